@@ -1,0 +1,4 @@
+//! proxymeter: a Prometheus exporter and alerting daemon for proxy panels.
+
+pub mod secret;
+pub mod simulator;

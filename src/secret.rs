@@ -1,0 +1,1 @@
+//! A string that cannot print itself.
