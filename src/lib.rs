@@ -1,4 +1,7 @@
 //! proxymeter: a Prometheus exporter and alerting daemon for proxy panels.
 
+pub mod board;
+pub mod clock;
+pub mod model;
 pub mod secret;
 pub mod simulator;

@@ -1,0 +1,54 @@
+//! The newest report of every target, and a watch on it.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::model::Report;
+
+/// What was on the board at one moment.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// Grows with every report published; equal versions are equal views.
+    pub version: u64,
+    /// In the order of the targets' names.
+    pub reports: Arc<Vec<Arc<Report>>>,
+}
+
+/// Holds the newest report of each target. Cheap to clone; all clones are one board.
+#[derive(Clone, Debug)]
+pub struct Board {
+    view: Arc<watch::Sender<View>>,
+}
+
+impl Board {
+    /// A board with an empty report for each of `targets`.
+    pub fn new<'a>(targets: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut reports: Vec<_> = targets.into_iter().map(|name| Arc::new(Report::new(name))).collect();
+        reports.sort_by(|a, b| a.target.cmp(&b.target));
+        Board { view: Arc::new(watch::Sender::new(View { version: 0, reports: Arc::new(reports) })) }
+    }
+
+    /// Puts up a target's newest report in place of the one before. A target that is not on the board is not added.
+    pub fn publish(&self, report: Report) {
+        let report = Arc::new(report);
+        self.view.send_if_modified(|view| {
+            let reports = Arc::make_mut(&mut view.reports);
+            let Some(place) = reports.iter_mut().find(|known| known.target == report.target) else {
+                return false;
+            };
+            *place = report;
+            view.version += 1;
+            true
+        });
+    }
+
+    pub fn view(&self) -> View {
+        self.view.borrow().clone()
+    }
+
+    /// Tells of every new version.
+    pub fn watch(&self) -> watch::Receiver<View> {
+        self.view.subscribe()
+    }
+}

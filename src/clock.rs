@@ -1,0 +1,64 @@
+//! Where wall time enters. Everything below `daemon` takes `now` as a parameter or asks this.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use tokio::time::Instant;
+
+use crate::model::{Moment, Timestamp};
+
+/// Tells the time: by the wall, which anybody may set, and since it was made, which nobody can.
+#[derive(Clone, Debug)]
+pub struct Clock {
+    started: Instant,
+    wall: Wall,
+}
+
+#[derive(Clone, Debug)]
+enum Wall {
+    System,
+    /// Runs with tokio's time from this many milliseconds, so that a test moves both clocks or only this one.
+    Set(Arc<AtomicI64>),
+}
+
+impl Clock {
+    /// The machine's clock.
+    pub fn system() -> Self {
+        Clock { started: Instant::now(), wall: Wall::System }
+    }
+
+    /// A clock for tests: it starts at `wall` and runs with tokio's time.
+    pub fn starting_at(wall: Timestamp) -> Self {
+        Clock { started: Instant::now(), wall: Wall::Set(Arc::new(AtomicI64::new(wall.as_millis()))) }
+    }
+
+    /// Sets a test's wall clock `millis` ahead (or back), as NTP or a person would. The machine's is not touched.
+    pub fn step(&self, millis: i64) {
+        if let Wall::Set(start) = &self.wall {
+            start.fetch_add(millis, Ordering::SeqCst);
+        }
+    }
+
+    pub fn now(&self) -> Moment {
+        let uptime = self.started.elapsed();
+        let wall = match &self.wall {
+            Wall::System => system_time(),
+            Wall::Set(start) => Timestamp::from_millis(start.load(Ordering::SeqCst)).saturating_add(uptime),
+        };
+        Moment { wall, uptime }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that asks the machine for wall time")]
+fn system_time() -> Timestamp {
+    let millis = |duration: std::time::Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(after) => Timestamp::from_millis(millis(after)),
+        Err(before) => Timestamp::from_millis(-millis(before.duration())),
+    }
+}

@@ -1,0 +1,59 @@
+use std::time::Duration;
+
+/// A point in wall time: milliseconds since the Unix epoch, negative before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    pub const fn from_millis(millis: i64) -> Self {
+        Timestamp(millis)
+    }
+
+    /// Seconds since the epoch; values that no calendar holds are clamped.
+    pub const fn from_secs(secs: i64) -> Self {
+        Timestamp(secs.saturating_mul(1000))
+    }
+
+    pub const fn as_millis(self) -> i64 {
+        self.0
+    }
+
+    /// Whole seconds, rounded down.
+    pub const fn as_secs(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+
+    #[must_use]
+    pub fn saturating_add(self, duration: Duration) -> Self {
+        Timestamp(self.0.saturating_add(millis(duration)))
+    }
+
+    #[must_use]
+    pub fn saturating_sub(self, duration: Duration) -> Self {
+        Timestamp(self.0.saturating_sub(millis(duration)))
+    }
+
+    /// Time passed since `earlier`; zero if that lies ahead.
+    pub fn since(self, earlier: Timestamp) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A point in time by both clocks: wall time to show, and time since the daemon started to reckon ages with.
+/// Wall clocks are set by people and by NTP; an age must not jump when they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moment {
+    pub wall: Timestamp,
+    pub uptime: Duration,
+}
+
+impl Moment {
+    /// Time passed since `earlier`, by the clock that nobody sets.
+    pub fn since(self, earlier: Moment) -> Duration {
+        self.uptime.saturating_sub(earlier.uptime)
+    }
+}
