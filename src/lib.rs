@@ -2,6 +2,9 @@
 
 pub mod board;
 pub mod clock;
+pub mod http;
 pub mod model;
+pub mod poll;
 pub mod secret;
 pub mod simulator;
+pub mod upstream;

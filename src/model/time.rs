@@ -28,6 +28,12 @@ impl Timestamp {
         Timestamp(self.0.saturating_add(millis(duration)))
     }
 
+    /// Moves by milliseconds that may be negative, as the difference of two clocks is.
+    #[must_use]
+    pub const fn saturating_add_millis(self, millis: i64) -> Self {
+        Timestamp(self.0.saturating_add(millis))
+    }
+
     #[must_use]
     pub fn saturating_sub(self, duration: Duration) -> Self {
         Timestamp(self.0.saturating_sub(millis(duration)))

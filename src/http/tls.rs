@@ -1,0 +1,192 @@
+//! What the client demands of a server's certificate, and what it remembers of it.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
+
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+};
+use sha2::{Digest, Sha256};
+use x509_cert::{Certificate, der::Decode};
+
+use crate::{http::options::TlsOptions, model::Timestamp};
+
+/// Why a client could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    #[error("{}: {why}", path.display())]
+    File { path: PathBuf, why: String },
+    #[error("the system's certificate store cannot be used: {0}")]
+    Platform(TlsError),
+    #[error("TLS cannot be set up: {0}")]
+    Tls(TlsError),
+    #[error("the HTTP client cannot be set up: {0}")]
+    Client(String),
+}
+
+/// Installs the process's one crypto provider. To be called first thing; a second call changes nothing.
+pub fn install_crypto_provider() {
+    // The only failure is that a provider is installed already, and there is but this one in the build.
+    drop(aws_lc_rs::default_provider().install_default());
+}
+
+/// The end of the certificate that the server presented last.
+#[derive(Debug)]
+pub(super) struct LeafSeen(AtomicI64);
+
+impl LeafSeen {
+    const NEVER: i64 = i64::MIN;
+
+    pub(super) fn not_after(&self) -> Option<Timestamp> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|secs| *secs != Self::NEVER).map(Timestamp::from_secs)
+    }
+
+    fn remember(&self, leaf: &CertificateDer<'_>) {
+        if let Ok(certificate) = Certificate::from_der(leaf) {
+            let end = certificate.tbs_certificate().validity().not_after.to_unix_duration().as_secs();
+            self.0.store(i64::try_from(end).unwrap_or(i64::MAX), Ordering::Relaxed);
+        }
+    }
+}
+
+impl Default for LeafSeen {
+    fn default() -> Self {
+        LeafSeen(AtomicI64::new(Self::NEVER))
+    }
+}
+
+/// The TLS side of a client. For a plain `http` target (`secure` is false) no store of certificates is opened.
+pub(super) fn client_config(
+    options: &TlsOptions,
+    secure: bool,
+    leaf: Arc<LeafSeen>,
+) -> Result<ClientConfig, BuildError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let trust = if secure { trust(options, &provider)? } else { Trust::Nobody };
+    let verifier = Verifier { trust, provider: Arc::clone(&provider), leaf };
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(BuildError::Tls)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier));
+    match (&options.client_cert_file, &options.client_key_file) {
+        (Some(certificate), Some(key)) => config
+            .with_client_auth_cert(certificates(certificate)?, private_key(key)?)
+            .map_err(BuildError::Tls),
+        _ => Ok(config.with_no_client_auth()),
+    }
+}
+
+/// Whom the client believes.
+#[derive(Debug)]
+enum Trust {
+    /// Authorities: the system's, or those of a file.
+    Authorities(Arc<dyn ServerCertVerifier>),
+    /// The one certificate with this SHA-256, whoever signed it.
+    Pinned([u8; 32]),
+    /// `insecure_skip_verify`.
+    Anyone,
+    /// A plain `http` target has no business with TLS.
+    Nobody,
+}
+
+fn trust(options: &TlsOptions, provider: &Arc<CryptoProvider>) -> Result<Trust, BuildError> {
+    if options.insecure_skip_verify {
+        return Ok(Trust::Anyone);
+    }
+    if let Some(pin) = options.pin_sha256 {
+        return Ok(Trust::Pinned(pin));
+    }
+    let Some(path) = &options.ca_file else {
+        let platform =
+            rustls_platform_verifier::Verifier::new(Arc::clone(provider)).map_err(BuildError::Platform)?;
+        return Ok(Trust::Authorities(Arc::new(platform)));
+    };
+    let refused = |why: String| BuildError::File { path: path.clone(), why };
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        roots.add(certificate).map_err(|err| refused(err.to_string()))?;
+    }
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+        .build()
+        .map_err(|err| refused(err.to_string()))?;
+    Ok(Trust::Authorities(verifier))
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, BuildError> {
+    let refused = |why: String| BuildError::File { path: path.to_owned(), why };
+    let found: Vec<_> = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect)
+        .map_err(|err| refused(err.to_string()))?;
+    if found.is_empty() { Err(refused("holds no PEM certificate".into())) } else { Ok(found) }
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, BuildError> {
+    PrivateKeyDer::from_pem_file(path)
+        .map_err(|err| BuildError::File { path: path.to_owned(), why: err.to_string() })
+}
+
+#[derive(Debug)]
+struct Verifier {
+    trust: Trust,
+    provider: Arc<CryptoProvider>,
+    leaf: Arc<LeafSeen>,
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, TlsError> {
+        // Remembered before it is judged: an expired certificate is the one whose end matters most.
+        self.leaf.remember(end_entity);
+        match &self.trust {
+            Trust::Authorities(verifier) => {
+                verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+            }
+            Trust::Pinned(pin) if Sha256::digest(end_entity).as_slice() == pin.as_slice() => {
+                Ok(ServerCertVerified::assertion())
+            }
+            Trust::Pinned(_) => Err(TlsError::General("the certificate is not the pinned one".into())),
+            Trust::Anyone => Ok(ServerCertVerified::assertion()),
+            Trust::Nobody => Err(CertificateError::UnknownIssuer.into()),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,198 @@
+//! Counters made of a panel's hour buckets.
+//!
+//! Marzban has no traffic counter per node, only sums over a window of UTC hours, and a long window is dear. The sum
+//! of the running hour is cheap and only grows; finished hours are asked for once and added to a base.
+
+use std::{collections::HashMap, hash::Hash, time::Duration};
+
+use crate::model::Timestamp;
+
+const HOUR: i64 = 3600;
+/// How long after its end an hour is held to be still written to: the panel records every 30 s.
+const SETTLING: Duration = Duration::from_secs(120);
+
+/// Adds up hour buckets of up to `N` directions by key.
+#[derive(Debug)]
+pub(super) struct Hours<K, const N: usize> {
+    /// Start of the first hour that is not yet in the bases, in seconds since the epoch.
+    cursor: Option<i64>,
+    entries: HashMap<K, Entry<N>>,
+}
+
+/// Which windows to ask the panel for, each as first and last second, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Windows {
+    /// Hours that have ended since they were last asked for.
+    pub(super) finished: Option<(i64, i64)>,
+    /// Start of the running hour; it has no end.
+    pub(super) running: i64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry<const N: usize> {
+    base: [u64; N],
+    running: [u64; N],
+    falling: bool,
+}
+
+impl<K: Eq + Hash + Clone, const N: usize> Hours<K, N> {
+    pub(super) fn new() -> Self {
+        Hours { cursor: None, entries: HashMap::new() }
+    }
+
+    /// What to ask for at this moment of the panel's clock.
+    pub(super) fn windows(&self, panel_now: Timestamp) -> Windows {
+        let hour = panel_now.saturating_sub(SETTLING).as_secs().div_euclid(HOUR).saturating_mul(HOUR);
+        match self.cursor {
+            Some(cursor) if cursor < hour => Windows { finished: Some((cursor, hour - 1)), running: hour },
+            // A clock that was set back finds the hour it left still running.
+            Some(cursor) => Windows { finished: None, running: cursor },
+            None => Windows { finished: None, running: hour },
+        }
+    }
+
+    /// Takes in the answers to [`Hours::windows`] and gives the totals, in the order of `running`.
+    /// Keys that `running` does not have are forgotten: the panel forgets a removed node's history too.
+    pub(super) fn add(
+        &mut self,
+        windows: Windows,
+        finished: &HashMap<K, [u64; N]>,
+        running: Vec<(K, [u64; N])>,
+    ) -> Vec<(K, [u64; N])> {
+        let mut entries = HashMap::with_capacity(running.len());
+        let mut totals = Vec::with_capacity(running.len());
+        for (key, reading) in running {
+            let mut entry = self.entries.get(&key).copied().unwrap_or(Entry::EMPTY);
+            if windows.finished.is_some() {
+                entry.roll(finished.get(&key).copied().unwrap_or([0; N]), reading);
+            } else {
+                entry.read(reading);
+            }
+            totals.push((key.clone(), entry.total()));
+            entries.insert(key, entry);
+        }
+        self.cursor = Some(windows.running);
+        self.entries = entries;
+        totals
+    }
+}
+
+impl<const N: usize> Entry<N> {
+    const EMPTY: Self = Entry { base: [0; N], running: [0; N], falling: false };
+
+    /// Hours have ended with these bytes, and the next one runs. A panel that lost some of what was seen of them
+    /// does not make the total fall.
+    fn roll(&mut self, finished: [u64; N], reading: [u64; N]) {
+        let before = self.total();
+        for (base, bytes) in self.base.iter_mut().zip(finished) {
+            *base = base.saturating_add(bytes);
+        }
+        self.running = reading;
+        self.falling = false;
+        for ((base, running), before) in self.base.iter_mut().zip(reading).zip(before) {
+            *base = (*base).max(before.saturating_sub(running));
+        }
+    }
+
+    /// One more reading of the running hour. When it falls and stays fallen, its history was deleted (a reset of
+    /// the user does that) and it counts anew on top of what was seen.
+    fn read(&mut self, reading: [u64; N]) {
+        let falls = reading.iter().zip(self.running).any(|(now, before)| *now < before);
+        if falls && !self.falling {
+            self.falling = true;
+            return;
+        }
+        if falls {
+            self.base = self.total();
+        }
+        self.running = reading;
+        self.falling = false;
+    }
+
+    fn total(&self) -> [u64; N] {
+        std::array::from_fn(|i| self.base[i].saturating_add(self.running[i]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEN: i64 = 10 * HOUR;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_secs(seconds)
+    }
+
+    fn feed(hours: &mut Hours<&'static str, 1>, now: i64, finished: u64, running: u64) -> u64 {
+        let windows = hours.windows(at(now));
+        let finished = HashMap::from([("n", [finished])]);
+        hours.add(windows, &finished, vec![("n", [running])])[0].1[0]
+    }
+
+    #[test]
+    fn an_hour_runs_until_the_panel_has_surely_written_it() {
+        let mut hours = Hours::<&str, 1>::new();
+        let first = hours.windows(at(TEN + 1800));
+        assert_eq!(first, Windows { finished: None, running: TEN });
+        hours.add(first, &HashMap::new(), vec![]);
+        assert_eq!(hours.windows(at(TEN + HOUR + 119)), Windows { finished: None, running: TEN });
+        let next = hours.windows(at(TEN + HOUR + 120));
+        assert_eq!(next, Windows { finished: Some((TEN, TEN + HOUR - 1)), running: TEN + HOUR });
+    }
+
+    #[test]
+    fn hours_missed_while_the_panel_was_away_are_asked_for_together() {
+        let mut hours = Hours::<&str, 1>::new();
+        assert_eq!(feed(&mut hours, TEN + 1800, 0, 100), 100);
+        let windows = hours.windows(at(TEN + 4 * HOUR + 600));
+        assert_eq!(windows, Windows { finished: Some((TEN, TEN + 4 * HOUR - 1)), running: TEN + 4 * HOUR });
+        assert_eq!(feed(&mut hours, TEN + 4 * HOUR + 600, 900, 7), 907);
+    }
+
+    #[test]
+    fn totals_never_fall_over_a_day_of_traffic() {
+        let mut hours = Hours::new();
+        let (mut last, mut truth) = (0, 0);
+        for minute in 0..24 * 60 {
+            truth += 10;
+            let now = TEN + minute * 60;
+            let windows = hours.windows(at(now));
+            // The panel's view: 10 bytes a minute, in the bucket of the hour they moved in.
+            let sum = |from: i64, to: i64| -> u64 {
+                (0..=minute).map(|m| TEN + m * 60).filter(|at| (from..=to).contains(at)).map(|_| 10).sum()
+            };
+            let finished = windows.finished.map(|(from, to)| ("n", [sum(from, to)])).into_iter().collect();
+            let total = hours.add(windows, &finished, vec![("n", [sum(windows.running, i64::MAX)])])[0].1[0];
+            assert!(total >= last);
+            assert_eq!(total, truth);
+            last = total;
+        }
+    }
+
+    #[test]
+    fn a_deleted_history_counts_on_and_a_dip_counts_once() {
+        let mut hours = Hours::new();
+        let readings = [(50, 50), (60, 60), (3, 60), (5, 65), (9, 69), (0, 69), (12, 72)];
+        for (minute, (running, total)) in (10..).zip(readings) {
+            assert_eq!(feed(&mut hours, TEN + minute * 60, 0, running), total, "{running}");
+        }
+    }
+
+    #[test]
+    fn a_clock_set_back_keeps_the_hour_it_had() {
+        let mut hours = Hours::new();
+        assert_eq!(feed(&mut hours, TEN + 1800, 0, 100), 100);
+        assert_eq!(hours.windows(at(TEN - 3 * HOUR)).running, TEN);
+        assert_eq!(feed(&mut hours, TEN - 3 * HOUR, 0, 120), 120);
+    }
+
+    #[test]
+    fn a_removed_node_is_forgotten() {
+        let mut hours = Hours::new();
+        let windows = hours.windows(at(TEN + 600));
+        hours.add(windows, &HashMap::new(), vec![("a", [1]), ("b", [2])]);
+        assert_eq!(hours.add(windows, &HashMap::new(), vec![("b", [3])]), [("b", [3])]);
+        assert_eq!(hours.add(windows, &HashMap::new(), vec![("a", [1]), ("b", [3])])[0], ("a", [1]));
+    }
+}
