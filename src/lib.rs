@@ -7,4 +7,5 @@ pub mod model;
 pub mod poll;
 pub mod secret;
 pub mod simulator;
+pub mod telemetry;
 pub mod upstream;

@@ -1,11 +1,14 @@
 //! Speaking to the systems that are watched: login, requests, private wire types, and one conversion to the model.
 
 pub mod marzban;
+#[cfg(test)]
+pub mod scripted;
+
+use std::time::Duration;
 
 use crate::{
     http::{self, BuildError},
     model::{Moment, Part, PartData, Timestamp},
-    poll::config::PollConfig,
     upstream::marzban::{Marzban, config::MarzbanConfig},
 };
 
@@ -14,7 +17,16 @@ use crate::{
 pub enum Upstream {
     Marzban(Box<Marzban>),
     #[cfg(test)]
-    Scripted(Box<crate::poll::scripted::Scripted>),
+    Scripted(Box<scripted::Scripted>),
+}
+
+/// How long a target may take over an answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// One request.
+    pub request: Duration,
+    /// One page of a long list.
+    pub page: Duration,
 }
 
 /// What one request, or the few that belong together, brought.
@@ -31,8 +43,8 @@ impl Upstream {
     ///
     /// # Errors
     /// When a certificate or key cannot be used.
-    pub fn marzban(config: &MarzbanConfig, poll: &PollConfig) -> Result<Self, BuildError> {
-        Ok(Upstream::Marzban(Box::new(Marzban::new(config, poll)?)))
+    pub fn marzban(config: &MarzbanConfig, timeouts: Timeouts) -> Result<Self, BuildError> {
+        Ok(Upstream::Marzban(Box::new(Marzban::new(config, timeouts)?)))
     }
 
     /// The parts that this target has, as far as is known; [`Part::System`] is always the first.
@@ -161,8 +173,6 @@ impl FetchError {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

@@ -21,8 +21,7 @@ use self::{
 use crate::{
     http::{self, Body, BuildError, Client, Limits},
     model::{Moment, NodeTraffic, Part, PartData, System, Timestamp, UserNodeTraffic, UserStatus},
-    poll::config::PollConfig,
-    upstream::{Cause, FetchError, Step},
+    upstream::{Cause, FetchError, Step, Timeouts},
 };
 
 /// Bytes of an answer that is one small object or a short list.
@@ -73,12 +72,12 @@ struct UserNodes {
 impl Marzban {
     /// # Errors
     /// When a certificate or key cannot be used.
-    pub fn new(config: &MarzbanConfig, poll: &PollConfig) -> Result<Self, BuildError> {
+    pub fn new(config: &MarzbanConfig, timeouts: Timeouts) -> Result<Self, BuildError> {
         Ok(Marzban {
             http: Client::new(&config.tls, config.url.is_https())?,
             config: config.clone(),
-            small: Limits { deadline: poll.timeout, body: SMALL_BODY },
-            page: Limits { deadline: poll.page_timeout, body: PAGE_BODY },
+            small: Limits { deadline: timeouts.request, body: SMALL_BODY },
+            page: Limits { deadline: timeouts.page, body: PAGE_BODY },
             session: Session::default(),
             requests: 0,
             system: None,

@@ -1,0 +1,185 @@
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use super::*;
+use crate::{
+    http,
+    model::{
+        Core, Counter, Expiry, Host, Identity, Moment, System, SystemFacts, Timestamp, User, UserCounts,
+        UserStatus, WalkEnd,
+    },
+    upstream::{
+        Cause,
+        scripted::{Log, Script, Scripted},
+    },
+};
+
+const PARTS: [Part; 3] = [Part::System, Part::Core, Part::Users];
+const START: Timestamp = Timestamp::from_secs(1_795_000_000);
+
+fn system() -> Step {
+    Step::Done(PartData::System(SystemFacts {
+        identity: Identity { system: System::Marzban, version: "0.8.4".into(), generation: "0.8".into() },
+        host: Host::default(),
+        proxy_uplink: Some(1),
+        proxy_downlink: Some(2),
+        counts: UserCounts::default(),
+    }))
+}
+
+fn core() -> Step {
+    Step::Done(PartData::Core(Core { up: true, version: None }))
+}
+
+fn user(index: usize, now: Moment) -> User {
+    User {
+        name: format!("u{index:05}").into(),
+        owner: None,
+        status: UserStatus::Active,
+        used: 0,
+        limit: None,
+        traffic: Counter::new(0),
+        expiry: Expiry::Never,
+        last_online: None,
+        online: false,
+        read_at: now.wall,
+    }
+}
+
+fn failure(cause: impl Into<Cause>) -> Result<Step, FetchError> {
+    Err(FetchError { asked: "/api/system", cause: cause.into() })
+}
+
+fn poller(answer: Script) -> (Poller, Board, Clock, Log) {
+    let board = Board::new(["home"]);
+    let clock = Clock::starting_at(START);
+    let log = Log::default();
+    let scripted = Scripted { parts: PARTS.to_vec(), answer, log: Arc::clone(&log), requests: 0 };
+    let upstream = Upstream::Scripted(Box::new(scripted));
+    let telemetry = Telemetry::default();
+    let poller =
+        Poller::new("home", upstream, PollConfig::default(), board.clone(), telemetry, clock.clone());
+    (poller, board, clock, log)
+}
+
+async fn run_for(poller: Poller, time: Duration) {
+    tokio::time::timeout(time, poller.run()).await.unwrap_err();
+}
+
+fn times(log: &Log, wanted: Part) -> Vec<Duration> {
+    log.lock().unwrap().iter().filter(|(part, _)| *part == wanted).map(|(_, at)| *at).collect()
+}
+
+/// A panel of 20,000 users that takes ten seconds over a page, as the measured one does.
+fn slow_panel() -> Script {
+    const PAGES: usize = 40;
+    let (mut page, mut started) = (0, Moment::default());
+    Box::new(move |part, now| match part {
+        Part::System => (Duration::from_millis(40), Ok(system())),
+        Part::Core => (Duration::from_millis(5), Ok(core())),
+        _ => {
+            if page == 0 {
+                started = now;
+            }
+            let users: Vec<_> = (page * 500..(page + 1) * 500).map(|index| user(index, now)).collect();
+            page = (page + 1) % PAGES;
+            let step = if page == 0 {
+                let seen: HashSet<_> = (0..20_000).map(|index| user(index, now).name).collect();
+                Step::Done(PartData::UsersEnd(WalkEnd { page: users, seen, unreadable: 0, started }))
+            } else {
+                Step::More(Some(PartData::UsersPage(users)))
+            };
+            (Duration::from_secs(10), Ok(step))
+        }
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_panel_is_walked_within_its_load_and_its_cheap_parts_stay_on_time() {
+    const PAGE: Duration = Duration::from_secs(10);
+    const TIME: Duration = Duration::from_secs(3 * 3600);
+    let (poller, board, clock, log) = poller(slow_panel());
+    run_for(poller, TIME).await;
+
+    let pages = u32::try_from(times(&log, Part::Users).len()).unwrap();
+    let busy = (PAGE * pages).div_duration_f64(TIME);
+    assert!((0.09..=0.101).contains(&busy), "busy {busy}");
+
+    let system = times(&log, Part::System);
+    let longest = system.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+    let allowed = Duration::from_secs(30).mul_f64(1.05) + PAGE;
+    assert!(longest <= allowed, "{longest:?} between two polls of a cheap part");
+
+    let report = Arc::clone(&board.view().reports[0]);
+    assert_eq!(report.users.list().len(), 20_000);
+    let users = &report.parts[&Part::Users];
+    let age = clock.now().since(users.last_success.unwrap());
+    assert!(age < Duration::from_secs(4100), "{age:?}");
+    assert!(users.duration.unwrap() > Duration::from_secs(3800), "{:?}", users.duration);
+    assert!(report.fresh(Part::Users, clock.now()));
+    assert_eq!(report.parts[&Part::System].outcome, Outcome::Up);
+}
+
+#[tokio::test(start_paused = true)]
+async fn users_not_reached_again_stay_while_a_walk_goes_on_or_fails() {
+    let mut panel = slow_panel();
+    let (poller, board, clock, _) = poller(Box::new(move |part, now| {
+        if part == Part::Users && now.uptime > Duration::from_secs(5000) {
+            return (Duration::from_secs(60), failure(http::Error::Timeout(Duration::from_secs(60))));
+        }
+        panel(part, now)
+    }));
+    run_for(poller, Duration::from_secs(7000)).await;
+    let report = Arc::clone(&board.view().reports[0]);
+    assert_eq!(report.users.list().len(), 20_000);
+    assert!(report.fresh(Part::Users, clock.now()));
+    let Outcome::Failed { reason, .. } = &report.parts[&Part::Users].outcome else { panic!("not failed") };
+    assert_eq!(*reason, "timeout");
+    assert_eq!(report.up, Some(true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_login_takes_the_target_down_and_is_hardly_ever_tried_again() {
+    let (poller, board, _, log) =
+        poller(Box::new(|_, _| (Duration::from_millis(300), failure(Cause::Auth(401)))));
+    run_for(poller, Duration::from_secs(24 * 3600)).await;
+    let report = Arc::clone(&board.view().reports[0]);
+    assert_eq!(report.up, Some(false));
+    assert_eq!(report.users.list().len(), 0);
+    assert!(log.lock().unwrap().iter().all(|(part, _)| *part == Part::System));
+    assert!((8..=10).contains(&times(&log, Part::System).len()), "{log:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn data_outlives_an_outage_until_it_is_stale_whatever_the_wall_clock_does() {
+    let (poller, board, clock, _) = poller(Box::new(|part, now| match part {
+        _ if now.uptime > Duration::from_secs(100) => {
+            (Duration::ZERO, failure(http::Error::Connect("refused".into())))
+        }
+        Part::System => (Duration::ZERO, Ok(system())),
+        _ => (Duration::ZERO, Ok(core())),
+    }));
+    run_for(poller, Duration::from_secs(600)).await;
+    clock.step(10 * 365 * 86_400_000);
+    let report = Arc::clone(&board.view().reports[0]);
+    assert_eq!(report.up, Some(false));
+    assert!(report.fresh(Part::Core, clock.now()));
+    clock.step(-20 * 365 * 86_400_000);
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    assert!(!report.fresh(Part::Core, clock.now()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_that_fails_or_is_refused_leaves_the_target_up() {
+    let (poller, board, _, log) = poller(Box::new(|part, _| match part {
+        Part::System => (Duration::ZERO, Ok(system())),
+        Part::Core => (Duration::ZERO, failure(Cause::Refused)),
+        _ => (Duration::ZERO, failure(http::Error::Status(500))),
+    }));
+    run_for(poller, Duration::from_secs(800)).await;
+    let report = Arc::clone(&board.view().reports[0]);
+    assert_eq!(report.up, Some(true));
+    assert_eq!(report.parts[&Part::Core].outcome, Outcome::Refused);
+    assert!(matches!(report.parts[&Part::Users].outcome, Outcome::Failed { reason: "server_error", .. }));
+    assert_eq!(times(&log, Part::Core).len(), 1);
+    assert!(times(&log, Part::System).len() >= 25);
+}
