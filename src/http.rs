@@ -1,0 +1,3 @@
+//! The one way to build an HTTP client.
+
+pub mod options;
