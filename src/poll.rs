@@ -1,0 +1,3 @@
+//! When to ask a target.
+
+pub mod config;

@@ -1,0 +1,3 @@
+//! The systems that are asked.
+
+pub mod marzban;

@@ -1,0 +1,3 @@
+//! Marzban panels and their successor PasarGuard.
+
+pub mod config;
