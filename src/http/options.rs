@@ -1,23 +1,197 @@
-//! stub
+//! What an operator may say about a connection: where to, and whom to trust there.
+
+use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
-#[derive(Clone, Debug, Default)]
+
+use reqwest::Url;
+
+/// The base address of a panel: http or https, a host, and perhaps a path before the API's own.
+///
+/// The path is treated as a secret, as panels hide behind paths nobody can guess: `Debug` leaves it out, and there is
+/// no `Display`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PanelUrl(Url);
+
+/// Why a text is no base address. None of these quotes the text, which may hold a password or a secret path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PanelUrlError {
+    #[error("not a URL; write it as \"https://panel.example.com:8000\"")]
+    NotAUrl,
+    #[error(
+        "a URL that does not start with http:// or https://; write it as \"https://panel.example.com:8000\""
+    )]
+    Scheme,
+    #[error("a URL without a host; write it as \"https://panel.example.com:8000\"")]
+    NoHost,
+    #[error(
+        "a URL with a user name or password in it; leave out all up to the @, and write `username` and `password_file`"
+    )]
+    UserInfo,
+    #[error("a URL with a query or fragment; leave out all from the first ? or #")]
+    Query,
+}
+
+impl PanelUrl {
+    /// Reads a base address; slashes at its end do not matter.
+    pub fn parse(text: &str) -> Result<Self, PanelUrlError> {
+        let text = text.trim();
+        let url = Url::parse(text).map_err(|_| {
+            if text.starts_with("http:") || text.starts_with("https:") || !text.contains("://") {
+                PanelUrlError::NotAUrl
+            } else {
+                PanelUrlError::Scheme
+            }
+        })?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(PanelUrlError::Scheme);
+        }
+        if url.host_str().is_none_or(str::is_empty) {
+            return Err(PanelUrlError::NoHost);
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(PanelUrlError::UserInfo);
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(PanelUrlError::Query);
+        }
+        Ok(Self(url))
+    }
+
+    /// The address of `path`, which begins with a slash, below the base.
+    pub fn join(&self, path: &str) -> String {
+        format!("{}{path}", self.0.as_str().trim_end_matches('/'))
+    }
+
+    /// Scheme, host and, unless it is the scheme's own, port: what a log may show.
+    pub fn origin(&self) -> String {
+        self.0.origin().ascii_serialization()
+    }
+
+    /// Whether the connection is encrypted.
+    pub fn is_https(&self) -> bool {
+        self.0.scheme() == "https"
+    }
+
+    /// Whether the host is this machine, by address or as `localhost`.
+    pub fn is_loopback(&self) -> bool {
+        let host = self.0.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    }
+}
+
+impl fmt::Debug for PanelUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.origin())?;
+        if self.0.path() == "/" { Ok(()) } else { f.write_str("/<path>") }
+    }
+}
+
+/// Whom to trust at the other end of a TLS connection, and how to prove who we are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsOptions {
+    /// SHA-256 of the whole certificate (DER) that the server must show.
     pub pin_sha256: Option<[u8; 32]>,
+    /// Certificate authorities to trust instead of the system's, PEM.
     pub ca_file: Option<PathBuf>,
+    /// Our certificate, PEM. Present exactly when `client_key_file` is.
     pub client_cert_file: Option<PathBuf>,
+    /// The key of our certificate, PEM.
     pub client_key_file: Option<PathBuf>,
+    /// Trust whoever answers.
     pub insecure_skip_verify: bool,
 }
-#[derive(Clone)]
-pub struct PanelUrl(pub String);
-impl PanelUrl {
-    pub fn join(&self, path: &str) -> String {
-        format!("{}{path}", self.0)
+
+/// Reads a SHA-256 fingerprint: 64 hex digits, in either case, with or without colons between the bytes.
+pub fn parse_sha256(text: &str) -> Option<[u8; 32]> {
+    let mut digits = text.chars().filter(|&c| c != ':').map(|c| c.to_digit(16));
+    let mut bytes = [0; 32];
+    for byte in &mut bytes {
+        let (high, low) = (digits.next()??, digits.next()??);
+        *byte = u8::try_from(high * 16 + low).ok()?;
     }
-    pub fn origin(&self) -> String {
-        self.0.clone()
+    digits.next().is_none().then_some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base_addresses() {
+        for (text, system, origin) in [
+            (
+                "https://panel.example.com:8000",
+                "https://panel.example.com:8000/api/system",
+                "https://panel.example.com:8000",
+            ),
+            ("http://127.0.0.1:8000/", "http://127.0.0.1:8000/api/system", "http://127.0.0.1:8000"),
+            (
+                "HTTPS://Panel.example.com:443//",
+                "https://panel.example.com/api/system",
+                "https://panel.example.com",
+            ),
+            (
+                "https://[2001:db8::1]:8443/hid/den/",
+                "https://[2001:db8::1]:8443/hid/den/api/system",
+                "https://[2001:db8::1]:8443",
+            ),
+        ] {
+            let url = PanelUrl::parse(text).unwrap();
+            assert_eq!((url.join("/api/system").as_str(), url.origin().as_str()), (system, origin), "{text}");
+        }
     }
-    pub fn is_https(&self) -> bool {
-        self.0.starts_with("https")
+
+    #[test]
+    fn refused_addresses() {
+        use PanelUrlError::*;
+        for (text, error) in [
+            ("", NotAUrl),
+            ("panel", NotAUrl),
+            ("panel.example.com", NotAUrl),
+            ("panel.example.com:8000", Scheme),
+            ("ftp://panel.example.com", Scheme),
+            ("ftp://panel.example.com:99999", Scheme),
+            ("https://", NotAUrl),
+            ("https://:8000", NotAUrl),
+            ("https://panel.example.com:99999", NotAUrl),
+            ("https://admin:hunter2@panel.example.com", UserInfo),
+            ("https://admin@panel.example.com", UserInfo),
+            ("https://panel.example.com/?a=1", Query),
+            ("https://panel.example.com/#/users", Query),
+        ] {
+            assert_eq!(PanelUrl::parse(text), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_path_is_not_shown() {
+        let url = PanelUrl::parse("https://panel.example.com:8000/hidden/").unwrap();
+        assert_eq!(format!("{url:?}"), "https://panel.example.com:8000/<path>");
+    }
+
+    #[test]
+    fn loopback() {
+        for (text, loopback) in [
+            ("http://127.0.0.1:8000", true),
+            ("http://127.9.9.9", true),
+            ("http://localhost", true),
+            ("http://[::1]:8000", true),
+            ("http://198.51.100.7", false),
+            ("http://127.0.0.1.example.com", false),
+        ] {
+            assert_eq!(PanelUrl::parse(text).unwrap().is_loopback(), loopback, "{text}");
+        }
+    }
+
+    #[test]
+    fn fingerprints() {
+        let plain = "00ff".repeat(16);
+        let with_colons = ["00", "FF"].repeat(16).join(":");
+        assert_eq!(parse_sha256(&plain), Some([0, 255].repeat(16).try_into().unwrap()));
+        assert_eq!(parse_sha256(&plain), parse_sha256(&with_colons));
+        for wrong in ["", "00ff", &"0".repeat(63), &"0".repeat(65), &"0g".repeat(32), &"é".repeat(64)] {
+            assert_eq!(parse_sha256(wrong), None, "{wrong}");
+        }
     }
 }

@@ -1,22 +1,23 @@
-//! stub
-use crate::{
-    http::options::{PanelUrl, TlsOptions},
-    secret::Secret,
-};
-#[derive(Clone)]
+//! What a Marzban target needs to be told.
+
+use crate::http::options::{PanelUrl, TlsOptions};
+use crate::secret::Secret;
+
+/// One Marzban or PasarGuard panel.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MarzbanConfig {
     pub url: PanelUrl,
     pub login: Login,
     pub tls: TlsOptions,
+    /// Users whose traffic per node is read, by one request each.
     pub node_traffic_of: Vec<String>,
 }
-#[derive(Clone)]
+
+/// How to prove to the panel who we are.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Login {
+    /// An admin's name and password, exchanged for a token.
     Password { username: String, password: Secret },
+    /// A key of PasarGuard, which has them since 5.1. Marzban has none.
     ApiKey(Secret),
-}
-impl std::fmt::Debug for MarzbanConfig {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("cfg")
-    }
 }

@@ -32,7 +32,7 @@ impl Session {
     pub(super) fn open(&mut self, token: String, now: Moment) {
         let ends =
             lifetime(&token).map(|lifetime| now.uptime + lifetime.saturating_sub(EARLY.min(lifetime / 2)));
-        self.token = Some(Token { value: Secret::new(token), ends });
+        self.token = Some(Token { value: Secret::from(token), ends });
     }
 
     pub(super) fn close(&mut self) {

@@ -1,0 +1,177 @@
+//! The configuration file: one TOML document, read whole, checked whole, every error reported at once.
+//!
+//! [`Config::parse`] is the way through: the text becomes a tree that knows its positions, each section takes its keys
+//! from a `Table` of that tree, and whatever is wrong is noted in the `Reading` while the reading goes
+//! on. The finished types hold no text that still needs checking.
+
+mod errors;
+mod listen;
+mod marzban;
+mod poll;
+mod reading;
+mod secrets;
+mod table;
+mod tls;
+mod users;
+mod values;
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use crate::poll::config::PollConfig;
+use crate::upstream::marzban::config::{Login, MarzbanConfig};
+
+pub use errors::{ConfigError, ConfigErrors};
+pub use listen::{DEFAULT_LISTEN, ListenError, parse_listen};
+pub use users::{LabelsChoice, UsersConfig};
+
+use reading::Reading;
+use table::{Shape, Table};
+use values::path;
+
+/// What the program was told: complete, checked, with every secret at hand.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    pub web: WebConfig,
+    pub users: UsersConfig,
+    pub storage: StorageConfig,
+    /// By name, each name once.
+    pub targets: Vec<Target>,
+    /// Secret files that any user of this machine may read.
+    open_secret_files: Vec<PathBuf>,
+}
+
+/// Where the exporter itself is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebConfig {
+    /// At least one; all addresses of the machine are written `[::]`.
+    pub listen: Vec<SocketAddr>,
+}
+
+/// Where the program keeps what must outlive it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StorageConfig {
+    pub path: PathBuf,
+}
+
+/// One system that is asked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    /// The value of the label `target`: lower-case letters, digits, `-` and `_`.
+    pub name: String,
+    /// `[poll]` with what the target's own table says instead.
+    pub poll: PollConfig,
+    pub kind: TargetKind,
+}
+
+/// The systems there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TargetKind {
+    Marzban(MarzbanConfig),
+}
+
+/// Looks up an environment variable.
+pub type Env<'e> = &'e dyn Fn(&str) -> Option<String>;
+
+/// The top level and the small tables; the others stand in their own files.
+const ROOT: Shape =
+    Shape { title: "the top level", keys: &[&["web", "poll", "users", "storage", "marzban"]] };
+const WEB: Shape = Shape { title: "[web]", keys: &[&["listen"]] };
+const STORAGE: Shape = Shape { title: "[storage]", keys: &[&["path"]] };
+
+/// Every table there is: tells a misplaced key where it belongs.
+const SHAPES: &[&Shape] = &[&WEB, &poll::SHAPE, &users::SHAPE, &STORAGE, &marzban::SHAPE, &tls::SHAPE];
+
+impl Config {
+    /// Reads a configuration file and the secret files it names.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, or that it cannot be read.
+    pub fn load(file: &Path, env: Env<'_>) -> Result<Self, ConfigErrors> {
+        let bytes = fs::read(file).map_err(|error| ConfigErrors::unreadable(file, &error))?;
+        match String::from_utf8(bytes) {
+            Ok(text) => Self::parse(&text, file, env),
+            Err(error) => Err(ConfigErrors::not_utf8(file, &error)),
+        }
+    }
+
+    /// Reads a configuration from its text. `file` is what messages call it, and relative paths in the text begin
+    /// in its folder.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, in the order of the text.
+    pub fn parse(text: &str, file: &Path, env: Env<'_>) -> Result<Self, ConfigErrors> {
+        let (tree, syntax_errors) = toml::de::DeTable::parse_recoverable(text);
+        if !syntax_errors.is_empty() {
+            return Err(ConfigErrors::syntax(file, text, &syntax_errors));
+        }
+        let reading = Reading::new(file, env);
+        let mut root = Table::root(&reading, &ROOT, tree.into_inner());
+
+        let web = read_web(root.section("web", &WEB));
+        let poll = poll::read(&mut root.section("poll", &poll::SHAPE), &PollConfig::default());
+        let users = users::read(root.section("users", &users::SHAPE));
+        let storage = read_storage(root.section("storage", &STORAGE));
+        let mut targets = marzban::read_all(&mut root, &poll, &users);
+        targets.sort_by(|a, b| a.name.cmp(&b.name));
+
+        let (problems, open_secret_files) = reading.into_findings();
+        if problems.is_empty() {
+            Ok(Self { web, users, storage, targets, open_secret_files })
+        } else {
+            Err(ConfigErrors::problems(file, text, problems))
+        }
+    }
+
+    /// What is allowed but probably not meant, a sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.targets.is_empty() {
+            warnings.push(
+                "no target: add a table such as [marzban.home], else there is nothing to export".to_owned(),
+            );
+        }
+        let public = self.web.listen.iter().find(|address| !address.ip().is_loopback());
+        if let Some(address) = public
+            && self.users.labels == LabelsChoice::Name
+        {
+            warnings.push(format!(
+                "web.listen: {address} can be reached from other machines without a password, and user names are \
+                 exported; listen on 127.0.0.1, or write labels = \"hash\" or \"off\" in [users]"
+            ));
+        }
+        for Target { name, kind: TargetKind::Marzban(marzban), .. } in &self.targets {
+            if marzban.tls.insecure_skip_verify {
+                warnings.push(format!(
+                    "marzban.{name}: insecure_skip_verify lets anyone between here and the panel read the login; \
+                     write pin_sha256 or ca_file instead"
+                ));
+            }
+            if !marzban.url.is_https() && !marzban.url.is_loopback() {
+                let what = match marzban.login {
+                    Login::Password { .. } => "password",
+                    Login::ApiKey(_) => "API key",
+                };
+                warnings.push(format!(
+                    "marzban.{name}: the {what} crosses the network unencrypted, as the URL starts with http://"
+                ));
+            }
+        }
+        warnings.extend(self.open_secret_files.iter().map(|path| {
+            format!("{}: any user of this machine may read this secret file; chmod o-r", path.display())
+        }));
+        warnings
+    }
+}
+
+fn read_web(mut table: Table<'_, '_>) -> WebConfig {
+    let listen = listen::read(&mut table);
+    WebConfig { listen: listen.unwrap_or_else(|| vec![DEFAULT_LISTEN]) }
+}
+
+/// The default, too, begins in the file's folder, so that writing it down changes nothing.
+fn read_storage(mut table: Table<'_, '_>) -> StorageConfig {
+    let path = table.take("path", path).value().unwrap_or_else(|| PathBuf::from("proxymeter-data"));
+    StorageConfig { path: table.reading.resolve(&path) }
+}

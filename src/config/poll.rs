@@ -1,0 +1,120 @@
+//! The keys of `[poll]`, each of which a target may set for itself.
+
+use std::time::Duration;
+
+use humantime::format_duration;
+use toml::de::DeValue;
+
+use crate::poll::config::{PollConfig, UsersInterval};
+
+use super::table::{Field, Placed, Shape, Table};
+use super::values::{describe, duration, ratio};
+
+pub(super) const KEYS: &[&str] =
+    &["interval", "timeout", "page_timeout", "stale_after", "load", "users_interval"];
+pub(super) const SHAPE: Shape = Shape { title: "[poll]", keys: &[KEYS] };
+
+/// More often is a burden to the panel and news to nobody.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A panel counts as down after five minutes. Its series must be there two minutes longer, or an alert on them would
+/// resolve in mid-outage.
+const SHORTEST_STALE_AFTER: Duration = Duration::from_secs(7 * 60);
+
+/// The pace that the table asks for; what it leaves out is as in `base`.
+pub(super) fn read(table: &mut Table<'_, '_>, base: &PollConfig) -> PollConfig {
+    let interval = table.take("interval", |value| at_least(SHORTEST_INTERVAL, value));
+    let timeout = table.take("timeout", above_zero);
+    let page_timeout = table.take("page_timeout", above_zero);
+    let stale_after = table.take("stale_after", |value| at_least(SHORTEST_STALE_AFTER, value));
+    let load = table.take("load", load);
+    let users_interval = table.take("users_interval", users_interval);
+
+    // Each pair is checked where one of it is given, so that a target does not repeat what is wrong in [poll].
+    check_pair(
+        table,
+        ("timeout", &timeout, base.timeout),
+        ("page_timeout", &page_timeout, base.page_timeout),
+        |a, b| a <= b,
+    );
+    check_pair(
+        table,
+        ("interval", &interval, base.interval),
+        ("stale_after", &stale_after, base.stale_after),
+        |a, b| a < b,
+    );
+
+    PollConfig {
+        interval: interval.value().unwrap_or(base.interval),
+        timeout: timeout.value().unwrap_or(base.timeout),
+        page_timeout: page_timeout.value().unwrap_or(base.page_timeout),
+        stale_after: stale_after.value().unwrap_or(base.stale_after),
+        load: load.value().unwrap_or(base.load),
+        users_interval: users_interval.value().unwrap_or(base.users_interval),
+    }
+}
+
+/// A key, what became of it, and what it is if absent.
+type Setting<'f> = (&'static str, &'f Field<Duration>, Duration);
+
+fn check_pair(
+    table: &Table<'_, '_>,
+    (short_key, short, short_base): Setting<'_>,
+    (long_key, long, long_base): Setting<'_>,
+    in_order: fn(Duration, Duration) -> bool,
+) {
+    match (short, long) {
+        (Field::Given(short), Field::Absent) if !in_order(short.value, long_base) => {
+            let Placed { value, place } = short;
+            let (value, other) = (format_duration(*value), format_duration(long_base));
+            table.reading.refuse(
+                place,
+                format!("{value} is too long for {long_key}, which is {other}; shorten this or lengthen {long_key}"),
+            );
+        }
+        (Field::Absent | Field::Given(_), Field::Given(long)) => {
+            let short = if let Field::Given(short) = short { short.value } else { short_base };
+            if !in_order(short, long.value) {
+                let (value, other) = (format_duration(long.value), format_duration(short));
+                table.reading.refuse(
+                    &long.place,
+                    format!("{value} is too short for {short_key}, which is {other}; lengthen this or shorten {short_key}"),
+                );
+            }
+        }
+        _ => {}
+    }
+}
+
+fn at_least(least: Duration, value: &DeValue<'_>) -> Result<Duration, String> {
+    let duration = duration(value)?;
+    if duration < least {
+        let (seen, least) = (format_duration(duration), format_duration(least));
+        return Err(format!("{seen} is too short; write at least \"{least}\""));
+    }
+    Ok(duration)
+}
+
+fn above_zero(value: &DeValue<'_>) -> Result<Duration, String> {
+    let duration = duration(value)?;
+    if duration.is_zero() { Err("no time at all; write more than \"0s\"".to_owned()) } else { Ok(duration) }
+}
+
+fn load(value: &DeValue<'_>) -> Result<f64, String> {
+    let load = ratio(value)?;
+    if (0.001..=1.0).contains(&load) {
+        return Ok(load);
+    }
+    let seen = if let DeValue::String(text) = value { format!("{text:?}") } else { describe(value) };
+    Err(format!("{seen} is out of range; write \"0.1%\" to \"100%\", or 0.001 to 1.0"))
+}
+
+fn users_interval(value: &DeValue<'_>) -> Result<UsersInterval, String> {
+    match value {
+        DeValue::String(text) if text == "auto" => Ok(UsersInterval::Auto),
+        _ => match at_least(SHORTEST_INTERVAL, value) {
+            Ok(duration) => Ok(UsersInterval::Every(duration)),
+            Err(text) => Err(format!("{text}, or \"auto\"")),
+        },
+    }
+}

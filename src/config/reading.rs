@@ -1,0 +1,68 @@
+//! What the sections share while a file is read: where it lies, the environment, and what was found wrong so far.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+
+use super::Env;
+use super::errors::Problem;
+
+pub(super) struct Reading<'e> {
+    pub(super) env: Env<'e>,
+    folder: PathBuf,
+    problems: RefCell<Vec<Problem>>,
+    open_secret_files: RefCell<Vec<PathBuf>>,
+}
+
+/// A key, and where the text mentions it or, failing that, its table.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Place {
+    pub(super) key: String,
+    pub(super) offset: Option<usize>,
+}
+
+impl<'e> Reading<'e> {
+    pub(super) fn new(file: &Path, env: Env<'e>) -> Self {
+        Self {
+            env,
+            folder: file.parent().map(Path::to_owned).unwrap_or_default(),
+            problems: RefCell::default(),
+            open_secret_files: RefCell::default(),
+        }
+    }
+
+    /// Notes what is wrong at a place: what was seen; what to write instead.
+    pub(super) fn refuse(&self, place: &Place, text: impl Into<String>) {
+        let problem = Problem { offset: place.offset, key: place.key.clone(), text: text.into() };
+        self.problems.borrow_mut().push(problem);
+    }
+
+    /// Notes a secret file that any user of the machine may read.
+    pub(super) fn note_open_secret(&self, path: &Path) {
+        self.open_secret_files.borrow_mut().push(path.to_owned());
+    }
+
+    /// A path of the file, which begins in the file's folder unless it is absolute.
+    pub(super) fn resolve(&self, path: &Path) -> PathBuf {
+        self.folder.join(path)
+    }
+
+    pub(super) fn into_findings(self) -> (Vec<Problem>, Vec<PathBuf>) {
+        (self.problems.into_inner(), self.open_secret_files.into_inner())
+    }
+}
+
+impl Place {
+    /// The place of a key that the text does not mention: its table's.
+    pub(super) fn below(&self, key: &str) -> Self {
+        let bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        let quoted = key.is_empty() || !key.chars().all(bare);
+        let key = if quoted { format!("{key:?}") } else { key.to_owned() };
+        let key = if self.key.is_empty() { key } else { format!("{}.{key}", self.key) };
+        Self { key, offset: self.offset }
+    }
+
+    pub(super) fn at(mut self, offset: usize) -> Self {
+        self.offset = Some(offset);
+        self
+    }
+}

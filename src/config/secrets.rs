@@ -1,0 +1,146 @@
+//! A secret comes from the file itself, from a file of its own, or from the environment; from exactly one of them.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use toml::de::DeValue;
+
+use crate::secret::Secret;
+
+use super::reading::{Place, Reading};
+use super::table::{Field, Placed, Table};
+use super::values::{kind, path};
+
+/// A secret's key, the key that names its file, and the variable that holds it instead.
+pub(super) struct Sources {
+    pub(super) key: &'static str,
+    pub(super) file_key: &'static str,
+    pub(super) variable: String,
+}
+
+/// The variable's name: `PROXYMETER_` and the way to the key, with `_` for `-` and the dots.
+pub(super) fn variable(way: &[&str]) -> String {
+    format!("PROXYMETER_{}", way.join("_")).replace('-', "_").to_ascii_uppercase()
+}
+
+pub(super) fn take(table: &mut Table<'_, '_>, sources: &Sources) -> Field<Secret> {
+    let inline = table.take(sources.key, inline);
+    let file = table.take(sources.file_key, path);
+    let variable = (table.reading.env)(&sources.variable);
+
+    let given: Vec<&str> = [
+        (!inline.is_absent()).then_some(sources.key),
+        (!file.is_absent()).then_some(sources.file_key),
+        variable.is_some().then_some(&*sources.variable),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if given.len() > 1 {
+        let text = format!("given more than once, by {}; keep one of them", given.join(" and "));
+        let places = [inline.given().map(|inline| inline.place), file.given().map(|file| file.place)];
+        match places.into_iter().flatten().max_by_key(|place| place.offset) {
+            Some(place) => table.reading.refuse(&place, text),
+            None => table.refuse(sources.key, text),
+        }
+        return Field::Refused;
+    }
+
+    match (inline, file, variable) {
+        (Field::Given(secret), ..) => Field::Given(secret),
+        (_, Field::Given(file), _) => read_file(table.reading, file),
+        (.., Some(value)) => {
+            let place = table.place.below(sources.key);
+            accept(table.reading, place, value, &format!("the environment variable {}", sources.variable))
+        }
+        (Field::Absent, Field::Absent, None) => Field::Absent,
+        (..) => Field::Refused,
+    }
+}
+
+/// A secret that stands in the configuration. The error never says what is there instead.
+fn inline(value: &DeValue<'_>) -> Result<Secret, String> {
+    match value {
+        DeValue::String(text) => {
+            check(text)
+                .map_err(|fault| format!("{fault}; write the secret, or name its file by a key in _file"))?;
+            Ok(Secret::from(&**text))
+        }
+        _ => Err(format!("{} where a secret was expected; write it in quotes", kind(value))),
+    }
+}
+
+fn read_file(reading: &Reading<'_>, file: Placed<PathBuf>) -> Field<Secret> {
+    let Placed { value, place } = file;
+    let path = reading.resolve(&value);
+    let shown = path.display();
+    match read_text(&path) {
+        Ok((text, readers)) => {
+            if readers == Readers::Everyone {
+                reading.note_open_secret(&path);
+            }
+            accept(reading, place, text.trim_end_matches(['\r', '\n']).to_owned(), &shown.to_string())
+        }
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            reading.refuse(
+                &place,
+                format!("{shown} is not UTF-8 text; write the secret into it, and nothing else"),
+            );
+            Field::Refused
+        }
+        Err(error) => {
+            reading.refuse(&place, format!("{shown} cannot be read: {error}"));
+            Field::Refused
+        }
+    }
+}
+
+fn accept(reading: &Reading<'_>, place: Place, value: String, whence: &str) -> Field<Secret> {
+    match check(&value) {
+        Ok(()) => Field::Given(Placed { value: Secret::from(value), place }),
+        Err(fault) => {
+            reading.refuse(&place, format!("{whence}: {fault}; write the secret into it, and nothing else"));
+            Field::Refused
+        }
+    }
+}
+
+fn check(secret: &str) -> Result<(), &'static str> {
+    if secret.is_empty() {
+        Err("empty")
+    } else if secret.contains(['\r', '\n']) {
+        Err("more than one line")
+    } else if secret.contains(char::is_control) {
+        Err("has a control character")
+    } else {
+        Ok(())
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Readers {
+    Everyone,
+    Some,
+}
+
+/// Reads a small file whole; what is longer than any secret is cut off, so that `/dev/zero` is no trap.
+fn read_text(path: &Path) -> io::Result<(String, Readers)> {
+    let file = File::open(path)?;
+    let readers = readers(&file)?;
+    let mut text = String::new();
+    file.take(64 * 1024).read_to_string(&mut text)?;
+    Ok((text, readers))
+}
+
+#[cfg(unix)]
+fn readers(file: &File) -> io::Result<Readers> {
+    use std::os::unix::fs::MetadataExt;
+    let mode = file.metadata()?.mode();
+    Ok(if mode & 0o004 == 0 { Readers::Some } else { Readers::Everyone })
+}
+
+#[cfg(not(unix))]
+fn readers(_file: &File) -> io::Result<Readers> {
+    Ok(Readers::Some)
+}

@@ -1,0 +1,299 @@
+//! One table of the file, from which a section takes its keys.
+//!
+//! Unknown keys are refused when the table is opened, wrong values when they are taken; either way the reading goes on.
+//! A [`Field`] tells an absent key from a refused one, so that no second error follows from the first.
+
+use toml::de::{DeTable, DeValue};
+
+use super::SHAPES;
+use super::reading::{Place, Reading};
+use super::values::kind;
+
+pub(super) struct Table<'t, 'd> {
+    pub(super) reading: &'t Reading<'t>,
+    pub(super) place: Place,
+    shape: &'static Shape,
+    entries: DeTable<'d>,
+    /// Absent keys that an unknown one was probably meant to be.
+    misspelt: Vec<&'static str>,
+}
+
+/// The keys a table may have.
+pub(super) struct Shape {
+    /// What messages call the table.
+    pub(super) title: &'static str,
+    /// In groups, as one table may hold the keys of another.
+    pub(super) keys: &'static [&'static [&'static str]],
+}
+
+/// What became of a key.
+#[derive(Debug)]
+pub(super) enum Field<T> {
+    Absent,
+    /// There, but wrong, and already reported.
+    Refused,
+    Given(Placed<T>),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Placed<T> {
+    pub(super) value: T,
+    pub(super) place: Place,
+}
+
+impl<'t, 'd> Table<'t, 'd> {
+    pub(super) fn root(reading: &'t Reading<'t>, shape: &'static Shape, entries: DeTable<'d>) -> Self {
+        Self::open(reading, Place::default(), shape, entries)
+    }
+
+    /// Opens a table, refusing the keys it must not have.
+    pub(super) fn open(
+        reading: &'t Reading<'t>,
+        place: Place,
+        shape: &'static Shape,
+        entries: DeTable<'d>,
+    ) -> Self {
+        let mut known = DeTable::new();
+        let mut unknown = Vec::new();
+        for (key, value) in entries {
+            if shape.keys().any(|known| known == key.get_ref()) {
+                known.insert(key, value);
+            } else {
+                unknown.push((key, value));
+            }
+        }
+        let mut misspelt = Vec::new();
+        for (key, value) in unknown {
+            let what =
+                if matches!(value.get_ref(), DeValue::Table(_)) { "unknown table" } else { "unknown key" };
+            let meant = shape.keys().filter(|candidate| !known.contains_key(*candidate));
+            let advice = match nearest(key.get_ref(), meant) {
+                Some(meant) => {
+                    misspelt.push(meant);
+                    format!("write {meant}")
+                }
+                None => shape.advice(key.get_ref()),
+            };
+            reading.refuse(&place.below(key.get_ref()).at(key.span().start), format!("{what}; {advice}"));
+        }
+        Self { reading, place, shape, entries: known, misspelt }
+    }
+
+    /// Takes a key's value, read by `parse`, whose error says what was seen and what to write instead.
+    pub(super) fn take<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl FnOnce(&DeValue<'_>) -> Result<T, String>,
+    ) -> Field<T> {
+        let Some((place, value)) = self.remove(key) else { return self.missing(key) };
+        match parse(&value) {
+            Ok(value) => Field::Given(Placed { value, place }),
+            Err(text) => {
+                self.reading.refuse(&place, text);
+                Field::Refused
+            }
+        }
+    }
+
+    /// Takes a list, each element read by `parse`. A single value is a list of one.
+    pub(super) fn take_list<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl Fn(&DeValue<'_>) -> Result<T, String>,
+    ) -> Field<Vec<Placed<T>>> {
+        let Some((place, value)) = self.remove(key) else { return self.missing(key) };
+        let elements = match value {
+            DeValue::Array(array) => array
+                .into_iter()
+                .map(|element| (place.clone().at(element.span().start), element.into_inner()))
+                .collect(),
+            single => vec![(place.clone(), single)],
+        };
+        let mut values = Vec::with_capacity(elements.len());
+        let mut refused = false;
+        for (place, element) in elements {
+            match parse(&element) {
+                Ok(value) => values.push(Placed { value, place }),
+                Err(text) => {
+                    self.reading.refuse(&place, text);
+                    refused = true;
+                }
+            }
+        }
+        if refused { Field::Refused } else { Field::Given(Placed { value: values, place }) }
+    }
+
+    /// Takes a table below this one; an absent or refused one is as good as empty.
+    pub(super) fn section(&mut self, key: &'static str, shape: &'static Shape) -> Table<'t, 'd> {
+        let place = self.place.below(key);
+        let (place, entries) = self.take_entries(key, &place.key).unwrap_or((place, DeTable::new()));
+        Table::open(self.reading, place, shape, entries)
+    }
+
+    /// Takes the tables of one kind, each with its name and the place of the name.
+    pub(super) fn named_tables(&mut self, system: &'static str) -> Vec<(String, Place, DeTable<'d>)> {
+        let Some((place, entries)) = self.take_entries(system, &format!("{system}.NAME")) else {
+            return Vec::new();
+        };
+        let mut entries: Vec<_> = entries.into_iter().collect();
+        entries.sort_by_key(|(key, _)| key.span().start);
+
+        let mut tables = Vec::new();
+        let mut nameless = false;
+        for (key, value) in entries {
+            let offset = key.span().start;
+            let name = key.into_inner().into_owned();
+            let place = place.below(&name).at(offset);
+            match value.into_inner() {
+                DeValue::Table(entries) => tables.push((name, place, entries)),
+                // Whoever forgets the name has every key of the target here; saying it once is enough.
+                _ if nameless => {}
+                value => {
+                    nameless = true;
+                    let seen = kind(&value);
+                    self.reading.refuse(
+                        &place,
+                        format!("{seen} where a table was expected; head the target's keys with [{system}.NAME], under a name of your choice"),
+                    );
+                }
+            }
+        }
+        tables
+    }
+
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.entries.contains_key(key)
+    }
+
+    /// Reports what is wrong with a key that the table need not mention.
+    pub(super) fn refuse(&self, key: &str, text: impl Into<String>) {
+        self.reading.refuse(&self.place.below(key), text);
+    }
+
+    fn take_entries(&mut self, key: &'static str, head: &str) -> Option<(Place, DeTable<'d>)> {
+        let key_offset = self.entries.get_key_value(key).map(|(key, _)| key.span().start)?;
+        let (place, value) = self.remove(key)?;
+        match value {
+            DeValue::Table(entries) => Some((self.place.below(key).at(key_offset), entries)),
+            value => {
+                let seen = kind(&value);
+                let advice =
+                    format!("{seen} where a table was expected; write [{head}] and its keys below that");
+                self.reading.refuse(&place, advice);
+                None
+            }
+        }
+    }
+
+    /// The value of a key and the value's place.
+    fn remove(&mut self, key: &'static str) -> Option<(Place, DeValue<'d>)> {
+        debug_assert!(self.shape.keys().any(|known| known == key), "{key} is missing from the shape");
+        let value = self.entries.remove(key)?;
+        Some((self.place.below(key).at(value.span().start), value.into_inner()))
+    }
+
+    fn missing<T>(&self, key: &str) -> Field<T> {
+        if self.misspelt.contains(&key) { Field::Refused } else { Field::Absent }
+    }
+}
+
+impl Shape {
+    fn keys(&self) -> impl Iterator<Item = &'static str> {
+        self.keys.iter().copied().flatten().copied()
+    }
+
+    /// For a key that resembles none here: the table it belongs in, or else all that this one knows.
+    fn advice(&self, key: &str) -> String {
+        match SHAPES.iter().find(|shape| shape.keys().any(|known| known == key)) {
+            Some(shape) => format!("it belongs in {}", shape.title),
+            None => {
+                let known: Vec<_> = self.keys().collect();
+                format!("{} knows {}", self.title, known.join(", "))
+            }
+        }
+    }
+}
+
+impl<T> Field<T> {
+    pub(super) fn given(self) -> Option<Placed<T>> {
+        match self {
+            Field::Given(placed) => Some(placed),
+            Field::Absent | Field::Refused => None,
+        }
+    }
+
+    pub(super) fn value(self) -> Option<T> {
+        self.given().map(|placed| placed.value)
+    }
+
+    pub(super) fn is_absent(&self) -> bool {
+        matches!(self, Field::Absent)
+    }
+}
+
+/// The candidate that `key` was probably meant to be: at most two letters away, and fewer than half of its own.
+fn nearest<'c>(key: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+    candidates
+        .map(|candidate| (distance(key, candidate), candidate))
+        .filter(|&(distance, candidate)| distance <= 2 && 2 * distance < candidate.len())
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// How many letters must be added, dropped or changed to turn one text into the other (Levenshtein). Case, `-` and `_`
+/// make no difference.
+fn distance(a: &str, b: &str) -> usize {
+    let letters = |text: &str| text.to_lowercase().replace('-', "_").chars().collect::<Vec<_>>();
+    let (a, b) = (letters(a), letters(b));
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.iter().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (cell, to) in row.iter_mut().skip(1).zip(&b) {
+            let changed = diagonal + usize::from(from != to);
+            diagonal = *cell;
+            left = changed.min(diagonal + 1).min(left + 1);
+            *cell = left;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances() {
+        for (a, b, expected) in [
+            ("", "", 0),
+            ("abc", "", 3),
+            ("", "abc", 3),
+            ("interval", "interval", 0),
+            ("intervall", "interval", 1),
+            ("kitten", "sitting", 3),
+            ("Stale-After", "stale_after", 0),
+            ("tiemout", "timeout", 2),
+        ] {
+            assert_eq!(distance(a, b), expected, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_key() {
+        let keys = || ["url", "username", "password", "password_file", "api_key"].into_iter();
+        for (key, expected) in [
+            ("uri", Some("url")),
+            ("passwrod", Some("password")),
+            ("user_name", Some("username")),
+            ("apikey", Some("api_key")),
+            ("token", None),
+            ("u", None),
+        ] {
+            assert_eq!(nearest(key, keys()), expected, "{key}");
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The table `tls` of a target.
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use toml::de::DeValue;
+
+use crate::http::options::{TlsOptions, parse_sha256};
+
+use super::table::{Field, Shape, Table};
+use super::values::{path, switch, text};
+
+pub(super) const SHAPE: Shape = Shape {
+    title: "the tls table of a target",
+    keys: &[&["pin_sha256", "ca_file", "client_cert_file", "client_key_file", "insecure_skip_verify"]],
+};
+
+pub(super) fn read(mut table: Table<'_, '_>) -> TlsOptions {
+    let insecure = table.take("insecure_skip_verify", switch);
+    if let Field::Given(insecure) = &insecure
+        && insecure.value
+        && (table.has("pin_sha256") || table.has("ca_file"))
+    {
+        table
+            .reading
+            .refuse(&insecure.place, "true beside pin_sha256 or ca_file, which it would undo; keep either");
+    }
+    let pin_sha256 = table.take("pin_sha256", pin);
+    let ca_file = take_file(&mut table, "ca_file");
+    let client_cert_file = take_file(&mut table, "client_cert_file");
+    let client_key_file = take_file(&mut table, "client_key_file");
+    match (&client_cert_file, &client_key_file) {
+        (Field::Given(_), Field::Absent) => {
+            table.refuse("client_key_file", "missing beside client_cert_file; write both");
+        }
+        (Field::Absent, Field::Given(_)) => {
+            table.refuse("client_cert_file", "missing beside client_key_file; write both");
+        }
+        _ => {}
+    }
+    TlsOptions {
+        pin_sha256: pin_sha256.value(),
+        ca_file: ca_file.value(),
+        client_cert_file: client_cert_file.value(),
+        client_key_file: client_key_file.value(),
+        insecure_skip_verify: insecure.value().unwrap_or_default(),
+    }
+}
+
+fn pin(value: &DeValue<'_>) -> Result<[u8; 32], String> {
+    parse_sha256(&text(value)?).ok_or_else(|| {
+        "not 64 hex digits; write the certificate's SHA-256, as told by: openssl x509 -noout -fingerprint -sha256"
+            .to_owned()
+    })
+}
+
+/// Takes a path, and makes sure that the file can be opened.
+fn take_file(table: &mut Table<'_, '_>, key: &'static str) -> Field<PathBuf> {
+    let reading = table.reading;
+    table.take(key, |value| {
+        let path = reading.resolve(&path(value)?);
+        match File::open(&path) {
+            Ok(_) => Ok(path),
+            Err(error) => Err(format!("{} cannot be read: {error}", path.display())),
+        }
+    })
+}

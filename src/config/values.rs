@@ -1,0 +1,106 @@
+//! Values as people write them. Each error says what was seen and what to write instead.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+/// Keeps sums with a point in time far from the end of the calendar.
+const LONGEST: Duration = Duration::from_secs(3653 * 24 * 60 * 60);
+
+/// A line of text. It is not quoted if wrong, and neither is what stands in its place.
+pub(super) fn text(value: &DeValue<'_>) -> Result<String, String> {
+    match value {
+        DeValue::String(text) if text.trim().is_empty() => {
+            Err("empty; write a value or leave the key out".to_owned())
+        }
+        DeValue::String(text) if text.contains(char::is_control) => {
+            Err("text with a line break or control character; write it without".to_owned())
+        }
+        DeValue::String(text) => Ok(text.clone().into_owned()),
+        _ => Err(format!("{} where text was expected; write it in quotes", kind(value))),
+    }
+}
+
+pub(super) fn path(value: &DeValue<'_>) -> Result<PathBuf, String> {
+    text(value).map(PathBuf::from)
+}
+
+pub(super) fn switch(value: &DeValue<'_>) -> Result<bool, String> {
+    match value {
+        DeValue::Boolean(value) => Ok(*value),
+        _ => Err(format!("{}; write true or false, without quotes", describe(value))),
+    }
+}
+
+/// A whole number from 1.
+pub(super) fn count(value: &DeValue<'_>) -> Result<usize, String> {
+    let count = match value {
+        DeValue::Integer(digits) => usize::from_str_radix(digits.as_str(), digits.radix()).ok(),
+        _ => None,
+    };
+    count
+        .filter(|&count| count > 0)
+        .ok_or_else(|| format!("{}; write a whole number of at least 1, without quotes", describe(value)))
+}
+
+/// A duration in humantime's notation.
+pub(super) fn duration(value: &DeValue<'_>) -> Result<Duration, String> {
+    match value {
+        DeValue::String(text) => match humantime::parse_duration(text) {
+            Ok(duration) if duration > LONGEST => {
+                Err(format!("{text:?} is longer than ten years; write a shorter duration"))
+            }
+            Ok(duration) => Ok(duration),
+            Err(_) => Err(format!(
+                "{text:?} is no duration; write numbers with units, such as \"30s\" or \"1h 30m\""
+            )),
+        },
+        DeValue::Integer(number) => {
+            Err(format!("{} has no unit; write \"{number}s\" for seconds", describe(value)))
+        }
+        _ => Err(format!("{}; write a duration such as \"30s\"", describe(value))),
+    }
+}
+
+/// A share above 0 and up to 1, written "10%" or 0.1.
+///
+/// Whole numbers are refused, as 1 may mean one percent or all.
+pub(super) fn ratio(value: &DeValue<'_>) -> Result<f64, String> {
+    let example = "write a share such as \"10%\" or 0.1";
+    match value {
+        DeValue::Float(number) => {
+            number.as_str().parse().map_err(|_| format!("{}; {example}", describe(value)))
+        }
+        DeValue::Integer(number) => {
+            Err(format!("{}, which may mean percent or not; write \"{number}%\"", describe(value)))
+        }
+        DeValue::String(text) => match text.strip_suffix('%').map(|number| number.trim().parse::<f64>()) {
+            Some(Ok(percent)) => Ok(percent / 100.0),
+            Some(Err(_)) | None => Err(format!("{text:?} is no share; {example}")),
+        },
+        _ => Err(format!("{}; {example}", describe(value))),
+    }
+}
+
+/// What stands there, for a message. Texts are not quoted, as they may be secrets that stand in the wrong place.
+pub(super) fn describe(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::Integer(number) => format!("the number {number}"),
+        DeValue::Float(number) => format!("the number {number}"),
+        DeValue::Boolean(value) => value.to_string(),
+        _ => kind(value).to_owned(),
+    }
+}
+
+/// The same without any value, where numbers may be secrets, too.
+pub(super) fn kind(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "text",
+        DeValue::Integer(_) | DeValue::Float(_) => "a number",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}

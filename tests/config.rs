@@ -1,0 +1,387 @@
+//! The configuration file from outside: what loads, what is refused and with which words, and what is never shown.
+//!
+//! `UPDATE_GOLDEN=1 cargo test --test config` rewrites the expected messages beside the bad files.
+
+#![cfg(unix)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use proxymeter::config::{Config, ConfigErrors, LabelsChoice, Target, TargetKind, UsersConfig};
+use proxymeter::poll::config::{PollConfig, UsersInterval};
+use proxymeter::secret::Secret;
+use proxymeter::upstream::marzban::config::{Login, MarzbanConfig};
+
+/// Relative, so that messages are the same on every machine; tests run in the package's folder.
+const FIXTURES: &str = "tests/fixtures/config";
+
+#[test]
+fn every_mistake_has_its_message() {
+    let update = std::env::var_os("UPDATE_GOLDEN").is_some();
+    let files = toml_files("bad");
+    assert!(files.len() > 60, "{} files", files.len());
+    for file in files {
+        let errors = Config::load(&file, &env).expect_err(&file.display().to_string());
+        let seen = format!("{errors}\n").replace(&format!("{FIXTURES}/"), "");
+        let golden = file.with_extension("txt");
+        if update {
+            fs::write(golden, seen).unwrap();
+        } else {
+            assert_eq!(seen, fs::read_to_string(golden).unwrap(), "{}", file.display());
+        }
+    }
+}
+
+#[test]
+fn good_files_load() {
+    for file in toml_files("good") {
+        if let Err(errors) = Config::load(&file, &env) {
+            panic!("{errors}");
+        }
+    }
+}
+
+#[test]
+fn an_empty_file_means_the_defaults() {
+    let config = load("good/empty.toml");
+    assert_eq!(config.web.listen, ["127.0.0.1:10057".parse().unwrap()]);
+    assert_eq!(config.users, UsersConfig::default());
+    assert_eq!(config.storage.path, Path::new(FIXTURES).join("good/proxymeter-data"));
+    assert_eq!(config.targets, []);
+}
+
+#[test]
+fn every_value_arrives() {
+    let config = load("good/full.toml");
+    let listen: Vec<_> = config.web.listen.iter().map(ToString::to_string).collect();
+    assert_eq!(listen, ["127.0.0.1:0", "[::1]:0", "[::]:10057"]);
+    assert_eq!(
+        config.users,
+        UsersConfig {
+            labels: LabelsChoice::Off,
+            limit: 50_000,
+            hash_key: Some(Secret::from("0123456789abcdef")),
+            node_traffic_of: vec!["alice".to_owned()],
+        }
+    );
+    assert_eq!(config.storage.path, Path::new("/var/lib/proxymeter"));
+
+    let [alpha, zulu] = &config.targets[..] else { panic!("{:?}", config.targets) };
+    let base = PollConfig {
+        interval: Duration::from_secs(60),
+        timeout: Duration::from_secs(10),
+        page_timeout: Duration::from_secs(120),
+        stale_after: Duration::from_secs(900),
+        load: 0.25,
+        users_interval: UsersInterval::Every(Duration::from_secs(3600)),
+    };
+    assert_eq!((alpha.name.as_str(), &alpha.poll), ("alpha", &base));
+    assert_eq!(marzban(alpha).url.join("/api/system"), "http://198.51.100.7:8000/api/system");
+    assert_eq!(marzban(alpha).login, Login::ApiKey(Secret::from("pg_key_hunter2")));
+    assert_eq!(marzban(alpha).node_traffic_of, ["alice"]);
+
+    let quicker = PollConfig {
+        interval: Duration::from_secs(10),
+        load: 0.05,
+        users_interval: UsersInterval::Auto,
+        ..base
+    };
+    assert_eq!((zulu.name.as_str(), &zulu.poll), ("zulu", &quicker));
+    let zulu = marzban(zulu);
+    assert_eq!(zulu.url.join("/api/system"), "https://panel.example.com:8000/hidden/api/system");
+    assert_eq!(zulu.login, password("exporter", "hunter2"));
+    assert_eq!(zulu.node_traffic_of, ["bob", "carol"]);
+    assert_eq!(zulu.tls.pin_sha256, Some(std::array::from_fn(|index| u8::try_from(index).unwrap())));
+    let file = Some(Path::new(FIXTURES).join("good/../secrets/password"));
+    assert_eq!((&zulu.tls.ca_file, &zulu.tls.client_cert_file), (&file, &file));
+    assert_eq!((&zulu.tls.client_key_file, zulu.tls.insecure_skip_verify), (&file, false));
+}
+
+#[test]
+fn secrets_come_from_files_and_the_environment() {
+    let config = load("good/minimal.toml");
+    assert_eq!(marzban(&config.targets[0]).login, password("exporter", "hunter2-from-a-file"));
+
+    let config = load("good/from-the-environment.toml");
+    assert_eq!(marzban(&config.targets[0]).login, password("exporter", "hunter2-from-env"));
+    assert_eq!(marzban(&config.targets[1]).login, Login::ApiKey(Secret::from("pg_key_from_env")));
+
+    let hash_key = |name: &str| (name == "PROXYMETER_USERS_HASH_KEY").then(|| "0123456789abcdef".to_owned());
+    let config = Config::parse("", Path::new("exporter.toml"), &hash_key).unwrap();
+    assert_eq!(config.users.hash_key, Some(Secret::from("0123456789abcdef")));
+    assert_eq!(config.storage.path, Path::new("proxymeter-data"));
+}
+
+#[test]
+fn unreadable_files_are_told() {
+    let message = |file: &str| Config::load(Path::new(file), &env).unwrap_err().to_string();
+    assert_eq!(
+        message("no/such/file.toml"),
+        "no/such/file.toml: cannot be read: No such file or directory (os error 2)"
+    );
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("latin1.toml");
+    fs::write(&file, b"# caf\xe9\n[web]\n").unwrap();
+    let message = message(file.to_str().unwrap());
+    assert!(
+        message.ends_with("latin1.toml:1:6: a byte that is not UTF-8; save the file as UTF-8"),
+        "{message}"
+    );
+}
+
+#[test]
+fn warnings_name_what_is_probably_not_meant() {
+    let warnings = |text: &str| {
+        let text = text.replace("LOGIN", "username = \"exporter\"\npassword = \"hunter2\"");
+        Config::parse(&text, Path::new("exporter.toml"), &no_env).unwrap().warnings()
+    };
+    let fine = "[marzban.home]\nurl = \"https://panel.example.com\"\nLOGIN\n";
+    for (text, expected) in [
+        ("", "no target"),
+        (&format!("{fine}[web]\nlisten = ':10057'"), "user names are exported"),
+        (&format!("{fine}tls = {{ insecure_skip_verify = true }}"), "marzban.home: insecure_skip_verify"),
+        ("[marzban.home]\nurl = 'http://panel.example.com'\nLOGIN", "marzban.home: the password crosses"),
+        (
+            "[marzban.home]\nurl = 'http://panel.example.com'\napi_key = 'k'",
+            "marzban.home: the API key crosses",
+        ),
+    ] {
+        let warnings = warnings(text);
+        assert!(matches!(&warnings[..], [only] if only.contains(expected)), "{text}: {warnings:?}");
+    }
+    for quiet in [
+        fine,
+        &format!("{fine}[web]\nlisten = ':10057'\n[users]\nlabels = 'hash'"),
+        "[marzban.home]\nurl = 'http://localhost:8000'\nLOGIN",
+    ] {
+        assert_eq!(warnings(quiet), [""; 0], "{quiet}");
+    }
+}
+
+#[test]
+fn a_secret_file_open_to_everyone_is_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("password");
+    fs::write(&secret, "hunter2\n").unwrap();
+    let text = "[marzban.home]\nurl = 'https://panel.example.com'\nusername = 'exporter'\npassword_file = 'password'";
+    for (mode, count) in [(0o600, 0), (0o640, 0), (0o644, 1)] {
+        fs::set_permissions(&secret, fs::Permissions::from_mode(mode)).unwrap();
+        let config = Config::parse(text, &folder.path().join("exporter.toml"), &no_env).unwrap();
+        let warnings = config.warnings();
+        assert_eq!(warnings.len(), count, "{warnings:?}");
+        assert!(
+            warnings.iter().all(|warning| warning.contains(&secret.display().to_string())),
+            "{warnings:?}"
+        );
+    }
+}
+
+/// Values of every kind in every key that may hold a secret: none of them may come out again, neither in an error
+/// nor by `Debug`.
+#[test]
+fn secrets_are_never_shown() {
+    const CANARY: &str = "4242424242424242424242";
+    // A file with the canary, so that errors about a file's content are tried as well.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("exporter.toml");
+    fs::write(folder.path().join("good"), CANARY).unwrap();
+    fs::write(folder.path().join("two-lines"), format!("{CANARY}\n{CANARY}\n")).unwrap();
+    let home = "[marzban.home]\nurl = 'https://panel.example.com'\nusername = 'exporter'\n";
+    let texts = [
+        "[users]\nhash_key = VALUE".to_owned(),
+        "[users]\nhash_key_file = VALUE".to_owned(),
+        format!("{home}password = VALUE"),
+        format!("{home}password_file = VALUE"),
+        format!("{home}api_key = VALUE"),
+        format!("{home}passwrod = VALUE"),
+        format!("{home}token = VALUE"),
+        "[marzban.key]\nurl = 'https://panel.example.com'\napi_key = VALUE".to_owned(),
+        "[marzban.key]\nurl = 'https://panel.example.com'\napi_key_file = VALUE".to_owned(),
+        "[marzban]\npassword = VALUE".to_owned(),
+        "password = VALUE".to_owned(),
+        "marzban = VALUE".to_owned(),
+        "[marzban.home]\nurl = 'https://u:CANARY@panel.example.com'\n".to_owned(),
+        "[marzban.home]\nurl = 'https://panel.example.com:CANARY/'\n".to_owned(),
+        "[marzban.home]\nurl = 'https://panel.example.com/?CANARY'\n".to_owned(),
+        "[marzban.home]\nurl = 'CANARY'\n".to_owned(),
+        "[marzban.home]\nurl = 'https://panel.example.com/CANARY/'\nusername = 'x'\npassword = 'y'"
+            .to_owned(),
+    ];
+    let values = [
+        "'CANARY'",
+        "CANARY",
+        "-CANARY",
+        "4242424242424242",
+        "CANARY.5",
+        "0xCANARY",
+        "['CANARY']",
+        "{ a = 'CANARY' }",
+        "'CANARY\n",
+        "\"CANARY\\q\"",
+        "'''\nCANARY\nCANARY'''",
+        "'CANARY' CANARY",
+        "pg_CANARY",
+        "'good'",
+        "'two-lines'",
+    ];
+    let mut shown = Vec::new();
+    for text in &texts {
+        for value in values {
+            let text = text.replace("VALUE", value).replace("CANARY", CANARY);
+            for in_env in
+                [None, Some(String::new()), Some(CANARY.to_owned()), Some(format!("{CANARY}\n{CANARY}"))]
+            {
+                let env = |_: &str| in_env.clone();
+                let said = match Config::parse(&text, &file, &env) {
+                    Ok(config) => format!("{config:?}\n{}", config.warnings().join("\n")),
+                    Err(errors) => format!("{errors}\n{errors:?}"),
+                };
+                // A file's name is told, or nobody could find the mistake.
+                let name_of_file = text.contains(&format!("_file = '{CANARY}"));
+                if said.contains("42424242") && !name_of_file {
+                    shown.push(format!("{text}\n=> {said}"));
+                }
+            }
+        }
+    }
+    assert!(shown.is_empty(), "{}", shown.join("\n\n"));
+}
+
+/// A key that the tables know but nobody reads would be ignored in silence.
+#[test]
+fn every_known_key_is_read() {
+    for (head, keys) in known_keys() {
+        for key in keys {
+            // A date is right nowhere.
+            let message = refusal(&format!("{head}\n{key} = 1979-05-27"));
+            let expected =
+                format!("exporter.toml:2:{}: {}.{key}: a ", key.len() + 4, head.trim_matches(['[', ']']));
+            let choice = message.lines().any(|line| line.starts_with(&expected));
+            assert!(choice, "{expected}\n{message}");
+        }
+    }
+}
+
+#[test]
+fn the_example_has_every_key() {
+    let example = fs::read_to_string("exporter.example.toml").unwrap();
+    let keys: BTreeSet<String> = known_keys().into_iter().flat_map(|(_, keys)| keys).collect();
+    assert!(keys.len() > 20, "{keys:?}");
+    for key in keys {
+        let mentioned = example.lines().any(|line| {
+            let setting = line.trim_start_matches('#').trim_start();
+            setting.starts_with(&format!("{key} = "))
+                || line.contains(&format!(": {key} = "))
+                || setting.starts_with(&format!("[marzban.pasarguard.{key}]"))
+        });
+        assert!(mentioned, "{key}");
+    }
+}
+
+#[test]
+fn the_example_loads() {
+    let example = fs::read_to_string("exporter.example.toml").unwrap();
+    let folder = secrets_folder();
+    let config = in_folder(&example, folder.path());
+    assert_eq!(config.targets.len(), 1);
+    assert_eq!(config.targets[0].poll, PollConfig::default());
+    assert_eq!(config.warnings(), [""; 0]);
+}
+
+/// The keys that are commented out say what holds without them, and are right when they are let in.
+#[test]
+fn the_example_tells_the_defaults() {
+    let example = fs::read_to_string("exporter.example.toml").unwrap();
+    let folder = secrets_folder();
+    let config = in_folder(&example, folder.path());
+    let uncommented: String = example
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(setting) if setting.starts_with(|c: char| c == '[' || c.is_ascii_lowercase()) => setting,
+            _ => line,
+        })
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    let mut whole = in_folder(&uncommented, folder.path());
+
+    assert_eq!(whole.targets.len(), 2);
+    let pasarguard = whole.targets.pop().unwrap();
+    assert_eq!(pasarguard.poll.interval, Duration::from_secs(60));
+    assert!(marzban(&pasarguard).tls.pin_sha256.is_some());
+    assert_eq!(whole.users.hash_key.take(), Some(Secret::from("0123456789abcdef")));
+    assert_eq!(whole, config);
+}
+
+/// What the shipped example names, so that it loads as it is but for the folders.
+fn secrets_folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["marzban", "pasarguard", "proxymeter-hash-key", "ca.pem", "client.pem", "client-key.pem"] {
+        let file = folder.path().join(name);
+        fs::write(&file, "0123456789abcdef\n").unwrap();
+        fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    folder
+}
+
+fn in_folder(example: &str, folder: &Path) -> Config {
+    let example = example.replace("/run/secrets/", "").replace("/etc/proxymeter/", "");
+    Config::parse(&example, &folder.join("exporter.toml"), &no_env)
+        .unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+/// The keys of each table, as the refusal of an unknown one lists them.
+fn known_keys() -> Vec<(&'static str, Vec<String>)> {
+    ["[web]", "[poll]", "[users]", "[storage]", "[marzban.x]", "[marzban.x.tls]"]
+        .into_iter()
+        .map(|head| {
+            let message = refusal(&format!("{head}\nqqqqqqqqqqqq = 1"));
+            let list = message.lines().find_map(|line| line.split_once("qqqqqqqqqqqq: unknown key; "));
+            let (_, known) = list.unwrap().1.split_once(" knows ").unwrap();
+            (head, known.split(", ").map(str::to_owned).collect())
+        })
+        .collect()
+}
+
+fn refusal(text: &str) -> String {
+    let errors: ConfigErrors = Config::parse(text, Path::new("exporter.toml"), &no_env).unwrap_err();
+    errors.to_string()
+}
+
+fn load(name: &str) -> Config {
+    Config::load(&Path::new(FIXTURES).join(name), &env).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+fn marzban(target: &Target) -> &MarzbanConfig {
+    let TargetKind::Marzban(marzban) = &target.kind;
+    marzban
+}
+
+fn password(username: &str, password: &str) -> Login {
+    Login::Password { username: username.to_owned(), password: Secret::from(password) }
+}
+
+fn env(name: &str) -> Option<String> {
+    let value = match name {
+        "PROXYMETER_MARZBAN_IN_ENV_PASSWORD" => "hunter2-from-env",
+        "PROXYMETER_MARZBAN_KEY_API_KEY" => "pg_key_from_env",
+        "PROXYMETER_MARZBAN_EMPTY_ENV_PASSWORD" => "",
+        _ => return None,
+    };
+    Some(value.to_owned())
+}
+
+fn no_env(_name: &str) -> Option<String> {
+    None
+}
+
+fn toml_files(folder: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(Path::new(FIXTURES).join(folder)).unwrap();
+    let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "toml"));
+    files.sort();
+    files
+}
