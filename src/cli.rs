@@ -175,7 +175,11 @@ impl Run {
         }
         let daemon = Daemon::build(&config, &self.telemetry_path).await?;
         for address in daemon.addresses() {
-            info!(version = telemetry::VERSION, targets = config.targets.len(), "listening on http://{address}");
+            info!(
+                version = telemetry::VERSION,
+                targets = config.targets.len(),
+                "listening on http://{address}"
+            );
         }
         daemon.run(async || signals.next().await).await?;
         info!("stopped");
@@ -230,7 +234,8 @@ impl Log {
             .with_default(LevelFilter::WARN.min(level))
             .with_target("proxymeter", level);
         let ansi = io::stderr().is_terminal();
-        let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(ansi).with_target(false);
+        let lines =
+            tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(ansi).with_target(false);
         use tracing_subscriber::prelude::*;
         match self.format {
             LogFormat::Text => tracing_subscriber::registry().with(lines.with_filter(filter)).init(),
@@ -249,5 +254,14 @@ fn telemetry_path(text: &str) -> Result<String, String> {
 }
 
 fn version() -> &'static str {
-    const { concat!(env!("CARGO_PKG_VERSION"), " (revision ", env!("PROXYMETER_REVISION"), ", rustc ", env!("PROXYMETER_RUSTC"), ")") }
+    const {
+        concat!(
+            env!("CARGO_PKG_VERSION"),
+            " (revision ",
+            env!("PROXYMETER_REVISION"),
+            ", rustc ",
+            env!("PROXYMETER_RUSTC"),
+            ")"
+        )
+    }
 }

@@ -66,11 +66,9 @@ mod tests {
 
     #[test]
     fn all_addresses_are_reached_by_loopback() {
-        for (listen, ask) in [
-            ("0.0.0.0:1", "127.0.0.1:1"),
-            ("[::]:1", "[::1]:1"),
-            ("127.0.0.2:1", "127.0.0.2:1"),
-        ] {
+        for (listen, ask) in
+            [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:1", "[::1]:1"), ("127.0.0.2:1", "127.0.0.2:1")]
+        {
             assert_eq!(reachable(listen.parse().unwrap()), ask.parse().unwrap());
         }
     }

@@ -39,7 +39,7 @@ pub(super) async fn run(mut config: Config, targets: &[String]) -> Done {
     let reports: Vec<_> = reports.into_iter().map(Arc::new).collect();
     let page = exposition::render(&reports, clock.now(), &options, Format::Classic, Coding::Identity);
     let mut out = io::stdout().lock();
-    for chunk in page.complete(&telemetry.gather_targets(), None) {
+    for chunk in page.complete(&telemetry.gather(), None) {
         out.write_all(&chunk)?;
     }
     out.flush()?;
@@ -59,7 +59,8 @@ fn tell(reports: &[Report]) -> io::Result<bool> {
         );
         writeln!(err, "{}: {} ({system})", report.target, if up { "up" } else { "down" })?;
         for (part, state) in &report.parts {
-            let took = state.duration.map_or_else(String::new, |took| format!(" in {:.3} s", took.as_secs_f64()));
+            let took =
+                state.duration.map_or_else(String::new, |took| format!(" in {:.3} s", took.as_secs_f64()));
             match &state.outcome {
                 Outcome::Up => writeln!(err, "{}: {}: read{took}", report.target, part.label())?,
                 Outcome::Refused => {
@@ -69,7 +70,9 @@ fn tell(reports: &[Report]) -> io::Result<bool> {
                     failed = true;
                     writeln!(err, "{}: {}: failed ({reason}): {detail}", report.target, part.label())?;
                 }
-                Outcome::Pending => writeln!(err, "{}: {}: not read to its end", report.target, part.label())?,
+                Outcome::Pending => {
+                    writeln!(err, "{}: {}: not read to its end", report.target, part.label())?
+                }
             }
         }
     }
