@@ -98,7 +98,9 @@ async fn respond(panel: &Panel, request: Request<Incoming>) -> io::Result<Respon
     if let Some(content_type) = answer.content_type {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     }
-    headers.extend(answer.headers.into_iter().map(|(name, value)| (Some(name), value)).collect::<Vec<_>>());
+    for (name, value) in answer.headers {
+        headers.insert(name, value);
+    }
     let (length, content) = match fault {
         Some(fault) => spoilt(answer.content, &fault),
         None => sound(answer.content),

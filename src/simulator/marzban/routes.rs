@@ -449,7 +449,11 @@ enum Bytecount {
 impl Bytecount {
     #[expect(clippy::cast_precision_loss, reason = "the panel adds these up as floats too")]
     fn of_halves(halves: u64) -> Bytecount {
-        if halves.is_multiple_of(2) { Bytecount::Whole(halves / 2) } else { Bytecount::Fraction(halves as f64 / 2.0) }
+        if halves.is_multiple_of(2) {
+            Bytecount::Whole(halves / 2)
+        } else {
+            Bytecount::Fraction(halves as f64 / 2.0)
+        }
     }
 }
 
