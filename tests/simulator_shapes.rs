@@ -2,11 +2,12 @@
 
 #[path = "simulator/client.rs"]
 mod client;
+#[path = "simulator/recorded.rs"]
+mod recorded;
 #[path = "simulator/shape.rs"]
 mod shape;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::time::Duration;
 
 use proxymeter::simulator::marzban::{Cost, Fault, Flavour, NodeStatus, Options, Status, Times};
@@ -14,70 +15,8 @@ use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 
 use crate::client::{House, NOW_MS, Reply};
+use crate::recorded::{endpoint, recordings};
 use crate::shape::Shape;
-
-/// Recorded requests the simulated panel does not answer, or that tell of a state other tests make.
-const NOT_REPLAYED: [&str; 9] = [
-    "/api/hosts",
-    "/api/core/config",
-    "/api/node/settings",
-    "/api/users/expired",
-    "/api/users/reset",
-    "/api/user/exp_",
-    "/api/admin/reseller2",
-    "/sub/",
-    "(receiver)",
-];
-
-struct Recording {
-    name: String,
-    who: String,
-    method: String,
-    path: String,
-    request_body: String,
-    status: u16,
-    headers: BTreeMap<String, String>,
-    body: Vec<u8>,
-}
-
-fn recordings() -> Vec<Recording> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/marzban");
-    let index: Vec<Value> =
-        serde_json::from_slice(&std::fs::read(folder.join("index.json")).unwrap()).unwrap();
-    let text = |entry: &Value, key: &str| entry[key].as_str().unwrap_or_default().to_owned();
-    index
-        .iter()
-        .filter(|entry| entry["status"].is_u64())
-        .filter(|entry| !NOT_REPLAYED.iter().any(|path| text(entry, "path").starts_with(path)))
-        .filter_map(|entry| {
-            // Large recordings of no use here are left out of the fixtures.
-            let body = std::fs::read(folder.join(text(entry, "file"))).ok()?;
-            Some(Recording {
-                name: text(entry, "name"),
-                who: text(entry, "as"),
-                method: text(entry, "method"),
-                path: text(entry, "path"),
-                request_body: text(entry, "request_body"),
-                status: u16::try_from(entry["status"].as_u64().unwrap()).unwrap(),
-                headers: serde_json::from_value(entry["headers"].clone()).unwrap(),
-                body,
-            })
-        })
-        .collect()
-}
-
-/// The endpoint a path leads to, without names, ids and queries.
-fn endpoint(path: &str) -> String {
-    let path = path.split('?').next().unwrap();
-    let mut segments: Vec<&str> = path.split('/').collect();
-    if segments.len() > 3 && ["user", "node"].contains(&segments[2]) {
-        segments[3] = "*";
-    }
-    if segments.len() > 4 && segments[2] == "admin" {
-        segments[4] = "*";
-    }
-    segments.join("/")
-}
 
 #[tokio::test]
 async fn every_recorded_request_meets_an_answer_of_the_recorded_shape() {
@@ -152,7 +91,7 @@ async fn every_recorded_request_meets_an_answer_of_the_recorded_shape() {
             }
             500.. => assert_eq!(reply.body, recording.body, "{name}"),
             _ => {
-                assert_eq!(reply.json(), serde_json::from_slice::<Value>(&recording.body).unwrap(), "{name}")
+                assert_eq!(reply.json(), serde_json::from_slice::<Value>(&recording.body).unwrap(), "{name}");
             }
         }
     }
