@@ -78,13 +78,14 @@ async fn respond(panel: &Panel, request: Request<Incoming>) -> io::Result<Respon
     let body = body.to_bytes();
     let (path, query) = path_and_query.split_once('?').unwrap_or((&path_and_query, ""));
     let asked = Asked { method: &head.method, path, query, headers: &head.headers, body: &body };
+    let now_ms = panel.now_ms();
     let answer = match fault.as_ref().and_then(instead) {
         Some(canned) => canned,
-        None => routes::answer(&mut panel.state(), panel.now_ms(), &asked),
+        None => routes::answer(&mut panel.state(), now_ms, &asked),
     };
     let cost = panel.shared.cost;
     let rows = u32::try_from(answer.rows()).unwrap_or(u32::MAX);
-    let delay = cost.per_request + cost.per_user.saturating_mul(rows);
+    let delay = cost.per_request.saturating_add(cost.per_user.saturating_mul(rows));
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }
@@ -92,13 +93,15 @@ async fn respond(panel: &Panel, request: Request<Incoming>) -> io::Result<Respon
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(SERVER, HeaderValue::from_static("uvicorn"));
-    if let Some(date) = date(panel.now_ms()) {
+    if let Some(date) = date(now_ms) {
         headers.insert(DATE, date);
     }
     if let Some(content_type) = answer.content_type {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     }
-    headers.extend(answer.headers.into_iter().map(|(name, value)| (Some(name), value)).collect::<Vec<_>>());
+    for (name, value) in answer.headers {
+        headers.insert(name, value);
+    }
     let (length, content) = match fault {
         Some(fault) => spoilt(answer.content, &fault),
         None => sound(answer.content),
