@@ -2,6 +2,8 @@
 
 pub mod board;
 pub mod clock;
+pub mod exposition;
 pub mod model;
 pub mod secret;
 pub mod simulator;
+pub mod telemetry;
