@@ -5,5 +5,6 @@ pub mod clock;
 pub mod exposition;
 pub mod model;
 pub mod secret;
+pub mod server;
 pub mod simulator;
 pub mod telemetry;

@@ -23,6 +23,10 @@ pub const REVISION: &str = env!("PROXYMETER_REVISION");
 /// Version of the compiler it was built with.
 pub const RUSTC: &str = env!("PROXYMETER_RUSTC");
 
+/// The order in which labels are told. A registry forgets the order they were declared in.
+const LABEL_ORDER: [&str; 10] =
+    ["target", "part", "reason", "path", "code", "version", "revision", "rustc", "os", "arch"];
+
 /// Counts what the daemon does. Cheap to clone; all clones count together.
 #[derive(Clone, Debug)]
 pub struct Telemetry(Arc<Inner>);
@@ -164,6 +168,11 @@ impl Telemetry {
         let mut families = self.0.registry.gather();
         families.extend(self.0.process.iter().flat_map(Process::gather));
         families.retain(|family| !family.get_metric().is_empty());
+        for metric in families.iter_mut().flat_map(|family| family.mut_metric()) {
+            let mut labels = metric.take_label();
+            labels.sort_by_key(|label| LABEL_ORDER.iter().position(|name| *name == label.name()));
+            metric.set_label(labels);
+        }
         families
     }
 }
@@ -197,7 +206,7 @@ fn register<C: Collector + Clone + 'static>(registry: &Registry, metric: prometh
 mod tests {
     use super::*;
 
-    /// The value of the one series of `name` whose label values, in the order of the labels' names, are `labels`.
+    /// The value of the series of `name` whose labels have these values, in the order they are told.
     fn value(telemetry: &Telemetry, name: &str, labels: &[&str]) -> Option<f64> {
         let families = telemetry.gather();
         let family = families.iter().find(|family| family.name() == name)?;
@@ -212,7 +221,7 @@ mod tests {
     fn a_declared_part_is_there_at_0_and_counts() {
         let telemetry = Telemetry::new();
         let failures = "proxymeter_target_poll_failures_total";
-        assert_eq!(value(&telemetry, failures, &["system", "timeout", "home"]), None);
+        assert_eq!(value(&telemetry, failures, &["home", "system", "timeout"]), None);
         telemetry.declare_part("home", "system", &["timeout", "connect"]);
         for name in ["proxymeter_target_polls_total", failures, "proxymeter_target_requests_total"] {
             assert!(telemetry.gather().iter().any(|family| family.name() == name), "{name}");
@@ -220,11 +229,11 @@ mod tests {
         telemetry.poll("home", "system");
         telemetry.failure("home", "system", "timeout");
         telemetry.clone().request("home");
-        assert_eq!(value(&telemetry, "proxymeter_target_polls_total", &["system", "home"]), Some(1.0));
+        assert_eq!(value(&telemetry, "proxymeter_target_polls_total", &["home", "system"]), Some(1.0));
         telemetry.clone().request("home");
         assert_eq!(value(&telemetry, "proxymeter_target_requests_total", &["home"]), Some(2.0));
-        assert_eq!(value(&telemetry, failures, &["system", "timeout", "home"]), Some(1.0));
-        assert_eq!(value(&telemetry, failures, &["system", "connect", "home"]), Some(0.0));
+        assert_eq!(value(&telemetry, failures, &["home", "system", "timeout"]), Some(1.0));
+        assert_eq!(value(&telemetry, failures, &["home", "system", "connect"]), Some(0.0));
     }
 
     #[test]

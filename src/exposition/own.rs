@@ -62,10 +62,7 @@ fn sample(
     value: impl Into<super::text::Number>,
 ) {
     text.raw(name);
-    // A registry sorts labels by name; the target goes first in every metric of ours.
-    let (target, others): (Vec<_>, Vec<_>) =
-        metric.get_label().iter().partition(|label| label.name() == "target");
-    let labels = target.into_iter().chain(others).map(|label| (label.name(), label.value()));
+    let labels = metric.get_label().iter().map(|label| (label.name(), label.value()));
     let mut separator = "{";
     for (name, value) in labels.chain(bound.map(|bound| ("le", bound))) {
         text.raw(separator);
@@ -106,7 +103,7 @@ mod tests {
     #[test]
     fn a_registry_is_written_in_both_formats() {
         let samples = "flight 0\n";
-        let polls = "polls_total{target=\"x\",part=\"a\"} 1\npolls_total{target=\"y\",part=\"a\"} 2\n";
+        let polls = "polls_total{part=\"a\",target=\"x\"} 1\npolls_total{part=\"a\",target=\"y\"} 2\n";
         let took = "took_seconds_bucket{le=\"0.5\"} 0\ntook_seconds_bucket{le=\"1.0\"} 1\n\
             took_seconds_bucket{le=\"+Inf\"} 1\ntook_seconds_sum 0.7\ntook_seconds_count 1\n";
         assert_eq!(
@@ -131,7 +128,7 @@ mod tests {
     fn one_target_has_only_its_own_series() {
         assert_eq!(
             written(Format::Classic, Some("y")),
-            "# HELP polls_total Say \"hi\".\n# TYPE polls_total counter\npolls_total{target=\"y\",part=\"a\"} 2\n"
+            "# HELP polls_total Say \"hi\".\n# TYPE polls_total counter\npolls_total{part=\"a\",target=\"y\"} 2\n"
         );
         assert_eq!(written(Format::Classic, Some("z")), "");
     }
