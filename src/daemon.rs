@@ -20,7 +20,7 @@ use crate::{
     poll::Poller,
     server::{self, State},
     store::{self, StoreError},
-    telemetry::Telemetry,
+    telemetry::{self, Telemetry},
     upstream::{Timeouts, Upstream},
 };
 
@@ -30,12 +30,13 @@ const DRAIN: Duration = Duration::from_secs(5);
 const CLOCK_CHECK: Duration = Duration::from_secs(10);
 
 /// Everything built, nothing started.
-#[derive(Debug)]
 pub struct Daemon {
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
     pollers: Vec<Poller>,
     state: State,
+    board: Board,
+    ready: watch::Sender<bool>,
     clock: Clock,
     telemetry: Telemetry,
 }
@@ -87,8 +88,17 @@ impl Daemon {
         let board = Board::new(config.targets.iter().map(|target| target.name.as_str()));
         let pollers = pollers(config, &board, &telemetry, &clock)?;
         let options = exposition::Options { labels, limit: config.users.limit };
-        let state = State::new(board, clock.clone(), telemetry.clone(), options, telemetry_path);
-        Ok(Daemon { listeners, addresses, pollers, state, clock, telemetry })
+        let (ready, is_ready) = watch::channel(false);
+        let state = State {
+            board: board.clone(),
+            clock: clock.clone(),
+            telemetry: telemetry.clone(),
+            options,
+            telemetry_path: telemetry_path.to_owned(),
+            ready: is_ready,
+            version: telemetry::VERSION,
+        };
+        Ok(Daemon { listeners, addresses, pollers, state, board, ready, clock, telemetry })
     }
 
     /// The addresses that are listened on, with the ports that the system chose.
@@ -113,6 +123,7 @@ impl Daemon {
         for poller in self.pollers {
             tasks.spawn(until(poller.run(), until_stopped()));
         }
+        tasks.spawn(until(tell_when_ready(self.board, self.ready), until_stopped()));
         tasks.spawn(until(watch_clock(self.clock, self.telemetry), until_stopped()));
         tasks.spawn(server::serve(self.listeners, self.state, until_stopped()));
 
@@ -223,6 +234,15 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
         bound => bound,
     };
     listener.map_err(|source| StartError::Listen { address, source })
+}
+
+/// A daemon is ready once every target was tried, whatever came of it. Does not end.
+async fn tell_when_ready(board: Board, ready: watch::Sender<bool>) {
+    let mut news = board.watch();
+    // The board outlives its watchers, so waiting only ends well.
+    drop(news.wait_for(|view| view.reports.iter().all(|report| report.up.is_some())).await);
+    ready.send_replace(true);
+    std::future::pending::<()>().await;
 }
 
 /// Tells of wall clocks that jump: it explains odd ages and expiries to whoever looks for the reason.

@@ -1,4 +1,9 @@
 //! proxymeter: a Prometheus exporter and alerting daemon for proxy panels.
+//!
+//! In reading order: [`model`] is what is known of a target, and [`upstream`] asks a panel and converts its answers
+//! to it. [`poll`] decides when to ask and puts the result on the [`board`]. [`exposition`] writes what is on the
+//! board as text, and [`server`] hands it to Prometheus. [`config`] says what to watch, [`daemon`] builds all of
+//! this and runs it, and [`cli`] is what people type. [`simulator`] stands in for panels.
 
 pub mod model;
 

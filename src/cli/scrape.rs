@@ -71,7 +71,7 @@ fn tell(reports: &[Report]) -> io::Result<bool> {
                     writeln!(err, "{}: {}: failed ({reason}): {detail}", report.target, part.label())?;
                 }
                 Outcome::Pending => {
-                    writeln!(err, "{}: {}: not read to its end", report.target, part.label())?
+                    writeln!(err, "{}: {}: not read to its end", report.target, part.label())?;
                 }
             }
         }
