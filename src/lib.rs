@@ -17,6 +17,8 @@ pub mod store;
 pub mod telemetry;
 pub mod upstream;
 
+pub mod alert;
+pub mod notify;
 pub mod poll;
 pub mod server;
 

@@ -4,11 +4,13 @@
 //! what one target is known to be, part by part, and everything downstream reads it and nothing else.
 
 mod counter;
+mod notice;
 mod report;
 mod time;
 mod users;
 
 pub use counter::Counter;
+pub use notice::{Notice, NoticeAlert, NoticeStatus, Severity};
 pub use report::{Outcome, PartState, Report};
 pub use time::{Moment, Timestamp};
 pub use users::{Expiry, User, UserStatus, Users};

@@ -1,0 +1,66 @@
+//! What the alert engine needs to be told.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::model::Severity;
+
+/// `[alerting]`, `[alert.NAME]` and `[mute.NAME]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AlertingConfig {
+    /// False: nothing is sent. Alerts still show in metrics.
+    pub enabled: bool,
+    /// Labels whose values alerts of one message share.
+    pub group_by: Vec<String>,
+    pub group_wait: Duration,
+    pub group_interval: Duration,
+    /// In place of each rule's own; zero: never repeat.
+    pub repeat_interval: Option<Duration>,
+    /// The receiver that is told when another gives up.
+    pub fallback: Option<String>,
+    /// By name. A name that is a rule's own changes that rule's defaults; another needs `rule`.
+    pub rules: BTreeMap<String, RuleConfig>,
+    pub mutes: BTreeMap<String, MuteConfig>,
+}
+
+/// `[alert.NAME]`: only what it names differs from the rule's defaults.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RuleConfig {
+    /// The kind of rule, e.g. `user_expiry`; absent: the table's name is the kind.
+    pub rule: Option<String>,
+    pub enabled: Option<bool>,
+    /// Globs (`*`, `?`); empty: all.
+    pub targets: Vec<String>,
+    pub subjects: Vec<String>,
+    pub exclude: Vec<String>,
+    pub steps: Option<Vec<StepConfig>>,
+    pub for_: Option<Duration>,
+    pub severity: Option<Severity>,
+    /// Zero: never repeat.
+    pub repeat_interval: Option<Duration>,
+    /// Absent: all.
+    pub receivers: Option<Vec<String>>,
+}
+
+/// A step of a rule that has steps.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum StepConfig {
+    /// Remaining time, `7d`; zero: reached.
+    Remaining(Duration),
+    /// Used share, `95%` is 0.95.
+    Ratio(f64),
+}
+
+/// `[mute.NAME]`: when and for what nothing is sent. What still fires when it ends is sent then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MuteConfig {
+    /// Days a window starts on, Monday is 1; empty: every day.
+    pub days: Vec<u8>,
+    /// Minutes of the day, from and to; to may be smaller, for a window over midnight. It belongs to the day it starts.
+    pub hours: Option<(u16, u16)>,
+    /// IANA name.
+    pub zone: String,
+    /// Label and glob; all must match.
+    pub matchers: BTreeMap<String, String>,
+    /// Only alerts below this severity.
+    pub below: Option<Severity>,
+}

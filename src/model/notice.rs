@@ -1,0 +1,86 @@
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::Timestamp;
+
+/// How much an alert matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    Info,
+    Warning,
+    Critical,
+}
+
+impl Severity {
+    /// The word used in labels, configuration and pages.
+    pub fn label(self) -> &'static str {
+        match self {
+            Severity::Info => "info",
+            Severity::Warning => "warning",
+            Severity::Critical => "critical",
+        }
+    }
+}
+
+/// Whether an alert, or any of a notice's alerts, still fires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NoticeStatus {
+    Firing,
+    Resolved,
+}
+
+/// An alert as a receiver is told of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoticeAlert {
+    /// Identifies one firing of one alert: the same from when it was recorded until it is resolved.
+    pub event: String,
+    pub status: NoticeStatus,
+    pub severity: Severity,
+    /// `alertname`, `target`, `system`, `kind`, `subject`, `step`, `severity` (and `rule`), and nothing that varies
+    /// while it fires. Labels without a value are left out.
+    pub labels: BTreeMap<String, String>,
+    /// `summary`, `description`, and what varies: `reason`, `value`, `limit`, `remaining` …
+    pub annotations: BTreeMap<String, String>,
+    pub starts_at: Timestamp,
+    /// Absent while it fires.
+    pub ends_at: Option<Timestamp>,
+}
+
+/// One message to one receiver about one group of alerts. Retries send the same notice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// Unique, and the same on every retry: `webhook-id`, and the left half of the Message-ID.
+    pub id: String,
+    /// The receiver's name in the configuration.
+    pub receiver: String,
+    /// Identifies the group among a receiver's groups, e.g. `{}:{alertname="ProxymeterUserExpiry", target="home"}`.
+    pub group: String,
+    pub group_labels: BTreeMap<String, String>,
+    /// Why it is sent, one of a closed set.
+    pub reason: String,
+    /// Firing ones first, the worst first.
+    pub alerts: Vec<NoticeAlert>,
+    /// Ids of earlier notices of the group that were never delivered and that this one stands for.
+    pub covers: Vec<String>,
+    pub created_at: Timestamp,
+}
+
+impl Notice {
+    /// Firing as long as one of its alerts is.
+    pub fn status(&self) -> NoticeStatus {
+        let fires = self.alerts.iter().any(|alert| alert.status == NoticeStatus::Firing);
+        if fires { NoticeStatus::Firing } else { NoticeStatus::Resolved }
+    }
+
+    /// The highest severity of the alerts that fire, or of all if none does.
+    pub fn severity(&self) -> Severity {
+        let of = |status| self.alerts.iter().filter(move |alert| alert.status == status);
+        let firing = of(NoticeStatus::Firing).map(|alert| alert.severity).max();
+        firing
+            .or_else(|| of(NoticeStatus::Resolved).map(|alert| alert.severity).max())
+            .unwrap_or(Severity::Info)
+    }
+}

@@ -1,0 +1,80 @@
+//! Telling people: the words of a notice, sending it, and trying again.
+//!
+//! [`Receiver::send`] makes one attempt. [`delivery`] has a queue per receiver and decides when to make the next.
+
+pub mod delivery;
+pub mod email;
+pub mod webhook;
+mod words;
+
+use std::time::Duration;
+
+use crate::model::{Moment, Notice};
+
+/// Where notices go. A closed set: a new kind is a module, a variant and a match arm.
+#[derive(Debug)]
+pub enum Receiver {
+    Email(email::Email),
+    Webhook(webhook::Webhook),
+}
+
+impl Receiver {
+    /// Makes one attempt at delivering `notice`. `done` holds the addresses that took it on earlier attempts, which
+    /// are not told again; those that take it now are added, even if the attempt fails for others.
+    /// Returns what the receiver said, fit for a log.
+    ///
+    /// # Errors
+    /// Says why it was not delivered, and whether and when to try again.
+    pub async fn send(
+        &mut self,
+        notice: &Notice,
+        done: &mut Vec<String>,
+        now: Moment,
+    ) -> Result<String, SendError> {
+        match self {
+            Receiver::Email(email) => email.send(notice, done, now).await,
+            Receiver::Webhook(webhook) => webhook.send(notice, now).await,
+        }
+    }
+}
+
+/// Why a notice was not delivered. The text is fit for logs and pages: no secret, no URL beyond its host, nothing of
+/// a body.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct SendError {
+    /// One of [`SendError::REASONS`].
+    pub reason: &'static str,
+    pub detail: String,
+    pub retry: Retry,
+}
+
+/// Whether to try a notice again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// By the usual schedule.
+    Later,
+    /// By the usual schedule, but not before this long from now, because the receiver asked so.
+    NotBefore(Duration),
+    /// This notice will never be taken; the next one may be.
+    Never,
+    /// No notice will be taken until the configuration changes.
+    Disabled,
+}
+
+impl SendError {
+    /// Every reason, the closed set that failures are counted by.
+    pub const REASONS: [&'static str; 11] = [
+        "auth",
+        "client_error",
+        "connect",
+        "gone",
+        "rate_limited",
+        "redirect",
+        "refused",
+        "response",
+        "server_error",
+        "timeout",
+        "tls",
+    ];
+}

@@ -1,0 +1,66 @@
+//! What a mail receiver needs to be told.
+
+use std::{path::PathBuf, time::Duration};
+
+use crate::{model::Severity, secret::Secret};
+
+/// `[email.NAME]`: one SMTP server and the people to reach by it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EmailConfig {
+    /// Host name or address of the server.
+    pub host: String,
+    pub port: u16,
+    pub tls: SmtpTls,
+    /// PEM file of the authority to trust in place of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// `Name <address>` or an address.
+    pub from: String,
+    /// At least one.
+    pub to: Vec<String>,
+    pub login: Option<SmtpLogin>,
+    /// Name to greet the server with; absent: the machine's.
+    pub hello: Option<String>,
+    /// For each step: connecting, greeting, each command, the final answer.
+    pub timeout: Duration,
+    pub common: ReceiverConfig,
+}
+
+/// How the connection is secured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SmtpTls {
+    /// Plain until STARTTLS, which must succeed.
+    StartTls,
+    Implicit,
+    /// Only to loopback.
+    None,
+}
+
+/// How to log in to the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SmtpLogin {
+    pub username: String,
+    pub password: Secret,
+    pub mechanism: SmtpMechanism,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SmtpMechanism {
+    /// The best of those the server offers of PLAIN and LOGIN.
+    Auto,
+    Plain,
+    Login,
+    /// The password is an OAuth 2 access token.
+    Xoauth2,
+}
+
+/// What every receiver may be told, whatever its kind. Absent: as `[alerting]` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceiverConfig {
+    /// Only alerts of at least this severity.
+    pub min_severity: Severity,
+    pub send_resolved: bool,
+    pub group_by: Option<Vec<String>>,
+    pub group_wait: Option<Duration>,
+    pub group_interval: Option<Duration>,
+    pub repeat_interval: Option<Duration>,
+}

@@ -1,0 +1,1 @@
+//! The words of a notice, whoever it goes to.
