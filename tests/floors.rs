@@ -14,10 +14,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("store", &["model"]),
     ("telemetry", &[]),
     ("poll", &["board", "clock", "model", "telemetry", "upstream"]),
-    ("server", &["board", "clock", "exposition", "model", "telemetry"]),
+    ("server", &["board", "clock", "exposition", "telemetry"]),
     ("config", &["http::options", "poll::config", "secret", "upstream::marzban::config"]),
     ("daemon", &BELOW_DAEMON),
-    ("demo", &["config", "daemon", "model", "simulator"]),
+    ("demo", &["clock", "config", "daemon", "simulator"]),
     ("simulator", &[]),
 ];
 const BELOW_DAEMON: [&str; 12] = [
