@@ -5,13 +5,12 @@
 # Needs curl, promtool, prometheus, and a Python with prometheus_client.
 #   PROXYMETER  the program; target/debug/proxymeter by default
 #   PYTHON      the Python; python3 by default
-#   SECONDS_OF_SCRAPES  how long Prometheus scrapes; 65 by default
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")/.." && pwd)
 proxymeter=${PROXYMETER:-$here/target/debug/proxymeter}
 python=${PYTHON:-python3}
-scrapes_for=${SECONDS_OF_SCRAPES:-65}
+scrapes_for=65
 work=$(mktemp -d)
 started=()
 
