@@ -5,12 +5,15 @@ use std::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use tokio::time::Instant;
 
 use crate::model::{Moment, Timestamp};
+
+/// Room for what happened before this daemon started: its uptime begins at a year.
+const BEFORE: Duration = Duration::from_secs(365 * 86_400);
 
 /// Tells the time: by the wall, which anybody may set, and since it was made, which nobody can.
 #[derive(Clone, Debug)]
@@ -44,11 +47,20 @@ impl Clock {
         }
     }
 
+    /// When something happened by its wall time alone, which is all that a past life of the daemon leaves: as long
+    /// ago by either clock. What lies ahead is taken to be now.
+    pub fn long_ago(&self, wall: Timestamp) -> Moment {
+        let now = self.now();
+        let age = now.wall.since(wall);
+        Moment { wall: wall.min(now.wall), uptime: now.uptime.saturating_sub(age) }
+    }
+
     pub fn now(&self) -> Moment {
-        let uptime = self.started.elapsed();
+        let uptime = BEFORE + self.started.elapsed();
         let wall = match &self.wall {
             Wall::System => system_time(),
-            Wall::Set(start) => Timestamp::from_millis(start.load(Ordering::SeqCst)).saturating_add(uptime),
+            Wall::Set(start) => Timestamp::from_millis(start.load(Ordering::SeqCst))
+                .saturating_add(uptime.saturating_sub(BEFORE)),
         };
         Moment { wall, uptime }
     }
@@ -56,7 +68,7 @@ impl Clock {
 
 #[expect(clippy::disallowed_methods, reason = "the one place that asks the machine for wall time")]
 fn system_time() -> Timestamp {
-    let millis = |duration: std::time::Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+    let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
     match SystemTime::now().duration_since(UNIX_EPOCH) {
         Ok(after) => Timestamp::from_millis(millis(after)),
         Err(before) => Timestamp::from_millis(-millis(before.duration())),
@@ -76,8 +88,6 @@ pub fn step(before: Moment, now: Moment) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -92,5 +102,14 @@ mod tests {
             clock.step(millis);
             assert_eq!(step(before, clock.now()), seconds, "{millis}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_past_is_as_long_ago_by_either_clock() {
+        let clock = Clock::starting_at(Timestamp::from_secs(1_795_000_000));
+        let then = clock.long_ago(Timestamp::from_secs(1_795_000_000 - 86_400));
+        assert_eq!(clock.now().since(then), Duration::from_secs(86_400));
+        let ahead = clock.long_ago(Timestamp::from_secs(1_795_000_000 + 86_400));
+        assert_eq!(clock.now().since(ahead), Duration::ZERO);
     }
 }

@@ -4,6 +4,7 @@
 //! delays nobody else's loop.
 
 pub mod config;
+mod saved;
 mod schedule;
 
 use std::{collections::VecDeque, sync::Arc};

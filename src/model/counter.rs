@@ -1,8 +1,10 @@
+use serde::{Deserialize, Serialize};
+
 /// A count that a panel keeps for us and may reset.
 ///
 /// Prometheus reads any fall as a reset and would add the whole value again, so a fall counts only once it has
 /// held for two polls: some panels dip for a moment while they sync (3x-ui with several nodes does).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counter {
     value: u64,
     falling: bool,

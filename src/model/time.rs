@@ -58,8 +58,8 @@ fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// A point in time by both clocks: wall time to show, and time since the daemon started to reckon ages with.
-/// Wall clocks are set by people and by NTP; an age must not jump when they are.
+/// A point in time by both clocks: wall time to show, and time since some point before the daemon started to reckon
+/// ages with. Wall clocks are set by people and by NTP; an age must not jump when they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Moment {
     pub wall: Timestamp,

@@ -1,9 +1,11 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use super::{Counter, Moment, NamedUsers, Timestamp, WalkEnd};
 
 /// What a panel allows a user at present.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum UserStatus {
     Active,
     /// Waiting for first use, when the plan starts to run.
@@ -40,7 +42,7 @@ impl UserStatus {
 }
 
 /// When a user's plan ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Expiry {
     Never,
     /// Runs this long from first use (Marzban: `on_hold_expire_duration`, seconds).
@@ -49,7 +51,7 @@ pub enum Expiry {
 }
 
 /// Somebody who may use the proxies.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
     /// Unique within the target.
     pub name: Arc<str>,
@@ -96,6 +98,15 @@ const AGREEMENTS: u32 = 3;
 impl Users {
     pub fn list(&self) -> &[Arc<User>] {
         &self.list
+    }
+
+    /// The users of a walk that was finished in an earlier life of the daemon.
+    pub fn restored(mut users: Vec<User>, walked_since: Moment) -> Self {
+        users.sort_by(|a, b| a.name.cmp(&b.name));
+        users.dedup_by(|a, b| a.name == b.name);
+        let walked = users.len();
+        let list = users.into_iter().map(Arc::new).collect();
+        Users { list, walked_since: Some(walked_since), walked, ..Users::default() }
     }
 
     pub fn walked_since(&self) -> Option<Moment> {

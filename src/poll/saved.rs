@@ -1,0 +1,60 @@
+//! A finished walk's users as bytes for the store, so that a daemon that comes back knows them at once.
+
+use std::{
+    io::{self, Write},
+    sync::Arc,
+};
+
+use flate2::{Compression, read::DeflateDecoder, write::DeflateEncoder};
+
+use crate::model::User;
+
+/// Users as deflated JSON. Neither form is ever held whole but the deflated one.
+pub(super) fn encode(users: &[Arc<User>]) -> io::Result<Vec<u8>> {
+    let mut out = io::BufWriter::new(DeflateEncoder::new(Vec::new(), Compression::fast()));
+    serde_json::to_writer(&mut out, users)?;
+    out.flush()?;
+    out.into_inner().map_err(io::IntoInnerError::into_error)?.finish()
+}
+
+/// Users from what [`encode`] made of them.
+pub(super) fn decode(bytes: &[u8]) -> serde_json::Result<Vec<User>> {
+    serde_json::from_reader(io::BufReader::new(DeflateDecoder::new(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::{Counter, Expiry, Timestamp, UserStatus};
+
+    #[test]
+    fn users_come_back_as_they_were() {
+        let user = |name: &str, expiry| {
+            Arc::new(User {
+                name: name.into(),
+                owner: Some("root".into()),
+                status: UserStatus::OnHold,
+                used: u64::MAX,
+                limit: Some(1 << 63),
+                traffic: Counter::new(7).then(3),
+                expiry,
+                last_online: Some(Timestamp::from_millis(-1)),
+                online: true,
+                read_at: Timestamp::from_secs(1_795_000_000),
+            })
+        };
+        let expiries =
+            [Expiry::Never, Expiry::OnFirstUse(Duration::from_secs(9)), Expiry::At(Timestamp::from_secs(5))];
+        let users: Vec<_> = expiries.into_iter().map(|expiry| user("a \"name\" 🙂", expiry)).collect();
+        let back = decode(&encode(&users).unwrap()).unwrap();
+        assert_eq!(back.iter().collect::<Vec<_>>(), users.iter().map(|user| &**user).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn damaged_bytes_are_refused() {
+        assert!(decode(b"").is_err());
+        assert!(decode(b"garbage").is_err());
+    }
+}
