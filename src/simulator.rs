@@ -3,4 +3,5 @@
 //! The `demo` command, the integration tests and the benches poll them. They know nothing of the rest of
 //! proxymeter: what a panel answers must not depend on what its client believes.
 
+pub mod inbox;
 pub mod marzban;
