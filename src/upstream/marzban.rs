@@ -20,7 +20,9 @@ use self::{
 };
 use crate::{
     http::{self, Body, BuildError, Client, Limits},
-    model::{Moment, NodeTraffic, Part, PartData, System, Timestamp, UserNodeTraffic, UserStatus},
+    model::{
+        Moment, NodeTraffic, Part, PartData, System, Timestamp, UserNodeTraffic, UserStatus, node_labels,
+    },
     upstream::{Cause, FetchError, Step, Timeouts},
 };
 
@@ -193,7 +195,8 @@ impl Marzban {
         };
         let running = self.node_usage(windows.running, None, now).await?;
         let totals = self.node_hours.add(windows, &finished, running);
-        let labels = self.naming.labels(totals.iter().map(|((id, name), _)| (*id, name.as_str())));
+        let labels =
+            node_labels(&totals.iter().map(|((id, name), _)| (*id, name.as_str())).collect::<Vec<_>>());
         let usage = labels.into_iter().zip(&totals);
         let usage = usage.map(|(node, (_, [uplink, downlink]))| NodeTraffic {
             node,
@@ -230,6 +233,9 @@ impl Marzban {
     async fn read_users(&mut self, now: Moment) -> Result<Step, FetchError> {
         const ASKED: &str = "/api/users";
         let size = self.page_size;
+        if self.walk.is_none() {
+            self.naming.forget_former_owners();
+        }
         let span = self.walk.get_or_insert_with(|| Walk::new(now, size)).next();
         let path = format!("{ASKED}?offset={}&limit={}&sort=username", span.offset, span.limit);
         let row = Row { read_at: now.wall, panel_now: self.panel_time(now), owners: self.naming.owners() };
@@ -293,7 +299,8 @@ impl Marzban {
         let mut traffic = Vec::with_capacity(totals.len());
         for (index, name) in self.config.node_traffic_of.iter().enumerate() {
             let of_user: Vec<_> = totals.iter().filter(|((user, _), _)| *user == index).collect();
-            let labels = self.naming.labels(of_user.iter().map(|((_, (id, node)), _)| (*id, node.as_str())));
+            let nodes: Vec<_> = of_user.iter().map(|((_, (id, node)), _)| (*id, node.as_str())).collect();
+            let labels = node_labels(&nodes);
             traffic.extend(labels.into_iter().zip(of_user).map(|(node, (_, [bytes]))| UserNodeTraffic {
                 user: name.as_str().into(),
                 node,
