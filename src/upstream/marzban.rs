@@ -10,13 +10,14 @@ mod wire;
 use std::{collections::HashMap, time::Duration};
 
 use reqwest::RequestBuilder;
+use tokio::time::Instant;
 
 use self::{
     config::MarzbanConfig,
     convert::{Naming, NodeKey, Row},
     hours::Hours,
     session::Session,
-    walk::{Advance, Walk},
+    walk::{Advance, Span, Walk},
 };
 use crate::{
     http::{self, Body, BuildError, Client, Limits},
@@ -46,6 +47,8 @@ pub struct Marzban {
     session: Session,
     requests: u64,
     system: Option<System>,
+    /// When the step under way was asked for.
+    began: Instant,
     /// What the panel's clock shows more than ours, in milliseconds.
     clock_ahead: i64,
     counts: Option<(Moment, Vec<(UserStatus, u64)>)>,
@@ -83,6 +86,7 @@ impl Marzban {
             session: Session::default(),
             requests: 0,
             system: None,
+            began: Instant::now(),
             clock_ahead: 0,
             counts: None,
             naming: Naming::default(),
@@ -114,6 +118,7 @@ impl Marzban {
     }
 
     pub(super) async fn read(&mut self, part: Part, now: Moment) -> Result<Step, FetchError> {
+        self.began = Instant::now();
         match part {
             Part::System => self.read_system(now).await,
             Part::Core => self.read_core(now).await,
@@ -233,6 +238,7 @@ impl Marzban {
     async fn read_users(&mut self, now: Moment) -> Result<Step, FetchError> {
         const ASKED: &str = "/api/users";
         let size = self.page_size;
+        let first = Span { offset: 0, limit: size };
         if self.walk.is_none() {
             self.naming.forget_former_owners();
         }
@@ -244,7 +250,9 @@ impl Marzban {
             .await;
         let Some(walk) = &mut self.walk else { return Ok(Step::More(None)) };
         match answer {
-            Ok(page) if !page.rows.is_empty() && page.rows.iter().all(Option::is_none) => {
+            // A whole first page of such rows; among those around a row that makes the panel fail it may be chance.
+            Ok(page) if span == first && !page.rows.is_empty() && page.rows.iter().all(Option::is_none) => {
+                self.walk = None;
                 Err(FetchError { asked: ASKED, cause: Cause::Rows })
             }
             Ok(page) => {
@@ -252,6 +260,10 @@ impl Marzban {
                 Ok(match walk.answered(page, self.page_size) {
                     Advance::More(users) if users.is_empty() => Step::More(None),
                     Advance::More(users) => Step::More(Some(PartData::UsersPage(users))),
+                    Advance::End(end) if end.seen.is_empty() && end.unreadable > 0 => {
+                        self.walk = None;
+                        return Err(FetchError { asked: ASKED, cause: Cause::Rows });
+                    }
                     Advance::End(end) => {
                         self.walk = None;
                         Step::Done(PartData::UsersEnd(end))
@@ -403,10 +415,11 @@ impl Marzban {
         let Some(form) = Session::form(&self.config.login) else { return Ok(()) };
         let request = self.http.post(self.config.url.join(ASKED)).form(&form);
         let cause = match self.send(request, self.small, http::json::<wire::Token>, now).await {
-            Ok(token) => {
-                self.session.open(token.access_token, now);
+            Ok(wire::Token { access_token }) if session::can_be_sent(&access_token) => {
+                self.session.open(access_token, now);
                 return Ok(());
             }
+            Ok(_) => http::Error::Decode("a token that no request can carry".into()).into(),
             Err(http::Error::Status(code @ (400 | 401 | 403 | 422))) => Cause::Auth(code),
             Err(http::Error::Status(code @ (404 | 405))) => Cause::NotFound(code),
             Err(err) => err.into(),
@@ -428,7 +441,9 @@ impl Marzban {
         self.requests += 1;
         let answer = self.http.read(request, limits, decode).await?;
         if let Some(date) = answer.date {
-            self.clock_ahead = date.as_millis().saturating_sub(now.wall.as_millis());
+            // The answer to a long list begins long after it was asked for.
+            let ours = now.wall.saturating_add(answer.began.saturating_duration_since(self.began));
+            self.clock_ahead = date.as_millis().saturating_sub(ours.as_millis());
         }
         Ok(answer.value)
     }
