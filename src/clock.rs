@@ -62,3 +62,35 @@ fn system_time() -> Timestamp {
         Err(before) => Timestamp::from_millis(-millis(before.duration())),
     }
 }
+
+/// Seconds by which the wall clock was set forward (or back) between two moments; absent if it ran with the other.
+pub fn step(before: Moment, now: Moment) -> Option<i64> {
+    /// NTP slews clocks by less than a thousandth, and steps them when they are off by more than 128 ms.
+    const TOLERATED_MILLIS: i64 = 1000;
+
+    let passed = i64::try_from(now.since(before).as_millis()).unwrap_or(i64::MAX);
+    let shown = now.wall.as_millis().saturating_sub(before.wall.as_millis());
+    let step = shown.saturating_sub(passed);
+    (step.abs() > TOLERATED_MILLIS).then_some(step / 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_step_is_told_from_time_passing() {
+        let clock = Clock::starting_at(Timestamp::from_secs(1_795_000_000));
+        let before = clock.now();
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        assert_eq!(step(before, clock.now()), None);
+        for (millis, seconds) in [(900, None), (86_400_000, Some(86_400)), (-7_200_000, Some(-7200))] {
+            let before = clock.now();
+            tokio::time::advance(Duration::from_secs(10)).await;
+            clock.step(millis);
+            assert_eq!(step(before, clock.now()), seconds, "{millis}");
+        }
+    }
+}

@@ -45,7 +45,10 @@ pub fn existing_hash_key(folder: &Path) -> Result<Option<Vec<u8>>, StoreError> {
     if key.len() != KEY_BYTES {
         let source = io::Error::new(
             io::ErrorKind::InvalidData,
-            format!("holds {} bytes instead of a key's {KEY_BYTES}; remove it to have a new key made", key.len()),
+            format!(
+                "holds {} bytes instead of a key's {KEY_BYTES}; remove it to have a new key made",
+                key.len()
+            ),
         );
         return Err(StoreError { path, source });
     }

@@ -1,10 +1,268 @@
-//! stub
-#[derive(Clone, Debug, Default)]
-pub struct Telemetry;
+//! The daemon's metrics about itself.
+//!
+//! They live in a registry of their own, from which [`Telemetry::gather`] takes them for one answer. The standard
+//! `process_*` metrics are read from the system at that moment.
+
+mod process;
+
+use std::{env::consts, sync::Arc};
+
+use prometheus::{
+    Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector,
+    proto::MetricFamily,
+};
+
+use process::Process;
+
+/// Version of this program.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The revision it was built from; `unknown` if it was built outside a checkout.
+pub const REVISION: &str = env!("PROXYMETER_REVISION");
+
+/// Version of the compiler it was built with.
+pub const RUSTC: &str = env!("PROXYMETER_RUSTC");
+
+/// The order in which labels are told. A registry forgets the order they were declared in.
+const LABEL_ORDER: [&str; 10] =
+    ["target", "part", "reason", "path", "code", "version", "revision", "rustc", "os", "arch"];
+
+/// Counts what the daemon does. Cheap to clone; all clones count together.
+#[derive(Clone, Debug)]
+pub struct Telemetry(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    registry: Registry,
+    process: Option<Process>,
+    polls: IntCounterVec,
+    poll_failures: IntCounterVec,
+    requests: IntCounterVec,
+    clock_steps: IntCounter,
+    reload_successful: IntGauge,
+    reload_success_time: Gauge,
+    http_requests: IntCounterVec,
+    http_in_flight: IntGauge,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Telemetry::new()
+    }
+}
+
 impl Telemetry {
-    pub fn declare_part(&self, _target: &str, _part: &'static str, _reasons: &[&'static str]) {}
-    pub fn poll(&self, _target: &str, _part: &'static str) {}
-    pub fn failure(&self, _target: &str, _part: &'static str, _reason: &'static str) {}
-    pub fn request(&self, _target: &str) {}
-    pub fn clock_step(&self) {}
+    pub fn new() -> Self {
+        let registry = Registry::new();
+        let info = ["version", "revision", "rustc", "os", "arch"];
+        let build = GaugeVec::new(opts("build_info", "What this program is and was built from."), &info);
+        let build = register(&registry, build);
+        build.with_label_values(&[VERSION, REVISION, RUSTC, consts::OS, consts::ARCH]).set(1.0);
+        Telemetry(Arc::new(Inner {
+            process: Process::myself(),
+            polls: counters(
+                &registry,
+                opts("target_polls_total", "Reads of a part of a target that were begun."),
+                &["target", "part"],
+            ),
+            poll_failures: counters(
+                &registry,
+                opts("target_poll_failures_total", "Reads of a part of a target that failed, by reason."),
+                &["target", "part", "reason"],
+            ),
+            requests: counters(
+                &registry,
+                opts("target_requests_total", "HTTP requests asked of the target, login included."),
+                &["target"],
+            ),
+            clock_steps: register(
+                &registry,
+                IntCounter::with_opts(opts("clock_steps_total", "Times the wall clock was seen to jump.")),
+            ),
+            reload_successful: register(
+                &registry,
+                IntGauge::with_opts(opts(
+                    "config_last_reload_successful",
+                    "Whether the last attempt to load the configuration succeeded.",
+                )),
+            ),
+            reload_success_time: register(
+                &registry,
+                Gauge::with_opts(opts(
+                    "config_last_reload_success_timestamp_seconds",
+                    "When the configuration was last loaded, since the Unix epoch.",
+                )),
+            ),
+            http_requests: counters(
+                &registry,
+                opts("http_requests_total", "HTTP requests answered, by path and status code."),
+                &["path", "code"],
+            ),
+            http_in_flight: register(
+                &registry,
+                IntGauge::with_opts(opts("http_requests_in_flight", "HTTP requests being answered.")),
+            ),
+            registry,
+        }))
+    }
+
+    /// Begins to count a part of a target: all its counters are there from now on, at 0. `reasons` are all for which
+    /// a read of it can fail.
+    pub fn declare_part(&self, target: &str, part: &'static str, reasons: &[&'static str]) {
+        self.0.requests.with_label_values(&[target]);
+        self.0.polls.with_label_values(&[target, part]);
+        for reason in reasons {
+            self.0.poll_failures.with_label_values(&[target, part, reason]);
+        }
+    }
+
+    /// A read of a part was begun.
+    pub fn poll(&self, target: &str, part: &'static str) {
+        self.0.polls.with_label_values(&[target, part]).inc();
+    }
+
+    /// A read of a part failed.
+    pub fn failure(&self, target: &str, part: &'static str, reason: &'static str) {
+        self.0.poll_failures.with_label_values(&[target, part, reason]).inc();
+    }
+
+    /// One HTTP request is asked of a target.
+    pub fn request(&self, target: &str) {
+        self.0.requests.with_label_values(&[target]).inc();
+    }
+
+    /// The wall clock jumped.
+    pub fn clock_step(&self) {
+        self.0.clock_steps.inc();
+    }
+
+    /// The configuration was loaded at `time`, in seconds since the Unix epoch.
+    pub fn config_loaded(&self, time: f64) {
+        self.0.reload_successful.set(1);
+        self.0.reload_success_time.set(time);
+    }
+
+    /// The configuration was to be loaded anew and could not be; the one before stays in force.
+    pub fn config_load_failed(&self) {
+        self.0.reload_successful.set(0);
+    }
+
+    /// Begins to count the requests to `path`, at 0 of those that succeed.
+    pub fn declare_path(&self, path: &'static str) {
+        self.0.http_requests.with_label_values(&[path, "200"]);
+    }
+
+    /// A request to `path`, one of a fixed set, was answered with the status `code`.
+    pub fn http(&self, path: &'static str, code: u16) {
+        self.0.http_requests.with_label_values(&[path, itoa::Buffer::new().format(code)]).inc();
+    }
+
+    /// Counts a request as being answered until the guard is dropped.
+    pub fn http_in_flight(&self) -> InFlight {
+        self.0.http_in_flight.inc();
+        InFlight(self.0.http_in_flight.clone())
+    }
+
+    /// Everything counted, as it stands now. Families without any series are left out.
+    pub fn gather(&self) -> Vec<MetricFamily> {
+        let mut families = self.0.registry.gather();
+        families.extend(self.0.process.iter().flat_map(Process::gather));
+        families.retain(|family| !family.get_metric().is_empty());
+        for metric in families.iter_mut().flat_map(|family| family.mut_metric()) {
+            let mut labels = metric.take_label();
+            labels.sort_by_key(|label| LABEL_ORDER.iter().position(|name| *name == label.name()));
+            metric.set_label(labels);
+        }
+        families
+    }
+}
+
+/// A request that is being answered.
+#[derive(Debug)]
+pub struct InFlight(IntGauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+fn opts(name: &str, help: &str) -> Opts {
+    Opts::new(name, help).namespace("proxymeter")
+}
+
+fn counters(registry: &Registry, opts: Opts, labels: &[&str]) -> IntCounterVec {
+    register(registry, IntCounterVec::new(opts, labels))
+}
+
+/// Names, labels and texts are all written in this file, so that they are either always right or never.
+fn register<C: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<C>) -> C {
+    let metric = metric.expect("the metric's name and labels are valid");
+    registry.register(Box::new(metric.clone())).expect("the metric is registered once");
+    metric
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The value of the series of `name` whose labels have these values, in the order they are told.
+    fn value(telemetry: &Telemetry, name: &str, labels: &[&str]) -> Option<f64> {
+        let families = telemetry.gather();
+        let family = families.iter().find(|family| family.name() == name)?;
+        let is_it = |metric: &&prometheus::proto::Metric| {
+            metric.get_label().iter().map(|label| label.value()).eq(labels.iter().copied())
+        };
+        let metric = family.get_metric().iter().find(is_it)?;
+        Some(metric.get_counter().get_value() + metric.get_gauge().get_value())
+    }
+
+    #[test]
+    fn a_declared_part_is_there_at_0_and_counts() {
+        let telemetry = Telemetry::new();
+        let failures = "proxymeter_target_poll_failures_total";
+        assert_eq!(value(&telemetry, failures, &["home", "system", "timeout"]), None);
+        telemetry.declare_part("home", "system", &["timeout", "connect"]);
+        for name in ["proxymeter_target_polls_total", failures, "proxymeter_target_requests_total"] {
+            assert!(telemetry.gather().iter().any(|family| family.name() == name), "{name}");
+        }
+        telemetry.poll("home", "system");
+        telemetry.failure("home", "system", "timeout");
+        telemetry.clone().request("home");
+        assert_eq!(value(&telemetry, "proxymeter_target_polls_total", &["home", "system"]), Some(1.0));
+        telemetry.clone().request("home");
+        assert_eq!(value(&telemetry, "proxymeter_target_requests_total", &["home"]), Some(2.0));
+        assert_eq!(value(&telemetry, failures, &["home", "system", "timeout"]), Some(1.0));
+        assert_eq!(value(&telemetry, failures, &["home", "system", "connect"]), Some(0.0));
+    }
+
+    #[test]
+    fn requests_are_in_flight_until_dropped() {
+        let telemetry = Telemetry::new();
+        let name = "proxymeter_http_requests_in_flight";
+        let guards = [telemetry.http_in_flight(), telemetry.http_in_flight()];
+        assert_eq!(value(&telemetry, name, &[]), Some(2.0));
+        drop(guards);
+        assert_eq!(value(&telemetry, name, &[]), Some(0.0));
+    }
+
+    #[test]
+    fn the_last_load_of_the_configuration_is_told() {
+        let telemetry = Telemetry::new();
+        telemetry.config_loaded(1.5);
+        telemetry.config_load_failed();
+        assert_eq!(value(&telemetry, "proxymeter_config_last_reload_successful", &[]), Some(0.0));
+        assert_eq!(
+            value(&telemetry, "proxymeter_config_last_reload_success_timestamp_seconds", &[]),
+            Some(1.5)
+        );
+    }
+
+    #[test]
+    fn families_without_series_are_left_out() {
+        let families = Telemetry::new().gather();
+        assert!(families.iter().all(|family| !family.get_metric().is_empty()));
+        assert!(families.iter().all(|family| family.name() != "proxymeter_target_polls_total"));
+        assert!(families.iter().any(|family| family.name() == "proxymeter_build_info"));
+    }
 }

@@ -28,6 +28,12 @@ impl Timestamp {
         Timestamp(self.0.saturating_add(millis(duration)))
     }
 
+    /// Seconds with their fraction, as metrics have them.
+    #[expect(clippy::cast_precision_loss, reason = "exact for 285,000 years around the epoch")]
+    pub fn as_secs_f64(self) -> f64 {
+        self.0 as f64 / 1000.0
+    }
+
     /// Moves by milliseconds that may be negative, as the difference of two clocks is.
     #[must_use]
     pub const fn saturating_add_millis(self, millis: i64) -> Self {

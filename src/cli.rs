@@ -1,0 +1,267 @@
+//! Arguments, logging, exit codes, and what each command does.
+
+mod healthcheck;
+mod scrape;
+
+use std::{
+    io::{self, IsTerminal, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tracing::{info, warn};
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::{
+    config::{Config, ConfigErrors, parse_listen},
+    daemon::{Daemon, Signals},
+    demo, http, telemetry,
+};
+
+/// Prometheus exporter for Marzban and PasarGuard panels: users, quotas, expiries, nodes.
+#[derive(Debug, Parser)]
+#[command(name = "proxymeter", version = version(), args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: Run,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the exporter; the same as no command.
+    Run(Run),
+    /// Checks the configuration and tells of every mistake at once. Needs no network.
+    CheckConfig {
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// Reads targets once, without rests, and prints what would be exported; a line per target and part goes to
+    /// stderr. Exit code 1 if a target failed.
+    Scrape {
+        #[command(flatten)]
+        config: ConfigFile,
+        #[command(flatten)]
+        log: Log,
+        /// Only these targets; all, if none is named.
+        #[arg(value_name = "TARGET")]
+        targets: Vec<String>,
+    },
+    /// Simulates panels that live, on loopback, and runs the exporter on them. Needs no configuration.
+    Demo(Demo),
+    /// Asks a running exporter whether it is healthy, for containers. Exit code 1 if it is not.
+    Healthcheck {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Address to ask, in place of the configuration's first.
+        #[arg(long = "web.listen-address", value_name = "HOST:PORT", value_parser = parse_listen)]
+        listen: Option<std::net::SocketAddr>,
+    },
+}
+
+#[derive(Debug, Args)]
+struct ConfigFile {
+    /// Configuration file, TOML.
+    #[arg(long = "config.file", value_name = "FILE", default_value = "exporter.toml")]
+    file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct Log {
+    /// Lowest severity that is logged, to stderr.
+    #[arg(long = "log.level", value_name = "LEVEL", default_value = "info")]
+    level: Level,
+    /// One line per event, or one JSON object.
+    #[arg(long = "log.format", value_name = "FORMAT", default_value = "text")]
+    format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Level {
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// Address to listen on, in place of the configuration's; may be given more than once.
+    #[arg(long = "web.listen-address", value_name = "HOST:PORT", value_parser = parse_listen)]
+    listen: Vec<std::net::SocketAddr>,
+    /// Path of the metrics.
+    #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path)]
+    telemetry_path: String,
+    /// Folder for what must outlive a restart, in place of the configuration's.
+    #[arg(long = "storage.path", value_name = "DIR")]
+    storage: Option<PathBuf>,
+    #[command(flatten)]
+    log: Log,
+}
+
+#[derive(Debug, Args)]
+struct Demo {
+    /// Users of the simulated Marzban panel.
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    users: usize,
+    /// The same seed gives the same panels.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// Address to listen on.
+    #[arg(
+        long = "web.listen-address",
+        value_name = "HOST:PORT",
+        default_value = "127.0.0.1:10057",
+        value_parser = parse_listen
+    )]
+    listen: std::net::SocketAddr,
+    /// Only simulates the panels, and prints a configuration for them.
+    #[arg(long)]
+    panels_only: bool,
+    #[command(flatten)]
+    log: Log,
+}
+
+/// Runs the command that the process was called with.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    http::install_crypto_provider();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(err) => return fail(&err),
+    };
+    let done = runtime.block_on(async {
+        match arguments.command.unwrap_or(Command::Run(arguments.run)) {
+            Command::Run(run) => run.run().await,
+            Command::CheckConfig { config } => check(&config),
+            Command::Scrape { config, log, targets } => {
+                log.start();
+                scrape::run(load(&config.file)?, &targets).await
+            }
+            Command::Demo(demo) => demo.run().await,
+            Command::Healthcheck { config, listen } => healthcheck::run(&config.file, listen).await,
+        }
+    });
+    // Threads that still wait for a name to be resolved must not keep the process.
+    runtime.shutdown_background();
+    done.unwrap_or_else(|err| fail(&*err))
+}
+
+type Done = Result<ExitCode, Box<dyn std::error::Error>>;
+
+impl Run {
+    async fn run(self) -> Done {
+        self.log.start();
+        let mut signals = Signals::listen()?;
+        let mut config = load(&self.config.file)?;
+        if !self.listen.is_empty() {
+            config.web.listen = self.listen;
+        }
+        if let Some(storage) = self.storage {
+            config.storage.path = storage;
+        }
+        for warning in config.warnings() {
+            warn!("{warning}");
+        }
+        let daemon = Daemon::build(&config, &self.telemetry_path).await?;
+        for address in daemon.addresses() {
+            info!(
+                version = telemetry::VERSION,
+                targets = config.targets.len(),
+                "listening on http://{address}"
+            );
+        }
+        daemon.run(async || signals.next().await).await?;
+        info!("stopped");
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Demo {
+    async fn run(self) -> Done {
+        self.log.start();
+        let mut signals = Signals::listen()?;
+        let options = demo::Options { users: self.users, seed: self.seed, listen: self.listen };
+        if self.panels_only {
+            demo::panels_only(options, async || signals.next().await).await?;
+        } else {
+            demo::run(options, async || signals.next().await).await?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn check(config: &ConfigFile) -> Done {
+    let loaded = load(&config.file)?;
+    let mut err = io::stderr().lock();
+    for warning in loaded.warnings() {
+        writeln!(err, "warning: {warning}")?;
+    }
+    writeln!(io::stdout().lock(), "{} is valid: {} targets", config.file.display(), loaded.targets.len())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn load(file: &Path) -> Result<Config, ConfigErrors> {
+    Config::load(file, &|name| std::env::var(name).ok())
+}
+
+fn fail(err: &dyn std::error::Error) -> ExitCode {
+    // Nobody is left to tell if stderr is closed.
+    drop(writeln!(io::stderr().lock(), "proxymeter: {err}"));
+    ExitCode::FAILURE
+}
+
+impl Log {
+    fn start(&self) {
+        let level = match self.level {
+            Level::Debug => LevelFilter::DEBUG,
+            Level::Info => LevelFilter::INFO,
+            Level::Warn => LevelFilter::WARN,
+            Level::Error => LevelFilter::ERROR,
+        };
+        // Other crates' debug lines may hold whole requests, headers included.
+        let filter = tracing_subscriber::filter::Targets::new()
+            .with_default(LevelFilter::WARN.min(level))
+            .with_target("proxymeter", level);
+        let ansi = io::stderr().is_terminal();
+        let lines =
+            tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(ansi).with_target(false);
+        use tracing_subscriber::prelude::*;
+        match self.format {
+            LogFormat::Text => tracing_subscriber::registry().with(lines.with_filter(filter)).init(),
+            LogFormat::Json => tracing_subscriber::registry().with(lines.json().with_filter(filter)).init(),
+        }
+    }
+}
+
+fn telemetry_path(text: &str) -> Result<String, String> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte));
+    if text.len() > 1 && text.starts_with('/') && !text.ends_with('/') && plain {
+        Ok(text.to_owned())
+    } else {
+        Err("write a path such as /metrics".into())
+    }
+}
+
+fn version() -> &'static str {
+    const {
+        concat!(
+            env!("CARGO_PKG_VERSION"),
+            " (revision ",
+            env!("PROXYMETER_REVISION"),
+            ", rustc ",
+            env!("PROXYMETER_RUSTC"),
+            ")"
+        )
+    }
+}

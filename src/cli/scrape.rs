@@ -1,0 +1,80 @@
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use futures_util::future;
+
+use super::Done;
+use crate::{
+    board::Board,
+    clock::Clock,
+    config::Config,
+    daemon,
+    exposition::{self, Coding, Format},
+    model::{Outcome, Report},
+    telemetry::Telemetry,
+};
+
+/// Reads targets once and prints what would be exported.
+pub(super) async fn run(mut config: Config, targets: &[String]) -> Done {
+    let known: Vec<_> = config.targets.iter().map(|target| target.name.clone()).collect();
+    if let Some(unknown) = targets.iter().find(|name| !known.contains(name)) {
+        return Err(format!("no target is called {unknown}; there are: {}", known.join(", ")).into());
+    }
+    config.targets.retain(|target| targets.is_empty() || targets.contains(&target.name));
+
+    let (clock, telemetry) = (Clock::system(), Telemetry::new());
+    let options = exposition::Options {
+        labels: daemon::labels(&config.users, &config.storage)?,
+        limit: config.users.limit,
+    };
+    let board = Board::new(config.targets.iter().map(|target| target.name.as_str()));
+    let pollers = daemon::pollers(&config, &board, &telemetry, &clock)?;
+    let mut reports = future::join_all(pollers.into_iter().map(|poller| poller.read_once())).await;
+    reports.sort_by(|a, b| a.target.cmp(&b.target));
+
+    let failed = tell(&reports)?;
+    let reports: Vec<_> = reports.into_iter().map(Arc::new).collect();
+    let page = exposition::render(&reports, clock.now(), &options, Format::Classic, Coding::Identity);
+    let mut out = io::stdout().lock();
+    for chunk in page.complete(&telemetry.gather(), None) {
+        out.write_all(&chunk)?;
+    }
+    out.flush()?;
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// A line per target and part on stderr. Returns whether anything failed.
+fn tell(reports: &[Report]) -> io::Result<bool> {
+    let mut err = io::stderr().lock();
+    let mut failed = false;
+    for report in reports {
+        let up = report.up == Some(true);
+        failed |= !up;
+        let system = report.identity.as_ref().map_or_else(
+            || "unknown system".to_owned(),
+            |identity| format!("{} {}", identity.system.label(), identity.version),
+        );
+        writeln!(err, "{}: {} ({system})", report.target, if up { "up" } else { "down" })?;
+        for (part, state) in &report.parts {
+            let took =
+                state.duration.map_or_else(String::new, |took| format!(" in {:.3} s", took.as_secs_f64()));
+            match &state.outcome {
+                Outcome::Up => writeln!(err, "{}: {}: read{took}", report.target, part.label())?,
+                Outcome::Refused => {
+                    writeln!(err, "{}: {}: this account may not read it", report.target, part.label())?;
+                }
+                Outcome::Failed { reason, detail } => {
+                    failed = true;
+                    writeln!(err, "{}: {}: failed ({reason}): {detail}", report.target, part.label())?;
+                }
+                Outcome::Pending => {
+                    writeln!(err, "{}: {}: not read to its end", report.target, part.label())?;
+                }
+            }
+        }
+    }
+    Ok(failed)
+}

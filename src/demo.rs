@@ -1,0 +1,182 @@
+//! The `demo` command: simulated panels that live, and a real daemon that polls them.
+
+use std::{
+    io::{self, Write},
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    time::Duration,
+};
+
+use tokio::{
+    net::TcpListener,
+    time::{MissedTickBehavior, interval},
+};
+
+use crate::{
+    clock::Clock,
+    config::{Config, ConfigErrors},
+    daemon::{Daemon, Ended, StartError},
+    simulator::marzban::{Flavour, NodeStatus, Options as PanelOptions, Panel},
+};
+
+/// What to demonstrate.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Users of the simulated Marzban panel; the PasarGuard panel has a third of them.
+    pub users: usize,
+    /// The same seed gives the same panels.
+    pub seed: u64,
+    /// Where the daemon listens.
+    pub listen: SocketAddr,
+}
+
+/// Why a demonstration could not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    #[error("the simulated panels cannot listen on loopback, or nothing can be printed: {0}")]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Ended(#[from] Ended),
+}
+
+/// Runs panels and a daemon until `stop` resolves.
+///
+/// # Errors
+/// When a port is taken, and when the daemon ends other than well.
+pub async fn run(options: Options, stop: impl AsyncFnMut()) -> Result<(), DemoError> {
+    let panels = Panels::start(options).await?;
+    let config = Config::parse(&panels.config(options), Path::new("demo.toml"), &|_| None)?;
+    let daemon = Daemon::build(&config, "/metrics").await?;
+    let mut out = io::stdout();
+    for address in daemon.addresses() {
+        writeln!(out, "Simulated panels are polled every {} s; see", INTERVAL.as_secs())?;
+        writeln!(out, "  http://{address}/metrics")?;
+    }
+    writeln!(out, "Once in two minutes a node fails for half a minute. Ctrl-C ends it.")?;
+    out.flush()?;
+    tokio::select! {
+        ended = daemon.run(stop) => Ok(ended?),
+        () = panels.live() => Ok(()),
+    }
+}
+
+/// Runs panels alone until `stop` resolves, and prints a configuration for them.
+///
+/// # Errors
+/// When the panels cannot listen.
+pub async fn panels_only(options: Options, mut stop: impl AsyncFnMut()) -> Result<(), DemoError> {
+    let panels = Panels::start(options).await?;
+    let mut out = io::stdout();
+    write!(out, "{}", panels.config(options))?;
+    out.flush()?;
+    tokio::select! {
+        () = stop() => {}
+        () = panels.live() => {}
+    }
+    Ok(())
+}
+
+const INTERVAL: Duration = Duration::from_secs(5);
+/// The node that fails and recovers.
+const NODE: i64 = 1;
+/// In every two minutes the node is away for half a minute.
+const CYCLE: u64 = 120;
+const NODE_FAILS: u64 = 45;
+const NODE_RECOVERS: u64 = 75;
+/// A member of the simulated panel's cast, whose quota runs out in front of everybody.
+const HEAVY_USER: &str = "bob_85pct";
+
+struct Panels {
+    marzban: (Panel, TcpListener, SocketAddr),
+    pasarguard: (Panel, TcpListener, SocketAddr),
+    logins: PanelOptions,
+}
+
+impl Panels {
+    async fn start(options: Options) -> io::Result<Self> {
+        let marzban = PanelOptions { users: options.users, seed: options.seed, ..PanelOptions::default() };
+        let logins = marzban.clone();
+        let pasarguard = PanelOptions {
+            users: options.users / 3,
+            seed: options.seed.wrapping_add(1),
+            flavour: Flavour::PasarGuard,
+            ..PanelOptions::default()
+        };
+        Ok(Panels { marzban: open(marzban).await?, pasarguard: open(pasarguard).await?, logins })
+    }
+
+    /// A configuration with which a daemon watches these panels.
+    fn config(&self, options: Options) -> String {
+        let (marzban, pasarguard) = (self.marzban.2, self.pasarguard.2);
+        let PanelOptions { username, password, api_key, .. } = &self.logins;
+        format!(
+            "[web]\n\
+             listen = \"{}\"\n\n\
+             [poll]\n\
+             interval = \"{}s\"\n\n\
+             [marzban.home]\n\
+             url = \"http://{marzban}\"\n\
+             username = \"{username}\"\n\
+             password = \"{password}\"\n\
+             node_traffic_of = [\"{HEAVY_USER}\"]\n\n\
+             [marzban.edge]\n\
+             url = \"http://{pasarguard}\"\n\
+             api_key = \"{api_key}\"\n",
+            options.listen,
+            INTERVAL.as_secs(),
+        )
+    }
+
+    /// Serves the panels and lets time pass in them. Does not end.
+    async fn live(self) {
+        let (marzban, listener, _) = self.marzban;
+        let (pasarguard, other_listener, _) = self.pasarguard;
+        let life = async {
+            let mut seconds = interval(Duration::from_secs(1));
+            seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            for second in 0.. {
+                seconds.tick().await;
+                marzban.advance(1);
+                pasarguard.advance(1);
+                happen(&marzban, second % CYCLE);
+            }
+        };
+        tokio::join!(
+            life,
+            marzban.clone().serve(listener, std::future::pending()),
+            pasarguard.clone().serve(other_listener, std::future::pending()),
+        );
+    }
+}
+
+async fn open(options: PanelOptions) -> io::Result<(Panel, TcpListener, SocketAddr)> {
+    let clock = Clock::system();
+    let panel = Panel::new(options, move || clock.now().wall.as_millis());
+    // A past to begin with: who is online, and what the running hour has seen.
+    panel.advance(120);
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let address = listener.local_addr()?;
+    Ok((panel, listener, address))
+}
+
+/// What happens in a panel at this second of the cycle, besides what its users do by themselves.
+fn happen(panel: &Panel, second: u64) {
+    match second {
+        0 => drop(panel.reset_user(HEAVY_USER)),
+        NODE_FAILS => {
+            panel.set_node_status(NODE, NodeStatus::Error, Some("connection refused"));
+        }
+        NODE_RECOVERS => {
+            panel.set_node_status(NODE, NodeStatus::Connected, None);
+        }
+        _ => {}
+    }
+    if let Some(limit) = panel.user(HEAVY_USER).and_then(|user| user.data_limit) {
+        // A little more than the quota in each cycle.
+        panel.use_traffic(HEAVY_USER, limit / (CYCLE - 20));
+    }
+}

@@ -1,0 +1,149 @@
+//! Every metric about the targets, as text for Prometheus.
+//!
+//! [`render`] writes the newest reports straight to text, with no tree of metrics in between: a panel may have
+//! hundreds of thousands of series. What it makes can be kept and shared by all scrapers until it is outdated;
+//! [`Rendered::complete`] adds the daemon's own metrics, which differ from scrape to scrape.
+
+mod family;
+mod labels;
+mod own;
+mod panel;
+mod sink;
+mod text;
+
+pub use family::{Family, Kind, PREFIX, families};
+pub use labels::{HashKey, UserLabels};
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use prometheus::proto::MetricFamily;
+
+use crate::model::{Moment, Report};
+use sink::{Encoded, Sink};
+use text::Text;
+
+/// A text format that Prometheus reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// The text format 0.0.4.
+    Classic,
+    /// OpenMetrics 1.0.
+    OpenMetrics,
+}
+
+impl Format {
+    /// The `Content-Type` of an answer in this format.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Format::Classic => "text/plain; version=0.0.4; charset=utf-8",
+            Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
+/// How the text is packed for the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Coding {
+    Identity,
+    Gzip,
+}
+
+/// What of the users is told.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub labels: UserLabels,
+    /// The most users per target that have series of their own. The first by name are kept, the number of the others
+    /// is told.
+    pub limit: usize,
+}
+
+/// What is known of some targets at one moment, as text.
+#[derive(Debug)]
+pub struct Rendered {
+    text: Encoded,
+    format: Format,
+    valid_until: Duration,
+}
+
+/// Writes what `reports` tell at `now`. They are in the order of their targets' names, each target once.
+pub fn render(
+    reports: &[Arc<Report>],
+    now: Moment,
+    options: &Options,
+    format: Format,
+    coding: Coding,
+) -> Rendered {
+    let mut text = Text::new(format, Sink::new(coding));
+    panel::write(&mut text, reports, now, options);
+    Rendered { text: text.pause(), format, valid_until: valid_until(reports, now) }
+}
+
+/// Ages and what is reckoned by the calendar change without a new answer from any panel: with every whole minute of
+/// wall time, and when a part reaches the age beyond which it is no longer told.
+fn valid_until(reports: &[Arc<Report>], now: Moment) -> Duration {
+    const MINUTE: i64 = 60_000;
+    let past = now.wall.as_millis().rem_euclid(MINUTE);
+    let minute = Duration::from_millis(u64::try_from(MINUTE - past).unwrap_or(0));
+    let stale = reports
+        .iter()
+        .flat_map(|report| report.parts.keys().filter_map(|part| report.stale_in(*part, now)))
+        .min();
+    now.uptime + stale.map_or(minute, |stale| stale.min(minute))
+}
+
+impl Rendered {
+    /// The daemon's uptime from which on the text must be written anew, even if no report has changed.
+    pub fn valid_until(&self) -> Duration {
+        self.valid_until
+    }
+
+    /// Bytes that this holds.
+    pub fn size(&self) -> usize {
+        self.text.size()
+    }
+
+    /// The whole answer: this text, then `own`, the daemon's own metrics; of them only the series with the label
+    /// `target="{only}"` if that is given. The pieces are to be sent one after the other.
+    pub fn complete(&self, own: &[MetricFamily], only: Option<&str>) -> Vec<Bytes> {
+        let mut text = Text::new(self.format, self.text.continuation());
+        own::write(&mut text, own, only);
+        if self.format == Format::OpenMetrics {
+            text.raw("# EOF\n");
+        }
+        self.text.join(text.finish())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Outcome, Part, PartState, Timestamp};
+
+    #[test]
+    fn a_text_is_valid_until_the_next_minute_or_the_first_stale_part() {
+        let now = Moment { wall: Timestamp::from_millis(90_500), uptime: Duration::from_secs(1000) };
+        let report = |age: u64| {
+            let read = Moment { wall: Timestamp::default(), uptime: now.uptime - Duration::from_secs(age) };
+            let state = PartState {
+                outcome: Outcome::Up,
+                last_success: Some(read),
+                last_data: Some(read),
+                duration: None,
+                stale_after: Duration::from_secs(600),
+            };
+            let mut report = Report::new("t");
+            report.parts.insert(Part::System, state);
+            Arc::new(report)
+        };
+        let cases = [
+            (vec![], 1_029_500),
+            (vec![report(0)], 1_029_500),
+            (vec![report(0), report(590)], 1_010_000),
+            (vec![report(600)], 1_029_500),
+        ];
+        for (reports, expected) in cases {
+            assert_eq!(valid_until(&reports, now), Duration::from_millis(expected), "{reports:?}");
+        }
+    }
+}

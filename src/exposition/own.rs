@@ -1,0 +1,135 @@
+use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
+
+use super::{Kind, text::Text};
+
+/// Writes what a registry gathered: all of it, or only the series with the label `target="{only}"`.
+pub(super) fn write(text: &mut Text, families: &[MetricFamily], only: Option<&str>) {
+    for family in families {
+        let mut metrics = family.get_metric().iter().filter(|metric| concerns(metric, only)).peekable();
+        if metrics.peek().is_none() {
+            continue;
+        }
+        let name = family.name();
+        let kind = match family.get_field_type() {
+            MetricType::COUNTER => Kind::Counter,
+            MetricType::HISTOGRAM => Kind::Histogram,
+            _ if name.ends_with("_info") => Kind::Info,
+            _ => Kind::Gauge,
+        };
+        text.head(name, kind, unit(name), family.help());
+        for metric in metrics {
+            match kind {
+                Kind::Counter => sample(text, name, metric, None, metric.get_counter().get_value()),
+                Kind::Gauge | Kind::Info => sample(text, name, metric, None, metric.get_gauge().get_value()),
+                Kind::Histogram => histogram(text, name, metric),
+            }
+        }
+    }
+}
+
+fn concerns(metric: &Metric, only: Option<&str>) -> bool {
+    let is_target = |label: &LabelPair, target| label.name() == "target" && label.value() == target;
+    only.is_none_or(|target| metric.get_label().iter().any(|label| is_target(label, target)))
+}
+
+/// The unit that a name ends in.
+fn unit(name: &str) -> &'static str {
+    let name = name.strip_suffix("_total").unwrap_or(name);
+    ["seconds", "bytes", "ratio"]
+        .into_iter()
+        .find(|unit| name.strip_suffix(unit).is_some_and(|rest| rest.ends_with('_')))
+        .unwrap_or_default()
+}
+
+fn histogram(text: &mut Text, name: &str, metric: &Metric) {
+    let histogram = metric.get_histogram();
+    let series = [name, "_bucket"].concat();
+    for bucket in histogram.get_bucket().iter().filter(|bucket| bucket.upper_bound().is_finite()) {
+        let bound = bucket.upper_bound();
+        // OpenMetrics asks for "1.0", not "1".
+        sample(text, &series, metric, Some(ryu::Buffer::new().format(bound)), bucket.cumulative_count());
+    }
+    sample(text, &series, metric, Some("+Inf"), histogram.get_sample_count());
+    sample(text, &[name, "_sum"].concat(), metric, None, histogram.get_sample_sum());
+    sample(text, &[name, "_count"].concat(), metric, None, histogram.get_sample_count());
+}
+
+fn sample(
+    text: &mut Text,
+    name: &str,
+    metric: &Metric,
+    bound: Option<&str>,
+    value: impl Into<super::text::Number>,
+) {
+    text.raw(name);
+    let labels = metric.get_label().iter().map(|label| (label.name(), label.value()));
+    let mut separator = "{";
+    for (name, value) in labels.chain(bound.map(|bound| ("le", bound))) {
+        text.raw(separator);
+        text.label(name, value);
+        separator = ",";
+    }
+    if separator == "," {
+        text.raw("}");
+    }
+    text.value(value);
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts, Registry};
+
+    use super::*;
+    use crate::exposition::{Coding, Format, sink::Sink};
+
+    fn written(format: Format, only: Option<&str>) -> String {
+        let registry = Registry::new();
+        let polls = IntCounterVec::new(Opts::new("polls_total", "Say \"hi\"."), &["part", "target"]).unwrap();
+        polls.with_label_values(&["a", "x"]).inc();
+        polls.with_label_values(&["a", "y"]).inc_by(2);
+        let flight = IntGauge::new("flight", "Now.").unwrap();
+        let took = Histogram::with_opts(HistogramOpts::new("took_seconds", "Time.").buckets(vec![0.5, 1.0]));
+        let took = took.unwrap();
+        took.observe(0.7);
+        registry.register(Box::new(polls)).unwrap();
+        registry.register(Box::new(flight)).unwrap();
+        registry.register(Box::new(took)).unwrap();
+        let mut text = Text::new(format, Sink::new(Coding::Identity));
+        write(&mut text, &registry.gather(), only);
+        let text = text.pause();
+        String::from_utf8(text.join(text.continuation().finish()).concat()).unwrap()
+    }
+
+    #[test]
+    fn a_registry_is_written_in_both_formats() {
+        let samples = "flight 0\n";
+        let polls = "polls_total{part=\"a\",target=\"x\"} 1\npolls_total{part=\"a\",target=\"y\"} 2\n";
+        let took = "took_seconds_bucket{le=\"0.5\"} 0\ntook_seconds_bucket{le=\"1.0\"} 1\n\
+            took_seconds_bucket{le=\"+Inf\"} 1\ntook_seconds_sum 0.7\ntook_seconds_count 1\n";
+        assert_eq!(
+            written(Format::Classic, None),
+            format!(
+                "# HELP flight Now.\n# TYPE flight gauge\n{samples}\
+                # HELP polls_total Say \"hi\".\n# TYPE polls_total counter\n{polls}\
+                # HELP took_seconds Time.\n# TYPE took_seconds histogram\n{took}"
+            )
+        );
+        assert_eq!(
+            written(Format::OpenMetrics, None),
+            format!(
+                "# HELP flight Now.\n# TYPE flight gauge\n{samples}\
+                # HELP polls Say \\\"hi\\\".\n# TYPE polls counter\n{polls}\
+                # HELP took_seconds Time.\n# TYPE took_seconds histogram\n# UNIT took_seconds seconds\n{took}"
+            )
+        );
+    }
+
+    #[test]
+    fn one_target_has_only_its_own_series() {
+        assert_eq!(
+            written(Format::Classic, Some("y")),
+            "# HELP polls_total Say \"hi\".\n# TYPE polls_total counter\npolls_total{part=\"a\",target=\"y\"} 2\n"
+        );
+        assert_eq!(written(Format::Classic, Some("z")), "");
+    }
+}

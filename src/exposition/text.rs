@@ -1,0 +1,315 @@
+use std::time::Duration;
+
+use crate::model::{Counter, Timestamp};
+
+use super::{
+    Family, Format, Kind, PREFIX,
+    sink::{CHUNK, Encoded, Sink},
+};
+
+/// Text being written. Families are opened one after the other, see [`Text::family`].
+pub(super) struct Text {
+    format: Format,
+    buffer: Vec<u8>,
+    sink: Sink,
+}
+
+impl Text {
+    pub(super) fn new(format: Format, sink: Sink) -> Self {
+        // A little more than a chunk, so that the line that fills it seldom makes it grow.
+        let room = match sink {
+            Sink::Plain(_) => CHUNK + 4096,
+            Sink::Deflate(_) => CHUNK / 4 + 4096,
+        };
+        Text { format, buffer: Vec::with_capacity(room), sink }
+    }
+
+    /// Begins a family. Its head is written with its first series, and not at all without one.
+    pub(super) fn family(&mut self, family: &'static Family) -> Series<'_> {
+        Series { text: self, family, opening: Vec::new() }
+    }
+
+    pub(super) fn raw(&mut self, text: &str) {
+        self.buffer.extend_from_slice(text.as_bytes());
+    }
+
+    /// `# TYPE`, `# HELP` and, where the format knows it, `# UNIT` of the family whose samples are called `name`.
+    pub(super) fn head(&mut self, name: &str, kind: Kind, unit: &str, help: &str) {
+        let (name, kind) = match (self.format, kind) {
+            (Format::OpenMetrics, Kind::Counter) => (name.strip_suffix("_total").unwrap_or(name), "counter"),
+            (Format::OpenMetrics, Kind::Info) => (name.strip_suffix("_info").unwrap_or(name), "info"),
+            (Format::Classic, Kind::Counter) => (name, "counter"),
+            (Format::Classic, Kind::Info) | (_, Kind::Gauge) => (name, "gauge"),
+            (_, Kind::Histogram) => (name, "histogram"),
+        };
+        self.raw("# HELP ");
+        self.raw(name);
+        self.raw(" ");
+        for char in help.chars() {
+            match char {
+                '\\' => self.raw("\\\\"),
+                '\n' => self.raw("\\n"),
+                '"' if self.format == Format::OpenMetrics => self.raw("\\\""),
+                _ => self.raw(char.encode_utf8(&mut [0; 4])),
+            }
+        }
+        self.raw("\n# TYPE ");
+        self.raw(name);
+        self.raw(" ");
+        self.raw(kind);
+        self.raw("\n");
+        if self.format == Format::OpenMetrics && !unit.is_empty() {
+            self.raw("# UNIT ");
+            self.raw(name);
+            self.raw(" ");
+            self.raw(unit);
+            self.raw("\n");
+        }
+    }
+
+    pub(super) fn label(&mut self, name: &str, value: &str) {
+        push_label(&mut self.buffer, name, value);
+    }
+
+    /// The value after a series' name and labels, and the line's end.
+    pub(super) fn value(&mut self, value: impl Into<Number>) {
+        self.buffer.push(b' ');
+        value.into().push_to(&mut self.buffer);
+        self.buffer.push(b'\n');
+        self.line_done();
+    }
+
+    fn line_done(&mut self) {
+        if self.buffer.capacity() - self.buffer.len() < 4096 {
+            self.sink.take(&mut self.buffer);
+        }
+    }
+
+    /// The text so far, after which more can follow.
+    pub(super) fn pause(mut self) -> Encoded {
+        self.sink.take(&mut self.buffer);
+        self.sink.pause()
+    }
+
+    /// The text to its end.
+    pub(super) fn finish(mut self) -> Encoded {
+        self.sink.take(&mut self.buffer);
+        self.sink.finish()
+    }
+}
+
+/// The series of one family, written one by one.
+pub(super) struct Series<'t> {
+    text: &'t mut Text,
+    family: &'static Family,
+    /// The line's start, up to the labels; empty until there is a series.
+    opening: Vec<u8>,
+}
+
+impl Series<'_> {
+    /// A series with the values of all the family's labels.
+    pub(super) fn add(&mut self, labels: &[&str], value: impl Into<Number>) {
+        self.add_to("", labels, value);
+    }
+
+    /// A series whose first labels are already written in `known`, with the values of the `rest`.
+    pub(super) fn add_to(&mut self, known: &str, rest: &[&str], value: impl Into<Number>) {
+        if self.opening.is_empty() {
+            let name = [PREFIX, self.family.name].concat();
+            self.text.head(&name, self.family.kind, self.family.unit, self.family.help);
+            self.opening = [name.as_bytes(), b"{"].concat();
+        }
+        let buffer = &mut self.text.buffer;
+        buffer.extend_from_slice(&self.opening);
+        buffer.extend_from_slice(known.as_bytes());
+        let names = self.family.labels.iter().skip(self.family.labels.len().saturating_sub(rest.len()));
+        for (at, (name, value)) in names.zip(rest).enumerate() {
+            if at > 0 || !known.is_empty() {
+                buffer.push(b',');
+            }
+            push_label(buffer, name, value);
+        }
+        buffer.extend_from_slice(b"} ");
+        value.into().push_to(buffer);
+        buffer.push(b'\n');
+        self.text.line_done();
+    }
+}
+
+/// `name="value"` with what must be escaped escaped, and nothing else changed.
+pub(super) fn push_label(buffer: &mut Vec<u8>, name: &str, value: &str) {
+    buffer.extend_from_slice(name.as_bytes());
+    buffer.extend_from_slice(b"=\"");
+    if value.bytes().any(|byte| matches!(byte, b'\\' | b'"' | b'\n')) {
+        for byte in value.bytes() {
+            match byte {
+                b'\\' => buffer.extend_from_slice(b"\\\\"),
+                b'"' => buffer.extend_from_slice(b"\\\""),
+                b'\n' => buffer.extend_from_slice(b"\\n"),
+                _ => buffer.push(byte),
+            }
+        }
+    } else {
+        buffer.extend_from_slice(value.as_bytes());
+    }
+    buffer.push(b'"');
+}
+
+/// A sample's value.
+pub(super) enum Number {
+    Whole(u64),
+    Real(f64),
+    /// Seconds, given in thousandths.
+    Millis(i64),
+}
+
+impl Number {
+    fn push_to(self, buffer: &mut Vec<u8>) {
+        match self {
+            Number::Whole(value) => buffer.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
+            Number::Real(value) => push_real(buffer, value),
+            Number::Millis(value) => push_millis(buffer, value),
+        }
+    }
+}
+
+fn push_real(buffer: &mut Vec<u8>, value: f64) {
+    // Up to here every whole number is exact, and shorter without a fraction.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    if value.is_nan() {
+        buffer.extend_from_slice(b"NaN");
+    } else if value.is_infinite() {
+        buffer.extend_from_slice(if value > 0.0 { b"+Inf" } else { b"-Inf" });
+    } else if value.fract() == 0.0 && value.abs() < EXACT {
+        #[expect(clippy::cast_possible_truncation, reason = "whole, and within the range of i64")]
+        let whole = value as i64;
+        buffer.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes());
+    } else {
+        buffer.extend_from_slice(ryu::Buffer::new().format_finite(value).as_bytes());
+    }
+}
+
+fn push_millis(buffer: &mut Vec<u8>, value: i64) {
+    if value < 0 {
+        buffer.push(b'-');
+    }
+    let value = value.unsigned_abs();
+    buffer.extend_from_slice(itoa::Buffer::new().format(value / 1000).as_bytes());
+    let mut digits = value % 1000;
+    if digits > 0 {
+        buffer.push(b'.');
+    }
+    let mut weight = 100;
+    while digits > 0 {
+        buffer.extend_from_slice(itoa::Buffer::new().format(digits / weight).as_bytes());
+        digits %= weight;
+        weight /= 10;
+    }
+}
+
+impl From<bool> for Number {
+    fn from(value: bool) -> Self {
+        Number::Whole(u64::from(value))
+    }
+}
+
+impl From<u64> for Number {
+    fn from(value: u64) -> Self {
+        Number::Whole(value)
+    }
+}
+
+impl From<usize> for Number {
+    fn from(value: usize) -> Self {
+        Number::Whole(u64::try_from(value).unwrap_or(u64::MAX))
+    }
+}
+
+impl From<f64> for Number {
+    fn from(value: f64) -> Self {
+        Number::Real(value)
+    }
+}
+
+impl From<Counter> for Number {
+    fn from(value: Counter) -> Self {
+        Number::Whole(value.value())
+    }
+}
+
+impl From<Timestamp> for Number {
+    fn from(value: Timestamp) -> Self {
+        Number::Millis(value.as_millis())
+    }
+}
+
+impl From<Duration> for Number {
+    fn from(value: Duration) -> Self {
+        // No panel is timed more finely than by the microsecond, and the digits beyond are noise.
+        Number::Real((value.as_secs_f64() * 1e6).round() / 1e6)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(value: impl Into<Number>) -> String {
+        let mut buffer = Vec::new();
+        value.into().push_to(&mut buffer);
+        String::from_utf8(buffer).unwrap()
+    }
+
+    #[test]
+    fn numbers_are_short_and_exact() {
+        let reals = [
+            (0.0, "0"),
+            (-0.0, "0"),
+            (1.0, "1"),
+            (-3.0, "-3"),
+            (0.37, "0.37"),
+            (1e15, "1000000000000000"),
+            (1e18, "1e18"),
+            (1.5e-7, "1.5e-7"),
+            (f64::INFINITY, "+Inf"),
+            (f64::NEG_INFINITY, "-Inf"),
+            (f64::NAN, "NaN"),
+        ];
+        for (value, expected) in reals {
+            assert_eq!(written(value), expected);
+        }
+        assert_eq!(written(u64::MAX), "18446744073709551615");
+        assert_eq!(written(true), "1");
+        assert_eq!(written(Duration::from_millis(1250)), "1.25");
+        assert_eq!(written(Duration::from_nanos(1_191_736_864)), "1.191737");
+    }
+
+    #[test]
+    fn times_are_seconds_with_the_thousandths_they_have() {
+        let cases = [
+            (0, "0"),
+            (1, "0.001"),
+            (10, "0.01"),
+            (1_700_000_000_000, "1700000000"),
+            (1_700_000_000_120, "1700000000.12"),
+            (1_700_000_000_102, "1700000000.102"),
+            (1_700_000_000_100, "1700000000.1"),
+            (-1_500, "-1.5"),
+            (i64::MIN, "-9223372036854775.808"),
+        ];
+        for (millis, expected) in cases {
+            assert_eq!(written(Timestamp::from_millis(millis)), expected);
+        }
+    }
+
+    #[test]
+    fn only_what_must_be_escaped_is_escaped() {
+        let cases =
+            [("a", "a"), ("a\"b", "a\\\"b"), ("a\\b", "a\\\\b"), ("a\nb", "a\\nb"), ("é\t🙂\r", "é\t🙂\r")];
+        for (value, expected) in cases {
+            let mut buffer = Vec::new();
+            push_label(&mut buffer, "l", value);
+            assert_eq!(String::from_utf8(buffer).unwrap(), format!("l=\"{expected}\""));
+        }
+    }
+}

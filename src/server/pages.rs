@@ -1,0 +1,145 @@
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use tokio::sync::Mutex;
+
+use crate::{
+    board::Board,
+    clock::Clock,
+    exposition::{self, Coding, Format, Options, Rendered},
+};
+
+/// What is known of the targets as text, written once for all scrapers and again when it is outdated.
+pub(super) struct Pages {
+    board: Board,
+    clock: Clock,
+    options: Options,
+    /// Held while a page is written: whoever wants the same one meanwhile waits for it.
+    kept: Mutex<HashMap<Key, Page>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    target: Option<Arc<str>>,
+    format: Format,
+    coding: Coding,
+}
+
+struct Page {
+    /// Of the board.
+    version: u64,
+    text: Arc<Rendered>,
+}
+
+impl Page {
+    fn valid(&self, version: u64, uptime: Duration) -> bool {
+        self.version == version && uptime < self.text.valid_until()
+    }
+}
+
+impl Pages {
+    pub(super) fn new(board: Board, clock: Clock, options: Options) -> Self {
+        Pages { board, clock, options, kept: Mutex::default() }
+    }
+
+    /// The newest page of all targets or of one; absent: there is no target of that name.
+    pub(super) async fn get(
+        &self,
+        target: Option<&str>,
+        format: Format,
+        coding: Coding,
+    ) -> Option<Arc<Rendered>> {
+        let mut kept = self.kept.lock().await;
+        // Taken under the lock, so that nobody who waited for it puts an older page in place of a newer one.
+        let view = self.board.view();
+        let now = self.clock.now();
+        let reports = match target {
+            None => view.reports,
+            Some(target) => {
+                let report = view.reports.iter().find(|report| &*report.target == target)?;
+                Arc::new(vec![Arc::clone(report)])
+            }
+        };
+        let key = Key { target: target.map(Arc::from), format, coding };
+
+        // Dropped before the new page is made: large pages are never held twice, unless one is still being sent.
+        kept.retain(|_, page| page.valid(view.version, now.uptime));
+        if let Some(page) = kept.get(&key) {
+            return Some(Arc::clone(&page.text));
+        }
+        let options = self.options.clone();
+        let write = move || exposition::render(&reports, now, &options, format, coding);
+        let text = match tokio::task::spawn_blocking(write).await {
+            Ok(text) => Arc::new(text),
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime is shutting down; nobody will read an answer.
+                Err(_) => return None,
+            },
+        };
+        kept.insert(key, Page { version: view.version, text: Arc::clone(&text) });
+        Some(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        exposition::UserLabels,
+        model::{Report, Timestamp},
+    };
+
+    fn pages() -> Pages {
+        let options = Options { labels: UserLabels::Name, limit: 10 };
+        let clock = Clock::starting_at(Timestamp::from_secs(30));
+        Pages::new(Board::new(["a", "b"]), clock, options)
+    }
+
+    async fn get(pages: &Pages, target: Option<&str>) -> Arc<Rendered> {
+        pages.get(target, Format::Classic, Coding::Identity).await.unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_is_shared_until_a_report_changes_or_the_minute_ends() {
+        let pages = pages();
+        let first = get(&pages, None).await;
+        tokio::time::advance(Duration::from_secs(29)).await;
+        assert!(Arc::ptr_eq(&first, &get(&pages, None).await));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let second = get(&pages, None).await;
+        assert!(!Arc::ptr_eq(&first, &second));
+
+        pages.board.publish(Report { up: Some(true), ..Report::new("a") });
+        let third = get(&pages, None).await;
+        assert!(!Arc::ptr_eq(&second, &third));
+        assert_eq!((second.size(), third.size() > 0), (0, true));
+    }
+
+    #[tokio::test]
+    async fn what_is_outdated_is_dropped() {
+        let pages = pages();
+        let first = get(&pages, None).await;
+        assert_eq!(Arc::strong_count(&first), 2);
+        pages.board.publish(Report::new("a"));
+        get(&pages, Some("b")).await;
+        assert_eq!(Arc::strong_count(&first), 1);
+    }
+
+    #[tokio::test]
+    async fn a_page_is_of_its_target_and_form() {
+        let pages = pages();
+        pages.board.publish(Report { up: Some(true), ..Report::new("a") });
+        assert!(get(&pages, Some("a")).await.size() > 0);
+        assert_eq!(get(&pages, Some("b")).await.size(), 0);
+        assert!(pages.get(Some("c"), Format::Classic, Coding::Identity).await.is_none());
+        let open = pages.get(None, Format::OpenMetrics, Coding::Identity).await.unwrap();
+        assert!(!Arc::ptr_eq(&open, &get(&pages, None).await));
+    }
+
+    #[tokio::test]
+    async fn a_page_asked_for_by_many_at_once_is_written_once() {
+        let pages = pages();
+        let all = tokio::join!(get(&pages, None), get(&pages, None), get(&pages, None));
+        assert!(Arc::ptr_eq(&all.0, &all.1) && Arc::ptr_eq(&all.1, &all.2));
+    }
+}

@@ -1,0 +1,379 @@
+//! A simulated Marzban panel (0.8.4, 0.7) or PasarGuard panel (5.x).
+//!
+//! [`Panel::new`] seeds the users, nodes and admins, [`Panel::serve`] answers HTTP, the verbs change the
+//! panel's life between two polls, and the observations tell what the panel saw of its clients.
+//! The shapes, messages and quirks are those recorded from a real Marzban 0.8.4; the same `seed`, options
+//! and clock give the same panel.
+//!
+//! Not simulated: writing endpoints, `/api/hosts`, `/api/core/config`, `/api/users/expired`, the environment's
+//! sudo admin, and PasarGuard's per-user usage series.
+
+mod auth;
+mod fault;
+mod http;
+mod life;
+mod list;
+mod pasarguard;
+mod query;
+mod routes;
+mod row;
+mod seed;
+mod state;
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+
+pub use self::fault::{Fault, Times};
+use self::state::State;
+pub use self::state::{NextPlan, NodeStatus, ResetStrategy, Status, User};
+
+/// What to simulate. Every field has a documented default.
+#[derive(Clone)]
+pub struct Options {
+    /// How many users there are at the start; 100 by default. The first nineteen are a fixed cast with
+    /// telling names (`bob_85pct`, `frank_expired3d`, …), the rest a realistic mix.
+    pub users: usize,
+    /// Everything random follows from it; 1 by default.
+    pub seed: u64,
+    /// Nodes beside the master; 4 by default: two connected, one in error, one disabled.
+    pub nodes: usize,
+    /// Whose shapes to answer in; Marzban 0.8.4 by default.
+    pub flavour: Flavour,
+    /// Share links in each row of the user list, 270 bytes apiece; 10 by default. PasarGuard lists none.
+    pub links_per_user: usize,
+    /// Artificial delay; none by default.
+    pub cost: Cost,
+    /// How long a token lives; 24 hours by default. `None`: tokens carry no `exp` claim and never expire.
+    pub token_lifetime: Option<Duration>,
+    /// The sudo admin; `root` by default.
+    pub username: String,
+    /// The sudo admin's password; `root-password` by default.
+    pub password: String,
+    /// The non-sudo admin, who owns a quarter of the users; `reseller` by default.
+    pub reseller: String,
+    /// The non-sudo admin's password; `reseller-password` by default.
+    pub reseller_password: String,
+    /// The API key PasarGuard takes instead of a token; `pg_key_simulated` by default.
+    pub api_key: String,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            users: 100,
+            seed: 1,
+            nodes: 4,
+            flavour: Flavour::Marzban,
+            links_per_user: 10,
+            cost: Cost::default(),
+            token_lifetime: Some(Duration::from_secs(24 * 60 * 60)),
+            username: "root".to_owned(),
+            password: "root-password".to_owned(),
+            reseller: "reseller".to_owned(),
+            reseller_password: "reseller-password".to_owned(),
+            api_key: "pg_key_simulated".to_owned(),
+        }
+    }
+}
+
+/// Whose shapes the panel answers in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flavour {
+    /// Marzban 0.8.4.
+    Marzban,
+    /// Marzban 0.7 and older: `/api/system` counts only all and active users, admins carry no usage and
+    /// users no next plan; `Z` is no valid offset.
+    Marzban07,
+    /// PasarGuard 5.x, the successor.
+    PasarGuard,
+}
+
+/// How long the panel takes to answer, on top of the simulator's own work.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cost {
+    /// For every request.
+    pub per_request: Duration,
+    /// For every user in the answer. A real Marzban takes 3 to 17 ms.
+    pub per_user: Duration,
+}
+
+/// A handle on a simulated panel; clones share its state.
+#[derive(Clone)]
+pub struct Panel {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    now_ms: Box<dyn Fn() -> i64 + Send + Sync>,
+    cost: Cost,
+}
+
+/// What a panel's users add up to; see [`Panel::totals`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// All users.
+    pub users: usize,
+    /// Users with status `active`.
+    pub active: usize,
+    /// Users with status `on_hold`.
+    pub on_hold: usize,
+    /// Users with status `disabled`.
+    pub disabled: usize,
+    /// Users with status `expired`.
+    pub expired: usize,
+    /// Users with status `limited`.
+    pub limited: usize,
+    /// Users seen within the flavour's window: 24 hours for Marzban, two minutes for PasarGuard.
+    pub online: usize,
+    /// Bytes since each user's last reset.
+    pub used_traffic: u64,
+    /// Bytes over each user's life.
+    pub lifetime_used_traffic: u64,
+}
+
+impl Panel {
+    /// A freshly seeded panel. `now_ms` is the panel's clock, in unix milliseconds.
+    pub fn new(options: Options, now_ms: impl Fn() -> i64 + Send + Sync + 'static) -> Panel {
+        let cost = options.cost;
+        let state = State::seeded(options, now_ms());
+        Panel { shared: Arc::new(Shared { state: Mutex::new(state), now_ms: Box::new(now_ms), cost }) }
+    }
+
+    /// Answers on `listener` until `stop` resolves, then drops every connection as a killed process would.
+    pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) {
+        http::serve(self, listener, stop).await;
+    }
+
+    /// Makes requests whose path and query begin with `path_prefix` fail. The newest matching fault wins.
+    pub fn fail(&self, path_prefix: &str, fault: Fault, times: Times) {
+        self.state().faults.add(path_prefix, fault, times);
+    }
+
+    /// Forgets every fault set by [`Panel::fail`].
+    pub fn heal(&self) {
+        self.state().faults.clear();
+    }
+
+    /// Lives through the `seconds` up to the panel's now: users move traffic and come online, hour buckets fill,
+    /// the status, next-plan and periodic-reset jobs run. `advance(0)` runs the jobs alone.
+    pub fn advance(&self, seconds: u64) {
+        let now_ms = self.now_ms();
+        life::advance(&mut self.state(), now_ms, seconds);
+    }
+
+    /// Lets one user move `bytes` through the master just now. Statuses follow with the next [`Panel::advance`].
+    /// Returns whether there is such a user.
+    pub fn use_traffic(&self, username: &str, bytes: u64) -> bool {
+        let now_ms = self.now_ms();
+        life::use_traffic(&mut self.state(), now_ms, username, bytes)
+    }
+
+    /// Adds an active, unlimited, never expiring user of the sudo admin who moves no traffic by itself, after
+    /// `fill` has set what should differ. Returns false where the name is taken.
+    ///
+    /// `fill` runs under the panel's lock and must not call the panel.
+    pub fn add_user(&self, username: &str, fill: impl FnOnce(&mut User)) -> bool {
+        let now_ms = self.now_ms();
+        let mut user = User::new(username, now_ms);
+        user.owner = Some(0);
+        fill(&mut user);
+        self.state().users.insert(user)
+    }
+
+    /// Deletes a user. Returns whether there was one.
+    pub fn remove_user(&self, username: &str) -> bool {
+        self.state().users.remove(username)
+    }
+
+    /// Changes a user in place, as an admin's edit does. Returns whether there is such a user.
+    ///
+    /// `edit` runs under the panel's lock and must not call the panel.
+    pub fn edit_user(&self, username: &str, edit: impl FnOnce(&mut User)) -> bool {
+        let now_ms = self.now_ms();
+        self.state().users.edit(username, |user| {
+            edit(user);
+            user.edited_at_ms = now_ms;
+        })
+    }
+
+    /// Makes a user active until `seconds` from now. Returns whether there is such a user.
+    pub fn renew_user(&self, username: &str, seconds: i64) -> bool {
+        let now_ms = self.now_ms();
+        self.edit_user(username, |user| {
+            user.expire = Some(now_ms.div_euclid(1000) + seconds);
+            user.status = Status::Active;
+        })
+    }
+
+    /// Resets a user's traffic. As upstream, this also makes a disabled or waiting user active.
+    /// Returns whether there is such a user.
+    pub fn reset_user(&self, username: &str) -> bool {
+        let now_ms = self.now_ms();
+        self.state().users.edit(username, |user| life::reset(user, now_ms))
+    }
+
+    /// Sets a user's status. The status job may change it again with the next [`Panel::advance`].
+    pub fn set_status(&self, username: &str, status: Status) -> bool {
+        self.edit_user(username, |user| user.status = status)
+    }
+
+    /// Gives a user to an admin, or to nobody. Returns whether both exist.
+    pub fn set_owner(&self, username: &str, admin: Option<&str>) -> bool {
+        let mut state = self.state();
+        let owner = match admin {
+            None => None,
+            Some(name) => match state.admins.iter().position(|known| known.username == name) {
+                Some(index) => Some(index),
+                None => return false,
+            },
+        };
+        state.users.edit(username, |user| user.owner = owner)
+    }
+
+    /// Breaks a user's row: every page that holds it answers 500, in plain text. Returns whether there is one.
+    pub fn poison_user(&self, username: &str) -> bool {
+        self.state().users.edit(username, |user| user.poisoned = true)
+    }
+
+    /// Sets the status of the node with this id (from 1) and the message it shows with `error`.
+    /// Returns whether there is such a node.
+    pub fn set_node_status(&self, id: i64, status: NodeStatus, message: Option<&str>) -> bool {
+        let mut state = self.state();
+        let Some(node) = state.nodes.iter_mut().find(|node| node.id == id && id > 0) else { return false };
+        node.status = status;
+        node.message = message.map(str::to_owned);
+        true
+    }
+
+    /// Stops the master's core: `/api/core` says it has not started, and the master carries no traffic.
+    pub fn stop_core(&self) {
+        self.state().core_started = false;
+    }
+
+    /// Starts the master's core again.
+    pub fn start_core(&self) {
+        self.state().core_started = true;
+    }
+
+    /// The panel goes on answering but records no traffic any more.
+    pub fn stop_recording(&self) {
+        self.state().recording = false;
+    }
+
+    /// The panel records traffic again.
+    pub fn start_recording(&self) {
+        self.state().recording = true;
+    }
+
+    /// Sets an admin's password, which kills the tokens issued up to now, those of the running second included.
+    /// Returns whether there is such an admin.
+    pub fn reset_password(&self, admin: &str, password: &str) -> bool {
+        let now_ms = self.now_ms();
+        self.edit_admin(admin, |admin| {
+            admin.password = password.to_owned();
+            admin.password_reset_at_ms = Some(now_ms);
+        })
+    }
+
+    /// Makes every token issued so far worthless, as a restored database does.
+    pub fn expire_tokens(&self) {
+        self.state().tokens.clear();
+    }
+
+    /// Takes an admin's sudo rights; its tokens live on and now meet 403. Returns whether there is one.
+    pub fn demote(&self, admin: &str) -> bool {
+        self.edit_admin(admin, |admin| admin.is_sudo = false)
+    }
+
+    /// Gives an admin sudo rights. Returns whether there is one.
+    pub fn promote(&self, admin: &str) -> bool {
+        self.edit_admin(admin, |admin| admin.is_sudo = true)
+    }
+
+    /// Disables an admin's account; PasarGuard answers it 403, Marzban knows no such thing.
+    pub fn disable_admin(&self, admin: &str) -> bool {
+        self.edit_admin(admin, |admin| admin.disabled = true)
+    }
+
+    /// The newest ten thousand requests, oldest first: method, and path with query.
+    pub fn requests(&self) -> Vec<(String, String)> {
+        self.state().seen.requests.iter().cloned().collect()
+    }
+
+    /// How many of [`Panel::requests`] had a path and query beginning with `path_prefix`.
+    pub fn requests_to(&self, path_prefix: &str) -> usize {
+        self.state().seen.requests.iter().filter(|(_, path)| path.starts_with(path_prefix)).count()
+    }
+
+    /// Forgets the requests seen so far and the highest number in flight.
+    pub fn forget_requests(&self) {
+        let mut state = self.state();
+        state.seen.requests.clear();
+        state.seen.max_in_flight = state.seen.in_flight;
+    }
+
+    /// The most requests that were being answered at one time. A request counts until the last byte of its
+    /// answer is handed over, or its client has gone.
+    pub fn max_in_flight(&self) -> usize {
+        self.state().seen.max_in_flight
+    }
+
+    /// Tokens issued.
+    pub fn logins(&self) -> u64 {
+        self.state().seen.logins
+    }
+
+    /// Logins refused for a wrong name or password; a real panel sends each password tried to its owner's chat.
+    pub fn refused_logins(&self) -> u64 {
+        self.state().seen.refused_logins
+    }
+
+    /// User rows looked at or written while answering lists, which is what a list costs.
+    pub fn rows_examined(&self) -> u64 {
+        self.state().seen.rows_examined
+    }
+
+    /// A copy of one user.
+    pub fn user(&self, username: &str) -> Option<User> {
+        self.state().users.get(username).map(|user| User::clone(user))
+    }
+
+    /// The names of all users, sorted.
+    pub fn user_names(&self) -> Vec<String> {
+        self.state().users.sorted().map(|user| user.username().to_owned()).collect()
+    }
+
+    /// What the users add up to just now.
+    pub fn totals(&self) -> Totals {
+        let now_ms = self.now_ms();
+        self.state().totals(now_ms, |_| true)
+    }
+
+    /// Bytes the panel has recorded in all: up and down.
+    pub fn bandwidth(&self) -> (u64, u64) {
+        let state = self.state();
+        (state.incoming_bandwidth, state.outgoing_bandwidth)
+    }
+
+    fn edit_admin(&self, username: &str, edit: impl FnOnce(&mut state::Admin)) -> bool {
+        let mut state = self.state();
+        let Some(admin) = state.admins.iter_mut().find(|admin| admin.username == username) else {
+            return false;
+        };
+        edit(admin);
+        true
+    }
+
+    fn now_ms(&self) -> i64 {
+        (self.shared.now_ms)()
+    }
+
+    /// A panic of one caller's closure must not take the panel down for the others.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,557 @@
+//! Which request meets which answer, and the small answers of Marzban.
+
+use bytes::Bytes;
+use hyper::header::{ALLOW, HeaderName, HeaderValue, LOCATION};
+use hyper::{HeaderMap, Method};
+use serde::Serialize;
+use serde_json::json;
+
+use super::list::Page;
+use super::query::{self, Pairs};
+use super::row::{self, Look};
+use super::state::{Admin, Node, NodeStatus, State, User, scatter};
+use super::{Flavour, auth, life, list, pasarguard};
+
+const VERSION: &str = "0.8.4";
+const VERSION_07: &str = "0.7.0";
+const DAY_S: i64 = 24 * 60 * 60;
+
+/// A request with its body read.
+pub(super) struct Asked<'a> {
+    pub(super) method: &'a Method,
+    pub(super) path: &'a str,
+    pub(super) query: &'a str,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) body: &'a [u8],
+}
+
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) content_type: Option<&'static str>,
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(super) content: Content,
+}
+
+pub(super) enum Content {
+    Bytes(Bytes),
+    Page(Box<Page>),
+}
+
+enum Route {
+    Token,
+    Health,
+    OpenApi,
+    Admin,
+    System,
+    Core,
+    Nodes,
+    NodesUsage,
+    Node(String),
+    Users,
+    UsersUsage,
+    User(String),
+    UserUsage(String),
+    Admins,
+    AdminUsage(String),
+    Inbounds,
+    UserTemplates,
+}
+
+/// The answer of a panel in good health.
+pub(super) fn answer(state: &mut State, now_ms: i64, asked: &Asked<'_>) -> Answer {
+    state.answers += 1;
+    let Some(route) = Route::of(state.flavour, asked.path) else {
+        return match asked.path.strip_suffix('/').and_then(|path| Route::of(state.flavour, path)) {
+            Some(_) => without_slash(asked),
+            None => Answer::detail(404, "Not Found"),
+        };
+    };
+    let allowed = if matches!(route, Route::Token) { Method::POST } else { Method::GET };
+    if asked.method != allowed {
+        let allowed = if allowed == Method::POST { "POST" } else { "GET" };
+        return Answer::detail(405, "Method Not Allowed").with(ALLOW, allowed);
+    }
+    match route {
+        Route::Token => return auth::login(state, now_ms, asked.body),
+        Route::Health => return Answer::json(200, &json!({ "status": "ok" })),
+        Route::OpenApi => {
+            let version = if state.flavour == Flavour::Marzban { VERSION } else { VERSION_07 };
+            let info = json!({ "title": "MarzbanAPI", "version": version });
+            return Answer::json(200, &json!({ "openapi": "3.1.0", "info": info, "paths": {} }));
+        }
+        _ => {}
+    }
+    let caller = match auth::caller(state, now_ms, asked.headers) {
+        Ok(caller) => caller,
+        Err(refusal) => return refusal,
+    };
+    let Some(admin) = state.admins.get(caller) else {
+        return auth::unauthorized("Could not validate credentials");
+    };
+    if route.wants_sudo() && !admin.is_sudo {
+        return Answer::detail(403, "You're not allowed");
+    }
+    let query = Pairs::of(asked.query);
+    match (route, state.flavour) {
+        (Route::Users, _) => list::answer(state, now_ms, caller, &query),
+        (Route::User(name), _) => one_user(state, now_ms, caller, &name),
+        (Route::Admin, Flavour::PasarGuard) => pasarguard::admin(state, caller),
+        (Route::System, Flavour::PasarGuard) => pasarguard::system(state, now_ms, caller),
+        (Route::Nodes, Flavour::PasarGuard) => pasarguard::nodes(state),
+        (Route::Node(id), Flavour::PasarGuard) => pasarguard::node(state, &id),
+        (Route::NodesUsage, Flavour::PasarGuard) => pasarguard::nodes_usage(state, now_ms, &query),
+        (Route::Admins, Flavour::PasarGuard) => pasarguard::admins(state),
+        (Route::Inbounds, Flavour::PasarGuard) => pasarguard::inbounds(),
+        (Route::Admin, flavour) => Answer::json(200, &AdminView::of(flavour, admin)),
+        (Route::System, _) => system(state, now_ms, caller),
+        (Route::Nodes, _) => {
+            Answer::json(200, &nodes_beside_master(state).map(NodeView::of).collect::<Vec<_>>())
+        }
+        (Route::Node(id), _) => match find_node(state, &id) {
+            Ok(node) => Answer::json(200, &NodeView::of(node)),
+            Err(refusal) => refusal,
+        },
+        (Route::NodesUsage, _) => nodes_usage(state, now_ms, &query),
+        (Route::Admins, flavour) => {
+            let views: Vec<_> = state.admins.iter().map(|admin| AdminView::of(flavour, admin)).collect();
+            Answer::json(200, &views)
+        }
+        (Route::AdminUsage(name), _) => match state.admins.iter().find(|admin| admin.username == name) {
+            Some(admin) => Answer::json(200, &admin.users_usage),
+            None => Answer::detail(404, "Admin not found"),
+        },
+        (Route::Core, _) => Answer::json(
+            200,
+            &CoreView {
+                version: state.nodes.first().map_or("", |master| master.xray_version),
+                started: state.core_started,
+                logs_websocket: "/api/core/logs",
+            },
+        ),
+        (Route::UsersUsage, _) => users_usage(state, now_ms, caller, &query),
+        (Route::UserUsage(name), _) => user_usage(state, now_ms, caller, &name, &query),
+        (Route::Inbounds, _) => inbounds(),
+        (Route::UserTemplates, _) => Answer::json(200, &json!([])),
+        (Route::Token | Route::Health | Route::OpenApi, _) => Answer::internal_error(),
+    }
+}
+
+impl Route {
+    fn of(flavour: Flavour, path: &str) -> Option<Route> {
+        let pasarguard = flavour == Flavour::PasarGuard;
+        let segments: Vec<String> = path.strip_prefix('/')?.split('/').map(query::segment).collect();
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        Some(match segments.as_slice() {
+            ["health"] if pasarguard => Route::Health,
+            ["openapi.json"] if !pasarguard => Route::OpenApi,
+            ["api", "admin", "token"] => Route::Token,
+            ["api", "admin"] => Route::Admin,
+            ["api", "system"] => Route::System,
+            ["api", "nodes"] => Route::Nodes,
+            ["api", "node", "usage"] if pasarguard => Route::NodesUsage,
+            ["api", "node", id] if !id.is_empty() => Route::Node((*id).to_owned()),
+            ["api", "users"] => Route::Users,
+            ["api", "user", name] if !name.is_empty() => Route::User((*name).to_owned()),
+            ["api", "admins"] => Route::Admins,
+            ["api", "inbounds"] => Route::Inbounds,
+            _ if pasarguard => return None,
+            ["api", "core"] => Route::Core,
+            ["api", "nodes", "usage"] => Route::NodesUsage,
+            ["api", "users", "usage"] => Route::UsersUsage,
+            ["api", "user", name, "usage"] => Route::UserUsage((*name).to_owned()),
+            ["api", "admin", "usage", name] => Route::AdminUsage((*name).to_owned()),
+            ["api", "user_template"] => Route::UserTemplates,
+            _ => return None,
+        })
+    }
+
+    fn wants_sudo(&self) -> bool {
+        matches!(
+            self,
+            Route::Nodes | Route::NodesUsage | Route::Node(_) | Route::Admins | Route::AdminUsage(_)
+        )
+    }
+}
+
+impl Answer {
+    pub(super) fn json(status: u16, value: &impl Serialize) -> Answer {
+        match serde_json::to_vec(value) {
+            Ok(body) => Answer::bytes(status, "application/json", body),
+            Err(_) => Answer::internal_error(),
+        }
+    }
+
+    pub(super) fn bytes(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
+        Answer {
+            status,
+            content_type: Some(content_type),
+            headers: Vec::new(),
+            content: Content::Bytes(body.into()),
+        }
+    }
+
+    pub(super) fn page(page: Page) -> Answer {
+        Answer {
+            status: 200,
+            content_type: Some("application/json"),
+            headers: Vec::new(),
+            content: Content::Page(Box::new(page)),
+        }
+    }
+
+    pub(super) fn detail(status: u16, detail: &str) -> Answer {
+        Answer::json(status, &json!({ "detail": detail }))
+    }
+
+    pub(super) fn internal_error() -> Answer {
+        Answer::bytes(500, "text/plain; charset=utf-8", "Internal Server Error")
+    }
+
+    pub(super) fn with(mut self, name: HeaderName, value: &str) -> Answer {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.push((name, value));
+        }
+        self
+    }
+
+    /// Users in the answer, which a real panel takes its time for.
+    pub(super) fn rows(&self) -> usize {
+        match &self.content {
+            Content::Bytes(_) => 0,
+            Content::Page(page) => page.rows(),
+        }
+    }
+}
+
+/// The location is made of the `Host` header, and the scheme is always `http`.
+fn without_slash(asked: &Asked<'_>) -> Answer {
+    let host = asked.headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    let path = asked.path.strip_suffix('/').unwrap_or(asked.path);
+    let question = if asked.query.is_empty() { "" } else { "?" };
+    let location = format!("http://{host}{path}{question}{}", asked.query);
+    let empty = Answer {
+        status: 307,
+        content_type: None,
+        headers: Vec::new(),
+        content: Content::Bytes(Bytes::new()),
+    };
+    empty.with(LOCATION, &location)
+}
+
+#[derive(Serialize)]
+struct AdminView<'a> {
+    username: &'a str,
+    is_sudo: bool,
+    telegram_id: Option<i64>,
+    discord_webhook: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    users_usage: Option<u64>,
+}
+
+impl<'a> AdminView<'a> {
+    fn of(flavour: Flavour, admin: &'a Admin) -> AdminView<'a> {
+        AdminView {
+            username: &admin.username,
+            is_sudo: admin.is_sudo,
+            telegram_id: admin.telegram_id,
+            discord_webhook: admin.discord_webhook,
+            users_usage: (flavour == Flavour::Marzban).then_some(admin.users_usage),
+        }
+    }
+}
+
+/// An admin as its users' rows show it.
+pub(super) fn owner_json(flavour: Flavour, admin: &Admin) -> String {
+    let json = match flavour {
+        Flavour::PasarGuard => serde_json::to_string(&json!({ "username": admin.username })),
+        Flavour::Marzban | Flavour::Marzban07 => serde_json::to_string(&AdminView::of(flavour, admin)),
+    };
+    json.unwrap_or_else(|_| "null".to_owned())
+}
+
+#[derive(Serialize)]
+struct SystemView {
+    version: &'static str,
+    #[serde(flatten)]
+    machine: Machine,
+    total_user: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    online_users: Option<usize>,
+    users_active: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    users_on_hold: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    users_disabled: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    users_expired: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    users_limited: Option<usize>,
+    incoming_bandwidth: u64,
+    outgoing_bandwidth: u64,
+    incoming_bandwidth_speed: u64,
+    outgoing_bandwidth_speed: u64,
+}
+
+/// The panel's host, the same on every call but for what moves a little.
+#[derive(Serialize)]
+pub(super) struct Machine {
+    pub(super) mem_total: u64,
+    pub(super) mem_used: u64,
+    pub(super) cpu_cores: u64,
+    pub(super) cpu_usage: f64,
+}
+
+impl Machine {
+    pub(super) fn of(state: &State) -> Machine {
+        let chance = scatter(state.seed, state.answers);
+        let per_mille = u32::try_from(chance % 600).unwrap_or(0);
+        Machine {
+            mem_total: 4_109_463_552,
+            mem_used: 1_300_000_000 + (chance >> 32) % 50_000_000,
+            cpu_cores: 2,
+            cpu_usage: f64::from(per_mille) / 10.0,
+        }
+    }
+}
+
+fn system(state: &State, now_ms: i64, caller: usize) -> Answer {
+    let totals = state.totals(now_ms, |user| may_read(state, caller, user));
+    let since_08 = state.flavour == Flavour::Marzban;
+    Answer::json(
+        200,
+        &SystemView {
+            version: if since_08 { VERSION } else { VERSION_07 },
+            machine: Machine::of(state),
+            total_user: totals.users,
+            online_users: since_08.then_some(totals.online),
+            users_active: totals.active,
+            users_on_hold: since_08.then_some(totals.on_hold),
+            users_disabled: since_08.then_some(totals.disabled),
+            users_expired: since_08.then_some(totals.expired),
+            users_limited: since_08.then_some(totals.limited),
+            incoming_bandwidth: state.incoming_bandwidth,
+            outgoing_bandwidth: state.outgoing_bandwidth,
+            incoming_bandwidth_speed: state.incoming_speed,
+            outgoing_bandwidth_speed: state.outgoing_speed,
+        },
+    )
+}
+
+#[derive(Serialize)]
+struct CoreView {
+    version: &'static str,
+    started: bool,
+    logs_websocket: &'static str,
+}
+
+#[derive(Serialize)]
+struct NodeView<'a> {
+    name: &'a str,
+    address: &'static str,
+    port: i64,
+    api_port: i64,
+    usage_coefficient: f64,
+    id: i64,
+    xray_version: Option<&'static str>,
+    status: NodeStatus,
+    message: Option<&'a str>,
+}
+
+impl NodeView<'_> {
+    fn of(node: &Node) -> NodeView<'_> {
+        NodeView {
+            name: &node.name,
+            address: "127.0.0.1",
+            port: 62050 + node.id * 2,
+            api_port: 62051 + node.id * 2,
+            usage_coefficient: node.usage_coefficient,
+            id: node.id,
+            xray_version: (node.status == NodeStatus::Connected).then_some(node.xray_version),
+            status: node.status,
+            message: node.message.as_deref().filter(|_| node.status == NodeStatus::Error),
+        }
+    }
+}
+
+pub(super) fn nodes_beside_master(state: &State) -> impl Iterator<Item = &Node> {
+    state.nodes.iter().filter(|node| !node.is_master())
+}
+
+pub(super) fn find_node<'a>(state: &'a State, id: &str) -> Result<&'a Node, Answer> {
+    let id: i64 = id.parse().map_err(|_| {
+        let message = "Input should be a valid integer, unable to parse string as an integer";
+        Answer::json(422, &json!({ "detail": { "node_id": message } }))
+    })?;
+    nodes_beside_master(state).find(|node| node.id == id).ok_or_else(|| Answer::detail(404, "Node not found"))
+}
+
+/// The window asked for, in unix seconds: the last 30 days by default.
+fn window(query: &Pairs, now_ms: i64, flavour: Flavour) -> Result<(i64, i64), Answer> {
+    let now_s = now_ms.div_euclid(1000);
+    let read = |key: &str, default: i64| match query.last(key).filter(|text| !text.is_empty()) {
+        None => Ok(default),
+        Some(text) => {
+            query::instant(text, flavour).ok_or_else(|| Answer::detail(400, "Invalid date range or format"))
+        }
+    };
+    let start_s = read("start", now_s - 30 * DAY_S)?;
+    let end_s = read("end", now_s)?;
+    // A start in the future with the end left out is no error, it is an empty window.
+    if query.last("end").is_some() && start_s > end_s {
+        return Err(Answer::detail(400, "Start date must be before end date"));
+    }
+    Ok((start_s, end_s))
+}
+
+fn node_id(node: &Node) -> Option<i64> {
+    (!node.is_master()).then_some(node.id)
+}
+
+fn nodes_usage(state: &State, now_ms: i64, query: &Pairs) -> Answer {
+    #[derive(Serialize)]
+    struct Usage<'a> {
+        node_id: Option<i64>,
+        node_name: &'a str,
+        uplink: u64,
+        downlink: u64,
+    }
+    let (start_s, end_s) = match window(query, now_ms, state.flavour) {
+        Ok(window) => window,
+        Err(refusal) => return refusal,
+    };
+    let usages: Vec<_> = state
+        .nodes
+        .iter()
+        .map(|node| {
+            let sum = node.between(start_s, end_s);
+            let (uplink, downlink) = (sum.uplink, sum.downlink);
+            Usage { node_id: node_id(node), node_name: &node.name, uplink, downlink }
+        })
+        .collect();
+    Answer::json(200, &json!({ "usages": usages }))
+}
+
+#[derive(Serialize)]
+struct WeightedUsage<'a> {
+    node_id: Option<i64>,
+    node_name: &'a str,
+    used_traffic: Bytecount,
+}
+
+/// Whole, or with a half where a node's coefficient is not whole.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Bytecount {
+    Whole(u64),
+    Fraction(f64),
+}
+
+impl Bytecount {
+    #[expect(clippy::cast_precision_loss, reason = "the panel adds these up as floats too")]
+    fn of_halves(halves: u64) -> Bytecount {
+        if halves.is_multiple_of(2) {
+            Bytecount::Whole(halves / 2)
+        } else {
+            Bytecount::Fraction(halves as f64 / 2.0)
+        }
+    }
+}
+
+fn weighted_usages<'a>(
+    state: &'a State,
+    users: impl Iterator<Item = &'a User>,
+    (start_s, end_s): (i64, i64),
+) -> Vec<WeightedUsage<'a>> {
+    let mut halves = vec![0_u64; state.nodes.len()];
+    for user in users {
+        let began_s = user.reset_at_ms.div_euclid(1000);
+        let ended_s = user.online_at_ms.unwrap_or(user.reset_at_ms).div_euclid(1000);
+        if end_s < began_s || start_s > ended_s.max(began_s) {
+            continue;
+        }
+        for (sum, part) in halves.iter_mut().zip(life::halves_by_node(state, user)) {
+            *sum = sum.saturating_add(part);
+        }
+    }
+    let usages = state.nodes.iter().zip(halves);
+    usages
+        .map(|(node, halves)| WeightedUsage {
+            node_id: node_id(node),
+            node_name: &node.name,
+            used_traffic: Bytecount::of_halves(halves),
+        })
+        .collect()
+}
+
+fn users_usage(state: &State, now_ms: i64, caller: usize, query: &Pairs) -> Answer {
+    let window = match window(query, now_ms, state.flavour) {
+        Ok(window) => window,
+        Err(refusal) => return refusal,
+    };
+    let admins: Vec<&str> = query.all("admin").collect();
+    let is_sudo = state.admins.get(caller).is_some_and(|admin| admin.is_sudo);
+    let wanted = |user: &&User| {
+        let owner = user.owner.and_then(|owner| state.admins.get(owner));
+        may_read(state, caller, user)
+            && (!is_sudo
+                || admins.is_empty()
+                || owner.is_some_and(|owner| admins.contains(&owner.username.as_str())))
+    };
+    let users = state.users.oldest_first().map(AsRef::as_ref).filter(wanted);
+    Answer::json(200, &json!({ "usages": weighted_usages(state, users, window) }))
+}
+
+fn user_usage(state: &State, now_ms: i64, caller: usize, name: &str, query: &Pairs) -> Answer {
+    #[derive(Serialize)]
+    struct View<'a> {
+        username: &'a str,
+        usages: Vec<WeightedUsage<'a>>,
+    }
+    let found =
+        find_user(state, caller, name).and_then(|user| Ok((user, window(query, now_ms, state.flavour)?)));
+    match found {
+        Ok((user, window)) => {
+            let usages = weighted_usages(state, std::iter::once(user), window);
+            Answer::json(200, &View { username: user.username(), usages })
+        }
+        Err(refusal) => refusal,
+    }
+}
+
+fn one_user(state: &State, now_ms: i64, caller: usize, name: &str) -> Answer {
+    match find_user(state, caller, name) {
+        Ok(user) if user.poisoned => Answer::internal_error(),
+        Ok(user) => {
+            let mut body = Vec::with_capacity(4096);
+            row::write(&mut body, user, &Look::of(state, now_ms));
+            Answer::bytes(200, "application/json", body)
+        }
+        Err(refusal) => refusal,
+    }
+}
+
+fn find_user<'a>(state: &'a State, caller: usize, name: &str) -> Result<&'a User, Answer> {
+    let user = state.users.get(name).ok_or_else(|| Answer::detail(404, "User not found"))?;
+    if may_read(state, caller, user) { Ok(user) } else { Err(Answer::detail(403, "You're not allowed")) }
+}
+
+/// A sudo admin reads everybody, any other its own users.
+pub(super) fn may_read(state: &State, caller: usize, user: &User) -> bool {
+    state.admins.get(caller).is_some_and(|admin| admin.is_sudo) || user.owner == Some(caller)
+}
+
+fn inbounds() -> Answer {
+    let inbound = |tag: &str, protocol: &str, network: &str, tls: &str, port: u16| json!({ "tag": tag, "protocol": protocol, "network": network, "tls": tls, "port": port });
+    Answer::json(
+        200,
+        &json!({
+            "vless": [
+                inbound("VLESS TCP REALITY", "vless", "tcp", "reality", 8443),
+                inbound("VLESS GRPC REALITY", "vless", "grpc", "reality", 2053),
+            ],
+            "vmess": [inbound("VMess Websocket", "vmess", "ws", "none", 8082)],
+            "trojan": [inbound("Trojan Websocket", "trojan", "ws", "none", 8083)],
+            "shadowsocks": [inbound("Shadowsocks TCP", "shadowsocks", "tcp", "none", 1080)],
+        }),
+    )
+}
