@@ -47,8 +47,8 @@ pub struct Marzban {
     session: Session,
     requests: u64,
     system: Option<System>,
-    /// When the step under way was asked for.
-    began: Instant,
+    /// The moment that the step under way was asked for at, and when its first request was sent.
+    step: Option<(Moment, Instant)>,
     /// What the panel's clock shows more than ours, in milliseconds.
     clock_ahead: i64,
     counts: Option<(Moment, Vec<(UserStatus, u64)>)>,
@@ -86,7 +86,7 @@ impl Marzban {
             session: Session::default(),
             requests: 0,
             system: None,
-            began: Instant::now(),
+            step: None,
             clock_ahead: 0,
             counts: None,
             naming: Naming::default(),
@@ -118,7 +118,6 @@ impl Marzban {
     }
 
     pub(super) async fn read(&mut self, part: Part, now: Moment) -> Result<Step, FetchError> {
-        self.began = Instant::now();
         match part {
             Part::System => self.read_system(now).await,
             Part::Core => self.read_core(now).await,
@@ -439,10 +438,14 @@ impl Marzban {
         F: FnOnce(Body) -> serde_json::Result<T> + Send + 'static,
     {
         self.requests += 1;
+        let sent = match self.step {
+            Some((step, sent)) if step == now => sent,
+            _ => self.step.insert((now, Instant::now())).1,
+        };
         let answer = self.http.read(request, limits, decode).await?;
         if let Some(date) = answer.date {
             // The answer to a long list begins long after it was asked for.
-            let ours = now.wall.saturating_add(answer.began.saturating_duration_since(self.began));
+            let ours = now.wall.saturating_add(answer.began.saturating_duration_since(sent));
             self.clock_ahead = date.as_millis().saturating_sub(ours.as_millis());
         }
         Ok(answer.value)

@@ -6,6 +6,7 @@ mod common;
 
 mod canary;
 mod hostile;
+mod pasarguard;
 mod recorded;
 mod tls;
 mod users;
