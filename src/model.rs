@@ -190,7 +190,7 @@ impl NodeStatus {
 /// A proxy server that the panel steers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
-    /// Unique within the target, see [`node_label`].
+    /// Unique within the target, see [`node_labels`].
     pub label: Arc<str>,
     pub address: String,
     pub status: NodeStatus,
@@ -207,11 +207,22 @@ pub struct Node {
 /// The name of the panel's own proxy among the nodes.
 pub const MASTER: &str = "master";
 
-/// A node's label: its name, with `#` and its id where another node of the list has that name or where it would
-/// pass for the panel's own [`MASTER`].
-pub fn node_label<'a>(id: i64, name: &str, all_names: impl IntoIterator<Item = &'a str>) -> Arc<str> {
-    let clashes = name == MASTER || all_names.into_iter().filter(|other| *other == name).count() > 1;
-    if clashes { format!("{name}#{id}").into() } else { name.into() }
+/// The labels of nodes by id and name, in the same order; no id is the panel's own proxy. A node's label is its name,
+/// with `#` and its id where another node of the list has that name or where it would pass for [`MASTER`].
+pub fn node_labels(nodes: &[(Option<i64>, &str)]) -> Vec<Arc<str>> {
+    let mut known = HashSet::new();
+    let mut clashing = HashSet::from([MASTER]);
+    for (_, name) in nodes.iter().filter(|(id, _)| id.is_some()) {
+        if !known.insert(*name) {
+            clashing.insert(*name);
+        }
+    }
+    let labels = nodes.iter().map(|(id, name)| match id {
+        None => MASTER.into(),
+        Some(id) if clashing.contains(name) => format!("{name}#{id}").into(),
+        Some(_) => Arc::from(*name),
+    });
+    labels.collect()
 }
 
 /// Bytes that went through one node, counted since we first saw it.
@@ -245,8 +256,11 @@ mod tests {
 
     #[test]
     fn node_labels_are_unique_and_never_pass_for_the_master() {
-        let names = ["a", "b", "a", "master"];
-        let labels: Vec<_> = (1..).zip(names).map(|(id, name)| node_label(id, name, names)).collect();
-        assert_eq!(labels.iter().map(|l| &**l).collect::<Vec<_>>(), ["a#1", "b", "a#3", "master#4"]);
+        let nodes = [(None, "b"), (Some(1), "a"), (Some(2), "b"), (Some(3), "a"), (Some(4), "master")];
+        let labels = node_labels(&nodes);
+        assert_eq!(
+            labels.iter().map(|l| &**l).collect::<Vec<_>>(),
+            ["master", "a#1", "b", "a#3", "master#4"]
+        );
     }
 }

@@ -115,8 +115,8 @@ pub enum Cause {
     /// JSON, but another system's.
     #[error("the answer is JSON, but not what Marzban or PasarGuard answers here; check the URL")]
     OtherSystem,
-    /// No row of a page could be read.
-    #[error("no user of a page could be read: fields have other types than expected")]
+    /// There are users, and not one of them could be read.
+    #[error("no user could be read: every row fails the panel or has fields of other types than expected")]
     Rows,
     /// More rows than a walk may skip make the panel fail.
     #[error("the panel fails on too many users' rows (answered {0})")]
@@ -158,7 +158,7 @@ impl FetchError {
                 http::Error::Status(500..) => "server_error",
                 http::Error::Status(_) => "client_error",
                 http::Error::NotJson(_) => "not_json",
-                http::Error::TooLarge(_) => "too_large",
+                http::Error::TooLarge(_) | http::Error::TooLargeList => "too_large",
                 http::Error::Decode(_) => "decode",
             },
         }
@@ -193,6 +193,7 @@ mod tests {
             http::Error::Status(429).into(),
             http::Error::NotJson("HTML").into(),
             http::Error::TooLarge(1).into(),
+            http::Error::TooLargeList.into(),
             http::Error::Decode("cut off".into()).into(),
         ];
         let mut reasons: Vec<_> =

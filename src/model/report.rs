@@ -1,4 +1,8 @@
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{
     Admin, Core, Counter, Host, Identity, Moment, Node, NodeTraffic, Part, PartData, SystemFacts, UserCounts,
@@ -116,9 +120,10 @@ impl Report {
     }
 
     fn merge_nodes(&mut self, mut nodes: Vec<Node>) {
+        let known: HashMap<_, _> =
+            self.nodes.iter().filter_map(|node| Some((&node.label, node.version.as_ref()?))).collect();
         for node in nodes.iter_mut().filter(|node| node.version.is_none()) {
-            let known = self.nodes.iter().find(|known| known.label == node.label);
-            node.version = known.and_then(|known| known.version.clone());
+            node.version = known.get(&node.label).copied().cloned();
         }
         self.nodes = Arc::new(nodes);
     }

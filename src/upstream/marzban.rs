@@ -10,17 +10,20 @@ mod wire;
 use std::{collections::HashMap, time::Duration};
 
 use reqwest::RequestBuilder;
+use tokio::time::Instant;
 
 use self::{
     config::MarzbanConfig,
     convert::{Naming, NodeKey, Row},
     hours::Hours,
     session::Session,
-    walk::{Advance, Walk},
+    walk::{Advance, Span, Walk},
 };
 use crate::{
     http::{self, Body, BuildError, Client, Limits},
-    model::{Moment, NodeTraffic, Part, PartData, System, Timestamp, UserNodeTraffic, UserStatus},
+    model::{
+        Moment, NodeTraffic, Part, PartData, System, Timestamp, UserNodeTraffic, UserStatus, node_labels,
+    },
     upstream::{Cause, FetchError, Step, Timeouts},
 };
 
@@ -44,6 +47,8 @@ pub struct Marzban {
     session: Session,
     requests: u64,
     system: Option<System>,
+    /// The moment that the step under way was asked for at, and when its first request was sent.
+    step: Option<(Moment, Instant)>,
     /// What the panel's clock shows more than ours, in milliseconds.
     clock_ahead: i64,
     counts: Option<(Moment, Vec<(UserStatus, u64)>)>,
@@ -81,6 +86,7 @@ impl Marzban {
             session: Session::default(),
             requests: 0,
             system: None,
+            step: None,
             clock_ahead: 0,
             counts: None,
             naming: Naming::default(),
@@ -193,7 +199,8 @@ impl Marzban {
         };
         let running = self.node_usage(windows.running, None, now).await?;
         let totals = self.node_hours.add(windows, &finished, running);
-        let labels = self.naming.labels(totals.iter().map(|((id, name), _)| (*id, name.as_str())));
+        let labels =
+            node_labels(&totals.iter().map(|((id, name), _)| (*id, name.as_str())).collect::<Vec<_>>());
         let usage = labels.into_iter().zip(&totals);
         let usage = usage.map(|(node, (_, [uplink, downlink]))| NodeTraffic {
             node,
@@ -230,6 +237,10 @@ impl Marzban {
     async fn read_users(&mut self, now: Moment) -> Result<Step, FetchError> {
         const ASKED: &str = "/api/users";
         let size = self.page_size;
+        let first = Span { offset: 0, limit: size };
+        if self.walk.is_none() {
+            self.naming.forget_former_owners();
+        }
         let span = self.walk.get_or_insert_with(|| Walk::new(now, size)).next();
         let path = format!("{ASKED}?offset={}&limit={}&sort=username", span.offset, span.limit);
         let row = Row { read_at: now.wall, panel_now: self.panel_time(now), owners: self.naming.owners() };
@@ -238,7 +249,9 @@ impl Marzban {
             .await;
         let Some(walk) = &mut self.walk else { return Ok(Step::More(None)) };
         match answer {
-            Ok(page) if !page.rows.is_empty() && page.rows.iter().all(Option::is_none) => {
+            // A whole first page of such rows; among those around a row that makes the panel fail it may be chance.
+            Ok(page) if span == first && !page.rows.is_empty() && page.rows.iter().all(Option::is_none) => {
+                self.walk = None;
                 Err(FetchError { asked: ASKED, cause: Cause::Rows })
             }
             Ok(page) => {
@@ -246,6 +259,10 @@ impl Marzban {
                 Ok(match walk.answered(page, self.page_size) {
                     Advance::More(users) if users.is_empty() => Step::More(None),
                     Advance::More(users) => Step::More(Some(PartData::UsersPage(users))),
+                    Advance::End(end) if end.seen.is_empty() && end.unreadable > 0 => {
+                        self.walk = None;
+                        return Err(FetchError { asked: ASKED, cause: Cause::Rows });
+                    }
                     Advance::End(end) => {
                         self.walk = None;
                         Step::Done(PartData::UsersEnd(end))
@@ -293,7 +310,8 @@ impl Marzban {
         let mut traffic = Vec::with_capacity(totals.len());
         for (index, name) in self.config.node_traffic_of.iter().enumerate() {
             let of_user: Vec<_> = totals.iter().filter(|((user, _), _)| *user == index).collect();
-            let labels = self.naming.labels(of_user.iter().map(|((_, (id, node)), _)| (*id, node.as_str())));
+            let nodes: Vec<_> = of_user.iter().map(|((_, (id, node)), _)| (*id, node.as_str())).collect();
+            let labels = node_labels(&nodes);
             traffic.extend(labels.into_iter().zip(of_user).map(|(node, (_, [bytes]))| UserNodeTraffic {
                 user: name.as_str().into(),
                 node,
@@ -396,10 +414,11 @@ impl Marzban {
         let Some(form) = Session::form(&self.config.login) else { return Ok(()) };
         let request = self.http.post(self.config.url.join(ASKED)).form(&form);
         let cause = match self.send(request, self.small, http::json::<wire::Token>, now).await {
-            Ok(token) => {
-                self.session.open(token.access_token, now);
+            Ok(wire::Token { access_token }) if session::can_be_sent(&access_token) => {
+                self.session.open(access_token, now);
                 return Ok(());
             }
+            Ok(_) => http::Error::Decode("a token that no request can carry".into()).into(),
             Err(http::Error::Status(code @ (400 | 401 | 403 | 422))) => Cause::Auth(code),
             Err(http::Error::Status(code @ (404 | 405))) => Cause::NotFound(code),
             Err(err) => err.into(),
@@ -419,9 +438,15 @@ impl Marzban {
         F: FnOnce(Body) -> serde_json::Result<T> + Send + 'static,
     {
         self.requests += 1;
+        let sent = match self.step {
+            Some((step, sent)) if step == now => sent,
+            _ => self.step.insert((now, Instant::now())).1,
+        };
         let answer = self.http.read(request, limits, decode).await?;
         if let Some(date) = answer.date {
-            self.clock_ahead = date.as_millis().saturating_sub(now.wall.as_millis());
+            // The answer to a long list begins long after it was asked for.
+            let ours = now.wall.saturating_add(answer.began.saturating_duration_since(sent));
+            self.clock_ahead = date.as_millis().saturating_sub(ours.as_millis());
         }
         Ok(answer.value)
     }

@@ -9,8 +9,8 @@ use std::{
 
 use super::wire;
 use crate::model::{
-    Admin, Core, Counter, Expiry, Host, Identity, MASTER, Node, NodeStatus, System, SystemFacts, Timestamp,
-    User, UserCounts, UserStatus, node_label,
+    Admin, Core, Counter, Expiry, Host, Identity, Node, NodeStatus, System, SystemFacts, Timestamp, User,
+    UserCounts, UserStatus, node_labels,
 };
 
 /// A node as usage answers name it: no id is the panel's own proxy. SQLite may give a removed node's id to a new
@@ -83,10 +83,11 @@ pub(super) fn core(answer: wire::Core) -> Core {
 }
 
 pub(super) fn nodes(list: &[wire::Node]) -> Vec<Node> {
-    let names = || list.iter().map(|node| node.name.as_str());
     let mut ids = HashSet::new();
-    let nodes = list.iter().filter(|node| ids.insert(node.id)).map(|node| Node {
-        label: node_label(node.id, &node.name, names()),
+    let list: Vec<_> = list.iter().filter(|node| ids.insert(node.id)).collect();
+    let names: Vec<_> = list.iter().map(|node| (Some(node.id), node.name.as_str())).collect();
+    let nodes = node_labels(&names).into_iter().zip(list).map(|(label, node)| Node {
+        label,
         address: node.address.clone().unwrap_or_default(),
         status: node_status(&node.status),
         version: node.xray_version.clone().filter(|version| !version.is_empty()),
@@ -166,19 +167,14 @@ impl Naming {
         self.nodes = nodes.iter().map(|node| (node.id, node.name.clone())).collect();
     }
 
-    pub(super) fn owners(&self) -> Owners {
-        Arc::clone(&self.owners)
+    /// Forgets the owners of whom no user is known any more.
+    pub(super) fn forget_former_owners(&self) {
+        let mut owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
+        owners.retain(|owner| Arc::strong_count(owner) > 1);
     }
 
-    /// The labels of nodes by id and name, in the same order; no id is the panel's own proxy.
-    pub(super) fn labels<'a>(&self, nodes: impl Iterator<Item = (Option<i64>, &'a str)>) -> Vec<Arc<str>> {
-        let nodes: Vec<_> = nodes.collect();
-        let names = || nodes.iter().filter(|(id, _)| id.is_some()).map(|(_, name)| *name);
-        let labels = nodes.iter().map(|(id, name)| match id {
-            Some(id) => node_label(*id, name, names()),
-            None => MASTER.into(),
-        });
-        labels.collect()
+    pub(super) fn owners(&self) -> Owners {
+        Arc::clone(&self.owners)
     }
 
     /// Sums by node of a PasarGuard answer, which knows nodes by id alone; 0 is the panel's own proxy.

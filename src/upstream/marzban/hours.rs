@@ -8,6 +8,8 @@ use std::{collections::HashMap, hash::Hash, time::Duration};
 use crate::model::Timestamp;
 
 const HOUR: i64 = 3600;
+/// How far back a clock may be set as clocks are. One that shows an hour even longer past was nonsense before.
+const SET_BACK: i64 = 24 * HOUR;
 /// How long after its end an hour is held to be still written to: the panel records every 30 s.
 const SETTLING: Duration = Duration::from_secs(120);
 
@@ -45,6 +47,7 @@ impl<K: Eq + Hash + Clone, const N: usize> Hours<K, N> {
         let hour = panel_now.saturating_sub(SETTLING).as_secs().div_euclid(HOUR).saturating_mul(HOUR);
         match self.cursor {
             Some(cursor) if cursor < hour => Windows { finished: Some((cursor, hour - 1)), running: hour },
+            Some(cursor) if cursor - hour > SET_BACK => Windows { finished: None, running: hour },
             // A clock that was set back finds the hour it left still running.
             Some(cursor) => Windows { finished: None, running: cursor },
             None => Windows { finished: None, running: hour },
@@ -59,12 +62,15 @@ impl<K: Eq + Hash + Clone, const N: usize> Hours<K, N> {
         finished: &HashMap<K, [u64; N]>,
         running: Vec<(K, [u64; N])>,
     ) -> Vec<(K, [u64; N])> {
+        let begins_anew = self.cursor.is_some_and(|cursor| windows.running < cursor);
         let mut entries = HashMap::with_capacity(running.len());
         let mut totals = Vec::with_capacity(running.len());
         for (key, reading) in running {
             let mut entry = self.entries.get(&key).copied().unwrap_or(Entry::EMPTY);
             if windows.finished.is_some() {
                 entry.roll(finished.get(&key).copied().unwrap_or([0; N]), reading);
+            } else if begins_anew {
+                entry.go_on_from(reading);
             } else {
                 entry.read(reading);
             }
@@ -107,6 +113,15 @@ impl<const N: usize> Entry<N> {
         }
         self.running = reading;
         self.falling = false;
+    }
+
+    /// Counts what moves from this reading on, on top of what was seen.
+    fn go_on_from(&mut self, reading: [u64; N]) {
+        let before = self.total();
+        *self = Entry { running: reading, ..Entry::EMPTY };
+        for ((base, running), before) in self.base.iter_mut().zip(reading).zip(before) {
+            *base = before.saturating_sub(running);
+        }
     }
 
     fn total(&self) -> [u64; N] {
@@ -185,6 +200,16 @@ mod tests {
         assert_eq!(feed(&mut hours, TEN + 1800, 0, 100), 100);
         assert_eq!(hours.windows(at(TEN - 3 * HOUR)).running, TEN);
         assert_eq!(feed(&mut hours, TEN - 3 * HOUR, 0, 120), 120);
+    }
+
+    #[test]
+    fn a_clock_that_showed_nonsense_does_not_stop_the_count() {
+        let mut hours = Hours::new();
+        assert_eq!(feed(&mut hours, TEN + 600, 0, 100), 100);
+        assert_eq!(feed(&mut hours, i64::MAX / 2000, 150, 0), 150);
+        assert_eq!(hours.windows(at(TEN + 1200)), Windows { finished: None, running: TEN });
+        assert_eq!(feed(&mut hours, TEN + 1200, 0, 120), 150);
+        assert_eq!(feed(&mut hours, TEN + 1260, 0, 130), 160);
     }
 
     #[test]

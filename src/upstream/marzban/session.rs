@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use reqwest::RequestBuilder;
+use reqwest::{RequestBuilder, header::HeaderValue};
 use serde::Deserialize;
 
 use super::config::Login;
@@ -68,6 +68,11 @@ impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Token").field("ends", &self.ends).finish_non_exhaustive()
     }
+}
+
+/// Whether a token fits into a request's header. What a panel gives as one is not ours to trust.
+pub(super) fn can_be_sent(token: &str) -> bool {
+    HeaderValue::from_str(token).is_ok()
 }
 
 #[derive(Deserialize)]
