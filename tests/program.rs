@@ -6,7 +6,7 @@ use std::{
     net::{TcpListener, TcpStream},
     process::{Child, ChildStdout, Command, Output, Stdio},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 fn proxymeter(arguments: &[&str]) -> Command {
@@ -55,7 +55,7 @@ impl Running {
 
     /// Asks until an answer holds `wanted`; a daemon that takes 20 s for it fails the test.
     fn wait_for(&self, path: &str, wanted: &str) -> String {
-        let start = Instant::now();
+        let start = tokio::time::Instant::now();
         loop {
             let answer = self.get(path);
             if answer.contains(wanted) {
@@ -68,7 +68,7 @@ impl Running {
 
     /// The exit code, once the daemon has ended, and how long that took.
     fn wait(&mut self) -> (Option<i32>, Duration) {
-        let start = Instant::now();
+        let start = tokio::time::Instant::now();
         (self.child.wait().unwrap().code(), start.elapsed())
     }
 }
