@@ -85,8 +85,10 @@ pub enum PartData {
     Admins(Vec<Admin>),
     /// Some users of a walk in progress; names not among them keep what is known of them.
     UsersPage(Vec<User>),
-    /// The last page of a walk. Users not among `seen` no longer exist.
+    /// The last page of a walk. Users not among `seen` are missing, see [`Users::missing`].
     UsersEnd(WalkEnd),
+    /// Users that were asked for by name.
+    UsersNamed(NamedUsers),
     UserNodes(Vec<UserNodeTraffic>),
 }
 
@@ -100,6 +102,14 @@ pub struct WalkEnd {
     pub unreadable: usize,
     /// When the walk's first page was asked for.
     pub started: Moment,
+}
+
+/// What came of asking for users by name.
+#[derive(Debug, Default)]
+pub struct NamedUsers {
+    pub found: Vec<User>,
+    /// Names that the panel does not know.
+    pub gone: Vec<Arc<str>>,
 }
 
 /// What a panel's cheapest answer tells.
@@ -135,6 +145,8 @@ pub struct Host {
 /// The panel's own counts of its users, as far as this account may see them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UserCounts {
+    /// All users, whatever their status.
+    pub total: Option<u64>,
     /// By status; a status that the panel does not count is missing.
     pub by_status: Vec<(UserStatus, u64)>,
     /// Moving traffic within the last two minutes (PasarGuard: `online_users`).

@@ -6,7 +6,10 @@
 pub mod config;
 mod schedule;
 
-use tracing::{info, warn};
+use std::{collections::VecDeque, sync::Arc};
+
+use tokio::sync::mpsc;
+use tracing::{debug, info, warn};
 
 use self::{
     config::PollConfig,
@@ -17,7 +20,7 @@ use crate::{
     clock::Clock,
     model::{Outcome, Part, PartData, PartState, Report},
     telemetry::Telemetry,
-    upstream::{FetchError, Step, Upstream},
+    upstream::{FetchError, NAMES_AT_ONCE, Step, Upstream},
 };
 
 /// The loop of one target.
@@ -28,13 +31,16 @@ pub struct Poller {
     report: Report,
     /// Parts whose counters exist.
     declared: Vec<Part>,
+    /// Users to ask for by name, in turn.
+    wanted: VecDeque<Arc<str>>,
+    requests: mpsc::UnboundedReceiver<Vec<Arc<str>>>,
     board: Board,
     telemetry: Telemetry,
     clock: Clock,
 }
 
 impl Poller {
-    /// A loop for the target `name`, which is already on the board.
+    /// A loop for the target `name`, which is already on the board. `requests` are users to read again by name.
     pub fn new(
         name: &str,
         upstream: Upstream,
@@ -42,6 +48,7 @@ impl Poller {
         board: Board,
         telemetry: Telemetry,
         clock: Clock,
+        requests: mpsc::UnboundedReceiver<Vec<Arc<str>>>,
     ) -> Self {
         let start = clock.now().uptime + config.interval.min(FIRST_POLLS_WITHIN).mul_f64(fastrand::f64());
         let schedule = Schedule::new(config, start);
@@ -50,6 +57,8 @@ impl Poller {
             schedule,
             report: Report::new(name),
             declared: Vec::new(),
+            wanted: VecDeque::new(),
+            requests,
             board,
             telemetry,
             clock,
@@ -61,9 +70,52 @@ impl Poller {
         loop {
             let now = self.clock.now().uptime;
             let (part, due) = self.schedule.next(&self.upstream.parts(), now);
-            tokio::time::sleep(due.saturating_sub(now)).await;
-            self.step(part).await;
+            // Names go before a list's next page, and after cheap parts.
+            let named = self.schedule.walks_rest_until().filter(|_| !self.wanted.is_empty());
+            let named = named.map(|due| due.max(now)).filter(|named| *named < due || part == Part::Users);
+            let due = named.map_or(due, |named| named.min(due));
+            tokio::select! {
+                () = tokio::time::sleep(due.saturating_sub(now)) => {}
+                Some(names) = self.requests.recv() => {
+                    self.want(names);
+                    continue;
+                }
+            }
+            if named.is_some() {
+                self.ask_by_name().await;
+            } else {
+                self.step(part).await;
+            }
             self.board.publish(self.report.clone());
+        }
+    }
+
+    fn want(&mut self, names: impl IntoIterator<Item = Arc<str>>) {
+        for name in names {
+            if !self.wanted.contains(&name) {
+                self.wanted.push_back(name);
+            }
+        }
+    }
+
+    /// Asks for the next users by name. A failure shows in the part's state when its own turn comes, and the names
+    /// wait for their next turn.
+    async fn ask_by_name(&mut self) {
+        let names: Vec<_> = self.wanted.drain(..self.wanted.len().min(NAMES_AT_ONCE)).collect();
+        let began = self.clock.now();
+        let answer = self.upstream.read_named(&names, began).await;
+        self.schedule.asked_out_of_turn((began.uptime, self.clock.now().uptime), answer.is_ok());
+        self.count_requests();
+        match answer {
+            Ok(named) => self.learn(PartData::UsersNamed(named)),
+            Err(err) => {
+                debug!(
+                    target_name = &*self.report.target,
+                    reason = err.reason(),
+                    "users not read by name: {err}"
+                );
+                self.want(names);
+            }
         }
     }
 
@@ -132,6 +184,7 @@ impl Poller {
 
     fn learn(&mut self, data: PartData) {
         let known = self.report.identity.clone();
+        let ends_walk = matches!(data, PartData::UsersEnd(_));
         self.report.merge(data);
         if let Some(identity) =
             self.report.identity.as_ref().filter(|identity| Some(*identity) != known.as_ref())
@@ -143,6 +196,9 @@ impl Poller {
                 "detected the target's system"
             );
         }
+        if ends_walk {
+            self.want(self.report.users.missing().to_vec());
+        }
     }
 
     fn count(&mut self, part: Part, result: &Result<Step, FetchError>, ended: Ended) {
@@ -153,9 +209,8 @@ impl Poller {
                 self.declared.push(part);
             }
         }
-        for _ in 0..self.upstream.take_requests() {
-            self.telemetry.request(target);
-        }
+        self.count_requests();
+        let target = &*self.report.target;
         if ended != Ended::More {
             self.telemetry.poll(target, part.label());
         }
@@ -163,6 +218,12 @@ impl Poller {
             && ended != Ended::Refused
         {
             self.telemetry.failure(target, part.label(), err.reason());
+        }
+    }
+
+    fn count_requests(&mut self) {
+        for _ in 0..self.upstream.take_requests() {
+            self.telemetry.request(&self.report.target);
         }
     }
 

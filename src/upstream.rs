@@ -4,11 +4,11 @@ pub mod marzban;
 #[cfg(test)]
 pub mod scripted;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     http::{self, BuildError},
-    model::{Moment, Part, PartData, Timestamp},
+    model::{Moment, NamedUsers, Part, PartData, Timestamp},
     upstream::marzban::{Marzban, config::MarzbanConfig},
 };
 
@@ -19,6 +19,9 @@ pub enum Upstream {
     #[cfg(test)]
     Scripted(Box<scripted::Scripted>),
 }
+
+/// Users that are asked for by name in one request.
+pub const NAMES_AT_ONCE: usize = 50;
 
 /// How long a target may take over an answer.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +68,18 @@ impl Upstream {
             Upstream::Marzban(marzban) => marzban.read(part, now).await,
             #[cfg(test)]
             Upstream::Scripted(scripted) => scripted.read(part, now).await,
+        }
+    }
+
+    /// Asks for some users by name, at most [`NAMES_AT_ONCE`].
+    ///
+    /// # Errors
+    /// As [`Upstream::read`].
+    pub async fn read_named(&mut self, names: &[Arc<str>], now: Moment) -> Result<NamedUsers, FetchError> {
+        match self {
+            Upstream::Marzban(marzban) => marzban.read_named(names, now).await,
+            #[cfg(test)]
+            Upstream::Scripted(scripted) => scripted.read_named(names, now).await,
         }
     }
 

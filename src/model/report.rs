@@ -107,6 +107,7 @@ impl Report {
             PartData::Admins(admins) => self.admins = Arc::new(admins),
             PartData::UsersPage(page) => Arc::make_mut(&mut self.users).merge_page(page),
             PartData::UsersEnd(end) => Arc::make_mut(&mut self.users).merge_end(end),
+            PartData::UsersNamed(named) => Arc::make_mut(&mut self.users).merge_named(named),
             PartData::UserNodes(traffic) => self.user_nodes = Arc::new(traffic),
         }
     }
@@ -115,6 +116,9 @@ impl Report {
         self.identity = Some(facts.identity);
         self.host = facts.host;
         self.counts = facts.counts;
+        if self.users.holds_many_missing() {
+            Arc::make_mut(&mut self.users).compare(self.counts.total);
+        }
         self.proxy_uplink = go_on(self.proxy_uplink, facts.proxy_uplink);
         self.proxy_downlink = go_on(self.proxy_downlink, facts.proxy_downlink);
     }

@@ -126,7 +126,7 @@ impl Schedule {
         }
 
         let rest = match pace(part) {
-            Pace::Walk => took.mul_f64((1.0 / self.config.load - 1.0).clamp(0.0, 1e4)),
+            Pace::Walk => self.walk_rest(took),
             // An answer that takes longer than the interval does not keep the panel busy all the time either.
             Pace::Intervals(_) => took,
         };
@@ -153,6 +153,21 @@ impl Schedule {
         }
         self.slots.insert(part, slot);
         to.saturating_sub(began)
+    }
+
+    /// When long lists may be asked for again; absent while the target is down.
+    pub(super) fn walks_rest_until(&self) -> Option<Duration> {
+        (!self.down).then_some(self.walks_rest_until)
+    }
+
+    /// Takes down that some rows of a long list were asked for out of turn, which has its share of the load too.
+    pub(super) fn asked_out_of_turn(&mut self, (from, to): (Duration, Duration), went_well: bool) {
+        let rest = self.walk_rest(to.saturating_sub(from));
+        self.walks_rest_until = to + if went_well { rest } else { rest.max(self.config.interval) };
+    }
+
+    fn walk_rest(&self, took: Duration) -> Duration {
+        took.mul_f64((1.0 / self.config.load - 1.0).clamp(0.0, 1e4))
     }
 
     /// The age beyond which what is known of `part` is no longer told: three of its own rounds, if that is longer

@@ -7,7 +7,7 @@ mod session;
 mod walk;
 mod wire;
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use reqwest::RequestBuilder;
 use tokio::time::Instant;
@@ -22,7 +22,8 @@ use self::{
 use crate::{
     http::{self, Body, BuildError, Client, Limits},
     model::{
-        Moment, NodeTraffic, Part, PartData, System, Timestamp, UserNodeTraffic, UserStatus, node_labels,
+        Moment, NamedUsers, NodeTraffic, Part, PartData, System, Timestamp, UserNodeTraffic, UserStatus,
+        node_labels,
     },
     upstream::{Cause, FetchError, Step, Timeouts},
 };
@@ -284,6 +285,45 @@ impl Marzban {
                 Err(err)
             }
         }
+    }
+
+    /// Asks for some users by name. One whose row makes the panel fail is neither found nor gone.
+    pub(super) async fn read_named(
+        &mut self,
+        names: &[Arc<str>],
+        now: Moment,
+    ) -> Result<NamedUsers, FetchError> {
+        const ASKED: &str = "/api/users?username";
+        let mut named = NamedUsers::default();
+        let mut ask = vec![names];
+        while let Some(names) = ask.pop() {
+            let query: Vec<_> =
+                names.iter().map(|name| format!("username={}", convert::percent_encode(name))).collect();
+            let path = format!("/api/users?{}", query.join("&"));
+            let row =
+                Row { read_at: now.wall, panel_now: self.panel_time(now), owners: self.naming.owners() };
+            let decode = move |body| wire::user_page(body, |user| row.convert(user));
+            match self.ask(ASKED, &path, now, self.page, decode).await {
+                Ok(page) => {
+                    let known = |name: &Arc<str>| page.rows.iter().flatten().any(|user| user.name == *name);
+                    // A row that could not be read may be any of those not found.
+                    if page.rows.iter().all(Option::is_some) {
+                        named.gone.extend(names.iter().filter(|name| !known(name)).cloned());
+                    }
+                    named
+                        .found
+                        .extend(page.rows.into_iter().flatten().filter(|user| names.contains(&user.name)));
+                }
+                Err(FetchError { cause: Cause::Http(http::Error::Status(500)), .. }) => {
+                    if names.len() > 1 {
+                        let (front, back) = names.split_at(names.len() / 2);
+                        ask.extend([front, back]);
+                    }
+                }
+                Err(err) => return Err(err),
+            }
+        }
+        Ok(named)
     }
 
     /// One user of those named in the configuration.

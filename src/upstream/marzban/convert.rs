@@ -58,6 +58,7 @@ pub(super) fn system(answer: &wire::System) -> Option<SystemFacts> {
         proxy_uplink: bytes(answer.incoming_bandwidth),
         proxy_downlink: bytes(answer.outgoing_bandwidth),
         counts: UserCounts {
+            total: bytes(total),
             by_status: counted.into_iter().filter_map(|(status, n)| Some((status, n?.0))).collect(),
             online,
             seen_within_day,
