@@ -76,6 +76,9 @@ pub enum Error {
     Redirect(u16),
     #[error("answered {0}")]
     Status(u16),
+    /// An error that a person is meant to see, by something between us and the server, most likely.
+    #[error("answered {0} with a page of HTML, as proxies and firewalls do")]
+    Page(u16),
     #[error("answered {0} instead of JSON")]
     NotJson(&'static str),
     #[error("the answer is larger than {0} bytes")]
@@ -248,6 +251,8 @@ fn refusal(response: &Response) -> Option<Error> {
     let code = status.as_u16();
     if status.is_redirection() {
         Some(Error::Redirect(code))
+    } else if status.is_client_error() && not_json(response) == Some(HTML) {
+        Some(Error::Page(code))
     } else if !status.is_success() {
         Some(Error::Status(code))
     } else {
@@ -265,11 +270,13 @@ async fn drain(mut response: Response) {
     }
 }
 
+const HTML: &str = "HTML";
+
 /// A word for what came instead of JSON. Servers that name no type, or an odd one, are given a try.
 fn not_json(response: &Response) -> Option<&'static str> {
     let kind = response.headers().get(header::CONTENT_TYPE)?.to_str().ok()?.to_ascii_lowercase();
     if kind.starts_with("text/html") {
-        Some("HTML")
+        Some(HTML)
     } else if kind.starts_with("text/") && !kind.starts_with("text/json") {
         Some("plain text")
     } else {

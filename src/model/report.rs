@@ -93,7 +93,8 @@ impl Report {
     /// How long `part` stays fresh if nothing more is read; absent: it is stale or was never read.
     pub fn stale_in(&self, part: Part, now: Moment) -> Option<Duration> {
         let state = self.parts.get(&part)?;
-        let age = now.since(state.last_data?);
+        // Until a long list was read to its end, the age of its newest page counts; from then on, that of the whole.
+        let age = now.since(state.last_success.or(state.last_data)?);
         state.stale_after.checked_sub(age).filter(|left| !left.is_zero())
     }
 

@@ -83,7 +83,15 @@ fn poller(upstream: Upstream) -> (Poller, Board) {
     let board = Board::new(["home"]);
     let config = PollConfig { interval: Duration::from_millis(10), load: 1.0, ..PollConfig::default() };
     let clock = Clock::starting_at(RECORDED_AT);
-    let poller = Poller::new("home", upstream, config, board.clone(), Telemetry::default(), clock);
+    let poller = Poller::new(
+        "home",
+        upstream,
+        config,
+        board.clone(),
+        Telemetry::default(),
+        clock,
+        tokio::sync::mpsc::unbounded_channel().1,
+    );
     (poller, board)
 }
 

@@ -87,7 +87,7 @@ async fn every_bad_answer_has_its_reason_and_takes_nothing_away() {
     let html = |status| Answer::new(status, &[("content-type", "text/html; charset=utf-8")], HTML);
     let cases = [
         ("not found", "not_found", Answer::new(404, &[], "{\"detail\":\"Not Found\"}")),
-        ("a wall in front", "forbidden", html(403)),
+        ("a wall in front", "client_error", html(403)),
         ("too many requests", "client_error", Answer::new(429, &[("retry-after", "999999")], "{}")),
         ("teapot", "client_error", Answer::new(418, &[], "")),
         ("server error", "server_error", Answer::status(500)),

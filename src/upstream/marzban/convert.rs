@@ -1,7 +1,7 @@
 //! The one conversion from Marzban's and PasarGuard's answers to the model.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     fmt::Write,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -178,14 +178,15 @@ impl Naming {
         Arc::clone(&self.owners)
     }
 
-    /// Sums by node of a PasarGuard answer, which knows nodes by id alone; 0 is the panel's own proxy.
+    /// Sums by node of a PasarGuard answer, which knows nodes by id alone, 0 being the panel's own proxy, and leaves
+    /// out those that were idle.
     pub(super) fn by_id<const N: usize>(
         &self,
         answer: wire::Stats,
         sums: impl Fn(&wire::Bucket) -> [u64; N],
     ) -> Vec<(NodeKey, [u64; N])> {
-        let mut nodes: Vec<_> = answer.stats.into_iter().collect();
-        nodes.sort_by_key(|(id, _)| *id);
+        let mut nodes: BTreeMap<_, _> = self.nodes.keys().map(|id| (*id, Vec::new())).collect();
+        nodes.extend(answer.stats);
         let nodes = nodes.into_iter().map(|(id, buckets)| {
             let mut total = [0_u64; N];
             for bucket in &buckets {

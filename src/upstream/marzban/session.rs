@@ -39,12 +39,6 @@ impl Session {
         self.token = None;
     }
 
-    /// Whether a refused token may be exchanged for a new one; an API key cannot.
-    #[expect(clippy::unused_self, reason = "a question about the session, whatever its state")]
-    pub(super) fn can_renew(&self, login: &Login) -> bool {
-        matches!(login, Login::Password { .. })
-    }
-
     /// What the token endpoint is sent. It takes a form, not JSON.
     pub(super) fn form(login: &Login) -> Option<[(&'static str, &str); 3]> {
         match login {
