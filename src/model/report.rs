@@ -125,10 +125,14 @@ impl Report {
     }
 
     fn merge_nodes(&mut self, mut nodes: Vec<Node>) {
-        let known: HashMap<_, _> =
-            self.nodes.iter().filter_map(|node| Some((&node.label, node.version.as_ref()?))).collect();
-        for node in nodes.iter_mut().filter(|node| node.version.is_none()) {
-            node.version = known.get(&node.label).copied().cloned();
+        let known: HashMap<_, _> = self.nodes.iter().map(|node| (&node.label, node)).collect();
+        for node in &mut nodes {
+            let Some(known) = known.get(&node.label) else { continue };
+            if node.version.is_none() {
+                node.version.clone_from(&known.version);
+            }
+            node.uplink = go_on(known.uplink, node.uplink.map(Counter::value));
+            node.downlink = go_on(known.downlink, node.downlink.map(Counter::value));
         }
         self.nodes = Arc::new(nodes);
     }

@@ -93,8 +93,8 @@ pub(super) fn nodes(list: &[wire::Node]) -> Vec<Node> {
         status: node_status(&node.status),
         version: node.xray_version.clone().filter(|version| !version.is_empty()),
         usage_coefficient: node.usage_coefficient,
-        uplink: bytes(node.lifetime_uplink),
-        downlink: bytes(node.lifetime_downlink),
+        uplink: bytes(node.lifetime_uplink).map(Counter::new),
+        downlink: bytes(node.lifetime_downlink).map(Counter::new),
     });
     nodes.collect()
 }
@@ -176,6 +176,18 @@ impl Naming {
 
     pub(super) fn owners(&self) -> Owners {
         Arc::clone(&self.owners)
+    }
+
+    /// Labels of nodes that a usage answer names, in its order: those they have in the list of nodes, if they are in it.
+    pub(super) fn labels<'a>(&self, keys: impl Iterator<Item = &'a NodeKey>) -> Vec<Arc<str>> {
+        let keys: Vec<_> = keys.map(|(id, name)| (*id, name.as_str())).collect();
+        let mut nodes = keys.clone();
+        let named: HashSet<_> = keys.iter().filter_map(|(id, _)| *id).collect();
+        let others = self.nodes.iter().filter(|(id, _)| !named.contains(id));
+        nodes.extend(others.map(|(id, name)| (Some(*id), name.as_str())));
+        let mut labels = node_labels(&nodes);
+        labels.truncate(keys.len());
+        labels
     }
 
     /// Sums by node of a PasarGuard answer, which knows nodes by id alone, 0 being the panel's own proxy, and leaves

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     http,
-    model::{Moment, NodeTraffic, PartData, System, UserNodeTraffic, node_labels},
+    model::{Moment, NodeTraffic, PartData, System, UserNodeTraffic},
     upstream::{Cause, FetchError, Step},
 };
 
@@ -35,8 +35,7 @@ impl Marzban {
         };
         let running = self.node_usage(windows.running, None, now).await?;
         let totals = self.node_hours.add(windows, &finished, running);
-        let labels =
-            node_labels(&totals.iter().map(|((id, name), _)| (*id, name.as_str())).collect::<Vec<_>>());
+        let labels = self.naming.labels(totals.iter().map(|(key, _)| key));
         let usage = labels.into_iter().zip(&totals);
         let usage = usage.map(|(node, (_, [uplink, downlink]))| NodeTraffic {
             node,
@@ -86,8 +85,7 @@ impl Marzban {
         let mut traffic = Vec::with_capacity(totals.len());
         for (index, name) in self.config.node_traffic_of.iter().enumerate() {
             let of_user: Vec<_> = totals.iter().filter(|((user, _), _)| *user == index).collect();
-            let nodes: Vec<_> = of_user.iter().map(|((_, (id, node)), _)| (*id, node.as_str())).collect();
-            let labels = node_labels(&nodes);
+            let labels = self.naming.labels(of_user.iter().map(|((_, node), _)| node));
             traffic.extend(labels.into_iter().zip(of_user).map(|(node, (_, [bytes]))| UserNodeTraffic {
                 user: name.as_str().into(),
                 node,
