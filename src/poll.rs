@@ -7,7 +7,7 @@ pub mod config;
 mod saved;
 mod schedule;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
@@ -132,11 +132,18 @@ impl Poller {
                 break;
             }
         }
+        // What was read first is as good as what was read last, however long the list in between took.
+        for state in self.report.parts.values_mut() {
+            state.stale_after = Duration::MAX;
+        }
         self.report
     }
 
     async fn step(&mut self, part: Part) -> Ended {
         let began = self.clock.now();
+        if self.schedule.begins_anew(part, began.uptime) {
+            self.upstream.forget_walk();
+        }
         let result = self.upstream.read(part, began).await;
         let now = self.clock.now();
 
@@ -151,10 +158,11 @@ impl Poller {
         self.count(part, &result, ended);
         let outcome = match &result {
             Ok(Step::Done(_)) => Outcome::Up,
-            // A list in the middle of being read proves nothing new.
-            Ok(Step::More(_)) => {
-                self.report.parts.get(&part).map_or(Outcome::Pending, |state| state.outcome.clone())
-            }
+            // A list in the middle of being read proves nothing yet, unless it was read to its end before.
+            Ok(Step::More(_)) => match self.report.parts.get(&part) {
+                Some(PartState { last_success: Some(_), .. }) => Outcome::Up,
+                _ => Outcome::Pending,
+            },
             Err(_) if ended == Ended::Refused => Outcome::Refused,
             Err(err) => Outcome::Failed { reason: err.reason(), detail: err.to_string() },
         };
@@ -179,6 +187,8 @@ impl Poller {
             state.last_data = Some(now);
             self.learn(data);
         }
+        let parts = self.upstream.parts();
+        self.report.parts.retain(|part, _| parts.contains(part));
         self.report.certificate_expiry = self.upstream.certificate_expiry();
         ended
     }
@@ -260,7 +270,7 @@ impl Poller {
 }
 
 /// Targets are first polled within this time, not all at once.
-const FIRST_POLLS_WITHIN: std::time::Duration = std::time::Duration::from_millis(500);
+const FIRST_POLLS_WITHIN: Duration = Duration::from_millis(500);
 
 fn kind(part: Part, err: &FetchError) -> Ended {
     match err.reason() {

@@ -193,7 +193,11 @@ fn successor() -> Report {
         },
     }));
     report.merge(PartData::Nodes(vec![
-        Node { uplink: Some(1000), downlink: Some(2000), ..node("edge", NodeStatus::Limited) },
+        Node {
+            uplink: Some(Counter::new(1000)),
+            downlink: Some(Counter::new(2000)),
+            ..node("edge", NodeStatus::Limited)
+        },
         Node { usage_coefficient: None, ..node("new", NodeStatus::Connecting) },
     ]));
     report.merge(PartData::Usage(vec![
@@ -495,7 +499,7 @@ fn random_report(random: &mut fastrand::Rng, target: &str) -> Report {
             .map(|label| Node {
                 address: word(random),
                 version: maybe(random, word),
-                uplink: maybe(random, |random| random.u64(..)),
+                uplink: maybe(random, |random| Counter::new(random.u64(..))),
                 ..node(label, node_status(random))
             })
             .collect(),

@@ -1,4 +1,8 @@
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{
     Admin, Core, Counter, Host, Identity, Moment, Node, NodeTraffic, Part, PartData, SystemFacts, UserCounts,
@@ -89,7 +93,8 @@ impl Report {
     /// How long `part` stays fresh if nothing more is read; absent: it is stale or was never read.
     pub fn stale_in(&self, part: Part, now: Moment) -> Option<Duration> {
         let state = self.parts.get(&part)?;
-        let age = now.since(state.last_data?);
+        // Until a long list was read to its end, the age of its newest page counts; from then on, that of the whole.
+        let age = now.since(state.last_success.or(state.last_data)?);
         state.stale_after.checked_sub(age).filter(|left| !left.is_zero())
     }
 
@@ -120,9 +125,14 @@ impl Report {
     }
 
     fn merge_nodes(&mut self, mut nodes: Vec<Node>) {
-        for node in nodes.iter_mut().filter(|node| node.version.is_none()) {
-            let known = self.nodes.iter().find(|known| known.label == node.label);
-            node.version = known.and_then(|known| known.version.clone());
+        let known: HashMap<_, _> = self.nodes.iter().map(|node| (&node.label, node)).collect();
+        for node in &mut nodes {
+            let Some(known) = known.get(&node.label) else { continue };
+            if node.version.is_none() {
+                node.version.clone_from(&known.version);
+            }
+            node.uplink = go_on(known.uplink, node.uplink.map(Counter::value));
+            node.downlink = go_on(known.downlink, node.downlink.map(Counter::value));
         }
         self.nodes = Arc::new(nodes);
     }
