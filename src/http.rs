@@ -153,6 +153,14 @@ impl Client {
     }
 }
 
+/// What a client of another protocol demands of its server's certificate: the same as [`Client`] does.
+///
+/// # Errors
+/// When a certificate or key of `options` cannot be used.
+pub fn tls_config(options: &TlsOptions) -> Result<rustls::ClientConfig, BuildError> {
+    tls::client_config(options, true, Arc::new(tls::LeafSeen::default()))
+}
+
 async fn receive<T, F>(mut response: Response, limits: Limits, decode: F) -> Result<T, Error>
 where
     T: Send + 'static,

@@ -19,8 +19,9 @@ pub enum Receiver {
 }
 
 impl Receiver {
-    /// Makes one attempt at delivering `notice`. `done` holds the addresses that took it on earlier attempts, which
-    /// are not told again; those that take it now are added, even if the attempt fails for others.
+    /// Makes one attempt at delivering `notice`. `done` holds what earlier attempts settled, in words of the
+    /// receiver's own: for mail the addresses that took it or refused it for good, which are not told again. What
+    /// this attempt settles is added, even if it fails for the rest.
     /// Returns what the receiver said, fit for a log.
     ///
     /// # Errors
@@ -32,7 +33,7 @@ impl Receiver {
         now: Moment,
     ) -> Result<String, SendError> {
         match self {
-            Receiver::Email(email) => email.send(notice, done, now).await,
+            Receiver::Email(email) => email.send(notice, done).await,
             Receiver::Webhook(webhook) => webhook.send(notice, now).await,
         }
     }

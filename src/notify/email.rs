@@ -1,21 +1,241 @@
-//! Mail.
+//! Mail: a notice as a message, sent to its readers by one SMTP server.
 
 pub mod config;
+mod dialogue;
+mod message;
+mod session;
 
-use super::SendError;
-use crate::model::{Moment, Notice};
+use std::{fmt, net::IpAddr, sync::Arc};
 
-/// Sends mail to some addresses by one SMTP server.
-#[derive(Debug)]
-pub struct Email;
+use lettre::{Address, message::Mailbox};
+use rustls::pki_types::ServerName;
+
+use self::{
+    config::{EmailConfig, SmtpTls},
+    dialogue::{Failure, Reply, Step, Why},
+    message::Letterhead,
+    session::{Delivery, Form, Security, Server, Tls},
+};
+use super::{Retry, SendError};
+use crate::{
+    http::{self, options::TlsOptions},
+    model::Notice,
+};
+
+/// What `done` says of an address that will never take the notice, before the address and the server's codes.
+const REFUSED: &str = "refused ";
+/// What `done` says when the server would not have the contents, so that only the minimal ones are tried again.
+const CONTENTS_REFUSED: &str = "contents refused";
+/// Recipients that an error names.
+const NAMED: usize = 5;
+
+/// Sends mail to some addresses by one SMTP server. Each attempt opens one connection.
+pub struct Email {
+    server: Server,
+    letterhead: Letterhead,
+}
+
+/// Why mail cannot be sent the way it is configured.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    #[error("`{0}` is not an address; write it as \"ops@example.com\" or \"Name <ops@example.com>\"")]
+    Address(&'static str),
+    #[error(
+        "`{0}` has letters beyond ASCII in an address; write its domain in the form that begins with xn--"
+    )]
+    NotAscii(&'static str),
+    #[error("`to` is empty; name at least one address")]
+    Nobody,
+    #[error("`hello` is not a host name")]
+    Hello,
+    #[error("`host` is not a host name or an address")]
+    Host,
+    #[error(
+        "without TLS, mail is only sent to this machine; set `tls`, or let `host` be 127.0.0.1, ::1 or localhost"
+    )]
+    Plain,
+    #[error(transparent)]
+    Tls(#[from] http::BuildError),
+}
 
 impl Email {
-    pub(super) async fn send(
-        &mut self,
-        _notice: &Notice,
-        _done: &mut Vec<String>,
-        _now: Moment,
-    ) -> Result<String, SendError> {
-        std::future::pending().await
+    /// # Errors
+    /// When addresses, host or certificates of `config` cannot be used. Nothing is connected to yet.
+    pub fn new(config: &EmailConfig) -> Result<Self, BuildError> {
+        let mut to: Vec<Mailbox> = Vec::new();
+        for text in &config.to {
+            let mailbox = mailbox("to", text)?;
+            if to.iter().all(|other| other.email != mailbox.email) {
+                to.push(mailbox);
+            }
+        }
+        if to.is_empty() {
+            return Err(BuildError::Nobody);
+        }
+        if config
+            .hello
+            .as_ref()
+            .is_some_and(|name| name.is_empty() || !name.bytes().all(|b| b.is_ascii_graphic()))
+        {
+            return Err(BuildError::Hello);
+        }
+        let security = match config.tls {
+            SmtpTls::None if is_loopback(&config.host) => Security::Plain,
+            SmtpTls::None => return Err(BuildError::Plain),
+            SmtpTls::StartTls => Security::StartTls(tls(config)?),
+            SmtpTls::Implicit => Security::Implicit(tls(config)?),
+        };
+        let server = Server {
+            host: config.host.clone(),
+            port: config.port,
+            security,
+            login: config.login.clone(),
+            hello: config.hello.clone(),
+            limit: config.timeout,
+        };
+        Ok(Email { server, letterhead: Letterhead { from: mailbox("from", &config.from)?, to } })
     }
+
+    /// Makes one attempt at all recipients that are not settled yet.
+    ///
+    /// `done` holds the addresses that took the notice, and after `refused ` those that refused it for good; when
+    /// nobody is left to be tried, such a refusal makes the attempt fail for good.
+    /// # Errors
+    /// As long as anyone did not get it.
+    pub(super) async fn send(&self, notice: &Notice, done: &mut Vec<String>) -> Result<String, SendError> {
+        let place = self.server.place();
+        let letter = self.letterhead.write(notice).map_err(|detail| SendError {
+            reason: "client_error",
+            detail,
+            retry: Retry::Never,
+        })?;
+        let everyone = self.letterhead.to.iter().map(|mailbox| &mailbox.email);
+        let open: Vec<Address> = everyone.filter(|address| !is_settled(done, address)).cloned().collect();
+        if open.is_empty() {
+            return verdict(&place, &Delivery::default(), done);
+        }
+
+        let tried_before = done.iter().any(|entry| entry == CONTENTS_REFUSED);
+        let mut form = if tried_before { Form::Minimal } else { Form::Full };
+        let outcome = self.server.deliver(&self.letterhead.from.email, &open, &letter, &mut form).await;
+        if form == Form::Minimal && !tried_before {
+            done.push(CONTENTS_REFUSED.to_owned());
+        }
+        let delivery = outcome.map_err(|failure| judge(&place, &failure))?;
+        done.extend(delivery.accepted.iter().map(Address::to_string));
+        done.extend(delivery.refused.iter().map(|(address, reply)| format!("{REFUSED}{address} {reply}")));
+        verdict(&place, &delivery, done)
+    }
+}
+
+/// Shows where mail goes, and nothing of who logs in or reads it.
+impl fmt::Debug for Email {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Email({})", self.server.place())
+    }
+}
+
+fn is_settled(done: &[String], address: &Address) -> bool {
+    let address: &str = address.as_ref();
+    done.iter().any(|entry| match entry.strip_prefix(REFUSED) {
+        Some(refused) => refused.split(' ').next() == Some(address),
+        None => entry == address,
+    })
+}
+
+/// What an attempt comes to when the dialogue ended well.
+fn verdict(place: &str, delivery: &Delivery, done: &[String]) -> Result<String, SendError> {
+    let refused: Vec<String> = done
+        .iter()
+        .filter_map(|entry| entry.strip_prefix(REFUSED)?.split_once(' '))
+        .map(|(address, reply)| format!("{} answered {reply}", redacted(address)))
+        .collect();
+    let deferred: Vec<String> = delivery
+        .deferred
+        .iter()
+        .map(|(address, reply)| format!("{} answered {reply}", redacted(address.as_ref())))
+        .collect();
+    let detail = || {
+        let accepted = delivery.accepted.len();
+        let mut detail =
+            format!("{place}: accepted for {accepted} of {}", accepted + deferred.len() + refused.len());
+        for (what, recipients) in [("put off", &deferred), ("refused", &refused)] {
+            if !recipients.is_empty() {
+                let named = recipients.get(..NAMED).unwrap_or(recipients).join(", ");
+                detail += &format!("; {what} for {}: {named}", recipients.len());
+            }
+        }
+        detail
+    };
+    if !deferred.is_empty() {
+        return Err(SendError { reason: "server_error", detail: detail(), retry: Retry::Later });
+    }
+    if !refused.is_empty() {
+        return Err(SendError { reason: "refused", detail: detail(), retry: Retry::Never });
+    }
+    let answer = delivery.answer.as_ref().map(said).unwrap_or_default();
+    Ok(format!("{place}: accepted for {}: {answer}", delivery.accepted.len()))
+}
+
+/// The server's answer to a whole message, which often names it in the server's own log.
+fn said(reply: &Reply) -> String {
+    let words = reply.lines().flat_map(str::split_whitespace);
+    let told: Vec<_> = words.filter(|word| !word.contains('@')).collect();
+    let told = told.join(" ").chars().filter(|c| !c.is_control()).take(100).collect::<String>();
+    format!("{} {told}", reply.code)
+}
+
+/// `…@example.com`: logs are read by more people than mail is meant for.
+fn redacted(address: &str) -> String {
+    match address.rsplit_once('@') {
+        Some((_, domain)) => format!("…@{domain}"),
+        None => "…".to_owned(),
+    }
+}
+
+/// What an attempt comes to when the dialogue ended early (RFC 5321, 4.2 and 4.5.4).
+fn judge(place: &str, failure: &Failure) -> SendError {
+    let (reason, retry) = match (&failure.why, failure.step) {
+        (Why::Timeout(_), _) => ("timeout", Retry::Later),
+        (Why::Lost(_), _) => ("connect", Retry::Later),
+        (Why::Tls(_), _) => ("tls", Retry::Later),
+        (Why::Garbled, _) => ("response", Retry::Later),
+        (Why::NotOffered(_), Step::Auth) => ("auth", Retry::Later),
+        (Why::NotOffered(_), _) => ("tls", Retry::Later),
+        (Why::Refused(reply), _) if reply.code < 500 => ("server_error", Retry::Later),
+        // Servers lock accounts after too many of these.
+        (Why::Refused(_), Step::Auth) => ("auth", Retry::Disabled),
+        (Why::Refused(Reply { code: 530 | 535, .. }), _) => ("auth", Retry::Disabled),
+        // Said before the message was known: it is not this message that the server will not have.
+        (Why::Refused(_), Step::Greeting | Step::Hello | Step::StartTls) => ("refused", Retry::Later),
+        (Why::Refused(_), _) => ("refused", Retry::Never),
+    };
+    SendError { reason, detail: format!("{place}: {failure}"), retry }
+}
+
+fn mailbox(key: &'static str, text: &str) -> Result<Mailbox, BuildError> {
+    let wrong = BuildError::Address(key);
+    if text.chars().any(char::is_control) {
+        return Err(wrong);
+    }
+    // lettre's own reader of a mailbox stops where it likes and ignores the rest.
+    let (name, address) = match text.trim().strip_suffix('>').and_then(|text| text.rsplit_once('<')) {
+        Some((name, address)) => (name.trim().trim_matches('"'), address),
+        None => ("", text.trim()),
+    };
+    if !address.is_ascii() {
+        return Err(BuildError::NotAscii(key));
+    }
+    let address = address.parse::<Address>().map_err(|_| wrong)?;
+    Ok(Mailbox::new(Some(name.to_owned()).filter(|name| !name.is_empty()), address))
+}
+
+fn tls(config: &EmailConfig) -> Result<Tls, BuildError> {
+    let name = ServerName::try_from(config.host.clone()).map_err(|_| BuildError::Host)?;
+    let options = TlsOptions { ca_file: config.ca_file.clone(), ..TlsOptions::default() };
+    Ok(Tls { config: Arc::new(http::tls_config(&options)?), name })
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }

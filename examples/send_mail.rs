@@ -1,0 +1,57 @@
+//! Sends notices by mail: `send_mail PORT CA_FILE NOTICES`.
+//!
+//! The server is on this machine and demands STARTTLS and a login: `meter` with the password in `MAIL_PASSWORD`.
+//! `NOTICES` is a JSON array of them, each sent over a connection of its own.
+
+use std::{error::Error, path::PathBuf, time::Duration};
+
+use proxymeter::{
+    model::{Moment, Notice, Severity},
+    notify::{
+        Receiver,
+        email::{
+            Email,
+            config::{EmailConfig, ReceiverConfig, SmtpLogin, SmtpMechanism, SmtpTls},
+        },
+    },
+    secret::Secret,
+};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args_os().skip(1);
+    let mut argument = || arguments.next().ok_or("usage: send_mail PORT CA_FILE NOTICES");
+    let port = argument()?.to_string_lossy().parse()?;
+    let ca_file = PathBuf::from(argument()?);
+    let notices: Vec<Notice> = serde_json::from_slice(&std::fs::read(argument()?)?)?;
+
+    let email = Email::new(&EmailConfig {
+        host: "127.0.0.1".to_owned(),
+        port,
+        tls: SmtpTls::StartTls,
+        ca_file: Some(ca_file),
+        from: "Счётчик <meter@example.com>".to_owned(),
+        to: vec!["值班 <duty@example.com>".to_owned(), "ops@example.net".to_owned()],
+        login: Some(SmtpLogin {
+            username: "meter".to_owned(),
+            password: Secret::from(std::env::var("MAIL_PASSWORD")?),
+            mechanism: SmtpMechanism::Auto,
+        }),
+        hello: None,
+        timeout: Duration::from_secs(30),
+        common: ReceiverConfig {
+            min_severity: Severity::Info,
+            send_resolved: true,
+            group_by: None,
+            group_wait: None,
+            group_interval: None,
+            repeat_interval: None,
+        },
+    })?;
+    let mut receiver = Receiver::Email(email);
+    for notice in &notices {
+        let said = receiver.send(notice, &mut Vec::new(), Moment::default()).await?;
+        eprintln!("{}: {said}", notice.id);
+    }
+    Ok(())
+}

@@ -1,0 +1,337 @@
+//! The client's half of an SMTP dialogue (RFC 5321), step by step, each with its own time limit.
+//!
+//! lettre writes our messages, but its connection is not used: it keeps what arrives before the TLS handshake and
+//! takes it for encrypted answers (RFC 3207 wants it thrown away), it reads a line of whatever length into memory,
+//! it greets and says hello in one step, and it cannot be given our TLS configuration.
+
+use std::{fmt, io, time::Duration};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    time::timeout,
+};
+
+/// Bytes of one line and of one answer. RFC 5321 has 512 for a line; servers write longer ones.
+const LINE: usize = 4096;
+const ANSWER: usize = 64 * 1024;
+/// How long to wait for a goodbye, which changes nothing.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// A connection in the middle of a dialogue.
+#[derive(Debug)]
+pub(super) struct Dialogue<S> {
+    stream: S,
+    unread: Vec<u8>,
+    limit: Duration,
+}
+
+/// Where in the dialogue something went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Connect,
+    Tls,
+    Greeting,
+    Hello,
+    StartTls,
+    Auth,
+    Mail,
+    Rcpt,
+    Data,
+    /// The message itself and the answer to its end.
+    Message,
+}
+
+/// Why a dialogue ended early.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub(super) step: Step,
+    pub(super) why: Why,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// The step took longer than this.
+    Timeout(Duration),
+    /// There was no connection, or it broke; by what, if the system says.
+    Lost(String),
+    Tls(String),
+    /// What came is not an answer to the step.
+    Garbled,
+    /// The server does not offer what the configuration demands.
+    NotOffered(&'static str),
+    /// The server said no.
+    Refused(Reply),
+}
+
+/// An answer of the server. Its `Display` is the code and the enhanced code (RFC 3463): `550 5.1.1`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Reply {
+    pub(super) code: u16,
+    lines: Vec<String>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Dialogue<S> {
+    /// `limit` is for each step.
+    pub(super) fn new(stream: S, limit: Duration) -> Self {
+        Dialogue { stream, unread: Vec::new(), limit }
+    }
+
+    /// Waits for the server to speak first.
+    pub(super) async fn greeting(&mut self) -> Result<Reply, Failure> {
+        self.exchange(Step::Greeting, b"").await
+    }
+
+    /// Says `line`, which has no line end yet, and takes the answer.
+    pub(super) async fn command(&mut self, step: Step, line: &str) -> Result<Reply, Failure> {
+        self.exchange(step, format!("{line}\r\n").as_bytes()).await
+    }
+
+    /// Sends a message and takes the answer to its final dot.
+    pub(super) async fn message(&mut self, message: &[u8]) -> Result<Reply, Failure> {
+        self.command(Step::Data, "DATA").await?;
+        self.exchange(Step::Message, &stuffed(message)).await
+    }
+
+    /// Ends the dialogue. Whatever comes of it, what was said before stands.
+    pub(super) async fn quit(mut self) {
+        let goodbye = async {
+            self.stream.write_all(b"QUIT\r\n").await.map_err(lost)?;
+            self.stream.flush().await.map_err(lost)?;
+            self.reply().await?;
+            self.stream.shutdown().await.map_err(lost)
+        };
+        drop(timeout(GOODBYE, goodbye).await);
+    }
+
+    /// Hands the stream out for its TLS handshake. What was received but not asked for may be of anybody who sits
+    /// between us and the server, and must not pass for an answer given afterwards.
+    pub(super) fn into_stream(self) -> Result<S, Failure> {
+        if self.unread.is_empty() {
+            Ok(self.stream)
+        } else {
+            let why = "plain text was sent ahead of the handshake".to_owned();
+            Err(Failure { step: Step::Tls, why: Why::Tls(why) })
+        }
+    }
+
+    async fn exchange(&mut self, step: Step, bytes: &[u8]) -> Result<Reply, Failure> {
+        let limit = self.limit;
+        let exchange = async {
+            let written = async {
+                self.stream.write_all(bytes).await?;
+                self.stream.flush().await
+            };
+            match written.await {
+                Ok(()) => self.reply().await,
+                // A server that gives up says why before it hangs up.
+                Err(err) => self.reply().await.map_err(|_| lost(err)),
+            }
+        };
+        let answered = timeout(limit, exchange).await.unwrap_or(Err(Why::Timeout(limit)));
+        answered
+            .and_then(|reply| match (reply.code / 100, step) {
+                (4 | 5, _) => Err(Why::Refused(reply)),
+                (3, Step::Data | Step::Auth) => Ok(reply),
+                (2, step) if step != Step::Data => Ok(reply),
+                _ => Err(Why::Garbled),
+            })
+            .map_err(|why| Failure { step, why })
+    }
+
+    async fn reply(&mut self) -> Result<Reply, Why> {
+        let mut code = None;
+        let mut lines = Vec::new();
+        let mut length = 0;
+        loop {
+            let line = self.line().await?;
+            length += line.len();
+            let line = ReplyLine::read(&line).ok_or(Why::Garbled)?;
+            if length > ANSWER || *code.get_or_insert(line.code) != line.code {
+                return Err(Why::Garbled);
+            }
+            lines.push(line.text);
+            if !line.continues {
+                return Ok(Reply { code: line.code, lines });
+            }
+        }
+    }
+
+    async fn line(&mut self) -> Result<Vec<u8>, Why> {
+        loop {
+            if let Some(end) = self.unread.iter().position(|&byte| byte == b'\n') {
+                let rest = self.unread.split_off(end + 1);
+                return Ok(std::mem::replace(&mut self.unread, rest));
+            }
+            if self.unread.len() > LINE {
+                return Err(Why::Garbled);
+            }
+            if self.stream.read_buf(&mut self.unread).await.map_err(lost)? == 0 {
+                return Err(Why::Lost("the server closed it".to_owned()));
+            }
+        }
+    }
+}
+
+/// The message as it goes over the wire, its end included: a line that begins with a dot gets another.
+fn stuffed(message: &[u8]) -> Vec<u8> {
+    let mut stuffed = Vec::with_capacity(message.len() + 64);
+    for line in message.split_inclusive(|&byte| byte == b'\n') {
+        if line.starts_with(b".") {
+            stuffed.push(b'.');
+        }
+        stuffed.extend_from_slice(line);
+    }
+    if !stuffed.ends_with(b"\r\n") {
+        stuffed.extend_from_slice(b"\r\n");
+    }
+    stuffed.extend_from_slice(b".\r\n");
+    stuffed
+}
+
+/// The system's words; its `Display` holds no address.
+#[expect(clippy::needless_pass_by_value, reason = "it is what map_err gives")]
+pub(super) fn lost(err: io::Error) -> Why {
+    Why::Lost(err.to_string())
+}
+
+struct ReplyLine {
+    code: u16,
+    continues: bool,
+    text: String,
+}
+
+impl ReplyLine {
+    fn read(line: &[u8]) -> Option<Self> {
+        let line = line.trim_ascii_end();
+        let (digits, rest) = line.split_at_checked(3)?;
+        let code = digits.iter().all(u8::is_ascii_digit).then(|| std::str::from_utf8(digits).ok())??;
+        let code = code.parse().ok().filter(|code| (200..600).contains(code))?;
+        let (continues, text) = match rest.split_first() {
+            None => (false, rest),
+            Some((b' ', text)) => (false, text),
+            Some((b'-', text)) => (true, text),
+            Some(_) => return None,
+        };
+        Some(ReplyLine { code, continues, text: String::from_utf8_lossy(text).into_owned() })
+    }
+}
+
+impl Reply {
+    pub(super) fn lines(&self) -> impl Iterator<Item = &str> {
+        self.lines.iter().map(String::as_str)
+    }
+
+    /// The code of RFC 3463, which RFC 2034 puts at the head of each line.
+    fn enhanced(&self) -> Option<&str> {
+        let word = self.lines.first()?.split(' ').next()?;
+        let mut parts = word.split('.');
+        let class = parts.next()?.parse::<u16>().ok()?;
+        let others = [parts.next()?, parts.next()?];
+        let fits = |part: &str| (1..=3).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+        (class == self.code / 100 && others.into_iter().all(fits) && parts.next().is_none()).then_some(word)
+    }
+}
+
+impl fmt::Display for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.code)?;
+        self.enhanced().map_or(Ok(()), |enhanced| write!(f, " {enhanced}"))
+    }
+}
+
+/// Tells codes, never the server's words: they may quote an address, a password or the message.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.step)?;
+        match (&self.why, self.step) {
+            (Why::Timeout(limit), Step::Message) => {
+                let limit = humantime::format_duration(*limit);
+                write!(f, "no answer within {limit}; it may have been delivered")
+            }
+            (Why::Timeout(limit), _) => write!(f, "no answer within {}", humantime::format_duration(*limit)),
+            (Why::Lost(how), Step::Connect) => f.write_str(how),
+            (Why::Lost(how), Step::Message) => {
+                write!(f, "the connection was lost ({how}); it may have been delivered")
+            }
+            (Why::Lost(how), _) => write!(f, "the connection was lost ({how})"),
+            (Why::Tls(how), _) => f.write_str(how),
+            (Why::Garbled, _) => f.write_str("what came is not an SMTP answer"),
+            (Why::NotOffered(what), _) => write!(f, "the server does not offer {what}"),
+            (Why::Refused(reply), _) => write!(f, "answered {reply}"),
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Step::Connect => "connecting",
+            Step::Tls => "TLS",
+            Step::Greeting => "greeting",
+            Step::Hello => "EHLO",
+            Step::StartTls => "STARTTLS",
+            Step::Auth => "AUTH",
+            Step::Mail => "MAIL FROM",
+            Step::Rcpt => "RCPT TO",
+            Step::Data => "DATA",
+            Step::Message => "the message",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dots_at_the_start_of_a_line_are_doubled() {
+        for (message, wire) in [
+            ("a\r\n.\r\nb\r\n", "a\r\n..\r\nb\r\n.\r\n"),
+            (".\r\n", "..\r\n.\r\n"),
+            ("..a\r\nb.\r\n.c", "...a\r\nb.\r\n..c\r\n.\r\n"),
+            ("", "\r\n.\r\n"),
+        ] {
+            assert_eq!(String::from_utf8(stuffed(message.as_bytes())).unwrap(), wire, "{message:?}");
+        }
+    }
+
+    #[test]
+    fn lines_of_an_answer() {
+        for (line, read) in [
+            ("250 2.1.0 Ok\r\n", Some((250, false, "2.1.0 Ok"))),
+            ("250-SIZE 100\r\n", Some((250, true, "SIZE 100"))),
+            ("250\r\n", Some((250, false, ""))),
+            ("250-\r\n", Some((250, true, ""))),
+            ("550 who\n", Some((550, false, "who"))),
+            ("2500 a\r\n", None),
+            ("25\r\n", None),
+            ("+25 a\r\n", None),
+            ("199 a\r\n", None),
+            ("600 a\r\n", None),
+            ("hello\r\n", None),
+            ("\r\n", None),
+            ("Ж50 a\r\n", None),
+        ] {
+            let told = ReplyLine::read(line.as_bytes());
+            let told = told.as_ref().map(|line| (line.code, line.continues, line.text.as_str()));
+            assert_eq!(told, read, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn codes_that_are_shown() {
+        for (code, line, shown) in [
+            (550, "5.1.1 <a@example.com> who", "550 5.1.1"),
+            (550, "who", "550"),
+            (550, "4.1.1 other class", "550"),
+            (450, "4.22.333 x", "450 4.22.333"),
+            (450, "4.2222.1 x", "450"),
+            (450, "4.2 x", "450"),
+            (450, "4.2.1.0 x", "450"),
+            (450, "", "450"),
+        ] {
+            let reply = Reply { code, lines: vec![line.to_owned()] };
+            assert_eq!(reply.to_string(), shown, "{line:?}");
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! One connection to the mail server: opened, secured, logged in, and used for one message.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use lettre::Address;
+use rustls::{ClientConfig, pki_types::ServerName};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, lookup_host},
+    time::{Instant, timeout, timeout_at},
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use super::{
+    config::{SmtpLogin, SmtpMechanism},
+    dialogue::{Dialogue, Failure, Reply, Step, Why, lost},
+    message::Letter,
+};
+
+/// Octets of a command line with its end (RFC 5321, 4.5.3.1.4).
+const COMMAND: usize = 512;
+
+/// How to reach and talk to the server.
+pub(super) struct Server {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) security: Security,
+    pub(super) login: Option<SmtpLogin>,
+    /// Absent: the machine's name if it is a full one, or else its address.
+    pub(super) hello: Option<String>,
+    /// For each step.
+    pub(super) limit: Duration,
+}
+
+pub(super) enum Security {
+    /// Loopback only.
+    Plain,
+    StartTls(Tls),
+    Implicit(Tls),
+}
+
+pub(super) struct Tls {
+    pub(super) config: Arc<ClientConfig>,
+    pub(super) name: ServerName<'static>,
+}
+
+/// What is sent: a server that refused the contents once is not asked to take them again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Full,
+    Minimal,
+}
+
+/// What became of each recipient.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Delivery {
+    pub(super) accepted: Vec<Address>,
+    /// To be tried again.
+    pub(super) deferred: Vec<(Address, Reply)>,
+    pub(super) refused: Vec<(Address, Reply)>,
+    /// The answer to the final dot, if any was accepted.
+    pub(super) answer: Option<Reply>,
+}
+
+impl Server {
+    /// `mail.example.com:587`
+    pub(super) fn place(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+
+    /// Sends `letter` over a connection of its own. `form` becomes [`Form::Minimal`] when the server refuses the full
+    /// contents, in which case the minimal ones are sent at once.
+    ///
+    /// # Errors
+    /// When nobody can have got it, or nobody knows whether they did.
+    pub(super) async fn deliver(
+        &self,
+        from: &Address,
+        to: &[Address],
+        letter: &Letter,
+        form: &mut Form,
+    ) -> Result<Delivery, Failure> {
+        let stream = self.connect().await?;
+        let hello = self.hello(&stream);
+        match &self.security {
+            Security::Plain => {
+                let mut dialogue = Dialogue::new(stream, self.limit);
+                dialogue.greeting().await?;
+                self.converse(dialogue, &hello, from, to, letter, form).await
+            }
+            Security::StartTls(tls) => {
+                let mut plain = Dialogue::new(stream, self.limit);
+                plain.greeting().await?;
+                if !Offer::of(&plain.command(Step::Hello, &hello).await?).start_tls {
+                    plain.quit().await;
+                    return Err(Failure { step: Step::StartTls, why: Why::NotOffered("STARTTLS") });
+                }
+                plain.command(Step::StartTls, "STARTTLS").await?;
+                let stream = self.secure(tls, plain.into_stream()?).await?;
+                self.converse(Dialogue::new(stream, self.limit), &hello, from, to, letter, form).await
+            }
+            Security::Implicit(tls) => {
+                let mut dialogue = Dialogue::new(self.secure(tls, stream).await?, self.limit);
+                dialogue.greeting().await?;
+                self.converse(dialogue, &hello, from, to, letter, form).await
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<TcpStream, Failure> {
+        let deadline = Instant::now() + self.limit;
+        let plain = matches!(self.security, Security::Plain);
+        let connecting = async {
+            let found = lookup_host((self.host.as_str(), self.port)).await.map_err(lost)?;
+            let addresses: Vec<_> = found.filter(|found| !plain || found.ip().is_loopback()).collect();
+            let mut why = Why::Lost("the host has no address that may be used".to_owned());
+            let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
+            for address in addresses {
+                // One that nobody answers at must not use up the time of the next.
+                let share = deadline.saturating_duration_since(Instant::now()) / left.max(1);
+                left = left.saturating_sub(1);
+                match timeout(share, TcpStream::connect(address)).await {
+                    Ok(Ok(stream)) => return Ok(stream),
+                    Ok(Err(err)) => why = lost(err),
+                    Err(_) => why = Why::Timeout(self.limit),
+                }
+            }
+            Err(why)
+        };
+        let connected = timeout_at(deadline, connecting).await.unwrap_or(Err(Why::Timeout(self.limit)));
+        connected.map_err(|why| Failure { step: Step::Connect, why })
+    }
+
+    async fn secure(&self, tls: &Tls, stream: TcpStream) -> Result<TlsStream<TcpStream>, Failure> {
+        let connector = TlsConnector::from(Arc::clone(&tls.config));
+        let why = match timeout(self.limit, connector.connect(tls.name.clone(), stream)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(err)) => Why::Tls(err.to_string()),
+            Err(_) => Why::Timeout(self.limit),
+        };
+        Err(Failure { step: Step::Tls, why })
+    }
+
+    /// The line that introduces us.
+    fn hello(&self, stream: &TcpStream) -> String {
+        let full_name = || {
+            let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+            let name = name.trim();
+            let fits =
+                name.contains('.') && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
+            fits.then(|| name.to_owned())
+        };
+        let literal = || match stream.local_addr().map(|address| address.ip().to_canonical()) {
+            Ok(IpAddr::V6(address)) => format!("[IPv6:{address}]"),
+            Ok(IpAddr::V4(address)) => format!("[{address}]"),
+            Err(_) => "[127.0.0.1]".to_owned(),
+        };
+        format!("EHLO {}", self.hello.clone().or_else(full_name).unwrap_or_else(literal))
+    }
+
+    /// All that comes once the connection is as safe as it will be.
+    async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        mut dialogue: Dialogue<S>,
+        hello: &str,
+        from: &Address,
+        to: &[Address],
+        letter: &Letter,
+        form: &mut Form,
+    ) -> Result<Delivery, Failure> {
+        let conversation = async {
+            let offer = Offer::of(&dialogue.command(Step::Hello, hello).await?);
+            if let Some(login) = &self.login {
+                log_in(&mut dialogue, login, &offer).await?;
+            }
+            hand_over(&mut dialogue, from, to, letter, form).await
+        };
+        let outcome = conversation.await;
+        match &outcome {
+            Err(Failure { why: Why::Timeout(_) | Why::Lost(_) | Why::Garbled, .. }) => {}
+            _ => dialogue.quit().await,
+        }
+        outcome
+    }
+}
+
+/// What the server says it can do, as far as it matters to us.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Offer {
+    start_tls: bool,
+    /// In capitals.
+    mechanisms: Vec<String>,
+}
+
+impl Offer {
+    fn of(hello: &Reply) -> Self {
+        let mut offer = Offer::default();
+        // The first line is the server's name.
+        for line in hello.lines().skip(1) {
+            let line = line.to_ascii_uppercase();
+            // "AUTH=" is how servers wrote it before RFC 2554.
+            let mut words = line.split([' ', '=']);
+            match words.next() {
+                Some("STARTTLS") => offer.start_tls = true,
+                Some("AUTH") => offer.mechanisms.extend(words.map(str::to_owned)),
+                _ => {}
+            }
+        }
+        offer
+    }
+}
+
+async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
+    dialogue: &mut Dialogue<S>,
+    login: &SmtpLogin,
+    offer: &Offer,
+) -> Result<(), Failure> {
+    let (user, password) = (&login.username, login.password.expose());
+    let wanted: &[(&str, SmtpMechanism)] = match login.mechanism {
+        SmtpMechanism::Auto => &[("PLAIN", SmtpMechanism::Plain), ("LOGIN", SmtpMechanism::Login)],
+        SmtpMechanism::Plain => &[("PLAIN", SmtpMechanism::Plain)],
+        SmtpMechanism::Login => &[("LOGIN", SmtpMechanism::Login)],
+        SmtpMechanism::Xoauth2 => &[("XOAUTH2", SmtpMechanism::Xoauth2)],
+    };
+    let offered = wanted.iter().find(|(name, _)| offer.mechanisms.iter().any(|offered| offered == name));
+    let (name, mut answers) = match offered {
+        Some((name, SmtpMechanism::Login)) => (name, vec![user.clone(), password.to_owned()]),
+        Some((name, SmtpMechanism::Xoauth2)) => {
+            (name, vec![format!("user={user}\x01auth=Bearer {password}\x01\x01")])
+        }
+        Some((name, SmtpMechanism::Plain | SmtpMechanism::Auto)) => {
+            (name, vec![format!("\0{user}\0{password}")])
+        }
+        None => {
+            let why = Why::NotOffered("a way to log in that we may use");
+            return Err(Failure { step: Step::Auth, why });
+        }
+    };
+    answers.reverse();
+
+    // LOGIN begins with a challenge. The others may bring their answer along if it fits (RFC 4954).
+    let mut line = format!("AUTH {name}");
+    if let [only] = answers.as_slice() {
+        let whole = format!("{line} {}", BASE64.encode(only));
+        if whole.len() + 2 <= COMMAND {
+            line = whole;
+            answers.clear();
+        }
+    }
+    let mut reply = dialogue.command(Step::Auth, &line).await?;
+    // A challenge when all is said is XOAUTH2's way of saying no; an empty answer to it brings the code.
+    let mut emptied = false;
+    while reply.code == 334 {
+        let answer = answers.pop();
+        if answer.is_none() && std::mem::replace(&mut emptied, true) {
+            return Err(Failure { step: Step::Auth, why: Why::Garbled });
+        }
+        reply = dialogue.command(Step::Auth, &BASE64.encode(answer.unwrap_or_default())).await?;
+    }
+    Ok(())
+}
+
+async fn hand_over<S: AsyncRead + AsyncWrite + Unpin>(
+    dialogue: &mut Dialogue<S>,
+    from: &Address,
+    to: &[Address],
+    letter: &Letter,
+    form: &mut Form,
+) -> Result<Delivery, Failure> {
+    let mut delivery = Delivery::default();
+    delivery.accepted = address(dialogue, from, to, &mut delivery).await?;
+    if *form == Form::Full && !delivery.accepted.is_empty() {
+        match dialogue.message(&letter.full).await {
+            Err(failure) if dislikes_contents(&failure) => {
+                *form = Form::Minimal;
+                let again = std::mem::take(&mut delivery.accepted);
+                delivery.accepted = address(dialogue, from, &again, &mut delivery).await?;
+            }
+            answered => delivery.answer = Some(answered?),
+        }
+    }
+    if delivery.answer.is_none() && !delivery.accepted.is_empty() {
+        delivery.answer = Some(dialogue.message(&letter.minimal).await?);
+    }
+    Ok(delivery)
+}
+
+/// Names sender and recipients, each of whom the server judges alone. Returns those it will take a message for.
+async fn address<S: AsyncRead + AsyncWrite + Unpin>(
+    dialogue: &mut Dialogue<S>,
+    from: &Address,
+    to: &[Address],
+    delivery: &mut Delivery,
+) -> Result<Vec<Address>, Failure> {
+    dialogue.command(Step::Mail, &format!("MAIL FROM:<{from}>")).await?;
+    let mut accepted = Vec::new();
+    for recipient in to {
+        match dialogue.command(Step::Rcpt, &format!("RCPT TO:<{recipient}>")).await {
+            Ok(_) => accepted.push(recipient.clone()),
+            // These are about us, not about the recipient.
+            Err(failure @ Failure { why: Why::Refused(Reply { code: 421 | 530, .. }), .. }) => {
+                return Err(failure);
+            }
+            Err(Failure { why: Why::Refused(reply), .. }) if reply.code < 500 => {
+                delivery.deferred.push((recipient.clone(), reply));
+            }
+            Err(Failure { why: Why::Refused(reply), .. }) => {
+                delivery.refused.push((recipient.clone(), reply));
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(accepted)
+}
+
+/// Whether the server had the whole message and would not have it: too large, or spam in its eyes.
+fn dislikes_contents(failure: &Failure) -> bool {
+    let Failure { step: Step::Message, why: Why::Refused(reply) } = failure else { return false };
+    matches!(reply.code, 550 | 552 | 554)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_server_offers() {
+        for (answer, start_tls, mechanisms) in [
+            ("250 AUTH.example.com\r\n", false, [].as_slice()),
+            ("250-x\r\n250-starttls\r\n250 auth plain Login\r\n", true, &["PLAIN", "LOGIN"]),
+            (
+                "250-x\r\n250-AUTH=LOGIN\r\n250 AUTH LOGIN CRAM-MD5\r\n",
+                false,
+                &["LOGIN", "LOGIN", "CRAM-MD5"],
+            ),
+            ("250-x\r\n250-XSTARTTLS\r\n250 AUTHENTICATE\r\n", false, &[]),
+        ] {
+            let (ours, mut theirs) = tokio::io::duplex(1024);
+            theirs.write_all(answer.as_bytes()).await.unwrap();
+            let mut dialogue = Dialogue::new(ours, Duration::from_secs(5));
+            let offer = Offer::of(&dialogue.command(Step::Hello, "EHLO x").await.unwrap());
+            assert_eq!(offer.start_tls, start_tls, "{answer}");
+            assert_eq!(offer.mechanisms, mechanisms, "{answer}");
+        }
+    }
+}
