@@ -17,7 +17,7 @@ use crate::model::{Moment, Notice};
 #[derive(Debug)]
 pub enum Receiver {
     Email(email::Email),
-    Webhook(webhook::Webhook),
+    Webhook(Box<webhook::Webhook>),
     #[cfg(test)]
     Scripted(scripted::Scripted),
 }

@@ -68,7 +68,7 @@ impl Worker {
         name: String,
         receiver: Receiver,
         pending: Vec<Pending>,
-        state: ReceiverState,
+        mut state: ReceiverState,
         store: Store,
         telemetry: Telemetry,
         clock: Clock,
@@ -80,13 +80,14 @@ impl Worker {
         if let Some(time) = state.last_success {
             telemetry.notification_last_success(&name, time.as_secs_f64());
         }
+        state.disabled = false;
         let now = clock.now().wall;
         let wait = state.next_attempt.map_or(Duration::ZERO, |next| next.since(now));
         let mut outbox = Outbox {
             name,
             queue: VecDeque::new(),
             in_flight: None,
-            state: ReceiverState { disabled: false, ..state },
+            state,
             // A wait longer than any of ours was reckoned by a clock that was ahead.
             due: Instant::now() + wait.min(backoff::longest()),
             told: Told::nothing_known(now),

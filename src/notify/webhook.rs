@@ -67,7 +67,7 @@ pub struct Webhook {
 
 enum Format {
     Alertmanager,
-    Template(Template),
+    Template(Box<Template>),
 }
 
 /// Why a webhook cannot be set up. The texts quote nothing that may be a secret.
@@ -104,7 +104,7 @@ impl Webhook {
         let format = match &config.format {
             WebhookFormat::Alertmanager => Format::Alertmanager,
             WebhookFormat::Template { template, .. } => {
-                Format::Template(Template::new(template).map_err(WebhookError::Template)?)
+                Format::Template(Box::new(Template::new(template).map_err(WebhookError::Template)?))
             }
         };
         let keys = config.secrets.iter().map(Key::standard).collect::<Option<_>>();
@@ -183,11 +183,8 @@ impl Webhook {
     }
 
     fn failure(&self, refusal: Refusal) -> SendError {
-        SendError {
-            reason: refusal.reason,
-            detail: format!("{}: {}", self.host, refusal.what),
-            retry: refusal.retry,
-        }
+        let Refusal { reason, what, retry } = refusal;
+        SendError { reason, detail: format!("{}: {what}", self.host), retry }
     }
 }
 
