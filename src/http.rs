@@ -8,13 +8,18 @@ use std::{
     cell::Cell,
     error::Error as StdError,
     io::{self, Read},
+    mem,
     rc::Rc,
     sync::Arc,
     time::Duration,
 };
 
-use bytes::Bytes;
-use reqwest::{RequestBuilder, Response, header, redirect};
+use bytes::{Bytes, BytesMut};
+use reqwest::{
+    Proxy, RequestBuilder, Response, Url,
+    header::{self, HeaderMap, HeaderName},
+    redirect,
+};
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout_at},
@@ -22,7 +27,7 @@ use tokio::{
 
 pub use tls::{BuildError, install_crypto_provider};
 
-use crate::{http::options::TlsOptions, model::Timestamp};
+use crate::{http::options::TlsOptions, model::Timestamp, secret::Secret};
 
 /// uvicorn closes idle connections after five seconds; a request on a connection that is just being closed fails.
 const KEEP_IDLE: Duration = Duration::from_secs(3);
@@ -61,6 +66,15 @@ pub struct Answer<T> {
     pub began: Instant,
 }
 
+/// An answer as it came, of whatever status.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: HeaderMap,
+    /// As much of it as was to be read.
+    pub body: Bytes,
+}
+
 /// Why an exchange gave nothing. The texts name neither the URL's path nor anything of a body.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -95,12 +109,33 @@ impl Client {
     /// # Errors
     /// When a certificate or key of `tls` cannot be used.
     pub fn new(tls: &TlsOptions, secure: bool) -> Result<Self, BuildError> {
+        Client::build(tls, secure, None)
+    }
+
+    /// A client that reaches its server by a proxy, `http://`, `socks5://` or `socks5h://`. With the last, the proxy
+    /// resolves the server's name too.
+    ///
+    /// # Errors
+    /// When a certificate or key of `tls` or the proxy's URL cannot be used.
+    pub fn by_proxy(tls: &TlsOptions, secure: bool, proxy: &Secret) -> Result<Self, BuildError> {
+        let url = Url::parse(proxy.expose().trim()).map_err(|_| BuildError::Proxy)?;
+        if !matches!(url.scheme(), "http" | "socks5" | "socks5h") || url.host_str().is_none_or(str::is_empty)
+        {
+            return Err(BuildError::Proxy);
+        }
+        Client::build(tls, secure, Some(Proxy::all(url).map_err(|_| BuildError::Proxy)?))
+    }
+
+    fn build(tls: &TlsOptions, secure: bool, proxy: Option<Proxy>) -> Result<Self, BuildError> {
         let certificate = Arc::new(tls::LeafSeen::default());
         let config = tls::client_config(tls, secure, Arc::clone(&certificate))?;
-        let inner = reqwest::Client::builder()
+        let mut builder = reqwest::Client::builder().no_proxy();
+        if let Some(proxy) = proxy {
+            builder = builder.proxy(proxy);
+        }
+        let inner = builder
             .tls_backend_preconfigured(config)
             .redirect(redirect::Policy::none())
-            .no_proxy()
             .http1_only()
             .pool_idle_timeout(KEEP_IDLE)
             .user_agent(concat!("proxymeter/", env!("CARGO_PKG_VERSION")))
@@ -115,6 +150,27 @@ impl Client {
 
     pub fn post(&self, url: String) -> RequestBuilder {
         self.inner.post(url)
+    }
+
+    /// Sends a request and takes whatever status it is answered with. Of the body no more than `limits` allow is read.
+    ///
+    /// # Errors
+    /// When there was no whole answer within `limits`.
+    pub async fn send(&self, request: RequestBuilder, limits: Limits) -> Result<Reply, Error> {
+        let exchange = async {
+            let mut response = request.send().await.map_err(|err| classify(&err, limits))?;
+            let mut body = BytesMut::new();
+            while body.len() < limits.body {
+                match response.chunk().await.map_err(|err| classify(&err, limits))? {
+                    Some(chunk) => body.extend_from_slice(&chunk),
+                    None => break,
+                }
+            }
+            body.truncate(limits.body);
+            let status = response.status().as_u16();
+            Ok(Reply { status, headers: mem::take(response.headers_mut()), body: body.freeze() })
+        };
+        tokio::time::timeout(limits.deadline, exchange).await.unwrap_or(Err(Error::Timeout(limits.deadline)))
     }
 
     /// When the certificate that the server presented last ends.
@@ -147,7 +203,7 @@ impl Client {
             drop(timeout_at(deadline.min(began + DRAIN_TIME), drain(response)).await);
             return Err(refusal);
         }
-        let date = date(&response);
+        let date = date(response.headers(), &header::DATE);
         let value = timeout_at(deadline, receive(response, limits, decode)).await.map_err(too_late)??;
         Ok(Answer { value, date, began })
     }
@@ -292,9 +348,10 @@ fn not_json(response: &Response) -> Option<&'static str> {
     }
 }
 
-fn date(response: &Response) -> Option<Timestamp> {
-    let text = response.headers().get(header::DATE)?.to_str().ok()?;
-    let time = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+/// The time that a header tells, in the one form that servers still write.
+pub(crate) fn date(headers: &HeaderMap, name: &HeaderName) -> Option<Timestamp> {
+    let text = headers.get(name)?.to_str().ok()?;
+    let time = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text.trim()).ok()?;
     Some(Timestamp::from_millis(time.as_millisecond()))
 }
 

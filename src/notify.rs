@@ -4,6 +4,8 @@
 
 pub mod delivery;
 pub mod email;
+#[cfg(test)]
+mod scripted;
 pub mod webhook;
 mod words;
 
@@ -15,7 +17,9 @@ use crate::model::{Moment, Notice};
 #[derive(Debug)]
 pub enum Receiver {
     Email(email::Email),
-    Webhook(webhook::Webhook),
+    Webhook(Box<webhook::Webhook>),
+    #[cfg(test)]
+    Scripted(scripted::Scripted),
 }
 
 impl Receiver {
@@ -35,8 +39,20 @@ impl Receiver {
         match self {
             Receiver::Email(email) => email.send(notice, done).await,
             Receiver::Webhook(webhook) => webhook.send(notice, now).await,
+            #[cfg(test)]
+            Receiver::Scripted(scripted) => scripted.send(notice, done, now).await,
         }
     }
+}
+
+/// A new id for a notice: `msg_` and 128 random bits.
+pub fn notice_id() -> String {
+    let mut bytes = [0; 16];
+    if getrandom::fill(&mut bytes).is_err() {
+        // They must not repeat, which these do not either; nobody needs to be kept from guessing them.
+        bytes = fastrand::u128(..).to_be_bytes();
+    }
+    format!("msg_{:032x}", u128::from_be_bytes(bytes))
 }
 
 /// Why a notice was not delivered. The text is fit for logs and pages: no secret, no URL beyond its host, nothing of

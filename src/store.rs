@@ -73,6 +73,79 @@ fn make_hash_key(folder: &Path) -> Result<Vec<u8>, StoreError> {
     write().map_err(|source| StoreError { path: path.clone(), source })
 }
 
+// STUB-BEGIN
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use crate::model::{Notice, Timestamp};
+
+#[derive(Clone, Debug, Default)]
+pub struct Store(Arc<Mutex<BTreeMap<String, (Notice, Vec<String>)>>>);
+
+#[derive(Clone, Debug)]
+pub struct Pending {
+    pub notice: Notice,
+    pub done: Vec<String>,
+    pub queued_at: Timestamp,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    pub alerts: Vec<(String, Option<String>)>,
+    pub groups: Vec<(String, Option<String>)>,
+    pub notices: Vec<Notice>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ReceiverState {
+    pub failures: u32,
+    pub next_attempt: Option<Timestamp>,
+    pub last_success: Option<Timestamp>,
+    pub disabled: bool,
+}
+
+#[expect(clippy::unused_async, reason = "stub")]
+impl Store {
+    pub fn in_memory() -> Store {
+        Store::default()
+    }
+    pub async fn record(&self, batch: Batch) -> Result<(), StoreError> {
+        let mut rows = self.0.lock().unwrap();
+        for notice in batch.notices {
+            rows.insert(notice.id.clone(), (notice, vec![]));
+        }
+        Ok(())
+    }
+    pub async fn delivered(&self, notice_id: &str, _receiver: &ReceiverState) -> Result<(), StoreError> {
+        self.0.lock().unwrap().remove(notice_id);
+        Ok(())
+    }
+    pub async fn attempted(
+        &self,
+        notice_id: &str,
+        done: &[String],
+        _receiver: &ReceiverState,
+    ) -> Result<(), StoreError> {
+        if let Some(row) = self.0.lock().unwrap().get_mut(notice_id) {
+            row.1 = done.to_vec();
+        }
+        Ok(())
+    }
+    pub async fn abandoned(&self, notice_id: &str) -> Result<(), StoreError> {
+        self.0.lock().unwrap().remove(notice_id);
+        Ok(())
+    }
+    pub async fn replace(&self, old_ids: &[String], notice: &Notice) -> Result<(), StoreError> {
+        let mut rows = self.0.lock().unwrap();
+        for id in old_ids {
+            rows.remove(id);
+        }
+        rows.insert(notice.id.clone(), (notice.clone(), vec![]));
+        Ok(())
+    }
+}
+// STUB-END
+
 #[cfg(test)]
 mod tests {
     use super::*;

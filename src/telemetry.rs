@@ -3,6 +3,7 @@
 //! They live in a registry of their own, from which [`Telemetry::gather`] takes them for one answer. The standard
 //! `process_*` metrics are read from the system at that moment.
 
+mod notifications;
 mod process;
 
 use std::{env::consts, sync::Arc};
@@ -12,6 +13,7 @@ use prometheus::{
     proto::MetricFamily,
 };
 
+use notifications::Notifications;
 use process::Process;
 
 /// Version of this program.
@@ -24,8 +26,8 @@ pub const REVISION: &str = env!("PROXYMETER_REVISION");
 pub const RUSTC: &str = env!("PROXYMETER_RUSTC");
 
 /// The order in which labels are told. A registry forgets the order they were declared in.
-const LABEL_ORDER: [&str; 10] =
-    ["target", "part", "reason", "path", "code", "version", "revision", "rustc", "os", "arch"];
+const LABEL_ORDER: [&str; 11] =
+    ["target", "part", "receiver", "reason", "path", "code", "version", "revision", "rustc", "os", "arch"];
 
 /// Counts what the daemon does. Cheap to clone; all clones count together.
 #[derive(Clone, Debug)]
@@ -43,6 +45,10 @@ struct Inner {
     reload_success_time: Gauge,
     http_requests: IntCounterVec,
     http_in_flight: IntGauge,
+    notifications: Notifications,
+    store_up: IntGauge,
+    store_size: IntGauge,
+    store_errors: IntCounter,
 }
 
 impl Default for Telemetry {
@@ -101,6 +107,25 @@ impl Telemetry {
             http_in_flight: register(
                 &registry,
                 IntGauge::with_opts(opts("http_requests_in_flight", "HTTP requests being answered.")),
+            ),
+            notifications: Notifications::new(&registry),
+            store_up: register(
+                &registry,
+                IntGauge::with_opts(opts(
+                    "store_up",
+                    "Whether what is to outlive the process can be written down. While it cannot, all goes on from memory.",
+                )),
+            ),
+            store_size: register(
+                &registry,
+                IntGauge::with_opts(opts("store_size_bytes", "Size of the database.")),
+            ),
+            store_errors: register(
+                &registry,
+                IntCounter::with_opts(opts(
+                    "store_errors_total",
+                    "Reads and writes of the database that failed.",
+                )),
             ),
             registry,
         }))
@@ -161,6 +186,13 @@ impl Telemetry {
     pub fn http_in_flight(&self) -> InFlight {
         self.0.http_in_flight.inc();
         InFlight(self.0.http_in_flight.clone())
+    }
+
+    /// How the store is: `errors` is how many there were since it was opened.
+    pub fn store(&self, up: bool, size_bytes: u64, errors: u64) {
+        self.0.store_up.set(i64::from(up));
+        self.0.store_size.set(i64::try_from(size_bytes).unwrap_or(i64::MAX));
+        self.0.store_errors.inc_by(errors.saturating_sub(self.0.store_errors.get()));
     }
 
     /// Everything counted, as it stands now. Families without any series are left out.

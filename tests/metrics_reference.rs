@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt::Write, fs};
 
 use proxymeter::{
     exposition::{Kind, PREFIX, families},
+    notify::SendError,
     telemetry::Telemetry,
     upstream::FetchError,
 };
@@ -44,6 +45,10 @@ fn reference() -> String {
     for reason in FetchError::REASONS {
         write!(text, " `{reason}`").unwrap();
     }
+    text.push_str(".\n\nReasons that notifications fail for:");
+    for reason in SendError::REASONS {
+        write!(text, " `{reason}`").unwrap();
+    }
     text.push_str(".\n");
     text
 }
@@ -53,6 +58,10 @@ fn own() -> BTreeMap<String, String> {
     let telemetry = Telemetry::new();
     telemetry.declare_part("home", "system", &["timeout"]);
     telemetry.declare_path("/metrics");
+    telemetry.declare_receiver("ops", &["timeout"]);
+    telemetry.declare_suppressions(&["muted"]);
+    telemetry.notification_queue("ops", 1, Some(1.0));
+    telemetry.notification_last_success("ops", 1.0);
     let families = telemetry.gather();
     let rows = families.iter().map(|family| {
         let kind = format!("{:?}", family.get_field_type()).to_lowercase();

@@ -31,6 +31,8 @@ pub enum BuildError {
     Platform(TlsError),
     #[error("TLS cannot be set up: {0}")]
     Tls(TlsError),
+    #[error("the proxy is no URL that starts with http://, socks5:// or socks5h://")]
+    Proxy,
     #[error("the HTTP client cannot be set up: {0}")]
     Client(String),
 }

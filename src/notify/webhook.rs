@@ -1,16 +1,229 @@
-//! Webhooks.
+//! Webhooks: Alertmanager's body, version 4, or one of the operator's own words, signed as Standard Webhooks are.
 
+mod body;
 pub mod config;
+mod signature;
+mod template;
+mod verdict;
 
-use super::SendError;
-use crate::model::{Moment, Notice};
+use std::{fmt, time::Duration};
 
-/// Posts notices to one URL.
-#[derive(Debug)]
-pub struct Webhook;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use reqwest::{
+    Url,
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
+};
+
+use self::{
+    body::Body,
+    config::{Authorization, WebhookConfig, WebhookFormat},
+    signature::Key,
+    template::Template,
+    verdict::{Refusal, judge, unanswered},
+};
+use super::{Retry, SendError};
+use crate::{
+    http::{BuildError, Client, Limits},
+    model::{Moment, Notice},
+    secret::Secret,
+};
+
+/// Bytes of an answer that are looked at.
+const ANSWER: usize = 64 * 1024;
+/// Ids of merged notices that a header lists, the newest. Servers begin to refuse headers at 8 KB.
+const LISTED: usize = 100;
+/// Headers that are ours or the connection's to set.
+const RESERVED: [&str; 13] = [
+    "connection",
+    "content-length",
+    "host",
+    "keep-alive",
+    "proxymeter-covers",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "webhook-id",
+    "webhook-signature",
+    "webhook-timestamp",
+    "x-hub-signature-256",
+];
+
+/// Posts notices to one URL. Its `Debug` shows the URL's host and nothing more.
+pub struct Webhook {
+    client: Client,
+    url: Url,
+    /// What errors call the receiver.
+    host: String,
+    /// Those that are the same for all notices.
+    headers: HeaderMap,
+    keys: Vec<Key>,
+    github_key: Option<Key>,
+    format: Format,
+    external_url: String,
+    timeout: Duration,
+    max_alerts: usize,
+}
+
+enum Format {
+    Alertmanager,
+    Template(Box<Template>),
+}
+
+/// Why a webhook cannot be set up. The texts quote nothing that may be a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum WebhookError {
+    #[error("the URL is none that starts with http:// or https:// and names a host")]
+    Url,
+    #[error("a secret starts with whsec_, but what follows is not base64")]
+    Secret,
+    #[error("a header cannot be sent: its name or value holds what headers cannot, or its name is reserved")]
+    Header,
+    #[error("the template cannot be used: {0}")]
+    Template(String),
+    #[error(transparent)]
+    Client(#[from] BuildError),
+}
 
 impl Webhook {
-    pub(super) async fn send(&mut self, _notice: &Notice, _now: Moment) -> Result<String, SendError> {
-        std::future::pending().await
+    /// `external_url` is where people find the daemon's pages; empty if they do not.
+    ///
+    /// # Errors
+    /// When something in `config` can never work.
+    pub fn new(config: &WebhookConfig, external_url: &str) -> Result<Self, WebhookError> {
+        let url = Url::parse(config.url.expose().trim()).map_err(|_| WebhookError::Url)?;
+        let host = url.host_str().filter(|host| !host.is_empty()).ok_or(WebhookError::Url)?.to_owned();
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(WebhookError::Url);
+        }
+        let secure = url.scheme() == "https";
+        let client = match &config.proxy {
+            Some(proxy) => Client::by_proxy(&config.tls, secure, proxy)?,
+            None => Client::new(&config.tls, secure)?,
+        };
+        let format = match &config.format {
+            WebhookFormat::Alertmanager => Format::Alertmanager,
+            WebhookFormat::Template { template, .. } => {
+                Format::Template(Box::new(Template::new(template).map_err(WebhookError::Template)?))
+            }
+        };
+        let keys = config.secrets.iter().map(Key::standard).collect::<Option<_>>();
+        Ok(Webhook {
+            client,
+            url,
+            host,
+            headers: constant_headers(config).ok_or(WebhookError::Header)?,
+            keys: keys.ok_or(WebhookError::Secret)?,
+            github_key: config.github_secret.as_ref().map(Key::plain),
+            format,
+            external_url: external_url.trim_end_matches('/').to_owned(),
+            timeout: config.timeout,
+            max_alerts: config.max_alerts,
+        })
     }
+
+    /// Whether a template can be used; needs no network.
+    ///
+    /// # Errors
+    /// Says what is wrong with it, and in which line.
+    pub fn check_template(template: &str) -> Result<(), String> {
+        Template::new(template).map(drop)
+    }
+
+    /// Makes one attempt. Returns what the receiver said.
+    ///
+    /// # Errors
+    /// Says why it was not delivered, and whether and when to try again.
+    pub async fn send(&mut self, notice: &Notice, now: Moment) -> Result<String, SendError> {
+        let body = self
+            .compose(notice)
+            .map_err(|what| self.failure(Refusal { reason: "client_error", what, retry: Retry::Never }))?;
+        let headers = self.headers(notice, &body, now);
+        let request = self.client.post(self.url.as_str().to_owned()).headers(headers).body(body);
+        let limits = Limits { deadline: self.timeout, body: ANSWER };
+        let reply = self.client.send(request, limits).await;
+        let reply = reply.map_err(|err| self.failure(unanswered(&err)))?;
+        judge(&reply, now.wall).map_err(|refusal| self.failure(refusal))?;
+        Ok(format!("{} answered {}", self.host, reply.status))
+    }
+
+    fn compose(&self, notice: &Notice) -> Result<Vec<u8>, String> {
+        let body = Body::of(notice, &self.external_url, self.max_alerts);
+        match &self.format {
+            Format::Alertmanager => body.to_json().map_err(|err| format!("cannot be written as JSON: {err}")),
+            Format::Template(template) => template
+                .render(notice, body)
+                .map(String::into_bytes)
+                .map_err(|err| format!("the template cannot be rendered: {err}")),
+        }
+    }
+
+    fn headers(&self, notice: &Notice, body: &[u8], now: Moment) -> HeaderMap {
+        let mut headers = self.headers.clone();
+        let mut insert = |name: &'static str, value: String| {
+            // Only an id that another version stored could hold what a header cannot.
+            if let Ok(value) = HeaderValue::try_from(value) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        };
+        insert("webhook-id", notice.id.clone());
+        insert("webhook-timestamp", now.wall.as_secs().to_string());
+        if !self.keys.is_empty() {
+            insert("webhook-signature", signature::standard(&self.keys, &notice.id, now.wall, body));
+        }
+        if let Some(key) = &self.github_key {
+            insert("x-hub-signature-256", signature::github(key, body));
+        }
+        if !notice.covers.is_empty() {
+            let older = notice.covers.len().saturating_sub(LISTED);
+            let newest: Vec<_> = notice.covers.iter().skip(older).map(String::as_str).collect();
+            insert("proxymeter-covers", newest.join(", "));
+        }
+        headers
+    }
+
+    fn failure(&self, refusal: Refusal) -> SendError {
+        let Refusal { reason, what, retry } = refusal;
+        SendError { reason, detail: format!("{}: {what}", self.host), retry }
+    }
+}
+
+impl fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Webhook").field("host", &self.host).finish_non_exhaustive()
+    }
+}
+
+/// The headers that are the same for all notices; absent if one cannot be sent.
+fn constant_headers(config: &WebhookConfig) -> Option<HeaderMap> {
+    let content_type = match &config.format {
+        WebhookFormat::Alertmanager => HeaderValue::from_static("application/json"),
+        WebhookFormat::Template { content_type, .. } => HeaderValue::try_from(content_type.as_str()).ok()?,
+    };
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, content_type);
+    match &config.authorization {
+        Some(Authorization::Bearer(token)) => {
+            headers.insert(AUTHORIZATION, secret_value(format!("Bearer {}", token.expose()))?);
+        }
+        Some(Authorization::Basic { username, password }) => {
+            let pair = STANDARD.encode(format!("{username}:{}", password.expose()));
+            headers.insert(AUTHORIZATION, secret_value(format!("Basic {pair}"))?);
+        }
+        None => {}
+    }
+    for (name, value) in &config.headers {
+        let name = HeaderName::try_from(name.as_str()).ok()?;
+        if RESERVED.contains(&name.as_str()) {
+            return None;
+        }
+        headers.insert(name, secret_value(Secret::expose(value).to_owned())?);
+    }
+    Some(headers)
+}
+
+fn secret_value(value: String) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_maybe_shared(bytes::Bytes::from(value)).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }

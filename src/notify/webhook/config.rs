@@ -16,8 +16,8 @@ pub struct WebhookConfig {
     pub github_secret: Option<Secret>,
     pub authorization: Option<Authorization>,
     pub headers: Vec<(String, Secret)>,
-    /// `http://`, `socks5://` or `socks5h://` proxy.
-    pub proxy: Option<String>,
+    /// `http://`, `socks5://` or `socks5h://` proxy, whose URL may hold a password.
+    pub proxy: Option<Secret>,
     pub tls: TlsOptions,
     /// For the whole exchange.
     pub timeout: Duration,

@@ -1,0 +1,459 @@
+//! The queue in tokio's time, which is paused: days pass in no time.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use super::*;
+use crate::{
+    model::{NoticeAlert, NoticeStatus, Severity},
+    notify::scripted::Scripted,
+    store::Batch,
+};
+
+const START: Timestamp = Timestamp::from_secs(1_795_000_000);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+pub(super) fn alert(event: &str, status: NoticeStatus) -> NoticeAlert {
+    NoticeAlert {
+        event: event.into(),
+        status,
+        severity: Severity::Warning,
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
+        starts_at: START.saturating_add_millis(1),
+        ends_at: (status == NoticeStatus::Resolved).then_some(START.saturating_add_millis(2)),
+    }
+}
+
+pub(super) fn notice(id: &str, group: &str, alerts: Vec<NoticeAlert>) -> Notice {
+    Notice {
+        id: id.into(),
+        receiver: "ops".into(),
+        group: group.into(),
+        group_labels: BTreeMap::new(),
+        reason: "first".into(),
+        alerts,
+        covers: Vec::new(),
+        created_at: START,
+    }
+}
+
+fn firing(id: &str, group: &str) -> Notice {
+    notice(id, group, vec![alert(id, NoticeStatus::Firing)])
+}
+
+fn error(reason: &'static str, retry: Retry) -> SendError {
+    SendError { reason, detail: format!("it said {reason}"), retry }
+}
+
+fn unavailable() -> Result<String, SendError> {
+    Err(error("server_error", Retry::Later))
+}
+
+/// Every attempt: what was sent, and when by uptime.
+type Attempts = Arc<Mutex<Vec<(Notice, Duration)>>>;
+
+/// A receiver, a queue for it, and all that can be seen of them.
+struct Bench {
+    notices: mpsc::UnboundedSender<Notice>,
+    attempts: Attempts,
+    failing: mpsc::Receiver<Failing>,
+    telemetry: Telemetry,
+    store: Store,
+    clock: Clock,
+}
+
+impl Bench {
+    fn start(
+        pending: Vec<Notice>,
+        state: ReceiverState,
+        mut answer: impl FnMut(usize, &Notice) -> Result<String, SendError> + Send + 'static,
+    ) -> (Bench, Worker) {
+        let attempts = Attempts::default();
+        let seen = Arc::clone(&attempts);
+        let script = Scripted(Box::new(move |notice, _, now| {
+            let mut seen = seen.lock().unwrap();
+            seen.push((notice.clone(), now.uptime));
+            (Duration::from_secs(1), answer(seen.len(), notice))
+        }));
+        Bench::with(pending, state, attempts, script)
+    }
+
+    fn with(
+        pending: Vec<Notice>,
+        state: ReceiverState,
+        attempts: Attempts,
+        script: Scripted,
+    ) -> (Bench, Worker) {
+        fastrand::seed(7);
+        let (notices, incoming) = mpsc::unbounded_channel();
+        let (fallback, failing) = mpsc::channel(16);
+        let (telemetry, store) = (Telemetry::new(), Store::in_memory());
+        let clock = Clock::starting_at(START);
+        let pending = pending.into_iter().map(|notice| Pending { notice, done: vec![], queued_at: START });
+        let worker = Worker::new(
+            "ops".into(),
+            Receiver::Scripted(script),
+            pending.collect(),
+            state,
+            store.clone(),
+            telemetry.clone(),
+            clock.clone(),
+            incoming,
+            fallback,
+        );
+        (Bench { notices, attempts, failing, telemetry, store, clock }, worker)
+    }
+
+    fn send(&self, notice: Notice) {
+        self.notices.send(notice).unwrap();
+    }
+
+    fn ids(&self) -> Vec<String> {
+        self.attempts.lock().unwrap().iter().map(|(notice, _)| notice.id.clone()).collect()
+    }
+
+    /// Time between one attempt and the next.
+    fn gaps(&self) -> Vec<Duration> {
+        let attempts = self.attempts.lock().unwrap();
+        attempts.windows(2).map(|pair| pair[1].1 - pair[0].1).collect()
+    }
+
+    fn value(&self, name: &str, labels: &[&str]) -> Option<f64> {
+        let families = self.telemetry.gather();
+        let family = families.iter().find(|family| family.name() == format!("proxymeter_{name}"))?;
+        let is_it = |metric: &&prometheus::proto::Metric| {
+            metric.get_label().iter().map(|label| label.value()).eq(labels.iter().copied())
+        };
+        let metric = family.get_metric().iter().find(is_it)?;
+        Some(metric.get_counter().get_value() + metric.get_gauge().get_value())
+    }
+}
+
+/// Lets a worker run for a while.
+async fn run(worker: &mut (impl Future + Unpin), time: Duration) {
+    assert!(tokio::time::timeout(time, worker).await.is_err(), "the worker ended");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_taken_leaves_the_queue_and_the_store() {
+    let (bench, worker) = Bench::start(vec![], ReceiverState::default(), |_, _| Ok("yes".into()));
+    let mut worker = Box::pin(worker.run());
+    for name in ["notifications_total", "notification_attempts_total", "notifications_abandoned_total"] {
+        assert_eq!(bench.value(name, &["ops"]), Some(0.0), "{name}");
+    }
+    for reason in SendError::REASONS {
+        assert_eq!(bench.value("notification_failures_total", &["ops", reason]), Some(0.0), "{reason}");
+    }
+    assert_eq!(bench.value("notifications_suppressed_total", &[OUTDATED]), Some(0.0));
+    assert_eq!(bench.value("notification_last_success_timestamp_seconds", &["ops"]), None);
+    for id in ["1", "2"] {
+        bench.store.record(Batch { notices: vec![firing(id, id)], ..Batch::default() }).await.unwrap();
+        bench.send(firing(id, id));
+    }
+    run(&mut worker, Duration::from_millis(1500)).await;
+    assert_eq!(bench.value("notification_queue_length", &["ops"]), Some(1.0), "one is in flight");
+    let oldest = "notification_oldest_pending_timestamp_seconds";
+    assert_eq!(bench.value(oldest, &["ops"]), Some(START.as_secs_f64()));
+    run(&mut worker, Duration::from_secs(10)).await;
+    assert_eq!(bench.ids(), ["1", "2"]);
+    assert_eq!(bench.gaps(), [Duration::from_secs(1)], "one after the other, without waiting");
+    assert_eq!(bench.value("notifications_total", &["ops"]), Some(2.0));
+    assert_eq!(bench.value("notification_queue_length", &["ops"]), Some(0.0));
+    assert_eq!(bench.value(oldest, &["ops"]), None);
+    let success = bench.value("notification_last_success_timestamp_seconds", &["ops"]).unwrap();
+    assert!((success - START.as_secs_f64() - 2.0).abs() < 0.1, "{success}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn three_days_of_503_cost_few_attempts_and_end_in_the_fallback() {
+    let (mut bench, worker) = Bench::start(vec![], ReceiverState::default(), |_, _| unavailable());
+    bench.send(firing("1", "g"));
+    let mut worker = Box::pin(worker.run());
+    tokio::select! {
+        _ = &mut worker => panic!("the worker ended"),
+        failing = bench.failing.recv() => {
+            let failing = failing.unwrap();
+            assert_eq!((failing.receiver.as_str(), failing.reason, failing.abandoned), ("ops", "server_error", 1));
+        }
+    }
+    let age = bench.clock.now().wall.since(START);
+    assert!(age >= LIFE && age <= LIFE + backoff::longest(), "{age:?}");
+    let ids = bench.ids();
+    assert!((20..=26).contains(&ids.len()), "{} attempts", ids.len());
+    assert!(ids.iter().all(|id| id == "1"), "every retry carries the same id");
+    let gaps = bench.gaps();
+    for (gap, expected) in gaps.iter().zip([5, 30, 120, 600, 1800, 3600, 7200, 14_400, 14_400]) {
+        let ratio = gap.as_secs_f64() / (f64::from(expected) + 1.0);
+        assert!((0.89..1.11).contains(&ratio), "{gap:?} instead of {expected} s");
+    }
+    assert!(gaps.iter().all(|gap| *gap <= backoff::longest() + Duration::from_secs(1)));
+    assert_eq!(bench.value("notifications_abandoned_total", &["ops"]), Some(1.0));
+    assert_eq!(bench.value("notification_queue_length", &["ops"]), Some(0.0));
+    // The next one is given its own three days, and the fallback is not told again.
+    bench.send(firing("2", "g"));
+    run(&mut worker, 100 * HOUR).await;
+    assert_eq!(bench.value("notifications_abandoned_total", &["ops"]), Some(2.0));
+    assert!(bench.failing.try_recv().is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_keeps_the_spacing() {
+    let wait = |millis| Some(START.saturating_add_millis(millis));
+    let hours = |hours: i64| hours * 3_600_000;
+    for (next_attempt, expected) in [
+        (None, Duration::ZERO),
+        (wait(-hours(1)), Duration::ZERO),
+        (wait(hours(3)), 3 * HOUR),
+        // A clock that was ten years ahead when it was written down.
+        (wait(hours(87_600)), backoff::longest()),
+    ] {
+        let state = ReceiverState { failures: 7, next_attempt, ..ReceiverState::default() };
+        let (bench, worker) = Bench::start(vec![firing("1", "g")], state, |_, _| unavailable());
+        let mut worker = Box::pin(worker.run());
+        run(&mut worker, 10 * HOUR).await;
+        let attempts = bench.attempts.lock().unwrap();
+        let first = attempts[0].1;
+        assert!(
+            first >= expected && first < expected + Duration::from_secs(1),
+            "{next_attempt:?}: {first:?}"
+        );
+        let gap = attempts[1].1 - first;
+        assert!(gap > 3 * HOUR, "it went on with the eighth wait, not the first: {gap:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wall_clock_that_is_set_changes_no_wait() {
+    for step in [315_360_000_000, -86_400_000] {
+        let (bench, worker) = Bench::start(vec![], ReceiverState::default(), |n, _| {
+            if n < 4 { unavailable() } else { Ok("yes".into()) }
+        });
+        bench.send(firing("1", "g"));
+        let mut worker = Box::pin(worker.run());
+        run(&mut worker, Duration::from_secs(2)).await;
+        bench.clock.step(step);
+        run(&mut worker, HOUR).await;
+        assert_eq!(bench.ids().len(), 4, "{step}");
+        assert_eq!(bench.value("notifications_total", &["ops"]), Some(1.0), "{step}");
+        let gaps = bench.gaps();
+        assert!(gaps[1] > Duration::from_secs(27) && gaps[1] < Duration::from_secs(35), "{step}: {gaps:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_success_releases_the_queue() {
+    let (bench, worker) =
+        Bench::start(
+            vec![],
+            ReceiverState::default(),
+            |n, _| {
+                if n <= 6 { unavailable() } else { Ok("yes".into()) }
+            },
+        );
+    for n in 0..5 {
+        bench.send(firing(&n.to_string(), &n.to_string()));
+    }
+    let mut worker = Box::pin(worker.run());
+    run(&mut worker, 3 * HOUR).await;
+    assert_eq!(bench.value("notifications_total", &["ops"]), Some(5.0));
+    let gaps = bench.gaps();
+    assert!(gaps[6..].iter().all(|gap| *gap == Duration::from_secs(1)), "{gaps:?}");
+    assert!(gaps[5] > HOUR / 2, "{gaps:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_notice_that_is_refused_for_good_does_not_hold_up_the_others() {
+    let (mut bench, worker) = Bench::start(vec![], ReceiverState::default(), |_, notice| {
+        if notice.id == "bad" { Err(error("client_error", Retry::Never)) } else { Ok("yes".into()) }
+    });
+    for id in ["bad", "good"] {
+        bench.send(firing(id, id));
+    }
+    let mut worker = Box::pin(worker.run());
+    run(&mut worker, HOUR).await;
+    assert_eq!(bench.ids(), ["bad", "good"]);
+    assert_eq!(bench.gaps(), [Duration::from_secs(1)]);
+    assert_eq!(bench.value("notifications_abandoned_total", &["ops"]), Some(1.0));
+    assert_eq!(bench.value("notification_failures_total", &["ops", "client_error"]), Some(1.0));
+    assert_eq!(bench.failing.try_recv().unwrap().abandoned, 1);
+    assert!(bench.failing.try_recv().is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_notice_that_breaks_its_receiver_does_not_hold_up_the_others() {
+    let (bench, worker) = Bench::start(vec![], ReceiverState::default(), |_, notice| {
+        if notice.id == "bad" { unavailable() } else { Ok("yes".into()) }
+    });
+    for id in ["bad", "good", "better"] {
+        bench.send(firing(id, id));
+    }
+    let mut worker = Box::pin(worker.run());
+    run(&mut worker, Duration::from_secs(10)).await;
+    assert_eq!(bench.ids()[..3], ["bad", "good", "better"]);
+    assert_eq!(bench.value("notifications_total", &["ops"]), Some(2.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_is_not_asked_earlier_than_it_wants() {
+    let asked = Duration::from_secs(600);
+    let (bench, worker) = Bench::start(vec![], ReceiverState::default(), move |n, _| match n {
+        1 => Err(error("rate_limited", Retry::NotBefore(asked))),
+        // Less than we would wait anyway.
+        2 => Err(error("rate_limited", Retry::NotBefore(Duration::from_secs(1)))),
+        _ => Ok("yes".into()),
+    });
+    bench.send(firing("1", "g"));
+    let mut worker = Box::pin(worker.run());
+    run(&mut worker, HOUR).await;
+    let gaps = bench.gaps();
+    assert!(gaps[0] >= asked && gaps[0] < asked + Duration::from_secs(2), "{gaps:?}");
+    assert!(gaps[1] >= Duration::from_secs(27), "{gaps:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_is_gone_is_not_asked_again_until_the_next_start() {
+    let gone = |_: usize, _: &Notice| Err(error("gone", Retry::Disabled));
+    let (mut bench, worker) = Bench::start(vec![], ReceiverState::default(), gone);
+    bench.send(firing("1", "g"));
+    bench.send(firing("2", "h"));
+    let mut worker = Box::pin(worker.run());
+    run(&mut worker, 10 * HOUR).await;
+    assert_eq!(bench.ids(), ["1"]);
+    let failing = bench.failing.try_recv().unwrap();
+    assert_eq!((failing.reason, failing.abandoned), ("gone", 0));
+    run(&mut worker, LIFE).await;
+    assert_eq!(bench.value("notifications_abandoned_total", &["ops"]), Some(2.0), "none is kept for ever");
+    assert!(bench.failing.try_recv().is_err());
+
+    let state = ReceiverState { disabled: true, ..ReceiverState::default() };
+    let (bench, worker) = Bench::start(vec![firing("1", "g")], state, |_, _| Ok("yes".into()));
+    run(&mut Box::pin(worker.run()), HOUR).await;
+    assert_eq!(bench.ids(), ["1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn wrong_credentials_are_told_to_the_fallback_at_once_and_once_each_time() {
+    let (mut bench, worker) = Bench::start(vec![], ReceiverState::default(), |n, _| match n {
+        3 => Ok("yes".into()),
+        _ => Err(error("auth", Retry::Later)),
+    });
+    bench.send(firing("1", "g"));
+    bench.send(firing("2", "h"));
+    let mut worker = Box::pin(worker.run());
+    run(&mut worker, Duration::from_secs(3)).await;
+    let failing = bench.failing.try_recv().unwrap();
+    assert_eq!((failing.reason, failing.detail.as_str(), failing.abandoned), ("auth", "it said auth", 0));
+    run(&mut worker, Duration::from_secs(17)).await;
+    assert_eq!(bench.ids().len(), 2);
+    assert!(bench.failing.try_recv().is_err());
+    run(&mut worker, HOUR).await;
+    assert!(bench.ids().len() > 4);
+    assert!(bench.failing.try_recv().is_ok(), "it took one between, so this is news");
+    assert!(bench.failing.try_recv().is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_storm_while_the_receiver_is_down_is_one_notice_per_group() {
+    let (bench, worker) =
+        Bench::start(
+            vec![],
+            ReceiverState::default(),
+            |n, _| {
+                if n <= 5 { unavailable() } else { Ok("yes".into()) }
+            },
+        );
+    let mut worker = Box::pin(worker.run());
+    for n in 0..200 {
+        let status = if n % 2 == 0 { NoticeStatus::Firing } else { NoticeStatus::Resolved };
+        for group in ["g", "h"] {
+            let alerts = (0..20).map(|user| alert(&format!("{group}{user}-{}", n / 2), status)).collect();
+            bench.send(notice(&format!("{group}{n}"), group, alerts));
+        }
+        run(&mut worker, Duration::from_secs(3)).await;
+        let length = bench.value("notification_queue_length", &["ops"]).unwrap();
+        assert!(length <= 3.0, "one per group beside the one in flight, not {length}");
+    }
+    bench.send(firing("last", "g"));
+    run(&mut worker, 3 * HOUR).await;
+    let attempts = bench.attempts.lock().unwrap();
+    let (last, _) = attempts.iter().rev().find(|(notice, _)| notice.group == "g").unwrap();
+    let events: Vec<_> = last.alerts.iter().map(|alert| alert.event.as_str()).collect();
+    assert_eq!(events, ["last"], "what came and went unseen is not told");
+    drop(attempts);
+    assert!(bench.value("notifications_suppressed_total", &[OUTDATED]).unwrap() > 0.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_while_another_of_its_group_is_sent_waits_or_is_merged() {
+    for (first_succeeds, expected) in [(true, vec!["1", "-1"]), (false, vec!["1"])] {
+        let (bench, worker) = Bench::start(vec![], ReceiverState::default(), move |n, _| {
+            if n == 1 && !first_succeeds { unavailable() } else { Ok("yes".into()) }
+        });
+        bench.send(firing("1", "g"));
+        let mut worker = Box::pin(worker.run());
+        run(&mut worker, Duration::from_millis(500)).await;
+        bench.send(notice("2", "g", vec![alert("1", NoticeStatus::Resolved)]));
+        run(&mut worker, HOUR).await;
+        let attempts = bench.attempts.lock().unwrap();
+        let told: Vec<_> = attempts
+            .iter()
+            .map(|(notice, _)| if notice.status() == NoticeStatus::Firing { "1" } else { "-1" })
+            .collect();
+        assert_eq!(told, expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_is_told_when_the_beginning_may_have_been() {
+    // Nobody knows whether it was taken before the time was up; nor whether the other address has shown it to somebody.
+    for (reason, done) in [("timeout", None), ("server_error", Some("a@example.com"))] {
+        let attempts = Attempts::default();
+        let seen = Arc::clone(&attempts);
+        let script = Scripted(Box::new(move |notice, took, now| {
+            let mut seen = seen.lock().unwrap();
+            seen.push((notice.clone(), now.uptime));
+            took.extend(done.map(str::to_owned));
+            let answer = if seen.len() == 1 { Err(error(reason, Retry::Later)) } else { Ok("yes".into()) };
+            (Duration::from_secs(1), answer)
+        }));
+        let (bench, worker) = Bench::with(vec![], ReceiverState::default(), attempts, script);
+        bench.send(firing("1", "g"));
+        let mut worker = Box::pin(worker.run());
+        run(&mut worker, Duration::from_secs(2)).await;
+        bench.send(notice("2", "g", vec![alert("1", NoticeStatus::Resolved)]));
+        run(&mut worker, HOUR).await;
+        let attempts = bench.attempts.lock().unwrap();
+        assert_eq!(attempts.len(), 2, "{reason}");
+        assert_eq!(attempts[1].0.status(), NoticeStatus::Resolved, "{reason}");
+        assert_eq!(attempts[1].0.covers, ["1", "2"], "{reason}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_of_one_group_are_merged_at_start() {
+    let rows = vec![firing("1", "g"), firing("2", "h"), firing("3", "g")];
+    let (bench, worker) = Bench::start(rows, ReceiverState::default(), |_, _| Ok("yes".into()));
+    run(&mut Box::pin(worker.run()), HOUR).await;
+    let attempts = bench.attempts.lock().unwrap();
+    let covers: Vec<_> = attempts.iter().map(|(notice, _)| notice.covers.join(" ")).collect();
+    assert_eq!(covers, ["1 3", ""]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_ends_leaves_what_it_had() {
+    let (bench, worker) = Bench::start(vec![], ReceiverState::default(), |_, _| unavailable());
+    bench.send(firing("1", "g"));
+    bench.send(firing("2", "h"));
+    let mut worker = Box::pin(worker.run());
+    run(&mut worker, Duration::from_millis(500)).await;
+    let Bench { notices, attempts, .. } = bench;
+    drop(notices);
+    let left = worker.await;
+    let mut ids: Vec<_> = left.pending.iter().map(|row| row.notice.id.as_str()).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, ["1", "2"]);
+    assert_eq!((left.state.failures, attempts.lock().unwrap().len()), (1, 1));
+}

@@ -1,0 +1,174 @@
+use std::{collections::BTreeMap, io};
+
+use serde::{Serialize, Serializer};
+use serde_json::ser::Formatter;
+
+use crate::model::{Notice, NoticeAlert, NoticeStatus, Timestamp};
+
+/// Alertmanager's webhook body, version 4: its fields, in its order.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Body<'a> {
+    receiver: &'a str,
+    status: NoticeStatus,
+    alerts: Vec<Alert<'a>>,
+    group_labels: &'a BTreeMap<String, String>,
+    common_labels: BTreeMap<&'a str, &'a str>,
+    common_annotations: BTreeMap<&'a str, &'a str>,
+    #[serde(rename = "externalURL")]
+    external_url: &'a str,
+    version: &'static str,
+    group_key: &'a str,
+    truncated_alerts: usize,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Alert<'a> {
+    status: NoticeStatus,
+    labels: &'a BTreeMap<String, String>,
+    annotations: &'a BTreeMap<String, String>,
+    #[serde(serialize_with = "rfc3339")]
+    starts_at: Option<Timestamp>,
+    #[serde(serialize_with = "rfc3339")]
+    ends_at: Option<Timestamp>,
+    #[serde(rename = "generatorURL")]
+    generator_url: &'a str,
+    fingerprint: String,
+}
+
+impl<'a> Body<'a> {
+    /// Tells of the first `max_alerts` of a notice, 0 meaning all. As with Alertmanager, what the alerts have in
+    /// common is what those told of have.
+    pub(super) fn of(notice: &'a Notice, external_url: &'a str, max_alerts: usize) -> Self {
+        let told = match max_alerts {
+            0 => notice.alerts.as_slice(),
+            max => notice.alerts.get(..max).unwrap_or(&notice.alerts),
+        };
+        let fires = told.iter().any(|alert| alert.status == NoticeStatus::Firing);
+        Body {
+            receiver: &notice.receiver,
+            status: if fires { NoticeStatus::Firing } else { NoticeStatus::Resolved },
+            alerts: told.iter().map(|alert| Alert::of(alert, external_url)).collect(),
+            group_labels: &notice.group_labels,
+            common_labels: common(told, |alert| &alert.labels),
+            common_annotations: common(told, |alert| &alert.annotations),
+            external_url,
+            version: "4",
+            group_key: &notice.group,
+            truncated_alerts: notice.alerts.len() - told.len(),
+        }
+    }
+
+    /// As Go writes it, byte for byte: safe to put into HTML, and with a newline at its end.
+    pub(super) fn to_json(&self) -> serde_json::Result<Vec<u8>> {
+        let mut json = Vec::with_capacity(1024 + 512 * self.alerts.len());
+        self.serialize(&mut serde_json::Serializer::with_formatter(&mut json, GoFormatter))?;
+        json.push(b'\n');
+        Ok(json)
+    }
+}
+
+impl<'a> Alert<'a> {
+    fn of(alert: &'a NoticeAlert, external_url: &'a str) -> Self {
+        Alert {
+            status: alert.status,
+            labels: &alert.labels,
+            annotations: &alert.annotations,
+            starts_at: Some(alert.starts_at),
+            ends_at: alert.ends_at.filter(|_| alert.status == NoticeStatus::Resolved),
+            generator_url: external_url,
+            fingerprint: format!("{:016x}", fingerprint(&alert.labels)),
+        }
+    }
+}
+
+/// The pairs that all alerts share.
+fn common(
+    alerts: &[NoticeAlert],
+    of: impl Fn(&NoticeAlert) -> &BTreeMap<String, String>,
+) -> BTreeMap<&str, &str> {
+    let Some((first, others)) = alerts.split_first() else { return BTreeMap::new() };
+    // Alertmanager takes a pair that is missing for one that is empty.
+    let shared = |name: &str, value: &str| {
+        others.iter().all(|alert| of(alert).get(name).map_or("", String::as_str) == value)
+    };
+    of(first)
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .filter(|(name, value)| shared(name, value))
+        .collect()
+}
+
+/// Alertmanager's identity of an alert: 64-bit FNV-1a over its labels by name, with 0xff after each name and value.
+fn fingerprint(labels: &BTreeMap<String, String>) -> u64 {
+    const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0100_0000_01b3;
+
+    let bytes = labels.iter().flat_map(|(name, value)| [name, value]).flat_map(|text| {
+        // No text holds this byte, so none can run into the next.
+        text.bytes().chain([0xff])
+    });
+    bytes.fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME))
+}
+
+/// RFC 3339, with as many digits of the second as it needs; what is not known is Go's zero time.
+#[expect(clippy::ref_option, reason = "serde hands the field over by reference")]
+fn rfc3339<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+    match time.map(|time| jiff::Timestamp::from_millisecond(time.as_millis())) {
+        Some(Ok(time)) => serializer.collect_str(&time),
+        Some(Err(_)) | None => serializer.serialize_str("0001-01-01T00:00:00Z"),
+    }
+}
+
+/// Escapes what Go's encoder does beyond JSON's own needs.
+struct GoFormatter;
+
+impl Formatter for GoFormatter {
+    fn write_string_fragment<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        let special = |c: char| matches!(c, '<' | '>' | '&' | '\u{2028}' | '\u{2029}');
+        for piece in fragment.split_inclusive(special) {
+            let plain = piece.trim_end_matches(special);
+            writer.write_all(plain.as_bytes())?;
+            for c in piece.chars().skip(plain.chars().count()) {
+                write!(writer, "\\u{:04x}", u32::from(c))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fingerprints_are_alertmanagers() {
+        let labels = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+        };
+        assert_eq!(fingerprint(&labels(&[("alertname", "A"), ("x", "1")])), 0x6051_004c_729a_be0e);
+        assert_ne!(fingerprint(&labels(&[("a", "bc")])), fingerprint(&labels(&[("ab", "c")])));
+    }
+
+    #[test]
+    fn times_have_the_digits_they_need() {
+        #[derive(Serialize)]
+        struct At(#[serde(serialize_with = "rfc3339")] Option<Timestamp>);
+
+        for (millis, text) in [
+            (Some(0), "1970-01-01T00:00:00Z"),
+            (Some(1_759_305_600_120), "2025-10-01T08:00:00.12Z"),
+            (Some(-1), "1969-12-31T23:59:59.999Z"),
+            (Some(i64::MAX), "0001-01-01T00:00:00Z"),
+            (None, "0001-01-01T00:00:00Z"),
+        ] {
+            let json = serde_json::to_string(&At(millis.map(Timestamp::from_millis))).unwrap();
+            assert_eq!(json, format!("\"{text}\""));
+        }
+    }
+}

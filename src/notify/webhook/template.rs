@@ -1,0 +1,171 @@
+use std::collections::BTreeMap;
+
+use minijinja::{AutoEscape, Environment, Value, value::Serde};
+use serde::Serialize;
+
+use super::body::Body;
+use crate::model::{Notice, NoticeAlert, NoticeStatus, Severity, Timestamp};
+
+/// A body in words of the operator's own.
+pub(super) struct Template {
+    source: String,
+    environment: Environment<'static>,
+}
+
+/// What a template may speak of: the fields of Alertmanager's body, and these.
+#[derive(Serialize)]
+struct Context<'a> {
+    #[serde(flatten)]
+    body: Body<'a>,
+    /// Why the notice is sent.
+    reason: &'a str,
+}
+
+impl Template {
+    /// # Errors
+    /// Says what is wrong with the text, and in which line: it cannot be read, speaks of something that there is not,
+    /// or cannot be rendered for an example.
+    pub(super) fn new(source: &str) -> Result<Self, String> {
+        let mut environment = Environment::new();
+        environment.set_auto_escape_callback(|_| AutoEscape::None);
+        let template = Template { source: source.to_owned(), environment };
+        let example = example();
+        let context = Context::of(&example, Body::of(&example, "https://proxymeter.example", 0));
+        template.check_names(&context)?;
+        template.render_context(&context)?;
+        Ok(template)
+    }
+
+    /// # Errors
+    /// Says in which line it failed.
+    pub(super) fn render(&self, notice: &Notice, body: Body<'_>) -> Result<String, String> {
+        self.render_context(&Context::of(notice, body))
+    }
+
+    fn check_names(&self, context: &Value) -> Result<(), String> {
+        let template = self.environment.template_from_str(&self.source).map_err(|err| text(&err))?;
+        let known = |name: &str| {
+            context.get_attr(name).is_ok_and(|value| !value.is_undefined())
+                || self.environment.globals().any(|(global, _)| global == name)
+        };
+        let mut unknown: Vec<_> = template.undeclared_variables(false).into_iter().collect();
+        unknown.retain(|name| !known(name));
+        unknown.sort_unstable();
+        match unknown.first() {
+            Some(name) => Err(format!("there is nothing called {name}")),
+            None => Ok(()),
+        }
+    }
+
+    fn render_context(&self, context: &Value) -> Result<String, String> {
+        self.environment.render_str(&self.source, context).map_err(|err| text(&err))
+    }
+}
+
+impl<'a> Context<'a> {
+    fn of(notice: &'a Notice, body: Body<'a>) -> Value {
+        Value::from(Serde(Context { body, reason: &notice.reason }))
+    }
+}
+
+/// minijinja's own words may quote what it met in the notice, beyond their first line even the template.
+fn text(err: &minijinja::Error) -> String {
+    let line = err.line().map_or_else(String::new, |line| format!("line {line}: "));
+    match err.kind() {
+        minijinja::ErrorKind::SyntaxError | minijinja::ErrorKind::UnknownFilter => {
+            format!("{line}{}", err.detail().map_or_else(|| err.kind().to_string(), ToOwned::to_owned))
+        }
+        kind => format!("{line}{kind}"),
+    }
+}
+
+fn example() -> Notice {
+    let alert = |status, subject: &str, ends_at| NoticeAlert {
+        event: subject.to_owned(),
+        status,
+        severity: Severity::Warning,
+        labels: pairs(&[
+            ("alertname", "ProxymeterUserExpiry"),
+            ("kind", "user"),
+            ("severity", "warning"),
+            ("step", "1d"),
+            ("subject", subject),
+            ("system", "marzban"),
+            ("target", "home"),
+        ]),
+        annotations: pairs(&[
+            ("description", "An example."),
+            ("remaining", "23h"),
+            ("summary", "An example."),
+        ]),
+        starts_at: Timestamp::from_secs(1_759_305_600),
+        ends_at,
+    };
+    Notice {
+        id: "msg_example".into(),
+        receiver: "example".into(),
+        group: "{}:{alertname=\"ProxymeterUserExpiry\", target=\"home\"}".into(),
+        group_labels: pairs(&[("alertname", "ProxymeterUserExpiry"), ("target", "home")]),
+        reason: "example".into(),
+        alerts: vec![
+            alert(NoticeStatus::Firing, "alice", None),
+            alert(NoticeStatus::Resolved, "bob", Some(Timestamp::from_secs(1_759_309_200))),
+        ],
+        covers: Vec::new(),
+        created_at: Timestamp::from_secs(1_759_305_600),
+    }
+}
+
+fn pairs(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_template_speaks_of_alertmanagers_fields_and_the_reason() {
+        let source = "{{ status }} {{ reason }} {{ commonLabels.target }} {{ groupLabels['alertname'] }}\
+            {% for alert in alerts %} {{ alert.labels.subject }}={{ alert.endsAt }}{% endfor %} {{ externalURL }} \
+            {{ alerts[0].labels.step|tojson }} {{ truncatedAlerts }}";
+        let example = example();
+        let template = Template::new(source).unwrap();
+        let rendered = template.render(&example, Body::of(&example, "http://x", 1)).unwrap();
+        assert_eq!(
+            rendered,
+            "firing example home ProxymeterUserExpiry alice=0001-01-01T00:00:00Z \
+            http://x \"1d\" 1"
+        );
+    }
+
+    #[test]
+    fn nothing_is_escaped_but_by_tojson() {
+        let mut notice = example();
+        notice.alerts[0].labels.insert("subject".into(), "<b>\"&\r\n\0".into());
+        let template =
+            Template::new("{{ alerts[0].labels.subject }}|{{ alerts[0].labels.subject|tojson }}").unwrap();
+        let rendered = template.render(&notice, Body::of(&notice, "", 0)).unwrap();
+        let (plain, json) = rendered.split_once('|').unwrap();
+        assert_eq!(plain, "<b>\"&\r\n\0");
+        assert_eq!(serde_json::from_str::<String>(json).unwrap(), plain);
+    }
+
+    #[test]
+    fn mistakes_are_found_without_a_notice() {
+        for (source, error) in [
+            ("{{ status", "unexpected end"),
+            ("a\n{% for x in alerts %}", "line 2: unexpected end"),
+            ("{{ statsu }}", "there is nothing called statsu"),
+            ("{{ status|shout }}", "shout"),
+            ("{{ alerts[0].labels.nothing.more }}", "undefined"),
+            ("{{ status() }}", "line 1: "),
+        ] {
+            let err = Template::new(source).err().unwrap_or_else(|| panic!("{source} was taken"));
+            assert!(err.contains(error), "{source}: {err}");
+        }
+        for source in ["", "{{ range(3)|list }}", "{% set x = 1 %}{{ x }}", "{{ commonLabels.nothing }}"] {
+            assert!(Template::new(source).is_ok(), "{source}");
+        }
+    }
+}

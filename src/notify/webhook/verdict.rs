@@ -1,0 +1,195 @@
+//! What an answer means for the notice and for those that follow.
+
+use std::time::Duration;
+
+use reqwest::header;
+
+use crate::{
+    http::{self, Reply},
+    model::Timestamp,
+    notify::Retry,
+};
+
+/// However long a receiver asks to be left alone, it is asked again after this.
+const LONGEST_REQUEST: Duration = Duration::from_secs(60 * 60);
+
+/// Why an answer does not mean that the notice was taken.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// One of `SendError::REASONS`.
+    pub(super) reason: &'static str,
+    pub(super) what: String,
+    pub(super) retry: Retry,
+}
+
+/// Judges an answer that came at `now`.
+pub(super) fn judge(reply: &Reply, now: Timestamp) -> Result<(), Refusal> {
+    let refusal = |reason, retry| {
+        Err(Refusal { reason, what: format!("answered {}{}", reply.status, note(reply.status)), retry })
+    };
+    let later = retry_after(reply, now).map_or(Retry::Later, Retry::NotBefore);
+    match reply.status {
+        200..=299 if is_page(reply) => Err(Refusal {
+            reason: "response",
+            what: format!("answered {} with a web page: something else than the receiver", reply.status),
+            retry: Retry::Later,
+        }),
+        200..=299 => Ok(()),
+        300..=399 => refusal("redirect", Retry::Later),
+        410 => refusal("gone", Retry::Disabled),
+        408 => refusal("timeout", later),
+        425 => refusal("client_error", later),
+        429 => refusal("rate_limited", later),
+        401 | 403 | 407 => refusal("auth", Retry::Never),
+        400..=499 => refusal("client_error", Retry::Never),
+        500..=599 => refusal("server_error", later),
+        _ => refusal("response", Retry::Later),
+    }
+}
+
+/// Why nothing was answered.
+pub(super) fn unanswered(error: &http::Error) -> Refusal {
+    let reason = match error {
+        http::Error::Connect(_) => "connect",
+        http::Error::Tls(_) => "tls",
+        http::Error::Timeout(_) => "timeout",
+        // The notice may have been taken all the same.
+        _ => "response",
+    };
+    Refusal { reason, what: error.to_string(), retry: Retry::Later }
+}
+
+fn note(status: u16) -> &'static str {
+    match status {
+        300..=399 => ", a redirect, which is not followed",
+        410 => ": there is no such receiver any more",
+        _ => "",
+    }
+}
+
+/// How long the receiver asks to be left alone. A date is held against the receiver's own clock if it tells it.
+fn retry_after(reply: &Reply, now: Timestamp) -> Option<Duration> {
+    let text = reply.headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    let asked = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        text.parse().map_or(LONGEST_REQUEST, Duration::from_secs)
+    } else {
+        let theirs = http::date(&reply.headers, &header::DATE).unwrap_or(now);
+        http::date(&reply.headers, &header::RETRY_AFTER)?.since(theirs)
+    };
+    (!asked.is_zero()).then_some(asked.min(LONGEST_REQUEST))
+}
+
+/// Whether the body is a web page, as captive portals and wrong addresses answer everything with. The type alone says
+/// little: it is what PHP gives every answer.
+fn is_page(reply: &Reply) -> bool {
+    let start: Vec<u8> = reply
+        .body
+        .strip_prefix("\u{feff}".as_bytes())
+        .unwrap_or(&reply.body)
+        .iter()
+        .skip_while(|byte| byte.is_ascii_whitespace())
+        .take(14)
+        .map(u8::to_ascii_lowercase)
+        .collect();
+    let kind = reply.headers.get(header::CONTENT_TYPE).map(|kind| kind.as_bytes().to_ascii_lowercase());
+    let is_called_html = kind.is_some_and(|kind| kind.starts_with(b"text/html"));
+    start.starts_with(b"<!doctype html")
+        || start.starts_with(b"<html")
+        || (is_called_html && start.starts_with(b"<"))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+
+    use super::*;
+
+    /// Wednesday, 21 October 2015, 07:28:00 GMT.
+    const NOW: Timestamp = Timestamp::from_secs(1_445_412_480);
+
+    fn reply(status: u16, headers: &[(HeaderName, &str)], body: &'static str) -> Reply {
+        let headers: HeaderMap = headers
+            .iter()
+            .map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap()))
+            .collect();
+        Reply { status, headers, body: Bytes::from_static(body.as_bytes()) }
+    }
+
+    #[test]
+    fn every_status() {
+        for status in 100..=999 {
+            let expected = match status {
+                200..=299 => None,
+                300..=399 => Some(("redirect", Retry::Later)),
+                401 | 403 | 407 => Some(("auth", Retry::Never)),
+                408 => Some(("timeout", Retry::Later)),
+                410 => Some(("gone", Retry::Disabled)),
+                425 => Some(("client_error", Retry::Later)),
+                429 => Some(("rate_limited", Retry::Later)),
+                400..=499 => Some(("client_error", Retry::Never)),
+                500..=599 => Some(("server_error", Retry::Later)),
+                _ => Some(("response", Retry::Later)),
+            };
+            let judged = judge(&reply(status, &[], "ok"), NOW).err().map(|err| (err.reason, err.retry));
+            assert_eq!(judged, expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let retry = |status, headers: &[(HeaderName, &str)]| {
+            judge(&reply(status, headers, ""), NOW).unwrap_err().retry
+        };
+        let wait = |seconds| Retry::NotBefore(Duration::from_secs(seconds));
+        for (text, expected) in [
+            ("7", wait(7)),
+            (" 120 ", wait(120)),
+            ("3600", wait(3600)),
+            ("3601", wait(3600)),
+            ("99999999999999999999999999", wait(3600)),
+            ("0", Retry::Later),
+            ("-5", Retry::Later),
+            ("1.5", Retry::Later),
+            ("", Retry::Later),
+            ("soon", Retry::Later),
+            ("Wed, 21 Oct 2015 07:28:30 GMT", wait(30)),
+            ("Wed, 21 Oct 2015 07:27:00 GMT", Retry::Later),
+            ("Thu, 22 Oct 2015 07:28:00 GMT", wait(3600)),
+        ] {
+            for status in [408, 425, 429, 500, 502, 503, 504] {
+                assert_eq!(retry(status, &[(header::RETRY_AFTER, text)]), expected, "{status} {text}");
+            }
+        }
+        // The receiver's clock is five minutes ahead of ours.
+        let skewed = [
+            (header::DATE, "Wed, 21 Oct 2015 07:33:00 GMT"),
+            (header::RETRY_AFTER, "Wed, 21 Oct 2015 07:33:10 GMT"),
+        ];
+        assert_eq!(retry(503, &skewed), wait(10));
+        for (status, expected) in [(400, Retry::Never), (410, Retry::Disabled), (301, Retry::Later)] {
+            assert_eq!(retry(status, &[(header::RETRY_AFTER, "7")]), expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_page_is_no_answer() {
+        let page = |kind: Option<&str>, body| {
+            let headers: Vec<_> = kind.map(|kind| (header::CONTENT_TYPE, kind)).into_iter().collect();
+            judge(&reply(200, &headers, body), NOW).is_err()
+        };
+        for (kind, body, is_page) in [
+            (Some("text/html"), "<!DOCTYPE html><title>Log in</title>", true),
+            (Some("Text/HTML; charset=utf-8"), "\n <p>Log in", true),
+            (None, "\u{feff}<html>", true),
+            (Some("application/json"), "<!doctype HTML>", true),
+            (Some("text/html"), "", false),
+            (Some("text/html; charset=UTF-8"), "ok", false),
+            (Some("text/xml"), "<answer/>", false),
+            (Some("application/json"), "{\"ok\":true}", false),
+            (None, "", false),
+        ] {
+            assert_eq!(page(kind, body), is_page, "{kind:?} {body}");
+        }
+    }
+}

@@ -1,0 +1,162 @@
+use std::time::Duration;
+
+use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Registry};
+
+use super::{Telemetry, counters, opts, register};
+
+/// From a receiver on the same machine to the longest time that one is usually given.
+const BUCKETS: [f64; 11] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+#[derive(Debug)]
+pub(super) struct Notifications {
+    delivered: IntCounterVec,
+    attempts: IntCounterVec,
+    failures: IntCounterVec,
+    suppressed: IntCounterVec,
+    abandoned: IntCounterVec,
+    queue_length: IntGaugeVec,
+    oldest_pending: GaugeVec,
+    last_success: GaugeVec,
+    duration: HistogramVec,
+}
+
+impl Notifications {
+    pub(super) fn new(registry: &Registry) -> Self {
+        Notifications {
+            delivered: counters(
+                registry,
+                opts("notifications_total", "Notifications that the receiver took."),
+                &["receiver"],
+            ),
+            attempts: counters(
+                registry,
+                opts("notification_attempts_total", "Attempts at sending a notification."),
+                &["receiver"],
+            ),
+            failures: counters(
+                registry,
+                opts(
+                    "notification_failures_total",
+                    "Attempts at sending a notification that failed, by reason.",
+                ),
+                &["receiver", "reason"],
+            ),
+            suppressed: counters(
+                registry,
+                opts("notifications_suppressed_total", "Notifications that there was reason not to send."),
+                &["reason"],
+            ),
+            abandoned: counters(
+                registry,
+                opts(
+                    "notifications_abandoned_total",
+                    "Notifications given up, refused for good or not taken for three days.",
+                ),
+                &["receiver"],
+            ),
+            queue_length: register(
+                registry,
+                IntGaugeVec::new(
+                    opts("notification_queue_length", "Notifications that the receiver has yet to take."),
+                    &["receiver"],
+                ),
+            ),
+            oldest_pending: register(
+                registry,
+                GaugeVec::new(
+                    opts(
+                        "notification_oldest_pending_timestamp_seconds",
+                        "When the oldest notification was recorded that the receiver has yet to take, since the Unix epoch; no series if there is none.",
+                    ),
+                    &["receiver"],
+                ),
+            ),
+            last_success: register(
+                registry,
+                GaugeVec::new(
+                    opts(
+                        "notification_last_success_timestamp_seconds",
+                        "When the receiver last took a notification, since the Unix epoch; no series if never.",
+                    ),
+                    &["receiver"],
+                ),
+            ),
+            duration: register(
+                registry,
+                HistogramVec::new(
+                    HistogramOpts::from(opts(
+                        "notification_duration_seconds",
+                        "How long an attempt at sending a notification took, whatever became of it.",
+                    ))
+                    .buckets(BUCKETS.to_vec()),
+                    &["receiver"],
+                ),
+            ),
+        }
+    }
+}
+
+/// Notifications. A receiver's reasons to fail and the reasons not to send are closed sets, told when declared.
+impl Telemetry {
+    /// Begins to count a receiver: all its counters are there from now on, at 0. `reasons` are all for which sending
+    /// to it can fail.
+    pub fn declare_receiver(&self, receiver: &str, reasons: &[&'static str]) {
+        let of = &self.0.notifications;
+        of.delivered.with_label_values(&[receiver]);
+        of.attempts.with_label_values(&[receiver]);
+        of.abandoned.with_label_values(&[receiver]);
+        of.queue_length.with_label_values(&[receiver]);
+        of.duration.with_label_values(&[receiver]);
+        for reason in reasons {
+            of.failures.with_label_values(&[receiver, reason]);
+        }
+    }
+
+    /// Begins to count what is not sent, at 0 for all these reasons.
+    pub fn declare_suppressions(&self, reasons: &[&'static str]) {
+        for reason in reasons {
+            self.0.notifications.suppressed.with_label_values(&[reason]);
+        }
+    }
+
+    /// There was reason not to send a notification.
+    pub fn suppressed(&self, reason: &'static str) {
+        self.0.notifications.suppressed.with_label_values(&[reason]).inc();
+    }
+
+    /// An attempt at sending was made, which took so long, and failed for a reason if one is given.
+    pub fn notification_attempt(&self, receiver: &str, took: Duration, failure: Option<&'static str>) {
+        let of = &self.0.notifications;
+        of.attempts.with_label_values(&[receiver]).inc();
+        of.duration.with_label_values(&[receiver]).observe(took.as_secs_f64());
+        if let Some(reason) = failure {
+            of.failures.with_label_values(&[receiver, reason]).inc();
+        }
+    }
+
+    /// A notification was taken.
+    pub fn notification_delivered(&self, receiver: &str) {
+        self.0.notifications.delivered.with_label_values(&[receiver]).inc();
+    }
+
+    /// A notification was given up.
+    pub fn notification_abandoned(&self, receiver: &str) {
+        self.0.notifications.abandoned.with_label_values(&[receiver]).inc();
+    }
+
+    /// When the receiver last took a notification, in seconds since the Unix epoch.
+    pub fn notification_last_success(&self, receiver: &str, time: f64) {
+        self.0.notifications.last_success.with_label_values(&[receiver]).set(time);
+    }
+
+    /// How many notifications wait for the receiver, and since when the oldest does, in seconds since the Unix epoch.
+    pub fn notification_queue(&self, receiver: &str, length: usize, oldest: Option<f64>) {
+        let of = &self.0.notifications;
+        of.queue_length.with_label_values(&[receiver]).set(i64::try_from(length).unwrap_or(i64::MAX));
+        match oldest {
+            Some(oldest) => of.oldest_pending.with_label_values(&[receiver]).set(oldest),
+            // It fails if there is no such series, which is what is wanted.
+            None => drop(of.oldest_pending.remove_label_values(&[receiver])),
+        }
+    }
+}
