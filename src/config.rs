@@ -4,30 +4,44 @@
 //! from a `Table` of that tree, and whatever is wrong is noted in the `Reading` while the reading goes
 //! on. The finished types hold no text that still needs checking.
 
+mod alerting;
+mod alerts;
+mod email;
 mod errors;
 mod listen;
 mod marzban;
+mod mutes;
+mod names;
 mod poll;
 mod reading;
+mod receivers;
 mod secrets;
 mod table;
 mod tls;
 mod users;
 mod values;
+mod webhook;
 
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use humantime::format_duration;
+
+use crate::alert::config::AlertingConfig;
+use crate::notify::email::config::EmailConfig;
+use crate::notify::webhook::config::WebhookConfig;
 use crate::poll::config::PollConfig;
 use crate::upstream::marzban::config::{Login, MarzbanConfig};
 
 pub use errors::{ConfigError, ConfigErrors};
 pub use listen::{DEFAULT_LISTEN, ListenError, parse_listen};
-pub use users::{LabelsChoice, UsersConfig};
+pub use users::{LabelsChoice, NoticeNames, UsersConfig};
 
+use names::Names;
 use reading::Reading;
-use table::{Shape, Table};
+use table::{Placed, Shape, Table};
 use values::path;
 
 /// What the program was told: complete, checked, with every secret at hand.
@@ -38,6 +52,9 @@ pub struct Config {
     pub storage: StorageConfig,
     /// By name, each name once.
     pub targets: Vec<Target>,
+    pub alerting: AlertingConfig,
+    /// By name, each name once, whatever their kinds.
+    pub receivers: Vec<ReceiverTable>,
     /// Secret files that any user of this machine may read.
     open_secret_files: Vec<PathBuf>,
 }
@@ -71,17 +88,47 @@ pub enum TargetKind {
     Marzban(MarzbanConfig),
 }
 
+/// One place that alerts are sent to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceiverTable {
+    /// The value of the label `receiver`: lower-case letters, digits, `-` and `_`.
+    pub name: String,
+    pub kind: ReceiverKind,
+}
+
+/// The ways there are to tell someone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReceiverKind {
+    Email(EmailConfig),
+    Webhook(WebhookConfig),
+}
+
 /// Looks up an environment variable.
 pub type Env<'e> = &'e dyn Fn(&str) -> Option<String>;
 
 /// The top level and the small tables; the others stand in their own files.
-const ROOT: Shape =
-    Shape { title: "the top level", keys: &[&["web", "poll", "users", "storage", "marzban"]] };
+const ROOT: Shape = Shape {
+    title: "the top level",
+    keys: &[&["web", "poll", "users", "storage", "marzban", "email", "webhook", "alerting", "alert", "mute"]],
+};
 const WEB: Shape = Shape { title: "[web]", keys: &[&["listen"]] };
 const STORAGE: Shape = Shape { title: "[storage]", keys: &[&["path"]] };
 
 /// Every table there is: tells a misplaced key where it belongs.
-const SHAPES: &[&Shape] = &[&WEB, &poll::SHAPE, &users::SHAPE, &STORAGE, &marzban::SHAPE, &tls::SHAPE];
+const SHAPES: &[&Shape] = &[
+    &WEB,
+    &poll::SHAPE,
+    &users::SHAPE,
+    &STORAGE,
+    &marzban::SHAPE,
+    &tls::SHAPE,
+    &email::SHAPE,
+    &webhook::SHAPE,
+    &alerting::SHAPE,
+    &alerts::SHAPE,
+    &mutes::SHAPE,
+    &mutes::MATCHERS,
+];
 
 impl Config {
     /// Reads a configuration file and the secret files it names.
@@ -110,15 +157,29 @@ impl Config {
         let mut root = Table::root(&reading, &ROOT, tree.into_inner());
 
         let web = read_web(root.section("web", &WEB));
-        let poll = poll::read(&mut root.section("poll", &poll::SHAPE), &PollConfig::default());
         let users = users::read(root.section("users", &users::SHAPE));
         let storage = read_storage(root.section("storage", &STORAGE));
-        let mut targets = marzban::read_all(&mut root, &poll, &users);
+
+        let names = Names::read(&root);
+        let receivers = receivers::read_all(&mut root);
+        let (rules, down_for) = alerts::read_all(&mut root, &names);
+        let mutes = mutes::read_all(&mut root, &names);
+        let alerting = alerting::read(root.section("alerting", &alerting::SHAPE), rules, mutes, &names);
+
+        let shortest_stale_after = poll::shortest_stale_after(
+            down_for.as_ref().map_or(alerts::TARGET_DOWN_FOR, |down_for| down_for.value),
+        );
+        let mut poll_table = root.section("poll", &poll::SHAPE);
+        let poll = poll::read(&mut poll_table, &PollConfig::default(), shortest_stale_after);
+        let mut targets = marzban::read_all(&mut root, &poll, shortest_stale_after, &users);
         targets.sort_by(|a, b| a.name.cmp(&b.name));
+        if let Some(down_for) = down_for {
+            check_down_for(&reading, &down_for, &poll, &targets);
+        }
 
         let (problems, open_secret_files) = reading.into_findings();
         if problems.is_empty() {
-            Ok(Self { web, users, storage, targets, open_secret_files })
+            Ok(Self { web, users, storage, targets, alerting, receivers, open_secret_files })
         } else {
             Err(ConfigErrors::problems(file, text, problems))
         }
@@ -158,6 +219,26 @@ impl Config {
                 ));
             }
         }
+        if self.alerting.enabled && self.receivers.is_empty() && !self.alerting.rules.is_empty() {
+            warnings.push(
+                "alert: nobody is told of alerts; add a receiver such as [email.ops] or [webhook.oncall]"
+                    .to_owned(),
+            );
+        }
+        for ReceiverTable { name, kind } in &self.receivers {
+            let ReceiverKind::Webhook(webhook) = kind else { continue };
+            if webhook.tls.insecure_skip_verify {
+                warnings.push(format!(
+                    "webhook.{name}: insecure_skip_verify lets anyone between here and the receiver read all it is \
+                     told; write pin_sha256 or ca_file instead"
+                ));
+            }
+            if let Some(exposed) = webhook::exposed(webhook) {
+                warnings.push(format!(
+                    "webhook.{name}: {exposed} the network unencrypted, as the URL starts with http://"
+                ));
+            }
+        }
         warnings.extend(self.open_secret_files.iter().map(|path| {
             format!("{}: any user of this machine may read this secret file; chmod o-r", path.display())
         }));
@@ -168,6 +249,25 @@ impl Config {
 fn read_web(mut table: Table<'_, '_>) -> WebConfig {
     let listen = listen::read(&mut table);
     WebConfig { listen: listen.unwrap_or_else(|| vec![DEFAULT_LISTEN]) }
+}
+
+/// Refuses a `for` of `[alert.target_down]` that a `stale_after` is too short for which nobody wrote down: one that
+/// was written is refused in its own place.
+fn check_down_for(reading: &Reading<'_>, down_for: &Placed<Duration>, poll: &PollConfig, targets: &[Target]) {
+    let shortest = poll::shortest_stale_after(down_for.value);
+    let polls = targets.iter().map(|target| &target.poll);
+    let polls = if targets.is_empty() { vec![poll] } else { polls.collect() };
+    if polls.iter().any(|poll| poll.stale_after < shortest) {
+        let (seen, stale_after) = (format_duration(down_for.value), format_duration(poll.stale_after));
+        let shortest = format_duration(shortest);
+        reading.refuse(
+            &down_for.place,
+            format!(
+                "{seen} is too long for poll.stale_after, which is {stale_after}; shorten this, or write \
+                     stale_after = \"{shortest}\" in [poll]"
+            ),
+        );
+    }
 }
 
 /// The default, too, begins in the file's folder, so that writing it down changes nothing.

@@ -10,7 +10,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use proxymeter::config::{Config, ConfigErrors, LabelsChoice, Target, TargetKind, UsersConfig};
+use proxymeter::alert::config::{AlertingConfig, MuteConfig, RuleConfig, StepConfig};
+use proxymeter::config::{
+    Config, ConfigErrors, LabelsChoice, NoticeNames, ReceiverKind, ReceiverTable, Target, TargetKind,
+    UsersConfig,
+};
+use proxymeter::model::Severity;
+use proxymeter::notify::email::config::{EmailConfig, ReceiverConfig, SmtpLogin, SmtpMechanism, SmtpTls};
+use proxymeter::notify::webhook::config::{Authorization, WebhookConfig, WebhookFormat};
 use proxymeter::poll::config::{PollConfig, UsersInterval};
 use proxymeter::secret::Secret;
 use proxymeter::upstream::marzban::config::{Login, MarzbanConfig};
@@ -22,7 +29,7 @@ const FIXTURES: &str = "tests/fixtures/config";
 fn every_mistake_has_its_message() {
     let update = std::env::var_os("UPDATE_GOLDEN").is_some();
     let files = toml_files("bad");
-    assert!(files.len() > 60, "{} files", files.len());
+    assert!(files.len() > 140, "{} files", files.len());
     for file in files {
         let errors = Config::load(&file, &env).expect_err(&file.display().to_string());
         let seen = format!("{errors}\n").replace(&format!("{FIXTURES}/"), "");
@@ -51,6 +58,8 @@ fn an_empty_file_means_the_defaults() {
     assert_eq!(config.users, UsersConfig::default());
     assert_eq!(config.storage.path, Path::new(FIXTURES).join("good/proxymeter-data"));
     assert_eq!(config.targets, []);
+    assert_eq!(config.receivers, []);
+    assert_eq!(config.alerting, AlertingConfig::default());
 }
 
 #[test]
@@ -65,6 +74,7 @@ fn every_value_arrives() {
             limit: 50_000,
             hash_key: Some(Secret::from("0123456789abcdef")),
             node_traffic_of: vec!["alice".to_owned()],
+            notices: NoticeNames::Hash,
         }
     );
     assert_eq!(config.storage.path, Path::new("/var/lib/proxymeter"));
@@ -101,6 +111,174 @@ fn every_value_arrives() {
 }
 
 #[test]
+fn every_value_of_receivers_arrives() {
+    let config = load("good/full.toml");
+    let names: Vec<_> = config.receivers.iter().map(|receiver| receiver.name.as_str()).collect();
+    assert_eq!(names, ["local", "oncall", "ops", "plain"]);
+    let file = Some(Path::new(FIXTURES).join("good/../secrets/password"));
+    assert_eq!(
+        *email(&config, "ops"),
+        EmailConfig {
+            host: "2001:db8::25".to_owned(),
+            port: 2525,
+            tls: SmtpTls::Implicit,
+            ca_file: file,
+            from: "Наблюдатель <alerts@example.com>".to_owned(),
+            to: vec!["ops@example.com".to_owned(), "Carol <carol@example.com>".to_owned()],
+            login: Some(SmtpLogin {
+                username: "alerts".to_owned(),
+                password: Secret::from("hunter2-from-a-file"),
+                mechanism: SmtpMechanism::Xoauth2,
+            }),
+            hello: Some("monitor.example.com".to_owned()),
+            timeout: Duration::from_secs(60),
+            common: ReceiverConfig {
+                min_severity: Severity::Warning,
+                send_resolved: false,
+                group_by: Some(Vec::new()),
+                group_wait: Some(Duration::ZERO),
+                group_interval: Some(Duration::from_secs(60)),
+                repeat_interval: Some(Duration::from_secs(12 * 3600)),
+            },
+        }
+    );
+    let local = email(&config, "local");
+    assert_eq!((&*local.host, local.port, local.tls), ("localhost", 25, SmtpTls::None));
+    let plain = email(&config, "plain");
+    assert_eq!((&*plain.host, plain.port, plain.tls), ("smtp.example.com", 587, SmtpTls::StartTls));
+    assert_eq!((&plain.login, plain.timeout), (&None, Duration::from_secs(30)));
+    assert_eq!(plain.common, ReceiverConfig::default());
+
+    let oncall = webhook(&config, "oncall");
+    assert_eq!(
+        *oncall,
+        WebhookConfig {
+            url: Secret::from("https://hooks.example.com/hidden?key=hunter2"),
+            format: WebhookFormat::Template {
+                template: "{{ status }}".to_owned(),
+                content_type: "text/plain; charset=utf-8".to_owned(),
+            },
+            secrets: vec![Secret::from("whsec_aHVudGVyMg=="), Secret::from("hunter2-from-a-file")],
+            github_secret: Some(Secret::from("hunter2-github")),
+            authorization: Some(Authorization::Basic {
+                username: "alerts".to_owned(),
+                password: Secret::from("hunter2"),
+            }),
+            headers: vec![
+                ("x-team".to_owned(), Secret::from("ops")),
+                ("x-key".to_owned(), Secret::from("hunter2-from-a-file")),
+            ],
+            proxy: Some(Secret::from("socks5h://me:hunter2@127.0.0.1:1080")),
+            tls: oncall.tls.clone(),
+            timeout: Duration::from_secs(5),
+            max_alerts: 20,
+            common: ReceiverConfig::default(),
+        }
+    );
+    assert!(oncall.tls.insecure_skip_verify);
+}
+
+#[test]
+fn every_value_of_alerting_arrives() {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    let AlertingConfig {
+        enabled,
+        group_by,
+        group_wait,
+        group_interval,
+        repeat_interval,
+        fallback,
+        rules,
+        mutes,
+    } = load("good/full.toml").alerting;
+    assert!(!enabled);
+    assert_eq!(group_by, ["rule"]);
+    assert_eq!((group_wait, group_interval), (Duration::from_secs(60), Duration::from_secs(600)));
+    assert_eq!((repeat_interval, fallback.as_deref()), (Some(Duration::ZERO), Some("ops")));
+
+    assert_eq!(rules.len(), 2);
+    assert_eq!(
+        rules["user_expiry"],
+        RuleConfig {
+            rule: Some("user_expiry".to_owned()),
+            enabled: Some(false),
+            targets: vec!["alpha".to_owned(), "z*".to_owned()],
+            subjects: vec!["vip-?".to_owned()],
+            exclude: vec!["test-*".to_owned()],
+            steps: Some([7 * DAY, 3 * DAY, Duration::ZERO].map(StepConfig::Remaining).to_vec()),
+            for_: Some(Duration::from_secs(60)),
+            severity: Some(Severity::Critical),
+            repeat_interval: Some(DAY),
+            receivers: Some(vec!["oncall".to_owned(), "ops".to_owned()]),
+            expired_for: Some(2 * DAY),
+        }
+    );
+    assert_eq!(
+        rules["disk-filling"],
+        RuleConfig {
+            rule: Some("host_disk".to_owned()),
+            steps: Some([0.7, 0.9].map(StepConfig::Ratio).to_vec()),
+            receivers: Some(Vec::new()),
+            ..RuleConfig::default()
+        }
+    );
+
+    assert_eq!(mutes.len(), 3);
+    let matchers = |matchers: &[(&str, &str)]| {
+        matchers.iter().map(|(label, glob)| ((*label).to_owned(), (*glob).to_owned())).collect()
+    };
+    assert_eq!(
+        mutes["night"],
+        MuteConfig {
+            days: vec![1, 3, 6, 7],
+            hours: Some((22 * 60 + 30, 24 * 60)),
+            zone: "Asia/Shanghai".to_owned(),
+            matchers: matchers(&[("target", "alpha"), ("severity", "*")]),
+            below: Some(Severity::Critical),
+        }
+    );
+    assert_eq!((mutes["afternoon"].hours, &*mutes["afternoon"].zone), (Some((0, 24 * 60)), "UTC"));
+    assert_eq!(
+        mutes["alpha"],
+        MuteConfig {
+            days: Vec::new(),
+            hours: None,
+            zone: "UTC".to_owned(),
+            matchers: matchers(&[("target", "alpha")]),
+            below: None,
+        }
+    );
+}
+
+/// A longer or shorter wait until a panel counts as down moves the least `stale_after` along.
+#[test]
+fn stale_after_follows_target_down() {
+    let outcome = |stale_after: &str, down_for: &str| {
+        let text = format!("[poll]\n{stale_after}\n[alert.target_down]\n{down_for}");
+        Config::parse(&text, Path::new("exporter.toml"), &no_env).map(|_| ()).map_err(|e| e.to_string())
+    };
+    for (stale_after, down_for, error) in [
+        ("", "", None),
+        ("stale_after = '7m'", "", None),
+        ("stale_after = '6m'", "", Some("exporter.toml:2:15: poll.stale_after: 6m is too short")),
+        ("stale_after = '3m'", "for = '1m'", None),
+        ("stale_after = '2m 59s'", "for = '1m'", Some("poll.stale_after: 2m 59s is too short")),
+        ("", "for = '8m'", None),
+        ("", "for = '9m'", Some("exporter.toml:4:7: alert.target_down.for: 9m is too long")),
+        ("stale_after = '11m'", "for = '9m'", None),
+    ] {
+        let seen = outcome(stale_after, down_for);
+        match error {
+            None => assert_eq!(seen, Ok(()), "{stale_after} {down_for}"),
+            Some(error) => {
+                let seen = seen.unwrap_err();
+                assert!(seen.contains(error) && seen.lines().count() == 1, "{seen}");
+            }
+        }
+    }
+}
+
+#[test]
 fn secrets_come_from_files_and_the_environment() {
     let config = load("good/minimal.toml");
     assert_eq!(marzban(&config.targets[0]).login, password("exporter", "hunter2-from-a-file"));
@@ -108,6 +286,14 @@ fn secrets_come_from_files_and_the_environment() {
     let config = load("good/from-the-environment.toml");
     assert_eq!(marzban(&config.targets[0]).login, password("exporter", "hunter2-from-env"));
     assert_eq!(marzban(&config.targets[1]).login, Login::ApiKey(Secret::from("pg_key_from_env")));
+
+    let login = email(&config, "in-env-mail").login.as_ref().unwrap();
+    assert_eq!(login.password, Secret::from("hunter2-smtp"));
+    let hook = webhook(&config, "in-env");
+    assert_eq!(hook.url, Secret::from("https://hooks.example.com/in-env"));
+    assert_eq!(hook.authorization, Some(Authorization::Bearer(Secret::from("hunter2-bearer"))));
+    assert_eq!(hook.headers, [("x-team".to_owned(), Secret::from("hunter2-team"))]);
+    assert_eq!((&hook.format, hook.max_alerts), (&WebhookFormat::Alertmanager, 0));
 
     let hash_key = |name: &str| (name == "PROXYMETER_USERS_HASH_KEY").then(|| "0123456789abcdef".to_owned());
     let config = Config::parse("", Path::new("exporter.toml"), &hash_key).unwrap();
@@ -140,6 +326,7 @@ fn warnings_name_what_is_probably_not_meant() {
         Config::parse(&text, Path::new("exporter.toml"), &no_env).unwrap().warnings()
     };
     let fine = "[marzban.home]\nurl = \"https://panel.example.com\"\nLOGIN\n";
+    let hook = format!("{fine}[webhook.oncall]\n");
     for (text, expected) in [
         ("", "no target"),
         (&format!("{fine}[web]\nlisten = ':10057'"), "user names are exported"),
@@ -149,6 +336,24 @@ fn warnings_name_what_is_probably_not_meant() {
             "[marzban.home]\nurl = 'http://panel.example.com'\napi_key = 'k'",
             "marzban.home: the API key crosses",
         ),
+        (&format!("{fine}[alert.user_status]\nenabled = true"), "nobody is told of alerts"),
+        (
+            &format!("{hook}url = 'http://hooks.example.com'\nbearer_token = 'k'"),
+            "oncall: its bearer token crosses",
+        ),
+        (
+            &format!("{hook}url = 'http://hooks.example.com'\nusername = 'x'\npassword = 'k'"),
+            "webhook.oncall: its password crosses",
+        ),
+        (
+            &format!("{hook}url = 'http://hooks.example.com'\nheaders = {{ X-Key = 'k' }}"),
+            "webhook.oncall: its headers cross",
+        ),
+        (&format!("{hook}url = 'http://hooks.example.com'\nsecret = 'k'"), "oncall: what it signs crosses"),
+        (
+            &format!("{hook}url = 'https://hooks.example.com'\ntls = {{ insecure_skip_verify = true }}"),
+            "webhook.oncall: insecure_skip_verify",
+        ),
     ] {
         let warnings = warnings(text);
         assert!(matches!(&warnings[..], [only] if only.contains(expected)), "{text}: {warnings:?}");
@@ -157,6 +362,12 @@ fn warnings_name_what_is_probably_not_meant() {
         fine,
         &format!("{fine}[web]\nlisten = ':10057'\n[users]\nlabels = 'hash'"),
         "[marzban.home]\nurl = 'http://localhost:8000'\nLOGIN",
+        &format!("{hook}url = 'http://hooks.example.com'"),
+        &format!("{hook}url = 'http://127.0.0.1:9000/x'\nsecret = 'k'\nbearer_token = 'k'"),
+        &format!(
+            "{hook}url = 'https://hooks.example.com'\nbearer_token = 'k'\n[alert.user_status]\nenabled = true"
+        ),
+        &format!("{fine}[alerting]\nenabled = false\n[alert.user_status]\nenabled = true"),
     ] {
         assert_eq!(warnings(quiet), [""; 0], "{quiet}");
     }
@@ -191,6 +402,8 @@ fn secrets_are_never_shown() {
     fs::write(folder.path().join("good"), CANARY).unwrap();
     fs::write(folder.path().join("two-lines"), format!("{CANARY}\n{CANARY}\n")).unwrap();
     let home = "[marzban.home]\nurl = 'https://panel.example.com'\nusername = 'exporter'\n";
+    let mail = "[email.ops]\nsmarthost = 'smtp.example.com'\nfrom = 'a@example.com'\nto = 'b@example.com'\nusername = 'x'\n";
+    let hook = "[webhook.oncall]\nurl = 'http://hooks.example.com/'\n";
     let texts = [
         "[users]\nhash_key = VALUE".to_owned(),
         "[users]\nhash_key_file = VALUE".to_owned(),
@@ -210,6 +423,37 @@ fn secrets_are_never_shown() {
         "[marzban.home]\nurl = 'CANARY'\n".to_owned(),
         "[marzban.home]\nurl = 'https://panel.example.com/CANARY/'\nusername = 'x'\npassword = 'y'"
             .to_owned(),
+        format!("{mail}password = VALUE"),
+        format!("{mail}password_file = VALUE"),
+        format!("{mail}passwrod = VALUE"),
+        "[email.ops]\nsmarthost = 'alerts:CANARY@smtp.example.com'".to_owned(),
+        "[email]\npassword = VALUE".to_owned(),
+        "[webhook.oncall]\nurl = VALUE".to_owned(),
+        "[webhook.oncall]\nurl_file = VALUE".to_owned(),
+        "[webhook.oncall]\nurl = 'https://hooks.example.com/CANARY?key=CANARY'".to_owned(),
+        "[webhook.oncall]\nurl = 'https://me:CANARY@hooks.example.com/'".to_owned(),
+        "[webhook.oncall]\nurl = 'http://hooks.example.com:CANARY/'".to_owned(),
+        "[webhook.oncall]\nurl = 'ftp://CANARY.example.com/'".to_owned(),
+        format!("{hook}secret = VALUE"),
+        format!("{hook}secret_file = VALUE"),
+        format!("{hook}secret = 'whsec_CANARY!'"),
+        format!("{hook}secret = 'k'\nold_secret = VALUE"),
+        format!("{hook}secret = 'k'\nold_secret_file = VALUE"),
+        format!("{hook}github_secret = VALUE"),
+        format!("{hook}github_secret_file = VALUE"),
+        format!("{hook}bearer_token = VALUE"),
+        format!("{hook}bearer_token_file = VALUE"),
+        format!("{hook}username = 'x'\npassword = VALUE"),
+        format!("{hook}username = 'x'\npassword_file = VALUE"),
+        format!("{hook}proxy = VALUE"),
+        format!("{hook}proxy_file = VALUE"),
+        format!("{hook}proxy = 'socks5h://me:CANARY@127.0.0.1:1080'"),
+        format!("{hook}headers = VALUE"),
+        format!("{hook}headers.X-Key = VALUE"),
+        format!("{hook}headers.X-Key.file = VALUE"),
+        format!("{hook}headers.X-Key.env = VALUE"),
+        format!("{hook}template = VALUE"),
+        format!("{hook}template_file = VALUE"),
     ];
     let values = [
         "'CANARY'",
@@ -241,7 +485,7 @@ fn secrets_are_never_shown() {
                     Err(errors) => format!("{errors}\n{errors:?}"),
                 };
                 // A file's name is told, or nobody could find the mistake.
-                let name_of_file = text.contains(&format!("_file = '{CANARY}"));
+                let name_of_file = text.contains(&format!("file = '{CANARY}"));
                 if said.contains("42424242") && !name_of_file {
                     shown.push(format!("{text}\n=> {said}"));
                 }
@@ -269,8 +513,9 @@ fn every_known_key_is_read() {
 #[test]
 fn the_example_has_every_key() {
     let example = fs::read_to_string("exporter.example.toml").unwrap();
-    let keys: BTreeSet<String> = known_keys().into_iter().flat_map(|(_, keys)| keys).collect();
-    assert!(keys.len() > 20, "{keys:?}");
+    let tables = known_keys().into_iter().filter(|(head, _)| *head != "[mute.x.matchers]");
+    let keys: BTreeSet<String> = tables.flat_map(|(_, keys)| keys).collect();
+    assert!(keys.len() > 60, "{keys:?}");
     for key in keys {
         let mentioned = example.lines().any(|line| {
             let setting = line.trim_start_matches('#').trim_start();
@@ -313,15 +558,45 @@ fn the_example_tells_the_defaults() {
     assert_eq!(pasarguard.poll.interval, Duration::from_secs(60));
     assert!(marzban(&pasarguard).tls.pin_sha256.is_some());
     assert_eq!(whole.users.hash_key.take(), Some(Secret::from("0123456789abcdef")));
+
+    assert_eq!(whole.receivers.len(), 2);
+    let ops = email(&whole, "ops");
+    assert_eq!((ops.port, ops.tls, ops.timeout), (587, SmtpTls::StartTls, Duration::from_secs(30)));
+    assert_eq!(ops.login.as_ref().map(|login| login.mechanism), Some(SmtpMechanism::Auto));
+    assert_eq!(ops.common, ReceiverConfig::default());
+    let oncall = webhook(&whole, "oncall");
+    assert_eq!((&oncall.format, oncall.max_alerts), (&WebhookFormat::Alertmanager, 0));
+    assert_eq!((oncall.secrets.len(), oncall.timeout), (2, Duration::from_secs(20)));
+    whole.receivers.clear();
+    let rules: Vec<_> = whole.alerting.rules.keys().collect();
+    assert_eq!(rules, ["target_down", "user_expiry", "vip-expiry"]);
+    whole.alerting.rules.clear();
+    assert_eq!(whole.alerting.mutes["night"].hours, Some((23 * 60, 8 * 60)));
+    whole.alerting.mutes.clear();
     assert_eq!(whole, config);
 }
 
 /// What the shipped example names, so that it loads as it is but for the folders.
 fn secrets_folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["marzban", "pasarguard", "proxymeter-hash-key", "ca.pem", "client.pem", "client-key.pem"] {
+    for name in [
+        "marzban",
+        "pasarguard",
+        "proxymeter-hash-key",
+        "ca.pem",
+        "client.pem",
+        "client-key.pem",
+        "smtp",
+        "oncall-url",
+        "oncall-signature",
+        "oncall-former-signature",
+        "oncall-github",
+        "oncall-token",
+        "oncall-key",
+    ] {
         let file = folder.path().join(name);
-        fs::write(&file, "0123456789abcdef\n").unwrap();
+        let content = if name.ends_with("-url") { "https://hooks.example.com/" } else { "0123456789abcdef" };
+        fs::write(&file, format!("{content}\n")).unwrap();
         fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
     }
     folder
@@ -335,15 +610,28 @@ fn in_folder(example: &str, folder: &Path) -> Config {
 
 /// The keys of each table, as the refusal of an unknown one lists them.
 fn known_keys() -> Vec<(&'static str, Vec<String>)> {
-    ["[web]", "[poll]", "[users]", "[storage]", "[marzban.x]", "[marzban.x.tls]"]
-        .into_iter()
-        .map(|head| {
-            let message = refusal(&format!("{head}\nqqqqqqqqqqqq = 1"));
-            let list = message.lines().find_map(|line| line.split_once("qqqqqqqqqqqq: unknown key; "));
-            let (_, known) = list.unwrap().1.split_once(" knows ").unwrap();
-            (head, known.split(", ").map(str::to_owned).collect())
-        })
-        .collect()
+    [
+        "[web]",
+        "[poll]",
+        "[users]",
+        "[storage]",
+        "[marzban.x]",
+        "[marzban.x.tls]",
+        "[email.x]",
+        "[webhook.x]",
+        "[alerting]",
+        "[alert.x]",
+        "[mute.x]",
+        "[mute.x.matchers]",
+    ]
+    .into_iter()
+    .map(|head| {
+        let message = refusal(&format!("{head}\nqqqqqqqqqqqq = 1"));
+        let list = message.lines().find_map(|line| line.split_once("qqqqqqqqqqqq: unknown key; "));
+        let (_, known) = list.unwrap().1.split_once(" knows ").unwrap();
+        (head, known.split(", ").map(str::to_owned).collect())
+    })
+    .collect()
 }
 
 fn refusal(text: &str) -> String {
@@ -360,6 +648,24 @@ fn marzban(target: &Target) -> &MarzbanConfig {
     marzban
 }
 
+fn email<'c>(config: &'c Config, name: &str) -> &'c EmailConfig {
+    match &receiver(config, name).kind {
+        ReceiverKind::Email(email) => email,
+        ReceiverKind::Webhook(_) => panic!("{name} is a webhook"),
+    }
+}
+
+fn webhook<'c>(config: &'c Config, name: &str) -> &'c WebhookConfig {
+    match &receiver(config, name).kind {
+        ReceiverKind::Webhook(webhook) => webhook,
+        ReceiverKind::Email(_) => panic!("{name} is a mail receiver"),
+    }
+}
+
+fn receiver<'c>(config: &'c Config, name: &str) -> &'c ReceiverTable {
+    config.receivers.iter().find(|receiver| receiver.name == name).unwrap()
+}
+
 fn password(username: &str, password: &str) -> Login {
     Login::Password { username: username.to_owned(), password: Secret::from(password) }
 }
@@ -369,6 +675,11 @@ fn env(name: &str) -> Option<String> {
         "PROXYMETER_MARZBAN_IN_ENV_PASSWORD" => "hunter2-from-env",
         "PROXYMETER_MARZBAN_KEY_API_KEY" => "pg_key_from_env",
         "PROXYMETER_MARZBAN_EMPTY_ENV_PASSWORD" => "",
+        "PROXYMETER_EMAIL_IN_ENV_MAIL_PASSWORD" => "hunter2-smtp",
+        "PROXYMETER_WEBHOOK_IN_ENV_URL" => "https://hooks.example.com/in-env",
+        "PROXYMETER_WEBHOOK_IN_ENV_BEARER_TOKEN" => "hunter2-bearer",
+        "PROXYMETER_WEBHOOK_SHARED_OLD_SECRET" => "hunter2-old",
+        "TEAM_TOKEN" => "hunter2-team",
         _ => return None,
     };
     Some(value.to_owned())

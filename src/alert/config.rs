@@ -4,12 +4,16 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crate::model::Severity;
 
+/// Every label that an alert may have, which is what alerts are grouped and muted by.
+pub const LABELS: [&str; 8] =
+    ["alertname", "target", "system", "kind", "subject", "step", "severity", "rule"];
+
 /// `[alerting]`, `[alert.NAME]` and `[mute.NAME]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AlertingConfig {
     /// False: nothing is sent. Alerts still show in metrics.
     pub enabled: bool,
-    /// Labels whose values alerts of one message share.
+    /// Labels whose values alerts of one message share, of [`LABELS`]; empty: all go into one message.
     pub group_by: Vec<String>,
     pub group_wait: Duration,
     pub group_interval: Duration,
@@ -22,6 +26,21 @@ pub struct AlertingConfig {
     pub mutes: BTreeMap<String, MuteConfig>,
 }
 
+impl Default for AlertingConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            group_by: vec!["target".to_owned(), "alertname".to_owned()],
+            group_wait: Duration::from_secs(30),
+            group_interval: Duration::from_secs(5 * 60),
+            repeat_interval: None,
+            fallback: None,
+            rules: BTreeMap::new(),
+            mutes: BTreeMap::new(),
+        }
+    }
+}
+
 /// `[alert.NAME]`: only what it names differs from the rule's defaults.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RuleConfig {
@@ -32,13 +51,16 @@ pub struct RuleConfig {
     pub targets: Vec<String>,
     pub subjects: Vec<String>,
     pub exclude: Vec<String>,
+    /// At least one, each once, from the widest to the tightest, and of the sort that the rule has.
     pub steps: Option<Vec<StepConfig>>,
     pub for_: Option<Duration>,
     pub severity: Option<Severity>,
     /// Zero: never repeat.
     pub repeat_interval: Option<Duration>,
-    /// Absent: all.
+    /// Absent: all; empty: none, so that the alert shows in metrics only.
     pub receivers: Option<Vec<String>>,
+    /// How long after a user's expiry the last step ends without notice. Of `user_expiry` only.
+    pub expired_for: Option<Duration>,
 }
 
 /// A step of a rule that has steps.
@@ -46,18 +68,19 @@ pub struct RuleConfig {
 pub enum StepConfig {
     /// Remaining time, `7d`; zero: reached.
     Remaining(Duration),
-    /// Used share, `95%` is 0.95.
+    /// Used share, `95%` is 0.95; above 0 and up to 1.
     Ratio(f64),
 }
 
 /// `[mute.NAME]`: when and for what nothing is sent. What still fires when it ends is sent then.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MuteConfig {
-    /// Days a window starts on, Monday is 1; empty: every day.
+    /// Days a window starts on, Monday is 1, in order; empty: every day.
     pub days: Vec<u8>,
-    /// Minutes of the day, from and to; to may be smaller, for a window over midnight. It belongs to the day it starts.
+    /// Minutes of the day, from (below 1440) and to (1 to 1440); to may be smaller, for a window over midnight. It
+    /// belongs to the day it starts. Absent: the whole day.
     pub hours: Option<(u16, u16)>,
-    /// IANA name.
+    /// IANA name, known to this build's database of time zones; `UTC` where neither days nor hours are given.
     pub zone: String,
     /// Label and glob; all must match.
     pub matchers: BTreeMap<String, String>,

@@ -1,6 +1,6 @@
 //! The tables `[marzban.NAME]`.
 
-use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::http::options::PanelUrl;
 use crate::poll::config::PollConfig;
@@ -9,36 +9,35 @@ use crate::upstream::marzban::config::{Login, MarzbanConfig};
 use super::secrets::{self, Sources};
 use super::table::{Field, Shape, Table};
 use super::values::text;
-use super::{Target, TargetKind, UsersConfig, poll, tls, users};
+use super::{Target, TargetKind, UsersConfig, names, poll, tls, users};
 
 const KEYS: &[&str] =
     &["url", "username", "password", "password_file", "api_key", "api_key_file", "tls", "node_traffic_of"];
 pub(super) const SHAPE: Shape = Shape { title: "[marzban.NAME]", keys: &[KEYS, poll::KEYS] };
 
-pub(super) fn read_all(root: &mut Table<'_, '_>, poll: &PollConfig, users: &UsersConfig) -> Vec<Target> {
+pub(super) fn read_all(
+    root: &mut Table<'_, '_>,
+    poll: &PollConfig,
+    shortest_stale_after: Duration,
+    users: &UsersConfig,
+) -> Vec<Target> {
+    let tables = names::tables(root, "marzban", "a target", &SHAPE);
+    names::tell_apart(&tables);
     let mut targets = Vec::new();
-    let mut names_by_variable = BTreeMap::new();
-    for (name, place, entries) in root.named_tables("marzban") {
-        let table = Table::open(root.reading, place, &SHAPE, entries);
-        if let Err(advice) = check_name(&name) {
-            table.reading.refuse(&table.place, advice);
-        } else if let Some(other) = names_by_variable.insert(secrets::variable(&[&name]), name.clone()) {
-            table.reading.refuse(
-                &table.place,
-                format!("environment variables cannot tell it from {other}; choose names that differ in more than - and _"),
-            );
-        }
-        targets.extend(read(name, table, poll, users));
+    for (name, mut table) in tables {
+        let poll = poll::read(&mut table, poll, shortest_stale_after);
+        let kind = read(&name, table, users).map(TargetKind::Marzban);
+        targets.extend(kind.map(|kind| Target { name, poll, kind }));
     }
     targets
 }
 
-fn read(name: String, mut table: Table<'_, '_>, poll: &PollConfig, users: &UsersConfig) -> Option<Target> {
+fn read(name: &str, mut table: Table<'_, '_>, users: &UsersConfig) -> Option<MarzbanConfig> {
     let url = table.take("url", |value| PanelUrl::parse(&text(value)?).map_err(|error| error.to_string()));
     if url.is_absent() {
         table.refuse("url", "missing; write url = \"https://panel.example.com:8000\"");
     }
-    let login = read_login(&name, &mut table);
+    let login = read_login(name, &mut table);
     let has_tls = table.has("tls");
     let tls = table.section("tls", &tls::SHAPE);
     if let Field::Given(url) = &url
@@ -51,9 +50,7 @@ fn read(name: String, mut table: Table<'_, '_>, poll: &PollConfig, users: &Users
     let tls = tls::read(tls);
     let node_traffic_of =
         users::read_node_traffic_of(&mut table).unwrap_or_else(|| users.node_traffic_of.clone());
-    let poll = poll::read(&mut table, poll);
-    let marzban = MarzbanConfig { url: url.value()?, login: login?, tls, node_traffic_of };
-    Some(Target { name, poll, kind: TargetKind::Marzban(marzban) })
+    Some(MarzbanConfig { url: url.value()?, login: login?, tls, node_traffic_of })
 }
 
 fn read_login(name: &str, table: &mut Table<'_, '_>) -> Option<Login> {
@@ -94,14 +91,4 @@ fn read_login(name: &str, table: &mut Table<'_, '_>) -> Option<Login> {
         // Something of it is refused already.
         (..) => None,
     }
-}
-
-/// A name must do as a label's value, as part of a URL and, with `_` for `-`, of an environment variable.
-fn check_name(name: &str) -> Result<(), String> {
-    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    if name.starts_with(allowed) && name.chars().all(|c| allowed(c) || c == '-' || c == '_') {
-        return Ok(());
-    }
-    Err("not a target's name; write lower-case letters, digits, - and _, with a letter or digit first"
-        .to_owned())
 }

@@ -8,7 +8,7 @@ use toml::de::DeValue;
 use crate::poll::config::{PollConfig, UsersInterval};
 
 use super::table::{Field, Placed, Shape, Table};
-use super::values::{describe, duration, ratio};
+use super::values::{above_zero, describe, duration, ratio};
 
 pub(super) const KEYS: &[&str] =
     &["interval", "timeout", "page_timeout", "stale_after", "load", "users_interval"];
@@ -17,16 +17,25 @@ pub(super) const SHAPE: Shape = Shape { title: "[poll]", keys: &[KEYS] };
 /// More often is a burden to the panel and news to nobody.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A panel counts as down after five minutes. Its series must be there two minutes longer, or an alert on them would
-/// resolve in mid-outage.
-const SHORTEST_STALE_AFTER: Duration = Duration::from_secs(7 * 60);
+/// How much longer a panel's series must be there than it takes to count as down, or an alert on them would resolve
+/// in mid-outage.
+const STALE_AFTER_DOWN: Duration = Duration::from_secs(2 * 60);
+
+/// The shortest `stale_after` where `down_for` is how long a panel must be silent to count as down.
+pub(super) fn shortest_stale_after(down_for: Duration) -> Duration {
+    down_for + STALE_AFTER_DOWN
+}
 
 /// The pace that the table asks for; what it leaves out is as in `base`.
-pub(super) fn read(table: &mut Table<'_, '_>, base: &PollConfig) -> PollConfig {
+pub(super) fn read(
+    table: &mut Table<'_, '_>,
+    base: &PollConfig,
+    shortest_stale_after: Duration,
+) -> PollConfig {
     let interval = table.take("interval", |value| at_least(SHORTEST_INTERVAL, value));
     let timeout = table.take("timeout", above_zero);
     let page_timeout = table.take("page_timeout", above_zero);
-    let stale_after = table.take("stale_after", |value| at_least(SHORTEST_STALE_AFTER, value));
+    let stale_after = table.take("stale_after", |value| at_least(shortest_stale_after, value));
     let load = table.take("load", load);
     let users_interval = table.take("users_interval", users_interval);
 
@@ -48,7 +57,12 @@ pub(super) fn read(table: &mut Table<'_, '_>, base: &PollConfig) -> PollConfig {
         interval: interval.value().unwrap_or(base.interval),
         timeout: timeout.value().unwrap_or(base.timeout),
         page_timeout: page_timeout.value().unwrap_or(base.page_timeout),
-        stale_after: stale_after.value().unwrap_or(base.stale_after),
+        stale_after: match stale_after {
+            Field::Given(given) => given.value,
+            Field::Absent => base.stale_after,
+            // Long enough that nothing else is said about it.
+            Field::Refused => base.stale_after.max(shortest_stale_after),
+        },
         load: load.value().unwrap_or(base.load),
         users_interval: users_interval.value().unwrap_or(base.users_interval),
     }
@@ -93,11 +107,6 @@ fn at_least(least: Duration, value: &DeValue<'_>) -> Result<Duration, String> {
         return Err(format!("{seen} is too short; write at least \"{least}\""));
     }
     Ok(duration)
-}
-
-fn above_zero(value: &DeValue<'_>) -> Result<Duration, String> {
-    let duration = duration(value)?;
-    if duration.is_zero() { Err("no time at all; write more than \"0s\"".to_owned()) } else { Ok(duration) }
 }
 
 fn load(value: &DeValue<'_>) -> Result<f64, String> {

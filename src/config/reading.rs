@@ -1,6 +1,7 @@
 //! What the sections share while a file is read: where it lies, the environment, and what was found wrong so far.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::Env;
@@ -11,6 +12,8 @@ pub(super) struct Reading<'e> {
     folder: PathBuf,
     problems: RefCell<Vec<Problem>>,
     open_secret_files: RefCell<Vec<PathBuf>>,
+    /// The variables that are set and were asked for, each with the key it stands for.
+    variables: RefCell<BTreeMap<String, String>>,
 }
 
 /// A key, and where the text mentions it or, failing that, its table.
@@ -27,6 +30,7 @@ impl<'e> Reading<'e> {
             folder: file.parent().map(Path::to_owned).unwrap_or_default(),
             problems: RefCell::default(),
             open_secret_files: RefCell::default(),
+            variables: RefCell::default(),
         }
     }
 
@@ -39,6 +43,12 @@ impl<'e> Reading<'e> {
     /// Notes a secret file that any user of the machine may read.
     pub(super) fn note_open_secret(&self, path: &Path) {
         self.open_secret_files.borrow_mut().push(path.to_owned());
+    }
+
+    /// Notes which key an environment variable stands for, and returns the key that it was for already: the secret
+    /// of `a-old` and the old secret of `a` have the same variable.
+    pub(super) fn claim_variable(&self, variable: &str, place: &Place) -> Option<String> {
+        self.variables.borrow_mut().insert(variable.to_owned(), place.key.clone())
     }
 
     /// A path of the file, which begins in the file's folder unless it is absolute.

@@ -9,8 +9,8 @@ use toml::de::DeValue;
 use crate::secret::Secret;
 
 use super::reading::{Place, Reading};
-use super::table::{Field, Placed, Table};
-use super::values::{kind, path};
+use super::table::{Field, Placed, Shape, Table};
+use super::values::{kind, path, text};
 
 /// A secret's key, the key that names its file, and the variable that holds it instead.
 pub(super) struct Sources {
@@ -28,6 +28,18 @@ pub(super) fn take(table: &mut Table<'_, '_>, sources: &Sources) -> Field<Secret
     let inline = table.take(sources.key, inline);
     let file = table.take(sources.file_key, path);
     let variable = (table.reading.env)(&sources.variable);
+    if variable.is_some() {
+        let place = table.place.below(sources.key);
+        if let Some(other) = table.reading.claim_variable(&sources.variable, &place) {
+            table.reading.refuse(
+                &place,
+                format!(
+                    "the environment variable {} would be {other} as well; rename one of the tables",
+                    sources.variable
+                ),
+            );
+        }
+    }
 
     let given: Vec<&str> = [
         (!inline.is_absent()).then_some(sources.key),
@@ -58,6 +70,45 @@ pub(super) fn take(table: &mut Table<'_, '_>, sources: &Sources) -> Field<Secret
         (..) => Field::Refused,
     }
 }
+
+/// A secret under a key of the operator's own: text, or a table that says where it is.
+pub(super) fn of_value(reading: &Reading<'_>, value: Placed<DeValue<'_>>) -> Option<Placed<Secret>> {
+    let Placed { value, place } = value;
+    let refuse = |text: String| {
+        reading.refuse(&place, text);
+        None
+    };
+    let entries = match value {
+        DeValue::Table(entries) => entries,
+        DeValue::String(text) => match check(&text) {
+            Ok(()) => return Some(Placed { value: Secret::from(&*text), place }),
+            Err(fault) => return refuse(format!("{fault}; {WHERE_ELSE}")),
+        },
+        value => return refuse(format!("{} where a secret was expected; {WHERE_ELSE}", kind(&value))),
+    };
+    let mut table = Table::open(reading, place.clone(), &ELSEWHERE, entries);
+    let file = table.take("file", path);
+    let variable = table.take("env", text);
+    match (file, variable) {
+        (Field::Given(file), Field::Absent) => read_file(reading, file).given(),
+        (Field::Absent, Field::Given(variable)) => match (reading.env)(&variable.value) {
+            Some(value) => accept(reading, variable.place, value, "the environment variable").given(),
+            None => {
+                // Not by its name, which may be the secret itself in the wrong place.
+                reading.refuse(&variable.place, "the environment has no such variable; set it");
+                None
+            }
+        },
+        (Field::Refused, _) | (_, Field::Refused) => None,
+        (Field::Absent, Field::Absent) => refuse(format!("a table without file or env; {WHERE_ELSE}")),
+        (Field::Given(_), Field::Given(_)) => refuse("both file and env; keep one of them".to_owned()),
+    }
+}
+
+const WHERE_ELSE: &str = "write the secret in quotes, or { file = \"…\" } or { env = \"…\" }";
+
+/// Where a secret is that does not stand in the configuration, under a key of the operator's own.
+const ELSEWHERE: Shape = Shape { title: "the table in place of a header's value", keys: &[&["file", "env"]] };
 
 /// A secret that stands in the configuration. The error never says what is there instead.
 fn inline(value: &DeValue<'_>) -> Result<Secret, String> {

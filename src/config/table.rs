@@ -41,6 +41,14 @@ pub(super) struct Placed<T> {
     pub(super) place: Place,
 }
 
+/// A key of the operator's own.
+pub(super) struct FreeEntry<'d> {
+    pub(super) name: String,
+    /// Of the name.
+    pub(super) place: Place,
+    pub(super) value: Placed<DeValue<'d>>,
+}
+
 impl<'t, 'd> Table<'t, 'd> {
     pub(super) fn root(reading: &'t Reading<'t>, shape: &'static Shape, entries: DeTable<'d>) -> Self {
         Self::open(reading, Place::default(), shape, entries)
@@ -153,12 +161,40 @@ impl<'t, 'd> Table<'t, 'd> {
                     let seen = kind(&value);
                     self.reading.refuse(
                         &place,
-                        format!("{seen} where a table was expected; head the target's keys with [{system}.NAME], under a name of your choice"),
+                        format!("{seen} where a table was expected; head these keys with [{system}.NAME], under a name of your choice"),
                     );
                 }
             }
         }
         tables
+    }
+
+    /// The names of the tables of one kind, whether or not anything is right in them.
+    pub(super) fn names_of(&self, kind: &'static str) -> Vec<(String, Place)> {
+        let Some(DeValue::Table(tables)) = self.entries.get(kind).map(|value| value.get_ref()) else {
+            return Vec::new();
+        };
+        let place = self.place.below(kind);
+        let tables = tables.iter().filter(|(_, value)| matches!(value.get_ref(), DeValue::Table(_)));
+        tables
+            .map(|(key, _)| (key.get_ref().to_string(), place.below(key.get_ref()).at(key.span().start)))
+            .collect()
+    }
+
+    /// Takes a table whose keys are the operator's own, in the order of the text.
+    pub(super) fn free_section(&mut self, key: &'static str) -> Vec<FreeEntry<'d>> {
+        let head = self.place.below(key).key;
+        let Some((place, entries)) = self.take_entries(key, &head) else { return Vec::new() };
+        let mut entries: Vec<_> = entries
+            .into_iter()
+            .map(|(key, value)| {
+                let place = place.below(key.get_ref());
+                let value = Placed { place: place.clone().at(value.span().start), value: value.into_inner() };
+                FreeEntry { place: place.at(key.span().start), name: key.into_inner().into_owned(), value }
+            })
+            .collect();
+        entries.sort_by_key(|entry| entry.place.offset);
+        entries
     }
 
     pub(super) fn has(&self, key: &str) -> bool {
@@ -198,7 +234,7 @@ impl<'t, 'd> Table<'t, 'd> {
 }
 
 impl Shape {
-    fn keys(&self) -> impl Iterator<Item = &'static str> {
+    pub(super) fn keys(&self) -> impl Iterator<Item = &'static str> {
         self.keys.iter().copied().flatten().copied()
     }
 
@@ -232,7 +268,7 @@ impl<T> Field<T> {
 }
 
 /// The candidate that `key` was probably meant to be: at most two letters away, and fewer than half of its own.
-fn nearest<'c>(key: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+pub(super) fn nearest<'c>(key: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
     candidates
         .map(|candidate| (distance(key, candidate), candidate))
         .filter(|&(distance, candidate)| distance <= 2 && 2 * distance < candidate.len())

@@ -1,4 +1,4 @@
-//! The table `tls` of a target.
+//! The table `tls` of a target or a receiver.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use super::table::{Field, Shape, Table};
 use super::values::{path, switch, text};
 
 pub(super) const SHAPE: Shape = Shape {
-    title: "the tls table of a target",
+    title: "the tls table of a target or webhook",
     keys: &[&["pin_sha256", "ca_file", "client_cert_file", "client_key_file", "insecure_skip_verify"]],
 };
 
@@ -55,7 +55,7 @@ fn pin(value: &DeValue<'_>) -> Result<[u8; 32], String> {
 }
 
 /// Takes a path, and makes sure that the file can be opened.
-fn take_file(table: &mut Table<'_, '_>, key: &'static str) -> Field<PathBuf> {
+pub(super) fn take_file(table: &mut Table<'_, '_>, key: &'static str) -> Field<PathBuf> {
     let reading = table.reading;
     table.take(key, |value| {
         let path = reading.resolve(&path(value)?);

@@ -6,10 +6,12 @@ use crate::secret::Secret;
 
 use super::secrets::{self, Sources};
 use super::table::{Field, Shape, Table};
-use super::values::{count, describe, text};
+use super::values::{choice, count, text};
 
-pub(super) const SHAPE: Shape =
-    Shape { title: "[users]", keys: &[&["labels", "limit", "hash_key", "hash_key_file", "node_traffic_of"]] };
+pub(super) const SHAPE: Shape = Shape {
+    title: "[users]",
+    keys: &[&["labels", "limit", "hash_key", "hash_key_file", "node_traffic_of", "notices"]],
+};
 
 /// What of users is exported.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +23,8 @@ pub struct UsersConfig {
     pub hash_key: Option<Secret>,
     /// Users whose traffic per node is read, in targets that do not name their own.
     pub node_traffic_of: Vec<String>,
+    /// How notices name users.
+    pub notices: NoticeNames,
 }
 
 /// What stands in the label `user`.
@@ -34,9 +38,24 @@ pub enum LabelsChoice {
     Off,
 }
 
+/// What a notice calls a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoticeNames {
+    /// By name, as notices are private.
+    Name,
+    /// By the keyed hash.
+    Hash,
+}
+
 impl Default for UsersConfig {
     fn default() -> Self {
-        Self { labels: LabelsChoice::Name, limit: 100_000, hash_key: None, node_traffic_of: Vec::new() }
+        Self {
+            labels: LabelsChoice::Name,
+            limit: 100_000,
+            hash_key: None,
+            node_traffic_of: Vec::new(),
+            notices: NoticeNames::Name,
+        }
     }
 }
 
@@ -47,6 +66,7 @@ pub(super) fn read(mut table: Table<'_, '_>) -> UsersConfig {
         limit: table.take("limit", count).value().unwrap_or(default.limit),
         hash_key: read_hash_key(&mut table),
         node_traffic_of: read_node_traffic_of(&mut table).unwrap_or(default.node_traffic_of),
+        notices: table.take("notices", notices).value().unwrap_or(default.notices),
     }
 }
 
@@ -64,16 +84,11 @@ pub(super) fn read_node_traffic_of(table: &mut Table<'_, '_>) -> Option<Vec<Stri
 }
 
 fn labels(value: &DeValue<'_>) -> Result<LabelsChoice, String> {
-    let seen = match value {
-        DeValue::String(text) => match &**text {
-            "name" => return Ok(LabelsChoice::Name),
-            "hash" => return Ok(LabelsChoice::Hash),
-            "off" => return Ok(LabelsChoice::Off),
-            other => format!("{other:?}"),
-        },
-        _ => describe(value),
-    };
-    Err(format!("{seen} is no choice; write \"name\", \"hash\" or \"off\""))
+    choice(value, &[("name", LabelsChoice::Name), ("hash", LabelsChoice::Hash), ("off", LabelsChoice::Off)])
+}
+
+fn notices(value: &DeValue<'_>) -> Result<NoticeNames, String> {
+    choice(value, &[("name", NoticeNames::Name), ("hash", NoticeNames::Hash)])
 }
 
 fn read_hash_key(table: &mut Table<'_, '_>) -> Option<Secret> {

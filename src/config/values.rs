@@ -1,5 +1,6 @@
 //! Values as people write them. Each error says what was seen and what to write instead.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -33,15 +34,42 @@ pub(super) fn switch(value: &DeValue<'_>) -> Result<bool, String> {
     }
 }
 
+/// One of a few words.
+pub(super) fn choice<T: Copy>(value: &DeValue<'_>, choices: &[(&str, T)]) -> Result<T, String> {
+    let seen = match value {
+        DeValue::String(text) => match choices.iter().find(|(word, _)| word == text) {
+            Some(&(_, choice)) => return Ok(choice),
+            None => format!("{text:?}"),
+        },
+        _ => describe(value),
+    };
+    Err(format!("{seen} is no choice; write {}", alternatives(choices.iter().map(|(word, _)| word))))
+}
+
+/// `"a", "b" or "c"`.
+pub(super) fn alternatives<T: fmt::Debug>(words: impl IntoIterator<Item = T>) -> String {
+    let mut words: Vec<_> = words.into_iter().map(|word| format!("{word:?}")).collect();
+    match words.pop() {
+        Some(last) if words.is_empty() => last,
+        Some(last) => format!("{} or {last}", words.join(", ")),
+        None => String::new(),
+    }
+}
+
 /// A whole number from 1.
 pub(super) fn count(value: &DeValue<'_>) -> Result<usize, String> {
-    let count = match value {
+    whole(value, 1)
+}
+
+/// A whole number from `least`.
+pub(super) fn whole(value: &DeValue<'_>, least: usize) -> Result<usize, String> {
+    let number = match value {
         DeValue::Integer(digits) => usize::from_str_radix(digits.as_str(), digits.radix()).ok(),
         _ => None,
     };
-    count
-        .filter(|&count| count > 0)
-        .ok_or_else(|| format!("{}; write a whole number of at least 1, without quotes", describe(value)))
+    number.filter(|&number| number >= least).ok_or_else(|| {
+        format!("{}; write a whole number of at least {least}, without quotes", describe(value))
+    })
 }
 
 /// A duration in humantime's notation.
@@ -61,6 +89,12 @@ pub(super) fn duration(value: &DeValue<'_>) -> Result<Duration, String> {
         }
         _ => Err(format!("{}; write a duration such as \"30s\"", describe(value))),
     }
+}
+
+/// A duration of any length but none.
+pub(super) fn above_zero(value: &DeValue<'_>) -> Result<Duration, String> {
+    let duration = duration(value)?;
+    if duration.is_zero() { Err("no time at all; write more than \"0s\"".to_owned()) } else { Ok(duration) }
 }
 
 /// A share above 0 and up to 1, written "10%" or 0.1.

@@ -75,9 +75,15 @@ impl PanelUrl {
 
     /// Whether the host is this machine, by address or as `localhost`.
     pub fn is_loopback(&self) -> bool {
-        let host = self.0.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        is_loopback(self.0.host_str().unwrap_or_default())
     }
+}
+
+/// Whether a host is this machine, by address (IPv6 with or without brackets) or as `localhost`.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 impl fmt::Debug for PanelUrl {

@@ -7,15 +7,15 @@ use crate::{model::Severity, secret::Secret};
 /// `[email.NAME]`: one SMTP server and the people to reach by it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EmailConfig {
-    /// Host name or address of the server.
+    /// Host name or address of the server, IPv6 without brackets.
     pub host: String,
     pub port: u16,
     pub tls: SmtpTls,
     /// PEM file of the authority to trust in place of the system's.
     pub ca_file: Option<PathBuf>,
-    /// `Name <address>` or an address.
+    /// `Name <address>` or an address; parses as `lettre::message::Mailbox`.
     pub from: String,
-    /// At least one.
+    /// At least one, each address once, written like `from`.
     pub to: Vec<String>,
     pub login: Option<SmtpLogin>,
     /// Name to greet the server with; absent: the machine's.
@@ -63,4 +63,17 @@ pub struct ReceiverConfig {
     pub group_wait: Option<Duration>,
     pub group_interval: Option<Duration>,
     pub repeat_interval: Option<Duration>,
+}
+
+impl Default for ReceiverConfig {
+    fn default() -> Self {
+        Self {
+            min_severity: Severity::Info,
+            send_resolved: true,
+            group_by: None,
+            group_wait: None,
+            group_interval: None,
+            repeat_interval: None,
+        }
+    }
 }

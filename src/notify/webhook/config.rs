@@ -1,6 +1,6 @@
 //! What a webhook receiver needs to be told.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use crate::{http::options::TlsOptions, notify::email::config::ReceiverConfig, secret::Secret};
 
@@ -10,13 +10,15 @@ pub struct WebhookConfig {
     /// Whole URL, http or https, which may itself hold a secret.
     pub url: Secret,
     pub format: WebhookFormat,
-    /// Standard Webhooks secrets, `whsec_…` or plain; the message is signed with each, for rotation.
+    /// Standard Webhooks secrets, `whsec_` and base64 or plain; the message is signed with each, for rotation, the
+    /// present one first.
     pub secrets: Vec<Secret>,
     /// Adds `X-Hub-Signature-256` under this secret.
     pub github_secret: Option<Secret>,
     pub authorization: Option<Authorization>,
+    /// Names in lower case, each once and none that we set ourselves; values fit for a header.
     pub headers: Vec<(String, Secret)>,
-    /// `http://`, `socks5://` or `socks5h://` proxy, whose URL may hold a password.
+    /// `http://`, `socks5://` or `socks5h://` proxy, perhaps with a user name and password.
     pub proxy: Option<Secret>,
     pub tls: TlsOptions,
     /// For the whole exchange.
@@ -26,12 +28,24 @@ pub struct WebhookConfig {
     pub common: ReceiverConfig,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum WebhookFormat {
     /// Alertmanager's webhook body, version 4.
     Alertmanager,
-    /// What this minijinja template renders, sent with this content type.
+    /// What this minijinja template renders, sent with this content type. It compiles.
     Template { template: String, content_type: String },
+}
+
+/// Written by hand because some services want their key in the body, which makes it a part of the template.
+impl fmt::Debug for WebhookFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WebhookFormat::Alertmanager => f.write_str("Alertmanager"),
+            WebhookFormat::Template { content_type, .. } => {
+                f.debug_struct("Template").field("content_type", content_type).finish_non_exhaustive()
+            }
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,246 @@
+//! The tables `[alert.NAME]`: each changes a rule or adds another of its kind.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+use crate::alert::config::{RuleConfig, StepConfig};
+
+use super::names::{self, Names};
+use super::receivers::severity;
+use super::table::{Field, Placed, Shape, Table, nearest};
+use super::values::{above_zero, describe, duration, ratio, switch, text};
+
+pub(super) const SHAPE: Shape = Shape {
+    title: "[alert.NAME]",
+    keys: &[&[
+        "rule",
+        "enabled",
+        "targets",
+        "subjects",
+        "exclude",
+        "steps",
+        "for",
+        "severity",
+        "repeat_interval",
+        "receivers",
+        "expired_for",
+    ]],
+};
+
+/// The rules there are, and what their steps are.
+const RULES: [(&str, Steps); 12] = [
+    ("user_expiry", Steps::Remaining),
+    ("user_quota", Steps::Ratio),
+    ("user_status", Steps::None),
+    ("target_down", Steps::None),
+    ("part_stale", Steps::None),
+    ("accounting_stalled", Steps::None),
+    ("node_down", Steps::None),
+    ("core_down", Steps::None),
+    ("host_cpu", Steps::Ratio),
+    ("host_memory", Steps::Ratio),
+    ("host_disk", Steps::Ratio),
+    ("certificate_expiry", Steps::Remaining),
+];
+
+/// Rules about what no system here tells yet. Their names are kept for them.
+const LATER: [&str; 8] = [
+    "inbound_expiry",
+    "inbound_quota",
+    "outbound_down",
+    "credential_unavailable",
+    "credential_quota",
+    "credential_plan_expiry",
+    "llm_error_ratio",
+    "llm_token_budget",
+];
+
+/// How long a panel is silent until it counts as down, unless `[alert.target_down]` says otherwise.
+pub(super) const TARGET_DOWN_FOR: Duration = Duration::from_secs(5 * 60);
+
+/// What the steps of a rule are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Steps {
+    None,
+    /// Remaining time.
+    Remaining,
+    /// Used share.
+    Ratio,
+}
+
+type Rule = (&'static str, Steps);
+
+pub(super) type Rules = BTreeMap<String, RuleConfig>;
+
+/// The rules, and `for` of `[alert.target_down]` with its place if it is given.
+pub(super) fn read_all(root: &mut Table<'_, '_>, names: &Names) -> (Rules, Option<Placed<Duration>>) {
+    let mut rules = BTreeMap::new();
+    let mut target_down_for = None;
+    for (name, mut table) in names::tables(root, "alert", "an alert", &SHAPE) {
+        let for_ = table.take("for", duration).given();
+        let rule = RuleConfig { for_: for_.as_ref().map(|for_| for_.value), ..read(&name, table, names) };
+        if name == "target_down" {
+            target_down_for = for_;
+        }
+        rules.insert(name, rule);
+    }
+    (rules, target_down_for)
+}
+
+fn read(name: &str, mut table: Table<'_, '_>, names: &Names) -> RuleConfig {
+    let named = table.take("rule", rule);
+    let rule = kind_of(name, &named, &table);
+    let expired_for = table.take("expired_for", above_zero);
+    if let (Some((rule, _)), Field::Given(expired_for)) = (rule, &expired_for)
+        && rule != "user_expiry"
+    {
+        let text = format!("a key of user_expiry, and this is {rule}; leave it out");
+        table.reading.refuse(&expired_for.place, text);
+    }
+    RuleConfig {
+        rule: named.value().map(|(rule, _)| rule.to_owned()),
+        enabled: table.take("enabled", switch).value(),
+        targets: take_patterns(&mut table, "targets", |pattern| names.check_target(pattern)),
+        subjects: take_patterns(&mut table, "subjects", |_| Ok(())),
+        exclude: names::take_list(&mut table, "exclude", |_| Ok(())).value().unwrap_or_default(),
+        steps: read_steps(&mut table, rule),
+        for_: None,
+        severity: table.take("severity", severity).value(),
+        repeat_interval: table.take("repeat_interval", duration).value(),
+        receivers: names::take_list(&mut table, "receivers", |name| names.check_receiver(name)).value(),
+        expired_for: expired_for.value(),
+    }
+}
+
+/// The kind that a table is of, by its name or its key `rule`; refuses a table of no kind or of two.
+fn kind_of(name: &str, named: &Field<Rule>, table: &Table<'_, '_>) -> Option<Rule> {
+    let own = RULES.into_iter().find(|(rule, _)| *rule == name);
+    match (own, named) {
+        _ if LATER.contains(&name) => {
+            table.reading.refuse(&table.place, NOT_YET);
+            None
+        }
+        (Some(own), Field::Absent) => Some(own),
+        (Some(own), Field::Given(named)) if own == named.value => Some(own),
+        (Some(_), Field::Given(named)) => {
+            let text = format!("{name} is a rule itself, which this table changes; name the table otherwise");
+            table.reading.refuse(&named.place, text);
+            None
+        }
+        (None, Field::Given(named)) => Some(named.value),
+        (None, Field::Absent) => {
+            let text = match nearest(name, rule_names()) {
+                Some(meant) => format!(
+                    "missing, as no rule is named {name}; name the table {meant}, or write the rule it is of"
+                ),
+                None => format!("missing; {}", one_of_the_rules()),
+            };
+            table.refuse("rule", text);
+            None
+        }
+        (_, Field::Refused) => None,
+    }
+}
+
+const NOT_YET: &str = "a rule that this version does not have yet; leave it out";
+
+fn rule(value: &DeValue<'_>) -> Result<Rule, String> {
+    let name = text(value)?;
+    match RULES.into_iter().find(|(rule, _)| *rule == name) {
+        Some(rule) => Ok(rule),
+        None if LATER.contains(&name.as_str()) => Err(NOT_YET.to_owned()),
+        None => {
+            let advice = nearest(&name, rule_names()).map(|meant| format!("write {meant:?}"));
+            Err(format!("no rule is named {name:?}; {}", advice.unwrap_or_else(one_of_the_rules)))
+        }
+    }
+}
+
+fn rule_names() -> impl Iterator<Item = &'static str> {
+    RULES.into_iter().map(|(rule, _)| rule)
+}
+
+fn one_of_the_rules() -> String {
+    names::one_of(&rule_names().collect::<Vec<_>>())
+}
+
+/// Takes a list of globs, which says nothing if it is empty.
+fn take_patterns(
+    table: &mut Table<'_, '_>,
+    key: &'static str,
+    check: impl Fn(&str) -> Result<(), String>,
+) -> Vec<String> {
+    let Field::Given(patterns) = names::take_list(table, key, check) else { return Vec::new() };
+    if patterns.value.is_empty() {
+        table
+            .reading
+            .refuse(&patterns.place, "an empty list; write at least one, or leave the key out for all");
+    }
+    patterns.value
+}
+
+fn read_steps(table: &mut Table<'_, '_>, rule: Option<Rule>) -> Option<Vec<StepConfig>> {
+    let (sort, rule) = match rule {
+        Some((rule, sort)) => (Some(sort), rule),
+        None => (None, ""),
+    };
+    let steps = table.take_list("steps", |value| step(value, sort)).given()?;
+    if sort == Some(Steps::None) {
+        table.reading.refuse(&steps.place, format!("{rule} has no steps; leave the key out"));
+        return None;
+    }
+    if steps.value.is_empty() {
+        let text = "an empty list; write at least one step, or enabled = false";
+        table.reading.refuse(&steps.place, text);
+    }
+    let mut distinct: Vec<StepConfig> = Vec::new();
+    for step in steps.value {
+        if distinct.contains(&step.value) {
+            table.reading.refuse(&step.place, "a step that stands here twice; write it once");
+        } else {
+            distinct.push(step.value);
+        }
+    }
+    // The widest first.
+    distinct.sort_by(|a, b| match (a, b) {
+        (StepConfig::Remaining(a), StepConfig::Remaining(b)) => b.cmp(a),
+        (StepConfig::Ratio(a), StepConfig::Ratio(b)) => a.total_cmp(b),
+        // Never together in one rule.
+        (StepConfig::Remaining(_), StepConfig::Ratio(_)) => std::cmp::Ordering::Less,
+        (StepConfig::Ratio(_), StepConfig::Remaining(_)) => std::cmp::Ordering::Greater,
+    });
+    Some(distinct)
+}
+
+/// One step. Where the rule is not known or has none, anything that looks like one will do.
+fn step(value: &DeValue<'_>, sort: Option<Steps>) -> Result<StepConfig, String> {
+    let is_share = match value {
+        DeValue::String(text) => text.trim_end().ends_with('%'),
+        _ => matches!(value, DeValue::Float(_)),
+    };
+    match sort {
+        Some(Steps::Remaining) if is_share => {
+            Err(format!("{}, but this rule's steps are times; write one such as \"7d\"", shown(value)))
+        }
+        Some(Steps::Ratio) if !is_share && matches!(value, DeValue::String(_)) => {
+            Err(format!("{}, but this rule's steps are shares; write one such as \"95%\"", shown(value)))
+        }
+        Some(Steps::Ratio) => share(value),
+        _ if is_share => share(value),
+        _ => duration(value).map(StepConfig::Remaining),
+    }
+}
+
+fn share(value: &DeValue<'_>) -> Result<StepConfig, String> {
+    let share = ratio(value)?;
+    if share > 0.0 && share <= 1.0 {
+        return Ok(StepConfig::Ratio(share));
+    }
+    Err(format!("{} is out of range; write more than \"0%\" and at most \"100%\"", shown(value)))
+}
+
+fn shown(value: &DeValue<'_>) -> String {
+    if let DeValue::String(text) = value { format!("{text:?}") } else { describe(value) }
+}

@@ -1,0 +1,208 @@
+//! The tables `[email.NAME]`.
+
+use std::net::Ipv6Addr;
+use std::time::Duration;
+
+use lettre::message::Mailbox;
+use toml::de::DeValue;
+
+use crate::http::options::is_loopback;
+use crate::notify::email::config::{EmailConfig, SmtpLogin, SmtpMechanism, SmtpTls};
+
+use super::secrets::{self, Sources};
+use super::table::{Field, Placed, Shape, Table};
+use super::values::{choice, text};
+use super::{receivers, tls};
+
+const KEYS: &[&str] =
+    &["smarthost", "tls", "ca_file", "from", "to", "username", "password", "password_file", "auth", "hello"];
+pub(super) const SHAPE: Shape = Shape { title: "[email.NAME]", keys: &[KEYS, receivers::KEYS] };
+
+/// For each step of a delivery. Servers that look closely at a mail take their time after its end.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+pub(super) fn read(name: &str, mut table: Table<'_, '_>) -> Option<EmailConfig> {
+    let smarthost = table.take("smarthost", smarthost);
+    if smarthost.is_absent() {
+        table.refuse("smarthost", "missing; write smarthost = \"smtp.example.com\"");
+    }
+    let tls = table.take("tls", |value| {
+        let choices =
+            [("starttls", SmtpTls::StartTls), ("implicit", SmtpTls::Implicit), ("none", SmtpTls::None)];
+        choice(value, &choices)
+    });
+    if let (Field::Given(smarthost), Field::Given(tls)) = (&smarthost, &tls)
+        && tls.value == SmtpTls::None
+        && !is_loopback(&smarthost.value.host)
+    {
+        table.reading.refuse(
+            &tls.place,
+            "\"none\" is for a server on this machine only, as mails and the password would cross the network \
+             unencrypted; write \"starttls\" or \"implicit\"",
+        );
+    }
+    let ca_file = tls::take_file(&mut table, "ca_file");
+    if let (Field::Given(tls), Field::Given(ca_file)) = (&tls, &ca_file)
+        && tls.value == SmtpTls::None
+    {
+        table.reading.refuse(&ca_file.place, "has no effect beside tls = \"none\"; leave it out");
+    }
+    let from = table.take("from", mailbox);
+    if from.is_absent() {
+        table.refuse("from", "missing; write from = \"proxymeter <alerts@example.com>\"");
+    }
+    let to = read_to(&mut table);
+    let login = read_login(name, &mut table);
+    let hello = table.take("hello", hello);
+    let timeout = receivers::take_timeout(&mut table, DEFAULT_TIMEOUT);
+    let common = receivers::read_common(&mut table);
+
+    let Smarthost { host, port } = smarthost.value()?;
+    let tls = tls.value().unwrap_or(SmtpTls::StartTls);
+    Some(EmailConfig {
+        host,
+        port: port.unwrap_or(match tls {
+            SmtpTls::StartTls => 587,
+            SmtpTls::Implicit => 465,
+            SmtpTls::None => 25,
+        }),
+        tls,
+        ca_file: ca_file.value(),
+        from: from.value().map(|(text, _)| text)?,
+        to: to?,
+        login,
+        hello: hello.value(),
+        timeout,
+        common,
+    })
+}
+
+struct Smarthost {
+    host: String,
+    port: Option<u16>,
+}
+
+/// `host` or `host:port`; an IPv6 address with a port stands in brackets.
+fn smarthost(value: &DeValue<'_>) -> Result<Smarthost, String> {
+    let text = text(value)?;
+    let text = text.trim();
+    if text.parse::<Ipv6Addr>().is_ok() {
+        return Err("an IPv6 address without brackets; write \"[2001:db8::1]:587\"".to_owned());
+    }
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !text.ends_with(']') => (host, Some(port)),
+        _ => (text, None),
+    };
+    // `u16::from_str` takes a sign.
+    let port = match port {
+        Some(port) => match port.parse() {
+            Ok(number) if number > 0 && port.bytes().all(|byte| byte.is_ascii_digit()) => Some(number),
+            Ok(_) | Err(_) => {
+                return Err(format!("no port from 1 to 65535 after the colon; {HOST_AND_PORT}"));
+            }
+        },
+        None => None,
+    };
+    let ipv6 = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let host = match ipv6 {
+        Some(ipv6) => ipv6.parse::<Ipv6Addr>().ok().map(|address| address.to_string()),
+        None => is_host_name(host).then(|| host.to_owned()),
+    };
+    match host {
+        Some(host) => Ok(Smarthost { host, port }),
+        None => Err(format!("not a server's name or address; {HOST_AND_PORT}")),
+    }
+}
+
+const HOST_AND_PORT: &str = "write it as \"smtp.example.com\" or \"smtp.example.com:587\"";
+
+fn is_host_name(text: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let text = text.strip_suffix('.').unwrap_or(text);
+    text.len() < 254 && text.split('.').all(|part| !part.is_empty() && part.chars().all(allowed))
+}
+
+/// A mail address, perhaps with a name, as it is written and as it is read.
+fn mailbox(value: &DeValue<'_>) -> Result<(String, Mailbox), String> {
+    let text = text(value)?;
+    match text.parse() {
+        Ok(mailbox) => Ok((text, mailbox)),
+        Err(_) => {
+            Err("not a mail address; write \"alerts@example.com\" or \"proxymeter <alerts@example.com>\""
+                .to_owned())
+        }
+    }
+}
+
+fn read_to(table: &mut Table<'_, '_>) -> Option<Vec<String>> {
+    let to = table.take_list("to", mailbox);
+    if to.is_absent() {
+        table.refuse("to", "missing; write to = \"ops@example.com\", or a list of addresses");
+    }
+    let to = to.given()?;
+    if to.value.is_empty() {
+        table.reading.refuse(&to.place, "an empty list; write at least one address");
+    }
+    let mut texts = Vec::new();
+    let mut seen = Vec::new();
+    for Placed { value: (text, mailbox), place } in to.value {
+        let address = mailbox.email.to_string().to_ascii_lowercase();
+        if seen.contains(&address) {
+            table.reading.refuse(&place, "an address that stands here twice; write it once");
+        }
+        seen.push(address);
+        texts.push(text);
+    }
+    Some(texts)
+}
+
+fn read_login(name: &str, table: &mut Table<'_, '_>) -> Option<SmtpLogin> {
+    let variable = secrets::variable(&["email", name, "password"]);
+    let missing = format!("missing beside username; write password_file or password, or set {variable}");
+    let username = table.take("username", text);
+    let password = secrets::take(table, &Sources { key: "password", file_key: "password_file", variable });
+    let mechanism = table.take("auth", |value| {
+        let choices = [
+            ("auto", SmtpMechanism::Auto),
+            ("plain", SmtpMechanism::Plain),
+            ("login", SmtpMechanism::Login),
+            ("xoauth2", SmtpMechanism::Xoauth2),
+        ];
+        choice(value, &choices)
+    });
+    match (username, password) {
+        (Field::Given(username), Field::Given(password)) => Some(SmtpLogin {
+            username: username.value,
+            password: password.value,
+            mechanism: mechanism.value().unwrap_or(SmtpMechanism::Auto),
+        }),
+        (Field::Given(_), Field::Absent) => {
+            table.refuse("password", missing);
+            None
+        }
+        (Field::Absent, Field::Given(_)) => {
+            table.refuse("username", "missing beside the password; write the name to log in with");
+            None
+        }
+        (Field::Absent, Field::Absent) => {
+            if let Field::Given(mechanism) = mechanism {
+                let text = "has no effect without username and password; write them, or leave it out";
+                table.reading.refuse(&mechanism.place, text);
+            }
+            None
+        }
+        // Something of it is refused already.
+        (Field::Refused, _) | (_, Field::Refused) => None,
+    }
+}
+
+/// A host name, or an address in brackets (RFC 5321, 4.1.3).
+fn hello(value: &DeValue<'_>) -> Result<String, String> {
+    let text = text(value)?;
+    let literal = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    let allowed = |c: char| c.is_ascii_hexdigit() || matches!(c, '.' | ':' | 'I' | 'P' | 'v');
+    if is_host_name(&text) || literal.is_some_and(|text| !text.is_empty() && text.chars().all(allowed)) {
+        return Ok(text);
+    }
+    Err("not a name to greet with; write this machine's, such as \"monitor.example.com\"".to_owned())
+}

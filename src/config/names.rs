@@ -1,0 +1,128 @@
+//! Names that operators give: what is allowed in them, and whether a key that repeats one means a table that exists.
+
+use std::collections::BTreeMap;
+
+use super::reading::Place;
+use super::secrets;
+use super::table::{Field, Placed, Shape, Table, nearest};
+use super::values::text;
+
+/// The targets and receivers there are, known before their tables are read.
+pub(super) struct Names {
+    targets: Vec<String>,
+    receivers: Vec<String>,
+}
+
+impl Names {
+    /// Reads the names, and refuses a receiver's that is taken.
+    pub(super) fn read(root: &Table<'_, '_>) -> Self {
+        let targets = root.names_of("marzban").into_iter().map(|(name, _)| name).collect();
+        let mut receivers: Vec<_> =
+            ["email", "webhook"].iter().flat_map(|kind| root.names_of(kind)).collect();
+        receivers.sort_by_key(|(_, place)| place.offset);
+        let mut places = BTreeMap::<String, Place>::new();
+        for (name, place) in receivers {
+            if let Some(other) = places.get(&name) {
+                let text =
+                    format!("the name of [{}] already; receivers of all kinds share their names", other.key);
+                root.reading.refuse(&place, text);
+            } else {
+                places.insert(name, place);
+            }
+        }
+        Self { targets, receivers: places.into_keys().collect() }
+    }
+
+    pub(super) fn check_receiver(&self, name: &str) -> Result<(), String> {
+        check_known("receiver", name, &self.receivers)
+    }
+
+    /// A pattern with `*` or `?` may match what is yet to come; a name must be there.
+    pub(super) fn check_target(&self, pattern: &str) -> Result<(), String> {
+        if pattern.contains(['*', '?']) { Ok(()) } else { check_known("target", pattern, &self.targets) }
+    }
+}
+
+/// Takes the tables of one kind, and refuses what is no name. `owner` is whose names they are, such as "a target".
+pub(super) fn tables<'t, 'd>(
+    root: &mut Table<'t, 'd>,
+    kind: &'static str,
+    owner: &str,
+    shape: &'static Shape,
+) -> Vec<(String, Table<'t, 'd>)> {
+    let mut tables = Vec::new();
+    for (name, place, entries) in root.named_tables(kind) {
+        let table = Table::open(root.reading, place, shape, entries);
+        if !is_name(&name) {
+            table.reading.refuse(
+                &table.place,
+                format!("not {owner}'s name; write lower-case letters, digits, - and _, with a letter or digit first"),
+            );
+        }
+        tables.push((name, table));
+    }
+    tables
+}
+
+/// Refuses names of one kind whose secrets would have the same environment variables.
+pub(super) fn tell_apart(tables: &[(String, Table<'_, '_>)]) {
+    let mut names_by_variable = BTreeMap::new();
+    for (name, table) in tables.iter().filter(|(name, _)| is_name(name)) {
+        if let Some(other) = names_by_variable.insert(secrets::variable(&[name]), name) {
+            table.reading.refuse(
+                &table.place,
+                format!("environment variables cannot tell it from {other}; choose names that differ in more than - and _"),
+            );
+        }
+    }
+}
+
+/// Takes a list of names or patterns, each once and as `check` wants it.
+pub(super) fn take_list(
+    table: &mut Table<'_, '_>,
+    key: &'static str,
+    check: impl Fn(&str) -> Result<(), String>,
+) -> Field<Vec<String>> {
+    let list = table.take_list(key, |value| {
+        let name = text(value)?;
+        check(&name).map(|()| name)
+    });
+    match list {
+        Field::Given(Placed { value, place }) => {
+            let mut names: Vec<String> = Vec::with_capacity(value.len());
+            for Placed { value: name, place } in value {
+                if names.contains(&name) {
+                    table.reading.refuse(&place, format!("{name:?} stands here twice; write it once"));
+                }
+                names.push(name);
+            }
+            Field::Given(Placed { value: names, place })
+        }
+        Field::Absent => Field::Absent,
+        Field::Refused => Field::Refused,
+    }
+}
+
+/// A name must do as a label's value, as part of a URL and, with `_` for `-`, of an environment variable.
+fn is_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    name.starts_with(allowed) && name.chars().all(|c| allowed(c) || c == '-' || c == '_')
+}
+
+/// `write one of a, b, c`, or just the one.
+pub(super) fn one_of<S: AsRef<str>>(words: &[S]) -> String {
+    let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+    format!("write {}{}", if words.len() > 1 { "one of " } else { "" }, words.join(", "))
+}
+
+fn check_known(what: &str, name: &str, known: &[String]) -> Result<(), String> {
+    if known.iter().any(|known| known == name) {
+        return Ok(());
+    }
+    let advice = match nearest(name, known.iter().map(String::as_str)) {
+        Some(meant) => format!("write {meant:?}"),
+        None if known.is_empty() => format!("there is no {what} yet"),
+        None => one_of(known),
+    };
+    Err(format!("no {what} is named {name:?}; {advice}"))
+}
