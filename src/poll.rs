@@ -107,16 +107,20 @@ impl Poller {
         };
         self.tell(part, &outcome);
         self.up(part, ended);
+        self.report.remember_up(now);
 
+        let round = self.schedule.round(part);
         let stale_after = self.schedule.stale_after(part);
         let state = self.report.parts.entry(part).or_insert(PartState {
             outcome: Outcome::Pending,
             last_success: None,
             last_data: None,
             duration: None,
+            round,
             stale_after,
         });
         state.outcome = outcome;
+        state.round = round;
         state.stale_after = stale_after;
         if ended == Ended::Done {
             state.last_success = Some(now);
@@ -125,6 +129,7 @@ impl Poller {
         if let Ok(Step::Done(data) | Step::More(Some(data))) = result {
             state.last_data = Some(now);
             self.learn(data);
+            self.report.remember(part, now);
         }
         self.report.certificate_expiry = self.upstream.certificate_expiry();
         ended
