@@ -1,3 +1,12 @@
 //! What is worth telling: rules, the state of each alert, and what goes together in one message.
 
 pub mod config;
+pub mod engine;
+pub mod finding;
+pub mod group;
+pub mod rule;
+pub mod state;
+#[cfg(test)]
+mod testing;
+mod time;
+mod words;

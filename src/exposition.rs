@@ -130,6 +130,7 @@ mod tests {
                 last_success: Some(read),
                 last_data: Some(read),
                 duration: None,
+                round: Duration::from_secs(30),
                 stale_after: Duration::from_secs(600),
             };
             let mut report = Report::new("t");

@@ -4,12 +4,14 @@
 //! what one target is known to be, part by part, and everything downstream reads it and nothing else.
 
 mod counter;
+mod history;
 mod notice;
 mod report;
 mod time;
 mod users;
 
 pub use counter::Counter;
+pub use history::{CORE_WINDOW, History};
 pub use notice::{Notice, NoticeAlert, NoticeStatus, Severity};
 pub use report::{Outcome, PartState, Report};
 pub use time::{Moment, Timestamp};

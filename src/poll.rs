@@ -168,16 +168,20 @@ impl Poller {
         };
         self.tell(part, &outcome);
         self.up(part, ended);
+        self.report.remember_up(now);
 
+        let round = self.schedule.round(part);
         let stale_after = self.schedule.stale_after(part);
         let state = self.report.parts.entry(part).or_insert(PartState {
             outcome: Outcome::Pending,
             last_success: None,
             last_data: None,
             duration: None,
+            round,
             stale_after,
         });
         state.outcome = outcome;
+        state.round = round;
         state.stale_after = stale_after;
         if ended == Ended::Done {
             state.last_success = Some(now);
@@ -186,6 +190,7 @@ impl Poller {
         if let Ok(Step::Done(data) | Step::More(Some(data))) = result {
             state.last_data = Some(now);
             self.learn(data);
+            self.report.remember(part, now);
         }
         let parts = self.upstream.parts();
         self.report.parts.retain(|part, _| parts.contains(part));

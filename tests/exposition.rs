@@ -31,11 +31,25 @@ fn ago(secs: u64) -> Moment {
 fn read(secs_ago: u64, outcome: Outcome) -> PartState {
     let at = Some(ago(secs_ago));
     let duration = Some(Duration::from_millis(12));
-    PartState { outcome, last_success: at, last_data: at, duration, stale_after: STALE_AFTER }
+    PartState {
+        outcome,
+        last_success: at,
+        last_data: at,
+        duration,
+        round: Duration::from_secs(30),
+        stale_after: STALE_AFTER,
+    }
 }
 
 fn never_read(outcome: Outcome) -> PartState {
-    PartState { outcome, last_success: None, last_data: None, duration: None, stale_after: STALE_AFTER }
+    PartState {
+        outcome,
+        last_success: None,
+        last_data: None,
+        duration: None,
+        round: Duration::from_secs(30),
+        stale_after: STALE_AFTER,
+    }
 }
 
 fn failed() -> Outcome {

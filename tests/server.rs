@@ -130,6 +130,7 @@ fn report(target: &str) -> Report {
         last_success: read,
         last_data: read,
         duration: None,
+        round: Duration::from_secs(30),
         stale_after: Duration::from_secs(600),
     };
     report.parts.insert(Part::System, state);

@@ -5,8 +5,8 @@ use std::{
 };
 
 use super::{
-    Admin, Core, Counter, Host, Identity, Moment, Node, NodeTraffic, Part, PartData, SystemFacts, UserCounts,
-    UserNodeTraffic, Users,
+    Admin, Core, Counter, History, Host, Identity, Moment, Node, NodeTraffic, Part, PartData, SystemFacts,
+    UserCounts, UserNodeTraffic, Users,
 };
 
 /// All that is known of one target: each part's last good answer, and how its last attempt went.
@@ -32,6 +32,7 @@ pub struct Report {
     pub admins: Arc<Vec<Admin>>,
     pub users: Arc<Users>,
     pub user_nodes: Arc<Vec<UserNodeTraffic>>,
+    pub history: History,
 }
 
 /// How a part of a target stands.
@@ -44,6 +45,8 @@ pub struct PartState {
     pub last_data: Option<Moment>,
     /// How long its last whole read took.
     pub duration: Option<Duration>,
+    /// From the beginning of one whole read to that of the next, as it goes at present.
+    pub round: Duration,
     /// Age beyond which what is known of it is no longer told.
     pub stale_after: Duration,
 }
@@ -82,6 +85,7 @@ impl Report {
             admins: Arc::default(),
             users: Arc::default(),
             user_nodes: Arc::default(),
+            history: History::default(),
         }
     }
 

@@ -200,7 +200,12 @@ impl Schedule {
     /// The age beyond which what is known of `part` is no longer told: three of its own rounds, if that is longer
     /// than configured.
     pub(super) fn stale_after(&self, part: Part) -> Duration {
-        self.config.stale_after.max(self.slot(part).round.max(self.interval(part)) * 3)
+        self.config.stale_after.max(self.round(part) * 3)
+    }
+
+    /// From the beginning of one round of `part` to that of the next, as it goes at present.
+    pub(super) fn round(&self, part: Part) -> Duration {
+        self.slot(part).round.max(self.interval(part))
     }
 
     /// From the beginning of one round of `part` to that of the next, if the panel is fast.

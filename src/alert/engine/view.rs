@@ -1,0 +1,97 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    alert::{
+        finding::Reading,
+        rule::Rule,
+        state::{Alert, State},
+        words::{self, Standing},
+    },
+    model::{NoticeStatus, Severity, Timestamp},
+};
+
+/// An alert as metrics and pages show it. Cheap to make: most of tens of thousands are never looked at closely.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AlertView {
+    pub alertname: &'static str,
+    pub severity: Severity,
+    pub target: Arc<str>,
+    /// What the subject is.
+    pub kind: &'static str,
+    /// Empty where it is the target.
+    pub subject: Arc<str>,
+    /// Empty where there are no steps.
+    pub step: Arc<str>,
+    /// The word of the target's system, if it was known when the alert began.
+    pub system: Option<Arc<str>>,
+    pub state: AlertState,
+    /// It fires only because it is not re-armed yet: by hysteresis, or because a tighter step has followed.
+    pub held: bool,
+    /// Since when it is pending or firing.
+    pub active_since: Timestamp,
+    rule: Arc<Rule>,
+    reading: Reading,
+}
+
+/// Whether an alert waits to have held for long enough, or fires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AlertState {
+    Pending,
+    Firing,
+}
+
+impl AlertState {
+    /// The word used in metrics and pages.
+    pub fn label(self) -> &'static str {
+        match self {
+            AlertState::Pending => "pending",
+            AlertState::Firing => "firing",
+        }
+    }
+}
+
+impl AlertView {
+    /// The label `rule`; absent: it is of a default rule.
+    pub fn rule(&self) -> Option<&str> {
+        self.rule.label()
+    }
+
+    /// Those that have a value.
+    pub fn labels(&self) -> BTreeMap<String, String> {
+        let system = self.system.as_deref();
+        words::labels(&self.rule, self.severity, &self.step, &self.subject, system, &self.target)
+    }
+
+    /// `summary`, `description`, and what varies.
+    pub fn annotations(&self, now: Timestamp) -> BTreeMap<String, String> {
+        words::annotations(&self.rule, &self.labels(), &self.reading, Standing::Firing, now)
+    }
+}
+
+/// What is pending or firing, by target, rule and subject.
+pub(super) fn list(state: &State) -> Arc<Vec<AlertView>> {
+    Arc::new(state.alerts().filter_map(|alert| of(&alert)).collect())
+}
+
+fn of(alert: &Alert<'_>) -> Option<AlertView> {
+    let state = match alert.status() {
+        None => AlertState::Pending,
+        Some(NoticeStatus::Firing) => AlertState::Firing,
+        Some(NoticeStatus::Resolved) => return None,
+    };
+    let rule = alert.rule();
+    Some(AlertView {
+        alertname: rule.kind.alertname,
+        severity: alert.severity(),
+        target: Arc::clone(alert.target()),
+        kind: rule.kind.kind,
+        subject: Arc::clone(alert.subject()),
+        step: Arc::clone(alert.step()),
+        system: alert.system().cloned(),
+        state,
+        held: alert.held(),
+        active_since: alert.since(),
+        rule: Arc::clone(rule),
+        reading: alert.reading().clone(),
+    })
+}

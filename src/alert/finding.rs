@@ -1,0 +1,404 @@
+//! The rules' questions put to a report: which steps are crossed, and what may be said of those that are not.
+
+use std::{borrow::Cow, ops::Range, sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::rule::{EXPIRED_FOR, Question, Rule, Rules};
+use crate::model::{Expiry, Moment, NodeStatus, Outcome, Part, Report, Timestamp, User, UserStatus, Users};
+
+/// What the rules find in one target's report.
+#[derive(Clone, Debug)]
+pub struct Findings {
+    pub target: Arc<str>,
+    /// The word of the target's system, if it is known.
+    pub system: Option<&'static str>,
+    /// From one read of the target's cheap parts to the next.
+    pub interval: Duration,
+    /// One for each rule that asks about this target.
+    pub scopes: Vec<Scope>,
+}
+
+/// What one rule finds.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    pub rule: Arc<Rule>,
+    pub judged: Judged,
+    /// Of subjects that have crossed a step, or hold one they crossed earlier. Sorted by subject, each once.
+    pub facts: Vec<Fact>,
+}
+
+/// Who was looked at. Of nobody else anything follows: silence is not recovery.
+#[derive(Clone, Debug)]
+pub enum Judged {
+    /// What is known is not fit to be judged by: stale, of a part that fails, or not yet whole.
+    Nobody,
+    /// The target itself.
+    Target,
+    Users(Arc<Users>),
+    /// By name, and whether the panel's operator has turned it off.
+    Named(Vec<(Arc<str>, Switch)>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switch {
+    On,
+    Off,
+}
+
+/// How one subject stands towards one rule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fact {
+    /// Empty where the subject is the target.
+    pub subject: Arc<str>,
+    /// The steps that are crossed.
+    pub crossed: Range<usize>,
+    /// The steps below this one stay crossed if they were.
+    pub held: usize,
+    /// So long ago that it ends without a word.
+    pub over: bool,
+    pub reading: Reading,
+    /// When it was read, where an old fact has to be read again before it is told.
+    pub read: Option<Read>,
+}
+
+/// How old a fact is, and what it depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Read {
+    pub at: Timestamp,
+    /// The steps below this one were crossed when it was read, and not by time passing since.
+    pub crossed_then: usize,
+    /// The panel treats the subject as if its time had not come, although it has long come by our clock.
+    pub contradicted: bool,
+}
+
+/// What was read: the values behind an alert.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reading {
+    Ends(Timestamp),
+    /// Bytes.
+    Used {
+        used: u64,
+        limit: u64,
+    },
+    /// 0 to 1.
+    Share(f64),
+    /// A word for what is the matter.
+    Word(Cow<'static, str>),
+    /// How long it has been so, in seconds.
+    Lasting(u64),
+}
+
+/// Why an alert ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// The expiry was moved.
+    Renewed,
+    /// The limit was changed.
+    ToppedUp,
+    /// Usage was set back.
+    Reset,
+    /// The subject no longer exists.
+    Deleted,
+    /// The subject was turned off, and is nobody's business.
+    Disabled,
+    /// The wall clock was set back.
+    Clock,
+    /// No rule asks any more.
+    Removed,
+    /// It no longer holds.
+    Recovered,
+}
+
+impl End {
+    /// Whether a period ended with it, so that what is crossed after it is news.
+    pub(super) fn of_period(self) -> bool {
+        matches!(self, End::Renewed | End::ToppedUp | End::Reset)
+    }
+
+    /// The annotation `reason` of a resolved alert.
+    pub fn label(self) -> &'static str {
+        match self {
+            End::Renewed => "renewed",
+            End::ToppedUp => "topped up",
+            End::Reset => "reset",
+            End::Deleted => "deleted",
+            End::Disabled => "disabled",
+            End::Clock => "clock set",
+            End::Removed => "rule removed",
+            End::Recovered => "recovered",
+        }
+    }
+}
+
+/// Puts the rules' questions to `report`.
+pub fn findings(rules: &Rules, report: &Report, now: Moment) -> Findings {
+    let asks = rules.list().iter().filter(|rule| rule.covers_target(&report.target));
+    let scopes = asks.map(|rule| {
+        let (judged, mut facts) = ask(rule, report, now);
+        facts.retain(|fact| rule.covers(name_of(&fact.subject, &report.target)));
+        facts.sort_by(|a, b| a.subject.cmp(&b.subject));
+        Scope { rule: Arc::clone(rule), judged, facts }
+    });
+    Findings {
+        target: Arc::clone(&report.target),
+        system: report.identity.as_ref().map(|identity| identity.system.label()),
+        interval: report.parts.get(&Part::System).map_or(Duration::ZERO, |state| state.round),
+        scopes: scopes.collect(),
+    }
+}
+
+fn name_of<'a>(subject: &'a str, target: &'a str) -> &'a str {
+    if subject.is_empty() { target } else { subject }
+}
+
+fn ask(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Fact>) {
+    if rule.kind.part.is_some_and(|part| !answers(report, part, now)) {
+        return (Judged::Nobody, Vec::new());
+    }
+    match rule.kind.question {
+        Question::UserExpiry => of_users(report, |user| expiry(rule, user, now)),
+        Question::UserQuota => of_users(report, |user| quota(rule, user)),
+        Question::UserStatus => of_users(report, |user| status(user)),
+        Question::TargetDown => target_down(report),
+        Question::PartStale => part_stale(report, now),
+        Question::AccountingStalled => accounting_stalled(report),
+        Question::NodeDown => node_down(report),
+        Question::CoreDown => {
+            let down = report.history.core_down(now);
+            let crossed = |share| usize::from(share > CORE_DOWN_SHARE);
+            of_target(down.map(|share| (crossed(share), Reading::Share(share))))
+        }
+        Question::HostCpu => of_target(share(rule, report.host.cpu_usage)),
+        Question::HostMemory => {
+            of_target(share(rule, ratio(report.host.memory_used, report.host.memory_size)))
+        }
+        Question::HostDisk => of_target(share(rule, ratio(report.host.disk_used, report.host.disk_size))),
+        Question::CertificateExpiry => certificate_expiry(rule, report, now),
+    }
+}
+
+/// A panel restarts a dying core within seconds, so that no single answer shows it.
+const CORE_DOWN_SHARE: f64 = 0.3;
+/// As long as this without a byte is no pause.
+const STALLED_AFTER: Duration = Duration::from_secs(10 * 60);
+/// A part is not called stale before.
+const STALE_AFTER: Duration = Duration::from_secs(5 * 60);
+/// Panels look for expired users every few seconds; one still active after this long has another clock than we.
+const CONTRADICTED_AFTER: Duration = Duration::from_secs(60 * 60);
+
+/// Whether what is known of `part` may be judged by.
+fn answers(report: &Report, part: Part, now: Moment) -> bool {
+    let outcome = report.parts.get(&part).map(|state| &state.outcome);
+    let read = match outcome {
+        Some(Outcome::Up) => true,
+        // The list of an earlier walk, while the first one since we started is under way.
+        Some(Outcome::Pending) => part == Part::Users,
+        Some(Outcome::Refused | Outcome::Failed { .. }) | None => false,
+    };
+    let whole = part != Part::Users || report.users.walked_since().is_some();
+    report.up == Some(true) && read && whole && report.fresh(part, now)
+}
+
+fn of_users(report: &Report, fact: impl Fn(&User) -> Option<Fact>) -> (Judged, Vec<Fact>) {
+    let facts = report.users.list().iter().filter_map(|user| fact(user)).collect();
+    (Judged::Users(Arc::clone(&report.users)), facts)
+}
+
+/// How many steps are crossed, and by what; absent: the panel does not say.
+fn of_target(answer: Option<(usize, Reading)>) -> (Judged, Vec<Fact>) {
+    let Some((crossed, reading)) = answer else { return (Judged::Nobody, Vec::new()) };
+    let fact = (crossed > 0).then(|| Fact::simple("".into(), crossed, reading));
+    (Judged::Target, fact.into_iter().collect())
+}
+
+impl Fact {
+    fn simple(subject: Arc<str>, crossed: usize, reading: Reading) -> Self {
+        Fact { subject, crossed: 0..crossed, held: crossed, over: false, reading, read: None }
+    }
+}
+
+fn expiry(rule: &Rule, user: &User, now: Moment) -> Option<Fact> {
+    let Expiry::At(end) = user.expiry else { return None };
+    let (crossed, held) = rule.crossed_by_time(end, now.wall);
+    if held == 0 {
+        return None;
+    }
+    let crossed = match user.status {
+        UserStatus::Active => 0..crossed,
+        UserStatus::Expired => last_alone(rule, crossed),
+        UserStatus::Disabled => return None,
+        // Their plan does not run; what was told of it stays told.
+        UserStatus::Limited | UserStatus::OnHold | UserStatus::Unknown => 0..0,
+    };
+    Some(Fact {
+        subject: Arc::clone(&user.name),
+        crossed,
+        held,
+        over: end.saturating_add(EXPIRED_FOR) <= now.wall,
+        reading: Reading::Ends(end),
+        read: Some(Read {
+            at: user.read_at,
+            crossed_then: rule.crossed_by_time(end, user.read_at).0,
+            contradicted: user.status == UserStatus::Active
+                && end.saturating_add(CONTRADICTED_AFTER) <= now.wall,
+        }),
+    })
+}
+
+fn quota(rule: &Rule, user: &User) -> Option<Fact> {
+    let (used, limit) = (user.used, user.limit.filter(|limit| *limit > 0)?);
+    let (crossed, held) = rule.crossed_by_use(used, limit);
+    if held == 0 {
+        return None;
+    }
+    let crossed_then = crossed;
+    let crossed = match user.status {
+        UserStatus::Active => 0..crossed,
+        UserStatus::Limited => last_alone(rule, crossed),
+        UserStatus::Disabled => return None,
+        UserStatus::Expired | UserStatus::OnHold | UserStatus::Unknown => 0..0,
+    };
+    let reading = Reading::Used { used, limit };
+    let read = Some(Read { at: user.read_at, crossed_then, contradicted: false });
+    Some(Fact { subject: Arc::clone(&user.name), crossed, held, over: false, reading, read })
+}
+
+/// Of those whom the panel has stopped only the step at which it does so is looked at.
+fn last_alone(rule: &Rule, crossed: usize) -> Range<usize> {
+    let stopped =
+        crossed == rule.steps.len() && rule.steps.last().is_some_and(|step| step.threshold.is_last());
+    if stopped { crossed - 1..crossed } else { 0..0 }
+}
+
+fn status(user: &User) -> Option<Fact> {
+    let stopped = matches!(user.status, UserStatus::Limited | UserStatus::Expired | UserStatus::Disabled);
+    stopped.then(|| Fact {
+        read: Some(Read { at: user.read_at, crossed_then: 1, contradicted: false }),
+        ..Fact::simple(Arc::clone(&user.name), 1, Reading::Word(user.status.label().into()))
+    })
+}
+
+fn target_down(report: &Report) -> (Judged, Vec<Fact>) {
+    of_target(report.up.map(|up| {
+        let mut reasons = report.parts.values().filter_map(|state| match state.outcome {
+            Outcome::Failed { reason, .. } => Some(reason),
+            _ => None,
+        });
+        (usize::from(!up), Reading::Word(reasons.next().unwrap_or("unknown").into()))
+    }))
+}
+
+/// A target that is down is one fact, and its parts count from when it is up again.
+fn part_stale(report: &Report, now: Moment) -> (Judged, Vec<Fact>) {
+    let up_since = report.history.up_since().filter(|_| report.up == Some(true));
+    // Sooner nothing can be stale, and not every part may have been tried.
+    let Some(up_since) = up_since.filter(|since| now.since(*since) >= STALE_AFTER) else {
+        return (Judged::Nobody, Vec::new());
+    };
+    let (mut judged, mut facts) = (Vec::new(), Vec::new());
+    for (part, state) in &report.parts {
+        if state.outcome == Outcome::Refused {
+            continue;
+        }
+        let subject: Arc<str> = part.label().into();
+        // A first walk is as young as its newest page.
+        let read = if state.outcome == Outcome::Pending { state.last_data } else { state.last_success };
+        let age = read.map_or(Duration::MAX, |read| now.since(read)).min(now.since(up_since));
+        if age > STALE_AFTER.max(state.round * 3) {
+            let since_read = read.map_or(age, |read| now.since(read));
+            facts.push(Fact::simple(Arc::clone(&subject), 1, Reading::Lasting(since_read.as_secs())));
+        }
+        judged.push((subject, Switch::On));
+    }
+    (Judged::Named(judged), facts)
+}
+
+fn accounting_stalled(report: &Report) -> (Judged, Vec<Fact>) {
+    let read = report.parts.get(&Part::System).and_then(|state| state.last_data);
+    let flat = read.zip(report.history.traffic_moved()).map(|(read, moved)| read.since(moved));
+    let active = |(status, users): &(UserStatus, u64)| *status == UserStatus::Active && *users > 0;
+    let stalled = |flat| flat >= STALLED_AFTER && report.counts.by_status.iter().any(active);
+    of_target(flat.map(|flat| (usize::from(stalled(flat)), Reading::Lasting(flat.as_secs()))))
+}
+
+fn node_down(report: &Report) -> (Judged, Vec<Fact>) {
+    let (mut judged, mut facts) = (Vec::new(), Vec::new());
+    for node in report.nodes.iter() {
+        match node.status {
+            NodeStatus::Disabled => {
+                judged.push((Arc::clone(&node.label), Switch::Off));
+                continue;
+            }
+            NodeStatus::Connected => {}
+            status => {
+                facts.push(Fact::simple(Arc::clone(&node.label), 1, Reading::Word(status.label().into())));
+            }
+        }
+        judged.push((Arc::clone(&node.label), Switch::On));
+    }
+    (Judged::Named(judged), facts)
+}
+
+fn certificate_expiry(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Fact>) {
+    let Some(end) = report.certificate_expiry else { return (Judged::Nobody, Vec::new()) };
+    let (crossed, held) = rule.crossed_by_time(end, now.wall);
+    let read = report.parts.get(&Part::System).and_then(|state| state.last_data).map(|read| Read {
+        at: read.wall,
+        crossed_then: rule.crossed_by_time(end, read.wall).0,
+        contradicted: end.saturating_add(CONTRADICTED_AFTER) <= now.wall,
+    });
+    let fact = Fact { held, read, ..Fact::simple("".into(), crossed, Reading::Ends(end)) };
+    (Judged::Target, (held > 0).then_some(fact).into_iter().collect())
+}
+
+fn share(rule: &Rule, share: Option<f64>) -> Option<(usize, Reading)> {
+    share.map(|share| (rule.crossed_by_share(share), Reading::Share(share)))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a share of bytes needs no more than 53 bits")]
+fn ratio(used: Option<u64>, size: Option<u64>) -> Option<f64> {
+    used.zip(size.filter(|size| *size > 0)).map(|(used, size)| used as f64 / size as f64)
+}
+
+impl Scope {
+    /// Why a subject that had the reading `then` when it was last looked at has no steps crossed any more, and when
+    /// that was read; absent: it was not looked at.
+    pub fn end(&self, subject: &str, target: &str, then: &Reading) -> Option<(End, Option<Timestamp>)> {
+        if !self.rule.covers(name_of(subject, target)) {
+            return Some((End::Removed, None));
+        }
+        match &self.judged {
+            Judged::Nobody => None,
+            Judged::Target if matches!(then, Reading::Ends(_)) => Some((End::Renewed, None)),
+            Judged::Target => Some((End::Recovered, None)),
+            Judged::Named(list) => match list.iter().find(|(name, _)| **name == *subject) {
+                None => Some((End::Deleted, None)),
+                Some((_, Switch::Off)) => Some((End::Disabled, None)),
+                Some((_, Switch::On)) => Some((End::Recovered, None)),
+            },
+            Judged::Users(users) => {
+                let list = users.list();
+                let place = list.binary_search_by(|user| (*user.name).cmp(subject));
+                let Some(user) = place.ok().and_then(|place| list.get(place)) else {
+                    return Some((End::Deleted, None));
+                };
+                Some((end_of_user(user, then), Some(user.read_at)))
+            }
+        }
+    }
+}
+
+fn end_of_user(user: &User, then: &Reading) -> End {
+    match then {
+        Reading::Word(_) => End::Recovered,
+        _ if user.status == UserStatus::Disabled => End::Disabled,
+        Reading::Ends(end) if user.expiry == Expiry::At(*end) => End::Clock,
+        Reading::Ends(_) => End::Renewed,
+        Reading::Used { limit, .. } if user.limit != Some(*limit) => End::ToppedUp,
+        Reading::Used { .. } => End::Reset,
+        Reading::Share(_) | Reading::Lasting(_) => End::Recovered,
+    }
+}

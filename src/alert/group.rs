@@ -1,0 +1,455 @@
+//! What goes together in one message, when it is sent, and what was told already: per receiver and group.
+//!
+//! Words and meanings are Alertmanager's. What a receiver was told stays noted until it is told that it ended, so
+//! that an alert which is inhibited or muted for a while is neither told twice nor forgotten.
+
+mod decide;
+mod mute;
+mod row;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+pub use mute::Mutes;
+
+use self::decide::{Change, Reason, decide};
+use super::{
+    rule::Question,
+    state::{Alert, AlertId, EventId, State},
+    time::Mark,
+};
+use crate::model::{Moment, Notice, NoticeAlert, NoticeStatus, Severity};
+
+/// What one receiver is to be told, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    pub receiver: String,
+    /// Only alerts of at least this severity.
+    pub min_severity: Severity,
+    pub send_resolved: bool,
+    /// Labels whose values alerts of one message share.
+    pub group_by: Vec<String>,
+    /// From a group's first alert to its first message, so that what comes together goes together.
+    pub group_wait: Duration,
+    /// From one message of a group to the next.
+    pub group_interval: Duration,
+    /// In place of each rule's own; zero: never repeat.
+    pub repeat_interval: Option<Duration>,
+}
+
+/// Alerts that were kept back, and messages that were not needed, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Suppressed {
+    pub muted: u64,
+    pub inhibited: u64,
+    pub unchanged: u64,
+}
+
+/// What came of flushing the groups that were due.
+#[derive(Debug, Default)]
+pub struct Flushed {
+    pub notices: Vec<Notice>,
+    pub suppressed: Suppressed,
+}
+
+/// The groups of every receiver.
+#[derive(Debug)]
+pub(super) struct Groups {
+    routes: Vec<Routed>,
+    mutes: Mutes,
+    /// Rows to be deleted.
+    deleted: BTreeSet<String>,
+}
+
+#[derive(Debug)]
+struct Routed {
+    route: Route,
+    /// By key.
+    groups: BTreeMap<Arc<str>, Group>,
+    /// The group of each alert.
+    group_of: HashMap<AlertId, Arc<str>>,
+}
+
+#[derive(Debug, Default)]
+struct Group {
+    labels: BTreeMap<String, String>,
+    members: BTreeSet<AlertId>,
+    /// What the receiver was told that it fires, and not yet that it ended.
+    told: BTreeMap<AlertId, EventId>,
+    /// Alerts that were kept back and counted.
+    kept_back: BTreeSet<AlertId>,
+    /// The last message, or the moment that made one needless.
+    sent: Option<Mark>,
+    /// The uptime at which to look at it again.
+    due: Option<Duration>,
+    dirty: bool,
+}
+
+impl Groups {
+    pub(super) fn new(routes: Vec<Route>, mutes: Mutes) -> Self {
+        let routed = |route| Routed { route, groups: BTreeMap::new(), group_of: HashMap::new() };
+        Groups { routes: routes.into_iter().map(routed).collect(), mutes, deleted: BTreeSet::new() }
+    }
+
+    /// The groups of `state`'s alerts, of which the receivers know what these rows hold.
+    pub(super) fn restore(&mut self, rows: &[(String, String)], state: &State, now: Moment) {
+        self.deleted.extend(rows.iter().map(|(key, _)| key.clone()));
+        let mut known: HashMap<&str, row::Known> = HashMap::new();
+        for (key, text) in rows {
+            if let Some((receiver, group)) = row::split(key) {
+                known.entry(receiver).or_default().read(group, text, now);
+            }
+        }
+        for alert in state.alerts().filter(|alert| alert.event().is_some()) {
+            self.add(&alert, now);
+        }
+        for routed in &mut self.routes {
+            let Some(known) = known.get_mut(routed.route.receiver.as_str()) else { continue };
+            for (key, group) in &mut routed.groups {
+                for id in &group.members {
+                    if let Some(event) = known.told.remove(id) {
+                        group.told.insert(id.clone(), event);
+                    }
+                }
+                if !group.told.is_empty() {
+                    group.sent = known.sent.get(&**key).copied().or(known.last_sent);
+                    group.dirty = true;
+                }
+                let news = |id: &AlertId| {
+                    let alert = state.alert(id);
+                    let told = group.told.get(id).copied();
+                    match alert.and_then(|alert| alert.status()) {
+                        Some(NoticeStatus::Firing) => alert.and_then(|alert| alert.event()) != told,
+                        Some(NoticeStatus::Resolved) => told.is_some(),
+                        None => false,
+                    }
+                };
+                let news = group.members.iter().any(news);
+                group.due = None;
+                if news {
+                    group.wake(&routed.route, now);
+                } else {
+                    // Nothing to tell; the flush finds out when to repeat.
+                    group.due = Some(now.uptime);
+                }
+            }
+        }
+    }
+
+    /// An alert fires: it joins its group at every receiver it is for.
+    pub(super) fn add(&mut self, alert: &Alert<'_>, now: Moment) {
+        let mut labels = None;
+        for routed in &mut self.routes {
+            let route = &routed.route;
+            let named = alert.rule().receivers.as_ref();
+            if alert.severity() < route.min_severity
+                || named.is_some_and(|receivers| !receivers.contains(&route.receiver))
+            {
+                continue;
+            }
+            let id = alert.id();
+            let key = routed.group_of.get(&id).cloned().unwrap_or_else(|| {
+                let labels = labels.get_or_insert_with(|| alert.labels());
+                let shared = route.group_by.iter().filter_map(|name| labels.get_key_value(name));
+                let shared: BTreeMap<_, _> = shared.map(|(k, v)| (k.clone(), v.clone())).collect();
+                let key: Arc<str> = key_of(&shared).into();
+                routed.groups.entry(Arc::clone(&key)).or_default().labels = shared;
+                key
+            });
+            let Some(group) = routed.groups.get_mut(&key) else { continue };
+            group.members.insert(id.clone());
+            routed.group_of.insert(id, key);
+            group.wake(route, now);
+        }
+    }
+
+    /// An alert has ended; says whether anybody is to be told.
+    pub(super) fn resolve(&mut self, id: &AlertId, now: Moment) -> bool {
+        let mut owed = false;
+        for routed in &mut self.routes {
+            let Some(key) = routed.group_of.get(id) else { continue };
+            let Some(group) = routed.groups.get_mut(key) else { continue };
+            if group.told.contains_key(id) {
+                owed = true;
+                group.wake(&routed.route, now);
+            } else {
+                group.members.remove(id);
+                routed.group_of.remove(id);
+                // An empty group is looked at once more, to be removed.
+                group.wake(&routed.route, now);
+            }
+        }
+        owed
+    }
+
+    /// Whether anybody is still to be told that this alert, which has ended, did so.
+    pub(super) fn owes(&self, id: &AlertId) -> bool {
+        let owed = |routed: &Routed| {
+            let group = routed.group_of.get(id).and_then(|key| routed.groups.get(key));
+            group.is_some_and(|group| group.told.contains_key(id))
+        };
+        self.routes.iter().any(owed)
+    }
+
+    /// An alert is no more, and nobody is told.
+    pub(super) fn drop_alert(&mut self, id: &AlertId, now: Moment) {
+        for routed in &mut self.routes {
+            let Some(group) = routed.group_of.remove(id).and_then(|key| routed.groups.get_mut(&key)) else {
+                continue;
+            };
+            group.members.remove(id);
+            group.dirty |= group.told.remove(id).is_some();
+            group.wake(&routed.route, now);
+        }
+    }
+
+    /// The uptime at which the next group is due.
+    pub(super) fn due(&self) -> Option<Duration> {
+        self.routes.iter().flat_map(|routed| routed.groups.values()).filter_map(|group| group.due).min()
+    }
+
+    /// Flushes the groups that are due, and makes `state` forget what everybody knows to have ended.
+    pub(super) fn flush(&mut self, state: &mut State, now: Moment) -> Flushed {
+        let mut flushed = Flushed::default();
+        let mut ended = HashSet::new();
+        for routed in &mut self.routes {
+            let due =
+                routed.groups.iter_mut().filter(|(_, group)| group.due.is_some_and(|due| due <= now.uptime));
+            for (key, group) in due {
+                let released = group.flush(key, &routed.route, &self.mutes, state, now, &mut flushed);
+                for id in released {
+                    routed.group_of.remove(&id);
+                    ended.insert(id);
+                }
+            }
+            let deleted = &mut self.deleted;
+            routed.groups.retain(|key, group| {
+                let done = group.due.is_none() && group.members.is_empty();
+                if done {
+                    deleted.insert(row::key(&routed.route.receiver, key));
+                }
+                !done
+            });
+        }
+        for id in ended.into_iter().filter(|id| !self.owes(id)) {
+            state.forget(&id);
+        }
+        flushed
+    }
+
+    /// All rows.
+    pub(super) fn rows(&self) -> Vec<(String, String)> {
+        let groups = self.routes.iter().flat_map(|routed| {
+            routed.groups.iter().map(|(key, group)| (row::key(&routed.route.receiver, key), group))
+        });
+        let told = groups.filter(|(_, group)| !group.told.is_empty());
+        told.map(|(key, group)| (key, row::write(group))).collect()
+    }
+
+    /// The rows that have changed since this was asked last; without a text: to be deleted.
+    pub(super) fn take_rows(&mut self) -> Vec<(String, Option<String>)> {
+        let mut rows: BTreeMap<String, Option<String>> =
+            std::mem::take(&mut self.deleted).into_iter().map(|key| (key, None)).collect();
+        for routed in &mut self.routes {
+            for (key, group) in routed.groups.iter_mut().filter(|(_, group)| group.dirty) {
+                group.dirty = false;
+                let text = (!group.told.is_empty()).then(|| row::write(group));
+                rows.insert(row::key(&routed.route.receiver, key), text);
+            }
+        }
+        rows.into_iter().collect()
+    }
+}
+
+/// As Alertmanager writes it.
+fn key_of(labels: &BTreeMap<String, String>) -> String {
+    let labels: Vec<_> = labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+    format!("{{}}:{{{}}}", labels.join(", "))
+}
+
+impl Group {
+    /// Something is new: the group is to be looked at, but not sooner than its receiver wants to hear of it again.
+    fn wake(&mut self, route: &Route, now: Moment) {
+        let after_last = self.sent.map(|sent| sent.uptime_after(route.group_interval));
+        self.wake_at((now.uptime + route.group_wait).max(after_last.unwrap_or_default()));
+    }
+
+    fn wake_at(&mut self, due: Duration) {
+        self.due = Some(self.due.map_or(due, |known| known.min(due)));
+    }
+
+    /// Sends what is to be sent, and gives back the members that are members no more.
+    fn flush(
+        &mut self,
+        key: &str,
+        route: &Route,
+        mutes: &Mutes,
+        state: &State,
+        now: Moment,
+        flushed: &mut Flushed,
+    ) -> Vec<AlertId> {
+        self.due = None;
+        let mut change = Change { told: !self.told.is_empty(), ..Change::default() };
+        let (mut firing, mut ended, mut released) = (Vec::new(), Vec::new(), Vec::new());
+        let mut repeat_interval: Option<Duration> = None;
+        for id in &self.members {
+            let alert = state.alert(id);
+            let Some((alert, event, status)) = alert.and_then(|a| Some((a, a.event()?, a.status()?))) else {
+                released.push(id.clone());
+                continue;
+            };
+            let told = self.told.get(id);
+            if status == NoticeStatus::Resolved && (told.is_none() || !route.send_resolved) {
+                change.ended += usize::from(told.is_some());
+                released.push(id.clone());
+                continue;
+            }
+            let new = status == NoticeStatus::Resolved || told != Some(&event);
+            if let Some(kept_back) = kept_back(&alert, mutes, state, now) {
+                change.kept_back += usize::from(told.is_some() && status == NoticeStatus::Firing);
+                if new {
+                    let next = now.uptime + route.group_interval.max(SHORTEST_INTERVAL);
+                    let next = kept_back.until(now).map_or(next, |end| next.min(end));
+                    if self.kept_back.insert(id.clone()) {
+                        kept_back.count(&mut flushed.suppressed);
+                    }
+                    self.due = Some(self.due.map_or(next, |known| known.min(next)));
+                }
+                continue;
+            }
+            match status {
+                NoticeStatus::Firing => {
+                    change.new += usize::from(new);
+                    let own = route.repeat_interval.unwrap_or(alert.rule().repeat_interval);
+                    repeat_interval =
+                        [repeat_interval, Some(own)].into_iter().flatten().filter(|i| !i.is_zero()).min();
+                    firing.push((new, event, alert));
+                }
+                NoticeStatus::Resolved => ended.push((event, alert)),
+            }
+        }
+        change.firing = firing.len();
+        change.ended += ended.len();
+        let sent_age = self.sent.map(|sent| sent.age(now));
+        change.repeat = repeat_interval.zip(sent_age).is_some_and(|(interval, age)| age >= interval);
+
+        let reason = decide(change, route.send_resolved);
+        for id in &released {
+            self.members.remove(id);
+            self.kept_back.remove(id);
+            self.dirty |= self.told.remove(id).is_some();
+        }
+        match reason {
+            Some(reason) => {
+                self.dirty = true;
+                self.sent = Some(Mark::at(now));
+                // Of a receiver that wants to hear nothing of it, the end of everything is only noted.
+                if !(firing.is_empty() && ended.is_empty()) {
+                    let alerts = in_order(&firing, &ended, now);
+                    flushed.notices.push(self.notice(key, route, reason, alerts, now));
+                }
+                for (_, event, alert) in &firing {
+                    let id = alert.id();
+                    self.kept_back.remove(&id);
+                    self.told.insert(id, *event);
+                }
+                for (_, alert) in ended {
+                    let id = alert.id();
+                    self.told.remove(&id);
+                    self.members.remove(&id);
+                    released.push(id);
+                }
+            }
+            None => flushed.suppressed.unchanged += u64::from(change.firing > 0),
+        }
+        if let Some(sent) = self.sent {
+            if self.members.is_empty() {
+                // The group is remembered until it may speak again.
+                let again = sent.uptime_after(route.group_interval);
+                self.due = (again > now.uptime).then_some(again);
+            } else if let Some(interval) = repeat_interval {
+                self.wake_at(sent.uptime_after(interval));
+            }
+        }
+        released
+    }
+
+    fn notice(
+        &self,
+        key: &str,
+        route: &Route,
+        reason: Reason,
+        alerts: Vec<NoticeAlert>,
+        now: Moment,
+    ) -> Notice {
+        Notice {
+            id: EventId::random().to_string().replacen("evt", "msg", 1),
+            receiver: route.receiver.clone(),
+            group: key.to_owned(),
+            group_labels: self.labels.clone(),
+            reason: reason.label().to_owned(),
+            alerts,
+            covers: Vec::new(),
+            created_at: now.wall,
+        }
+    }
+}
+
+/// Whatever is configured, a group is not looked at in a busy loop.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Why an alert is not told at present.
+enum KeptBack {
+    /// Until this wall time.
+    Muted(crate::model::Timestamp),
+    Inhibited,
+}
+
+impl KeptBack {
+    fn count(&self, suppressed: &mut Suppressed) {
+        match self {
+            KeptBack::Inhibited => suppressed.inhibited += 1,
+            KeptBack::Muted(_) => suppressed.muted += 1,
+        }
+    }
+
+    /// The uptime at which it ends, where that is known.
+    fn until(&self, now: Moment) -> Option<Duration> {
+        match self {
+            KeptBack::Inhibited => None,
+            KeptBack::Muted(end) => Some(now.uptime + end.since(now.wall)),
+        }
+    }
+}
+
+fn kept_back(alert: &Alert<'_>, mutes: &Mutes, state: &State, now: Moment) -> Option<KeptBack> {
+    let kind = alert.rule().kind;
+    let fires = |question, subject| state.fires(question, alert.target(), subject);
+    let part = kind.part.map(crate::model::Part::label);
+    if alert.tighter_fires()
+        || (kind.question != Question::TargetDown && fires(Question::TargetDown, None))
+        || part.is_some_and(|part| fires(Question::PartStale, Some(part)))
+    {
+        return Some(KeptBack::Inhibited);
+    }
+    if mutes.is_empty() {
+        return None;
+    }
+    mutes.until(&alert.labels(), alert.severity(), now.wall).map(KeptBack::Muted)
+}
+
+/// What fires comes first, and of that what is new; then the worst.
+fn in_order(
+    firing: &[(bool, EventId, Alert<'_>)],
+    ended: &[(EventId, Alert<'_>)],
+    now: Moment,
+) -> Vec<NoticeAlert> {
+    let firing = firing.iter().map(|(new, _, alert)| ((0, !new), alert));
+    let ended = ended.iter().map(|(_, alert)| ((1, false), alert));
+    let mut all: Vec<_> = firing.chain(ended).collect();
+    all.sort_by_key(|(rank, alert)| (*rank, std::cmp::Reverse(alert.severity())));
+    all.into_iter().filter_map(|(_, alert)| alert.told(now.wall)).collect()
+}

@@ -1,0 +1,189 @@
+use std::collections::BTreeMap;
+
+use jiff::{ToSpan, civil, tz::TimeZone};
+
+use crate::{
+    alert::{
+        config::MuteConfig,
+        rule::{LABELS, RuleError, matches},
+    },
+    model::{Severity, Timestamp},
+};
+
+/// When nothing is sent, and of what.
+#[derive(Clone, Debug, Default)]
+pub struct Mutes(Vec<Mute>);
+
+#[derive(Clone, Debug)]
+struct Mute {
+    config: MuteConfig,
+    zone: TimeZone,
+}
+
+impl Mutes {
+    /// # Errors
+    /// Every mistake there is, not only the first.
+    pub fn new(configs: &BTreeMap<String, MuteConfig>) -> Result<Self, Vec<RuleError>> {
+        let mut errors = Vec::new();
+        let mut mutes = Vec::new();
+        for (name, config) in configs {
+            let mut wrong = |key: &str, problem: String| {
+                errors.push(RuleError { key: format!("mute.{name}.{key}"), problem });
+            };
+            if config.days.iter().any(|day| !(1..=7).contains(day)) {
+                wrong("days", "days are 1 (Monday) to 7 (Sunday)".into());
+            }
+            if config.hours.is_some_and(|(from, to)| from >= DAY || to > DAY) {
+                wrong("hours", "write e.g. \"23:00-08:00\"".into());
+            }
+            for label in config.matchers.keys().filter(|label| !LABELS.contains(&label.as_str())) {
+                let labels = LABELS.join(", ");
+                wrong("matchers", format!("no alert has the label {label:?}; use some of {labels}"));
+            }
+            match TimeZone::get(&config.zone) {
+                Ok(zone) => mutes.push(Mute { config: config.clone(), zone }),
+                Err(_) => wrong(
+                    "zone",
+                    format!("{:?} is not a time zone; write e.g. \"Asia/Shanghai\"", config.zone),
+                ),
+            }
+        }
+        if errors.is_empty() { Ok(Mutes(mutes)) } else { Err(errors) }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Until when an alert with these labels is not sent; absent: it is.
+    pub(super) fn until(
+        &self,
+        labels: &BTreeMap<String, String>,
+        severity: Severity,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let about = |mute: &&Mute| {
+            let value = |label: &String| labels.get(label).map_or("", String::as_str);
+            mute.config.below.is_none_or(|below| severity < below)
+                && mute.config.matchers.iter().all(|(label, pattern)| matches(pattern, value(label)))
+        };
+        self.0.iter().filter(about).filter_map(|mute| mute.ends(now)).max()
+    }
+}
+
+/// Minutes.
+const DAY: u16 = 24 * 60;
+
+impl Mute {
+    /// When the window ends that `now` is in. It belongs to the day it starts, and begins and ends by the clock on
+    /// the wall, so that a change to or from summer time makes it longer or shorter.
+    fn ends(&self, now: Timestamp) -> Option<Timestamp> {
+        let local = jiff::Timestamp::from_millisecond(now.as_millis()).ok()?.to_zoned(self.zone.clone());
+        let (from, to) = self.config.hours.unwrap_or((0, DAY));
+        let days = [local.date().yesterday().ok()?, local.date()];
+        let ends = days.into_iter().filter(|day| self.starts_on(*day)).filter_map(|day| {
+            let last = if to > from { day } else { day.tomorrow().ok()? };
+            let (start, end) = (self.instant(day, from)?, self.instant(last, to)?);
+            (start <= now && now < end).then_some(end)
+        });
+        ends.max()
+    }
+
+    fn starts_on(&self, day: civil::Date) -> bool {
+        let weekday = u8::try_from(day.weekday().to_monday_one_offset()).unwrap_or(0);
+        self.config.days.is_empty() || self.config.days.contains(&weekday)
+    }
+
+    fn instant(&self, day: civil::Date, minutes: u16) -> Option<Timestamp> {
+        let local =
+            day.to_datetime(civil::Time::midnight()).checked_add(i64::from(minutes).minutes()).ok()?;
+        let instant = self.zone.to_ambiguous_timestamp(local).compatible().ok()?;
+        Some(Timestamp::from_millis(instant.as_millisecond()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mute(days: &[u8], hours: Option<(u16, u16)>, zone: &str) -> MuteConfig {
+        let days = days.to_vec();
+        MuteConfig { days, hours, zone: zone.into(), matchers: BTreeMap::new(), below: None }
+    }
+
+    fn time(text: &str) -> Timestamp {
+        Timestamp::from_millis(text.parse::<jiff::Timestamp>().unwrap().as_millisecond())
+    }
+
+    fn until(config: &MuteConfig, now: &str) -> Option<Timestamp> {
+        let mutes = Mutes::new(&BTreeMap::from([("night".to_owned(), config.clone())])).unwrap();
+        mutes.until(&BTreeMap::new(), Severity::Info, time(now))
+    }
+
+    #[test]
+    fn windows_keep_to_the_wall_clock_of_their_zone() {
+        let night = Some((23 * 60, 8 * 60));
+        let cases = [
+            // A quiet night in Shanghai, eight hours ahead.
+            (mute(&[], night, "Asia/Shanghai"), "2026-01-05T14:59:59Z", None),
+            (mute(&[], night, "Asia/Shanghai"), "2026-01-05T15:00:00Z", Some("2026-01-06T00:00:00Z")),
+            (mute(&[], night, "Asia/Shanghai"), "2026-01-05T23:59:59Z", Some("2026-01-06T00:00:00Z")),
+            (mute(&[], night, "Asia/Shanghai"), "2026-01-06T00:00:00Z", None),
+            // The night in which Berlin's clocks go forward is an hour shorter, the one in autumn an hour longer.
+            (mute(&[], night, "Europe/Berlin"), "2026-03-28T22:00:00Z", Some("2026-03-29T06:00:00Z")),
+            (mute(&[], night, "Europe/Berlin"), "2026-03-29T06:00:00Z", None),
+            (mute(&[], night, "Europe/Berlin"), "2026-10-24T21:00:00Z", Some("2026-10-25T07:00:00Z")),
+            (mute(&[], night, "Europe/Berlin"), "2026-10-25T06:59:59Z", Some("2026-10-25T07:00:00Z")),
+            // A window that begins in the hour that is left out begins after it.
+            (mute(&[], Some((150, 240)), "Europe/Berlin"), "2026-03-29T01:29:00Z", None),
+            (
+                mute(&[], Some((150, 240)), "Europe/Berlin"),
+                "2026-03-29T01:30:00Z",
+                Some("2026-03-29T02:00:00Z"),
+            ),
+            // 2026-01-09 is a Friday: its night reaches into Saturday, Saturday's own is not muted.
+            (mute(&[5], night, "UTC"), "2026-01-10T07:00:00Z", Some("2026-01-10T08:00:00Z")),
+            (mute(&[5], night, "UTC"), "2026-01-10T23:30:00Z", None),
+            (mute(&[5], night, "UTC"), "2026-01-09T07:00:00Z", None),
+            // Whole days.
+            (mute(&[6, 7], None, "UTC"), "2026-01-10T00:00:00Z", Some("2026-01-11T00:00:00Z")),
+            (mute(&[6, 7], None, "UTC"), "2026-01-12T00:00:00Z", None),
+            (mute(&[], Some((0, 1440)), "UTC"), "2026-01-10T12:00:00Z", Some("2026-01-11T00:00:00Z")),
+        ];
+        for (config, now, end) in cases {
+            assert_eq!(until(&config, now), end.map(time), "{config:?} at {now}");
+        }
+    }
+
+    #[test]
+    fn all_matchers_must_match_and_the_severe_may_bypass() {
+        let config = MuteConfig {
+            matchers: BTreeMap::from([("target".into(), "ho*".into()), ("kind".into(), "user".into())]),
+            below: Some(Severity::Critical),
+            ..mute(&[], None, "UTC")
+        };
+        let mutes = Mutes::new(&BTreeMap::from([("m".to_owned(), config)])).unwrap();
+        let cases = [
+            ("home", "user", Severity::Warning, true),
+            ("home", "user", Severity::Critical, false),
+            ("away", "user", Severity::Info, false),
+            ("home", "node", Severity::Info, false),
+        ];
+        for (target, kind, severity, muted) in cases {
+            let labels = BTreeMap::from([("target".into(), target.into()), ("kind".into(), kind.into())]);
+            let until = mutes.until(&labels, severity, Timestamp::from_secs(1_795_000_000));
+            assert_eq!(until.is_some(), muted, "{target} {kind} {severity:?}");
+        }
+    }
+
+    #[test]
+    fn every_mistake_is_told() {
+        let bad = MuteConfig {
+            matchers: BTreeMap::from([("colour".into(), "red".into())]),
+            ..mute(&[0], Some((1440, 0)), "Asia/Shang")
+        };
+        let errors = Mutes::new(&BTreeMap::from([("m".to_owned(), bad)])).unwrap_err();
+        let keys: Vec<_> = errors.iter().map(|error| &*error.key).collect();
+        assert_eq!(keys, ["mute.m.days", "mute.m.hours", "mute.m.matchers", "mute.m.zone"]);
+    }
+}

@@ -1,0 +1,71 @@
+//! How a group is kept: a row of JSON under `receiver/group`.
+
+use std::{collections::HashMap, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+use super::Group;
+use crate::{
+    alert::{
+        state::{AlertId, EventId},
+        time::Mark,
+    },
+    model::{Moment, Timestamp},
+};
+
+#[derive(Serialize, Deserialize)]
+struct Row {
+    sent: Option<Timestamp>,
+    /// Rule, target, step, subject and event.
+    told: Vec<(String, String, String, String, String)>,
+}
+
+/// What one receiver was told, by all of its rows.
+#[derive(Default)]
+pub(super) struct Known {
+    pub(super) told: HashMap<AlertId, EventId>,
+    /// By group.
+    pub(super) sent: HashMap<String, Mark>,
+    pub(super) last_sent: Option<Mark>,
+}
+
+impl Known {
+    /// A row that cannot be read costs a repetition.
+    pub(super) fn read(&mut self, group: &str, text: &str, now: Moment) {
+        let Ok(row) = serde_json::from_str::<Row>(text) else { return };
+        for (rule, target, step, subject, event) in row.told {
+            let Some(event) = EventId::parse(&event) else { continue };
+            let id = AlertId {
+                target: target.into(),
+                rule: rule.into(),
+                subject: subject.into(),
+                step: step.into(),
+            };
+            self.told.insert(id, event);
+        }
+        if let Some(sent) = row.sent.map(|sent| Mark::restored(sent, now)) {
+            self.sent.insert(group.to_owned(), sent);
+            if self.last_sent.is_none_or(|last| last.wall < sent.wall) {
+                self.last_sent = Some(sent);
+            }
+        }
+    }
+}
+
+/// Names of receivers have no slash.
+pub(super) fn key(receiver: &str, group: &Arc<str>) -> String {
+    format!("{receiver}/{group}")
+}
+
+pub(super) fn split(key: &str) -> Option<(&str, &str)> {
+    key.split_once('/')
+}
+
+pub(super) fn write(group: &Group) -> String {
+    let text = |word: &Arc<str>| word.to_string();
+    let told = group.told.iter().map(|(id, event)| {
+        (text(&id.rule), text(&id.target), text(&id.step), text(&id.subject), event.to_string())
+    });
+    let row = Row { sent: group.sent.map(|sent| sent.wall), told: told.collect() };
+    serde_json::to_string(&row).unwrap_or_default()
+}

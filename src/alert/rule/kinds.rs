@@ -1,0 +1,247 @@
+use std::time::Duration;
+
+use crate::model::{Part, Severity};
+
+use Severity::{Critical, Info, Warning};
+
+/// A kind of rule: a question that is asked of every subject of one sort.
+#[derive(Debug)]
+pub struct Kind {
+    pub question: Question,
+    /// The word in the configuration, `[alert.NAME]`.
+    pub name: &'static str,
+    pub alertname: &'static str,
+    /// The label `kind`: what its subjects are.
+    pub kind: &'static str,
+    /// The part whose answer it is read from. While that part is stale nothing is told by this rule.
+    pub part: Option<Part>,
+    pub steps: Steps,
+    /// How long a step has to be crossed before it fires.
+    pub for_: Duration,
+    /// Zero: never.
+    pub repeat_interval: Duration,
+    /// Whether it runs unless the configuration says otherwise.
+    pub enabled: bool,
+    /// The annotation `summary`: the same for every alert of the kind.
+    pub summary: &'static str,
+    /// The annotation `description`, with the names of labels and annotations in braces.
+    pub description: &'static str,
+    /// The description of a step at which everything is used up.
+    pub reached: Option<&'static str>,
+}
+
+/// What a kind of rule asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Question {
+    UserExpiry,
+    UserQuota,
+    UserStatus,
+    TargetDown,
+    PartStale,
+    AccountingStalled,
+    NodeDown,
+    CoreDown,
+    HostCpu,
+    HostMemory,
+    HostDisk,
+    CertificateExpiry,
+}
+
+/// The default steps of a kind and the severity of each, the widest first.
+#[derive(Debug)]
+pub enum Steps {
+    /// It holds or it does not.
+    None(Severity),
+    /// At most this long is left, in seconds; 0: nothing is.
+    Remaining(&'static [(u64, Severity)]),
+    /// At least this share is used, in percent.
+    Ratio(&'static [(u16, Severity)]),
+}
+
+/// The kinds of rule there are.
+pub static KINDS: [Kind; 12] = [
+    Kind {
+        question: Question::UserExpiry,
+        name: "user_expiry",
+        alertname: "ProxymeterUserExpiry",
+        kind: "user",
+        part: Some(Part::Users),
+        steps: Steps::Remaining(&[(7 * DAY, Info), (3 * DAY, Warning), (DAY, Warning), (0, Warning)]),
+        for_: Duration::ZERO,
+        repeat_interval: Duration::ZERO,
+        enabled: true,
+        summary: "User expires soon or has expired.",
+        description: "User {subject} of {target} expires in {remaining}.",
+        reached: Some("User {subject} of {target} has expired."),
+    },
+    Kind {
+        question: Question::UserQuota,
+        name: "user_quota",
+        alertname: "ProxymeterUserQuota",
+        kind: "user",
+        part: Some(Part::Users),
+        steps: Steps::Ratio(&[(80, Info), (95, Warning), (100, Warning)]),
+        for_: Duration::ZERO,
+        repeat_interval: Duration::ZERO,
+        enabled: true,
+        summary: "User has used up most or all of the data limit.",
+        description: "User {subject} of {target} has used {ratio} of the data limit: {value} of {limit}.",
+        reached: Some("User {subject} of {target} has used up the data limit of {limit}."),
+    },
+    Kind {
+        question: Question::UserStatus,
+        name: "user_status",
+        alertname: "ProxymeterUserStatus",
+        kind: "user",
+        part: Some(Part::Users),
+        steps: Steps::None(Info),
+        for_: Duration::ZERO,
+        repeat_interval: Duration::ZERO,
+        enabled: false,
+        summary: "User is not allowed to connect.",
+        description: "User {subject} of {target} cannot connect: {reason}.",
+        reached: None,
+    },
+    Kind {
+        question: Question::TargetDown,
+        name: "target_down",
+        alertname: "ProxymeterTargetDown",
+        kind: "target",
+        part: None,
+        steps: Steps::None(Critical),
+        for_: Duration::from_secs(5 * 60),
+        repeat_interval: Duration::from_secs(DAY),
+        enabled: true,
+        summary: "Target does not answer as it should.",
+        description: "Target {target} cannot be polled: {reason}.",
+        reached: None,
+    },
+    Kind {
+        question: Question::PartStale,
+        name: "part_stale",
+        alertname: "ProxymeterPartStale",
+        kind: "part",
+        part: None,
+        steps: Steps::None(Warning),
+        for_: Duration::ZERO,
+        repeat_interval: Duration::from_secs(DAY),
+        enabled: true,
+        summary: "Part of a target has not been read for a while.",
+        description: "Part {subject} of {target} was last read {value} ago.",
+        reached: None,
+    },
+    Kind {
+        question: Question::AccountingStalled,
+        name: "accounting_stalled",
+        alertname: "ProxymeterAccountingStalled",
+        kind: "target",
+        part: Some(Part::System),
+        steps: Steps::None(Warning),
+        for_: Duration::ZERO,
+        repeat_interval: Duration::from_secs(DAY),
+        enabled: true,
+        summary: "Proxy traffic is no longer counted.",
+        description: "No traffic has been counted on {target} for {value} although users are active.",
+        reached: None,
+    },
+    Kind {
+        question: Question::NodeDown,
+        name: "node_down",
+        alertname: "ProxymeterNodeDown",
+        kind: "node",
+        part: Some(Part::Nodes),
+        steps: Steps::None(Critical),
+        for_: Duration::from_secs(3 * 60),
+        repeat_interval: Duration::from_secs(DAY),
+        enabled: true,
+        summary: "Node is not connected to its panel.",
+        description: "Node {subject} of {target} is not connected: {reason}.",
+        reached: None,
+    },
+    Kind {
+        question: Question::CoreDown,
+        name: "core_down",
+        alertname: "ProxymeterCoreDown",
+        kind: "target",
+        part: Some(Part::Core),
+        steps: Steps::None(Critical),
+        for_: Duration::from_secs(2 * 60),
+        repeat_interval: Duration::from_secs(DAY),
+        enabled: true,
+        summary: "Proxy core is down or keeps dying.",
+        description: "The proxy core of {target} was down in {value} of the last 5m.",
+        reached: None,
+    },
+    host(Question::HostCpu, "host_cpu", "ProxymeterHostCpu", &[(90, Warning), (95, Critical)]),
+    host(Question::HostMemory, "host_memory", "ProxymeterHostMemory", &[(90, Warning), (95, Critical)]),
+    host(Question::HostDisk, "host_disk", "ProxymeterHostDisk", &[(85, Warning), (95, Critical)]),
+    Kind {
+        question: Question::CertificateExpiry,
+        name: "certificate_expiry",
+        alertname: "ProxymeterCertificateExpiry",
+        kind: "target",
+        part: Some(Part::System),
+        steps: Steps::Remaining(&[(14 * DAY, Warning), (3 * DAY, Critical)]),
+        for_: Duration::ZERO,
+        repeat_interval: Duration::ZERO,
+        enabled: true,
+        summary: "Certificate expires soon.",
+        description: "The certificate of {target} expires in {remaining}.",
+        reached: Some("The certificate of {target} has expired."),
+    },
+];
+
+/// Seconds.
+const DAY: u64 = 24 * 60 * 60;
+
+const fn host(
+    question: Question,
+    name: &'static str,
+    alertname: &'static str,
+    steps: &'static [(u16, Severity)],
+) -> Kind {
+    let (summary, description) = match question {
+        Question::HostCpu => ("Processor is busy.", "The processor of {target} is {value} busy."),
+        Question::HostMemory => ("Memory is nearly full.", "The memory of {target} is {value} full."),
+        _ => ("Disk is nearly full.", "The disk of {target} is {value} full."),
+    };
+    Kind {
+        question,
+        name,
+        alertname,
+        kind: "target",
+        part: Some(Part::System),
+        steps: Steps::Ratio(steps),
+        for_: Duration::from_secs(10 * 60),
+        repeat_interval: Duration::from_secs(DAY),
+        enabled: true,
+        summary,
+        description,
+        reached: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn the_table_is_fit_for_prometheus_rules() {
+        let mut names = HashSet::new();
+        for kind in &KINDS {
+            assert!(names.insert(kind.name) && names.insert(kind.alertname), "{}", kind.name);
+            assert!(kind.alertname.starts_with("Proxymeter") && kind.alertname.len() <= 40);
+            assert!(kind.summary.starts_with(char::is_uppercase) && kind.summary.ends_with('.'));
+            assert!(!kind.summary.contains('{'), "{}", kind.summary);
+            assert!(kind.description.contains("{target}"));
+            let wide_to_tight = match kind.steps {
+                Steps::None(_) => true,
+                Steps::Remaining(steps) => steps.windows(2).all(|two| two[0].0 > two[1].0),
+                Steps::Ratio(steps) => steps.windows(2).all(|two| two[0].0 < two[1].0),
+            };
+            assert!(wide_to_tight, "{}", kind.name);
+        }
+    }
+}

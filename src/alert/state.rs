@@ -1,0 +1,426 @@
+//! What is known of every alert: pending, firing, or ended and not yet told.
+//!
+//! [`State::advance`] is the one way it changes, and pure: findings and the time go in, what happened comes out.
+
+mod judge;
+mod row;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{
+    finding::{End, Findings, Reading},
+    rule::{Rule, Rules},
+    time::Mark,
+    words::{self, Standing},
+};
+use crate::{
+    clock,
+    model::{Moment, NoticeAlert, NoticeStatus, Severity, Timestamp},
+};
+
+/// Every alert there is.
+#[derive(Debug)]
+pub struct State {
+    targets: BTreeMap<Arc<str>, Target>,
+    clock: ClockWatch,
+    /// Subjects whose rows are to be written.
+    dirty: BTreeSet<RowKey>,
+}
+
+#[derive(Debug, Default)]
+struct Target {
+    /// By rule and subject; nothing empty is kept.
+    rules: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Subject>>,
+    /// Its users were judged once since the process began.
+    armed: bool,
+    /// Users who were asked to be read again, and when.
+    asked: HashMap<Arc<str>, Mark>,
+}
+
+/// One subject that has crossed a step of one rule.
+#[derive(Clone, Debug)]
+struct Subject {
+    rule: Arc<Rule>,
+    system: Option<Arc<str>>,
+    /// As it was last judged.
+    reading: Reading,
+    /// The most that was used in this period, in bytes.
+    peak: u64,
+    slots: Vec<Slot>,
+}
+
+/// One step of one subject.
+#[derive(Clone, Debug, PartialEq)]
+struct Slot {
+    /// The label `step`.
+    label: Arc<str>,
+    severity: Severity,
+    /// Its place among the rule's steps; absent: the rule no longer has it.
+    place: Option<usize>,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Phase {
+    Pending {
+        since: Mark,
+    },
+    Firing {
+        event: EventId,
+        since: Mark,
+        /// Not crossed at present, but not re-armed either.
+        held: bool,
+    },
+    /// Kept until everybody who was told that it fires is told this.
+    Ended {
+        event: EventId,
+        since: Mark,
+        at: Timestamp,
+        end: End,
+    },
+}
+
+/// One firing of one alert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventId(u128);
+
+/// One alert, whether or not it fires.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AlertId {
+    pub target: Arc<str>,
+    pub rule: Arc<str>,
+    pub subject: Arc<str>,
+    pub step: Arc<str>,
+}
+
+type RowKey = (Arc<str>, Arc<str>, Arc<str>);
+
+/// What came of one look at a target.
+#[derive(Debug, Default)]
+pub struct Advance {
+    pub events: Vec<Event>,
+    /// Users to be read again by name before anything is told of them.
+    pub reread: Vec<Arc<str>>,
+    /// The uptime at which a pending alert will have held for long enough.
+    pub due: Option<Duration>,
+}
+
+/// What happened to one alert.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    Fired(AlertId),
+    /// To be told to whoever was told that it fires.
+    Resolved(AlertId),
+    /// Ended without a word.
+    Dropped(AlertId),
+}
+
+/// Notices steps of the wall clock.
+#[derive(Debug)]
+struct ClockWatch {
+    began: Moment,
+    last: Moment,
+    /// What the clock showed just after it was last set.
+    stepped: Option<Timestamp>,
+}
+
+impl State {
+    /// A state without alerts.
+    pub fn new(now: Moment) -> Self {
+        State {
+            targets: BTreeMap::new(),
+            clock: ClockWatch { began: now, last: now, stepped: None },
+            dirty: BTreeSet::new(),
+        }
+    }
+
+    /// Takes in what was found in one target. Findings of targets come in any order, each as often as it likes.
+    pub fn advance(&mut self, findings: &Findings, now: Moment) -> Advance {
+        self.clock.look(now);
+        let mut target = self.targets.remove(&findings.target).unwrap_or_default();
+        let advance = judge::target(&mut target, findings, &self.clock, now, &mut self.dirty);
+        if target.armed || !target.rules.is_empty() {
+            self.targets.insert(Arc::clone(&findings.target), target);
+        }
+        advance
+    }
+
+    /// Ends the alerts of targets other than `targets`, which are no longer watched.
+    pub fn keep_targets(&mut self, targets: &BTreeSet<Arc<str>>, now: Moment) -> Vec<Event> {
+        let mut events = Vec::new();
+        for (name, target) in &mut self.targets {
+            if !targets.contains(name) {
+                judge::unwatched(target, name, now, &mut events, &mut self.dirty);
+            }
+        }
+        events
+    }
+
+    /// What is known of an alert.
+    pub fn alert(&self, id: &AlertId) -> Option<Alert<'_>> {
+        let (name, target) = self.targets.get_key_value(&id.target)?;
+        let (_, subjects) = target.rules.get_key_value(&id.rule)?;
+        let (subject_name, subject) = subjects.get_key_value(&id.subject)?;
+        let slot = subject.slots.iter().find(|slot| slot.label == id.step)?;
+        Some(Alert { target: name, name: subject_name, subject, slot })
+    }
+
+    /// Every alert, those that ended and are not yet told included.
+    pub fn alerts(&self) -> impl Iterator<Item = Alert<'_>> {
+        self.targets.iter().flat_map(|(target, of_target)| {
+            of_target.rules.values().flatten().flat_map(move |(name, subject)| {
+                subject.slots.iter().map(move |slot| Alert { target, name, subject, slot })
+            })
+        })
+    }
+
+    /// Whether an alert of a rule of this kind fires for `target`, and, if given, for `subject`.
+    pub fn fires(&self, question: super::rule::Question, target: &str, subject: Option<&str>) -> bool {
+        let Some(target) = self.targets.get(target) else { return false };
+        let asks = |subjects: &&BTreeMap<Arc<str>, Subject>| {
+            subjects.values().next().is_some_and(|found| found.rule.kind.question == question)
+        };
+        let of_kind = target.rules.values().filter(asks).flatten();
+        let mut of_kind = of_kind.filter(|(name, _)| subject.is_none_or(|subject| name.as_ref() == subject));
+        of_kind.any(|(_, found)| found.slots.iter().any(Slot::fires))
+    }
+
+    /// Forgets an ended alert: everybody has been told who had to be.
+    pub fn forget(&mut self, id: &AlertId) {
+        let Some(target) = self.targets.get_mut(&id.target) else { return };
+        let Some(subjects) = target.rules.get_mut(&id.rule) else { return };
+        let Some(subject) = subjects.get_mut(&id.subject) else { return };
+        subject.slots.retain(|slot| slot.label != id.step || !matches!(slot.phase, Phase::Ended { .. }));
+        if subject.slots.is_empty() {
+            subjects.remove(&id.subject);
+            if subjects.is_empty() {
+                target.rules.remove(&id.rule);
+            }
+        }
+        self.dirty.insert((Arc::clone(&id.rule), Arc::clone(&id.target), Arc::clone(&id.subject)));
+    }
+
+    /// The rows that have changed since this was asked last; without a text: to be deleted.
+    pub fn take_rows(&mut self) -> Vec<(String, Option<String>)> {
+        let dirty = std::mem::take(&mut self.dirty);
+        dirty.into_iter().map(|key| (row::key(&key), self.subject(&key).map(row::write))).collect()
+    }
+
+    /// All rows.
+    pub fn rows(&self) -> Vec<(String, String)> {
+        let mut rows = Vec::new();
+        for (target, of_target) in &self.targets {
+            for (rule, subjects) in &of_target.rules {
+                rows.extend(subjects.iter().map(|(name, subject)| {
+                    let key = (Arc::clone(rule), Arc::clone(target), Arc::clone(name));
+                    (row::key(&key), row::write(subject))
+                }));
+            }
+        }
+        rows
+    }
+
+    /// The state that these rows hold, in which `rules` are in force. Rows that cannot be read are deleted.
+    /// Says also whether one was of a later time than now.
+    pub fn restore(rows: &[(String, String)], rules: &Rules, now: Moment) -> (Self, bool) {
+        let mut state = State::new(now);
+        let mut ahead = false;
+        for (key, text) in rows {
+            let Some((rule, target, name)) = row::split(key) else { continue };
+            let key: RowKey = (rule.into(), target.into(), name.into());
+            let rule = rules.list().iter().find(|known| known.name == key.0);
+            let Some(read) = row::read(text, &key.0, rule, now) else {
+                state.dirty.insert(key);
+                continue;
+            };
+            ahead |= read.ahead;
+            let target = state.targets.entry(key.1).or_default();
+            target.rules.entry(key.0).or_default().insert(key.2, read.subject);
+        }
+        (state, ahead)
+    }
+
+    fn subject(&self, (rule, target, name): &RowKey) -> Option<&Subject> {
+        self.targets.get(target)?.rules.get(rule)?.get(name)
+    }
+}
+
+impl ClockWatch {
+    fn look(&mut self, now: Moment) {
+        if clock::step(self.last, now).is_some() {
+            self.stepped = Some(now.wall);
+        }
+        self.last = now;
+    }
+
+    /// Whether the wall clock shows more than an hour more or less than it would if nobody had set it.
+    fn far_off(&self) -> bool {
+        const FAR: i64 = 60 * 60;
+        clock::step(self.began, self.last).is_some_and(|secs| secs.abs() > FAR)
+    }
+
+    /// Whether something read at this time was read after the clock was last set.
+    fn read_since_step(&self, at: Timestamp, now: Moment) -> bool {
+        /// What a fetch may take between its own clock reading and ours.
+        const SLACK: Duration = Duration::from_secs(1);
+        self.stepped
+            .is_none_or(|stepped| at.saturating_add(SLACK) >= stepped && at <= now.wall.saturating_add(SLACK))
+    }
+}
+
+impl Slot {
+    fn fires(&self) -> bool {
+        matches!(self.phase, Phase::Firing { .. })
+    }
+}
+
+impl EventId {
+    pub(super) fn random() -> Self {
+        let mut bytes = [0; 16];
+        if getrandom::fill(&mut bytes).is_err() {
+            // A machine without randomness still deserves its alerts.
+            return EventId(fastrand::u128(..));
+        }
+        EventId(u128::from_ne_bytes(bytes))
+    }
+
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        u128::from_str_radix(text.strip_prefix("evt_")?, 16).ok().map(EventId)
+    }
+}
+
+impl std::fmt::Display for EventId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "evt_{:032x}", self.0)
+    }
+}
+
+/// An alert as it is known at present.
+#[derive(Clone, Copy, Debug)]
+pub struct Alert<'a> {
+    target: &'a Arc<str>,
+    /// The subject's name.
+    name: &'a Arc<str>,
+    subject: &'a Subject,
+    slot: &'a Slot,
+}
+
+impl Alert<'_> {
+    pub fn id(&self) -> AlertId {
+        AlertId {
+            target: Arc::clone(self.target),
+            rule: Arc::clone(&self.subject.rule.name),
+            subject: Arc::clone(self.name),
+            step: Arc::clone(&self.slot.label),
+        }
+    }
+
+    /// Absent while it is pending.
+    pub fn event(&self) -> Option<EventId> {
+        match self.slot.phase {
+            Phase::Pending { .. } => None,
+            Phase::Firing { event, .. } | Phase::Ended { event, .. } => Some(event),
+        }
+    }
+
+    /// Absent while it is pending.
+    pub fn status(&self) -> Option<NoticeStatus> {
+        match self.slot.phase {
+            Phase::Pending { .. } => None,
+            Phase::Firing { .. } => Some(NoticeStatus::Firing),
+            Phase::Ended { .. } => Some(NoticeStatus::Resolved),
+        }
+    }
+
+    /// Whether it fires only because it is not re-armed yet.
+    pub fn held(&self) -> bool {
+        matches!(self.slot.phase, Phase::Firing { held: true, .. })
+    }
+
+    /// Since when it is pending or firing.
+    pub fn since(&self) -> Timestamp {
+        match self.slot.phase {
+            Phase::Pending { since } | Phase::Firing { since, .. } | Phase::Ended { since, .. } => since.wall,
+        }
+    }
+
+    pub fn severity(&self) -> Severity {
+        self.slot.severity
+    }
+
+    pub fn target(&self) -> &Arc<str> {
+        self.target
+    }
+
+    /// Empty where the subject is the target.
+    pub fn subject(&self) -> &Arc<str> {
+        self.name
+    }
+
+    /// The label `step`; empty where there are no steps.
+    pub fn step(&self) -> &Arc<str> {
+        &self.slot.label
+    }
+
+    pub fn rule(&self) -> &Arc<Rule> {
+        &self.subject.rule
+    }
+
+    /// The word of the target's system, if it was known when it fired.
+    pub fn system(&self) -> Option<&Arc<str>> {
+        self.subject.system.as_ref()
+    }
+
+    /// The values behind it, as they were last judged.
+    pub fn reading(&self) -> &Reading {
+        &self.subject.reading
+    }
+
+    /// Whether a tighter step of the same subject fires, beside which this one is no news.
+    pub fn tighter_fires(&self) -> bool {
+        let tighter = |slot: &&Slot| slot.place > self.slot.place && slot.fires();
+        self.slot.place.is_some() && self.subject.slots.iter().any(|slot| tighter(&slot))
+    }
+
+    /// Those that have a value.
+    pub fn labels(&self) -> BTreeMap<String, String> {
+        let system = self.subject.system.as_deref();
+        words::labels(
+            &self.subject.rule,
+            self.slot.severity,
+            &self.slot.label,
+            self.name,
+            system,
+            self.target,
+        )
+    }
+
+    /// `summary`, `description`, and what varies.
+    pub fn annotations(&self, now: Timestamp) -> BTreeMap<String, String> {
+        let standing = match self.slot.phase {
+            Phase::Pending { .. } | Phase::Firing { .. } => Standing::Firing,
+            Phase::Ended { end, .. } => Standing::Ended(end),
+        };
+        words::annotations(&self.subject.rule, &self.labels(), &self.subject.reading, standing, now)
+    }
+
+    /// As a receiver is told of it; absent while it is pending.
+    pub fn told(&self, now: Timestamp) -> Option<NoticeAlert> {
+        Some(NoticeAlert {
+            event: self.event()?.to_string(),
+            status: self.status()?,
+            severity: self.severity(),
+            labels: self.labels(),
+            annotations: self.annotations(now),
+            starts_at: self.since(),
+            ends_at: match self.slot.phase {
+                Phase::Ended { at, .. } => Some(at),
+                Phase::Pending { .. } | Phase::Firing { .. } => None,
+            },
+        })
+    }
+}

@@ -1,0 +1,398 @@
+//! The transitions of alerts.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{Advance, AlertId, ClockWatch, Event, EventId, Phase, RowKey, Slot, Subject, Target};
+use crate::{
+    alert::{
+        finding::{End, Fact, Findings, Judged, Reading, Scope},
+        rule::{TWO_POINTS, WHOLE},
+        time::Mark,
+    },
+    model::Moment,
+};
+
+/// A user who was asked for is not asked for again before.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5 * 60);
+/// Facts this young are never old, however often a target is polled.
+const FRESH: Duration = Duration::from_secs(60);
+/// An expiry moved by less is the same: panels reckon them anew by a few seconds.
+const SAME_EXPIRY: Duration = Duration::from_secs(60 * 60);
+
+/// What is the same for all subjects of one look at one target.
+struct Look<'a> {
+    findings: &'a Findings,
+    clock: &'a ClockWatch,
+    now: Moment,
+    /// The users are judged for the first time since the process began.
+    arming: bool,
+}
+
+/// What comes of it.
+struct Outcome<'a> {
+    advance: Advance,
+    reread: BTreeSet<Arc<str>>,
+    dirty: &'a mut BTreeSet<RowKey>,
+}
+
+pub(super) fn target(
+    target: &mut Target,
+    findings: &Findings,
+    clock: &ClockWatch,
+    now: Moment,
+    dirty: &mut BTreeSet<RowKey>,
+) -> Advance {
+    let users_judged = findings.scopes.iter().any(|scope| matches!(scope.judged, Judged::Users(_)));
+    let look = Look { findings, clock, now, arming: users_judged && !target.armed };
+    target.armed |= users_judged;
+    let mut outcome = Outcome { advance: Advance::default(), reread: BTreeSet::new(), dirty };
+
+    for scope in &findings.scopes {
+        let mut subjects = target.rules.remove(&scope.rule.name).unwrap_or_default();
+        look.scope(scope, &mut subjects, &mut outcome);
+        if !subjects.is_empty() {
+            target.rules.insert(Arc::clone(&scope.rule.name), subjects);
+        }
+    }
+    let asked = |rule: &Arc<str>| findings.scopes.iter().any(|scope| scope.rule.name == *rule);
+    for (rule, subjects) in target.rules.iter_mut().filter(|(rule, _)| !asked(rule)) {
+        end_all(rule, &findings.target, subjects, now, &mut outcome.advance.events, outcome.dirty);
+    }
+    target.rules.retain(|_, subjects| !subjects.is_empty());
+
+    target.asked.retain(|_, asked| asked.age(now) < ASK_AGAIN_AFTER);
+    for name in outcome.reread {
+        if !target.asked.contains_key(&name) {
+            target.asked.insert(Arc::clone(&name), Mark::at(now));
+            outcome.advance.reread.push(name);
+        }
+    }
+    outcome.advance
+}
+
+/// Ends what fires of a target that is no longer watched.
+pub(super) fn unwatched(
+    target: &mut Target,
+    name: &Arc<str>,
+    now: Moment,
+    events: &mut Vec<Event>,
+    dirty: &mut BTreeSet<RowKey>,
+) {
+    for (rule, subjects) in &mut target.rules {
+        end_all(rule, name, subjects, now, events, dirty);
+    }
+    target.rules.retain(|_, subjects| !subjects.is_empty());
+}
+
+fn end_all(
+    rule: &Arc<str>,
+    target: &Arc<str>,
+    subjects: &mut BTreeMap<Arc<str>, Subject>,
+    now: Moment,
+    events: &mut Vec<Event>,
+    dirty: &mut BTreeSet<RowKey>,
+) {
+    subjects.retain(|name, subject| {
+        if subject.slots.iter().any(|slot| !matches!(slot.phase, Phase::Ended { .. })) {
+            let id = |slot: &Slot| id(rule, target, name, slot);
+            subject.end(End::Removed, now, |slot| events.push(Event::Resolved(id(slot))));
+            dirty.insert((Arc::clone(rule), Arc::clone(target), Arc::clone(name)));
+        }
+        !subject.slots.is_empty()
+    });
+}
+
+fn id(rule: &Arc<str>, target: &Arc<str>, name: &Arc<str>, slot: &Slot) -> AlertId {
+    AlertId {
+        target: Arc::clone(target),
+        rule: Arc::clone(rule),
+        subject: Arc::clone(name),
+        step: Arc::clone(&slot.label),
+    }
+}
+
+impl Look<'_> {
+    /// Both facts and known subjects are sorted by name: one pass over both.
+    fn scope(&self, scope: &Scope, subjects: &mut BTreeMap<Arc<str>, Subject>, outcome: &mut Outcome<'_>) {
+        if matches!(scope.judged, Judged::Nobody) {
+            return;
+        }
+        let mut facts = scope.facts.iter().peekable();
+        let mut new = Vec::new();
+        let mut gone = Vec::new();
+        for (name, subject) in subjects.iter_mut() {
+            while let Some(fact) = facts.next_if(|fact| fact.subject < *name) {
+                new.extend(self.first_seen(scope, fact, outcome));
+            }
+            if !Arc::ptr_eq(&subject.rule, &scope.rule) {
+                subject.rule = Arc::clone(&scope.rule);
+            }
+            let changed = match facts.next_if(|fact| fact.subject == *name) {
+                Some(fact) => self.known(scope, name, subject, fact, outcome),
+                None => self.without_fact(scope, name, subject, outcome),
+            };
+            if changed {
+                self.dirty(scope, name, outcome);
+            }
+            if subject.slots.is_empty() {
+                gone.push(Arc::clone(name));
+            }
+            self.pending_due(subject, outcome);
+        }
+        for fact in facts {
+            new.extend(self.first_seen(scope, fact, outcome));
+        }
+        for name in gone {
+            subjects.remove(&name);
+        }
+        for (name, subject) in new {
+            self.dirty(scope, &name, outcome);
+            self.pending_due(&subject, outcome);
+            subjects.insert(name, subject);
+        }
+    }
+
+    fn dirty(&self, scope: &Scope, name: &Arc<str>, outcome: &mut Outcome<'_>) {
+        let key = (Arc::clone(&scope.rule.name), Arc::clone(&self.findings.target), Arc::clone(name));
+        outcome.dirty.insert(key);
+    }
+
+    fn pending_due(&self, subject: &Subject, outcome: &mut Outcome<'_>) {
+        for slot in &subject.slots {
+            if let Phase::Pending { since } = slot.phase {
+                let due = since.uptime_after(subject.rule.for_);
+                // One that waits for a fresh fact is looked at when that comes.
+                if due > self.now.uptime {
+                    outcome.advance.due = Some(outcome.advance.due.map_or(due, |known| known.min(due)));
+                }
+            }
+        }
+    }
+
+    fn first_seen(
+        &self,
+        scope: &Scope,
+        fact: &Fact,
+        outcome: &mut Outcome<'_>,
+    ) -> Option<(Arc<str>, Subject)> {
+        if fact.crossed.is_empty() || fact.over {
+            return None;
+        }
+        let mut subject = Subject {
+            rule: Arc::clone(&scope.rule),
+            system: self.findings.system.map(Arc::from),
+            reading: fact.reading.clone(),
+            peak: used(&fact.reading),
+            slots: Vec::new(),
+        };
+        self.cross(scope, &fact.subject, &mut subject, fact, outcome);
+        (!subject.slots.is_empty()).then(|| (Arc::clone(&fact.subject), subject))
+    }
+
+    /// Moves a subject on by a fact; tells whether its row has changed.
+    fn known(
+        &self,
+        scope: &Scope,
+        name: &Arc<str>,
+        subject: &mut Subject,
+        fact: &Fact,
+        outcome: &mut Outcome<'_>,
+    ) -> bool {
+        let Outcome { advance, .. } = outcome;
+        if fact.over {
+            // The row of one that waits to be told that it ended stays.
+            let before = subject.slots.len();
+            subject.slots.retain(|slot| {
+                if slot.fires() {
+                    advance.events.push(Event::Dropped(id(
+                        &scope.rule.name,
+                        &self.findings.target,
+                        name,
+                        slot,
+                    )));
+                }
+                matches!(slot.phase, Phase::Ended { .. })
+            });
+            return subject.slots.len() != before;
+        }
+        let mut changed = false;
+        if let Some(end) = subject.period_ended(&fact.reading) {
+            changed = true;
+            subject.end(end, self.now, |slot| {
+                advance.events.push(Event::Resolved(id(&scope.rule.name, &self.findings.target, name, slot)));
+            });
+            // What comes now is another event, and so is what follows an alert that had ended for another reason.
+            for slot in &mut subject.slots {
+                if let Phase::Ended { end: known, .. } = &mut slot.phase {
+                    *known = end;
+                }
+            }
+            subject.peak = 0;
+        }
+        let end = match (&subject.reading, &fact.reading) {
+            (Reading::Ends(before), Reading::Ends(at)) if before == at => End::Clock,
+            (Reading::Ends(_), _) => End::Renewed,
+            (Reading::Used { .. }, _) => End::Reset,
+            _ => End::Recovered,
+        };
+        let sure = end != End::Clock
+            || fact.read.is_none_or(|read| {
+                self.clock.read_since_step(read.at, self.now) && !(read.contradicted && self.clock.far_off())
+            });
+        // A changed expiry belongs to the row: it is what the next one is compared with.
+        changed |=
+            matches!((&subject.reading, &fact.reading), (Reading::Ends(a), Reading::Ends(b)) if a != b);
+        subject.reading.clone_from(&fact.reading);
+        subject.peak = subject.peak.max(used(&fact.reading));
+
+        subject.slots.retain_mut(|slot| {
+            let place = slot.place.unwrap_or(usize::MAX);
+            let crossed = fact.crossed.contains(&place);
+            match &mut slot.phase {
+                Phase::Pending { .. } if !crossed => {
+                    changed = true;
+                    return false;
+                }
+                Phase::Firing { held, .. } if crossed || place < fact.held || !sure => *held = !crossed,
+                Phase::Firing { event, since, .. } => {
+                    let end = if slot.place.is_some() { end } else { End::Removed };
+                    slot.phase = Phase::Ended { event: *event, since: *since, at: self.now.wall, end };
+                    let id = id(&scope.rule.name, &self.findings.target, name, slot);
+                    advance.events.push(Event::Resolved(id));
+                    changed = true;
+                }
+                Phase::Pending { .. } | Phase::Ended { .. } => {}
+            }
+            true
+        });
+        self.cross(scope, name, subject, fact, outcome) || changed
+    }
+
+    /// Ends a subject of which no step is crossed or held, if that is known; tells whether its row has changed.
+    fn without_fact(
+        &self,
+        scope: &Scope,
+        name: &Arc<str>,
+        subject: &mut Subject,
+        outcome: &mut Outcome<'_>,
+    ) -> bool {
+        let live = |slot: &Slot| !matches!(slot.phase, Phase::Ended { .. });
+        if !subject.slots.iter().any(live) {
+            return false;
+        }
+        let Some((end, read)) = scope.end(name, &self.findings.target, &subject.reading) else {
+            return false;
+        };
+        if end == End::Clock && read.is_some_and(|at| !self.clock.read_since_step(at, self.now)) {
+            return false;
+        }
+        let id = |slot: &Slot| id(&scope.rule.name, &self.findings.target, name, slot);
+        subject.end(end, self.now, |slot| outcome.advance.events.push(Event::Resolved(id(slot))));
+        true
+    }
+
+    /// Moves crossed steps towards firing; tells whether any moved.
+    fn cross(
+        &self,
+        scope: &Scope,
+        name: &Arc<str>,
+        subject: &mut Subject,
+        fact: &Fact,
+        outcome: &mut Outcome<'_>,
+    ) -> bool {
+        let mut changed = false;
+        for place in fact.crossed.clone() {
+            let Some(step) = scope.rule.steps.get(place) else { continue };
+            let known = subject.slots.iter().position(|slot| slot.place == Some(place));
+            let phase = known.and_then(|at| subject.slots.get(at)).map(|slot| slot.phase);
+            let next = match phase {
+                Some(Phase::Firing { .. }) => continue,
+                // Not everybody has been told yet that it ended, and nobody will be: it goes on.
+                Some(Phase::Ended { event, since, end, .. }) if !end.of_period() => {
+                    Phase::Firing { event, since, held: false }
+                }
+                // The end of the period before is to be told first.
+                Some(Phase::Ended { .. }) if !scope.rule.for_.is_zero() => continue,
+                Some(Phase::Pending { since }) if since.age(self.now) < scope.rule.for_ => continue,
+                None if !scope.rule.for_.is_zero() => Phase::Pending { since: Mark::at(self.now) },
+                _ if self.confirmed(fact, place) => {
+                    Phase::Firing { event: EventId::random(), since: Mark::at(self.now), held: false }
+                }
+                _ => {
+                    if fact.read.is_some() && matches!(scope.judged, Judged::Users(_)) {
+                        outcome.reread.insert(Arc::clone(name));
+                    }
+                    continue;
+                }
+            };
+            changed = true;
+            let slot = Slot {
+                label: Arc::clone(&step.label),
+                severity: step.severity,
+                place: Some(place),
+                phase: next,
+            };
+            if slot.fires() {
+                let id = id(&scope.rule.name, &self.findings.target, name, &slot);
+                outcome.advance.events.push(Event::Fired(id));
+            }
+            match known.and_then(|at| subject.slots.get_mut(at)) {
+                Some(known) => *known = slot,
+                None => subject.slots.push(slot),
+            }
+        }
+        changed
+    }
+
+    /// Whether a crossing may be told without reading the subject again.
+    fn confirmed(&self, fact: &Fact, place: usize) -> bool {
+        let Some(read) = fact.read else { return true };
+        if !self.clock.read_since_step(read.at, self.now) || (read.contradicted && self.clock.far_off()) {
+            return false;
+        }
+        let fresh = self.now.wall.since(read.at) <= FRESH.max(self.findings.interval * 2);
+        // What the first whole read has brought is told at once and together, long as it may have taken.
+        let first_read = self.arming && place < read.crossed_then && read.at >= self.clock.began.wall;
+        fresh || first_read
+    }
+}
+
+impl Subject {
+    /// Why the period that its alerts belong to is over, by a newer reading.
+    fn period_ended(&self, reading: &Reading) -> Option<End> {
+        match (&self.reading, reading) {
+            (Reading::Ends(before), Reading::Ends(at)) if *at > before.saturating_add(SAME_EXPIRY) => {
+                Some(End::Renewed)
+            }
+            (Reading::Used { limit: before, .. }, Reading::Used { limit, .. }) if before != limit => {
+                Some(End::ToppedUp)
+            }
+            (Reading::Used { .. }, Reading::Used { used, limit }) => {
+                let slack = u128::from(*limit) * u128::from(TWO_POINTS) / u128::from(WHOLE);
+                (u128::from(*used) + slack < u128::from(self.peak)).then_some(End::Reset)
+            }
+            _ => None,
+        }
+    }
+
+    /// Ends what fires and forgets what is pending.
+    fn end(&mut self, end: End, now: Moment, mut ended: impl FnMut(&Slot)) {
+        self.slots.retain_mut(|slot| match slot.phase {
+            Phase::Pending { .. } => false,
+            Phase::Ended { .. } => true,
+            Phase::Firing { event, since, .. } => {
+                slot.phase = Phase::Ended { event, since, at: now.wall, end };
+                ended(slot);
+                true
+            }
+        });
+    }
+}
+
+fn used(reading: &Reading) -> u64 {
+    if let Reading::Used { used, .. } = reading { *used } else { 0 }
+}

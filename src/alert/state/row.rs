@@ -1,0 +1,102 @@
+//! How a subject is kept: a row of JSON under `rule/target/subject`.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{EventId, Phase, RowKey, Slot, Subject};
+use crate::{
+    alert::{
+        finding::{End, Reading},
+        rule::{KINDS, Rule},
+        time::Mark,
+    },
+    model::{Moment, Severity, Timestamp},
+};
+
+#[derive(Serialize, Deserialize)]
+struct Row {
+    kind: String,
+    system: Option<String>,
+    reading: Reading,
+    peak: u64,
+    steps: Vec<StepRow>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StepRow {
+    step: String,
+    severity: Severity,
+    since: Timestamp,
+    /// Absent while it is pending.
+    event: Option<String>,
+    ended: Option<(Timestamp, End)>,
+}
+
+/// What a row holds.
+pub(super) struct Read {
+    pub(super) subject: Subject,
+    /// A time in it lies ahead.
+    pub(super) ahead: bool,
+}
+
+/// Names of rules and targets have no slash, those of subjects may.
+pub(super) fn key((rule, target, subject): &RowKey) -> String {
+    format!("{rule}/{target}/{subject}")
+}
+
+pub(super) fn split(key: &str) -> Option<(&str, &str, &str)> {
+    let (rule, rest) = key.split_once('/')?;
+    let (target, subject) = rest.split_once('/')?;
+    Some((rule, target, subject))
+}
+
+pub(super) fn write(subject: &Subject) -> String {
+    let step = |slot: &Slot| {
+        let (since, event, ended) = match slot.phase {
+            Phase::Pending { since } => (since, None, None),
+            Phase::Firing { event, since, .. } => (since, Some(event.to_string()), None),
+            Phase::Ended { event, since, at, end } => (since, Some(event.to_string()), Some((at, end))),
+        };
+        StepRow { step: slot.label.to_string(), severity: slot.severity, since: since.wall, event, ended }
+    };
+    let row = Row {
+        kind: subject.rule.kind.name.to_owned(),
+        system: subject.system.as_deref().map(str::to_owned),
+        reading: subject.reading.clone(),
+        peak: subject.peak,
+        steps: subject.slots.iter().map(step).collect(),
+    };
+    serde_json::to_string(&row).unwrap_or_default()
+}
+
+/// Absent: the row holds nothing that we understand.
+pub(super) fn read(text: &str, name: &str, rule: Option<&Arc<Rule>>, now: Moment) -> Option<Read> {
+    let row: Row = serde_json::from_str(text).ok()?;
+    let kind = KINDS.iter().find(|kind| kind.name == row.kind)?;
+    // A rule that is gone, or asks something else under its old name, is kept just to end its alerts.
+    let rule =
+        rule.filter(|rule| rule.kind == kind).map_or_else(|| Arc::new(Rule::gone(name, kind)), Arc::clone);
+    let mut ahead = false;
+    let mut slots = Vec::with_capacity(row.steps.len());
+    for step in row.steps {
+        let place = rule.step(&step.step);
+        let since = Mark::restored(step.since, now);
+        ahead |= step.since > now.wall;
+        let phase = match (step.event.map(|event| EventId::parse(&event)), step.ended) {
+            (None, _) => Phase::Pending { since },
+            (Some(event), None) => Phase::Firing { event: event?, since, held: true },
+            (Some(event), Some((at, end))) => {
+                Phase::Ended { event: event?, since, at: at.min(now.wall), end }
+            }
+        };
+        // An edited severity is the alert's own from now on.
+        let current = place.and_then(|place| rule.steps.get(place)).map(|step| step.severity);
+        let severity = current.unwrap_or(step.severity);
+        slots.push(Slot { label: step.step.into(), severity, place, phase });
+    }
+    slots.sort_by_key(|slot| slot.place);
+    slots.dedup_by(|a, b| a.label == b.label);
+    let system = row.system.map(Arc::from);
+    Some(Read { subject: Subject { rule, system, reading: row.reading, peak: row.peak, slots }, ahead })
+}
