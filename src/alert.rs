@@ -6,7 +6,10 @@ pub mod finding;
 pub mod group;
 pub mod rule;
 pub mod state;
+mod task;
 #[cfg(test)]
 mod testing;
 mod time;
 mod words;
+
+pub use task::Task;

@@ -4,6 +4,7 @@
 //! hundreds of thousands of series. What it makes can be kept and shared by all scrapers until it is outdated;
 //! [`Rendered::complete`] adds the daemon's own metrics, which differ from scrape to scrape.
 
+mod alerts;
 mod family;
 mod labels;
 mod own;
@@ -19,7 +20,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use prometheus::proto::MetricFamily;
 
-use crate::model::{Moment, Report};
+use crate::model::{ActiveAlerts, Moment, Report};
 use sink::{Encoded, Sink};
 use text::Text;
 
@@ -56,6 +57,16 @@ pub struct Options {
     /// The most users per target that have series of their own. The first by name are kept, the number of the others
     /// is told.
     pub limit: usize,
+}
+
+/// What is told anew with every answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Tail<'a> {
+    pub alerts: &'a ActiveAlerts,
+    /// How alerts name users.
+    pub labels: &'a UserLabels,
+    /// The daemon's own metrics.
+    pub own: &'a [MetricFamily],
 }
 
 /// What is known of some targets at one moment, as text.
@@ -103,11 +114,12 @@ impl Rendered {
         self.text.size()
     }
 
-    /// The whole answer: this text, then `own`, the daemon's own metrics; of them only the series with the label
-    /// `target="{only}"` if that is given. The pieces are to be sent one after the other.
-    pub fn complete(&self, own: &[MetricFamily], only: Option<&str>) -> Vec<Bytes> {
+    /// The whole answer: this text, then what fires and the daemon's own metrics; of them only the series with the
+    /// label `target="{only}"` if that is given. The pieces are to be sent one after the other.
+    pub fn complete(&self, tail: &Tail<'_>, only: Option<&str>) -> Vec<Bytes> {
         let mut text = Text::new(self.format, self.text.continuation());
-        own::write(&mut text, own, only);
+        alerts::write(&mut text, tail.alerts, tail.labels, only);
+        own::write(&mut text, tail.own, only);
         if self.format == Format::OpenMetrics {
             text.raw("# EOF\n");
         }

@@ -3,6 +3,7 @@
 //! Nothing here does I/O, reads a clock or knows an upstream's wire format. [`Report`] is where to begin: it is
 //! what one target is known to be, part by part, and everything downstream reads it and nothing else.
 
+mod active;
 mod counter;
 mod history;
 mod notice;
@@ -10,6 +11,7 @@ mod report;
 mod time;
 mod users;
 
+pub use active::{ActiveAlert, ActiveAlerts, AlertState, KIND_USER};
 pub use counter::Counter;
 pub use history::{CORE_WINDOW, History};
 pub use notice::{Notice, NoticeAlert, NoticeStatus, Severity};

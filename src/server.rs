@@ -3,6 +3,7 @@
 //! [`serve`] answers on listeners that are already bound. What is known of the targets is written once per change and
 //! shared by all scrapers, see `pages`.
 
+mod api;
 mod landing;
 mod negotiate;
 mod pages;
@@ -42,7 +43,8 @@ use tokio::{
 use crate::{
     board::Board,
     clock::Clock,
-    exposition::{Coding, Options},
+    exposition::{Coding, Options, Tail},
+    model::ActiveAlerts,
     telemetry::{InFlight, Telemetry},
 };
 use pages::Pages;
@@ -76,6 +78,8 @@ pub struct State {
     pub options: Options,
     /// Where the metrics are, e.g. `/metrics`, but not `/`; those of one target are one level below.
     pub telemetry_path: String,
+    /// What is pending and firing.
+    pub alerts: watch::Receiver<Arc<ActiveAlerts>>,
     /// Whether the daemon is ready.
     pub ready: watch::Receiver<bool>,
     /// As the landing page shows it.
@@ -167,6 +171,7 @@ enum Route<'p> {
     Metrics,
     /// Those of one target.
     Target(&'p str),
+    Alerts,
     Healthy,
     Ready,
     Unknown,
@@ -174,13 +179,14 @@ enum Route<'p> {
 
 impl<'p> Route<'p> {
     /// Those that can succeed.
-    const GOOD: [Route<'static>; 5] =
-        [Route::Landing, Route::Metrics, Route::Target(""), Route::Healthy, Route::Ready];
+    const GOOD: [Route<'static>; 6] =
+        [Route::Landing, Route::Metrics, Route::Target(""), Route::Alerts, Route::Healthy, Route::Ready];
 
     fn of(path: &'p str, telemetry_path: &str) -> Self {
         match path {
             "/-/healthy" => Route::Healthy,
             "/-/ready" => Route::Ready,
+            "/api/v1/alerts" => Route::Alerts,
             _ if path == telemetry_path => Route::Metrics,
             "/" => Route::Landing,
             _ => path
@@ -196,6 +202,7 @@ impl<'p> Route<'p> {
             Route::Landing => "/",
             Route::Metrics => "/metrics",
             Route::Target(_) => "/metrics/{target}",
+            Route::Alerts => "/api/v1/alerts",
             Route::Healthy => "/-/healthy",
             Route::Ready => "/-/ready",
             Route::Unknown => "other",
@@ -229,6 +236,7 @@ impl Server {
         match route {
             Route::Metrics => self.metrics(None, headers).await,
             Route::Target(target) => self.metrics(Some(target), headers).await,
+            Route::Alerts => self.alerts(),
             Route::Healthy => plain(StatusCode::OK, "Healthy.\n"),
             Route::Ready if *self.state.ready.borrow() => plain(StatusCode::OK, "Ready.\n"),
             Route::Ready => plain(StatusCode::SERVICE_UNAVAILABLE, "Not ready yet.\n"),
@@ -246,6 +254,14 @@ impl Server {
         }
     }
 
+    fn alerts(&self) -> Response<Answer> {
+        let alerts = Arc::clone(&self.state.alerts.borrow());
+        match api::alerts(&alerts, &self.state.options.labels) {
+            Ok(json) => answer(StatusCode::OK, "application/json", vec![Bytes::from(json)]),
+            Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "The alerts cannot be written.\n"),
+        }
+    }
+
     async fn metrics(&self, target: Option<&str>, headers: &HeaderMap) -> Response<Answer> {
         let Ok(permit) = Arc::clone(&self.scrapes).try_acquire_owned() else {
             let mut response = plain(
@@ -260,7 +276,10 @@ impl Server {
         let Some(panel) = self.pages.get(target, format, coding).await else {
             return plain(StatusCode::NOT_FOUND, "No such target.\n");
         };
-        let pieces = panel.complete(&self.state.telemetry.gather(), target);
+        let alerts = Arc::clone(&self.state.alerts.borrow());
+        let own = self.state.telemetry.gather();
+        let tail = Tail { alerts: &alerts, labels: &self.state.options.labels, own: &own };
+        let pieces = panel.complete(&tail, target);
         let mut response = answer(StatusCode::OK, format.content_type(), pieces);
         if coding == Coding::Gzip {
             response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -337,6 +356,7 @@ mod tests {
                 telemetry: Telemetry::new(),
                 options,
                 telemetry_path: "/metrics".to_owned(),
+                alerts: watch::channel(Arc::default()).1,
                 ready: watch::channel(true).1,
                 version: "0",
             },

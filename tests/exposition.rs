@@ -245,7 +245,12 @@ fn options(labels: UserLabels) -> Options {
 
 fn text(reports: &[Arc<Report>], options: &Options, format: Format) -> String {
     let rendered = exposition::render(reports, now(), options, format, Coding::Identity);
-    String::from_utf8(rendered.complete(&[], None).concat()).unwrap()
+    String::from_utf8(
+        rendered
+            .complete(&Tail { alerts: &ActiveAlerts::default(), labels: &UserLabels::Name, own: &[] }, None)
+            .concat(),
+    )
+    .unwrap()
 }
 
 fn parsed(reports: &[Arc<Report>], options: &Options) -> Vec<Sample> {

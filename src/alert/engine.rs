@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-pub use view::{AlertState, AlertView};
+pub use view::AlertView;
 
 use super::{
     config::AlertingConfig,
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     board::View,
-    model::{Moment, Notice, NoticeStatus, Report},
+    model::{ActiveAlerts, Moment, Notice, NoticeStatus, Report},
 };
 
 /// The alert engine of one process.
@@ -156,6 +156,13 @@ impl Engine {
     /// Alerts that are pending or firing, as of the last look at their target.
     pub fn alerts(&self) -> Arc<Vec<AlertView>> {
         Arc::clone(&self.alerts)
+    }
+
+    /// The same in plain terms, for whoever knows nothing of rules.
+    pub fn active(&self) -> ActiveAlerts {
+        let rules = self.rules.list().iter();
+        let known = rules.flat_map(|rule| rule.steps.iter().map(|step| (rule.kind.alertname, step.severity)));
+        ActiveAlerts { known: known.collect(), list: self.alerts.iter().map(AlertView::active).collect() }
     }
 
     /// Everything that is to be kept, for an engine with another configuration to go on from.

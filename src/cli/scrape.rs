@@ -12,8 +12,8 @@ use crate::{
     clock::Clock,
     config::Config,
     daemon,
-    exposition::{self, Coding, Format},
-    model::{Outcome, Report},
+    exposition::{self, Coding, Format, Tail},
+    model::{ActiveAlerts, Outcome, Report},
     telemetry::Telemetry,
 };
 
@@ -39,7 +39,9 @@ pub(super) async fn run(mut config: Config, targets: &[String]) -> Done {
     let reports: Vec<_> = reports.into_iter().map(Arc::new).collect();
     let page = exposition::render(&reports, clock.now(), &options, Format::Classic, Coding::Identity);
     let mut out = io::stdout().lock();
-    for chunk in page.complete(&telemetry.gather(), None) {
+    let (alerts, own) = (ActiveAlerts::default(), telemetry.gather());
+    let tail = Tail { alerts: &alerts, labels: &options.labels, own: &own };
+    for chunk in page.complete(&tail, None) {
         out.write_all(&chunk)?;
     }
     out.flush()?;

@@ -61,18 +61,8 @@ fn sample(
     bound: Option<&str>,
     value: impl Into<super::text::Number>,
 ) {
-    text.raw(name);
     let labels = metric.get_label().iter().map(|label| (label.name(), label.value()));
-    let mut separator = "{";
-    for (name, value) in labels.chain(bound.map(|bound| ("le", bound))) {
-        text.raw(separator);
-        text.label(name, value);
-        separator = ",";
-    }
-    if separator == "," {
-        text.raw("}");
-    }
-    text.value(value);
+    text.sample(name, labels.chain(bound.map(|bound| ("le", bound))), value);
 }
 
 #[cfg(test)]

@@ -67,8 +67,24 @@ impl Text {
         }
     }
 
-    pub(super) fn label(&mut self, name: &str, value: &str) {
-        push_label(&mut self.buffer, name, value);
+    /// A whole line.
+    pub(super) fn sample<'a>(
+        &mut self,
+        name: &str,
+        labels: impl IntoIterator<Item = (&'a str, &'a str)>,
+        value: impl Into<Number>,
+    ) {
+        self.raw(name);
+        let mut separator = "{";
+        for (name, value) in labels {
+            self.raw(separator);
+            push_label(&mut self.buffer, name, value);
+            separator = ",";
+        }
+        if separator == "," {
+            self.raw("}");
+        }
+        self.value(value);
     }
 
     /// The value after a series' name and labels, and the line's end.

@@ -233,7 +233,7 @@ impl Outbox {
         let ids = [older.notice.id.clone(), newer.notice.id.clone()];
         let Some(notice) = merge(&older.notice, &newer.notice, &self.told) else {
             debug!(receiver = self.name, "not sent: all of it came and went before it could be told");
-            self.telemetry.suppressed(OUTDATED);
+            self.telemetry.suppressed(OUTDATED, 1);
             // The older first: should we die in between, an end is told of something that nobody knew, which is better
             // than a beginning without an end.
             for id in &ids {

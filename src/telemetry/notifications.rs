@@ -119,9 +119,9 @@ impl Telemetry {
         }
     }
 
-    /// There was reason not to send a notification.
-    pub fn suppressed(&self, reason: &'static str) {
-        self.0.notifications.suppressed.with_label_values(&[reason]).inc();
+    /// So many times there was reason not to send something.
+    pub fn suppressed(&self, reason: &'static str, times: u64) {
+        self.0.notifications.suppressed.with_label_values(&[reason]).inc_by(times);
     }
 
     /// An attempt at sending was made, which took so long, and failed for a reason if one is given.

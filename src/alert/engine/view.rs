@@ -7,7 +7,7 @@ use crate::{
         state::{Alert, State},
         words::{self, Standing},
     },
-    model::{NoticeStatus, Severity, Timestamp},
+    model::{ActiveAlert, AlertState, NoticeStatus, Severity, Timestamp},
 };
 
 /// An alert as metrics and pages show it. Cheap to make: most of tens of thousands are never looked at closely.
@@ -33,27 +33,26 @@ pub struct AlertView {
     reading: Reading,
 }
 
-/// Whether an alert waits to have held for long enough, or fires.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum AlertState {
-    Pending,
-    Firing,
-}
-
-impl AlertState {
-    /// The word used in metrics and pages.
-    pub fn label(self) -> &'static str {
-        match self {
-            AlertState::Pending => "pending",
-            AlertState::Firing => "firing",
-        }
-    }
-}
-
 impl AlertView {
     /// The label `rule`; absent: it is of a default rule.
     pub fn rule(&self) -> Option<&str> {
         self.rule.label()
+    }
+
+    /// The same in plain terms.
+    pub(super) fn active(&self) -> ActiveAlert {
+        ActiveAlert {
+            alertname: self.alertname,
+            severity: self.severity,
+            target: Arc::clone(&self.target),
+            kind: self.kind,
+            subject: Arc::clone(&self.subject),
+            step: Arc::clone(&self.step),
+            rule: self.rule.label().map(Arc::from),
+            state: self.state,
+            active_since: self.active_since,
+            summary: self.rule.kind.summary,
+        }
     }
 
     /// Those that have a value.

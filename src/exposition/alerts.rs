@@ -1,0 +1,55 @@
+use std::collections::BTreeMap;
+
+use super::{Kind, UserLabels, text::Text};
+use crate::model::{ActiveAlerts, AlertState, KIND_USER};
+
+/// Writes what is pending and firing: all of it, or only what fires at the target `only`.
+pub(super) fn write(text: &mut Text, alerts: &ActiveAlerts, labels: &UserLabels, only: Option<&str>) {
+    let firing = alerts.list.iter().filter(|alert| alert.state == AlertState::Firing);
+    let firing = firing.filter(|alert| only.is_none_or(|target| target == &*alert.target));
+    let mut named = firing
+        .filter_map(|alert| {
+            let subject =
+                if alert.kind == KIND_USER { labels.of(&alert.subject)? } else { (&*alert.subject).into() };
+            Some((alert, subject))
+        })
+        .peekable();
+    if named.peek().is_some() {
+        let name = "proxymeter_alert_firing";
+        text.head(name, Kind::Gauge, "", "1 while the alert fires; no series while it does not.");
+        for (alert, subject) in named {
+            let pairs = [
+                ("alertname", alert.alertname),
+                ("severity", alert.severity.label()),
+                ("target", &alert.target),
+                ("kind", alert.kind),
+                ("subject", &subject),
+                ("step", &alert.step),
+                ("rule", alert.rule.as_deref().unwrap_or("")),
+            ];
+            text.sample(name, pairs.into_iter().filter(|(_, value)| !value.is_empty()), 1_u64);
+        }
+    }
+    if only.is_some() || alerts.known.is_empty() {
+        return;
+    }
+    let mut counts = BTreeMap::new();
+    for (alertname, severity) in &alerts.known {
+        for state in [AlertState::Pending, AlertState::Firing] {
+            counts.insert((*alertname, severity.label(), state.label()), 0_u64);
+        }
+    }
+    for alert in &alerts.list {
+        *counts.entry((alert.alertname, alert.severity.label(), alert.state.label())).or_default() += 1;
+    }
+    let name = "proxymeter_alerts";
+    text.head(
+        name,
+        Kind::Gauge,
+        "",
+        "Alerts that wait to have held for long enough (pending) or fire (firing).",
+    );
+    for ((alertname, severity, state), count) in counts {
+        text.sample(name, [("alertname", alertname), ("severity", severity), ("state", state)], count);
+    }
+}
