@@ -429,10 +429,13 @@ fn kept_back(alert: &Alert<'_>, mutes: &Mutes, state: &State, now: Moment) -> Op
     let kind = alert.rule().kind;
     let fires = |question, subject| state.fires(question, alert.target(), subject);
     let part = kind.part.map(crate::model::Part::label);
-    if alert.tighter_fires()
-        || (kind.question != Question::TargetDown && fires(Question::TargetDown, None))
-        || part.is_some_and(|part| fires(Question::PartStale, Some(part)))
-    {
+    let inhibited = || {
+        alert.tighter_fires()
+            || (kind.question != Question::TargetDown && fires(Question::TargetDown, None))
+            || part.is_some_and(|part| fires(Question::PartStale, Some(part)))
+    };
+    // That an alert has ended is told all the same: only what fires can be less important than something else.
+    if alert.status() == Some(NoticeStatus::Firing) && inhibited() {
         return Some(KeptBack::Inhibited);
     }
     if mutes.is_empty() {

@@ -238,6 +238,10 @@ impl State {
                 continue;
             };
             ahead |= read.ahead;
+            // An edited rule is written down.
+            if row::write(&read.subject) != *text {
+                state.dirty.insert(key.clone());
+            }
             let target = state.targets.entry(key.1).or_default();
             target.rules.entry(key.0).or_default().insert(key.2, read.subject);
         }

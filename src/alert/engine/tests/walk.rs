@@ -1,1 +1,354 @@
+//! Random walks: whatever happens in whatever order, what receivers believe comes to what is true.
 
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{Kept, route};
+use crate::{
+    alert::{
+        engine::Engine,
+        group::Route,
+        testing::{BEGIN, DAY, HOUR, Panel, config},
+    },
+    model::{
+        Expiry, Moment, Notice, NoticeStatus, Outcome, Part, PartState, Report, Severity, Timestamp,
+        UserStatus,
+    },
+};
+
+/// Rule, subject and step.
+type Key = (String, String, String);
+
+struct World {
+    random: fastrand::Rng,
+    secs: u64,
+    /// When the present process began.
+    began: u64,
+    engine: Engine,
+    routes: Vec<Route>,
+    kept: Kept,
+    panel: Panel,
+    /// How often something happened to a user after which a threshold may be told anew.
+    changes: HashMap<String, u32>,
+    /// The same, as of the last poll.
+    period: HashMap<String, u32>,
+    /// The period in which each event began.
+    began_in: HashMap<String, u32>,
+    /// What each receiver believes to fire, by the recorded notices.
+    believed: BTreeMap<String, BTreeMap<Key, String>>,
+    /// The event of each threshold in each period, as told.
+    events: HashMap<(Key, u32), String>,
+    notices: usize,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut severe = route("severe");
+        severe.min_severity = Severity::Warning;
+        let mut fine = route("fine");
+        fine.group_by = vec!["subject".into()];
+        fine.group_wait = Duration::ZERO;
+        let routes = vec![route("ops"), severe, fine];
+        let kept = Kept::default();
+        let now = Moment { wall: BEGIN, uptime: Duration::ZERO };
+        World {
+            random: fastrand::Rng::with_seed(seed),
+            secs: 0,
+            began: 0,
+            engine: Engine::new(&config(), routes.clone(), &kept.rows(), now).unwrap(),
+            routes,
+            kept,
+            panel: Panel::new("home"),
+            changes: HashMap::new(),
+            period: HashMap::new(),
+            began_in: HashMap::new(),
+            believed: BTreeMap::new(),
+            events: HashMap::new(),
+            notices: 0,
+        }
+    }
+
+    fn now(&self) -> Moment {
+        Moment {
+            wall: BEGIN.saturating_add(Duration::from_secs(self.secs)),
+            uptime: Duration::from_secs(self.secs - self.began),
+        }
+    }
+
+    fn step(&mut self) {
+        match self.random.u8(0..100) {
+            0..30 => self.change_user(),
+            30..60 => self.poll(),
+            60..66 => {
+                let report = self.panel.down(self.now());
+                self.observe(report);
+            }
+            66..72 => {
+                self.panel.poll_cheap(self.now());
+                self.panel.fail(Part::Users);
+                let report = self.panel.report();
+                self.observe(report);
+            }
+            72..90 => self.secs += self.random.u64(1..200),
+            90..94 => self.secs += self.random.u64(1..2 * DAY),
+            94..96 => self.crash(),
+            96..98 => {
+                // It dies after it has made up its mind, and before that is recorded.
+                self.secs += self.random.u64(0..400);
+                let now = self.now();
+                drop(self.engine.tick(now));
+                self.crash();
+            }
+            _ => self.tick(),
+        }
+    }
+
+    fn change_user(&mut self) {
+        let name = format!("u{}", self.random.u8(0..6));
+        let now = self.now().wall;
+        if self.random.u8(0..10) == 0 && self.panel.users.remove(&name).is_some() {
+            *self.changes.entry(name).or_default() += 1;
+            return;
+        }
+        let random = &mut self.random;
+        let mut new_period = false;
+        self.panel.set(&name, |user| match random.u8(0..10) {
+            0..4 => {
+                let end = now.saturating_add(Duration::from_secs(random.u64(0..10 * DAY)));
+                new_period = !matches!(user.expiry, Expiry::At(before) if end <= before);
+                user.expiry = Expiry::At(end);
+            }
+            4 => {
+                new_period = true;
+                user.expiry = Expiry::Never;
+            }
+            5..8 => user.used = (user.used + random.u64(0..30)).min(110),
+            8 => {
+                new_period = true;
+                user.used = random.u64(0..=user.used);
+                user.limit = [None, Some(100), Some(100), Some(104)][random.usize(0..4)];
+            }
+            _ => {
+                new_period = true;
+                user.status = if user.status == UserStatus::Disabled {
+                    UserStatus::Active
+                } else {
+                    UserStatus::Disabled
+                };
+            }
+        });
+        if new_period {
+            *self.changes.entry(name).or_default() += 1;
+        }
+    }
+
+    /// The panel itself stops those who may not go on.
+    fn poll(&mut self) {
+        let now = self.now().wall;
+        for user in self.panel.users.values_mut().filter(|user| user.status != UserStatus::Disabled) {
+            user.status = match (user.expiry, user.limit) {
+                (_, Some(limit)) if user.used >= limit => UserStatus::Limited,
+                (Expiry::At(end), _) if end <= now => UserStatus::Expired,
+                _ => UserStatus::Active,
+            };
+        }
+        self.period.clone_from(&self.changes);
+        let report = self.panel.poll(self.now());
+        self.observe(report);
+    }
+
+    fn observe(&mut self, report: Arc<Report>) {
+        let now = self.now();
+        self.engine.observe_reports(&[report], now);
+        self.tick();
+    }
+
+    fn tick(&mut self) {
+        let now = self.now();
+        let output = self.engine.tick(now);
+        self.kept.record(&output);
+        for alert in self.engine.state.alerts() {
+            if let Some(event) = alert.event() {
+                let period = self.period.get(&**alert.subject()).copied().unwrap_or_default();
+                self.began_in.entry(event.to_string()).or_insert(period);
+            }
+        }
+        for notice in output.notices {
+            self.receive(&notice);
+        }
+        self.forget_what_is_over();
+    }
+
+    /// A week after its end nobody is told that an alert ended.
+    fn forget_what_is_over(&mut self) {
+        let now = self.now().wall;
+        let users = Arc::clone(&self.panel.report.users);
+        let is_over = |name: &str| {
+            users.list().iter().any(|user| {
+                let Expiry::At(end) = user.expiry else { return false };
+                *user.name == *name && end.saturating_add(Duration::from_secs(7 * DAY)) <= now
+            })
+        };
+        let known: BTreeSet<Key> = self
+            .engine
+            .state
+            .alerts()
+            .map(|alert| {
+                let name = alert.rule().kind.alertname.to_owned();
+                (name, alert.subject().to_string(), alert.step().to_string())
+            })
+            .collect();
+        for believed in self.believed.values_mut() {
+            believed.retain(|key, _| {
+                known.contains(key) || !(key.0 == "ProxymeterUserExpiry" && is_over(&key.1))
+            });
+        }
+    }
+
+    fn receive(&mut self, notice: &Notice) {
+        self.notices += 1;
+        assert!(!notice.alerts.is_empty());
+        let believed = self.believed.entry(notice.receiver.clone()).or_default();
+        for alert in &notice.alerts {
+            let label = |name: &str| alert.labels.get(name).cloned().unwrap_or_default();
+            let key = (label("alertname"), label("subject"), label("step"));
+            if alert.status == NoticeStatus::Resolved {
+                assert!(believed.remove(&key).is_some(), "{key:?} ended and was never told");
+                continue;
+            }
+            if key.0.starts_with("ProxymeterUser") {
+                let event = (key.clone(), self.began_in[&alert.event]);
+                let known = self.events.entry(event).or_insert_with(|| alert.event.clone());
+                assert_eq!(*known, alert.event, "{key:?} was told twice in one period");
+            }
+            believed.insert(key, alert.event.clone());
+        }
+    }
+
+    fn crash(&mut self) {
+        self.secs += self.random.u64(0..600);
+        self.began = self.secs;
+        let now = self.now();
+        let users = Arc::clone(&self.panel.report.users);
+        self.panel.report = Panel::new("home").report;
+        if self.random.bool() {
+            // The last whole list was kept.
+            self.panel.report.users = users;
+            let state = PartState {
+                outcome: Outcome::Pending,
+                last_success: None,
+                last_data: Some(now),
+                duration: None,
+                round: Duration::from_secs(30),
+                stale_after: Duration::from_secs(600),
+            };
+            self.panel.report.parts.insert(Part::Users, state);
+        }
+        self.engine = Engine::new(&config(), self.routes.clone(), &self.kept.rows(), now).unwrap();
+    }
+
+    /// Polls in peace for long enough, and compares.
+    fn settle(&mut self) {
+        for _ in 0..30 {
+            self.secs += 30;
+            self.poll();
+        }
+        let now = self.now().wall;
+        let truth = self.truth(now);
+        let alerts = self.engine.alerts();
+        let firing: BTreeMap<Key, bool> = alerts
+            .iter()
+            .map(|alert| {
+                let key = (alert.alertname.to_owned(), alert.subject.to_string(), alert.step.to_string());
+                (key, alert.held)
+            })
+            .collect();
+        for key in &truth {
+            assert!(firing.contains_key(key), "{key:?} should fire");
+        }
+        for (key, held) in &firing {
+            assert!(*held || truth.contains(key), "{key:?} should not fire");
+        }
+        for route in &self.routes {
+            let believed = self.believed.entry(route.receiver.clone()).or_default();
+            for key in believed.keys() {
+                assert!(firing.contains_key(key), "{} was not told that {key:?} ended", route.receiver);
+            }
+            for alert in alerts.iter().filter(|alert| alert.severity >= route.min_severity) {
+                let key = (alert.alertname.to_owned(), alert.subject.to_string(), alert.step.to_string());
+                let tighter = alerts.iter().any(|other| {
+                    let same = other.alertname == alert.alertname && other.subject == alert.subject;
+                    same && tightness(&other.step) > tightness(&alert.step)
+                });
+                assert!(tighter || believed.contains_key(&key), "{} was not told of {key:?}", route.receiver);
+            }
+        }
+    }
+
+    /// What fires by the plain meaning of the rules.
+    fn truth(&self, now: Timestamp) -> BTreeSet<Key> {
+        let mut truth = BTreeSet::new();
+        for (name, user) in &self.panel.users {
+            let mut add = |alertname: &str, step: &str| {
+                truth.insert((alertname.to_owned(), name.clone(), step.to_owned()));
+            };
+            if let Expiry::At(end) = user.expiry {
+                let left = (end.as_millis() - now.as_millis()) / 1000;
+                let day = i64::try_from(DAY).unwrap();
+                for (step, within) in [("7d", 7 * day), ("3d", 3 * day), ("1d", day), ("expired", 0)] {
+                    let looked_at = match user.status {
+                        UserStatus::Active => true,
+                        UserStatus::Expired => within == 0,
+                        _ => false,
+                    };
+                    if looked_at && left <= within && left > -7 * day {
+                        add("ProxymeterUserExpiry", step);
+                    }
+                }
+            }
+            if let Some(limit) = user.limit {
+                for (step, share) in [("80%", 80), ("95%", 95), ("100%", 100)] {
+                    let looked_at = match user.status {
+                        UserStatus::Active => true,
+                        UserStatus::Limited => share == 100,
+                        _ => false,
+                    };
+                    if looked_at && user.used * 100 >= limit * share {
+                        add("ProxymeterUserQuota", step);
+                    }
+                }
+            }
+        }
+        truth
+    }
+}
+
+fn tightness(step: &str) -> usize {
+    ["7d", "3d", "1d", "expired", "80%", "95%", "100%"].iter().position(|known| *known == step).unwrap_or(0)
+}
+
+#[test]
+fn receivers_come_to_believe_what_is_true() {
+    let mut notices = 0;
+    for seed in 0..500 {
+        let mut world = World::new(seed);
+        for step in 1..=200 {
+            world.step();
+            if step % 50 == 0 {
+                world.settle();
+            }
+        }
+        notices += world.notices;
+        // What is kept does not grow with history.
+        world.panel.users.clear();
+        world.settle();
+        world.secs += HOUR;
+        world.settle();
+        let rows = world.kept.rows();
+        assert!(rows.alerts.is_empty() && rows.groups.is_empty(), "seed {seed}: {rows:?}");
+    }
+    assert!(notices > 10_000, "{notices}: the walk must go where things happen");
+}
