@@ -15,7 +15,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::{
     config::{Config, ConfigErrors, parse_listen},
-    daemon::{Daemon, Signals},
+    daemon::{Daemon, Keep, Signals},
     demo, http, telemetry,
 };
 
@@ -173,7 +173,7 @@ impl Run {
         for warning in config.warnings() {
             warn!("{warning}");
         }
-        let daemon = Daemon::build(&config, &self.telemetry_path).await?;
+        let daemon = Daemon::build(&config, &self.telemetry_path, Keep::InStorage).await?;
         for address in daemon.addresses() {
             info!(
                 version = telemetry::VERSION,

@@ -1,25 +1,28 @@
 //! Builds everything from the configuration, runs it, and stops it. The only place that spawns tasks.
 
-use std::{future::Future, io, net::SocketAddr, time::Duration};
+mod alerting;
+
+use std::{collections::BTreeMap, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
-    sync::watch,
+    sync::{mpsc, watch},
     task::JoinSet,
     time::{MissedTickBehavior, interval, timeout},
 };
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
+use self::alerting::{Alerting, Shared};
 use crate::{
     board::Board,
     clock::{self, Clock},
-    config::{Config, LabelsChoice, StorageConfig, Target, TargetKind, UsersConfig},
+    config::{Config, LabelsChoice, NoticeNames, StorageConfig, Target, TargetKind, UsersConfig},
     exposition::{self, HashKey, UserLabels},
     http::BuildError,
     poll::Poller,
     server::{self, State},
-    store::{self, StoreError},
+    store::{self, Loaded, Store, StoreError},
     telemetry::{self, Telemetry},
     upstream::{Timeouts, Upstream},
 };
@@ -28,12 +31,25 @@ use crate::{
 const DRAIN: Duration = Duration::from_secs(5);
 /// How often the wall clock is held against the one that nobody sets.
 const CLOCK_CHECK: Duration = Duration::from_secs(10);
+/// How often it is looked at how the store is.
+const STORE_CHECK: Duration = Duration::from_secs(1);
+
+/// Where a daemon keeps what is to outlive it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// In the storage folder.
+    InStorage,
+    /// Nowhere: the daemon begins and ends with nothing.
+    Nothing,
+}
 
 /// Everything built, nothing started.
 pub struct Daemon {
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
     pollers: Vec<Poller>,
+    alerting: Alerting,
+    store: Store,
     state: State,
     board: Board,
     ready: watch::Sender<bool>,
@@ -48,8 +64,12 @@ pub enum StartError {
     Listen { address: SocketAddr, source: io::Error },
     #[error("target {target}: {source}")]
     Client { target: String, source: BuildError },
-    #[error("cannot use the key that user labels are hashed with: {0}")]
+    #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("receiver {receiver}: {why}")]
+    Receiver { receiver: String, why: String },
+    #[error("{}", .0.join("\n"))]
+    Alerting(Vec<String>),
     #[error(
         "labels = \"hash\" needs a key: write users.hash_key_file, or run the daemon once, which makes one in {0}"
     )]
@@ -66,39 +86,62 @@ pub enum Ended {
 }
 
 impl Daemon {
-    /// Binds every address and builds every client, so that what can fail fails before anything runs.
+    /// Binds every address, opens the store and builds every client, so that what can fail fails before anything
+    /// runs.
     ///
     /// # Errors
-    /// When an address is taken, or a certificate, key or the storage folder cannot be used.
-    pub async fn build(config: &Config, telemetry_path: &str) -> Result<Self, StartError> {
+    /// When an address is taken, the storage folder belongs to another process, or a certificate, key or rule cannot
+    /// be used.
+    pub async fn build(config: &Config, telemetry_path: &str, keep: Keep) -> Result<Self, StartError> {
         let mut listeners = Vec::new();
         for address in &config.web.listen {
             listeners.push(listen(*address).await?);
         }
         let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
-        let labels = match config.users.labels {
-            LabelsChoice::Hash if config.users.hash_key.is_none() => {
-                UserLabels::Hash(HashKey::new(&store::hash_key(&config.storage.path)?))
-            }
-            _ => labels(&config.users, &config.storage)?,
-        };
         let clock = Clock::system();
+        let (store, loaded) = match keep {
+            Keep::InStorage => {
+                let opened = Store::open(&config.storage.path, clock.now().wall)?;
+                if let Some(problem) = opened.problem {
+                    error!("{problem}");
+                }
+                (opened.store, opened.loaded)
+            }
+            Keep::Nothing => (Store::in_memory(), Loaded::default()),
+        };
+        let key = hash_key(config)?;
         let telemetry = Telemetry::new();
         telemetry.config_loaded(clock.now().wall.as_secs_f64());
         let board = Board::new(config.targets.iter().map(|target| target.name.as_str()));
-        let pollers = pollers(config, &board, &telemetry, &clock)?;
-        let options = exposition::Options { labels, limit: config.users.limit };
+
+        let mut rereads = BTreeMap::new();
+        let mut pollers = Vec::new();
+        for target in &config.targets {
+            let (ask, requests) = mpsc::unbounded_channel();
+            rereads.insert(Arc::from(target.name.as_str()), ask);
+            let poller = poller(target, &board, &telemetry, &clock, requests)?;
+            let saved = store.load_users(&target.name).await.ok().flatten();
+            pollers.push(poller.keeping(store.clone(), saved));
+        }
+        let shared =
+            Shared { board: &board, clock: &clock, store: &store, telemetry: &telemetry, key: key.clone() };
+        let alerting = Alerting::build(config, loaded, rereads, &shared)?;
+
         let (ready, is_ready) = watch::channel(false);
         let state = State {
             board: board.clone(),
             clock: clock.clone(),
             telemetry: telemetry.clone(),
-            options,
+            options: exposition::Options {
+                labels: user_labels(&config.users, key),
+                limit: config.users.limit,
+            },
             telemetry_path: telemetry_path.to_owned(),
+            alerts: alerting.active.clone(),
             ready: is_ready,
             version: telemetry::VERSION,
         };
-        Ok(Daemon { listeners, addresses, pollers, state, board, ready, clock, telemetry })
+        Ok(Daemon { listeners, addresses, pollers, alerting, store, state, board, ready, clock, telemetry })
     }
 
     /// The addresses that are listened on, with the ports that the system chose.
@@ -123,6 +166,8 @@ impl Daemon {
         for poller in self.pollers {
             tasks.spawn(until(poller.run(), until_stopped()));
         }
+        self.alerting.spawn(&mut tasks, &until_stopped);
+        tasks.spawn(until(watch_store(self.store.clone(), self.telemetry.clone()), until_stopped()));
         tasks.spawn(until(tell_when_ready(self.board, self.ready), until_stopped()));
         tasks.spawn(until(watch_clock(self.clock, self.telemetry), until_stopped()));
         tasks.spawn(server::serve(self.listeners, self.state, until_stopped()));
@@ -139,6 +184,7 @@ impl Daemon {
             },
             () = stop() => return Err(Ended::CutShort),
         }
+        self.store.close().await;
         match unasked {
             None => Ok(()),
             Some(Some(Err(err))) => Err(Ended::Unasked(err.to_string())),
@@ -147,47 +193,60 @@ impl Daemon {
     }
 }
 
-/// The loops of all targets.
+/// The loop of one target. `requests` are users to read again by name.
 ///
 /// # Errors
 /// When a certificate or key cannot be used.
-pub fn pollers(
-    config: &Config,
+pub fn poller(
+    target: &Target,
     board: &Board,
     telemetry: &Telemetry,
     clock: &Clock,
-) -> Result<Vec<Poller>, StartError> {
-    let poller = |target: &Target| {
-        let timeouts = Timeouts { request: target.poll.timeout, page: target.poll.page_timeout };
-        let upstream = match &target.kind {
-            TargetKind::Marzban(marzban) => Upstream::marzban(marzban, timeouts),
-        };
-        let upstream =
-            upstream.map_err(|source| StartError::Client { target: target.name.clone(), source })?;
-        let (board, telemetry, clock) = (board.clone(), telemetry.clone(), clock.clone());
-        let (_, requests) = tokio::sync::mpsc::unbounded_channel();
-        Ok(Poller::new(&target.name, upstream, target.poll.clone(), board, telemetry, clock, requests))
+    requests: mpsc::UnboundedReceiver<Vec<Arc<str>>>,
+) -> Result<Poller, StartError> {
+    let timeouts = Timeouts { request: target.poll.timeout, page: target.poll.page_timeout };
+    let upstream = match &target.kind {
+        TargetKind::Marzban(marzban) => Upstream::marzban(marzban, timeouts),
     };
-    config.targets.iter().map(poller).collect()
+    let upstream = upstream.map_err(|source| StartError::Client { target: target.name.clone(), source })?;
+    let (board, telemetry, clock) = (board.clone(), telemetry.clone(), clock.clone());
+    Ok(Poller::new(&target.name, upstream, target.poll.clone(), board, telemetry, clock, requests))
 }
 
-/// How users are named, with a key that is there already.
+/// How users are named in metrics, with a key that is there already.
 ///
 /// # Errors
 /// When labels are to be hashed and there is no key, or it cannot be read.
-pub fn labels(users: &UsersConfig, storage: &StorageConfig) -> Result<UserLabels, StartError> {
-    Ok(match users.labels {
-        LabelsChoice::Name => UserLabels::Name,
-        LabelsChoice::Off => UserLabels::Off,
-        LabelsChoice::Hash => {
-            let key = match &users.hash_key {
-                Some(key) => key.expose().as_bytes().to_vec(),
-                None => store::existing_hash_key(&storage.path)?
-                    .ok_or_else(|| StartError::NoHashKey(storage.path.display().to_string()))?,
-            };
-            UserLabels::Hash(HashKey::new(&key))
+pub fn labels_without_store(users: &UsersConfig, storage: &StorageConfig) -> Result<UserLabels, StartError> {
+    let key = match (&users.hash_key, users.labels) {
+        (Some(key), _) => Some(HashKey::new(key.expose().as_bytes())),
+        (None, LabelsChoice::Hash) => {
+            let key = store::existing_hash_key(&storage.path)?;
+            Some(HashKey::new(&key.ok_or_else(|| StartError::NoHashKey(storage.path.display().to_string()))?))
         }
-    })
+        (None, _) => None,
+    };
+    Ok(user_labels(users, key))
+}
+
+/// The key that users are hashed with, if any are; made if there is none.
+fn hash_key(config: &Config) -> Result<Option<HashKey>, StartError> {
+    let users = &config.users;
+    if users.labels != LabelsChoice::Hash && users.notices != NoticeNames::Hash {
+        return Ok(None);
+    }
+    Ok(Some(match &users.hash_key {
+        Some(key) => HashKey::new(key.expose().as_bytes()),
+        None => HashKey::new(&store::hash_key(&config.storage.path)?),
+    }))
+}
+
+fn user_labels(users: &UsersConfig, key: Option<HashKey>) -> UserLabels {
+    match (users.labels, key) {
+        (LabelsChoice::Name, _) => UserLabels::Name,
+        (LabelsChoice::Hash, Some(key)) => UserLabels::Hash(key),
+        (LabelsChoice::Off | LabelsChoice::Hash, _) => UserLabels::Off,
+    }
 }
 
 /// SIGTERM and SIGINT.
@@ -244,6 +303,17 @@ async fn tell_when_ready(board: Board, ready: watch::Sender<bool>) {
     drop(news.wait_for(|view| view.reports.iter().all(|report| report.up.is_some())).await);
     ready.send_replace(true);
     std::future::pending::<()>().await;
+}
+
+/// Shows how the store is. Does not end.
+async fn watch_store(store: Store, telemetry: Telemetry) {
+    let mut ticks = interval(STORE_CHECK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let status = store.status();
+        telemetry.store(status.up, status.size_bytes, status.errors);
+    }
 }
 
 /// Tells of wall clocks that jump: it explains odd ages and expiries to whoever looks for the reason.

@@ -15,7 +15,7 @@ use tokio::{
 use crate::{
     clock::Clock,
     config::{Config, ConfigErrors},
-    daemon::{Daemon, Ended, StartError},
+    daemon::{Daemon, Ended, Keep, StartError},
     simulator::marzban::{Flavour, NodeStatus, Options as PanelOptions, Panel},
 };
 
@@ -50,7 +50,7 @@ pub enum DemoError {
 pub async fn run(options: Options, stop: impl AsyncFnMut()) -> Result<(), DemoError> {
     let panels = Panels::start(options).await?;
     let config = Config::parse(&panels.config(options), Path::new("demo.toml"), &|_| None)?;
-    let daemon = Daemon::build(&config, "/metrics").await?;
+    let daemon = Daemon::build(&config, "/metrics", Keep::Nothing).await?;
     let mut out = io::stdout();
     for address in daemon.addresses() {
         writeln!(out, "Simulated panels are polled every {} s; see", INTERVAL.as_secs())?;

@@ -11,7 +11,7 @@ mod words;
 
 use std::time::Duration;
 
-use crate::model::{Moment, Notice};
+use crate::model::{Moment, Notice, NoticeAlert, NoticeStatus, Severity, Timestamp};
 
 /// Where notices go. A closed set: a new kind is a module, a variant and a match arm.
 #[derive(Debug)]
@@ -94,4 +94,44 @@ impl SendError {
         "timeout",
         "tls",
     ];
+}
+
+/// The notice that tells `receiver` that another one cannot be told.
+pub fn failing_notice(failing: &delivery::Failing, receiver: &str, now: Timestamp) -> Notice {
+    const ALERTNAME: &str = "ProxymeterNotificationsFailing";
+    let pairs =
+        |pairs: &[(&str, &str)]| pairs.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+    let severity = Severity::Critical;
+    let description = format!(
+        "Receiver {} cannot be told ({}): {}. Notices given up so far: {}.",
+        failing.receiver, failing.reason, failing.detail, failing.abandoned
+    );
+    let group_labels = pairs(&[("alertname", ALERTNAME)]);
+    Notice {
+        id: notice_id(),
+        receiver: receiver.to_owned(),
+        group: format!("{{}}:{{alertname=\"{ALERTNAME}\", subject=\"{}\"}}", failing.receiver),
+        group_labels,
+        reason: "receiver failing".into(),
+        alerts: vec![NoticeAlert {
+            event: notice_id().replacen("msg_", "evt_", 1),
+            status: NoticeStatus::Firing,
+            severity,
+            labels: pairs(&[
+                ("alertname", ALERTNAME),
+                ("kind", "receiver"),
+                ("severity", severity.label()),
+                ("subject", &failing.receiver),
+            ]),
+            annotations: pairs(&[
+                ("description", &description),
+                ("reason", failing.reason),
+                ("summary", "A receiver of notices cannot be told."),
+            ]),
+            starts_at: now,
+            ends_at: None,
+        }],
+        covers: Vec::new(),
+        created_at: now,
+    }
 }

@@ -19,7 +19,8 @@ use self::{
 use crate::{
     board::Board,
     clock::Clock,
-    model::{Outcome, Part, PartData, PartState, Report},
+    model::{Moment, Outcome, Part, PartData, PartState, Report, Users},
+    store::{SavedUsers, Store},
     telemetry::Telemetry,
     upstream::{FetchError, NAMES_AT_ONCE, Step, Upstream},
 };
@@ -34,6 +35,8 @@ pub struct Poller {
     declared: Vec<Part>,
     /// Users to ask for by name, in turn.
     wanted: VecDeque<Arc<str>>,
+    /// Where the users of a finished walk are kept.
+    store: Option<Store>,
     requests: mpsc::UnboundedReceiver<Vec<Arc<str>>>,
     board: Board,
     telemetry: Telemetry,
@@ -59,11 +62,43 @@ impl Poller {
             report: Report::new(name),
             declared: Vec::new(),
             wanted: VecDeque::new(),
+            store: None,
             requests,
             board,
             telemetry,
             clock,
         }
+    }
+
+    /// Keeps the users of each finished walk in `store`, and begins with those that were kept before, if they can be
+    /// read, as old as they are.
+    #[must_use]
+    pub fn keeping(mut self, store: Store, saved: Option<SavedUsers>) -> Self {
+        self.store = Some(store);
+        let Some(saved) = saved else { return self };
+        let target_name = &*self.report.target;
+        match saved::decode(&saved.users) {
+            Ok(users) => {
+                let (started, read) =
+                    (self.clock.long_ago(saved.started), self.clock.long_ago(saved.read_at));
+                let round = read.since(started);
+                self.schedule.remember(Part::Users, round);
+                debug!(target_name, users = users.len(), "users are known from before");
+                self.report.users = Arc::new(Users::restored(users, started));
+                let state = PartState {
+                    outcome: Outcome::Pending,
+                    last_success: Some(read),
+                    last_data: Some(read),
+                    duration: Some(round),
+                    round: self.schedule.round(Part::Users),
+                    stale_after: self.schedule.stale_after(Part::Users),
+                };
+                self.report.parts.insert(Part::Users, state);
+                self.board.publish(self.report.clone());
+            }
+            Err(err) => warn!(target_name, "the users kept from before cannot be read: {err}"),
+        }
+        self
     }
 
     /// Polls until it is dropped.
@@ -108,7 +143,9 @@ impl Poller {
         self.schedule.asked_out_of_turn((began.uptime, self.clock.now().uptime), answer.is_ok());
         self.count_requests();
         match answer {
-            Ok(named) => self.learn(PartData::UsersNamed(named)),
+            Ok(named) => {
+                self.learn(PartData::UsersNamed(named));
+            }
             Err(err) => {
                 debug!(
                     target_name = &*self.report.target,
@@ -189,16 +226,23 @@ impl Poller {
         }
         if let Ok(Step::Done(data) | Step::More(Some(data))) = result {
             state.last_data = Some(now);
-            self.learn(data);
+            let ends_walk = self.learn(data);
             self.report.remember(part, now);
+            if ends_walk {
+                self.keep_users(now).await;
+            }
         }
-        let parts = self.upstream.parts();
-        self.report.parts.retain(|part, _| parts.contains(part));
+        // Until the system is detected, nobody knows which parts it has.
+        if self.report.identity.is_some() {
+            let parts = self.upstream.parts();
+            self.report.parts.retain(|part, _| parts.contains(part));
+        }
         self.report.certificate_expiry = self.upstream.certificate_expiry();
         ended
     }
 
-    fn learn(&mut self, data: PartData) {
+    /// Returns whether a walk has ended.
+    fn learn(&mut self, data: PartData) -> bool {
         let known = self.report.identity.clone();
         let ends_walk = matches!(data, PartData::UsersEnd(_));
         self.report.merge(data);
@@ -215,6 +259,17 @@ impl Poller {
         if ends_walk {
             self.want(self.report.users.missing().to_vec());
         }
+        ends_walk
+    }
+
+    /// Keeps the users of a finished walk for the daemon's next life.
+    async fn keep_users(&self, now: Moment) {
+        let (Some(store), users) = (&self.store, Arc::clone(&self.report.users)) else { return };
+        let started = users.walked_since().map_or(now.wall, |since| since.wall);
+        let encoded = tokio::task::spawn_blocking(move || saved::encode(users.list())).await;
+        let Ok(Ok(users)) = encoded else { return };
+        // The store tells of its own failures.
+        drop(store.save_users(&self.report.target, SavedUsers { read_at: now.wall, started, users }).await);
     }
 
     fn count(&mut self, part: Part, result: &Result<Step, FetchError>, ended: Ended) {

@@ -7,7 +7,7 @@ use super::engine::Engine;
 use crate::{
     board::Board,
     clock::Clock,
-    model::{ActiveAlerts, Notice},
+    model::{ActiveAlerts, KIND_USER, Notice, NoticeAlert},
     store::{Batch, Store},
     telemetry::Telemetry,
 };
@@ -16,7 +16,6 @@ use crate::{
 const PACE: Duration = Duration::from_secs(1);
 
 /// The alert engine at work: it watches the board, has what it decides recorded, and hands it on.
-#[derive(Debug)]
 pub struct Task {
     pub engine: Engine,
     pub board: Board,
@@ -27,6 +26,8 @@ pub struct Task {
     pub receivers: BTreeMap<String, mpsc::UnboundedSender<Notice>>,
     /// Who reads users of a target again by name.
     pub rereads: BTreeMap<Arc<str>, mpsc::UnboundedSender<Vec<Arc<str>>>>,
+    /// What notices call a user, if not by name.
+    pub pseudonym: Option<Box<dyn Fn(&str) -> String + Send + Sync>>,
     /// What is pending and firing, for whoever shows it.
     pub active: watch::Sender<Arc<ActiveAlerts>>,
 }
@@ -42,7 +43,12 @@ impl Task {
             let now = self.clock.now();
             let view = news.borrow_and_update().clone();
             self.engine.observe(&view, now);
-            let output = self.engine.tick(now);
+            let mut output = self.engine.tick(now);
+            if let Some(pseudonym) = &self.pseudonym {
+                for alert in output.notices.iter_mut().flat_map(|notice| &mut notice.alerts) {
+                    disguise(alert, pseudonym);
+                }
+            }
 
             let batch = Batch { alerts: output.alerts, groups: output.groups, notices: output.notices };
             let notices = batch.notices.clone();
@@ -50,7 +56,9 @@ impl Task {
                 // A store that fails is no reason to keep silent: what it would hold is in memory too.
                 let result = self.store.record(batch).await;
                 match &result {
-                    Err(err) if recorded => error!("alerts are not recorded and would be lost in a crash: {err}"),
+                    Err(err) if recorded => {
+                        error!("alerts are not recorded and would be lost in a crash: {err}")
+                    }
                     Ok(()) if !recorded => info!("alerts are recorded again"),
                     _ => {}
                 }
@@ -81,5 +89,46 @@ impl Task {
                 },
             }
         }
+    }
+}
+
+/// Takes a user's name out of an alert.
+fn disguise(alert: &mut NoticeAlert, pseudonym: impl Fn(&str) -> String) {
+    if alert.labels.get("kind").is_none_or(|kind| kind != KIND_USER) {
+        return;
+    }
+    let Some(subject) = alert.labels.get_mut("subject") else { return };
+    let hidden = pseudonym(subject);
+    let name = std::mem::replace(subject, hidden.clone());
+    if let Some(description) = alert.annotations.get_mut("description") {
+        *description = description.replacen(&format!(" {name} "), &format!(" {hidden} "), 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{NoticeStatus, Severity, Timestamp};
+
+    #[test]
+    fn a_disguised_alert_does_not_name_its_user() {
+        let mut alert = NoticeAlert {
+            event: "evt_1".into(),
+            status: NoticeStatus::Firing,
+            severity: Severity::Info,
+            labels: [("kind", "user"), ("subject", "of"), ("target", "home")]
+                .map(|(k, v)| (k.into(), v.into()))
+                .into(),
+            annotations: [("description".into(), "User of of home expires in 2d.".into())].into(),
+            starts_at: Timestamp::default(),
+            ends_at: None,
+        };
+        disguise(&mut alert, |name| format!("<{}>", name.len()));
+        assert_eq!(alert.labels["subject"], "<2>");
+        assert_eq!(alert.annotations["description"], "User <2> of home expires in 2d.");
+        let before = alert.clone();
+        alert.labels.insert("kind".into(), "node".into());
+        disguise(&mut alert, |_| unreachable!());
+        assert_eq!(alert.annotations, before.annotations);
     }
 }

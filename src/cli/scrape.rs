@@ -5,6 +5,7 @@ use std::{
 };
 
 use futures_util::future;
+use tokio::sync::mpsc;
 
 use super::Done;
 use crate::{
@@ -27,12 +28,16 @@ pub(super) async fn run(mut config: Config, targets: &[String]) -> Done {
 
     let (clock, telemetry) = (Clock::system(), Telemetry::new());
     let options = exposition::Options {
-        labels: daemon::labels(&config.users, &config.storage)?,
+        labels: daemon::labels_without_store(&config.users, &config.storage)?,
         limit: config.users.limit,
     };
     let board = Board::new(config.targets.iter().map(|target| target.name.as_str()));
-    let pollers = daemon::pollers(&config, &board, &telemetry, &clock)?;
-    let mut reports = future::join_all(pollers.into_iter().map(|poller| poller.read_once())).await;
+    let mut reads = Vec::new();
+    for target in &config.targets {
+        let (_, requests) = mpsc::unbounded_channel();
+        reads.push(daemon::poller(target, &board, &telemetry, &clock, requests)?.read_once());
+    }
+    let mut reports = future::join_all(reads).await;
     reports.sort_by(|a, b| a.target.cmp(&b.target));
 
     let failed = tell(&reports)?;

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, future::Future, sync::Arc};
 
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 use tracing::error;
 
 use super::StartError;
@@ -66,7 +69,8 @@ impl Alerting {
         rereads: BTreeMap<Arc<str>, mpsc::UnboundedSender<Vec<Arc<str>>>>,
         shared: &Shared<'_>,
     ) -> Result<Self, StartError> {
-        let rows = Rows { alerts: std::mem::take(&mut loaded.alerts), groups: std::mem::take(&mut loaded.groups) };
+        let rows =
+            Rows { alerts: std::mem::take(&mut loaded.alerts), groups: std::mem::take(&mut loaded.groups) };
         let routes = config.receivers.iter().map(|table| route(config, table)).collect();
         let now = shared.clock.now();
         let engine = Engine::new(&config.alerting, routes, &rows, now)
@@ -75,7 +79,8 @@ impl Alerting {
         let (fail, failing) = mpsc::channel(FAILINGS);
         let (mut workers, mut queues) = (Vec::new(), BTreeMap::new());
         for table in &config.receivers {
-            let receiver = receiver(table).map_err(|why| StartError::Receiver { receiver: table.name.clone(), why })?;
+            let receiver =
+                receiver(table).map_err(|why| StartError::Receiver { receiver: table.name.clone(), why })?;
             let (queue, incoming) = mpsc::unbounded_channel();
             let mine = |row: &crate::store::Pending| row.notice.receiver == table.name;
             let pending = loaded.outbox.extract_if(.., |row| mine(row)).collect();
@@ -107,7 +112,7 @@ impl Alerting {
                 telemetry: shared.telemetry.clone(),
                 receivers: queues,
                 rereads,
-                user_names: shared.key.clone().filter(|_| hashed).map(UserNames::Hashed).unwrap_or_default(),
+                pseudonym: shared.key.clone().filter(|_| hashed).map(pseudonym),
                 active,
             },
             workers,
@@ -119,5 +124,76 @@ impl Alerting {
             },
             active: is_active,
         })
+    }
+}
+
+impl Alerting {
+    /// What runs until `stop` resolves: the engine and the fallback. Queues end by themselves once the engine has,
+    /// after the attempt that they are making.
+    pub(super) fn spawn<S: Future<Output = ()> + Send + 'static>(
+        self,
+        tasks: &mut JoinSet<()>,
+        stop: impl Fn() -> S,
+    ) {
+        tasks.spawn(super::until(self.task.run(), stop()));
+        tasks.spawn(super::until(self.fallback.run(), stop()));
+        for worker in self.workers {
+            tasks.spawn(async move { drop(worker.run().await) });
+        }
+    }
+}
+
+impl Fallback {
+    /// Does not end.
+    async fn run(mut self) {
+        while let Some(failing) = self.failing.recv().await {
+            let Some((name, queue)) = self.receiver.as_ref().filter(|(name, _)| *name != failing.receiver)
+            else {
+                continue;
+            };
+            let notice = failing_notice(&failing, name, self.clock.now().wall);
+            let batch = Batch { notices: vec![notice.clone()], ..Batch::default() };
+            if let Err(err) = self.store.record(batch).await {
+                error!("that a receiver fails is not recorded and would be lost in a crash: {err}");
+            }
+            // The queue ends only with the daemon.
+            drop(queue.send(notice));
+        }
+        std::future::pending::<()>().await;
+    }
+}
+
+fn pseudonym(key: HashKey) -> Box<dyn Fn(&str) -> String + Send + Sync> {
+    Box::new(move |name| key.hash(name))
+}
+
+/// A receiver as configured.
+///
+/// # Errors
+/// Says what of it can never work.
+pub(crate) fn receiver(table: &ReceiverTable) -> Result<Receiver, String> {
+    match &table.kind {
+        ReceiverKind::Email(config) => Email::new(config).map(Receiver::Email).map_err(|err| err.to_string()),
+        ReceiverKind::Webhook(config) => Webhook::new(config, "")
+            .map(|webhook| Receiver::Webhook(Box::new(webhook)))
+            .map_err(|err| err.to_string()),
+    }
+}
+
+/// What a receiver is to be told: as it says, else as `[alerting]` says.
+fn route(config: &Config, table: &ReceiverTable) -> Route {
+    let common = match &table.kind {
+        ReceiverKind::Email(email) => &email.common,
+        ReceiverKind::Webhook(webhook) => &webhook.common,
+    };
+    let alerting = &config.alerting;
+    Route {
+        receiver: table.name.clone(),
+        min_severity: common.min_severity,
+        send_resolved: common.send_resolved,
+        group_by: common.group_by.clone().unwrap_or_else(|| alerting.group_by.clone()),
+        group_wait: common.group_wait.unwrap_or(alerting.group_wait),
+        group_interval: common.group_interval.unwrap_or(alerting.group_interval),
+        repeat_interval: common.repeat_interval.or(alerting.repeat_interval),
     }
 }

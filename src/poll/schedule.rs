@@ -82,6 +82,11 @@ impl Schedule {
         }
     }
 
+    /// Takes over how long a round of `part` took in an earlier life of the daemon.
+    pub(super) fn remember(&mut self, part: Part, round: Duration) {
+        self.slots.insert(part, Slot { round, ..self.slot(part) });
+    }
+
     /// Which of `parts` to ask for next, and when. Of those that are due, cheap ones go before long lists, so that a
     /// cheap part is late by one page at most.
     pub(super) fn next(&self, parts: &[Part], now: Duration) -> (Part, Duration) {
