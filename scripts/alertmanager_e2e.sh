@@ -9,12 +9,11 @@ cd "$(dirname "$0")/.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-alertmanager=$(command -v alertmanager || command -v prometheus-alertmanager || true)
-if [ -z "$alertmanager" ]; then
-    # Debian keeps the templates that it will not start without apart from the program, so unpacking is not enough.
-    # No service is to be started: where one would be, that is what a runlevel of 1 tells Debian's scripts.
-    RUNLEVEL=1 apt-get install --quiet --yes --no-install-recommends prometheus-alertmanager
-    alertmanager=prometheus-alertmanager
+alertmanager=prometheus-alertmanager
+if ! command -v "$alertmanager" >/dev/null; then
+    # No service is to be started: where one would be, a runlevel of 1 keeps Debian's scripts from it.
+    apt-get update --quiet
+    RUNLEVEL=1 apt-get install --quiet --yes --no-install-recommends "$alertmanager"
 fi
 
 python3 scripts/alertmanager_e2e.py "$alertmanager" "$work" "$@"

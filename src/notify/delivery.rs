@@ -98,8 +98,8 @@ impl Worker {
             clock,
             fallback,
         };
-        let queued = pending.into_iter().map(|row| outbox.queued(row.notice, row.done)).collect();
-        outbox.queue = queued;
+        let item = |row: Pending| Queued { since: row.queued_at, ..outbox.queued(row.notice, row.done) };
+        outbox.queue = pending.into_iter().map(item).collect();
         Worker { receiver, incoming, outbox }
     }
 

@@ -61,12 +61,11 @@ struct Bench {
     attempts: Attempts,
     failing: mpsc::Receiver<Failing>,
     telemetry: Telemetry,
-    store: Store,
     clock: Clock,
 }
 
 impl Bench {
-    fn start(
+    async fn start(
         pending: Vec<Notice>,
         state: ReceiverState,
         mut answer: impl FnMut(usize, &Notice) -> Result<String, SendError> + Send + 'static,
@@ -78,10 +77,10 @@ impl Bench {
             seen.push((notice.clone(), now.uptime));
             (Duration::from_secs(1), answer(seen.len(), notice))
         }));
-        Bench::with(pending, state, attempts, script)
+        Bench::with(pending, state, attempts, script).await
     }
 
-    fn with(
+    async fn with(
         pending: Vec<Notice>,
         state: ReceiverState,
         attempts: Attempts,
@@ -91,6 +90,9 @@ impl Bench {
         let (notices, incoming) = mpsc::unbounded_channel();
         let (fallback, failing) = mpsc::channel(16);
         let (telemetry, store) = (Telemetry::new(), Store::in_memory());
+        // Time would jump while the store's thread works, so there is none: all goes on from memory.
+        store.close().await;
+        assert!(store.record(Batch::default()).await.is_err(), "the thread has ended");
         let clock = Clock::starting_at(START);
         let pending = pending.into_iter().map(|notice| Pending { notice, done: vec![], queued_at: START });
         let worker = Worker::new(
@@ -98,13 +100,13 @@ impl Bench {
             Receiver::Scripted(script),
             pending.collect(),
             state,
-            store.clone(),
+            store,
             telemetry.clone(),
             clock.clone(),
             incoming,
             fallback,
         );
-        (Bench { notices, attempts, failing, telemetry, store, clock }, worker)
+        (Bench { notices, attempts, failing, telemetry, clock }, worker)
     }
 
     fn send(&self, notice: Notice) {
@@ -138,8 +140,8 @@ async fn run(worker: &mut (impl Future + Unpin), time: Duration) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_taken_leaves_the_queue_and_the_store() {
-    let (bench, worker) = Bench::start(vec![], ReceiverState::default(), |_, _| Ok("yes".into()));
+async fn what_is_taken_leaves_the_queue() {
+    let (bench, worker) = Bench::start(vec![], ReceiverState::default(), |_, _| Ok("yes".into())).await;
     let mut worker = Box::pin(worker.run());
     for name in ["notifications_total", "notification_attempts_total", "notifications_abandoned_total"] {
         assert_eq!(bench.value(name, &["ops"]), Some(0.0), "{name}");
@@ -150,7 +152,6 @@ async fn what_is_taken_leaves_the_queue_and_the_store() {
     assert_eq!(bench.value("notifications_suppressed_total", &[OUTDATED]), Some(0.0));
     assert_eq!(bench.value("notification_last_success_timestamp_seconds", &["ops"]), None);
     for id in ["1", "2"] {
-        bench.store.record(Batch { notices: vec![firing(id, id)], ..Batch::default() }).await.unwrap();
         bench.send(firing(id, id));
     }
     run(&mut worker, Duration::from_millis(1500)).await;
@@ -169,7 +170,7 @@ async fn what_is_taken_leaves_the_queue_and_the_store() {
 
 #[tokio::test(start_paused = true)]
 async fn three_days_of_503_cost_few_attempts_and_end_in_the_fallback() {
-    let (mut bench, worker) = Bench::start(vec![], ReceiverState::default(), |_, _| unavailable());
+    let (mut bench, worker) = Bench::start(vec![], ReceiverState::default(), |_, _| unavailable()).await;
     bench.send(firing("1", "g"));
     let mut worker = Box::pin(worker.run());
     tokio::select! {
@@ -211,7 +212,7 @@ async fn a_restart_keeps_the_spacing() {
         (wait(hours(87_600)), backoff::longest()),
     ] {
         let state = ReceiverState { failures: 7, next_attempt, ..ReceiverState::default() };
-        let (bench, worker) = Bench::start(vec![firing("1", "g")], state, |_, _| unavailable());
+        let (bench, worker) = Bench::start(vec![firing("1", "g")], state, |_, _| unavailable()).await;
         let mut worker = Box::pin(worker.run());
         run(&mut worker, 10 * HOUR).await;
         let attempts = bench.attempts.lock().unwrap();
@@ -230,7 +231,8 @@ async fn a_wall_clock_that_is_set_changes_no_wait() {
     for step in [315_360_000_000, -86_400_000] {
         let (bench, worker) = Bench::start(vec![], ReceiverState::default(), |n, _| {
             if n < 4 { unavailable() } else { Ok("yes".into()) }
-        });
+        })
+        .await;
         bench.send(firing("1", "g"));
         let mut worker = Box::pin(worker.run());
         run(&mut worker, Duration::from_secs(2)).await;
@@ -252,7 +254,8 @@ async fn one_success_releases_the_queue() {
             |n, _| {
                 if n <= 6 { unavailable() } else { Ok("yes".into()) }
             },
-        );
+        )
+        .await;
     for n in 0..5 {
         bench.send(firing(&n.to_string(), &n.to_string()));
     }
@@ -268,7 +271,8 @@ async fn one_success_releases_the_queue() {
 async fn a_notice_that_is_refused_for_good_does_not_hold_up_the_others() {
     let (mut bench, worker) = Bench::start(vec![], ReceiverState::default(), |_, notice| {
         if notice.id == "bad" { Err(error("client_error", Retry::Never)) } else { Ok("yes".into()) }
-    });
+    })
+    .await;
     for id in ["bad", "good"] {
         bench.send(firing(id, id));
     }
@@ -286,7 +290,8 @@ async fn a_notice_that_is_refused_for_good_does_not_hold_up_the_others() {
 async fn a_notice_that_breaks_its_receiver_does_not_hold_up_the_others() {
     let (bench, worker) = Bench::start(vec![], ReceiverState::default(), |_, notice| {
         if notice.id == "bad" { unavailable() } else { Ok("yes".into()) }
-    });
+    })
+    .await;
     for id in ["bad", "good", "better"] {
         bench.send(firing(id, id));
     }
@@ -304,7 +309,8 @@ async fn a_receiver_is_not_asked_earlier_than_it_wants() {
         // Less than we would wait anyway.
         2 => Err(error("rate_limited", Retry::NotBefore(Duration::from_secs(1)))),
         _ => Ok("yes".into()),
-    });
+    })
+    .await;
     bench.send(firing("1", "g"));
     let mut worker = Box::pin(worker.run());
     run(&mut worker, HOUR).await;
@@ -316,7 +322,7 @@ async fn a_receiver_is_not_asked_earlier_than_it_wants() {
 #[tokio::test(start_paused = true)]
 async fn a_receiver_that_is_gone_is_not_asked_again_until_the_next_start() {
     let gone = |_: usize, _: &Notice| Err(error("gone", Retry::Disabled));
-    let (mut bench, worker) = Bench::start(vec![], ReceiverState::default(), gone);
+    let (mut bench, worker) = Bench::start(vec![], ReceiverState::default(), gone).await;
     bench.send(firing("1", "g"));
     bench.send(firing("2", "h"));
     let mut worker = Box::pin(worker.run());
@@ -329,7 +335,7 @@ async fn a_receiver_that_is_gone_is_not_asked_again_until_the_next_start() {
     assert!(bench.failing.try_recv().is_err());
 
     let state = ReceiverState { disabled: true, ..ReceiverState::default() };
-    let (bench, worker) = Bench::start(vec![firing("1", "g")], state, |_, _| Ok("yes".into()));
+    let (bench, worker) = Bench::start(vec![firing("1", "g")], state, |_, _| Ok("yes".into())).await;
     run(&mut Box::pin(worker.run()), HOUR).await;
     assert_eq!(bench.ids(), ["1"]);
 }
@@ -339,7 +345,8 @@ async fn wrong_credentials_are_told_to_the_fallback_at_once_and_once_each_time()
     let (mut bench, worker) = Bench::start(vec![], ReceiverState::default(), |n, _| match n {
         3 => Ok("yes".into()),
         _ => Err(error("auth", Retry::Later)),
-    });
+    })
+    .await;
     bench.send(firing("1", "g"));
     bench.send(firing("2", "h"));
     let mut worker = Box::pin(worker.run());
@@ -364,7 +371,8 @@ async fn a_storm_while_the_receiver_is_down_is_one_notice_per_group() {
             |n, _| {
                 if n <= 5 { unavailable() } else { Ok("yes".into()) }
             },
-        );
+        )
+        .await;
     let mut worker = Box::pin(worker.run());
     for n in 0..200 {
         let status = if n % 2 == 0 { NoticeStatus::Firing } else { NoticeStatus::Resolved };
@@ -391,7 +399,8 @@ async fn what_comes_while_another_of_its_group_is_sent_waits_or_is_merged() {
     for (first_succeeds, expected) in [(true, vec!["1", "-1"]), (false, vec!["1"])] {
         let (bench, worker) = Bench::start(vec![], ReceiverState::default(), move |n, _| {
             if n == 1 && !first_succeeds { unavailable() } else { Ok("yes".into()) }
-        });
+        })
+        .await;
         bench.send(firing("1", "g"));
         let mut worker = Box::pin(worker.run());
         run(&mut worker, Duration::from_millis(500)).await;
@@ -419,7 +428,7 @@ async fn an_end_is_told_when_the_beginning_may_have_been() {
             let answer = if seen.len() == 1 { Err(error(reason, Retry::Later)) } else { Ok("yes".into()) };
             (Duration::from_secs(1), answer)
         }));
-        let (bench, worker) = Bench::with(vec![], ReceiverState::default(), attempts, script);
+        let (bench, worker) = Bench::with(vec![], ReceiverState::default(), attempts, script).await;
         bench.send(firing("1", "g"));
         let mut worker = Box::pin(worker.run());
         run(&mut worker, Duration::from_secs(2)).await;
@@ -435,7 +444,7 @@ async fn an_end_is_told_when_the_beginning_may_have_been() {
 #[tokio::test(start_paused = true)]
 async fn rows_of_one_group_are_merged_at_start() {
     let rows = vec![firing("1", "g"), firing("2", "h"), firing("3", "g")];
-    let (bench, worker) = Bench::start(rows, ReceiverState::default(), |_, _| Ok("yes".into()));
+    let (bench, worker) = Bench::start(rows, ReceiverState::default(), |_, _| Ok("yes".into())).await;
     run(&mut Box::pin(worker.run()), HOUR).await;
     let attempts = bench.attempts.lock().unwrap();
     let covers: Vec<_> = attempts.iter().map(|(notice, _)| notice.covers.join(" ")).collect();
@@ -444,7 +453,7 @@ async fn rows_of_one_group_are_merged_at_start() {
 
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_ends_leaves_what_it_had() {
-    let (bench, worker) = Bench::start(vec![], ReceiverState::default(), |_, _| unavailable());
+    let (bench, worker) = Bench::start(vec![], ReceiverState::default(), |_, _| unavailable()).await;
     bench.send(firing("1", "g"));
     bench.send(firing("2", "h"));
     let mut worker = Box::pin(worker.run());

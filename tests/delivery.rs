@@ -1,0 +1,298 @@
+//! Queues over real sockets and a real store: what one receiver suffers does not touch another, and what is not taken
+//! is still there after a restart.
+
+#[path = "support/receiver.rs"]
+mod receiver;
+
+use std::{collections::BTreeMap, path::Path, pin::Pin, time::Duration};
+
+use proxymeter::{
+    clock::Clock,
+    http::options::TlsOptions,
+    model::{Notice, NoticeAlert, NoticeStatus, Severity, Timestamp},
+    notify::{
+        self,
+        delivery::{Failing, Left, Worker},
+        email::config::ReceiverConfig,
+        webhook::{
+            Webhook,
+            config::{WebhookConfig, WebhookFormat},
+        },
+    },
+    store::{Batch, Loaded, ReceiverState, Store},
+    telemetry::Telemetry,
+};
+use receiver::{Answer, Receiver};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout},
+};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn webhook(url: &str, limit: Duration) -> notify::Receiver {
+    let config = WebhookConfig {
+        url: url.into(),
+        format: WebhookFormat::Alertmanager,
+        secrets: Vec::new(),
+        github_secret: None,
+        authorization: None,
+        headers: Vec::new(),
+        proxy: None,
+        tls: TlsOptions::default(),
+        timeout: limit,
+        max_alerts: 0,
+        common: ReceiverConfig {
+            min_severity: Severity::Info,
+            send_resolved: true,
+            group_by: None,
+            group_wait: None,
+            group_interval: None,
+            repeat_interval: None,
+        },
+    };
+    notify::Receiver::Webhook(Box::new(Webhook::new(&config, "").unwrap()))
+}
+
+fn notice(receiver: &str, group: &str) -> Notice {
+    let now = Clock::system().now().wall;
+    Notice {
+        id: notify::notice_id(),
+        receiver: receiver.into(),
+        group: group.into(),
+        group_labels: BTreeMap::new(),
+        reason: "first notification".into(),
+        alerts: vec![NoticeAlert {
+            event: format!("event-{group}"),
+            status: NoticeStatus::Firing,
+            severity: Severity::Critical,
+            labels: [("alertname".to_owned(), "ProxymeterTargetDown".to_owned())].into(),
+            annotations: BTreeMap::new(),
+            starts_at: now,
+            ends_at: None,
+        }],
+        covers: Vec::new(),
+        created_at: now,
+    }
+}
+
+/// A store and what is in it.
+fn open(folder: &Path) -> (Store, Loaded) {
+    let opened = Store::open(folder, Clock::system().now().wall).unwrap();
+    assert_eq!(opened.problem, None);
+    (opened.store, opened.loaded)
+}
+
+/// A running queue and its ends.
+struct Queue {
+    name: String,
+    store: Store,
+    telemetry: Telemetry,
+    notices: mpsc::UnboundedSender<Notice>,
+    failing: mpsc::Receiver<Failing>,
+    running: Pin<Box<dyn Future<Output = Left>>>,
+}
+
+impl Queue {
+    fn start(name: &str, receiver: notify::Receiver, store: &Store, loaded: Loaded) -> Queue {
+        let (notices, incoming) = mpsc::unbounded_channel();
+        let (fallback, failing) = mpsc::channel(4);
+        let telemetry = Telemetry::new();
+        let state = loaded.receivers.into_iter().find(|(of, _)| of == name).map(|(_, state)| state);
+        let worker = Worker::new(
+            name.into(),
+            receiver,
+            loaded.outbox.into_iter().filter(|row| row.notice.receiver == name).collect(),
+            state.unwrap_or_default(),
+            store.clone(),
+            telemetry.clone(),
+            Clock::system(),
+            incoming,
+            fallback,
+        );
+        let running = Box::pin(worker.run());
+        Queue { name: name.into(), store: store.clone(), telemetry, notices, failing, running }
+    }
+
+    /// Records a notice, and only then hands it over.
+    async fn send(&self, notice: Notice) {
+        self.store.record(Batch { notices: vec![notice.clone()], ..Batch::default() }).await.unwrap();
+        self.notices.send(notice).unwrap();
+    }
+
+    /// Runs until a counter of this receiver has this value.
+    async fn until(&mut self, name: &str, value: f64) {
+        let (telemetry, receiver) = (self.telemetry.clone(), self.name.clone());
+        let reached = async {
+            while counter(&telemetry, name, &receiver) < value {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::select! {
+            reached = timeout(PATIENCE, reached) => reached.unwrap(),
+            _ = &mut self.running => panic!("the queue ended"),
+        }
+    }
+}
+
+fn counter(telemetry: &Telemetry, name: &str, receiver: &str) -> f64 {
+    let families = telemetry.gather();
+    let family = families.iter().find(|family| family.name() == format!("proxymeter_{name}")).unwrap();
+    let of_receiver = |metric: &&prometheus::proto::Metric| {
+        metric.get_label().iter().any(|label| label.value() == receiver)
+    };
+    family.get_metric().iter().filter(of_receiver).map(|metric| metric.get_counter().get_value()).sum()
+}
+
+#[tokio::test]
+async fn a_receiver_that_hangs_delays_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = open(folder.path());
+    let slow = b"HTTP/1.1 200 OK\r\nServer: one that takes its time\r\nContent-Length: 0\r\n\r\n";
+    let hanging = Receiver::start(|_, _| Answer::Trickle(slow.into()));
+    let healthy = Receiver::start(|_, _| Answer::status(200));
+    let mut a = Queue::start("a", webhook(&hanging.url(), Duration::from_secs(3)), &store, Loaded::default());
+    let mut b = Queue::start("b", webhook(&healthy.url(), Duration::from_secs(3)), &store, Loaded::default());
+    let began = Instant::now();
+    for group in ["g", "h"] {
+        a.send(notice("a", group)).await;
+        b.send(notice("b", group)).await;
+    }
+    let both = async {
+        b.until("notifications_total", 2.0).await;
+        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+        b
+    };
+    let b = tokio::select! {
+        b = both => b,
+        _ = &mut a.running => panic!("the queue ended"),
+    };
+    a.until("notification_failures_total", 1.0).await;
+    let requests = healthy.requests();
+    assert_eq!(requests.len(), 2, "that one failed repeats nothing for the other");
+    for (request, group) in requests.iter().zip(["g", "h"]) {
+        assert_eq!(request.line, "POST /hook HTTP/1.1");
+        let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
+        assert_eq!((&body["receiver"], &body["groupKey"]), (&"b".into(), &group.into()));
+    }
+    assert_eq!(counter(&b.telemetry, "notification_failures_total", "b"), 0.0);
+    assert_eq!(counter(&a.telemetry, "notifications_total", "a"), 0.0);
+}
+
+#[tokio::test]
+async fn what_was_not_taken_is_sent_after_a_restart_under_the_same_id() {
+    let folder = tempfile::tempdir().unwrap();
+    let notice = notice("ops", "g");
+    {
+        let (store, loaded) = open(folder.path());
+        let down = Receiver::start(|_, _| Answer::with(503, &[("Retry-After", "600")], ""));
+        let mut queue = Queue::start("ops", webhook(&down.url(), PATIENCE), &store, loaded);
+        queue.send(notice.clone()).await;
+        queue.until("notification_failures_total", 1.0).await;
+        assert_eq!(down.requests()[0].header("webhook-id"), Some(notice.id.as_str()));
+        drop(queue.notices);
+        queue.running.await;
+        store.close().await;
+    }
+    let (store, mut loaded) = open(folder.path());
+    let now = Clock::system().now().wall;
+    assert_eq!(loaded.outbox.len(), 1);
+    assert_eq!(loaded.outbox[0].notice, notice);
+    let (name, state) = &mut loaded.receivers[0];
+    assert_eq!((name.as_str(), state.failures, state.disabled), ("ops", 1, false));
+    let wait = state.next_attempt.unwrap().since(now);
+    assert!(wait > Duration::from_secs(500) && wait <= Duration::from_secs(600), "{wait:?}");
+    state.next_attempt = Some(now);
+
+    let up = Receiver::start(|_, _| Answer::status(200));
+    let mut queue = Queue::start("ops", webhook(&up.url(), PATIENCE), &store, loaded);
+    queue.until("notifications_total", 1.0).await;
+    assert_eq!(up.requests()[0].header("webhook-id"), Some(notice.id.as_str()));
+    drop(queue.notices);
+    assert!(queue.running.await.pending.is_empty());
+    store.close().await;
+
+    let (_store, loaded) = open(folder.path());
+    assert!(loaded.outbox.is_empty());
+    let (_, state) = &loaded.receivers[0];
+    assert_eq!((state.failures, state.next_attempt), (0, None));
+    assert!(state.last_success.is_some_and(|time| time >= now && time > Timestamp::default()));
+}
+
+#[tokio::test]
+async fn a_queue_dropped_while_it_sends_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let notice = notice("ops", "g");
+    {
+        let (store, loaded) = open(folder.path());
+        let hanging = Receiver::start(|_, _| Answer::Stop(Vec::new()));
+        let mut queue = Queue::start("ops", webhook(&hanging.url(), PATIENCE), &store, loaded);
+        queue.send(notice.clone()).await;
+        let asked = async {
+            while hanging.requests().is_empty() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::select! {
+            asked = timeout(PATIENCE, asked) => asked.unwrap(),
+            _ = &mut queue.running => panic!("the queue ended"),
+        }
+        drop(queue);
+        store.close().await;
+    }
+    let (_store, loaded) = open(folder.path());
+    assert_eq!(loaded.outbox.iter().map(|row| &row.notice).collect::<Vec<_>>(), [&notice]);
+}
+
+#[tokio::test]
+async fn what_is_merged_takes_the_place_of_both() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (notice("ops", "g"), notice("ops", "g"));
+    {
+        let (store, _) = open(folder.path());
+        store
+            .record(Batch { notices: vec![first.clone(), second.clone()], ..Batch::default() })
+            .await
+            .unwrap();
+        store.close().await;
+    }
+    {
+        let (store, loaded) = open(folder.path());
+        assert_eq!(loaded.outbox.len(), 2);
+        let down = Receiver::start(|_, _| Answer::status(500));
+        let mut queue = Queue::start("ops", webhook(&down.url(), PATIENCE), &store, loaded);
+        queue.until("notification_failures_total", 1.0).await;
+        drop(queue.notices);
+        queue.running.await;
+        store.close().await;
+    }
+    let (_store, loaded) = open(folder.path());
+    let [row] = loaded.outbox.try_into().unwrap();
+    assert_eq!(row.notice.covers, [first.id, second.id]);
+    assert_eq!(row.notice.alerts, second.alerts);
+}
+
+#[tokio::test]
+async fn the_fallback_is_told_what_is_wrong() {
+    for (status, reason, abandoned, left) in [(401, "auth", 1, 0), (410, "gone", 0, 1)] {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, loaded) = open(folder.path());
+        let receiver = Receiver::start(move |_, _| Answer::status(status));
+        let mut queue = Queue::start("ops", webhook(&receiver.url(), PATIENCE), &store, loaded);
+        queue.send(notice("ops", "g")).await;
+        queue.until("notification_failures_total", 1.0).await;
+        let failing = queue.failing.try_recv().unwrap();
+        let expected = Failing { receiver: "ops".into(), reason, detail: failing.detail.clone(), abandoned };
+        assert_eq!(failing, expected);
+        assert!(failing.detail.contains(&status.to_string()), "{}", failing.detail);
+        drop(queue.notices);
+        let ended = queue.running.await;
+        assert_eq!(ended.pending.len(), left);
+        store.close().await;
+        let (_store, loaded) = open(folder.path());
+        assert_eq!(loaded.outbox.len(), left);
+        let state =
+            loaded.receivers.into_iter().next().map_or_else(ReceiverState::default, |(_, state)| state);
+        assert_eq!(state.disabled, status == 410);
+    }
+}
