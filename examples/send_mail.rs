@@ -48,7 +48,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             repeat_interval: None,
         },
     })?;
-    let mut receiver = Receiver::Email(email);
+    let mut receiver = Receiver::Email(Box::new(email));
     for notice in &notices {
         let said = receiver.send(notice, &mut Vec::new(), Moment::default()).await?;
         eprintln!("{}: {said}", notice.id);

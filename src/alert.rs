@@ -12,4 +12,4 @@ mod testing;
 mod time;
 mod words;
 
-pub use task::Task;
+pub use task::{Pseudonym, Task};

@@ -2,6 +2,7 @@
 
 mod healthcheck;
 mod scrape;
+mod test_notification;
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -48,6 +49,16 @@ enum Command {
         /// Only these targets; all, if none is named.
         #[arg(value_name = "TARGET")]
         targets: Vec<String>,
+    },
+    /// Sends a test to a receiver by the way that notices take, once, and prints what it answered.
+    TestNotification {
+        #[command(flatten)]
+        config: ConfigFile,
+        #[command(flatten)]
+        log: Log,
+        /// The receiver's name in the configuration.
+        #[arg(value_name = "RECEIVER")]
+        receiver: String,
     },
     /// Simulates panels that live, on loopback, and runs the exporter on them. Needs no configuration.
     Demo(Demo),
@@ -147,6 +158,10 @@ pub fn main() -> ExitCode {
             Command::Scrape { config, log, targets } => {
                 log.start();
                 scrape::run(load(&config.file)?, &targets).await
+            }
+            Command::TestNotification { config, log, receiver } => {
+                log.start();
+                test_notification::run(&load(&config.file)?, &receiver).await
             }
             Command::Demo(demo) => demo.run().await,
             Command::Healthcheck { config, listen } => healthcheck::run(&config.file, listen).await,

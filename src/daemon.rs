@@ -13,6 +13,7 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
+pub(crate) use self::alerting::receiver;
 use self::alerting::{Alerting, Shared};
 use crate::{
     board::Board,
@@ -166,7 +167,7 @@ impl Daemon {
         for poller in self.pollers {
             tasks.spawn(until(poller.run(), until_stopped()));
         }
-        self.alerting.spawn(&mut tasks, &until_stopped);
+        self.alerting.spawn(&mut tasks, until_stopped);
         tasks.spawn(until(watch_store(self.store.clone(), self.telemetry.clone()), until_stopped()));
         tasks.spawn(until(tell_when_ready(self.board, self.ready), until_stopped()));
         tasks.spawn(until(watch_clock(self.clock, self.telemetry), until_stopped()));

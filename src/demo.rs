@@ -9,6 +9,7 @@ use std::{
 
 use tokio::{
     net::TcpListener,
+    sync::mpsc,
     time::{MissedTickBehavior, interval},
 };
 
@@ -16,7 +17,10 @@ use crate::{
     clock::Clock,
     config::{Config, ConfigErrors},
     daemon::{Daemon, Ended, Keep, StartError},
-    simulator::marzban::{Flavour, NodeStatus, Options as PanelOptions, Panel},
+    simulator::{
+        inbox::{self, Arrival},
+        marzban::{Flavour, NodeStatus, Options as PanelOptions, Panel},
+    },
 };
 
 /// What to demonstrate.
@@ -49,19 +53,76 @@ pub enum DemoError {
 /// When a port is taken, and when the daemon ends other than well.
 pub async fn run(options: Options, stop: impl AsyncFnMut()) -> Result<(), DemoError> {
     let panels = Panels::start(options).await?;
-    let config = Config::parse(&panels.config(options), Path::new("demo.toml"), &|_| None)?;
+    let (smtp, http) = (loopback().await?, loopback().await?);
+    let text = panels.config(options) + &receivers(smtp.local_addr()?, http.local_addr()?);
+    let config = Config::parse(&text, Path::new("demo.toml"), &|_| None)?;
     let daemon = Daemon::build(&config, "/metrics", Keep::Nothing).await?;
     let mut out = io::stdout();
     for address in daemon.addresses() {
         writeln!(out, "Simulated panels are polled every {} s; see", INTERVAL.as_secs())?;
         writeln!(out, "  http://{address}/metrics")?;
     }
-    writeln!(out, "Once in two minutes a node fails for half a minute. Ctrl-C ends it.")?;
+    writeln!(
+        out,
+        "Once in two minutes a node fails for half a minute. Mails and webhooks that alerts send are printed"
+    )?;
+    writeln!(out, "here as they arrive. Ctrl-C ends it.")?;
     out.flush()?;
+    let (arrive, mut arrivals) = mpsc::unbounded_channel();
+    let print = async {
+        while let Some(arrival) = arrivals.recv().await {
+            show(&arrival)?;
+        }
+        Ok(())
+    };
     tokio::select! {
         ended = daemon.run(stop) => Ok(ended?),
         () = panels.live() => Ok(()),
+        () = inbox::serve(smtp, http, arrive, std::future::pending()) => Ok(()),
+        printed = print => printed,
     }
+}
+
+/// Receivers of notices, and a pace at which there is something to see.
+fn receivers(smtp: SocketAddr, http: SocketAddr) -> String {
+    format!(
+        "\n[alerting]\n\
+         group_wait = \"5s\"\n\
+         group_interval = \"20s\"\n\n\
+         [alert.node_down]\n\
+         for = \"10s\"\n\n\
+         [email.ops]\n\
+         smarthost = \"{smtp}\"\n\
+         tls = \"none\"\n\
+         from = \"proxymeter <alerts@example.com>\"\n\
+         to = [\"ops@example.com\"]\n\n\
+         [webhook.oncall]\n\
+         url = \"http://{http}/hook\"\n\
+         min_severity = \"critical\"\n"
+    )
+}
+
+/// Prints what arrived.
+fn show(arrival: &Arrival) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match arrival {
+        Arrival::Mail { to, .. } => {
+            writeln!(
+                out,
+                "\n--- mail to {}: {}",
+                to.join(", "),
+                arrival.header("subject").unwrap_or_default()
+            )?;
+            for line in arrival.text().trim_end().lines() {
+                writeln!(out, "    {line}")?;
+            }
+        }
+        Arrival::Webhook { id, body } => {
+            let body: String = body.trim_end().chars().take(SHOWN).collect();
+            writeln!(out, "\n--- webhook {id}\n    {body}")?;
+        }
+    }
+    out.flush()
 }
 
 /// Runs panels alone until `stop` resolves, and prints a configuration for them.
@@ -87,6 +148,8 @@ const NODE: i64 = 1;
 const CYCLE: u64 = 120;
 const NODE_FAILS: u64 = 45;
 const NODE_RECOVERS: u64 = 75;
+/// Characters of a webhook's body that are printed.
+const SHOWN: usize = 600;
 /// A member of the simulated panel's cast, whose quota runs out in front of everybody.
 const HEAVY_USER: &str = "bob_85pct";
 
@@ -153,12 +216,16 @@ impl Panels {
     }
 }
 
+async fn loopback() -> io::Result<TcpListener> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await
+}
+
 async fn open(options: PanelOptions) -> io::Result<(Panel, TcpListener, SocketAddr)> {
     let clock = Clock::system();
     let panel = Panel::new(options, move || clock.now().wall.as_millis());
     // A past to begin with: who is online, and what the running hour has seen.
     panel.advance(120);
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let listener = loopback().await?;
     let address = listener.local_addr()?;
     Ok((panel, listener, address))
 }

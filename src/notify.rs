@@ -16,7 +16,7 @@ use crate::model::{Moment, Notice, NoticeAlert, NoticeStatus, Severity, Timestam
 /// Where notices go. A closed set: a new kind is a module, a variant and a match arm.
 #[derive(Debug)]
 pub enum Receiver {
-    Email(email::Email),
+    Email(Box<email::Email>),
     Webhook(Box<webhook::Webhook>),
     #[cfg(test)]
     Scripted(scripted::Scripted),

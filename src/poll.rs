@@ -228,8 +228,9 @@ impl Poller {
             state.last_data = Some(now);
             let ends_walk = self.learn(data);
             self.report.remember(part, now);
-            if ends_walk {
-                self.keep_users(now).await;
+            if let Some(store) = self.store.clone().filter(|_| ends_walk) {
+                let (target, users) = (Arc::clone(&self.report.target), Arc::clone(&self.report.users));
+                keep(store, target, users, now).await;
             }
         }
         // Until the system is detected, nobody knows which parts it has.
@@ -260,16 +261,6 @@ impl Poller {
             self.want(self.report.users.missing().to_vec());
         }
         ends_walk
-    }
-
-    /// Keeps the users of a finished walk for the daemon's next life.
-    async fn keep_users(&self, now: Moment) {
-        let (Some(store), users) = (&self.store, Arc::clone(&self.report.users)) else { return };
-        let started = users.walked_since().map_or(now.wall, |since| since.wall);
-        let encoded = tokio::task::spawn_blocking(move || saved::encode(users.list())).await;
-        let Ok(Ok(users)) = encoded else { return };
-        // The store tells of its own failures.
-        drop(store.save_users(&self.report.target, SavedUsers { read_at: now.wall, started, users }).await);
     }
 
     fn count(&mut self, part: Part, result: &Result<Step, FetchError>, ended: Ended) {
@@ -331,6 +322,15 @@ impl Poller {
 
 /// Targets are first polled within this time, not all at once.
 const FIRST_POLLS_WITHIN: Duration = Duration::from_millis(500);
+
+/// Keeps the users of a finished walk for the daemon's next life.
+async fn keep(store: Store, target: Arc<str>, users: Arc<Users>, now: Moment) {
+    let started = users.walked_since().map_or(now.wall, |since| since.wall);
+    let encoded = tokio::task::spawn_blocking(move || saved::encode(users.list())).await;
+    let Ok(Ok(users)) = encoded else { return };
+    // The store tells of its own failures.
+    drop(store.save_users(&target, SavedUsers { read_at: now.wall, started, users }).await);
+}
 
 fn kind(part: Part, err: &FetchError) -> Ended {
     match err.reason() {

@@ -6,11 +6,11 @@ mod support;
 use std::{collections::HashSet, fs, path::Path, sync::Arc, time::Duration};
 
 use proxymeter::{
-    exposition::{self, Coding, Format, HashKey, Options, UserLabels},
+    exposition::{self, Coding, Format, HashKey, Options, Tail, UserLabels},
     model::{
-        Admin, Core, Counter, Expiry, Host, Identity, Moment, Node, NodeStatus, NodeTraffic, Outcome, Part,
-        PartData, PartState, Report, System, SystemFacts, Timestamp, User, UserCounts, UserNodeTraffic,
-        UserStatus, WalkEnd,
+        ActiveAlerts, Admin, Core, Counter, Expiry, Host, Identity, Moment, Node, NodeStatus, NodeTraffic,
+        Outcome, Part, PartData, PartState, Report, System, SystemFacts, Timestamp, User, UserCounts,
+        UserNodeTraffic, UserStatus, WalkEnd,
     },
 };
 use support::{Sample, parse};

@@ -50,7 +50,7 @@ impl Daemon {
             telemetry: telemetry.clone(),
             options: Options { labels: UserLabels::Name, limit: 10 },
             telemetry_path: "/metrics".to_owned(),
-            alerts: watch::channel(Arc::default()).1,
+            alerts: watch::channel(std::sync::Arc::default()).1,
             ready: readiness,
             version: "1.2.3",
         };

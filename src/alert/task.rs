@@ -15,6 +15,9 @@ use crate::{
 /// However much comes in, the engine looks at it no more often than this.
 const PACE: Duration = Duration::from_secs(1);
 
+/// Gives a user's name in place of which notices carry what it returns.
+pub type Pseudonym = Box<dyn Fn(&str) -> String + Send + Sync>;
+
 /// The alert engine at work: it watches the board, has what it decides recorded, and hands it on.
 pub struct Task {
     pub engine: Engine,
@@ -27,7 +30,7 @@ pub struct Task {
     /// Who reads users of a target again by name.
     pub rereads: BTreeMap<Arc<str>, mpsc::UnboundedSender<Vec<Arc<str>>>>,
     /// What notices call a user, if not by name.
-    pub pseudonym: Option<Box<dyn Fn(&str) -> String + Send + Sync>>,
+    pub pseudonym: Option<Pseudonym>,
     /// What is pending and firing, for whoever shows it.
     pub active: watch::Sender<Arc<ActiveAlerts>>,
 }
@@ -57,7 +60,7 @@ impl Task {
                 let result = self.store.record(batch).await;
                 match &result {
                     Err(err) if recorded => {
-                        error!("alerts are not recorded and would be lost in a crash: {err}")
+                        error!("alerts are not recorded and would be lost in a crash: {err}");
                     }
                     Ok(()) if !recorded => info!("alerts are recorded again"),
                     _ => {}
@@ -66,7 +69,9 @@ impl Task {
             }
             for notice in notices {
                 // A receiver's queue ends only with the daemon.
-                drop(self.receivers.get(&notice.receiver).map(|queue| queue.send(notice)));
+                if let Some(queue) = self.receivers.get(&notice.receiver) {
+                    drop(queue.send(notice));
+                }
             }
             for reread in output.reread {
                 drop(self.rereads.get(&reread.target).map(|ask| ask.send(reread.users)));

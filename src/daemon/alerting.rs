@@ -11,7 +11,7 @@ use tracing::error;
 use super::StartError;
 use crate::{
     alert::{
-        Task,
+        Pseudonym, Task,
         engine::{Engine, Rows},
         group::Route,
     },
@@ -163,7 +163,7 @@ impl Fallback {
     }
 }
 
-fn pseudonym(key: HashKey) -> Box<dyn Fn(&str) -> String + Send + Sync> {
+fn pseudonym(key: HashKey) -> Pseudonym {
     Box::new(move |name| key.hash(name))
 }
 
@@ -173,7 +173,9 @@ fn pseudonym(key: HashKey) -> Box<dyn Fn(&str) -> String + Send + Sync> {
 /// Says what of it can never work.
 pub(crate) fn receiver(table: &ReceiverTable) -> Result<Receiver, String> {
     match &table.kind {
-        ReceiverKind::Email(config) => Email::new(config).map(Receiver::Email).map_err(|err| err.to_string()),
+        ReceiverKind::Email(config) => {
+            Email::new(config).map(|email| Receiver::Email(Box::new(email))).map_err(|err| err.to_string())
+        }
         ReceiverKind::Webhook(config) => Webhook::new(config, "")
             .map(|webhook| Receiver::Webhook(Box::new(webhook)))
             .map_err(|err| err.to_string()),

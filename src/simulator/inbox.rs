@@ -146,9 +146,9 @@ async fn take_mail(stream: TcpStream, arrivals: UnboundedSender<Arrival>) -> io:
     let mut to = Vec::new();
     loop {
         let line = line(&mut stream).await?;
-        let upper = line.to_ascii_uppercase();
+        let upper = line.trim_end().to_ascii_uppercase();
         let answer = match upper.split([' ', ':']).next().unwrap_or("") {
-            "" => return Ok(()),
+            _ if line.is_empty() => return Ok(()),
             "EHLO" => "250-inbox.local\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 AUTH PLAIN LOGIN\r\n",
             "HELO" | "MAIL" | "NOOP" => "250 fine\r\n",
             "AUTH" => "235 welcome\r\n",

@@ -4,10 +4,12 @@ use super::{Bench, route};
 use crate::{
     alert::{
         config::{AlertingConfig, MuteConfig, RuleConfig},
-        engine::{AlertState, Engine, Rows},
+        engine::{Engine, Rows},
         testing::{BEGIN, DAY, HOUR, MINUTE, Panel, at, config},
     },
-    model::{Expiry, Moment, Node, NodeStatus, NoticeStatus, Part, Severity, Timestamp, UserStatus},
+    model::{
+        AlertState, Expiry, Moment, Node, NodeStatus, NoticeStatus, Part, Severity, Timestamp, UserStatus,
+    },
 };
 
 fn rule(name: &str, change: impl FnOnce(&mut RuleConfig)) -> AlertingConfig {
