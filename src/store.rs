@@ -1,109 +1,311 @@
-//! What outlives the process: a folder of our own.
+//! What outlives the process: a folder of our own, with one database and the key that user labels are hashed with.
+//!
+//! [`Store`] is a handle to the database `proxymeter.db`. A thread of its own does all that touches the disk, one
+//! change after the other, each in one transaction that is on the disk when the call returns. A process that is
+//! killed at any point leaves all of a change or nothing of it.
+//!
+//! Nothing that happens to the disk stops the daemon. Everything but lists of users is held in memory too. When the
+//! disk is full, read-only or broken, changes go to memory alone and their calls say so; as soon as the disk takes
+//! them again, the whole of it is written, so that the file never lacks what happened in between. A file that is
+//! damaged, or that a newer version wrote, is put aside under another name and a new one begun; every row carries a
+//! sum, so that damage is not taken for state.
+//!
+//! The database is there to be looked into while the daemon runs (`sqlite3 -readonly proxymeter.db`), but rows
+//! changed by others do not have their sum and count as damage.
+
+mod change;
+mod database;
+mod folder;
+mod key;
+mod schema;
+mod table;
+mod writer;
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    io,
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc,
+    },
+    thread,
 };
 
-/// Bytes of the key that user labels are hashed with.
-const KEY_BYTES: usize = 32;
-const KEY_FILE: &str = "hash.key";
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Semaphore, oneshot};
 
-/// Why the folder cannot be used.
+use crate::model::{Notice, Timestamp};
+use change::{Change, Queued};
+use writer::{Request, Work, Writer};
+
+pub use key::{existing_hash_key, hash_key};
+
+/// Changes that may wait for the disk; whoever brings another one waits as well.
+const QUEUE: usize = 64;
+
+/// A handle to what outlives the process. Cheap to clone; when the last one is dropped, what was asked is still done.
+///
+/// Every call may be awaited anywhere, it never blocks its thread. A call that is given up is carried out all the
+/// same.
+#[derive(Clone, Debug)]
+pub struct Store {
+    requests: mpsc::Sender<Request>,
+    room: Arc<Semaphore>,
+    health: Arc<Health>,
+}
+
+/// A store, and what it held.
+#[derive(Debug)]
+pub struct Opened {
+    pub store: Store,
+    pub loaded: Loaded,
+    /// What was wrong with the folder or the file, in a sentence for people, and what was done about it.
+    pub problem: Option<String>,
+}
+
+/// What a store held when it was opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Loaded {
+    /// Key and state of every alert, by key.
+    pub alerts: Vec<(String, String)>,
+    /// Key and state of every group, by key.
+    pub groups: Vec<(String, String)>,
+    /// Notices that are neither delivered nor abandoned, oldest first.
+    pub outbox: Vec<Pending>,
+    /// Every receiver that has been told or tried, by name.
+    pub receivers: Vec<(String, ReceiverState)>,
+}
+
+/// A notice that is yet to be delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    pub notice: Notice,
+    /// The addresses that took it already.
+    pub done: Vec<String>,
+    /// Since when it waits, or the oldest of the notices that it stands for.
+    pub queued_at: Timestamp,
+}
+
+/// What one round of alerting changes, all of it or nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Key and new state, a text that only the owner understands; without a state the alert is forgotten.
+    pub alerts: Vec<(String, Option<String>)>,
+    /// Key and new state, likewise.
+    pub groups: Vec<(String, Option<String>)>,
+    /// Notices to be delivered, in the order they are to go.
+    pub notices: Vec<Notice>,
+}
+
+/// What is remembered of a receiver.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ReceiverState {
+    /// Attempts that failed since the last success.
+    pub failures: u32,
+    /// Not to be tried before.
+    pub next_attempt: Option<Timestamp>,
+    pub last_success: Option<Timestamp>,
+    /// Takes nothing until the configuration changes.
+    pub disabled: bool,
+}
+
+/// The last finished read of a target's users.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SavedUsers {
+    /// When the read ended.
+    pub read_at: Timestamp,
+    /// When the read began.
+    pub started: Timestamp,
+    /// The users, in a form that only the owner understands.
+    pub users: Vec<u8>,
+}
+
+/// How the store is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreStatus {
+    /// Whether all that was given is on the disk. A store that is meant to live in memory is always up.
+    pub up: bool,
+    /// What the database takes on the disk, with its log of recent changes.
+    pub size_bytes: u64,
+    /// Times that the disk failed: writes and attempts to open it that did not succeed, and files put aside.
+    pub errors: u64,
+}
+
+/// Why the store did not do as told. The text is fit for logs and pages.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: {source}", path.display())]
-pub struct StoreError {
-    path: PathBuf,
-    source: io::Error,
+pub enum StoreError {
+    #[error(
+        "{}: another proxymeter uses this storage folder; stop that one, or give this one a folder of its own \
+         with storage.path",
+        folder.display()
+    )]
+    Locked { folder: PathBuf },
+    /// A file of the folder cannot be used.
+    #[error("{}: {source}", path.display())]
+    File { path: PathBuf, source: io::Error },
+    /// The disk did not take it. A change is kept in memory and written with the next that the disk takes.
+    #[error("not on the disk yet: {why}")]
+    NotDurable { why: String },
+    /// A notice or a receiver's state has no text form.
+    #[error("it cannot be stored: {0}")]
+    Unwritable(#[from] serde_json::Error),
+    #[error("the storage is closed")]
+    Closed,
+    #[error("cannot start the thread that writes to the storage: {0}")]
+    Thread(#[source] io::Error),
 }
 
-/// The key that user labels are hashed with, made at its first use. It stays the same as long as the folder lives,
-/// so that a user keeps one label.
-///
-/// # Errors
-/// When the folder or the key's file cannot be made or read, or the file holds something else.
-pub fn hash_key(folder: &Path) -> Result<Vec<u8>, StoreError> {
-    match existing_hash_key(folder)? {
-        Some(key) => Ok(key),
-        None => make_hash_key(folder),
+impl Store {
+    /// Opens the database in `folder`, which is made if it is not there. `now` names files that are put aside.
+    ///
+    /// It reads the whole database before it returns, so call it before there is anything to hold up.
+    /// The folder belongs to this process until the store is closed or the process ends, however it ends.
+    ///
+    /// # Errors
+    /// When another process holds the folder. A damaged file, a full or a read-only disk are no errors but
+    /// [`Opened::problem`]: then the store is at least a memory, which looks for the disk again from time to time.
+    pub fn open(folder: &Path, now: Timestamp) -> Result<Opened, StoreError> {
+        let health = Arc::default();
+        let (writer, loaded, problem) = Writer::open(folder, now, Arc::clone(&health))?;
+        let store = Store::start(writer, health).map_err(StoreError::Thread)?;
+        Ok(Opened { store, loaded, problem })
+    }
+
+    /// A store that forgets everything when it is dropped, for tests and for what runs once.
+    pub fn in_memory() -> Store {
+        let health = Arc::default();
+        let writer = Writer::in_memory(Arc::clone(&health));
+        Store::start(writer, health).expect("the system has room for one more thread")
+    }
+
+    fn start(writer: Writer, health: Arc<Health>) -> io::Result<Store> {
+        let (requests, queue) = mpsc::channel();
+        thread::Builder::new().name("store".into()).spawn(move || writer.run(&queue))?;
+        Ok(Store { requests, room: Arc::new(Semaphore::new(QUEUE)), health })
+    }
+
+    /// Records what a round of alerting changed and what is to be told of it. A notice that is recorded twice is
+    /// there once.
+    ///
+    /// # Errors
+    /// [`StoreError::NotDurable`] when the disk did not take it; the store goes on with it in memory.
+    pub async fn record(&self, batch: Batch) -> Result<(), StoreError> {
+        let notices = batch.notices.iter().map(Queued::new).collect::<Result<_, _>>()?;
+        self.change(Change::Record { alerts: batch.alerts, groups: batch.groups, notices }).await
+    }
+
+    /// A notice was delivered: it is no longer pending, and its receiver is remembered with this state.
+    ///
+    /// # Errors
+    /// As of [`Store::record`]; after a restart it may be sent once more.
+    pub async fn delivered(&self, notice_id: &str, receiver: &ReceiverState) -> Result<(), StoreError> {
+        let (id, receiver) = (notice_id.to_owned(), serde_json::to_string(receiver)?);
+        self.change(Change::Delivered { id, receiver }).await
+    }
+
+    /// A notice was tried and remains pending. `done` are all addresses that took it so far.
+    ///
+    /// # Errors
+    /// As of [`Store::record`].
+    pub async fn attempted(
+        &self,
+        notice_id: &str,
+        done: &[String],
+        receiver: &ReceiverState,
+    ) -> Result<(), StoreError> {
+        let (done, receiver) = (serde_json::to_string(done)?, serde_json::to_string(receiver)?);
+        self.change(Change::Attempted { id: notice_id.to_owned(), done, receiver }).await
+    }
+
+    /// A notice will not be delivered: it is kept among the dead letters, of which there are the newest 1000.
+    ///
+    /// # Errors
+    /// As of [`Store::record`].
+    pub async fn abandoned(&self, notice_id: &str) -> Result<(), StoreError> {
+        self.change(Change::Abandoned { id: notice_id.to_owned() }).await
+    }
+
+    /// `notice` stands for the pending notices `old_ids` and takes the place of the oldest of them in the queue, with
+    /// its age. Nobody has taken it yet.
+    ///
+    /// # Errors
+    /// As of [`Store::record`].
+    pub async fn replace(&self, old_ids: &[String], notice: &Notice) -> Result<(), StoreError> {
+        let notice = Queued::new(notice)?;
+        self.change(Change::Replaced { old_ids: old_ids.to_vec(), notice }).await
+    }
+
+    /// Remembers a receiver's state when there is no notice that it belongs to.
+    ///
+    /// # Errors
+    /// As of [`Store::record`].
+    pub async fn save_receiver(&self, name: &str, receiver: &ReceiverState) -> Result<(), StoreError> {
+        let (name, receiver) = (name.to_owned(), serde_json::to_string(receiver)?);
+        self.change(Change::Receiver { name, receiver }).await
+    }
+
+    /// Keeps the users of a target instead of those kept before.
+    ///
+    /// # Errors
+    /// As of [`Store::record`].
+    pub async fn save_users(&self, target: &str, saved: SavedUsers) -> Result<(), StoreError> {
+        self.change(Change::Users { target: target.to_owned(), saved }).await
+    }
+
+    /// The users of a target that were kept last, if any.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    pub async fn load_users(&self, target: &str) -> Result<Option<SavedUsers>, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        self.ask(Work::Users { target: target.to_owned(), answer }).await?;
+        answered.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Forgets what is kept of targets other than these, which are all that the configuration has.
+    ///
+    /// # Errors
+    /// As of [`Store::record`].
+    pub async fn retain_targets(&self, targets: &[String]) -> Result<(), StoreError> {
+        self.change(Change::Targets { kept: serde_json::to_string(targets)? }).await
+    }
+
+    /// Does what was asked so far, closes the database and gives the folder free. All handles are of no use then.
+    pub async fn close(&self) {
+        let (closed, until_closed) = oneshot::channel();
+        if self.ask(Work::Close { closed }).await.is_ok() {
+            // Nothing is sent: the writer lets go of its end last.
+            drop(until_closed.await);
+        }
+    }
+
+    /// How the store is doing. Costs nothing.
+    pub fn status(&self) -> StoreStatus {
+        StoreStatus {
+            up: !self.health.down.load(Ordering::Relaxed),
+            size_bytes: self.health.size.load(Ordering::Relaxed),
+            errors: self.health.errors.load(Ordering::Relaxed),
+        }
+    }
+
+    async fn change(&self, change: Change) -> Result<(), StoreError> {
+        let (answer, answered) = oneshot::channel();
+        self.ask(Work::Change { change, answer }).await?;
+        answered.await.map_err(|_| StoreError::Closed)?
+    }
+
+    async fn ask(&self, work: Work) -> Result<(), StoreError> {
+        let room = Arc::clone(&self.room).acquire_owned().await.map_err(|_| StoreError::Closed)?;
+        self.requests.send(Request { work, _room: room }).map_err(|_| StoreError::Closed)
     }
 }
 
-/// The key that was made earlier, if there is one. Nothing is written.
-///
-/// # Errors
-/// When the key's file cannot be read or holds something else.
-pub fn existing_hash_key(folder: &Path) -> Result<Option<Vec<u8>>, StoreError> {
-    let path = folder.join(KEY_FILE);
-    let key = match fs::read(&path) {
-        Ok(key) => key,
-        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(StoreError { path, source }),
-    };
-    if key.len() != KEY_BYTES {
-        let source = io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!(
-                "holds {} bytes instead of a key's {KEY_BYTES}; remove it to have a new key made",
-                key.len()
-            ),
-        );
-        return Err(StoreError { path, source });
-    }
-    Ok(Some(key))
-}
-
-fn make_hash_key(folder: &Path) -> Result<Vec<u8>, StoreError> {
-    let path = folder.join(KEY_FILE);
-    let write = || -> io::Result<Vec<u8>> {
-        let mut key = vec![0; KEY_BYTES];
-        getrandom::fill(&mut key).map_err(io::Error::other)?;
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        // Written aside and renamed, so that a crash leaves a whole key or none.
-        let aside = folder.join(format!("{KEY_FILE}.new"));
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
-        file.write_all(&key)?;
-        file.sync_all()?;
-        fs::rename(&aside, &path)?;
-        File::open(folder)?.sync_all()?;
-        Ok(key)
-    };
-    write().map_err(|source| StoreError { path: path.clone(), source })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_hash_key_is_made_once_and_for_its_owner_alone() {
-        use std::os::unix::fs::PermissionsExt;
-
-        let root = tempfile::tempdir().unwrap();
-        let folder = root.path().join("data");
-        assert!(existing_hash_key(&folder).unwrap().is_none());
-        let key = hash_key(&folder).unwrap();
-        assert_eq!(hash_key(&folder).unwrap(), key);
-        let mode = fs::metadata(folder.join(KEY_FILE)).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-    }
-
-    #[test]
-    fn a_damaged_key_is_not_taken_for_one() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join(KEY_FILE), b"short").unwrap();
-        let err = hash_key(folder.path()).unwrap_err().to_string();
-        assert!(err.contains("holds 5 bytes"), "{err}");
-    }
-
-    #[test]
-    fn a_folder_that_cannot_be_made_is_named() {
-        let root = tempfile::tempdir().unwrap();
-        let file = root.path().join("file");
-        fs::write(&file, b"").unwrap();
-        let err = hash_key(&file.join("data")).unwrap_err().to_string();
-        assert!(err.contains("hash.key"), "{err}");
-    }
+/// What the writer tells of itself.
+#[derive(Debug, Default)]
+struct Health {
+    down: AtomicBool,
+    size: AtomicU64,
+    errors: AtomicU64,
 }

@@ -1,0 +1,218 @@
+//! What can be done to the store, and how it is done to a database, be it on the disk or in memory.
+
+use rusqlite::{
+    Connection, Row, Transaction,
+    types::{Value, ValueRef},
+};
+
+use super::{
+    SavedUsers, StoreError,
+    database::Fault,
+    schema::{ALERTS, COUNTERS, DEAD_LETTERS, GROUPS, OUTBOX, RECEIVERS, USERS},
+};
+use crate::model::{Notice, Timestamp};
+
+/// Dead letters that are kept.
+const DEAD_LETTERS_KEPT: i64 = 1000;
+
+/// One call's worth of change. Everything is in the form it is stored in: `receiver` is a state as JSON, `done` and
+/// `kept` are JSON lists of texts.
+#[derive(Debug)]
+pub(super) enum Change {
+    Record {
+        alerts: Vec<(String, Option<String>)>,
+        groups: Vec<(String, Option<String>)>,
+        notices: Vec<Queued>,
+    },
+    Delivered {
+        id: String,
+        receiver: String,
+    },
+    Attempted {
+        id: String,
+        done: String,
+        receiver: String,
+    },
+    Abandoned {
+        id: String,
+    },
+    Replaced {
+        old_ids: Vec<String>,
+        notice: Queued,
+    },
+    Receiver {
+        name: String,
+        receiver: String,
+    },
+    Users {
+        target: String,
+        saved: SavedUsers,
+    },
+    Targets {
+        kept: String,
+    },
+}
+
+/// A notice on its way to the outbox.
+#[derive(Debug)]
+pub(super) struct Queued {
+    id: String,
+    receiver: String,
+    group: String,
+    created_at: Timestamp,
+    json: String,
+}
+
+impl Queued {
+    pub(super) fn new(notice: &Notice) -> Result<Self, StoreError> {
+        Ok(Queued {
+            id: notice.id.clone(),
+            receiver: notice.receiver.clone(),
+            group: notice.group.clone(),
+            created_at: notice.created_at,
+            json: serde_json::to_string(notice)?,
+        })
+    }
+}
+
+/// Where in the queue a notice stands, since when, and who took it.
+struct Standing {
+    seq: i64,
+    queued_at: i64,
+    done: String,
+}
+
+/// Makes a change in one transaction.
+pub(super) fn apply(connection: &mut Connection, change: &Change) -> Result<(), Fault> {
+    let transaction = connection.transaction()?;
+    match change {
+        Change::Record { alerts, groups, notices } => {
+            for (table, rows) in [(ALERTS, alerts), (GROUPS, groups)] {
+                for (key, state) in rows {
+                    match state {
+                        Some(state) => table.put(&transaction, &[text(key), text(state)])?,
+                        None => table.remove(&transaction, "key", key)?,
+                    }
+                }
+            }
+            for notice in notices {
+                let standing = match standing(&transaction, &notice.id)? {
+                    Some(standing) => standing,
+                    None => last(&transaction, notice)?,
+                };
+                enqueue(&transaction, notice, &standing)?;
+            }
+        }
+        Change::Delivered { id, receiver } => {
+            remember(&transaction, id, receiver)?;
+            OUTBOX.remove(&transaction, "id", id)?;
+        }
+        Change::Attempted { id, done, receiver } => {
+            remember(&transaction, id, receiver)?;
+            if let Some(mut row) = OUTBOX.get(&transaction, "id", id, owned)? {
+                row[5] = Value::Text(done.clone());
+                OUTBOX.put(&transaction, &borrowed(&row))?;
+            }
+        }
+        Change::Abandoned { id } => {
+            if let Some(row) = OUTBOX.get(&transaction, "id", id, owned)? {
+                bury(&transaction, row)?;
+                OUTBOX.remove(&transaction, "id", id)?;
+            }
+        }
+        Change::Replaced { old_ids, notice } => {
+            let mut place: Option<Standing> = None;
+            for id in old_ids {
+                if let Some(old) = standing(&transaction, id)? {
+                    OUTBOX.remove(&transaction, "id", id)?;
+                    place = Some(match place {
+                        None => Standing { done: "[]".into(), ..old },
+                        Some(place) => Standing {
+                            seq: place.seq.min(old.seq),
+                            queued_at: place.queued_at.min(old.queued_at),
+                            ..place
+                        },
+                    });
+                }
+            }
+            let standing = match place {
+                Some(place) => place,
+                None => last(&transaction, notice)?,
+            };
+            enqueue(&transaction, notice, &standing)?;
+        }
+        Change::Receiver { name, receiver } => RECEIVERS.put(&transaction, &[text(name), text(receiver)])?,
+        Change::Users { target, saved } => {
+            let times = [saved.read_at, saved.started].map(|time| ValueRef::Integer(time.as_millis()));
+            let [read_at, started] = times;
+            USERS.put(&transaction, &[text(target), read_at, started, ValueRef::Blob(&saved.users)])?;
+        }
+        Change::Targets { kept } => {
+            for table in [USERS, COUNTERS] {
+                let sql = format!(
+                    "DELETE FROM {} WHERE target NOT IN (SELECT value FROM json_each(?))",
+                    table.name
+                );
+                transaction.execute(&sql, [kept])?;
+            }
+        }
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+fn text(text: &str) -> ValueRef<'_> {
+    ValueRef::Text(text.as_bytes())
+}
+
+fn standing(transaction: &Transaction<'_>, id: &str) -> Result<Option<Standing>, Fault> {
+    OUTBOX.get(transaction, "id", id, |row| {
+        Ok(Standing { seq: row.get("seq")?, queued_at: row.get("queued_at")?, done: row.get("done")? })
+    })
+}
+
+/// The end of the queue.
+fn last(transaction: &Transaction<'_>, notice: &Queued) -> Result<Standing, Fault> {
+    let seq = next_seq(transaction, OUTBOX.name)?;
+    Ok(Standing { seq, queued_at: notice.created_at.as_millis(), done: "[]".into() })
+}
+
+fn next_seq(transaction: &Transaction<'_>, table: &str) -> Result<i64, Fault> {
+    let sql = format!("SELECT coalesce(max(seq), 0) + 1 FROM {table}");
+    Ok(transaction.prepare_cached(&sql)?.query_row([], |row| row.get(0))?)
+}
+
+fn enqueue(transaction: &Transaction<'_>, notice: &Queued, standing: &Standing) -> Result<(), Fault> {
+    let Queued { id, receiver, group, json, .. } = notice;
+    let (seq, queued_at) = (ValueRef::Integer(standing.seq), ValueRef::Integer(standing.queued_at));
+    let values = [text(id), seq, text(receiver), text(group), queued_at, text(&standing.done), text(json)];
+    OUTBOX.put(transaction, &values)
+}
+
+/// Remembers the state of the receiver that a pending notice is for.
+fn remember(transaction: &Transaction<'_>, id: &str, receiver: &str) -> Result<(), Fault> {
+    let name = OUTBOX.get(transaction, "id", id, |row| row.get::<_, String>("receiver"))?;
+    match name {
+        Some(name) => RECEIVERS.put(transaction, &[text(&name), text(receiver)]),
+        None => Ok(()),
+    }
+}
+
+/// Puts a row of the outbox last among the dead letters, and forgets those that are too many.
+pub(super) fn bury(transaction: &Transaction<'_>, mut row: [Value; 7]) -> Result<(), Fault> {
+    let seq = next_seq(transaction, DEAD_LETTERS.name)?;
+    row[1] = Value::Integer(seq);
+    DEAD_LETTERS.put(transaction, &borrowed(&row))?;
+    let sql = "DELETE FROM dead_letters WHERE seq <= ?";
+    transaction.prepare_cached(sql)?.execute([seq.saturating_sub(DEAD_LETTERS_KEPT)])?;
+    Ok(())
+}
+
+/// A row of the outbox or of the dead letters, without its sum.
+pub(super) fn owned(row: &Row<'_>) -> rusqlite::Result<[Value; 7]> {
+    Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?])
+}
+
+fn borrowed(row: &[Value; 7]) -> [ValueRef<'_>; 7] {
+    row.each_ref().map(ValueRef::from)
+}

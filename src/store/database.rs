@@ -1,0 +1,262 @@
+//! Opening a database, telling whether it is whole, and reading it.
+
+use std::{
+    fs,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, types::ValueRef};
+
+use super::{
+    Loaded, Pending, SavedUsers,
+    change::{bury, owned},
+    folder,
+    schema::{self, ALERTS, ALL, DEAD_LETTERS, GROUPS, HANDED_ON, HELD, META, OUTBOX, RECEIVERS, USERS},
+    table::Table,
+};
+use crate::model::Timestamp;
+
+/// How long to wait for somebody who looks into the database and holds it up.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Free pages beyond which a quarter of the file is worth giving back.
+const SPARE_PAGES: i64 = 64;
+
+/// Why a database does not do as told.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// What it holds is not what was written.
+    Damaged(String),
+    /// A newer program wrote it, in this version.
+    Newer(i64),
+    /// It cannot be read or written at the moment, which says nothing of what it holds.
+    Unavailable(String),
+}
+
+/// The same statements work on a database in memory, so that whatever the surroundings do not explain is the fault
+/// of the file.
+impl From<rusqlite::Error> for Fault {
+    fn from(err: rusqlite::Error) -> Self {
+        let surroundings = matches!(
+            err.sqlite_error_code(),
+            Some(
+                ErrorCode::PermissionDenied
+                    | ErrorCode::OperationAborted
+                    | ErrorCode::DatabaseBusy
+                    | ErrorCode::DatabaseLocked
+                    | ErrorCode::OutOfMemory
+                    | ErrorCode::ReadOnly
+                    | ErrorCode::OperationInterrupted
+                    | ErrorCode::SystemIoFailure
+                    | ErrorCode::DiskFull
+                    | ErrorCode::CannotOpen
+                    | ErrorCode::FileLockingProtocolFailed
+                    | ErrorCode::NoLargeFileSupport
+                    | ErrorCode::TooBig
+            )
+        );
+        if surroundings { Fault::Unavailable(err.to_string()) } else { Fault::Damaged(err.to_string()) }
+    }
+}
+
+impl From<std::io::Error> for Fault {
+    fn from(err: std::io::Error) -> Self {
+        Fault::Unavailable(err.to_string())
+    }
+}
+
+/// A database on the disk that is open for writing.
+#[derive(Debug)]
+pub(super) struct Disk {
+    pub(super) connection: Connection,
+    path: PathBuf,
+    /// Device and inode, to notice when somebody moves the file away.
+    identity: (u64, u64),
+}
+
+impl Disk {
+    /// Opens the database, or makes it, brings it up to date, reads every row and writes one.
+    pub(super) fn open(path: &Path, now: Timestamp) -> Result<Disk, Fault> {
+        let file = folder::open_or_make(path)?.metadata()?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(PATIENCE)?;
+        let version = version(&connection)?;
+        if connection.is_readonly("main")? {
+            // It could be opened for writing above, so that only its own header can forbid it.
+            return Err(Fault::Damaged("its header forbids to write".into()));
+        }
+        connection.execute_batch(
+            "PRAGMA auto_vacuum = INCREMENTAL;
+             PRAGMA journal_mode = WAL;
+             PRAGMA foreign_keys = OFF;
+             PRAGMA wal_autocheckpoint = 256;
+             PRAGMA journal_size_limit = 1048576;",
+        )?;
+        // In WAL mode this is what FULL is: every commit is synced. Some file systems do not allow for WAL; there it
+        // also syncs the folder when the journal goes.
+        connection.pragma_update(None, "synchronous", "EXTRA")?;
+        if version > 0 {
+            check(&connection)?;
+        }
+        schema::migrate(&mut connection, version)?;
+        let wanted = schema::columns(&in_memory()?)?;
+        if schema::columns(&connection)? != wanted {
+            return Err(Fault::Damaged("its tables are not as they were made".into()));
+        }
+        for table in ALL {
+            table.each(&connection, "1", |_| Ok(()))?;
+        }
+        let opened = now.as_millis().to_string();
+        let row = ["opened_at", &opened].map(|value| ValueRef::Text(value.as_bytes()));
+        META.put(&connection, &row)?;
+        Ok(Disk { connection, path: path.to_owned(), identity: (file.dev(), file.ino()) })
+    }
+
+    /// What the database takes on the disk, with its log; absent when it is no longer where it was opened.
+    pub(super) fn size(&self) -> Option<u64> {
+        let file = fs::metadata(&self.path).ok()?;
+        let log = fs::metadata(folder::log_of(&self.path)).map_or(0, |log| log.len());
+        ((file.dev(), file.ino()) == self.identity).then_some(file.len().saturating_add(log))
+    }
+
+    /// Gives back what deleted rows leave, once it is much of the file.
+    pub(super) fn tidy(&self) -> Result<(), Fault> {
+        let pages = |name| self.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+        let free = pages("freelist_count")?;
+        if free > SPARE_PAGES && free > pages("page_count")? / 4 {
+            self.connection.execute_batch("PRAGMA incremental_vacuum")?;
+        }
+        Ok(())
+    }
+
+    /// Makes the database hold what the memory does.
+    pub(super) fn catch_up(&mut self, memory: &Connection) -> Result<(), Fault> {
+        let transaction = self.connection.transaction()?;
+        for table in HELD {
+            table.clear(&transaction)?;
+            table.copy(memory, &transaction)?;
+        }
+        DEAD_LETTERS.each(memory, "seq", |row| bury(&transaction, owned(row)?))?;
+        USERS.copy(memory, &transaction)?;
+        transaction.commit()?;
+        Ok(())
+    }
+}
+
+/// A database in memory, with all tables.
+pub(super) fn in_memory() -> Result<Connection, Fault> {
+    let mut connection = Connection::open_in_memory()?;
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    schema::migrate(&mut connection, 0)?;
+    Ok(connection)
+}
+
+/// A database in memory that holds what `from` does, as far as it is to be held.
+pub(super) fn in_memory_like(from: &Connection) -> Result<Connection, Fault> {
+    let mut memory = in_memory()?;
+    let transaction = memory.transaction()?;
+    for table in HELD {
+        table.copy(from, &transaction)?;
+    }
+    transaction.commit()?;
+    Ok(memory)
+}
+
+/// Forgets in memory what only the disk is to hold, once it does.
+pub(super) fn hand_on(memory: &Connection) -> Result<(), Fault> {
+    for table in HANDED_ON {
+        table.clear(memory)?;
+    }
+    memory.execute_batch("PRAGMA incremental_vacuum")?;
+    Ok(())
+}
+
+/// Reads a database that cannot be written, if there is one.
+pub(super) fn read_only(path: &Path) -> Result<Connection, Fault> {
+    // Without a log the file holds everything, and SQLite needs to be told that it need not make one.
+    let has_log = fs::metadata(folder::log_of(path)).is_ok_and(|log| log.len() > 0);
+    let options = if has_log { "mode=ro" } else { "mode=ro&immutable=1" };
+    let mut uri = String::from("file:");
+    for byte in std::path::absolute(path)?.as_os_str().as_bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => {
+                uri.push(char::from(*byte));
+            }
+            _ => uri.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(format!("{uri}?{options}"), flags)?;
+    if version(&connection)? != schema::VERSION {
+        return Err(Fault::Unavailable("it is of another version".into()));
+    }
+    check(&connection)?;
+    Ok(connection)
+}
+
+/// What a store is opened with.
+pub(super) fn load(memory: &Connection) -> Result<Loaded, Fault> {
+    let mut loaded = Loaded::default();
+    for (table, list) in [(ALERTS, &mut loaded.alerts), (GROUPS, &mut loaded.groups)] {
+        table.each(memory, "key", |row| {
+            list.push((row.get("key")?, row.get("state")?));
+            Ok(())
+        })?;
+    }
+    OUTBOX.each(memory, "seq", |row| {
+        loaded.outbox.push(Pending {
+            notice: json(OUTBOX, &row.get::<_, String>("notice")?)?,
+            done: json(OUTBOX, &row.get::<_, String>("done")?)?,
+            queued_at: Timestamp::from_millis(row.get("queued_at")?),
+        });
+        Ok(())
+    })?;
+    RECEIVERS.each(memory, "name", |row| {
+        loaded.receivers.push((row.get("name")?, json(RECEIVERS, &row.get::<_, String>("state")?)?));
+        Ok(())
+    })?;
+    Ok(loaded)
+}
+
+/// The users kept of a target.
+pub(super) fn users(connection: &Connection, target: &str) -> Result<Option<SavedUsers>, Fault> {
+    USERS.get(connection, "target", target, |row| {
+        Ok(SavedUsers {
+            read_at: Timestamp::from_millis(row.get("read_at")?),
+            started: Timestamp::from_millis(row.get("started")?),
+            users: row.get("rows")?,
+        })
+    })
+}
+
+/// The version of a database, 0 if it is empty.
+fn version(connection: &Connection) -> Result<usize, Fault> {
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let Ok(known) = usize::try_from(version) else {
+        return Err(Fault::Damaged(format!("its version is {version}")));
+    };
+    if known > schema::VERSION {
+        return Err(Fault::Newer(version));
+    }
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if known == 0 && tables > 0 {
+        return Err(Fault::Damaged("it holds tables, but has no version".into()));
+    }
+    Ok(known)
+}
+
+/// Lets SQLite check the structure of the file.
+fn check(connection: &Connection) -> Result<(), Fault> {
+    let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if found == "ok" { Ok(()) } else { Err(Fault::Damaged(found)) }
+}
+
+/// Reads a column that we wrote as JSON. Says nothing of the text, which may hold names.
+fn json<T: serde::de::DeserializeOwned>(table: Table, text: &str) -> Result<T, Fault> {
+    serde_json::from_str(text)
+        .map_err(|_| Fault::Damaged(format!("a row of {} is not of the form it should have", table.name)))
+}

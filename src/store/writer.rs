@@ -1,0 +1,446 @@
+//! The thread that writes, and how it gets along with a disk that does not take everything.
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fmt,
+    fs::{self, File},
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::Ordering, mpsc},
+    time::Duration,
+};
+
+use rusqlite::Connection;
+use tokio::{
+    sync::{OwnedSemaphorePermit, oneshot},
+    time::Instant,
+};
+use tracing::{info, warn};
+
+use super::{
+    Health, Loaded, SavedUsers, StoreError,
+    change::{self, Change},
+    database::{self, Disk, Fault},
+    folder::{self, Unclaimed},
+    schema,
+};
+use crate::model::Timestamp;
+
+const DATABASE: &str = "proxymeter.db";
+
+/// Pauses before a disk that failed is tried again: each twice the one before.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Files put aside by one process: a disk that damages everything is not to be filled with the damage.
+const MOST_ASIDES: u32 = 10;
+
+/// What waits for the writer, with its place among those that may wait.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) work: Work,
+    pub(super) _room: OwnedSemaphorePermit,
+}
+
+#[derive(Debug)]
+pub(super) enum Work {
+    Change {
+        change: Change,
+        answer: oneshot::Sender<Result<(), StoreError>>,
+    },
+    Users {
+        target: String,
+        answer: oneshot::Sender<Result<Option<SavedUsers>, StoreError>>,
+    },
+    /// `closed` is dropped when it is done.
+    Close {
+        closed: oneshot::Sender<()>,
+    },
+    /// Lets a test do to the writer what a disk would.
+    #[cfg(test)]
+    Meddle(fn(&mut Writer)),
+}
+
+/// Owns the databases: every change is made in memory first, then on the disk.
+#[derive(Debug)]
+pub(super) struct Writer {
+    memory: Connection,
+    /// Absent if nothing is meant to outlive the process.
+    place: Option<Place>,
+    health: Arc<Health>,
+}
+
+/// Where the file is, and how it stands with it.
+#[derive(Debug)]
+struct Place {
+    folder: PathBuf,
+    file: PathBuf,
+    /// Held as long as it is open.
+    lock: Option<File>,
+    /// Open as long as it takes everything; then it holds all that the memory does.
+    disk: Option<Disk>,
+    /// What is wrong while there is no disk.
+    trouble: Trouble,
+    /// Whether the memory knows what the file holds, so that the file may be written over.
+    known: bool,
+    /// Files put aside so far.
+    asides: u32,
+    opened_at: (Timestamp, Instant),
+    /// Pages that the file may have.
+    #[cfg(test)]
+    page_limit: Option<u32>,
+}
+
+#[derive(Debug)]
+struct Trouble {
+    why: String,
+    retry_at: Instant,
+    pause: Duration,
+}
+
+impl Writer {
+    /// Opens or makes the database in `folder`. Returns what it held, and what was wrong with it.
+    pub(super) fn open(
+        folder: &Path,
+        now: Timestamp,
+        health: Arc<Health>,
+    ) -> Result<(Writer, Loaded, Option<String>), StoreError> {
+        let mut place = Place {
+            folder: folder.to_owned(),
+            file: folder.join(DATABASE),
+            lock: None,
+            disk: None,
+            trouble: Trouble::none(),
+            known: true,
+            asides: 0,
+            opened_at: (now, Instant::now()),
+            #[cfg(test)]
+            page_limit: None,
+        };
+        let claimed = match folder::claim(folder) {
+            Ok(lock) => {
+                place.lock = Some(lock);
+                Ok(())
+            }
+            Err(Unclaimed::Locked) => return Err(StoreError::Locked { folder: folder.to_owned() }),
+            Err(Unclaimed::Unusable(err)) => Err(Fault::from(err)),
+        };
+        let mut problem = None;
+        let mut opened = claimed.and_then(|()| place.open_and_read());
+        if let Err(fault @ (Fault::Damaged(_) | Fault::Newer(_))) = opened {
+            count_error(&health);
+            opened = match place.put_aside(&fault) {
+                Ok(sentence) => {
+                    problem = Some(sentence);
+                    place.open_and_read()
+                }
+                Err(fault) => Err(fault),
+            };
+        }
+        let (memory, loaded) = match opened {
+            Ok((disk, memory, loaded)) => {
+                place.disk = Some(disk);
+                (memory, loaded)
+            }
+            Err(fault) => {
+                place.failed(fault.to_string(), &health);
+                let sentence = format!(
+                    "{}: cannot be written ({fault}); until it can, everything is kept in memory only and a restart \
+                     forgets it",
+                    place.file.display()
+                );
+                problem = Some(problem.map_or(sentence.clone(), |earlier| format!("{earlier}; {sentence}")));
+                place.read_what_can_be()
+            }
+        };
+        let writer = Writer { memory, place: Some(place), health };
+        writer.measure();
+        Ok((writer, loaded, problem))
+    }
+
+    pub(super) fn in_memory(health: Arc<Health>) -> Writer {
+        Writer { memory: empty_memory(), place: None, health }
+    }
+
+    /// Does what it is asked until it is told to close or nobody is left to ask.
+    pub(super) fn run(mut self, queue: &mpsc::Receiver<Request>) {
+        let closed = loop {
+            let request = match self.retry_in() {
+                None => queue.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected),
+                Some(pause) => queue.recv_timeout(pause),
+            };
+            match request.map(|request| request.work) {
+                Ok(Work::Change { change, answer }) => {
+                    let done = self.change(&change);
+                    self.measure();
+                    drop(answer.send(done));
+                }
+                Ok(Work::Users { target, answer }) => {
+                    let found = self.users(&target);
+                    self.measure();
+                    drop(answer.send(found));
+                }
+                Ok(Work::Close { closed }) => break Some(closed),
+                #[cfg(test)]
+                Ok(Work::Meddle(meddle)) => meddle(&mut self),
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    self.catch_up();
+                    self.measure();
+                }
+                Err(mpsc::RecvTimeoutError::Disconnected) => break None,
+            }
+        };
+        if self.retry_in().is_some() {
+            self.catch_up();
+        }
+        // The folder is free before anybody hears of it.
+        drop(self);
+        drop(closed);
+    }
+
+    /// How long until a disk that failed is to be tried again; absent if there is none or it is fine.
+    fn retry_in(&self) -> Option<Duration> {
+        let place = self.place.as_ref().filter(|place| place.disk.is_none())?;
+        Some(place.trouble.retry_at.saturating_duration_since(Instant::now()))
+    }
+
+    fn change(&mut self, change: &Change) -> Result<(), StoreError> {
+        if let Err(fault) = change::apply(&mut self.memory, change) {
+            count_error(&self.health);
+            return Err(StoreError::NotDurable { why: fault.to_string() });
+        }
+        let Some(place) = &mut self.place else { return Ok(()) };
+        if place.is_where_it_was(&self.health)
+            && let Some(disk) = &mut place.disk
+        {
+            match change::apply(&mut disk.connection, change) {
+                Ok(()) => {
+                    if let Err(fault) = disk.tidy() {
+                        place.gave_way(fault, &self.health);
+                    }
+                    self.hand_on();
+                    return Ok(());
+                }
+                Err(fault) => place.gave_way(fault, &self.health),
+            }
+        }
+        if self.retry_in().is_some_and(|pause| pause.is_zero()) {
+            self.catch_up();
+        }
+        match &self.place {
+            Some(place) if place.disk.is_none() => {
+                Err(StoreError::NotDurable { why: place.trouble.why.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn users(&mut self, target: &str) -> Result<Option<SavedUsers>, StoreError> {
+        let not_durable = |why: &str| Err(StoreError::NotDurable { why: why.to_owned() });
+        let held = database::users(&self.memory, target);
+        let Some(place) = self.place.as_mut().filter(|_| !matches!(held, Ok(Some(_)))) else {
+            return held.or_else(|fault| not_durable(&fault.to_string()));
+        };
+        let Some(disk) = &place.disk else { return not_durable(&place.trouble.why) };
+        match database::users(&disk.connection, target) {
+            Ok(found) => Ok(found),
+            Err(fault) => {
+                let why = fault.to_string();
+                place.gave_way(fault, &self.health);
+                not_durable(&why)
+            }
+        }
+    }
+
+    /// Opens the disk anew and writes there what is in memory.
+    fn catch_up(&mut self) {
+        let Some(place) = &mut self.place else { return };
+        match place.reopen(&self.memory, &self.health) {
+            Ok(disk) => {
+                place.disk = Some(disk);
+                place.known = true;
+                place.trouble = Trouble::none();
+                info!(file = %place.file.display(), "the storage is written again, nothing is missing from it");
+                self.hand_on();
+            }
+            Err(fault) => place.failed(fault.to_string(), &self.health),
+        }
+    }
+
+    /// Forgets in memory what only the disk is to hold, now that it does.
+    fn hand_on(&self) {
+        if let Err(fault) = database::hand_on(&self.memory) {
+            warn!(error = %fault, "memory cannot be given back that the storage no longer needs");
+        }
+    }
+
+    /// Tells how it is going.
+    fn measure(&self) {
+        let Some(place) = &self.place else { return };
+        self.health.down.store(place.disk.is_none(), Ordering::Relaxed);
+        if let Some(size) = place.disk.as_ref().and_then(Disk::size) {
+            self.health.size.store(size, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Trouble {
+    fn none() -> Self {
+        Trouble { why: String::new(), retry_at: Instant::now(), pause: FIRST_PAUSE }
+    }
+}
+
+impl Place {
+    fn open_and_read(&self) -> Result<(Disk, Connection, Loaded), Fault> {
+        let disk = Disk::open(&self.file, self.now())?;
+        let memory = database::in_memory_like(&disk.connection)?;
+        let loaded = database::load(&memory)?;
+        Ok((disk, memory, loaded))
+    }
+
+    /// Reads a file that cannot be written. If that does not work either, whatever comes to light there later is
+    /// unknown.
+    fn read_what_can_be(&mut self) -> (Connection, Loaded) {
+        let read = database::read_only(&self.file).and_then(|file| {
+            let memory = database::in_memory_like(&file)?;
+            let loaded = database::load(&memory)?;
+            Ok((memory, loaded))
+        });
+        read.unwrap_or_else(|_| {
+            self.known = false;
+            (empty_memory(), Loaded::default())
+        })
+    }
+
+    /// Notices when somebody moved the file away, which the open one does not show.
+    fn is_where_it_was(&mut self, health: &Health) -> bool {
+        let moved = self.disk.as_ref().is_some_and(|disk| disk.size().is_none());
+        if moved {
+            // Whatever lies there now was put there by somebody, and is not to be lost.
+            self.known = false;
+            self.gave_way(Fault::Unavailable("the file was moved away or replaced".into()), health);
+            self.trouble.retry_at = Instant::now();
+        }
+        !moved
+    }
+
+    /// The disk did not take something: it is closed and will be opened anew, at once if it was damaged.
+    fn gave_way(&mut self, fault: Fault, health: &Health) {
+        self.disk = None;
+        let damaged = !matches!(fault, Fault::Unavailable(_));
+        let fault = match fault {
+            Fault::Unavailable(_) => fault,
+            _ => match self.put_aside(&fault) {
+                Ok(sentence) => {
+                    warn!("{sentence}");
+                    fault
+                }
+                Err(cannot) => cannot,
+            },
+        };
+        self.failed(fault.to_string(), health);
+        if damaged {
+            self.trouble.retry_at = Instant::now();
+        }
+    }
+
+    fn failed(&mut self, why: String, health: &Health) {
+        count_error(health);
+        if why != self.trouble.why {
+            warn!(
+                file = %self.file.display(),
+                error = why,
+                "the storage is not written; until it is, everything is kept in memory only"
+            );
+        }
+        let pause = self.trouble.pause;
+        self.trouble =
+            Trouble { why, retry_at: Instant::now() + pause, pause: (pause * 2).min(LONGEST_PAUSE) };
+    }
+
+    /// Opens the file anew, or another one if it cannot be used, and writes there what is in memory.
+    fn reopen(&mut self, memory: &Connection, health: &Health) -> Result<Disk, Fault> {
+        if self.lock.is_none() {
+            self.lock = Some(folder::claim(&self.folder).map_err(|unclaimed| match unclaimed {
+                Unclaimed::Locked => Fault::Unavailable("another proxymeter uses the folder".into()),
+                Unclaimed::Unusable(err) => err.into(),
+            })?);
+        }
+        if !self.known && self.has_content() {
+            let aside = folder::put_aside(&self.file, "unread", self.now())?;
+            warn!(
+                "{}: what it holds could not be read in time; it was put aside as {} and a new one begun",
+                self.file.display(),
+                aside.display()
+            );
+        }
+        let mut written = self.open_and_write(memory);
+        if let Err(fault @ (Fault::Damaged(_) | Fault::Newer(_))) = written {
+            count_error(health);
+            let sentence = self.put_aside(&fault)?;
+            warn!("{sentence}");
+            written = self.open_and_write(memory);
+        }
+        written
+    }
+
+    fn open_and_write(&self, memory: &Connection) -> Result<Disk, Fault> {
+        let mut disk = Disk::open(&self.file, self.now())?;
+        #[cfg(test)]
+        if let Some(pages) = self.page_limit {
+            disk.connection.pragma_update(None, "max_page_count", pages)?;
+        }
+        disk.catch_up(memory)?;
+        Ok(disk)
+    }
+
+    /// Puts the file aside and tells so in a sentence.
+    fn put_aside(&mut self, fault: &Fault) -> Result<String, Fault> {
+        if self.asides >= MOST_ASIDES {
+            return Err(Fault::Unavailable(format!(
+                "{fault}, and {MOST_ASIDES} files were put aside before it"
+            )));
+        }
+        self.asides += 1;
+        let word = if matches!(fault, Fault::Newer(_)) { "newer" } else { "damaged" };
+        let aside = folder::put_aside(&self.file, word, self.now())?;
+        Ok(format!(
+            "{}: {fault}; it was put aside as {} and a new one begun",
+            self.file.display(),
+            aside.display()
+        ))
+    }
+
+    fn has_content(&self) -> bool {
+        fs::metadata(&self.file).is_ok_and(|file| file.len() > 0)
+    }
+
+    fn now(&self) -> Timestamp {
+        let (wall, instant) = self.opened_at;
+        wall.saturating_add(instant.elapsed())
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Damaged(why) => write!(f, "the database is damaged ({why})"),
+            Fault::Newer(version) => write!(
+                f,
+                "a newer proxymeter wrote the database (version {version}, this one knows {})",
+                schema::VERSION
+            ),
+            Fault::Unavailable(why) => f.write_str(why),
+        }
+    }
+}
+
+fn count_error(health: &Health) {
+    health.errors.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Nothing from outside enters here, so that it always works or never.
+fn empty_memory() -> Connection {
+    database::in_memory().expect("a database of our own making opens in memory")
+}

@@ -1,0 +1,273 @@
+//! What the writer does when the disk fails it while it runs.
+
+use std::{collections::BTreeMap, io::Write, os::unix::fs::FileExt};
+
+use super::*;
+use crate::{
+    model::Notice,
+    store::{Batch, Opened, ReceiverState, Store},
+};
+
+const NOW: Timestamp = Timestamp::from_secs(1_795_000_000);
+
+fn notice(id: &str) -> Notice {
+    Notice {
+        id: id.into(),
+        receiver: "ops".into(),
+        group: "{}".into(),
+        group_labels: BTreeMap::new(),
+        reason: "first".into(),
+        alerts: Vec::new(),
+        covers: Vec::new(),
+        created_at: NOW,
+    }
+}
+
+fn alert(key: &str, state: &str) -> Batch {
+    Batch { alerts: vec![(key.into(), Some(state.into()))], ..Batch::default() }
+}
+
+fn opened(folder: &Path) -> Opened {
+    Store::open(folder, NOW).unwrap()
+}
+
+async fn meddle(store: &Store, meddle: fn(&mut Writer)) {
+    store.ask(Work::Meddle(meddle)).await.unwrap();
+}
+
+fn place(writer: &mut Writer) -> &mut Place {
+    writer.place.as_mut().unwrap()
+}
+
+/// Closes the store and opens it anew: the keys of its alerts and the ids of its notices.
+async fn after_restart(store: Store, folder: &Path) -> (Vec<String>, Vec<String>) {
+    store.close().await;
+    let Opened { store, loaded, problem } = opened(folder);
+    assert_eq!(problem, None);
+    store.close().await;
+    let alerts = loaded.alerts.into_iter().map(|(key, _)| key).collect();
+    (alerts, loaded.outbox.into_iter().map(|pending| pending.notice.id).collect())
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn a_full_disk_costs_durability_until_it_has_room_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let Opened { store, problem, .. } = opened(folder.path());
+    assert_eq!(problem, None);
+    store.record(alert("before", "0")).await.unwrap();
+    let errors = store.status().errors;
+    meddle(&store, |writer| {
+        let place = place(writer);
+        place.page_limit = Some(1);
+        place.disk.as_ref().unwrap().connection.pragma_update(None, "max_page_count", 1).unwrap();
+    })
+    .await;
+    let much = "x".repeat(100_000);
+    let mut batch = alert("during", &much);
+    batch.notices = vec![notice("n1"), notice("n2")];
+    let err = store.record(batch).await.unwrap_err();
+    assert!(matches!(err, StoreError::NotDurable { .. }) && err.to_string().contains("full"), "{err}");
+    assert!(!store.status().up);
+    assert_eq!(store.status().errors, errors + 1);
+
+    // It is tried again, and still full.
+    meddle(&store, |writer| place(writer).trouble.retry_at = Instant::now()).await;
+    let users = SavedUsers { read_at: NOW, started: NOW, users: vec![7; 10_000] };
+    store.save_users("home", users.clone()).await.unwrap_err();
+    assert_eq!(store.status().errors, errors + 2);
+    // Until the next try is due the disk is left alone, and everything goes on in memory.
+    store.abandoned("n1").await.unwrap_err();
+    assert_eq!(store.status().errors, errors + 2);
+    assert_eq!(store.load_users("home").await.unwrap(), Some(users.clone()));
+    assert!(store.load_users("edge").await.is_err(), "the disk may have it");
+
+    meddle(&store, |writer| {
+        let place = place(writer);
+        place.page_limit = None;
+        place.trouble.retry_at = Instant::now();
+    })
+    .await;
+    store.record(alert("after", "2")).await.unwrap();
+    assert!(store.status().up);
+    assert_eq!(store.load_users("home").await.unwrap(), Some(users));
+    let (alerts, outbox) = after_restart(store, folder.path()).await;
+    assert_eq!(alerts, ["after", "before", "during"]);
+    assert_eq!(outbox, ["n2"]);
+    let file = Connection::open(folder.path().join(DATABASE)).unwrap();
+    let dead: String = file.query_row("SELECT id FROM dead_letters", [], |row| row.get(0)).unwrap();
+    assert_eq!(dead, "n1");
+}
+
+#[tokio::test]
+async fn a_disk_that_recovers_is_written_without_being_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let Opened { store, .. } = opened(folder.path());
+    meddle(&store, |writer| {
+        let place = place(writer);
+        place.disk.as_ref().unwrap().connection.pragma_update(None, "max_page_count", 1).unwrap();
+    })
+    .await;
+    store.record(alert("during", &"x".repeat(100_000))).await.unwrap_err();
+    let recovered = async {
+        while !store.status().up {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), recovered).await.unwrap();
+    assert_eq!(after_restart(store, folder.path()).await.0, ["during"]);
+}
+
+#[tokio::test]
+async fn a_disk_that_has_room_again_is_written_when_the_store_closes() {
+    let folder = tempfile::tempdir().unwrap();
+    let Opened { store, .. } = opened(folder.path());
+    meddle(&store, |writer| {
+        let place = place(writer);
+        place.trouble.pause = LONGEST_PAUSE;
+        place.disk.as_ref().unwrap().connection.pragma_update(None, "max_page_count", 1).unwrap();
+    })
+    .await;
+    store.record(alert("during", &"x".repeat(100_000))).await.unwrap_err();
+    assert_eq!(after_restart(store, folder.path()).await.0, ["during"]);
+}
+
+#[tokio::test]
+async fn a_page_that_is_damaged_while_the_store_runs_costs_no_state() {
+    let folder = tempfile::tempdir().unwrap();
+    let Opened { store, .. } = opened(folder.path());
+    for index in 0..200 {
+        store.record(alert(&format!("a{index:03}"), &"state ".repeat(20))).await.unwrap();
+    }
+    let errors = store.status().errors;
+    meddle(&store, |writer| {
+        // A write by another connection makes ours forget what it has read.
+        let file = &place(writer).file;
+        let other = Connection::open(file).unwrap();
+        other.execute_batch("CREATE TABLE other (x); PRAGMA wal_checkpoint(TRUNCATE);").unwrap();
+        let size = fs::metadata(file).unwrap().len();
+        let raw = File::options().write(true).open(file).unwrap();
+        let first_page = 4096;
+        let garbage = vec![0xA5; usize::try_from(size - first_page).unwrap()];
+        raw.write_all_at(&garbage, first_page).unwrap();
+    })
+    .await;
+    // What the new file takes at once is durable, so that this is no error but only counted.
+    store.record(alert("after", "1")).await.unwrap();
+    assert!(store.status().up);
+    assert_eq!(store.status().errors, errors + 1);
+    assert!(names(folder.path()).iter().any(|name| name.starts_with("proxymeter.db.damaged-179500")));
+    assert_eq!(after_restart(store, folder.path()).await.0.len(), 201);
+}
+
+#[tokio::test]
+async fn a_damaged_row_is_noticed_when_it_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let Opened { store, .. } = opened(folder.path());
+    store.record(alert("a", "1")).await.unwrap();
+    let saved = SavedUsers { read_at: NOW, started: NOW, users: b"alice".to_vec() };
+    store.save_users("home", saved).await.unwrap();
+    meddle(&store, |writer| {
+        let other = Connection::open(&place(writer).file).unwrap();
+        other.execute("UPDATE users SET rows = x'616c696365206f'", []).unwrap();
+    })
+    .await;
+    let err = store.load_users("home").await.unwrap_err().to_string();
+    assert!(err.contains("a row of users is not as it was written"), "{err}");
+    assert!(!store.status().up);
+    // A success ends it; the users are read anew some day.
+    store.record(alert("b", "2")).await.unwrap();
+    assert!(store.status().up);
+    assert_eq!(store.load_users("home").await.unwrap(), None);
+    assert_eq!(after_restart(store, folder.path()).await.0, ["a", "b"]);
+}
+
+#[tokio::test]
+async fn a_file_that_is_moved_away_is_written_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let Opened { store, .. } = opened(folder.path());
+    store.record(alert("a", "1")).await.unwrap();
+    fs::rename(folder.path().join(DATABASE), folder.path().join("backup")).unwrap();
+    store.record(alert("b", "2")).await.unwrap();
+    assert!(store.status().up);
+
+    // What somebody puts in its place is not lost either.
+    fs::remove_file(folder.path().join(DATABASE)).unwrap();
+    File::create_new(folder.path().join(DATABASE)).unwrap().write_all(b"precious").unwrap();
+    store.record(alert("c", "3")).await.unwrap();
+    let names = names(folder.path());
+    let aside = names.iter().find(|name| name.starts_with("proxymeter.db.unread-179500")).unwrap();
+    assert_eq!(fs::read(folder.path().join(aside)).unwrap(), b"precious");
+    assert_eq!(after_restart(store, folder.path()).await.0, ["a", "b", "c"]);
+}
+
+#[tokio::test]
+async fn a_folder_that_comes_late_is_used_from_then_on() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("data");
+    fs::write(&folder, b"in the way").unwrap();
+    let Opened { store, loaded, problem } = opened(&folder);
+    assert_eq!(loaded, Loaded::default());
+    let problem = problem.unwrap();
+    assert!(problem.contains("data/proxymeter.db: cannot be written"), "{problem}");
+    assert!(!store.status().up);
+    meddle(&store, |writer| place(writer).trouble.retry_at = Instant::now() + LONGEST_PAUSE).await;
+    store.record(alert("a", "1")).await.unwrap_err();
+
+    fs::remove_file(&folder).unwrap();
+    meddle(&store, |writer| place(writer).trouble.retry_at = Instant::now()).await;
+    store.save_receiver("ops", &ReceiverState::default()).await.unwrap();
+    assert!(store.status().up);
+    assert!(matches!(Store::open(&folder, NOW), Err(StoreError::Locked { .. })));
+    assert_eq!(after_restart(store, &folder).await.0, ["a"]);
+}
+
+#[tokio::test]
+async fn a_disk_that_damages_everything_is_not_filled_with_the_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let Opened { store, .. } = opened(folder.path());
+    for round in 0..MOST_ASIDES + 3 {
+        store.save_users("home", SavedUsers { read_at: NOW, started: NOW, users: vec![1] }).await.ok();
+        meddle(&store, |writer| {
+            place(writer).trouble.retry_at = Instant::now() + LONGEST_PAUSE;
+            if let Some(disk) = &place(writer).disk {
+                disk.connection.execute("UPDATE users SET digest = 1", []).unwrap();
+            }
+        })
+        .await;
+        store.load_users("home").await.ok();
+        meddle(&store, |writer| place(writer).trouble.retry_at = Instant::now()).await;
+        store.record(alert(&format!("{round:02}"), "1")).await.ok();
+    }
+    let aside = names(folder.path()).iter().filter(|name| name.contains("damaged")).count();
+    assert_eq!(u32::try_from(aside).unwrap(), MOST_ASIDES);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_written_is_read_all_the_same() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("50% of #1?");
+    let Opened { store, .. } = opened(&folder);
+    store.record(Batch { notices: vec![notice("n1")], ..alert("a", "1") }).await.unwrap();
+    let read = || {
+        let file = database::read_only(&folder.join(DATABASE)).unwrap();
+        database::load(&database::in_memory_like(&file).unwrap()).unwrap()
+    };
+    // While there is a log of recent changes, and without one.
+    assert!(folder.join("proxymeter.db-wal").exists());
+    let (with_log, alerts) = (read(), vec![("a".to_owned(), "1".to_owned())]);
+    assert_eq!(with_log.alerts, alerts);
+    store.close().await;
+    assert!(!folder.join("proxymeter.db-wal").exists());
+    assert_eq!(read(), with_log);
+    assert_eq!(names(&folder), ["proxymeter.db", "proxymeter.lock"]);
+}
