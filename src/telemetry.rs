@@ -43,6 +43,7 @@ struct Inner {
     reload_success_time: Gauge,
     http_requests: IntCounterVec,
     http_in_flight: IntGauge,
+    notifications_suppressed: IntCounterVec,
 }
 
 impl Default for Telemetry {
@@ -102,6 +103,14 @@ impl Telemetry {
                 &registry,
                 IntGauge::with_opts(opts("http_requests_in_flight", "HTTP requests being answered.")),
             ),
+            notifications_suppressed: counters(
+                &registry,
+                opts(
+                    "notifications_suppressed_total",
+                    "Alerts that were kept back from a receiver, and messages that had nothing new, by reason.",
+                ),
+                &["reason"],
+            ),
             registry,
         }))
     }
@@ -129,6 +138,18 @@ impl Telemetry {
     /// One HTTP request is asked of a target.
     pub fn request(&self, target: &str) {
         self.0.requests.with_label_values(&[target]).inc();
+    }
+
+    /// Begins to count what is not sent, at 0. `reasons` are all there are.
+    pub fn declare_suppressed(&self, reasons: &[&'static str]) {
+        for reason in reasons {
+            self.0.notifications_suppressed.with_label_values(&[reason]);
+        }
+    }
+
+    /// This many alerts or messages were not sent.
+    pub fn suppressed(&self, reason: &'static str, count: u64) {
+        self.0.notifications_suppressed.with_label_values(&[reason]).inc_by(count);
     }
 
     /// The wall clock jumped.

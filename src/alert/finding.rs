@@ -161,7 +161,7 @@ fn ask(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Fact>) {
     match rule.kind.question {
         Question::UserExpiry => of_users(report, |user| expiry(rule, user, now)),
         Question::UserQuota => of_users(report, |user| quota(rule, user)),
-        Question::UserStatus => of_users(report, |user| status(user)),
+        Question::UserStatus => of_users(report, status),
         Question::TargetDown => target_down(report),
         Question::PartStale => part_stale(report, now),
         Question::AccountingStalled => accounting_stalled(report),

@@ -119,8 +119,8 @@ fn bytes(bytes: u64) -> String {
         return format!("{bytes} B");
     };
     // Rounded down, so that what is not reached does not look so.
-    let tenths = u128::from(bytes) * 10 >> (exponent * 10);
-    if tenths % 10 == 0 {
+    let tenths = (u128::from(bytes) * 10) >> (exponent * 10);
+    if tenths.is_multiple_of(10) {
         format!("{} {unit}", tenths / 10)
     } else {
         format!("{}.{} {unit}", tenths / 10, tenths % 10)

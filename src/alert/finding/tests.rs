@@ -108,10 +108,7 @@ fn users_who_cannot_connect() {
     for status in UserStatus::KNOWN {
         let stopped = matches!(status, UserStatus::Disabled | UserStatus::Expired | UserStatus::Limited);
         let told = of_user("user_status", |user| user.status = status);
-        assert_eq!(
-            told,
-            if stopped { "u " } else { "" }.trim_end().to_owned() + if stopped { " " } else { "" }
-        );
+        assert_eq!(told, if stopped { "u" } else { "" }, "{status:?}");
     }
 }
 
@@ -158,12 +155,12 @@ fn parts_that_are_stale() {
     assert_eq!(stale(&panel, 299), None, "too soon to say");
     panel.poll_cheap(at(300));
     assert_eq!(stale(&panel, 300), Some(vec![]));
-    assert_eq!(stale(&panel, 301), Some(vec!["users ".to_owned()]));
+    assert_eq!(stale(&panel, 301), Some(vec!["users".to_owned()]));
     // Three of its own rounds.
     panel.report.parts.get_mut(&Part::Users).unwrap().round = Duration::from_secs(HOUR);
     panel.poll_cheap(at(3 * HOUR));
     assert_eq!(stale(&panel, 3 * HOUR), Some(vec![]));
-    assert_eq!(stale(&panel, 3 * HOUR + 1), Some(vec!["users ".to_owned()]));
+    assert_eq!(stale(&panel, 3 * HOUR + 1), Some(vec!["users".to_owned()]));
     panel.report.parts.get_mut(&Part::Users).unwrap().outcome = Outcome::Refused;
     assert_eq!(stale(&panel, 3 * HOUR + 1), Some(vec![]));
     // While the target is down that is the only fact; afterwards its parts have time to be read.
@@ -173,7 +170,7 @@ fn parts_that_are_stale() {
     panel.report.parts.get_mut(&Part::Users).unwrap().outcome = Outcome::Up;
     assert_eq!(stale(&panel, 6 * HOUR + 299), None);
     panel.poll_cheap(at(8 * HOUR));
-    assert_eq!(stale(&panel, 9 * HOUR - 1), Some(vec!["core ".into(), "nodes ".into(), "system ".into()]));
+    assert_eq!(stale(&panel, 9 * HOUR - 1), Some(vec!["core".into(), "nodes".into(), "system".into()]));
 }
 
 #[test]
@@ -211,7 +208,7 @@ fn nodes_that_are_not_connected() {
     panel.report.nodes = Arc::new(NodeStatus::ALL.into_iter().map(node).collect());
     let report = panel.poll(at(0));
     let down = found("node_down", &report, at(0)).unwrap();
-    assert_eq!(down, ["connecting ", "error ", "limited ", "unknown "]);
+    assert_eq!(down, ["connecting", "error", "limited", "unknown"]);
 }
 
 #[test]
@@ -219,7 +216,7 @@ fn cores_that_keep_dying() {
     let mut panel = Panel::new("home");
     let mut down = Vec::new();
     for poll in 0..20 {
-        panel.report.merge(PartData::Core(Core { up: poll % 3 != 0, version: None }));
+        panel.report.merge(PartData::Core(Core { up: poll % 2 != 0, version: None }));
         panel.poll_cheap(at(poll * 30));
         down.push(found("core_down", &panel.report, at(poll * 30)).unwrap().len());
     }
