@@ -1,15 +1,236 @@
 //! What is worth telling: rules, the state of each alert, and what goes together in one message.
+//!
+//! [`rule`] is what is asked, [`finding`] puts it to a report, [`state`] moves each alert on by what was found, and
+//! [`group`] makes messages of what happened. All of these are pure and put together in [`engine`]; [`run`] is the
+//! one thing here that waits.
 
 pub mod config;
-pub mod engine;
-pub mod finding;
-pub mod group;
 pub mod rule;
+
+pub mod finding;
+
 pub mod state;
-mod task;
+
+pub mod group;
+
+pub mod engine;
+
+mod disguise;
+mod mark;
 #[cfg(test)]
 mod testing;
-mod time;
 mod words;
 
-pub use task::{Pseudonym, Task};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time,
+};
+use tracing::{error, info, warn};
+
+pub use self::disguise::Pseudonym;
+use self::{
+    config::AlertingConfig,
+    disguise::disguise,
+    engine::{Engine, Output, Reread},
+    group::{Route, Suppressed},
+    rule::RuleError,
+};
+use crate::{
+    board::View,
+    clock::Clock,
+    model::{ActiveAlerts, Notice},
+    store::{Batch, Store},
+    telemetry::Telemetry,
+};
+
+/// Everything that the alert task asks and tells.
+pub struct Wiring {
+    pub view: watch::Receiver<View>,
+    pub reloads: mpsc::Receiver<Reload>,
+    /// To the worker of each receiver, by name.
+    pub notices: HashMap<String, mpsc::UnboundedSender<Notice>>,
+    /// What is pending or firing.
+    pub alerts: watch::Sender<Arc<ActiveAlerts>>,
+    /// What notices call users, if not by their names.
+    pub pseudonym: Option<Pseudonym>,
+    /// Users to be read again by name.
+    pub reread: mpsc::UnboundedSender<Reread>,
+    pub store: Store,
+    pub telemetry: Telemetry,
+    pub clock: Clock,
+}
+
+/// Another configuration to go on under.
+#[derive(Debug)]
+pub struct Reload {
+    pub config: AlertingConfig,
+    pub routes: Vec<Route>,
+    pub notices: HashMap<String, mpsc::UnboundedSender<Notice>>,
+    /// Told what is wrong with it, in which case nothing changes.
+    pub done: oneshot::Sender<Result<(), Vec<RuleError>>>,
+}
+
+/// The board is looked at no more often than this.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Judges what is on the board, records what comes of it, and then tells, until it is dropped.
+pub async fn run(mut engine: Engine, mut wiring: Wiring) {
+    wiring.telemetry.declare_suppressions(&Suppressed::REASONS);
+    if engine.clock_was_ahead() {
+        warn!("stored times lie ahead of the clock, which must have been set back");
+        wiring.telemetry.clock_step();
+    }
+    let mut shown = None;
+    loop {
+        let now = wiring.clock.now();
+        let view = wiring.view.borrow_and_update().clone();
+        engine.observe(&view, now);
+        let output = engine.tick(now);
+        let alerts = engine.alerts();
+        if !shown.as_ref().is_some_and(|shown| Arc::ptr_eq(shown, &alerts)) {
+            wiring.alerts.send_replace(Arc::new(engine.active()));
+            shown = Some(alerts);
+        }
+        wiring.carry_out(output).await;
+
+        time::sleep(PAUSE).await;
+        let wait = engine.due().saturating_sub(wiring.clock.now().uptime);
+        tokio::select! {
+            Ok(()) = wiring.view.changed() => {}
+            Some(reload) = wiring.reloads.recv() => wiring.reload(&mut engine, reload),
+            () = time::sleep(wait) => {}
+        }
+    }
+}
+
+impl Wiring {
+    async fn carry_out(&self, output: Output) {
+        let Output { alerts, groups, mut notices, reread, suppressed } = output;
+        if let Some(pseudonym) = &self.pseudonym {
+            notices
+                .iter_mut()
+                .flat_map(|notice| &mut notice.alerts)
+                .for_each(|alert| disguise(alert, pseudonym));
+        }
+        for (reason, count) in suppressed.by_reason() {
+            self.telemetry.suppressed(reason, count);
+        }
+        for notice in &notices {
+            let Notice { receiver, reason, alerts, .. } = notice;
+            info!(receiver, reason, alert_count = alerts.len(), "a notice is due");
+        }
+        if !(alerts.is_empty() && groups.is_empty() && notices.is_empty()) {
+            let batch = Batch { alerts, groups, notices: notices.clone() };
+            if let Err(err) = self.store.record(batch).await {
+                // The store says more about its own state; people are told from memory.
+                warn!("alerts are not recorded and would be told again after a restart: {err}");
+            }
+        }
+        for notice in notices {
+            let sent = self.notices.get(&notice.receiver).map(|worker| worker.send(notice.clone()).is_ok());
+            if sent != Some(true) {
+                error!(receiver = notice.receiver, "nobody delivers the receiver's notices");
+            }
+        }
+        for reread in reread {
+            // Without anybody to read them again, they are told of when their turn comes on the next walk.
+            drop(self.reread.send(reread));
+        }
+    }
+
+    fn reload(&mut self, engine: &mut Engine, reload: Reload) {
+        let Reload { config, routes, notices, done } = reload;
+        let result = engine.reconfigure(&config, routes, self.clock.now());
+        if result.is_ok() {
+            self.notices = notices;
+        }
+        // Whoever asked may have lost interest.
+        drop(done.send(result));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        config::RuleConfig,
+        engine::Rows,
+        testing::{BEGIN, DAY, Panel, config},
+        *,
+    };
+    use crate::{board::Board, model::Severity};
+
+    fn route() -> Route {
+        Route {
+            receiver: "ops".into(),
+            min_severity: Severity::Info,
+            send_resolved: true,
+            group_by: vec!["alertname".into()],
+            group_wait: Duration::from_secs(30),
+            group_interval: Duration::from_secs(300),
+            repeat_interval: None,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_on_the_board_is_recorded_and_told() {
+        let (clock, board, store) = (Clock::starting_at(BEGIN), Board::new(["home"]), Store::in_memory());
+        let (notices, mut told) = mpsc::unbounded_channel();
+        let (reread, mut asked) = mpsc::unbounded_channel();
+        let (reloads, reload) = mpsc::channel(1);
+        let (alerts, mut listed) = watch::channel(Arc::default());
+        let telemetry = Telemetry::new();
+        let wiring = Wiring {
+            view: board.watch(),
+            reloads: reload,
+            notices: HashMap::from([("ops".to_owned(), notices.clone())]),
+            alerts,
+            pseudonym: None,
+            reread,
+            store,
+            telemetry,
+            clock: clock.clone(),
+        };
+        let engine = Engine::new(&config(), vec![route()], &Rows::default(), clock.now()).unwrap();
+
+        let story = async {
+            let mut panel = Panel::new("home");
+            panel.expires("alice", 2 * DAY);
+            panel.expires("bob", 3 * DAY + 600);
+            board.publish((*panel.poll(clock.now())).clone());
+            let notice = told.recv().await.unwrap();
+            assert_eq!((notice.reason.as_str(), notice.alerts.len()), ("first notification", 2));
+            assert_eq!(listed.borrow_and_update().list.len(), 3);
+
+            // Bob's turn comes while he has not been read for long.
+            assert!(asked.is_empty());
+            for _ in 0..20 {
+                time::sleep(Duration::from_secs(30)).await;
+                panel.poll_cheap(clock.now());
+                panel.read(crate::model::Part::Users, clock.now());
+                board.publish(panel.report.clone());
+            }
+            let again = asked.recv().await.unwrap();
+            assert_eq!((&*again.target, &*again.users[0]), ("home", "bob"));
+
+            // A configuration with a mistake changes nothing, one without does.
+            let bad = RuleConfig { rule: Some("nonsense".into()), ..RuleConfig::default() };
+            let off = RuleConfig { enabled: Some(false), ..RuleConfig::default() };
+            for (name, rule, good) in [("mine", bad, false), ("user_expiry", off, true)] {
+                let config = AlertingConfig { rules: [(name.to_owned(), rule)].into(), ..config() };
+                let notices = HashMap::from([("ops".to_owned(), notices.clone())]);
+                let (done, answer) = oneshot::channel();
+                let reload = Reload { config, routes: vec![route()], notices, done };
+                reloads.send(reload).await.unwrap();
+                assert_eq!(answer.await.unwrap().is_ok(), good);
+            }
+            let notice = told.recv().await.unwrap();
+            assert_eq!(notice.reason, "all alerts resolved");
+        };
+        tokio::select! {
+            () = run(engine, wiring) => panic!("the task ended"),
+            () = story => {}
+        }
+    }
+}

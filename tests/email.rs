@@ -53,7 +53,7 @@ fn login(mechanism: SmtpMechanism) -> Option<SmtpLogin> {
 }
 
 fn receiver(config: &EmailConfig) -> Receiver {
-    Receiver::Email(Email::new(config).unwrap())
+    Receiver::Email(Box::new(Email::new(config).unwrap()))
 }
 
 async fn send(config: &EmailConfig, done: &mut Vec<String>) -> Result<String, SendError> {

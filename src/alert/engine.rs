@@ -110,6 +110,29 @@ impl Engine {
         Ok(engine)
     }
 
+    /// Goes on under another configuration. What has not changed is not told again.
+    ///
+    /// # Errors
+    /// Every mistake in the configuration, not only the first. Then nothing has changed.
+    pub fn reconfigure(
+        &mut self,
+        config: &AlertingConfig,
+        routes: Vec<Route>,
+        now: Moment,
+    ) -> Result<(), Vec<RuleError>> {
+        let mut engine = Engine::new(config, routes, &self.rows(), now)?;
+        // What has changed and was not handed out yet is written under the new configuration too.
+        engine.state.write_also(&mut self.state);
+        engine.groups.write_also(&mut self.groups);
+        engine.targets = std::mem::take(&mut self.targets);
+        for watched in engine.targets.values_mut() {
+            watched.looked_at = None;
+        }
+        engine.output.reread = std::mem::take(&mut self.output.reread);
+        *self = engine;
+        Ok(())
+    }
+
     /// Takes in what is on the board.
     pub fn observe(&mut self, view: &View, now: Moment) {
         if self.version != Some(view.version) || self.targets.len() != view.reports.len() {

@@ -402,3 +402,6 @@ fn end_of_user(user: &User, then: &Reading) -> End {
         Reading::Share(_) | Reading::Lasting(_) => End::Recovered,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,9 +17,9 @@ pub use mute::Mutes;
 
 use self::decide::{Change, Reason, decide};
 use super::{
+    mark::Mark,
     rule::Question,
     state::{Alert, AlertId, EventId, State},
-    time::Mark,
 };
 use crate::model::{Moment, Notice, NoticeAlert, NoticeStatus, Severity};
 
@@ -46,6 +46,16 @@ pub struct Suppressed {
     pub muted: u64,
     pub inhibited: u64,
     pub unchanged: u64,
+}
+
+impl Suppressed {
+    /// Every reason.
+    pub const REASONS: [&'static str; 3] = ["inhibited", "muted", "unchanged"];
+
+    /// As in [`Suppressed::REASONS`].
+    pub fn by_reason(self) -> [(&'static str, u64); 3] {
+        [("inhibited", self.inhibited), ("muted", self.muted), ("unchanged", self.unchanged)]
+    }
 }
 
 /// What came of flushing the groups that were due.
@@ -238,6 +248,14 @@ impl Groups {
             state.forget(&id);
         }
         flushed
+    }
+
+    /// Takes over which rows of earlier groups are still to be deleted; what else they held is written anew.
+    pub(super) fn write_also(&mut self, earlier: &mut Groups) {
+        self.deleted.append(&mut earlier.deleted);
+        for routed in &earlier.routes {
+            self.deleted.extend(routed.groups.keys().map(|key| row::key(&routed.route.receiver, key)));
+        }
     }
 
     /// All rows.

@@ -259,8 +259,9 @@ fn steps_of(kind: &Kind, config: &RuleConfig) -> Result<Vec<Step>, &'static str>
     };
     let severity_of = |threshold: Threshold| {
         // That of the tightest default step it reaches, or of the widest if it is wider than all.
-        let mut reached = defaults.iter().filter(|(default, _)| tightness(*default) <= tightness(threshold));
-        let default = reached.next_back().or(defaults.first()).map(|(_, severity)| *severity);
+        let mut reached =
+            defaults.iter().rev().filter(|(default, _)| tightness(*default) <= tightness(threshold));
+        let default = reached.next().or(defaults.first()).map(|(_, severity)| *severity);
         config.severity.or(default).unwrap_or(Severity::Warning)
     };
     let step = |threshold: Threshold| {

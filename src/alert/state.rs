@@ -13,8 +13,8 @@ use std::{
 
 use super::{
     finding::{End, Findings, Reading},
+    mark::Mark,
     rule::{Rule, Rules},
-    time::Mark,
     words::{self, Standing},
 };
 use crate::{
@@ -208,6 +208,11 @@ impl State {
     pub fn take_rows(&mut self) -> Vec<(String, Option<String>)> {
         let dirty = std::mem::take(&mut self.dirty);
         dirty.into_iter().map(|key| (row::key(&key), self.subject(&key).map(row::write))).collect()
+    }
+
+    /// Takes over which rows of an earlier state are still to be written.
+    pub(super) fn write_also(&mut self, earlier: &mut State) {
+        self.dirty.append(&mut earlier.dirty);
     }
 
     /// All rows.

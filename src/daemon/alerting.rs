@@ -1,6 +1,10 @@
 //! The alert engine, the receivers' queues, and the channels that join what does not know each other.
 
-use std::{collections::BTreeMap, future::Future, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    future::Future,
+    sync::Arc,
+};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -11,8 +15,8 @@ use tracing::error;
 use super::StartError;
 use crate::{
     alert::{
-        Pseudonym, Task,
-        engine::{Engine, Rows},
+        self, Pseudonym, Reload, Wiring,
+        engine::{Engine, Reread, Rows},
         group::Route,
     },
     board::Board,
@@ -36,7 +40,9 @@ const FAILINGS: usize = 64;
 
 /// Everything about alerts, built and not yet running.
 pub(super) struct Alerting {
-    task: Task,
+    engine: Engine,
+    wiring: Wiring,
+    rereads: Rereads,
     workers: Vec<Worker>,
     fallback: Fallback,
     /// What is pending and firing.
@@ -51,6 +57,14 @@ pub(super) struct Shared<'a> {
     pub(super) telemetry: &'a Telemetry,
     /// Under which notices name users, if they are to be hashed.
     pub(super) key: Option<HashKey>,
+}
+
+/// Passes on to each target's loop which users are to be read again by name.
+struct Rereads {
+    wanted: mpsc::UnboundedReceiver<Reread>,
+    pollers: BTreeMap<Arc<str>, mpsc::UnboundedSender<Vec<Arc<str>>>>,
+    /// Held so that the engine does not take it for closed.
+    _reload: mpsc::Sender<Reload>,
 }
 
 /// Tells one receiver that another fails.
@@ -77,7 +91,7 @@ impl Alerting {
             .map_err(|errors| StartError::Alerting(errors.iter().map(ToString::to_string).collect()))?;
 
         let (fail, failing) = mpsc::channel(FAILINGS);
-        let (mut workers, mut queues) = (Vec::new(), BTreeMap::new());
+        let (mut workers, mut queues) = (Vec::new(), HashMap::new());
         for table in &config.receivers {
             let receiver =
                 receiver(table).map_err(|why| StartError::Receiver { receiver: table.name.clone(), why })?;
@@ -102,19 +116,23 @@ impl Alerting {
         let fallback = fallback.and_then(|name| Some((name.clone(), queues.get(name)?.clone())));
 
         let (active, is_active) = watch::channel(Arc::default());
+        let (reread, reread_wanted) = mpsc::unbounded_channel();
+        let (reload, reloads) = mpsc::channel(1);
         let hashed = config.users.notices == NoticeNames::Hash;
         Ok(Alerting {
-            task: Task {
-                engine,
-                board: shared.board.clone(),
-                clock: shared.clock.clone(),
+            engine,
+            wiring: Wiring {
+                view: shared.board.watch(),
+                reloads,
+                notices: queues,
+                alerts: active,
+                pseudonym: shared.key.clone().filter(|_| hashed).map(pseudonym),
+                reread,
                 store: shared.store.clone(),
                 telemetry: shared.telemetry.clone(),
-                receivers: queues,
-                rereads,
-                pseudonym: shared.key.clone().filter(|_| hashed).map(pseudonym),
-                active,
+                clock: shared.clock.clone(),
             },
+            rereads: Rereads { wanted: reread_wanted, pollers: rereads, _reload: reload },
             workers,
             fallback: Fallback {
                 failing,
@@ -135,11 +153,25 @@ impl Alerting {
         tasks: &mut JoinSet<()>,
         stop: impl Fn() -> S,
     ) {
-        tasks.spawn(super::until(self.task.run(), stop()));
+        tasks.spawn(super::until(alert::run(self.engine, self.wiring), stop()));
+        tasks.spawn(super::until(self.rereads.run(), stop()));
         tasks.spawn(super::until(self.fallback.run(), stop()));
         for worker in self.workers {
             tasks.spawn(async move { drop(worker.run().await) });
         }
+    }
+}
+
+impl Rereads {
+    /// Does not end.
+    async fn run(mut self) {
+        while let Some(reread) = self.wanted.recv().await {
+            if let Some(poller) = self.pollers.get(&reread.target) {
+                // A target's loop ends only with the daemon.
+                drop(poller.send(reread.users));
+            }
+        }
+        std::future::pending::<()>().await;
     }
 }
 

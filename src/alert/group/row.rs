@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::Group;
 use crate::{
     alert::{
+        mark::Mark,
         state::{AlertId, EventId},
-        time::Mark,
     },
     model::{Moment, Timestamp},
 };

@@ -10,8 +10,8 @@ use super::{Advance, AlertId, ClockWatch, Event, EventId, Phase, RowKey, Slot, S
 use crate::{
     alert::{
         finding::{End, Fact, Findings, Judged, Reading, Scope},
+        mark::Mark,
         rule::{TWO_POINTS, WHOLE},
-        time::Mark,
     },
     model::Moment,
 };

@@ -8,8 +8,8 @@ use super::{EventId, Phase, RowKey, Slot, Subject};
 use crate::{
     alert::{
         finding::{End, Reading},
+        mark::Mark,
         rule::{KINDS, Rule},
-        time::Mark,
     },
     model::{Moment, Severity, Timestamp},
 };

@@ -1,0 +1,289 @@
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::{
+    alert::{
+        config::{AlertingConfig, RuleConfig},
+        testing::{BEGIN, DAY, HOUR, MINUTE, Panel, at, config},
+    },
+    model::{Core, Counter, Node, PartData, User},
+};
+
+/// Every kind, those that are off by default included.
+fn rules() -> Rules {
+    let rule = RuleConfig { enabled: Some(true), ..RuleConfig::default() };
+    let rules = BTreeMap::from([("user_status".to_owned(), rule)]);
+    Rules::new(&AlertingConfig { rules, ..config() }).unwrap()
+}
+
+/// What a rule finds: for each subject the crossed steps and, in brackets, those that are only held.
+fn found(name: &str, report: &Report, now: Moment) -> Option<Vec<String>> {
+    let findings = findings(&rules(), report, now);
+    let scope = findings.scopes.into_iter().find(|scope| &*scope.rule.name == name).unwrap();
+    let label = |place: usize| scope.rule.steps[place].label.to_string();
+    let fact = |fact: &Fact| {
+        let mut words = vec![fact.subject.to_string()];
+        words.extend((0..fact.held).map(|place| {
+            if fact.crossed.contains(&place) { label(place) } else { format!("[{}]", label(place)) }
+        }));
+        words.extend(fact.over.then(|| "over".to_owned()));
+        words.retain(|word| !word.is_empty());
+        words.join(" ")
+    };
+    let judged = !matches!(scope.judged, Judged::Nobody);
+    assert!(judged || scope.facts.is_empty(), "facts of what was not judged");
+    judged.then(|| scope.facts.iter().map(fact).collect())
+}
+
+/// What is found of one user.
+fn of_user(name: &str, change: impl FnOnce(&mut User)) -> String {
+    let mut panel = Panel::new("home");
+    panel.set("u", change);
+    let report = panel.poll(at(0));
+    found(name, &report, at(0)).unwrap().join(", ")
+}
+
+#[test]
+fn plans_that_end() {
+    use UserStatus::{Active, Disabled, Expired, Limited, OnHold, Unknown};
+
+    let days = |days: i64| days * 86_400;
+    let cases = [
+        (Active, days(8), ""),
+        (Active, days(7) + 1800, "u [7d]"),
+        (Active, days(7), "u 7d"),
+        (Active, days(2), "u 7d 3d"),
+        (Active, 3600, "u 7d 3d 1d [expired]"),
+        (Active, 0, "u 7d 3d 1d expired"),
+        (Active, -1, "u 7d 3d 1d expired"),
+        (Expired, -1, "u [7d] [3d] [1d] expired"),
+        (Expired, days(-7) + 1, "u [7d] [3d] [1d] expired"),
+        (Expired, days(-7), "u [7d] [3d] [1d] expired over"),
+        (Expired, days(2), "u [7d] [3d]"),
+        (Limited, days(2), "u [7d] [3d]"),
+        (Unknown, days(2), "u [7d] [3d]"),
+        (Disabled, days(2), ""),
+        (Disabled, days(-1), ""),
+    ];
+    for (status, left, expected) in cases {
+        let told = of_user("user_expiry", |user| {
+            user.status = status;
+            user.expiry = Expiry::At(BEGIN.saturating_add_millis(left * 1000));
+        });
+        assert_eq!(told, expected, "{status:?} {left}");
+    }
+    for (status, expiry) in [(Active, Expiry::Never), (OnHold, Expiry::OnFirstUse(Duration::ZERO))] {
+        let told = of_user("user_expiry", |user| (user.status, user.expiry) = (status, expiry));
+        assert_eq!(told, "", "{expiry:?}");
+    }
+}
+
+#[test]
+fn limits_that_are_used_up() {
+    use UserStatus::{Active, Disabled, Expired, Limited, OnHold};
+
+    let cases = [
+        (Active, 77, Some(100), ""),
+        (Active, 78, Some(100), "u [80%]"),
+        (Active, 80, Some(100), "u 80%"),
+        (Active, 96, Some(100), "u 80% 95%"),
+        (Active, 100, Some(100), "u 80% 95% 100%"),
+        (Active, 500, Some(100), "u 80% 95% 100%"),
+        (Limited, 100, Some(100), "u [80%] [95%] 100%"),
+        (Limited, 96, Some(100), "u [80%] [95%]"),
+        (Expired, 100, Some(100), "u [80%] [95%] [100%]"),
+        (OnHold, 96, Some(100), "u [80%] [95%]"),
+        (Disabled, 100, Some(100), ""),
+        (Active, 100, None, ""),
+        (Active, 100, Some(0), ""),
+    ];
+    for (status, used, limit, expected) in cases {
+        let told = of_user("user_quota", |user| (user.status, user.used, user.limit) = (status, used, limit));
+        assert_eq!(told, expected, "{status:?} {used} {limit:?}");
+    }
+}
+
+#[test]
+fn users_who_cannot_connect() {
+    for status in UserStatus::KNOWN {
+        let stopped = matches!(status, UserStatus::Disabled | UserStatus::Expired | UserStatus::Limited);
+        let told = of_user("user_status", |user| user.status = status);
+        assert_eq!(told, if stopped { "u" } else { "" }, "{status:?}");
+    }
+}
+
+#[test]
+fn users_are_judged_only_by_a_whole_and_fresh_list() {
+    let mut panel = Panel::new("home");
+    panel.expires("u", DAY);
+    let judged = |report: &Report, now| found("user_expiry", report, now).is_some();
+    assert!(!judged(&panel.report, at(0)), "never read");
+    let whole = panel.poll(at(0));
+    assert!(judged(&whole, at(0)));
+    assert!(!judged(&whole, at(601)), "stale");
+    let partial = Report { users: Arc::default(), ..(*whole).clone() };
+    assert!(!judged(&partial, at(0)), "not walked to its end");
+    let down = panel.down(at(1));
+    assert!(!judged(&down, at(1)), "the target is down");
+    panel.poll(at(2));
+    panel.fail(Part::Users);
+    assert!(!judged(&panel.report, at(2)), "the part fails");
+    // The list of an earlier walk, from the store.
+    panel.poll(at(3));
+    panel.report.parts.get_mut(&Part::Users).unwrap().outcome = Outcome::Pending;
+    assert!(judged(&panel.report, at(3)));
+}
+
+#[test]
+fn targets_that_are_down() {
+    let mut panel = Panel::new("home");
+    assert_eq!(found("target_down", &panel.report, at(0)), None, "not tried yet");
+    let report = panel.poll(at(0));
+    assert_eq!(found("target_down", &report, at(0)), Some(vec![]));
+    let report = panel.down(at(30));
+    assert_eq!(found("target_down", &report, at(30)).unwrap().len(), 1);
+    let findings = findings(&rules(), &report, at(30));
+    let scope = findings.scopes.iter().find(|scope| &*scope.rule.name == "target_down").unwrap();
+    assert_eq!(scope.facts[0].reading, Reading::Word("timeout".into()));
+}
+
+#[test]
+fn parts_that_are_stale() {
+    let mut panel = Panel::new("home");
+    panel.poll(at(0));
+    let stale = |panel: &Panel, secs| found("part_stale", &panel.report, at(secs));
+    assert_eq!(stale(&panel, 299), None, "too soon to say");
+    panel.poll_cheap(at(300));
+    assert_eq!(stale(&panel, 300), Some(vec![]));
+    assert_eq!(stale(&panel, 301), Some(vec!["users".to_owned()]));
+    // Three of its own rounds.
+    panel.report.parts.get_mut(&Part::Users).unwrap().round = Duration::from_secs(HOUR);
+    panel.poll_cheap(at(3 * HOUR));
+    assert_eq!(stale(&panel, 3 * HOUR), Some(vec![]));
+    assert_eq!(stale(&panel, 3 * HOUR + 1), Some(vec!["users".to_owned()]));
+    panel.report.parts.get_mut(&Part::Users).unwrap().outcome = Outcome::Refused;
+    assert_eq!(stale(&panel, 3 * HOUR + 1), Some(vec![]));
+    // While the target is down that is the only fact; afterwards its parts have time to be read.
+    panel.down(at(4 * HOUR));
+    assert_eq!(stale(&panel, 5 * HOUR), None);
+    panel.poll_cheap(at(6 * HOUR));
+    panel.report.parts.get_mut(&Part::Users).unwrap().outcome = Outcome::Up;
+    assert_eq!(stale(&panel, 6 * HOUR + 299), None);
+    panel.poll_cheap(at(8 * HOUR));
+    assert_eq!(stale(&panel, 9 * HOUR - 1), Some(vec!["core".into(), "nodes".into(), "system".into()]));
+}
+
+#[test]
+fn accounting_that_stalls() {
+    let mut panel = Panel::new("home");
+    panel.report.counts.by_status = vec![(UserStatus::Active, 3)];
+    let mut poll = |secs, bytes| {
+        panel.report.proxy_uplink = Some(Counter::new(bytes));
+        panel.poll_cheap(at(secs));
+        panel.report.clone()
+    };
+    assert_eq!(found("accounting_stalled", &poll(0, 5), at(0)), None, "it may never have moved");
+    assert_eq!(found("accounting_stalled", &poll(HOUR, 5), at(HOUR)), None);
+    assert_eq!(found("accounting_stalled", &poll(HOUR + 30, 6), at(HOUR + 30)), Some(vec![]));
+    assert_eq!(found("accounting_stalled", &poll(HOUR + 629, 6), at(HOUR + 629)), Some(vec![]));
+    let stalled = poll(HOUR + 630, 6);
+    assert_eq!(found("accounting_stalled", &stalled, at(HOUR + 630)).unwrap().len(), 1);
+    let mut idle = stalled;
+    idle.counts.by_status = vec![(UserStatus::Active, 0), (UserStatus::Expired, 9)];
+    assert_eq!(found("accounting_stalled", &idle, at(HOUR + 630)), Some(vec![]));
+}
+
+#[test]
+fn nodes_that_are_not_connected() {
+    let mut panel = Panel::new("home");
+    let node = |status: NodeStatus| Node {
+        label: status.label().into(),
+        address: String::new(),
+        status,
+        version: None,
+        usage_coefficient: None,
+        uplink: None,
+        downlink: None,
+    };
+    panel.report.nodes = Arc::new(NodeStatus::ALL.into_iter().map(node).collect());
+    let report = panel.poll(at(0));
+    let down = found("node_down", &report, at(0)).unwrap();
+    assert_eq!(down, ["connecting", "error", "limited", "unknown"]);
+}
+
+#[test]
+fn cores_that_keep_dying() {
+    let mut panel = Panel::new("home");
+    let mut down = Vec::new();
+    for poll in 0..20 {
+        panel.report.merge(PartData::Core(Core { up: poll % 2 != 0, version: None }));
+        panel.poll_cheap(at(poll * 30));
+        down.push(found("core_down", &panel.report, at(poll * 30)).unwrap().len());
+    }
+    assert!(down.iter().all(|down| *down == 1), "{down:?}");
+    for poll in 20..30 {
+        panel.report.merge(PartData::Core(Core { up: poll % 5 != 0, version: None }));
+        panel.poll_cheap(at(poll * 30));
+    }
+    assert_eq!(found("core_down", &panel.report, at(29 * 30)), Some(vec![]));
+}
+
+#[test]
+fn hosts_that_run_out() {
+    let mut panel = Panel::new("home");
+    let report = panel.poll(at(0));
+    for rule in ["host_cpu", "host_memory", "host_disk"] {
+        assert_eq!(found(rule, &report, at(0)), None, "{rule}: the panel does not say");
+    }
+    panel.report.host.cpu_usage = Some(0.96);
+    (panel.report.host.memory_used, panel.report.host.memory_size) = (Some(90), Some(100));
+    (panel.report.host.disk_used, panel.report.host.disk_size) = (Some(84), Some(100));
+    let report = panel.poll(at(30));
+    let told =
+        ["host_cpu", "host_memory", "host_disk"].map(|rule| found(rule, &report, at(30)).unwrap().join(" "));
+    assert_eq!(told, ["90% 95%", "90%", ""]);
+}
+
+#[test]
+fn certificates_that_end() {
+    let mut panel = Panel::new("home");
+    assert_eq!(found("certificate_expiry", &panel.poll(at(0)), at(0)), None, "plain HTTP has none");
+    for (days, expected) in [(15, ""), (14, "14d"), (2, "14d 3d")] {
+        panel.report.certificate_expiry = Some(BEGIN.saturating_add(Duration::from_secs(days * DAY)));
+        let report = panel.poll(at(0));
+        assert_eq!(found("certificate_expiry", &report, at(0)).unwrap().join(""), expected);
+    }
+}
+
+#[test]
+fn why_an_alert_ended() {
+    let mut panel = Panel::new("home");
+    for name in ["never", "moved", "same", "off"] {
+        panel.expires(name, 30 * DAY);
+    }
+    panel.set("never", |user| user.expiry = Expiry::Never);
+    panel.set("same", |user| user.expiry = Expiry::At(BEGIN));
+    panel.set("off", |user| user.status = UserStatus::Disabled);
+    panel.uses("reset", 5);
+    panel.set("raised", |user| (user.used, user.limit) = (90, Some(200)));
+    let report = panel.poll(at(MINUTE));
+    let excluded = RuleConfig { exclude: vec!["test-*".into()], ..RuleConfig::default() };
+    let config = AlertingConfig { rules: [("user_expiry".to_owned(), excluded)].into(), ..config() };
+    let findings = findings(&Rules::new(&config).unwrap(), &report, at(MINUTE));
+    let used = Reading::Used { used: 90, limit: 100 };
+    let cases = [
+        (0, "never", Reading::Ends(BEGIN), End::Renewed),
+        (0, "moved", Reading::Ends(BEGIN), End::Renewed),
+        (0, "same", Reading::Ends(BEGIN), End::Clock),
+        (0, "off", Reading::Ends(BEGIN), End::Disabled),
+        (0, "nobody", Reading::Ends(BEGIN), End::Deleted),
+        (0, "test-1", Reading::Ends(BEGIN), End::Removed),
+        (1, "reset", used.clone(), End::Reset),
+        (1, "raised", used.clone(), End::ToppedUp),
+        (1, "moved", used, End::ToppedUp),
+    ];
+    for (scope, subject, then, expected) in cases {
+        let end = findings.scopes[scope].end(subject, "home", &then).map(|(end, _)| end);
+        assert_eq!(end, Some(expected), "{subject}");
+    }
+}
