@@ -246,7 +246,7 @@ impl Log {
 
 fn telemetry_path(text: &str) -> Result<String, String> {
     let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte));
-    if text.len() > 1 && text.starts_with('/') && !text.ends_with('/') && plain {
+    if text.len() > 1 && text.starts_with('/') && !text.starts_with("/-/") && !text.ends_with('/') && plain {
         Ok(text.to_owned())
     } else {
         Err("write a path such as /metrics".into())

@@ -165,7 +165,8 @@ pub fn pollers(
         let upstream =
             upstream.map_err(|source| StartError::Client { target: target.name.clone(), source })?;
         let (board, telemetry, clock) = (board.clone(), telemetry.clone(), clock.clone());
-        Ok(Poller::new(&target.name, upstream, target.poll.clone(), board, telemetry, clock))
+        let (_, requests) = tokio::sync::mpsc::unbounded_channel();
+        Ok(Poller::new(&target.name, upstream, target.poll.clone(), board, telemetry, clock, requests))
     };
     config.targets.iter().map(poller).collect()
 }

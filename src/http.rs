@@ -15,7 +15,10 @@ use std::{
 
 use bytes::Bytes;
 use reqwest::{RequestBuilder, Response, header, redirect};
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout_at},
+};
 
 pub use tls::{BuildError, install_crypto_provider};
 
@@ -25,8 +28,12 @@ use crate::{http::options::TlsOptions, model::Timestamp};
 const KEEP_IDLE: Duration = Duration::from_secs(3);
 /// What an answer that we do not read may still send for the sake of keeping its connection.
 const DRAIN: usize = 64 * 1024;
+/// How long such an answer may take to end, once its status is told.
+const DRAIN_TIME: Duration = Duration::from_secs(1);
 /// Bytes that one row of a long list may take up. Marzban's are about 4 KB.
 const ROW_ALLOWANCE: usize = 1024 * 1024;
+/// Rows of a long list in one answer. Empty ones take next to nothing on the wire and hundreds of bytes in memory.
+const ROWS: usize = 100_000;
 
 /// Asks one server. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -50,6 +57,8 @@ pub struct Answer<T> {
     pub value: T,
     /// The server's clock (header `Date`), if it told.
     pub date: Option<Timestamp>,
+    /// When the answer began to come.
+    pub began: Instant,
 }
 
 /// Why an exchange gave nothing. The texts name neither the URL's path nor anything of a body.
@@ -67,10 +76,15 @@ pub enum Error {
     Redirect(u16),
     #[error("answered {0}")]
     Status(u16),
+    /// An error that a person is meant to see, by something between us and the server, most likely.
+    #[error("answered {0} with a page of HTML, as proxies and firewalls do")]
+    Page(u16),
     #[error("answered {0} instead of JSON")]
     NotJson(&'static str),
     #[error("the answer is larger than {0} bytes")]
     TooLarge(usize),
+    #[error("the list in the answer has a row of more than 1 MiB or more than 100,000 rows")]
+    TooLargeList,
     #[error("the answer is not the JSON expected: {0}")]
     Decode(String),
 }
@@ -124,29 +138,26 @@ impl Client {
         F: FnOnce(Body) -> serde_json::Result<T> + Send + 'static,
     {
         let deadline = Instant::now() + limits.deadline;
-        tokio::time::timeout_at(deadline, exchange(request, limits, decode))
-            .await
-            .unwrap_or(Err(Error::Timeout(limits.deadline)))
+        let too_late = |_| Error::Timeout(limits.deadline);
+        let response = timeout_at(deadline, request.send()).await.map_err(too_late)?;
+        let response = response.map_err(|err| classify(&err, limits))?;
+        let began = Instant::now();
+        if let Some(refusal) = refusal(&response) {
+            // Whether the rest comes in time does not matter any more.
+            drop(timeout_at(deadline.min(began + DRAIN_TIME), drain(response)).await);
+            return Err(refusal);
+        }
+        let date = date(&response);
+        let value = timeout_at(deadline, receive(response, limits, decode)).await.map_err(too_late)??;
+        Ok(Answer { value, date, began })
     }
 }
 
-async fn exchange<T, F>(request: RequestBuilder, limits: Limits, decode: F) -> Result<Answer<T>, Error>
+async fn receive<T, F>(mut response: Response, limits: Limits, decode: F) -> Result<T, Error>
 where
     T: Send + 'static,
     F: FnOnce(Body) -> serde_json::Result<T> + Send + 'static,
 {
-    let mut response = request.send().await.map_err(|err| classify(&err, limits))?;
-    let status = response.status();
-    if !status.is_success() {
-        drain(response).await;
-        let code = status.as_u16();
-        return Err(if status.is_redirection() { Error::Redirect(code) } else { Error::Status(code) });
-    }
-    if let Some(other) = not_json(&response) {
-        return Err(Error::NotJson(other));
-    }
-    let date = date(&response);
-
     let (chunks, arriving) = mpsc::channel(4);
     let decoded = tokio::task::spawn_blocking(move || decode(Body::new(arriving)));
     let mut length = 0_usize;
@@ -166,10 +177,7 @@ where
     drop(chunks);
     let decoded = decoded.await.map_err(|_| Error::Decode("the decoder stopped".into()))?;
     fed?;
-    match decoded {
-        Ok(value) => Ok(Answer { value, date }),
-        Err(err) => Err(refusal(&err, limits)),
-    }
+    decoded.map_err(|err| undecodable(&err))
 }
 
 /// A body as a decoder on a blocking thread reads it, while it arrives.
@@ -177,26 +185,35 @@ where
 pub struct Body {
     arriving: mpsc::Receiver<Bytes>,
     chunk: Bytes,
-    allowance: Rc<Cell<usize>>,
+    allowance: RowAllowance,
 }
 
-/// Lets a decoder of a long list start each row afresh, so that a single row cannot fill memory.
+/// Lets a decoder of a long list start each row afresh, so that neither a single row nor their number fills memory.
 #[derive(Clone, Debug)]
-pub struct RowAllowance(Rc<Cell<usize>>);
+pub struct RowAllowance {
+    /// Bytes that may yet be read.
+    bytes: Rc<Cell<usize>>,
+    /// Rows that may yet begin.
+    rows: Rc<Cell<usize>>,
+}
 
 impl Body {
     fn new(arriving: mpsc::Receiver<Bytes>) -> Self {
-        Body { arriving, chunk: Bytes::new(), allowance: Rc::new(Cell::new(usize::MAX)) }
+        let allowance =
+            RowAllowance { bytes: Rc::new(Cell::new(usize::MAX)), rows: Rc::new(Cell::new(ROWS)) };
+        Body { arriving, chunk: Bytes::new(), allowance }
     }
 
     pub fn row_allowance(&self) -> RowAllowance {
-        RowAllowance(Rc::clone(&self.allowance))
+        self.allowance.clone()
     }
 }
 
 impl RowAllowance {
     pub fn next_row(&self) {
-        self.0.set(ROW_ALLOWANCE);
+        let rows = self.rows.get();
+        self.bytes.set(if rows == 0 { 0 } else { ROW_ALLOWANCE });
+        self.rows.set(rows.saturating_sub(1));
     }
 }
 
@@ -209,13 +226,13 @@ impl Read for Body {
                 None => return Ok(0),
             }
         }
-        let allowed = self.allowance.get();
+        let allowed = self.allowance.bytes.get();
         if allowed == 0 {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "row too large"));
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "list too large"));
         }
         let taken = self.chunk.split_to(buf.len().min(self.chunk.len()).min(allowed));
         buf[..taken.len()].copy_from_slice(&taken);
-        self.allowance.set(allowed - taken.len());
+        self.allowance.bytes.set(allowed - taken.len());
         Ok(taken.len())
     }
 }
@@ -228,6 +245,21 @@ pub fn json<T: serde::de::DeserializeOwned>(body: Body) -> serde_json::Result<T>
     serde_json::from_reader(io::BufReader::new(body))
 }
 
+/// Why an answer is not worth decoding, by its head.
+fn refusal(response: &Response) -> Option<Error> {
+    let status = response.status();
+    let code = status.as_u16();
+    if status.is_redirection() {
+        Some(Error::Redirect(code))
+    } else if status.is_client_error() && not_json(response) == Some(HTML) {
+        Some(Error::Page(code))
+    } else if !status.is_success() {
+        Some(Error::Status(code))
+    } else {
+        not_json(response).map(Error::NotJson)
+    }
+}
+
 async fn drain(mut response: Response) {
     let mut length = 0;
     while let Ok(Some(chunk)) = response.chunk().await {
@@ -238,11 +270,13 @@ async fn drain(mut response: Response) {
     }
 }
 
+const HTML: &str = "HTML";
+
 /// A word for what came instead of JSON. Servers that name no type, or an odd one, are given a try.
 fn not_json(response: &Response) -> Option<&'static str> {
     let kind = response.headers().get(header::CONTENT_TYPE)?.to_str().ok()?.to_ascii_lowercase();
     if kind.starts_with("text/html") {
-        Some("HTML")
+        Some(HTML)
     } else if kind.starts_with("text/") && !kind.starts_with("text/json") {
         Some("plain text")
     } else {
@@ -257,11 +291,11 @@ fn date(response: &Response) -> Option<Timestamp> {
 }
 
 /// Why a decoder refused. serde's own words may quote what it met, so only the place and the kind are told.
-fn refusal(err: &serde_json::Error, limits: Limits) -> Error {
+fn undecodable(err: &serde_json::Error) -> Error {
     use serde_json::error::Category;
 
     let kind = match err.classify() {
-        Category::Io => return Error::TooLarge(limits.body.min(ROW_ALLOWANCE)),
+        Category::Io => return Error::TooLargeList,
         Category::Syntax => "malformed",
         Category::Data => "of another shape",
         Category::Eof => "cut off",

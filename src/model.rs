@@ -89,8 +89,10 @@ pub enum PartData {
     Admins(Vec<Admin>),
     /// Some users of a walk in progress; names not among them keep what is known of them.
     UsersPage(Vec<User>),
-    /// The last page of a walk. Users not among `seen` no longer exist.
+    /// The last page of a walk. Users not among `seen` are missing, see [`Users::missing`].
     UsersEnd(WalkEnd),
+    /// Users that were asked for by name.
+    UsersNamed(NamedUsers),
     UserNodes(Vec<UserNodeTraffic>),
 }
 
@@ -104,6 +106,14 @@ pub struct WalkEnd {
     pub unreadable: usize,
     /// When the walk's first page was asked for.
     pub started: Moment,
+}
+
+/// What came of asking for users by name.
+#[derive(Debug, Default)]
+pub struct NamedUsers {
+    pub found: Vec<User>,
+    /// Names that the panel does not know.
+    pub gone: Vec<Arc<str>>,
 }
 
 /// What a panel's cheapest answer tells.
@@ -139,6 +149,8 @@ pub struct Host {
 /// The panel's own counts of its users, as far as this account may see them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UserCounts {
+    /// All users, whatever their status.
+    pub total: Option<u64>,
     /// By status; a status that the panel does not count is missing.
     pub by_status: Vec<(UserStatus, u64)>,
     /// Moving traffic within the last two minutes (PasarGuard: `online_users`).
@@ -194,7 +206,7 @@ impl NodeStatus {
 /// A proxy server that the panel steers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
-    /// Unique within the target, see [`node_label`].
+    /// Unique within the target, see [`node_labels`].
     pub label: Arc<str>,
     pub address: String,
     pub status: NodeStatus,
@@ -203,19 +215,36 @@ pub struct Node {
     /// Factor by which the panel weighs this node's traffic for quotas.
     pub usage_coefficient: Option<f64>,
     /// Bytes since the node was added, where the panel counts them (PasarGuard: `lifetime_uplink`).
-    pub uplink: Option<u64>,
+    pub uplink: Option<Counter>,
     /// As `uplink`, towards the users.
-    pub downlink: Option<u64>,
+    pub downlink: Option<Counter>,
 }
 
 /// The name of the panel's own proxy among the nodes.
 pub const MASTER: &str = "master";
 
-/// A node's label: its name, with `#` and its id where another node of the list has that name or where it would
-/// pass for the panel's own [`MASTER`].
-pub fn node_label<'a>(id: i64, name: &str, all_names: impl IntoIterator<Item = &'a str>) -> Arc<str> {
-    let clashes = name == MASTER || all_names.into_iter().filter(|other| *other == name).count() > 1;
-    if clashes { format!("{name}#{id}").into() } else { name.into() }
+/// The labels of nodes by id and name, in the same order; no id is the panel's own proxy. A node's label is its name,
+/// with `#` and its id where another node of the list has that name, or where it would pass for [`MASTER`] or for a
+/// label made this way.
+pub fn node_labels(nodes: &[(Option<i64>, &str)]) -> Vec<Arc<str>> {
+    let mut known = HashSet::new();
+    let mut clashing = HashSet::from([MASTER]);
+    for (_, name) in nodes.iter().filter(|(id, _)| id.is_some()) {
+        if !known.insert(*name) {
+            clashing.insert(*name);
+        }
+    }
+    let labels = nodes.iter().map(|(id, name)| match id {
+        None => MASTER.into(),
+        Some(id) if clashing.contains(name) || ends_like_a_label(name) => format!("{name}#{id}").into(),
+        Some(_) => Arc::from(*name),
+    });
+    labels.collect()
+}
+
+fn ends_like_a_label(name: &str) -> bool {
+    name.rsplit_once('#')
+        .is_some_and(|(_, id)| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Bytes that went through one node, counted since we first saw it.
@@ -249,8 +278,18 @@ mod tests {
 
     #[test]
     fn node_labels_are_unique_and_never_pass_for_the_master() {
-        let names = ["a", "b", "a", "master"];
-        let labels: Vec<_> = (1..).zip(names).map(|(id, name)| node_label(id, name, names)).collect();
-        assert_eq!(labels.iter().map(|l| &**l).collect::<Vec<_>>(), ["a#1", "b", "a#3", "master#4"]);
+        let nodes = [
+            (None, "b"),
+            (Some(1), "a"),
+            (Some(2), "b"),
+            (Some(3), "a"),
+            (Some(4), "master"),
+            (Some(5), "master#4"),
+        ];
+        let labels = node_labels(&nodes);
+        assert_eq!(
+            labels.iter().map(|l| &**l).collect::<Vec<_>>(),
+            ["master", "a#1", "b", "a#3", "master#4", "master#4#5"]
+        );
     }
 }

@@ -6,7 +6,10 @@
 pub mod config;
 mod schedule;
 
-use tracing::{info, warn};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use tokio::sync::mpsc;
+use tracing::{debug, info, warn};
 
 use self::{
     config::PollConfig,
@@ -17,7 +20,7 @@ use crate::{
     clock::Clock,
     model::{Outcome, Part, PartData, PartState, Report},
     telemetry::Telemetry,
-    upstream::{FetchError, Step, Upstream},
+    upstream::{FetchError, NAMES_AT_ONCE, Step, Upstream},
 };
 
 /// The loop of one target.
@@ -28,13 +31,16 @@ pub struct Poller {
     report: Report,
     /// Parts whose counters exist.
     declared: Vec<Part>,
+    /// Users to ask for by name, in turn.
+    wanted: VecDeque<Arc<str>>,
+    requests: mpsc::UnboundedReceiver<Vec<Arc<str>>>,
     board: Board,
     telemetry: Telemetry,
     clock: Clock,
 }
 
 impl Poller {
-    /// A loop for the target `name`, which is already on the board.
+    /// A loop for the target `name`, which is already on the board. `requests` are users to read again by name.
     pub fn new(
         name: &str,
         upstream: Upstream,
@@ -42,6 +48,7 @@ impl Poller {
         board: Board,
         telemetry: Telemetry,
         clock: Clock,
+        requests: mpsc::UnboundedReceiver<Vec<Arc<str>>>,
     ) -> Self {
         let start = clock.now().uptime + config.interval.min(FIRST_POLLS_WITHIN).mul_f64(fastrand::f64());
         let schedule = Schedule::new(config, start);
@@ -50,6 +57,8 @@ impl Poller {
             schedule,
             report: Report::new(name),
             declared: Vec::new(),
+            wanted: VecDeque::new(),
+            requests,
             board,
             telemetry,
             clock,
@@ -61,9 +70,52 @@ impl Poller {
         loop {
             let now = self.clock.now().uptime;
             let (part, due) = self.schedule.next(&self.upstream.parts(), now);
-            tokio::time::sleep(due.saturating_sub(now)).await;
-            self.step(part).await;
+            // Names go before a list's next page, and after cheap parts.
+            let named = self.schedule.walks_rest_until().filter(|_| !self.wanted.is_empty());
+            let named = named.map(|due| due.max(now)).filter(|named| *named < due || part == Part::Users);
+            let due = named.map_or(due, |named| named.min(due));
+            tokio::select! {
+                () = tokio::time::sleep(due.saturating_sub(now)) => {}
+                Some(names) = self.requests.recv() => {
+                    self.want(names);
+                    continue;
+                }
+            }
+            if named.is_some() {
+                self.ask_by_name().await;
+            } else {
+                self.step(part).await;
+            }
             self.board.publish(self.report.clone());
+        }
+    }
+
+    fn want(&mut self, names: impl IntoIterator<Item = Arc<str>>) {
+        for name in names {
+            if !self.wanted.contains(&name) {
+                self.wanted.push_back(name);
+            }
+        }
+    }
+
+    /// Asks for the next users by name. A failure shows in the part's state when its own turn comes, and the names
+    /// wait for their next turn.
+    async fn ask_by_name(&mut self) {
+        let names: Vec<_> = self.wanted.drain(..self.wanted.len().min(NAMES_AT_ONCE)).collect();
+        let began = self.clock.now();
+        let answer = self.upstream.read_named(&names, began).await;
+        self.schedule.asked_out_of_turn((began.uptime, self.clock.now().uptime), answer.is_ok());
+        self.count_requests();
+        match answer {
+            Ok(named) => self.learn(PartData::UsersNamed(named)),
+            Err(err) => {
+                debug!(
+                    target_name = &*self.report.target,
+                    reason = err.reason(),
+                    "users not read by name: {err}"
+                );
+                self.want(names);
+            }
         }
     }
 
@@ -79,11 +131,18 @@ impl Poller {
                 break;
             }
         }
+        // What was read first is as good as what was read last, however long the list in between took.
+        for state in self.report.parts.values_mut() {
+            state.stale_after = Duration::MAX;
+        }
         self.report
     }
 
     async fn step(&mut self, part: Part) -> Ended {
         let began = self.clock.now();
+        if self.schedule.begins_anew(part, began.uptime) {
+            self.upstream.forget_walk();
+        }
         let result = self.upstream.read(part, began).await;
         let now = self.clock.now();
 
@@ -98,10 +157,11 @@ impl Poller {
         self.count(part, &result, ended);
         let outcome = match &result {
             Ok(Step::Done(_)) => Outcome::Up,
-            // A list in the middle of being read proves nothing new.
-            Ok(Step::More(_)) => {
-                self.report.parts.get(&part).map_or(Outcome::Pending, |state| state.outcome.clone())
-            }
+            // A list in the middle of being read proves nothing yet, unless it was read to its end before.
+            Ok(Step::More(_)) => match self.report.parts.get(&part) {
+                Some(PartState { last_success: Some(_), .. }) => Outcome::Up,
+                _ => Outcome::Pending,
+            },
             Err(_) if ended == Ended::Refused => Outcome::Refused,
             Err(err) => Outcome::Failed { reason: err.reason(), detail: err.to_string() },
         };
@@ -131,12 +191,15 @@ impl Poller {
             self.learn(data);
             self.report.remember(part, now);
         }
+        let parts = self.upstream.parts();
+        self.report.parts.retain(|part, _| parts.contains(part));
         self.report.certificate_expiry = self.upstream.certificate_expiry();
         ended
     }
 
     fn learn(&mut self, data: PartData) {
         let known = self.report.identity.clone();
+        let ends_walk = matches!(data, PartData::UsersEnd(_));
         self.report.merge(data);
         if let Some(identity) =
             self.report.identity.as_ref().filter(|identity| Some(*identity) != known.as_ref())
@@ -148,6 +211,9 @@ impl Poller {
                 "detected the target's system"
             );
         }
+        if ends_walk {
+            self.want(self.report.users.missing().to_vec());
+        }
     }
 
     fn count(&mut self, part: Part, result: &Result<Step, FetchError>, ended: Ended) {
@@ -158,9 +224,8 @@ impl Poller {
                 self.declared.push(part);
             }
         }
-        for _ in 0..self.upstream.take_requests() {
-            self.telemetry.request(target);
-        }
+        self.count_requests();
+        let target = &*self.report.target;
         if ended != Ended::More {
             self.telemetry.poll(target, part.label());
         }
@@ -168,6 +233,12 @@ impl Poller {
             && ended != Ended::Refused
         {
             self.telemetry.failure(target, part.label(), err.reason());
+        }
+    }
+
+    fn count_requests(&mut self) {
+        for _ in 0..self.upstream.take_requests() {
+            self.telemetry.request(&self.report.target);
         }
     }
 
@@ -203,7 +274,7 @@ impl Poller {
 }
 
 /// Targets are first polled within this time, not all at once.
-const FIRST_POLLS_WITHIN: std::time::Duration = std::time::Duration::from_millis(500);
+const FIRST_POLLS_WITHIN: Duration = Duration::from_millis(500);
 
 fn kind(part: Part, err: &FetchError) -> Ended {
     match err.reason() {

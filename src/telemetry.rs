@@ -63,7 +63,7 @@ impl Telemetry {
             process: Process::myself(),
             polls: counters(
                 &registry,
-                opts("target_polls_total", "Reads of a part of a target that were begun."),
+                opts("target_polls_total", "Reads of a part of a target that ended, well or not."),
                 &["target", "part"],
             ),
             poll_failures: counters(

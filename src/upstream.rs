@@ -4,11 +4,11 @@ pub mod marzban;
 #[cfg(test)]
 pub mod scripted;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     http::{self, BuildError},
-    model::{Moment, Part, PartData, Timestamp},
+    model::{Moment, NamedUsers, Part, PartData, Timestamp},
     upstream::marzban::{Marzban, config::MarzbanConfig},
 };
 
@@ -19,6 +19,9 @@ pub enum Upstream {
     #[cfg(test)]
     Scripted(Box<scripted::Scripted>),
 }
+
+/// Users that are asked for by name in one request.
+pub const NAMES_AT_ONCE: usize = 50;
 
 /// How long a target may take over an answer.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +68,27 @@ impl Upstream {
             Upstream::Marzban(marzban) => marzban.read(part, now).await,
             #[cfg(test)]
             Upstream::Scripted(scripted) => scripted.read(part, now).await,
+        }
+    }
+
+    /// Asks for some users by name, at most [`NAMES_AT_ONCE`].
+    ///
+    /// # Errors
+    /// As [`Upstream::read`].
+    pub async fn read_named(&mut self, names: &[Arc<str>], now: Moment) -> Result<NamedUsers, FetchError> {
+        match self {
+            Upstream::Marzban(marzban) => marzban.read_named(names, now).await,
+            #[cfg(test)]
+            Upstream::Scripted(scripted) => scripted.read_named(names, now).await,
+        }
+    }
+
+    /// Has a long list begun anew that was left in the middle.
+    pub fn forget_walk(&mut self) {
+        match self {
+            Upstream::Marzban(marzban) => marzban.forget_walk(),
+            #[cfg(test)]
+            Upstream::Scripted(_) => {}
         }
     }
 
@@ -115,8 +139,10 @@ pub enum Cause {
     /// JSON, but another system's.
     #[error("the answer is JSON, but not what Marzban or PasarGuard answers here; check the URL")]
     OtherSystem,
-    /// No row of a page could be read.
-    #[error("no user of a page could be read: fields have other types than expected")]
+    /// There are users, and not one of them could be read.
+    #[error(
+        "no user could be read: every row fails the panel, has fields of other types than expected, or is not there"
+    )]
     Rows,
     /// More rows than a walk may skip make the panel fail.
     #[error("the panel fails on too many users' rows (answered {0})")]
@@ -155,19 +181,26 @@ impl FetchError {
                 http::Error::Timeout(_) => "timeout",
                 http::Error::Interrupted => "interrupted",
                 http::Error::Redirect(_) => "redirect",
-                http::Error::Status(500..) => "server_error",
-                http::Error::Status(_) => "client_error",
+                http::Error::Status(500..) | http::Error::Page(500..) => "server_error",
+                http::Error::Status(_) | http::Error::Page(_) => "client_error",
                 http::Error::NotJson(_) => "not_json",
-                http::Error::TooLarge(_) => "too_large",
+                http::Error::TooLarge(_) | http::Error::TooLargeList => "too_large",
                 http::Error::Decode(_) => "decode",
             },
         }
     }
 
+    /// Whether the target, or something in front of it, gave up waiting for the answer.
+    pub fn is_too_slow(&self) -> bool {
+        matches!(self.cause, Cause::Http(http::Error::Timeout(_) | http::Error::Status(504 | 524)))
+    }
+
     /// Whether the failure is the whole target's rather than this part's, so that asking it for other parts now
     /// would only cost both sides more.
     pub fn is_of_target(&self) -> bool {
-        matches!(self.reason(), "auth" | "connect" | "interrupted" | "timeout" | "tls")
+        // What a proxy answers when the panel behind it does not.
+        let unreachable = matches!(self.cause, Cause::Http(http::Error::Status(502..=504 | 520..=526)));
+        unreachable || matches!(self.reason(), "auth" | "connect" | "interrupted" | "timeout" | "tls")
     }
 }
 
@@ -191,8 +224,10 @@ mod tests {
             http::Error::Redirect(307).into(),
             http::Error::Status(503).into(),
             http::Error::Status(429).into(),
+            http::Error::Page(403).into(),
             http::Error::NotJson("HTML").into(),
             http::Error::TooLarge(1).into(),
+            http::Error::TooLargeList.into(),
             http::Error::Decode("cut off".into()).into(),
         ];
         let mut reasons: Vec<_> =

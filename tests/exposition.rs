@@ -114,6 +114,7 @@ fn rich() -> Report {
         proxy_uplink: Some(123_456_789),
         proxy_downlink: Some(9_007_199_254_740_993),
         counts: UserCounts {
+            total: None,
             by_status: vec![(UserStatus::Active, 4), (UserStatus::OnHold, 1), (UserStatus::Limited, 1)],
             online: None,
             seen_within_day: Some(3),
@@ -199,13 +200,18 @@ fn successor() -> Report {
         proxy_uplink: None,
         proxy_downlink: None,
         counts: UserCounts {
+            total: None,
             by_status: UserStatus::KNOWN.iter().zip(1..).map(|(status, users)| (*status, users)).collect(),
             online: Some(2),
             seen_within_day: None,
         },
     }));
     report.merge(PartData::Nodes(vec![
-        Node { uplink: Some(1000), downlink: Some(2000), ..node("edge", NodeStatus::Limited) },
+        Node {
+            uplink: Some(Counter::new(1000)),
+            downlink: Some(Counter::new(2000)),
+            ..node("edge", NodeStatus::Limited)
+        },
         Node { usage_coefficient: None, ..node("new", NodeStatus::Connecting) },
     ]));
     report.merge(PartData::Usage(vec![
@@ -492,6 +498,7 @@ fn random_report(random: &mut fastrand::Rng, target: &str) -> Report {
             proxy_uplink: maybe(random, |random| random.u64(..)),
             proxy_downlink: maybe(random, |random| random.u64(..)),
             counts: UserCounts {
+                total: None,
                 by_status: (0..random.usize(..9)).map(|at| (statuses[at % 4], random.u64(..))).collect(),
                 online: maybe(random, |random| random.u64(..)),
                 seen_within_day: maybe(random, |random| random.u64(..)),
@@ -506,7 +513,7 @@ fn random_report(random: &mut fastrand::Rng, target: &str) -> Report {
             .map(|label| Node {
                 address: word(random),
                 version: maybe(random, word),
-                uplink: maybe(random, |random| random.u64(..)),
+                uplink: maybe(random, |random| Counter::new(random.u64(..))),
                 ..node(label, node_status(random))
             })
             .collect(),

@@ -23,8 +23,7 @@ pub(super) async fn run(file: &Path, listen: Option<SocketAddr>) -> Done {
         Some(address) => address,
         None => *load(file)?.web.listen.first().ok_or("the configuration listens on no address")?,
     };
-    let address = reachable(address);
-    let status = timeout(PATIENCE, ask(address))
+    let status = timeout(PATIENCE, ask(&reachable(address)))
         .await
         .map_err(|_| format!("{address} gave no answer within {} s", PATIENCE.as_secs()))?
         .map_err(|err| format!("{address}: {err}"))?;
@@ -36,11 +35,10 @@ pub(super) async fn run(file: &Path, listen: Option<SocketAddr>) -> Done {
     }
 }
 
-/// The status code of the answer.
-async fn ask(address: SocketAddr) -> io::Result<String> {
-    let mut stream = TcpStream::connect(address).await?;
-    let request = format!("GET /-/healthy HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
+/// The status code of the answer of the first of `addresses` that answers.
+async fn ask(addresses: &[SocketAddr]) -> io::Result<String> {
+    let mut stream = TcpStream::connect(addresses).await?;
+    stream.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
     let mut answer = Vec::new();
     stream.take(1024).read_to_end(&mut answer).await?;
     let answer = String::from_utf8_lossy(&answer);
@@ -50,14 +48,15 @@ async fn ask(address: SocketAddr) -> io::Result<String> {
     }
 }
 
-/// Where to find a daemon on this machine that listens on all addresses.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
+/// Where to find a daemon on this machine that listens on all addresses. One that was told to listen on all of
+/// IPv6's also takes IPv4, or has only that on a machine without IPv6.
+fn reachable(address: SocketAddr) -> Vec<SocketAddr> {
+    let ips: &[IpAddr] = match address.ip() {
+        ip if !ip.is_unspecified() => return vec![address],
+        IpAddr::V4(_) => &[IpAddr::V4(Ipv4Addr::LOCALHOST)],
+        IpAddr::V6(_) => &[IpAddr::V6(Ipv6Addr::LOCALHOST), IpAddr::V4(Ipv4Addr::LOCALHOST)],
     };
-    SocketAddr::new(ip, address.port())
+    ips.iter().map(|ip| SocketAddr::new(*ip, address.port())).collect()
 }
 
 #[cfg(test)]
@@ -66,10 +65,14 @@ mod tests {
 
     #[test]
     fn all_addresses_are_reached_by_loopback() {
-        for (listen, ask) in
-            [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:1", "[::1]:1"), ("127.0.0.2:1", "127.0.0.2:1")]
-        {
-            assert_eq!(reachable(listen.parse().unwrap()), ask.parse().unwrap());
+        let cases: [(&str, &[&str]); 3] = [
+            ("0.0.0.0:1", &["127.0.0.1:1"]),
+            ("[::]:1", &["[::1]:1", "127.0.0.1:1"]),
+            ("127.0.0.2:1", &["127.0.0.2:1"]),
+        ];
+        for (listen, ask) in cases {
+            let ask: Vec<SocketAddr> = ask.iter().map(|address| address.parse().unwrap()).collect();
+            assert_eq!(reachable(listen.parse().unwrap()), ask);
         }
     }
 }

@@ -133,14 +133,8 @@ fn read_text(path: &Path) -> io::Result<(String, Readers)> {
     Ok((text, readers))
 }
 
-#[cfg(unix)]
 fn readers(file: &File) -> io::Result<Readers> {
     use std::os::unix::fs::MetadataExt;
     let mode = file.metadata()?.mode();
     Ok(if mode & 0o004 == 0 { Readers::Some } else { Readers::Everyone })
-}
-
-#[cfg(not(unix))]
-fn readers(_file: &File) -> io::Result<Readers> {
-    Ok(Readers::Some)
 }

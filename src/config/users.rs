@@ -53,7 +53,14 @@ pub(super) fn read(mut table: Table<'_, '_>) -> UsersConfig {
 /// Takes `node_traffic_of`, which a target may have for itself.
 pub(super) fn read_node_traffic_of(table: &mut Table<'_, '_>) -> Option<Vec<String>> {
     let names = table.take_list("node_traffic_of", text).value()?;
-    Some(names.into_iter().map(|name| name.value).collect())
+    let mut users = Vec::new();
+    for name in names {
+        if users.contains(&name.value) {
+            table.reading.refuse(&name.place, format!("{:?} stands here twice; write it once", name.value));
+        }
+        users.push(name.value);
+    }
+    Some(users)
 }
 
 fn labels(value: &DeValue<'_>) -> Result<LabelsChoice, String> {

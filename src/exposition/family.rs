@@ -66,7 +66,7 @@ families! {
     TARGET_PART_REFUSED = gauge("target_part_refused", &["target", "part"],
         "Whether the account may not read a part of the target, when last polled; not a failure.");
     TARGET_PART_LAST_SUCCESS = gauge("target_part_last_success_timestamp_seconds", &["target", "part"],
-        "When a part of the target was last read to its end, since the Unix epoch. All values of that part are cached since then, or newer.")
+        "When a part of the target was last read to its end, since the Unix epoch. Its values are cached, and older than this by at most the time that the read took.")
         .in_unit("seconds");
     TARGET_PART_DURATION = gauge("target_part_poll_duration_seconds", &["target", "part"],
         "How long the last whole read of a part took. The users of a large panel are walked slowly by design.")

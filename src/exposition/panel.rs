@@ -1,8 +1,8 @@
 use std::{collections::HashSet, ops::Range, sync::Arc, time::Duration};
 
 use crate::model::{
-    Admin, Core, Expiry, Host, Moment, Node, NodeStatus, NodeTraffic, Outcome, Part, PartState, Report, User,
-    UserStatus,
+    Admin, Core, Counter, Expiry, Host, Moment, Node, NodeStatus, NodeTraffic, Outcome, Part, PartState,
+    Report, User, UserStatus,
 };
 
 use super::{
@@ -294,8 +294,20 @@ fn write_nodes(text: &mut Text, views: &[View<'_>]) {
             series.add(&[view.target(), &node.label, &node.address, version], true);
         }
     }
-    each_node_traffic(text, &NODE_UPLINK, views, |node| node.uplink, |traffic| traffic.uplink);
-    each_node_traffic(text, &NODE_DOWNLINK, views, |node| node.downlink, |traffic| traffic.downlink);
+    each_node_traffic(
+        text,
+        &NODE_UPLINK,
+        views,
+        |node| node.uplink.map(Counter::value),
+        |traffic| traffic.uplink,
+    );
+    each_node_traffic(
+        text,
+        &NODE_DOWNLINK,
+        views,
+        |node| node.downlink.map(Counter::value),
+        |traffic| traffic.downlink,
+    );
     each_node(text, &NODE_USAGE_COEFFICIENT, views, |node| node.usage_coefficient);
 }
 

@@ -245,7 +245,8 @@ impl From<Timestamp> for Number {
 
 impl From<Duration> for Number {
     fn from(value: Duration) -> Self {
-        Number::Real(value.as_secs_f64())
+        // No panel is timed more finely than by the microsecond, and the digits beyond are noise.
+        Number::Real((value.as_secs_f64() * 1e6).round() / 1e6)
     }
 }
 
@@ -280,6 +281,7 @@ mod tests {
         assert_eq!(written(u64::MAX), "18446744073709551615");
         assert_eq!(written(true), "1");
         assert_eq!(written(Duration::from_millis(1250)), "1.25");
+        assert_eq!(written(Duration::from_nanos(1_191_736_864)), "1.191737");
     }
 
     #[test]

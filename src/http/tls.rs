@@ -11,7 +11,7 @@ use std::{
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme,
     client::{
-        WebPkiServerVerifier,
+        Resumption, WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
     crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
@@ -80,12 +80,15 @@ pub(super) fn client_config(
         .map_err(BuildError::Tls)?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier));
-    match (&options.client_cert_file, &options.client_key_file) {
+    let mut config = match (&options.client_cert_file, &options.client_key_file) {
         (Some(certificate), Some(key)) => config
             .with_client_auth_cert(certificates(certificate)?, private_key(key)?)
-            .map_err(BuildError::Tls),
-        _ => Ok(config.with_no_client_auth()),
-    }
+            .map_err(BuildError::Tls)?,
+        _ => config.with_no_client_auth(),
+    };
+    // A resumed session shows no certificate, neither to judge nor to tell the end of.
+    config.resumption = Resumption::disabled();
+    Ok(config)
 }
 
 /// Whom the client believes.

@@ -1,4 +1,8 @@
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{
     Admin, Core, Counter, History, Host, Identity, Moment, Node, NodeTraffic, Part, PartData, SystemFacts,
@@ -93,7 +97,8 @@ impl Report {
     /// How long `part` stays fresh if nothing more is read; absent: it is stale or was never read.
     pub fn stale_in(&self, part: Part, now: Moment) -> Option<Duration> {
         let state = self.parts.get(&part)?;
-        let age = now.since(state.last_data?);
+        // Until a long list was read to its end, the age of its newest page counts; from then on, that of the whole.
+        let age = now.since(state.last_success.or(state.last_data)?);
         state.stale_after.checked_sub(age).filter(|left| !left.is_zero())
     }
 
@@ -107,6 +112,7 @@ impl Report {
             PartData::Admins(admins) => self.admins = Arc::new(admins),
             PartData::UsersPage(page) => Arc::make_mut(&mut self.users).merge_page(page),
             PartData::UsersEnd(end) => Arc::make_mut(&mut self.users).merge_end(end),
+            PartData::UsersNamed(named) => Arc::make_mut(&mut self.users).merge_named(named),
             PartData::UserNodes(traffic) => self.user_nodes = Arc::new(traffic),
         }
     }
@@ -115,14 +121,22 @@ impl Report {
         self.identity = Some(facts.identity);
         self.host = facts.host;
         self.counts = facts.counts;
+        if self.users.holds_many_missing() {
+            Arc::make_mut(&mut self.users).compare(self.counts.total);
+        }
         self.proxy_uplink = go_on(self.proxy_uplink, facts.proxy_uplink);
         self.proxy_downlink = go_on(self.proxy_downlink, facts.proxy_downlink);
     }
 
     fn merge_nodes(&mut self, mut nodes: Vec<Node>) {
-        for node in nodes.iter_mut().filter(|node| node.version.is_none()) {
-            let known = self.nodes.iter().find(|known| known.label == node.label);
-            node.version = known.and_then(|known| known.version.clone());
+        let known: HashMap<_, _> = self.nodes.iter().map(|node| (&node.label, node)).collect();
+        for node in &mut nodes {
+            let Some(known) = known.get(&node.label) else { continue };
+            if node.version.is_none() {
+                node.version.clone_from(&known.version);
+            }
+            node.uplink = go_on(known.uplink, node.uplink.map(Counter::value));
+            node.downlink = go_on(known.downlink, node.downlink.map(Counter::value));
         }
         self.nodes = Arc::new(nodes);
     }

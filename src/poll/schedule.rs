@@ -86,12 +86,32 @@ impl Schedule {
     /// cheap part is late by one page at most.
     pub(super) fn next(&self, parts: &[Part], now: Duration) -> (Part, Duration) {
         let wanted = parts.iter().filter(|part| !self.down || **part == Part::System);
-        let due = wanted.map(|part| (self.due(*part).max(now), matches!(pace(*part), Pace::Walk), *part));
-        due.min().map_or((Part::System, self.due(Part::System)), |(due, _, part)| (part, due))
+        // Of parts that are equally due, the one that has waited longest goes first, so that each gets its turn.
+        let due = wanted.map(|part| {
+            let walks = matches!(pace(*part), Pace::Walk);
+            (self.due(*part).max(now), walks, self.slot(*part).due, *part)
+        });
+        due.min().map_or((Part::System, self.due(Part::System)), |(due, _, _, part)| (part, due))
+    }
+
+    /// Whether a long list was left in the middle for so long, because the target was down, that going on with it
+    /// would pass off old facts as new ones. The round then begins anew.
+    pub(super) fn begins_anew(&mut self, part: Part, now: Duration) -> bool {
+        let slot = self.slot(part);
+        let overdue = now.saturating_sub(self.due(part));
+        let anew = slot.began.is_some() && overdue > self.config.stale_after;
+        if anew {
+            self.slots.insert(part, Slot { began: None, ..slot });
+        }
+        anew
+    }
+
+    fn slot(&self, part: Part) -> Slot {
+        self.slots.get(&part).copied().unwrap_or_default()
     }
 
     fn due(&self, part: Part) -> Duration {
-        let due = self.slots.get(&part).map_or(Duration::ZERO, |slot| slot.due);
+        let due = self.slot(part).due;
         match pace(part) {
             Pace::Walk => due.max(self.walks_rest_until),
             Pace::Intervals(_) => due,
@@ -107,7 +127,7 @@ impl Schedule {
         ended: Ended,
         jitter: f64,
     ) -> Duration {
-        let mut slot = self.slots.get(&part).copied().unwrap_or_default();
+        let mut slot = self.slot(part);
         let began = *slot.began.get_or_insert(from);
         let took = to.saturating_sub(from);
 
@@ -117,16 +137,16 @@ impl Schedule {
         }
         self.logins_refused = match ended {
             Ended::AuthFailed => self.logins_refused + 1,
-            // A broken connection says nothing about the login.
-            Ended::TargetFailed => self.logins_refused,
-            _ => 0,
+            // A failure may have come before the login was judged.
+            Ended::TargetFailed | Ended::Failed => self.logins_refused,
+            Ended::Done | Ended::More | Ended::Refused => 0,
         };
         if part == Part::System || ended == Ended::AuthFailed {
             self.down = matches!(ended, Ended::TargetFailed | Ended::AuthFailed);
         }
 
         let rest = match pace(part) {
-            Pace::Walk => took.mul_f64((1.0 / self.config.load - 1.0).clamp(0.0, 1e4)),
+            Pace::Walk => self.walk_rest(took),
             // An answer that takes longer than the interval does not keep the panel busy all the time either.
             Pace::Intervals(_) => took,
         };
@@ -145,14 +165,36 @@ impl Schedule {
         if ended == Ended::AuthFailed {
             self.slots.entry(Part::System).or_default().due = slot.due;
         }
-        if ended == Ended::Done {
-            slot.round = slot.due.saturating_sub(began);
-        }
-        if matches!(ended, Ended::Done | Ended::Refused) {
+        slot.round = match ended {
+            Ended::Done => slot.due.saturating_sub(began),
+            // Until a round has ended, the rest after each page tells how slow it is at least.
+            Ended::More => slot.round.max(took + rest),
+            _ => slot.round,
+        };
+        let goes_on = match pace(part) {
+            Pace::Walk => !matches!(ended, Ended::Done | Ended::Refused),
+            Pace::Intervals(_) => ended == Ended::More,
+        };
+        if !goes_on {
             slot.began = None;
         }
         self.slots.insert(part, slot);
         to.saturating_sub(began)
+    }
+
+    /// When long lists may be asked for again; absent while the target is down.
+    pub(super) fn walks_rest_until(&self) -> Option<Duration> {
+        (!self.down).then_some(self.walks_rest_until)
+    }
+
+    /// Takes down that some rows of a long list were asked for out of turn, which has its share of the load too.
+    pub(super) fn asked_out_of_turn(&mut self, (from, to): (Duration, Duration), went_well: bool) {
+        let rest = self.walk_rest(to.saturating_sub(from));
+        self.walks_rest_until = to + if went_well { rest } else { rest.max(self.config.interval) };
+    }
+
+    fn walk_rest(&self, took: Duration) -> Duration {
+        took.mul_f64((1.0 / self.config.load - 1.0).clamp(0.0, 1e4))
     }
 
     /// The age beyond which what is known of `part` is no longer told: three of its own rounds, if that is longer
@@ -163,8 +205,7 @@ impl Schedule {
 
     /// From the beginning of one round of `part` to that of the next, as it goes at present.
     pub(super) fn round(&self, part: Part) -> Duration {
-        let round = self.slots.get(&part).map_or(Duration::ZERO, |slot| slot.round);
-        round.max(self.interval(part))
+        self.slot(part).round.max(self.interval(part))
     }
 
     /// From the beginning of one round of `part` to that of the next, if the panel is fast.
@@ -269,6 +310,38 @@ mod tests {
         schedule.ended(Part::System, (at, at), Ended::Done, 1.0);
         schedule.ended(Part::System, (at, at), Ended::AuthFailed, 1.0);
         assert_eq!(schedule.next(&PARTS, at), (Part::System, at + minutes(15)));
+    }
+
+    #[test]
+    fn an_outage_is_not_taken_for_a_long_round() {
+        let mut schedule = schedule();
+        schedule.ended(Part::System, (secs(0), secs(0)), Ended::Done, 1.0);
+        schedule.ended(Part::Users, (secs(0), secs(10)), Ended::More, 1.0);
+        for at in (30..18_000).step_by(120) {
+            schedule.ended(Part::System, (secs(at), secs(at)), Ended::TargetFailed, 1.0);
+        }
+        assert_eq!(schedule.ended(Part::System, (secs(18_000), secs(18_001)), Ended::Done, 1.0), secs(1));
+        assert_eq!(schedule.stale_after(Part::System), secs(600));
+        assert!(schedule.begins_anew(Part::Users, secs(18_001)));
+        assert_eq!(schedule.ended(Part::Users, (secs(18_001), secs(18_011)), Ended::Done, 1.0), secs(10));
+        assert!(!schedule.begins_anew(Part::Users, secs(90_000)));
+    }
+
+    #[test]
+    fn two_long_lists_take_turns() {
+        let mut schedule = schedule();
+        let parts = [Part::System, Part::Users, Part::UserNodes];
+        let (mut now, mut turns) = (Duration::ZERO, Vec::new());
+        schedule.ended(Part::System, (now, now), Ended::Done, 1.0);
+        while turns.len() < 6 {
+            let (part, due) = schedule.next(&parts, now);
+            now = due.max(now) + secs(4);
+            schedule.ended(part, (now - secs(4), now), Ended::Done, 1.0);
+            if part != Part::System {
+                turns.push(part);
+            }
+        }
+        assert_eq!(turns.iter().filter(|part| **part == Part::Users).count(), 3, "{turns:?}");
     }
 
     #[test]

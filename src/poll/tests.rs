@@ -1,4 +1,8 @@
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use super::*;
 use crate::{
@@ -50,15 +54,28 @@ fn failure(cause: impl Into<Cause>) -> Result<Step, FetchError> {
 }
 
 fn poller(answer: Script) -> (Poller, Board, Clock, Log) {
+    let (_, requests) = mpsc::unbounded_channel();
+    let (poller, board, clock, log, _) = poller_with(answer, requests);
+    (poller, board, clock, log)
+}
+
+type Named = Arc<Mutex<Vec<Vec<Arc<str>>>>>;
+
+fn poller_with(
+    answer: Script,
+    requests: mpsc::UnboundedReceiver<Vec<Arc<str>>>,
+) -> (Poller, Board, Clock, Log, Named) {
     let board = Board::new(["home"]);
     let clock = Clock::starting_at(START);
     let log = Log::default();
-    let scripted = Scripted { parts: PARTS.to_vec(), answer, log: Arc::clone(&log), requests: 0 };
+    let named = Named::default();
+    let parts = PARTS.to_vec();
+    let scripted = Scripted { parts, answer, log: Arc::clone(&log), named: Arc::clone(&named), requests: 0 };
     let upstream = Upstream::Scripted(Box::new(scripted));
     let telemetry = Telemetry::default();
-    let poller =
-        Poller::new("home", upstream, PollConfig::default(), board.clone(), telemetry, clock.clone());
-    (poller, board, clock, log)
+    let config = PollConfig::default();
+    let poller = Poller::new("home", upstream, config, board.clone(), telemetry, clock.clone(), requests);
+    (poller, board, clock, log, named)
 }
 
 async fn run_for(poller: Poller, time: Duration) {
@@ -182,4 +199,64 @@ async fn a_part_that_fails_or_is_refused_leaves_the_target_up() {
     assert!(matches!(report.parts[&Part::Users].outcome, Outcome::Failed { reason: "server_error", .. }));
     assert_eq!(times(&log, Part::Core).len(), 1);
     assert!(times(&log, Part::System).len() >= 25);
+}
+
+/// A panel of three users of whom one is missing from every walk but the first.
+fn shrinking_panel(still_there: bool) -> Script {
+    let mut walks = 0;
+    Box::new(move |part, now| {
+        let user_by = |name: &str| User { name: name.into(), ..user(0, now) };
+        let step = match part {
+            Part::System => system(),
+            Part::Core => core(),
+            _ => {
+                walks += 1;
+                match walks {
+                    1 | 2 => {
+                        let names: &[&str] = if walks == 1 { &["a", "b", "c"] } else { &["a", "c"] };
+                        let page: Vec<_> = names.iter().map(|name| user_by(name)).collect();
+                        let seen = page.iter().map(|user| Arc::clone(&user.name)).collect();
+                        Step::Done(PartData::UsersEnd(WalkEnd { page, seen, unreadable: 0, started: now }))
+                    }
+                    3 if still_there => Step::More(Some(PartData::UsersPage(vec![user_by("b")]))),
+                    _ => Step::More(None),
+                }
+            }
+        };
+        (Duration::from_millis(10), Ok(step))
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_user_missing_from_a_walk_is_asked_for_by_name() {
+    for still_there in [false, true] {
+        let (_keep, requests) = mpsc::unbounded_channel();
+        let (poller, board, _, _, named) = poller_with(shrinking_panel(still_there), requests);
+        run_for(poller, Duration::from_secs(40)).await;
+        assert_eq!(*named.lock().unwrap(), [[Arc::from("b")]]);
+        let names: Vec<_> =
+            board.view().reports[0].users.list().iter().map(|user| user.name.to_string()).collect();
+        let expected: &[&str] = if still_there { &["a", "b", "c"] } else { &["a", "c"] };
+        assert_eq!(names, expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn users_are_read_again_when_somebody_asks_fifty_at_a_time_within_the_load() {
+    let (ask, requests) = mpsc::unbounded_channel();
+    let (poller, _, _, log, named) = poller_with(slow_panel(), requests);
+    let names: Vec<Arc<str>> = (0..120).map(|i| format!("u{i:05}").into()).collect();
+    let later = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        ask.send(names.clone()).unwrap();
+        ask.send(names.clone()).unwrap();
+        std::future::pending::<()>().await;
+    };
+    tokio::time::timeout(Duration::from_secs(1000), async { tokio::join!(poller.run(), later) })
+        .await
+        .unwrap_err();
+    let asked: Vec<_> = named.lock().unwrap().iter().map(Vec::len).collect();
+    assert_eq!(asked, [50, 50, 20]);
+    let users = times(&log, Part::Users);
+    assert!(users.windows(2).all(|pair| pair[1] - pair[0] >= Duration::from_secs(100)), "{users:?}");
 }

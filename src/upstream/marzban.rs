@@ -4,23 +4,27 @@ pub mod config;
 mod convert;
 mod hours;
 mod session;
+mod traffic;
+mod users;
 mod walk;
 mod wire;
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use reqwest::RequestBuilder;
+use tokio::time::Instant;
 
 use self::{
     config::MarzbanConfig,
-    convert::{Naming, NodeKey, Row},
+    convert::{Naming, NodeKey},
     hours::Hours,
     session::Session,
-    walk::{Advance, Walk},
+    traffic::{UserNodeKey, UserNodes},
+    walk::Walk,
 };
 use crate::{
     http::{self, Body, BuildError, Client, Limits},
-    model::{Moment, NodeTraffic, Part, PartData, System, Timestamp, UserNodeTraffic, UserStatus},
+    model::{Moment, Part, PartData, System, Timestamp, UserStatus},
     upstream::{Cause, FetchError, Step, Timeouts},
 };
 
@@ -44,6 +48,8 @@ pub struct Marzban {
     session: Session,
     requests: u64,
     system: Option<System>,
+    /// The moment that the step under way was asked for at, and when its first request was sent.
+    step: Option<(Moment, Instant)>,
     /// What the panel's clock shows more than ours, in milliseconds.
     clock_ahead: i64,
     counts: Option<(Moment, Vec<(UserStatus, u64)>)>,
@@ -55,18 +61,6 @@ pub struct Marzban {
     user_nodes: UserNodes,
     walk: Option<Walk>,
     page_size: usize,
-}
-
-/// A user, by place in the configuration, on a node.
-type UserNodeKey = (usize, NodeKey);
-
-/// A round over the users whose traffic by node is asked for.
-#[derive(Debug, Default)]
-struct UserNodes {
-    next: usize,
-    windows: Option<hours::Windows>,
-    finished: HashMap<UserNodeKey, [u64; 1]>,
-    running: Vec<(UserNodeKey, [u64; 1])>,
 }
 
 impl Marzban {
@@ -81,6 +75,7 @@ impl Marzban {
             session: Session::default(),
             requests: 0,
             system: None,
+            step: None,
             clock_ahead: 0,
             counts: None,
             naming: Naming::default(),
@@ -157,15 +152,17 @@ impl Marzban {
         let mut counts = Vec::with_capacity(UserStatus::KNOWN.len());
         for status in UserStatus::KNOWN {
             let known = told.iter().find(|(told, _)| *told == status);
-            let count = match known {
-                Some((_, count)) => *count,
-                None => {
-                    let path = format!("/api/users?status={}&limit=1", status.label());
-                    let answer: wire::Total = self.get("/api/users", &path, now).await?;
-                    answer.total.0
-                }
-            };
-            counts.push((status, count));
+            if let Some((_, count)) = known {
+                counts.push((status, *count));
+                continue;
+            }
+            let path = format!("/api/users?status={}&limit=1", status.label());
+            match self.get::<wire::Total>("/api/users", &path, now).await {
+                Ok(answer) => counts.push((status, answer.total.0)),
+                Err(err) if err.reason() == "auth" => return Err(err),
+                // The one row asked for may be one that makes the panel fail. What is not counted is left out.
+                Err(_) => {}
+            }
         }
         self.counts = Some((now, counts.clone()));
         Ok(counts)
@@ -185,150 +182,9 @@ impl Marzban {
         Ok(Step::Done(PartData::Nodes(nodes)))
     }
 
-    async fn read_usage(&mut self, now: Moment) -> Result<Step, FetchError> {
-        let windows = self.node_hours.windows(self.panel_time(now));
-        let finished = match windows.finished {
-            Some((from, to)) => self.node_usage(from, Some(to), now).await?.into_iter().collect(),
-            None => HashMap::new(),
-        };
-        let running = self.node_usage(windows.running, None, now).await?;
-        let totals = self.node_hours.add(windows, &finished, running);
-        let labels = self.naming.labels(totals.iter().map(|((id, name), _)| (*id, name.as_str())));
-        let usage = labels.into_iter().zip(&totals);
-        let usage = usage.map(|(node, (_, [uplink, downlink]))| NodeTraffic {
-            node,
-            uplink: *uplink,
-            downlink: *downlink,
-        });
-        Ok(Step::Done(PartData::Usage(usage.collect())))
-    }
-
-    /// Bytes by node in the hours from `from` to `to` or now.
-    async fn node_usage(
-        &mut self,
-        from: i64,
-        to: Option<i64>,
-        now: Moment,
-    ) -> Result<Vec<(NodeKey, [u64; 2])>, FetchError> {
-        let window = convert::window(from, to);
-        if self.system == Some(System::PasarGuard) {
-            let path = format!("/api/node/usage?period=hour&group_by_node=true&{window}");
-            let answer: wire::Stats = self.get("/api/node/usage", &path, now).await?;
-            return Ok(self.naming.by_id(answer, |bucket| [bucket.uplink.0, bucket.downlink.0]));
-        }
-        let path = format!("/api/nodes/usage?{window}");
-        let answer: wire::Usages = self.get("/api/nodes/usage", &path, now).await?;
-        Ok(convert::usages(answer, |usage| [usage.uplink.0, usage.downlink.0]))
-    }
-
     async fn read_admins(&mut self, now: Moment) -> Result<Step, FetchError> {
         let answer: wire::Admins = self.get("/api/admins", "/api/admins", now).await?;
         Ok(Step::Done(PartData::Admins(convert::admins(answer))))
-    }
-
-    /// One page, or the next try at one.
-    async fn read_users(&mut self, now: Moment) -> Result<Step, FetchError> {
-        const ASKED: &str = "/api/users";
-        let size = self.page_size;
-        let span = self.walk.get_or_insert_with(|| Walk::new(now, size)).next();
-        let path = format!("{ASKED}?offset={}&limit={}&sort=username", span.offset, span.limit);
-        let row = Row { read_at: now.wall, panel_now: self.panel_time(now), owners: self.naming.owners() };
-        let answer = self
-            .ask(ASKED, &path, now, self.page, move |body| wire::user_page(body, |user| row.convert(user)))
-            .await;
-        let Some(walk) = &mut self.walk else { return Ok(Step::More(None)) };
-        match answer {
-            Ok(page) if !page.rows.is_empty() && page.rows.iter().all(Option::is_none) => {
-                Err(FetchError { asked: ASKED, cause: Cause::Rows })
-            }
-            Ok(page) => {
-                self.page_size = (self.page_size * 2).min(walk::PAGE);
-                Ok(match walk.answered(page, self.page_size) {
-                    Advance::More(users) if users.is_empty() => Step::More(None),
-                    Advance::More(users) => Step::More(Some(PartData::UsersPage(users))),
-                    Advance::End(end) => {
-                        self.walk = None;
-                        Step::Done(PartData::UsersEnd(end))
-                    }
-                })
-            }
-            Err(FetchError { cause: Cause::Http(http::Error::Status(500)), .. }) if walk.failed().is_ok() => {
-                Ok(Step::More(None))
-            }
-            Err(FetchError { cause: Cause::Http(http::Error::Status(500)), .. }) => {
-                self.walk = None;
-                Err(FetchError { asked: ASKED, cause: Cause::Poisoned(500) })
-            }
-            Err(err) => {
-                if err.reason() == "timeout" {
-                    self.page_size = walk::smaller(self.page_size);
-                    walk.shrink(self.page_size);
-                }
-                Err(err)
-            }
-        }
-    }
-
-    /// One user of those named in the configuration.
-    async fn read_user_nodes(&mut self, now: Moment) -> Result<Step, FetchError> {
-        let windows = *self
-            .user_nodes
-            .windows
-            .get_or_insert(self.user_hours.windows(now.wall.saturating_add_millis(self.clock_ahead)));
-        let index = self.user_nodes.next;
-        if let Some(name) = self.config.node_traffic_of.get(index).cloned() {
-            if let Some((from, to)) = windows.finished {
-                let finished = self.user_usage(index, &name, from, Some(to), now).await?;
-                self.user_nodes.finished.extend(finished);
-            }
-            let running = self.user_usage(index, &name, windows.running, None, now).await?;
-            self.user_nodes.running.extend(running);
-            self.user_nodes.next += 1;
-        }
-        if self.user_nodes.next < self.config.node_traffic_of.len() {
-            return Ok(Step::More(None));
-        }
-        let round = std::mem::take(&mut self.user_nodes);
-        let totals = self.user_hours.add(windows, &round.finished, round.running);
-        let mut traffic = Vec::with_capacity(totals.len());
-        for (index, name) in self.config.node_traffic_of.iter().enumerate() {
-            let of_user: Vec<_> = totals.iter().filter(|((user, _), _)| *user == index).collect();
-            let labels = self.naming.labels(of_user.iter().map(|((_, (id, node)), _)| (*id, node.as_str())));
-            traffic.extend(labels.into_iter().zip(of_user).map(|(node, (_, [bytes]))| UserNodeTraffic {
-                user: name.as_str().into(),
-                node,
-                bytes: *bytes,
-            }));
-        }
-        Ok(Step::Done(PartData::UserNodes(traffic)))
-    }
-
-    /// Bytes by node of one user in the hours from `from` to `to` or now; none if the panel has no such user.
-    async fn user_usage(
-        &mut self,
-        index: usize,
-        name: &str,
-        from: i64,
-        to: Option<i64>,
-        now: Moment,
-    ) -> Result<Vec<(UserNodeKey, [u64; 1])>, FetchError> {
-        const ASKED: &str = "/api/user/{name}/usage";
-        let window = convert::window(from, to);
-        let user = convert::percent_encode(name);
-        let by_node = if self.system == Some(System::PasarGuard) {
-            let path = format!("/api/user/{user}/usage?period=hour&group_by_node=true&{window}");
-            let answer = self.get::<wire::Stats>(ASKED, &path, now).await;
-            answer.map(|stats| self.naming.by_id(stats, |bucket| [bucket.total_traffic.0]))
-        } else {
-            let path = format!("/api/user/{user}/usage?{window}");
-            let answer = self.get::<wire::Usages>(ASKED, &path, now).await;
-            answer.map(|usages| convert::usages(usages, |usage| [usage.used_traffic.0]))
-        };
-        match by_node {
-            Ok(list) => Ok(list.into_iter().map(|(node, bytes)| ((index, node), bytes)).collect()),
-            Err(FetchError { cause: Cause::NotFound(_), .. }) => Ok(Vec::new()),
-            Err(err) => Err(err),
-        }
     }
 
     /// Now, by the panel's clock.
@@ -365,7 +221,7 @@ impl Marzban {
             let answer = self.send(request, limits, decode.clone(), now).await;
             let cause = match answer {
                 Ok(value) => return Ok(value),
-                Err(http::Error::Status(401)) if self.session.can_renew(&self.config.login) => {
+                Err(http::Error::Status(401)) if self.config.login.can_renew() => {
                     if had_token {
                         had_token = false;
                     } else if waited {
@@ -380,7 +236,9 @@ impl Marzban {
                 }
                 Err(http::Error::Status(401)) => Cause::Auth(401),
                 Err(http::Error::Status(403)) => Cause::Refused,
-                Err(http::Error::Status(code @ (404 | 405))) => Cause::NotFound(code),
+                Err(http::Error::Status(code @ (404 | 405)) | http::Error::Page(code @ (404 | 405))) => {
+                    Cause::NotFound(code)
+                }
                 Err(err) => err.into(),
             };
             return Err(FetchError { asked, cause });
@@ -396,12 +254,15 @@ impl Marzban {
         let Some(form) = Session::form(&self.config.login) else { return Ok(()) };
         let request = self.http.post(self.config.url.join(ASKED)).form(&form);
         let cause = match self.send(request, self.small, http::json::<wire::Token>, now).await {
-            Ok(token) => {
-                self.session.open(token.access_token, now);
+            Ok(wire::Token { access_token }) if session::can_be_sent(&access_token) => {
+                self.session.open(access_token, now);
                 return Ok(());
             }
+            Ok(_) => http::Error::Decode("a token that no request can carry".into()).into(),
             Err(http::Error::Status(code @ (400 | 401 | 403 | 422))) => Cause::Auth(code),
-            Err(http::Error::Status(code @ (404 | 405))) => Cause::NotFound(code),
+            Err(http::Error::Status(code @ (404 | 405)) | http::Error::Page(code @ (404 | 405))) => {
+                Cause::NotFound(code)
+            }
             Err(err) => err.into(),
         };
         Err(FetchError { asked: ASKED, cause })
@@ -419,9 +280,15 @@ impl Marzban {
         F: FnOnce(Body) -> serde_json::Result<T> + Send + 'static,
     {
         self.requests += 1;
+        let sent = match self.step {
+            Some((step, sent)) if step == now => sent,
+            _ => self.step.insert((now, Instant::now())).1,
+        };
         let answer = self.http.read(request, limits, decode).await?;
         if let Some(date) = answer.date {
-            self.clock_ahead = date.as_millis().saturating_sub(now.wall.as_millis());
+            // The answer to a long list begins long after it was asked for.
+            let ours = now.wall.saturating_add(answer.began.saturating_duration_since(sent));
+            self.clock_ahead = date.as_millis().saturating_sub(ours.as_millis());
         }
         Ok(answer.value)
     }

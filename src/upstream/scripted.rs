@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    model::{Moment, Part},
+    model::{Moment, NamedUsers, Part, PartData},
     upstream::{FetchError, Step},
 };
 
@@ -21,6 +21,8 @@ pub struct Scripted {
     pub parts: Vec<Part>,
     pub answer: Script,
     pub log: Log,
+    /// The names that were asked for.
+    pub named: Arc<Mutex<Vec<Vec<Arc<str>>>>>,
     pub requests: u64,
 }
 
@@ -35,6 +37,22 @@ impl Scripted {
         let (takes, answer) = (self.answer)(part, now);
         tokio::time::sleep(takes).await;
         answer
+    }
+
+    /// Answers by name from the script's answer to [`Part::Users`], which then has to be a page.
+    pub(super) async fn read_named(
+        &mut self,
+        names: &[Arc<str>],
+        now: Moment,
+    ) -> Result<NamedUsers, FetchError> {
+        self.named.lock().unwrap().push(names.to_vec());
+        let found = match self.read(Part::Users, now).await? {
+            Step::More(Some(PartData::UsersPage(found))) => found,
+            _ => Vec::new(),
+        };
+        let gone =
+            names.iter().filter(|name| found.iter().all(|user| user.name != **name)).cloned().collect();
+        Ok(NamedUsers { found, gone })
     }
 
     pub(super) fn take_requests(&mut self) -> u64 {

@@ -21,3 +21,10 @@ pub enum Login {
     /// A key of PasarGuard, which has them since 5.1. Marzban has none.
     ApiKey(Secret),
 }
+
+impl Login {
+    /// Whether a token that is refused may be exchanged for a new one; an API key cannot.
+    pub fn can_renew(&self) -> bool {
+        matches!(self, Login::Password { .. })
+    }
+}

@@ -1,7 +1,7 @@
 //! The one conversion from Marzban's and PasarGuard's answers to the model.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     fmt::Write,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -9,8 +9,8 @@ use std::{
 
 use super::wire;
 use crate::model::{
-    Admin, Core, Counter, Expiry, Host, Identity, MASTER, Node, NodeStatus, System, SystemFacts, Timestamp,
-    User, UserCounts, UserStatus, node_label,
+    Admin, Core, Counter, Expiry, Host, Identity, Node, NodeStatus, System, SystemFacts, Timestamp, User,
+    UserCounts, UserStatus, node_labels,
 };
 
 /// A node as usage answers name it: no id is the panel's own proxy. SQLite may give a removed node's id to a new
@@ -58,6 +58,7 @@ pub(super) fn system(answer: &wire::System) -> Option<SystemFacts> {
         proxy_uplink: bytes(answer.incoming_bandwidth),
         proxy_downlink: bytes(answer.outgoing_bandwidth),
         counts: UserCounts {
+            total: bytes(total),
             by_status: counted.into_iter().filter_map(|(status, n)| Some((status, n?.0))).collect(),
             online,
             seen_within_day,
@@ -83,16 +84,17 @@ pub(super) fn core(answer: wire::Core) -> Core {
 }
 
 pub(super) fn nodes(list: &[wire::Node]) -> Vec<Node> {
-    let names = || list.iter().map(|node| node.name.as_str());
     let mut ids = HashSet::new();
-    let nodes = list.iter().filter(|node| ids.insert(node.id)).map(|node| Node {
-        label: node_label(node.id, &node.name, names()),
+    let list: Vec<_> = list.iter().filter(|node| ids.insert(node.id)).collect();
+    let names: Vec<_> = list.iter().map(|node| (Some(node.id), node.name.as_str())).collect();
+    let nodes = node_labels(&names).into_iter().zip(list).map(|(label, node)| Node {
+        label,
         address: node.address.clone().unwrap_or_default(),
         status: node_status(&node.status),
         version: node.xray_version.clone().filter(|version| !version.is_empty()),
         usage_coefficient: node.usage_coefficient,
-        uplink: bytes(node.lifetime_uplink),
-        downlink: bytes(node.lifetime_downlink),
+        uplink: bytes(node.lifetime_uplink).map(Counter::new),
+        downlink: bytes(node.lifetime_downlink).map(Counter::new),
     });
     nodes.collect()
 }
@@ -166,29 +168,37 @@ impl Naming {
         self.nodes = nodes.iter().map(|node| (node.id, node.name.clone())).collect();
     }
 
+    /// Forgets the owners of whom no user is known any more.
+    pub(super) fn forget_former_owners(&self) {
+        let mut owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
+        owners.retain(|owner| Arc::strong_count(owner) > 1);
+    }
+
     pub(super) fn owners(&self) -> Owners {
         Arc::clone(&self.owners)
     }
 
-    /// The labels of nodes by id and name, in the same order; no id is the panel's own proxy.
-    pub(super) fn labels<'a>(&self, nodes: impl Iterator<Item = (Option<i64>, &'a str)>) -> Vec<Arc<str>> {
-        let nodes: Vec<_> = nodes.collect();
-        let names = || nodes.iter().filter(|(id, _)| id.is_some()).map(|(_, name)| *name);
-        let labels = nodes.iter().map(|(id, name)| match id {
-            Some(id) => node_label(*id, name, names()),
-            None => MASTER.into(),
-        });
-        labels.collect()
+    /// Labels of nodes that a usage answer names, in its order: those they have in the list of nodes, if they are in it.
+    pub(super) fn labels<'a>(&self, keys: impl Iterator<Item = &'a NodeKey>) -> Vec<Arc<str>> {
+        let keys: Vec<_> = keys.map(|(id, name)| (*id, name.as_str())).collect();
+        let mut nodes = keys.clone();
+        let named: HashSet<_> = keys.iter().filter_map(|(id, _)| *id).collect();
+        let others = self.nodes.iter().filter(|(id, _)| !named.contains(id));
+        nodes.extend(others.map(|(id, name)| (Some(*id), name.as_str())));
+        let mut labels = node_labels(&nodes);
+        labels.truncate(keys.len());
+        labels
     }
 
-    /// Sums by node of a PasarGuard answer, which knows nodes by id alone; 0 is the panel's own proxy.
+    /// Sums by node of a PasarGuard answer, which knows nodes by id alone, 0 being the panel's own proxy, and leaves
+    /// out those that were idle.
     pub(super) fn by_id<const N: usize>(
         &self,
         answer: wire::Stats,
         sums: impl Fn(&wire::Bucket) -> [u64; N],
     ) -> Vec<(NodeKey, [u64; N])> {
-        let mut nodes: Vec<_> = answer.stats.into_iter().collect();
-        nodes.sort_by_key(|(id, _)| *id);
+        let mut nodes: BTreeMap<_, _> = self.nodes.keys().map(|id| (*id, Vec::new())).collect();
+        nodes.extend(answer.stats);
         let nodes = nodes.into_iter().map(|(id, buckets)| {
             let mut total = [0_u64; N];
             for bucket in &buckets {

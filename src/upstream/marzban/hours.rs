@@ -8,6 +8,8 @@ use std::{collections::HashMap, hash::Hash, time::Duration};
 use crate::model::Timestamp;
 
 const HOUR: i64 = 3600;
+/// A clock that is set back further than clocks are showed nonsense before.
+const NONSENSE: i64 = 24 * HOUR;
 /// How long after its end an hour is held to be still written to: the panel records every 30 s.
 const SETTLING: Duration = Duration::from_secs(120);
 
@@ -16,6 +18,8 @@ const SETTLING: Duration = Duration::from_secs(120);
 pub(super) struct Hours<K, const N: usize> {
     /// Start of the first hour that is not yet in the bases, in seconds since the epoch.
     cursor: Option<i64>,
+    /// Start of the latest hour of which anything was counted: later than `cursor` if the clock was set back.
+    latest: Option<i64>,
     entries: HashMap<K, Entry<N>>,
 }
 
@@ -37,7 +41,7 @@ struct Entry<const N: usize> {
 
 impl<K: Eq + Hash + Clone, const N: usize> Hours<K, N> {
     pub(super) fn new() -> Self {
-        Hours { cursor: None, entries: HashMap::new() }
+        Hours { cursor: None, latest: None, entries: HashMap::new() }
     }
 
     /// What to ask for at this moment of the panel's clock.
@@ -45,9 +49,9 @@ impl<K: Eq + Hash + Clone, const N: usize> Hours<K, N> {
         let hour = panel_now.saturating_sub(SETTLING).as_secs().div_euclid(HOUR).saturating_mul(HOUR);
         match self.cursor {
             Some(cursor) if cursor < hour => Windows { finished: Some((cursor, hour - 1)), running: hour },
-            // A clock that was set back finds the hour it left still running.
-            Some(cursor) => Windows { finished: None, running: cursor },
-            None => Windows { finished: None, running: hour },
+            // The first time, or the same hour still, or a panel whose clock was set back: an hour that lies ahead
+            // of its clock would be empty for it.
+            _ => Windows { finished: None, running: hour },
         }
     }
 
@@ -59,19 +63,30 @@ impl<K: Eq + Hash + Clone, const N: usize> Hours<K, N> {
         finished: &HashMap<K, [u64; N]>,
         running: Vec<(K, [u64; N])>,
     ) -> Vec<(K, [u64; N])> {
+        let set_back = self.cursor.map_or(0, |cursor| cursor - windows.running);
+        if set_back > NONSENSE {
+            self.latest = None;
+        }
+        // An hour that comes a second time brings bytes along that were counted the first time.
+        let again = self.latest.is_some_and(|latest| windows.running <= latest);
         let mut entries = HashMap::with_capacity(running.len());
         let mut totals = Vec::with_capacity(running.len());
         for (key, reading) in running {
             let mut entry = self.entries.get(&key).copied().unwrap_or(Entry::EMPTY);
             if windows.finished.is_some() {
-                entry.roll(finished.get(&key).copied().unwrap_or([0; N]), reading);
-            } else {
+                let finished = finished.get(&key).copied().unwrap_or([0; N]);
+                entry.roll(finished, if again { [0; N] } else { reading });
+            }
+            if set_back > 0 || (again && windows.finished.is_some()) {
+                entry.go_on_from(reading);
+            } else if windows.finished.is_none() {
                 entry.read(reading);
             }
             totals.push((key.clone(), entry.total()));
             entries.insert(key, entry);
         }
         self.cursor = Some(windows.running);
+        self.latest = self.latest.max(self.cursor);
         self.entries = entries;
         totals
     }
@@ -107,6 +122,15 @@ impl<const N: usize> Entry<N> {
         }
         self.running = reading;
         self.falling = false;
+    }
+
+    /// Counts what moves from this reading on, on top of what was seen.
+    fn go_on_from(&mut self, reading: [u64; N]) {
+        let before = self.total();
+        *self = Entry { running: reading, ..Entry::EMPTY };
+        for ((base, running), before) in self.base.iter_mut().zip(reading).zip(before) {
+            *base = before.saturating_sub(running);
+        }
     }
 
     fn total(&self) -> [u64; N] {
@@ -180,11 +204,25 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_set_back_keeps_the_hour_it_had() {
+    fn a_clock_set_back_counts_nothing_twice() {
         let mut hours = Hours::new();
         assert_eq!(feed(&mut hours, TEN + 1800, 0, 100), 100);
-        assert_eq!(hours.windows(at(TEN - 3 * HOUR)).running, TEN);
-        assert_eq!(feed(&mut hours, TEN - 3 * HOUR, 0, 120), 120);
+        // The panel's buckets: 100 in the hour of ten, and what moves from now on in that of seven.
+        assert_eq!(hours.windows(at(TEN - 3 * HOUR + 1800)).running, TEN - 3 * HOUR);
+        assert_eq!(feed(&mut hours, TEN - 3 * HOUR + 1800, 0, 0), 100);
+        assert_eq!(feed(&mut hours, TEN - 3 * HOUR + 2400, 0, 5), 105);
+        // Three hours later it is ten again, with the old bytes still in the bucket.
+        assert_eq!(feed(&mut hours, TEN + 600, 7, 100), 107);
+        assert_eq!(feed(&mut hours, TEN + 1200, 0, 103), 110);
+    }
+
+    #[test]
+    fn a_clock_that_showed_nonsense_does_not_stop_the_count() {
+        let mut hours = Hours::new();
+        assert_eq!(feed(&mut hours, TEN + 1800, 0, 100), 100);
+        assert_eq!(feed(&mut hours, 900 * TEN, 110, 0), 110);
+        assert_eq!(feed(&mut hours, TEN + 1860, 0, 115), 115);
+        assert_eq!(feed(&mut hours, TEN + 1920, 0, 120), 120);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use reqwest::RequestBuilder;
+use reqwest::{RequestBuilder, header::HeaderValue};
 use serde::Deserialize;
 
 use super::config::Login;
@@ -39,12 +39,6 @@ impl Session {
         self.token = None;
     }
 
-    /// Whether a refused token may be exchanged for a new one; an API key cannot.
-    #[expect(clippy::unused_self, reason = "a question about the session, whatever its state")]
-    pub(super) fn can_renew(&self, login: &Login) -> bool {
-        matches!(login, Login::Password { .. })
-    }
-
     /// What the token endpoint is sent. It takes a form, not JSON.
     pub(super) fn form(login: &Login) -> Option<[(&'static str, &str); 3]> {
         match login {
@@ -68,6 +62,11 @@ impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Token").field("ends", &self.ends).finish_non_exhaustive()
     }
+}
+
+/// Whether a token fits into a request's header. What a panel gives as one is not ours to trust.
+pub(super) fn can_be_sent(token: &str) -> bool {
+    HeaderValue::from_str(token).is_ok()
 }
 
 #[derive(Deserialize)]

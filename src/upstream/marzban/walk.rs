@@ -17,9 +17,9 @@ pub(super) const PAGE: usize = 500;
 /// Rows asked for at once from a panel that gave no whole page in time.
 const SMALLEST_PAGE: usize = 25;
 /// Rows that one walk may skip, and failures in a row, before the panel itself is held to be broken.
-const MAX_POISONED: usize = 200;
+const MAX_POISONED: usize = 2000;
 const MAX_FAILURES: usize = 40;
-/// Times that one walk goes back. A panel whose order changes with every request would keep it for ever.
+/// Times that a walk goes back without getting any further. A panel whose order changes with every request would keep it for ever.
 const MAX_GOING_BACK: usize = 50;
 /// Names that one walk remembers; a panel with more is not telling the truth.
 const MAX_SEEN: usize = 5_000_000;
@@ -59,7 +59,12 @@ pub(super) struct Walk {
     /// Where a probe found nothing moved.
     confirmed: Option<usize>,
     failures: usize,
+    /// Rows that the last step back went, and how many there were since the walk got any further than before.
+    back: usize,
     gone_back: usize,
+    furthest: usize,
+    /// Rows of the whole list, as the panel says.
+    total: usize,
     /// Rows that were given up.
     unreadable: BTreeSet<usize>,
     seen: HashSet<Arc<str>>,
@@ -99,7 +104,10 @@ impl Walk {
             probe: None,
             confirmed: None,
             failures: 0,
+            back: 0,
             gone_back: 0,
+            furthest: 0,
+            total: 0,
             unreadable: BTreeSet::new(),
             seen: HashSet::new(),
         }
@@ -125,6 +133,7 @@ impl Walk {
         let anchored = span.offset < self.at;
         let moved = anchored && !page.rows.first().is_some_and(|row| self.knows(row.as_ref()));
         let reached = span.offset + page.rows.len();
+        self.total = page.total.unwrap_or(reached);
         let whole = match page.total {
             Some(total) => reached >= total,
             None => page.rows.len() < span.limit,
@@ -137,10 +146,8 @@ impl Walk {
         }
         let sure = anchored || self.at == 0 || self.confirmed == Some(self.at);
         if !sure && self.gone_back < MAX_GOING_BACK {
-            self.probe = Some(match self.at.checked_sub(self.skipped + 1) {
-                Some(row) => Probe { row, known: true, at: self.at },
-                None => Probe { row: 0, known: false, at: self.at },
-            });
+            let good = self.last_good();
+            self.probe = Some(Probe { row: good.unwrap_or(0), known: good.is_some(), at: self.at });
         } else if whole || no_progress || self.seen.len() > MAX_SEEN {
             return Advance::End(WalkEnd {
                 page: fresh,
@@ -149,10 +156,17 @@ impl Walk {
                 started: self.started,
             });
         }
+        if anchored {
+            self.back = 0;
+        }
         if !no_progress {
             self.at = reached;
             self.overlap = 1;
             self.skipped = 0;
+        }
+        if self.at > self.furthest {
+            self.furthest = self.at;
+            self.gone_back = 0;
         }
         self.size = match self.bad_before.filter(|bad| *bad > self.at) {
             Some(bad) => (bad - self.at).div_ceil(2),
@@ -164,12 +178,21 @@ impl Walk {
     /// The panel answered with a server error.
     pub(super) fn failed(&mut self) -> Result<(), Broken> {
         if let Some(probe) = self.probe.take() {
+            if self.failures > MAX_FAILURES {
+                return Err(Broken);
+            }
             self.conclude(probe, !probe.known);
             return Ok(());
         }
         self.failures += 1;
-        if self.failures > MAX_FAILURES || self.unreadable.len() >= MAX_POISONED {
+        if self.unreadable.len() >= MAX_POISONED {
             return Err(Broken);
+        }
+        if self.failures > MAX_FAILURES {
+            // Either many bad rows stand side by side, or the panel fails on everything; a known row tells.
+            let Some(row) = self.last_good() else { return Err(Broken) };
+            self.probe = Some(Probe { row, known: true, at: self.at });
+            return Ok(());
         }
         if self.size > 1 {
             self.bad_before = Some(self.at + self.size);
@@ -198,14 +221,25 @@ impl Walk {
         }
     }
 
-    /// Rows before `offset` were removed: asks again from further in front.
+    /// The row in front of those that were given up right before `at`.
+    fn last_good(&self) -> Option<usize> {
+        self.at.checked_sub(self.skipped + 1)
+    }
+
+    /// Rows before `offset` were removed: asks again from further in front, each time eight times as far.
     fn go_back(&mut self, offset: usize) {
         self.gone_back += 1;
-        self.at = offset;
-        self.overlap = self.overlap.max(1).saturating_mul(8).min(offset);
+        self.back = self.back.max(1).saturating_mul(8);
+        self.at = offset.saturating_sub(self.back - 1);
+        self.overlap = self.at.min(1);
         self.bad_before = None;
         self.skipped = 0;
-        self.unreadable.split_off(&offset);
+        self.unreadable.split_off(&self.at);
+    }
+
+    /// Whether the panel claims users and gave none.
+    pub(super) fn found_nobody(&self, end: &WalkEnd) -> bool {
+        end.seen.is_empty() && self.total > 0
     }
 
     fn knows(&self, row: Option<&User>) -> bool {
@@ -349,6 +383,36 @@ mod tests {
         let mut walk = Walk::new(Moment::default(), PAGE);
         let failures = (0..1000).take_while(|_| walk.failed().is_ok()).count();
         assert_eq!(failures, MAX_FAILURES);
+
+        // In the middle of a walk it is the row in front that tells.
+        let mut panel = Panel::with(1200);
+        let mut walk = Walk::new(Moment::default(), PAGE);
+        assert!(matches!(walk.answered(panel.ask(walk.next()).unwrap(), PAGE), Advance::More(_)));
+        let failures = (0..1000).take_while(|_| walk.failed().is_ok()).count();
+        assert_eq!(failures, MAX_FAILURES + 1);
+    }
+
+    #[test]
+    fn many_bad_rows_side_by_side_cost_only_themselves() {
+        let mut panel = Panel::with(1200);
+        panel.poisoned = (600..900).map(|i| format!("u{i:05}")).collect();
+        let (got, end) = walk(&mut panel, |_| {});
+        assert_eq!((got.len(), end.unreadable), (900, 300));
+    }
+
+    #[test]
+    fn no_request_is_larger_than_a_page_however_many_rows_are_removed() {
+        let mut panel = Panel::with(20_000);
+        let mut removed = false;
+        let (got, _) = walk(&mut panel, |panel| {
+            if panel.requests.len() == 20 && !removed {
+                removed = true;
+                panel.names.retain(|name| name.as_str() >= "u05000");
+            }
+        });
+        assert_eq!(got.len(), 20_000);
+        assert!(panel.requests.iter().all(|span| span.limit <= PAGE + 1));
+        assert!(panel.requests.len() < 70, "{} requests", panel.requests.len());
     }
 
     #[test]

@@ -283,6 +283,7 @@ fn parse_date(text: &str) -> Option<Timestamp> {
 /// When the answer as a whole has another shape.
 pub(super) fn user_page(body: Body, convert: impl Fn(UserRow<'_>) -> User) -> serde_json::Result<Page> {
     let allowance = body.row_allowance();
+    allowance.next_row();
     let mut json = serde_json::Deserializer::from_reader(std::io::BufReader::new(body));
     let page = PageSeed { convert: &convert, allowance }.deserialize(&mut json)?;
     json.end()?;

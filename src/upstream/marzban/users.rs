@@ -1,0 +1,119 @@
+//! The user list, page by page, and single users by name.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::{
+    Marzban,
+    convert::{self, Row},
+    walk::{self, Advance, Span, Walk},
+    wire,
+};
+use crate::{
+    http,
+    model::{Moment, NamedUsers, PartData},
+    upstream::{Cause, FetchError, Step},
+};
+
+impl Marzban {
+    /// One page, or the next try at one.
+    pub(super) async fn read_users(&mut self, now: Moment) -> Result<Step, FetchError> {
+        const ASKED: &str = "/api/users";
+        let size = self.page_size;
+        let first = Span { offset: 0, limit: size };
+        if self.walk.is_none() {
+            self.naming.forget_former_owners();
+        }
+        let span = self.walk.get_or_insert_with(|| Walk::new(now, size)).next();
+        let path = format!("{ASKED}?offset={}&limit={}&sort=username", span.offset, span.limit);
+        let row = Row { read_at: now.wall, panel_now: self.panel_time(now), owners: self.naming.owners() };
+        let began = Instant::now();
+        let answer = self
+            .ask(ASKED, &path, now, self.page, move |body| wire::user_page(body, |user| row.convert(user)))
+            .await;
+        let Some(walk) = &mut self.walk else { return Ok(Step::More(None)) };
+        match answer {
+            // A whole first page of such rows; among those around a row that makes the panel fail it may be chance.
+            Ok(page) if span == first && !page.rows.is_empty() && page.rows.iter().all(Option::is_none) => {
+                self.walk = None;
+                Err(FetchError { asked: ASKED, cause: Cause::Rows })
+            }
+            Ok(page) => {
+                if began.elapsed() < self.page.deadline / 3 {
+                    self.page_size = (self.page_size * 2).min(walk::PAGE);
+                }
+                match walk.answered(page, self.page_size) {
+                    Advance::More(users) if users.is_empty() => Ok(Step::More(None)),
+                    Advance::More(users) => Ok(Step::More(Some(PartData::UsersPage(users)))),
+                    Advance::End(end) => {
+                        let nobody = walk.found_nobody(&end);
+                        self.walk = None;
+                        if nobody {
+                            return Err(FetchError { asked: ASKED, cause: Cause::Rows });
+                        }
+                        Ok(Step::Done(PartData::UsersEnd(end)))
+                    }
+                }
+            }
+            Err(FetchError { cause: Cause::Http(http::Error::Status(500)), .. }) => match walk.failed() {
+                Ok(()) => Ok(Step::More(None)),
+                Err(walk::Broken) => {
+                    self.walk = None;
+                    Err(FetchError { asked: ASKED, cause: Cause::Poisoned(500) })
+                }
+            },
+            Err(err) => {
+                if err.is_too_slow() {
+                    self.page_size = walk::smaller(self.page_size);
+                    walk.shrink(self.page_size);
+                }
+                Err(err)
+            }
+        }
+    }
+
+    /// Begins the next walk at the front, because the one under way has rested for too long.
+    pub(in crate::upstream) fn forget_walk(&mut self) {
+        self.walk = None;
+    }
+
+    /// Asks for some users by name. One whose row makes the panel fail is neither found nor gone.
+    pub(in crate::upstream) async fn read_named(
+        &mut self,
+        names: &[Arc<str>],
+        now: Moment,
+    ) -> Result<NamedUsers, FetchError> {
+        const ASKED: &str = "/api/users?username";
+        let mut named = NamedUsers::default();
+        let mut ask = vec![names];
+        while let Some(names) = ask.pop() {
+            let query: Vec<_> =
+                names.iter().map(|name| format!("username={}", convert::percent_encode(name))).collect();
+            let path = format!("/api/users?{}", query.join("&"));
+            let row =
+                Row { read_at: now.wall, panel_now: self.panel_time(now), owners: self.naming.owners() };
+            let decode = move |body| wire::user_page(body, |user| row.convert(user));
+            match self.ask(ASKED, &path, now, self.page, decode).await {
+                Ok(page) => {
+                    let known = |name: &Arc<str>| page.rows.iter().flatten().any(|user| user.name == *name);
+                    // A row that could not be read may be any of those not found.
+                    if page.rows.iter().all(Option::is_some) {
+                        named.gone.extend(names.iter().filter(|name| !known(name)).cloned());
+                    }
+                    named
+                        .found
+                        .extend(page.rows.into_iter().flatten().filter(|user| names.contains(&user.name)));
+                }
+                Err(FetchError { cause: Cause::Http(http::Error::Status(500)), .. }) => {
+                    if names.len() > 1 {
+                        let (front, back) = names.split_at(names.len() / 2);
+                        ask.extend([front, back]);
+                    }
+                }
+                Err(err) => return Err(err),
+            }
+        }
+        Ok(named)
+    }
+}

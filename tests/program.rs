@@ -1,0 +1,192 @@
+//! The program as people and service managers meet it: arguments, exit codes, signals.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Lines, Read, Write},
+    net::{TcpListener, TcpStream},
+    process::{Child, ChildStdout, Command, Output, Stdio},
+    thread,
+    time::Duration,
+};
+
+fn proxymeter(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_proxymeter"));
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } = proxymeter(arguments).output().unwrap();
+    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+/// A running daemon, ended with the test.
+struct Running {
+    child: Child,
+    /// Kept open, because the demo goes on writing.
+    _out: Lines<BufReader<ChildStdout>>,
+    address: String,
+}
+
+impl Running {
+    /// Starts a demo and waits until it says where it listens.
+    fn demo() -> Self {
+        let mut child = proxymeter(&["demo", "--web.listen-address=127.0.0.1:0"]).spawn().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
+        let line = out.by_ref().map(Result::unwrap).find(|line| line.contains("/metrics")).unwrap();
+        let address = line.trim().trim_start_matches("http://").trim_end_matches("/metrics").to_owned();
+        Running { child, _out: out, address }
+    }
+
+    fn signal(&self, name: &str) {
+        let status =
+            Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// The answer to a GET, head and body.
+    fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// Asks until an answer holds `wanted`; a daemon that takes 20 s for it fails the test.
+    fn wait_for(&self, path: &str, wanted: &str) -> String {
+        let start = tokio::time::Instant::now();
+        loop {
+            let answer = self.get(path);
+            if answer.contains(wanted) {
+                return answer;
+            }
+            assert!(start.elapsed() < Duration::from_secs(20), "{path} never holds {wanted}:\n{answer}");
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// The exit code, once the daemon has ended, and how long that took.
+    fn wait(&mut self) -> (Option<i32>, Duration) {
+        let start = tokio::time::Instant::now();
+        (self.child.wait().unwrap().code(), start.elapsed())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail once it has ended, which is what is wanted.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+#[test]
+fn version_and_help_tell_and_wrong_use_is_two() {
+    let (code, out, _) = run(&["--version"]);
+    assert_eq!(code, Some(0));
+    assert!(out.starts_with(concat!("proxymeter ", env!("CARGO_PKG_VERSION"), " (revision ")), "{out}");
+
+    let (code, out, _) = run(&["--help"]);
+    assert_eq!(code, Some(0));
+    for word in ["--config.file", "--web.listen-address", "--log.level", "check-config", "scrape", "demo"] {
+        assert!(out.contains(word), "{word} is not in the help");
+    }
+
+    for arguments in
+        [&["--nonsense"][..], &["--web.listen-address=nowhere"], &["--web.telemetry-path=metrics"]]
+    {
+        let (code, _, err) = run(arguments);
+        assert_eq!(code, Some(2), "{arguments:?}");
+        assert!(err.contains("--help"), "{err}");
+    }
+}
+
+#[test]
+fn a_wrong_configuration_is_told_with_its_lines_and_ends_in_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("exporter.toml");
+    fs::write(&file, "[marzban.home]\nurl = \"ftp://panel\"\npasword = \"x\"\n").unwrap();
+    let file = file.to_str().unwrap();
+    let argument = format!("--config.file={file}");
+    for arguments in [&["check-config", &argument][..], &[&argument], &["scrape", &argument]] {
+        let (code, out, err) = run(arguments);
+        assert_eq!(code, Some(1), "{arguments:?}");
+        assert_eq!(out, "");
+        assert!(err.contains(&format!("{file}:2:")) && err.contains(&format!("{file}:3:")), "{err}");
+    }
+    let (code, _, err) = run(&["check-config", "--config.file=/nonexistent/exporter.toml"]);
+    assert_eq!(code, Some(1));
+    assert!(err.contains("/nonexistent/exporter.toml"), "{err}");
+}
+
+#[test]
+fn an_address_that_is_taken_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let (code, _, err) = run(&["demo", &format!("--web.listen-address={address}")]);
+    assert_eq!(code, Some(1));
+    assert!(err.contains(&format!("cannot listen on {address}")), "{err}");
+}
+
+#[test]
+fn scrape_of_an_unreachable_target_prints_what_it_knows_and_ends_in_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("exporter.toml");
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let text = format!("[marzban.home]\nurl = \"http://{free}\"\nusername = \"a\"\npassword = \"canary\"\n");
+    fs::write(&file, text).unwrap();
+    let argument = format!("--config.file={}", file.display());
+    let (code, out, err) = run(&["scrape", &argument]);
+    assert_eq!(code, Some(1));
+    assert!(out.contains("proxymeter_up{target=\"home\"} 0\n"), "{out}");
+    assert!(err.contains("home: system: failed (connect)"), "{err}");
+    assert!(!out.contains("canary") && !err.contains("canary"));
+
+    let (code, _, err) = run(&["scrape", &argument, "nowhere"]);
+    assert_eq!(code, Some(1));
+    assert!(err.contains("nowhere") && err.contains("home"), "{err}");
+}
+
+#[test]
+fn a_daemon_gets_ready_serves_and_ends_cleanly_when_told() {
+    for signal in ["TERM", "INT"] {
+        let mut demo = Running::demo();
+        assert!(demo.get("/-/healthy").starts_with("HTTP/1.1 200"));
+        demo.wait_for("/-/ready", "HTTP/1.1 200");
+        let page = demo.wait_for("/metrics", "proxymeter_users_expiring{target=\"home\"");
+        assert!(page.contains("proxymeter_up{target=\"home\"} 1\n"), "{page}");
+        let (code, _, err) = run(&["healthcheck", &format!("--web.listen-address={}", demo.address)]);
+        assert_eq!(code, Some(0), "{err}");
+
+        // A connection that asks nothing does not hold the daemon up.
+        let _idle = TcpStream::connect(&demo.address).unwrap();
+        demo.signal(signal);
+        let (code, took) = demo.wait();
+        assert_eq!(code, Some(0));
+        assert!(took < Duration::from_secs(5), "{took:?}");
+        let (code, _, _) = run(&["healthcheck", &format!("--web.listen-address={}", demo.address)]);
+        assert_eq!(code, Some(1));
+    }
+}
+
+#[test]
+fn a_second_signal_ends_a_daemon_at_once() {
+    let mut demo = Running::demo();
+    let page = demo.wait_for("/metrics", "proxymeter_users_expiring{target=\"home\"");
+    assert!(page.len() > 10_000);
+    // A scraper that asked and does not read: its answer is still being sent when the daemon is told to stop.
+    let mut slow: Vec<_> = (0..20).map(|_| TcpStream::connect(&demo.address).unwrap()).collect();
+    for stream in &mut slow {
+        for _ in 0..200 {
+            stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        }
+    }
+    demo.wait_for("/metrics", "proxymeter_http_requests_total{path=\"/metrics\",code=\"200\"}");
+    demo.signal("TERM");
+    demo.signal("TERM");
+    let (code, took) = demo.wait();
+    // Two signals that arrive as one are one, and a quick daemon may have ended by then.
+    assert!(code == Some(1) || code == Some(0), "{code:?}");
+    assert!(took < Duration::from_secs(6), "{took:?}");
+}
