@@ -55,8 +55,8 @@ pub struct Wiring {
     pub alerts: watch::Sender<Arc<ActiveAlerts>>,
     /// What notices call users, if not by their names.
     pub pseudonym: Option<Pseudonym>,
-    /// Users to be read again by name.
-    pub reread: mpsc::UnboundedSender<Reread>,
+    /// To the loop of each target, by name: users to be read again.
+    pub reread: HashMap<String, mpsc::UnboundedSender<Vec<Arc<str>>>>,
     pub store: Store,
     pub telemetry: Telemetry,
     pub clock: Clock,
@@ -68,6 +68,7 @@ pub struct Reload {
     pub config: AlertingConfig,
     pub routes: Vec<Route>,
     pub notices: HashMap<String, mpsc::UnboundedSender<Notice>>,
+    pub reread: HashMap<String, mpsc::UnboundedSender<Vec<Arc<str>>>>,
     /// Told what is wrong with it, in which case nothing changes.
     pub done: oneshot::Sender<Result<(), Vec<RuleError>>>,
 }
@@ -134,17 +135,20 @@ impl Wiring {
                 error!(receiver = notice.receiver, "nobody delivers the receiver's notices");
             }
         }
-        for reread in reread {
-            // Without anybody to read them again, they are told of when their turn comes on the next walk.
-            drop(self.reread.send(reread));
+        for Reread { target, users } in reread {
+            if let Some(poller) = self.reread.get(&*target) {
+                // If nobody reads them again, they are told of when their turn comes on the next walk.
+                drop(poller.send(users));
+            }
         }
     }
 
     fn reload(&mut self, engine: &mut Engine, reload: Reload) {
-        let Reload { config, routes, notices, done } = reload;
+        let Reload { config, routes, notices, reread, done } = reload;
         let result = engine.reconfigure(&config, routes, self.clock.now());
         if result.is_ok() {
             self.notices = notices;
+            self.reread = reread;
         }
         // Whoever asked may have lost interest.
         drop(done.send(result));
@@ -187,7 +191,7 @@ mod tests {
             notices: HashMap::from([("ops".to_owned(), notices.clone())]),
             alerts,
             pseudonym: None,
-            reread,
+            reread: HashMap::from([("home".to_owned(), reread.clone())]),
             store,
             telemetry,
             clock: clock.clone(),
@@ -212,7 +216,7 @@ mod tests {
                 board.publish(panel.report.clone());
             }
             let again = asked.recv().await.unwrap();
-            assert_eq!((&*again.target, &*again.users[0]), ("home", "bob"));
+            assert_eq!(again, ["bob".into()]);
 
             // A configuration with a mistake changes nothing, one without does.
             let bad = RuleConfig { rule: Some("nonsense".into()), ..RuleConfig::default() };
@@ -221,7 +225,8 @@ mod tests {
                 let config = AlertingConfig { rules: [(name.to_owned(), rule)].into(), ..config() };
                 let notices = HashMap::from([("ops".to_owned(), notices.clone())]);
                 let (done, answer) = oneshot::channel();
-                let reload = Reload { config, routes: vec![route()], notices, done };
+                let reread = HashMap::from([("home".to_owned(), reread.clone())]);
+                let reload = Reload { config, routes: vec![route()], notices, reread, done };
                 reloads.send(reload).await.unwrap();
                 assert_eq!(answer.await.unwrap().is_ok(), good);
             }

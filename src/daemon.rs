@@ -2,7 +2,7 @@
 
 mod alerting;
 
-use std::{collections::BTreeMap, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::HashMap, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     net::TcpListener,
@@ -115,11 +115,11 @@ impl Daemon {
         telemetry.config_loaded(clock.now().wall.as_secs_f64());
         let board = Board::new(config.targets.iter().map(|target| target.name.as_str()));
 
-        let mut rereads = BTreeMap::new();
+        let mut rereads = HashMap::new();
         let mut pollers = Vec::new();
         for target in &config.targets {
             let (ask, requests) = mpsc::unbounded_channel();
-            rereads.insert(Arc::from(target.name.as_str()), ask);
+            rereads.insert(target.name.clone(), ask);
             let poller = poller(target, &board, &telemetry, &clock, requests)?;
             let saved = store.load_users(&target.name).await.ok().flatten();
             pollers.push(poller.keeping(store.clone(), saved));

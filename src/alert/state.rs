@@ -157,6 +157,7 @@ impl State {
                 judge::unwatched(target, name, now, &mut events, &mut self.dirty);
             }
         }
+        self.targets.retain(|name, target| targets.contains(name) || !target.rules.is_empty());
         events
     }
 

@@ -1,11 +1,15 @@
 //! What the tests of this room share.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::config::AlertingConfig;
 use crate::model::{
-    Counter, Expiry, Identity, Moment, Outcome, Part, PartData, PartState, Report, System, Timestamp, User,
-    UserStatus, WalkEnd,
+    Counter, Expiry, Identity, Moment, NamedUsers, Outcome, Part, PartData, PartState, Report, System,
+    Timestamp, User, UserStatus, WalkEnd,
 };
 
 pub(super) const MINUTE: u64 = 60;
@@ -87,8 +91,12 @@ impl Panel {
         self.read(Part::Users, now);
         let page: Vec<_> =
             self.users.values().cloned().map(|user| User { read_at: now.wall, ..user }).collect();
-        let seen = page.iter().map(|user| Arc::clone(&user.name)).collect();
+        let seen: HashSet<_> = page.iter().map(|user| Arc::clone(&user.name)).collect();
+        let known = self.report.users.list().iter().map(|user| Arc::clone(&user.name));
+        let gone = known.filter(|name| !seen.contains(name)).collect();
         self.report.merge(PartData::UsersEnd(WalkEnd { page, seen, unreadable: 0, started: now }));
+        // Those who are missing were asked for by name.
+        self.report.merge(PartData::UsersNamed(NamedUsers { found: Vec::new(), gone }));
         Arc::new(self.report.clone())
     }
 

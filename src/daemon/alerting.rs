@@ -1,10 +1,6 @@
 //! The alert engine, the receivers' queues, and the channels that join what does not know each other.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    future::Future,
-    sync::Arc,
-};
+use std::{collections::HashMap, future::Future, sync::Arc};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -16,7 +12,7 @@ use super::StartError;
 use crate::{
     alert::{
         self, Pseudonym, Reload, Wiring,
-        engine::{Engine, Reread, Rows},
+        engine::{Engine, Rows},
         group::Route,
     },
     board::Board,
@@ -42,7 +38,8 @@ const FAILINGS: usize = 64;
 pub(super) struct Alerting {
     engine: Engine,
     wiring: Wiring,
-    rereads: Rereads,
+    /// Held so that the engine does not take it for closed.
+    _reload: mpsc::Sender<Reload>,
     workers: Vec<Worker>,
     fallback: Fallback,
     /// What is pending and firing.
@@ -59,14 +56,6 @@ pub(super) struct Shared<'a> {
     pub(super) key: Option<HashKey>,
 }
 
-/// Passes on to each target's loop which users are to be read again by name.
-struct Rereads {
-    wanted: mpsc::UnboundedReceiver<Reread>,
-    pollers: BTreeMap<Arc<str>, mpsc::UnboundedSender<Vec<Arc<str>>>>,
-    /// Held so that the engine does not take it for closed.
-    _reload: mpsc::Sender<Reload>,
-}
-
 /// Tells one receiver that another fails.
 struct Fallback {
     failing: mpsc::Receiver<Failing>,
@@ -80,7 +69,7 @@ impl Alerting {
     pub(super) fn build(
         config: &Config,
         mut loaded: Loaded,
-        rereads: BTreeMap<Arc<str>, mpsc::UnboundedSender<Vec<Arc<str>>>>,
+        rereads: HashMap<String, mpsc::UnboundedSender<Vec<Arc<str>>>>,
         shared: &Shared<'_>,
     ) -> Result<Self, StartError> {
         let rows =
@@ -116,7 +105,6 @@ impl Alerting {
         let fallback = fallback.and_then(|name| Some((name.clone(), queues.get(name)?.clone())));
 
         let (active, is_active) = watch::channel(Arc::default());
-        let (reread, reread_wanted) = mpsc::unbounded_channel();
         let (reload, reloads) = mpsc::channel(1);
         let hashed = config.users.notices == NoticeNames::Hash;
         Ok(Alerting {
@@ -127,12 +115,12 @@ impl Alerting {
                 notices: queues,
                 alerts: active,
                 pseudonym: shared.key.clone().filter(|_| hashed).map(pseudonym),
-                reread,
+                reread: rereads,
                 store: shared.store.clone(),
                 telemetry: shared.telemetry.clone(),
                 clock: shared.clock.clone(),
             },
-            rereads: Rereads { wanted: reread_wanted, pollers: rereads, _reload: reload },
+            _reload: reload,
             workers,
             fallback: Fallback {
                 failing,
@@ -154,24 +142,10 @@ impl Alerting {
         stop: impl Fn() -> S,
     ) {
         tasks.spawn(super::until(alert::run(self.engine, self.wiring), stop()));
-        tasks.spawn(super::until(self.rereads.run(), stop()));
         tasks.spawn(super::until(self.fallback.run(), stop()));
         for worker in self.workers {
             tasks.spawn(async move { drop(worker.run().await) });
         }
-    }
-}
-
-impl Rereads {
-    /// Does not end.
-    async fn run(mut self) {
-        while let Some(reread) = self.wanted.recv().await {
-            if let Some(poller) = self.pollers.get(&reread.target) {
-                // A target's loop ends only with the daemon.
-                drop(poller.send(reread.users));
-            }
-        }
-        std::future::pending::<()>().await;
     }
 }
 

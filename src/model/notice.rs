@@ -61,7 +61,7 @@ pub struct Notice {
     pub group_labels: BTreeMap<String, String>,
     /// Why it is sent, one of a closed set.
     pub reason: String,
-    /// Firing ones first, the worst first.
+    /// Firing ones first, and of those the ones that are new to the receiver; then the worst.
     pub alerts: Vec<NoticeAlert>,
     /// Ids of earlier notices of the group that were never delivered and that this one stands for.
     pub covers: Vec<String>,
