@@ -183,7 +183,7 @@ async fn three_days_of_503_cost_few_attempts_and_end_in_the_fallback() {
     let age = bench.clock.now().wall.since(START);
     assert!(age >= LIFE && age <= LIFE + backoff::longest(), "{age:?}");
     let ids = bench.ids();
-    assert!((20..=26).contains(&ids.len()), "{} attempts", ids.len());
+    assert!((20..=25).contains(&ids.len()), "{} attempts", ids.len());
     assert!(ids.iter().all(|id| id == "1"), "every retry carries the same id");
     let gaps = bench.gaps();
     for (gap, expected) in gaps.iter().zip([5, 30, 120, 600, 1800, 3600, 7200, 14_400, 14_400]) {
@@ -213,15 +213,16 @@ async fn a_restart_keeps_the_spacing() {
     ] {
         let state = ReceiverState { failures: 7, next_attempt, ..ReceiverState::default() };
         let (bench, worker) = Bench::start(vec![firing("1", "g")], state, |_, _| unavailable()).await;
+        let began = bench.clock.now().uptime;
         let mut worker = Box::pin(worker.run());
         run(&mut worker, 10 * HOUR).await;
         let attempts = bench.attempts.lock().unwrap();
-        let first = attempts[0].1;
+        let first = attempts[0].1 - began;
         assert!(
             first >= expected && first < expected + Duration::from_secs(1),
             "{next_attempt:?}: {first:?}"
         );
-        let gap = attempts[1].1 - first;
+        let gap = attempts[1].1 - attempts[0].1;
         assert!(gap > 3 * HOUR, "it went on with the eighth wait, not the first: {gap:?}");
     }
 }
