@@ -167,7 +167,7 @@ impl Config {
         let alerting = alerting::read(root.section("alerting", &alerting::SHAPE), rules, mutes, &names);
 
         let shortest_stale_after = poll::shortest_stale_after(
-            down_for.as_ref().map_or(alerts::TARGET_DOWN_FOR, |down_for| down_for.value),
+            down_for.as_ref().map_or_else(alerts::target_down_for, |down_for| down_for.value),
         );
         let mut poll_table = root.section("poll", &poll::SHAPE);
         let poll = poll::read(&mut poll_table, &PollConfig::default(), shortest_stale_after);

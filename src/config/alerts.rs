@@ -6,6 +6,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use crate::alert::config::{RuleConfig, StepConfig};
+use crate::alert::rule::{KINDS, Question, Steps as StepsOf};
 
 use super::names::{self, Names};
 use super::receivers::severity;
@@ -29,22 +30,6 @@ pub(super) const SHAPE: Shape = Shape {
     ]],
 };
 
-/// The rules there are, and what their steps are.
-const RULES: [(&str, Steps); 12] = [
-    ("user_expiry", Steps::Remaining),
-    ("user_quota", Steps::Ratio),
-    ("user_status", Steps::None),
-    ("target_down", Steps::None),
-    ("part_stale", Steps::None),
-    ("accounting_stalled", Steps::None),
-    ("node_down", Steps::None),
-    ("core_down", Steps::None),
-    ("host_cpu", Steps::Ratio),
-    ("host_memory", Steps::Ratio),
-    ("host_disk", Steps::Ratio),
-    ("certificate_expiry", Steps::Remaining),
-];
-
 /// Rules about what no system here tells yet. Their names are kept for them.
 const LATER: [&str; 8] = [
     "inbound_expiry",
@@ -58,7 +43,9 @@ const LATER: [&str; 8] = [
 ];
 
 /// How long a panel is silent until it counts as down, unless `[alert.target_down]` says otherwise.
-pub(super) const TARGET_DOWN_FOR: Duration = Duration::from_secs(5 * 60);
+pub(super) fn target_down_for() -> Duration {
+    KINDS.iter().find(|kind| kind.question == Question::TargetDown).map_or(Duration::ZERO, |kind| kind.for_)
+}
 
 /// What the steps of a rule are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +58,18 @@ enum Steps {
 }
 
 type Rule = (&'static str, Steps);
+
+/// The rules there are, and what their steps are.
+fn rules() -> impl Iterator<Item = Rule> {
+    KINDS.iter().map(|kind| {
+        let steps = match kind.steps {
+            StepsOf::None(_) => Steps::None,
+            StepsOf::Remaining(_) => Steps::Remaining,
+            StepsOf::Ratio(_) => Steps::Ratio,
+        };
+        (kind.name, steps)
+    })
+}
 
 pub(super) type Rules = BTreeMap<String, RuleConfig>;
 
@@ -116,7 +115,7 @@ fn read(name: &str, mut table: Table<'_, '_>, names: &Names) -> RuleConfig {
 
 /// The kind that a table is of, by its name or its key `rule`; refuses a table of no kind or of two.
 fn kind_of(name: &str, named: &Field<Rule>, table: &Table<'_, '_>) -> Option<Rule> {
-    let own = RULES.into_iter().find(|(rule, _)| *rule == name);
+    let own = rules().find(|(rule, _)| *rule == name);
     match (own, named) {
         _ if LATER.contains(&name) => {
             table.reading.refuse(&table.place, NOT_YET);
@@ -148,7 +147,7 @@ const NOT_YET: &str = "a rule that this version does not have yet; leave it out"
 
 fn rule(value: &DeValue<'_>) -> Result<Rule, String> {
     let name = text(value)?;
-    match RULES.into_iter().find(|(rule, _)| *rule == name) {
+    match rules().find(|(rule, _)| *rule == name) {
         Some(rule) => Ok(rule),
         None if LATER.contains(&name.as_str()) => Err(NOT_YET.to_owned()),
         None => {
@@ -159,7 +158,7 @@ fn rule(value: &DeValue<'_>) -> Result<Rule, String> {
 }
 
 fn rule_names() -> impl Iterator<Item = &'static str> {
-    RULES.into_iter().map(|(rule, _)| rule)
+    rules().map(|(rule, _)| rule)
 }
 
 fn one_of_the_rules() -> String {
