@@ -32,8 +32,6 @@ use crate::{
 const DRAIN: Duration = Duration::from_secs(5);
 /// How often the wall clock is held against the one that nobody sets.
 const CLOCK_CHECK: Duration = Duration::from_secs(10);
-/// How often it is looked at how the store is.
-const STORE_CHECK: Duration = Duration::from_secs(1);
 
 /// Where a daemon keeps what is to outlive it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,7 +124,11 @@ impl Daemon {
         }
         let shared =
             Shared { board: &board, clock: &clock, store: &store, telemetry: &telemetry, key: key.clone() };
-        let alerting = Alerting::build(config, loaded, rereads, &shared)?;
+        let mut alerting = Alerting::build(config, loaded, rereads, &shared)?;
+        alerting.give_up_orphans().await;
+        let targets: Vec<_> = config.targets.iter().map(|target| target.name.clone()).collect();
+        // The store tells of its own failures.
+        drop(store.retain_targets(&targets).await);
 
         let (ready, is_ready) = watch::channel(false);
         let state = State {
@@ -168,7 +170,6 @@ impl Daemon {
             tasks.spawn(until(poller.run(), until_stopped()));
         }
         self.alerting.spawn(&mut tasks, until_stopped);
-        tasks.spawn(until(watch_store(self.store.clone(), self.telemetry.clone()), until_stopped()));
         tasks.spawn(until(tell_when_ready(self.board, self.ready), until_stopped()));
         tasks.spawn(until(watch_clock(self.clock, self.telemetry), until_stopped()));
         tasks.spawn(server::serve(self.listeners, self.state, until_stopped()));
@@ -304,17 +305,6 @@ async fn tell_when_ready(board: Board, ready: watch::Sender<bool>) {
     drop(news.wait_for(|view| view.reports.iter().all(|report| report.up.is_some())).await);
     ready.send_replace(true);
     std::future::pending::<()>().await;
-}
-
-/// Shows how the store is. Does not end.
-async fn watch_store(store: Store, telemetry: Telemetry) {
-    let mut ticks = interval(STORE_CHECK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let status = store.status();
-        telemetry.store(status.up, status.size_bytes, status.errors);
-    }
 }
 
 /// Tells of wall clocks that jump: it explains odd ages and expiries to whoever looks for the reason.

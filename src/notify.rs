@@ -96,42 +96,56 @@ impl SendError {
     ];
 }
 
-/// The notice that tells `receiver` that another one cannot be told.
-pub fn failing_notice(failing: &delivery::Failing, receiver: &str, now: Timestamp) -> Notice {
-    const ALERTNAME: &str = "ProxymeterNotificationsFailing";
-    let pairs =
-        |pairs: &[(&str, &str)]| pairs.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
-    let severity = Severity::Critical;
-    let description = format!(
-        "Receiver {} cannot be told ({}): {}. Notices given up so far: {}.",
-        failing.receiver, failing.reason, failing.detail, failing.abandoned
-    );
-    let group_labels = pairs(&[("alertname", ALERTNAME)]);
-    Notice {
-        id: notice_id(),
-        receiver: receiver.to_owned(),
-        group: format!("{{}}:{{alertname=\"{ALERTNAME}\", subject=\"{}\"}}", failing.receiver),
-        group_labels,
-        reason: "receiver failing".into(),
-        alerts: vec![NoticeAlert {
-            event: notice_id().replacen("msg_", "evt_", 1),
-            status: NoticeStatus::Firing,
-            severity,
-            labels: pairs(&[
-                ("alertname", ALERTNAME),
-                ("kind", "receiver"),
-                ("severity", severity.label()),
-                ("subject", &failing.receiver),
-            ]),
-            annotations: pairs(&[
-                ("description", &description),
-                ("reason", failing.reason),
-                ("summary", "A receiver of notices cannot be told."),
-            ]),
-            starts_at: now,
-            ends_at: None,
-        }],
-        covers: Vec::new(),
-        created_at: now,
+/// What the daemon tells of itself, beside what it watches.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnAlert<'a> {
+    pub alertname: &'static str,
+    pub severity: Severity,
+    pub status: NoticeStatus,
+    /// What of the daemon it is about.
+    pub kind: &'static str,
+    pub subject: &'a str,
+    pub summary: &'static str,
+    pub description: &'a str,
+    /// One word of a closed set; empty if there is nothing to add.
+    pub reason: &'a str,
+}
+
+impl OwnAlert<'_> {
+    /// The notice that tells `receiver` of it. Receivers take the same subject's notices for one thread.
+    pub fn notice(&self, receiver: &str, now: Timestamp) -> Notice {
+        let Self { alertname, subject, .. } = self;
+        let pairs = |pairs: &[(&str, &str)]| {
+            let told = pairs.iter().filter(|(_, value)| !value.is_empty());
+            told.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+        };
+        let fires = self.status == NoticeStatus::Firing;
+        Notice {
+            id: notice_id(),
+            receiver: receiver.to_owned(),
+            group: format!("{{}}:{{alertname=\"{alertname}\", subject=\"{subject}\"}}"),
+            group_labels: pairs(&[("alertname", alertname), ("subject", subject)]),
+            reason: if fires { "first notification" } else { "all alerts resolved" }.into(),
+            alerts: vec![NoticeAlert {
+                event: format!("evt_{alertname}_{subject}"),
+                status: self.status,
+                severity: self.severity,
+                labels: pairs(&[
+                    ("alertname", alertname),
+                    ("kind", self.kind),
+                    ("severity", self.severity.label()),
+                    ("subject", subject),
+                ]),
+                annotations: pairs(&[
+                    ("description", self.description),
+                    ("reason", self.reason),
+                    ("summary", self.summary),
+                ]),
+                starts_at: now,
+                ends_at: (!fires).then_some(now),
+            }],
+            covers: Vec::new(),
+            created_at: now,
+        }
     }
 }

@@ -1,12 +1,13 @@
 //! The alert engine, the receivers' queues, and the channels that join what does not know each other.
 
-use std::{collections::HashMap, future::Future, sync::Arc};
+use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
+    time::{MissedTickBehavior, interval},
 };
-use tracing::error;
+use tracing::{error, warn};
 
 use super::StartError;
 use crate::{
@@ -19,12 +20,11 @@ use crate::{
     clock::Clock,
     config::{Config, NoticeNames, ReceiverKind, ReceiverTable},
     exposition::HashKey,
-    model::{ActiveAlerts, Notice},
+    model::{ActiveAlerts, Notice, NoticeStatus, Severity},
     notify::{
-        Receiver,
+        OwnAlert, Receiver,
         delivery::{Failing, Worker},
         email::Email,
-        failing_notice,
         webhook::Webhook,
     },
     store::{Batch, Loaded, Store},
@@ -38,10 +38,13 @@ const FAILINGS: usize = 64;
 pub(super) struct Alerting {
     engine: Engine,
     wiring: Wiring,
+    storage: Storage,
     /// Held so that the engine does not take it for closed.
     _reload: mpsc::Sender<Reload>,
     workers: Vec<Worker>,
     fallback: Fallback,
+    /// Notices to receivers that are no longer configured.
+    orphans: Vec<Notice>,
     /// What is pending and firing.
     pub(super) active: watch::Receiver<Arc<ActiveAlerts>>,
 }
@@ -54,6 +57,14 @@ pub(super) struct Shared<'a> {
     pub(super) telemetry: &'a Telemetry,
     /// Under which notices name users, if they are to be hashed.
     pub(super) key: Option<HashKey>,
+}
+
+/// Shows how the store is, and tells everybody when it fails.
+struct Storage {
+    store: Store,
+    telemetry: Telemetry,
+    clock: Clock,
+    receivers: HashMap<String, mpsc::UnboundedSender<Notice>>,
 }
 
 /// Tells one receiver that another fails.
@@ -101,6 +112,7 @@ impl Alerting {
             ));
             queues.insert(table.name.clone(), queue);
         }
+        let orphans = loaded.outbox.into_iter().map(|row| row.notice).collect();
         let fallback = config.alerting.fallback.as_ref();
         let fallback = fallback.and_then(|name| Some((name.clone(), queues.get(name)?.clone())));
 
@@ -109,6 +121,12 @@ impl Alerting {
         let hashed = config.users.notices == NoticeNames::Hash;
         Ok(Alerting {
             engine,
+            storage: Storage {
+                store: shared.store.clone(),
+                telemetry: shared.telemetry.clone(),
+                clock: shared.clock.clone(),
+                receivers: if config.alerting.enabled { queues.clone() } else { HashMap::new() },
+            },
             wiring: Wiring {
                 view: shared.board.watch(),
                 reloads,
@@ -128,12 +146,26 @@ impl Alerting {
                 store: shared.store.clone(),
                 clock: shared.clock.clone(),
             },
+            orphans,
             active: is_active,
         })
     }
 }
 
 impl Alerting {
+    /// Gives up what is addressed to receivers that are no longer configured.
+    pub(super) async fn give_up_orphans(&mut self) {
+        for notice in std::mem::take(&mut self.orphans) {
+            warn!(
+                receiver = notice.receiver,
+                id = notice.id,
+                "a notice is given up: its receiver is not configured"
+            );
+            // The store tells of its own failures.
+            drop(self.storage.store.abandoned(&notice.id).await);
+        }
+    }
+
     /// What runs until `stop` resolves: the engine and the fallback. Queues end by themselves once the engine has,
     /// after the attempt that they are making.
     pub(super) fn spawn<S: Future<Output = ()> + Send + 'static>(
@@ -143,8 +175,58 @@ impl Alerting {
     ) {
         tasks.spawn(super::until(alert::run(self.engine, self.wiring), stop()));
         tasks.spawn(super::until(self.fallback.run(), stop()));
+        tasks.spawn(super::until(self.storage.run(), stop()));
         for worker in self.workers {
             tasks.spawn(async move { drop(worker.run().await) });
+        }
+    }
+}
+
+/// How often it is looked at how the store is.
+const STORAGE_CHECK: Duration = Duration::from_secs(1);
+/// The store is told to fail when it has for so long: a disk that hiccups is nobody's business.
+const STORAGE_PATIENCE: u32 = 10;
+
+impl Storage {
+    /// Does not end.
+    async fn run(self) {
+        let mut ticks = interval(STORAGE_CHECK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut down = 0;
+        loop {
+            ticks.tick().await;
+            let status = self.store.status();
+            self.telemetry.store(status.up, status.size_bytes, status.errors);
+            if !status.up {
+                down += 1;
+                if down == STORAGE_PATIENCE {
+                    self.tell(NoticeStatus::Firing);
+                }
+            } else {
+                if down >= STORAGE_PATIENCE {
+                    self.tell(NoticeStatus::Resolved);
+                }
+                down = 0;
+            }
+        }
+    }
+
+    /// From memory alone, as there is nothing else.
+    fn tell(&self, status: NoticeStatus) {
+        let alert = OwnAlert {
+            alertname: "ProxymeterStorageFailing",
+            severity: Severity::Critical,
+            status,
+            kind: "storage",
+            subject: "storage",
+            summary: "What has to outlive the daemon cannot be written down.",
+            description: "Alerts and notices are kept in memory alone and would be lost in a crash. \
+                          See the log for the reason; a full disk is the most common one.",
+            reason: "",
+        };
+        for (name, queue) in &self.receivers {
+            // A receiver's queue ends only with the daemon.
+            drop(queue.send(alert.notice(name, self.clock.now().wall)));
         }
     }
 }
@@ -157,7 +239,21 @@ impl Fallback {
             else {
                 continue;
             };
-            let notice = failing_notice(&failing, name, self.clock.now().wall);
+            let description = format!(
+                "Receiver {} cannot be told ({}): {}. Notices given up so far: {}.",
+                failing.receiver, failing.reason, failing.detail, failing.abandoned
+            );
+            let alert = OwnAlert {
+                alertname: "ProxymeterNotificationsFailing",
+                severity: Severity::Critical,
+                status: NoticeStatus::Firing,
+                kind: "receiver",
+                subject: &failing.receiver,
+                summary: "A receiver of notices cannot be told.",
+                description: &description,
+                reason: failing.reason,
+            };
+            let notice = alert.notice(name, self.clock.now().wall);
             let batch = Batch { notices: vec![notice.clone()], ..Batch::default() };
             if let Err(err) = self.store.record(batch).await {
                 error!("that a receiver fails is not recorded and would be lost in a crash: {err}");
