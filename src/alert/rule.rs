@@ -9,12 +9,8 @@ pub use kinds::{KINDS, Kind, Question, Steps};
 
 use self::glob::Names;
 pub(super) use self::glob::matches;
-use super::config::{AlertingConfig, RuleConfig, StepConfig};
+use super::config::{AlertingConfig, LABELS, RuleConfig, StepConfig};
 use crate::model::{Severity, Timestamp};
-
-/// The labels that an alert may have, by which alerts can be grouped and muted.
-pub const LABELS: [&str; 8] =
-    ["alertname", "kind", "rule", "severity", "step", "subject", "system", "target"];
 
 /// The `expired` step of a user ends without a word this long after the plan has ended.
 pub const EXPIRED_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);

@@ -4,8 +4,9 @@ use jiff::{ToSpan, civil, tz::TimeZone};
 
 use crate::{
     alert::{
+        config::LABELS,
         config::MuteConfig,
-        rule::{LABELS, RuleError, matches},
+        rule::{RuleError, matches},
     },
     model::{Severity, Timestamp},
 };
