@@ -110,10 +110,7 @@ impl Wiring {
     async fn carry_out(&self, output: Output) {
         let Output { alerts, groups, mut notices, reread, suppressed } = output;
         if let Some(pseudonym) = &self.pseudonym {
-            notices
-                .iter_mut()
-                .flat_map(|notice| &mut notice.alerts)
-                .for_each(|alert| disguise(alert, pseudonym));
+            notices.iter_mut().for_each(|notice| disguise(notice, pseudonym));
         }
         for (reason, count) in suppressed.by_reason() {
             self.telemetry.suppressed(reason, count);

@@ -7,7 +7,11 @@ pub mod config;
 mod saved;
 mod schedule;
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
@@ -34,7 +38,7 @@ pub struct Poller {
     /// Parts whose counters exist.
     declared: Vec<Part>,
     /// Users to ask for by name, in turn.
-    wanted: VecDeque<Arc<str>>,
+    wanted: Wanted,
     /// Where the users of a finished walk are kept.
     store: Option<Store>,
     requests: mpsc::UnboundedReceiver<Vec<Arc<str>>>,
@@ -61,7 +65,7 @@ impl Poller {
             schedule,
             report: Report::new(name),
             declared: Vec::new(),
-            wanted: VecDeque::new(),
+            wanted: Wanted::default(),
             store: None,
             requests,
             board,
@@ -107,13 +111,13 @@ impl Poller {
             let now = self.clock.now().uptime;
             let (part, due) = self.schedule.next(&self.upstream.parts(), now);
             // Names go before a list's next page, and after cheap parts.
-            let named = self.schedule.walks_rest_until().filter(|_| !self.wanted.is_empty());
+            let named = self.schedule.walks_rest_until().filter(|_| self.wanted.waits());
             let named = named.map(|due| due.max(now)).filter(|named| *named < due || part == Part::Users);
             let due = named.map_or(due, |named| named.min(due));
             tokio::select! {
                 () = tokio::time::sleep(due.saturating_sub(now)) => {}
                 Some(names) = self.requests.recv() => {
-                    self.want(names);
+                    self.wanted.add(names);
                     continue;
                 }
             }
@@ -121,23 +125,18 @@ impl Poller {
                 self.ask_by_name().await;
             } else {
                 self.step(part).await;
+                if part == Part::Users {
+                    self.wanted.put_off = false;
+                }
             }
             self.board.publish(self.report.clone());
-        }
-    }
-
-    fn want(&mut self, names: impl IntoIterator<Item = Arc<str>>) {
-        for name in names {
-            if !self.wanted.contains(&name) {
-                self.wanted.push_back(name);
-            }
         }
     }
 
     /// Asks for the next users by name. A failure shows in the part's state when its own turn comes, and the names
     /// wait for their next turn.
     async fn ask_by_name(&mut self) {
-        let names: Vec<_> = self.wanted.drain(..self.wanted.len().min(NAMES_AT_ONCE)).collect();
+        let names = self.wanted.take(NAMES_AT_ONCE);
         let began = self.clock.now();
         let answer = self.upstream.read_named(&names, began).await;
         self.schedule.asked_out_of_turn((began.uptime, self.clock.now().uptime), answer.is_ok());
@@ -152,7 +151,7 @@ impl Poller {
                     reason = err.reason(),
                     "users not read by name: {err}"
                 );
-                self.want(names);
+                self.wanted.put_off(names);
             }
         }
     }
@@ -258,7 +257,7 @@ impl Poller {
             );
         }
         if ends_walk {
-            self.want(self.report.users.missing().to_vec());
+            self.wanted.add(self.report.users.missing().to_vec());
         }
         ends_walk
     }
@@ -317,6 +316,42 @@ impl Poller {
             }
             _ => {}
         }
+    }
+}
+
+/// Users to ask for by name, in turn, each once.
+#[derive(Debug, Default)]
+struct Wanted {
+    queue: VecDeque<Arc<str>>,
+    known: HashSet<Arc<str>>,
+    /// Asking failed: the list itself has its turn first, or one request that always fails would keep it for ever.
+    put_off: bool,
+}
+
+impl Wanted {
+    fn waits(&self) -> bool {
+        !self.put_off && !self.queue.is_empty()
+    }
+
+    fn add(&mut self, names: Vec<Arc<str>>) {
+        for name in names {
+            if self.known.insert(Arc::clone(&name)) {
+                self.queue.push_back(name);
+            }
+        }
+    }
+
+    fn take(&mut self, most: usize) -> Vec<Arc<str>> {
+        let names: Vec<_> = self.queue.drain(..self.queue.len().min(most)).collect();
+        for name in &names {
+            self.known.remove(name);
+        }
+        names
+    }
+
+    fn put_off(&mut self, names: Vec<Arc<str>>) {
+        self.add(names);
+        self.put_off = true;
     }
 }
 

@@ -9,7 +9,7 @@ use proxymeter::{
     board::Board,
     clock::Clock,
     exposition::{Options, UserLabels},
-    model::{Identity, Moment, Outcome, Part, PartData, PartState, Report, System, SystemFacts, Timestamp},
+    model::{Identity, Outcome, Part, PartData, PartState, Report, System, SystemFacts, Timestamp},
     server::{State, serve},
     telemetry::Telemetry,
 };
@@ -125,7 +125,7 @@ fn report(target: &str) -> Report {
         proxy_downlink: None,
         counts: Default::default(),
     }));
-    let read = Some(Moment { wall: Timestamp::from_secs(1_790_000_000), uptime: Duration::ZERO });
+    let read = Some(Clock::starting_at(Timestamp::from_secs(1_790_000_000)).now());
     let state = PartState {
         outcome: Outcome::Up,
         last_success: read,

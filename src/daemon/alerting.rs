@@ -43,7 +43,7 @@ pub(super) struct Alerting {
     _reload: mpsc::Sender<Reload>,
     workers: Vec<Worker>,
     fallback: Fallback,
-    /// Notices to receivers that are no longer configured.
+    /// Notices to receivers that are no longer configured, or to any if alerting was turned off.
     orphans: Vec<Notice>,
     /// What is pending and firing.
     pub(super) active: watch::Receiver<Arc<ActiveAlerts>>,
@@ -92,7 +92,9 @@ impl Alerting {
 
         let (fail, failing) = mpsc::channel(FAILINGS);
         let (mut workers, mut queues) = (Vec::new(), HashMap::new());
-        for table in &config.receivers {
+        // Without alerting nobody is told anything, what was left from before included.
+        let receivers = if config.alerting.enabled { config.receivers.as_slice() } else { &[] };
+        for table in receivers {
             let receiver =
                 receiver(table).map_err(|why| StartError::Receiver { receiver: table.name.clone(), why })?;
             let (queue, incoming) = mpsc::unbounded_channel();
@@ -125,7 +127,7 @@ impl Alerting {
                 store: shared.store.clone(),
                 telemetry: shared.telemetry.clone(),
                 clock: shared.clock.clone(),
-                receivers: if config.alerting.enabled { queues.clone() } else { HashMap::new() },
+                receivers: queues.clone(),
             },
             wiring: Wiring {
                 view: shared.board.watch(),
@@ -159,7 +161,7 @@ impl Alerting {
             warn!(
                 receiver = notice.receiver,
                 id = notice.id,
-                "a notice is given up: its receiver is not configured"
+                "a notice is given up: nobody is configured to be told"
             );
             // The store tells of its own failures.
             drop(self.storage.store.abandoned(&notice.id).await);
@@ -298,6 +300,7 @@ fn route(config: &Config, table: &ReceiverTable) -> Route {
         group_by: common.group_by.clone().unwrap_or_else(|| alerting.group_by.clone()),
         group_wait: common.group_wait.unwrap_or(alerting.group_wait),
         group_interval: common.group_interval.unwrap_or(alerting.group_interval),
-        repeat_interval: common.repeat_interval.or(alerting.repeat_interval),
+        // A rule's own and that of [alerting] are in the rules already.
+        repeat_interval: common.repeat_interval,
     }
 }

@@ -55,7 +55,7 @@ fn failure(cause: impl Into<Cause>) -> Result<Step, FetchError> {
 
 fn poller(answer: Script) -> (Poller, Board, Clock, Log) {
     let (_, requests) = mpsc::unbounded_channel();
-    let (poller, board, clock, log, _) = poller_with(answer, requests);
+    let (poller, board, clock, log, _) = poller_with(answer, requests, None);
     (poller, board, clock, log)
 }
 
@@ -64,13 +64,15 @@ type Named = Arc<Mutex<Vec<Vec<Arc<str>>>>>;
 fn poller_with(
     answer: Script,
     requests: mpsc::UnboundedReceiver<Vec<Arc<str>>>,
+    by_name: Option<FetchError>,
 ) -> (Poller, Board, Clock, Log, Named) {
     let board = Board::new(["home"]);
     let clock = Clock::starting_at(START);
     let log = Log::default();
     let named = Named::default();
     let parts = PARTS.to_vec();
-    let scripted = Scripted { parts, answer, log: Arc::clone(&log), named: Arc::clone(&named), requests: 0 };
+    let scripted =
+        Scripted { parts, answer, log: Arc::clone(&log), by_name, named: Arc::clone(&named), requests: 0 };
     let upstream = Upstream::Scripted(Box::new(scripted));
     let telemetry = Telemetry::default();
     let config = PollConfig::default();
@@ -234,7 +236,7 @@ fn shrinking_panel(still_there: bool) -> Script {
 async fn a_user_missing_from_a_walk_is_asked_for_by_name() {
     for still_there in [false, true] {
         let (_keep, requests) = mpsc::unbounded_channel();
-        let (poller, board, _, _, named) = poller_with(shrinking_panel(still_there), requests);
+        let (poller, board, _, _, named) = poller_with(shrinking_panel(still_there), requests, None);
         run_for(poller, Duration::from_secs(40)).await;
         assert_eq!(*named.lock().unwrap(), [[Arc::from("b")]]);
         let names: Vec<_> =
@@ -247,7 +249,7 @@ async fn a_user_missing_from_a_walk_is_asked_for_by_name() {
 #[tokio::test(start_paused = true)]
 async fn users_are_read_again_when_somebody_asks_fifty_at_a_time_within_the_load() {
     let (ask, requests) = mpsc::unbounded_channel();
-    let (poller, _, _, log, named) = poller_with(slow_panel(), requests);
+    let (poller, _, _, log, named) = poller_with(slow_panel(), requests, None);
     let names: Vec<Arc<str>> = (0..120).map(|i| format!("u{i:05}").into()).collect();
     let later = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -262,4 +264,15 @@ async fn users_are_read_again_when_somebody_asks_fifty_at_a_time_within_the_load
     assert_eq!(asked, [50, 50, 20]);
     let users = times(&log, Part::Users);
     assert!(users.windows(2).all(|pair| pair[1] - pair[0] >= Duration::from_secs(100)), "{users:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn asking_by_name_that_always_fails_does_not_keep_the_walk() {
+    let (ask, requests) = mpsc::unbounded_channel();
+    let fails = FetchError { asked: "/api/users?username", cause: http::Error::Status(414).into() };
+    let (poller, board, _, _, asked) = poller_with(slow_panel(), requests, Some(fails));
+    ask.send(vec!["u00001".into()]).unwrap();
+    run_for(poller, Duration::from_secs(3 * 3600)).await;
+    assert!(asked.lock().unwrap().len() > 10);
+    assert_eq!(board.view().reports[0].users.list().len(), 20_000, "the walk goes on");
 }

@@ -21,6 +21,8 @@ pub struct Scripted {
     pub parts: Vec<Part>,
     pub answer: Script,
     pub log: Log,
+    /// How asking by name fails, if it does.
+    pub by_name: Option<FetchError>,
     /// The names that were asked for.
     pub named: Arc<Mutex<Vec<Vec<Arc<str>>>>>,
     pub requests: u64,
@@ -46,6 +48,9 @@ impl Scripted {
         now: Moment,
     ) -> Result<NamedUsers, FetchError> {
         self.named.lock().unwrap().push(names.to_vec());
+        if let Some(err) = &self.by_name {
+            return Err(err.clone());
+        }
         let found = match self.read(Part::Users, now).await? {
             Step::More(Some(PartData::UsersPage(found))) => found,
             _ => Vec::new(),
