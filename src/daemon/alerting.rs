@@ -4,11 +4,13 @@ use std::{
     collections::{BTreeMap, HashMap},
     future::Future,
     sync::Arc,
+    time::Duration,
 };
 
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
+    time::sleep,
 };
 use tracing::error;
 
@@ -37,6 +39,9 @@ use crate::{
 
 /// Failures of receivers that wait to be told to the fallback.
 const FAILINGS: usize = 64;
+/// What an attempt under way may still take after the daemon was told to stop. One that is cut off is made again after
+/// the next start, under the same id.
+const LAST_ATTEMPT: Duration = Duration::from_secs(3);
 
 /// Everything about alerts, built and not yet running.
 pub(super) struct Alerting {
@@ -147,7 +152,7 @@ impl Alerting {
 
 impl Alerting {
     /// What runs until `stop` resolves: the engine and the fallback. Queues end by themselves once the engine has,
-    /// after the attempt that they are making.
+    /// after the attempt that they are making, or without its end if that takes longer than [`LAST_ATTEMPT`].
     pub(super) fn spawn<S: Future<Output = ()> + Send + 'static>(
         self,
         tasks: &mut JoinSet<()>,
@@ -157,7 +162,12 @@ impl Alerting {
         tasks.spawn(super::until(self.rereads.run(), stop()));
         tasks.spawn(super::until(self.fallback.run(), stop()));
         for worker in self.workers {
-            tasks.spawn(async move { drop(worker.run().await) });
+            let stopped = stop();
+            let at_last = async {
+                stopped.await;
+                sleep(LAST_ATTEMPT).await;
+            };
+            tasks.spawn(super::until(async { drop(worker.run().await) }, at_last));
         }
     }
 }
