@@ -5,7 +5,7 @@ use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
-    time::{MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval, sleep},
 };
 use tracing::{error, warn};
 
@@ -33,6 +33,9 @@ use crate::{
 
 /// Failures of receivers that wait to be told to the fallback.
 const FAILINGS: usize = 64;
+/// What an attempt under way may still take after the daemon was told to stop. One that is cut off is made again after
+/// the next start, under the same id.
+const LAST_ATTEMPT: Duration = Duration::from_secs(3);
 
 /// Everything about alerts, built and not yet running.
 pub(super) struct Alerting {
@@ -169,7 +172,7 @@ impl Alerting {
     }
 
     /// What runs until `stop` resolves: the engine and the fallback. Queues end by themselves once the engine has,
-    /// after the attempt that they are making.
+    /// after the attempt that they are making, or without its end if that takes longer than [`LAST_ATTEMPT`].
     pub(super) fn spawn<S: Future<Output = ()> + Send + 'static>(
         self,
         tasks: &mut JoinSet<()>,
@@ -179,7 +182,12 @@ impl Alerting {
         tasks.spawn(super::until(self.fallback.run(), stop()));
         tasks.spawn(super::until(self.storage.run(), stop()));
         for worker in self.workers {
-            tasks.spawn(async move { drop(worker.run().await) });
+            let stopped = stop();
+            let at_last = async {
+                stopped.await;
+                sleep(LAST_ATTEMPT).await;
+            };
+            tasks.spawn(super::until(async { drop(worker.run().await) }, at_last));
         }
     }
 }
