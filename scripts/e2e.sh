@@ -116,6 +116,10 @@ for claim in \
     'sum(proxymeter_target_poll_failures_total) == 0' \
     'sum(rate(proxymeter_user_traffic_bytes_total[60s])) > 0' \
     'proxymeter_build_info == 1' \
+    'sum(proxymeter_alert_firing) > 0' \
+    'proxymeter_notifications_total{receiver="ops"} > 0' \
+    'sum(proxymeter_notification_failures_total) == 0' \
+    'proxymeter_store_up == 1' \
     'process_resident_memory_bytes > 0'; do
     holds "$claim" || fail "does not hold in Prometheus: $claim"
     echo "holds: $claim"

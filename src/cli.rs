@@ -20,7 +20,7 @@ use crate::{
     demo, http, telemetry,
 };
 
-/// Prometheus exporter for Marzban and PasarGuard panels: users, quotas, expiries, nodes.
+/// Prometheus exporter and alerting daemon for Marzban and PasarGuard panels: users, quotas, expiries, nodes.
 #[derive(Debug, Parser)]
 #[command(name = "proxymeter", version = version(), args_conflicts_with_subcommands = true)]
 struct Arguments {
