@@ -12,6 +12,7 @@ mod panel;
 mod sink;
 mod text;
 
+pub use alerts::ALERT_FAMILIES;
 pub use family::{Family, Kind, PREFIX, families};
 pub use labels::{HashKey, UserLabels};
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt::Write, fs};
 
 use proxymeter::{
-    exposition::{Kind, PREFIX, families},
+    exposition::{ALERT_FAMILIES, Kind, PREFIX, families},
     notify::SendError,
     telemetry::Telemetry,
     upstream::FetchError,
@@ -19,7 +19,7 @@ There is no series where there is no value: who never expires has no expiry, who
 Panel metrics are polled, not asked for by the scrape: each tells what the panel answered last, and
 `proxymeter_target_part_last_success_timestamp_seconds` when that was. What is older than `stale_after` is dropped.
 
-## Targets, users, nodes, hosts
+## Targets, users, nodes, hosts, alerts
 
 | Metric | Type | Labels | Meaning |
 |---|---|---|---|
@@ -27,7 +27,7 @@ Panel metrics are polled, not asked for by the scrape: each tells what the panel
 
 fn reference() -> String {
     let mut text = HEAD.to_owned();
-    for family in families() {
+    for family in families().iter().copied().chain(&ALERT_FAMILIES) {
         let kind = match family.kind {
             Kind::Gauge => "gauge",
             Kind::Counter => "counter",

@@ -1,10 +1,29 @@
 use std::collections::BTreeMap;
 
-use super::{Kind, UserLabels, text::Text};
+use super::{Family, Kind, UserLabels, text::Text};
 use crate::model::{ActiveAlerts, AlertState, KIND_USER};
+
+/// The families about alerts: what fires, and how many there are.
+pub static ALERT_FAMILIES: [Family; 2] = [
+    Family {
+        name: "alert_firing",
+        kind: Kind::Gauge,
+        unit: "",
+        labels: &["alertname", "severity", "target", "kind", "subject", "step", "rule"],
+        help: "1 while the alert fires; no series while it does not. Labels without a value are left out.",
+    },
+    Family {
+        name: "alerts",
+        kind: Kind::Gauge,
+        unit: "",
+        labels: &["alertname", "severity", "state"],
+        help: "Alerts that wait to have held for long enough (pending) or fire (firing).",
+    },
+];
 
 /// Writes what is pending and firing: all of it, or only what fires at the target `only`.
 pub(super) fn write(text: &mut Text, alerts: &ActiveAlerts, labels: &UserLabels, only: Option<&str>) {
+    let [firing_family, count_family] = &ALERT_FAMILIES;
     let firing = alerts.list.iter().filter(|alert| alert.state == AlertState::Firing);
     let firing = firing.filter(|alert| only.is_none_or(|target| target == &*alert.target));
     let mut named = firing
@@ -15,8 +34,7 @@ pub(super) fn write(text: &mut Text, alerts: &ActiveAlerts, labels: &UserLabels,
         })
         .peekable();
     if named.peek().is_some() {
-        let name = "proxymeter_alert_firing";
-        text.head(name, Kind::Gauge, "", "1 while the alert fires; no series while it does not.");
+        let name = &text.begin(firing_family);
         for (alert, subject) in named {
             let pairs = [
                 ("alertname", alert.alertname),
@@ -42,13 +60,7 @@ pub(super) fn write(text: &mut Text, alerts: &ActiveAlerts, labels: &UserLabels,
     for alert in &alerts.list {
         *counts.entry((alert.alertname, alert.severity.label(), alert.state.label())).or_default() += 1;
     }
-    let name = "proxymeter_alerts";
-    text.head(
-        name,
-        Kind::Gauge,
-        "",
-        "Alerts that wait to have held for long enough (pending) or fire (firing).",
-    );
+    let name = &text.begin(count_family);
     for ((alertname, severity, state), count) in counts {
         text.sample(name, [("alertname", alertname), ("severity", severity), ("state", state)], count);
     }

@@ -67,6 +67,13 @@ impl Text {
         }
     }
 
+    /// Writes the head of a family whose lines are then written one by one, and gives their name.
+    pub(super) fn begin(&mut self, family: &Family) -> String {
+        let name = [PREFIX, family.name].concat();
+        self.head(&name, family.kind, family.unit, family.help);
+        name
+    }
+
     /// A whole line.
     pub(super) fn sample<'a>(
         &mut self,
@@ -131,8 +138,7 @@ impl Series<'_> {
     /// A series whose first labels are already written in `known`, with the values of the `rest`.
     pub(super) fn add_to(&mut self, known: &str, rest: &[&str], value: impl Into<Number>) {
         if self.opening.is_empty() {
-            let name = [PREFIX, self.family.name].concat();
-            self.text.head(&name, self.family.kind, self.family.unit, self.family.help);
+            let name = self.text.begin(self.family);
             self.opening = [name.as_bytes(), b"{"].concat();
         }
         let buffer = &mut self.text.buffer;
