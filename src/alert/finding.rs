@@ -4,7 +4,7 @@ use std::{borrow::Cow, ops::Range, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::rule::{EXPIRED_FOR, Question, Rule, Rules};
+use super::rule::{Question, Rule, Rules};
 use crate::model::{Expiry, Moment, NodeStatus, Outcome, Part, Report, Timestamp, User, UserStatus, Users};
 
 /// What the rules find in one target's report.
@@ -237,7 +237,7 @@ fn expiry(rule: &Rule, user: &User, now: Moment) -> Option<Fact> {
         subject: Arc::clone(&user.name),
         crossed,
         held,
-        over: end.saturating_add(EXPIRED_FOR) <= now.wall,
+        over: end.saturating_add(rule.expired_for) <= now.wall,
         reading: Reading::Ends(end),
         read: Some(Read {
             at: user.read_at,

@@ -79,6 +79,25 @@ fn plans_that_end() {
 }
 
 #[test]
+fn an_expiry_is_over_when_its_rule_says() {
+    let mut panel = Panel::new("home");
+    panel.expires("u", 0);
+    for (expired_for, secs, over) in [
+        (None, 7 * DAY - 1, false),
+        (None, 7 * DAY, true),
+        (Some(DAY), DAY - 1, false),
+        (Some(DAY), DAY, true),
+        (Some(30 * DAY), 7 * DAY, false),
+    ] {
+        let rule = RuleConfig { expired_for: expired_for.map(Duration::from_secs), ..RuleConfig::default() };
+        let rules = BTreeMap::from([("user_expiry".to_owned(), rule)]);
+        let rules = Rules::new(&AlertingConfig { rules, ..config() }).unwrap();
+        let found = findings(&rules, &panel.poll(at(secs)), at(secs));
+        assert_eq!(found.scopes[0].facts[0].over, over, "{expired_for:?} {secs}");
+    }
+}
+
+#[test]
 fn limits_that_are_used_up() {
     use UserStatus::{Active, Disabled, Expired, Limited, OnHold};
 
