@@ -306,10 +306,14 @@ fn part_stale(report: &Report, now: Moment) -> (Judged, Vec<Fact>) {
         let subject: Arc<str> = part.label().into();
         // A first walk is as young as its newest page.
         let read = if state.outcome == Outcome::Pending { state.last_data } else { state.last_success };
-        let age = read.map_or(Duration::MAX, |read| now.since(read)).min(now.since(up_since));
-        if age > STALE_AFTER.max(state.round * 3) {
-            let since_read = read.map_or(age, |read| now.since(read));
-            facts.push(Fact::simple(Arc::clone(&subject), 1, Reading::Lasting(since_read.as_secs())));
+        let stale_after = STALE_AFTER.max(state.round * 3);
+        let up_for = now.since(up_since);
+        let age = read.map(|read| now.since(read));
+        if age.is_none_or(|age| age > stale_after) {
+            let reading = Reading::Lasting(age.unwrap_or(up_for).as_secs());
+            let fact = Fact::simple(Arc::clone(&subject), 1, reading);
+            // It has not had the time to be read, which is no news; but what was stale before is not read either.
+            facts.push(if up_for > stale_after { fact } else { Fact { crossed: 0..0, ..fact } });
         }
         judged.push((subject, Switch::On));
     }

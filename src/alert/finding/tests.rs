@@ -189,7 +189,29 @@ fn parts_that_are_stale() {
     panel.report.parts.get_mut(&Part::Users).unwrap().outcome = Outcome::Up;
     assert_eq!(stale(&panel, 6 * HOUR + 299), None);
     panel.poll_cheap(at(8 * HOUR));
-    assert_eq!(stale(&panel, 9 * HOUR - 1), Some(vec!["core".into(), "nodes".into(), "system".into()]));
+    assert_eq!(
+        stale(&panel, 9 * HOUR - 1),
+        Some(vec!["core".into(), "nodes".into(), "system".into(), "users []".into()])
+    );
+}
+
+#[test]
+fn a_stale_part_stays_so_while_the_target_is_just_up_again() {
+    let mut panel = Panel::new("home");
+    panel.poll(at(0));
+    panel.report.parts.get_mut(&Part::Users).unwrap().round = Duration::from_secs(HOUR);
+    let stale = |panel: &Panel, secs| found("part_stale", &panel.report, at(secs));
+    panel.poll_cheap(at(5 * HOUR));
+    assert_eq!(stale(&panel, 5 * HOUR), Some(vec!["users".to_owned()]));
+    panel.down(at(5 * HOUR + 30));
+    panel.poll_cheap(at(5 * HOUR + 60));
+    panel.poll_cheap(at(5 * HOUR + 400));
+    assert_eq!(stale(&panel, 5 * HOUR + 400), Some(vec!["users []".to_owned()]));
+    // Not read since a restart.
+    panel.report.parts.get_mut(&Part::Users).unwrap().last_success = None;
+    assert_eq!(stale(&panel, 5 * HOUR + 400), Some(vec!["users []".to_owned()]));
+    panel.read(Part::Users, at(5 * HOUR + 400));
+    assert_eq!(stale(&panel, 5 * HOUR + 400), Some(vec![]));
 }
 
 #[test]
