@@ -5,7 +5,9 @@ use std::{borrow::Cow, ops::Range, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::rule::{Question, Rule, Rules};
-use crate::model::{Expiry, Moment, NodeStatus, Outcome, Part, Report, Timestamp, User, UserStatus, Users};
+use crate::model::{
+    CORE_WINDOW, Expiry, Moment, NodeStatus, Outcome, Part, Report, Timestamp, User, UserStatus, Users,
+};
 
 /// What the rules find in one target's report.
 #[derive(Clone, Debug)]
@@ -166,11 +168,7 @@ fn ask(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Fact>) {
         Question::PartStale => part_stale(report, now),
         Question::AccountingStalled => accounting_stalled(report),
         Question::NodeDown => node_down(report),
-        Question::CoreDown => {
-            let down = report.history.core_down(now);
-            let crossed = |share| usize::from(share > CORE_DOWN_SHARE);
-            of_target(down.map(|share| (crossed(share), Reading::Share(share))))
-        }
+        Question::CoreDown => core_down(report, now),
         Question::HostCpu => of_target(share(rule, report.host.cpu_usage)),
         Question::HostMemory => {
             of_target(share(rule, ratio(report.host.memory_used, report.host.memory_size)))
@@ -318,6 +316,14 @@ fn part_stale(report: &Report, now: Moment) -> (Judged, Vec<Fact>) {
         judged.push((subject, Switch::On));
     }
     (Judged::Named(judged), facts)
+}
+
+fn core_down(report: &Report, now: Moment) -> (Judged, Vec<Fact>) {
+    let round = report.parts.get(&Part::Core).map_or(Duration::ZERO, |state| state.round);
+    // Of a core that is asked so seldom no more than its newest answer may ever be known.
+    let covered = report.history.core_covered(now) || round > CORE_WINDOW / 2;
+    let down = report.history.core_down(now).filter(|share| covered || *share > CORE_DOWN_SHARE);
+    of_target(down.map(|share| (usize::from(share > CORE_DOWN_SHARE), Reading::Share(share))))
 }
 
 fn accounting_stalled(report: &Report) -> (Judged, Vec<Fact>) {

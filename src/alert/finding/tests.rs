@@ -270,6 +270,26 @@ fn cores_that_keep_dying() {
 }
 
 #[test]
+fn a_first_answer_does_not_say_that_the_core_is_well() {
+    let mut panel = Panel::new("home");
+    let mut polled = |secs, up| {
+        panel.report.merge(PartData::Core(Core { up, version: None }));
+        panel.poll_cheap(at(secs));
+        found("core_down", &panel.report, at(secs)).map(|facts| facts.len())
+    };
+    let answers = [0, 30, 60, 90].map(|secs| polled(secs, true));
+    assert_eq!(answers, [None, None, None, Some(0)]);
+    // After an outage what was known before it has passed.
+    assert_eq!([polled(HOUR, true), polled(HOUR + 30, false)], [None, Some(1)]);
+
+    let mut seldom = Panel::new("home");
+    seldom.report.merge(PartData::Core(Core { up: true, version: None }));
+    seldom.poll_cheap(at(0));
+    seldom.report.parts.get_mut(&Part::Core).unwrap().round = Duration::from_secs(600);
+    assert_eq!(found("core_down", &seldom.report, at(0)), Some(vec![]));
+}
+
+#[test]
 fn hosts_that_run_out() {
     let mut panel = Panel::new("home");
     let report = panel.poll(at(0));
