@@ -4,8 +4,10 @@ use std::{borrow::Cow, ops::Range, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::rule::{EXPIRED_FOR, Question, Rule, Rules};
-use crate::model::{Expiry, Moment, NodeStatus, Outcome, Part, Report, Timestamp, User, UserStatus, Users};
+use super::rule::{Question, Rule, Rules};
+use crate::model::{
+    CORE_WINDOW, Expiry, Moment, NodeStatus, Outcome, Part, Report, Timestamp, User, UserStatus, Users,
+};
 
 /// What the rules find in one target's report.
 #[derive(Clone, Debug)]
@@ -166,11 +168,7 @@ fn ask(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Fact>) {
         Question::PartStale => part_stale(report, now),
         Question::AccountingStalled => accounting_stalled(report),
         Question::NodeDown => node_down(report),
-        Question::CoreDown => {
-            let down = report.history.core_down(now);
-            let crossed = |share| usize::from(share > CORE_DOWN_SHARE);
-            of_target(down.map(|share| (crossed(share), Reading::Share(share))))
-        }
+        Question::CoreDown => core_down(report, now),
         Question::HostCpu => of_target(share(rule, report.host.cpu_usage)),
         Question::HostMemory => {
             of_target(share(rule, ratio(report.host.memory_used, report.host.memory_size)))
@@ -237,7 +235,7 @@ fn expiry(rule: &Rule, user: &User, now: Moment) -> Option<Fact> {
         subject: Arc::clone(&user.name),
         crossed,
         held,
-        over: end.saturating_add(EXPIRED_FOR) <= now.wall,
+        over: end.saturating_add(rule.expired_for) <= now.wall,
         reading: Reading::Ends(end),
         read: Some(Read {
             at: user.read_at,
@@ -306,14 +304,26 @@ fn part_stale(report: &Report, now: Moment) -> (Judged, Vec<Fact>) {
         let subject: Arc<str> = part.label().into();
         // A first walk is as young as its newest page.
         let read = if state.outcome == Outcome::Pending { state.last_data } else { state.last_success };
-        let age = read.map_or(Duration::MAX, |read| now.since(read)).min(now.since(up_since));
-        if age > STALE_AFTER.max(state.round * 3) {
-            let since_read = read.map_or(age, |read| now.since(read));
-            facts.push(Fact::simple(Arc::clone(&subject), 1, Reading::Lasting(since_read.as_secs())));
+        let stale_after = STALE_AFTER.max(state.round * 3);
+        let up_for = now.since(up_since);
+        let age = read.map(|read| now.since(read));
+        if age.is_none_or(|age| age > stale_after) {
+            let reading = Reading::Lasting(age.unwrap_or(up_for).as_secs());
+            let fact = Fact::simple(Arc::clone(&subject), 1, reading);
+            // It has not had the time to be read, which is no news; but what was stale before is not read either.
+            facts.push(if up_for > stale_after { fact } else { Fact { crossed: 0..0, ..fact } });
         }
         judged.push((subject, Switch::On));
     }
     (Judged::Named(judged), facts)
+}
+
+fn core_down(report: &Report, now: Moment) -> (Judged, Vec<Fact>) {
+    let round = report.parts.get(&Part::Core).map_or(Duration::ZERO, |state| state.round);
+    // Of a core that is asked so seldom no more than its newest answer may ever be known.
+    let covered = report.history.core_covered(now) || round > CORE_WINDOW / 2;
+    let down = report.history.core_down(now).filter(|share| covered || *share > CORE_DOWN_SHARE);
+    of_target(down.map(|share| (usize::from(share > CORE_DOWN_SHARE), Reading::Share(share))))
 }
 
 fn accounting_stalled(report: &Report) -> (Judged, Vec<Fact>) {

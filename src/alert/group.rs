@@ -313,6 +313,8 @@ impl Group {
         let mut change = Change { told: !self.told.is_empty(), ..Change::default() };
         let (mut firing, mut ended, mut released) = (Vec::new(), Vec::new(), Vec::new());
         let mut repeat_interval: Option<Duration> = None;
+        // For what was told and is kept back: when to look at it again, and its repeat interval.
+        let mut waiting = Vec::new();
         for id in &self.members {
             let alert = state.alert(id);
             let Some((alert, event, status)) = alert.and_then(|a| Some((a, a.event()?, a.status()?))) else {
@@ -326,22 +328,25 @@ impl Group {
                 continue;
             }
             let new = status == NoticeStatus::Resolved || told != Some(&event);
+            let own = route.repeat_interval.unwrap_or(alert.rule().repeat_interval);
             if let Some(kept_back) = kept_back(&alert, mutes, state, now) {
                 change.kept_back += usize::from(told.is_some() && status == NoticeStatus::Firing);
+                let next = now.uptime + route.group_interval.max(SHORTEST_INTERVAL);
+                let end = kept_back.until(now);
                 if new {
-                    let next = now.uptime + route.group_interval.max(SHORTEST_INTERVAL);
-                    let next = kept_back.until(now).map_or(next, |end| next.min(end));
+                    let next = end.map_or(next, |end| next.min(end));
                     if self.kept_back.insert(id.clone()) {
                         kept_back.count(&mut flushed.suppressed);
                     }
                     self.due = Some(self.due.map_or(next, |known| known.min(next)));
+                } else if !own.is_zero() {
+                    waiting.push((end.unwrap_or(next), own));
                 }
                 continue;
             }
             match status {
                 NoticeStatus::Firing => {
                     change.new += usize::from(new);
-                    let own = route.repeat_interval.unwrap_or(alert.rule().repeat_interval);
                     repeat_interval =
                         [repeat_interval, Some(own)].into_iter().flatten().filter(|i| !i.is_zero()).min();
                     firing.push((new, event, alert));
@@ -390,6 +395,10 @@ impl Group {
                 self.due = (again > now.uptime).then_some(again);
             } else if let Some(interval) = repeat_interval {
                 self.wake_at(sent.uptime_after(interval));
+            }
+            // A repetition that falls due while its alert is kept back is sent afterwards.
+            for (end, interval) in waiting {
+                self.wake_at(end.max(sent.uptime_after(interval)));
             }
         }
         released
@@ -474,3 +483,6 @@ fn in_order(
     all.sort_by_key(|(rank, alert)| (*rank, std::cmp::Reverse(alert.severity())));
     all.into_iter().filter_map(|(_, alert)| alert.told(now.wall)).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,8 +12,8 @@ pub(super) use self::glob::matches;
 use super::config::{AlertingConfig, LABELS, RuleConfig, StepConfig};
 use crate::model::{Severity, Timestamp};
 
-/// The `expired` step of a user ends without a word this long after the plan has ended.
-pub const EXPIRED_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// A rule's [`Rule::expired_for`] unless the configuration says otherwise.
+const EXPIRED_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// The rules in force.
 #[derive(Clone, Debug)]
@@ -34,6 +34,8 @@ pub struct Rule {
     pub repeat_interval: Duration,
     /// Absent: all.
     pub receivers: Option<Vec<String>>,
+    /// What is told of a user's expiry ends without a word this long after it.
+    pub expired_for: Duration,
     targets: Names,
     subjects: Names,
 }
@@ -150,6 +152,7 @@ impl Rule {
             for_: config.for_.unwrap_or(kind.for_),
             repeat_interval: config.repeat_interval.or(repeat_interval).unwrap_or(kind.repeat_interval),
             receivers: config.receivers.clone(),
+            expired_for: config.expired_for.unwrap_or(EXPIRED_FOR),
             targets: Names { only: config.targets.clone(), except: Vec::new() },
             subjects: Names { only: config.subjects.clone(), except: config.exclude.clone() },
         })
@@ -164,6 +167,7 @@ impl Rule {
             for_: Duration::ZERO,
             repeat_interval: kind.repeat_interval,
             receivers: None,
+            expired_for: EXPIRED_FOR,
             targets: Names::default(),
             subjects: Names::default(),
         }

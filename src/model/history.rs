@@ -38,6 +38,13 @@ impl History {
         }
         (all > 0).then(|| f64::from(down) / f64::from(all))
     }
+
+    /// Whether the core's answers within [`CORE_WINDOW`] are enough to say that it is well: four of them, or two
+    /// minutes of them.
+    pub fn core_covered(&self, now: Moment) -> bool {
+        let ages = self.core.iter().map(|(at, _)| now.since(*at)).filter(|age| *age <= CORE_WINDOW);
+        ages.clone().count() >= 4 || ages.max() >= Some(Duration::from_secs(2 * 60))
+    }
 }
 
 impl Report {
@@ -116,5 +123,29 @@ mod tests {
         assert_eq!(report.history.core_down(at(599)), Some(1.0 / 301.0));
         assert_eq!(report.history.core_down(at(650)), Some(0.0));
         assert!(report.history.core.len() <= 301);
+    }
+
+    #[test]
+    fn the_core_is_covered_by_four_answers_or_two_minutes() {
+        let covered = |times: &[u64], now| {
+            let mut report = Report::new("home");
+            for secs in times {
+                report.merge(PartData::Core(Core { up: true, version: None }));
+                report.remember(Part::Core, at(*secs));
+            }
+            report.history.core_covered(at(now))
+        };
+        let cases: [(&[u64], u64, bool); 7] = [
+            (&[], 600, false),
+            (&[0], 0, false),
+            (&[0, 30, 60], 60, false),
+            (&[0, 30, 60, 90], 90, true),
+            (&[0, 119], 119, false),
+            (&[0, 120], 120, true),
+            (&[0, 30, 60, 90, 600], 600, false),
+        ];
+        for (times, now, expected) in cases {
+            assert_eq!(covered(times, now), expected, "{times:?} at {now}");
+        }
     }
 }

@@ -79,6 +79,25 @@ fn plans_that_end() {
 }
 
 #[test]
+fn an_expiry_is_over_when_its_rule_says() {
+    let mut panel = Panel::new("home");
+    panel.expires("u", 0);
+    for (expired_for, secs, over) in [
+        (None, 7 * DAY - 1, false),
+        (None, 7 * DAY, true),
+        (Some(DAY), DAY - 1, false),
+        (Some(DAY), DAY, true),
+        (Some(30 * DAY), 7 * DAY, false),
+    ] {
+        let rule = RuleConfig { expired_for: expired_for.map(Duration::from_secs), ..RuleConfig::default() };
+        let rules = BTreeMap::from([("user_expiry".to_owned(), rule)]);
+        let rules = Rules::new(&AlertingConfig { rules, ..config() }).unwrap();
+        let found = findings(&rules, &panel.poll(at(secs)), at(secs));
+        assert_eq!(found.scopes[0].facts[0].over, over, "{expired_for:?} {secs}");
+    }
+}
+
+#[test]
 fn limits_that_are_used_up() {
     use UserStatus::{Active, Disabled, Expired, Limited, OnHold};
 
@@ -170,7 +189,29 @@ fn parts_that_are_stale() {
     panel.report.parts.get_mut(&Part::Users).unwrap().outcome = Outcome::Up;
     assert_eq!(stale(&panel, 6 * HOUR + 299), None);
     panel.poll_cheap(at(8 * HOUR));
-    assert_eq!(stale(&panel, 9 * HOUR - 1), Some(vec!["core".into(), "nodes".into(), "system".into()]));
+    assert_eq!(
+        stale(&panel, 9 * HOUR - 1),
+        Some(vec!["core".into(), "nodes".into(), "system".into(), "users []".into()])
+    );
+}
+
+#[test]
+fn a_stale_part_stays_so_while_the_target_is_just_up_again() {
+    let mut panel = Panel::new("home");
+    panel.poll(at(0));
+    panel.report.parts.get_mut(&Part::Users).unwrap().round = Duration::from_secs(HOUR);
+    let stale = |panel: &Panel, secs| found("part_stale", &panel.report, at(secs));
+    panel.poll_cheap(at(5 * HOUR));
+    assert_eq!(stale(&panel, 5 * HOUR), Some(vec!["users".to_owned()]));
+    panel.down(at(5 * HOUR + 30));
+    panel.poll_cheap(at(5 * HOUR + 60));
+    panel.poll_cheap(at(5 * HOUR + 400));
+    assert_eq!(stale(&panel, 5 * HOUR + 400), Some(vec!["users []".to_owned()]));
+    // Not read since a restart.
+    panel.report.parts.get_mut(&Part::Users).unwrap().last_success = None;
+    assert_eq!(stale(&panel, 5 * HOUR + 400), Some(vec!["users []".to_owned()]));
+    panel.read(Part::Users, at(5 * HOUR + 400));
+    assert_eq!(stale(&panel, 5 * HOUR + 400), Some(vec![]));
 }
 
 #[test]
@@ -226,6 +267,26 @@ fn cores_that_keep_dying() {
         panel.poll_cheap(at(poll * 30));
     }
     assert_eq!(found("core_down", &panel.report, at(29 * 30)), Some(vec![]));
+}
+
+#[test]
+fn a_first_answer_does_not_say_that_the_core_is_well() {
+    let mut panel = Panel::new("home");
+    let mut polled = |secs, up| {
+        panel.report.merge(PartData::Core(Core { up, version: None }));
+        panel.poll_cheap(at(secs));
+        found("core_down", &panel.report, at(secs)).map(|facts| facts.len())
+    };
+    let answers = [0, 30, 60, 90].map(|secs| polled(secs, true));
+    assert_eq!(answers, [None, None, None, Some(0)]);
+    // After an outage what was known before it has passed.
+    assert_eq!([polled(HOUR, true), polled(HOUR + 30, false)], [None, Some(1)]);
+
+    let mut seldom = Panel::new("home");
+    seldom.report.merge(PartData::Core(Core { up: true, version: None }));
+    seldom.poll_cheap(at(0));
+    seldom.report.parts.get_mut(&Part::Core).unwrap().round = Duration::from_secs(600);
+    assert_eq!(found("core_down", &seldom.report, at(0)), Some(vec![]));
 }
 
 #[test]

@@ -247,7 +247,10 @@ impl Look<'_> {
         changed |=
             matches!((&subject.reading, &fact.reading), (Reading::Ends(a), Reading::Ends(b)) if a != b);
         subject.reading.clone_from(&fact.reading);
-        subject.peak = subject.peak.max(used(&fact.reading));
+        // The row keeps up with use by this much, so that a reset is known for one after a restart as well.
+        let peak = subject.peak.max(used(&fact.reading));
+        changed |= points_twice(peak, &fact.reading) != points_twice(subject.peak, &fact.reading);
+        subject.peak = peak;
 
         subject.slots.retain_mut(|slot| {
             let place = slot.place.unwrap_or(usize::MAX);
@@ -393,6 +396,54 @@ impl Subject {
     }
 }
 
+/// How many times two points of the reading's limit go into `used`.
+fn points_twice(used: u64, reading: &Reading) -> Option<u128> {
+    let Reading::Used { limit, .. } = reading else { return None };
+    (u128::from(used) * u128::from(WHOLE / TWO_POINTS)).checked_div(u128::from(*limit))
+}
+
 fn used(reading: &Reading) -> u64 {
     if let Reading::Used { used, .. } = reading { *used } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::alert::{
+        finding::findings,
+        rule::Rules,
+        state::State,
+        testing::{Panel, at, config},
+    };
+
+    #[test]
+    fn the_row_keeps_up_with_use_but_not_with_every_byte() {
+        let rules = Rules::new(&config()).unwrap();
+        let mut panel = Panel::new("home");
+        let mut state = State::new(at(0));
+        let mut rows = Vec::new();
+        for (poll, used) in (0..).zip([81, 81, 82, 83, 84, 85, 86, 86]) {
+            panel.uses("u", used);
+            state.advance(&findings(&rules, &panel.poll(at(poll * 30)), at(poll * 30)), at(poll * 30));
+            rows.extend(state.take_rows().into_iter().map(|_| used));
+        }
+        assert_eq!(rows, [81, 82, 84, 86]);
+    }
+
+    #[test]
+    fn a_reset_is_known_for_one_after_a_restart() {
+        let rules = Rules::new(&config()).unwrap();
+        let mut panel = Panel::new("home");
+        let mut state = State::new(at(0));
+        let mut rows = Vec::new();
+        for (poll, used) in [(0, 80), (1, 93)] {
+            panel.uses("u", used);
+            state.advance(&findings(&rules, &panel.poll(at(poll * 30)), at(poll * 30)), at(poll * 30));
+            rows = state.take_rows();
+        }
+        let rows: Vec<_> = rows.into_iter().filter_map(|(key, text)| Some((key, text?))).collect();
+        let (mut state, _) = State::restore(&rows, &rules, at(60));
+        panel.uses("u", 85);
+        let events = state.advance(&findings(&rules, &panel.poll(at(60)), at(60)), at(60)).events;
+        assert_eq!(events.len(), 2, "ended, and fires anew: {events:?}");
+    }
 }

@@ -1,0 +1,105 @@
+use super::*;
+use crate::{
+    alert::{
+        config::{AlertingConfig, MuteConfig, RuleConfig},
+        finding::findings,
+        rule::Rules,
+        state::Event,
+        testing::{HOUR, Panel, at, config},
+    },
+    model::Report,
+};
+
+/// One receiver that is reminded every hour.
+struct Desk {
+    rules: Rules,
+    state: State,
+    groups: Groups,
+    now: u64,
+    flushes: usize,
+}
+
+impl Desk {
+    fn new(mutes: &BTreeMap<String, MuteConfig>) -> Self {
+        let at_once = RuleConfig { for_: Some(Duration::ZERO), ..RuleConfig::default() };
+        let rules = ["target_down", "host_disk"].map(|name| (name.to_owned(), at_once.clone()));
+        let route = Route {
+            receiver: "ops".into(),
+            min_severity: Severity::Info,
+            send_resolved: true,
+            group_by: vec!["alertname".into()],
+            group_wait: Duration::from_secs(30),
+            group_interval: Duration::from_secs(300),
+            repeat_interval: Some(Duration::from_secs(HOUR)),
+        };
+        Desk {
+            rules: Rules::new(&AlertingConfig { rules: rules.into(), ..config() }).unwrap(),
+            state: State::new(at(0)),
+            groups: Groups::new(vec![route], Mutes::new(mutes).unwrap()),
+            now: 0,
+            flushes: 0,
+        }
+    }
+
+    fn observe(&mut self, report: &Report) {
+        let now = at(self.now);
+        for event in self.state.advance(&findings(&self.rules, report, now), now).events {
+            match event {
+                Event::Fired(id) => self.groups.add(&self.state.alert(&id).unwrap(), now),
+                Event::Resolved(id) if self.groups.resolve(&id, now) => {}
+                Event::Resolved(id) => self.state.forget(&id),
+                Event::Dropped(id) => self.groups.drop_alert(&id, now),
+            }
+        }
+    }
+
+    /// The alert name and the second of every message until then.
+    fn pass(&mut self, until: u64) -> Vec<(String, u64)> {
+        let mut told = Vec::new();
+        while let Some(due) = self.groups.due().filter(|due| due.as_secs() <= until) {
+            self.now = due.as_secs();
+            self.flushes += 1;
+            assert!(self.flushes < 1000, "a busy loop");
+            let flushed = self.groups.flush(&mut self.state, at(self.now));
+            let name = |notice: Notice| notice.group_labels["alertname"].clone();
+            told.extend(flushed.notices.into_iter().map(|notice| (name(notice), self.now)));
+        }
+        self.now = until;
+        told
+    }
+}
+
+#[test]
+fn a_repetition_that_falls_into_a_mute_is_sent_once_after_it() {
+    // Tests begin at 11:06:40.
+    let noon = MuteConfig {
+        days: Vec::new(),
+        hours: Some((12 * 60, 14 * 60)),
+        zone: "UTC".into(),
+        matchers: BTreeMap::new(),
+        below: None,
+    };
+    let mut desk = Desk::new(&BTreeMap::from([("noon".to_owned(), noon)]));
+    let mut panel = Panel::new("home");
+    desk.observe(&panel.down(at(0)));
+    let times: Vec<_> = desk.pass(15_000).into_iter().map(|(_, secs)| secs).collect();
+    assert_eq!(times, [30, 10_400, 14_000]);
+    assert_eq!(desk.flushes, 4, "nobody looks while it is muted");
+}
+
+#[test]
+fn what_was_inhibited_is_repeated_when_it_is_no_more() {
+    let mut desk = Desk::new(&BTreeMap::new());
+    let mut panel = Panel::new("home");
+    (panel.report.host.disk_used, panel.report.host.disk_size) = (Some(90), Some(100));
+    desk.observe(&panel.poll(at(0)));
+    let of_disk = |told: Vec<(String, u64)>| -> Vec<u64> {
+        told.into_iter().filter(|(name, _)| name == "ProxymeterHostDisk").map(|(_, secs)| secs).collect()
+    };
+    assert_eq!(of_disk(desk.pass(HOUR)), [30]);
+    desk.observe(&panel.down(at(HOUR)));
+    assert_eq!(of_disk(desk.pass(2 * HOUR)), Vec::<u64>::new());
+    desk.observe(&panel.poll(at(2 * HOUR)));
+    let told = of_disk(desk.pass(3 * HOUR));
+    assert!(matches!(told[..], [secs] if secs <= 2 * HOUR + 300), "{told:?}");
+}
