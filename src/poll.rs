@@ -41,6 +41,8 @@ pub struct Poller {
     wanted: Wanted,
     /// Where the users of a finished walk are kept.
     store: Option<Store>,
+    /// When they were kept last.
+    kept: Option<Moment>,
     requests: mpsc::UnboundedReceiver<Vec<Arc<str>>>,
     board: Board,
     telemetry: Telemetry,
@@ -67,6 +69,7 @@ impl Poller {
             declared: Vec::new(),
             wanted: Wanted::default(),
             store: None,
+            kept: None,
             requests,
             board,
             telemetry,
@@ -227,7 +230,9 @@ impl Poller {
             state.last_data = Some(now);
             let ends_walk = self.learn(data);
             self.report.remember(part, now);
-            if let Some(store) = self.store.clone().filter(|_| ends_walk) {
+            let due = self.kept.is_none_or(|kept| now.since(kept) >= KEEP_EVERY);
+            if let Some(store) = self.store.clone().filter(|_| ends_walk && due) {
+                self.kept = Some(now);
                 let (target, users) = (Arc::clone(&self.report.target), Arc::clone(&self.report.users));
                 keep(store, target, users, now).await;
             }
@@ -354,6 +359,9 @@ impl Wanted {
         self.put_off = true;
     }
 }
+
+/// A quick walk is not kept each time: packing tens of thousands of users takes a good part of a second.
+const KEEP_EVERY: Duration = Duration::from_secs(300);
 
 /// Targets are first polled within this time, not all at once.
 const FIRST_POLLS_WITHIN: Duration = Duration::from_millis(500);
