@@ -43,6 +43,18 @@ impl Receiver {
             Receiver::Scripted(scripted) => scripted.send(notice, done, now).await,
         }
     }
+
+    /// Whether an attempt that failed this way may have been taken all the same, so that somebody may know of it.
+    pub fn may_have_taken(&self, failure: &SendError) -> bool {
+        match failure.reason {
+            // Of an answer that did not come, or was none, nobody knows what came before it.
+            "timeout" | "response" => true,
+            // A gateway says so when it lost the answer of who stands behind it. A mail server says that it did not
+            // take the mail.
+            "server_error" => !matches!(self, Receiver::Email(_)),
+            _ => false,
+        }
+    }
 }
 
 /// A new id for a notice: `msg_` and 128 random bits.

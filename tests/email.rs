@@ -405,6 +405,7 @@ async fn a_second_attempt_sends_the_same_mail() {
         let mut done = Vec::new();
         let result = send(&config, &mut done).await;
         assert_failed(&result, "server_error", Retry::Later, "451 4.3.0");
+        assert!(!receiver(&config).may_have_taken(&result.unwrap_err()), "the server said that it was not");
         assert!(done.is_empty());
         send(&config, &mut done).await.unwrap();
         assert_eq!(done, ["a@example.com"]);
@@ -420,7 +421,8 @@ async fn the_connection_is_lost_after_the_final_dot() {
     let config = config(&server, SmtpTls::None);
     let mut done = Vec::new();
     let result = send(&config, &mut done).await;
-    assert_failed(&result, "connect", Retry::Later, "the message: the connection was lost");
+    assert_failed(&result, "response", Retry::Later, "the message: the connection was lost");
+    assert!(receiver(&config).may_have_taken(&result.unwrap_err()));
     assert!(done.is_empty());
     send(&config, &mut done).await.unwrap();
     let mails = server.mails();
@@ -449,16 +451,35 @@ async fn each_recipient_is_judged_alone() {
     assert_eq!(done, ["a@example.com", "refused c@example.org 550 5.1.1"]);
 
     // The second attempt asks only for the one that was put off, and tells how it all ended.
-    let second = send(&config, &mut done).await;
-    assert_failed(&second, "refused", Retry::Never, "refused for 1: …@example.org answered 550 5.1.1");
+    let told = format!(
+        "127.0.0.1:{}: accepted for 2 of 3; refused for 1: …@example.org answered 550 5.1.1",
+        config.port
+    );
+    assert_eq!(send(&config, &mut done).await.unwrap(), told);
     assert_eq!(done, ["a@example.com", "refused c@example.org 550 5.1.1", "b@example.net"]);
     let asked: Vec<_> = server.visits()[1].lines.iter().map(|(line, _)| line.clone()).collect();
     assert_eq!(asked[1..], ["MAIL FROM:<meter@example.com>", "RCPT TO:<b@example.net>", "DATA", "QUIT"]);
 
     // A third finds nobody left, and asks nobody.
-    let third = send(&config, &mut done).await;
-    assert_failed(&third, "refused", Retry::Never, "…@example.org answered 550 5.1.1");
+    assert_eq!(send(&config, &mut done).await.unwrap(), told);
     assert_eq!(server.visits().len(), 2);
+}
+
+#[tokio::test]
+async fn a_mail_that_everybody_refuses_is_not_delivered() {
+    let server = MailServer::scripted(
+        Encryption::None,
+        &[("RCPT TO:<a@", "550 5.1.1 who"), ("RCPT TO:<b@", "550 5.1.1 who")],
+    )
+    .await;
+    let to = ["a@example.com", "b@example.net"].map(str::to_owned).to_vec();
+    let config = EmailConfig { to, ..config(&server, SmtpTls::None) };
+    let mut done = vec!["contents refused".to_owned()];
+    for _ in 0..2 {
+        let result = send(&config, &mut done).await;
+        assert_failed(&result, "refused", Retry::Never, "accepted for 0 of 2; refused for 2");
+    }
+    assert_eq!(server.visits().len(), 1);
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use tokio::{
 };
 use tracing::{debug, error, info, warn};
 
-use self::merge::{Told, merge};
+use self::merge::{Taken, Told, merge};
 use super::{Receiver, Retry, SendError};
 use crate::{
     clock::Clock,
@@ -30,6 +30,8 @@ use crate::{
 const LIFE: Duration = Duration::from_secs(72 * 60 * 60);
 /// Why a notice of what came and went while its receiver could not be told is not sent.
 const OUTDATED: &str = "outdated";
+/// Why a notice is given up that nobody refused.
+const TOO_OLD: &str = "it could not be delivered for three days";
 
 /// Brings notices to one receiver, one at a time.
 #[derive(Debug)]
@@ -92,6 +94,7 @@ impl Worker {
             due: Instant::now() + wait.min(backoff::longest()),
             told: Told::nothing_known(now),
             failing_since: None,
+            last_failure: None,
             fallback_knows: false,
             store,
             telemetry,
@@ -142,7 +145,10 @@ impl Worker {
         self.outbox.telemetry.notification_attempt(&self.outbox.name, began.elapsed(), failure);
         match outcome {
             Ok(said) => self.outbox.taken(&item, &said).await,
-            Err(err) => self.outbox.failed(item, &err).await,
+            Err(err) => {
+                item.maybe_taken |= self.receiver.may_have_taken(&err);
+                self.outbox.failed(item, &err).await;
+            }
         }
         self.outbox.show();
     }
@@ -169,6 +175,8 @@ struct Outbox {
     told: Told,
     /// When the first attempt failed since it took a notice.
     failing_since: Option<Instant>,
+    /// Of this process.
+    last_failure: Option<SendError>,
     fallback_knows: bool,
     store: Store,
     telemetry: Telemetry,
@@ -188,6 +196,13 @@ struct Queued {
     maybe_taken: bool,
 }
 
+impl Queued {
+    /// Whether anybody may know what it says.
+    fn may_be_known(&self) -> bool {
+        self.maybe_taken || !self.done.is_empty()
+    }
+}
+
 impl Outbox {
     fn queued(&self, notice: Notice, done: Vec<String>) -> Queued {
         let age = self.clock.now().wall.since(notice.created_at);
@@ -195,12 +210,12 @@ impl Outbox {
         Queued { since: notice.created_at, notice, done, expires, maybe_taken: false }
     }
 
-    /// Merges what an earlier process left.
+    /// Merges what an earlier process left, and gives up what became too old meanwhile.
     async fn tidy(&mut self) {
         for item in std::mem::take(&mut self.queue) {
             self.enqueue(item).await;
         }
-        self.show();
+        self.expire().await;
     }
 
     async fn accept(&mut self, notice: Notice) {
@@ -227,11 +242,11 @@ impl Outbox {
     }
 
     async fn merge(&mut self, older: Queued, newer: Queued) -> Option<Queued> {
-        if older.maybe_taken || !older.done.is_empty() {
-            self.told.remember(&older.notice, self.clock.now().wall);
+        if older.may_be_known() {
+            self.told.remember(&older.notice, Taken::Maybe, self.clock.now().wall);
         }
         let ids = [older.notice.id.clone(), newer.notice.id.clone()];
-        let Some(notice) = merge(&older.notice, &newer.notice, &self.told) else {
+        let Some(notice) = merge(&older.notice, &newer.notice, &mut self.told) else {
             debug!(receiver = self.name, "not sent: all of it came and went before it could be told");
             self.telemetry.suppressed(OUTDATED, 1);
             // The older first: should we die in between, an end is told of something that nobody knew, which is better
@@ -279,32 +294,30 @@ impl Outbox {
         self.due = Instant::now();
         self.failing_since = None;
         self.fallback_knows = false;
-        self.told.remember(&item.notice, now);
+        self.told.remember(&item.notice, Taken::Surely, now);
         self.telemetry.notification_delivered(&self.name);
         self.telemetry.notification_last_success(&self.name, now.as_secs_f64());
         self.note(self.store.delivered(&item.notice.id, &self.state).await);
     }
 
-    async fn failed(&mut self, mut item: Queued, err: &SendError) {
+    async fn failed(&mut self, item: Queued, err: &SendError) {
         let failing_since = *self.failing_since.get_or_insert_with(Instant::now);
-        let mut abandoned = 0;
+        self.last_failure = Some(err.clone());
         match err.retry {
             Retry::Never => {
                 self.abandon(&item, &err.detail).await;
-                abandoned += 1;
+                self.tell_fallback(1);
             }
             Retry::Later | Retry::NotBefore(_) | Retry::Disabled => {
                 self.leave_alone(err);
-                // Of an answer that did not come, or was none, nobody knows what came before it.
-                item.maybe_taken |= matches!(err.reason, "timeout" | "response");
                 self.note(self.store.attempted(&item.notice.id, &item.done, &self.state).await);
                 self.put_back(item).await;
-                abandoned += self.expire().await;
+                self.expire().await;
             }
         }
         let is_final = err.retry == Retry::Disabled || err.reason == "auth";
-        if abandoned > 0 || is_final || failing_since.elapsed() >= LIFE {
-            self.tell_fallback(err, abandoned);
+        if is_final || failing_since.elapsed() >= LIFE {
+            self.tell_fallback(0);
         }
     }
 
@@ -344,38 +357,43 @@ impl Outbox {
         self.queue.extend(item);
     }
 
-    /// Gives up what is too old. Returns how many notices that were.
-    async fn expire(&mut self) -> u64 {
+    /// Gives up what is too old.
+    async fn expire(&mut self) {
         let now = Instant::now();
         let (expired, rest): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.queue).into_iter().partition(|item| item.expires <= now);
         self.queue = rest.into();
         let mut abandoned = 0;
         for item in expired {
-            self.abandon(&item, "it could not be delivered for three days").await;
+            self.abandon(&item, TOO_OLD).await;
             abandoned += 1;
         }
+        if abandoned > 0 {
+            self.tell_fallback(abandoned);
+        }
         self.show();
-        abandoned
     }
 
     async fn abandon(&mut self, item: &Queued, why: &str) {
+        if item.may_be_known() {
+            self.told.remember(&item.notice, Taken::Maybe, self.clock.now().wall);
+        }
         let (id, alerts) = (&item.notice.id, item.notice.alerts.len());
         error!(receiver = self.name, id, alerts, "notice given up: {why}");
         self.telemetry.notification_abandoned(&self.name);
         self.note(self.store.abandoned(id).await);
     }
 
-    fn tell_fallback(&mut self, err: &SendError, abandoned: u64) {
+    fn tell_fallback(&mut self, abandoned: u64) {
         if self.fallback_knows {
             return;
         }
-        let failing = Failing {
-            receiver: self.name.clone(),
-            reason: err.reason,
-            detail: err.detail.clone(),
-            abandoned,
+        // What made it too old before we started, an earlier process knew.
+        let (reason, detail) = match &self.last_failure {
+            Some(err) => (err.reason, err.detail.clone()),
+            None => ("timeout", TOO_OLD.to_owned()),
         };
+        let failing = Failing { receiver: self.name.clone(), reason, detail, abandoned };
         // If there is no room, or nobody to tell, the next failure is told.
         self.fallback_knows = self.fallback.try_send(failing).is_ok();
     }

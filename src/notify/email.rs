@@ -9,6 +9,7 @@ use std::{fmt, net::IpAddr, sync::Arc};
 
 use lettre::{Address, message::Mailbox};
 use rustls::pki_types::ServerName;
+use tracing::warn;
 
 use self::{
     config::{EmailConfig, SmtpTls},
@@ -98,10 +99,10 @@ impl Email {
 
     /// Makes one attempt at all recipients that are not settled yet.
     ///
-    /// `done` holds the addresses that took the notice, and after `refused ` those that refused it for good; when
-    /// nobody is left to be tried, such a refusal makes the attempt fail for good.
+    /// `done` holds the addresses that took the notice, and after `refused ` those that refused it for good. When
+    /// nobody is left to be tried, it is delivered if anybody took it.
     /// # Errors
-    /// As long as anyone did not get it.
+    /// As long as anyone is to be tried again, and for good when all have refused it.
     pub(super) async fn send(&self, notice: &Notice, done: &mut Vec<String>) -> Result<String, SendError> {
         let place = self.server.place();
         let letter = self.letterhead.write(notice).map_err(|detail| SendError {
@@ -155,8 +156,9 @@ fn verdict(place: &str, delivery: &Delivery, done: &[String]) -> Result<String, 
         .iter()
         .map(|(address, reply)| format!("{} answered {reply}", redacted(address.as_ref())))
         .collect();
+    let took = |entry: &&String| !entry.starts_with(REFUSED) && entry.as_str() != CONTENTS_REFUSED;
+    let accepted = done.iter().filter(took).count();
     let detail = || {
-        let accepted = delivery.accepted.len();
         let mut detail =
             format!("{place}: accepted for {accepted} of {}", accepted + deferred.len() + refused.len());
         for (what, recipients) in [("put off", &deferred), ("refused", &refused)] {
@@ -170,11 +172,16 @@ fn verdict(place: &str, delivery: &Delivery, done: &[String]) -> Result<String, 
     if !deferred.is_empty() {
         return Err(SendError { reason: "server_error", detail: detail(), retry: Retry::Later });
     }
-    if !refused.is_empty() {
+    if accepted == 0 {
         return Err(SendError { reason: "refused", detail: detail(), retry: Retry::Never });
     }
+    if !refused.is_empty() {
+        let detail = detail();
+        warn!(refused = refused.len(), "some will not get the mail: {detail}");
+        return Ok(detail);
+    }
     let answer = delivery.answer.as_ref().map(said).unwrap_or_default();
-    Ok(format!("{place}: accepted for {}: {answer}", delivery.accepted.len()))
+    Ok(format!("{place}: accepted for {accepted}: {answer}"))
 }
 
 /// The server's answer to a whole message, which often names it in the server's own log.
@@ -197,6 +204,8 @@ fn redacted(address: &str) -> String {
 fn judge(place: &str, failure: &Failure) -> SendError {
     let (reason, retry) = match (&failure.why, failure.step) {
         (Why::Timeout(_), _) => ("timeout", Retry::Later),
+        // The mail may have been taken all the same.
+        (Why::Lost(_), Step::Message) => ("response", Retry::Later),
         (Why::Lost(_), _) => ("connect", Retry::Later),
         (Why::Tls(_), _) => ("tls", Retry::Later),
         (Why::Garbled, _) => ("response", Retry::Later),

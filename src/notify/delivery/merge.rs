@@ -1,6 +1,11 @@
 //! Making one notice of two that were never delivered.
 
-use std::{cmp::Reverse, collections::HashSet};
+use std::{
+    cmp::Reverse,
+    collections::{HashMap, HashSet},
+    hash::{DefaultHasher, Hash, Hasher},
+    ptr,
+};
 
 use crate::{
     model::{Notice, NoticeAlert, NoticeStatus, Timestamp},
@@ -10,58 +15,81 @@ use crate::{
 /// Ids that a notice may stand for; of more, the oldest are forgotten. A group that changes every five minutes gathers
 /// as many in more than three days.
 const MOST_COVERED: usize = 1000;
-/// Events that are remembered as told.
+/// Alerts that are remembered as told.
 const MOST_TOLD: usize = 50_000;
 
 /// What the receiver has been told of, as far as it matters for what may be left unsaid.
 #[derive(Debug)]
 pub(super) struct Told {
-    events: HashSet<String>,
+    /// Hashes of the labels of what fires as far as the receiver knows. Two that are the same by chance only have an
+    /// end told that could have been left out.
+    firing: HashSet<u64>,
     /// Of what began before, nobody knows.
     known_since: Timestamp,
+}
+
+/// Whether the receiver knows what a notice says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    Surely,
+    Maybe,
 }
 
 impl Told {
     /// Knows nothing of what happened up to `now`.
     pub(super) fn nothing_known(now: Timestamp) -> Self {
-        Told { events: HashSet::new(), known_since: now }
+        Told { firing: HashSet::new(), known_since: now }
     }
 
-    /// The receiver took this notice, or may have.
-    pub(super) fn remember(&mut self, notice: &Notice, now: Timestamp) {
-        for alert in &notice.alerts {
-            match alert.status {
-                NoticeStatus::Firing => drop(self.events.insert(alert.event.clone())),
-                NoticeStatus::Resolved => drop(self.events.remove(&alert.event)),
+    /// The receiver took this notice, or may have. An end that it only may have taken is still to be told.
+    pub(super) fn remember(&mut self, notice: &Notice, taken: Taken, now: Timestamp) {
+        for alert in in_order(notice) {
+            match (alert.status, taken) {
+                (NoticeStatus::Firing, _) => drop(self.firing.insert(key(alert))),
+                (NoticeStatus::Resolved, Taken::Surely) => drop(self.firing.remove(&key(alert))),
+                (NoticeStatus::Resolved, Taken::Maybe) => {}
             }
         }
-        if self.events.len() > MOST_TOLD {
+        if self.firing.len() > MOST_TOLD {
             *self = Told::nothing_known(now);
         }
     }
 
     fn is_surely_untold(&self, alert: &NoticeAlert) -> bool {
-        alert.starts_at > self.known_since && !self.events.contains(&alert.event)
+        alert.starts_at > self.known_since && !self.firing.contains(&key(alert))
     }
 }
 
+fn key(alert: &NoticeAlert) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    alert.labels.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// What ended comes first: what a notice says fires, fires now.
+fn in_order(notice: &Notice) -> impl Iterator<Item = &NoticeAlert> {
+    let of = |status| notice.alerts.iter().filter(move |alert| alert.status == status);
+    of(NoticeStatus::Resolved).chain(of(NoticeStatus::Firing))
+}
+
 /// What becomes of a notice that was not delivered when a newer one of its group comes: one that stands for both, with
-/// an id of its own, or nothing if there is nothing left to tell. What the newer says of an alert counts. That an alert
+/// an id of its own, or nothing if there is nothing left to tell. Of each alert it says the newest, once. That an alert
 /// ended which nobody was told of is not told either.
-pub(super) fn merge(older: &Notice, newer: &Notice, told: &Told) -> Option<Notice> {
-    let fired_unseen: HashSet<&str> = older
-        .alerts
-        .iter()
-        .filter(|alert| alert.status == NoticeStatus::Firing && told.is_surely_untold(alert))
-        .map(|alert| alert.event.as_str())
-        .collect();
-    let in_newer: HashSet<&str> = newer.alerts.iter().map(|alert| alert.event.as_str()).collect();
-    let news = newer
-        .alerts
-        .iter()
-        .filter(|alert| alert.status == NoticeStatus::Firing || !fired_unseen.contains(alert.event.as_str()));
-    let rest = older.alerts.iter().filter(|alert| !in_newer.contains(alert.event.as_str()));
-    let mut alerts: Vec<_> = news.chain(rest).cloned().collect();
+pub(super) fn merge(older: &Notice, newer: &Notice, told: &mut Told) -> Option<Notice> {
+    let mut newest: HashMap<_, &NoticeAlert> = HashMap::new();
+    for alert in in_order(older).chain(in_order(newer)) {
+        let Some(before) = newest.insert(&alert.labels, alert) else { continue };
+        let untold = told.is_surely_untold(before);
+        match (before.status, alert.status) {
+            (NoticeStatus::Firing, NoticeStatus::Resolved) if untold => drop(newest.remove(&alert.labels)),
+            // To the receiver it never ceased, so it has to be told when it does.
+            (_, NoticeStatus::Firing) if !untold => drop(told.firing.insert(key(alert))),
+            _ => {}
+        }
+    }
+    let is_newest =
+        |alert: &&NoticeAlert| newest.get(&alert.labels).is_some_and(|newest| ptr::eq(*newest, *alert));
+    let mut alerts: Vec<_> = newer.alerts.iter().chain(&older.alerts).filter(is_newest).cloned().collect();
     if alerts.is_empty() {
         return None;
     }
@@ -94,7 +122,7 @@ mod tests {
 
     #[test]
     fn merging() {
-        // A name alone fires, one after a minus has ended.
+        // A name alone fires, one after a minus has ended; a.1 and a.2 are the same alert, one after the other.
         for (what, told, older, newer, expected) in [
             ("the newer counts", "", "a b", "b c", "b c a"),
             ("what ended untold is not told", "", "a", "-a", ""),
@@ -103,6 +131,11 @@ mod tests {
             ("an end stays to be told", "", "-a", "b", "b -a"),
             ("and what fires comes first", "a", "c", "-a b", "b c -a"),
             ("an end that we only hear of now is told", "", "b", "-a", "b -a"),
+            ("of one alert only the newest is told", "", "a.1 b", "a.2", "a.2 b"),
+            ("not that it ended and fires", "a.1", "-a.1", "a.2", "a.2"),
+            ("nor its ends one by one", "a.1", "-a.1", "-a.2", "-a.2"),
+            ("nor within one notice", "a.1", "b", "a.2 -a.1", "a.2 b"),
+            ("what came, went and came again", "", "a.1", "a.2 -a.1", "a.2"),
         ] {
             let parse = |text: &str| {
                 let alerts = text.split_whitespace().map(|word| match word.strip_prefix('-') {
@@ -112,8 +145,8 @@ mod tests {
                 notice("n", "g", alerts.collect())
             };
             let mut knowledge = Told::nothing_known(Timestamp::from_secs(1));
-            knowledge.remember(&parse(told), START);
-            let merged = merge(&parse(older), &parse(newer), &knowledge);
+            knowledge.remember(&parse(told), Taken::Surely, START);
+            let merged = merge(&parse(older), &parse(newer), &mut knowledge);
             assert_eq!(events(merged.as_ref()).join(" "), expected, "{what}");
         }
     }
@@ -123,27 +156,56 @@ mod tests {
         let fires = notice("1", "g", vec![alert("a", NoticeStatus::Firing)]);
         let ended = notice("2", "g", vec![alert("a", NoticeStatus::Resolved)]);
         let began = fires.alerts[0].starts_at;
-        assert_eq!(events(merge(&fires, &ended, &Told::nothing_known(began)).as_ref()), ["-a"]);
+        assert_eq!(events(merge(&fires, &ended, &mut Told::nothing_known(began)).as_ref()), ["-a"]);
         let just_before = began.saturating_add_millis(-1);
-        assert_eq!(merge(&fires, &ended, &Told::nothing_known(just_before)), None);
+        assert_eq!(merge(&fires, &ended, &mut Told::nothing_known(just_before)), None);
+    }
+
+    #[test]
+    fn the_end_is_told_of_what_began_again_before_its_first_end_was() {
+        let one = |event: &str, status| notice("n", "g", vec![alert(event, status)]);
+        let again = one("a.2", NoticeStatus::Firing);
+        let ended_again = one("a.2", NoticeStatus::Resolved);
+        let mut told = Told::nothing_known(Timestamp::from_secs(1));
+        told.remember(&one("a.1", NoticeStatus::Firing), Taken::Surely, START);
+        let merged = merge(&one("a.1", NoticeStatus::Resolved), &again, &mut told).unwrap();
+        assert_eq!(events(merge(&merged, &ended_again, &mut told).as_ref()), ["-a.2"]);
+
+        // The first began before we did, so it may have been told.
+        let mut first = one("a.1", NoticeStatus::Resolved);
+        first.alerts[0].starts_at = Timestamp::from_secs(1);
+        let mut told = Told::nothing_known(Timestamp::from_secs(2));
+        let merged = merge(&first, &again, &mut told).unwrap();
+        assert_eq!(events(merge(&merged, &ended_again, &mut told).as_ref()), ["-a.2"]);
+    }
+
+    #[test]
+    fn an_end_that_may_not_have_been_taken_leaves_the_alert_told() {
+        let one = |status| notice("n", "g", vec![alert("a", status)]);
+        for (taken, untold) in [(Taken::Surely, true), (Taken::Maybe, false)] {
+            let mut told = Told::nothing_known(Timestamp::from_secs(1));
+            told.remember(&one(NoticeStatus::Firing), Taken::Maybe, START);
+            told.remember(&one(NoticeStatus::Resolved), taken, START);
+            assert_eq!(told.is_surely_untold(&alert("a", NoticeStatus::Firing)), untold, "{taken:?}");
+        }
     }
 
     #[test]
     fn the_merged_notice_stands_for_all() {
-        let told = Told::nothing_known(START);
+        let mut told = Told::nothing_known(START);
         let mut older = notice("1", "g", vec![alert("a", NoticeStatus::Firing)]);
         older.covers = vec!["0".into()];
         let mut newer = notice("2", "g", vec![alert("b", NoticeStatus::Firing)]);
         newer.alerts[0].severity = Severity::Info;
         newer.reason = "newest".into();
-        let merged = merge(&older, &newer, &told).unwrap();
+        let merged = merge(&older, &newer, &mut told).unwrap();
         assert_eq!(merged.covers, ["0", "1", "2"]);
         assert_eq!((merged.reason.as_str(), merged.created_at), ("newest", newer.created_at));
         assert_eq!(events(Some(&merged)), ["a", "b"], "the worst first");
         assert!(!["0", "1", "2"].contains(&merged.id.as_str()));
         let mut long = older.clone();
         long.covers = (0..5000).map(|n| format!("old-{n}")).collect();
-        let covers = merge(&long, &newer, &told).unwrap().covers;
+        let covers = merge(&long, &newer, &mut told).unwrap().covers;
         assert_eq!((covers.len(), covers.last().map(String::as_str)), (MOST_COVERED, Some("2")));
     }
 
@@ -152,9 +214,13 @@ mod tests {
         let mut told = Told::nothing_known(Timestamp::from_secs(1));
         let now = Timestamp::from_secs(5_000_000_000);
         for n in 0..=MOST_TOLD {
-            told.remember(&notice("n", "g", vec![alert(&n.to_string(), NoticeStatus::Firing)]), now);
+            told.remember(
+                &notice("n", "g", vec![alert(&n.to_string(), NoticeStatus::Firing)]),
+                Taken::Surely,
+                now,
+            );
         }
-        assert!(told.events.is_empty());
+        assert!(told.firing.is_empty());
         assert!(!told.is_surely_untold(&alert("0", NoticeStatus::Firing)), "forgotten is not untold");
     }
 }

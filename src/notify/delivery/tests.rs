@@ -15,12 +15,13 @@ use crate::{
 const START: Timestamp = Timestamp::from_secs(1_795_000_000);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
+/// What comes before a dot in `event` is what the alert is about.
 pub(super) fn alert(event: &str, status: NoticeStatus) -> NoticeAlert {
     NoticeAlert {
         event: event.into(),
         status,
         severity: Severity::Warning,
-        labels: BTreeMap::new(),
+        labels: event.split('.').take(1).map(|subject| ("subject".into(), subject.into())).collect(),
         annotations: BTreeMap::new(),
         starts_at: START.saturating_add_millis(1),
         ends_at: (status == NoticeStatus::Resolved).then_some(START.saturating_add_millis(2)),
@@ -49,7 +50,7 @@ fn error(reason: &'static str, retry: Retry) -> SendError {
 }
 
 fn unavailable() -> Result<String, SendError> {
-    Err(error("server_error", Retry::Later))
+    Err(error("connect", Retry::Later))
 }
 
 /// Every attempt: what was sent, and when by uptime.
@@ -169,7 +170,7 @@ async fn what_is_taken_leaves_the_queue() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn three_days_of_503_cost_few_attempts_and_end_in_the_fallback() {
+async fn three_days_without_a_connection_cost_few_attempts_and_end_in_the_fallback() {
     let (mut bench, worker) = Bench::start(vec![], ReceiverState::default(), |_, _| unavailable()).await;
     bench.send(firing("1", "g"));
     let mut worker = Box::pin(worker.run());
@@ -177,7 +178,7 @@ async fn three_days_of_503_cost_few_attempts_and_end_in_the_fallback() {
         _ = &mut worker => panic!("the worker ended"),
         failing = bench.failing.recv() => {
             let failing = failing.unwrap();
-            assert_eq!((failing.receiver.as_str(), failing.reason, failing.abandoned), ("ops", "server_error", 1));
+            assert_eq!((failing.receiver.as_str(), failing.reason, failing.abandoned), ("ops", "connect", 1));
         }
     }
     let age = bench.clock.now().wall.since(START);
@@ -419,7 +420,9 @@ async fn what_comes_while_another_of_its_group_is_sent_waits_or_is_merged() {
 #[tokio::test(start_paused = true)]
 async fn an_end_is_told_when_the_beginning_may_have_been() {
     // Nobody knows whether it was taken before the time was up; nor whether the other address has shown it to somebody.
-    for (reason, done) in [("timeout", None), ("server_error", Some("a@example.com"))] {
+    for (reason, done) in
+        [("timeout", None), ("response", None), ("server_error", None), ("connect", Some("a@example.com"))]
+    {
         let attempts = Attempts::default();
         let seen = Arc::clone(&attempts);
         let script = Scripted(Box::new(move |notice, took, now| {
@@ -440,6 +443,62 @@ async fn an_end_is_told_when_the_beginning_may_have_been() {
         assert_eq!(attempts[1].0.status(), NoticeStatus::Resolved, "{reason}");
         assert_eq!(attempts[1].0.covers, ["1", "2"], "{reason}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_is_told_when_the_beginning_may_have_been_and_was_given_up() {
+    for (first, told) in [("timeout", true), ("connect", false)] {
+        let (bench, worker) = Bench::start(vec![], ReceiverState::default(), move |n, _| match n {
+            1 => Err(error(first, Retry::Later)),
+            2 => Err(error("client_error", Retry::Never)),
+            3 => unavailable(),
+            _ => Ok("yes".into()),
+        })
+        .await;
+        let mut worker = Box::pin(worker.run());
+        bench.send(firing("1", "g"));
+        run(&mut worker, Duration::from_secs(30)).await;
+        assert_eq!(bench.value("notifications_abandoned_total", &["ops"]), Some(1.0), "{first}");
+        // It is repeated, and ends before the repetition is taken.
+        bench.send(firing("1", "g"));
+        run(&mut worker, Duration::from_secs(2)).await;
+        bench.send(notice("2", "g", vec![alert("1", NoticeStatus::Resolved)]));
+        run(&mut worker, HOUR).await;
+        let attempts = bench.attempts.lock().unwrap();
+        assert_eq!(attempts.len(), if told { 4 } else { 3 }, "{first}");
+        assert_eq!(attempts.last().unwrap().0.status() == NoticeStatus::Resolved, told, "{first}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_too_old_at_start_is_given_up_and_the_fallback_told() {
+    let mut old = firing("old", "g");
+    old.created_at = START.saturating_add_millis(-73 * 3_600_000);
+    let mut young = firing("young", "h");
+    young.created_at = START.saturating_add_millis(-71 * 3_600_000);
+    let rows = vec![old, young];
+    let (mut bench, worker) = Bench::start(rows, ReceiverState::default(), |_, _| Ok("yes".into())).await;
+    run(&mut Box::pin(worker.run()), HOUR).await;
+    assert_eq!(bench.ids(), ["young"]);
+    assert_eq!(bench.value("notifications_abandoned_total", &["ops"]), Some(1.0));
+    let failing = bench.failing.try_recv().unwrap();
+    assert_eq!((failing.reason, failing.detail.as_str(), failing.abandoned), ("timeout", TOO_OLD, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_becomes_too_old_at_a_receiver_that_is_gone_is_told_to_a_fallback_that_does_not_know() {
+    let gone = |_: usize, _: &Notice| Err(error("gone", Retry::Disabled));
+    let (mut bench, worker) = Bench::start(vec![], ReceiverState::default(), gone).await;
+    let other = Failing { receiver: "other".into(), reason: "tls", detail: String::new(), abandoned: 0 };
+    while worker.outbox.fallback.try_send(other.clone()).is_ok() {}
+    bench.send(firing("1", "g"));
+    bench.send(firing("2", "h"));
+    let mut worker = Box::pin(worker.run());
+    run(&mut worker, HOUR).await;
+    while bench.failing.try_recv().is_ok_and(|failing| failing == other) {}
+    run(&mut worker, LIFE).await;
+    let failing = bench.failing.try_recv().unwrap();
+    assert_eq!((failing.receiver.as_str(), failing.reason, failing.abandoned), ("ops", "gone", 2));
 }
 
 #[tokio::test(start_paused = true)]
