@@ -116,6 +116,10 @@ struct Run {
     /// Folder for what must outlive a restart, in place of the configuration's.
     #[arg(long = "storage.path", value_name = "DIR")]
     storage: Option<PathBuf>,
+    /// Takes what the first read of each panel's users finds for known, and tells nobody of it. For the first start on
+    /// a panel where much has expired or run out.
+    #[arg(long = "alerting.adopt")]
+    adopt: bool,
     #[command(flatten)]
     log: Log,
 }
@@ -185,6 +189,7 @@ impl Run {
         if let Some(storage) = self.storage {
             config.storage.path = storage;
         }
+        config.alerting.adopt = self.adopt;
         for warning in config.warnings() {
             warn!("{warning}");
         }
