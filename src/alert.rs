@@ -63,10 +63,10 @@ pub struct Wiring {
 }
 
 /// Another configuration to go on under.
-#[derive(Debug)]
 pub struct Reload {
     pub config: AlertingConfig,
     pub routes: Vec<Route>,
+    pub pseudonym: Option<Pseudonym>,
     pub notices: HashMap<String, mpsc::UnboundedSender<Notice>>,
     pub reread: HashMap<String, mpsc::UnboundedSender<Vec<Arc<str>>>>,
     /// Told what is wrong with it, in which case nothing changes.
@@ -96,7 +96,14 @@ pub async fn run(mut engine: Engine, mut wiring: Wiring) {
         }
         wiring.carry_out(output).await;
 
-        time::sleep(PAUSE).await;
+        // Somebody waits for a reload.
+        tokio::select! {
+            () = time::sleep(PAUSE) => {}
+            Some(reload) = wiring.reloads.recv() => {
+                wiring.reload(&mut engine, reload);
+                continue;
+            }
+        }
         let wait = engine.due().saturating_sub(wiring.clock.now().uptime);
         tokio::select! {
             Ok(()) = wiring.view.changed() => {}
@@ -141,9 +148,10 @@ impl Wiring {
     }
 
     fn reload(&mut self, engine: &mut Engine, reload: Reload) {
-        let Reload { config, routes, notices, reread, done } = reload;
+        let Reload { config, routes, pseudonym, notices, reread, done } = reload;
         let result = engine.reconfigure(&config, routes, self.clock.now());
         if result.is_ok() {
+            self.pseudonym = pseudonym;
             self.notices = notices;
             self.reread = reread;
         }
@@ -223,7 +231,8 @@ mod tests {
                 let notices = HashMap::from([("ops".to_owned(), notices.clone())]);
                 let (done, answer) = oneshot::channel();
                 let reread = HashMap::from([("home".to_owned(), reread.clone())]);
-                let reload = Reload { config, routes: vec![route()], notices, reread, done };
+                let routes = vec![route()];
+                let reload = Reload { config, routes, pseudonym: None, notices, reread, done };
                 reloads.send(reload).await.unwrap();
                 assert_eq!(answer.await.unwrap().is_ok(), good);
             }

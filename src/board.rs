@@ -43,6 +43,18 @@ impl Board {
         });
     }
 
+    /// Takes targets other than these from the board, and puts up an empty report of each that is new.
+    pub fn set_targets<'a>(&self, targets: impl IntoIterator<Item = &'a str>) {
+        self.view.send_modify(|view| {
+            let known = |name: &str| view.reports.iter().find(|report| &*report.target == name);
+            let report = |name| known(name).map_or_else(|| Arc::new(Report::new(name)), Arc::clone);
+            let mut reports: Vec<_> = targets.into_iter().map(report).collect();
+            reports.sort_by(|a, b| a.target.cmp(&b.target));
+            view.reports = Arc::new(reports);
+            view.version += 1;
+        });
+    }
+
     pub fn view(&self) -> View {
         self.view.borrow().clone()
     }

@@ -9,6 +9,7 @@ mod schedule;
 
 use std::{
     collections::{HashSet, VecDeque},
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
@@ -108,8 +109,16 @@ impl Poller {
         self
     }
 
-    /// Polls until it is dropped.
-    pub async fn run(mut self) {
+    /// Begins with what an earlier loop of the target knew.
+    #[must_use]
+    pub fn resuming(mut self, report: Report) -> Self {
+        self.report = report;
+        self
+    }
+
+    /// Polls until it is dropped or, after the request that it is making, until `stop` resolves.
+    pub async fn run(mut self, stop: impl Future) {
+        let mut stop = pin!(stop);
         loop {
             let now = self.clock.now().uptime;
             let (part, due) = self.schedule.next(&self.upstream.parts(), now);
@@ -118,6 +127,7 @@ impl Poller {
             let named = named.map(|due| due.max(now)).filter(|named| *named < due || part == Part::Users);
             let due = named.map_or(due, |named| named.min(due));
             tokio::select! {
+                _ = &mut stop => return,
                 () = tokio::time::sleep(due.saturating_sub(now)) => {}
                 Some(names) = self.requests.recv() => {
                     self.wanted.add(names);

@@ -6,10 +6,11 @@
 mod notifications;
 mod process;
 
-use std::{env::consts, sync::Arc};
+use std::{collections::HashMap, env::consts, sync::Arc};
 
 use prometheus::{
-    Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector,
+    Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    core::{Collector, MetricVec, MetricVecBuilder},
     proto::MetricFamily,
 };
 
@@ -156,6 +157,13 @@ impl Telemetry {
         self.0.requests.with_label_values(&[target]).inc();
     }
 
+    /// Counts a target no more: all its series vanish.
+    pub fn forget_target(&self, target: &str) {
+        for counters in [&self.0.polls, &self.0.poll_failures, &self.0.requests] {
+            forget(counters, "target", target);
+        }
+    }
+
     /// The wall clock jumped.
     pub fn clock_step(&self) {
         self.0.clock_steps.inc();
@@ -227,6 +235,17 @@ fn counters(registry: &Registry, opts: Opts, labels: &[&str]) -> IntCounterVec {
     register(registry, IntCounterVec::new(opts, labels))
 }
 
+/// Removes every series whose label has this value.
+fn forget<B: MetricVecBuilder>(metrics: &MetricVec<B>, label: &str, value: &str) {
+    for metric in metrics.collect().iter().flat_map(MetricFamily::get_metric) {
+        let labels: HashMap<_, _> = metric.get_label().iter().map(|it| (it.name(), it.value())).collect();
+        if labels.get(label) == Some(&value) {
+            // It fails if somebody else was faster, which is as well.
+            drop(metrics.remove(&labels));
+        }
+    }
+}
+
 /// Names, labels and texts are all written in this file, so that they are either always right or never.
 fn register<C: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<C>) -> C {
     let metric = metric.expect("the metric's name and labels are valid");
@@ -266,6 +285,24 @@ mod tests {
         assert_eq!(value(&telemetry, "proxymeter_target_requests_total", &["home"]), Some(2.0));
         assert_eq!(value(&telemetry, failures, &["home", "system", "timeout"]), Some(1.0));
         assert_eq!(value(&telemetry, failures, &["home", "system", "connect"]), Some(0.0));
+    }
+
+    #[test]
+    fn what_is_forgotten_leaves_no_series() {
+        let telemetry = Telemetry::new();
+        for name in ["home", "edge"] {
+            telemetry.declare_part(name, "system", &["timeout"]);
+            telemetry.declare_receiver(name, &["timeout"]);
+            telemetry.notification_last_success(name, 1.0);
+            telemetry.notification_queue(name, 1, Some(1.0));
+        }
+        telemetry.forget_target("home");
+        telemetry.forget_receiver("home");
+        let families = telemetry.gather();
+        let labels = families.iter().flat_map(MetricFamily::get_metric).flat_map(|metric| metric.get_label());
+        let values: Vec<_> = labels.map(|label| label.value()).collect();
+        assert!(!values.contains(&"home"));
+        assert_eq!(values.iter().filter(|value| **value == "edge").count(), 11);
     }
 
     #[test]

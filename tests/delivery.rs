@@ -24,7 +24,7 @@ use proxymeter::{
 };
 use receiver::{Answer, Receiver};
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     time::{Instant, timeout},
 };
 
@@ -103,13 +103,14 @@ impl Queue {
             pending: loaded.outbox.into_iter().filter(|row| row.notice.receiver == name).collect(),
             state: state.unwrap_or_default(),
         };
-        let terms = Terms {
-            send_resolved: true,
-            fallback: Some(Fallback { receiver: "other".into(), queue }),
-            fallback_after: PATIENCE,
-            config: 7,
+        let terms = Terms { send_resolved: true, config: 7 };
+        let told = Fallback { receiver: "other".into(), after: PATIENCE, queue };
+        let wiring = Wiring {
+            store: store.clone(),
+            telemetry: telemetry.clone(),
+            clock: Clock::system(),
+            fallback: watch::channel(Some(told)).1,
         };
-        let wiring = Wiring { store: store.clone(), telemetry: telemetry.clone(), clock: Clock::system() };
         let worker = Worker::new(name.into(), receiver, left, terms, wiring, incoming);
         let running = Box::pin(worker.run());
         Queue { name: name.into(), store: store.clone(), telemetry, notices, fallback, running }

@@ -65,7 +65,7 @@ async fn a_panel_as_slow_as_a_real_one_is_walked_within_its_load_and_its_cheap_p
     };
     let report = tokio::select! {
         report = watch => report,
-        () = poller.run() => unreachable!("it does not end"),
+        () = poller.run(std::future::pending::<()>()) => unreachable!("it does not end"),
         () = panel.clone().serve(listener, std::future::pending()) => unreachable!("it does not end"),
         () = tokio::time::sleep(Duration::from_secs(60)) => panic!("the walk does not end"),
     };

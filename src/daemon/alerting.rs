@@ -1,190 +1,110 @@
-//! The alert engine, the receivers' queues, and the channels that join what does not know each other.
+//! The alert engine with what it is joined to, and the watch on the store.
 
-use std::{
-    collections::HashMap,
-    future::Future,
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{mpsc, watch},
-    task::JoinSet,
-    time::{MissedTickBehavior, interval, sleep},
+    sync::{mpsc, oneshot, watch},
+    time::{MissedTickBehavior, interval},
 };
-use tracing::warn;
 
-use super::StartError;
+use super::{
+    Shared, StartError,
+    receivers::{Queues, routes},
+    targets::Rereads,
+};
 use crate::{
     alert::{
         self, Pseudonym, Reload, Wiring,
         engine::{Engine, Rows},
-        group::Route,
+        rule::RuleError,
     },
-    board::Board,
-    clock::Clock,
-    config::{Config, NoticeNames, ReceiverKind, ReceiverTable},
+    config::{Config, NoticeNames},
     exposition::HashKey,
-    model::{ActiveAlerts, Notice, NoticeStatus, Severity, Timestamp},
-    notify::{
-        OwnAlert, Receiver,
-        delivery::{self, Fallback, Left, Terms, Worker},
-        email::{Email, config::ReceiverConfig},
-        webhook::Webhook,
-    },
-    store::{Batch, Loaded, Outcome, Settled, Store},
-    telemetry::Telemetry,
+    model::{ActiveAlerts, NoticeStatus, Severity, Timestamp},
+    notify::OwnAlert,
+    store::Batch,
 };
 
-/// What an attempt under way may still take after the daemon was told to stop. One that is cut off is made again after
-/// the next start, under the same id.
-const LAST_ATTEMPT: Duration = Duration::from_secs(3);
-
-/// Everything about alerts, built and not yet running.
+/// The alert engine from outside.
 pub(super) struct Alerting {
-    engine: Engine,
-    wiring: Wiring,
-    storage: Storage,
-    /// Held so that the engine does not take it for closed.
-    _reload: mpsc::Sender<Reload>,
-    workers: Vec<Worker>,
-    /// Notices to receivers that are no longer configured, or to any if alerting was turned off.
-    orphans: Vec<Notice>,
+    /// Built, and not yet running.
+    engine: Option<(Engine, Wiring)>,
+    reloads: mpsc::Sender<Reload>,
     /// What is pending and firing.
     pub(super) active: watch::Receiver<Arc<ActiveAlerts>>,
 }
 
-/// What the rest of the daemon lends.
-pub(super) struct Shared<'a> {
-    pub(super) board: &'a Board,
-    pub(super) clock: &'a Clock,
-    pub(super) store: &'a Store,
-    pub(super) telemetry: &'a Telemetry,
-    /// Under which notices name users, if they are to be hashed.
+/// What joins the engine to targets and receivers.
+pub(super) struct Joints {
+    pub(super) queues: Queues,
+    pub(super) rereads: Rereads,
+    /// Under which users may have to be hashed.
     pub(super) key: Option<HashKey>,
 }
 
-/// Shows how the store is, and tells everybody when it fails.
-struct Storage {
-    store: Store,
-    telemetry: Telemetry,
-    clock: Clock,
-    receivers: HashMap<String, mpsc::UnboundedSender<Notice>>,
-}
-
 impl Alerting {
+    /// # Errors
+    /// When a rule cannot be used.
     pub(super) fn build(
         config: &Config,
-        mut loaded: Loaded,
-        rereads: HashMap<String, mpsc::UnboundedSender<Vec<Arc<str>>>>,
-        shared: &Shared<'_>,
+        rows: &Rows,
+        joints: Joints,
+        shared: &Shared,
     ) -> Result<Self, StartError> {
-        let rows =
-            Rows { alerts: std::mem::take(&mut loaded.alerts), groups: std::mem::take(&mut loaded.groups) };
-        let routes = config.receivers.iter().map(|table| route(config, table)).collect();
-        let now = shared.clock.now();
-        let engine = Engine::new(&config.alerting, routes, &rows, now)
-            .map_err(|errors| StartError::Alerting(errors.iter().map(ToString::to_string).collect()))?;
-
-        // Without alerting nobody is told anything, what was left from before included.
-        let receivers = if config.alerting.enabled { config.receivers.as_slice() } else { &[] };
-        let (mut queues, mut incomings) = (HashMap::new(), Vec::new());
-        for table in receivers {
-            let (queue, incoming) = mpsc::unbounded_channel();
-            queues.insert(table.name.clone(), queue);
-            incomings.push((table, incoming));
-        }
-        let fallback = config.alerting.fallback.as_ref();
-        let fallback = fallback
-            .and_then(|name| Some(Fallback { receiver: name.clone(), queue: queues.get(name)?.clone() }));
-        let mut workers = Vec::new();
-        for (table, incoming) in incomings {
-            let receiver =
-                receiver(table).map_err(|why| StartError::Receiver { receiver: table.name.clone(), why })?;
-            let mine = |row: &crate::store::Pending| row.notice.receiver == table.name;
-            let pending = loaded.outbox.extract_if(.., |row| mine(row)).collect();
-            let state = loaded.receivers.iter().find(|(name, _)| *name == table.name);
-            let left = Left { pending, state: state.map(|(_, state)| state.clone()).unwrap_or_default() };
-            let terms = Terms {
-                send_resolved: common(table).send_resolved,
-                fallback: fallback.clone().filter(|fallback| fallback.receiver != table.name),
-                fallback_after: config.alerting.fallback_after,
-                config: digest(table),
-            };
-            let wiring = delivery::Wiring {
-                store: shared.store.clone(),
-                telemetry: shared.telemetry.clone(),
-                clock: shared.clock.clone(),
-            };
-            workers.push(Worker::new(table.name.clone(), receiver, left, terms, wiring, incoming));
-        }
-        drop(fallback);
-        let orphans = loaded.outbox.into_iter().map(|row| row.notice).collect();
-
+        let engine = Engine::new(&config.alerting, routes(config), rows, shared.clock.now()).map_err(wrong)?;
         let (active, is_active) = watch::channel(Arc::default());
-        let (reload, reloads) = mpsc::channel(1);
-        let hashed = config.users.notices == NoticeNames::Hash;
-        Ok(Alerting {
-            engine,
-            storage: Storage {
-                store: shared.store.clone(),
-                telemetry: shared.telemetry.clone(),
-                clock: shared.clock.clone(),
-                receivers: queues.clone(),
-            },
-            wiring: Wiring {
-                view: shared.board.watch(),
-                reloads,
-                notices: queues,
-                alerts: active,
-                pseudonym: shared.key.clone().filter(|_| hashed).map(pseudonym),
-                reread: rereads,
-                store: shared.store.clone(),
-                telemetry: shared.telemetry.clone(),
-                clock: shared.clock.clone(),
-            },
-            _reload: reload,
-            workers,
-            orphans,
-            active: is_active,
-        })
+        let (reloads, is_reloaded) = mpsc::channel(1);
+        let wiring = Wiring {
+            view: shared.board.watch(),
+            reloads: is_reloaded,
+            notices: joints.queues,
+            alerts: active,
+            pseudonym: pseudonym(config, joints.key),
+            reread: joints.rereads,
+            store: shared.store.clone(),
+            telemetry: shared.telemetry.clone(),
+            clock: shared.clock.clone(),
+        };
+        Ok(Alerting { engine: Some((engine, wiring)), reloads, active: is_active })
+    }
+
+    /// Judges, records and tells until it is dropped. There is one such run.
+    pub(super) fn run(&mut self) -> impl Future<Output = ()> + Send + 'static {
+        let engine = self.engine.take();
+        async {
+            if let Some((engine, wiring)) = engine {
+                alert::run(engine, wiring).await;
+            }
+        }
+    }
+
+    /// Goes on under another configuration.
+    ///
+    /// # Errors
+    /// When a rule cannot be used. Then nothing has changed.
+    pub(super) async fn reload(&self, config: &Config, joints: Joints) -> Result<(), StartError> {
+        let (done, answer) = oneshot::channel();
+        let reload = Reload {
+            config: config.alerting.clone(),
+            routes: routes(config),
+            pseudonym: pseudonym(config, joints.key),
+            notices: joints.queues,
+            reread: joints.rereads,
+            done,
+        };
+        let stopped = || StartError::Alerting(vec!["the alert engine has stopped".into()]);
+        self.reloads.send(reload).await.map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?.map_err(wrong)
     }
 }
 
-impl Alerting {
-    /// Gives up what is addressed to receivers that are no longer configured.
-    pub(super) async fn give_up_orphans(&mut self) {
-        for notice in std::mem::take(&mut self.orphans) {
-            warn!(
-                receiver = notice.receiver,
-                id = notice.id,
-                "a notice is given up: nobody is configured to be told"
-            );
-            let settled = Settled { notices: vec![(&notice.id, Outcome::Abandoned)], ..Settled::default() };
-            // The store tells of its own failures.
-            drop(self.storage.store.settle(settled).await);
-        }
-    }
+fn wrong(errors: Vec<RuleError>) -> StartError {
+    StartError::Alerting(errors.iter().map(ToString::to_string).collect())
+}
 
-    /// What runs until `stop` resolves: the engine. Queues end by themselves once the engine has, after the attempt
-    /// that they are making, or without its end if that takes longer than [`LAST_ATTEMPT`].
-    pub(super) fn spawn<S: Future<Output = ()> + Send + 'static>(
-        self,
-        tasks: &mut JoinSet<()>,
-        stop: impl Fn() -> S,
-    ) {
-        tasks.spawn(super::until(alert::run(self.engine, self.wiring), stop()));
-        tasks.spawn(super::until(self.storage.run(), stop()));
-        for worker in self.workers {
-            let stopped = stop();
-            let at_last = async {
-                stopped.await;
-                sleep(LAST_ATTEMPT).await;
-            };
-            tasks.spawn(super::until(async { drop(worker.run().await) }, at_last));
-        }
-    }
+fn pseudonym(config: &Config, key: Option<HashKey>) -> Option<Pseudonym> {
+    let key = key.filter(|_| config.users.notices == NoticeNames::Hash)?;
+    Some(Box::new(move |name| key.hash(name)))
 }
 
 /// How often it is looked at how the store is.
@@ -192,108 +112,62 @@ const STORAGE_CHECK: Duration = Duration::from_secs(1);
 /// The store is told to fail when it has for so long: a disk that hiccups is nobody's business.
 const STORAGE_PATIENCE: u32 = 10;
 
-impl Storage {
-    /// Does not end.
-    async fn run(self) {
-        let mut ticks = interval(STORAGE_CHECK);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // Since when it is down, and for how many looks.
-        let mut down: Option<(Timestamp, u32)> = None;
-        loop {
-            ticks.tick().await;
-            let status = self.store.status();
-            self.telemetry.store(status.up, status.size_bytes, status.errors);
-            if !status.up {
-                let (_, looks) = down.get_or_insert((self.clock.now().wall, 0));
-                *looks = looks.saturating_add(1);
+/// Shows how the store is, and tells everybody when it fails. Does not end.
+pub(super) async fn watch_storage(shared: Shared, queues: watch::Receiver<Arc<Queues>>) {
+    let mut ticks = interval(STORAGE_CHECK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // Since when it is down, and for how many looks.
+    let mut down: Option<(Timestamp, u32)> = None;
+    loop {
+        ticks.tick().await;
+        let status = shared.store.status();
+        shared.telemetry.store(status.up, status.size_bytes, status.errors);
+        if !status.up {
+            let (_, looks) = down.get_or_insert((shared.clock.now().wall, 0));
+            *looks = looks.saturating_add(1);
+        }
+        match down {
+            Some((since, STORAGE_PATIENCE)) if !status.up => {
+                tell(&shared, &queues, NoticeStatus::Firing, since).await;
             }
-            match down {
-                Some((since, STORAGE_PATIENCE)) if !status.up => self.tell(NoticeStatus::Firing, since).await,
-                Some((since, looks)) if status.up => {
-                    down = None;
-                    if looks >= STORAGE_PATIENCE {
-                        self.tell(NoticeStatus::Resolved, since).await;
-                    }
+            Some((since, looks)) if status.up => {
+                down = None;
+                if looks >= STORAGE_PATIENCE {
+                    tell(&shared, &queues, NoticeStatus::Resolved, since).await;
                 }
-                _ => {}
             }
-        }
-    }
-
-    /// While it fails, from memory alone, as there is nothing else.
-    async fn tell(&self, status: NoticeStatus, since: Timestamp) {
-        let alert = OwnAlert {
-            alertname: "ProxymeterStorageFailing",
-            severity: Severity::Critical,
-            status,
-            since,
-            kind: "storage",
-            subject: "storage",
-            summary: "What has to outlive the daemon cannot be written down.",
-            description: "Alerts and notices are kept in memory alone and would be lost in a crash. \
-                          See the log for the reason; a full disk is the most common one.",
-            reason: "",
-        };
-        let now = self.clock.now().wall;
-        let notices: Vec<_> = self.receivers.keys().map(|name| alert.notice(name, now)).collect();
-        // The store tells of its own failures.
-        drop(self.store.record(Batch { notices: notices.clone(), ..Batch::default() }).await);
-        for notice in notices {
-            if let Some(queue) = self.receivers.get(&notice.receiver) {
-                // A receiver's queue ends only with the daemon.
-                drop(queue.send(notice));
-            }
+            _ => {}
         }
     }
 }
 
-fn pseudonym(key: HashKey) -> Pseudonym {
-    Box::new(move |name| key.hash(name))
-}
-
-/// A receiver as configured.
-///
-/// # Errors
-/// Says what of it can never work.
-pub(crate) fn receiver(table: &ReceiverTable) -> Result<Receiver, String> {
-    match &table.kind {
-        ReceiverKind::Email(config) => {
-            Email::new(config).map(|email| Receiver::Email(Box::new(email))).map_err(|err| err.to_string())
+/// While the store fails, from memory alone, as there is nothing else.
+async fn tell(
+    shared: &Shared,
+    queues: &watch::Receiver<Arc<Queues>>,
+    status: NoticeStatus,
+    since: Timestamp,
+) {
+    let alert = OwnAlert {
+        alertname: "ProxymeterStorageFailing",
+        severity: Severity::Critical,
+        status,
+        since,
+        kind: "storage",
+        subject: "storage",
+        summary: "What has to outlive the daemon cannot be written down.",
+        description: "Alerts and notices are kept in memory alone and would be lost in a crash. \
+                      See the log for the reason; a full disk is the most common one.",
+        reason: "",
+    };
+    let queues = Arc::clone(&queues.borrow());
+    let notices: Vec<_> = queues.keys().map(|name| alert.notice(name, shared.clock.now().wall)).collect();
+    // The store tells of its own failures.
+    drop(shared.store.record(Batch { notices: notices.clone(), ..Batch::default() }).await);
+    for notice in notices {
+        if let Some(queue) = queues.get(&notice.receiver) {
+            // A queue that has ended since left its place to another, or its receiver is gone.
+            drop(queue.send(notice));
         }
-        ReceiverKind::Webhook(config) => Webhook::new(config, "")
-            .map(|webhook| Receiver::Webhook(Box::new(webhook)))
-            .map_err(|err| err.to_string()),
     }
-}
-
-/// What a receiver is to be told: as it says, else as `[alerting]` says.
-fn route(config: &Config, table: &ReceiverTable) -> Route {
-    let common = common(table);
-    let alerting = &config.alerting;
-    Route {
-        receiver: table.name.clone(),
-        min_severity: common.min_severity,
-        send_resolved: common.send_resolved,
-        group_by: common.group_by.clone().unwrap_or_else(|| alerting.group_by.clone()),
-        group_wait: common.group_wait.unwrap_or(alerting.group_wait),
-        group_interval: common.group_interval.unwrap_or(alerting.group_interval),
-        // A rule's own and that of [alerting] are in the rules already.
-        repeat_interval: common.repeat_interval,
-    }
-}
-
-fn common(table: &ReceiverTable) -> &ReceiverConfig {
-    match &table.kind {
-        ReceiverKind::Email(email) => &email.common,
-        ReceiverKind::Webhook(webhook) => &webhook.common,
-    }
-}
-
-/// A few bits of a digest of a receiver's configuration: enough to notice that it changed, and too few to guess a
-/// password by.
-fn digest(table: &ReceiverTable) -> u16 {
-    let mut hasher = DefaultHasher::new();
-    table.kind.hash(&mut hasher);
-    let [low, high, ..] = hasher.finish().to_le_bytes();
-    u16::from_le_bytes([low, high])
 }

@@ -13,7 +13,7 @@ mod tests;
 use std::{collections::VecDeque, time::Duration};
 
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     time::{Instant, sleep_until},
 };
 use tracing::{debug, error, info, warn};
@@ -44,14 +44,10 @@ pub struct Worker {
 }
 
 /// How a receiver wants it.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Terms {
     /// Whether it is told that an alert has ended.
     pub send_resolved: bool,
-    /// Who is told that this receiver fails, if anybody.
-    pub fallback: Option<Fallback>,
-    /// How long it may fail before that.
-    pub fallback_after: Duration,
     /// A few bits of a digest of the receiver's configuration: one that refused everything is only tried again under
     /// another.
     pub config: u16,
@@ -63,6 +59,8 @@ pub struct Wiring {
     pub store: Store,
     pub telemetry: Telemetry,
     pub clock: Clock,
+    /// Who is told that a receiver fails, if anybody.
+    pub fallback: watch::Receiver<Option<Fallback>>,
 }
 
 /// What a worker had not brought when it ended, for another to go on with.
@@ -85,7 +83,7 @@ impl Worker {
         incoming: mpsc::UnboundedReceiver<Notice>,
     ) -> Self {
         let Left { pending, mut state } = left;
-        let Wiring { store, telemetry, clock } = wiring;
+        let Wiring { store, telemetry, clock, fallback } = wiring;
         telemetry.declare_receiver(&name, &SendError::REASONS);
         telemetry.declare_suppressions(&[OUTDATED]);
         if let Some(time) = state.last_success {
@@ -103,13 +101,14 @@ impl Worker {
         let now = clock.now().wall;
         let wait = state.next_attempt.map_or(Duration::ZERO, |next| next.since(now));
         let failing = state.failing_since.map(|since| now.since(since));
+        let ago = |age| Instant::now().checked_sub(age).unwrap_or_else(Instant::now);
         let mut outbox = Outbox {
             name,
             queue: VecDeque::new(),
             in_flight: None,
             // A wait longer than any of ours was reckoned by a clock that was ahead.
             due: Instant::now() + wait.min(backoff::longest()),
-            patience: failing.map(|age| Instant::now() + terms.fallback_after.saturating_sub(age)),
+            failing: failing.map(ago),
             state,
             told: Told::nothing_known(now),
             last_failure: None,
@@ -118,6 +117,7 @@ impl Worker {
             store,
             telemetry,
             clock,
+            fallback,
         };
         let item = |row: Pending| Queued { since: row.queued_at, ..outbox.queued(row.notice, row.done) };
         outbox.queue = pending.into_iter().map(item).collect();
@@ -186,8 +186,8 @@ struct Outbox {
     in_flight: Option<Timestamp>,
     /// When the receiver may be asked again, by the clock that nobody sets.
     due: Instant,
-    /// While the receiver fails: when that has lasted for so long that the fallback is to know.
-    patience: Option<Instant>,
+    /// While the receiver fails: since when, by the clock that nobody sets.
+    failing: Option<Instant>,
     state: ReceiverState,
     told: Told,
     /// Of this process.
@@ -198,6 +198,7 @@ struct Outbox {
     store: Store,
     telemetry: Telemetry,
     clock: Clock,
+    fallback: watch::Receiver<Option<Fallback>>,
 }
 
 #[derive(Debug)]
@@ -297,8 +298,7 @@ impl Outbox {
     fn due(&self) -> Option<Instant> {
         let send = (!self.queue.is_empty() && !self.state.disabled).then_some(self.due);
         let expire = self.queue.iter().map(|item| item.expires).min();
-        let tell = self.patience.filter(|_| self.state.fallback_knows == FallbackKnows::Nothing);
-        let tell = tell.filter(|_| self.terms.fallback.is_some() && !self.queue.is_empty());
+        let tell = if self.queue.is_empty() { None } else { self.out_of_patience_at() };
         [send, expire, tell].into_iter().flatten().min()
     }
 
@@ -332,7 +332,7 @@ impl Outbox {
         let news = self.recovered();
         self.state =
             ReceiverState { last_success: Some(now), config: self.state.config, ..ReceiverState::default() };
-        (self.due, self.patience, self.given_up) = (Instant::now(), None, 0);
+        (self.due, self.failing, self.given_up) = (Instant::now(), None, 0);
         self.told.remember(&item.notice, Taken::Surely, now);
         self.telemetry.notification_delivered(&self.name);
         self.telemetry.notification_last_success(&self.name, now.as_secs_f64());
@@ -341,7 +341,7 @@ impl Outbox {
 
     async fn failed(&mut self, item: Queued, err: &SendError) {
         self.state.failing_since.get_or_insert(self.clock.now().wall);
-        self.patience.get_or_insert(Instant::now() + self.terms.fallback_after);
+        self.failing.get_or_insert_with(Instant::now);
         self.last_failure = Some(err.clone());
         if err.retry == Retry::Never {
             self.abandon(&[item], &err.detail).await;
@@ -434,7 +434,7 @@ impl Outbox {
     async fn settle(&self, notices: Vec<(&str, Outcome)>, news: Option<Notice>) {
         let receiver = Some((self.name.as_str(), &self.state));
         self.note(self.store.settle(Settled { notices, receiver, told: news.as_ref() }).await);
-        if let (Some(fallback), Some(news)) = (&self.terms.fallback, news) {
+        if let (Some(fallback), Some(news)) = (self.fallback(), news) {
             fallback.tell(news);
         }
     }

@@ -81,7 +81,7 @@ fn poller_with(
 }
 
 async fn run_for(poller: Poller, time: Duration) {
-    tokio::time::timeout(time, poller.run()).await.unwrap_err();
+    tokio::time::timeout(time, poller.run(std::future::pending::<()>())).await.unwrap_err();
 }
 
 /// Whether the test has run for longer than this.
@@ -257,7 +257,7 @@ async fn users_are_read_again_when_somebody_asks_fifty_at_a_time_within_the_load
         ask.send(names.clone()).unwrap();
         std::future::pending::<()>().await;
     };
-    tokio::time::timeout(Duration::from_secs(1000), async { tokio::join!(poller.run(), later) })
+    tokio::time::timeout(Duration::from_secs(1000), async { tokio::join!(poller.run(std::future::pending::<()>()), later) })
         .await
         .unwrap_err();
     let asked: Vec<_> = named.lock().unwrap().iter().map(Vec::len).collect();

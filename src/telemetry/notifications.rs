@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Registry};
 
-use super::{Telemetry, counters, opts, register};
+use super::{Telemetry, counters, forget, opts, register};
 
 /// From a receiver on the same machine to the longest time that one is usually given.
 const BUCKETS: [f64; 11] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
@@ -110,6 +110,19 @@ impl Telemetry {
         for reason in reasons {
             of.failures.with_label_values(&[receiver, reason]);
         }
+    }
+
+    /// Counts a receiver no more: all its series vanish.
+    pub fn forget_receiver(&self, receiver: &str) {
+        let of = &self.0.notifications;
+        for counters in [&of.delivered, &of.attempts, &of.failures, &of.abandoned] {
+            forget(counters, "receiver", receiver);
+        }
+        for gauges in [&of.oldest_pending, &of.last_success] {
+            forget(gauges, "receiver", receiver);
+        }
+        forget(&of.queue_length, "receiver", receiver);
+        forget(&of.duration, "receiver", receiver);
     }
 
     /// Begins to count what is not sent, at 0 for all these reasons.

@@ -74,7 +74,7 @@ pub(crate) async fn poll_until(upstream: Upstream, mut wanted: impl FnMut(&Repor
     };
     tokio::select! {
         report = seen => report,
-        () = poller.run() => unreachable!("the loop has no end"),
+        () = poller.run(std::future::pending::<()>()) => unreachable!("the loop has no end"),
         () = tokio::time::sleep(Duration::from_secs(20)) => panic!("never as wanted: {:#?}", board.view().reports[0].parts),
     }
 }

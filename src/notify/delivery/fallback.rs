@@ -1,5 +1,7 @@
 //! Telling one receiver that another fails, and that it is well again.
 
+use std::time::Duration;
+
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{Outbox, TOO_OLD};
@@ -14,6 +16,8 @@ use crate::{
 pub struct Fallback {
     /// The fallback's name.
     pub receiver: String,
+    /// How long another may fail before this one is told.
+    pub after: Duration,
     /// To its worker.
     pub queue: mpsc::UnboundedSender<Notice>,
 }
@@ -26,9 +30,20 @@ impl Fallback {
 }
 
 impl Outbox {
+    /// Whom to tell, unless it is this receiver itself.
+    pub(super) fn fallback(&self) -> Option<Fallback> {
+        self.fallback.borrow().clone().filter(|fallback| fallback.receiver != self.name)
+    }
+
+    /// When the fallback is to be told that the receiver fails, if it is to be and was not.
+    pub(super) fn out_of_patience_at(&self) -> Option<Instant> {
+        let untold = self.state.fallback_knows == FallbackKnows::Nothing;
+        Some(self.failing.filter(|_| untold)? + self.fallback()?.after)
+    }
+
     /// Tells the fallback if the receiver has failed for too long.
     pub(super) async fn lose_patience(&mut self) {
-        if self.patience.is_some_and(|end| end <= Instant::now())
+        if self.out_of_patience_at().is_some_and(|end| end <= Instant::now())
             && let Some(news) = self.news(FallbackKnows::Failing)
         {
             self.settle(Vec::new(), Some(news)).await;
@@ -38,7 +53,8 @@ impl Outbox {
     /// What the fallback is to be told, unless it knows. It is told at most twice until the receiver takes a notice:
     /// that it fails, and that notices were given up.
     pub(super) fn news(&mut self, knows: FallbackKnows) -> Option<Notice> {
-        if self.terms.fallback.is_none() || self.state.fallback_knows >= knows {
+        let fallback = self.fallback()?;
+        if self.state.fallback_knows >= knows {
             return None;
         }
         self.state.fallback_knows = knows;
@@ -51,7 +67,7 @@ impl Outbox {
             "Receiver {} cannot be told ({reason}): {detail}. Notices given up so far: {}.",
             self.name, self.given_up
         );
-        self.own_alert(NoticeStatus::Firing, &description, reason)
+        Some(self.own_alert(&fallback, NoticeStatus::Firing, &description, reason))
     }
 
     /// What the fallback is to be told now that the receiver took a notice, if it was told otherwise.
@@ -60,10 +76,16 @@ impl Outbox {
             return None;
         }
         let description = format!("Receiver {} takes notices again.", self.name);
-        self.own_alert(NoticeStatus::Resolved, &description, "")
+        Some(self.own_alert(&self.fallback()?, NoticeStatus::Resolved, &description, ""))
     }
 
-    fn own_alert(&self, status: NoticeStatus, description: &str, reason: &str) -> Option<Notice> {
+    fn own_alert(
+        &self,
+        fallback: &Fallback,
+        status: NoticeStatus,
+        description: &str,
+        reason: &str,
+    ) -> Notice {
         let now = self.clock.now().wall;
         let alert = OwnAlert {
             alertname: "ProxymeterNotificationsFailing",
@@ -76,6 +98,6 @@ impl Outbox {
             description,
             reason,
         };
-        Some(alert.notice(&self.terms.fallback.as_ref()?.receiver, now))
+        alert.notice(&fallback.receiver, now)
     }
 }

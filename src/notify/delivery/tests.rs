@@ -98,6 +98,8 @@ impl Bench {
         fastrand::seed(7);
         let (notices, incoming) = mpsc::unbounded_channel();
         let (queue, fallback) = mpsc::unbounded_channel();
+        let told = Fallback { receiver: "other".into(), after: PATIENCE, queue };
+        let told = watch::channel(Some(told)).1;
         // Time would jump while a store's thread works, so there is none: all goes on from memory.
         let (telemetry, store) = (Telemetry::new(), Store::closed());
         let clock = Clock::starting_at(START);
@@ -106,13 +108,8 @@ impl Bench {
             "ops".into(),
             Receiver::Scripted(script),
             Left { pending: pending.collect(), state },
-            Terms {
-                send_resolved: true,
-                fallback: Some(Fallback { receiver: "other".into(), queue }),
-                fallback_after: PATIENCE,
-                config: CONFIG,
-            },
-            Wiring { store, telemetry: telemetry.clone(), clock: clock.clone() },
+            Terms { send_resolved: true, config: CONFIG },
+            Wiring { store, telemetry: telemetry.clone(), clock: clock.clone(), fallback: told },
             incoming,
         );
         (Bench { notices, attempts, fallback, telemetry, clock }, worker)
@@ -418,7 +415,7 @@ async fn a_restart_neither_begins_the_patience_anew_nor_tells_twice() {
 #[tokio::test(start_paused = true)]
 async fn without_a_fallback_nobody_is_told_until_there_is_one() {
     let (mut bench, mut worker) = Bench::start(vec![], state(), |_, _| unavailable());
-    worker.outbox.terms.fallback = None;
+    worker.outbox.fallback = watch::channel(None).1;
     bench.send(firing("1", "g"));
     let mut worker = Box::pin(worker.run());
     run(&mut worker, 10 * HOUR).await;
