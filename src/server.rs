@@ -378,11 +378,10 @@ mod tests {
     use super::*;
     use crate::{exposition::UserLabels, model::Timestamp};
 
-    #[tokio::test]
-    async fn scrapes_beyond_the_limit_are_refused_until_one_is_sent() {
+    pub(super) fn server() -> Server {
         let options = Options { labels: UserLabels::Name, limit: 1 };
         let (board, clock) = (Board::new(["home"]), Clock::starting_at(Timestamp::default()));
-        let server = Server {
+        Server {
             pages: Pages::new(board.clone(), clock.clone(), options.clone()),
             scrapes: Arc::new(Semaphore::new(MAX_SCRAPES)),
             state: State {
@@ -399,7 +398,12 @@ mod tests {
                 .1,
                 version: "0",
             },
-        };
+        }
+    }
+
+    #[tokio::test]
+    async fn scrapes_beyond_the_limit_are_refused_until_one_is_sent() {
+        let server = server();
         let mut held = Vec::new();
         for _ in 0..MAX_SCRAPES {
             held.push(server.get(Route::Metrics, &HeaderMap::new()).await);

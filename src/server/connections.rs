@@ -14,7 +14,6 @@ use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
     sync::{Notify, watch},
     time::{Instant, sleep_until},
 };
@@ -209,7 +208,7 @@ impl Drop for Answering {
 /// Answers on a connection until it ends. When `closing` becomes true, what is being answered is the last.
 pub(super) async fn attend(
     server: Arc<Server>,
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
     seat: Seat,
     closing: watch::Receiver<bool>,
 ) {
@@ -224,7 +223,7 @@ pub(super) async fn attend(
 
 async fn greet(
     server: &Server,
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
     place: &Arc<Place>,
     closing: watch::Receiver<bool>,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
@@ -268,4 +267,113 @@ async fn speak(
         _ = closing.wait_for(|closing| *closing) => connection.as_mut().graceful_shutdown(),
     }
     connection.await
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+    use super::{super::tests::server, *};
+
+    const HEALTHY: &[u8] = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n";
+
+    /// Attends to a connection whose client does as `client` does, and tells how many seconds it lasted.
+    async fn lasts<C: Future<Output = ()>>(client: impl FnOnce(DuplexStream) -> C) -> u64 {
+        let (near, far) = tokio::io::duplex(256);
+        let (_close, closing) = watch::channel(false);
+        let connections = Arc::new(Connections::default());
+        let start = Instant::now();
+        let attended = attend(Arc::new(server()), near, connections.enter(), closing);
+        tokio::select! {
+            () = attended => {}
+            () = client(far) => panic!("the client gave up first"),
+        }
+        assert!(connections.lock().places.is_empty());
+        start.elapsed().as_secs()
+    }
+
+    async fn read_answer(client: &mut DuplexStream) {
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"Healthy.\n") {
+            client.read_buf(&mut answer).await.unwrap();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_has_to_come_in_time() {
+        let silent = async |_client| pending().await;
+        assert_eq!(lasts(silent).await, ASK_WITHIN.as_secs());
+        let trickling = async |mut client: DuplexStream| {
+            loop {
+                client.write_all(b"G").await.ok();
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        };
+        assert_eq!(lasts(trickling).await, ASK_WITHIN.as_secs());
+        let second = async |mut client: DuplexStream| {
+            client.write_all(HEALTHY).await.unwrap();
+            read_answer(&mut client).await;
+            tokio::time::sleep(Duration::from_secs(100)).await;
+            trickling(client).await;
+        };
+        assert_eq!(lasts(second).await, 100 + ASK_WITHIN.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_is_kept_for_a_while() {
+        let idle = async |mut client: DuplexStream| {
+            for _ in 0..3 {
+                client.write_all(HEALTHY).await.unwrap();
+                read_answer(&mut client).await;
+                tokio::time::sleep(IDLE_LIMIT - Duration::from_secs(1)).await;
+            }
+            pending().await
+        };
+        assert_eq!(lasts(idle).await, 2 * (IDLE_LIMIT.as_secs() - 1) + IDLE_LIMIT.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_has_to_be_taken_in_time() {
+        let ask = async |client: &mut DuplexStream| {
+            client.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        };
+        let deaf = async |mut client: DuplexStream| {
+            ask(&mut client).await;
+            pending().await
+        };
+        assert_eq!(lasts(deaf).await, STALL_LIMIT.as_secs());
+        let slow = async |mut client: DuplexStream| {
+            ask(&mut client).await;
+            loop {
+                tokio::time::sleep(Duration::from_secs(29)).await;
+                client.read_u8().await.ok();
+            }
+        };
+        assert_eq!(lasts(slow).await, ANSWER_WITHIN.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_longest_idle_makes_room_and_then_the_longest_answered() {
+        let connections = Arc::new(Connections::default());
+        let mut seats = Vec::new();
+        for _ in 0..MAX_CONNECTIONS {
+            seats.push(connections.enter());
+            tokio::time::advance(Duration::from_millis(1)).await;
+        }
+        let left = |seat: &Seat| !connections.lock().places.contains_key(&seat.id);
+        let [oldest, next, ..] = &seats[..] else { unreachable!() };
+        let _answering = oldest.place.answer();
+        let first = connections.enter();
+        assert!(left(next) && !left(oldest));
+        next.place.ended(watch::channel(false).1).await;
+
+        tokio::time::advance(Duration::from_millis(1)).await;
+        let _others: Vec<_> = seats.iter().skip(2).map(|seat| seat.place.answer()).collect();
+        let second = connections.enter();
+        assert!(left(&first) && !left(oldest));
+        let _second = second.place.answer();
+        let third = connections.enter();
+        assert!(left(oldest) && !left(&second) && !left(&third));
+        assert_eq!(connections.lock().places.len(), MAX_CONNECTIONS);
+    }
 }

@@ -70,13 +70,10 @@ impl Passwords {
         }
         self.telemetry.http_password_check();
         let (hash, password) = (hash.clone(), password.to_vec());
-        let matches = tokio::task::spawn_blocking(move || {
-            let matches = hash.matches(&password);
-            // Kept to the end, also when whoever asked has gone away meanwhile.
-            drop(turn);
-            matches
-        });
-        let matches = matches.await.unwrap_or(false);
+        // The turn goes along, so that it lasts to the end also when whoever asked has gone away meanwhile.
+        let matches = tokio::task::spawn_blocking(move || (hash.matches(&password), turn));
+        // It fails only when the runtime ends.
+        let Ok((matches, _turn)) = matches.await else { return Verdict::Busy };
         if user.is_none() || !matches {
             return Verdict::Wrong;
         }
