@@ -18,7 +18,9 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::{
     config::{Config, ConfigErrors, parse_listen},
     daemon::{Daemon, Keep, Signals},
-    demo, http, telemetry,
+    demo, http,
+    server::config::AccessConfig,
+    telemetry,
 };
 
 /// Prometheus exporter and alerting daemon for Marzban and PasarGuard panels: users, quotas, expiries, nodes.
@@ -85,6 +87,9 @@ enum Command {
         /// Address to ask, in place of the configuration's first.
         #[arg(long = "web.listen-address", value_name = "HOST:PORT", value_parser = parse_listen)]
         listen: Option<std::net::SocketAddr>,
+        /// Accepted so that the arguments may be those of the exporter: whether there is TLS shows by itself.
+        #[arg(long = "web.config.file", value_name = "FILE")]
+        web_config: Option<PathBuf>,
     },
 }
 
@@ -126,6 +131,10 @@ struct Run {
     /// Address to listen on, in place of the configuration's; may be given more than once.
     #[arg(long = "web.listen-address", value_name = "HOST:PORT", value_parser = parse_listen)]
     listen: Vec<std::net::SocketAddr>,
+    /// Web configuration file for TLS and passwords, in the format of the official exporters, in place of the
+    /// configuration's.
+    #[arg(long = "web.config.file", value_name = "FILE")]
+    web_config: Option<PathBuf>,
     /// Path of the metrics.
     #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path)]
     telemetry_path: String,
@@ -189,7 +198,9 @@ pub fn main() -> ExitCode {
                 replay::run(&config, storage, &receivers, list).await
             }
             Command::Demo(demo) => demo.run().await,
-            Command::Healthcheck { config, listen } => healthcheck::run(&config.file, listen).await,
+            Command::Healthcheck { config, listen, web_config: _ } => {
+                healthcheck::run(&config.file, listen).await
+            }
         }
     });
     // Threads that still wait for a name to be resolved must not keep the process.
@@ -207,6 +218,9 @@ impl Run {
         if !self.listen.is_empty() {
             config.web.listen = self.listen;
         }
+        if let Some(file) = self.web_config {
+            config.web.access = AccessConfig::WebFile(file);
+        }
         if let Some(storage) = self.storage {
             config.storage.path = storage;
         }
@@ -215,11 +229,12 @@ impl Run {
             warn!("{warning}");
         }
         let daemon = Daemon::build(&config, &self.telemetry_path, Keep::InStorage).await?;
+        let scheme = if config.web.access.check().is_ok_and(|port| port.tls) { "https" } else { "http" };
         for address in daemon.addresses() {
             info!(
                 version = telemetry::VERSION,
                 targets = config.targets.len(),
-                "listening on http://{address}"
+                "listening on {scheme}://{address}"
             );
         }
         daemon.run(async || signals.next().await).await?;

@@ -20,6 +20,7 @@ mod table;
 mod tls;
 mod users;
 mod values;
+mod web;
 mod webhook;
 
 use std::fs;
@@ -33,6 +34,7 @@ use crate::alert::config::AlertingConfig;
 use crate::notify::email::config::EmailConfig;
 use crate::notify::webhook::config::WebhookConfig;
 use crate::poll::config::PollConfig;
+use crate::server::config::AccessConfig;
 use crate::upstream::marzban::config::{Login, MarzbanConfig};
 
 pub use errors::{ConfigError, ConfigErrors};
@@ -64,6 +66,8 @@ pub struct Config {
 pub struct WebConfig {
     /// At least one; all addresses of the machine are written `[::]`.
     pub listen: Vec<SocketAddr>,
+    /// Who may use it, and by which TLS.
+    pub access: AccessConfig,
 }
 
 /// Where the program keeps what must outlive it.
@@ -111,12 +115,11 @@ const ROOT: Shape = Shape {
     title: "the top level",
     keys: &[&["web", "poll", "users", "storage", "marzban", "email", "webhook", "alerting", "alert", "mute"]],
 };
-const WEB: Shape = Shape { title: "[web]", keys: &[&["listen"]] };
 const STORAGE: Shape = Shape { title: "[storage]", keys: &[&["path"]] };
 
 /// Every table there is: tells a misplaced key where it belongs.
 const SHAPES: &[&Shape] = &[
-    &WEB,
+    &web::SHAPE,
     &poll::SHAPE,
     &users::SHAPE,
     &STORAGE,
@@ -156,7 +159,7 @@ impl Config {
         let reading = Reading::new(file, env);
         let mut root = Table::root(&reading, &ROOT, tree.into_inner());
 
-        let web = read_web(root.section("web", &WEB));
+        let web = web::read(root.section("web", &web::SHAPE));
         let users = users::read(root.section("users", &users::SHAPE));
         let storage = read_storage(root.section("storage", &STORAGE));
 
@@ -193,15 +196,7 @@ impl Config {
                 "no target: add a table such as [marzban.home], else there is nothing to export".to_owned(),
             );
         }
-        let public = self.web.listen.iter().find(|address| !address.ip().is_loopback());
-        if let Some(address) = public
-            && self.users.labels == LabelsChoice::Name
-        {
-            warnings.push(format!(
-                "web.listen: {address} can be reached from other machines without a password, and user names are \
-                 exported; listen on 127.0.0.1, or write labels = \"hash\" or \"off\" in [users]"
-            ));
-        }
+        warnings.extend(web::warning(&self.web, self.users.labels));
         for Target { name, kind: TargetKind::Marzban(marzban), .. } in &self.targets {
             if marzban.tls.insecure_skip_verify {
                 warnings.push(format!(
@@ -244,11 +239,6 @@ impl Config {
         }));
         warnings
     }
-}
-
-fn read_web(mut table: Table<'_, '_>) -> WebConfig {
-    let listen = listen::read(&mut table);
-    WebConfig { listen: listen.unwrap_or_else(|| vec![DEFAULT_LISTEN]) }
 }
 
 /// Refuses a `for` of `[alert.target_down]` that a `stale_after` is too short for which nobody wrote down: one that

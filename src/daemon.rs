@@ -22,7 +22,10 @@ use crate::{
     exposition::{self, HashKey, UserLabels},
     http::BuildError,
     poll::Poller,
-    server::{self, State},
+    server::{
+        self, State,
+        access::{Access, AccessError},
+    },
     store::{self, Loaded, Store, StoreError},
     telemetry::{self, Telemetry},
     upstream::{Timeouts, Upstream},
@@ -61,6 +64,8 @@ pub struct Daemon {
 pub enum StartError {
     #[error("cannot listen on {address}: {source}")]
     Listen { address: SocketAddr, source: io::Error },
+    #[error(transparent)]
+    Access(#[from] AccessError),
     #[error("target {target}: {source}")]
     Client { target: String, source: BuildError },
     #[error(transparent)]
@@ -111,6 +116,7 @@ impl Daemon {
         let key = hash_key(config)?;
         let telemetry = Telemetry::new();
         telemetry.config_loaded(clock.now().wall.as_secs_f64());
+        let access = Arc::new(Access::open(&config.web.access, &telemetry)?);
         let board = Board::new(config.targets.iter().map(|target| target.name.as_str()));
 
         let mut rereads = HashMap::new();
@@ -142,6 +148,7 @@ impl Daemon {
             telemetry_path: telemetry_path.to_owned(),
             alerts: alerting.active.clone(),
             ready: is_ready,
+            access: watch::channel(access).1,
             version: telemetry::VERSION,
         };
         Ok(Daemon { listeners, addresses, pollers, alerting, store, state, board, ready, clock, telemetry })

@@ -1,13 +1,18 @@
 //! The daemon's HTTP face: metrics, health and a landing page.
 //!
-//! [`serve`] answers on listeners that are already bound. What is known of the targets is written once per change and
-//! shared by all scrapers, see `pages`.
+//! [`serve`] answers on listeners that are already bound. `connections` gives each its time, [`access`] says who may
+//! pass. What is known of the targets is written once per change and shared by all scrapers, see `pages`.
+
+pub mod access;
+pub mod config;
 
 mod api;
+mod connections;
 mod landing;
 mod negotiate;
 mod pages;
 mod stall;
+mod tls;
 
 use std::{
     convert::Infallible,
@@ -25,15 +30,11 @@ use hyper::{
     Method, Request, Response, StatusCode,
     body::{Body, Frame, Incoming, SizeHint},
     header::{
-        ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, VARY,
+        ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue,
+        RETRY_AFTER, VARY, WWW_AUTHENTICATE,
     },
-    server::conn::http1,
-    service::service_fn,
 };
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
-};
+use rustls::ServerConfig;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
@@ -47,25 +48,15 @@ use crate::{
     model::ActiveAlerts,
     telemetry::{InFlight, Telemetry},
 };
+use access::{Access, Refusal, Terms};
+use connections::{Answering, Connections};
 use pages::Pages;
-use stall::Stall;
-
-/// A connection that asks nothing for so long, or takes so long to ask, is closed. Longer than scrape intervals
-/// usually are, so that scrapers find theirs still open.
-const ASK_WITHIN: Duration = Duration::from_secs(150);
-
-/// A client that takes nothing of its answer for so long is let go.
-const STALL_LIMIT: Duration = Duration::from_secs(30);
-
-/// Connections beyond this wait to be accepted.
-const MAX_CONNECTIONS: usize = 512;
 
 /// Scrapes beyond this are refused.
 const MAX_SCRAPES: usize = 40;
 
-/// Requests whose head has more headers, or is larger in bytes, are refused.
-const MAX_HEADERS: usize = 64;
-const MAX_HEAD_SIZE: usize = 16 * 1024;
+/// No request here needs a body; one that is larger, in bytes, is refused. None is read.
+const MAX_BODY: u64 = 8 * 1024;
 
 /// After an error of accepting, such as too many open files, it is tried again so much later.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -82,6 +73,8 @@ pub struct State {
     pub alerts: watch::Receiver<Arc<ActiveAlerts>>,
     /// Whether the daemon is ready.
     pub ready: watch::Receiver<bool>,
+    /// Who may pass. What is sent here anew holds from the next request on.
+    pub access: watch::Receiver<Arc<Access>>,
     /// As the landing page shows it.
     pub version: &'static str,
 }
@@ -97,52 +90,31 @@ pub async fn serve(listeners: Vec<TcpListener>, state: State, stop: impl Future<
         scrapes: Arc::new(Semaphore::new(MAX_SCRAPES)),
         state,
     });
-    let free = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let graceful = GracefulShutdown::new();
-    let mut connections = JoinSet::new();
+    let (close, closing) = watch::channel(false);
+    let connections = Arc::new(Connections::default());
+    let mut tasks = JoinSet::new();
     let mut stop = pin!(stop);
     loop {
-        let (stream, place) = tokio::select! {
+        let stream = tokio::select! {
             () = &mut stop => break,
-            accepted = accept(&listeners, &free) => accepted,
+            stream = accept(&listeners, &connections) => stream,
         };
-        while connections.try_join_next().is_some() {}
-        let server = Arc::clone(&server);
-        let service = service_fn(move |request| {
-            let server = Arc::clone(&server);
-            async move { Ok::<_, Infallible>(server.answer(&request).await) }
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(ASK_WITHIN)
-            .max_headers(MAX_HEADERS)
-            .max_header_size(MAX_HEAD_SIZE)
-            .serve_connection(Stall::new(TokioIo::new(stream), STALL_LIMIT), service);
-        let connection = graceful.watch(connection);
-        connections.spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "HTTP connection ended early");
-            }
-            drop(place);
-        });
+        while tasks.try_join_next().is_some() {}
+        let seat = connections.enter();
+        tasks.spawn(connections::attend(Arc::clone(&server), stream, seat, closing.clone()));
     }
     drop(listeners);
-    graceful.shutdown().await;
-    while connections.join_next().await.is_some() {}
+    close.send_replace(true);
+    while tasks.join_next().await.is_some() {}
 }
 
-/// The next connection, once there is a place for it.
-async fn accept(
-    listeners: &[TcpListener],
-    free: &Arc<Semaphore>,
-) -> (TcpStream, Option<OwnedSemaphorePermit>) {
-    // The semaphore is never closed.
-    let place = Arc::clone(free).acquire_owned().await.ok();
+async fn accept(listeners: &[TcpListener], connections: &Connections) -> TcpStream {
     loop {
         match poll_fn(|cx| poll_accept(listeners, cx)).await {
-            Ok(stream) => return (stream, place),
+            Ok(stream) => return stream,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept an HTTP connection");
+                connections.dismiss_one();
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -210,11 +182,74 @@ impl<'p> Route<'p> {
     }
 }
 
+/// Why a request is not answered at all: its connection was made when other certificates were demanded or shown.
+/// Clients ask again, on a connection of today.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection was made under former terms")]
+struct Outdated;
+
 impl Server {
-    async fn answer(&self, request: &Request<Incoming>) -> Response<Answer> {
+    fn access(&self) -> Arc<Access> {
+        Arc::clone(&self.state.access.borrow())
+    }
+
+    /// Answers a request on a connection that was made with `tls`.
+    async fn answer(
+        &self,
+        request: &Request<Incoming>,
+        tls: Option<&Arc<ServerConfig>>,
+    ) -> Result<Response<Answer>, Outdated> {
         let in_flight = self.state.telemetry.http_in_flight();
         let route = Route::of(request.uri().path(), &self.state.telemetry_path);
-        let mut response = if matches!(route, Route::Unknown) {
+        let access = self.access();
+        let mut response = match access.terms().await {
+            Ok(terms) if !terms.same_tls(tls) => return Err(Outdated),
+            Ok(terms) => self.judge(&access, &terms, route, request).await,
+            Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "The web configuration file is broken.\n"),
+        };
+        let length = HeaderValue::from(response.body().left);
+        response.headers_mut().insert(CONTENT_LENGTH, length);
+        response.body_mut().in_flight = Some(in_flight);
+        self.state.telemetry.http(route.label(), response.status().as_u16());
+        Ok(response)
+    }
+
+    /// Whoever may not pass learns nothing, not even which paths there are.
+    async fn judge(
+        &self,
+        access: &Access,
+        terms: &Terms,
+        route: Route<'_>,
+        request: &Request<Incoming>,
+    ) -> Response<Answer> {
+        let health = matches!(route, Route::Healthy);
+        let mut response = match access.admit(terms, request.headers(), health).await {
+            Ok(()) => self.respond(route, request).await,
+            Err(Refusal::TooFast) => return plain(StatusCode::TOO_MANY_REQUESTS, "Too many requests.\n"),
+            Err(Refusal::Unknown) => {
+                let mut response = plain(StatusCode::UNAUTHORIZED, "Unauthorized.\n");
+                for challenge in terms.challenges() {
+                    response.headers_mut().append(WWW_AUTHENTICATE, challenge);
+                }
+                response
+            }
+            Err(Refusal::Busy) => busy("Too many passwords are being looked at; try again later.\n"),
+        };
+        let nosniff = HeaderValue::from_static("nosniff");
+        response.headers_mut().insert(hyper::header::X_CONTENT_TYPE_OPTIONS, nosniff);
+        for (name, value) in &terms.headers {
+            response.headers_mut().insert(name, value.clone());
+        }
+        response
+    }
+
+    async fn respond(&self, route: Route<'_>, request: &Request<Incoming>) -> Response<Answer> {
+        if request.body().size_hint().upper().is_none_or(|size| size > MAX_BODY) {
+            let mut response = plain(StatusCode::PAYLOAD_TOO_LARGE, "No request here needs a body.\n");
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            return response;
+        }
+        if matches!(route, Route::Unknown) {
             plain(StatusCode::NOT_FOUND, "Not found.\n")
         } else if matches!(*request.method(), Method::GET | Method::HEAD) {
             self.get(route, request.headers()).await
@@ -222,14 +257,7 @@ impl Server {
             let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are served here.\n");
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             response
-        };
-        let length = HeaderValue::from(response.body().left);
-        response.headers_mut().insert(CONTENT_LENGTH, length);
-        let nosniff = HeaderValue::from_static("nosniff");
-        response.headers_mut().insert(hyper::header::X_CONTENT_TYPE_OPTIONS, nosniff);
-        response.body_mut().in_flight = Some(in_flight);
-        self.state.telemetry.http(route.label(), response.status().as_u16());
-        response
+        }
     }
 
     async fn get(&self, route: Route<'_>, headers: &HeaderMap) -> Response<Answer> {
@@ -264,12 +292,7 @@ impl Server {
 
     async fn metrics(&self, target: Option<&str>, headers: &HeaderMap) -> Response<Answer> {
         let Ok(permit) = Arc::clone(&self.scrapes).try_acquire_owned() else {
-            let mut response = plain(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "Too many scrapes are being answered; try again later.\n",
-            );
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
-            return response;
+            return busy("Too many scrapes are being answered; try again later.\n");
         };
         let format = negotiate::format(headers);
         let coding = negotiate::coding(headers);
@@ -290,14 +313,25 @@ impl Server {
     }
 }
 
+fn busy(text: &'static str) -> Response<Answer> {
+    let mut response = plain(StatusCode::SERVICE_UNAVAILABLE, text);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+    response
+}
+
 fn plain(status: StatusCode, text: &'static str) -> Response<Answer> {
     answer(status, "text/plain; charset=utf-8", vec![Bytes::from_static(text.as_bytes())])
 }
 
 fn answer(status: StatusCode, content_type: &'static str, pieces: Vec<Bytes>) -> Response<Answer> {
     let left = pieces.iter().map(|piece| u64::try_from(piece.len()).unwrap_or(u64::MAX)).sum();
-    let mut response =
-        Response::new(Answer { pieces: pieces.into_iter(), left, in_flight: None, permit: None });
+    let mut response = Response::new(Answer {
+        pieces: pieces.into_iter(),
+        left,
+        in_flight: None,
+        permit: None,
+        answering: None,
+    });
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
@@ -311,6 +345,7 @@ struct Answer {
     /// Held until the body is sent or given up.
     in_flight: Option<InFlight>,
     permit: Option<OwnedSemaphorePermit>,
+    answering: Option<Answering>,
 }
 
 impl Body for Answer {
@@ -343,11 +378,10 @@ mod tests {
     use super::*;
     use crate::{exposition::UserLabels, model::Timestamp};
 
-    #[tokio::test]
-    async fn scrapes_beyond_the_limit_are_refused_until_one_is_sent() {
+    pub(super) fn server() -> Server {
         let options = Options { labels: UserLabels::Name, limit: 1 };
         let (board, clock) = (Board::new(["home"]), Clock::starting_at(Timestamp::default()));
-        let server = Server {
+        Server {
             pages: Pages::new(board.clone(), clock.clone(), options.clone()),
             scrapes: Arc::new(Semaphore::new(MAX_SCRAPES)),
             state: State {
@@ -358,9 +392,18 @@ mod tests {
                 telemetry_path: "/metrics".to_owned(),
                 alerts: watch::channel(Arc::default()).1,
                 ready: watch::channel(true).1,
+                access: watch::channel(Arc::new(
+                    Access::open(&Default::default(), &Telemetry::new()).unwrap(),
+                ))
+                .1,
                 version: "0",
             },
-        };
+        }
+    }
+
+    #[tokio::test]
+    async fn scrapes_beyond_the_limit_are_refused_until_one_is_sent() {
+        let server = server();
         let mut held = Vec::new();
         for _ in 0..MAX_SCRAPES {
             held.push(server.get(Route::Metrics, &HeaderMap::new()).await);

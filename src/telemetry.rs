@@ -46,6 +46,10 @@ struct Inner {
     reload_success_time: Gauge,
     http_requests: IntCounterVec,
     http_in_flight: IntGauge,
+    http_connections: IntGauge,
+    http_handshake_failures: IntCounter,
+    http_password_checks: IntCounter,
+    web_config_up: IntGauge,
     notifications: Notifications,
     store_up: IntGauge,
     store_size: IntGauge,
@@ -108,6 +112,31 @@ impl Telemetry {
             http_in_flight: register(
                 &registry,
                 IntGauge::with_opts(opts("http_requests_in_flight", "HTTP requests being answered.")),
+            ),
+            http_connections: register(
+                &registry,
+                IntGauge::with_opts(opts("http_connections", "HTTP connections that are open.")),
+            ),
+            http_handshake_failures: register(
+                &registry,
+                IntCounter::with_opts(opts(
+                    "http_tls_handshake_failures_total",
+                    "Connections to the HTTP port on which TLS was not agreed upon, clients without a good certificate included.",
+                )),
+            ),
+            http_password_checks: register(
+                &registry,
+                IntCounter::with_opts(opts(
+                    "http_password_checks_total",
+                    "Passwords held against a hash, those of unknown users included. One that was right is remembered and costs no second check.",
+                )),
+            ),
+            web_config_up: register(
+                &registry,
+                IntGauge::with_opts(opts(
+                    "web_config_up",
+                    "Whether certificates, keys and web configuration file of the HTTP port can be used as they are now. While they cannot, the last good ones of [web] stay in force.",
+                )),
             ),
             notifications: Notifications::new(&registry),
             store_up: register(
@@ -196,6 +225,27 @@ impl Telemetry {
         InFlight(self.0.http_in_flight.clone())
     }
 
+    /// Counts an HTTP connection as open until the guard is dropped.
+    pub fn http_connection(&self) -> InFlight {
+        self.0.http_connections.inc();
+        InFlight(self.0.http_connections.clone())
+    }
+
+    /// A connection ended before TLS was agreed upon.
+    pub fn http_handshake_failure(&self) {
+        self.0.http_handshake_failures.inc();
+    }
+
+    /// A password is held against a hash.
+    pub fn http_password_check(&self) {
+        self.0.http_password_checks.inc();
+    }
+
+    /// Whether what the HTTP port is guarded by can be used as it is.
+    pub fn web_config(&self, usable: bool) {
+        self.0.web_config_up.set(i64::from(usable));
+    }
+
     /// How the store is: `errors` is how many there were since it was opened.
     pub fn store(&self, up: bool, size_bytes: u64, errors: u64) {
         self.0.store_up.set(i64::from(up));
@@ -217,7 +267,7 @@ impl Telemetry {
     }
 }
 
-/// A request that is being answered.
+/// A request that is being answered, or a connection that is open.
 #[derive(Debug)]
 pub struct InFlight(IntGauge);
 

@@ -20,6 +20,7 @@ use proxymeter::notify::email::config::{EmailConfig, ReceiverConfig, SmtpLogin, 
 use proxymeter::notify::webhook::config::{Authorization, WebhookConfig, WebhookFormat};
 use proxymeter::poll::config::{PollConfig, UsersInterval};
 use proxymeter::secret::Secret;
+use proxymeter::server::config::{AccessConfig, OwnAccess, OwnTls, PasswordHash, TlsVersion};
 use proxymeter::upstream::marzban::config::{Login, MarzbanConfig};
 
 /// Relative, so that messages are the same on every machine; tests run in the package's folder.
@@ -55,6 +56,7 @@ fn good_files_load() {
 fn an_empty_file_means_the_defaults() {
     let config = load("good/empty.toml");
     assert_eq!(config.web.listen, ["127.0.0.1:10057".parse().unwrap()]);
+    assert_eq!(config.web.access, AccessConfig::Own(OwnAccess::default()));
     assert_eq!(config.users, UsersConfig::default());
     assert_eq!(config.storage.path, Path::new(FIXTURES).join("good/proxymeter-data"));
     assert_eq!(config.targets, []);
@@ -67,6 +69,20 @@ fn every_value_arrives() {
     let config = load("good/full.toml");
     let listen: Vec<_> = config.web.listen.iter().map(ToString::to_string).collect();
     assert_eq!(listen, ["127.0.0.1:0", "[::1]:0", "[::]:10057"]);
+    let pki = |file: &str| Path::new(FIXTURES).join("good/../../web-config/pki").join(file);
+    let hash = PasswordHash::parse("$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG").unwrap();
+    let access = OwnAccess {
+        tls: Some(OwnTls {
+            cert_file: pki("server.pem"),
+            key_file: pki("server-key.pem"),
+            client_ca_file: Some(pki("ca.pem")),
+            min_version: TlsVersion::Tls13,
+        }),
+        users: [("prometheus".to_owned(), hash)].into(),
+        bearer_token: Some(Secret::from("hunter2-bearer")),
+        open_health: true,
+    };
+    assert_eq!(config.web.access, AccessConfig::Own(access));
     assert_eq!(
         config.users,
         UsersConfig {
@@ -298,6 +314,14 @@ fn secrets_come_from_files_and_the_environment() {
     assert_eq!(hook.headers, [("x-team".to_owned(), Secret::from("hunter2-team"))]);
     assert_eq!((&hook.format, hook.max_alerts), (&WebhookFormat::Alertmanager, 0));
 
+    let token = |name: &str| (name == "PROXYMETER_WEB_BEARER_TOKEN").then(|| "hunter2-web".to_owned());
+    let config = Config::parse("", Path::new("exporter.toml"), &token).unwrap();
+    let AccessConfig::Own(own) = config.web.access else { panic!("{:?}", config.web.access) };
+    assert_eq!(own.bearer_token, Some(Secret::from("hunter2-web")));
+    let beside = "[web]\nconfig_file = 'tests/fixtures/web-config/good/tls.yml'";
+    let said = Config::parse(beside, Path::new("exporter.toml"), &token).unwrap_err().to_string();
+    assert!(said.contains("PROXYMETER_WEB_BEARER_TOKEN is set as well"), "{said}");
+
     let hash_key = |name: &str| (name == "PROXYMETER_USERS_HASH_KEY").then(|| "0123456789abcdef".to_owned());
     let config = Config::parse("", Path::new("exporter.toml"), &hash_key).unwrap();
     assert_eq!(config.users.hash_key, Some(Secret::from("0123456789abcdef")));
@@ -408,6 +432,11 @@ fn secrets_are_never_shown() {
     let mail = "[email.ops]\nsmarthost = 'smtp.example.com'\nfrom = 'a@example.com'\nto = 'b@example.com'\nusername = 'x'\n";
     let hook = "[webhook.oncall]\nurl = 'http://hooks.example.com/'\n";
     let texts = [
+        "[web]\nbearer_token = VALUE".to_owned(),
+        "[web]\nbearer_token_file = VALUE".to_owned(),
+        "[web]\nbasic_auth = VALUE".to_owned(),
+        "[web.basic_auth]\nprometheus = VALUE".to_owned(),
+        "[web.basic_auth]\nprometheus = { hash = VALUE }".to_owned(),
         "[users]\nhash_key = VALUE".to_owned(),
         "[users]\nhash_key_file = VALUE".to_owned(),
         format!("{home}password = VALUE"),
@@ -525,6 +554,7 @@ fn the_example_has_every_key() {
             setting.starts_with(&format!("{key} = "))
                 || line.contains(&format!(": {key} = "))
                 || setting.starts_with(&format!("[marzban.pasarguard.{key}]"))
+                || setting.starts_with(&format!("[web.{key}]"))
         });
         assert!(mentioned, "{key}");
     }
@@ -571,6 +601,10 @@ fn the_example_tells_the_defaults() {
     assert_eq!((&oncall.format, oncall.max_alerts), (&WebhookFormat::Alertmanager, 0));
     assert_eq!((oncall.secrets.len(), oncall.timeout), (2, Duration::from_secs(20)));
     whole.receivers.clear();
+    let AccessConfig::Own(access) = std::mem::take(&mut whole.web.access) else { panic!("{whole:?}") };
+    assert_eq!(access.tls.map(|tls| tls.min_version), Some(TlsVersion::Tls12));
+    assert_eq!((access.users.len(), access.open_health), (1, false));
+    assert_eq!(access.bearer_token, Some(Secret::from("0123456789abcdef")));
     let rules: Vec<_> = whole.alerting.rules.keys().collect();
     assert_eq!(rules, ["target_down", "user_expiry", "vip-expiry"]);
     whole.alerting.rules.clear();
@@ -596,11 +630,17 @@ fn secrets_folder() -> tempfile::TempDir {
         "oncall-github",
         "oncall-token",
         "oncall-key",
+        "web-token",
     ] {
         let file = folder.path().join(name);
         let content = if name.ends_with("-url") { "https://hooks.example.com/" } else { "0123456789abcdef" };
         fs::write(&file, format!("{content}\n")).unwrap();
         fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    for (name, from) in
+        [("web.pem", "server.pem"), ("web-key.pem", "server-key.pem"), ("web-clients.pem", "ca.pem")]
+    {
+        fs::copy(Path::new("tests/fixtures/web-config/pki").join(from), folder.path().join(name)).unwrap();
     }
     folder
 }

@@ -16,7 +16,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("poll", &["board", "clock", "model", "store", "telemetry", "upstream"]),
     ("alert", &["board", "clock", "model", "store", "telemetry"]),
     ("notify", &["clock", "http", "model", "secret", "store", "telemetry"]),
-    ("server", &["board", "clock", "exposition", "model", "telemetry"]),
+    ("server", &["board", "clock", "exposition", "model", "secret", "telemetry"]),
     (
         "config",
         &[
@@ -28,6 +28,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "notify::webhook::config",
             "poll::config",
             "secret",
+            "server::config",
             "upstream::marzban::config",
         ],
     ),

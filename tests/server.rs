@@ -10,7 +10,7 @@ use proxymeter::{
     clock::Clock,
     exposition::{Options, UserLabels},
     model::{Identity, Outcome, Part, PartData, PartState, Report, System, SystemFacts, Timestamp},
-    server::{State, serve},
+    server::{State, access::Access, serve},
     telemetry::Telemetry,
 };
 use tokio::{
@@ -52,6 +52,7 @@ impl Daemon {
             telemetry_path: "/metrics".to_owned(),
             alerts: watch::channel(std::sync::Arc::default()).1,
             ready: readiness,
+            access: watch::channel(Access::open(&Default::default(), &telemetry).unwrap().into()).1,
             version: "1.2.3",
         };
         let serving = serve(listeners.into(), state, async { drop(stopped.await) });

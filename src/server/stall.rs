@@ -1,6 +1,7 @@
 use std::{
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -8,18 +9,21 @@ use std::{
 use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::connections::Place;
+
 /// A stream that breaks when what is written to it is not taken for a time: else a client that stops reading would
-/// hold its page, its place among the connections and its scrape for ever.
+/// hold its page, its place among the connections and its scrape for ever. It tells its place what it sees.
 pub(super) struct Stall<S> {
     stream: S,
     limit: Duration,
+    place: Arc<Place>,
     /// Runs while a write waits.
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Stall<S> {
-    pub(super) fn new(stream: S, limit: Duration) -> Self {
-        Stall { stream, limit, waiting: None }
+    pub(super) fn new(stream: S, limit: Duration, place: Arc<Place>) -> Self {
+        Stall { stream, limit, place, waiting: None }
     }
 
     /// Passes on how a write went, or that it has waited too long.
@@ -43,7 +47,11 @@ impl<S: Read + Unpin> Read for Stall<S> {
         cx: &mut Context<'_>,
         buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if read.is_ready() {
+            self.place.heard();
+        }
+        read
     }
 }
 
@@ -68,6 +76,9 @@ impl<S: Write + Unpin> Write for Stall<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        if flushed.is_ready() {
+            self.place.sent();
+        }
         self.watch(cx, flushed)
     }
 
@@ -94,14 +105,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_write_that_is_not_taken_breaks_after_the_limit() {
         let (near, mut far) = tokio::io::duplex(4);
-        let mut stream = Stall::new(TokioIo::new(near), LIMIT);
+        let mut stream = Stall::new(TokioIo::new(near), LIMIT, Arc::new(Place::new()));
         assert_eq!(write(&mut stream).await.unwrap(), 4);
         let start = Instant::now();
         assert_eq!(write(&mut stream).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert_eq!(start.elapsed().as_secs(), LIMIT.as_secs());
 
         // One that is taken at last is not held against the next.
-        let mut stream = Stall::new(stream.stream, LIMIT);
+        let mut stream = Stall::new(stream.stream, LIMIT, stream.place);
         let slow = async {
             tokio::time::sleep(LIMIT - Duration::from_secs(1)).await;
             far.read_exact(&mut [0; 4]).await

@@ -1,0 +1,176 @@
+//! `[web]`: where the exporter itself is reached, and by whom.
+
+use std::net::SocketAddr;
+
+use toml::de::DeValue;
+
+use crate::secret::Secret;
+use crate::server::config::{AccessConfig, OwnAccess, OwnTls, PasswordHash, Protection, TlsVersion, Users};
+
+use super::secrets::{self, Sources};
+use super::table::{Field, Shape, Table};
+use super::tls::take_file;
+use super::values::{choice, switch};
+use super::{DEFAULT_LISTEN, LabelsChoice, WebConfig, listen};
+
+/// All but `listen` and `config_file`, which takes their place.
+const ACCESS: [&str; 8] = [
+    "tls_cert_file",
+    "tls_key_file",
+    "client_ca_file",
+    "tls_min_version",
+    "basic_auth",
+    "bearer_token",
+    "bearer_token_file",
+    "open_health",
+];
+
+pub(super) const SHAPE: Shape = Shape { title: "[web]", keys: &[&["listen"], &ACCESS, &["config_file"]] };
+
+pub(super) fn read(mut table: Table<'_, '_>) -> WebConfig {
+    let listen = listen::read(&mut table).unwrap_or_else(|| vec![DEFAULT_LISTEN]);
+    let beside: Vec<_> = ACCESS.into_iter().filter(|key| table.has(key)).collect();
+    let own = read_own(&mut table);
+    let variable = own.bearer_token.is_some() && beside.is_empty();
+    let reading = table.reading;
+    let access = match take_file(&mut table, "config_file") {
+        Field::Given(file) if variable => {
+            let variable = secrets::variable(&["web", "bearer_token"]);
+            reading.refuse(
+                &file.place,
+                format!("{variable} is set as well, which it takes the place of; keep either"),
+            );
+            AccessConfig::default()
+        }
+        Field::Given(file) if !beside.is_empty() => {
+            let beside = beside.join(", ");
+            reading.refuse(
+                &file.place,
+                format!("stands beside {beside}, which it takes the place of; keep either"),
+            );
+            AccessConfig::default()
+        }
+        Field::Given(file) => {
+            let access = AccessConfig::WebFile(file.value);
+            for mistake in access.check().err().unwrap_or_default() {
+                reading.refuse(&file.place, mistake);
+            }
+            access
+        }
+        Field::Absent | Field::Refused => AccessConfig::Own(own),
+    };
+    WebConfig { listen, access }
+}
+
+fn read_own(table: &mut Table<'_, '_>) -> OwnAccess {
+    OwnAccess {
+        tls: read_tls(table),
+        users: read_users(table),
+        bearer_token: read_bearer_token(table),
+        open_health: table.take("open_health", switch).value().unwrap_or_default(),
+    }
+}
+
+fn read_tls(table: &mut Table<'_, '_>) -> Option<OwnTls> {
+    let cert_file = take_file(table, "tls_cert_file");
+    let key_file = take_file(table, "tls_key_file");
+    let client_ca_file = take_file(table, "client_ca_file");
+    let min_version = table.take("tls_min_version", |value| {
+        choice(value, &[("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)])
+    });
+    match (&cert_file, &key_file) {
+        (Field::Given(_), Field::Absent) => {
+            table.refuse("tls_key_file", "missing beside tls_cert_file; write both");
+        }
+        (Field::Absent, Field::Given(_)) => {
+            table.refuse("tls_cert_file", "missing beside tls_key_file; write both");
+        }
+        (Field::Absent, Field::Absent) => {
+            let text = "has no effect without TLS; write tls_cert_file and tls_key_file, or leave it out";
+            let places = [
+                client_ca_file.given().map(|file| file.place),
+                min_version.given().map(|version| version.place),
+            ];
+            for place in places.into_iter().flatten() {
+                table.reading.refuse(&place, text);
+            }
+            return None;
+        }
+        _ => {}
+    }
+    let (cert_file, key_file) = (cert_file.given()?, key_file.given()?);
+    let tls = OwnTls {
+        cert_file: cert_file.value,
+        key_file: key_file.value,
+        client_ca_file: match client_ca_file {
+            Field::Refused => return None,
+            client_ca_file => client_ca_file.value(),
+        },
+        min_version: min_version.value().unwrap_or(TlsVersion::Tls12),
+    };
+    let access = AccessConfig::Own(OwnAccess { tls: Some(tls.clone()), ..OwnAccess::default() });
+    for mistake in access.check().err().unwrap_or_default() {
+        table.reading.refuse(&cert_file.place, mistake);
+    }
+    Some(tls)
+}
+
+fn read_users(table: &mut Table<'_, '_>) -> Users {
+    let reading = table.reading;
+    let mut users = Users::new();
+    for entry in table.free_section("basic_auth") {
+        if entry.name.is_empty() || entry.name.contains(|c: char| c == ':' || c.is_control()) {
+            reading.refuse(&entry.place, "no name that could be sent; write one without colons");
+        }
+        match entry.value.value {
+            DeValue::String(text) => match PasswordHash::parse(&text) {
+                Ok(hash) => drop(users.insert(entry.name, hash)),
+                Err(err) => reading.refuse(&entry.value.place, err.to_string()),
+            },
+            value => {
+                let seen = super::values::kind(&value);
+                reading.refuse(
+                    &entry.value.place,
+                    format!("{seen} where a bcrypt hash was expected; write it in quotes"),
+                );
+            }
+        }
+    }
+    users
+}
+
+fn read_bearer_token(table: &mut Table<'_, '_>) -> Option<Secret> {
+    let sources = Sources {
+        key: "bearer_token",
+        file_key: "bearer_token_file",
+        variable: secrets::variable(&["web", "bearer_token"]),
+    };
+    let Field::Given(token) = secrets::take(table, &sources) else { return None };
+    if !token.value.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
+        table.reading.refuse(
+            &token.place,
+            "a token that no request can carry; write letters, digits and signs, for example by: openssl rand -hex 32",
+        );
+    }
+    Some(token.value)
+}
+
+/// What of the port is allowed but probably not meant.
+pub(super) fn warning(web: &WebConfig, labels: LabelsChoice) -> Option<String> {
+    let address: &SocketAddr = web.listen.iter().find(|address| !address.ip().is_loopback())?;
+    let nothing = Protection { tls: false, credentials: false, client_certificates: false };
+    let Protection { tls, credentials, client_certificates } = web.access.check().unwrap_or(nothing);
+    if credentials && !tls {
+        return Some(format!(
+            "web.listen: passwords and tokens for {address} cross the network unencrypted; write tls_cert_file and \
+             tls_key_file, or listen on 127.0.0.1"
+        ));
+    }
+    let open = !credentials && !client_certificates;
+    (open && labels == LabelsChoice::Name).then(|| {
+        format!(
+            "web.listen: {address} can be reached from other machines without a password, and user names are \
+             exported; listen on 127.0.0.1, write [web.basic_auth], or write labels = \"hash\" or \"off\" in [users]"
+        )
+    })
+}
