@@ -17,7 +17,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::{
     config::{Config, ConfigErrors, parse_listen},
-    daemon::{Daemon, Keep, Signals},
+    daemon::{Asked, Daemon, Keep, Signals},
     demo, http,
     server::config::AccessConfig,
     telemetry,
@@ -214,32 +214,36 @@ impl Run {
     async fn run(self) -> Done {
         self.log.start();
         let mut signals = Signals::listen()?;
+        let mut config = self.config()?;
+        config.alerting.adopt = self.adopt;
+        let targets = config.targets.len();
+        let scheme = if config.web.access.check().is_ok_and(|port| port.tls) { "https" } else { "http" };
+        let daemon = Daemon::build(config, &self.telemetry_path, Keep::InStorage).await?;
+        for address in daemon.addresses() {
+            info!(version = telemetry::VERSION, targets, "listening on {scheme}://{address}");
+        }
+        let load = || self.config().map_err(|errors| errors.to_string());
+        daemon.run(async || signals.next().await, load).await?;
+        info!("stopped");
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// The configuration of the file, in which arguments take the place of what it says.
+    fn config(&self) -> Result<Config, ConfigErrors> {
         let mut config = load(&self.config.file)?;
         if !self.listen.is_empty() {
-            config.web.listen = self.listen;
+            config.web.listen.clone_from(&self.listen);
         }
-        if let Some(file) = self.web_config {
-            config.web.access = AccessConfig::WebFile(file);
+        if let Some(file) = &self.web_config {
+            config.web.access = AccessConfig::WebFile(file.clone());
         }
-        if let Some(storage) = self.storage {
-            config.storage.path = storage;
+        if let Some(storage) = &self.storage {
+            config.storage.path.clone_from(storage);
         }
-        config.alerting.adopt = self.adopt;
         for warning in config.warnings() {
             warn!("{warning}");
         }
-        let daemon = Daemon::build(&config, &self.telemetry_path, Keep::InStorage).await?;
-        let scheme = if config.web.access.check().is_ok_and(|port| port.tls) { "https" } else { "http" };
-        for address in daemon.addresses() {
-            info!(
-                version = telemetry::VERSION,
-                targets = config.targets.len(),
-                "listening on {scheme}://{address}"
-            );
-        }
-        daemon.run(async || signals.next().await).await?;
-        info!("stopped");
-        Ok(ExitCode::SUCCESS)
+        Ok(config)
     }
 }
 
@@ -249,7 +253,7 @@ impl Demo {
         let mut signals = Signals::listen()?;
         let options = demo::Options { users: self.users, seed: self.seed, listen: self.listen };
         if self.panels_only {
-            demo::panels_only(options, async || signals.next().await).await?;
+            demo::panels_only(options, async || while signals.next().await != Asked::Stop {}).await?;
         } else {
             demo::run(options, async || signals.next().await).await?;
         }

@@ -1,34 +1,41 @@
-//! Builds everything from the configuration, runs it, and stops it. The only place that spawns tasks.
+//! Builds everything from the configuration, runs it, changes it, and stops it. The only place that spawns tasks.
 
 mod alerting;
+mod receivers;
+mod targets;
+mod tasks;
 
-use std::{collections::HashMap, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, watch},
-    task::JoinSet,
-    time::{MissedTickBehavior, interval, timeout},
+    time::{MissedTickBehavior, interval},
 };
 use tracing::{error, info, warn};
 
-pub(crate) use self::alerting::receiver;
-use self::alerting::{Alerting, Shared};
+pub(crate) use self::receivers::receiver;
+pub use self::targets::poller;
+use self::{
+    alerting::{Alerting, Joints, watch_storage},
+    receivers::{NewReceivers, Receivers},
+    targets::{NewTargets, Targets},
+    tasks::Tasks,
+};
 use crate::{
+    alert::engine::Rows,
     board::Board,
     clock::{self, Clock},
-    config::{Config, LabelsChoice, NoticeNames, StorageConfig, Target, TargetKind, UsersConfig},
-    exposition::{self, HashKey, UserLabels},
+    config::{Config, LabelsChoice, NoticeNames, StorageConfig, UsersConfig},
+    exposition::{HashKey, Options, UserLabels},
     http::BuildError,
-    poll::Poller,
     server::{
-        self, State,
+        self, Listeners, Reload, Settings, State,
         access::{Access, AccessError},
     },
     store::{self, Loaded, Store, StoreError},
     telemetry::{self, Telemetry},
-    upstream::{Timeouts, Upstream},
 };
 
 /// What requests in flight may still take after the daemon was told to stop.
@@ -45,21 +52,40 @@ pub enum Keep {
     Nothing,
 }
 
+/// What somebody wants of a running daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// To load its configuration anew.
+    Reload,
+    Stop,
+}
+
 /// Everything built, nothing started.
 pub struct Daemon {
-    listeners: Vec<TcpListener>,
-    addresses: Vec<SocketAddr>,
-    pollers: Vec<Poller>,
+    config: Config,
+    listeners: Vec<Listening>,
+    targets: Targets,
+    receivers: Receivers,
+    /// Built for the configuration, and not running yet.
+    new: (NewTargets, NewReceivers),
     alerting: Alerting,
-    store: Store,
+    shared: Shared,
     state: State,
-    board: Board,
+    settings: watch::Sender<Settings>,
+    reloads: mpsc::Receiver<Reload>,
     ready: watch::Sender<bool>,
+}
+
+/// What all parts of the daemon use.
+#[derive(Clone)]
+struct Shared {
+    board: Board,
     clock: Clock,
+    store: Store,
     telemetry: Telemetry,
 }
 
-/// Why a daemon could not be built.
+/// Why a daemon could not be built, or not go on under another configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error("cannot listen on {address}: {source}")]
@@ -78,6 +104,8 @@ pub enum StartError {
         "labels = \"hash\" needs a key: write users.hash_key_file, or run the daemon once, which makes one in {0}"
     )]
     NoHashKey(String),
+    #[error("storage.path cannot change while the exporter runs; restart it, or write {0:?} again")]
+    StorageMoved(String),
 }
 
 /// Why a daemon ended other than well.
@@ -96,14 +124,13 @@ impl Daemon {
     /// # Errors
     /// When an address is taken, the storage folder belongs to another process, or a certificate, key or rule cannot
     /// be used.
-    pub async fn build(config: &Config, telemetry_path: &str, keep: Keep) -> Result<Self, StartError> {
+    pub async fn build(config: Config, telemetry_path: &str, keep: Keep) -> Result<Self, StartError> {
         let mut listeners = Vec::new();
         for address in &config.web.listen {
             listeners.push(listen(*address).await?);
         }
-        let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let clock = Clock::system();
-        let (store, loaded) = match keep {
+        let (store, mut loaded) = match keep {
             Keep::InStorage => {
                 let opened = Store::open(&config.storage.path, clock.now().wall)?;
                 if let Some(problem) = opened.problem {
@@ -113,113 +140,201 @@ impl Daemon {
             }
             Keep::Nothing => (Store::in_memory(), Loaded::default()),
         };
-        let key = hash_key(config)?;
+        let key = hash_key(&config)?;
         let telemetry = Telemetry::new();
-        telemetry.config_loaded(clock.now().wall.as_secs_f64());
-        let access = Arc::new(Access::open(&config.web.access, &telemetry)?);
         let board = Board::new(config.targets.iter().map(|target| target.name.as_str()));
+        let shared = Shared { board, clock, store, telemetry };
+        let access = Arc::new(Access::open(&config.web.access, &shared.telemetry)?);
 
-        let mut rereads = HashMap::new();
-        let mut pollers = Vec::new();
-        for target in &config.targets {
-            let (ask, requests) = mpsc::unbounded_channel();
-            rereads.insert(target.name.clone(), ask);
-            let poller = poller(target, &board, &telemetry, &clock, requests)?;
-            let saved = store.load_users(&target.name).await.ok().flatten();
-            pollers.push(poller.keeping(store.clone(), saved));
-        }
-        let shared =
-            Shared { board: &board, clock: &clock, store: &store, telemetry: &telemetry, key: key.clone() };
-        let mut alerting = Alerting::build(config, loaded, rereads, &shared)?;
-        alerting.give_up_orphans().await;
-        let targets: Vec<_> = config.targets.iter().map(|target| target.name.clone()).collect();
-        // The store tells of its own failures.
-        drop(store.retain_targets(&targets).await);
+        let alerts = std::mem::take(&mut loaded.alerts);
+        let rows = Rows { alerts, groups: std::mem::take(&mut loaded.groups) };
+        let (targets, receivers) = (Targets::default(), Receivers::new(loaded));
+        let new = (targets.prepare(&config.targets, &shared)?, receivers.prepare(&config)?);
+        let rereads = new.0.rereads(&targets);
+        let joints = Joints { queues: new.1.queues(), rereads, key: key.clone() };
+        let alerting = Alerting::build(&config, &rows, joints, &shared)?;
 
+        let (settings, is_set) = watch::channel(answers(&config, key, access));
+        let (reload, reloads) = mpsc::channel(1);
         let (ready, is_ready) = watch::channel(false);
         let state = State {
-            board: board.clone(),
-            clock: clock.clone(),
-            telemetry: telemetry.clone(),
-            options: exposition::Options {
-                labels: user_labels(&config.users, key),
-                limit: config.users.limit,
-            },
+            board: shared.board.clone(),
+            clock: shared.clock.clone(),
+            telemetry: shared.telemetry.clone(),
+            settings: is_set,
             telemetry_path: telemetry_path.to_owned(),
             alerts: alerting.active.clone(),
             ready: is_ready,
-            access: watch::channel(access).1,
+            reload,
             version: telemetry::VERSION,
         };
-        Ok(Daemon { listeners, addresses, pollers, alerting, store, state, board, ready, clock, telemetry })
+        shared.telemetry.config_loaded(shared.clock.now().wall.as_secs_f64());
+        Ok(Daemon {
+            config,
+            listeners,
+            targets,
+            receivers,
+            new,
+            alerting,
+            shared,
+            state,
+            settings,
+            reloads,
+            ready,
+        })
     }
 
     /// The addresses that are listened on, with the ports that the system chose.
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().filter_map(|listening| listening.listener.local_addr().ok()).collect()
     }
 
-    /// Runs until `stop` resolves; then answers what is being asked, within five seconds, and returns.
-    /// When `stop` resolves once more meanwhile, it returns at once.
+    /// Runs until it is asked to stop; then answers what is being asked of it, within five seconds, and returns. When
+    /// it is asked once more meanwhile, it returns at once. `load` gives the configuration to go on under when it is
+    /// asked to load that anew, or says what is wrong with it.
     ///
     /// # Errors
     /// When a task ends unasked, and when stopping was cut short.
-    pub async fn run(self, mut stop: impl AsyncFnMut()) -> Result<(), Ended> {
-        let (stopping, stopped) = watch::channel(false);
-        let until_stopped = || {
-            let mut stopped = stopped.clone();
-            // The sender outlives the tasks; should it not, they had better stop too.
-            async move { drop(stopped.wait_for(|stopping| *stopping).await) }
+    pub async fn run(
+        self,
+        mut asked: impl AsyncFnMut() -> Asked,
+        load: impl Fn() -> Result<Config, String>,
+    ) -> Result<(), Ended> {
+        let Daemon { listeners, mut alerting, state, mut reloads, ready, new, shared, .. } = self;
+        let mut tasks = Tasks::new();
+        let listening = watch::Sender::new(bound(&listeners));
+        tasks.spawn_endless(alerting.run());
+        tasks.spawn_endless(watch_storage(shared.clone(), self.receivers.queues()));
+        tasks.spawn_endless(tell_when_ready(shared.board.clone(), ready));
+        tasks.spawn_endless(watch_clock(shared.clock.clone(), shared.telemetry.clone()));
+        tasks.spawn_stopping_itself(server::serve(listening.subscribe(), state, tasks.stopped()));
+        let mut running = Running {
+            config: self.config,
+            listeners,
+            listening,
+            targets: self.targets,
+            receivers: self.receivers,
+            alerting,
+            settings: self.settings,
+            shared,
+            tasks,
         };
+        running.commit(new).await;
 
-        let mut tasks = JoinSet::new();
-        for poller in self.pollers {
-            tasks.spawn(until(poller.run(), until_stopped()));
-        }
-        self.alerting.spawn(&mut tasks, until_stopped);
-        tasks.spawn(until(tell_when_ready(self.board, self.ready), until_stopped()));
-        tasks.spawn(until(watch_clock(self.clock, self.telemetry), until_stopped()));
-        tasks.spawn(server::serve(self.listeners, self.state, until_stopped()));
-
-        let unasked = tokio::select! {
-            () = stop() => None,
-            ended = tasks.join_next() => Some(ended),
+        let unasked = loop {
+            let (asker, ask) = tokio::select! {
+                ask = asked() => (None, ask),
+                Some(asker) = reloads.recv() => (Some(asker), Asked::Reload),
+                why = running.tasks.failed() => break Some(why),
+            };
+            match ask {
+                Asked::Stop => break None,
+                Asked::Reload => {
+                    let outcome = running.reload(&load).await;
+                    if let Some(asker) = asker {
+                        // Whoever asked may have lost interest.
+                        drop(asker.send(outcome));
+                    }
+                }
+            }
         };
-        stopping.send_replace(true);
-        let drained = timeout(DRAIN, async { while tasks.join_next().await.is_some() {} });
+        let Running { mut tasks, shared, receivers, alerting, .. } = running;
+        // Their queues end with what they are sending.
+        drop(alerting);
+        receivers.close();
         tokio::select! {
-            drained = drained => if drained.is_err() {
+            drained = tasks.stop(DRAIN) => if !drained {
                 warn!(seconds = DRAIN.as_secs(), "requests still being answered are cut off");
             },
-            () = stop() => return Err(Ended::CutShort),
+            () = until_stop(&mut asked) => return Err(Ended::CutShort),
         }
-        self.store.close().await;
-        match unasked {
-            None => Ok(()),
-            Some(Some(Err(err))) => Err(Ended::Unasked(err.to_string())),
-            Some(_) => Err(Ended::Unasked("it returned".into())),
-        }
+        shared.store.close().await;
+        unasked.map_or(Ok(()), |why| Err(Ended::Unasked(why)))
     }
 }
 
-/// The loop of one target. `requests` are users to read again by name.
-///
-/// # Errors
-/// When a certificate or key cannot be used.
-pub fn poller(
-    target: &Target,
-    board: &Board,
-    telemetry: &Telemetry,
-    clock: &Clock,
-    requests: mpsc::UnboundedReceiver<Vec<Arc<str>>>,
-) -> Result<Poller, StartError> {
-    let timeouts = Timeouts { request: target.poll.timeout, page: target.poll.page_timeout };
-    let upstream = match &target.kind {
-        TargetKind::Marzban(marzban) => Upstream::marzban(marzban, timeouts),
-    };
-    let upstream = upstream.map_err(|source| StartError::Client { target: target.name.clone(), source })?;
-    let (board, telemetry, clock) = (board.clone(), telemetry.clone(), clock.clone());
-    Ok(Poller::new(&target.name, upstream, target.poll.clone(), board, telemetry, clock, requests))
+/// A daemon while it runs.
+struct Running {
+    config: Config,
+    listeners: Vec<Listening>,
+    listening: watch::Sender<Listeners>,
+    targets: Targets,
+    receivers: Receivers,
+    alerting: Alerting,
+    settings: watch::Sender<Settings>,
+    shared: Shared,
+    tasks: Tasks,
+}
+
+impl Running {
+    /// Goes on under what `load` gives, or, if anything of it cannot be used, as before.
+    async fn reload(&mut self, load: impl Fn() -> Result<Config, String>) -> Result<(), String> {
+        let outcome = match load() {
+            Ok(config) => self.change(config).await.map_err(|err| err.to_string()),
+            Err(why) => Err(why),
+        };
+        match &outcome {
+            Ok(()) => {
+                self.shared.telemetry.config_loaded(self.shared.clock.now().wall.as_secs_f64());
+                let (targets, receivers) = (self.config.targets.len(), self.config.receivers.len());
+                info!(targets, receivers, "the configuration was loaded anew");
+            }
+            Err(why) => {
+                self.shared.telemetry.config_load_failed();
+                error!("the configuration cannot be used; the one before stays in force:\n{why}");
+            }
+        }
+        outcome
+    }
+
+    /// All or nothing: everything that can fail is done before anything is changed.
+    async fn change(&mut self, config: Config) -> Result<(), StartError> {
+        if config.storage != self.config.storage {
+            let before = self.config.storage.path.display().to_string();
+            return Err(StartError::StorageMoved(before));
+        }
+        let mut listeners = Vec::new();
+        for address in &config.web.listen {
+            let known = self.listeners.iter().find(|listening| listening.address == *address);
+            listeners.push(match known {
+                Some(listening) => listening.clone(),
+                None => listen(*address).await?,
+            });
+        }
+        let access = if config.web.access == self.config.web.access {
+            Arc::clone(&self.settings.borrow().access)
+        } else {
+            Arc::new(Access::open(&config.web.access, &self.shared.telemetry)?)
+        };
+        let key = hash_key(&config)?;
+        let new = (self.targets.prepare(&config.targets, &self.shared)?, self.receivers.prepare(&config)?);
+        let rereads = new.0.rereads(&self.targets);
+        let joints = Joints { queues: new.1.queues(), rereads, key: key.clone() };
+        self.alerting.reload(&config, joints).await?;
+
+        self.listening.send_replace(bound(&listeners));
+        self.listeners = listeners;
+        self.settings.send_replace(answers(&config, key, access));
+        self.config = config;
+        self.commit(new).await;
+        Ok(())
+    }
+
+    /// Runs what was built.
+    async fn commit(&mut self, (targets, receivers): (NewTargets, NewReceivers)) {
+        self.targets.commit(targets, &self.shared, &mut self.tasks).await;
+        self.receivers.commit(receivers, &self.shared, &mut self.tasks).await;
+    }
+}
+
+async fn until_stop(asked: &mut impl AsyncFnMut() -> Asked) {
+    while asked().await != Asked::Stop {}
+}
+
+/// What the server's answers depend on.
+fn answers(config: &Config, key: Option<HashKey>, access: Arc<Access>) -> Settings {
+    let labels = user_labels(&config.users, key);
+    Settings { options: Options { labels, limit: config.users.limit }, access }
 }
 
 /// How users are named in metrics, with a key that is there already.
@@ -258,11 +373,12 @@ fn user_labels(users: &UsersConfig, key: Option<HashKey>) -> UserLabels {
     }
 }
 
-/// SIGTERM and SIGINT.
+/// SIGTERM, SIGINT and SIGHUP.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
@@ -274,35 +390,41 @@ impl Signals {
         Ok(Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
         })
     }
 
-    /// Waits for the next of the two.
-    pub async fn next(&mut self) {
+    /// Waits for the next of them.
+    pub async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.hangup.recv() => Asked::Reload,
         }
     }
 }
 
-/// Runs `work`, which does not end by itself, until `stop` resolves.
-async fn until(work: impl Future<Output = ()>, stop: impl Future<Output = ()>) {
-    tokio::select! {
-        () = work => {}
-        () = stop => {}
-    }
+/// An address that is listened on, as it was asked for.
+#[derive(Clone)]
+struct Listening {
+    address: SocketAddr,
+    listener: Arc<TcpListener>,
+}
+
+fn bound(listeners: &[Listening]) -> Listeners {
+    listeners.iter().map(|listening| Arc::clone(&listening.listener)).collect()
 }
 
 /// Listens on an address; on all of IPv4's where all of IPv6's were meant and the machine has no IPv6.
-async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+async fn listen(address: SocketAddr) -> Result<Listening, StartError> {
     let listener = match TcpListener::bind(address).await {
         Err(_) if address.ip().is_unspecified() && address.is_ipv6() => {
             TcpListener::bind(SocketAddr::from(([0, 0, 0, 0], address.port()))).await
         }
         bound => bound,
     };
-    listener.map_err(|source| StartError::Listen { address, source })
+    let listener = listener.map_err(|source| StartError::Listen { address, source })?;
+    Ok(Listening { address, listener: Arc::new(listener) })
 }
 
 /// A daemon is ready once every target was tried, whatever came of it. Does not end.

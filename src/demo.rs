@@ -16,7 +16,7 @@ use tokio::{
 use crate::{
     clock::Clock,
     config::{Config, ConfigErrors},
-    daemon::{Daemon, Ended, Keep, StartError},
+    daemon::{Asked, Daemon, Ended, Keep, StartError},
     simulator::{
         inbox::{self, Arrival},
         marzban::{Flavour, NodeStatus, Options as PanelOptions, Panel},
@@ -47,16 +47,16 @@ pub enum DemoError {
     Ended(#[from] Ended),
 }
 
-/// Runs panels and a daemon until `stop` resolves.
+/// Runs panels and a daemon until it is asked to stop.
 ///
 /// # Errors
 /// When a port is taken, and when the daemon ends other than well.
-pub async fn run(options: Options, stop: impl AsyncFnMut()) -> Result<(), DemoError> {
+pub async fn run(options: Options, asked: impl AsyncFnMut() -> Asked) -> Result<(), DemoError> {
     let panels = Panels::start(options).await?;
     let (smtp, http) = (loopback().await?, loopback().await?);
     let text = panels.config(options) + &receivers(smtp.local_addr()?, http.local_addr()?);
     let config = Config::parse(&text, Path::new("demo.toml"), &|_| None)?;
-    let daemon = Daemon::build(&config, "/metrics", Keep::Nothing).await?;
+    let daemon = Daemon::build(config, "/metrics", Keep::Nothing).await?;
     let mut out = io::stdout();
     for address in daemon.addresses() {
         writeln!(out, "Simulated panels are polled every {} s; see", INTERVAL.as_secs())?;
@@ -75,8 +75,9 @@ pub async fn run(options: Options, stop: impl AsyncFnMut()) -> Result<(), DemoEr
         }
         Ok(())
     };
+    let no_file = || Err("a demonstration has no configuration file".to_owned());
     tokio::select! {
-        ended = daemon.run(stop) => Ok(ended?),
+        ended = daemon.run(asked, no_file) => Ok(ended?),
         () = panels.live() => Ok(()),
         () = inbox::serve(smtp, http, arrive, std::future::pending()) => Ok(()),
         printed = print => printed,

@@ -37,7 +37,7 @@ use hyper::{
 use rustls::ServerConfig;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
     task::JoinSet,
 };
 
@@ -66,27 +66,43 @@ pub struct State {
     pub board: Board,
     pub clock: Clock,
     pub telemetry: Telemetry,
-    pub options: Options,
+    /// What is sent here anew holds from the next request on.
+    pub settings: watch::Receiver<Settings>,
     /// Where the metrics are, e.g. `/metrics`, but not `/`; those of one target are one level below.
     pub telemetry_path: String,
     /// What is pending and firing.
     pub alerts: watch::Receiver<Arc<ActiveAlerts>>,
     /// Whether the daemon is ready.
     pub ready: watch::Receiver<bool>,
-    /// Who may pass. What is sent here anew holds from the next request on.
-    pub access: watch::Receiver<Arc<Access>>,
+    /// Where the configuration is asked to be loaded anew.
+    pub reload: mpsc::Sender<Reload>,
     /// As the landing page shows it.
     pub version: &'static str,
 }
 
+/// What the answers depend on and may change while they are given.
+#[derive(Clone)]
+pub struct Settings {
+    pub options: Options,
+    /// Who may pass.
+    pub access: Arc<Access>,
+}
+
+/// Sockets that are bound. One that is left out when they are sent anew is closed.
+pub type Listeners = Vec<Arc<TcpListener>>;
+
+/// Somebody asks for the configuration to be loaded anew, and waits to be told what came of it: why it cannot be used,
+/// in words.
+pub type Reload = oneshot::Sender<Result<(), String>>;
+
 /// Answers on `listeners` until `stop` is done; then accepts no more, and returns when all requests being answered
 /// are. The caller may drop this to have it stop at once.
-pub async fn serve(listeners: Vec<TcpListener>, state: State, stop: impl Future<Output = ()>) {
+pub async fn serve(mut listeners: watch::Receiver<Listeners>, state: State, stop: impl Future<Output = ()>) {
     for route in Route::GOOD {
         state.telemetry.declare_path(route.label());
     }
     let server = Arc::new(Server {
-        pages: Pages::new(state.board.clone(), state.clock.clone(), state.options.clone()),
+        pages: Pages::new(state.board.clone(), state.clock.clone(), state.settings.clone()),
         scrapes: Arc::new(Semaphore::new(MAX_SCRAPES)),
         state,
     });
@@ -94,21 +110,26 @@ pub async fn serve(listeners: Vec<TcpListener>, state: State, stop: impl Future<
     let connections = Arc::new(Connections::default());
     let mut tasks = JoinSet::new();
     let mut stop = pin!(stop);
+    let mut open = listeners.borrow_and_update().clone();
     loop {
         let stream = tokio::select! {
             () = &mut stop => break,
-            stream = accept(&listeners, &connections) => stream,
+            Ok(()) = listeners.changed() => {
+                open = listeners.borrow_and_update().clone();
+                continue;
+            }
+            stream = accept(&open, &connections) => stream,
         };
         while tasks.try_join_next().is_some() {}
         let seat = connections.enter();
         tasks.spawn(connections::attend(Arc::clone(&server), stream, seat, closing.clone()));
     }
-    drop(listeners);
+    drop((open, listeners));
     close.send_replace(true);
     while tasks.join_next().await.is_some() {}
 }
 
-async fn accept(listeners: &[TcpListener], connections: &Connections) -> TcpStream {
+async fn accept(listeners: &[Arc<TcpListener>], connections: &Connections) -> TcpStream {
     loop {
         match poll_fn(|cx| poll_accept(listeners, cx)).await {
             Ok(stream) => return stream,
@@ -121,7 +142,7 @@ async fn accept(listeners: &[TcpListener], connections: &Connections) -> TcpStre
     }
 }
 
-fn poll_accept(listeners: &[TcpListener], cx: &mut Context<'_>) -> Poll<io::Result<TcpStream>> {
+fn poll_accept(listeners: &[Arc<TcpListener>], cx: &mut Context<'_>) -> Poll<io::Result<TcpStream>> {
     for listener in listeners {
         if let Poll::Ready(accepted) = listener.poll_accept(cx) {
             return Poll::Ready(accepted.map(|(stream, _)| stream));
@@ -146,18 +167,27 @@ enum Route<'p> {
     Alerts,
     Healthy,
     Ready,
+    Reload,
     Unknown,
 }
 
 impl<'p> Route<'p> {
     /// Those that can succeed.
-    const GOOD: [Route<'static>; 6] =
-        [Route::Landing, Route::Metrics, Route::Target(""), Route::Alerts, Route::Healthy, Route::Ready];
+    const GOOD: [Route<'static>; 7] = [
+        Route::Landing,
+        Route::Metrics,
+        Route::Target(""),
+        Route::Alerts,
+        Route::Healthy,
+        Route::Ready,
+        Route::Reload,
+    ];
 
     fn of(path: &'p str, telemetry_path: &str) -> Self {
         match path {
             "/-/healthy" => Route::Healthy,
             "/-/ready" => Route::Ready,
+            "/-/reload" => Route::Reload,
             "/api/v1/alerts" => Route::Alerts,
             _ if path == telemetry_path => Route::Metrics,
             "/" => Route::Landing,
@@ -177,6 +207,7 @@ impl<'p> Route<'p> {
             Route::Alerts => "/api/v1/alerts",
             Route::Healthy => "/-/healthy",
             Route::Ready => "/-/ready",
+            Route::Reload => "/-/reload",
             Route::Unknown => "other",
         }
     }
@@ -190,7 +221,7 @@ struct Outdated;
 
 impl Server {
     fn access(&self) -> Arc<Access> {
-        Arc::clone(&self.state.access.borrow())
+        Arc::clone(&self.state.settings.borrow().access)
     }
 
     /// Answers a request on a connection that was made with `tls`.
@@ -249,14 +280,30 @@ impl Server {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             return response;
         }
-        if matches!(route, Route::Unknown) {
-            plain(StatusCode::NOT_FOUND, "Not found.\n")
-        } else if matches!(*request.method(), Method::GET | Method::HEAD) {
-            self.get(route, request.headers()).await
-        } else {
-            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are served here.\n");
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-            response
+        match (route, request.method()) {
+            (Route::Unknown, _) => plain(StatusCode::NOT_FOUND, "Not found.\n"),
+            (Route::Reload, &Method::POST | &Method::PUT) => self.reload().await,
+            (Route::Reload, _) => not_allowed("Only POST and PUT are served here.\n", "POST, PUT"),
+            (_, &Method::GET | &Method::HEAD) => self.get(route, request.headers()).await,
+            (_, _) => not_allowed("Only GET and HEAD are served here.\n", "GET, HEAD"),
+        }
+    }
+
+    /// Has the configuration loaded anew, and says what came of it.
+    async fn reload(&self) -> Response<Answer> {
+        let (done, outcome) = oneshot::channel();
+        let outcome = match self.state.reload.send(done).await {
+            Ok(()) => outcome.await.unwrap_or_else(|_| Err("the exporter is stopping".to_owned())),
+            Err(_) => Err("the exporter is stopping".to_owned()),
+        };
+        match outcome {
+            Ok(()) => plain(StatusCode::OK, "The configuration was loaded anew.\n"),
+            Err(why) => {
+                let text =
+                    format!("The configuration cannot be used; the one before stays in force:\n{why}\n");
+                let pieces = vec![Bytes::from(text)];
+                answer(StatusCode::INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", pieces)
+            }
         }
     }
 
@@ -278,13 +325,13 @@ impl Server {
                 response.headers_mut().insert(hyper::header::CONTENT_SECURITY_POLICY, policy);
                 response
             }
-            Route::Unknown => plain(StatusCode::NOT_FOUND, "Not found.\n"),
+            Route::Reload | Route::Unknown => plain(StatusCode::NOT_FOUND, "Not found.\n"),
         }
     }
 
     fn alerts(&self) -> Response<Answer> {
         let alerts = Arc::clone(&self.state.alerts.borrow());
-        match api::alerts(&alerts, &self.state.options.labels) {
+        match api::alerts(&alerts, &self.state.settings.borrow().options.labels) {
             Ok(json) => answer(StatusCode::OK, "application/json", vec![Bytes::from(json)]),
             Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "The alerts cannot be written.\n"),
         }
@@ -301,8 +348,8 @@ impl Server {
         };
         let alerts = Arc::clone(&self.state.alerts.borrow());
         let own = self.state.telemetry.gather();
-        let tail = Tail { alerts: &alerts, labels: &self.state.options.labels, own: &own };
-        let pieces = panel.complete(&tail, target);
+        let labels = &self.state.settings.borrow().options.labels.clone();
+        let pieces = panel.complete(&Tail { alerts: &alerts, labels, own: &own }, target);
         let mut response = answer(StatusCode::OK, format.content_type(), pieces);
         if coding == Coding::Gzip {
             response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -316,6 +363,12 @@ impl Server {
 fn busy(text: &'static str) -> Response<Answer> {
     let mut response = plain(StatusCode::SERVICE_UNAVAILABLE, text);
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+    response
+}
+
+fn not_allowed(text: &'static str, allowed: &'static str) -> Response<Answer> {
+    let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, text);
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
     response
 }
 
@@ -378,24 +431,26 @@ mod tests {
     use super::*;
     use crate::{exposition::UserLabels, model::Timestamp};
 
+    pub(super) fn settings() -> watch::Receiver<Settings> {
+        let options = Options { labels: UserLabels::Name, limit: 10 };
+        let access = Arc::new(Access::open(&Default::default(), &Telemetry::new()).unwrap());
+        watch::channel(Settings { options, access }).1
+    }
+
     pub(super) fn server() -> Server {
-        let options = Options { labels: UserLabels::Name, limit: 1 };
         let (board, clock) = (Board::new(["home"]), Clock::starting_at(Timestamp::default()));
         Server {
-            pages: Pages::new(board.clone(), clock.clone(), options.clone()),
+            pages: Pages::new(board.clone(), clock.clone(), settings()),
             scrapes: Arc::new(Semaphore::new(MAX_SCRAPES)),
             state: State {
                 board,
                 clock,
                 telemetry: Telemetry::new(),
-                options,
+                settings: settings(),
                 telemetry_path: "/metrics".to_owned(),
                 alerts: watch::channel(Arc::default()).1,
                 ready: watch::channel(true).1,
-                access: watch::channel(Arc::new(
-                    Access::open(&Default::default(), &Telemetry::new()).unwrap(),
-                ))
-                .1,
+                reload: mpsc::channel(1).0,
                 version: "0",
             },
         }

@@ -17,7 +17,7 @@ use proxymeter::{
     model::Timestamp,
     secret::Secret,
     server::{
-        State,
+        Settings, State,
         access::Access,
         config::{AccessConfig, OwnAccess, OwnTls, PasswordHash, TlsVersion, Users},
         serve,
@@ -28,7 +28,7 @@ use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::watch,
+    sync::{mpsc, watch},
     task::JoinSet,
 };
 use tokio_rustls::TlsConnector;
@@ -50,7 +50,7 @@ const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"];
 /// A server until it is dropped.
 struct Port {
     address: SocketAddr,
-    access: watch::Sender<Arc<Access>>,
+    settings: watch::Sender<Settings>,
     telemetry: Telemetry,
     _serving: JoinSet<()>,
 }
@@ -61,21 +61,23 @@ impl Port {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let telemetry = Telemetry::new();
-        let (access, current) = watch::channel(Arc::new(Access::open(&config, &telemetry).unwrap()));
+        let options = Options { labels: UserLabels::Name, limit: 10 };
+        let access = Arc::new(Access::open(&config, &telemetry).unwrap());
+        let (settings, current) = watch::channel(Settings { options, access });
         let state = State {
             board: Board::new(["home"]),
             clock: Clock::starting_at(Timestamp::from_secs(1_790_000_000)),
             telemetry: telemetry.clone(),
-            options: Options { labels: UserLabels::Name, limit: 10 },
+            settings: current,
             telemetry_path: "/metrics".to_owned(),
             alerts: watch::channel(Arc::default()).1,
             ready: watch::channel(true).1,
-            access: current,
+            reload: mpsc::channel(1).0,
             version: "1.2.3",
         };
         let mut serving = JoinSet::new();
-        serving.spawn(serve(vec![listener], state, std::future::pending()));
-        Port { address, access, telemetry, _serving: serving }
+        serving.spawn(serve(watch::channel(vec![Arc::new(listener)]).1, state, std::future::pending()));
+        Port { address, settings, telemetry, _serving: serving }
     }
 
     /// The value of one of the daemon's own metrics.
@@ -594,7 +596,7 @@ async fn the_way_in_can_be_replaced() {
     let mut kept = port.connect().await;
     assert_eq!(talk(&mut kept, "GET", "/", &[]).await.unwrap().status, 200);
     let closed = Access::open(&own(Users::new(), Some("token")), &port.telemetry).unwrap();
-    port.access.send_replace(Arc::new(closed));
+    port.settings.send_modify(|settings| settings.access = Arc::new(closed));
     assert_eq!(talk(&mut kept, "GET", "/", &[]).await.unwrap().status, 401);
     let token = ["Authorization: Bearer token"];
     assert_eq!(talk(&mut kept, "GET", "/", &token).await.unwrap().status, 200);
@@ -671,7 +673,7 @@ async fn no_secret_is_shown_anywhere() {
     for config in [own, AccessConfig::WebFile(file.clone())] {
         fs::write(&file, &good).unwrap();
         let port = Port::open(config).await;
-        said.push_str(&format!("{:?}", port.access.borrow()));
+        said.push_str(&format!("{:?}", port.settings.borrow().access));
         let right = basic("alice", &canary("password"));
         let wrong = basic("alice", &canary("wrong"));
         let bearer = format!("Authorization: Bearer {token}");

@@ -3,20 +3,20 @@
 #[path = "support/exposition.rs"]
 mod support;
 
-use std::{io::Read, net::SocketAddr, pin::Pin, time::Duration};
+use std::{io::Read, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use proxymeter::{
     board::Board,
     clock::Clock,
     exposition::{Options, UserLabels},
     model::{Identity, Outcome, Part, PartData, PartState, Report, System, SystemFacts, Timestamp},
-    server::{State, access::Access, serve},
+    server::{Settings, State, access::Access, serve},
     telemetry::Telemetry,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::{oneshot, watch},
+    sync::{mpsc, oneshot, watch},
 };
 
 const OPEN_METRICS: &str = "Accept: application/openmetrics-text;version=1.0.0";
@@ -44,18 +44,21 @@ impl Daemon {
         telemetry.declare_part("edge", "system", &["timeout"]);
         let (ready, readiness) = watch::channel(false);
         let (stop, stopped) = oneshot::channel::<()>();
+        let options = Options { labels: UserLabels::Name, limit: 10 };
+        let access = Arc::new(Access::open(&Default::default(), &telemetry).unwrap());
         let state = State {
             board: board.clone(),
             clock: Clock::starting_at(Timestamp::from_secs(1_790_000_000)),
             telemetry: telemetry.clone(),
-            options: Options { labels: UserLabels::Name, limit: 10 },
+            settings: watch::channel(Settings { options, access }).1,
             telemetry_path: "/metrics".to_owned(),
-            alerts: watch::channel(std::sync::Arc::default()).1,
+            alerts: watch::channel(Arc::default()).1,
             ready: readiness,
-            access: watch::channel(Access::open(&Default::default(), &telemetry).unwrap().into()).1,
+            reload: mpsc::channel(1).0,
             version: "1.2.3",
         };
-        let serving = serve(listeners.into(), state, async { drop(stopped.await) });
+        let listeners = watch::channel(listeners.map(Arc::new).to_vec()).1;
+        let serving = serve(listeners, state, async { drop(stopped.await) });
         Daemon {
             address,
             other_address,

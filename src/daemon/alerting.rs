@@ -51,7 +51,8 @@ impl Alerting {
         joints: Joints,
         shared: &Shared,
     ) -> Result<Self, StartError> {
-        let engine = Engine::new(&config.alerting, routes(config), rows, shared.clock.now()).map_err(wrong)?;
+        let engine =
+            Engine::new(&config.alerting, routes(config), rows, shared.clock.now()).map_err(wrong)?;
         let (active, is_active) = watch::channel(Arc::default());
         let (reloads, is_reloaded) = mpsc::channel(1);
         let wiring = Wiring {
@@ -98,6 +99,7 @@ impl Alerting {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "as map_err gives it")]
 fn wrong(errors: Vec<RuleError>) -> StartError {
     StartError::Alerting(errors.iter().map(ToString::to_string).collect())
 }

@@ -147,6 +147,12 @@ impl Receivers {
         give_up(orphans.into_iter().map(|row| row.notice), &shared.store).await;
     }
 
+    /// Lets go of all queues, which end then.
+    pub(super) fn close(self) {
+        self.fallback.send_replace(None);
+        self.queues.send_replace(Arc::default());
+    }
+
     fn take_loaded(&mut self, name: &str) -> Left {
         let pending = self.loaded.outbox.extract_if(.., |row: &mut Pending| row.notice.receiver == name);
         let pending = pending.collect();

@@ -5,7 +5,10 @@ use std::{
     sync::Arc,
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{
+    mpsc,
+    oneshot::{self, error::TryRecvError},
+};
 
 use super::{Shared, StartError, Tasks};
 use crate::{
@@ -41,7 +44,13 @@ struct Loop {
 pub(super) struct NewTargets {
     /// Every target's name, those that go on as they are included.
     names: Vec<String>,
-    new: Vec<(Target, Poller, mpsc::UnboundedSender<Vec<Arc<str>>>)>,
+    new: Vec<NewTarget>,
+}
+
+struct NewTarget {
+    target: Target,
+    poller: Poller,
+    reread: mpsc::UnboundedSender<Vec<Arc<str>>>,
 }
 
 impl Targets {
@@ -49,11 +58,7 @@ impl Targets {
     ///
     /// # Errors
     /// When a certificate or key cannot be used.
-    pub(super) async fn prepare(
-        &self,
-        targets: &[Target],
-        shared: &Shared,
-    ) -> Result<NewTargets, StartError> {
+    pub(super) fn prepare(&self, targets: &[Target], shared: &Shared) -> Result<NewTargets, StartError> {
         let mut new = Vec::new();
         for target in targets {
             if self.running.get(&target.name).is_some_and(|running| running.target == *target) {
@@ -61,7 +66,7 @@ impl Targets {
             }
             let (reread, requests) = mpsc::unbounded_channel();
             let poller = poller(target, &shared.board, &shared.telemetry, &shared.clock, requests)?;
-            new.push((target.clone(), poller, reread));
+            new.push(NewTarget { target: target.clone(), poller, reread });
         }
         Ok(NewTargets { names: targets.iter().map(|target| target.name.clone()).collect(), new })
     }
@@ -77,7 +82,7 @@ impl Targets {
                 self.ending.insert(name, running.ended);
             }
         }
-        for (target, poller, reread) in new.new {
+        for NewTarget { target, poller, reread } in new.new {
             let name = target.name.clone();
             let before = self.running.remove(&name).map(|running| running.ended);
             let before = before.or_else(|| self.ending.remove(&name));
@@ -92,18 +97,16 @@ impl Targets {
             tasks.spawn(watch(name.clone(), poller, before, stopped, end, shared.clone()));
             self.running.insert(name, Loop { target, reread, _stop: stop, ended });
         }
-        self.ending.retain(|_, ended| !ended.is_terminated() && ended.try_recv() == Err(EMPTY));
+        self.ending.retain(|_, ended| ended.try_recv() == Err(TryRecvError::Empty));
     }
 }
-
-const EMPTY: oneshot::error::TryRecvError = oneshot::error::TryRecvError::Empty;
 
 impl NewTargets {
     /// The way to each loop that will run.
     pub(super) fn rereads(&self, targets: &Targets) -> Rereads {
         let kept = targets.running.iter().filter(|(name, _)| self.names.contains(name));
         let kept = kept.map(|(name, running)| (name.clone(), running.reread.clone()));
-        let new = self.new.iter().map(|(target, _, reread)| (target.name.clone(), reread.clone()));
+        let new = self.new.iter().map(|new| (new.target.name.clone(), new.reread.clone()));
         kept.chain(new).collect()
     }
 }

@@ -257,9 +257,11 @@ async fn users_are_read_again_when_somebody_asks_fifty_at_a_time_within_the_load
         ask.send(names.clone()).unwrap();
         std::future::pending::<()>().await;
     };
-    tokio::time::timeout(Duration::from_secs(1000), async { tokio::join!(poller.run(std::future::pending::<()>()), later) })
-        .await
-        .unwrap_err();
+    tokio::time::timeout(Duration::from_secs(1000), async {
+        tokio::join!(poller.run(std::future::pending::<()>()), later)
+    })
+    .await
+    .unwrap_err();
     let asked: Vec<_> = named.lock().unwrap().iter().map(Vec::len).collect();
     assert_eq!(asked, [50, 50, 20]);
     let users = times(&log, Part::Users);

@@ -1,18 +1,20 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
+
+use super::Settings;
 
 use crate::{
     board::Board,
     clock::Clock,
-    exposition::{self, Coding, Format, Options, Rendered},
+    exposition::{self, Coding, Format, Rendered},
 };
 
 /// What is known of the targets as text, written once for all scrapers and again when it is outdated.
 pub(super) struct Pages {
     board: Board,
     clock: Clock,
-    options: Options,
+    settings: watch::Receiver<Settings>,
     /// Held while a page is written: whoever wants the same one meanwhile waits for it.
     kept: Mutex<HashMap<Key, Page>>,
 }
@@ -37,8 +39,8 @@ impl Page {
 }
 
 impl Pages {
-    pub(super) fn new(board: Board, clock: Clock, options: Options) -> Self {
-        Pages { board, clock, options, kept: Mutex::default() }
+    pub(super) fn new(board: Board, clock: Clock, settings: watch::Receiver<Settings>) -> Self {
+        Pages { board, clock, settings, kept: Mutex::default() }
     }
 
     /// The newest page of all targets or of one; absent: there is no target of that name.
@@ -66,7 +68,8 @@ impl Pages {
         if let Some(page) = kept.get(&key) {
             return Some(Arc::clone(&page.text));
         }
-        let options = self.options.clone();
+        // Whoever changes them publishes something, so that what is kept is of the newest.
+        let options = self.settings.borrow().options.clone();
         let write = move || exposition::render(&reports, now, &options, format, coding);
         let text = match tokio::task::spawn_blocking(write).await {
             Ok(text) => Arc::new(text),
@@ -84,15 +87,11 @@ impl Pages {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        exposition::UserLabels,
-        model::{Report, Timestamp},
-    };
+    use crate::model::{Report, Timestamp};
 
     fn pages() -> Pages {
-        let options = Options { labels: UserLabels::Name, limit: 10 };
         let clock = Clock::starting_at(Timestamp::from_secs(30));
-        Pages::new(Board::new(["a", "b"]), clock, options)
+        Pages::new(Board::new(["a", "b"]), clock, crate::server::tests::settings())
     }
 
     async fn get(pages: &Pages, target: Option<&str>) -> Arc<Rendered> {
