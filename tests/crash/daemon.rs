@@ -103,11 +103,15 @@ impl Daemon {
         drop(child.wait());
     }
 
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.id.to_string();
+        assert!(Command::new("kill").args([format!("-{name}"), id]).status().unwrap().success());
+    }
+
     /// SIGTERM. Returns the exit code and how long that took.
     pub(crate) fn stop(&self) -> (Option<i32>, Duration) {
         let start = Instant::now();
-        let status = Command::new("kill").args(["-TERM", &self.id.to_string()]).status().unwrap();
-        assert!(status.success());
+        self.signal("TERM");
         let status = wait_for("the daemon to stop", || self.child.lock().unwrap().try_wait().unwrap());
         (status.code(), start.elapsed())
     }

@@ -1,0 +1,229 @@
+//! The configuration changes while the real program runs: all of it or nothing, and nobody hears of it twice.
+
+#[path = "crash/daemon.rs"]
+#[expect(dead_code, reason = "shared with the tests of crashes, which need more of it")]
+mod daemon;
+#[path = "crash/hook.rs"]
+#[expect(dead_code, reason = "likewise")]
+mod hook;
+#[path = "crash/panel.rs"]
+#[expect(dead_code, reason = "likewise")]
+mod panel;
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpStream,
+    path::PathBuf,
+};
+
+use daemon::{Daemon, Home, value, wait_for, webhook};
+use hook::Hook;
+use panel::Served;
+
+const BY_RULE: &str = r#"["target", "alertname"]"#;
+const BY_USER: &str = r#"["target", "alertname", "subject"]"#;
+const SUCCESSFUL: &str = "proxymeter_config_last_reload_successful";
+const LOADED_AT: &str = "proxymeter_config_last_reload_success_timestamp_seconds";
+
+fn file(home: &Home) -> PathBuf {
+    let command = home.command();
+    let argument = command.get_args().next().unwrap().to_str().unwrap();
+    argument.strip_prefix("--config.file=").unwrap().into()
+}
+
+/// The status and the body of an answer.
+fn ask(daemon: &Daemon, method: &str, path: &str) -> (u16, String) {
+    let log =
+        wait_for("the daemon to listen", || Some(daemon.log()).filter(|log| log.contains("listening on")));
+    let address = log.split("listening on http://").nth(1).unwrap().split_whitespace().next().unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let status = answer.split_whitespace().nth(1).unwrap().parse().unwrap();
+    (status, answer.split_once("\r\n\r\n").unwrap().1.to_owned())
+}
+
+fn reload(daemon: &Daemon) {
+    assert_eq!(ask(daemon, "POST", "/-/reload"), (200, "The configuration was loaded anew.\n".to_owned()));
+}
+
+fn told(hook: &Hook, user: &str) -> usize {
+    hook.events().iter().filter(|(event, _)| event.subject == user).map(|(_, ids)| ids.len()).sum()
+}
+
+#[test]
+fn what_cannot_be_used_changes_nothing() {
+    let (panel, hook) = (Served::start(), Hook::start());
+    let home = Home::new(panel.address, BY_USER, &webhook("ops", hook.address));
+    let config = file(&home);
+    let good = fs::read_to_string(&config).unwrap();
+    let daemon = home.start();
+    let before = wait_for("the first load", || daemon.value(LOADED_AT));
+    assert_eq!(ask(&daemon, "GET", "/-/reload").0, 405);
+
+    let with = |text: &str| format!("{good}{text}");
+    let taken = format!("[web]\nlisten = [\"127.0.0.1:0\", \"{}\"]", panel.address);
+    let cases = [
+        (with("secrets = true\n"), "unknown key"),
+        (
+            good.replace("password = \"root-password\"", "password_file = \"/nowhere/at/all\""),
+            "/nowhere/at/all",
+        ),
+        (with("format = \"template\"\ntemplate = \"{{ oops\"\n"), "template"),
+        (with(&format!("{}[email.ops]\n", webhook("other", hook.address))), "ops"),
+        (with("[alert.user_expiry]\nsteps = [\"soon\"]\n"), "steps"),
+        (with("[alert.mine]\nrule = \"no_such_rule\"\n"), "no_such_rule"),
+        (with("[marzban.home]\n"), "duplicate key"),
+        (good.replace("storage\"\n", "elsewhere\"\n"), "storage.path cannot change"),
+        (good.replace("[web]\nlisten = \"127.0.0.1:0\"", &taken), "cannot listen on"),
+        (with("tls = { ca_file = \"/nowhere/ca.pem\" }\n"), "/nowhere/ca.pem"),
+    ];
+    for (number, (text, expected)) in cases.iter().enumerate() {
+        assert_ne!(*text, good, "{expected}");
+        fs::write(&config, text).unwrap();
+        let (status, body) = ask(&daemon, "POST", "/-/reload");
+        assert_eq!(status, 500, "{expected}: {body}");
+        assert!(body.contains(expected), "{expected}: {body}");
+        assert!(!body.contains("root-password"), "{body}");
+        let metrics = daemon.metrics();
+        assert_eq!(value(&metrics, SUCCESSFUL), Some(0.0), "{expected}");
+        assert_eq!(value(&metrics, LOADED_AT), Some(before), "{expected}");
+        // What ran before still does.
+        let user = format!("user-{number}");
+        panel.add_expired(&user);
+        wait_for("the old receiver to be told", || (told(&hook, &user) == 1).then_some(()));
+    }
+    fs::remove_file(&config).unwrap();
+    daemon.signal("HUP");
+    wait_for("the log", || daemon.log().contains("exporter.toml: cannot be read").then_some(()));
+    assert_eq!(daemon.value(SUCCESSFUL), Some(0.0));
+
+    fs::write(&config, &good).unwrap();
+    daemon.signal("HUP");
+    wait_for("the load", || (daemon.value(SUCCESSFUL) == Some(1.0)).then_some(()));
+    assert!(daemon.value(LOADED_AT).unwrap() > before);
+    assert!(daemon.log().contains("the configuration was loaded anew"), "{}", daemon.log());
+    let events = hook.events();
+    assert!(events.values().all(|ids| ids.len() == 1), "{events:#?}");
+}
+
+#[test]
+fn a_hundred_reloads_of_the_same_are_silent() {
+    let (panel, hook) = (Served::start(), Hook::start());
+    for user in 0..10 {
+        panel.add_expired(&format!("user-{user}"));
+    }
+    let home = Home::new(panel.address, BY_RULE, &webhook("ops", hook.address));
+    let config = file(&home);
+    let good = fs::read_to_string(&config).unwrap();
+    let daemon = home.start();
+    wait_for("the first message", || hook.deliveries().first().map(|_| ()));
+    wait_for("an empty queue", || daemon.has_told_all("ops").then_some(()));
+    let logins = panel.requests_to("/api/admin/token");
+    let mut read_at = daemon.users_read_at().unwrap();
+    for round in 0..100 {
+        // Every other time with an edit that is about something else.
+        let edit = format!("[alert.node_down]\nfor = \"{}m\"\n", 3 + round);
+        fs::write(&config, if round % 2 == 0 { good.clone() } else { good.clone() + &edit }).unwrap();
+        reload(&daemon);
+        if round % 25 == 0 {
+            read_at = daemon.wait_until_users_read_after(read_at);
+        }
+    }
+    daemon.wait_until_users_read_after(read_at);
+    assert_eq!(hook.deliveries().len(), 1);
+    assert_eq!(panel.requests_to("/api/admin/token"), logins, "the panel's session goes on");
+}
+
+#[test]
+fn targets_and_receivers_come_and_go() {
+    let (panel, other, hook, second) = (Served::start(), Served::start(), Hook::start(), Hook::start());
+    panel.add_expired("alice");
+    other.add_expired("bob");
+    let home = Home::new(panel.address, BY_RULE, &webhook("ops", hook.address));
+    let config = file(&home);
+    let good = fs::read_to_string(&config).unwrap();
+    let daemon = home.start();
+    wait_for("alice", || (told(&hook, "alice") == 1).then_some(()));
+    let edge = format!(
+        "[marzban.edge]\nurl = \"http://{}\"\nusername = \"root\"\npassword = \"root-password\"\n",
+        other.address
+    );
+    fs::write(&config, format!("{good}{edge}{}", webhook("second", second.address))).unwrap();
+    reload(&daemon);
+    // Who comes new is told of what fires, and who was there is not told again.
+    wait_for("bob", || (told(&hook, "bob") == 1 && told(&second, "bob") == 1).then_some(()));
+    wait_for("alice", || (told(&second, "alice") == 1).then_some(()));
+    assert_eq!(told(&hook, "alice"), 1);
+    assert_eq!(daemon.value("proxymeter_up{target=\"edge\"}"), Some(1.0));
+    let users = daemon.value("proxymeter_users{target=\"home\",status=\"expired\"}");
+
+    // A target that changes keeps its values and its state.
+    fs::write(&config, good.replace("interval = \"5s\"", "interval = \"6s\"")).unwrap();
+    reload(&daemon);
+    let metrics = daemon.metrics();
+    assert!(
+        !metrics.contains("\"edge\"") || !metrics.contains("proxymeter_up{target=\"edge\"}"),
+        "{metrics}"
+    );
+    assert_eq!(value(&metrics, "proxymeter_users{target=\"home\",status=\"expired\"}"), users);
+    wait_for("the series to vanish", || {
+        let metrics = daemon.metrics();
+        let gone = !metrics.contains("target=\"edge\"") && !metrics.contains("receiver=\"second\"");
+        gone.then_some(())
+    });
+    assert_eq!((told(&hook, "alice"), told(&second, "alice")), (1, 1));
+}
+
+/// Files that a process has open, and the memory it has in use, in bytes.
+fn holds(daemon: &Daemon) -> (f64, f64) {
+    let metrics = daemon.metrics();
+    let of = |name| value(&metrics, name).unwrap();
+    (of("process_open_fds"), of("process_resident_memory_bytes"))
+}
+
+#[test]
+fn a_thousand_reloads_under_traffic_lose_and_repeat_nothing() {
+    let (panel, hook, second) = (Served::start(), Hook::start(), Hook::start());
+    let home = Home::new(panel.address, BY_USER, &webhook("ops", hook.address));
+    let config = file(&home);
+    let good = fs::read_to_string(&config).unwrap();
+    let variants = [
+        good.clone(),
+        // Another receiver beside it.
+        good.clone() + &webhook("second", second.address),
+        // The receiver itself changes, and the target.
+        format!("{}timeout = \"19s\"\n", good.replace("interval = \"5s\"", "interval = \"6s\"")),
+    ];
+    let daemon = home.start();
+    daemon.metrics();
+    let mut users = 0;
+    let mut held = (0.0, 0.0);
+    for round in 0..1000 {
+        if round % 10 == 0 {
+            panel.add_expired(&format!("user-{users}"));
+            users += 1;
+        }
+        fs::write(&config, &variants[round % variants.len()]).unwrap();
+        reload(&daemon);
+        if round == 200 {
+            held = holds(&daemon);
+        }
+    }
+    fs::write(&config, &good).unwrap();
+    reload(&daemon);
+    let all = || (0..users).all(|user| told(&hook, &format!("user-{user}")) > 0);
+    wait_for("everybody to be told of", || all().then_some(()));
+    wait_for("an empty queue", || daemon.has_told_all("ops").then_some(()));
+    let events = hook.events();
+    let repeated: Vec<_> = events.iter().filter(|(_, ids)| ids.len() != 1).collect();
+    assert!(repeated.is_empty(), "{repeated:#?}");
+    assert_eq!(events.len(), users);
+    let now = holds(&daemon);
+    eprintln!("after 200 reloads {held:?}, after 1000 {now:?}: open files and bytes of memory");
+    assert!(now.0 <= held.0 + 5.0, "{held:?} {now:?}");
+    assert!(now.1 <= held.1 + 16e6, "{held:?} {now:?}");
+    assert_eq!(daemon.stop().0, Some(0), "{}", daemon.log());
+}
