@@ -87,6 +87,13 @@ pub(crate) fn webhook(name: &str, address: SocketAddr) -> String {
     format!("[webhook.{name}]\nurl = \"http://{address}/hook\"\n")
 }
 
+/// A table for mail.
+pub(crate) fn email(name: &str, address: SocketAddr) -> String {
+    format!(
+        "[email.{name}]\nsmarthost = \"{address}\"\ntls = \"none\"\nfrom = \"a@example.com\"\nto = \"b@example.com\"\n"
+    )
+}
+
 /// A running daemon, killed when dropped.
 pub(crate) struct Daemon {
     id: u32,
