@@ -9,6 +9,8 @@ mod hook;
 mod mailbox;
 #[path = "crash/panel.rs"]
 mod panel;
+#[path = "crash/sleep.rs"]
+mod sleep;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -265,23 +267,32 @@ impl Lane {
     }
 }
 
+/// Twenty clean restarts and twenty after a kill, while alerts of plans that ended and of a quota fire.
 #[test]
 fn restarts_are_silent_when_nothing_changed() {
     let _busy = QUIET.read();
-    let (panel, hook) = (Served::start(), Hook::start());
+    let (panel, hook, mailbox) = (Served::start(), Hook::start(), Mailbox::with(|| {}, || {}));
     for user in 0..10 {
         panel.add_expired(&format!("user-{user}"));
     }
-    let home = Home::new(panel.address, BY_RULE, &webhook("ops", hook.address));
+    panel.add_used_up("heavy");
+    let tables = webhook("ops", hook.address) + &email("mail", mailbox.address);
+    let home = Home::new(panel.address, BY_RULE, &tables);
+    let told_all = |daemon: &Daemon| {
+        wait_for("empty queues", || {
+            (daemon.has_told_all("ops") && daemon.has_told_all("mail")).then_some(())
+        });
+    };
     let daemon = home.start();
-    wait_for("the first message", || hook.deliveries().first().map(|_| ()));
-    wait_for("an empty queue", || daemon.has_told_all("ops").then_some(()));
+    wait_for("the first messages", || (hook.deliveries().len() == 2).then_some(()));
+    told_all(&daemon);
     let mut read_at = daemon.users_read_at().unwrap();
     daemon.kill();
-    for restart in 0..10 {
+    for restart in 0..40 {
         let daemon = home.start();
         read_at = daemon.wait_until_users_read_after(read_at);
-        wait_for("an empty queue", || daemon.has_told_all("ops").then_some(()));
+        told_all(&daemon);
+        assert_eq!(daemon.firing(), 11, "restart {restart}");
         if restart % 2 == 0 {
             assert_eq!(daemon.stop().0, Some(0), "{}", daemon.log());
         } else {
@@ -289,8 +300,10 @@ fn restarts_are_silent_when_nothing_changed() {
         }
     }
     let deliveries = hook.deliveries();
-    assert_eq!(deliveries.len(), 1, "{deliveries:#?}");
-    assert_eq!(deliveries[0].alerts.len(), 10);
+    let mut sizes = deliveries.iter().map(|delivery| delivery.alerts.len()).collect::<Vec<_>>();
+    sizes.sort_unstable();
+    assert_eq!(sizes, [1, 10], "{deliveries:#?}");
+    assert_eq!(mailbox.mails().len(), 2, "{:#?}", mailbox.events());
 }
 
 /// How long a notice took from when it was due to the receiver that answers, with `tables` beside it.

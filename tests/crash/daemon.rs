@@ -110,11 +110,15 @@ impl Daemon {
         drop(child.wait());
     }
 
+    /// Sends a signal, such as `-STOP`.
+    pub(crate) fn signal(&self, signal: &str) {
+        assert!(Command::new("kill").args([signal, &self.id.to_string()]).status().unwrap().success());
+    }
+
     /// SIGTERM. Returns the exit code and how long that took.
     pub(crate) fn stop(&self) -> (Option<i32>, Duration) {
         let start = Instant::now();
-        let status = Command::new("kill").args(["-TERM", &self.id.to_string()]).status().unwrap();
-        assert!(status.success());
+        self.signal("-TERM");
         let status = wait_for("the daemon to stop", || self.child.lock().unwrap().try_wait().unwrap());
         (status.code(), start.elapsed())
     }
@@ -147,6 +151,11 @@ impl Daemon {
     /// The value of the series that is written so, name and labels, if there is one.
     pub(crate) fn value(&self, series: &str) -> Option<f64> {
         value(&self.metrics(), series)
+    }
+
+    /// How many alerts fire.
+    pub(crate) fn firing(&self) -> usize {
+        self.metrics().lines().filter(|line| line.starts_with("proxymeter_alert_firing{")).count()
     }
 
     /// When the user list was last read to its end, if ever.

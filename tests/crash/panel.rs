@@ -38,6 +38,13 @@ impl Served {
         self.panel.advance(0);
     }
 
+    /// Adds a user who has used up what was allowed.
+    pub(crate) fn add_used_up(&self, name: &str) {
+        let fill = |user: &mut User| (user.used_traffic, user.data_limit) = (1000, Some(1000));
+        assert!(self.panel.add_user(name, fill));
+        self.panel.advance(0);
+    }
+
     /// Moves a user's end beyond everything that alerts look at.
     pub(crate) fn renew(&self, name: &str) {
         assert!(self.panel.renew_user(name, 90 * 24 * 60 * 60));
