@@ -486,6 +486,38 @@ fn an_end_is_told_once_after_a_crash() {
     }
 }
 
+/// Its receiver refuses it in one life of the daemon, which is killed, and takes it in the next.
+#[test]
+fn an_end_that_was_refused_before_a_crash_is_told_once() {
+    let _busy = QUIET.read();
+    let down = Arc::new(AtomicBool::new(false));
+    let is_down = Arc::clone(&down);
+    let reply = move || if is_down.load(Ordering::SeqCst) { Reply::Unavailable } else { Reply::Taken };
+    let (panel, hook) = (Served::start(), Hook::with(reply, || {}));
+    panel.add_expired("user");
+    let home = Home::new(panel.address, BY_RULE, &webhook("ops", hook.address));
+    let daemon = home.start();
+    wait_for("the beginning", || hook.deliveries().first().map(|_| ()));
+    wait_for("an empty queue", || daemon.has_told_all("ops").then_some(()));
+    daemon.kill();
+    down.store(true, Ordering::SeqCst);
+    panel.renew("user");
+    let daemon = home.start();
+    wait_for("the refusal", || daemon.logged_at("notice not delivered"));
+    daemon.kill();
+    down.store(false, Ordering::SeqCst);
+    assert_eq!(hook.resolved(), 1);
+    let daemon = home.start();
+    wait_for("the end", || (hook.resolved() == 2).then_some(()));
+    let read_at = daemon.users_read_at().unwrap();
+    daemon.wait_until_users_read_after(read_at);
+    wait_for("an empty queue", || daemon.has_told_all("ops").then_some(()));
+    let deliveries = hook.deliveries();
+    let [begun, refused, ended] = deliveries.as_slice() else { panic!("{deliveries:#?}") };
+    assert_ne!(begun.id, ended.id);
+    assert_eq!((&refused.id, &refused.alerts), (&ended.id, &ended.alerts));
+}
+
 #[test]
 fn users_are_known_at_once_after_a_restart() {
     let _busy = QUIET.read();
