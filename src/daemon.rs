@@ -1,6 +1,8 @@
 //! Builds everything from the configuration, runs it, and stops it. The only place that spawns tasks.
 
 mod alerting;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::HashMap, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
