@@ -1,6 +1,8 @@
 //! What the program promises when it is killed, when its receivers hang, when its panel lies and when its storage is
 //! damaged, all of it held against the real program, a simulated panel and receivers on loopback.
 
+#[path = "crash/clock.rs"]
+mod clock;
 #[path = "crash/daemon.rs"]
 mod daemon;
 #[path = "crash/hook.rs"]

@@ -1,6 +1,7 @@
 //! The program, run on a configuration of a test's own, and killed or told to stop as the test wants.
 
 use std::{
+    ffi::OsString,
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
@@ -36,6 +37,8 @@ pub(crate) fn wait_for<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> 
 pub(crate) struct Home {
     folder: TempDir,
     config: PathBuf,
+    /// Of daemons, beside the test's own.
+    pub(crate) environment: Vec<(&'static str, OsString)>,
 }
 
 impl Home {
@@ -55,7 +58,7 @@ impl Home {
             storage.display(),
         );
         fs::write(&config, text).unwrap();
-        Home { folder, config }
+        Home { folder, config, environment: Vec::new() }
     }
 
     pub(crate) fn storage(&self) -> PathBuf {
@@ -65,6 +68,7 @@ impl Home {
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_proxymeter"));
         command.arg(format!("--config.file={}", self.config.display()));
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         command
     }

@@ -32,8 +32,13 @@ impl Served {
 
     /// Adds a user whose time was over a minute ago.
     pub(crate) fn add_expired(&self, name: &str) {
+        self.add_ending(name, -60);
+    }
+
+    /// Adds a user whose time is over in so many seconds.
+    pub(crate) fn add_ending(&self, name: &str, seconds: i64) {
         let now = Clock::system().now().wall.as_millis() / 1000;
-        let fill = |user: &mut User| user.expire = Some(now - 60);
+        let fill = |user: &mut User| user.expire = Some(now + seconds);
         assert!(self.panel.add_user(name, fill));
         self.panel.advance(0);
     }
