@@ -4,6 +4,8 @@ mod alerting;
 mod receivers;
 mod targets;
 mod tasks;
+#[cfg(test)]
+mod tests;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 

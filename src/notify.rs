@@ -5,7 +5,7 @@
 pub mod delivery;
 pub mod email;
 #[cfg(test)]
-mod scripted;
+pub(crate) mod scripted;
 pub mod webhook;
 mod words;
 

@@ -1,15 +1,21 @@
 //! What the program promises when it is killed, when its receivers hang, when its panel lies and when its storage is
 //! damaged, all of it held against the real program, a simulated panel and receivers on loopback.
 
+#[path = "crash/clock.rs"]
+mod clock;
 #[path = "crash/daemon.rs"]
 mod daemon;
 #[path = "crash/hook.rs"]
 mod hook;
+#[path = "crash/mailbox.rs"]
+mod mailbox;
 #[path = "crash/panel.rs"]
 mod panel;
+#[path = "crash/sleep.rs"]
+mod sleep;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     net::Ipv4Addr,
     process::Output,
@@ -22,9 +28,10 @@ use std::{
     time::Duration,
 };
 
-use daemon::{Daemon, Home, PATIENCE, value, wait_for, webhook};
+use daemon::{Daemon, Home, PATIENCE, email, value, wait_for, webhook};
 use fastrand::Rng;
-use hook::{Hook, Reply};
+use hook::{Event, Hook, Reply};
+use mailbox::Mailbox;
 use panel::{RUNTIME, Served};
 use proxymeter::simulator::{
     inbox::{self, Arrival},
@@ -43,27 +50,39 @@ const ROUNDS: usize = 25;
 const ROUND: Duration = Duration::from_millis(1500);
 
 /// Two hundred rounds, each of the real program: users end and renew while it is down, it starts, and is killed at
-/// some moment. In the end each of two receivers has every event, each under one id; and no kill brought more than
-/// one copy to a receiver.
+/// some moment. In the end each of two webhooks and a mailbox has every event, each under one id; and no kill brought
+/// more than one copy to a receiver.
 #[test]
 fn nothing_is_lost_when_killed_and_copies_are_recognised() {
     let _busy = QUIET.read();
     let lanes: Vec<_> = (0..LANES).map(|seed| thread::spawn(move || Lane::new(seed).run())).collect();
-    let figures = lanes.into_iter().map(|lane| lane.join().unwrap());
-    let all = figures.reduce(|a, b| [a[0] + b[0], a[1] + b[1], a[2] + b[2]]).unwrap();
-    let [events, kills, copies] = all;
-    eprintln!("{events} events for two receivers each, {kills} kills, {copies} copies, none lost");
+    let figures: Vec<Figures> = lanes.into_iter().map(|lane| lane.join().unwrap()).collect();
+    let all = |figure: fn(&Figures) -> usize| figures.iter().map(figure).sum::<usize>();
+    let (events, kills) = (all(|figures| figures.events), all(|figures| figures.kills));
+    let (webhooks, mails) = (all(|figures| figures.copied_webhooks), all(|figures| figures.copied_mails));
+    eprintln!(
+        "{events} events for two webhooks and a mailbox each, {kills} kills, {webhooks} copies of webhooks and {mails} of \
+         mails, none lost"
+    );
     assert_eq!(kills, usize::try_from(LANES).unwrap() * ROUNDS);
     assert!(
-        copies > 0,
+        webhooks > 0 && mails > 0,
         "no kill came between sending and writing that down, so that this test shows nothing"
     );
+}
+
+struct Figures {
+    events: usize,
+    kills: usize,
+    copied_webhooks: usize,
+    copied_mails: usize,
 }
 
 struct Lane {
     rng: Rng,
     panel: Served,
     hooks: [Hook; 2],
+    mailbox: Mailbox,
     home: Home,
     trap: Arc<Trap>,
     sprung: Receiver<()>,
@@ -106,49 +125,73 @@ impl Trap {
     }
 }
 
+impl Trap {
+    fn spring_when_read(&self) {
+        self.spring(|point| (point == Point::Read).then_some(Duration::ZERO));
+    }
+
+    fn spring_when_answered(&self) {
+        self.spring(|point| match point {
+            Point::Answered(wait) => Some(wait),
+            _ => None,
+        });
+    }
+}
+
 impl Lane {
     fn new(seed: u64) -> Lane {
         let (sender, sprung) = mpsc::channel();
         let trap =
             Arc::new(Trap { daemon: Mutex::default(), armed: Mutex::default(), sprung: Mutex::new(sender) });
+        let points = || {
+            let (read, answered) = (Arc::clone(&trap), Arc::clone(&trap));
+            (move || read.spring_when_read(), move || answered.spring_when_answered())
+        };
         let hook = || {
-            let (at_read, at_answer) = (Arc::clone(&trap), Arc::clone(&trap));
-            let read = move || {
-                at_read.spring(|point| (point == Point::Read).then_some(Duration::ZERO));
+            let (read, answered) = points();
+            let reply = move || {
+                read();
                 Reply::Taken
             };
-            let answered = move || {
-                at_answer.spring(|point| match point {
-                    Point::Answered(wait) => Some(wait),
-                    _ => None,
-                });
-            };
-            Hook::with(read, answered)
+            Hook::with(reply, answered)
         };
         let hooks = [hook(), hook()];
+        let (read, answered) = points();
+        let mailbox = Mailbox::with(read, answered);
         let panel = Served::start();
-        let tables = webhook("oncall", hooks[0].address) + &webhook("ops", hooks[1].address);
+        let tables = webhook("oncall", hooks[0].address)
+            + &webhook("ops", hooks[1].address)
+            + &email("mail", mailbox.address);
         let home = Home::new(panel.address, BY_USER, &tables);
         let (ended, renewed) = (BTreeSet::new(), BTreeSet::new());
-        Lane { rng: Rng::with_seed(seed), panel, hooks, home, trap, sprung, ended, renewed }
+        Lane { rng: Rng::with_seed(seed), panel, hooks, mailbox, home, trap, sprung, ended, renewed }
     }
 
-    /// Events, kills and copies.
-    fn run(mut self) -> [usize; 3] {
+    fn run(mut self) -> Figures {
         for round in 0..ROUNDS {
             self.happen(round);
             self.live_and_die();
         }
-        let expected = self.ended.len() + self.renewed.len();
+        let events = self.ended.len() + self.renewed.len();
         let daemon = self.home.start();
-        for (hook, name) in self.hooks.iter().zip(["oncall", "ops"]) {
-            wait_for("every event", || (hook.events().len() >= expected).then_some(()));
-            wait_for("an empty queue", || daemon.has_told_all(name).then_some(()));
+        for (receiver, told) in ["oncall", "ops", "mail"].into_iter().enumerate() {
+            wait_for("every event", || (self.events()[receiver].len() >= events).then_some(()));
+            wait_for("an empty queue", || daemon.has_told_all(told).then_some(()));
         }
         assert_eq!(daemon.stop().0, Some(0), "{}", daemon.log());
 
-        let copies: usize = self.hooks.iter().map(|hook| self.check(hook)).sum();
-        [expected, ROUNDS, copies]
+        let copies = self.events().map(|told| self.check(&told));
+        let mut mails = BTreeMap::new();
+        for mail in self.mailbox.mails() {
+            let first = mails.entry(mail.header("message-id")).or_insert_with(|| mail.clone());
+            assert_eq!(*first, mail, "another mail under the same id");
+        }
+        Figures { events, kills: ROUNDS, copied_webhooks: copies[0] + copies[1], copied_mails: copies[2] }
+    }
+
+    /// What each receiver was told.
+    fn events(&self) -> [BTreeMap<Event, Vec<String>>; 3] {
+        [self.hooks[0].events(), self.hooks[1].events(), self.mailbox.events()]
     }
 
     /// What happens in the panel while no daemon looks.
@@ -159,12 +202,13 @@ impl Lane {
             self.ended.insert(name);
         }
         // Someone who renews before anybody was told is rightly not told of.
-        let told = self
-            .hooks
-            .each_ref()
-            .map(|hook| hook.events().into_keys().map(|event| event.subject).collect::<BTreeSet<_>>());
-        let known_to_both = told[0].intersection(&told[1]).filter(|name| !self.renewed.contains(*name));
-        if let Some(name) = self.rng.choice(known_to_both.cloned().collect::<Vec<_>>()) {
+        let [told, others @ ..] = self
+            .events()
+            .map(|events| events.into_keys().map(|event| event.subject).collect::<BTreeSet<_>>());
+        let known_to_all = told
+            .into_iter()
+            .filter(|name| others.iter().all(|told| told.contains(name)) && !self.renewed.contains(name));
+        if let Some(name) = self.rng.choice(known_to_all.collect::<Vec<_>>()) {
             self.panel.renew(&name);
             self.renewed.insert(name);
         }
@@ -201,10 +245,9 @@ impl Lane {
     }
 
     /// Returns the copies that came beside the first.
-    fn check(&self, hook: &Hook) -> usize {
-        let events = hook.events();
+    fn check(&self, events: &BTreeMap<Event, Vec<String>>) -> usize {
         let mut copies = 0;
-        for (event, ids) in &events {
+        for (event, ids) in events {
             assert_eq!((&*event.alertname, &*event.target), ("ProxymeterUserExpiry", "home"), "{event:?}");
             let distinct: BTreeSet<_> = ids.iter().collect();
             assert_eq!(distinct.len(), 1, "copies of {event:?} cannot be told from new ones: {ids:?}");
@@ -226,23 +269,32 @@ impl Lane {
     }
 }
 
+/// Twenty clean restarts and twenty after a kill, while alerts of plans that ended and of a quota fire.
 #[test]
 fn restarts_are_silent_when_nothing_changed() {
     let _busy = QUIET.read();
-    let (panel, hook) = (Served::start(), Hook::start());
+    let (panel, hook, mailbox) = (Served::start(), Hook::start(), Mailbox::with(|| {}, || {}));
     for user in 0..10 {
         panel.add_expired(&format!("user-{user}"));
     }
-    let home = Home::new(panel.address, BY_RULE, &webhook("ops", hook.address));
+    panel.add_used_up("heavy");
+    let tables = webhook("ops", hook.address) + &email("mail", mailbox.address);
+    let home = Home::new(panel.address, BY_RULE, &tables);
+    let told_all = |daemon: &Daemon| {
+        wait_for("empty queues", || {
+            (daemon.has_told_all("ops") && daemon.has_told_all("mail")).then_some(())
+        });
+    };
     let daemon = home.start();
-    wait_for("the first message", || hook.deliveries().first().map(|_| ()));
-    wait_for("an empty queue", || daemon.has_told_all("ops").then_some(()));
+    wait_for("the first messages", || (hook.deliveries().len() == 2).then_some(()));
+    told_all(&daemon);
     let mut read_at = daemon.users_read_at().unwrap();
     daemon.kill();
-    for restart in 0..10 {
+    for restart in 0..40 {
         let daemon = home.start();
         read_at = daemon.wait_until_users_read_after(read_at);
-        wait_for("an empty queue", || daemon.has_told_all("ops").then_some(()));
+        told_all(&daemon);
+        assert_eq!(daemon.firing(), 11, "restart {restart}");
         if restart % 2 == 0 {
             assert_eq!(daemon.stop().0, Some(0), "{}", daemon.log());
         } else {
@@ -250,8 +302,10 @@ fn restarts_are_silent_when_nothing_changed() {
         }
     }
     let deliveries = hook.deliveries();
-    assert_eq!(deliveries.len(), 1, "{deliveries:#?}");
-    assert_eq!(deliveries[0].alerts.len(), 10);
+    let mut sizes = deliveries.iter().map(|delivery| delivery.alerts.len()).collect::<Vec<_>>();
+    sizes.sort_unstable();
+    assert_eq!(sizes, [1, 10], "{deliveries:#?}");
+    assert_eq!(mailbox.mails().len(), 2, "{:#?}", mailbox.events());
 }
 
 /// How long a notice took from when it was due to the receiver that answers, with `tables` beside it.
@@ -434,6 +488,38 @@ fn an_end_is_told_once_after_a_crash() {
     }
 }
 
+/// Its receiver refuses it in one life of the daemon, which is killed, and takes it in the next.
+#[test]
+fn an_end_that_was_refused_before_a_crash_is_told_once() {
+    let _busy = QUIET.read();
+    let down = Arc::new(AtomicBool::new(false));
+    let is_down = Arc::clone(&down);
+    let reply = move || if is_down.load(Ordering::SeqCst) { Reply::Unavailable } else { Reply::Taken };
+    let (panel, hook) = (Served::start(), Hook::with(reply, || {}));
+    panel.add_expired("user");
+    let home = Home::new(panel.address, BY_RULE, &webhook("ops", hook.address));
+    let daemon = home.start();
+    wait_for("the beginning", || hook.deliveries().first().map(|_| ()));
+    wait_for("an empty queue", || daemon.has_told_all("ops").then_some(()));
+    daemon.kill();
+    down.store(true, Ordering::SeqCst);
+    panel.renew("user");
+    let daemon = home.start();
+    wait_for("the refusal", || daemon.logged_at("notice not delivered"));
+    daemon.kill();
+    down.store(false, Ordering::SeqCst);
+    assert_eq!(hook.resolved(), 1);
+    let daemon = home.start();
+    wait_for("the end", || (hook.resolved() == 2).then_some(()));
+    let read_at = daemon.users_read_at().unwrap();
+    daemon.wait_until_users_read_after(read_at);
+    wait_for("an empty queue", || daemon.has_told_all("ops").then_some(()));
+    let deliveries = hook.deliveries();
+    let [begun, refused, ended] = deliveries.as_slice() else { panic!("{deliveries:#?}") };
+    assert_ne!(begun.id, ended.id);
+    assert_eq!((&refused.id, &refused.alerts), (&ended.id, &ended.alerts));
+}
+
 #[test]
 fn users_are_known_at_once_after_a_restart() {
     let _busy = QUIET.read();
@@ -470,10 +556,7 @@ fn ten_thousand_ends_make_one_message() {
     let (mail, hook) = (smtp.local_addr().unwrap(), http.local_addr().unwrap());
     let (sender, mut arrivals) = unbounded_channel();
     RUNTIME.spawn(inbox::serve(smtp, http, sender, std::future::pending()));
-    let tables = format!(
-        "{}[email.mail]\nsmarthost = \"{mail}\"\ntls = \"none\"\nfrom = \"a@example.com\"\nto = \"b@example.com\"\n",
-        webhook("hook", hook)
-    );
+    let tables = webhook("hook", hook) + &email("mail", mail);
     let home = Home::new(panel.address, BY_RULE, &tables);
     let start = Instant::now();
     let daemon = home.start();

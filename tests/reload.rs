@@ -96,12 +96,12 @@ fn what_cannot_be_used_changes_nothing() {
         wait_for("the old receiver to be told", || (told(&hook, &user) == 1).then_some(()));
     }
     fs::remove_file(&config).unwrap();
-    daemon.signal("HUP");
+    daemon.signal("-HUP");
     wait_for("the log", || daemon.log().contains("exporter.toml: cannot be read").then_some(()));
     assert_eq!(daemon.value(SUCCESSFUL), Some(0.0));
 
     fs::write(&config, &good).unwrap();
-    daemon.signal("HUP");
+    daemon.signal("-HUP");
     wait_for("the load", || (daemon.value(SUCCESSFUL) == Some(1.0)).then_some(()));
     assert!(daemon.value(LOADED_AT).unwrap() > before);
     assert!(daemon.log().contains("the configuration was loaded anew"), "{}", daemon.log());

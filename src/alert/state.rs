@@ -128,8 +128,8 @@ pub enum Event {
 struct ClockWatch {
     began: Moment,
     last: Moment,
-    /// What the clock showed just after it was last set.
-    stepped: Option<Timestamp>,
+    /// Just after the clock was last set.
+    stepped: Option<Moment>,
 }
 
 impl State {
@@ -273,7 +273,7 @@ impl State {
 impl ClockWatch {
     fn look(&mut self, now: Moment) {
         if clock::step(self.last, now).is_some() {
-            self.stepped = Some(now.wall);
+            self.stepped = Some(now);
         }
         self.last = now;
     }
@@ -288,8 +288,14 @@ impl ClockWatch {
     fn read_since_step(&self, at: Timestamp, now: Moment) -> bool {
         /// What a fetch may take between its own clock reading and ours.
         const SLACK: Duration = Duration::from_secs(1);
-        self.stepped
-            .is_none_or(|stepped| at.saturating_add(SLACK) >= stepped && at <= now.wall.saturating_add(SLACK))
+        self.stepped.is_none_or(|stepped| {
+            at.saturating_add(SLACK) >= stepped.wall && at <= now.wall.saturating_add(SLACK)
+        })
+    }
+
+    /// Whether the wall clock was set so lately, and is so far off, that what is over by its word may come back.
+    fn may_be_set_back(&self, within: Duration, now: Moment) -> bool {
+        self.far_off() && self.stepped.is_some_and(|stepped| now.since(stepped) < within)
     }
 }
 

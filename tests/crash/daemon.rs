@@ -1,6 +1,7 @@
 //! The program, run on a configuration of a test's own, and killed or told to stop as the test wants.
 
 use std::{
+    ffi::OsString,
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
@@ -36,6 +37,8 @@ pub(crate) fn wait_for<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> 
 pub(crate) struct Home {
     folder: TempDir,
     config: PathBuf,
+    /// Of daemons, beside the test's own.
+    pub(crate) environment: Vec<(&'static str, OsString)>,
 }
 
 impl Home {
@@ -55,7 +58,7 @@ impl Home {
             storage.display(),
         );
         fs::write(&config, text).unwrap();
-        Home { folder, config }
+        Home { folder, config, environment: Vec::new() }
     }
 
     pub(crate) fn storage(&self) -> PathBuf {
@@ -65,6 +68,7 @@ impl Home {
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_proxymeter"));
         command.arg(format!("--config.file={}", self.config.display()));
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         command
     }
@@ -87,6 +91,13 @@ pub(crate) fn webhook(name: &str, address: SocketAddr) -> String {
     format!("[webhook.{name}]\nurl = \"http://{address}/hook\"\n")
 }
 
+/// A table for mail.
+pub(crate) fn email(name: &str, address: SocketAddr) -> String {
+    format!(
+        "[email.{name}]\nsmarthost = \"{address}\"\ntls = \"none\"\nfrom = \"a@example.com\"\nto = \"b@example.com\"\n"
+    )
+}
+
 /// A running daemon, killed when dropped.
 pub(crate) struct Daemon {
     id: u32,
@@ -103,15 +114,15 @@ impl Daemon {
         drop(child.wait());
     }
 
-    pub(crate) fn signal(&self, name: &str) {
-        let id = self.id.to_string();
-        assert!(Command::new("kill").args([format!("-{name}"), id]).status().unwrap().success());
+    /// Sends a signal, such as `-STOP`.
+    pub(crate) fn signal(&self, signal: &str) {
+        assert!(Command::new("kill").args([signal, &self.id.to_string()]).status().unwrap().success());
     }
 
     /// SIGTERM. Returns the exit code and how long that took.
     pub(crate) fn stop(&self) -> (Option<i32>, Duration) {
         let start = Instant::now();
-        self.signal("TERM");
+        self.signal("-TERM");
         let status = wait_for("the daemon to stop", || self.child.lock().unwrap().try_wait().unwrap());
         (status.code(), start.elapsed())
     }
@@ -144,6 +155,11 @@ impl Daemon {
     /// The value of the series that is written so, name and labels, if there is one.
     pub(crate) fn value(&self, series: &str) -> Option<f64> {
         value(&self.metrics(), series)
+    }
+
+    /// How many alerts fire.
+    pub(crate) fn firing(&self) -> usize {
+        self.metrics().lines().filter(|line| line.starts_with("proxymeter_alert_firing{")).count()
     }
 
     /// When the user list was last read to its end, if ever.

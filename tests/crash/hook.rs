@@ -23,6 +23,8 @@ pub(crate) struct Delivery {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
     Taken,
+    /// Refuses for now.
+    Unavailable,
     /// Says nothing while the other side waits.
     Hang,
 }
@@ -55,15 +57,16 @@ impl Hook {
                     // A daemon that is killed in the middle of its request has sent nothing.
                     let Some(delivery) = read(&stream) else { return };
                     noted.lock().unwrap().push(delivery);
-                    match behaviour.0() {
-                        Reply::Taken => {
-                            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-                            drop(stream.write_all(answer));
-                            behaviour.1();
-                        }
+                    let status = match behaviour.0() {
+                        Reply::Taken => "200 OK",
+                        Reply::Unavailable => "503 Service Unavailable",
                         // Returns when the other side closes.
-                        Reply::Hang => drop(stream.read(&mut [0])),
-                    }
+                        Reply::Hang => return drop(stream.read(&mut [0])),
+                    };
+                    let answer =
+                        format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+                    drop(stream.write_all(answer.as_bytes()));
+                    behaviour.1();
                 });
             }
         });

@@ -32,8 +32,20 @@ impl Served {
 
     /// Adds a user whose time was over a minute ago.
     pub(crate) fn add_expired(&self, name: &str) {
+        self.add_ending(name, -60);
+    }
+
+    /// Adds a user whose time is over in so many seconds.
+    pub(crate) fn add_ending(&self, name: &str, seconds: i64) {
         let now = Clock::system().now().wall.as_millis() / 1000;
-        let fill = |user: &mut User| user.expire = Some(now - 60);
+        let fill = |user: &mut User| user.expire = Some(now + seconds);
+        assert!(self.panel.add_user(name, fill));
+        self.panel.advance(0);
+    }
+
+    /// Adds a user who has used up what was allowed.
+    pub(crate) fn add_used_up(&self, name: &str) {
+        let fill = |user: &mut User| (user.used_traffic, user.data_limit) = (1000, Some(1000));
         assert!(self.panel.add_user(name, fill));
         self.panel.advance(0);
     }

@@ -206,7 +206,8 @@ impl Look<'_> {
         outcome: &mut Outcome<'_>,
     ) -> bool {
         let Outcome { advance, .. } = outcome;
-        if fact.over {
+        // Dropped by a clock that is wrong, all that fires would be told anew once it is right again.
+        if fact.over && !self.clock.may_be_set_back(scope.rule.expired_for, self.now) {
             // The row of one that waits to be told that it ended stays.
             let before = subject.slots.len();
             subject.slots.retain(|slot| {

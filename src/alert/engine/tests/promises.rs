@@ -403,6 +403,37 @@ fn a_clock_that_jumps_and_comes_back_makes_no_storm() {
 }
 
 #[test]
+fn a_clock_that_jumps_far_ahead_and_comes_back_says_nothing() {
+    let ahead = |secs| {
+        let now = at(secs);
+        Moment { wall: now.wall.saturating_add(Duration::from_secs(10 * 365 * DAY)), ..now }
+    };
+    let mut bench = Bench::new();
+    let mut panel = Panel::new("home");
+    panel.expires("alice", 2 * DAY);
+    panel.expires("bob", 0);
+    panel.set("bob", |user| user.status = UserStatus::Expired);
+    panel.expires("carol", 40 * DAY);
+    bench.poll_for(&mut panel, 0, 10 * MINUTE);
+    assert_eq!(bench.said(), said(&[("ops", FIRST, &["alice 3d", "bob expired"])]));
+    for secs in (10 * MINUTE..HOUR).step_by(30) {
+        let report = panel.poll(ahead(secs));
+        bench.observe(&[report], ahead(secs));
+        bench.pass(ahead(secs), ahead(secs + 30));
+    }
+    bench.poll_for(&mut panel, HOUR, 2 * HOUR);
+    assert_eq!(bench.said(), []);
+    // A clock that stays where it was set is believed in the end.
+    for secs in (2 * HOUR..8 * DAY).step_by(240) {
+        let report = panel.poll(ahead(secs));
+        bench.observe(&[report], ahead(secs));
+        bench.pass(ahead(secs), ahead(secs + 240));
+    }
+    assert_eq!(*bench.engine.alerts(), []);
+    assert_eq!(bench.said(), []);
+}
+
+#[test]
 fn a_step_of_the_clock_that_is_taken_back_before_the_next_poll_is_not_noticed() {
     let mut bench = Bench::new();
     let mut panel = Panel::new("home");

@@ -1,0 +1,9 @@
+#!/bin/sh
+# Runs the daemon under wall clocks that jump, which Debian's libfaketime shows it.
+set -eu
+cd "$(dirname "$0")/.."
+
+LIBFAKETIME=$(find /usr/lib /usr/local/lib -name libfaketimeMT.so.1 2>/dev/null | head -n 1)
+[ -n "$LIBFAKETIME" ] || { echo "libfaketime is missing: install faketime" >&2; exit 1; }
+export LIBFAKETIME
+cargo test --quiet --locked --test crash -- --ignored --nocapture clock::

@@ -1,0 +1,183 @@
+//! The alert task and a receiver's queue joined as the daemon joins them, in a time that is paused.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{mpsc, watch},
+    time::sleep,
+};
+
+use crate::{
+    alert::{
+        self, Wiring,
+        config::AlertingConfig,
+        engine::{Engine, Rows},
+        group::Route,
+    },
+    board::Board,
+    clock::Clock,
+    model::{
+        Counter, Expiry, Moment, Notice, NoticeStatus, Outcome, Part, PartData, PartState, Report, Severity,
+        Timestamp, User, UserStatus, WalkEnd,
+    },
+    notify::{
+        Receiver, Retry, SendError,
+        delivery::{self, Left, Terms, Worker},
+        scripted::Scripted,
+    },
+    store::Store,
+    telemetry::Telemetry,
+};
+
+const START: Timestamp = Timestamp::from_secs(1_795_000_000);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Notices that were taken, and how often the receiver refused one.
+#[derive(Clone, Default)]
+struct Told {
+    taken: Arc<Mutex<Vec<Notice>>>,
+    refused: Arc<Mutex<usize>>,
+}
+
+/// A user's plan has ended and is renewed after six minutes; the receiver answers 503 between these two minutes.
+async fn renewed_after_six_minutes(down: std::ops::Range<u32>) -> Told {
+    let clock = Clock::starting_at(START);
+    let begin = clock.now().uptime;
+    let told = Told::default();
+    let seen = told.clone();
+    let script = move |notice: &Notice, _: &mut Vec<String>, now: Moment| {
+        let since = now.uptime - begin;
+        let answer = if since >= MINUTE * down.start && since < MINUTE * down.end {
+            *seen.refused.lock().unwrap() += 1;
+            Err(SendError { reason: "server_error", detail: "503".into(), retry: Retry::Later })
+        } else {
+            seen.taken.lock().unwrap().push(notice.clone());
+            Ok("taken".into())
+        };
+        (Duration::from_millis(10), answer)
+    };
+
+    // Time would jump while a store's thread works, so there is none: all goes on from memory.
+    let store = Store::closed();
+    let telemetry = Telemetry::new();
+    let (notices, incoming) = mpsc::unbounded_channel();
+    let worker = Worker::new(
+        "ops".into(),
+        Receiver::Scripted(Scripted(Box::new(script))),
+        Left::default(),
+        Terms { send_resolved: true, config: 0 },
+        delivery::Wiring {
+            store: store.clone(),
+            telemetry: telemetry.clone(),
+            clock: clock.clone(),
+            fallback: watch::channel(None).1,
+        },
+        incoming,
+    );
+    let board = Board::new(["home"]);
+    let (_reload, reloads) = mpsc::channel(1);
+    let wiring = Wiring {
+        view: board.watch(),
+        reloads,
+        notices: HashMap::from([("ops".to_owned(), notices)]),
+        alerts: watch::channel(Arc::default()).0,
+        pseudonym: None,
+        reread: HashMap::new(),
+        store,
+        telemetry,
+        clock: clock.clone(),
+    };
+    let (config, route) = config();
+    let engine = Engine::new(&config, vec![route], &Rows::default(), clock.now()).unwrap();
+    let poll = async {
+        for half_minute in 0..180 {
+            board.publish(report(half_minute >= 12, clock.now()));
+            sleep(MINUTE / 2).await;
+        }
+    };
+    tokio::select! {
+        () = poll => {}
+        () = alert::run(engine, wiring) => panic!("the alert task ended"),
+        _ = worker.run() => panic!("the queue ended"),
+    }
+    told
+}
+
+fn config() -> (AlertingConfig, Route) {
+    let config = AlertingConfig {
+        enabled: true,
+        group_by: vec!["target".into(), "alertname".into()],
+        group_wait: MINUTE / 2,
+        group_interval: MINUTE * 5,
+        ..AlertingConfig::default()
+    };
+    let route = Route {
+        receiver: "ops".into(),
+        min_severity: Severity::Info,
+        send_resolved: true,
+        group_by: config.group_by.clone(),
+        group_wait: config.group_wait,
+        group_interval: config.group_interval,
+        repeat_interval: None,
+    };
+    (config, route)
+}
+
+/// A panel with one user.
+fn report(renewed: bool, now: Moment) -> Report {
+    let mut report = Report::new("home");
+    report.up = Some(true);
+    report.remember_up(now);
+    for part in [Part::System, Part::Users] {
+        let state = PartState {
+            outcome: Outcome::Up,
+            last_success: Some(now),
+            last_data: Some(now),
+            duration: None,
+            round: MINUTE / 2,
+            stale_after: MINUTE * 10,
+        };
+        report.parts.insert(part, state);
+    }
+    let (status, end) = if renewed {
+        (UserStatus::Active, START.saturating_add(MINUTE * 60 * 24 * 90))
+    } else {
+        (UserStatus::Expired, START)
+    };
+    let user = User {
+        name: "alice".into(),
+        owner: None,
+        status,
+        used: 0,
+        limit: None,
+        traffic: Counter::new(0),
+        expiry: Expiry::At(end),
+        last_online: None,
+        online: false,
+        read_at: now.wall,
+    };
+    let seen = HashSet::from([Arc::clone(&user.name)]);
+    report.merge(PartData::UsersEnd(WalkEnd { page: vec![user], seen, unreadable: 0, started: now }));
+    report
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_is_told_once_by_a_receiver_that_was_down_for_ten_minutes() {
+    use NoticeStatus::{Firing, Resolved};
+    // It took the beginning; or it refused that as well, and may have kept it all the same.
+    for (down, expected) in [(3..13, &[Firing, Resolved][..]), (0..10, &[Resolved])] {
+        let told = renewed_after_six_minutes(down.clone()).await;
+        let taken = told.taken.lock().unwrap();
+        let statuses: Vec<_> =
+            taken.iter().flat_map(|notice| &notice.alerts).map(|alert| alert.status).collect();
+        assert_eq!(statuses, expected, "{down:?}: {taken:#?}");
+        let end = taken.last().unwrap();
+        assert_eq!(end.alerts[0].annotations["reason"], "renewed");
+        let refused = *told.refused.lock().unwrap();
+        assert!((3..=5).contains(&refused), "{down:?}: {refused} attempts in ten minutes");
+    }
+}
