@@ -657,7 +657,6 @@ async fn idle_and_slow_connections_do_not_keep_scrapers_out() {
     assert_eq!(count >= 600, left.is_ok_and(|read| read.is_ok()));
 }
 
-/// Like `the_way_in_can_be_replaced`, but for all the secrets that there are.
 #[tokio::test]
 async fn no_secret_is_shown_anywhere() {
     let log = canary::log();
@@ -697,6 +696,7 @@ async fn no_secret_is_shown_anywhere() {
     said.push_str(&log.text());
     assert!(log.text().contains("web.yml"));
     canary::assert_none("access", &said);
-    assert!(!said.contains(&secret_hash) && !said.contains(&STANDARD.encode(canary("password"))));
-    assert!(!said.contains(&secret_hash[29..]), "the hash");
+    let (_, end_of_hash) = secret_hash.split_at(29);
+    assert!(!said.contains(end_of_hash), "the hash");
+    assert!(!said.contains(&STANDARD.encode(canary("password"))), "the password as it is sent");
 }

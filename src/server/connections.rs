@@ -327,7 +327,7 @@ mod tests {
                 read_answer(&mut client).await;
                 tokio::time::sleep(IDLE_LIMIT - Duration::from_secs(1)).await;
             }
-            pending().await
+            pending::<()>().await;
         };
         assert_eq!(lasts(idle).await, 2 * (IDLE_LIMIT.as_secs() - 1) + IDLE_LIMIT.as_secs());
     }
@@ -339,7 +339,7 @@ mod tests {
         };
         let deaf = async |mut client: DuplexStream| {
             ask(&mut client).await;
-            pending().await
+            pending::<()>().await;
         };
         assert_eq!(lasts(deaf).await, STALL_LIMIT.as_secs());
         let slow = async |mut client: DuplexStream| {
