@@ -114,7 +114,10 @@ async fn accept(listeners: &[TcpListener], connections: &Connections) -> TcpStre
             Ok(stream) => return stream,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept an HTTP connection");
-                connections.dismiss_one();
+                // Such as too many open files; only a client that has gone away again takes none.
+                if error.kind() != io::ErrorKind::ConnectionAborted {
+                    connections.dismiss_one();
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
