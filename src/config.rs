@@ -188,6 +188,29 @@ impl Config {
         }
     }
 
+    /// Reads where a running daemon is to be found. Nothing else is looked at: certificates and secrets may have
+    /// changed since the daemon read them.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or says this wrongly.
+    pub fn load_listen(file: &Path) -> Result<Vec<SocketAddr>, ConfigErrors> {
+        let text = fs::read_to_string(file).map_err(|error| ConfigErrors::unreadable(file, &error))?;
+        let (tree, syntax_errors) = toml::de::DeTable::parse_recoverable(&text);
+        if !syntax_errors.is_empty() {
+            return Err(ConfigErrors::syntax(file, &text, &syntax_errors));
+        }
+        let reading = Reading::new(file, &|_| None);
+        let mut root = Table::root(&reading, &ROOT, tree.into_inner());
+        let listen = listen::read(&mut root.section("web", &web::SHAPE));
+        let (mut problems, _) = reading.into_findings();
+        problems.retain(|problem| matches!(&*problem.key, "web" | "web.listen"));
+        if problems.is_empty() {
+            Ok(listen.unwrap_or_else(|| vec![DEFAULT_LISTEN]))
+        } else {
+            Err(ConfigErrors::problems(file, &text, problems))
+        }
+    }
+
     /// What is allowed but probably not meant, a sentence each.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();

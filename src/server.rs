@@ -135,7 +135,10 @@ async fn accept(listeners: &[Arc<TcpListener>], connections: &Connections) -> Tc
             Ok(stream) => return stream,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept an HTTP connection");
-                connections.dismiss_one();
+                // Such as too many open files; only a client that has gone away again takes none.
+                if error.kind() != io::ErrorKind::ConnectionAborted {
+                    connections.dismiss_one();
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

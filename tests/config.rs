@@ -354,8 +354,17 @@ fn warnings_name_what_is_probably_not_meant() {
     };
     let fine = "[marzban.home]\nurl = \"https://panel.example.com\"\nLOGIN\n";
     let hook = format!("{fine}[webhook.oncall]\n");
+    let public = format!("{fine}[web]\nlisten = ':10057'\n");
+    let pki = "tests/fixtures/web-config/pki";
+    let tls = format!("tls_cert_file = '{pki}/server.pem'\ntls_key_file = '{pki}/server-key.pem'\n");
+    let web_file = |name: &str| format!("{public}config_file = 'tests/fixtures/web-config/good/{name}.yml'");
     for (text, expected) in [
         ("", "no target"),
+        (&format!("{public}{tls}"), "can be reached from other machines without a password"),
+        (&web_file("tls"), "can be reached from other machines without a password"),
+        (&web_file("client-auth-any"), "can be reached from other machines without a password"),
+        (&format!("{public}bearer_token = 'x'"), "cross the network unencrypted"),
+        (&web_file("one-user"), "cross the network unencrypted"),
         (&format!("{fine}[web]\nlisten = ':10057'"), "user names are exported"),
         (&format!("{fine}tls = {{ insecure_skip_verify = true }}"), "marzban.home: insecure_skip_verify"),
         ("[marzban.home]\nurl = 'http://panel.example.com'\nLOGIN", "marzban.home: the password crosses"),
@@ -387,6 +396,11 @@ fn warnings_name_what_is_probably_not_meant() {
     }
     for quiet in [
         fine,
+        &format!("{public}{tls}bearer_token = 'x'"),
+        &format!("{public}{tls}client_ca_file = '{pki}/ca.pem'"),
+        &web_file("tls-and-users"),
+        &web_file("client-auth-verify"),
+        &format!("{fine}[web]\nbearer_token = 'x'"),
         &format!("{fine}[web]\nlisten = ':10057'\n[users]\nlabels = 'hash'"),
         "[marzban.home]\nurl = 'http://localhost:8000'\nLOGIN",
         &format!("{hook}url = 'http://hooks.example.com'"),

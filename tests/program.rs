@@ -190,3 +190,59 @@ fn a_second_signal_ends_a_daemon_at_once() {
     assert!(code == Some(1) || code == Some(0), "{code:?}");
     assert!(took < Duration::from_secs(6), "{took:?}");
 }
+
+struct EndedWithTheTest(Child);
+
+impl Drop for EndedWithTheTest {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// By TLS or without, whatever it demands: the check needs neither a password nor a certificate.
+#[test]
+fn a_guarded_daemon_is_healthy() {
+    const HASH: &str = "$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG";
+    let pki = format!("{}/tests/fixtures/web-config/pki", env!("CARGO_MANIFEST_DIR"));
+    let tls = format!("tls_cert_file = '{pki}/server.pem'\ntls_key_file = '{pki}/server-key.pem'\n");
+    let users = format!("[web.basic_auth]\nalice = '{HASH}'\n");
+    let yaml = format!("basic_auth_users:\n  alice: {HASH}\ntls_server_config:\n");
+    let yaml = format!("{yaml}  cert_file: {pki}/server.pem\n  key_file: {pki}/server-key.pem\n");
+    let old = format!("{yaml}  max_version: TLS12\n  client_auth_type: RequireAnyClientCert\n");
+    let mut web = tempfile::NamedTempFile::new().unwrap();
+    for (keys, web_file, scheme, code) in [
+        ("", None, "http", 0),
+        (&*users, None, "http", 0),
+        (&tls, None, "https", 0),
+        (&format!("{tls}{users}"), None, "https", 0),
+        (&format!("{tls}client_ca_file = '{pki}/ca.pem'\n"), None, "https", 0),
+        (&users, Some(&*yaml), "https", 0),
+        ("", Some(&old), "https", 0),
+        ("", Some("basic_auth_users:\n"), "http", 0),
+        // Broken after the start.
+        ("", Some(""), "http", 1),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("exporter.toml");
+        fs::write(&config, format!("[web]\nlisten = '127.0.0.1:0'\n{keys}")).unwrap();
+        let mut arguments = vec![format!("--config.file={}", config.display())];
+        if let Some(text) = web_file {
+            fs::write(web.path(), text).unwrap();
+            arguments.push(format!("--web.config.file={}", web.path().display()));
+        }
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        let mut daemon = EndedWithTheTest(proxymeter(&arguments).spawn().unwrap());
+        let mut log = BufReader::new(daemon.0.stderr.take().unwrap()).lines().map(Result::unwrap);
+        let listening = log.by_ref().find(|line| line.contains("listening on")).unwrap();
+        assert!(listening.contains(&format!(" {scheme}://127.0.0.1:")), "{listening}");
+        let address = listening.split("://").nth(1).unwrap().split(' ').next().unwrap();
+        if code != 0 {
+            web.write_all(b"users:\n").unwrap();
+        }
+        let (seen, _, err) =
+            run(&[&["healthcheck"], &*arguments, &[&format!("--web.listen-address={address}")]].concat());
+        assert_eq!(seen, Some(code), "{keys} {web_file:?}: {err}");
+        assert_eq!(err.contains("answered 500"), code != 0, "{err}");
+    }
+}

@@ -15,8 +15,11 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::{Done, load};
-use crate::http::{self, options::TlsOptions};
+use super::Done;
+use crate::{
+    config::Config,
+    http::{self, options::TlsOptions},
+};
 
 /// A daemon that takes longer is not healthy.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -25,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) async fn run(file: &Path, listen: Option<SocketAddr>) -> Done {
     let address = match listen {
         Some(address) => address,
-        None => *load(file)?.web.listen.first().ok_or("the configuration listens on no address")?,
+        None => *Config::load_listen(file)?.first().ok_or("the configuration listens on no address")?,
     };
     let answer = timeout(PATIENCE, ask(&reachable(address)))
         .await

@@ -276,6 +276,7 @@ mod tests {
     use super::{super::tests::server, *};
 
     const HEALTHY: &[u8] = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n";
+    const METRICS: &[u8] = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
 
     /// Attends to a connection whose client does as `client` does, and tells how many seconds it lasted.
     async fn lasts<C: Future<Output = ()>>(client: impl FnOnce(DuplexStream) -> C) -> u64 {
@@ -292,10 +293,18 @@ mod tests {
         start.elapsed().as_secs()
     }
 
-    async fn read_answer(client: &mut DuplexStream) {
+    /// Asks, and takes the whole answer.
+    async fn ask(client: &mut DuplexStream, request: &[u8]) {
+        client.write_all(request).await.unwrap();
         let mut answer = Vec::new();
-        while !answer.ends_with(b"Healthy.\n") {
+        loop {
             client.read_buf(&mut answer).await.unwrap();
+            let text = std::str::from_utf8(&answer).unwrap();
+            let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            if length.unwrap().parse::<usize>().unwrap() == body.len() {
+                return;
+            }
         }
     }
 
@@ -311,8 +320,7 @@ mod tests {
         };
         assert_eq!(lasts(trickling).await, ASK_WITHIN.as_secs());
         let second = async |mut client: DuplexStream| {
-            client.write_all(HEALTHY).await.unwrap();
-            read_answer(&mut client).await;
+            ask(&mut client, HEALTHY).await;
             tokio::time::sleep(Duration::from_secs(100)).await;
             trickling(client).await;
         };
@@ -322,28 +330,24 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_idle_connection_is_kept_for_a_while() {
         let idle = async |mut client: DuplexStream| {
-            for _ in 0..3 {
-                client.write_all(HEALTHY).await.unwrap();
-                read_answer(&mut client).await;
+            for request in [HEALTHY, METRICS, METRICS] {
+                ask(&mut client, request).await;
                 tokio::time::sleep(IDLE_LIMIT - Duration::from_secs(1)).await;
             }
-            pending().await
+            pending::<()>().await;
         };
         assert_eq!(lasts(idle).await, 2 * (IDLE_LIMIT.as_secs() - 1) + IDLE_LIMIT.as_secs());
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_has_to_be_taken_in_time() {
-        let ask = async |client: &mut DuplexStream| {
-            client.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
-        };
         let deaf = async |mut client: DuplexStream| {
-            ask(&mut client).await;
-            pending().await
+            client.write_all(METRICS).await.unwrap();
+            pending::<()>().await;
         };
         assert_eq!(lasts(deaf).await, STALL_LIMIT.as_secs());
         let slow = async |mut client: DuplexStream| {
-            ask(&mut client).await;
+            client.write_all(METRICS).await.unwrap();
             loop {
                 tokio::time::sleep(Duration::from_secs(29)).await;
                 client.read_u8().await.ok();

@@ -84,7 +84,7 @@ pub(in crate::server) fn parse(text: &[u8], path: &Path) -> Result<WebFile, Vec<
     };
     let root = yaml::parse(text).map_err(|(at, why)| vec![tell(at, &why)])?;
     let mut faults = Vec::new();
-    let file = read_file(Map::of("", root, &mut faults), path, &mut faults);
+    let file = read_file(Map::of("", &root, &mut faults), path, &mut faults);
     if faults.is_empty() {
         return Ok(file);
     }
@@ -263,7 +263,7 @@ struct Map {
 }
 
 impl Map {
-    fn of(way: &str, node: Node, faults: &mut Faults) -> Self {
+    fn of(way: &str, node: &Node, faults: &mut Faults) -> Self {
         let entries = match &*node.value {
             Value::Null => Vec::new(),
             Value::Map(entries) => entries.clone(),
@@ -285,7 +285,7 @@ impl Map {
     fn map(&mut self, key: &str, faults: &mut Faults) -> Map {
         let way = format!("{}{key}.", self.way);
         match self.remove(key) {
-            Some(node) => Map::of(&way, node, faults),
+            Some(node) => Map::of(&way, &node, faults),
             None => Map { way, at: self.at, entries: Vec::new() },
         }
     }

@@ -202,7 +202,8 @@ mod tests {
         assert_eq!(fault("a: 1\n---\nb: 2"), "2:1: a second document; write all in one");
         assert!(fault(&"[".repeat(33)).contains("more than 32 lists"));
         fault(&"[".repeat(100_000));
-        for text in ["a: [", "a: 'x", "\ta: 1", "a: b: c", "%", "*x", "a: &x [*x]", "? [a]\n: b", "- a\nb: c"]
+        for text in
+            ["a: [", "a: 'x", "a:\n\tb: 1", "a: b: c", "%", "*x", "a: &x [*x]", "? [a]\n: b", "- a\nb: c"]
         {
             parse(text).unwrap_err();
         }
