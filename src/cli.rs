@@ -15,7 +15,7 @@ use tracing::{info, warn};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::{
-    config::{Config, ConfigErrors, parse_listen},
+    config::{Config, ConfigErrors, Shard, parse_listen},
     daemon::{Daemon, Keep, Signals},
     demo, http, telemetry,
 };
@@ -38,6 +38,8 @@ enum Command {
     CheckConfig {
         #[command(flatten)]
         config: ConfigFile,
+        #[command(flatten)]
+        shard: ShardChoice,
     },
     /// Reads targets once, without rests, and prints what would be exported; a line per target and part goes to
     /// stderr. Exit code 1 if a target failed.
@@ -80,6 +82,22 @@ struct ConfigFile {
 }
 
 #[derive(Debug, Args)]
+struct ShardChoice {
+    /// Which of the targets are watched, in place of the configuration's shard: the second of three is 2/3.
+    #[arg(long = "poll.shard", value_name = "I/N")]
+    shard: Option<Shard>,
+}
+
+impl ShardChoice {
+    fn apply(&self, config: Config) -> Config {
+        match self.shard {
+            Some(shard) => config.of_shard(shard),
+            None => config,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
 struct Log {
     /// Lowest severity that is logged, to stderr.
     #[arg(long = "log.level", value_name = "LEVEL", default_value = "info")]
@@ -116,6 +134,8 @@ struct Run {
     /// Folder for what must outlive a restart, in place of the configuration's.
     #[arg(long = "storage.path", value_name = "DIR")]
     storage: Option<PathBuf>,
+    #[command(flatten)]
+    shard: ShardChoice,
     #[command(flatten)]
     log: Log,
 }
@@ -154,7 +174,7 @@ pub fn main() -> ExitCode {
     let done = runtime.block_on(async {
         match arguments.command.unwrap_or(Command::Run(arguments.run)) {
             Command::Run(run) => run.run().await,
-            Command::CheckConfig { config } => check(&config),
+            Command::CheckConfig { config, shard } => check(&config, &shard),
             Command::Scrape { config, log, targets } => {
                 log.start();
                 scrape::run(load(&config.file)?, &targets).await
@@ -178,7 +198,7 @@ impl Run {
     async fn run(self) -> Done {
         self.log.start();
         let mut signals = Signals::listen()?;
-        let mut config = load(&self.config.file)?;
+        let mut config = self.shard.apply(load(&self.config.file)?);
         if !self.listen.is_empty() {
             config.web.listen = self.listen;
         }
@@ -216,13 +236,20 @@ impl Demo {
     }
 }
 
-fn check(config: &ConfigFile) -> Done {
-    let loaded = load(&config.file)?;
+fn check(config: &ConfigFile, shard: &ShardChoice) -> Done {
+    let loaded = shard.apply(load(&config.file)?);
     let mut err = io::stderr().lock();
     for warning in loaded.warnings() {
         writeln!(err, "warning: {warning}")?;
     }
-    writeln!(io::stdout().lock(), "{} is valid: {} targets", config.file.display(), loaded.targets.len())?;
+    let (file, targets) = (config.file.display(), loaded.targets.len());
+    let mut out = io::stdout().lock();
+    if loaded.shard.is_whole() {
+        writeln!(out, "{file} is valid: {targets} targets")?;
+    } else {
+        let (all, shard) = (loaded.targets_of_all_shards(), loaded.shard);
+        writeln!(out, "{file} is valid: {targets} of {all} targets are of shard {shard}")?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -16,6 +16,7 @@ mod poll;
 mod reading;
 mod receivers;
 mod secrets;
+mod shard;
 mod table;
 mod tls;
 mod users;
@@ -37,6 +38,7 @@ use crate::upstream::marzban::config::{Login, MarzbanConfig};
 
 pub use errors::{ConfigError, ConfigErrors};
 pub use listen::{DEFAULT_LISTEN, ListenError, parse_listen};
+pub use shard::{Shard, ShardError};
 pub use users::{LabelsChoice, NoticeNames, UsersConfig};
 
 use names::Names;
@@ -50,8 +52,12 @@ pub struct Config {
     pub web: WebConfig,
     pub users: UsersConfig,
     pub storage: StorageConfig,
-    /// By name, each name once.
+    /// Which of the targets this process watches.
+    pub shard: Shard,
+    /// Those of this shard, by name, each name once.
     pub targets: Vec<Target>,
+    /// Those of the other shards, which are checked and not watched.
+    elsewhere: Vec<Target>,
     pub alerting: AlertingConfig,
     /// By name, each name once, whatever their kinds.
     pub receivers: Vec<ReceiverTable>,
@@ -171,24 +177,58 @@ impl Config {
         );
         let mut poll_table = root.section("poll", &poll::SHAPE);
         let poll = poll::read(&mut poll_table, &PollConfig::default(), shortest_stale_after);
-        let mut targets = marzban::read_all(&mut root, &poll, shortest_stale_after, &users);
-        targets.sort_by(|a, b| a.name.cmp(&b.name));
+        let shard = poll_table.take("shard", shard::shard).value().unwrap_or(Shard::WHOLE);
+        let targets = marzban::read_all(&mut root, &poll, shortest_stale_after, &users);
         if let Some(down_for) = down_for {
             check_down_for(&reading, &down_for, &poll, &targets);
         }
 
         let (problems, open_secret_files) = reading.into_findings();
         if problems.is_empty() {
-            Ok(Self { web, users, storage, targets, alerting, receivers, open_secret_files })
+            let elsewhere = Vec::new();
+            let whole = Self {
+                web,
+                users,
+                storage,
+                shard,
+                targets,
+                elsewhere,
+                alerting,
+                receivers,
+                open_secret_files,
+            };
+            Ok(whole.of_shard(shard))
         } else {
             Err(ConfigErrors::problems(file, text, problems))
         }
     }
 
+    /// The same for another shard.
+    #[must_use]
+    pub fn of_shard(mut self, shard: Shard) -> Self {
+        self.shard = shard;
+        self.targets.append(&mut self.elsewhere);
+        self.targets.sort_by(|a, b| a.name.cmp(&b.name));
+        (self.targets, self.elsewhere) =
+            self.targets.into_iter().partition(|target| shard.holds(&target.name));
+        self
+    }
+
+    /// How many targets all shards watch together.
+    pub fn targets_of_all_shards(&self) -> usize {
+        self.targets.len() + self.elsewhere.len()
+    }
+
     /// What is allowed but probably not meant, a sentence each.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if self.targets.is_empty() {
+        if self.targets.is_empty() && !self.elsewhere.is_empty() {
+            warnings.push(format!(
+                "poll.shard: shard {} has none of the {} targets and watches nothing; let fewer shards share them",
+                self.shard,
+                self.elsewhere.len()
+            ));
+        } else if self.targets.is_empty() {
             warnings.push(
                 "no target: add a table such as [marzban.home], else there is nothing to export".to_owned(),
             );

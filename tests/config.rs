@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use proxymeter::alert::config::{AlertingConfig, MuteConfig, RuleConfig, StepConfig};
 use proxymeter::config::{
-    Config, ConfigErrors, LabelsChoice, NoticeNames, ReceiverKind, ReceiverTable, Target, TargetKind,
+    Config, ConfigErrors, LabelsChoice, NoticeNames, ReceiverKind, ReceiverTable, Shard, Target, TargetKind,
     UsersConfig,
 };
 use proxymeter::model::Severity;
@@ -493,6 +493,47 @@ fn secrets_are_never_shown() {
         }
     }
     assert!(shown.is_empty(), "{}", shown.join("\n\n"));
+}
+
+/// Whatever the targets, each is watched by one shard, and a rule may name those of the others.
+#[test]
+fn shards_divide_the_targets_and_check_them_all() {
+    let mut text =
+        "[poll]\nshard = '2/4'\n[alert.user_expiry]\ntargets = ['panel-0', 'panel-9']\n".to_owned();
+    let names: Vec<String> = (0..10).map(|number| format!("panel-{number}")).collect();
+    for name in &names {
+        text += &format!("[marzban.{name}]\nurl = 'http://localhost:8000'\nusername = 'a'\npassword = 'b'\n");
+    }
+    let config = Config::parse(&text, Path::new("exporter.toml"), &no_env).unwrap();
+    assert_eq!(config.shard, "2/4".parse().unwrap());
+    let names_of = |shard: &str| -> Vec<String> {
+        let config = config.clone().of_shard(shard.parse().unwrap());
+        assert_eq!(config.targets_of_all_shards(), names.len());
+        config.targets.into_iter().map(|target| target.name).collect()
+    };
+    let own: Vec<_> = config.targets.iter().map(|target| target.name.clone()).collect();
+    assert_eq!(own, names_of("2/4"));
+    assert!(!own.is_empty() && own.len() < names.len(), "{own:?}");
+    for count in 1..=20 {
+        let mut all: Vec<_> = (1..=count).flat_map(|index| names_of(&format!("{index}/{count}"))).collect();
+        all.sort();
+        assert_eq!(all, names, "{count} shards");
+    }
+    assert_eq!(config.clone().of_shard(Shard::WHOLE).targets.len(), names.len());
+
+    let wrong = text.replace("[marzban.panel-9]\nurl", "[marzban.panel-9]\nuri");
+    assert!(refusal(&wrong).contains("marzban.panel-9.uri"), "a target of another shard is checked as well");
+    let idle = (1..=20).map(|index| config.clone().of_shard(format!("{index}/20").parse().unwrap()));
+    let idle: Vec<_> = idle.filter(|config| config.targets.is_empty()).collect();
+    assert!(!idle.is_empty());
+    for config in idle {
+        let warnings = config.warnings();
+        assert!(
+            warnings.iter().any(|warning| warning.contains("has none of the 10 targets")),
+            "{warnings:?}"
+        );
+        assert!(warnings.iter().all(|warning| !warning.starts_with("no target")), "{warnings:?}");
+    }
 }
 
 /// A key that the tables know but nobody reads would be ignored in silence.
