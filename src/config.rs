@@ -8,6 +8,7 @@ mod alerting;
 mod alerts;
 mod email;
 mod errors;
+mod heartbeat;
 mod listen;
 mod marzban;
 mod mutes;
@@ -32,6 +33,7 @@ use humantime::format_duration;
 
 use crate::alert::config::AlertingConfig;
 use crate::notify::email::config::EmailConfig;
+use crate::notify::heartbeat::config::HeartbeatConfig;
 use crate::notify::webhook::config::WebhookConfig;
 use crate::poll::config::PollConfig;
 use crate::upstream::marzban::config::{Login, MarzbanConfig};
@@ -61,6 +63,8 @@ pub struct Config {
     pub alerting: AlertingConfig,
     /// By name, each name once, whatever their kinds.
     pub receivers: Vec<ReceiverTable>,
+    /// Who is told that the daemon is well, if anybody.
+    pub heartbeat: Option<HeartbeatConfig>,
     /// Secret files that any user of this machine may read.
     open_secret_files: Vec<PathBuf>,
 }
@@ -115,7 +119,19 @@ pub type Env<'e> = &'e dyn Fn(&str) -> Option<String>;
 /// The top level and the small tables; the others stand in their own files.
 const ROOT: Shape = Shape {
     title: "the top level",
-    keys: &[&["web", "poll", "users", "storage", "marzban", "email", "webhook", "alerting", "alert", "mute"]],
+    keys: &[&[
+        "web",
+        "poll",
+        "users",
+        "storage",
+        "marzban",
+        "email",
+        "webhook",
+        "alerting",
+        "alert",
+        "mute",
+        "heartbeat",
+    ]],
 };
 const WEB: Shape = Shape { title: "[web]", keys: &[&["listen"]] };
 const STORAGE: Shape = Shape { title: "[storage]", keys: &[&["path"]] };
@@ -134,6 +150,7 @@ const SHAPES: &[&Shape] = &[
     &alerts::SHAPE,
     &mutes::SHAPE,
     &mutes::MATCHERS,
+    &heartbeat::SHAPE,
 ];
 
 impl Config {
@@ -168,6 +185,7 @@ impl Config {
 
         let names = Names::read(&root);
         let receivers = receivers::read_all(&mut root);
+        let heartbeat = heartbeat::read(&mut root);
         let (rules, down_for) = alerts::read_all(&mut root, &names);
         let mutes = mutes::read_all(&mut root, &names);
         let alerting = alerting::read(root.section("alerting", &alerting::SHAPE), rules, mutes, &names);
@@ -195,6 +213,7 @@ impl Config {
                 elsewhere,
                 alerting,
                 receivers,
+                heartbeat,
                 open_secret_files,
             };
             Ok(whole.of_shard(shard))
@@ -279,6 +298,7 @@ impl Config {
                 ));
             }
         }
+        warnings.extend(self.heartbeat.as_ref().and_then(heartbeat::warning));
         warnings.extend(self.open_secret_files.iter().map(|path| {
             format!("{}: any user of this machine may read this secret file; chmod o-r", path.display())
         }));

@@ -17,10 +17,11 @@ pub(crate) use self::alerting::receiver;
 use self::alerting::{Alerting, Shared};
 use crate::{
     board::Board,
-    clock::{self, Clock},
+    clock::{self, Clock, beats::Beats},
     config::{Config, LabelsChoice, NoticeNames, StorageConfig, Target, TargetKind, UsersConfig},
     exposition::{self, HashKey, UserLabels},
     http::BuildError,
+    notify::heartbeat::{Heartbeat, HeartbeatError},
     poll::Poller,
     server::{self, State},
     store::{self, Loaded, Store, StoreError},
@@ -48,6 +49,7 @@ pub struct Daemon {
     addresses: Vec<SocketAddr>,
     pollers: Vec<Poller>,
     alerting: Alerting,
+    heartbeat: Option<Heartbeat>,
     store: Store,
     state: State,
     board: Board,
@@ -67,6 +69,8 @@ pub enum StartError {
     Store(#[from] StoreError),
     #[error("receiver {receiver}: {why}")]
     Receiver { receiver: String, why: String },
+    #[error("heartbeat: {0}")]
+    Heartbeat(#[from] HeartbeatError),
     #[error("{}", .0.join("\n"))]
     Alerting(Vec<String>),
     #[error(
@@ -98,6 +102,7 @@ impl Daemon {
         }
         let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let clock = Clock::system();
+        let beats = Beats::new(clock.clone());
         let (store, loaded) = match keep {
             Keep::InStorage => {
                 let opened = Store::open(&config.storage.path, clock.now().wall)?;
@@ -126,6 +131,11 @@ impl Daemon {
             Shared { board: &board, clock: &clock, store: &store, telemetry: &telemetry, key: key.clone() };
         let mut alerting = Alerting::build(config, loaded, rereads, &shared)?;
         alerting.give_up_orphans().await;
+        let heartbeat = |config| {
+            let standings = alerting.standings.clone();
+            Heartbeat::new(config, beats.clone(), standings, telemetry.clone(), clock.clone())
+        };
+        let heartbeat = config.heartbeat.as_ref().map(heartbeat).transpose()?;
         let targets: Vec<_> = config.targets.iter().map(|target| target.name.clone()).collect();
         // The store tells of its own failures.
         drop(store.retain_targets(&targets).await);
@@ -144,7 +154,19 @@ impl Daemon {
             ready: is_ready,
             version: telemetry::VERSION,
         };
-        Ok(Daemon { listeners, addresses, pollers, alerting, store, state, board, ready, clock, telemetry })
+        Ok(Daemon {
+            listeners,
+            addresses,
+            pollers,
+            alerting,
+            heartbeat,
+            store,
+            state,
+            board,
+            ready,
+            clock,
+            telemetry,
+        })
     }
 
     /// The addresses that are listened on, with the ports that the system chose.
@@ -170,6 +192,9 @@ impl Daemon {
             tasks.spawn(until(poller.run(), until_stopped()));
         }
         self.alerting.spawn(&mut tasks, until_stopped);
+        if let Some(heartbeat) = self.heartbeat {
+            tasks.spawn(until(heartbeat.run(), until_stopped()));
+        }
         tasks.spawn(until(tell_when_ready(self.board, self.ready), until_stopped()));
         tasks.spawn(until(watch_clock(self.clock, self.telemetry), until_stopped()));
         tasks.spawn(server::serve(self.listeners, self.state, until_stopped()));

@@ -3,6 +3,7 @@
 //! They live in a registry of their own, from which [`Telemetry::gather`] takes them for one answer. The standard
 //! `process_*` metrics are read from the system at that moment.
 
+mod heartbeat;
 mod notifications;
 mod process;
 
@@ -13,6 +14,7 @@ use prometheus::{
     proto::MetricFamily,
 };
 
+use heartbeat::Heartbeat;
 use notifications::Notifications;
 use process::Process;
 
@@ -46,6 +48,7 @@ struct Inner {
     http_requests: IntCounterVec,
     http_in_flight: IntGauge,
     notifications: Notifications,
+    heartbeat: Heartbeat,
     store_up: IntGauge,
     store_size: IntGauge,
     store_errors: IntCounter,
@@ -109,6 +112,7 @@ impl Telemetry {
                 IntGauge::with_opts(opts("http_requests_in_flight", "HTTP requests being answered.")),
             ),
             notifications: Notifications::new(&registry),
+            heartbeat: Heartbeat::new(&registry),
             store_up: register(
                 &registry,
                 IntGauge::with_opts(opts(

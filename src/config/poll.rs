@@ -100,7 +100,7 @@ fn check_pair(
     }
 }
 
-fn at_least(least: Duration, value: &DeValue<'_>) -> Result<Duration, String> {
+pub(super) fn at_least(least: Duration, value: &DeValue<'_>) -> Result<Duration, String> {
     let duration = duration(value)?;
     if duration < least {
         let (seen, least) = (format_duration(duration), format_duration(least));

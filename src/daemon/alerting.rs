@@ -23,7 +23,7 @@ use crate::{
     model::{ActiveAlerts, Notice, NoticeStatus, Severity},
     notify::{
         OwnAlert, Receiver,
-        delivery::{Failing, Worker},
+        delivery::{Failing, Standing, Worker},
         email::Email,
         webhook::Webhook,
     },
@@ -48,6 +48,8 @@ pub(super) struct Alerting {
     fallback: Fallback,
     /// Notices to receivers that are no longer configured, or to any if alerting was turned off.
     orphans: Vec<Notice>,
+    /// How it stands with each receiver, by its name.
+    pub(super) standings: Vec<(String, watch::Receiver<Standing>)>,
     /// What is pending and firing.
     pub(super) active: watch::Receiver<Arc<ActiveAlerts>>,
 }
@@ -94,7 +96,7 @@ impl Alerting {
             .map_err(|errors| StartError::Alerting(errors.iter().map(ToString::to_string).collect()))?;
 
         let (fail, failing) = mpsc::channel(FAILINGS);
-        let (mut workers, mut queues) = (Vec::new(), HashMap::new());
+        let (mut workers, mut standings, mut queues) = (Vec::new(), Vec::new(), HashMap::new());
         // Without alerting nobody is told anything, what was left from before included.
         let receivers = if config.alerting.enabled { config.receivers.as_slice() } else { &[] };
         for table in receivers {
@@ -104,7 +106,7 @@ impl Alerting {
             let mine = |row: &crate::store::Pending| row.notice.receiver == table.name;
             let pending = loaded.outbox.extract_if(.., |row| mine(row)).collect();
             let state = loaded.receivers.iter().find(|(name, _)| *name == table.name);
-            workers.push(Worker::new(
+            let worker = Worker::new(
                 table.name.clone(),
                 receiver,
                 pending,
@@ -114,7 +116,9 @@ impl Alerting {
                 shared.clock.clone(),
                 incoming,
                 fail.clone(),
-            ));
+            );
+            standings.push((table.name.clone(), worker.standing()));
+            workers.push(worker);
             queues.insert(table.name.clone(), queue);
         }
         let orphans = loaded.outbox.into_iter().map(|row| row.notice).collect();
@@ -152,6 +156,7 @@ impl Alerting {
                 clock: shared.clock.clone(),
             },
             orphans,
+            standings,
             active: is_active,
         })
     }

@@ -12,7 +12,7 @@ mod tests;
 use std::{collections::VecDeque, pin::pin, time::Duration};
 
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     time::{Instant, sleep_until},
 };
 use tracing::{debug, error, info, warn};
@@ -21,7 +21,7 @@ use self::merge::{Taken, Told, merge};
 use super::{Receiver, Retry, SendError};
 use crate::{
     clock::Clock,
-    model::{Notice, Timestamp},
+    model::{Moment, Notice},
     store::{Pending, ReceiverState, Store, StoreError},
     telemetry::Telemetry,
 };
@@ -51,6 +51,15 @@ pub struct Failing {
     pub detail: String,
     /// Notices given up so far.
     pub abandoned: u64,
+}
+
+/// How it stands with a receiver.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// When the first attempt failed since it took a notice.
+    pub failing_since: Option<Moment>,
+    /// When the oldest notice was made that it has yet to take.
+    pub oldest_pending: Option<Moment>,
 }
 
 /// What a worker had not brought when it ended, for another to go on with.
@@ -89,6 +98,7 @@ impl Worker {
             name,
             queue: VecDeque::new(),
             in_flight: None,
+            standing: watch::Sender::default(),
             state,
             // A wait longer than any of ours was reckoned by a clock that was ahead.
             due: Instant::now() + wait.min(backoff::longest()),
@@ -101,9 +111,18 @@ impl Worker {
             clock,
             fallback,
         };
-        let item = |row: Pending| Queued { since: row.queued_at, ..outbox.queued(row.notice, row.done) };
+        let item = |row: Pending| Queued {
+            since: outbox.clock.long_ago(row.queued_at),
+            ..outbox.queued(row.notice, row.done)
+        };
         outbox.queue = pending.into_iter().map(item).collect();
+        outbox.show();
         Worker { receiver, incoming, outbox }
+    }
+
+    /// How it stands with the receiver, from now on.
+    pub fn standing(&self) -> watch::Receiver<Standing> {
+        self.outbox.standing.subscribe()
     }
 
     /// Runs until nothing more can come, and then ends what it is doing, but starts nothing new. It may be dropped at
@@ -154,6 +173,10 @@ impl Worker {
     }
 }
 
+fn by_uptime(moment: &Moment) -> Duration {
+    moment.uptime
+}
+
 async fn until(due: Option<Instant>) {
     match due {
         Some(due) => sleep_until(due).await,
@@ -168,13 +191,14 @@ struct Outbox {
     /// At most one notice per group, less the one in flight.
     queue: VecDeque<Queued>,
     /// Since when the notice waits that is being sent.
-    in_flight: Option<Timestamp>,
+    in_flight: Option<Moment>,
     state: ReceiverState,
     /// When the receiver may be asked again, by the clock that nobody sets.
     due: Instant,
     told: Told,
+    standing: watch::Sender<Standing>,
     /// When the first attempt failed since it took a notice.
-    failing_since: Option<Instant>,
+    failing_since: Option<Moment>,
     /// Of this process.
     last_failure: Option<SendError>,
     fallback_knows: bool,
@@ -190,7 +214,7 @@ struct Queued {
     /// Addresses that took it.
     done: Vec<String>,
     /// When the oldest notice was made that this one stands for.
-    since: Timestamp,
+    since: Moment,
     expires: Instant,
     /// Whether it may have been taken although that was not said.
     maybe_taken: bool,
@@ -205,9 +229,9 @@ impl Queued {
 
 impl Outbox {
     fn queued(&self, notice: Notice, done: Vec<String>) -> Queued {
-        let age = self.clock.now().wall.since(notice.created_at);
-        let expires = Instant::now() + LIFE.saturating_sub(age);
-        Queued { since: notice.created_at, notice, done, expires, maybe_taken: false }
+        let since = self.clock.long_ago(notice.created_at);
+        let expires = Instant::now() + LIFE.saturating_sub(self.clock.now().since(since));
+        Queued { notice, done, since, expires, maybe_taken: false }
     }
 
     /// Merges what an earlier process left, and gives up what became too old meanwhile.
@@ -266,7 +290,7 @@ impl Outbox {
         Some(Queued {
             notice,
             done: Vec::new(),
-            since: older.since.min(newer.since),
+            since: std::cmp::min_by_key(older.since, newer.since, by_uptime),
             expires: newer.expires,
             maybe_taken: false,
         })
@@ -301,7 +325,8 @@ impl Outbox {
     }
 
     async fn failed(&mut self, item: Queued, err: &SendError) {
-        let failing_since = *self.failing_since.get_or_insert_with(Instant::now);
+        let now = self.clock.now();
+        let failing_since = *self.failing_since.get_or_insert(now);
         self.last_failure = Some(err.clone());
         match err.retry {
             Retry::Never => {
@@ -316,7 +341,7 @@ impl Outbox {
             }
         }
         let is_final = err.retry == Retry::Disabled || err.reason == "auth";
-        if is_final || failing_since.elapsed() >= LIFE {
+        if is_final || now.since(failing_since) >= LIFE {
             self.tell_fallback(0);
         }
     }
@@ -408,12 +433,14 @@ impl Outbox {
     fn show(&self) {
         let waiting = self.queue.iter().map(|item| item.since).chain(self.in_flight);
         let length = self.queue.len() + usize::from(self.in_flight.is_some());
-        let oldest = waiting.min().map(Timestamp::as_secs_f64);
+        let oldest_pending = waiting.min_by_key(by_uptime);
+        let oldest = oldest_pending.map(|since| since.wall.as_secs_f64());
         self.telemetry.notification_queue(&self.name, length, oldest);
+        self.standing.send_replace(Standing { failing_since: self.failing_since, oldest_pending });
     }
 
     fn left(self) -> Left {
-        let row = |item: Queued| Pending { notice: item.notice, done: item.done, queued_at: item.since };
+        let row = |item: Queued| Pending { notice: item.notice, done: item.done, queued_at: item.since.wall };
         Left { pending: self.queue.into_iter().map(row).collect(), state: self.state }
     }
 }

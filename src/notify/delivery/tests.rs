@@ -7,7 +7,7 @@ use std::{
 
 use super::*;
 use crate::{
-    model::{NoticeAlert, NoticeStatus, Severity},
+    model::{NoticeAlert, NoticeStatus, Severity, Timestamp},
     notify::scripted::Scripted,
     store::Batch,
 };
