@@ -16,7 +16,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::{
     config::{Config, ConfigErrors, Shard, parse_listen},
-    daemon::{Daemon, Keep, Signals},
+    daemon::{Daemon, Keep, Signals, systemd::ServiceManager},
     demo, http, telemetry,
 };
 
@@ -208,7 +208,9 @@ impl Run {
         for warning in config.warnings() {
             warn!("{warning}");
         }
-        let daemon = Daemon::build(&config, &self.telemetry_path, Keep::InStorage).await?;
+        let service_manager = ServiceManager::from_env(|name| std::env::var(name).ok());
+        let daemon =
+            Daemon::build(&config, &self.telemetry_path, Keep::InStorage).await?.telling(service_manager);
         for address in daemon.addresses() {
             info!(
                 version = telemetry::VERSION,

@@ -1,6 +1,7 @@
 //! Builds everything from the configuration, runs it, and stops it. The only place that spawns tasks.
 
 mod alerting;
+pub mod systemd;
 
 use std::{collections::HashMap, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -14,7 +15,10 @@ use tokio::{
 use tracing::{error, info, warn};
 
 pub(crate) use self::alerting::receiver;
-use self::alerting::{Alerting, Shared};
+use self::{
+    alerting::{Alerting, Shared},
+    systemd::ServiceManager,
+};
 use crate::{
     board::Board,
     clock::{self, Clock, beats::Beats},
@@ -50,6 +54,8 @@ pub struct Daemon {
     pollers: Vec<Poller>,
     alerting: Alerting,
     heartbeat: Option<Heartbeat>,
+    beats: Beats,
+    service_manager: ServiceManager,
     store: Store,
     state: State,
     board: Board,
@@ -154,12 +160,15 @@ impl Daemon {
             ready: is_ready,
             version: telemetry::VERSION,
         };
+        let service_manager = ServiceManager::default();
         Ok(Daemon {
             listeners,
             addresses,
             pollers,
             alerting,
             heartbeat,
+            beats,
+            service_manager,
             store,
             state,
             board,
@@ -167,6 +176,12 @@ impl Daemon {
             clock,
             telemetry,
         })
+    }
+
+    /// Tells a service manager how it goes.
+    #[must_use]
+    pub fn telling(self, service_manager: ServiceManager) -> Self {
+        Daemon { service_manager, ..self }
     }
 
     /// The addresses that are listened on, with the ports that the system chose.
@@ -196,13 +211,17 @@ impl Daemon {
             tasks.spawn(until(heartbeat.run(), until_stopped()));
         }
         tasks.spawn(until(tell_when_ready(self.board, self.ready), until_stopped()));
+        let watchdog = self.service_manager.clone().keep_watchdog(self.beats, self.clock.clone());
+        tasks.spawn(until(watchdog, until_stopped()));
         tasks.spawn(until(watch_clock(self.clock, self.telemetry), until_stopped()));
         tasks.spawn(server::serve(self.listeners, self.state, until_stopped()));
 
+        self.service_manager.ready();
         let unasked = tokio::select! {
             () = stop() => None,
             ended = tasks.join_next() => Some(ended),
         };
+        self.service_manager.stopping();
         stopping.send_replace(true);
         let drained = timeout(DRAIN, async { while tasks.join_next().await.is_some() {} });
         tokio::select! {
