@@ -1,6 +1,7 @@
 //! Arguments, logging, exit codes, and what each command does.
 
 mod healthcheck;
+mod replay;
 mod scrape;
 mod test_notification;
 
@@ -61,6 +62,21 @@ enum Command {
         /// The receiver's name in the configuration.
         #[arg(value_name = "RECEIVER")]
         receiver: String,
+    },
+    /// Sends once more what was given up, because a receiver refused it or could not be reached for three days. The
+    /// exporter must not be running; it sends them when it is started.
+    ReplayNotifications {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Folder for what must outlive a restart, in place of the configuration's.
+        #[arg(long = "storage.path", value_name = "DIR")]
+        storage: Option<PathBuf>,
+        /// Only tells which there are.
+        #[arg(long)]
+        list: bool,
+        /// Only those to these receivers; to all, if none is named.
+        #[arg(value_name = "RECEIVER")]
+        receivers: Vec<String>,
     },
     /// Simulates panels that live, on loopback, and runs the exporter on them. Needs no configuration.
     Demo(Demo),
@@ -134,6 +150,10 @@ struct Run {
     /// Folder for what must outlive a restart, in place of the configuration's.
     #[arg(long = "storage.path", value_name = "DIR")]
     storage: Option<PathBuf>,
+    /// Takes what the first read of each panel's users finds for known, and tells nobody of it. For the first start on
+    /// a panel where much has expired or run out.
+    #[arg(long = "alerting.adopt")]
+    adopt: bool,
     #[command(flatten)]
     shard: ShardChoice,
     #[command(flatten)]
@@ -183,6 +203,11 @@ pub fn main() -> ExitCode {
                 log.start();
                 test_notification::run(&load(&config.file)?, &receiver).await
             }
+            Command::ReplayNotifications { config, storage, list, receivers } => {
+                let config = load(&config.file)?;
+                let storage = storage.as_ref().unwrap_or(&config.storage.path);
+                replay::run(&config, storage, &receivers, list).await
+            }
             Command::Demo(demo) => demo.run().await,
             Command::Healthcheck { config, listen } => healthcheck::run(&config.file, listen).await,
         }
@@ -205,6 +230,7 @@ impl Run {
         if let Some(storage) = self.storage {
             config.storage.path = storage;
         }
+        config.alerting.adopt = self.adopt;
         for warning in config.warnings() {
             warn!("{warning}");
         }

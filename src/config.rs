@@ -107,7 +107,7 @@ pub struct ReceiverTable {
 }
 
 /// The ways there are to tell someone.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ReceiverKind {
     Email(EmailConfig),
     Webhook(WebhookConfig),

@@ -115,6 +115,8 @@ pub struct OwnAlert<'a> {
     pub alertname: &'static str,
     pub severity: Severity,
     pub status: NoticeStatus,
+    /// When it began.
+    pub since: Timestamp,
     /// What of the daemon it is about.
     pub kind: &'static str,
     pub subject: &'a str,
@@ -140,7 +142,7 @@ impl OwnAlert<'_> {
             group_labels: pairs(&[("alertname", alertname), ("subject", subject)]),
             reason: if fires { "first notification" } else { "all alerts resolved" }.into(),
             alerts: vec![NoticeAlert {
-                event: format!("evt_{alertname}_{subject}"),
+                event: format!("evt_{alertname}_{subject}_{}", self.since.as_millis()),
                 status: self.status,
                 severity: self.severity,
                 labels: pairs(&[
@@ -154,7 +156,7 @@ impl OwnAlert<'_> {
                     ("reason", self.reason),
                     ("summary", self.summary),
                 ]),
-                starts_at: now,
+                starts_at: self.since,
                 ends_at: (!fires).then_some(now),
             }],
             covers: Vec::new(),

@@ -30,10 +30,14 @@ use std::{
         mpsc,
     },
     thread,
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    time::timeout,
+};
 
 use crate::model::{Notice, Timestamp};
 use change::{Change, Queued};
@@ -43,6 +47,9 @@ pub use key::{existing_hash_key, hash_key};
 
 /// Changes that may wait for the disk; whoever brings another one waits as well.
 const QUEUE: usize = 64;
+
+/// A change that has waited for so long goes on waiting for itself: a disk that hangs must not hold up everything else.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A handle to what outlives the process. Cheap to clone; when the last one is dropped, what was asked is still done.
 ///
@@ -98,6 +105,29 @@ pub struct Batch {
     pub notices: Vec<Notice>,
 }
 
+/// What became of notices to one receiver, what is remembered of it, and what is to be told of it elsewhere: all of it
+/// or nothing.
+#[derive(Debug, Default)]
+pub struct Settled<'a> {
+    /// By id.
+    pub notices: Vec<(&'a str, Outcome)>,
+    /// Its name and state.
+    pub receiver: Option<(&'a str, &'a ReceiverState)>,
+    /// A notice to be delivered.
+    pub told: Option<&'a Notice>,
+}
+
+/// What became of a notice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is no longer pending.
+    Delivered,
+    /// Likewise; it is kept among the dead letters, of which there are the newest 1000.
+    Abandoned,
+    /// It was tried and remains pending. `done` are all addresses that took it so far.
+    Attempted { done: Vec<String> },
+}
+
 /// What is remembered of a receiver.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -107,8 +137,26 @@ pub struct ReceiverState {
     /// Not to be tried before.
     pub next_attempt: Option<Timestamp>,
     pub last_success: Option<Timestamp>,
-    /// Takes nothing until the configuration changes.
+    /// Takes nothing until its configuration changes.
     pub disabled: bool,
+    /// When the first attempt failed since the last success.
+    pub failing_since: Option<Timestamp>,
+    /// What the fallback was told since the last success.
+    pub fallback_knows: FallbackKnows,
+    /// A few bits of a digest of its configuration.
+    pub config: u16,
+}
+
+/// What the fallback was told of a receiver.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FallbackKnows {
+    #[default]
+    Nothing,
+    /// That it fails.
+    Failing,
+    /// That notices to it were given up.
+    GivenUp,
 }
 
 /// The last finished read of a target's users.
@@ -180,6 +228,12 @@ impl Store {
         Store::start(writer, health).expect("the system has room for one more thread")
     }
 
+    /// A store that takes nothing any more.
+    #[cfg(test)]
+    pub(crate) fn closed() -> Store {
+        Store { requests: mpsc::channel().0, room: Arc::new(Semaphore::new(QUEUE)), health: Arc::default() }
+    }
+
     fn start(writer: Writer, health: Arc<Health>) -> io::Result<Store> {
         let (requests, queue) = mpsc::channel();
         thread::Builder::new().name("store".into()).spawn(move || writer.run(&queue))?;
@@ -196,35 +250,38 @@ impl Store {
         self.change(Change::Record { alerts: batch.alerts, groups: batch.groups, notices }).await
     }
 
-    /// A notice was delivered: it is no longer pending, and its receiver is remembered with this state.
+    /// What became of notices that were pending. Of one that is not there is nothing to settle.
     ///
     /// # Errors
-    /// As of [`Store::record`]; after a restart it may be sent once more.
-    pub async fn delivered(&self, notice_id: &str, receiver: &ReceiverState) -> Result<(), StoreError> {
-        let (id, receiver) = (notice_id.to_owned(), serde_json::to_string(receiver)?);
-        self.change(Change::Delivered { id, receiver }).await
+    /// As of [`Store::record`]; after a restart what was delivered may be sent once more.
+    pub async fn settle(&self, settled: Settled<'_>) -> Result<(), StoreError> {
+        let Settled { notices, receiver, told } = settled;
+        let notices = notices.into_iter().map(|(id, outcome)| (id.to_owned(), outcome)).collect();
+        let receiver = match receiver {
+            Some((name, state)) => Some((name.to_owned(), serde_json::to_string(state)?)),
+            None => None,
+        };
+        let told = told.map(Queued::new).transpose()?;
+        self.change(Change::Settled { notices, receiver, told }).await
     }
 
-    /// A notice was tried and remains pending. `done` are all addresses that took it so far.
+    /// Every notice that was given up and is still kept, the oldest first.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    pub async fn dead_letters(&self) -> Result<Vec<Pending>, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        self.ask(Work::DeadLetters { answer }).await?;
+        answered.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Puts notices that were given up at the end of the queue.
     ///
     /// # Errors
     /// As of [`Store::record`].
-    pub async fn attempted(
-        &self,
-        notice_id: &str,
-        done: &[String],
-        receiver: &ReceiverState,
-    ) -> Result<(), StoreError> {
-        let (done, receiver) = (serde_json::to_string(done)?, serde_json::to_string(receiver)?);
-        self.change(Change::Attempted { id: notice_id.to_owned(), done, receiver }).await
-    }
-
-    /// A notice will not be delivered: it is kept among the dead letters, of which there are the newest 1000.
-    ///
-    /// # Errors
-    /// As of [`Store::record`].
-    pub async fn abandoned(&self, notice_id: &str) -> Result<(), StoreError> {
-        self.change(Change::Abandoned { id: notice_id.to_owned() }).await
+    pub async fn revive(&self, notices: &[Notice]) -> Result<(), StoreError> {
+        let notices = notices.iter().map(Queued::new).collect::<Result<_, _>>()?;
+        self.change(Change::Revived { notices }).await
     }
 
     /// `notice` stands for the pending notices `old_ids` and takes the place of the oldest of them in the queue, with
@@ -235,15 +292,6 @@ impl Store {
     pub async fn replace(&self, old_ids: &[String], notice: &Notice) -> Result<(), StoreError> {
         let notice = Queued::new(notice)?;
         self.change(Change::Replaced { old_ids: old_ids.to_vec(), notice }).await
-    }
-
-    /// Remembers a receiver's state when there is no notice that it belongs to.
-    ///
-    /// # Errors
-    /// As of [`Store::record`].
-    pub async fn save_receiver(&self, name: &str, receiver: &ReceiverState) -> Result<(), StoreError> {
-        let (name, receiver) = (name.to_owned(), serde_json::to_string(receiver)?);
-        self.change(Change::Receiver { name, receiver }).await
     }
 
     /// Keeps the users of a target instead of those kept before.
@@ -292,8 +340,16 @@ impl Store {
 
     async fn change(&self, change: Change) -> Result<(), StoreError> {
         let (answer, answered) = oneshot::channel();
-        self.ask(Work::Change { change, answer }).await?;
-        answered.await.map_err(|_| StoreError::Closed)?
+        let done = async {
+            self.ask(Work::Change { change, answer }).await?;
+            answered.await.map_err(|_| StoreError::Closed)?
+        };
+        timeout(PATIENCE, done).await.unwrap_or_else(|_| {
+            if !self.health.down.swap(true, Ordering::Relaxed) {
+                self.health.errors.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(StoreError::NotDurable { why: "the disk does not answer".to_owned() })
+        })
     }
 
     async fn ask(&self, work: Work) -> Result<(), StoreError> {

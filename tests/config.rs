@@ -210,14 +210,17 @@ fn every_value_of_alerting_arrives() {
         group_wait,
         group_interval,
         repeat_interval,
+        adopt,
         fallback,
+        fallback_after,
         rules,
         mutes,
     } = load("good/full.toml").alerting;
-    assert!(!enabled);
+    assert!(!enabled && !adopt);
     assert_eq!(group_by, ["rule"]);
     assert_eq!((group_wait, group_interval), (Duration::from_secs(60), Duration::from_secs(600)));
     assert_eq!((repeat_interval, fallback.as_deref()), (Some(Duration::ZERO), Some("ops")));
+    assert_eq!(fallback_after, Duration::from_secs(7200));
 
     assert_eq!(rules.len(), 2);
     assert_eq!(

@@ -12,14 +12,14 @@ use proxymeter::{
     model::{Notice, NoticeAlert, NoticeStatus, Severity, Timestamp},
     notify::{
         self,
-        delivery::{Failing, Left, Worker},
+        delivery::{Fallback, Left, Terms, Wiring, Worker},
         email::config::ReceiverConfig,
         webhook::{
             Webhook,
             config::{WebhookConfig, WebhookFormat},
         },
     },
-    store::{Batch, Loaded, ReceiverState, Store},
+    store::{Batch, FallbackKnows, Loaded, Store},
     telemetry::Telemetry,
 };
 use receiver::{Answer, Receiver};
@@ -89,29 +89,30 @@ struct Queue {
     store: Store,
     telemetry: Telemetry,
     notices: mpsc::UnboundedSender<Notice>,
-    failing: mpsc::Receiver<Failing>,
+    fallback: mpsc::UnboundedReceiver<Notice>,
     running: Pin<Box<dyn Future<Output = Left>>>,
 }
 
 impl Queue {
     fn start(name: &str, receiver: notify::Receiver, store: &Store, loaded: Loaded) -> Queue {
         let (notices, incoming) = mpsc::unbounded_channel();
-        let (fallback, failing) = mpsc::channel(4);
+        let (queue, fallback) = mpsc::unbounded_channel();
         let telemetry = Telemetry::new();
         let state = loaded.receivers.into_iter().find(|(of, _)| of == name).map(|(_, state)| state);
-        let worker = Worker::new(
-            name.into(),
-            receiver,
-            loaded.outbox.into_iter().filter(|row| row.notice.receiver == name).collect(),
-            state.unwrap_or_default(),
-            store.clone(),
-            telemetry.clone(),
-            Clock::system(),
-            incoming,
-            fallback,
-        );
+        let left = Left {
+            pending: loaded.outbox.into_iter().filter(|row| row.notice.receiver == name).collect(),
+            state: state.unwrap_or_default(),
+        };
+        let terms = Terms {
+            send_resolved: true,
+            fallback: Some(Fallback { receiver: "other".into(), queue }),
+            fallback_after: PATIENCE,
+            config: 7,
+        };
+        let wiring = Wiring { store: store.clone(), telemetry: telemetry.clone(), clock: Clock::system() };
+        let worker = Worker::new(name.into(), receiver, left, terms, wiring, incoming);
         let running = Box::pin(worker.run());
-        Queue { name: name.into(), store: store.clone(), telemetry, notices, failing, running }
+        Queue { name: name.into(), store: store.clone(), telemetry, notices, fallback, running }
     }
 
     /// Records a notice, and only then hands it over.
@@ -273,26 +274,43 @@ async fn what_is_merged_takes_the_place_of_both() {
 }
 
 #[tokio::test]
-async fn the_fallback_is_told_what_is_wrong() {
-    for (status, reason, abandoned, left) in [(401, "auth", 1, 0), (410, "gone", 0, 1)] {
+async fn the_fallback_is_told_what_is_wrong_and_a_crash_does_not_keep_it_from_that() {
+    for (status, reason, left) in [(401, "auth", 0), (410, "gone", 1)] {
         let folder = tempfile::tempdir().unwrap();
         let (store, loaded) = open(folder.path());
         let receiver = Receiver::start(move |_, _| Answer::status(status));
         let mut queue = Queue::start("ops", webhook(&receiver.url(), PATIENCE), &store, loaded);
         queue.send(notice("ops", "g")).await;
         queue.until("notification_failures_total", 1.0).await;
-        let failing = queue.failing.try_recv().unwrap();
-        let expected = Failing { receiver: "ops".into(), reason, detail: failing.detail.clone(), abandoned };
-        assert_eq!(failing, expected);
-        assert!(failing.detail.contains(&status.to_string()), "{}", failing.detail);
         drop(queue.notices);
         let ended = queue.running.await;
         assert_eq!(ended.pending.len(), left);
+        let told = queue.fallback.try_recv().unwrap();
+        assert_eq!((told.receiver.as_str(), told.status()), ("other", NoticeStatus::Firing));
+        let annotations = &told.alerts[0].annotations;
+        assert_eq!(annotations["reason"], reason);
+        assert!(annotations["description"].contains(&status.to_string()), "{annotations:?}");
         store.close().await;
-        let (_store, loaded) = open(folder.path());
-        assert_eq!(loaded.outbox.len(), left);
-        let state =
-            loaded.receivers.into_iter().next().map_or_else(ReceiverState::default, |(_, state)| state);
+
+        // What is told was written down together with why, so that there is never one without the other.
+        let (store, loaded) = open(folder.path());
+        let (mine, others): (Vec<_>, Vec<_>) =
+            loaded.outbox.iter().map(|row| &row.notice).partition(|notice| notice.receiver == "ops");
+        assert_eq!((mine.len(), others), (left, vec![&told]));
+        let [(_, state)] = loaded.receivers.as_slice() else { panic!("{:?}", loaded.receivers) };
         assert_eq!(state.disabled, status == 410);
+        let knows = if status == 410 { FallbackKnows::Failing } else { FallbackKnows::GivenUp };
+        assert_eq!(state.fallback_knows, knows);
+        assert!(state.failing_since.is_some());
+
+        // Its configuration is the same, so that one that is gone is not asked again.
+        let mut queue = Queue::start("ops", webhook(&receiver.url(), PATIENCE), &store, loaded);
+        drop(std::mem::replace(&mut queue.notices, mpsc::unbounded_channel().0));
+        let ended = queue.running.await;
+        assert_eq!(ended.pending.len(), left);
+        assert_eq!(receiver.requests().len(), 1);
+        assert!(queue.fallback.try_recv().is_err());
+        assert_eq!(store.dead_letters().await.unwrap().len(), 1 - left);
+        store.close().await;
     }
 }

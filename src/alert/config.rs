@@ -19,8 +19,12 @@ pub struct AlertingConfig {
     pub group_interval: Duration,
     /// In place of each rule's own; zero: never repeat.
     pub repeat_interval: Option<Duration>,
-    /// The receiver that is told when another gives up.
+    /// What the first read of a target's users finds since the start is known and not told.
+    pub adopt: bool,
+    /// The receiver that is told when another fails.
     pub fallback: Option<String>,
+    /// How long a receiver may fail before the fallback is told; one that refuses for good is told of at once.
+    pub fallback_after: Duration,
     /// By name. A name that is a rule's own changes that rule's defaults; another needs `rule`.
     pub rules: BTreeMap<String, RuleConfig>,
     pub mutes: BTreeMap<String, MuteConfig>,
@@ -34,7 +38,9 @@ impl Default for AlertingConfig {
             group_wait: Duration::from_secs(30),
             group_interval: Duration::from_secs(5 * 60),
             repeat_interval: None,
+            adopt: false,
             fallback: None,
+            fallback_after: Duration::from_secs(30 * 60),
             rules: BTreeMap::new(),
             mutes: BTreeMap::new(),
         }

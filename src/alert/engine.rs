@@ -88,7 +88,8 @@ impl Engine {
     ) -> Result<Self, Vec<RuleError>> {
         let (rules, mutes) = check(config)?;
         let routes = if config.enabled { routes } else { Vec::new() };
-        let (mut state, clock_was_ahead) = State::restore(&rows.alerts, &rules, now);
+        let (state, clock_was_ahead) = State::restore(&rows.alerts, &rules, now);
+        let mut state = state.adopting(config.adopt);
         let mut groups = Groups::new(routes, mutes);
         groups.restore(&rows.groups, &state, now);
         let ended = state.alerts().filter(|alert| alert.status() == Some(NoticeStatus::Resolved));

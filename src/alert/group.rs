@@ -29,6 +29,7 @@ pub struct Route {
     pub receiver: String,
     /// Only alerts of at least this severity.
     pub min_severity: Severity,
+    /// Whether it is told of what ended. Otherwise who delivers is told all the same, and keeps it to himself.
     pub send_resolved: bool,
     /// Labels whose values alerts of one message share.
     pub group_by: Vec<String>,
@@ -151,6 +152,9 @@ impl Groups {
 
     /// An alert fires: it joins its group at every receiver it is for.
     pub(super) fn add(&mut self, alert: &Alert<'_>, now: Moment) {
+        if alert.adopted() {
+            return;
+        }
         let mut labels = None;
         for routed in &mut self.routes {
             let route = &routed.route;
@@ -312,6 +316,8 @@ impl Group {
         self.due = None;
         let mut change = Change { told: !self.told.is_empty(), ..Change::default() };
         let (mut firing, mut ended, mut released) = (Vec::new(), Vec::new(), Vec::new());
+        // What ended of which the receiver does not want to hear.
+        let mut withdrawn = Vec::new();
         let mut repeat_interval: Option<Duration> = None;
         // For what was told and is kept back: when to look at it again, and its repeat interval.
         let mut waiting = Vec::new();
@@ -323,8 +329,10 @@ impl Group {
             };
             let told = self.told.get(id);
             if status == NoticeStatus::Resolved && (told.is_none() || !route.send_resolved) {
-                change.ended += usize::from(told.is_some());
                 released.push(id.clone());
+                if told.is_some() {
+                    withdrawn.push((event, alert));
+                }
                 continue;
             }
             let new = status == NoticeStatus::Resolved || told != Some(&event);
@@ -355,7 +363,7 @@ impl Group {
             }
         }
         change.firing = firing.len();
-        change.ended += ended.len();
+        change.ended = ended.len() + withdrawn.len();
         let sent_age = self.sent.map(|sent| sent.age(now));
         change.repeat = repeat_interval.zip(sent_age).is_some_and(|(interval, age)| age >= interval);
 
@@ -365,15 +373,18 @@ impl Group {
             self.kept_back.remove(id);
             self.dirty |= self.told.remove(id).is_some();
         }
+        // Who delivers has to know what ended even if the receiver does not want to: it may still be waiting to be sent.
+        if reason.is_some() || !withdrawn.is_empty() {
+            let over: Vec<_> = ended.iter().chain(&withdrawn).copied().collect();
+            let firing = if reason.is_some() { firing.as_slice() } else { &[] };
+            let alerts = in_order(firing, &over, now);
+            let reason = reason.unwrap_or(Reason::SomeResolved);
+            flushed.notices.push(self.notice(key, route, reason, alerts, now));
+        }
         match reason {
-            Some(reason) => {
+            Some(_) => {
                 self.dirty = true;
                 self.sent = Some(Mark::at(now));
-                // Of a receiver that wants to hear nothing of it, the end of everything is only noted.
-                if !(firing.is_empty() && ended.is_empty()) {
-                    let alerts = in_order(&firing, &ended, now);
-                    flushed.notices.push(self.notice(key, route, reason, alerts, now));
-                }
                 for (_, event, alert) in &firing {
                     let id = alert.id();
                     self.kept_back.remove(&id);

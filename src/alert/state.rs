@@ -29,6 +29,8 @@ pub struct State {
     clock: ClockWatch,
     /// Subjects whose rows are to be written.
     dirty: BTreeSet<RowKey>,
+    /// What fires when a target's users are judged for the first time is told to nobody.
+    adopt: bool,
 }
 
 #[derive(Debug, Default)]
@@ -62,6 +64,8 @@ struct Slot {
     /// Its place among the rule's steps; absent: the rule no longer has it.
     place: Option<usize>,
     phase: Phase,
+    /// This firing is told to nobody, nor is its end.
+    adopted: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -135,14 +139,21 @@ impl State {
             targets: BTreeMap::new(),
             clock: ClockWatch { began: now, last: now, stepped: None },
             dirty: BTreeSet::new(),
+            adopt: false,
         }
+    }
+
+    /// The same, which tells nobody of what the first read of each target's users finds if `adopt` is true.
+    #[must_use]
+    pub fn adopting(self, adopt: bool) -> Self {
+        State { adopt, ..self }
     }
 
     /// Takes in what was found in one target. Findings of targets come in any order, each as often as it likes.
     pub fn advance(&mut self, findings: &Findings, now: Moment) -> Advance {
         self.clock.look(now);
         let mut target = self.targets.remove(&findings.target).unwrap_or_default();
-        let advance = judge::target(&mut target, findings, &self.clock, now, &mut self.dirty);
+        let advance = judge::target(&mut target, findings, &self.clock, self.adopt, now, &mut self.dirty);
         if target.armed || !target.rules.is_empty() {
             self.targets.insert(Arc::clone(&findings.target), target);
         }
@@ -349,6 +360,11 @@ impl Alert<'_> {
     /// Whether it fires only because it is not re-armed yet.
     pub fn held(&self) -> bool {
         matches!(self.slot.phase, Phase::Firing { held: true, .. })
+    }
+
+    /// Whether nobody is told of it.
+    pub fn adopted(&self) -> bool {
+        self.slot.adopted
     }
 
     /// Since when it is pending or firing.

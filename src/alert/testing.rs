@@ -26,7 +26,9 @@ pub(super) fn config() -> AlertingConfig {
         group_wait: Duration::from_secs(30),
         group_interval: Duration::from_secs(300),
         repeat_interval: None,
+        adopt: false,
         fallback: None,
+        fallback_after: Duration::from_secs(1800),
         rules: BTreeMap::new(),
         mutes: BTreeMap::new(),
     }

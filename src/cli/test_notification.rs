@@ -29,6 +29,7 @@ pub(super) async fn run(config: &Config, name: &str) -> Done {
         alertname: "ProxymeterTest",
         severity: Severity::Info,
         status: NoticeStatus::Firing,
+        since: now.wall,
         kind: "receiver",
         subject: name,
         summary: "Test of a receiver.",

@@ -13,7 +13,15 @@ use super::{alerts, mutes};
 
 pub(super) const SHAPE: Shape = Shape {
     title: "[alerting]",
-    keys: &[&["enabled", "group_by", "group_wait", "group_interval", "repeat_interval", "fallback"]],
+    keys: &[&[
+        "enabled",
+        "group_by",
+        "group_wait",
+        "group_interval",
+        "repeat_interval",
+        "fallback",
+        "fallback_after",
+    ]],
 };
 
 /// What is read of `[alerting]`, `[alert.NAME]` and `[mute.NAME]`.
@@ -37,7 +45,9 @@ pub(super) fn read(
             .value()
             .unwrap_or(default.group_interval),
         repeat_interval: table.take("repeat_interval", duration).value(),
+        adopt: default.adopt,
         fallback: fallback.value(),
+        fallback_after: table.take("fallback_after", duration).value().unwrap_or(default.fallback_after),
         rules: alerts,
         mutes,
     }

@@ -1,13 +1,19 @@
 //! The alert engine, the receivers' queues, and the channels that join what does not know each other.
 
-use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    future::Future,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
     time::{MissedTickBehavior, interval, sleep},
 };
-use tracing::{error, warn};
+use tracing::warn;
 
 use super::StartError;
 use crate::{
@@ -20,19 +26,17 @@ use crate::{
     clock::Clock,
     config::{Config, NoticeNames, ReceiverKind, ReceiverTable},
     exposition::HashKey,
-    model::{ActiveAlerts, Notice, NoticeStatus, Severity},
+    model::{ActiveAlerts, Notice, NoticeStatus, Severity, Timestamp},
     notify::{
         OwnAlert, Receiver,
-        delivery::{Failing, Standing, Worker},
-        email::Email,
+        delivery::{self, Fallback, Left, Standing, Terms, Worker},
+        email::{Email, config::ReceiverConfig},
         webhook::Webhook,
     },
-    store::{Batch, Loaded, Store},
+    store::{Batch, Loaded, Outcome, Settled, Store},
     telemetry::Telemetry,
 };
 
-/// Failures of receivers that wait to be told to the fallback.
-const FAILINGS: usize = 64;
 /// What an attempt under way may still take after the daemon was told to stop. One that is cut off is made again after
 /// the next start, under the same id.
 const LAST_ATTEMPT: Duration = Duration::from_secs(3);
@@ -45,7 +49,6 @@ pub(super) struct Alerting {
     /// Held so that the engine does not take it for closed.
     _reload: mpsc::Sender<Reload>,
     workers: Vec<Worker>,
-    fallback: Fallback,
     /// Notices to receivers that are no longer configured, or to any if alerting was turned off.
     orphans: Vec<Notice>,
     /// How it stands with each receiver, by its name.
@@ -72,15 +75,6 @@ struct Storage {
     receivers: HashMap<String, mpsc::UnboundedSender<Notice>>,
 }
 
-/// Tells one receiver that another fails.
-struct Fallback {
-    failing: mpsc::Receiver<Failing>,
-    /// Absent: nobody is told.
-    receiver: Option<(String, mpsc::UnboundedSender<Notice>)>,
-    store: Store,
-    clock: Clock,
-}
-
 impl Alerting {
     pub(super) fn build(
         config: &Config,
@@ -95,35 +89,42 @@ impl Alerting {
         let engine = Engine::new(&config.alerting, routes, &rows, now)
             .map_err(|errors| StartError::Alerting(errors.iter().map(ToString::to_string).collect()))?;
 
-        let (fail, failing) = mpsc::channel(FAILINGS);
-        let (mut workers, mut standings, mut queues) = (Vec::new(), Vec::new(), HashMap::new());
         // Without alerting nobody is told anything, what was left from before included.
         let receivers = if config.alerting.enabled { config.receivers.as_slice() } else { &[] };
+        let (mut queues, mut incomings) = (HashMap::new(), Vec::new());
         for table in receivers {
+            let (queue, incoming) = mpsc::unbounded_channel();
+            queues.insert(table.name.clone(), queue);
+            incomings.push((table, incoming));
+        }
+        let fallback = config.alerting.fallback.as_ref();
+        let fallback = fallback
+            .and_then(|name| Some(Fallback { receiver: name.clone(), queue: queues.get(name)?.clone() }));
+        let (mut workers, mut standings) = (Vec::new(), Vec::new());
+        for (table, incoming) in incomings {
             let receiver =
                 receiver(table).map_err(|why| StartError::Receiver { receiver: table.name.clone(), why })?;
-            let (queue, incoming) = mpsc::unbounded_channel();
             let mine = |row: &crate::store::Pending| row.notice.receiver == table.name;
             let pending = loaded.outbox.extract_if(.., |row| mine(row)).collect();
             let state = loaded.receivers.iter().find(|(name, _)| *name == table.name);
-            let worker = Worker::new(
-                table.name.clone(),
-                receiver,
-                pending,
-                state.map(|(_, state)| state.clone()).unwrap_or_default(),
-                shared.store.clone(),
-                shared.telemetry.clone(),
-                shared.clock.clone(),
-                incoming,
-                fail.clone(),
-            );
+            let left = Left { pending, state: state.map(|(_, state)| state.clone()).unwrap_or_default() };
+            let terms = Terms {
+                send_resolved: common(table).send_resolved,
+                fallback: fallback.clone().filter(|fallback| fallback.receiver != table.name),
+                fallback_after: config.alerting.fallback_after,
+                config: digest(table),
+            };
+            let wiring = delivery::Wiring {
+                store: shared.store.clone(),
+                telemetry: shared.telemetry.clone(),
+                clock: shared.clock.clone(),
+            };
+            let worker = Worker::new(table.name.clone(), receiver, left, terms, wiring, incoming);
             standings.push((table.name.clone(), worker.standing()));
             workers.push(worker);
-            queues.insert(table.name.clone(), queue);
         }
+        drop(fallback);
         let orphans = loaded.outbox.into_iter().map(|row| row.notice).collect();
-        let fallback = config.alerting.fallback.as_ref();
-        let fallback = fallback.and_then(|name| Some((name.clone(), queues.get(name)?.clone())));
 
         let (active, is_active) = watch::channel(Arc::default());
         let (reload, reloads) = mpsc::channel(1);
@@ -149,12 +150,6 @@ impl Alerting {
             },
             _reload: reload,
             workers,
-            fallback: Fallback {
-                failing,
-                receiver: fallback,
-                store: shared.store.clone(),
-                clock: shared.clock.clone(),
-            },
             orphans,
             standings,
             active: is_active,
@@ -171,20 +166,20 @@ impl Alerting {
                 id = notice.id,
                 "a notice is given up: nobody is configured to be told"
             );
+            let settled = Settled { notices: vec![(&notice.id, Outcome::Abandoned)], ..Settled::default() };
             // The store tells of its own failures.
-            drop(self.storage.store.abandoned(&notice.id).await);
+            drop(self.storage.store.settle(settled).await);
         }
     }
 
-    /// What runs until `stop` resolves: the engine and the fallback. Queues end by themselves once the engine has,
-    /// after the attempt that they are making, or without its end if that takes longer than [`LAST_ATTEMPT`].
+    /// What runs until `stop` resolves: the engine. Queues end by themselves once the engine has, after the attempt
+    /// that they are making, or without its end if that takes longer than [`LAST_ATTEMPT`].
     pub(super) fn spawn<S: Future<Output = ()> + Send + 'static>(
         self,
         tasks: &mut JoinSet<()>,
         stop: impl Fn() -> S,
     ) {
         tasks.spawn(super::until(alert::run(self.engine, self.wiring), stop()));
-        tasks.spawn(super::until(self.fallback.run(), stop()));
         tasks.spawn(super::until(self.storage.run(), stop()));
         for worker in self.workers {
             let stopped = stop();
@@ -207,31 +202,36 @@ impl Storage {
     async fn run(self) {
         let mut ticks = interval(STORAGE_CHECK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut down = 0;
+        // Since when it is down, and for how many looks.
+        let mut down: Option<(Timestamp, u32)> = None;
         loop {
             ticks.tick().await;
             let status = self.store.status();
             self.telemetry.store(status.up, status.size_bytes, status.errors);
             if !status.up {
-                down += 1;
-                if down == STORAGE_PATIENCE {
-                    self.tell(NoticeStatus::Firing);
+                let (_, looks) = down.get_or_insert((self.clock.now().wall, 0));
+                *looks = looks.saturating_add(1);
+            }
+            match down {
+                Some((since, STORAGE_PATIENCE)) if !status.up => self.tell(NoticeStatus::Firing, since).await,
+                Some((since, looks)) if status.up => {
+                    down = None;
+                    if looks >= STORAGE_PATIENCE {
+                        self.tell(NoticeStatus::Resolved, since).await;
+                    }
                 }
-            } else {
-                if down >= STORAGE_PATIENCE {
-                    self.tell(NoticeStatus::Resolved);
-                }
-                down = 0;
+                _ => {}
             }
         }
     }
 
-    /// From memory alone, as there is nothing else.
-    fn tell(&self, status: NoticeStatus) {
+    /// While it fails, from memory alone, as there is nothing else.
+    async fn tell(&self, status: NoticeStatus, since: Timestamp) {
         let alert = OwnAlert {
             alertname: "ProxymeterStorageFailing",
             severity: Severity::Critical,
             status,
+            since,
             kind: "storage",
             subject: "storage",
             summary: "What has to outlive the daemon cannot be written down.",
@@ -239,44 +239,16 @@ impl Storage {
                           See the log for the reason; a full disk is the most common one.",
             reason: "",
         };
-        for (name, queue) in &self.receivers {
-            // A receiver's queue ends only with the daemon.
-            drop(queue.send(alert.notice(name, self.clock.now().wall)));
-        }
-    }
-}
-
-impl Fallback {
-    /// Does not end.
-    async fn run(mut self) {
-        while let Some(failing) = self.failing.recv().await {
-            let Some((name, queue)) = self.receiver.as_ref().filter(|(name, _)| *name != failing.receiver)
-            else {
-                continue;
-            };
-            let description = format!(
-                "Receiver {} cannot be told ({}): {}. Notices given up so far: {}.",
-                failing.receiver, failing.reason, failing.detail, failing.abandoned
-            );
-            let alert = OwnAlert {
-                alertname: "ProxymeterNotificationsFailing",
-                severity: Severity::Critical,
-                status: NoticeStatus::Firing,
-                kind: "receiver",
-                subject: &failing.receiver,
-                summary: "A receiver of notices cannot be told.",
-                description: &description,
-                reason: failing.reason,
-            };
-            let notice = alert.notice(name, self.clock.now().wall);
-            let batch = Batch { notices: vec![notice.clone()], ..Batch::default() };
-            if let Err(err) = self.store.record(batch).await {
-                error!("that a receiver fails is not recorded and would be lost in a crash: {err}");
+        let now = self.clock.now().wall;
+        let notices: Vec<_> = self.receivers.keys().map(|name| alert.notice(name, now)).collect();
+        // The store tells of its own failures.
+        drop(self.store.record(Batch { notices: notices.clone(), ..Batch::default() }).await);
+        for notice in notices {
+            if let Some(queue) = self.receivers.get(&notice.receiver) {
+                // A receiver's queue ends only with the daemon.
+                drop(queue.send(notice));
             }
-            // The queue ends only with the daemon.
-            drop(queue.send(notice));
         }
-        std::future::pending::<()>().await;
     }
 }
 
@@ -301,10 +273,7 @@ pub(crate) fn receiver(table: &ReceiverTable) -> Result<Receiver, String> {
 
 /// What a receiver is to be told: as it says, else as `[alerting]` says.
 fn route(config: &Config, table: &ReceiverTable) -> Route {
-    let common = match &table.kind {
-        ReceiverKind::Email(email) => &email.common,
-        ReceiverKind::Webhook(webhook) => &webhook.common,
-    };
+    let common = common(table);
     let alerting = &config.alerting;
     Route {
         receiver: table.name.clone(),
@@ -316,4 +285,20 @@ fn route(config: &Config, table: &ReceiverTable) -> Route {
         // A rule's own and that of [alerting] are in the rules already.
         repeat_interval: common.repeat_interval,
     }
+}
+
+fn common(table: &ReceiverTable) -> &ReceiverConfig {
+    match &table.kind {
+        ReceiverKind::Email(email) => &email.common,
+        ReceiverKind::Webhook(webhook) => &webhook.common,
+    }
+}
+
+/// A few bits of a digest of a receiver's configuration: enough to notice that it changed, and too few to guess a
+/// password by.
+fn digest(table: &ReceiverTable) -> u16 {
+    let mut hasher = DefaultHasher::new();
+    table.kind.hash(&mut hasher);
+    let [low, high, ..] = hasher.finish().to_le_bytes();
+    u16::from_le_bytes([low, high])
 }

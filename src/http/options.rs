@@ -94,7 +94,7 @@ impl fmt::Debug for PanelUrl {
 }
 
 /// Whom to trust at the other end of a TLS connection, and how to prove who we are.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TlsOptions {
     /// SHA-256 of the whole certificate (DER) that the server must show.
     pub pin_sha256: Option<[u8; 32]>,

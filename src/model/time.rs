@@ -67,6 +67,12 @@ pub struct Moment {
 }
 
 impl Moment {
+    /// The moment that comes so much later, if nobody sets a clock meanwhile.
+    #[must_use]
+    pub fn after(self, time: Duration) -> Self {
+        Moment { wall: self.wall.saturating_add(time), uptime: self.uptime.saturating_add(time) }
+    }
+
     /// Time passed since `earlier`, by the clock that nobody sets.
     pub fn since(self, earlier: Moment) -> Duration {
         self.uptime.saturating_sub(earlier.uptime)

@@ -2,14 +2,15 @@
 //!
 //! What is to be sent is in the store before it gets here, and leaves it when it is taken: a worker may be dropped at
 //! any moment, and what was not marked is sent again, under the same id. A receiver that fails is left alone for longer
-//! and longer; that is remembered across restarts.
+//! and longer, and somebody else is told of it; all of that is remembered across restarts.
 
 mod backoff;
+mod fallback;
 mod merge;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::VecDeque, pin::pin, time::Duration};
+use std::{collections::VecDeque, time::Duration};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -17,12 +18,13 @@ use tokio::{
 };
 use tracing::{debug, error, info, warn};
 
+pub use self::fallback::Fallback;
 use self::merge::{Taken, Told, merge};
 use super::{Receiver, Retry, SendError};
 use crate::{
     clock::Clock,
-    model::{Moment, Notice},
-    store::{Pending, ReceiverState, Store, StoreError},
+    model::{Moment, Notice, NoticeStatus},
+    store::{FallbackKnows, Outcome, Pending, ReceiverState, Settled, Store, StoreError},
     telemetry::Telemetry,
 };
 
@@ -41,16 +43,26 @@ pub struct Worker {
     outbox: Outbox,
 }
 
-/// That a receiver cannot be told, for another one to be told of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failing {
-    pub receiver: String,
-    /// One of [`SendError::REASONS`].
-    pub reason: &'static str,
-    /// In words, fit for people.
-    pub detail: String,
-    /// Notices given up so far.
-    pub abandoned: u64,
+/// How a receiver wants it.
+#[derive(Debug)]
+pub struct Terms {
+    /// Whether it is told that an alert has ended.
+    pub send_resolved: bool,
+    /// Who is told that this receiver fails, if anybody.
+    pub fallback: Option<Fallback>,
+    /// How long it may fail before that.
+    pub fallback_after: Duration,
+    /// A few bits of a digest of the receiver's configuration: one that refused everything is only tried again under
+    /// another.
+    pub config: u16,
+}
+
+/// What a worker needs of the rest of the house.
+#[derive(Clone, Debug)]
+pub struct Wiring {
+    pub store: Store,
+    pub telemetry: Telemetry,
+    pub clock: Clock,
 }
 
 /// How it stands with a receiver.
@@ -63,7 +75,7 @@ pub struct Standing {
 }
 
 /// What a worker had not brought when it ended, for another to go on with.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Left {
     /// Oldest first.
     pub pending: Vec<Pending>,
@@ -71,45 +83,52 @@ pub struct Left {
 }
 
 impl Worker {
-    /// `pending` and `state` are what the store remembers of this receiver; `incoming` brings what was recorded since.
-    /// A receiver that was disabled is given another chance. `fallback` is told at most once each time the receiver
-    /// fails, until it takes a notice again.
-    #[expect(clippy::too_many_arguments, reason = "all that a queue needs to know of the world")]
+    /// `left` is what an earlier worker or the store remembers of this receiver; `incoming` brings what was recorded
+    /// since.
     pub fn new(
         name: String,
         receiver: Receiver,
-        pending: Vec<Pending>,
-        mut state: ReceiverState,
-        store: Store,
-        telemetry: Telemetry,
-        clock: Clock,
+        left: Left,
+        terms: Terms,
+        wiring: Wiring,
         incoming: mpsc::UnboundedReceiver<Notice>,
-        fallback: mpsc::Sender<Failing>,
     ) -> Self {
+        let Left { pending, mut state } = left;
+        let Wiring { store, telemetry, clock } = wiring;
         telemetry.declare_receiver(&name, &SendError::REASONS);
         telemetry.declare_suppressions(&[OUTDATED]);
         if let Some(time) = state.last_success {
             telemetry.notification_last_success(&name, time.as_secs_f64());
         }
-        state.disabled = false;
+        if state.config != terms.config {
+            state = ReceiverState {
+                failures: 0,
+                next_attempt: None,
+                disabled: false,
+                config: terms.config,
+                ..state
+            };
+        }
         let now = clock.now().wall;
         let wait = state.next_attempt.map_or(Duration::ZERO, |next| next.since(now));
+        let failing = state.failing_since.map(|since| now.since(since));
         let mut outbox = Outbox {
             name,
             queue: VecDeque::new(),
             in_flight: None,
             standing: watch::Sender::default(),
-            state,
+            failing_since: state.failing_since.map(|since| clock.long_ago(since)),
             // A wait longer than any of ours was reckoned by a clock that was ahead.
             due: Instant::now() + wait.min(backoff::longest()),
+            patience: failing.map(|age| Instant::now() + terms.fallback_after.saturating_sub(age)),
+            state,
             told: Told::nothing_known(now),
-            failing_since: None,
             last_failure: None,
-            fallback_knows: false,
+            given_up: 0,
+            terms,
             store,
             telemetry,
             clock,
-            fallback,
         };
         let item = |row: Pending| Queued {
             since: outbox.clock.long_ago(row.queued_at),
@@ -132,33 +151,31 @@ impl Worker {
         loop {
             let due = self.outbox.due();
             tokio::select! {
+                biased;
                 notice = self.incoming.recv() => match notice {
                     Some(notice) => self.outbox.accept(notice).await,
                     None => return self.outbox.left(),
                 },
-                () = until(due) => self.attempt().await,
+                () = until(due) => self.work().await,
             }
         }
     }
 
-    /// Tries the first in the queue, and meanwhile takes in what comes.
-    async fn attempt(&mut self) {
-        if self.outbox.state.disabled {
-            self.outbox.expire().await;
-            return;
+    /// Does what is due.
+    async fn work(&mut self) {
+        self.outbox.lose_patience().await;
+        if self.outbox.may_send() {
+            self.attempt().await;
         }
-        let Some(mut item) = self.outbox.queue.pop_front() else { return };
+        self.outbox.expire().await;
+    }
+
+    /// Tries the first in the queue.
+    async fn attempt(&mut self) {
+        let Some(mut item) = self.outbox.next().await else { return };
         self.outbox.in_flight = Some(item.since);
         let began = Instant::now();
-        let outcome = {
-            let mut sending = pin!(self.receiver.send(&item.notice, &mut item.done, self.outbox.clock.now()));
-            loop {
-                tokio::select! {
-                    outcome = &mut sending => break outcome,
-                    Some(notice) = self.incoming.recv() => self.outbox.accept(notice).await,
-                }
-            }
-        };
+        let outcome = self.receiver.send(&item.notice, &mut item.done, self.outbox.clock.now()).await;
         self.outbox.in_flight = None;
         let failure = outcome.as_ref().err().map(|err| err.reason);
         self.outbox.telemetry.notification_attempt(&self.outbox.name, began.elapsed(), failure);
@@ -169,7 +186,6 @@ impl Worker {
                 self.outbox.failed(item, &err).await;
             }
         }
-        self.outbox.show();
     }
 }
 
@@ -192,20 +208,23 @@ struct Outbox {
     queue: VecDeque<Queued>,
     /// Since when the notice waits that is being sent.
     in_flight: Option<Moment>,
-    state: ReceiverState,
     /// When the receiver may be asked again, by the clock that nobody sets.
     due: Instant,
+    /// While the receiver fails: when that has lasted for so long that the fallback is to know.
+    patience: Option<Instant>,
+    state: ReceiverState,
     told: Told,
     standing: watch::Sender<Standing>,
-    /// When the first attempt failed since it took a notice.
+    /// When the first attempt failed since it took a notice, as `state` knows it by the wall clock alone.
     failing_since: Option<Moment>,
     /// Of this process.
     last_failure: Option<SendError>,
-    fallback_knows: bool,
+    /// Notices since the last success, in this process.
+    given_up: u64,
+    terms: Terms,
     store: Store,
     telemetry: Telemetry,
     clock: Clock,
-    fallback: mpsc::Sender<Failing>,
 }
 
 #[derive(Debug)]
@@ -270,16 +289,16 @@ impl Outbox {
             self.told.remember(&older.notice, Taken::Maybe, self.clock.now().wall);
         }
         let ids = [older.notice.id.clone(), newer.notice.id.clone()];
-        let Some(notice) = merge(&older.notice, &newer.notice, &mut self.told) else {
+        let Some(mut notice) = merge(&older.notice, &newer.notice, &mut self.told) else {
             debug!(receiver = self.name, "not sent: all of it came and went before it could be told");
             self.telemetry.suppressed(OUTDATED, 1);
-            // The older first: should we die in between, an end is told of something that nobody knew, which is better
-            // than a beginning without an end.
-            for id in &ids {
-                self.note(self.store.delivered(id, &self.state).await);
-            }
+            let settled = ids.iter().map(|id| (id.as_str(), Outcome::Delivered)).collect();
+            self.settle(settled, None).await;
             return None;
         };
+        if !self.speaks(&newer.notice) {
+            notice.reason = older.notice.reason;
+        }
         debug!(
             receiver = self.name,
             id = notice.id,
@@ -296,13 +315,37 @@ impl Outbox {
         })
     }
 
+    /// Whether there is anything in a notice that the receiver wants to hear.
+    fn speaks(&self, notice: &Notice) -> bool {
+        self.terms.send_resolved || notice.status() == NoticeStatus::Firing
+    }
+
     /// When there is something to do.
     fn due(&self) -> Option<Instant> {
-        if self.state.disabled {
-            self.queue.iter().map(|item| item.expires).min()
-        } else {
-            (!self.queue.is_empty()).then_some(self.due)
+        let send = (!self.queue.is_empty() && !self.state.disabled).then_some(self.due);
+        let expire = self.queue.iter().map(|item| item.expires).min();
+        let tell = self.patience.filter(|_| self.state.fallback_knows == FallbackKnows::Nothing);
+        let tell = tell.filter(|_| self.terms.fallback.is_some() && !self.queue.is_empty());
+        [send, expire, tell].into_iter().flatten().min()
+    }
+
+    fn may_send(&self) -> bool {
+        !self.state.disabled && self.due <= Instant::now()
+    }
+
+    /// Takes the first of the queue that says anything, without what the receiver does not want to hear.
+    async fn next(&mut self) -> Option<Queued> {
+        while let Some(mut item) = self.queue.pop_front() {
+            if self.speaks(&item.notice) {
+                let unwanted = !self.terms.send_resolved;
+                item.notice.alerts.retain(|alert| !(unwanted && alert.status == NoticeStatus::Resolved));
+                return Some(item);
+            }
+            let (receiver, id) = (&self.name, &item.notice.id);
+            debug!(receiver, id, "not sent: the receiver does not want to hear of what ended");
+            self.settle(vec![(id, Outcome::Delivered)], None).await;
         }
+        None
     }
 
     async fn taken(&mut self, item: &Queued, said: &str) {
@@ -313,37 +356,33 @@ impl Outbox {
             reason = item.notice.reason,
             "notice delivered: {said}"
         );
+        let news = self.recovered();
         self.state =
-            ReceiverState { failures: 0, next_attempt: None, last_success: Some(now), disabled: false };
-        self.due = Instant::now();
+            ReceiverState { last_success: Some(now), config: self.state.config, ..ReceiverState::default() };
+        (self.due, self.patience, self.given_up) = (Instant::now(), None, 0);
         self.failing_since = None;
-        self.fallback_knows = false;
         self.told.remember(&item.notice, Taken::Surely, now);
         self.telemetry.notification_delivered(&self.name);
         self.telemetry.notification_last_success(&self.name, now.as_secs_f64());
-        self.note(self.store.delivered(&item.notice.id, &self.state).await);
+        self.settle(vec![(&item.notice.id, Outcome::Delivered)], news).await;
     }
 
     async fn failed(&mut self, item: Queued, err: &SendError) {
         let now = self.clock.now();
-        let failing_since = *self.failing_since.get_or_insert(now);
+        self.failing_since.get_or_insert(now);
+        self.state.failing_since.get_or_insert(now.wall);
+        self.patience.get_or_insert(Instant::now() + self.terms.fallback_after);
         self.last_failure = Some(err.clone());
-        match err.retry {
-            Retry::Never => {
-                self.abandon(&item, &err.detail).await;
-                self.tell_fallback(1);
-            }
-            Retry::Later | Retry::NotBefore(_) | Retry::Disabled => {
-                self.leave_alone(err);
-                self.note(self.store.attempted(&item.notice.id, &item.done, &self.state).await);
-                self.put_back(item).await;
-                self.expire().await;
-            }
+        if err.retry == Retry::Never {
+            self.abandon(&[item], &err.detail).await;
+            return;
         }
+        self.leave_alone(err);
         let is_final = err.retry == Retry::Disabled || err.reason == "auth";
-        if is_final || now.since(failing_since) >= LIFE {
-            self.tell_fallback(0);
-        }
+        let news = if is_final { self.news(FallbackKnows::Failing) } else { None };
+        let outcome = Outcome::Attempted { done: item.done.clone() };
+        self.settle(vec![(&item.notice.id, outcome)], news).await;
+        self.put_back(item).await;
     }
 
     /// Decides when the receiver may be asked again.
@@ -351,7 +390,10 @@ impl Outbox {
         let (receiver, reason, detail) = (&self.name, err.reason, &err.detail);
         if err.retry == Retry::Disabled {
             self.state.disabled = true;
-            error!(receiver, reason, "notice not delivered, and none will be until the next start: {detail}");
+            error!(
+                receiver,
+                reason, "notice not delivered, and none will be until the configuration changes: {detail}"
+            );
             return;
         }
         self.state.failures = self.state.failures.saturating_add(1);
@@ -388,42 +430,45 @@ impl Outbox {
         let (expired, rest): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.queue).into_iter().partition(|item| item.expires <= now);
         self.queue = rest.into();
-        let mut abandoned = 0;
-        for item in expired {
-            self.abandon(&item, TOO_OLD).await;
-            abandoned += 1;
-        }
-        if abandoned > 0 {
-            self.tell_fallback(abandoned);
+        if !expired.is_empty() {
+            self.abandon(&expired, TOO_OLD).await;
         }
         self.show();
     }
 
-    async fn abandon(&mut self, item: &Queued, why: &str) {
-        if item.may_be_known() {
-            self.told.remember(&item.notice, Taken::Maybe, self.clock.now().wall);
+    async fn abandon(&mut self, items: &[Queued], why: &str) {
+        let mut settled = Vec::new();
+        let mut lost = false;
+        for Queued { notice, .. } in items {
+            let id = notice.id.as_str();
+            if self.speaks(notice) {
+                error!(receiver = self.name, id, alerts = notice.alerts.len(), "notice given up: {why}");
+                self.telemetry.notification_abandoned(&self.name);
+                self.given_up += 1;
+                settled.push((id, Outcome::Abandoned));
+                lost = true;
+            } else {
+                settled.push((id, Outcome::Delivered));
+            }
         }
-        let (id, alerts) = (&item.notice.id, item.notice.alerts.len());
-        error!(receiver = self.name, id, alerts, "notice given up: {why}");
-        self.telemetry.notification_abandoned(&self.name);
-        self.note(self.store.abandoned(id).await);
+        let now = self.clock.now().wall;
+        for item in items.iter().filter(|item| item.may_be_known()) {
+            self.told.remember(&item.notice, Taken::Maybe, now);
+        }
+        let news = if lost { self.news(FallbackKnows::GivenUp) } else { None };
+        self.settle(settled, news).await;
     }
 
-    fn tell_fallback(&mut self, abandoned: u64) {
-        if self.fallback_knows {
-            return;
+    /// Writes down what became of notices and how the receiver is, together with what the fallback is told of it, and
+    /// then tells. The store failing is no reason to stop: all goes on from memory.
+    async fn settle(&self, notices: Vec<(&str, Outcome)>, news: Option<Notice>) {
+        let receiver = Some((self.name.as_str(), &self.state));
+        self.note(self.store.settle(Settled { notices, receiver, told: news.as_ref() }).await);
+        if let (Some(fallback), Some(news)) = (&self.terms.fallback, news) {
+            fallback.tell(news);
         }
-        // What made it too old before we started, an earlier process knew.
-        let (reason, detail) = match &self.last_failure {
-            Some(err) => (err.reason, err.detail.clone()),
-            None => ("timeout", TOO_OLD.to_owned()),
-        };
-        let failing = Failing { receiver: self.name.clone(), reason, detail, abandoned };
-        // If there is no room, or nobody to tell, the next failure is told.
-        self.fallback_knows = self.fallback.try_send(failing).is_ok();
     }
 
-    /// The store failing is no reason to stop: all goes on from memory.
     fn note(&self, written: Result<(), StoreError>) {
         if let Err(err) = written {
             warn!(receiver = self.name, "what became of a notice could not be written down: {err}");

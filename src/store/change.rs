@@ -6,7 +6,7 @@ use rusqlite::{
 };
 
 use super::{
-    SavedUsers, StoreError,
+    Outcome, SavedUsers, StoreError,
     database::Fault,
     schema::{ALERTS, COUNTERS, DEAD_LETTERS, GROUPS, OUTBOX, RECEIVERS, USERS},
 };
@@ -15,8 +15,8 @@ use crate::model::{Notice, Timestamp};
 /// Dead letters that are kept.
 const DEAD_LETTERS_KEPT: i64 = 1000;
 
-/// One call's worth of change. Everything is in the form it is stored in: `receiver` is a state as JSON, `done` and
-/// `kept` are JSON lists of texts.
+/// One call's worth of change. Everything is in the form it is stored in: `receiver` is a name and a state as JSON,
+/// `kept` is a JSON list of texts.
 #[derive(Debug)]
 pub(super) enum Change {
     Record {
@@ -24,25 +24,19 @@ pub(super) enum Change {
         groups: Vec<(String, Option<String>)>,
         notices: Vec<Queued>,
     },
-    Delivered {
-        id: String,
-        receiver: String,
+    /// What became of notices that were pending, what is remembered of their receiver, and what is to be told of it.
+    Settled {
+        notices: Vec<(String, Outcome)>,
+        receiver: Option<(String, String)>,
+        told: Option<Queued>,
     },
-    Attempted {
-        id: String,
-        done: String,
-        receiver: String,
-    },
-    Abandoned {
-        id: String,
+    /// Notices that were given up are to be delivered after all.
+    Revived {
+        notices: Vec<Queued>,
     },
     Replaced {
         old_ids: Vec<String>,
         notice: Queued,
-    },
-    Receiver {
-        name: String,
-        receiver: String,
     },
     Users {
         target: String,
@@ -96,28 +90,24 @@ pub(super) fn apply(connection: &mut Connection, change: &Change) -> Result<(), 
                 }
             }
             for notice in notices {
-                let standing = match standing(&transaction, &notice.id)? {
-                    Some(standing) => standing,
-                    None => last(&transaction, notice)?,
-                };
-                enqueue(&transaction, notice, &standing)?;
+                append(&transaction, notice)?;
             }
         }
-        Change::Delivered { id, receiver } => {
-            remember(&transaction, id, receiver)?;
-            OUTBOX.remove(&transaction, "id", id)?;
-        }
-        Change::Attempted { id, done, receiver } => {
-            remember(&transaction, id, receiver)?;
-            if let Some(mut row) = OUTBOX.get(&transaction, "id", id, owned)? {
-                row[5] = Value::Text(done.clone());
-                OUTBOX.put(&transaction, &borrowed(&row))?;
+        Change::Settled { notices, receiver, told } => {
+            for (id, outcome) in notices {
+                settle(&transaction, id, outcome)?;
+            }
+            if let Some((name, state)) = receiver {
+                RECEIVERS.put(&transaction, &[text(name), text(state)])?;
+            }
+            if let Some(notice) = told {
+                append(&transaction, notice)?;
             }
         }
-        Change::Abandoned { id } => {
-            if let Some(row) = OUTBOX.get(&transaction, "id", id, owned)? {
-                bury(&transaction, row)?;
-                OUTBOX.remove(&transaction, "id", id)?;
+        Change::Revived { notices } => {
+            for notice in notices {
+                append(&transaction, notice)?;
+                DEAD_LETTERS.remove(&transaction, "id", &notice.id)?;
             }
         }
         Change::Replaced { old_ids, notice } => {
@@ -141,7 +131,7 @@ pub(super) fn apply(connection: &mut Connection, change: &Change) -> Result<(), 
             };
             enqueue(&transaction, notice, &standing)?;
         }
-        Change::Receiver { name, receiver } => RECEIVERS.put(&transaction, &[text(name), text(receiver)])?,
+
         Change::Users { target, saved } => {
             let times = [saved.read_at, saved.started].map(|time| ValueRef::Integer(time.as_millis()));
             let [read_at, started] = times;
@@ -171,6 +161,31 @@ fn standing(transaction: &Transaction<'_>, id: &str) -> Result<Option<Standing>,
     })
 }
 
+/// Puts a notice at the end of the queue, or where it stands already.
+fn append(transaction: &Transaction<'_>, notice: &Queued) -> Result<(), Fault> {
+    let standing = match standing(transaction, &notice.id)? {
+        Some(standing) => standing,
+        None => last(transaction, notice)?,
+    };
+    enqueue(transaction, notice, &standing)
+}
+
+/// Of a notice that is not pending there is nothing to settle.
+fn settle(transaction: &Transaction<'_>, id: &str, outcome: &Outcome) -> Result<(), Fault> {
+    let Some(mut row) = OUTBOX.get(transaction, "id", id, owned)? else { return Ok(()) };
+    match outcome {
+        Outcome::Delivered => OUTBOX.remove(transaction, "id", id),
+        Outcome::Abandoned => {
+            bury(transaction, row)?;
+            OUTBOX.remove(transaction, "id", id)
+        }
+        Outcome::Attempted { done } => {
+            row[5] = Value::Text(serde_json::json!(done).to_string());
+            OUTBOX.put(transaction, &borrowed(&row))
+        }
+    }
+}
+
 /// The end of the queue.
 fn last(transaction: &Transaction<'_>, notice: &Queued) -> Result<Standing, Fault> {
     let seq = next_seq(transaction, OUTBOX.name)?;
@@ -187,15 +202,6 @@ fn enqueue(transaction: &Transaction<'_>, notice: &Queued, standing: &Standing) 
     let (seq, queued_at) = (ValueRef::Integer(standing.seq), ValueRef::Integer(standing.queued_at));
     let values = [text(id), seq, text(receiver), text(group), queued_at, text(&standing.done), text(json)];
     OUTBOX.put(transaction, &values)
-}
-
-/// Remembers the state of the receiver that a pending notice is for.
-fn remember(transaction: &Transaction<'_>, id: &str, receiver: &str) -> Result<(), Fault> {
-    let name = OUTBOX.get(transaction, "id", id, |row| row.get::<_, String>("receiver"))?;
-    match name {
-        Some(name) => RECEIVERS.put(transaction, &[text(&name), text(receiver)]),
-        None => Ok(()),
-    }
 }
 
 /// Puts a row of the outbox last among the dead letters, and forgets those that are too many.

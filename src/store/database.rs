@@ -207,19 +207,26 @@ pub(super) fn load(memory: &Connection) -> Result<Loaded, Fault> {
             Ok(())
         })?;
     }
-    OUTBOX.each(memory, "seq", |row| {
-        loaded.outbox.push(Pending {
-            notice: json(OUTBOX, &row.get::<_, String>("notice")?)?,
-            done: json(OUTBOX, &row.get::<_, String>("done")?)?,
-            queued_at: Timestamp::from_millis(row.get("queued_at")?),
-        });
-        Ok(())
-    })?;
+    loaded.outbox = pending(memory, OUTBOX)?;
     RECEIVERS.each(memory, "name", |row| {
         loaded.receivers.push((row.get("name")?, json(RECEIVERS, &row.get::<_, String>("state")?)?));
         Ok(())
     })?;
     Ok(loaded)
+}
+
+/// The notices of the outbox or of the dead letters, in their order.
+pub(super) fn pending(connection: &Connection, table: Table) -> Result<Vec<Pending>, Fault> {
+    let mut list = Vec::new();
+    table.each(connection, "seq", |row| {
+        list.push(Pending {
+            notice: json(table, &row.get::<_, String>("notice")?)?,
+            done: json(table, &row.get::<_, String>("done")?)?,
+            queued_at: Timestamp::from_millis(row.get("queued_at")?),
+        });
+        Ok(())
+    })?;
+    Ok(list)
 }
 
 /// The users kept of a target.

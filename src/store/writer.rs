@@ -19,7 +19,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{
-    Health, Loaded, SavedUsers, StoreError,
+    Health, Loaded, Pending, SavedUsers, StoreError,
     change::{self, Change},
     database::{self, Disk, Fault},
     folder::{self, Unclaimed},
@@ -52,6 +52,9 @@ pub(super) enum Work {
     Users {
         target: String,
         answer: oneshot::Sender<Result<Option<SavedUsers>, StoreError>>,
+    },
+    DeadLetters {
+        answer: oneshot::Sender<Result<Vec<Pending>, StoreError>>,
     },
     /// `closed` is dropped when it is done.
     Close {
@@ -181,6 +184,7 @@ impl Writer {
                     self.measure();
                     drop(answer.send(found));
                 }
+                Ok(Work::DeadLetters { answer }) => drop(answer.send(self.dead_letters())),
                 Ok(Work::Close { closed }) => break Some(closed),
                 #[cfg(test)]
                 Ok(Work::Meddle(meddle)) => meddle(&mut self),
@@ -251,6 +255,18 @@ impl Writer {
                 not_durable(&why)
             }
         }
+    }
+
+    fn dead_letters(&self) -> Result<Vec<Pending>, StoreError> {
+        let why = |fault: Fault| StoreError::NotDurable { why: fault.to_string() };
+        let disk = self.place.as_ref().and_then(|place| place.disk.as_ref());
+        let mut letters = match disk {
+            Some(disk) => database::pending(&disk.connection, schema::DEAD_LETTERS).map_err(why)?,
+            None => Vec::new(),
+        };
+        // Those that the disk has not taken yet.
+        letters.extend(database::pending(&self.memory, schema::DEAD_LETTERS).map_err(why)?);
+        Ok(letters)
     }
 
     /// Opens the disk anew and writes there what is in memory.

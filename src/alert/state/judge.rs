@@ -30,6 +30,8 @@ struct Look<'a> {
     now: Moment,
     /// The users are judged for the first time since the process began.
     arming: bool,
+    /// What is found by that is told to nobody.
+    adopt: bool,
 }
 
 /// What comes of it.
@@ -43,11 +45,12 @@ pub(super) fn target(
     target: &mut Target,
     findings: &Findings,
     clock: &ClockWatch,
+    adopt: bool,
     now: Moment,
     dirty: &mut BTreeSet<RowKey>,
 ) -> Advance {
     let users_judged = findings.scopes.iter().any(|scope| matches!(scope.judged, Judged::Users(_)));
-    let look = Look { findings, clock, now, arming: users_judged && !target.armed };
+    let look = Look { findings, clock, now, arming: users_judged && !target.armed, adopt };
     target.armed |= users_judged;
     let mut outcome = Outcome { advance: Advance::default(), reread: BTreeSet::new(), dirty };
 
@@ -333,11 +336,17 @@ impl Look<'_> {
                 }
             };
             changed = true;
+            let before = known.and_then(|at| subject.slots.get(at));
+            let goes_on = matches!(phase, Some(Phase::Ended { end, .. }) if !end.of_period());
             let slot = Slot {
                 label: Arc::clone(&step.label),
                 severity: step.severity,
                 place: Some(place),
                 phase: next,
+                adopted: match before {
+                    Some(before) if goes_on => before.adopted,
+                    _ => self.adopt && self.arming && matches!(scope.judged, Judged::Users(_)),
+                },
             };
             if slot.fires() {
                 let id = id(&scope.rule.name, &self.findings.target, name, &slot);

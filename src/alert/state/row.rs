@@ -31,6 +31,13 @@ struct StepRow {
     /// Absent while it is pending.
     event: Option<String>,
     ended: Option<(Timestamp, End)>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    adopted: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_false(it: &bool) -> bool {
+    !it
 }
 
 /// What a row holds.
@@ -58,7 +65,8 @@ pub(super) fn write(subject: &Subject) -> String {
             Phase::Firing { event, since, .. } => (since, Some(event.to_string()), None),
             Phase::Ended { event, since, at, end } => (since, Some(event.to_string()), Some((at, end))),
         };
-        StepRow { step: slot.label.to_string(), severity: slot.severity, since: since.wall, event, ended }
+        let (step, severity, since) = (slot.label.to_string(), slot.severity, since.wall);
+        StepRow { step, severity, since, event, ended, adopted: slot.adopted }
     };
     let row = Row {
         kind: subject.rule.kind.name.to_owned(),
@@ -93,7 +101,7 @@ pub(super) fn read(text: &str, name: &str, rule: Option<&Arc<Rule>>, now: Moment
         // An edited severity is the alert's own from now on.
         let current = place.and_then(|place| rule.steps.get(place)).map(|step| step.severity);
         let severity = current.unwrap_or(step.severity);
-        slots.push(Slot { label: step.step.into(), severity, place, phase });
+        slots.push(Slot { label: step.step.into(), severity, place, phase, adopted: step.adopted });
     }
     slots.sort_by_key(|slot| slot.place);
     slots.dedup_by(|a, b| a.label == b.label);

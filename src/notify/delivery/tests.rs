@@ -9,11 +9,14 @@ use super::*;
 use crate::{
     model::{NoticeAlert, NoticeStatus, Severity, Timestamp},
     notify::scripted::Scripted,
-    store::Batch,
 };
 
 const START: Timestamp = Timestamp::from_secs(1_795_000_000);
 const HOUR: Duration = Duration::from_secs(60 * 60);
+/// How long a receiver may fail before the fallback is told.
+const PATIENCE: Duration = Duration::from_secs(30 * 60);
+/// The digest of the configuration under which the receivers run.
+const CONFIG: u16 = 7;
 
 /// What comes before a dot in `event` is what the alert is about.
 pub(super) fn alert(event: &str, status: NoticeStatus) -> NoticeAlert {
@@ -41,6 +44,10 @@ pub(super) fn notice(id: &str, group: &str, alerts: Vec<NoticeAlert>) -> Notice 
     }
 }
 
+fn state() -> ReceiverState {
+    ReceiverState { config: CONFIG, ..ReceiverState::default() }
+}
+
 fn firing(id: &str, group: &str) -> Notice {
     notice(id, group, vec![alert(id, NoticeStatus::Firing)])
 }
@@ -60,13 +67,14 @@ type Attempts = Arc<Mutex<Vec<(Notice, Duration)>>>;
 struct Bench {
     notices: mpsc::UnboundedSender<Notice>,
     attempts: Attempts,
-    failing: mpsc::Receiver<Failing>,
+    /// What the fallback is told.
+    fallback: mpsc::UnboundedReceiver<Notice>,
     telemetry: Telemetry,
     clock: Clock,
 }
 
 impl Bench {
-    async fn start(
+    fn start(
         pending: Vec<Notice>,
         state: ReceiverState,
         mut answer: impl FnMut(usize, &Notice) -> Result<String, SendError> + Send + 'static,
@@ -78,10 +86,10 @@ impl Bench {
             seen.push((notice.clone(), now.uptime));
             (Duration::from_secs(1), answer(seen.len(), notice))
         }));
-        Bench::with(pending, state, attempts, script).await
+        Bench::with(pending, state, attempts, script)
     }
 
-    async fn with(
+    fn with(
         pending: Vec<Notice>,
         state: ReceiverState,
         attempts: Attempts,
@@ -89,25 +97,45 @@ impl Bench {
     ) -> (Bench, Worker) {
         fastrand::seed(7);
         let (notices, incoming) = mpsc::unbounded_channel();
-        let (fallback, failing) = mpsc::channel(16);
-        let (telemetry, store) = (Telemetry::new(), Store::in_memory());
-        // Time would jump while the store's thread works, so there is none: all goes on from memory.
-        store.close().await;
-        assert!(store.record(Batch::default()).await.is_err(), "the thread has ended");
+        let (queue, fallback) = mpsc::unbounded_channel();
+        // Time would jump while a store's thread works, so there is none: all goes on from memory.
+        let (telemetry, store) = (Telemetry::new(), Store::closed());
         let clock = Clock::starting_at(START);
         let pending = pending.into_iter().map(|notice| Pending { notice, done: vec![], queued_at: START });
         let worker = Worker::new(
             "ops".into(),
             Receiver::Scripted(script),
-            pending.collect(),
-            state,
-            store,
-            telemetry.clone(),
-            clock.clone(),
+            Left { pending: pending.collect(), state },
+            Terms {
+                send_resolved: true,
+                fallback: Some(Fallback { receiver: "other".into(), queue }),
+                fallback_after: PATIENCE,
+                config: CONFIG,
+            },
+            Wiring { store, telemetry: telemetry.clone(), clock: clock.clone() },
             incoming,
-            fallback,
         );
-        (Bench { notices, attempts, failing, telemetry, clock }, worker)
+        (Bench { notices, attempts, fallback, telemetry, clock }, worker)
+    }
+
+    /// Until the fallback is told something.
+    async fn until_told(&self) {
+        while self.fallback.is_empty() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    /// What the fallback was told since it was last asked: whether it is of an end, why, and in words.
+    fn told(&mut self) -> Vec<(NoticeStatus, String, String)> {
+        let mut told = Vec::new();
+        while let Ok(notice) = self.fallback.try_recv() {
+            assert_eq!(notice.receiver, "other");
+            let [alert] = notice.alerts.as_slice() else { panic!("{notice:?}") };
+            let text = |key: &str| alert.annotations.get(key).cloned().unwrap_or_default();
+            assert_eq!(alert.labels["subject"], "ops");
+            told.push((alert.status, text("reason"), text("description")));
+        }
+        told
     }
 
     fn send(&self, notice: Notice) {
@@ -142,7 +170,7 @@ async fn run(worker: &mut (impl Future + Unpin), time: Duration) {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_taken_leaves_the_queue() {
-    let (bench, worker) = Bench::start(vec![], ReceiverState::default(), |_, _| Ok("yes".into())).await;
+    let (bench, worker) = Bench::start(vec![], state(), |_, _| Ok("yes".into()));
     let mut worker = Box::pin(worker.run());
     for name in ["notifications_total", "notification_attempts_total", "notifications_abandoned_total"] {
         assert_eq!(bench.value(name, &["ops"]), Some(0.0), "{name}");
@@ -171,18 +199,22 @@ async fn what_is_taken_leaves_the_queue() {
 
 #[tokio::test(start_paused = true)]
 async fn three_days_without_a_connection_cost_few_attempts_and_end_in_the_fallback() {
-    let (mut bench, worker) = Bench::start(vec![], ReceiverState::default(), |_, _| unavailable()).await;
+    let (mut bench, worker) = Bench::start(vec![], state(), |_, _| unavailable());
     bench.send(firing("1", "g"));
     let mut worker = Box::pin(worker.run());
+    run(&mut worker, PATIENCE - Duration::from_secs(1)).await;
+    assert_eq!(bench.told(), []);
+    run(&mut worker, Duration::from_secs(3)).await;
+    let failing = "Receiver ops cannot be told (connect): it said connect. Notices given up so far: ";
+    let told = |count: u8| vec![(NoticeStatus::Firing, "connect".to_owned(), format!("{failing}{count}."))];
+    assert_eq!(bench.told(), told(0));
     tokio::select! {
         _ = &mut worker => panic!("the worker ended"),
-        failing = bench.failing.recv() => {
-            let failing = failing.unwrap();
-            assert_eq!((failing.receiver.as_str(), failing.reason, failing.abandoned), ("ops", "connect", 1));
-        }
+        () = bench.until_told() => {}
     }
+    assert_eq!(bench.told(), told(1));
     let age = bench.clock.now().wall.since(START);
-    assert!(age >= LIFE && age <= LIFE + backoff::longest(), "{age:?}");
+    assert!(age >= LIFE && age <= LIFE + Duration::from_secs(2), "{age:?}");
     let ids = bench.ids();
     assert!((20..=25).contains(&ids.len()), "{} attempts", ids.len());
     assert!(ids.iter().all(|id| id == "1"), "every retry carries the same id");
@@ -198,7 +230,7 @@ async fn three_days_without_a_connection_cost_few_attempts_and_end_in_the_fallba
     bench.send(firing("2", "g"));
     run(&mut worker, 100 * HOUR).await;
     assert_eq!(bench.value("notifications_abandoned_total", &["ops"]), Some(2.0));
-    assert!(bench.failing.try_recv().is_err());
+    assert_eq!(bench.told(), []);
 }
 
 #[tokio::test(start_paused = true)]
@@ -212,8 +244,8 @@ async fn a_restart_keeps_the_spacing() {
         // A clock that was ten years ahead when it was written down.
         (wait(hours(87_600)), backoff::longest()),
     ] {
-        let state = ReceiverState { failures: 7, next_attempt, ..ReceiverState::default() };
-        let (bench, worker) = Bench::start(vec![firing("1", "g")], state, |_, _| unavailable()).await;
+        let state = ReceiverState { failures: 7, next_attempt, ..state() };
+        let (bench, worker) = Bench::start(vec![firing("1", "g")], state, |_, _| unavailable());
         let began = bench.clock.now().uptime;
         let mut worker = Box::pin(worker.run());
         run(&mut worker, 10 * HOUR).await;
@@ -231,10 +263,8 @@ async fn a_restart_keeps_the_spacing() {
 #[tokio::test(start_paused = true)]
 async fn a_wall_clock_that_is_set_changes_no_wait() {
     for step in [315_360_000_000, -86_400_000] {
-        let (bench, worker) = Bench::start(vec![], ReceiverState::default(), |n, _| {
-            if n < 4 { unavailable() } else { Ok("yes".into()) }
-        })
-        .await;
+        let (bench, worker) =
+            Bench::start(vec![], state(), |n, _| if n < 4 { unavailable() } else { Ok("yes".into()) });
         bench.send(firing("1", "g"));
         let mut worker = Box::pin(worker.run());
         run(&mut worker, Duration::from_secs(2)).await;
@@ -250,14 +280,7 @@ async fn a_wall_clock_that_is_set_changes_no_wait() {
 #[tokio::test(start_paused = true)]
 async fn one_success_releases_the_queue() {
     let (bench, worker) =
-        Bench::start(
-            vec![],
-            ReceiverState::default(),
-            |n, _| {
-                if n <= 6 { unavailable() } else { Ok("yes".into()) }
-            },
-        )
-        .await;
+        Bench::start(vec![], state(), |n, _| if n <= 6 { unavailable() } else { Ok("yes".into()) });
     for n in 0..5 {
         bench.send(firing(&n.to_string(), &n.to_string()));
     }
@@ -271,10 +294,9 @@ async fn one_success_releases_the_queue() {
 
 #[tokio::test(start_paused = true)]
 async fn a_notice_that_is_refused_for_good_does_not_hold_up_the_others() {
-    let (mut bench, worker) = Bench::start(vec![], ReceiverState::default(), |_, notice| {
+    let (mut bench, worker) = Bench::start(vec![], state(), |_, notice| {
         if notice.id == "bad" { Err(error("client_error", Retry::Never)) } else { Ok("yes".into()) }
-    })
-    .await;
+    });
     for id in ["bad", "good"] {
         bench.send(firing(id, id));
     }
@@ -284,16 +306,20 @@ async fn a_notice_that_is_refused_for_good_does_not_hold_up_the_others() {
     assert_eq!(bench.gaps(), [Duration::from_secs(1)]);
     assert_eq!(bench.value("notifications_abandoned_total", &["ops"]), Some(1.0));
     assert_eq!(bench.value("notification_failures_total", &["ops", "client_error"]), Some(1.0));
-    assert_eq!(bench.failing.try_recv().unwrap().abandoned, 1);
-    assert!(bench.failing.try_recv().is_err());
+    let told: Vec<_> = bench.told().into_iter().map(|(status, ..)| status).collect();
+    assert_eq!(told, [NoticeStatus::Firing, NoticeStatus::Resolved]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_notice_that_breaks_its_receiver_does_not_hold_up_the_others() {
-    let (bench, worker) = Bench::start(vec![], ReceiverState::default(), |_, notice| {
-        if notice.id == "bad" { unavailable() } else { Ok("yes".into()) }
-    })
-    .await;
+    let (bench, worker) =
+        Bench::start(
+            vec![],
+            state(),
+            |_, notice| {
+                if notice.id == "bad" { unavailable() } else { Ok("yes".into()) }
+            },
+        );
     for id in ["bad", "good", "better"] {
         bench.send(firing(id, id));
     }
@@ -306,13 +332,12 @@ async fn a_notice_that_breaks_its_receiver_does_not_hold_up_the_others() {
 #[tokio::test(start_paused = true)]
 async fn a_receiver_is_not_asked_earlier_than_it_wants() {
     let asked = Duration::from_secs(600);
-    let (bench, worker) = Bench::start(vec![], ReceiverState::default(), move |n, _| match n {
+    let (bench, worker) = Bench::start(vec![], state(), move |n, _| match n {
         1 => Err(error("rate_limited", Retry::NotBefore(asked))),
         // Less than we would wait anyway.
         2 => Err(error("rate_limited", Retry::NotBefore(Duration::from_secs(1)))),
         _ => Ok("yes".into()),
-    })
-    .await;
+    });
     bench.send(firing("1", "g"));
     let mut worker = Box::pin(worker.run());
     run(&mut worker, HOUR).await;
@@ -322,59 +347,145 @@ async fn a_receiver_is_not_asked_earlier_than_it_wants() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_receiver_that_is_gone_is_not_asked_again_until_the_next_start() {
+async fn a_receiver_that_is_gone_is_not_asked_again_until_its_configuration_changes() {
     let gone = |_: usize, _: &Notice| Err(error("gone", Retry::Disabled));
-    let (mut bench, worker) = Bench::start(vec![], ReceiverState::default(), gone).await;
+    let (mut bench, worker) = Bench::start(vec![], state(), gone);
     bench.send(firing("1", "g"));
     bench.send(firing("2", "h"));
     let mut worker = Box::pin(worker.run());
     run(&mut worker, 10 * HOUR).await;
     assert_eq!(bench.ids(), ["1"]);
-    let failing = bench.failing.try_recv().unwrap();
-    assert_eq!((failing.reason, failing.abandoned), ("gone", 0));
+    let told = bench.told();
+    let [(NoticeStatus::Firing, reason, _)] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!(reason, "gone");
     run(&mut worker, LIFE).await;
     assert_eq!(bench.value("notifications_abandoned_total", &["ops"]), Some(2.0), "none is kept for ever");
-    assert!(bench.failing.try_recv().is_err());
+    let told = bench.told();
+    let [(NoticeStatus::Firing, _, text)] = told.as_slice() else { panic!("{told:?}") };
+    assert!(text.ends_with("Notices given up so far: 2."), "{text}");
+    let Bench { notices, .. } = bench;
+    drop(notices);
+    let left = worker.await;
+    assert!(left.state.disabled);
 
-    let state = ReceiverState { disabled: true, ..ReceiverState::default() };
-    let (bench, worker) = Bench::start(vec![firing("1", "g")], state, |_, _| Ok("yes".into())).await;
-    run(&mut Box::pin(worker.run()), HOUR).await;
-    assert_eq!(bench.ids(), ["1"]);
+    for (config, asked) in [(CONFIG, false), (CONFIG + 1, true)] {
+        let state = ReceiverState { config, ..left.state.clone() };
+        let (mut bench, worker) = Bench::start(vec![firing("1", "g")], state, |_, _| Ok("yes".into()));
+        run(&mut Box::pin(worker.run()), HOUR).await;
+        assert_eq!(bench.ids().len(), usize::from(asked));
+        let told: Vec<_> = bench.told().into_iter().map(|(status, ..)| status).collect();
+        assert_eq!(told, vec![NoticeStatus::Resolved; usize::from(asked)], "it knows that it is gone");
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn wrong_credentials_are_told_to_the_fallback_at_once_and_once_each_time() {
-    let (mut bench, worker) = Bench::start(vec![], ReceiverState::default(), |n, _| match n {
+    let (mut bench, worker) = Bench::start(vec![], state(), |n, _| match n {
         3 => Ok("yes".into()),
         _ => Err(error("auth", Retry::Later)),
-    })
-    .await;
+    });
     bench.send(firing("1", "g"));
     bench.send(firing("2", "h"));
     let mut worker = Box::pin(worker.run());
     run(&mut worker, Duration::from_secs(3)).await;
-    let failing = bench.failing.try_recv().unwrap();
-    assert_eq!((failing.reason, failing.detail.as_str(), failing.abandoned), ("auth", "it said auth", 0));
+    let text = "Receiver ops cannot be told (auth): it said auth. Notices given up so far: 0.";
+    assert_eq!(bench.told(), [(NoticeStatus::Firing, "auth".to_owned(), text.to_owned())]);
     run(&mut worker, Duration::from_secs(17)).await;
     assert_eq!(bench.ids().len(), 2);
-    assert!(bench.failing.try_recv().is_err());
+    assert_eq!(bench.told(), []);
     run(&mut worker, HOUR).await;
     assert!(bench.ids().len() > 4);
-    assert!(bench.failing.try_recv().is_ok(), "it took one between, so this is news");
-    assert!(bench.failing.try_recv().is_err());
+    let told: Vec<_> = bench.told().into_iter().map(|(status, ..)| status).collect();
+    assert_eq!(told, [NoticeStatus::Resolved, NoticeStatus::Firing], "it took one between, so this is news");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_neither_begins_the_patience_anew_nor_tells_twice() {
+    let failing_since = Some(START.saturating_add_millis(-1_200_000));
+    for (fallback_knows, expected) in [(FallbackKnows::Nothing, 1), (FallbackKnows::Failing, 0)] {
+        let state = ReceiverState { failing_since, fallback_knows, ..state() };
+        let (mut bench, worker) = Bench::start(vec![firing("1", "g")], state, |_, _| unavailable());
+        let mut worker = Box::pin(worker.run());
+        run(&mut worker, Duration::from_secs(590)).await;
+        assert_eq!(bench.told(), []);
+        run(&mut worker, Duration::from_secs(20)).await;
+        assert_eq!(bench.told().len(), expected, "{fallback_knows:?}");
+        run(&mut worker, 10 * HOUR).await;
+        assert_eq!(bench.told(), []);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_fallback_nobody_is_told_until_there_is_one() {
+    let (mut bench, mut worker) = Bench::start(vec![], state(), |_, _| unavailable());
+    worker.outbox.terms.fallback = None;
+    bench.send(firing("1", "g"));
+    let mut worker = Box::pin(worker.run());
+    run(&mut worker, 10 * HOUR).await;
+    drop(bench.notices);
+    let left = worker.await;
+    assert_eq!(left.state.fallback_knows, FallbackKnows::Nothing);
+    assert!(bench.fallback.try_recv().is_err());
+    let notices = left.pending.into_iter().map(|row| row.notice).collect();
+    let (mut bench, worker) = Bench::start(notices, left.state, |_, _| unavailable());
+    run(&mut Box::pin(worker.run()), PATIENCE).await;
+    assert_eq!(bench.told().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ends_are_not_told_to_whom_does_not_want_to_hear_of_them_but_count() {
+    let ended = |id: &str, event| notice(id, "g", vec![alert(event, NoticeStatus::Resolved)]);
+    let both = notice("1", "g", vec![alert("a", NoticeStatus::Firing), alert("b", NoticeStatus::Firing)]);
+    for (down, expected) in [(false, vec!["a b"]), (true, vec!["a b", "a"])] {
+        // The first may have been taken, so that the end of both would be told to others.
+        let (bench, mut worker) = Bench::start(vec![], state(), move |n, _| match n {
+            1 if down => Err(error("timeout", Retry::Later)),
+            _ => Ok("yes".into()),
+        });
+        worker.outbox.terms.send_resolved = false;
+        let mut worker = Box::pin(worker.run());
+        bench.send(both.clone());
+        run(&mut worker, Duration::from_secs(2)).await;
+        bench.send(Notice { reason: "withdrawn".into(), ..ended("2", "b") });
+        run(&mut worker, Duration::from_secs(10)).await;
+        bench.send(ended("3", "a"));
+        run(&mut worker, HOUR).await;
+        let attempts = bench.attempts.lock().unwrap();
+        let told = attempts.iter().map(|(notice, _)| {
+            assert_eq!(notice.reason, "first");
+            let events: Vec<_> = notice.alerts.iter().map(|alert| alert.event.as_str()).collect();
+            events.join(" ")
+        });
+        assert_eq!(told.collect::<Vec<_>>(), expected);
+        drop(attempts);
+        assert_eq!(bench.value("notification_queue_length", &["ops"]), Some(0.0));
+        assert_eq!(bench.value("notifications_abandoned_total", &["ops"]), Some(0.0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_ended_while_the_receiver_was_down_is_not_told_as_firing() {
+    let (bench, mut worker) = Bench::start(vec![], state(), |n, _| match n {
+        1 | 2 => unavailable(),
+        _ => Ok("yes".into()),
+    });
+    worker.outbox.terms.send_resolved = false;
+    let mut worker = Box::pin(worker.run());
+    bench.send(firing("1", "g"));
+    run(&mut worker, Duration::from_secs(2)).await;
+    // Its end comes while the second attempt runs.
+    run(&mut worker, Duration::from_millis(4700)).await;
+    bench.send(notice("2", "g", vec![alert("1", NoticeStatus::Resolved)]));
+    run(&mut worker, 80 * HOUR).await;
+    assert_eq!(bench.ids(), ["1", "1"]);
+    assert_eq!(bench.value("notification_queue_length", &["ops"]), Some(0.0));
+    assert_eq!(bench.value("notifications_abandoned_total", &["ops"]), Some(0.0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_storm_while_the_receiver_is_down_is_one_notice_per_group() {
     let (bench, worker) =
-        Bench::start(
-            vec![],
-            ReceiverState::default(),
-            |n, _| {
-                if n <= 5 { unavailable() } else { Ok("yes".into()) }
-            },
-        )
-        .await;
+        Bench::start(vec![], state(), |n, _| if n <= 5 { unavailable() } else { Ok("yes".into()) });
     let mut worker = Box::pin(worker.run());
     for n in 0..200 {
         let status = if n % 2 == 0 { NoticeStatus::Firing } else { NoticeStatus::Resolved };
@@ -399,10 +510,9 @@ async fn a_storm_while_the_receiver_is_down_is_one_notice_per_group() {
 #[tokio::test(start_paused = true)]
 async fn what_comes_while_another_of_its_group_is_sent_waits_or_is_merged() {
     for (first_succeeds, expected) in [(true, vec!["1", "-1"]), (false, vec!["1"])] {
-        let (bench, worker) = Bench::start(vec![], ReceiverState::default(), move |n, _| {
+        let (bench, worker) = Bench::start(vec![], state(), move |n, _| {
             if n == 1 && !first_succeeds { unavailable() } else { Ok("yes".into()) }
-        })
-        .await;
+        });
         bench.send(firing("1", "g"));
         let mut worker = Box::pin(worker.run());
         run(&mut worker, Duration::from_millis(500)).await;
@@ -432,7 +542,7 @@ async fn an_end_is_told_when_the_beginning_may_have_been() {
             let answer = if seen.len() == 1 { Err(error(reason, Retry::Later)) } else { Ok("yes".into()) };
             (Duration::from_secs(1), answer)
         }));
-        let (bench, worker) = Bench::with(vec![], ReceiverState::default(), attempts, script).await;
+        let (bench, worker) = Bench::with(vec![], state(), attempts, script);
         bench.send(firing("1", "g"));
         let mut worker = Box::pin(worker.run());
         run(&mut worker, Duration::from_secs(2)).await;
@@ -448,13 +558,12 @@ async fn an_end_is_told_when_the_beginning_may_have_been() {
 #[tokio::test(start_paused = true)]
 async fn an_end_is_told_when_the_beginning_may_have_been_and_was_given_up() {
     for (first, told) in [("timeout", true), ("connect", false)] {
-        let (bench, worker) = Bench::start(vec![], ReceiverState::default(), move |n, _| match n {
+        let (bench, worker) = Bench::start(vec![], state(), move |n, _| match n {
             1 => Err(error(first, Retry::Later)),
             2 => Err(error("client_error", Retry::Never)),
             3 => unavailable(),
             _ => Ok("yes".into()),
-        })
-        .await;
+        });
         let mut worker = Box::pin(worker.run());
         bench.send(firing("1", "g"));
         run(&mut worker, Duration::from_secs(30)).await;
@@ -477,34 +586,20 @@ async fn what_is_too_old_at_start_is_given_up_and_the_fallback_told() {
     let mut young = firing("young", "h");
     young.created_at = START.saturating_add_millis(-71 * 3_600_000);
     let rows = vec![old, young];
-    let (mut bench, worker) = Bench::start(rows, ReceiverState::default(), |_, _| Ok("yes".into())).await;
+    let (mut bench, worker) = Bench::start(rows, state(), |_, _| Ok("yes".into()));
     run(&mut Box::pin(worker.run()), HOUR).await;
     assert_eq!(bench.ids(), ["young"]);
     assert_eq!(bench.value("notifications_abandoned_total", &["ops"]), Some(1.0));
-    let failing = bench.failing.try_recv().unwrap();
-    assert_eq!((failing.reason, failing.detail.as_str(), failing.abandoned), ("timeout", TOO_OLD, 1));
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_becomes_too_old_at_a_receiver_that_is_gone_is_told_to_a_fallback_that_does_not_know() {
-    let gone = |_: usize, _: &Notice| Err(error("gone", Retry::Disabled));
-    let (mut bench, worker) = Bench::start(vec![], ReceiverState::default(), gone).await;
-    let other = Failing { receiver: "other".into(), reason: "tls", detail: String::new(), abandoned: 0 };
-    while worker.outbox.fallback.try_send(other.clone()).is_ok() {}
-    bench.send(firing("1", "g"));
-    bench.send(firing("2", "h"));
-    let mut worker = Box::pin(worker.run());
-    run(&mut worker, HOUR).await;
-    while bench.failing.try_recv().is_ok_and(|failing| failing == other) {}
-    run(&mut worker, LIFE).await;
-    let failing = bench.failing.try_recv().unwrap();
-    assert_eq!((failing.receiver.as_str(), failing.reason, failing.abandoned), ("ops", "gone", 2));
+    let text = format!("Receiver ops cannot be told (timeout): {TOO_OLD}. Notices given up so far: 1.");
+    let told = bench.told();
+    assert_eq!(told[0], (NoticeStatus::Firing, "timeout".to_owned(), text));
+    assert_eq!((told.len(), told[1].0), (2, NoticeStatus::Resolved), "the young one was taken");
 }
 
 #[tokio::test(start_paused = true)]
 async fn rows_of_one_group_are_merged_at_start() {
     let rows = vec![firing("1", "g"), firing("2", "h"), firing("3", "g")];
-    let (bench, worker) = Bench::start(rows, ReceiverState::default(), |_, _| Ok("yes".into())).await;
+    let (bench, worker) = Bench::start(rows, state(), |_, _| Ok("yes".into()));
     run(&mut Box::pin(worker.run()), HOUR).await;
     let attempts = bench.attempts.lock().unwrap();
     let covers: Vec<_> = attempts.iter().map(|(notice, _)| notice.covers.join(" ")).collect();
@@ -513,7 +608,7 @@ async fn rows_of_one_group_are_merged_at_start() {
 
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_ends_leaves_what_it_had() {
-    let (bench, worker) = Bench::start(vec![], ReceiverState::default(), |_, _| unavailable()).await;
+    let (bench, worker) = Bench::start(vec![], state(), |_, _| unavailable());
     bench.send(firing("1", "g"));
     bench.send(firing("2", "h"));
     let mut worker = Box::pin(worker.run());

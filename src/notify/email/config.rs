@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use crate::{model::Severity, secret::Secret};
 
 /// `[email.NAME]`: one SMTP server and the people to reach by it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct EmailConfig {
     /// Host name or address of the server, IPv6 without brackets.
     pub host: String,
@@ -26,7 +26,7 @@ pub struct EmailConfig {
 }
 
 /// How the connection is secured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SmtpTls {
     /// Plain until STARTTLS, which must succeed.
     StartTls,
@@ -36,14 +36,14 @@ pub enum SmtpTls {
 }
 
 /// How to log in to the server.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SmtpLogin {
     pub username: String,
     pub password: Secret,
     pub mechanism: SmtpMechanism,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SmtpMechanism {
     /// The best of those the server offers of PLAIN and LOGIN.
     Auto,
@@ -54,7 +54,7 @@ pub enum SmtpMechanism {
 }
 
 /// What every receiver may be told, whatever its kind. Absent: as `[alerting]` says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ReceiverConfig {
     /// Only alerts of at least this severity.
     pub min_severity: Severity,

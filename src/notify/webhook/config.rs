@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use crate::{http::options::TlsOptions, notify::email::config::ReceiverConfig, secret::Secret};
 
 /// `[webhook.NAME]`: one URL to post to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct WebhookConfig {
     /// Whole URL, http or https, which may itself hold a secret.
     pub url: Secret,
@@ -28,7 +28,7 @@ pub struct WebhookConfig {
     pub common: ReceiverConfig,
 }
 
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub enum WebhookFormat {
     /// Alertmanager's webhook body, version 4.
     Alertmanager,
@@ -48,7 +48,7 @@ impl fmt::Debug for WebhookFormat {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Authorization {
     Bearer(Secret),
     Basic { username: String, password: Secret },

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io::Write, os::unix::fs::FileExt};
 use super::*;
 use crate::{
     model::Notice,
-    store::{Batch, Opened, ReceiverState, Store},
+    store::{Batch, Opened, Outcome, ReceiverState, Settled, Store},
 };
 
 const NOW: Timestamp = Timestamp::from_secs(1_795_000_000);
@@ -85,7 +85,8 @@ async fn a_full_disk_costs_durability_until_it_has_room_and_nothing_else() {
     store.save_users("home", users.clone()).await.unwrap_err();
     assert_eq!(store.status().errors, errors + 2);
     // Until the next try is due the disk is left alone, and everything goes on in memory.
-    store.abandoned("n1").await.unwrap_err();
+    let settled = Settled { notices: vec![("n1", Outcome::Abandoned)], ..Settled::default() };
+    store.settle(settled).await.unwrap_err();
     assert_eq!(store.status().errors, errors + 2);
     assert_eq!(store.load_users("home").await.unwrap(), Some(users.clone()));
     assert!(store.load_users("edge").await.is_err(), "the disk may have it");
@@ -224,7 +225,8 @@ async fn a_folder_that_comes_late_is_used_from_then_on() {
 
     fs::remove_file(&folder).unwrap();
     meddle(&store, |writer| place(writer).trouble.retry_at = Instant::now()).await;
-    store.save_receiver("ops", &ReceiverState::default()).await.unwrap();
+    let state = ReceiverState::default();
+    store.settle(Settled { receiver: Some(("ops", &state)), ..Settled::default() }).await.unwrap();
     assert!(store.status().up);
     assert!(matches!(Store::open(&folder, NOW), Err(StoreError::Locked { .. })));
     assert_eq!(after_restart(store, &folder).await.0, ["a"]);
@@ -270,4 +272,24 @@ async fn a_file_that_cannot_be_written_is_read_all_the_same() {
     assert!(!folder.join("proxymeter.db-wal").exists());
     assert_eq!(read(), with_log);
     assert_eq!(names(&folder), ["proxymeter.db", "proxymeter.lock"]);
+}
+
+#[tokio::test]
+#[expect(clippy::await_holding_lock, reason = "it is the thread of the store that is to wait for it")]
+async fn a_disk_that_hangs_holds_nobody_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let Opened { store, .. } = opened(folder.path());
+    static HANGS: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let hang = HANGS.lock().unwrap();
+    tokio::time::pause();
+    meddle(&store, |_| drop(HANGS.lock())).await;
+    let err = store.record(alert("a", "1")).await.unwrap_err().to_string();
+    assert_eq!(err, "not on the disk yet: the disk does not answer");
+    assert!(!store.status().up);
+    drop(hang);
+    tokio::time::resume();
+    // What was given up is carried out all the same, as soon as the disk does.
+    store.record(alert("b", "2")).await.unwrap();
+    assert!(store.status().up);
+    assert_eq!(after_restart(store, folder.path()).await.0, ["a", "b"]);
 }

@@ -86,8 +86,11 @@ impl Marzban {
     ) -> Result<NamedUsers, FetchError> {
         const ASKED: &str = "/api/users?username";
         let mut named = NamedUsers::default();
+        let began = Instant::now();
         let mut ask = vec![names];
         while let Some(names) = ask.pop() {
+            // A panel that has to be asked in halves may take so long that what the first held is old by now.
+            let now = now.after(began.elapsed());
             let query: Vec<_> =
                 names.iter().map(|name| format!("username={}", convert::percent_encode(name))).collect();
             let path = format!("/api/users?{}", query.join("&"));
@@ -111,6 +114,8 @@ impl Marzban {
                         ask.extend([front, back]);
                     }
                 }
+                // What is known is not thrown away; the others are asked for again.
+                Err(_) if !(named.found.is_empty() && named.gone.is_empty()) => break,
                 Err(err) => return Err(err),
             }
         }

@@ -308,6 +308,33 @@ fn what_still_fires_is_told_when_the_quiet_hours_end_across_a_change_of_clocks()
 }
 
 #[test]
+fn the_present_state_may_be_adopted_without_a_word() {
+    let mut bench = Bench::with(AlertingConfig { adopt: true, ..config() }, vec![route("ops")]);
+    let mut panel = Panel::new("home");
+    for user in 0..3000 {
+        panel.expires(&format!("u{user:04}"), 2 * DAY);
+    }
+    bench.poll_for(&mut panel, 0, HOUR);
+    assert_eq!(bench.said(), said(&[]));
+    assert_eq!(bench.engine.alerts().len(), 6000, "they fire all the same, at two steps");
+    // A later start knows them too, and one who renews is no news either.
+    bench.config.adopt = false;
+    bench.restart(at(HOUR));
+    panel.expires("u0001", 60 * DAY);
+    bench.poll_for(&mut panel, HOUR, 2 * HOUR);
+    assert_eq!(bench.said(), said(&[]));
+    assert_eq!(bench.engine.alerts().len(), 5998);
+    // The next step is told, and so is who comes after.
+    panel.expires("u0002", DAY / 2);
+    panel.expires("new", 2 * DAY);
+    bench.poll_for(&mut panel, 2 * HOUR, 3 * HOUR);
+    assert_eq!(bench.said(), said(&[("ops", FIRST, &["new 3d", "u0002 1d"])]));
+    panel.expires("u0002", 60 * DAY);
+    bench.poll_for(&mut panel, 3 * HOUR, 4 * HOUR);
+    assert_eq!(bench.said(), said(&[("ops", SOME, &["-u0002 1d", "new 3d"])]));
+}
+
+#[test]
 fn the_first_start_is_gentle() {
     let mut bench = Bench::new();
     let mut panel = Panel::new("home");
@@ -459,7 +486,8 @@ fn receivers_hear_what_is_for_them() {
     assert_eq!(bench.said(), said(&expected));
     panel.expires("alice", 60 * DAY);
     bench.poll_for(&mut panel, HOUR, 2 * HOUR);
-    assert_eq!(bench.said(), said(&[("all", ALL, &["-alice 3d"])]));
+    // Who delivers to one that wants no ends keeps it to himself, but knows.
+    assert_eq!(bench.said(), said(&[("all", ALL, &["-alice 3d"]), ("beginnings", ALL, &["-alice 3d"])]));
     panel.expires("alice", 61 * DAY);
     panel.expires("bob", 2 * DAY);
     bench.poll_for(&mut panel, 2 * HOUR, 3 * HOUR);

@@ -1,0 +1,62 @@
+use std::{
+    io::{self, Write},
+    path::Path,
+    process::ExitCode,
+};
+
+use super::Done;
+use crate::{
+    clock::Clock,
+    config::Config,
+    model::{Notice, Timestamp},
+    store::{ReceiverState, Settled, Store},
+};
+
+/// Puts notices that were given up back into their receivers' queues, which are worked off at the next start, and has
+/// receivers that failed asked again; with `list` only tells which notices there are. Without `receivers`: those of all
+/// that are configured.
+pub(super) async fn run(config: &Config, storage: &Path, receivers: &[String], list: bool) -> Done {
+    let configured: Vec<_> = config.receivers.iter().map(|table| table.name.as_str()).collect();
+    if let Some(unknown) = receivers.iter().find(|name| !configured.contains(&name.as_str())) {
+        return Err(format!("no receiver is called {unknown}; there are: {}", configured.join(", ")).into());
+    }
+    let now = Clock::system().now().wall;
+    let opened = Store::open(storage, now)?;
+    if let Some(problem) = opened.problem {
+        return Err(problem.into());
+    }
+    let store = opened.store;
+    let mut letters: Vec<Notice> = store.dead_letters().await?.into_iter().map(|row| row.notice).collect();
+    letters.retain(|notice| {
+        let wanted = receivers.is_empty() || receivers.contains(&notice.receiver);
+        wanted && (list || configured.contains(&notice.receiver.as_str()))
+    });
+
+    let mut out = io::stdout().lock();
+    for notice in &letters {
+        let Notice { id, receiver, created_at, alerts, .. } = notice;
+        let alertname = notice.group_labels.get("alertname").map_or("", String::as_str);
+        writeln!(out, "{id} {receiver} {} {} alerts {alertname}", rfc3339(*created_at), alerts.len())?;
+    }
+    if !list {
+        for notice in &mut letters {
+            // From now on it is worth sending for as long as a new one.
+            notice.created_at = now;
+        }
+        store.revive(&letters).await?;
+        for (name, state) in &opened.loaded.receivers {
+            if receivers.is_empty() || receivers.contains(name) {
+                let state =
+                    ReceiverState { failures: 0, next_attempt: None, disabled: false, ..state.clone() };
+                store.settle(Settled { receiver: Some((name, &state)), ..Settled::default() }).await?;
+            }
+        }
+        writeln!(out, "{} notices will be sent when the exporter is started", letters.len())?;
+    }
+    store.close().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn rfc3339(time: Timestamp) -> String {
+    jiff::Timestamp::from_second(time.as_secs()).map(|time| time.to_string()).unwrap_or_default()
+}
