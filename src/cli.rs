@@ -16,8 +16,8 @@ use tracing::{info, warn};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::{
-    config::{Config, ConfigErrors, parse_listen},
-    daemon::{Asked, Daemon, Keep, Signals},
+    config::{Config, ConfigErrors, Shard, parse_listen},
+    daemon::{Asked, Daemon, Keep, Signals, systemd::ServiceManager},
     demo, http,
     server::config::AccessConfig,
     telemetry,
@@ -41,6 +41,8 @@ enum Command {
     CheckConfig {
         #[command(flatten)]
         config: ConfigFile,
+        #[command(flatten)]
+        shard: ShardChoice,
     },
     /// Reads targets once, without rests, and prints what would be exported; a line per target and part goes to
     /// stderr. Exit code 1 if a target failed.
@@ -101,6 +103,22 @@ struct ConfigFile {
 }
 
 #[derive(Debug, Args)]
+struct ShardChoice {
+    /// Which of the targets are watched, in place of the configuration's shard: the second of three is 2/3.
+    #[arg(long = "poll.shard", value_name = "I/N")]
+    shard: Option<Shard>,
+}
+
+impl ShardChoice {
+    fn apply(&self, config: Config) -> Config {
+        match self.shard {
+            Some(shard) => config.of_shard(shard),
+            None => config,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
 struct Log {
     /// Lowest severity that is logged, to stderr.
     #[arg(long = "log.level", value_name = "LEVEL", default_value = "info")]
@@ -146,6 +164,8 @@ struct Run {
     #[arg(long = "alerting.adopt")]
     adopt: bool,
     #[command(flatten)]
+    shard: ShardChoice,
+    #[command(flatten)]
     log: Log,
 }
 
@@ -183,7 +203,7 @@ pub fn main() -> ExitCode {
     let done = runtime.block_on(async {
         match arguments.command.unwrap_or(Command::Run(arguments.run)) {
             Command::Run(run) => run.run().await,
-            Command::CheckConfig { config } => check(&config),
+            Command::CheckConfig { config, shard } => check(&config, &shard),
             Command::Scrape { config, log, targets } => {
                 log.start();
                 scrape::run(load(&config.file)?, &targets).await
@@ -218,7 +238,9 @@ impl Run {
         config.alerting.adopt = self.adopt;
         let targets = config.targets.len();
         let scheme = if config.web.access.check().is_ok_and(|port| port.tls) { "https" } else { "http" };
+        let service_manager = ServiceManager::from_env(|name| std::env::var(name).ok());
         let daemon = Daemon::build(config, &self.telemetry_path, Keep::InStorage).await?;
+        let daemon = daemon.telling(service_manager);
         for address in daemon.addresses() {
             info!(version = telemetry::VERSION, targets, "listening on {scheme}://{address}");
         }
@@ -230,7 +252,7 @@ impl Run {
 
     /// The configuration of the file, in which arguments take the place of what it says.
     fn config(&self) -> Result<Config, ConfigErrors> {
-        let mut config = load(&self.config.file)?;
+        let mut config = self.shard.apply(load(&self.config.file)?);
         if !self.listen.is_empty() {
             config.web.listen.clone_from(&self.listen);
         }
@@ -261,13 +283,20 @@ impl Demo {
     }
 }
 
-fn check(config: &ConfigFile) -> Done {
-    let loaded = load(&config.file)?;
+fn check(config: &ConfigFile, shard: &ShardChoice) -> Done {
+    let loaded = shard.apply(load(&config.file)?);
     let mut err = io::stderr().lock();
     for warning in loaded.warnings() {
         writeln!(err, "warning: {warning}")?;
     }
-    writeln!(io::stdout().lock(), "{} is valid: {} targets", config.file.display(), loaded.targets.len())?;
+    let (file, targets) = (config.file.display(), loaded.targets.len());
+    let mut out = io::stdout().lock();
+    if loaded.shard.is_whole() {
+        writeln!(out, "{file} is valid: {targets} targets")?;
+    } else {
+        let (all, shard) = (loaded.targets_of_all_shards(), loaded.shard);
+        writeln!(out, "{file} is valid: {targets} of {all} targets are of shard {shard}")?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 

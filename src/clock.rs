@@ -1,5 +1,7 @@
 //! Where wall time enters. Everything below `daemon` takes `now` as a parameter or asks this.
 
+pub mod beats;
+
 use std::{
     sync::{
         Arc,

@@ -8,6 +8,7 @@ mod alerting;
 mod alerts;
 mod email;
 mod errors;
+mod heartbeat;
 mod listen;
 mod marzban;
 mod mutes;
@@ -16,6 +17,7 @@ mod poll;
 mod reading;
 mod receivers;
 mod secrets;
+mod shard;
 mod table;
 mod tls;
 mod users;
@@ -32,6 +34,7 @@ use humantime::format_duration;
 
 use crate::alert::config::AlertingConfig;
 use crate::notify::email::config::EmailConfig;
+use crate::notify::heartbeat::config::HeartbeatConfig;
 use crate::notify::webhook::config::WebhookConfig;
 use crate::poll::config::PollConfig;
 use crate::server::config::AccessConfig;
@@ -39,6 +42,7 @@ use crate::upstream::marzban::config::{Login, MarzbanConfig};
 
 pub use errors::{ConfigError, ConfigErrors};
 pub use listen::{DEFAULT_LISTEN, ListenError, parse_listen};
+pub use shard::{Shard, ShardError};
 pub use users::{LabelsChoice, NoticeNames, UsersConfig};
 
 use names::Names;
@@ -52,11 +56,17 @@ pub struct Config {
     pub web: WebConfig,
     pub users: UsersConfig,
     pub storage: StorageConfig,
-    /// By name, each name once.
+    /// Which of the targets this process watches.
+    pub shard: Shard,
+    /// Those of this shard, by name, each name once.
     pub targets: Vec<Target>,
+    /// Those of the other shards, which are checked and not watched.
+    elsewhere: Vec<Target>,
     pub alerting: AlertingConfig,
     /// By name, each name once, whatever their kinds.
     pub receivers: Vec<ReceiverTable>,
+    /// Who is told that the daemon is well, if anybody.
+    pub heartbeat: Option<HeartbeatConfig>,
     /// Secret files that any user of this machine may read.
     open_secret_files: Vec<PathBuf>,
 }
@@ -113,7 +123,19 @@ pub type Env<'e> = &'e dyn Fn(&str) -> Option<String>;
 /// The top level and the small tables; the others stand in their own files.
 const ROOT: Shape = Shape {
     title: "the top level",
-    keys: &[&["web", "poll", "users", "storage", "marzban", "email", "webhook", "alerting", "alert", "mute"]],
+    keys: &[&[
+        "web",
+        "poll",
+        "users",
+        "storage",
+        "marzban",
+        "email",
+        "webhook",
+        "alerting",
+        "alert",
+        "mute",
+        "heartbeat",
+    ]],
 };
 const STORAGE: Shape = Shape { title: "[storage]", keys: &[&["path"]] };
 
@@ -131,6 +153,7 @@ const SHAPES: &[&Shape] = &[
     &alerts::SHAPE,
     &mutes::SHAPE,
     &mutes::MATCHERS,
+    &heartbeat::SHAPE,
 ];
 
 impl Config {
@@ -165,6 +188,7 @@ impl Config {
 
         let names = Names::read(&root);
         let receivers = receivers::read_all(&mut root);
+        let heartbeat = heartbeat::read(&mut root);
         let (rules, down_for) = alerts::read_all(&mut root, &names);
         let mutes = mutes::read_all(&mut root, &names);
         let alerting = alerting::read(root.section("alerting", &alerting::SHAPE), rules, mutes, &names);
@@ -174,15 +198,28 @@ impl Config {
         );
         let mut poll_table = root.section("poll", &poll::SHAPE);
         let poll = poll::read(&mut poll_table, &PollConfig::default(), shortest_stale_after);
-        let mut targets = marzban::read_all(&mut root, &poll, shortest_stale_after, &users);
-        targets.sort_by(|a, b| a.name.cmp(&b.name));
+        let shard = poll_table.take("shard", shard::shard).value().unwrap_or(Shard::WHOLE);
+        let targets = marzban::read_all(&mut root, &poll, shortest_stale_after, &users);
         if let Some(down_for) = down_for {
             check_down_for(&reading, &down_for, &poll, &targets);
         }
 
         let (problems, open_secret_files) = reading.into_findings();
         if problems.is_empty() {
-            Ok(Self { web, users, storage, targets, alerting, receivers, open_secret_files })
+            let elsewhere = Vec::new();
+            let whole = Self {
+                web,
+                users,
+                storage,
+                shard,
+                targets,
+                elsewhere,
+                alerting,
+                receivers,
+                heartbeat,
+                open_secret_files,
+            };
+            Ok(whole.of_shard(shard))
         } else {
             Err(ConfigErrors::problems(file, text, problems))
         }
@@ -211,10 +248,32 @@ impl Config {
         }
     }
 
+    /// The same for another shard.
+    #[must_use]
+    pub fn of_shard(mut self, shard: Shard) -> Self {
+        self.shard = shard;
+        self.targets.append(&mut self.elsewhere);
+        self.targets.sort_by(|a, b| a.name.cmp(&b.name));
+        (self.targets, self.elsewhere) =
+            self.targets.into_iter().partition(|target| shard.holds(&target.name));
+        self
+    }
+
+    /// How many targets all shards watch together.
+    pub fn targets_of_all_shards(&self) -> usize {
+        self.targets.len() + self.elsewhere.len()
+    }
+
     /// What is allowed but probably not meant, a sentence each.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if self.targets.is_empty() {
+        if self.targets.is_empty() && !self.elsewhere.is_empty() {
+            warnings.push(format!(
+                "poll.shard: shard {} has none of the {} targets and watches nothing; let fewer shards share them",
+                self.shard,
+                self.elsewhere.len()
+            ));
+        } else if self.targets.is_empty() {
             warnings.push(
                 "no target: add a table such as [marzban.home], else there is nothing to export".to_owned(),
             );
@@ -257,6 +316,7 @@ impl Config {
                 ));
             }
         }
+        warnings.extend(self.heartbeat.as_ref().and_then(heartbeat::warning));
         warnings.extend(self.open_secret_files.iter().map(|path| {
             format!("{}: any user of this machine may read this secret file; chmod o-r", path.display())
         }));

@@ -2,6 +2,7 @@
 
 mod alerting;
 mod receivers;
+pub mod systemd;
 mod targets;
 mod tasks;
 #[cfg(test)]
@@ -12,7 +13,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     time::{MissedTickBehavior, interval},
 };
 use tracing::{error, info, warn};
@@ -22,16 +23,18 @@ pub use self::targets::poller;
 use self::{
     alerting::{Alerting, Joints, watch_storage},
     receivers::{NewReceivers, Receivers},
+    systemd::ServiceManager,
     targets::{NewTargets, Targets},
     tasks::Tasks,
 };
 use crate::{
     alert::engine::Rows,
     board::Board,
-    clock::{self, Clock},
+    clock::{self, Clock, beats::Beats},
     config::{Config, LabelsChoice, NoticeNames, StorageConfig, UsersConfig},
     exposition::{HashKey, Options, UserLabels},
     http::BuildError,
+    notify::heartbeat::{Heartbeat, HeartbeatError},
     server::{
         self, Listeners, Reload, Settings, State,
         access::{Access, AccessError},
@@ -69,13 +72,22 @@ pub struct Daemon {
     targets: Targets,
     receivers: Receivers,
     /// Built for the configuration, and not running yet.
-    new: (NewTargets, NewReceivers),
+    new: New,
     alerting: Alerting,
     shared: Shared,
     state: State,
     settings: watch::Sender<Settings>,
     reloads: mpsc::Receiver<Reload>,
     ready: watch::Sender<bool>,
+    service_manager: ServiceManager,
+}
+
+/// What was built for a configuration and does not run yet. What is not here goes on as it is.
+struct New {
+    targets: NewTargets,
+    receivers: NewReceivers,
+    /// Absent: it goes on as it is, or there is still none.
+    heartbeat: Option<Option<Heartbeat>>,
 }
 
 /// What all parts of the daemon use.
@@ -85,6 +97,7 @@ struct Shared {
     clock: Clock,
     store: Store,
     telemetry: Telemetry,
+    beats: Beats,
 }
 
 /// Why a daemon could not be built, or not go on under another configuration.
@@ -100,6 +113,8 @@ pub enum StartError {
     Store(#[from] StoreError),
     #[error("receiver {receiver}: {why}")]
     Receiver { receiver: String, why: String },
+    #[error("heartbeat: {0}")]
+    Heartbeat(#[from] HeartbeatError),
     #[error("{}", .0.join("\n"))]
     Alerting(Vec<String>),
     #[error(
@@ -145,15 +160,19 @@ impl Daemon {
         let key = hash_key(&config)?;
         let telemetry = Telemetry::new();
         let board = Board::new(config.targets.iter().map(|target| target.name.as_str()));
-        let shared = Shared { board, clock, store, telemetry };
+        let beats = Beats::new(clock.clone());
+        let shared = Shared { board, clock, store, telemetry, beats };
         let access = Arc::new(Access::open(&config.web.access, &shared.telemetry)?);
 
         let alerts = std::mem::take(&mut loaded.alerts);
         let rows = Rows { alerts, groups: std::mem::take(&mut loaded.groups) };
         let (targets, receivers) = (Targets::default(), Receivers::new(loaded));
-        let new = (targets.prepare(&config.targets, &shared)?, receivers.prepare(&config)?);
-        let rereads = new.0.rereads(&targets);
-        let joints = Joints { queues: new.1.queues(), rereads, key: key.clone() };
+        let new = New {
+            targets: targets.prepare(&config.targets, &shared)?,
+            receivers: receivers.prepare(&config)?,
+            heartbeat: Some(heartbeat(&config, &receivers, &shared)?),
+        };
+        let joints = new.joints(&targets, key.clone());
         let alerting = Alerting::build(&config, &rows, joints, &shared)?;
 
         let (settings, is_set) = watch::channel(answers(&config, key, access));
@@ -183,7 +202,14 @@ impl Daemon {
             settings,
             reloads,
             ready,
+            service_manager: ServiceManager::default(),
         })
+    }
+
+    /// Tells a service manager how it goes.
+    #[must_use]
+    pub fn telling(self, service_manager: ServiceManager) -> Self {
+        Daemon { service_manager, ..self }
     }
 
     /// The addresses that are listened on, with the ports that the system chose.
@@ -203,12 +229,15 @@ impl Daemon {
         load: impl Fn() -> Result<Config, String>,
     ) -> Result<(), Ended> {
         let Daemon { listeners, mut alerting, state, mut reloads, ready, new, shared, .. } = self;
+        let service_manager = self.service_manager;
         let mut tasks = Tasks::new();
         let listening = watch::Sender::new(bound(&listeners));
         tasks.spawn_endless(alerting.run());
         tasks.spawn_endless(watch_storage(shared.clone(), self.receivers.queues()));
         tasks.spawn_endless(tell_when_ready(shared.board.clone(), ready));
         tasks.spawn_endless(watch_clock(shared.clock.clone(), shared.telemetry.clone()));
+        tasks
+            .spawn_endless(service_manager.clone().keep_watchdog(shared.beats.clone(), shared.clock.clone()));
         tasks.spawn_stopping_itself(server::serve(listening.subscribe(), state, tasks.stopped()));
         let mut running = Running {
             config: self.config,
@@ -218,10 +247,12 @@ impl Daemon {
             receivers: self.receivers,
             alerting,
             settings: self.settings,
+            stop_heartbeat: None,
             shared,
             tasks,
         };
         running.commit(new).await;
+        service_manager.ready();
 
         let unasked = loop {
             let (asker, ask) = tokio::select! {
@@ -232,7 +263,9 @@ impl Daemon {
             match ask {
                 Asked::Stop => break None,
                 Asked::Reload => {
+                    service_manager.reloading();
                     let outcome = running.reload(&load).await;
+                    service_manager.ready();
                     if let Some(asker) = asker {
                         // Whoever asked may have lost interest.
                         drop(asker.send(outcome));
@@ -240,6 +273,7 @@ impl Daemon {
                 }
             }
         };
+        service_manager.stopping();
         let Running { mut tasks, shared, receivers, alerting, .. } = running;
         // Their queues end with what they are sending.
         drop(alerting);
@@ -264,6 +298,8 @@ struct Running {
     receivers: Receivers,
     alerting: Alerting,
     settings: watch::Sender<Settings>,
+    /// Dropped: the heartbeat ends.
+    stop_heartbeat: Option<oneshot::Sender<()>>,
     shared: Shared,
     tasks: Tasks,
 }
@@ -309,10 +345,14 @@ impl Running {
             Arc::new(Access::open(&config.web.access, &self.shared.telemetry)?)
         };
         let key = hash_key(&config)?;
-        let new = (self.targets.prepare(&config.targets, &self.shared)?, self.receivers.prepare(&config)?);
-        let rereads = new.0.rereads(&self.targets);
-        let joints = Joints { queues: new.1.queues(), rereads, key: key.clone() };
-        self.alerting.reload(&config, joints).await?;
+        let another = config.heartbeat != self.config.heartbeat;
+        let heartbeat = another.then(|| heartbeat(&config, &self.receivers, &self.shared)).transpose()?;
+        let new = New {
+            targets: self.targets.prepare(&config.targets, &self.shared)?,
+            receivers: self.receivers.prepare(&config)?,
+            heartbeat,
+        };
+        self.alerting.reload(&config, new.joints(&self.targets, key.clone())).await?;
 
         self.listening.send_replace(bound(&listeners));
         self.listeners = listeners;
@@ -323,10 +363,40 @@ impl Running {
     }
 
     /// Runs what was built.
-    async fn commit(&mut self, (targets, receivers): (NewTargets, NewReceivers)) {
-        self.targets.commit(targets, &self.shared, &mut self.tasks).await;
-        self.receivers.commit(receivers, &self.shared, &mut self.tasks).await;
+    async fn commit(&mut self, new: New) {
+        self.targets.commit(new.targets, &self.shared, &mut self.tasks).await;
+        self.receivers.commit(new.receivers, &self.shared, &mut self.tasks).await;
+        let Some(heartbeat) = new.heartbeat else { return };
+        self.stop_heartbeat = heartbeat.map(|heartbeat| {
+            let (stop, stopped) = oneshot::channel::<()>();
+            self.tasks.spawn(async {
+                tokio::select! {
+                    () = heartbeat.run() => {}
+                    _ = stopped => {}
+                }
+            });
+            stop
+        });
     }
+}
+
+impl New {
+    /// What joins the alert engine to what will run.
+    fn joints(&self, targets: &Targets, key: Option<HashKey>) -> Joints {
+        Joints { queues: self.receivers.queues(), rereads: self.targets.rereads(targets), key }
+    }
+}
+
+fn heartbeat(
+    config: &Config,
+    receivers: &Receivers,
+    shared: &Shared,
+) -> Result<Option<Heartbeat>, HeartbeatError> {
+    let Shared { beats, telemetry, clock, .. } = shared;
+    let heartbeat = |config| {
+        Heartbeat::new(config, beats.clone(), receivers.standings(), telemetry.clone(), clock.clone())
+    };
+    config.heartbeat.as_ref().map(heartbeat).transpose()
 }
 
 async fn until_stop(asked: &mut impl AsyncFnMut() -> Asked) {

@@ -4,6 +4,7 @@
 
 pub mod delivery;
 pub mod email;
+pub mod heartbeat;
 #[cfg(test)]
 pub(crate) mod scripted;
 pub mod webhook;

@@ -3,6 +3,7 @@
 //! They live in a registry of their own, from which [`Telemetry::gather`] takes them for one answer. The standard
 //! `process_*` metrics are read from the system at that moment.
 
+mod heartbeat;
 mod notifications;
 mod process;
 
@@ -14,6 +15,7 @@ use prometheus::{
     proto::MetricFamily,
 };
 
+use heartbeat::Heartbeat;
 use notifications::Notifications;
 use process::Process;
 
@@ -51,6 +53,7 @@ struct Inner {
     http_password_checks: IntCounter,
     web_config_up: IntGauge,
     notifications: Notifications,
+    heartbeat: Heartbeat,
     store_up: IntGauge,
     store_size: IntGauge,
     store_errors: IntCounter,
@@ -139,6 +142,7 @@ impl Telemetry {
                 )),
             ),
             notifications: Notifications::new(&registry),
+            heartbeat: Heartbeat::new(&registry),
             store_up: register(
                 &registry,
                 IntGauge::with_opts(opts(

@@ -12,11 +12,13 @@ use std::time::Duration;
 
 use proxymeter::alert::config::{AlertingConfig, MuteConfig, RuleConfig, StepConfig};
 use proxymeter::config::{
-    Config, ConfigErrors, LabelsChoice, NoticeNames, ReceiverKind, ReceiverTable, Target, TargetKind,
+    Config, ConfigErrors, LabelsChoice, NoticeNames, ReceiverKind, ReceiverTable, Shard, Target, TargetKind,
     UsersConfig,
 };
+use proxymeter::http::options::TlsOptions;
 use proxymeter::model::Severity;
 use proxymeter::notify::email::config::{EmailConfig, ReceiverConfig, SmtpLogin, SmtpMechanism, SmtpTls};
+use proxymeter::notify::heartbeat::config::{HeartbeatConfig, HeartbeatMethod};
 use proxymeter::notify::webhook::config::{Authorization, WebhookConfig, WebhookFormat};
 use proxymeter::poll::config::{PollConfig, UsersInterval};
 use proxymeter::secret::Secret;
@@ -192,6 +194,27 @@ fn every_value_of_receivers_arrives() {
         }
     );
     assert!(oncall.tls.insecure_skip_verify);
+}
+
+#[test]
+fn every_value_of_the_heartbeat_arrives() {
+    let heartbeat = load("good/full.toml").heartbeat;
+    let expected = HeartbeatConfig {
+        url: Secret::from("https://me:hunter2@hc.example.com/ping/hunter2?up=1"),
+        method: HeartbeatMethod::Post,
+        interval: Duration::from_secs(90),
+        timeout: Duration::from_secs(5),
+        delivery_patience: Duration::from_secs(7200),
+        proxy: Some(Secret::from("http://127.0.0.1:3128")),
+        tls: TlsOptions { pin_sha256: Some([0xab; 32]), ..TlsOptions::default() },
+    };
+    assert_eq!(heartbeat, Some(expected));
+
+    let env =
+        |name: &str| (name == "PROXYMETER_HEARTBEAT_URL").then(|| "https://hc.example.com/env".to_owned());
+    let config = Config::parse("", Path::new("exporter.toml"), &env).unwrap();
+    assert_eq!(config.heartbeat.unwrap().url, Secret::from("https://hc.example.com/env"));
+    assert_eq!(Config::parse("", Path::new("exporter.toml"), &no_env).unwrap().heartbeat, None);
 }
 
 #[test]
@@ -390,6 +413,11 @@ fn warnings_name_what_is_probably_not_meant() {
             &format!("{hook}url = 'https://hooks.example.com'\ntls = {{ insecure_skip_verify = true }}"),
             "webhook.oncall: insecure_skip_verify",
         ),
+        (&format!("{fine}[heartbeat]\nurl = 'http://hc.example.com/x'"), "heartbeat: the URL crosses"),
+        (
+            &format!("{fine}[heartbeat]\nurl = 'https://hc.example.com/x'\ntls.insecure_skip_verify = true"),
+            "heartbeat: insecure_skip_verify",
+        ),
     ] {
         let warnings = warnings(text);
         assert!(matches!(&warnings[..], [only] if only.contains(expected)), "{text}: {warnings:?}");
@@ -403,6 +431,7 @@ fn warnings_name_what_is_probably_not_meant() {
         &format!("{fine}[web]\nbearer_token = 'x'"),
         &format!("{fine}[web]\nlisten = ':10057'\n[users]\nlabels = 'hash'"),
         "[marzban.home]\nurl = 'http://localhost:8000'\nLOGIN",
+        &format!("{fine}[heartbeat]\nurl = 'http://127.0.0.1:8000/ping'"),
         &format!("{hook}url = 'http://hooks.example.com'"),
         &format!("{hook}url = 'http://127.0.0.1:9000/x'\nsecret = 'k'\nbearer_token = 'k'"),
         &format!(
@@ -500,6 +529,14 @@ fn secrets_are_never_shown() {
         format!("{hook}headers.X-Key.env = VALUE"),
         format!("{hook}template = VALUE"),
         format!("{hook}template_file = VALUE"),
+        "[heartbeat]\nurl = VALUE".to_owned(),
+        "[heartbeat]\nurl_file = VALUE".to_owned(),
+        "[heartbeat]\nurl = 'https://me:CANARY@hc.example.com/CANARY?key=CANARY'".to_owned(),
+        "[heartbeat]\nurl = 'http://hc.example.com:CANARY/'".to_owned(),
+        "[heartbeat]\nurl = 'ftp://CANARY.example.com/'".to_owned(),
+        "[heartbeat]\nurl = 'https://hc.example.com/#CANARY'".to_owned(),
+        "[heartbeat]\nurl = 'https://hc.example.com/'\nproxy = VALUE".to_owned(),
+        "[heartbeat]\nurl = 'https://hc.example.com/'\nproxy_file = VALUE".to_owned(),
     ];
     let values = [
         "'CANARY'",
@@ -539,6 +576,47 @@ fn secrets_are_never_shown() {
         }
     }
     assert!(shown.is_empty(), "{}", shown.join("\n\n"));
+}
+
+/// Whatever the targets, each is watched by one shard, and a rule may name those of the others.
+#[test]
+fn shards_divide_the_targets_and_check_them_all() {
+    let mut text =
+        "[poll]\nshard = '2/4'\n[alert.user_expiry]\ntargets = ['panel-0', 'panel-9']\n".to_owned();
+    let names: Vec<String> = (0..10).map(|number| format!("panel-{number}")).collect();
+    for name in &names {
+        text += &format!("[marzban.{name}]\nurl = 'http://localhost:8000'\nusername = 'a'\npassword = 'b'\n");
+    }
+    let config = Config::parse(&text, Path::new("exporter.toml"), &no_env).unwrap();
+    assert_eq!(config.shard, "2/4".parse().unwrap());
+    let names_of = |shard: &str| -> Vec<String> {
+        let config = config.clone().of_shard(shard.parse().unwrap());
+        assert_eq!(config.targets_of_all_shards(), names.len());
+        config.targets.into_iter().map(|target| target.name).collect()
+    };
+    let own: Vec<_> = config.targets.iter().map(|target| target.name.clone()).collect();
+    assert_eq!(own, names_of("2/4"));
+    assert!(!own.is_empty() && own.len() < names.len(), "{own:?}");
+    for count in 1..=20 {
+        let mut all: Vec<_> = (1..=count).flat_map(|index| names_of(&format!("{index}/{count}"))).collect();
+        all.sort();
+        assert_eq!(all, names, "{count} shards");
+    }
+    assert_eq!(config.clone().of_shard(Shard::WHOLE).targets.len(), names.len());
+
+    let wrong = text.replace("[marzban.panel-9]\nurl", "[marzban.panel-9]\nuri");
+    assert!(refusal(&wrong).contains("marzban.panel-9.uri"), "a target of another shard is checked as well");
+    let idle = (1..=20).map(|index| config.clone().of_shard(format!("{index}/20").parse().unwrap()));
+    let idle: Vec<_> = idle.filter(|config| config.targets.is_empty()).collect();
+    assert!(!idle.is_empty());
+    for config in idle {
+        let warnings = config.warnings();
+        assert!(
+            warnings.iter().any(|warning| warning.contains("has none of the 10 targets")),
+            "{warnings:?}"
+        );
+        assert!(warnings.iter().all(|warning| !warning.starts_with("no target")), "{warnings:?}");
+    }
 }
 
 /// A key that the tables know but nobody reads would be ignored in silence.
@@ -624,6 +702,10 @@ fn the_example_tells_the_defaults() {
     whole.alerting.rules.clear();
     assert_eq!(whole.alerting.mutes["night"].hours, Some((23 * 60, 8 * 60)));
     whole.alerting.mutes.clear();
+    let heartbeat = whole.heartbeat.take().unwrap();
+    assert_eq!(heartbeat.url, Secret::from("https://hc.example.com/0123"));
+    assert_eq!((heartbeat.method, heartbeat.timeout), (HeartbeatMethod::Get, Duration::from_secs(10)));
+    assert_eq!(heartbeat.delivery_patience, Duration::from_secs(60 * 60));
     assert_eq!(whole, config);
 }
 
@@ -645,9 +727,10 @@ fn secrets_folder() -> tempfile::TempDir {
         "oncall-token",
         "oncall-key",
         "web-token",
+        "heartbeat-url",
     ] {
         let file = folder.path().join(name);
-        let content = if name.ends_with("-url") { "https://hooks.example.com/" } else { "0123456789abcdef" };
+        let content = if name.ends_with("-url") { "https://hc.example.com/0123" } else { "0123456789abcdef" };
         fs::write(&file, format!("{content}\n")).unwrap();
         fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
     }
@@ -676,6 +759,7 @@ fn known_keys() -> Vec<(&'static str, Vec<String>)> {
         "[marzban.x.tls]",
         "[email.x]",
         "[webhook.x]",
+        "[heartbeat]",
         "[alerting]",
         "[alert.x]",
         "[mute.x]",

@@ -12,7 +12,7 @@ use proxymeter::{
     model::{Notice, NoticeAlert, NoticeStatus, Severity, Timestamp},
     notify::{
         self,
-        delivery::{Fallback, Left, Terms, Wiring, Worker},
+        delivery::{Fallback, Left, Standings, Terms, Wiring, Worker},
         email::config::ReceiverConfig,
         webhook::{
             Webhook,
@@ -110,6 +110,7 @@ impl Queue {
             telemetry: telemetry.clone(),
             clock: Clock::system(),
             fallback: watch::channel(Some(told)).1,
+            standings: Standings::default(),
         };
         let worker = Worker::new(name.into(), receiver, left, terms, wiring, incoming);
         let running = Box::pin(worker.run());

@@ -25,6 +25,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "http::options",
             "model",
             "notify::email::config",
+            "notify::heartbeat::config",
             "notify::webhook::config",
             "poll::config",
             "secret",

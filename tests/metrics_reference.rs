@@ -62,6 +62,8 @@ fn own() -> BTreeMap<String, String> {
     telemetry.declare_suppressions(&["muted"]);
     telemetry.notification_queue("ops", 1, Some(1.0));
     telemetry.notification_last_success("ops", 1.0);
+    telemetry.declare_heartbeat(&["timeout"], &["stuck"]);
+    telemetry.heartbeat_last_success(1.0);
     let families = telemetry.gather();
     let rows = families.iter().map(|family| {
         let kind = format!("{:?}", family.get_field_type()).to_lowercase();

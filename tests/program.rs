@@ -121,6 +121,26 @@ fn a_wrong_configuration_is_told_with_its_lines_and_ends_in_one() {
 }
 
 #[test]
+fn a_check_tells_how_many_targets_a_shard_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("exporter.toml");
+    let target =
+        |name| format!("[marzban.{name}]\nurl = 'http://localhost:8000'\nusername = 'a'\npassword = 'b'\n");
+    fs::write(&file, format!("[poll]\nshard = '1/2'\n{}{}{}", target("a"), target("edge"), target("home")))
+        .unwrap();
+    let file = file.to_str().unwrap();
+    let check = |more: &[&str]| run(&[&["check-config", &format!("--config.file={file}")], more].concat());
+    assert_eq!(check(&[]).1, format!("{file} is valid: 2 of 3 targets are of shard 1/2\n"));
+    let (code, out, err) = check(&["--poll.shard=2/2"]);
+    assert_eq!((code, out), (Some(0), format!("{file} is valid: 1 of 3 targets are of shard 2/2\n")));
+    assert!(!err.contains("shard"), "{err}");
+    assert_eq!(check(&["--poll.shard=1/1"]).1, format!("{file} is valid: 3 targets\n"));
+    let (code, _, err) = check(&["--poll.shard=3/2"]);
+    assert_eq!(code, Some(2));
+    assert!(err.contains("write \"1/2\" to \"2/2\""), "{err}");
+}
+
+#[test]
 fn an_address_that_is_taken_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();

@@ -11,15 +11,18 @@ use super::Done;
 use crate::{
     board::Board,
     clock::Clock,
-    config::Config,
+    config::{Config, Shard},
     daemon,
     exposition::{self, Coding, Format, Tail},
     model::{ActiveAlerts, Outcome, Report},
     telemetry::Telemetry,
 };
 
-/// Reads targets once and prints what would be exported.
+/// Reads targets once and prints what would be exported: those of the shard, or the ones named, of whichever.
 pub(super) async fn run(mut config: Config, targets: &[String]) -> Done {
+    if !targets.is_empty() {
+        config = config.of_shard(Shard::WHOLE);
+    }
     let known: Vec<_> = config.targets.iter().map(|target| target.name.clone()).collect();
     if let Some(unknown) = targets.iter().find(|name| !known.contains(name)) {
         return Err(format!("no target is called {unknown}; there are: {}", known.join(", ")).into());

@@ -1,4 +1,4 @@
-//! The keys of `[poll]`, each of which a target may set for itself.
+//! The keys of `[poll]`, each of which but `shard` a target may set for itself.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::values::{above_zero, describe, duration, ratio};
 
 pub(super) const KEYS: &[&str] =
     &["interval", "timeout", "page_timeout", "stale_after", "load", "users_interval"];
-pub(super) const SHAPE: Shape = Shape { title: "[poll]", keys: &[KEYS] };
+pub(super) const SHAPE: Shape = Shape { title: "[poll]", keys: &[KEYS, &["shard"]] };
 
 /// More often is a burden to the panel and news to nobody.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(5);
@@ -100,7 +100,7 @@ fn check_pair(
     }
 }
 
-fn at_least(least: Duration, value: &DeValue<'_>) -> Result<Duration, String> {
+pub(super) fn at_least(least: Duration, value: &DeValue<'_>) -> Result<Duration, String> {
     let duration = duration(value)?;
     if duration < least {
         let (seen, least) = (format_duration(duration), format_duration(least));

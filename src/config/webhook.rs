@@ -64,7 +64,7 @@ const OWN_HEADERS: [&str; 9] = [
 ];
 
 pub(super) fn read(name: &str, mut table: Table<'_, '_>) -> Option<WebhookConfig> {
-    let url = take_secret(name, &mut table, "url", "url_file", check_url);
+    let url = take_secret(&["webhook", name], &mut table, "url", "url_file", check_url);
     if url.is_absent() {
         let variable = secrets::variable(&["webhook", name, "url"]);
         table.refuse("url", format!("missing; write url or url_file, or set {variable}"));
@@ -73,10 +73,11 @@ pub(super) fn read(name: &str, mut table: Table<'_, '_>) -> Option<WebhookConfig
     let format = read_format(&mut table);
     let max_alerts = table.take("max_alerts", |value| whole(value, 0));
     let secrets = read_secrets(name, &mut table);
-    let github_secret = take_secret(name, &mut table, "github_secret", "github_secret_file", |_| Ok(()));
+    let github_secret =
+        take_secret(&["webhook", name], &mut table, "github_secret", "github_secret_file", |_| Ok(()));
     let authorization = read_authorization(name, &mut table);
     let headers = read_headers(&mut table, authorization.as_ref());
-    let proxy = take_secret(name, &mut table, "proxy", "proxy_file", check_proxy);
+    let proxy = take_secret(&["webhook", name], &mut table, "proxy", "proxy_file", check_proxy);
     let timeout = receivers::take_timeout(&mut table, DEFAULT_TIMEOUT);
     let common = receivers::read_common(&mut table);
     Some(WebhookConfig {
@@ -111,15 +112,15 @@ pub(super) fn exposed(webhook: &WebhookConfig) -> Option<&'static str> {
     }
 }
 
-/// Takes a secret that must pass `check`.
-fn take_secret(
-    name: &str,
+/// Takes a secret that must pass `check`, from the table that `way` leads to.
+pub(super) fn take_secret(
+    way: &[&str],
     table: &mut Table<'_, '_>,
     key: &'static str,
     file_key: &'static str,
     check: impl FnOnce(&str) -> Result<(), String>,
 ) -> Field<Secret> {
-    let variable = secrets::variable(&["webhook", name, key]);
+    let variable = secrets::variable(&[way, &[key]].concat());
     let secret = secrets::take(table, &Sources { key, file_key, variable });
     if let Field::Given(secret) = &secret
         && let Err(text) = check(secret.value.expose())
@@ -131,11 +132,7 @@ fn take_secret(
 }
 
 fn check_url(text: &str) -> Result<(), String> {
-    const EXAMPLE: &str = "write it as \"https://hooks.example.com/proxymeter\"";
-    let url = Url::parse(text).map_err(|_| format!("not a URL; {EXAMPLE}"))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(format!("a URL that does not start with http:// or https://; {EXAMPLE}"));
-    }
+    let url = check_address(text, "\"https://hooks.example.com/proxymeter\"")?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err(
             "a URL with a user name or password in it; leave out all up to the @, and write username and \
@@ -143,13 +140,22 @@ fn check_url(text: &str) -> Result<(), String> {
                 .to_owned(),
         );
     }
-    if url.fragment().is_some() {
-        return Err("a URL with a fragment; leave out all from the #".to_owned());
-    }
     Ok(())
 }
 
-fn check_proxy(text: &str) -> Result<(), String> {
+/// Whether a text is the whole address of something on the web, such as `example`.
+pub(super) fn check_address(text: &str, example: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|_| format!("not a URL; write it as {example}"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(format!("a URL that does not start with http:// or https://; write it as {example}"));
+    }
+    if url.fragment().is_some() {
+        return Err("a URL with a fragment; leave out all from the #".to_owned());
+    }
+    Ok(url)
+}
+
+pub(super) fn check_proxy(text: &str) -> Result<(), String> {
     let schemes = ["http", "socks5", "socks5h"];
     match Url::parse(text) {
         Ok(url) if schemes.contains(&url.scheme()) && url.host_str().is_some_and(|host| !host.is_empty()) => {
@@ -161,7 +167,7 @@ fn check_proxy(text: &str) -> Result<(), String> {
     }
 }
 
-fn read_tls(table: &mut Table<'_, '_>, url: &Field<Secret>) -> TlsOptions {
+pub(super) fn read_tls(table: &mut Table<'_, '_>, url: &Field<Secret>) -> TlsOptions {
     let has_tls = table.has("tls");
     let tls = table.section("tls", &tls::SHAPE);
     if let Field::Given(url) = url
@@ -266,8 +272,8 @@ fn content_type(value: &DeValue<'_>) -> Result<String, String> {
 }
 
 fn read_secrets(name: &str, table: &mut Table<'_, '_>) -> Vec<Secret> {
-    let secret = take_secret(name, table, "secret", "secret_file", check_signing_secret);
-    let old = take_secret(name, table, "old_secret", "old_secret_file", check_signing_secret);
+    let secret = take_secret(&["webhook", name], table, "secret", "secret_file", check_signing_secret);
+    let old = take_secret(&["webhook", name], table, "old_secret", "old_secret_file", check_signing_secret);
     if let (Field::Absent, Field::Given(old)) = (&secret, &old) {
         let text = "stands without secret, which it would precede; write both, or this one as secret";
         table.reading.refuse(&old.place, text);
@@ -284,7 +290,7 @@ fn check_signing_secret(secret: &str) -> Result<(), String> {
 }
 
 fn read_authorization(name: &str, table: &mut Table<'_, '_>) -> Option<Authorization> {
-    let bearer = take_secret(name, table, "bearer_token", "bearer_token_file", |_| Ok(()));
+    let bearer = take_secret(&["webhook", name], table, "bearer_token", "bearer_token_file", |_| Ok(()));
     let username = table.take("username", |value| {
         let username = text(value)?;
         if username.contains(':') {
@@ -295,7 +301,7 @@ fn read_authorization(name: &str, table: &mut Table<'_, '_>) -> Option<Authoriza
         }
         Ok(username)
     });
-    let password = take_secret(name, table, "password", "password_file", |_| Ok(()));
+    let password = take_secret(&["webhook", name], table, "password", "password_file", |_| Ok(()));
     match (bearer, username, password) {
         (Field::Given(bearer), Field::Absent, Field::Absent) => Some(Authorization::Bearer(bearer.value)),
         (Field::Absent, Field::Given(username), Field::Given(password)) => {

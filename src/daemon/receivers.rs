@@ -16,7 +16,7 @@ use crate::{
     model::Notice,
     notify::{
         Receiver,
-        delivery::{Fallback, Left, Terms, Wiring, Worker},
+        delivery::{Fallback, Left, Standings, Terms, Wiring, Worker},
         email::{Email, config::ReceiverConfig},
         webhook::Webhook,
     },
@@ -34,6 +34,7 @@ pub(super) struct Receivers {
     fallback: watch::Sender<Option<Fallback>>,
     /// For whoever has something to say to everybody.
     queues: watch::Sender<Arc<Queues>>,
+    standings: Standings,
 }
 
 struct Line {
@@ -65,12 +66,18 @@ impl Receivers {
             loaded,
             fallback: watch::Sender::new(None),
             queues: watch::Sender::default(),
+            standings: Standings::default(),
         }
     }
 
     /// The way to each queue that is worked off, always the newest.
     pub(super) fn queues(&self) -> watch::Receiver<Arc<Queues>> {
         self.queues.subscribe()
+    }
+
+    /// How it stands with each receiver.
+    pub(super) fn standings(&self) -> Standings {
+        self.standings.clone()
     }
 
     /// Builds each receiver that is new or was changed. Nothing runs yet.
@@ -108,12 +115,17 @@ impl Receivers {
         let gone: Vec<_> = self.running.keys().filter(|name| !queues.contains_key(*name)).cloned().collect();
         for name in gone {
             let Some(line) = self.running.remove(&name) else { continue };
-            let shared = shared.clone();
+            let (shared, standings, queues) =
+                (shared.clone(), self.standings.clone(), self.queues.subscribe());
             drop(line.queue);
             tasks.spawn_to_the_end(async move {
                 let left = line.left.await.unwrap_or_default();
                 give_up(left.pending.into_iter().map(|row| row.notice), &shared.store).await;
-                shared.telemetry.forget_receiver(&name);
+                // Another of that name may have come since.
+                if !queues.borrow().contains_key(&name) {
+                    shared.telemetry.forget_receiver(&name);
+                    standings.forget(&name);
+                }
             });
         }
         // An earlier queue ends once these let go of it.
@@ -124,6 +136,7 @@ impl Receivers {
             telemetry: shared.telemetry.clone(),
             clock: shared.clock.clone(),
             fallback: self.fallback.subscribe(),
+            standings: self.standings.clone(),
         };
         for New { table, receiver, incoming } in new {
             let Some(queue) = queues.get(&table.name).cloned() else { continue };

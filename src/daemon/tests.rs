@@ -26,7 +26,7 @@ use crate::{
     },
     notify::{
         Receiver, Retry, SendError,
-        delivery::{self, Left, Terms, Worker},
+        delivery::{self, Left, Standings, Terms, Worker},
         scripted::Scripted,
     },
     store::Store,
@@ -75,6 +75,7 @@ async fn renewed_after_six_minutes(down: std::ops::Range<u32>) -> Told {
             telemetry: telemetry.clone(),
             clock: clock.clone(),
             fallback: watch::channel(None).1,
+            standings: Standings::default(),
         },
         incoming,
     );

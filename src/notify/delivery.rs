@@ -7,6 +7,7 @@
 mod backoff;
 mod fallback;
 mod merge;
+mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -18,12 +19,15 @@ use tokio::{
 };
 use tracing::{debug, error, info, warn};
 
-pub use self::fallback::Fallback;
 use self::merge::{Taken, Told, merge};
+pub use self::{
+    fallback::Fallback,
+    standing::{Standing, Standings},
+};
 use super::{Receiver, Retry, SendError};
 use crate::{
     clock::Clock,
-    model::{Notice, NoticeStatus, Timestamp},
+    model::{Moment, Notice, NoticeStatus},
     store::{FallbackKnows, Outcome, Pending, ReceiverState, Settled, Store, StoreError},
     telemetry::Telemetry,
 };
@@ -61,6 +65,7 @@ pub struct Wiring {
     pub clock: Clock,
     /// Who is told that a receiver fails, if anybody.
     pub fallback: watch::Receiver<Option<Fallback>>,
+    pub standings: Standings,
 }
 
 /// What a worker had not brought when it ended, for another to go on with.
@@ -83,7 +88,7 @@ impl Worker {
         incoming: mpsc::UnboundedReceiver<Notice>,
     ) -> Self {
         let Left { pending, mut state } = left;
-        let Wiring { store, telemetry, clock, fallback } = wiring;
+        let Wiring { store, telemetry, clock, fallback, standings } = wiring;
         telemetry.declare_receiver(&name, &SendError::REASONS);
         telemetry.declare_suppressions(&[OUTDATED]);
         if let Some(time) = state.last_success {
@@ -100,15 +105,14 @@ impl Worker {
         }
         let now = clock.now().wall;
         let wait = state.next_attempt.map_or(Duration::ZERO, |next| next.since(now));
-        let failing = state.failing_since.map(|since| now.since(since));
-        let ago = |age| Instant::now().checked_sub(age).unwrap_or_else(Instant::now);
         let mut outbox = Outbox {
             name,
             queue: VecDeque::new(),
             in_flight: None,
+            standings,
+            failing_since: state.failing_since.map(|since| clock.long_ago(since)),
             // A wait longer than any of ours was reckoned by a clock that was ahead.
             due: Instant::now() + wait.min(backoff::longest()),
-            failing: failing.map(ago),
             state,
             told: Told::nothing_known(now),
             last_failure: None,
@@ -119,8 +123,12 @@ impl Worker {
             clock,
             fallback,
         };
-        let item = |row: Pending| Queued { since: row.queued_at, ..outbox.queued(row.notice, row.done) };
+        let item = |row: Pending| Queued {
+            since: outbox.clock.long_ago(row.queued_at),
+            ..outbox.queued(row.notice, row.done)
+        };
         outbox.queue = pending.into_iter().map(item).collect();
+        outbox.show();
         Worker { receiver, incoming, outbox }
     }
 
@@ -169,6 +177,10 @@ impl Worker {
     }
 }
 
+fn by_uptime(moment: &Moment) -> Duration {
+    moment.uptime
+}
+
 async fn until(due: Option<Instant>) {
     match due {
         Some(due) => sleep_until(due).await,
@@ -183,13 +195,14 @@ struct Outbox {
     /// At most one notice per group, less the one in flight.
     queue: VecDeque<Queued>,
     /// Since when the notice waits that is being sent.
-    in_flight: Option<Timestamp>,
+    in_flight: Option<Moment>,
     /// When the receiver may be asked again, by the clock that nobody sets.
     due: Instant,
-    /// While the receiver fails: since when, by the clock that nobody sets.
-    failing: Option<Instant>,
     state: ReceiverState,
     told: Told,
+    standings: Standings,
+    /// When the first attempt failed since it took a notice, as `state` knows it by the wall clock alone.
+    failing_since: Option<Moment>,
     /// Of this process.
     last_failure: Option<SendError>,
     /// Notices since the last success, in this process.
@@ -207,7 +220,7 @@ struct Queued {
     /// Addresses that took it.
     done: Vec<String>,
     /// When the oldest notice was made that this one stands for.
-    since: Timestamp,
+    since: Moment,
     expires: Instant,
     /// Whether it may have been taken although that was not said.
     maybe_taken: bool,
@@ -222,9 +235,9 @@ impl Queued {
 
 impl Outbox {
     fn queued(&self, notice: Notice, done: Vec<String>) -> Queued {
-        let age = self.clock.now().wall.since(notice.created_at);
-        let expires = Instant::now() + LIFE.saturating_sub(age);
-        Queued { since: notice.created_at, notice, done, expires, maybe_taken: false }
+        let since = self.clock.long_ago(notice.created_at);
+        let expires = Instant::now() + LIFE.saturating_sub(self.clock.now().since(since));
+        Queued { notice, done, since, expires, maybe_taken: false }
     }
 
     /// Merges what an earlier process left, and gives up what became too old meanwhile.
@@ -283,7 +296,7 @@ impl Outbox {
         Some(Queued {
             notice,
             done: Vec::new(),
-            since: older.since.min(newer.since),
+            since: std::cmp::min_by_key(older.since, newer.since, by_uptime),
             expires: newer.expires,
             maybe_taken: false,
         })
@@ -332,7 +345,7 @@ impl Outbox {
         let news = self.recovered();
         self.state =
             ReceiverState { last_success: Some(now), config: self.state.config, ..ReceiverState::default() };
-        (self.due, self.failing, self.given_up) = (Instant::now(), None, 0);
+        (self.due, self.failing_since, self.given_up) = (Instant::now(), None, 0);
         self.told.remember(&item.notice, Taken::Surely, now);
         self.telemetry.notification_delivered(&self.name);
         self.telemetry.notification_last_success(&self.name, now.as_secs_f64());
@@ -340,8 +353,9 @@ impl Outbox {
     }
 
     async fn failed(&mut self, item: Queued, err: &SendError) {
-        self.state.failing_since.get_or_insert(self.clock.now().wall);
-        self.failing.get_or_insert_with(Instant::now);
+        let now = self.clock.now();
+        self.failing_since.get_or_insert(now);
+        self.state.failing_since.get_or_insert(now.wall);
         self.last_failure = Some(err.clone());
         if err.retry == Retry::Never {
             self.abandon(&[item], &err.detail).await;
@@ -448,12 +462,14 @@ impl Outbox {
     fn show(&self) {
         let waiting = self.queue.iter().map(|item| item.since).chain(self.in_flight);
         let length = self.queue.len() + usize::from(self.in_flight.is_some());
-        let oldest = waiting.min().map(Timestamp::as_secs_f64);
+        let oldest_pending = waiting.min_by_key(by_uptime);
+        let oldest = oldest_pending.map(|since| since.wall.as_secs_f64());
         self.telemetry.notification_queue(&self.name, length, oldest);
+        self.standings.set(&self.name, Standing { failing_since: self.failing_since, oldest_pending });
     }
 
     fn left(self) -> Left {
-        let row = |item: Queued| Pending { notice: item.notice, done: item.done, queued_at: item.since };
+        let row = |item: Queued| Pending { notice: item.notice, done: item.done, queued_at: item.since.wall };
         Left { pending: self.queue.into_iter().map(row).collect(), state: self.state }
     }
 }

@@ -4,7 +4,7 @@ mod body;
 pub mod config;
 mod signature;
 mod template;
-mod verdict;
+pub(super) mod verdict;
 
 use std::{fmt, time::Duration};
 

@@ -38,7 +38,8 @@ impl Outbox {
     /// When the fallback is to be told that the receiver fails, if it is to be and was not.
     pub(super) fn out_of_patience_at(&self) -> Option<Instant> {
         let untold = self.state.fallback_knows == FallbackKnows::Nothing;
-        Some(self.failing.filter(|_| untold)? + self.fallback()?.after)
+        let since = self.failing_since.filter(|_| untold)?;
+        Some(Instant::now() + self.fallback()?.after.saturating_sub(self.clock.now().since(since)))
     }
 
     /// Tells the fallback if the receiver has failed for too long.

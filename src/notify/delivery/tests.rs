@@ -7,7 +7,7 @@ use std::{
 
 use super::*;
 use crate::{
-    model::{NoticeAlert, NoticeStatus, Severity},
+    model::{NoticeAlert, NoticeStatus, Severity, Timestamp},
     notify::scripted::Scripted,
 };
 
@@ -109,7 +109,13 @@ impl Bench {
             Receiver::Scripted(script),
             Left { pending: pending.collect(), state },
             Terms { send_resolved: true, config: CONFIG },
-            Wiring { store, telemetry: telemetry.clone(), clock: clock.clone(), fallback: told },
+            Wiring {
+                store,
+                telemetry: telemetry.clone(),
+                clock: clock.clone(),
+                fallback: told,
+                standings: Standings::default(),
+            },
             incoming,
         );
         (Bench { notices, attempts, fallback, telemetry, clock }, worker)

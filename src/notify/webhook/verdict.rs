@@ -15,15 +15,15 @@ const LONGEST_REQUEST: Duration = Duration::from_secs(60 * 60);
 
 /// Why an answer does not mean that the notice was taken.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(in crate::notify) struct Refusal {
     /// One of `SendError::REASONS`.
-    pub(super) reason: &'static str,
-    pub(super) what: String,
-    pub(super) retry: Retry,
+    pub(in crate::notify) reason: &'static str,
+    pub(in crate::notify) what: String,
+    pub(in crate::notify) retry: Retry,
 }
 
 /// Judges an answer that came at `now`.
-pub(super) fn judge(reply: &Reply, now: Timestamp) -> Result<(), Refusal> {
+pub(in crate::notify) fn judge(reply: &Reply, now: Timestamp) -> Result<(), Refusal> {
     let refusal = |reason, retry| {
         Err(Refusal { reason, what: format!("answered {}{}", reply.status, note(reply.status)), retry })
     };
@@ -48,7 +48,7 @@ pub(super) fn judge(reply: &Reply, now: Timestamp) -> Result<(), Refusal> {
 }
 
 /// Why nothing was answered.
-pub(super) fn unanswered(error: &http::Error) -> Refusal {
+pub(in crate::notify) fn unanswered(error: &http::Error) -> Refusal {
     let reason = match error {
         http::Error::Connect(_) => "connect",
         http::Error::Tls(_) => "tls",

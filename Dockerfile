@@ -1,0 +1,38 @@
+# The program alone on a small Debian, run by a user who may do nothing but write to /var/lib/proxymeter.
+#
+#   docker build --build-arg PROXYMETER_REVISION="$(git rev-parse --short HEAD)" --tag proxymeter .
+#   docker run --publish 127.0.0.1:10057:10057 --volume "$PWD/exporter.toml:/etc/proxymeter/exporter.toml:ro" proxymeter
+#
+# packaging/compose has it together with Prometheus and Grafana.
+
+FROM rust:1.95-bookworm AS build
+WORKDIR /src
+COPY . .
+# What --version says it was built from; there is no .git here to ask.
+ARG PROXYMETER_REVISION=unknown
+ENV PROXYMETER_REVISION=$PROXYMETER_REVISION
+RUN cargo build --release --locked && install -D target/release/proxymeter /out/proxymeter && mkdir /out/empty
+
+FROM debian:bookworm-slim
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends ca-certificates \
+    && rm -rf /var/lib/apt/lists/*
+COPY --from=build /out/proxymeter /usr/bin/proxymeter
+# A volume has the owner that its folder has here.
+COPY --from=build --chown=65532:65532 --chmod=700 /out/empty /var/lib/proxymeter
+
+ARG PROXYMETER_REVISION=unknown
+LABEL org.opencontainers.image.title="proxymeter" \
+      org.opencontainers.image.description="Prometheus exporter and alerting daemon for Marzban and PasarGuard proxy panels" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0" \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.revision="$PROXYMETER_REVISION"
+
+USER 65532:65532
+VOLUME /var/lib/proxymeter
+EXPOSE 10057
+HEALTHCHECK --interval=30s --timeout=10s --start-period=10s --retries=3 \
+    CMD ["/usr/bin/proxymeter", "healthcheck", "--web.listen-address=127.0.0.1:10057"]
+ENTRYPOINT ["/usr/bin/proxymeter"]
+# In the container it listens on all addresses; who can reach it is decided by what is published.
+CMD ["--config.file=/etc/proxymeter/exporter.toml", "--storage.path=/var/lib/proxymeter", "--web.listen-address=:10057"]

@@ -1,0 +1,65 @@
+"""Checks packaging/compose, and writes the dashboards' queries as rules for promtool: packaging.py FOLDER"""
+
+import json
+import pathlib
+import re
+import sys
+
+import yaml
+
+COMPOSE = pathlib.Path("packaging/compose")
+# What Grafana puts in their place; any duration and any expression will do.
+VARIABLES = {"$__rate_interval": "5m", "$__range": "1h", "$__interval": "1m"}
+
+
+def check_compose():
+    compose = yaml.safe_load((COMPOSE / "compose.yaml").read_text())
+    volumes, secrets = compose["volumes"], compose["secrets"]
+    mounts = 0
+    for name, service in compose["services"].items():
+        tag = service["image"].rpartition(":")[2]
+        assert re.search(r"\d+\.\d+\.\d+$", tag), f"{name}: {service['image']} is not pinned"
+        for mount in service.get("volumes", []):
+            source = mount.split(":")[0]
+            assert source in volumes or (COMPOSE / source).exists(), f"{name}: {source} is not there"
+            mounts += source not in volumes
+        for secret in service.get("secrets", []):
+            assert (COMPOSE / secrets[secret]["file"]).is_file(), f"{name}: secret {secret} is not there"
+        for port in service.get("ports", []):
+            assert port.startswith("127.0.0.1:"), f"{name}: {port} can be reached from elsewhere"
+        for other in service.get("depends_on", []):
+            assert other in compose["services"], f"{name}: {other} is not there"
+        build = service.get("build")
+        assert build is None or (COMPOSE / build["context"] / "Dockerfile").is_file(), f"{name}: no Dockerfile"
+    assert mounts >= 4, mounts
+
+    # Prometheus, Grafana and proxymeter call each other by the names of their services.
+    prometheus = yaml.safe_load((COMPOSE / "prometheus.yml").read_text())
+    scraped = [target for job in prometheus["scrape_configs"] for target in job["static_configs"][0]["targets"]]
+    assert "proxymeter:10057" in scraped, scraped
+    [source] = yaml.safe_load((COMPOSE / "grafana/datasources/prometheus.yml").read_text())["datasources"]
+    assert source["url"] == "http://prometheus:9090" and source["isDefault"], source
+    [provider] = yaml.safe_load((COMPOSE / "grafana/dashboards/proxymeter.yml").read_text())["providers"]
+    folder = provider["options"]["path"]
+    grafana = compose["services"]["grafana"]
+    assert f"../../grafana:{folder}:ro" in grafana["volumes"], folder
+    home = pathlib.PurePath(grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
+    assert str(home.parent) == folder and pathlib.Path("grafana", home.name).is_file(), home
+
+
+def write_queries(folder):
+    rules = []
+    for file in sorted(pathlib.Path("grafana").glob("*.json")):
+        for panel in json.loads(file.read_text())["panels"]:
+            for target in panel.get("targets", []):
+                query = target["expr"]
+                for variable, value in VARIABLES.items():
+                    query = query.replace(variable, value)
+                rules.append({"record": f"query:{file.stem.replace('-', '_')}:{len(rules)}", "expr": query})
+    assert len(rules) > 10, rules
+    text = yaml.safe_dump({"groups": [{"name": "dashboards", "rules": rules}]})
+    (folder / "queries.yml").write_text(text)
+
+
+check_compose()
+write_queries(pathlib.Path(sys.argv[1]))

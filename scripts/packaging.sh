@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Holds what comes with the program to what can be known without a container runtime: that compose.yaml mounts what is
+# there, that Prometheus takes its configuration and every query of the dashboards, that proxymeter takes its own, and
+# that the image's build has every file that cargo needs.
+#
+# Needs cargo, promtool, and a Python with PyYAML.
+#   PROXYMETER  the program; target/debug/proxymeter by default
+#   PYTHON      the Python; python3 by default
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+proxymeter=${PROXYMETER:-target/debug/proxymeter}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+fail() { printf '\nFAILED: %s\n' "$*" >&2; exit 1; }
+
+compose=packaging/compose
+"${PYTHON:-python3}" scripts/packaging.py "$work"
+
+promtool check config "$compose/prometheus.yml"
+promtool check rules "$work/queries.yml"
+
+# In the containers secrets are elsewhere.
+sed "s#/run/secrets/#$PWD/$compose/secrets/#" "$compose/exporter.toml" >"$work/exporter.toml"
+"$proxymeter" check-config --config.file="$work/exporter.toml"
+
+grep '^!' .dockerignore | cut -c2- | xargs -I{} cp -r {} "$work"
+cargo metadata --manifest-path="$work/Cargo.toml" --locked --no-deps --format-version=1 >"$work/metadata.json" ||
+    fail "the image's build lacks a file"
+version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
+grep -qF "org.opencontainers.image.version=\"$version\"" Dockerfile || fail "the Dockerfile is not of version $version"
+grep -qF "image: proxymeter:$version" "$compose/compose.yaml" || fail "compose.yaml is not of version $version"

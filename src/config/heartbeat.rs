@@ -1,0 +1,81 @@
+//! The table `[heartbeat]`.
+
+use std::time::Duration;
+
+use reqwest::Url;
+
+use crate::http::options::is_loopback;
+use crate::notify::heartbeat::config::{HeartbeatConfig, HeartbeatMethod};
+
+use super::poll::at_least;
+use super::table::{Shape, Table};
+use super::values::{choice, duration};
+use super::{receivers, secrets, webhook};
+
+pub(super) const SHAPE: Shape = Shape {
+    title: "[heartbeat]",
+    keys: &[&[
+        "url",
+        "url_file",
+        "method",
+        "interval",
+        "timeout",
+        "delivery_patience",
+        "proxy",
+        "proxy_file",
+        "tls",
+    ]],
+};
+
+/// What such services are made for is a minute at least.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(5);
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(60);
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+const DEFAULT_DELIVERY_PATIENCE: Duration = Duration::from_secs(60 * 60);
+
+/// Absent where neither the table nor the variable of its URL is.
+pub(super) fn read(root: &mut Table<'_, '_>) -> Option<HeartbeatConfig> {
+    let is_wanted = root.has("heartbeat");
+    let mut table = root.section("heartbeat", &SHAPE);
+    let url = webhook::take_secret(&["heartbeat"], &mut table, "url", "url_file", |url| {
+        webhook::check_address(url, "\"https://hc-ping.com/your-uuid\"").map(drop)
+    });
+    if url.is_absent() && is_wanted {
+        let variable = secrets::variable(&["heartbeat", "url"]);
+        table.refuse("url", format!("missing; write url or url_file, or set {variable}"));
+    }
+    let tls = webhook::read_tls(&mut table, &url);
+    let method = table.take("method", |value| {
+        choice(value, &[("GET", HeartbeatMethod::Get), ("POST", HeartbeatMethod::Post)])
+    });
+    let interval = table.take("interval", |value| at_least(SHORTEST_INTERVAL, value));
+    let timeout = receivers::take_timeout(&mut table, DEFAULT_TIMEOUT);
+    let delivery_patience = table.take("delivery_patience", duration);
+    let proxy = webhook::take_secret(&["heartbeat"], &mut table, "proxy", "proxy_file", webhook::check_proxy);
+    Some(HeartbeatConfig {
+        url: url.value()?,
+        method: method.value().unwrap_or(HeartbeatMethod::Get),
+        interval: interval.value().unwrap_or(DEFAULT_INTERVAL),
+        timeout,
+        delivery_patience: delivery_patience.value().unwrap_or(DEFAULT_DELIVERY_PATIENCE),
+        proxy: proxy.value(),
+        tls,
+    })
+}
+
+/// What is allowed but probably not meant.
+pub(super) fn warning(heartbeat: &HeartbeatConfig) -> Option<String> {
+    if heartbeat.tls.insecure_skip_verify {
+        return Some(
+            "heartbeat: insecure_skip_verify lets anyone between here and the service read the URL, and ping in our \
+             place; write pin_sha256 or ca_file instead"
+                .to_owned(),
+        );
+    }
+    let url = Url::parse(heartbeat.url.expose()).ok()?;
+    (url.scheme() == "http" && !is_loopback(url.host_str().unwrap_or_default())).then(|| {
+        "heartbeat: the URL crosses the network unencrypted, and whoever reads it can ping in our place, as it \
+         starts with http://"
+            .to_owned()
+    })
+}

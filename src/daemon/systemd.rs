@@ -1,0 +1,218 @@
+//! Tells the service manager how the daemon is, by the protocol of sd_notify(3). Where there is none to tell, nothing
+//! happens.
+
+use std::{
+    ffi::OsStr,
+    io,
+    os::{
+        linux::net::SocketAddrExt,
+        unix::{
+            ffi::OsStrExt,
+            net::{SocketAddr, UnixDatagram},
+        },
+    },
+    process,
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::warn;
+
+use crate::clock::{Clock, beats::Beats};
+
+/// The service manager that started this process, if one did and wants to hear of it. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct ServiceManager {
+    socket: Option<Arc<UnixDatagram>>,
+    /// After so long without a word it takes us for stuck and ends us.
+    watchdog: Option<Duration>,
+}
+
+impl ServiceManager {
+    /// What the environment says of it: `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID`.
+    pub fn from_env(env: impl Fn(&str) -> Option<String>) -> Self {
+        let Some(address) = env("NOTIFY_SOCKET").filter(|address| !address.is_empty()) else {
+            return ServiceManager::default();
+        };
+        let socket = match connect(&address) {
+            Ok(socket) => Some(Arc::new(socket)),
+            Err(err) => {
+                warn!("the service manager cannot be told of anything: {address}: {err}");
+                None
+            }
+        };
+        let is_ours = env("WATCHDOG_PID").is_none_or(|pid| pid == process::id().to_string());
+        let watchdog = env("WATCHDOG_USEC").and_then(|micros| micros.parse().ok());
+        let watchdog = watchdog.filter(|micros| is_ours && *micros > 0).map(Duration::from_micros);
+        ServiceManager { socket, watchdog }
+    }
+
+    /// The daemon listens, or works with a configuration that it was told to load.
+    pub fn ready(&self) {
+        self.tell("READY=1");
+    }
+
+    /// The daemon was told to load its configuration; [`ServiceManager::ready`] follows, whatever becomes of it.
+    pub fn reloading(&self) {
+        self.tell("RELOADING=1");
+    }
+
+    /// The daemon was told to stop.
+    pub fn stopping(&self) {
+        self.tell("STOPPING=1");
+    }
+
+    /// Says that all is well as long as it is, often enough for the watchdog. Does not end.
+    pub async fn keep_watchdog(self, beats: Beats, clock: Clock) {
+        let Some(watchdog) = self.watchdog else { return std::future::pending().await };
+        let mut ticks = interval((watchdog / 2).max(Duration::from_millis(1)));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut known = Vec::new();
+        loop {
+            ticks.tick().await;
+            let late = beats.late(clock.now());
+            if late.is_empty() {
+                self.tell("WATCHDOG=1");
+            } else if late != known {
+                let stuck = late.join(", ");
+                warn!("the service manager's watchdog is not told that all is well: stuck are {stuck}");
+            }
+            known = late;
+        }
+    }
+
+    fn tell(&self, state: &str) {
+        let Some(socket) = &self.socket else { return };
+        if let Err(err) = socket.send(state.as_bytes()) {
+            warn!("the service manager was not told {state}: {err}");
+        }
+    }
+}
+
+/// `address` is a path, or a name in the abstract namespace after an `@`.
+fn connect(address: &str) -> io::Result<UnixDatagram> {
+    let address = match address.strip_prefix('@') {
+        Some(name) => SocketAddr::from_abstract_name(name)?,
+        None => SocketAddr::from_pathname(OsStr::from_bytes(address.as_bytes()))?,
+    };
+    let socket = UnixDatagram::unbound()?;
+    // A manager that does not listen must not hold us up.
+    socket.set_nonblocking(true)?;
+    socket.connect_addr(&address)?;
+    Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::{clock::beats::SLACK, model::Timestamp};
+
+    fn manager(path: &str, more: &[(&str, &str)]) -> ServiceManager {
+        ServiceManager::from_env(|name| {
+            let socket = (name == "NOTIFY_SOCKET").then(|| path.to_owned());
+            socket.or_else(|| more.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+        })
+    }
+
+    /// A manager's end of the socket.
+    struct End {
+        socket: UnixDatagram,
+        path: String,
+        _folder: tempfile::TempDir,
+    }
+
+    impl End {
+        fn open() -> End {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("notify");
+            let socket = UnixDatagram::bind(&path).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            End { socket, path: path.to_str().unwrap().to_owned(), _folder: folder }
+        }
+
+        /// Everything told since.
+        fn heard(&self) -> Vec<String> {
+            let mut buffer = [0; 256];
+            let mut heard = Vec::new();
+            while let Ok(length) = self.socket.recv(&mut buffer) {
+                heard.push(String::from_utf8(buffer[..length].to_vec()).unwrap());
+            }
+            heard
+        }
+    }
+
+    #[test]
+    fn states_are_told_where_there_is_somebody_to_tell() {
+        let end = End::open();
+        let manager = manager(&end.path, &[]);
+        manager.reloading();
+        manager.ready();
+        manager.stopping();
+        assert_eq!(end.heard(), ["RELOADING=1", "READY=1", "STOPPING=1"]);
+        for nobody in ["", "/nonexistent/notify", "@", "relative", "@nobody-listens-here"] {
+            let manager = self::manager(nobody, &[]);
+            assert!(manager.socket.is_none(), "{nobody}");
+            manager.ready();
+        }
+    }
+
+    #[test]
+    fn names_in_the_abstract_namespace_are_understood() {
+        let name = format!("proxymeter-test-{}", process::id());
+        let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+        manager(&format!("@{name}"), &[]).ready();
+        let mut buffer = [0; 16];
+        let length = socket.recv(&mut buffer).unwrap();
+        assert_eq!(&buffer[..length], b"READY=1");
+    }
+
+    #[test]
+    fn a_watchdog_is_kept_if_it_is_ours() {
+        let end = End::open();
+        let own = process::id().to_string();
+        for (more, expected) in [
+            (&[("WATCHDOG_USEC", "60000000")][..], Some(60)),
+            (&[("WATCHDOG_USEC", "60000000"), ("WATCHDOG_PID", &own)], Some(60)),
+            (&[("WATCHDOG_USEC", "60000000"), ("WATCHDOG_PID", "1")], None),
+            (&[("WATCHDOG_USEC", "0")], None),
+            (&[("WATCHDOG_USEC", "soon")], None),
+            (&[], None),
+        ] {
+            let watchdog = manager(&end.path, more).watchdog;
+            assert_eq!(watchdog, expected.map(Duration::from_secs), "{more:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_watchdog_hears_nothing_while_a_loop_is_stuck() {
+        let end = End::open();
+        let manager = manager(&end.path, &[("WATCHDOG_USEC", "20000000")]);
+        let clock = Clock::starting_at(Timestamp::from_secs(1_795_000_000));
+        let beats = Beats::new(clock.clone());
+        let poll = beats.register("poll home");
+        let mut kept = Box::pin(manager.keep_watchdog(beats, clock));
+        let mut run = async |seconds| {
+            assert!(timeout(Duration::from_secs(seconds), &mut kept).await.is_err(), "it ended");
+        };
+        poll.within(Duration::from_secs(5));
+        run(95).await;
+        let until_late = usize::try_from((SLACK.as_secs() + 5) / 10 + 1).unwrap();
+        assert_eq!(end.heard(), vec!["WATCHDOG=1"; until_late], "at once, and every ten seconds");
+        poll.within(Duration::MAX);
+        run(100).await;
+        assert_eq!(end.heard(), vec!["WATCHDOG=1"; 10]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_shortest_watchdog_is_no_trap() {
+        let end = End::open();
+        let manager = manager(&end.path, &[("WATCHDOG_USEC", "1")]);
+        let clock = Clock::system();
+        let kept = manager.keep_watchdog(Beats::new(clock.clone()), clock);
+        assert!(timeout(Duration::from_millis(5), kept).await.is_err());
+        assert!(!end.heard().is_empty());
+    }
+}

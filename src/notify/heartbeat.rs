@@ -1,0 +1,250 @@
+//! Pings a dead man's switch as long as all is well: a service that tells people when it hears nothing any more.
+//!
+//! The pings stop with the process, and also when the process only looks alive: when a loop of it is stuck, or when a
+//! receiver of notices cannot be told for long. A panel that is down is none of this, as that is what notices are for.
+
+pub mod config;
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use reqwest::Url;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tracing::{info, warn};
+
+use self::config::{HeartbeatConfig, HeartbeatMethod};
+use super::{
+    SendError,
+    delivery::{Standing, Standings},
+    webhook::verdict::{judge, unanswered},
+};
+use crate::{
+    clock::{Clock, beats::Beats},
+    http::{BuildError, Client, Limits},
+    model::Moment,
+    telemetry::Telemetry,
+};
+
+/// Bytes of an answer that are looked at.
+const ANSWER: usize = 4 * 1024;
+
+/// Asks for one URL, again and again.
+#[derive(Debug)]
+pub struct Heartbeat {
+    way: Way,
+    interval: Duration,
+    delivery_patience: Duration,
+    beats: Beats,
+    receivers: Standings,
+    telemetry: Telemetry,
+    clock: Clock,
+    shown: Shown,
+}
+
+/// Why a heartbeat cannot be set up. The texts quote nothing of the URL.
+#[derive(Debug, thiserror::Error)]
+pub enum HeartbeatError {
+    #[error("the URL is none that starts with http:// or https:// and names a host")]
+    Url,
+    #[error(transparent)]
+    Client(#[from] BuildError),
+}
+
+/// What keeps the daemon from being pinged for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ailment {
+    /// This loop has not come back.
+    Stuck(String),
+    /// This receiver has not taken a notice for longer than is bearable.
+    Untold(String),
+}
+
+impl Ailment {
+    /// Every reason, the closed set that pings withheld are counted by.
+    pub const REASONS: [&'static str; 2] = ["delivery", "stuck"];
+
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Ailment::Stuck(_) => "stuck",
+            Ailment::Untold(_) => "delivery",
+        }
+    }
+}
+
+impl fmt::Display for Ailment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Ailment::Stuck(name) => write!(f, "{name} is stuck"),
+            Ailment::Untold(receiver) => write!(f, "receiver {receiver} cannot be told"),
+        }
+    }
+}
+
+/// Everything that speaks against a ping at `now`; nothing if all is well. `late` are the loops that are overdue.
+pub fn ailments(
+    late: Vec<String>,
+    receivers: &BTreeMap<String, Standing>,
+    delivery_patience: Duration,
+    now: Moment,
+) -> Vec<Ailment> {
+    let too_long = |since: Option<Moment>| since.is_some_and(|since| now.since(since) > delivery_patience);
+    let untold = receivers
+        .iter()
+        .filter(|(_, standing)| too_long(standing.failing_since) || too_long(standing.oldest_pending));
+    let untold = untold.map(|(name, _)| Ailment::Untold(name.clone()));
+    late.into_iter().map(Ailment::Stuck).chain(untold).collect()
+}
+
+/// What the log was told last, so that it is told of changes alone.
+#[derive(Debug, PartialEq, Eq)]
+enum Shown {
+    Nothing,
+    Taken,
+    Withheld(Vec<Ailment>),
+    Failed(&'static str),
+}
+
+impl Heartbeat {
+    /// `receivers` are all that notices go to.
+    ///
+    /// # Errors
+    /// When something in `config` can never work.
+    pub fn new(
+        config: &HeartbeatConfig,
+        beats: Beats,
+        receivers: Standings,
+        telemetry: Telemetry,
+        clock: Clock,
+    ) -> Result<Self, HeartbeatError> {
+        let way = Way::Http(Box::new(Http::new(config)?));
+        telemetry.declare_heartbeat(&SendError::REASONS, &Ailment::REASONS);
+        let (interval, delivery_patience) = (config.interval, config.delivery_patience);
+        Ok(Heartbeat {
+            way,
+            interval,
+            delivery_patience,
+            beats,
+            receivers,
+            telemetry,
+            clock,
+            shown: Shown::Nothing,
+        })
+    }
+
+    /// Does not end. The first ping goes out after one interval: a daemon that dies soon after each start is not well.
+    pub async fn run(mut self) {
+        let mut ticks = interval_at(Instant::now() + self.interval, self.interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.beat().await;
+        }
+    }
+
+    async fn beat(&mut self) {
+        let now = self.clock.now();
+        let receivers = self.receivers.list();
+        let ailments = ailments(self.beats.late(now), &receivers, self.delivery_patience, now);
+        if let Some(first) = ailments.first() {
+            self.telemetry.heartbeat_withheld(first.reason());
+            self.show(Shown::Withheld(ailments), "");
+            return;
+        }
+        let outcome = self.way.ping(now).await;
+        let failure = outcome.as_ref().err().map(|err| err.reason);
+        self.telemetry.heartbeat_attempt(failure);
+        match outcome {
+            Ok(()) => {
+                self.telemetry.heartbeat_last_success(self.clock.now().wall.as_secs_f64());
+                self.show(Shown::Taken, "");
+            }
+            Err(err) => self.show(Shown::Failed(err.reason), &err.detail),
+        }
+    }
+
+    fn show(&mut self, now: Shown, detail: &str) {
+        if self.shown == now {
+            return;
+        }
+        match &now {
+            Shown::Nothing => {}
+            Shown::Taken => info!("the heartbeat is sent"),
+            Shown::Withheld(ailments) => {
+                let why: Vec<_> = ailments.iter().map(ToString::to_string).collect();
+                warn!("no heartbeat is sent: {}", why.join(", "));
+            }
+            Shown::Failed(reason) => warn!(reason, "the heartbeat does not arrive: {detail}"),
+        }
+        self.shown = now;
+    }
+}
+
+/// A closed set, as of receivers.
+#[derive(Debug)]
+enum Way {
+    Http(Box<Http>),
+    #[cfg(test)]
+    Scripted(tests::Script),
+}
+
+impl Way {
+    async fn ping(&mut self, now: Moment) -> Result<(), SendError> {
+        match self {
+            Way::Http(http) => http.ping(now).await,
+            #[cfg(test)]
+            Way::Scripted(script) => script.ping(now),
+        }
+    }
+}
+
+/// Its `Debug` shows the URL's host and nothing more.
+struct Http {
+    client: Client,
+    url: Url,
+    /// What errors call the service.
+    host: String,
+    method: HeartbeatMethod,
+    timeout: Duration,
+}
+
+impl Http {
+    fn new(config: &HeartbeatConfig) -> Result<Self, HeartbeatError> {
+        let url = Url::parse(config.url.expose().trim()).map_err(|_| HeartbeatError::Url)?;
+        let host = url.host_str().filter(|host| !host.is_empty()).ok_or(HeartbeatError::Url)?.to_owned();
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(HeartbeatError::Url);
+        }
+        let secure = url.scheme() == "https";
+        let client = match &config.proxy {
+            Some(proxy) => Client::by_proxy(&config.tls, secure, proxy)?,
+            None => Client::new(&config.tls, secure)?,
+        };
+        Ok(Http { client, url, host, method: config.method, timeout: config.timeout })
+    }
+
+    async fn ping(&self, now: Moment) -> Result<(), SendError> {
+        let url = self.url.as_str().to_owned();
+        let request = match self.method {
+            HeartbeatMethod::Get => self.client.get(url),
+            HeartbeatMethod::Post => self.client.post(url),
+        };
+        let limits = Limits { deadline: self.timeout, body: ANSWER };
+        let judged = match self.client.send(request, limits).await {
+            Ok(reply) => judge(&reply, now.wall),
+            Err(err) => Err(unanswered(&err)),
+        };
+        judged.map_err(|refusal| SendError {
+            reason: refusal.reason,
+            detail: format!("{}: {}", self.host, refusal.what),
+            retry: refusal.retry,
+        })
+    }
+}
+
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http").field("host", &self.host).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

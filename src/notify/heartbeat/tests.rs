@@ -1,0 +1,161 @@
+//! The heartbeat in tokio's time, which is paused.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::time::{advance, timeout};
+
+use super::*;
+use crate::{clock::beats::SLACK, model::Timestamp, notify::Retry};
+
+const SECOND: Duration = Duration::from_secs(1);
+const INTERVAL: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(60 * 60);
+
+/// Notes when it was pinged, by uptime, and answers as it is told.
+#[derive(Debug)]
+pub(super) struct Script {
+    pings: Arc<Mutex<Vec<Duration>>>,
+    answer: Result<(), SendError>,
+}
+
+impl Script {
+    pub(super) fn ping(&mut self, now: Moment) -> Result<(), SendError> {
+        self.pings.lock().unwrap().push(now.uptime);
+        self.answer.clone()
+    }
+}
+
+struct Bench {
+    pings: Arc<Mutex<Vec<Duration>>>,
+    beats: Beats,
+    standings: Standings,
+    telemetry: Telemetry,
+    clock: Clock,
+}
+
+impl Bench {
+    fn start(answer: Result<(), SendError>) -> (Bench, Heartbeat) {
+        let clock = Clock::starting_at(Timestamp::from_secs(1_795_000_000));
+        let (pings, beats, telemetry) = (Arc::default(), Beats::new(clock.clone()), Telemetry::new());
+        let standings = Standings::default();
+        let heartbeat = Heartbeat {
+            way: Way::Scripted(Script { pings: Arc::clone(&pings), answer }),
+            interval: INTERVAL,
+            delivery_patience: PATIENCE,
+            beats: beats.clone(),
+            receivers: standings.clone(),
+            telemetry: telemetry.clone(),
+            clock: clock.clone(),
+            shown: Shown::Nothing,
+        };
+        (Bench { pings, beats, standings, telemetry, clock }, heartbeat)
+    }
+
+    fn pings(&self) -> usize {
+        self.pings.lock().unwrap().len()
+    }
+
+    fn value(&self, name: &str) -> f64 {
+        let families = self.telemetry.gather();
+        let family = families.iter().find(|family| family.name() == format!("proxymeter_{name}"));
+        let metrics = family.into_iter().flat_map(|family| family.get_metric());
+        metrics.map(|metric| metric.get_counter().get_value()).sum()
+    }
+}
+
+/// Lets the heartbeat run for a while.
+async fn run(heartbeat: &mut (impl Future + Unpin), time: Duration) {
+    assert!(timeout(time, heartbeat).await.is_err(), "the heartbeat ended");
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_is_really_wrong_speaks_against_a_ping() {
+    let clock = Clock::starting_at(Timestamp::from_secs(1_795_000_000));
+    advance(2 * PATIENCE).await;
+    let now = clock.now();
+    let ago = |age: Duration| Some(Moment { uptime: now.uptime - age, ..now });
+    let stands = |failing_since, oldest_pending| Standing { failing_since, oldest_pending };
+    let stuck = |name: &str| Ailment::Stuck(name.to_owned());
+    let untold = |name: &str| Ailment::Untold(name.to_owned());
+    let fine = stands(None, None);
+    let bearable = stands(ago(PATIENCE), ago(PATIENCE));
+    let failing = stands(ago(PATIENCE + SECOND), None);
+    let waiting = stands(None, ago(PATIENCE + SECOND));
+    for (late, receivers, expected) in [
+        (vec![], vec![], vec![]),
+        (vec![], vec![("ops", fine), ("oncall", fine)], vec![]),
+        (vec![], vec![("ops", bearable)], vec![]),
+        (vec![], vec![("ops", failing)], vec![untold("ops")]),
+        (vec![], vec![("ops", waiting)], vec![untold("ops")]),
+        (
+            vec![],
+            vec![("ops", fine), ("oncall", stands(ago(2 * PATIENCE), ago(2 * PATIENCE)))],
+            vec![untold("oncall")],
+        ),
+        (vec!["alerts"], vec![("ops", fine)], vec![stuck("alerts")]),
+        (
+            vec!["poll home", "store"],
+            vec![("ops", waiting)],
+            vec![stuck("poll home"), stuck("store"), untold("ops")],
+        ),
+    ] {
+        let late: Vec<_> = late.into_iter().map(str::to_owned).collect();
+        let receivers = receivers.into_iter().map(|(name, standing)| (name.to_owned(), standing)).collect();
+        assert_eq!(ailments(late.clone(), &receivers, PATIENCE, now), expected, "{late:?} {receivers:?}");
+        assert!(expected.iter().all(|ailment| Ailment::REASONS.contains(&ailment.reason())));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn pings_stop_within_two_intervals_of_a_loop_and_come_back_with_it() {
+    let (bench, heartbeat) = Bench::start(Ok(()));
+    let mut heartbeat = Box::pin(heartbeat.run());
+    let poll = bench.beats.register("poll home");
+    run(&mut heartbeat, SECOND).await;
+    for _ in 0..10 {
+        poll.within(30 * SECOND);
+        run(&mut heartbeat, 30 * SECOND).await;
+    }
+    assert_eq!(bench.pings(), 5, "the first after one interval");
+    poll.within(30 * SECOND);
+    let stuck_at = bench.clock.now().uptime;
+    run(&mut heartbeat, 60 * INTERVAL).await;
+    let last = *bench.pings.lock().unwrap().last().unwrap();
+    assert!(last <= stuck_at + 30 * SECOND + SLACK, "a ping at {last:?}");
+    assert!(30 * SECOND + SLACK <= 2 * INTERVAL);
+    let (pings, withheld) = (bench.pings(), bench.value("heartbeats_withheld_total"));
+    assert!(withheld > 57.0, "{withheld}");
+
+    poll.within(Duration::MAX);
+    run(&mut heartbeat, 10 * INTERVAL).await;
+    assert_eq!(bench.pings(), pings + 10);
+    assert_eq!(bench.value("heartbeats_withheld_total"), withheld);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pings_stop_when_nobody_can_be_told() {
+    let (bench, heartbeat) = Bench::start(Ok(()));
+    let mut heartbeat = Box::pin(heartbeat.run());
+    let failing = Standing { failing_since: Some(bench.clock.now()), oldest_pending: None };
+    bench.standings.set("ops", failing);
+    run(&mut heartbeat, PATIENCE + SECOND).await;
+    assert_eq!(bench.pings(), 60);
+    run(&mut heartbeat, PATIENCE).await;
+    assert_eq!(bench.pings(), 60);
+    bench.standings.set("ops", Standing::default());
+    run(&mut heartbeat, PATIENCE).await;
+    assert_eq!(bench.pings(), 120);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ping_that_fails_is_counted_and_made_again() {
+    let failure = SendError { reason: "connect", detail: "nobody is there".into(), retry: Retry::Never };
+    let (bench, heartbeat) = Bench::start(Err(failure));
+    let mut heartbeat = Box::pin(heartbeat.run());
+    run(&mut heartbeat, 5 * INTERVAL + SECOND).await;
+    assert_eq!(bench.pings(), 5);
+    assert_eq!(
+        (bench.value("heartbeat_attempts_total"), bench.value("heartbeat_failures_total")),
+        (5.0, 5.0)
+    );
+}
