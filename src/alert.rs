@@ -39,7 +39,7 @@ use self::{
 };
 use crate::{
     board::View,
-    clock::Clock,
+    clock::{Clock, Pulse},
     model::{ActiveAlerts, Notice},
     store::{Batch, Store},
     telemetry::Telemetry,
@@ -60,6 +60,8 @@ pub struct Wiring {
     pub store: Store,
     pub telemetry: Telemetry,
     pub clock: Clock,
+    /// Beats as long as the task goes round.
+    pub pulse: Pulse,
 }
 
 /// Another configuration to go on under.
@@ -96,8 +98,10 @@ pub async fn run(mut engine: Engine, mut wiring: Wiring) {
         }
         wiring.carry_out(output).await;
 
+        wiring.pulse.beat(PAUSE);
         time::sleep(PAUSE).await;
         let wait = engine.due().saturating_sub(wiring.clock.now().uptime);
+        wiring.pulse.beat(wait);
         tokio::select! {
             Ok(()) = wiring.view.changed() => {}
             Some(reload) = wiring.reloads.recv() => wiring.reload(&mut engine, reload),
@@ -160,7 +164,7 @@ mod tests {
         testing::{BEGIN, DAY, Panel, config},
         *,
     };
-    use crate::{board::Board, model::Severity};
+    use crate::{board::Board, clock::Heartbeats, model::Severity};
 
     fn route() -> Route {
         Route {
@@ -192,6 +196,7 @@ mod tests {
             store,
             telemetry,
             clock: clock.clone(),
+            pulse: Pulse::default(),
         };
         let engine = Engine::new(&config(), vec![route()], &Rows::default(), clock.now()).unwrap();
 
@@ -230,9 +235,16 @@ mod tests {
             let notice = told.recv().await.unwrap();
             assert_eq!(notice.reason, "all alerts resolved");
         };
+        let heartbeats = Heartbeats::default();
+        heartbeats.watch("alerts", &wiring.pulse);
+        let mut running = Box::pin(run(engine, wiring));
         tokio::select! {
-            () = run(engine, wiring) => panic!("the task ended"),
+            () = &mut running => panic!("the task ended"),
             () = story => {}
         }
+        assert_eq!(heartbeats.stuck(), None);
+        time::advance(Duration::from_secs(200)).await;
+        assert_eq!(heartbeats.stuck().as_deref(), Some("alerts"));
+        drop(running);
     }
 }

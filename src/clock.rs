@@ -1,5 +1,9 @@
 //! Where wall time enters. Everything below `daemon` takes `now` as a parameter or asks this.
 
+mod heartbeat;
+
+pub use heartbeat::{Heartbeats, Pulse};
+
 use std::{
     sync::{
         Arc,

@@ -16,6 +16,7 @@ mod poll;
 mod reading;
 mod receivers;
 mod secrets;
+mod shown;
 mod table;
 mod tls;
 mod users;
@@ -55,6 +56,8 @@ pub struct Config {
     pub alerting: AlertingConfig,
     /// By name, each name once, whatever their kinds.
     pub receivers: Vec<ReceiverTable>,
+    /// The same as a page may show it.
+    shown: String,
     /// Secret files that any user of this machine may read.
     open_secret_files: Vec<PathBuf>,
 }
@@ -153,6 +156,7 @@ impl Config {
         if !syntax_errors.is_empty() {
             return Err(ConfigErrors::syntax(file, text, &syntax_errors));
         }
+        let shown = shown::text(tree.get_ref());
         let reading = Reading::new(file, env);
         let mut root = Table::root(&reading, &ROOT, tree.into_inner());
 
@@ -179,10 +183,16 @@ impl Config {
 
         let (problems, open_secret_files) = reading.into_findings();
         if problems.is_empty() {
-            Ok(Self { web, users, storage, targets, alerting, receivers, open_secret_files })
+            Ok(Self { web, users, storage, targets, alerting, receivers, shown, open_secret_files })
         } else {
             Err(ConfigErrors::problems(file, text, problems))
         }
+    }
+
+    /// The file as TOML without its comments, with `<hidden>` in place of every value that is not known to be
+    /// harmless: secrets, addresses, paths, users unless they are shown by name.
+    pub fn shown(&self) -> &str {
+        &self.shown
     }
 
     /// What is allowed but probably not meant, a sentence each.

@@ -17,12 +17,14 @@ pub(crate) use self::alerting::receiver;
 use self::alerting::{Alerting, Shared};
 use crate::{
     board::Board,
-    clock::{self, Clock},
-    config::{Config, LabelsChoice, NoticeNames, StorageConfig, Target, TargetKind, UsersConfig},
+    clock::{self, Clock, Heartbeats},
+    config::{
+        Config, LabelsChoice, NoticeNames, ReceiverKind, StorageConfig, Target, TargetKind, UsersConfig,
+    },
     exposition::{self, HashKey, UserLabels},
     http::BuildError,
     poll::Poller,
-    server::{self, State},
+    server::{self, Setup, State},
     store::{self, Loaded, Store, StoreError},
     telemetry::{self, Telemetry},
     upstream::{Timeouts, Upstream},
@@ -52,6 +54,8 @@ pub struct Daemon {
     state: State,
     board: Board,
     ready: watch::Sender<bool>,
+    /// Held so that the server's part of the configuration can be replaced.
+    _setup: watch::Sender<Arc<Setup>>,
     clock: Clock,
     telemetry: Telemetry,
 }
@@ -113,17 +117,26 @@ impl Daemon {
         telemetry.config_loaded(clock.now().wall.as_secs_f64());
         let board = Board::new(config.targets.iter().map(|target| target.name.as_str()));
 
+        let heartbeats = Heartbeats::default();
+        heartbeats.watch("store", store.pulse());
         let mut rereads = HashMap::new();
         let mut pollers = Vec::new();
         for target in &config.targets {
             let (ask, requests) = mpsc::unbounded_channel();
             rereads.insert(target.name.clone(), ask);
             let poller = poller(target, &board, &telemetry, &clock, requests)?;
+            heartbeats.watch(format!("poll {}", target.name), poller.pulse());
             let saved = store.load_users(&target.name).await.ok().flatten();
             pollers.push(poller.keeping(store.clone(), saved));
         }
-        let shared =
-            Shared { board: &board, clock: &clock, store: &store, telemetry: &telemetry, key: key.clone() };
+        let shared = Shared {
+            board: &board,
+            clock: &clock,
+            store: &store,
+            telemetry: &telemetry,
+            heartbeats: &heartbeats,
+            key: key.clone(),
+        };
         let mut alerting = Alerting::build(config, loaded, rereads, &shared)?;
         alerting.give_up_orphans().await;
         let targets: Vec<_> = config.targets.iter().map(|target| target.name.clone()).collect();
@@ -131,20 +144,31 @@ impl Daemon {
         drop(store.retain_targets(&targets).await);
 
         let (ready, is_ready) = watch::channel(false);
+        let (setup, setup_of_server) = watch::channel(Arc::new(setup(config, key)));
         let state = State {
             board: board.clone(),
             clock: clock.clone(),
             telemetry: telemetry.clone(),
-            options: exposition::Options {
-                labels: user_labels(&config.users, key),
-                limit: config.users.limit,
-            },
+            setup: setup_of_server,
             telemetry_path: telemetry_path.to_owned(),
             alerts: alerting.active.clone(),
             ready: is_ready,
+            heartbeats,
             version: telemetry::VERSION,
         };
-        Ok(Daemon { listeners, addresses, pollers, alerting, store, state, board, ready, clock, telemetry })
+        Ok(Daemon {
+            listeners,
+            addresses,
+            pollers,
+            alerting,
+            store,
+            state,
+            board,
+            ready,
+            _setup: setup,
+            clock,
+            telemetry,
+        })
     }
 
     /// The addresses that are listened on, with the ports that the system chose.
@@ -241,6 +265,23 @@ fn hash_key(config: &Config) -> Result<Option<HashKey>, StartError> {
         Some(key) => HashKey::new(key.expose().as_bytes()),
         None => HashKey::new(&store::hash_key(&config.storage.path)?),
     }))
+}
+
+/// What the server is to know of the configuration.
+fn setup(config: &Config, key: Option<HashKey>) -> Setup {
+    let kind = |kind: &ReceiverKind| match kind {
+        ReceiverKind::Email(_) => "email",
+        ReceiverKind::Webhook(_) => "webhook",
+    };
+    Setup {
+        options: exposition::Options {
+            labels: user_labels(&config.users, key),
+            limit: config.users.limit,
+        },
+        config: config.shown().to_owned(),
+        receivers: config.receivers.iter().map(|table| (table.name.clone(), kind(&table.kind))).collect(),
+        alerting: config.alerting.enabled,
+    }
 }
 
 fn user_labels(users: &UsersConfig, key: Option<HashKey>) -> UserLabels {

@@ -22,7 +22,7 @@ use self::{
 };
 use crate::{
     board::Board,
-    clock::Clock,
+    clock::{Clock, Pulse},
     model::{Moment, Outcome, Part, PartData, PartState, Report, Users},
     store::{SavedUsers, Store},
     telemetry::Telemetry,
@@ -47,13 +47,14 @@ pub struct Poller {
     board: Board,
     telemetry: Telemetry,
     clock: Clock,
+    pulse: Pulse,
 }
 
 impl Poller {
     /// A loop for the target `name`, which is already on the board. `requests` are users to read again by name.
     pub fn new(
         name: &str,
-        upstream: Upstream,
+        mut upstream: Upstream,
         config: PollConfig,
         board: Board,
         telemetry: Telemetry,
@@ -62,6 +63,8 @@ impl Poller {
     ) -> Self {
         let start = clock.now().uptime + config.interval.min(FIRST_POLLS_WITHIN).mul_f64(fastrand::f64());
         let schedule = Schedule::new(config, start);
+        let pulse = Pulse::default();
+        upstream.beat(&pulse);
         Poller {
             upstream,
             schedule,
@@ -74,7 +77,13 @@ impl Poller {
             board,
             telemetry,
             clock,
+            pulse,
         }
+    }
+
+    /// Beats as long as the loop goes round, however slow the target is.
+    pub fn pulse(&self) -> &Pulse {
+        &self.pulse
     }
 
     /// Keeps the users of each finished walk in `store`, and begins with those that were kept before, if they can be
@@ -117,6 +126,7 @@ impl Poller {
             let named = self.schedule.walks_rest_until().filter(|_| self.wanted.waits());
             let named = named.map(|due| due.max(now)).filter(|named| *named < due || part == Part::Users);
             let due = named.map_or(due, |named| named.min(due));
+            self.pulse.beat(due.saturating_sub(now));
             tokio::select! {
                 () = tokio::time::sleep(due.saturating_sub(now)) => {}
                 Some(names) = self.requests.recv() => {

@@ -1,13 +1,15 @@
-//! The daemon's HTTP face: metrics, health and a landing page.
+//! The daemon's HTTP face: metrics, health, a status page, and what it tells as JSON.
 //!
 //! [`serve`] answers on listeners that are already bound. What is known of the targets is written once per change and
 //! shared by all scrapers, see `pages`.
 
 mod api;
-mod landing;
 mod negotiate;
 mod pages;
+mod seen;
 mod stall;
+mod standing;
+mod status;
 
 use std::{
     convert::Infallible,
@@ -25,7 +27,8 @@ use hyper::{
     Method, Request, Response, StatusCode,
     body::{Body, Frame, Incoming, SizeHint},
     header::{
-        ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, VARY,
+        ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+        HeaderMap, HeaderValue, REFERRER_POLICY, RETRY_AFTER, VARY,
     },
     server::conn::http1,
     service::service_fn,
@@ -42,12 +45,13 @@ use tokio::{
 
 use crate::{
     board::Board,
-    clock::Clock,
+    clock::{Clock, Heartbeats},
     exposition::{Coding, Options, Tail},
     model::ActiveAlerts,
     telemetry::{InFlight, Telemetry},
 };
 use pages::Pages;
+use seen::{Kept, Seen};
 use stall::Stall;
 
 /// A connection that asks nothing for so long, or takes so long to ask, is closed. Longer than scrape intervals
@@ -75,15 +79,29 @@ pub struct State {
     pub board: Board,
     pub clock: Clock,
     pub telemetry: Telemetry,
-    pub options: Options,
+    pub setup: watch::Receiver<Arc<Setup>>,
     /// Where the metrics are, e.g. `/metrics`, but not `/`; those of one target are one level below.
     pub telemetry_path: String,
     /// What is pending and firing.
     pub alerts: watch::Receiver<Arc<ActiveAlerts>>,
     /// Whether the daemon is ready.
     pub ready: watch::Receiver<bool>,
-    /// As the landing page shows it.
+    /// The loops without which the daemon is not healthy.
+    pub heartbeats: Heartbeats,
+    /// As the status page shows it.
     pub version: &'static str,
+}
+
+/// What of the answers depends on the configuration. It is replaced as one when that is loaded anew.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    pub options: Options,
+    /// As `/config` shows it: fit for everyone who is answered.
+    pub config: String,
+    /// Who is told of alerts: name and kind, by name.
+    pub receivers: Vec<(String, &'static str)>,
+    /// Whether anybody is told of alerts at all.
+    pub alerting: bool,
 }
 
 /// Answers on `listeners` until `stop` is done; then accepts no more, and returns when all requests being answered
@@ -93,8 +111,11 @@ pub async fn serve(listeners: Vec<TcpListener>, state: State, stop: impl Future<
         state.telemetry.declare_path(route.label());
     }
     let server = Arc::new(Server {
-        pages: Pages::new(state.board.clone(), state.clock.clone(), state.options.clone()),
+        pages: Pages::new(state.board.clone(), state.clock.clone(), state.setup.clone()),
         scrapes: Arc::new(Semaphore::new(MAX_SCRAPES)),
+        status: Kept::default(),
+        alerts: Kept::default(),
+        targets: Kept::default(),
         state,
     });
     let free = Arc::new(Semaphore::new(MAX_CONNECTIONS));
@@ -162,16 +183,21 @@ struct Server {
     state: State,
     pages: Pages,
     scrapes: Arc<Semaphore>,
+    status: Kept,
+    alerts: Kept,
+    targets: Kept,
 }
 
 /// What a request asks for.
 #[derive(Clone, Copy)]
 enum Route<'p> {
-    Landing,
+    Status,
     Metrics,
     /// Those of one target.
     Target(&'p str),
     Alerts,
+    Targets,
+    Config,
     Healthy,
     Ready,
     Unknown,
@@ -179,16 +205,26 @@ enum Route<'p> {
 
 impl<'p> Route<'p> {
     /// Those that can succeed.
-    const GOOD: [Route<'static>; 6] =
-        [Route::Landing, Route::Metrics, Route::Target(""), Route::Alerts, Route::Healthy, Route::Ready];
+    const GOOD: [Route<'static>; 8] = [
+        Route::Status,
+        Route::Metrics,
+        Route::Target(""),
+        Route::Alerts,
+        Route::Targets,
+        Route::Config,
+        Route::Healthy,
+        Route::Ready,
+    ];
 
     fn of(path: &'p str, telemetry_path: &str) -> Self {
         match path {
             "/-/healthy" => Route::Healthy,
             "/-/ready" => Route::Ready,
             "/api/v1/alerts" => Route::Alerts,
+            "/api/v1/targets" => Route::Targets,
+            "/config" => Route::Config,
             _ if path == telemetry_path => Route::Metrics,
-            "/" => Route::Landing,
+            "/" => Route::Status,
             _ => path
                 .strip_prefix(telemetry_path)
                 .and_then(|rest| rest.strip_prefix('/'))
@@ -199,10 +235,12 @@ impl<'p> Route<'p> {
     /// The path in `http_requests_total`: not the one asked for, of which there may be any number.
     fn label(self) -> &'static str {
         match self {
-            Route::Landing => "/",
+            Route::Status => "/",
             Route::Metrics => "/metrics",
             Route::Target(_) => "/metrics/{target}",
             Route::Alerts => "/api/v1/alerts",
+            Route::Targets => "/api/v1/targets",
+            Route::Config => "/config",
             Route::Healthy => "/-/healthy",
             Route::Ready => "/-/ready",
             Route::Unknown => "other",
@@ -236,29 +274,43 @@ impl Server {
         match route {
             Route::Metrics => self.metrics(None, headers).await,
             Route::Target(target) => self.metrics(Some(target), headers).await,
-            Route::Alerts => self.alerts(),
-            Route::Healthy => plain(StatusCode::OK, "Healthy.\n"),
+            Route::Status => self.status().await,
+            Route::Alerts => self.json(&self.alerts, api::alerts::json).await,
+            Route::Targets => self.json(&self.targets, api::targets::json).await,
+            Route::Config => {
+                let setup = Arc::clone(&self.state.setup.borrow());
+                fresh(answer(StatusCode::OK, PLAIN, vec![Bytes::from(setup.config.clone())]))
+            }
+            Route::Healthy => match self.state.heartbeats.stuck() {
+                None => plain(StatusCode::OK, "Healthy.\n"),
+                Some(name) => {
+                    let text = format!("Not healthy: the loop \"{name}\" is stuck.\n");
+                    answer(StatusCode::SERVICE_UNAVAILABLE, PLAIN, vec![Bytes::from(text)])
+                }
+            },
             Route::Ready if *self.state.ready.borrow() => plain(StatusCode::OK, "Ready.\n"),
             Route::Ready => plain(StatusCode::SERVICE_UNAVAILABLE, "Not ready yet.\n"),
-            Route::Landing => {
-                let view = self.state.board.view();
-                let targets = view.reports.iter().map(|report| &*report.target);
-                let page = landing::page(self.state.version, &self.state.telemetry_path, targets);
-                let mut response =
-                    answer(StatusCode::OK, "text/html; charset=utf-8", vec![Bytes::from(page)]);
-                let policy = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'");
-                response.headers_mut().insert(hyper::header::CONTENT_SECURITY_POLICY, policy);
-                response
-            }
             Route::Unknown => plain(StatusCode::NOT_FOUND, "Not found.\n"),
         }
     }
 
-    fn alerts(&self) -> Response<Answer> {
-        let alerts = Arc::clone(&self.state.alerts.borrow());
-        match api::alerts(&alerts, &self.state.options.labels) {
-            Ok(json) => answer(StatusCode::OK, "application/json", vec![Bytes::from(json)]),
-            Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "The alerts cannot be written.\n"),
+    async fn status(&self) -> Response<Answer> {
+        let Some(page) = self.status.get(&self.state, status::html).await else { return unwritable() };
+        let mut response = fresh(answer(StatusCode::OK, "text/html; charset=utf-8", vec![page]));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+        headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        response
+    }
+
+    async fn json(
+        &self,
+        kept: &Kept,
+        write: fn(&Seen) -> serde_json::Result<Vec<u8>>,
+    ) -> Response<Answer> {
+        match kept.get(&self.state, write).await {
+            Some(json) => fresh(answer(StatusCode::OK, "application/json", vec![json])),
+            None => unwritable(),
         }
     }
 
@@ -278,7 +330,8 @@ impl Server {
         };
         let alerts = Arc::clone(&self.state.alerts.borrow());
         let own = self.state.telemetry.gather();
-        let tail = Tail { alerts: &alerts, labels: &self.state.options.labels, own: &own };
+        let setup = Arc::clone(&self.state.setup.borrow());
+        let tail = Tail { alerts: &alerts, labels: &setup.options.labels, own: &own };
         let pieces = panel.complete(&tail, target);
         let mut response = answer(StatusCode::OK, format.content_type(), pieces);
         if coding == Coding::Gzip {
@@ -290,8 +343,24 @@ impl Server {
     }
 }
 
+/// What the status page may do: nothing but have a style.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
+                      frame-ancestors 'none'";
+
+const PLAIN: &str = "text/plain; charset=utf-8";
+
 fn plain(status: StatusCode, text: &'static str) -> Response<Answer> {
-    answer(status, "text/plain; charset=utf-8", vec![Bytes::from_static(text.as_bytes())])
+    answer(status, PLAIN, vec![Bytes::from_static(text.as_bytes())])
+}
+
+fn unwritable() -> Response<Answer> {
+    plain(StatusCode::INTERNAL_SERVER_ERROR, "This cannot be written down.\n")
+}
+
+/// Names people perhaps, and is old in a moment: nobody on the way is to keep it.
+fn fresh(mut response: Response<Answer>) -> Response<Answer> {
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 fn answer(status: StatusCode, content_type: &'static str, pieces: Vec<Bytes>) -> Response<Answer> {
@@ -346,18 +415,24 @@ mod tests {
     #[tokio::test]
     async fn scrapes_beyond_the_limit_are_refused_until_one_is_sent() {
         let options = Options { labels: UserLabels::Name, limit: 1 };
+        let setup = Setup { options, config: String::new(), receivers: Vec::new(), alerting: true };
+        let setup = watch::channel(Arc::new(setup)).1;
         let (board, clock) = (Board::new(["home"]), Clock::starting_at(Timestamp::default()));
         let server = Server {
-            pages: Pages::new(board.clone(), clock.clone(), options.clone()),
+            pages: Pages::new(board.clone(), clock.clone(), setup.clone()),
             scrapes: Arc::new(Semaphore::new(MAX_SCRAPES)),
+            status: Kept::default(),
+            alerts: Kept::default(),
+            targets: Kept::default(),
             state: State {
                 board,
                 clock,
                 telemetry: Telemetry::new(),
-                options,
+                setup,
                 telemetry_path: "/metrics".to_owned(),
                 alerts: watch::channel(Arc::default()).1,
                 ready: watch::channel(true).1,
+                heartbeats: Heartbeats::default(),
                 version: "0",
             },
         };
@@ -389,6 +464,8 @@ mod tests {
             ("/-/healthy", "/metrics", "/-/healthy"),
             ("/-/ready", "/metrics", "/-/ready"),
             ("/-/ready/", "/metrics", "other"),
+            ("/api/v1/targets", "/metrics", "/api/v1/targets"),
+            ("/config", "/metrics", "/config"),
             ("", "/metrics", "other"),
         ];
         for (path, telemetry_path, expected) in cases {

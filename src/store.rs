@@ -35,7 +35,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::model::{Notice, Timestamp};
+use crate::{
+    clock::Pulse,
+    model::{Notice, Timestamp},
+};
 use change::{Change, Queued};
 use writer::{Request, Work, Writer};
 
@@ -281,6 +284,11 @@ impl Store {
         }
     }
 
+    /// Beats as long as the disk takes or refuses what it is given, and does neither for ever.
+    pub fn pulse(&self) -> &Pulse {
+        &self.health.pulse
+    }
+
     /// How the store is doing. Costs nothing.
     pub fn status(&self) -> StoreStatus {
         StoreStatus {
@@ -308,4 +316,5 @@ struct Health {
     down: AtomicBool,
     size: AtomicU64,
     errors: AtomicU64,
+    pulse: Pulse,
 }

@@ -573,7 +573,12 @@ fn the_example_tells_the_defaults() {
     whole.alerting.rules.clear();
     assert_eq!(whole.alerting.mutes["night"].hours, Some((23 * 60, 8 * 60)));
     whole.alerting.mutes.clear();
-    assert_eq!(whole, config);
+    // All but the words it was said in.
+    let told = |config: Config| {
+        let Config { web, users, storage, targets, alerting, receivers, .. } = config;
+        (web, users, storage, targets, alerting, receivers)
+    };
+    assert_eq!(told(whole), told(config));
 }
 
 /// What the shipped example names, so that it loads as it is but for the folders.

@@ -17,7 +17,7 @@ use crate::{
         group::Route,
     },
     board::Board,
-    clock::Clock,
+    clock::{Clock, Heartbeats, Pulse},
     config::{Config, NoticeNames, ReceiverKind, ReceiverTable},
     exposition::HashKey,
     model::{ActiveAlerts, Notice, NoticeStatus, Severity},
@@ -58,6 +58,7 @@ pub(super) struct Shared<'a> {
     pub(super) clock: &'a Clock,
     pub(super) store: &'a Store,
     pub(super) telemetry: &'a Telemetry,
+    pub(super) heartbeats: &'a Heartbeats,
     /// Under which notices name users, if they are to be hashed.
     pub(super) key: Option<HashKey>,
 }
@@ -122,6 +123,8 @@ impl Alerting {
         let fallback = fallback.and_then(|name| Some((name.clone(), queues.get(name)?.clone())));
 
         let (active, is_active) = watch::channel(Arc::default());
+        let pulse = Pulse::default();
+        shared.heartbeats.watch("alerts", &pulse);
         let (reload, reloads) = mpsc::channel(1);
         let hashed = config.users.notices == NoticeNames::Hash;
         Ok(Alerting {
@@ -142,6 +145,7 @@ impl Alerting {
                 store: shared.store.clone(),
                 telemetry: shared.telemetry.clone(),
                 clock: shared.clock.clone(),
+                pulse,
             },
             _reload: reload,
             workers,

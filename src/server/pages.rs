@@ -1,18 +1,19 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use crate::{
     board::Board,
     clock::Clock,
-    exposition::{self, Coding, Format, Options, Rendered},
+    exposition::{self, Coding, Format, Rendered},
+    server::Setup,
 };
 
 /// What is known of the targets as text, written once for all scrapers and again when it is outdated.
 pub(super) struct Pages {
     board: Board,
     clock: Clock,
-    options: Options,
+    setup: watch::Receiver<Arc<Setup>>,
     /// Held while a page is written: whoever wants the same one meanwhile waits for it.
     kept: Mutex<HashMap<Key, Page>>,
 }
@@ -27,18 +28,19 @@ struct Key {
 struct Page {
     /// Of the board.
     version: u64,
+    setup: Arc<Setup>,
     text: Arc<Rendered>,
 }
 
 impl Page {
-    fn valid(&self, version: u64, uptime: Duration) -> bool {
-        self.version == version && uptime < self.text.valid_until()
+    fn valid(&self, version: u64, setup: &Arc<Setup>, uptime: Duration) -> bool {
+        self.version == version && Arc::ptr_eq(&self.setup, setup) && uptime < self.text.valid_until()
     }
 }
 
 impl Pages {
-    pub(super) fn new(board: Board, clock: Clock, options: Options) -> Self {
-        Pages { board, clock, options, kept: Mutex::default() }
+    pub(super) fn new(board: Board, clock: Clock, setup: watch::Receiver<Arc<Setup>>) -> Self {
+        Pages { board, clock, setup, kept: Mutex::default() }
     }
 
     /// The newest page of all targets or of one; absent: there is no target of that name.
@@ -51,6 +53,7 @@ impl Pages {
         let mut kept = self.kept.lock().await;
         // Taken under the lock, so that nobody who waited for it puts an older page in place of a newer one.
         let view = self.board.view();
+        let setup = Arc::clone(&self.setup.borrow());
         let now = self.clock.now();
         let reports = match target {
             None => view.reports,
@@ -62,11 +65,11 @@ impl Pages {
         let key = Key { target: target.map(Arc::from), format, coding };
 
         // Dropped before the new page is made: large pages are never held twice, unless one is still being sent.
-        kept.retain(|_, page| page.valid(view.version, now.uptime));
+        kept.retain(|_, page| page.valid(view.version, &setup, now.uptime));
         if let Some(page) = kept.get(&key) {
             return Some(Arc::clone(&page.text));
         }
-        let options = self.options.clone();
+        let options = setup.options.clone();
         let write = move || exposition::render(&reports, now, &options, format, coding);
         let text = match tokio::task::spawn_blocking(write).await {
             Ok(text) => Arc::new(text),
@@ -76,7 +79,7 @@ impl Pages {
                 Err(_) => return None,
             },
         };
-        kept.insert(key, Page { version: view.version, text: Arc::clone(&text) });
+        kept.insert(key, Page { version: view.version, setup, text: Arc::clone(&text) });
         Some(text)
     }
 }
@@ -85,14 +88,20 @@ impl Pages {
 mod tests {
     use super::*;
     use crate::{
-        exposition::UserLabels,
+        exposition::{Options, UserLabels},
         model::{Report, Timestamp},
     };
 
     fn pages() -> Pages {
+        pages_and_setup().0
+    }
+
+    fn pages_and_setup() -> (Pages, watch::Sender<Arc<Setup>>) {
         let options = Options { labels: UserLabels::Name, limit: 10 };
+        let setup = Setup { options, config: String::new(), receivers: Vec::new(), alerting: true };
+        let (sender, setup) = watch::channel(Arc::new(setup));
         let clock = Clock::starting_at(Timestamp::from_secs(30));
-        Pages::new(Board::new(["a", "b"]), clock, options)
+        (Pages::new(Board::new(["a", "b"]), clock, setup), sender)
     }
 
     async fn get(pages: &Pages, target: Option<&str>) -> Arc<Rendered> {
@@ -113,6 +122,16 @@ mod tests {
         let third = get(&pages, None).await;
         assert!(!Arc::ptr_eq(&second, &third));
         assert_eq!((second.size(), third.size() > 0), (0, true));
+    }
+
+    #[tokio::test]
+    async fn a_page_is_written_anew_under_another_configuration() {
+        let (pages, setup) = pages_and_setup();
+        let first = get(&pages, None).await;
+        assert!(Arc::ptr_eq(&first, &get(&pages, None).await));
+        let other = Setup::clone(&setup.borrow());
+        setup.send_replace(Arc::new(other));
+        assert!(!Arc::ptr_eq(&first, &get(&pages, None).await));
     }
 
     #[tokio::test]

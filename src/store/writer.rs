@@ -166,10 +166,12 @@ impl Writer {
     /// Does what it is asked until it is told to close or nobody is left to ask.
     pub(super) fn run(mut self, queue: &mpsc::Receiver<Request>) {
         let closed = loop {
+            self.health.pulse.rest();
             let request = match self.retry_in() {
                 None => queue.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected),
                 Some(pause) => queue.recv_timeout(pause),
             };
+            self.health.pulse.beat(Duration::ZERO);
             match request.map(|request| request.work) {
                 Ok(Work::Change { change, answer }) => {
                     let done = self.change(&change);
