@@ -274,10 +274,7 @@ fn setup(config: &Config, key: Option<HashKey>) -> Setup {
         ReceiverKind::Webhook(_) => "webhook",
     };
     Setup {
-        options: exposition::Options {
-            labels: user_labels(&config.users, key),
-            limit: config.users.limit,
-        },
+        options: exposition::Options { labels: user_labels(&config.users, key), limit: config.users.limit },
         config: config.shown().to_owned(),
         receivers: config.receivers.iter().map(|table| (table.name.clone(), kind(&table.kind))).collect(),
         alerting: config.alerting.enabled,

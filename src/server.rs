@@ -303,11 +303,7 @@ impl Server {
         response
     }
 
-    async fn json(
-        &self,
-        kept: &Kept,
-        write: fn(&Seen) -> serde_json::Result<Vec<u8>>,
-    ) -> Response<Answer> {
+    async fn json(&self, kept: &Kept, write: fn(&Seen) -> serde_json::Result<Vec<u8>>) -> Response<Answer> {
         match kept.get(&self.state, write).await {
             Some(json) => fresh(answer(StatusCode::OK, "application/json", vec![json])),
             None => unwritable(),

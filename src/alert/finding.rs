@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::rule::{Question, Rule, Rules};
 use crate::model::{
-    CORE_WINDOW, Expiry, Moment, NodeStatus, Outcome, Part, Reading, Report, Timestamp, User, UserStatus, Users,
+    CORE_WINDOW, Expiry, Moment, NodeStatus, Outcome, Part, Reading, Report, Timestamp, User, UserStatus,
+    Users,
 };
 
 /// What the rules find in one target's report.

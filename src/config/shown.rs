@@ -30,8 +30,10 @@ enum Show {
 
 use Show::{If, Number, Origin, People};
 
+type Keys = &'static [(&'static str, Show)];
+
 /// What is harmless: tables, with `*` for a name, and keys in them. A table that is not here is hidden as a whole.
-const SHOWN: &[(&[&str], &[(&str, Show)])] = &[
+const SHOWN: &[(&[&str], Keys)] = &[
     (&["web"], &[("listen", If(is_address))]),
     (
         &["poll", "marzban.*"],
@@ -74,11 +76,7 @@ const SHOWN: &[(&[&str], &[(&str, Show)])] = &[
     ),
     (
         &["email.*", "webhook.*"],
-        &[
-            ("timeout", If(is_quantity)),
-            ("min_severity", If(is_severity)),
-            ("send_resolved", Number),
-        ],
+        &[("timeout", If(is_quantity)), ("min_severity", If(is_severity)), ("send_resolved", Number)],
     ),
     (
         &["email.*", "webhook.*", "alerting"],
@@ -152,7 +150,8 @@ impl Page {
         // Keys first: below the heading of another table they would belong to that.
         let (tables, keys): (Vec<_>, Vec<_>) =
             entries.into_iter().partition(|(key, value)| is_open(key.get_ref(), value.get_ref()));
-        if !path.is_empty() && !(keys.is_empty() && pattern_of_kind(pattern)) {
+        let is_heading_enough = keys.is_empty() && pattern_of_kind(pattern);
+        if !path.is_empty() && !is_heading_enough {
             let gap = if self.text.is_empty() { "" } else { "\n" };
             self.line(&format!("{gap}[{path}]"));
         }

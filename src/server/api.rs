@@ -24,3 +24,6 @@ fn answer<T: Serialize>(data: T) -> serde_json::Result<Vec<u8>> {
 fn rfc3339(time: Timestamp) -> Option<String> {
     jiff::Timestamp::from_millisecond(time.as_millis()).ok().map(|time| time.to_string())
 }
+
+#[cfg(test)]
+mod tests;

@@ -117,10 +117,10 @@ pub(super) mod testing {
     pub(in crate::server) const NOW: Timestamp = Timestamp::from_secs(1_795_000_000);
 
     /// What a server sees whose board has these reports.
-    pub(in crate::server) fn state(reports: Vec<Report>, alerts: ActiveAlerts, labels: UserLabels) -> State {
+    pub(in crate::server) fn state(reports: &[Report], alerts: ActiveAlerts, labels: UserLabels) -> State {
         let board = Board::new(reports.iter().map(|report| &*report.target));
-        for report in reports.clone() {
-            board.publish(report);
+        for report in reports {
+            board.publish(report.clone());
         }
         let setup = Setup {
             options: Options { labels, limit: 10 },
@@ -156,8 +156,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_page_is_written_once_a_second_and_when_something_is_new() {
-        let reports = vec![Report::new("home")];
-        let mut state = state(reports, ActiveAlerts::default(), UserLabels::Name);
+        let mut state = state(&[Report::new("home")], ActiveAlerts::default(), UserLabels::Name);
         let kept = Kept::default();
         let both = tokio::join!(kept.get(&state, page), kept.get(&state, page));
         let first = both.0.unwrap();

@@ -29,7 +29,9 @@ pub(super) fn is_stale(report: &Report, part: Part, now: Moment) -> bool {
     match report.parts.get(&part).map(|known| &known.outcome) {
         Some(Outcome::Refused) | None => false,
         // Its first page is under way.
-        Some(Outcome::Pending) if report.parts.get(&part).is_some_and(|known| known.last_data.is_none()) => false,
+        Some(Outcome::Pending) if report.parts.get(&part).is_some_and(|known| known.last_data.is_none()) => {
+            false
+        }
         Some(_) => !report.fresh(part, now),
     }
 }

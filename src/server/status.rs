@@ -56,9 +56,9 @@ struct Page<'a> {
 /// The page.
 pub(super) fn html(seen: &Seen) -> Result<Vec<u8>, minijinja::Error> {
     let reports = &seen.view.reports;
-    let up = reports.iter().filter(|report| {
-        matches!(standing::state(report, seen.now), State::Up | State::PartlyStale)
-    });
+    let up = reports
+        .iter()
+        .filter(|report| matches!(standing::state(report, seen.now), State::Up | State::PartlyStale));
     let page = Page {
         style: include_str!("status/page.css"),
         version: seen.version,

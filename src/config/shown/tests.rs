@@ -192,7 +192,8 @@ fn whatever_stands_under_a_key_shows_only_if_it_looks_like_it() {
 #[test]
 fn users_are_shown_where_they_are_named() {
     let named = config(&CANARIES.replace("labels = \"hash\"", "labels = \"name\""));
-    let shown = config("[users]\nnode_traffic_of = [\"a\\\"b\\\\\\u202Ec\\n\"]\n".replace("\\n", "").as_str());
+    let shown =
+        config("[users]\nnode_traffic_of = [\"a\\\"b\\\\\\u202Ec\\n\"]\n".replace("\\n", "").as_str());
     assert_eq!(shown.shown(), "[users]\nnode_traffic_of = [\"a\\\"b\\\\\\u202Ec\"]\n");
     let words: Vec<_> = named.shown().split('"').filter(|word| word.contains("canary")).collect();
     let expected =

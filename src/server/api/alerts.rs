@@ -42,7 +42,8 @@ struct Labels<'a> {
 pub(in crate::server) fn json(seen: &Seen) -> serde_json::Result<Vec<u8>> {
     let labels = &seen.setup.options.labels;
     let named = seen.alerts.list.iter().filter_map(|alert| Some((alert, subject(alert, labels)?)));
-    let mut alerts: Vec<_> = named.map(|(alert, subject)| Alert::new(alert, subject, seen.now.wall)).collect();
+    let mut alerts: Vec<_> =
+        named.map(|(alert, subject)| Alert::new(alert, subject, seen.now.wall)).collect();
     if matches!(labels, UserLabels::Hash(_)) {
         // In the order of names, a hash would still tell where in the alphabet its user stands.
         alerts.sort_by(|a, b| a.labels.key().cmp(&b.labels.key()));
@@ -116,7 +117,7 @@ mod tests {
     }
 
     fn told(list: Vec<ActiveAlert>, labels: UserLabels) -> String {
-        let state = state(Vec::new(), ActiveAlerts { known: Vec::new(), list }, labels);
+        let state = state(&[], ActiveAlerts { known: Vec::new(), list }, labels);
         String::from_utf8(json(&Seen::now(&state)).unwrap()).unwrap()
     }
 
@@ -133,7 +134,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn users_are_named_as_in_the_metrics() {
-        let list = || vec![alert("node", "ali"), alert("user", "alice"), alert("user", "alina"), alert("user", "b")];
+        let list =
+            || vec![alert("node", "ali"), alert("user", "alice"), alert("user", "alina"), alert("user", "b")];
         let off = told(list(), UserLabels::Off);
         assert!(off.matches("activeAt").count() == 1 && off.contains("\"ali\""), "{off}");
         let key = HashKey::new(b"key");

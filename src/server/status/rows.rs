@@ -103,8 +103,10 @@ struct PartRow {
 impl Target {
     pub(super) fn new(report: &Report, now: Moment) -> Self {
         let counts = Counts::of(report, now);
-        let answered = report.parts.values().filter_map(|known| known.last_data).map(|at| now.since(at)).min();
-        let parts: Vec<_> = report.parts.iter().map(|(part, known)| part_row(report, *part, known, now)).collect();
+        let answered =
+            report.parts.values().filter_map(|known| known.last_data).map(|at| now.since(at)).min();
+        let parts: Vec<_> =
+            report.parts.iter().map(|(part, known)| part_row(report, *part, known, now)).collect();
         let troubles = parts.iter().filter(|part| part.stale || !part.reason.is_empty());
         let identity = report.identity.as_ref();
         Target {

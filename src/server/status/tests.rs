@@ -72,7 +72,13 @@ fn ago(time: Duration) -> Moment {
     Moment { wall: now.wall.saturating_sub(time), uptime: now.uptime.saturating_sub(time) }
 }
 
-fn firing(severity: Severity, kind: &'static str, subject: &str, step: &str, since: Timestamp) -> ActiveAlert {
+fn firing(
+    severity: Severity,
+    kind: &'static str,
+    subject: &str,
+    step: &str,
+    since: Timestamp,
+) -> ActiveAlert {
     ActiveAlert {
         alertname: "ProxymeterUserQuota",
         severity,
@@ -88,7 +94,7 @@ fn firing(severity: Severity, kind: &'static str, subject: &str, step: &str, sin
     }
 }
 
-fn page(reports: Vec<Report>, list: Vec<ActiveAlert>, labels: UserLabels) -> String {
+fn page(reports: &[Report], list: Vec<ActiveAlert>, labels: UserLabels) -> String {
     let state = state(reports, ActiveAlerts { known: Vec::new(), list }, labels);
     String::from_utf8(html(&Seen::now(&state)).unwrap()).unwrap()
 }
@@ -101,7 +107,7 @@ fn names<'a>(page: &'a str, heading: &str) -> Vec<&'a str> {
 
 #[tokio::test(start_paused = true)]
 async fn an_empty_daemon_says_so() {
-    let page = page(Vec::new(), Vec::new(), UserLabels::Name);
+    let page = page(&[], Vec::new(), UserLabels::Name);
     for words in ["No target is configured.", "Nothing fires.", "No user with a quota", "1.2.3", "none yet"] {
         assert!(page.contains(words), "{words}\n{page}");
     }
@@ -131,10 +137,23 @@ async fn users_are_chosen_by_share_and_by_the_end_of_their_plans() {
         report("edge", edge, ago(Duration::ZERO)),
         report("old", stale, ago(HOUR)),
     ];
-    let page = page(reports, Vec::new(), UserLabels::Name);
+    let page = page(&reports, Vec::new(), UserLabels::Name);
     assert_eq!(
         names(&page, "Closest to their quota"),
-        ["over", "home", "limited", "home", "of-edge", "edge", "half-of-more", "home", "half", "home", "tenth", "home"]
+        [
+            "over",
+            "home",
+            "limited",
+            "home",
+            "of-edge",
+            "edge",
+            "half-of-more",
+            "home",
+            "half",
+            "home",
+            "tenth",
+            "home"
+        ]
     );
     assert!(page.contains("120%") && page.contains("<rect width=\"100\""));
     assert_eq!(names(&page, "Next to expire"), ["in-one-hour", "edge", "in-two-hours", "home"]);
@@ -147,7 +166,7 @@ async fn of_many_users_ten_are_shown_and_the_others_counted() {
         expiry: Expiry::At(NOW.saturating_add_millis(1000 * (5000 - place))),
         ..with_quota(&format!("u{place:04}"), u64::try_from(place).unwrap(), 10_000)
     });
-    let page = page(vec![report("home", users.collect(), ago(Duration::ZERO))], Vec::new(), UserLabels::Name);
+    let page = page(&[report("home", users.collect(), ago(Duration::ZERO))], Vec::new(), UserLabels::Name);
     assert_eq!(page.matches("Showing 10 of 4,213").count(), 2);
     for heading in ["Closest to their quota", "Next to expire"] {
         let names = names(&page, heading);
@@ -161,12 +180,12 @@ async fn users_are_named_as_the_labels_say() {
     let alerts = || vec![firing(Severity::Warning, "user", "canary", "95%", NOW), node_down()];
     let reports = || vec![report("home", users.clone(), ago(Duration::ZERO))];
     let key = HashKey::new(b"key");
-    let hashed = page(reports(), alerts(), UserLabels::Hash(key.clone()));
+    let hashed = page(&reports(), alerts(), UserLabels::Hash(key.clone()));
     assert!(!hashed.contains("canary") && hashed.matches(&key.hash("canary")).count() == 2, "{hashed}");
-    let off = page(reports(), alerts(), UserLabels::Off);
+    let off = page(&reports(), alerts(), UserLabels::Off);
     assert!(!off.contains("canary") && !off.contains(&key.hash("canary")), "{off}");
     assert!(off.contains("1 of them are about users") && off.contains("FI-1"));
-    assert!(page(reports(), alerts(), UserLabels::Name).contains("<bdi>canary</bdi>"));
+    assert!(page(&reports(), alerts(), UserLabels::Name).contains("<bdi>canary</bdi>"));
 }
 
 fn node_down() -> ActiveAlert {
@@ -187,12 +206,12 @@ async fn the_worst_and_newest_alerts_are_shown_and_the_tightest_of_each_subject(
         ActiveAlert { state: AlertState::Pending, ..firing(Severity::Warning, "user", "bob", "100%", at(0)) },
         node_down(),
     ];
-    let shown = page(Vec::new(), list.clone(), UserLabels::Name);
+    let shown = page(&[], list.clone(), UserLabels::Name);
     assert_eq!(names(&shown, "Alerts</h2>"), ["FI-1", "home", "bob", "home", "alice", "home"]);
     assert!(shown.contains("95%, 95 B of 100 B") && shown.contains("3h ago") && shown.contains("1 pending"));
 
     list.extend((0..50_000).map(|n| firing(Severity::Info, "user", &format!("u{n}"), "80%", at(0))));
-    let shown = page(Vec::new(), list, UserLabels::Name);
+    let shown = page(&[], list, UserLabels::Name);
     assert!(shown.contains("Showing 10 of 50,003 alerts") && shown.len() < 40_000);
 }
 
@@ -202,11 +221,12 @@ async fn targets_are_told_with_what_is_the_matter() {
     stale.parts.insert(Part::System, read(ago(Duration::ZERO)));
     let mut down = report("c-down", Vec::new(), ago(Duration::from_secs(61)));
     down.up = Some(false);
-    let failed = |reason| Outcome::Failed { reason, detail: "a secret sentence".to_owned() };
-    down.parts.get_mut(&Part::System).unwrap().outcome = failed("timeout");
-    down.parts.insert(Part::Nodes, PartState { outcome: Outcome::Refused, last_data: None, ..read(ago(HOUR)) });
+    down.parts.get_mut(&Part::System).unwrap().outcome =
+        Outcome::Failed { reason: "timeout", detail: "a secret sentence".to_owned() };
+    down.parts
+        .insert(Part::Nodes, PartState { outcome: Outcome::Refused, last_data: None, ..read(ago(HOUR)) });
     let reports = vec![report("a-well", Vec::new(), ago(Duration::ZERO)), stale, down, Report::new("d-new")];
-    let page = page(reports, Vec::new(), UserLabels::Name);
+    let page = page(&reports, Vec::new(), UserLabels::Name);
     let rows: Vec<_> = page.split("<tr ").filter(|row| row.contains("href=\".&#x2f;metrics/")).collect();
     let expected = [
         ("a-well", "\">up</span>", "<small>none</small>"),
@@ -227,15 +247,21 @@ async fn targets_are_told_with_what_is_the_matter() {
 
 #[tokio::test(start_paused = true)]
 async fn receivers_are_told_with_their_queues() {
-    let state = state(Vec::new(), ActiveAlerts::default(), UserLabels::Name);
+    let state = state(&[], ActiveAlerts::default(), UserLabels::Name);
     let minutes = |minutes: u64| NOW.saturating_sub(Duration::from_secs(minutes * 60)).as_secs_f64();
     state.telemetry.notification_queue("ops", 1234, Some(minutes(5)));
     state.telemetry.notification_attempt("ops", HOUR, Some("connect"));
     state.telemetry.notification_last_success("oncall", minutes(7));
     state.telemetry.config_load_failed();
     let page = String::from_utf8(html(&Seen::now(&state)).unwrap()).unwrap();
-    for part in ["failing</span> connect", "1,234", ">5m<", "7m ago", "1 of 2 receivers failing", "could not be loaded"]
-    {
+    for part in [
+        "failing</span> connect",
+        "1,234",
+        ">5m<",
+        "7m ago",
+        "1 of 2 receivers failing",
+        "could not be loaded",
+    ] {
         assert!(page.contains(part), "{part}\n{page}");
     }
 }
@@ -264,7 +290,7 @@ async fn hostile_names_stay_text() {
                 ..firing(Severity::Critical, "node", hostile, "", NOW)
             },
         ];
-        let page = page(vec![target], alerts, UserLabels::Name);
+        let page = page(&[target], alerts, UserLabels::Name);
         let (_, body) = page.split_once("</style>").unwrap();
         for tag in ["<script", "<img", "<style", "onerror=alert(1)>", "49"] {
             assert!(!body.contains(tag), "{tag} by {hostile:?}");
