@@ -1,8 +1,8 @@
 """Looks at the status page with a real browser, headless, by its DevTools over a pipe.
 
-    pages_e2e.py BASE SHOTS
+    pages_e2e.py BASE SHOTS [FILE…]
 
-BASE is the daemon's address; screenshots go to the folder SHOTS. Needs chromium and Python's standard library alone.
+BASE is the address of a demo; screenshots go to the folder SHOTS. FILEs are pages to look at as well. Needs chromium and Python's standard library alone.
 """
 
 import base64
@@ -146,52 +146,57 @@ def get(url):
         return answer.read().decode()
 
 
-def main(base, shots):
-    wanted = os.environ.get("WANTED", "home edge ops oncall").split()
+VIEWS = [
+    ("light", 1280, 900, "light"), ("dark", 1280, 900, "dark"), ("tablet", 800, 1000, "light"),
+    ("phone", 360, 800, "light"), ("phone-dark", 360, 800, "dark"), ("narrow", 320, 640, "light"),
+]
+
+
+def main(base, shots, *files):
     shots = pathlib.Path(shots)
     shots.mkdir(parents=True, exist_ok=True)
-    wrong, colours = [], {}
-    folder = tempfile.mkdtemp()
-    browser = Browser(folder)
-    try:
-        for name, width, height, scheme in [
-            ("light", 1280, 900, "light"), ("dark", 1280, 900, "dark"), ("tablet", 800, 1000, "light"),
-            ("phone", 360, 800, "light"), ("phone-dark", 360, 800, "dark"), ("narrow", 320, 640, "light"),
-        ]:
-            browser.open(f"{base}/", width, height, scheme)
-            browser.shoot(shots / f"{name}.png")
-            seen = browser.run(LOOK)
-            wrong += [f"{name}: {what}" for what in seen["wrong"]]
-            colours[name] = seen["colour"]
-            for word in wanted:
-                if not re.search(rf"\b{word}\b", seen["text"]):
-                    wrong.append(f"{name}: {word} is not on the page")
-            if re.search("<script", seen["html"], re.I):
-                wrong.append(f"{name}: a script")
-            if not os.environ.get("WANTED"):
-                for heading in ["Alerts", "Targets", "Closest to their quota", "Next to expire", "Receivers"]:
-                    if heading not in seen["text"]:
-                        wrong.append(f"{name}: no {heading}")
-                for part in ["Showing 10 of", "Proxymeter"]:
-                    if part not in seen["text"]:
-                        wrong.append(f"{name}: nothing says {part!r}")
-    finally:
-        browser.close()
-        shutil.rmtree(folder, ignore_errors=True)
-    if colours["light"] == colours["dark"]:
-        wrong.append("dark is as light as light")
-
+    wrong = look_at_all(base, shots, [pathlib.Path(file).resolve() for file in files])
     targets = json.loads(get(f"{base}/api/v1/targets"))["data"]["targets"]
-    if not os.environ.get("WANTED") and [target["name"] for target in targets] != ["edge", "home"]:
+    if [(target["name"], target["state"]) for target in targets] != [("edge", "up"), ("home", "up")]:
         wrong.append(f"targets: {targets}")
-    json.loads(get(f"{base}/api/v1/alerts"))
+    if not json.loads(get(f"{base}/api/v1/alerts"))["data"]["alerts"]:
+        wrong.append("no alerts")
     if '"<hidden>"' not in get(f"{base}/config"):
         wrong.append("the configuration hides nothing")
     for what in dict.fromkeys(wrong):
         print(what, file=sys.stderr)
     if wrong:
         sys.exit(1)
-    print(f"six views of {base}/ have everything in its place")
+    print(f"{len(VIEWS)} views of {base}/ and {len(files)} other pages have everything in its place")
+
+
+def look_at_all(base, shots, files):
+    wrong, colours = [], {}
+    folder = tempfile.mkdtemp()
+    browser = Browser(folder)
+    try:
+        for view, width, height, scheme in VIEWS:
+            browser.open(f"{base}/", width, height, scheme)
+            browser.shoot(shots / f"{view}.png")
+            seen = browser.run(LOOK)
+            wrong += [f"{view}: {what}" for what in seen["wrong"]]
+            colours[view] = seen["colour"]
+            for word in ["home", "edge", "ops", "oncall", "Alerts", "Targets", "Closest to their quota", "Next to expire",
+                         "Receivers", "ProxymeterNodeDown", "ProxymeterUserExpiry", "Showing 10 of"]:
+                if not re.search(rf"\b{word}\b", seen["text"]):
+                    wrong.append(f"{view}: {word} is not on the page")
+            if seen["text"].count("Showing 10 of") < 3 or re.search("<script", seen["html"], re.I):
+                wrong.append(f"{view}: not the lists that there should be, or a script")
+            for file in files:
+                browser.open(file.as_uri(), width, height, scheme)
+                browser.shoot(shots / f"{file.stem}-{view}.png")
+                wrong += [f"{file.stem} {view}: {what}" for what in browser.run(LOOK)["wrong"]]
+    finally:
+        browser.close()
+        shutil.rmtree(folder, ignore_errors=True)
+    if colours["light"] == colours["dark"]:
+        wrong.append("dark is as light as light")
+    return wrong
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 # Runs the demo and looks at its status page with a headless Chromium: light, dark, on a tablet and on phones. Nothing
 # may stick out, be hard to read or run a script. Everything listens on loopback and ends with it.
 #
-# Needs chromium, curl and Python.
+# Pages that the demo never has (hostile names, targets and receivers that fail) are written by a test.
+#
+# Needs cargo, chromium, curl and Python.
 #   PROXYMETER  the program; target/debug/proxymeter by default
 #   USERS       of the simulated panel; 4213 by default
 #   SHOTS       a folder that keeps the screenshots; by default they go with the rest
@@ -37,10 +39,13 @@ until_true() {
 }
 get() { curl --silent --show-error --fail --max-time 10 "$@"; }
 
-for tool in chromium curl python3 "$proxymeter"; do
+for tool in cargo chromium curl python3 "$proxymeter"; do
     command -v "$tool" >/dev/null || fail "$tool is missing"
 done
 
+mkdir "$work/pages"
+(cd "$here" && PROXYMETER_PAGES=$work/pages cargo test --quiet --locked --lib pages_to_look_at >"$work/demo.log" 2>&1) ||
+    fail "the pages are not written"
 "$proxymeter" demo --users="${USERS:-4213}" --web.listen-address=127.0.0.1:0 >"$work/demo-says.log" 2>"$work/demo.log" &
 demo=$!
 until_true 60 "the demo tells its address" grep -q 'http://.*/metrics' "$work/demo-says.log"
@@ -55,7 +60,7 @@ until_true 120 "the lists are read" lists_are_read
 until_true 150 "a node fails" node_is_down
 until_true 60 "both receivers are told" both_are_told
 
-python3 "$here/scripts/pages_e2e.py" "$base" "${SHOTS:-$work/shots}" || fail "the status page is not as it should be"
+python3 "$here/scripts/pages_e2e.py" "$base" "${SHOTS:-$work/shots}" "$work"/pages/*.html || fail "the status page is not as it should be"
 kill -TERM "$demo"
 wait "$demo" || fail "the demo exited with $?"
 demo=

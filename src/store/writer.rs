@@ -196,6 +196,7 @@ impl Writer {
         if self.retry_in().is_some() {
             self.catch_up();
         }
+        self.health.pulse.rest();
         // The folder is free before anybody hears of it.
         drop(self);
         drop(closed);

@@ -8,7 +8,10 @@ use crate::{
         PartState, Reading, Report, Severity, System, SystemFacts, Timestamp, User, UserCounts, UserStatus,
         WalkEnd,
     },
-    server::seen::testing::{NOW, state},
+    server::{
+        Setup,
+        seen::testing::{NOW, state},
+    },
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -300,4 +303,49 @@ async fn hostile_names_stay_text() {
         assert_eq!(body.matches("<td").count(), body.matches("</td>").count(), "{hostile:?}");
         assert!(page.len() < 40_000, "{} bytes by {hostile:?}", page.len());
     }
+}
+
+/// Pages of all sorts, for a browser to look at: they go to the folder that `PROXYMETER_PAGES` names, if it is set.
+#[tokio::test(start_paused = true)]
+async fn pages_to_look_at() {
+    let long = "W".repeat(10_000);
+    let names = [
+        "<script>alert(1)</script>",
+        "a\u{202e}b\u{0}c\r\nd",
+        "سارا_احمدی",
+        "张伟 的 账户",
+        "🦊🦊🦊 & \"friends\"",
+        "user name  with   spaces",
+        &long,
+    ];
+    let users = names.iter().flat_map(|name| [with_quota(name, 9, 10), expiring(&format!("{name}2"), 30)]);
+    let mut hostile = report("home", users.collect(), ago(Duration::from_secs(3)));
+    hostile.identity.as_mut().unwrap().version = long.clone();
+    let mut down = report("far-away-and-with-a-name-that-is-rather-long", Vec::new(), ago(HOUR));
+    down.up = Some(false);
+    down.parts.get_mut(&Part::System).unwrap().outcome =
+        Outcome::Failed { reason: "tls", detail: String::new() };
+    let alerts = names.iter().map(|name| firing(Severity::Warning, "user", name, "95%", NOW));
+    let alerts: Vec<_> = alerts.chain([node_down()]).collect();
+    let reports = [hostile, down, Report::new("new")];
+
+    let folder = std::env::var_os("PROXYMETER_PAGES").map(std::path::PathBuf::from);
+    let look = |name: &str, page: &str| {
+        assert!(page.ends_with("</html>"), "{name}");
+        if let Some(folder) = &folder {
+            std::fs::write(folder.join(name), page).unwrap();
+        }
+    };
+    look("hostile.html", &page(&reports, alerts.clone(), UserLabels::Name));
+    look("off.html", &page(&reports, alerts, UserLabels::Off));
+    let mut alone = state(&[], ActiveAlerts::default(), UserLabels::Name);
+    alone.telemetry.config_load_failed();
+    let mut setup = Setup::clone(&alone.setup.borrow());
+    setup.receivers.clear();
+    alone.setup = tokio::sync::watch::channel(Arc::new(setup)).1;
+    look("alone.html", &String::from_utf8(html(&Seen::now(&alone)).unwrap()).unwrap());
+    let failing = state(&reports, ActiveAlerts::default(), UserLabels::Name);
+    failing.telemetry.notification_queue("ops", 1234, Some(NOW.as_secs_f64() - 7200.0));
+    failing.telemetry.notification_attempt("ops", HOUR, Some("rate_limited"));
+    look("failing.html", &String::from_utf8(html(&Seen::now(&failing)).unwrap()).unwrap());
 }

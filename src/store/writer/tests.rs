@@ -1,9 +1,10 @@
 //! What the writer does when the disk fails it while it runs.
 
-use std::{collections::BTreeMap, io::Write, os::unix::fs::FileExt};
+use std::{collections::BTreeMap, io::Write, os::unix::fs::FileExt, sync::Barrier};
 
 use super::*;
 use crate::{
+    clock::Heartbeats,
     model::Notice,
     store::{Batch, Opened, ReceiverState, Store},
 };
@@ -270,4 +271,26 @@ async fn a_file_that_cannot_be_written_is_read_all_the_same() {
     assert!(!folder.join("proxymeter.db-wal").exists());
     assert_eq!(read(), with_log);
     assert_eq!(names(&folder), ["proxymeter.db", "proxymeter.lock"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_writer_whose_disk_never_answers_is_stuck() {
+    static BEGUN: Barrier = Barrier::new(2);
+    static ANSWERED: Barrier = Barrier::new(2);
+    let (store, heartbeats) = (Store::in_memory(), Heartbeats::default());
+    heartbeats.watch("store", store.pulse());
+    store.record(alert("a", "1")).await.unwrap();
+    meddle(&store, |_| {
+        BEGUN.wait();
+        ANSWERED.wait();
+    })
+    .await;
+    BEGUN.wait();
+    assert_eq!(heartbeats.stuck(), None);
+    tokio::time::advance(Duration::from_secs(200)).await;
+    assert_eq!(heartbeats.stuck().as_deref(), Some("store"));
+    ANSWERED.wait();
+    // The time of the writer's thread is the machine's, which this test has left behind.
+    store.close().await;
+    assert_eq!(heartbeats.stuck(), None);
 }
