@@ -60,7 +60,7 @@ LOOK = r"""
     if (/^(script|iframe|object|embed|form|img|link|base)$/i.test(element.tagName)) wrong.push(`<${element.tagName}>`);
     for (const { name } of element.attributes) if (/^(on|style$|srcdoc$)/i.test(name)) wrong.push(`${element.tagName} has ${name}`);
   }
-  for (const a of document.querySelectorAll('a[href]')) if (!/^\.\//.test(a.getAttribute('href'))) wrong.push(`not relative: ${a.outerHTML}`);
+  for (const a of document.querySelectorAll('a[href]')) if (!/^(\.|https:\/)\//.test(a.getAttribute('href'))) wrong.push(`not relative: ${a.outerHTML}`);
   return { wrong, html: document.documentElement.outerHTML, text: document.body.innerText, width,
     colour: getComputedStyle(document.body).backgroundColor };
 })()

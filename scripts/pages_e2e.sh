@@ -48,7 +48,7 @@ mkdir "$work/pages"
     fail "the pages are not written"
 "$proxymeter" demo --users="${USERS:-4213}" --web.listen-address=127.0.0.1:0 >"$work/demo-says.log" 2>"$work/demo.log" &
 demo=$!
-until_true 60 "the demo tells its address" grep -q 'http://.*/metrics' "$work/demo-says.log"
+until_true 60 "the demo tells its address" grep -qs 'http://.*/metrics' "$work/demo-says.log"
 metrics=$(grep -o 'http://[^ ]*/metrics' "$work/demo-says.log" | head -n 1)
 base=${metrics%/metrics}
 

@@ -150,8 +150,8 @@ impl Page {
         // Keys first: below the heading of another table they would belong to that.
         let (tables, keys): (Vec<_>, Vec<_>) =
             entries.into_iter().partition(|(key, value)| is_open(key.get_ref(), value.get_ref()));
-        let is_heading_enough = keys.is_empty() && pattern_of_kind(pattern);
-        if !path.is_empty() && !is_heading_enough {
+        let holds_named_ones_alone = keys.is_empty() && pattern_of_kind(pattern);
+        if !path.is_empty() && !holds_named_ones_alone {
             let gap = if self.text.is_empty() { "" } else { "\n" };
             self.line(&format!("{gap}[{path}]"));
         }

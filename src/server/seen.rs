@@ -122,6 +122,8 @@ pub(super) mod testing {
         for report in reports {
             board.publish(report.clone());
         }
+        let telemetry = Telemetry::new();
+        telemetry.config_loaded(NOW.as_secs_f64() - 90_000.0);
         let setup = Setup {
             options: Options { labels, limit: 10 },
             config: "[users]\n".to_owned(),
@@ -131,7 +133,7 @@ pub(super) mod testing {
         State {
             board,
             clock: Clock::starting_at(NOW),
-            telemetry: Telemetry::new(),
+            telemetry,
             setup: watch::channel(Arc::new(setup)).1,
             telemetry_path: "/metrics".to_owned(),
             alerts: watch::channel(Arc::new(alerts)).1,

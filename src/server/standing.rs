@@ -7,7 +7,7 @@ use crate::model::{Moment, NodeStatus, Outcome, Part, Report};
 /// How a target stands as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum State {
+pub(super) enum Standing {
     Up,
     /// It answers, but some part of what is known of it is too old to be told.
     PartlyStale,
@@ -15,24 +15,27 @@ pub(super) enum State {
     NotTried,
 }
 
-pub(super) fn state(report: &Report, now: Moment) -> State {
-    match report.up {
-        None => State::NotTried,
-        Some(false) => State::Down,
-        Some(true) if report.parts.keys().any(|part| is_stale(report, *part, now)) => State::PartlyStale,
-        Some(true) => State::Up,
+impl Standing {
+    pub(super) fn of(report: &Report, now: Moment) -> Self {
+        match report.up {
+            None => Standing::NotTried,
+            Some(false) => Standing::Down,
+            Some(true) if report.parts.keys().any(|part| is_stale(report, *part, now)) => {
+                Standing::PartlyStale
+            }
+            Some(true) => Standing::Up,
+        }
     }
 }
 
 /// Whether what was read of a part is too old to be told, or was never read although it was tried.
 pub(super) fn is_stale(report: &Report, part: Part, now: Moment) -> bool {
-    match report.parts.get(&part).map(|known| &known.outcome) {
-        Some(Outcome::Refused) | None => false,
+    let Some(known) = report.parts.get(&part) else { return false };
+    match known.outcome {
+        Outcome::Refused => false,
         // Its first page is under way.
-        Some(Outcome::Pending) if report.parts.get(&part).is_some_and(|known| known.last_data.is_none()) => {
-            false
-        }
-        Some(_) => !report.fresh(part, now),
+        Outcome::Pending if known.last_data.is_none() => false,
+        Outcome::Up | Outcome::Pending | Outcome::Failed { .. } => !report.fresh(part, now),
     }
 }
 

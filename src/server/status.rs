@@ -7,7 +7,7 @@ mod rows;
 mod text;
 mod top;
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use minijinja::{Environment, UndefinedBehavior, value::Serde};
 use serde::Serialize;
@@ -16,11 +16,8 @@ use self::{
     rows::{Alerts, Config, Receivers, Target, Users},
     text::count,
 };
-use super::{
-    seen::Seen,
-    standing::{self, State},
-};
-use crate::telemetry;
+use super::seen::Seen;
+use crate::{model::Report, telemetry};
 
 /// Where the documentation is; empty while the project has no home page.
 const DOCUMENTATION: &str = env!("CARGO_PKG_HOMEPAGE");
@@ -46,6 +43,7 @@ struct Page<'a> {
     metrics: String,
     written: String,
     targets_up: String,
+    all_up: bool,
     targets: Vec<Target>,
     alerts: Alerts,
     users: Users,
@@ -56,9 +54,8 @@ struct Page<'a> {
 /// The page.
 pub(super) fn html(seen: &Seen) -> Result<Vec<u8>, minijinja::Error> {
     let reports = &seen.view.reports;
-    let up = reports
-        .iter()
-        .filter(|report| matches!(standing::state(report, seen.now), State::Up | State::PartlyStale));
+    let is_up = |report: &&Arc<Report>| report.up == Some(true);
+    let up = reports.iter().filter(is_up).count();
     let page = Page {
         style: include_str!("status/page.css"),
         version: seen.version,
@@ -67,7 +64,8 @@ pub(super) fn html(seen: &Seen) -> Result<Vec<u8>, minijinja::Error> {
         refresh: REFRESH,
         metrics: format!(".{}", seen.telemetry_path),
         written: rows::date_and_second(seen.now.wall),
-        targets_up: count(up.count()),
+        targets_up: count(up),
+        all_up: up == reports.len(),
         targets: reports.iter().map(|report| Target::new(report, seen.now)).collect(),
         alerts: Alerts::new(seen),
         users: Users::new(seen),

@@ -194,6 +194,7 @@ async fn users_are_named_as_the_labels_say() {
 fn node_down() -> ActiveAlert {
     ActiveAlert {
         alertname: "ProxymeterNodeDown",
+        summary: "Node is not connected to its panel.",
         reading: Reading::Word("error".into()),
         ..firing(Severity::Critical, "node", "FI-1", "", NOW)
     }

@@ -1,5 +1,5 @@
 /// Characters of a name that are shown.
-const LONGEST_NAME: usize = 80;
+const LONGEST_NAME: usize = 64;
 
 /// A name that others chose, fit to be read: not longer than a line or two, and with signs in place of characters that
 /// do not show. What it means in HTML is for the template to escape.
@@ -62,9 +62,9 @@ mod tests {
         ] {
             assert_eq!(name(given), shown);
         }
-        assert_eq!(name(&"ж".repeat(80)).chars().count(), 80);
+        assert_eq!(name(&"ж".repeat(64)).chars().count(), 64);
         let cut = name(&"ж".repeat(10_000));
-        assert!(cut.chars().count() == 81 && cut.ends_with('…'));
+        assert!(cut.chars().count() == 65 && cut.ends_with('…'));
     }
 
     #[test]
