@@ -39,7 +39,7 @@ use self::{
 };
 use crate::{
     board::View,
-    clock::Clock,
+    clock::{Beat, Clock},
     model::{ActiveAlerts, Notice},
     store::{Batch, Store},
     telemetry::Telemetry,
@@ -60,6 +60,8 @@ pub struct Wiring {
     pub store: Store,
     pub telemetry: Telemetry,
     pub clock: Clock,
+    /// Beats as long as the task goes round.
+    pub beat: Beat,
 }
 
 /// Another configuration to go on under.
@@ -96,6 +98,7 @@ pub async fn run(mut engine: Engine, mut wiring: Wiring) {
         }
         wiring.carry_out(output).await;
 
+        wiring.beat.within(PAUSE);
         // Somebody waits for a reload.
         tokio::select! {
             () = time::sleep(PAUSE) => {}
@@ -105,6 +108,7 @@ pub async fn run(mut engine: Engine, mut wiring: Wiring) {
             }
         }
         let wait = engine.due().saturating_sub(wiring.clock.now().uptime);
+        wiring.beat.within(wait);
         tokio::select! {
             Ok(()) = wiring.view.changed() => {}
             Some(reload) = wiring.reloads.recv() => wiring.reload(&mut engine, reload),
@@ -168,7 +172,7 @@ mod tests {
         testing::{BEGIN, DAY, Panel, config},
         *,
     };
-    use crate::{board::Board, model::Severity};
+    use crate::{board::Board, clock::Beats, model::Severity};
 
     fn route() -> Route {
         Route {
@@ -200,6 +204,7 @@ mod tests {
             store,
             telemetry,
             clock: clock.clone(),
+            beat: Beat::default(),
         };
         let engine = Engine::new(&config(), vec![route()], &Rows::default(), clock.now()).unwrap();
 
@@ -239,9 +244,16 @@ mod tests {
             let notice = told.recv().await.unwrap();
             assert_eq!(notice.reason, "all alerts resolved");
         };
+        let beats = Beats::default();
+        beats.watch("alerts", &wiring.beat);
+        let mut running = Box::pin(run(engine, wiring));
         tokio::select! {
-            () = run(engine, wiring) => panic!("the task ended"),
+            () = &mut running => panic!("the task ended"),
             () = story => {}
         }
+        assert_eq!(beats.stuck(), [""; 0]);
+        time::advance(Duration::from_secs(200)).await;
+        assert_eq!(beats.stuck(), ["alerts"]);
+        drop(running);
     }
 }

@@ -1,6 +1,8 @@
 //! Where wall time enters. Everything below `daemon` takes `now` as a parameter or asks this.
 
-pub mod beats;
+mod beats;
+
+pub use beats::{Beat, Beats};
 
 use std::{
     sync::{

@@ -18,6 +18,7 @@ mod reading;
 mod receivers;
 mod secrets;
 mod shard;
+mod shown;
 mod table;
 mod tls;
 mod users;
@@ -67,6 +68,8 @@ pub struct Config {
     pub receivers: Vec<ReceiverTable>,
     /// Who is told that the daemon is well, if anybody.
     pub heartbeat: Option<HeartbeatConfig>,
+    /// The same as a page may show it.
+    shown: String,
     /// Secret files that any user of this machine may read.
     open_secret_files: Vec<PathBuf>,
 }
@@ -179,6 +182,7 @@ impl Config {
         if !syntax_errors.is_empty() {
             return Err(ConfigErrors::syntax(file, text, &syntax_errors));
         }
+        let shown = shown::text(tree.get_ref());
         let reading = Reading::new(file, env);
         let mut root = Table::root(&reading, &ROOT, tree.into_inner());
 
@@ -217,6 +221,7 @@ impl Config {
                 alerting,
                 receivers,
                 heartbeat,
+                shown,
                 open_secret_files,
             };
             Ok(whole.of_shard(shard))
@@ -262,6 +267,12 @@ impl Config {
     /// How many targets all shards watch together.
     pub fn targets_of_all_shards(&self) -> usize {
         self.targets.len() + self.elsewhere.len()
+    }
+
+    /// The file as TOML without its comments, with `<hidden>` in place of every value that is not known to be
+    /// harmless: secrets, addresses, paths, users unless they are shown by name.
+    pub fn shown(&self) -> &str {
+        &self.shown
     }
 
     /// What is allowed but probably not meant, a sentence each.

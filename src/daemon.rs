@@ -30,13 +30,13 @@ use self::{
 use crate::{
     alert::engine::Rows,
     board::Board,
-    clock::{self, Clock, beats::Beats},
-    config::{Config, LabelsChoice, NoticeNames, StorageConfig, UsersConfig},
+    clock::{self, Beats, Clock},
+    config::{Config, LabelsChoice, NoticeNames, ReceiverKind, StorageConfig, UsersConfig},
     exposition::{HashKey, Options, UserLabels},
     http::BuildError,
     notify::heartbeat::{Heartbeat, HeartbeatError},
     server::{
-        self, Listeners, Reload, Settings, State,
+        self, Listeners, Reload, Setup, State,
         access::{Access, AccessError},
     },
     store::{self, Loaded, Store, StoreError},
@@ -76,7 +76,7 @@ pub struct Daemon {
     alerting: Alerting,
     shared: Shared,
     state: State,
-    settings: watch::Sender<Settings>,
+    setup: watch::Sender<Arc<Setup>>,
     reloads: mpsc::Receiver<Reload>,
     ready: watch::Sender<bool>,
     service_manager: ServiceManager,
@@ -160,7 +160,8 @@ impl Daemon {
         let key = hash_key(&config)?;
         let telemetry = Telemetry::new();
         let board = Board::new(config.targets.iter().map(|target| target.name.as_str()));
-        let beats = Beats::new(clock.clone());
+        let beats = Beats::default();
+        beats.watch("store", store.beat());
         let shared = Shared { board, clock, store, telemetry, beats };
         let access = Arc::new(Access::open(&config.web.access, &shared.telemetry)?);
 
@@ -175,18 +176,19 @@ impl Daemon {
         let joints = new.joints(&targets, key.clone());
         let alerting = Alerting::build(&config, &rows, joints, &shared)?;
 
-        let (settings, is_set) = watch::channel(answers(&config, key, access));
+        let (setup, is_set_up) = watch::channel(Arc::new(set_up(&config, key, access)));
         let (reload, reloads) = mpsc::channel(1);
         let (ready, is_ready) = watch::channel(false);
         let state = State {
             board: shared.board.clone(),
             clock: shared.clock.clone(),
             telemetry: shared.telemetry.clone(),
-            settings: is_set,
+            setup: is_set_up,
             telemetry_path: telemetry_path.to_owned(),
             alerts: alerting.active.clone(),
             ready: is_ready,
             reload,
+            beats: shared.beats.clone(),
             version: telemetry::VERSION,
         };
         shared.telemetry.config_loaded(shared.clock.now().wall.as_secs_f64());
@@ -199,7 +201,7 @@ impl Daemon {
             alerting,
             shared,
             state,
-            settings,
+            setup,
             reloads,
             ready,
             service_manager: ServiceManager::default(),
@@ -236,8 +238,7 @@ impl Daemon {
         tasks.spawn_endless(watch_storage(shared.clone(), self.receivers.queues()));
         tasks.spawn_endless(tell_when_ready(shared.board.clone(), ready));
         tasks.spawn_endless(watch_clock(shared.clock.clone(), shared.telemetry.clone()));
-        tasks
-            .spawn_endless(service_manager.clone().keep_watchdog(shared.beats.clone(), shared.clock.clone()));
+        tasks.spawn_endless(service_manager.clone().keep_watchdog(shared.beats.clone()));
         tasks.spawn_stopping_itself(server::serve(listening.subscribe(), state, tasks.stopped()));
         let mut running = Running {
             config: self.config,
@@ -246,7 +247,7 @@ impl Daemon {
             targets: self.targets,
             receivers: self.receivers,
             alerting,
-            settings: self.settings,
+            setup: self.setup,
             stop_heartbeat: None,
             shared,
             tasks,
@@ -297,7 +298,7 @@ struct Running {
     targets: Targets,
     receivers: Receivers,
     alerting: Alerting,
-    settings: watch::Sender<Settings>,
+    setup: watch::Sender<Arc<Setup>>,
     /// Dropped: the heartbeat ends.
     stop_heartbeat: Option<oneshot::Sender<()>>,
     shared: Shared,
@@ -340,7 +341,7 @@ impl Running {
             });
         }
         let access = if config.web.access == self.config.web.access {
-            Arc::clone(&self.settings.borrow().access)
+            Arc::clone(&self.setup.borrow().access)
         } else {
             Arc::new(Access::open(&config.web.access, &self.shared.telemetry)?)
         };
@@ -356,7 +357,7 @@ impl Running {
 
         self.listening.send_replace(bound(&listeners));
         self.listeners = listeners;
-        self.settings.send_replace(answers(&config, key, access));
+        self.setup.send_replace(Arc::new(set_up(&config, key, access)));
         self.config = config;
         self.commit(new).await;
         Ok(())
@@ -403,10 +404,19 @@ async fn until_stop(asked: &mut impl AsyncFnMut() -> Asked) {
     while asked().await != Asked::Stop {}
 }
 
-/// What the server's answers depend on.
-fn answers(config: &Config, key: Option<HashKey>, access: Arc<Access>) -> Settings {
-    let labels = user_labels(&config.users, key);
-    Settings { options: Options { labels, limit: config.users.limit }, access }
+/// What the server is to know of the configuration.
+fn set_up(config: &Config, key: Option<HashKey>, access: Arc<Access>) -> Setup {
+    let kind = |kind: &ReceiverKind| match kind {
+        ReceiverKind::Email(_) => "email",
+        ReceiverKind::Webhook(_) => "webhook",
+    };
+    Setup {
+        options: Options { labels: user_labels(&config.users, key), limit: config.users.limit },
+        config: config.shown().to_owned(),
+        receivers: config.receivers.iter().map(|table| (table.name.clone(), kind(&table.kind))).collect(),
+        alerting: config.alerting.enabled,
+        access,
+    }
 }
 
 /// How users are named in metrics, with a key that is there already.

@@ -7,14 +7,17 @@ mod active;
 mod counter;
 mod history;
 mod notice;
+mod reading;
 mod report;
 mod time;
 mod users;
+pub mod words;
 
 pub use active::{ActiveAlert, ActiveAlerts, AlertState, KIND_USER};
 pub use counter::Counter;
 pub use history::{CORE_WINDOW, History};
 pub use notice::{Notice, NoticeAlert, NoticeStatus, Severity};
+pub use reading::Reading;
 pub use report::{Outcome, PartState, Report};
 pub use time::{Moment, Timestamp};
 pub use users::{Expiry, User, UserStatus, Users};

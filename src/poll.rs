@@ -23,7 +23,7 @@ use self::{
 };
 use crate::{
     board::Board,
-    clock::Clock,
+    clock::{Beat, Clock},
     model::{Moment, Outcome, Part, PartData, PartState, Report, Users},
     store::{SavedUsers, Store},
     telemetry::Telemetry,
@@ -48,13 +48,14 @@ pub struct Poller {
     board: Board,
     telemetry: Telemetry,
     clock: Clock,
+    beat: Beat,
 }
 
 impl Poller {
     /// A loop for the target `name`, which is already on the board. `requests` are users to read again by name.
     pub fn new(
         name: &str,
-        upstream: Upstream,
+        mut upstream: Upstream,
         config: PollConfig,
         board: Board,
         telemetry: Telemetry,
@@ -63,6 +64,8 @@ impl Poller {
     ) -> Self {
         let start = clock.now().uptime + config.interval.min(FIRST_POLLS_WITHIN).mul_f64(fastrand::f64());
         let schedule = Schedule::new(config, start);
+        let beat = Beat::default();
+        upstream.tell(&beat);
         Poller {
             upstream,
             schedule,
@@ -75,7 +78,13 @@ impl Poller {
             board,
             telemetry,
             clock,
+            beat,
         }
+    }
+
+    /// Beats as long as the loop goes round, however slow the target is.
+    pub fn beat(&self) -> &Beat {
+        &self.beat
     }
 
     /// Keeps the users of each finished walk in `store`, and begins with those that were kept before, if they can be
@@ -126,6 +135,7 @@ impl Poller {
             let named = self.schedule.walks_rest_until().filter(|_| self.wanted.waits());
             let named = named.map(|due| due.max(now)).filter(|named| *named < due || part == Part::Users);
             let due = named.map_or(due, |named| named.min(due));
+            self.beat.within(due.saturating_sub(now));
             tokio::select! {
                 _ = &mut stop => return,
                 () = tokio::time::sleep(due.saturating_sub(now)) => {}

@@ -1,4 +1,4 @@
-//! The daemon's HTTP face: metrics, health and a landing page.
+//! The daemon's HTTP face: metrics, health, a status page, and what it tells as JSON.
 //!
 //! [`serve`] answers on listeners that are already bound. `connections` gives each its time, [`access`] says who may
 //! pass. What is known of the targets is written once per change and shared by all scrapers, see `pages`.
@@ -8,10 +8,12 @@ pub mod config;
 
 mod api;
 mod connections;
-mod landing;
 mod negotiate;
 mod pages;
+mod seen;
 mod stall;
+mod standing;
+mod status;
 mod tls;
 
 use std::{
@@ -30,8 +32,8 @@ use hyper::{
     Method, Request, Response, StatusCode,
     body::{Body, Frame, Incoming, SizeHint},
     header::{
-        ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue,
-        RETRY_AFTER, VARY, WWW_AUTHENTICATE,
+        ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY,
+        CONTENT_TYPE, HeaderMap, HeaderValue, REFERRER_POLICY, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
     },
 };
 use rustls::ServerConfig;
@@ -43,7 +45,7 @@ use tokio::{
 
 use crate::{
     board::Board,
-    clock::Clock,
+    clock::{Beats, Clock},
     exposition::{Coding, Options, Tail},
     model::ActiveAlerts,
     telemetry::{InFlight, Telemetry},
@@ -51,6 +53,7 @@ use crate::{
 use access::{Access, Refusal, Terms};
 use connections::{Answering, Connections};
 use pages::Pages;
+use seen::{Kept, Seen};
 
 /// Scrapes beyond this are refused.
 const MAX_SCRAPES: usize = 40;
@@ -67,7 +70,7 @@ pub struct State {
     pub clock: Clock,
     pub telemetry: Telemetry,
     /// What is sent here anew holds from the next request on.
-    pub settings: watch::Receiver<Settings>,
+    pub setup: watch::Receiver<Arc<Setup>>,
     /// Where the metrics are, e.g. `/metrics`, but not `/`; those of one target are one level below.
     pub telemetry_path: String,
     /// What is pending and firing.
@@ -76,14 +79,22 @@ pub struct State {
     pub ready: watch::Receiver<bool>,
     /// Where the configuration is asked to be loaded anew.
     pub reload: mpsc::Sender<Reload>,
-    /// As the landing page shows it.
+    /// The loops without which the daemon is not healthy.
+    pub beats: Beats,
+    /// As the status page shows it.
     pub version: &'static str,
 }
 
-/// What the answers depend on and may change while they are given.
-#[derive(Clone)]
-pub struct Settings {
+/// What of the answers depends on the configuration. It is replaced as one when that is loaded anew.
+#[derive(Clone, Debug)]
+pub struct Setup {
     pub options: Options,
+    /// As `/config` shows it: fit for everyone who is answered.
+    pub config: String,
+    /// Who is told of alerts: name and kind, by name.
+    pub receivers: Vec<(String, &'static str)>,
+    /// Whether anybody is told of alerts at all.
+    pub alerting: bool,
     /// Who may pass.
     pub access: Arc<Access>,
 }
@@ -102,8 +113,11 @@ pub async fn serve(mut listeners: watch::Receiver<Listeners>, state: State, stop
         state.telemetry.declare_path(route.label());
     }
     let server = Arc::new(Server {
-        pages: Pages::new(state.board.clone(), state.clock.clone(), state.settings.clone()),
+        pages: Pages::new(state.board.clone(), state.clock.clone(), state.setup.clone()),
         scrapes: Arc::new(Semaphore::new(MAX_SCRAPES)),
+        status: Kept::default(),
+        alerts: Kept::default(),
+        targets: Kept::default(),
         state,
     });
     let (close, closing) = watch::channel(false);
@@ -158,16 +172,21 @@ struct Server {
     state: State,
     pages: Pages,
     scrapes: Arc<Semaphore>,
+    status: Kept,
+    alerts: Kept,
+    targets: Kept,
 }
 
 /// What a request asks for.
 #[derive(Clone, Copy)]
 enum Route<'p> {
-    Landing,
+    Status,
     Metrics,
     /// Those of one target.
     Target(&'p str),
     Alerts,
+    Targets,
+    Config,
     Healthy,
     Ready,
     Reload,
@@ -176,11 +195,13 @@ enum Route<'p> {
 
 impl<'p> Route<'p> {
     /// Those that can succeed.
-    const GOOD: [Route<'static>; 7] = [
-        Route::Landing,
+    const GOOD: [Route<'static>; 9] = [
+        Route::Status,
         Route::Metrics,
         Route::Target(""),
         Route::Alerts,
+        Route::Targets,
+        Route::Config,
         Route::Healthy,
         Route::Ready,
         Route::Reload,
@@ -192,8 +213,10 @@ impl<'p> Route<'p> {
             "/-/ready" => Route::Ready,
             "/-/reload" => Route::Reload,
             "/api/v1/alerts" => Route::Alerts,
+            "/api/v1/targets" => Route::Targets,
+            "/config" => Route::Config,
             _ if path == telemetry_path => Route::Metrics,
-            "/" => Route::Landing,
+            "/" => Route::Status,
             _ => path
                 .strip_prefix(telemetry_path)
                 .and_then(|rest| rest.strip_prefix('/'))
@@ -204,10 +227,12 @@ impl<'p> Route<'p> {
     /// The path in `http_requests_total`: not the one asked for, of which there may be any number.
     fn label(self) -> &'static str {
         match self {
-            Route::Landing => "/",
+            Route::Status => "/",
             Route::Metrics => "/metrics",
             Route::Target(_) => "/metrics/{target}",
             Route::Alerts => "/api/v1/alerts",
+            Route::Targets => "/api/v1/targets",
+            Route::Config => "/config",
             Route::Healthy => "/-/healthy",
             Route::Ready => "/-/ready",
             Route::Reload => "/-/reload",
@@ -224,7 +249,7 @@ struct Outdated;
 
 impl Server {
     fn access(&self) -> Arc<Access> {
-        Arc::clone(&self.state.settings.borrow().access)
+        Arc::clone(&self.state.setup.borrow().access)
     }
 
     /// Answers a request on a connection that was made with `tls`.
@@ -314,29 +339,39 @@ impl Server {
         match route {
             Route::Metrics => self.metrics(None, headers).await,
             Route::Target(target) => self.metrics(Some(target), headers).await,
-            Route::Alerts => self.alerts(),
-            Route::Healthy => plain(StatusCode::OK, "Healthy.\n"),
+            Route::Status => self.status().await,
+            Route::Alerts => self.json(&self.alerts, api::alerts::json).await,
+            Route::Targets => self.json(&self.targets, api::targets::json).await,
+            Route::Config => {
+                let setup = Arc::clone(&self.state.setup.borrow());
+                fresh(answer(StatusCode::OK, PLAIN, vec![Bytes::from(setup.config.clone())]))
+            }
+            Route::Healthy => match self.state.beats.stuck().as_slice() {
+                [] => plain(StatusCode::OK, "Healthy.\n"),
+                stuck => {
+                    let text = format!("Not healthy, these loops are stuck: {}.\n", stuck.join(", "));
+                    answer(StatusCode::SERVICE_UNAVAILABLE, PLAIN, vec![Bytes::from(text)])
+                }
+            },
             Route::Ready if *self.state.ready.borrow() => plain(StatusCode::OK, "Ready.\n"),
             Route::Ready => plain(StatusCode::SERVICE_UNAVAILABLE, "Not ready yet.\n"),
-            Route::Landing => {
-                let view = self.state.board.view();
-                let targets = view.reports.iter().map(|report| &*report.target);
-                let page = landing::page(self.state.version, &self.state.telemetry_path, targets);
-                let mut response =
-                    answer(StatusCode::OK, "text/html; charset=utf-8", vec![Bytes::from(page)]);
-                let policy = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'");
-                response.headers_mut().insert(hyper::header::CONTENT_SECURITY_POLICY, policy);
-                response
-            }
             Route::Reload | Route::Unknown => plain(StatusCode::NOT_FOUND, "Not found.\n"),
         }
     }
 
-    fn alerts(&self) -> Response<Answer> {
-        let alerts = Arc::clone(&self.state.alerts.borrow());
-        match api::alerts(&alerts, &self.state.settings.borrow().options.labels) {
-            Ok(json) => answer(StatusCode::OK, "application/json", vec![Bytes::from(json)]),
-            Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "The alerts cannot be written.\n"),
+    async fn status(&self) -> Response<Answer> {
+        let Some(page) = self.status.get(&self.state, status::html).await else { return unwritable() };
+        let mut response = fresh(answer(StatusCode::OK, "text/html; charset=utf-8", vec![page]));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+        headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        response
+    }
+
+    async fn json(&self, kept: &Kept, write: fn(&Seen) -> serde_json::Result<Vec<u8>>) -> Response<Answer> {
+        match kept.get(&self.state, write).await {
+            Some(json) => fresh(answer(StatusCode::OK, "application/json", vec![json])),
+            None => unwritable(),
         }
     }
 
@@ -351,8 +386,9 @@ impl Server {
         };
         let alerts = Arc::clone(&self.state.alerts.borrow());
         let own = self.state.telemetry.gather();
-        let labels = &self.state.settings.borrow().options.labels.clone();
-        let pieces = panel.complete(&Tail { alerts: &alerts, labels, own: &own }, target);
+        let setup = Arc::clone(&self.state.setup.borrow());
+        let tail = Tail { alerts: &alerts, labels: &setup.options.labels, own: &own };
+        let pieces = panel.complete(&tail, target);
         let mut response = answer(StatusCode::OK, format.content_type(), pieces);
         if coding == Coding::Gzip {
             response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -375,8 +411,24 @@ fn not_allowed(text: &'static str, allowed: &'static str) -> Response<Answer> {
     response
 }
 
+/// What the status page may do: nothing but have a style.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
+                      frame-ancestors 'none'";
+
+const PLAIN: &str = "text/plain; charset=utf-8";
+
 fn plain(status: StatusCode, text: &'static str) -> Response<Answer> {
-    answer(status, "text/plain; charset=utf-8", vec![Bytes::from_static(text.as_bytes())])
+    answer(status, PLAIN, vec![Bytes::from_static(text.as_bytes())])
+}
+
+fn unwritable() -> Response<Answer> {
+    plain(StatusCode::INTERNAL_SERVER_ERROR, "This cannot be written down.\n")
+}
+
+/// Names people perhaps, and is old in a moment: nobody on the way is to keep it.
+fn fresh(mut response: Response<Answer>) -> Response<Answer> {
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 fn answer(status: StatusCode, content_type: &'static str, pieces: Vec<Bytes>) -> Response<Answer> {
@@ -434,26 +486,35 @@ mod tests {
     use super::*;
     use crate::{exposition::UserLabels, model::Timestamp};
 
-    pub(super) fn settings() -> watch::Receiver<Settings> {
-        let options = Options { labels: UserLabels::Name, limit: 10 };
-        let access = Arc::new(Access::open(&Default::default(), &Telemetry::new()).unwrap());
-        watch::channel(Settings { options, access }).1
+    pub(super) fn setup() -> watch::Receiver<Arc<Setup>> {
+        let setup = Setup {
+            options: Options { labels: UserLabels::Name, limit: 10 },
+            config: String::new(),
+            receivers: Vec::new(),
+            alerting: true,
+            access: Arc::new(Access::open(&Default::default(), &Telemetry::new()).unwrap()),
+        };
+        watch::channel(Arc::new(setup)).1
     }
 
     pub(super) fn server() -> Server {
         let (board, clock) = (Board::new(["home"]), Clock::starting_at(Timestamp::default()));
         Server {
-            pages: Pages::new(board.clone(), clock.clone(), settings()),
+            pages: Pages::new(board.clone(), clock.clone(), setup()),
             scrapes: Arc::new(Semaphore::new(MAX_SCRAPES)),
+            status: Kept::default(),
+            alerts: Kept::default(),
+            targets: Kept::default(),
             state: State {
                 board,
                 clock,
                 telemetry: Telemetry::new(),
-                settings: settings(),
+                setup: setup(),
                 telemetry_path: "/metrics".to_owned(),
                 alerts: watch::channel(Arc::default()).1,
                 ready: watch::channel(true).1,
                 reload: mpsc::channel(1).0,
+                beats: Beats::default(),
                 version: "0",
             },
         }
@@ -490,6 +551,8 @@ mod tests {
             ("/-/healthy", "/metrics", "/-/healthy"),
             ("/-/ready", "/metrics", "/-/ready"),
             ("/-/ready/", "/metrics", "other"),
+            ("/api/v1/targets", "/metrics", "/api/v1/targets"),
+            ("/config", "/metrics", "/config"),
             ("", "/metrics", "other"),
         ];
         for (path, telemetry_path, expected) in cases {

@@ -39,7 +39,10 @@ use tokio::{
     time::timeout,
 };
 
-use crate::model::{Notice, Timestamp};
+use crate::{
+    clock::Beat,
+    model::{Notice, Timestamp},
+};
 use change::{Change, Queued};
 use writer::{Request, Work, Writer};
 
@@ -329,6 +332,11 @@ impl Store {
         }
     }
 
+    /// Beats as long as the disk takes or refuses what it is given, and does neither for ever.
+    pub fn beat(&self) -> &Beat {
+        &self.health.beat
+    }
+
     /// How the store is doing. Costs nothing.
     pub fn status(&self) -> StoreStatus {
         StoreStatus {
@@ -364,4 +372,5 @@ struct Health {
     down: AtomicBool,
     size: AtomicU64,
     errors: AtomicU64,
+    beat: Beat,
 }

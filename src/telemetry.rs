@@ -16,6 +16,8 @@ use prometheus::{
 };
 
 use heartbeat::Heartbeat;
+pub use notifications::ReceiverStatus;
+
 use notifications::Notifications;
 use process::Process;
 
@@ -213,6 +215,14 @@ impl Telemetry {
         self.0.reload_successful.set(0);
     }
 
+    /// How the last attempt to load the configuration went, and when one last succeeded.
+    pub fn config_status(&self) -> ConfigStatus {
+        ConfigStatus {
+            successful: self.0.reload_successful.get() == 1,
+            loaded_at: self.0.reload_success_time.get(),
+        }
+    }
+
     /// Begins to count the requests to `path`, at 0 of those that succeed.
     pub fn declare_path(&self, path: &'static str) {
         self.0.http_requests.with_label_values(&[path, "200"]);
@@ -269,6 +279,15 @@ impl Telemetry {
         }
         families
     }
+}
+
+/// How loading the configuration went.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ConfigStatus {
+    /// The last attempt succeeded.
+    pub successful: bool,
+    /// When one last did, in seconds since the Unix epoch; 0: never.
+    pub loaded_at: f64,
 }
 
 /// A request that is being answered, or a connection that is open.
@@ -375,6 +394,7 @@ mod tests {
         telemetry.config_loaded(1.5);
         telemetry.config_load_failed();
         assert_eq!(value(&telemetry, "proxymeter_config_last_reload_successful", &[]), Some(0.0));
+        assert_eq!(telemetry.config_status(), ConfigStatus { successful: false, loaded_at: 1.5 });
         assert_eq!(
             value(&telemetry, "proxymeter_config_last_reload_success_timestamp_seconds", &[]),
             Some(1.5)

@@ -7,6 +7,7 @@ pub mod scripted;
 use std::{sync::Arc, time::Duration};
 
 use crate::{
+    clock::Beat,
     http::{self, BuildError},
     model::{Moment, NamedUsers, Part, PartData, Timestamp},
     upstream::marzban::{Marzban, config::MarzbanConfig},
@@ -89,6 +90,15 @@ impl Upstream {
             Upstream::Marzban(marzban) => marzban.forget_walk(),
             #[cfg(test)]
             Upstream::Scripted(_) => {}
+        }
+    }
+
+    /// Lets `beat` beat with every request, which has its own time limit.
+    pub fn tell(&mut self, beat: &Beat) {
+        match self {
+            Upstream::Marzban(marzban) => marzban.tell(beat),
+            #[cfg(test)]
+            Upstream::Scripted(scripted) => scripted.beat = beat.clone(),
         }
     }
 

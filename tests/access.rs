@@ -358,7 +358,7 @@ async fn no_secret_is_shown_anywhere() {
     for config in [own, AccessConfig::WebFile(file.clone())] {
         fs::write(&file, &good).unwrap();
         let port = Port::open(config).await;
-        said.push_str(&format!("{:?}", port.settings.borrow().access));
+        said.push_str(&format!("{:?}", port.setup.borrow().access));
         let right = basic("alice", &canary("password"));
         let wrong = basic("alice", &canary("wrong"));
         let bearer = format!("Authorization: Bearer {token}");

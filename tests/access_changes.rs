@@ -150,7 +150,7 @@ async fn the_way_in_can_be_replaced() {
     let mut kept = port.connect().await;
     assert_eq!(talk(&mut kept, "GET", "/", &[]).await.unwrap().status, 200);
     let closed = Access::open(&own(users(&[]), Some("token")), &port.telemetry).unwrap();
-    port.settings.send_modify(|settings| settings.access = Arc::new(closed));
+    port.setup.send_modify(|setup| Arc::make_mut(setup).access = Arc::new(closed));
     assert_eq!(talk(&mut kept, "GET", "/", &[]).await.unwrap().status, 401);
     let token = ["Authorization: Bearer token"];
     assert_eq!(talk(&mut kept, "GET", "/", &token).await.unwrap().status, 200);

@@ -706,7 +706,12 @@ fn the_example_tells_the_defaults() {
     assert_eq!(heartbeat.url, Secret::from("https://hc.example.com/0123"));
     assert_eq!((heartbeat.method, heartbeat.timeout), (HeartbeatMethod::Get, Duration::from_secs(10)));
     assert_eq!(heartbeat.delivery_patience, Duration::from_secs(60 * 60));
-    assert_eq!(whole, config);
+    // All but the words it was said in.
+    let told = |config: Config| {
+        let Config { web, users, storage, shard, targets, alerting, receivers, heartbeat, .. } = config;
+        (web, users, storage, shard, targets, alerting, receivers, heartbeat)
+    };
+    assert_eq!(told(whole), told(config));
 }
 
 /// What the shipped example names, so that it loads as it is but for the folders.

@@ -7,10 +7,10 @@ use std::{io::Read, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use proxymeter::{
     board::Board,
-    clock::Clock,
+    clock::{Beat, Beats, Clock},
     exposition::{Options, UserLabels},
     model::{Identity, Outcome, Part, PartData, PartState, Report, System, SystemFacts, Timestamp},
-    server::{Settings, State, access::Access, serve},
+    server::{Setup, State, access::Access, serve},
     telemetry::Telemetry,
 };
 use tokio::{
@@ -27,6 +27,7 @@ struct Daemon {
     board: Board,
     telemetry: Telemetry,
     ready: watch::Sender<bool>,
+    beats: Beats,
     stop: Option<oneshot::Sender<()>>,
     serving: Pin<Box<dyn Future<Output = ()>>>,
 }
@@ -44,17 +45,24 @@ impl Daemon {
         telemetry.declare_part("edge", "system", &["timeout"]);
         let (ready, readiness) = watch::channel(false);
         let (stop, stopped) = oneshot::channel::<()>();
-        let options = Options { labels: UserLabels::Name, limit: 10 };
-        let access = Arc::new(Access::open(&Default::default(), &telemetry).unwrap());
+        let setup = Setup {
+            options: Options { labels: UserLabels::Name, limit: 10 },
+            config: "[users]\nhash_key = \"<hidden>\"\n".to_owned(),
+            receivers: vec![("ops".to_owned(), "email")],
+            alerting: true,
+            access: Arc::new(Access::open(&Default::default(), &telemetry).unwrap()),
+        };
+        let beats = Beats::default();
         let state = State {
             board: board.clone(),
             clock: Clock::starting_at(Timestamp::from_secs(1_790_000_000)),
             telemetry: telemetry.clone(),
-            settings: watch::channel(Settings { options, access }).1,
+            setup: watch::channel(Arc::new(setup)).1,
             telemetry_path: "/metrics".to_owned(),
             alerts: watch::channel(Arc::default()).1,
             ready: readiness,
             reload: mpsc::channel(1).0,
+            beats: beats.clone(),
             version: "1.2.3",
         };
         let listeners = watch::channel(listeners.map(Arc::new).to_vec()).1;
@@ -65,6 +73,7 @@ impl Daemon {
             board,
             telemetry,
             ready,
+            beats,
             stop: Some(stop),
             serving: Box::pin(serving),
         }
@@ -203,10 +212,6 @@ async fn health_readiness_and_what_is_not_there() {
     daemon.ready.send_replace(true);
     assert_eq!(daemon.get("/-/ready", &[]).await.status, 200);
 
-    let landing = daemon.get("/", &[]).await;
-    assert_eq!((landing.status, landing.header("content-type")), (200, Some("text/html; charset=utf-8")));
-    assert!(landing.text().contains("1.2.3") && landing.text().contains("href=\"/metrics/home\""));
-
     for path in ["/nothing", "/metrics/unknown", "/metrics/", "/-/", "//metrics"] {
         let answer = daemon.get(path, &[]).await;
         assert_eq!(answer.status, 404, "{path}");
@@ -221,9 +226,51 @@ async fn health_readiness_and_what_is_not_there() {
 }
 
 #[tokio::test]
+async fn the_pages_for_people() {
+    let mut daemon = Daemon::start().await;
+    daemon.board.publish(report("home"));
+    let status = daemon.get("/", &[]).await;
+    assert_eq!((status.status, status.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    assert_eq!(status.header("cache-control"), Some("no-store"));
+    let policy = status.header("content-security-policy").unwrap();
+    assert!(policy.starts_with("default-src 'none'; style-src 'unsafe-inline';"), "{policy}");
+    for part in ["1.2.3", "home", "edge", "ops", "not tried yet", "0.8.4"] {
+        assert!(status.text().contains(part), "{part}");
+    }
+    let config = daemon.get("/config", &[]).await;
+    assert_eq!((config.status, config.text()), (200, "[users]\nhash_key = \"<hidden>\"\n"));
+    assert_eq!(config.header("content-type"), Some("text/plain; charset=utf-8"));
+    for path in ["/api/v1/targets", "/api/v1/alerts"] {
+        let answer = daemon.get(path, &[]).await;
+        assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")), "{path}");
+        let json: serde_json::Value = serde_json::from_str(answer.text()).unwrap();
+        assert_eq!(json["status"], "success", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_stuck_loop_makes_it_unhealthy() {
+    let mut daemon = Daemon::start().await;
+    let beat = Beat::default();
+    daemon.beats.watch("poll home", &beat);
+    beat.within(Duration::ZERO);
+    assert_eq!(daemon.get("/-/healthy", &[]).await.status, 200);
+    // Time may stand still only while no socket waits.
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(200)).await;
+    tokio::time::resume();
+    let stuck = daemon.get("/-/healthy", &[]).await;
+    assert_eq!((stuck.status, stuck.text()), (503, "Not healthy: the loop \"poll home\" is stuck.\n"));
+    beat.within(Duration::ZERO);
+    assert_eq!(daemon.get("/-/healthy", &[]).await.status, 200);
+}
+
+#[tokio::test]
 async fn head_is_get_without_the_body() {
     let mut daemon = Daemon::start().await;
-    for path in ["/", "/-/healthy", "/-/ready", "/nothing", "/metrics", "/metrics/home"] {
+    for path in
+        ["/", "/-/healthy", "/-/ready", "/nothing", "/metrics", "/metrics/home", "/config", "/api/v1/targets"]
+    {
         let get = daemon.ask("GET", path).await;
         let head = daemon.ask("HEAD", path).await;
         assert_eq!(head.status, get.status, "{path}");

@@ -1,12 +1,13 @@
 //! The rules' questions put to a report: which steps are crossed, and what may be said of those that are not.
 
-use std::{borrow::Cow, ops::Range, sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 use super::rule::{Question, Rule, Rules};
 use crate::model::{
-    CORE_WINDOW, Expiry, Moment, NodeStatus, Outcome, Part, Report, Timestamp, User, UserStatus, Users,
+    CORE_WINDOW, Expiry, Moment, NodeStatus, Outcome, Part, Reading, Report, Timestamp, User, UserStatus,
+    Users,
 };
 
 /// What the rules find in one target's report.
@@ -72,24 +73,6 @@ pub struct Read {
     pub crossed_then: usize,
     /// The panel treats the subject as if its time had not come, although it has long come by our clock.
     pub contradicted: bool,
-}
-
-/// What was read: the values behind an alert.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reading {
-    Ends(Timestamp),
-    /// Bytes.
-    Used {
-        used: u64,
-        limit: u64,
-    },
-    /// 0 to 1.
-    Share(f64),
-    /// A word for what is the matter.
-    Word(Cow<'static, str>),
-    /// How long it has been so, in seconds.
-    Lasting(u64),
 }
 
 /// Why an alert ended.

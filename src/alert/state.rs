@@ -12,14 +12,14 @@ use std::{
 };
 
 use super::{
-    finding::{End, Findings, Reading},
+    finding::{End, Findings},
     mark::Mark,
     rule::{Rule, Rules},
     words::{self, Standing},
 };
 use crate::{
     clock,
-    model::{Moment, NoticeAlert, NoticeStatus, Severity, Timestamp},
+    model::{Moment, NoticeAlert, NoticeStatus, Reading, Severity, Timestamp},
 };
 
 /// Every alert there is.

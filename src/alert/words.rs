@@ -1,10 +1,10 @@
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use super::{
-    finding::{End, Reading},
+    finding::End,
     rule::{Rule, WHOLE},
 };
-use crate::model::{Severity, Timestamp};
+use crate::model::{Reading, Severity, Timestamp, words::percent};
 
 /// Whether an alert fires, or why and when it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,28 +44,13 @@ pub(super) fn annotations(
     standing: Standing,
     now: Timestamp,
 ) -> BTreeMap<String, String> {
-    let mut words = BTreeMap::new();
-    let mut put = |name: &str, text: String| drop(words.insert(name.to_owned(), text));
-    match reading {
-        Reading::Ends(end) => {
-            put("value", date(*end));
-            put("remaining", duration(end.since(now)));
-        }
-        Reading::Used { used, limit } => {
-            put("value", bytes(*used));
-            put("limit", bytes(*limit));
-            put("remaining", bytes(limit.saturating_sub(*used)));
-            put("ratio", percent(u128::from(*used) * 100 / u128::from((*limit).max(1))));
-        }
-        Reading::Share(share) => put("value", format!("{:.0}%", share * 100.0)),
-        Reading::Word(word) => put("reason", word.clone().into_owned()),
-        Reading::Lasting(secs) => put("value", duration(Duration::from_secs(*secs))),
-    }
+    let mut words: BTreeMap<_, _> =
+        reading.words(now).into_iter().map(|(name, text)| (name.to_owned(), text)).collect();
     let step = labels.get("step").and_then(|label| rule.step(label)).and_then(|place| rule.steps.get(place));
     if let Some(super::rule::Threshold::Used(share)) = step.map(|step| step.threshold)
         && !matches!(reading, Reading::Used { .. })
     {
-        put("limit", percent(u128::from(share * 100 / WHOLE)));
+        words.insert("limit".to_owned(), percent(u128::from(share * 100 / WHOLE)));
     }
 
     let reached = match reading {
@@ -99,62 +84,12 @@ fn filled<'a>(template: &str, value: impl Fn(&str) -> Option<&'a str>) -> String
     text
 }
 
-/// The two largest units, e.g. `2d 3h`.
-pub(super) fn duration(duration: Duration) -> String {
-    let secs = duration.as_secs();
-    let units = [("d", secs / 86_400), ("h", secs / 3600 % 24), ("m", secs / 60 % 60), ("s", secs % 60)];
-    let Some(first) = units.iter().position(|(_, count)| *count > 0) else { return "0s".to_owned() };
-    let told = units.iter().skip(first).take(2).filter(|(_, count)| *count > 0);
-    told.map(|(unit, count)| format!("{count}{unit}")).collect::<Vec<_>>().join(" ")
-}
-
-fn percent(percent: u128) -> String {
-    format!("{percent}%")
-}
-
-fn bytes(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    let exponent = bytes.max(1).ilog2() / 10;
-    let Some(unit) = exponent.checked_sub(1).and_then(|at| UNITS.get(usize::try_from(at).ok()?)) else {
-        return format!("{bytes} B");
-    };
-    // Rounded down, so that what is not reached does not look so.
-    let tenths = (u128::from(bytes) * 10) >> (exponent * 10);
-    if tenths.is_multiple_of(10) {
-        format!("{} {unit}", tenths / 10)
-    } else {
-        format!("{}.{} {unit}", tenths / 10, tenths % 10)
-    }
-}
-
-/// RFC 3339 in UTC, to the second.
-fn date(time: Timestamp) -> String {
-    jiff::Timestamp::from_second(time.as_secs()).map_or_else(|_| "never".to_owned(), |time| time.to_string())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::alert::{rule::Rules, testing};
-
-    #[test]
-    fn durations_and_bytes_are_told_in_words_of_people() {
-        let cases = [(0, "0s"), (59, "59s"), (61, "1m 1s"), (3600, "1h"), (86_461, "1d"), (183_600, "2d 3h")];
-        for (secs, text) in cases {
-            assert_eq!(duration(Duration::from_secs(secs)), text);
-        }
-        let cases = [
-            (0, "0 B"),
-            (1023, "1023 B"),
-            (1024, "1 KiB"),
-            (1_610_612_736, "1.5 GiB"),
-            (107_374_182_399, "99.9 GiB"),
-            (u64::MAX, "15.9 EiB"),
-        ];
-        for (count, text) in cases {
-            assert_eq!(bytes(count), text);
-        }
-    }
 
     #[test]
     fn names_cannot_reach_into_the_template() {

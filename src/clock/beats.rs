@@ -4,69 +4,70 @@
 //! such as a lock or a disk, does not come back, and that shows here while everything else looks well.
 
 use std::{
+    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
-use super::Clock;
-use crate::model::Moment;
+use tokio::time::Instant;
 
-/// What a loop may be late by before anyone hears of it: machines are busy, and are suspended for a moment.
-pub const SLACK: Duration = Duration::from_secs(30);
+/// How late a loop may be before the daemon is called sick: a busy machine, a slow disk or a suspended moment is no
+/// reason to have it restarted.
+const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The loops that are watched. Cheap to clone; all clones watch the same.
-#[derive(Clone, Debug)]
-pub struct Beats(Arc<Inner>);
+/// A loop's sign of life. Clones are one beat, which is at rest until the loop first says when it is back.
+#[derive(Clone, Debug, Default)]
+pub struct Beat(Arc<Mutex<Option<Instant>>>);
 
-#[derive(Debug)]
-struct Inner {
-    clock: Clock,
-    /// Those that are gone are forgotten when the next one comes.
-    loops: Mutex<Vec<Weak<Watched>>>,
+impl Beat {
+    /// The loop goes on, and will have done so once more before `next` has passed.
+    pub fn within(&self, next: Duration) {
+        *held(&self.0) = Instant::now().checked_add(next);
+    }
+
+    /// The loop waits for others, for any time.
+    pub fn rest(&self) {
+        *held(&self.0) = None;
+    }
 }
 
-#[derive(Debug)]
+/// The loops that have to go round for the daemon to be of use. Cheap to clone; all clones know the same loops.
+#[derive(Clone, Default)]
+pub struct Beats(Arc<Mutex<Vec<Watched>>>);
+
 struct Watched {
     name: String,
-    /// The uptime at which the loop is to be back.
-    back_by: Mutex<Duration>,
-}
-
-/// One loop's way to say that it goes round. It is watched until this is dropped.
-#[derive(Debug)]
-pub struct Beat {
-    clock: Clock,
-    watched: Arc<Watched>,
+    /// Gone when its loop is.
+    back_by: Weak<Mutex<Option<Instant>>>,
 }
 
 impl Beats {
-    pub fn new(clock: Clock) -> Self {
-        Beats(Arc::new(Inner { clock, loops: Mutex::default() }))
+    /// Watches a loop from now on, as long as it holds its beat. The name is what people read when it is late.
+    pub fn watch(&self, name: impl Into<String>, beat: &Beat) {
+        let mut watched = held(&self.0);
+        watched.retain(|watched| watched.back_by.strong_count() > 0);
+        watched.push(Watched { name: name.into(), back_by: Arc::downgrade(&beat.0) });
     }
 
-    /// Watches a loop from now on, which is about to begin. The name is what people read when it is late.
-    pub fn register(&self, name: &str) -> Beat {
-        let clock = self.0.clock.clone();
-        let watched = Arc::new(Watched { name: name.to_owned(), back_by: Mutex::new(clock.now().uptime) });
-        let mut loops = held(&self.0.loops);
-        loops.retain(|watched| watched.strong_count() > 0);
-        loops.push(Arc::downgrade(&watched));
-        Beat { clock, watched }
+    /// The loops that should have been back more than `slack` ago, in the order they came.
+    pub fn late(&self, slack: Duration) -> Vec<String> {
+        let now = Instant::now();
+        let is_late = |watched: &&Watched| {
+            let back_by = watched.back_by.upgrade().and_then(|back_by| *held(&back_by));
+            back_by.is_some_and(|back_by| now.saturating_duration_since(back_by) > slack)
+        };
+        held(&self.0).iter().filter(is_late).map(|watched| watched.name.clone()).collect()
     }
 
-    /// The loops that should have been back more than [`SLACK`] before `now`, in the order they were registered;
-    /// none of them if all is well.
-    pub fn late(&self, now: Moment) -> Vec<String> {
-        let loops = held(&self.0.loops);
-        let is_late = |watched: &Arc<Watched>| now.uptime.saturating_sub(*held(&watched.back_by)) > SLACK;
-        loops.iter().filter_map(Weak::upgrade).filter(is_late).map(|watched| watched.name.clone()).collect()
+    /// Those that are so late that the daemon had better be started anew.
+    pub fn stuck(&self) -> Vec<String> {
+        self.late(PATIENCE)
     }
 }
 
-impl Beat {
-    /// The loop has gone round and is back within `next` at the latest.
-    pub fn within(&self, next: Duration) {
-        *held(&self.watched.back_by) = self.clock.now().uptime.saturating_add(next);
+impl fmt::Debug for Beats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Beats(..)")
     }
 }
 
@@ -80,65 +81,36 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
-    use crate::model::Timestamp;
 
+    const MINUTE: Duration = Duration::from_secs(60);
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn beats() -> (Beats, Clock) {
-        let clock = Clock::starting_at(Timestamp::from_secs(1_795_000_000));
-        (Beats::new(clock.clone()), clock)
-    }
-
     #[tokio::test(start_paused = true)]
-    async fn a_loop_is_late_once_it_is_overdue_by_more_than_the_slack() {
-        let (beats, clock) = beats();
-        assert!(beats.late(clock.now()).is_empty(), "nobody is watched");
-        let home = beats.register("poll home");
-        let alerts = beats.register("alerts");
-        alerts.within(10 * SECOND);
-        advance(SLACK).await;
-        assert!(beats.late(clock.now()).is_empty());
+    async fn a_loop_is_late_when_it_is_silent_for_longer_than_it_said() {
+        let beats = Beats::default();
+        let (poll, writer) = (Beat::default(), Beat::default());
+        beats.watch("poll home", &poll);
+        beats.clone().watch("store", &writer);
+        advance(60 * MINUTE).await;
+        assert!(beats.late(Duration::ZERO).is_empty(), "neither has begun");
+
+        poll.within(10 * MINUTE);
+        writer.within(Duration::ZERO);
+        advance(MINUTE).await;
+        assert_eq!(beats.late(MINUTE), [""; 0]);
+        assert_eq!(beats.late(59 * SECOND), ["store"]);
+        writer.rest();
+        advance(11 * MINUTE).await;
+        assert_eq!(beats.stuck(), [""; 0]);
         advance(SECOND).await;
-        assert_eq!(beats.late(clock.now()), ["poll home"], "it never went round");
-        home.within(60 * SECOND);
-        assert!(beats.late(clock.now()).is_empty());
-        advance(10 * SECOND).await;
-        assert_eq!(beats.late(clock.now()), ["alerts"]);
-        advance(81 * SECOND).await;
-        assert_eq!(
-            beats.clone().late(clock.now()),
-            ["poll home", "alerts"],
-            "in the order they were registered"
-        );
-        alerts.within(SECOND);
-        home.within(Duration::MAX);
-        assert!(beats.late(clock.now()).is_empty());
-    }
+        assert_eq!(beats.stuck(), ["poll home"]);
+        writer.within(SECOND);
+        advance(3 * MINUTE).await;
+        assert_eq!(beats.stuck(), ["poll home", "store"], "in the order they came");
 
-    #[tokio::test(start_paused = true)]
-    async fn who_sets_the_wall_clock_makes_nobody_late() {
-        let (beats, clock) = beats();
-        let beat = beats.register("alerts");
-        beat.within(10 * SECOND);
-        clock.step(86_400_000);
-        assert!(beats.late(clock.now()).is_empty());
-        clock.step(-2 * 86_400_000);
-        advance(SLACK + 11 * SECOND).await;
-        assert_eq!(beats.late(clock.now()), ["alerts"]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_loop_that_was_ended_is_not_missed() {
-        let (beats, clock) = beats();
-        let removed = beats.register("poll home");
-        let other = beats.register("poll edge");
-        advance(SLACK + SECOND).await;
-        drop(removed);
-        assert_eq!(beats.late(clock.now()), ["poll edge"]);
-        drop(other);
-        assert!(beats.late(clock.now()).is_empty());
-        let again = beats.register("poll home");
-        assert_eq!(held(&beats.0.loops).len(), 1, "those that are gone are forgotten");
-        drop(again);
+        poll.within(Duration::MAX);
+        assert_eq!(beats.stuck(), ["store"]);
+        drop(writer);
+        assert_eq!(beats.stuck(), [""; 0], "what has ended is not late");
     }
 }

@@ -87,8 +87,11 @@ fn read_days(table: &mut Table<'_, '_>) -> Field<Vec<u8>> {
 }
 
 fn days(value: &DeValue<'_>) -> Result<Vec<u8>, String> {
-    let text = text(value)?;
-    let (first, last) = text.split_once('-').unwrap_or((&text, &text));
+    days_of(&text(value)?)
+}
+
+pub(super) fn days_of(text: &str) -> Result<Vec<u8>, String> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
     let number = |day: &str| (1..).zip(DAYS).find(|(_, name)| *name == day.trim()).map(|(number, _)| number);
     match (number(first), number(last)) {
         (Some(first), Some(last)) if first <= last => Ok((first..=last).collect()),
@@ -101,7 +104,10 @@ fn days(value: &DeValue<'_>) -> Result<Vec<u8>, String> {
 }
 
 fn hours(value: &DeValue<'_>) -> Result<(u16, u16), String> {
-    let text = text(value)?;
+    hours_of(&text(value)?)
+}
+
+pub(super) fn hours_of(text: &str) -> Result<(u16, u16), String> {
     let times = text.split_once('-').and_then(|(from, to)| Some((minute(from)?, minute(to)?)));
     match times {
         Some((from, to))

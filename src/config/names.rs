@@ -104,7 +104,7 @@ pub(super) fn take_list(
 }
 
 /// A name must do as a label's value, as part of a URL and, with `_` for `-`, of an environment variable.
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     name.starts_with(allowed) && name.chars().all(|c| allowed(c) || c == '-' || c == '_')
 }

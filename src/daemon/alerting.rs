@@ -18,6 +18,7 @@ use crate::{
         engine::{Engine, Rows},
         rule::RuleError,
     },
+    clock::Beat,
     config::{Config, NoticeNames},
     exposition::HashKey,
     model::{ActiveAlerts, NoticeStatus, Severity, Timestamp},
@@ -55,6 +56,8 @@ impl Alerting {
             Engine::new(&config.alerting, routes(config), rows, shared.clock.now()).map_err(wrong)?;
         let (active, is_active) = watch::channel(Arc::default());
         let (reloads, is_reloaded) = mpsc::channel(1);
+        let beat = Beat::default();
+        shared.beats.watch("alerts", &beat);
         let wiring = Wiring {
             view: shared.board.watch(),
             reloads: is_reloaded,
@@ -65,6 +68,7 @@ impl Alerting {
             store: shared.store.clone(),
             telemetry: shared.telemetry.clone(),
             clock: shared.clock.clone(),
+            beat,
         };
         Ok(Alerting { engine: Some((engine, wiring)), reloads, active: is_active })
     }

@@ -66,6 +66,7 @@ impl Targets {
             }
             let (reread, requests) = mpsc::unbounded_channel();
             let poller = poller(target, &shared.board, &shared.telemetry, &shared.clock, requests)?;
+            shared.beats.watch(format!("poll {}", target.name), poller.beat());
             new.push(NewTarget { target: target.clone(), poller, reread });
         }
         Ok(NewTargets { names: targets.iter().map(|target| target.name.clone()).collect(), new })

@@ -19,7 +19,7 @@ use crate::{
         group::Route,
     },
     board::Board,
-    clock::Clock,
+    clock::{Beat, Clock},
     model::{
         Counter, Expiry, Moment, Notice, NoticeStatus, Outcome, Part, PartData, PartState, Report, Severity,
         Timestamp, User, UserStatus, WalkEnd,
@@ -91,6 +91,7 @@ async fn renewed_after_six_minutes(down: std::ops::Range<u32>) -> Told {
         store,
         telemetry,
         clock: clock.clone(),
+        beat: Beat::default(),
     };
     let (config, route) = config();
     let engine = Engine::new(&config, vec![route], &Rows::default(), clock.now()).unwrap();

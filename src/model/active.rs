@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::{Severity, Timestamp};
+use super::{Reading, Severity, Timestamp};
 
 /// What the alert engine knows at one moment, for metrics and pages.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -30,6 +30,8 @@ pub struct ActiveAlert {
     pub active_since: Timestamp,
     /// What it is about, the same for every alert of that name.
     pub summary: &'static str,
+    /// The values behind it, from which words are made only for those that are shown.
+    pub reading: Reading,
 }
 
 /// Whether an alert waits to have held for long enough, or fires.

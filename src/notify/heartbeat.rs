@@ -18,11 +18,14 @@ use super::{
     webhook::verdict::{judge, unanswered},
 };
 use crate::{
-    clock::{Clock, beats::Beats},
+    clock::{Beats, Clock},
     http::{BuildError, Client, Limits},
     model::Moment,
     telemetry::Telemetry,
 };
+
+/// What a loop may be late by before the pings stop: machines are busy.
+const SLACK: Duration = Duration::from_secs(30);
 
 /// Bytes of an answer that are looked at.
 const ANSWER: usize = 4 * 1024;
@@ -143,7 +146,7 @@ impl Heartbeat {
     async fn beat(&mut self) {
         let now = self.clock.now();
         let receivers = self.receivers.list();
-        let ailments = ailments(self.beats.late(now), &receivers, self.delivery_patience, now);
+        let ailments = ailments(self.beats.late(SLACK), &receivers, self.delivery_patience, now);
         if let Some(first) = ailments.first() {
             self.telemetry.heartbeat_withheld(first.reason());
             self.show(Shown::Withheld(ailments), "");

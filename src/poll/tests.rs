@@ -6,6 +6,7 @@ use std::{
 
 use super::*;
 use crate::{
+    clock::Beats,
     http,
     model::{
         Core, Counter, Expiry, Host, Identity, Moment, System, SystemFacts, Timestamp, User, UserCounts,
@@ -71,8 +72,15 @@ fn poller_with(
     let log = Log::default();
     let named = Named::default();
     let parts = PARTS.to_vec();
-    let scripted =
-        Scripted { parts, answer, log: Arc::clone(&log), by_name, named: Arc::clone(&named), requests: 0 };
+    let scripted = Scripted {
+        parts,
+        answer,
+        log: Arc::clone(&log),
+        by_name,
+        named: Arc::clone(&named),
+        requests: 0,
+        beat: Beat::default(),
+    };
     let upstream = Upstream::Scripted(Box::new(scripted));
     let telemetry = Telemetry::default();
     let config = PollConfig::default();
@@ -277,4 +285,34 @@ async fn asking_by_name_that_always_fails_does_not_keep_the_walk() {
     run_for(poller, Duration::from_secs(3 * 3600)).await;
     assert!(asked.lock().unwrap().len() > 10);
     assert_eq!(board.view().reports[0].users.list().len(), 20_000, "the walk goes on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_panel_is_not_taken_for_a_stuck_loop_and_a_stuck_one_is() {
+    let beats = Beats::default();
+    let longest = PollConfig::default().page_timeout;
+    // Every answer takes as long as one may, and the rest after a page of the list is nine times that.
+    let answer: Script = Box::new(move |part, now| match part {
+        Part::System => (longest, Ok(system())),
+        Part::Core => (longest, failure(http::Error::Timeout(longest))),
+        _ => (longest, Ok(Step::More(Some(PartData::UsersPage(vec![user(0, now)]))))),
+    });
+    let (poller, _board, clock, log) = poller(answer);
+    beats.watch("poll home", poller.beat());
+    let mut running = Box::pin(poller.run(std::future::pending::<()>()));
+    for _ in 0..6 * 60 {
+        tokio::time::timeout(Duration::from_secs(60), &mut running).await.unwrap_err();
+        assert_eq!(beats.stuck(), [""; 0]);
+    }
+    assert!(times(&log, Part::Users).len() > 10);
+
+    // From now on nobody goes on with it.
+    let stopped = clock.now();
+    while beats.stuck().is_empty() {
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    assert_eq!(beats.stuck(), ["poll home"]);
+    assert!(clock.now().since(stopped) < Duration::from_secs(15 * 60));
+    drop(running);
+    assert_eq!(beats.stuck(), [""; 0]);
 }

@@ -2,19 +2,18 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::sync::{Mutex, watch};
 
-use super::Settings;
-
 use crate::{
     board::Board,
     clock::Clock,
     exposition::{self, Coding, Format, Rendered},
+    server::Setup,
 };
 
 /// What is known of the targets as text, written once for all scrapers and again when it is outdated.
 pub(super) struct Pages {
     board: Board,
     clock: Clock,
-    settings: watch::Receiver<Settings>,
+    setup: watch::Receiver<Arc<Setup>>,
     /// Held while a page is written: whoever wants the same one meanwhile waits for it.
     kept: Mutex<HashMap<Key, Page>>,
 }
@@ -29,18 +28,19 @@ struct Key {
 struct Page {
     /// Of the board.
     version: u64,
+    setup: Arc<Setup>,
     text: Arc<Rendered>,
 }
 
 impl Page {
-    fn valid(&self, version: u64, uptime: Duration) -> bool {
-        self.version == version && uptime < self.text.valid_until()
+    fn valid(&self, version: u64, setup: &Arc<Setup>, uptime: Duration) -> bool {
+        self.version == version && Arc::ptr_eq(&self.setup, setup) && uptime < self.text.valid_until()
     }
 }
 
 impl Pages {
-    pub(super) fn new(board: Board, clock: Clock, settings: watch::Receiver<Settings>) -> Self {
-        Pages { board, clock, settings, kept: Mutex::default() }
+    pub(super) fn new(board: Board, clock: Clock, setup: watch::Receiver<Arc<Setup>>) -> Self {
+        Pages { board, clock, setup, kept: Mutex::default() }
     }
 
     /// The newest page of all targets or of one; absent: there is no target of that name.
@@ -53,6 +53,7 @@ impl Pages {
         let mut kept = self.kept.lock().await;
         // Taken under the lock, so that nobody who waited for it puts an older page in place of a newer one.
         let view = self.board.view();
+        let setup = Arc::clone(&self.setup.borrow());
         let now = self.clock.now();
         let reports = match target {
             None => view.reports,
@@ -64,12 +65,11 @@ impl Pages {
         let key = Key { target: target.map(Arc::from), format, coding };
 
         // Dropped before the new page is made: large pages are never held twice, unless one is still being sent.
-        kept.retain(|_, page| page.valid(view.version, now.uptime));
+        kept.retain(|_, page| page.valid(view.version, &setup, now.uptime));
         if let Some(page) = kept.get(&key) {
             return Some(Arc::clone(&page.text));
         }
-        // Whoever changes them publishes something, so that what is kept is of the newest.
-        let options = self.settings.borrow().options.clone();
+        let options = setup.options.clone();
         let write = move || exposition::render(&reports, now, &options, format, coding);
         let text = match tokio::task::spawn_blocking(write).await {
             Ok(text) => Arc::new(text),
@@ -79,7 +79,7 @@ impl Pages {
                 Err(_) => return None,
             },
         };
-        kept.insert(key, Page { version: view.version, text: Arc::clone(&text) });
+        kept.insert(key, Page { version: view.version, setup, text: Arc::clone(&text) });
         Some(text)
     }
 }
@@ -90,8 +90,14 @@ mod tests {
     use crate::model::{Report, Timestamp};
 
     fn pages() -> Pages {
+        pages_and_setup().0
+    }
+
+    fn pages_and_setup() -> (Pages, watch::Sender<Arc<Setup>>) {
+        let setup = Setup::clone(&crate::server::tests::setup().borrow());
+        let (sender, setup) = watch::channel(Arc::new(setup));
         let clock = Clock::starting_at(Timestamp::from_secs(30));
-        Pages::new(Board::new(["a", "b"]), clock, crate::server::tests::settings())
+        (Pages::new(Board::new(["a", "b"]), clock, setup), sender)
     }
 
     async fn get(pages: &Pages, target: Option<&str>) -> Arc<Rendered> {
@@ -112,6 +118,16 @@ mod tests {
         let third = get(&pages, None).await;
         assert!(!Arc::ptr_eq(&second, &third));
         assert_eq!((second.size(), third.size() > 0), (0, true));
+    }
+
+    #[tokio::test]
+    async fn a_page_is_written_anew_under_another_configuration() {
+        let (pages, setup) = pages_and_setup();
+        let first = get(&pages, None).await;
+        assert!(Arc::ptr_eq(&first, &get(&pages, None).await));
+        let other = Setup::clone(&setup.borrow());
+        setup.send_replace(Arc::new(other));
+        assert!(!Arc::ptr_eq(&first, &get(&pages, None).await));
     }
 
     #[tokio::test]

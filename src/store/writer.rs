@@ -169,10 +169,12 @@ impl Writer {
     /// Does what it is asked until it is told to close or nobody is left to ask.
     pub(super) fn run(mut self, queue: &mpsc::Receiver<Request>) {
         let closed = loop {
+            self.health.beat.rest();
             let request = match self.retry_in() {
                 None => queue.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected),
                 Some(pause) => queue.recv_timeout(pause),
             };
+            self.health.beat.within(Duration::ZERO);
             match request.map(|request| request.work) {
                 Ok(Work::Change { change, answer }) => {
                     let done = self.change(&change);
@@ -198,6 +200,7 @@ impl Writer {
         if self.retry_in().is_some() {
             self.catch_up();
         }
+        self.health.beat.rest();
         // The folder is free before anybody hears of it.
         drop(self);
         drop(closed);

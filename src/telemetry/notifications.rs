@@ -1,4 +1,8 @@
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Registry};
 
@@ -18,6 +22,21 @@ pub(super) struct Notifications {
     oldest_pending: GaugeVec,
     last_success: GaugeVec,
     duration: HistogramVec,
+    /// By name: what a page shows of each receiver, which no metric tells in one piece.
+    receivers: Mutex<BTreeMap<String, ReceiverStatus>>,
+}
+
+/// How a receiver is doing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ReceiverStatus {
+    /// Notifications that it has yet to take.
+    pub queue_length: usize,
+    /// When the oldest of them was recorded, in seconds since the Unix epoch.
+    pub oldest_pending: Option<f64>,
+    /// When it last took one, in seconds since the Unix epoch.
+    pub last_success: Option<f64>,
+    /// Why the last attempt failed; absent: it did not, or there was none yet.
+    pub failing: Option<&'static str>,
 }
 
 impl Notifications {
@@ -92,7 +111,17 @@ impl Notifications {
                     &["receiver"],
                 ),
             ),
+            receivers: Mutex::default(),
         }
+    }
+
+    /// What is held is always whole, whoever panicked.
+    fn receivers(&self) -> MutexGuard<'_, BTreeMap<String, ReceiverStatus>> {
+        self.receivers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, receiver: &str, note: impl FnOnce(&mut ReceiverStatus)) {
+        note(self.receivers().entry(receiver.to_owned()).or_default());
     }
 }
 
@@ -145,6 +174,7 @@ impl Telemetry {
         if let Some(reason) = failure {
             of.failures.with_label_values(&[receiver, reason]).inc();
         }
+        of.note(receiver, |status| status.failing = failure);
     }
 
     /// A notification was taken.
@@ -159,7 +189,9 @@ impl Telemetry {
 
     /// When the receiver last took a notification, in seconds since the Unix epoch.
     pub fn notification_last_success(&self, receiver: &str, time: f64) {
-        self.0.notifications.last_success.with_label_values(&[receiver]).set(time);
+        let of = &self.0.notifications;
+        of.last_success.with_label_values(&[receiver]).set(time);
+        of.note(receiver, |status| status.last_success = Some(time));
     }
 
     /// How many notifications wait for the receiver, and since when the oldest does, in seconds since the Unix epoch.
@@ -171,5 +203,36 @@ impl Telemetry {
             // It fails if there is no such series, which is what is wanted.
             None => drop(of.oldest_pending.remove_label_values(&[receiver])),
         }
+        of.note(receiver, |status| (status.queue_length, status.oldest_pending) = (length, oldest));
+    }
+
+    /// How a receiver is doing, by all that was told of it.
+    pub fn receiver(&self, receiver: &str) -> ReceiverStatus {
+        self.0.notifications.receivers().get(receiver).cloned().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receiver_fails_until_an_attempt_does_not() {
+        let telemetry = Telemetry::new();
+        assert_eq!(telemetry.receiver("ops"), ReceiverStatus::default());
+        telemetry.notification_queue("ops", 3, Some(1.5));
+        telemetry.notification_attempt("ops", Duration::ZERO, Some("timeout"));
+        let failing = ReceiverStatus {
+            queue_length: 3,
+            oldest_pending: Some(1.5),
+            last_success: None,
+            failing: Some("timeout"),
+        };
+        assert_eq!(telemetry.receiver("ops"), failing);
+        telemetry.notification_attempt("ops", Duration::ZERO, None);
+        telemetry.notification_last_success("ops", 9.0);
+        telemetry.notification_queue("ops", 0, None);
+        let well = ReceiverStatus { last_success: Some(9.0), ..ReceiverStatus::default() };
+        assert_eq!(telemetry.receiver("ops"), well);
     }
 }

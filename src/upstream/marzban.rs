@@ -23,6 +23,7 @@ use self::{
     walk::Walk,
 };
 use crate::{
+    clock::Beat,
     http::{self, Body, BuildError, Client, Limits},
     model::{Moment, Part, PartData, System, Timestamp, UserStatus},
     upstream::{Cause, FetchError, Step, Timeouts},
@@ -47,6 +48,7 @@ pub struct Marzban {
     page: Limits,
     session: Session,
     requests: u64,
+    beat: Beat,
     system: Option<System>,
     /// The moment that the step under way was asked for at, and when its first request was sent.
     step: Option<(Moment, Instant)>,
@@ -74,6 +76,7 @@ impl Marzban {
             page: Limits { deadline: timeouts.page, body: PAGE_BODY },
             session: Session::default(),
             requests: 0,
+            beat: Beat::default(),
             system: None,
             step: None,
             clock_ahead: 0,
@@ -116,6 +119,10 @@ impl Marzban {
             Part::Users => self.read_users(now).await,
             Part::UserNodes => self.read_user_nodes(now).await,
         }
+    }
+
+    pub(super) fn tell(&mut self, beat: &Beat) {
+        self.beat = beat.clone();
     }
 
     pub(super) fn take_requests(&mut self) -> u64 {
@@ -280,6 +287,7 @@ impl Marzban {
         F: FnOnce(Body) -> serde_json::Result<T> + Send + 'static,
     {
         self.requests += 1;
+        self.beat.within(limits.deadline);
         let sent = match self.step {
             Some((step, sent)) if step == now => sent,
             _ => self.step.insert((now, Instant::now())).1,

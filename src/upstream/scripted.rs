@@ -7,6 +7,7 @@ use std::{
 };
 
 use crate::{
+    clock::Beat,
     model::{Moment, NamedUsers, Part, PartData},
     upstream::{FetchError, Step},
 };
@@ -26,6 +27,7 @@ pub struct Scripted {
     /// The names that were asked for.
     pub named: Arc<Mutex<Vec<Vec<Arc<str>>>>>,
     pub requests: u64,
+    pub beat: Beat,
 }
 
 impl Scripted {
@@ -37,6 +39,7 @@ impl Scripted {
         self.log.lock().unwrap().push((part, now.uptime));
         self.requests += 1;
         let (takes, answer) = (self.answer)(part, now);
+        self.beat.within(takes);
         tokio::time::sleep(takes).await;
         answer
     }

@@ -5,12 +5,12 @@ use std::{io, net::SocketAddr, path::Path, sync::Arc};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use proxymeter::{
     board::Board,
-    clock::Clock,
+    clock::{Beats, Clock},
     exposition::{Options, UserLabels},
     model::Timestamp,
     secret::Secret,
     server::{
-        Settings, State,
+        Setup, State,
         access::Access,
         config::{AccessConfig, OwnAccess, OwnTls, PasswordHash, TlsVersion, Users},
         serve,
@@ -42,7 +42,7 @@ pub(crate) const PATHS: [&str; 9] = [
 /// A server until it is dropped.
 pub(crate) struct Port {
     pub(crate) address: SocketAddr,
-    pub(crate) settings: watch::Sender<Settings>,
+    pub(crate) setup: watch::Sender<Arc<Setup>>,
     pub(crate) telemetry: Telemetry,
     _serving: JoinSet<()>,
 }
@@ -53,23 +53,29 @@ impl Port {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let telemetry = Telemetry::new();
-        let options = Options { labels: UserLabels::Name, limit: 10 };
-        let access = Arc::new(Access::open(&config, &telemetry).unwrap());
-        let (settings, current) = watch::channel(Settings { options, access });
+        let setup = Setup {
+            options: Options { labels: UserLabels::Name, limit: 10 },
+            config: String::new(),
+            receivers: Vec::new(),
+            alerting: true,
+            access: Arc::new(Access::open(&config, &telemetry).unwrap()),
+        };
+        let (setup, current) = watch::channel(Arc::new(setup));
         let state = State {
             board: Board::new(["home"]),
             clock: Clock::starting_at(Timestamp::from_secs(1_790_000_000)),
             telemetry: telemetry.clone(),
-            settings: current,
+            setup: current,
             telemetry_path: "/metrics".to_owned(),
             alerts: watch::channel(Arc::default()).1,
             ready: watch::channel(true).1,
             reload: mpsc::channel(1).0,
+            beats: Beats::default(),
             version: "1.2.3",
         };
         let mut serving = JoinSet::new();
         serving.spawn(serve(watch::channel(vec![Arc::new(listener)]).1, state, std::future::pending()));
-        Port { address, settings, telemetry, _serving: serving }
+        Port { address, setup, telemetry, _serving: serving }
     }
 
     /// The value of one of the daemon's own metrics.

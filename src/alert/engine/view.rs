@@ -2,12 +2,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     alert::{
-        finding::Reading,
         rule::Rule,
         state::{Alert, State},
         words::{self, Standing},
     },
-    model::{ActiveAlert, AlertState, NoticeStatus, Severity, Timestamp},
+    model::{ActiveAlert, AlertState, NoticeStatus, Reading, Severity, Timestamp},
 };
 
 /// An alert as metrics and pages show it. Cheap to make: most of tens of thousands are never looked at closely.
@@ -52,6 +51,7 @@ impl AlertView {
             state: self.state,
             active_since: self.active_since,
             summary: self.rule.kind.summary,
+            reading: self.reading.clone(),
         }
     }
 

@@ -9,11 +9,11 @@ use std::{
 use super::{Advance, AlertId, ClockWatch, Event, EventId, Phase, RowKey, Slot, Subject, Target};
 use crate::{
     alert::{
-        finding::{End, Fact, Findings, Judged, Reading, Scope},
+        finding::{End, Fact, Findings, Judged, Scope},
         mark::Mark,
         rule::{TWO_POINTS, WHOLE},
     },
-    model::Moment,
+    model::{Moment, Reading},
 };
 
 /// A user who was asked for is not asked for again before.

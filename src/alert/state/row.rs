@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use super::{EventId, Phase, RowKey, Slot, Subject};
 use crate::{
     alert::{
-        finding::{End, Reading},
+        finding::End,
         mark::Mark,
         rule::{KINDS, Rule},
     },
-    model::{Moment, Severity, Timestamp},
+    model::{Moment, Reading, Severity, Timestamp},
 };
 
 #[derive(Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use tokio::time::{advance, timeout};
 
 use super::*;
-use crate::{clock::beats::SLACK, model::Timestamp, notify::Retry};
+use crate::{clock::Beat, model::Timestamp, notify::Retry};
 
 const SECOND: Duration = Duration::from_secs(1);
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -36,7 +36,7 @@ struct Bench {
 impl Bench {
     fn start(answer: Result<(), SendError>) -> (Bench, Heartbeat) {
         let clock = Clock::starting_at(Timestamp::from_secs(1_795_000_000));
-        let (pings, beats, telemetry) = (Arc::default(), Beats::new(clock.clone()), Telemetry::new());
+        let (pings, beats, telemetry) = (Arc::default(), Beats::default(), Telemetry::new());
         let standings = Standings::default();
         let heartbeat = Heartbeat {
             way: Way::Scripted(Script { pings: Arc::clone(&pings), answer }),
@@ -110,7 +110,8 @@ async fn only_what_is_really_wrong_speaks_against_a_ping() {
 async fn pings_stop_within_two_intervals_of_a_loop_and_come_back_with_it() {
     let (bench, heartbeat) = Bench::start(Ok(()));
     let mut heartbeat = Box::pin(heartbeat.run());
-    let poll = bench.beats.register("poll home");
+    let poll = Beat::default();
+    bench.beats.watch("poll home", &poll);
     run(&mut heartbeat, SECOND).await;
     for _ in 0..10 {
         poll.within(30 * SECOND);

@@ -1,9 +1,10 @@
 //! What the writer does when the disk fails it while it runs.
 
-use std::{collections::BTreeMap, io::Write, os::unix::fs::FileExt};
+use std::{collections::BTreeMap, io::Write, os::unix::fs::FileExt, sync::Barrier};
 
 use super::*;
 use crate::{
+    clock::Beats,
     model::Notice,
     store::{Batch, Opened, Outcome, ReceiverState, Settled, Store},
 };
@@ -292,4 +293,26 @@ async fn a_disk_that_hangs_holds_nobody_up() {
     store.record(alert("b", "2")).await.unwrap();
     assert!(store.status().up);
     assert_eq!(after_restart(store, folder.path()).await.0, ["a", "b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_writer_whose_disk_never_answers_is_stuck() {
+    static BEGUN: Barrier = Barrier::new(2);
+    static ANSWERED: Barrier = Barrier::new(2);
+    let (store, beats) = (Store::in_memory(), Beats::default());
+    beats.watch("store", store.beat());
+    store.record(alert("a", "1")).await.unwrap();
+    meddle(&store, |_| {
+        BEGUN.wait();
+        ANSWERED.wait();
+    })
+    .await;
+    BEGUN.wait();
+    assert_eq!(beats.stuck(), [""; 0]);
+    tokio::time::advance(Duration::from_secs(200)).await;
+    assert_eq!(beats.stuck(), ["store"]);
+    ANSWERED.wait();
+    // The time of the writer's thread is the machine's, which this test has left behind.
+    store.close().await;
+    assert_eq!(beats.stuck(), [""; 0]);
 }

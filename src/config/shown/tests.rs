@@ -1,0 +1,216 @@
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use super::super::table::Shape;
+use super::super::{Config, ROOT, SHAPES};
+use super::*;
+
+/// Every key that takes text of the operator's own, with a word in it that must not be shown, each another one. A file
+/// is given by a name of its own.
+const CANARIES: &str = r#"
+[users]
+labels = "hash"
+hash_key = "canary-hash-key-0123"
+node_traffic_of = ["canary-watched"]
+[storage]
+path = "canary-storage"
+[marzban.home]
+url = "https://panel.example.com:8000/canary-base-path"
+username = "canary-panel-user"
+password = "canary-panel-password"
+node_traffic_of = ["canary-watched-here"]
+[marzban.home.tls]
+pin_sha256 = "ca4a7ca4a7ca4a7ca4a7ca4a7ca4a7ca4a7ca4a7ca4a7ca4a7ca4a7ca4a7ca4a"
+ca_file = "canary-ca-file"
+client_cert_file = "canary-cert-file"
+client_key_file = "canary-key-file"
+[marzban.edge]
+url = "http://198.51.100.7"
+api_key = "canary-api-key"
+[marzban.by-file]
+url = "http://198.51.100.8/"
+username = "canary-other-user"
+password_file = "canary-password-file"
+[marzban.by-key-file]
+url = "http://198.51.100.9/"
+api_key_file = "canary-api-key-file"
+[email.ops]
+smarthost = "smtp.example.com:587"
+ca_file = "canary-mail-ca-file"
+from = "Canary-Name <canary-from@example.com>"
+to = ["canary-to@example.com"]
+username = "canary-mail-user"
+password = "canary-mail-password"
+hello = "canary-hello.example.com"
+[email.by-file]
+smarthost = "smtp.example.com"
+from = "canary-from-too@example.com"
+to = "canary-to-too@example.com"
+username = "canary-mail-user-too"
+password_file = "canary-mail-password-file"
+[webhook.oncall]
+url = "https://hooks.example.com/canary-hook?canary-query"
+template = "canary-template"
+content_type = "text/canary-type"
+secret = "canary-secret"
+old_secret = "canary-old-secret"
+github_secret = "canary-github-secret"
+bearer_token = "canary-bearer"
+headers = { X-Canary-Header = "canary-header", X-More = { file = "canary-header-file" } }
+proxy = "http://canary-proxy-user:canary-proxy-password@127.0.0.1:3128"
+[webhook.all-by-file]
+url_file = "canary-url-file"
+template_file = "canary-template-file"
+secret_file = "canary-secret-file"
+old_secret_file = "canary-old-secret-file"
+github_secret_file = "canary-github-secret-file"
+bearer_token_file = "canary-bearer-file"
+proxy_file = "canary-proxy-file"
+[webhook.with-password]
+url = "https://hooks.example.com"
+username = "canary-hook-user"
+password = "canary-hook-password"
+[webhook.with-password-file]
+url = "https://hooks.example.com"
+username = "canary-hook-user-too"
+password_file = "canary-hook-password-file"
+[alert.user_expiry]
+subjects = ["canary-subject-*"]
+exclude = ["canary-excluded-*"]
+[mute.night.matchers]
+alertname = "canary-alertname"
+target = "home"
+system = "canary-system"
+kind = "canary-kind"
+subject = "canary-muted"
+step = "canary-step"
+severity = "critical"
+rule = "canary-rule"
+"#;
+
+/// The same with the one key that has no other table to be given by a file in.
+fn with_key_file() -> String {
+    CANARIES.replace("hash_key = \"canary-hash-key-0123\"", "hash_key_file = \"canary-hash-key-file\"")
+}
+
+fn config(text: &str) -> Config {
+    let folder = tempfile::tempdir().unwrap();
+    for file in text.split('"').filter(|word| word.starts_with("canary-") && word.ends_with("-file")) {
+        let content = match file {
+            "canary-url-file" => "https://hooks.example.com/canary-content",
+            "canary-proxy-file" => "http://canary-content@127.0.0.1:3128",
+            _ => "canary-content-of-a-file",
+        };
+        fs::write(folder.path().join(file), content).unwrap();
+    }
+    match Config::parse(text, &folder.path().join("exporter.toml"), &|_| None) {
+        Ok(config) => config,
+        Err(errors) => panic!("{errors}"),
+    }
+}
+
+/// Each shape, and where its tables are.
+fn places(shape: &Shape) -> &'static [&'static str] {
+    match shape.title {
+        "the top level" => &[""],
+        "[web]" => &["web"],
+        "[poll]" => &["poll"],
+        "[users]" => &["users"],
+        "[storage]" => &["storage"],
+        "[marzban.NAME]" => &["marzban.*"],
+        "the tls table of a target or webhook" => &["marzban.*.tls", "webhook.*.tls"],
+        "[email.NAME]" => &["email.*"],
+        "[webhook.NAME]" => &["webhook.*"],
+        "[alerting]" => &["alerting"],
+        "[alert.NAME]" => &["alert.*"],
+        "[mute.NAME]" => &["mute.*"],
+        "the matchers table of [mute.NAME]" => &["mute.*.matchers"],
+        other => panic!("where are tables of the shape {other}?"),
+    }
+}
+
+#[test]
+fn no_text_of_the_operators_own_is_shown() {
+    let [shown, other] = [CANARIES, &with_key_file()].map(|text| config(text).shown().to_lowercase());
+    assert_eq!(shown.replace("hash_key", "hash_key_file"), other);
+    assert!(!shown.contains("canary") && !shown.contains("ca4a7") && !shown.contains("x-more"), "{shown}");
+    for part in [
+        "[marzban.home]\nurl = \"https://panel.example.com:8000/<hidden>\"\nusername = \"<hidden>\"\n",
+        "url = \"http://198.51.100.7\"\napi_key = \"<hidden>\"\n",
+        "smarthost = \"smtp.example.com:587\"\n",
+        "url = \"https://hooks.example.com/<hidden>\"\n",
+        "proxy = \"<hidden>\"\n",
+        "headers = \"<hidden>\"\n",
+        "[mute.night.matchers]\nalertname = \"<hidden>\"\ntarget = \"home\"\n",
+    ] {
+        assert!(shown.contains(part), "{part}\n---\n{shown}");
+    }
+}
+
+#[test]
+fn every_key_that_may_have_text_has_its_canary() {
+    for shape in SHAPES {
+        for key in shape.keys() {
+            let has_canary = (CANARIES.to_owned() + &with_key_file()).lines().any(|line| {
+                line.split_once(" = ").is_some_and(|(name, value)| {
+                    name == key && ["canary", "Canary", "ca4a7"].iter().any(|word| value.contains(word))
+                })
+            });
+            let places = places(shape).iter();
+            let free = places.clone().any(|place| {
+                let shows = SHOWN.iter().filter(|(tables, _)| tables.contains(place));
+                let mut shows = shows.flat_map(|(_, keys)| keys.iter().filter(|(name, _)| *name == key));
+                shows.next().is_none_or(|(_, show)| matches!(show, People | Origin))
+            });
+            // The rest of it are tables.
+            assert!(has_canary || !free || ["tls", "matchers"].contains(&key), "{}: {key}", shape.title);
+        }
+    }
+}
+
+#[test]
+fn whatever_stands_under_a_key_shows_only_if_it_looks_like_it() {
+    let page = Page { text: String::new(), names_people: false };
+    let text = DeValue::String("Some secret, 1".into());
+    let mut places_seen = BTreeSet::new();
+    for shape in SHAPES.iter().copied().chain([&ROOT]) {
+        for place in places(shape) {
+            places_seen.insert(*place);
+            for key in shape.keys() {
+                assert_eq!(page.value(place, key, &text), None, "{place} {key}");
+            }
+            for value in [&text, &DeValue::Boolean(true)] {
+                assert_eq!(page.value(place, "brand_new", value), None, "{place}");
+            }
+        }
+    }
+    let listed = SHOWN.iter().flat_map(|(tables, _)| tables.iter().copied());
+    assert_eq!(listed.filter(|table| !places_seen.contains(table)).collect::<Vec<_>>(), [""; 0]);
+}
+
+#[test]
+fn users_are_shown_where_they_are_named() {
+    let named = config(&CANARIES.replace("labels = \"hash\"", "labels = \"name\""));
+    let shown =
+        config("[users]\nnode_traffic_of = [\"a\\\"b\\\\\\u202Ec\\n\"]\n".replace("\\n", "").as_str());
+    assert_eq!(shown.shown(), "[users]\nnode_traffic_of = [\"a\\\"b\\\\\\u202Ec\"]\n");
+    let words: Vec<_> = named.shown().split('"').filter(|word| word.contains("canary")).collect();
+    let expected =
+        ["canary-watched", "canary-watched-here", "canary-subject-*", "canary-excluded-*", "canary-muted"];
+    assert_eq!(words, expected);
+}
+
+#[test]
+fn what_is_shown_is_toml_in_the_order_of_the_text() {
+    let file = Path::new("tests/fixtures/config/good/full.toml");
+    let config = Config::load(file, &|_| None).unwrap();
+    let shown = config.shown();
+    let golden = Path::new("tests/fixtures/config/shown.toml");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(golden, shown).unwrap();
+    }
+    assert_eq!(shown, fs::read_to_string(golden).unwrap());
+    DeTable::parse(shown).unwrap();
+    assert!(!shown.contains("hunter2"));
+}

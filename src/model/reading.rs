@@ -1,0 +1,44 @@
+use std::{borrow::Cow, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Timestamp,
+    words::{bytes, date, duration, percent},
+};
+
+/// What was read: the values behind an alert.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reading {
+    Ends(Timestamp),
+    /// Bytes.
+    Used {
+        used: u64,
+        limit: u64,
+    },
+    /// 0 to 1.
+    Share(f64),
+    /// A word for what is the matter.
+    Word(Cow<'static, str>),
+    /// How long it has been so, in seconds.
+    Lasting(u64),
+}
+
+impl Reading {
+    /// As annotations of its alert, by name.
+    pub fn words(&self, now: Timestamp) -> Vec<(&'static str, String)> {
+        match self {
+            Reading::Ends(end) => vec![("value", date(*end)), ("remaining", duration(end.since(now)))],
+            Reading::Used { used, limit } => vec![
+                ("value", bytes(*used)),
+                ("limit", bytes(*limit)),
+                ("remaining", bytes(limit.saturating_sub(*used))),
+                ("ratio", percent(u128::from(*used) * 100 / u128::from((*limit).max(1)))),
+            ],
+            Reading::Share(share) => vec![("value", format!("{:.0}%", share * 100.0))],
+            Reading::Word(word) => vec![("reason", word.clone().into_owned())],
+            Reading::Lasting(secs) => vec![("value", duration(Duration::from_secs(*secs)))],
+        }
+    }
+}

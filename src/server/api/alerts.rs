@@ -1,0 +1,149 @@
+use std::borrow::Cow;
+
+use serde::{Serialize, Serializer, ser::SerializeMap};
+
+use super::{answer, rfc3339};
+use crate::{
+    exposition::UserLabels,
+    model::{ActiveAlert, KIND_USER, Timestamp},
+    server::seen::Seen,
+};
+
+#[derive(Serialize)]
+struct Data<'a> {
+    alerts: Vec<Alert<'a>>,
+}
+
+#[derive(Serialize)]
+struct Alert<'a> {
+    labels: Labels<'a>,
+    #[serde(serialize_with = "pairs")]
+    annotations: Vec<(&'static str, String)>,
+    state: &'static str,
+    #[serde(rename = "activeAt")]
+    active_at: String,
+}
+
+#[derive(Serialize)]
+struct Labels<'a> {
+    alertname: &'static str,
+    severity: &'static str,
+    target: &'a str,
+    kind: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    subject: Cow<'a, str>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    step: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<&'a str>,
+}
+
+/// What is pending and firing, as JSON. Users are named as in the metrics; with `off`, they are left out.
+pub(in crate::server) fn json(seen: &Seen) -> serde_json::Result<Vec<u8>> {
+    let labels = &seen.setup.options.labels;
+    let named = seen.alerts.list.iter().filter_map(|alert| Some((alert, subject(alert, labels)?)));
+    let mut alerts: Vec<_> =
+        named.map(|(alert, subject)| Alert::new(alert, subject, seen.now.wall)).collect();
+    if matches!(labels, UserLabels::Hash(_)) {
+        // In the order of names, a hash would still tell where in the alphabet its user stands.
+        alerts.sort_by(|a, b| a.labels.key().cmp(&b.labels.key()));
+    }
+    answer(Data { alerts })
+}
+
+/// What the subject may be called; absent: not at all.
+fn subject<'a>(alert: &'a ActiveAlert, labels: &UserLabels) -> Option<Cow<'a, str>> {
+    if alert.kind == KIND_USER { labels.of(&alert.subject) } else { Some(Cow::Borrowed(&alert.subject)) }
+}
+
+impl Labels<'_> {
+    fn key(&self) -> (&str, &str, Option<&str>, &str) {
+        (self.target, self.alertname, self.rule, &self.subject)
+    }
+}
+
+impl<'a> Alert<'a> {
+    fn new(alert: &'a ActiveAlert, subject: Cow<'a, str>, now: Timestamp) -> Self {
+        let mut annotations = alert.reading.words(now);
+        annotations.push(("summary", alert.summary.to_owned()));
+        Alert {
+            labels: Labels {
+                alertname: alert.alertname,
+                severity: alert.severity.label(),
+                target: &alert.target,
+                kind: alert.kind,
+                subject,
+                step: &alert.step,
+                rule: alert.rule.as_deref(),
+            },
+            annotations,
+            state: alert.state.label(),
+            active_at: rfc3339(alert.active_since).unwrap_or_default(),
+        }
+    }
+}
+
+fn pairs<S: Serializer>(pairs: &[(&'static str, String)], serializer: S) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(pairs.len()))?;
+    for (name, text) in pairs {
+        map.serialize_entry(name, text)?;
+    }
+    map.end()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        exposition::HashKey,
+        model::{ActiveAlerts, AlertState, Reading, Severity},
+        server::seen::testing::{NOW, state},
+    };
+
+    fn alert(kind: &'static str, subject: &str) -> ActiveAlert {
+        ActiveAlert {
+            alertname: "ProxymeterUserExpiry",
+            severity: Severity::Warning,
+            target: "home".into(),
+            kind,
+            subject: subject.into(),
+            step: "3d".into(),
+            rule: None,
+            state: AlertState::Firing,
+            active_since: NOW,
+            summary: "User expires soon.",
+            reading: Reading::Ends(NOW.saturating_add(std::time::Duration::from_secs(90_000))),
+        }
+    }
+
+    fn told(list: Vec<ActiveAlert>, labels: UserLabels) -> String {
+        let state = state(&[], ActiveAlerts { known: Vec::new(), list }, labels);
+        String::from_utf8(json(&Seen::now(&state)).unwrap()).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn alerts_are_told_as_prometheus_tells_its_own() {
+        let first = concat!(
+            r#"{"status":"success","data":{"alerts":[{"labels":{"alertname":"ProxymeterUserExpiry","severity":"warning","#,
+            r#""target":"home","kind":"user","subject":"ali\"ce","step":"3d"},"annotations":{"value":"2026-11-19T12:06:40Z","#,
+            r#""remaining":"1d 1h","summary":"User expires soon."},"state":"firing","activeAt":"2026-11-18T11:06:40Z"}"#
+        );
+        let named = told(vec![alert("user", "ali\"ce"), alert("node", "n")], UserLabels::Name);
+        assert!(named.starts_with(first), "{named}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn users_are_named_as_in_the_metrics() {
+        let list =
+            || vec![alert("node", "ali"), alert("user", "alice"), alert("user", "alina"), alert("user", "b")];
+        let off = told(list(), UserLabels::Off);
+        assert!(off.matches("activeAt").count() == 1 && off.contains("\"ali\""), "{off}");
+        let key = HashKey::new(b"key");
+        let hashed = told(list(), UserLabels::Hash(key.clone()));
+        assert!(!hashed.contains("alice") && !hashed.contains("alina"), "{hashed}");
+        let mut hashes = ["alice", "alina", "b"].map(|name| key.hash(name));
+        hashes.sort();
+        let places = hashes.map(|hash| hashed.find(&hash).unwrap());
+        assert!(places.is_sorted());
+    }
+}

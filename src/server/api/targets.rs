@@ -1,0 +1,95 @@
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{answer, rfc3339};
+use crate::{
+    model::{Moment, Outcome, Part, PartState, Report},
+    server::{
+        seen::Seen,
+        standing::{Counts, Standing, is_stale},
+    },
+};
+
+#[derive(Serialize)]
+struct Data<'a> {
+    targets: Vec<Target<'a>>,
+}
+
+#[derive(Serialize)]
+struct Target<'a> {
+    name: &'a str,
+    state: Standing,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    up: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    system: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'a str>,
+    counts: Counts,
+    parts: Vec<PartOf>,
+}
+
+#[derive(Serialize)]
+struct PartOf {
+    name: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    up: Option<bool>,
+    refused: bool,
+    stale: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_success: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    age_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration_seconds: Option<f64>,
+}
+
+/// How every target stands, as JSON.
+pub(in crate::server) fn json(seen: &Seen) -> serde_json::Result<Vec<u8>> {
+    answer(Data { targets: seen.view.reports.iter().map(|report| Target::new(report, seen.now)).collect() })
+}
+
+impl<'a> Target<'a> {
+    fn new(report: &'a Report, now: Moment) -> Self {
+        let identity = report.identity.as_ref();
+        Target {
+            name: &report.target,
+            state: Standing::of(report, now),
+            up: report.up,
+            system: identity.map(|identity| identity.system.label()),
+            version: identity.map(|identity| identity.version.as_str()),
+            counts: Counts::of(report, now),
+            parts: report.parts.iter().map(|(part, known)| PartOf::new(report, *part, known, now)).collect(),
+        }
+    }
+}
+
+impl PartOf {
+    fn new(report: &Report, part: Part, known: &PartState, now: Moment) -> Self {
+        PartOf {
+            name: part.label(),
+            up: match known.outcome {
+                Outcome::Up => Some(true),
+                Outcome::Failed { .. } => Some(false),
+                Outcome::Refused | Outcome::Pending => None,
+            },
+            refused: known.outcome == Outcome::Refused,
+            stale: is_stale(report, part, now),
+            error: match known.outcome {
+                Outcome::Failed { reason, .. } => Some(reason),
+                _ => None,
+            },
+            last_success: known.last_success.and_then(|at| rfc3339(at.wall)),
+            age_seconds: known.last_success.map(|at| seconds(now.since(at))),
+            duration_seconds: known.duration.map(seconds),
+        }
+    }
+}
+
+/// To the millisecond.
+fn seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1000.0).round() / 1000.0
+}

@@ -1,0 +1,175 @@
+//! Holds `docs/api.md` against what is answered. `UPDATE_GOLDEN=1` writes its examples anew.
+
+use std::{collections::BTreeSet, fs, time::Duration};
+
+use serde_json::Value;
+
+use crate::{
+    clock::Clock,
+    exposition::UserLabels,
+    model::{
+        ActiveAlert, ActiveAlerts, AlertState, Identity, Moment, Node, NodeStatus, Outcome, Part, PartData,
+        PartState, Reading, Report, Severity, System, SystemFacts, UserCounts,
+    },
+    server::{
+        api,
+        seen::{
+            Seen,
+            testing::{NOW, state},
+        },
+    },
+};
+
+const PATH: &str = "docs/api.md";
+
+fn ago(seconds: u64) -> Moment {
+    let (now, time) = (Clock::starting_at(NOW).now(), Duration::from_secs(seconds));
+    Moment { wall: now.wall.saturating_sub(time), uptime: now.uptime.saturating_sub(time) }
+}
+
+fn part(outcome: Outcome, read: Option<Moment>, millis: u64) -> PartState {
+    PartState {
+        outcome,
+        last_success: read,
+        last_data: read,
+        duration: read.map(|_| Duration::from_millis(millis)),
+        round: Duration::from_secs(30),
+        stale_after: Duration::from_secs(600),
+    }
+}
+
+fn home() -> Report {
+    let mut home = Report::new("home");
+    home.up = Some(true);
+    home.merge(PartData::System(SystemFacts {
+        identity: Identity { system: System::PasarGuard, version: "5.2.1".into(), generation: "5".into() },
+        host: crate::model::Host::default(),
+        proxy_uplink: None,
+        proxy_downlink: None,
+        counts: UserCounts { total: Some(4213), online: Some(310), ..UserCounts::default() },
+    }));
+    let node = |label: &str, status| Node {
+        label: label.into(),
+        address: "198.51.100.9".into(),
+        status,
+        version: None,
+        usage_coefficient: None,
+        uplink: None,
+        downlink: None,
+    };
+    home.merge(PartData::Nodes(vec![
+        node("FI-1", NodeStatus::Error),
+        node("DE-1", NodeStatus::Connected),
+        node("NL-1", NodeStatus::Disabled),
+    ]));
+    home.parts.insert(Part::System, part(Outcome::Up, Some(ago(3)), 41));
+    home.parts.insert(Part::Nodes, part(Outcome::Up, Some(ago(4)), 12));
+    home.parts.insert(Part::Admins, part(Outcome::Refused, None, 0));
+    let failed = Outcome::Failed { reason: "timeout", detail: "took too long".into() };
+    home.parts.insert(Part::Users, part(failed, Some(ago(725)), 31_250));
+    home
+}
+
+fn alerts() -> Vec<ActiveAlert> {
+    let node = ActiveAlert {
+        alertname: "ProxymeterNodeDown",
+        severity: Severity::Critical,
+        target: "home".into(),
+        kind: "node",
+        subject: "FI-1".into(),
+        step: "".into(),
+        rule: None,
+        state: AlertState::Pending,
+        active_since: ago(65).wall,
+        summary: "Node is not connected to its panel.",
+        reading: Reading::Word("error".into()),
+    };
+    let user = ActiveAlert {
+        alertname: "ProxymeterUserQuota",
+        severity: Severity::Warning,
+        kind: "user",
+        subject: "alice".into(),
+        step: "95%".into(),
+        rule: Some("vip-quota".into()),
+        state: AlertState::Firing,
+        active_since: ago(7200).wall,
+        summary: "User has used up most or all of the data limit.",
+        reading: Reading::Used { used: 48 << 30, limit: 50 << 30 },
+        ..node.clone()
+    };
+    vec![node, user]
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_documentation_tells_what_is_answered() {
+    let reports = vec![home(), Report::new("new")];
+    let state = state(&reports, ActiveAlerts { known: Vec::new(), list: alerts() }, UserLabels::Name);
+    let seen = Seen::now(&state);
+    let answers = [api::targets::json(&seen).unwrap(), api::alerts::json(&seen).unwrap()];
+    let known = fs::read_to_string(PATH).unwrap();
+    let sections: Vec<_> = known.split("\n## ").collect();
+    assert_eq!(sections.len(), 1 + answers.len());
+
+    let mut document = sections[0].to_owned();
+    for (section, answer) in sections[1..].iter().zip(&answers) {
+        let json: Value = serde_json::from_slice(answer).unwrap();
+        let (before, rest) = section.split_once("```json\n").unwrap();
+        let (_, after) = rest.split_once("```").unwrap();
+        let example = indented(std::str::from_utf8(answer).unwrap());
+        assert_eq!(serde_json::from_str::<Value>(&example).unwrap(), json);
+        document += &format!("\n## {before}```json\n{example}```{after}");
+
+        // Every field is explained, and every field that is explained is there.
+        let mut fields = BTreeSet::new();
+        collect(&json["data"], &mut fields);
+        let rows = after.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        let mut explained: BTreeSet<_> = rows.map(str::to_owned).collect();
+        explained.insert(if section.contains("/targets") { "targets" } else { "alerts" }.to_owned());
+        assert_eq!(fields, explained);
+    }
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(PATH, &document).unwrap();
+    } else {
+        assert_eq!(document, known, "the examples differ; UPDATE_GOLDEN=1 writes them anew");
+    }
+}
+
+fn collect(value: &Value, fields: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(map) => map.iter().for_each(|(name, value)| {
+            fields.insert(name.clone());
+            collect(value, fields);
+        }),
+        Value::Array(list) => list.iter().for_each(|value| collect(value, fields)),
+        _ => {}
+    }
+}
+
+/// JSON as people write it, in the order it has.
+fn indented(json: &str) -> String {
+    let (mut text, mut depth, mut in_string, mut escaped) = (String::new(), 0, false, false);
+    let line = |depth: usize| format!("\n{}", "  ".repeat(depth));
+    let mut chars = json.trim_end().chars().peekable();
+    while let Some(c) = chars.next() {
+        in_string ^= c == '"' && !escaped;
+        escaped = in_string && c == '\\' && !escaped;
+        match c {
+            _ if in_string => text.push(c),
+            '{' | '[' if matches!(chars.peek(), Some('}' | ']')) => {
+                text.extend([c].into_iter().chain(chars.next()));
+            }
+            '{' | '[' => {
+                depth += 1;
+                text += &format!("{c}{}", line(depth));
+            }
+            '}' | ']' => {
+                depth -= 1;
+                text += &format!("{}{c}", line(depth));
+            }
+            ',' => text += &format!(",{}", line(depth)),
+            ':' => text += ": ",
+            _ => text.push(c),
+        }
+    }
+    text + "\n"
+}

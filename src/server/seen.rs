@@ -1,0 +1,183 @@
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::sync::Mutex;
+
+use super::{Setup, State};
+use crate::{
+    board::View,
+    model::{ActiveAlerts, Moment},
+    telemetry::{ReceiverStatus, Telemetry},
+};
+
+/// Ages and queues change without anything new on the board; nobody sees more of them than once in so long.
+const TOLD_FOR: Duration = Duration::from_secs(1);
+
+/// All that a page tells of, at one moment.
+pub(super) struct Seen {
+    pub(super) view: View,
+    pub(super) alerts: Arc<ActiveAlerts>,
+    pub(super) setup: Arc<Setup>,
+    pub(super) now: Moment,
+    pub(super) telemetry: Telemetry,
+    pub(super) telemetry_path: String,
+    /// Of this program.
+    pub(super) version: &'static str,
+}
+
+impl Seen {
+    pub(super) fn now(state: &State) -> Self {
+        Seen {
+            view: state.board.view(),
+            alerts: Arc::clone(&state.alerts.borrow()),
+            setup: Arc::clone(&state.setup.borrow()),
+            now: state.clock.now(),
+            telemetry: state.telemetry.clone(),
+            telemetry_path: state.telemetry_path.clone(),
+            version: state.version,
+        }
+    }
+
+    pub(super) fn receiver(&self, name: &str) -> ReceiverStatus {
+        self.telemetry.receiver(name)
+    }
+}
+
+/// A page, written once for all who ask for it within a second, unless what it tells of changes meanwhile.
+#[derive(Default)]
+pub(super) struct Kept(Mutex<Option<Page>>);
+
+struct Page {
+    text: Bytes,
+    made: Duration,
+    version: u64,
+    /// These hold nothing in memory that only an old page tells of.
+    alerts: Weak<ActiveAlerts>,
+    setup: Weak<Setup>,
+}
+
+impl Page {
+    fn tells(&self, seen: &Seen) -> bool {
+        self.version == seen.view.version
+            && Weak::ptr_eq(&self.alerts, &Arc::downgrade(&seen.alerts))
+            && Weak::ptr_eq(&self.setup, &Arc::downgrade(&seen.setup))
+            && seen.now.uptime < self.made + TOLD_FOR
+    }
+}
+
+impl Kept {
+    /// The page that `write` makes, away from the threads that serve others; absent: it could not be written.
+    pub(super) async fn get<E: Send + 'static>(
+        &self,
+        state: &State,
+        write: fn(&Seen) -> Result<Vec<u8>, E>,
+    ) -> Option<Bytes> {
+        // Whoever wants the page while it is written waits for it, and looks only then.
+        let mut kept = self.0.lock().await;
+        let seen = Seen::now(state);
+        if let Some(page) = kept.as_ref().filter(|page| page.tells(&seen)) {
+            return Some(page.text.clone());
+        }
+        *kept = None;
+        let page = move || {
+            write(&seen).map(|text| Page {
+                text: text.into(),
+                made: seen.now.uptime,
+                version: seen.view.version,
+                alerts: Arc::downgrade(&seen.alerts),
+                setup: Arc::downgrade(&seen.setup),
+            })
+        };
+        let page = match tokio::task::spawn_blocking(page).await {
+            Ok(written) => written.ok()?,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime is shutting down; nobody will read an answer.
+                Err(_) => return None,
+            },
+        };
+        Some(kept.insert(page).text.clone())
+    }
+}
+
+#[cfg(test)]
+pub(super) mod testing {
+    use super::*;
+    use crate::{
+        board::Board,
+        clock::{Beats, Clock},
+        exposition::{Options, UserLabels},
+        model::{Report, Timestamp},
+        server::{access::Access, config::AccessConfig},
+    };
+    use tokio::sync::{mpsc, watch};
+
+    pub(in crate::server) const NOW: Timestamp = Timestamp::from_secs(1_795_000_000);
+
+    /// What a server sees whose board has these reports.
+    pub(in crate::server) fn state(reports: &[Report], alerts: ActiveAlerts, labels: UserLabels) -> State {
+        let board = Board::new(reports.iter().map(|report| &*report.target));
+        for report in reports {
+            board.publish(report.clone());
+        }
+        let telemetry = Telemetry::new();
+        telemetry.config_loaded(NOW.as_secs_f64() - 90_000.0);
+        let setup = Setup {
+            options: Options { labels, limit: 10 },
+            config: "[users]\n".to_owned(),
+            receivers: vec![("oncall".to_owned(), "webhook"), ("ops".to_owned(), "email")],
+            alerting: true,
+            access: Arc::new(Access::open(&AccessConfig::default(), &telemetry).unwrap()),
+        };
+        State {
+            board,
+            clock: Clock::starting_at(NOW),
+            telemetry,
+            setup: watch::channel(Arc::new(setup)).1,
+            telemetry_path: "/metrics".to_owned(),
+            alerts: watch::channel(Arc::new(alerts)).1,
+            ready: watch::channel(true).1,
+            beats: Beats::default(),
+            reload: mpsc::channel(1).0,
+            version: "1.2.3",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::{testing::state, *};
+    use crate::{exposition::UserLabels, model::Report};
+
+    #[expect(clippy::unnecessary_wraps, reason = "as what writes pages")]
+    fn page(seen: &Seen) -> Result<Vec<u8>, Infallible> {
+        Ok(format!("{} {}", seen.view.version, seen.now.uptime.as_millis()).into())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_is_written_once_a_second_and_when_something_is_new() {
+        let mut state = state(&[Report::new("home")], ActiveAlerts::default(), UserLabels::Name);
+        let kept = Kept::default();
+        let both = tokio::join!(kept.get(&state, page), kept.get(&state, page));
+        let first = both.0.unwrap();
+        assert_eq!(first, both.1.unwrap());
+        tokio::time::advance(Duration::from_millis(999)).await;
+        assert_eq!(kept.get(&state, page).await.unwrap(), first);
+        tokio::time::advance(Duration::from_millis(1)).await;
+        let second = kept.get(&state, page).await.unwrap();
+        assert_ne!(second, first);
+
+        tokio::time::advance(Duration::from_millis(1)).await;
+        state.board.publish(Report { up: Some(true), ..Report::new("home") });
+        let third = kept.get(&state, page).await.unwrap();
+        assert_ne!(third, second);
+        tokio::time::advance(Duration::from_millis(1)).await;
+        state.alerts = tokio::sync::watch::channel(Arc::default()).1;
+        assert_ne!(kept.get(&state, page).await.unwrap(), third);
+    }
+}

@@ -1,0 +1,74 @@
+//! How targets and their parts stand, in the words of pages and answers.
+
+use serde::Serialize;
+
+use crate::model::{Moment, NodeStatus, Outcome, Part, Report};
+
+/// How a target stands as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Standing {
+    Up,
+    /// It answers, but some part of what is known of it is too old to be told.
+    PartlyStale,
+    Down,
+    NotTried,
+}
+
+impl Standing {
+    pub(super) fn of(report: &Report, now: Moment) -> Self {
+        match report.up {
+            None => Standing::NotTried,
+            Some(false) => Standing::Down,
+            Some(true) if report.parts.keys().any(|part| is_stale(report, *part, now)) => {
+                Standing::PartlyStale
+            }
+            Some(true) => Standing::Up,
+        }
+    }
+}
+
+/// Whether what was read of a part is too old to be told, or was never read although it was tried.
+pub(super) fn is_stale(report: &Report, part: Part, now: Moment) -> bool {
+    let Some(known) = report.parts.get(&part) else { return false };
+    match known.outcome {
+        Outcome::Refused => false,
+        // Its first page is under way.
+        Outcome::Pending if known.last_data.is_none() => false,
+        Outcome::Up | Outcome::Pending | Outcome::Failed { .. } => !report.fresh(part, now),
+    }
+}
+
+/// What a target has, as far as that is known and not stale.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(super) struct Counts {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) users: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) users_online: Option<u64>,
+    /// Those that are not turned off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) nodes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) nodes_up: Option<u64>,
+}
+
+impl Counts {
+    pub(super) fn of(report: &Report, now: Moment) -> Self {
+        let mut counts = Counts::default();
+        if report.fresh(Part::System, now) {
+            (counts.users, counts.users_online) = (report.counts.total, report.counts.online);
+        }
+        if report.fresh(Part::Users, now) && report.users.walked_since().is_some() {
+            counts.users = counts.users.or(u64::try_from(report.users.list().len()).ok());
+        }
+        if report.fresh(Part::Nodes, now) {
+            let count = |is: fn(NodeStatus) -> bool| {
+                u64::try_from(report.nodes.iter().filter(|node| is(node.status)).count()).ok()
+            };
+            counts.nodes = count(|status| status != NodeStatus::Disabled);
+            counts.nodes_up = count(|status| status == NodeStatus::Connected);
+        }
+        counts
+    }
+}

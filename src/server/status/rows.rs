@@ -1,0 +1,437 @@
+//! What the parts of the page show, in words.
+
+use std::{
+    cmp::{Ordering, Reverse},
+    collections::BTreeMap,
+    sync::Arc,
+    time::Duration,
+};
+
+use serde::Serialize;
+
+use super::{
+    text::{count, name},
+    top::{Top, top},
+};
+use crate::{
+    exposition::UserLabels,
+    model::{
+        ActiveAlert, AlertState, Expiry, KIND_USER, Moment, Outcome, Part, PartState, Reading, Report,
+        Severity, Timestamp, User, UserStatus,
+        words::{bytes, duration, percent},
+    },
+    server::{
+        seen::Seen,
+        standing::{Counts, Standing, is_stale},
+    },
+};
+
+/// Users in each of the two lists.
+const USERS_SHOWN: usize = 10;
+const ALERTS_SHOWN: usize = 10;
+
+/// A point in time, and how long ago or ahead it is.
+#[derive(Serialize)]
+struct When {
+    date: String,
+    /// E.g. `2d 3h`.
+    span: String,
+}
+
+impl When {
+    fn new(at: Timestamp, now: Timestamp) -> Self {
+        When { date: date_and_minute(at), span: duration(now.since(at).max(at.since(now))) }
+    }
+
+    fn from_secs(secs: f64, now: Timestamp) -> Self {
+        let whole = Duration::try_from_secs_f64(secs).unwrap_or_default();
+        When::new(Timestamp::default().saturating_add(whole), now)
+    }
+}
+
+fn date_and_minute(time: Timestamp) -> String {
+    formatted(time, "%Y-%m-%d %H:%M")
+}
+
+pub(super) fn date_and_second(time: Timestamp) -> String {
+    formatted(time, "%Y-%m-%d %H:%M:%S")
+}
+
+/// In UTC.
+fn formatted(time: Timestamp, format: &str) -> String {
+    match jiff::Timestamp::from_second(time.as_secs()) {
+        Ok(time) => time.strftime(format).to_string(),
+        Err(_) => "beyond the calendar".to_owned(),
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct Target {
+    name: String,
+    state: Standing,
+    system: &'static str,
+    version: String,
+    /// Since the newest good answer.
+    answered: Option<String>,
+    users: Option<String>,
+    online: Option<String>,
+    nodes: Option<String>,
+    nodes_up: Option<String>,
+    /// What is the matter, part by part.
+    troubles: Vec<Trouble>,
+    parts: Vec<PartRow>,
+}
+
+#[derive(Serialize)]
+struct Trouble {
+    part: &'static str,
+    /// One of the closed set of reasons; empty: it does not fail at present.
+    reason: &'static str,
+    stale: bool,
+}
+
+#[derive(Serialize)]
+struct PartRow {
+    name: &'static str,
+    state: &'static str,
+    reason: &'static str,
+    stale: bool,
+    age: Option<String>,
+    took: Option<String>,
+}
+
+impl Target {
+    pub(super) fn new(report: &Report, now: Moment) -> Self {
+        let counts = Counts::of(report, now);
+        let answered =
+            report.parts.values().filter_map(|known| known.last_data).map(|at| now.since(at)).min();
+        let parts: Vec<_> =
+            report.parts.iter().map(|(part, known)| part_row(report, *part, known, now)).collect();
+        let troubles = parts.iter().filter(|part| part.stale || !part.reason.is_empty());
+        let identity = report.identity.as_ref();
+        Target {
+            name: name(&report.target),
+            state: Standing::of(report, now),
+            system: identity.map(|identity| identity.system.label()).unwrap_or_default(),
+            version: identity.map(|identity| name(&identity.version)).unwrap_or_default(),
+            answered: answered.map(duration),
+            users: counts.users.map(count),
+            online: counts.users_online.map(count),
+            nodes: counts.nodes.map(count),
+            nodes_up: counts.nodes_up.map(count),
+            troubles: troubles
+                .map(|part| Trouble { part: part.name, reason: part.reason, stale: part.stale })
+                .collect(),
+            parts,
+        }
+    }
+}
+
+fn part_row(report: &Report, part: Part, known: &PartState, now: Moment) -> PartRow {
+    let (state, reason) = match known.outcome {
+        Outcome::Up => ("up", ""),
+        Outcome::Refused => ("not allowed", ""),
+        Outcome::Failed { reason, .. } => ("failing", reason),
+        Outcome::Pending => ("being read", ""),
+    };
+    PartRow {
+        name: part.label(),
+        state,
+        reason,
+        stale: is_stale(report, part, now),
+        age: known.last_success.map(|at| duration(now.since(at))),
+        took: known.duration.map(took),
+    }
+}
+
+/// Whole milliseconds of what is short.
+fn took(time: Duration) -> String {
+    if time < Duration::from_secs(10) { format!("{} ms", count(time.as_millis())) } else { duration(time) }
+}
+
+#[derive(Serialize)]
+pub(super) struct Alerts {
+    firing: String,
+    pending: String,
+    critical: String,
+    /// Firing, of users who are not to be named.
+    unnamed: Option<String>,
+    by_name: Vec<Sort>,
+    rows: Vec<AlertRow>,
+    shown: Shown,
+}
+
+/// The firing alerts of one name and severity.
+#[derive(Serialize)]
+struct Sort {
+    alertname: &'static str,
+    severity: &'static str,
+    count: String,
+}
+
+#[derive(Serialize)]
+struct AlertRow {
+    alertname: &'static str,
+    summary: &'static str,
+    severity: &'static str,
+    target: String,
+    kind: &'static str,
+    subject: String,
+    rule: String,
+    since: When,
+    details: String,
+}
+
+/// How many of how many are in a list.
+#[derive(Serialize)]
+struct Shown {
+    first: String,
+    of: String,
+    all: bool,
+}
+
+impl<T> From<&Top<T>> for Shown {
+    fn from(top: &Top<T>) -> Self {
+        let (first, of) = (top.first.len(), top.of);
+        Shown { first: count(first), of: count(of), all: first == of }
+    }
+}
+
+impl Alerts {
+    pub(super) fn new(seen: &Seen) -> Self {
+        let labels = &seen.setup.options.labels;
+        let fires = |alert: &&ActiveAlert| alert.state == AlertState::Firing;
+        let firing = || tightest(seen.alerts.list.iter().filter(fires));
+        let mut counts = BTreeMap::new();
+        for alert in firing() {
+            *counts.entry((Reverse(alert.severity), alert.alertname)).or_insert(0_u64) += 1;
+        }
+        let hides = |alert: &ActiveAlert| alert.kind == KIND_USER && matches!(labels, UserLabels::Off);
+        let unnamed = firing().filter(|alert| hides(alert)).count();
+        let named = firing().filter(|alert| !hides(alert));
+        let top = top(named, ALERTS_SHOWN, |a, b| {
+            b.severity.cmp(&a.severity).then(b.active_since.cmp(&a.active_since))
+        });
+        let count_of = |wanted: fn(Severity) -> bool| {
+            let counts = counts.iter().filter(|((Reverse(severity), _), _)| wanted(*severity));
+            count(counts.map(|(_, count)| count).sum::<u64>())
+        };
+        Alerts {
+            firing: count_of(|_| true),
+            pending: count(seen.alerts.list.iter().filter(|alert| !fires(alert)).count()),
+            critical: count_of(|severity| severity == Severity::Critical),
+            unnamed: (unnamed > 0).then(|| count(unnamed)),
+            shown: Shown::from(&top),
+            rows: top.first.iter().map(|alert| AlertRow::new(alert, labels, seen.now.wall)).collect(),
+            by_name: counts
+                .iter()
+                .map(|((Reverse(severity), alertname), number)| Sort {
+                    alertname,
+                    severity: severity.label(),
+                    count: count(*number),
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Of each subject's alerts of one rule the last, whose step is the tightest: the others say less of the same.
+fn tightest<'a>(alerts: impl Iterator<Item = &'a ActiveAlert>) -> impl Iterator<Item = &'a ActiveAlert> {
+    let same = |a: &ActiveAlert, b: &ActiveAlert| {
+        (a.alertname, &a.target, &a.subject, &a.rule) == (b.alertname, &b.target, &b.subject, &b.rule)
+    };
+    let mut alerts = alerts.peekable();
+    std::iter::from_fn(move || {
+        let mut alert = alerts.next()?;
+        while let Some(tighter) = alerts.next_if(|next| same(alert, next)) {
+            alert = tighter;
+        }
+        Some(alert)
+    })
+}
+
+impl AlertRow {
+    fn new(alert: &ActiveAlert, labels: &UserLabels, now: Timestamp) -> Self {
+        let subject = if alert.kind == KIND_USER {
+            labels.of(&alert.subject).map(|label| name(&label)).unwrap_or_default()
+        } else {
+            name(&alert.subject)
+        };
+        AlertRow {
+            alertname: alert.alertname,
+            summary: alert.summary,
+            severity: alert.severity.label(),
+            target: name(&alert.target),
+            kind: alert.kind,
+            subject,
+            rule: alert.rule.as_deref().map(name).unwrap_or_default(),
+            since: When::new(alert.active_since, now),
+            details: details(&alert.reading, now),
+        }
+    }
+}
+
+fn details(reading: &Reading, now: Timestamp) -> String {
+    match reading {
+        Reading::Ends(end) if *end <= now => format!("ended {} ago", duration(now.since(*end))),
+        Reading::Ends(end) => format!("ends in {}", duration(end.since(now))),
+        Reading::Used { used, limit } => {
+            let share = percent(u128::from(*used) * 100 / u128::from((*limit).max(1)));
+            format!("{share}, {} of {}", bytes(*used), bytes(*limit))
+        }
+        Reading::Share(share) => format!("{:.0}%", share * 100.0),
+        Reading::Word(word) => name(word),
+        Reading::Lasting(secs) => format!("for {}", duration(Duration::from_secs(*secs))),
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct Users {
+    /// Whether users may be told of one by one.
+    named: bool,
+    by_quota: Vec<QuotaRow>,
+    quota_shown: Shown,
+    by_expiry: Vec<ExpiryRow>,
+    expiry_shown: Shown,
+}
+
+#[derive(Serialize)]
+struct QuotaRow {
+    user: String,
+    target: String,
+    /// Whole percent, rounded down.
+    percent: u128,
+    /// The same for a bar, which ends at 100.
+    bar: u128,
+    used: String,
+    limit: String,
+}
+
+#[derive(Serialize)]
+struct ExpiryRow {
+    user: String,
+    target: String,
+    ends: When,
+}
+
+impl Users {
+    pub(super) fn new(seen: &Seen) -> Self {
+        let labels = &seen.setup.options.labels;
+        let named = !matches!(labels, UserLabels::Off);
+        let now = seen.now;
+        let known = seen.view.reports.iter().filter(|report| named && report.fresh(Part::Users, now));
+        let all = known.flat_map(|report| report.users.list().iter().map(|user| (&report.target, &**user)));
+
+        let limited = all.clone().filter_map(|(target, user)| Some((target, user, limit(user)?)));
+        let by_quota = top(limited, USERS_SHOWN, |a, b| by_share((a.1.used, a.2), (b.1.used, b.2)));
+        let ending = all.filter_map(|(target, user)| Some((target, user, end(user, now.wall)?)));
+        let by_expiry = top(ending, USERS_SHOWN, |a, b| a.2.cmp(&b.2));
+
+        let label = |user: &User| labels.of(&user.name).map(|label| name(&label)).unwrap_or_default();
+        let target = |target: &Arc<str>| name(target);
+        Users {
+            named,
+            quota_shown: Shown::from(&by_quota),
+            by_quota: by_quota
+                .first
+                .iter()
+                .map(|(of, user, limit)| {
+                    let percent = u128::from(user.used) * 100 / u128::from(*limit);
+                    QuotaRow {
+                        user: label(user),
+                        target: target(of),
+                        percent,
+                        bar: percent.min(100),
+                        used: bytes(user.used),
+                        limit: bytes(*limit),
+                    }
+                })
+                .collect(),
+            expiry_shown: Shown::from(&by_expiry),
+            by_expiry: by_expiry
+                .first
+                .iter()
+                .map(|(of, user, end)| ExpiryRow {
+                    user: label(user),
+                    target: target(of),
+                    ends: When::new(*end, now.wall),
+                })
+                .collect(),
+        }
+    }
+}
+
+/// The quota of a user who can use it up or has.
+fn limit(user: &User) -> Option<u64> {
+    let counts = matches!(user.status, UserStatus::Active | UserStatus::Limited);
+    user.limit.filter(|limit| counts && *limit > 0)
+}
+
+/// When the plan ends of a user for whom it still runs.
+fn end(user: &User, now: Timestamp) -> Option<Timestamp> {
+    match user.expiry {
+        Expiry::At(end) if user.status == UserStatus::Active && end > now => Some(end),
+        Expiry::At(_) | Expiry::Never | Expiry::OnFirstUse(_) => None,
+    }
+}
+
+/// The larger share first, and of equal shares the larger use.
+fn by_share((used, limit): (u64, u64), (other_used, other_limit): (u64, u64)) -> Ordering {
+    let share = u128::from(used) * u128::from(other_limit);
+    let other = u128::from(other_used) * u128::from(limit);
+    other.cmp(&share).then(other_used.cmp(&used))
+}
+
+#[derive(Serialize)]
+pub(super) struct Receivers {
+    alerting: bool,
+    failing: usize,
+    waiting: String,
+    rows: Vec<ReceiverRow>,
+}
+
+#[derive(Serialize)]
+struct ReceiverRow {
+    name: String,
+    kind: &'static str,
+    /// Why the last attempt failed; empty: it did not.
+    reason: &'static str,
+    waiting: String,
+    oldest: Option<When>,
+    last_success: Option<When>,
+}
+
+impl Receivers {
+    pub(super) fn new(seen: &Seen) -> Self {
+        let now = seen.now.wall;
+        let (mut failing, mut waiting) = (0, 0);
+        let row = |(receiver, kind): &(String, &'static str)| {
+            let status = seen.receiver(receiver);
+            failing += usize::from(status.failing.is_some());
+            waiting += status.queue_length;
+            ReceiverRow {
+                name: name(receiver),
+                kind,
+                reason: status.failing.unwrap_or_default(),
+                waiting: count(status.queue_length),
+                oldest: status.oldest_pending.map(|at| When::from_secs(at, now)),
+                last_success: status.last_success.map(|at| When::from_secs(at, now)),
+            }
+        };
+        let rows = seen.setup.receivers.iter().map(row).collect();
+        Receivers { alerting: seen.setup.alerting, failing, waiting: count(waiting), rows }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct Config {
+    successful: bool,
+    loaded: When,
+}
+
+impl Config {
+    pub(super) fn new(seen: &Seen) -> Self {
+        let status = seen.telemetry.config_status();
+        Config { successful: status.successful, loaded: When::from_secs(status.loaded_at, seen.now.wall) }
+    }
+}

@@ -1,0 +1,352 @@
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use super::*;
+use crate::{
+    exposition::{HashKey, UserLabels},
+    model::{
+        ActiveAlert, ActiveAlerts, AlertState, Counter, Expiry, Identity, Moment, Outcome, Part, PartData,
+        PartState, Reading, Report, Severity, System, SystemFacts, Timestamp, User, UserCounts, UserStatus,
+        WalkEnd,
+    },
+    server::{
+        Setup,
+        seen::testing::{NOW, state},
+    },
+};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn user(name: &str) -> User {
+    User {
+        name: name.into(),
+        owner: None,
+        status: UserStatus::Active,
+        used: 0,
+        limit: None,
+        traffic: Counter::new(0),
+        expiry: Expiry::Never,
+        last_online: None,
+        online: false,
+        read_at: NOW,
+    }
+}
+
+fn with_quota(name: &str, used: u64, limit: u64) -> User {
+    User { used, limit: Some(limit), ..user(name) }
+}
+
+fn expiring(name: &str, hours: i64) -> User {
+    User { expiry: Expiry::At(NOW.saturating_add_millis(hours * 3_600_000)), ..user(name) }
+}
+
+/// A target whose list was just read.
+fn report(target: &str, users: Vec<User>, now: Moment) -> Report {
+    let mut report = Report::new(target);
+    report.up = Some(true);
+    report.merge(PartData::System(SystemFacts {
+        identity: Identity { system: System::Marzban, version: "0.8.4".into(), generation: "0.8".into() },
+        host: crate::model::Host::default(),
+        proxy_uplink: None,
+        proxy_downlink: None,
+        counts: UserCounts::default(),
+    }));
+    let seen: HashSet<_> = users.iter().map(|user| Arc::clone(&user.name)).collect();
+    report.merge(PartData::UsersEnd(WalkEnd { page: users, seen, unreadable: 0, started: now }));
+    for part in [Part::System, Part::Users] {
+        report.parts.insert(part, read(now));
+    }
+    report
+}
+
+fn read(at: Moment) -> PartState {
+    PartState {
+        outcome: Outcome::Up,
+        last_success: Some(at),
+        last_data: Some(at),
+        duration: Some(Duration::from_millis(41)),
+        round: Duration::from_secs(30),
+        stale_after: Duration::from_secs(600),
+    }
+}
+
+/// A moment by the clock of a server that starts now, or so much earlier.
+fn ago(time: Duration) -> Moment {
+    let now = crate::clock::Clock::starting_at(NOW).now();
+    Moment { wall: now.wall.saturating_sub(time), uptime: now.uptime.saturating_sub(time) }
+}
+
+fn firing(
+    severity: Severity,
+    kind: &'static str,
+    subject: &str,
+    step: &str,
+    since: Timestamp,
+) -> ActiveAlert {
+    ActiveAlert {
+        alertname: "ProxymeterUserQuota",
+        severity,
+        target: "home".into(),
+        kind,
+        subject: subject.into(),
+        step: step.into(),
+        rule: None,
+        state: AlertState::Firing,
+        active_since: since,
+        summary: "User has used up most or all of the data limit.",
+        reading: Reading::Used { used: 95, limit: 100 },
+    }
+}
+
+fn page(reports: &[Report], list: Vec<ActiveAlert>, labels: UserLabels) -> String {
+    let state = state(reports, ActiveAlerts { known: Vec::new(), list }, labels);
+    String::from_utf8(html(&Seen::now(&state)).unwrap()).unwrap()
+}
+
+/// What stands in the isolated places of a page, which are where names go, from a heading to the next.
+fn names<'a>(page: &'a str, heading: &str) -> Vec<&'a str> {
+    let section = page.split("<h2").find(|section| section.contains(heading)).unwrap();
+    section.split("<bdi>").skip(1).map(|rest| rest.split("</bdi>").next().unwrap()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_daemon_says_so() {
+    let page = page(&[], Vec::new(), UserLabels::Name);
+    for words in ["No target is configured.", "Nothing fires.", "No user with a quota", "1.2.3", "none yet"] {
+        assert!(page.contains(words), "{words}\n{page}");
+    }
+    assert!(!page.contains("{{") && !page.contains("{%"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn users_are_chosen_by_share_and_by_the_end_of_their_plans() {
+    let home = vec![
+        with_quota("tenth", 1, 10),
+        with_quota("over", 12, 10),
+        with_quota("half-of-more", 50, 100),
+        with_quota("half", 5, 10),
+        User { status: UserStatus::Limited, ..with_quota("limited", 10, 10) },
+        User { status: UserStatus::Disabled, ..with_quota("disabled", 10, 10) },
+        User { used: 99, ..user("unlimited") },
+        with_quota("no-quota", 99, 0),
+        expiring("in-two-hours", 2),
+        expiring("over-already", -1),
+        User { status: UserStatus::OnHold, ..expiring("on-hold", 1) },
+        User { expiry: Expiry::OnFirstUse(HOUR), ..user("not-begun") },
+    ];
+    let edge = vec![expiring("in-one-hour", 1), with_quota("of-edge", 9, 10)];
+    let stale = vec![expiring("too-old-to-tell", 1), with_quota("too-old-as-well", 9, 10)];
+    let reports = vec![
+        report("home", home, ago(Duration::ZERO)),
+        report("edge", edge, ago(Duration::ZERO)),
+        report("old", stale, ago(HOUR)),
+    ];
+    let page = page(&reports, Vec::new(), UserLabels::Name);
+    assert_eq!(
+        names(&page, "Closest to their quota"),
+        [
+            "over",
+            "home",
+            "limited",
+            "home",
+            "of-edge",
+            "edge",
+            "half-of-more",
+            "home",
+            "half",
+            "home",
+            "tenth",
+            "home"
+        ]
+    );
+    assert!(page.contains("120%") && page.contains("<rect width=\"100\""));
+    assert_eq!(names(&page, "Next to expire"), ["in-one-hour", "edge", "in-two-hours", "home"]);
+    assert!(!page.contains("Showing"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_many_users_ten_are_shown_and_the_others_counted() {
+    let users = (0..4213).map(|place| User {
+        expiry: Expiry::At(NOW.saturating_add_millis(1000 * (5000 - place))),
+        ..with_quota(&format!("u{place:04}"), u64::try_from(place).unwrap(), 10_000)
+    });
+    let page = page(&[report("home", users.collect(), ago(Duration::ZERO))], Vec::new(), UserLabels::Name);
+    assert_eq!(page.matches("Showing 10 of 4,213").count(), 2);
+    for heading in ["Closest to their quota", "Next to expire"] {
+        let names = names(&page, heading);
+        assert_eq!((names.len(), names[0], names[18]), (20, "u4212", "u4203"), "{heading}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn users_are_named_as_the_labels_say() {
+    let users = vec![with_quota("canary", 9, 10), expiring("canary-too", 1)];
+    let alerts = || vec![firing(Severity::Warning, "user", "canary", "95%", NOW), node_down()];
+    let reports = || vec![report("home", users.clone(), ago(Duration::ZERO))];
+    let key = HashKey::new(b"key");
+    let hashed = page(&reports(), alerts(), UserLabels::Hash(key.clone()));
+    assert!(!hashed.contains("canary") && hashed.matches(&key.hash("canary")).count() == 2, "{hashed}");
+    let off = page(&reports(), alerts(), UserLabels::Off);
+    assert!(!off.contains("canary") && !off.contains(&key.hash("canary")), "{off}");
+    assert!(off.contains("1 of them are about users") && off.contains("FI-1"));
+    assert!(page(&reports(), alerts(), UserLabels::Name).contains("<bdi>canary</bdi>"));
+}
+
+fn node_down() -> ActiveAlert {
+    ActiveAlert {
+        alertname: "ProxymeterNodeDown",
+        summary: "Node is not connected to its panel.",
+        reading: Reading::Word("error".into()),
+        ..firing(Severity::Critical, "node", "FI-1", "", NOW)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_worst_and_newest_alerts_are_shown_and_the_tightest_of_each_subject() {
+    let at = |hours: u32| NOW.saturating_sub(HOUR * hours);
+    let mut list = vec![
+        firing(Severity::Info, "user", "alice", "80%", at(9)),
+        firing(Severity::Warning, "user", "alice", "95%", at(3)),
+        firing(Severity::Warning, "user", "bob", "95%", at(1)),
+        ActiveAlert { state: AlertState::Pending, ..firing(Severity::Warning, "user", "bob", "100%", at(0)) },
+        node_down(),
+    ];
+    let shown = page(&[], list.clone(), UserLabels::Name);
+    assert_eq!(names(&shown, "Alerts</h2>"), ["FI-1", "home", "bob", "home", "alice", "home"]);
+    assert!(shown.contains("95%, 95 B of 100 B") && shown.contains("3h ago") && shown.contains("1 pending"));
+
+    list.extend((0..50_000).map(|n| firing(Severity::Info, "user", &format!("u{n}"), "80%", at(0))));
+    let shown = page(&[], list, UserLabels::Name);
+    assert!(shown.contains("Showing 10 of 50,003 alerts") && shown.len() < 40_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn targets_are_told_with_what_is_the_matter() {
+    let mut stale = report("b-stale", Vec::new(), ago(HOUR));
+    stale.parts.insert(Part::System, read(ago(Duration::ZERO)));
+    let mut down = report("c-down", Vec::new(), ago(Duration::from_secs(61)));
+    down.up = Some(false);
+    down.parts.get_mut(&Part::System).unwrap().outcome =
+        Outcome::Failed { reason: "timeout", detail: "a secret sentence".to_owned() };
+    down.parts
+        .insert(Part::Nodes, PartState { outcome: Outcome::Refused, last_data: None, ..read(ago(HOUR)) });
+    let reports = vec![report("a-well", Vec::new(), ago(Duration::ZERO)), stale, down, Report::new("d-new")];
+    let page = page(&reports, Vec::new(), UserLabels::Name);
+    let rows: Vec<_> = page.split("<tr ").filter(|row| row.contains("href=\".&#x2f;metrics/")).collect();
+    let expected = [
+        ("a-well", "\">up</span>", "<small>none</small>"),
+        ("b-stale", "partly stale</span>", "users: stale"),
+        ("c-down", "down</span>", "system: timeout"),
+        ("d-new", "not tried yet</span>", "none yet"),
+    ];
+    for (row, (target, state, trouble)) in rows.iter().zip(expected) {
+        for part in [target, state, trouble] {
+            assert!(row.contains(part), "{part} in {row}");
+        }
+    }
+    assert_eq!(rows.len(), 4);
+    assert!(page.contains("not allowed") && page.contains("1m 1s ago") && page.contains("41 ms"));
+    assert!(!page.contains("secret sentence"));
+    assert!(page.contains("<title>proxymeter: 2 of 4 up"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn receivers_are_told_with_their_queues() {
+    let state = state(&[], ActiveAlerts::default(), UserLabels::Name);
+    let minutes = |minutes: u64| NOW.saturating_sub(Duration::from_secs(minutes * 60)).as_secs_f64();
+    state.telemetry.notification_queue("ops", 1234, Some(minutes(5)));
+    state.telemetry.notification_attempt("ops", HOUR, Some("connect"));
+    state.telemetry.notification_last_success("oncall", minutes(7));
+    state.telemetry.config_load_failed();
+    let page = String::from_utf8(html(&Seen::now(&state)).unwrap()).unwrap();
+    for part in [
+        "failing</span> connect",
+        "1,234",
+        ">5m<",
+        "7m ago",
+        "1 of 2 receivers failing",
+        "could not be loaded",
+    ] {
+        assert!(page.contains(part), "{part}\n{page}");
+    }
+}
+
+/// Whatever others choose to be called, it stays text in one place, and no character of it is hidden.
+#[tokio::test(start_paused = true)]
+async fn hostile_names_stay_text() {
+    let long = "ж".repeat(10_000);
+    for hostile in [
+        "<script>alert(1)</script>",
+        "\"><img src=x onerror=alert(1)>",
+        "</bdi></td></table><style>*{display:none}",
+        "{{ 7 * 7 }}{% raw %}",
+        "&lt;script&gt;",
+        "javascript:alert(1)",
+        "a\u{202e}b\u{0}c\r\nd",
+        &long,
+    ] {
+        let users = vec![with_quota(hostile, 9, 10), expiring(&format!("{hostile}2"), 1)];
+        let mut target = report("home", users, ago(Duration::ZERO));
+        target.identity.as_mut().unwrap().version = hostile.to_owned();
+        let alerts = vec![
+            firing(Severity::Warning, "user", hostile, "95%", NOW),
+            ActiveAlert {
+                reading: Reading::Word(hostile.to_owned().into()),
+                ..firing(Severity::Critical, "node", hostile, "", NOW)
+            },
+        ];
+        let page = page(&[target], alerts, UserLabels::Name);
+        let (_, body) = page.split_once("</style>").unwrap();
+        for tag in ["<script", "<img", "<style", "onerror=alert(1)>", "49"] {
+            assert!(!body.contains(tag), "{tag} by {hostile:?}");
+        }
+        assert!(!body.contains(|c: char| c.is_control() && c != '\n') && !body.contains('\u{202e}'));
+        assert_eq!(body.matches("<bdi>").count(), body.matches("</bdi>").count(), "{hostile:?}");
+        assert_eq!(body.matches("<td").count(), body.matches("</td>").count(), "{hostile:?}");
+        assert!(page.len() < 40_000, "{} bytes by {hostile:?}", page.len());
+    }
+}
+
+/// Pages of all sorts, for a browser to look at: they go to the folder that `PROXYMETER_PAGES` names, if it is set.
+#[tokio::test(start_paused = true)]
+async fn pages_to_look_at() {
+    let long = "W".repeat(10_000);
+    let names = [
+        "<script>alert(1)</script>",
+        "a\u{202e}b\u{0}c\r\nd",
+        "سارا_احمدی",
+        "张伟 的 账户",
+        "🦊🦊🦊 & \"friends\"",
+        "user name  with   spaces",
+        &long,
+    ];
+    let users = names.iter().flat_map(|name| [with_quota(name, 9, 10), expiring(&format!("{name}2"), 30)]);
+    let mut hostile = report("home", users.collect(), ago(Duration::from_secs(3)));
+    hostile.identity.as_mut().unwrap().version = long.clone();
+    let mut down = report("far-away-and-with-a-name-that-is-rather-long", Vec::new(), ago(HOUR));
+    down.up = Some(false);
+    down.parts.get_mut(&Part::System).unwrap().outcome =
+        Outcome::Failed { reason: "tls", detail: String::new() };
+    let alerts = names.iter().map(|name| firing(Severity::Warning, "user", name, "95%", NOW));
+    let alerts: Vec<_> = alerts.chain([node_down()]).collect();
+    let reports = [hostile, down, Report::new("new")];
+
+    let folder = std::env::var_os("PROXYMETER_PAGES").map(std::path::PathBuf::from);
+    let look = |name: &str, page: &str| {
+        assert!(page.ends_with("</html>"), "{name}");
+        if let Some(folder) = &folder {
+            std::fs::write(folder.join(name), page).unwrap();
+        }
+    };
+    look("hostile.html", &page(&reports, alerts.clone(), UserLabels::Name));
+    look("off.html", &page(&reports, alerts, UserLabels::Off));
+    let mut alone = state(&[], ActiveAlerts::default(), UserLabels::Name);
+    alone.telemetry.config_load_failed();
+    let mut setup = Setup::clone(&alone.setup.borrow());
+    setup.receivers.clear();
+    alone.setup = tokio::sync::watch::channel(Arc::new(setup)).1;
+    look("alone.html", &String::from_utf8(html(&Seen::now(&alone)).unwrap()).unwrap());
+    let failing = state(&reports, ActiveAlerts::default(), UserLabels::Name);
+    failing.telemetry.notification_queue("ops", 1234, Some(NOW.as_secs_f64() - 7200.0));
+    failing.telemetry.notification_attempt("ops", HOUR, Some("rate_limited"));
+    look("failing.html", &String::from_utf8(html(&Seen::now(&failing)).unwrap()).unwrap());
+}
