@@ -360,3 +360,21 @@ async fn watch_clock(clock: Clock, telemetry: Telemetry) {
         before = now;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_health_check_watches_every_loop() {
+        let text = "web.listen = \"127.0.0.1:0\"\n[marzban.home]\nurl = \"http://127.0.0.1:9\"\napi_key = \"key\"\n\
+                    [marzban.edge]\nurl = \"http://127.0.0.1:9\"\napi_key = \"key\"\n";
+        let config = Config::parse(text, Path::new("exporter.toml"), &|_| None).unwrap();
+        let daemon = Daemon::build(&config, "/metrics", Keep::Nothing).await.unwrap();
+        let watched = format!("{:?}", daemon.state.heartbeats);
+        assert_eq!(watched, r#"["store", "poll edge", "poll home", "alerts"]"#);
+        assert_eq!(daemon.state.setup.borrow().config, config.shown());
+    }
+}

@@ -55,7 +55,7 @@ impl Heartbeats {
 
 impl fmt::Debug for Heartbeats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Heartbeats(..)")
+        f.debug_list().entries(lock(&self.0).iter().map(|watched| &watched.name)).finish()
     }
 }
 
