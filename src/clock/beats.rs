@@ -67,7 +67,7 @@ impl Beats {
 
 impl fmt::Debug for Beats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Beats(..)")
+        f.debug_list().entries(held(&self.0).iter().map(|watched| &watched.name)).finish()
     }
 }
 

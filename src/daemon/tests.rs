@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -11,6 +12,7 @@ use tokio::{
     time::sleep,
 };
 
+use super::{Daemon, Keep};
 use crate::{
     alert::{
         self, Wiring,
@@ -20,6 +22,7 @@ use crate::{
     },
     board::Board,
     clock::{Beat, Clock},
+    config::Config,
     model::{
         Counter, Expiry, Moment, Notice, NoticeStatus, Outcome, Part, PartData, PartState, Report, Severity,
         Timestamp, User, UserStatus, WalkEnd,
@@ -182,4 +185,15 @@ async fn an_end_is_told_once_by_a_receiver_that_was_down_for_ten_minutes() {
         let refused = *told.refused.lock().unwrap();
         assert!((3..=5).contains(&refused), "{down:?}: {refused} attempts in ten minutes");
     }
+}
+
+#[tokio::test]
+async fn every_loop_is_watched() {
+    let text = "web.listen = \"127.0.0.1:0\"\n[marzban.home]\nurl = \"http://127.0.0.1:9\"\napi_key = \"key\"\n\
+                [marzban.edge]\nurl = \"http://127.0.0.1:9\"\napi_key = \"key\"\n";
+    let config = Config::parse(text, Path::new("exporter.toml"), &|_| None).unwrap();
+    let shown = config.shown().to_owned();
+    let daemon = Daemon::build(config, "/metrics", Keep::Nothing).await.unwrap();
+    assert_eq!(format!("{:?}", daemon.state.beats), r#"["store", "poll edge", "poll home", "alerts"]"#);
+    assert_eq!(daemon.state.setup.borrow().config, shown);
 }
