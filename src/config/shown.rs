@@ -12,6 +12,7 @@ use toml::de::{DeTable, DeValue};
 use super::listen::parse_listen;
 use super::mutes;
 use super::names::is_name;
+use super::shard::Shard;
 
 const HIDDEN: &str = "\"<hidden>\"";
 
@@ -34,7 +35,15 @@ type Keys = &'static [(&'static str, Show)];
 
 /// What is harmless: tables, with `*` for a name, and keys in them. A table that is not here is hidden as a whole.
 const SHOWN: &[(&[&str], Keys)] = &[
-    (&["web"], &[("listen", If(is_address))]),
+    (
+        &["web"],
+        &[
+            ("listen", If(is_address)),
+            ("tls_min_version", If(|text| ["1.2", "1.3"].contains(&text))),
+            ("open_health", Number),
+        ],
+    ),
+    (&["poll"], &[("shard", If(|text| text.parse::<Shard>().is_ok()))]),
     (
         &["poll", "marzban.*"],
         &[
@@ -56,8 +65,18 @@ const SHOWN: &[(&[&str], Keys)] = &[
     ),
     (&["users", "marzban.*"], &[("node_traffic_of", People)]),
     (&["storage"], &[]),
-    (&["marzban.*", "webhook.*"], &[("url", Origin)]),
-    (&["marzban.*.tls", "webhook.*.tls"], &[("insecure_skip_verify", Number)]),
+    (&["marzban.*", "webhook.*", "heartbeat"], &[("url", Origin)]),
+    (&["marzban.*.tls", "webhook.*.tls", "heartbeat.tls"], &[("insecure_skip_verify", Number)]),
+    (
+        &["heartbeat"],
+        &[
+            ("method", If(|text| ["GET", "POST"].contains(&text))),
+            ("interval", If(is_quantity)),
+            ("timeout", If(is_quantity)),
+            ("delivery_patience", If(is_quantity)),
+            ("proxy", Origin),
+        ],
+    ),
     (
         &["email.*"],
         &[
@@ -87,7 +106,7 @@ const SHOWN: &[(&[&str], Keys)] = &[
             ("repeat_interval", If(is_quantity)),
         ],
     ),
-    (&["alerting"], &[("enabled", Number), ("fallback", If(is_name))]),
+    (&["alerting"], &[("enabled", Number), ("fallback", If(is_name)), ("fallback_after", If(is_quantity))]),
     (
         &["alert.*"],
         &[

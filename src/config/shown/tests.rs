@@ -9,6 +9,15 @@ use super::*;
 /// Every key that takes text of the operator's own, with a word in it that must not be shown, each another one. A file
 /// is given by a name of its own.
 const CANARIES: &str = r#"
+[web]
+tls_cert_file = "canary-server-file"
+tls_key_file = "canary-server-key-file"
+client_ca_file = "canary-clients-file"
+bearer_token = "canary-web-token"
+[web.basic_auth]
+canary-web-user = "$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG"
+[heartbeat]
+url = "https://hc.example.com/canary-ping"
 [users]
 labels = "hash"
 hash_key = "canary-hash-key-0123"
@@ -94,10 +103,22 @@ fn with_key_file() -> String {
     CANARIES.replace("hash_key = \"canary-hash-key-0123\"", "hash_key_file = \"canary-hash-key-file\"")
 }
 
+/// The same with a web configuration file, beside which the port has no keys of its own.
+fn with_web_config() -> String {
+    let (_, rest) = CANARIES.split_once("[heartbeat]").unwrap();
+    format!("[web]\nconfig_file = \"canary-web-config-file\"\n[heartbeat]{rest}")
+}
+
 fn config(text: &str) -> Config {
     let folder = tempfile::tempdir().unwrap();
     for file in text.split('"').filter(|word| word.starts_with("canary-") && word.ends_with("-file")) {
+        let from_pki = |name| fs::read_to_string(format!("tests/fixtures/web-config/pki/{name}")).unwrap();
+        let (server, key, clients) = (from_pki("server.pem"), from_pki("server-key.pem"), from_pki("ca.pem"));
         let content = match file {
+            "canary-server-file" => &server,
+            "canary-server-key-file" => &key,
+            "canary-clients-file" => &clients,
+            "canary-web-config-file" => "",
             "canary-url-file" => "https://hooks.example.com/canary-content",
             "canary-proxy-file" => "http://canary-content@127.0.0.1:3128",
             _ => "canary-content-of-a-file",
@@ -119,7 +140,8 @@ fn places(shape: &Shape) -> &'static [&'static str] {
         "[users]" => &["users"],
         "[storage]" => &["storage"],
         "[marzban.NAME]" => &["marzban.*"],
-        "the tls table of a target or webhook" => &["marzban.*.tls", "webhook.*.tls"],
+        "the tls table of a target or webhook" => &["marzban.*.tls", "webhook.*.tls", "heartbeat.tls"],
+        "[heartbeat]" => &["heartbeat"],
         "[email.NAME]" => &["email.*"],
         "[webhook.NAME]" => &["webhook.*"],
         "[alerting]" => &["alerting"],
@@ -132,8 +154,10 @@ fn places(shape: &Shape) -> &'static [&'static str] {
 
 #[test]
 fn no_text_of_the_operators_own_is_shown() {
-    let [shown, other] = [CANARIES, &with_key_file()].map(|text| config(text).shown().to_lowercase());
+    let [shown, other, third] =
+        [CANARIES, &with_key_file(), &with_web_config()].map(|text| config(text).shown().to_lowercase());
     assert_eq!(shown.replace("hash_key", "hash_key_file"), other);
+    assert!(third.starts_with("[web]\nconfig_file = \"<hidden>\"\n") && !third.contains("canary"), "{third}");
     assert!(!shown.contains("canary") && !shown.contains("ca4a7") && !shown.contains("x-more"), "{shown}");
     for part in [
         "[marzban.home]\nurl = \"https://panel.example.com:8000/<hidden>\"\nusername = \"<hidden>\"\n",
@@ -152,11 +176,12 @@ fn no_text_of_the_operators_own_is_shown() {
 fn every_key_that_may_have_text_has_its_canary() {
     for shape in SHAPES {
         for key in shape.keys() {
-            let has_canary = (CANARIES.to_owned() + &with_key_file()).lines().any(|line| {
-                line.split_once(" = ").is_some_and(|(name, value)| {
-                    name == key && ["canary", "Canary", "ca4a7"].iter().any(|word| value.contains(word))
-                })
-            });
+            let has_canary =
+                (CANARIES.to_owned() + &with_key_file() + &with_web_config()).lines().any(|line| {
+                    line.split_once(" = ").is_some_and(|(name, value)| {
+                        name == key && ["canary", "Canary", "ca4a7"].iter().any(|word| value.contains(word))
+                    })
+                });
             let places = places(shape).iter();
             let free = places.clone().any(|place| {
                 let shows = SHOWN.iter().filter(|(tables, _)| tables.contains(place));
@@ -164,7 +189,11 @@ fn every_key_that_may_have_text_has_its_canary() {
                 shows.next().is_none_or(|(_, show)| matches!(show, People | Origin))
             });
             // The rest of it are tables.
-            assert!(has_canary || !free || ["tls", "matchers"].contains(&key), "{}: {key}", shape.title);
+            assert!(
+                has_canary || !free || ["tls", "matchers", "basic_auth"].contains(&key),
+                "{}: {key}",
+                shape.title
+            );
         }
     }
 }

@@ -301,7 +301,10 @@ async fn a_writer_whose_disk_never_answers_is_stuck() {
     static ANSWERED: Barrier = Barrier::new(2);
     let (store, beats) = (Store::in_memory(), Beats::default());
     beats.watch("store", store.beat());
+    // Time would pass while the writer's thread works.
+    tokio::time::resume();
     store.record(alert("a", "1")).await.unwrap();
+    tokio::time::pause();
     meddle(&store, |_| {
         BEGUN.wait();
         ANSWERED.wait();
