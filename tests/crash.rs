@@ -11,8 +11,8 @@ mod hook;
 mod mailbox;
 #[path = "crash/panel.rs"]
 mod panel;
-#[path = "crash/sleep.rs"]
-mod sleep;
+#[path = "crash/quiet.rs"]
+mod quiet;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -269,45 +269,6 @@ impl Lane {
     }
 }
 
-/// Twenty clean restarts and twenty after a kill, while alerts of plans that ended and of a quota fire.
-#[test]
-fn restarts_are_silent_when_nothing_changed() {
-    let _busy = QUIET.read();
-    let (panel, hook, mailbox) = (Served::start(), Hook::start(), Mailbox::with(|| {}, || {}));
-    for user in 0..10 {
-        panel.add_expired(&format!("user-{user}"));
-    }
-    panel.add_used_up("heavy");
-    let tables = webhook("ops", hook.address) + &email("mail", mailbox.address);
-    let home = Home::new(panel.address, BY_RULE, &tables);
-    let told_all = |daemon: &Daemon| {
-        wait_for("empty queues", || {
-            (daemon.has_told_all("ops") && daemon.has_told_all("mail")).then_some(())
-        });
-    };
-    let daemon = home.start();
-    wait_for("the first messages", || (hook.deliveries().len() == 2).then_some(()));
-    told_all(&daemon);
-    let mut read_at = daemon.users_read_at().unwrap();
-    daemon.kill();
-    for restart in 0..40 {
-        let daemon = home.start();
-        read_at = daemon.wait_until_users_read_after(read_at);
-        told_all(&daemon);
-        assert_eq!(daemon.firing(), 11, "restart {restart}");
-        if restart % 2 == 0 {
-            assert_eq!(daemon.stop().0, Some(0), "{}", daemon.log());
-        } else {
-            daemon.kill();
-        }
-    }
-    let deliveries = hook.deliveries();
-    let mut sizes = deliveries.iter().map(|delivery| delivery.alerts.len()).collect::<Vec<_>>();
-    sizes.sort_unstable();
-    assert_eq!(sizes, [1, 10], "{deliveries:#?}");
-    assert_eq!(mailbox.mails().len(), 2, "{:#?}", mailbox.events());
-}
-
 /// How long a notice took from when it was due to the receiver that answers, with `tables` beside it.
 fn time_to_tell(tables: &str) -> (Duration, Home, Daemon, Hook, Served) {
     let (panel, hook) = (Served::start(), Hook::start());
@@ -453,6 +414,7 @@ fn a_list_without_most_users_ends_no_alert() {
 #[test]
 fn an_end_is_told_once_after_a_crash() {
     let _busy = QUIET.read();
+    let refused = thread::spawn(an_end_that_was_refused_before_a_crash);
     let cases = [Reply::Taken, Reply::Hang].map(|first| {
         thread::spawn(move || {
             let answers = AtomicBool::new(first == Reply::Taken);
@@ -483,15 +445,13 @@ fn an_end_is_told_once_after_a_crash() {
             assert_eq!(ids.len(), 2);
         })
     });
-    for case in cases {
+    for case in cases.into_iter().chain([refused]) {
         case.join().unwrap();
     }
 }
 
-/// Its receiver refuses it in one life of the daemon, which is killed, and takes it in the next.
-#[test]
-fn an_end_that_was_refused_before_a_crash_is_told_once() {
-    let _busy = QUIET.read();
+/// Its receiver refuses the end in one life of the daemon, which is killed, and takes it in the next.
+fn an_end_that_was_refused_before_a_crash() {
     let down = Arc::new(AtomicBool::new(false));
     let is_down = Arc::clone(&down);
     let reply = move || if is_down.load(Ordering::SeqCst) { Reply::Unavailable } else { Reply::Taken };

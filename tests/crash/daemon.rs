@@ -157,11 +157,6 @@ impl Daemon {
         value(&self.metrics(), series)
     }
 
-    /// How many alerts fire.
-    pub(crate) fn firing(&self) -> usize {
-        self.metrics().lines().filter(|line| line.starts_with("proxymeter_alert_firing{")).count()
-    }
-
     /// When the user list was last read to its end, if ever.
     pub(crate) fn users_read_at(&self) -> Option<f64> {
         self.value("proxymeter_target_part_last_success_timestamp_seconds{target=\"home\",part=\"users\"}")
