@@ -339,10 +339,12 @@ async fn idle_and_slow_connections_do_not_keep_scrapers_out() {
     }
     assert!(scrapes > 5);
     assert!(port.own("proxymeter_http_connections") <= 513.0);
-    // The first ones had to leave.
-    let mut rest = Vec::new();
-    let left = tokio::time::timeout(Duration::from_secs(10), idle[3].read_to_end(&mut rest)).await;
-    assert_eq!(count >= 600, left.is_ok_and(|read| read.is_ok()));
+    // The first ones had to leave, if there were too many.
+    if count >= 600 {
+        let mut rest = Vec::new();
+        let left = tokio::time::timeout(Duration::from_secs(10), idle[3].read_to_end(&mut rest));
+        left.await.unwrap().unwrap();
+    }
 }
 
 #[tokio::test]

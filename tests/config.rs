@@ -351,6 +351,29 @@ fn secrets_come_from_files_and_the_environment() {
     assert_eq!(config.storage.path, Path::new("proxymeter-data"));
 }
 
+/// A health check must not fail for what the running daemon has read long ago.
+#[test]
+fn the_address_is_found_whatever_else_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("exporter.toml");
+    let listen = |text: &str| {
+        fs::write(&file, text).unwrap();
+        Config::load_listen(&file).map_err(|errors| errors.to_string())
+    };
+    let wrong =
+        "tls_cert_file = 'gone.pem'\nbasic_auth = 1\n[marzban.home]\npassword_file = 'gone'\n[nonsense]";
+    for (text, address) in
+        [("[web]\nlisten = '127.0.0.1:9999'\n", "127.0.0.1:9999"), ("[web]\n", "127.0.0.1:10057")]
+    {
+        assert_eq!(listen(&format!("{text}{wrong}")), Ok(vec![address.parse().unwrap()]));
+    }
+    let said = listen(&format!("[web]\nlisten = 1\n{wrong}")).unwrap_err();
+    assert!(said.contains("exporter.toml:2:10: web.listen: ") && said.lines().count() == 1, "{said}");
+    let said = listen("web = 1").unwrap_err();
+    assert!(said.contains("web: a number where a table was expected"), "{said}");
+    listen("[web").unwrap_err();
+}
+
 #[test]
 fn unreadable_files_are_told() {
     let message = |file: &str| Config::load(Path::new(file), &env).unwrap_err().to_string();

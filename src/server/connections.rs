@@ -273,7 +273,10 @@ async fn speak(
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
-    use super::{super::tests::server, *};
+    use super::{
+        super::{MAX_SCRAPES, tests::server},
+        *,
+    };
 
     const HEALTHY: &[u8] = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n";
     const METRICS: &[u8] = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -284,12 +287,14 @@ mod tests {
         let (_close, closing) = watch::channel(false);
         let connections = Arc::new(Connections::default());
         let start = Instant::now();
-        let attended = attend(Arc::new(server()), near, connections.enter(), closing);
+        let server = Arc::new(server());
+        let attended = attend(Arc::clone(&server), near, connections.enter(), closing);
         tokio::select! {
             () = attended => {}
             () = client(far) => panic!("the client gave up first"),
         }
         assert!(connections.lock().places.is_empty());
+        assert_eq!(server.scrapes.available_permits(), MAX_SCRAPES);
         start.elapsed().as_secs()
     }
 

@@ -470,6 +470,44 @@ mod tests {
         }
     }
 
+    #[test]
+    fn no_input_panics() {
+        let pieces = [
+            "tls_server_config:",
+            "http_server_config:",
+            "rate_limit:",
+            "basic_auth_users:",
+            "interval:",
+            "burst:",
+            "headers:",
+            "cipher_suites:",
+            "cert:",
+            "min_version:",
+            "X-Frame-Options:",
+            "\n",
+            "\n  ",
+            "\n    ",
+            " - ",
+            " 1",
+            " 1s",
+            " -1",
+            " 1.5h",
+            " [",
+            "]",
+            " {",
+            "}",
+            " |",
+            " ~",
+            " 'é'",
+            " 99999999999999999999",
+        ];
+        let mut random = fastrand::Rng::with_seed(7);
+        for _ in 0..20_000 {
+            let text: String = (0..10).map(|_| pieces[random.usize(..pieces.len())]).collect();
+            drop(parse(text.as_bytes(), Path::new("web.yml")));
+        }
+    }
+
     /// What is read does not show up in what is told of it, wherever it stands.
     #[test]
     fn nothing_is_quoted() {
