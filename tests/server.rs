@@ -260,7 +260,7 @@ async fn a_stuck_loop_makes_it_unhealthy() {
     tokio::time::advance(Duration::from_secs(200)).await;
     tokio::time::resume();
     let stuck = daemon.get("/-/healthy", &[]).await;
-    assert_eq!((stuck.status, stuck.text()), (503, "Not healthy: the loop \"poll home\" is stuck.\n"));
+    assert_eq!((stuck.status, stuck.text()), (503, "Not healthy, these loops are stuck: poll home.\n"));
     beat.within(Duration::ZERO);
     assert_eq!(daemon.get("/-/healthy", &[]).await.status, 200);
 }

@@ -105,12 +105,15 @@ impl Worker {
         }
         let now = clock.now().wall;
         let wait = state.next_attempt.map_or(Duration::ZERO, |next| next.since(now));
+        // Nothing more can be done about a notice that was refused and given up: a new start has it forgotten.
+        let still_fails = state.disabled || !pending.is_empty();
+        let failing_since = state.failing_since.filter(|_| still_fails).map(|since| clock.long_ago(since));
         let mut outbox = Outbox {
             name,
             queue: VecDeque::new(),
             in_flight: None,
             standings,
-            failing_since: state.failing_since.map(|since| clock.long_ago(since)),
+            failing_since,
             // A wait longer than any of ours was reckoned by a clock that was ahead.
             due: Instant::now() + wait.min(backoff::longest()),
             state,

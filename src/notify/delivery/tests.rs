@@ -1,5 +1,7 @@
 //! The queue in tokio's time, which is paused: days pass in no time.
 
+mod standing;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
@@ -69,6 +71,7 @@ struct Bench {
     attempts: Attempts,
     /// What the fallback is told.
     fallback: mpsc::UnboundedReceiver<Notice>,
+    standings: Standings,
     telemetry: Telemetry,
     clock: Clock,
 }
@@ -100,6 +103,7 @@ impl Bench {
         let (queue, fallback) = mpsc::unbounded_channel();
         let told = Fallback { receiver: "other".into(), after: PATIENCE, queue };
         let told = watch::channel(Some(told)).1;
+        let standings = Standings::default();
         // Time would jump while a store's thread works, so there is none: all goes on from memory.
         let (telemetry, store) = (Telemetry::new(), Store::closed());
         let clock = Clock::starting_at(START);
@@ -114,11 +118,11 @@ impl Bench {
                 telemetry: telemetry.clone(),
                 clock: clock.clone(),
                 fallback: told,
-                standings: Standings::default(),
+                standings: standings.clone(),
             },
             incoming,
         );
-        (Bench { notices, attempts, fallback, telemetry, clock }, worker)
+        (Bench { notices, attempts, fallback, standings, telemetry, clock }, worker)
     }
 
     /// Until the fallback is told something.
