@@ -17,7 +17,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::{
     config::{Config, ConfigErrors, Shard, parse_listen},
-    daemon::{Asked, Daemon, Keep, Signals, systemd::ServiceManager},
+    daemon::{Asked, Daemon, Keep, Load, Signals, systemd::ServiceManager},
     demo, http,
     server::config::AccessConfig,
     telemetry,
@@ -234,7 +234,7 @@ impl Run {
     async fn run(self) -> Done {
         self.log.start();
         let mut signals = Signals::listen()?;
-        let mut config = self.config()?;
+        let mut config = self.adjusted(load(&self.config.file)?);
         config.alerting.adopt = self.adopt;
         let targets = config.targets.len();
         let scheme = if config.web.access.check().is_ok_and(|port| port.tls) { "https" } else { "http" };
@@ -244,15 +244,21 @@ impl Run {
         for address in daemon.addresses() {
             info!(version = telemetry::VERSION, targets, "listening on {scheme}://{address}");
         }
-        let load = || self.config().map_err(|errors| errors.to_string());
+        let load = |which: Load<'_>| {
+            let config = match which {
+                Load::File => load(&self.config.file),
+                Load::Again(config) => config.again(&env),
+            };
+            config.map(|config| self.adjusted(config)).map_err(|errors| errors.to_string())
+        };
         daemon.run(async || signals.next().await, load).await?;
         info!("stopped");
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The configuration of the file, in which arguments take the place of what it says.
-    fn config(&self) -> Result<Config, ConfigErrors> {
-        let mut config = self.shard.apply(load(&self.config.file)?);
+    /// A configuration in which arguments take the place of what it says.
+    fn adjusted(&self, config: Config) -> Config {
+        let mut config = self.shard.apply(config);
         if !self.listen.is_empty() {
             config.web.listen.clone_from(&self.listen);
         }
@@ -265,7 +271,7 @@ impl Run {
         for warning in config.warnings() {
             warn!("{warning}");
         }
-        Ok(config)
+        config
     }
 }
 
@@ -301,7 +307,11 @@ fn check(config: &ConfigFile, shard: &ShardChoice) -> Done {
 }
 
 fn load(file: &Path) -> Result<Config, ConfigErrors> {
-    Config::load(file, &|name| std::env::var(name).ok())
+    Config::load(file, &env)
+}
+
+fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 fn fail(err: &dyn std::error::Error) -> ExitCode {

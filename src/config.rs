@@ -8,6 +8,7 @@ mod alerting;
 mod alerts;
 mod email;
 mod errors;
+mod files;
 mod heartbeat;
 mod listen;
 mod marzban;
@@ -38,16 +39,18 @@ use crate::notify::email::config::EmailConfig;
 use crate::notify::heartbeat::config::HeartbeatConfig;
 use crate::notify::webhook::config::WebhookConfig;
 use crate::poll::config::PollConfig;
+use crate::secret::Secret;
 use crate::server::config::AccessConfig;
 use crate::upstream::marzban::config::{Login, MarzbanConfig};
 
 pub use errors::{ConfigError, ConfigErrors};
+pub use files::Files;
 pub use listen::{DEFAULT_LISTEN, ListenError, parse_listen};
 pub use shard::{Shard, ShardError};
 pub use users::{LabelsChoice, NoticeNames, UsersConfig};
 
 use names::Names;
-use reading::Reading;
+use reading::{Findings, Reading};
 use table::{Placed, Shape, Table};
 use values::path;
 
@@ -72,6 +75,10 @@ pub struct Config {
     shown: String,
     /// Secret files that any user of this machine may read.
     open_secret_files: Vec<PathBuf>,
+    /// What the files that it names held when it was read.
+    pub files: Files,
+    /// The file and its text, which may hold secrets.
+    source: (PathBuf, Secret),
 }
 
 /// Where the exporter itself is reached.
@@ -79,6 +86,8 @@ pub struct Config {
 pub struct WebConfig {
     /// At least one; all addresses of the machine are written `[::]`.
     pub listen: Vec<SocketAddr>,
+    /// Where people find the status page, told with alerts; empty if they do not.
+    pub external_url: String,
     /// Who may use it, and by which TLS.
     pub access: AccessConfig,
 }
@@ -99,6 +108,15 @@ pub struct Target {
     pub kind: TargetKind,
 }
 
+impl Target {
+    /// The certificates and keys that it names. What is in secret files is in the configuration itself.
+    pub fn files(&self) -> Vec<&Path> {
+        match &self.kind {
+            TargetKind::Marzban(marzban) => marzban.tls.files().collect(),
+        }
+    }
+}
+
 /// The systems there are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TargetKind {
@@ -111,6 +129,16 @@ pub struct ReceiverTable {
     /// The value of the label `receiver`: lower-case letters, digits, `-` and `_`.
     pub name: String,
     pub kind: ReceiverKind,
+}
+
+impl ReceiverTable {
+    /// The certificates and keys that it names. What is in secret files is in the configuration itself.
+    pub fn files(&self) -> Vec<&Path> {
+        match &self.kind {
+            ReceiverKind::Email(email) => email.ca_file.iter().map(PathBuf::as_path).collect(),
+            ReceiverKind::Webhook(webhook) => webhook.tls.files().collect(),
+        }
+    }
 }
 
 /// The ways there are to tell someone.
@@ -172,6 +200,15 @@ impl Config {
         }
     }
 
+    /// Reads the same text again, with what the files that it names hold by now.
+    ///
+    /// # Errors
+    /// Everything that is wrong with these.
+    pub fn again(&self, env: Env<'_>) -> Result<Self, ConfigErrors> {
+        let (file, text) = &self.source;
+        Self::parse(text.expose(), file, env)
+    }
+
     /// Reads a configuration from its text. `file` is what messages call it, and relative paths in the text begin
     /// in its folder.
     ///
@@ -208,7 +245,7 @@ impl Config {
             check_down_for(&reading, &down_for, &poll, &targets);
         }
 
-        let (problems, open_secret_files) = reading.into_findings();
+        let Findings { problems, open_secret_files, files } = reading.into_findings();
         if problems.is_empty() {
             let elsewhere = Vec::new();
             let whole = Self {
@@ -223,6 +260,8 @@ impl Config {
                 heartbeat,
                 shown,
                 open_secret_files,
+                files,
+                source: (file.to_owned(), Secret::from(text)),
             };
             Ok(whole.of_shard(shard))
         } else {
@@ -244,7 +283,7 @@ impl Config {
         let reading = Reading::new(file, &|_| None);
         let mut root = Table::root(&reading, &ROOT, tree.into_inner());
         let listen = listen::read(&mut root.section("web", &web::SHAPE));
-        let (mut problems, _) = reading.into_findings();
+        let mut problems = reading.into_findings().problems;
         problems.retain(|problem| matches!(&*problem.key, "web" | "web.listen"));
         if problems.is_empty() {
             Ok(listen.unwrap_or_else(|| vec![DEFAULT_LISTEN]))

@@ -8,7 +8,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use tokio::{
     net::TcpListener,
@@ -48,6 +48,9 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// How often the wall clock is held against the one that nobody sets.
 const CLOCK_CHECK: Duration = Duration::from_secs(10);
 
+/// How often it is looked at the files that the configuration names.
+const FILES_CHECK: Duration = Duration::from_secs(15);
+
 /// Where a daemon keeps what is to outlive it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
@@ -55,6 +58,15 @@ pub enum Keep {
     InStorage,
     /// Nowhere: the daemon begins and ends with nothing.
     Nothing,
+}
+
+/// Which configuration is to be read.
+#[derive(Clone, Copy, Debug)]
+pub enum Load<'a> {
+    /// What the file says now.
+    File,
+    /// What this one says, with what the files that it names hold now.
+    Again(&'a Config),
 }
 
 /// What somebody wants of a running daemon.
@@ -169,8 +181,8 @@ impl Daemon {
         let rows = Rows { alerts, groups: std::mem::take(&mut loaded.groups) };
         let (targets, receivers) = (Targets::default(), Receivers::new(loaded));
         let new = New {
-            targets: targets.prepare(&config.targets, &shared)?,
-            receivers: receivers.prepare(&config)?,
+            targets: targets.prepare(&config.targets, |_| false, &shared)?,
+            receivers: receivers.prepare(&config, |_| false)?,
             heartbeat: Some(heartbeat(&config, &receivers, &shared)?),
         };
         let joints = new.joints(&targets, key.clone());
@@ -228,7 +240,7 @@ impl Daemon {
     pub async fn run(
         self,
         mut asked: impl AsyncFnMut() -> Asked,
-        load: impl Fn() -> Result<Config, String>,
+        load: impl Fn(Load<'_>) -> Result<Config, String>,
     ) -> Result<(), Ended> {
         let Daemon { listeners, mut alerting, state, mut reloads, ready, new, shared, .. } = self;
         let service_manager = self.service_manager;
@@ -249,14 +261,21 @@ impl Daemon {
             alerting,
             setup: self.setup,
             stop_heartbeat: None,
+            files_refused: None,
             shared,
             tasks,
         };
         running.commit(new).await;
         service_manager.ready();
 
+        let mut looks = interval(FILES_CHECK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let unasked = loop {
             let (asker, ask) = tokio::select! {
+                _ = looks.tick() => {
+                    running.look_at_files(&load).await;
+                    continue;
+                }
                 ask = asked() => (None, ask),
                 Some(asker) = reloads.recv() => (Some(asker), Asked::Reload),
                 why = running.tasks.failed() => break Some(why),
@@ -301,14 +320,39 @@ struct Running {
     setup: watch::Sender<Arc<Setup>>,
     /// Dropped: the heartbeat ends.
     stop_heartbeat: Option<oneshot::Sender<()>>,
+    /// Why changed files could not be used when they were last looked at.
+    files_refused: Option<String>,
     shared: Shared,
     tasks: Tasks,
 }
 
 impl Running {
+    /// Has what depends on a secret, certificate or template in a file built anew when that file has changed.
+    async fn look_at_files(&mut self, load: impl Fn(Load<'_>) -> Result<Config, String>) {
+        let files = self.config.files.clone();
+        // It fails only when the runtime ends.
+        if !tokio::task::spawn_blocking(move || files.have_changed()).await.unwrap_or(false) {
+            self.files_refused = None;
+            return;
+        }
+        let outcome = match load(Load::Again(&self.config)) {
+            Ok(config) => self.change(config).await.map_err(|err| err.to_string()),
+            Err(why) => Err(why),
+        };
+        match outcome {
+            Ok(()) => info!("files that the configuration names have changed and are in force"),
+            // It may be half written, and is looked at again.
+            Err(why) if self.files_refused.as_ref() != Some(&why) => {
+                error!("files that the configuration names have changed and cannot be used:\n{why}");
+                self.files_refused = Some(why);
+            }
+            Err(_) => {}
+        }
+    }
+
     /// Goes on under what `load` gives, or, if anything of it cannot be used, as before.
-    async fn reload(&mut self, load: impl Fn() -> Result<Config, String>) -> Result<(), String> {
-        let outcome = match load() {
+    async fn reload(&mut self, load: impl Fn(Load<'_>) -> Result<Config, String>) -> Result<(), String> {
+        let outcome = match load(Load::File) {
             Ok(config) => self.change(config).await.map_err(|err| err.to_string()),
             Err(why) => Err(why),
         };
@@ -346,11 +390,14 @@ impl Running {
             Arc::new(Access::open(&config.web.access, &self.shared.telemetry)?)
         };
         let key = hash_key(&config)?;
-        let another = config.heartbeat != self.config.heartbeat;
+        let file_changed = |path: &Path| config.files.differ_in(&self.config.files, path);
+        let its_files_changed =
+            config.heartbeat.as_ref().is_some_and(|heartbeat| heartbeat.tls.files().any(file_changed));
+        let another = config.heartbeat != self.config.heartbeat || its_files_changed;
         let heartbeat = another.then(|| heartbeat(&config, &self.receivers, &self.shared)).transpose()?;
         let new = New {
-            targets: self.targets.prepare(&config.targets, &self.shared)?,
-            receivers: self.receivers.prepare(&config)?,
+            targets: self.targets.prepare(&config.targets, file_changed, &self.shared)?,
+            receivers: self.receivers.prepare(&config, file_changed)?,
             heartbeat,
         };
         self.alerting.reload(&config, new.joints(&self.targets, key.clone())).await?;

@@ -16,7 +16,7 @@ use tokio::{
 use crate::{
     clock::Clock,
     config::{Config, ConfigErrors},
-    daemon::{Asked, Daemon, Ended, Keep, StartError},
+    daemon::{Asked, Daemon, Ended, Keep, Load, StartError},
     simulator::{
         inbox::{self, Arrival},
         marzban::{Flavour, NodeStatus, Options as PanelOptions, Panel},
@@ -76,7 +76,7 @@ pub async fn run(options: Options, asked: impl AsyncFnMut() -> Asked) -> Result<
         }
         Ok(())
     };
-    let no_file = || Err("a demonstration has no configuration file".to_owned());
+    let no_file = |_: Load<'_>| Err("a demonstration has no configuration file".to_owned());
     tokio::select! {
         ended = daemon.run(asked, no_file) => Ok(ended?),
         () = panels.live() => Ok(()),

@@ -41,6 +41,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
     task::JoinSet,
+    time::timeout,
 };
 
 use crate::{
@@ -55,8 +56,11 @@ use connections::{Answering, Connections};
 use pages::Pages;
 use seen::{Kept, Seen};
 
-/// Scrapes beyond this are refused.
+/// Scrapes beyond this wait.
 const MAX_SCRAPES: usize = 40;
+
+/// Scrapes that have waited for so long are refused.
+const SCRAPE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// No request here needs a body; one that is larger, in bytes, is refused. None is read.
 const MAX_BODY: u64 = 8 * 1024;
@@ -376,7 +380,8 @@ impl Server {
     }
 
     async fn metrics(&self, target: Option<&str>, headers: &HeaderMap) -> Response<Answer> {
-        let Ok(permit) = Arc::clone(&self.scrapes).try_acquire_owned() else {
+        let permit = timeout(SCRAPE_PATIENCE, Arc::clone(&self.scrapes).acquire_owned()).await;
+        let Ok(Ok(permit)) = permit else {
             return busy("Too many scrapes are being answered; try again later.\n");
         };
         let format = negotiate::format(headers);
@@ -520,7 +525,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn scrapes_beyond_the_limit_are_refused_until_one_is_sent() {
         let server = server();
         let mut held = Vec::new();

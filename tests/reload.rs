@@ -9,17 +9,23 @@ mod hook;
 #[path = "crash/panel.rs"]
 #[expect(dead_code, reason = "likewise")]
 mod panel;
+#[path = "support/receiver.rs"]
+#[expect(dead_code, reason = "likewise")]
+mod receiver;
 
 use std::{
     fs,
     io::{Read, Write},
     net::TcpStream,
     path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
 };
 
 use daemon::{Daemon, Home, value, wait_for, webhook};
 use hook::Hook;
 use panel::Served;
+use receiver::{Answer, Receiver};
 
 const BY_RULE: &str = r#"["target", "alertname"]"#;
 const BY_USER: &str = r#"["target", "alertname", "subject"]"#;
@@ -175,6 +181,92 @@ fn targets_and_receivers_come_and_go() {
         gone.then_some(())
     });
     assert_eq!((told(&hook, "alice"), told(&second, "alice")), (1, 1));
+}
+
+#[test]
+fn a_secret_that_is_replaced_is_used_for_the_next_message() {
+    let (panel, folder) = (Served::start(), tempfile::tempdir().unwrap());
+    let receiver = Receiver::start(|_, _| Answer::status(200));
+    let [token, template, ca] = ["token", "template", "ca.pem"].map(|name| folder.path().join(name));
+    let pki = |name| fs::read(format!("tests/fixtures/web-config/pki/{name}")).unwrap();
+    fs::write(&token, "first-canary-token").unwrap();
+    fs::write(&template, "{{ status }} one").unwrap();
+    fs::write(&ca, pki("ca.pem")).unwrap();
+    let tables = format!(
+        "{}bearer_token_file = {token:?}\nformat = \"template\"\ntemplate_file = {template:?}\n\
+         [webhook.secure]\nurl = \"https://127.0.0.1:9/\"\ntls = {{ ca_file = {ca:?} }}\nmin_severity = \"critical\"\n",
+        webhook("ops", receiver.address)
+    );
+    let home = Home::new(panel.address, BY_USER, &tables);
+    let daemon = home.start();
+    let bearer = |number: usize| {
+        let request = wait_for("the message", || receiver.requests().get(number).cloned());
+        let text = String::from_utf8(request.body.clone()).unwrap();
+        (request.header("authorization").unwrap().to_owned(), text)
+    };
+    panel.add_expired("alice");
+    assert_eq!(bearer(0), ("Bearer first-canary-token".to_owned(), "firing one".to_owned()));
+    let logged = |words: &str| daemon.log().matches(words).count();
+
+    // One that cannot be used changes nothing, and is told of once.
+    fs::write(&token, "two\nlines").unwrap();
+    let refused = "files that the configuration names have changed and cannot be used";
+    wait_for("the refusal", || (logged(refused) == 1).then_some(()));
+    panel.add_expired("bob");
+    assert_eq!(bearer(1).0, "Bearer first-canary-token");
+
+    let in_force = "files that the configuration names have changed and are in force";
+    fs::write(&token, "second-canary-token").unwrap();
+    fs::write(&template, "{{ status }} two").unwrap();
+    wait_for("the secret", || (logged(in_force) == 1).then_some(()));
+    panel.add_expired("carol");
+    assert_eq!(bearer(2), ("Bearer second-canary-token".to_owned(), "firing two".to_owned()));
+    // The configuration is the same; what its certificate file holds is not.
+    fs::write(&ca, pki("server.pem")).unwrap();
+    wait_for("the certificate", || (logged(in_force) == 2).then_some(()));
+    assert_eq!((logged(refused), receiver.requests().len()), (1, 3));
+    assert!(!daemon.log().contains("canary"), "{}", daemon.log());
+    assert_eq!(daemon.value(SUCCESSFUL), Some(1.0));
+}
+
+#[test]
+fn scrapes_do_not_notice_reloads() {
+    let panel = Served::start();
+    for user in 0..500 {
+        panel.add_expired(&format!("user-{user:03}"));
+    }
+    let home = Home::new(panel.address, BY_RULE, "");
+    let config = file(&home);
+    let good = fs::read_to_string(&config).unwrap();
+    let daemon = home.start();
+    wait_for("the users", || daemon.users_read_at());
+    let stop = AtomicBool::new(false);
+    let scrapes = thread::scope(|scope| {
+        let scrapers: Vec<_> = (0..100)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut scrapes = 0;
+                    while !stop.load(Ordering::Relaxed) {
+                        let (status, body) = ask(&daemon, "GET", "/metrics");
+                        assert_eq!(status, 200, "{body}");
+                        assert_eq!(body.matches("proxymeter_user_used_bytes{").count(), 500);
+                        assert!(body.ends_with('\n'));
+                        scrapes += 1;
+                    }
+                    scrapes
+                })
+            })
+            .collect();
+        for round in 0..20 {
+            let interval = format!("interval = \"{}s\"", 5 + round % 2);
+            fs::write(&config, good.replace("interval = \"5s\"", &interval)).unwrap();
+            reload(&daemon);
+        }
+        stop.store(true, Ordering::Relaxed);
+        scrapers.into_iter().map(|scraper| scraper.join().unwrap()).sum::<usize>()
+    });
+    eprintln!("{scrapes} scrapes by 100 at once during 20 reloads");
+    assert!(scrapes >= 100);
 }
 
 /// Files that a process has open, and the memory it has in use, in bytes.

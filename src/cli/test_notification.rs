@@ -23,7 +23,8 @@ pub(super) async fn run(config: &Config, name: &str) -> Done {
         };
         return Err(format!("no receiver is called {name}; {known}").into());
     };
-    let mut receiver = daemon::receiver(table).map_err(|why| format!("receiver {name}: {why}"))?;
+    let mut receiver =
+        daemon::receiver(table, &config.web.external_url).map_err(|why| format!("receiver {name}: {why}"))?;
     let now = Clock::system().now();
     let test = OwnAlert {
         alertname: "ProxymeterTest",

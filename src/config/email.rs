@@ -41,7 +41,7 @@ pub(super) fn read(name: &str, mut table: Table<'_, '_>) -> Option<EmailConfig> 
              unencrypted; write \"starttls\" or \"implicit\"",
         );
     }
-    let ca_file = tls::take_file(&mut table, "ca_file");
+    let ca_file = tls::take_noted_file(&mut table, "ca_file");
     if let (Field::Given(tls), Field::Given(ca_file)) = (&tls, &ca_file)
         && tls.value == SmtpTls::None
     {

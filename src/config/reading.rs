@@ -6,14 +6,23 @@ use std::path::{Path, PathBuf};
 
 use super::Env;
 use super::errors::Problem;
+use super::files::Files;
 
 pub(super) struct Reading<'e> {
     pub(super) env: Env<'e>,
     folder: PathBuf,
     problems: RefCell<Vec<Problem>>,
     open_secret_files: RefCell<Vec<PathBuf>>,
+    files: RefCell<Files>,
     /// The variables that are set and were asked for, each with the key it stands for.
     variables: RefCell<BTreeMap<String, String>>,
+}
+
+/// What came to light beside the values.
+pub(super) struct Findings {
+    pub(super) problems: Vec<Problem>,
+    pub(super) open_secret_files: Vec<PathBuf>,
+    pub(super) files: Files,
 }
 
 /// A key, and where the text mentions it or, failing that, its table.
@@ -30,6 +39,7 @@ impl<'e> Reading<'e> {
             folder: file.parent().map(Path::to_owned).unwrap_or_default(),
             problems: RefCell::default(),
             open_secret_files: RefCell::default(),
+            files: RefCell::default(),
             variables: RefCell::default(),
         }
     }
@@ -45,6 +55,11 @@ impl<'e> Reading<'e> {
         self.open_secret_files.borrow_mut().push(path.to_owned());
     }
 
+    /// Notes what a file holds at present, so that a change of it can be noticed.
+    pub(super) fn note_file(&self, path: &Path, content: &[u8]) {
+        self.files.borrow_mut().note(path, content);
+    }
+
     /// Notes which key an environment variable stands for, and returns the key that it was for already: the secret
     /// of `a-old` and the old secret of `a` have the same variable.
     pub(super) fn claim_variable(&self, variable: &str, place: &Place) -> Option<String> {
@@ -56,8 +71,12 @@ impl<'e> Reading<'e> {
         self.folder.join(path)
     }
 
-    pub(super) fn into_findings(self) -> (Vec<Problem>, Vec<PathBuf>) {
-        (self.problems.into_inner(), self.open_secret_files.into_inner())
+    pub(super) fn into_findings(self) -> Findings {
+        Findings {
+            problems: self.problems.into_inner(),
+            open_secret_files: self.open_secret_files.into_inner(),
+            files: self.files.into_inner(),
+        }
     }
 }
 

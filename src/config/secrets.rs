@@ -131,6 +131,7 @@ fn read_file(reading: &Reading<'_>, file: Placed<PathBuf>) -> Field<Secret> {
             if readers == Readers::Everyone {
                 reading.note_open_secret(&path);
             }
+            reading.note_file(&path, text.as_bytes());
             accept(reading, place, text.trim_end_matches(['\r', '\n']).to_owned(), &shown.to_string())
         }
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {

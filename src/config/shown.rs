@@ -39,6 +39,7 @@ const SHOWN: &[(&[&str], Keys)] = &[
         &["web"],
         &[
             ("listen", If(is_address)),
+            ("external_url", Origin),
             ("tls_min_version", If(|text| ["1.2", "1.3"].contains(&text))),
             ("open_health", Number),
         ],

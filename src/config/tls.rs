@@ -7,6 +7,7 @@ use toml::de::DeValue;
 
 use crate::http::options::{TlsOptions, parse_sha256};
 
+use super::files;
 use super::table::{Field, Shape, Table};
 use super::values::{path, switch, text};
 
@@ -26,9 +27,9 @@ pub(super) fn read(mut table: Table<'_, '_>) -> TlsOptions {
             .refuse(&insecure.place, "true beside pin_sha256 or ca_file, which it would undo; keep either");
     }
     let pin_sha256 = table.take("pin_sha256", pin);
-    let ca_file = take_file(&mut table, "ca_file");
-    let client_cert_file = take_file(&mut table, "client_cert_file");
-    let client_key_file = take_file(&mut table, "client_key_file");
+    let ca_file = take_noted_file(&mut table, "ca_file");
+    let client_cert_file = take_noted_file(&mut table, "client_cert_file");
+    let client_key_file = take_noted_file(&mut table, "client_key_file");
     match (&client_cert_file, &client_key_file) {
         (Field::Given(_), Field::Absent) => {
             table.refuse("client_key_file", "missing beside client_cert_file; write both");
@@ -52,6 +53,17 @@ fn pin(value: &DeValue<'_>) -> Result<[u8; 32], String> {
         "not 64 hex digits; write the certificate's SHA-256, as told by: openssl x509 -noout -fingerprint -sha256"
             .to_owned()
     })
+}
+
+/// Takes the path of a file that can be read, and notes what it holds.
+pub(super) fn take_noted_file(table: &mut Table<'_, '_>, key: &'static str) -> Field<PathBuf> {
+    let file = take_file(table, key);
+    if let Field::Given(file) = &file
+        && let Ok(content) = files::read(&file.value)
+    {
+        table.reading.note_file(&file.value, &content);
+    }
+    file
 }
 
 /// Takes a path, and makes sure that the file can be opened.

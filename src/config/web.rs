@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use reqwest::Url;
 use toml::de::DeValue;
 
 use crate::secret::Secret;
@@ -10,7 +11,7 @@ use crate::server::config::{AccessConfig, OwnAccess, OwnTls, PasswordHash, Prote
 use super::secrets::{self, Sources};
 use super::table::{Field, Shape, Table};
 use super::tls::take_file;
-use super::values::{choice, switch};
+use super::values::{choice, switch, text};
 use super::{DEFAULT_LISTEN, LabelsChoice, WebConfig, listen};
 
 /// All but `listen` and `config_file`, which takes their place.
@@ -25,10 +26,12 @@ const ACCESS: [&str; 8] = [
     "open_health",
 ];
 
-pub(super) const SHAPE: Shape = Shape { title: "[web]", keys: &[&["listen"], &ACCESS, &["config_file"]] };
+pub(super) const SHAPE: Shape =
+    Shape { title: "[web]", keys: &[&["listen", "external_url"], &ACCESS, &["config_file"]] };
 
 pub(super) fn read(mut table: Table<'_, '_>) -> WebConfig {
     let listen = listen::read(&mut table).unwrap_or_else(|| vec![DEFAULT_LISTEN]);
+    let external_url = table.take("external_url", external_url).value().unwrap_or_default();
     let beside: Vec<_> = ACCESS.into_iter().filter(|key| table.has(key)).collect();
     let own = read_own(&mut table);
     let variable = own.bearer_token.is_some() && beside.is_empty();
@@ -59,7 +62,26 @@ pub(super) fn read(mut table: Table<'_, '_>) -> WebConfig {
         }
         Field::Absent | Field::Refused => AccessConfig::Own(own),
     };
-    WebConfig { listen, access }
+    WebConfig { listen, external_url, access }
+}
+
+fn external_url(value: &DeValue<'_>) -> Result<String, String> {
+    const ADVICE: &str =
+        "write what people type to see the exporter's page, such as \"https://proxymeter.example.com\"";
+    let text = text(value)?;
+    match Url::parse(&text) {
+        Ok(url) if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) => {
+            Err(format!("no URL that starts with https:// or http:// and names a host; {ADVICE}"))
+        }
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+            Err(format!("a user name or password in it would be told to everybody; {ADVICE}"))
+        }
+        Ok(url) if url.query().is_some() || url.fragment().is_some() => {
+            Err(format!("has a part after ? or #; {ADVICE}"))
+        }
+        Ok(url) => Ok(url.as_str().trim_end_matches('/').to_owned()),
+        Err(error) => Err(format!("not a URL ({error}); {ADVICE}")),
+    }
 }
 
 fn read_own(table: &mut Table<'_, '_>) -> OwnAccess {

@@ -197,6 +197,7 @@ fn read_format(table: &mut Table<'_, '_>) -> Option<WebhookFormat> {
             io::ErrorKind::InvalidData => format!("{} is not UTF-8 text; save it as UTF-8", path.display()),
             _ => format!("{} cannot be read: {error}", path.display()),
         })?;
+        reading.note_file(&path, text.as_bytes());
         compile(&text).map_err(|fault| format!("{}: {fault}", path.display()))?;
         Ok(text)
     });

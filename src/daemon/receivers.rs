@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     hash::{DefaultHasher, Hash, Hasher},
+    path::Path,
     sync::Arc,
 };
 
@@ -39,6 +40,7 @@ pub(super) struct Receivers {
 
 struct Line {
     table: ReceiverTable,
+    external_url: String,
     queue: mpsc::UnboundedSender<Notice>,
     /// What is not brought when the queue has ended.
     left: oneshot::Receiver<Left>,
@@ -54,6 +56,7 @@ pub(super) struct NewReceivers {
 
 struct New {
     table: ReceiverTable,
+    external_url: String,
     receiver: Receiver,
     incoming: mpsc::UnboundedReceiver<Notice>,
 }
@@ -80,24 +83,33 @@ impl Receivers {
         self.standings.clone()
     }
 
-    /// Builds each receiver that is new or was changed. Nothing runs yet.
+    /// Builds each receiver that is new or was changed, be it by what is in a file. Nothing runs yet.
     ///
     /// # Errors
     /// Says what of a receiver can never work.
-    pub(super) fn prepare(&self, config: &Config) -> Result<NewReceivers, StartError> {
+    pub(super) fn prepare(
+        &self,
+        config: &Config,
+        file_changed: impl Fn(&Path) -> bool,
+    ) -> Result<NewReceivers, StartError> {
         // Without alerting nobody is told anything, what was left from before included.
         let tables = if config.alerting.enabled { config.receivers.as_slice() } else { &[] };
+        let external_url = &config.web.external_url;
         let (mut queues, mut new) = (Queues::new(), Vec::new());
         for table in tables {
-            if let Some(line) = self.running.get(&table.name).filter(|line| line.table == *table) {
+            let same_files = !table.files().into_iter().any(&file_changed);
+            let is_same = |line: &&Line| line.table == *table && line.external_url == *external_url;
+            let running = self.running.get(&table.name).filter(is_same).filter(|_| same_files);
+            if let Some(line) = running {
                 queues.insert(table.name.clone(), line.queue.clone());
                 continue;
             }
-            let receiver =
-                receiver(table).map_err(|why| StartError::Receiver { receiver: table.name.clone(), why })?;
+            let receiver = receiver(table, external_url)
+                .map_err(|why| StartError::Receiver { receiver: table.name.clone(), why })?;
             let (queue, incoming) = mpsc::unbounded_channel();
             queues.insert(table.name.clone(), queue);
-            new.push(New { table: table.clone(), receiver, incoming });
+            let (table, external_url) = (table.clone(), external_url.clone());
+            new.push(New { table, external_url, receiver, incoming });
         }
         let named = config.alerting.fallback.as_ref().and_then(|name| queues.get_key_value(name));
         let fallback = named.map(|(name, queue)| Fallback {
@@ -138,7 +150,7 @@ impl Receivers {
             fallback: self.fallback.subscribe(),
             standings: self.standings.clone(),
         };
-        for New { table, receiver, incoming } in new {
+        for New { table, external_url, receiver, incoming } in new {
             let Some(queue) = queues.get(&table.name).cloned() else { continue };
             let before = self.running.remove(&table.name).map(|line| line.left);
             let loaded = self.take_loaded(&table.name);
@@ -154,7 +166,7 @@ impl Receivers {
                 // Nobody is interested when everything ends.
                 drop(end.send(left));
             });
-            self.running.insert(table.name.clone(), Line { table, queue, left });
+            self.running.insert(table.name.clone(), Line { table, external_url, queue, left });
         }
         let orphans = std::mem::take(&mut self.loaded.outbox);
         give_up(orphans.into_iter().map(|row| row.notice), &shared.store).await;
@@ -195,12 +207,12 @@ async fn give_up(notices: impl Iterator<Item = Notice>, store: &Store) {
 ///
 /// # Errors
 /// Says what of it can never work.
-pub(crate) fn receiver(table: &ReceiverTable) -> Result<Receiver, String> {
+pub(crate) fn receiver(table: &ReceiverTable, external_url: &str) -> Result<Receiver, String> {
     match &table.kind {
         ReceiverKind::Email(config) => {
             Email::new(config).map(|email| Receiver::Email(Box::new(email))).map_err(|err| err.to_string())
         }
-        ReceiverKind::Webhook(config) => Webhook::new(config, "")
+        ReceiverKind::Webhook(config) => Webhook::new(config, external_url)
             .map(|webhook| Receiver::Webhook(Box::new(webhook)))
             .map_err(|err| err.to_string()),
     }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    path::Path,
     sync::Arc,
 };
 
@@ -54,14 +55,21 @@ struct NewTarget {
 }
 
 impl Targets {
-    /// Builds a loop for each target that is new or was changed. Nothing runs yet.
+    /// Builds a loop for each target that is new or was changed, be it by what is in a file. Nothing runs yet.
     ///
     /// # Errors
     /// When a certificate or key cannot be used.
-    pub(super) fn prepare(&self, targets: &[Target], shared: &Shared) -> Result<NewTargets, StartError> {
+    pub(super) fn prepare(
+        &self,
+        targets: &[Target],
+        file_changed: impl Fn(&Path) -> bool,
+        shared: &Shared,
+    ) -> Result<NewTargets, StartError> {
         let mut new = Vec::new();
         for target in targets {
-            if self.running.get(&target.name).is_some_and(|running| running.target == *target) {
+            let same_files = !target.files().into_iter().any(&file_changed);
+            let running = self.running.get(&target.name);
+            if running.is_some_and(|running| running.target == *target && same_files) {
                 continue;
             }
             let (reread, requests) = mpsc::unbounded_channel();

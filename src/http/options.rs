@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use reqwest::Url;
 
@@ -106,6 +106,16 @@ pub struct TlsOptions {
     pub client_key_file: Option<PathBuf>,
     /// Trust whoever answers.
     pub insecure_skip_verify: bool,
+}
+
+impl TlsOptions {
+    /// The files that it names.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        [&self.ca_file, &self.client_cert_file, &self.client_key_file]
+            .into_iter()
+            .flatten()
+            .map(PathBuf::as_path)
+    }
 }
 
 /// Reads a SHA-256 fingerprint: 64 hex digits, in either case, with or without colons between the bytes.

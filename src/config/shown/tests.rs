@@ -10,6 +10,7 @@ use super::*;
 /// is given by a name of its own.
 const CANARIES: &str = r#"
 [web]
+external_url = "https://proxymeter.example.com/canary-prefix"
 tls_cert_file = "canary-server-file"
 tls_key_file = "canary-server-key-file"
 client_ca_file = "canary-clients-file"
