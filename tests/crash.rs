@@ -5,6 +5,8 @@
 mod clock;
 #[path = "crash/daemon.rs"]
 mod daemon;
+#[path = "crash/disk.rs"]
+mod disk;
 #[path = "crash/hook.rs"]
 mod hook;
 #[path = "crash/mailbox.rs"]

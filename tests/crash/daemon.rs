@@ -74,15 +74,7 @@ impl Home {
     }
 
     pub(crate) fn start(&self) -> Daemon {
-        let mut child = self.command().spawn().unwrap();
-        let lines = Arc::new(Mutex::new(Vec::new()));
-        let (seen, stderr) = (Arc::clone(&lines), child.stderr.take().unwrap());
-        thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                seen.lock().unwrap().push((Instant::now(), line));
-            }
-        });
-        Daemon { id: child.id(), child: Mutex::new(child), lines }
+        Daemon::run(self.command())
     }
 }
 
@@ -106,6 +98,23 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
+    /// A process that was given its configuration.
+    pub(crate) fn run(mut command: Command) -> Daemon {
+        let mut child = command.spawn().unwrap();
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let (seen, stderr) = (Arc::clone(&lines), child.stderr.take().unwrap());
+        thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                seen.lock().unwrap().push((Instant::now(), line));
+            }
+        });
+        Daemon { id: child.id(), child: Mutex::new(child), lines }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.id
+    }
+
     /// SIGKILL. Returns once it is gone.
     pub(crate) fn kill(&self) {
         let mut child = self.child.lock().unwrap();
