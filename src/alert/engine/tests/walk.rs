@@ -92,7 +92,11 @@ impl World {
                 let report = self.panel.report();
                 self.observe(report);
             }
-            72..90 => self.secs += self.random.u64(1..200),
+            72..88 => self.secs += self.random.u64(1..200),
+            88..90 => {
+                let now = self.now();
+                self.engine.reconfigure(&config(), self.routes.clone(), now).unwrap();
+            }
             90..94 => self.secs += self.random.u64(1..2 * DAY),
             94..96 => self.crash(),
             96..98 => {
@@ -332,8 +336,10 @@ fn tightness(step: &str) -> usize {
 
 #[test]
 fn receivers_come_to_believe_what_is_true() {
+    // For a long run: WALKS=100000 cargo test --release --lib receivers_come_to_believe
+    let walks = std::env::var("WALKS").ok().and_then(|walks| walks.parse().ok()).unwrap_or(500);
     let mut notices = 0;
-    for seed in 0..500 {
+    for seed in 0..walks {
         let mut world = World::new(seed);
         for step in 1..=200 {
             world.step();
