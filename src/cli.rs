@@ -17,7 +17,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::{
     config::{Config, ConfigErrors, Shard, parse_listen},
-    daemon::{Asked, Daemon, Keep, Load, Signals, systemd::ServiceManager},
+    daemon::{self, Asked, Daemon, Keep, Load, Signals, systemd::ServiceManager},
     demo, http,
     server::config::AccessConfig,
     telemetry,
@@ -296,6 +296,13 @@ fn check(config: &ConfigFile, shard: &ShardChoice) -> Done {
         writeln!(err, "warning: {warning}")?;
     }
     let (file, targets) = (config.file.display(), loaded.targets.len());
+    let errors = daemon::check(&loaded);
+    for error in &errors {
+        writeln!(err, "{file}: {error}")?;
+    }
+    if !errors.is_empty() {
+        return Ok(ExitCode::FAILURE);
+    }
     let mut out = io::stdout().lock();
     if loaded.shard.is_whole() {
         writeln!(out, "{file} is valid: {targets} targets")?;

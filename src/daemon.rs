@@ -1,6 +1,7 @@
 //! Builds everything from the configuration, runs it, changes it, and stops it. The only place that spawns tasks.
 
 mod alerting;
+mod check;
 mod receivers;
 pub mod systemd;
 mod targets;
@@ -19,7 +20,6 @@ use tokio::{
 use tracing::{error, info, warn};
 
 pub(crate) use self::receivers::receiver;
-pub use self::targets::poller;
 use self::{
     alerting::{Alerting, Joints, watch_storage},
     receivers::{NewReceivers, Receivers},
@@ -27,6 +27,7 @@ use self::{
     targets::{NewTargets, Targets},
     tasks::Tasks,
 };
+pub use self::{check::check, targets::poller};
 use crate::{
     alert::engine::Rows,
     board::Board,

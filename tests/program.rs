@@ -121,6 +121,23 @@ fn a_wrong_configuration_is_told_with_its_lines_and_ends_in_one() {
 }
 
 #[test]
+fn what_passes_the_check_can_be_started() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("exporter.toml");
+    fs::write(folder.path().join("ca.pem"), "no certificate").unwrap();
+    let text = "[marzban.home]\nurl = \"https://127.0.0.1:9\"\napi_key = \"key\"\ntls = { ca_file = \"ca.pem\" }\n\
+                [webhook.ops]\nurl = \"https://127.0.0.1:9\"\ntls = { ca_file = \"ca.pem\" }\n";
+    fs::write(&file, text).unwrap();
+    let (code, _, err) = run(&["check-config", &format!("--config.file={}", file.display())]);
+    assert_eq!(code, Some(1), "{err}");
+    for part in
+        ["exporter.toml: target home: ", "exporter.toml: receiver ops: ", "ca.pem: holds no PEM certificate"]
+    {
+        assert!(err.contains(part), "{part}: {err}");
+    }
+}
+
+#[test]
 fn a_check_tells_how_many_targets_a_shard_has() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("exporter.toml");

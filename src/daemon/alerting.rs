@@ -104,7 +104,7 @@ impl Alerting {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "as map_err gives it")]
-fn wrong(errors: Vec<RuleError>) -> StartError {
+pub(super) fn wrong(errors: Vec<RuleError>) -> StartError {
     StartError::Alerting(errors.iter().map(ToString::to_string).collect())
 }
 

@@ -1,0 +1,39 @@
+//! Whether a daemon could be built from a configuration.
+
+use tokio::sync::mpsc;
+
+use super::{
+    StartError,
+    receivers::{receiver, routes},
+    targets::poller,
+};
+use crate::{
+    alert::engine::{Engine, Rows},
+    board::Board,
+    clock::{Beats, Clock},
+    config::Config,
+    notify::{delivery::Standings, heartbeat::Heartbeat},
+    telemetry::Telemetry,
+};
+
+/// Builds what can be built without a network, a storage folder and a port, and says what of it cannot.
+pub fn check(config: &Config) -> Vec<StartError> {
+    let (clock, telemetry) = (Clock::system(), Telemetry::new());
+    let board = Board::new(config.targets.iter().map(|target| target.name.as_str()));
+    let targets = config.targets.iter().map(|target| {
+        let (_, requests) = mpsc::unbounded_channel();
+        poller(target, &board, &telemetry, &clock, requests).map(drop)
+    });
+    let receivers = config.receivers.iter().map(|table| {
+        let why = |why| StartError::Receiver { receiver: table.name.clone(), why };
+        receiver(table, &config.web.external_url).map(drop).map_err(why)
+    });
+    let heartbeat = config.heartbeat.iter().map(|heartbeat| {
+        let (beats, standings) = (Beats::default(), Standings::default());
+        let heartbeat = Heartbeat::new(heartbeat, beats, standings, telemetry.clone(), clock.clone());
+        Ok(heartbeat.map(drop)?)
+    });
+    let engine = Engine::new(&config.alerting, routes(config), &Rows::default(), clock.now());
+    let engine = engine.map(drop).map_err(super::alerting::wrong);
+    targets.chain(receivers).chain(heartbeat).chain([engine]).filter_map(Result::err).collect()
+}
