@@ -262,6 +262,7 @@ impl Daemon {
             alerting,
             setup: self.setup,
             stop_heartbeat: None,
+            refused: false,
             files_refused: None,
             shared,
             tasks,
@@ -321,6 +322,8 @@ struct Running {
     setup: watch::Sender<Arc<Setup>>,
     /// Dropped: the heartbeat ends.
     stop_heartbeat: Option<oneshot::Sender<()>>,
+    /// The file could not be used when it was last loaded.
+    refused: bool,
     /// Why changed files could not be used when they were last looked at.
     files_refused: Option<String>,
     shared: Shared,
@@ -333,7 +336,9 @@ impl Running {
         let files = self.config.files.clone();
         // It fails only when the runtime ends.
         if !tokio::task::spawn_blocking(move || files.have_changed()).await.unwrap_or(false) {
-            self.files_refused = None;
+            if self.files_refused.take().is_some() {
+                self.show_what_is_in_force();
+            }
             return;
         }
         let outcome = match load(Load::Again(&self.config)) {
@@ -341,7 +346,10 @@ impl Running {
             Err(why) => Err(why),
         };
         match outcome {
-            Ok(()) => info!("files that the configuration names have changed and are in force"),
+            Ok(()) => {
+                info!("files that the configuration names have changed and are in force");
+                self.files_refused = None;
+            }
             // It may be half written, and is looked at again.
             Err(why) if self.files_refused.as_ref() != Some(&why) => {
                 error!("files that the configuration names have changed and cannot be used:\n{why}");
@@ -349,6 +357,11 @@ impl Running {
             }
             Err(_) => {}
         }
+        self.show_what_is_in_force();
+    }
+
+    fn show_what_is_in_force(&self) {
+        self.shared.telemetry.config_in_force(!self.refused && self.files_refused.is_none());
     }
 
     /// Goes on under what `load` gives, or, if anything of it cannot be used, as before.
@@ -357,17 +370,19 @@ impl Running {
             Ok(config) => self.change(config).await.map_err(|err| err.to_string()),
             Err(why) => Err(why),
         };
+        self.refused = outcome.is_err();
         match &outcome {
             Ok(()) => {
+                self.files_refused = None;
                 self.shared.telemetry.config_loaded(self.shared.clock.now().wall.as_secs_f64());
                 let (targets, receivers) = (self.config.targets.len(), self.config.receivers.len());
                 info!(targets, receivers, "the configuration was loaded anew");
             }
             Err(why) => {
-                self.shared.telemetry.config_load_failed();
                 error!("the configuration cannot be used; the one before stays in force:\n{why}");
             }
         }
+        self.show_what_is_in_force();
         outcome
     }
 

@@ -99,7 +99,7 @@ impl Telemetry {
                 &registry,
                 IntGauge::with_opts(opts(
                     "config_last_reload_successful",
-                    "Whether the last attempt to load the configuration succeeded.",
+                    "Whether the last attempt to load the configuration succeeded, and changed files of secrets and certificates that it names could be used.",
                 )),
             ),
             reload_success_time: register(
@@ -210,9 +210,10 @@ impl Telemetry {
         self.0.reload_success_time.set(time);
     }
 
-    /// The configuration was to be loaded anew and could not be; the one before stays in force.
-    pub fn config_load_failed(&self) {
-        self.0.reload_successful.set(0);
+    /// Whether the configuration, with the files that it names, is in force as it is now; otherwise it could not be
+    /// used, and the one before stays in force.
+    pub fn config_in_force(&self, is: bool) {
+        self.0.reload_successful.set(i64::from(is));
     }
 
     /// How the last attempt to load the configuration went, and when one last succeeded.
@@ -392,7 +393,7 @@ mod tests {
     fn the_last_load_of_the_configuration_is_told() {
         let telemetry = Telemetry::new();
         telemetry.config_loaded(1.5);
-        telemetry.config_load_failed();
+        telemetry.config_in_force(false);
         assert_eq!(value(&telemetry, "proxymeter_config_last_reload_successful", &[]), Some(0.0));
         assert_eq!(telemetry.config_status(), ConfigStatus { successful: false, loaded_at: 1.5 });
         assert_eq!(

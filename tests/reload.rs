@@ -212,6 +212,7 @@ fn a_secret_that_is_replaced_is_used_for_the_next_message() {
     fs::write(&token, "two\nlines").unwrap();
     let refused = "files that the configuration names have changed and cannot be used";
     wait_for("the refusal", || (logged(refused) == 1).then_some(()));
+    assert_eq!(daemon.value(SUCCESSFUL), Some(0.0));
     panel.add_expired("bob");
     assert_eq!(bearer(1).0, "Bearer first-canary-token");
 

@@ -256,7 +256,7 @@ async fn receivers_are_told_with_their_queues() {
     state.telemetry.notification_queue("ops", 1234, Some(minutes(5)));
     state.telemetry.notification_attempt("ops", HOUR, Some("connect"));
     state.telemetry.notification_last_success("oncall", minutes(7));
-    state.telemetry.config_load_failed();
+    state.telemetry.config_in_force(false);
     let page = String::from_utf8(html(&Seen::now(&state)).unwrap()).unwrap();
     for part in [
         "failing</span> connect",
@@ -340,7 +340,7 @@ async fn pages_to_look_at() {
     look("hostile.html", &page(&reports, alerts.clone(), UserLabels::Name));
     look("off.html", &page(&reports, alerts, UserLabels::Off));
     let mut alone = state(&[], ActiveAlerts::default(), UserLabels::Name);
-    alone.telemetry.config_load_failed();
+    alone.telemetry.config_in_force(false);
     let mut setup = Setup::clone(&alone.setup.borrow());
     setup.receivers.clear();
     alone.setup = tokio::sync::watch::channel(Arc::new(setup)).1;
