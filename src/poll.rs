@@ -121,6 +121,9 @@ impl Poller {
     /// Begins with what an earlier loop of the target knew.
     #[must_use]
     pub fn resuming(mut self, report: Report) -> Self {
+        if let Some(users) = report.parts.get(&Part::Users) {
+            self.schedule.remember(Part::Users, users.round);
+        }
         self.report = report;
         self
     }
@@ -257,8 +260,8 @@ impl Poller {
                 keep(store, target, users, now).await;
             }
         }
-        // Until the system is detected, nobody knows which parts it has.
-        if self.report.identity.is_some() {
+        // Until the system has answered, nobody knows which parts it has.
+        if part == Part::System && ended == Ended::Done {
             let parts = self.upstream.parts();
             self.report.parts.retain(|part, _| parts.contains(part));
         }

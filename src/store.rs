@@ -36,7 +36,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{Semaphore, oneshot},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 use crate::{
@@ -311,8 +311,11 @@ impl Store {
     /// When the disk cannot be read.
     pub async fn load_users(&self, target: &str) -> Result<Option<SavedUsers>, StoreError> {
         let (answer, answered) = oneshot::channel();
-        self.ask(Work::Users { target: target.to_owned(), answer }).await?;
-        answered.await.map_err(|_| StoreError::Closed)?
+        let read = async {
+            self.ask(Work::Users { target: target.to_owned(), answer }).await?;
+            answered.await.map_err(|_| StoreError::Closed)?
+        };
+        timeout(PATIENCE, read).await.unwrap_or_else(|_| self.hangs())
     }
 
     /// Forgets what is kept of targets other than these, which are all that the configuration has.
@@ -348,21 +351,29 @@ impl Store {
 
     async fn change(&self, change: Change) -> Result<(), StoreError> {
         let (answer, answered) = oneshot::channel();
-        let done = async {
-            self.ask(Work::Change { change, answer }).await?;
-            answered.await.map_err(|_| StoreError::Closed)?
-        };
-        timeout(PATIENCE, done).await.unwrap_or_else(|_| {
-            if !self.health.down.swap(true, Ordering::Relaxed) {
-                self.health.errors.fetch_add(1, Ordering::Relaxed);
-            }
-            Err(StoreError::NotDurable { why: "the disk does not answer".to_owned() })
-        })
+        let began = Instant::now();
+        // There is no room while the disk hangs; what has changed waits all the same, or it would be lost.
+        let room = timeout(PATIENCE, Arc::clone(&self.room).acquire_owned()).await;
+        let room = room.ok().transpose().map_err(|_| StoreError::Closed)?;
+        let request = Request { work: Work::Change { change, answer }, _room: room };
+        self.requests.send(request).map_err(|_| StoreError::Closed)?;
+        match timeout(PATIENCE.saturating_sub(began.elapsed()), answered).await {
+            Ok(answer) => answer.map_err(|_| StoreError::Closed)?,
+            Err(_) => self.hangs(),
+        }
+    }
+
+    /// The disk does not answer in time.
+    fn hangs<T>(&self) -> Result<T, StoreError> {
+        if !self.health.down.swap(true, Ordering::Relaxed) {
+            self.health.errors.fetch_add(1, Ordering::Relaxed);
+        }
+        Err(StoreError::NotDurable { why: "the disk does not answer".to_owned() })
     }
 
     async fn ask(&self, work: Work) -> Result<(), StoreError> {
         let room = Arc::clone(&self.room).acquire_owned().await.map_err(|_| StoreError::Closed)?;
-        self.requests.send(Request { work, _room: room }).map_err(|_| StoreError::Closed)
+        self.requests.send(Request { work, _room: Some(room) }).map_err(|_| StoreError::Closed)
     }
 }
 

@@ -92,11 +92,7 @@ impl Engine {
         let mut state = state.adopting(config.adopt);
         let mut groups = Groups::new(routes, mutes);
         groups.restore(&rows.groups, &state, now);
-        let ended = state.alerts().filter(|alert| alert.status() == Some(NoticeStatus::Resolved));
-        let ended: Vec<AlertId> = ended.map(|alert| alert.id()).collect();
-        for id in ended.iter().filter(|id| !groups.owes(id)) {
-            state.forget(id);
-        }
+        forget_what_all_know(&mut state, &groups);
         let mut engine = Engine {
             rules,
             state,
@@ -111,7 +107,8 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Goes on under another configuration. What has not changed is not told again.
+    /// Goes on under another configuration. What has not changed is not told again, and what waits goes on waiting.
+    /// Whether the present state is adopted is decided at the start alone.
     ///
     /// # Errors
     /// Every mistake in the configuration, not only the first. Then nothing has changed.
@@ -121,16 +118,18 @@ impl Engine {
         routes: Vec<Route>,
         now: Moment,
     ) -> Result<(), Vec<RuleError>> {
-        let mut engine = Engine::new(config, routes, &self.rows(), now)?;
-        // What has changed and was not handed out yet is written under the new configuration too.
-        engine.state.write_also(&mut self.state);
-        engine.groups.write_also(&mut self.groups);
-        engine.targets = std::mem::take(&mut self.targets);
-        for watched in engine.targets.values_mut() {
+        let (rules, mutes) = check(config)?;
+        let routes = if config.enabled { routes } else { Vec::new() };
+        self.state.judge_by(&rules);
+        let mut groups = Groups::new(routes, mutes);
+        groups.restore(&self.groups.rows(), &self.state, now);
+        groups.take_over(&mut self.groups);
+        (self.rules, self.groups) = (rules, groups);
+        forget_what_all_know(&mut self.state, &self.groups);
+        for watched in self.targets.values_mut() {
             watched.looked_at = None;
         }
-        engine.output.reread = std::mem::take(&mut self.output.reread);
-        *self = engine;
+        self.alerts = view::list(&self.state);
         Ok(())
     }
 
@@ -189,11 +188,6 @@ impl Engine {
         ActiveAlerts { known: known.collect(), list: self.alerts.iter().map(AlertView::active).collect() }
     }
 
-    /// Everything that is to be kept, for an engine with another configuration to go on from.
-    pub fn rows(&self) -> Rows {
-        Rows { alerts: self.state.rows(), groups: self.groups.rows() }
-    }
-
     /// Whether a stored time lay ahead of the clock, which must have been set back since.
     pub fn clock_was_ahead(&self) -> bool {
         self.clock_was_ahead
@@ -241,6 +235,15 @@ impl Engine {
                 Event::Dropped(id) => self.groups.drop_alert(&id, now),
             }
         }
+    }
+}
+
+/// Forgets what ended and nobody has to be told of any more.
+fn forget_what_all_know(state: &mut State, groups: &Groups) {
+    let ended = state.alerts().filter(|alert| alert.status() == Some(NoticeStatus::Resolved));
+    let ended: Vec<AlertId> = ended.map(|alert| alert.id()).collect();
+    for id in ended.iter().filter(|id| !groups.owes(id)) {
+        state.forget(id);
     }
 }
 

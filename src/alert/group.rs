@@ -254,11 +254,23 @@ impl Groups {
         flushed
     }
 
-    /// Takes over which rows of earlier groups are still to be deleted; what else they held is written anew.
-    pub(super) fn write_also(&mut self, earlier: &mut Groups) {
+    /// Takes over what rows do not hold of the groups that were restored from those of `earlier`.
+    pub(super) fn take_over(&mut self, earlier: &mut Groups) {
         self.deleted.append(&mut earlier.deleted);
-        for routed in &earlier.routes {
-            self.deleted.extend(routed.groups.keys().map(|key| row::key(&routed.route.receiver, key)));
+        for before in &earlier.routes {
+            let receiver = &before.route.receiver;
+            self.deleted.extend(before.groups.keys().map(|key| row::key(receiver, key)));
+            let Some(routed) = self.routes.iter_mut().find(|routed| routed.route.receiver == *receiver)
+            else {
+                continue;
+            };
+            for (key, group) in &mut routed.groups {
+                let Some(before) = before.groups.get(key) else { continue };
+                group.kept_back = &before.kept_back & &group.members;
+                group.sent = before.sent.or(group.sent);
+                // What waits goes on waiting, and not from the beginning.
+                group.due = group.due.into_iter().chain(before.due).min();
+            }
         }
     }
 

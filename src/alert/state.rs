@@ -222,9 +222,20 @@ impl State {
         dirty.into_iter().map(|key| (row::key(&key), self.subject(&key).map(row::write))).collect()
     }
 
-    /// Takes over which rows of an earlier state are still to be written.
-    pub(super) fn write_also(&mut self, earlier: &mut State) {
-        self.dirty.append(&mut earlier.dirty);
+    /// Judges all alerts by other rules from now on. What is known of them stays.
+    pub(super) fn judge_by(&mut self, rules: &Rules) {
+        for (target, of_target) in &mut self.targets {
+            for (name, subjects) in &mut of_target.rules {
+                let rule = rules.list().iter().find(|rule| rule.name == *name);
+                for (subject_name, subject) in subjects {
+                    let before = row::write(subject);
+                    subject.put_under(name, rule);
+                    if row::write(subject) != before {
+                        self.dirty.insert((Arc::clone(name), Arc::clone(target), Arc::clone(subject_name)));
+                    }
+                }
+            }
+        }
     }
 
     /// All rows.
@@ -296,6 +307,24 @@ impl ClockWatch {
     /// Whether the wall clock was set so lately, and is so far off, that what is over by its word may come back.
     fn may_be_set_back(&self, within: Duration, now: Moment) -> bool {
         self.far_off() && self.stepped.is_some_and(|stepped| now.since(stepped) < within)
+    }
+}
+
+impl Subject {
+    /// Puts it under its rule as that is now. A rule that is gone, or asks something else under its old name, is kept
+    /// just to end its alerts.
+    fn put_under(&mut self, name: &str, rule: Option<&Arc<Rule>>) {
+        let kind = self.rule.kind;
+        let rule = rule.filter(|rule| rule.kind == kind);
+        self.rule = rule.map_or_else(|| Arc::new(Rule::gone(name, kind)), Arc::clone);
+        for slot in &mut self.slots {
+            slot.place = self.rule.step(&slot.label);
+            // An edited severity is the alert's own from now on.
+            if let Some(step) = slot.place.and_then(|place| self.rule.steps.get(place)) {
+                slot.severity = step.severity;
+            }
+        }
+        self.slots.sort_by_key(|slot| slot.place);
     }
 }
 

@@ -316,3 +316,28 @@ async fn a_slow_panel_is_not_taken_for_a_stuck_loop_and_a_stuck_one_is() {
     drop(running);
     assert_eq!(beats.stuck(), [""; 0]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_loop_that_follows_another_knows_what_that_knew() {
+    let (poller, board, ..) = poller(slow_panel());
+    run_for(poller, Duration::from_secs(3 * 3600)).await;
+    let before = (*board.view().reports[0]).clone();
+    let users = before.parts[&Part::Users].clone();
+    assert!(users.stale_after > Duration::from_secs(10_000), "{:?}", users.stale_after);
+
+    // The panel is slow, or fails from the first request on, before it is known again what it is.
+    let fails: Script =
+        Box::new(|_, _| (Duration::from_secs(1), failure(Cause::Http(http::Error::Status(502)))));
+    for (script, parts) in [(slow_panel(), PARTS.to_vec()), (fails, vec![Part::System])] {
+        let (_, requests) = mpsc::unbounded_channel();
+        let (next, next_board, ..) = poller_with(script, requests, None);
+        let mut next = next.resuming(before.clone());
+        let Upstream::Scripted(upstream) = &mut next.upstream else { unreachable!() };
+        upstream.parts = parts;
+        run_for(next, Duration::from_secs(120)).await;
+        let report = Arc::clone(&next_board.view().reports[0]);
+        assert_eq!(report.users.list().len(), 20_000);
+        assert!(report.parts[&Part::Users].stale_after >= users.stale_after, "{:?}", report.parts);
+        assert!(report.parts.contains_key(&Part::Core));
+    }
+}

@@ -40,7 +40,8 @@ const MOST_ASIDES: u32 = 10;
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) work: Work,
-    pub(super) _room: OwnedSemaphorePermit,
+    /// Absent: it could not wait for room any longer.
+    pub(super) _room: Option<OwnedSemaphorePermit>,
 }
 
 #[derive(Debug)]

@@ -82,13 +82,9 @@ pub(super) fn write(subject: &Subject) -> String {
 pub(super) fn read(text: &str, name: &str, rule: Option<&Arc<Rule>>, now: Moment) -> Option<Read> {
     let row: Row = serde_json::from_str(text).ok()?;
     let kind = KINDS.iter().find(|kind| kind.name == row.kind)?;
-    // A rule that is gone, or asks something else under its old name, is kept just to end its alerts.
-    let rule =
-        rule.filter(|rule| rule.kind == kind).map_or_else(|| Arc::new(Rule::gone(name, kind)), Arc::clone);
     let mut ahead = false;
     let mut slots = Vec::with_capacity(row.steps.len());
     for step in row.steps {
-        let place = rule.step(&step.step);
         let since = Mark::restored(step.since, now);
         ahead |= step.since > now.wall;
         let phase = match (step.event.map(|event| EventId::parse(&event)), step.ended) {
@@ -98,13 +94,12 @@ pub(super) fn read(text: &str, name: &str, rule: Option<&Arc<Rule>>, now: Moment
                 Phase::Ended { event: event?, since, at: at.min(now.wall), end }
             }
         };
-        // An edited severity is the alert's own from now on.
-        let current = place.and_then(|place| rule.steps.get(place)).map(|step| step.severity);
-        let severity = current.unwrap_or(step.severity);
-        slots.push(Slot { label: step.step.into(), severity, place, phase, adopted: step.adopted });
+        let (label, severity) = (step.step.into(), step.severity);
+        slots.push(Slot { label, severity, place: None, phase, adopted: step.adopted });
     }
-    slots.sort_by_key(|slot| slot.place);
-    slots.dedup_by(|a, b| a.label == b.label);
-    let system = row.system.map(Arc::from);
-    Some(Read { subject: Subject { rule, system, reading: row.reading, peak: row.peak, slots }, ahead })
+    let (gone, system) = (Arc::new(Rule::gone(name, kind)), row.system.map(Arc::from));
+    let mut subject = Subject { rule: gone, system, reading: row.reading, peak: row.peak, slots };
+    subject.put_under(name, rule);
+    subject.slots.dedup_by(|a, b| a.label == b.label);
+    Some(Read { subject, ahead })
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     clock::Beats,
     model::Notice,
-    store::{Batch, Opened, Outcome, ReceiverState, Settled, Store},
+    store::{Batch, Opened, Outcome, PATIENCE, ReceiverState, Settled, Store},
 };
 
 const NOW: Timestamp = Timestamp::from_secs(1_795_000_000);
@@ -284,15 +284,26 @@ async fn a_disk_that_hangs_holds_nobody_up() {
     let hang = HANGS.lock().unwrap();
     tokio::time::pause();
     meddle(&store, |_| drop(HANGS.lock())).await;
-    let err = store.record(alert("a", "1")).await.unwrap_err().to_string();
-    assert_eq!(err, "not on the disk yet: the disk does not answer");
+    // More than may wait.
+    let began = Instant::now();
+    let mut records = tokio::task::JoinSet::new();
+    for n in 0..100 {
+        let store = store.clone();
+        records.spawn(async move { store.record(alert(&format!("a{n:02}"), "1")).await });
+    }
+    for refused in records.join_all().await {
+        let err = refused.unwrap_err().to_string();
+        assert_eq!(err, "not on the disk yet: the disk does not answer");
+    }
+    assert!(store.load_users("home").await.is_err());
+    assert!(began.elapsed() < PATIENCE * 3, "{:?}", began.elapsed());
     assert!(!store.status().up);
     drop(hang);
     tokio::time::resume();
     // What was given up is carried out all the same, as soon as the disk does.
     store.record(alert("b", "2")).await.unwrap();
     assert!(store.status().up);
-    assert_eq!(after_restart(store, folder.path()).await.0, ["a", "b"]);
+    assert_eq!(after_restart(store, folder.path()).await.0.len(), 101);
 }
 
 #[tokio::test(start_paused = true)]

@@ -335,6 +335,76 @@ fn the_present_state_may_be_adopted_without_a_word() {
 }
 
 #[test]
+fn reloads_hold_nothing_up_and_count_nothing_twice() {
+    let mut bench = Bench::new();
+    let mut panel = Panel::new("home");
+    bench.poll_for(&mut panel, 0, 60);
+    panel.expires("alice", DAY / 2);
+    let mut muted = 0;
+    for secs in (60..HOUR).step_by(10) {
+        if secs % 30 == 0 {
+            let report = panel.poll(at(secs));
+            bench.observe(&[report], at(secs));
+        }
+        if secs % 20 == 0 {
+            bench.engine.reconfigure(&bench.config, bench.routes.clone(), at(secs)).unwrap();
+        }
+        let output = bench.engine.tick(at(secs));
+        muted += output.suppressed.inhibited;
+        bench.notices.extend(output.notices);
+    }
+    let told: Vec<_> = bench.notices.iter().map(|notice| notice.created_at).collect();
+    assert!(told.len() == 1 && told[0] <= at(60 + 45).wall, "{told:?}");
+    assert!(muted <= 2, "two wider steps are inhibited, once each: {muted}");
+}
+
+#[test]
+fn a_reload_before_the_first_read_is_as_gentle_and_adopts_as_well() {
+    for adopt in [true, false] {
+        let mut bench = Bench::with(AlertingConfig { adopt, ..config() }, vec![route("ops")]);
+        let mut panel = Panel::new("home");
+        for user in 0..100 {
+            panel.expires(&format!("u{user:02}"), 2 * DAY);
+        }
+        // Read while the first walk goes on, and old by the time that it ends.
+        panel.poll_cheap(at(1));
+        let report = panel.report();
+        bench.observe(&[report], at(1));
+        // What reloads load says nothing of adopting.
+        bench.config.adopt = false;
+        bench.engine.reconfigure(&bench.config, bench.routes.clone(), at(600)).unwrap();
+        bench.poll_for(&mut panel, 630, HOUR);
+        let told: Vec<_> = bench.notices.drain(..).map(|notice| notice.alerts.len()).collect();
+        assert_eq!(told, if adopt { vec![] } else { vec![100] });
+        // Nor does one that comes later.
+        bench.engine.reconfigure(&bench.config, bench.routes.clone(), at(HOUR)).unwrap();
+        bench.poll_for(&mut panel, HOUR, 2 * HOUR);
+        assert_eq!(bench.said(), said(&[]));
+    }
+}
+
+#[test]
+fn a_reload_after_the_clock_jumped_believes_it_no_more_than_before() {
+    let mut bench = Bench::new();
+    let mut panel = Panel::new("home");
+    for user in 0..100 {
+        panel.expires(&format!("u{user:02}"), 40 * DAY);
+    }
+    bench.poll_for(&mut panel, 0, 10 * MINUTE);
+    let later = |secs: u64| Moment { wall: at(secs + 41 * DAY).wall, ..at(secs) };
+    for secs in (10 * MINUTE..20 * MINUTE).step_by(30) {
+        let report = panel.poll(later(secs));
+        bench.observe(&[report], later(secs));
+        if secs == 12 * MINUTE {
+            bench.engine.reconfigure(&bench.config, bench.routes.clone(), later(secs)).unwrap();
+        }
+    }
+    assert_eq!(bench.said(), said(&[]), "the panel calls them active");
+    bench.poll_for(&mut panel, 20 * MINUTE, HOUR);
+    assert_eq!(bench.said(), said(&[]));
+}
+
+#[test]
 fn the_first_start_is_gentle() {
     let mut bench = Bench::new();
     let mut panel = Panel::new("home");
@@ -466,7 +536,7 @@ fn edits_to_one_rule_do_not_touch_another() {
             rule.exclude = vec![format!("test-{round}")];
         });
         let from = 10 * MINUTE + round * 60;
-        let rows = bench.engine.rows();
+        let rows = bench.kept.rows();
         assert_eq!(rows, bench.kept.rows());
         bench.engine = Engine::new(&bench.config, bench.routes.clone(), &rows, at(from)).unwrap();
         bench.poll_for(&mut panel, from, from + 60);
