@@ -9,6 +9,7 @@ use std::{
     io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -235,6 +236,7 @@ impl Run {
         self.log.start();
         let mut signals = Signals::listen()?;
         let mut config = self.adjusted(load(&self.config.file)?);
+        warn_of(&config);
         config.alerting.adopt = self.adopt;
         let targets = config.targets.len();
         let scheme = if config.web.access.check().is_ok_and(|port| port.tls) { "https" } else { "http" };
@@ -244,14 +246,14 @@ impl Run {
         for address in daemon.addresses() {
             info!(version = telemetry::VERSION, targets, "listening on {scheme}://{address}");
         }
-        let load = |which: Load<'_>| {
+        let loader = move |which: Load| {
             let config = match which {
-                Load::File => load(&self.config.file),
-                Load::Again(config) => config.again(&env),
+                Load::File => load(&self.config.file).map(|config| self.adjusted(config)).inspect(warn_of),
+                Load::Again(config) => config.again(&env).map(|config| self.adjusted(config)),
             };
-            config.map(|config| self.adjusted(config)).map_err(|errors| errors.to_string())
+            config.map_err(|errors| errors.to_string())
         };
-        daemon.run(async || signals.next().await, load).await?;
+        daemon.run(async || signals.next().await, Arc::new(loader)).await?;
         info!("stopped");
         Ok(ExitCode::SUCCESS)
     }
@@ -268,10 +270,13 @@ impl Run {
         if let Some(storage) = &self.storage {
             config.storage.path.clone_from(storage);
         }
-        for warning in config.warnings() {
-            warn!("{warning}");
-        }
         config
+    }
+}
+
+fn warn_of(config: &Config) {
+    for warning in config.warnings() {
+        warn!("{warning}");
     }
 }
 

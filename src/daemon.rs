@@ -15,7 +15,7 @@ use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, oneshot, watch},
-    time::{MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval, timeout},
 };
 use tracing::{error, info, warn};
 
@@ -62,13 +62,16 @@ pub enum Keep {
 }
 
 /// Which configuration is to be read.
-#[derive(Clone, Copy, Debug)]
-pub enum Load<'a> {
+#[derive(Debug)]
+pub enum Load {
     /// What the file says now.
     File,
     /// What this one says, with what the files that it names hold now.
-    Again(&'a Config),
+    Again(Box<Config>),
 }
+
+/// Reads configurations. It is called on a thread that may wait for a disk.
+pub type Loader = Arc<dyn Fn(Load) -> Result<Config, String> + Send + Sync>;
 
 /// What somebody wants of a running daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +121,8 @@ struct Shared {
 pub enum StartError {
     #[error("cannot listen on {address}: {source}")]
     Listen { address: SocketAddr, source: io::Error },
+    #[error("cannot listen on {0} as well while the exporter has that port in another way; restart it")]
+    OwnPort(SocketAddr),
     #[error(transparent)]
     Access(#[from] AccessError),
     #[error("target {target}: {source}")]
@@ -233,16 +238,12 @@ impl Daemon {
     }
 
     /// Runs until it is asked to stop; then answers what is being asked of it, within five seconds, and returns. When
-    /// it is asked once more meanwhile, it returns at once. `load` gives the configuration to go on under when it is
+    /// it is asked once more meanwhile, it returns at once. `loader` gives the configuration to go on under when it is
     /// asked to load that anew, or says what is wrong with it.
     ///
     /// # Errors
     /// When a task ends unasked, and when stopping was cut short.
-    pub async fn run(
-        self,
-        mut asked: impl AsyncFnMut() -> Asked,
-        load: impl Fn(Load<'_>) -> Result<Config, String>,
-    ) -> Result<(), Ended> {
+    pub async fn run(self, mut asked: impl AsyncFnMut() -> Asked, loader: Loader) -> Result<(), Ended> {
         let Daemon { listeners, mut alerting, state, mut reloads, ready, new, shared, .. } = self;
         let service_manager = self.service_manager;
         let mut tasks = Tasks::new();
@@ -272,11 +273,15 @@ impl Daemon {
 
         let mut looks = interval(FILES_CHECK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let loader = &loader;
         let unasked = loop {
             let (asker, ask) = tokio::select! {
                 _ = looks.tick() => {
-                    running.look_at_files(&load).await;
-                    continue;
+                    // Whatever hangs, the daemon can be stopped.
+                    tokio::select! {
+                        () = running.look_at_files(loader) => continue,
+                        () = until_stop(&mut asked) => break None,
+                    }
                 }
                 ask = asked() => (None, ask),
                 Some(asker) = reloads.recv() => (Some(asker), Asked::Reload),
@@ -286,7 +291,10 @@ impl Daemon {
                 Asked::Stop => break None,
                 Asked::Reload => {
                     service_manager.reloading();
-                    let outcome = running.reload(&load).await;
+                    let outcome = tokio::select! {
+                        outcome = running.reload(loader) => outcome,
+                        () = until_stop(&mut asked) => break None,
+                    };
                     service_manager.ready();
                     if let Some(asker) = asker {
                         // Whoever asked may have lost interest.
@@ -296,17 +304,22 @@ impl Daemon {
             }
         };
         service_manager.stopping();
-        let Running { mut tasks, shared, receivers, alerting, .. } = running;
-        // Their queues end with what they are sending.
-        drop(alerting);
+        let Running { mut tasks, shared, receivers, alerting, listeners, listening, .. } = running;
+        // Their queues end with what they are sending, and nobody connects any more or waits for a reload.
+        drop((alerting, listeners, listening, reloads));
         receivers.close();
-        tokio::select! {
-            drained = tasks.stop(DRAIN) => if !drained {
+        let stopped = async {
+            if !tasks.stop(DRAIN).await {
                 warn!(seconds = DRAIN.as_secs(), "requests still being answered are cut off");
-            },
+            }
+            if timeout(DRAIN, shared.store.close()).await.is_err() {
+                warn!("the storage does not answer and is left as it is");
+            }
+        };
+        tokio::select! {
+            () = stopped => {}
             () = until_stop(&mut asked) => return Err(Ended::CutShort),
         }
-        shared.store.close().await;
         unasked.map_or(Ok(()), |why| Err(Ended::Unasked(why)))
     }
 }
@@ -332,7 +345,7 @@ struct Running {
 
 impl Running {
     /// Has what depends on a secret, certificate or template in a file built anew when that file has changed.
-    async fn look_at_files(&mut self, load: impl Fn(Load<'_>) -> Result<Config, String>) {
+    async fn look_at_files(&mut self, loader: &Loader) {
         let files = self.config.files.clone();
         // It fails only when the runtime ends.
         if !tokio::task::spawn_blocking(move || files.have_changed()).await.unwrap_or(false) {
@@ -341,7 +354,7 @@ impl Running {
             }
             return;
         }
-        let outcome = match load(Load::Again(&self.config)) {
+        let outcome = match load(loader, Load::Again(Box::new(self.config.clone()))).await {
             Ok(config) => self.change(config).await.map_err(|err| err.to_string()),
             Err(why) => Err(why),
         };
@@ -364,9 +377,9 @@ impl Running {
         self.shared.telemetry.config_in_force(!self.refused && self.files_refused.is_none());
     }
 
-    /// Goes on under what `load` gives, or, if anything of it cannot be used, as before.
-    async fn reload(&mut self, load: impl Fn(Load<'_>) -> Result<Config, String>) -> Result<(), String> {
-        let outcome = match load(Load::File) {
+    /// Goes on under what is loaded, or, if anything of it cannot be used, as before.
+    async fn reload(&mut self, loader: &Loader) -> Result<(), String> {
+        let outcome = match load(loader, Load::File).await {
             Ok(config) => self.change(config).await.map_err(|err| err.to_string()),
             Err(why) => Err(why),
         };
@@ -397,7 +410,7 @@ impl Running {
             let known = self.listeners.iter().find(|listening| listening.address == *address);
             listeners.push(match known {
                 Some(listening) => listening.clone(),
-                None => listen(*address).await?,
+                None => listen(*address).await.map_err(|err| self.own_port(err))?,
             });
         }
         let access = if config.web.access == self.config.web.access {
@@ -418,6 +431,10 @@ impl Running {
         };
         self.alerting.reload(&config, new.joints(&self.targets, key.clone())).await?;
 
+        for new in listeners.iter().filter(|new| self.listeners.iter().all(|old| old.address != new.address))
+        {
+            info!("listening on {}", new.address);
+        }
         self.listening.send_replace(bound(&listeners));
         self.listeners = listeners;
         self.setup.send_replace(Arc::new(set_up(&config, key, access)));
@@ -426,11 +443,26 @@ impl Running {
         Ok(())
     }
 
+    /// Says so when an address is taken by ourselves: a port cannot be listened on in two ways at once.
+    fn own_port(&self, err: StartError) -> StartError {
+        match err {
+            StartError::Listen { address, .. }
+                if self.listeners.iter().any(|ours| ours.address.port() == address.port()) =>
+            {
+                StartError::OwnPort(address)
+            }
+            err => err,
+        }
+    }
+
     /// Runs what was built.
     async fn commit(&mut self, new: New) {
         self.targets.commit(new.targets, &self.shared, &mut self.tasks).await;
         self.receivers.commit(new.receivers, &self.shared, &mut self.tasks).await;
         let Some(heartbeat) = new.heartbeat else { return };
+        if heartbeat.is_none() {
+            self.shared.telemetry.forget_heartbeat();
+        }
         self.stop_heartbeat = heartbeat.map(|heartbeat| {
             let (stop, stopped) = oneshot::channel::<()>();
             self.tasks.spawn(async {
@@ -461,6 +493,12 @@ fn heartbeat(
         Heartbeat::new(config, beats.clone(), receivers.standings(), telemetry.clone(), clock.clone())
     };
     config.heartbeat.as_ref().map(heartbeat).transpose()
+}
+
+async fn load(loader: &Loader, which: Load) -> Result<Config, String> {
+    let loader = Arc::clone(loader);
+    let loaded = tokio::task::spawn_blocking(move || loader(which)).await;
+    loaded.unwrap_or_else(|_| Err("the exporter is stopping".to_owned()))
 }
 
 async fn until_stop(asked: &mut impl AsyncFnMut() -> Asked) {

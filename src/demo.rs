@@ -4,6 +4,7 @@ use std::{
     io::{self, Write},
     net::{Ipv4Addr, SocketAddr},
     path::Path,
+    sync::Arc,
     time::Duration,
 };
 
@@ -76,9 +77,9 @@ pub async fn run(options: Options, asked: impl AsyncFnMut() -> Asked) -> Result<
         }
         Ok(())
     };
-    let no_file = |_: Load<'_>| Err("a demonstration has no configuration file".to_owned());
+    let no_file = |_: Load| Err("a demonstration has no configuration file".to_owned());
     tokio::select! {
-        ended = daemon.run(asked, no_file) => Ok(ended?),
+        ended = daemon.run(asked, Arc::new(no_file)) => Ok(ended?),
         () = panels.live() => Ok(()),
         () = inbox::serve(smtp, http, arrive, std::future::pending()) => Ok(()),
         printed = print => printed,

@@ -33,7 +33,7 @@ use hyper::{
     body::{Body, Frame, Incoming, SizeHint},
     header::{
         ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY,
-        CONTENT_TYPE, HeaderMap, HeaderValue, REFERRER_POLICY, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
+        CONTENT_TYPE, HeaderMap, HeaderValue, ORIGIN, REFERRER_POLICY, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
     },
 };
 use rustls::ServerConfig;
@@ -314,6 +314,10 @@ impl Server {
         }
         match (route, request.method()) {
             (Route::Unknown, _) => plain(StatusCode::NOT_FOUND, "Not found.\n"),
+            // A page of another site may run in the browser of somebody who can reach this port.
+            (Route::Reload, &Method::POST | &Method::PUT) if request.headers().contains_key(ORIGIN) => {
+                plain(StatusCode::FORBIDDEN, "Not for browsers.\n")
+            }
             (Route::Reload, &Method::POST | &Method::PUT) => self.reload().await,
             (Route::Reload, _) => not_allowed("Only POST and PUT are served here.\n", "POST, PUT"),
             (_, &Method::GET | &Method::HEAD) => self.get(route, request.headers()).await,
@@ -324,13 +328,12 @@ impl Server {
     /// Has the configuration loaded anew, and says what came of it.
     async fn reload(&self) -> Response<Answer> {
         let (done, outcome) = oneshot::channel();
-        let outcome = match self.state.reload.send(done).await {
-            Ok(()) => outcome.await.unwrap_or_else(|_| Err("the exporter is stopping".to_owned())),
-            Err(_) => Err("the exporter is stopping".to_owned()),
-        };
-        match outcome {
-            Ok(()) => plain(StatusCode::OK, "The configuration was loaded anew.\n"),
-            Err(why) => {
+        // If it cannot be sent, it will not be answered either.
+        drop(self.state.reload.send(done).await);
+        match outcome.await {
+            Err(_) => plain(StatusCode::SERVICE_UNAVAILABLE, "The exporter is stopping.\n"),
+            Ok(Ok(())) => plain(StatusCode::OK, "The configuration was loaded anew.\n"),
+            Ok(Err(why)) => {
                 let text =
                     format!("The configuration cannot be used; the one before stays in force:\n{why}\n");
                 let pieces = vec![Bytes::from(text)];

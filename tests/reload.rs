@@ -14,12 +14,15 @@ mod panel;
 mod receiver;
 
 use std::{
-    fs,
-    io::{Read, Write},
-    net::TcpStream,
+    fs::{self, OpenOptions},
+    io::{ErrorKind, Read, Write},
+    net::{TcpListener, TcpStream},
+    os::unix::fs::OpenOptionsExt,
     path::PathBuf,
+    process::Command,
     sync::atomic::{AtomicBool, Ordering},
     thread,
+    time::Duration,
 };
 
 use daemon::{Daemon, Home, value, wait_for, webhook};
@@ -268,6 +271,53 @@ fn scrapes_do_not_notice_reloads() {
     });
     eprintln!("{scrapes} scrapes by 100 at once during 20 reloads");
     assert!(scrapes >= 100);
+}
+
+#[test]
+fn a_file_that_hangs_does_not_keep_the_daemon_from_stopping() {
+    let panel = Served::start();
+    let home = Home::new(panel.address, BY_RULE, "");
+    let config = file(&home);
+    let daemon = home.start();
+    daemon.metrics();
+    // A pipe, which is opened once it is being read, and then not written to.
+    fs::remove_file(&config).unwrap();
+    assert!(Command::new("mkfifo").arg(&config).status().unwrap().success());
+    daemon.signal("-HUP");
+    const O_NONBLOCK: i32 = 0o4000;
+    let open = || OpenOptions::new().write(true).custom_flags(O_NONBLOCK).open(&config).ok();
+    let _silent = wait_for("it to be read", open);
+    assert!(daemon.metrics().contains("proxymeter_build_info"));
+    let (code, took) = daemon.stop();
+    assert_eq!(code, Some(0), "{}", daemon.log());
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[test]
+fn addresses_come_and_go() {
+    let panel = Served::start();
+    let home = Home::new(panel.address, BY_RULE, "");
+    let config = file(&home);
+    let good = fs::read_to_string(&config).unwrap();
+    let daemon = home.start();
+    daemon.metrics();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let two = format!("listen = [\"127.0.0.1:0\", \"{free}\"]");
+    fs::write(&config, good.replace("listen = \"127.0.0.1:0\"", &two)).unwrap();
+    reload(&daemon);
+    TcpStream::connect(free).unwrap();
+    let both =
+        format!("listen = [\"127.0.0.1:0\", \"127.0.0.2:{}\", \"0.0.0.0:{}\"]", free.port(), free.port());
+    fs::write(&config, good.replace("listen = \"127.0.0.1:0\"", &both)).unwrap();
+    let (status, said) = ask(&daemon, "POST", "/-/reload");
+    assert!(status == 500 && said.contains("that port in another way; restart it"), "{said}");
+    TcpStream::connect(free).unwrap();
+    fs::write(&config, &good).unwrap();
+    reload(&daemon);
+    assert_eq!(TcpStream::connect(free).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+
+    let (status, said) = ask(&daemon, "POST", "/-/reload HTTP/1.1\r\nOrigin: https://example.com\r\nX:");
+    assert_eq!((status, said.as_str()), (403, "Not for browsers.\n"));
 }
 
 /// Files that a process has open, and the memory it has in use, in bytes.

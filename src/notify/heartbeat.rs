@@ -119,7 +119,6 @@ impl Heartbeat {
         clock: Clock,
     ) -> Result<Self, HeartbeatError> {
         let way = Way::Http(Box::new(Http::new(config)?));
-        telemetry.declare_heartbeat(&SendError::REASONS, &Ailment::REASONS);
         let (interval, delivery_patience) = (config.interval, config.delivery_patience);
         Ok(Heartbeat {
             way,
@@ -135,6 +134,7 @@ impl Heartbeat {
 
     /// Does not end. The first ping goes out after one interval: a daemon that dies soon after each start is not well.
     pub async fn run(mut self) {
+        self.telemetry.declare_heartbeat(&SendError::REASONS, &Ailment::REASONS);
         let mut ticks = interval_at(Instant::now() + self.interval, self.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

@@ -63,6 +63,15 @@ impl Telemetry {
         }
     }
 
+    /// Counts pings no more: all their series vanish.
+    pub fn forget_heartbeat(&self) {
+        let of = &self.0.heartbeat;
+        of.attempts.reset();
+        of.failures.reset();
+        of.withheld.reset();
+        of.last_success.reset();
+    }
+
     /// A ping was attempted, which failed for a reason if one is given.
     pub fn heartbeat_attempt(&self, failure: Option<&'static str>) {
         self.0.heartbeat.attempts.with_label_values::<&str>(&[]).inc();
