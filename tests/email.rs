@@ -370,6 +370,7 @@ async fn answers_and_what_they_lead_to() {
         (&[("MAIL", "421 4.7.0 bye")], "server_error", later, "MAIL FROM: answered 421 4.7.0"),
         (&[("RCPT", "421 4.7.0 bye")], "server_error", later, "RCPT TO: answered 421 4.7.0"),
         (&[("RCPT", "530 5.7.0 log in")], "auth", Retry::Disabled, "RCPT TO: answered 530 5.7.0"),
+        (&[("RCPT", "535 5.7.1 log in")], "auth", Retry::Disabled, "RCPT TO: answered 535 5.7.1"),
         (
             &[("RCPT", "450 4.2.0 grey")],
             "server_error",
@@ -551,6 +552,7 @@ fn corpus() -> Vec<String> {
 #[tokio::test]
 async fn hostile_names_stay_where_they_belong() {
     let known = headers_of_a_tame_notice().await;
+    let mut dots = 0;
     for name in corpus() {
         let server = MailServer::start(Encryption::None).await;
         let mut hostile = notice();
@@ -581,7 +583,9 @@ async fn hostile_names_stay_where_they_belong() {
         assert_eq!(names, known, "{name:?}");
         assert_eq!(header(mail, "To"), "a@example.com");
         assert!(mail.len() < 64 * 1024, "{} bytes", mail.len());
+        dots += mail.split("\r\n").filter(|line| line.starts_with('.')).count();
     }
+    assert!(dots > 0, "some lines began with a dot, and ended no mail");
 }
 
 async fn headers_of_a_tame_notice() -> Vec<String> {

@@ -299,7 +299,7 @@ async fn address<S: AsyncRead + AsyncWrite + Unpin>(
         match dialogue.command(Step::Rcpt, &format!("RCPT TO:<{recipient}>")).await {
             Ok(_) => accepted.push(recipient.clone()),
             // These are about us, not about the recipient.
-            Err(failure @ Failure { why: Why::Refused(Reply { code: 421 | 530, .. }), .. }) => {
+            Err(failure @ Failure { why: Why::Refused(Reply { code: 421 | 530 | 535, .. }), .. }) => {
                 return Err(failure);
             }
             Err(Failure { why: Why::Refused(reply), .. }) if reply.code < 500 => {

@@ -359,7 +359,7 @@ async fn pages_to_look_at() {
     failing.telemetry.notification_attempt(
         "ops",
         HOUR,
-        Some(failure("rate_limited", "<b>hooks.example.com answered 429")),
+        Some(failure("rate_limited", "hooks.example.com: answered 429")),
     );
     look("failing.html", &String::from_utf8(html(&Seen::now(&failing)).unwrap()).unwrap());
 }
