@@ -6,9 +6,12 @@ fn by_proxy(proxy: &str, url: &str) -> WebhookConfig {
     WebhookConfig { proxy: Some(proxy.into()), ..config(url) }
 }
 
-/// A SOCKS proxy (RFC 1928) that grants or refuses everything, and what it was asked for: names with their ports.
-fn socks(reply: u8) -> (Receiver, Arc<Mutex<Vec<(String, u16)>>>) {
-    let asked = Arc::new(Mutex::new(Vec::new()));
+/// The names and ports that a proxy was asked for.
+type Asked = Arc<Mutex<Vec<(String, u16)>>>;
+
+/// A SOCKS proxy (RFC 1928) without authentication that answers everything with `reply`, where 0 grants it.
+fn socks(reply: u8) -> (Receiver, Asked) {
+    let asked = Asked::default();
     let seen = Arc::clone(&asked);
     let greet = move |stream: &mut TcpStream| {
         let mut greeting = [0; 2];
