@@ -355,11 +355,12 @@ async fn pages_to_look_at() {
     alone.setup = tokio::sync::watch::channel(Arc::new(setup)).1;
     look("alone.html", &String::from_utf8(html(&Seen::now(&alone)).unwrap()).unwrap());
     let failing = state(&reports, ActiveAlerts::default(), UserLabels::Name);
-    failing.telemetry.notification_queue("ops", 1234, Some(NOW.as_secs_f64() - 7200.0));
-    failing.telemetry.notification_attempt(
-        "ops",
-        HOUR,
-        Some(failure("rate_limited", "hooks.example.com: answered 429")),
+    let put_off = format!(
+        "{}:587: put off for 5{}",
+        "mail-".repeat(12),
+        ", …@example.com answered 450 4.2.0".repeat(5)
     );
+    failing.telemetry.notification_queue("ops", 1234, Some(NOW.as_secs_f64() - 7200.0));
+    failing.telemetry.notification_attempt("ops", HOUR, Some(failure("server_error", &put_off)));
     look("failing.html", &String::from_utf8(html(&Seen::now(&failing)).unwrap()).unwrap());
 }
