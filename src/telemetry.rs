@@ -16,7 +16,7 @@ use prometheus::{
 };
 
 use heartbeat::Heartbeat;
-pub use notifications::ReceiverStatus;
+pub use notifications::{AttemptFailure, ReceiverStatus};
 
 use notifications::Notifications;
 use process::Process;

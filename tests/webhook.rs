@@ -1,5 +1,9 @@
 //! Webhooks over real sockets: what is sent, what is made of every answer, and that nothing leaks.
 
+#[path = "webhook/command.rs"]
+mod command;
+#[path = "webhook/proxies.rs"]
+mod proxies;
 #[path = "support/receiver.rs"]
 mod receiver;
 
@@ -390,49 +394,6 @@ async fn a_certificate_that_nobody_vouches_for_is_refused() {
         let answer = send(&WebhookConfig { tls, ..config(&url) }, &notice()).await;
         assert_eq!(answer.as_ref().err().map(|err| err.reason), reason, "{answer:?}");
     }
-}
-
-#[tokio::test]
-async fn an_http_proxy_is_used_for_everything() {
-    let proxy = Receiver::start(|_, request| {
-        if request.line.starts_with("CONNECT") { Answer::status(502) } else { Answer::status(200) }
-    });
-    let url = format!("http://me:secret@{}", proxy.address);
-    let by_proxy = |target: &str| WebhookConfig { proxy: Some(url.as_str().into()), ..config(target) };
-    send(&by_proxy("http://receiver.invalid/hook"), &notice()).await.unwrap();
-    let err = send(&by_proxy("https://receiver.invalid/hook"), &notice()).await.unwrap_err();
-    assert_eq!((err.reason, err.retry), ("connect", Retry::Later), "{err}");
-    let [plain, tunnel] = proxy.requests().try_into().unwrap();
-    assert_eq!(plain.line, "POST http://receiver.invalid/hook HTTP/1.1");
-    assert_eq!(plain.header("proxy-authorization"), Some("Basic bWU6c2VjcmV0"));
-    assert_eq!(tunnel.line, "CONNECT receiver.invalid:443 HTTP/1.1");
-    assert!(tunnel.body.is_empty());
-}
-
-#[tokio::test]
-async fn a_socks_proxy_resolves_the_name() {
-    let asked = Arc::new(Mutex::new(Vec::new()));
-    let seen = Arc::clone(&asked);
-    // RFC 1928, without authentication.
-    let greet = move |stream: &mut TcpStream| {
-        let mut greeting = [0; 2];
-        stream.read_exact(&mut greeting).unwrap();
-        stream.read_exact(&mut vec![0; greeting[1].into()]).unwrap();
-        stream.write_all(&[5, 0]).unwrap();
-        let mut head = [0; 5];
-        stream.read_exact(&mut head).unwrap();
-        assert_eq!(head[..4], [5, 1, 0, 3], "a connection to a name");
-        let mut rest = vec![0; usize::from(head[4]) + 2];
-        stream.read_exact(&mut rest).unwrap();
-        seen.lock().unwrap().extend(rest);
-        stream.write_all(&[5, 0, 0, 1, 127, 0, 0, 1, 0, 80]).unwrap();
-    };
-    let proxy = Receiver::after(greet, |_, _| Answer::status(200));
-    let url = format!("socks5h://{}", proxy.address);
-    let config = WebhookConfig { proxy: Some(url.as_str().into()), ..config("http://receiver.invalid/hook") };
-    send(&config, &notice()).await.unwrap();
-    assert_eq!(*asked.lock().unwrap(), b"receiver.invalid\0\x50");
-    assert_eq!(proxy.requests()[0].line, "POST /hook HTTP/1.1");
 }
 
 /// Clients of a panel choose their names.

@@ -29,7 +29,7 @@ use crate::{
     clock::Clock,
     model::{Moment, Notice, NoticeStatus},
     store::{FallbackKnows, Outcome, Pending, ReceiverState, Settled, Store, StoreError},
-    telemetry::Telemetry,
+    telemetry::{AttemptFailure, Telemetry},
 };
 
 /// How long a notice is worth sending.
@@ -168,7 +168,8 @@ impl Worker {
         let began = Instant::now();
         let outcome = self.receiver.send(&item.notice, &mut item.done, self.outbox.clock.now()).await;
         self.outbox.in_flight = None;
-        let failure = outcome.as_ref().err().map(|err| err.reason);
+        let failure = outcome.as_ref().err();
+        let failure = failure.map(|err| AttemptFailure { reason: err.reason, detail: err.detail.clone() });
         self.outbox.telemetry.notification_attempt(&self.outbox.name, began.elapsed(), failure);
         match outcome {
             Ok(said) => self.outbox.taken(&item, &said).await,

@@ -15,7 +15,7 @@ use self::{
     config::{EmailConfig, SmtpTls},
     dialogue::{Failure, Reply, Step, Why},
     message::Letterhead,
-    session::{Delivery, Form, Security, Server, Tls},
+    session::{Delivery, Security, Server, Tls},
 };
 use super::{Retry, SendError};
 use crate::{
@@ -23,10 +23,11 @@ use crate::{
     model::Notice,
 };
 
-/// What `done` says of an address that will never take the notice, before the address and the server's codes.
+/// What `done` says of an address that will never take the notice: `refused 550 5.1.1: who@example.com`.
 const REFUSED: &str = "refused ";
-/// What `done` says when the server would not have the contents, so that only the minimal ones are tried again.
-const CONTENTS_REFUSED: &str = "contents refused";
+/// What `done` says when the server would not have the contents, before the server's codes, so that only the minimal
+/// ones are tried again.
+const CONTENTS_REFUSED: &str = "contents refused ";
 /// Recipients that an error names.
 const NAMED: usize = 5;
 
@@ -99,13 +100,13 @@ impl Email {
 
     /// Makes one attempt at all recipients that are not settled yet.
     ///
-    /// `done` holds the addresses that took the notice, and after `refused ` those that refused it for good. When
+    /// `done` holds the addresses that took the notice and what was refused for good, which is not said again. When
     /// nobody is left to be tried, it is delivered if anybody took it.
     /// # Errors
     /// As long as anyone is to be tried again, and for good when all have refused it.
     pub(super) async fn send(&self, notice: &Notice, done: &mut Vec<String>) -> Result<String, SendError> {
         let place = self.server.place();
-        let letter = self.letterhead.write(notice).map_err(|detail| SendError {
+        let mut letter = self.letterhead.write(notice).map_err(|detail| SendError {
             reason: "client_error",
             detail,
             retry: Retry::Never,
@@ -116,15 +117,15 @@ impl Email {
             return verdict(&place, &Delivery::default(), done);
         }
 
-        let tried_before = done.iter().any(|entry| entry == CONTENTS_REFUSED);
-        let mut form = if tried_before { Form::Minimal } else { Form::Full };
-        let outcome = self.server.deliver(&self.letterhead.from.email, &open, &letter, &mut form).await;
-        if form == Form::Minimal && !tried_before {
-            done.push(CONTENTS_REFUSED.to_owned());
+        if contents_refused(done).is_some() {
+            letter.full = None;
         }
-        let delivery = outcome.map_err(|failure| judge(&place, &failure))?;
+        let mut delivery = Delivery::default();
+        let outcome = self.server.deliver(&self.letterhead.from.email, &open, &letter, &mut delivery).await;
+        done.extend(delivery.contents_refused.iter().map(|reply| format!("{CONTENTS_REFUSED}{reply}")));
         done.extend(delivery.accepted.iter().map(Address::to_string));
-        done.extend(delivery.refused.iter().map(|(address, reply)| format!("{REFUSED}{address} {reply}")));
+        done.extend(delivery.refused.iter().map(|(address, reply)| format!("{REFUSED}{reply}: {address}")));
+        outcome.map_err(|failure| judge(&place, &failure))?;
         verdict(&place, &delivery, done)
     }
 }
@@ -138,26 +139,36 @@ impl fmt::Debug for Email {
 
 fn is_settled(done: &[String], address: &Address) -> bool {
     let address: &str = address.as_ref();
-    done.iter().any(|entry| match entry.strip_prefix(REFUSED) {
-        Some(refused) => refused.split(' ').next() == Some(address),
-        None => entry == address,
-    })
+    done.iter().any(|entry| refusal(entry).map_or(entry.as_str(), |(_, refused)| refused) == address)
+}
+
+/// The server's codes and the address, if this entry of `done` is of one that refused.
+fn refusal(entry: &str) -> Option<(&str, &str)> {
+    entry.strip_prefix(REFUSED)?.split_once(": ")
+}
+
+/// The server's codes for the contents, if it refused them.
+fn contents_refused(done: &[String]) -> Option<&str> {
+    done.iter().find_map(|entry| entry.strip_prefix(CONTENTS_REFUSED))
 }
 
 /// What an attempt comes to when the dialogue ended well.
 fn verdict(place: &str, delivery: &Delivery, done: &[String]) -> Result<String, SendError> {
     let refused: Vec<String> = done
         .iter()
-        .filter_map(|entry| entry.strip_prefix(REFUSED)?.split_once(' '))
-        .map(|(address, reply)| format!("{} answered {reply}", redacted(address)))
+        .filter_map(|entry| refusal(entry))
+        .map(|(codes, address)| format!("{} answered {codes}", redacted(address)))
         .collect();
     let deferred: Vec<String> = delivery
         .deferred
         .iter()
         .map(|(address, reply)| format!("{} answered {reply}", redacted(address.as_ref())))
         .collect();
-    let took = |entry: &&String| !entry.starts_with(REFUSED) && entry.as_str() != CONTENTS_REFUSED;
+    let took = |entry: &&String| !entry.starts_with(REFUSED) && !entry.starts_with(CONTENTS_REFUSED);
     let accepted = done.iter().filter(took).count();
+    let shortened = contents_refused(done)
+        .map(|codes| format!("; in few words, as the whole message was refused with {codes}"))
+        .unwrap_or_default();
     let detail = || {
         let mut detail =
             format!("{place}: accepted for {accepted} of {}", accepted + deferred.len() + refused.len());
@@ -167,7 +178,7 @@ fn verdict(place: &str, delivery: &Delivery, done: &[String]) -> Result<String, 
                 detail += &format!("; {what} for {}: {named}", recipients.len());
             }
         }
-        detail
+        detail + &shortened
     };
     if !deferred.is_empty() {
         return Err(SendError { reason: "server_error", detail: detail(), retry: Retry::Later });
@@ -181,7 +192,7 @@ fn verdict(place: &str, delivery: &Delivery, done: &[String]) -> Result<String, 
         return Ok(detail);
     }
     let answer = delivery.answer.as_ref().map(said).unwrap_or_default();
-    Ok(format!("{place}: accepted for {accepted}: {answer}"))
+    Ok(format!("{place}: accepted for {accepted}: {answer}{shortened}"))
 }
 
 /// The server's answer to a whole message, which often names it in the server's own log.
@@ -215,8 +226,10 @@ fn judge(place: &str, failure: &Failure) -> SendError {
         // Servers lock accounts after too many of these.
         (Why::Refused(_), Step::Auth) => ("auth", Retry::Disabled),
         (Why::Refused(Reply { code: 530 | 535, .. }), _) => ("auth", Retry::Disabled),
-        // Said before the message was known: it is not this message that the server will not have.
-        (Why::Refused(_), Step::Greeting | Step::Hello | Step::StartTls) => ("refused", Retry::Later),
+        // It is not this message that the server will not have: these say nothing of one.
+        (Why::Refused(_), Step::Greeting | Step::Hello | Step::StartTls | Step::Reset) => {
+            ("refused", Retry::Later)
+        }
         (Why::Refused(_), _) => ("refused", Retry::Never),
     };
     SendError { reason, detail: format!("{place}: {failure}"), retry }
@@ -235,8 +248,13 @@ fn mailbox(key: &'static str, text: &str) -> Result<Mailbox, BuildError> {
     if !address.is_ascii() {
         return Err(BuildError::NotAscii(key));
     }
-    let address = address.parse::<Address>().map_err(|_| wrong)?;
-    Ok(Mailbox::new(Some(name.to_owned()).filter(|name| !name.is_empty()), address))
+    let Ok(address) = address.parse::<Address>() else { return Err(wrong) };
+    let mailbox = Mailbox::new(Some(name.to_owned()).filter(|name| !name.is_empty()), address);
+    // lettre reads its own headers back with each mail, and cannot read all that it writes.
+    if mailbox.to_string().parse::<Mailbox>().is_err() {
+        return Err(wrong);
+    }
+    Ok(mailbox)
 }
 
 fn tls(config: &EmailConfig) -> Result<Tls, BuildError> {

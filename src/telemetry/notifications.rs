@@ -36,7 +36,16 @@ pub struct ReceiverStatus {
     /// When it last took one, in seconds since the Unix epoch.
     pub last_success: Option<f64>,
     /// Why the last attempt failed; absent: it did not, or there was none yet.
-    pub failing: Option<&'static str>,
+    pub failing: Option<AttemptFailure>,
+}
+
+/// Why an attempt failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptFailure {
+    /// Of a closed set, by which failures are counted.
+    pub reason: &'static str,
+    /// What the receiver said, as far as it is fit for pages: hosts, steps and codes.
+    pub detail: String,
 }
 
 impl Notifications {
@@ -167,11 +176,11 @@ impl Telemetry {
     }
 
     /// An attempt at sending was made, which took so long, and failed for a reason if one is given.
-    pub fn notification_attempt(&self, receiver: &str, took: Duration, failure: Option<&'static str>) {
+    pub fn notification_attempt(&self, receiver: &str, took: Duration, failure: Option<AttemptFailure>) {
         let of = &self.0.notifications;
         of.attempts.with_label_values(&[receiver]).inc();
         of.duration.with_label_values(&[receiver]).observe(took.as_secs_f64());
-        if let Some(reason) = failure {
+        if let Some(AttemptFailure { reason, .. }) = &failure {
             of.failures.with_label_values(&[receiver, reason]).inc();
         }
         of.note(receiver, |status| status.failing = failure);
@@ -221,12 +230,14 @@ mod tests {
         let telemetry = Telemetry::new();
         assert_eq!(telemetry.receiver("ops"), ReceiverStatus::default());
         telemetry.notification_queue("ops", 3, Some(1.5));
-        telemetry.notification_attempt("ops", Duration::ZERO, Some("timeout"));
+        let failure =
+            AttemptFailure { reason: "timeout", detail: "127.0.0.1:25: greeting: no answer".to_owned() };
+        telemetry.notification_attempt("ops", Duration::ZERO, Some(failure.clone()));
         let failing = ReceiverStatus {
             queue_length: 3,
             oldest_pending: Some(1.5),
             last_success: None,
-            failing: Some("timeout"),
+            failing: Some(failure),
         };
         assert_eq!(telemetry.receiver("ops"), failing);
         telemetry.notification_attempt("ops", Duration::ZERO, None);

@@ -209,6 +209,7 @@ impl Talk {
         let ended = || std::io::Error::from(std::io::ErrorKind::ConnectionAborted);
         let mut line = String::new();
         let mut asked_for_password = false;
+        let mut sender_stands = false;
         loop {
             line.clear();
             if stream.read_line(&mut line).await? == 0 {
@@ -225,7 +226,9 @@ impl Talk {
                 "AUTH" if said == "AUTH LOGIN" => "334 VXNlcm5hbWU6",
                 "AUTH" if said.split(' ').count() == 2 => "334 ",
                 "AUTH" => "235 2.7.0 welcome",
+                "MAIL" if sender_stands => "503 5.5.1 there is a sender already",
                 "MAIL" => "250 2.1.0 Ok",
+                "RSET" => "250 2.0.0 Ok",
                 "RCPT" => "250 2.1.5 Ok",
                 "DATA" => "354 go on",
                 "QUIT" => "221 2.0.0 bye",
@@ -238,7 +241,10 @@ impl Talk {
             match (self.answer(stream, &said, usual).await?, said.as_str()) {
                 (After::HungUp, _) | (_, "QUIT") => return Err(ended()),
                 (After::Fine, "STARTTLS") => return Ok(()),
+                (After::Fine, "RSET") => sender_stands = false,
+                (After::Fine, line) if line.starts_with("MAIL ") => sender_stands = true,
                 (After::Fine, "DATA") => {
+                    sender_stands = false;
                     let mail = read_mail(stream).await?;
                     self.note(|visit, _| visit.mails.push(mail));
                     if self.answer(stream, "END", "250 2.0.0 Ok: queued as 4F1B2").await? == After::HungUp {

@@ -37,6 +37,8 @@ pub(super) enum Step {
     Mail,
     Rcpt,
     Data,
+    /// Before a message is sent in other words.
+    Reset,
     /// The message itself and the answer to its end.
     Message,
 }
@@ -274,6 +276,7 @@ impl fmt::Display for Step {
             Step::Mail => "MAIL FROM",
             Step::Rcpt => "RCPT TO",
             Step::Data => "DATA",
+            Step::Reset => "RSET",
             Step::Message => "the message",
         })
     }
@@ -293,6 +296,17 @@ mod tests {
         ] {
             assert_eq!(String::from_utf8(stuffed(message.as_bytes())).unwrap(), wire, "{message:?}");
         }
+    }
+
+    /// A server that stops reading holds us up no longer than one that says nothing.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_read_is_not_written_for_ever() {
+        let limit = Duration::from_secs(5);
+        let (ours, mut theirs) = tokio::io::duplex(64);
+        theirs.write_all(b"354 go on\r\n").await.unwrap();
+        let mut dialogue = Dialogue::new(ours, limit);
+        let failure = dialogue.message(&[b'x'; 1000]).await.unwrap_err();
+        assert_eq!(failure, Failure { step: Step::Message, why: Why::Timeout(limit) });
     }
 
     #[test]

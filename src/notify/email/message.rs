@@ -25,8 +25,8 @@ pub(super) struct Letterhead {
 /// A mail, formatted: ASCII throughout, lines end with CRLF.
 #[derive(Debug)]
 pub(super) struct Letter {
-    /// Text and HTML, all that is to be told.
-    pub(super) full: Vec<u8>,
+    /// Text and HTML, all that is to be told; absent when the server refused it before.
+    pub(super) full: Option<Vec<u8>>,
     /// A few words of plain text that hold nothing users have chosen, for servers that refuse the contents.
     pub(super) minimal: Vec<u8>,
 }
@@ -47,7 +47,7 @@ impl Letterhead {
             .headers(notice, &words.plain_subject)
             .singlepart(SinglePart::plain(minimal(&words)))
             .map_err(refused)?;
-        Ok(Letter { full: full.formatted(), minimal: minimal.formatted() })
+        Ok(Letter { full: Some(full.formatted()), minimal: minimal.formatted() })
     }
 
     fn headers(&self, notice: &Notice, subject: &str) -> MessageBuilder {
@@ -202,7 +202,8 @@ fn escaped(text: &str) -> String {
 
 fn minimal(words: &Words) -> String {
     format!(
-        "{}\n\nThe mail server refused this message with its details, so they are left out.\n",
+        "{}\n\nThe mail server refused this message with its details, so they are left out.\n\
+         What fires is told by proxymeter's own page and by /api/v1/alerts.\n",
         words.headline
     )
 }

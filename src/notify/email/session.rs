@@ -45,16 +45,11 @@ pub(super) struct Tls {
     pub(super) name: ServerName<'static>,
 }
 
-/// What is sent: a server that refused the contents once is not asked to take them again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
-    Full,
-    Minimal,
-}
-
-/// What became of each recipient.
+/// What became of the message and of each recipient.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Delivery {
+    /// The answer to the full contents, if that made us send the minimal ones.
+    pub(super) contents_refused: Option<Reply>,
     pub(super) accepted: Vec<Address>,
     /// To be tried again.
     pub(super) deferred: Vec<(Address, Reply)>,
@@ -73,8 +68,8 @@ impl Server {
         }
     }
 
-    /// Sends `letter` over a connection of its own. `form` becomes [`Form::Minimal`] when the server refuses the full
-    /// contents, in which case the minimal ones are sent at once.
+    /// Sends `letter` over a connection of its own, and at once the minimal contents if the full ones are refused.
+    /// What is sure is added to `delivery`, even if the rest fails: what was refused for good stays so.
     ///
     /// # Errors
     /// When nobody can have got it, or nobody knows whether they did.
@@ -83,15 +78,15 @@ impl Server {
         from: &Address,
         to: &[Address],
         letter: &Letter,
-        form: &mut Form,
-    ) -> Result<Delivery, Failure> {
+        delivery: &mut Delivery,
+    ) -> Result<(), Failure> {
         let stream = self.connect().await?;
         let hello = self.hello(&stream);
         match &self.security {
             Security::Plain => {
                 let mut dialogue = Dialogue::new(stream, self.limit);
                 dialogue.greeting().await?;
-                self.converse(dialogue, &hello, from, to, letter, form).await
+                self.converse(dialogue, &hello, from, to, letter, delivery).await
             }
             Security::StartTls(tls) => {
                 let mut plain = Dialogue::new(stream, self.limit);
@@ -102,12 +97,12 @@ impl Server {
                 }
                 plain.command(Step::StartTls, "STARTTLS").await?;
                 let stream = self.secure(tls, plain.into_stream()?).await?;
-                self.converse(Dialogue::new(stream, self.limit), &hello, from, to, letter, form).await
+                self.converse(Dialogue::new(stream, self.limit), &hello, from, to, letter, delivery).await
             }
             Security::Implicit(tls) => {
                 let mut dialogue = Dialogue::new(self.secure(tls, stream).await?, self.limit);
                 dialogue.greeting().await?;
-                self.converse(dialogue, &hello, from, to, letter, form).await
+                self.converse(dialogue, &hello, from, to, letter, delivery).await
             }
         }
     }
@@ -171,14 +166,14 @@ impl Server {
         from: &Address,
         to: &[Address],
         letter: &Letter,
-        form: &mut Form,
-    ) -> Result<Delivery, Failure> {
+        delivery: &mut Delivery,
+    ) -> Result<(), Failure> {
         let conversation = async {
             let offer = Offer::of(&dialogue.command(Step::Hello, hello).await?);
             if let Some(login) = &self.login {
                 log_in(&mut dialogue, login, &offer).await?;
             }
-            hand_over(&mut dialogue, from, to, letter, form).await
+            hand_over(&mut dialogue, from, to, letter, delivery).await
         };
         let outcome = conversation.await;
         match &outcome {
@@ -270,24 +265,25 @@ async fn hand_over<S: AsyncRead + AsyncWrite + Unpin>(
     from: &Address,
     to: &[Address],
     letter: &Letter,
-    form: &mut Form,
-) -> Result<Delivery, Failure> {
-    let mut delivery = Delivery::default();
-    delivery.accepted = address(dialogue, from, to, &mut delivery).await?;
-    if *form == Form::Full && !delivery.accepted.is_empty() {
-        match dialogue.message(&letter.full).await {
-            Err(failure) if dislikes_contents(&failure) => {
-                *form = Form::Minimal;
-                let again = std::mem::take(&mut delivery.accepted);
-                delivery.accepted = address(dialogue, from, &again, &mut delivery).await?;
+    delivery: &mut Delivery,
+) -> Result<(), Failure> {
+    let mut takers = address(dialogue, from, to, delivery).await?;
+    if let Some(full) = letter.full.as_ref().filter(|_| !takers.is_empty()) {
+        match dialogue.message(full).await {
+            Err(Failure { step, why: Why::Refused(reply) }) if dislikes_contents(step, &reply) => {
+                delivery.contents_refused = Some(reply);
+                // Of one that was refused before it was sent, sender and recipients may still stand (RFC 5321, 4.1.4).
+                dialogue.command(Step::Reset, "RSET").await?;
+                takers = address(dialogue, from, &takers, delivery).await?;
             }
             answered => delivery.answer = Some(answered?),
         }
     }
-    if delivery.answer.is_none() && !delivery.accepted.is_empty() {
+    if delivery.answer.is_none() && !takers.is_empty() {
         delivery.answer = Some(dialogue.message(&letter.minimal).await?);
     }
-    Ok(delivery)
+    delivery.accepted = takers;
+    Ok(())
 }
 
 /// Names sender and recipients, each of whom the server judges alone. Returns those it will take a message for.
@@ -303,7 +299,7 @@ async fn address<S: AsyncRead + AsyncWrite + Unpin>(
         match dialogue.command(Step::Rcpt, &format!("RCPT TO:<{recipient}>")).await {
             Ok(_) => accepted.push(recipient.clone()),
             // These are about us, not about the recipient.
-            Err(failure @ Failure { why: Why::Refused(Reply { code: 421 | 530, .. }), .. }) => {
+            Err(failure @ Failure { why: Why::Refused(Reply { code: 421 | 530 | 535, .. }), .. }) => {
                 return Err(failure);
             }
             Err(Failure { why: Why::Refused(reply), .. }) if reply.code < 500 => {
@@ -318,10 +314,14 @@ async fn address<S: AsyncRead + AsyncWrite + Unpin>(
     Ok(accepted)
 }
 
-/// Whether the server had the whole message and would not have it: too large, or spam in its eyes.
-fn dislikes_contents(failure: &Failure) -> bool {
-    let Failure { step: Step::Message, why: Why::Refused(reply) } = failure else { return false };
-    matches!(reply.code, 550 | 552 | 554)
+/// Whether the server will not have the message: it is too large, or spam in its eyes. Only of one that it has seen
+/// does 550 say as much.
+fn dislikes_contents(step: Step, reply: &Reply) -> bool {
+    match step {
+        Step::Data => matches!(reply.code, 552 | 554),
+        Step::Message => matches!(reply.code, 550 | 552 | 554),
+        _ => false,
+    }
 }
 
 #[cfg(test)]

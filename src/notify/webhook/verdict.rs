@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use reqwest::header;
+use serde::Deserialize;
 
 use crate::{
     http::{self, Reply},
@@ -67,16 +68,41 @@ fn note(status: u16) -> &'static str {
     }
 }
 
-/// How long the receiver asks to be left alone. A date is held against the receiver's own clock if it tells it.
+/// How long the receiver asks to be left alone.
 fn retry_after(reply: &Reply, now: Timestamp) -> Option<Duration> {
-    let text = reply.headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    let asked = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        text.parse().map_or(LONGEST_REQUEST, Duration::from_secs)
-    } else {
-        let theirs = http::date(&reply.headers, &header::DATE).unwrap_or(now);
-        http::date(&reply.headers, &header::RETRY_AFTER)?.since(theirs)
-    };
+    let asked = asked_in_header(reply, now).or_else(|| asked_in_body(reply))?;
     (!asked.is_zero()).then_some(asked.min(LONGEST_REQUEST))
+}
+
+/// Seconds, with a fraction where Discord has its say, or a date, which is held against the receiver's own clock if it
+/// tells it.
+fn asked_in_header(reply: &Reply, now: Timestamp) -> Option<Duration> {
+    let text = reply.headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+        return text.parse().ok().map(seconds);
+    }
+    let theirs = http::date(&reply.headers, &header::DATE).unwrap_or(now);
+    Some(http::date(&reply.headers, &header::RETRY_AFTER)?.since(theirs))
+}
+
+/// Discord and Telegram say it in the body.
+fn asked_in_body(reply: &Reply) -> Option<Duration> {
+    #[derive(Deserialize)]
+    struct Body {
+        retry_after: Option<f64>,
+        parameters: Option<Parameters>,
+    }
+    #[derive(Deserialize)]
+    struct Parameters {
+        retry_after: Option<f64>,
+    }
+    let body: Body = serde_json::from_slice(&reply.body).ok()?;
+    body.retry_after.or_else(|| body.parameters?.retry_after).map(seconds)
+}
+
+/// A negative number of them is none, and one beyond all measure is too many.
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)
 }
 
 /// Whether the body is a web page, as captive portals and wrong addresses answer everything with. The type alone says
@@ -150,7 +176,12 @@ mod tests {
             ("99999999999999999999999999", wait(3600)),
             ("0", Retry::Later),
             ("-5", Retry::Later),
-            ("1.5", Retry::Later),
+            ("1.5", Retry::NotBefore(Duration::from_millis(1500))),
+            ("0.0", Retry::Later),
+            (".", Retry::Later),
+            ("1.5.2", Retry::Later),
+            ("1e3", Retry::Later),
+            ("inf", Retry::Later),
             ("", Retry::Later),
             ("soon", Retry::Later),
             ("Wed, 21 Oct 2015 07:28:30 GMT", wait(30)),
@@ -160,6 +191,25 @@ mod tests {
             for status in [408, 425, 429, 500, 502, 503, 504] {
                 assert_eq!(retry(status, &[(header::RETRY_AFTER, text)]), expected, "{status} {text}");
             }
+        }
+        // The header counts, and in its absence the body.
+        for (header, body, expected) in [
+            (
+                None,
+                r#"{"retry_after": 0.529, "global": false}"#,
+                Retry::NotBefore(Duration::from_millis(529)),
+            ),
+            (None, r#"{"ok": false, "parameters": {"retry_after": 35}}"#, wait(35)),
+            (None, r#"{"retry_after": 1e300}"#, wait(3600)),
+            (None, r#"{"retry_after": -1}"#, Retry::Later),
+            (None, r#"{"retry_after": "soon"}"#, Retry::Later),
+            (None, r#"{"parameters": {}}"#, Retry::Later),
+            (None, "[35]", Retry::Later),
+            (Some("7"), r#"{"retry_after": 35}"#, wait(7)),
+        ] {
+            let header: Vec<_> = header.map(|text| (header::RETRY_AFTER, text)).into_iter().collect();
+            let judged = judge(&reply(429, &header, body), NOW).unwrap_err();
+            assert_eq!(judged.retry, expected, "{body}");
         }
         // The receiver's clock is five minutes ahead of ours.
         let skewed = [

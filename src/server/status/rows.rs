@@ -396,6 +396,8 @@ struct ReceiverRow {
     kind: &'static str,
     /// Why the last attempt failed; empty: it did not.
     reason: &'static str,
+    /// What it said then.
+    detail: String,
     waiting: String,
     oldest: Option<When>,
     last_success: Option<When>,
@@ -409,10 +411,13 @@ impl Receivers {
             let status = seen.receiver(receiver);
             failing += usize::from(status.failing.is_some());
             waiting += status.queue_length;
+            let (reason, detail) =
+                status.failing.map(|failure| (failure.reason, failure.detail)).unwrap_or_default();
             ReceiverRow {
                 name: name(receiver),
                 kind,
-                reason: status.failing.unwrap_or_default(),
+                reason,
+                detail,
                 waiting: count(status.queue_length),
                 oldest: status.oldest_pending.map(|at| When::from_secs(at, now)),
                 last_success: status.last_success.map(|at| When::from_secs(at, now)),

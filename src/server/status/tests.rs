@@ -12,6 +12,7 @@ use crate::{
         Setup,
         seen::testing::{NOW, state},
     },
+    telemetry::AttemptFailure,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -249,17 +250,25 @@ async fn targets_are_told_with_what_is_the_matter() {
     assert!(page.contains("<title>proxymeter: 2 of 4 up"));
 }
 
+fn failure(reason: &'static str, detail: &str) -> AttemptFailure {
+    AttemptFailure { reason, detail: detail.to_owned() }
+}
+
 #[tokio::test(start_paused = true)]
 async fn receivers_are_told_with_their_queues() {
     let state = state(&[], ActiveAlerts::default(), UserLabels::Name);
     let minutes = |minutes: u64| NOW.saturating_sub(Duration::from_secs(minutes * 60)).as_secs_f64();
     state.telemetry.notification_queue("ops", 1234, Some(minutes(5)));
-    state.telemetry.notification_attempt("ops", HOUR, Some("connect"));
+    state.telemetry.notification_attempt(
+        "ops",
+        HOUR,
+        Some(failure("auth", "mail.example.com:587: AUTH: answered 535 5.7.8")),
+    );
     state.telemetry.notification_last_success("oncall", minutes(7));
     state.telemetry.config_in_force(false);
     let page = String::from_utf8(html(&Seen::now(&state)).unwrap()).unwrap();
     for part in [
-        "failing</span> connect",
+        "failing</span> auth <small><bdi>mail.example.com:587: AUTH: answered 535 5.7.8<",
         "1,234",
         ">5m<",
         "7m ago",
@@ -346,7 +355,12 @@ async fn pages_to_look_at() {
     alone.setup = tokio::sync::watch::channel(Arc::new(setup)).1;
     look("alone.html", &String::from_utf8(html(&Seen::now(&alone)).unwrap()).unwrap());
     let failing = state(&reports, ActiveAlerts::default(), UserLabels::Name);
+    let put_off = format!(
+        "{}:587: put off for 5{}",
+        "mail-".repeat(12),
+        ", …@example.com answered 450 4.2.0".repeat(5)
+    );
     failing.telemetry.notification_queue("ops", 1234, Some(NOW.as_secs_f64() - 7200.0));
-    failing.telemetry.notification_attempt("ops", HOUR, Some("rate_limited"));
+    failing.telemetry.notification_attempt("ops", HOUR, Some(failure("server_error", &put_off)));
     look("failing.html", &String::from_utf8(html(&Seen::now(&failing)).unwrap()).unwrap());
 }
