@@ -172,6 +172,14 @@ fn poll_accept(listeners: &[Arc<TcpListener>], cx: &mut Context<'_>) -> Poll<io:
     Poll::Pending
 }
 
+/// Whether something else is at `path` or below it, so that the metrics cannot be there.
+pub fn is_taken(path: &str) -> bool {
+    Route::FIXED.into_iter().any(|route| {
+        let rest = route.label().strip_prefix(path);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    })
+}
+
 struct Server {
     state: State,
     pages: Pages,
@@ -211,20 +219,25 @@ impl<'p> Route<'p> {
         Route::Reload,
     ];
 
+    /// Those whose path is their label, wherever the metrics are.
+    const FIXED: [Route<'static>; 7] = [
+        Route::Status,
+        Route::Alerts,
+        Route::Targets,
+        Route::Config,
+        Route::Healthy,
+        Route::Ready,
+        Route::Reload,
+    ];
+
     fn of(path: &'p str, telemetry_path: &str) -> Self {
-        match path {
-            "/-/healthy" => Route::Healthy,
-            "/-/ready" => Route::Ready,
-            "/-/reload" => Route::Reload,
-            "/api/v1/alerts" => Route::Alerts,
-            "/api/v1/targets" => Route::Targets,
-            "/config" => Route::Config,
-            _ if path == telemetry_path => Route::Metrics,
-            "/" => Route::Status,
-            _ => path
-                .strip_prefix(telemetry_path)
-                .and_then(|rest| rest.strip_prefix('/'))
-                .map_or(Route::Unknown, Route::Target),
+        if let Some(route) = Route::FIXED.into_iter().find(|route| route.label() == path) {
+            return route;
+        }
+        match path.strip_prefix(telemetry_path) {
+            Some("") => Route::Metrics,
+            Some(rest) => rest.strip_prefix('/').map_or(Route::Unknown, Route::Target),
+            None => Route::Unknown,
         }
     }
 
@@ -541,6 +554,18 @@ mod tests {
         held.pop();
         let again = server.get(Route::Target("home"), &HeaderMap::new()).await;
         assert_eq!(again.status(), StatusCode::OK);
+    }
+
+    #[test]
+    fn metrics_cannot_be_where_something_else_is() {
+        for taken in
+            ["/config", "/api", "/api/v1", "/api/v1/alerts", "/api/v1/targets", "/-", "/-/ready", "/"]
+        {
+            assert!(is_taken(taken), "{taken}");
+        }
+        for free in ["/metrics", "/m/metrics", "/configs", "/conf", "/config/metrics", "/api/v2"] {
+            assert!(!is_taken(free), "{free}");
+        }
     }
 
     #[test]
