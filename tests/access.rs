@@ -12,7 +12,7 @@ use std::{fs, time::Duration};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use canary::canary;
 use pki::Pki;
-use port::{PATHS, Port, basic, hash, own, own_tls, talk, users};
+use port::{CONFIG, PATHS, Port, basic, hash, own, own_tls, talk, users};
 use proxymeter::server::config::{AccessConfig, OwnAccess, OwnTls, PasswordHash, TlsVersion, Users};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -24,6 +24,21 @@ async fn without_any_keys_everybody_passes() {
     assert_eq!(port.get(&[]).await, 200);
     assert_eq!(port.get(&[&basic("who", "ever")]).await, 200);
     assert_eq!(port.own("proxymeter_http_password_checks_total"), 0.0);
+}
+
+/// The server declares a series for each path it knows.
+#[tokio::test]
+async fn every_path_is_asked_for() {
+    let port = Port::open(AccessConfig::default()).await;
+    assert_eq!(port.get(&[]).await, 200);
+    let families = port.telemetry.gather();
+    let requests = families.iter().find(|family| family.name() == "proxymeter_http_requests_total").unwrap();
+    let labels = requests.get_metric().iter().flat_map(|metric| metric.get_label());
+    let known: Vec<_> = labels.filter(|label| label.name() == "path").map(|label| label.value()).collect();
+    assert!(known.contains(&"/config") && known.contains(&"/metrics/{target}"), "{known:?}");
+    for path in known {
+        assert!(PATHS.contains(&&*path.replace("{target}", "home")), "{path}");
+    }
 }
 
 #[tokio::test]
@@ -89,6 +104,7 @@ async fn the_unauthenticated_reach_nothing() {
         ] {
             assert_eq!(port.ask(method, path, &[header]).await.status, status, "{method} {path}");
         }
+        assert_eq!(port.ask("GET", "/config", &[header]).await.body, CONFIG);
     }
 }
 

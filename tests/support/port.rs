@@ -26,13 +26,18 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
+/// What only `/config` shows.
+pub(crate) const CONFIG: &str = "[marzban.only-in-the-configuration]\n";
+
 /// Every path there is, and some that are not.
-pub(crate) const PATHS: [&str; 9] = [
+pub(crate) const PATHS: [&str; 11] = [
     "/",
     "/metrics",
     "/metrics/home",
     "/metrics/nobody",
     "/api/v1/alerts",
+    "/api/v1/targets",
+    "/config",
     "/-/healthy",
     "/-/ready",
     "/nothing",
@@ -55,7 +60,7 @@ impl Port {
         let telemetry = Telemetry::new();
         let setup = Setup {
             options: Options { labels: UserLabels::Name, limit: 10 },
-            config: String::new(),
+            config: CONFIG.to_owned(),
             receivers: Vec::new(),
             alerting: true,
             access: Arc::new(Access::open(&config, &telemetry).unwrap()),
