@@ -113,23 +113,47 @@ async fn a_changed_web_file_holds_from_the_next_request_on() {
 }
 
 #[tokio::test]
-async fn a_web_file_turns_tls_on_and_off() {
+async fn a_web_file_turns_tls_neither_on_nor_off() {
+    let log = canary::log();
     let folder = tempfile::tempdir().unwrap();
     let pki = Pki::new();
     pki.write(folder.path());
     let client = pki.client(None);
     let file = folder.path().join("web.yml");
     let tls = "tls_server_config:\n  cert_file: server.pem\n  key_file: server-key.pem\n";
+    let guarded = format!("{tls}basic_auth_users:\n  alice: {}\n", hash("right"));
+    let right = basic("alice", "right");
     fs::write(&file, "").unwrap();
     let port = Port::open(AccessConfig::WebFile(file.clone())).await;
     let mut plain = port.connect().await;
     assert_eq!(talk(&mut plain, "GET", "/metrics", &[]).await.unwrap().status, 200);
 
+    // What else it says holds.
+    fs::write(&file, &guarded).unwrap();
+    for (header, status) in [(&*right, 200), ("X: y", 401)] {
+        assert_eq!(talk(&mut plain, "GET", "/metrics", &[header]).await.unwrap().status, status);
+        assert_eq!(port.get(&[header]).await, status);
+    }
+    assert!(log.text().contains("opened without TLS"));
+    port.handshake(&client).await.unwrap_err();
+
+    let port = Port::open(AccessConfig::WebFile(file.clone())).await;
+    let mut kept = port.handshake(&client).await.unwrap();
+    assert_eq!(talk(&mut kept, "GET", "/metrics", &[&right]).await.unwrap().status, 200);
+    for gone in ["", "http_server_config:\n  http2: false\n", "tls_server_config: {}\n"] {
+        fs::write(&file, gone).unwrap();
+        talk(&mut port.connect().await, "GET", "/metrics", &[]).await.unwrap_err();
+        port.handshake(&client).await.unwrap_err();
+        let answer = talk(&mut kept, "GET", "/metrics", &[&right]).await.unwrap();
+        assert!(answer.status == 500 && !answer.body.contains("home"), "{gone:?}: {answer:?}");
+        assert_eq!(port.own("proxymeter_web_config_up"), 0.0, "{gone:?}");
+    }
+    assert!(log.text().contains("tls_server_config is gone"));
+
     fs::write(&file, tls).unwrap();
-    talk(&mut plain, "GET", "/metrics", &[]).await.unwrap_err();
-    talk(&mut port.connect().await, "GET", "/metrics", &[]).await.unwrap_err();
     let mut kept = port.handshake(&client).await.unwrap();
     assert_eq!(talk(&mut kept, "GET", "/metrics", &[]).await.unwrap().status, 200);
+    assert_eq!(port.own("proxymeter_web_config_up"), 1.0);
 
     // Broken: nobody gets in, neither by TLS nor without, and those who are in learn nothing.
     fs::write(&file, "tls_server_config:\n  cert_file: server.pem\n").unwrap();
@@ -139,9 +163,6 @@ async fn a_web_file_turns_tls_on_and_off() {
 
     fs::write(&file, tls).unwrap();
     assert_eq!(port.get_tls(&client, &[]).await.unwrap(), 200);
-    fs::write(&file, "").unwrap();
-    assert_eq!(port.get(&[]).await, 200);
-    talk(&mut kept, "GET", "/metrics", &[]).await.unwrap_err();
 }
 
 #[tokio::test]

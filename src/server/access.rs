@@ -2,7 +2,8 @@
 //!
 //! Certificates, keys and the web configuration file are looked at with every connection and every request, so that a
 //! change is in force with the next one. When they cannot be used any longer, the last good ones of `[web]` stay in
-//! force; with a web configuration file nobody passes until it is mended, as with the official exporters.
+//! force; with a web configuration file nobody passes until it is mended, as with the official exporters. As with them,
+//! such a file says at the start whether the port is encrypted, and never again: an emptied one opens nothing.
 
 mod files;
 mod limiter;
@@ -43,6 +44,22 @@ pub(super) struct Terms {
 }
 
 impl Terms {
+    /// These, where `before` says whether connections are encrypted.
+    fn encrypted_as(self, before: &Terms) -> Result<Self, Vec<String>> {
+        match (&before.tls, &self.tls) {
+            (Some(_), None) => {
+                let why =
+                    "tls_server_config is gone, and a port that was opened with TLS is not served without";
+                Err(vec![why.to_owned()])
+            }
+            (None, Some(_)) => {
+                tracing::warn!("the HTTP port was opened without TLS and stays so until the next start");
+                Ok(Terms { tls: None, verifies_clients: false, ..self })
+            }
+            (Some(_), Some(_)) | (None, None) => Ok(self),
+        }
+    }
+
     /// Whether a connection that was made under other terms is as good as one made under these.
     pub(super) fn same_tls(&self, made: Option<&Arc<ServerConfig>>) -> bool {
         match (&self.tls, made) {
@@ -178,7 +195,10 @@ fn look(
     telemetry: &Telemetry,
 ) -> Result<Arc<Terms>, Broken> {
     if !kept.files.unchanged() {
-        let Built { files, outcome } = build(config);
+        let Built { files, mut outcome } = build(config);
+        if let AccessConfig::WebFile(_) = config {
+            outcome = outcome.and_then(|terms| terms.encrypted_as(&kept.terms));
+        }
         kept.files = files;
         kept.broken = outcome.is_err();
         telemetry.web_config(!kept.broken);
