@@ -20,6 +20,7 @@ use std::{
     convert::Infallible,
     future::poll_fn,
     io,
+    net::IpAddr,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
@@ -52,15 +53,15 @@ use crate::{
     telemetry::{InFlight, Telemetry},
 };
 use access::{Access, Refusal, Terms};
-use connections::{Answering, Connections};
+use connections::{Answering, Connections, Place};
 use pages::Pages;
 use seen::{Kept, Seen};
 
-/// Scrapes beyond this wait.
+/// Scrapes for which answers are made at once; those beyond wait. Sending is left to `connections`.
 const MAX_SCRAPES: usize = 40;
 
-/// Scrapes that have waited for so long are refused.
-const SCRAPE_PATIENCE: Duration = Duration::from_secs(3);
+/// Scrapes that have waited for so long are refused. Scrapers usually give up after ten seconds.
+const SCRAPE_PATIENCE: Duration = Duration::from_secs(8);
 
 /// No request here needs a body; one that is larger, in bytes, is refused. None is read.
 const MAX_BODY: u64 = 8 * 1024;
@@ -116,7 +117,9 @@ pub async fn serve(mut listeners: watch::Receiver<Listeners>, state: State, stop
     for route in Route::GOOD {
         state.telemetry.declare_path(route.label());
     }
+    let connections = Arc::new(Connections::default());
     let server = Arc::new(Server {
+        connections: Arc::clone(&connections),
         pages: Pages::new(state.board.clone(), state.clock.clone(), state.setup.clone()),
         scrapes: Arc::new(Semaphore::new(MAX_SCRAPES)),
         status: Kept::default(),
@@ -125,21 +128,20 @@ pub async fn serve(mut listeners: watch::Receiver<Listeners>, state: State, stop
         state,
     });
     let (close, closing) = watch::channel(false);
-    let connections = Arc::new(Connections::default());
     let mut tasks = JoinSet::new();
     let mut stop = pin!(stop);
     let mut open = listeners.borrow_and_update().clone();
     loop {
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             () = &mut stop => break,
             Ok(()) = listeners.changed() => {
                 open = listeners.borrow_and_update().clone();
                 continue;
             }
-            stream = accept(&open, &connections) => stream,
+            accepted = accept(&open, &connections) => accepted,
         };
         while tasks.try_join_next().is_some() {}
-        let seat = connections.enter();
+        let seat = connections.enter(peer);
         tasks.spawn(connections::attend(Arc::clone(&server), stream, seat, closing.clone()));
     }
     drop((open, listeners));
@@ -147,10 +149,10 @@ pub async fn serve(mut listeners: watch::Receiver<Listeners>, state: State, stop
     while tasks.join_next().await.is_some() {}
 }
 
-async fn accept(listeners: &[Arc<TcpListener>], connections: &Connections) -> TcpStream {
+async fn accept(listeners: &[Arc<TcpListener>], connections: &Connections) -> (TcpStream, IpAddr) {
     loop {
         match poll_fn(|cx| poll_accept(listeners, cx)).await {
-            Ok(stream) => return stream,
+            Ok(accepted) => return accepted,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept an HTTP connection");
                 // Such as too many open files; only a client that has gone away again takes none.
@@ -163,10 +165,13 @@ async fn accept(listeners: &[Arc<TcpListener>], connections: &Connections) -> Tc
     }
 }
 
-fn poll_accept(listeners: &[Arc<TcpListener>], cx: &mut Context<'_>) -> Poll<io::Result<TcpStream>> {
+fn poll_accept(
+    listeners: &[Arc<TcpListener>],
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<(TcpStream, IpAddr)>> {
     for listener in listeners {
         if let Poll::Ready(accepted) = listener.poll_accept(cx) {
-            return Poll::Ready(accepted.map(|(stream, _)| stream));
+            return Poll::Ready(accepted.map(|(stream, peer)| (stream, peer.ip())));
         }
     }
     Poll::Pending
@@ -182,6 +187,7 @@ pub fn is_taken(path: &str) -> bool {
 
 struct Server {
     state: State,
+    connections: Arc<Connections>,
     pages: Pages,
     scrapes: Arc<Semaphore>,
     status: Kept,
@@ -269,10 +275,11 @@ impl Server {
         Arc::clone(&self.state.setup.borrow().access)
     }
 
-    /// Answers a request on a connection that was made with `tls`.
+    /// Answers a request on the connection at `place`, which was made with `tls`.
     async fn answer(
         &self,
         request: &Request<Incoming>,
+        place: &Place,
         tls: Option<&Arc<ServerConfig>>,
     ) -> Result<Response<Answer>, Outdated> {
         let in_flight = self.state.telemetry.http_in_flight();
@@ -280,9 +287,11 @@ impl Server {
         let access = self.access();
         let mut response = match access.terms().await {
             Ok(terms) if !terms.same_tls(tls) => return Err(Outdated),
-            Ok(terms) => self.judge(&access, &terms, route, request).await,
+            Ok(terms) => self.judge(&access, &terms, place.peer, route, request).await,
             Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "The web configuration file is broken.\n"),
         };
+        self.connections.make_room(place, response.body().pieces.as_slice()).await;
+        response.body_mut().permit = None;
         let length = HeaderValue::from(response.body().left);
         response.headers_mut().insert(CONTENT_LENGTH, length);
         response.body_mut().in_flight = Some(in_flight);
@@ -295,11 +304,12 @@ impl Server {
         &self,
         access: &Access,
         terms: &Terms,
+        peer: IpAddr,
         route: Route<'_>,
         request: &Request<Incoming>,
     ) -> Response<Answer> {
         let health = matches!(route, Route::Healthy);
-        let mut response = match access.admit(terms, request.headers(), health).await {
+        let mut response = match access.admit(terms, peer, request.headers(), health).await {
             Ok(()) => self.respond(route, request).await,
             Err(Refusal::TooFast) => return plain(StatusCode::TOO_MANY_REQUESTS, "Too many requests.\n"),
             Err(Refusal::Unknown) => {
@@ -470,6 +480,7 @@ struct Answer {
     left: u64,
     /// Held until the body is sent or given up.
     in_flight: Option<InFlight>,
+    /// Held until there is room to send it.
     permit: Option<OwnedSemaphorePermit>,
     answering: Option<Answering>,
 }
@@ -518,6 +529,7 @@ mod tests {
     pub(super) fn server() -> Server {
         let (board, clock) = (Board::new(["home"]), Clock::starting_at(Timestamp::default()));
         Server {
+            connections: Arc::default(),
             pages: Pages::new(board.clone(), clock.clone(), setup()),
             scrapes: Arc::new(Semaphore::new(MAX_SCRAPES)),
             status: Kept::default(),
@@ -539,7 +551,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn scrapes_beyond_the_limit_are_refused_until_one_is_sent() {
+    async fn scrapes_beyond_the_limit_are_refused_until_one_is_answered() {
         let server = server();
         let mut held = Vec::new();
         for _ in 0..MAX_SCRAPES {

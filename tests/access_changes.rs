@@ -7,6 +7,7 @@ mod canary;
 #[expect(dead_code, reason = "only some of it is needed here")]
 mod pki;
 #[path = "support/port.rs"]
+#[expect(dead_code, reason = "only some of it is needed here")]
 mod port;
 
 use std::{fs, sync::Arc};
@@ -175,4 +176,21 @@ async fn the_way_in_can_be_replaced() {
     assert_eq!(talk(&mut kept, "GET", "/", &[]).await.unwrap().status, 401);
     let token = ["Authorization: Bearer token"];
     assert_eq!(talk(&mut kept, "GET", "/", &token).await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn passwords_that_were_right_are_remembered_by_the_next_configuration() {
+    let users = users(&[("alice", "right")]);
+    let port = Port::open(own(users.clone(), None)).await;
+    let right = basic("alice", "right");
+    let replace = |config| {
+        let next = port.setup.borrow().access.reopen(&config).unwrap();
+        port.setup.send_modify(|setup| Arc::make_mut(setup).access = Arc::new(next));
+    };
+    let checks = || port.own("proxymeter_http_password_checks_total");
+    assert_eq!((port.get(&[&right]).await, checks()), (200, 1.0));
+    replace(own(users, Some("token")));
+    assert_eq!((port.get(&[&right]).await, checks()), (200, 1.0));
+    replace(own(port::users(&[("alice", "other")]), None));
+    assert_eq!((port.get(&[&right]).await, checks()), (401, 2.0));
 }

@@ -9,7 +9,7 @@ mod files;
 mod limiter;
 mod passwords;
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
@@ -89,7 +89,7 @@ pub(super) enum Refusal {
     TooFast,
     /// It names no user with the right password, nor the token.
     Unknown,
-    /// Too many passwords are being looked at.
+    /// Its password cannot be looked at now, because others are.
     Busy,
 }
 
@@ -108,7 +108,7 @@ pub struct Access {
     fixed: Option<Arc<Terms>>,
     /// Locked while files are looked at, which takes one thread at a time, however many ask.
     kept: Arc<Mutex<Kept>>,
-    passwords: Passwords,
+    passwords: Arc<Passwords>,
     telemetry: Telemetry,
 }
 
@@ -131,17 +131,34 @@ impl Access {
     /// # Errors
     /// When any of it is wrong.
     pub fn open(config: &AccessConfig, telemetry: &Telemetry) -> Result<Self, AccessError> {
-        let Built { files, outcome } = build(config);
-        let terms = Arc::new(outcome.map_err(AccessError)?);
         let mut key = [0; 32];
         getrandom::fill(&mut key)
             .map_err(|err| AccessError(vec![format!("the system has no random numbers: {err}")]))?;
+        Access::with(config, Arc::new(Passwords::new(&key, telemetry.clone())), telemetry)
+    }
+
+    /// The way in by another configuration, which remembers the passwords that were right: those whose hash is still
+    /// the same need not be looked at again.
+    ///
+    /// # Errors
+    /// When any of it is wrong.
+    pub fn reopen(&self, config: &AccessConfig) -> Result<Self, AccessError> {
+        Access::with(config, Arc::clone(&self.passwords), &self.telemetry)
+    }
+
+    fn with(
+        config: &AccessConfig,
+        passwords: Arc<Passwords>,
+        telemetry: &Telemetry,
+    ) -> Result<Self, AccessError> {
+        let Built { files, outcome } = build(config);
+        let terms = Arc::new(outcome.map_err(AccessError)?);
         telemetry.web_config(true);
         Ok(Access {
             config: config.clone(),
             fixed: files.is_empty().then(|| Arc::clone(&terms)),
             kept: Arc::new(Mutex::new(Kept { files, terms, broken: false })),
-            passwords: Passwords::new(&key, telemetry.clone()),
+            passwords,
             telemetry: telemetry.clone(),
         })
     }
@@ -159,10 +176,11 @@ impl Access {
         looked.await.unwrap_or(Err(Broken { tls }))
     }
 
-    /// Judges a request; `health` tells whether it asks for `/-/healthy`.
+    /// Judges a request from `peer`; `health` tells whether it asks for `/-/healthy`.
     pub(super) async fn admit(
         &self,
         terms: &Terms,
+        peer: IpAddr,
         headers: &HeaderMap,
         health: bool,
     ) -> Result<(), Refusal> {
@@ -174,7 +192,7 @@ impl Access {
         }
         match Credentials::of(headers).ok_or(Refusal::Unknown)? {
             Credentials::Basic { name, password } => {
-                match self.passwords.check(&terms.users, &name, &password).await {
+                match self.passwords.check(&terms.users, &name, &password, peer).await {
                     Verdict::Right => Ok(()),
                     Verdict::Wrong => Err(Refusal::Unknown),
                     Verdict::Busy => Err(Refusal::Busy),
