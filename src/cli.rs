@@ -20,7 +20,7 @@ use crate::{
     config::{Config, ConfigErrors, Shard, parse_listen},
     daemon::{self, Asked, Daemon, Keep, Load, Signals, systemd::ServiceManager},
     demo, http,
-    server::config::AccessConfig,
+    server::{self, config::AccessConfig},
     telemetry,
 };
 
@@ -357,10 +357,12 @@ impl Log {
 
 fn telemetry_path(text: &str) -> Result<String, String> {
     let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte));
-    if text.len() > 1 && text.starts_with('/') && !text.starts_with("/-/") && !text.ends_with('/') && plain {
-        Ok(text.to_owned())
-    } else {
+    if text.len() < 2 || !text.starts_with('/') || text.starts_with("/-/") || text.ends_with('/') || !plain {
         Err("write a path such as /metrics".into())
+    } else if server::is_taken(text) {
+        Err("something else is served there; write another path, such as /metrics".into())
+    } else {
+        Ok(text.to_owned())
     }
 }
 

@@ -416,7 +416,8 @@ impl Running {
         let access = if config.web.access == self.config.web.access {
             Arc::clone(&self.setup.borrow().access)
         } else {
-            Arc::new(Access::open(&config.web.access, &self.shared.telemetry)?)
+            let access = Arc::clone(&self.setup.borrow().access);
+            Arc::new(access.reopen(&config.web.access)?)
         };
         let key = hash_key(&config)?;
         let file_changed = |path: &Path| config.files.differ_in(&self.config.files, path);

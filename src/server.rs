@@ -20,6 +20,7 @@ use std::{
     convert::Infallible,
     future::poll_fn,
     io,
+    net::IpAddr,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
@@ -52,15 +53,15 @@ use crate::{
     telemetry::{InFlight, Telemetry},
 };
 use access::{Access, Refusal, Terms};
-use connections::{Answering, Connections};
+use connections::{Answering, Connections, Place};
 use pages::Pages;
 use seen::{Kept, Seen};
 
-/// Scrapes beyond this wait.
+/// Scrapes for which answers are made at once; those beyond wait. Sending is left to `connections`.
 const MAX_SCRAPES: usize = 40;
 
-/// Scrapes that have waited for so long are refused.
-const SCRAPE_PATIENCE: Duration = Duration::from_secs(3);
+/// Scrapes that have waited for so long are refused. Scrapers usually give up after ten seconds.
+const SCRAPE_PATIENCE: Duration = Duration::from_secs(8);
 
 /// No request here needs a body; one that is larger, in bytes, is refused. None is read.
 const MAX_BODY: u64 = 8 * 1024;
@@ -116,7 +117,9 @@ pub async fn serve(mut listeners: watch::Receiver<Listeners>, state: State, stop
     for route in Route::GOOD {
         state.telemetry.declare_path(route.label());
     }
+    let connections = Arc::new(Connections::default());
     let server = Arc::new(Server {
+        connections: Arc::clone(&connections),
         pages: Pages::new(state.board.clone(), state.clock.clone(), state.setup.clone()),
         scrapes: Arc::new(Semaphore::new(MAX_SCRAPES)),
         status: Kept::default(),
@@ -125,21 +128,20 @@ pub async fn serve(mut listeners: watch::Receiver<Listeners>, state: State, stop
         state,
     });
     let (close, closing) = watch::channel(false);
-    let connections = Arc::new(Connections::default());
     let mut tasks = JoinSet::new();
     let mut stop = pin!(stop);
     let mut open = listeners.borrow_and_update().clone();
     loop {
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             () = &mut stop => break,
             Ok(()) = listeners.changed() => {
                 open = listeners.borrow_and_update().clone();
                 continue;
             }
-            stream = accept(&open, &connections) => stream,
+            accepted = accept(&open, &connections) => accepted,
         };
         while tasks.try_join_next().is_some() {}
-        let seat = connections.enter();
+        let seat = connections.enter(peer);
         tasks.spawn(connections::attend(Arc::clone(&server), stream, seat, closing.clone()));
     }
     drop((open, listeners));
@@ -147,10 +149,10 @@ pub async fn serve(mut listeners: watch::Receiver<Listeners>, state: State, stop
     while tasks.join_next().await.is_some() {}
 }
 
-async fn accept(listeners: &[Arc<TcpListener>], connections: &Connections) -> TcpStream {
+async fn accept(listeners: &[Arc<TcpListener>], connections: &Connections) -> (TcpStream, IpAddr) {
     loop {
         match poll_fn(|cx| poll_accept(listeners, cx)).await {
-            Ok(stream) => return stream,
+            Ok(accepted) => return accepted,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept an HTTP connection");
                 // Such as too many open files; only a client that has gone away again takes none.
@@ -163,17 +165,29 @@ async fn accept(listeners: &[Arc<TcpListener>], connections: &Connections) -> Tc
     }
 }
 
-fn poll_accept(listeners: &[Arc<TcpListener>], cx: &mut Context<'_>) -> Poll<io::Result<TcpStream>> {
+fn poll_accept(
+    listeners: &[Arc<TcpListener>],
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<(TcpStream, IpAddr)>> {
     for listener in listeners {
         if let Poll::Ready(accepted) = listener.poll_accept(cx) {
-            return Poll::Ready(accepted.map(|(stream, _)| stream));
+            return Poll::Ready(accepted.map(|(stream, peer)| (stream, peer.ip())));
         }
     }
     Poll::Pending
 }
 
+/// Whether something else is at `path` or below it, so that the metrics cannot be there.
+pub fn is_taken(path: &str) -> bool {
+    Route::FIXED.into_iter().any(|route| {
+        let rest = route.label().strip_prefix(path);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    })
+}
+
 struct Server {
     state: State,
+    connections: Arc<Connections>,
     pages: Pages,
     scrapes: Arc<Semaphore>,
     status: Kept,
@@ -211,20 +225,25 @@ impl<'p> Route<'p> {
         Route::Reload,
     ];
 
+    /// Those whose path is their label, wherever the metrics are.
+    const FIXED: [Route<'static>; 7] = [
+        Route::Status,
+        Route::Alerts,
+        Route::Targets,
+        Route::Config,
+        Route::Healthy,
+        Route::Ready,
+        Route::Reload,
+    ];
+
     fn of(path: &'p str, telemetry_path: &str) -> Self {
-        match path {
-            "/-/healthy" => Route::Healthy,
-            "/-/ready" => Route::Ready,
-            "/-/reload" => Route::Reload,
-            "/api/v1/alerts" => Route::Alerts,
-            "/api/v1/targets" => Route::Targets,
-            "/config" => Route::Config,
-            _ if path == telemetry_path => Route::Metrics,
-            "/" => Route::Status,
-            _ => path
-                .strip_prefix(telemetry_path)
-                .and_then(|rest| rest.strip_prefix('/'))
-                .map_or(Route::Unknown, Route::Target),
+        if let Some(route) = Route::FIXED.into_iter().find(|route| route.label() == path) {
+            return route;
+        }
+        match path.strip_prefix(telemetry_path) {
+            Some("") => Route::Metrics,
+            Some(rest) => rest.strip_prefix('/').map_or(Route::Unknown, Route::Target),
+            None => Route::Unknown,
         }
     }
 
@@ -256,10 +275,11 @@ impl Server {
         Arc::clone(&self.state.setup.borrow().access)
     }
 
-    /// Answers a request on a connection that was made with `tls`.
+    /// Answers a request on the connection at `place`, which was made with `tls`.
     async fn answer(
         &self,
         request: &Request<Incoming>,
+        place: &Place,
         tls: Option<&Arc<ServerConfig>>,
     ) -> Result<Response<Answer>, Outdated> {
         let in_flight = self.state.telemetry.http_in_flight();
@@ -267,9 +287,11 @@ impl Server {
         let access = self.access();
         let mut response = match access.terms().await {
             Ok(terms) if !terms.same_tls(tls) => return Err(Outdated),
-            Ok(terms) => self.judge(&access, &terms, route, request).await,
+            Ok(terms) => self.judge(&access, &terms, place.peer, route, request).await,
             Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "The web configuration file is broken.\n"),
         };
+        self.connections.make_room(place, response.body().pieces.as_slice()).await;
+        response.body_mut().permit = None;
         let length = HeaderValue::from(response.body().left);
         response.headers_mut().insert(CONTENT_LENGTH, length);
         response.body_mut().in_flight = Some(in_flight);
@@ -282,11 +304,12 @@ impl Server {
         &self,
         access: &Access,
         terms: &Terms,
+        peer: IpAddr,
         route: Route<'_>,
         request: &Request<Incoming>,
     ) -> Response<Answer> {
         let health = matches!(route, Route::Healthy);
-        let mut response = match access.admit(terms, request.headers(), health).await {
+        let mut response = match access.admit(terms, peer, request.headers(), health).await {
             Ok(()) => self.respond(route, request).await,
             Err(Refusal::TooFast) => return plain(StatusCode::TOO_MANY_REQUESTS, "Too many requests.\n"),
             Err(Refusal::Unknown) => {
@@ -460,6 +483,7 @@ struct Answer {
     left: u64,
     /// Held until the body is sent or given up.
     in_flight: Option<InFlight>,
+    /// Held until there is room to send it.
     permit: Option<OwnedSemaphorePermit>,
     answering: Option<Answering>,
 }
@@ -508,6 +532,7 @@ mod tests {
     pub(super) fn server() -> Server {
         let (board, clock) = (Board::new(["home"]), Clock::starting_at(Timestamp::default()));
         Server {
+            connections: Arc::default(),
             pages: Pages::new(board.clone(), clock.clone(), setup()),
             scrapes: Arc::new(Semaphore::new(MAX_SCRAPES)),
             status: Kept::default(),
@@ -529,7 +554,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn scrapes_beyond_the_limit_are_refused_until_one_is_sent() {
+    async fn scrapes_beyond_the_limit_are_refused_until_one_is_answered() {
         let server = server();
         let mut held = Vec::new();
         for _ in 0..MAX_SCRAPES {
@@ -544,6 +569,18 @@ mod tests {
         held.pop();
         let again = server.get(Route::Target("home"), &HeaderMap::new()).await;
         assert_eq!(again.status(), StatusCode::OK);
+    }
+
+    #[test]
+    fn metrics_cannot_be_where_something_else_is() {
+        for taken in
+            ["/config", "/api", "/api/v1", "/api/v1/alerts", "/api/v1/targets", "/-", "/-/ready", "/"]
+        {
+            assert!(is_taken(taken), "{taken}");
+        }
+        for free in ["/metrics", "/m/metrics", "/configs", "/conf", "/config/metrics", "/api/v2"] {
+            assert!(!is_taken(free), "{free}");
+        }
     }
 
     #[test]

@@ -140,7 +140,7 @@ impl Telemetry {
                 &registry,
                 IntGauge::with_opts(opts(
                     "web_config_up",
-                    "Whether certificates, keys and web configuration file of the HTTP port can be used as they are now. While they cannot, the last good ones of [web] stay in force.",
+                    "Whether certificates, keys and web configuration file of the HTTP port can be used as they are now. While they cannot, the last good ones of [web] stay in force, and with a web configuration file all requests are refused.",
                 )),
             ),
             notifications: Notifications::new(&registry),

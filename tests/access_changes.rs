@@ -7,12 +7,13 @@ mod canary;
 #[expect(dead_code, reason = "only some of it is needed here")]
 mod pki;
 #[path = "support/port.rs"]
+#[expect(dead_code, reason = "only some of it is needed here")]
 mod port;
 
 use std::{fs, sync::Arc};
 
 use pki::Pki;
-use port::{PATHS, Port, basic, hash, own, own_tls, talk, users};
+use port::{CONFIG, PATHS, Port, basic, hash, own, own_tls, talk, users};
 use proxymeter::server::{
     access::Access,
     config::{AccessConfig, OwnAccess},
@@ -108,28 +109,52 @@ async fn a_changed_web_file_holds_from_the_next_request_on() {
     for path in PATHS {
         let answer = talk(&mut kept, "GET", path, &[&second]).await.unwrap();
         assert_eq!(answer.status, 500, "{path}");
-        assert!(!answer.body.contains("home"), "{}", answer.body);
+        assert!(!answer.body.contains("home") && !answer.body.contains(CONFIG), "{}", answer.body);
     }
 }
 
 #[tokio::test]
-async fn a_web_file_turns_tls_on_and_off() {
+async fn a_web_file_turns_tls_neither_on_nor_off() {
+    let log = canary::log();
     let folder = tempfile::tempdir().unwrap();
     let pki = Pki::new();
     pki.write(folder.path());
     let client = pki.client(None);
     let file = folder.path().join("web.yml");
     let tls = "tls_server_config:\n  cert_file: server.pem\n  key_file: server-key.pem\n";
+    let guarded = format!("{tls}basic_auth_users:\n  alice: {}\n", hash("right"));
+    let right = basic("alice", "right");
     fs::write(&file, "").unwrap();
     let port = Port::open(AccessConfig::WebFile(file.clone())).await;
     let mut plain = port.connect().await;
     assert_eq!(talk(&mut plain, "GET", "/metrics", &[]).await.unwrap().status, 200);
 
+    // What else it says holds.
+    fs::write(&file, &guarded).unwrap();
+    for (header, status) in [(&*right, 200), ("X: y", 401)] {
+        assert_eq!(talk(&mut plain, "GET", "/metrics", &[header]).await.unwrap().status, status);
+        assert_eq!(port.get(&[header]).await, status);
+    }
+    assert!(log.text().contains("opened without TLS"));
+    port.handshake(&client).await.unwrap_err();
+
+    let port = Port::open(AccessConfig::WebFile(file.clone())).await;
+    let mut kept = port.handshake(&client).await.unwrap();
+    assert_eq!(talk(&mut kept, "GET", "/metrics", &[&right]).await.unwrap().status, 200);
+    for gone in ["", "http_server_config:\n  http2: false\n", "tls_server_config: {}\n"] {
+        fs::write(&file, gone).unwrap();
+        talk(&mut port.connect().await, "GET", "/metrics", &[]).await.unwrap_err();
+        port.handshake(&client).await.unwrap_err();
+        let answer = talk(&mut kept, "GET", "/metrics", &[&right]).await.unwrap();
+        assert!(answer.status == 500 && !answer.body.contains("home"), "{gone:?}: {answer:?}");
+        assert_eq!(port.own("proxymeter_web_config_up"), 0.0, "{gone:?}");
+    }
+    assert!(log.text().contains("tls_server_config is gone"));
+
     fs::write(&file, tls).unwrap();
-    talk(&mut plain, "GET", "/metrics", &[]).await.unwrap_err();
-    talk(&mut port.connect().await, "GET", "/metrics", &[]).await.unwrap_err();
     let mut kept = port.handshake(&client).await.unwrap();
     assert_eq!(talk(&mut kept, "GET", "/metrics", &[]).await.unwrap().status, 200);
+    assert_eq!(port.own("proxymeter_web_config_up"), 1.0);
 
     // Broken: nobody gets in, neither by TLS nor without, and those who are in learn nothing.
     fs::write(&file, "tls_server_config:\n  cert_file: server.pem\n").unwrap();
@@ -139,9 +164,6 @@ async fn a_web_file_turns_tls_on_and_off() {
 
     fs::write(&file, tls).unwrap();
     assert_eq!(port.get_tls(&client, &[]).await.unwrap(), 200);
-    fs::write(&file, "").unwrap();
-    assert_eq!(port.get(&[]).await, 200);
-    talk(&mut kept, "GET", "/metrics", &[]).await.unwrap_err();
 }
 
 #[tokio::test]
@@ -154,4 +176,21 @@ async fn the_way_in_can_be_replaced() {
     assert_eq!(talk(&mut kept, "GET", "/", &[]).await.unwrap().status, 401);
     let token = ["Authorization: Bearer token"];
     assert_eq!(talk(&mut kept, "GET", "/", &token).await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn passwords_that_were_right_are_remembered_by_the_next_configuration() {
+    let users = users(&[("alice", "right")]);
+    let port = Port::open(own(users.clone(), None)).await;
+    let right = basic("alice", "right");
+    let replace = |config| {
+        let next = port.setup.borrow().access.reopen(&config).unwrap();
+        port.setup.send_modify(|setup| Arc::make_mut(setup).access = Arc::new(next));
+    };
+    let checks = || port.own("proxymeter_http_password_checks_total");
+    assert_eq!((port.get(&[&right]).await, checks()), (200, 1.0));
+    replace(own(users, Some("token")));
+    assert_eq!((port.get(&[&right]).await, checks()), (200, 1.0));
+    replace(own(port::users(&[("alice", "other")]), None));
+    assert_eq!((port.get(&[&right]).await, checks()), (401, 2.0));
 }

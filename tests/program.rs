@@ -93,9 +93,13 @@ fn version_and_help_tell_and_wrong_use_is_two() {
         assert!(out.contains(word), "{word} is not in the help");
     }
 
-    for arguments in
-        [&["--nonsense"][..], &["--web.listen-address=nowhere"], &["--web.telemetry-path=metrics"]]
-    {
+    for arguments in [
+        &["--nonsense"][..],
+        &["--web.listen-address=nowhere"],
+        &["--web.telemetry-path=metrics"],
+        &["--web.telemetry-path=/config"],
+        &["--web.telemetry-path=/api/v1"],
+    ] {
         let (code, _, err) = run(arguments);
         assert_eq!(code, Some(2), "{arguments:?}");
         assert!(err.contains("--help"), "{err}");
@@ -257,6 +261,8 @@ fn a_guarded_daemon_is_healthy() {
         (&users, Some(&*yaml), "https", 0),
         ("", Some(&old), "https", 0),
         ("", Some("basic_auth_users:\n"), "http", 0),
+        // Answers nobody, and says so.
+        ("", Some("rate_limit:\n  interval: 1h\n"), "http", 0),
         // Broken after the start.
         ("", Some(""), "http", 1),
     ] {

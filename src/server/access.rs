@@ -2,13 +2,14 @@
 //!
 //! Certificates, keys and the web configuration file are looked at with every connection and every request, so that a
 //! change is in force with the next one. When they cannot be used any longer, the last good ones of `[web]` stay in
-//! force; with a web configuration file nobody passes until it is mended, as with the official exporters.
+//! force; with a web configuration file nobody passes until it is mended, as with the official exporters. As with them,
+//! such a file says at the start whether the port is encrypted, and never again: an emptied one opens nothing.
 
 mod files;
 mod limiter;
 mod passwords;
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
@@ -43,6 +44,22 @@ pub(super) struct Terms {
 }
 
 impl Terms {
+    /// These, where `before` says whether connections are encrypted.
+    fn encrypted_as(self, before: &Terms) -> Result<Self, Vec<String>> {
+        match (&before.tls, &self.tls) {
+            (Some(_), None) => {
+                let why =
+                    "tls_server_config is gone, and a port that was opened with TLS is not served without";
+                Err(vec![why.to_owned()])
+            }
+            (None, Some(_)) => {
+                tracing::warn!("the HTTP port was opened without TLS and stays so until the next start");
+                Ok(Terms { tls: None, verifies_clients: false, ..self })
+            }
+            (Some(_), Some(_)) | (None, None) => Ok(self),
+        }
+    }
+
     /// Whether a connection that was made under other terms is as good as one made under these.
     pub(super) fn same_tls(&self, made: Option<&Arc<ServerConfig>>) -> bool {
         match (&self.tls, made) {
@@ -72,7 +89,7 @@ pub(super) enum Refusal {
     TooFast,
     /// It names no user with the right password, nor the token.
     Unknown,
-    /// Too many passwords are being looked at.
+    /// Its password cannot be looked at now, because others are.
     Busy,
 }
 
@@ -91,7 +108,7 @@ pub struct Access {
     fixed: Option<Arc<Terms>>,
     /// Locked while files are looked at, which takes one thread at a time, however many ask.
     kept: Arc<Mutex<Kept>>,
-    passwords: Passwords,
+    passwords: Arc<Passwords>,
     telemetry: Telemetry,
 }
 
@@ -114,17 +131,34 @@ impl Access {
     /// # Errors
     /// When any of it is wrong.
     pub fn open(config: &AccessConfig, telemetry: &Telemetry) -> Result<Self, AccessError> {
-        let Built { files, outcome } = build(config);
-        let terms = Arc::new(outcome.map_err(AccessError)?);
         let mut key = [0; 32];
         getrandom::fill(&mut key)
             .map_err(|err| AccessError(vec![format!("the system has no random numbers: {err}")]))?;
+        Access::with(config, Arc::new(Passwords::new(&key, telemetry.clone())), telemetry)
+    }
+
+    /// The way in by another configuration, which remembers the passwords that were right: those whose hash is still
+    /// the same need not be looked at again.
+    ///
+    /// # Errors
+    /// When any of it is wrong.
+    pub fn reopen(&self, config: &AccessConfig) -> Result<Self, AccessError> {
+        Access::with(config, Arc::clone(&self.passwords), &self.telemetry)
+    }
+
+    fn with(
+        config: &AccessConfig,
+        passwords: Arc<Passwords>,
+        telemetry: &Telemetry,
+    ) -> Result<Self, AccessError> {
+        let Built { files, outcome } = build(config);
+        let terms = Arc::new(outcome.map_err(AccessError)?);
         telemetry.web_config(true);
         Ok(Access {
             config: config.clone(),
             fixed: files.is_empty().then(|| Arc::clone(&terms)),
             kept: Arc::new(Mutex::new(Kept { files, terms, broken: false })),
-            passwords: Passwords::new(&key, telemetry.clone()),
+            passwords,
             telemetry: telemetry.clone(),
         })
     }
@@ -142,10 +176,11 @@ impl Access {
         looked.await.unwrap_or(Err(Broken { tls }))
     }
 
-    /// Judges a request; `health` tells whether it asks for `/-/healthy`.
+    /// Judges a request from `peer`; `health` tells whether it asks for `/-/healthy`.
     pub(super) async fn admit(
         &self,
         terms: &Terms,
+        peer: IpAddr,
         headers: &HeaderMap,
         health: bool,
     ) -> Result<(), Refusal> {
@@ -157,7 +192,7 @@ impl Access {
         }
         match Credentials::of(headers).ok_or(Refusal::Unknown)? {
             Credentials::Basic { name, password } => {
-                match self.passwords.check(&terms.users, &name, &password).await {
+                match self.passwords.check(&terms.users, &name, &password, peer).await {
                     Verdict::Right => Ok(()),
                     Verdict::Wrong => Err(Refusal::Unknown),
                     Verdict::Busy => Err(Refusal::Busy),
@@ -178,7 +213,10 @@ fn look(
     telemetry: &Telemetry,
 ) -> Result<Arc<Terms>, Broken> {
     if !kept.files.unchanged() {
-        let Built { files, outcome } = build(config);
+        let Built { files, mut outcome } = build(config);
+        if let AccessConfig::WebFile(_) = config {
+            outcome = outcome.and_then(|terms| terms.encrypted_as(&kept.terms));
+        }
         kept.files = files;
         kept.broken = outcome.is_err();
         telemetry.web_config(!kept.broken);

@@ -4,18 +4,20 @@ use std::{
     collections::HashMap,
     error::Error,
     future::pending,
+    net::IpAddr,
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use bytes::Bytes;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::{Notify, watch},
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout_at},
 };
 use tokio_rustls::TlsAcceptor;
 
@@ -35,7 +37,17 @@ const IDLE_LIMIT: Duration = Duration::from_secs(150);
 const ANSWER_WITHIN: Duration = Duration::from_secs(120);
 
 /// A client that takes nothing of its answer for so long is let go.
-const STALL_LIMIT: Duration = Duration::from_secs(30);
+const STALL_LIMIT: Duration = Duration::from_secs(10);
+
+/// What answers that are being sent may keep in memory together beside a new one, in bytes. Scrapers share a page, but
+/// who is slow still has an old one.
+const MAX_SENDING: usize = 128 * 1024 * 1024;
+
+/// Pieces of answers that are smaller, in bytes, do not count.
+const MIN_COUNTED: usize = 4 * 1024;
+
+/// When there is no room for an answer by then, others are let go for it.
+const ROOM_WITHIN: Duration = Duration::from_secs(1);
 
 /// Requests whose head has more headers, or is larger in bytes, are refused.
 const MAX_HEADERS: usize = 64;
@@ -43,7 +55,11 @@ const MAX_HEAD_SIZE: usize = 16 * 1024;
 
 /// All that are open.
 #[derive(Debug, Default)]
-pub(super) struct Connections(Mutex<Places>);
+pub(super) struct Connections {
+    places: Mutex<Places>,
+    /// An answer is sent, or a connection has ended.
+    freed: Arc<Notify>,
+}
 
 #[derive(Debug, Default)]
 struct Places {
@@ -53,14 +69,14 @@ struct Places {
 
 impl Connections {
     /// A place for a new connection. When there is none, another one has to leave.
-    pub(super) fn enter(self: &Arc<Self>) -> Seat {
+    pub(super) fn enter(self: &Arc<Self>, peer: IpAddr) -> Seat {
         let mut all = self.lock();
         if all.places.len() >= MAX_CONNECTIONS {
             all.dismiss_one();
         }
         let id = all.next;
         all.next = id.wrapping_add(1);
-        let place = Arc::new(Place::new());
+        let place = Arc::new(Place::new(peer, Arc::clone(&self.freed)));
         all.places.insert(id, Arc::clone(&place));
         Seat { connections: Arc::clone(self), id, place }
     }
@@ -70,24 +86,79 @@ impl Connections {
         self.lock().dismiss_one();
     }
 
+    /// Waits until there is room in memory for an answer of these `pieces`, and keeps it for `place` until they are
+    /// sent. When there is none for a time, those have to leave that have taken nothing for longest.
+    pub(super) async fn make_room(&self, place: &Place, pieces: &[Bytes]) {
+        let counted = pieces.iter().filter(|piece| piece.len() >= MIN_COUNTED);
+        let pieces: Vec<Piece> = counted.map(|piece| (piece.as_ptr().addr(), piece.len())).collect();
+        if pieces.is_empty() {
+            return;
+        }
+        let patience = Instant::now() + ROOM_WITHIN;
+        loop {
+            let freed = self.freed.notified();
+            {
+                let mut all = self.lock();
+                while !all.has_room(&pieces) && Instant::now() >= patience && all.dismiss_slowest(&pieces) {}
+                if all.has_room(&pieces) || Instant::now() >= patience {
+                    place.state().pieces = pieces;
+                    return;
+                }
+            }
+            // Whichever it was, it is looked at again.
+            drop(timeout_at(patience, freed).await);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Places> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Places {
     fn dismiss_one(&mut self) {
         let first = self.places.iter().min_by_key(|(_, place)| {
-            let (doing, since) = *place.state();
-            (doing.is_answer(), since)
+            let state = place.state();
+            (state.doing.is_answer(), state.since)
         });
-        if let Some(id) = first.map(|(id, _)| *id)
-            && let Some(place) = self.places.remove(&id)
-        {
+        let id = first.map(|(id, _)| *id);
+        self.dismiss(id);
+    }
+
+    /// Makes one leave that keeps an answer in memory: the one that has taken nothing of it for longest, of those
+    /// rather that have another than the one of `pieces`. Tells whether there was one.
+    fn dismiss_slowest(&mut self, pieces: &[Piece]) -> bool {
+        let sending = self.places.iter().filter(|(_, place)| !place.state().pieces.is_empty());
+        let slowest = sending.min_by_key(|(_, place)| {
+            let state = place.state();
+            (state.pieces.iter().any(|piece| pieces.contains(piece)), state.taken)
+        });
+        let id = slowest.map(|(id, _)| *id);
+        self.dismiss(id);
+        id.is_some()
+    }
+
+    fn dismiss(&mut self, id: Option<u64>) {
+        if let Some(place) = id.and_then(|id| self.places.remove(&id)) {
             place.leave.notify_one();
         }
     }
+
+    /// Whether what is being sent beside `pieces` is little enough. Each piece is in memory once.
+    fn has_room(&self, pieces: &[Piece]) -> bool {
+        let mut others = HashMap::new();
+        for place in self.places.values() {
+            others.extend(place.state().pieces.iter().copied());
+        }
+        for (at, _) in pieces {
+            others.remove(at);
+        }
+        others.values().sum::<usize>() <= MAX_SENDING
+    }
 }
+
+/// A piece of an answer: where it is in memory, and its size in bytes.
+type Piece = (usize, usize);
 
 /// A connection's place among the others, until it is dropped.
 #[derive(Debug)]
@@ -100,14 +171,27 @@ pub(super) struct Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.connections.lock().places.remove(&self.id);
+        self.connections.freed.notify_waiters();
     }
 }
 
-/// What a connection does, and since when.
+/// Whose a connection is, and what it does.
 #[derive(Debug)]
 pub(super) struct Place {
-    state: Mutex<(Doing, Instant)>,
+    pub(super) peer: IpAddr,
+    state: Mutex<State>,
     leave: Notify,
+    freed: Arc<Notify>,
+}
+
+#[derive(Debug)]
+struct State {
+    doing: Doing,
+    since: Instant,
+    /// When the client last took something of an answer.
+    taken: Instant,
+    /// Of the answer that is being sent.
+    pieces: Vec<Piece>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,36 +219,47 @@ impl Doing {
 }
 
 impl Place {
-    pub(super) fn new() -> Self {
-        Place { state: Mutex::new((Doing::Asking, Instant::now())), leave: Notify::new() }
+    pub(super) fn new(peer: IpAddr, freed: Arc<Notify>) -> Self {
+        let now = Instant::now();
+        let state = State { doing: Doing::Asking, since: now, taken: now, pieces: Vec::new() };
+        Place { peer, state: Mutex::new(state), leave: Notify::new(), freed }
     }
 
     /// A request's head is there; it is being answered until the guard is dropped, and then until that is sent.
     fn answer(self: &Arc<Self>) -> Answering {
-        *self.state() = (Doing::Answering, Instant::now());
+        let mut state = self.state();
+        state.turn_to(Doing::Answering);
+        state.taken = state.since;
         Answering(Arc::clone(self))
+    }
+
+    /// Something of an answer is sent.
+    pub(super) fn taken(&self) {
+        self.state().taken = Instant::now();
     }
 
     /// All that was written is sent.
     pub(super) fn sent(&self) {
         let mut state = self.state();
-        if state.0 == Doing::Written {
-            *state = (Doing::Idle, Instant::now());
+        if state.doing == Doing::Written {
+            state.turn_to(Doing::Idle);
+            state.pieces = Vec::new();
+            self.freed.notify_waiters();
         }
     }
 
     /// Something has come from the client.
     pub(super) fn heard(&self) {
         let mut state = self.state();
-        if state.0 == Doing::Idle {
-            *state = (Doing::Asking, Instant::now());
+        if state.doing == Doing::Idle {
+            state.turn_to(Doing::Asking);
         }
     }
 
     /// Resolves when it has taken too long for what it does.
     async fn overdue(&self) {
         loop {
-            let (doing, since) = *self.state();
+            let State { doing, since, .. } = *self.state();
             let now = Instant::now();
             if now >= since + doing.limit() {
                 return tracing::debug!(?doing, "HTTP connection took too long");
@@ -179,7 +274,7 @@ impl Place {
         let closed = async {
             // The sender lives as long as the server; without it, it had better end, too.
             drop(closing.wait_for(|closing| *closing).await);
-            if self.state().0 != Doing::Asking {
+            if self.state().doing != Doing::Asking {
                 pending::<()>().await;
             }
         };
@@ -190,8 +285,15 @@ impl Place {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, (Doing, Instant)> {
+    fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn turn_to(&mut self, doing: Doing) {
+        self.doing = doing;
+        self.since = Instant::now();
     }
 }
 
@@ -201,7 +303,7 @@ pub(super) struct Answering(Arc<Place>);
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.0.state().0 = Doing::Written;
+        self.0.state().doing = Doing::Written;
     }
 }
 
@@ -251,7 +353,7 @@ async fn speak(
 ) -> hyper::Result<()> {
     let service = service_fn(async |request| {
         let answering = place.answer();
-        let mut response = server.answer(&request, tls).await?;
+        let mut response = server.answer(&request, place, tls).await?;
         response.body_mut().answering = Some(answering);
         Ok::<_, super::Outdated>(response)
     });
@@ -278,6 +380,8 @@ mod tests {
         *,
     };
 
+    const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
     const HEALTHY: &[u8] = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n";
     const METRICS: &[u8] = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
 
@@ -285,10 +389,10 @@ mod tests {
     async fn lasts<C: Future<Output = ()>>(client: impl FnOnce(DuplexStream) -> C) -> u64 {
         let (near, far) = tokio::io::duplex(256);
         let (_close, closing) = watch::channel(false);
-        let connections = Arc::new(Connections::default());
         let start = Instant::now();
         let server = Arc::new(server());
-        let attended = attend(Arc::clone(&server), near, connections.enter(), closing);
+        let connections = Arc::clone(&server.connections);
+        let attended = attend(Arc::clone(&server), near, connections.enter(PEER), closing);
         tokio::select! {
             () = attended => {}
             () = client(far) => panic!("the client gave up first"),
@@ -354,7 +458,7 @@ mod tests {
         let slow = async |mut client: DuplexStream| {
             client.write_all(METRICS).await.unwrap();
             loop {
-                tokio::time::sleep(Duration::from_secs(29)).await;
+                tokio::time::sleep(STALL_LIMIT - Duration::from_secs(1)).await;
                 client.read_u8().await.ok();
             }
         };
@@ -366,23 +470,65 @@ mod tests {
         let connections = Arc::new(Connections::default());
         let mut seats = Vec::new();
         for _ in 0..MAX_CONNECTIONS {
-            seats.push(connections.enter());
+            seats.push(connections.enter(PEER));
             tokio::time::advance(Duration::from_millis(1)).await;
         }
         let left = |seat: &Seat| !connections.lock().places.contains_key(&seat.id);
         let [oldest, next, ..] = &seats[..] else { unreachable!() };
         let _answering = oldest.place.answer();
-        let first = connections.enter();
+        let first = connections.enter(PEER);
         assert!(left(next) && !left(oldest));
         next.place.ended(watch::channel(false).1).await;
 
         tokio::time::advance(Duration::from_millis(1)).await;
         let _others: Vec<_> = seats.iter().skip(2).map(|seat| seat.place.answer()).collect();
-        let second = connections.enter();
+        let second = connections.enter(PEER);
         assert!(left(&first) && !left(oldest));
         let _second = second.place.answer();
-        let third = connections.enter();
+        let third = connections.enter(PEER);
         assert!(left(oldest) && !left(&second) && !left(&third));
         assert_eq!(connections.lock().places.len(), MAX_CONNECTIONS);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_nothing_of_an_old_page_makes_room_for_a_new_one() {
+        const SECOND: Duration = Duration::from_secs(1);
+        let connections = Arc::new(Connections::default());
+        let page = || vec![Bytes::from(vec![0; MAX_SENDING / 4]), Bytes::from_static(b"small")];
+        let send = async |page: &[Bytes]| {
+            let seat = connections.enter(PEER);
+            let answering = seat.place.answer();
+            let start = Instant::now();
+            connections.make_room(&seat.place, page).await;
+            drop(answering);
+            (seat, start.elapsed())
+        };
+        let pages = [page(), page(), page(), page(), page(), page()];
+        let [old, slow, third, fourth, new, newest] = &pages;
+        let mut seats = Vec::new();
+        for page in [old, slow, third, fourth, new] {
+            tokio::time::advance(SECOND).await;
+            let (seat, waited) = send(page).await;
+            assert_eq!(waited, Duration::ZERO);
+            seats.push(seat);
+        }
+        // However many share them, they are in memory once.
+        for _ in 0..50 {
+            let (seat, waited) = send(old).await;
+            assert_eq!(waited, Duration::ZERO);
+            seat.place.sent();
+        }
+        seats[0].place.taken();
+        let left = |seat: &Seat| !connections.lock().places.contains_key(&seat.id);
+        let (_newest, waited) = send(newest).await;
+        assert_eq!(waited, ROOM_WITHIN);
+        assert_eq!([0, 1, 2, 3, 4].map(|index| left(&seats[index])), [false, true, false, false, false]);
+        seats[1].place.ended(watch::channel(false).1).await;
+
+        // Whoever waits goes on as soon as another has all of its page.
+        let done = async { seats[2].place.sent() };
+        let ((_slow, waited), ()) = tokio::join!(send(slow), done);
+        assert_eq!(waited, Duration::ZERO);
+        assert!([0, 3, 4].iter().all(|index| !left(&seats[*index])));
     }
 }

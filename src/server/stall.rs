@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::connections::Place;
 
 /// A stream that breaks when what is written to it is not taken for a time: else a client that stops reading would
-/// hold its page, its place among the connections and its scrape for ever. It tells its place what it sees.
+/// hold its page and its place among the connections for ever. It tells its place what it sees.
 pub(super) struct Stall<S> {
     stream: S,
     limit: Duration,
@@ -30,6 +30,7 @@ impl<S> Stall<S> {
     fn watch<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.waiting = None;
+            self.place.taken();
             return written;
         }
         let limit = self.limit;
@@ -105,7 +106,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_write_that_is_not_taken_breaks_after_the_limit() {
         let (near, mut far) = tokio::io::duplex(4);
-        let mut stream = Stall::new(TokioIo::new(near), LIMIT, Arc::new(Place::new()));
+        let place = Arc::new(Place::new(std::net::Ipv4Addr::LOCALHOST.into(), Arc::default()));
+        let mut stream = Stall::new(TokioIo::new(near), LIMIT, place);
         assert_eq!(write(&mut stream).await.unwrap(), 4);
         let start = Instant::now();
         assert_eq!(write(&mut stream).await.unwrap_err().kind(), io::ErrorKind::TimedOut);

@@ -1,6 +1,11 @@
 //! A server on loopback, and clients of it.
 
-use std::{io, net::SocketAddr, path::Path, sync::Arc};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    sync::Arc,
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use proxymeter::{
@@ -20,19 +25,24 @@ use proxymeter::{
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{mpsc, watch},
     task::JoinSet,
 };
 use tokio_rustls::TlsConnector;
 
+/// What only `/config` shows.
+pub(crate) const CONFIG: &str = "[marzban.only-in-the-configuration]\n";
+
 /// Every path there is, and some that are not.
-pub(crate) const PATHS: [&str; 9] = [
+pub(crate) const PATHS: [&str; 11] = [
     "/",
     "/metrics",
     "/metrics/home",
     "/metrics/nobody",
     "/api/v1/alerts",
+    "/api/v1/targets",
+    "/config",
     "/-/healthy",
     "/-/ready",
     "/nothing",
@@ -44,6 +54,7 @@ pub(crate) struct Port {
     pub(crate) address: SocketAddr,
     pub(crate) setup: watch::Sender<Arc<Setup>>,
     pub(crate) telemetry: Telemetry,
+    pub(crate) board: Board,
     _serving: JoinSet<()>,
 }
 
@@ -55,14 +66,15 @@ impl Port {
         let telemetry = Telemetry::new();
         let setup = Setup {
             options: Options { labels: UserLabels::Name, limit: 10 },
-            config: String::new(),
+            config: CONFIG.to_owned(),
             receivers: Vec::new(),
             alerting: true,
             access: Arc::new(Access::open(&config, &telemetry).unwrap()),
         };
         let (setup, current) = watch::channel(Arc::new(setup));
+        let board = Board::new(["home"]);
         let state = State {
-            board: Board::new(["home"]),
+            board: board.clone(),
             clock: Clock::starting_at(Timestamp::from_secs(1_790_000_000)),
             telemetry: telemetry.clone(),
             setup: current,
@@ -75,7 +87,7 @@ impl Port {
         };
         let mut serving = JoinSet::new();
         serving.spawn(serve(watch::channel(vec![Arc::new(listener)]).1, state, std::future::pending()));
-        Port { address, setup, telemetry, _serving: serving }
+        Port { address, setup, telemetry, board, _serving: serving }
     }
 
     /// The value of one of the daemon's own metrics.
@@ -88,6 +100,13 @@ impl Port {
 
     pub(crate) async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// From another address of this machine, e.g. 127.0.0.2.
+    pub(crate) async fn connect_from(&self, address: IpAddr) -> TcpStream {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(address, 0)).unwrap();
+        socket.connect(self.address).await.unwrap()
     }
 
     pub(crate) async fn ask(&self, method: &str, path: &str, headers: &[&str]) -> Answer {

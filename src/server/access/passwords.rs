@@ -1,11 +1,16 @@
 use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
+    collections::{HashMap, HashSet},
+    net::{IpAddr, Ipv6Addr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use tokio::sync::Semaphore;
+use tokio::{
+    sync::{OnceCell, Semaphore},
+    time::{Instant, timeout_at},
+};
 
 use super::super::config::{PasswordHash, Users};
 use crate::telemetry::Telemetry;
@@ -13,31 +18,59 @@ use crate::telemetry::Telemetry;
 /// Hashing takes a whole core: no more than this at once.
 const MAX_RUNNING: usize = 1;
 
-/// Passwords that may wait for their turn; beyond that they are refused unseen.
-const MAX_WAITING: usize = 16;
+/// Passwords whose turn has not come by then are refused unseen. Scrapers wait longer.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Passwords that are remembered as right.
 const MAX_KNOWN: usize = 100;
 
 /// Holds passwords against their hashes, each pair once as a rule: bcrypt takes long on purpose, and a scraper comes
-/// again and again.
+/// again and again. Each peer has one that waits, and they take turns, so that nobody who guesses keeps others waiting
+/// for longer than one of his guesses takes.
 #[derive(Debug)]
 pub(super) struct Passwords {
     /// With a key of this process alone, so that what is remembered is worth nothing to anybody.
     mac: Hmac<Sha256>,
     /// Codes of name, hash and password together: when the hash changes, nothing of it is remembered. Wrong ones are
     /// not, or guesses could push out the right ones.
-    known: Mutex<HashSet<[u8; 32]>>,
+    known: Mutex<HashSet<Code>>,
+    /// What is being looked at, or waits for it.
+    asked: Mutex<HashMap<IpAddr, Arc<Question>>>,
     running: Arc<Semaphore>,
-    waiting: Semaphore,
     telemetry: Telemetry,
+}
+
+type Code = [u8; 32];
+
+/// Whether a password is right, asked by as many requests of one peer as send it meanwhile.
+#[derive(Debug)]
+struct Question {
+    code: Code,
+    answer: OnceCell<bool>,
+}
+
+/// A request that waits for the answer to a question. The last one takes the question away.
+struct Asking<'p> {
+    passwords: &'p Passwords,
+    peer: IpAddr,
+    question: Arc<Question>,
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        let mut asked = self.passwords.asked();
+        // It is cloned under the lock only: this one and the one that is kept.
+        if Arc::strong_count(&self.question) == 2 {
+            asked.remove(&self.peer);
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Right,
     Wrong,
-    /// Too many are waiting.
+    /// Its turn has not come.
     Busy,
 }
 
@@ -46,14 +79,14 @@ impl Passwords {
         Passwords {
             mac: Hmac::new_from_slice(key).expect("HMAC takes a key of any length"),
             known: Mutex::default(),
+            asked: Mutex::default(),
             running: Arc::new(Semaphore::new(MAX_RUNNING)),
-            waiting: Semaphore::new(MAX_WAITING),
             telemetry,
         }
     }
 
-    /// Whether one of `users` has this name and this password.
-    pub(super) async fn check(&self, users: &Users, name: &[u8], password: &[u8]) -> Verdict {
+    /// Whether one of `users` has this name and this password, as `peer` says.
+    pub(super) async fn check(&self, users: &Users, name: &[u8], password: &[u8], peer: IpAddr) -> Verdict {
         let user = std::str::from_utf8(name).ok().and_then(|name| users.get(name));
         let Some(hash) = user.or_else(|| self.stand_in(users, name)) else { return Verdict::Wrong };
         let code = self.code(&[b"password", name, hash.as_bytes(), password]);
@@ -61,28 +94,52 @@ impl Passwords {
         if is_known() {
             return Verdict::Right;
         }
-        let Ok(_waiting) = self.waiting.try_acquire() else { return Verdict::Busy };
-        // The semaphore is never closed.
-        let Ok(turn) = Arc::clone(&self.running).acquire_owned().await else { return Verdict::Busy };
-        // Somebody who waited ahead may have had the same password.
-        if is_known() {
-            return Verdict::Right;
+        let patience = Instant::now() + PATIENCE;
+        let Some(asking) = self.ask(peer, code) else { return Verdict::Busy };
+        let look = async || {
+            let turn = timeout_at(patience, Arc::clone(&self.running).acquire_owned()).await;
+            // The semaphore is never closed.
+            let Ok(Ok(turn)) = turn else { return Err(Verdict::Busy) };
+            // Somebody who waited ahead may have had the same password.
+            if is_known() {
+                return Ok(true);
+            }
+            self.telemetry.http_password_check();
+            let (hash, password) = (hash.clone(), password.to_vec());
+            // The turn goes along, so that it lasts to the end also when whoever asked has gone away meanwhile.
+            let matches = tokio::task::spawn_blocking(move || (hash.matches(&password), turn));
+            // It fails only when the runtime ends.
+            let (matches, _turn) = matches.await.map_err(|_| Verdict::Busy)?;
+            let right = user.is_some() && matches;
+            if right {
+                self.remember(code);
+            }
+            Ok(right)
+        };
+        match asking.question.answer.get_or_try_init(look).await {
+            Ok(true) => Verdict::Right,
+            Ok(false) => Verdict::Wrong,
+            Err(verdict) => verdict,
         }
-        self.telemetry.http_password_check();
-        let (hash, password) = (hash.clone(), password.to_vec());
-        // The turn goes along, so that it lasts to the end also when whoever asked has gone away meanwhile.
-        let matches = tokio::task::spawn_blocking(move || (hash.matches(&password), turn));
-        // It fails only when the runtime ends.
-        let Ok((matches, _turn)) = matches.await else { return Verdict::Busy };
-        if user.is_none() || !matches {
-            return Verdict::Wrong;
-        }
+    }
+
+    /// A place in the queue; absent: the peer has another password there.
+    fn ask(&self, peer: IpAddr, code: Code) -> Option<Asking<'_>> {
+        let peer = network(peer);
+        let mut asked = self.asked();
+        let question =
+            asked.entry(peer).or_insert_with(|| Arc::new(Question { code, answer: OnceCell::new() }));
+        let question = Arc::clone(question);
+        // Not made before: dropping it takes the lock.
+        (question.code == code).then(|| Asking { passwords: self, peer, question })
+    }
+
+    fn remember(&self, code: Code) {
         let mut known = self.known();
         if known.len() >= MAX_KNOWN {
             known.clear();
         }
         known.insert(code);
-        Verdict::Right
     }
 
     /// Whether two secrets are the same, in a time that does not depend on where they differ.
@@ -98,7 +155,7 @@ impl Passwords {
         users.values().nth(index.checked_rem(users.len())?)
     }
 
-    fn code(&self, pieces: &[&[u8]]) -> [u8; 32] {
+    fn code(&self, pieces: &[&[u8]]) -> Code {
         self.mac(pieces).finalize().into_bytes().into()
     }
 
@@ -112,7 +169,65 @@ impl Passwords {
         mac
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, HashSet<[u8; 32]>> {
+    fn known(&self) -> MutexGuard<'_, HashSet<Code>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn asked(&self) -> MutexGuard<'_, HashMap<IpAddr, Arc<Question>>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whom an address stands for: of IPv6's, everybody has a whole /64.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks() {
+        for (address, network_of) in [
+            ("192.0.2.7", "192.0.2.7"),
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+            ("2001:db8:1:2::9", "2001:db8:1:2::"),
+            ("2001:db8:1:3::9", "2001:db8:1:3::"),
+        ] {
+            let addresses: [IpAddr; 2] = [address, network_of].map(|address| address.parse().unwrap());
+            assert_eq!(network(addresses[0]), addresses[1]);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_waits_for_one_password_and_only_for_a_while() {
+        let passwords = Passwords::new(&[7; 32], Telemetry::new());
+        let hash = |password| PasswordHash::parse(&bcrypt::hash(password, 4).unwrap()).unwrap();
+        let users: Users = [("alice".to_owned(), hash("right"))].into();
+        let [here, there] = ["127.0.0.1", "127.0.0.2"].map(|address| address.parse().unwrap());
+        let check =
+            |password: &'static str, peer| passwords.check(&users, b"alice", password.as_bytes(), peer);
+        let turn = Arc::clone(&passwords.running).acquire_owned().await.unwrap();
+        let start = Instant::now();
+        let all = tokio::join!(check("a", there), check("b", there), check("right", here), check("a", there));
+        assert_eq!(<[Verdict; 4]>::from(all), [Verdict::Busy; 4]);
+        assert_eq!(start.elapsed(), PATIENCE);
+        assert!(passwords.asked().is_empty());
+
+        let free = async { drop(turn) };
+        let all =
+            tokio::join!(check("a", there), check("b", there), check("right", here), check("a", there), free);
+        assert_eq!(
+            (all.0, all.1, all.2, all.3),
+            (Verdict::Wrong, Verdict::Busy, Verdict::Right, Verdict::Wrong)
+        );
+        assert!(passwords.asked().is_empty());
+        let _turn = Arc::clone(&passwords.running).acquire_owned().await.unwrap();
+        assert_eq!(check("right", there).await, Verdict::Right);
     }
 }

@@ -52,7 +52,7 @@ pub(in crate::server) fn json(seen: &Seen) -> serde_json::Result<Vec<u8>> {
 }
 
 /// What the subject may be called; absent: not at all.
-fn subject<'a>(alert: &'a ActiveAlert, labels: &UserLabels) -> Option<Cow<'a, str>> {
+pub(in crate::server) fn subject<'a>(alert: &'a ActiveAlert, labels: &UserLabels) -> Option<Cow<'a, str>> {
     if alert.kind == KIND_USER { labels.of(&alert.subject) } else { Some(Cow::Borrowed(&alert.subject)) }
 }
 

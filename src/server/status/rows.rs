@@ -21,6 +21,7 @@ use crate::{
         words::{bytes, duration, percent},
     },
     server::{
+        api::alerts::subject,
         seen::Seen,
         standing::{Counts, Standing, is_stale},
     },
@@ -209,8 +210,11 @@ impl Alerts {
         let hides = |alert: &ActiveAlert| alert.kind == KIND_USER && matches!(labels, UserLabels::Off);
         let unnamed = firing().filter(|alert| hides(alert)).count();
         let named = firing().filter(|alert| !hides(alert));
+        // Of equals the first by what they are called here: in the order of names, a hash would still tell where in the
+        // alphabet its user stands.
         let top = top(named, ALERTS_SHOWN, |a, b| {
-            b.severity.cmp(&a.severity).then(b.active_since.cmp(&a.active_since))
+            let order = b.severity.cmp(&a.severity).then(b.active_since.cmp(&a.active_since));
+            order.then_with(|| subject(a, labels).cmp(&subject(b, labels)))
         });
         let count_of = |wanted: fn(Severity) -> bool| {
             let counts = counts.iter().filter(|((Reverse(severity), _), _)| wanted(*severity));
@@ -252,18 +256,13 @@ fn tightest<'a>(alerts: impl Iterator<Item = &'a ActiveAlert>) -> impl Iterator<
 
 impl AlertRow {
     fn new(alert: &ActiveAlert, labels: &UserLabels, now: Timestamp) -> Self {
-        let subject = if alert.kind == KIND_USER {
-            labels.of(&alert.subject).map(|label| name(&label)).unwrap_or_default()
-        } else {
-            name(&alert.subject)
-        };
         AlertRow {
             alertname: alert.alertname,
             summary: alert.summary,
             severity: alert.severity.label(),
             target: name(&alert.target),
             kind: alert.kind,
-            subject,
+            subject: subject(alert, labels).map(|subject| name(&subject)).unwrap_or_default(),
             rule: alert.rule.as_deref().map(name).unwrap_or_default(),
             since: When::new(alert.active_since, now),
             details: details(&alert.reading, now),
@@ -323,9 +322,13 @@ impl Users {
         let all = known.flat_map(|report| report.users.list().iter().map(|user| (&report.target, &**user)));
 
         let limited = all.clone().filter_map(|(target, user)| Some((target, user, limit(user)?)));
-        let by_quota = top(limited, USERS_SHOWN, |a, b| by_share((a.1.used, a.2), (b.1.used, b.2)));
+        // As with alerts.
+        let by_label = |a: &User, b: &User| labels.of(&a.name).cmp(&labels.of(&b.name));
+        let by_quota = top(limited, USERS_SHOWN, |a, b| {
+            by_share((a.1.used, a.2), (b.1.used, b.2)).then_with(|| by_label(a.1, b.1))
+        });
         let ending = all.filter_map(|(target, user)| Some((target, user, end(user, now.wall)?)));
-        let by_expiry = top(ending, USERS_SHOWN, |a, b| a.2.cmp(&b.2));
+        let by_expiry = top(ending, USERS_SHOWN, |a, b| a.2.cmp(&b.2).then_with(|| by_label(a.1, b.1)));
 
         let label = |user: &User| labels.of(&user.name).map(|label| name(&label)).unwrap_or_default();
         let target = |target: &Arc<str>| name(target);

@@ -192,6 +192,22 @@ async fn users_are_named_as_the_labels_say() {
     assert!(page(&reports(), alerts(), UserLabels::Name).contains("<bdi>canary</bdi>"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn equals_are_told_in_the_order_of_their_labels() {
+    let all = || (0..40).map(|place| format!("u{place:02}"));
+    let users = all().map(|name| User { used: 9, limit: Some(10), ..expiring(&name, 1) });
+    let alerts = all().map(|name| firing(Severity::Warning, "user", &name, "95%", NOW));
+    let key = HashKey::new(b"key");
+    let users = vec![report("home", users.collect(), ago(Duration::ZERO))];
+    let page = page(&users, alerts.collect(), UserLabels::Hash(key.clone()));
+    let mut hashes: Vec<_> = all().map(|name| key.hash(&name)).collect();
+    hashes.sort();
+    for heading in ["Alerts</h2>", "Closest to their quota", "Next to expire"] {
+        let shown: Vec<_> = names(&page, heading).into_iter().filter(|name| *name != "home").collect();
+        assert_eq!(shown, hashes[..10], "{heading}");
+    }
+}
+
 fn node_down() -> ActiveAlert {
     ActiveAlert {
         alertname: "ProxymeterNodeDown",
