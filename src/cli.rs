@@ -213,9 +213,7 @@ pub fn main() -> ExitCode {
                 test_notification::run(&load(&config.file)?, &receiver).await
             }
             Command::ReplayNotifications { config, storage, list, receivers } => {
-                let config = load(&config.file)?;
-                let storage = storage.as_ref().unwrap_or(&config.storage.path);
-                replay::run(&config, storage, &receivers, list).await
+                replay::run(&config.file, storage, &receivers, list).await
             }
             Command::Demo(demo) => demo.run().await,
             Command::Healthcheck { config, listen, web_config: _ } => {

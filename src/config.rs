@@ -275,21 +275,24 @@ impl Config {
     /// # Errors
     /// When the file cannot be read, or says this wrongly.
     pub fn load_listen(file: &Path) -> Result<Vec<SocketAddr>, ConfigErrors> {
-        let text = fs::read_to_string(file).map_err(|error| ConfigErrors::unreadable(file, &error))?;
-        let (tree, syntax_errors) = toml::de::DeTable::parse_recoverable(&text);
-        if !syntax_errors.is_empty() {
-            return Err(ConfigErrors::syntax(file, &text, &syntax_errors));
-        }
-        let reading = Reading::new(file, &|_| None);
-        let mut root = Table::root(&reading, &ROOT, tree.into_inner());
-        let listen = listen::read(&mut root.section("web", &web::SHAPE));
-        let mut problems = reading.into_findings().problems;
-        problems.retain(|problem| matches!(&*problem.key, "web" | "web.listen"));
-        if problems.is_empty() {
-            Ok(listen.unwrap_or_else(|| vec![DEFAULT_LISTEN]))
-        } else {
-            Err(ConfigErrors::problems(file, &text, problems))
-        }
+        let listen = |mut root: Table<'_, '_>| listen::read(&mut root.section("web", &web::SHAPE));
+        let listen = load_part(file, listen, |key| matches!(key, "web" | "web.listen"))?;
+        Ok(listen.unwrap_or_else(|| vec![DEFAULT_LISTEN]))
+    }
+
+    /// Reads where a daemon keeps what outlives it, and the names of its receivers. Nothing else is looked at: secrets
+    /// may be there for the daemon alone, and only while it runs.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or says this wrongly.
+    pub fn load_storage(file: &Path) -> Result<(StorageConfig, Vec<String>), ConfigErrors> {
+        let part = |mut root: Table<'_, '_>| {
+            let storage = read_storage(root.section("storage", &STORAGE));
+            let tables = ["email", "webhook"].into_iter().flat_map(|kind| root.named_tables(kind));
+            (storage, tables.map(|(name, ..)| name).collect())
+        };
+        // A table that is not known may be a misspelt one of these.
+        load_part(file, part, |_| true)
     }
 
     /// The same for another shard.
@@ -372,6 +375,24 @@ impl Config {
         }));
         warnings
     }
+}
+
+/// Reads a part of a file. Only what is wrong with the keys that matter is told.
+fn load_part<T>(
+    file: &Path,
+    part: impl FnOnce(Table<'_, '_>) -> T,
+    matters: impl Fn(&str) -> bool,
+) -> Result<T, ConfigErrors> {
+    let text = fs::read_to_string(file).map_err(|error| ConfigErrors::unreadable(file, &error))?;
+    let (tree, syntax_errors) = toml::de::DeTable::parse_recoverable(&text);
+    if !syntax_errors.is_empty() {
+        return Err(ConfigErrors::syntax(file, &text, &syntax_errors));
+    }
+    let reading = Reading::new(file, &|_| None);
+    let value = part(Table::root(&reading, &ROOT, tree.into_inner()));
+    let mut problems = reading.into_findings().problems;
+    problems.retain(|problem| matters(&problem.key));
+    if problems.is_empty() { Ok(value) } else { Err(ConfigErrors::problems(file, &text, problems)) }
 }
 
 /// Refuses a `for` of `[alert.target_down]` that a `stale_after` is too short for which nobody wrote down: one that

@@ -642,6 +642,33 @@ fn shards_divide_the_targets_and_check_them_all() {
     }
 }
 
+/// What is given up is sent once more without the secrets, which may be there for the daemon alone.
+#[test]
+fn the_storage_and_the_receivers_are_found_whatever_else_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("exporter.toml");
+    let storage = |text: &str| {
+        fs::write(&file, text).unwrap();
+        let found = Config::load_storage(&file).map_err(|errors| errors.to_string());
+        found.map(|(storage, receivers)| (storage.path, receivers))
+    };
+    let tables = "[marzban.home]\npassword_file = 'gone'\n[webhook.oncall]\nurl_file = 'gone'\n[email.ops]\n";
+    for (text, path) in [("[storage]\npath = 'kept'\n", "kept"), ("", "proxymeter-data")] {
+        let receivers = vec!["ops".to_owned(), "oncall".to_owned()];
+        assert_eq!(storage(&format!("{text}{tables}")), Ok((folder.path().join(path), receivers)));
+    }
+    for (wrong, said) in [
+        ("[storage]\npath = 1\n", "exporter.toml:2:8: storage.path: "),
+        ("[storage]\npth = 'kept'\n", "exporter.toml:2:1: storage.pth: unknown key; write path"),
+        ("[storge]\npath = 'kept'\n", "exporter.toml:1:2: storge: unknown table; write storage"),
+        ("email = 1\n", "exporter.toml:1:9: email: a number where a table was expected"),
+        ("[storage", "exporter.toml:1:"),
+    ] {
+        let errors = storage(wrong).unwrap_err();
+        assert!(errors.contains(said), "{said}\n{errors}");
+    }
+}
+
 /// A key that the tables know but nobody reads would be ignored in silence.
 #[test]
 fn every_known_key_is_read() {
