@@ -1,7 +1,11 @@
 # The program alone on a small Debian, run by a user who may do nothing but write to /var/lib/proxymeter.
 #
 #   docker build --build-arg PROXYMETER_REVISION="$(git rev-parse --short HEAD)" --tag proxymeter .
-#   docker run --publish 127.0.0.1:10057:10057 --volume "$PWD/exporter.toml:/etc/proxymeter/exporter.toml:ro" proxymeter
+#   docker run --publish 127.0.0.1:10057:10057 --volume "$PWD/exporter.toml:/etc/proxymeter/exporter.toml:ro" \
+#       --volume proxymeter:/var/lib/proxymeter proxymeter
+#
+# What must outlive the container is in the volume proxymeter; without that name every container would begin with one of
+# its own. A folder of this machine in its place must belong to 65532, who also has to be able to read exporter.toml.
 #
 # packaging/compose has it together with Prometheus and Grafana.
 
@@ -31,6 +35,8 @@ LABEL org.opencontainers.image.title="proxymeter" \
 USER 65532:65532
 VOLUME /var/lib/proxymeter
 EXPOSE 10057
+# With passwords or a token it needs open_health = true in [web] to see that a part of the daemon is stuck: an answer of
+# 401 or a demand for a certificate only shows that somebody answers.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=10s --retries=3 \
     CMD ["/usr/bin/proxymeter", "healthcheck", "--web.listen-address=127.0.0.1:10057"]
 ENTRYPOINT ["/usr/bin/proxymeter"]

@@ -11,6 +11,8 @@ cd "$(dirname "$0")/.."
 proxymeter=$(realpath "${PROXYMETER:-target/debug/proxymeter}")
 unit=packaging/systemd/proxymeter.service
 work=$(mktemp -d)
+# The configuration below has passwords in it, and the daemon warns of one that all may read.
+umask 077
 started=()
 
 fail() {

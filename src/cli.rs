@@ -20,7 +20,7 @@ use crate::{
     config::{Config, ConfigErrors, Shard, parse_listen},
     daemon::{self, Asked, Daemon, Keep, Load, Signals, systemd::ServiceManager},
     demo, http,
-    server::{self, config::AccessConfig},
+    server::{self, access::AccessError, config::AccessConfig},
     telemetry,
 };
 
@@ -42,6 +42,8 @@ enum Command {
     CheckConfig {
         #[command(flatten)]
         config: ConfigFile,
+        #[command(flatten)]
+        web_file: WebFile,
         #[command(flatten)]
         shard: ShardChoice,
     },
@@ -104,6 +106,25 @@ struct ConfigFile {
 }
 
 #[derive(Debug, Args)]
+struct WebFile {
+    /// Web configuration file for TLS and passwords, in the format of the official exporters, in place of the
+    /// configuration's.
+    #[arg(long = "web.config.file", value_name = "FILE")]
+    web_config: Option<PathBuf>,
+}
+
+impl WebFile {
+    /// What takes the place of the configuration's, if anything does, checked as that is.
+    fn access(&self) -> Result<Option<AccessConfig>, AccessError> {
+        let access = self.web_config.clone().map(AccessConfig::WebFile);
+        if let Some(access) = &access {
+            access.check().map_err(AccessError)?;
+        }
+        Ok(access)
+    }
+}
+
+#[derive(Debug, Args)]
 struct ShardChoice {
     /// Which of the targets are watched, in place of the configuration's shard: the second of three is 2/3.
     #[arg(long = "poll.shard", value_name = "I/N")]
@@ -150,10 +171,8 @@ struct Run {
     /// Address to listen on, in place of the configuration's; may be given more than once.
     #[arg(long = "web.listen-address", value_name = "HOST:PORT", value_parser = parse_listen)]
     listen: Vec<std::net::SocketAddr>,
-    /// Web configuration file for TLS and passwords, in the format of the official exporters, in place of the
-    /// configuration's.
-    #[arg(long = "web.config.file", value_name = "FILE")]
-    web_config: Option<PathBuf>,
+    #[command(flatten)]
+    web_file: WebFile,
     /// Path of the metrics.
     #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path)]
     telemetry_path: String,
@@ -204,7 +223,7 @@ pub fn main() -> ExitCode {
     let done = runtime.block_on(async {
         match arguments.command.unwrap_or(Command::Run(arguments.run)) {
             Command::Run(run) => run.run().await,
-            Command::CheckConfig { config, shard } => check(&config, &shard),
+            Command::CheckConfig { config, web_file, shard } => check(&config, &web_file, &shard),
             Command::Scrape { config, log, targets } => {
                 log.start();
                 scrape::run(load(&config.file)?, &targets).await
@@ -214,9 +233,7 @@ pub fn main() -> ExitCode {
                 test_notification::run(&load(&config.file)?, &receiver).await
             }
             Command::ReplayNotifications { config, storage, list, receivers } => {
-                let config = load(&config.file)?;
-                let storage = storage.as_ref().unwrap_or(&config.storage.path);
-                replay::run(&config, storage, &receivers, list).await
+                replay::run(&config.file, storage, &receivers, list).await
             }
             Command::Demo(demo) => demo.run().await,
             Command::Healthcheck { config, listen, web_config: _ } => {
@@ -235,7 +252,7 @@ impl Run {
     async fn run(self) -> Done {
         self.log.start();
         let mut signals = Signals::listen()?;
-        let mut config = self.adjusted(load(&self.config.file)?);
+        let mut config = self.adjusted(load(&self.config.file)?)?;
         warn_of(&config);
         config.alerting.adopt = self.adopt;
         let targets = config.targets.len();
@@ -247,11 +264,17 @@ impl Run {
             info!(version = telemetry::VERSION, targets, "listening on {scheme}://{address}");
         }
         let loader = move |which: Load| {
+            let anew = matches!(which, Load::File);
             let config = match which {
-                Load::File => load(&self.config.file).map(|config| self.adjusted(config)).inspect(warn_of),
-                Load::Again(config) => config.again(&env).map(|config| self.adjusted(config)),
+                Load::File => load(&self.config.file),
+                Load::Again(config) => config.again(&env),
             };
-            config.map_err(|errors| errors.to_string())
+            let config = config.map_err(|errors| errors.to_string())?;
+            let config = self.adjusted(config).map_err(|errors| errors.to_string())?;
+            if anew {
+                warn_of(&config);
+            }
+            Ok(config)
         };
         daemon.run(async || signals.next().await, Arc::new(loader)).await?;
         info!("stopped");
@@ -259,18 +282,18 @@ impl Run {
     }
 
     /// A configuration in which arguments take the place of what it says.
-    fn adjusted(&self, config: Config) -> Config {
+    fn adjusted(&self, config: Config) -> Result<Config, AccessError> {
         let mut config = self.shard.apply(config);
         if !self.listen.is_empty() {
             config.web.listen.clone_from(&self.listen);
         }
-        if let Some(file) = &self.web_config {
-            config.web.access = AccessConfig::WebFile(file.clone());
+        if let Some(access) = self.web_file.access()? {
+            config.web.access = access;
         }
         if let Some(storage) = &self.storage {
             config.storage.path.clone_from(storage);
         }
-        config
+        Ok(config)
     }
 }
 
@@ -294,9 +317,16 @@ impl Demo {
     }
 }
 
-fn check(config: &ConfigFile, shard: &ShardChoice) -> Done {
-    let loaded = shard.apply(load(&config.file)?);
+fn check(config: &ConfigFile, web_file: &WebFile, shard: &ShardChoice) -> Done {
     let mut err = io::stderr().lock();
+    let access = web_file.access();
+    if let Err(mistakes) = &access {
+        writeln!(err, "{mistakes}")?;
+    }
+    let mut loaded = shard.apply(load(&config.file)?);
+    if let Ok(Some(access)) = &access {
+        loaded.web.access.clone_from(access);
+    }
     for warning in loaded.warnings() {
         writeln!(err, "warning: {warning}")?;
     }
@@ -305,7 +335,7 @@ fn check(config: &ConfigFile, shard: &ShardChoice) -> Done {
     for error in &errors {
         writeln!(err, "{file}: {error}")?;
     }
-    if !errors.is_empty() {
+    if !errors.is_empty() || access.is_err() {
         return Ok(ExitCode::FAILURE);
     }
     let mut out = io::stdout().lock();

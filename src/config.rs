@@ -27,7 +27,8 @@ mod values;
 mod web;
 mod webhook;
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -51,6 +52,7 @@ pub use users::{LabelsChoice, NoticeNames, UsersConfig};
 
 use names::Names;
 use reading::{Findings, Reading};
+use secrets::Readers;
 use table::{Placed, Shape, Table};
 use values::path;
 
@@ -75,6 +77,10 @@ pub struct Config {
     shown: String,
     /// Secret files that any user of this machine may read.
     open_secret_files: Vec<PathBuf>,
+    /// The keys of secrets that stand in the file itself.
+    inline_secrets: Vec<String>,
+    /// Who may read the file itself.
+    readers: Readers,
     /// What the files that it names held when it was read.
     pub files: Files,
     /// The file and its text, which may hold secrets.
@@ -193,11 +199,9 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with it, or that it cannot be read.
     pub fn load(file: &Path, env: Env<'_>) -> Result<Self, ConfigErrors> {
-        let bytes = fs::read(file).map_err(|error| ConfigErrors::unreadable(file, &error))?;
-        match String::from_utf8(bytes) {
-            Ok(text) => Self::parse(&text, file, env),
-            Err(error) => Err(ConfigErrors::not_utf8(file, &error)),
-        }
+        let (bytes, readers) = read(file).map_err(|error| ConfigErrors::unreadable(file, &error))?;
+        let text = String::from_utf8(bytes).map_err(|error| ConfigErrors::not_utf8(file, &error))?;
+        Ok(Self { readers, ..Self::parse(&text, file, env)? })
     }
 
     /// Reads the same text again, with what the files that it names hold by now.
@@ -206,7 +210,7 @@ impl Config {
     /// Everything that is wrong with these.
     pub fn again(&self, env: Env<'_>) -> Result<Self, ConfigErrors> {
         let (file, text) = &self.source;
-        Self::parse(text.expose(), file, env)
+        Ok(Self { readers: self.readers, ..Self::parse(text.expose(), file, env)? })
     }
 
     /// Reads a configuration from its text. `file` is what messages call it, and relative paths in the text begin
@@ -245,7 +249,7 @@ impl Config {
             check_down_for(&reading, &down_for, &poll, &targets);
         }
 
-        let Findings { problems, open_secret_files, files } = reading.into_findings();
+        let Findings { problems, open_secret_files, inline_secrets, files } = reading.into_findings();
         if problems.is_empty() {
             let elsewhere = Vec::new();
             let whole = Self {
@@ -260,6 +264,8 @@ impl Config {
                 heartbeat,
                 shown,
                 open_secret_files,
+                inline_secrets,
+                readers: Readers::Some,
                 files,
                 source: (file.to_owned(), Secret::from(text)),
             };
@@ -275,21 +281,24 @@ impl Config {
     /// # Errors
     /// When the file cannot be read, or says this wrongly.
     pub fn load_listen(file: &Path) -> Result<Vec<SocketAddr>, ConfigErrors> {
-        let text = fs::read_to_string(file).map_err(|error| ConfigErrors::unreadable(file, &error))?;
-        let (tree, syntax_errors) = toml::de::DeTable::parse_recoverable(&text);
-        if !syntax_errors.is_empty() {
-            return Err(ConfigErrors::syntax(file, &text, &syntax_errors));
-        }
-        let reading = Reading::new(file, &|_| None);
-        let mut root = Table::root(&reading, &ROOT, tree.into_inner());
-        let listen = listen::read(&mut root.section("web", &web::SHAPE));
-        let mut problems = reading.into_findings().problems;
-        problems.retain(|problem| matches!(&*problem.key, "web" | "web.listen"));
-        if problems.is_empty() {
-            Ok(listen.unwrap_or_else(|| vec![DEFAULT_LISTEN]))
-        } else {
-            Err(ConfigErrors::problems(file, &text, problems))
-        }
+        let listen = |mut root: Table<'_, '_>| listen::read(&mut root.section("web", &web::SHAPE));
+        let listen = load_part(file, listen, |key| matches!(key, "web" | "web.listen"))?;
+        Ok(listen.unwrap_or_else(|| vec![DEFAULT_LISTEN]))
+    }
+
+    /// Reads where a daemon keeps what outlives it, and the names of its receivers. Nothing else is looked at: secrets
+    /// may be there for the daemon alone, and only while it runs.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or says this wrongly.
+    pub fn load_storage(file: &Path) -> Result<(StorageConfig, Vec<String>), ConfigErrors> {
+        let part = |mut root: Table<'_, '_>| {
+            let storage = read_storage(root.section("storage", &STORAGE));
+            let tables = ["email", "webhook"].into_iter().flat_map(|kind| root.named_tables(kind));
+            (storage, tables.map(|(name, ..)| name).collect())
+        };
+        // A table that is not known may be a misspelt one of these.
+        load_part(file, part, |_| true)
     }
 
     /// The same for another shard.
@@ -367,11 +376,51 @@ impl Config {
             }
         }
         warnings.extend(self.heartbeat.as_ref().and_then(heartbeat::warning));
+        if !self.shard.is_whole() && self.inline_secrets.iter().any(|key| key == "heartbeat.url") {
+            let variable = secrets::variable(&["heartbeat", "url"]);
+            warnings.push(format!(
+                "heartbeat.url: every shard pings this URL, so nobody learns that one of them is dead; leave it out of \
+                 the file, and set {variable} to a URL of its own for each"
+            ));
+        }
+        if self.readers == Readers::Everyone && !self.inline_secrets.is_empty() {
+            let (file, keys) = (self.source.0.display(), self.inline_secrets.join(", "));
+            warnings.push(format!(
+                "{file}: any user of this machine may read the secrets in this file, {keys}; keep them in files of \
+                 their own, or chmod o-r"
+            ));
+        }
         warnings.extend(self.open_secret_files.iter().map(|path| {
             format!("{}: any user of this machine may read this secret file; chmod o-r", path.display())
         }));
         warnings
     }
+}
+
+/// Reads a file and who may read it.
+fn read(file: &Path) -> io::Result<(Vec<u8>, Readers)> {
+    let mut file = File::open(file)?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok((bytes, secrets::readers(&file)?))
+}
+
+/// Reads a part of a file. Only what is wrong with the keys that matter is told.
+fn load_part<T>(
+    file: &Path,
+    part: impl FnOnce(Table<'_, '_>) -> T,
+    matters: impl Fn(&str) -> bool,
+) -> Result<T, ConfigErrors> {
+    let text = fs::read_to_string(file).map_err(|error| ConfigErrors::unreadable(file, &error))?;
+    let (tree, syntax_errors) = toml::de::DeTable::parse_recoverable(&text);
+    if !syntax_errors.is_empty() {
+        return Err(ConfigErrors::syntax(file, &text, &syntax_errors));
+    }
+    let reading = Reading::new(file, &|_| None);
+    let value = part(Table::root(&reading, &ROOT, tree.into_inner()));
+    let mut problems = reading.into_findings().problems;
+    problems.retain(|problem| matters(&problem.key));
+    if problems.is_empty() { Ok(value) } else { Err(ConfigErrors::problems(file, &text, problems)) }
 }
 
 /// Refuses a `for` of `[alert.target_down]` that a `stale_after` is too short for which nobody wrote down: one that

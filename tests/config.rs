@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use proxymeter::alert::config::{AlertingConfig, MuteConfig, RuleConfig, StepConfig};
 use proxymeter::config::{
-    Config, ConfigErrors, LabelsChoice, NoticeNames, ReceiverKind, ReceiverTable, Shard, Target, TargetKind,
-    UsersConfig,
+    Config, ConfigErrors, Env, LabelsChoice, NoticeNames, ReceiverKind, ReceiverTable, Shard, Target,
+    TargetKind, UsersConfig,
 };
 use proxymeter::http::options::TlsOptions;
 use proxymeter::model::Severity;
@@ -484,6 +484,42 @@ fn a_secret_file_open_to_everyone_is_a_warning() {
     }
 }
 
+#[test]
+fn secrets_in_a_configuration_open_to_everyone_are_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("exporter.toml");
+    let fine = "[marzban.home]\nurl = 'https://panel.example.com'\nusername = 'exporter'\n";
+    let heartbeat = "[heartbeat]\nurl = 'https://hc.example.com/0123'\n";
+    let hook = "[webhook.ops]\nurl_file = 'url'\n";
+    fs::write(folder.path().join("url"), "https://hooks.example.com/0123").unwrap();
+    fs::set_permissions(folder.path().join("url"), fs::Permissions::from_mode(0o600)).unwrap();
+    let env = |name: &str| (name == "PROXYMETER_MARZBAN_HOME_PASSWORD").then(|| "hunter2".to_owned());
+    let inline = format!("{fine}password = 'hunter2'\n{heartbeat}");
+    let [address, login] = ["socks5://127.0.0.1:1080", "http://a:hunter2@127.0.0.1"]
+        .map(|proxy| format!("{fine}{hook}proxy = '{proxy}'"));
+    let cases: [(&str, u32, Env<'_>, &str); 4] = [
+        (&inline, 0o640, &no_env, ""),
+        (&inline, 0o644, &no_env, "heartbeat.url, marzban.home.password"),
+        (&address, 0o644, &env, ""),
+        (&login, 0o604, &env, "webhook.ops.proxy"),
+    ];
+    for (text, mode, env, keys) in cases {
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        let config = Config::load(&file, env).unwrap();
+        let expected = format!(
+            "{}: any user of this machine may read the secrets in this file, {keys};",
+            file.display()
+        );
+        for config in [config.again(env).unwrap(), config] {
+            let warnings = config.warnings();
+            assert_eq!(warnings.len(), usize::from(!keys.is_empty()), "{warnings:?}");
+            assert!(warnings.iter().all(|warning| warning.starts_with(&expected)), "{warnings:?}");
+            assert!(!warnings.concat().contains("hunter2"), "{warnings:?}");
+        }
+    }
+}
+
 /// Values of every kind in every key that may hold a secret: none of them may come out again, neither in an error
 /// nor by `Debug`.
 #[test]
@@ -639,6 +675,61 @@ fn shards_divide_the_targets_and_check_them_all() {
             "{warnings:?}"
         );
         assert!(warnings.iter().all(|warning| !warning.starts_with("no target")), "{warnings:?}");
+    }
+}
+
+#[test]
+fn shards_that_ping_one_url_are_a_warning() {
+    const URL: &str = "https://hc.example.com/0123";
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("url"), URL).unwrap();
+    fs::set_permissions(folder.path().join("url"), fs::Permissions::from_mode(0o600)).unwrap();
+    let env = |name: &str| (name == "PROXYMETER_HEARTBEAT_URL").then(|| URL.to_owned());
+    let in_file = format!("url = '{URL}'");
+    // A file may be another one for each.
+    let cases: [(&str, Env<'_>, bool); 3] =
+        [(&in_file, &no_env, true), ("url_file = 'url'", &no_env, false), ("interval = '1m'", &env, false)];
+    for (url, env, shared) in cases {
+        let text = format!("[marzban.a]\nurl = 'https://localhost'\napi_key = 'k'\n[heartbeat]\n{url}\n");
+        let config = Config::parse(&text, &folder.path().join("exporter.toml"), env).unwrap();
+        assert_eq!(config.warnings(), [""; 0], "{url}");
+        let shards = ["1/2", "2/2"].map(|shard| config.clone().of_shard(shard.parse().unwrap()));
+        for config in shards {
+            let warnings = config.warnings();
+            let told = warnings.iter().any(|warning| {
+                warning.starts_with("heartbeat.url: every shard pings this URL")
+                    && warning.contains("set PROXYMETER_HEARTBEAT_URL")
+            });
+            assert_eq!(told, shared, "{warnings:?}");
+            assert!(!warnings.concat().contains("0123"), "{warnings:?}");
+        }
+    }
+}
+
+/// What is given up is sent once more without the secrets, which may be there for the daemon alone.
+#[test]
+fn the_storage_and_the_receivers_are_found_whatever_else_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("exporter.toml");
+    let storage = |text: &str| {
+        fs::write(&file, text).unwrap();
+        let found = Config::load_storage(&file).map_err(|errors| errors.to_string());
+        found.map(|(storage, receivers)| (storage.path, receivers))
+    };
+    let tables = "[marzban.home]\npassword_file = 'gone'\n[webhook.oncall]\nurl_file = 'gone'\n[email.ops]\n";
+    for (text, path) in [("[storage]\npath = 'kept'\n", "kept"), ("", "proxymeter-data")] {
+        let receivers = vec!["ops".to_owned(), "oncall".to_owned()];
+        assert_eq!(storage(&format!("{text}{tables}")), Ok((folder.path().join(path), receivers)));
+    }
+    for (wrong, said) in [
+        ("[storage]\npath = 1\n", "exporter.toml:2:8: storage.path: "),
+        ("[storage]\npth = 'kept'\n", "exporter.toml:2:1: storage.pth: unknown key; write path"),
+        ("[storge]\npath = 'kept'\n", "exporter.toml:1:2: storge: unknown table; write storage"),
+        ("email = 1\n", "exporter.toml:1:9: email: a number where a table was expected"),
+        ("[storage", "exporter.toml:1:"),
+    ] {
+        let errors = storage(wrong).unwrap_err();
+        assert!(errors.contains(said), "{said}\n{errors}");
     }
 }
 

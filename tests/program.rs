@@ -142,6 +142,34 @@ fn what_passes_the_check_can_be_started() {
 }
 
 #[test]
+fn a_web_file_of_the_arguments_is_checked_before_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, web) = (folder.path().join("exporter.toml"), folder.path().join("web.yml"));
+    let arguments =
+        [format!("--config.file={}", file.display()), format!("--web.config.file={}", web.display())];
+    let [config_file, web_file] = &arguments;
+    let mistake = format!("{}:1:1: the file: an unknown key", web.display());
+    fs::write(&file, "[web]\nlisten = '127.0.0.1:0'\n").unwrap();
+    fs::write(&web, "users:\n").unwrap();
+    for arguments in [&["check-config", config_file, web_file][..], &[config_file, web_file]] {
+        let (code, out, err) = run(arguments);
+        assert_eq!((code, &*out), (Some(1), ""), "{arguments:?}: {err}");
+        assert!(err.contains(&mistake), "{err}");
+    }
+    // Together with what is wrong with the configuration.
+    fs::write(&file, "[web]\nlisten = 1\n").unwrap();
+    let (code, _, err) = run(&["check-config", config_file, web_file]);
+    assert_eq!(code, Some(1));
+    assert!(err.contains(&mistake) && err.contains("exporter.toml:2:10: web.listen: "), "{err}");
+
+    fs::write(&file, "[web]\nlisten = ':10057'\n").unwrap();
+    fs::write(&web, "").unwrap();
+    let (code, out, err) = run(&["check-config", config_file, web_file]);
+    assert_eq!((code, out), (Some(0), format!("{} is valid: 0 targets\n", file.display())));
+    assert!(err.contains("without a password"), "{err}");
+}
+
+#[test]
 fn a_check_tells_how_many_targets_a_shard_has() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("exporter.toml");

@@ -119,6 +119,28 @@ fn what_cannot_be_used_changes_nothing() {
 }
 
 #[test]
+fn a_broken_web_file_of_the_arguments_is_refused() {
+    let panel = Served::start();
+    let home = Home::new(panel.address, BY_USER, "");
+    let web = tempfile::NamedTempFile::new().unwrap();
+    let mut command = home.command();
+    command.arg(format!("--web.config.file={}", web.path().display()));
+    let daemon = Daemon::run(command);
+    wait_for("the first load", || daemon.value(LOADED_AT));
+
+    fs::write(web.path(), "users:\n").unwrap();
+    daemon.signal("-HUP");
+    wait_for("the refusal", || daemon.logged_at("the configuration cannot be used"));
+    assert!(daemon.log().contains(&format!("{}:1:1: the file: an unknown key", web.path().display())));
+    assert!(!daemon.log().contains("loaded anew"), "{}", daemon.log());
+
+    fs::write(web.path(), "").unwrap();
+    wait_for("the port", || (daemon.value(SUCCESSFUL) == Some(0.0)).then_some(()));
+    reload(&daemon);
+    wait_for("the load", || (daemon.value(SUCCESSFUL) == Some(1.0)).then_some(()));
+}
+
+#[test]
 fn a_hundred_reloads_of_the_same_are_silent() {
     let (panel, hook) = (Served::start(), Hook::start());
     for user in 0..10 {

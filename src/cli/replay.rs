@@ -1,6 +1,6 @@
 use std::{
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -14,14 +14,15 @@ use crate::{
 
 /// Puts notices that were given up back into their receivers' queues, which are worked off at the next start, and has
 /// receivers that failed asked again; with `list` only tells which notices there are. Without `receivers`: those of all
-/// that are configured.
-pub(super) async fn run(config: &Config, storage: &Path, receivers: &[String], list: bool) -> Done {
-    let configured: Vec<_> = config.receivers.iter().map(|table| table.name.as_str()).collect();
-    if let Some(unknown) = receivers.iter().find(|name| !configured.contains(&name.as_str())) {
+/// that are configured. `storage` takes the place of the configuration's.
+pub(super) async fn run(file: &Path, storage: Option<PathBuf>, receivers: &[String], list: bool) -> Done {
+    let (configured_storage, configured) = Config::load_storage(file)?;
+    let storage = storage.unwrap_or(configured_storage.path);
+    if let Some(unknown) = receivers.iter().find(|name| !configured.contains(name)) {
         return Err(format!("no receiver is called {unknown}; there are: {}", configured.join(", ")).into());
     }
     let now = Clock::system().now().wall;
-    let opened = Store::open(storage, now)?;
+    let opened = Store::open(&storage, now)?;
     if let Some(problem) = opened.problem {
         return Err(problem.into());
     }
@@ -29,7 +30,7 @@ pub(super) async fn run(config: &Config, storage: &Path, receivers: &[String], l
     let mut letters: Vec<Notice> = store.dead_letters().await?.into_iter().map(|row| row.notice).collect();
     letters.retain(|notice| {
         let wanted = receivers.is_empty() || receivers.contains(&notice.receiver);
-        wanted && (list || configured.contains(&notice.receiver.as_str()))
+        wanted && (list || configured.contains(&notice.receiver))
     });
 
     let mut out = io::stdout().lock();

@@ -13,6 +13,7 @@ pub(super) struct Reading<'e> {
     folder: PathBuf,
     problems: RefCell<Vec<Problem>>,
     open_secret_files: RefCell<Vec<PathBuf>>,
+    inline_secrets: RefCell<Vec<String>>,
     files: RefCell<Files>,
     /// The variables that are set and were asked for, each with the key it stands for.
     variables: RefCell<BTreeMap<String, String>>,
@@ -22,6 +23,7 @@ pub(super) struct Reading<'e> {
 pub(super) struct Findings {
     pub(super) problems: Vec<Problem>,
     pub(super) open_secret_files: Vec<PathBuf>,
+    pub(super) inline_secrets: Vec<String>,
     pub(super) files: Files,
 }
 
@@ -39,6 +41,7 @@ impl<'e> Reading<'e> {
             folder: file.parent().map(Path::to_owned).unwrap_or_default(),
             problems: RefCell::default(),
             open_secret_files: RefCell::default(),
+            inline_secrets: RefCell::default(),
             files: RefCell::default(),
             variables: RefCell::default(),
         }
@@ -53,6 +56,11 @@ impl<'e> Reading<'e> {
     /// Notes a secret file that any user of the machine may read.
     pub(super) fn note_open_secret(&self, path: &Path) {
         self.open_secret_files.borrow_mut().push(path.to_owned());
+    }
+
+    /// Notes the key of a secret that stands in the configuration itself.
+    pub(super) fn note_inline_secret(&self, key: &str) {
+        self.inline_secrets.borrow_mut().push(key.to_owned());
     }
 
     /// Notes what a file holds at present, so that a change of it can be noticed.
@@ -75,6 +83,7 @@ impl<'e> Reading<'e> {
         Findings {
             problems: self.problems.into_inner(),
             open_secret_files: self.open_secret_files.into_inner(),
+            inline_secrets: self.inline_secrets.into_inner(),
             files: self.files.into_inner(),
         }
     }

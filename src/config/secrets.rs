@@ -60,7 +60,13 @@ pub(super) fn take(table: &mut Table<'_, '_>, sources: &Sources) -> Field<Secret
     }
 
     match (inline, file, variable) {
-        (Field::Given(secret), ..) => Field::Given(secret),
+        (Field::Given(secret), ..) => {
+            // A proxy's URL is secret only with a password in it.
+            if sources.key != "proxy" || secret.value.expose().contains('@') {
+                table.reading.note_inline_secret(&secret.place.key);
+            }
+            Field::Given(secret)
+        }
         (_, Field::Given(file), _) => read_file(table.reading, file),
         (.., Some(value)) => {
             let place = table.place.below(sources.key);
@@ -170,8 +176,10 @@ fn check(secret: &str) -> Result<(), &'static str> {
     }
 }
 
+/// Who may read a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Readers {
+pub(super) enum Readers {
+    /// Any user of this machine.
     Everyone,
     Some,
 }
@@ -185,7 +193,7 @@ fn read_text(path: &Path) -> io::Result<(String, Readers)> {
     Ok((text, readers))
 }
 
-fn readers(file: &File) -> io::Result<Readers> {
+pub(super) fn readers(file: &File) -> io::Result<Readers> {
     use std::os::unix::fs::MetadataExt;
     let mode = file.metadata()?.mode();
     Ok(if mode & 0o004 == 0 { Readers::Some } else { Readers::Everyone })
