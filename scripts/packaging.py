@@ -15,6 +15,7 @@ VARIABLES = {"$__rate_interval": "5m", "$__range": "1h", "$__interval": "1m"}
 def check_compose():
     compose = yaml.safe_load((COMPOSE / "compose.yaml").read_text())
     volumes, secrets = compose["volumes"], compose["secrets"]
+    told = (COMPOSE / "secrets/README").read_text()
     mounts = 0
     for name, service in compose["services"].items():
         tag = service["image"].rpartition(":")[2]
@@ -24,14 +25,19 @@ def check_compose():
             assert source in volumes or (COMPOSE / source).exists(), f"{name}: {source} is not there"
             mounts += source not in volumes
         for secret in service.get("secrets", []):
-            assert (COMPOSE / secrets[secret]["file"]).is_file(), f"{name}: secret {secret} is not there"
+            assert secrets[secret]["file"] == f"./secrets/{secret}", f"{name}: secret {secret} is not in the folder"
+            assert f"\n    {secret} " in told, f"{name}: secrets/README does not tell of {secret}"
         for port in service.get("ports", []):
             assert port.startswith("127.0.0.1:"), f"{name}: {port} can be reached from elsewhere"
         for other in service.get("depends_on", []):
             assert other in compose["services"], f"{name}: {other} is not there"
         build = service.get("build")
         assert build is None or (COMPOSE / build["context"] / "Dockerfile").is_file(), f"{name}: no Dockerfile"
-    assert mounts >= 4, mounts
+    assert mounts >= 5, mounts
+
+    # What people fill in is not to be committed by accident.
+    ignored = (COMPOSE / ".gitignore").read_text().splitlines()
+    assert ignored[-3:] == ["/proxymeter/exporter.toml", "/secrets/*", "!/secrets/README"], ignored
 
     # Prometheus, Grafana and proxymeter call each other by the names of their services.
     prometheus = yaml.safe_load((COMPOSE / "prometheus.yml").read_text())

@@ -22,7 +22,9 @@ promtool check config "$compose/prometheus.yml"
 promtool check rules "$work/queries.yml"
 
 # In the containers secrets are elsewhere.
-sed "s#/run/secrets/#$PWD/$compose/secrets/#" "$compose/exporter.toml" >"$work/exporter.toml"
+mkdir "$work/secrets"
+(umask 077 && echo swordfish >"$work/secrets/marzban")
+sed "s#/run/secrets/#$work/secrets/#" "$compose/proxymeter/exporter.example.toml" >"$work/exporter.toml"
 "$proxymeter" check-config --config.file="$work/exporter.toml"
 
 # What .dockerignore lets in. The folder is always the same one, and times are kept, so that only changes are compiled.

@@ -1,10 +1,18 @@
-//! Holds README.md against the program, and README.zh-CN.md against README.md: whoever changes one of them is told to
-//! change the other.
+//! Holds README.md and docs/operations.md against the program, and README.zh-CN.md against README.md: whoever changes one
+//! of them is told to change the other.
 
-use std::{collections::BTreeSet, fs, process::Command};
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 const ENGLISH: &str = "README.md";
 const CHINESE: &str = "README.zh-CN.md";
+const OPERATIONS: &str = "docs/operations.md";
 
 /// What stands below one heading, up to the next.
 #[derive(Debug, Default)]
@@ -50,6 +58,11 @@ fn between<'t>(text: &'t str, open: &'t str, close: char) -> impl Iterator<Item 
     text.split(open).skip(1).filter_map(move |rest| rest.split_once(close)).map(|(inner, _)| inner)
 }
 
+/// What stands between each first and second `mark`.
+fn between_each(text: &str, mark: char) -> impl Iterator<Item = &str> {
+    text.split(mark).skip(1).step_by(2)
+}
+
 impl Section {
     /// Where its links lead, but for those that the two files have for each other.
     fn links(&self) -> BTreeSet<&str> {
@@ -65,7 +78,7 @@ impl Section {
 
     /// What is written as code in the prose and in tables.
     fn words(&self) -> BTreeSet<&str> {
-        self.prose.split('`').skip(1).step_by(2).collect()
+        between_each(&self.prose, '`').collect()
     }
 
     /// Its code without comments, which may be in either language.
@@ -116,7 +129,8 @@ fn the_chinese_readme_is_in_step_with_the_english() {
 
 #[test]
 fn links_into_the_repository_lead_somewhere() {
-    for file in [ENGLISH, CHINESE] {
+    for file in [ENGLISH, CHINESE, OPERATIONS] {
+        let folder = Path::new(file).parent().unwrap();
         let sections = sections(file);
         let anchors: BTreeSet<_> =
             sections.iter().map(|section| section.heading.to_lowercase().replace(' ', "-")).collect();
@@ -124,7 +138,7 @@ fn links_into_the_repository_lead_somewhere() {
         for link in links.filter(|link| !link.starts_with("http")) {
             match link.strip_prefix('#') {
                 Some(anchor) => assert!(anchors.contains(anchor), "{file}: there is no heading {link}"),
-                None => assert!(fs::exists(link).unwrap(), "{file}: there is no {link}"),
+                None => assert!(folder.join(link).exists(), "{file}: there is no {link}"),
             }
         }
     }
@@ -152,4 +166,85 @@ fn the_table_of_commands_is_complete() {
         let listed: BTreeSet<_> = calls.iter().filter_map(|call| call.split(' ').next()).collect();
         assert_eq!(listed, commands, "the table of commands in {file} and `proxymeter --help`");
     }
+}
+
+/// Every path that the program counts requests of is in the table of paths.
+#[test]
+fn the_table_of_paths_is_complete() {
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_proxymeter"));
+    demo.args(["demo", "--web.listen-address=127.0.0.1:0"]).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut demo = demo.spawn().unwrap();
+    let mut said = BufReader::new(demo.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let address = said.find_map(|line| Some(line.split_once("//")?.1.trim_end_matches('/').to_owned()));
+    let mut stream = TcpStream::connect(address.unwrap()).unwrap();
+    write!(stream, "GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+    let mut metrics = String::new();
+    stream.read_to_string(&mut metrics).unwrap();
+    demo.kill().unwrap();
+    demo.wait().unwrap();
+
+    let counts = metrics.lines().filter(|line| line.starts_with("proxymeter_http_requests_total{"));
+    let paths = counts.filter_map(|line| between(line, "path=\"", '"').next());
+    let paths: BTreeSet<_> =
+        paths.filter(|path| *path != "other").map(|path| path.replace("{target}", "NAME")).collect();
+    assert!(paths.contains("/") && paths.len() >= 9, "{paths:?}");
+    for file in [ENGLISH, CHINESE] {
+        let sections = sections(file);
+        let rows = sections.iter().flat_map(|section| &section.rows);
+        let calls = rows.flat_map(|row| between_each(&row[0], '`'));
+        let listed: BTreeSet<_> = calls
+            .map(|call| call.trim_start_matches("POST "))
+            .filter(|call| call.starts_with('/'))
+            .map(str::to_owned)
+            .collect();
+        assert_eq!(listed, paths, "the table of paths in {file} and the program");
+    }
+}
+
+#[test]
+fn metrics_that_are_named_exist() {
+    let reference = fs::read_to_string("docs/metrics.md").unwrap();
+    let exist: BTreeSet<_> = reference.split('`').filter(|word| word.starts_with("proxymeter_")).collect();
+    for file in [ENGLISH, CHINESE, OPERATIONS] {
+        let text = fs::read_to_string(file).unwrap();
+        let is_part = |c: char| c == '_' || c.is_ascii_lowercase();
+        let words = text.split(|c| !is_part(c)).filter(|word| word.starts_with("proxymeter_"));
+        // Of the package there are many.
+        let named: BTreeSet<_> = words.filter(|word| *word != "proxymeter_").collect();
+        assert!(named.len() > 5, "{file}: {named:?}");
+        let unknown: Vec<_> = named.difference(&exist).collect();
+        assert_eq!(unknown, [&""; 0], "{file}: docs/metrics.md does not know them");
+    }
+}
+
+/// What docs/operations.md has in quotes are log lines, of which "…" stands for what changes.
+#[test]
+fn log_lines_that_are_quoted_exist() {
+    fn sources(folder: &Path, text: &mut String) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, text);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                text.push_str(&fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    let mut written = String::new();
+    sources(Path::new("src"), &mut written);
+    let mut quotes = 0;
+    for section in sections(OPERATIONS) {
+        let prose: Vec<_> = section.prose.split('`').step_by(2).flat_map(str::split_whitespace).collect();
+        for quote in between_each(&prose.join(" "), '"') {
+            quotes += 1;
+            for piece in quote.split('…').map(str::trim) {
+                assert!(
+                    written.contains(piece),
+                    "{OPERATIONS}, {:?}: no log line says {piece:?}",
+                    section.heading
+                );
+            }
+        }
+    }
+    assert!(quotes > 10, "{quotes}");
 }
