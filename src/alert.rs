@@ -18,7 +18,7 @@ pub mod engine;
 mod disguise;
 mod mark;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod words;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -118,7 +118,8 @@ pub async fn run(mut engine: Engine, mut wiring: Wiring) {
 }
 
 impl Wiring {
-    async fn carry_out(&self, output: Output) {
+    /// Records what is to be done, and then does it.
+    pub(crate) async fn carry_out(&self, output: Output) {
         let Output { alerts, groups, mut notices, reread, suppressed } = output;
         if let Some(pseudonym) = &self.pseudonym {
             notices.iter_mut().for_each(|notice| disguise(notice, pseudonym));

@@ -46,6 +46,9 @@ use crate::{
 use change::{Change, Queued};
 use writer::{Request, Work, Writer};
 
+#[cfg(test)]
+pub(crate) use writer::by_hand::ByHand;
+
 pub use key::{existing_hash_key, hash_key};
 
 /// Changes that may wait for the disk; whoever brings another one waits as well.
@@ -287,8 +290,8 @@ impl Store {
         self.change(Change::Revived { notices }).await
     }
 
-    /// `notice` stands for the pending notices `old_ids` and takes the place of the oldest of them in the queue, with
-    /// its age. Nobody has taken it yet.
+    /// `notice` stands for the pending notices `old_ids` and takes the place of the newest of them in the queue, with
+    /// the age of the oldest. Nobody has taken it yet.
     ///
     /// # Errors
     /// As of [`Store::record`].

@@ -1,4 +1,4 @@
-//! What the tests of this room share.
+//! What tests of alerts share.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -12,14 +12,14 @@ use crate::model::{
     Timestamp, User, UserStatus, WalkEnd,
 };
 
-pub(super) const MINUTE: u64 = 60;
-pub(super) const HOUR: u64 = 3600;
-pub(super) const DAY: u64 = 86_400;
+pub(crate) const MINUTE: u64 = 60;
+pub(crate) const HOUR: u64 = 3600;
+pub(crate) const DAY: u64 = 86_400;
 
 /// The wall time at which tests begin: a Wednesday.
-pub(super) const BEGIN: Timestamp = Timestamp::from_secs(1_795_000_000);
+pub(crate) const BEGIN: Timestamp = Timestamp::from_secs(1_795_000_000);
 
-pub(super) fn config() -> AlertingConfig {
+pub(crate) fn config() -> AlertingConfig {
     AlertingConfig {
         enabled: true,
         group_by: vec!["target".into(), "alertname".into()],
@@ -35,19 +35,19 @@ pub(super) fn config() -> AlertingConfig {
 }
 
 /// The moment this long after [`BEGIN`], with both clocks in step.
-pub(super) fn at(secs: u64) -> Moment {
+pub(crate) fn at(secs: u64) -> Moment {
     let uptime = Duration::from_secs(secs);
     Moment { wall: BEGIN.saturating_add(uptime), uptime }
 }
 
 /// A panel whose users tests write down, and the report of polling it.
 #[derive(Clone, Debug)]
-pub(super) struct Panel {
-    pub(super) users: BTreeMap<String, User>,
-    pub(super) report: Report,
+pub(crate) struct Panel {
+    pub(crate) users: BTreeMap<String, User>,
+    pub(crate) report: Report,
 }
 
-pub(super) fn user(name: &str) -> User {
+pub(crate) fn user(name: &str) -> User {
     User {
         name: name.into(),
         owner: None,
@@ -63,7 +63,7 @@ pub(super) fn user(name: &str) -> User {
 }
 
 impl Panel {
-    pub(super) fn new(target: &str) -> Self {
+    pub(crate) fn new(target: &str) -> Self {
         let mut report = Report::new(target);
         report.identity =
             Some(Identity { system: System::Marzban, version: "0.8.4".into(), generation: "0.8".into() });
@@ -71,24 +71,88 @@ impl Panel {
     }
 
     /// Adds or changes a user.
-    pub(super) fn set(&mut self, name: &str, change: impl FnOnce(&mut User)) {
+    pub(crate) fn set(&mut self, name: &str, change: impl FnOnce(&mut User)) {
         change(self.users.entry(name.to_owned()).or_insert_with(|| user(name)));
     }
 
     /// A user whose plan ends this long after [`BEGIN`].
-    pub(super) fn expires(&mut self, name: &str, secs: u64) {
+    pub(crate) fn expires(&mut self, name: &str, secs: u64) {
         self.set(name, |user| {
             user.expiry = Expiry::At(BEGIN.saturating_add(Duration::from_secs(secs)));
         });
     }
 
     /// A user who has used this much of 100 bytes.
-    pub(super) fn uses(&mut self, name: &str, percent: u64) {
+    pub(crate) fn uses(&mut self, name: &str, percent: u64) {
         self.set(name, |user| (user.used, user.limit) = (percent, Some(100)));
     }
 
+    /// Something happens to one of six users; returns whom a threshold may be told of anew because of it.
+    pub(crate) fn change_somebody(&mut self, random: &mut fastrand::Rng, now: Timestamp) -> Option<String> {
+        let name = format!("u{}", random.u8(0..6));
+        if random.u8(0..10) == 0 && self.users.remove(&name).is_some() {
+            return Some(name);
+        }
+        let mut new_period = false;
+        self.set(&name, |user| match random.u8(0..10) {
+            0..4 => {
+                let end = now.saturating_add(Duration::from_secs(random.u64(0..10 * DAY)));
+                new_period = !matches!(user.expiry, Expiry::At(before) if end <= before);
+                user.expiry = Expiry::At(end);
+            }
+            4 => {
+                new_period = true;
+                user.expiry = Expiry::Never;
+            }
+            5..8 => user.used = (user.used + random.u64(0..30)).min(110),
+            8 => {
+                new_period = true;
+                user.used = random.u64(0..=user.used);
+                user.limit = [None, Some(100), Some(100), Some(104)][random.usize(0..4)];
+            }
+            _ => {
+                new_period = true;
+                user.status = if user.status == UserStatus::Disabled {
+                    UserStatus::Active
+                } else {
+                    UserStatus::Disabled
+                };
+            }
+        });
+        new_period.then_some(name)
+    }
+
+    /// The panel itself stops those who may not go on.
+    pub(crate) fn stop_who_may_not_go_on(&mut self, now: Timestamp) {
+        for user in self.users.values_mut().filter(|user| user.status != UserStatus::Disabled) {
+            user.status = match (user.expiry, user.limit) {
+                (_, Some(limit)) if user.used >= limit => UserStatus::Limited,
+                (Expiry::At(end), _) if end <= now => UserStatus::Expired,
+                _ => UserStatus::Active,
+            };
+        }
+    }
+
+    /// Only the last whole list of users outlives the process, if that.
+    pub(crate) fn forget_all_but_users(&mut self, list_kept: bool, now: Moment) {
+        let users = Arc::clone(&self.report.users);
+        self.report = Panel::new(&self.report.target).report;
+        if list_kept {
+            self.report.users = users;
+            let state = PartState {
+                outcome: Outcome::Pending,
+                last_success: None,
+                last_data: Some(now),
+                duration: None,
+                round: Duration::from_secs(30),
+                stale_after: Duration::from_secs(600),
+            };
+            self.report.parts.insert(Part::Users, state);
+        }
+    }
+
     /// Reads everything without a failure.
-    pub(super) fn poll(&mut self, now: Moment) -> Arc<Report> {
+    pub(crate) fn poll(&mut self, now: Moment) -> Arc<Report> {
         self.poll_cheap(now);
         self.read(Part::Users, now);
         let page: Vec<_> =
@@ -103,7 +167,7 @@ impl Panel {
     }
 
     /// Reads everything but the users.
-    pub(super) fn poll_cheap(&mut self, now: Moment) {
+    pub(crate) fn poll_cheap(&mut self, now: Moment) {
         self.report.up = Some(true);
         self.report.remember_up(now);
         for part in [Part::System, Part::Core, Part::Nodes] {
@@ -113,7 +177,7 @@ impl Panel {
     }
 
     /// A part is read.
-    pub(super) fn read(&mut self, part: Part, now: Moment) {
+    pub(crate) fn read(&mut self, part: Part, now: Moment) {
         self.report.parts.insert(
             part,
             PartState {
@@ -128,21 +192,21 @@ impl Panel {
     }
 
     /// An attempt at a part fails.
-    pub(super) fn fail(&mut self, part: Part) {
+    pub(crate) fn fail(&mut self, part: Part) {
         if let Some(state) = self.report.parts.get_mut(&part) {
             state.outcome = Outcome::Failed { reason: "timeout", detail: "no answer".into() };
         }
     }
 
     /// The target does not answer.
-    pub(super) fn down(&mut self, now: Moment) -> Arc<Report> {
+    pub(crate) fn down(&mut self, now: Moment) -> Arc<Report> {
         self.fail(Part::System);
         self.report.up = Some(false);
         self.report.remember_up(now);
         Arc::new(self.report.clone())
     }
 
-    pub(super) fn report(&self) -> Arc<Report> {
+    pub(crate) fn report(&self) -> Arc<Report> {
         Arc::new(self.report.clone())
     }
 }

@@ -1,5 +1,7 @@
 //! The alert task and a receiver's queue joined as the daemon joins them, in a time that is paused.
 
+mod walk;
+
 use std::{
     collections::{HashMap, HashSet},
     path::Path,

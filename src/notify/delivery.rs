@@ -11,7 +11,10 @@ mod standing;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    time::Duration,
+};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -19,7 +22,7 @@ use tokio::{
 };
 use tracing::{debug, error, info, warn};
 
-use self::merge::{Taken, Told, merge};
+use self::merge::{Taken, Told, about, merge};
 pub use self::{
     fallback::Fallback,
     standing::{Standing, Standings},
@@ -221,6 +224,8 @@ struct Outbox {
 #[derive(Debug)]
 struct Queued {
     notice: Notice,
+    /// Hashes of the labels of its alerts.
+    about: HashSet<u64>,
     /// Addresses that took it.
     done: Vec<String>,
     /// When the oldest notice was made that this one stands for.
@@ -241,7 +246,7 @@ impl Outbox {
     fn queued(&self, notice: Notice, done: Vec<String>) -> Queued {
         let since = self.clock.long_ago(notice.created_at);
         let expires = Instant::now() + LIFE.saturating_sub(self.clock.now().since(since));
-        Queued { notice, done, since, expires, maybe_taken: false }
+        Queued { about: about(&notice), notice, done, since, expires, maybe_taken: false }
     }
 
     /// Merges what an earlier process left, and gives up what became too old meanwhile.
@@ -258,20 +263,23 @@ impl Outbox {
         self.show();
     }
 
-    /// Puts a notice at the end, or merges it into the older one of its group.
-    async fn enqueue(&mut self, newer: Queued) {
-        match self.take_of_group(&newer.notice.group) {
-            Some((at, older)) => {
-                if let Some(merged) = self.merge(older, newer).await {
-                    self.queue.insert(at, merged);
-                }
-            }
-            None => self.queue.push_back(newer),
+    /// Puts a notice at the end, or merges it into the older ones that it goes on from.
+    async fn enqueue(&mut self, mut newer: Queued) {
+        let mut place = None;
+        while let Some((at, older)) = self.take_related(&newer) {
+            place.get_or_insert(at);
+            let Some(merged) = self.merge(older, newer).await else { return };
+            newer = merged;
         }
+        self.queue.insert(place.unwrap_or(self.queue.len()), newer);
     }
 
-    fn take_of_group(&mut self, group: &str) -> Option<(usize, Queued)> {
-        let at = self.queue.iter().position(|item| item.notice.group == group)?;
+    /// Takes out the first that is of the same group, or tells of one of the same alerts: they may have been grouped
+    /// otherwise before a reload, and what fires must not be told after its end.
+    fn take_related(&mut self, other: &Queued) -> Option<(usize, Queued)> {
+        let is_related =
+            |item: &Queued| item.notice.group == other.notice.group || !item.about.is_disjoint(&other.about);
+        let at = self.queue.iter().position(is_related)?;
         self.queue.remove(at).map(|item| (at, item))
     }
 
@@ -298,6 +306,7 @@ impl Outbox {
         );
         self.note(self.store.replace(&ids, &notice).await);
         Some(Queued {
+            about: about(&notice),
             notice,
             done: Vec::new(),
             since: std::cmp::min_by_key(older.since, newer.since, by_uptime),
@@ -403,13 +412,13 @@ impl Outbox {
     }
 
     /// Puts a notice that failed behind the others, so that one that breaks its receiver does not keep them from it.
-    /// What came of its group meanwhile is merged into it.
-    async fn put_back(&mut self, older: Queued) {
-        let item = match self.take_of_group(&older.notice.group) {
-            Some((_, newer)) => self.merge(older, newer).await,
-            None => Some(older),
-        };
-        self.queue.extend(item);
+    /// What came of its group or its alerts meanwhile is merged into it.
+    async fn put_back(&mut self, mut older: Queued) {
+        while let Some((_, newer)) = self.take_related(&older) {
+            let Some(merged) = self.merge(older, newer).await else { return };
+            older = merged;
+        }
+        self.queue.push_back(older);
     }
 
     /// Gives up what is too old.

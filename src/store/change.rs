@@ -54,7 +54,7 @@ pub(super) struct Queued {
     receiver: String,
     group: String,
     created_at: Timestamp,
-    json: String,
+    pub(super) json: String,
 }
 
 impl Queued {
@@ -118,7 +118,9 @@ pub(super) fn apply(connection: &mut Connection, change: &Change) -> Result<(), 
                     place = Some(match place {
                         None => Standing { done: "[]".into(), ..old },
                         Some(place) => Standing {
-                            seq: place.seq.min(old.seq),
+                            // The order of rows is that of the news in them: of two that tell of one alert the
+                            // later one counts.
+                            seq: place.seq.max(old.seq),
                             queued_at: place.queued_at.min(old.queued_at),
                             ..place
                         },

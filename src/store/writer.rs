@@ -1,6 +1,8 @@
 //! The thread that writes, and how it gets along with a disk that does not take everything.
 
 #[cfg(test)]
+pub(super) mod by_hand;
+#[cfg(test)]
 mod tests;
 
 use std::{

@@ -66,6 +66,11 @@ fn key(alert: &NoticeAlert) -> u64 {
     hasher.finish()
 }
 
+/// Hashes of the labels of a notice's alerts. Two that are the same by chance only have two notices merged.
+pub(super) fn about(notice: &Notice) -> HashSet<u64> {
+    notice.alerts.iter().map(key).collect()
+}
+
 /// What ended comes first: what a notice says fires, fires now.
 fn in_order(notice: &Notice) -> impl Iterator<Item = &NoticeAlert> {
     let of = |status| notice.alerts.iter().filter(move |alert| alert.status == status);
@@ -99,7 +104,10 @@ pub(super) fn merge(older: &Notice, newer: &Notice, told: &mut Told) -> Option<N
     covers.extend(newer.covers.iter().cloned());
     covers.push(newer.id.clone());
     covers.drain(..covers.len().saturating_sub(MOST_COVERED));
-    Some(Notice { id: notice_id(), alerts, covers, ..newer.clone() })
+    // Unless it was grouped otherwise, all of them.
+    let mut group_labels = newer.group_labels.clone();
+    group_labels.retain(|name, value| older.group_labels.get(name) == Some(value));
+    Some(Notice { id: notice_id(), alerts, covers, group_labels, ..newer.clone() })
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The queue in tokio's time, which is paused: days pass in no time.
 
+mod regrouped;
 mod standing;
 
 use std::{

@@ -13,10 +13,7 @@ use crate::{
         group::Route,
         testing::{BEGIN, DAY, HOUR, Panel, config},
     },
-    model::{
-        Expiry, Moment, Notice, NoticeStatus, Outcome, Part, PartState, Report, Severity, Timestamp,
-        UserStatus,
-    },
+    model::{Expiry, Moment, Notice, NoticeStatus, Part, Report, Severity, Timestamp, UserStatus},
 };
 
 /// Rule, subject and step.
@@ -111,54 +108,14 @@ impl World {
     }
 
     fn change_user(&mut self) {
-        let name = format!("u{}", self.random.u8(0..6));
         let now = self.now().wall;
-        if self.random.u8(0..10) == 0 && self.panel.users.remove(&name).is_some() {
-            *self.changes.entry(name).or_default() += 1;
-            return;
-        }
-        let random = &mut self.random;
-        let mut new_period = false;
-        self.panel.set(&name, |user| match random.u8(0..10) {
-            0..4 => {
-                let end = now.saturating_add(Duration::from_secs(random.u64(0..10 * DAY)));
-                new_period = !matches!(user.expiry, Expiry::At(before) if end <= before);
-                user.expiry = Expiry::At(end);
-            }
-            4 => {
-                new_period = true;
-                user.expiry = Expiry::Never;
-            }
-            5..8 => user.used = (user.used + random.u64(0..30)).min(110),
-            8 => {
-                new_period = true;
-                user.used = random.u64(0..=user.used);
-                user.limit = [None, Some(100), Some(100), Some(104)][random.usize(0..4)];
-            }
-            _ => {
-                new_period = true;
-                user.status = if user.status == UserStatus::Disabled {
-                    UserStatus::Active
-                } else {
-                    UserStatus::Disabled
-                };
-            }
-        });
-        if new_period {
+        if let Some(name) = self.panel.change_somebody(&mut self.random, now) {
             *self.changes.entry(name).or_default() += 1;
         }
     }
 
-    /// The panel itself stops those who may not go on.
     fn poll(&mut self) {
-        let now = self.now().wall;
-        for user in self.panel.users.values_mut().filter(|user| user.status != UserStatus::Disabled) {
-            user.status = match (user.expiry, user.limit) {
-                (_, Some(limit)) if user.used >= limit => UserStatus::Limited,
-                (Expiry::At(end), _) if end <= now => UserStatus::Expired,
-                _ => UserStatus::Active,
-            };
-        }
+        self.panel.stop_who_may_not_go_on(self.now().wall);
         self.period.clone_from(&self.changes);
         let report = self.panel.poll(self.now());
         self.observe(report);
@@ -236,21 +193,7 @@ impl World {
         self.secs += self.random.u64(0..600);
         self.began = self.secs;
         let now = self.now();
-        let users = Arc::clone(&self.panel.report.users);
-        self.panel.report = Panel::new("home").report;
-        if self.random.bool() {
-            // The last whole list was kept.
-            self.panel.report.users = users;
-            let state = PartState {
-                outcome: Outcome::Pending,
-                last_success: None,
-                last_data: Some(now),
-                duration: None,
-                round: Duration::from_secs(30),
-                stale_after: Duration::from_secs(600),
-            };
-            self.panel.report.parts.insert(Part::Users, state);
-        }
+        self.panel.forget_all_but_users(self.random.bool(), now);
         self.engine = Engine::new(&config(), self.routes.clone(), &self.kept.rows(), now).unwrap();
     }
 

@@ -1,0 +1,68 @@
+//! A store without a thread, for tests in a paused time: that would jump while a thread works.
+
+use super::*;
+use crate::{
+    model::Notice,
+    store::{Outcome, QUEUE, ReceiverState, Store, change::Queued},
+};
+use tokio::sync::Semaphore;
+
+/// A database in memory that outlives its stores, as a disk outlives processes.
+pub(crate) struct ByHand {
+    writer: Writer,
+    queue: mpsc::Receiver<Request>,
+}
+
+/// What one change did about notices.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    pub(crate) queued: Vec<Notice>,
+    /// Notices that have become one.
+    pub(crate) replaced: Option<(Vec<String>, Notice)>,
+    pub(crate) settled: Vec<(String, Outcome)>,
+    pub(crate) receiver: Option<(String, ReceiverState)>,
+}
+
+impl ByHand {
+    pub(crate) fn new() -> Self {
+        ByHand { writer: Writer::in_memory(Arc::default()), queue: mpsc::channel().1 }
+    }
+
+    /// A store whose changes wait for [`ByHand::work`]. Those that wait at an earlier one are lost.
+    pub(crate) fn store(&mut self) -> Store {
+        let (requests, queue) = mpsc::channel();
+        self.queue = queue;
+        Store { requests, room: Arc::new(Semaphore::new(QUEUE)), health: Arc::clone(&self.writer.health) }
+    }
+
+    /// What a store that is opened now finds.
+    pub(crate) fn loaded(&self) -> Loaded {
+        database::load(&self.writer.memory).unwrap()
+    }
+
+    /// Makes the first change that waits, if one does.
+    pub(crate) fn work(&mut self) -> Option<Written> {
+        let Work::Change { change, answer } = self.queue.try_recv().ok()?.work else {
+            unimplemented!("only changes are made by hand")
+        };
+        let done = self.writer.change(&change);
+        assert!(done.is_ok(), "{done:?}");
+        drop(answer.send(done));
+        let notice = |queued: &Queued| serde_json::from_str(&queued.json).unwrap();
+        Some(match change {
+            Change::Record { notices, .. } | Change::Revived { notices } => {
+                Written { queued: notices.iter().map(notice).collect(), ..Written::default() }
+            }
+            Change::Settled { notices, receiver, told } => Written {
+                queued: told.iter().map(notice).collect(),
+                settled: notices,
+                receiver: receiver.map(|(name, state)| (name, serde_json::from_str(&state).unwrap())),
+                replaced: None,
+            },
+            Change::Replaced { old_ids, notice: merged } => {
+                Written { replaced: Some((old_ids, notice(&merged))), ..Written::default() }
+            }
+            Change::Users { .. } | Change::Targets { .. } => Written::default(),
+        })
+    }
+}
