@@ -99,7 +99,11 @@ async fn a_refused_login_is_told_elsewhere_and_not_repeated() {
     let mut queue = Queue::start("ops", receiver(&config), &store, loaded);
     queue.send(notice_now()).await;
     queue.until("notification_failures_total", 1.0).await;
-    queue.send(Notice { id: "0b9d6f3e-18".to_owned(), group: "another".to_owned(), ..notice_now() }).await;
+    let mut other = Notice { id: "0b9d6f3e-18".to_owned(), group: "another".to_owned(), ..notice_now() };
+    for alert in &mut other.alerts {
+        alert.labels.insert("target".to_owned(), "another".to_owned());
+    }
+    queue.send(other).await;
     drop(queue.notices);
     assert_eq!(queue.running.await.pending.len(), 2, "both wait for another configuration");
     let told = queue.fallback.try_recv().unwrap();
