@@ -119,7 +119,10 @@ impl Queue {
 
     /// Records a notice, and only then hands it over.
     async fn send(&self, notice: Notice) {
-        self.store.record(Batch { notices: vec![notice.clone()], ..Batch::default() }).await.unwrap();
+        self.store
+            .record(Batch { notices: std::slice::from_ref(&notice), ..Batch::default() })
+            .await
+            .unwrap();
         self.notices.send(notice).unwrap();
     }
 
@@ -253,10 +256,7 @@ async fn what_is_merged_takes_the_place_of_both() {
     let (first, second) = (notice("ops", "g"), notice("ops", "g"));
     {
         let (store, _) = open(folder.path());
-        store
-            .record(Batch { notices: vec![first.clone(), second.clone()], ..Batch::default() })
-            .await
-            .unwrap();
+        store.record(Batch { notices: &[first.clone(), second.clone()], ..Batch::default() }).await.unwrap();
         store.close().await;
     }
     {
