@@ -106,7 +106,7 @@ size() { fetch --output /dev/null --write-out '%{size_download}' "$@"; }
 
 echo "Scraping …"
 for _ in 1 2 3 4 5; do
-    sleep 6 # In which the panel was polled, so that the page has to be written anew.
+    sleep 6 # In which the panel was polled, so that the page was outdated at least once.
     timed fresh "$url"
     timed fresh_gzip --header 'Accept-Encoding: gzip' "$url"
 done

@@ -132,15 +132,18 @@ impl Wiring {
             info!(receiver, reason, alert_count = alerts.len(), "a notice is due");
         }
         if !(alerts.is_empty() && groups.is_empty() && notices.is_empty()) {
-            let batch = Batch { alerts, groups, notices: notices.clone() };
+            let batch = Batch { alerts, groups, notices: &notices };
             if let Err(err) = self.store.record(batch).await {
                 // The store says more about its own state; people are told from memory.
                 warn!("alerts are not recorded and would be told again after a restart: {err}");
             }
         }
         for notice in notices {
-            let sent = self.notices.get(&notice.receiver).map(|worker| worker.send(notice.clone()).is_ok());
-            if sent != Some(true) {
+            let left = match self.notices.get(&notice.receiver) {
+                Some(worker) => worker.send(notice).err().map(|err| err.0),
+                None => Some(notice),
+            };
+            if let Some(notice) = left {
                 error!(receiver = notice.receiver, "nobody delivers the receiver's notices");
             }
         }

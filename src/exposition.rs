@@ -115,6 +115,11 @@ impl Rendered {
         self.text.size()
     }
 
+    /// Whether an answer that was made of this is still held by somebody.
+    pub fn is_being_sent(&self) -> bool {
+        self.text.is_shared()
+    }
+
     /// The whole answer: this text, then what fires and the daemon's own metrics; of them only the series with the
     /// label `target="{only}"` if that is given. The pieces are to be sent one after the other.
     pub fn complete(&self, tail: &Tail<'_>, only: Option<&str>) -> Vec<Bytes> {

@@ -131,6 +131,7 @@ impl Poller {
     /// Polls until it is dropped or, after the request that it is making, until `stop` resolves.
     pub async fn run(mut self, stop: impl Future) {
         let mut stop = pin!(stop);
+        let mut published = Duration::ZERO;
         loop {
             let now = self.clock.now().uptime;
             let (part, due) = self.schedule.next(&self.upstream.parts(), now);
@@ -147,15 +148,21 @@ impl Poller {
                     continue;
                 }
             }
-            if named.is_some() {
+            let ended = if named.is_some() {
                 self.ask_by_name().await;
+                Ended::Done
             } else {
-                self.step(part).await;
+                let ended = self.step(part).await;
                 if part == Part::Users {
                     self.wanted.put_off = false;
                 }
+                ended
+            };
+            let now = self.clock.now().uptime;
+            if ended != Ended::More || now.saturating_sub(published) >= PAGES_WITHIN {
+                published = now;
+                self.board.publish(self.report.clone());
             }
-            self.board.publish(self.report.clone());
         }
     }
 
@@ -385,6 +392,10 @@ impl Wanted {
 
 /// A quick walk is not kept each time: packing tens of thousands of users takes a good part of a second.
 const KEEP_EVERY: Duration = Duration::from_secs(300);
+
+/// The pages of a walk are put up at most this often, unless something else is: with each, all that is shown is
+/// written anew and judged.
+const PAGES_WITHIN: Duration = Duration::from_secs(5);
 
 /// Targets are first polled within this time, not all at once.
 const FIRST_POLLS_WITHIN: Duration = Duration::from_millis(500);

@@ -129,6 +129,7 @@ pub async fn serve(mut listeners: watch::Receiver<Listeners>, state: State, stop
     });
     let (close, closing) = watch::channel(false);
     let mut tasks = JoinSet::new();
+    tasks.spawn(keep_ready(Arc::clone(&server), closing.clone()));
     let mut stop = pin!(stop);
     let mut open = listeners.borrow_and_update().clone();
     loop {
@@ -147,6 +148,14 @@ pub async fn serve(mut listeners: watch::Receiver<Listeners>, state: State, stop
     drop((open, listeners));
     close.send_replace(true);
     while tasks.join_next().await.is_some() {}
+}
+
+/// Keeps pages ready until nobody is answered any more.
+async fn keep_ready(server: Arc<Server>, mut closing: watch::Receiver<bool>) {
+    tokio::select! {
+        _ = closing.changed() => {}
+        () = server.pages.keep_ready() => {}
+    }
 }
 
 async fn accept(listeners: &[Arc<TcpListener>], connections: &Connections) -> (TcpStream, IpAddr) {

@@ -102,13 +102,13 @@ pub struct Pending {
 
 /// What one round of alerting changes, all of it or nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Batch {
+pub struct Batch<'a> {
     /// Key and new state, a text that only the owner understands; without a state the alert is forgotten.
     pub alerts: Vec<(String, Option<String>)>,
     /// Key and new state, likewise.
     pub groups: Vec<(String, Option<String>)>,
     /// Notices to be delivered, in the order they are to go.
-    pub notices: Vec<Notice>,
+    pub notices: &'a [Notice],
 }
 
 /// What became of notices to one receiver, what is remembered of it, and what is to be told of it elsewhere: all of it
@@ -251,7 +251,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotDurable`] when the disk did not take it; the store goes on with it in memory.
-    pub async fn record(&self, batch: Batch) -> Result<(), StoreError> {
+    pub async fn record(&self, batch: Batch<'_>) -> Result<(), StoreError> {
         let notices = batch.notices.iter().map(Queued::new).collect::<Result<_, _>>()?;
         self.change(Change::Record { alerts: batch.alerts, groups: batch.groups, notices }).await
     }

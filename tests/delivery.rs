@@ -183,10 +183,7 @@ async fn what_is_merged_takes_the_place_of_both() {
     let (first, second) = (notice("ops", "g"), notice("ops", "g"));
     {
         let (store, _) = open(folder.path());
-        store
-            .record(Batch { notices: vec![first.clone(), second.clone()], ..Batch::default() })
-            .await
-            .unwrap();
+        store.record(Batch { notices: &[first.clone(), second.clone()], ..Batch::default() }).await.unwrap();
         store.close().await;
     }
     {

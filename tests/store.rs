@@ -51,7 +51,7 @@ fn filled() -> (Vec<u8>, Loaded) {
         let rows = |word: &str, count: usize| {
             (0..count).map(|n| (format!("{word}/{n}"), Some(format!("{{\"n\":{n}}}")))).collect()
         };
-        let notices = (0..5).map(|n| notice(&format!("msg_{n}"))).collect();
+        let notices = &[0, 1, 2, 3, 4].map(|n| notice(&format!("msg_{n}")));
         store.record(Batch { alerts: rows("alert", 20), groups: rows("group", 5), notices }).await.unwrap();
         let state = ReceiverState { failures: 3, next_attempt: Some(NOW), ..ReceiverState::default() };
         let notices =
@@ -187,7 +187,7 @@ fn the_file_does_not_grow_with_time() {
                 alerts.extend((0..50).map(|user| (key(gone, user), None)));
             }
             let id = format!("msg_{day}");
-            store.record(Batch { alerts, groups: Vec::new(), notices: vec![notice(&id)] }).await.unwrap();
+            store.record(Batch { alerts, groups: Vec::new(), notices: &[notice(&id)] }).await.unwrap();
             let outcome = if day % 7 == 0 { Outcome::Abandoned } else { Outcome::Delivered };
             store.settle(Settled { notices: vec![(&id, outcome)], ..Settled::default() }).await.unwrap();
             let users = SavedUsers { read_at: NOW, started: NOW, users: vec![7; 20_000] };

@@ -169,7 +169,7 @@ async fn tell(
     let queues = Arc::clone(&queues.borrow());
     let notices: Vec<_> = queues.keys().map(|name| alert.notice(name, shared.clock.now().wall)).collect();
     // The store tells of its own failures.
-    drop(shared.store.record(Batch { notices: notices.clone(), ..Batch::default() }).await);
+    drop(shared.store.record(Batch { notices: &notices, ..Batch::default() }).await);
     for notice in notices {
         if let Some(queue) = queues.get(&notice.receiver) {
             // A queue that has ended since left its place to another, or its receiver is gone.

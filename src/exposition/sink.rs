@@ -108,6 +108,11 @@ impl Encoded {
         self.chunks.iter().map(Bytes::len).sum()
     }
 
+    /// Whether something that was joined with this is still there.
+    pub(super) fn is_shared(&self) -> bool {
+        !self.chunks.iter().all(Bytes::is_unique)
+    }
+
     /// A sink for text that is to follow this one.
     pub(super) fn continuation(&self) -> Sink {
         Sink::new(if self.crc.is_some() { Coding::Gzip } else { Coding::Identity })

@@ -1,6 +1,9 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use tokio::sync::{Mutex, watch};
+use tokio::{
+    sync::{Mutex, watch},
+    time::{Instant, sleep},
+};
 
 use crate::{
     board::Board,
@@ -9,13 +12,27 @@ use crate::{
     server::Setup,
 };
 
+/// A page is kept ready for whoever asked for it within this time.
+const LATELY: Duration = Duration::from_secs(180);
+/// Answers of a panel that come one upon the other are written together.
+const TOGETHER: Duration = Duration::from_millis(100);
+/// After keeping pages ready, rests so many times as long as that took: it never takes much of a core.
+const REST: u32 = 9;
+
 /// What is known of the targets as text, written once for all scrapers and again when it is outdated.
 pub(super) struct Pages {
     board: Board,
     clock: Clock,
     setup: watch::Receiver<Arc<Setup>>,
     /// Held while a page is written: whoever wants the same one meanwhile waits for it.
-    kept: Mutex<HashMap<Key, Page>>,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    pages: HashMap<Key, Page>,
+    /// When each was asked for last, by the daemon's uptime.
+    asked: HashMap<Key, Duration>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -50,26 +67,60 @@ impl Pages {
         format: Format,
         coding: Coding,
     ) -> Option<Arc<Rendered>> {
+        let key = Key { target: target.map(Arc::from), format, coding };
         let mut kept = self.kept.lock().await;
+        let text = self.newest(&mut kept.pages, &key).await?;
+        kept.asked.insert(key, self.clock.now().uptime);
+        Some(text)
+    }
+
+    /// Writes what was asked for lately as soon as it is outdated, so that scrapers seldom have to wait for it.
+    pub(super) async fn keep_ready(&self) {
+        let mut views = self.board.watch();
+        while views.changed().await.is_ok() {
+            sleep(TOGETHER).await;
+            views.mark_unchanged();
+            let began = Instant::now();
+            self.renew().await;
+            sleep(began.elapsed() * REST).await;
+        }
+    }
+
+    /// Writes what is to be kept ready, and lets go of the rest.
+    async fn renew(&self) {
+        let mut kept = self.kept.lock().await;
+        let Kept { pages, asked } = &mut *kept;
+        let now = self.clock.now().uptime;
+        asked.retain(|_, at| now.saturating_sub(*at) < LATELY);
+        pages.retain(|key, _| asked.contains_key(key));
+        // Another page beside one that is still being sent would be a large page held twice.
+        if pages.values().any(|page| page.text.is_being_sent()) {
+            return;
+        }
+        for key in asked.keys() {
+            self.newest(pages, key).await;
+        }
+    }
+
+    async fn newest(&self, kept: &mut HashMap<Key, Page>, key: &Key) -> Option<Arc<Rendered>> {
         // Taken under the lock, so that nobody who waited for it puts an older page in place of a newer one.
         let view = self.board.view();
         let setup = Arc::clone(&self.setup.borrow());
         let now = self.clock.now();
-        let reports = match target {
+        let reports = match &key.target {
             None => view.reports,
             Some(target) => {
-                let report = view.reports.iter().find(|report| &*report.target == target)?;
+                let report = view.reports.iter().find(|report| report.target == *target)?;
                 Arc::new(vec![Arc::clone(report)])
             }
         };
-        let key = Key { target: target.map(Arc::from), format, coding };
 
         // Dropped before the new page is made: large pages are never held twice, unless one is still being sent.
         kept.retain(|_, page| page.valid(view.version, &setup, now.uptime));
-        if let Some(page) = kept.get(&key) {
+        if let Some(page) = kept.get(key) {
             return Some(Arc::clone(&page.text));
         }
-        let options = setup.options.clone();
+        let (options, format, coding) = (setup.options.clone(), key.format, key.coding);
         let write = move || exposition::render(&reports, now, &options, format, coding);
         let text = match tokio::task::spawn_blocking(write).await {
             Ok(text) => Arc::new(text),
@@ -79,7 +130,7 @@ impl Pages {
                 Err(_) => return None,
             },
         };
-        kept.insert(key, Page { version: view.version, setup, text: Arc::clone(&text) });
+        kept.insert(key.clone(), Page { version: view.version, setup, text: Arc::clone(&text) });
         Some(text)
     }
 }
@@ -87,7 +138,10 @@ impl Pages {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Report, Timestamp};
+    use crate::{
+        exposition::{Tail, UserLabels},
+        model::{ActiveAlerts, Report, Timestamp},
+    };
 
     fn pages() -> Pages {
         pages_and_setup().0
@@ -138,6 +192,50 @@ mod tests {
         pages.board.publish(Report::new("a"));
         get(&pages, Some("b")).await;
         assert_eq!(Arc::strong_count(&first), 1);
+    }
+
+    /// The version of the board that the page of all targets was written from, if it is kept.
+    async fn written(pages: &Pages) -> Option<u64> {
+        pages.kept.lock().await.pages.values().next().map(|page| page.version)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_asked_for_lately_is_kept_ready() {
+        let pages = pages();
+        let story = async {
+            get(&pages, None).await;
+            for version in 1..=37 {
+                pages.board.publish(Report { up: Some(true), ..Report::new("a") });
+                sleep(Duration::from_secs(5)).await;
+                let expected = (version < 37).then_some(version);
+                assert_eq!(written(&pages).await, expected, "after {version} reports");
+            }
+        };
+        tokio::select! {
+            () = pages.keep_ready() => unreachable!("the board is there"),
+            () = story => {}
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_that_is_being_sent_is_not_held_twice() {
+        let pages = pages();
+        pages.board.publish(Report { up: Some(true), ..Report::new("a") });
+        let story = async {
+            let tail = Tail { alerts: &ActiveAlerts::default(), labels: &UserLabels::Name, own: &[] };
+            let sent = get(&pages, None).await.complete(&tail, None);
+            pages.board.publish(Report { up: Some(false), ..Report::new("a") });
+            sleep(Duration::from_secs(5)).await;
+            assert_eq!(written(&pages).await, Some(1));
+            drop(sent);
+            pages.board.publish(Report { up: Some(true), ..Report::new("a") });
+            sleep(Duration::from_secs(5)).await;
+            assert_eq!(written(&pages).await, Some(3));
+        };
+        tokio::select! {
+            () = pages.keep_ready() => unreachable!("the board is there"),
+            () = story => {}
+        }
     }
 
     #[tokio::test]

@@ -62,7 +62,10 @@ impl Queue {
 
     /// Records a notice, and only then hands it over.
     pub(crate) async fn send(&self, notice: Notice) {
-        self.store.record(Batch { notices: vec![notice.clone()], ..Batch::default() }).await.unwrap();
+        self.store
+            .record(Batch { notices: std::slice::from_ref(&notice), ..Batch::default() })
+            .await
+            .unwrap();
         self.notices.send(notice).unwrap();
     }
 

@@ -24,7 +24,7 @@ fn notice(id: &str) -> Notice {
     }
 }
 
-fn alert(key: &str, state: &str) -> Batch {
+fn alert(key: &str, state: &str) -> Batch<'static> {
     Batch { alerts: vec![(key.into(), Some(state.into()))], ..Batch::default() }
 }
 
@@ -73,8 +73,8 @@ async fn a_full_disk_costs_durability_until_it_has_room_and_nothing_else() {
     })
     .await;
     let much = "x".repeat(100_000);
-    let mut batch = alert("during", &much);
-    batch.notices = vec![notice("n1"), notice("n2")];
+    let notices = [notice("n1"), notice("n2")];
+    let batch = Batch { notices: &notices, ..alert("during", &much) };
     let err = store.record(batch).await.unwrap_err();
     assert!(matches!(err, StoreError::NotDurable { .. }) && err.to_string().contains("full"), "{err}");
     assert!(!store.status().up);
@@ -260,7 +260,7 @@ async fn a_file_that_cannot_be_written_is_read_all_the_same() {
     let root = tempfile::tempdir().unwrap();
     let folder = root.path().join("50% of #1?");
     let Opened { store, .. } = opened(&folder);
-    store.record(Batch { notices: vec![notice("n1")], ..alert("a", "1") }).await.unwrap();
+    store.record(Batch { notices: &[notice("n1")], ..alert("a", "1") }).await.unwrap();
     let read = || {
         let file = database::read_only(&folder.join(DATABASE)).unwrap();
         database::load(&database::in_memory_like(&file).unwrap()).unwrap()
