@@ -429,7 +429,7 @@ impl Running {
     /// Runs what was built.
     async fn commit(&mut self, new: New) {
         self.targets.commit(new.targets, &self.shared, &mut self.tasks).await;
-        self.receivers.commit(new.receivers, &self.shared, &mut self.tasks).await;
+        self.receivers.commit(new.receivers, &self.shared, &mut self.tasks);
         let Some(heartbeat) = new.heartbeat else { return };
         self.stop_heartbeat = heartbeat.map(|heartbeat| {
             let (stop, stopped) = oneshot::channel::<()>();

@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeSet,
     io::{self, Write},
     path::Path,
     process::ExitCode,
@@ -6,14 +7,17 @@ use std::{
 
 use super::Done;
 use crate::{
+    alert::state::firing_events,
     clock::Clock,
     config::Config,
-    model::{Notice, Timestamp},
-    store::{ReceiverState, Settled, Store},
+    model::{Notice, NoticeStatus, Timestamp},
+    notify::delivery::failing_event,
+    store::{Loaded, ReceiverState, Settled, Store},
 };
 
 /// Puts notices that were given up back into their receivers' queues, which are worked off at the next start, and has
-/// receivers that failed asked again; with `list` only tells which notices there are. Without `receivers`: those of all
+/// receivers that failed asked again; with `list` only tells which notices there are. What no longer fires is left out:
+/// nobody would tell its end. Without `receivers`: those of all
 /// that are configured.
 pub(super) async fn run(config: &Config, storage: &Path, receivers: &[String], list: bool) -> Done {
     let configured: Vec<_> = config.receivers.iter().map(|table| table.name.as_str()).collect();
@@ -39,11 +43,17 @@ pub(super) async fn run(config: &Config, storage: &Path, receivers: &[String], l
         writeln!(out, "{id} {receiver} {} {} alerts {alertname}", rfc3339(*created_at), alerts.len())?;
     }
     if !list {
+        let fires = firing(&opened.loaded);
         for notice in &mut letters {
             // From now on it is worth sending for as long as a new one.
             notice.created_at = now;
+            notice
+                .alerts
+                .retain(|alert| alert.status == NoticeStatus::Resolved || fires.contains(&alert.event));
         }
-        store.revive(&letters).await?;
+        let (letters, outdated): (Vec<_>, Vec<_>) =
+            letters.into_iter().partition(|notice| !notice.alerts.is_empty());
+        store.revive(&letters, outdated.iter().map(|notice| notice.id.clone()).collect()).await?;
         for (name, state) in &opened.loaded.receivers {
             if receivers.is_empty() || receivers.contains(name) {
                 let state =
@@ -51,10 +61,20 @@ pub(super) async fn run(config: &Config, storage: &Path, receivers: &[String], l
                 store.settle(Settled { receiver: Some((name, &state)), ..Settled::default() }).await?;
             }
         }
+        for notice in outdated {
+            writeln!(out, "{} is dropped: nothing of it fires any more", notice.id)?;
+        }
         writeln!(out, "{} notices will be sent when the exporter is started", letters.len())?;
     }
     store.close().await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The events that fire, those included of which receivers tell each other.
+fn firing(loaded: &Loaded) -> BTreeSet<String> {
+    let mut events = firing_events(&loaded.alerts);
+    events.extend(loaded.receivers.iter().filter_map(|(name, state)| failing_event(name, state)));
+    events
 }
 
 fn rfc3339(time: Timestamp) -> String {

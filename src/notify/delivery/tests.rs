@@ -1,5 +1,6 @@
 //! The queue in tokio's time, which is paused: days pass in no time.
 
+mod fallback;
 mod standing;
 
 use std::{
@@ -71,6 +72,8 @@ struct Bench {
     attempts: Attempts,
     /// What the fallback is told.
     fallback: mpsc::UnboundedReceiver<Notice>,
+    to_fallback: mpsc::UnboundedSender<Notice>,
+    others: watch::Sender<Others>,
     standings: Standings,
     telemetry: Telemetry,
     clock: Clock,
@@ -100,9 +103,8 @@ impl Bench {
     ) -> (Bench, Worker) {
         fastrand::seed(7);
         let (notices, incoming) = mpsc::unbounded_channel();
-        let (queue, fallback) = mpsc::unbounded_channel();
-        let told = Fallback { receiver: "other".into(), after: PATIENCE, queue };
-        let told = watch::channel(Some(told)).1;
+        let (to_fallback, fallback) = mpsc::unbounded_channel();
+        let (others, are_others) = watch::channel(others("other", &[("other", &to_fallback)]));
         let standings = Standings::default();
         // Time would jump while a store's thread works, so there is none: all goes on from memory.
         let (telemetry, store) = (Telemetry::new(), Store::closed());
@@ -117,12 +119,12 @@ impl Bench {
                 store,
                 telemetry: telemetry.clone(),
                 clock: clock.clone(),
-                fallback: told,
+                others: are_others,
                 standings: standings.clone(),
             },
             incoming,
         );
-        (Bench { notices, attempts, fallback, standings, telemetry, clock }, worker)
+        (Bench { notices, attempts, fallback, to_fallback, others, standings, telemetry, clock }, worker)
     }
 
     /// Until the fallback is told something.
@@ -167,6 +169,14 @@ impl Bench {
         };
         let metric = family.get_metric().iter().find(is_it)?;
         Some(metric.get_counter().get_value() + metric.get_gauge().get_value())
+    }
+}
+
+/// These receivers, of which one, unless it is empty, is told that another fails.
+fn others(fallback: &str, queues: &[(&str, &mpsc::UnboundedSender<Notice>)]) -> Others {
+    Others {
+        fallback: (!fallback.is_empty()).then(|| Fallback { receiver: fallback.into(), after: PATIENCE }),
+        queues: queues.iter().map(|(name, queue)| ((*name).to_owned(), queue.downgrade())).collect(),
     }
 }
 
@@ -425,7 +435,7 @@ async fn a_restart_neither_begins_the_patience_anew_nor_tells_twice() {
 #[tokio::test(start_paused = true)]
 async fn without_a_fallback_nobody_is_told_until_there_is_one() {
     let (mut bench, mut worker) = Bench::start(vec![], state(), |_, _| unavailable());
-    worker.outbox.fallback = watch::channel(None).1;
+    worker.outbox.others = watch::channel(Others::default()).1;
     bench.send(firing("1", "g"));
     let mut worker = Box::pin(worker.run());
     run(&mut worker, 10 * HOUR).await;
