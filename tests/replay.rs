@@ -20,6 +20,7 @@ use std::{
 
 use daemon::{Home, wait_for, webhook};
 use panel::Served;
+use proxymeter::{clock::Clock, model::NoticeStatus, store::Store};
 use receiver::{Answer, Receiver};
 
 /// The exit code, and what was said on stdout and stderr.
@@ -77,5 +78,74 @@ fn what_was_given_up_is_sent_once_more() {
         let requests = receiver.requests();
         assert!(requests[0].header("webhook-id").is_some());
         assert_eq!(requests[0].header("webhook-id"), requests[1].header("webhook-id"));
+    }
+}
+
+/// Numbers of firing and of ended alerts that a message told.
+fn told(body: &[u8]) -> (usize, usize) {
+    let body: serde_json::Value = serde_json::from_slice(body).unwrap();
+    let alerts = body["alerts"].as_array().unwrap();
+    let ended = alerts.iter().filter(|alert| alert["status"] == "resolved").count();
+    (alerts.len() - ended, ended)
+}
+
+#[test]
+fn what_ended_meanwhile_is_told_as_ended() {
+    for users in [&["alice"][..], &["alice", "bob"]] {
+        // The beginning is refused for good, and the end of alice's for now.
+        let later = Arc::new(AtomicU16::new(503));
+        let asked = Arc::clone(&later);
+        let receiver = Receiver::start(move |number, _| {
+            Answer::status(if number == 0 { 400 } else { asked.load(Ordering::Relaxed) })
+        });
+        let panel = Served::start();
+        for user in users {
+            panel.add_expired(user);
+        }
+        let home = Home::new(panel.address, r#"["target", "alertname"]"#, &webhook("ops", receiver.address));
+        let daemon = home.start();
+        let value = |name: &str| daemon.value(&format!("proxymeter_{name}{{receiver=\"ops\"}}"));
+        wait_for("the refusal", || (value("notifications_abandoned_total") == Some(1.0)).then_some(()));
+        panel.renew("alice");
+        wait_for("the end", || (value("notification_attempts_total") >= Some(2.0)).then_some(()));
+        assert_eq!(daemon.stop().0, Some(0));
+        let requests = receiver.requests();
+        assert_eq!(told(&requests[0].body), (users.len(), 0));
+        assert_eq!(told(&requests[1].body), (users.len() - 1, 1));
+
+        later.store(200, Ordering::Relaxed);
+        let (code, said, _) = replay(&home, &[]);
+        assert_eq!(code, Some(0));
+        let id = requests[0].header("webhook-id").unwrap();
+        let dropped = format!("{id} is dropped: nothing of it fires any more\n");
+        assert_eq!(said.contains(&dropped), users.len() == 1, "{said}");
+        let revived = users.len() - 1;
+        assert!(
+            said.ends_with(&format!("{revived} notices will be sent when the exporter is started\n")),
+            "{said}"
+        );
+        assert_eq!(replay(&home, &["--list"]).1, "");
+
+        // What was refused comes first: what waits is newer.
+        let opened = Store::open(&home.storage(), Clock::system().now().wall).unwrap();
+        let ids: Vec<_> = opened.loaded.outbox.iter().map(|row| row.notice.id.as_str()).collect();
+        assert_eq!(ids.iter().position(|known| *known == id), (revived == 1).then_some(0));
+        let firing = |row: &proxymeter::store::Pending| row.notice.status() == NoticeStatus::Firing;
+        assert_eq!(opened.loaded.outbox.iter().filter(|row| firing(row)).count(), 2 * revived);
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+            .block_on(opened.store.close());
+
+        let before = receiver.requests().len();
+        let daemon = home.start();
+        wait_for("an empty queue", || {
+            daemon.value("proxymeter_notifications_total{receiver=\"ops\"}").filter(|sent| *sent > 0.0)
+        });
+        wait_for("an empty queue", || daemon.has_told_all("ops").then_some(()));
+        let requests = receiver.requests();
+        assert_eq!(requests.len(), before + 1);
+        assert_eq!(told(&requests[before].body), (users.len() - 1, 1));
     }
 }
