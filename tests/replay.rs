@@ -20,7 +20,12 @@ use std::{
 
 use daemon::{Home, wait_for, webhook};
 use panel::Served;
-use proxymeter::{clock::Clock, model::NoticeStatus, store::Store};
+use proxymeter::{
+    clock::Clock,
+    model::{NoticeStatus, Severity},
+    notify::OwnAlert,
+    store::{Batch, FallbackKnows, Outcome, Pending, ReceiverState, Settled, Store},
+};
 use receiver::{Answer, Receiver};
 
 /// The exit code, and what was said on stdout and stderr.
@@ -130,7 +135,7 @@ fn what_ended_meanwhile_is_told_as_ended() {
         let opened = Store::open(&home.storage(), Clock::system().now().wall).unwrap();
         let ids: Vec<_> = opened.loaded.outbox.iter().map(|row| row.notice.id.as_str()).collect();
         assert_eq!(ids.iter().position(|known| *known == id), (revived == 1).then_some(0));
-        let firing = |row: &proxymeter::store::Pending| row.notice.status() == NoticeStatus::Firing;
+        let firing = |row: &Pending| row.notice.status() == NoticeStatus::Firing;
         assert_eq!(opened.loaded.outbox.iter().filter(|row| firing(row)).count(), 2 * revived);
         tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -148,4 +153,47 @@ fn what_ended_meanwhile_is_told_as_ended() {
         assert_eq!(requests.len(), before + 1);
         assert_eq!(told(&requests[before].body), (users.len() - 1, 1));
     }
+}
+
+#[tokio::test]
+async fn that_a_receiver_fails_is_told_once_more_to_whom_its_end_will_be_told() {
+    let nobody = "127.0.0.1:9".parse().unwrap();
+    let home = Home::new(nobody, "[]", &(webhook("ops", nobody) + &webhook("desk", nobody)));
+    let now = Clock::system().now().wall;
+    let store = Store::open(&home.storage(), now).unwrap().store;
+    // The desk fails still, and ops knows; what it knew of the mailbox is over.
+    let failing = |subject| OwnAlert {
+        alertname: "ProxymeterNotificationsFailing",
+        severity: Severity::Critical,
+        status: NoticeStatus::Firing,
+        since: now,
+        kind: "receiver",
+        subject,
+        summary: "",
+        description: "",
+        reason: "",
+    };
+    let [desk, mailbox] = ["desk", "mailbox"].map(|name| failing(name).notice("ops", now));
+    let to_desk = failing("desk").notice("desk", now);
+    let notices = vec![desk.clone(), mailbox, to_desk];
+    store.record(Batch { notices: notices.clone(), ..Batch::default() }).await.unwrap();
+    let state = ReceiverState {
+        failing_since: Some(now),
+        fallback_knows: FallbackKnows::Failing,
+        fallback: Some("ops".into()),
+        ..ReceiverState::default()
+    };
+    let settled = Settled {
+        notices: notices.iter().map(|notice| (notice.id.as_str(), Outcome::Abandoned)).collect(),
+        receiver: Some(("desk", &state)),
+        ..Settled::default()
+    };
+    store.settle(settled).await.unwrap();
+    store.close().await;
+
+    let (code, said, _) = replay(&home, &[]);
+    assert_eq!((code, said.matches("is dropped").count()), (Some(0), 2), "{said}");
+    let opened = Store::open(&home.storage(), now).unwrap();
+    let revived: Vec<_> = opened.loaded.outbox.iter().map(|row| &row.notice.id).collect();
+    assert_eq!(revived, [&desk.id]);
 }

@@ -10,15 +10,14 @@ use crate::{
     alert::state::firing_events,
     clock::Clock,
     config::Config,
-    model::{Notice, NoticeStatus, Timestamp},
-    notify::delivery::failing_event,
-    store::{Loaded, ReceiverState, Settled, Store},
+    model::{Notice, NoticeAlert, NoticeStatus, Timestamp},
+    notify::delivery::known_failure,
+    store::{ReceiverState, Settled, Store},
 };
 
 /// Puts notices that were given up back into their receivers' queues, which are worked off at the next start, and has
 /// receivers that failed asked again; with `list` only tells which notices there are. What no longer fires is left out:
-/// nobody would tell its end. Without `receivers`: those of all
-/// that are configured.
+/// nobody would tell its end. Without `receivers`: those of all that are configured.
 pub(super) async fn run(config: &Config, storage: &Path, receivers: &[String], list: bool) -> Done {
     let configured: Vec<_> = config.receivers.iter().map(|table| table.name.as_str()).collect();
     if let Some(unknown) = receivers.iter().find(|name| !configured.contains(&name.as_str())) {
@@ -43,13 +42,18 @@ pub(super) async fn run(config: &Config, storage: &Path, receivers: &[String], l
         writeln!(out, "{id} {receiver} {} {} alerts {alertname}", rfc3339(*created_at), alerts.len())?;
     }
     if !list {
-        let fires = firing(&opened.loaded);
+        let firing = firing_events(&opened.loaded.alerts);
+        // What receivers are told of each other is no alert of the engine's.
+        let of_receivers = opened.loaded.receivers.iter();
+        let own: BTreeSet<_> = of_receivers.filter_map(|(name, state)| known_failure(name, state)).collect();
         for notice in &mut letters {
             // From now on it is worth sending for as long as a new one.
             notice.created_at = now;
-            notice
-                .alerts
-                .retain(|alert| alert.status == NoticeStatus::Resolved || fires.contains(&alert.event));
+            notice.alerts.retain(|NoticeAlert { event, status, .. }| {
+                let fires =
+                    firing.contains(event) || own.contains(&(notice.receiver.as_str(), event.clone()));
+                *status == NoticeStatus::Resolved || fires
+            });
         }
         let (letters, outdated): (Vec<_>, Vec<_>) =
             letters.into_iter().partition(|notice| !notice.alerts.is_empty());
@@ -68,13 +72,6 @@ pub(super) async fn run(config: &Config, storage: &Path, receivers: &[String], l
     }
     store.close().await;
     Ok(ExitCode::SUCCESS)
-}
-
-/// The events that fire, those included of which receivers tell each other.
-fn firing(loaded: &Loaded) -> BTreeSet<String> {
-    let mut events = firing_events(&loaded.alerts);
-    events.extend(loaded.receivers.iter().filter_map(|(name, state)| failing_event(name, state)));
-    events
 }
 
 fn rfc3339(time: Timestamp) -> String {

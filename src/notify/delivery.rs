@@ -24,7 +24,7 @@ use self::{
     merge::{Taken, Told, merge},
 };
 pub use self::{
-    fallback::{Fallback, Others, failing_event},
+    fallback::{Fallback, Others, known_failure},
     standing::{Standing, Standings},
 };
 use super::{Receiver, Retry, SendError};

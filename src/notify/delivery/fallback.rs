@@ -57,10 +57,9 @@ impl Left {
     }
 }
 
-/// The event of the alert that a receiver fails, if somebody was told and it does still.
-pub fn failing_event(receiver: &str, state: &ReceiverState) -> Option<String> {
-    told(state)?;
-    Some(well_again(receiver, state, state.failing_since?).event())
+/// Who was told that a receiver fails, and not yet that it no longer does, and the event of the alert that says so.
+pub fn known_failure<'a>(receiver: &str, state: &'a ReceiverState) -> Option<(&'a str, String)> {
+    Some((told(state)?, well_again(receiver, state, state.failing_since?).event()))
 }
 
 fn told(state: &ReceiverState) -> Option<&str> {

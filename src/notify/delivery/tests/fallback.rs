@@ -1,4 +1,4 @@
-//! Who is told that a receiver fails while that changes.
+//! Who is told that a receiver fails, also while that changes.
 
 use super::*;
 
@@ -16,6 +16,60 @@ fn heard(queue: &mut mpsc::UnboundedReceiver<Notice>) -> Vec<(String, NoticeStat
 
 fn of(name: &str, status: NoticeStatus) -> (String, NoticeStatus) {
     (name.to_owned(), status)
+}
+
+#[tokio::test(start_paused = true)]
+async fn wrong_credentials_are_told_to_the_fallback_at_once_and_once_each_time() {
+    let (mut bench, worker) = Bench::start(vec![], state(), |n, _| match n {
+        3 => Ok("yes".into()),
+        _ => Err(error("auth", Retry::Later)),
+    });
+    bench.send(firing("1", "g"));
+    bench.send(firing("2", "h"));
+    let mut worker = Box::pin(worker.run());
+    run(&mut worker, Duration::from_secs(3)).await;
+    let text = "Receiver ops cannot be told (auth): it said auth. Notices given up so far: 0.";
+    assert_eq!(bench.told(), [(NoticeStatus::Firing, "auth".to_owned(), text.to_owned())]);
+    run(&mut worker, Duration::from_secs(17)).await;
+    assert_eq!(bench.ids().len(), 2);
+    assert_eq!(bench.told(), []);
+    run(&mut worker, HOUR).await;
+    assert!(bench.ids().len() > 4);
+    let told: Vec<_> = bench.told().into_iter().map(|(status, ..)| status).collect();
+    assert_eq!(told, [NoticeStatus::Resolved, NoticeStatus::Firing], "it took one between, so this is news");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_neither_begins_the_patience_anew_nor_tells_twice() {
+    let failing_since = Some(START.saturating_add_millis(-1_200_000));
+    for (fallback_knows, expected) in [(FallbackKnows::Nothing, 1), (FallbackKnows::Failing, 0)] {
+        let state = ReceiverState { failing_since, fallback_knows, ..state() };
+        let (mut bench, worker) = Bench::start(vec![firing("1", "g")], state, |_, _| unavailable());
+        let mut worker = Box::pin(worker.run());
+        run(&mut worker, Duration::from_secs(590)).await;
+        assert_eq!(bench.told(), []);
+        run(&mut worker, Duration::from_secs(20)).await;
+        assert_eq!(bench.told().len(), expected, "{fallback_knows:?}");
+        run(&mut worker, 10 * HOUR).await;
+        assert_eq!(bench.told(), []);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_fallback_nobody_is_told_until_there_is_one() {
+    let (mut bench, mut worker) = Bench::start(vec![], state(), |_, _| unavailable());
+    worker.outbox.others = watch::channel(Others::default()).1;
+    bench.send(firing("1", "g"));
+    let mut worker = Box::pin(worker.run());
+    run(&mut worker, 10 * HOUR).await;
+    drop(bench.notices);
+    let left = worker.await;
+    assert_eq!(left.state.fallback_knows, FallbackKnows::Nothing);
+    assert!(bench.fallback.try_recv().is_err());
+    let notices = left.pending.into_iter().map(|row| row.notice).collect();
+    let (mut bench, worker) = Bench::start(notices, left.state, |_, _| unavailable());
+    run(&mut Box::pin(worker.run()), PATIENCE).await;
+    assert_eq!(bench.told().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -121,7 +175,7 @@ async fn what_is_left_takes_back_what_was_told() {
     let farewell = left.farewell("ops", START).unwrap();
     assert_eq!((farewell.receiver.as_str(), farewell.status()), ("other", NoticeStatus::Resolved));
     assert_eq!((&farewell.group, &farewell.alerts[0].event), (&told.group, &told.alerts[0].event));
-    assert_eq!(failing_event("ops", &left.state).as_ref(), Some(&told.alerts[0].event));
+    assert_eq!(known_failure("ops", &left.state), Some(("other", told.alerts[0].event.clone())));
     assert_eq!(Left::default().farewell("ops", START), None);
-    assert_eq!(failing_event("ops", &state()), None);
+    assert_eq!(known_failure("ops", &state()), None);
 }
