@@ -244,20 +244,12 @@ impl Daemon {
     /// # Errors
     /// When a task ends unasked, and when stopping was cut short.
     pub async fn run(self, mut asked: impl AsyncFnMut() -> Asked, loader: Loader) -> Result<(), Ended> {
-        let Daemon { listeners, mut alerting, state, mut reloads, ready, new, shared, .. } = self;
+        let Daemon { listeners, alerting, state, mut reloads, ready, new, shared, .. } = self;
         let service_manager = self.service_manager;
-        let mut tasks = Tasks::new();
-        let listening = watch::Sender::new(bound(&listeners));
-        tasks.spawn_endless(alerting.run());
-        tasks.spawn_endless(watch_storage(shared.clone(), self.receivers.queues()));
-        tasks.spawn_endless(tell_when_ready(shared.board.clone(), ready));
-        tasks.spawn_endless(watch_clock(shared.clock.clone(), shared.telemetry.clone()));
-        tasks.spawn_endless(service_manager.clone().keep_watchdog(shared.beats.clone()));
-        tasks.spawn_stopping_itself(server::serve(listening.subscribe(), state, tasks.stopped()));
         let mut running = Running {
             config: self.config,
+            listening: watch::Sender::new(bound(&listeners)),
             listeners,
-            listening,
             targets: self.targets,
             receivers: self.receivers,
             alerting,
@@ -265,10 +257,19 @@ impl Daemon {
             stop_heartbeat: None,
             refused: false,
             files_refused: None,
-            shared,
-            tasks,
+            shared: shared.clone(),
+            tasks: Tasks::new(),
         };
+        // What is known from before is on the board before anybody is answered or told.
         running.commit(new).await;
+        let tasks = &mut running.tasks;
+        tasks.spawn_endless(running.alerting.run());
+        tasks.spawn_endless(watch_storage(shared.clone(), running.receivers.queues()));
+        tasks.spawn_endless(tell_when_ready(shared.board.clone(), ready));
+        tasks.spawn_endless(watch_clock(shared.clock.clone(), shared.telemetry.clone()));
+        tasks.spawn_endless(service_manager.clone().keep_watchdog(shared.beats.clone()));
+        let stopped = tasks.stopped();
+        tasks.spawn_stopping_itself(server::serve(running.listening.subscribe(), state, stopped));
         service_manager.ready();
 
         let mut looks = interval(FILES_CHECK);
@@ -459,7 +460,7 @@ impl Running {
     /// Runs what was built.
     async fn commit(&mut self, new: New) {
         self.targets.commit(new.targets, &self.shared, &mut self.tasks).await;
-        self.receivers.commit(new.receivers, &self.shared, &mut self.tasks).await;
+        self.receivers.commit(new.receivers, &self.shared, &mut self.tasks);
         let Some(heartbeat) = new.heartbeat else { return };
         if heartbeat.is_none() {
             self.shared.telemetry.forget_heartbeat();

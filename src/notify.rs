@@ -127,6 +127,11 @@ pub struct OwnAlert<'a> {
 }
 
 impl OwnAlert<'_> {
+    /// The name of this firing.
+    pub fn event(&self) -> String {
+        format!("evt_{}_{}_{}", self.alertname, self.subject, self.since.as_millis())
+    }
+
     /// The notice that tells `receiver` of it. Receivers take the same subject's notices for one thread.
     pub fn notice(&self, receiver: &str, now: Timestamp) -> Notice {
         let Self { alertname, subject, .. } = self;
@@ -142,7 +147,7 @@ impl OwnAlert<'_> {
             group_labels: pairs(&[("alertname", alertname), ("subject", subject)]),
             reason: if fires { "first notification" } else { "all alerts resolved" }.into(),
             alerts: vec![NoticeAlert {
-                event: format!("evt_{alertname}_{subject}_{}", self.since.as_millis()),
+                event: self.event(),
                 status: self.status,
                 severity: self.severity,
                 labels: pairs(&[

@@ -149,6 +149,8 @@ pub struct ReceiverState {
     pub failing_since: Option<Timestamp>,
     /// What the fallback was told since the last success.
     pub fallback_knows: FallbackKnows,
+    /// Who that fallback was, if it was told anything.
+    pub fallback: Option<String>,
     /// A few bits of a digest of its configuration.
     pub config: u16,
 }
@@ -281,13 +283,14 @@ impl Store {
         answered.await.map_err(|_| StoreError::Closed)?
     }
 
-    /// Puts notices that were given up at the end of the queue.
+    /// Puts notices that were given up, oldest first, at the front of the queue, and forgets those with the ids
+    /// `outdated`.
     ///
     /// # Errors
     /// As of [`Store::record`].
-    pub async fn revive(&self, notices: &[Notice]) -> Result<(), StoreError> {
+    pub async fn revive(&self, notices: &[Notice], outdated: Vec<String>) -> Result<(), StoreError> {
         let notices = notices.iter().map(Queued::new).collect::<Result<_, _>>()?;
-        self.change(Change::Revived { notices }).await
+        self.change(Change::Revived { notices, outdated }).await
     }
 
     /// `notice` stands for the pending notices `old_ids` and takes the place of the newest of them in the queue, with

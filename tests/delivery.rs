@@ -67,7 +67,11 @@ fn notice(receiver: &str, group: &str) -> Notice {
             event: format!("event-{group}"),
             status: NoticeStatus::Firing,
             severity: Severity::Critical,
-            labels: [("alertname".to_owned(), "ProxymeterTargetDown".to_owned())].into(),
+            labels: [
+                ("alertname".to_owned(), "ProxymeterTargetDown".to_owned()),
+                ("target".to_owned(), group.to_owned()),
+            ]
+            .into(),
             annotations: BTreeMap::new(),
             starts_at: now,
             ends_at: None,

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+pub use self::row::firing_events;
 use super::{
     finding::{End, Findings},
     mark::Mark,

@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeSet,
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -6,15 +7,18 @@ use std::{
 
 use super::Done;
 use crate::{
+    alert::state::firing_events,
     clock::Clock,
     config::Config,
-    model::{Notice, Timestamp},
+    model::{Notice, NoticeAlert, NoticeStatus, Timestamp},
+    notify::delivery::known_failure,
     store::{ReceiverState, Settled, Store},
 };
 
 /// Puts notices that were given up back into their receivers' queues, which are worked off at the next start, and has
-/// receivers that failed asked again; with `list` only tells which notices there are. Without `receivers`: those of all
-/// that are configured. `storage` takes the place of the configuration's.
+/// receivers that failed asked again; with `list` only tells which notices there are. What no longer fires is left out:
+/// nobody would tell its end. Without `receivers`: those of all that are configured. `storage` takes the place of the
+/// configuration's.
 pub(super) async fn run(file: &Path, storage: Option<PathBuf>, receivers: &[String], list: bool) -> Done {
     let (configured_storage, configured) = Config::load_storage(file)?;
     let storage = storage.unwrap_or(configured_storage.path);
@@ -40,17 +44,31 @@ pub(super) async fn run(file: &Path, storage: Option<PathBuf>, receivers: &[Stri
         writeln!(out, "{id} {receiver} {} {} alerts {alertname}", rfc3339(*created_at), alerts.len())?;
     }
     if !list {
+        let firing = firing_events(&opened.loaded.alerts);
+        // What receivers are told of each other is no alert of the engine's.
+        let of_receivers = opened.loaded.receivers.iter();
+        let own: BTreeSet<_> = of_receivers.filter_map(|(name, state)| known_failure(name, state)).collect();
         for notice in &mut letters {
             // From now on it is worth sending for as long as a new one.
             notice.created_at = now;
+            notice.alerts.retain(|NoticeAlert { event, status, .. }| {
+                let fires =
+                    firing.contains(event) || own.contains(&(notice.receiver.as_str(), event.clone()));
+                *status == NoticeStatus::Resolved || fires
+            });
         }
-        store.revive(&letters).await?;
+        let (letters, outdated): (Vec<_>, Vec<_>) =
+            letters.into_iter().partition(|notice| !notice.alerts.is_empty());
+        store.revive(&letters, outdated.iter().map(|notice| notice.id.clone()).collect()).await?;
         for (name, state) in &opened.loaded.receivers {
             if receivers.is_empty() || receivers.contains(name) {
                 let state =
                     ReceiverState { failures: 0, next_attempt: None, disabled: false, ..state.clone() };
                 store.settle(Settled { receiver: Some((name, &state)), ..Settled::default() }).await?;
             }
+        }
+        for notice in outdated {
+            writeln!(out, "{} is dropped: nothing of it fires any more", notice.id)?;
         }
         writeln!(out, "{} notices will be sent when the exporter is started", letters.len())?;
     }

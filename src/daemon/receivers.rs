@@ -2,12 +2,20 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    future::ready,
     hash::{DefaultHasher, Hash, Hasher},
     path::Path,
     sync::Arc,
 };
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{
+    mpsc,
+    oneshot::{
+        self,
+        error::{RecvError, TryRecvError},
+    },
+    watch,
+};
 use tracing::warn;
 
 use super::{Shared, StartError, Tasks};
@@ -17,11 +25,11 @@ use crate::{
     model::Notice,
     notify::{
         Receiver,
-        delivery::{Fallback, Left, Standings, Terms, Wiring, Worker},
+        delivery::{Fallback, Left, Others, Standings, Terms, Wiring, Worker},
         email::{Email, config::ReceiverConfig},
         webhook::Webhook,
     },
-    store::{Loaded, Outcome, Pending, Settled, Store},
+    store::{Loaded, Outcome, ReceiverState, Settled},
 };
 
 /// The way to the queue of each receiver.
@@ -30,9 +38,12 @@ pub(super) type Queues = HashMap<String, mpsc::UnboundedSender<Notice>>;
 /// The queues that are worked off.
 pub(super) struct Receivers {
     running: BTreeMap<String, Line>,
+    /// Those that are no longer wanted and may still be sending.
+    ending: BTreeMap<String, Ending>,
     /// What the store remembers of receivers that do not run yet.
-    loaded: Loaded,
-    fallback: watch::Sender<Option<Fallback>>,
+    loaded: BTreeMap<String, Left>,
+    /// For the queues, which may have something to tell each other.
+    others: watch::Sender<Others>,
     /// For whoever has something to say to everybody.
     queues: watch::Sender<Arc<Queues>>,
     standings: Standings,
@@ -43,6 +54,14 @@ struct Line {
     external_url: String,
     queue: mpsc::UnboundedSender<Notice>,
     /// What is not brought when the queue has ended.
+    left: oneshot::Receiver<Left>,
+}
+
+/// A line whose receiver is no longer configured.
+struct Ending {
+    /// Sent: another line goes on from what this one leaves. Dropped: everything ends.
+    claim: oneshot::Sender<()>,
+    /// Nothing, if it was not claimed in time.
     left: oneshot::Receiver<Left>,
 }
 
@@ -66,8 +85,9 @@ impl Receivers {
     pub(super) fn new(loaded: Loaded) -> Self {
         Receivers {
             running: BTreeMap::new(),
-            loaded,
-            fallback: watch::Sender::new(None),
+            ending: BTreeMap::new(),
+            loaded: by_receiver(loaded),
+            others: watch::Sender::default(),
             queues: watch::Sender::default(),
             standings: Standings::default(),
         }
@@ -111,78 +131,100 @@ impl Receivers {
             let (table, external_url) = (table.clone(), external_url.clone());
             new.push(New { table, external_url, receiver, incoming });
         }
-        let named = config.alerting.fallback.as_ref().and_then(|name| queues.get_key_value(name));
-        let fallback = named.map(|(name, queue)| Fallback {
-            receiver: name.clone(),
-            after: config.alerting.fallback_after,
-            queue: queue.clone(),
-        });
+        let named = config.alerting.fallback.clone().filter(|name| queues.contains_key(name));
+        let fallback = named.map(|receiver| Fallback { receiver, after: config.alerting.fallback_after });
         Ok(NewReceivers { queues, fallback, new })
     }
 
     /// Works off what is new, lets what is no longer wanted come to its end, and gives up what nobody is left to be
     /// told of.
-    pub(super) async fn commit(&mut self, new: NewReceivers, shared: &Shared, tasks: &mut Tasks) {
+    pub(super) fn commit(&mut self, new: NewReceivers, shared: &Shared, tasks: &mut Tasks) {
         let NewReceivers { queues, fallback, new } = new;
-        let gone: Vec<_> = self.running.keys().filter(|name| !queues.contains_key(*name)).cloned().collect();
-        for name in gone {
-            let Some(line) = self.running.remove(&name) else { continue };
-            let (shared, standings, queues) =
-                (shared.clone(), self.standings.clone(), self.queues.subscribe());
-            drop(line.queue);
-            tasks.spawn_to_the_end(async move {
-                let left = line.left.await.unwrap_or_default();
-                give_up(left.pending.into_iter().map(|row| row.notice), &shared.store).await;
-                // Another of that name may have come since.
-                if !queues.borrow().contains_key(&name) {
-                    shared.telemetry.forget_receiver(&name);
-                    standings.forget(&name);
-                }
-            });
+        let queues = Arc::new(queues);
+        // Before any queue ends, so that nobody who asks here for the way to one finds it closed.
+        let ways = queues.iter().map(|(name, queue)| (name.clone(), queue.downgrade())).collect();
+        self.others.send_replace(Others { fallback, queues: ways });
+        self.queues.send_replace(Arc::clone(&queues));
+        self.ending.retain(|_, ending| !ending.claim.is_closed());
+        let (wanted, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut self.running).into_iter().partition(|(name, _)| queues.contains_key(name));
+        self.running = wanted;
+        for (name, line) in gone {
+            self.let_end(name, line.left, shared, tasks);
         }
-        // An earlier queue ends once these let go of it.
-        self.fallback.send_replace(fallback);
-        self.queues.send_replace(Arc::new(queues.clone()));
         let wiring = Wiring {
             store: shared.store.clone(),
             telemetry: shared.telemetry.clone(),
             clock: shared.clock.clone(),
-            fallback: self.fallback.subscribe(),
+            others: self.others.subscribe(),
             standings: self.standings.clone(),
         };
         for New { table, external_url, receiver, incoming } in new {
             let Some(queue) = queues.get(&table.name).cloned() else { continue };
-            let before = self.running.remove(&table.name).map(|line| line.left);
-            let loaded = self.take_loaded(&table.name);
-            let terms = Terms { send_resolved: common(&table).send_resolved, config: digest(&table) };
             let (name, wiring) = (table.name.clone(), wiring.clone());
+            let before = self.running.remove(&name).map(|line| line.left).or_else(|| self.claim(&name));
+            let loaded = self.loaded.remove(&name).unwrap_or_default();
+            let terms = Terms { send_resolved: common(&table).send_resolved, config: digest(&table) };
             let (end, left) = oneshot::channel();
             tasks.spawn_to_the_end(async move {
                 let earlier = match before {
-                    Some(before) => before.await.unwrap_or_default(),
-                    None => loaded,
+                    Some(before) => before.await,
+                    None => Ok(loaded),
                 };
+                // Nothing is left when everything ends: the store has it.
+                let Ok(earlier) = earlier else { return };
                 let left = Worker::new(name, receiver, earlier, terms, wiring, incoming).run().await;
                 // Nobody is interested when everything ends.
                 drop(end.send(left));
             });
             self.running.insert(table.name.clone(), Line { table, external_url, queue, left });
         }
-        let orphans = std::mem::take(&mut self.loaded.outbox);
-        give_up(orphans.into_iter().map(|row| row.notice), &shared.store).await;
+        for (name, left) in std::mem::take(&mut self.loaded) {
+            self.let_end(name, ready(Ok(left)), shared, tasks);
+        }
+    }
+
+    /// Gives up what a line leaves, unless another of its name has claimed that by then.
+    fn let_end(
+        &mut self,
+        name: String,
+        left: impl Future<Output = Result<Left, RecvError>> + Send + 'static,
+        shared: &Shared,
+        tasks: &mut Tasks,
+    ) {
+        let (claim, mut claimed) = oneshot::channel();
+        let (end, ended) = oneshot::channel();
+        self.ending.insert(name.clone(), Ending { claim, left: ended });
+        let (shared, standings, queues) = (shared.clone(), self.standings.clone(), self.queues.subscribe());
+        tasks.spawn_to_the_end(async move {
+            let Ok(left) = left.await else { return };
+            let left = match claimed.try_recv() {
+                Ok(()) => left,
+                Err(TryRecvError::Empty) => {
+                    give_up(&name, &left, &shared, &queues).await;
+                    shared.telemetry.forget_receiver(&name);
+                    standings.forget(&name);
+                    Left::default()
+                }
+                // The next start finds it in the store.
+                Err(TryRecvError::Closed) => return,
+            };
+            // Nobody is interested unless there is another of that name.
+            drop(end.send(left));
+        });
+    }
+
+    /// What a line leaves that is coming to its end, if there is one of that name.
+    fn claim(&mut self, name: &str) -> Option<oneshot::Receiver<Left>> {
+        let Ending { claim, left } = self.ending.remove(name)?;
+        // Too late, what was left is given up, and the new line begins with nothing.
+        claim.send(()).ok();
+        Some(left)
     }
 
     /// Lets go of all queues, which end then.
     pub(super) fn close(self) {
-        self.fallback.send_replace(None);
         self.queues.send_replace(Arc::default());
-    }
-
-    fn take_loaded(&mut self, name: &str) -> Left {
-        let pending = self.loaded.outbox.extract_if(.., |row: &mut Pending| row.notice.receiver == name);
-        let pending = pending.collect();
-        let state = self.loaded.receivers.iter().find(|(known, _)| known == name);
-        Left { pending, state: state.map(|(_, state)| state.clone()).unwrap_or_default() }
     }
 }
 
@@ -192,14 +234,41 @@ impl NewReceivers {
     }
 }
 
-/// Gives up what is addressed to receivers that are no longer configured.
-async fn give_up(notices: impl Iterator<Item = Notice>, store: &Store) {
-    for notice in notices {
-        let (receiver, id) = (&notice.receiver, &notice.id);
-        warn!(receiver, id, "a notice is given up: nobody is configured to be told");
-        let settled = Settled { notices: vec![(id, Outcome::Abandoned)], ..Settled::default() };
-        // The store tells of its own failures.
-        drop(store.settle(settled).await);
+fn by_receiver(loaded: Loaded) -> BTreeMap<String, Left> {
+    let mut by_receiver: BTreeMap<String, Left> = BTreeMap::new();
+    for (name, state) in loaded.receivers {
+        by_receiver.entry(name).or_default().state = state;
+    }
+    for row in loaded.outbox {
+        by_receiver.entry(row.notice.receiver.clone()).or_default().pending.push(row);
+    }
+    by_receiver
+}
+
+/// Gives up what is addressed to a receiver that is no longer configured, forgets how it was, and tells whoever knows
+/// that it failed.
+async fn give_up(name: &str, left: &Left, shared: &Shared, queues: &watch::Receiver<Arc<Queues>>) {
+    let nothing = ReceiverState::default();
+    if left.pending.is_empty() && left.state == nothing {
+        return;
+    }
+    for row in &left.pending {
+        warn!(receiver = name, id = row.notice.id, "a notice is given up: nobody is configured to be told");
+    }
+    let farewell = left.farewell(name, shared.clock.now().wall).and_then(|notice| {
+        let queue = queues.borrow().get(&notice.receiver).cloned()?;
+        Some((notice, queue))
+    });
+    let settled = Settled {
+        notices: left.pending.iter().map(|row| (row.notice.id.as_str(), Outcome::Abandoned)).collect(),
+        receiver: Some((name, &nothing)),
+        told: farewell.as_ref().map(|(notice, _)| notice),
+    };
+    // The store tells of its own failures.
+    drop(shared.store.settle(settled).await);
+    if let Some((notice, queue)) = farewell {
+        // Its worker runs as long as there is a way to it.
+        drop(queue.send(notice));
     }
 }
 

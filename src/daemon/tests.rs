@@ -79,7 +79,7 @@ async fn renewed_after_six_minutes(down: std::ops::Range<u32>) -> Told {
             store: store.clone(),
             telemetry: telemetry.clone(),
             clock: clock.clone(),
-            fallback: watch::channel(None).1,
+            others: watch::channel(delivery::Others::default()).1,
             standings: Standings::default(),
         },
         incoming,

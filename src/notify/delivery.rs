@@ -22,9 +22,12 @@ use tokio::{
 };
 use tracing::{debug, error, info, warn};
 
-use self::merge::{Taken, Told, about, merge};
+use self::{
+    fallback::News,
+    merge::{Taken, Told, about, merge},
+};
 pub use self::{
-    fallback::Fallback,
+    fallback::{Fallback, Others, known_failure},
     standing::{Standing, Standings},
 };
 use super::{Receiver, Retry, SendError};
@@ -66,8 +69,8 @@ pub struct Wiring {
     pub store: Store,
     pub telemetry: Telemetry,
     pub clock: Clock,
-    /// Who is told that a receiver fails, if anybody.
-    pub fallback: watch::Receiver<Option<Fallback>>,
+    /// Who may be told that a receiver fails, always the newest.
+    pub others: watch::Receiver<Others>,
     pub standings: Standings,
 }
 
@@ -91,7 +94,7 @@ impl Worker {
         incoming: mpsc::UnboundedReceiver<Notice>,
     ) -> Self {
         let Left { pending, mut state } = left;
-        let Wiring { store, telemetry, clock, fallback, standings } = wiring;
+        let Wiring { store, telemetry, clock, others, standings } = wiring;
         telemetry.declare_receiver(&name, &SendError::REASONS);
         telemetry.declare_suppressions(&[OUTDATED]);
         if let Some(time) = state.last_success {
@@ -127,13 +130,17 @@ impl Worker {
             store,
             telemetry,
             clock,
-            fallback,
+            others,
         };
         let item = |row: Pending| Queued {
             since: outbox.clock.long_ago(row.queued_at),
             ..outbox.queued(row.notice, row.done)
         };
         outbox.queue = pending.into_iter().map(item).collect();
+        if outbox.state.fallback_knows != FallbackKnows::Nothing && outbox.state.fallback.is_none() {
+            // Earlier versions did not write down who was told: most likely it is still the same.
+            outbox.state.fallback = outbox.fallback().map(|fallback| fallback.receiver);
+        }
         outbox.show();
         Worker { receiver, incoming, outbox }
     }
@@ -141,6 +148,7 @@ impl Worker {
     /// Runs until nothing more can come, and then ends what it is doing, but starts nothing new. It may be dropped at
     /// any moment without loss.
     pub async fn run(mut self) -> Left {
+        self.outbox.hand_over().await;
         self.outbox.tidy().await;
         loop {
             let due = self.outbox.due();
@@ -150,6 +158,8 @@ impl Worker {
                     Some(notice) => self.outbox.accept(notice).await,
                     None => return self.outbox.left(),
                 },
+                // When nobody is left who could change them, this is not waited for.
+                Ok(()) = self.outbox.others.changed() => self.outbox.hand_over().await,
                 () = until(due) => self.work().await,
             }
         }
@@ -218,7 +228,7 @@ struct Outbox {
     store: Store,
     telemetry: Telemetry,
     clock: Clock,
-    fallback: watch::Receiver<Option<Fallback>>,
+    others: watch::Receiver<Others>,
 }
 
 #[derive(Debug)]
@@ -456,13 +466,14 @@ impl Outbox {
         self.settle(settled, news).await;
     }
 
-    /// Writes down what became of notices and how the receiver is, together with what the fallback is told of it, and
+    /// Writes down what became of notices and how the receiver is, together with what another is told of it, and
     /// then tells. The store failing is no reason to stop: all goes on from memory.
-    async fn settle(&self, notices: Vec<(&str, Outcome)>, news: Option<Notice>) {
+    async fn settle(&self, notices: Vec<(&str, Outcome)>, news: Option<News>) {
         let receiver = Some((self.name.as_str(), &self.state));
-        self.note(self.store.settle(Settled { notices, receiver, told: news.as_ref() }).await);
-        if let (Some(fallback), Some(news)) = (self.fallback(), news) {
-            fallback.tell(news);
+        let told = news.as_ref().map(|news| &news.notice);
+        self.note(self.store.settle(Settled { notices, receiver, told }).await);
+        if let Some(news) = news {
+            news.tell();
         }
     }
 

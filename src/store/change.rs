@@ -30,9 +30,11 @@ pub(super) enum Change {
         receiver: Option<(String, String)>,
         told: Option<Queued>,
     },
-    /// Notices that were given up are to be delivered after all.
+    /// Notices that were given up are to be delivered after all, oldest first, and before all others; of those with
+    /// the ids `outdated` nothing is left to be told.
     Revived {
         notices: Vec<Queued>,
+        outdated: Vec<String>,
     },
     Replaced {
         old_ids: Vec<String>,
@@ -104,10 +106,12 @@ pub(super) fn apply(connection: &mut Connection, change: &Change) -> Result<(), 
                 append(&transaction, notice)?;
             }
         }
-        Change::Revived { notices } => {
-            for notice in notices {
-                append(&transaction, notice)?;
-                DEAD_LETTERS.remove(&transaction, "id", &notice.id)?;
+        Change::Revived { notices, outdated } => {
+            for notice in notices.iter().rev() {
+                prepend(&transaction, notice)?;
+            }
+            for id in notices.iter().map(|notice| &notice.id).chain(outdated) {
+                DEAD_LETTERS.remove(&transaction, "id", id)?;
             }
         }
         Change::Replaced { old_ids, notice } => {
@@ -172,6 +176,13 @@ fn append(transaction: &Transaction<'_>, notice: &Queued) -> Result<(), Fault> {
     enqueue(transaction, notice, &standing)
 }
 
+/// Puts a notice at the front of the queue: what waits there came later.
+fn prepend(transaction: &Transaction<'_>, notice: &Queued) -> Result<(), Fault> {
+    let sql = "SELECT coalesce(min(seq), 1) - 1 FROM outbox";
+    let seq = transaction.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+    enqueue(transaction, notice, &at(seq, notice))
+}
+
 /// Of a notice that is not pending there is nothing to settle.
 fn settle(transaction: &Transaction<'_>, id: &str, outcome: &Outcome) -> Result<(), Fault> {
     // Rows of thousands of alerts are megabytes: they are read only for those who need them.
@@ -196,8 +207,12 @@ fn settle(transaction: &Transaction<'_>, id: &str, outcome: &Outcome) -> Result<
 
 /// The end of the queue.
 fn last(transaction: &Transaction<'_>, notice: &Queued) -> Result<Standing, Fault> {
-    let seq = next_seq(transaction, OUTBOX.name)?;
-    Ok(Standing { seq, queued_at: notice.created_at.as_millis(), done: "[]".into() })
+    Ok(at(next_seq(transaction, OUTBOX.name)?, notice))
+}
+
+/// A place in the queue of a notice that nobody has taken yet.
+fn at(seq: i64, notice: &Queued) -> Standing {
+    Standing { seq, queued_at: notice.created_at.as_millis(), done: "[]".into() }
 }
 
 fn next_seq(transaction: &Transaction<'_>, table: &str) -> Result<i64, Fault> {

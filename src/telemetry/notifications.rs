@@ -150,7 +150,7 @@ impl Telemetry {
         }
     }
 
-    /// Counts a receiver no more: all its series vanish.
+    /// Counts a receiver no more: all its series vanish, and what is known of it.
     pub fn forget_receiver(&self, receiver: &str) {
         let of = &self.0.notifications;
         for counters in [&of.delivered, &of.attempts, &of.failures, &of.abandoned] {
@@ -161,6 +161,7 @@ impl Telemetry {
         }
         forget(&of.queue_length, "receiver", receiver);
         forget(&of.duration, "receiver", receiver);
+        of.receivers().remove(receiver);
     }
 
     /// Begins to count what is not sent, at 0 for all these reasons.
@@ -245,5 +246,7 @@ mod tests {
         telemetry.notification_queue("ops", 0, None);
         let well = ReceiverStatus { last_success: Some(9.0), ..ReceiverStatus::default() };
         assert_eq!(telemetry.receiver("ops"), well);
+        telemetry.forget_receiver("ops");
+        assert_eq!(telemetry.receiver("ops"), ReceiverStatus::default());
     }
 }

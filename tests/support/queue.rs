@@ -1,13 +1,13 @@
 //! A receiver's queue, run by the test, on a real store.
 
-use std::{path::Path, pin::Pin, time::Duration};
+use std::{collections::HashMap, path::Path, pin::Pin, time::Duration};
 
 use proxymeter::{
     clock::Clock,
     model::Notice,
     notify::{
         self,
-        delivery::{Fallback, Left, Standings, Terms, Wiring, Worker},
+        delivery::{Fallback, Left, Others, Standings, Terms, Wiring, Worker},
     },
     store::{Batch, Loaded, Store},
     telemetry::Telemetry,
@@ -33,13 +33,14 @@ pub(crate) struct Queue {
     pub(crate) telemetry: Telemetry,
     pub(crate) notices: mpsc::UnboundedSender<Notice>,
     pub(crate) fallback: mpsc::UnboundedReceiver<Notice>,
+    _to_fallback: mpsc::UnboundedSender<Notice>,
     pub(crate) running: Pin<Box<dyn Future<Output = Left>>>,
 }
 
 impl Queue {
     pub(crate) fn start(name: &str, receiver: notify::Receiver, store: &Store, loaded: Loaded) -> Queue {
         let (notices, incoming) = mpsc::unbounded_channel();
-        let (queue, fallback) = mpsc::unbounded_channel();
+        let (to_fallback, fallback) = mpsc::unbounded_channel();
         let telemetry = Telemetry::new();
         let state = loaded.receivers.into_iter().find(|(of, _)| of == name).map(|(_, state)| state);
         let left = Left {
@@ -47,17 +48,28 @@ impl Queue {
             state: state.unwrap_or_default(),
         };
         let terms = Terms { send_resolved: true, config: 7 };
-        let told = Fallback { receiver: "other".into(), after: PATIENCE, queue };
+        let others = Others {
+            fallback: Some(Fallback { receiver: "other".into(), after: PATIENCE }),
+            queues: HashMap::from([("other".to_owned(), to_fallback.downgrade())]),
+        };
         let wiring = Wiring {
             store: store.clone(),
             telemetry: telemetry.clone(),
             clock: Clock::system(),
-            fallback: watch::channel(Some(told)).1,
+            others: watch::channel(others).1,
             standings: Standings::default(),
         };
         let worker = Worker::new(name.into(), receiver, left, terms, wiring, incoming);
         let running = Box::pin(worker.run());
-        Queue { name: name.into(), store: store.clone(), telemetry, notices, fallback, running }
+        Queue {
+            name: name.into(),
+            store: store.clone(),
+            telemetry,
+            notices,
+            fallback,
+            _to_fallback: to_fallback,
+            running,
+        }
     }
 
     /// Records a notice, and only then hands it over.

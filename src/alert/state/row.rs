@@ -1,6 +1,6 @@
 //! How a subject is kept: a row of JSON under `rule/target/subject`.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +76,13 @@ pub(super) fn write(subject: &Subject) -> String {
         steps: subject.slots.iter().map(step).collect(),
     };
     serde_json::to_string(&row).unwrap_or_default()
+}
+
+/// The names of what fires by these rows.
+pub fn firing_events(rows: &[(String, String)]) -> BTreeSet<String> {
+    let rows = rows.iter().filter_map(|(_, text)| serde_json::from_str::<Row>(text).ok());
+    let firing = rows.flat_map(|row| row.steps).filter(|step| step.ended.is_none());
+    firing.filter_map(|step| step.event).collect()
 }
 
 /// Absent: the row holds nothing that we understand.

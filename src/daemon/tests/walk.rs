@@ -31,7 +31,7 @@ use crate::{
     model::{AlertState, Moment, Notice, Part, Report, Severity, Timestamp},
     notify::{
         Receiver,
-        delivery::{self, Fallback, Left, Standings, Worker},
+        delivery::{self, Fallback, Left, Others, Standings, Worker},
         scripted::Scripted,
     },
     store::{ByHand, FallbackKnows, Store},
@@ -73,7 +73,7 @@ struct Process {
     engine: Engine,
     alerts: alert::Wiring,
     queues: delivery::Wiring,
-    fallback: watch::Sender<Option<Fallback>>,
+    others: watch::Sender<Others>,
     workers: Vec<Pin<Box<dyn Future<Output = ()>>>>,
     /// What the newest worker of each receiver leaves.
     left: BTreeMap<&'static str, oneshot::Receiver<Left>>,
@@ -241,12 +241,9 @@ impl World {
     fn start_worker(&mut self, name: &'static str, earlier: impl Future<Output = Left> + 'static) {
         let (queue, incoming) = mpsc::unbounded_channel();
         if name == FALLBACK {
-            let fallback = Fallback {
-                receiver: name.to_owned(),
-                after: alerting().fallback_after,
-                queue: queue.clone(),
-            };
-            self.process.fallback.send_replace(Some(fallback));
+            let fallback = Fallback { receiver: name.to_owned(), after: alerting().fallback_after };
+            let queues = HashMap::from([(name.to_owned(), queue.downgrade())]);
+            self.process.others.send_replace(Others { fallback: Some(fallback), queues });
         }
         self.process.alerts.notices.insert(name.to_owned(), queue);
         let far = Arc::clone(&self.disk.receivers[name]);
@@ -327,7 +324,7 @@ impl World {
 impl Process {
     fn new(wall: Timestamp, rows: &Rows, by_subject: bool, store: Store) -> Self {
         let (clock, telemetry) = (Clock::starting_at(wall), Telemetry::new());
-        let fallback = watch::Sender::new(None);
+        let others = watch::Sender::new(Others::default());
         Process {
             engine: Engine::new(&alerting(), routes(by_subject), rows, clock.now()).unwrap(),
             alerts: alert::Wiring {
@@ -346,11 +343,11 @@ impl Process {
                 store,
                 telemetry,
                 clock: clock.clone(),
-                fallback: fallback.subscribe(),
+                others: others.subscribe(),
                 standings: Standings::default(),
             },
             clock,
-            fallback,
+            others,
             workers: Vec::new(),
             left: BTreeMap::new(),
         }

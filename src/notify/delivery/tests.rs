@@ -1,5 +1,6 @@
 //! The queue in tokio's time, which is paused: days pass in no time.
 
+mod fallback;
 mod regrouped;
 mod standing;
 
@@ -72,6 +73,8 @@ struct Bench {
     attempts: Attempts,
     /// What the fallback is told.
     fallback: mpsc::UnboundedReceiver<Notice>,
+    to_fallback: mpsc::UnboundedSender<Notice>,
+    others: watch::Sender<Others>,
     standings: Standings,
     telemetry: Telemetry,
     clock: Clock,
@@ -101,9 +104,8 @@ impl Bench {
     ) -> (Bench, Worker) {
         fastrand::seed(7);
         let (notices, incoming) = mpsc::unbounded_channel();
-        let (queue, fallback) = mpsc::unbounded_channel();
-        let told = Fallback { receiver: "other".into(), after: PATIENCE, queue };
-        let told = watch::channel(Some(told)).1;
+        let (to_fallback, fallback) = mpsc::unbounded_channel();
+        let (others, are_others) = watch::channel(others("other", &[("other", &to_fallback)]));
         let standings = Standings::default();
         // Time would jump while a store's thread works, so there is none: all goes on from memory.
         let (telemetry, store) = (Telemetry::new(), Store::closed());
@@ -118,12 +120,12 @@ impl Bench {
                 store,
                 telemetry: telemetry.clone(),
                 clock: clock.clone(),
-                fallback: told,
+                others: are_others,
                 standings: standings.clone(),
             },
             incoming,
         );
-        (Bench { notices, attempts, fallback, standings, telemetry, clock }, worker)
+        (Bench { notices, attempts, fallback, to_fallback, others, standings, telemetry, clock }, worker)
     }
 
     /// Until the fallback is told something.
@@ -168,6 +170,14 @@ impl Bench {
         };
         let metric = family.get_metric().iter().find(is_it)?;
         Some(metric.get_counter().get_value() + metric.get_gauge().get_value())
+    }
+}
+
+/// These receivers, of which one, unless it is empty, is told that another fails.
+fn others(fallback: &str, queues: &[(&str, &mpsc::UnboundedSender<Notice>)]) -> Others {
+    Others {
+        fallback: (!fallback.is_empty()).then(|| Fallback { receiver: fallback.into(), after: PATIENCE }),
+        queues: queues.iter().map(|(name, queue)| ((*name).to_owned(), queue.downgrade())).collect(),
     }
 }
 
@@ -384,60 +394,6 @@ async fn a_receiver_that_is_gone_is_not_asked_again_until_its_configuration_chan
         let told: Vec<_> = bench.told().into_iter().map(|(status, ..)| status).collect();
         assert_eq!(told, vec![NoticeStatus::Resolved; usize::from(asked)], "it knows that it is gone");
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn wrong_credentials_are_told_to_the_fallback_at_once_and_once_each_time() {
-    let (mut bench, worker) = Bench::start(vec![], state(), |n, _| match n {
-        3 => Ok("yes".into()),
-        _ => Err(error("auth", Retry::Later)),
-    });
-    bench.send(firing("1", "g"));
-    bench.send(firing("2", "h"));
-    let mut worker = Box::pin(worker.run());
-    run(&mut worker, Duration::from_secs(3)).await;
-    let text = "Receiver ops cannot be told (auth): it said auth. Notices given up so far: 0.";
-    assert_eq!(bench.told(), [(NoticeStatus::Firing, "auth".to_owned(), text.to_owned())]);
-    run(&mut worker, Duration::from_secs(17)).await;
-    assert_eq!(bench.ids().len(), 2);
-    assert_eq!(bench.told(), []);
-    run(&mut worker, HOUR).await;
-    assert!(bench.ids().len() > 4);
-    let told: Vec<_> = bench.told().into_iter().map(|(status, ..)| status).collect();
-    assert_eq!(told, [NoticeStatus::Resolved, NoticeStatus::Firing], "it took one between, so this is news");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_restart_neither_begins_the_patience_anew_nor_tells_twice() {
-    let failing_since = Some(START.saturating_add_millis(-1_200_000));
-    for (fallback_knows, expected) in [(FallbackKnows::Nothing, 1), (FallbackKnows::Failing, 0)] {
-        let state = ReceiverState { failing_since, fallback_knows, ..state() };
-        let (mut bench, worker) = Bench::start(vec![firing("1", "g")], state, |_, _| unavailable());
-        let mut worker = Box::pin(worker.run());
-        run(&mut worker, Duration::from_secs(590)).await;
-        assert_eq!(bench.told(), []);
-        run(&mut worker, Duration::from_secs(20)).await;
-        assert_eq!(bench.told().len(), expected, "{fallback_knows:?}");
-        run(&mut worker, 10 * HOUR).await;
-        assert_eq!(bench.told(), []);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn without_a_fallback_nobody_is_told_until_there_is_one() {
-    let (mut bench, mut worker) = Bench::start(vec![], state(), |_, _| unavailable());
-    worker.outbox.fallback = watch::channel(None).1;
-    bench.send(firing("1", "g"));
-    let mut worker = Box::pin(worker.run());
-    run(&mut worker, 10 * HOUR).await;
-    drop(bench.notices);
-    let left = worker.await;
-    assert_eq!(left.state.fallback_knows, FallbackKnows::Nothing);
-    assert!(bench.fallback.try_recv().is_err());
-    let notices = left.pending.into_iter().map(|row| row.notice).collect();
-    let (mut bench, worker) = Bench::start(notices, left.state, |_, _| unavailable());
-    run(&mut Box::pin(worker.run()), PATIENCE).await;
-    assert_eq!(bench.told().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

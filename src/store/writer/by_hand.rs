@@ -50,7 +50,7 @@ impl ByHand {
         drop(answer.send(done));
         let notice = |queued: &Queued| serde_json::from_str(&queued.json).unwrap();
         Some(match change {
-            Change::Record { notices, .. } | Change::Revived { notices } => {
+            Change::Record { notices, .. } | Change::Revived { notices, .. } => {
                 Written { queued: notices.iter().map(notice).collect(), ..Written::default() }
             }
             Change::Settled { notices, receiver, told } => Written {
