@@ -2,19 +2,20 @@
 
 mod alerting;
 mod check;
+mod listening;
 mod receivers;
+mod running;
 pub mod systemd;
 mod targets;
 mod tasks;
 #[cfg(test)]
 mod tests;
 
-use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{future::ready, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use tokio::{
-    net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, watch},
     time::{MissedTickBehavior, interval, timeout},
 };
 use tracing::{error, info, warn};
@@ -22,7 +23,9 @@ use tracing::{error, info, warn};
 pub(crate) use self::receivers::receiver;
 use self::{
     alerting::{Alerting, Joints, watch_storage},
+    listening::{Listening, bound, listen},
     receivers::{NewReceivers, Receivers},
+    running::Running,
     systemd::ServiceManager,
     targets::{NewTargets, Targets},
     tasks::Tasks,
@@ -37,7 +40,7 @@ use crate::{
     http::BuildError,
     notify::heartbeat::{Heartbeat, HeartbeatError},
     server::{
-        self, Listeners, Reload, Setup, State,
+        self, Reload, Setup, State,
         access::{Access, AccessError},
     },
     store::{self, Loaded, Store, StoreError},
@@ -244,7 +247,7 @@ impl Daemon {
     /// # Errors
     /// When a task ends unasked, and when stopping was cut short.
     pub async fn run(self, mut asked: impl AsyncFnMut() -> Asked, loader: Loader) -> Result<(), Ended> {
-        let Daemon { listeners, alerting, state, mut reloads, ready, new, shared, .. } = self;
+        let Daemon { listeners, alerting, state, mut reloads, new, shared, .. } = self;
         let service_manager = self.service_manager;
         let mut running = Running {
             config: self.config,
@@ -265,7 +268,7 @@ impl Daemon {
         let tasks = &mut running.tasks;
         tasks.spawn_endless(running.alerting.run());
         tasks.spawn_endless(watch_storage(shared.clone(), running.receivers.queues()));
-        tasks.spawn_endless(tell_when_ready(shared.board.clone(), ready));
+        tasks.spawn_endless(tell_when_ready(shared.board.clone(), self.ready));
         tasks.spawn_endless(watch_clock(shared.clock.clone(), shared.telemetry.clone()));
         tasks.spawn_endless(service_manager.clone().keep_watchdog(shared.beats.clone()));
         let stopped = tasks.stopped();
@@ -274,27 +277,30 @@ impl Daemon {
 
         let mut looks = interval(FILES_CHECK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let loader = &loader;
+        // Somebody asked for a reload while something else was done.
+        let mut once_more = false;
         let unasked = loop {
             let (asker, ask) = tokio::select! {
-                _ = looks.tick() => {
-                    // Whatever hangs, the daemon can be stopped.
-                    tokio::select! {
-                        () = running.look_at_files(loader) => continue,
-                        () = until_stop(&mut asked) => break None,
-                    }
-                }
+                () = ready(()), if once_more => (None, Asked::Reload),
                 ask = asked() => (None, ask),
                 Some(asker) = reloads.recv() => (Some(asker), Asked::Reload),
                 why = running.tasks.failed() => break Some(why),
+                _ = looks.tick() => {
+                    let look = running.look_at_files(&loader);
+                    if unless_stopped(look, &mut asked, &mut once_more).await.is_none() {
+                        break None;
+                    }
+                    continue;
+                }
             };
             match ask {
                 Asked::Stop => break None,
                 Asked::Reload => {
+                    once_more = false;
                     service_manager.reloading();
-                    let outcome = tokio::select! {
-                        outcome = running.reload(loader) => outcome,
-                        () = until_stop(&mut asked) => break None,
+                    let reload = running.reload(&loader);
+                    let Some(outcome) = unless_stopped(reload, &mut asked, &mut once_more).await else {
+                        break None;
                     };
                     service_manager.ready();
                     if let Some(asker) = asker {
@@ -325,159 +331,6 @@ impl Daemon {
     }
 }
 
-/// A daemon while it runs.
-struct Running {
-    config: Config,
-    listeners: Vec<Listening>,
-    listening: watch::Sender<Listeners>,
-    targets: Targets,
-    receivers: Receivers,
-    alerting: Alerting,
-    setup: watch::Sender<Arc<Setup>>,
-    /// Dropped: the heartbeat ends.
-    stop_heartbeat: Option<oneshot::Sender<()>>,
-    /// The file could not be used when it was last loaded.
-    refused: bool,
-    /// Why changed files could not be used when they were last looked at.
-    files_refused: Option<String>,
-    shared: Shared,
-    tasks: Tasks,
-}
-
-impl Running {
-    /// Has what depends on a secret, certificate or template in a file built anew when that file has changed.
-    async fn look_at_files(&mut self, loader: &Loader) {
-        let files = self.config.files.clone();
-        // It fails only when the runtime ends.
-        if !tokio::task::spawn_blocking(move || files.have_changed()).await.unwrap_or(false) {
-            if self.files_refused.take().is_some() {
-                self.show_what_is_in_force();
-            }
-            return;
-        }
-        let outcome = match load(loader, Load::Again(Box::new(self.config.clone()))).await {
-            Ok(config) => self.change(config).await.map_err(|err| err.to_string()),
-            Err(why) => Err(why),
-        };
-        match outcome {
-            Ok(()) => {
-                info!("files that the configuration names have changed and are in force");
-                self.files_refused = None;
-            }
-            // It may be half written, and is looked at again.
-            Err(why) if self.files_refused.as_ref() != Some(&why) => {
-                error!("files that the configuration names have changed and cannot be used:\n{why}");
-                self.files_refused = Some(why);
-            }
-            Err(_) => {}
-        }
-        self.show_what_is_in_force();
-    }
-
-    fn show_what_is_in_force(&self) {
-        self.shared.telemetry.config_in_force(!self.refused && self.files_refused.is_none());
-    }
-
-    /// Goes on under what is loaded, or, if anything of it cannot be used, as before.
-    async fn reload(&mut self, loader: &Loader) -> Result<(), String> {
-        let outcome = match load(loader, Load::File).await {
-            Ok(config) => self.change(config).await.map_err(|err| err.to_string()),
-            Err(why) => Err(why),
-        };
-        self.refused = outcome.is_err();
-        match &outcome {
-            Ok(()) => {
-                self.files_refused = None;
-                self.shared.telemetry.config_loaded(self.shared.clock.now().wall.as_secs_f64());
-                let (targets, receivers) = (self.config.targets.len(), self.config.receivers.len());
-                info!(targets, receivers, "the configuration was loaded anew");
-            }
-            Err(why) => {
-                error!("the configuration cannot be used; the one before stays in force:\n{why}");
-            }
-        }
-        self.show_what_is_in_force();
-        outcome
-    }
-
-    /// All or nothing: everything that can fail is done before anything is changed.
-    async fn change(&mut self, config: Config) -> Result<(), StartError> {
-        if config.storage != self.config.storage {
-            let before = self.config.storage.path.display().to_string();
-            return Err(StartError::StorageMoved(before));
-        }
-        let mut listeners = Vec::new();
-        for address in &config.web.listen {
-            let known = self.listeners.iter().find(|listening| listening.address == *address);
-            listeners.push(match known {
-                Some(listening) => listening.clone(),
-                None => listen(*address).await.map_err(|err| self.own_port(err))?,
-            });
-        }
-        let access = if config.web.access == self.config.web.access {
-            Arc::clone(&self.setup.borrow().access)
-        } else {
-            let access = Arc::clone(&self.setup.borrow().access);
-            Arc::new(access.reopen(&config.web.access)?)
-        };
-        let key = hash_key(&config)?;
-        let file_changed = |path: &Path| config.files.differ_in(&self.config.files, path);
-        let its_files_changed =
-            config.heartbeat.as_ref().is_some_and(|heartbeat| heartbeat.tls.files().any(file_changed));
-        let another = config.heartbeat != self.config.heartbeat || its_files_changed;
-        let heartbeat = another.then(|| heartbeat(&config, &self.receivers, &self.shared)).transpose()?;
-        let new = New {
-            targets: self.targets.prepare(&config.targets, file_changed, &self.shared)?,
-            receivers: self.receivers.prepare(&config, file_changed)?,
-            heartbeat,
-        };
-        self.alerting.reload(&config, new.joints(&self.targets, key.clone())).await?;
-
-        for new in listeners.iter().filter(|new| self.listeners.iter().all(|old| old.address != new.address))
-        {
-            info!("listening on {}", new.address);
-        }
-        self.listening.send_replace(bound(&listeners));
-        self.listeners = listeners;
-        self.setup.send_replace(Arc::new(set_up(&config, key, access)));
-        self.config = config;
-        self.commit(new).await;
-        Ok(())
-    }
-
-    /// Says so when an address is taken by ourselves: a port cannot be listened on in two ways at once.
-    fn own_port(&self, err: StartError) -> StartError {
-        match err {
-            StartError::Listen { address, .. }
-                if self.listeners.iter().any(|ours| ours.address.port() == address.port()) =>
-            {
-                StartError::OwnPort(address)
-            }
-            err => err,
-        }
-    }
-
-    /// Runs what was built.
-    async fn commit(&mut self, new: New) {
-        self.targets.commit(new.targets, &self.shared, &mut self.tasks).await;
-        self.receivers.commit(new.receivers, &self.shared, &mut self.tasks);
-        let Some(heartbeat) = new.heartbeat else { return };
-        if heartbeat.is_none() {
-            self.shared.telemetry.forget_heartbeat();
-        }
-        self.stop_heartbeat = heartbeat.map(|heartbeat| {
-            let (stop, stopped) = oneshot::channel::<()>();
-            self.tasks.spawn(async {
-                tokio::select! {
-                    () = heartbeat.run() => {}
-                    _ = stopped => {}
-                }
-            });
-            stop
-        });
-    }
-}
-
 impl New {
     /// What joins the alert engine to what will run.
     fn joints(&self, targets: &Targets, key: Option<HashKey>) -> Joints {
@@ -497,10 +350,22 @@ fn heartbeat(
     config.heartbeat.as_ref().map(heartbeat).transpose()
 }
 
-async fn load(loader: &Loader, which: Load) -> Result<Config, String> {
-    let loader = Arc::clone(loader);
-    let loaded = tokio::task::spawn_blocking(move || loader(which)).await;
-    loaded.unwrap_or_else(|_| Err("the exporter is stopping".to_owned()))
+/// Does something that may hang, as long as nobody asks to stop meanwhile; notes whether a reload is asked for.
+async fn unless_stopped<T>(
+    work: impl Future<Output = T>,
+    asked: &mut impl AsyncFnMut() -> Asked,
+    reload: &mut bool,
+) -> Option<T> {
+    let mut work = pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return Some(done),
+            ask = asked() => match ask {
+                Asked::Stop => return None,
+                Asked::Reload => *reload = true,
+            },
+        }
+    }
 }
 
 async fn until_stop(asked: &mut impl AsyncFnMut() -> Asked) {
@@ -587,29 +452,6 @@ impl Signals {
             _ = self.hangup.recv() => Asked::Reload,
         }
     }
-}
-
-/// An address that is listened on, as it was asked for.
-#[derive(Clone)]
-struct Listening {
-    address: SocketAddr,
-    listener: Arc<TcpListener>,
-}
-
-fn bound(listeners: &[Listening]) -> Listeners {
-    listeners.iter().map(|listening| Arc::clone(&listening.listener)).collect()
-}
-
-/// Listens on an address; on all of IPv4's where all of IPv6's were meant and the machine has no IPv6.
-async fn listen(address: SocketAddr) -> Result<Listening, StartError> {
-    let listener = match TcpListener::bind(address).await {
-        Err(_) if address.ip().is_unspecified() && address.is_ipv6() => {
-            TcpListener::bind(SocketAddr::from(([0, 0, 0, 0], address.port()))).await
-        }
-        bound => bound,
-    };
-    let listener = listener.map_err(|source| StartError::Listen { address, source })?;
-    Ok(Listening { address, listener: Arc::new(listener) })
 }
 
 /// A daemon is ready once every target was tried, whatever came of it. Does not end.

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod config;
 
+mod answer;
 mod api;
 mod connections;
 mod negotiate;
@@ -17,11 +18,10 @@ mod status;
 mod tls;
 
 use std::{
-    convert::Infallible,
     future::poll_fn,
     io,
     net::IpAddr,
-    pin::{Pin, pin},
+    pin::pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -31,16 +31,16 @@ use std::{
 use bytes::Bytes;
 use hyper::{
     Method, Request, Response, StatusCode,
-    body::{Body, Frame, Incoming, SizeHint},
+    body::{Body, Incoming},
     header::{
-        ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY,
-        CONTENT_TYPE, HeaderMap, HeaderValue, ORIGIN, REFERRER_POLICY, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
+        CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, HeaderMap, HeaderValue,
+        ORIGIN, REFERRER_POLICY, VARY, WWW_AUTHENTICATE,
     },
 };
 use rustls::ServerConfig;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
+    sync::{Semaphore, mpsc, oneshot, watch},
     task::JoinSet,
     time::timeout,
 };
@@ -50,10 +50,11 @@ use crate::{
     clock::{Beats, Clock},
     exposition::{Coding, Options, Tail},
     model::ActiveAlerts,
-    telemetry::{InFlight, Telemetry},
+    telemetry::Telemetry,
 };
 use access::{Access, Refusal, Terms};
-use connections::{Answering, Connections, Place};
+use answer::{Answer, PLAIN, answer, busy, fresh, not_allowed, plain, unwritable};
+use connections::{Connections, Place};
 use pages::Pages;
 use seen::{Kept, Seen};
 
@@ -439,88 +440,9 @@ impl Server {
     }
 }
 
-fn busy(text: &'static str) -> Response<Answer> {
-    let mut response = plain(StatusCode::SERVICE_UNAVAILABLE, text);
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
-    response
-}
-
-fn not_allowed(text: &'static str, allowed: &'static str) -> Response<Answer> {
-    let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, text);
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
-    response
-}
-
 /// What the status page may do: nothing but have a style.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
-
-const PLAIN: &str = "text/plain; charset=utf-8";
-
-fn plain(status: StatusCode, text: &'static str) -> Response<Answer> {
-    answer(status, PLAIN, vec![Bytes::from_static(text.as_bytes())])
-}
-
-fn unwritable() -> Response<Answer> {
-    plain(StatusCode::INTERNAL_SERVER_ERROR, "This cannot be written down.\n")
-}
-
-/// Names people perhaps, and is old in a moment: nobody on the way is to keep it.
-fn fresh(mut response: Response<Answer>) -> Response<Answer> {
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
-fn answer(status: StatusCode, content_type: &'static str, pieces: Vec<Bytes>) -> Response<Answer> {
-    let left = pieces.iter().map(|piece| u64::try_from(piece.len()).unwrap_or(u64::MAX)).sum();
-    let mut response = Response::new(Answer {
-        pieces: pieces.into_iter(),
-        left,
-        in_flight: None,
-        permit: None,
-        answering: None,
-    });
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response
-}
-
-/// A body that is there in pieces. Each is let go as soon as it is sent.
-struct Answer {
-    pieces: vec::IntoIter<Bytes>,
-    /// Bytes.
-    left: u64,
-    /// Held until the body is sent or given up.
-    in_flight: Option<InFlight>,
-    /// Held until there is room to send it.
-    permit: Option<OwnedSemaphorePermit>,
-    answering: Option<Answering>,
-}
-
-impl Body for Answer {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let answer = self.get_mut();
-        let piece = answer.pieces.next();
-        if let Some(piece) = &piece {
-            answer.left = answer.left.saturating_sub(u64::try_from(piece.len()).unwrap_or(u64::MAX));
-        }
-        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.left == 0
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -572,7 +494,7 @@ mod tests {
         assert!(held.iter().all(|response| response.status() == StatusCode::OK));
         let refused = server.get(Route::Target("home"), &HeaderMap::new()).await;
         assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert!(refused.headers().contains_key(RETRY_AFTER));
+        assert!(refused.headers().contains_key("retry-after"));
         let healthy = server.get(Route::Healthy, &HeaderMap::new()).await;
         assert_eq!(healthy.status(), StatusCode::OK);
         held.pop();

@@ -1,0 +1,180 @@
+//! A daemon while it runs: how it changes when its configuration does.
+
+use std::{path::Path, sync::Arc};
+
+use tokio::sync::{oneshot, watch};
+use tracing::{error, info};
+
+use super::{
+    Load, Loader, New, Shared, StartError,
+    alerting::Alerting,
+    hash_key, heartbeat,
+    listening::{Listening, bound, listen},
+    receivers::Receivers,
+    set_up,
+    targets::Targets,
+    tasks::Tasks,
+};
+use crate::{
+    config::Config,
+    server::{Listeners, Setup},
+};
+
+/// A daemon while it runs.
+pub(super) struct Running {
+    pub(super) config: Config,
+    pub(super) listeners: Vec<Listening>,
+    pub(super) listening: watch::Sender<Listeners>,
+    pub(super) targets: Targets,
+    pub(super) receivers: Receivers,
+    pub(super) alerting: Alerting,
+    pub(super) setup: watch::Sender<Arc<Setup>>,
+    /// Dropped: the heartbeat ends.
+    pub(super) stop_heartbeat: Option<oneshot::Sender<()>>,
+    /// The file could not be used when it was last loaded.
+    pub(super) refused: bool,
+    /// Why changed files could not be used when they were last looked at.
+    pub(super) files_refused: Option<String>,
+    pub(super) shared: Shared,
+    pub(super) tasks: Tasks,
+}
+
+impl Running {
+    /// Has what depends on a secret, certificate or template in a file built anew when that file has changed.
+    pub(super) async fn look_at_files(&mut self, loader: &Loader) {
+        let files = self.config.files.clone();
+        // It fails only when the runtime ends.
+        if !tokio::task::spawn_blocking(move || files.have_changed()).await.unwrap_or(false) {
+            if self.files_refused.take().is_some() {
+                self.show_what_is_in_force();
+            }
+            return;
+        }
+        let outcome = match load(loader, Load::Again(Box::new(self.config.clone()))).await {
+            Ok(config) => self.change(config).await.map_err(|err| err.to_string()),
+            Err(why) => Err(why),
+        };
+        match outcome {
+            Ok(()) => {
+                info!("files that the configuration names have changed and are in force");
+                self.files_refused = None;
+            }
+            // It may be half written, and is looked at again.
+            Err(why) if self.files_refused.as_ref() != Some(&why) => {
+                error!("files that the configuration names have changed and cannot be used:\n{why}");
+                self.files_refused = Some(why);
+            }
+            Err(_) => {}
+        }
+        self.show_what_is_in_force();
+    }
+
+    fn show_what_is_in_force(&self) {
+        self.shared.telemetry.config_in_force(!self.refused && self.files_refused.is_none());
+    }
+
+    /// Goes on under what is loaded, or, if anything of it cannot be used, as before.
+    pub(super) async fn reload(&mut self, loader: &Loader) -> Result<(), String> {
+        let outcome = match load(loader, Load::File).await {
+            Ok(config) => self.change(config).await.map_err(|err| err.to_string()),
+            Err(why) => Err(why),
+        };
+        self.refused = outcome.is_err();
+        match &outcome {
+            Ok(()) => {
+                self.files_refused = None;
+                self.shared.telemetry.config_loaded(self.shared.clock.now().wall.as_secs_f64());
+                let (targets, receivers) = (self.config.targets.len(), self.config.receivers.len());
+                info!(targets, receivers, "the configuration was loaded anew");
+            }
+            Err(why) => {
+                error!("the configuration cannot be used; the one before stays in force:\n{why}");
+            }
+        }
+        self.show_what_is_in_force();
+        outcome
+    }
+
+    /// All or nothing: everything that can fail is done before anything is changed.
+    async fn change(&mut self, config: Config) -> Result<(), StartError> {
+        if config.storage != self.config.storage {
+            let before = self.config.storage.path.display().to_string();
+            return Err(StartError::StorageMoved(before));
+        }
+        let mut listeners = Vec::new();
+        for address in &config.web.listen {
+            let known = self.listeners.iter().find(|listening| listening.address == *address);
+            listeners.push(match known {
+                Some(listening) => listening.clone(),
+                None => listen(*address).await.map_err(|err| self.own_port(err))?,
+            });
+        }
+        let access = if config.web.access == self.config.web.access {
+            Arc::clone(&self.setup.borrow().access)
+        } else {
+            let access = Arc::clone(&self.setup.borrow().access);
+            Arc::new(access.reopen(&config.web.access)?)
+        };
+        let key = hash_key(&config)?;
+        let file_changed = |path: &Path| config.files.differ_in(&self.config.files, path);
+        let its_files_changed =
+            config.heartbeat.as_ref().is_some_and(|heartbeat| heartbeat.tls.files().any(file_changed));
+        let another = config.heartbeat != self.config.heartbeat || its_files_changed;
+        let heartbeat = another.then(|| heartbeat(&config, &self.receivers, &self.shared)).transpose()?;
+        let new = New {
+            targets: self.targets.prepare(&config.targets, file_changed, &self.shared)?,
+            receivers: self.receivers.prepare(&config, file_changed)?,
+            heartbeat,
+        };
+        self.alerting.reload(&config, new.joints(&self.targets, key.clone())).await?;
+
+        for new in listeners.iter().filter(|new| self.listeners.iter().all(|old| old.address != new.address))
+        {
+            info!("listening on {}", new.address);
+        }
+        self.listening.send_replace(bound(&listeners));
+        self.listeners = listeners;
+        self.setup.send_replace(Arc::new(set_up(&config, key, access)));
+        self.config = config;
+        self.commit(new).await;
+        Ok(())
+    }
+
+    /// Says so when an address is taken by ourselves: a port cannot be listened on in two ways at once.
+    fn own_port(&self, err: StartError) -> StartError {
+        match err {
+            StartError::Listen { address, .. }
+                if self.listeners.iter().any(|ours| ours.address.port() == address.port()) =>
+            {
+                StartError::OwnPort(address)
+            }
+            err => err,
+        }
+    }
+
+    /// Runs what was built.
+    pub(super) async fn commit(&mut self, new: New) {
+        self.targets.commit(new.targets, &self.shared, &mut self.tasks).await;
+        self.receivers.commit(new.receivers, &self.shared, &mut self.tasks);
+        let Some(heartbeat) = new.heartbeat else { return };
+        if heartbeat.is_none() {
+            self.shared.telemetry.forget_heartbeat();
+        }
+        self.stop_heartbeat = heartbeat.map(|heartbeat| {
+            let (stop, stopped) = oneshot::channel::<()>();
+            self.tasks.spawn(async {
+                tokio::select! {
+                    () = heartbeat.run() => {}
+                    _ = stopped => {}
+                }
+            });
+            stop
+        });
+    }
+}
+
+async fn load(loader: &Loader, which: Load) -> Result<Config, String> {
+    let loader = Arc::clone(loader);
+    let loaded = tokio::task::spawn_blocking(move || loader(which)).await;
+    loaded.unwrap_or_else(|_| Err("the exporter is stopping".to_owned()))
+}

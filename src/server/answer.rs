@@ -1,0 +1,98 @@
+//! Answers, and their bodies, which are there in pieces.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+    vec,
+};
+
+use bytes::Bytes;
+use hyper::{
+    Response, StatusCode,
+    body::{Body, Frame, SizeHint},
+    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER},
+};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::connections::Answering;
+use crate::telemetry::InFlight;
+
+pub(super) const PLAIN: &str = "text/plain; charset=utf-8";
+
+pub(super) fn plain(status: StatusCode, text: &'static str) -> Response<Answer> {
+    answer(status, PLAIN, vec![Bytes::from_static(text.as_bytes())])
+}
+
+pub(super) fn unwritable() -> Response<Answer> {
+    plain(StatusCode::INTERNAL_SERVER_ERROR, "This cannot be written down.\n")
+}
+
+/// Names people perhaps, and is old in a moment: nobody on the way is to keep it.
+pub(super) fn fresh(mut response: Response<Answer>) -> Response<Answer> {
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+pub(super) fn answer(status: StatusCode, content_type: &'static str, pieces: Vec<Bytes>) -> Response<Answer> {
+    let left = pieces.iter().map(|piece| u64::try_from(piece.len()).unwrap_or(u64::MAX)).sum();
+    let mut response = Response::new(Answer {
+        pieces: pieces.into_iter(),
+        left,
+        in_flight: None,
+        permit: None,
+        answering: None,
+    });
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// A body that is there in pieces. Each is let go as soon as it is sent.
+pub(super) struct Answer {
+    pub(super) pieces: vec::IntoIter<Bytes>,
+    /// Bytes.
+    pub(super) left: u64,
+    /// Held until the body is sent or given up.
+    pub(super) in_flight: Option<InFlight>,
+    /// Held until there is room to send it.
+    pub(super) permit: Option<OwnedSemaphorePermit>,
+    pub(super) answering: Option<Answering>,
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let answer = self.get_mut();
+        let piece = answer.pieces.next();
+        if let Some(piece) = &piece {
+            answer.left = answer.left.saturating_sub(u64::try_from(piece.len()).unwrap_or(u64::MAX));
+        }
+        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
+
+pub(super) fn busy(text: &'static str) -> Response<Answer> {
+    let mut response = plain(StatusCode::SERVICE_UNAVAILABLE, text);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+    response
+}
+
+pub(super) fn not_allowed(text: &'static str, allowed: &'static str) -> Response<Answer> {
+    let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, text);
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    response
+}
