@@ -32,6 +32,8 @@ LABEL org.opencontainers.image.title="proxymeter" \
       org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.revision="$PROXYMETER_REVISION"
 
+# glibc keeps freed memory apart for each thread; without this it is up to half as much again.
+ENV MALLOC_ARENA_MAX=1
 USER 65532:65532
 VOLUME /var/lib/proxymeter
 EXPOSE 10057

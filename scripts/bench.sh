@@ -55,7 +55,8 @@ awk '/^\[marzban\.edge\]/ { exit }
     /^\[poll\]/ { print "interval = \"5s\"\nload = \"100%\"\nusers_interval = \"15s\"" }' \
     "$work/demo.toml" >"$work/exporter.toml"
 
-"$proxymeter" --config.file="$work/exporter.toml" --web.listen-address=127.0.0.1:0 >"$work/daemon.log" 2>&1 &
+# As the unit and the image run it.
+MALLOC_ARENA_MAX=1 "$proxymeter" --config.file="$work/exporter.toml" --web.listen-address=127.0.0.1:0 >"$work/daemon.log" 2>&1 &
 daemon=$!
 started+=("$daemon")
 address() { grep -o 'listening on http://[0-9.:]*' "$work/daemon.log" >"$work/address"; }
