@@ -26,8 +26,8 @@ use crate::{
     clock::{Beat, Clock},
     config::Config,
     model::{
-        Counter, Expiry, Moment, Notice, NoticeStatus, Outcome, Part, PartData, PartState, Report, Severity,
-        Timestamp, User, UserStatus, WalkEnd,
+        Counter, Expiry, Fact, Moment, Notice, NoticeStatus, Outcome, Part, PartState, Report, Severity,
+        Timestamp, User, UserFacts, UserStatus, WalkEnd,
     },
     notify::{
         Receiver, Retry, SendError,
@@ -138,7 +138,7 @@ fn config() -> (AlertingConfig, Route) {
 fn report(renewed: bool, now: Moment) -> Report {
     let mut report = Report::new("home");
     report.up = Some(true);
-    report.remember_up(now);
+    report.history.up_was(true, now);
     for part in [Part::System, Part::Users] {
         let state = PartState {
             outcome: Outcome::Up,
@@ -162,13 +162,17 @@ fn report(renewed: bool, now: Moment) -> Report {
         used: 0,
         limit: None,
         traffic: Counter::new(0),
+        uplink: None,
+        downlink: None,
         expiry: Expiry::At(end),
+        quota_reset: None,
         last_online: None,
         online: false,
         read_at: now.wall,
     };
     let seen = HashSet::from([Arc::clone(&user.name)]);
-    report.merge(PartData::UsersEnd(WalkEnd { page: vec![user], seen, unreadable: 0, started: now }));
+    let end = WalkEnd { page: vec![user], seen, unreadable: 0, started: now };
+    report.merge(Fact::Users(UserFacts::WalkEnd(end)), now);
     report
 }
 

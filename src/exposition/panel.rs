@@ -1,8 +1,8 @@
 use std::{collections::HashSet, ops::Range, sync::Arc, time::Duration};
 
 use crate::model::{
-    Admin, Core, Counter, Expiry, Host, Moment, Node, NodeStatus, NodeTraffic, Outcome, Part, PartState,
-    Report, User, UserStatus,
+    Admin, Core, Counter, Expiry, Host, Moment, Node, NodeStatus, NodeTraffic, ONLINE_FOR, Outcome, Part,
+    PartState, Report, User, UserStatus,
 };
 
 use super::{
@@ -10,9 +10,6 @@ use super::{
     family::*,
     text::{Number, Text, push_label},
 };
-
-/// How long after a read it may still be told who was online then.
-const ONLINE_FOR: Duration = Duration::from_secs(5 * 60);
 
 /// Bounds of `users_expiring`.
 const WITHIN: [(&str, Duration); 3] = [("1d", days(1)), ("3d", days(3)), ("7d", days(7))];
@@ -190,11 +187,16 @@ fn write_targets(text: &mut Text, views: &[View<'_>]) {
             series.add(&[view.target(), system, &identity.version, &identity.generation], true);
         }
     }
-    each_part(text, &TARGET_PART_UP, views, |state| match state.outcome {
-        Outcome::Up => Some(true),
-        Outcome::Failed { .. } => Some(false),
-        Outcome::Refused | Outcome::Pending => None,
-    });
+    let mut series = text.family(&TARGET_PART_UP);
+    for view in views {
+        for part in view.report.parts.keys() {
+            match view.report.outcome(*part) {
+                Some(Outcome::Up) => series.add(&[view.target(), part.label()], true),
+                Some(Outcome::Failed { .. }) => series.add(&[view.target(), part.label()], false),
+                Some(Outcome::Refused | Outcome::Pending) | None => {}
+            }
+        }
+    }
     each_part(text, &TARGET_PART_REFUSED, views, |state| Some(state.outcome == Outcome::Refused));
     each_part(text, &TARGET_PART_LAST_SUCCESS, views, |state| state.last_success.map(|moment| moment.wall));
     each_part(text, &TARGET_PART_DURATION, views, |state| state.duration);

@@ -238,7 +238,7 @@ impl Walk {
     }
 
     /// Whether the panel claims users and gave none.
-    pub(super) fn found_nobody(&self, end: &WalkEnd) -> bool {
+    pub(super) fn found_none(&self, end: &WalkEnd) -> bool {
         end.seen.is_empty() && self.total > 0
     }
 
@@ -281,7 +281,10 @@ mod tests {
             used: 0,
             limit: None,
             traffic: Counter::new(0),
+            uplink: None,
+            downlink: None,
             expiry: Expiry::Never,
+            quota_reset: None,
             last_online: None,
             online: false,
             read_at: Timestamp::default(),
