@@ -4,11 +4,11 @@ use std::{collections::BTreeSet, env, ffi::OsString, fs, path::PathBuf};
 
 use tempfile::TempDir;
 
-use crate::{
-    BY_RULE,
+use super::BY_RULE;
+use crate::common::{
     daemon::{Daemon, Home, wait_for, webhook},
     hook::{Delivery, Hook},
-    panel::Served,
+    simulated::Served,
 };
 
 const DAY: i64 = 86_400;

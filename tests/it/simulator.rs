@@ -1,10 +1,7 @@
 //! The simulated panel against what a real one was recorded to answer, and against its own promises.
 
-#[path = "simulator/client.rs"]
 mod client;
-#[path = "simulator/recorded.rs"]
 mod recorded;
-#[path = "simulator/shape.rs"]
 mod shape;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,9 +11,9 @@ use proxymeter::simulator::marzban::{Cost, Fault, Flavour, NodeStatus, Options, 
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 
-use crate::client::{House, NOW_MS, Reply};
-use crate::recorded::{endpoint, recordings};
-use crate::shape::Shape;
+use client::{House, NOW_MS, Reply};
+use recorded::{endpoint, recordings};
+use shape::Shape;
 
 #[tokio::test]
 async fn every_recorded_request_meets_an_answer_of_the_recorded_shape() {

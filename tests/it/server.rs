@@ -1,8 +1,5 @@
 //! The HTTP face, asked over real sockets.
 
-#[path = "support/exposition.rs"]
-mod support;
-
 use std::{io::Read, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use proxymeter::{
@@ -18,6 +15,8 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{mpsc, oneshot, watch},
 };
+
+use crate::common::exposition;
 
 const OPEN_METRICS: &str = "Accept: application/openmetrics-text;version=1.0.0";
 
@@ -156,10 +155,10 @@ async fn metrics_in_both_formats_plain_and_packed() {
     let mut daemon = Daemon::start().await;
     daemon.board.publish(report("home"));
     let cases = [
-        (&[][..], support::Format::Classic, "text/plain; version=0.0.4; charset=utf-8"),
+        (&[][..], exposition::Format::Classic, "text/plain; version=0.0.4; charset=utf-8"),
         (
             &[OPEN_METRICS][..],
-            support::Format::OpenMetrics,
+            exposition::Format::OpenMetrics,
             "application/openmetrics-text; version=1.0.0; charset=utf-8",
         ),
     ];
@@ -171,7 +170,7 @@ async fn metrics_in_both_formats_plain_and_packed() {
             assert_eq!(plain.header("content-encoding"), None);
             assert_eq!(plain.header("vary"), Some("Accept, Accept-Encoding"));
             assert_eq!(plain.header("content-length"), Some(plain.body.len().to_string().as_str()));
-            let samples = support::parse(format, plain.text()).unwrap();
+            let samples = exposition::parse(format, plain.text()).unwrap();
             let has = |name: &str| samples.iter().any(|sample| sample.name == name);
             assert!(has("proxymeter_proxy_uplink_bytes_total") && has("proxymeter_target_polls_total"));
             assert_eq!(has("process_open_fds"), path == "/metrics");
@@ -189,7 +188,7 @@ async fn metrics_in_both_formats_plain_and_packed() {
                 let mut text = String::new();
                 decoder.read_to_string(&mut text).unwrap();
                 assert!(decoder.into_inner().is_empty());
-                assert!(support::parse(format, &text).unwrap().len() >= samples.len());
+                assert!(exposition::parse(format, &text).unwrap().len() >= samples.len());
             }
         }
     }

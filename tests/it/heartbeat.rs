@@ -1,10 +1,5 @@
 //! The dead man's switch over real sockets: what it is asked for, when it is not, and what is never told of it.
 
-#[path = "common/canary.rs"]
-mod canary;
-#[path = "support/receiver.rs"]
-mod receiver;
-
 use std::{
     fs,
     io::{Read, Write},
@@ -27,8 +22,12 @@ use proxymeter::{
     },
     telemetry::Telemetry,
 };
-use receiver::{Answer, Receiver};
 use tokio::time::{Instant, sleep, timeout};
+
+use crate::common::{
+    canary,
+    receiver::{Answer, Receiver},
+};
 
 fn config(url: String) -> HeartbeatConfig {
     HeartbeatConfig {

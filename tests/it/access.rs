@@ -1,19 +1,8 @@
 //! Who may use the HTTP port, asked over real sockets.
 
-#[path = "common/canary.rs"]
-mod canary;
-#[path = "support/pki.rs"]
-mod pki;
-#[path = "support/port.rs"]
-#[expect(dead_code, reason = "only some of it is needed here")]
-mod port;
-
 use std::{fs, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use canary::canary;
-use pki::Pki;
-use port::{CONFIG, PATHS, Port, basic, hash, own, own_tls, talk, users};
 use proxymeter::server::{
     access::Access,
     config::{AccessConfig, OwnAccess, OwnTls, PasswordHash, TlsVersion, Users},
@@ -21,6 +10,12 @@ use proxymeter::server::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::watch,
+};
+
+use crate::common::{
+    canary::{self, canary},
+    pki::Pki,
+    port::{CONFIG, PATHS, Port, basic, hash, own, own_tls, talk, users},
 };
 
 const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"];

@@ -1,11 +1,7 @@
 //! Webhooks over real sockets: what is sent, what is made of every answer, and that nothing leaks.
 
-#[path = "webhook/command.rs"]
 mod command;
-#[path = "webhook/proxies.rs"]
 mod proxies;
-#[path = "support/receiver.rs"]
-mod receiver;
 
 use std::{
     collections::BTreeMap,
@@ -29,8 +25,9 @@ use proxymeter::{
         },
     },
 };
-use receiver::{Answer, Receiver};
 use tokio::time::Instant;
+
+use crate::common::receiver::{Answer, Receiver};
 
 const EXTERNAL_URL: &str = "http://proxymeter.example:9105/";
 /// The secrets of the vectors that Standard Webhooks and GitHub publish; known to everybody.

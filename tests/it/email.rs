@@ -1,14 +1,8 @@
 //! Mail, sent to a mail server that is good, bad or hostile, over real sockets.
 
-#[path = "email/command.rs"]
 mod command;
-#[path = "email/queue.rs"]
 mod queue;
-#[path = "email/refusals.rs"]
 mod refusals;
-mod smtp;
-#[path = "support/queue.rs"]
-mod support;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -25,7 +19,7 @@ use proxymeter::{
 };
 use tokio::time::Instant;
 
-use smtp::{Answer, Encryption, MailServer};
+use crate::common::smtp::{Answer, Encryption, MailServer};
 
 /// Long enough for any step on a busy machine, and for those tests that wait for a limit to pass short enough.
 const PATIENT: Duration = Duration::from_secs(20);

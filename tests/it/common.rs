@@ -2,8 +2,17 @@
 //! on everything that could give a secret away.
 
 pub(crate) mod canary;
+pub(crate) mod daemon;
+pub(crate) mod exposition;
+pub(crate) mod hook;
 pub(crate) mod panel;
+pub(crate) mod pki;
+pub(crate) mod port;
+pub(crate) mod queue;
+pub(crate) mod receiver;
 pub(crate) mod server;
+pub(crate) mod simulated;
+pub(crate) mod smtp;
 
 use std::time::Duration;
 

@@ -1,15 +1,5 @@
 //! Receivers come, go and change places while they hang or fail, in the real program.
 
-#[path = "crash/daemon.rs"]
-#[expect(dead_code, reason = "shared with the tests of crashes, which need more of it")]
-mod daemon;
-#[path = "crash/hook.rs"]
-#[expect(dead_code, reason = "likewise")]
-mod hook;
-#[path = "crash/panel.rs"]
-#[expect(dead_code, reason = "likewise")]
-mod panel;
-
 use std::{
     fs,
     io::{Read, Write},
@@ -18,9 +8,11 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use daemon::{Daemon, Home, wait_for, webhook};
-use hook::{Hook, Reply};
-use panel::Served;
+use crate::common::{
+    daemon::{Daemon, Home, wait_for, webhook},
+    hook::{Hook, Reply},
+    simulated::Served,
+};
 
 const BY_USER: &str = r#"["target", "alertname", "subject"]"#;
 /// Long enough for the configuration to change twice meanwhile.

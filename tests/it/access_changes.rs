@@ -1,22 +1,16 @@
 //! What guards the HTTP port while it runs: files that change, break and are mended.
 
-#[path = "common/canary.rs"]
-#[expect(dead_code, reason = "only the log is needed here")]
-mod canary;
-#[path = "support/pki.rs"]
-#[expect(dead_code, reason = "only some of it is needed here")]
-mod pki;
-#[path = "support/port.rs"]
-#[expect(dead_code, reason = "only some of it is needed here")]
-mod port;
-
 use std::{fs, sync::Arc};
 
-use pki::Pki;
-use port::{CONFIG, PATHS, Port, basic, hash, own, own_tls, talk, users};
 use proxymeter::server::{
     access::Access,
     config::{AccessConfig, OwnAccess},
+};
+
+use crate::common::{
+    canary,
+    pki::Pki,
+    port::{CONFIG, PATHS, Port, basic, hash, own, own_tls, talk, users},
 };
 
 #[tokio::test]
@@ -180,8 +174,8 @@ async fn the_way_in_can_be_replaced() {
 
 #[tokio::test]
 async fn passwords_that_were_right_are_remembered_by_the_next_configuration() {
-    let users = users(&[("alice", "right")]);
-    let port = Port::open(own(users.clone(), None)).await;
+    let before = users(&[("alice", "right")]);
+    let port = Port::open(own(before.clone(), None)).await;
     let right = basic("alice", "right");
     let replace = |config| {
         let next = port.setup.borrow().access.reopen(&config).unwrap();
@@ -189,8 +183,8 @@ async fn passwords_that_were_right_are_remembered_by_the_next_configuration() {
     };
     let checks = || port.own("proxymeter_http_password_checks_total");
     assert_eq!((port.get(&[&right]).await, checks()), (200, 1.0));
-    replace(own(users, Some("token")));
+    replace(own(before, Some("token")));
     assert_eq!((port.get(&[&right]).await, checks()), (200, 1.0));
-    replace(own(port::users(&[("alice", "other")]), None));
+    replace(own(users(&[("alice", "other")]), None));
     assert_eq!((port.get(&[&right]).await, checks()), (401, 2.0));
 }

@@ -1,7 +1,7 @@
 //! Web configuration files in the format of the official exporters: what is taken, and what is refused with which
 //! words. `scripts/web_config.sh` asks promtool about the same files.
 //!
-//! `UPDATE_GOLDEN=1 cargo test --test web_config` rewrites the expected messages beside the bad files.
+//! `UPDATE_GOLDEN=1 cargo test --test it web_config::` rewrites the expected messages beside the bad files.
 
 use std::{
     fs,

@@ -1,9 +1,6 @@
 //! The Marzban client through its public face: what it makes of recorded answers, of a panel that misbehaves in every
 //! way we could think of, and of certificates; and that it keeps secrets to itself.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod canary;
 mod hostile;
 mod pasarguard;

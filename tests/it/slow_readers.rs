@@ -1,13 +1,8 @@
 //! Clients that ask for a page that is larger than what a socket holds, and take their time.
 
-#[path = "support/port.rs"]
-#[expect(dead_code, reason = "only some of it is needed here")]
-mod port;
-
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
-use port::Port;
 use proxymeter::{
     clock::Clock,
     model::{
@@ -19,6 +14,8 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
+
+use crate::common::port::Port;
 
 const USERS: usize = 16_000;
 

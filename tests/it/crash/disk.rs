@@ -2,11 +2,11 @@
 
 use std::process::{Command, Stdio};
 
-use crate::{
-    BY_USER, QUIET,
+use super::{BY_USER, QUIET};
+use crate::common::{
     daemon::{Daemon, Home, wait_for, webhook},
     hook::Hook,
-    panel::Served,
+    simulated::Served,
 };
 
 /// The program, which is told of the limit by an error and not by a signal.

@@ -1,18 +1,5 @@
 //! The configuration changes while the real program runs: all of it or nothing, and nobody hears of it twice.
 
-#[path = "crash/daemon.rs"]
-#[expect(dead_code, reason = "shared with the tests of crashes, which need more of it")]
-mod daemon;
-#[path = "crash/hook.rs"]
-#[expect(dead_code, reason = "likewise")]
-mod hook;
-#[path = "crash/panel.rs"]
-#[expect(dead_code, reason = "likewise")]
-mod panel;
-#[path = "support/receiver.rs"]
-#[expect(dead_code, reason = "likewise")]
-mod receiver;
-
 use std::{
     fs::{self, OpenOptions},
     io::{ErrorKind, Read, Write},
@@ -25,10 +12,12 @@ use std::{
     time::Duration,
 };
 
-use daemon::{Daemon, Home, value, wait_for, webhook};
-use hook::Hook;
-use panel::Served;
-use receiver::{Answer, Receiver};
+use crate::common::{
+    daemon::{Daemon, Home, value, wait_for, webhook},
+    hook::Hook,
+    receiver::{Answer, Receiver},
+    simulated::Served,
+};
 
 const BY_RULE: &str = r#"["target", "alertname"]"#;
 const BY_USER: &str = r#"["target", "alertname", "subject"]"#;

@@ -3,7 +3,7 @@
 use proxymeter::telemetry::Telemetry;
 
 use super::*;
-use crate::support::{Queue, counter, open};
+use crate::common::queue::{Queue, counter, open};
 
 /// Everything that was counted as a failure, by reason.
 fn failures(telemetry: &Telemetry) -> Vec<(String, f64)> {

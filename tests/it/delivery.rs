@@ -1,11 +1,6 @@
 //! Queues over real sockets and a real store: what one receiver suffers does not touch another, and what is not taken
 //! is still there after a restart.
 
-#[path = "support/queue.rs"]
-mod queue;
-#[path = "support/receiver.rs"]
-mod receiver;
-
 use std::{collections::BTreeMap, time::Duration};
 
 use proxymeter::{
@@ -22,11 +17,14 @@ use proxymeter::{
     },
     store::{Batch, FallbackKnows, Loaded},
 };
-use queue::{Queue, counter, open};
-use receiver::{Answer, Receiver};
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout},
+};
+
+use crate::common::{
+    queue::{Queue, counter, open},
+    receiver::{Answer, Receiver},
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);

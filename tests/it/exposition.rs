@@ -1,8 +1,5 @@
 //! The whole exposition: held against golden files, against a strict parser, and against rules on random reports.
 
-#[path = "support/exposition.rs"]
-mod support;
-
 use std::{collections::HashSet, fs, path::Path, sync::Arc, time::Duration};
 
 use proxymeter::{
@@ -13,7 +10,8 @@ use proxymeter::{
         UserNodeTraffic, UserStatus, WalkEnd,
     },
 };
-use support::{Sample, parse};
+
+use crate::common::exposition::{self as text_format, Sample, parse};
 
 const STALE_AFTER: Duration = Duration::from_secs(600);
 const WEIRD: &str = "we\"ird\\na\nme 🙂";
@@ -254,8 +252,8 @@ fn text(reports: &[Arc<Report>], options: &Options, format: Format) -> String {
 }
 
 fn parsed(reports: &[Arc<Report>], options: &Options) -> Vec<Sample> {
-    let classic = parse(support::Format::Classic, &text(reports, options, Format::Classic)).unwrap();
-    let open = parse(support::Format::OpenMetrics, &text(reports, options, Format::OpenMetrics)).unwrap();
+    let classic = parse(text_format::Format::Classic, &text(reports, options, Format::Classic)).unwrap();
+    let open = parse(text_format::Format::OpenMetrics, &text(reports, options, Format::OpenMetrics)).unwrap();
     assert_eq!(classic, open, "both formats tell the same");
     classic
 }
@@ -272,12 +270,12 @@ fn find<'a>(
     samples.iter().filter(fits).map(|sample| sample.value)
 }
 
-/// `UPDATE_GOLDEN=1 cargo test --test exposition` writes the files anew; read the difference before it is committed.
+/// `UPDATE_GOLDEN=1 cargo test --test it exposition::` writes the files anew; read the difference before it is committed.
 #[test]
 fn golden_files() {
     let cases = [
-        ("rich.prom", Format::Classic, support::Format::Classic),
-        ("rich.om", Format::OpenMetrics, support::Format::OpenMetrics),
+        ("rich.prom", Format::Classic, text_format::Format::Classic),
+        ("rich.om", Format::OpenMetrics, text_format::Format::OpenMetrics),
     ];
     for (name, format, parser) in cases {
         let text = text(&snapshot(), &options(UserLabels::Name), format);
@@ -578,7 +576,7 @@ fn word(random: &mut fastrand::Rng) -> String {
 /// The parser is what many tests rest on, so it must refuse what is wrong.
 #[test]
 fn the_parser_refuses_what_is_wrong() {
-    use support::Format::{Classic, OpenMetrics};
+    use text_format::Format::{Classic, OpenMetrics};
     let good = "# HELP a_total A.\n# TYPE a_total counter\na_total{t=\"x\"} 1\na_total{t=\"y\"} 2\n";
     parse(Classic, good).unwrap();
     parse(OpenMetrics, "# HELP a A.\n# TYPE a counter\na_total 1\n# EOF\n").unwrap();

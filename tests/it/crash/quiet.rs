@@ -4,12 +4,11 @@ use std::{thread, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::{
-    BY_RULE, QUIET,
+use super::{BY_RULE, QUIET, mailbox::Mailbox};
+use crate::common::{
     daemon::{Daemon, Home, email, wait_for, webhook},
     hook::{Delivery, Hook},
-    mailbox::Mailbox,
-    panel::Served,
+    simulated::Served,
 };
 
 /// Twenty clean restarts, and twenty after a kill. Each life is told of one user who is new, which shows that it has

@@ -1,10 +1,6 @@
 //! A simulated panel that is as slow as a real one of 20,000 users, with every time a hundredth of the measured: a page
 //! of 500 users takes 100 ms here and 10 s there, and the cheap parts are asked for every 300 ms.
 
-#[path = "common/mod.rs"]
-#[expect(dead_code, reason = "only some of it is needed here")]
-mod common;
-
 use std::{
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -19,6 +15,8 @@ use proxymeter::{
     telemetry::Telemetry,
 };
 use tokio::{net::TcpListener, sync::mpsc, time::Instant};
+
+use crate::common;
 
 const USERS: usize = 1500;
 const PAGE: Duration = Duration::from_millis(100);

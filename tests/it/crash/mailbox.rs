@@ -10,7 +10,7 @@ use std::{
 
 use proxymeter::simulator::inbox::Arrival;
 
-use crate::hook::Event;
+use crate::common::hook::Event;
 
 pub(crate) struct Mailbox {
     pub(crate) address: SocketAddr,

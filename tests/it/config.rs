@@ -1,8 +1,6 @@
 //! The configuration file from outside: what loads, what is refused and with which words, and what is never shown.
 //!
-//! `UPDATE_GOLDEN=1 cargo test --test config` rewrites the expected messages beside the bad files.
-
-#![cfg(unix)]
+//! `UPDATE_GOLDEN=1 cargo test --test it config::` rewrites the expected messages beside the bad files.
 
 use std::collections::BTreeSet;
 use std::fs;

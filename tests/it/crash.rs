@@ -1,19 +1,9 @@
 //! What the program promises when it is killed, when its receivers hang, when its panel lies and when its storage is
 //! damaged, all of it held against the real program, a simulated panel and receivers on loopback.
 
-#[path = "crash/clock.rs"]
 mod clock;
-#[path = "crash/daemon.rs"]
-mod daemon;
-#[path = "crash/disk.rs"]
 mod disk;
-#[path = "crash/hook.rs"]
-mod hook;
-#[path = "crash/mailbox.rs"]
 mod mailbox;
-#[path = "crash/panel.rs"]
-mod panel;
-#[path = "crash/quiet.rs"]
 mod quiet;
 
 use std::{
@@ -30,16 +20,19 @@ use std::{
     time::Duration,
 };
 
-use daemon::{Daemon, Home, PATIENCE, email, value, wait_for, webhook};
 use fastrand::Rng;
-use hook::{Event, Hook, Reply};
 use mailbox::Mailbox;
-use panel::{RUNTIME, Served};
 use proxymeter::simulator::{
     inbox::{self, Arrival},
     marzban::{Fault, Times},
 };
 use tokio::{net::TcpListener, sync::mpsc::unbounded_channel, time::Instant};
+
+use crate::common::{
+    daemon::{Daemon, Home, PATIENCE, email, value, wait_for, webhook},
+    hook::{Event, Hook, Reply},
+    simulated::{RUNTIME, Served},
+};
 
 const BY_USER: &str = r#"["target", "alertname", "subject"]"#;
 const BY_RULE: &str = r#"["target", "alertname"]"#;

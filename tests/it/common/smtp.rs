@@ -22,7 +22,7 @@ use tokio_rustls::TlsAcceptor;
 
 /// What the server does in place of what a good one would.
 #[derive(Clone, Debug)]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     /// Says this, line ends included.
     Say(String),
     /// Says nothing, and keeps the connection.
@@ -36,7 +36,7 @@ pub(super) enum Answer {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Encryption {
+pub(crate) enum Encryption {
     None,
     StartTls,
     Implicit,
@@ -44,24 +44,24 @@ pub(super) enum Encryption {
 
 /// One connection, as the server saw it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Visit {
+pub(crate) struct Visit {
     /// The lines said outside messages, and whether they came encrypted.
-    pub(super) lines: Vec<(String, bool)>,
+    pub(crate) lines: Vec<(String, bool)>,
     /// Messages that ended in a final dot, as sent and with the stuffed dots taken out.
-    pub(super) mails: Vec<String>,
+    pub(crate) mails: Vec<String>,
 }
 
 impl Visit {
     /// What was said, without whether it was encrypted.
-    pub(super) fn said(&self) -> Vec<&str> {
+    pub(crate) fn said(&self) -> Vec<&str> {
         self.lines.iter().map(|(line, _)| line.as_str()).collect()
     }
 }
 
-pub(super) struct MailServer {
-    pub(super) address: SocketAddr,
+pub(crate) struct MailServer {
+    pub(crate) address: SocketAddr,
     /// The certificate to trust.
-    pub(super) ca_file: PathBuf,
+    pub(crate) ca_file: PathBuf,
     state: Arc<State>,
     _folder: tempfile::TempDir,
     _tasks: JoinSet<()>,
@@ -74,12 +74,12 @@ struct State {
 }
 
 impl MailServer {
-    pub(super) async fn start(encryption: Encryption) -> Self {
+    pub(crate) async fn start(encryption: Encryption) -> Self {
         Self::acting(encryption, &[]).await
     }
 
     /// Says these lines where `script` has them; see [`MailServer::acting`].
-    pub(super) async fn scripted(encryption: Encryption, script: &[(&'static str, &'static str)]) -> Self {
+    pub(crate) async fn scripted(encryption: Encryption, script: &[(&'static str, &'static str)]) -> Self {
         let say =
             |(line, answer): &(&'static str, &'static str)| (*line, Answer::Say(format!("{answer}\r\n")));
         Self::acting(encryption, &script.iter().map(say).collect::<Vec<_>>()).await
@@ -88,7 +88,7 @@ impl MailServer {
     /// `script` says how to answer the next line that begins so, or if it is "", the next empty one. Three lines are
     /// not the client's: `GREETING`, `END` (of a message) and `HANDSHAKE`. Each entry is used once, those that fit the
     /// same line in their order.
-    pub(super) async fn acting(encryption: Encryption, script: &[(&'static str, Answer)]) -> Self {
+    pub(crate) async fn acting(encryption: Encryption, script: &[(&'static str, Answer)]) -> Self {
         let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let ca_file = folder.path().join("ca.pem");
@@ -124,17 +124,17 @@ impl MailServer {
         MailServer { address, ca_file, state, _folder: folder, _tasks: tasks }
     }
 
-    pub(super) fn visits(&self) -> Vec<Visit> {
+    pub(crate) fn visits(&self) -> Vec<Visit> {
         self.state.visits.lock().unwrap().clone()
     }
 
     /// Every message that was taken whole, in the order they came.
-    pub(super) fn mails(&self) -> Vec<String> {
+    pub(crate) fn mails(&self) -> Vec<String> {
         self.visits().into_iter().flat_map(|visit| visit.mails).collect()
     }
 
     /// Every line said, in order, of all visits.
-    pub(super) fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         self.visits().into_iter().flat_map(|visit| visit.lines).map(|(line, _)| line).collect()
     }
 }

@@ -1,15 +1,5 @@
 //! What a receiver refused is sent once more when somebody says so, by the real program.
 
-#[path = "crash/daemon.rs"]
-#[expect(dead_code, reason = "shared with the tests of crashes, which need more of it")]
-mod daemon;
-#[path = "crash/panel.rs"]
-#[expect(dead_code, reason = "likewise")]
-mod panel;
-#[path = "support/receiver.rs"]
-#[expect(dead_code, reason = "likewise")]
-mod receiver;
-
 use std::{
     fs,
     process::Output,
@@ -19,15 +9,18 @@ use std::{
     },
 };
 
-use daemon::{Home, wait_for, webhook};
-use panel::Served;
 use proxymeter::{
     clock::Clock,
     model::{NoticeStatus, Severity},
     notify::OwnAlert,
     store::{Batch, FallbackKnows, Outcome, Pending, ReceiverState, Settled, Store},
 };
-use receiver::{Answer, Receiver};
+
+use crate::common::{
+    daemon::{Home, wait_for, webhook},
+    receiver::{Answer, Receiver},
+    simulated::Served,
+};
 
 /// The exit code, and what was said on stdout and stderr.
 fn replay(home: &Home, arguments: &[&str]) -> (Option<i32>, String, String) {
