@@ -1,11 +1,13 @@
-//! Holds `docs/alerts.md` against the rules that there are. `UPDATE_GOLDEN=1` writes it anew.
+//! Holds `docs/alerts.md` against the rules that there are. `UPDATE_GOLDEN=1` writes it.
 
-use std::{fmt::Write, fs, time::Duration};
+use std::{fmt::Write, time::Duration};
 
 use proxymeter::{
     alert::rule::{KINDS, Kind, Steps},
     model::Severity,
 };
+
+use crate::common::golden::assert_golden;
 
 const PATH: &str = "docs/alerts.md";
 
@@ -60,10 +62,5 @@ fn told(duration: Duration, zero: &str) -> String {
 
 #[test]
 fn the_reference_lists_every_rule() {
-    let reference = reference();
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        fs::write(PATH, &reference).unwrap();
-    }
-    let written = fs::read_to_string(PATH).unwrap();
-    assert!(written == reference, "{PATH} is not up to date; run the tests with UPDATE_GOLDEN=1");
+    assert_golden(PATH, &reference());
 }

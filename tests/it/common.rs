@@ -4,7 +4,9 @@
 pub(crate) mod canary;
 pub(crate) mod daemon;
 pub(crate) mod exposition;
+pub(crate) mod golden;
 pub(crate) mod hook;
+pub(crate) mod listener;
 pub(crate) mod panel;
 pub(crate) mod pki;
 pub(crate) mod port;

@@ -23,23 +23,19 @@ use proxymeter::secret::Secret;
 use proxymeter::server::config::{AccessConfig, OwnAccess, OwnTls, PasswordHash, TlsVersion};
 use proxymeter::upstream::marzban::config::{Login, MarzbanConfig};
 
+use crate::common::golden::assert_golden;
+
 /// Relative, so that messages are the same on every machine; tests run in the package's folder.
 const FIXTURES: &str = "tests/fixtures/config";
 
 #[test]
 fn every_mistake_has_its_message() {
-    let update = std::env::var_os("UPDATE_GOLDEN").is_some();
     let files = toml_files("bad");
     assert!(files.len() > 140, "{} files", files.len());
     for file in files {
         let errors = Config::load(&file, &env).expect_err(&file.display().to_string());
         let seen = format!("{errors}\n").replace(&format!("{FIXTURES}/"), "");
-        let golden = file.with_extension("txt");
-        if update {
-            fs::write(golden, seen).unwrap();
-        } else {
-            assert_eq!(seen, fs::read_to_string(golden).unwrap(), "{}", file.display());
-        }
+        assert_golden(file.with_extension("txt"), &seen);
     }
 }
 

@@ -5,15 +5,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use proxymeter::{
     clock::Clock,
-    http::options::TlsOptions,
     model::{Notice, NoticeAlert, NoticeStatus, Severity, Timestamp},
     notify::{
         self,
-        email::config::ReceiverConfig,
-        webhook::{
-            Webhook,
-            config::{WebhookConfig, WebhookFormat},
-        },
+        webhook::{Webhook, config::WebhookConfig},
     },
     store::{Batch, FallbackKnows, Loaded},
 };
@@ -24,32 +19,13 @@ use tokio::{
 
 use crate::common::{
     queue::{Queue, counter, open},
-    receiver::{Answer, Receiver},
+    receiver::{self, Answer, Receiver},
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn webhook(url: &str, limit: Duration) -> notify::Receiver {
-    let config = WebhookConfig {
-        url: url.into(),
-        format: WebhookFormat::Alertmanager,
-        secrets: Vec::new(),
-        github_secret: None,
-        authorization: None,
-        headers: Vec::new(),
-        proxy: None,
-        tls: TlsOptions::default(),
-        timeout: limit,
-        max_alerts: 0,
-        common: ReceiverConfig {
-            min_severity: Severity::Info,
-            send_resolved: true,
-            group_by: None,
-            group_wait: None,
-            group_interval: None,
-            repeat_interval: None,
-        },
-    };
+    let config = WebhookConfig { timeout: limit, ..receiver::webhook(url) };
     notify::Receiver::Webhook(Box::new(Webhook::new(&config, "").unwrap()))
 }
 

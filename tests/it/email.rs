@@ -12,14 +12,18 @@ use proxymeter::{
         Receiver, Retry, SendError,
         email::{
             BuildError, Email,
-            config::{EmailConfig, ReceiverConfig, SmtpLogin, SmtpMechanism, SmtpTls},
+            config::{EmailConfig, SmtpLogin, SmtpMechanism, SmtpTls},
         },
     },
     secret::Secret,
 };
 use tokio::time::Instant;
 
-use crate::common::smtp::{Answer, Encryption, MailServer};
+use crate::common::{
+    listener::closed_address,
+    receiver::defaults,
+    smtp::{Answer, Encryption, MailServer},
+};
 
 /// Long enough for any step on a busy machine, and for those tests that wait for a limit to pass short enough.
 const PATIENT: Duration = Duration::from_secs(20);
@@ -39,14 +43,7 @@ fn config(server: &MailServer, tls: SmtpTls) -> EmailConfig {
         login: None,
         hello: None,
         timeout: PATIENT,
-        common: ReceiverConfig {
-            min_severity: Severity::Info,
-            send_resolved: true,
-            group_by: None,
-            group_wait: None,
-            group_interval: None,
-            repeat_interval: None,
-        },
+        common: defaults(),
     }
 }
 
@@ -515,7 +512,7 @@ async fn answers_that_never_end() {
 #[tokio::test]
 async fn nobody_answers() {
     let server = MailServer::start(Encryption::None).await;
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let closed = closed_address().port();
     let config = EmailConfig { port: closed, ..config(&server, SmtpTls::None) };
     let result = send(&config, &mut Vec::new()).await;
     assert_failed(&result, "connect", Retry::Later, "connecting: Connection refused");

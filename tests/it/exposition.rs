@@ -1,6 +1,6 @@
 //! The whole exposition: held against golden files, against a strict parser, and against rules on random reports.
 
-use std::{collections::HashSet, fs, path::Path, sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use proxymeter::{
     exposition::{self, Coding, Format, HashKey, Options, Tail, UserLabels},
@@ -11,7 +11,10 @@ use proxymeter::{
     },
 };
 
-use crate::common::exposition::{self as text_format, Sample, parse};
+use crate::common::{
+    exposition::{self as text_format, Sample, parse},
+    golden::assert_golden,
+};
 
 const STALE_AFTER: Duration = Duration::from_secs(600);
 const WEIRD: &str = "we\"ird\\na\nme 🙂";
@@ -270,7 +273,8 @@ fn find<'a>(
     samples.iter().filter(fits).map(|sample| sample.value)
 }
 
-/// `UPDATE_GOLDEN=1 cargo test --test it exposition::` writes the files anew; read the difference before it is committed.
+/// `UPDATE_GOLDEN=1 cargo test --test it exposition::` writes the files; read the difference before it is
+/// committed.
 #[test]
 fn golden_files() {
     let cases = [
@@ -280,15 +284,7 @@ fn golden_files() {
     for (name, format, parser) in cases {
         let text = text(&snapshot(), &options(UserLabels::Name), format);
         parse(parser, &text).unwrap();
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
-        if std::env::var_os("UPDATE_GOLDEN").is_some() {
-            fs::write(&path, &text).unwrap();
-        }
-        let golden = fs::read_to_string(&path).unwrap();
-        for (number, (line, expected)) in text.lines().zip(golden.lines()).enumerate() {
-            assert_eq!(line, expected, "{name}, line {}", number + 1);
-        }
-        assert_eq!(text.len(), golden.len(), "{name}");
+        assert_golden(format!("tests/golden/{name}"), &text);
     }
 }
 

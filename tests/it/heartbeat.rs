@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{Read, Write},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     process::{Child, Command, Stdio},
     sync::{
         Arc,
@@ -26,6 +26,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::common::{
     canary,
+    listener::{closed_address, free_address},
     receiver::{Answer, Receiver},
 };
 
@@ -95,7 +96,7 @@ async fn failures_are_told_once_and_tell_no_secret() {
     use canary::{CANARY, assert_none, canary};
 
     let log = canary::log();
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = closed_address();
     let secret = |scheme: &str, address: &str| {
         let path = canary("path");
         config(format!("{scheme}://{CANARY}:{CANARY}@{address}/{path}?{CANARY}"))
@@ -178,8 +179,7 @@ fn the_daemon_falls_silent_while_nobody_can_be_told() {
     let is_broken = Arc::clone(&broken);
     let hook =
         Receiver::start(move |_, _| Answer::status(if is_broken.load(Ordering::SeqCst) { 503 } else { 200 }));
-    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let (address, panel) = (free().to_string(), free());
+    let (address, panel) = (free_address().to_string(), closed_address());
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("exporter.toml");
     let text = format!(

@@ -1,6 +1,6 @@
-//! Holds `docs/metrics.md` against the metrics that there are. `UPDATE_GOLDEN=1` writes it anew.
+//! Holds `docs/metrics.md` against the metrics that there are. `UPDATE_GOLDEN=1` writes it.
 
-use std::{collections::BTreeMap, fmt::Write, fs};
+use std::{collections::BTreeMap, fmt::Write};
 
 use proxymeter::{
     exposition::{ALERT_FAMILIES, Kind, PREFIX, families},
@@ -8,6 +8,8 @@ use proxymeter::{
     telemetry::Telemetry,
     upstream::FetchError,
 };
+
+use crate::common::golden::assert_golden;
 
 const PATH: &str = "docs/metrics.md";
 
@@ -76,10 +78,5 @@ fn own() -> BTreeMap<String, String> {
 
 #[test]
 fn the_reference_lists_every_metric() {
-    let reference = reference();
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        fs::write(PATH, &reference).unwrap();
-    }
-    let written = fs::read_to_string(PATH).unwrap();
-    assert!(written == reference, "{PATH} is not up to date; run the tests with UPDATE_GOLDEN=1");
+    assert_golden(PATH, &reference());
 }

@@ -2,9 +2,6 @@
 
 use std::{
     fs,
-    io::{Read, Write},
-    net::TcpStream,
-    path::PathBuf,
     sync::{Arc, Mutex},
 };
 
@@ -18,23 +15,10 @@ const BY_USER: &str = r#"["target", "alertname", "subject"]"#;
 /// Long enough for the configuration to change twice meanwhile.
 const HANGS: &str = "timeout = \"10s\"\n";
 
-fn file(home: &Home) -> PathBuf {
-    let command = home.command();
-    let argument = command.get_args().next().unwrap().to_str().unwrap();
-    argument.strip_prefix("--config.file=").unwrap().into()
-}
-
 /// Goes on under this configuration.
 fn reload(daemon: &Daemon, home: &Home, text: &str) {
-    fs::write(file(home), text).unwrap();
-    let log =
-        wait_for("the daemon to listen", || Some(daemon.log()).filter(|log| log.contains("listening on")));
-    let address = log.split("listening on http://").nth(1).unwrap().split_whitespace().next().unwrap();
-    let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "POST /-/reload HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    fs::write(home.file(), text).unwrap();
+    daemon.reload();
 }
 
 /// A receiver that does as the mutex says.
@@ -58,9 +42,9 @@ fn a_receiver_that_is_added_again_while_it_hangs_goes_on() {
     let (panel, (hook, reply)) = (Served::start(), steered(Reply::Taken));
     panel.add_expired("alice");
     let home = Home::new(panel.address, BY_USER, "");
-    let without = fs::read_to_string(file(&home)).unwrap();
+    let without = fs::read_to_string(home.file()).unwrap();
     let with = without.clone() + &webhook("ops", hook.address) + HANGS;
-    fs::write(file(&home), &with).unwrap();
+    fs::write(home.file(), &with).unwrap();
     let daemon = home.start();
     let of_ops = |name: &str| daemon.value(&format!("proxymeter_{name}{{receiver=\"ops\"}}"));
     wait_for("alice", || (of_ops("notifications_total") == Some(1.0)).then_some(()));
@@ -114,7 +98,7 @@ fn who_was_told_of_a_failing_receiver_is_told_when_that_is_over_for_him() {
         let (ops, reply) = steered(Reply::Unavailable);
         panel.add_expired("alice");
         let home = Home::new(panel.address, BY_USER, "");
-        let plain = fs::read_to_string(file(&home)).unwrap()
+        let plain = fs::read_to_string(home.file()).unwrap()
             + &webhook("first", first.address)
             + &webhook("second", second.address);
         let falling_back_to = |name: &str, text: &str| {
@@ -122,7 +106,7 @@ fn who_was_told_of_a_failing_receiver_is_told_when_that_is_over_for_him() {
             text.replace("[alerting]\n", &keys)
         };
         let with_ops = plain.clone() + &webhook("ops", ops.address);
-        fs::write(file(&home), falling_back_to("first", &with_ops)).unwrap();
+        fs::write(home.file(), falling_back_to("first", &with_ops)).unwrap();
         let daemon = home.start();
         let statuses = |hook| told_of_failing(hook).into_iter().map(|(status, _)| status).collect::<Vec<_>>();
         wait_for("the fallback to be told", || (statuses(&first) == ["firing"]).then_some(()));
@@ -135,7 +119,7 @@ fn who_was_told_of_a_failing_receiver_is_told_when_that_is_over_for_him() {
         let without_ops = falling_back_to("second", &plain);
         let daemon = if restarted {
             assert_eq!(daemon.stop().0, Some(0));
-            fs::write(file(&home), without_ops).unwrap();
+            fs::write(home.file(), without_ops).unwrap();
             home.start()
         } else {
             reload(&daemon, &home, &without_ops);

@@ -2,10 +2,9 @@
 
 use std::{
     fs::{self, OpenOptions},
-    io::{ErrorKind, Read, Write},
-    net::{TcpListener, TcpStream},
+    io::ErrorKind,
+    net::TcpStream,
     os::unix::fs::OpenOptionsExt,
-    path::PathBuf,
     process::Command,
     sync::atomic::{AtomicBool, Ordering},
     thread,
@@ -15,6 +14,7 @@ use std::{
 use crate::common::{
     daemon::{Daemon, Home, value, wait_for, webhook},
     hook::Hook,
+    listener::free_address,
     receiver::{Answer, Receiver},
     simulated::Served,
 };
@@ -24,29 +24,6 @@ const BY_USER: &str = r#"["target", "alertname", "subject"]"#;
 const SUCCESSFUL: &str = "proxymeter_config_last_reload_successful";
 const LOADED_AT: &str = "proxymeter_config_last_reload_success_timestamp_seconds";
 
-fn file(home: &Home) -> PathBuf {
-    let command = home.command();
-    let argument = command.get_args().next().unwrap().to_str().unwrap();
-    argument.strip_prefix("--config.file=").unwrap().into()
-}
-
-/// The status and the body of an answer.
-fn ask(daemon: &Daemon, method: &str, path: &str) -> (u16, String) {
-    let log =
-        wait_for("the daemon to listen", || Some(daemon.log()).filter(|log| log.contains("listening on")));
-    let address = log.split("listening on http://").nth(1).unwrap().split_whitespace().next().unwrap();
-    let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let status = answer.split_whitespace().nth(1).unwrap().parse().unwrap();
-    (status, answer.split_once("\r\n\r\n").unwrap().1.to_owned())
-}
-
-fn reload(daemon: &Daemon) {
-    assert_eq!(ask(daemon, "POST", "/-/reload"), (200, "The configuration was loaded anew.\n".to_owned()));
-}
-
 fn told(hook: &Hook, user: &str) -> usize {
     hook.events().iter().filter(|(event, _)| event.subject == user).map(|(_, ids)| ids.len()).sum()
 }
@@ -55,11 +32,11 @@ fn told(hook: &Hook, user: &str) -> usize {
 fn what_cannot_be_used_changes_nothing() {
     let (panel, hook) = (Served::start(), Hook::start());
     let home = Home::new(panel.address, BY_USER, &webhook("ops", hook.address));
-    let config = file(&home);
+    let config = home.file();
     let good = fs::read_to_string(&config).unwrap();
     let daemon = home.start();
     let before = wait_for("the first load", || daemon.value(LOADED_AT));
-    assert_eq!(ask(&daemon, "GET", "/-/reload").0, 405);
+    assert_eq!(daemon.ask("GET", "/-/reload").0, 405);
 
     let with = |text: &str| format!("{good}{text}");
     let taken = format!("[web]\nlisten = [\"127.0.0.1:0\", \"{}\"]", panel.address);
@@ -81,7 +58,7 @@ fn what_cannot_be_used_changes_nothing() {
     for (number, (text, expected)) in cases.iter().enumerate() {
         assert_ne!(*text, good, "{expected}");
         fs::write(&config, text).unwrap();
-        let (status, body) = ask(&daemon, "POST", "/-/reload");
+        let (status, body) = daemon.ask("POST", "/-/reload");
         assert_eq!(status, 500, "{expected}: {body}");
         assert!(body.contains(expected), "{expected}: {body}");
         assert!(!body.contains("root-password"), "{body}");
@@ -125,7 +102,7 @@ fn a_broken_web_file_of_the_arguments_is_refused() {
 
     fs::write(web.path(), "").unwrap();
     wait_for("the port", || (daemon.value(SUCCESSFUL) == Some(0.0)).then_some(()));
-    reload(&daemon);
+    daemon.reload();
     wait_for("the load", || (daemon.value(SUCCESSFUL) == Some(1.0)).then_some(()));
 }
 
@@ -136,7 +113,7 @@ fn a_hundred_reloads_of_the_same_are_silent() {
         panel.add_expired(&format!("user-{user}"));
     }
     let home = Home::new(panel.address, BY_RULE, &webhook("ops", hook.address));
-    let config = file(&home);
+    let config = home.file();
     let good = fs::read_to_string(&config).unwrap();
     let daemon = home.start();
     wait_for("the first message", || hook.deliveries().first().map(|_| ()));
@@ -147,7 +124,7 @@ fn a_hundred_reloads_of_the_same_are_silent() {
         // Every other time with an edit that is about something else.
         let edit = format!("[alert.node_down]\nfor = \"{}m\"\n", 3 + round);
         fs::write(&config, if round % 2 == 0 { good.clone() } else { good.clone() + &edit }).unwrap();
-        reload(&daemon);
+        daemon.reload();
         if round % 25 == 0 {
             read_at = daemon.wait_until_users_read_after(read_at);
         }
@@ -163,7 +140,7 @@ fn targets_and_receivers_come_and_go() {
     panel.add_expired("alice");
     other.add_expired("bob");
     let home = Home::new(panel.address, BY_RULE, &webhook("ops", hook.address));
-    let config = file(&home);
+    let config = home.file();
     let good = fs::read_to_string(&config).unwrap();
     let daemon = home.start();
     wait_for("alice", || (told(&hook, "alice") == 1).then_some(()));
@@ -172,7 +149,7 @@ fn targets_and_receivers_come_and_go() {
         other.address
     );
     fs::write(&config, format!("{good}{edge}{}", webhook("second", second.address))).unwrap();
-    reload(&daemon);
+    daemon.reload();
     // Who comes new is told of what fires, and who was there is not told again.
     wait_for("bob", || (told(&hook, "bob") == 1 && told(&second, "bob") == 1).then_some(()));
     wait_for("alice", || (told(&second, "alice") == 1).then_some(()));
@@ -182,7 +159,7 @@ fn targets_and_receivers_come_and_go() {
 
     // A target that changes keeps its values and its state.
     fs::write(&config, good.replace("interval = \"5s\"", "interval = \"6s\"")).unwrap();
-    reload(&daemon);
+    daemon.reload();
     let metrics = daemon.metrics();
     assert!(
         !metrics.contains("\"edge\"") || !metrics.contains("proxymeter_up{target=\"edge\"}"),
@@ -251,7 +228,7 @@ fn scrapes_do_not_notice_reloads() {
         panel.add_expired(&format!("user-{user:03}"));
     }
     let home = Home::new(panel.address, BY_RULE, "");
-    let config = file(&home);
+    let config = home.file();
     let good = fs::read_to_string(&config).unwrap();
     let daemon = home.start();
     wait_for("the users", || daemon.users_read_at());
@@ -262,7 +239,7 @@ fn scrapes_do_not_notice_reloads() {
                 scope.spawn(|| {
                     let mut scrapes = 0;
                     while !stop.load(Ordering::Relaxed) {
-                        let (status, body) = ask(&daemon, "GET", "/metrics");
+                        let (status, body) = daemon.ask("GET", "/metrics");
                         assert_eq!(status, 200, "{body}");
                         assert_eq!(body.matches("proxymeter_user_used_bytes{").count(), 500);
                         assert!(body.ends_with('\n'));
@@ -275,7 +252,7 @@ fn scrapes_do_not_notice_reloads() {
         for round in 0..20 {
             let interval = format!("interval = \"{}s\"", 5 + round % 2);
             fs::write(&config, good.replace("interval = \"5s\"", &interval)).unwrap();
-            reload(&daemon);
+            daemon.reload();
         }
         stop.store(true, Ordering::Relaxed);
         scrapers.into_iter().map(|scraper| scraper.join().unwrap()).sum::<usize>()
@@ -288,7 +265,7 @@ fn scrapes_do_not_notice_reloads() {
 fn a_file_that_hangs_does_not_keep_the_daemon_from_stopping() {
     let panel = Served::start();
     let home = Home::new(panel.address, BY_RULE, "");
-    let config = file(&home);
+    let config = home.file();
     let daemon = home.start();
     daemon.metrics();
     // A pipe, which is opened once it is being read, and then not written to.
@@ -308,26 +285,26 @@ fn a_file_that_hangs_does_not_keep_the_daemon_from_stopping() {
 fn addresses_come_and_go() {
     let panel = Served::start();
     let home = Home::new(panel.address, BY_RULE, "");
-    let config = file(&home);
+    let config = home.file();
     let good = fs::read_to_string(&config).unwrap();
     let daemon = home.start();
     daemon.metrics();
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = free_address();
     let two = format!("listen = [\"127.0.0.1:0\", \"{free}\"]");
     fs::write(&config, good.replace("listen = \"127.0.0.1:0\"", &two)).unwrap();
-    reload(&daemon);
+    daemon.reload();
     TcpStream::connect(free).unwrap();
     let both =
         format!("listen = [\"127.0.0.1:0\", \"127.0.0.2:{}\", \"0.0.0.0:{}\"]", free.port(), free.port());
     fs::write(&config, good.replace("listen = \"127.0.0.1:0\"", &both)).unwrap();
-    let (status, said) = ask(&daemon, "POST", "/-/reload");
+    let (status, said) = daemon.ask("POST", "/-/reload");
     assert!(status == 500 && said.contains("that port in another way; restart it"), "{said}");
     TcpStream::connect(free).unwrap();
     fs::write(&config, &good).unwrap();
-    reload(&daemon);
+    daemon.reload();
     assert_eq!(TcpStream::connect(free).unwrap_err().kind(), ErrorKind::ConnectionRefused);
 
-    let (status, said) = ask(&daemon, "POST", "/-/reload HTTP/1.1\r\nOrigin: https://example.com\r\nX:");
+    let (status, said) = daemon.ask("POST", "/-/reload HTTP/1.1\r\nOrigin: https://example.com\r\nX:");
     assert_eq!((status, said.as_str()), (403, "Not for browsers.\n"));
 }
 
@@ -342,7 +319,7 @@ fn holds(daemon: &Daemon) -> (f64, f64) {
 fn a_thousand_reloads_under_traffic_lose_and_repeat_nothing() {
     let (panel, hook, second) = (Served::start(), Hook::start(), Hook::start());
     let home = Home::new(panel.address, BY_USER, &webhook("ops", hook.address));
-    let config = file(&home);
+    let config = home.file();
     let good = fs::read_to_string(&config).unwrap();
     let variants = [
         good.clone(),
@@ -361,13 +338,13 @@ fn a_thousand_reloads_under_traffic_lose_and_repeat_nothing() {
             users += 1;
         }
         fs::write(&config, &variants[round % variants.len()]).unwrap();
-        reload(&daemon);
+        daemon.reload();
         if round == 200 {
             held = holds(&daemon);
         }
     }
     fs::write(&config, &good).unwrap();
-    reload(&daemon);
+    daemon.reload();
     let all = || (0..users).all(|user| told(&hook, &format!("user-{user}")) > 0);
     wait_for("everybody to be told of", || all().then_some(()));
     wait_for("an empty queue", || daemon.has_told_all("ops").then_some(()));

@@ -2,11 +2,13 @@
 
 use std::{
     fs,
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     os::unix::net::UnixDatagram,
     process::{Command, Stdio},
     time::Duration,
 };
+
+use crate::common::listener::free_address;
 
 #[test]
 fn a_service_manager_is_told_when_it_listens_that_it_is_well_and_when_it_stops() {
@@ -18,7 +20,7 @@ fn a_service_manager_is_told_when_it_listens_that_it_is_well_and_when_it_stops()
         let length = socket.recv(&mut buffer).unwrap();
         String::from_utf8(buffer[..length].to_vec()).unwrap()
     };
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = free_address();
     let file = folder.path().join("exporter.toml");
     fs::write(&file, format!("[web]\nlisten = \"{address}\"\n")).unwrap();
     let mut daemon = Command::new(env!("CARGO_BIN_EXE_proxymeter"))

@@ -13,6 +13,8 @@ use proxymeter::{
     server::config::{AccessConfig, Protection},
 };
 
+use crate::common::golden::assert_golden;
+
 /// Relative, so that messages are the same on every machine; tests run in the package's folder.
 const FIXTURES: &str = "tests/fixtures/web-config";
 
@@ -34,17 +36,11 @@ fn good_files_are_taken() {
 
 #[test]
 fn every_mistake_has_its_message() {
-    let update = std::env::var_os("UPDATE_GOLDEN").is_some();
     for file in files("bad") {
         let mistakes = AccessConfig::WebFile(file.clone()).check().expect_err(&file.display().to_string());
         let seen = format!("{}\n", mistakes.join("\n")).replace(&format!("{FIXTURES}/"), "");
         assert!(!seen.contains("hunter2"), "{seen}");
-        let golden = file.with_extension("txt");
-        if update {
-            fs::write(golden, seen).unwrap();
-        } else {
-            assert_eq!(seen, fs::read_to_string(golden).unwrap(), "{}", file.display());
-        }
+        assert_golden(file.with_extension("txt"), &seen);
     }
 }
 

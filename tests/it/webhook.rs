@@ -18,7 +18,6 @@ use proxymeter::{
     model::{Moment, Notice, NoticeAlert, NoticeStatus, Severity, Timestamp},
     notify::{
         Retry, SendError,
-        email::config::ReceiverConfig,
         webhook::{
             Webhook,
             config::{Authorization, WebhookConfig, WebhookFormat},
@@ -27,34 +26,14 @@ use proxymeter::{
 };
 use tokio::time::Instant;
 
-use crate::common::receiver::{Answer, Receiver};
+use crate::common::{
+    listener::closed_address,
+    receiver::{Answer, Receiver, webhook as config},
+};
 
 const EXTERNAL_URL: &str = "http://proxymeter.example:9105/";
 /// The secrets of the vectors that Standard Webhooks and GitHub publish; known to everybody.
 const KNOWN: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-
-fn config(url: &str) -> WebhookConfig {
-    WebhookConfig {
-        url: url.into(),
-        format: WebhookFormat::Alertmanager,
-        secrets: Vec::new(),
-        github_secret: None,
-        authorization: None,
-        headers: Vec::new(),
-        proxy: None,
-        tls: TlsOptions::default(),
-        timeout: Duration::from_secs(10),
-        max_alerts: 0,
-        common: ReceiverConfig {
-            min_severity: Severity::Info,
-            send_resolved: true,
-            group_by: None,
-            group_wait: None,
-            group_interval: None,
-            repeat_interval: None,
-        },
-    }
-}
 
 /// What `scripts/alertmanager_e2e.sh` tells a real Alertmanager.
 fn notice() -> Notice {
@@ -331,7 +310,7 @@ async fn time_is_bounded() {
 
 #[tokio::test]
 async fn no_answer_is_tried_again() {
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = closed_address();
     let cut = Receiver::start(|_, _| Answer::Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok".into()));
     let mute = Receiver::start(|_, _| Answer::Bytes(Vec::new()));
     let noise = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -482,7 +461,7 @@ async fn nothing_secret_is_told() {
         7 => Answer::Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\ncanary".into()),
         _ => Answer::with(200, &[], "canary"),
     });
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = closed_address();
     let full = |address: &str, scheme: &str| WebhookConfig {
         url: format!("{scheme}://canary:canary@{address}/canary?canary#canary").into(),
         secrets: vec!["canary".into()],

@@ -65,6 +65,11 @@ impl Home {
         self.folder.path().join("storage")
     }
 
+    /// The configuration file.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.config.clone()
+    }
+
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_proxymeter"));
         command.arg(format!("--config.file={}", self.config.display()));
@@ -147,18 +152,33 @@ impl Daemon {
         lines.iter().find(|(_, line)| line.contains(words)).map(|(time, _)| *time)
     }
 
-    pub(crate) fn metrics(&self) -> String {
-        let address = wait_for("the daemon to listen", || {
+    /// Where it listens first, once it does.
+    pub(crate) fn address(&self) -> String {
+        wait_for("the daemon to listen", || {
             let lines = self.lines.lock().unwrap();
             let address = lines.iter().find_map(|(_, line)| line.split("listening on http://").nth(1))?;
             Some(address.split_whitespace().next().unwrap().to_owned())
-        });
-        let mut stream = TcpStream::connect(address).unwrap();
+        })
+    }
+
+    /// The status and the body of an answer.
+    pub(crate) fn ask(&self, method: &str, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.address()).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        write!(stream, "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
-        answer
+        let status = answer.split_whitespace().nth(1).unwrap().parse().unwrap();
+        (status, answer.split_once("\r\n\r\n").unwrap().1.to_owned())
+    }
+
+    /// Loads the configuration again.
+    pub(crate) fn reload(&self) {
+        assert_eq!(self.ask("POST", "/-/reload"), (200, "The configuration was loaded anew.\n".to_owned()));
+    }
+
+    pub(crate) fn metrics(&self) -> String {
+        self.ask("GET", "/metrics").1
     }
 
     /// The value of the series that is written so, name and labels, if there is one.

@@ -3,13 +3,14 @@
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     sync::{Arc, Mutex},
-    thread,
 };
 
 use serde_json::Value;
 use tokio::time::Instant;
+
+use super::listener::Listener;
 
 /// One message as it came.
 #[derive(Clone, Debug)]
@@ -32,6 +33,7 @@ pub(crate) enum Reply {
 pub(crate) struct Hook {
     pub(crate) address: SocketAddr,
     deliveries: Arc<Mutex<Vec<Delivery>>>,
+    _listener: Listener,
 }
 
 impl Hook {
@@ -44,33 +46,23 @@ impl Hook {
         reply: impl Fn() -> Reply + Send + Sync + 'static,
         answered: impl Fn() + Send + Sync + 'static,
     ) -> Hook {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let deliveries = Arc::new(Mutex::new(Vec::new()));
+        let deliveries: Arc<Mutex<Vec<Delivery>>> = Arc::default();
         let noted = Arc::clone(&deliveries);
-        let behaviour = Arc::new((reply, answered));
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                let (noted, behaviour) = (Arc::clone(&noted), Arc::clone(&behaviour));
-                thread::spawn(move || {
-                    let mut stream = stream.unwrap();
-                    // A daemon that is killed in the middle of its request has sent nothing.
-                    let Some(delivery) = read(&stream) else { return };
-                    noted.lock().unwrap().push(delivery);
-                    let status = match behaviour.0() {
-                        Reply::Taken => "200 OK",
-                        Reply::Unavailable => "503 Service Unavailable",
-                        // Returns when the other side closes.
-                        Reply::Hang => return drop(stream.read(&mut [0])),
-                    };
-                    let answer =
-                        format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-                    drop(stream.write_all(answer.as_bytes()));
-                    behaviour.1();
-                });
-            }
+        let listener = Listener::start(move |mut stream| {
+            // A daemon that is killed in the middle of its request has sent nothing.
+            let Some(delivery) = read(&stream) else { return };
+            noted.lock().unwrap().push(delivery);
+            let status = match reply() {
+                Reply::Taken => "200 OK",
+                Reply::Unavailable => "503 Service Unavailable",
+                // Returns when the other side closes.
+                Reply::Hang => return drop(stream.read(&mut [0])),
+            };
+            let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            drop(stream.write_all(answer.as_bytes()));
+            answered();
         });
-        Hook { address, deliveries }
+        Hook { address: listener.address, deliveries, _listener: listener }
     }
 
     pub(crate) fn deliveries(&self) -> Vec<Delivery> {

@@ -1,16 +1,57 @@
-//! An HTTP receiver that answers as it is told, rightly or wrongly.
+//! An HTTP receiver that answers as the test says, rightly or wrongly, and how receivers are configured.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     sync::{Arc, Mutex},
     thread,
     time::Duration,
 };
 
+use proxymeter::{
+    http::options::TlsOptions,
+    model::Severity,
+    notify::{
+        email::config::ReceiverConfig,
+        webhook::config::{WebhookConfig, WebhookFormat},
+    },
+};
+
+use super::listener::Listener;
+
+/// The defaults of what every receiver has.
+pub(crate) fn defaults() -> ReceiverConfig {
+    ReceiverConfig {
+        min_severity: Severity::Info,
+        send_resolved: true,
+        group_by: None,
+        group_wait: None,
+        group_interval: None,
+        repeat_interval: None,
+    }
+}
+
+/// A webhook with no secrets.
+pub(crate) fn webhook(url: &str) -> WebhookConfig {
+    WebhookConfig {
+        url: url.into(),
+        format: WebhookFormat::Alertmanager,
+        secrets: Vec::new(),
+        github_secret: None,
+        authorization: None,
+        headers: Vec::new(),
+        proxy: None,
+        tls: TlsOptions::default(),
+        timeout: Duration::from_secs(10),
+        max_alerts: 0,
+        common: defaults(),
+    }
+}
+
 pub(crate) struct Receiver {
     pub(crate) address: SocketAddr,
     requests: Arc<Mutex<Vec<Request>>>,
+    _listener: Listener,
 }
 
 #[derive(Clone, Debug)]
@@ -64,28 +105,19 @@ impl Receiver {
         greet: impl Fn(&mut TcpStream) + Send + Sync + 'static,
         answer: impl Fn(usize, &Request) -> Answer + Send + Sync + 'static,
     ) -> Receiver {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let requests = Arc::new(Mutex::new(Vec::new()));
+        let requests: Arc<Mutex<Vec<Request>>> = Arc::default();
         let seen = Arc::clone(&requests);
-        let behaviour = Arc::new((greet, answer));
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                let (seen, behaviour) = (Arc::clone(&seen), Arc::clone(&behaviour));
-                thread::spawn(move || {
-                    let mut stream = stream.unwrap();
-                    behaviour.0(&mut stream);
-                    let Some(request) = read(&stream) else { return };
-                    let number = {
-                        let mut seen = seen.lock().unwrap();
-                        seen.push(request.clone());
-                        seen.len() - 1
-                    };
-                    write(&mut stream, behaviour.1(number, &request));
-                });
-            }
+        let listener = Listener::start(move |mut stream| {
+            greet(&mut stream);
+            let Some(request) = read(&stream) else { return };
+            let number = {
+                let mut seen = seen.lock().unwrap();
+                seen.push(request.clone());
+                seen.len() - 1
+            };
+            write(&mut stream, answer(number, &request));
         });
-        Receiver { address, requests }
+        Receiver { address: listener.address, requests, _listener: listener }
     }
 
     pub(crate) fn url(&self) -> String {

@@ -1,18 +1,16 @@
-//! A server on loopback that answers as it is told, well or badly. It runs on threads of its own, so that it neither
-//! shares nor disturbs a test's runtime.
+//! A server on loopback that answers as it is told, well or badly.
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    net::TcpStream,
+    sync::{Arc, Mutex},
     thread,
     time::Duration,
 };
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use super::listener::Listener;
 
 /// A request as it came.
 #[derive(Clone, Debug)]
@@ -102,9 +100,8 @@ fn head(status: u16, headers: &[(&str, &str)]) -> Vec<u8> {
 #[derive(Debug)]
 pub(crate) struct Server {
     scheme: &'static str,
-    address: SocketAddr,
+    listener: Listener,
     requests: Arc<Mutex<Vec<Request>>>,
-    stopped: Arc<AtomicBool>,
 }
 
 impl Server {
@@ -123,37 +120,24 @@ impl Server {
         tls: Option<Arc<ServerConfig>>,
         answer: impl Fn(&Request) -> Answer + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let server = Server {
-            scheme: if tls.is_some() { "https" } else { "http" },
-            address: listener.local_addr().unwrap(),
-            requests: Arc::default(),
-            stopped: Arc::default(),
-        };
-        let (requests, stopped) = (Arc::clone(&server.requests), Arc::clone(&server.stopped));
-        let answer = Arc::new(answer);
-        thread::spawn(move || {
-            for connection in listener.incoming() {
-                if stopped.load(Ordering::SeqCst) {
-                    return;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let requests: Arc<Mutex<Vec<Request>>> = Arc::default();
+        let seen = Arc::clone(&requests);
+        let listener = Listener::start(move |connection| {
+            // A client that goes away ends its connection's thread with an error, which is as it should be.
+            drop(match &tls {
+                Some(tls) => {
+                    let session = ServerConnection::new(Arc::clone(tls)).unwrap();
+                    serve(StreamOwned::new(session, connection), &answer, &seen)
                 }
-                let Ok(connection) = connection else { continue };
-                let (tls, answer, requests) = (tls.clone(), Arc::clone(&answer), Arc::clone(&requests));
-                // A client that goes away ends its connection's thread with an error, which is as it should be.
-                thread::spawn(move || match tls {
-                    Some(tls) => {
-                        let session = ServerConnection::new(tls).unwrap();
-                        serve(StreamOwned::new(session, connection), &*answer, &requests)
-                    }
-                    None => serve(Plain(connection), &*answer, &requests),
-                });
-            }
+                None => serve(Plain(connection), &answer, &seen),
+            });
         });
-        server
+        Server { scheme, listener, requests }
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("{}://{}", self.scheme, self.address)
+        format!("{}://{}", self.scheme, self.listener.address)
     }
 
     /// Every request so far.
@@ -165,20 +149,6 @@ impl Server {
     pub(crate) fn requests_for(&self, path: &str) -> Vec<Request> {
         self.requests().into_iter().filter(|request| request.path() == path).collect()
     }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.stopped.store(true, Ordering::SeqCst);
-        // Wakes the listening thread; if that is gone already, so much the better.
-        drop(TcpStream::connect(self.address));
-    }
-}
-
-/// A URL at which nobody listens.
-pub(crate) fn unreachable_url() -> String {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    format!("http://{}", listener.local_addr().unwrap())
 }
 
 struct Plain(TcpStream);

@@ -3,18 +3,18 @@
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     sync::{Arc, Mutex},
-    thread,
 };
 
 use proxymeter::simulator::inbox::Arrival;
 
-use crate::common::hook::Event;
+use crate::common::{hook::Event, listener::Listener};
 
 pub(crate) struct Mailbox {
     pub(crate) address: SocketAddr,
     mails: Arc<Mutex<Vec<Arrival>>>,
+    _listener: Listener,
 }
 
 impl Mailbox {
@@ -23,25 +23,17 @@ impl Mailbox {
         read: impl Fn() + Send + Sync + 'static,
         answered: impl Fn() + Send + Sync + 'static,
     ) -> Mailbox {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let mails = Arc::new(Mutex::new(Vec::new()));
+        let mails: Arc<Mutex<Vec<Arrival>>> = Arc::default();
         let noted = Arc::clone(&mails);
-        let behaviour = Arc::new((read, answered));
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                let (noted, behaviour) = (Arc::clone(&noted), Arc::clone(&behaviour));
-                thread::spawn(move || {
-                    let take = |message| {
-                        noted.lock().unwrap().push(Arrival::Mail { to: Vec::new(), message });
-                        behaviour.0();
-                    };
-                    // A daemon that is killed in the middle hangs up, and has sent nothing.
-                    drop(talk(&stream.unwrap(), take, &behaviour.1));
-                });
-            }
+        let listener = Listener::start(move |stream| {
+            let take = |message| {
+                noted.lock().unwrap().push(Arrival::Mail { to: Vec::new(), message });
+                read();
+            };
+            // A daemon that is killed in the middle hangs up, and has sent nothing.
+            drop(talk(&stream, take, &answered));
         });
-        Mailbox { address, mails }
+        Mailbox { address: listener.address, mails, _listener: listener }
     }
 
     pub(crate) fn mails(&self) -> Vec<Arrival> {

@@ -16,9 +16,10 @@ use crate::common::{
     PATIENT, RECORDED_AT, SHORT, at,
     canary::{self, assert_none, canary},
     config,
+    listener::closed_address,
     panel::{TOKEN, USERS, page, recorded},
     password, read_once,
-    server::{Act, Answer, Request, Server, unreachable_url},
+    server::{Act, Answer, Request, Server},
     upstream,
 };
 
@@ -188,7 +189,12 @@ async fn no_secret_is_in_what_is_said_of_a_failed_target() {
     let bad = bad.clone();
     let server = Server::start(move |_| bad.clone());
     let tls_at_a_plain_port = server.url().replace("http:", "https:");
-    for origin in [server.url(), unreachable_url(), "http://nowhere.invalid".into(), tls_at_a_plain_port] {
+    for origin in [
+        server.url(),
+        format!("http://{}", closed_address()),
+        "http://nowhere.invalid".into(),
+        tls_at_a_plain_port,
+    ] {
         for login in logins() {
             let mut config = canary_config(&origin, login);
             config.tls.insecure_skip_verify = true;

@@ -13,14 +13,16 @@ use std::{
 use flate2::{Compression, write::GzEncoder};
 use proxymeter::{
     model::{Outcome, Part, Report},
-    upstream::FetchError,
+    upstream::{FetchError, Step, Timeouts},
 };
+use tokio::time::Instant;
 
 use crate::common::{
-    PATIENT, SHORT, config,
+    PATIENT, RECORDED_AT, SHORT, at, config,
+    listener::closed_address,
     panel::{Panel, Role, SYSTEM, TOKEN, USERS, recorded},
     poll_until, read_once, reason,
-    server::{Act, Answer, Request, Server, unreachable_url},
+    server::{Act, Answer, Request, Server},
     upstream,
 };
 
@@ -227,7 +229,9 @@ async fn logins_fail_with_reasons_too() {
 
 #[tokio::test]
 async fn nobody_listens() {
-    let report = read_once(upstream(&config(&unreachable_url(), Role::Sudo.login()), SHORT)).await;
+    let report =
+        read_once(upstream(&config(&format!("http://{}", closed_address()), Role::Sudo.login()), SHORT))
+            .await;
     assert_eq!((report.up, reason(&report, Part::System)), (Some(false), Some("connect")));
 }
 
@@ -382,18 +386,25 @@ async fn lists_of_more_nodes_than_anybody_has_hold_nothing_up() {
         "/api/nodes" => Answer::json(nodes.as_bytes()),
         _ => panel.answer(request),
     });
-    let mut upstream = upstream(&config(&server.url(), Role::Sudo.login()), PATIENT);
-    let now = crate::common::at(crate::common::RECORDED_AT);
+    let patient = Timeouts { request: Duration::from_secs(60), page: Duration::from_secs(60) };
+    let mut upstream = upstream(&config(&server.url(), Role::Sudo.login()), patient);
+    let now = at(RECORDED_AT);
     upstream.read(Part::System, now).await.unwrap();
-    let began = tokio::time::Instant::now();
-    let mut report = Report::new("home");
-    for _ in 0..2 {
-        let Ok(proxymeter::upstream::Step::Done(data)) = upstream.read(Part::Nodes, now).await else {
-            panic!()
-        };
-        report.merge(data);
+    // Other work on the machine makes some of the tries slow, and a wrong algorithm all of them.
+    let mut fastest = Duration::MAX;
+    for _ in 0..10 {
+        let began = Instant::now();
+        let mut report = Report::new("home");
+        for _ in 0..2 {
+            let Ok(Step::Done(data)) = upstream.read(Part::Nodes, now).await else { panic!() };
+            report.merge(data);
+        }
+        assert_eq!(report.nodes.len(), 60_000);
+        assert_eq!(&*report.nodes[7].label, "n#7");
+        fastest = fastest.min(began.elapsed());
+        if fastest < Duration::from_secs(5) {
+            return;
+        }
     }
-    assert_eq!(report.nodes.len(), 60_000);
-    assert_eq!(&*report.nodes[7].label, "n#7");
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    panic!("{fastest:?}");
 }

@@ -85,7 +85,7 @@ async fn a_socks_proxy_resolves_the_name() {
 async fn a_proxy_that_fails_is_not_gone_around() {
     let target = Receiver::start(|_, _| Answer::status(200));
     let near = format!("http://localhost:{}/hook", target.address.port());
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = closed_address();
     let (refusing, asked) = socks(2);
     for proxy in
         [format!("http://{closed}"), format!("socks5h://{closed}"), format!("socks5h://{}", refusing.address)]
