@@ -278,17 +278,20 @@ fn time_to_tell(tables: &str) -> (Duration, Home, Daemon, Hook, Served) {
 #[test]
 fn a_receiver_that_hangs_holds_up_nothing() {
     let _quiet = QUIET.write();
-    let hanging = Hook::with(|| Reply::Hang, || {});
-    let tables = webhook("hanging", hanging.address);
     let alone = (0..3).map(|_| time_to_tell("").0).min().unwrap();
-    let mut times = vec![time_to_tell(&tables).0, time_to_tell(&tables).0];
-    // One of its own, as what an earlier daemon sent may still be on its way.
-    let hanging = Hook::with(|| Reply::Hang, || {});
-    let (time, _home, daemon, hook, panel) = time_to_tell(&webhook("hanging", hanging.address));
-    times.push(time);
-    let beside = times.into_iter().min().unwrap();
-    eprintln!("told after {alone:?} alone and {beside:?} beside a receiver that hangs");
-    assert!(beside < alone + Duration::from_millis(100), "{beside:?} instead of {alone:?}");
+    let mut times = Vec::new();
+    let (hanging, _home, daemon, hook, panel) = loop {
+        // One of its own each time, as what an earlier daemon sent may still be on its way.
+        let hanging = Hook::with(|| Reply::Hang, || {});
+        let (time, home, daemon, hook, panel) = time_to_tell(&webhook("hanging", hanging.address));
+        times.push(time);
+        if time < alone + Duration::from_millis(100) {
+            break (hanging, home, daemon, hook, panel);
+        }
+        // Other work on the machine makes some late, and a receiver that holds up others makes all late.
+        assert!(times.len() < 10, "{times:?} instead of {alone:?}");
+    };
+    eprintln!("told after {alone:?} alone and {times:?} beside a receiver that hangs");
     wait_for("the other to hang", || hanging.deliveries().first().map(|_| ()));
 
     let asked = Instant::now();
