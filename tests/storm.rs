@@ -10,8 +10,7 @@ use proxymeter::{
         group::Route,
     },
     model::{
-        Counter, Expiry, Moment, Outcome, Part, PartData, PartState, Report, Severity, Timestamp, User,
-        UserStatus, WalkEnd,
+        Counter, Moment, Outcome, Part, PartData, PartState, Report, Severity, Timestamp, User, WalkEnd,
     },
     store::{self, Batch, Settled, Store},
 };
@@ -142,15 +141,11 @@ impl Panel {
         }
         let user = |name: &Arc<str>| User {
             name: Arc::clone(name),
-            owner: None,
-            status: UserStatus::Active,
             used,
             limit: Some(100),
             traffic: Counter::new(used),
-            expiry: Expiry::Never,
-            last_online: None,
-            online: false,
             read_at: now.wall,
+            ..User::named(name)
         };
         let page = self.names.iter().map(user).collect();
         let seen: HashSet<_> = self.names.iter().cloned().collect();

@@ -26,7 +26,7 @@ use crate::{
     clock::{Beat, Clock},
     config::Config,
     model::{
-        Counter, Expiry, Moment, Notice, NoticeStatus, Outcome, Part, PartData, PartState, Report, Severity,
+        Expiry, Moment, Notice, NoticeStatus, Outcome, Part, PartData, PartState, Report, Severity,
         Timestamp, User, UserStatus, WalkEnd,
     },
     notify::{
@@ -155,18 +155,7 @@ fn report(renewed: bool, now: Moment) -> Report {
     } else {
         (UserStatus::Expired, START)
     };
-    let user = User {
-        name: "alice".into(),
-        owner: None,
-        status,
-        used: 0,
-        limit: None,
-        traffic: Counter::new(0),
-        expiry: Expiry::At(end),
-        last_online: None,
-        online: false,
-        read_at: now.wall,
-    };
+    let user = User { status, expiry: Expiry::At(end), read_at: now.wall, ..User::named("alice") };
     let seen = HashSet::from([Arc::clone(&user.name)]);
     report.merge(PartData::UsersEnd(WalkEnd { page: vec![user], seen, unreadable: 0, started: now }));
     report

@@ -72,6 +72,24 @@ pub struct User {
     pub read_at: Timestamp,
 }
 
+impl User {
+    /// An active user without limits who was never online, read at the beginning of time: for tests and examples.
+    pub fn named(name: &str) -> User {
+        User {
+            name: name.into(),
+            owner: None,
+            status: UserStatus::Active,
+            used: 0,
+            limit: None,
+            traffic: Counter::new(0),
+            expiry: Expiry::Never,
+            last_online: None,
+            online: false,
+            read_at: Timestamp::default(),
+        }
+    }
+}
+
 /// The users of a target: those of the last finished walk, with what the present one has seen since.
 #[derive(Clone, Debug, Default)]
 pub struct Users {
@@ -191,23 +209,8 @@ impl Users {
 mod tests {
     use super::*;
 
-    fn user(name: &str) -> User {
-        User {
-            name: name.into(),
-            owner: None,
-            status: UserStatus::Active,
-            used: 0,
-            limit: None,
-            traffic: Counter::new(0),
-            expiry: Expiry::Never,
-            last_online: None,
-            online: false,
-            read_at: Timestamp::default(),
-        }
-    }
-
     fn walk(users: &mut Users, names: impl Iterator<Item = usize>) {
-        let page: Vec<_> = names.map(|i| user(&format!("u{i:03}"))).collect();
+        let page: Vec<_> = names.map(|i| User::named(&format!("u{i:03}"))).collect();
         let seen = page.iter().map(|user| Arc::clone(&user.name)).collect();
         users.merge_end(WalkEnd { page, seen, unreadable: 0, started: Moment::default() });
     }
@@ -219,7 +222,7 @@ mod tests {
         walk(&mut users, 2..100);
         assert_eq!(users.list().len(), 100);
         assert_eq!(users.missing().iter().map(|name| &**name).collect::<Vec<_>>(), ["u000", "u001"]);
-        users.merge_named(NamedUsers { found: vec![user("u000")], gone: vec!["u001".into()] });
+        users.merge_named(NamedUsers { found: vec![User::named("u000")], gone: vec!["u001".into()] });
         assert_eq!(users.list().len(), 99);
         assert!(users.missing().is_empty());
     }

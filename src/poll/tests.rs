@@ -8,10 +8,7 @@ use super::*;
 use crate::{
     clock::Beats,
     http,
-    model::{
-        Core, Counter, Expiry, Host, Identity, Moment, System, SystemFacts, Timestamp, User, UserCounts,
-        UserStatus, WalkEnd,
-    },
+    model::{Core, Host, Identity, Moment, System, SystemFacts, Timestamp, User, UserCounts, WalkEnd},
     upstream::{
         Cause,
         scripted::{Log, Script, Scripted},
@@ -36,18 +33,7 @@ fn core() -> Step {
 }
 
 fn user(index: usize, now: Moment) -> User {
-    User {
-        name: format!("u{index:05}").into(),
-        owner: None,
-        status: UserStatus::Active,
-        used: 0,
-        limit: None,
-        traffic: Counter::new(0),
-        expiry: Expiry::Never,
-        last_online: None,
-        online: false,
-        read_at: now.wall,
-    }
+    User { read_at: now.wall, ..User::named(&format!("u{index:05}")) }
 }
 
 fn failure(cause: impl Into<Cause>) -> Result<Step, FetchError> {

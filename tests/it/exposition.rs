@@ -58,18 +58,7 @@ fn failed() -> Outcome {
 }
 
 fn user(name: &str) -> User {
-    User {
-        name: name.into(),
-        owner: None,
-        status: UserStatus::Active,
-        used: 0,
-        limit: None,
-        traffic: Counter::new(0),
-        expiry: Expiry::Never,
-        last_online: None,
-        online: false,
-        read_at: now().wall,
-    }
+    User { read_at: now().wall, ..User::named(name) }
 }
 
 fn walk(report: &mut Report, page: Vec<User>, secs_ago: u64) {

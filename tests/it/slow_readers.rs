@@ -5,9 +5,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use futures_util::future::join_all;
 use proxymeter::{
     clock::Clock,
-    model::{
-        Counter, Expiry, Outcome, Part, PartData, PartState, Report, Timestamp, User, UserStatus, WalkEnd,
-    },
+    model::{Counter, Expiry, Outcome, Part, PartData, PartState, Report, Timestamp, User, WalkEnd},
     server::config::AccessConfig,
 };
 use tokio::{
@@ -31,9 +29,6 @@ fn report() -> Report {
     let now = Clock::starting_at(Timestamp::from_secs(1_790_000_000)).now();
     let users: Vec<_> = (0..USERS)
         .map(|number| User {
-            name: format!("a-user-with-a-name-of-usual-length-{number:05}").into(),
-            owner: None,
-            status: UserStatus::Active,
             used: 12_345_678_901,
             limit: Some(98_765_432_109),
             traffic: Counter::new(123_456_789_012),
@@ -41,6 +36,7 @@ fn report() -> Report {
             last_online: Some(now.wall),
             online: true,
             read_at: now.wall,
+            ..User::named(&format!("a-user-with-a-name-of-usual-length-{number:05}"))
         })
         .collect();
     let seen: HashSet<_> = users.iter().map(|user| Arc::clone(&user.name)).collect();
