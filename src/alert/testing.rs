@@ -8,8 +8,8 @@ use std::{
 
 use super::config::AlertingConfig;
 use crate::model::{
-    Counter, Expiry, Fact, Identity, Moment, NamedUsers, Outcome, Part, PartState, Reason, Report, System,
-    Timestamp, User, UserFacts, UserStatus, WalkEnd,
+    Expiry, Fact, Identity, Moment, NamedUsers, Outcome, Part, PartState, Reason, Report, System, Timestamp,
+    User, UserFacts, UserStatus, WalkEnd,
 };
 
 pub(crate) const MINUTE: u64 = 60;
@@ -47,24 +47,6 @@ pub(crate) struct Panel {
     pub(crate) report: Report,
 }
 
-pub(crate) fn user(name: &str) -> User {
-    User {
-        name: name.into(),
-        owner: None,
-        status: UserStatus::Active,
-        used: 0,
-        limit: None,
-        traffic: Counter::new(0),
-        uplink: None,
-        downlink: None,
-        expiry: Expiry::Never,
-        quota_reset: None,
-        last_online: None,
-        online: false,
-        read_at: Timestamp::default(),
-    }
-}
-
 impl Panel {
     pub(crate) fn new(target: &str) -> Self {
         let mut report = Report::new(target);
@@ -75,7 +57,7 @@ impl Panel {
 
     /// Adds or changes a user.
     pub(crate) fn set(&mut self, name: &str, change: impl FnOnce(&mut User)) {
-        change(self.users.entry(name.to_owned()).or_insert_with(|| user(name)));
+        change(self.users.entry(name.to_owned()).or_insert_with(|| User::named(name)));
     }
 
     /// A user whose plan ends this long after [`BEGIN`].

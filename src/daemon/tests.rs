@@ -26,8 +26,8 @@ use crate::{
     clock::{Beat, Clock},
     config::Config,
     model::{
-        Counter, Expiry, Fact, Moment, Notice, NoticeStatus, Outcome, Part, PartState, Report, Severity,
-        Timestamp, User, UserFacts, UserStatus, WalkEnd,
+        Expiry, Fact, Moment, Notice, NoticeStatus, Outcome, Part, PartState, Report, Severity, Timestamp,
+        User, UserFacts, UserStatus, WalkEnd,
     },
     notify::{
         Receiver, Retry, SendError,
@@ -155,21 +155,7 @@ fn report(renewed: bool, now: Moment) -> Report {
     } else {
         (UserStatus::Expired, START)
     };
-    let user = User {
-        name: "alice".into(),
-        owner: None,
-        status,
-        used: 0,
-        limit: None,
-        traffic: Counter::new(0),
-        uplink: None,
-        downlink: None,
-        expiry: Expiry::At(end),
-        quota_reset: None,
-        last_online: None,
-        online: false,
-        read_at: now.wall,
-    };
+    let user = User { status, expiry: Expiry::At(end), read_at: now.wall, ..User::named("alice") };
     let seen = HashSet::from([Arc::clone(&user.name)]);
     let end = WalkEnd { page: vec![user], seen, unreadable: 0, started: now };
     report.merge(Fact::Users(UserFacts::WalkEnd(end)), now);

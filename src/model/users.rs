@@ -81,6 +81,27 @@ pub struct User {
     pub read_at: Timestamp,
 }
 
+impl User {
+    /// An active user without limits who was never online, read at the beginning of time: for tests and examples.
+    pub fn named(name: &str) -> User {
+        User {
+            name: name.into(),
+            owner: None,
+            status: UserStatus::Active,
+            used: 0,
+            limit: None,
+            traffic: Counter::new(0),
+            uplink: None,
+            downlink: None,
+            expiry: Expiry::Never,
+            quota_reset: None,
+            last_online: None,
+            online: false,
+            read_at: Timestamp::default(),
+        }
+    }
+}
+
 /// The panel's own counts of its users, as far as this account may see them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UserCounts {

@@ -9,8 +9,7 @@ use crate::{
     clock::Beats,
     http,
     model::{
-        Core, Counter, Expiry, Host, Identity, Moment, ProxyTraffic, System, Timestamp, User, UserCounts,
-        UserStatus, WalkEnd, WholeList,
+        Core, Host, Identity, Moment, ProxyTraffic, System, Timestamp, User, UserCounts, WalkEnd, WholeList,
     },
     upstream::{
         Again, Cause, Pace,
@@ -44,21 +43,7 @@ fn core() -> Step {
 }
 
 fn user(index: usize, now: Moment) -> User {
-    User {
-        name: format!("u{index:05}").into(),
-        owner: None,
-        status: UserStatus::Active,
-        used: 0,
-        limit: None,
-        traffic: Counter::new(0),
-        uplink: None,
-        downlink: None,
-        expiry: Expiry::Never,
-        quota_reset: None,
-        last_online: None,
-        online: false,
-        read_at: now.wall,
-    }
+    User { read_at: now.wall, ..User::named(&format!("u{index:05}")) }
 }
 
 fn page(users: Vec<User>) -> Step {

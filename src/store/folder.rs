@@ -48,13 +48,24 @@ impl From<io::Error> for Unclaimed {
     }
 }
 
-/// Makes the folder and takes hold of it, for as long as the file returned is open. The system lets go of it when the
-/// process ends, so that nothing needs to be cleaned up after a crash.
-pub(super) fn claim(folder: &Path) -> Result<File, Unclaimed> {
+/// A folder that this process holds until this is dropped. The system ends it with the process, so nothing needs to be
+/// cleaned up after a crash.
+#[derive(Debug)]
+pub(super) struct Claim(File);
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        // A child process that another thread is starting shares the file until it runs, so closing is not enough.
+        drop(self.0.unlock());
+    }
+}
+
+/// Makes the folder and takes hold of it.
+pub(super) fn claim(folder: &Path) -> Result<Claim, Unclaimed> {
     make(folder)?;
     let lock = open_or_make(&folder.join(LOCK_FILE))?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
+        Ok(()) => Ok(Claim(lock)),
         Err(TryLockError::WouldBlock) => Err(Unclaimed::Locked),
         Err(TryLockError::Error(err)) => Err(Unclaimed::Unusable(err)),
     }
@@ -112,4 +123,20 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 /// Puts a folder's entries on the disk.
 fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Between fork and exec a child has a copy of each open file.
+    #[test]
+    fn a_copy_of_the_file_in_a_child_keeps_no_claim() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = claim(folder.path()).unwrap_or_else(|_| panic!("free"));
+        let _in_a_child = first.0.try_clone().unwrap();
+        assert!(matches!(claim(folder.path()), Err(Unclaimed::Locked)));
+        drop(first);
+        assert!(claim(folder.path()).is_ok());
+    }
 }

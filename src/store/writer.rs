@@ -6,8 +6,7 @@ pub(super) mod by_hand;
 mod tests;
 
 use std::{
-    fmt,
-    fs::{self, File},
+    fmt, fs,
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering, mpsc},
     time::Duration,
@@ -82,8 +81,7 @@ pub(super) struct Writer {
 struct Place {
     folder: PathBuf,
     file: PathBuf,
-    /// Held as long as it is open.
-    lock: Option<File>,
+    lock: Option<folder::Claim>,
     /// Open as long as it takes everything; then it holds all that the memory does.
     disk: Option<Disk>,
     /// What is wrong while there is no disk.

@@ -4,9 +4,8 @@ use super::*;
 use crate::{
     exposition::{HashKey, UserLabels},
     model::{
-        ActiveAlert, ActiveAlerts, AlertState, Counter, Expiry, Fact, Identity, Moment, Outcome, Part,
-        PartState, Reading, Reason, Report, Severity, System, Timestamp, User, UserFacts, UserStatus,
-        WalkEnd,
+        ActiveAlert, ActiveAlerts, AlertState, Expiry, Fact, Identity, Moment, Outcome, Part, PartState,
+        Reading, Reason, Report, Severity, System, Timestamp, User, UserFacts, UserStatus, WalkEnd,
     },
     server::{
         Setup,
@@ -18,21 +17,7 @@ use crate::{
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn user(name: &str) -> User {
-    User {
-        name: name.into(),
-        owner: None,
-        status: UserStatus::Active,
-        used: 0,
-        limit: None,
-        traffic: Counter::new(0),
-        uplink: None,
-        downlink: None,
-        expiry: Expiry::Never,
-        quota_reset: None,
-        last_online: None,
-        online: false,
-        read_at: NOW,
-    }
+    User { read_at: NOW, ..User::named(name) }
 }
 
 fn with_quota(name: &str, used: u64, limit: u64) -> User {

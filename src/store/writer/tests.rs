@@ -1,6 +1,6 @@
 //! What the writer does when the disk fails it while it runs.
 
-use std::{collections::BTreeMap, io::Write, os::unix::fs::FileExt, sync::Barrier};
+use std::{collections::BTreeMap, fs::File, io::Write, os::unix::fs::FileExt, sync::Barrier};
 
 use super::*;
 use crate::{

@@ -271,25 +271,6 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::model::{Counter, Expiry, Timestamp, UserStatus};
-
-    fn user(name: &str) -> User {
-        User {
-            name: name.into(),
-            owner: None,
-            status: UserStatus::Active,
-            used: 0,
-            limit: None,
-            traffic: Counter::new(0),
-            uplink: None,
-            downlink: None,
-            expiry: Expiry::Never,
-            quota_reset: None,
-            last_online: None,
-            online: false,
-            read_at: Timestamp::default(),
-        }
-    }
 
     /// A panel with a sorted list, some of whose rows make it fail.
     #[derive(Default)]
@@ -310,7 +291,7 @@ mod tests {
             if rows.iter().any(|name| self.poisoned.contains(*name)) {
                 return None;
             }
-            let rows = rows.into_iter().map(|name| Some(user(name))).collect();
+            let rows = rows.into_iter().map(|name| Some(User::named(name))).collect();
             Some(Page { rows, total: Some(self.names.len()) })
         }
     }
@@ -374,7 +355,7 @@ mod tests {
     #[test]
     fn a_row_of_wrong_types_is_counted_and_passed_over() {
         let mut walk = Walk::new(Moment::default(), PAGE);
-        let rows = vec![Some(user("a")), None, Some(user("c"))];
+        let rows = vec![Some(User::named("a")), None, Some(User::named("c"))];
         let Advance::End(end) = walk.answered(Page { rows, total: Some(3) }, PAGE) else {
             panic!("not at its end")
         };
@@ -421,7 +402,7 @@ mod tests {
     #[test]
     fn a_panel_that_ignores_the_limit_or_caps_it_is_read_all_the_same() {
         let mut walk = Walk::new(Moment::default(), PAGE);
-        let rows = (0..2000).map(|i| Some(user(&format!("u{i}")))).collect();
+        let rows = (0..2000).map(|i| Some(User::named(&format!("u{i}")))).collect();
         assert!(matches!(walk.answered(Page { rows, total: Some(2000) }, PAGE), Advance::End(_)));
 
         let mut panel = Panel::with(1000);
@@ -444,7 +425,8 @@ mod tests {
         for _ in 0..500 {
             random.shuffle(&mut names);
             let span = walk.next();
-            let rows = names.iter().skip(span.offset).take(span.limit).map(|name| Some(user(name))).collect();
+            let rows =
+                names.iter().skip(span.offset).take(span.limit).map(|name| Some(User::named(name))).collect();
             if let Advance::End(_) = walk.answered(Page { rows, total: Some(2000) }, PAGE) {
                 return;
             }

@@ -1,0 +1,66 @@
+//! Holds `docs/alerts.md` against the rules that there are. `UPDATE_GOLDEN=1` writes it.
+
+use std::{fmt::Write, time::Duration};
+
+use proxymeter::{
+    alert::rule::{KINDS, Kind, Steps},
+    model::Severity,
+};
+
+use crate::common::golden::assert_golden;
+
+const PATH: &str = "docs/alerts.md";
+
+const HEAD: &str = "# Alerts
+
+Every rule, with its defaults. All run unless `enabled = false`, but for those marked off. `[alert.NAME]` changes only
+the keys it gives; a table of another name with `rule = \"NAME\"` adds a second rule of that kind, whose name becomes the
+label `rule`.
+
+Each crossed step is an alert of its own, and a tighter step keeps the wider ones quiet. A renewal, a top-up or a reset
+resolves all of them.
+
+| Rule | Alert | Subject | Steps | For | Repeated | |
+|---|---|---|---|---|---|---|
+";
+
+fn reference() -> String {
+    let mut text = HEAD.to_owned();
+    for kind in &KINDS {
+        let Kind { name, alertname, kind: subject, summary, .. } = kind;
+        let repeat = told(kind.repeat_interval, "never");
+        let off = if kind.enabled { "" } else { " (off)" };
+        let for_ = told(kind.for_, "at once");
+        writeln!(
+            text,
+            "| `{name}`{off} | {alertname} | {subject} | {} | {for_} | {repeat} | {summary} |",
+            steps(kind)
+        )
+        .unwrap();
+    }
+    text
+}
+
+fn steps(kind: &Kind) -> String {
+    let with = |step: String, severity: &Severity| format!("{step} {}", severity.label());
+    let steps: Vec<_> = match kind.steps {
+        Steps::None(severity) => return severity.label().to_owned(),
+        Steps::Remaining(steps) => steps
+            .iter()
+            .map(|(secs, severity)| with(told(Duration::from_secs(*secs), "reached"), severity))
+            .collect(),
+        Steps::Ratio(steps) => {
+            steps.iter().map(|(percent, severity)| with(format!("{percent}%"), severity)).collect()
+        }
+    };
+    steps.join(", ")
+}
+
+fn told(duration: Duration, zero: &str) -> String {
+    if duration.is_zero() { zero.to_owned() } else { humantime::format_duration(duration).to_string() }
+}
+
+#[test]
+fn the_reference_lists_every_rule() {
+    assert_golden(PATH, &reference());
+}

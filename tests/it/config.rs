@@ -1,0 +1,952 @@
+//! The configuration file from outside: what loads, what is refused and with which words, and what is never shown.
+//!
+//! `UPDATE_GOLDEN=1 cargo test --test it config::` rewrites the expected messages beside the bad files.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use proxymeter::alert::config::{AlertingConfig, MuteConfig, RuleConfig, StepConfig};
+use proxymeter::config::{
+    Config, ConfigErrors, Env, LabelsChoice, NoticeNames, ReceiverKind, ReceiverTable, Shard, Target,
+    TargetKind, UsersConfig,
+};
+use proxymeter::http::options::TlsOptions;
+use proxymeter::model::Severity;
+use proxymeter::notify::email::config::{EmailConfig, ReceiverConfig, SmtpLogin, SmtpMechanism, SmtpTls};
+use proxymeter::notify::heartbeat::config::{HeartbeatConfig, HeartbeatMethod};
+use proxymeter::notify::webhook::config::{Authorization, WebhookConfig, WebhookFormat};
+use proxymeter::poll::config::{PollConfig, UsersInterval};
+use proxymeter::secret::Secret;
+use proxymeter::server::config::{AccessConfig, OwnAccess, OwnTls, PasswordHash, TlsVersion};
+use proxymeter::upstream::marzban::config::{Login, MarzbanConfig};
+
+use crate::common::golden::assert_golden;
+
+/// Relative, so that messages are the same on every machine; tests run in the package's folder.
+const FIXTURES: &str = "tests/fixtures/config";
+
+#[test]
+fn every_mistake_has_its_message() {
+    let files = toml_files("bad");
+    assert!(files.len() > 140, "{} files", files.len());
+    for file in files {
+        let errors = Config::load(&file, &env).expect_err(&file.display().to_string());
+        let seen = format!("{errors}\n").replace(&format!("{FIXTURES}/"), "");
+        assert_golden(file.with_extension("txt"), &seen);
+    }
+}
+
+#[test]
+fn good_files_load() {
+    for file in toml_files("good") {
+        if let Err(errors) = Config::load(&file, &env) {
+            panic!("{errors}");
+        }
+    }
+}
+
+#[test]
+fn an_empty_file_means_the_defaults() {
+    let config = load("good/empty.toml");
+    assert_eq!(config.web.listen, ["127.0.0.1:10057".parse().unwrap()]);
+    assert_eq!(config.web.access, AccessConfig::Own(OwnAccess::default()));
+    assert_eq!(config.users, UsersConfig::default());
+    assert_eq!(config.storage.path, Path::new(FIXTURES).join("good/proxymeter-data"));
+    assert_eq!(config.targets, []);
+    assert_eq!(config.receivers, []);
+    assert_eq!(config.alerting, AlertingConfig::default());
+}
+
+#[test]
+fn every_value_arrives() {
+    let config = load("good/full.toml");
+    let listen: Vec<_> = config.web.listen.iter().map(ToString::to_string).collect();
+    assert_eq!(listen, ["127.0.0.1:0", "[::1]:0", "[::]:10057"]);
+    let pki = |file: &str| Path::new(FIXTURES).join("good/../../web-config/pki").join(file);
+    let hash = PasswordHash::parse("$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG").unwrap();
+    let access = OwnAccess {
+        tls: Some(OwnTls {
+            cert_file: pki("server.pem"),
+            key_file: pki("server-key.pem"),
+            client_ca_file: Some(pki("ca.pem")),
+            min_version: TlsVersion::Tls13,
+        }),
+        users: [("prometheus".to_owned(), hash)].into(),
+        bearer_token: Some(Secret::from("hunter2-bearer")),
+        open_health: true,
+    };
+    assert_eq!(config.web.access, AccessConfig::Own(access));
+    assert_eq!(
+        config.users,
+        UsersConfig {
+            labels: LabelsChoice::Off,
+            limit: 50_000,
+            hash_key: Some(Secret::from("0123456789abcdef")),
+            node_traffic_of: vec!["alice".to_owned()],
+            notices: NoticeNames::Hash,
+        }
+    );
+    assert_eq!(config.storage.path, Path::new("/var/lib/proxymeter"));
+
+    let [alpha, zulu] = &config.targets[..] else { panic!("{:?}", config.targets) };
+    let base = PollConfig {
+        interval: Duration::from_secs(60),
+        timeout: Duration::from_secs(10),
+        page_timeout: Duration::from_secs(120),
+        stale_after: Duration::from_secs(900),
+        load: 0.25,
+        users_interval: UsersInterval::Every(Duration::from_secs(3600)),
+    };
+    assert_eq!((alpha.name.as_str(), &alpha.poll), ("alpha", &base));
+    assert_eq!(marzban(alpha).url.join("/api/system"), "http://198.51.100.7:8000/api/system");
+    assert_eq!(marzban(alpha).login, Login::ApiKey(Secret::from("pg_key_hunter2")));
+    assert_eq!(marzban(alpha).node_traffic_of, ["alice"]);
+
+    let quicker = PollConfig {
+        interval: Duration::from_secs(10),
+        load: 0.05,
+        users_interval: UsersInterval::Auto,
+        ..base
+    };
+    assert_eq!((zulu.name.as_str(), &zulu.poll), ("zulu", &quicker));
+    let zulu = marzban(zulu);
+    assert_eq!(zulu.url.join("/api/system"), "https://panel.example.com:8000/hidden/api/system");
+    assert_eq!(zulu.login, password("exporter", "hunter2"));
+    assert_eq!(zulu.node_traffic_of, ["bob", "carol"]);
+    assert_eq!(zulu.tls.pin_sha256, Some(std::array::from_fn(|index| u8::try_from(index).unwrap())));
+    let file = Some(Path::new(FIXTURES).join("good/../secrets/password"));
+    assert_eq!((&zulu.tls.ca_file, &zulu.tls.client_cert_file), (&file, &file));
+    assert_eq!((&zulu.tls.client_key_file, zulu.tls.insecure_skip_verify), (&file, false));
+}
+
+#[test]
+fn every_value_of_receivers_arrives() {
+    let config = load("good/full.toml");
+    let names: Vec<_> = config.receivers.iter().map(|receiver| receiver.name.as_str()).collect();
+    assert_eq!(names, ["local", "oncall", "ops", "plain"]);
+    let file = Some(Path::new(FIXTURES).join("good/../secrets/password"));
+    assert_eq!(
+        *email(&config, "ops"),
+        EmailConfig {
+            host: "2001:db8::25".to_owned(),
+            port: 2525,
+            tls: SmtpTls::Implicit,
+            ca_file: file,
+            from: "Наблюдатель <alerts@example.com>".to_owned(),
+            to: vec!["ops@example.com".to_owned(), "Carol <carol@example.com>".to_owned()],
+            login: Some(SmtpLogin {
+                username: "alerts".to_owned(),
+                password: Secret::from("hunter2-from-a-file"),
+                mechanism: SmtpMechanism::Xoauth2,
+            }),
+            hello: Some("monitor.example.com".to_owned()),
+            timeout: Duration::from_secs(60),
+            common: ReceiverConfig {
+                min_severity: Severity::Warning,
+                send_resolved: false,
+                group_by: Some(Vec::new()),
+                group_wait: Some(Duration::ZERO),
+                group_interval: Some(Duration::from_secs(60)),
+                repeat_interval: Some(Duration::from_secs(12 * 3600)),
+            },
+        }
+    );
+    let local = email(&config, "local");
+    assert_eq!((&*local.host, local.port, local.tls), ("localhost", 25, SmtpTls::None));
+    let plain = email(&config, "plain");
+    assert_eq!((&*plain.host, plain.port, plain.tls), ("smtp.example.com", 587, SmtpTls::StartTls));
+    assert_eq!((&plain.login, plain.timeout), (&None, Duration::from_secs(30)));
+    assert_eq!(plain.common, ReceiverConfig::default());
+
+    let oncall = webhook(&config, "oncall");
+    assert_eq!(
+        *oncall,
+        WebhookConfig {
+            url: Secret::from("https://hooks.example.com/hidden?key=hunter2"),
+            format: WebhookFormat::Template {
+                template: "{{ status }}".to_owned(),
+                content_type: "text/plain; charset=utf-8".to_owned(),
+            },
+            secrets: vec![Secret::from("whsec_aHVudGVyMg=="), Secret::from("hunter2-from-a-file")],
+            github_secret: Some(Secret::from("hunter2-github")),
+            authorization: Some(Authorization::Basic {
+                username: "alerts".to_owned(),
+                password: Secret::from("hunter2"),
+            }),
+            headers: vec![
+                ("x-team".to_owned(), Secret::from("ops")),
+                ("x-key".to_owned(), Secret::from("hunter2-from-a-file")),
+            ],
+            proxy: Some(Secret::from("socks5h://me:hunter2@127.0.0.1:1080")),
+            tls: oncall.tls.clone(),
+            timeout: Duration::from_secs(5),
+            max_alerts: 20,
+            common: ReceiverConfig::default(),
+        }
+    );
+    assert!(oncall.tls.insecure_skip_verify);
+}
+
+#[test]
+fn every_value_of_the_heartbeat_arrives() {
+    let heartbeat = load("good/full.toml").heartbeat;
+    let expected = HeartbeatConfig {
+        url: Secret::from("https://me:hunter2@hc.example.com/ping/hunter2?up=1"),
+        method: HeartbeatMethod::Post,
+        interval: Duration::from_secs(90),
+        timeout: Duration::from_secs(5),
+        delivery_patience: Duration::from_secs(7200),
+        proxy: Some(Secret::from("http://127.0.0.1:3128")),
+        tls: TlsOptions { pin_sha256: Some([0xab; 32]), ..TlsOptions::default() },
+    };
+    assert_eq!(heartbeat, Some(expected));
+
+    let env =
+        |name: &str| (name == "PROXYMETER_HEARTBEAT_URL").then(|| "https://hc.example.com/env".to_owned());
+    let config = Config::parse("", Path::new("exporter.toml"), &env).unwrap();
+    assert_eq!(config.heartbeat.unwrap().url, Secret::from("https://hc.example.com/env"));
+    assert_eq!(Config::parse("", Path::new("exporter.toml"), &no_env).unwrap().heartbeat, None);
+}
+
+#[test]
+fn every_value_of_alerting_arrives() {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    let AlertingConfig {
+        enabled,
+        group_by,
+        group_wait,
+        group_interval,
+        repeat_interval,
+        adopt,
+        fallback,
+        fallback_after,
+        rules,
+        mutes,
+    } = load("good/full.toml").alerting;
+    assert!(!enabled && !adopt);
+    assert_eq!(group_by, ["rule"]);
+    assert_eq!((group_wait, group_interval), (Duration::from_secs(60), Duration::from_secs(600)));
+    assert_eq!((repeat_interval, fallback.as_deref()), (Some(Duration::ZERO), Some("ops")));
+    assert_eq!(fallback_after, Duration::from_secs(7200));
+
+    assert_eq!(rules.len(), 2);
+    assert_eq!(
+        rules["user_expiry"],
+        RuleConfig {
+            rule: Some("user_expiry".to_owned()),
+            enabled: Some(false),
+            targets: vec!["alpha".to_owned(), "z*".to_owned()],
+            subjects: vec!["vip-?".to_owned()],
+            exclude: vec!["test-*".to_owned()],
+            steps: Some([7 * DAY, 3 * DAY, Duration::ZERO].map(StepConfig::Remaining).to_vec()),
+            for_: Some(Duration::from_secs(60)),
+            severity: Some(Severity::Critical),
+            repeat_interval: Some(DAY),
+            receivers: Some(vec!["oncall".to_owned(), "ops".to_owned()]),
+            expired_for: Some(2 * DAY),
+        }
+    );
+    assert_eq!(
+        rules["disk-filling"],
+        RuleConfig {
+            rule: Some("host_disk".to_owned()),
+            steps: Some([0.7, 0.9].map(StepConfig::Ratio).to_vec()),
+            receivers: Some(Vec::new()),
+            ..RuleConfig::default()
+        }
+    );
+
+    assert_eq!(mutes.len(), 3);
+    let matchers = |matchers: &[(&str, &str)]| {
+        matchers.iter().map(|(label, glob)| ((*label).to_owned(), (*glob).to_owned())).collect()
+    };
+    assert_eq!(
+        mutes["night"],
+        MuteConfig {
+            days: vec![1, 3, 6, 7],
+            hours: Some((22 * 60 + 30, 24 * 60)),
+            zone: "Asia/Shanghai".to_owned(),
+            matchers: matchers(&[("target", "alpha"), ("severity", "*")]),
+            below: Some(Severity::Critical),
+        }
+    );
+    assert_eq!((mutes["afternoon"].hours, &*mutes["afternoon"].zone), (Some((0, 24 * 60)), "UTC"));
+    assert_eq!(
+        mutes["alpha"],
+        MuteConfig {
+            days: Vec::new(),
+            hours: None,
+            zone: "UTC".to_owned(),
+            matchers: matchers(&[("target", "alpha")]),
+            below: None,
+        }
+    );
+}
+
+/// A longer or shorter wait until a panel counts as down moves the least `stale_after` along.
+#[test]
+fn stale_after_follows_target_down() {
+    let outcome = |stale_after: &str, down_for: &str| {
+        let text = format!("[poll]\n{stale_after}\n[alert.target_down]\n{down_for}");
+        Config::parse(&text, Path::new("exporter.toml"), &no_env).map(|_| ()).map_err(|e| e.to_string())
+    };
+    for (stale_after, down_for, error) in [
+        ("", "", None),
+        ("stale_after = '7m'", "", None),
+        ("stale_after = '6m'", "", Some("exporter.toml:2:15: poll.stale_after: 6m is too short")),
+        ("stale_after = '3m'", "for = '1m'", None),
+        ("stale_after = '2m 59s'", "for = '1m'", Some("poll.stale_after: 2m 59s is too short")),
+        ("", "for = '8m'", None),
+        ("", "for = '9m'", Some("exporter.toml:4:7: alert.target_down.for: 9m is too long")),
+        ("stale_after = '11m'", "for = '9m'", None),
+    ] {
+        let seen = outcome(stale_after, down_for);
+        match error {
+            None => assert_eq!(seen, Ok(()), "{stale_after} {down_for}"),
+            Some(error) => {
+                let seen = seen.unwrap_err();
+                assert!(seen.contains(error) && seen.lines().count() == 1, "{seen}");
+            }
+        }
+    }
+}
+
+#[test]
+fn secrets_come_from_files_and_the_environment() {
+    let config = load("good/minimal.toml");
+    assert_eq!(marzban(&config.targets[0]).login, password("exporter", "hunter2-from-a-file"));
+
+    let config = load("good/from-the-environment.toml");
+    assert_eq!(marzban(&config.targets[0]).login, password("exporter", "hunter2-from-env"));
+    assert_eq!(marzban(&config.targets[1]).login, Login::ApiKey(Secret::from("pg_key_from_env")));
+
+    let login = email(&config, "in-env-mail").login.as_ref().unwrap();
+    assert_eq!(login.password, Secret::from("hunter2-smtp"));
+    let hook = webhook(&config, "in-env");
+    assert_eq!(hook.url, Secret::from("https://hooks.example.com/in-env"));
+    assert_eq!(hook.authorization, Some(Authorization::Bearer(Secret::from("hunter2-bearer"))));
+    assert_eq!(hook.headers, [("x-team".to_owned(), Secret::from("hunter2-team"))]);
+    assert_eq!((&hook.format, hook.max_alerts), (&WebhookFormat::Alertmanager, 0));
+
+    let token = |name: &str| (name == "PROXYMETER_WEB_BEARER_TOKEN").then(|| "hunter2-web".to_owned());
+    let config = Config::parse("", Path::new("exporter.toml"), &token).unwrap();
+    let AccessConfig::Own(own) = config.web.access else { panic!("{:?}", config.web.access) };
+    assert_eq!(own.bearer_token, Some(Secret::from("hunter2-web")));
+    let beside = "[web]\nconfig_file = 'tests/fixtures/web-config/good/tls.yml'";
+    let said = Config::parse(beside, Path::new("exporter.toml"), &token).unwrap_err().to_string();
+    assert!(said.contains("PROXYMETER_WEB_BEARER_TOKEN is set as well"), "{said}");
+
+    let hash_key = |name: &str| (name == "PROXYMETER_USERS_HASH_KEY").then(|| "0123456789abcdef".to_owned());
+    let config = Config::parse("", Path::new("exporter.toml"), &hash_key).unwrap();
+    assert_eq!(config.users.hash_key, Some(Secret::from("0123456789abcdef")));
+    assert_eq!(config.storage.path, Path::new("proxymeter-data"));
+}
+
+/// A health check must not fail for what the running daemon has read long ago.
+#[test]
+fn the_address_is_found_whatever_else_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("exporter.toml");
+    let listen = |text: &str| {
+        fs::write(&file, text).unwrap();
+        Config::load_listen(&file).map_err(|errors| errors.to_string())
+    };
+    let wrong =
+        "tls_cert_file = 'gone.pem'\nbasic_auth = 1\n[marzban.home]\npassword_file = 'gone'\n[nonsense]";
+    for (text, address) in
+        [("[web]\nlisten = '127.0.0.1:9999'\n", "127.0.0.1:9999"), ("[web]\n", "127.0.0.1:10057")]
+    {
+        assert_eq!(listen(&format!("{text}{wrong}")), Ok(vec![address.parse().unwrap()]));
+    }
+    let said = listen(&format!("[web]\nlisten = 1\n{wrong}")).unwrap_err();
+    assert!(said.contains("exporter.toml:2:10: web.listen: ") && said.lines().count() == 1, "{said}");
+    let said = listen("web = 1").unwrap_err();
+    assert!(said.contains("web: a number where a table was expected"), "{said}");
+    listen("[web").unwrap_err();
+}
+
+#[test]
+fn unreadable_files_are_told() {
+    let message = |file: &str| Config::load(Path::new(file), &env).unwrap_err().to_string();
+    assert_eq!(
+        message("no/such/file.toml"),
+        "no/such/file.toml: cannot be read: No such file or directory (os error 2)"
+    );
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("latin1.toml");
+    fs::write(&file, b"# caf\xe9\n[web]\n").unwrap();
+    let message = message(file.to_str().unwrap());
+    assert!(
+        message.ends_with("latin1.toml:1:6: a byte that is not UTF-8; save the file as UTF-8"),
+        "{message}"
+    );
+}
+
+#[test]
+fn warnings_name_what_is_probably_not_meant() {
+    let warnings = |text: &str| {
+        let text = text.replace("LOGIN", "username = \"exporter\"\npassword = \"hunter2\"");
+        Config::parse(&text, Path::new("exporter.toml"), &no_env).unwrap().warnings()
+    };
+    let fine = "[marzban.home]\nurl = \"https://panel.example.com\"\nLOGIN\n";
+    let hook = format!("{fine}[webhook.oncall]\n");
+    let public = format!("{fine}[web]\nlisten = ':10057'\n");
+    let pki = "tests/fixtures/web-config/pki";
+    let tls = format!("tls_cert_file = '{pki}/server.pem'\ntls_key_file = '{pki}/server-key.pem'\n");
+    let web_file = |name: &str| format!("{public}config_file = 'tests/fixtures/web-config/good/{name}.yml'");
+    for (text, expected) in [
+        ("", "no target"),
+        (&format!("{public}{tls}"), "can be reached from other machines without a password"),
+        (&web_file("tls"), "can be reached from other machines without a password"),
+        (&web_file("client-auth-any"), "can be reached from other machines without a password"),
+        (&format!("{public}bearer_token = 'x'"), "cross the network unencrypted"),
+        (&web_file("one-user"), "cross the network unencrypted"),
+        (&format!("{fine}[web]\nlisten = ':10057'"), "user names are exported"),
+        (&format!("{fine}tls = {{ insecure_skip_verify = true }}"), "marzban.home: insecure_skip_verify"),
+        ("[marzban.home]\nurl = 'http://panel.example.com'\nLOGIN", "marzban.home: the password crosses"),
+        (
+            "[marzban.home]\nurl = 'http://panel.example.com'\napi_key = 'k'",
+            "marzban.home: the API key crosses",
+        ),
+        (&format!("{fine}[alert.user_status]\nenabled = true"), "nobody is told of alerts"),
+        (
+            &format!("{hook}url = 'http://hooks.example.com'\nbearer_token = 'k'"),
+            "oncall: its bearer token crosses",
+        ),
+        (
+            &format!("{hook}url = 'http://hooks.example.com'\nusername = 'x'\npassword = 'k'"),
+            "webhook.oncall: its password crosses",
+        ),
+        (
+            &format!("{hook}url = 'http://hooks.example.com'\nheaders = {{ X-Key = 'k' }}"),
+            "webhook.oncall: its headers cross",
+        ),
+        (&format!("{hook}url = 'http://hooks.example.com'\nsecret = 'k'"), "oncall: what it signs crosses"),
+        (
+            &format!("{hook}url = 'https://hooks.example.com'\ntls = {{ insecure_skip_verify = true }}"),
+            "webhook.oncall: insecure_skip_verify",
+        ),
+        (&format!("{fine}[heartbeat]\nurl = 'http://hc.example.com/x'"), "heartbeat: the URL crosses"),
+        (
+            &format!("{fine}[heartbeat]\nurl = 'https://hc.example.com/x'\ntls.insecure_skip_verify = true"),
+            "heartbeat: insecure_skip_verify",
+        ),
+    ] {
+        let warnings = warnings(text);
+        assert!(matches!(&warnings[..], [only] if only.contains(expected)), "{text}: {warnings:?}");
+    }
+    for quiet in [
+        fine,
+        &format!("{public}{tls}bearer_token = 'x'"),
+        &format!("{public}{tls}client_ca_file = '{pki}/ca.pem'"),
+        &web_file("tls-and-users"),
+        &web_file("client-auth-verify"),
+        &format!("{fine}[web]\nbearer_token = 'x'"),
+        &format!("{fine}[web]\nlisten = ':10057'\n[users]\nlabels = 'hash'"),
+        "[marzban.home]\nurl = 'http://localhost:8000'\nLOGIN",
+        &format!("{fine}[heartbeat]\nurl = 'http://127.0.0.1:8000/ping'"),
+        &format!("{hook}url = 'http://hooks.example.com'"),
+        &format!("{hook}url = 'http://127.0.0.1:9000/x'\nsecret = 'k'\nbearer_token = 'k'"),
+        &format!(
+            "{hook}url = 'https://hooks.example.com'\nbearer_token = 'k'\n[alert.user_status]\nenabled = true"
+        ),
+        &format!("{fine}[alerting]\nenabled = false\n[alert.user_status]\nenabled = true"),
+    ] {
+        assert_eq!(warnings(quiet), [""; 0], "{quiet}");
+    }
+}
+
+#[test]
+fn a_secret_file_open_to_everyone_is_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("password");
+    fs::write(&secret, "hunter2\n").unwrap();
+    let text = "[marzban.home]\nurl = 'https://panel.example.com'\nusername = 'exporter'\npassword_file = 'password'";
+    for (mode, count) in [(0o600, 0), (0o640, 0), (0o644, 1)] {
+        fs::set_permissions(&secret, fs::Permissions::from_mode(mode)).unwrap();
+        let config = Config::parse(text, &folder.path().join("exporter.toml"), &no_env).unwrap();
+        let warnings = config.warnings();
+        assert_eq!(warnings.len(), count, "{warnings:?}");
+        assert!(
+            warnings.iter().all(|warning| warning.contains(&secret.display().to_string())),
+            "{warnings:?}"
+        );
+    }
+}
+
+#[test]
+fn secrets_in_a_configuration_open_to_everyone_are_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("exporter.toml");
+    let fine = "[marzban.home]\nurl = 'https://panel.example.com'\nusername = 'exporter'\n";
+    let heartbeat = "[heartbeat]\nurl = 'https://hc.example.com/0123'\n";
+    let hook = "[webhook.ops]\nurl_file = 'url'\n";
+    fs::write(folder.path().join("url"), "https://hooks.example.com/0123").unwrap();
+    fs::set_permissions(folder.path().join("url"), fs::Permissions::from_mode(0o600)).unwrap();
+    let env = |name: &str| (name == "PROXYMETER_MARZBAN_HOME_PASSWORD").then(|| "hunter2".to_owned());
+    let inline = format!("{fine}password = 'hunter2'\n{heartbeat}");
+    let [address, login] = ["socks5://127.0.0.1:1080", "http://a:hunter2@127.0.0.1"]
+        .map(|proxy| format!("{fine}{hook}proxy = '{proxy}'"));
+    let cases: [(&str, u32, Env<'_>, &str); 4] = [
+        (&inline, 0o640, &no_env, ""),
+        (&inline, 0o644, &no_env, "heartbeat.url, marzban.home.password"),
+        (&address, 0o644, &env, ""),
+        (&login, 0o604, &env, "webhook.ops.proxy"),
+    ];
+    for (text, mode, env, keys) in cases {
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        let config = Config::load(&file, env).unwrap();
+        let expected = format!(
+            "{}: any user of this machine may read the secrets in this file, {keys};",
+            file.display()
+        );
+        for config in [config.again(env).unwrap(), config] {
+            let warnings = config.warnings();
+            assert_eq!(warnings.len(), usize::from(!keys.is_empty()), "{warnings:?}");
+            assert!(warnings.iter().all(|warning| warning.starts_with(&expected)), "{warnings:?}");
+            assert!(!warnings.concat().contains("hunter2"), "{warnings:?}");
+        }
+    }
+}
+
+/// Values of every kind in every key that may hold a secret: none of them may come out again, neither in an error
+/// nor by `Debug`.
+#[test]
+fn secrets_are_never_shown() {
+    const CANARY: &str = "4242424242424242424242";
+    // A file with the canary, so that errors about a file's content are tried as well.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("exporter.toml");
+    fs::write(folder.path().join("good"), CANARY).unwrap();
+    fs::write(folder.path().join("two-lines"), format!("{CANARY}\n{CANARY}\n")).unwrap();
+    let home = "[marzban.home]\nurl = 'https://panel.example.com'\nusername = 'exporter'\n";
+    let mail = "[email.ops]\nsmarthost = 'smtp.example.com'\nfrom = 'a@example.com'\nto = 'b@example.com'\nusername = 'x'\n";
+    let hook = "[webhook.oncall]\nurl = 'http://hooks.example.com/'\n";
+    let texts = [
+        "[web]\nbearer_token = VALUE".to_owned(),
+        "[web]\nbearer_token_file = VALUE".to_owned(),
+        "[web]\nbasic_auth = VALUE".to_owned(),
+        "[web.basic_auth]\nprometheus = VALUE".to_owned(),
+        "[web.basic_auth]\nprometheus = { hash = VALUE }".to_owned(),
+        "[users]\nhash_key = VALUE".to_owned(),
+        "[users]\nhash_key_file = VALUE".to_owned(),
+        format!("{home}password = VALUE"),
+        format!("{home}password_file = VALUE"),
+        format!("{home}api_key = VALUE"),
+        format!("{home}passwrod = VALUE"),
+        format!("{home}token = VALUE"),
+        "[marzban.key]\nurl = 'https://panel.example.com'\napi_key = VALUE".to_owned(),
+        "[marzban.key]\nurl = 'https://panel.example.com'\napi_key_file = VALUE".to_owned(),
+        "[marzban]\npassword = VALUE".to_owned(),
+        "password = VALUE".to_owned(),
+        "marzban = VALUE".to_owned(),
+        "[marzban.home]\nurl = 'https://u:CANARY@panel.example.com'\n".to_owned(),
+        "[marzban.home]\nurl = 'https://panel.example.com:CANARY/'\n".to_owned(),
+        "[marzban.home]\nurl = 'https://panel.example.com/?CANARY'\n".to_owned(),
+        "[marzban.home]\nurl = 'CANARY'\n".to_owned(),
+        "[marzban.home]\nurl = 'https://panel.example.com/CANARY/'\nusername = 'x'\npassword = 'y'"
+            .to_owned(),
+        format!("{mail}password = VALUE"),
+        format!("{mail}password_file = VALUE"),
+        format!("{mail}passwrod = VALUE"),
+        "[email.ops]\nsmarthost = 'alerts:CANARY@smtp.example.com'".to_owned(),
+        "[email]\npassword = VALUE".to_owned(),
+        "[webhook.oncall]\nurl = VALUE".to_owned(),
+        "[webhook.oncall]\nurl_file = VALUE".to_owned(),
+        "[webhook.oncall]\nurl = 'https://hooks.example.com/CANARY?key=CANARY'".to_owned(),
+        "[webhook.oncall]\nurl = 'https://me:CANARY@hooks.example.com/'".to_owned(),
+        "[webhook.oncall]\nurl = 'http://hooks.example.com:CANARY/'".to_owned(),
+        "[webhook.oncall]\nurl = 'ftp://CANARY.example.com/'".to_owned(),
+        format!("{hook}secret = VALUE"),
+        format!("{hook}secret_file = VALUE"),
+        format!("{hook}secret = 'whsec_CANARY!'"),
+        format!("{hook}secret = 'k'\nold_secret = VALUE"),
+        format!("{hook}secret = 'k'\nold_secret_file = VALUE"),
+        format!("{hook}github_secret = VALUE"),
+        format!("{hook}github_secret_file = VALUE"),
+        format!("{hook}bearer_token = VALUE"),
+        format!("{hook}bearer_token_file = VALUE"),
+        format!("{hook}username = 'x'\npassword = VALUE"),
+        format!("{hook}username = 'x'\npassword_file = VALUE"),
+        format!("{hook}proxy = VALUE"),
+        format!("{hook}proxy_file = VALUE"),
+        format!("{hook}proxy = 'socks5h://me:CANARY@127.0.0.1:1080'"),
+        format!("{hook}headers = VALUE"),
+        format!("{hook}headers.X-Key = VALUE"),
+        format!("{hook}headers.X-Key.file = VALUE"),
+        format!("{hook}headers.X-Key.env = VALUE"),
+        format!("{hook}template = VALUE"),
+        format!("{hook}template_file = VALUE"),
+        "[heartbeat]\nurl = VALUE".to_owned(),
+        "[heartbeat]\nurl_file = VALUE".to_owned(),
+        "[heartbeat]\nurl = 'https://me:CANARY@hc.example.com/CANARY?key=CANARY'".to_owned(),
+        "[heartbeat]\nurl = 'http://hc.example.com:CANARY/'".to_owned(),
+        "[heartbeat]\nurl = 'ftp://CANARY.example.com/'".to_owned(),
+        "[heartbeat]\nurl = 'https://hc.example.com/#CANARY'".to_owned(),
+        "[heartbeat]\nurl = 'https://hc.example.com/'\nproxy = VALUE".to_owned(),
+        "[heartbeat]\nurl = 'https://hc.example.com/'\nproxy_file = VALUE".to_owned(),
+    ];
+    let values = [
+        "'CANARY'",
+        "CANARY",
+        "-CANARY",
+        "4242424242424242",
+        "CANARY.5",
+        "0xCANARY",
+        "['CANARY']",
+        "{ a = 'CANARY' }",
+        "'CANARY\n",
+        "\"CANARY\\q\"",
+        "'''\nCANARY\nCANARY'''",
+        "'CANARY' CANARY",
+        "pg_CANARY",
+        "'good'",
+        "'two-lines'",
+    ];
+    let mut shown = Vec::new();
+    for text in &texts {
+        for value in values {
+            let text = text.replace("VALUE", value).replace("CANARY", CANARY);
+            for in_env in
+                [None, Some(String::new()), Some(CANARY.to_owned()), Some(format!("{CANARY}\n{CANARY}"))]
+            {
+                let env = |_: &str| in_env.clone();
+                let said = match Config::parse(&text, &file, &env) {
+                    Ok(config) => format!("{config:?}\n{}", config.warnings().join("\n")),
+                    Err(errors) => format!("{errors}\n{errors:?}"),
+                };
+                // A file's name is told, or nobody could find the mistake.
+                let name_of_file = text.contains(&format!("file = '{CANARY}"));
+                if said.contains("42424242") && !name_of_file {
+                    shown.push(format!("{text}\n=> {said}"));
+                }
+            }
+        }
+    }
+    assert!(shown.is_empty(), "{}", shown.join("\n\n"));
+}
+
+/// Whatever the targets, each is watched by one shard, and a rule may name those of the others.
+#[test]
+fn shards_divide_the_targets_and_check_them_all() {
+    let mut text =
+        "[poll]\nshard = '2/4'\n[alert.user_expiry]\ntargets = ['panel-0', 'panel-9']\n".to_owned();
+    let names: Vec<String> = (0..10).map(|number| format!("panel-{number}")).collect();
+    for name in &names {
+        text += &format!("[marzban.{name}]\nurl = 'http://localhost:8000'\nusername = 'a'\npassword = 'b'\n");
+    }
+    let config = Config::parse(&text, Path::new("exporter.toml"), &no_env).unwrap();
+    assert_eq!(config.shard, "2/4".parse().unwrap());
+    let names_of = |shard: &str| -> Vec<String> {
+        let config = config.clone().of_shard(shard.parse().unwrap());
+        assert_eq!(config.targets_of_all_shards(), names.len());
+        config.targets.into_iter().map(|target| target.name).collect()
+    };
+    let own: Vec<_> = config.targets.iter().map(|target| target.name.clone()).collect();
+    assert_eq!(own, names_of("2/4"));
+    assert!(!own.is_empty() && own.len() < names.len(), "{own:?}");
+    for count in 1..=20 {
+        let mut all: Vec<_> = (1..=count).flat_map(|index| names_of(&format!("{index}/{count}"))).collect();
+        all.sort();
+        assert_eq!(all, names, "{count} shards");
+    }
+    assert_eq!(config.clone().of_shard(Shard::WHOLE).targets.len(), names.len());
+
+    let wrong = text.replace("[marzban.panel-9]\nurl", "[marzban.panel-9]\nuri");
+    assert!(refusal(&wrong).contains("marzban.panel-9.uri"), "a target of another shard is checked as well");
+    let idle = (1..=20).map(|index| config.clone().of_shard(format!("{index}/20").parse().unwrap()));
+    let idle: Vec<_> = idle.filter(|config| config.targets.is_empty()).collect();
+    assert!(!idle.is_empty());
+    for config in idle {
+        let warnings = config.warnings();
+        assert!(
+            warnings.iter().any(|warning| warning.contains("has none of the 10 targets")),
+            "{warnings:?}"
+        );
+        assert!(warnings.iter().all(|warning| !warning.starts_with("no target")), "{warnings:?}");
+    }
+}
+
+#[test]
+fn shards_that_ping_one_url_are_a_warning() {
+    const URL: &str = "https://hc.example.com/0123";
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("url"), URL).unwrap();
+    fs::set_permissions(folder.path().join("url"), fs::Permissions::from_mode(0o600)).unwrap();
+    let env = |name: &str| (name == "PROXYMETER_HEARTBEAT_URL").then(|| URL.to_owned());
+    let in_file = format!("url = '{URL}'");
+    // A file may be another one for each.
+    let cases: [(&str, Env<'_>, bool); 3] =
+        [(&in_file, &no_env, true), ("url_file = 'url'", &no_env, false), ("interval = '1m'", &env, false)];
+    for (url, env, shared) in cases {
+        let text = format!("[marzban.a]\nurl = 'https://localhost'\napi_key = 'k'\n[heartbeat]\n{url}\n");
+        let config = Config::parse(&text, &folder.path().join("exporter.toml"), env).unwrap();
+        assert_eq!(config.warnings(), [""; 0], "{url}");
+        let shards = ["1/2", "2/2"].map(|shard| config.clone().of_shard(shard.parse().unwrap()));
+        for config in shards {
+            let warnings = config.warnings();
+            let told = warnings.iter().any(|warning| {
+                warning.starts_with("heartbeat.url: every shard pings this URL")
+                    && warning.contains("set PROXYMETER_HEARTBEAT_URL")
+            });
+            assert_eq!(told, shared, "{warnings:?}");
+            assert!(!warnings.concat().contains("0123"), "{warnings:?}");
+        }
+    }
+}
+
+/// What is given up is sent once more without the secrets, which may be there for the daemon alone.
+#[test]
+fn the_storage_and_the_receivers_are_found_whatever_else_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("exporter.toml");
+    let storage = |text: &str| {
+        fs::write(&file, text).unwrap();
+        let found = Config::load_storage(&file).map_err(|errors| errors.to_string());
+        found.map(|(storage, receivers)| (storage.path, receivers))
+    };
+    let tables = "[marzban.home]\npassword_file = 'gone'\n[webhook.oncall]\nurl_file = 'gone'\n[email.ops]\n";
+    for (text, path) in [("[storage]\npath = 'kept'\n", "kept"), ("", "proxymeter-data")] {
+        let receivers = vec!["ops".to_owned(), "oncall".to_owned()];
+        assert_eq!(storage(&format!("{text}{tables}")), Ok((folder.path().join(path), receivers)));
+    }
+    for (wrong, said) in [
+        ("[storage]\npath = 1\n", "exporter.toml:2:8: storage.path: "),
+        ("[storage]\npth = 'kept'\n", "exporter.toml:2:1: storage.pth: unknown key; write path"),
+        ("[storge]\npath = 'kept'\n", "exporter.toml:1:2: storge: unknown table; write storage"),
+        ("email = 1\n", "exporter.toml:1:9: email: a number where a table was expected"),
+        ("[storage", "exporter.toml:1:"),
+    ] {
+        let errors = storage(wrong).unwrap_err();
+        assert!(errors.contains(said), "{said}\n{errors}");
+    }
+}
+
+/// A key that the tables know but nobody reads would be ignored in silence.
+#[test]
+fn every_known_key_is_read() {
+    for (head, keys) in known_keys() {
+        for key in keys {
+            // A date is right nowhere.
+            let message = refusal(&format!("{head}\n{key} = 1979-05-27"));
+            let expected =
+                format!("exporter.toml:2:{}: {}.{key}: a ", key.len() + 4, head.trim_matches(['[', ']']));
+            let choice = message.lines().any(|line| line.starts_with(&expected));
+            assert!(choice, "{expected}\n{message}");
+        }
+    }
+}
+
+#[test]
+fn the_example_has_every_key() {
+    let example = fs::read_to_string("exporter.example.toml").unwrap();
+    let tables = known_keys().into_iter().filter(|(head, _)| *head != "[mute.x.matchers]");
+    let keys: BTreeSet<String> = tables.flat_map(|(_, keys)| keys).collect();
+    assert!(keys.len() > 60, "{keys:?}");
+    for key in keys {
+        let mentioned = example.lines().any(|line| {
+            let setting = line.trim_start_matches('#').trim_start();
+            setting.starts_with(&format!("{key} = "))
+                || line.contains(&format!(": {key} = "))
+                || setting.starts_with(&format!("[marzban.pasarguard.{key}]"))
+                || setting.starts_with(&format!("[web.{key}]"))
+        });
+        assert!(mentioned, "{key}");
+    }
+}
+
+#[test]
+fn the_example_loads() {
+    let example = fs::read_to_string("exporter.example.toml").unwrap();
+    let folder = secrets_folder();
+    let config = in_folder(&example, folder.path());
+    assert_eq!(config.targets.len(), 1);
+    assert_eq!(config.targets[0].poll, PollConfig::default());
+    assert_eq!(config.warnings(), [""; 0]);
+}
+
+/// The keys that are commented out say what holds without them, and are right when they are let in.
+#[test]
+fn the_example_tells_the_defaults() {
+    let example = fs::read_to_string("exporter.example.toml").unwrap();
+    let folder = secrets_folder();
+    let config = in_folder(&example, folder.path());
+    let uncommented: String = example
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(setting) if setting.starts_with(|c: char| c == '[' || c.is_ascii_lowercase()) => setting,
+            _ => line,
+        })
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    let mut whole = in_folder(&uncommented, folder.path());
+
+    assert_eq!(whole.targets.len(), 2);
+    let pasarguard = whole.targets.pop().unwrap();
+    assert_eq!(pasarguard.poll.interval, Duration::from_secs(60));
+    assert!(marzban(&pasarguard).tls.pin_sha256.is_some());
+    assert_eq!(whole.users.hash_key.take(), Some(Secret::from("0123456789abcdef")));
+
+    assert_eq!(whole.receivers.len(), 2);
+    let ops = email(&whole, "ops");
+    assert_eq!((ops.port, ops.tls, ops.timeout), (587, SmtpTls::StartTls, Duration::from_secs(30)));
+    assert_eq!(ops.login.as_ref().map(|login| login.mechanism), Some(SmtpMechanism::Auto));
+    assert_eq!(ops.common, ReceiverConfig::default());
+    let oncall = webhook(&whole, "oncall");
+    assert_eq!((&oncall.format, oncall.max_alerts), (&WebhookFormat::Alertmanager, 0));
+    assert_eq!((oncall.secrets.len(), oncall.timeout), (2, Duration::from_secs(20)));
+    whole.receivers.clear();
+    let AccessConfig::Own(access) = std::mem::take(&mut whole.web.access) else { panic!("{whole:?}") };
+    assert_eq!(access.tls.map(|tls| tls.min_version), Some(TlsVersion::Tls12));
+    assert_eq!((access.users.len(), access.open_health), (1, false));
+    assert_eq!(access.bearer_token, Some(Secret::from("0123456789abcdef")));
+    let rules: Vec<_> = whole.alerting.rules.keys().collect();
+    assert_eq!(rules, ["target_down", "user_expiry", "vip-expiry"]);
+    whole.alerting.rules.clear();
+    assert_eq!(whole.alerting.mutes["night"].hours, Some((23 * 60, 8 * 60)));
+    whole.alerting.mutes.clear();
+    let heartbeat = whole.heartbeat.take().unwrap();
+    assert_eq!(heartbeat.url, Secret::from("https://hc.example.com/0123"));
+    assert_eq!((heartbeat.method, heartbeat.timeout), (HeartbeatMethod::Get, Duration::from_secs(10)));
+    assert_eq!(heartbeat.delivery_patience, Duration::from_secs(60 * 60));
+    // All but the words it was said in.
+    let told = |config: Config| {
+        let Config { web, users, storage, shard, targets, alerting, receivers, heartbeat, .. } = config;
+        (web, users, storage, shard, targets, alerting, receivers, heartbeat)
+    };
+    assert_eq!(told(whole), told(config));
+}
+
+/// What the shipped example names, so that it loads as it is but for the folders.
+fn secrets_folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for name in [
+        "marzban",
+        "pasarguard",
+        "proxymeter-hash-key",
+        "ca.pem",
+        "client.pem",
+        "client-key.pem",
+        "smtp",
+        "oncall-url",
+        "oncall-signature",
+        "oncall-former-signature",
+        "oncall-github",
+        "oncall-token",
+        "oncall-key",
+        "web-token",
+        "heartbeat-url",
+    ] {
+        let file = folder.path().join(name);
+        let content = if name.ends_with("-url") { "https://hc.example.com/0123" } else { "0123456789abcdef" };
+        fs::write(&file, format!("{content}\n")).unwrap();
+        fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    for (name, from) in
+        [("web.pem", "server.pem"), ("web-key.pem", "server-key.pem"), ("web-clients.pem", "ca.pem")]
+    {
+        fs::copy(Path::new("tests/fixtures/web-config/pki").join(from), folder.path().join(name)).unwrap();
+    }
+    folder
+}
+
+fn in_folder(example: &str, folder: &Path) -> Config {
+    let example = example.replace("/run/secrets/", "").replace("/etc/proxymeter/", "");
+    Config::parse(&example, &folder.join("exporter.toml"), &no_env)
+        .unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+/// The keys of each table, as the refusal of an unknown one lists them.
+fn known_keys() -> Vec<(&'static str, Vec<String>)> {
+    [
+        "[web]",
+        "[poll]",
+        "[users]",
+        "[storage]",
+        "[marzban.x]",
+        "[marzban.x.tls]",
+        "[email.x]",
+        "[webhook.x]",
+        "[heartbeat]",
+        "[alerting]",
+        "[alert.x]",
+        "[mute.x]",
+        "[mute.x.matchers]",
+    ]
+    .into_iter()
+    .map(|head| {
+        let message = refusal(&format!("{head}\nqqqqqqqqqqqq = 1"));
+        let list = message.lines().find_map(|line| line.split_once("qqqqqqqqqqqq: unknown key; "));
+        let (_, known) = list.unwrap().1.split_once(" knows ").unwrap();
+        (head, known.split(", ").map(str::to_owned).collect())
+    })
+    .collect()
+}
+
+fn refusal(text: &str) -> String {
+    let errors: ConfigErrors = Config::parse(text, Path::new("exporter.toml"), &no_env).unwrap_err();
+    errors.to_string()
+}
+
+fn load(name: &str) -> Config {
+    Config::load(&Path::new(FIXTURES).join(name), &env).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+fn marzban(target: &Target) -> &MarzbanConfig {
+    let TargetKind::Marzban(marzban) = &target.kind;
+    marzban
+}
+
+fn email<'c>(config: &'c Config, name: &str) -> &'c EmailConfig {
+    match &receiver(config, name).kind {
+        ReceiverKind::Email(email) => email,
+        ReceiverKind::Webhook(_) => panic!("{name} is a webhook"),
+    }
+}
+
+fn webhook<'c>(config: &'c Config, name: &str) -> &'c WebhookConfig {
+    match &receiver(config, name).kind {
+        ReceiverKind::Webhook(webhook) => webhook,
+        ReceiverKind::Email(_) => panic!("{name} is a mail receiver"),
+    }
+}
+
+fn receiver<'c>(config: &'c Config, name: &str) -> &'c ReceiverTable {
+    config.receivers.iter().find(|receiver| receiver.name == name).unwrap()
+}
+
+fn password(username: &str, password: &str) -> Login {
+    Login::Password { username: username.to_owned(), password: Secret::from(password) }
+}
+
+fn env(name: &str) -> Option<String> {
+    let value = match name {
+        "PROXYMETER_MARZBAN_IN_ENV_PASSWORD" => "hunter2-from-env",
+        "PROXYMETER_MARZBAN_KEY_API_KEY" => "pg_key_from_env",
+        "PROXYMETER_MARZBAN_EMPTY_ENV_PASSWORD" => "",
+        "PROXYMETER_EMAIL_IN_ENV_MAIL_PASSWORD" => "hunter2-smtp",
+        "PROXYMETER_WEBHOOK_IN_ENV_URL" => "https://hooks.example.com/in-env",
+        "PROXYMETER_WEBHOOK_IN_ENV_BEARER_TOKEN" => "hunter2-bearer",
+        "PROXYMETER_WEBHOOK_SHARED_OLD_SECRET" => "hunter2-old",
+        "TEAM_TOKEN" => "hunter2-team",
+        _ => return None,
+    };
+    Some(value.to_owned())
+}
+
+fn no_env(_name: &str) -> Option<String> {
+    None
+}
+
+fn toml_files(folder: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(Path::new(FIXTURES).join(folder)).unwrap();
+    let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "toml"));
+    files.sort();
+    files
+}

@@ -1,0 +1,643 @@
+//! The whole exposition: held against golden files, against a strict parser, and against rules on random reports.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use proxymeter::{
+    exposition::{self, Coding, Format, HashKey, Options, Tail, UserLabels},
+    model::{
+        ActiveAlerts, Admin, Core, Counter, Expiry, Fact, Host, Identity, Moment, Node, NodeStatus,
+        NodeTraffic, Outcome, Part, PartState, ProxyTraffic, Reason, Report, System, Timestamp, User,
+        UserCounts, UserFacts, UserNodeTraffic, UserStatus, WalkEnd,
+    },
+};
+
+use crate::common::{
+    exposition::{self as text_format, Sample, parse},
+    golden::assert_golden,
+};
+
+const STALE_AFTER: Duration = Duration::from_secs(600);
+const WEIRD: &str = "we\"ird\\na\nme 🙂";
+
+/// 2026-09-21T14:13:30.25Z, an hour after the start.
+fn now() -> Moment {
+    Moment { wall: Timestamp::from_millis(1_790_000_010_250), uptime: Duration::from_secs(3600) }
+}
+
+fn ago(secs: u64) -> Moment {
+    let ago = Duration::from_secs(secs);
+    Moment { wall: now().wall.saturating_sub(ago), uptime: now().uptime - ago }
+}
+
+fn read(secs_ago: u64, outcome: Outcome) -> PartState {
+    let at = Some(ago(secs_ago));
+    let duration = Some(Duration::from_millis(12));
+    PartState {
+        outcome,
+        last_success: at,
+        last_data: at,
+        duration,
+        round: Duration::from_secs(30),
+        stale_after: STALE_AFTER,
+    }
+}
+
+fn never_read(outcome: Outcome) -> PartState {
+    PartState {
+        outcome,
+        last_success: None,
+        last_data: None,
+        duration: None,
+        round: Duration::from_secs(30),
+        stale_after: STALE_AFTER,
+    }
+}
+
+fn failed() -> Outcome {
+    Outcome::Failed { reason: Reason::Timeout, detail: "No answer within 20 s.".into() }
+}
+
+fn user(name: &str) -> User {
+    User { read_at: now().wall, ..User::named(name) }
+}
+
+fn walk(report: &mut Report, page: Vec<User>, secs_ago: u64) {
+    let seen = page.iter().map(|user| Arc::clone(&user.name)).collect();
+    report.merge(
+        Fact::Users(UserFacts::WalkEnd(WalkEnd { page, seen, unreadable: 0, started: ago(secs_ago) })),
+        now(),
+    );
+    report.parts.insert(Part::Users, read(secs_ago, Outcome::Up));
+}
+
+fn node(label: &str, status: NodeStatus) -> Node {
+    Node {
+        label: label.into(),
+        address: "192.0.2.1".into(),
+        status,
+        version: Some("25.1.1".into()),
+        usage_coefficient: Some(1.0),
+        uplink: None,
+        downlink: None,
+    }
+}
+
+fn identity(system: System, version: &str) -> Identity {
+    Identity { system, version: version.into(), generation: "0.8".into() }
+}
+
+fn days(days: i64) -> Expiry {
+    Expiry::At(Timestamp::from_millis(now().wall.as_millis() + days * 86_400_000))
+}
+
+/// A Marzban with everything an account may read.
+fn rich() -> Report {
+    let mut report = Report::new("home");
+    report.up = Some(true);
+    report.certificate_expiry = Some(Timestamp::from_secs(1_800_000_000));
+    report.merge(Fact::Identity(identity(System::Marzban, "0.8.4")), now());
+    report.merge(
+        Fact::Host(Host {
+            cpu_usage: Some(0.125),
+            cpu_cores: Some(4),
+            memory_used: Some(1 << 30),
+            memory_size: Some(4 << 30),
+            ..Host::default()
+        }),
+        now(),
+    );
+    let traffic = ProxyTraffic { uplink: Some(123_456_789), downlink: Some(9_007_199_254_740_993) };
+    report.merge(Fact::ProxyTraffic(traffic), now());
+    report.merge(
+        Fact::Counts(UserCounts {
+            total: None,
+            by_status: vec![(UserStatus::Active, 4), (UserStatus::OnHold, 1), (UserStatus::Limited, 1)],
+            online: None,
+            seen_within_day: Some(3),
+        }),
+        now(),
+    );
+    report.merge(Fact::Core(Core { up: true, version: Some("1.8.24".into()) }), now());
+    report.merge(
+        Fact::Nodes(vec![
+            node(WEIRD, NodeStatus::Connected),
+            node("off", NodeStatus::Disabled),
+            Node { version: None, usage_coefficient: Some(1.5), ..node("sick", NodeStatus::Error) },
+        ]),
+        now(),
+    );
+    report.merge(
+        Fact::NodeTraffic(vec![
+            NodeTraffic { node: "master".into(), uplink: 10, downlink: 20 },
+            NodeTraffic { node: WEIRD.into(), uplink: 30, downlink: 40 },
+        ]),
+        now(),
+    );
+    report.merge(
+        Fact::Admins(vec![
+            Admin { name: "root".into(), sudo: Some(true), used: None },
+            Admin { name: "resell\"er".into(), sudo: Some(false), used: Some(77) },
+            Admin { name: "shy".into(), sudo: None, used: Some(0) },
+        ]),
+        now(),
+    );
+    let online = Some(Timestamp::from_millis(now().wall.as_millis() - 60_100));
+    walk(
+        &mut report,
+        vec![
+            User { owner: Some("root".into()), last_online: online, online: true, ..user("alice") },
+            User {
+                used: 80,
+                limit: Some(100),
+                traffic: Counter::new(180),
+                expiry: days(2),
+                ..user("bob@x.y")
+            },
+            User { used: 95, limit: Some(100), expiry: days(1), ..user("carol") },
+            User {
+                status: UserStatus::Limited,
+                used: 101,
+                limit: Some(100),
+                expiry: days(6),
+                ..user("dave")
+            },
+            User {
+                status: UserStatus::Disabled,
+                used: 101,
+                limit: Some(100),
+                expiry: days(1),
+                ..user("eve")
+            },
+            User { status: UserStatus::Expired, expiry: days(-1), ..user("frank") },
+            User {
+                status: UserStatus::OnHold,
+                expiry: Expiry::OnFirstUse(Duration::from_secs(2_592_000)),
+                ..user("grace")
+            },
+            User { status: UserStatus::Unknown, owner: Some(WEIRD.into()), ..user(WEIRD) },
+            User { read_at: ago(400).wall, online: true, expiry: days(8), ..user("zoe") },
+        ],
+        200,
+    );
+    report.merge(
+        Fact::UserNodes(vec![UserNodeTraffic { user: "alice".into(), node: "master".into(), bytes: 5 }]),
+        now(),
+    );
+    for part in [Part::System, Part::Core, Part::Nodes, Part::Usage, Part::Admins, Part::UserNodes] {
+        report.parts.insert(part, read(10, Outcome::Up));
+    }
+    report
+}
+
+/// A PasarGuard, whose nodes have counters of their own.
+fn successor() -> Report {
+    let mut report = Report::new("next");
+    report.up = Some(true);
+    report.merge(Fact::Identity(identity(System::PasarGuard, "1.2.3")), now());
+    report.merge(
+        Fact::Host(Host {
+            disk_used: Some(1),
+            disk_size: Some(2),
+            uptime: Some(86_400.5),
+            cpu_usage: Some(0.07),
+            ..Host::default()
+        }),
+        now(),
+    );
+    report.merge(
+        Fact::Counts(UserCounts {
+            total: None,
+            by_status: UserStatus::KNOWN.iter().zip(1..).map(|(status, users)| (*status, users)).collect(),
+            online: Some(2),
+            seen_within_day: None,
+        }),
+        now(),
+    );
+    report.merge(
+        Fact::Nodes(vec![
+            Node {
+                uplink: Some(Counter::new(1000)),
+                downlink: Some(Counter::new(2000)),
+                ..node("edge", NodeStatus::Limited)
+            },
+            Node { usage_coefficient: None, ..node("new", NodeStatus::Connecting) },
+        ]),
+        now(),
+    );
+    report.merge(
+        Fact::NodeTraffic(vec![
+            NodeTraffic { node: "edge".into(), uplink: 1, downlink: 2 },
+            NodeTraffic { node: "new".into(), uplink: 3, downlink: 4 },
+        ]),
+        now(),
+    );
+    report.parts.insert(Part::System, read(20, Outcome::Up));
+    report.parts.insert(Part::Nodes, read(20, failed()));
+    report.parts.insert(Part::Usage, read(20, Outcome::Up));
+    report.parts.insert(Part::Admins, never_read(Outcome::Refused));
+    report.parts.insert(Part::Users, never_read(Outcome::Pending));
+    report
+}
+
+/// A target that was well once, too long ago to repeat what it said.
+fn gone() -> Report {
+    let mut report = Report { target: "gone".into(), up: Some(false), ..rich() };
+    for state in report.parts.values_mut() {
+        *state = read(600, failed());
+    }
+    report
+}
+
+fn snapshot() -> Vec<Arc<Report>> {
+    [gone(), rich(), successor(), Report::new("untried")].map(Arc::new).into()
+}
+
+fn options(labels: UserLabels) -> Options {
+    Options { labels, limit: 1000 }
+}
+
+fn text(reports: &[Arc<Report>], options: &Options, format: Format) -> String {
+    let rendered = exposition::render(reports, now(), options, format, Coding::Identity);
+    String::from_utf8(
+        rendered
+            .complete(&Tail { alerts: &ActiveAlerts::default(), labels: &UserLabels::Name, own: &[] }, None)
+            .concat(),
+    )
+    .unwrap()
+}
+
+fn parsed(reports: &[Arc<Report>], options: &Options) -> Vec<Sample> {
+    let classic = parse(text_format::Format::Classic, &text(reports, options, Format::Classic)).unwrap();
+    let open = parse(text_format::Format::OpenMetrics, &text(reports, options, Format::OpenMetrics)).unwrap();
+    assert_eq!(classic, open, "both formats tell the same");
+    classic
+}
+
+fn find<'a>(
+    samples: &'a [Sample],
+    name: &'a str,
+    labels: &'a [(&str, &str)],
+) -> impl Iterator<Item = f64> + 'a {
+    let fits = move |sample: &&Sample| {
+        sample.name == format!("proxymeter_{name}")
+            && labels.iter().all(|(label, value)| sample.label(label) == Some(value))
+    };
+    samples.iter().filter(fits).map(|sample| sample.value)
+}
+
+/// `UPDATE_GOLDEN=1 cargo test --test it exposition::` writes the files; read the difference before it is
+/// committed.
+#[test]
+fn golden_files() {
+    let cases = [
+        ("rich.prom", Format::Classic, text_format::Format::Classic),
+        ("rich.om", Format::OpenMetrics, text_format::Format::OpenMetrics),
+    ];
+    for (name, format, parser) in cases {
+        let text = text(&snapshot(), &options(UserLabels::Name), format);
+        parse(parser, &text).unwrap();
+        assert_golden(format!("tests/golden/{name}"), &text);
+    }
+}
+
+/// Together, the reports behind the golden files have a series of every family there is.
+#[test]
+fn the_golden_files_show_every_family() {
+    let shown: HashSet<_> =
+        parsed(&snapshot(), &options(UserLabels::Name)).into_iter().map(|s| s.name).collect();
+    let missing: Vec<_> = exposition::families()
+        .iter()
+        .filter(|family| !shown.contains(&[exposition::PREFIX, family.name].concat()))
+        .map(|family| family.name)
+        .collect();
+    assert_eq!(missing, [""; 0]);
+}
+
+#[test]
+fn labels_come_back_as_they_were() {
+    let samples = parsed(&snapshot(), &options(UserLabels::Name));
+    assert_eq!(find(&samples, "user_info", &[("user", WEIRD), ("admin", WEIRD)]).count(), 1);
+    assert_eq!(find(&samples, "node_up", &[("target", "home"), ("node", WEIRD)]).collect::<Vec<_>>(), [1.0]);
+    for sample in &samples {
+        let family = exposition::families()
+            .iter()
+            .find(|family| sample.name.strip_prefix(exposition::PREFIX) == Some(family.name))
+            .unwrap();
+        assert!(sample.labels.iter().map(|(name, _)| name).eq(family.labels), "{sample:?}");
+    }
+}
+
+#[test]
+fn a_stale_part_is_no_longer_told() {
+    let samples = parsed(&[Arc::new(gone())], &options(UserLabels::Name));
+    let names: HashSet<_> = samples.iter().map(|sample| sample.name.as_str()).collect();
+    let stays = [
+        "proxymeter_up",
+        "proxymeter_target_info",
+        "proxymeter_target_part_up",
+        "proxymeter_target_part_refused",
+        "proxymeter_target_part_last_success_timestamp_seconds",
+        "proxymeter_target_part_poll_duration_seconds",
+        "proxymeter_target_certificate_expiry_timestamp_seconds",
+    ];
+    assert_eq!(names, HashSet::from(stays));
+    assert!(find(&samples, "target_part_up", &[]).all(|value| value == 0.0));
+    // A second earlier all of it was.
+    let mut fresh = gone();
+    for state in fresh.parts.values_mut() {
+        *state = read(599, failed());
+    }
+    let samples = parsed(&[Arc::new(fresh)], &options(UserLabels::Name));
+    assert_eq!(find(&samples, "user_used_bytes", &[]).count(), 9);
+    assert_eq!(find(&samples, "node_up", &[]).count(), 2);
+    assert_eq!(find(&samples, "core_up", &[]).count(), 1);
+}
+
+#[test]
+fn refused_pending_and_untried_parts() {
+    let samples = parsed(&snapshot(), &options(UserLabels::Name));
+    let values = |name, part| find(&samples, name, &[("target", "next"), ("part", part)]).collect::<Vec<_>>();
+    assert_eq!(values("target_part_up", "system"), [1.0]);
+    assert_eq!(values("target_part_up", "nodes"), [0.0]);
+    assert_eq!(values("target_part_up", "admins"), [0.0; 0]);
+    assert_eq!(values("target_part_up", "users"), [0.0; 0]);
+    assert_eq!(values("target_part_refused", "admins"), [1.0]);
+    assert_eq!(values("target_part_refused", "users"), [0.0]);
+    assert_eq!(values("target_part_refused", "core"), [0.0; 0]);
+    assert_eq!(samples.iter().filter(|sample| sample.label("target") == Some("untried")).count(), 0);
+}
+
+#[test]
+fn counts_of_the_panel_come_first_and_the_list_fills_the_gaps() {
+    let status = |report: Report, status| {
+        let samples = parsed(&[Arc::new(report)], &options(UserLabels::Off));
+        find(&samples, "users", &[("status", status)]).collect::<Vec<_>>()
+    };
+    // The panel says 4, the list has 4 active users as well as 1 expired one, of which the panel says nothing.
+    let cases = [("active", 4.0), ("expired", 1.0), ("disabled", 1.0), ("unknown", 1.0), ("on_hold", 1.0)];
+    for (name, expected) in cases {
+        assert_eq!(status(rich(), name), [expected], "{name}");
+    }
+    let mut counted = rich();
+    counted.counts.by_status = vec![(UserStatus::Active, 40)];
+    assert_eq!(status(counted.clone(), "active"), [40.0]);
+    counted.parts.insert(Part::Users, read(600, failed()));
+    assert_eq!(status(counted.clone(), "expired"), [0.0; 0]);
+    counted.parts.insert(Part::Users, read(10, Outcome::Up));
+    counted.parts.insert(Part::System, read(600, failed()));
+    assert_eq!(status(counted, "active"), [4.0]);
+
+    // A list that is not whole yet is not counted.
+    let mut partial = Report::new("t");
+    partial.merge(Fact::Users(UserFacts::Page(vec![user("a")])), now());
+    partial.parts.insert(Part::Users, read(1, Outcome::Pending));
+    assert_eq!(status(partial.clone(), "active"), [0.0; 0]);
+    let samples = parsed(&[Arc::new(partial)], &options(UserLabels::Name));
+    assert_eq!(find(&samples, "users_expiring", &[]).count(), 0);
+    assert_eq!(find(&samples, "user_used_bytes", &[]).count(), 1);
+    assert_eq!(find(&samples, "target_users_omitted", &[]).collect::<Vec<_>>(), [0.0]);
+}
+
+#[test]
+fn who_is_online_is_told_for_five_minutes() {
+    let online = |walked: u64| {
+        let mut report = Report::new("t");
+        let page = vec![User { online: true, read_at: ago(walked).wall, ..user("a") }];
+        walk(&mut report, page, walked);
+        let samples = parsed(&[Arc::new(report)], &options(UserLabels::Name));
+        let count = |name| find(&samples, name, &[]).collect::<Vec<_>>();
+        (count("users_online"), count("user_online"))
+    };
+    assert_eq!(online(299), (vec![1.0], vec![1.0]));
+    assert_eq!(online(300), (vec![], vec![]));
+}
+
+#[test]
+fn expiring_users_and_quotas_are_cumulative() {
+    for labels in [UserLabels::Name, UserLabels::Off] {
+        let samples = parsed(&[Arc::new(rich())], &options(labels));
+        let expiring: Vec<_> = ["1d", "3d", "7d"]
+            .iter()
+            .flat_map(|within| find(&samples, "users_expiring", &[("within", within)]).collect::<Vec<_>>())
+            .collect();
+        assert_eq!(expiring, [1.0, 2.0, 2.0]);
+        let near: Vec<_> = ["0.8", "0.95", "1"]
+            .iter()
+            .flat_map(|ratio| find(&samples, "users_near_quota", &[("ratio", ratio)]).collect::<Vec<_>>())
+            .collect();
+        assert_eq!(near, [3.0, 2.0, 1.0]);
+    }
+}
+
+#[test]
+fn names_do_not_leak_when_they_are_hashed_or_off() {
+    let key = HashKey::new(&[7; 32]);
+    for labels in [UserLabels::Hash(key.clone()), UserLabels::Off] {
+        let hashed = matches!(labels, UserLabels::Hash(_));
+        for format in [Format::Classic, Format::OpenMetrics] {
+            let text = text(&snapshot(), &options(labels.clone()), format);
+            for name in ["alice", "bob", "carol", "dave", "eve", "frank", "grace", "zoe"] {
+                let mut samples = text.lines().filter(|line| !line.starts_with('#'));
+                assert!(!samples.any(|line| line.contains(name)), "{name}");
+            }
+            assert_eq!(text.contains(&format!("user=\"{}\"", key.hash("alice"))), hashed);
+            assert_eq!(text.contains("user="), hashed);
+            assert_eq!(text.contains("proxymeter_target_users_omitted"), hashed);
+            assert!(text.contains("proxymeter_users_expiring"));
+        }
+    }
+    // Nor does their order tell where a name stands in the alphabet.
+    let samples = parsed(&[Arc::new(rich())], &options(UserLabels::Hash(key)));
+    let used = samples.iter().filter(|sample| sample.name == "proxymeter_user_used_bytes");
+    let hashes: Vec<_> = used.map(|sample| sample.label("user").unwrap().to_owned()).collect();
+    assert_eq!(hashes.len(), 9);
+    assert!(hashes.is_sorted());
+    assert!(hashes.iter().all(|hash| hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit())));
+}
+
+#[test]
+fn a_limit_keeps_the_first_by_name_and_counts_the_rest() {
+    let samples = parsed(&[Arc::new(rich())], &Options { labels: UserLabels::Name, limit: 2 });
+    assert_eq!(find(&samples, "target_users_omitted", &[]).collect::<Vec<_>>(), [7.0]);
+    let users: HashSet<_> = samples.iter().filter_map(|sample| sample.label("user")).collect();
+    assert_eq!(users, HashSet::from(["alice", "bob@x.y"]));
+    assert_eq!(find(&samples, "users_near_quota", &[("ratio", "0.8")]).collect::<Vec<_>>(), [3.0]);
+}
+
+#[test]
+fn a_node_has_one_counter_even_while_its_own_is_stale() {
+    let uplink = |report: Report, node: &str| {
+        let samples = parsed(&[Arc::new(report)], &options(UserLabels::Name));
+        find(&samples, "node_uplink_bytes_total", &[("node", node)]).collect::<Vec<_>>()
+    };
+    assert_eq!(uplink(successor(), "edge"), [1000.0]);
+    assert_eq!(uplink(successor(), "new"), [3.0]);
+    let mut stale = successor();
+    stale.parts.insert(Part::Nodes, read(600, failed()));
+    assert_eq!(uplink(stale.clone(), "edge"), [0.0; 0]);
+    assert_eq!(uplink(stale, "new"), [3.0]);
+}
+
+#[test]
+fn random_reports_are_well_formed() {
+    for seed in 0..200 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let reports: Vec<_> = (0..random.usize(..4))
+            .map(|at| Arc::new(random_report(&mut random, &format!("t{at}"))))
+            .collect();
+        let labels = match random.u8(..3) {
+            0 => UserLabels::Name,
+            1 => UserLabels::Hash(HashKey::new(&seed.to_le_bytes())),
+            _ => UserLabels::Off,
+        };
+        let options = Options { labels, limit: random.usize(..40) };
+        for sample in parsed(&reports, &options) {
+            assert!(sample.value.is_finite(), "{sample:?}");
+        }
+    }
+}
+
+fn random_report(random: &mut fastrand::Rng, target: &str) -> Report {
+    let mut report = Report::new(target);
+    report.up = maybe(random, |random| random.bool());
+    report.certificate_expiry = maybe(random, |random| Timestamp::from_millis(random.i64(..)));
+    let statuses = [UserStatus::Active, UserStatus::OnHold, UserStatus::Limited, UserStatus::Unknown];
+    if random.bool() {
+        report.merge(Fact::Identity(identity(System::Marzban, &word(random))), now());
+        report.merge(
+            Fact::Host(Host { cpu_usage: maybe(random, fastrand::Rng::f64), ..Host::default() }),
+            now(),
+        );
+        let traffic = ProxyTraffic {
+            uplink: maybe(random, |random| random.u64(..)),
+            downlink: maybe(random, |random| random.u64(..)),
+        };
+        report.merge(Fact::ProxyTraffic(traffic), now());
+        report.merge(
+            Fact::Counts(UserCounts {
+                total: None,
+                by_status: (0..random.usize(..9)).map(|at| (statuses[at % 4], random.u64(..))).collect(),
+                online: maybe(random, |random| random.u64(..)),
+                seen_within_day: maybe(random, |random| random.u64(..)),
+            }),
+            now(),
+        );
+    }
+    let labels: Vec<_> = (0..random.usize(..5)).map(|at| format!("{}{at}", word(random))).collect();
+    let node_status = |random: &mut fastrand::Rng| NodeStatus::ALL[random.usize(..NodeStatus::ALL.len())];
+    report.merge(
+        Fact::Nodes(
+            labels
+                .iter()
+                .map(|label| Node {
+                    address: word(random),
+                    version: maybe(random, word),
+                    uplink: maybe(random, |random| Counter::new(random.u64(..))),
+                    ..node(label, node_status(random))
+                })
+                .collect(),
+        ),
+        now(),
+    );
+    let usage = labels.iter().map(|label| label.as_str()).chain(["master"]);
+    report.merge(
+        Fact::NodeTraffic(
+            usage
+                .map(|node| NodeTraffic { node: node.into(), uplink: random.u64(..), downlink: 0 })
+                .collect(),
+        ),
+        now(),
+    );
+    let users = (0..random.usize(..60))
+        .map(|_| User {
+            owner: maybe(random, |random| word(random).into()),
+            status: statuses[random.usize(..4)],
+            used: random.u64(..),
+            limit: maybe(random, |random| random.u64(..)),
+            traffic: Counter::new(random.u64(..)),
+            expiry: match random.u8(..3) {
+                0 => Expiry::Never,
+                1 => Expiry::OnFirstUse(Duration::from_secs(random.u64(..))),
+                _ => Expiry::At(Timestamp::from_millis(random.i64(..))),
+            },
+            last_online: maybe(random, |random| Timestamp::from_millis(random.i64(..))),
+            online: random.bool(),
+            read_at: Timestamp::from_millis(random.i64(..)),
+            ..user(&word(random))
+        })
+        .collect();
+    if random.bool() {
+        walk(&mut report, users, random.u64(..3000));
+    } else {
+        report.merge(Fact::Users(UserFacts::Page(users)), now());
+    }
+    for part in [Part::System, Part::Core, Part::Nodes, Part::Usage, Part::Admins, Part::Users] {
+        let outcome = match random.u8(..4) {
+            0 => Outcome::Up,
+            1 => Outcome::Refused,
+            2 => failed(),
+            _ => Outcome::Pending,
+        };
+        match random.u8(..3) {
+            0 => drop(report.parts.remove(&part)),
+            1 => drop(report.parts.insert(part, never_read(outcome))),
+            _ => drop(report.parts.insert(part, read(random.u64(..1200), outcome))),
+        }
+    }
+    report
+}
+
+fn maybe<T>(random: &mut fastrand::Rng, value: impl FnOnce(&mut fastrand::Rng) -> T) -> Option<T> {
+    random.bool().then(|| value(random))
+}
+
+fn word(random: &mut fastrand::Rng) -> String {
+    const LETTERS: [char; 12] = ['a', 'b', '"', '\\', '\n', 'n', '{', '}', ',', '🙂', ' ', '#'];
+    (0..random.usize(..6)).map(|_| LETTERS[random.usize(..LETTERS.len())]).collect()
+}
+
+/// The parser is what many tests rest on, so it must refuse what is wrong.
+#[test]
+fn the_parser_refuses_what_is_wrong() {
+    use text_format::Format::{Classic, OpenMetrics};
+    let good = "# HELP a_total A.\n# TYPE a_total counter\na_total{t=\"x\"} 1\na_total{t=\"y\"} 2\n";
+    parse(Classic, good).unwrap();
+    parse(OpenMetrics, "# HELP a A.\n# TYPE a counter\na_total 1\n# EOF\n").unwrap();
+    let cases = [
+        (Classic, "two equal series", good.replace('y', "x")),
+        (
+            Classic,
+            "two equal series",
+            good.replace("{t=\"x\"}", "{s=\"a\",t=\"b\"}").replace("{t=\"y\"}", "{t=\"b\",s=\"a\"}"),
+        ),
+        (Classic, "family taken up again", format!("{good}{}{good}", good.replace("a_total", "b_total"))),
+        (Classic, "sample of another family", format!("{good}b 1\n")),
+        (Classic, "sample without TYPE", good.replace("# TYPE a_total counter\n", "")),
+        (Classic, "sample without HELP", good.replace("# HELP a_total A.\n", "")),
+        (Classic, "sample before any family", "a 1\n".into()),
+        (Classic, "name does not fit", good.replace("a_total", "a")),
+        (Classic, "name does not fit", good.replace("counter", "gauge")),
+        (Classic, "counter below zero", good.replace(" 1", " -1")),
+        (Classic, "not a number", good.replace(" 1", " inf")),
+        (Classic, "not a number", good.replace(" 1", " 1 1700000000")),
+        (Classic, "odd escape", good.replace("\"x\"", "\"\\x\"")),
+        (Classic, "labels do not end", good.replace("\"x\"", "\"x\"y\"")),
+        (Classic, "blank line", format!("{good}\n")),
+        (Classic, "does not end", good.trim_end().into()),
+        (Classic, "without samples", format!("# HELP x X.\n# TYPE x gauge\n{good}")),
+        (Classic, "belongs to others", good.replace("t=", "job=")),
+        (OpenMetrics, "no EOF", "# HELP a A.\n# TYPE a counter\na_total 1\n".into()),
+        (OpenMetrics, "text after EOF", "# EOF\n# HELP a A.\n".into()),
+        (OpenMetrics, "name does not fit", format!("{good}# EOF\n")),
+        (
+            OpenMetrics,
+            "end in the unit",
+            "# HELP a A.\n# TYPE a counter\n# UNIT a bytes\na_total 1\n# EOF\n".into(),
+        ),
+        (OpenMetrics, "bare quote", "# HELP a A \"b\".\n# TYPE a gauge\na 1\n# EOF\n".into()),
+    ];
+    for (format, expected, text) in cases {
+        let wrong = parse(format, &text).expect_err(&text);
+        assert!(wrong.contains(expected), "{wrong:?} instead of {expected:?}\n{text}");
+    }
+}

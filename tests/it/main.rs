@@ -1,0 +1,31 @@
+//! The integration tests are one program, because each program links SQLite and the TLS library. They share a process
+//! and run beside each other: a test that measures its own process is a program of its own, such as `tests/storm.rs`.
+
+mod common;
+
+mod access;
+mod access_changes;
+mod alerts_reference;
+mod config;
+mod crash;
+mod dashboards;
+mod delivery;
+mod email;
+mod exposition;
+mod floors;
+mod heartbeat;
+mod marzban;
+mod metrics_reference;
+mod program;
+mod readme;
+mod receivers;
+mod reload;
+mod replay;
+mod server;
+mod simulator;
+mod slow_panel;
+mod slow_readers;
+mod store;
+mod systemd;
+mod web_config;
+mod webhook;

@@ -1,0 +1,82 @@
+//! Holds `docs/metrics.md` against the metrics that there are. `UPDATE_GOLDEN=1` writes it.
+
+use std::{collections::BTreeMap, fmt::Write};
+
+use proxymeter::{
+    exposition::{ALERT_FAMILIES, Kind, PREFIX, families},
+    model::Reason,
+    notify::SendError,
+    telemetry::Telemetry,
+};
+
+use crate::common::golden::assert_golden;
+
+const PATH: &str = "docs/metrics.md";
+
+const HEAD: &str = "# Metrics
+
+Every metric that proxymeter exports. Names, labels and meanings are public: a change to one is a breaking change.
+There is no series where there is no value: who never expires has no expiry, who is unlimited no limit.
+
+Panel metrics are polled, not asked for by the scrape: each tells what the panel answered last, and
+`proxymeter_target_part_last_success_timestamp_seconds` when that was. What is older than `stale_after` is dropped.
+
+## Targets, users, nodes, hosts, alerts
+
+| Metric | Type | Labels | Meaning |
+|---|---|---|---|
+";
+
+fn reference() -> String {
+    let mut text = HEAD.to_owned();
+    for family in families().iter().copied().chain(&ALERT_FAMILIES) {
+        let kind = match family.kind {
+            Kind::Gauge => "gauge",
+            Kind::Counter => "counter",
+            Kind::Info => "info",
+            Kind::Histogram => "histogram",
+        };
+        let labels = family.labels.join(", ");
+        writeln!(text, "| `{PREFIX}{}` | {kind} | {labels} | {} |", family.name, family.help).unwrap();
+    }
+    text.push_str("\n## The daemon itself\n\n| Metric | Type | Labels | Meaning |\n|---|---|---|---|\n");
+    for (name, row) in own() {
+        writeln!(text, "| `{name}` | {row} |").unwrap();
+    }
+    text.push_str("\nReasons that polls fail for:");
+    for reason in Reason::ALL.map(Reason::label) {
+        write!(text, " `{reason}`").unwrap();
+    }
+    text.push_str(".\n\nReasons that notifications fail for:");
+    for reason in SendError::REASONS {
+        write!(text, " `{reason}`").unwrap();
+    }
+    text.push_str(".\n");
+    text
+}
+
+/// The daemon's own metrics, once each has a series.
+fn own() -> BTreeMap<String, String> {
+    let telemetry = Telemetry::new();
+    telemetry.declare_part("home", "system", &["timeout"]);
+    telemetry.declare_path("/metrics");
+    telemetry.declare_receiver("ops", &["timeout"]);
+    telemetry.declare_suppressions(&["muted"]);
+    telemetry.notification_queue("ops", 1, Some(1.0));
+    telemetry.notification_last_success("ops", 1.0);
+    telemetry.declare_heartbeat(&["timeout"], &["stuck"]);
+    telemetry.heartbeat_last_success(1.0);
+    let families = telemetry.gather();
+    let rows = families.iter().map(|family| {
+        let kind = format!("{:?}", family.get_field_type()).to_lowercase();
+        let metric = &family.get_metric()[0];
+        let labels: Vec<_> = metric.get_label().iter().map(|label| label.name().to_owned()).collect();
+        (family.name().to_owned(), format!("{kind} | {} | {}", labels.join(", "), family.help()))
+    });
+    rows.collect()
+}
+
+#[test]
+fn the_reference_lists_every_metric() {
+    assert_golden(PATH, &reference());
+}

@@ -1,0 +1,362 @@
+//! The configuration changes while the real program runs: all of it or nothing, and nobody hears of it twice.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::ErrorKind,
+    net::TcpStream,
+    os::unix::fs::OpenOptionsExt,
+    process::Command,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
+
+use crate::common::{
+    daemon::{Daemon, Home, value, wait_for, webhook},
+    hook::Hook,
+    listener::free_address,
+    receiver::{Answer, Receiver},
+    simulated::Served,
+};
+
+const BY_RULE: &str = r#"["target", "alertname"]"#;
+const BY_USER: &str = r#"["target", "alertname", "subject"]"#;
+const SUCCESSFUL: &str = "proxymeter_config_last_reload_successful";
+const LOADED_AT: &str = "proxymeter_config_last_reload_success_timestamp_seconds";
+
+fn told(hook: &Hook, user: &str) -> usize {
+    hook.events().iter().filter(|(event, _)| event.subject == user).map(|(_, ids)| ids.len()).sum()
+}
+
+#[test]
+fn what_cannot_be_used_changes_nothing() {
+    let (panel, hook) = (Served::start(), Hook::start());
+    let home = Home::new(panel.address, BY_USER, &webhook("ops", hook.address));
+    let config = home.file();
+    let good = fs::read_to_string(&config).unwrap();
+    let daemon = home.start();
+    let before = wait_for("the first load", || daemon.value(LOADED_AT));
+    assert_eq!(daemon.ask("GET", "/-/reload").0, 405);
+
+    let with = |text: &str| format!("{good}{text}");
+    let taken = format!("[web]\nlisten = [\"127.0.0.1:0\", \"{}\"]", panel.address);
+    let cases = [
+        (with("secrets = true\n"), "unknown key"),
+        (
+            good.replace("password = \"root-password\"", "password_file = \"/nowhere/at/all\""),
+            "/nowhere/at/all",
+        ),
+        (with("format = \"template\"\ntemplate = \"{{ oops\"\n"), "template"),
+        (with(&format!("{}[email.ops]\n", webhook("other", hook.address))), "ops"),
+        (with("[alert.user_expiry]\nsteps = [\"soon\"]\n"), "steps"),
+        (with("[alert.mine]\nrule = \"no_such_rule\"\n"), "no_such_rule"),
+        (with("[marzban.home]\n"), "duplicate key"),
+        (good.replace("storage\"\n", "elsewhere\"\n"), "storage.path cannot change"),
+        (good.replace("[web]\nlisten = \"127.0.0.1:0\"", &taken), "cannot listen on"),
+        (with("tls = { ca_file = \"/nowhere/ca.pem\" }\n"), "/nowhere/ca.pem"),
+    ];
+    for (number, (text, expected)) in cases.iter().enumerate() {
+        assert_ne!(*text, good, "{expected}");
+        fs::write(&config, text).unwrap();
+        let (status, body) = daemon.ask("POST", "/-/reload");
+        assert_eq!(status, 500, "{expected}: {body}");
+        assert!(body.contains(expected), "{expected}: {body}");
+        assert!(!body.contains("root-password"), "{body}");
+        let metrics = daemon.metrics();
+        assert_eq!(value(&metrics, SUCCESSFUL), Some(0.0), "{expected}");
+        assert_eq!(value(&metrics, LOADED_AT), Some(before), "{expected}");
+        // What ran before still does.
+        let user = format!("user-{number}");
+        panel.add_expired(&user);
+        wait_for("the old receiver to be told", || (told(&hook, &user) == 1).then_some(()));
+    }
+    fs::remove_file(&config).unwrap();
+    daemon.signal("-HUP");
+    wait_for("the log", || daemon.log().contains("exporter.toml: cannot be read").then_some(()));
+    assert_eq!(daemon.value(SUCCESSFUL), Some(0.0));
+
+    fs::write(&config, &good).unwrap();
+    daemon.signal("-HUP");
+    wait_for("the load", || (daemon.value(SUCCESSFUL) == Some(1.0)).then_some(()));
+    assert!(daemon.value(LOADED_AT).unwrap() > before);
+    assert!(daemon.log().contains("the configuration was loaded anew"), "{}", daemon.log());
+    let events = hook.events();
+    assert!(events.values().all(|ids| ids.len() == 1), "{events:#?}");
+}
+
+#[test]
+fn a_broken_web_file_of_the_arguments_is_refused() {
+    let panel = Served::start();
+    let home = Home::new(panel.address, BY_USER, "");
+    let web = tempfile::NamedTempFile::new().unwrap();
+    let mut command = home.command();
+    command.arg(format!("--web.config.file={}", web.path().display()));
+    let daemon = Daemon::run(command);
+    wait_for("the first load", || daemon.value(LOADED_AT));
+
+    fs::write(web.path(), "users:\n").unwrap();
+    daemon.signal("-HUP");
+    wait_for("the refusal", || daemon.logged_at("the configuration cannot be used"));
+    assert!(daemon.log().contains(&format!("{}:1:1: the file: an unknown key", web.path().display())));
+    assert!(!daemon.log().contains("loaded anew"), "{}", daemon.log());
+
+    fs::write(web.path(), "").unwrap();
+    wait_for("the port", || (daemon.value(SUCCESSFUL) == Some(0.0)).then_some(()));
+    daemon.reload();
+    wait_for("the load", || (daemon.value(SUCCESSFUL) == Some(1.0)).then_some(()));
+}
+
+#[test]
+fn a_hundred_reloads_of_the_same_are_silent() {
+    let (panel, hook) = (Served::start(), Hook::start());
+    for user in 0..10 {
+        panel.add_expired(&format!("user-{user}"));
+    }
+    let home = Home::new(panel.address, BY_RULE, &webhook("ops", hook.address));
+    let config = home.file();
+    let good = fs::read_to_string(&config).unwrap();
+    let daemon = home.start();
+    wait_for("the first message", || hook.deliveries().first().map(|_| ()));
+    wait_for("an empty queue", || daemon.has_told_all("ops").then_some(()));
+    let logins = panel.requests_to("/api/admin/token");
+    let mut read_at = daemon.users_read_at().unwrap();
+    for round in 0..100 {
+        // Every other time with an edit that is about something else.
+        let edit = format!("[alert.node_down]\nfor = \"{}m\"\n", 3 + round);
+        fs::write(&config, if round % 2 == 0 { good.clone() } else { good.clone() + &edit }).unwrap();
+        daemon.reload();
+        if round % 25 == 0 {
+            read_at = daemon.wait_until_users_read_after(read_at);
+        }
+    }
+    daemon.wait_until_users_read_after(read_at);
+    assert_eq!(hook.deliveries().len(), 1);
+    assert_eq!(panel.requests_to("/api/admin/token"), logins, "the panel's session goes on");
+}
+
+#[test]
+fn targets_and_receivers_come_and_go() {
+    let (panel, other, hook, second) = (Served::start(), Served::start(), Hook::start(), Hook::start());
+    panel.add_expired("alice");
+    other.add_expired("bob");
+    let home = Home::new(panel.address, BY_RULE, &webhook("ops", hook.address));
+    let config = home.file();
+    let good = fs::read_to_string(&config).unwrap();
+    let daemon = home.start();
+    wait_for("alice", || (told(&hook, "alice") == 1).then_some(()));
+    let edge = format!(
+        "[marzban.edge]\nurl = \"http://{}\"\nusername = \"root\"\npassword = \"root-password\"\n",
+        other.address
+    );
+    fs::write(&config, format!("{good}{edge}{}", webhook("second", second.address))).unwrap();
+    daemon.reload();
+    // Who comes new is told of what fires, and who was there is not told again.
+    wait_for("bob", || (told(&hook, "bob") == 1 && told(&second, "bob") == 1).then_some(()));
+    wait_for("alice", || (told(&second, "alice") == 1).then_some(()));
+    assert_eq!(told(&hook, "alice"), 1);
+    assert_eq!(daemon.value("proxymeter_up{target=\"edge\"}"), Some(1.0));
+    let users = daemon.value("proxymeter_users{target=\"home\",status=\"expired\"}");
+
+    // A target that changes keeps its values and its state.
+    fs::write(&config, good.replace("interval = \"5s\"", "interval = \"6s\"")).unwrap();
+    daemon.reload();
+    let metrics = daemon.metrics();
+    assert!(
+        !metrics.contains("\"edge\"") || !metrics.contains("proxymeter_up{target=\"edge\"}"),
+        "{metrics}"
+    );
+    assert_eq!(value(&metrics, "proxymeter_users{target=\"home\",status=\"expired\"}"), users);
+    wait_for("the series to vanish", || {
+        let metrics = daemon.metrics();
+        let gone = !metrics.contains("target=\"edge\"") && !metrics.contains("receiver=\"second\"");
+        gone.then_some(())
+    });
+    assert_eq!((told(&hook, "alice"), told(&second, "alice")), (1, 1));
+}
+
+#[test]
+fn a_secret_that_is_replaced_is_used_for_the_next_message() {
+    let (panel, folder) = (Served::start(), tempfile::tempdir().unwrap());
+    let receiver = Receiver::start(|_, _| Answer::status(200));
+    let [token, template, ca] = ["token", "template", "ca.pem"].map(|name| folder.path().join(name));
+    let pki = |name| fs::read(format!("tests/fixtures/web-config/pki/{name}")).unwrap();
+    fs::write(&token, "first-canary-token").unwrap();
+    fs::write(&template, "{{ status }} one").unwrap();
+    fs::write(&ca, pki("ca.pem")).unwrap();
+    let tables = format!(
+        "{}bearer_token_file = {token:?}\nformat = \"template\"\ntemplate_file = {template:?}\n\
+         [webhook.secure]\nurl = \"https://127.0.0.1:9/\"\ntls = {{ ca_file = {ca:?} }}\nmin_severity = \"critical\"\n",
+        webhook("ops", receiver.address)
+    );
+    let home = Home::new(panel.address, BY_USER, &tables);
+    let daemon = home.start();
+    let bearer = |number: usize| {
+        let request = wait_for("the message", || receiver.requests().get(number).cloned());
+        let text = String::from_utf8(request.body.clone()).unwrap();
+        (request.header("authorization").unwrap().to_owned(), text)
+    };
+    panel.add_expired("alice");
+    assert_eq!(bearer(0), ("Bearer first-canary-token".to_owned(), "firing one".to_owned()));
+    let logged = |words: &str| daemon.log().matches(words).count();
+
+    // One that cannot be used changes nothing, and is told of once.
+    fs::write(&token, "two\nlines").unwrap();
+    let refused = "files that the configuration names have changed and cannot be used";
+    wait_for("the refusal", || (logged(refused) == 1).then_some(()));
+    assert_eq!(daemon.value(SUCCESSFUL), Some(0.0));
+    panel.add_expired("bob");
+    assert_eq!(bearer(1).0, "Bearer first-canary-token");
+
+    let in_force = "files that the configuration names have changed and are in force";
+    fs::write(&token, "second-canary-token").unwrap();
+    fs::write(&template, "{{ status }} two").unwrap();
+    wait_for("the secret", || (logged(in_force) == 1).then_some(()));
+    panel.add_expired("carol");
+    assert_eq!(bearer(2), ("Bearer second-canary-token".to_owned(), "firing two".to_owned()));
+    // The configuration is the same; what its certificate file holds is not.
+    fs::write(&ca, pki("server.pem")).unwrap();
+    wait_for("the certificate", || (logged(in_force) == 2).then_some(()));
+    assert_eq!((logged(refused), receiver.requests().len()), (1, 3));
+    assert!(!daemon.log().contains("canary"), "{}", daemon.log());
+    assert_eq!(daemon.value(SUCCESSFUL), Some(1.0));
+}
+
+#[test]
+fn scrapes_do_not_notice_reloads() {
+    let panel = Served::start();
+    for user in 0..500 {
+        panel.add_expired(&format!("user-{user:03}"));
+    }
+    let home = Home::new(panel.address, BY_RULE, "");
+    let config = home.file();
+    let good = fs::read_to_string(&config).unwrap();
+    let daemon = home.start();
+    wait_for("the users", || daemon.users_read_at());
+    let stop = AtomicBool::new(false);
+    let scrapes = thread::scope(|scope| {
+        let scrapers: Vec<_> = (0..100)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut scrapes = 0;
+                    while !stop.load(Ordering::Relaxed) {
+                        let (status, body) = daemon.ask("GET", "/metrics");
+                        assert_eq!(status, 200, "{body}");
+                        assert_eq!(body.matches("proxymeter_user_used_bytes{").count(), 500);
+                        assert!(body.ends_with('\n'));
+                        scrapes += 1;
+                    }
+                    scrapes
+                })
+            })
+            .collect();
+        for round in 0..20 {
+            let interval = format!("interval = \"{}s\"", 5 + round % 2);
+            fs::write(&config, good.replace("interval = \"5s\"", &interval)).unwrap();
+            daemon.reload();
+        }
+        stop.store(true, Ordering::Relaxed);
+        scrapers.into_iter().map(|scraper| scraper.join().unwrap()).sum::<usize>()
+    });
+    eprintln!("{scrapes} scrapes by 100 at once during 20 reloads");
+    assert!(scrapes >= 100);
+}
+
+#[test]
+fn a_file_that_hangs_does_not_keep_the_daemon_from_stopping() {
+    let panel = Served::start();
+    let home = Home::new(panel.address, BY_RULE, "");
+    let config = home.file();
+    let daemon = home.start();
+    daemon.metrics();
+    // A pipe, which is opened once it is being read, and then not written to.
+    fs::remove_file(&config).unwrap();
+    assert!(Command::new("mkfifo").arg(&config).status().unwrap().success());
+    daemon.signal("-HUP");
+    const O_NONBLOCK: i32 = 0o4000;
+    let open = || OpenOptions::new().write(true).custom_flags(O_NONBLOCK).open(&config).ok();
+    let _silent = wait_for("it to be read", open);
+    assert!(daemon.metrics().contains("proxymeter_build_info"));
+    let (code, took) = daemon.stop();
+    assert_eq!(code, Some(0), "{}", daemon.log());
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[test]
+fn addresses_come_and_go() {
+    let panel = Served::start();
+    let home = Home::new(panel.address, BY_RULE, "");
+    let config = home.file();
+    let good = fs::read_to_string(&config).unwrap();
+    let daemon = home.start();
+    daemon.metrics();
+    let free = free_address();
+    let two = format!("listen = [\"127.0.0.1:0\", \"{free}\"]");
+    fs::write(&config, good.replace("listen = \"127.0.0.1:0\"", &two)).unwrap();
+    daemon.reload();
+    TcpStream::connect(free).unwrap();
+    let both =
+        format!("listen = [\"127.0.0.1:0\", \"127.0.0.2:{}\", \"0.0.0.0:{}\"]", free.port(), free.port());
+    fs::write(&config, good.replace("listen = \"127.0.0.1:0\"", &both)).unwrap();
+    let (status, said) = daemon.ask("POST", "/-/reload");
+    assert!(status == 500 && said.contains("that port in another way; restart it"), "{said}");
+    TcpStream::connect(free).unwrap();
+    fs::write(&config, &good).unwrap();
+    daemon.reload();
+    assert_eq!(TcpStream::connect(free).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+
+    let (status, said) = daemon.ask("POST", "/-/reload HTTP/1.1\r\nOrigin: https://example.com\r\nX:");
+    assert_eq!((status, said.as_str()), (403, "Not for browsers.\n"));
+}
+
+/// Files that a process has open, and the memory it has in use, in bytes.
+fn holds(daemon: &Daemon) -> (f64, f64) {
+    let metrics = daemon.metrics();
+    let of = |name| value(&metrics, name).unwrap();
+    (of("process_open_fds"), of("process_resident_memory_bytes"))
+}
+
+#[test]
+fn a_thousand_reloads_under_traffic_lose_and_repeat_nothing() {
+    let (panel, hook, second) = (Served::start(), Hook::start(), Hook::start());
+    let mut home = Home::new(panel.address, BY_USER, &webhook("ops", hook.address));
+    // As the unit and the image run it. Otherwise memory depends on how many threads the system runs at once.
+    home.environment = vec![("MALLOC_ARENA_MAX", "1".into())];
+    let config = home.file();
+    let good = fs::read_to_string(&config).unwrap();
+    let variants = [
+        good.clone(),
+        // Another receiver beside it.
+        good.clone() + &webhook("second", second.address),
+        // The receiver itself changes, and the target.
+        format!("{}timeout = \"19s\"\n", good.replace("interval = \"5s\"", "interval = \"6s\"")),
+    ];
+    let daemon = home.start();
+    daemon.metrics();
+    let mut users = 0;
+    let mut held = (0.0, 0.0);
+    for round in 0..1000 {
+        if round % 10 == 0 {
+            panel.add_expired(&format!("user-{users}"));
+            users += 1;
+        }
+        fs::write(&config, &variants[round % variants.len()]).unwrap();
+        daemon.reload();
+        if round == 200 {
+            held = holds(&daemon);
+        }
+    }
+    fs::write(&config, &good).unwrap();
+    daemon.reload();
+    let all = || (0..users).all(|user| told(&hook, &format!("user-{user}")) > 0);
+    wait_for("everybody to be told of", || all().then_some(()));
+    wait_for("an empty queue", || daemon.has_told_all("ops").then_some(()));
+    let events = hook.events();
+    let repeated: Vec<_> = events.iter().filter(|(_, ids)| ids.len() != 1).collect();
+    assert!(repeated.is_empty(), "{repeated:#?}");
+    assert_eq!(events.len(), users);
+    let now = holds(&daemon);
+    eprintln!("after 200 reloads {held:?}, after 1000 {now:?}: open files and bytes of memory");
+    assert!(now.0 <= held.0 + 5.0, "{held:?} {now:?}");
+    assert!(now.1 <= held.1 + 16e6, "{held:?} {now:?}");
+    assert_eq!(daemon.stop().0, Some(0), "{}", daemon.log());
+}

@@ -1,0 +1,89 @@
+//! Clients that ask for a page that is larger than what a socket holds, and take their time.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use futures_util::future::join_all;
+use proxymeter::{
+    clock::Clock,
+    model::{Counter, Expiry, Fact, Outcome, Part, PartState, Report, Timestamp, User, UserFacts, WalkEnd},
+    server::config::AccessConfig,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::common::port::Port;
+
+const USERS: usize = 16_000;
+
+/// A server that knows many users.
+async fn open() -> Port {
+    let port = Port::open(AccessConfig::default()).await;
+    port.setup.send_modify(|setup| Arc::make_mut(setup).options.limit = USERS);
+    port.board.publish(report());
+    port
+}
+
+fn report() -> Report {
+    let now = Clock::starting_at(Timestamp::from_secs(1_790_000_000)).now();
+    let users: Vec<_> = (0..USERS)
+        .map(|number| User {
+            used: 12_345_678_901,
+            limit: Some(98_765_432_109),
+            traffic: Counter::new(123_456_789_012),
+            expiry: Expiry::At(now.wall.saturating_add(Duration::from_secs(86_400))),
+            last_online: Some(now.wall),
+            online: true,
+            read_at: now.wall,
+            ..User::named(&format!("a-user-with-a-name-of-usual-length-{number:05}"))
+        })
+        .collect();
+    let seen: HashSet<_> = users.iter().map(|user| Arc::clone(&user.name)).collect();
+    let mut report = Report::new("home");
+    report.up = Some(true);
+    report.merge(
+        Fact::Users(UserFacts::WalkEnd(WalkEnd { page: users, seen, unreadable: 0, started: now })),
+        now,
+    );
+    let state = PartState {
+        outcome: Outcome::Up,
+        last_success: Some(now),
+        last_data: Some(now),
+        duration: None,
+        round: Duration::from_secs(30),
+        stale_after: Duration::from_secs(600),
+    };
+    report.parts.insert(Part::Users, state);
+    report
+}
+
+/// Asks for the metrics, and reads no further than the first line: its status, and the connection with the rest.
+async fn ask(port: &Port) -> (String, TcpStream) {
+    let mut stream = port.connect().await;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let mut line = [0; 15];
+    stream.read_exact(&mut line).await.unwrap();
+    (String::from_utf8_lossy(&line).into_owned(), stream)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_reads_nothing_does_not_keep_scrapers_out() {
+    let port = open().await;
+    let silent = join_all((0..45).map(|_| ask(&port))).await;
+    for _ in 0..3 {
+        let answer = port.ask("GET", "/metrics", &[]).await;
+        assert_eq!(answer.status, 200);
+        assert!(answer.body.len() > 8_000_000, "{} bytes are no more than sockets hold", answer.body.len());
+        // The next page is another one.
+        port.board.publish(report());
+    }
+    assert!(silent.iter().all(|(line, _)| line == "HTTP/1.1 200 OK"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_scrapers_at_once_are_answered() {
+    let port = open().await;
+    let all = join_all((0..100).map(|_| ask(&port))).await;
+    assert!(all.iter().all(|(line, _)| line == "HTTP/1.1 200 OK"));
+}
