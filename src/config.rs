@@ -6,26 +6,28 @@
 
 mod alerting;
 mod alerts;
-mod email;
 mod errors;
 mod files;
 mod heartbeat;
+mod kinds;
 mod listen;
-mod marzban;
 mod mutes;
 mod names;
 mod poll;
 mod reading;
 mod receivers;
 mod secrets;
+mod shape;
 mod shard;
 mod shown;
+mod storage;
 mod table;
+mod targets;
 mod tls;
+mod urls;
 mod users;
 mod values;
 mod web;
-mod webhook;
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -36,25 +38,24 @@ use std::time::Duration;
 use humantime::format_duration;
 
 use crate::alert::config::AlertingConfig;
-use crate::notify::email::config::EmailConfig;
 use crate::notify::heartbeat::config::HeartbeatConfig;
-use crate::notify::webhook::config::WebhookConfig;
 use crate::poll::config::PollConfig;
 use crate::secret::Secret;
-use crate::server::config::AccessConfig;
-use crate::upstream::marzban::config::{Login, MarzbanConfig};
 
 pub use errors::{ConfigError, ConfigErrors};
 pub use files::Files;
+pub use kinds::{ReceiverKind, ReceiverTable, Target, TargetKind};
 pub use listen::{DEFAULT_LISTEN, ListenError, parse_listen};
+pub use reading::Env;
 pub use shard::{Shard, ShardError};
+pub use storage::StorageConfig;
 pub use users::{LabelsChoice, NoticeNames, UsersConfig};
+pub use web::WebConfig;
 
-use names::Names;
 use reading::{Findings, Reading};
 use secrets::Readers;
-use table::{Placed, Shape, Table};
-use values::path;
+use shape::{Shape, Show};
+use table::{Placed, Table};
 
 /// What the program was told: complete, checked, with every secret at hand.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,111 +88,25 @@ pub struct Config {
     source: (PathBuf, Secret),
 }
 
-/// Where the exporter itself is reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WebConfig {
-    /// At least one; all addresses of the machine are written `[::]`.
-    pub listen: Vec<SocketAddr>,
-    /// Where people find the status page, told with alerts; empty if they do not.
-    pub external_url: String,
-    /// Who may use it, and by which TLS.
-    pub access: AccessConfig,
-}
-
-/// Where the program keeps what must outlive it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StorageConfig {
-    pub path: PathBuf,
-}
-
-/// One system that is asked.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Target {
-    /// The value of the label `target`: lower-case letters, digits, `-` and `_`.
-    pub name: String,
-    /// `[poll]` with what the target's own table says instead.
-    pub poll: PollConfig,
-    pub kind: TargetKind,
-}
-
-impl Target {
-    /// The certificates and keys that it names. What is in secret files is in the configuration itself.
-    pub fn files(&self) -> Vec<&Path> {
-        match &self.kind {
-            TargetKind::Marzban(marzban) => marzban.tls.files().collect(),
-        }
-    }
-}
-
-/// The systems there are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TargetKind {
-    Marzban(MarzbanConfig),
-}
-
-/// One place that alerts are sent to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReceiverTable {
-    /// The value of the label `receiver`: lower-case letters, digits, `-` and `_`.
-    pub name: String,
-    pub kind: ReceiverKind,
-}
-
-impl ReceiverTable {
-    /// The certificates and keys that it names. What is in secret files is in the configuration itself.
-    pub fn files(&self) -> Vec<&Path> {
-        match &self.kind {
-            ReceiverKind::Email(email) => email.ca_file.iter().map(PathBuf::as_path).collect(),
-            ReceiverKind::Webhook(webhook) => webhook.tls.files().collect(),
-        }
-    }
-}
-
-/// The ways there are to tell someone.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum ReceiverKind {
-    Email(EmailConfig),
-    Webhook(WebhookConfig),
-}
-
-/// Looks up an environment variable.
-pub type Env<'e> = &'e dyn Fn(&str) -> Option<String>;
-
-/// The top level and the small tables; the others stand in their own files.
 const ROOT: Shape = Shape {
     title: "the top level",
-    keys: &[&[
-        "web",
-        "poll",
-        "users",
-        "storage",
-        "marzban",
-        "email",
-        "webhook",
-        "alerting",
-        "alert",
-        "mute",
-        "heartbeat",
-    ]],
+    keys: &[
+        &[
+            ("web", Show::Table(&web::SHAPE)),
+            ("poll", Show::Table(&poll::SHAPE)),
+            ("users", Show::Table(&users::SHAPE)),
+            ("storage", Show::Table(&storage::SHAPE)),
+        ],
+        kinds::TARGET_KEYS,
+        kinds::RECEIVER_KEYS,
+        &[
+            ("alerting", Show::Table(&alerting::SHAPE)),
+            ("alert", Show::Tables(&alerts::SHAPE)),
+            ("mute", Show::Tables(&mutes::SHAPE)),
+            ("heartbeat", Show::Table(&heartbeat::SHAPE)),
+        ],
+    ],
 };
-const STORAGE: Shape = Shape { title: "[storage]", keys: &[&["path"]] };
-
-/// Every table there is: tells a misplaced key where it belongs.
-const SHAPES: &[&Shape] = &[
-    &web::SHAPE,
-    &poll::SHAPE,
-    &users::SHAPE,
-    &STORAGE,
-    &marzban::SHAPE,
-    &tls::SHAPE,
-    &email::SHAPE,
-    &webhook::SHAPE,
-    &alerting::SHAPE,
-    &alerts::SHAPE,
-    &mutes::SHAPE,
-    &mutes::MATCHERS,
-    &heartbeat::SHAPE,
-];
 
 impl Config {
     /// Reads a configuration file and the secret files it names.
@@ -223,16 +138,16 @@ impl Config {
         if !syntax_errors.is_empty() {
             return Err(ConfigErrors::syntax(file, text, &syntax_errors));
         }
-        let shown = shown::text(tree.get_ref());
-        let reading = Reading::new(file, env);
-        let mut root = Table::root(&reading, &ROOT, tree.into_inner());
+        let shown = shown::text(&ROOT, tree.get_ref());
+        let reading = Reading::new(file, env, &ROOT);
+        let mut root = Table::root(&reading, tree.into_inner());
 
         let web = web::read(root.section("web", &web::SHAPE));
         let users = users::read(root.section("users", &users::SHAPE));
-        let storage = read_storage(root.section("storage", &STORAGE));
+        let storage = storage::read(root.section("storage", &storage::SHAPE));
 
-        let names = Names::read(&root);
-        let receivers = receivers::read_all(&mut root);
+        let names = kinds::read_names(&root);
+        let receivers = kinds::read_receivers(&mut root);
         let heartbeat = heartbeat::read(&mut root);
         let (rules, down_for) = alerts::read_all(&mut root, &names);
         let mutes = mutes::read_all(&mut root, &names);
@@ -244,7 +159,7 @@ impl Config {
         let mut poll_table = root.section("poll", &poll::SHAPE);
         let poll = poll::read(&mut poll_table, &PollConfig::default(), shortest_stale_after);
         let shard = poll_table.take("shard", shard::shard).value().unwrap_or(Shard::WHOLE);
-        let targets = marzban::read_all(&mut root, &poll, shortest_stale_after, &users);
+        let targets = kinds::read_targets(&mut root, &poll, shortest_stale_after, &users);
         if let Some(down_for) = down_for {
             check_down_for(&reading, &down_for, &poll, &targets);
         }
@@ -293,9 +208,8 @@ impl Config {
     /// When the file cannot be read, or says this wrongly.
     pub fn load_storage(file: &Path) -> Result<(StorageConfig, Vec<String>), ConfigErrors> {
         let part = |mut root: Table<'_, '_>| {
-            let storage = read_storage(root.section("storage", &STORAGE));
-            let tables = ["email", "webhook"].into_iter().flat_map(|kind| root.named_tables(kind));
-            (storage, tables.map(|(name, ..)| name).collect())
+            let storage = storage::read(root.section("storage", &storage::SHAPE));
+            (storage, kinds::take_receiver_names(&mut root))
         };
         // A table that is not known may be a misspelt one of these.
         load_part(file, part, |_| true)
@@ -338,50 +252,21 @@ impl Config {
             );
         }
         warnings.extend(web::warning(&self.web, self.users.labels));
-        for Target { name, kind: TargetKind::Marzban(marzban), .. } in &self.targets {
-            if marzban.tls.insecure_skip_verify {
-                warnings.push(format!(
-                    "marzban.{name}: insecure_skip_verify lets anyone between here and the panel read the login; \
-                     write pin_sha256 or ca_file instead"
-                ));
-            }
-            if !marzban.url.is_https() && !marzban.url.is_loopback() {
-                let what = match marzban.login {
-                    Login::Password { .. } => "password",
-                    Login::ApiKey(_) => "API key",
-                };
-                warnings.push(format!(
-                    "marzban.{name}: the {what} crosses the network unencrypted, as the URL starts with http://"
-                ));
-            }
-        }
+        warnings.extend(self.targets.iter().flat_map(Target::warnings));
         if self.alerting.enabled && self.receivers.is_empty() && !self.alerting.rules.is_empty() {
             warnings.push(
                 "alert: nobody is told of alerts; add a receiver such as [email.ops] or [webhook.oncall]"
                     .to_owned(),
             );
         }
-        for ReceiverTable { name, kind } in &self.receivers {
-            let ReceiverKind::Webhook(webhook) = kind else { continue };
-            if webhook.tls.insecure_skip_verify {
-                warnings.push(format!(
-                    "webhook.{name}: insecure_skip_verify lets anyone between here and the receiver read all it is \
-                     told; write pin_sha256 or ca_file instead"
-                ));
-            }
-            if let Some(exposed) = webhook::exposed(webhook) {
-                warnings.push(format!(
-                    "webhook.{name}: {exposed} the network unencrypted, as the URL starts with http://"
-                ));
-            }
-        }
+        warnings.extend(self.receivers.iter().flat_map(ReceiverTable::warnings));
         warnings.extend(self.heartbeat.as_ref().and_then(heartbeat::warning));
         if !self.shard.is_whole() && self.inline_secrets.iter().any(|key| key == "heartbeat.url") {
-            let variable = secrets::variable(&["heartbeat", "url"]);
-            warnings.push(format!(
+            warnings.push(
                 "heartbeat.url: every shard pings this URL, so nobody learns that one of them is dead; leave it out of \
-                 the file, and set {variable} to a URL of its own for each"
-            ));
+                 the file, and set PROXYMETER_HEARTBEAT_URL to a URL of its own for each"
+                    .to_owned(),
+            );
         }
         if self.readers == Readers::Everyone && !self.inline_secrets.is_empty() {
             let (file, keys) = (self.source.0.display(), self.inline_secrets.join(", "));
@@ -416,8 +301,8 @@ fn load_part<T>(
     if !syntax_errors.is_empty() {
         return Err(ConfigErrors::syntax(file, &text, &syntax_errors));
     }
-    let reading = Reading::new(file, &|_| None);
-    let value = part(Table::root(&reading, &ROOT, tree.into_inner()));
+    let reading = Reading::new(file, &|_| None, &ROOT);
+    let value = part(Table::root(&reading, tree.into_inner()));
     let mut problems = reading.into_findings().problems;
     problems.retain(|problem| matters(&problem.key));
     if problems.is_empty() { Ok(value) } else { Err(ConfigErrors::problems(file, &text, problems)) }
@@ -440,10 +325,4 @@ fn check_down_for(reading: &Reading<'_>, down_for: &Placed<Duration>, poll: &Pol
             ),
         );
     }
-}
-
-/// The default, too, begins in the file's folder, so that writing it down changes nothing.
-fn read_storage(mut table: Table<'_, '_>) -> StorageConfig {
-    let path = table.take("path", path).value().unwrap_or_else(|| PathBuf::from("proxymeter-data"));
-    StorageConfig { path: table.reading.resolve(&path) }
 }

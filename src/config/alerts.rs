@@ -8,25 +8,30 @@ use toml::de::DeValue;
 use crate::alert::config::{RuleConfig, StepConfig};
 use crate::alert::rule::{KINDS, Question, Steps as StepsOf};
 
-use super::names::{self, Names};
-use super::receivers::severity;
-use super::table::{Field, Placed, Shape, Table, nearest};
-use super::values::{above_zero, describe, duration, ratio, switch, text};
+use super::names::{self, Names, is_name, is_pattern};
+use super::shape::{
+    Shape,
+    Show::{If, Number, People},
+};
+use super::table::{Field, Placed, Table, nearest};
+use super::values::{
+    above_zero, describe, duration, is_quantity, is_severity, ratio, severity, switch, text,
+};
 
 pub(super) const SHAPE: Shape = Shape {
     title: "[alert.NAME]",
     keys: &[&[
-        "rule",
-        "enabled",
-        "targets",
-        "subjects",
-        "exclude",
-        "steps",
-        "for",
-        "severity",
-        "repeat_interval",
-        "receivers",
-        "expired_for",
+        ("rule", If(is_name)),
+        ("enabled", Number),
+        ("targets", If(is_pattern)),
+        ("subjects", People),
+        ("exclude", People),
+        ("steps", If(is_quantity)),
+        ("for", If(is_quantity)),
+        ("severity", If(is_severity)),
+        ("repeat_interval", If(is_quantity)),
+        ("receivers", If(is_name)),
+        ("expired_for", If(is_quantity)),
     ]],
 };
 
@@ -168,7 +173,7 @@ fn one_of_the_rules() -> String {
 /// Takes a list of globs, which says nothing if it is empty.
 fn take_patterns(
     table: &mut Table<'_, '_>,
-    key: &'static str,
+    key: &str,
     check: impl Fn(&str) -> Result<(), String>,
 ) -> Vec<String> {
     let Field::Given(patterns) = names::take_list(table, key, check) else { return Vec::new() };

@@ -7,25 +7,33 @@ use reqwest::Url;
 use crate::http::options::is_loopback;
 use crate::notify::heartbeat::config::{HeartbeatConfig, HeartbeatMethod};
 
-use super::poll::at_least;
-use super::table::{Shape, Table};
-use super::values::{choice, duration};
-use super::{receivers, secrets, webhook};
+use super::receivers::take_timeout;
+use super::shape::{
+    Shape,
+    Show::{self, Hidden, If, Origin},
+};
+use super::table::{Field, Table};
+use super::urls::{check_address, check_proxy, is_http};
+use super::values::{at_least, choice, duration, is_choice, is_quantity};
+use super::{secrets, tls};
 
 pub(super) const SHAPE: Shape = Shape {
     title: "[heartbeat]",
     keys: &[&[
-        "url",
-        "url_file",
-        "method",
-        "interval",
-        "timeout",
-        "delivery_patience",
-        "proxy",
-        "proxy_file",
-        "tls",
+        ("url", Origin),
+        ("url_file", Hidden),
+        ("method", If(|text| is_choice(text, &METHODS))),
+        ("interval", If(is_quantity)),
+        ("timeout", If(is_quantity)),
+        ("delivery_patience", If(is_quantity)),
+        ("proxy", Origin),
+        ("proxy_file", Hidden),
+        ("tls", Show::Table(&tls::SHAPE)),
     ]],
 };
+
+const METHODS: [(&str, HeartbeatMethod); 2] =
+    [("GET", HeartbeatMethod::Get), ("POST", HeartbeatMethod::Post)];
 
 /// What such services are made for is a minute at least.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(5);
@@ -37,21 +45,19 @@ const DEFAULT_DELIVERY_PATIENCE: Duration = Duration::from_secs(60 * 60);
 pub(super) fn read(root: &mut Table<'_, '_>) -> Option<HeartbeatConfig> {
     let is_wanted = root.has("heartbeat");
     let mut table = root.section("heartbeat", &SHAPE);
-    let url = webhook::take_secret(&["heartbeat"], &mut table, "url", "url_file", |url| {
-        webhook::check_address(url, "\"https://hc-ping.com/your-uuid\"").map(drop)
+    let url = secrets::take_checked(&mut table, "url", |url| {
+        check_address(url, "\"https://hc-ping.com/your-uuid\"").map(drop)
     });
     if url.is_absent() && is_wanted {
-        let variable = secrets::variable(&["heartbeat", "url"]);
+        let variable = secrets::variable(&table.place.below("url"));
         table.refuse("url", format!("missing; write url or url_file, or set {variable}"));
     }
-    let tls = webhook::read_tls(&mut table, &url);
-    let method = table.take("method", |value| {
-        choice(value, &[("GET", HeartbeatMethod::Get), ("POST", HeartbeatMethod::Post)])
-    });
+    let tls = tls::take(&mut table, matches!(&url, Field::Given(url) if is_http(url.value.expose())));
+    let method = table.take("method", |value| choice(value, &METHODS));
     let interval = table.take("interval", |value| at_least(SHORTEST_INTERVAL, value));
-    let timeout = receivers::take_timeout(&mut table, DEFAULT_TIMEOUT);
+    let timeout = take_timeout(&mut table, DEFAULT_TIMEOUT);
     let delivery_patience = table.take("delivery_patience", duration);
-    let proxy = webhook::take_secret(&["heartbeat"], &mut table, "proxy", "proxy_file", webhook::check_proxy);
+    let proxy = secrets::take_checked(&mut table, "proxy", check_proxy);
     Some(HeartbeatConfig {
         url: url.value()?,
         method: method.value().unwrap_or(HeartbeatMethod::Get),

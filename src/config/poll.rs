@@ -7,12 +7,22 @@ use toml::de::DeValue;
 
 use crate::poll::config::{PollConfig, UsersInterval};
 
-use super::table::{Field, Placed, Shape, Table};
-use super::values::{above_zero, describe, duration, ratio};
+use super::shape::{Key, Shape, Show::If};
+use super::shard::Shard;
+use super::table::{Field, Placed, Table};
+use super::values::{above_zero, at_least, describe, is_quantity, ratio};
 
-pub(super) const KEYS: &[&str] =
-    &["interval", "timeout", "page_timeout", "stale_after", "load", "users_interval"];
-pub(super) const SHAPE: Shape = Shape { title: "[poll]", keys: &[KEYS, &["shard"]] };
+/// The keys that a target may have as well.
+pub(super) const KEYS: &[Key] = &[
+    ("interval", If(is_quantity)),
+    ("timeout", If(is_quantity)),
+    ("page_timeout", If(is_quantity)),
+    ("stale_after", If(is_quantity)),
+    ("load", If(is_quantity)),
+    ("users_interval", If(|text| text == "auto" || is_quantity(text))),
+];
+pub(super) const SHAPE: Shape =
+    Shape { title: "[poll]", keys: &[KEYS, &[("shard", If(|text| text.parse::<Shard>().is_ok()))]] };
 
 /// More often is a burden to the panel and news to nobody.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(5);
@@ -98,15 +108,6 @@ fn check_pair(
         }
         _ => {}
     }
-}
-
-pub(super) fn at_least(least: Duration, value: &DeValue<'_>) -> Result<Duration, String> {
-    let duration = duration(value)?;
-    if duration < least {
-        let (seen, least) = (format_duration(duration), format_duration(least));
-        return Err(format!("{seen} is too short; write at least \"{least}\""));
-    }
-    Ok(duration)
 }
 
 fn load(value: &DeValue<'_>) -> Result<f64, String> {

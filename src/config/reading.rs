@@ -4,12 +4,17 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::Env;
 use super::errors::Problem;
 use super::files::Files;
+use super::shape::Shape;
+
+/// Looks up an environment variable.
+pub type Env<'e> = &'e dyn Fn(&str) -> Option<String>;
 
 pub(super) struct Reading<'e> {
     pub(super) env: Env<'e>,
+    /// The top level, to look up where a misplaced key belongs.
+    pub(super) root: &'static Shape,
     folder: PathBuf,
     problems: RefCell<Vec<Problem>>,
     open_secret_files: RefCell<Vec<PathBuf>>,
@@ -35,9 +40,10 @@ pub(super) struct Place {
 }
 
 impl<'e> Reading<'e> {
-    pub(super) fn new(file: &Path, env: Env<'e>) -> Self {
+    pub(super) fn new(file: &Path, env: Env<'e>, root: &'static Shape) -> Self {
         Self {
             env,
+            root,
             folder: file.parent().map(Path::to_owned).unwrap_or_default(),
             problems: RefCell::default(),
             open_secret_files: RefCell::default(),

@@ -1,17 +1,33 @@
 //! `[users]`: how people appear in metrics.
 
-use toml::de::DeValue;
-
 use crate::secret::Secret;
 
-use super::secrets::{self, Sources};
-use super::table::{Field, Shape, Table};
-use super::values::{choice, count, text};
+use super::secrets;
+use super::shape::{
+    Key, Shape,
+    Show::{Hidden, If, Number, People},
+};
+use super::table::{Field, Table};
+use super::values::{choice, count, is_choice, text};
 
 pub(super) const SHAPE: Shape = Shape {
     title: "[users]",
-    keys: &[&["labels", "limit", "hash_key", "hash_key_file", "node_traffic_of", "notices"]],
+    keys: &[&[
+        ("labels", If(|text| is_choice(text, &LABELS))),
+        ("limit", Number),
+        ("hash_key", Hidden),
+        ("hash_key_file", Hidden),
+        NODE_TRAFFIC_OF,
+        ("notices", If(|text| is_choice(text, &NOTICES))),
+    ]],
 };
+
+/// A key that a target may have as well.
+pub(super) const NODE_TRAFFIC_OF: Key = ("node_traffic_of", People);
+
+const LABELS: [(&str, LabelsChoice); 3] =
+    [("name", LabelsChoice::Name), ("hash", LabelsChoice::Hash), ("off", LabelsChoice::Off)];
+const NOTICES: [(&str, NoticeNames); 2] = [("name", NoticeNames::Name), ("hash", NoticeNames::Hash)];
 
 /// What of users is exported.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,11 +78,11 @@ impl Default for UsersConfig {
 pub(super) fn read(mut table: Table<'_, '_>) -> UsersConfig {
     let default = UsersConfig::default();
     UsersConfig {
-        labels: table.take("labels", labels).value().unwrap_or(default.labels),
+        labels: table.take("labels", |value| choice(value, &LABELS)).value().unwrap_or(default.labels),
         limit: table.take("limit", count).value().unwrap_or(default.limit),
         hash_key: read_hash_key(&mut table),
         node_traffic_of: read_node_traffic_of(&mut table).unwrap_or(default.node_traffic_of),
-        notices: table.take("notices", notices).value().unwrap_or(default.notices),
+        notices: table.take("notices", |value| choice(value, &NOTICES)).value().unwrap_or(default.notices),
     }
 }
 
@@ -83,21 +99,8 @@ pub(super) fn read_node_traffic_of(table: &mut Table<'_, '_>) -> Option<Vec<Stri
     Some(users)
 }
 
-fn labels(value: &DeValue<'_>) -> Result<LabelsChoice, String> {
-    choice(value, &[("name", LabelsChoice::Name), ("hash", LabelsChoice::Hash), ("off", LabelsChoice::Off)])
-}
-
-fn notices(value: &DeValue<'_>) -> Result<NoticeNames, String> {
-    choice(value, &[("name", NoticeNames::Name), ("hash", NoticeNames::Hash)])
-}
-
 fn read_hash_key(table: &mut Table<'_, '_>) -> Option<Secret> {
-    let sources = Sources {
-        key: "hash_key",
-        file_key: "hash_key_file",
-        variable: secrets::variable(&["users", "hash_key"]),
-    };
-    let Field::Given(key) = secrets::take(table, &sources) else { return None };
+    let Field::Given(key) = secrets::take(table, "hash_key") else { return None };
     let length = key.value.expose().len();
     if length < 16 {
         table.reading.refuse(

@@ -4,7 +4,10 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use humantime::format_duration;
 use toml::de::DeValue;
+
+use crate::model::Severity;
 
 /// Keeps sums with a point in time far from the end of the calendar.
 const LONGEST: Duration = Duration::from_secs(3653 * 24 * 60 * 60);
@@ -44,6 +47,21 @@ pub(super) fn choice<T: Copy>(value: &DeValue<'_>, choices: &[(&str, T)]) -> Res
         _ => describe(value),
     };
     Err(format!("{seen} is no choice; write {}", alternatives(choices.iter().map(|(word, _)| word))))
+}
+
+/// Whether a text is one of the words that [`choice`] takes.
+pub(super) fn is_choice<T>(text: &str, choices: &[(&str, T)]) -> bool {
+    choices.iter().any(|(word, _)| *word == text)
+}
+
+const SEVERITIES: [Severity; 3] = [Severity::Info, Severity::Warning, Severity::Critical];
+
+pub(super) fn severity(value: &DeValue<'_>) -> Result<Severity, String> {
+    choice(value, &SEVERITIES.map(|severity| (severity.label(), severity)))
+}
+
+pub(super) fn is_severity(text: &str) -> bool {
+    SEVERITIES.iter().any(|severity| severity.label() == text)
 }
 
 /// `"a", "b" or "c"`.
@@ -95,6 +113,22 @@ pub(super) fn duration(value: &DeValue<'_>) -> Result<Duration, String> {
 pub(super) fn above_zero(value: &DeValue<'_>) -> Result<Duration, String> {
     let duration = duration(value)?;
     if duration.is_zero() { Err("no time at all; write more than \"0s\"".to_owned()) } else { Ok(duration) }
+}
+
+/// A duration of at least `least`.
+pub(super) fn at_least(least: Duration, value: &DeValue<'_>) -> Result<Duration, String> {
+    let duration = duration(value)?;
+    if duration < least {
+        let (seen, least) = (format_duration(duration), format_duration(least));
+        return Err(format!("{seen} is too short; write at least \"{least}\""));
+    }
+    Ok(duration)
+}
+
+/// Whether a text looks like a duration or a share.
+pub(super) fn is_quantity(text: &str) -> bool {
+    let share = |text: &str| text.trim().parse::<f64>().is_ok();
+    humantime::parse_duration(text).is_ok() || text.strip_suffix('%').is_some_and(share)
 }
 
 /// A share above 0 and up to 1, written "10%" or 0.1.
