@@ -1,8 +1,7 @@
 //! The configuration file: one TOML document, read whole, checked whole, every error reported at once.
 //!
-//! [`Config::parse`] is the way through: the text becomes a tree that knows its positions, each section takes its keys
-//! from a `Table` of that tree, and whatever is wrong is noted in the `Reading` while the reading goes
-//! on. The finished types hold no text that still needs checking.
+//! [`Config::parse`] does it: the text becomes a tree with positions, each section takes its keys from a `Table` of that
+//! tree, and errors are collected in the `Reading`. The finished types hold no text that still needs checking.
 
 mod alerting;
 mod alerts;
@@ -57,32 +56,32 @@ use secrets::Readers;
 use shape::{Shape, Show};
 use table::{Placed, Table};
 
-/// What the program was told: complete, checked, with every secret at hand.
+/// The configuration: complete, checked, with all secrets.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     pub web: WebConfig,
     pub users: UsersConfig,
     pub storage: StorageConfig,
-    /// Which of the targets this process watches.
+    /// Which of the targets this process polls.
     pub shard: Shard,
-    /// Those of this shard, by name, each name once.
+    /// The targets of this shard, by name, each name once.
     pub targets: Vec<Target>,
-    /// Those of the other shards, which are checked and not watched.
+    /// The targets of other shards, which are checked but not polled.
     elsewhere: Vec<Target>,
     pub alerting: AlertingConfig,
     /// By name, each name once, whatever their kinds.
     pub receivers: Vec<ReceiverTable>,
-    /// Who is told that the daemon is well, if anybody.
+    /// The service that is pinged while the daemon works.
     pub heartbeat: Option<HeartbeatConfig>,
-    /// The same as a page may show it.
+    /// The text of the page `/config`.
     shown: String,
-    /// Secret files that any user of this machine may read.
+    /// Secret files that any user of this machine can read.
     open_secret_files: Vec<PathBuf>,
-    /// The keys of secrets that stand in the file itself.
+    /// The keys of secrets that the file itself contains.
     inline_secrets: Vec<String>,
-    /// Who may read the file itself.
+    /// Which users can read the file itself.
     readers: Readers,
-    /// What the files that it names held when it was read.
+    /// The files that it names, with a digest of their content when it was read.
     pub files: Files,
     /// The file and its text, which may hold secrets.
     source: (PathBuf, Secret),
@@ -112,27 +111,26 @@ impl Config {
     /// Reads a configuration file and the secret files it names.
     ///
     /// # Errors
-    /// Everything that is wrong with it, or that it cannot be read.
+    /// All mistakes in it, or that it cannot be read.
     pub fn load(file: &Path, env: Env<'_>) -> Result<Self, ConfigErrors> {
         let (bytes, readers) = read(file).map_err(|error| ConfigErrors::unreadable(file, &error))?;
         let text = String::from_utf8(bytes).map_err(|error| ConfigErrors::not_utf8(file, &error))?;
         Ok(Self { readers, ..Self::parse(&text, file, env)? })
     }
 
-    /// Reads the same text again, with what the files that it names hold by now.
+    /// Reads the same text again, with the current content of the files that it names.
     ///
     /// # Errors
-    /// Everything that is wrong with these.
+    /// All mistakes in it.
     pub fn again(&self, env: Env<'_>) -> Result<Self, ConfigErrors> {
         let (file, text) = &self.source;
         Ok(Self { readers: self.readers, ..Self::parse(text.expose(), file, env)? })
     }
 
-    /// Reads a configuration from its text. `file` is what messages call it, and relative paths in the text begin
-    /// in its folder.
+    /// Reads a configuration from its text. Messages call it `file`, and relative paths start in the folder of `file`.
     ///
     /// # Errors
-    /// Everything that is wrong with it, in the order of the text.
+    /// All mistakes in it, in the order of the text.
     pub fn parse(text: &str, file: &Path, env: Env<'_>) -> Result<Self, ConfigErrors> {
         let (tree, syntax_errors) = toml::de::DeTable::parse_recoverable(text);
         if !syntax_errors.is_empty() {
@@ -190,32 +188,32 @@ impl Config {
         }
     }
 
-    /// Reads where a running daemon is to be found. Nothing else is looked at: certificates and secrets may have
-    /// changed since the daemon read them.
+    /// Reads only the addresses of a running daemon. Certificates and secrets may have changed since the daemon read
+    /// them.
     ///
     /// # Errors
-    /// When the file cannot be read, or says this wrongly.
+    /// When the file cannot be read, or its addresses are wrong.
     pub fn load_listen(file: &Path) -> Result<Vec<SocketAddr>, ConfigErrors> {
         let listen = |mut root: Table<'_, '_>| listen::read(&mut root.section("web", &web::SHAPE));
         let listen = load_part(file, listen, |key| matches!(key, "web" | "web.listen"))?;
         Ok(listen.unwrap_or_else(|| vec![DEFAULT_LISTEN]))
     }
 
-    /// Reads where a daemon keeps what outlives it, and the names of its receivers. Nothing else is looked at: secrets
-    /// may be there for the daemon alone, and only while it runs.
+    /// Reads only where a daemon stores its data, and the names of its receivers. Secrets may be available to the daemon
+    /// alone, and only while it runs.
     ///
     /// # Errors
-    /// When the file cannot be read, or says this wrongly.
+    /// When the file cannot be read, or these are wrong.
     pub fn load_storage(file: &Path) -> Result<(StorageConfig, Vec<String>), ConfigErrors> {
         let part = |mut root: Table<'_, '_>| {
             let storage = storage::read(root.section("storage", &storage::SHAPE));
             (storage, kinds::take_receiver_names(&mut root))
         };
-        // A table that is not known may be a misspelt one of these.
+        // An unknown table may be a misspelt one of these.
         load_part(file, part, |_| true)
     }
 
-    /// The same for another shard.
+    /// The same configuration for another shard.
     #[must_use]
     pub fn of_shard(mut self, shard: Shard) -> Self {
         self.shard = shard;
@@ -226,13 +224,13 @@ impl Config {
         self
     }
 
-    /// How many targets all shards watch together.
+    /// The number of targets of all shards together.
     pub fn targets_of_all_shards(&self) -> usize {
         self.targets.len() + self.elsewhere.len()
     }
 
-    /// The file as TOML without its comments, with `<hidden>` in place of every value that is not known to be
-    /// harmless: secrets, addresses, paths, users unless they are shown by name.
+    /// The file as TOML without its comments. Values that are not known to be harmless are replaced by `<hidden>`:
+    /// secrets, addresses, paths, and users unless they are shown by name.
     pub fn shown(&self) -> &str {
         &self.shown
     }
@@ -242,7 +240,7 @@ impl Config {
         let mut warnings = Vec::new();
         if self.targets.is_empty() && !self.elsewhere.is_empty() {
             warnings.push(format!(
-                "poll.shard: shard {} has none of the {} targets and watches nothing; let fewer shards share them",
+                "poll.shard: shard {} has none of the {} targets; use fewer shards",
                 self.shard,
                 self.elsewhere.len()
             ));
@@ -255,7 +253,8 @@ impl Config {
         warnings.extend(self.targets.iter().flat_map(Target::warnings));
         if self.alerting.enabled && self.receivers.is_empty() && !self.alerting.rules.is_empty() {
             warnings.push(
-                "alert: nobody is told of alerts; add a receiver such as [email.ops] or [webhook.oncall]"
+                "alert: alerts are not sent, because there is no receiver; add one such as [email.ops] or \
+                 [webhook.oncall]"
                     .to_owned(),
             );
         }
@@ -263,16 +262,16 @@ impl Config {
         warnings.extend(self.heartbeat.as_ref().and_then(heartbeat::warning));
         if !self.shard.is_whole() && self.inline_secrets.iter().any(|key| key == "heartbeat.url") {
             warnings.push(
-                "heartbeat.url: every shard pings this URL, so nobody learns that one of them is dead; leave it out of \
-                 the file, and set PROXYMETER_HEARTBEAT_URL to a URL of its own for each"
+                "heartbeat.url: every shard pings this URL, which hides that one of them is dead; leave it out of the file, \
+                 and set PROXYMETER_HEARTBEAT_URL to a different URL for each"
                     .to_owned(),
             );
         }
         if self.readers == Readers::Everyone && !self.inline_secrets.is_empty() {
             let (file, keys) = (self.source.0.display(), self.inline_secrets.join(", "));
             warnings.push(format!(
-                "{file}: any user of this machine may read the secrets in this file, {keys}; keep them in files of \
-                 their own, or chmod o-r"
+                "{file}: any user of this machine may read the secrets in this file, {keys}; move them to separate \
+                 files, or chmod o-r"
             ));
         }
         warnings.extend(self.open_secret_files.iter().map(|path| {
@@ -282,7 +281,7 @@ impl Config {
     }
 }
 
-/// Reads a file and who may read it.
+/// Reads a file and which users can read it.
 fn read(file: &Path) -> io::Result<(Vec<u8>, Readers)> {
     let mut file = File::open(file)?;
     let mut bytes = Vec::new();
@@ -290,7 +289,7 @@ fn read(file: &Path) -> io::Result<(Vec<u8>, Readers)> {
     Ok((bytes, secrets::readers(&file)?))
 }
 
-/// Reads a part of a file. Only what is wrong with the keys that matter is told.
+/// Reads a part of a file. Reports only mistakes in the keys that matter.
 fn load_part<T>(
     file: &Path,
     part: impl FnOnce(Table<'_, '_>) -> T,
@@ -308,8 +307,8 @@ fn load_part<T>(
     if problems.is_empty() { Ok(value) } else { Err(ConfigErrors::problems(file, &text, problems)) }
 }
 
-/// Refuses a `for` of `[alert.target_down]` that a `stale_after` is too short for which nobody wrote down: one that
-/// was written is refused in its own place.
+/// Refuses a `for` of `[alert.target_down]` that is too long for a default `stale_after`. A `stale_after` that the file
+/// contains is refused in its own place.
 fn check_down_for(reading: &Reading<'_>, down_for: &Placed<Duration>, poll: &PollConfig, targets: &[Target]) {
     let shortest = poll::shortest_stale_after(down_for.value);
     let polls = targets.iter().map(|target| &target.poll);

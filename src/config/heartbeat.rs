@@ -35,13 +35,13 @@ pub(super) const SHAPE: Shape = Shape {
 const METHODS: [(&str, HeartbeatMethod); 2] =
     [("GET", HeartbeatMethod::Get), ("POST", HeartbeatMethod::Post)];
 
-/// What such services are made for is a minute at least.
+/// Such services expect intervals of a minute or more.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(5);
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(60);
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 const DEFAULT_DELIVERY_PATIENCE: Duration = Duration::from_secs(60 * 60);
 
-/// Absent where neither the table nor the variable of its URL is.
+/// Absent if there is neither the table nor the environment variable of its URL.
 pub(super) fn read(root: &mut Table<'_, '_>) -> Option<HeartbeatConfig> {
     let is_wanted = root.has("heartbeat");
     let mut table = root.section("heartbeat", &SHAPE);
@@ -69,7 +69,7 @@ pub(super) fn read(root: &mut Table<'_, '_>) -> Option<HeartbeatConfig> {
     })
 }
 
-/// What is allowed but probably not meant.
+/// What is allowed but probably not meant, as a sentence.
 pub(super) fn warning(heartbeat: &HeartbeatConfig) -> Option<String> {
     if heartbeat.tls.insecure_skip_verify {
         return Some(
@@ -80,8 +80,8 @@ pub(super) fn warning(heartbeat: &HeartbeatConfig) -> Option<String> {
     }
     let url = Url::parse(heartbeat.url.expose()).ok()?;
     (url.scheme() == "http" && !is_loopback(url.host_str().unwrap_or_default())).then(|| {
-        "heartbeat: the URL crosses the network unencrypted, and whoever reads it can ping in our place, as it \
-         starts with http://"
+        "heartbeat: the URL crosses the network unencrypted, as it starts with http://, and anyone who reads it can \
+         ping in our place"
             .to_owned()
     })
 }

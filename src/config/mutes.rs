@@ -1,4 +1,4 @@
-//! The tables `[mute.NAME]`: when and for what nothing is sent.
+//! The tables `[mute.NAME]`: when nothing is sent, and for which alerts.
 
 use std::collections::BTreeMap;
 
@@ -59,7 +59,7 @@ fn read(mut table: Table<'_, '_>, names: &Names) -> MuteConfig {
     if keys.iter().all(|key| *key == "zone") {
         table.reading.refuse(
             &table.place,
-            "mutes everything for ever; write days, hours, matchers or below, or enabled = false in [alerting]",
+            "mutes everything, always; write days, hours, matchers or below, or enabled = false in [alerting]",
         );
     }
     let days = read_days(&mut table);
@@ -122,7 +122,7 @@ fn days_of(text: &str) -> Result<Vec<u8>, String> {
         // Over the end of the week, such as "sat-mon".
         (Some(first), Some(last)) => Ok((first..=7).chain(1..=last).collect()),
         _ => Err(format!(
-            "{text:?} is no day; write mon, tue, wed, thu, fri, sat or sun, or some such as \"mon-fri\""
+            "{text:?} is not a day; write mon, tue, wed, thu, fri, sat or sun, or a range such as \"mon-fri\""
         )),
     }
 }
@@ -137,15 +137,15 @@ fn hours_of(text: &str) -> Result<(u16, u16), String> {
         Some((from, to))
             if from % MINUTES_A_DAY == to % MINUTES_A_DAY && (from, to) != (0, MINUTES_A_DAY) =>
         {
-            Err(format!("{text:?} is no time or the whole day; leave the key out for whole days"))
+            Err(format!("{text:?} is either empty or the whole day; leave the key out for whole days"))
         }
         Some((MINUTES_A_DAY, _)) => {
-            Err(format!("{text:?} begins at the day's end; write 00:00 for its beginning"))
+            Err(format!("{text:?} starts at the end of a day; write 00:00 for its start"))
         }
         // Midnight is the end of the day that the window starts on.
         Some((from, 0)) => Ok((from, MINUTES_A_DAY)),
         Some(times) => Ok(times),
-        None => Err(format!("{text:?} is no span of a day; write it as \"23:00-08:00\"")),
+        None => Err(format!("{text:?} is not a span of time; write it as \"23:00-08:00\"")),
     }
 }
 

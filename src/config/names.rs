@@ -1,4 +1,4 @@
-//! Names that operators give: what is allowed in them, and whether a key that repeats one means a table that exists.
+//! Names that operators choose: which characters they may have, and whether a reference to a name has its table.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ impl Names {
         check_known("receiver", name, &self.receivers)
     }
 
-    /// A pattern with `*` or `?` may match what is yet to come; a name must be there.
+    /// A pattern with `*` or `?` may match future targets; a name must exist.
     pub(super) fn check_target(&self, pattern: &str) -> Result<(), String> {
         if pattern.contains(['*', '?']) { Ok(()) } else { check_known("target", pattern, &self.targets) }
     }
@@ -48,7 +48,7 @@ fn read_unique(root: &Table<'_, '_>, owners: &str, kinds: &[&str]) -> Vec<String
     places.into_keys().collect()
 }
 
-/// Takes the tables of one kind, and refuses what is no name. `owner` is whose names they are, such as "a target".
+/// Takes the tables of one kind and refuses invalid names. `owner` is what has the name, such as "a target".
 pub(super) fn tables<'t, 'd>(
     root: &mut Table<'t, 'd>,
     kind: &str,
@@ -76,13 +76,13 @@ pub(super) fn tell_apart(tables: &[(String, Table<'_, '_>)]) {
         if let Some(other) = names_by_variable.insert(name.replace('-', "_"), name) {
             table.reading.refuse(
                 &table.place,
-                format!("environment variables cannot tell it from {other}; choose names that differ in more than - and _"),
+                format!("environment variables cannot distinguish it from {other}; choose names that differ in more than - and _"),
             );
         }
     }
 }
 
-/// Takes a list of names or patterns, each once and as `check` wants it.
+/// Takes a list of names or patterns that pass `check`, each once.
 pub(super) fn take_list(
     table: &mut Table<'_, '_>,
     key: &str,
@@ -97,7 +97,7 @@ pub(super) fn take_list(
             let mut names: Vec<String> = Vec::with_capacity(value.len());
             for Placed { value: name, place } in value {
                 if names.contains(&name) {
-                    table.reading.refuse(&place, format!("{name:?} stands here twice; write it once"));
+                    table.reading.refuse(&place, format!("{name:?} is listed twice; write it once"));
                 }
                 names.push(name);
             }
@@ -108,7 +108,7 @@ pub(super) fn take_list(
     }
 }
 
-/// A name must do as a label's value, as part of a URL and, with `_` for `-`, of an environment variable.
+/// A name is used as a label value, in URLs and, with `_` for `-`, in environment variables.
 pub(super) fn is_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     name.starts_with(allowed) && name.chars().all(|c| allowed(c) || c == '-' || c == '_')

@@ -1,4 +1,4 @@
-//! A secret comes from the file itself, from a file of its own, or from the environment; from exactly one of them.
+//! A secret comes from the configuration itself, from a separate file, or from the environment; from exactly one of them.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -52,7 +52,7 @@ pub(super) fn take(table: &mut Table<'_, '_>, key: &str) -> Field<Secret> {
 
     match (inline, file, variable) {
         (Field::Given(secret), ..) => {
-            // A proxy's URL is secret only with a password in it.
+            // A proxy's URL is a secret only if it has a password.
             if key != "proxy" || secret.value.expose().contains('@') {
                 table.reading.note_inline_secret(&secret.place.key);
             }
@@ -83,7 +83,7 @@ pub(super) fn take_checked(
     secret
 }
 
-/// A secret under a key of the operator's own: text, or a table that says where it is.
+/// The secret of a header: text, or a table that says where the secret is.
 pub(super) fn of_value(reading: &Reading<'_>, value: Placed<DeValue<'_>>) -> Option<Placed<Secret>> {
     let Placed { value, place } = value;
     let refuse = |text: String| {
@@ -106,7 +106,7 @@ pub(super) fn of_value(reading: &Reading<'_>, value: Placed<DeValue<'_>>) -> Opt
         (Field::Absent, Field::Given(variable)) => match (reading.env)(&variable.value) {
             Some(value) => accept(reading, variable.place, value, "the environment variable").given(),
             None => {
-                // Not by its name, which may be the secret itself in the wrong place.
+                // The name is not quoted, because it may be the secret itself in the wrong place.
                 reading.refuse(&variable.place, "the environment has no such variable; set it");
                 None
             }
@@ -119,11 +119,11 @@ pub(super) fn of_value(reading: &Reading<'_>, value: Placed<DeValue<'_>>) -> Opt
 
 const WHERE_ELSE: &str = "write the secret in quotes, or { file = \"…\" } or { env = \"…\" }";
 
-/// Where a secret is that does not stand in the configuration, under a key of the operator's own.
+/// A table that says where the secret of a header is.
 const ELSEWHERE: Shape =
     Shape { title: "the table in place of a header's value", keys: &[&[("file", Hidden), ("env", Hidden)]] };
 
-/// A secret that stands in the configuration. The error never says what is there instead.
+/// A secret that the configuration itself contains. The error never quotes the value.
 fn inline(value: &DeValue<'_>) -> Result<Secret, String> {
     match value {
         DeValue::String(text) => {
@@ -183,7 +183,7 @@ fn check(secret: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Who may read a file.
+/// Which users can read a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Readers {
     /// Any user of this machine.
@@ -191,7 +191,7 @@ pub(super) enum Readers {
     Some,
 }
 
-/// Reads a small file whole; what is longer than any secret is cut off, so that `/dev/zero` is no trap.
+/// Reads a small file whole. Text beyond the length of any secret is cut off, so that `/dev/zero` does no harm.
 fn read_text(path: &Path) -> io::Result<(String, Readers)> {
     let file = File::open(path)?;
     let readers = readers(&file)?;

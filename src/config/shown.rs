@@ -19,7 +19,7 @@ pub(super) fn text(shape: &Shape, root: &DeTable<'_>) -> String {
     page.text
 }
 
-/// Whether pages call users by their names, which is the default.
+/// Whether pages show the names of users, which is the default.
 fn names_people(root: &DeTable<'_>) -> bool {
     let Some(DeValue::Table(users)) = root.get("users").map(|value| value.get_ref()) else { return true };
     match users.get("labels").map(|value| value.get_ref()) {
@@ -41,7 +41,7 @@ impl Page {
             let gap = if self.text.is_empty() { "" } else { "\n" };
             self.line(&format!("{gap}[{path}]"));
         }
-        // Keys first: below the heading of another table they would belong to that.
+        // Keys come first: after the heading of another table they would belong to that table.
         let mut tables = Vec::new();
         for (key, value) in in_order(entries) {
             match (shape.show(key), value) {
@@ -123,7 +123,7 @@ fn quoted(text: &str) -> String {
         match c {
             '"' => quoted.push_str("\\\""),
             '\\' => quoted.push_str("\\\\"),
-            // Those that turn the direction of a line would have it read otherwise than it is.
+            // Characters that change the direction of text could make a line look different from what it is.
             '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
                 quoted.push_str(&escaped(c));
             }

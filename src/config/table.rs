@@ -1,7 +1,7 @@
 //! One table of the file, from which a section takes its keys.
 //!
-//! Unknown keys are refused when the table is opened, wrong values when they are taken; either way the reading goes on.
-//! A [`Field`] tells an absent key from a refused one, so that no second error follows from the first.
+//! Unknown keys are refused when the table is opened, wrong values when they are taken. Reading continues after both. A
+//! [`Field`] distinguishes an absent key from a refused one, so that one mistake causes one error.
 
 use toml::de::{DeTable, DeValue};
 
@@ -18,11 +18,11 @@ pub(super) struct Table<'t, 'd> {
     misspelt: Vec<&'static str>,
 }
 
-/// What became of a key.
+/// The outcome of taking a key.
 #[derive(Debug)]
 pub(super) enum Field<T> {
     Absent,
-    /// There, but wrong, and already reported.
+    /// Present but wrong, and already reported.
     Refused,
     Given(Placed<T>),
 }
@@ -33,7 +33,7 @@ pub(super) struct Placed<T> {
     pub(super) place: Place,
 }
 
-/// A key of the operator's own.
+/// A key that the operator chooses.
 pub(super) struct FreeEntry<'d> {
     pub(super) name: String,
     /// Of the name.
@@ -46,7 +46,7 @@ impl<'t, 'd> Table<'t, 'd> {
         Self::open(reading, Place::default(), reading.root, entries)
     }
 
-    /// Opens a table, refusing the keys it must not have.
+    /// Opens a table and refuses unknown keys.
     pub(super) fn open(
         reading: &'t Reading<'t>,
         place: Place,
@@ -123,7 +123,7 @@ impl<'t, 'd> Table<'t, 'd> {
         if refused { Field::Refused } else { Field::Given(Placed { value: values, place }) }
     }
 
-    /// Takes a table below this one; an absent or refused one is as good as empty.
+    /// Takes a table below this one. An absent or refused table counts as empty.
     pub(super) fn section(&mut self, key: &str, shape: &'static Shape) -> Table<'t, 'd> {
         let place = self.place.below(key);
         let (place, entries) = self.take_entries(key, &place.key).unwrap_or((place, DeTable::new()));
@@ -146,7 +146,7 @@ impl<'t, 'd> Table<'t, 'd> {
             let place = place.below(&name).at(offset);
             match value.into_inner() {
                 DeValue::Table(entries) => tables.push((name, place, entries)),
-                // Whoever forgets the name has every key of the target here; saying it once is enough.
+                // If the name is missing, every key of the target is here. One error is enough.
                 _ if nameless => {}
                 value => {
                     nameless = true;
@@ -161,7 +161,7 @@ impl<'t, 'd> Table<'t, 'd> {
         tables
     }
 
-    /// The names of the tables of one kind, whether or not anything is right in them.
+    /// The names of the tables of one kind, whatever the tables contain.
     pub(super) fn names_of(&self, kind: &str) -> Vec<(String, Place)> {
         let Some(DeValue::Table(tables)) = self.entries.get(kind).map(|value| value.get_ref()) else {
             return Vec::new();
@@ -173,7 +173,7 @@ impl<'t, 'd> Table<'t, 'd> {
             .collect()
     }
 
-    /// Takes a table whose keys are the operator's own, in the order of the text.
+    /// Takes a table whose keys the operator chooses, in the order of the text.
     pub(super) fn free_section(&mut self, key: &str) -> Vec<FreeEntry<'d>> {
         let head = self.place.below(key).key;
         let Some((place, entries)) = self.take_entries(key, &head) else { return Vec::new() };
@@ -193,7 +193,7 @@ impl<'t, 'd> Table<'t, 'd> {
         self.entries.contains_key(key)
     }
 
-    /// Reports what is wrong with a key that the table need not mention.
+    /// Reports a mistake in a key that the table may not have.
     pub(super) fn refuse(&self, key: &str, text: impl Into<String>) {
         self.reading.refuse(&self.place.below(key), text);
     }

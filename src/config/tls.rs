@@ -67,7 +67,7 @@ pub(super) fn take(parent: &mut Table<'_, '_>, is_http: bool) -> TlsOptions {
 
 fn pin(value: &DeValue<'_>) -> Result<[u8; 32], String> {
     parse_sha256(&text(value)?).ok_or_else(|| {
-        "not 64 hex digits; write the certificate's SHA-256, as told by: openssl x509 -noout -fingerprint -sha256"
+        "not 64 hex digits; write the certificate's SHA-256, as printed by: openssl x509 -noout -fingerprint -sha256"
             .to_owned()
     })
 }

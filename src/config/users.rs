@@ -22,42 +22,42 @@ pub(super) const SHAPE: Shape = Shape {
     ]],
 };
 
-/// A key that a target may have as well.
+/// A key that a target can override.
 pub(super) const NODE_TRAFFIC_OF: Key = ("node_traffic_of", People);
 
 const LABELS: [(&str, LabelsChoice); 3] =
     [("name", LabelsChoice::Name), ("hash", LabelsChoice::Hash), ("off", LabelsChoice::Off)];
 const NOTICES: [(&str, NoticeNames); 2] = [("name", NoticeNames::Name), ("hash", NoticeNames::Hash)];
 
-/// What of users is exported.
+/// How users are exported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsersConfig {
     pub labels: LabelsChoice,
-    /// How many users of a target are exported, by the order of their names.
+    /// The maximum number of users per target, in the order of their names.
     pub limit: usize,
-    /// Makes hashes the same in all replicas, and a mystery to everyone else; at least 16 bytes.
+    /// The key of the hashes, shared by replicas; at least 16 bytes.
     pub hash_key: Option<Secret>,
     /// Users whose traffic per node is read, in targets that do not name their own.
     pub node_traffic_of: Vec<String>,
-    /// How notices name users.
+    /// How notifications name users.
     pub notices: NoticeNames,
 }
 
-/// What stands in the label `user`.
+/// The value of the label `user`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LabelsChoice {
     /// The user's name.
     Name,
     /// A keyed hash of it.
     Hash,
-    /// There are no series of single users.
+    /// No series of single users.
     Off,
 }
 
-/// What a notice calls a user.
+/// How notifications name a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoticeNames {
-    /// By name, as notices are private.
+    /// By name, because notifications are private.
     Name,
     /// By the keyed hash.
     Hash,
@@ -86,13 +86,13 @@ pub(super) fn read(mut table: Table<'_, '_>) -> UsersConfig {
     }
 }
 
-/// Takes `node_traffic_of`, which a target may have for itself.
+/// Takes `node_traffic_of`, which a target can override.
 pub(super) fn read_node_traffic_of(table: &mut Table<'_, '_>) -> Option<Vec<String>> {
     let names = table.take_list("node_traffic_of", text).value()?;
     let mut users = Vec::new();
     for name in names {
         if users.contains(&name.value) {
-            table.reading.refuse(&name.place, format!("{:?} stands here twice; write it once", name.value));
+            table.reading.refuse(&name.place, format!("{:?} is listed twice; write it once", name.value));
         }
         users.push(name.value);
     }

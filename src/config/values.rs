@@ -9,10 +9,10 @@ use toml::de::DeValue;
 
 use crate::model::Severity;
 
-/// Keeps sums with a point in time far from the end of the calendar.
+/// Far from the end of the calendar when added to a time.
 const LONGEST: Duration = Duration::from_secs(3653 * 24 * 60 * 60);
 
-/// A line of text. It is not quoted if wrong, and neither is what stands in its place.
+/// A line of text. Errors do not quote it, because it may be a secret.
 pub(super) fn text(value: &DeValue<'_>) -> Result<String, String> {
     match value {
         DeValue::String(text) if text.trim().is_empty() => {
@@ -46,7 +46,7 @@ pub(super) fn choice<T: Copy>(value: &DeValue<'_>, choices: &[(&str, T)]) -> Res
         },
         _ => describe(value),
     };
-    Err(format!("{seen} is no choice; write {}", alternatives(choices.iter().map(|(word, _)| word))))
+    Err(format!("{seen} is not a choice; write {}", alternatives(choices.iter().map(|(word, _)| word))))
 }
 
 /// Whether a text is one of the words that [`choice`] takes.
@@ -99,7 +99,7 @@ pub(super) fn duration(value: &DeValue<'_>) -> Result<Duration, String> {
             }
             Ok(duration) => Ok(duration),
             Err(_) => Err(format!(
-                "{text:?} is no duration; write numbers with units, such as \"30s\" or \"1h 30m\""
+                "{text:?} is not a duration; write numbers with units, such as \"30s\" or \"1h 30m\""
             )),
         },
         DeValue::Integer(number) => {
@@ -109,10 +109,10 @@ pub(super) fn duration(value: &DeValue<'_>) -> Result<Duration, String> {
     }
 }
 
-/// A duration of any length but none.
+/// A duration above zero.
 pub(super) fn above_zero(value: &DeValue<'_>) -> Result<Duration, String> {
     let duration = duration(value)?;
-    if duration.is_zero() { Err("no time at all; write more than \"0s\"".to_owned()) } else { Ok(duration) }
+    if duration.is_zero() { Err("zero; write more than \"0s\"".to_owned()) } else { Ok(duration) }
 }
 
 /// A duration of at least `least`.
@@ -145,13 +145,13 @@ pub(super) fn ratio(value: &DeValue<'_>) -> Result<f64, String> {
         }
         DeValue::String(text) => match text.strip_suffix('%').map(|number| number.trim().parse::<f64>()) {
             Some(Ok(percent)) => Ok(percent / 100.0),
-            Some(Err(_)) | None => Err(format!("{text:?} is no share; {example}")),
+            Some(Err(_)) | None => Err(format!("{text:?} is not a share; {example}")),
         },
         _ => Err(format!("{}; {example}", describe(value))),
     }
 }
 
-/// What stands there, for a message. Texts are not quoted, as they may be secrets that stand in the wrong place.
+/// What a value is, for a message. Texts are not quoted, because they may be secrets in the wrong place.
 pub(super) fn describe(value: &DeValue<'_>) -> String {
     match value {
         DeValue::Integer(number) => format!("the number {number}"),
@@ -161,7 +161,7 @@ pub(super) fn describe(value: &DeValue<'_>) -> String {
     }
 }
 
-/// The same without any value, where numbers may be secrets, too.
+/// The same without any value, for places where numbers may be secrets, too.
 pub(super) fn kind(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "text",

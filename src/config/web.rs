@@ -1,4 +1,4 @@
-//! `[web]`: where the exporter itself is reached, and by whom.
+//! `[web]`: the exporter's own addresses and the access to them.
 
 use std::net::SocketAddr;
 
@@ -19,7 +19,7 @@ use super::tls::take_file;
 use super::users::LabelsChoice;
 use super::values::{choice, is_choice, kind, switch, text};
 
-/// The keys that `config_file` takes the place of.
+/// The keys that `config_file` replaces.
 const ACCESS: &[Key] = &[
     ("tls_cert_file", Hidden),
     ("tls_key_file", Hidden),
@@ -49,7 +49,7 @@ pub struct WebConfig {
     pub listen: Vec<SocketAddr>,
     /// The URL of the status page for people, which notifications link to; empty if it has none.
     pub external_url: String,
-    /// Who has access, and by which TLS.
+    /// TLS and the credentials that clients need.
     pub access: AccessConfig,
 }
 
@@ -63,17 +63,14 @@ pub(super) fn read(mut table: Table<'_, '_>) -> WebConfig {
     let access = match take_file(&mut table, "config_file") {
         Field::Given(file) if variable => {
             let variable = secrets::variable(&table.place.below("bearer_token"));
-            reading.refuse(
-                &file.place,
-                format!("{variable} is set as well, which it takes the place of; keep either"),
-            );
+            reading.refuse(&file.place, format!("{variable} is set as well, which it replaces; keep either"));
             AccessConfig::default()
         }
         Field::Given(file) if !beside.is_empty() => {
             let beside = beside.join(", ");
             reading.refuse(
                 &file.place,
-                format!("stands beside {beside}, which it takes the place of; keep either"),
+                format!("cannot be combined with {beside}, which it replaces; keep either"),
             );
             AccessConfig::default()
         }
@@ -95,10 +92,10 @@ fn external_url(value: &DeValue<'_>) -> Result<String, String> {
     let text = text(value)?;
     match Url::parse(&text) {
         Ok(url) if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) => {
-            Err(format!("no URL that starts with https:// or http:// and names a host; {ADVICE}"))
+            Err(format!("not a URL that starts with https:// or http:// and has a host; {ADVICE}"))
         }
         Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-            Err(format!("a user name or password in it would be told to everybody; {ADVICE}"))
+            Err(format!("a user name or password in it would be visible to everyone; {ADVICE}"))
         }
         Ok(url) if url.query().is_some() || url.fragment().is_some() => {
             Err(format!("has a part after ? or #; {ADVICE}"))
@@ -164,7 +161,8 @@ fn read_users(table: &mut Table<'_, '_>) -> Users {
     let mut users = Users::new();
     for entry in table.free_section("basic_auth") {
         if entry.name.is_empty() || entry.name.contains(|c: char| c == ':' || c.is_control()) {
-            reading.refuse(&entry.place, "no name that could be sent; write one without colons");
+            reading
+                .refuse(&entry.place, "not a user name for basic authentication; write one without colons");
         }
         match entry.value.value {
             DeValue::String(text) => match PasswordHash::parse(&text) {
@@ -188,13 +186,13 @@ fn read_bearer_token(table: &mut Table<'_, '_>) -> Option<Secret> {
     if !token.value.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
         table.reading.refuse(
             &token.place,
-            "a token that no request can carry; write letters, digits and signs, for example by: openssl rand -hex 32",
+            "a token that cannot be sent in a header; write letters, digits and signs, for example by: openssl rand -hex 32",
         );
     }
     Some(token.value)
 }
 
-/// What of the port is allowed but probably not meant.
+/// What is allowed but probably not meant, as a sentence.
 pub(super) fn warning(web: &WebConfig, labels: LabelsChoice) -> Option<String> {
     let address: &SocketAddr = web.listen.iter().find(|address| !address.ip().is_loopback())?;
     let nothing = Protection { tls: false, credentials: false, client_certificates: false };

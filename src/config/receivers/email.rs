@@ -41,7 +41,7 @@ const MECHANISMS: [(&str, SmtpMechanism); 4] = [
     ("xoauth2", SmtpMechanism::Xoauth2),
 ];
 
-/// For each step of a delivery. Servers that look closely at a mail take their time after its end.
+/// For each step of a delivery. A server that scans mails may answer late.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(in crate::config) fn read(mut table: Table<'_, '_>) -> Option<EmailConfig> {
@@ -101,7 +101,7 @@ struct Smarthost {
     port: Option<u16>,
 }
 
-/// `host` or `host:port`; an IPv6 address with a port stands in brackets.
+/// `host` or `host:port`; an IPv6 address with a port needs brackets.
 fn smarthost(value: &DeValue<'_>) -> Result<Smarthost, String> {
     let text = text(value)?;
     let text = text.trim();
@@ -146,7 +146,7 @@ fn is_host_name(text: &str) -> bool {
     text.len() < 254 && text.split('.').all(|part| !part.is_empty() && part.chars().all(allowed))
 }
 
-/// A mail address, perhaps with a name, as it is written and as it is read.
+/// A mail address, perhaps with a name, as text and parsed.
 fn mailbox(value: &DeValue<'_>) -> Result<(String, Mailbox), String> {
     let text = text(value)?;
     match text.parse() {
@@ -172,7 +172,7 @@ fn read_to(table: &mut Table<'_, '_>) -> Option<Vec<String>> {
     for Placed { value: (text, mailbox), place } in to.value {
         let address = mailbox.email.to_string().to_ascii_lowercase();
         if seen.contains(&address) {
-            table.reading.refuse(&place, "an address that stands here twice; write it once");
+            table.reading.refuse(&place, "an address that is listed twice; write it once");
         }
         seen.push(address);
         texts.push(text);
@@ -209,7 +209,7 @@ fn read_login(table: &mut Table<'_, '_>) -> Option<SmtpLogin> {
             }
             None
         }
-        // Something of it is refused already.
+        // A part of it is refused already.
         (Field::Refused, _) | (_, Field::Refused) => None,
     }
 }

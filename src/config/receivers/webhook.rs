@@ -59,10 +59,10 @@ enum Format {
 }
 const FORMATS: [(&str, Format); 2] = [("alertmanager", Format::Alertmanager), ("template", Format::Template)];
 
-/// For the whole exchange; senders are asked to wait 15 to 30 seconds (Standard Webhooks).
+/// For the whole exchange. Standard Webhooks recommends 15 to 30 seconds.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Headers that each message has from us.
+/// Headers that every message has already.
 const OWN_HEADERS: [&str; 9] = [
     "connection",
     "content-length",
@@ -111,7 +111,7 @@ pub(in crate::config) fn warnings(name: &str, webhook: &WebhookConfig) -> Vec<St
     let mut warnings = Vec::new();
     if webhook.tls.insecure_skip_verify {
         warnings.push(format!(
-            "webhook.{name}: insecure_skip_verify lets anyone between here and the receiver read all it is told; \
+            "webhook.{name}: insecure_skip_verify lets anyone between here and the receiver read all messages; \
              write pin_sha256 or ca_file instead"
         ));
     }
@@ -169,7 +169,7 @@ fn read_format(table: &mut Table<'_, '_>) -> Option<WebhookFormat> {
     let content_type = table.take("content_type", content_type);
 
     if let (Field::Given(_) | Field::Refused, Field::Given(Placed { place, .. })) = (&inline, &file) {
-        reading.refuse(place, "stands beside template; keep one of them");
+        reading.refuse(place, "cannot be combined with template; keep one of them");
     }
     let template = if inline.is_absent() { file } else { inline };
     match (format.given().map(|format| format.value), template) {
@@ -241,7 +241,7 @@ fn read_secrets(table: &mut Table<'_, '_>) -> Vec<Secret> {
     let secret = secrets::take_checked(table, "secret", check_signing_secret);
     let old = secrets::take_checked(table, "old_secret", check_signing_secret);
     if let (Field::Absent, Field::Given(old)) = (&secret, &old) {
-        let text = "stands without secret, which it would precede; write both, or this one as secret";
+        let text = "given without secret; write both, or rename it to secret";
         table.reading.refuse(&old.place, text);
     }
     [secret, old].into_iter().filter_map(Field::value).collect()
@@ -274,7 +274,7 @@ fn read_authorization(table: &mut Table<'_, '_>) -> Option<Authorization> {
             Some(Authorization::Basic { username: username.value, password: password.value })
         }
         (Field::Given(bearer), ..) => {
-            let text = "stands beside a username or password; keep one way to log in";
+            let text = "cannot be combined with a username or password; keep one way to log in";
             table.reading.refuse(&bearer.place, text);
             None
         }
@@ -290,7 +290,7 @@ fn read_authorization(table: &mut Table<'_, '_>) -> Option<Authorization> {
             table.refuse("username", "missing beside the password; write the name to log in with");
             None
         }
-        // There is none, or something of it is refused already.
+        // There is none, or a part of it is refused already.
         (..) => None,
     }
 }
@@ -310,10 +310,10 @@ fn read_headers(table: &mut Table<'_, '_>, authorization: Option<&Authorization>
                 Some(format!("a header that every message has already; {advice}"))
             }
             Ok(header) if header == "authorization" && authorization.is_some() => {
-                Some("stands beside another way to log in; keep one".to_owned())
+                Some("cannot be combined with another way to log in; keep one".to_owned())
             }
             Ok(header) if headers.iter().any(|(other, _)| other == header) => {
-                Some("a header that stands here twice, as case makes no difference; write it once".to_owned())
+                Some("a header that is listed twice, as case makes no difference; write it once".to_owned())
             }
             Ok(_) => None,
         };

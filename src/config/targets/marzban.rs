@@ -67,9 +67,10 @@ fn read_login(table: &mut Table<'_, '_>) -> Option<Login> {
             Some(Login::Password { username: username.value, password: password.value })
         }
         (_, _, Field::Given(api_key)) => {
-            table
-                .reading
-                .refuse(&api_key.place, "stands beside a username or password; keep one way to log in");
+            table.reading.refuse(
+                &api_key.place,
+                "cannot be combined with a username or password; keep one way to log in",
+            );
             None
         }
         (Field::Absent, Field::Absent, Field::Absent) => {
@@ -88,7 +89,7 @@ fn read_login(table: &mut Table<'_, '_>) -> Option<Login> {
             table.refuse("username", "missing beside the password; write the name of the panel's admin");
             None
         }
-        // Something of it is refused already.
+        // A part of it is refused already.
         (..) => None,
     }
 }
