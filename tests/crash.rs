@@ -224,7 +224,7 @@ impl Lane {
             2 => Point::Read,
             _ => Point::Answered(soon),
         };
-        let lists = self.panel.requests_to("/api/users");
+        let lists = self.panel.wire.requests_to("/api/users");
         *self.trap.armed.lock().unwrap() = Some(point);
         let daemon = Arc::new(self.home.start());
         *self.trap.daemon.lock().unwrap() = Some(Arc::clone(&daemon));
@@ -232,7 +232,7 @@ impl Lane {
             Point::Start(wait) => thread::sleep(wait),
             Point::List(wait) => {
                 let start = Instant::now();
-                while self.panel.requests_to("/api/users") == lists && start.elapsed() < ROUND {
+                while self.panel.wire.requests_to("/api/users") == lists && start.elapsed() < ROUND {
                     thread::sleep(Duration::from_millis(1));
                 }
                 thread::sleep(wait);
@@ -302,8 +302,8 @@ fn a_receiver_that_hangs_holds_up_nothing() {
     let metrics = daemon.metrics();
     assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
     assert_eq!(value(&metrics, "proxymeter_notification_queue_length{receiver=\"hanging\"}"), Some(1.0));
-    let before = panel.requests_to("/api/users");
-    wait_for("the next poll", || (panel.requests_to("/api/users") > before).then_some(()));
+    let before = panel.wire.requests_to("/api/users");
+    wait_for("the next poll", || (panel.wire.requests_to("/api/users") > before).then_some(()));
     let (code, took) = daemon.stop();
     eprintln!("stopped in {took:?} while a receiver hung");
     assert_eq!(code, Some(0), "{}", daemon.log());
@@ -370,11 +370,11 @@ fn an_ailing_panel_is_no_panel_without_users() {
         thread::spawn(move || {
             let (panel, hook, _home, daemon) = sixty_told_of();
             let read_at = daemon.users_read_at().unwrap();
-            let asked = panel.requests_to("/api/system");
-            panel.fail("/api/", fault.clone(), Times::Always);
-            wait_for("two polls", || (panel.requests_to("/api/system") >= asked + 2).then_some(()));
+            let asked = panel.wire.requests_to("/api/system");
+            panel.wire.fail("/api/", fault.clone(), Times::Always);
+            wait_for("two polls", || (panel.wire.requests_to("/api/system") >= asked + 2).then_some(()));
             assert_eq!(daemon.users_read_at(), Some(read_at), "{fault:?}");
-            panel.heal();
+            panel.wire.heal();
             daemon.wait_until_users_read_after(read_at);
             wait_for("an empty queue", || daemon.has_told_all("ops").then_some(()));
             assert_eq!(hook.deliveries().len(), 1, "{fault:?}: {:#?}", hook.events());

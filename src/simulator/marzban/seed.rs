@@ -5,10 +5,7 @@ use std::collections::BTreeMap;
 use fastrand::Rng;
 
 use super::Options;
-use super::fault::Faults;
-use super::state::{
-    Admin, NextPlan, Node, NodeStatus, ResetStrategy, Roster, Seen, State, Status, Traffic, User,
-};
+use super::state::{Admin, NextPlan, Node, NodeStatus, ResetStrategy, Roster, State, Status, Traffic, User};
 
 const GIB: u64 = 1 << 30;
 const MINUTE: i64 = 60;
@@ -56,8 +53,9 @@ impl State {
             outgoing_speed: 0,
             tokens: Vec::new(),
             answers: 0,
-            faults: Faults::default(),
-            seen: Seen::default(),
+            logins: 0,
+            refused_logins: 0,
+            rows_examined: 0,
         }
     }
 }

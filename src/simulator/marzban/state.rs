@@ -1,12 +1,11 @@
-//! What a simulated panel knows: users, nodes, admins, and what it saw of its clients.
+//! The state of a simulated panel: users, nodes and admins.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::auth::Issued;
-use super::fault::Faults;
 use super::{Flavour, Totals};
 
 pub(super) struct State {
@@ -31,16 +30,6 @@ pub(super) struct State {
     pub(super) tokens: Vec<Issued>,
     /// Answers given; what must differ from answer to answer (subscription links, loads) is drawn from it.
     pub(super) answers: u64,
-    pub(super) faults: Faults,
-    pub(super) seen: Seen,
-}
-
-/// What the panel saw of its clients.
-#[derive(Default)]
-pub(super) struct Seen {
-    pub(super) requests: VecDeque<(String, String)>,
-    pub(super) in_flight: usize,
-    pub(super) max_in_flight: usize,
     pub(super) logins: u64,
     pub(super) refused_logins: u64,
     pub(super) rows_examined: u64,
@@ -51,7 +40,7 @@ pub(super) struct Seen {
 pub struct User {
     pub(super) id: u32,
     pub(super) username: Box<str>,
-    /// Where the user stands.
+    /// Whether the user may use the proxy, and if not, why.
     pub status: Status,
     /// Up and down since the last reset, weighted by the nodes' coefficients.
     pub used_traffic: u64,
@@ -89,7 +78,7 @@ pub struct User {
     pub(super) poisoned: bool,
 }
 
-/// Where a user stands.
+/// Whether a user may use the proxy, and if not, why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
@@ -190,7 +179,7 @@ impl State {
         };
         let mut totals = Totals::default();
         for user in self.users.oldest_first() {
-            // Who is online is told to every admin, whoever's users they are.
+            // Every admin sees the online users of all admins.
             totals.online += usize::from(user.online_at_ms.is_some_and(|at| at >= now_ms - window_ms));
             if !wanted(user) {
                 continue;
