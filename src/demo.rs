@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-/// What to demonstrate.
+/// Options of the demonstration.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Users of the simulated Marzban panel; the PasarGuard panel has a third of them.
@@ -37,7 +37,7 @@ pub struct Options {
     pub listen: SocketAddr,
 }
 
-/// Why a demonstration could not start, or ended.
+/// Why a demonstration could not start, or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
     #[error("the simulated panels cannot listen on loopback, or nothing can be printed: {0}")]

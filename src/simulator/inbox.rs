@@ -98,7 +98,7 @@ pub async fn serve(
     let to_mail = arrivals.clone();
     let mails = http::accept(smtp, move |stream| {
         let arrivals = to_mail.clone();
-        // How a connection ends is the client's affair.
+        // The client may end a connection in any way.
         async move { drop(take_mail(stream, arrivals).await) }
     });
     let answer = move |asked: &Asked<'_>| {

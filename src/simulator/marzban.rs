@@ -38,11 +38,11 @@ pub struct Options {
     /// How many users there are at the start; 100 by default. The first nineteen are a fixed cast with
     /// descriptive names (`bob_85pct`, `frank_expired3d`, …), the rest a realistic mix.
     pub users: usize,
-    /// Everything random follows from it; 1 by default.
+    /// Seed of everything that is random; 1 by default.
     pub seed: u64,
     /// Nodes beside the master; 4 by default: two connected, one in error, one disabled.
     pub nodes: usize,
-    /// Whose shapes to answer in; Marzban 0.8.4 by default.
+    /// The panel whose shapes it answers in; Marzban 0.8.4 by default.
     pub flavour: Flavour,
     /// Share links in each row of the user list, 270 bytes each; 10 by default. PasarGuard lists none.
     pub links_per_user: usize,
@@ -54,7 +54,7 @@ pub struct Options {
     pub username: String,
     /// The sudo admin's password; `root-password` by default.
     pub password: String,
-    /// The non-sudo admin, who owns a quarter of the users; `reseller` by default.
+    /// The non-sudo admin; a quarter of the users are its own; `reseller` by default.
     pub reseller: String,
     /// The non-sudo admin's password; `reseller-password` by default.
     pub reseller_password: String,
@@ -81,7 +81,7 @@ impl Default for Options {
     }
 }
 
-/// Whose shapes the panel answers in.
+/// The panel whose shapes the simulated one answers in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flavour {
     /// Marzban 0.8.4.
@@ -106,7 +106,7 @@ struct Shared {
     now_ms: Box<dyn Fn() -> i64 + Send + Sync>,
 }
 
-/// What a panel's users add up to; see [`Panel::totals`].
+/// Sums over a panel's users; see [`Panel::totals`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// All users.
@@ -151,22 +151,22 @@ impl Panel {
         }
     }
 
-    /// Lives through the `seconds` up to the panel's now: users move traffic and come online, hour buckets fill,
+    /// Simulates the `seconds` up to the panel's now: users move traffic and come online, hour buckets fill,
     /// the status, next-plan and periodic-reset jobs run. `advance(0)` runs the jobs alone.
     pub fn advance(&self, seconds: u64) {
         let now_ms = self.now_ms();
         life::advance(&mut self.state(), now_ms, seconds);
     }
 
-    /// Lets one user move `bytes` through the master just now. Statuses follow with the next [`Panel::advance`].
+    /// Makes one user move `bytes` through the master now. Statuses follow with the next [`Panel::advance`].
     /// Returns whether there is such a user.
     pub fn use_traffic(&self, username: &str, bytes: u64) -> bool {
         let now_ms = self.now_ms();
         life::use_traffic(&mut self.state(), now_ms, username, bytes)
     }
 
-    /// Adds an active, unlimited, never expiring user of the sudo admin who moves no traffic by itself, after
-    /// `fill` has set what should differ. Returns false where the name is taken.
+    /// Adds an active, unlimited, never expiring user of the sudo admin without traffic of its own, after `fill` has
+    /// set what differs. Returns false if the name is in use.
     ///
     /// `fill` runs under the panel's lock and must not call the panel.
     pub fn add_user(&self, username: &str, fill: impl FnOnce(&mut User)) -> bool {
@@ -252,17 +252,17 @@ impl Panel {
         self.state().core_started = true;
     }
 
-    /// The panel goes on answering but records no traffic any more.
+    /// Stops recording traffic; the panel still answers.
     pub fn stop_recording(&self) {
         self.state().recording = false;
     }
 
-    /// The panel records traffic again.
+    /// Records traffic again.
     pub fn start_recording(&self) {
         self.state().recording = true;
     }
 
-    /// Sets an admin's password, which kills the tokens issued up to now, those of the running second included.
+    /// Sets an admin's password, which invalidates all its tokens issued before, and in the current second.
     /// Returns whether there is such an admin.
     pub fn reset_password(&self, admin: &str, password: &str) -> bool {
         let now_ms = self.now_ms();
@@ -272,12 +272,12 @@ impl Panel {
         })
     }
 
-    /// Makes every token issued so far worthless, as a restored database does.
+    /// Invalidates every token issued so far, as a restored database does.
     pub fn expire_tokens(&self) {
         self.state().tokens.clear();
     }
 
-    /// Takes an admin's sudo rights; its tokens live on and now meet 403. Returns whether there is one.
+    /// Takes an admin's sudo rights; its tokens stay valid and now get 403. Returns whether there is one.
     pub fn demote(&self, admin: &str) -> bool {
         self.edit_admin(admin, |admin| admin.is_sudo = false)
     }
@@ -287,7 +287,7 @@ impl Panel {
         self.edit_admin(admin, |admin| admin.is_sudo = true)
     }
 
-    /// Disables an admin's account; PasarGuard answers it 403, Marzban knows no such thing.
+    /// Disables an admin's account; PasarGuard answers it 403, Marzban has no such state.
     pub fn disable_admin(&self, admin: &str) -> bool {
         self.edit_admin(admin, |admin| admin.disabled = true)
     }
@@ -302,7 +302,7 @@ impl Panel {
         self.state().refused_logins
     }
 
-    /// User rows looked at or written while answering lists, which is what a list costs.
+    /// User rows read or written while answering lists, which is the cost of a list.
     pub fn rows_examined(&self) -> u64 {
         self.state().rows_examined
     }
@@ -317,13 +317,13 @@ impl Panel {
         self.state().users.sorted().map(|user| user.username().to_owned()).collect()
     }
 
-    /// What the users add up to just now.
+    /// Sums over all users now.
     pub fn totals(&self) -> Totals {
         let now_ms = self.now_ms();
         self.state().totals(now_ms, |_| true)
     }
 
-    /// Bytes the panel has recorded in all: up and down.
+    /// All bytes the panel has recorded: up and down.
     pub fn bandwidth(&self) -> (u64, u64) {
         let state = self.state();
         (state.incoming_bandwidth, state.outgoing_bandwidth)
@@ -342,7 +342,7 @@ impl Panel {
         (self.shared.now_ms)()
     }
 
-    /// A panic of one caller's closure must not take the panel down for the others.
+    /// A panic in one caller's closure must not break the panel for the others.
     fn state(&self) -> MutexGuard<'_, State> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

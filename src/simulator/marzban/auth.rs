@@ -10,7 +10,7 @@ use super::row::{Alphabet, base64};
 use super::state::{State, scatter};
 use crate::simulator::http::{Answer, query::Pairs};
 
-/// Tokens remembered; a client that logs in more often than this loses its oldest ones.
+/// Tokens kept; a client with more logins than this loses its oldest tokens.
 const MAX_TOKENS: usize = 4096;
 
 /// A token the panel has given out.
@@ -70,14 +70,14 @@ pub(super) fn unauthorized(text: &str) -> Answer {
     detail(401, text).with(WWW_AUTHENTICATE, "Bearer")
 }
 
-/// The admin a living token belongs to.
+/// The admin of a valid token.
 fn holder(state: &State, now_ms: i64, token: &str) -> Option<usize> {
     let issued = state.tokens.iter().find(|issued| issued.token == token)?;
     let admin = state.admins.get(issued.admin)?;
     if issued.expires_at_s.is_some_and(|at| at <= now_ms.div_euclid(1000)) {
         return None;
     }
-    // `iat` has whole seconds and the reset's instant has a fraction: a token of the same second is dead.
+    // `iat` has whole seconds and the reset's instant has a fraction: a token of the same second is invalid.
     if admin.password_reset_at_ms.is_some_and(|at| issued.issued_at_s * 1000 <= at) {
         return None;
     }

@@ -9,7 +9,7 @@ use super::Flavour;
 /// An instant in unix seconds; one without an offset is UTC.
 pub(super) fn of(text: &str, flavour: Flavour) -> Option<i64> {
     if flavour == Flavour::Marzban07 && text.ends_with(['Z', 'z']) {
-        // Python 3.10, which the images up to 0.7.0 carry, does not know it.
+        // Python 3.10, which the images up to 0.7.0 contain, cannot read it.
         return None;
     }
     if let Ok(at) = text.parse::<Timestamp>() {

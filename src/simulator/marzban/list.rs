@@ -14,7 +14,7 @@ use crate::simulator::http::{Answer, query::Pairs};
 /// A piece of a page that is being sent ends with the row that passes this many bytes.
 const PIECE: usize = 64 * 1024;
 
-/// One page of the list. It holds its users as they were when asked for, and writes their rows when sent.
+/// One page of the list. It holds its users as they were at the request, and writes their rows while it is sent.
 struct Page {
     users: Vec<Arc<User>>,
     total: usize,
@@ -136,7 +136,7 @@ fn matching(state: &State, wish: &Wish, query: &Pairs, owners: Option<&[usize]>)
     users
 }
 
-/// What a client asks of the list.
+/// The query of a client.
 struct Wish {
     offset: usize,
     limit: usize,
@@ -219,7 +219,7 @@ fn sort_by(option: &str, flavour: Flavour) -> Result<(Key, Order), Answer> {
 }
 
 impl Key {
-    /// Nothing comes before something, as databases have it.
+    /// An absent value comes first, as in databases.
     fn compare(self, a: &User, b: &User) -> std::cmp::Ordering {
         match self {
             Key::Username => a.username().cmp(b.username()),

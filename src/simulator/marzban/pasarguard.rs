@@ -166,7 +166,7 @@ pub(super) fn nodes_usage(state: &State, now_ms: i64, query: &Pairs) -> Answer {
             sum.uplink += traffic.uplink;
             sum.downlink += traffic.downlink;
         }
-        // A node that carried nothing has no rows, and so no key.
+        // A node without traffic has no rows, and so no key.
         if by_node && !hours.is_empty() {
             stats.insert(node.id.to_string(), json!(hours.into_iter().map(bucket).collect::<Vec<_>>()));
         }

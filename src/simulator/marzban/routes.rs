@@ -37,7 +37,7 @@ enum Route {
     UserTemplates,
 }
 
-/// The answer of a panel in good health.
+/// The answer of a panel without faults.
 pub(super) fn answer(state: &mut State, now_ms: i64, asked: &Asked<'_>) -> Answer {
     state.answers += 1;
     let Some(route) = Route::of(state.flavour, asked.path) else {
@@ -237,7 +237,7 @@ struct SystemView {
     outgoing_bandwidth_speed: u64,
 }
 
-/// The panel's host, the same on every call but for what moves a little.
+/// The panel's host, with the same values on every call, except for load and memory.
 #[derive(Serialize)]
 pub(super) struct Machine {
     pub(super) mem_total: u64,
@@ -339,7 +339,7 @@ fn window(query: &Pairs, now_ms: i64, flavour: Flavour) -> Result<(i64, i64), An
     };
     let start_s = read("start", now_s - 30 * DAY_S)?;
     let end_s = read("end", now_s)?;
-    // A start in the future with the end left out is no error, it is an empty window.
+    // A start in the future without an end is an empty window, not an error.
     if query.last("end").is_some() && start_s > end_s {
         return Err(detail(400, "Start date must be before end date"));
     }
