@@ -18,11 +18,11 @@ mod quiet;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
+    env, fs,
     net::Ipv4Addr,
     process::Output,
     sync::{
-        Arc, Mutex, RwLock,
+        Arc, LazyLock, Mutex, RwLock,
         atomic::{AtomicBool, Ordering},
         mpsc::{self, Receiver, Sender},
     },
@@ -47,11 +47,13 @@ const BY_RULE: &str = r#"["target", "alertname"]"#;
 static QUIET: RwLock<()> = RwLock::new(());
 /// Lanes run beside each other, each with a panel, a storage folder and receivers of its own.
 const LANES: u64 = 8;
-const ROUNDS: usize = 25;
+/// Rounds of a lane: 25, or the number in the environment's `ROUNDS`.
+static ROUNDS: LazyLock<usize> =
+    LazyLock::new(|| env::var("ROUNDS").map_or(25, |rounds| rounds.parse().unwrap()));
 /// A round in which nothing happens that it waits for ends after this.
 const ROUND: Duration = Duration::from_millis(1500);
 
-/// Two hundred rounds, each of the real program: users end and renew while it is down, it starts, and is killed at
+/// Two hundred rounds by default, each of the real program: users end and renew while it is down, it starts, and is killed at
 /// some moment. In the end each of two webhooks and a mailbox has every event, each under one id; and no kill brought
 /// more than one copy to a receiver.
 #[test]
@@ -66,7 +68,7 @@ fn nothing_is_lost_when_killed_and_copies_are_recognised() {
         "{events} events for two webhooks and a mailbox each, {kills} kills, {webhooks} copies of webhooks and {mails} of \
          mails, none lost"
     );
-    assert_eq!(kills, usize::try_from(LANES).unwrap() * ROUNDS);
+    assert_eq!(kills, usize::try_from(LANES).unwrap() * *ROUNDS);
     assert!(
         webhooks > 0 && mails > 0,
         "no kill came between sending and writing that down, so that this test shows nothing"
@@ -170,7 +172,7 @@ impl Lane {
     }
 
     fn run(mut self) -> Figures {
-        for round in 0..ROUNDS {
+        for round in 0..*ROUNDS {
             self.happen(round);
             self.live_and_die();
         }
@@ -188,7 +190,7 @@ impl Lane {
             let first = mails.entry(mail.header("message-id")).or_insert_with(|| mail.clone());
             assert_eq!(*first, mail, "another mail under the same id");
         }
-        Figures { events, kills: ROUNDS, copied_webhooks: copies[0] + copies[1], copied_mails: copies[2] }
+        Figures { events, kills: *ROUNDS, copied_webhooks: copies[0] + copies[1], copied_mails: copies[2] }
     }
 
     /// What each receiver was told.
@@ -266,7 +268,7 @@ impl Lane {
         // As lists, so that nobody ended twice.
         assert_eq!(sorted(subjects("firing")), self.ended.iter().cloned().collect::<Vec<_>>());
         assert_eq!(sorted(subjects("resolved")), self.renewed.iter().cloned().collect::<Vec<_>>());
-        assert!(copies <= ROUNDS, "{copies} copies of {ROUNDS} kills");
+        assert!(copies <= *ROUNDS, "{copies} copies of {} kills", *ROUNDS);
         copies
     }
 }
