@@ -149,7 +149,7 @@ async fn marzban_up_to_0_7_is_asked_for_the_counts_it_does_not_tell() {
     assert!(report.parts.values().all(|state| state.outcome == Outcome::Up), "{:?}", report.parts);
     assert_eq!((report.counts.online, report.counts.seen_within_day), (None, None));
     assert!(report.admins.iter().all(|admin| admin.used.is_none()));
-    assert_eq!(simulated.panel.max_in_flight(), 1);
+    assert_eq!(simulated.panel.wire.max_in_flight(), 1);
 }
 
 #[tokio::test]
@@ -160,6 +160,6 @@ async fn the_counts_that_take_a_request_each_are_asked_for_every_five_minutes() 
         let mut now = at(RECORDED_AT);
         now.uptime = Duration::from_secs(seconds);
         upstream.read(Part::System, now).await.unwrap();
-        assert_eq!(simulated.panel.requests_to("/api/users?status="), asked, "after {seconds} s");
+        assert_eq!(simulated.panel.wire.requests_to("/api/users?status="), asked, "after {seconds} s");
     }
 }
