@@ -11,6 +11,7 @@ mod own;
 mod panel;
 mod sink;
 mod text;
+mod view;
 
 pub use alerts::ALERT_FAMILIES;
 pub use family::{Family, Kind, PREFIX, families};
@@ -24,6 +25,7 @@ use prometheus::proto::MetricFamily;
 use crate::model::{ActiveAlerts, Moment, Report};
 use sink::{Encoded, Sink};
 use text::Text;
+use view::Naming;
 
 /// A text format that Prometheus reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,17 +57,15 @@ pub enum Coding {
 #[derive(Clone, Debug)]
 pub struct Options {
     pub labels: UserLabels,
-    /// The most users per target that have series of their own. The first by name are kept, the number of the others
-    /// is told.
+    /// The most users per target that have series of their own, in any family. The first by name are kept, and the
+    /// others are counted.
     pub limit: usize,
 }
 
-/// What is told anew with every answer.
+/// What is written again for every answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Tail<'a> {
     pub alerts: &'a ActiveAlerts,
-    /// How alerts name users.
-    pub labels: &'a UserLabels,
     /// The daemon's own metrics.
     pub own: &'a [MetricFamily],
 }
@@ -76,6 +76,8 @@ pub struct Rendered {
     text: Encoded,
     format: Format,
     valid_until: Duration,
+    /// By target.
+    namings: Vec<Naming>,
 }
 
 /// Writes what `reports` tell at `now`. They are in the order of their targets' names, each target once.
@@ -87,8 +89,9 @@ pub fn render(
     coding: Coding,
 ) -> Rendered {
     let mut text = Text::new(format, Sink::new(coding));
-    panel::write(&mut text, reports, now, options);
-    Rendered { text: text.pause(), format, valid_until: valid_until(reports, now) }
+    let namings: Vec<_> = reports.iter().map(|report| Naming::new(report, options)).collect();
+    panel::write(&mut text, reports, &namings, now, options);
+    Rendered { text: text.pause(), format, valid_until: valid_until(reports, now), namings }
 }
 
 /// Ages and what is reckoned by the calendar change without a new answer from any panel: with every whole minute of
@@ -124,7 +127,7 @@ impl Rendered {
     /// label `target="{only}"` if that is given. The pieces are to be sent one after the other.
     pub fn complete(&self, tail: &Tail<'_>, only: Option<&str>) -> Vec<Bytes> {
         let mut text = Text::new(self.format, self.text.continuation());
-        alerts::write(&mut text, tail.alerts, tail.labels, only);
+        alerts::write(&mut text, tail.alerts, &self.namings, only);
         own::write(&mut text, tail.own, only);
         if self.format == Format::OpenMetrics {
             text.raw("# EOF\n");

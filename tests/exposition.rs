@@ -8,9 +8,9 @@ use std::{collections::HashSet, fs, path::Path, sync::Arc, time::Duration};
 use proxymeter::{
     exposition::{self, Coding, Format, HashKey, Options, Tail, UserLabels},
     model::{
-        ActiveAlerts, Admin, Core, Counter, Expiry, Host, Identity, Moment, Node, NodeStatus, NodeTraffic,
-        Outcome, Part, PartData, PartState, Report, System, SystemFacts, Timestamp, User, UserCounts,
-        UserNodeTraffic, UserStatus, WalkEnd,
+        ActiveAlert, ActiveAlerts, Admin, AlertState, Core, Counter, Expiry, Host, Identity, KIND_USER,
+        Moment, Node, NodeStatus, NodeTraffic, Outcome, Part, PartData, PartState, Reading, Report, Severity,
+        System, SystemFacts, Timestamp, User, UserCounts, UserNodeTraffic, UserStatus, WalkEnd,
     },
 };
 use support::{Sample, parse};
@@ -245,12 +245,8 @@ fn options(labels: UserLabels) -> Options {
 
 fn text(reports: &[Arc<Report>], options: &Options, format: Format) -> String {
     let rendered = exposition::render(reports, now(), options, format, Coding::Identity);
-    String::from_utf8(
-        rendered
-            .complete(&Tail { alerts: &ActiveAlerts::default(), labels: &UserLabels::Name, own: &[] }, None)
-            .concat(),
-    )
-    .unwrap()
+    let tail = Tail { alerts: &ActiveAlerts::default(), own: &[] };
+    String::from_utf8(rendered.complete(&tail, None).concat()).unwrap()
 }
 
 fn parsed(reports: &[Arc<Report>], options: &Options) -> Vec<Sample> {
@@ -456,6 +452,78 @@ fn a_limit_keeps_the_first_by_name_and_counts_the_rest() {
     let users: HashSet<_> = samples.iter().filter_map(|sample| sample.label("user")).collect();
     assert_eq!(users, HashSet::from(["alice", "bob@x.y"]));
     assert_eq!(find(&samples, "users_near_quota", &[("ratio", "0.8")]).collect::<Vec<_>>(), [3.0]);
+}
+
+fn firing(target: &str, kind: &'static str, subject: &str) -> ActiveAlert {
+    ActiveAlert {
+        alertname: "ProxymeterTest",
+        severity: Severity::Warning,
+        target: target.into(),
+        kind,
+        subject: subject.into(),
+        step: "".into(),
+        rule: None,
+        state: AlertState::Firing,
+        active_since: now().wall,
+        summary: "",
+        reading: Reading::Lasting(1),
+    }
+}
+
+#[test]
+fn the_limit_holds_for_every_series_that_names_a_user() {
+    let mut report = rich();
+    report.merge(PartData::UserNodes(
+        ["alice", "carol"]
+            .map(|user| UserNodeTraffic { user: user.into(), node: "n".into(), bytes: 5 })
+            .into(),
+    ));
+    let mut stale = Report { target: "stale".into(), ..report.clone() };
+    stale.parts.insert(Part::Users, read(600, failed()));
+    let reports = [report, stale].map(Arc::new);
+    let users: Vec<_> = reports[0].users.list().iter().map(|user| Arc::clone(&user.name)).collect();
+    let mut list = Vec::new();
+    for target in ["home", "stale"] {
+        list.extend(users.iter().map(|user| firing(target, KIND_USER, user)));
+        list.push(firing(target, "node", "sick"));
+    }
+    let alerts = ActiveAlerts { known: vec![("ProxymeterTest", Severity::Warning)], list };
+
+    let key = HashKey::new(b"key");
+    let hashes = ["alice", "bob@x.y"].map(|name| key.hash(name));
+    let cases: [(_, _, Vec<&str>); 5] = [
+        (UserLabels::Name, 1, vec!["alice"]),
+        (UserLabels::Name, 2, vec!["alice", "bob@x.y"]),
+        (UserLabels::Name, 9, users.iter().map(|user| &**user).collect()),
+        (UserLabels::Hash(key), 2, hashes.iter().map(String::as_str).collect()),
+        (UserLabels::Off, 2, vec![]),
+    ];
+    for (labels, limit, expected) in cases {
+        let options = Options { labels, limit };
+        let rendered = exposition::render(&reports, now(), &options, Format::Classic, Coding::Identity);
+        let tail = Tail { alerts: &alerts, own: &[] };
+        let text = String::from_utf8(rendered.complete(&tail, None).concat()).unwrap();
+        let samples = parse(support::Format::Classic, &text).unwrap();
+
+        let expected = HashSet::from_iter(expected);
+        for target in ["home", "stale"] {
+            let of = |kind| {
+                samples
+                    .iter()
+                    .filter(|sample| sample.name == "proxymeter_alert_firing")
+                    .filter(|sample| sample.label("target") == Some(target))
+                    .filter(|sample| sample.label("kind") == Some(kind))
+                    .filter_map(|sample| sample.label("subject"))
+                    .collect::<HashSet<_>>()
+            };
+            assert_eq!(of(KIND_USER), expected, "{options:?} {target}");
+            assert_eq!(of("node"), HashSet::from(["sick"]));
+        }
+        let named = samples.iter().filter_map(|sample| sample.label("user")).collect::<HashSet<_>>();
+        assert_eq!(named, expected, "{options:?}");
+        let counted = find(&samples, "alerts", &[("state", "firing")]).collect::<Vec<_>>();
+        assert_eq!(counted, [20.0], "the limit is of series, not of counts");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::{Family, Kind, UserLabels, text::Text};
+use super::{Family, Kind, text::Text, view::Naming};
 use crate::model::{ActiveAlerts, AlertState, KIND_USER};
 
 /// The families about alerts: what fires, and how many there are.
@@ -22,14 +22,17 @@ pub static ALERT_FAMILIES: [Family; 2] = [
 ];
 
 /// Writes what is pending and firing: all of it, or only what fires at the target `only`.
-pub(super) fn write(text: &mut Text, alerts: &ActiveAlerts, labels: &UserLabels, only: Option<&str>) {
+pub(super) fn write(text: &mut Text, alerts: &ActiveAlerts, namings: &[Naming], only: Option<&str>) {
     let [firing_family, count_family] = &ALERT_FAMILIES;
     let firing = alerts.list.iter().filter(|alert| alert.state == AlertState::Firing);
     let firing = firing.filter(|alert| only.is_none_or(|target| target == &*alert.target));
     let mut named = firing
         .filter_map(|alert| {
-            let subject =
-                if alert.kind == KIND_USER { labels.of(&alert.subject)? } else { (&*alert.subject).into() };
+            let subject = if alert.kind == KIND_USER {
+                Naming::of(namings, &alert.target)?.label(&alert.subject)?
+            } else {
+                (&*alert.subject).into()
+            };
             Some((alert, subject))
         })
         .peekable();

@@ -9,6 +9,7 @@ use super::{
     Family, Options, UserLabels,
     family::*,
     text::{Number, Text, push_label},
+    view::Naming,
 };
 
 /// How long after a read it may still be told who was online then.
@@ -25,12 +26,19 @@ const fn days(days: u64) -> Duration {
 }
 
 /// Writes all families in the order of [`super::families`], each for all targets.
-pub(super) fn write(text: &mut Text, reports: &[Arc<Report>], now: Moment, options: &Options) {
-    let views: Vec<_> = reports.iter().map(|report| View::new(report, now, options)).collect();
+pub(super) fn write(
+    text: &mut Text,
+    reports: &[Arc<Report>],
+    namings: &[Naming],
+    now: Moment,
+    options: &Options,
+) {
+    let views = reports.iter().zip(namings);
+    let views: Vec<_> = views.map(|(report, naming)| View::new(report, naming, now, options)).collect();
     write_targets(text, &views);
     write_user_counts(text, &views);
     write_users(text, &views);
-    write_user_nodes(text, &views, &options.labels);
+    write_user_nodes(text, &views);
     write_nodes(text, &views);
     write_hosts(text, &views);
     write_admins(text, &views);
@@ -39,6 +47,7 @@ pub(super) fn write(text: &mut Text, reports: &[Arc<Report>], now: Moment, optio
 /// A report as it is told at one moment.
 struct View<'a> {
     report: &'a Report,
+    naming: &'a Naming,
     now: Moment,
     /// What the list of users gives when counted; absent while it is not whole or is stale.
     tally: Option<Tally>,
@@ -57,9 +66,9 @@ struct Row<'a> {
 }
 
 impl<'a> View<'a> {
-    fn new(report: &'a Report, now: Moment, options: &Options) -> Self {
+    fn new(report: &'a Report, naming: &'a Naming, now: Moment, options: &Options) -> Self {
         let mut view =
-            View { report, now, tally: None, rows: Vec::new(), labels: String::new(), omitted: None };
+            View { report, naming, now, tally: None, rows: Vec::new(), labels: String::new(), omitted: None };
         if report.fresh(Part::Users, now) {
             let list = report.users.list();
             if report.users.walked_since().is_some() {
@@ -77,7 +86,7 @@ impl<'a> View<'a> {
         let mut text = Vec::with_capacity(users.len() * (self.report.target.len() + 40));
         self.rows.reserve_exact(users.len());
         for user in users {
-            let Some(label) = labels.of(&user.name) else { continue };
+            let Some(label) = self.naming.label(&user.name) else { continue };
             let start = text.len();
             push_label(&mut text, "target", &self.report.target);
             text.push(b',');
@@ -263,12 +272,11 @@ fn write_users(text: &mut Text, views: &[View<'_>]) {
     each_user(text, &USER_LAST_ONLINE, views, |user, _| user.last_online);
 }
 
-/// These users were named one by one, so that the limit does not apply.
-fn write_user_nodes(text: &mut Text, views: &[View<'_>], labels: &UserLabels) {
+fn write_user_nodes(text: &mut Text, views: &[View<'_>]) {
     let mut series = text.family(&USER_NODE_TRAFFIC);
     for view in views {
         for traffic in view.if_fresh_list(Part::UserNodes, &view.report.user_nodes) {
-            if let Some(user) = labels.of(&traffic.user) {
+            if let Some(user) = view.naming.label(&traffic.user) {
                 series.add(&[view.target(), &user, &traffic.node], traffic.bytes);
             }
         }
