@@ -15,7 +15,7 @@ mod view;
 
 pub use alerts::ALERT_FAMILIES;
 pub use family::{Family, Kind, PREFIX, families};
-pub use labels::{HashKey, UserLabels};
+pub use labels::UserLabels;
 
 use std::{sync::Arc, time::Duration};
 

@@ -6,12 +6,13 @@ mod support;
 use std::{collections::HashSet, fs, path::Path, sync::Arc, time::Duration};
 
 use proxymeter::{
-    exposition::{self, Coding, Format, HashKey, Options, Tail, UserLabels},
+    exposition::{self, Coding, Format, Options, Tail, UserLabels},
     model::{
         ActiveAlert, ActiveAlerts, Admin, AlertState, Core, Counter, Expiry, Host, Identity, KIND_USER,
         Moment, Node, NodeStatus, NodeTraffic, Outcome, Part, PartData, PartState, Reading, Report, Severity,
         System, SystemFacts, Timestamp, User, UserCounts, UserNodeTraffic, UserStatus, WalkEnd,
     },
+    secret::HashKey,
 };
 use support::{Sample, parse};
 

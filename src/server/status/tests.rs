@@ -2,12 +2,13 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use super::*;
 use crate::{
-    exposition::{HashKey, UserLabels},
+    exposition::UserLabels,
     model::{
         ActiveAlert, ActiveAlerts, AlertState, Counter, Expiry, Identity, Moment, Outcome, Part, PartData,
         PartState, Reading, Report, Severity, System, SystemFacts, Timestamp, User, UserCounts, UserStatus,
         WalkEnd,
     },
+    secret::HashKey,
     server::{
         Setup,
         seen::testing::{NOW, state},
