@@ -4,17 +4,20 @@
 //! hundreds of thousands of series. What it makes can be kept and shared by all scrapers until it is outdated;
 //! [`Rendered::complete`] adds the daemon's own metrics, which differ from scrape to scrape.
 
+mod admins;
 mod alerts;
 mod family;
+mod hosts;
 mod labels;
+mod nodes;
 mod own;
-mod panel;
 mod sink;
+mod targets;
 mod text;
+mod users;
 mod view;
 
-pub use alerts::ALERT_FAMILIES;
-pub use family::{Family, Kind, PREFIX, families};
+pub use family::{Family, Kind};
 pub use labels::UserLabels;
 
 use std::{sync::Arc, time::Duration};
@@ -25,7 +28,29 @@ use prometheus::proto::MetricFamily;
 use crate::model::{ActiveAlerts, Moment, Report};
 use sink::{Encoded, Sink};
 use text::Text;
-use view::Naming;
+use view::{Naming, View};
+
+/// The families about one kind of thing, and the function that writes them.
+type Noun = (&'static [&'static Family<'static>], fn(&mut Text, &[View<'_>]));
+
+/// In the order in which they are written.
+const NOUNS: [Noun; 5] = [
+    (targets::FAMILIES, targets::write),
+    (users::FAMILIES, users::write),
+    (nodes::FAMILIES, nodes::write),
+    (hosts::FAMILIES, hosts::write),
+    (admins::FAMILIES, admins::write),
+];
+
+/// Every family about the targets, in the order they are written.
+pub fn families() -> impl Iterator<Item = &'static Family<'static>> {
+    NOUNS.into_iter().flat_map(|(families, _)| families).copied()
+}
+
+/// The families about alerts, which follow those about the targets.
+pub fn alert_families() -> &'static [&'static Family<'static>] {
+    alerts::FAMILIES
+}
 
 /// A text format that Prometheus reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -90,7 +115,11 @@ pub fn render(
 ) -> Rendered {
     let mut text = Text::new(format, Sink::new(coding));
     let namings: Vec<_> = reports.iter().map(|report| Naming::new(report, options)).collect();
-    panel::write(&mut text, reports, &namings, now, options);
+    let views = reports.iter().zip(&namings);
+    let views: Vec<_> = views.map(|(report, naming)| View { report, naming, now }).collect();
+    for (_, write) in NOUNS {
+        write(&mut text, &views);
+    }
     Rendered { text: text.pause(), format, valid_until: valid_until(reports, now), namings }
 }
 
@@ -138,8 +167,29 @@ impl Rendered {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
     use crate::model::{Outcome, Part, PartState, Timestamp};
+
+    #[test]
+    fn names_follow_the_rules_of_naming() {
+        let mut names = HashSet::new();
+        for Family { name, kind, labels, help } in families() {
+            assert!(names.insert(name), "{name} twice");
+            let stem = name.strip_prefix("proxymeter_").unwrap();
+            assert!(
+                stem.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'),
+                "{name}"
+            );
+            assert_eq!(*kind == Kind::Counter, name.ends_with("_total"), "{name}");
+            assert_eq!(*kind == Kind::Info, name.ends_with("_info"), "{name}");
+            assert_eq!(labels.first(), Some(&"target"), "{name}");
+            assert!(labels.iter().all(|label| !["job", "instance", "type"].contains(label)), "{name}");
+            let polled = ["polled", "Polled", "walked", "read"].iter().any(|word| help.contains(word));
+            assert!(polled && help.ends_with('.') && !help.contains(['"', '\\', '\n']), "{name}: {help}");
+        }
+    }
 
     #[test]
     fn a_text_is_valid_until_the_next_minute_or_the_first_stale_part() {

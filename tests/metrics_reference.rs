@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt::Write, fs};
 
 use proxymeter::{
-    exposition::{ALERT_FAMILIES, Kind, PREFIX, families},
+    exposition::{Kind, alert_families, families},
     notify::SendError,
     telemetry::Telemetry,
     upstream::FetchError,
@@ -27,7 +27,7 @@ Panel metrics are polled, not asked for by the scrape: each tells what the panel
 
 fn reference() -> String {
     let mut text = HEAD.to_owned();
-    for family in families().iter().copied().chain(&ALERT_FAMILIES) {
+    for family in families().chain(alert_families().iter().copied()) {
         let kind = match family.kind {
             Kind::Gauge => "gauge",
             Kind::Counter => "counter",
@@ -35,7 +35,7 @@ fn reference() -> String {
             Kind::Histogram => "histogram",
         };
         let labels = family.labels.join(", ");
-        writeln!(text, "| `{PREFIX}{}` | {kind} | {labels} | {} |", family.name, family.help).unwrap();
+        writeln!(text, "| `{}` | {kind} | {labels} | {} |", family.name, family.help).unwrap();
     }
     text.push_str("\n## The daemon itself\n\n| Metric | Type | Labels | Meaning |\n|---|---|---|---|\n");
     for (name, row) in own() {

@@ -1,0 +1,69 @@
+//! Series about targets themselves: whether and when their parts were read.
+
+use super::{
+    family::{Family, families},
+    text::{Number, Text},
+    view::{View, each_target},
+};
+use crate::model::{Outcome, PartState};
+
+families! {
+    UP = Gauge("up", ["target"],
+        "Whether login and the target's cheapest part (system) succeeded when last polled.");
+    TARGET_INFO = Info("target_info", ["target", "system", "version", "generation"],
+        "What was detected behind the target's URL: the system, its version as it says it, and the API generation spoken to it; polled.");
+    TARGET_PART_UP = Gauge("target_part_up", ["target", "part"],
+        "Whether a part of the target was read when last polled. No series for a part that the account may not read.");
+    TARGET_PART_REFUSED = Gauge("target_part_refused", ["target", "part"],
+        "Whether the account may not read a part of the target, when last polled; not a failure.");
+    TARGET_PART_LAST_SUCCESS = Gauge("target_part_last_success_timestamp_seconds", ["target", "part"],
+        "When a part of the target was last read to its end, since the Unix epoch. Its values are cached, and older than this by at most the time that the read took.");
+    TARGET_PART_DURATION = Gauge("target_part_poll_duration_seconds", ["target", "part"],
+        "How long the last whole read of a part took. The users of a large panel are walked slowly by design.");
+    TARGET_CERTIFICATE_EXPIRY = Gauge("target_certificate_expiry_timestamp_seconds", ["target"],
+        "End of validity (notAfter) of the certificate that the target presented when last polled, since the Unix epoch.");
+    TARGET_USERS_OMITTED = Gauge("target_users_omitted", ["target"],
+        "Users without series of their own because of the configured limit; the first by name are kept. Polled.");
+    TARGET_USERS_UNREADABLE = Gauge("target_users_unreadable", ["target"],
+        "Users that the panel counts but did not give in a readable form on the last finished walk of its list; polled.");
+}
+
+pub(super) fn write(text: &mut Text, views: &[View<'_>]) {
+    each_target(text, &UP, views, |view| view.report.up);
+    let mut series = text.family(&TARGET_INFO);
+    for view in views {
+        if let Some(identity) = &view.report.identity {
+            let system = identity.system.label();
+            series.add(&[view.target(), system, &identity.version, &identity.generation], true);
+        }
+    }
+    each_part(text, &TARGET_PART_UP, views, |state| match state.outcome {
+        Outcome::Up => Some(true),
+        Outcome::Failed { .. } => Some(false),
+        Outcome::Refused | Outcome::Pending => None,
+    });
+    each_part(text, &TARGET_PART_REFUSED, views, |state| Some(state.outcome == Outcome::Refused));
+    each_part(text, &TARGET_PART_LAST_SUCCESS, views, |state| state.last_success.map(|moment| moment.wall));
+    each_part(text, &TARGET_PART_DURATION, views, |state| state.duration);
+    each_target(text, &TARGET_CERTIFICATE_EXPIRY, views, |view| view.report.certificate_expiry);
+    each_target(text, &TARGET_USERS_OMITTED, views, |view| view.named_users().map(|(_, others)| others));
+    each_target(text, &TARGET_USERS_UNREADABLE, views, |view| {
+        view.all_users().map(|_| view.report.users.unreadable())
+    });
+}
+
+fn each_part<V: Into<Number>>(
+    text: &mut Text,
+    family: &Family<'_>,
+    views: &[View<'_>],
+    value: impl Fn(&PartState) -> Option<V>,
+) {
+    let mut series = text.family(family);
+    for view in views {
+        for (part, state) in &view.report.parts {
+            if let Some(value) = value(state) {
+                series.add(&[view.target(), part.label()], value);
+            }
+        }
+    }
+}
