@@ -1,8 +1,11 @@
 //! Every metric about the targets, as text for Prometheus.
 //!
-//! [`render`] writes the newest reports straight to text, with no tree of metrics in between: a panel may have
-//! hundreds of thousands of series. What it makes can be kept and shared by all scrapers until it is outdated;
-//! [`Rendered::complete`] adds the daemon's own metrics, which differ from scrape to scrape.
+//! [`render`] writes the newest reports directly to text, without a tree of metrics in between: a panel may have
+//! hundreds of thousands of series. All scrapers share the result until it is outdated; [`Rendered::complete`] adds
+//! the alerts and the daemon's own metrics, which differ from scrape to scrape.
+//!
+//! Each kind of thing (targets, users, nodes, …) has a file with its families and the function that writes them.
+//! `view` decides what may be shown: fresh parts, users within the limit, names or hashes.
 
 mod admins;
 mod alerts;
@@ -71,14 +74,14 @@ impl Format {
     }
 }
 
-/// How the text is packed for the way.
+/// How the text is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Coding {
     Identity,
     Gzip,
 }
 
-/// What of the users is told.
+/// How users are shown.
 #[derive(Clone, Debug)]
 pub struct Options {
     pub labels: UserLabels,
@@ -95,7 +98,7 @@ pub struct Tail<'a> {
     pub own: &'a [MetricFamily],
 }
 
-/// What is known of some targets at one moment, as text.
+/// The series of some targets at one moment, as text.
 #[derive(Debug)]
 pub struct Rendered {
     text: Encoded,
@@ -105,7 +108,7 @@ pub struct Rendered {
     namings: Vec<Naming>,
 }
 
-/// Writes what `reports` tell at `now`. They are in the order of their targets' names, each target once.
+/// Writes the series of `reports` at `now`. The reports are sorted by target, each target once.
 pub fn render(
     reports: &[Arc<Report>],
     now: Moment,
@@ -123,8 +126,8 @@ pub fn render(
     Rendered { text: text.pause(), format, valid_until: valid_until(reports, now), namings }
 }
 
-/// Ages and what is reckoned by the calendar change without a new answer from any panel: with every whole minute of
-/// wall time, and when a part reaches the age beyond which it is no longer told.
+/// Values change without a new answer from any panel: those computed from wall time with every whole minute, and those
+/// of a part when it becomes stale.
 fn valid_until(reports: &[Arc<Report>], now: Moment) -> Duration {
     const MINUTE: i64 = 60_000;
     let past = now.wall.as_millis().rem_euclid(MINUTE);
@@ -137,23 +140,23 @@ fn valid_until(reports: &[Arc<Report>], now: Moment) -> Duration {
 }
 
 impl Rendered {
-    /// The daemon's uptime from which on the text must be written anew, even if no report has changed.
+    /// The daemon's uptime at which the text becomes outdated, even if no report has changed.
     pub fn valid_until(&self) -> Duration {
         self.valid_until
     }
 
-    /// Bytes that this holds.
+    /// Bytes of text, after compression.
     pub fn size(&self) -> usize {
         self.text.size()
     }
 
-    /// Whether an answer that was made of this is still held by somebody.
+    /// Whether an answer that was made from this is still in use.
     pub fn is_being_sent(&self) -> bool {
         self.text.is_shared()
     }
 
-    /// The whole answer: this text, then what fires and the daemon's own metrics; of them only the series with the
-    /// label `target="{only}"` if that is given. The pieces are to be sent one after the other.
+    /// The whole answer: this text, then alerts and the daemon's own metrics. With `only`, these are limited to series
+    /// with the label `target="{only}"`. The pieces are sent in order.
     pub fn complete(&self, tail: &Tail<'_>, only: Option<&str>) -> Vec<Bytes> {
         let mut text = Text::new(self.format, self.text.continuation());
         alerts::write(&mut text, tail.alerts, &self.namings, only);

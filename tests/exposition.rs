@@ -253,7 +253,7 @@ fn text(reports: &[Arc<Report>], options: &Options, format: Format) -> String {
 fn parsed(reports: &[Arc<Report>], options: &Options) -> Vec<Sample> {
     let classic = parse(support::Format::Classic, &text(reports, options, Format::Classic)).unwrap();
     let open = parse(support::Format::OpenMetrics, &text(reports, options, Format::OpenMetrics)).unwrap();
-    assert_eq!(classic, open, "both formats tell the same");
+    assert_eq!(classic, open, "both formats show the same");
     classic
 }
 
@@ -269,7 +269,7 @@ fn find<'a>(
     samples.iter().filter(fits).map(|sample| sample.value)
 }
 
-/// `UPDATE_GOLDEN=1 cargo test --test exposition` writes the files anew; read the difference before it is committed.
+/// `UPDATE_GOLDEN=1 cargo test --test exposition` rewrites the files; read the difference before committing it.
 #[test]
 fn golden_files() {
     let cases = [
@@ -299,6 +299,15 @@ fn the_golden_files_show_every_family() {
     let missing: Vec<_> =
         exposition::families().map(|family| family.name).filter(|name| !shown.contains(*name)).collect();
     assert_eq!(missing, [""; 0]);
+}
+
+#[test]
+fn no_help_text_names_a_system() {
+    for family in exposition::families() {
+        for system in [System::Marzban, System::PasarGuard] {
+            assert!(!family.help.to_lowercase().contains(system.label()), "{}: {}", family.name, family.help);
+        }
+    }
 }
 
 #[test]
@@ -431,7 +440,7 @@ fn names_do_not_leak_when_they_are_hashed_or_off() {
             assert!(text.contains("proxymeter_users_expiring"));
         }
     }
-    // Nor does their order tell where a name stands in the alphabet.
+    // Their order does not show where a name is in the alphabet.
     let samples = parsed(&[Arc::new(rich())], &options(UserLabels::Hash(key)));
     let used = samples.iter().filter(|sample| sample.name == "proxymeter_user_used_bytes");
     let hashes: Vec<_> = used.map(|sample| sample.label("user").unwrap().to_owned()).collect();

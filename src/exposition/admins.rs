@@ -5,9 +5,9 @@ use crate::model::{Admin, Part};
 
 families! {
     ADMIN_USED = Gauge("admin_used_bytes", ["target", "admin"],
-        "Traffic of the admin's users as the panel counts and resets it (users_usage); polled.");
+        "Bytes transferred by the admin's users, as counted and reset by the panel (users_usage); polled.");
     ADMIN_INFO = Info("admin_info", ["target", "admin", "sudo"],
-        "Whether the admin may see and do everything (is_sudo); polled.");
+        "Whether the admin has all permissions (is_sudo); polled.");
 }
 
 pub(super) fn write(text: &mut Text, views: &[View<'_>]) {

@@ -9,25 +9,25 @@ use crate::model::{Core, Host, Part};
 
 families! {
     HOST_CPU_USAGE = Gauge("host_cpu_usage_ratio", ["target"],
-        "Use of all cores of the panel's host, 0 to 1, since anybody last asked the panel (cpu_usage, percent); polled.");
+        "CPU usage of the panel's host over all cores, 0 to 1, since the panel's previous answer to any client (cpu_usage, percent); polled.");
     HOST_CPU_CORES = Gauge("host_cpu_cores", ["target"],
-        "Cores of the panel's host (cpu_cores); polled.");
+        "CPU cores of the panel's host (cpu_cores); polled.");
     HOST_MEMORY_USED = Gauge("host_memory_used_bytes", ["target"],
-        "Memory in use on the panel's host (mem_used); polled.");
+        "Bytes of memory in use on the panel's host (mem_used); polled.");
     HOST_MEMORY_SIZE = Gauge("host_memory_size_bytes", ["target"],
-        "Memory of the panel's host (mem_total); polled.");
+        "Bytes of memory of the panel's host (mem_total); polled.");
     HOST_DISK_USED = Gauge("host_disk_used_bytes", ["target"],
-        "Disk space in use on the panel's host (PasarGuard: disk_used); polled.");
+        "Bytes of disk space in use on the panel's host (disk_used); polled.");
     HOST_DISK_SIZE = Gauge("host_disk_size_bytes", ["target"],
-        "Disk space of the panel's host (PasarGuard: disk_total); polled.");
+        "Bytes of disk space of the panel's host (disk_total); polled.");
     HOST_UPTIME = Gauge("host_uptime_seconds", ["target"],
-        "How long the panel's host has been up, as the panel says (PasarGuard: uptime_seconds); polled.");
+        "Uptime of the panel's host, as reported by the panel (uptime_seconds); polled.");
     PROXY_UPLINK = Counter("proxy_uplink_bytes_total", ["target"],
-        "Traffic from users through all proxies since the panel's database was created, unweighted (incoming_bandwidth); polled.");
+        "Bytes from users through all proxies since the panel's database was created, unweighted (incoming_bandwidth); polled.");
     PROXY_DOWNLINK = Counter("proxy_downlink_bytes_total", ["target"],
-        "Traffic to users through all proxies since the panel's database was created, unweighted (outgoing_bandwidth); polled.");
+        "Bytes to users through all proxies since the panel's database was created, unweighted (outgoing_bandwidth); polled.");
     CORE_UP = Gauge("core_up", ["target"],
-        "Whether the proxy core beside the panel runs (started of /api/core); polled.");
+        "Whether the proxy core beside the panel is running (started of /api/core); polled.");
     CORE_INFO = Info("core_info", ["target", "version"],
         "Version of the proxy core beside the panel (version of /api/core); polled.");
 }

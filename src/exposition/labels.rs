@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use crate::secret::HashKey;
 
-/// How users are named in metrics and pages.
+/// How metrics and pages name users.
 #[derive(Clone, Debug)]
 pub enum UserLabels {
     /// By their names.

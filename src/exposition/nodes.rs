@@ -13,15 +13,15 @@ families! {
     NODE_UP = Gauge("node_up", ["target", "node"],
         "Whether the panel is connected to the node (status); no series for a disabled node. Polled.");
     NODE_STATUS = Gauge("node_status", ["target", "node", "status"],
-        "1 for the node's present status (status), 0 for the others; words not known yet count as unknown. Polled.");
+        "1 for the node's current status (status), 0 for the others; unrecognized words count as unknown. Polled.");
     NODE_INFO = Info("node_info", ["target", "node", "address", "version"],
-        "The node's address (address) and the last known version of its proxy core (xray_version); polled.");
+        "Address of the node (address) and last known version of its proxy core (xray_version); polled.");
     NODE_UPLINK = Counter("node_uplink_bytes_total", ["target", "node"],
-        "Traffic from users through the node, unweighted (PasarGuard: lifetime_uplink; Marzban: uplink of /api/nodes/usage, added up by the hour since first seen; the panel's own proxy is master). Polled.");
+        "Bytes from users through the node, unweighted (lifetime_uplink, or uplink of /api/nodes/usage summed by the hour since first seen; the panel's own proxy is master). Polled.");
     NODE_DOWNLINK = Counter("node_downlink_bytes_total", ["target", "node"],
-        "Traffic to users through the node, unweighted (PasarGuard: lifetime_downlink; Marzban: downlink of /api/nodes/usage, added up by the hour since first seen; the panel's own proxy is master). Polled.");
+        "Bytes to users through the node, unweighted (lifetime_downlink, or downlink of /api/nodes/usage summed by the hour since first seen; the panel's own proxy is master). Polled.");
     NODE_USAGE_COEFFICIENT = Gauge("node_usage_coefficient", ["target", "node"],
-        "Factor by which the panel weighs the node's traffic for quotas (usage_coefficient); polled.");
+        "Factor by which the panel weights the node's traffic for quotas (usage_coefficient); polled.");
 }
 
 pub(super) fn write(text: &mut Text, views: &[View<'_>]) {

@@ -11,21 +11,21 @@ families! {
     UP = Gauge("up", ["target"],
         "Whether login and the target's cheapest part (system) succeeded when last polled.");
     TARGET_INFO = Info("target_info", ["target", "system", "version", "generation"],
-        "What was detected behind the target's URL: the system, its version as it says it, and the API generation spoken to it; polled.");
+        "System, version and API generation detected at the target's URL; polled.");
     TARGET_PART_UP = Gauge("target_part_up", ["target", "part"],
         "Whether a part of the target was read when last polled. No series for a part that the account may not read.");
     TARGET_PART_REFUSED = Gauge("target_part_refused", ["target", "part"],
-        "Whether the account may not read a part of the target, when last polled; not a failure.");
+        "Whether the account may not read a part of the target, when last polled. This is not a failure.");
     TARGET_PART_LAST_SUCCESS = Gauge("target_part_last_success_timestamp_seconds", ["target", "part"],
-        "When a part of the target was last read to its end, since the Unix epoch. Its values are cached, and older than this by at most the time that the read took.");
+        "Unix time of the last complete read of a part of the target. Its values are cached and older than this by at most the duration of that read.");
     TARGET_PART_DURATION = Gauge("target_part_poll_duration_seconds", ["target", "part"],
-        "How long the last whole read of a part took. The users of a large panel are walked slowly by design.");
+        "Duration of the last complete read of a part. The users of a large panel are walked slowly by design.");
     TARGET_CERTIFICATE_EXPIRY = Gauge("target_certificate_expiry_timestamp_seconds", ["target"],
-        "End of validity (notAfter) of the certificate that the target presented when last polled, since the Unix epoch.");
+        "Unix time at which the certificate presented by the target expires (notAfter); polled.");
     TARGET_USERS_OMITTED = Gauge("target_users_omitted", ["target"],
-        "Users without series of their own because of the configured limit; the first by name are kept. Polled.");
+        "Users without series of their own because of users.limit; the first by name are kept. Polled.");
     TARGET_USERS_UNREADABLE = Gauge("target_users_unreadable", ["target"],
-        "Users that the panel counts but did not give in a readable form on the last finished walk of its list; polled.");
+        "Users that the panel counts but did not return in a readable form during the last finished walk of its list; polled.");
 }
 
 pub(super) fn write(text: &mut Text, views: &[View<'_>]) {

@@ -10,7 +10,7 @@ use super::{
     sink::{CHUNK, Encoded, Sink},
 };
 
-/// Text being written. Families are opened one after the other, see [`Text::family`].
+/// Text being written. Families are written one after the other, see [`Text::family`].
 pub(super) struct Text {
     format: Format,
     buffer: Vec<u8>,
@@ -19,7 +19,7 @@ pub(super) struct Text {
 
 impl Text {
     pub(super) fn new(format: Format, sink: Sink) -> Self {
-        // A little more than a chunk, so that the line that fills it seldom makes it grow.
+        // A little more than a chunk, so that the line that fills it rarely makes it grow.
         let room = match sink {
             Sink::Plain(_) => CHUNK + 4096,
             Sink::Deflate(_) => CHUNK / 4 + 4096,
@@ -27,7 +27,7 @@ impl Text {
         Text { format, buffer: Vec::with_capacity(room), sink }
     }
 
-    /// Begins a family. Its head is written with its first series, and not at all without one.
+    /// Begins a family. Its head is written with its first series; without series there is no head.
     pub(super) fn family<'t>(&'t mut self, family: &'t Family<'t>) -> Series<'t> {
         Series { text: self, family, opening: Vec::new() }
     }
@@ -186,7 +186,7 @@ impl Series<'_> {
     }
 }
 
-/// `name="value"` with what must be escaped escaped, and nothing else changed.
+/// Writes `name="value"`. Only what must be escaped is changed.
 pub(super) fn push_label(buffer: &mut Vec<u8>, name: &str, value: &str) {
     buffer.extend_from_slice(name.as_bytes());
     buffer.extend_from_slice(b"=\"");
@@ -295,7 +295,7 @@ impl From<Timestamp> for Number {
 
 impl From<Duration> for Number {
     fn from(value: Duration) -> Self {
-        // No panel is timed more finely than by the microsecond, and the digits beyond are noise.
+        // Durations are meaningful to the microsecond; further digits are noise.
         Number::Real((value.as_secs_f64() * 1e6).round() / 1e6)
     }
 }

@@ -11,38 +11,38 @@ use crate::model::{Expiry, Moment, Part, User, UserStatus};
 
 families! {
     USERS = Gauge("users", ["target", "status"],
-        "Users by status as the panel counts them (Marzban: users_active, users_disabled, users_expired, users_limited, users_on_hold of /api/system), or counted from the list of users for a panel that does not; polled.");
+        "Users by status, as counted by the panel (users_active, users_disabled, users_expired, users_limited, users_on_hold of /api/system), otherwise counted from the user list; polled.");
     USERS_ONLINE = Gauge("users_online", ["target"],
-        "Users moving traffic within two minutes (PasarGuard: online_users; Marzban: users whose online_at lay within two minutes of the read, while the walk of the list began less than five minutes ago); polled.");
+        "Users with traffic in the last two minutes, as counted by the panel (online_users, where it covers two minutes), otherwise counted from the user list (online_at within two minutes of the read) while its last walk started less than five minutes ago; polled.");
     USERS_SEEN = Gauge("users_seen", ["target", "within"],
-        "Users who moved traffic within a time (Marzban: online_users of /api/system is within=1d); polled.");
+        "Users with traffic within the given time, as counted by the panel (online_users of /api/system, where it covers a day: within=1d); polled.");
     USERS_EXPIRING = Gauge("users_expiring", ["target", "within"],
-        "Active users whose plan (expire) ends within a time from now; cumulative. From the polled list, reckoned anew every minute.");
+        "Active users whose plan ends (expire) within the given time; cumulative. Computed every minute from the polled list.");
     USERS_NEAR_QUOTA = Gauge("users_near_quota", ["target", "ratio"],
-        "Active and limited users who have a quota and used at least this ratio of it (used_traffic / data_limit); cumulative. From the polled list.");
+        "Active and limited users with a quota that have used at least the given ratio of it (used_traffic / data_limit); cumulative. Computed from the polled list.");
     USER_STATUS = Gauge("user_status", ["target", "user", "status"],
-        "1 for the user's present status (status), and no series for the others: use count by (status). Polled.");
+        "1 for the user's current status (status). Other statuses have no series: use count by (status). Polled.");
     USER_INFO = Info("user_info", ["target", "user", "admin"],
-        "The admin who owns the user (admin.username); polled.");
+        "Admin that owns the user (admin.username); polled.");
     USER_USED = Gauge("user_used_bytes", ["target", "user"],
-        "Traffic that counts against the user's quota (used_traffic); falls when the panel resets it. Polled.");
+        "Bytes that count against the user's quota (used_traffic); falls when the panel resets it. Polled.");
     USER_LIMIT = Gauge("user_limit_bytes", ["target", "user"],
-        "The user's quota (data_limit); no series if unlimited. Polled.");
+        "Bytes of the user's quota (data_limit); no series if unlimited. Polled.");
     USER_TRAFFIC = Counter("user_traffic_bytes_total", ["target", "user"],
-        "Traffic the user ever moved (lifetime_used_traffic), weighted by the nodes' coefficients; polled.");
+        "Bytes transferred by the user in total (lifetime_used_traffic), weighted by the nodes' coefficients; polled.");
     USER_EXPIRY = Gauge("user_expiry_timestamp_seconds", ["target", "user"],
-        "When the user's plan ends (expire), since the Unix epoch; no series if never. Polled.");
+        "Unix time at which the user's plan ends (expire); no series if never. Polled.");
     USER_EXPIRY_PENDING = Gauge("user_expiry_pending_seconds", ["target", "user"],
-        "How long the user's plan runs from its first use (on_hold_expire_duration); polled.");
+        "Seconds that the user's plan lasts from its first use (on_hold_expire_duration); polled.");
     USER_ONLINE = Gauge("user_online", ["target", "user"],
-        "Whether the user moved traffic (online_at) within two minutes before the user was read; no series if that read is older than five minutes. Polled.");
+        "Whether the user had traffic (online_at) in the two minutes before the user was read; no series if that read is older than five minutes. Polled.");
     USER_LAST_ONLINE = Gauge("user_last_online_timestamp_seconds", ["target", "user"],
-        "When the user last moved traffic (online_at), since the Unix epoch; no series if never. Polled.");
+        "Unix time of the user's last traffic (online_at); no series if never. Polled.");
     USER_NODE_TRAFFIC = Counter("user_node_traffic_bytes_total", ["target", "user", "node"],
-        "Traffic the user moved through a node (/api/user/NAME/usage: used_traffic), for the users named in the configuration, counted since it was first seen; polled.");
+        "Bytes transferred by the user through a node since first seen (used_traffic of /api/user/NAME/usage), for users named in the configuration; polled.");
 }
 
-/// How long after a read users count as online who were online then.
+/// How long after a read its online users are shown as online.
 const ONLINE_FOR: Duration = Duration::from_secs(5 * 60);
 
 /// Bounds of `users_expiring`.
