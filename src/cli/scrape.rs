@@ -48,7 +48,7 @@ pub(super) async fn run(mut config: Config, targets: &[String]) -> Done {
     let page = exposition::render(&reports, clock.now(), &options, Format::Classic, Coding::Identity);
     let mut out = io::stdout().lock();
     let (alerts, own) = (ActiveAlerts::default(), telemetry.gather());
-    let tail = Tail { alerts: &alerts, labels: &options.labels, own: &own };
+    let tail = Tail { alerts: &alerts, own: &own };
     for chunk in page.complete(&tail, None) {
         out.write_all(&chunk)?;
     }

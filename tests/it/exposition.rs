@@ -3,12 +3,14 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use proxymeter::{
-    exposition::{self, Coding, Format, HashKey, Options, Tail, UserLabels},
+    exposition::{self, Coding, Format, Options, Tail, UserLabels},
     model::{
-        ActiveAlerts, Admin, Core, Counter, Expiry, Fact, Host, Identity, Moment, Node, NodeStatus,
-        NodeTraffic, Outcome, Part, PartState, ProxyTraffic, Reason, Report, System, Timestamp, User,
-        UserCounts, UserFacts, UserNodeTraffic, UserStatus, WalkEnd,
+        ActiveAlert, ActiveAlerts, Admin, AlertState, Core, Counter, Expiry, Fact, Host, Identity, KIND_USER,
+        Moment, Node, NodeStatus, NodeTraffic, Outcome, Part, PartState, ProxyTraffic, Reading, Reason,
+        Report, Severity, System, Timestamp, User, UserCounts, UserFacts, UserNodeTraffic, UserStatus,
+        WalkEnd,
     },
+    secret::HashKey,
 };
 
 use crate::common::{
@@ -258,18 +260,14 @@ fn options(labels: UserLabels) -> Options {
 
 fn text(reports: &[Arc<Report>], options: &Options, format: Format) -> String {
     let rendered = exposition::render(reports, now(), options, format, Coding::Identity);
-    String::from_utf8(
-        rendered
-            .complete(&Tail { alerts: &ActiveAlerts::default(), labels: &UserLabels::Name, own: &[] }, None)
-            .concat(),
-    )
-    .unwrap()
+    let tail = Tail { alerts: &ActiveAlerts::default(), own: &[] };
+    String::from_utf8(rendered.complete(&tail, None).concat()).unwrap()
 }
 
 fn parsed(reports: &[Arc<Report>], options: &Options) -> Vec<Sample> {
     let classic = parse(text_format::Format::Classic, &text(reports, options, Format::Classic)).unwrap();
     let open = parse(text_format::Format::OpenMetrics, &text(reports, options, Format::OpenMetrics)).unwrap();
-    assert_eq!(classic, open, "both formats tell the same");
+    assert_eq!(classic, open, "both formats show the same");
     classic
 }
 
@@ -305,12 +303,18 @@ fn golden_files() {
 fn the_golden_files_show_every_family() {
     let shown: HashSet<_> =
         parsed(&snapshot(), &options(UserLabels::Name)).into_iter().map(|s| s.name).collect();
-    let missing: Vec<_> = exposition::families()
-        .iter()
-        .filter(|family| !shown.contains(&[exposition::PREFIX, family.name].concat()))
-        .map(|family| family.name)
-        .collect();
+    let missing: Vec<_> =
+        exposition::families().map(|family| family.name).filter(|name| !shown.contains(*name)).collect();
     assert_eq!(missing, [""; 0]);
+}
+
+#[test]
+fn no_help_text_names_a_system() {
+    for family in exposition::families() {
+        for system in [System::Marzban, System::PasarGuard] {
+            assert!(!family.help.to_lowercase().contains(system.label()), "{}: {}", family.name, family.help);
+        }
+    }
 }
 
 #[test]
@@ -319,10 +323,7 @@ fn labels_come_back_as_they_were() {
     assert_eq!(find(&samples, "user_info", &[("user", WEIRD), ("admin", WEIRD)]).count(), 1);
     assert_eq!(find(&samples, "node_up", &[("target", "home"), ("node", WEIRD)]).collect::<Vec<_>>(), [1.0]);
     for sample in &samples {
-        let family = exposition::families()
-            .iter()
-            .find(|family| sample.name.strip_prefix(exposition::PREFIX) == Some(family.name))
-            .unwrap();
+        let family = exposition::families().find(|family| family.name == sample.name).unwrap();
         assert!(sample.labels.iter().map(|(name, _)| name).eq(family.labels), "{sample:?}");
     }
 }
@@ -446,7 +447,7 @@ fn names_do_not_leak_when_they_are_hashed_or_off() {
             assert!(text.contains("proxymeter_users_expiring"));
         }
     }
-    // Nor does their order tell where a name stands in the alphabet.
+    // Their order does not show where a name is in the alphabet.
     let samples = parsed(&[Arc::new(rich())], &options(UserLabels::Hash(key)));
     let used = samples.iter().filter(|sample| sample.name == "proxymeter_user_used_bytes");
     let hashes: Vec<_> = used.map(|sample| sample.label("user").unwrap().to_owned()).collect();
@@ -462,6 +463,76 @@ fn a_limit_keeps_the_first_by_name_and_counts_the_rest() {
     let users: HashSet<_> = samples.iter().filter_map(|sample| sample.label("user")).collect();
     assert_eq!(users, HashSet::from(["alice", "bob@x.y"]));
     assert_eq!(find(&samples, "users_near_quota", &[("ratio", "0.8")]).collect::<Vec<_>>(), [3.0]);
+}
+
+fn firing(target: &str, kind: &'static str, subject: &str) -> ActiveAlert {
+    ActiveAlert {
+        alertname: "ProxymeterTest",
+        severity: Severity::Warning,
+        target: target.into(),
+        kind,
+        subject: subject.into(),
+        step: "".into(),
+        rule: None,
+        state: AlertState::Firing,
+        active_since: now().wall,
+        summary: "",
+        reading: Reading::Lasting(1),
+    }
+}
+
+#[test]
+fn the_limit_holds_for_every_series_that_names_a_user() {
+    let mut report = rich();
+    let traffic =
+        ["alice", "carol"].map(|user| UserNodeTraffic { user: user.into(), node: "n".into(), bytes: 5 });
+    report.merge(Fact::UserNodes(traffic.into()), now());
+    let mut stale = Report { target: "stale".into(), ..report.clone() };
+    stale.parts.insert(Part::Users, read(600, failed()));
+    let reports = [report, stale].map(Arc::new);
+    let users: Vec<_> = reports[0].users.list().iter().map(|user| Arc::clone(&user.name)).collect();
+    let mut list = Vec::new();
+    for target in ["home", "stale"] {
+        list.extend(users.iter().map(|user| firing(target, KIND_USER, user)));
+        list.push(firing(target, "node", "sick"));
+    }
+    let alerts = ActiveAlerts { known: vec![("ProxymeterTest", Severity::Warning)], list };
+
+    let key = HashKey::new(b"key");
+    let hashes = ["alice", "bob@x.y"].map(|name| key.hash(name));
+    let cases: [(_, _, Vec<&str>); 5] = [
+        (UserLabels::Name, 1, vec!["alice"]),
+        (UserLabels::Name, 2, vec!["alice", "bob@x.y"]),
+        (UserLabels::Name, 9, users.iter().map(|user| &**user).collect()),
+        (UserLabels::Hash(key), 2, hashes.iter().map(String::as_str).collect()),
+        (UserLabels::Off, 2, vec![]),
+    ];
+    for (labels, limit, expected) in cases {
+        let options = Options { labels, limit };
+        let rendered = exposition::render(&reports, now(), &options, Format::Classic, Coding::Identity);
+        let tail = Tail { alerts: &alerts, own: &[] };
+        let text = String::from_utf8(rendered.complete(&tail, None).concat()).unwrap();
+        let samples = parse(text_format::Format::Classic, &text).unwrap();
+
+        let expected = HashSet::from_iter(expected);
+        for target in ["home", "stale"] {
+            let of = |kind| {
+                samples
+                    .iter()
+                    .filter(|sample| sample.name == "proxymeter_alert_firing")
+                    .filter(|sample| sample.label("target") == Some(target))
+                    .filter(|sample| sample.label("kind") == Some(kind))
+                    .filter_map(|sample| sample.label("subject"))
+                    .collect::<HashSet<_>>()
+            };
+            assert_eq!(of(KIND_USER), expected, "{options:?} {target}");
+            assert_eq!(of("node"), HashSet::from(["sick"]));
+        }
+        let named = samples.iter().filter_map(|sample| sample.label("user")).collect::<HashSet<_>>();
+        assert_eq!(named, expected, "{options:?}");
+        let counted = find(&samples, "alerts", &[("state", "firing")]).collect::<Vec<_>>();
+        assert_eq!(counted, [20.0], "the limit is of series, not of counts");
+    }
 }
 
 #[test]

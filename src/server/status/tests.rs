@@ -2,11 +2,12 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use super::*;
 use crate::{
-    exposition::{HashKey, UserLabels},
+    exposition::UserLabels,
     model::{
         ActiveAlert, ActiveAlerts, AlertState, Expiry, Fact, Identity, Moment, Outcome, Part, PartState,
         Reading, Reason, Report, Severity, System, Timestamp, User, UserFacts, UserStatus, WalkEnd,
     },
+    secret::HashKey,
     server::{
         Setup,
         seen::testing::{NOW, state},
