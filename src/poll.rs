@@ -250,7 +250,7 @@ impl Poller {
                 }
                 for done in step.done {
                     if done != part {
-                        self.schedule.came_along(done, times);
+                        self.schedule.came_along(done, part);
                     }
                     self.note(done, Outcome::Up, Some((now, took)), data);
                 }

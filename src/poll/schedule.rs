@@ -194,10 +194,11 @@ impl Schedule {
         to.saturating_sub(began)
     }
 
-    /// Takes down that a part was read to its end by the answer to another, so that it is not asked for as well.
-    pub(super) fn came_along(&mut self, part: Part, (from, to): (Duration, Duration)) {
+    /// Takes down that `part` was read to its end by the answer to another part. It is asked for itself only when that
+    /// answer stops bringing it.
+    pub(super) fn came_along(&mut self, part: Part, with: Part) {
         let round = self.interval(part);
-        self.slots.insert(part, Slot { due: (from + round).max(to), round, ..Slot::default() });
+        self.slots.insert(part, Slot { due: self.slot(with).due + round, round, ..Slot::default() });
     }
 
     /// A wait that concerns the whole target holds for the part that decides `up`, whichever part was asked for.
@@ -384,8 +385,8 @@ mod tests {
     fn a_part_that_came_along_with_another_is_not_asked_for_as_well() {
         let mut schedule = schedule();
         schedule.ended(SYSTEM, (secs(0), secs(1)), Ended::Done, 1.0);
-        schedule.came_along(Part::Usage, (secs(0), secs(1)));
-        assert_eq!((next(&schedule, secs(1)).0, schedule.due(USAGE)), (Part::Users, secs(60)));
+        schedule.came_along(Part::Usage, Part::System);
+        assert_eq!((next(&schedule, secs(1)).0, schedule.due(USAGE)), (Part::Users, secs(30 + 60)));
         assert_eq!(schedule.round(Part::Usage), secs(60));
     }
 
