@@ -100,13 +100,14 @@ impl Users {
         &self.list
     }
 
-    /// The users of a walk that was finished in an earlier life of the daemon.
-    pub fn restored(mut users: Vec<User>, walked_since: Moment) -> Self {
+    /// The users of a walk that was finished in an earlier life of the daemon; without the time when that walk began,
+    /// they are not taken for a whole list.
+    pub fn restored(mut users: Vec<User>, walked_since: Option<Moment>) -> Self {
         users.sort_by(|a, b| a.name.cmp(&b.name));
         users.dedup_by(|a, b| a.name == b.name);
         let walked = users.len();
         let list = users.into_iter().map(Arc::new).collect();
-        Users { list, walked_since: Some(walked_since), walked, ..Users::default() }
+        Users { list, walked_since, walked, ..Users::default() }
     }
 
     pub fn walked_since(&self) -> Option<Moment> {
