@@ -42,8 +42,10 @@ pub struct Poller {
     wanted: Wanted,
     /// Where the users of a finished walk are kept.
     store: Option<Store>,
-    /// When they were kept last.
+    /// When the users of a finished walk were kept last.
     kept: Option<Moment>,
+    /// Users were read since they were kept last.
+    unkept: bool,
     requests: mpsc::UnboundedReceiver<Vec<Arc<str>>>,
     board: Board,
     telemetry: Telemetry,
@@ -74,6 +76,7 @@ impl Poller {
             wanted: Wanted::default(),
             store: None,
             kept: None,
+            unkept: false,
             requests,
             board,
             telemetry,
@@ -96,11 +99,13 @@ impl Poller {
         let target_name = &*self.report.target;
         match saved::decode(&saved.users) {
             Ok(users) => {
-                let (started, read) =
-                    (self.clock.long_ago(saved.started), self.clock.long_ago(saved.read_at));
-                let round = read.since(started);
+                let (now, read) = (self.clock.now().wall, self.clock.long_ago(saved.read_at));
+                let ahead = users.iter().any(|user| user.read_at > now);
+                let round = saved.read_at.since(saved.started);
                 self.schedule.remember(Part::Users, round);
                 debug!(target_name, users = users.len(), "users are known from before");
+                // After the clock was set back, it is unknown whether the list is older than what else was kept.
+                let started = (!ahead).then(|| self.clock.long_ago(saved.started));
                 self.report.users = Arc::new(Users::restored(users, started));
                 let state = PartState {
                     outcome: Outcome::Pending,
@@ -125,11 +130,12 @@ impl Poller {
             self.schedule.remember(Part::Users, users.round);
         }
         self.report = report;
+        self.unkept = true;
         self
     }
 
     /// Polls until it is dropped or, after the request that it is making, until `stop` resolves.
-    pub async fn run(mut self, stop: impl Future) {
+    pub async fn run(&mut self, stop: impl Future) {
         let mut stop = pin!(stop);
         let mut published = Duration::ZERO;
         loop {
@@ -166,6 +172,25 @@ impl Poller {
                 self.board.publish(self.report.clone());
             }
         }
+    }
+
+    /// Keeps the users of the last finished walk, with what was read since, for the daemon's next life, unless that is
+    /// done already.
+    pub async fn keep_users(&mut self) {
+        let users = Arc::clone(&self.report.users);
+        let read = self.report.parts.get(&Part::Users).and_then(|state| state.last_success);
+        let Some(((read, started), store)) = read.zip(users.walked_since()).zip(self.store.as_ref()) else {
+            return;
+        };
+        if !self.unkept {
+            return;
+        }
+        let encoded = tokio::task::spawn_blocking(move || saved::encode(users.list())).await;
+        let Ok(Ok(users)) = encoded else { return };
+        let saved = SavedUsers { read_at: read.wall, started: started.wall, users };
+        // The store reports its own failures.
+        drop(store.save_users(&self.report.target, saved).await);
+        self.unkept = false;
     }
 
     /// Asks for the next users by name. A failure shows in the part's state when its own turn comes, and the names
@@ -258,8 +283,9 @@ impl Poller {
                 for fact in step.facts {
                     ends_walk |= self.learn(fact, now);
                 }
-                if ends_walk {
-                    self.keep_users(now).await;
+                if ends_walk && self.kept.is_none_or(|kept| now.since(kept) >= KEEP_EVERY) {
+                    self.kept = Some(now);
+                    self.keep_users().await;
                 }
             }
             Err(err) => {
@@ -319,6 +345,7 @@ impl Poller {
         let known = self.report.identity.clone();
         let walked = matches!(fact, Fact::Users(UserFacts::WalkEnd(_)));
         let whole = matches!(fact, Fact::Users(UserFacts::Whole(_)));
+        self.unkept |= matches!(fact, Fact::Users(_));
         self.report.merge(fact, now);
         if let Some(identity) =
             self.report.identity.as_ref().filter(|identity| Some(*identity) != known.as_ref())
@@ -334,16 +361,6 @@ impl Poller {
             self.wanted.add(self.report.users.missing());
         }
         walked || whole
-    }
-
-    /// Keeps the users of a list that is whole, unless that was done a short while ago.
-    async fn keep_users(&mut self, now: Moment) {
-        let due = self.kept.is_none_or(|kept| now.since(kept) >= KEEP_EVERY);
-        if let Some(store) = self.store.clone().filter(|_| due) {
-            self.kept = Some(now);
-            let (target, users) = (Arc::clone(&self.report.target), Arc::clone(&self.report.users));
-            keep(store, target, users, now).await;
-        }
     }
 
     fn count(&mut self, part: Part, result: &Result<Step, FetchError>, ended: Ended) {
@@ -450,15 +467,6 @@ const PAGES_WITHIN: Duration = Duration::from_secs(5);
 
 /// Targets are first polled within this time, not all at once.
 const FIRST_POLLS_WITHIN: Duration = Duration::from_millis(500);
-
-/// Keeps the users of a finished walk for the daemon's next life.
-async fn keep(store: Store, target: Arc<str>, users: Arc<Users>, now: Moment) {
-    let started = users.walked_since().map_or(now.wall, |since| since.wall);
-    let encoded = tokio::task::spawn_blocking(move || saved::encode(users.list())).await;
-    let Ok(Ok(users)) = encoded else { return };
-    // The store tells of its own failures.
-    drop(store.save_users(&target, SavedUsers { read_at: now.wall, started, users }).await);
-}
 
 #[cfg(test)]
 mod tests;

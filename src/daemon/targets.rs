@@ -103,7 +103,8 @@ impl Targets {
             };
             let (stop, stopped) = oneshot::channel();
             let (end, ended) = oneshot::channel();
-            tasks.spawn(watch(name.clone(), poller, before, stopped, end, shared.clone()));
+            let watch = watch(name.clone(), poller, before, stopped, end, shared.clone(), tasks.stopped());
+            tasks.spawn_to_the_end(watch);
             self.running.insert(name, Loop { target, reread, _stop: stop, ended });
         }
         self.ending.retain(|_, ended| ended.try_recv() == Err(TryRecvError::Empty));
@@ -120,7 +121,8 @@ impl NewTargets {
     }
 }
 
-/// Watches a target until `stopped`, once the loop of `before` has ended, which may be asking the panel something.
+/// Watches a target until `stopped`, once the loop of `before` has ended, which may be asking the panel something. When
+/// the daemon stops, the request in flight is given up and the users are kept.
 async fn watch(
     name: String,
     mut poller: Poller,
@@ -128,6 +130,7 @@ async fn watch(
     stopped: oneshot::Receiver<()>,
     ended: oneshot::Sender<()>,
     shared: Shared,
+    daemon_stops: impl Future<Output = ()>,
 ) {
     let report = |board: &Board| board.view().reports.iter().find(|report| *report.target == *name).cloned();
     if let Some(before) = before {
@@ -137,7 +140,10 @@ async fn watch(
             poller = poller.resuming((*report).clone());
         }
     }
-    poller.run(stopped).await;
+    tokio::select! {
+        () = poller.run(stopped) => {}
+        () = daemon_stops => poller.keep_users().await,
+    }
     if report(&shared.board).is_none() {
         shared.telemetry.forget_target(&name);
     }

@@ -33,10 +33,11 @@ impl Users {
         &self.list
     }
 
-    /// The users of a walk that was finished in an earlier life of the daemon.
-    pub fn restored(users: Vec<User>, walked_since: Moment) -> Self {
+    /// The users of a walk that was finished in an earlier life of the daemon; without the time when that walk began,
+    /// they are not taken for a whole list.
+    pub fn restored(users: Vec<User>, walked_since: Option<Moment>) -> Self {
         let list = sorted(users);
-        Users { walked: list.len(), list, walked_since: Some(walked_since), ..Users::default() }
+        Users { walked: list.len(), list, walked_since, ..Users::default() }
     }
 
     pub fn walked_since(&self) -> Option<Moment> {
@@ -292,7 +293,7 @@ mod tests {
         ];
         for (names, unreadable, expected) in cases {
             let mut users =
-                Users::restored(vec![moved("a", 5), moved("b", 7), moved("c", 9)], Moment::default());
+                Users::restored(vec![moved("a", 5), moved("b", 7), moved("c", 9)], Some(Moment::default()));
             let list = names.iter().map(|name| moved(name, 3)).collect();
             users.merge(UserFacts::Whole(WholeList { users: list, unreadable, started: Moment::default() }));
             let known: Vec<_> = users.list().iter().map(|user| &*user.name).collect();

@@ -98,7 +98,7 @@ fn poller_with(
     (poller, board, clock, log, named)
 }
 
-async fn run_for(poller: Poller, time: Duration) {
+async fn run_for(mut poller: Poller, time: Duration) {
     tokio::time::timeout(time, poller.run(std::future::pending::<()>())).await.unwrap_err();
 }
 
@@ -270,7 +270,7 @@ async fn a_user_missing_from_a_walk_is_asked_for_by_name() {
 #[tokio::test(start_paused = true)]
 async fn users_are_read_again_when_somebody_asks_fifty_at_a_time_within_the_load() {
     let (ask, requests) = mpsc::unbounded_channel();
-    let (poller, _, _, log, named) = poller_with(slow_panel(), requests, None);
+    let (mut poller, _, _, log, named) = poller_with(slow_panel(), requests, None);
     let names: Vec<Arc<str>> = (0..120).map(|i| format!("u{i:05}").into()).collect();
     let later = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -310,7 +310,7 @@ async fn a_slow_panel_is_not_taken_for_a_stuck_loop_and_a_stuck_one_is() {
         Part::Core => (longest, failure(http::Error::Timeout(longest))),
         _ => (longest, Ok(page(vec![user(0, now)]))),
     });
-    let (poller, _board, clock, log) = poller(answer);
+    let (mut poller, _board, clock, log) = poller(answer);
     beats.watch("poll home", poller.beat());
     let mut running = Box::pin(poller.run(std::future::pending::<()>()));
     for _ in 0..6 * 60 {
@@ -327,6 +327,7 @@ async fn a_slow_panel_is_not_taken_for_a_stuck_loop_and_a_stuck_one_is() {
     assert_eq!(beats.stuck(), ["poll home"]);
     assert!(clock.now().since(stopped) < Duration::from_secs(15 * 60));
     drop(running);
+    drop(poller);
     assert_eq!(beats.stuck(), [""; 0]);
 }
 
@@ -450,4 +451,56 @@ async fn one_answer_may_bring_several_parts_and_facts() {
     // Who is online is known for as long as the part is fresh, however young the users' rows are.
     tokio::time::sleep(Duration::from_secs(3600)).await;
     assert_eq!(report.online(&report.users.list()[0], clock.now()), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_walk_has_read_so_far_is_kept_at_the_end() {
+    // A walk takes 3910 seconds, and ten pages 1000.
+    for (time, walked, since) in [(3000, false, 0), (4950, true, 5000)] {
+        let (mut before, ..) = poller(slow_panel());
+        tokio::time::timeout(Duration::from_secs(time), before.run(std::future::pending::<()>()))
+            .await
+            .unwrap_err();
+        // The store's thread takes real time.
+        tokio::time::resume();
+        let store = Store::in_memory();
+        let mut before = before.keeping(store.clone(), None);
+        before.keep_users().await;
+        let kept = store.load_users("home").await.unwrap();
+        tokio::time::pause();
+        let Some(kept) = kept else {
+            assert!(!walked, "a list that is not whole is not kept");
+            continue;
+        };
+        let users = saved::decode(&kept.users).unwrap();
+        assert_eq!(users.len(), 20_000);
+        assert_eq!(users.iter().filter(|user| user.read_at > kept.read_at).count(), since);
+        let report = &before.report;
+        assert_eq!(Some(kept.started), report.users.walked_since().map(|since| since.wall));
+        assert_eq!(Some(kept.read_at), report.parts[&Part::Users].last_success.map(|read| read.wall));
+
+        // What has not changed is not kept again.
+        tokio::time::resume();
+        store.retain_targets(&[]).await.unwrap();
+        before.keep_users().await;
+        let (next, ..) = poller(slow_panel());
+        next.keeping(store.clone(), Some(kept)).keep_users().await;
+        assert_eq!(store.load_users("home").await.unwrap(), None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kept_list_from_ahead_of_the_clock_is_no_whole_list() {
+    for (ahead, whole) in [(-60, true), (60, false)] {
+        let (poller, board, clock, _) = poller(slow_panel());
+        let now = clock.now();
+        let read = Moment { wall: now.wall.saturating_add_millis(ahead * 1000), ..now };
+        let users = saved::encode(&[Arc::new(user(0, read))]).unwrap();
+        let saved = SavedUsers { read_at: read.wall, started: read.wall, users };
+        let poller = poller.keeping(Store::in_memory(), Some(saved));
+        let report = Arc::clone(&board.view().reports[0]);
+        assert_eq!(report.users.list().len(), 1);
+        assert_eq!(report.users.walked_since().is_some(), whole, "{ahead}");
+        drop(poller);
+    }
 }

@@ -72,7 +72,7 @@ pub(crate) async fn read_once(upstream: Upstream) -> Report {
 /// # Panics
 /// When it does not become so.
 pub(crate) async fn poll_until(upstream: Upstream, mut wanted: impl FnMut(&Report) -> bool) -> Report {
-    let (poller, board) = poller(upstream);
+    let (mut poller, board) = poller(upstream);
     let mut views = board.watch();
     let seen = async {
         loop {

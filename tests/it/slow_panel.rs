@@ -47,7 +47,7 @@ async fn a_panel_as_slow_as_a_real_one_is_walked_within_its_load_and_its_cheap_p
     let clock = Clock::system();
     let config = PollConfig { interval: INTERVAL, ..PollConfig::default() };
     let (_, nobody_asks) = mpsc::unbounded_channel();
-    let poller =
+    let mut poller =
         Poller::new("home", upstream, config, board.clone(), Telemetry::new(), clock.clone(), nobody_asks);
 
     let started = Instant::now();
