@@ -11,7 +11,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, types::ValueRef};
 
 use super::{
     Loaded, Pending, SavedUsers,
-    change::{bury, owned},
+    change::{bury, owned, undo_unfinished},
     folder,
     schema::{self, ALERTS, ALL, DEAD_LETTERS, GROUPS, HANDED_ON, HELD, META, OUTBOX, RECEIVERS, USERS},
     table::Table,
@@ -109,6 +109,7 @@ impl Disk {
         for table in ALL {
             table.each(&connection, "1", |_| Ok(()))?;
         }
+        undo_unfinished(&mut connection)?;
         let opened = now.as_millis().to_string();
         let row = ["opened_at", &opened].map(|value| ValueRef::Text(value.as_bytes()));
         META.put(&connection, &row)?;
@@ -139,7 +140,12 @@ impl Disk {
             table.clear(&transaction)?;
             table.copy(memory, &transaction)?;
         }
-        DEAD_LETTERS.each(memory, "seq", |row| bury(&transaction, owned(row)?))?;
+        let mut letters = Vec::new();
+        DEAD_LETTERS.each(memory, "seq", |row| {
+            letters.push(owned(row)?);
+            Ok(())
+        })?;
+        bury(&transaction, letters)?;
         USERS.copy(memory, &transaction)?;
         transaction.commit()?;
         Ok(())
@@ -158,10 +164,12 @@ pub(super) fn in_memory() -> Result<Connection, Fault> {
 pub(super) fn in_memory_like(from: &Connection) -> Result<Connection, Fault> {
     let mut memory = in_memory()?;
     let transaction = memory.transaction()?;
-    for table in HELD {
+    for table in HELD.into_iter().chain([META]) {
         table.copy(from, &transaction)?;
     }
     transaction.commit()?;
+    // A file that cannot be written may have the mark still.
+    undo_unfinished(&mut memory)?;
     Ok(memory)
 }
 

@@ -22,7 +22,7 @@ use tracing::{info, warn};
 
 use super::{
     Health, Loaded, Pending, SavedUsers, StoreError,
-    change::{self, Change},
+    change::{self, Change, Ends},
     database::{self, Disk, Fault},
     folder::{self, Unclaimed},
     schema,
@@ -72,6 +72,8 @@ pub(super) enum Work {
 #[derive(Debug)]
 pub(super) struct Writer {
     memory: Connection,
+    /// Of the outbox in memory, and of the one on the disk, which is the same.
+    ends: Ends,
     /// Absent if nothing is meant to outlive the process.
     place: Option<Place>,
     health: Arc<Health>,
@@ -160,13 +162,18 @@ impl Writer {
                 place.read_what_can_be()
             }
         };
-        let writer = Writer { memory, place: Some(place), health };
+        let writer = Writer::new(memory, Some(place), health);
         writer.measure();
         Ok((writer, loaded, problem))
     }
 
     pub(super) fn in_memory(health: Arc<Health>) -> Writer {
-        Writer { memory: empty_memory(), place: None, health }
+        Writer::new(empty_memory(), None, health)
+    }
+
+    fn new(memory: Connection, place: Option<Place>, health: Arc<Health>) -> Writer {
+        let ends = Ends::of(&memory).expect("a database of our own making is read in memory");
+        Writer { memory, ends, place, health }
     }
 
     /// Does what it is asked until it is told to close or nobody is left to ask.
@@ -216,16 +223,20 @@ impl Writer {
     }
 
     fn change(&mut self, change: &Change) -> Result<(), StoreError> {
-        if let Err(fault) = change::apply(&mut self.memory, change) {
-            count_error(&self.health);
-            return Err(StoreError::NotDurable { why: fault.to_string() });
+        let ends = self.ends;
+        match change::apply(&mut self.memory, change, ends) {
+            Ok(after) => self.ends = after,
+            Err(fault) => {
+                count_error(&self.health);
+                return Err(StoreError::NotDurable { why: fault.to_string() });
+            }
         }
         let Some(place) = &mut self.place else { return Ok(()) };
         if place.is_where_it_was(&self.health)
             && let Some(disk) = &mut place.disk
         {
-            match change::apply(&mut disk.connection, change) {
-                Ok(()) => {
+            match change::apply(&mut disk.connection, change, ends) {
+                Ok(_) => {
                     if let Err(fault) = disk.tidy() {
                         place.gave_way(fault, &self.health);
                     }

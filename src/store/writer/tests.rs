@@ -330,3 +330,63 @@ async fn a_writer_whose_disk_never_answers_is_stuck() {
     store.close().await;
     assert_eq!(beats.stuck(), [""; 0]);
 }
+
+/// A round of a large disturbance, and giving it up: eight times the notices take about eight times as long.
+#[tokio::test]
+async fn work_grows_with_the_number_of_notices_and_not_faster() {
+    async fn recorded_and_given_up(count: usize) -> [Duration; 2] {
+        let store = Store::in_memory();
+        let notices: Vec<_> = (0..count).map(|n| notice(&format!("n{n}"))).collect();
+        let began = Instant::now();
+        store.record(Batch { notices: &notices, ..Batch::default() }).await.unwrap();
+        let recorded = began.elapsed();
+        let given_up = notices.iter().map(|notice| (notice.id.as_str(), Outcome::Abandoned)).collect();
+        store.settle(Settled { notices: given_up, ..Settled::default() }).await.unwrap();
+        [recorded, began.elapsed() - recorded]
+    }
+    let mut few = [Duration::MAX; 2];
+    for _ in 0..3 {
+        let times = recorded_and_given_up(2_000).await;
+        few = [few[0].min(times[0]), few[1].min(times[1])];
+    }
+    let many = recorded_and_given_up(16_000).await;
+    assert!(many[0] < few[0] * 24 && many[1] < few[1] * 24, "{many:?} after {few:?}");
+}
+
+/// The state of the disk at any moment is what a kill leaves.
+#[tokio::test]
+async fn a_large_round_is_recorded_wholly_or_not_at_all() {
+    let (folder, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let Opened { store, .. } = opened(folder.path());
+    store.record(Batch { notices: &[notice("before")], ..alert("a", "0") }).await.unwrap();
+    let large = |n| Notice { reason: "x".repeat(1 << 20), ..notice(&format!("n{n:02}")) };
+    let notices: Vec<_> = (0..20).map(large).collect();
+    // There is room for the first transaction and not for the second.
+    meddle(&store, |writer| {
+        place(writer).disk.as_ref().unwrap().connection.pragma_update(None, "max_page_count", 3_000).unwrap();
+        place(writer).trouble.pause = LONGEST_PAUSE;
+    })
+    .await;
+    store.record(Batch { notices: &notices, ..alert("a", "1") }).await.unwrap_err();
+
+    let copy = killed.path().join(DATABASE);
+    fs::copy(folder.path().join(DATABASE), &copy).unwrap();
+    let rows = |sql: &str| Connection::open(&copy).unwrap().query_row(sql, [], |row| row.get::<_, i64>(0));
+    assert!(rows("SELECT count(*) FROM outbox").unwrap() > 5, "a part was on the disk");
+    let ids = |loaded: &Loaded| loaded.outbox.iter().map(|row| row.notice.id.clone()).collect::<Vec<_>>();
+    let unwritten = database::read_only(&copy).unwrap();
+    let loaded = database::load(&database::in_memory_like(&unwritten).unwrap()).unwrap();
+    assert_eq!((ids(&loaded), loaded.alerts[0].1.as_str()), (vec!["before".to_owned()], "0"));
+    assert_eq!(opened(killed.path()).loaded, loaded);
+    assert_eq!(rows("SELECT count(*) FROM outbox"), Ok(1));
+
+    // The process that goes on has it all, and so has the next, as it has a round that met no hindrance.
+    meddle(&store, |writer| place(writer).trouble.retry_at = Instant::now()).await;
+    store.record(Batch { notices: &[notice("after")], ..Batch::default() }).await.unwrap();
+    let more: Vec<_> = (20..40).map(large).collect();
+    store.record(Batch { notices: &more, ..alert("a", "2") }).await.unwrap();
+    store.close().await;
+    let loaded = opened(folder.path()).loaded;
+    assert_eq!((loaded.outbox.len(), loaded.alerts[0].1.as_str()), (42, "2"));
+    assert_eq!(ids(&loaded)[..3], ["before", "n00", "n01"]);
+}
