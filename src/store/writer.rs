@@ -21,7 +21,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{
-    Health, Loaded, Pending, SavedUsers, StoreError,
+    Health, List, Lists, Loaded, Pending, SavedUsers, StoreError,
     change::{self, Change, Ends},
     database::{self, Disk, Fault},
     folder::{self, Unclaimed},
@@ -42,7 +42,7 @@ const MOST_ASIDES: u32 = 10;
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) work: Work,
-    /// Absent: it could not wait for room any longer.
+    /// Absent: it needs no room, or could not wait for it any longer.
     pub(super) _room: Option<OwnedSemaphorePermit>,
 }
 
@@ -51,6 +51,10 @@ pub(super) enum Work {
     Change {
         change: Change,
         answer: oneshot::Sender<Result<(), StoreError>>,
+    },
+    /// The list is the one that waits for the target.
+    SaveUsers {
+        target: String,
     },
     Users {
         target: String,
@@ -177,7 +181,7 @@ impl Writer {
     }
 
     /// Does what it is asked until it is told to close or nobody is left to ask.
-    pub(super) fn run(mut self, queue: &mpsc::Receiver<Request>) {
+    pub(super) fn run(mut self, queue: &mpsc::Receiver<Request>, lists: &Lists) {
         let closed = loop {
             self.health.beat.rest();
             let request = match self.retry_in() {
@@ -190,6 +194,13 @@ impl Writer {
                     let done = self.change(&change);
                     self.measure();
                     drop(answer.send(done));
+                }
+                Ok(Work::SaveUsers { target }) => {
+                    if let Some(List { saved, answer }) = lists.take(&target) {
+                        let done = self.change(&Change::Users { target, saved });
+                        self.measure();
+                        drop(answer.send(done));
+                    }
                 }
                 Ok(Work::Users { target, answer }) => {
                     let found = self.users(&target);

@@ -390,3 +390,63 @@ async fn a_large_round_is_recorded_wholly_or_not_at_all() {
     assert_eq!((loaded.outbox.len(), loaded.alerts[0].1.as_str()), (42, "2"));
     assert_eq!(ids(&loaded)[..3], ["before", "n00", "n01"]);
 }
+
+/// Lists are megabytes: those that came while the disk hung are not all kept in memory until it answers.
+#[tokio::test]
+#[expect(clippy::await_holding_lock, reason = "it is the thread of the store that is to wait for it")]
+async fn of_the_lists_that_wait_for_a_disk_the_newest_of_each_target_is_written() {
+    static HANGS: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    static WRITTEN: std::sync::Mutex<i64> = std::sync::Mutex::new(0);
+    fn count(writer: &mut Writer) {
+        let disk = &place(writer).disk.as_ref().unwrap().connection;
+        *WRITTEN.lock().unwrap() = disk.query_row("SELECT total_changes()", [], |row| row.get(0)).unwrap();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let Opened { store, .. } = opened(folder.path());
+    meddle(&store, count).await;
+    store.load_users("home").await.unwrap();
+    let hang = HANGS.lock().unwrap();
+    tokio::time::pause();
+    meddle(&store, |_| drop(HANGS.lock())).await;
+    let list = |n: u8| SavedUsers { read_at: NOW, started: NOW, users: vec![n; 1000] };
+    let mut saves = tokio::task::JoinSet::new();
+    for n in 0..200 {
+        for target in ["home", "edge"] {
+            let store = store.clone();
+            saves.spawn(async move { store.save_users(target, list(n)).await });
+        }
+        tokio::task::yield_now().await;
+    }
+    assert!(saves.join_all().await.iter().all(Result::is_err));
+    drop(hang);
+    tokio::time::resume();
+    let before = *WRITTEN.lock().unwrap();
+    meddle(&store, count).await;
+    for target in ["home", "edge"] {
+        assert_eq!(store.load_users(target).await.unwrap(), Some(list(199)), "{target}");
+    }
+    assert_eq!(*WRITTEN.lock().unwrap() - before, 2, "rows written");
+    // What comes later is written as ever.
+    store.save_users("home", list(1)).await.unwrap();
+    assert_eq!(store.load_users("home").await.unwrap(), Some(list(1)));
+    store.close().await;
+    assert!(matches!(store.save_users("home", list(2)).await, Err(StoreError::Closed)));
+}
+
+#[tokio::test]
+async fn a_writer_that_panics_shows() {
+    let (store, beats) = (Store::in_memory(), Beats::default());
+    beats.watch("store", store.beat());
+    let errors = store.status().errors;
+    assert!(store.status().up);
+    meddle(&store, |_| panic!("as a fault of ours would")).await;
+    let users = SavedUsers { read_at: NOW, started: NOW, users: vec![7] };
+    assert!(matches!(store.record(alert("a", "1")).await, Err(StoreError::Closed)));
+    assert!(matches!(store.save_users("home", users).await, Err(StoreError::Closed)));
+    assert!(matches!(store.load_users("home").await, Err(StoreError::Closed)));
+    assert!(!store.status().up);
+    assert_eq!(store.status().errors, errors + 1);
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(200)).await;
+    assert_eq!(beats.stuck(), ["store"]);
+}
