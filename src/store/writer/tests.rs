@@ -450,3 +450,31 @@ async fn a_writer_that_panics_shows() {
     tokio::time::advance(Duration::from_secs(200)).await;
     assert_eq!(beats.stuck(), ["store"]);
 }
+
+#[tokio::test]
+async fn space_is_given_back_on_the_disk_and_in_memory() {
+    static PAGES: std::sync::Mutex<[i64; 2]> = std::sync::Mutex::new([0; 2]);
+    let folder = tempfile::tempdir().unwrap();
+    let Opened { store, .. } = opened(folder.path());
+    let notices: Vec<_> = (0..2_000).map(|n| notice(&format!("n{n}"))).collect();
+    let large: Vec<_> =
+        notices.iter().map(|notice| Notice { reason: "x".repeat(5_000), ..notice.clone() }).collect();
+    let batch = Batch { notices: &large, ..alert("a", "1") };
+    store.record(batch).await.unwrap();
+    for some in notices.chunks(100) {
+        let taken = some.iter().map(|notice| (notice.id.as_str(), Outcome::Delivered)).collect();
+        store.settle(Settled { notices: taken, ..Settled::default() }).await.unwrap();
+    }
+    meddle(&store, |writer| {
+        let pages = |connection: &Connection| {
+            connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap()
+        };
+        let disk = pages(&place(writer).disk.as_ref().unwrap().connection);
+        *PAGES.lock().unwrap() = [disk, pages(&writer.memory)];
+    })
+    .await;
+    store.load_users("home").await.unwrap();
+    let size = fs::metadata(folder.path().join(DATABASE)).unwrap().len();
+    let pages = *PAGES.lock().unwrap();
+    assert!(pages[0] < 200 && pages[1] < 200 && size < 1 << 20, "{pages:?} pages, {size} bytes");
+}
