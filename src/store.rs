@@ -22,10 +22,11 @@ mod table;
 mod writer;
 
 use std::{
+    collections::HashMap,
     io,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
@@ -51,10 +52,11 @@ pub(crate) use writer::by_hand::ByHand;
 
 pub use key::{existing_hash_key, hash_key};
 
-/// Changes that may wait for the disk; whoever brings another one waits as well.
+/// Requests that may wait for the disk; the caller of another one waits as well.
 const QUEUE: usize = 64;
 
-/// A change that has waited for so long goes on waiting for itself: a disk that hangs must not hold up everything else.
+/// How long a caller waits. A change that is not done by then joins the queue whatever its length: it is small, and it
+/// would be lost otherwise. Lists of users are large and have no place in this queue, see [`Lists`].
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A handle to what outlives the process. Cheap to clone; when the last one is dropped, what was asked is still done.
@@ -65,6 +67,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Store {
     requests: mpsc::Sender<Request>,
     room: Arc<Semaphore>,
+    lists: Lists,
     health: Arc<Health>,
 }
 
@@ -239,13 +242,23 @@ impl Store {
     /// A store that takes nothing any more.
     #[cfg(test)]
     pub(crate) fn closed() -> Store {
-        Store { requests: mpsc::channel().0, room: Arc::new(Semaphore::new(QUEUE)), health: Arc::default() }
+        Store::new(mpsc::channel().0, Arc::default())
     }
 
     fn start(writer: Writer, health: Arc<Health>) -> io::Result<Store> {
         let (requests, queue) = mpsc::channel();
-        thread::Builder::new().name("store".into()).spawn(move || writer.run(&queue))?;
-        Ok(Store { requests, room: Arc::new(Semaphore::new(QUEUE)), health })
+        let store = Store::new(requests, health);
+        let (lists, health) = (store.lists.clone(), Arc::clone(&store.health));
+        thread::Builder::new().name("store".into()).spawn(move || {
+            // Dropped before the queue, whose end is what callers notice.
+            let end = End { lists, health };
+            writer.run(&queue, &end.lists);
+        })?;
+        Ok(store)
+    }
+
+    fn new(requests: mpsc::Sender<Request>, health: Arc<Health>) -> Store {
+        Store { requests, room: Arc::new(Semaphore::new(QUEUE)), lists: Lists::default(), health }
     }
 
     /// Records what a round of alerting changed and what is to be told of it. A notice that is recorded twice is
@@ -303,12 +316,28 @@ impl Store {
         self.change(Change::Replaced { old_ids: old_ids.to_vec(), notice }).await
     }
 
-    /// Keeps the users of a target instead of those kept before.
+    /// Keeps the users of a target instead of those kept before. While the disk hangs only the newest list of a target
+    /// waits for it.
     ///
     /// # Errors
-    /// As of [`Store::record`].
+    /// As of [`Store::record`]; also when a newer list took the place of this one.
     pub async fn save_users(&self, target: &str, saved: SavedUsers) -> Result<(), StoreError> {
-        self.change(Change::Users { target: target.to_owned(), saved }).await
+        let (answer, answered) = oneshot::channel();
+        let replaced = match self.lists.held().as_mut() {
+            None => return Err(StoreError::Closed),
+            Some(lists) => lists.insert(target.to_owned(), List { saved, answer }),
+        };
+        match replaced {
+            Some(older) => {
+                let why = "a newer list took its place".to_owned();
+                drop(older.answer.send(Err(StoreError::NotDurable { why })));
+            }
+            None => {
+                let request = Request { work: Work::SaveUsers { target: target.to_owned() }, _room: None };
+                self.requests.send(request).map_err(|_| StoreError::Closed)?;
+            }
+        }
+        self.answer(PATIENCE, answered).await
     }
 
     /// The users of a target that were kept last, if any.
@@ -368,7 +397,15 @@ impl Store {
         let room = room.ok().transpose().map_err(|_| StoreError::Closed)?;
         let request = Request { work: Work::Change { change, answer }, _room: room };
         self.requests.send(request).map_err(|_| StoreError::Closed)?;
-        match timeout(PATIENCE.saturating_sub(began.elapsed()), answered).await {
+        self.answer(PATIENCE.saturating_sub(began.elapsed()), answered).await
+    }
+
+    async fn answer(
+        &self,
+        patience: Duration,
+        answered: oneshot::Receiver<Result<(), StoreError>>,
+    ) -> Result<(), StoreError> {
+        match timeout(patience, answered).await {
             Ok(answer) => answer.map_err(|_| StoreError::Closed)?,
             Err(_) => self.hangs(),
         }
@@ -385,6 +422,49 @@ impl Store {
     async fn ask(&self, work: Work) -> Result<(), StoreError> {
         let room = Arc::clone(&self.room).acquire_owned().await.map_err(|_| StoreError::Closed)?;
         self.requests.send(Request { work, _room: Some(room) }).map_err(|_| StoreError::Closed)
+    }
+}
+
+/// The lists of users that wait for the disk, by target; none when the thread that writes has ended. Lists are
+/// megabytes, so each target has at most one here, and one request in the queue.
+#[derive(Clone, Debug)]
+struct Lists(Arc<Mutex<Option<HashMap<String, List>>>>);
+
+#[derive(Debug)]
+struct List {
+    saved: SavedUsers,
+    answer: oneshot::Sender<Result<(), StoreError>>,
+}
+
+impl Default for Lists {
+    fn default() -> Self {
+        Lists(Arc::new(Mutex::new(Some(HashMap::new()))))
+    }
+}
+
+impl Lists {
+    fn take(&self, target: &str) -> Option<List> {
+        self.held().as_mut()?.remove(target)
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<HashMap<String, List>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Dropped when the thread that writes ends. If it ends by a panic, nothing is written any more, and that shows.
+struct End {
+    lists: Lists,
+    health: Arc<Health>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.health.down.store(true, Ordering::Relaxed);
+            self.health.errors.fetch_add(1, Ordering::Relaxed);
+        }
+        *self.lists.held() = None;
     }
 }
 

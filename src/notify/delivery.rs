@@ -7,14 +7,12 @@
 mod backoff;
 mod fallback;
 mod merge;
+mod queue;
 mod standing;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::{HashSet, VecDeque},
-    time::Duration,
-};
+use std::time::Duration;
 
 use tokio::{
     sync::{mpsc, watch},
@@ -24,7 +22,8 @@ use tracing::{debug, error, info, warn};
 
 use self::{
     fallback::News,
-    merge::{Taken, Told, about, merge},
+    merge::{Taken, Told, merge},
+    queue::{Queue, Queued},
 };
 pub use self::{
     fallback::{Fallback, Others, known_failure},
@@ -116,7 +115,7 @@ impl Worker {
         let failing_since = state.failing_since.filter(|_| still_fails).map(|since| clock.long_ago(since));
         let mut outbox = Outbox {
             name,
-            queue: VecDeque::new(),
+            queue: Queue::default(),
             in_flight: None,
             standings,
             failing_since,
@@ -132,11 +131,11 @@ impl Worker {
             clock,
             others,
         };
-        let item = |row: Pending| Queued {
-            since: outbox.clock.long_ago(row.queued_at),
-            ..outbox.queued(row.notice, row.done)
-        };
-        outbox.queue = pending.into_iter().map(item).collect();
+        for row in pending {
+            let mut item = outbox.queued(row.notice, row.done);
+            item.since = outbox.clock.long_ago(row.queued_at);
+            outbox.queue.push_back(item);
+        }
         if outbox.state.fallback_knows != FallbackKnows::Nothing && outbox.state.fallback.is_none() {
             // Earlier versions did not write down who was told: most likely it is still the same.
             outbox.state.fallback = outbox.fallback().map(|fallback| fallback.receiver);
@@ -210,7 +209,7 @@ async fn until(due: Option<Instant>) {
 struct Outbox {
     name: String,
     /// At most one notice per group, less the one in flight.
-    queue: VecDeque<Queued>,
+    queue: Queue,
     /// Since when the notice waits that is being sent.
     in_flight: Option<Moment>,
     /// When the receiver may be asked again, by the clock that nobody sets.
@@ -231,37 +230,16 @@ struct Outbox {
     others: watch::Receiver<Others>,
 }
 
-#[derive(Debug)]
-struct Queued {
-    notice: Notice,
-    /// Hashes of the labels of its alerts.
-    about: HashSet<u64>,
-    /// Addresses that took it.
-    done: Vec<String>,
-    /// When the oldest notice was made that this one stands for.
-    since: Moment,
-    expires: Instant,
-    /// Whether it may have been taken although that was not said.
-    maybe_taken: bool,
-}
-
-impl Queued {
-    /// Whether anybody may know what it says.
-    fn may_be_known(&self) -> bool {
-        self.maybe_taken || !self.done.is_empty()
-    }
-}
-
 impl Outbox {
     fn queued(&self, notice: Notice, done: Vec<String>) -> Queued {
         let since = self.clock.long_ago(notice.created_at);
         let expires = Instant::now() + LIFE.saturating_sub(self.clock.now().since(since));
-        Queued { about: about(&notice), notice, done, since, expires, maybe_taken: false }
+        Queued::new(notice, done, since, expires)
     }
 
     /// Merges what an earlier process left, and gives up what became too old meanwhile.
     async fn tidy(&mut self) {
-        for item in std::mem::take(&mut self.queue) {
+        for item in std::mem::take(&mut self.queue).into_items() {
             self.enqueue(item).await;
         }
         self.expire().await;
@@ -276,21 +254,15 @@ impl Outbox {
     /// Puts a notice at the end, or merges it into the older ones that it goes on from.
     async fn enqueue(&mut self, mut newer: Queued) {
         let mut place = None;
-        while let Some((at, older)) = self.take_related(&newer) {
+        while let Some((at, older)) = self.queue.take_related(&newer) {
             place.get_or_insert(at);
             let Some(merged) = self.merge(older, newer).await else { return };
             newer = merged;
         }
-        self.queue.insert(place.unwrap_or(self.queue.len()), newer);
-    }
-
-    /// Takes out the first that is of the same group, or tells of one of the same alerts: they may have been grouped
-    /// otherwise before a reload, and what fires must not be told after its end.
-    fn take_related(&mut self, other: &Queued) -> Option<(usize, Queued)> {
-        let is_related =
-            |item: &Queued| item.notice.group == other.notice.group || !item.about.is_disjoint(&other.about);
-        let at = self.queue.iter().position(is_related)?;
-        self.queue.remove(at).map(|item| (at, item))
+        match place {
+            Some(place) => self.queue.insert(place, newer),
+            None => self.queue.push_back(newer),
+        }
     }
 
     async fn merge(&mut self, older: Queued, newer: Queued) -> Option<Queued> {
@@ -315,14 +287,8 @@ impl Outbox {
             "merged with a newer notice"
         );
         self.note(self.store.replace(&ids, &notice).await);
-        Some(Queued {
-            about: about(&notice),
-            notice,
-            done: Vec::new(),
-            since: std::cmp::min_by_key(older.since, newer.since, by_uptime),
-            expires: newer.expires,
-            maybe_taken: false,
-        })
+        let since = std::cmp::min_by_key(older.since, newer.since, by_uptime);
+        Some(Queued::new(notice, Vec::new(), since, newer.expires))
     }
 
     /// Whether there is anything in a notice that the receiver wants to hear.
@@ -333,9 +299,8 @@ impl Outbox {
     /// When there is something to do.
     fn due(&self) -> Option<Instant> {
         let send = (!self.queue.is_empty() && !self.state.disabled).then_some(self.due);
-        let expire = self.queue.iter().map(|item| item.expires).min();
         let tell = if self.queue.is_empty() { None } else { self.out_of_patience_at() };
-        [send, expire, tell].into_iter().flatten().min()
+        [send, self.queue.next_expiry(), tell].into_iter().flatten().min()
     }
 
     fn may_send(&self) -> bool {
@@ -424,7 +389,7 @@ impl Outbox {
     /// Puts a notice that failed behind the others, so that one that breaks its receiver does not keep them from it.
     /// What came of its group or its alerts meanwhile is merged into it.
     async fn put_back(&mut self, mut older: Queued) {
-        while let Some((_, newer)) = self.take_related(&older) {
+        while let Some((_, newer)) = self.queue.take_related(&older) {
             let Some(merged) = self.merge(older, newer).await else { return };
             older = merged;
         }
@@ -433,10 +398,7 @@ impl Outbox {
 
     /// Gives up what is too old.
     async fn expire(&mut self) {
-        let now = Instant::now();
-        let (expired, rest): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.queue).into_iter().partition(|item| item.expires <= now);
-        self.queue = rest.into();
+        let expired = self.queue.take_expired(Instant::now());
         if !expired.is_empty() {
             self.abandon(&expired, TOO_OLD).await;
         }
@@ -484,9 +446,8 @@ impl Outbox {
     }
 
     fn show(&self) {
-        let waiting = self.queue.iter().map(|item| item.since).chain(self.in_flight);
         let length = self.queue.len() + usize::from(self.in_flight.is_some());
-        let oldest_pending = waiting.min_by_key(by_uptime);
+        let oldest_pending = self.queue.oldest().into_iter().chain(self.in_flight).min_by_key(by_uptime);
         let oldest = oldest_pending.map(|since| since.wall.as_secs_f64());
         self.telemetry.notification_queue(&self.name, length, oldest);
         self.standings.set(&self.name, Standing { failing_since: self.failing_since, oldest_pending });
@@ -494,6 +455,6 @@ impl Outbox {
 
     fn left(self) -> Left {
         let row = |item: Queued| Pending { notice: item.notice, done: item.done, queued_at: item.since.wall };
-        Left { pending: self.queue.into_iter().map(row).collect(), state: self.state }
+        Left { pending: self.queue.into_items().map(row).collect(), state: self.state }
     }
 }

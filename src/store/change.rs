@@ -1,5 +1,7 @@
 //! What can be done to the store, and how it is done to a database, be it on the disk or in memory.
 
+use std::collections::VecDeque;
+
 use rusqlite::{
     Connection, Row, Transaction,
     types::{Value, ValueRef},
@@ -8,12 +10,18 @@ use rusqlite::{
 use super::{
     Outcome, SavedUsers, StoreError,
     database::Fault,
-    schema::{ALERTS, COUNTERS, DEAD_LETTERS, GROUPS, OUTBOX, RECEIVERS, USERS},
+    schema::{ALERTS, COUNTERS, DEAD_LETTERS, GROUPS, META, OUTBOX, RECEIVERS, USERS},
 };
 use crate::model::{Notice, Timestamp};
 
 /// Dead letters that are kept.
-const DEAD_LETTERS_KEPT: i64 = 1000;
+const DEAD_LETTERS_KEPT: usize = 1000;
+
+/// Bytes of notices that one transaction holds. SQLite's log of recent changes grows with the largest transaction.
+const MOST_AT_ONCE: usize = 8 << 20;
+
+/// The row of `meta` that is present while a round is recorded in several transactions: the lowest `seq` of its notices.
+const UNFINISHED: &str = "unfinished_round";
 
 /// One call's worth of change. Everything is in the form it is stored in: `receiver` is a name and a state as JSON,
 /// `kept` is a JSON list of texts.
@@ -78,11 +86,50 @@ struct Standing {
     done: String,
 }
 
-/// Makes a change in one transaction.
-pub(super) fn apply(connection: &mut Connection, change: &Change) -> Result<(), Fault> {
-    let transaction = connection.transaction()?;
+/// Both ends of the outbox: the lowest and the highest `seq` in use. The writer keeps them, because finding them takes
+/// a look at every row.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ends {
+    first: i64,
+    last: i64,
+}
+
+impl Ends {
+    pub(super) fn of(connection: &Connection) -> Result<Self, Fault> {
+        let sql = "SELECT coalesce(min(seq), 1), coalesce(max(seq), 0) FROM outbox";
+        Ok(connection.query_row(sql, [], |row| Ok(Ends { first: row.get(0)?, last: row.get(1)? }))?)
+    }
+
+    /// A new place at the end.
+    fn next(&mut self, notice: &Queued) -> Standing {
+        self.last = self.last.saturating_add(1);
+        at(self.last, notice)
+    }
+}
+
+/// Makes a change, all of it or nothing, and returns the ends of the outbox after it.
+///
+/// A change is one transaction. Only a round with more than [`MOST_AT_ONCE`] bytes of notices takes several: first its
+/// notices, under the mark [`UNFINISHED`], and with the last of them the alerts and groups that say that these notices
+/// exist. If the process ends in between, [`undo_unfinished`] removes the notices, and the round is as if it had never
+/// been. So no alert is recorded as notified without its notices, and no notice is sent whose alert is unknown.
+pub(super) fn apply(connection: &mut Connection, change: &Change, mut ends: Ends) -> Result<Ends, Fault> {
+    let mut transaction = connection.transaction()?;
     match change {
         Change::Record { alerts, groups, notices } => {
+            let first = ends.last.saturating_add(1).to_string();
+            let mut held = 0;
+            for notice in notices {
+                if held > 0 && held + notice.json.len() > MOST_AT_ONCE {
+                    META.put(&transaction, &[text(UNFINISHED), text(&first)])?;
+                    transaction.commit()?;
+                    transaction = connection.transaction()?;
+                    held = 0;
+                }
+                held += notice.json.len();
+                append(&transaction, notice, &mut ends)?;
+            }
+            META.remove(&transaction, "key", UNFINISHED)?;
             for (table, rows) in [(ALERTS, alerts), (GROUPS, groups)] {
                 for (key, state) in rows {
                     match state {
@@ -91,24 +138,29 @@ pub(super) fn apply(connection: &mut Connection, change: &Change) -> Result<(), 
                     }
                 }
             }
-            for notice in notices {
-                append(&transaction, notice)?;
-            }
         }
         Change::Settled { notices, receiver, told } => {
+            let mut letters = VecDeque::new();
             for (id, outcome) in notices {
-                settle(&transaction, id, outcome)?;
+                letters.extend(settle(&transaction, id, outcome)?);
+                // The rest would be deleted as soon as it is written.
+                if letters.len() > DEAD_LETTERS_KEPT {
+                    letters.pop_front();
+                }
             }
+            bury(&transaction, letters)?;
             if let Some((name, state)) = receiver {
                 RECEIVERS.put(&transaction, &[text(name), text(state)])?;
             }
             if let Some(notice) = told {
-                append(&transaction, notice)?;
+                append(&transaction, notice, &mut ends)?;
             }
         }
         Change::Revived { notices, outdated } => {
             for notice in notices.iter().rev() {
-                prepend(&transaction, notice)?;
+                // What waits there came later.
+                ends.first = ends.first.saturating_sub(1);
+                enqueue(&transaction, notice, &at(ends.first, notice))?;
             }
             for id in notices.iter().map(|notice| &notice.id).chain(outdated) {
                 DEAD_LETTERS.remove(&transaction, "id", id)?;
@@ -133,11 +185,10 @@ pub(super) fn apply(connection: &mut Connection, change: &Change) -> Result<(), 
             }
             let standing = match place {
                 Some(place) => place,
-                None => last(&transaction, notice)?,
+                None => ends.next(notice),
             };
             enqueue(&transaction, notice, &standing)?;
         }
-
         Change::Users { target, saved } => {
             let times = [saved.read_at, saved.started].map(|time| ValueRef::Integer(time.as_millis()));
             let [read_at, started] = times;
@@ -154,6 +205,18 @@ pub(super) fn apply(connection: &mut Connection, change: &Change) -> Result<(), 
         }
     }
     transaction.commit()?;
+    Ok(ends)
+}
+
+/// Removes the notices of a round that was not recorded to its end.
+pub(super) fn undo_unfinished(connection: &mut Connection) -> Result<(), Fault> {
+    let Some(first) = META.get(connection, "key", UNFINISHED, |row| row.get::<_, String>("value"))? else {
+        return Ok(());
+    };
+    let transaction = connection.transaction()?;
+    transaction.execute("DELETE FROM outbox WHERE seq >= CAST(? AS INTEGER)", [first])?;
+    META.remove(&transaction, "key", UNFINISHED)?;
+    transaction.commit()?;
     Ok(())
 }
 
@@ -167,33 +230,25 @@ fn standing(transaction: &Transaction<'_>, id: &str) -> Result<Option<Standing>,
     })
 }
 
-/// Puts a notice at the end of the queue, or where it stands already.
-fn append(transaction: &Transaction<'_>, notice: &Queued) -> Result<(), Fault> {
+/// Puts a notice at the end of the queue, or where it is already.
+fn append(transaction: &Transaction<'_>, notice: &Queued, ends: &mut Ends) -> Result<(), Fault> {
     let standing = match standing(transaction, &notice.id)? {
         Some(standing) => standing,
-        None => last(transaction, notice)?,
+        None => ends.next(notice),
     };
     enqueue(transaction, notice, &standing)
 }
 
-/// Puts a notice at the front of the queue: what waits there came later.
-fn prepend(transaction: &Transaction<'_>, notice: &Queued) -> Result<(), Fault> {
-    let sql = "SELECT coalesce(min(seq), 1) - 1 FROM outbox";
-    let seq = transaction.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
-    enqueue(transaction, notice, &at(seq, notice))
-}
-
-/// Of a notice that is not pending there is nothing to settle.
-fn settle(transaction: &Transaction<'_>, id: &str, outcome: &Outcome) -> Result<(), Fault> {
+/// Of a notice that is not pending there is nothing to settle. Returns the row of one that is to be a dead letter.
+fn settle(transaction: &Transaction<'_>, id: &str, outcome: &Outcome) -> Result<Option<[Value; 7]>, Fault> {
     // Rows of thousands of alerts are megabytes: they are read only for those who need them.
     let row = || OUTBOX.get(transaction, "id", id, owned);
     match outcome {
         Outcome::Delivered => OUTBOX.remove(transaction, "id", id)?,
         Outcome::Abandoned => {
-            if let Some(row) = row()? {
-                bury(transaction, row)?;
-                OUTBOX.remove(transaction, "id", id)?;
-            }
+            let row = row()?;
+            OUTBOX.remove(transaction, "id", id)?;
+            return Ok(row);
         }
         Outcome::Attempted { done } => {
             if let Some(mut row) = row()? {
@@ -202,22 +257,12 @@ fn settle(transaction: &Transaction<'_>, id: &str, outcome: &Outcome) -> Result<
             }
         }
     }
-    Ok(())
+    Ok(None)
 }
 
-/// The end of the queue.
-fn last(transaction: &Transaction<'_>, notice: &Queued) -> Result<Standing, Fault> {
-    Ok(at(next_seq(transaction, OUTBOX.name)?, notice))
-}
-
-/// A place in the queue of a notice that nobody has taken yet.
+/// A place in the queue of a notice that no address has taken yet.
 fn at(seq: i64, notice: &Queued) -> Standing {
     Standing { seq, queued_at: notice.created_at.as_millis(), done: "[]".into() }
-}
-
-fn next_seq(transaction: &Transaction<'_>, table: &str) -> Result<i64, Fault> {
-    let sql = format!("SELECT coalesce(max(seq), 0) + 1 FROM {table}");
-    Ok(transaction.prepare_cached(&sql)?.query_row([], |row| row.get(0))?)
 }
 
 fn enqueue(transaction: &Transaction<'_>, notice: &Queued, standing: &Standing) -> Result<(), Fault> {
@@ -227,13 +272,24 @@ fn enqueue(transaction: &Transaction<'_>, notice: &Queued, standing: &Standing) 
     OUTBOX.put(transaction, &values)
 }
 
-/// Puts a row of the outbox last among the dead letters, and forgets those that are too many.
-pub(super) fn bury(transaction: &Transaction<'_>, mut row: [Value; 7]) -> Result<(), Fault> {
-    let seq = next_seq(transaction, DEAD_LETTERS.name)?;
-    row[1] = Value::Integer(seq);
-    DEAD_LETTERS.put(transaction, &borrowed(&row))?;
-    let sql = "DELETE FROM dead_letters WHERE seq <= ?";
-    transaction.prepare_cached(sql)?.execute([seq.saturating_sub(DEAD_LETTERS_KEPT)])?;
+/// Puts rows of the outbox last among the dead letters, and forgets those that are too many.
+pub(super) fn bury(
+    transaction: &Transaction<'_>,
+    rows: impl IntoIterator<Item = [Value; 7]>,
+) -> Result<(), Fault> {
+    let mut rows = rows.into_iter().peekable();
+    if rows.peek().is_none() {
+        return Ok(());
+    }
+    let sql = "SELECT coalesce(max(seq), 0) FROM dead_letters";
+    let mut seq: i64 = transaction.query_row(sql, [], |row| row.get(0))?;
+    for mut row in rows {
+        seq = seq.saturating_add(1);
+        row[1] = Value::Integer(seq);
+        DEAD_LETTERS.put(transaction, &borrowed(&row))?;
+    }
+    let sql = format!("DELETE FROM dead_letters WHERE seq <= ? - {DEAD_LETTERS_KEPT}");
+    transaction.execute(&sql, [seq])?;
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, types::ValueRef};
 
 use super::{
     Loaded, Pending, SavedUsers,
-    change::{bury, owned},
+    change::{bury, owned, undo_unfinished},
     folder,
     schema::{self, ALERTS, ALL, DEAD_LETTERS, GROUPS, HANDED_ON, HELD, META, OUTBOX, RECEIVERS, USERS},
     table::Table,
@@ -21,7 +21,7 @@ use crate::model::Timestamp;
 /// How long to wait for somebody who looks into the database and holds it up.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Free pages beyond which a quarter of the file is worth giving back.
+/// Free pages beyond which a quarter of the database is worth giving back.
 const SPARE_PAGES: i64 = 64;
 
 /// Why a database does not do as told.
@@ -109,6 +109,7 @@ impl Disk {
         for table in ALL {
             table.each(&connection, "1", |_| Ok(()))?;
         }
+        undo_unfinished(&mut connection)?;
         let opened = now.as_millis().to_string();
         let row = ["opened_at", &opened].map(|value| ValueRef::Text(value.as_bytes()));
         META.put(&connection, &row)?;
@@ -122,14 +123,9 @@ impl Disk {
         ((file.dev(), file.ino()) == self.identity).then_some(file.len().saturating_add(log))
     }
 
-    /// Gives back what deleted rows leave, once it is much of the file.
+    /// Gives back what deleted rows leave.
     pub(super) fn tidy(&self) -> Result<(), Fault> {
-        let pages = |name| self.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-        let free = pages("freelist_count")?;
-        if free > SPARE_PAGES && free > pages("page_count")? / 4 {
-            self.connection.execute_batch("PRAGMA incremental_vacuum")?;
-        }
-        Ok(())
+        give_back(&self.connection)
     }
 
     /// Makes the database hold what the memory does.
@@ -139,7 +135,12 @@ impl Disk {
             table.clear(&transaction)?;
             table.copy(memory, &transaction)?;
         }
-        DEAD_LETTERS.each(memory, "seq", |row| bury(&transaction, owned(row)?))?;
+        let mut letters = Vec::new();
+        DEAD_LETTERS.each(memory, "seq", |row| {
+            letters.push(owned(row)?);
+            Ok(())
+        })?;
+        bury(&transaction, letters)?;
         USERS.copy(memory, &transaction)?;
         transaction.commit()?;
         Ok(())
@@ -158,19 +159,35 @@ pub(super) fn in_memory() -> Result<Connection, Fault> {
 pub(super) fn in_memory_like(from: &Connection) -> Result<Connection, Fault> {
     let mut memory = in_memory()?;
     let transaction = memory.transaction()?;
-    for table in HELD {
+    for table in HELD.into_iter().chain([META]) {
         table.copy(from, &transaction)?;
     }
     transaction.commit()?;
+    // A file that cannot be written may have the mark still.
+    undo_unfinished(&mut memory)?;
     Ok(memory)
 }
 
-/// Forgets in memory what only the disk is to hold, once it does.
+/// Forgets in memory what only the disk is to hold, once it does, and gives back what deleted rows leave.
 pub(super) fn hand_on(memory: &Connection) -> Result<(), Fault> {
     for table in HANDED_ON {
         table.clear(memory)?;
     }
-    memory.execute_batch("PRAGMA incremental_vacuum")?;
+    give_back(memory)
+}
+
+/// Gives back what deleted rows leave, once it is much of the database.
+fn give_back(connection: &Connection) -> Result<(), Fault> {
+    let pages = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let free = pages("freelist_count")?;
+    if free > SPARE_PAGES && free > pages("page_count")? / 4 {
+        // Each step frees one page.
+        let mut statement = connection.prepare("PRAGMA incremental_vacuum")?;
+        let mut steps = statement.query([])?;
+        while steps.next()?.is_some() {}
+        // A file becomes shorter when its log has been copied into it.
+        connection.execute_batch("PRAGMA wal_checkpoint")?;
+    }
     Ok(())
 }
 

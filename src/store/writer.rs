@@ -20,8 +20,8 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{
-    Health, Loaded, Pending, SavedUsers, StoreError,
-    change::{self, Change},
+    Health, List, Lists, Loaded, Pending, SavedUsers, StoreError,
+    change::{self, Change, Ends},
     database::{self, Disk, Fault},
     folder::{self, Unclaimed},
     schema,
@@ -41,7 +41,7 @@ const MOST_ASIDES: u32 = 10;
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) work: Work,
-    /// Absent: it could not wait for room any longer.
+    /// Absent: it needs no room, or could not wait for it any longer.
     pub(super) _room: Option<OwnedSemaphorePermit>,
 }
 
@@ -50,6 +50,10 @@ pub(super) enum Work {
     Change {
         change: Change,
         answer: oneshot::Sender<Result<(), StoreError>>,
+    },
+    /// The list is the one that waits for the target.
+    SaveUsers {
+        target: String,
     },
     Users {
         target: String,
@@ -71,6 +75,8 @@ pub(super) enum Work {
 #[derive(Debug)]
 pub(super) struct Writer {
     memory: Connection,
+    /// Of the outbox in memory, and of the one on the disk, which is the same.
+    ends: Ends,
     /// Absent if nothing is meant to outlive the process.
     place: Option<Place>,
     health: Arc<Health>,
@@ -158,17 +164,22 @@ impl Writer {
                 place.read_what_can_be()
             }
         };
-        let writer = Writer { memory, place: Some(place), health };
+        let writer = Writer::new(memory, Some(place), health);
         writer.measure();
         Ok((writer, loaded, problem))
     }
 
     pub(super) fn in_memory(health: Arc<Health>) -> Writer {
-        Writer { memory: empty_memory(), place: None, health }
+        Writer::new(empty_memory(), None, health)
+    }
+
+    fn new(memory: Connection, place: Option<Place>, health: Arc<Health>) -> Writer {
+        let ends = Ends::of(&memory).expect("a database of our own making is read in memory");
+        Writer { memory, ends, place, health }
     }
 
     /// Does what it is asked until it is told to close or nobody is left to ask.
-    pub(super) fn run(mut self, queue: &mpsc::Receiver<Request>) {
+    pub(super) fn run(mut self, queue: &mpsc::Receiver<Request>, lists: &Lists) {
         let closed = loop {
             self.health.beat.rest();
             let request = match self.retry_in() {
@@ -181,6 +192,13 @@ impl Writer {
                     let done = self.change(&change);
                     self.measure();
                     drop(answer.send(done));
+                }
+                Ok(Work::SaveUsers { target }) => {
+                    if let Some(List { saved, answer }) = lists.take(&target) {
+                        let done = self.change(&Change::Users { target, saved });
+                        self.measure();
+                        drop(answer.send(done));
+                    }
                 }
                 Ok(Work::Users { target, answer }) => {
                     let found = self.users(&target);
@@ -214,16 +232,20 @@ impl Writer {
     }
 
     fn change(&mut self, change: &Change) -> Result<(), StoreError> {
-        if let Err(fault) = change::apply(&mut self.memory, change) {
-            count_error(&self.health);
-            return Err(StoreError::NotDurable { why: fault.to_string() });
+        let ends = self.ends;
+        match change::apply(&mut self.memory, change, ends) {
+            Ok(after) => self.ends = after,
+            Err(fault) => {
+                count_error(&self.health);
+                return Err(StoreError::NotDurable { why: fault.to_string() });
+            }
         }
         let Some(place) = &mut self.place else { return Ok(()) };
         if place.is_where_it_was(&self.health)
             && let Some(disk) = &mut place.disk
         {
-            match change::apply(&mut disk.connection, change) {
-                Ok(()) => {
+            match change::apply(&mut disk.connection, change, ends) {
+                Ok(_) => {
                     if let Err(fault) = disk.tidy() {
                         place.gave_way(fault, &self.health);
                     }

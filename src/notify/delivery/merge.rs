@@ -66,9 +66,11 @@ fn key(alert: &NoticeAlert) -> u64 {
     hasher.finish()
 }
 
-/// Hashes of the labels of a notice's alerts. Two that are the same by chance only have two notices merged.
+/// Hashes of a notice's group and of the labels of its alerts. Equal hashes of different things only merge two notices.
 pub(super) fn about(notice: &Notice) -> HashSet<u64> {
-    notice.alerts.iter().map(key).collect()
+    let mut hasher = DefaultHasher::new();
+    notice.group.hash(&mut hasher);
+    notice.alerts.iter().map(key).chain([hasher.finish()]).collect()
 }
 
 /// What ended comes first: what a notice says fires, fires now.

@@ -585,3 +585,28 @@ async fn a_worker_that_ends_leaves_what_it_had() {
     assert_eq!(ids, ["1", "2"]);
     assert_eq!((left.state.failures, attempts.lock().unwrap().len()), (1, 1));
 }
+
+/// Eight times the notices take about eight times as long to queue, and to take out with a look for expired ones.
+#[tokio::test]
+async fn the_work_for_a_notice_does_not_grow_with_the_queue() {
+    async fn queued_and_sent(count: usize) -> Duration {
+        let mut outbox = Bench::start(vec![], state(), |_, _| unavailable()).1.outbox;
+        let began = Instant::now();
+        for n in 0..count {
+            outbox.accept(firing(&n.to_string(), &n.to_string())).await;
+            assert!(outbox.due().is_some());
+        }
+        for _ in 0..count / 2 {
+            outbox.next().await.unwrap();
+            outbox.expire().await;
+        }
+        assert_eq!(outbox.left().pending.len(), count - count / 2);
+        began.elapsed()
+    }
+    let mut few = Duration::MAX;
+    for _ in 0..3 {
+        few = few.min(queued_and_sent(2_000).await);
+    }
+    let many = queued_and_sent(16_000).await;
+    assert!(many < few * 24, "{many:?} after {few:?}");
+}

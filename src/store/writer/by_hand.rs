@@ -3,9 +3,8 @@
 use super::*;
 use crate::{
     model::Notice,
-    store::{Outcome, QUEUE, ReceiverState, Store, change::Queued},
+    store::{Outcome, ReceiverState, Store, change::Queued},
 };
-use tokio::sync::Semaphore;
 
 /// A database in memory that outlives its stores, as a disk outlives processes.
 pub(crate) struct ByHand {
@@ -32,7 +31,7 @@ impl ByHand {
     pub(crate) fn store(&mut self) -> Store {
         let (requests, queue) = mpsc::channel();
         self.queue = queue;
-        Store { requests, room: Arc::new(Semaphore::new(QUEUE)), health: Arc::clone(&self.writer.health) }
+        Store::new(requests, Arc::clone(&self.writer.health))
     }
 
     /// What a store that is opened now finds.

@@ -330,3 +330,151 @@ async fn a_writer_whose_disk_never_answers_is_stuck() {
     store.close().await;
     assert_eq!(beats.stuck(), [""; 0]);
 }
+
+/// A round of a large disturbance, and giving it up: eight times the notices take about eight times as long.
+#[tokio::test]
+async fn work_grows_with_the_number_of_notices_and_not_faster() {
+    async fn recorded_and_given_up(count: usize) -> [Duration; 2] {
+        let store = Store::in_memory();
+        let notices: Vec<_> = (0..count).map(|n| notice(&format!("n{n}"))).collect();
+        let began = Instant::now();
+        store.record(Batch { notices: &notices, ..Batch::default() }).await.unwrap();
+        let recorded = began.elapsed();
+        let given_up = notices.iter().map(|notice| (notice.id.as_str(), Outcome::Abandoned)).collect();
+        store.settle(Settled { notices: given_up, ..Settled::default() }).await.unwrap();
+        [recorded, began.elapsed() - recorded]
+    }
+    let mut few = [Duration::MAX; 2];
+    for _ in 0..3 {
+        let times = recorded_and_given_up(2_000).await;
+        few = [few[0].min(times[0]), few[1].min(times[1])];
+    }
+    let many = recorded_and_given_up(16_000).await;
+    assert!(many[0] < few[0] * 24 && many[1] < few[1] * 24, "{many:?} after {few:?}");
+}
+
+/// The state of the disk at any moment is what a kill leaves.
+#[tokio::test]
+async fn a_large_round_is_recorded_wholly_or_not_at_all() {
+    let (folder, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let Opened { store, .. } = opened(folder.path());
+    store.record(Batch { notices: &[notice("before")], ..alert("a", "0") }).await.unwrap();
+    let large = |n| Notice { reason: "x".repeat(1 << 20), ..notice(&format!("n{n:02}")) };
+    let notices: Vec<_> = (0..20).map(large).collect();
+    // There is room for the first transaction and not for the second.
+    meddle(&store, |writer| {
+        place(writer).disk.as_ref().unwrap().connection.pragma_update(None, "max_page_count", 3_000).unwrap();
+        place(writer).trouble.pause = LONGEST_PAUSE;
+    })
+    .await;
+    store.record(Batch { notices: &notices, ..alert("a", "1") }).await.unwrap_err();
+
+    let copy = killed.path().join(DATABASE);
+    fs::copy(folder.path().join(DATABASE), &copy).unwrap();
+    let rows = |sql: &str| Connection::open(&copy).unwrap().query_row(sql, [], |row| row.get::<_, i64>(0));
+    assert!(rows("SELECT count(*) FROM outbox").unwrap() > 5, "a part was on the disk");
+    let ids = |loaded: &Loaded| loaded.outbox.iter().map(|row| row.notice.id.clone()).collect::<Vec<_>>();
+    let unwritten = database::read_only(&copy).unwrap();
+    let loaded = database::load(&database::in_memory_like(&unwritten).unwrap()).unwrap();
+    assert_eq!((ids(&loaded), loaded.alerts[0].1.as_str()), (vec!["before".to_owned()], "0"));
+    assert_eq!(opened(killed.path()).loaded, loaded);
+    assert_eq!(rows("SELECT count(*) FROM outbox"), Ok(1));
+
+    // The process that goes on has it all, and so has the next, as it has a round that met no hindrance.
+    meddle(&store, |writer| place(writer).trouble.retry_at = Instant::now()).await;
+    store.record(Batch { notices: &[notice("after")], ..Batch::default() }).await.unwrap();
+    let more: Vec<_> = (20..40).map(large).collect();
+    store.record(Batch { notices: &more, ..alert("a", "2") }).await.unwrap();
+    store.close().await;
+    let loaded = opened(folder.path()).loaded;
+    assert_eq!((loaded.outbox.len(), loaded.alerts[0].1.as_str()), (42, "2"));
+    assert_eq!(ids(&loaded)[..3], ["before", "n00", "n01"]);
+}
+
+/// Lists are megabytes: those that came while the disk hung are not all kept in memory until it answers.
+#[tokio::test]
+#[expect(clippy::await_holding_lock, reason = "it is the thread of the store that is to wait for it")]
+async fn of_the_lists_that_wait_for_a_disk_the_newest_of_each_target_is_written() {
+    static HANGS: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    static WRITTEN: std::sync::Mutex<i64> = std::sync::Mutex::new(0);
+    fn count(writer: &mut Writer) {
+        let disk = &place(writer).disk.as_ref().unwrap().connection;
+        *WRITTEN.lock().unwrap() = disk.query_row("SELECT total_changes()", [], |row| row.get(0)).unwrap();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let Opened { store, .. } = opened(folder.path());
+    meddle(&store, count).await;
+    store.load_users("home").await.unwrap();
+    let hang = HANGS.lock().unwrap();
+    tokio::time::pause();
+    meddle(&store, |_| drop(HANGS.lock())).await;
+    let list = |n: u8| SavedUsers { read_at: NOW, started: NOW, users: vec![n; 1000] };
+    let mut saves = tokio::task::JoinSet::new();
+    for n in 0..200 {
+        for target in ["home", "edge"] {
+            let store = store.clone();
+            saves.spawn(async move { store.save_users(target, list(n)).await });
+        }
+        tokio::task::yield_now().await;
+    }
+    assert!(saves.join_all().await.iter().all(Result::is_err));
+    drop(hang);
+    tokio::time::resume();
+    let before = *WRITTEN.lock().unwrap();
+    meddle(&store, count).await;
+    for target in ["home", "edge"] {
+        assert_eq!(store.load_users(target).await.unwrap(), Some(list(199)), "{target}");
+    }
+    assert_eq!(*WRITTEN.lock().unwrap() - before, 2, "rows written");
+    // What comes later is written as ever.
+    store.save_users("home", list(1)).await.unwrap();
+    assert_eq!(store.load_users("home").await.unwrap(), Some(list(1)));
+    store.close().await;
+    assert!(matches!(store.save_users("home", list(2)).await, Err(StoreError::Closed)));
+}
+
+#[tokio::test]
+async fn a_writer_that_panics_shows() {
+    let (store, beats) = (Store::in_memory(), Beats::default());
+    beats.watch("store", store.beat());
+    let errors = store.status().errors;
+    assert!(store.status().up);
+    meddle(&store, |_| panic!("as a fault of ours would")).await;
+    let users = SavedUsers { read_at: NOW, started: NOW, users: vec![7] };
+    assert!(matches!(store.record(alert("a", "1")).await, Err(StoreError::Closed)));
+    assert!(matches!(store.save_users("home", users).await, Err(StoreError::Closed)));
+    assert!(matches!(store.load_users("home").await, Err(StoreError::Closed)));
+    assert!(!store.status().up);
+    assert_eq!(store.status().errors, errors + 1);
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(200)).await;
+    assert_eq!(beats.stuck(), ["store"]);
+}
+
+#[tokio::test]
+async fn space_is_given_back_on_the_disk_and_in_memory() {
+    static PAGES: std::sync::Mutex<[i64; 2]> = std::sync::Mutex::new([0; 2]);
+    let folder = tempfile::tempdir().unwrap();
+    let Opened { store, .. } = opened(folder.path());
+    let notices: Vec<_> = (0..2_000).map(|n| notice(&format!("n{n}"))).collect();
+    let large: Vec<_> =
+        notices.iter().map(|notice| Notice { reason: "x".repeat(5_000), ..notice.clone() }).collect();
+    let batch = Batch { notices: &large, ..alert("a", "1") };
+    store.record(batch).await.unwrap();
+    for some in notices.chunks(100) {
+        let taken = some.iter().map(|notice| (notice.id.as_str(), Outcome::Delivered)).collect();
+        store.settle(Settled { notices: taken, ..Settled::default() }).await.unwrap();
+    }
+    meddle(&store, |writer| {
+        let pages = |connection: &Connection| {
+            connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap()
+        };
+        let disk = pages(&place(writer).disk.as_ref().unwrap().connection);
+        *PAGES.lock().unwrap() = [disk, pages(&writer.memory)];
+    })
+    .await;
+    store.load_users("home").await.unwrap();
+    let size = fs::metadata(folder.path().join(DATABASE)).unwrap().len();
+    let pages = *PAGES.lock().unwrap();
+    assert!(pages[0] < 200 && pages[1] < 200 && size < 1 << 20, "{pages:?} pages, {size} bytes");
+}
