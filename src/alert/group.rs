@@ -475,17 +475,20 @@ impl KeptBack {
     }
 }
 
-fn kept_back(alert: &Alert<'_>, mutes: &Mutes, state: &State, now: Moment) -> Option<KeptBack> {
+/// Whether another alert that fires makes this one needless: a tighter step of the same rule and subject, or an alert
+/// that its target is down or that the part it is read from is stale.
+pub(super) fn inhibited(alert: &Alert<'_>, state: &State) -> bool {
     let kind = alert.rule().kind;
     let fires = |question, subject| state.fires(question, alert.target(), subject);
     let part = kind.part.map(crate::model::Part::label);
-    let inhibited = || {
-        alert.tighter_fires()
-            || (kind.question != Question::TargetDown && fires(Question::TargetDown, None))
-            || part.is_some_and(|part| fires(Question::PartStale, Some(part)))
-    };
-    // That an alert has ended is told all the same: only what fires can be less important than something else.
-    if alert.status() == Some(NoticeStatus::Firing) && inhibited() {
+    alert.tighter_fires()
+        || (kind.question != Question::TargetDown && fires(Question::TargetDown, None))
+        || part.is_some_and(|part| fires(Question::PartStale, Some(part)))
+}
+
+fn kept_back(alert: &Alert<'_>, mutes: &Mutes, state: &State, now: Moment) -> Option<KeptBack> {
+    // A resolved alert is sent nevertheless: only a firing one can matter less than another.
+    if alert.status() == Some(NoticeStatus::Firing) && inhibited(alert, state) {
         return Some(KeptBack::Inhibited);
     }
     if mutes.is_empty() {

@@ -10,18 +10,19 @@ pub static ALERT_FAMILIES: [Family; 2] = [
         kind: Kind::Gauge,
         unit: "",
         labels: &["alertname", "severity", "target", "kind", "subject", "step", "rule"],
-        help: "1 while the alert fires; no series while it does not. Labels without a value are left out.",
+        help: "1 while the alert fires; no series while it does not or is suppressed. Labels without a value are left out.",
     },
     Family {
         name: "alerts",
         kind: Kind::Gauge,
         unit: "",
         labels: &["alertname", "severity", "state"],
-        help: "Alerts that wait to have held for long enough (pending) or fire (firing).",
+        help: "Alerts whose condition holds: pending, not yet for long enough; firing; suppressed, inhibited by another \
+               alert that fires.",
     },
 ];
 
-/// Writes what is pending and firing: all of it, or only what fires at the target `only`.
+/// Writes the alerts of every state, or only those that fire at the target `only`.
 pub(super) fn write(text: &mut Text, alerts: &ActiveAlerts, labels: &UserLabels, only: Option<&str>) {
     let [firing_family, count_family] = &ALERT_FAMILIES;
     let firing = alerts.list.iter().filter(|alert| alert.state == AlertState::Firing);
@@ -53,7 +54,7 @@ pub(super) fn write(text: &mut Text, alerts: &ActiveAlerts, labels: &UserLabels,
     }
     let mut counts = BTreeMap::new();
     for (alertname, severity) in &alerts.known {
-        for state in [AlertState::Pending, AlertState::Firing] {
+        for state in AlertState::ALL {
             counts.insert((*alertname, severity.label(), state.label()), 0_u64);
         }
     }

@@ -11,7 +11,7 @@ pub struct ActiveAlerts {
     pub list: Vec<ActiveAlert>,
 }
 
-/// An alert that is pending or firing.
+/// An alert that is pending or firing, or would be firing if another alert did not suppress it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ActiveAlert {
     pub alertname: &'static str,
@@ -34,19 +34,27 @@ pub struct ActiveAlert {
     pub reading: Reading,
 }
 
-/// Whether an alert waits to have held for long enough, or fires.
+/// What an alert does at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AlertState {
+    /// Its condition holds, but not yet for long enough.
     Pending,
     Firing,
+    /// Its condition holds, but another alert that fires inhibits it: a tighter step of the same rule and subject, or
+    /// an alert that its target is down or that the part it is read from is stale. It is in no count of firing alerts.
+    Suppressed,
 }
 
 impl AlertState {
+    /// Every state.
+    pub const ALL: [AlertState; 3] = [AlertState::Pending, AlertState::Firing, AlertState::Suppressed];
+
     /// The word used in metrics and pages.
     pub fn label(self) -> &'static str {
         match self {
             AlertState::Pending => "pending",
             AlertState::Firing => "firing",
+            AlertState::Suppressed => "suppressed",
         }
     }
 }

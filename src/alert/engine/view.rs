@@ -2,6 +2,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     alert::{
+        group::inhibited,
         rule::Rule,
         state::{Alert, State},
         words::{self, Standing},
@@ -69,12 +70,13 @@ impl AlertView {
 
 /// What is pending or firing, by target, rule and subject.
 pub(super) fn list(state: &State) -> Arc<Vec<AlertView>> {
-    Arc::new(state.alerts().filter_map(|alert| of(&alert)).collect())
+    Arc::new(state.alerts().filter_map(|alert| of(&alert, state)).collect())
 }
 
-fn of(alert: &Alert<'_>) -> Option<AlertView> {
+fn of(alert: &Alert<'_>, state: &State) -> Option<AlertView> {
     let state = match alert.status() {
         None => AlertState::Pending,
+        Some(NoticeStatus::Firing) if inhibited(alert, state) => AlertState::Suppressed,
         Some(NoticeStatus::Firing) => AlertState::Firing,
         Some(NoticeStatus::Resolved) => return None,
     };

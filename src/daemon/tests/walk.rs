@@ -289,7 +289,7 @@ impl World {
         let now = self.now().wall;
         let firing: BTreeMap<Key, bool> = alerts
             .iter()
-            .filter(|alert| alert.state == AlertState::Firing)
+            .filter(|alert| alert.state != AlertState::Pending)
             .map(|alert| {
                 let tighter = alerts.iter().any(|other| {
                     let same = other.alertname == alert.alertname && other.subject == alert.subject;

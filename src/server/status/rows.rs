@@ -154,6 +154,8 @@ fn took(time: Duration) -> String {
 pub(super) struct Alerts {
     firing: String,
     pending: String,
+    /// Absent if there are none.
+    suppressed: Option<String>,
     critical: String,
     /// Firing, of users who are not to be named.
     unnamed: Option<String>,
@@ -201,8 +203,9 @@ impl<T> From<&Top<T>> for Shown {
 impl Alerts {
     pub(super) fn new(seen: &Seen) -> Self {
         let labels = &seen.setup.options.labels;
-        let fires = |alert: &&ActiveAlert| alert.state == AlertState::Firing;
-        let firing = || tightest(seen.alerts.list.iter().filter(fires));
+        let in_state = |state| seen.alerts.list.iter().filter(move |alert| alert.state == state);
+        let firing = || in_state(AlertState::Firing);
+        let suppressed = in_state(AlertState::Suppressed).count();
         let mut counts = BTreeMap::new();
         for alert in firing() {
             *counts.entry((Reverse(alert.severity), alert.alertname)).or_insert(0_u64) += 1;
@@ -222,7 +225,8 @@ impl Alerts {
         };
         Alerts {
             firing: count_of(|_| true),
-            pending: count(seen.alerts.list.iter().filter(|alert| !fires(alert)).count()),
+            pending: count(in_state(AlertState::Pending).count()),
+            suppressed: (suppressed > 0).then(|| count(suppressed)),
             critical: count_of(|severity| severity == Severity::Critical),
             unnamed: (unnamed > 0).then(|| count(unnamed)),
             shown: Shown::from(&top),
@@ -237,21 +241,6 @@ impl Alerts {
                 .collect(),
         }
     }
-}
-
-/// Of each subject's alerts of one rule the last, whose step is the tightest: the others say less of the same.
-fn tightest<'a>(alerts: impl Iterator<Item = &'a ActiveAlert>) -> impl Iterator<Item = &'a ActiveAlert> {
-    let same = |a: &ActiveAlert, b: &ActiveAlert| {
-        (a.alertname, &a.target, &a.subject, &a.rule) == (b.alertname, &b.target, &b.subject, &b.rule)
-    };
-    let mut alerts = alerts.peekable();
-    std::iter::from_fn(move || {
-        let mut alert = alerts.next()?;
-        while let Some(tighter) = alerts.next_if(|next| same(alert, next)) {
-            alert = tighter;
-        }
-        Some(alert)
-    })
 }
 
 impl AlertRow {
