@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::{Family, Kind, UserLabels, text::Text};
-use crate::model::{ActiveAlerts, AlertState, KIND_USER};
+use crate::model::{ActiveAlerts, AlertState};
 
 /// The families about alerts: what fires, and how many there are.
 pub static ALERT_FAMILIES: [Family; 2] = [
@@ -27,13 +27,7 @@ pub(super) fn write(text: &mut Text, alerts: &ActiveAlerts, labels: &UserLabels,
     let [firing_family, count_family] = &ALERT_FAMILIES;
     let firing = alerts.list.iter().filter(|alert| alert.state == AlertState::Firing);
     let firing = firing.filter(|alert| only.is_none_or(|target| target == &*alert.target));
-    let mut named = firing
-        .filter_map(|alert| {
-            let subject =
-                if alert.kind == KIND_USER { labels.of(&alert.subject)? } else { (&*alert.subject).into() };
-            Some((alert, subject))
-        })
-        .peekable();
+    let mut named = firing.filter_map(|alert| Some((alert, labels.of_subject(alert)?))).peekable();
     if named.peek().is_some() {
         let name = &text.begin(firing_family);
         for (alert, subject) in named {

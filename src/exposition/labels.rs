@@ -3,6 +3,8 @@ use std::{borrow::Cow, fmt};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use crate::model::{ActiveAlert, KIND_USER};
+
 /// How users are named in metrics and pages.
 #[derive(Clone, Debug)]
 pub enum UserLabels {
@@ -22,6 +24,11 @@ impl UserLabels {
             UserLabels::Hash(key) => Some(Cow::Owned(key.hash(name))),
             UserLabels::Off => None,
         }
+    }
+
+    /// The label of an alert's subject, which may be a user; absent: the alert may not be shown one by one.
+    pub fn of_subject<'a>(&self, alert: &'a ActiveAlert) -> Option<Cow<'a, str>> {
+        if alert.kind == KIND_USER { self.of(&alert.subject) } else { Some(Cow::Borrowed(&alert.subject)) }
     }
 }
 

@@ -21,7 +21,6 @@ use crate::{
         words::{bytes, duration, percent},
     },
     server::{
-        api::alerts::subject,
         seen::Seen,
         standing::{Counts, Standing, is_stale},
     },
@@ -217,7 +216,7 @@ impl Alerts {
         // alphabet its user stands.
         let top = top(named, ALERTS_SHOWN, |a, b| {
             let order = b.severity.cmp(&a.severity).then(b.active_since.cmp(&a.active_since));
-            order.then_with(|| subject(a, labels).cmp(&subject(b, labels)))
+            order.then_with(|| labels.of_subject(a).cmp(&labels.of_subject(b)))
         });
         let count_of = |wanted: fn(Severity) -> bool| {
             let counts = counts.iter().filter(|((Reverse(severity), _), _)| wanted(*severity));
@@ -251,7 +250,7 @@ impl AlertRow {
             severity: alert.severity.label(),
             target: name(&alert.target),
             kind: alert.kind,
-            subject: subject(alert, labels).map(|subject| name(&subject)).unwrap_or_default(),
+            subject: labels.of_subject(alert).map(|subject| name(&subject)).unwrap_or_default(),
             rule: alert.rule.as_deref().map(name).unwrap_or_default(),
             since: When::new(alert.active_since, now),
             details: details(&alert.reading, now),
