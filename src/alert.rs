@@ -15,7 +15,6 @@ pub mod group;
 
 pub mod engine;
 
-mod disguise;
 mod mark;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -29,10 +28,9 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-pub use self::disguise::Pseudonym;
+pub use self::words::Pseudonym;
 use self::{
     config::AlertingConfig,
-    disguise::disguise,
     engine::{Engine, Output, Reread},
     group::{Route, Suppressed},
     rule::RuleError,
@@ -53,7 +51,7 @@ pub struct Wiring {
     pub notices: HashMap<String, mpsc::UnboundedSender<Notice>>,
     /// What is pending or firing.
     pub alerts: watch::Sender<Arc<ActiveAlerts>>,
-    /// What notices call users, if not by their names.
+    /// What notices call users; absent: by their names.
     pub pseudonym: Option<Pseudonym>,
     /// To the loop of each target, by name: users to be read again.
     pub reread: HashMap<String, mpsc::UnboundedSender<Vec<Arc<str>>>>,
@@ -90,7 +88,7 @@ pub async fn run(mut engine: Engine, mut wiring: Wiring) {
         let now = wiring.clock.now();
         let view = wiring.view.borrow_and_update().clone();
         engine.observe(&view, now);
-        let output = engine.tick(now);
+        let output = engine.tick(wiring.pseudonym.as_ref(), now);
         let alerts = engine.alerts();
         if !shown.as_ref().is_some_and(|shown| Arc::ptr_eq(shown, &alerts)) {
             wiring.alerts.send_replace(Arc::new(engine.active()));
@@ -120,10 +118,7 @@ pub async fn run(mut engine: Engine, mut wiring: Wiring) {
 impl Wiring {
     /// Records what is to be done, and then does it.
     pub(crate) async fn carry_out(&self, output: Output) {
-        let Output { alerts, groups, mut notices, reread, suppressed } = output;
-        if let Some(pseudonym) = &self.pseudonym {
-            notices.iter_mut().for_each(|notice| disguise(notice, pseudonym));
-        }
+        let Output { alerts, groups, notices, reread, suppressed } = output;
         for (reason, count) in suppressed.by_reason() {
             self.telemetry.suppressed(reason, count);
         }

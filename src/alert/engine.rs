@@ -16,6 +16,7 @@ use super::{
     group::{Groups, Mutes, Route, Suppressed},
     rule::{RuleError, Rules},
     state::{AlertId, Event, State},
+    words::Pseudonym,
 };
 use crate::{
     board::View,
@@ -158,10 +159,11 @@ impl Engine {
         self.look(now);
     }
 
-    /// Does what is due by now, and hands out everything that is to be done since the last tick.
-    pub fn tick(&mut self, now: Moment) -> Output {
+    /// Does what is due by now, and returns everything that is to be done since the last tick. Notices call users by
+    /// their pseudonyms if there are any.
+    pub fn tick(&mut self, pseudonym: Option<&Pseudonym>, now: Moment) -> Output {
         self.look(now);
-        let flushed = self.groups.flush(&mut self.state, now);
+        let flushed = self.groups.flush(&mut self.state, pseudonym, now);
         let mut output = std::mem::take(&mut self.output);
         output.notices = flushed.notices;
         output.suppressed = flushed.suppressed;

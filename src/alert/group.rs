@@ -20,8 +20,9 @@ use super::{
     mark::Mark,
     rule::Question,
     state::{Alert, AlertId, EventId, State},
+    words::Pseudonym,
 };
-use crate::model::{Moment, Notice, NoticeAlert, NoticeStatus, Severity};
+use crate::model::{KIND_USER, Moment, Notice, NoticeAlert, NoticeStatus, Severity};
 
 /// What one receiver is to be told, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -226,14 +227,14 @@ impl Groups {
     }
 
     /// Flushes the groups that are due, and makes `state` forget what everybody knows to have ended.
-    pub(super) fn flush(&mut self, state: &mut State, now: Moment) -> Flushed {
+    pub(super) fn flush(&mut self, state: &mut State, pseudonym: Option<&Pseudonym>, now: Moment) -> Flushed {
         let mut flushed = Flushed::default();
         let mut ended = HashSet::new();
         for routed in &mut self.routes {
             let due =
-                routed.groups.iter_mut().filter(|(_, group)| group.due.is_some_and(|due| due <= now.uptime));
-            for (key, group) in due {
-                let released = group.flush(key, &routed.route, &self.mutes, state, now, &mut flushed);
+                routed.groups.values_mut().filter(|group| group.due.is_some_and(|due| due <= now.uptime));
+            for group in due {
+                let released = group.flush(&routed.route, &self.mutes, state, pseudonym, now, &mut flushed);
                 for id in released {
                     routed.group_of.remove(&id);
                     ended.insert(id);
@@ -318,10 +319,10 @@ impl Group {
     /// Sends what is to be sent, and gives back the members that are members no more.
     fn flush(
         &mut self,
-        key: &str,
         route: &Route,
         mutes: &Mutes,
         state: &State,
+        pseudonym: Option<&Pseudonym>,
         now: Moment,
         flushed: &mut Flushed,
     ) -> Vec<AlertId> {
@@ -389,9 +390,10 @@ impl Group {
         if reason.is_some() || !withdrawn.is_empty() {
             let over: Vec<_> = ended.iter().chain(&withdrawn).copied().collect();
             let firing = if reason.is_some() { firing.as_slice() } else { &[] };
-            let alerts = in_order(firing, &over, now);
+            let alerts =
+                in_order(firing, &over).iter().filter_map(|alert| alert.told(pseudonym, now.wall)).collect();
             let reason = reason.unwrap_or(Reason::SomeResolved);
-            flushed.notices.push(self.notice(key, route, reason, alerts, now));
+            flushed.notices.push(self.notice(route, reason, alerts, now));
         }
         match reason {
             Some(_) => {
@@ -427,19 +429,20 @@ impl Group {
         released
     }
 
-    fn notice(
-        &self,
-        key: &str,
-        route: &Route,
-        reason: Reason,
-        alerts: Vec<NoticeAlert>,
-        now: Moment,
-    ) -> Notice {
+    fn notice(&self, route: &Route, reason: Reason, alerts: Vec<NoticeAlert>, now: Moment) -> Notice {
+        let mut group_labels = self.labels.clone();
+        let user = alerts.iter().find(|alert| alert.labels.get("kind").is_some_and(|kind| kind == KIND_USER));
+        if let Some(shared) = group_labels.get_mut("subject")
+            && let Some(displayed) = user.and_then(|alert| alert.labels.get("subject"))
+        {
+            // All alerts of the group are of subjects with the same name.
+            shared.clone_from(displayed);
+        }
         Notice {
             id: EventId::random().to_string().replacen("evt", "msg", 1),
             receiver: route.receiver.clone(),
-            group: key.to_owned(),
-            group_labels: self.labels.clone(),
+            group: key_of(&group_labels),
+            group_labels,
             reason: reason.label().to_owned(),
             alerts,
             covers: Vec::new(),
@@ -498,16 +501,12 @@ fn kept_back(alert: &Alert<'_>, mutes: &Mutes, state: &State, now: Moment) -> Op
 }
 
 /// What fires comes first, and of that what is new; then the worst.
-fn in_order(
-    firing: &[(bool, EventId, Alert<'_>)],
-    ended: &[(EventId, Alert<'_>)],
-    now: Moment,
-) -> Vec<NoticeAlert> {
-    let firing = firing.iter().map(|(new, _, alert)| ((0, !new), alert));
-    let ended = ended.iter().map(|(_, alert)| ((1, false), alert));
+fn in_order<'a>(firing: &[(bool, EventId, Alert<'a>)], ended: &[(EventId, Alert<'a>)]) -> Vec<Alert<'a>> {
+    let firing = firing.iter().map(|(new, _, alert)| ((0, !new), *alert));
+    let ended = ended.iter().map(|(_, alert)| ((1, false), *alert));
     let mut all: Vec<_> = firing.chain(ended).collect();
     all.sort_by_key(|(rank, alert)| (*rank, std::cmp::Reverse(alert.severity())));
-    all.into_iter().filter_map(|(_, alert)| alert.told(now.wall)).collect()
+    all.into_iter().map(|(_, alert)| alert).collect()
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use super::{
     finding::{End, Findings},
     mark::Mark,
     rule::{Rule, Rules},
-    words::{self, Standing},
+    words::{self, Pseudonym, Standing},
 };
 use crate::{
     clock,
@@ -448,36 +448,30 @@ impl Alert<'_> {
         self.slot.place.is_some() && self.subject.slots.iter().any(|slot| tighter(&slot))
     }
 
-    /// Those that have a value.
+    /// Those that have a value. Users have their own names here, by which alerts are grouped and muted.
     pub fn labels(&self) -> BTreeMap<String, String> {
-        let system = self.subject.system.as_deref();
-        words::labels(
-            &self.subject.rule,
-            self.slot.severity,
-            &self.slot.label,
-            self.name,
-            system,
-            self.target,
-        )
+        self.labels_with(self.name)
     }
 
-    /// `summary`, `description`, and what varies.
-    pub fn annotations(&self, now: Timestamp) -> BTreeMap<String, String> {
+    fn labels_with(&self, subject: &str) -> BTreeMap<String, String> {
+        let Subject { rule, system, .. } = self.subject;
+        words::labels(rule, self.slot.severity, &self.slot.label, subject, system.as_deref(), self.target)
+    }
+
+    /// As it is sent to a receiver; absent while it is pending.
+    pub fn told(&self, pseudonym: Option<&Pseudonym>, now: Timestamp) -> Option<NoticeAlert> {
         let standing = match self.slot.phase {
             Phase::Pending { .. } | Phase::Firing { .. } => Standing::Firing,
             Phase::Ended { end, .. } => Standing::Ended(end),
         };
-        words::annotations(&self.subject.rule, &self.labels(), &self.subject.reading, standing, now)
-    }
-
-    /// As a receiver is told of it; absent while it is pending.
-    pub fn told(&self, now: Timestamp) -> Option<NoticeAlert> {
+        let Subject { rule, reading, .. } = self.subject;
+        let labels = self.labels_with(&words::displayed(rule.kind.kind, self.name, pseudonym));
         Some(NoticeAlert {
             event: self.event()?.to_string(),
             status: self.status()?,
             severity: self.severity(),
-            labels: self.labels(),
-            annotations: self.annotations(now),
+            annotations: words::annotations(rule, &labels, reading, standing, now),
+            labels,
             starts_at: self.since(),
             ends_at: match self.slot.phase {
                 Phase::Ended { at, .. } => Some(at),

@@ -1,10 +1,22 @@
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use super::{
     finding::End,
     rule::{Rule, WHOLE},
 };
-use crate::model::{Reading, Severity, Timestamp, words::percent};
+use crate::model::{KIND_USER, Reading, Severity, Timestamp, words::percent};
+
+/// Returns what notifications call a user in place of the name.
+pub type Pseudonym = Box<dyn Fn(&str) -> String + Send + Sync>;
+
+/// What notifications call a subject of this kind. Texts are made from this, never from a user's name that is to be
+/// removed afterwards.
+pub(super) fn displayed<'a>(kind: &str, subject: &'a str, pseudonym: Option<&Pseudonym>) -> Cow<'a, str> {
+    match pseudonym {
+        Some(pseudonym) if kind == KIND_USER => pseudonym(subject).into(),
+        _ => subject.into(),
+    }
+}
 
 /// Whether an alert fires, or why and when it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -60,7 +60,7 @@ impl Desk {
             self.now = due.as_secs();
             self.flushes += 1;
             assert!(self.flushes < 1000, "a busy loop");
-            let flushed = self.groups.flush(&mut self.state, at(self.now));
+            let flushed = self.groups.flush(&mut self.state, None, at(self.now));
             let name = |notice: Notice| notice.group_labels["alertname"].clone();
             told.extend(flushed.notices.into_iter().map(|notice| (name(notice), self.now)));
         }

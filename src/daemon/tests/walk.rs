@@ -175,7 +175,7 @@ impl World {
     /// Judges, records and tells.
     async fn tick(&mut self) {
         let now = self.now();
-        let output = self.process.engine.tick(now);
+        let output = self.process.engine.tick(None, now);
         let World { process: Process { alerts, workers, .. }, disk, .. } = self;
         if !until(workers, disk, alerts.carry_out(output)).await {
             self.crash(600);

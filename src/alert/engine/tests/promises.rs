@@ -349,7 +349,7 @@ fn reloads_hold_nothing_up_and_count_nothing_twice() {
         if secs % 20 == 0 {
             bench.engine.reconfigure(&bench.config, bench.routes.clone(), at(secs)).unwrap();
         }
-        let output = bench.engine.tick(at(secs));
+        let output = bench.engine.tick(None, at(secs));
         muted += output.suppressed.inhibited;
         bench.notices.extend(output.notices);
     }

@@ -100,7 +100,7 @@ impl World {
                 // It dies after it has made up its mind, and before that is recorded.
                 self.secs += self.random.u64(0..400);
                 let now = self.now();
-                drop(self.engine.tick(now));
+                drop(self.engine.tick(None, now));
                 self.crash();
             }
             _ => self.tick(),
@@ -129,7 +129,7 @@ impl World {
 
     fn tick(&mut self) {
         let now = self.now();
-        let output = self.engine.tick(now);
+        let output = self.engine.tick(None, now);
         self.kept.record(&output);
         for alert in self.engine.state.alerts() {
             if let Some(event) = alert.event() {
