@@ -83,17 +83,17 @@ pub async fn run(mut engine: Engine, mut wiring: Wiring) {
         warn!("stored times lie ahead of the clock, which must have been set back");
         wiring.telemetry.clock_step();
     }
-    let mut shown = None;
     loop {
         let now = wiring.clock.now();
         let view = wiring.view.borrow_and_update().clone();
         engine.observe(&view, now);
         let output = engine.tick(wiring.pseudonym.as_ref(), now);
-        let alerts = engine.alerts();
-        if !shown.as_ref().is_some_and(|shown| Arc::ptr_eq(shown, &alerts)) {
-            wiring.alerts.send_replace(Arc::new(engine.active()));
-            shown = Some(alerts);
-        }
+        let active = engine.active();
+        wiring.alerts.send_if_modified(|shown| {
+            let is_new = !Arc::ptr_eq(shown, &active);
+            *shown = active;
+            is_new
+        });
         wiring.carry_out(output).await;
 
         wiring.beat.within(PAUSE);

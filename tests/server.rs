@@ -295,7 +295,7 @@ async fn page_metrics_and_json_count_the_same_alerts_as_firing() {
     for edge in [with_users("edge", &days, now), down] {
         engine.observe_reports(&[Arc::clone(&home), Arc::new(edge)], now);
     }
-    daemon.alerts.send_replace(Arc::new(engine.active()));
+    daemon.alerts.send_replace(engine.active());
 
     let metrics = daemon.get("/metrics", &[]).await;
     let samples = support::parse(support::Format::Classic, metrics.text()).unwrap();

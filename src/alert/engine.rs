@@ -8,8 +8,6 @@ use std::{
     time::Duration,
 };
 
-pub use view::AlertView;
-
 use super::{
     config::AlertingConfig,
     finding::findings,
@@ -33,7 +31,7 @@ pub struct Engine {
     targets: BTreeMap<Arc<str>, Watched>,
     /// Version of the view that was looked at last.
     version: Option<u64>,
-    alerts: Arc<Vec<AlertView>>,
+    active: Arc<ActiveAlerts>,
     output: Output,
     /// A stored time lay ahead of the clock.
     clock_was_ahead: bool,
@@ -100,11 +98,11 @@ impl Engine {
             groups,
             targets: BTreeMap::new(),
             version: None,
-            alerts: Arc::default(),
+            active: Arc::default(),
             output: Output::default(),
             clock_was_ahead,
         };
-        engine.alerts = view::list(&engine.state);
+        engine.active = view::active(&engine.rules, &engine.state);
         Ok(engine)
     }
 
@@ -130,7 +128,7 @@ impl Engine {
         for watched in self.targets.values_mut() {
             watched.looked_at = None;
         }
-        self.alerts = view::list(&self.state);
+        self.active = view::active(&self.rules, &self.state);
         Ok(())
     }
 
@@ -178,16 +176,9 @@ impl Engine {
         looks.chain(self.groups.due()).min().unwrap_or(Duration::MAX)
     }
 
-    /// Alerts that are pending or firing, as of the last look at their target.
-    pub fn alerts(&self) -> Arc<Vec<AlertView>> {
-        Arc::clone(&self.alerts)
-    }
-
-    /// The same in plain terms, for whoever knows nothing of rules.
-    pub fn active(&self) -> ActiveAlerts {
-        let rules = self.rules.list().iter();
-        let known = rules.flat_map(|rule| rule.steps.iter().map(|step| (rule.kind.alertname, step.severity)));
-        ActiveAlerts { known: known.collect(), list: self.alerts.iter().map(AlertView::active).collect() }
+    /// Alerts that are pending, firing or suppressed, as of the last look at their target.
+    pub fn active(&self) -> Arc<ActiveAlerts> {
+        Arc::clone(&self.active)
     }
 
     /// Whether a stored time lay ahead of the clock, which must have been set back since.
@@ -215,7 +206,7 @@ impl Engine {
         }
         self.take(events, now);
         if looked {
-            self.alerts = view::list(&self.state);
+            self.active = view::active(&self.rules, &self.state);
         }
     }
 

@@ -285,7 +285,7 @@ impl World {
     fn compare(&mut self) {
         let loaded = self.disk.store.loaded();
         assert!(loaded.outbox.is_empty(), "{:#?}", loaded.outbox);
-        let alerts = self.process.engine.alerts();
+        let alerts = &self.process.engine.active().list;
         let now = self.now().wall;
         let firing: BTreeMap<Key, bool> = alerts
             .iter()

@@ -205,12 +205,13 @@ impl World {
         }
         let now = self.now().wall;
         let truth = self.truth(now);
-        let alerts = self.engine.alerts();
-        let firing: BTreeMap<Key, bool> = alerts
-            .iter()
+        let alerts = &self.engine.active().list;
+        let known = self.engine.state.alerts();
+        let firing: BTreeMap<Key, bool> = known
+            .filter(|alert| alert.status() != Some(NoticeStatus::Resolved))
             .map(|alert| {
-                let key = (alert.alertname.to_owned(), alert.subject.to_string(), alert.step.to_string());
-                (key, alert.held)
+                let name = alert.rule().kind.alertname.to_owned();
+                ((name, alert.subject().to_string(), alert.step().to_string()), alert.held())
             })
             .collect();
         for key in &truth {
