@@ -15,7 +15,6 @@ pub mod group;
 
 pub mod engine;
 
-mod mark;
 #[cfg(test)]
 pub(crate) mod testing;
 mod words;

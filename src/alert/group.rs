@@ -17,7 +17,6 @@ pub use mute::Mutes;
 
 use self::decide::{Change, Reason, decide};
 use super::{
-    mark::Mark,
     rule::Question,
     state::{Alert, AlertId, EventId, State},
     words::Pseudonym,
@@ -94,7 +93,7 @@ struct Group {
     /// Alerts that were kept back and counted.
     kept_back: BTreeSet<AlertId>,
     /// The last message, or the moment that made one needless.
-    sent: Option<Mark>,
+    sent: Option<Moment>,
     /// The uptime at which to look at it again.
     due: Option<Duration>,
     dirty: bool,
@@ -308,7 +307,7 @@ fn key_of(labels: &BTreeMap<String, String>) -> String {
 impl Group {
     /// Something is new: the group is to be looked at, but not sooner than its receiver wants to hear of it again.
     fn wake(&mut self, route: &Route, now: Moment) {
-        let after_last = self.sent.map(|sent| sent.uptime_after(route.group_interval));
+        let after_last = self.sent.map(|sent| sent.after(route.group_interval).uptime);
         self.wake_at((now.uptime + route.group_wait).max(after_last.unwrap_or_default()));
     }
 
@@ -377,7 +376,7 @@ impl Group {
         }
         change.firing = firing.len();
         change.ended = ended.len() + withdrawn.len();
-        let sent_age = self.sent.map(|sent| sent.age(now));
+        let sent_age = self.sent.map(|sent| now.since(sent));
         change.repeat = repeat_interval.zip(sent_age).is_some_and(|(interval, age)| age >= interval);
 
         let reason = decide(change, route.send_resolved);
@@ -398,7 +397,7 @@ impl Group {
         match reason {
             Some(_) => {
                 self.dirty = true;
-                self.sent = Some(Mark::at(now));
+                self.sent = Some(now);
                 for (_, event, alert) in &firing {
                     let id = alert.id();
                     self.kept_back.remove(&id);
@@ -416,14 +415,14 @@ impl Group {
         if let Some(sent) = self.sent {
             if self.members.is_empty() {
                 // The group is remembered until it may speak again.
-                let again = sent.uptime_after(route.group_interval);
+                let again = sent.after(route.group_interval).uptime;
                 self.due = (again > now.uptime).then_some(again);
             } else if let Some(interval) = repeat_interval {
-                self.wake_at(sent.uptime_after(interval));
+                self.wake_at(sent.after(interval).uptime);
             }
             // A repetition that falls due while its alert is kept back is sent afterwards.
             for (end, interval) in waiting {
-                self.wake_at(end.max(sent.uptime_after(interval)));
+                self.wake_at(end.max(sent.after(interval).uptime));
             }
         }
         released

@@ -14,7 +14,6 @@ use std::{
 pub use self::row::firing_events;
 use super::{
     finding::{End, Findings},
-    mark::Mark,
     rule::{Rule, Rules},
     words::{self, Pseudonym, Standing},
 };
@@ -41,7 +40,7 @@ struct Target {
     /// Its users were judged once since the process began.
     armed: bool,
     /// Users who were asked to be read again, and when.
-    asked: HashMap<Arc<str>, Mark>,
+    asked: HashMap<Arc<str>, Moment>,
 }
 
 /// One subject that has crossed a step of one rule.
@@ -72,18 +71,18 @@ struct Slot {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Phase {
     Pending {
-        since: Mark,
+        since: Moment,
     },
     Firing {
         event: EventId,
-        since: Mark,
+        since: Moment,
         /// Not crossed at present, but not re-armed either.
         held: bool,
     },
     /// Kept until everybody who was told that it fires is told this.
     Ended {
         event: EventId,
-        since: Mark,
+        since: Moment,
         at: Timestamp,
         end: End,
     },

@@ -6,10 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Group;
 use crate::{
-    alert::{
-        mark::Mark,
-        state::{AlertId, EventId},
-    },
+    alert::state::{AlertId, EventId},
     model::{Moment, Timestamp},
 };
 
@@ -25,8 +22,8 @@ struct Row {
 pub(super) struct Known {
     pub(super) told: HashMap<AlertId, EventId>,
     /// By group.
-    pub(super) sent: HashMap<String, Mark>,
-    pub(super) last_sent: Option<Mark>,
+    pub(super) sent: HashMap<String, Moment>,
+    pub(super) last_sent: Option<Moment>,
 }
 
 impl Known {
@@ -43,7 +40,7 @@ impl Known {
             };
             self.told.insert(id, event);
         }
-        if let Some(sent) = row.sent.map(|sent| Mark::restored(sent, now)) {
+        if let Some(sent) = row.sent.map(|sent| Moment::restored(sent, now)) {
             self.sent.insert(group.to_owned(), sent);
             if self.last_sent.is_none_or(|last| last.wall < sent.wall) {
                 self.last_sent = Some(sent);

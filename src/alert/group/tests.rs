@@ -56,8 +56,8 @@ impl Desk {
     /// The alert name and the second of every message until then.
     fn pass(&mut self, until: u64) -> Vec<(String, u64)> {
         let mut told = Vec::new();
-        while let Some(due) = self.groups.due().filter(|due| due.as_secs() <= until) {
-            self.now = due.as_secs();
+        while let Some(due) = self.groups.due().filter(|due| *due <= at(until).uptime) {
+            self.now = (due - at(0).uptime).as_secs();
             self.flushes += 1;
             assert!(self.flushes < 1000, "a busy loop");
             let flushed = self.groups.flush(&mut self.state, None, at(self.now));

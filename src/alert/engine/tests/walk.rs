@@ -11,7 +11,7 @@ use crate::{
     alert::{
         engine::Engine,
         group::Route,
-        testing::{BEGIN, DAY, HOUR, Panel, config},
+        testing::{BEGIN, DAY, HOUR, Panel, START, config},
     },
     model::{Expiry, Moment, Notice, NoticeStatus, Part, Report, Severity, Timestamp, UserStatus},
 };
@@ -50,7 +50,7 @@ impl World {
         fine.group_wait = Duration::ZERO;
         let routes = vec![route("ops"), severe, fine];
         let kept = Kept::default();
-        let now = Moment { wall: BEGIN, uptime: Duration::ZERO };
+        let now = START;
         World {
             random: fastrand::Rng::with_seed(seed),
             secs: 0,
@@ -71,7 +71,7 @@ impl World {
     fn now(&self) -> Moment {
         Moment {
             wall: BEGIN.saturating_add(Duration::from_secs(self.secs)),
-            uptime: Duration::from_secs(self.secs - self.began),
+            uptime: START.after(Duration::from_secs(self.secs - self.began)).uptime,
         }
     }
 
