@@ -15,7 +15,7 @@ pub use self::row::firing_events;
 use super::{
     finding::{End, Findings},
     rule::{Rule, Rules},
-    words::{self, Pseudonym, Standing},
+    words::{self, Pseudonym},
 };
 use crate::{
     clock,
@@ -459,9 +459,9 @@ impl Alert<'_> {
 
     /// As it is sent to a receiver; absent while it is pending.
     pub fn told(&self, pseudonym: Option<&Pseudonym>, now: Timestamp) -> Option<NoticeAlert> {
-        let standing = match self.slot.phase {
-            Phase::Pending { .. } | Phase::Firing { .. } => Standing::Firing,
-            Phase::Ended { end, .. } => Standing::Ended(end),
+        let ended = match self.slot.phase {
+            Phase::Pending { .. } | Phase::Firing { .. } => None,
+            Phase::Ended { at, end, .. } => Some((at, end)),
         };
         let Subject { rule, reading, .. } = self.subject;
         let labels = self.labels_with(&words::displayed(rule.kind.kind, self.name, pseudonym));
@@ -469,13 +469,10 @@ impl Alert<'_> {
             event: self.event()?.to_string(),
             status: self.status()?,
             severity: self.severity(),
-            annotations: words::annotations(rule, &labels, reading, standing, now),
+            annotations: words::annotations(rule, &labels, reading, ended.map(|(_, end)| end), now),
             labels,
             starts_at: self.since(),
-            ends_at: match self.slot.phase {
-                Phase::Ended { at, .. } => Some(at),
-                Phase::Pending { .. } | Phase::Firing { .. } => None,
-            },
+            ends_at: ended.map(|(at, _)| at),
         })
     }
 }

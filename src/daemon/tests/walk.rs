@@ -31,7 +31,7 @@ use crate::{
     model::{AlertState, Moment, Notice, Part, Report, Severity, Timestamp},
     notify::{
         Receiver,
-        delivery::{self, Fallback, Left, Others, Standings, Worker},
+        delivery::{self, Fallback, HealthByReceiver, Left, Others, Worker},
         scripted::Scripted,
     },
     store::{ByHand, FallbackKnows, Store},
@@ -344,7 +344,7 @@ impl Process {
                 telemetry,
                 clock: clock.clone(),
                 others: others.subscribe(),
-                standings: Standings::default(),
+                health: HealthByReceiver::default(),
             },
             clock,
             others,

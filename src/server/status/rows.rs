@@ -22,7 +22,7 @@ use crate::{
     },
     server::{
         seen::Seen,
-        standing::{Counts, Standing, is_stale},
+        target::{Counts, TargetState, is_stale},
     },
 };
 
@@ -68,7 +68,7 @@ fn formatted(time: Timestamp, format: &str) -> String {
 #[derive(Serialize)]
 pub(super) struct Target {
     name: String,
-    state: Standing,
+    state: TargetState,
     system: &'static str,
     version: String,
     /// Since the newest good answer.
@@ -111,7 +111,7 @@ impl Target {
         let identity = report.identity.as_ref();
         Target {
             name: name(&report.target),
-            state: Standing::of(report, now),
+            state: TargetState::of(report, now),
             system: identity.map(|identity| identity.system.label()).unwrap_or_default(),
             version: identity.map(|identity| name(&identity.version)).unwrap_or_default(),
             answered: answered.map(duration),
