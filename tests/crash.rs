@@ -278,7 +278,7 @@ fn time_to_tell(tables: &str) -> (Duration, Home, Daemon, Hook, Served) {
     let home = Home::new(panel.address, BY_RULE, &(webhook("healthy", hook.address) + tables));
     let daemon = home.start();
     let told = wait_for("the message", || hook.deliveries().first().cloned()).at;
-    let due = wait_for("the log", || daemon.logged_at("a notice is due"));
+    let due = wait_for("the log", || daemon.logged_at("a notification is due"));
     (told.saturating_duration_since(due), home, daemon, hook, panel)
 }
 

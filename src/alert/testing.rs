@@ -89,7 +89,7 @@ impl Panel {
         self.set(name, |user| (user.used, user.limit) = (percent, Some(100)));
     }
 
-    /// Something happens to one of six users; returns whom a threshold may be told of anew because of it.
+    /// Something happens to one of six users; returns the user for whom a threshold may be sent again.
     pub(crate) fn change_somebody(&mut self, random: &mut fastrand::Rng, now: Timestamp) -> Option<String> {
         let name = format!("u{}", random.u8(0..6));
         if random.u8(0..10) == 0 && self.users.remove(&name).is_some() {

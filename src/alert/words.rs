@@ -74,7 +74,7 @@ pub(super) fn annotations(
     words
 }
 
-/// `template` with each name in braces replaced. What is put in is not looked at again, whatever users are called.
+/// `template` with each name in braces replaced. Inserted values are not scanned again, whatever they contain.
 fn filled<'a>(template: &str, value: impl Fn(&str) -> Option<&'a str>) -> String {
     let mut text = String::with_capacity(template.len() + 32);
     for piece in template.split_inclusive(['{', '}']) {

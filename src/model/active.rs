@@ -7,7 +7,7 @@ use super::{Reading, Severity, Timestamp};
 pub struct ActiveAlerts {
     /// The alerts that there can be: every alertname with every severity that one of its steps has.
     pub known: Vec<(&'static str, Severity)>,
-    /// By target, rule and subject.
+    /// Sorted by target, rule and subject.
     pub list: Vec<ActiveAlert>,
 }
 
@@ -23,14 +23,14 @@ pub struct ActiveAlert {
     pub subject: Arc<str>,
     /// Empty where there are no steps.
     pub step: Arc<str>,
-    /// Name of a rule of the operator's; absent for the default ones.
+    /// Name of the operator's own rule; absent for default rules.
     pub rule: Option<Arc<str>>,
     pub state: AlertState,
-    /// Since when it is pending or firing.
+    /// Since when it is pending, or firing, suppressed or not.
     pub active_since: Timestamp,
     /// What it is about, the same for every alert of that name.
     pub summary: &'static str,
-    /// The values behind it, from which words are made only for those that are shown.
+    /// The values behind it. They are put into words only for alerts that are shown.
     pub reading: Reading,
 }
 
@@ -59,5 +59,5 @@ impl AlertState {
     }
 }
 
-/// What the subject is, where it is a user, whose name may have to be kept from pages.
+/// The kind of subjects that are users, whose names may have to be hidden.
 pub const KIND_USER: &str = "user";

@@ -9,7 +9,7 @@ use crate::{
     model::{ActiveAlert, ActiveAlerts, AlertState, NoticeStatus},
 };
 
-/// What metrics and pages show of `state`. Cheap to make: most of tens of thousands are never looked at closely.
+/// What metrics and pages show of `state`. Readings are put into words later, and only for alerts that are shown.
 pub(super) fn active(rules: &Rules, state: &State) -> Arc<ActiveAlerts> {
     let steps = rules.list().iter().flat_map(|rule| rule.steps.iter().map(move |step| (rule, step)));
     let known = steps.map(|(rule, step)| (rule.kind.alertname, step.severity)).collect();

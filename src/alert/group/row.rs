@@ -1,4 +1,4 @@
-//! How a group is kept: a row of JSON under `receiver/group`.
+//! The stored form of a group: a row of JSON under `receiver/group`.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -17,7 +17,7 @@ struct Row {
     told: Vec<(String, String, String, String, String)>,
 }
 
-/// What one receiver was told, by all of its rows.
+/// What one receiver knows, by all of its rows.
 #[derive(Default)]
 pub(super) struct Known {
     pub(super) told: HashMap<AlertId, EventId>,
@@ -27,7 +27,7 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// A row that cannot be read costs a repetition.
+    /// A row that cannot be read costs a repeated notification.
     pub(super) fn read(&mut self, group: &str, text: &str, now: Moment) {
         let Ok(row) = serde_json::from_str::<Row>(text) else { return };
         for (rule, target, step, subject, event) in row.told {

@@ -10,7 +10,7 @@ use crate::{
     model::Report,
 };
 
-/// One receiver that is reminded every hour.
+/// One receiver with a repeat interval of an hour.
 struct Desk {
     rules: Rules,
     state: State,
@@ -84,7 +84,7 @@ fn a_repetition_that_falls_into_a_mute_is_sent_once_after_it() {
     desk.observe(&panel.down(at(0)));
     let times: Vec<_> = desk.pass(15_000).into_iter().map(|(_, secs)| secs).collect();
     assert_eq!(times, [30, 10_400, 14_000]);
-    assert_eq!(desk.flushes, 4, "nobody looks while it is muted");
+    assert_eq!(desk.flushes, 4, "no flush while it is muted");
 }
 
 #[test]

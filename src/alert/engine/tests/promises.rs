@@ -324,7 +324,7 @@ fn the_present_state_may_be_adopted_without_a_word() {
     bench.poll_for(&mut panel, HOUR, 2 * HOUR);
     assert_eq!(bench.said(), said(&[]));
     assert_eq!(bench.engine.active().list.len(), 5998);
-    // The next step is told, and so is who comes after.
+    // The next step is sent, and so are users added later.
     panel.expires("u0002", DAY / 2);
     panel.expires("new", 2 * DAY);
     bench.poll_for(&mut panel, 2 * HOUR, 3 * HOUR);
@@ -618,7 +618,7 @@ fn an_alert_is_pending_until_it_has_held_for_long_enough() {
     bench.poll_for(&mut panel, 0, 2 * MINUTE);
     let alerts = &bench.engine.active().list;
     assert_eq!((alerts.len(), alerts[0].state, alerts[0].active_since), (1, AlertState::Pending, BEGIN));
-    // A restart does not begin anew.
+    // A restart does not start the wait again.
     bench.restart(at(2 * MINUTE));
     bench.poll_for(&mut panel, 2 * MINUTE, 3 * MINUTE + 1);
     let alerts = &bench.engine.active().list;
@@ -670,7 +670,7 @@ fn a_target_that_is_no_longer_watched_ends_its_alerts() {
 }
 
 #[test]
-fn with_alerting_turned_off_alerts_are_known_and_nobody_is_told() {
+fn with_alerting_disabled_alerts_are_known_and_nothing_is_sent() {
     let mut bench = Bench::with(AlertingConfig { enabled: false, ..config() }, vec![route("ops")]);
     let mut panel = Panel::new("home");
     panel.expires("alice", 2 * DAY);

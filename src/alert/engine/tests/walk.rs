@@ -28,7 +28,7 @@ struct World {
     routes: Vec<Route>,
     kept: Kept,
     panel: Panel,
-    /// How often something happened to a user after which a threshold may be told anew.
+    /// How often something happened to a user after which a threshold may be sent again.
     changes: HashMap<String, u32>,
     /// The same, as of the last poll.
     period: HashMap<String, u32>,
@@ -143,7 +143,7 @@ impl World {
         self.forget_what_is_over();
     }
 
-    /// A week after its end nobody is told that an alert ended.
+    /// A week after a plan has ended, the end of its alerts sends no notification.
     fn forget_what_is_over(&mut self) {
         let now = self.now().wall;
         let users = Arc::clone(&self.panel.report.users);
