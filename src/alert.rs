@@ -1,8 +1,7 @@
-//! What is worth telling: rules, the state of each alert, and what goes together in one message.
+//! Alerting: rules, the state of each alert, and the grouping of alerts into notices.
 //!
-//! [`rule`] is what is asked, [`finding`] puts it to a report, [`state`] moves each alert on by what was found, and
-//! [`group`] makes messages of what happened. All of these are pure and put together in [`engine`]; [`run`] is the
-//! one thing here that waits.
+//! [`finding`] evaluates the rules of [`rule`] on a report, [`state`] moves each alert on by the findings, and [`group`]
+//! turns the events into notices. All of these are pure, and [`engine`] combines them. Only [`run`] waits.
 
 pub mod config;
 pub mod rule;
@@ -15,8 +14,6 @@ pub mod group;
 
 pub mod engine;
 
-mod disguise;
-mod mark;
 #[cfg(test)]
 pub(crate) mod testing;
 mod words;
@@ -29,10 +26,9 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-pub use self::disguise::Pseudonym;
+pub use self::words::Pseudonym;
 use self::{
     config::AlertingConfig,
-    disguise::disguise,
     engine::{Engine, Output, Reread},
     group::{Route, Suppressed},
     rule::RuleError,
@@ -45,61 +41,61 @@ use crate::{
     telemetry::Telemetry,
 };
 
-/// Everything that the alert task asks and tells.
+/// What the alert task reads from and writes to.
 pub struct Wiring {
     pub view: watch::Receiver<View>,
     pub reloads: mpsc::Receiver<Reload>,
     /// To the worker of each receiver, by name.
     pub notices: HashMap<String, mpsc::UnboundedSender<Notice>>,
-    /// What is pending or firing.
+    /// What is pending, firing or suppressed.
     pub alerts: watch::Sender<Arc<ActiveAlerts>>,
-    /// What notices call users, if not by their names.
+    /// What notices call users; absent: by their names.
     pub pseudonym: Option<Pseudonym>,
     /// To the loop of each target, by name: users to be read again.
     pub reread: HashMap<String, mpsc::UnboundedSender<Vec<Arc<str>>>>,
     pub store: Store,
     pub telemetry: Telemetry,
     pub clock: Clock,
-    /// Beats as long as the task goes round.
+    /// Beats as long as the task is not stuck.
     pub beat: Beat,
 }
 
-/// Another configuration to go on under.
+/// Another configuration to continue with.
 pub struct Reload {
     pub config: AlertingConfig,
     pub routes: Vec<Route>,
     pub pseudonym: Option<Pseudonym>,
     pub notices: HashMap<String, mpsc::UnboundedSender<Notice>>,
     pub reread: HashMap<String, mpsc::UnboundedSender<Vec<Arc<str>>>>,
-    /// Told what is wrong with it, in which case nothing changes.
+    /// Receives the mistakes in it, if any; then nothing changes.
     pub done: oneshot::Sender<Result<(), Vec<RuleError>>>,
 }
 
-/// The board is looked at no more often than this.
+/// The board is read at most this often.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Judges what is on the board, records what comes of it, and then tells, until it is dropped.
+/// Judges what is on the board, records the result, and then sends notices, until it is dropped.
 pub async fn run(mut engine: Engine, mut wiring: Wiring) {
     wiring.telemetry.declare_suppressions(&Suppressed::REASONS);
     if engine.clock_was_ahead() {
         warn!("stored times lie ahead of the clock, which must have been set back");
         wiring.telemetry.clock_step();
     }
-    let mut shown = None;
     loop {
         let now = wiring.clock.now();
         let view = wiring.view.borrow_and_update().clone();
         engine.observe(&view, now);
-        let output = engine.tick(now);
-        let alerts = engine.alerts();
-        if !shown.as_ref().is_some_and(|shown| Arc::ptr_eq(shown, &alerts)) {
-            wiring.alerts.send_replace(Arc::new(engine.active()));
-            shown = Some(alerts);
-        }
+        let output = engine.tick(wiring.pseudonym.as_ref(), now);
+        let active = engine.active();
+        wiring.alerts.send_if_modified(|shown| {
+            let is_new = !Arc::ptr_eq(shown, &active);
+            *shown = active;
+            is_new
+        });
         wiring.carry_out(output).await;
 
         wiring.beat.within(PAUSE);
-        // Somebody waits for a reload.
+        // The sender of a reload waits for the answer.
         tokio::select! {
             () = time::sleep(PAUSE) => {}
             Some(reload) = wiring.reloads.recv() => {
@@ -118,24 +114,21 @@ pub async fn run(mut engine: Engine, mut wiring: Wiring) {
 }
 
 impl Wiring {
-    /// Records what is to be done, and then does it.
+    /// Records the output first, and then acts on it.
     pub(crate) async fn carry_out(&self, output: Output) {
-        let Output { alerts, groups, mut notices, reread, suppressed } = output;
-        if let Some(pseudonym) = &self.pseudonym {
-            notices.iter_mut().for_each(|notice| disguise(notice, pseudonym));
-        }
+        let Output { alerts, groups, notices, reread, suppressed } = output;
         for (reason, count) in suppressed.by_reason() {
             self.telemetry.suppressed(reason, count);
         }
         for notice in &notices {
             let Notice { receiver, reason, alerts, .. } = notice;
-            info!(receiver, reason, alert_count = alerts.len(), "a notice is due");
+            info!(receiver, reason, alert_count = alerts.len(), "a notification is due");
         }
         if !(alerts.is_empty() && groups.is_empty() && notices.is_empty()) {
             let batch = Batch { alerts, groups, notices: &notices };
             if let Err(err) = self.store.record(batch).await {
-                // The store says more about its own state; people are told from memory.
-                warn!("alerts are not recorded and would be told again after a restart: {err}");
+                // The store logs its own state; notices are sent from memory.
+                warn!("alerts are not recorded and notifications could be repeated after a restart: {err}");
             }
         }
         for notice in notices {
@@ -144,12 +137,15 @@ impl Wiring {
                 None => Some(notice),
             };
             if let Some(notice) = left {
-                error!(receiver = notice.receiver, "nobody delivers the receiver's notices");
+                error!(
+                    receiver = notice.receiver,
+                    "the receiver has no delivery queue; its notification is lost"
+                );
             }
         }
         for Reread { target, users } in reread {
             if let Some(poller) = self.reread.get(&*target) {
-                // If nobody reads them again, they are told of when their turn comes on the next walk.
+                // If the poller has ended, the next walk reads these users.
                 drop(poller.send(users));
             }
         }
@@ -163,7 +159,7 @@ impl Wiring {
             self.notices = notices;
             self.reread = reread;
         }
-        // Whoever asked may have lost interest.
+        // The sender may have stopped waiting.
         drop(done.send(result));
     }
 }
@@ -191,7 +187,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_on_the_board_is_recorded_and_told() {
+    async fn what_is_on_the_board_is_recorded_and_sent() {
         let (clock, board, store) = (Clock::starting_at(BEGIN), Board::new(["home"]), Store::in_memory());
         let (notices, mut told) = mpsc::unbounded_channel();
         let (reread, mut asked) = mpsc::unbounded_channel();
@@ -221,7 +217,7 @@ mod tests {
             assert_eq!((notice.reason.as_str(), notice.alerts.len()), ("first notification", 2));
             assert_eq!(listed.borrow_and_update().list.len(), 3);
 
-            // Bob's turn comes while he has not been read for long.
+            // Bob crosses a step while his last reading is old.
             assert!(asked.is_empty());
             for _ in 0..20 {
                 time::sleep(Duration::from_secs(30)).await;
@@ -232,7 +228,7 @@ mod tests {
             let again = asked.recv().await.unwrap();
             assert_eq!(again, ["bob".into()]);
 
-            // A configuration with a mistake changes nothing, one without does.
+            // A configuration with a mistake changes nothing.
             let bad = RuleConfig { rule: Some("nonsense".into()), ..RuleConfig::default() };
             let off = RuleConfig { enabled: Some(false), ..RuleConfig::default() };
             for (name, rule, good) in [("mine", bad, false), ("user_expiry", off, true)] {

@@ -345,9 +345,8 @@ fn heartbeat(
     shared: &Shared,
 ) -> Result<Option<Heartbeat>, HeartbeatError> {
     let Shared { beats, telemetry, clock, .. } = shared;
-    let heartbeat = |config| {
-        Heartbeat::new(config, beats.clone(), receivers.standings(), telemetry.clone(), clock.clone())
-    };
+    let heartbeat =
+        |config| Heartbeat::new(config, beats.clone(), receivers.health(), telemetry.clone(), clock.clone());
     config.heartbeat.as_ref().map(heartbeat).transpose()
 }
 

@@ -13,8 +13,8 @@ mod negotiate;
 mod pages;
 mod seen;
 mod stall;
-mod standing;
 mod status;
+mod target;
 mod tls;
 
 use std::{

@@ -33,7 +33,7 @@ async fn ten_thousand_alerts_that_flap_stay_bounded() {
     let mut engine = Engine::new(&config(), vec![route()], &Rows::default(), at(0)).unwrap();
     let mut panel = Panel::new();
     engine.observe_reports(&[panel.poll(1, at(0))], at(0));
-    assert!(engine.tick(at(0)).notices.is_empty());
+    assert!(engine.tick(None, at(0)).notices.is_empty());
 
     let quiet = memory("VmRSS");
     let mut told_once = quiet;
@@ -43,7 +43,7 @@ async fn ten_thousand_alerts_that_flap_stay_bounded() {
         let report = panel.poll(if poll % 2 == 0 { 1 } else { 85 }, now);
         let began = Instant::now();
         engine.observe_reports(&[report], now);
-        let output = engine.tick(now);
+        let output = engine.tick(None, now);
         let notices = output.notices;
         let batch = Batch { alerts: output.alerts, groups: output.groups, notices: &notices };
         assert!(batch.alerts.len() <= USERS && batch.groups.len() <= 1);

@@ -1,10 +1,10 @@
-//! What the alert engine needs to be told.
+//! The settings of the alert engine.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::model::Severity;
 
-/// Every label that an alert may have, which is what alerts are grouped and muted by.
+/// Every label that an alert may have. Alerts are grouped and muted by these.
 pub const LABELS: [&str; 8] =
     ["alertname", "target", "system", "kind", "subject", "step", "severity", "rule"];
 
@@ -17,13 +17,13 @@ pub struct AlertingConfig {
     pub group_by: Vec<String>,
     pub group_wait: Duration,
     pub group_interval: Duration,
-    /// In place of each rule's own; zero: never repeat.
+    /// Overrides each rule's own; zero: never repeat.
     pub repeat_interval: Option<Duration>,
-    /// What the first read of a target's users finds since the start is known and not told.
+    /// Alerts that the first read of a target's users after the start finds send no notifications.
     pub adopt: bool,
-    /// The receiver that is told when another fails.
+    /// The receiver that is notified when another one fails.
     pub fallback: Option<String>,
-    /// How long a receiver may fail before the fallback is told; one that refuses for good is told of at once.
+    /// How long a receiver may fail before the fallback is notified. A permanent refusal notifies it at once.
     pub fallback_after: Duration,
     /// By name. A name that is a rule's own changes that rule's defaults; another needs `rule`.
     pub rules: BTreeMap<String, RuleConfig>,
@@ -47,7 +47,7 @@ impl Default for AlertingConfig {
     }
 }
 
-/// `[alert.NAME]`: only what it names differs from the rule's defaults.
+/// `[alert.NAME]`: overrides of the rule's defaults.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RuleConfig {
     /// The kind of rule, e.g. `user_expiry`; absent: the table's name is the kind.
@@ -57,7 +57,7 @@ pub struct RuleConfig {
     pub targets: Vec<String>,
     pub subjects: Vec<String>,
     pub exclude: Vec<String>,
-    /// At least one, each once, from the widest to the tightest, and of the sort that the rule has.
+    /// At least one, without duplicates, from the widest to the tightest, and of the sort that the rule has.
     pub steps: Option<Vec<StepConfig>>,
     pub for_: Option<Duration>,
     pub severity: Option<Severity>,
@@ -65,7 +65,7 @@ pub struct RuleConfig {
     pub repeat_interval: Option<Duration>,
     /// Absent: all; empty: none, so that the alert shows in metrics only.
     pub receivers: Option<Vec<String>>,
-    /// How long after a user's expiry the last step ends without notice. Of `user_expiry` only.
+    /// How long after a user's expiry the last step ends without a notification. Only for `user_expiry`.
     pub expired_for: Option<Duration>,
 }
 
@@ -78,7 +78,7 @@ pub enum StepConfig {
     Ratio(f64),
 }
 
-/// `[mute.NAME]`: when and for what nothing is sent. What still fires when it ends is sent then.
+/// `[mute.NAME]`: when no notifications are sent, and for which alerts. Alerts that still fire at its end are sent then.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MuteConfig {
     /// Days a window starts on, Monday is 1, in order; empty: every day.

@@ -1,4 +1,4 @@
-//! Rules, state and groups put together: reports and the time go in, notices and rows come out. Pure.
+//! Combines rules, state and groups: reports and the time go in, notices and rows come out. Pure.
 
 mod view;
 
@@ -8,14 +8,13 @@ use std::{
     time::Duration,
 };
 
-pub use view::AlertView;
-
 use super::{
     config::AlertingConfig,
     finding::findings,
     group::{Groups, Mutes, Route, Suppressed},
     rule::{RuleError, Rules},
     state::{AlertId, Event, State},
+    words::Pseudonym,
 };
 use crate::{
     board::View,
@@ -28,13 +27,13 @@ pub struct Engine {
     rules: Rules,
     state: State,
     groups: Groups,
-    /// The newest report of each target, and when it is to be looked at again.
+    /// The newest report of each target, and when to evaluate it again.
     targets: BTreeMap<Arc<str>, Watched>,
-    /// Version of the view that was looked at last.
+    /// Version of the view that was taken in last.
     version: Option<u64>,
-    alerts: Arc<Vec<AlertView>>,
+    active: Arc<ActiveAlerts>,
     output: Output,
-    /// A stored time lay ahead of the clock.
+    /// A stored time was ahead of the clock.
     clock_was_ahead: bool,
 }
 
@@ -53,11 +52,11 @@ pub struct Rows {
     pub groups: Vec<(String, String)>,
 }
 
-/// What is to be done after a tick. Rows and notices belong together: they are to be kept in one transaction, and the
-/// notices sent only then.
+/// What to do after a tick. Rows and notices belong together: record them in one transaction, and send the notices only
+/// after that.
 #[derive(Debug, Default)]
 pub struct Output {
-    /// Key and JSON; none: to be deleted.
+    /// Key and JSON; none: delete the row.
     pub alerts: Vec<(String, Option<String>)>,
     pub groups: Vec<(String, Option<String>)>,
     pub notices: Vec<Notice>,
@@ -65,18 +64,18 @@ pub struct Output {
     pub suppressed: Suppressed,
 }
 
-/// Users of a target whom nothing is told of before they have been read again by name.
+/// Users of a target who have to be read again by name before their alerts can fire.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reread {
     pub target: Arc<str>,
     pub users: Vec<Arc<str>>,
 }
 
-/// Without anything new, a target is looked at this often: plans end by time passing.
+/// How often a target is evaluated without a new report: plans end as time passes.
 const LOOK_EVERY: Duration = Duration::from_secs(15);
 
 impl Engine {
-    /// An engine that goes on from `rows`. With alerting turned off it knows what fires and tells nobody.
+    /// An engine that continues from `rows`. With alerting disabled it knows what fires and sends nothing.
     ///
     /// # Errors
     /// Every mistake in the configuration, not only the first.
@@ -92,23 +91,23 @@ impl Engine {
         let mut state = state.adopting(config.adopt);
         let mut groups = Groups::new(routes, mutes);
         groups.restore(&rows.groups, &state, now);
-        forget_what_all_know(&mut state, &groups);
+        forget_what_is_settled(&mut state, &groups);
         let mut engine = Engine {
             rules,
             state,
             groups,
             targets: BTreeMap::new(),
             version: None,
-            alerts: Arc::default(),
+            active: Arc::default(),
             output: Output::default(),
             clock_was_ahead,
         };
-        engine.alerts = view::list(&engine.state);
+        engine.active = view::active(&engine.rules, &engine.state);
         Ok(engine)
     }
 
-    /// Goes on under another configuration. What has not changed is not told again, and what waits goes on waiting.
-    /// Whether the present state is adopted is decided at the start alone.
+    /// Continues with another configuration. Alerts that did not change are not sent again, and what waits keeps its
+    /// time. Only the start decides whether the present state is adopted.
     ///
     /// # Errors
     /// Every mistake in the configuration, not only the first. Then nothing has changed.
@@ -125,15 +124,15 @@ impl Engine {
         groups.restore(&self.groups.rows(), &self.state, now);
         groups.take_over(&mut self.groups);
         (self.rules, self.groups) = (rules, groups);
-        forget_what_all_know(&mut self.state, &self.groups);
+        forget_what_is_settled(&mut self.state, &self.groups);
         for watched in self.targets.values_mut() {
             watched.looked_at = None;
         }
-        self.alerts = view::list(&self.state);
+        self.active = view::active(&self.rules, &self.state);
         Ok(())
     }
 
-    /// Takes in what is on the board.
+    /// Takes in the reports on the board.
     pub fn observe(&mut self, view: &View, now: Moment) {
         if self.version != Some(view.version) || self.targets.len() != view.reports.len() {
             self.version = Some(view.version);
@@ -158,10 +157,11 @@ impl Engine {
         self.look(now);
     }
 
-    /// Does what is due by now, and hands out everything that is to be done since the last tick.
-    pub fn tick(&mut self, now: Moment) -> Output {
+    /// Does what is due by now, and returns everything to do since the last tick. Notices name users by `pseudonym` if
+    /// there is one.
+    pub fn tick(&mut self, pseudonym: Option<&Pseudonym>, now: Moment) -> Output {
         self.look(now);
-        let flushed = self.groups.flush(&mut self.state, now);
+        let flushed = self.groups.flush(&mut self.state, pseudonym, now);
         let mut output = std::mem::take(&mut self.output);
         output.notices = flushed.notices;
         output.suppressed = flushed.suppressed;
@@ -176,24 +176,17 @@ impl Engine {
         looks.chain(self.groups.due()).min().unwrap_or(Duration::MAX)
     }
 
-    /// Alerts that are pending or firing, as of the last look at their target.
-    pub fn alerts(&self) -> Arc<Vec<AlertView>> {
-        Arc::clone(&self.alerts)
+    /// Alerts that are pending, firing or suppressed, as of the last look at their target.
+    pub fn active(&self) -> Arc<ActiveAlerts> {
+        Arc::clone(&self.active)
     }
 
-    /// The same in plain terms, for whoever knows nothing of rules.
-    pub fn active(&self) -> ActiveAlerts {
-        let rules = self.rules.list().iter();
-        let known = rules.flat_map(|rule| rule.steps.iter().map(|step| (rule.kind.alertname, step.severity)));
-        ActiveAlerts { known: known.collect(), list: self.alerts.iter().map(AlertView::active).collect() }
-    }
-
-    /// Whether a stored time lay ahead of the clock, which must have been set back since.
+    /// Whether a stored time was ahead of the clock, which must have been set back since.
     pub fn clock_was_ahead(&self) -> bool {
         self.clock_was_ahead
     }
 
-    /// Looks at every target that has something new or is due.
+    /// Evaluates every target that has a new report or is due.
     fn look(&mut self, now: Moment) {
         let mut events = Vec::new();
         let mut looked = false;
@@ -213,7 +206,7 @@ impl Engine {
         }
         self.take(events, now);
         if looked {
-            self.alerts = view::list(&self.state);
+            self.active = view::active(&self.rules, &self.state);
         }
     }
 
@@ -226,7 +219,7 @@ impl Engine {
                     }
                 }
                 Event::Resolved(id) => {
-                    // One that fires anew already is told of in its group's next message.
+                    // An alert that already fires again is in its group's next message.
                     let ended = self.state.alert(&id).and_then(|alert| alert.status());
                     if ended == Some(NoticeStatus::Resolved) && !self.groups.resolve(&id, now) {
                         self.state.forget(&id);
@@ -238,8 +231,8 @@ impl Engine {
     }
 }
 
-/// Forgets what ended and nobody has to be told of any more.
-fn forget_what_all_know(state: &mut State, groups: &Groups) {
+/// Forgets resolved alerts of which no receiver has to be notified any more.
+fn forget_what_is_settled(state: &mut State, groups: &Groups) {
     let ended = state.alerts().filter(|alert| alert.status() == Some(NoticeStatus::Resolved));
     let ended: Vec<AlertId> = ended.map(|alert| alert.id()).collect();
     for id in ended.iter().filter(|id| !groups.owes(id)) {

@@ -1,7 +1,7 @@
-//! What goes together in one message, when it is sent, and what was told already: per receiver and group.
+//! Which alerts share a notice, when it is sent, and which alerts a receiver knows: per receiver and group.
 //!
-//! Words and meanings are Alertmanager's. What a receiver was told stays noted until it is told that it ended, so
-//! that an alert which is inhibited or muted for a while is neither told twice nor forgotten.
+//! Names and meanings are Alertmanager's. An alert that was sent as firing stays noted until it is sent as resolved, so
+//! that one which is inhibited or muted for a while is neither sent twice nor forgotten.
 
 mod decide;
 mod mute;
@@ -17,31 +17,31 @@ pub use mute::Mutes;
 
 use self::decide::{Change, Reason, decide};
 use super::{
-    mark::Mark,
     rule::Question,
     state::{Alert, AlertId, EventId, State},
+    words::Pseudonym,
 };
-use crate::model::{Moment, Notice, NoticeAlert, NoticeStatus, Severity};
+use crate::model::{KIND_USER, Moment, Notice, NoticeAlert, NoticeStatus, Severity};
 
-/// What one receiver is to be told, and how.
+/// Which alerts one receiver gets, and how they are grouped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     pub receiver: String,
     /// Only alerts of at least this severity.
     pub min_severity: Severity,
-    /// Whether it is told of what ended. Otherwise who delivers is told all the same, and keeps it to himself.
+    /// Whether it gets resolved alerts. If not, its delivery queue still does, and drops them.
     pub send_resolved: bool,
     /// Labels whose values alerts of one message share.
     pub group_by: Vec<String>,
-    /// From a group's first alert to its first message, so that what comes together goes together.
+    /// From a group's first alert to its first message, so that alerts of one moment share a message.
     pub group_wait: Duration,
     /// From one message of a group to the next.
     pub group_interval: Duration,
-    /// In place of each rule's own; zero: never repeat.
+    /// Overrides each rule's own; zero: never repeat.
     pub repeat_interval: Option<Duration>,
 }
 
-/// Alerts that were kept back, and messages that were not needed, by reason.
+/// Alerts that were held back, and messages that were not needed, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Suppressed {
     pub muted: u64,
@@ -59,7 +59,7 @@ impl Suppressed {
     }
 }
 
-/// What came of flushing the groups that were due.
+/// The result of flushing the groups that were due.
 #[derive(Debug, Default)]
 pub struct Flushed {
     pub notices: Vec<Notice>,
@@ -88,13 +88,13 @@ struct Routed {
 struct Group {
     labels: BTreeMap<String, String>,
     members: BTreeSet<AlertId>,
-    /// What the receiver was told that it fires, and not yet that it ended.
+    /// Alerts that were sent as firing and not yet as resolved.
     told: BTreeMap<AlertId, EventId>,
-    /// Alerts that were kept back and counted.
+    /// Alerts that were held back and counted.
     kept_back: BTreeSet<AlertId>,
-    /// The last message, or the moment that made one needless.
-    sent: Option<Mark>,
-    /// The uptime at which to look at it again.
+    /// When the last message was sent.
+    sent: Option<Moment>,
+    /// The uptime of the next flush.
     due: Option<Duration>,
     dirty: bool,
 }
@@ -105,7 +105,7 @@ impl Groups {
         Groups { routes: routes.into_iter().map(routed).collect(), mutes, deleted: BTreeSet::new() }
     }
 
-    /// The groups of `state`'s alerts, of which the receivers know what these rows hold.
+    /// Restores the groups of `state`'s alerts, with what receivers know of them by these rows.
     pub(super) fn restore(&mut self, rows: &[(String, String)], state: &State, now: Moment) {
         self.deleted.extend(rows.iter().map(|(key, _)| key.clone()));
         let mut known: HashMap<&str, row::Known> = HashMap::new();
@@ -143,7 +143,7 @@ impl Groups {
                 if news {
                     group.wake(&routed.route, now);
                 } else {
-                    // Nothing to tell; the flush finds out when to repeat.
+                    // Nothing to send; the flush finds out when to repeat.
                     group.due = Some(now.uptime);
                 }
             }
@@ -180,7 +180,7 @@ impl Groups {
         }
     }
 
-    /// An alert has ended; says whether anybody is to be told.
+    /// An alert has ended. Returns whether a receiver has to be notified.
     pub(super) fn resolve(&mut self, id: &AlertId, now: Moment) -> bool {
         let mut owed = false;
         for routed in &mut self.routes {
@@ -192,14 +192,14 @@ impl Groups {
             } else {
                 group.members.remove(id);
                 routed.group_of.remove(id);
-                // An empty group is looked at once more, to be removed.
+                // An empty group is flushed once more, and then removed.
                 group.wake(&routed.route, now);
             }
         }
         owed
     }
 
-    /// Whether anybody is still to be told that this alert, which has ended, did so.
+    /// Whether a receiver has yet to be notified that this alert has ended.
     pub(super) fn owes(&self, id: &AlertId) -> bool {
         let owed = |routed: &Routed| {
             let group = routed.group_of.get(id).and_then(|key| routed.groups.get(key));
@@ -208,7 +208,7 @@ impl Groups {
         self.routes.iter().any(owed)
     }
 
-    /// An alert is no more, and nobody is told.
+    /// An alert is gone, and no receiver is notified.
     pub(super) fn drop_alert(&mut self, id: &AlertId, now: Moment) {
         for routed in &mut self.routes {
             let Some(group) = routed.group_of.remove(id).and_then(|key| routed.groups.get_mut(&key)) else {
@@ -225,15 +225,15 @@ impl Groups {
         self.routes.iter().flat_map(|routed| routed.groups.values()).filter_map(|group| group.due).min()
     }
 
-    /// Flushes the groups that are due, and makes `state` forget what everybody knows to have ended.
-    pub(super) fn flush(&mut self, state: &mut State, now: Moment) -> Flushed {
+    /// Flushes the groups that are due, and makes `state` forget ended alerts of which all receivers are notified.
+    pub(super) fn flush(&mut self, state: &mut State, pseudonym: Option<&Pseudonym>, now: Moment) -> Flushed {
         let mut flushed = Flushed::default();
         let mut ended = HashSet::new();
         for routed in &mut self.routes {
             let due =
-                routed.groups.iter_mut().filter(|(_, group)| group.due.is_some_and(|due| due <= now.uptime));
-            for (key, group) in due {
-                let released = group.flush(key, &routed.route, &self.mutes, state, now, &mut flushed);
+                routed.groups.values_mut().filter(|group| group.due.is_some_and(|due| due <= now.uptime));
+            for group in due {
+                let released = group.flush(&routed.route, &self.mutes, state, pseudonym, now, &mut flushed);
                 for id in released {
                     routed.group_of.remove(&id);
                     ended.insert(id);
@@ -254,7 +254,7 @@ impl Groups {
         flushed
     }
 
-    /// Takes over what rows do not hold of the groups that were restored from those of `earlier`.
+    /// Takes over from `earlier` what rows do not hold.
     pub(super) fn take_over(&mut self, earlier: &mut Groups) {
         self.deleted.append(&mut earlier.deleted);
         for before in &earlier.routes {
@@ -268,7 +268,7 @@ impl Groups {
                 let Some(before) = before.groups.get(key) else { continue };
                 group.kept_back = &before.kept_back & &group.members;
                 group.sent = before.sent.or(group.sent);
-                // What waits goes on waiting, and not from the beginning.
+                // What waits keeps its time.
                 group.due = group.due.into_iter().chain(before.due).min();
             }
         }
@@ -283,7 +283,7 @@ impl Groups {
         told.map(|(key, group)| (key, row::write(group))).collect()
     }
 
-    /// The rows that have changed since this was asked last; without a text: to be deleted.
+    /// The rows that have changed since the last call; without a text: delete the row.
     pub(super) fn take_rows(&mut self) -> Vec<(String, Option<String>)> {
         let mut rows: BTreeMap<String, Option<String>> =
             std::mem::take(&mut self.deleted).into_iter().map(|key| (key, None)).collect();
@@ -305,9 +305,9 @@ fn key_of(labels: &BTreeMap<String, String>) -> String {
 }
 
 impl Group {
-    /// Something is new: the group is to be looked at, but not sooner than its receiver wants to hear of it again.
+    /// Plans a flush because something is new, but not before the receiver's group interval has passed.
     fn wake(&mut self, route: &Route, now: Moment) {
-        let after_last = self.sent.map(|sent| sent.uptime_after(route.group_interval));
+        let after_last = self.sent.map(|sent| sent.after(route.group_interval).uptime);
         self.wake_at((now.uptime + route.group_wait).max(after_last.unwrap_or_default()));
     }
 
@@ -315,23 +315,23 @@ impl Group {
         self.due = Some(self.due.map_or(due, |known| known.min(due)));
     }
 
-    /// Sends what is to be sent, and gives back the members that are members no more.
+    /// Makes the notice that is due, and returns the alerts that have left the group.
     fn flush(
         &mut self,
-        key: &str,
         route: &Route,
         mutes: &Mutes,
         state: &State,
+        pseudonym: Option<&Pseudonym>,
         now: Moment,
         flushed: &mut Flushed,
     ) -> Vec<AlertId> {
         self.due = None;
         let mut change = Change { told: !self.told.is_empty(), ..Change::default() };
         let (mut firing, mut ended, mut released) = (Vec::new(), Vec::new(), Vec::new());
-        // What ended of which the receiver does not want to hear.
+        // Ended alerts that the receiver does not want as resolved.
         let mut withdrawn = Vec::new();
         let mut repeat_interval: Option<Duration> = None;
-        // For what was told and is kept back: when to look at it again, and its repeat interval.
+        // For each alert that was sent and is held back now: when to flush again, and its repeat interval.
         let mut waiting = Vec::new();
         for id in &self.members {
             let alert = state.alert(id);
@@ -376,7 +376,7 @@ impl Group {
         }
         change.firing = firing.len();
         change.ended = ended.len() + withdrawn.len();
-        let sent_age = self.sent.map(|sent| sent.age(now));
+        let sent_age = self.sent.map(|sent| now.since(sent));
         change.repeat = repeat_interval.zip(sent_age).is_some_and(|(interval, age)| age >= interval);
 
         let reason = decide(change, route.send_resolved);
@@ -385,18 +385,19 @@ impl Group {
             self.kept_back.remove(id);
             self.dirty |= self.told.remove(id).is_some();
         }
-        // Who delivers has to know what ended even if the receiver does not want to: it may still be waiting to be sent.
+        // The delivery queue needs ended alerts even if the receiver does not want them: the firing one may still wait.
         if reason.is_some() || !withdrawn.is_empty() {
             let over: Vec<_> = ended.iter().chain(&withdrawn).copied().collect();
             let firing = if reason.is_some() { firing.as_slice() } else { &[] };
-            let alerts = in_order(firing, &over, now);
+            let alerts =
+                in_order(firing, &over).iter().filter_map(|alert| alert.told(pseudonym, now.wall)).collect();
             let reason = reason.unwrap_or(Reason::SomeResolved);
-            flushed.notices.push(self.notice(key, route, reason, alerts, now));
+            flushed.notices.push(self.notice(route, reason, alerts, now));
         }
         match reason {
             Some(_) => {
                 self.dirty = true;
-                self.sent = Some(Mark::at(now));
+                self.sent = Some(now);
                 for (_, event, alert) in &firing {
                     let id = alert.id();
                     self.kept_back.remove(&id);
@@ -413,33 +414,34 @@ impl Group {
         }
         if let Some(sent) = self.sent {
             if self.members.is_empty() {
-                // The group is remembered until it may speak again.
-                let again = sent.uptime_after(route.group_interval);
+                // The group is kept until its next message would be allowed.
+                let again = sent.after(route.group_interval).uptime;
                 self.due = (again > now.uptime).then_some(again);
             } else if let Some(interval) = repeat_interval {
-                self.wake_at(sent.uptime_after(interval));
+                self.wake_at(sent.after(interval).uptime);
             }
-            // A repetition that falls due while its alert is kept back is sent afterwards.
+            // A repetition that falls due while its alert is held back is sent afterwards.
             for (end, interval) in waiting {
-                self.wake_at(end.max(sent.uptime_after(interval)));
+                self.wake_at(end.max(sent.after(interval).uptime));
             }
         }
         released
     }
 
-    fn notice(
-        &self,
-        key: &str,
-        route: &Route,
-        reason: Reason,
-        alerts: Vec<NoticeAlert>,
-        now: Moment,
-    ) -> Notice {
+    fn notice(&self, route: &Route, reason: Reason, alerts: Vec<NoticeAlert>, now: Moment) -> Notice {
+        let mut group_labels = self.labels.clone();
+        let user = alerts.iter().find(|alert| alert.labels.get("kind").is_some_and(|kind| kind == KIND_USER));
+        if let Some(shared) = group_labels.get_mut("subject")
+            && let Some(displayed) = user.and_then(|alert| alert.labels.get("subject"))
+        {
+            // All alerts of the group are of subjects with the same name.
+            shared.clone_from(displayed);
+        }
         Notice {
             id: EventId::random().to_string().replacen("evt", "msg", 1),
             receiver: route.receiver.clone(),
-            group: key.to_owned(),
-            group_labels: self.labels.clone(),
+            group: key_of(&group_labels),
+            group_labels,
             reason: reason.label().to_owned(),
             alerts,
             covers: Vec::new(),
@@ -448,10 +450,10 @@ impl Group {
     }
 }
 
-/// Whatever is configured, a group is not looked at in a busy loop.
+/// Keeps a group from being flushed in a busy loop, whatever is configured.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Why an alert is not told at present.
+/// Why an alert is held back at present.
 enum KeptBack {
     /// Until this wall time.
     Muted(crate::model::Timestamp),
@@ -466,7 +468,7 @@ impl KeptBack {
         }
     }
 
-    /// The uptime at which it ends, where that is known.
+    /// The uptime at which it ends, if known.
     fn until(&self, now: Moment) -> Option<Duration> {
         match self {
             KeptBack::Inhibited => None,
@@ -475,17 +477,20 @@ impl KeptBack {
     }
 }
 
-fn kept_back(alert: &Alert<'_>, mutes: &Mutes, state: &State, now: Moment) -> Option<KeptBack> {
+/// Whether a firing alert inhibits this one: a tighter step of the same rule and subject, or an alert that its target is
+/// down or that the part it is read from is stale.
+pub(super) fn inhibited(alert: &Alert<'_>, state: &State) -> bool {
     let kind = alert.rule().kind;
     let fires = |question, subject| state.fires(question, alert.target(), subject);
     let part = kind.part.map(crate::model::Part::label);
-    let inhibited = || {
-        alert.tighter_fires()
-            || (kind.question != Question::TargetDown && fires(Question::TargetDown, None))
-            || part.is_some_and(|part| fires(Question::PartStale, Some(part)))
-    };
-    // That an alert has ended is told all the same: only what fires can be less important than something else.
-    if alert.status() == Some(NoticeStatus::Firing) && inhibited() {
+    alert.tighter_fires()
+        || (kind.question != Question::TargetDown && fires(Question::TargetDown, None))
+        || part.is_some_and(|part| fires(Question::PartStale, Some(part)))
+}
+
+fn kept_back(alert: &Alert<'_>, mutes: &Mutes, state: &State, now: Moment) -> Option<KeptBack> {
+    // A resolved alert is always sent: inhibition is about firing alerts only.
+    if alert.status() == Some(NoticeStatus::Firing) && inhibited(alert, state) {
         return Some(KeptBack::Inhibited);
     }
     if mutes.is_empty() {
@@ -494,17 +499,13 @@ fn kept_back(alert: &Alert<'_>, mutes: &Mutes, state: &State, now: Moment) -> Op
     mutes.until(&alert.labels(), alert.severity(), now.wall).map(KeptBack::Muted)
 }
 
-/// What fires comes first, and of that what is new; then the worst.
-fn in_order(
-    firing: &[(bool, EventId, Alert<'_>)],
-    ended: &[(EventId, Alert<'_>)],
-    now: Moment,
-) -> Vec<NoticeAlert> {
-    let firing = firing.iter().map(|(new, _, alert)| ((0, !new), alert));
-    let ended = ended.iter().map(|(_, alert)| ((1, false), alert));
+/// Firing alerts first, and of those the new ones; then by severity, the highest first.
+fn in_order<'a>(firing: &[(bool, EventId, Alert<'a>)], ended: &[(EventId, Alert<'a>)]) -> Vec<Alert<'a>> {
+    let firing = firing.iter().map(|(new, _, alert)| ((0, !new), *alert));
+    let ended = ended.iter().map(|(_, alert)| ((1, false), *alert));
     let mut all: Vec<_> = firing.chain(ended).collect();
     all.sort_by_key(|(rank, alert)| (*rank, std::cmp::Reverse(alert.severity())));
-    all.into_iter().filter_map(|(_, alert)| alert.told(now.wall)).collect()
+    all.into_iter().map(|(_, alert)| alert).collect()
 }
 
 #[cfg(test)]

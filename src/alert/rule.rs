@@ -1,4 +1,4 @@
-//! What is asked of every target: the kinds of rule, and what the configuration makes of them.
+//! The kinds of rule, and the rules that the configuration makes of them.
 
 mod glob;
 mod kinds;
@@ -27,14 +27,14 @@ pub struct Rule {
     /// The name of its table, which for a default rule is its kind's.
     pub name: Arc<str>,
     pub kind: &'static Kind,
-    /// The widest first. Which of them a value has crossed is told by a number: it crosses them in this order.
+    /// The widest first. A value crosses them in this order, so a number says which of them it has crossed.
     pub steps: Vec<Step>,
     pub for_: Duration,
     /// Zero: never.
     pub repeat_interval: Duration,
     /// Absent: all.
     pub receivers: Option<Vec<String>>,
-    /// What is told of a user's expiry ends without a word this long after it.
+    /// An alert about a user's expiry ends without a notification this long after it.
     pub expired_for: Duration,
     targets: Names,
     subjects: Names,

@@ -14,9 +14,8 @@ use std::{
 pub use self::row::firing_events;
 use super::{
     finding::{End, Findings},
-    mark::Mark,
     rule::{Rule, Rules},
-    words::{self, Standing},
+    words::{self, Pseudonym},
 };
 use crate::{
     clock,
@@ -41,7 +40,7 @@ struct Target {
     /// Its users were judged once since the process began.
     armed: bool,
     /// Users who were asked to be read again, and when.
-    asked: HashMap<Arc<str>, Mark>,
+    asked: HashMap<Arc<str>, Moment>,
 }
 
 /// One subject that has crossed a step of one rule.
@@ -72,18 +71,18 @@ struct Slot {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Phase {
     Pending {
-        since: Mark,
+        since: Moment,
     },
     Firing {
         event: EventId,
-        since: Mark,
+        since: Moment,
         /// Not crossed at present, but not re-armed either.
         held: bool,
     },
     /// Kept until everybody who was told that it fires is told this.
     Ended {
         event: EventId,
-        since: Mark,
+        since: Moment,
         at: Timestamp,
         end: End,
     },
@@ -448,41 +447,32 @@ impl Alert<'_> {
         self.slot.place.is_some() && self.subject.slots.iter().any(|slot| tighter(&slot))
     }
 
-    /// Those that have a value.
+    /// Those that have a value. Users have their own names here, by which alerts are grouped and muted.
     pub fn labels(&self) -> BTreeMap<String, String> {
-        let system = self.subject.system.as_deref();
-        words::labels(
-            &self.subject.rule,
-            self.slot.severity,
-            &self.slot.label,
-            self.name,
-            system,
-            self.target,
-        )
+        self.labels_with(self.name)
     }
 
-    /// `summary`, `description`, and what varies.
-    pub fn annotations(&self, now: Timestamp) -> BTreeMap<String, String> {
-        let standing = match self.slot.phase {
-            Phase::Pending { .. } | Phase::Firing { .. } => Standing::Firing,
-            Phase::Ended { end, .. } => Standing::Ended(end),
+    fn labels_with(&self, subject: &str) -> BTreeMap<String, String> {
+        let Subject { rule, system, .. } = self.subject;
+        words::labels(rule, self.slot.severity, &self.slot.label, subject, system.as_deref(), self.target)
+    }
+
+    /// As it is sent to a receiver; absent while it is pending.
+    pub fn told(&self, pseudonym: Option<&Pseudonym>, now: Timestamp) -> Option<NoticeAlert> {
+        let ended = match self.slot.phase {
+            Phase::Pending { .. } | Phase::Firing { .. } => None,
+            Phase::Ended { at, end, .. } => Some((at, end)),
         };
-        words::annotations(&self.subject.rule, &self.labels(), &self.subject.reading, standing, now)
-    }
-
-    /// As a receiver is told of it; absent while it is pending.
-    pub fn told(&self, now: Timestamp) -> Option<NoticeAlert> {
+        let Subject { rule, reading, .. } = self.subject;
+        let labels = self.labels_with(&words::displayed(rule.kind.kind, self.name, pseudonym));
         Some(NoticeAlert {
             event: self.event()?.to_string(),
             status: self.status()?,
             severity: self.severity(),
-            labels: self.labels(),
-            annotations: self.annotations(now),
+            annotations: words::annotations(rule, &labels, reading, ended.map(|(_, end)| end), now),
+            labels,
             starts_at: self.since(),
-            ends_at: match self.slot.phase {
-                Phase::Ended { at, .. } => Some(at),
-                Phase::Pending { .. } | Phase::Firing { .. } => None,
-            },
+            ends_at: ended.map(|(at, _)| at),
         })
     }
 }

@@ -34,10 +34,12 @@ pub(crate) fn config() -> AlertingConfig {
     }
 }
 
-/// The moment this long after [`BEGIN`], with both clocks in step.
+/// The moment at which tests begin. Its uptime leaves room for earlier processes, as that of the clock does.
+pub(crate) const START: Moment = Moment { wall: BEGIN, uptime: Duration::from_secs(365 * DAY) };
+
+/// The moment this long after [`START`], with both clocks in step.
 pub(crate) fn at(secs: u64) -> Moment {
-    let uptime = Duration::from_secs(secs);
-    Moment { wall: BEGIN.saturating_add(uptime), uptime }
+    START.after(Duration::from_secs(secs))
 }
 
 /// A panel whose users tests write down, and the report of polling it.
@@ -72,7 +74,7 @@ impl Panel {
         self.set(name, |user| (user.used, user.limit) = (percent, Some(100)));
     }
 
-    /// Something happens to one of six users; returns whom a threshold may be told of anew because of it.
+    /// Something happens to one of six users; returns the user for whom a threshold may be sent again.
     pub(crate) fn change_somebody(&mut self, random: &mut fastrand::Rng, now: Timestamp) -> Option<String> {
         let name = format!("u{}", random.u8(0..6));
         if random.u8(0..10) == 0 && self.users.remove(&name).is_some() {

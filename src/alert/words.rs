@@ -1,16 +1,21 @@
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use super::{
     finding::End,
     rule::{Rule, WHOLE},
 };
-use crate::model::{Reading, Severity, Timestamp, words::percent};
+use crate::model::{KIND_USER, Reading, Severity, Timestamp, words::percent};
 
-/// Whether an alert fires, or why and when it ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
-    Firing,
-    Ended(End),
+/// Returns what notifications call a user in place of the name.
+pub type Pseudonym = Box<dyn Fn(&str) -> String + Send + Sync>;
+
+/// What notifications call a subject of this kind. Texts are made from this, never from a user's name that is to be
+/// removed afterwards.
+pub(super) fn displayed<'a>(kind: &str, subject: &'a str, pseudonym: Option<&Pseudonym>) -> Cow<'a, str> {
+    match pseudonym {
+        Some(pseudonym) if kind == KIND_USER => pseudonym(subject).into(),
+        _ => subject.into(),
+    }
 }
 
 /// The labels of an alert, those that have a value.
@@ -36,12 +41,12 @@ pub(super) fn labels(
     given.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-/// The annotations of an alert of `rule` with these labels.
+/// The annotations of an alert of `rule` with these labels, which still fires unless it has ended.
 pub(super) fn annotations(
     rule: &Rule,
     labels: &BTreeMap<String, String>,
     reading: &Reading,
-    standing: Standing,
+    ended: Option<End>,
     now: Timestamp,
 ) -> BTreeMap<String, String> {
     let mut words: BTreeMap<_, _> =
@@ -63,13 +68,13 @@ pub(super) fn annotations(
         filled(template, |name| words.get(name).or_else(|| labels.get(name)).map(String::as_str));
     words.insert("description".to_owned(), description);
     words.insert("summary".to_owned(), rule.kind.summary.to_owned());
-    if let Standing::Ended(end) = standing {
+    if let Some(end) = ended {
         words.insert("reason".to_owned(), end.label().to_owned());
     }
     words
 }
 
-/// `template` with each name in braces replaced. What is put in is not looked at again, whatever users are called.
+/// `template` with each name in braces replaced. Inserted values are not scanned again, whatever they contain.
 fn filled<'a>(template: &str, value: impl Fn(&str) -> Option<&'a str>) -> String {
     let mut text = String::with_capacity(template.len() + 32);
     for piece in template.split_inclusive(['{', '}']) {
@@ -97,15 +102,14 @@ mod tests {
         let labels = labels.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
         let rules = Rules::new(&testing::config()).unwrap();
         let end = Timestamp::from_secs(1_795_000_000);
-        let told = |now: Timestamp, standing| {
-            annotations(&rules.list()[0], &labels, &Reading::Ends(end), standing, now)
-        };
-        let words = told(end.saturating_sub(Duration::from_secs(90_000)), Standing::Firing);
+        let told =
+            |now: Timestamp, ended| annotations(&rules.list()[0], &labels, &Reading::Ends(end), ended, now);
+        let words = told(end.saturating_sub(Duration::from_secs(90_000)), None);
         assert_eq!(words["description"], "User {target} of home expires in 1d 1h.");
         assert_eq!(words["value"], "2026-11-18T11:06:40Z");
         assert_eq!(words["remaining"], "1d 1h");
         assert!(!words.contains_key("reason"));
-        let words = told(end, Standing::Ended(End::Renewed));
+        let words = told(end, Some(End::Renewed));
         assert_eq!(words["description"], "User {target} of home has expired.");
         assert_eq!(words["reason"], "renewed");
     }

@@ -1,4 +1,4 @@
-//! The alert engine with what it is joined to, and the watch on the store.
+//! Connects the alert engine to targets and receivers, and watches the store.
 
 use std::{sync::Arc, time::Duration};
 
@@ -28,18 +28,18 @@ use crate::{
 
 /// The alert engine from outside.
 pub(super) struct Alerting {
-    /// Built, and not yet running.
+    /// Built but not running yet.
     engine: Option<(Engine, Wiring)>,
     reloads: mpsc::Sender<Reload>,
-    /// What is pending and firing.
+    /// What is pending, firing or suppressed.
     pub(super) active: watch::Receiver<Arc<ActiveAlerts>>,
 }
 
-/// What joins the engine to targets and receivers.
+/// What connects the engine to targets and receivers.
 pub(super) struct Joints {
     pub(super) queues: Queues,
     pub(super) rereads: Rereads,
-    /// Under which users may have to be hashed.
+    /// The key of users' hashes, if there is one.
     pub(super) key: Option<HashKey>,
 }
 
@@ -73,7 +73,7 @@ impl Alerting {
         Ok(Alerting { engine: Some((engine, wiring)), reloads, active: is_active })
     }
 
-    /// Judges, records and tells until it is dropped. There is one such run.
+    /// Judges, records and notifies until it is dropped. There is one such run.
     pub(super) fn run(&mut self) -> impl Future<Output = ()> + Send + 'static {
         let engine = self.engine.take();
         async {
@@ -83,7 +83,7 @@ impl Alerting {
         }
     }
 
-    /// Goes on under another configuration.
+    /// Continues with another configuration.
     ///
     /// # Errors
     /// When a rule cannot be used. Then nothing has changed.
@@ -113,16 +113,16 @@ fn pseudonym(config: &Config, key: Option<HashKey>) -> Option<Pseudonym> {
     Some(Box::new(move |name| key.hash(name)))
 }
 
-/// How often it is looked at how the store is.
+/// How often the store's status is read.
 const STORAGE_CHECK: Duration = Duration::from_secs(1);
-/// The store is told to fail when it has for so long: a disk that hiccups is nobody's business.
+/// The store has to fail for this many checks before an alert is sent, so that a short hiccup of the disk sends none.
 const STORAGE_PATIENCE: u32 = 10;
 
-/// Shows how the store is, and tells everybody when it fails. Does not end.
+/// Exports the store's status, and notifies all receivers when it fails. Does not end.
 pub(super) async fn watch_storage(shared: Shared, queues: watch::Receiver<Arc<Queues>>) {
     let mut ticks = interval(STORAGE_CHECK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // Since when it is down, and for how many looks.
+    // Since when it is down, and for how many checks.
     let mut down: Option<(Timestamp, u32)> = None;
     loop {
         ticks.tick().await;
@@ -147,7 +147,7 @@ pub(super) async fn watch_storage(shared: Shared, queues: watch::Receiver<Arc<Qu
     }
 }
 
-/// While the store fails, from memory alone, as there is nothing else.
+/// Notifies all receivers. While the store fails, the notices are in memory only.
 async fn tell(
     shared: &Shared,
     queues: &watch::Receiver<Arc<Queues>>,
@@ -168,11 +168,11 @@ async fn tell(
     };
     let queues = Arc::clone(&queues.borrow());
     let notices: Vec<_> = queues.keys().map(|name| alert.notice(name, shared.clock.now().wall)).collect();
-    // The store tells of its own failures.
+    // The store logs its own failures.
     drop(shared.store.record(Batch { notices: &notices, ..Batch::default() }).await);
     for notice in notices {
         if let Some(queue) = queues.get(&notice.receiver) {
-            // A queue that has ended since left its place to another, or its receiver is gone.
+            // A closed queue was replaced by another one, or its receiver is gone.
             drop(queue.send(notice));
         }
     }

@@ -12,7 +12,7 @@ use crate::{
     board::Board,
     clock::{Beats, Clock},
     config::Config,
-    notify::{delivery::Standings, heartbeat::Heartbeat},
+    notify::{delivery::HealthByReceiver, heartbeat::Heartbeat},
     telemetry::Telemetry,
 };
 
@@ -29,8 +29,8 @@ pub fn check(config: &Config) -> Vec<StartError> {
         receiver(table, &config.web.external_url).map(drop).map_err(why)
     });
     let heartbeat = config.heartbeat.iter().map(|heartbeat| {
-        let (beats, standings) = (Beats::default(), Standings::default());
-        let heartbeat = Heartbeat::new(heartbeat, beats, standings, telemetry.clone(), clock.clone());
+        let (beats, health) = (Beats::default(), HealthByReceiver::default());
+        let heartbeat = Heartbeat::new(heartbeat, beats, health, telemetry.clone(), clock.clone());
         Ok(heartbeat.map(drop)?)
     });
     let engine = Engine::new(&config.alerting, routes(config), &Rows::default(), clock.now());

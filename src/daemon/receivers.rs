@@ -25,7 +25,7 @@ use crate::{
     model::Notice,
     notify::{
         Receiver,
-        delivery::{Fallback, Left, Others, Standings, Terms, Wiring, Worker},
+        delivery::{Fallback, HealthByReceiver, Left, Others, Terms, Wiring, Worker},
         email::{Email, config::ReceiverConfig},
         webhook::Webhook,
     },
@@ -46,7 +46,7 @@ pub(super) struct Receivers {
     others: watch::Sender<Others>,
     /// For whoever has something to say to everybody.
     queues: watch::Sender<Arc<Queues>>,
-    standings: Standings,
+    health: HealthByReceiver,
 }
 
 struct Line {
@@ -89,7 +89,7 @@ impl Receivers {
             loaded: by_receiver(loaded),
             others: watch::Sender::default(),
             queues: watch::Sender::default(),
-            standings: Standings::default(),
+            health: HealthByReceiver::default(),
         }
     }
 
@@ -99,8 +99,8 @@ impl Receivers {
     }
 
     /// How it stands with each receiver.
-    pub(super) fn standings(&self) -> Standings {
-        self.standings.clone()
+    pub(super) fn health(&self) -> HealthByReceiver {
+        self.health.clone()
     }
 
     /// Builds each receiver that is new or was changed, be it by what is in a file. Nothing runs yet.
@@ -157,7 +157,7 @@ impl Receivers {
             telemetry: shared.telemetry.clone(),
             clock: shared.clock.clone(),
             others: self.others.subscribe(),
-            standings: self.standings.clone(),
+            health: self.health.clone(),
         };
         for New { table, external_url, receiver, incoming } in new {
             let Some(queue) = queues.get(&table.name).cloned() else { continue };
@@ -195,7 +195,7 @@ impl Receivers {
         let (claim, mut claimed) = oneshot::channel();
         let (end, ended) = oneshot::channel();
         self.ending.insert(name.clone(), Ending { claim, left: ended });
-        let (shared, standings, queues) = (shared.clone(), self.standings.clone(), self.queues.subscribe());
+        let (shared, health, queues) = (shared.clone(), self.health.clone(), self.queues.subscribe());
         tasks.spawn_to_the_end(async move {
             let Ok(left) = left.await else { return };
             let left = match claimed.try_recv() {
@@ -203,7 +203,7 @@ impl Receivers {
                 Err(TryRecvError::Empty) => {
                     give_up(&name, &left, &shared, &queues).await;
                     shared.telemetry.forget_receiver(&name);
-                    standings.forget(&name);
+                    health.forget(&name);
                     Left::default()
                 }
                 // The next start finds it in the store.

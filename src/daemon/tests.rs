@@ -31,7 +31,7 @@ use crate::{
     },
     notify::{
         Receiver, Retry, SendError,
-        delivery::{self, Left, Standings, Terms, Worker},
+        delivery::{self, HealthByReceiver, Left, Terms, Worker},
         scripted::Scripted,
     },
     store::Store,
@@ -80,7 +80,7 @@ async fn renewed_after_six_minutes(down: std::ops::Range<u32>) -> Told {
             telemetry: telemetry.clone(),
             clock: clock.clone(),
             others: watch::channel(delivery::Others::default()).1,
-            standings: Standings::default(),
+            health: HealthByReceiver::default(),
         },
         incoming,
     );

@@ -1,13 +1,13 @@
 use std::collections::BTreeMap;
 
 use super::{family::families, text::Text, view::Naming};
-use crate::model::{ActiveAlerts, AlertState, KIND_USER};
+use crate::model::{ActiveAlerts, AlertState};
 
 families! {
     FIRING = Gauge("alert_firing", ["alertname", "severity", "target", "kind", "subject", "step", "rule"],
-        "1 while the alert fires; no series while it does not. Labels without a value are left out.");
+        "1 while the alert fires; no series while it does not or is suppressed. Labels without a value are left out.");
     COUNT = Gauge("alerts", ["alertname", "severity", "state"],
-        "Alerts that wait to have held for long enough (pending) or fire (firing).");
+        "Alerts whose condition holds: pending, not yet for long enough; firing; suppressed, inhibited by another alert that fires.");
 }
 
 /// Writes what is pending and firing: all of it, or only what fires at the target `only`.
@@ -16,11 +16,7 @@ pub(super) fn write(text: &mut Text, alerts: &ActiveAlerts, namings: &[Naming], 
     let firing = firing.filter(|alert| only.is_none_or(|target| target == &*alert.target));
     let mut named = firing
         .filter_map(|alert| {
-            let subject = if alert.kind == KIND_USER {
-                Naming::of(namings, &alert.target)?.label(&alert.subject)?
-            } else {
-                (&*alert.subject).into()
-            };
+            let subject = Naming::of(namings, &alert.target)?.subject(alert)?;
             Some((alert, subject))
         })
         .peekable();
@@ -44,7 +40,7 @@ pub(super) fn write(text: &mut Text, alerts: &ActiveAlerts, namings: &[Naming], 
     }
     let mut counts = BTreeMap::new();
     for (alertname, severity) in &alerts.known {
-        for state in [AlertState::Pending, AlertState::Firing] {
+        for state in AlertState::ALL {
             counts.insert((*alertname, severity.label(), state.label()), 0_u64);
         }
     }

@@ -1,6 +1,9 @@
 use std::borrow::Cow;
 
-use crate::secret::HashKey;
+use crate::{
+    model::{ActiveAlert, KIND_USER},
+    secret::HashKey,
+};
 
 /// How metrics and pages name users.
 #[derive(Clone, Debug)]
@@ -21,5 +24,10 @@ impl UserLabels {
             UserLabels::Hash(key) => Some(Cow::Owned(key.hash(name))),
             UserLabels::Off => None,
         }
+    }
+
+    /// The label of an alert's subject, which may be a user; absent: the alert may not be shown one by one.
+    pub fn of_subject<'a>(&self, alert: &'a ActiveAlert) -> Option<Cow<'a, str>> {
+        if alert.kind == KIND_USER { self.of(&alert.subject) } else { Some(Cow::Borrowed(&alert.subject)) }
     }
 }

@@ -7,7 +7,7 @@ use super::{
     family::Family,
     text::{Number, Text},
 };
-use crate::model::{Moment, Part, Report, User};
+use crate::model::{ActiveAlert, KIND_USER, Moment, Part, Report, User};
 
 /// A report as it is shown at one moment.
 pub(super) struct View<'a> {
@@ -70,6 +70,12 @@ impl Naming {
     /// The value of the user's label; absent: no series may name the user.
     pub(super) fn label<'u>(&self, user: &'u str) -> Option<Cow<'u, str>> {
         self.within_limit(user).then(|| self.labels.of(user)).flatten()
+    }
+
+    /// The value of the label of an alert's subject; absent: no series may name it.
+    pub(super) fn subject<'a>(&self, alert: &'a ActiveAlert) -> Option<Cow<'a, str>> {
+        let named = alert.kind != KIND_USER || self.within_limit(&alert.subject);
+        named.then(|| self.labels.of_subject(alert)).flatten()
     }
 
     /// Whether labels are hashes, whose order must not give away that of the names.

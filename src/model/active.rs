@@ -7,11 +7,11 @@ use super::{Reading, Severity, Timestamp};
 pub struct ActiveAlerts {
     /// The alerts that there can be: every alertname with every severity that one of its steps has.
     pub known: Vec<(&'static str, Severity)>,
-    /// By target, rule and subject.
+    /// Sorted by target, rule and subject.
     pub list: Vec<ActiveAlert>,
 }
 
-/// An alert that is pending or firing.
+/// An alert that is pending or firing, or would be firing if another alert did not suppress it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ActiveAlert {
     pub alertname: &'static str,
@@ -23,33 +23,41 @@ pub struct ActiveAlert {
     pub subject: Arc<str>,
     /// Empty where there are no steps.
     pub step: Arc<str>,
-    /// Name of a rule of the operator's; absent for the default ones.
+    /// Name of the operator's own rule; absent for default rules.
     pub rule: Option<Arc<str>>,
     pub state: AlertState,
-    /// Since when it is pending or firing.
+    /// Since when it is pending, or firing, suppressed or not.
     pub active_since: Timestamp,
     /// What it is about, the same for every alert of that name.
     pub summary: &'static str,
-    /// The values behind it, from which words are made only for those that are shown.
+    /// The values behind it. They are put into words only for alerts that are shown.
     pub reading: Reading,
 }
 
-/// Whether an alert waits to have held for long enough, or fires.
+/// What an alert does at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AlertState {
+    /// Its condition holds, but not yet for long enough.
     Pending,
     Firing,
+    /// Its condition holds, but another alert that fires inhibits it: a tighter step of the same rule and subject, or
+    /// an alert that its target is down or that the part it is read from is stale. It is in no count of firing alerts.
+    Suppressed,
 }
 
 impl AlertState {
+    /// Every state.
+    pub const ALL: [AlertState; 3] = [AlertState::Pending, AlertState::Firing, AlertState::Suppressed];
+
     /// The word used in metrics and pages.
     pub fn label(self) -> &'static str {
         match self {
             AlertState::Pending => "pending",
             AlertState::Firing => "firing",
+            AlertState::Suppressed => "suppressed",
         }
     }
 }
 
-/// What the subject is, where it is a user, whose name may have to be kept from pages.
+/// The kind of subjects that are users, whose names may have to be hidden.
 pub const KIND_USER: &str = "user";

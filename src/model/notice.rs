@@ -32,7 +32,7 @@ pub enum NoticeStatus {
     Resolved,
 }
 
-/// An alert as a receiver is told of it.
+/// An alert as a receiver gets it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NoticeAlert {
     /// Identifies one firing of one alert: the same from when it was recorded until it is resolved.
@@ -63,7 +63,7 @@ pub struct Notice {
     pub reason: String,
     /// Firing ones first, and of those the ones that are new to the receiver; then the worst.
     pub alerts: Vec<NoticeAlert>,
-    /// Ids of earlier notices of the group that were never delivered and that this one stands for.
+    /// Ids of earlier notices of the group that were never delivered and that this one replaces.
     pub covers: Vec<String>,
     pub created_at: Timestamp,
 }

@@ -7,7 +7,7 @@ use super::{
     words::{bytes, date, duration, percent},
 };
 
-/// What was read: the values behind an alert.
+/// The values behind an alert, as they were read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reading {
@@ -19,9 +19,9 @@ pub enum Reading {
     },
     /// 0 to 1.
     Share(f64),
-    /// A word for what is the matter.
+    /// A word for the cause.
     Word(Cow<'static, str>),
-    /// How long it has been so, in seconds.
+    /// How long the condition has held, in seconds.
     Lasting(u64),
 }
 

@@ -58,8 +58,9 @@ fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// A point in time by both clocks: wall time to show, and time since some point before the daemon started to reckon
-/// ages with. Wall clocks are set by people and by NTP; an age must not jump when they are.
+/// A point in time by both clocks: wall time to show, and uptime to compute ages with. Wall clocks are set by people
+/// and by NTP, and an age must not jump then. Uptime begins long before the daemon, so that there is room for what
+/// happened in an earlier process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Moment {
     pub wall: Timestamp,
@@ -67,14 +68,39 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// The moment that comes so much later, if nobody sets a clock meanwhile.
+    /// The moment of which only the wall time was stored, by an earlier process: as long ago by either clock. A time
+    /// ahead of `now` was stored under a clock that has been set back since, and is taken to be now.
+    pub fn restored(wall: Timestamp, now: Moment) -> Self {
+        let age = now.wall.since(wall);
+        Moment { wall: wall.min(now.wall), uptime: now.uptime.saturating_sub(age) }
+    }
+
+    /// The moment that comes so much later, if the wall clock is not set meanwhile.
     #[must_use]
     pub fn after(self, time: Duration) -> Self {
         Moment { wall: self.wall.saturating_add(time), uptime: self.uptime.saturating_add(time) }
     }
 
-    /// Time passed since `earlier`, by the clock that nobody sets.
+    /// Time passed since `earlier`, by uptime.
     pub fn since(self, earlier: Moment) -> Duration {
         self.uptime.saturating_sub(earlier.uptime)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_restored_moment_is_as_long_ago_by_either_clock_unless_it_lies_ahead() {
+        let now = Moment { wall: Timestamp::from_secs(1000), uptime: Duration::from_secs(500) };
+        // Stored time, its age, and what is left of 20 s.
+        for (stored, age, left) in [(990, 10, 10), (900, 100, 0), (1000, 0, 20), (5000, 0, 20)] {
+            let moment = Moment::restored(Timestamp::from_secs(stored), now);
+            assert_eq!(now.since(moment), Duration::from_secs(age), "{stored}");
+            assert_eq!(now.wall.since(moment.wall), Duration::from_secs(age), "{stored}");
+            let due = moment.after(Duration::from_secs(20)).uptime;
+            assert_eq!(due.saturating_sub(now.uptime), Duration::from_secs(left), "{stored}");
+        }
     }
 }

@@ -17,7 +17,7 @@ pub fn percent(percent: u128) -> String {
     format!("{percent}%")
 }
 
-/// With at most one decimal, rounded down, so that what is not reached does not look so.
+/// With at most one decimal, rounded down, so that a limit that is not reached does not look reached.
 pub fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     let exponent = bytes.max(1).ilog2() / 10;
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_and_bytes_are_told_in_words_of_people() {
+    fn durations_and_bytes_are_readable() {
         let cases = [(0, "0s"), (59, "59s"), (61, "1m 1s"), (3600, "1h"), (86_461, "1d"), (183_600, "2d 3h")];
         for (secs, text) in cases {
             assert_eq!(duration(Duration::from_secs(secs)), text);

@@ -6,9 +6,9 @@
 
 mod backoff;
 mod fallback;
+mod health;
 mod merge;
 mod queue;
-mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -27,7 +27,7 @@ use self::{
 };
 pub use self::{
     fallback::{Fallback, Others, known_failure},
-    standing::{Standing, Standings},
+    health::{Health, HealthByReceiver},
 };
 use super::{Receiver, Retry, SendError};
 use crate::{
@@ -70,7 +70,7 @@ pub struct Wiring {
     pub clock: Clock,
     /// Who may be told that a receiver fails, always the newest.
     pub others: watch::Receiver<Others>,
-    pub standings: Standings,
+    pub health: HealthByReceiver,
 }
 
 /// What a worker had not brought when it ended, for another to go on with.
@@ -93,7 +93,7 @@ impl Worker {
         incoming: mpsc::UnboundedReceiver<Notice>,
     ) -> Self {
         let Left { pending, mut state } = left;
-        let Wiring { store, telemetry, clock, others, standings } = wiring;
+        let Wiring { store, telemetry, clock, others, health } = wiring;
         telemetry.declare_receiver(&name, &SendError::REASONS);
         telemetry.declare_suppressions(&[OUTDATED]);
         if let Some(time) = state.last_success {
@@ -117,7 +117,7 @@ impl Worker {
             name,
             queue: Queue::default(),
             in_flight: None,
-            standings,
+            health,
             failing_since,
             // A wait longer than any of ours was reckoned by a clock that was ahead.
             due: Instant::now() + wait.min(backoff::longest()),
@@ -216,7 +216,7 @@ struct Outbox {
     due: Instant,
     state: ReceiverState,
     told: Told,
-    standings: Standings,
+    health: HealthByReceiver,
     /// When the first attempt failed since it took a notice, as `state` knows it by the wall clock alone.
     failing_since: Option<Moment>,
     /// Of this process.
@@ -450,7 +450,7 @@ impl Outbox {
         let oldest_pending = self.queue.oldest().into_iter().chain(self.in_flight).min_by_key(by_uptime);
         let oldest = oldest_pending.map(|since| since.wall.as_secs_f64());
         self.telemetry.notification_queue(&self.name, length, oldest);
-        self.standings.set(&self.name, Standing { failing_since: self.failing_since, oldest_pending });
+        self.health.set(&self.name, Health { failing_since: self.failing_since, oldest_pending });
     }
 
     fn left(self) -> Left {

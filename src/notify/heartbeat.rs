@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use self::config::{HeartbeatConfig, HeartbeatMethod};
 use super::{
     SendError,
-    delivery::{Standing, Standings},
+    delivery::{Health, HealthByReceiver},
     webhook::verdict::{judge, unanswered},
 };
 use crate::{
@@ -37,7 +37,7 @@ pub struct Heartbeat {
     interval: Duration,
     delivery_patience: Duration,
     beats: Beats,
-    receivers: Standings,
+    receivers: HealthByReceiver,
     telemetry: Telemetry,
     clock: Clock,
     shown: Shown,
@@ -85,14 +85,14 @@ impl fmt::Display for Ailment {
 /// Everything that speaks against a ping at `now`; nothing if all is well. `late` are the loops that are overdue.
 pub fn ailments(
     late: Vec<String>,
-    receivers: &BTreeMap<String, Standing>,
+    receivers: &BTreeMap<String, Health>,
     delivery_patience: Duration,
     now: Moment,
 ) -> Vec<Ailment> {
     let too_long = |since: Option<Moment>| since.is_some_and(|since| now.since(since) > delivery_patience);
     let untold = receivers
         .iter()
-        .filter(|(_, standing)| too_long(standing.failing_since) || too_long(standing.oldest_pending));
+        .filter(|(_, health)| too_long(health.failing_since) || too_long(health.oldest_pending));
     let untold = untold.map(|(name, _)| Ailment::Untold(name.clone()));
     late.into_iter().map(Ailment::Stuck).chain(untold).collect()
 }
@@ -114,7 +114,7 @@ impl Heartbeat {
     pub fn new(
         config: &HeartbeatConfig,
         beats: Beats,
-        receivers: Standings,
+        receivers: HealthByReceiver,
         telemetry: Telemetry,
         clock: Clock,
     ) -> Result<Self, HeartbeatError> {

@@ -1,21 +1,21 @@
 //! The words of a notice, for people to read.
 //!
-//! The names in a notice come from panels, where their users may have chosen them. What leaves here holds no line
-//! break, no control character and nothing that turns the direction of writing, and has a length that fits a page.
+//! The names in a notice come from panels, whose users may have chosen them. These texts have no line breaks, no control
+//! characters and nothing that changes the direction of writing, and their length is limited.
 
 use crate::model::{Notice, NoticeAlert, NoticeStatus, Severity, Timestamp};
 
-/// Alerts that a message lists; the rest is counted.
+/// How many alerts a message lists; the rest is counted.
 const ROWS: usize = 50;
 /// Characters of a name in a subject line, of a name elsewhere, of a fact, and of a sentence.
 const NAME_IN_SUBJECT: usize = 40;
 const NAME: usize = 100;
 const FACT: usize = 200;
 const SENTENCE: usize = 500;
-/// Facts told of one alert, e.g. `remaining`.
+/// How many facts a message gives of one alert, e.g. `remaining`.
 const FACTS: usize = 12;
 
-/// A notice, put into words.
+/// The texts of a notice.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Words {
     /// `[FIRING:3] ProxymeterUserExpiry on home (warning)`. At most 180 characters.
@@ -30,16 +30,16 @@ pub(super) struct Words {
     pub(super) rows: Vec<Row>,
     /// Counts the alerts that have no row.
     pub(super) left_out: Option<String>,
-    /// Who sends it, to which receiver.
+    /// The sender and the receiver.
     pub(super) footer: String,
 }
 
-/// An alert, put into words.
+/// The texts of an alert.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) status: NoticeStatus,
     pub(super) severity: Severity,
-    /// Whom it is about, e.g. `alice`, and where, if the notice is about several targets.
+    /// Its subject, e.g. `alice`, and the target if the notice is about several.
     pub(super) subject: String,
     /// Empty if its rule has no steps.
     pub(super) step: String,
@@ -88,7 +88,7 @@ fn subject(notice: &Notice, firing: usize, only: Option<&str>) -> String {
     };
     let which = which(notice, NAME_IN_SUBJECT);
     let only = only.map(|name| format!(": {}", clean(name, NAME_IN_SUBJECT))).unwrap_or_default();
-    // What looks like an encoded word (RFC 2047) would be decoded by whoever reads the mail.
+    // Mail programs would decode what looks like an encoded word (RFC 2047).
     format!("{state} {which}{only}{severity}").replace("=?", "= ?")
 }
 
@@ -200,7 +200,7 @@ fn utc(time: Timestamp) -> String {
     }
 }
 
-/// A text of somebody else's on one line, at most `most` characters long.
+/// A foreign text on one line, at most `most` characters long.
 fn clean(text: &str, most: usize) -> String {
     let mut clean = String::new();
     let mut length = 0;

@@ -101,7 +101,7 @@ impl Connections {
                 let mut all = self.lock();
                 while !all.has_room(&pieces) && Instant::now() >= patience && all.dismiss_slowest(&pieces) {}
                 if all.has_room(&pieces) || Instant::now() >= patience {
-                    place.state().pieces = pieces;
+                    place.activity().pieces = pieces;
                     return;
                 }
             }
@@ -118,8 +118,8 @@ impl Connections {
 impl Places {
     fn dismiss_one(&mut self) {
         let first = self.places.iter().min_by_key(|(_, place)| {
-            let state = place.state();
-            (state.doing.is_answer(), state.since)
+            let activity = place.activity();
+            (activity.doing.is_answer(), activity.since)
         });
         let id = first.map(|(id, _)| *id);
         self.dismiss(id);
@@ -128,10 +128,10 @@ impl Places {
     /// Makes one leave that keeps an answer in memory: the one that has taken nothing of it for longest, of those
     /// rather that have another than the one of `pieces`. Tells whether there was one.
     fn dismiss_slowest(&mut self, pieces: &[Piece]) -> bool {
-        let sending = self.places.iter().filter(|(_, place)| !place.state().pieces.is_empty());
+        let sending = self.places.iter().filter(|(_, place)| !place.activity().pieces.is_empty());
         let slowest = sending.min_by_key(|(_, place)| {
-            let state = place.state();
-            (state.pieces.iter().any(|piece| pieces.contains(piece)), state.taken)
+            let activity = place.activity();
+            (activity.pieces.iter().any(|piece| pieces.contains(piece)), activity.taken)
         });
         let id = slowest.map(|(id, _)| *id);
         self.dismiss(id);
@@ -148,7 +148,7 @@ impl Places {
     fn has_room(&self, pieces: &[Piece]) -> bool {
         let mut others = HashMap::new();
         for place in self.places.values() {
-            others.extend(place.state().pieces.iter().copied());
+            others.extend(place.activity().pieces.iter().copied());
         }
         for (at, _) in pieces {
             others.remove(at);
@@ -179,13 +179,13 @@ impl Drop for Seat {
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) peer: IpAddr,
-    state: Mutex<State>,
+    activity: Mutex<Activity>,
     leave: Notify,
     freed: Arc<Notify>,
 }
 
 #[derive(Debug)]
-struct State {
+struct Activity {
     doing: Doing,
     since: Instant,
     /// When the client last took something of an answer.
@@ -221,45 +221,45 @@ impl Doing {
 impl Place {
     pub(super) fn new(peer: IpAddr, freed: Arc<Notify>) -> Self {
         let now = Instant::now();
-        let state = State { doing: Doing::Asking, since: now, taken: now, pieces: Vec::new() };
-        Place { peer, state: Mutex::new(state), leave: Notify::new(), freed }
+        let activity = Activity { doing: Doing::Asking, since: now, taken: now, pieces: Vec::new() };
+        Place { peer, activity: Mutex::new(activity), leave: Notify::new(), freed }
     }
 
     /// A request's head is there; it is being answered until the guard is dropped, and then until that is sent.
     fn answer(self: &Arc<Self>) -> Answering {
-        let mut state = self.state();
-        state.turn_to(Doing::Answering);
-        state.taken = state.since;
+        let mut activity = self.activity();
+        activity.turn_to(Doing::Answering);
+        activity.taken = activity.since;
         Answering(Arc::clone(self))
     }
 
     /// Something of an answer is sent.
     pub(super) fn taken(&self) {
-        self.state().taken = Instant::now();
+        self.activity().taken = Instant::now();
     }
 
     /// All that was written is sent.
     pub(super) fn sent(&self) {
-        let mut state = self.state();
-        if state.doing == Doing::Written {
-            state.turn_to(Doing::Idle);
-            state.pieces = Vec::new();
+        let mut activity = self.activity();
+        if activity.doing == Doing::Written {
+            activity.turn_to(Doing::Idle);
+            activity.pieces = Vec::new();
             self.freed.notify_waiters();
         }
     }
 
     /// Something has come from the client.
     pub(super) fn heard(&self) {
-        let mut state = self.state();
-        if state.doing == Doing::Idle {
-            state.turn_to(Doing::Asking);
+        let mut activity = self.activity();
+        if activity.doing == Doing::Idle {
+            activity.turn_to(Doing::Asking);
         }
     }
 
     /// Resolves when it has taken too long for what it does.
     async fn overdue(&self) {
         loop {
-            let State { doing, since, .. } = *self.state();
+            let Activity { doing, since, .. } = *self.activity();
             let now = Instant::now();
             if now >= since + doing.limit() {
                 return tracing::debug!(?doing, "HTTP connection took too long");
@@ -274,7 +274,7 @@ impl Place {
         let closed = async {
             // The sender lives as long as the server; without it, it had better end, too.
             drop(closing.wait_for(|closing| *closing).await);
-            if self.state().doing != Doing::Asking {
+            if self.activity().doing != Doing::Asking {
                 pending::<()>().await;
             }
         };
@@ -285,12 +285,12 @@ impl Place {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn activity(&self) -> MutexGuard<'_, Activity> {
+        self.activity.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl Activity {
     fn turn_to(&mut self, doing: Doing) {
         self.doing = doing;
         self.since = Instant::now();
@@ -303,7 +303,7 @@ pub(super) struct Answering(Arc<Place>);
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.0.state().doing = Doing::Written;
+        self.0.activity().doing = Doing::Written;
     }
 }
 

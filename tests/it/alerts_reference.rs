@@ -17,8 +17,12 @@ Every rule, with its defaults. All run unless `enabled = false`, but for those m
 the keys it gives; a table of another name with `rule = \"NAME\"` adds a second rule of that kind, whose name becomes the
 label `rule`.
 
-Each crossed step is an alert of its own, and a tighter step keeps the wider ones quiet. A renewal, a top-up or a reset
-resolves all of them.
+Each crossed step is an alert of its own. A renewal, a top-up or a reset resolves all alerts of the subject.
+
+A firing alert suppresses others: a tighter step suppresses the wider steps of the same rule and subject,
+`ProxymeterTargetDown` suppresses all other alerts of the target, and `ProxymeterPartStale` suppresses the alerts that are
+read from the part. A suppressed alert sends no notification, has `state=\"suppressed\"` in `proxymeter_alerts` and in the
+JSON, and is counted as firing nowhere. An alert in a mute window does count as firing.
 
 | Rule | Alert | Subject | Steps | For | Repeated | |
 |---|---|---|---|---|---|---|

@@ -3,7 +3,7 @@
 
 mod clock;
 mod disk;
-mod mailbox;
+
 mod quiet;
 
 use std::{
@@ -20,8 +20,8 @@ use std::{
     time::Duration,
 };
 
+use crate::common::mailbox::Mailbox;
 use fastrand::Rng;
-use mailbox::Mailbox;
 use proxymeter::simulator::{
     inbox::{self, Arrival},
     marzban::{Fault, Times},
@@ -273,7 +273,7 @@ fn time_to_tell(tables: &str) -> (Duration, Home, Daemon, Hook, Served) {
     let home = Home::new(panel.address, BY_RULE, &(webhook("healthy", hook.address) + tables));
     let daemon = home.start();
     let told = wait_for("the message", || hook.deliveries().first().cloned()).at;
-    let due = wait_for("the log", || daemon.logged_at("a notice is due"));
+    let due = wait_for("the log", || daemon.logged_at("a notification is due"));
     (told.saturating_duration_since(due), home, daemon, hook, panel)
 }
 

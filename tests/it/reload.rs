@@ -12,12 +12,15 @@ use std::{
 };
 
 use crate::common::{
-    daemon::{Daemon, Home, value, wait_for, webhook},
+    daemon::{Daemon, Home, email, value, wait_for, webhook},
     hook::Hook,
     listener::free_address,
+    mailbox::Mailbox,
     receiver::{Answer, Receiver},
     simulated::Served,
 };
+
+use proxymeter::simulator::inbox::Arrival;
 
 const BY_RULE: &str = r#"["target", "alertname"]"#;
 const BY_USER: &str = r#"["target", "alertname", "subject"]"#;
@@ -219,6 +222,51 @@ fn a_secret_that_is_replaced_is_used_for_the_next_message() {
     assert_eq!((logged(refused), receiver.requests().len()), (1, 3));
     assert!(!daemon.log().contains("canary"), "{}", daemon.log());
     assert_eq!(daemon.value(SUCCESSFUL), Some(1.0));
+}
+
+#[test]
+fn webhooks_and_mails_name_users_as_the_configuration_says() {
+    let (panel, mailbox) = (Served::start(), Mailbox::with(|| {}, || {}));
+    let receiver = Receiver::start(|_, _| Answer::status(200));
+    let tables = format!("{}{}", webhook("ops", receiver.address), email("mail", mailbox.address));
+    let home = Home::new(panel.address, BY_USER, &tables);
+    let config = home.file();
+    let named = fs::read_to_string(&config).unwrap();
+    let hashed = format!("{named}[users]\nnotices = \"hash\"\nhash_key = \"0123456789abcdef\"\n");
+    // Everything that was sent, as it came and as it reads.
+    let sent = || {
+        let requests = receiver
+            .requests()
+            .into_iter()
+            .map(|request| format!("{:?} {}", request.headers, String::from_utf8(request.body).unwrap()));
+        let mails = mailbox.mails().into_iter().map(|mail| match &mail {
+            Arrival::Mail { message, .. } => format!("{}{}", message.replace("=\r\n", ""), mail.text()),
+            Arrival::Webhook { .. } => unreachable!("a mailbox"),
+        });
+        (requests.collect::<Vec<_>>(), mails.collect::<Vec<_>>())
+    };
+    let wait = |count| {
+        wait_for("the messages", || {
+            let (requests, mails) = sent();
+            (requests.len() == count && mails.len() == count).then_some([requests, mails].concat())
+        })
+    };
+    fs::write(&config, &hashed).unwrap();
+    let daemon = home.start();
+    panel.add_expired("canary-one");
+    panel.add_used_up("canary-two");
+    for text in wait(2) {
+        // The first 16 digits of HMAC-SHA256 of either name.
+        assert!(!text.contains("canary"), "{text}");
+        let codes = ["fe61315d02f45d1e", "c64f9a8673802363"];
+        assert!(codes.iter().any(|code| text.contains(code)), "{text}");
+    }
+    fs::write(&config, &named).unwrap();
+    daemon.reload();
+    panel.add_expired("canary-three");
+    let all = wait(3);
+    assert_eq!(all.iter().filter(|text| text.contains("canary-three")).count(), 2);
+    assert!(!daemon.log().contains("canary"), "{}", daemon.log());
 }
 
 #[test]

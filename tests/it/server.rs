@@ -1,12 +1,19 @@
 //! The HTTP face, asked over real sockets.
 
-use std::{io::Read, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{collections::HashSet, io::Read, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use proxymeter::{
+    alert::{
+        config::{AlertingConfig, RuleConfig},
+        engine::{Engine, Rows},
+    },
     board::Board,
     clock::{Beat, Beats, Clock},
     exposition::{Options, UserLabels},
-    model::{Fact, Identity, Outcome, Part, PartState, ProxyTraffic, Report, System, Timestamp},
+    model::{
+        ActiveAlerts, Expiry, Fact, Identity, Moment, Outcome, Part, PartState, ProxyTraffic, Report, System,
+        Timestamp, User, UserFacts, WalkEnd,
+    },
     server::{Setup, State, access::Access, serve},
     telemetry::Telemetry,
 };
@@ -16,7 +23,7 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
 };
 
-use crate::common::exposition;
+use crate::common::exposition::{self, parse};
 
 const OPEN_METRICS: &str = "Accept: application/openmetrics-text;version=1.0.0";
 
@@ -24,6 +31,7 @@ struct Daemon {
     address: SocketAddr,
     other_address: SocketAddr,
     board: Board,
+    alerts: watch::Sender<Arc<ActiveAlerts>>,
     telemetry: Telemetry,
     ready: watch::Sender<bool>,
     beats: Beats,
@@ -42,6 +50,7 @@ impl Daemon {
         let telemetry = Telemetry::new();
         telemetry.declare_part("home", "system", &["timeout"]);
         telemetry.declare_part("edge", "system", &["timeout"]);
+        let (alerts, is_active) = watch::channel(Arc::default());
         let (ready, readiness) = watch::channel(false);
         let (stop, stopped) = oneshot::channel::<()>();
         let setup = Setup {
@@ -58,7 +67,7 @@ impl Daemon {
             telemetry: telemetry.clone(),
             setup: watch::channel(Arc::new(setup)).1,
             telemetry_path: "/metrics".to_owned(),
-            alerts: watch::channel(Arc::default()).1,
+            alerts: is_active,
             ready: readiness,
             reload: mpsc::channel(1).0,
             beats: beats.clone(),
@@ -70,6 +79,7 @@ impl Daemon {
             address,
             other_address,
             board,
+            alerts,
             telemetry,
             ready,
             beats,
@@ -248,6 +258,58 @@ async fn the_pages_for_people() {
         let json: serde_json::Value = serde_json::from_str(answer.text()).unwrap();
         assert_eq!(json["status"], "success", "{path}");
     }
+}
+
+/// A report with users whose plans end in so many days.
+fn with_users(target: &str, days: &[u64], now: Moment) -> Report {
+    let mut report = report(target);
+    let state = report.parts[&Part::System].clone();
+    report.parts.insert(Part::Users, state);
+    let page = days.iter().enumerate().map(|(place, days)| User {
+        expiry: Expiry::At(now.wall.saturating_add(Duration::from_secs(days * 86_400))),
+        read_at: now.wall,
+        ..User::named(&format!("u{place}"))
+    });
+    let end = WalkEnd { page: page.collect(), seen: HashSet::new(), unreadable: 0, started: now };
+    report.merge(Fact::Users(UserFacts::WalkEnd(end)), now);
+    report
+}
+
+#[tokio::test]
+async fn page_metrics_and_json_count_the_same_alerts_as_firing() {
+    let mut daemon = Daemon::start().await;
+    let now = Clock::starting_at(Timestamp::from_secs(1_790_000_000)).now();
+    // Of home, three users have crossed two steps and five have crossed one. The same holds for edge, which then fails.
+    let days = [2, 2, 2, 6, 6, 6, 6, 6];
+    let down = Report { up: Some(false), ..with_users("edge", &days, now) };
+    let at_once = RuleConfig { for_: Some(Duration::ZERO), ..RuleConfig::default() };
+    let config =
+        AlertingConfig { rules: [("target_down".to_owned(), at_once)].into(), ..AlertingConfig::default() };
+    let mut engine = Engine::new(&config, Vec::new(), &Rows::default(), now).unwrap();
+    let home = Arc::new(with_users("home", &days, now));
+    for edge in [with_users("edge", &days, now), down] {
+        engine.observe_reports(&[Arc::clone(&home), Arc::new(edge)], now);
+    }
+    daemon.alerts.send_replace(engine.active());
+
+    let metrics = daemon.get("/metrics", &[]).await;
+    let samples = parse(exposition::Format::Classic, metrics.text()).unwrap();
+    let series = samples.iter().filter(|sample| sample.name == "proxymeter_alert_firing").count();
+    let json: serde_json::Value =
+        serde_json::from_str(daemon.get("/api/v1/alerts", &[]).await.text()).unwrap();
+    let counts = ["firing", "suppressed", "pending"].map(|state| {
+        let samples = samples.iter().filter(|sample| sample.name == "proxymeter_alerts");
+        let samples = samples.filter(|sample| sample.label("state") == Some(state));
+        let counted: f64 = samples.map(|sample| sample.value).sum();
+        let alerts = json["data"]["alerts"].as_array().unwrap();
+        let listed = alerts.iter().filter(|alert| alert["state"] == state).count();
+        (counted, listed)
+    });
+    let page = daemon.get("/", &[]).await;
+    let title = page.text().split("</title>").next().unwrap().to_owned();
+    let on_page = title.split(", ").last().unwrap().to_owned();
+    // Eight users of home fire, and that edge is down. Suppressed are three wider steps of home and all users of edge.
+    assert_eq!((on_page.as_str(), series, counts), ("9 firing", 9, [(9.0, 9), (14.0, 14), (0.0, 0)]));
 }
 
 #[tokio::test]

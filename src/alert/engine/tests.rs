@@ -1,6 +1,7 @@
 //! The promises of quiet: each test is one of them.
 
 mod promises;
+mod pseudonyms;
 mod storm;
 mod walk;
 
@@ -12,6 +13,7 @@ use crate::{
         config::AlertingConfig,
         group::Route,
         testing::{Panel, at, config},
+        words::Pseudonym,
     },
     model::{Moment, Notice, NoticeStatus, Report, Severity},
 };
@@ -34,6 +36,7 @@ pub(super) struct Bench {
     pub(super) engine: Engine,
     pub(super) config: AlertingConfig,
     pub(super) routes: Vec<Route>,
+    pub(super) pseudonym: Option<Pseudonym>,
     /// As a store would have it.
     pub(super) kept: Kept,
     pub(super) notices: Vec<Notice>,
@@ -74,7 +77,7 @@ impl Bench {
     pub(super) fn with(config: AlertingConfig, routes: Vec<Route>) -> Self {
         let engine = Engine::new(&config, routes.clone(), &Rows::default(), at(0)).unwrap();
         let kept = Kept::default();
-        Bench { engine, config, routes, kept, notices: Vec::new(), reread: Vec::new() }
+        Bench { engine, config, routes, pseudonym: None, kept, notices: Vec::new(), reread: Vec::new() }
     }
 
     pub(super) fn observe(&mut self, reports: &[Arc<Report>], now: Moment) {
@@ -83,7 +86,7 @@ impl Bench {
     }
 
     pub(super) fn tick(&mut self, now: Moment) {
-        let output = self.engine.tick(now);
+        let output = self.engine.tick(self.pseudonym.as_ref(), now);
         self.kept.record(&output);
         self.notices.extend(output.notices);
         self.reread.extend(output.reread.into_iter().flat_map(|reread| reread.users));

@@ -1,15 +1,15 @@
 /// What is new about a group since its last message.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Change {
-    /// The receiver was told that something of the group fires, and not yet that it all ended.
+    /// The receiver knows a firing alert of the group that was not sent as resolved yet.
     pub(super) told: bool,
-    /// Alerts that fire and may be told.
+    /// Alerts that fire and are not held back.
     pub(super) firing: usize,
-    /// Those of them that the receiver was not told of.
+    /// Those of them that the receiver does not know.
     pub(super) new: usize,
-    /// Alerts that ended and that the receiver was told of.
+    /// Alerts that ended and that the receiver knows as firing.
     pub(super) ended: usize,
-    /// Alerts that the receiver was told of and that fire, but may not be told at present.
+    /// Alerts that the receiver knows and that fire, but are held back at present.
     pub(super) kept_back: usize,
     /// The last message was long enough ago to be repeated.
     pub(super) repeat: bool,
@@ -66,17 +66,17 @@ mod tests {
         let none = Change::default();
         let told = Change { told: true, ..none };
         let cases = [
-            // 1. Nothing was told: only what fires is.
+            // 1. Nothing was sent: only firing alerts are.
             (none, true, None),
             (Change { ended: 1, ..none }, true, None),
             (Change { firing: 1, new: 1, ..none }, true, Some(First)),
-            // 2. Something fires that was not told.
+            // 2. An alert fires that was not sent.
             (Change { firing: 2, new: 1, ..told }, false, Some(New)),
             (Change { firing: 1, new: 1, ended: 3, ..told }, true, Some(New)),
-            // 3. All that was told has ended.
+            // 3. All alerts that were sent have ended.
             (Change { ended: 1, ..told }, true, Some(AllResolved)),
             (Change { ended: 1, ..told }, false, Some(AllResolved)),
-            // 4. Some of it has.
+            // 4. Some of them have.
             (Change { firing: 1, ended: 1, ..told }, true, Some(SomeResolved)),
             (Change { firing: 1, ended: 1, ..told }, false, None),
             (Change { kept_back: 1, ended: 1, ..told }, true, Some(SomeResolved)),

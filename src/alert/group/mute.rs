@@ -11,7 +11,7 @@ use crate::{
     model::{Severity, Timestamp},
 };
 
-/// When nothing is sent, and of what.
+/// When no notifications are sent, and for which alerts.
 #[derive(Clone, Debug, Default)]
 pub struct Mutes(Vec<Mute>);
 
@@ -56,7 +56,7 @@ impl Mutes {
         self.0.is_empty()
     }
 
-    /// Until when an alert with these labels is not sent; absent: it is.
+    /// Until when an alert with these labels is muted; absent: it is not.
     pub(super) fn until(
         &self,
         labels: &BTreeMap<String, String>,
@@ -76,8 +76,8 @@ impl Mutes {
 const DAY: u16 = 24 * 60;
 
 impl Mute {
-    /// When the window ends that `now` is in. It belongs to the day it starts, and begins and ends by the clock on
-    /// the wall, so that a change to or from summer time makes it longer or shorter.
+    /// When the window ends that `now` is in. A window belongs to the day it starts. It begins and ends by local time, so
+    /// a change to or from summer time makes it longer or shorter.
     fn ends(&self, now: Timestamp) -> Option<Timestamp> {
         let local = jiff::Timestamp::from_millisecond(now.as_millis()).ok()?.to_zoned(self.zone.clone());
         let (from, to) = self.config.hours.unwrap_or((0, DAY));
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_is_told() {
+    fn every_mistake_is_reported() {
         let bad = MuteConfig {
             matchers: BTreeMap::from([("colour".into(), "red".into())]),
             ..mute(&[0], Some((1440, 0)), "Asia/Shang")

@@ -1,4 +1,4 @@
-//! How a group is kept: a row of JSON under `receiver/group`.
+//! The stored form of a group: a row of JSON under `receiver/group`.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -6,10 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Group;
 use crate::{
-    alert::{
-        mark::Mark,
-        state::{AlertId, EventId},
-    },
+    alert::state::{AlertId, EventId},
     model::{Moment, Timestamp},
 };
 
@@ -20,17 +17,17 @@ struct Row {
     told: Vec<(String, String, String, String, String)>,
 }
 
-/// What one receiver was told, by all of its rows.
+/// What one receiver knows, by all of its rows.
 #[derive(Default)]
 pub(super) struct Known {
     pub(super) told: HashMap<AlertId, EventId>,
     /// By group.
-    pub(super) sent: HashMap<String, Mark>,
-    pub(super) last_sent: Option<Mark>,
+    pub(super) sent: HashMap<String, Moment>,
+    pub(super) last_sent: Option<Moment>,
 }
 
 impl Known {
-    /// A row that cannot be read costs a repetition.
+    /// A row that cannot be read costs a repeated notification.
     pub(super) fn read(&mut self, group: &str, text: &str, now: Moment) {
         let Ok(row) = serde_json::from_str::<Row>(text) else { return };
         for (rule, target, step, subject, event) in row.told {
@@ -43,7 +40,7 @@ impl Known {
             };
             self.told.insert(id, event);
         }
-        if let Some(sent) = row.sent.map(|sent| Mark::restored(sent, now)) {
+        if let Some(sent) = row.sent.map(|sent| Moment::restored(sent, now)) {
             self.sent.insert(group.to_owned(), sent);
             if self.last_sent.is_none_or(|last| last.wall < sent.wall) {
                 self.last_sent = Some(sent);

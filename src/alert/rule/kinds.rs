@@ -4,7 +4,7 @@ use crate::model::{Part, Severity};
 
 use Severity::{Critical, Info, Warning};
 
-/// A kind of rule: a question that is asked of every subject of one sort.
+/// A kind of rule: a question about every subject of one sort.
 #[derive(Debug)]
 pub struct Kind {
     pub question: Question,
@@ -13,7 +13,7 @@ pub struct Kind {
     pub alertname: &'static str,
     /// The label `kind`: what its subjects are.
     pub kind: &'static str,
-    /// The part whose answer it is read from. While that part is stale nothing is told by this rule.
+    /// The part whose answer it is read from. While that part is stale, alerts of this rule are suppressed.
     pub part: Option<Part>,
     pub steps: Steps,
     /// How long a step has to be crossed before it fires.

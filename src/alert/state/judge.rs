@@ -10,7 +10,6 @@ use super::{Advance, AlertId, ClockWatch, Event, EventId, Phase, RowKey, Slot, S
 use crate::{
     alert::{
         finding::{End, Fact, Findings, Judged, Scope},
-        mark::Mark,
         rule::{TWO_POINTS, WHOLE},
     },
     model::{Moment, Reading},
@@ -67,10 +66,10 @@ pub(super) fn target(
     }
     target.rules.retain(|_, subjects| !subjects.is_empty());
 
-    target.asked.retain(|_, asked| asked.age(now) < ASK_AGAIN_AFTER);
+    target.asked.retain(|_, asked| now.since(*asked) < ASK_AGAIN_AFTER);
     for name in outcome.reread {
         if !target.asked.contains_key(&name) {
-            target.asked.insert(Arc::clone(&name), Mark::at(now));
+            target.asked.insert(Arc::clone(&name), now);
             outcome.advance.reread.push(name);
         }
     }
@@ -167,7 +166,7 @@ impl Look<'_> {
     fn pending_due(&self, subject: &Subject, outcome: &mut Outcome<'_>) {
         for slot in &subject.slots {
             if let Phase::Pending { since } = slot.phase {
-                let due = since.uptime_after(subject.rule.for_);
+                let due = since.after(subject.rule.for_).uptime;
                 // One that waits for a fresh fact is looked at when that comes.
                 if due > self.now.uptime {
                     outcome.advance.due = Some(outcome.advance.due.map_or(due, |known| known.min(due)));
@@ -324,10 +323,10 @@ impl Look<'_> {
                 }
                 // The end of the period before is to be told first.
                 Some(Phase::Ended { .. }) if !scope.rule.for_.is_zero() => continue,
-                Some(Phase::Pending { since }) if since.age(self.now) < scope.rule.for_ => continue,
-                None if !scope.rule.for_.is_zero() => Phase::Pending { since: Mark::at(self.now) },
+                Some(Phase::Pending { since }) if self.now.since(since) < scope.rule.for_ => continue,
+                None if !scope.rule.for_.is_zero() => Phase::Pending { since: self.now },
                 _ if self.confirmed(fact, place) => {
-                    Phase::Firing { event: EventId::random(), since: Mark::at(self.now), held: false }
+                    Phase::Firing { event: EventId::random(), since: self.now, held: false }
                 }
                 _ => {
                     if fact.read.is_some() && matches!(scope.judged, Judged::Users(_)) {

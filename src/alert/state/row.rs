@@ -8,7 +8,6 @@ use super::{EventId, Phase, RowKey, Slot, Subject};
 use crate::{
     alert::{
         finding::End,
-        mark::Mark,
         rule::{KINDS, Rule},
     },
     model::{Moment, Reading, Severity, Timestamp},
@@ -92,7 +91,7 @@ pub(super) fn read(text: &str, name: &str, rule: Option<&Arc<Rule>>, now: Moment
     let mut ahead = false;
     let mut slots = Vec::with_capacity(row.steps.len());
     for step in row.steps {
-        let since = Mark::restored(step.since, now);
+        let since = Moment::restored(step.since, now);
         ahead |= step.since > now.wall;
         let phase = match (step.event.map(|event| EventId::parse(&event)), step.ended) {
             (None, _) => Phase::Pending { since },

@@ -31,7 +31,7 @@ use crate::{
     model::{AlertState, Moment, Notice, Part, Report, Severity, Timestamp},
     notify::{
         Receiver,
-        delivery::{self, Fallback, Left, Others, Standings, Worker},
+        delivery::{self, Fallback, HealthByReceiver, Left, Others, Worker},
         scripted::Scripted,
     },
     store::{ByHand, FallbackKnows, Store},
@@ -175,7 +175,7 @@ impl World {
     /// Judges, records and tells.
     async fn tick(&mut self) {
         let now = self.now();
-        let output = self.process.engine.tick(now);
+        let output = self.process.engine.tick(None, now);
         let World { process: Process { alerts, workers, .. }, disk, .. } = self;
         if !until(workers, disk, alerts.carry_out(output)).await {
             self.crash(600);
@@ -285,11 +285,11 @@ impl World {
     fn compare(&mut self) {
         let loaded = self.disk.store.loaded();
         assert!(loaded.outbox.is_empty(), "{:#?}", loaded.outbox);
-        let alerts = self.process.engine.alerts();
+        let alerts = &self.process.engine.active().list;
         let now = self.now().wall;
         let firing: BTreeMap<Key, bool> = alerts
             .iter()
-            .filter(|alert| alert.state == AlertState::Firing)
+            .filter(|alert| alert.state != AlertState::Pending)
             .map(|alert| {
                 let tighter = alerts.iter().any(|other| {
                     let same = other.alertname == alert.alertname && other.subject == alert.subject;
@@ -344,7 +344,7 @@ impl Process {
                 telemetry,
                 clock: clock.clone(),
                 others: others.subscribe(),
-                standings: Standings::default(),
+                health: HealthByReceiver::default(),
             },
             clock,
             others,

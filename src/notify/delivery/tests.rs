@@ -1,8 +1,8 @@
 //! The queue in tokio's time, which is paused: days pass in no time.
 
 mod fallback;
+mod health;
 mod regrouped;
-mod standing;
 
 use std::{
     collections::BTreeMap,
@@ -75,7 +75,7 @@ struct Bench {
     fallback: mpsc::UnboundedReceiver<Notice>,
     to_fallback: mpsc::UnboundedSender<Notice>,
     others: watch::Sender<Others>,
-    standings: Standings,
+    health: HealthByReceiver,
     telemetry: Telemetry,
     clock: Clock,
 }
@@ -106,7 +106,7 @@ impl Bench {
         let (notices, incoming) = mpsc::unbounded_channel();
         let (to_fallback, fallback) = mpsc::unbounded_channel();
         let (others, are_others) = watch::channel(others("other", &[("other", &to_fallback)]));
-        let standings = Standings::default();
+        let health = HealthByReceiver::default();
         // Time would jump while a store's thread works, so there is none: all goes on from memory.
         let (telemetry, store) = (Telemetry::new(), Store::closed());
         let clock = Clock::starting_at(START);
@@ -121,11 +121,11 @@ impl Bench {
                 telemetry: telemetry.clone(),
                 clock: clock.clone(),
                 others: are_others,
-                standings: standings.clone(),
+                health: health.clone(),
             },
             incoming,
         );
-        (Bench { notices, attempts, fallback, to_fallback, others, standings, telemetry, clock }, worker)
+        (Bench { notices, attempts, fallback, to_fallback, others, health, telemetry, clock }, worker)
     }
 
     /// Until the fallback is told something.

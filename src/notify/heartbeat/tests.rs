@@ -28,7 +28,7 @@ impl Script {
 struct Bench {
     pings: Arc<Mutex<Vec<Duration>>>,
     beats: Beats,
-    standings: Standings,
+    health: HealthByReceiver,
     telemetry: Telemetry,
     clock: Clock,
 }
@@ -37,18 +37,18 @@ impl Bench {
     fn start(answer: Result<(), SendError>) -> (Bench, Heartbeat) {
         let clock = Clock::starting_at(Timestamp::from_secs(1_795_000_000));
         let (pings, beats, telemetry) = (Arc::default(), Beats::default(), Telemetry::new());
-        let standings = Standings::default();
+        let health = HealthByReceiver::default();
         let heartbeat = Heartbeat {
             way: Way::Scripted(Script { pings: Arc::clone(&pings), answer }),
             interval: INTERVAL,
             delivery_patience: PATIENCE,
             beats: beats.clone(),
-            receivers: standings.clone(),
+            receivers: health.clone(),
             telemetry: telemetry.clone(),
             clock: clock.clone(),
             shown: Shown::Nothing,
         };
-        (Bench { pings, beats, standings, telemetry, clock }, heartbeat)
+        (Bench { pings, beats, health, telemetry, clock }, heartbeat)
     }
 
     fn pings(&self) -> usize {
@@ -74,13 +74,13 @@ async fn only_what_is_really_wrong_speaks_against_a_ping() {
     advance(2 * PATIENCE).await;
     let now = clock.now();
     let ago = |age: Duration| Some(Moment { uptime: now.uptime - age, ..now });
-    let stands = |failing_since, oldest_pending| Standing { failing_since, oldest_pending };
+    let health = |failing_since, oldest_pending| Health { failing_since, oldest_pending };
     let stuck = |name: &str| Ailment::Stuck(name.to_owned());
     let untold = |name: &str| Ailment::Untold(name.to_owned());
-    let fine = stands(None, None);
-    let bearable = stands(ago(PATIENCE), ago(PATIENCE));
-    let failing = stands(ago(PATIENCE + SECOND), None);
-    let waiting = stands(None, ago(PATIENCE + SECOND));
+    let fine = health(None, None);
+    let bearable = health(ago(PATIENCE), ago(PATIENCE));
+    let failing = health(ago(PATIENCE + SECOND), None);
+    let waiting = health(None, ago(PATIENCE + SECOND));
     for (late, receivers, expected) in [
         (vec![], vec![], vec![]),
         (vec![], vec![("ops", fine), ("oncall", fine)], vec![]),
@@ -89,7 +89,7 @@ async fn only_what_is_really_wrong_speaks_against_a_ping() {
         (vec![], vec![("ops", waiting)], vec![untold("ops")]),
         (
             vec![],
-            vec![("ops", fine), ("oncall", stands(ago(2 * PATIENCE), ago(2 * PATIENCE)))],
+            vec![("ops", fine), ("oncall", health(ago(2 * PATIENCE), ago(2 * PATIENCE)))],
             vec![untold("oncall")],
         ),
         (vec!["alerts"], vec![("ops", fine)], vec![stuck("alerts")]),
@@ -100,7 +100,7 @@ async fn only_what_is_really_wrong_speaks_against_a_ping() {
         ),
     ] {
         let late: Vec<_> = late.into_iter().map(str::to_owned).collect();
-        let receivers = receivers.into_iter().map(|(name, standing)| (name.to_owned(), standing)).collect();
+        let receivers = receivers.into_iter().map(|(name, health)| (name.to_owned(), health)).collect();
         assert_eq!(ailments(late.clone(), &receivers, PATIENCE, now), expected, "{late:?} {receivers:?}");
         assert!(expected.iter().all(|ailment| Ailment::REASONS.contains(&ailment.reason())));
     }
@@ -137,13 +137,13 @@ async fn pings_stop_within_two_intervals_of_a_loop_and_come_back_with_it() {
 async fn pings_stop_when_nobody_can_be_told() {
     let (bench, heartbeat) = Bench::start(Ok(()));
     let mut heartbeat = Box::pin(heartbeat.run());
-    let failing = Standing { failing_since: Some(bench.clock.now()), oldest_pending: None };
-    bench.standings.set("ops", failing);
+    let failing = Health { failing_since: Some(bench.clock.now()), oldest_pending: None };
+    bench.health.set("ops", failing);
     run(&mut heartbeat, PATIENCE + SECOND).await;
     assert_eq!(bench.pings(), 60);
     run(&mut heartbeat, PATIENCE).await;
     assert_eq!(bench.pings(), 60);
-    bench.standings.set("ops", Standing::default());
+    bench.health.set("ops", Health::default());
     run(&mut heartbeat, PATIENCE).await;
     assert_eq!(bench.pings(), 120);
 }

@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use super::{answer, rfc3339};
 use crate::{
     exposition::UserLabels,
-    model::{ActiveAlert, KIND_USER, Timestamp},
+    model::{ActiveAlert, Timestamp},
     server::seen::Seen,
 };
 
@@ -41,7 +41,7 @@ struct Labels<'a> {
 /// What is pending and firing, as JSON. Users are named as in the metrics; with `off`, they are left out.
 pub(in crate::server) fn json(seen: &Seen) -> serde_json::Result<Vec<u8>> {
     let labels = &seen.setup.options.labels;
-    let named = seen.alerts.list.iter().filter_map(|alert| Some((alert, subject(alert, labels)?)));
+    let named = seen.alerts.list.iter().filter_map(|alert| Some((alert, labels.of_subject(alert)?)));
     let mut alerts: Vec<_> =
         named.map(|(alert, subject)| Alert::new(alert, subject, seen.now.wall)).collect();
     if matches!(labels, UserLabels::Hash(_)) {
@@ -49,11 +49,6 @@ pub(in crate::server) fn json(seen: &Seen) -> serde_json::Result<Vec<u8>> {
         alerts.sort_by(|a, b| a.labels.key().cmp(&b.labels.key()));
     }
     answer(Data { alerts })
-}
-
-/// What the subject may be called; absent: not at all.
-pub(in crate::server) fn subject<'a>(alert: &'a ActiveAlert, labels: &UserLabels) -> Option<Cow<'a, str>> {
-    if alert.kind == KIND_USER { labels.of(&alert.subject) } else { Some(Cow::Borrowed(&alert.subject)) }
 }
 
 impl Labels<'_> {

@@ -7,7 +7,7 @@ use crate::{
     model::{Moment, Outcome, Part, PartState, Report},
     server::{
         seen::Seen,
-        standing::{Counts, Standing, is_stale},
+        target::{Counts, TargetState, is_stale},
     },
 };
 
@@ -19,7 +19,7 @@ struct Data<'a> {
 #[derive(Serialize)]
 struct Target<'a> {
     name: &'a str,
-    state: Standing,
+    state: TargetState,
     #[serde(skip_serializing_if = "Option::is_none")]
     up: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,7 +57,7 @@ impl<'a> Target<'a> {
         let identity = report.identity.as_ref();
         Target {
             name: &report.target,
-            state: Standing::of(report, now),
+            state: TargetState::of(report, now),
             up: report.up,
             system: identity.map(|identity| identity.system.label()),
             version: identity.map(|identity| identity.version.as_str()),

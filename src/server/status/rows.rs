@@ -21,9 +21,8 @@ use crate::{
         words::{bytes, duration, percent},
     },
     server::{
-        api::alerts::subject,
         seen::Seen,
-        standing::{Counts, Standing, is_stale},
+        target::{Counts, TargetState, is_stale},
     },
 };
 
@@ -69,7 +68,7 @@ fn formatted(time: Timestamp, format: &str) -> String {
 #[derive(Serialize)]
 pub(super) struct Target {
     name: String,
-    state: Standing,
+    state: TargetState,
     system: &'static str,
     version: String,
     /// Since the newest good answer.
@@ -112,7 +111,7 @@ impl Target {
         let identity = report.identity.as_ref();
         Target {
             name: name(&report.target),
-            state: Standing::of(report, now),
+            state: TargetState::of(report, now),
             system: identity.map(|identity| identity.system.label()).unwrap_or_default(),
             version: identity.map(|identity| name(&identity.version)).unwrap_or_default(),
             answered: answered.map(duration),
@@ -154,6 +153,8 @@ fn took(time: Duration) -> String {
 pub(super) struct Alerts {
     firing: String,
     pending: String,
+    /// Absent if there are none.
+    suppressed: Option<String>,
     critical: String,
     /// Firing, of users who are not to be named.
     unnamed: Option<String>,
@@ -201,8 +202,9 @@ impl<T> From<&Top<T>> for Shown {
 impl Alerts {
     pub(super) fn new(seen: &Seen) -> Self {
         let labels = &seen.setup.options.labels;
-        let fires = |alert: &&ActiveAlert| alert.state == AlertState::Firing;
-        let firing = || tightest(seen.alerts.list.iter().filter(fires));
+        let in_state = |state| seen.alerts.list.iter().filter(move |alert| alert.state == state);
+        let firing = || in_state(AlertState::Firing);
+        let suppressed = in_state(AlertState::Suppressed).count();
         let mut counts = BTreeMap::new();
         for alert in firing() {
             *counts.entry((Reverse(alert.severity), alert.alertname)).or_insert(0_u64) += 1;
@@ -214,7 +216,7 @@ impl Alerts {
         // alphabet its user stands.
         let top = top(named, ALERTS_SHOWN, |a, b| {
             let order = b.severity.cmp(&a.severity).then(b.active_since.cmp(&a.active_since));
-            order.then_with(|| subject(a, labels).cmp(&subject(b, labels)))
+            order.then_with(|| labels.of_subject(a).cmp(&labels.of_subject(b)))
         });
         let count_of = |wanted: fn(Severity) -> bool| {
             let counts = counts.iter().filter(|((Reverse(severity), _), _)| wanted(*severity));
@@ -222,7 +224,8 @@ impl Alerts {
         };
         Alerts {
             firing: count_of(|_| true),
-            pending: count(seen.alerts.list.iter().filter(|alert| !fires(alert)).count()),
+            pending: count(in_state(AlertState::Pending).count()),
+            suppressed: (suppressed > 0).then(|| count(suppressed)),
             critical: count_of(|severity| severity == Severity::Critical),
             unnamed: (unnamed > 0).then(|| count(unnamed)),
             shown: Shown::from(&top),
@@ -239,21 +242,6 @@ impl Alerts {
     }
 }
 
-/// Of each subject's alerts of one rule the last, whose step is the tightest: the others say less of the same.
-fn tightest<'a>(alerts: impl Iterator<Item = &'a ActiveAlert>) -> impl Iterator<Item = &'a ActiveAlert> {
-    let same = |a: &ActiveAlert, b: &ActiveAlert| {
-        (a.alertname, &a.target, &a.subject, &a.rule) == (b.alertname, &b.target, &b.subject, &b.rule)
-    };
-    let mut alerts = alerts.peekable();
-    std::iter::from_fn(move || {
-        let mut alert = alerts.next()?;
-        while let Some(tighter) = alerts.next_if(|next| same(alert, next)) {
-            alert = tighter;
-        }
-        Some(alert)
-    })
-}
-
 impl AlertRow {
     fn new(alert: &ActiveAlert, labels: &UserLabels, now: Timestamp) -> Self {
         AlertRow {
@@ -262,7 +250,7 @@ impl AlertRow {
             severity: alert.severity.label(),
             target: name(&alert.target),
             kind: alert.kind,
-            subject: subject(alert, labels).map(|subject| name(&subject)).unwrap_or_default(),
+            subject: labels.of_subject(alert).map(|subject| name(&subject)).unwrap_or_default(),
             rule: alert.rule.as_deref().map(name).unwrap_or_default(),
             since: When::new(alert.active_since, now),
             details: details(&alert.reading, now),

@@ -203,10 +203,13 @@ fn node_down() -> ActiveAlert {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_worst_and_newest_alerts_are_shown_and_the_tightest_of_each_subject() {
+async fn the_worst_and_newest_alerts_are_shown_and_no_suppressed_one() {
     let at = |hours: u32| NOW.saturating_sub(HOUR * hours);
     let mut list = vec![
-        firing(Severity::Info, "user", "alice", "80%", at(9)),
+        ActiveAlert {
+            state: AlertState::Suppressed,
+            ..firing(Severity::Info, "user", "alice", "80%", at(9))
+        },
         firing(Severity::Warning, "user", "alice", "95%", at(3)),
         firing(Severity::Warning, "user", "bob", "95%", at(1)),
         ActiveAlert { state: AlertState::Pending, ..firing(Severity::Warning, "user", "bob", "100%", at(0)) },
@@ -214,7 +217,11 @@ async fn the_worst_and_newest_alerts_are_shown_and_the_tightest_of_each_subject(
     ];
     let shown = page(&[], list.clone(), UserLabels::Name);
     assert_eq!(names(&shown, "Alerts</h2>"), ["FI-1", "home", "bob", "home", "alice", "home"]);
-    assert!(shown.contains("95%, 95 B of 100 B") && shown.contains("3h ago") && shown.contains("1 pending"));
+    assert!(
+        shown.contains("95%, 95 B of 100 B")
+            && shown.contains("3h ago")
+            && shown.contains("1 pending, 1 suppressed")
+    );
 
     list.extend((0..50_000).map(|n| firing(Severity::Info, "user", &format!("u{n}"), "80%", at(0))));
     let shown = page(&[], list, UserLabels::Name);

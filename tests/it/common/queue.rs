@@ -7,7 +7,7 @@ use proxymeter::{
     model::Notice,
     notify::{
         self,
-        delivery::{Fallback, Left, Others, Standings, Terms, Wiring, Worker},
+        delivery::{Fallback, HealthByReceiver, Left, Others, Terms, Wiring, Worker},
     },
     store::{Batch, Loaded, Store},
     telemetry::Telemetry,
@@ -57,7 +57,7 @@ impl Queue {
             telemetry: telemetry.clone(),
             clock: Clock::system(),
             others: watch::channel(others).1,
-            standings: Standings::default(),
+            health: HealthByReceiver::default(),
         };
         let worker = Worker::new(name.into(), receiver, left, terms, wiring, incoming);
         let running = Box::pin(worker.run());

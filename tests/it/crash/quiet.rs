@@ -4,7 +4,8 @@ use std::{thread, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{BY_RULE, QUIET, mailbox::Mailbox};
+use super::{BY_RULE, QUIET};
+use crate::common::mailbox::Mailbox;
 use crate::common::{
     daemon::{Daemon, Home, email, wait_for, webhook},
     hook::{Delivery, Hook},

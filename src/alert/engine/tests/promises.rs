@@ -316,15 +316,15 @@ fn the_present_state_may_be_adopted_without_a_word() {
     }
     bench.poll_for(&mut panel, 0, HOUR);
     assert_eq!(bench.said(), said(&[]));
-    assert_eq!(bench.engine.alerts().len(), 6000, "they fire all the same, at two steps");
+    assert_eq!(bench.engine.active().list.len(), 6000, "they fire all the same, at two steps");
     // A later start knows them too, and one who renews is no news either.
     bench.config.adopt = false;
     bench.restart(at(HOUR));
     panel.expires("u0001", 60 * DAY);
     bench.poll_for(&mut panel, HOUR, 2 * HOUR);
     assert_eq!(bench.said(), said(&[]));
-    assert_eq!(bench.engine.alerts().len(), 5998);
-    // The next step is told, and so is who comes after.
+    assert_eq!(bench.engine.active().list.len(), 5998);
+    // The next step is sent, and so are users added later.
     panel.expires("u0002", DAY / 2);
     panel.expires("new", 2 * DAY);
     bench.poll_for(&mut panel, 2 * HOUR, 3 * HOUR);
@@ -349,7 +349,7 @@ fn reloads_hold_nothing_up_and_count_nothing_twice() {
         if secs % 20 == 0 {
             bench.engine.reconfigure(&bench.config, bench.routes.clone(), at(secs)).unwrap();
         }
-        let output = bench.engine.tick(at(secs));
+        let output = bench.engine.tick(None, at(secs));
         muted += output.suppressed.inhibited;
         bench.notices.extend(output.notices);
     }
@@ -464,8 +464,8 @@ fn a_clock_that_jumps_and_comes_back_makes_no_storm() {
         }
         assert!(bench.notices.len() < 12, "{jump}: {} notices", bench.notices.len());
         // All is as if nothing had happened.
-        let alerts = bench.engine.alerts();
-        let firing = alerts.iter().filter(|alert| &*alert.step == "expired" && !alert.held).count();
+        let alerts = bench.engine.state.alerts();
+        let firing = alerts.filter(|alert| &**alert.step() == "expired" && !alert.held()).count();
         assert_eq!(firing, 7, "{jump}");
         let last = bench.notices.last().unwrap().clone();
         assert!(last.created_at > at(4 * HOUR).wall && last.created_at <= at(6 * HOUR).wall);
@@ -499,7 +499,7 @@ fn a_clock_that_jumps_far_ahead_and_comes_back_says_nothing() {
         bench.observe(&[report], ahead(secs));
         bench.pass(ahead(secs), ahead(secs + 240));
     }
-    assert_eq!(*bench.engine.alerts(), []);
+    assert_eq!(bench.engine.active().list, []);
     assert_eq!(bench.said(), []);
 }
 
@@ -616,15 +616,16 @@ fn an_alert_is_pending_until_it_has_held_for_long_enough() {
     let mut panel = Panel::new("home");
     panel.report.nodes = Arc::new(vec![node("n1", NodeStatus::Error)]);
     bench.poll_for(&mut panel, 0, 2 * MINUTE);
-    let alerts = bench.engine.alerts();
+    let alerts = &bench.engine.active().list;
     assert_eq!((alerts.len(), alerts[0].state, alerts[0].active_since), (1, AlertState::Pending, BEGIN));
-    // A restart does not begin anew.
+    // A restart does not start the wait again.
     bench.restart(at(2 * MINUTE));
     bench.poll_for(&mut panel, 2 * MINUTE, 3 * MINUTE + 1);
-    let alerts = bench.engine.alerts();
+    let alerts = &bench.engine.active().list;
     assert_eq!((alerts.len(), alerts[0].state), (1, AlertState::Firing));
-    assert_eq!(alerts[0].labels()["alertname"], "ProxymeterNodeDown");
-    assert_eq!(alerts[0].annotations(BEGIN)["description"], "Node n1 of home is not connected: error.");
+    let alert = bench.engine.state.alerts().next().and_then(|alert| alert.told(None, BEGIN)).unwrap();
+    assert_eq!(alert.labels["alertname"], "ProxymeterNodeDown");
+    assert_eq!(alert.annotations["description"], "Node n1 of home is not connected: error.");
     // A blip does.
     bench.pass(at(3 * MINUTE + 1), at(4 * MINUTE));
     bench.said();
@@ -669,15 +670,15 @@ fn a_target_that_is_no_longer_watched_ends_its_alerts() {
 }
 
 #[test]
-fn with_alerting_turned_off_alerts_are_known_and_nobody_is_told() {
+fn with_alerting_disabled_alerts_are_known_and_nothing_is_sent() {
     let mut bench = Bench::with(AlertingConfig { enabled: false, ..config() }, vec![route("ops")]);
     let mut panel = Panel::new("home");
     panel.expires("alice", 2 * DAY);
     bench.poll_for(&mut panel, 0, HOUR);
-    assert_eq!(bench.engine.alerts().len(), 2);
+    assert_eq!(bench.engine.active().list.len(), 2);
     panel.expires("alice", 60 * DAY);
     bench.poll_for(&mut panel, HOUR, 2 * HOUR);
-    assert!(bench.notices.is_empty() && bench.engine.alerts().is_empty());
+    assert!(bench.notices.is_empty() && bench.engine.active().list.is_empty());
     assert_eq!(bench.kept.rows(), Rows::default());
 }
 

@@ -11,7 +11,7 @@ use crate::{
     alert::{
         engine::Engine,
         group::Route,
-        testing::{BEGIN, DAY, HOUR, Panel, config},
+        testing::{BEGIN, DAY, HOUR, Panel, START, config},
     },
     model::{Expiry, Moment, Notice, NoticeStatus, Part, Report, Severity, Timestamp, UserStatus},
 };
@@ -28,7 +28,7 @@ struct World {
     routes: Vec<Route>,
     kept: Kept,
     panel: Panel,
-    /// How often something happened to a user after which a threshold may be told anew.
+    /// How often something happened to a user after which a threshold may be sent again.
     changes: HashMap<String, u32>,
     /// The same, as of the last poll.
     period: HashMap<String, u32>,
@@ -50,7 +50,7 @@ impl World {
         fine.group_wait = Duration::ZERO;
         let routes = vec![route("ops"), severe, fine];
         let kept = Kept::default();
-        let now = Moment { wall: BEGIN, uptime: Duration::ZERO };
+        let now = START;
         World {
             random: fastrand::Rng::with_seed(seed),
             secs: 0,
@@ -71,7 +71,7 @@ impl World {
     fn now(&self) -> Moment {
         Moment {
             wall: BEGIN.saturating_add(Duration::from_secs(self.secs)),
-            uptime: Duration::from_secs(self.secs - self.began),
+            uptime: START.after(Duration::from_secs(self.secs - self.began)).uptime,
         }
     }
 
@@ -100,7 +100,7 @@ impl World {
                 // It dies after it has made up its mind, and before that is recorded.
                 self.secs += self.random.u64(0..400);
                 let now = self.now();
-                drop(self.engine.tick(now));
+                drop(self.engine.tick(None, now));
                 self.crash();
             }
             _ => self.tick(),
@@ -129,7 +129,7 @@ impl World {
 
     fn tick(&mut self) {
         let now = self.now();
-        let output = self.engine.tick(now);
+        let output = self.engine.tick(None, now);
         self.kept.record(&output);
         for alert in self.engine.state.alerts() {
             if let Some(event) = alert.event() {
@@ -143,7 +143,7 @@ impl World {
         self.forget_what_is_over();
     }
 
-    /// A week after its end nobody is told that an alert ended.
+    /// A week after a plan has ended, the end of its alerts sends no notification.
     fn forget_what_is_over(&mut self) {
         let now = self.now().wall;
         let users = Arc::clone(&self.panel.report.users);
@@ -205,12 +205,13 @@ impl World {
         }
         let now = self.now().wall;
         let truth = self.truth(now);
-        let alerts = self.engine.alerts();
-        let firing: BTreeMap<Key, bool> = alerts
-            .iter()
+        let alerts = &self.engine.active().list;
+        let known = self.engine.state.alerts();
+        let firing: BTreeMap<Key, bool> = known
+            .filter(|alert| alert.status() != Some(NoticeStatus::Resolved))
             .map(|alert| {
-                let key = (alert.alertname.to_owned(), alert.subject.to_string(), alert.step.to_string());
-                (key, alert.held)
+                let name = alert.rule().kind.alertname.to_owned();
+                ((name, alert.subject().to_string(), alert.step().to_string()), alert.held())
             })
             .collect();
         for key in &truth {

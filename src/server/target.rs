@@ -1,13 +1,13 @@
-//! How targets and their parts stand, in the words of pages and answers.
+//! The state of targets and their parts, in the words of pages and answers.
 
 use serde::Serialize;
 
 use crate::model::{Moment, NodeStatus, Outcome, Part, Report};
 
-/// How a target stands as a whole.
+/// The state of a target as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Standing {
+pub(super) enum TargetState {
     Up,
     /// It answers, but some part of what is known of it is too old to be told.
     PartlyStale,
@@ -15,15 +15,15 @@ pub(super) enum Standing {
     NotTried,
 }
 
-impl Standing {
+impl TargetState {
     pub(super) fn of(report: &Report, now: Moment) -> Self {
         match report.up {
-            None => Standing::NotTried,
-            Some(false) => Standing::Down,
+            None => TargetState::NotTried,
+            Some(false) => TargetState::Down,
             Some(true) if report.parts.keys().any(|part| is_stale(report, *part, now)) => {
-                Standing::PartlyStale
+                TargetState::PartlyStale
             }
-            Some(true) => Standing::Up,
+            Some(true) => TargetState::Up,
         }
     }
 }

@@ -1,0 +1,118 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Bench, route};
+use crate::{
+    alert::{
+        config::{AlertingConfig, RuleConfig},
+        rule::KINDS,
+        testing::{DAY, HOUR, Panel, at, config},
+        words::Pseudonym,
+    },
+    model::{KIND_USER, Notice, UserStatus},
+};
+
+const CODE: &str = "c0de";
+
+fn pseudonym() -> Option<Pseudonym> {
+    Some(Box::new(|_| CODE.to_owned()))
+}
+
+fn bench() -> Bench {
+    let enabled = RuleConfig { enabled: Some(true), ..RuleConfig::default() };
+    let config = AlertingConfig { rules: [("user_status".to_owned(), enabled)].into(), ..config() };
+    let mut by_subject = route("by_subject");
+    by_subject.group_by = vec!["alertname".into(), "subject".into()];
+    Bench::with(config, vec![route("ops"), by_subject])
+}
+
+/// Every notice about a user of this name: every rule about users in each of its wordings, firing and resolved.
+fn life_of(name: &str) -> Vec<Notice> {
+    let mut bench = bench();
+    bench.pseudonym = pseudonym();
+    let mut panel = Panel::new("home");
+    panel.expires(name, 2 * DAY);
+    panel.uses(name, 80);
+    bench.poll_for(&mut panel, 0, HOUR);
+    panel.uses(name, 100);
+    panel.set(name, |user| user.status = UserStatus::Limited);
+    bench.poll_for(&mut panel, HOUR, 2 * HOUR);
+    panel.set(name, |user| user.status = UserStatus::Expired);
+    bench.poll_for(&mut panel, 2 * DAY, 2 * DAY + HOUR);
+    panel.expires(name, 90 * DAY);
+    panel.uses(name, 0);
+    panel.set(name, |user| user.status = UserStatus::Active);
+    bench.poll_for(&mut panel, 2 * DAY + HOUR, 2 * DAY + 2 * HOUR);
+    bench.notices
+}
+
+/// The same, without what is random.
+fn text(mut notices: Vec<Notice>) -> String {
+    for notice in &mut notices {
+        notice.id.clear();
+        notice.alerts.iter_mut().for_each(|alert| alert.event.clear());
+    }
+    serde_json::to_string_pretty(&notices).unwrap()
+}
+
+#[test]
+fn a_notice_with_pseudonyms_does_not_depend_on_the_name() {
+    let notices = life_of("canary");
+    let mut wordings: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for alert in notices.iter().flat_map(|notice| &notice.alerts) {
+        assert_eq!(alert.labels["subject"], CODE);
+        let description = &alert.annotations["description"];
+        let reached = description.contains("used up") || description.contains("has expired");
+        let wording = if reached { "reached" } else { "usual" };
+        wordings.entry(alert.labels["alertname"].clone()).or_default().insert(wording);
+    }
+    for kind in KINDS.iter().filter(|kind| kind.kind == KIND_USER) {
+        assert_eq!(wordings[kind.alertname].len(), 1 + usize::from(kind.reached.is_some()), "{}", kind.name);
+    }
+    let grouped = notices.iter().filter_map(|notice| notice.group_labels.get("subject"));
+    assert!(grouped.clone().count() > 5 && grouped.clone().all(|subject| subject == CODE));
+
+    let expected = text(notices);
+    assert!(!expected.contains("canary"), "{expected}");
+    for name in
+        ["User", "expires", "has", "80", "of home", "{target}", "c0de", "can\"ary\n", "alertname=\"x\"", " "]
+    {
+        assert_eq!(text(life_of(name)), expected, "{name:?}");
+    }
+}
+
+#[test]
+fn only_users_have_pseudonyms() {
+    let notices_of_a_target = |pseudonym| {
+        let mut bench = bench();
+        bench.pseudonym = pseudonym;
+        let mut panel = Panel::new("home");
+        (panel.report.host.disk_used, panel.report.host.disk_size) = (Some(96), Some(100));
+        bench.poll_for(&mut panel, 0, HOUR);
+        assert!(!bench.notices.is_empty());
+        text(bench.notices)
+    };
+    assert_eq!(notices_of_a_target(pseudonym()), notices_of_a_target(None));
+}
+
+#[test]
+fn a_change_between_names_and_pseudonyms_sends_nothing_and_is_in_force_at_once() {
+    let mut bench = bench();
+    let mut panel = Panel::new("home");
+    let subjects = |bench: &mut Bench| {
+        let alerts: Vec<_> = bench.notices.drain(..).flat_map(|notice| notice.alerts).collect();
+        alerts.into_iter().map(|mut alert| alert.labels.remove("subject").unwrap()).collect::<Vec<_>>()
+    };
+    bench.pseudonym = pseudonym();
+    panel.expires("alice", 2 * DAY);
+    bench.poll_for(&mut panel, 0, HOUR);
+    assert_eq!(subjects(&mut bench), [CODE, CODE]);
+    bench.pseudonym = None;
+    bench.poll_for(&mut panel, HOUR, 2 * HOUR);
+    bench.restart(at(2 * HOUR));
+    bench.poll_for(&mut panel, 2 * HOUR, 3 * HOUR);
+    assert!(bench.notices.is_empty());
+    panel.expires("alice", 90 * DAY);
+    bench.poll_for(&mut panel, 3 * HOUR, 4 * HOUR);
+    // Each receiver learns that the alert it knows is resolved.
+    assert_eq!(subjects(&mut bench), ["alice", "alice"]);
+}
