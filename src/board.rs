@@ -29,12 +29,14 @@ impl Board {
         Board { view: Arc::new(watch::Sender::new(View { version: 0, reports: Arc::new(reports) })) }
     }
 
-    /// Puts up a target's newest report in place of the one before. A target that is not on the board is not added.
+    /// Puts up a target's newest report in place of the one before. It is dropped if the target is not on the board, or is
+    /// another system by now.
     pub fn publish(&self, report: Report) {
         let report = Arc::new(report);
         self.view.send_if_modified(|view| {
             let reports = Arc::make_mut(&mut view.reports);
-            let Some(place) = reports.iter_mut().find(|known| known.target == report.target) else {
+            let same = |known: &&mut Arc<Report>| known.target == report.target && known.source == report.source;
+            let Some(place) = reports.iter_mut().find(same) else {
                 return false;
             };
             *place = report;
@@ -43,11 +45,16 @@ impl Board {
         });
     }
 
-    /// Takes targets other than these from the board, and puts up an empty report of each that is new.
-    pub fn set_targets<'a>(&self, targets: impl IntoIterator<Item = &'a str>) {
+    /// Takes targets other than these, by name and source, from the board, and puts up an empty report of each that is
+    /// new or another system now.
+    pub fn set_targets<'a>(&self, targets: impl IntoIterator<Item = (&'a str, &'a str)>) {
         self.view.send_modify(|view| {
-            let known = |name: &str| view.reports.iter().find(|report| &*report.target == name);
-            let report = |name| known(name).map_or_else(|| Arc::new(Report::new(name)), Arc::clone);
+            let known = |(name, source): (&str, &str)| {
+                view.reports.iter().find(|report| &*report.target == name && &*report.source == source)
+            };
+            let report = |target: (&'a str, &'a str)| {
+                known(target).map_or_else(|| Arc::new(Report::of(target.0, target.1)), Arc::clone)
+            };
             let mut reports: Vec<_> = targets.into_iter().map(report).collect();
             reports.sort_by(|a, b| a.target.cmp(&b.target));
             view.reports = Arc::new(reports);
@@ -62,5 +69,28 @@ impl Board {
     /// Tells of every new version.
     pub fn watch(&self) -> watch::Receiver<View> {
         self.view.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_that_is_another_system_begins_again() {
+        let board = Board::new([]);
+        let up = |source: &str| Report { up: Some(true), ..Report::of("home", source) };
+        let shown = || board.view().reports.iter().map(|report| report.up).collect::<Vec<_>>();
+        board.set_targets([("home", "a")]);
+        board.publish(up("a"));
+        board.set_targets([("edge", "c"), ("home", "a")]);
+        assert_eq!(shown(), [None, Some(true)]);
+        board.set_targets([("home", "b")]);
+        assert_eq!(shown(), [None]);
+        // What the former system still answers is not shown.
+        board.publish(up("a"));
+        assert_eq!(shown(), [None]);
+        board.publish(up("b"));
+        assert_eq!(shown(), [Some(true)]);
     }
 }

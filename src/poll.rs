@@ -85,6 +85,18 @@ impl Poller {
         }
     }
 
+    /// Says which system the target is, see [`Report::source`].
+    #[must_use]
+    pub fn of(mut self, source: &str) -> Self {
+        self.report.source = source.into();
+        self
+    }
+
+    /// What is known of the target.
+    pub fn into_report(self) -> Report {
+        self.report
+    }
+
     /// Beats as long as the loop goes round, however slow the target is.
     pub fn beat(&self) -> &Beat {
         &self.beat
@@ -121,6 +133,17 @@ impl Poller {
             Err(err) => warn!(target_name, "the users kept from before cannot be read: {err}"),
         }
         self
+    }
+
+    /// Goes on with the durable counters where an earlier loop of the target, or life of the daemon, left them.
+    pub async fn resume_counters(&mut self) {
+        let Some(store) = &self.store else { return };
+        match store.load_counters(&self.report.target).await {
+            Ok(counters) => self.upstream.resume(&counters),
+            Err(err) => {
+                warn!(target_name = &*self.report.target, "counters begin again at the present readings: {err}");
+            }
+        }
     }
 
     /// Begins with what an earlier loop of the target knew.

@@ -5,6 +5,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
+
 use crate::notify::email::config::EmailConfig;
 use crate::notify::webhook::config::WebhookConfig;
 use crate::poll::config::PollConfig;
@@ -82,6 +84,15 @@ pub enum ReceiverKind {
 }
 
 impl Target {
+    /// Which system it is, however it is asked: a digest of its kind and URL, whose path may be a secret.
+    pub fn source(&self) -> String {
+        let (word, url) = match &self.kind {
+            TargetKind::Marzban(marzban) => ("marzban", &marzban.url),
+        };
+        let digest = Sha256::digest(format!("{word} {}", url.join("/")));
+        digest.iter().take(8).fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    }
+
     /// The certificates and keys that it names. The content of secret files is in the configuration itself.
     pub fn files(&self) -> Vec<&Path> {
         match &self.kind {

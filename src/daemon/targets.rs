@@ -6,9 +6,12 @@ use std::{
     sync::Arc,
 };
 
-use tokio::sync::{
-    mpsc,
-    oneshot::{self, error::TryRecvError},
+use tokio::{
+    sync::{
+        mpsc,
+        oneshot::{self, error::TryRecvError},
+    },
+    task::AbortHandle,
 };
 
 use super::{Shared, StartError, Tasks};
@@ -16,6 +19,7 @@ use crate::{
     board::Board,
     clock::Clock,
     config::{Target, TargetKind},
+    model::Report,
     poll::Poller,
     telemetry::Telemetry,
     upstream::{Timeouts, Upstream},
@@ -29,7 +33,7 @@ pub(super) type Rereads = HashMap<String, mpsc::UnboundedSender<Vec<Arc<str>>>>;
 pub(super) struct Targets {
     running: BTreeMap<String, Loop>,
     /// Those that make a last request, by target.
-    ending: BTreeMap<String, oneshot::Receiver<()>>,
+    ending: BTreeMap<String, Ending>,
 }
 
 struct Loop {
@@ -37,14 +41,21 @@ struct Loop {
     reread: mpsc::UnboundedSender<Vec<Arc<str>>>,
     /// Dropped: the loop ends after the request that it is making.
     _stop: oneshot::Sender<()>,
-    /// Closed when it has.
-    ended: oneshot::Receiver<()>,
+    ending: Ending,
+}
+
+/// A loop as its successor sees it.
+struct Ending {
+    source: String,
+    /// What the loop knew in the end; closed: it was aborted.
+    ended: oneshot::Receiver<Report>,
+    task: AbortHandle,
 }
 
 /// Loops that were built and do not run yet.
 pub(super) struct NewTargets {
-    /// Every target's name, those that go on as they are included.
-    names: Vec<String>,
+    /// Every target's name and source, those that go on as they are included.
+    targets: Vec<(String, String)>,
     new: Vec<NewTarget>,
 }
 
@@ -77,44 +88,57 @@ impl Targets {
             shared.beats.watch(format!("poll {}", target.name), poller.beat());
             new.push(NewTarget { target: target.clone(), poller, reread });
         }
-        Ok(NewTargets { names: targets.iter().map(|target| target.name.clone()).collect(), new })
+        let targets = targets.iter().map(|target| (target.name.clone(), target.source()));
+        Ok(NewTargets { targets: targets.collect(), new })
     }
 
-    /// Runs what is new, and lets what is no longer wanted come to its end.
+    /// Runs what is new, and lets what is no longer wanted come to its end. A target that is another system by now begins
+    /// again.
     pub(super) async fn commit(&mut self, new: NewTargets, shared: &Shared, tasks: &mut Tasks) {
-        shared.board.set_targets(new.names.iter().map(String::as_str));
-        // The store tells of its own failures.
-        drop(shared.store.retain_targets(&new.names).await);
-        let gone: Vec<_> = self.running.keys().filter(|name| !new.names.contains(name)).cloned().collect();
+        let NewTargets { targets, new } = new;
+        let wanted = |name: &String| targets.iter().any(|(target, _)| target == name);
+        let gone: Vec<_> = self.running.keys().filter(|name| !wanted(name)).cloned().collect();
         for name in gone {
             if let Some(running) = self.running.remove(&name) {
-                self.ending.insert(name, running.ended);
+                self.ending.insert(name, running.ending);
             }
         }
-        for NewTarget { target, poller, reread } in new.new {
-            let name = target.name.clone();
-            let before = self.running.remove(&name).map(|running| running.ended);
-            let before = before.or_else(|| self.ending.remove(&name));
-            let poller = if before.is_some() {
-                poller.keeping(shared.store.clone(), None)
+        let mut before = BTreeMap::new();
+        for NewTarget { target, .. } in &new {
+            let running = self.running.remove(&target.name).map(|running| running.ending);
+            let Some(ending) = running.or_else(|| self.ending.remove(&target.name)) else { continue };
+            if ending.source == target.source() {
+                before.insert(target.name.clone(), ending);
             } else {
-                let saved = shared.store.load_users(&name).await.ok().flatten();
-                poller.keeping(shared.store.clone(), saved)
+                // Nothing that it still learns may be put down for its successor.
+                ending.task.abort();
+                drop(ending.ended.await);
+            }
+        }
+        shared.board.set_targets(targets.iter().map(|(name, source)| (name.as_str(), source.as_str())));
+        // The store logs its own failures.
+        drop(shared.store.retain_targets(&targets, shared.clock.now().wall).await);
+        for NewTarget { target, poller, reread } in new {
+            let before = before.remove(&target.name);
+            let saved = match &before {
+                Some(_) => None,
+                None => shared.store.load_users(&target.name).await.ok().flatten(),
             };
+            let poller = poller.keeping(shared.store.clone(), saved);
             let (stop, stopped) = oneshot::channel();
             let (end, ended) = oneshot::channel();
-            let watch = watch(name.clone(), poller, before, stopped, end, shared.clone(), tasks.stopped());
-            tasks.spawn_to_the_end(watch);
-            self.running.insert(name, Loop { target, reread, _stop: stop, ended });
+            let watch = watch(poller, before, stopped, end, shared.clone(), tasks.stopped());
+            let ending = Ending { source: target.source(), ended, task: tasks.spawn_to_the_end(watch) };
+            self.running.insert(target.name.clone(), Loop { target, reread, _stop: stop, ending });
         }
-        self.ending.retain(|_, ended| ended.try_recv() == Err(TryRecvError::Empty));
+        self.ending.retain(|_, ending| ending.ended.try_recv() == Err(TryRecvError::Empty));
     }
 }
 
 impl NewTargets {
     /// The way to each loop that will run.
     pub(super) fn rereads(&self, targets: &Targets) -> Rereads {
-        let kept = targets.running.iter().filter(|(name, _)| self.names.contains(name));
+        let kept = targets.running.iter().filter(|(name, _)| self.targets.iter().any(|(target, _)| target == *name));
         let kept = kept.map(|(name, running)| (name.clone(), running.reread.clone()));
         let new = self.new.iter().map(|new| (new.target.name.clone(), new.reread.clone()));
         kept.chain(new).collect()
@@ -124,30 +148,29 @@ impl NewTargets {
 /// Watches a target until `stopped`, once the loop of `before` has ended, which may be asking the panel something. When
 /// the daemon stops, the request in flight is given up and the users are kept.
 async fn watch(
-    name: String,
     mut poller: Poller,
-    before: Option<oneshot::Receiver<()>>,
+    before: Option<Ending>,
     stopped: oneshot::Receiver<()>,
-    ended: oneshot::Sender<()>,
+    end: oneshot::Sender<Report>,
     shared: Shared,
     daemon_stops: impl Future<Output = ()>,
 ) {
-    let report = |board: &Board| board.view().reports.iter().find(|report| *report.target == *name).cloned();
-    if let Some(before) = before {
-        // Nothing is sent.
-        drop(before.await);
-        if let Some(report) = report(&shared.board) {
-            poller = poller.resuming((*report).clone());
-        }
+    if let Some(before) = before
+        && let Ok(report) = before.ended.await
+    {
+        poller = poller.resuming(report);
     }
+    poller.resume_counters().await;
     tokio::select! {
         () = poller.run(stopped) => {}
         () = daemon_stops => poller.keep_users().await,
     }
-    if report(&shared.board).is_none() {
-        shared.telemetry.forget_target(&name);
+    let report = poller.into_report();
+    if shared.board.view().reports.iter().all(|known| known.target != report.target) {
+        shared.telemetry.forget_target(&report.target);
     }
-    drop(ended);
+    // There may be no successor.
+    drop(end.send(report));
 }
 
 /// The loop of one target. `requests` are users to read again by name.
@@ -166,13 +189,8 @@ pub fn poller(
         TargetKind::Marzban(marzban) => Upstream::marzban(marzban, timeouts),
     };
     let upstream = upstream.map_err(|source| StartError::Client { target: target.name.clone(), source })?;
-    Ok(Poller::new(
-        &target.name,
-        upstream,
-        target.poll.clone(),
-        board.clone(),
-        telemetry.clone(),
-        clock.clone(),
-        requests,
-    ))
+    let (config, board) = (target.poll.clone(), board.clone());
+    let poller =
+        Poller::new(&target.name, upstream, config, board, telemetry.clone(), clock.clone(), requests);
+    Ok(poller.of(&target.source()))
 }

@@ -4,7 +4,7 @@ use std::{future::Future, time::Duration};
 
 use tokio::{
     sync::watch,
-    task::{JoinError, JoinSet},
+    task::{AbortHandle, JoinError, JoinSet},
     time::{sleep, timeout},
 };
 
@@ -55,7 +55,7 @@ impl Tasks {
     }
 
     /// Runs what ends by itself, also when the daemon stops, for which it is given a little time.
-    pub(super) fn spawn_to_the_end(&mut self, work: impl Future<Output = ()> + Send + 'static) {
+    pub(super) fn spawn_to_the_end(&mut self, work: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
         let stopped = self.stopped();
         self.set.spawn(async {
             tokio::select! {
@@ -63,7 +63,7 @@ impl Tasks {
                 () = async { stopped.await; sleep(LAST_ATTEMPT).await; } => {}
             }
             true
-        });
+        })
     }
 
     /// Runs what ends itself once the daemon stops, see [`Tasks::stopped`].
@@ -80,6 +80,7 @@ impl Tasks {
         loop {
             match self.set.join_next().await {
                 Some(Ok(true)) => {}
+                Some(Err(err)) if err.is_cancelled() => {}
                 Some(Ok(false)) => return "it returned".to_owned(),
                 Some(Err(err)) => return JoinError::to_string(&err),
                 None => return "all of them did".to_owned(),

@@ -15,6 +15,9 @@ use super::{
 #[derive(Clone, Debug)]
 pub struct Report {
     pub target: Arc<str>,
+    /// Which system this is, by a text that nothing else can be read from. Under the same name another one is another
+    /// system, of which nothing is known.
+    pub source: Arc<str>,
     pub identity: Option<Identity>,
     /// Whether login and the cheapest part succeeded at their last attempt; absent: not tried yet.
     pub up: Option<bool>,
@@ -42,8 +45,14 @@ pub struct Report {
 impl Report {
     /// A target of which nothing is known yet.
     pub fn new(target: impl Into<Arc<str>>) -> Self {
+        Report::of(target, "")
+    }
+
+    /// As [`Report::new`], of the system `source`.
+    pub fn of(target: impl Into<Arc<str>>, source: impl Into<Arc<str>>) -> Self {
         Report {
             target: target.into(),
+            source: source.into(),
             identity: None,
             up: None,
             unreachable: None,
