@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, fs, path::Path, sync::atomic::AtomicUsize, sync
 
 use proxymeter::{
     model::{Notice, NoticeAlert, NoticeStatus, Severity, Timestamp},
-    store::{Batch, Loaded, Opened, Outcome, ReceiverState, SavedUsers, Settled, Store, StoreError},
+    store::{
+        Batch, CounterRow, Loaded, Opened, Outcome, ReceiverState, SavedUsers, Settled, Store, StoreError,
+    },
 };
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
@@ -59,6 +61,9 @@ fn filled() -> (Vec<u8>, Loaded) {
         store.settle(Settled { notices, receiver: Some(("ops", &state)), told: None }).await.unwrap();
         let users = SavedUsers { read_at: NOW, started: NOW, users: b"alice, bob".repeat(50) };
         store.save_users("home", users).await.unwrap();
+        store.retain_targets(&["home".into()], NOW).await.unwrap();
+        let row = |n: u64| CounterRow { labels: format!("{{\"node\":{n}}}"), values: vec![n, u64::MAX] };
+        store.commit_counters("home", "node", (0..20).map(row).collect(), vec![]).await.unwrap();
         store.close().await;
     });
     let loaded = Store::open(folder.path(), NOW).unwrap().loaded;
@@ -86,6 +91,9 @@ fn survives(runtime: &Runtime, bytes: &[u8], good: &Loaded, what: &str) -> bool 
         if let Ok(Some(users)) = store.load_users("home").await {
             assert_eq!(users.users, b"alice, bob".repeat(50), "{what}");
         }
+        let counters = store.load_counters("home", "node").await.unwrap();
+        assert_eq!(counters.len(), if whole { 20 } else { 0 }, "{what}");
+        assert!(counters.iter().all(|row| row.values[1] == u64::MAX), "{what}");
         store.close().await;
     });
     if !whole && !empty {

@@ -84,7 +84,7 @@ impl Targets {
     pub(super) async fn commit(&mut self, new: NewTargets, shared: &Shared, tasks: &mut Tasks) {
         shared.board.set_targets(new.names.iter().map(String::as_str));
         // The store tells of its own failures.
-        drop(shared.store.retain_targets(&new.names).await);
+        drop(shared.store.retain_targets(&new.names, shared.clock.now().wall).await);
         let gone: Vec<_> = self.running.keys().filter(|name| !new.names.contains(name)).cloned().collect();
         for name in gone {
             if let Some(running) = self.running.remove(&name) {
