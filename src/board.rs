@@ -35,7 +35,8 @@ impl Board {
         let report = Arc::new(report);
         self.view.send_if_modified(|view| {
             let reports = Arc::make_mut(&mut view.reports);
-            let same = |known: &&mut Arc<Report>| known.target == report.target && known.source == report.source;
+            let same =
+                |known: &&mut Arc<Report>| known.target == report.target && known.source == report.source;
             let Some(place) = reports.iter_mut().find(same) else {
                 return false;
             };

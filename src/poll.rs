@@ -141,7 +141,10 @@ impl Poller {
         match store.load_counters(&self.report.target).await {
             Ok(counters) => self.upstream.resume(&counters),
             Err(err) => {
-                warn!(target_name = &*self.report.target, "counters begin again at the present readings: {err}");
+                warn!(
+                    target_name = &*self.report.target,
+                    "counters begin again at the present readings: {err}"
+                );
             }
         }
     }

@@ -14,6 +14,7 @@
 //! changed by others do not have their sum and count as damage.
 
 mod change;
+mod counters;
 mod database;
 mod folder;
 mod key;
@@ -50,6 +51,7 @@ use writer::{Request, Work, Writer};
 #[cfg(test)]
 pub(crate) use writer::by_hand::ByHand;
 
+pub use counters::Families;
 pub use key::{existing_hash_key, hash_key};
 
 /// Requests that may wait for the disk; the caller of another one waits as well.
@@ -328,10 +330,7 @@ impl Store {
             Some(lists) => lists.insert(target.to_owned(), List { saved, answer }),
         };
         match replaced {
-            Some(older) => {
-                let why = "a newer list took its place".to_owned();
-                drop(older.answer.send(Err(StoreError::NotDurable { why })));
-            }
+            Some(older) => older.refuse("a newer list took its place"),
             None => {
                 let request = Request { work: Work::SaveUsers { target: target.to_owned() }, _room: None };
                 self.requests.send(request).map_err(|_| StoreError::Closed)?;
@@ -353,17 +352,18 @@ impl Store {
         timeout(PATIENCE, read).await.unwrap_or_else(|_| self.hangs())
     }
 
-    /// TEMPORARY
-    pub async fn commit_counters(&self, _: &str, _: crate::model::CounterChange) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    /// Forgets what is kept of targets other than these, which are all that the configuration has.
+    /// Notes that these are the targets of the configuration at `now`, by name and source, see
+    /// [`Report::source`](crate::model::Report::source). Saved users and counters of a target that left stay for 30
+    /// days, and hold again if it is back by then. Those of a target with another source are deleted at once.
     ///
     /// # Errors
     /// As of [`Store::record`].
-    pub async fn retain_targets(&self, targets: &[String]) -> Result<(), StoreError> {
-        self.change(Change::Targets { kept: serde_json::to_string(targets)? }).await
+    pub async fn retain_targets(
+        &self,
+        targets: &[(String, String)],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.change(Change::Targets { kept: targets.to_vec(), now }).await
     }
 
     /// Does what was asked so far, closes the database and gives the folder free. All handles are of no use then.
@@ -434,6 +434,13 @@ struct Lists(Arc<Mutex<Option<HashMap<String, List>>>>);
 struct List {
     saved: SavedUsers,
     answer: oneshot::Sender<Result<(), StoreError>>,
+}
+
+impl List {
+    fn refuse(self, why: &str) {
+        // The caller may have given up.
+        drop(self.answer.send(Err(StoreError::NotDurable { why: why.to_owned() })));
+    }
 }
 
 impl Default for Lists {

@@ -131,14 +131,15 @@ impl Targets {
             let ending = Ending { source: target.source(), ended, task: tasks.spawn_to_the_end(watch) };
             self.running.insert(target.name.clone(), Loop { target, reread, _stop: stop, ending });
         }
-        self.ending.retain(|_, ending| ending.ended.try_recv() == Err(TryRecvError::Empty));
+        self.ending.retain(|_, ending| matches!(ending.ended.try_recv(), Err(TryRecvError::Empty)));
     }
 }
 
 impl NewTargets {
     /// The way to each loop that will run.
     pub(super) fn rereads(&self, targets: &Targets) -> Rereads {
-        let kept = targets.running.iter().filter(|(name, _)| self.targets.iter().any(|(target, _)| target == *name));
+        let kept =
+            targets.running.iter().filter(|(name, _)| self.targets.iter().any(|(target, _)| target == *name));
         let kept = kept.map(|(name, running)| (name.clone(), running.reread.clone()));
         let new = self.new.iter().map(|new| (new.target.name.clone(), new.reread.clone()));
         kept.chain(new).collect()

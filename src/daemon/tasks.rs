@@ -55,7 +55,10 @@ impl Tasks {
     }
 
     /// Runs what ends by itself, also when the daemon stops, for which it is given a little time.
-    pub(super) fn spawn_to_the_end(&mut self, work: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+    pub(super) fn spawn_to_the_end(
+        &mut self,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) -> AbortHandle {
         let stopped = self.stopped();
         self.set.spawn(async {
             tokio::select! {

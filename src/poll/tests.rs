@@ -481,7 +481,7 @@ async fn what_a_walk_has_read_so_far_is_kept_at_the_end() {
 
         // What has not changed is not kept again.
         tokio::time::resume();
-        store.retain_targets(&[]).await.unwrap();
+        store.retain_targets(&[], kept.read_at).await.unwrap();
         before.keep_users().await;
         let (next, ..) = poller(slow_panel());
         next.keeping(store.clone(), Some(kept)).keep_users().await;

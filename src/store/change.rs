@@ -8,14 +8,18 @@ use rusqlite::{
 };
 
 use super::{
-    Outcome, SavedUsers, StoreError,
+    Outcome, SavedUsers, StoreError, counters,
     database::Fault,
-    schema::{ALERTS, COUNTERS, DEAD_LETTERS, GROUPS, META, OUTBOX, RECEIVERS, USERS},
+    schema::{ALERTS, COUNTERS, DEAD_LETTERS, GROUPS, META, OUTBOX, RECEIVERS, TARGETS, USERS},
 };
 use crate::model::{Notice, Timestamp};
 
 /// Dead letters that are kept.
 const DEAD_LETTERS_KEPT: usize = 1000;
+
+/// How long users and counters of a target stay that left the configuration, in milliseconds: 30 days. A reload with a
+/// mistake in it must not delete a history.
+const KEPT_AFTER_LEAVING_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 
 /// Bytes of notices that one transaction holds. SQLite's log of recent changes grows with the largest transaction.
 const MOST_AT_ONCE: usize = 8 << 20;
@@ -23,8 +27,7 @@ const MOST_AT_ONCE: usize = 8 << 20;
 /// The row of `meta` that is present while a round is recorded in several transactions: the lowest `seq` of its notices.
 const UNFINISHED: &str = "unfinished_round";
 
-/// One call's worth of change. Everything is in the form it is stored in: `receiver` is a name and a state as JSON,
-/// `kept` is a JSON list of texts.
+/// One call's worth of change. Everything is in the form it is stored in: `receiver` is a name and a state as JSON.
 #[derive(Debug)]
 pub(super) enum Change {
     Record {
@@ -52,8 +55,17 @@ pub(super) enum Change {
         target: String,
         saved: SavedUsers,
     },
+    /// `rows` are labels and values as JSON.
+    Counters {
+        target: String,
+        family: String,
+        rows: Vec<(String, String)>,
+        gone: Vec<String>,
+    },
+    /// The targets of the configuration, by name and source, as of `now`.
     Targets {
-        kept: String,
+        kept: Vec<(String, String)>,
+        now: Timestamp,
     },
 }
 
@@ -190,22 +202,76 @@ pub(super) fn apply(connection: &mut Connection, change: &Change, mut ends: Ends
             enqueue(&transaction, notice, &standing)?;
         }
         Change::Users { target, saved } => {
-            let times = [saved.read_at, saved.started].map(|time| ValueRef::Integer(time.as_millis()));
-            let [read_at, started] = times;
-            USERS.put(&transaction, &[text(target), read_at, started, ValueRef::Blob(&saved.users)])?;
+            // The one regular moment at which a daemon that runs for months can do it.
+            forget_left(&transaction, saved.read_at)?;
+            put_users(&transaction, target, saved)?;
         }
-        Change::Targets { kept } => {
-            for table in [USERS, COUNTERS] {
-                let sql = format!(
-                    "DELETE FROM {} WHERE target NOT IN (SELECT value FROM json_each(?))",
-                    table.name
-                );
-                transaction.execute(&sql, [kept])?;
-            }
+        Change::Counters { target, family, rows, gone } => {
+            counters::commit(&transaction, target, family, rows, gone)?;
         }
+        Change::Targets { kept, now } => retain(&transaction, kept, *now)?,
     }
     transaction.commit()?;
     Ok(ends)
+}
+
+/// Notes which targets are configured and when the others left, and deletes what is kept of those that left long ago and
+/// of those that are another system now.
+fn retain(transaction: &Transaction<'_>, kept: &[(String, String)], now: Timestamp) -> Result<(), Fault> {
+    forget_left(transaction, now)?;
+    let mut known: Vec<(String, String, bool)> = Vec::new();
+    TARGETS.select(transaction, "", [], |row| {
+        known.push((row.get("name")?, row.get("source")?, row.get::<_, Option<i64>>("left_at")?.is_some()));
+        Ok(())
+    })?;
+    for (name, source, has_left) in &known {
+        match kept.iter().find(|(kept, _)| kept == name) {
+            Some((_, present)) if present != source => forget(transaction, name)?,
+            None if !has_left => {
+                let left_at = ValueRef::Integer(now.as_millis());
+                TARGETS.put(transaction, &[text(name), text(source), left_at])?;
+            }
+            Some(_) | None => {}
+        }
+    }
+    for (name, source) in kept {
+        TARGETS.put(transaction, &[text(name), text(source), ValueRef::Null])?;
+    }
+    // Rows of targets that were forgotten while the disk was away.
+    for table in [USERS, COUNTERS] {
+        let sql = format!("DELETE FROM {} WHERE target NOT IN (SELECT name FROM targets)", table.name);
+        transaction.execute(&sql, [])?;
+    }
+    Ok(())
+}
+
+/// Deletes what is kept of a target.
+fn forget(transaction: &Transaction<'_>, target: &str) -> Result<(), Fault> {
+    COUNTERS.remove(transaction, "target", target)?;
+    // While the disk is away it may have the users, so a row takes their place that has none.
+    let never = Timestamp::from_secs(0);
+    put_users(transaction, target, &SavedUsers { read_at: never, started: never, users: Vec::new() })
+}
+
+/// Deletes what is kept of targets that left the configuration long ago.
+fn forget_left(transaction: &Transaction<'_>, now: Timestamp) -> Result<(), Fault> {
+    let until = now.as_millis().saturating_sub(KEPT_AFTER_LEAVING_MS);
+    let mut gone: Vec<String> = Vec::new();
+    TARGETS.select(transaction, "WHERE left_at <= ?", [until], |row| {
+        gone.push(row.get("name")?);
+        Ok(())
+    })?;
+    for name in &gone {
+        for (table, column) in [(USERS, "target"), (COUNTERS, "target"), (TARGETS, "name")] {
+            table.remove(transaction, column, name)?;
+        }
+    }
+    Ok(())
+}
+
+fn put_users(transaction: &Transaction<'_>, target: &str, saved: &SavedUsers) -> Result<(), Fault> {
+    let [read_at, started] = [saved.read_at, saved.started].map(|time| ValueRef::Integer(time.as_millis()));
+    USERS.put(transaction, &[text(target), read_at, started, ValueRef::Blob(&saved.users)])
 }
 
 /// Removes the notices of a round that was not recorded to its end.
@@ -220,7 +286,7 @@ pub(super) fn undo_unfinished(connection: &mut Connection) -> Result<(), Fault> 
     Ok(())
 }
 
-fn text(text: &str) -> ValueRef<'_> {
+pub(super) fn text(text: &str) -> ValueRef<'_> {
     ValueRef::Text(text.as_bytes())
 }
 

@@ -102,8 +102,7 @@ impl Disk {
             check(&connection)?;
         }
         schema::migrate(&mut connection, version)?;
-        let wanted = schema::columns(&in_memory()?)?;
-        if schema::columns(&connection)? != wanted {
+        if schema::columns(&connection, &ALL)? != schema::columns(&in_memory()?, &ALL)? {
             return Err(Fault::Damaged("its tables are not as they were made".into()));
         }
         for table in ALL {
@@ -155,12 +154,15 @@ pub(super) fn in_memory() -> Result<Connection, Fault> {
     Ok(connection)
 }
 
-/// A database in memory that holds what `from` does, as far as it is to be held.
+/// A database in memory that holds what `from` does, as far as it is to be held. Of an earlier version that cannot be
+/// written, and so not be brought up to date, these are the tables that have not changed since.
 pub(super) fn in_memory_like(from: &Connection) -> Result<Connection, Fault> {
     let mut memory = in_memory()?;
     let transaction = memory.transaction()?;
     for table in HELD.into_iter().chain([META]) {
-        table.copy(from, &transaction)?;
+        if schema::columns(from, &[table])? == schema::columns(&transaction, &[table])? {
+            table.copy(from, &transaction)?;
+        }
     }
     transaction.commit()?;
     // A file that cannot be written may have the mark still.
@@ -208,8 +210,8 @@ pub(super) fn read_only(path: &Path) -> Result<Connection, Fault> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(format!("{uri}?{options}"), flags)?;
-    if version(&connection)? != schema::VERSION {
-        return Err(Fault::Unavailable("it is of another version".into()));
+    if version(&connection)? == 0 {
+        return Err(Fault::Unavailable("it is empty".into()));
     }
     check(&connection)?;
     Ok(connection)
@@ -246,7 +248,7 @@ pub(super) fn pending(connection: &Connection, table: Table) -> Result<Vec<Pendi
     Ok(list)
 }
 
-/// The users kept of a target.
+/// The row of a target's users, if there is one. No users in it means that the target was forgotten.
 pub(super) fn users(connection: &Connection, target: &str) -> Result<Option<SavedUsers>, Fault> {
     USERS.get(connection, "target", target, |row| {
         Ok(SavedUsers {
@@ -280,7 +282,7 @@ fn check(connection: &Connection) -> Result<(), Fault> {
 }
 
 /// Reads a column that we wrote as JSON. Says nothing of the text, which may hold names.
-fn json<T: serde::de::DeserializeOwned>(table: Table, text: &str) -> Result<T, Fault> {
+pub(super) fn json<T: serde::de::DeserializeOwned>(table: Table, text: &str) -> Result<T, Fault> {
     serde_json::from_str(text)
         .map_err(|_| Fault::Damaged(format!("a row of {} is not of the form it should have", table.name)))
 }

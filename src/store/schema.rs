@@ -9,7 +9,8 @@ use super::table::Table;
 ///
 /// All tables are WITHOUT ROWID and have no further index: then a table is one tree, whose order and content are
 /// checked when the file is opened.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE alerts (key TEXT PRIMARY KEY, state TEXT NOT NULL, digest INTEGER NOT NULL)
         STRICT, WITHOUT ROWID;
     CREATE TABLE groups (key TEXT PRIMARY KEY, state TEXT NOT NULL, digest INTEGER NOT NULL)
@@ -55,7 +56,22 @@ const MIGRATIONS: [&str; 1] = ["
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL, digest INTEGER NOT NULL)
         STRICT, WITHOUT ROWID;
-"];
+",
+    // No program wrote the table `counters` of the first version.
+    "
+    DROP TABLE counters;
+    CREATE TABLE counters (
+        target TEXT NOT NULL,
+        family TEXT NOT NULL,
+        labels TEXT NOT NULL,
+        ints TEXT NOT NULL,
+        digest INTEGER NOT NULL,
+        PRIMARY KEY (target, family, labels)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE targets (name TEXT PRIMARY KEY, source TEXT NOT NULL, left_at INTEGER, digest INTEGER NOT NULL)
+        STRICT, WITHOUT ROWID;
+",
+];
 
 /// The state of each alert, as its owner wrote it.
 pub(super) const ALERTS: Table = Table { name: "alerts", columns: 3 };
@@ -69,18 +85,21 @@ pub(super) const DEAD_LETTERS: Table = Table { name: "dead_letters", columns: 8 
 pub(super) const RECEIVERS: Table = Table { name: "receivers", columns: 3 };
 /// The last finished read of each target's users.
 pub(super) const USERS: Table = Table { name: "users", columns: 5 };
-/// Room for counters that go on where they were when the source began anew: per target, metric and set of labels
-/// (a JSON object, names in order), `value` as the source told it last and `base`, the sum of what it told before it
-/// began anew. Nothing writes it yet.
-pub(super) const COUNTERS: Table = Table { name: "counters", columns: 7 };
+/// Counters that continue after a restart: per target, family and label set (a text that only the owner understands)
+/// `ints`, a JSON list of unsigned integers.
+pub(super) const COUNTERS: Table = Table { name: "counters", columns: 5 };
+/// Every target whose users and counters are kept. `source` is a digest of what system it is. `left_at` is when it left the configuration, in milliseconds since
+/// the Unix epoch, and NULL while it is configured.
+pub(super) const TARGETS: Table = Table { name: "targets", columns: 4 };
 /// What the file says of itself.
 pub(super) const META: Table = Table { name: "meta", columns: 3 };
 
 /// Every table.
-pub(super) const ALL: [Table; 8] = [ALERTS, GROUPS, OUTBOX, DEAD_LETTERS, RECEIVERS, USERS, COUNTERS, META];
+pub(super) const ALL: [Table; 9] =
+    [ALERTS, GROUPS, OUTBOX, DEAD_LETTERS, RECEIVERS, USERS, COUNTERS, TARGETS, META];
 
 /// Those whose content is held in memory too, to be written whole when a disk that failed takes it again.
-pub(super) const HELD: [Table; 4] = [ALERTS, GROUPS, OUTBOX, RECEIVERS];
+pub(super) const HELD: [Table; 6] = [ALERTS, GROUPS, OUTBOX, RECEIVERS, COUNTERS, TARGETS];
 
 /// Those that are held in memory only until the disk has taken them.
 pub(super) const HANDED_ON: [Table; 2] = [DEAD_LETTERS, USERS];
@@ -99,10 +118,10 @@ pub(super) fn migrate(connection: &mut Connection, version: usize) -> rusqlite::
     Ok(())
 }
 
-/// Every column of every table of ours, as SQLite understands them, to hold one database against another.
-pub(super) fn columns(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+/// Every column of some tables, as SQLite understands them, to compare one database with another.
+pub(super) fn columns(connection: &Connection, tables: &[Table]) -> rusqlite::Result<Vec<String>> {
     let mut columns = Vec::new();
-    for table in ALL {
+    for table in tables {
         let mut statement = connection.prepare(
             "SELECT concat_ws(' ', name, type, \"notnull\", pk, dflt_value) FROM pragma_table_info(?)",
         )?;

@@ -1,7 +1,7 @@
 //! Rows that carry a sum over what they hold, so that damage within a row is noticed.
 
 use rusqlite::{
-    Connection, OptionalExtension, Row, params_from_iter,
+    Connection, OptionalExtension, Params, Row, params_from_iter,
     types::{ToSqlOutput, ValueRef},
 };
 
@@ -27,7 +27,7 @@ impl Table {
         Ok(())
     }
 
-    /// Removes the row with this key, if there is one. Only for tables with a key of one column called `column`.
+    /// Removes the rows whose `column` is `key`, which is the key or the first part of it.
     pub(super) fn remove(&self, connection: &Connection, column: &str, key: &str) -> Result<(), Fault> {
         let sql = format!("DELETE FROM {} WHERE {column} = ?", self.name);
         connection.prepare_cached(&sql)?.execute([key])?;
@@ -62,10 +62,21 @@ impl Table {
         &self,
         connection: &Connection,
         column: &str,
+        read: impl FnMut(&Row<'_>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        self.select(connection, &format!("ORDER BY {column}"), [], read)
+    }
+
+    /// Reads the rows that the rest of a SELECT statement, `rest`, names.
+    pub(super) fn select(
+        &self,
+        connection: &Connection,
+        rest: &str,
+        params: impl Params,
         mut read: impl FnMut(&Row<'_>) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
-        let mut statement = connection.prepare(&format!("SELECT * FROM {} ORDER BY {column}", self.name))?;
-        let mut rows = statement.query([])?;
+        let mut statement = connection.prepare(&format!("SELECT * FROM {} {rest}", self.name))?;
+        let mut rows = statement.query(params)?;
         while let Some(row) = rows.next()? {
             if !self.is_whole(row)? {
                 return Err(self.damaged());

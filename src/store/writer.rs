@@ -20,8 +20,9 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{
-    Health, List, Lists, Loaded, Pending, SavedUsers, StoreError,
+    Families, Health, List, Lists, Loaded, Pending, SavedUsers, StoreError,
     change::{self, Change, Ends},
+    counters,
     database::{self, Disk, Fault},
     folder::{self, Unclaimed},
     schema,
@@ -58,6 +59,10 @@ pub(super) enum Work {
     Users {
         target: String,
         answer: oneshot::Sender<Result<Option<SavedUsers>, StoreError>>,
+    },
+    Counters {
+        target: String,
+        answer: oneshot::Sender<Result<Families, StoreError>>,
     },
     DeadLetters {
         answer: oneshot::Sender<Result<Vec<Pending>, StoreError>>,
@@ -205,6 +210,10 @@ impl Writer {
                     self.measure();
                     drop(answer.send(found));
                 }
+                Ok(Work::Counters { target, answer }) => {
+                    let found = counters::load(&self.memory, &target);
+                    drop(answer.send(found.map_err(not_durable)));
+                }
                 Ok(Work::DeadLetters { answer }) => drop(answer.send(self.dead_letters())),
                 Ok(Work::Close { closed }) => break Some(closed),
                 #[cfg(test)]
@@ -267,31 +276,33 @@ impl Writer {
     }
 
     fn users(&mut self, target: &str) -> Result<Option<SavedUsers>, StoreError> {
-        let not_durable = |why: &str| Err(StoreError::NotDurable { why: why.to_owned() });
-        let held = database::users(&self.memory, target);
-        let Some(place) = self.place.as_mut().filter(|_| !matches!(held, Ok(Some(_)))) else {
-            return held.or_else(|fault| not_durable(&fault.to_string()));
+        let found = match database::users(&self.memory, target).map_err(not_durable)? {
+            Some(held) => Some(held),
+            None => self.users_on_disk(target)?,
         };
-        let Some(disk) = &place.disk else { return not_durable(&place.trouble.why) };
-        match database::users(&disk.connection, target) {
-            Ok(found) => Ok(found),
-            Err(fault) => {
-                let why = fault.to_string();
-                place.gave_way(fault, &self.health);
-                not_durable(&why)
-            }
-        }
+        Ok(found.filter(|saved| !saved.users.is_empty()))
+    }
+
+    fn users_on_disk(&mut self, target: &str) -> Result<Option<SavedUsers>, StoreError> {
+        let Some(place) = &mut self.place else { return Ok(None) };
+        let Some(disk) = &place.disk else {
+            return Err(StoreError::NotDurable { why: place.trouble.why.clone() });
+        };
+        database::users(&disk.connection, target).map_err(|fault| {
+            let why = fault.to_string();
+            place.gave_way(fault, &self.health);
+            StoreError::NotDurable { why }
+        })
     }
 
     fn dead_letters(&self) -> Result<Vec<Pending>, StoreError> {
-        let why = |fault: Fault| StoreError::NotDurable { why: fault.to_string() };
         let disk = self.place.as_ref().and_then(|place| place.disk.as_ref());
         let mut letters = match disk {
-            Some(disk) => database::pending(&disk.connection, schema::DEAD_LETTERS).map_err(why)?,
+            Some(disk) => database::pending(&disk.connection, schema::DEAD_LETTERS).map_err(not_durable)?,
             None => Vec::new(),
         };
         // Those that the disk has not taken yet.
-        letters.extend(database::pending(&self.memory, schema::DEAD_LETTERS).map_err(why)?);
+        letters.extend(database::pending(&self.memory, schema::DEAD_LETTERS).map_err(not_durable)?);
         Ok(letters)
     }
 
@@ -476,6 +487,11 @@ impl fmt::Display for Fault {
             Fault::Unavailable(why) => f.write_str(why),
         }
     }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is given to map_err")]
+fn not_durable(fault: Fault) -> StoreError {
+    StoreError::NotDurable { why: fault.to_string() }
 }
 
 fn count_error(health: &Health) {

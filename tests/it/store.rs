@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, fs, path::Path, sync::atomic::AtomicUsize, sync::atomic::Ordering, thread};
 
 use proxymeter::{
-    model::{Notice, NoticeAlert, NoticeStatus, Severity, Timestamp},
+    model::{CounterChange, CounterRow, Notice, NoticeAlert, NoticeStatus, Severity, Timestamp},
     store::{Batch, Loaded, Opened, Outcome, ReceiverState, SavedUsers, Settled, Store, StoreError},
 };
 use tempfile::TempDir;
@@ -59,6 +59,11 @@ fn filled() -> (Vec<u8>, Loaded) {
         store.settle(Settled { notices, receiver: Some(("ops", &state)), told: None }).await.unwrap();
         let users = SavedUsers { read_at: NOW, started: NOW, users: b"alice, bob".repeat(50) };
         store.save_users("home", users).await.unwrap();
+        store.retain_targets(&[("home".into(), "a".into())], NOW).await.unwrap();
+        let row = |n: u64| CounterRow { labels: format!("{{\"node\":{n}}}"), values: vec![n, u64::MAX] };
+        let rows = (0..20).map(row).collect();
+        let change = CounterChange { family: "node".into(), rows, gone: vec![] };
+        store.commit_counters("home", change).await.unwrap();
         store.close().await;
     });
     let loaded = Store::open(folder.path(), NOW).unwrap().loaded;
@@ -86,6 +91,10 @@ fn survives(runtime: &Runtime, bytes: &[u8], good: &Loaded, what: &str) -> bool 
         if let Ok(Some(users)) = store.load_users("home").await {
             assert_eq!(users.users, b"alice, bob".repeat(50), "{what}");
         }
+        let families = store.load_counters("home").await.unwrap();
+        let counters = families.first().map(|(_, rows)| rows.clone()).unwrap_or_default();
+        assert_eq!(counters.len(), if whole { 20 } else { 0 }, "{what}");
+        assert!(counters.iter().all(|row| row.values[1] == u64::MAX), "{what}");
         store.close().await;
     });
     if !whole && !empty {

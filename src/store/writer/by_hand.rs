@@ -61,7 +61,7 @@ impl ByHand {
             Change::Replaced { old_ids, notice: merged } => {
                 Written { replaced: Some((old_ids, notice(&merged))), ..Written::default() }
             }
-            Change::Users { .. } | Change::Targets { .. } => Written::default(),
+            Change::Users { .. } | Change::Counters { .. } | Change::Targets { .. } => Written::default(),
         })
     }
 }

@@ -1,0 +1,174 @@
+//! What is kept of targets: lists of users and counters.
+
+use super::*;
+use crate::model::{CounterChange, CounterRow};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn users() -> SavedUsers {
+    SavedUsers { read_at: NOW, started: NOW, users: vec![7; 100] }
+}
+
+fn row(labels: &str, values: &[u64]) -> CounterRow {
+    CounterRow { labels: labels.into(), values: values.to_vec() }
+}
+
+/// Labels and values of a family of the target `home`.
+async fn home(store: &Store, family: &str) -> Vec<CounterRow> {
+    counters(store, "home", family).await
+}
+
+async fn counters(store: &Store, target: &str, family: &str) -> Vec<CounterRow> {
+    let families = store.load_counters(target).await.unwrap();
+    families.into_iter().find(|(known, _)| known == family).map(|(_, rows)| rows).unwrap_or_default()
+}
+
+fn change(family: &str, rows: Vec<CounterRow>, gone: Vec<String>) -> CounterChange {
+    CounterChange { family: family.to_owned(), rows, gone }
+}
+
+async fn reopened(store: Store, folder: &Path) -> Store {
+    store.close().await;
+    let Opened { store, problem, .. } = opened(folder);
+    assert_eq!(problem, None);
+    store
+}
+
+/// The disk takes nothing until [`recovers`].
+async fn fails(store: &Store) {
+    meddle(store, |writer| {
+        place(writer).gave_way(Fault::Unavailable("it is away".into()), &Health::default());
+        place(writer).trouble.retry_at = Instant::now() + LONGEST_PAUSE;
+    })
+    .await;
+}
+
+async fn recovers(store: &Store) {
+    meddle(store, |writer| place(writer).trouble.retry_at = Instant::now()).await;
+    store.record(alert("after", "1")).await.unwrap();
+    assert!(store.status().up);
+}
+
+#[tokio::test]
+async fn counters_continue_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let Opened { store, .. } = opened(folder.path());
+    assert_eq!(home(&store, "node").await, []);
+    let rows = vec![row("b", &[1, u64::MAX]), row("a", &[]), row("c", &[3])];
+    store.commit_counters("home", change("node", rows, vec![])).await.unwrap();
+    store.commit_counters("home", change("user", vec![row("a", &[5])], vec![])).await.unwrap();
+    store.commit_counters("edge", change("node", vec![row("a", &[6])], vec![])).await.unwrap();
+    let (rows, gone) = (vec![row("b", &[2, 3])], vec!["c".into(), "never there".into()]);
+    store.commit_counters("home", change("node", rows, gone)).await.unwrap();
+    let store = reopened(store, folder.path()).await;
+    assert_eq!(home(&store, "node").await, [row("a", &[]), row("b", &[2, 3])]);
+    assert_eq!(home(&store, "user").await, [row("a", &[5])]);
+    assert_eq!(counters(&store, "edge", "node").await, [row("a", &[6])]);
+}
+
+#[tokio::test]
+async fn counters_that_change_while_the_disk_fails_are_handed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let Opened { store, .. } = opened(folder.path());
+    let rows = vec![row("a", &[1]), row("b", &[1])];
+    store.commit_counters("home", change("node", rows, vec![])).await.unwrap();
+    fails(&store).await;
+    let changed =
+        store.commit_counters("home", change("node", vec![row("c", &[1]), row("a", &[2])], vec!["b".into()]));
+    assert!(matches!(changed.await, Err(StoreError::NotDurable { .. })));
+    let expected = [row("a", &[2]), row("c", &[1])];
+    assert_eq!(home(&store, "node").await, expected);
+    recovers(&store).await;
+    let store = reopened(store, folder.path()).await;
+    assert_eq!(home(&store, "node").await, expected);
+}
+
+#[tokio::test]
+async fn a_target_that_left_is_remembered_for_thirty_days() {
+    let both = ["home", "edge"].map(|name| (name.to_owned(), "a".to_owned()));
+    for (days, restarts, walks, is_there) in [
+        (29, false, false, true),
+        (29, true, true, true),
+        (31, false, false, false),
+        (31, true, false, false),
+        // Without a restart or a reload the walk of another target is when it is looked at.
+        (31, false, true, false),
+    ] {
+        let what = format!("{days} days, restarts {restarts}, walks {walks}");
+        let folder = tempfile::tempdir().unwrap();
+        let Opened { mut store, .. } = opened(folder.path());
+        store.retain_targets(&both, NOW).await.unwrap();
+        store.save_users("home", users()).await.unwrap();
+        store.commit_counters("home", change("node", vec![row("a", &[1])], vec![])).await.unwrap();
+        store.retain_targets(&both[1..], NOW).await.unwrap();
+        let back = NOW.saturating_add(DAY * days);
+        // The mark is of when it left, however often the configuration is read until it is back.
+        store.retain_targets(&both[1..], NOW.saturating_add(DAY * 20)).await.unwrap();
+        if restarts {
+            store = reopened(store, folder.path()).await;
+        }
+        if walks {
+            store.save_users("edge", SavedUsers { read_at: back, ..users() }).await.unwrap();
+            assert_eq!(store.load_users("home").await.unwrap().is_some(), is_there, "{what}");
+        }
+        store.retain_targets(&both, back).await.unwrap();
+        assert_eq!(store.load_users("home").await.unwrap().is_some(), is_there, "{what}");
+        assert_eq!(home(&store, "node").await.len(), usize::from(is_there), "{what}");
+        // It is back, and what is kept from now on stays.
+        store.save_users("home", users()).await.unwrap();
+        store.retain_targets(&both, back.saturating_add(DAY * 40)).await.unwrap();
+        assert!(store.load_users("home").await.unwrap().is_some(), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_is_another_system_begins_again_whatever_the_disk_does() {
+    for disk_fails in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let Opened { store, .. } = opened(folder.path());
+        let targets =
+            |home: &str| [("home", home), ("edge", "a")].map(|(name, source)| (name.into(), source.into()));
+        store.retain_targets(&targets("a"), NOW).await.unwrap();
+        for target in ["home", "edge"] {
+            store.save_users(target, users()).await.unwrap();
+            store.commit_counters(target, change("node", vec![row("a", &[1])], vec![])).await.unwrap();
+        }
+        if disk_fails {
+            fails(&store).await;
+        }
+        assert_eq!(store.retain_targets(&targets("b"), NOW).await.is_err(), disk_fails);
+        assert_eq!(store.load_users("home").await.unwrap(), None);
+        if disk_fails {
+            recovers(&store).await;
+        }
+        let store = reopened(store, folder.path()).await;
+        assert_eq!((store.load_users("home").await.unwrap(), home(&store, "node").await), (None, vec![]));
+        assert_eq!(store.load_users("edge").await.unwrap(), Some(users()));
+        assert_eq!(counters(&store, "edge", "node").await, [row("a", &[1])]);
+        store.save_users("home", users()).await.unwrap();
+        assert_eq!(store.load_users("home").await.unwrap(), Some(users()));
+    }
+}
+
+/// `tests/fixtures/store/v1.db` was written by schema version 1.
+#[tokio::test]
+async fn a_file_of_an_earlier_version_that_cannot_be_written_is_read_and_kept() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/store/v1.db");
+    let folder = tempfile::tempdir().unwrap();
+    fs::copy(&file, folder.path().join(DATABASE)).unwrap();
+    let unwritten = database::read_only(&folder.path().join(DATABASE)).unwrap();
+    let read = database::load(&database::in_memory_like(&unwritten).unwrap()).unwrap();
+    drop(unwritten);
+    assert_eq!(
+        (read.alerts.len(), read.groups.len(), read.outbox.len(), read.receivers.len()),
+        (20, 5, 4, 1)
+    );
+    let Opened { store, loaded, problem } = opened(folder.path());
+    assert_eq!((loaded, problem), (read, None));
+    // Its targets have no mark; those that are configured keep their users.
+    store.retain_targets(&[("home".into(), "a".into())], NOW).await.unwrap();
+    assert!(store.load_users("home").await.unwrap().is_some());
+    store.commit_counters("home", change("node", vec![row("a", &[1])], vec![])).await.unwrap();
+    let store = reopened(store, folder.path()).await;
+    assert_eq!(home(&store, "node").await, [row("a", &[1])]);
+}
