@@ -1,4 +1,4 @@
-"""What `alertmanager_e2e.sh` does once it has an Alertmanager."""
+"""Runs an Alertmanager and compares its webhook body with ours. Run by alertmanager_e2e.sh."""
 
 import http.server
 import pathlib

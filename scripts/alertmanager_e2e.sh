@@ -1,8 +1,8 @@
 #!/bin/sh
-# Holds our webhook body against a real Alertmanager's.
+# Compares our webhook body with a real Alertmanager's.
 #
-# Debian's Alertmanager is run on loopback, told of tests/fixtures/webhook/alerts.json, and what it posts must be,
-# byte for byte, tests/golden/webhook.json, which the tests hold our own body against. `--update` writes it anew.
+# Debian's Alertmanager runs on loopback and gets tests/fixtures/webhook/alerts.json. Its webhook body must equal
+# tests/golden/webhook.json, with which the tests compare our own body. `--update` overwrites that file.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -11,7 +11,7 @@ trap 'rm -rf "$work"' EXIT
 
 alertmanager=prometheus-alertmanager
 if ! command -v "$alertmanager" >/dev/null; then
-    # No service is to be started: where one would be, a runlevel of 1 keeps Debian's scripts from it.
+    # A runlevel of 1 keeps Debian's scripts from starting the service.
     apt-get update --quiet
     RUNLEVEL=1 apt-get install --quiet --yes --no-install-recommends "$alertmanager"
 fi

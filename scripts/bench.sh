@@ -1,46 +1,25 @@
 #!/usr/bin/env bash
-# Measures the daemon on a simulated panel with many users: memory, size of the page, and how long a scrape takes,
-# beside nginx serving the same bytes as a file. Exits with 1 when it needs more than is promised.
+# Measures the daemon on a simulated panel with many users: memory, size of the page, and the time of a scrape, compared
+# with nginx serving the same bytes as a file. Exits with 1 if a limit below is exceeded.
 #
 # Needs curl, python3 and nginx, which is installed from Debian if it is missing.
 #   USERS         50000 by default
 #   MAX_PEAK_MB   120 by default
 #   MAX_RATIO     3 by default: time of a scrape by time of nginx for the same bytes
-#   PROXYMETER    the program; target/release/proxymeter, built anew, by default
+#   PROXYMETER    the program; target/release/proxymeter by default, which is then built
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 users=${USERS:-50000}
 max_peak=${MAX_PEAK_MB:-120}
 max_ratio=${MAX_RATIO:-3}
-work=$(mktemp -d)
-started=()
-
-fail() { printf '\nFAILED: %s\n' "$*" >&2; tail -n 5 "$work"/*.log >&2 || true; exit 1; }
-clean_up() {
-    for pid in "${started[@]}"; do kill "$pid" 2>/dev/null || true; done
-    for pid in "${started[@]}"; do wait "$pid" 2>/dev/null || true; done
-    rm -rf "$work"
-}
-trap clean_up EXIT
-trap 'exit 130' INT TERM
-
-# until_true SECONDS WHAT COMMAND…
-until_true() {
-    local tries=$1 what=$2
-    shift 2
-    until "$@"; do
-        for pid in "${started[@]}"; do kill -0 "$pid" 2>/dev/null || fail "a process ended before $what"; done
-        [ $((tries -= 1)) -gt 0 ] || fail "waited too long: $what"
-        sleep 1
-    done
-}
+source scripts/lib.sh
 
 if ! command -v nginx >/dev/null; then
     as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
     as_root apt-get update --quiet
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends nginx
-    as_root service nginx stop || true # Debian starts it; ours has a configuration of its own.
+    as_root service nginx stop || true # Debian starts it; this script runs its own.
 fi
 [ -n "${PROXYMETER:-}" ] || cargo build --release --locked
 proxymeter=${PROXYMETER:-target/release/proxymeter}
@@ -49,7 +28,7 @@ echo "Simulating a panel with $users users …"
 "$proxymeter" demo --panels-only --users="$users" --log.level=warn >"$work/demo.toml" 2>"$work/panels.log" &
 started+=($!)
 until_true 120 "the panels print their configuration" grep -q '^\[marzban\.edge\]' "$work/demo.toml"
-# Of the two panels only the large one, whose users are read over and over, as fast as it goes.
+# Only the larger panel, whose users are read again and again, as fast as possible.
 awk '/^\[marzban\.edge\]/ { exit }
     !/^(load|interval|users_interval) *=/ { print }
     /^\[poll\]/ { print "interval = \"5s\"\nload = \"100%\"\nusers_interval = \"15s\"" }' \
@@ -63,11 +42,10 @@ address() { grep -o 'listening on http://[0-9.:]*' "$work/daemon.log" >"$work/ad
 until_true 10 "the daemon listens" address
 url=$(sed 's/listening on //' "$work/address")/metrics
 status_of() { awk -v key="$1:" '$1 == key { printf "%.1f", $2 / 1024 }' "/proc/$daemon/status"; }
-fetch() { curl --silent --show-error --fail --max-time 60 "$@"; }
 last_walk=
 walked() {
     local before=$last_walk
-    fetch "$url" >"$work/metrics"
+    get "$url" >"$work/metrics"
     last_walk=$(grep '^proxymeter_target_part_last_success_timestamp_seconds{.*part="users"' "$work/metrics" || true)
     [ "$last_walk" != "$before" ]
 }
@@ -77,7 +55,7 @@ shown=$(grep -c '^proxymeter_user_status{' "$work/metrics" || true)
 [ "$shown" = "$users" ] || fail "$shown users are exported instead of $users"
 walk=$(awk '/^proxymeter_target_part_poll_duration_seconds{.*part="users"/ { printf "%.2f", $2 }' "$work/metrics")
 
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+port=$(free_port)
 cat >"$work/nginx.conf" <<CONF
 daemon off;
 worker_processes 1;
@@ -97,21 +75,21 @@ chmod 755 "$work" # nginx's worker is another user.
 nginx -e stderr -p "$work" -c "$work/nginx.conf" 2>"$work/nginx.log" &
 started+=($!)
 file=http://127.0.0.1:$port/metrics
-head_of() { fetch --head "$1" >/dev/null 2>&1; }
+head_of() { get --head "$1" >/dev/null 2>&1; }
 until_true 10 "nginx answers" head_of "$file"
 
-# timed FILE CURL-ARGUMENTS…: adds the seconds that one fetch took.
-timed() { local to=$1; shift; fetch --output /dev/null --write-out '%{time_total}\n' "$@" >>"$work/$to"; }
+# timed FILE CURL-ARGUMENTS…: adds the seconds of one request.
+timed() { local to=$1; shift; get --output /dev/null --write-out '%{time_total}\n' "$@" >>"$work/$to"; }
 median() { sort -n "$work/$1" | awk '{ t[NR] = $1 } END { printf "%.4f", (t[int((NR + 1) / 2)] + t[int(NR / 2) + 1]) / 2 }'; }
-size() { fetch --output /dev/null --write-out '%{size_download}' "$@"; }
+size() { get --output /dev/null --write-out '%{size_download}' "$@"; }
 
 echo "Scraping …"
 for _ in 1 2 3 4 5; do
-    sleep 6 # In which the panel was polled, so that the page was outdated at least once.
+    sleep 6 # Longer than the poll interval, so that the page is written again.
     timed fresh "$url"
     timed fresh_gzip --header 'Accept-Encoding: gzip' "$url"
 done
-# The time between two walks, and their last page as nginx's file.
+# Right after a walk, so that the page stays the same, also as nginx's file.
 until_true 60 "another walk ends" walked
 for _ in {1..20}; do
     timed ours "$url"

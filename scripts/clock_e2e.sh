@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs the daemon under wall clocks that jump, which Debian's libfaketime shows it.
+# Runs the daemon with a wall clock that jumps, by Debian's libfaketime.
 set -eu
 cd "$(dirname "$0")/.."
 

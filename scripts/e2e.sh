@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the demo and lets others judge what it serves: promtool, the OpenMetrics reference parser, and a Prometheus
-# server that scrapes it for a minute. Everything listens on loopback, and everything it starts ends with it.
+# Runs the demo and checks what it serves with promtool, the OpenMetrics reference parser, and a Prometheus server that
+# scrapes it for a minute. Everything listens on loopback, and ends with the script.
 #
 # Needs curl, promtool, prometheus, and a Python with prometheus_client.
 #   PROXYMETER  the program; target/debug/proxymeter by default
@@ -11,39 +11,9 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 proxymeter=${PROXYMETER:-$here/target/debug/proxymeter}
 python=${PYTHON:-python3}
 scrapes_for=65
-work=$(mktemp -d)
-started=()
+source "$here/scripts/lib.sh"
 
 step() { printf '\n== %s\n' "$*"; }
-
-fail() {
-    printf '\nFAILED: %s\n' "$*" >&2
-    for log in "$work"/*.log; do
-        [ -s "$log" ] && { printf -- '--- end of %s\n' "${log##*/}"; tail -n 20 "$log"; } >&2
-    done
-    exit 1
-}
-
-clean_up() {
-    for pid in "${started[@]}"; do kill "$pid" 2>/dev/null || true; done
-    for pid in "${started[@]}"; do wait "$pid" 2>/dev/null || true; done
-    rm -rf "$work"
-}
-trap clean_up EXIT
-trap 'exit 130' INT TERM
-
-# until_true SECONDS WHAT COMMAND…: tries twice a second.
-until_true() {
-    local tries=$(($1 * 2)) what=$2
-    shift 2
-    while ! "$@"; do
-        for pid in "${started[@]}"; do kill -0 "$pid" 2>/dev/null || fail "a process ended before $what"; done
-        [ $((tries -= 1)) -gt 0 ] || fail "waited too long: $what"
-        sleep 0.5
-    done
-}
-
-get() { curl --silent --show-error --fail --max-time 10 "$@"; }
 quiet_get() { get "$@" >/dev/null 2>&1; }
 
 for tool in curl promtool prometheus "$python" "$proxymeter"; do
@@ -56,11 +26,11 @@ step "proxymeter demo"
 "$proxymeter" demo --web.listen-address=127.0.0.1:0 >"$work/demo-says.log" 2>"$work/demo.log" &
 started+=($!)
 demo=$!
-until_true 30 "the demo tells its address" grep -q 'http://.*/metrics' "$work/demo-says.log"
+until_true 30 "the demo prints its address" grep -q 'http://.*/metrics' "$work/demo-says.log"
 metrics=$(grep -o 'http://[^ ]*/metrics' "$work/demo-says.log" | head -n 1)
 base=${metrics%/metrics}
 until_true 60 "$base/-/ready answers 200" quiet_get "$base/-/ready"
-# A user list that is read to its end: the page then has everything.
+# Once both user lists are read to the end, the page is complete.
 users_read() { [ "$(get "$metrics" | grep -c '^proxymeter_target_part_last_success_timestamp_seconds{.*part="users"')" -ge 2 ]; }
 until_true 60 "the demo's panels are read" users_read
 echo "$metrics has $(get "$metrics" | grep -vc '^#') series"
@@ -68,7 +38,7 @@ echo "$metrics has $(get "$metrics" | grep -vc '^#') series"
 step "promtool check metrics"
 get "$metrics" >"$work/classic.txt"
 promtool check metrics <"$work/classic.txt" >"$work/promtool.log" 2>&1 || fail "promtool refuses the text"
-[ ! -s "$work/promtool.log" ] || fail "promtool finds fault with the text"
+[ ! -s "$work/promtool.log" ] || fail "promtool complains about the text"
 echo "no complaints"
 
 step "OpenMetrics, read by prometheus_client"
@@ -89,7 +59,7 @@ scrape_configs:
 YAML
 promtool check config "$work/prometheus.yml" >"$work/promtool.log" 2>&1 || fail "the scrape configuration is refused"
 prometheus --version 2>&1 | head -n 1
-port=$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+port=$(free_port)
 server=http://127.0.0.1:$port
 prometheus --config.file="$work/prometheus.yml" --storage.tsdb.path="$work/tsdb" --log.level=warn \
     --web.listen-address="127.0.0.1:$port" >"$work/prometheus.log" 2>&1 &
@@ -126,7 +96,7 @@ for claim in \
 done
 ! grep -E 'ingesting|append' "$work/prometheus.log" || fail "Prometheus could not take some samples"
 
-step "the demo ends when told to"
+step "the demo ends on SIGTERM"
 kill -TERM "$demo"
 wait "$demo" || fail "the demo exited with $?"
 echo "exit code 0"

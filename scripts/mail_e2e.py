@@ -1,4 +1,4 @@
-"""Mail as a server and a parser that are not ours see it. Run by mail_e2e.sh."""
+"""Checks our mail with a third-party server and parser. Run by mail_e2e.sh."""
 
 import email
 import email.policy

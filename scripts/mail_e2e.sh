@@ -1,6 +1,6 @@
 #!/bin/sh
-# Sends mail to a mail server we did not write, and reads it with a parser we did not write: aiosmtpd, which demands
-# STARTTLS and a login, and Python's email package. Needs cargo, openssl, and Python 3.11 with access to PyPI.
+# Sends mail to a third-party server, aiosmtpd, which requires STARTTLS and a login, and reads it with a third-party
+# parser, Python's email package. Needs cargo, openssl, and Python 3.11 with access to PyPI.
 set -eu
 cd "$(dirname "$0")/.."
 

@@ -8,14 +8,14 @@ import sys
 import yaml
 
 COMPOSE = pathlib.Path("packaging/compose")
-# What Grafana puts in their place; any duration and any expression will do.
+# Values for Grafana's variables; any duration and any expression will do.
 VARIABLES = {"$__rate_interval": "5m", "$__range": "1h", "$__interval": "1m"}
 
 
 def check_compose():
     compose = yaml.safe_load((COMPOSE / "compose.yaml").read_text())
     volumes, secrets = compose["volumes"], compose["secrets"]
-    told = (COMPOSE / "secrets/README").read_text()
+    documented = (COMPOSE / "secrets/README").read_text()
     mounts = 0
     for name, service in compose["services"].items():
         tag = service["image"].rpartition(":")[2]
@@ -26,7 +26,7 @@ def check_compose():
             mounts += source not in volumes
         for secret in service.get("secrets", []):
             assert secrets[secret]["file"] == f"./secrets/{secret}", f"{name}: secret {secret} is not in the folder"
-            assert f"\n    {secret} " in told, f"{name}: secrets/README does not tell of {secret}"
+            assert f"\n    {secret} " in documented, f"{name}: secrets/README does not name {secret}"
         for port in service.get("ports", []):
             assert port.startswith("127.0.0.1:"), f"{name}: {port} can be reached from elsewhere"
         for other in service.get("depends_on", []):
@@ -35,7 +35,7 @@ def check_compose():
         assert build is None or (COMPOSE / build["context"] / "Dockerfile").is_file(), f"{name}: no Dockerfile"
     assert mounts >= 5, mounts
 
-    # What people fill in is not to be committed by accident.
+    # Files with secrets must not be committed by accident.
     ignored = (COMPOSE / ".gitignore").read_text().splitlines()
     assert ignored[-3:] == ["/proxymeter/exporter.toml", "/secrets/*", "!/secrets/README"], ignored
 

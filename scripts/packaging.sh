@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Holds what comes with the program to what can be known without a container runtime: that compose.yaml mounts what is
-# there, that Prometheus takes its configuration and every query of the dashboards, that proxymeter takes its own, and
-# that what the image's build sees compiles.
+# Checks the packaging without a container runtime: compose.yaml mounts only files that exist, Prometheus accepts its
+# configuration and every query of the dashboards, proxymeter accepts its own configuration, and the files that the
+# image's build gets compile.
 #
 # Needs cargo, promtool, and a Python with PyYAML.
 #   PROXYMETER  the program; target/debug/proxymeter by default
@@ -27,13 +27,13 @@ mkdir "$work/secrets"
 sed "s#/run/secrets/#$work/secrets/#" "$compose/proxymeter/exporter.example.toml" >"$work/exporter.toml"
 "$proxymeter" check-config --config.file="$work/exporter.toml"
 
-# What .dockerignore lets in. The folder is always the same one, and times are kept, so that only changes are compiled.
+# The files that .dockerignore lets in. Folder and times stay the same, so that only changes are compiled.
 image=target/image
 rm -rf "$image"
 mkdir -p "$image"
 grep '^!' .dockerignore | cut -c2- | xargs -I{} cp -r --preserve=timestamps {} "$image"
 cargo check --manifest-path="$image/Cargo.toml" --locked --target-dir=target ||
-    fail "what the image's build sees does not compile"
+    fail "the files that the image's build gets do not compile"
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
 grep -qF "org.opencontainers.image.version=\"$version\"" Dockerfile || fail "the Dockerfile is not of version $version"
 grep -qF "image: proxymeter:$version" "$compose/compose.yaml" || fail "compose.yaml is not of version $version"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Asks promtool and proxymeter about the same web configuration files: both take the good ones and refuse the bad ones,
-# but for the two lists below.
+# Checks the same web configuration files with promtool and proxymeter: both accept the good ones and refuse the bad
+# ones, except for the two lists below.
 #
 # PROXYMETER is the binary. Needs promtool, 2.42 or newer.
 set -euo pipefail
@@ -9,18 +9,18 @@ proxymeter=${PROXYMETER:-target/debug/proxymeter}
 fixtures=tests/fixtures/web-config
 
 # Keys of exporter-toolkit 0.17 that promtool 2.42 (toolkit 0.8) does not know yet: inline certificates, names of
-# clients, and the rate limit. A newer promtool may take them.
+# clients, and the rate limit. A newer promtool may accept them.
 newer=(client-auth-inline client-names rate-limit rate-limit-fraction rate-limit-off tls-inline tls-inline-and-file)
 
-# What the toolkit takes and we refuse, each for a reason that the message tells:
+# Files that the toolkit accepts and we refuse, each with the reason in the message:
 stricter=(
     # rustls has neither TLS below 1.2, nor suites without forward secrecy and AEAD, nor the curve P-521.
     version-10 version-11 cipher-old curve-p521
-    # Nobody could connect: no version is left, or no authority.
+    # No client could connect: no version is left, or no authority.
     max-below-min client-ca-junk
-    # Would let in everybody with a certificate of any public authority.
+    # Would accept every certificate of any public authority.
     verify-without-ca
-    # YAML that nobody needs here, and that promtool reads by halves: it stops after the first document.
+    # YAML that is not needed here. promtool reads only the first document.
     merge tag second-document
 )
 

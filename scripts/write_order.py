@@ -1,4 +1,4 @@
-"""What write_order.sh does: runs a daemon under strace, judges the trace, and then the judge, by traces that lie."""
+"""Runs a daemon under strace and checks the trace; then checks the check with wrong traces. Run by write_order.sh."""
 
 import dataclasses
 import http.server
@@ -12,7 +12,7 @@ import time
 import urllib.request
 
 CALLS = "openat,mkdir,pwrite64,fsync,fdatasync,connect,sendto,sendmsg,write,writev,recvfrom,read"
-# By user: a message for each.
+# Grouped by user: one message for each.
 CONFIG = """
 [storage]
 path = "{storage}"
@@ -27,7 +27,7 @@ tls = "none"
 from = "meter@example.com"
 to = "ops@example.com"
 """
-# What is in an answer that takes a notice, and in no other.
+# Text that only an answer that accepts a notification holds.
 TAKEN = {"hook": "X-Taken: yes", "mail": "250 taken"}
 NOTICE = re.compile(r"(?:webhook-id: |Message-ID: <)(msg_\w+)")
 ENOUGH = 5
@@ -92,7 +92,7 @@ def record(program, work):
                 stdout=subprocess.PIPE, stderr=stderr, text=True,
             )
         daemon = tracer.stdout.readline().strip()
-        until(lambda: told_all(log.read_text()), "both receivers to be told", log)
+        until(lambda: delivered_all(log.read_text()), "both receivers to get everything", log)
         subprocess.run(["kill", "-TERM", daemon], check=True)
         if tracer.wait(timeout=30) != 0:
             sys.exit("the daemon did not end well:\n" + log.read_text())
@@ -111,16 +111,16 @@ def until(holds, what, log):
     sys.exit(f"waited in vain for {what}:\n{log.read_text()}")
 
 
-def told_all(log):
+def delivered_all(log):
     address = re.search(r"listening on (http://\S+)", log)
     if not address:
         return False
     with urllib.request.urlopen(address[1] + "/metrics", timeout=10) as answer:
         page = answer.read().decode()
     value = lambda name, receiver: re.search(rf'^proxymeter_{name}{{receiver="{receiver}"}} (\d+)$', page, re.M)
-    told = [value("notifications_total", receiver) for receiver in TAKEN]
+    delivered = [value("notifications_total", receiver) for receiver in TAKEN]
     waits = [value("notification_queue_length", receiver) for receiver in TAKEN]
-    return all(told) and all(int(one[1]) >= ENOUGH for one in told) and all(one and one[1] == "0" for one in waits)
+    return all(delivered) and all(int(one[1]) >= ENOUGH for one in delivered) and all(one and one[1] == "0" for one in waits)
 
 
 @dataclasses.dataclass
@@ -157,7 +157,7 @@ def calls(lines):
 
 
 def judge(lines, storage, receivers):
-    """How many notices each receiver was told of; an AssertionError says what was done in a wrong order."""
+    """How many notifications each receiver got; an AssertionError says what was done in a wrong order."""
     trace = calls(lines)
     wal = f"<{storage}/proxymeter.db-wal>"
     writes = [call for call in trace if call.name == "pwrite64" and wal in call.text.split(",", 1)[0]]
@@ -183,9 +183,9 @@ def judge(lines, storage, receivers):
         making = [call for call in trace if call.name == name and path in call.text and not call.failed()
                   and (name == "mkdir" or "O_CREAT" in call.text)]
         assert making, f"{path} was not made"
-        assert synced(folder, making[0].ended, first), f"the entry of {path} was not synced before anybody was told"
+        assert synced(folder, making[0].ended, first), f"the entry of {path} was not synced before the first notification"
 
-    told = {}
+    delivered = {}
     for receiver, attempts in connects.items():
         ends = [attempt.began for attempt in attempts[1:]] + [len(lines)]
         for attempt, end in zip(attempts, ends):
@@ -206,12 +206,12 @@ def judge(lines, storage, receivers):
             assert marks, f"that {receiver} took {notice} was not written down before the next"
             assert synced(f"{storage}/proxymeter.db-wal", marks[0], end), \
                 f"that {receiver} took {notice} was not synced before the next"
-        told[receiver] = len(attempts)
-    return told
+        delivered[receiver] = len(attempts)
+    return delivered
 
 
 def lies(lines, storage, receivers):
-    """Traces of daemons that keep a wrong order, made of the true one, each with what the judge has to say."""
+    """Traces with a wrong order, made from the real one, each with the error that judge must raise."""
     wal = f"<{storage}/proxymeter.db-wal>"
     connect = re.compile("|".join(rf"connect\(.*htons\({port}\)" for port in receivers.values()))
     sync = re.compile(r" f(data)?sync\(")
@@ -235,10 +235,10 @@ def main(program, work):
     work = pathlib.Path(work).resolve()
     trace = record(program, work)
     try:
-        told = judge(*trace)
+        delivered = judge(*trace)
     except AssertionError as wrong:
         sys.exit(f"a wrong order of writes: {wrong}")
-    assert all(told[receiver] >= ENOUGH for receiver in TAKEN), told
+    assert all(delivered[receiver] >= ENOUGH for receiver in TAKEN), delivered
     seen = 0
     for complaint, lie in lies(*trace):
         assert lie != trace[0]
@@ -248,8 +248,8 @@ def main(program, work):
             assert complaint in str(wrong), f"{wrong}, where it should be: {complaint}"
             seen += 1
         else:
-            sys.exit(f"the judge saw nothing wrong with: {complaint}")
-    print(f"{told} notices, each synced before it was sent and marked before the next; {seen} lies were seen")
+            sys.exit(f"a wrong trace was not refused: {complaint}")
+    print(f"{delivered} notifications, each synced before it was sent and marked before the next; {seen} wrong traces were refused")
 
 
 main(*sys.argv[1:])

@@ -36,9 +36,10 @@ use crate::{
     board::Board,
     clock::{self, Beats, Clock},
     config::{Config, LabelsChoice, NoticeNames, ReceiverKind, StorageConfig, UsersConfig},
-    exposition::{HashKey, Options, UserLabels},
+    exposition::{Options, UserLabels},
     http::BuildError,
     notify::heartbeat::{Heartbeat, HeartbeatError},
+    secret::HashKey,
     server::{
         self, Reload, Setup, State,
         access::{Access, AccessError},

@@ -1,16 +1,18 @@
-//! The `demo` command: simulated panels that live, and a real daemon that polls them.
+//! The `demo` command: simulated panels whose state changes, and a real daemon that polls them.
 
 use std::{
     io::{self, Write},
     net::{Ipv4Addr, SocketAddr},
     path::Path,
+    pin::Pin,
     sync::Arc,
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use tokio::{
     net::TcpListener,
-    sync::mpsc,
+    sync::mpsc::{self, UnboundedSender},
     time::{MissedTickBehavior, interval},
 };
 
@@ -24,7 +26,7 @@ use crate::{
     },
 };
 
-/// What to demonstrate.
+/// Options of the demonstration.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Users of the simulated Marzban panel; the PasarGuard panel has a third of them.
@@ -35,7 +37,7 @@ pub struct Options {
     pub listen: SocketAddr,
 }
 
-/// Why a demonstration could not start, or ended.
+/// Why a demonstration could not start, or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
     #[error("the simulated panels cannot listen on loopback, or nothing can be printed: {0}")]
@@ -48,15 +50,28 @@ pub enum DemoError {
     Ended(#[from] Ended),
 }
 
+/// A simulated system.
+struct Simulated {
+    /// Its tables of the daemon's configuration.
+    tables: String,
+    /// Serves it and lets time pass in it. Does not end.
+    life: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+/// Everything that is polled.
+async fn panels(options: Options) -> io::Result<Vec<Simulated>> {
+    Ok(vec![marzban(options).await?, pasarguard(options).await?])
+}
+
 /// Runs panels and a daemon until it is asked to stop.
 ///
 /// # Errors
-/// When a port is taken, and when the daemon ends other than well.
+/// If a port is in use, and if the daemon ends with an error.
 pub async fn run(options: Options, asked: impl AsyncFnMut() -> Asked) -> Result<(), DemoError> {
-    let panels = Panels::start(options).await?;
-    let (smtp, http) = (loopback().await?, loopback().await?);
-    let text = panels.config(options) + &receivers(smtp.local_addr()?, http.local_addr()?);
-    let config = Config::parse(&text, Path::new("demo.toml"), &|_| None)?;
+    let (arrive, mut arrivals) = mpsc::unbounded_channel();
+    let mut simulated = panels(options).await?;
+    simulated.push(receivers(arrive).await?);
+    let config = Config::parse(&config(options, &simulated), Path::new("demo.toml"), &|_| None)?;
     let daemon = Daemon::build(config, "/metrics", Keep::Nothing).await?;
     let mut out = io::stdout();
     for address in daemon.addresses() {
@@ -66,11 +81,10 @@ pub async fn run(options: Options, asked: impl AsyncFnMut() -> Asked) -> Result<
     }
     writeln!(
         out,
-        "Once in two minutes a node fails for half a minute. Mails and webhooks that alerts send are printed"
+        "Every two minutes a node fails for half a minute. Mails and webhooks of alerts are printed here as"
     )?;
-    writeln!(out, "here as they arrive. Ctrl-C ends it.")?;
+    writeln!(out, "they arrive. Ctrl-C ends the demo.")?;
     out.flush()?;
-    let (arrive, mut arrivals) = mpsc::unbounded_channel();
     let print = async {
         while let Some(arrival) = arrivals.recv().await {
             show(&arrival)?;
@@ -80,29 +94,123 @@ pub async fn run(options: Options, asked: impl AsyncFnMut() -> Asked) -> Result<
     let no_file = |_: Load| Err("a demonstration has no configuration file".to_owned());
     tokio::select! {
         ended = daemon.run(asked, Arc::new(no_file)) => Ok(ended?),
-        () = panels.live() => Ok(()),
-        () = inbox::serve(smtp, http, arrive, std::future::pending()) => Ok(()),
+        () = live(simulated) => Ok(()),
         printed = print => printed,
     }
 }
 
-/// Receivers of notices, and a pace at which there is something to see.
-fn receivers(smtp: SocketAddr, http: SocketAddr) -> String {
-    format!(
-        "\n[alerting]\n\
+/// Runs panels alone until `stop` resolves, and prints a configuration for them.
+///
+/// # Errors
+/// If the panels cannot listen.
+pub async fn panels_only(options: Options, mut stop: impl AsyncFnMut()) -> Result<(), DemoError> {
+    let panels = panels(options).await?;
+    let mut out = io::stdout();
+    write!(out, "{}", config(options, &panels))?;
+    out.flush()?;
+    tokio::select! {
+        () = stop() => {}
+        () = live(panels) => {}
+    }
+    Ok(())
+}
+
+/// The configuration of a daemon that uses what is simulated.
+fn config(options: Options, simulated: &[Simulated]) -> String {
+    let mut text = format!(
+        "[web]\n\
+         listen = \"{}\"\n\n\
+         [poll]\n\
+         interval = \"{}s\"\n",
+        options.listen,
+        INTERVAL.as_secs(),
+    );
+    text.extend(simulated.iter().map(|simulated| format!("\n{}", simulated.tables)));
+    text
+}
+
+async fn live(simulated: Vec<Simulated>) {
+    join_all(simulated.into_iter().map(|simulated| simulated.life)).await;
+}
+
+const INTERVAL: Duration = Duration::from_secs(5);
+/// The node that fails and recovers.
+const NODE: i64 = 1;
+/// In seconds. In every cycle the node fails for half a minute.
+const CYCLE: u64 = 120;
+const NODE_FAILS: u64 = 45;
+const NODE_RECOVERS: u64 = 75;
+/// Characters of a webhook's body that are printed.
+const SHOWN: usize = 600;
+/// A user that every simulated panel has. Its quota runs out in each cycle.
+const HEAVY_USER: &str = "bob_85pct";
+
+async fn marzban(options: Options) -> io::Result<Simulated> {
+    let options = PanelOptions { users: options.users, seed: options.seed, ..PanelOptions::default() };
+    let PanelOptions { username, password, .. } = options.clone();
+    let (panel, listener) = open(options).await?;
+    let tables = format!(
+        "[marzban.home]\n\
+         url = \"http://{}\"\n\
+         username = \"{username}\"\n\
+         password = \"{password}\"\n\
+         node_traffic_of = [\"{HEAVY_USER}\"]\n",
+        listener.local_addr()?,
+    );
+    let life = async move {
+        let time = every_second(|second| {
+            panel.advance(1);
+            happen(&panel, second % CYCLE);
+        });
+        tokio::join!(time, panel.clone().serve(listener, std::future::pending()));
+    };
+    Ok(Simulated { tables, life: Box::pin(life) })
+}
+
+async fn pasarguard(options: Options) -> io::Result<Simulated> {
+    let options = PanelOptions {
+        users: options.users / 3,
+        seed: options.seed.wrapping_add(1),
+        flavour: Flavour::PasarGuard,
+        ..PanelOptions::default()
+    };
+    let api_key = options.api_key.clone();
+    let (panel, listener) = open(options).await?;
+    let tables = format!(
+        "[marzban.edge]\n\
+         url = \"http://{}\"\n\
+         api_key = \"{api_key}\"\n",
+        listener.local_addr()?,
+    );
+    let life = async move {
+        let time = every_second(|_| panel.advance(1));
+        tokio::join!(time, panel.clone().serve(listener, std::future::pending()));
+    };
+    Ok(Simulated { tables, life: Box::pin(life) })
+}
+
+/// Receivers that pass what they get to `arrivals`, and short intervals, so that alerts arrive soon.
+async fn receivers(arrivals: UnboundedSender<Arrival>) -> io::Result<Simulated> {
+    let (smtp, http) = (loopback().await?, loopback().await?);
+    let tables = format!(
+        "[alerting]\n\
          group_wait = \"5s\"\n\
          group_interval = \"20s\"\n\n\
          [alert.node_down]\n\
          for = \"10s\"\n\n\
          [email.ops]\n\
-         smarthost = \"{smtp}\"\n\
+         smarthost = \"{}\"\n\
          tls = \"none\"\n\
          from = \"proxymeter <alerts@example.com>\"\n\
          to = [\"ops@example.com\"]\n\n\
          [webhook.oncall]\n\
-         url = \"http://{http}/hook\"\n\
-         min_severity = \"critical\"\n"
-    )
+         url = \"http://{}/hook\"\n\
+         min_severity = \"critical\"\n",
+        smtp.local_addr()?,
+        http.local_addr()?,
+    );
+    let life = inbox::serve(smtp, http, arrivals, std::future::pending());
+    Ok(Simulated { tables, life: Box::pin(life) })
 }
 
 /// Prints what arrived.
@@ -128,109 +236,26 @@ fn show(arrival: &Arrival) -> io::Result<()> {
     out.flush()
 }
 
-/// Runs panels alone until `stop` resolves, and prints a configuration for them.
-///
-/// # Errors
-/// When the panels cannot listen.
-pub async fn panels_only(options: Options, mut stop: impl AsyncFnMut()) -> Result<(), DemoError> {
-    let panels = Panels::start(options).await?;
-    let mut out = io::stdout();
-    write!(out, "{}", panels.config(options))?;
-    out.flush()?;
-    tokio::select! {
-        () = stop() => {}
-        () = panels.live() => {}
-    }
-    Ok(())
-}
-
-const INTERVAL: Duration = Duration::from_secs(5);
-/// The node that fails and recovers.
-const NODE: i64 = 1;
-/// In every two minutes the node is away for half a minute.
-const CYCLE: u64 = 120;
-const NODE_FAILS: u64 = 45;
-const NODE_RECOVERS: u64 = 75;
-/// Characters of a webhook's body that are printed.
-const SHOWN: usize = 600;
-/// A member of the simulated panel's cast, whose quota runs out in front of everybody.
-const HEAVY_USER: &str = "bob_85pct";
-
-struct Panels {
-    marzban: (Panel, TcpListener, SocketAddr),
-    pasarguard: (Panel, TcpListener, SocketAddr),
-    logins: PanelOptions,
-}
-
-impl Panels {
-    async fn start(options: Options) -> io::Result<Self> {
-        let marzban = PanelOptions { users: options.users, seed: options.seed, ..PanelOptions::default() };
-        let logins = marzban.clone();
-        let pasarguard = PanelOptions {
-            users: options.users / 3,
-            seed: options.seed.wrapping_add(1),
-            flavour: Flavour::PasarGuard,
-            ..PanelOptions::default()
-        };
-        Ok(Panels { marzban: open(marzban).await?, pasarguard: open(pasarguard).await?, logins })
-    }
-
-    /// A configuration with which a daemon watches these panels.
-    fn config(&self, options: Options) -> String {
-        let (marzban, pasarguard) = (self.marzban.2, self.pasarguard.2);
-        let PanelOptions { username, password, api_key, .. } = &self.logins;
-        format!(
-            "[web]\n\
-             listen = \"{}\"\n\n\
-             [poll]\n\
-             interval = \"{}s\"\n\n\
-             [marzban.home]\n\
-             url = \"http://{marzban}\"\n\
-             username = \"{username}\"\n\
-             password = \"{password}\"\n\
-             node_traffic_of = [\"{HEAVY_USER}\"]\n\n\
-             [marzban.edge]\n\
-             url = \"http://{pasarguard}\"\n\
-             api_key = \"{api_key}\"\n",
-            options.listen,
-            INTERVAL.as_secs(),
-        )
-    }
-
-    /// Serves the panels and lets time pass in them. Does not end.
-    async fn live(self) {
-        let (marzban, listener, _) = self.marzban;
-        let (pasarguard, other_listener, _) = self.pasarguard;
-        let life = async {
-            let mut seconds = interval(Duration::from_secs(1));
-            seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            for second in 0.. {
-                seconds.tick().await;
-                marzban.advance(1);
-                pasarguard.advance(1);
-                happen(&marzban, second % CYCLE);
-            }
-        };
-        tokio::join!(
-            life,
-            marzban.clone().serve(listener, std::future::pending()),
-            pasarguard.clone().serve(other_listener, std::future::pending()),
-        );
-    }
-}
-
 async fn loopback() -> io::Result<TcpListener> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await
 }
 
-async fn open(options: PanelOptions) -> io::Result<(Panel, TcpListener, SocketAddr)> {
+async fn open(options: PanelOptions) -> io::Result<(Panel, TcpListener)> {
     let clock = Clock::system();
     let panel = Panel::new(options, move || clock.now().wall.as_millis());
-    // A past to begin with: who is online, and what the running hour has seen.
+    // Two minutes of history, so that some users are online and the current hour has traffic.
     panel.advance(120);
-    let listener = loopback().await?;
-    let address = listener.local_addr()?;
-    Ok((panel, listener, address))
+    Ok((panel, loopback().await?))
+}
+
+/// Calls `act` every second with the number of the second, from 0. Does not end.
+async fn every_second(mut act: impl FnMut(u64)) {
+    let mut seconds = interval(Duration::from_secs(1));
+    seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for second in 0.. {
+        seconds.tick().await;
+        act(second);
+    }
 }
 
 /// What happens in a panel at this second of the cycle, besides what its users do by themselves.

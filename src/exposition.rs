@@ -1,20 +1,27 @@
 //! Every metric about the targets, as text for Prometheus.
 //!
-//! [`render`] writes the newest reports straight to text, with no tree of metrics in between: a panel may have
-//! hundreds of thousands of series. What it makes can be kept and shared by all scrapers until it is outdated;
-//! [`Rendered::complete`] adds the daemon's own metrics, which differ from scrape to scrape.
+//! [`render`] writes the newest reports directly to text, without a tree of metrics in between: a panel may have
+//! hundreds of thousands of series. All scrapers share the result until it is outdated; [`Rendered::complete`] adds
+//! the alerts and the daemon's own metrics, which differ from scrape to scrape.
+//!
+//! Each kind of thing (targets, users, nodes, …) has a file with its families and the function that writes them.
+//! `view` decides what may be shown: fresh parts, users within the limit, names or hashes.
 
+mod admins;
 mod alerts;
 mod family;
+mod hosts;
 mod labels;
+mod nodes;
 mod own;
-mod panel;
 mod sink;
+mod targets;
 mod text;
+mod users;
+mod view;
 
-pub use alerts::ALERT_FAMILIES;
-pub use family::{Family, Kind, PREFIX, families};
-pub use labels::{HashKey, UserLabels};
+pub use family::{Family, Kind};
+pub use labels::UserLabels;
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,6 +31,29 @@ use prometheus::proto::MetricFamily;
 use crate::model::{ActiveAlerts, Moment, Report};
 use sink::{Encoded, Sink};
 use text::Text;
+use view::{Naming, View};
+
+/// The families about one kind of thing, and the function that writes them.
+type Noun = (&'static [&'static Family<'static>], fn(&mut Text, &[View<'_>]));
+
+/// In the order in which they are written.
+const NOUNS: [Noun; 5] = [
+    (targets::FAMILIES, targets::write),
+    (users::FAMILIES, users::write),
+    (nodes::FAMILIES, nodes::write),
+    (hosts::FAMILIES, hosts::write),
+    (admins::FAMILIES, admins::write),
+];
+
+/// Every family about the targets, in the order they are written.
+pub fn families() -> impl Iterator<Item = &'static Family<'static>> {
+    NOUNS.into_iter().flat_map(|(families, _)| families).copied()
+}
+
+/// The families about alerts, which follow those about the targets.
+pub fn alert_families() -> &'static [&'static Family<'static>] {
+    alerts::FAMILIES
+}
 
 /// A text format that Prometheus reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,41 +74,41 @@ impl Format {
     }
 }
 
-/// How the text is packed for the way.
+/// How the text is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Coding {
     Identity,
     Gzip,
 }
 
-/// What of the users is told.
+/// How users are shown.
 #[derive(Clone, Debug)]
 pub struct Options {
     pub labels: UserLabels,
-    /// The most users per target that have series of their own. The first by name are kept, the number of the others
-    /// is told.
+    /// The most users per target that have series of their own, in any family. The first by name are kept, and the
+    /// others are counted.
     pub limit: usize,
 }
 
-/// What is told anew with every answer.
+/// What is written again for every answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Tail<'a> {
     pub alerts: &'a ActiveAlerts,
-    /// How alerts name users.
-    pub labels: &'a UserLabels,
     /// The daemon's own metrics.
     pub own: &'a [MetricFamily],
 }
 
-/// What is known of some targets at one moment, as text.
+/// The series of some targets at one moment, as text.
 #[derive(Debug)]
 pub struct Rendered {
     text: Encoded,
     format: Format,
     valid_until: Duration,
+    /// By target.
+    namings: Vec<Naming>,
 }
 
-/// Writes what `reports` tell at `now`. They are in the order of their targets' names, each target once.
+/// Writes the series of `reports` at `now`. The reports are sorted by target, each target once.
 pub fn render(
     reports: &[Arc<Report>],
     now: Moment,
@@ -87,12 +117,17 @@ pub fn render(
     coding: Coding,
 ) -> Rendered {
     let mut text = Text::new(format, Sink::new(coding));
-    panel::write(&mut text, reports, now, options);
-    Rendered { text: text.pause(), format, valid_until: valid_until(reports, now) }
+    let namings: Vec<_> = reports.iter().map(|report| Naming::new(report, options)).collect();
+    let views = reports.iter().zip(&namings);
+    let views: Vec<_> = views.map(|(report, naming)| View { report, naming, now }).collect();
+    for (_, write) in NOUNS {
+        write(&mut text, &views);
+    }
+    Rendered { text: text.pause(), format, valid_until: valid_until(reports, now), namings }
 }
 
-/// Ages and what is reckoned by the calendar change without a new answer from any panel: with every whole minute of
-/// wall time, and when a part reaches the age beyond which it is no longer told.
+/// Values change without a new answer from any panel: those computed from wall time with every whole minute, and those
+/// of a part when it becomes stale.
 fn valid_until(reports: &[Arc<Report>], now: Moment) -> Duration {
     const MINUTE: i64 = 60_000;
     let past = now.wall.as_millis().rem_euclid(MINUTE);
@@ -105,26 +140,26 @@ fn valid_until(reports: &[Arc<Report>], now: Moment) -> Duration {
 }
 
 impl Rendered {
-    /// The daemon's uptime from which on the text must be written anew, even if no report has changed.
+    /// The daemon's uptime at which the text becomes outdated, even if no report has changed.
     pub fn valid_until(&self) -> Duration {
         self.valid_until
     }
 
-    /// Bytes that this holds.
+    /// Bytes of text, after compression.
     pub fn size(&self) -> usize {
         self.text.size()
     }
 
-    /// Whether an answer that was made of this is still held by somebody.
+    /// Whether an answer that was made from this is still in use.
     pub fn is_being_sent(&self) -> bool {
         self.text.is_shared()
     }
 
-    /// The whole answer: this text, then what fires and the daemon's own metrics; of them only the series with the
-    /// label `target="{only}"` if that is given. The pieces are to be sent one after the other.
+    /// The whole answer: this text, then alerts and the daemon's own metrics. With `only`, these are limited to series
+    /// with the label `target="{only}"`. The pieces are sent in order.
     pub fn complete(&self, tail: &Tail<'_>, only: Option<&str>) -> Vec<Bytes> {
         let mut text = Text::new(self.format, self.text.continuation());
-        alerts::write(&mut text, tail.alerts, tail.labels, only);
+        alerts::write(&mut text, tail.alerts, &self.namings, only);
         own::write(&mut text, tail.own, only);
         if self.format == Format::OpenMetrics {
             text.raw("# EOF\n");
@@ -135,8 +170,29 @@ impl Rendered {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
     use crate::model::{Outcome, Part, PartState, Timestamp};
+
+    #[test]
+    fn names_follow_the_rules_of_naming() {
+        let mut names = HashSet::new();
+        for Family { name, kind, labels, help } in families() {
+            assert!(names.insert(name), "{name} twice");
+            let stem = name.strip_prefix("proxymeter_").unwrap();
+            assert!(
+                stem.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'),
+                "{name}"
+            );
+            assert_eq!(*kind == Kind::Counter, name.ends_with("_total"), "{name}");
+            assert_eq!(*kind == Kind::Info, name.ends_with("_info"), "{name}");
+            assert_eq!(labels.first(), Some(&"target"), "{name}");
+            assert!(labels.iter().all(|label| !["job", "instance", "type"].contains(label)), "{name}");
+            let polled = ["polled", "Polled", "walked", "read"].iter().any(|word| help.contains(word));
+            assert!(polled && help.ends_with('.') && !help.contains(['"', '\\', '\n']), "{name}: {help}");
+        }
+    }
 
     #[test]
     fn a_text_is_valid_until_the_next_minute_or_the_first_stale_part() {

@@ -24,10 +24,10 @@ use self::{
 use crate::{
     board::Board,
     clock::{Beat, Clock},
-    model::{Moment, Outcome, Part, PartData, PartState, Report, Users},
+    model::{CounterChange, Fact, Moment, Outcome, Part, PartState, Reason, Report, UserFacts, Users},
     store::{SavedUsers, Store},
     telemetry::Telemetry,
-    upstream::{FetchError, NAMES_AT_ONCE, Step, Upstream},
+    upstream::{FetchError, NAMES_AT_ONCE, Planned, Scope, Step, Upstream},
 };
 
 /// The loop of one target.
@@ -63,7 +63,7 @@ impl Poller {
         requests: mpsc::UnboundedReceiver<Vec<Arc<str>>>,
     ) -> Self {
         let start = clock.now().uptime + config.interval.min(FIRST_POLLS_WITHIN).mul_f64(fastrand::f64());
-        let schedule = Schedule::new(config, start);
+        let schedule = Schedule::new(config, upstream.plan(), start);
         let beat = Beat::default();
         upstream.tell(&beat);
         Poller {
@@ -134,7 +134,9 @@ impl Poller {
         let mut published = Duration::ZERO;
         loop {
             let now = self.clock.now().uptime;
-            let (part, due) = self.schedule.next(&self.upstream.parts(), now);
+            self.schedule.plan(self.upstream.plan());
+            let Some((planned, due)) = self.schedule.next(now) else { return };
+            let part = planned.part;
             // Names go before a list's next page, and after cheap parts.
             let named = self.schedule.walks_rest_until().filter(|_| self.wanted.waits());
             let named = named.map(|due| due.max(now)).filter(|named| *named < due || part == Part::Users);
@@ -152,7 +154,7 @@ impl Poller {
                 self.ask_by_name().await;
                 Ended::Done
             } else {
-                let ended = self.step(part).await;
+                let ended = self.step(planned).await;
                 if part == Part::Users {
                     self.wanted.put_off = false;
                 }
@@ -172,16 +174,22 @@ impl Poller {
         let names = self.wanted.take(NAMES_AT_ONCE);
         let began = self.clock.now();
         let answer = self.upstream.read_named(&names, began).await;
-        self.schedule.asked_out_of_turn((began.uptime, self.clock.now().uptime), answer.is_ok());
+        let ended = match &answer {
+            Ok(_) => Ended::Done,
+            Err(err) => Ended::Failed(err.scope(), err.again),
+        };
+        let now = self.clock.now();
+        self.schedule.asked_out_of_turn((began.uptime, now.uptime), ended);
+        self.up(false, answer.as_ref().err(), ended, now);
         self.count_requests();
         match answer {
             Ok(named) => {
-                self.learn(PartData::UsersNamed(named));
+                self.learn(Fact::Users(UserFacts::Named(named)), began);
             }
             Err(err) => {
                 debug!(
                     target_name = &*self.report.target,
-                    reason = err.reason(),
+                    reason = err.reason().label(),
                     "users not read by name: {err}"
                 );
                 self.wanted.put_off(names);
@@ -193,9 +201,9 @@ impl Poller {
     /// are not tried again.
     pub async fn read_once(mut self) -> Report {
         let mut read = Vec::new();
-        while let Some(part) = self.upstream.parts().into_iter().find(|part| !read.contains(part)) {
-            if self.step(part).await != Ended::More {
-                read.push(part);
+        while let Some(planned) = self.upstream.plan().into_iter().find(|next| !read.contains(&next.part)) {
+            if self.step(planned).await != Ended::More {
+                read.push(planned.part);
             }
             if self.report.up == Some(false) {
                 break;
@@ -208,79 +216,110 @@ impl Poller {
         self.report
     }
 
-    async fn step(&mut self, part: Part) -> Ended {
+    async fn step(&mut self, planned: Planned) -> Ended {
+        let part = planned.part;
         let began = self.clock.now();
-        if self.schedule.begins_anew(part, began.uptime) {
+        if self.schedule.begins_again(planned, began.uptime) {
             self.upstream.forget_walk();
         }
-        let result = self.upstream.read(part, began).await;
+        let mut result = self.upstream.read(part, began).await;
+        if let Ok(step) = &mut result {
+            self.commit(std::mem::take(&mut step.durable)).await;
+        }
         let now = self.clock.now();
 
         let ended = match &result {
-            Ok(Step::Done(_)) => Ended::Done,
-            Ok(Step::More(_)) => Ended::More,
-            Err(err) => kind(part, err),
+            Ok(step) if step.done.contains(&part) => Ended::Done,
+            Ok(_) => Ended::More,
+            Err(err) => Ended::failed(err, planned),
         };
         let times = (began.uptime, now.uptime);
-        let took = self.schedule.ended(part, times, ended, 0.95 + fastrand::f64() / 10.0);
+        let took = self.schedule.ended(planned, times, ended, 0.95 + fastrand::f64() / 10.0);
 
         self.count(part, &result, ended);
-        let outcome = match &result {
-            Ok(Step::Done(_)) => Outcome::Up,
-            // A list in the middle of being read proves nothing yet, unless it was read to its end before.
-            Ok(Step::More(_)) => match self.report.parts.get(&part) {
-                Some(PartState { last_success: Some(_), .. }) => Outcome::Up,
-                _ => Outcome::Pending,
-            },
-            Err(_) if ended == Ended::Refused => Outcome::Refused,
-            Err(err) => Outcome::Failed { reason: err.reason(), detail: err.to_string() },
-        };
-        self.tell(part, &outcome);
-        self.up(part, ended);
-        self.report.remember_up(now);
-
-        let round = self.schedule.round(part);
-        let stale_after = self.schedule.stale_after(part);
-        let state = self.report.parts.entry(part).or_insert(PartState {
-            outcome: Outcome::Pending,
-            last_success: None,
-            last_data: None,
-            duration: None,
-            round,
-            stale_after,
-        });
-        state.outcome = outcome;
-        state.round = round;
-        state.stale_after = stale_after;
-        if ended == Ended::Done {
-            state.last_success = Some(now);
-            state.duration = Some(took);
-        }
-        if let Ok(Step::Done(data) | Step::More(Some(data))) = result {
-            state.last_data = Some(now);
-            let ends_walk = self.learn(data);
-            self.report.remember(part, now);
-            let due = self.kept.is_none_or(|kept| now.since(kept) >= KEEP_EVERY);
-            if let Some(store) = self.store.clone().filter(|_| ends_walk && due) {
-                self.kept = Some(now);
-                let (target, users) = (Arc::clone(&self.report.target), Arc::clone(&self.report.users));
-                keep(store, target, users, now).await;
+        self.up(planned.decides_up, result.as_ref().err(), ended, now);
+        match result {
+            Ok(step) => {
+                let data = (!step.facts.is_empty()).then_some(now);
+                if ended == Ended::More {
+                    // A list in the middle of being read proves nothing yet, unless it was read to its end before.
+                    let known =
+                        self.report.parts.get(&part).is_some_and(|state| state.last_success.is_some());
+                    let outcome = if known { Outcome::Up } else { Outcome::Pending };
+                    self.note(part, outcome, None, data);
+                }
+                for done in step.done {
+                    if done != part {
+                        self.schedule.came_along(done, times);
+                    }
+                    self.note(done, Outcome::Up, Some((now, took)), data);
+                }
+                let mut ends_walk = false;
+                for fact in step.facts {
+                    ends_walk |= self.learn(fact, now);
+                }
+                if ends_walk {
+                    self.keep_users(now).await;
+                }
+            }
+            Err(err) => {
+                let outcome = match ended {
+                    Ended::Failed(Scope::NotAllowed, _) => Outcome::Refused,
+                    _ => Outcome::Failed { reason: err.reason(), detail: err.to_string() },
+                };
+                self.note(part, outcome, None, None);
             }
         }
-        // Until the system has answered, nobody knows which parts it has.
-        if part == Part::System && ended == Ended::Done {
-            let parts = self.upstream.parts();
-            self.report.parts.retain(|part, _| parts.contains(part));
+        // Until the part that decides `up` has answered, it is not known which parts the target has.
+        if planned.decides_up && ended == Ended::Done {
+            let plan = self.upstream.plan();
+            self.report.parts.retain(|part, _| plan.iter().any(|planned| planned.part == *part));
         }
         self.report.certificate_expiry = self.upstream.certificate_expiry();
         ended
     }
 
-    /// Returns whether a walk has ended.
-    fn learn(&mut self, data: PartData) -> bool {
+    /// Writes down what must outlive us. Where the disk fails, the store keeps it until the disk is back.
+    async fn commit(&mut self, changes: Vec<CounterChange>) {
+        let Some(store) = &self.store else { return };
+        for change in changes {
+            // The store logs its own failures.
+            drop(store.commit_counters(&self.report.target, change).await);
+        }
+    }
+
+    /// Notes how an attempt at `part` ended; when it was read to its end and how long its round took; and when anything of
+    /// it was read.
+    fn note(
+        &mut self,
+        part: Part,
+        outcome: Outcome,
+        success: Option<(Moment, Duration)>,
+        data: Option<Moment>,
+    ) {
+        self.log(part, &outcome);
+        let known = self.report.parts.remove(&part);
+        let (last_success, duration) =
+            success.map(|(at, took)| (Some(at), Some(took))).unwrap_or_else(|| {
+                known.as_ref().map_or((None, None), |known| (known.last_success, known.duration))
+            });
+        let state = PartState {
+            outcome,
+            last_success,
+            last_data: data.or(known.and_then(|known| known.last_data)),
+            duration,
+            round: self.schedule.round(part),
+            stale_after: self.schedule.stale_after(part),
+        };
+        self.report.parts.insert(part, state);
+    }
+
+    /// Takes in a fact; returns whether with it the user list is whole.
+    fn learn(&mut self, fact: Fact, now: Moment) -> bool {
         let known = self.report.identity.clone();
-        let ends_walk = matches!(data, PartData::UsersEnd(_));
-        self.report.merge(data);
+        let walked = matches!(fact, Fact::Users(UserFacts::WalkEnd(_)));
+        let whole = matches!(fact, Fact::Users(UserFacts::Whole(_)));
+        self.report.merge(fact, now);
         if let Some(identity) =
             self.report.identity.as_ref().filter(|identity| Some(*identity) != known.as_ref())
         {
@@ -291,17 +330,27 @@ impl Poller {
                 "detected the target's system"
             );
         }
-        if ends_walk {
-            self.wanted.add(self.report.users.missing().to_vec());
+        if walked {
+            self.wanted.add(self.report.users.missing());
         }
-        ends_walk
+        walked || whole
+    }
+
+    /// Keeps the users of a list that is whole, unless that was done a short while ago.
+    async fn keep_users(&mut self, now: Moment) {
+        let due = self.kept.is_none_or(|kept| now.since(kept) >= KEEP_EVERY);
+        if let Some(store) = self.store.clone().filter(|_| due) {
+            self.kept = Some(now);
+            let (target, users) = (Arc::clone(&self.report.target), Arc::clone(&self.report.users));
+            keep(store, target, users, now).await;
+        }
     }
 
     fn count(&mut self, part: Part, result: &Result<Step, FetchError>, ended: Ended) {
         let target = &*self.report.target;
-        for part in self.upstream.parts() {
+        for Planned { part, .. } in self.upstream.plan() {
             if !self.declared.contains(&part) {
-                self.telemetry.declare_part(target, part.label(), &FetchError::REASONS);
+                self.telemetry.declare_part(target, part.label(), &Reason::ALL.map(Reason::label));
                 self.declared.push(part);
             }
         }
@@ -311,9 +360,9 @@ impl Poller {
             self.telemetry.poll(target, part.label());
         }
         if let Err(err) = result
-            && ended != Ended::Refused
+            && !matches!(ended, Ended::Failed(Scope::NotAllowed, _))
         {
-            self.telemetry.failure(target, part.label(), err.reason());
+            self.telemetry.failure(target, part.label(), err.reason().label());
         }
     }
 
@@ -323,24 +372,26 @@ impl Poller {
         }
     }
 
-    /// Login and the cheapest part make a target up, whichever part a refused login comes to light with.
-    fn up(&mut self, part: Part, ended: Ended) {
-        if ended == Ended::AuthFailed {
-            self.report.up = Some(false);
-        } else if part == Part::System {
+    /// Login and the part that decides it make a target up, whichever part a refused login comes to light with.
+    fn up(&mut self, decides_up: bool, failure: Option<&FetchError>, ended: Ended, now: Moment) {
+        if decides_up || ended.takes_down() {
             self.report.up = Some(ended == Ended::Done);
+            let failure = failure.filter(|_| ended.is_of_target());
+            self.report.unreachable =
+                failure.map(|err| Outcome::Failed { reason: err.reason(), detail: err.to_string() });
         }
+        self.report.history.up_was(self.report.up == Some(true), now);
     }
 
-    /// Logs how a part stands when that has changed, and not with every poll.
-    fn tell(&self, part: Part, outcome: &Outcome) {
+    /// Logs the outcome of a part when it has changed, and not with every poll.
+    fn log(&self, part: Part, outcome: &Outcome) {
         let (target_name, part_name) = (&*self.report.target, part.label());
         let before = self.report.parts.get(&part).map(|state| &state.outcome);
         match (before, outcome) {
             (Some(Outcome::Failed { reason: known, .. }), Outcome::Failed { reason, .. })
                 if known == reason => {}
             (_, Outcome::Failed { reason, detail }) => {
-                warn!(target_name, part = part_name, reason, "polling fails: {detail}");
+                warn!(target_name, part = part_name, reason = reason.label(), "polling fails: {detail}");
             }
             (Some(Outcome::Refused), Outcome::Refused) => {}
             (_, Outcome::Refused) => {
@@ -407,15 +458,6 @@ async fn keep(store: Store, target: Arc<str>, users: Arc<Users>, now: Moment) {
     let Ok(Ok(users)) = encoded else { return };
     // The store tells of its own failures.
     drop(store.save_users(&target, SavedUsers { read_at: now.wall, started, users }).await);
-}
-
-fn kind(part: Part, err: &FetchError) -> Ended {
-    match err.reason() {
-        "auth" => Ended::AuthFailed,
-        "forbidden" if part != Part::System => Ended::Refused,
-        _ if err.is_of_target() => Ended::TargetFailed,
-        _ => Ended::Failed,
-    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
-//! A string that cannot print itself.
+//! Values that cannot print themselves: secrets, and the key that names are hashed with.
 
 use std::fmt;
 
+use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Deserializer, de};
+use sha2::Sha256;
 
 /// A password, token or key. It has no `Display`, and its `Debug` shows `<secret>`.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -44,6 +46,31 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
+/// The key that names are hashed with.
+#[derive(Clone)]
+pub struct HashKey(Hmac<Sha256>);
+
+impl HashKey {
+    /// Takes a key of any length; 32 random bytes are a good one.
+    pub fn new(key: &[u8]) -> Self {
+        HashKey(Hmac::new_from_slice(key).expect("HMAC takes a key of any length"))
+    }
+
+    /// The first 16 hex digits of HMAC-SHA256.
+    pub fn hash(&self, name: &str) -> String {
+        let mut mac = self.0.clone();
+        mac.update(name.as_bytes());
+        let sum = mac.finalize().into_bytes();
+        format!("{:016x}", u64::from_be_bytes(sum.first_chunk().copied().unwrap_or_default()))
+    }
+}
+
+impl fmt::Debug for HashKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HashKey(..)")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,6 +80,14 @@ mod tests {
         let secret = Secret::from("hunter2");
         assert_eq!(format!("{secret:?} {:?}", Some(&secret)), "<secret> Some(<secret>)");
         assert_eq!(secret.expose(), "hunter2");
+    }
+
+    #[test]
+    fn a_hash_is_the_start_of_hmac_sha256() {
+        // RFC 4231, test case 2.
+        let key = HashKey::new(b"Jefe");
+        assert_eq!(key.hash("what do ya want for nothing?"), "5bdcc146bf60754e");
+        assert_eq!(format!("{key:?}"), "HashKey(..)");
     }
 
     #[test]

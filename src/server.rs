@@ -427,8 +427,7 @@ impl Server {
         };
         let alerts = Arc::clone(&self.state.alerts.borrow());
         let own = self.state.telemetry.gather();
-        let setup = Arc::clone(&self.state.setup.borrow());
-        let tail = Tail { alerts: &alerts, labels: &setup.options.labels, own: &own };
+        let tail = Tail { alerts: &alerts, own: &own };
         let pieces = panel.complete(&tail, target);
         let mut response = answer(StatusCode::OK, format.content_type(), pieces);
         if coding == Coding::Gzip {

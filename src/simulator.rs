@@ -1,7 +1,9 @@
-//! Simulated panels: HTTP servers with state and verbs that answer in the recorded shapes of the real ones.
+//! Simulated systems: HTTP servers with state and verbs that answer in the recorded shapes of the real ones.
 //!
-//! The `demo` command, the integration tests and the benches poll them. They know nothing of the rest of
-//! proxymeter: what a panel answers must not depend on what its client believes.
+//! The `demo` command, the integration tests and the benches poll them. A system has a folder with its state, its
+//! verbs and its routes; [`http`] serves them all. Nothing here imports the rest of proxymeter, because what a system
+//! answers must not depend on what its client expects.
 
+pub mod http;
 pub mod inbox;
 pub mod marzban;

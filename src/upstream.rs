@@ -1,16 +1,23 @@
 //! Speaking to the systems that are watched: login, requests, private wire types, and one conversion to the model.
 
+mod error;
+mod plan;
+
 pub mod marzban;
 #[cfg(test)]
 pub mod scripted;
 
 use std::{sync::Arc, time::Duration};
 
+use self::marzban::{Marzban, config::MarzbanConfig};
+pub use self::{
+    error::{Again, Cause, FetchError, Scope},
+    plan::{Pace, Planned},
+};
 use crate::{
     clock::Beat,
-    http::{self, BuildError},
-    model::{Moment, NamedUsers, Part, PartData, Timestamp},
-    upstream::marzban::{Marzban, config::MarzbanConfig},
+    http::BuildError,
+    model::{CounterChange, CounterRow, Fact, Moment, NamedUsers, Part, Timestamp},
 };
 
 /// A client for one target. One request is in flight at a time, because every read takes `&mut self`.
@@ -34,12 +41,25 @@ pub struct Timeouts {
 }
 
 /// What one request, or the few that belong together, brought.
-#[derive(Debug)]
-pub enum Step {
-    /// The part is read to its end.
-    Done(PartData),
-    /// A long list's next page, or nothing where a page has to be asked for in pieces. There is more to read.
-    More(Option<PartData>),
+#[derive(Debug, Default)]
+pub struct Step {
+    /// The parts that are read to their end by it. A long list that is not among them has more to read.
+    pub done: Vec<Part>,
+    pub facts: Vec<Fact>,
+    /// What must outlive the process. It is on the disk before the target is asked for anything else.
+    pub durable: Vec<CounterChange>,
+}
+
+impl Step {
+    /// `part` is read to its end, and this is what it says.
+    pub fn done(part: Part, facts: Vec<Fact>) -> Self {
+        Step { done: vec![part], facts, durable: Vec::new() }
+    }
+
+    /// There is more to read.
+    pub fn more(facts: Vec<Fact>) -> Self {
+        Step { facts, ..Step::default() }
+    }
 }
 
 impl Upstream {
@@ -51,12 +71,21 @@ impl Upstream {
         Ok(Upstream::Marzban(Box::new(Marzban::new(config, timeouts)?)))
     }
 
-    /// The parts that this target has, as far as is known; [`Part::System`] is always the first.
-    pub fn parts(&self) -> Vec<Part> {
+    /// The parts that this target has, as far as is known, each once. The one that decides `up` is the first.
+    pub fn plan(&self) -> Vec<Planned> {
         match self {
-            Upstream::Marzban(marzban) => marzban.parts(),
+            Upstream::Marzban(marzban) => marzban.plan(),
             #[cfg(test)]
-            Upstream::Scripted(scripted) => scripted.parts(),
+            Upstream::Scripted(scripted) => scripted.plan.clone(),
+        }
+    }
+
+    /// Goes on from the durable counters of an earlier life of the daemon, by family.
+    pub fn resume(&mut self, counters: &[(String, Vec<CounterRow>)]) {
+        match self {
+            Upstream::Marzban(marzban) => marzban.resume(counters),
+            #[cfg(test)]
+            Upstream::Scripted(scripted) => scripted.resumed.lock().unwrap().extend_from_slice(counters),
         }
     }
 
@@ -84,7 +113,7 @@ impl Upstream {
         }
     }
 
-    /// Has a long list begun anew that was left in the middle.
+    /// Begins a long list at its front again that was left in the middle.
     pub fn forget_walk(&mut self) {
         match self {
             Upstream::Marzban(marzban) => marzban.forget_walk(),
@@ -118,132 +147,5 @@ impl Upstream {
             #[cfg(test)]
             Upstream::Scripted(_) => None,
         }
-    }
-}
-
-/// Why a target gave nothing. Its text is fit for logs and pages: no secret, no base path, nothing of a body.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{asked}: {cause}")]
-pub struct FetchError {
-    /// What was asked for, e.g. `/api/system`.
-    pub asked: &'static str,
-    pub cause: Cause,
-}
-
-/// What went wrong.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Cause {
-    #[error(transparent)]
-    Http(#[from] http::Error),
-    /// The login was refused. To be tried again only after a long wait: Marzban reports every refused login to
-    /// the operator's chat, with the password in clear text.
-    #[error("the panel refused the login ({0}); check the username and password or the API key")]
-    Auth(u16),
-    /// The account may not read this.
-    #[error("this account may not read it (answered 403)")]
-    Refused,
-    #[error(
-        "nothing here (answered {0}); check the URL and its base path, and that it is the system configured"
-    )]
-    NotFound(u16),
-    /// JSON, but another system's.
-    #[error("the answer is JSON, but not what Marzban or PasarGuard answers here; check the URL")]
-    OtherSystem,
-    /// There are users, and not one of them could be read.
-    #[error(
-        "no user could be read: every row fails the panel, has fields of other types than expected, or is not there"
-    )]
-    Rows,
-    /// More rows than a walk may skip make the panel fail.
-    #[error("the panel fails on too many users' rows (answered {0})")]
-    Poisoned(u16),
-}
-
-impl FetchError {
-    /// Every reason, the closed set that failures are counted by.
-    pub const REASONS: [&'static str; 13] = [
-        "auth",
-        "client_error",
-        "connect",
-        "decode",
-        "forbidden",
-        "interrupted",
-        "not_found",
-        "not_json",
-        "redirect",
-        "server_error",
-        "timeout",
-        "tls",
-        "too_large",
-    ];
-
-    /// One of [`FetchError::REASONS`].
-    pub fn reason(&self) -> &'static str {
-        match &self.cause {
-            Cause::Auth(_) => "auth",
-            Cause::Refused => "forbidden",
-            Cause::NotFound(_) => "not_found",
-            Cause::OtherSystem | Cause::Rows => "decode",
-            Cause::Poisoned(_) => "server_error",
-            Cause::Http(err) => match err {
-                http::Error::Connect(_) => "connect",
-                http::Error::Tls(_) => "tls",
-                http::Error::Timeout(_) => "timeout",
-                http::Error::Interrupted => "interrupted",
-                http::Error::Redirect(_) => "redirect",
-                http::Error::Status(500..) | http::Error::Page(500..) => "server_error",
-                http::Error::Status(_) | http::Error::Page(_) => "client_error",
-                http::Error::NotJson(_) => "not_json",
-                http::Error::TooLarge(_) | http::Error::TooLargeList => "too_large",
-                http::Error::Decode(_) => "decode",
-            },
-        }
-    }
-
-    /// Whether the target, or something in front of it, gave up waiting for the answer.
-    pub fn is_too_slow(&self) -> bool {
-        matches!(self.cause, Cause::Http(http::Error::Timeout(_) | http::Error::Status(504 | 524)))
-    }
-
-    /// Whether the failure is the whole target's rather than this part's, so that asking it for other parts now
-    /// would only cost both sides more.
-    pub fn is_of_target(&self) -> bool {
-        // What a proxy answers when the panel behind it does not.
-        let unreachable = matches!(self.cause, Cause::Http(http::Error::Status(502..=504 | 520..=526)));
-        unreachable || matches!(self.reason(), "auth" | "connect" | "interrupted" | "timeout" | "tls")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_reason_is_of_the_closed_set() {
-        let causes = [
-            Cause::Auth(401),
-            Cause::Refused,
-            Cause::NotFound(404),
-            Cause::OtherSystem,
-            Cause::Rows,
-            Cause::Poisoned(500),
-            http::Error::Connect("refused".into()).into(),
-            http::Error::Tls("expired".into()).into(),
-            http::Error::Timeout(Duration::from_secs(20)).into(),
-            http::Error::Interrupted.into(),
-            http::Error::Redirect(307).into(),
-            http::Error::Status(503).into(),
-            http::Error::Status(429).into(),
-            http::Error::Page(403).into(),
-            http::Error::NotJson("HTML").into(),
-            http::Error::TooLarge(1).into(),
-            http::Error::TooLargeList.into(),
-            http::Error::Decode("cut off".into()).into(),
-        ];
-        let mut reasons: Vec<_> =
-            causes.into_iter().map(|cause| FetchError { asked: "/", cause }.reason()).collect();
-        reasons.sort_unstable();
-        reasons.dedup();
-        assert_eq!(reasons, FetchError::REASONS);
     }
 }

@@ -10,7 +10,8 @@ use proxymeter::{
         group::Route,
     },
     model::{
-        Counter, Moment, Outcome, Part, PartData, PartState, Report, Severity, Timestamp, User, WalkEnd,
+        Counter, Fact, Moment, Outcome, Part, PartState, Report, Severity, Timestamp, User, UserFacts,
+        WalkEnd,
     },
     store::{self, Batch, Settled, Store},
 };
@@ -127,7 +128,7 @@ impl Panel {
     /// Every user has used so much of 100 bytes.
     fn poll(&mut self, used: u64, now: Moment) -> Arc<Report> {
         self.report.up = Some(true);
-        self.report.remember_up(now);
+        self.report.history.up_was(true, now);
         for part in [Part::System, Part::Users] {
             let state = PartState {
                 outcome: Outcome::Up,
@@ -149,7 +150,8 @@ impl Panel {
         };
         let page = self.names.iter().map(user).collect();
         let seen: HashSet<_> = self.names.iter().cloned().collect();
-        self.report.merge(PartData::UsersEnd(WalkEnd { page, seen, unreadable: 0, started: now }));
+        let end = WalkEnd { page, seen, unreadable: 0, started: now };
+        self.report.merge(Fact::Users(UserFacts::WalkEnd(end)), now);
         Arc::new(self.report.clone())
     }
 }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::rule::{Question, Rule, Rules};
 use crate::model::{
-    CORE_WINDOW, Expiry, Moment, NodeStatus, Outcome, Part, Reading, Report, Timestamp, User, UserStatus,
-    Users,
+    CORE_WINDOW, Expiry, Moment, NodeStatus, Outcome, Part, Reading, Reason, Report, Timestamp, User,
+    UserStatus, Users,
 };
 
 /// What the rules find in one target's report.
@@ -268,7 +268,7 @@ fn target_down(report: &Report) -> (Judged, Vec<Fact>) {
             Outcome::Failed { reason, .. } => Some(reason),
             _ => None,
         });
-        (usize::from(!up), Reading::Word(reasons.next().unwrap_or("unknown").into()))
+        (usize::from(!up), Reading::Word(reasons.next().map_or("unknown", Reason::label).into()))
     }))
 }
 

@@ -8,8 +8,8 @@ use std::{
 
 use super::config::AlertingConfig;
 use crate::model::{
-    Expiry, Identity, Moment, NamedUsers, Outcome, Part, PartData, PartState, Report, System, Timestamp,
-    User, UserStatus, WalkEnd,
+    Expiry, Fact, Identity, Moment, NamedUsers, Outcome, Part, PartState, Reason, Report, System, Timestamp,
+    User, UserFacts, UserStatus, WalkEnd,
 };
 
 pub(crate) const MINUTE: u64 = 60;
@@ -145,19 +145,19 @@ impl Panel {
         let seen: HashSet<_> = page.iter().map(|user| Arc::clone(&user.name)).collect();
         let known = self.report.users.list().iter().map(|user| Arc::clone(&user.name));
         let gone = known.filter(|name| !seen.contains(name)).collect();
-        self.report.merge(PartData::UsersEnd(WalkEnd { page, seen, unreadable: 0, started: now }));
+        let end = WalkEnd { page, seen, unreadable: 0, started: now };
+        self.report.merge(Fact::Users(UserFacts::WalkEnd(end)), now);
         // Those who are missing were asked for by name.
-        self.report.merge(PartData::UsersNamed(NamedUsers { found: Vec::new(), gone }));
+        self.report.merge(Fact::Users(UserFacts::Named(NamedUsers { found: Vec::new(), gone })), now);
         Arc::new(self.report.clone())
     }
 
     /// Reads everything but the users.
     pub(crate) fn poll_cheap(&mut self, now: Moment) {
         self.report.up = Some(true);
-        self.report.remember_up(now);
+        self.report.history.up_was(true, now);
         for part in [Part::System, Part::Core, Part::Nodes] {
             self.read(part, now);
-            self.report.remember(part, now);
         }
     }
 
@@ -179,7 +179,7 @@ impl Panel {
     /// An attempt at a part fails.
     pub(crate) fn fail(&mut self, part: Part) {
         if let Some(state) = self.report.parts.get_mut(&part) {
-            state.outcome = Outcome::Failed { reason: "timeout", detail: "no answer".into() };
+            state.outcome = Outcome::Failed { reason: Reason::Timeout, detail: "no answer".into() };
         }
     }
 
@@ -187,7 +187,7 @@ impl Panel {
     pub(crate) fn down(&mut self, now: Moment) -> Arc<Report> {
         self.fail(Part::System);
         self.report.up = Some(false);
-        self.report.remember_up(now);
+        self.report.history.up_was(false, now);
         Arc::new(self.report.clone())
     }
 

@@ -48,7 +48,7 @@ pub(super) async fn run(mut config: Config, targets: &[String]) -> Done {
     let page = exposition::render(&reports, clock.now(), &options, Format::Classic, Coding::Identity);
     let mut out = io::stdout().lock();
     let (alerts, own) = (ActiveAlerts::default(), telemetry.gather());
-    let tail = Tail { alerts: &alerts, labels: &options.labels, own: &own };
+    let tail = Tail { alerts: &alerts, own: &own };
     for chunk in page.complete(&tail, None) {
         out.write_all(&chunk)?;
     }
@@ -71,14 +71,20 @@ fn tell(reports: &[Report]) -> io::Result<bool> {
         for (part, state) in &report.parts {
             let took =
                 state.duration.map_or_else(String::new, |took| format!(" in {:.3} s", took.as_secs_f64()));
-            match &state.outcome {
+            match report.outcome(*part).unwrap_or(&state.outcome) {
                 Outcome::Up => writeln!(err, "{}: {}: read{took}", report.target, part.label())?,
                 Outcome::Refused => {
                     writeln!(err, "{}: {}: this account may not read it", report.target, part.label())?;
                 }
                 Outcome::Failed { reason, detail } => {
                     failed = true;
-                    writeln!(err, "{}: {}: failed ({reason}): {detail}", report.target, part.label())?;
+                    writeln!(
+                        err,
+                        "{}: {}: failed ({}): {detail}",
+                        report.target,
+                        part.label(),
+                        reason.label()
+                    )?;
                 }
                 Outcome::Pending => {
                     writeln!(err, "{}: {}: not read to its end", report.target, part.label())?;

@@ -1,4 +1,4 @@
-//! The tables `[alert.NAME]`: each changes a rule or adds another of its kind.
+//! The tables `[alert.NAME]`: each changes a rule or adds another one of its kind.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,29 +8,34 @@ use toml::de::DeValue;
 use crate::alert::config::{RuleConfig, StepConfig};
 use crate::alert::rule::{KINDS, Question, Steps as StepsOf};
 
-use super::names::{self, Names};
-use super::receivers::severity;
-use super::table::{Field, Placed, Shape, Table, nearest};
-use super::values::{above_zero, describe, duration, ratio, switch, text};
+use super::names::{self, Names, is_name, is_pattern};
+use super::shape::{
+    Shape,
+    Show::{If, Number, People},
+};
+use super::table::{Field, Placed, Table, nearest};
+use super::values::{
+    above_zero, describe, duration, is_quantity, is_severity, ratio, severity, switch, text,
+};
 
 pub(super) const SHAPE: Shape = Shape {
     title: "[alert.NAME]",
     keys: &[&[
-        "rule",
-        "enabled",
-        "targets",
-        "subjects",
-        "exclude",
-        "steps",
-        "for",
-        "severity",
-        "repeat_interval",
-        "receivers",
-        "expired_for",
+        ("rule", If(is_name)),
+        ("enabled", Number),
+        ("targets", If(is_pattern)),
+        ("subjects", People),
+        ("exclude", People),
+        ("steps", If(is_quantity)),
+        ("for", If(is_quantity)),
+        ("severity", If(is_severity)),
+        ("repeat_interval", If(is_quantity)),
+        ("receivers", If(is_name)),
+        ("expired_for", If(is_quantity)),
     ]],
 };
 
-/// Rules about what no system here tells yet. Their names are kept for them.
+/// Rules about facts that no supported system provides yet. Their names are reserved.
 const LATER: [&str; 8] = [
     "inbound_expiry",
     "inbound_quota",
@@ -42,7 +47,7 @@ const LATER: [&str; 8] = [
     "llm_token_budget",
 ];
 
-/// How long a panel is silent until it counts as down, unless `[alert.target_down]` says otherwise.
+/// How long a panel does not answer until it counts as down, unless `[alert.target_down]` says otherwise.
 pub(super) fn target_down_for() -> Duration {
     KINDS.iter().find(|kind| kind.question == Question::TargetDown).map_or(Duration::ZERO, |kind| kind.for_)
 }
@@ -124,7 +129,8 @@ fn kind_of(name: &str, named: &Field<Rule>, table: &Table<'_, '_>) -> Option<Rul
         (Some(own), Field::Absent) => Some(own),
         (Some(own), Field::Given(named)) if own == named.value => Some(own),
         (Some(_), Field::Given(named)) => {
-            let text = format!("{name} is a rule itself, which this table changes; name the table otherwise");
+            let text =
+                format!("{name} is a rule itself, which this table changes; give the table another name");
             table.reading.refuse(&named.place, text);
             None
         }
@@ -165,10 +171,10 @@ fn one_of_the_rules() -> String {
     names::one_of(&rule_names().collect::<Vec<_>>())
 }
 
-/// Takes a list of globs, which says nothing if it is empty.
+/// Takes a list of globs, which must not be empty.
 fn take_patterns(
     table: &mut Table<'_, '_>,
-    key: &'static str,
+    key: &str,
     check: impl Fn(&str) -> Result<(), String>,
 ) -> Vec<String> {
     let Field::Given(patterns) = names::take_list(table, key, check) else { return Vec::new() };
@@ -197,7 +203,7 @@ fn read_steps(table: &mut Table<'_, '_>, rule: Option<Rule>) -> Option<Vec<StepC
     let mut distinct: Vec<StepConfig> = Vec::new();
     for step in steps.value {
         if distinct.contains(&step.value) {
-            table.reading.refuse(&step.place, "a step that stands here twice; write it once");
+            table.reading.refuse(&step.place, "a step that is listed twice; write it once");
         } else {
             distinct.push(step.value);
         }
@@ -213,7 +219,7 @@ fn read_steps(table: &mut Table<'_, '_>, rule: Option<Rule>) -> Option<Vec<StepC
     Some(distinct)
 }
 
-/// One step. Where the rule is not known or has none, anything that looks like one will do.
+/// One step. If the rule is unknown or has no steps, a step of any sort is accepted.
 fn step(value: &DeValue<'_>, sort: Option<Steps>) -> Result<StepConfig, String> {
     let is_share = match value {
         DeValue::String(text) => text.trim_end().ends_with('%'),

@@ -1,4 +1,4 @@
-//! Everything that is wrong with a configuration, one line each.
+//! The mistakes in a configuration, one line each.
 
 use std::fmt;
 use std::io;
@@ -11,8 +11,7 @@ pub struct ConfigErrors {
     errors: Vec<ConfigError>,
 }
 
-/// One error. `Display` prints `file:line:column: key: what was seen; what to write instead`, leaving out what is not
-/// known.
+/// One error. `Display` prints `file:line:column: key: what was seen; what to write instead`, without unknown parts.
 #[derive(Debug)]
 pub struct ConfigError {
     file: PathBuf,
@@ -21,14 +20,14 @@ pub struct ConfigError {
     text: String,
 }
 
-/// Both begin at 1; columns count characters.
+/// Both start at 1; columns count characters.
 #[derive(Clone, Copy, Debug)]
 struct Position {
     line: usize,
     column: usize,
 }
 
-/// A fault found while reading, before offsets have become lines.
+/// A mistake with its offset in the text.
 #[derive(Debug)]
 pub(super) struct Problem {
     /// Bytes from the start of the text; `None` if the text does not mention the key's table.

@@ -1,4 +1,4 @@
-//! The files that a configuration names: what they held when it was read, and whether they still do.
+//! The files that a configuration names, and whether they have changed since it was read.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -6,11 +6,11 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// What is longer is no secret, certificate or template, and is not read any further.
+/// Longer than any secret, certificate or template. The rest of a file is not read.
 const LONGEST: u64 = 1024 * 1024;
 
-/// Files, each with a digest of what it held. Certificates of our own port are not among them: whoever shows them looks
-/// after them.
+/// Files, each with a digest of its content. Certificates of our own port are not among them; the server checks those
+/// itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Files(BTreeMap<PathBuf, u64>);
 
@@ -19,24 +19,24 @@ impl Files {
         self.0.insert(path.to_owned(), digest(content));
     }
 
-    /// Whether any of them holds something else now. One that cannot be read has not changed: it is about to be
-    /// replaced. Reads them, so not for async threads.
+    /// Whether the content of any of them has changed. A file that cannot be read counts as unchanged, because it is
+    /// about to be replaced. Reads the files, so not for async threads.
     pub fn have_changed(&self) -> bool {
         let is_other = |(path, known): (&PathBuf, &u64)| {
-            // Opening a pipe may take for ever.
+            // Opening a pipe can block.
             let is_file = fs::metadata(path).is_ok_and(|it| it.is_file());
             is_file && read(path).is_ok_and(|content| digest(&content) != *known)
         };
         self.0.iter().any(is_other)
     }
 
-    /// Whether a file held something else when `other` was read.
+    /// Whether a file had other content when `other` was read.
     pub fn differ_in(&self, other: &Files, path: &Path) -> bool {
         self.0.get(path) != other.0.get(path)
     }
 }
 
-/// Reads a file, at most as much as is ever wanted.
+/// Reads a file up to the longest length that is used.
 pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
     File::open(path)?.take(LONGEST).read_to_end(&mut content)?;

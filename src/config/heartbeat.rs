@@ -7,51 +7,57 @@ use reqwest::Url;
 use crate::http::options::is_loopback;
 use crate::notify::heartbeat::config::{HeartbeatConfig, HeartbeatMethod};
 
-use super::poll::at_least;
-use super::table::{Shape, Table};
-use super::values::{choice, duration};
-use super::{receivers, secrets, webhook};
+use super::receivers::take_timeout;
+use super::shape::{
+    Shape,
+    Show::{self, Hidden, If, Origin},
+};
+use super::table::{Field, Table};
+use super::urls::{check_address, check_proxy, is_http};
+use super::values::{at_least, choice, duration, is_choice, is_quantity};
+use super::{secrets, tls};
 
 pub(super) const SHAPE: Shape = Shape {
     title: "[heartbeat]",
     keys: &[&[
-        "url",
-        "url_file",
-        "method",
-        "interval",
-        "timeout",
-        "delivery_patience",
-        "proxy",
-        "proxy_file",
-        "tls",
+        ("url", Origin),
+        ("url_file", Hidden),
+        ("method", If(|text| is_choice(text, &METHODS))),
+        ("interval", If(is_quantity)),
+        ("timeout", If(is_quantity)),
+        ("delivery_patience", If(is_quantity)),
+        ("proxy", Origin),
+        ("proxy_file", Hidden),
+        ("tls", Show::Table(&tls::SHAPE)),
     ]],
 };
 
-/// What such services are made for is a minute at least.
+const METHODS: [(&str, HeartbeatMethod); 2] =
+    [("GET", HeartbeatMethod::Get), ("POST", HeartbeatMethod::Post)];
+
+/// Such services expect intervals of a minute or more.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(5);
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(60);
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 const DEFAULT_DELIVERY_PATIENCE: Duration = Duration::from_secs(60 * 60);
 
-/// Absent where neither the table nor the variable of its URL is.
+/// Absent if there is neither the table nor the environment variable of its URL.
 pub(super) fn read(root: &mut Table<'_, '_>) -> Option<HeartbeatConfig> {
     let is_wanted = root.has("heartbeat");
     let mut table = root.section("heartbeat", &SHAPE);
-    let url = webhook::take_secret(&["heartbeat"], &mut table, "url", "url_file", |url| {
-        webhook::check_address(url, "\"https://hc-ping.com/your-uuid\"").map(drop)
+    let url = secrets::take_checked(&mut table, "url", |url| {
+        check_address(url, "\"https://hc-ping.com/your-uuid\"").map(drop)
     });
     if url.is_absent() && is_wanted {
-        let variable = secrets::variable(&["heartbeat", "url"]);
+        let variable = secrets::variable(&table.place.below("url"));
         table.refuse("url", format!("missing; write url or url_file, or set {variable}"));
     }
-    let tls = webhook::read_tls(&mut table, &url);
-    let method = table.take("method", |value| {
-        choice(value, &[("GET", HeartbeatMethod::Get), ("POST", HeartbeatMethod::Post)])
-    });
+    let tls = tls::take(&mut table, matches!(&url, Field::Given(url) if is_http(url.value.expose())));
+    let method = table.take("method", |value| choice(value, &METHODS));
     let interval = table.take("interval", |value| at_least(SHORTEST_INTERVAL, value));
-    let timeout = receivers::take_timeout(&mut table, DEFAULT_TIMEOUT);
+    let timeout = take_timeout(&mut table, DEFAULT_TIMEOUT);
     let delivery_patience = table.take("delivery_patience", duration);
-    let proxy = webhook::take_secret(&["heartbeat"], &mut table, "proxy", "proxy_file", webhook::check_proxy);
+    let proxy = secrets::take_checked(&mut table, "proxy", check_proxy);
     Some(HeartbeatConfig {
         url: url.value()?,
         method: method.value().unwrap_or(HeartbeatMethod::Get),
@@ -63,7 +69,7 @@ pub(super) fn read(root: &mut Table<'_, '_>) -> Option<HeartbeatConfig> {
     })
 }
 
-/// What is allowed but probably not meant.
+/// What is allowed but probably not meant, as a sentence.
 pub(super) fn warning(heartbeat: &HeartbeatConfig) -> Option<String> {
     if heartbeat.tls.insecure_skip_verify {
         return Some(
@@ -74,8 +80,8 @@ pub(super) fn warning(heartbeat: &HeartbeatConfig) -> Option<String> {
     }
     let url = Url::parse(heartbeat.url.expose()).ok()?;
     (url.scheme() == "http" && !is_loopback(url.host_str().unwrap_or_default())).then(|| {
-        "heartbeat: the URL crosses the network unencrypted, and whoever reads it can ping in our place, as it \
-         starts with http://"
+        "heartbeat: the URL crosses the network unencrypted, as it starts with http://, and anyone who reads it can \
+         ping in our place"
             .to_owned()
     })
 }

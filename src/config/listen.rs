@@ -8,7 +8,7 @@ use super::values::text;
 /// Loopback, because user names are personal data.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 10057);
 
-/// Why a text is no address to listen on.
+/// Why a text is not an address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ListenError {
     #[error("{0:?} has no port; write \"127.0.0.1:10057\", or \":10057\" for all addresses")]
@@ -67,11 +67,9 @@ pub(super) fn read(table: &mut Table<'_, '_>) -> Option<Vec<SocketAddr>> {
     }
     let mut addresses = Vec::new();
     for address in listen.value {
-        // Port 0 is another one every time.
+        // Port 0 is a different port each time.
         if address.value.port() != 0 && addresses.contains(&address.value) {
-            table
-                .reading
-                .refuse(&address.place, format!("{} stands here twice; write it once", address.value));
+            table.reading.refuse(&address.place, format!("{} is listed twice; write it once", address.value));
         }
         addresses.push(address.value);
     }

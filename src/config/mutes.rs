@@ -1,21 +1,45 @@
-//! The tables `[mute.NAME]`: when and for what nothing is sent.
+//! The tables `[mute.NAME]`: when nothing is sent, and for which alerts.
 
 use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
 use toml::de::DeValue;
 
-use crate::alert::config::{LABELS, MuteConfig};
+use crate::alert::config::MuteConfig;
 use crate::model::Severity;
 
-use super::names::{self, Names};
-use super::receivers::severity;
-use super::table::{Field, Placed, Shape, Table};
-use super::values::text;
+use super::names::{self, Names, is_pattern};
+use super::shape::{
+    Shape,
+    Show::{self, Hidden, If, People},
+};
+use super::table::{Field, Placed, Table};
+use super::values::{is_severity, severity, text};
 
-pub(super) const SHAPE: Shape =
-    Shape { title: "[mute.NAME]", keys: &[&["days", "hours", "zone", "matchers", "below"]] };
-pub(super) const MATCHERS: Shape = Shape { title: "the matchers table of [mute.NAME]", keys: &[&LABELS] };
+pub(super) const SHAPE: Shape = Shape {
+    title: "[mute.NAME]",
+    keys: &[&[
+        ("days", If(|text| days_of(text).is_ok())),
+        ("hours", If(|text| hours_of(text).is_ok())),
+        ("zone", If(|text| TimeZone::get(text).is_ok())),
+        ("matchers", Show::Table(&MATCHERS)),
+        ("below", If(is_severity)),
+    ]],
+};
+/// A key for each label of alerts.
+const MATCHERS: Shape = Shape {
+    title: "the matchers table of [mute.NAME]",
+    keys: &[&[
+        ("alertname", Hidden),
+        ("target", If(is_pattern)),
+        ("system", Hidden),
+        ("kind", Hidden),
+        ("subject", People),
+        ("step", Hidden),
+        ("severity", If(is_severity)),
+        ("rule", Hidden),
+    ]],
+};
 
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 const MINUTES_A_DAY: u16 = 24 * 60;
@@ -31,11 +55,11 @@ pub(super) fn read_all(root: &mut Table<'_, '_>, names: &Names) -> Mutes {
 }
 
 fn read(mut table: Table<'_, '_>, names: &Names) -> MuteConfig {
-    let keys: Vec<_> = SHAPE.keys().filter(|key| table.has(key)).collect();
+    let keys: Vec<_> = SHAPE.names().filter(|key| table.has(key)).collect();
     if keys.iter().all(|key| *key == "zone") {
         table.reading.refuse(
             &table.place,
-            "mutes everything for ever; write days, hours, matchers or below, or enabled = false in [alerting]",
+            "mutes everything, always; write days, hours, matchers or below, or enabled = false in [alerting]",
         );
     }
     let days = read_days(&mut table);
@@ -90,7 +114,7 @@ fn days(value: &DeValue<'_>) -> Result<Vec<u8>, String> {
     days_of(&text(value)?)
 }
 
-pub(super) fn days_of(text: &str) -> Result<Vec<u8>, String> {
+fn days_of(text: &str) -> Result<Vec<u8>, String> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let number = |day: &str| (1..).zip(DAYS).find(|(_, name)| *name == day.trim()).map(|(number, _)| number);
     match (number(first), number(last)) {
@@ -98,7 +122,7 @@ pub(super) fn days_of(text: &str) -> Result<Vec<u8>, String> {
         // Over the end of the week, such as "sat-mon".
         (Some(first), Some(last)) => Ok((first..=7).chain(1..=last).collect()),
         _ => Err(format!(
-            "{text:?} is no day; write mon, tue, wed, thu, fri, sat or sun, or some such as \"mon-fri\""
+            "{text:?} is not a day; write mon, tue, wed, thu, fri, sat or sun, or a range such as \"mon-fri\""
         )),
     }
 }
@@ -107,21 +131,21 @@ fn hours(value: &DeValue<'_>) -> Result<(u16, u16), String> {
     hours_of(&text(value)?)
 }
 
-pub(super) fn hours_of(text: &str) -> Result<(u16, u16), String> {
+fn hours_of(text: &str) -> Result<(u16, u16), String> {
     let times = text.split_once('-').and_then(|(from, to)| Some((minute(from)?, minute(to)?)));
     match times {
         Some((from, to))
             if from % MINUTES_A_DAY == to % MINUTES_A_DAY && (from, to) != (0, MINUTES_A_DAY) =>
         {
-            Err(format!("{text:?} is no time or the whole day; leave the key out for whole days"))
+            Err(format!("{text:?} is either empty or the whole day; leave the key out for whole days"))
         }
         Some((MINUTES_A_DAY, _)) => {
-            Err(format!("{text:?} begins at the day's end; write 00:00 for its beginning"))
+            Err(format!("{text:?} starts at the end of a day; write 00:00 for its start"))
         }
         // Midnight is the end of the day that the window starts on.
         Some((from, 0)) => Ok((from, MINUTES_A_DAY)),
         Some(times) => Ok(times),
-        None => Err(format!("{text:?} is no span of a day; write it as \"23:00-08:00\"")),
+        None => Err(format!("{text:?} is not a span of time; write it as \"23:00-08:00\"")),
     }
 }
 
@@ -139,7 +163,7 @@ fn minute(text: &str) -> Option<u16> {
 fn read_matchers(table: &mut Table<'_, '_>, names: &Names) -> BTreeMap<String, String> {
     let mut table = table.section("matchers", &MATCHERS);
     let mut matchers = BTreeMap::new();
-    for label in LABELS {
+    for label in MATCHERS.names() {
         let pattern = table.take(label, |value| {
             let pattern = text(value)?;
             if label == "target" {
@@ -150,4 +174,16 @@ fn read_matchers(table: &mut Table<'_, '_>, names: &Names) -> BTreeMap<String, S
         matchers.extend(pattern.value().map(|pattern| (label.to_owned(), pattern)));
     }
     matchers
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::alert::config::LABELS;
+
+    use super::*;
+
+    #[test]
+    fn every_label_of_alerts_can_be_matched() {
+        assert_eq!(MATCHERS.names().collect::<Vec<_>>(), LABELS);
+    }
 }

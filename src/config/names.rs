@@ -1,52 +1,57 @@
-//! Names that operators give: what is allowed in them, and whether a key that repeats one means a table that exists.
+//! Names that operators choose: which characters they may have, and whether a reference to a name has its table.
 
 use std::collections::BTreeMap;
 
 use super::reading::Place;
-use super::secrets;
-use super::table::{Field, Placed, Shape, Table, nearest};
+use super::shape::Shape;
+use super::table::{Field, Placed, Table, nearest};
 use super::values::text;
 
-/// The targets and receivers there are, known before their tables are read.
+/// The names of all targets and receivers, known before their tables are read. Sorted.
 pub(super) struct Names {
     targets: Vec<String>,
     receivers: Vec<String>,
 }
 
 impl Names {
-    /// Reads the names, and refuses a receiver's that is taken.
-    pub(super) fn read(root: &Table<'_, '_>) -> Self {
-        let targets = root.names_of("marzban").into_iter().map(|(name, _)| name).collect();
-        let mut receivers: Vec<_> =
-            ["email", "webhook"].iter().flat_map(|kind| root.names_of(kind)).collect();
-        receivers.sort_by_key(|(_, place)| place.offset);
-        let mut places = BTreeMap::<String, Place>::new();
-        for (name, place) in receivers {
-            if let Some(other) = places.get(&name) {
-                let text =
-                    format!("the name of [{}] already; receivers of all kinds share their names", other.key);
-                root.reading.refuse(&place, text);
-            } else {
-                places.insert(name, place);
-            }
+    /// Reads the names from the tables of these kinds. Refuses a name that two targets or two receivers have.
+    pub(super) fn read(root: &Table<'_, '_>, targets: &[&str], receivers: &[&str]) -> Self {
+        Self {
+            targets: read_unique(root, "targets", targets),
+            receivers: read_unique(root, "receivers", receivers),
         }
-        Self { targets, receivers: places.into_keys().collect() }
     }
 
     pub(super) fn check_receiver(&self, name: &str) -> Result<(), String> {
         check_known("receiver", name, &self.receivers)
     }
 
-    /// A pattern with `*` or `?` may match what is yet to come; a name must be there.
+    /// A pattern with `*` or `?` may match future targets; a name must exist.
     pub(super) fn check_target(&self, pattern: &str) -> Result<(), String> {
         if pattern.contains(['*', '?']) { Ok(()) } else { check_known("target", pattern, &self.targets) }
     }
 }
 
-/// Takes the tables of one kind, and refuses what is no name. `owner` is whose names they are, such as "a target".
+fn read_unique(root: &Table<'_, '_>, owners: &str, kinds: &[&str]) -> Vec<String> {
+    let mut names: Vec<_> = kinds.iter().flat_map(|kind| root.names_of(kind)).collect();
+    names.sort_by_key(|(_, place)| place.offset);
+    let mut places = BTreeMap::<String, Place>::new();
+    for (name, place) in names {
+        if let Some(other) = places.get(&name) {
+            let text =
+                format!("the name of [{}] already; {owners} of all kinds share their names", other.key);
+            root.reading.refuse(&place, text);
+        } else {
+            places.insert(name, place);
+        }
+    }
+    places.into_keys().collect()
+}
+
+/// Takes the tables of one kind and refuses invalid names. `owner` is what has the name, such as "a target".
 pub(super) fn tables<'t, 'd>(
     root: &mut Table<'t, 'd>,
-    kind: &'static str,
+    kind: &str,
     owner: &str,
     shape: &'static Shape,
 ) -> Vec<(String, Table<'t, 'd>)> {
@@ -68,19 +73,19 @@ pub(super) fn tables<'t, 'd>(
 pub(super) fn tell_apart(tables: &[(String, Table<'_, '_>)]) {
     let mut names_by_variable = BTreeMap::new();
     for (name, table) in tables.iter().filter(|(name, _)| is_name(name)) {
-        if let Some(other) = names_by_variable.insert(secrets::variable(&[name]), name) {
+        if let Some(other) = names_by_variable.insert(name.replace('-', "_"), name) {
             table.reading.refuse(
                 &table.place,
-                format!("environment variables cannot tell it from {other}; choose names that differ in more than - and _"),
+                format!("environment variables cannot distinguish it from {other}; choose names that differ in more than - and _"),
             );
         }
     }
 }
 
-/// Takes a list of names or patterns, each once and as `check` wants it.
+/// Takes a list of names or patterns that pass `check`, each once.
 pub(super) fn take_list(
     table: &mut Table<'_, '_>,
-    key: &'static str,
+    key: &str,
     check: impl Fn(&str) -> Result<(), String>,
 ) -> Field<Vec<String>> {
     let list = table.take_list(key, |value| {
@@ -92,7 +97,7 @@ pub(super) fn take_list(
             let mut names: Vec<String> = Vec::with_capacity(value.len());
             for Placed { value: name, place } in value {
                 if names.contains(&name) {
-                    table.reading.refuse(&place, format!("{name:?} stands here twice; write it once"));
+                    table.reading.refuse(&place, format!("{name:?} is listed twice; write it once"));
                 }
                 names.push(name);
             }
@@ -103,10 +108,15 @@ pub(super) fn take_list(
     }
 }
 
-/// A name must do as a label's value, as part of a URL and, with `_` for `-`, of an environment variable.
+/// A name is used as a label value, in URLs and, with `_` for `-`, in environment variables.
 pub(super) fn is_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     name.starts_with(allowed) && name.chars().all(|c| allowed(c) || c == '-' || c == '_')
+}
+
+/// Whether a text is a name, or a pattern of names with `*` and `?`.
+pub(super) fn is_pattern(text: &str) -> bool {
+    is_name(&text.replace(['*', '?'], "0"))
 }
 
 /// `write one of a, b, c`, or just the one.

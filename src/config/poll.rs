@@ -1,4 +1,4 @@
-//! The keys of `[poll]`, each of which but `shard` a target may set for itself.
+//! The keys of `[poll]`. A target can override all of them except `shard`.
 
 use std::time::Duration;
 
@@ -7,18 +7,28 @@ use toml::de::DeValue;
 
 use crate::poll::config::{PollConfig, UsersInterval};
 
-use super::table::{Field, Placed, Shape, Table};
-use super::values::{above_zero, describe, duration, ratio};
+use super::shape::{Key, Shape, Show::If};
+use super::shard::Shard;
+use super::table::{Field, Placed, Table};
+use super::values::{above_zero, at_least, describe, is_quantity, ratio};
 
-pub(super) const KEYS: &[&str] =
-    &["interval", "timeout", "page_timeout", "stale_after", "load", "users_interval"];
-pub(super) const SHAPE: Shape = Shape { title: "[poll]", keys: &[KEYS, &["shard"]] };
+/// The keys that a target can override.
+pub(super) const KEYS: &[Key] = &[
+    ("interval", If(is_quantity)),
+    ("timeout", If(is_quantity)),
+    ("page_timeout", If(is_quantity)),
+    ("stale_after", If(is_quantity)),
+    ("load", If(is_quantity)),
+    ("users_interval", If(|text| text == "auto" || is_quantity(text))),
+];
+pub(super) const SHAPE: Shape =
+    Shape { title: "[poll]", keys: &[KEYS, &[("shard", If(|text| text.parse::<Shard>().is_ok()))]] };
 
-/// More often is a burden to the panel and news to nobody.
+/// A shorter interval burdens the panel without benefit.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How much longer a panel's series must be there than it takes to count as down, or an alert on them would resolve
-/// in mid-outage.
+/// How much longer a panel's series are kept than it takes to count as down. Otherwise an alert on them would resolve
+/// during an outage.
 const STALE_AFTER_DOWN: Duration = Duration::from_secs(2 * 60);
 
 /// The shortest `stale_after` where `down_for` is how long a panel must be silent to count as down.
@@ -26,7 +36,7 @@ pub(super) fn shortest_stale_after(down_for: Duration) -> Duration {
     down_for + STALE_AFTER_DOWN
 }
 
-/// The pace that the table asks for; what it leaves out is as in `base`.
+/// Reads these keys from a table. Keys that it leaves out are as in `base`.
 pub(super) fn read(
     table: &mut Table<'_, '_>,
     base: &PollConfig,
@@ -39,7 +49,7 @@ pub(super) fn read(
     let load = table.take("load", load);
     let users_interval = table.take("users_interval", users_interval);
 
-    // Each pair is checked where one of it is given, so that a target does not repeat what is wrong in [poll].
+    // A pair is checked only in a table that has one of its keys, so that a target does not repeat a mistake in [poll].
     check_pair(
         table,
         ("timeout", &timeout, base.timeout),
@@ -60,7 +70,7 @@ pub(super) fn read(
         stale_after: match stale_after {
             Field::Given(given) => given.value,
             Field::Absent => base.stale_after,
-            // Long enough that nothing else is said about it.
+            // Long enough to cause no second error.
             Field::Refused => base.stale_after.max(shortest_stale_after),
         },
         load: load.value().unwrap_or(base.load),
@@ -68,7 +78,7 @@ pub(super) fn read(
     }
 }
 
-/// A key, what became of it, and what it is if absent.
+/// A key, its field, and its value if absent.
 type Setting<'f> = (&'static str, &'f Field<Duration>, Duration);
 
 fn check_pair(
@@ -98,15 +108,6 @@ fn check_pair(
         }
         _ => {}
     }
-}
-
-pub(super) fn at_least(least: Duration, value: &DeValue<'_>) -> Result<Duration, String> {
-    let duration = duration(value)?;
-    if duration < least {
-        let (seen, least) = (format_duration(duration), format_duration(least));
-        return Err(format!("{seen} is too short; write at least \"{least}\""));
-    }
-    Ok(duration)
 }
 
 fn load(value: &DeValue<'_>) -> Result<f64, String> {

@@ -1,25 +1,30 @@
-//! What the sections share while a file is read: where it lies, the environment, and what was found wrong so far.
+//! What the sections share while a file is read: its folder, the environment, and the mistakes so far.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::Env;
 use super::errors::Problem;
 use super::files::Files;
+use super::shape::Shape;
+
+/// Looks up an environment variable.
+pub type Env<'e> = &'e dyn Fn(&str) -> Option<String>;
 
 pub(super) struct Reading<'e> {
     pub(super) env: Env<'e>,
+    /// The top level, to look up where a misplaced key belongs.
+    pub(super) root: &'static Shape,
     folder: PathBuf,
     problems: RefCell<Vec<Problem>>,
     open_secret_files: RefCell<Vec<PathBuf>>,
     inline_secrets: RefCell<Vec<String>>,
     files: RefCell<Files>,
-    /// The variables that are set and were asked for, each with the key it stands for.
+    /// The environment variables that were looked up and are set, each with its key.
     variables: RefCell<BTreeMap<String, String>>,
 }
 
-/// What came to light beside the values.
+/// What was found besides the values.
 pub(super) struct Findings {
     pub(super) problems: Vec<Problem>,
     pub(super) open_secret_files: Vec<PathBuf>,
@@ -27,7 +32,7 @@ pub(super) struct Findings {
     pub(super) files: Files,
 }
 
-/// A key, and where the text mentions it or, failing that, its table.
+/// A key, and where the text has it or else its table.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Place {
     pub(super) key: String,
@@ -35,9 +40,10 @@ pub(super) struct Place {
 }
 
 impl<'e> Reading<'e> {
-    pub(super) fn new(file: &Path, env: Env<'e>) -> Self {
+    pub(super) fn new(file: &Path, env: Env<'e>, root: &'static Shape) -> Self {
         Self {
             env,
+            root,
             folder: file.parent().map(Path::to_owned).unwrap_or_default(),
             problems: RefCell::default(),
             open_secret_files: RefCell::default(),
@@ -47,34 +53,34 @@ impl<'e> Reading<'e> {
         }
     }
 
-    /// Notes what is wrong at a place: what was seen; what to write instead.
+    /// Notes a mistake at a place: what was seen; what to write instead.
     pub(super) fn refuse(&self, place: &Place, text: impl Into<String>) {
         let problem = Problem { offset: place.offset, key: place.key.clone(), text: text.into() };
         self.problems.borrow_mut().push(problem);
     }
 
-    /// Notes a secret file that any user of the machine may read.
+    /// Notes a secret file that any user of the machine can read.
     pub(super) fn note_open_secret(&self, path: &Path) {
         self.open_secret_files.borrow_mut().push(path.to_owned());
     }
 
-    /// Notes the key of a secret that stands in the configuration itself.
+    /// Notes the key of a secret that the configuration itself contains.
     pub(super) fn note_inline_secret(&self, key: &str) {
         self.inline_secrets.borrow_mut().push(key.to_owned());
     }
 
-    /// Notes what a file holds at present, so that a change of it can be noticed.
+    /// Notes the present content of a file, so that a change can be detected.
     pub(super) fn note_file(&self, path: &Path, content: &[u8]) {
         self.files.borrow_mut().note(path, content);
     }
 
-    /// Notes which key an environment variable stands for, and returns the key that it was for already: the secret
-    /// of `a-old` and the old secret of `a` have the same variable.
+    /// Notes the key that an environment variable belongs to. Returns another key that it belongs to already: the
+    /// `secret` of `a-old` and the `old_secret` of `a` have the same variable.
     pub(super) fn claim_variable(&self, variable: &str, place: &Place) -> Option<String> {
         self.variables.borrow_mut().insert(variable.to_owned(), place.key.clone())
     }
 
-    /// A path of the file, which begins in the file's folder unless it is absolute.
+    /// A path of the configuration: relative paths start in its folder.
     pub(super) fn resolve(&self, path: &Path) -> PathBuf {
         self.folder.join(path)
     }
@@ -90,7 +96,7 @@ impl<'e> Reading<'e> {
 }
 
 impl Place {
-    /// The place of a key that the text does not mention: its table's.
+    /// The place of a key below this one, at the offset of this one.
     pub(super) fn below(&self, key: &str) -> Self {
         let bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         let quoted = key.is_empty() || !key.chars().all(bare);

@@ -1,4 +1,4 @@
-//! A secret comes from the file itself, from a file of its own, or from the environment; from exactly one of them.
+//! A secret comes from the configuration itself, from a separate file, or from the environment; from exactly one of them.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,42 +9,35 @@ use toml::de::DeValue;
 use crate::secret::Secret;
 
 use super::reading::{Place, Reading};
-use super::table::{Field, Placed, Shape, Table};
+use super::shape::{Shape, Show::Hidden};
+use super::table::{Field, Placed, Table};
 use super::values::{kind, path, text};
 
-/// A secret's key, the key that names its file, and the variable that holds it instead.
-pub(super) struct Sources {
-    pub(super) key: &'static str,
-    pub(super) file_key: &'static str,
-    pub(super) variable: String,
+/// The name of the variable that may hold the secret of a key: `PROXYMETER_` and the key, with `_` for `-` and dots.
+pub(super) fn variable(place: &Place) -> String {
+    format!("PROXYMETER_{}", place.key).replace(['-', '.'], "_").to_ascii_uppercase()
 }
 
-/// The variable's name: `PROXYMETER_` and the way to the key, with `_` for `-` and the dots.
-pub(super) fn variable(way: &[&str]) -> String {
-    format!("PROXYMETER_{}", way.join("_")).replace('-', "_").to_ascii_uppercase()
-}
-
-pub(super) fn take(table: &mut Table<'_, '_>, sources: &Sources) -> Field<Secret> {
-    let inline = table.take(sources.key, inline);
-    let file = table.take(sources.file_key, path);
-    let variable = (table.reading.env)(&sources.variable);
-    if variable.is_some() {
-        let place = table.place.below(sources.key);
-        if let Some(other) = table.reading.claim_variable(&sources.variable, &place) {
-            table.reading.refuse(
-                &place,
-                format!(
-                    "the environment variable {} would be {other} as well; rename one of the tables",
-                    sources.variable
-                ),
-            );
-        }
+/// Takes a secret from its key, from the file that the key with `_file` names, or from the environment.
+pub(super) fn take(table: &mut Table<'_, '_>, key: &str) -> Field<Secret> {
+    let file_key = format!("{key}_file");
+    let inline = table.take(key, inline);
+    let file = table.take(&file_key, path);
+    let own_place = table.place.below(key);
+    let name = variable(&own_place);
+    let variable = (table.reading.env)(&name);
+    if variable.is_some()
+        && let Some(other) = table.reading.claim_variable(&name, &own_place)
+    {
+        let text =
+            format!("the environment variable {name} would be {other} as well; rename one of the tables");
+        table.reading.refuse(&own_place, text);
     }
 
     let given: Vec<&str> = [
-        (!inline.is_absent()).then_some(sources.key),
-        (!file.is_absent()).then_some(sources.file_key),
-        variable.is_some().then_some(&*sources.variable),
+        (!inline.is_absent()).then_some(key),
+        (!file.is_absent()).then_some(&*file_key),
+        variable.is_some().then_some(&*name),
     ]
     .into_iter()
     .flatten()
@@ -52,32 +45,45 @@ pub(super) fn take(table: &mut Table<'_, '_>, sources: &Sources) -> Field<Secret
     if given.len() > 1 {
         let text = format!("given more than once, by {}; keep one of them", given.join(" and "));
         let places = [inline.given().map(|inline| inline.place), file.given().map(|file| file.place)];
-        match places.into_iter().flatten().max_by_key(|place| place.offset) {
-            Some(place) => table.reading.refuse(&place, text),
-            None => table.refuse(sources.key, text),
-        }
+        let place = places.into_iter().flatten().max_by_key(|place| place.offset).unwrap_or(own_place);
+        table.reading.refuse(&place, text);
         return Field::Refused;
     }
 
     match (inline, file, variable) {
         (Field::Given(secret), ..) => {
-            // A proxy's URL is secret only with a password in it.
-            if sources.key != "proxy" || secret.value.expose().contains('@') {
+            // A proxy's URL is a secret only if it has a password.
+            if key != "proxy" || secret.value.expose().contains('@') {
                 table.reading.note_inline_secret(&secret.place.key);
             }
             Field::Given(secret)
         }
         (_, Field::Given(file), _) => read_file(table.reading, file),
         (.., Some(value)) => {
-            let place = table.place.below(sources.key);
-            accept(table.reading, place, value, &format!("the environment variable {}", sources.variable))
+            accept(table.reading, own_place, value, &format!("the environment variable {name}"))
         }
         (Field::Absent, Field::Absent, None) => Field::Absent,
         (..) => Field::Refused,
     }
 }
 
-/// A secret under a key of the operator's own: text, or a table that says where it is.
+/// Takes a secret that must pass `check`.
+pub(super) fn take_checked(
+    table: &mut Table<'_, '_>,
+    key: &str,
+    check: impl FnOnce(&str) -> Result<(), String>,
+) -> Field<Secret> {
+    let secret = take(table, key);
+    if let Field::Given(secret) = &secret
+        && let Err(text) = check(secret.value.expose())
+    {
+        table.reading.refuse(&secret.place, text);
+        return Field::Refused;
+    }
+    secret
+}
+
+/// The secret of a header: text, or a table that says where the secret is.
 pub(super) fn of_value(reading: &Reading<'_>, value: Placed<DeValue<'_>>) -> Option<Placed<Secret>> {
     let Placed { value, place } = value;
     let refuse = |text: String| {
@@ -100,7 +106,7 @@ pub(super) fn of_value(reading: &Reading<'_>, value: Placed<DeValue<'_>>) -> Opt
         (Field::Absent, Field::Given(variable)) => match (reading.env)(&variable.value) {
             Some(value) => accept(reading, variable.place, value, "the environment variable").given(),
             None => {
-                // Not by its name, which may be the secret itself in the wrong place.
+                // The name is not quoted, because it may be the secret itself in the wrong place.
                 reading.refuse(&variable.place, "the environment has no such variable; set it");
                 None
             }
@@ -113,10 +119,11 @@ pub(super) fn of_value(reading: &Reading<'_>, value: Placed<DeValue<'_>>) -> Opt
 
 const WHERE_ELSE: &str = "write the secret in quotes, or { file = \"…\" } or { env = \"…\" }";
 
-/// Where a secret is that does not stand in the configuration, under a key of the operator's own.
-const ELSEWHERE: Shape = Shape { title: "the table in place of a header's value", keys: &[&["file", "env"]] };
+/// A table that says where the secret of a header is.
+const ELSEWHERE: Shape =
+    Shape { title: "the table in place of a header's value", keys: &[&[("file", Hidden), ("env", Hidden)]] };
 
-/// A secret that stands in the configuration. The error never says what is there instead.
+/// A secret that the configuration itself contains. The error never quotes the value.
 fn inline(value: &DeValue<'_>) -> Result<Secret, String> {
     match value {
         DeValue::String(text) => {
@@ -176,7 +183,7 @@ fn check(secret: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Who may read a file.
+/// Which users can read a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Readers {
     /// Any user of this machine.
@@ -184,7 +191,7 @@ pub(super) enum Readers {
     Some,
 }
 
-/// Reads a small file whole; what is longer than any secret is cut off, so that `/dev/zero` is no trap.
+/// Reads a small file whole. Text beyond the length of any secret is cut off, so that `/dev/zero` does no harm.
 fn read_text(path: &Path) -> io::Result<(String, Readers)> {
     let file = File::open(path)?;
     let readers = readers(&file)?;

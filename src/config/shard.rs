@@ -1,4 +1,4 @@
-//! Which of the targets this process watches, where several share them.
+//! Which of the targets this process polls if several processes share them.
 
 use std::{fmt, str::FromStr};
 
@@ -7,10 +7,10 @@ use toml::de::DeValue;
 
 use super::values::text;
 
-/// More of them would take longer to tell targets apart than anybody has targets for.
+/// More than enough; the cost of choosing a shard grows with this number.
 const MOST: u32 = 1000;
 
-/// One of several processes that have the same configuration and divide its targets among them.
+/// One of several processes that share one configuration and divide its targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
     /// From 1 to `count`.
@@ -18,26 +18,26 @@ pub struct Shard {
     count: u32,
 }
 
-/// Why a text is no shard.
+/// Why a text is not a shard.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ShardError {
     #[error("{0:?} is not a shard; write the first of three as \"1/3\"")]
     Malformed(String),
     #[error("{0:?} is not among its own shards; write \"1/{1}\" to \"{1}/{1}\"")]
     OutOfRange(String, u32),
-    #[error("{0:?} is no shard of 1 to {MOST}; write the first of three as \"1/3\"")]
+    #[error("{0:?} is not a shard of 1 to {MOST}; write the first of three as \"1/3\"")]
     Count(String),
 }
 
 impl Shard {
-    /// The only one, which watches everything.
+    /// The only shard, which polls all targets.
     pub const WHOLE: Shard = Shard { index: 1, count: 1 };
 
-    /// Whether this is the shard that watches a target, which exactly one of them is.
+    /// Whether this shard polls a target. Exactly one shard does.
     ///
-    /// Of all shards, a target belongs to the one for which the SHA-256 of the shard's number, a slash and the target's
-    /// name is the largest. So it is the same everywhere and in every version, and when a shard is added it takes its
-    /// share from each of the others, and nothing else moves (highest random weight, Thaler and Ravishankar 1998).
+    /// A target belongs to the shard with the largest SHA-256 of the shard's number, a slash and the target's name. This
+    /// is the same on all machines and in all versions. A shard that is added takes its share from each of the others,
+    /// and no other target moves (highest random weight, Thaler and Ravishankar 1998).
     pub fn holds(self, target: &str) -> bool {
         let weight = |shard: &u32| Sha256::digest(format!("{shard}/{target}"));
         (1..=self.count).max_by_key(weight) == Some(self.index)
@@ -89,15 +89,15 @@ mod tests {
         (1..=count).map(|index| Shard { index, count }).collect()
     }
 
-    /// The number of the only shard that watches a target.
+    /// The number of the only shard that polls a target.
     fn of(target: &str, count: u32) -> u32 {
         let holders: Vec<_> = shards(count).into_iter().filter(|shard| shard.holds(target)).collect();
         assert_eq!(holders.len(), 1, "{target} of {count}: {holders:?}");
         holders[0].index
     }
 
-    /// Reckoned by `printf 1/home | sha256sum` and the like. These never change: a target that moved to another shard
-    /// would be told of anew.
+    /// Computed by `printf 1/home | sha256sum` and the like. These never change: the alerts of a target that moved to
+    /// another shard would be sent again.
     #[test]
     fn every_version_divides_targets_alike() {
         for (target, count, expected) in VECTORS {

@@ -1,149 +1,25 @@
 //! The configuration as pages show it.
 //!
-//! A value is shown if it stands in the list of what is harmless and looks like what it should be; everything else is
-//! hidden, and so are keys that nobody has thought of here.
+//! A value is shown only if its key is declared as harmless in its table's [`Shape`] and the value looks as it should.
+//! Everything else is hidden, including keys that are not declared.
 
 use std::fmt::Write;
 
-use jiff::tz::TimeZone;
 use reqwest::Url;
 use toml::de::{DeTable, DeValue};
 
-use super::listen::parse_listen;
-use super::mutes;
-use super::names::is_name;
-use super::shard::Shard;
+use super::shape::{Shape, Show};
 
 const HIDDEN: &str = "\"<hidden>\"";
 
-/// What of a value may be shown. Numbers and switches that have a place in the list are shown as they are.
-#[derive(Clone, Copy)]
-enum Show {
-    /// It is a number or a switch, and no text.
-    Number,
-    /// All of it, if this holds.
-    If(fn(&str) -> bool),
-    /// Of a URL the scheme, the host and the port; nothing of one with a password in it.
-    Origin,
-    /// All of it, if pages name users.
-    People,
-}
-
-use Show::{If, Number, Origin, People};
-
-type Keys = &'static [(&'static str, Show)];
-
-/// What is harmless: tables, with `*` for a name, and keys in them. A table that is not here is hidden as a whole.
-const SHOWN: &[(&[&str], Keys)] = &[
-    (
-        &["web"],
-        &[
-            ("listen", If(is_address)),
-            ("external_url", Origin),
-            ("tls_min_version", If(|text| ["1.2", "1.3"].contains(&text))),
-            ("open_health", Number),
-        ],
-    ),
-    (&["poll"], &[("shard", If(|text| text.parse::<Shard>().is_ok()))]),
-    (
-        &["poll", "marzban.*"],
-        &[
-            ("interval", If(is_quantity)),
-            ("timeout", If(is_quantity)),
-            ("page_timeout", If(is_quantity)),
-            ("stale_after", If(is_quantity)),
-            ("load", If(is_quantity)),
-            ("users_interval", If(|text| text == "auto" || is_quantity(text))),
-        ],
-    ),
-    (
-        &["users"],
-        &[
-            ("labels", If(|text| ["name", "hash", "off"].contains(&text))),
-            ("limit", Number),
-            ("notices", If(|text| ["name", "hash"].contains(&text))),
-        ],
-    ),
-    (&["users", "marzban.*"], &[("node_traffic_of", People)]),
-    (&["storage"], &[]),
-    (&["marzban.*", "webhook.*", "heartbeat"], &[("url", Origin)]),
-    (&["marzban.*.tls", "webhook.*.tls", "heartbeat.tls"], &[("insecure_skip_verify", Number)]),
-    (
-        &["heartbeat"],
-        &[
-            ("method", If(|text| ["GET", "POST"].contains(&text))),
-            ("interval", If(is_quantity)),
-            ("timeout", If(is_quantity)),
-            ("delivery_patience", If(is_quantity)),
-            ("proxy", Origin),
-        ],
-    ),
-    (
-        &["email.*"],
-        &[
-            ("smarthost", If(is_host)),
-            ("tls", If(|text| ["starttls", "implicit", "none"].contains(&text))),
-            ("auth", If(|text| ["auto", "plain", "login", "xoauth2"].contains(&text))),
-        ],
-    ),
-    (
-        &["webhook.*"],
-        &[
-            ("format", If(|text| ["alertmanager", "template"].contains(&text))),
-            ("max_alerts", Number),
-            ("proxy", Origin),
-        ],
-    ),
-    (
-        &["email.*", "webhook.*"],
-        &[("timeout", If(is_quantity)), ("min_severity", If(is_severity)), ("send_resolved", Number)],
-    ),
-    (
-        &["email.*", "webhook.*", "alerting"],
-        &[
-            ("group_by", If(is_name)),
-            ("group_wait", If(is_quantity)),
-            ("group_interval", If(is_quantity)),
-            ("repeat_interval", If(is_quantity)),
-        ],
-    ),
-    (&["alerting"], &[("enabled", Number), ("fallback", If(is_name)), ("fallback_after", If(is_quantity))]),
-    (
-        &["alert.*"],
-        &[
-            ("rule", If(is_name)),
-            ("enabled", Number),
-            ("targets", If(is_pattern)),
-            ("subjects", People),
-            ("exclude", People),
-            ("steps", If(is_quantity)),
-            ("for", If(is_quantity)),
-            ("severity", If(is_severity)),
-            ("repeat_interval", If(is_quantity)),
-            ("receivers", If(is_name)),
-            ("expired_for", If(is_quantity)),
-        ],
-    ),
-    (
-        &["mute.*"],
-        &[
-            ("days", If(|text| mutes::days_of(text).is_ok())),
-            ("hours", If(|text| mutes::hours_of(text).is_ok())),
-            ("zone", If(|text| TimeZone::get(text).is_ok())),
-            ("below", If(is_severity)),
-        ],
-    ),
-    (&["mute.*.matchers"], &[("target", If(is_pattern)), ("severity", If(is_severity)), ("subject", People)]),
-];
-
-/// A configuration that was found to be in order, as TOML in the order of its text. Comments are not kept.
-pub(super) fn text(root: &DeTable<'_>) -> String {
+/// A valid configuration as TOML, in the order of its text and without comments.
+pub(super) fn text(shape: &Shape, root: &DeTable<'_>) -> String {
     let mut page = Page { text: String::new(), names_people: names_people(root) };
-    page.table("", "", root);
+    page.table("", shape, root);
     page.text
 }
 
-/// Whether pages call users by their names, which is the default.
+/// Whether pages show the names of users, which is the default.
 fn names_people(root: &DeTable<'_>) -> bool {
     let Some(DeValue::Table(users)) = root.get("users").map(|value| value.get_ref()) else { return true };
     match users.get("labels").map(|value| value.get_ref()) {
@@ -159,30 +35,33 @@ struct Page {
 }
 
 impl Page {
-    /// Writes a table whose heading is `path`. `pattern` is the same as the list has it.
-    fn table(&mut self, path: &str, pattern: &str, entries: &DeTable<'_>) {
-        let mut entries: Vec<_> = entries.iter().collect();
-        entries.sort_by_key(|(key, _)| key.span().start);
-        let is_open = |key: &str, value: &DeValue<'_>| {
-            matches!(value, DeValue::Table(_)) && has_table(&below(pattern, key))
-        };
-
-        // Keys first: below the heading of another table they would belong to that.
-        let (tables, keys): (Vec<_>, Vec<_>) =
-            entries.into_iter().partition(|(key, value)| is_open(key.get_ref(), value.get_ref()));
-        let holds_named_ones_alone = keys.is_empty() && pattern_of_kind(pattern);
-        if !path.is_empty() && !holds_named_ones_alone {
+    /// Writes a table whose heading is `path`.
+    fn table(&mut self, path: &str, shape: &Shape, entries: &DeTable<'_>) {
+        if !path.is_empty() {
             let gap = if self.text.is_empty() { "" } else { "\n" };
             self.line(&format!("{gap}[{path}]"));
         }
-        for (key, value) in keys {
-            let shown = self.value(pattern, key.get_ref(), value.get_ref());
-            self.line(&format!("{} = {}", key.get_ref(), shown.as_deref().unwrap_or(HIDDEN)));
+        // Keys come first: after the heading of another table they would belong to that table.
+        let mut tables = Vec::new();
+        for (key, value) in in_order(entries) {
+            match (shape.show(key), value) {
+                (Show::Table(shape), DeValue::Table(entries)) => {
+                    tables.push((below(path, key), shape, entries));
+                }
+                (Show::Tables(shape), DeValue::Table(named)) => {
+                    for (name, value) in in_order(named) {
+                        let DeValue::Table(entries) = value else { continue };
+                        tables.push((below(&below(path, key), name), shape, entries));
+                    }
+                }
+                (show, value) => {
+                    let shown = self.value(show, value);
+                    self.line(&format!("{key} = {}", shown.as_deref().unwrap_or(HIDDEN)));
+                }
+            }
         }
-        for (key, value) in tables {
-            let (key, DeValue::Table(entries)) = (key.get_ref(), value.get_ref()) else { continue };
-            let path = if path.is_empty() { key.to_string() } else { format!("{path}.{key}") };
-            self.table(&path, &below(pattern, key), entries);
+        for (path, shape, entries) in tables {
+            self.table(&path, shape, entries);
         }
     }
 
@@ -191,77 +70,36 @@ impl Page {
         self.text.push('\n');
     }
 
-    /// A value as TOML; absent: it is to be hidden.
-    fn value(&self, pattern: &str, key: &str, value: &DeValue<'_>) -> Option<String> {
-        let show = SHOWN
-            .iter()
-            .filter(|(tables, _)| tables.contains(&pattern))
-            .find_map(|(_, keys)| keys.iter().find(|(known, _)| *known == key))?;
-        self.shown(show.1, value)
-    }
-
-    fn shown(&self, show: Show, value: &DeValue<'_>) -> Option<String> {
-        match value {
-            DeValue::Boolean(value) => Some(value.to_string()),
-            DeValue::Integer(number) => {
+    /// A value as TOML; absent: it is hidden.
+    fn value(&self, show: Show, value: &DeValue<'_>) -> Option<String> {
+        match (show, value) {
+            (Show::Hidden | Show::Table(_) | Show::Tables(_), _) => None,
+            (_, DeValue::Boolean(value)) => Some(value.to_string()),
+            (_, DeValue::Integer(number)) => {
                 i64::from_str_radix(number.as_str(), number.radix()).ok().map(|number| number.to_string())
             }
-            DeValue::Float(number) => Some(number.as_str().to_owned()),
-            DeValue::String(text) => match show {
-                Number => None,
-                If(holds) => holds(text).then(|| quoted(text)),
-                Origin => origin(text).map(|origin| quoted(&origin)),
-                People => self.names_people.then(|| quoted(text)),
-            },
-            DeValue::Array(values) => {
-                let values = values.iter().map(|value| self.shown(show, value.get_ref()));
+            (_, DeValue::Float(number)) => Some(number.as_str().to_owned()),
+            (_, DeValue::Array(values)) => {
+                let values = values.iter().map(|value| self.value(show, value.get_ref()));
                 values.collect::<Option<Vec<_>>>().map(|values| format!("[{}]", values.join(", ")))
             }
-            DeValue::Datetime(_) | DeValue::Table(_) => None,
+            (Show::Number, DeValue::String(_)) | (_, DeValue::Datetime(_) | DeValue::Table(_)) => None,
+            (Show::If(holds), DeValue::String(text)) => holds(text).then(|| quoted(text)),
+            (Show::Origin, DeValue::String(text)) => origin(text).map(|origin| quoted(&origin)),
+            (Show::People, DeValue::String(text)) => self.names_people.then(|| quoted(text)),
         }
     }
 }
 
-/// The pattern of a table in the one of another. The tables of a kind have names.
-fn below(pattern: &str, key: &str) -> String {
-    match pattern {
-        "" => key.to_owned(),
-        kind if pattern_of_kind(kind) => format!("{kind}.*"),
-        _ => format!("{pattern}.{key}"),
-    }
+/// The entries of a table in the order of the text.
+fn in_order<'t, 'd>(entries: &'t DeTable<'d>) -> impl Iterator<Item = (&'t str, &'t DeValue<'d>)> {
+    let mut entries: Vec<_> = entries.iter().collect();
+    entries.sort_by_key(|(key, _)| key.span().start);
+    entries.into_iter().map(|(key, value)| (&**key.get_ref(), value.get_ref()))
 }
 
-/// Whether a table holds others by name.
-fn pattern_of_kind(pattern: &str) -> bool {
-    ["marzban", "email", "webhook", "alert", "mute"].contains(&pattern)
-}
-
-fn has_table(pattern: &str) -> bool {
-    pattern_of_kind(pattern) || SHOWN.iter().any(|(tables, _)| tables.contains(&pattern))
-}
-
-fn is_address(text: &str) -> bool {
-    parse_listen(text).is_ok()
-}
-
-/// A duration or a share.
-fn is_quantity(text: &str) -> bool {
-    let share = |text: &str| text.trim().parse::<f64>().is_ok();
-    humantime::parse_duration(text).is_ok() || text.strip_suffix('%').is_some_and(share)
-}
-
-fn is_severity(text: &str) -> bool {
-    ["info", "warning", "critical"].contains(&text)
-}
-
-/// A target's name, or several with `*` and `?`.
-fn is_pattern(text: &str) -> bool {
-    is_name(&text.replace(['*', '?'], "0"))
-}
-
-/// A server's name or address, perhaps with a port.
-fn is_host(text: &str) -> bool {
-    text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.:[]".contains(c))
+fn below(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
 fn origin(text: &str) -> Option<String> {
@@ -285,7 +123,7 @@ fn quoted(text: &str) -> String {
         match c {
             '"' => quoted.push_str("\\\""),
             '\\' => quoted.push_str("\\\\"),
-            // Those that turn the direction of a line would have it read otherwise than it is.
+            // Characters that change the direction of text could make a line look different from what it is.
             '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
                 quoted.push_str(&escaped(c));
             }

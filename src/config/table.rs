@@ -1,13 +1,13 @@
 //! One table of the file, from which a section takes its keys.
 //!
-//! Unknown keys are refused when the table is opened, wrong values when they are taken; either way the reading goes on.
-//! A [`Field`] tells an absent key from a refused one, so that no second error follows from the first.
+//! Unknown keys are refused when the table is opened, wrong values when they are taken. Reading continues after both. A
+//! [`Field`] distinguishes an absent key from a refused one, so that one mistake causes one error.
 
 use toml::de::{DeTable, DeValue};
 
-use super::SHAPES;
 use super::reading::{Place, Reading};
-use super::values::kind;
+use super::shape::Shape;
+use super::values;
 
 pub(super) struct Table<'t, 'd> {
     pub(super) reading: &'t Reading<'t>,
@@ -18,19 +18,11 @@ pub(super) struct Table<'t, 'd> {
     misspelt: Vec<&'static str>,
 }
 
-/// The keys a table may have.
-pub(super) struct Shape {
-    /// What messages call the table.
-    pub(super) title: &'static str,
-    /// In groups, as one table may hold the keys of another.
-    pub(super) keys: &'static [&'static [&'static str]],
-}
-
-/// What became of a key.
+/// The outcome of taking a key.
 #[derive(Debug)]
 pub(super) enum Field<T> {
     Absent,
-    /// There, but wrong, and already reported.
+    /// Present but wrong, and already reported.
     Refused,
     Given(Placed<T>),
 }
@@ -41,7 +33,7 @@ pub(super) struct Placed<T> {
     pub(super) place: Place,
 }
 
-/// A key of the operator's own.
+/// A key that the operator chooses.
 pub(super) struct FreeEntry<'d> {
     pub(super) name: String,
     /// Of the name.
@@ -50,11 +42,11 @@ pub(super) struct FreeEntry<'d> {
 }
 
 impl<'t, 'd> Table<'t, 'd> {
-    pub(super) fn root(reading: &'t Reading<'t>, shape: &'static Shape, entries: DeTable<'d>) -> Self {
-        Self::open(reading, Place::default(), shape, entries)
+    pub(super) fn root(reading: &'t Reading<'t>, entries: DeTable<'d>) -> Self {
+        Self::open(reading, Place::default(), reading.root, entries)
     }
 
-    /// Opens a table, refusing the keys it must not have.
+    /// Opens a table and refuses unknown keys.
     pub(super) fn open(
         reading: &'t Reading<'t>,
         place: Place,
@@ -64,7 +56,7 @@ impl<'t, 'd> Table<'t, 'd> {
         let mut known = DeTable::new();
         let mut unknown = Vec::new();
         for (key, value) in entries {
-            if shape.keys().any(|known| known == key.get_ref()) {
+            if shape.names().any(|known| known == key.get_ref()) {
                 known.insert(key, value);
             } else {
                 unknown.push((key, value));
@@ -74,13 +66,13 @@ impl<'t, 'd> Table<'t, 'd> {
         for (key, value) in unknown {
             let what =
                 if matches!(value.get_ref(), DeValue::Table(_)) { "unknown table" } else { "unknown key" };
-            let meant = shape.keys().filter(|candidate| !known.contains_key(*candidate));
+            let meant = shape.names().filter(|candidate| !known.contains_key(*candidate));
             let advice = match nearest(key.get_ref(), meant) {
                 Some(meant) => {
                     misspelt.push(meant);
                     format!("write {meant}")
                 }
-                None => shape.advice(key.get_ref()),
+                None => advice(reading.root, shape, key.get_ref()),
             };
             reading.refuse(&place.below(key.get_ref()).at(key.span().start), format!("{what}; {advice}"));
         }
@@ -90,7 +82,7 @@ impl<'t, 'd> Table<'t, 'd> {
     /// Takes a key's value, read by `parse`, whose error says what was seen and what to write instead.
     pub(super) fn take<T>(
         &mut self,
-        key: &'static str,
+        key: &str,
         parse: impl FnOnce(&DeValue<'_>) -> Result<T, String>,
     ) -> Field<T> {
         let Some((place, value)) = self.remove(key) else { return self.missing(key) };
@@ -106,7 +98,7 @@ impl<'t, 'd> Table<'t, 'd> {
     /// Takes a list, each element read by `parse`. A single value is a list of one.
     pub(super) fn take_list<T>(
         &mut self,
-        key: &'static str,
+        key: &str,
         parse: impl Fn(&DeValue<'_>) -> Result<T, String>,
     ) -> Field<Vec<Placed<T>>> {
         let Some((place, value)) = self.remove(key) else { return self.missing(key) };
@@ -131,16 +123,16 @@ impl<'t, 'd> Table<'t, 'd> {
         if refused { Field::Refused } else { Field::Given(Placed { value: values, place }) }
     }
 
-    /// Takes a table below this one; an absent or refused one is as good as empty.
-    pub(super) fn section(&mut self, key: &'static str, shape: &'static Shape) -> Table<'t, 'd> {
+    /// Takes a table below this one. An absent or refused table counts as empty.
+    pub(super) fn section(&mut self, key: &str, shape: &'static Shape) -> Table<'t, 'd> {
         let place = self.place.below(key);
         let (place, entries) = self.take_entries(key, &place.key).unwrap_or((place, DeTable::new()));
         Table::open(self.reading, place, shape, entries)
     }
 
     /// Takes the tables of one kind, each with its name and the place of the name.
-    pub(super) fn named_tables(&mut self, system: &'static str) -> Vec<(String, Place, DeTable<'d>)> {
-        let Some((place, entries)) = self.take_entries(system, &format!("{system}.NAME")) else {
+    pub(super) fn named_tables(&mut self, kind: &str) -> Vec<(String, Place, DeTable<'d>)> {
+        let Some((place, entries)) = self.take_entries(kind, &format!("{kind}.NAME")) else {
             return Vec::new();
         };
         let mut entries: Vec<_> = entries.into_iter().collect();
@@ -154,14 +146,14 @@ impl<'t, 'd> Table<'t, 'd> {
             let place = place.below(&name).at(offset);
             match value.into_inner() {
                 DeValue::Table(entries) => tables.push((name, place, entries)),
-                // Whoever forgets the name has every key of the target here; saying it once is enough.
+                // If the name is missing, every key of the target is here. One error is enough.
                 _ if nameless => {}
                 value => {
                     nameless = true;
-                    let seen = kind(&value);
+                    let seen = values::kind(&value);
                     self.reading.refuse(
                         &place,
-                        format!("{seen} where a table was expected; head these keys with [{system}.NAME], under a name of your choice"),
+                        format!("{seen} where a table was expected; head these keys with [{kind}.NAME], under a name of your choice"),
                     );
                 }
             }
@@ -169,8 +161,8 @@ impl<'t, 'd> Table<'t, 'd> {
         tables
     }
 
-    /// The names of the tables of one kind, whether or not anything is right in them.
-    pub(super) fn names_of(&self, kind: &'static str) -> Vec<(String, Place)> {
+    /// The names of the tables of one kind, whatever the tables contain.
+    pub(super) fn names_of(&self, kind: &str) -> Vec<(String, Place)> {
         let Some(DeValue::Table(tables)) = self.entries.get(kind).map(|value| value.get_ref()) else {
             return Vec::new();
         };
@@ -181,8 +173,8 @@ impl<'t, 'd> Table<'t, 'd> {
             .collect()
     }
 
-    /// Takes a table whose keys are the operator's own, in the order of the text.
-    pub(super) fn free_section(&mut self, key: &'static str) -> Vec<FreeEntry<'d>> {
+    /// Takes a table whose keys the operator chooses, in the order of the text.
+    pub(super) fn free_section(&mut self, key: &str) -> Vec<FreeEntry<'d>> {
         let head = self.place.below(key).key;
         let Some((place, entries)) = self.take_entries(key, &head) else { return Vec::new() };
         let mut entries: Vec<_> = entries
@@ -201,18 +193,18 @@ impl<'t, 'd> Table<'t, 'd> {
         self.entries.contains_key(key)
     }
 
-    /// Reports what is wrong with a key that the table need not mention.
+    /// Reports a mistake in a key that the table may not have.
     pub(super) fn refuse(&self, key: &str, text: impl Into<String>) {
         self.reading.refuse(&self.place.below(key), text);
     }
 
-    fn take_entries(&mut self, key: &'static str, head: &str) -> Option<(Place, DeTable<'d>)> {
+    fn take_entries(&mut self, key: &str, head: &str) -> Option<(Place, DeTable<'d>)> {
         let key_offset = self.entries.get_key_value(key).map(|(key, _)| key.span().start)?;
         let (place, value) = self.remove(key)?;
         match value {
             DeValue::Table(entries) => Some((self.place.below(key).at(key_offset), entries)),
             value => {
-                let seen = kind(&value);
+                let seen = values::kind(&value);
                 let advice =
                     format!("{seen} where a table was expected; write [{head}] and its keys below that");
                 self.reading.refuse(&place, advice);
@@ -222,31 +214,14 @@ impl<'t, 'd> Table<'t, 'd> {
     }
 
     /// The value of a key and the value's place.
-    fn remove(&mut self, key: &'static str) -> Option<(Place, DeValue<'d>)> {
-        debug_assert!(self.shape.keys().any(|known| known == key), "{key} is missing from the shape");
+    fn remove(&mut self, key: &str) -> Option<(Place, DeValue<'d>)> {
+        debug_assert!(self.shape.names().any(|known| known == key), "{key} is missing from the shape");
         let value = self.entries.remove(key)?;
         Some((self.place.below(key).at(value.span().start), value.into_inner()))
     }
 
     fn missing<T>(&self, key: &str) -> Field<T> {
         if self.misspelt.contains(&key) { Field::Refused } else { Field::Absent }
-    }
-}
-
-impl Shape {
-    pub(super) fn keys(&self) -> impl Iterator<Item = &'static str> {
-        self.keys.iter().copied().flatten().copied()
-    }
-
-    /// For a key that resembles none here: the table it belongs in, or else all that this one knows.
-    fn advice(&self, key: &str) -> String {
-        match SHAPES.iter().find(|shape| shape.keys().any(|known| known == key)) {
-            Some(shape) => format!("it belongs in {}", shape.title),
-            None => {
-                let known: Vec<_> = self.keys().collect();
-                format!("{} knows {}", self.title, known.join(", "))
-            }
-        }
     }
 }
 
@@ -267,56 +242,28 @@ impl<T> Field<T> {
     }
 }
 
-/// The candidate that `key` was probably meant to be: at most two letters away, and fewer than half of its own.
+/// For a key that resembles none of its table's: the table where it belongs, or else all keys of its own table.
+fn advice(root: &Shape, shape: &Shape, key: &str) -> String {
+    match root.below().into_iter().find(|shape| shape.names().any(|known| known == key)) {
+        Some(shape) => format!("it belongs in {}", shape.title),
+        None => format!("{} knows {}", shape.title, shape.names().collect::<Vec<_>>().join(", ")),
+    }
+}
+
+/// The candidate that `key` was probably meant to be: at most two letters must be added, dropped or changed, and fewer
+/// than half of the candidate's. Case, `-` and `_` make no difference.
 pub(super) fn nearest<'c>(key: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+    let plain = |text: &str| text.to_lowercase().replace('-', "_");
     candidates
-        .map(|candidate| (distance(key, candidate), candidate))
+        .map(|candidate| (strsim::levenshtein(&plain(key), &plain(candidate)), candidate))
         .filter(|&(distance, candidate)| distance <= 2 && 2 * distance < candidate.len())
         .min()
         .map(|(_, candidate)| candidate)
 }
 
-/// How many letters must be added, dropped or changed to turn one text into the other (Levenshtein). Case, `-` and `_`
-/// make no difference.
-fn distance(a: &str, b: &str) -> usize {
-    let letters = |text: &str| text.to_lowercase().replace('-', "_").chars().collect::<Vec<_>>();
-    let (a, b) = (letters(a), letters(b));
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.iter().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (cell, to) in row.iter_mut().skip(1).zip(&b) {
-            let changed = diagonal + usize::from(from != to);
-            diagonal = *cell;
-            left = changed.min(diagonal + 1).min(left + 1);
-            *cell = left;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn distances() {
-        for (a, b, expected) in [
-            ("", "", 0),
-            ("abc", "", 3),
-            ("", "abc", 3),
-            ("interval", "interval", 0),
-            ("intervall", "interval", 1),
-            ("kitten", "sitting", 3),
-            ("Stale-After", "stale_after", 0),
-            ("tiemout", "timeout", 2),
-        ] {
-            assert_eq!(distance(a, b), expected, "{a} {b}");
-        }
-    }
 
     #[test]
     fn the_nearest_key() {
@@ -325,6 +272,7 @@ mod tests {
             ("uri", Some("url")),
             ("passwrod", Some("password")),
             ("user_name", Some("username")),
+            ("Password-File", Some("password_file")),
             ("apikey", Some("api_key")),
             ("token", None),
             ("u", None),

@@ -8,15 +8,32 @@ use toml::de::DeValue;
 use crate::http::options::{TlsOptions, parse_sha256};
 
 use super::files;
-use super::table::{Field, Shape, Table};
+use super::shape::{
+    Shape,
+    Show::{Hidden, Number},
+};
+use super::table::{Field, Table};
 use super::values::{path, switch, text};
 
 pub(super) const SHAPE: Shape = Shape {
     title: "the tls table of a target or webhook",
-    keys: &[&["pin_sha256", "ca_file", "client_cert_file", "client_key_file", "insecure_skip_verify"]],
+    keys: &[&[
+        ("pin_sha256", Hidden),
+        ("ca_file", Hidden),
+        ("client_cert_file", Hidden),
+        ("client_key_file", Hidden),
+        ("insecure_skip_verify", Number),
+    ]],
 };
 
-pub(super) fn read(mut table: Table<'_, '_>) -> TlsOptions {
+/// Takes `tls`, which must not be there if the URL of the same table starts with `http://`.
+pub(super) fn take(parent: &mut Table<'_, '_>, is_http: bool) -> TlsOptions {
+    let is_given = parent.has("tls");
+    let mut table = parent.section("tls", &SHAPE);
+    if is_given && is_http {
+        let text = "has no effect on a url with http://; write https://, or leave it out";
+        table.reading.refuse(&table.place, text);
+    }
     let insecure = table.take("insecure_skip_verify", switch);
     if let Field::Given(insecure) = &insecure
         && insecure.value
@@ -50,13 +67,13 @@ pub(super) fn read(mut table: Table<'_, '_>) -> TlsOptions {
 
 fn pin(value: &DeValue<'_>) -> Result<[u8; 32], String> {
     parse_sha256(&text(value)?).ok_or_else(|| {
-        "not 64 hex digits; write the certificate's SHA-256, as told by: openssl x509 -noout -fingerprint -sha256"
+        "not 64 hex digits; write the certificate's SHA-256, as printed by: openssl x509 -noout -fingerprint -sha256"
             .to_owned()
     })
 }
 
 /// Takes the path of a file that can be read, and notes what it holds.
-pub(super) fn take_noted_file(table: &mut Table<'_, '_>, key: &'static str) -> Field<PathBuf> {
+pub(super) fn take_noted_file(table: &mut Table<'_, '_>, key: &str) -> Field<PathBuf> {
     let file = take_file(table, key);
     if let Field::Given(file) = &file
         && let Ok(content) = files::read(&file.value)
@@ -67,7 +84,7 @@ pub(super) fn take_noted_file(table: &mut Table<'_, '_>, key: &'static str) -> F
 }
 
 /// Takes a path, and makes sure that the file can be opened.
-pub(super) fn take_file(table: &mut Table<'_, '_>, key: &'static str) -> Field<PathBuf> {
+pub(super) fn take_file(table: &mut Table<'_, '_>, key: &str) -> Field<PathBuf> {
     let reading = table.reading;
     table.take(key, |value| {
         let path = reading.resolve(&path(value)?);

@@ -1,47 +1,63 @@
 //! `[users]`: how people appear in metrics.
 
-use toml::de::DeValue;
-
 use crate::secret::Secret;
 
-use super::secrets::{self, Sources};
-use super::table::{Field, Shape, Table};
-use super::values::{choice, count, text};
+use super::secrets;
+use super::shape::{
+    Key, Shape,
+    Show::{Hidden, If, Number, People},
+};
+use super::table::{Field, Table};
+use super::values::{choice, count, is_choice, text};
 
 pub(super) const SHAPE: Shape = Shape {
     title: "[users]",
-    keys: &[&["labels", "limit", "hash_key", "hash_key_file", "node_traffic_of", "notices"]],
+    keys: &[&[
+        ("labels", If(|text| is_choice(text, &LABELS))),
+        ("limit", Number),
+        ("hash_key", Hidden),
+        ("hash_key_file", Hidden),
+        NODE_TRAFFIC_OF,
+        ("notices", If(|text| is_choice(text, &NOTICES))),
+    ]],
 };
 
-/// What of users is exported.
+/// A key that a target can override.
+pub(super) const NODE_TRAFFIC_OF: Key = ("node_traffic_of", People);
+
+const LABELS: [(&str, LabelsChoice); 3] =
+    [("name", LabelsChoice::Name), ("hash", LabelsChoice::Hash), ("off", LabelsChoice::Off)];
+const NOTICES: [(&str, NoticeNames); 2] = [("name", NoticeNames::Name), ("hash", NoticeNames::Hash)];
+
+/// How users are exported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsersConfig {
     pub labels: LabelsChoice,
-    /// How many users of a target are exported, by the order of their names.
+    /// The maximum number of users per target, in the order of their names.
     pub limit: usize,
-    /// Makes hashes the same in all replicas, and a mystery to everyone else; at least 16 bytes.
+    /// The key of the hashes, shared by replicas; at least 16 bytes.
     pub hash_key: Option<Secret>,
     /// Users whose traffic per node is read, in targets that do not name their own.
     pub node_traffic_of: Vec<String>,
-    /// How notices name users.
+    /// How notifications name users.
     pub notices: NoticeNames,
 }
 
-/// What stands in the label `user`.
+/// The value of the label `user`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LabelsChoice {
     /// The user's name.
     Name,
     /// A keyed hash of it.
     Hash,
-    /// There are no series of single users.
+    /// No series of single users.
     Off,
 }
 
-/// What a notice calls a user.
+/// How notifications name a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoticeNames {
-    /// By name, as notices are private.
+    /// By name, because notifications are private.
     Name,
     /// By the keyed hash.
     Hash,
@@ -62,42 +78,29 @@ impl Default for UsersConfig {
 pub(super) fn read(mut table: Table<'_, '_>) -> UsersConfig {
     let default = UsersConfig::default();
     UsersConfig {
-        labels: table.take("labels", labels).value().unwrap_or(default.labels),
+        labels: table.take("labels", |value| choice(value, &LABELS)).value().unwrap_or(default.labels),
         limit: table.take("limit", count).value().unwrap_or(default.limit),
         hash_key: read_hash_key(&mut table),
         node_traffic_of: read_node_traffic_of(&mut table).unwrap_or(default.node_traffic_of),
-        notices: table.take("notices", notices).value().unwrap_or(default.notices),
+        notices: table.take("notices", |value| choice(value, &NOTICES)).value().unwrap_or(default.notices),
     }
 }
 
-/// Takes `node_traffic_of`, which a target may have for itself.
+/// Takes `node_traffic_of`, which a target can override.
 pub(super) fn read_node_traffic_of(table: &mut Table<'_, '_>) -> Option<Vec<String>> {
     let names = table.take_list("node_traffic_of", text).value()?;
     let mut users = Vec::new();
     for name in names {
         if users.contains(&name.value) {
-            table.reading.refuse(&name.place, format!("{:?} stands here twice; write it once", name.value));
+            table.reading.refuse(&name.place, format!("{:?} is listed twice; write it once", name.value));
         }
         users.push(name.value);
     }
     Some(users)
 }
 
-fn labels(value: &DeValue<'_>) -> Result<LabelsChoice, String> {
-    choice(value, &[("name", LabelsChoice::Name), ("hash", LabelsChoice::Hash), ("off", LabelsChoice::Off)])
-}
-
-fn notices(value: &DeValue<'_>) -> Result<NoticeNames, String> {
-    choice(value, &[("name", NoticeNames::Name), ("hash", NoticeNames::Hash)])
-}
-
 fn read_hash_key(table: &mut Table<'_, '_>) -> Option<Secret> {
-    let sources = Sources {
-        key: "hash_key",
-        file_key: "hash_key_file",
-        variable: secrets::variable(&["users", "hash_key"]),
-    };
-    let Field::Given(key) = secrets::take(table, &sources) else { return None };
+    let Field::Given(key) = secrets::take(table, "hash_key") else { return None };
     let length = key.value.expose().len();
     if length < 16 {
         table.reading.refuse(

@@ -4,12 +4,15 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use humantime::format_duration;
 use toml::de::DeValue;
 
-/// Keeps sums with a point in time far from the end of the calendar.
+use crate::model::Severity;
+
+/// Far from the end of the calendar when added to a time.
 const LONGEST: Duration = Duration::from_secs(3653 * 24 * 60 * 60);
 
-/// A line of text. It is not quoted if wrong, and neither is what stands in its place.
+/// A line of text. Errors do not quote it, because it may be a secret.
 pub(super) fn text(value: &DeValue<'_>) -> Result<String, String> {
     match value {
         DeValue::String(text) if text.trim().is_empty() => {
@@ -43,7 +46,22 @@ pub(super) fn choice<T: Copy>(value: &DeValue<'_>, choices: &[(&str, T)]) -> Res
         },
         _ => describe(value),
     };
-    Err(format!("{seen} is no choice; write {}", alternatives(choices.iter().map(|(word, _)| word))))
+    Err(format!("{seen} is not a choice; write {}", alternatives(choices.iter().map(|(word, _)| word))))
+}
+
+/// Whether a text is one of the words that [`choice`] takes.
+pub(super) fn is_choice<T>(text: &str, choices: &[(&str, T)]) -> bool {
+    choices.iter().any(|(word, _)| *word == text)
+}
+
+const SEVERITIES: [Severity; 3] = [Severity::Info, Severity::Warning, Severity::Critical];
+
+pub(super) fn severity(value: &DeValue<'_>) -> Result<Severity, String> {
+    choice(value, &SEVERITIES.map(|severity| (severity.label(), severity)))
+}
+
+pub(super) fn is_severity(text: &str) -> bool {
+    SEVERITIES.iter().any(|severity| severity.label() == text)
 }
 
 /// `"a", "b" or "c"`.
@@ -81,7 +99,7 @@ pub(super) fn duration(value: &DeValue<'_>) -> Result<Duration, String> {
             }
             Ok(duration) => Ok(duration),
             Err(_) => Err(format!(
-                "{text:?} is no duration; write numbers with units, such as \"30s\" or \"1h 30m\""
+                "{text:?} is not a duration; write numbers with units, such as \"30s\" or \"1h 30m\""
             )),
         },
         DeValue::Integer(number) => {
@@ -91,10 +109,26 @@ pub(super) fn duration(value: &DeValue<'_>) -> Result<Duration, String> {
     }
 }
 
-/// A duration of any length but none.
+/// A duration above zero.
 pub(super) fn above_zero(value: &DeValue<'_>) -> Result<Duration, String> {
     let duration = duration(value)?;
-    if duration.is_zero() { Err("no time at all; write more than \"0s\"".to_owned()) } else { Ok(duration) }
+    if duration.is_zero() { Err("zero; write more than \"0s\"".to_owned()) } else { Ok(duration) }
+}
+
+/// A duration of at least `least`.
+pub(super) fn at_least(least: Duration, value: &DeValue<'_>) -> Result<Duration, String> {
+    let duration = duration(value)?;
+    if duration < least {
+        let (seen, least) = (format_duration(duration), format_duration(least));
+        return Err(format!("{seen} is too short; write at least \"{least}\""));
+    }
+    Ok(duration)
+}
+
+/// Whether a text looks like a duration or a share.
+pub(super) fn is_quantity(text: &str) -> bool {
+    let share = |text: &str| text.trim().parse::<f64>().is_ok();
+    humantime::parse_duration(text).is_ok() || text.strip_suffix('%').is_some_and(share)
 }
 
 /// A share above 0 and up to 1, written "10%" or 0.1.
@@ -111,13 +145,13 @@ pub(super) fn ratio(value: &DeValue<'_>) -> Result<f64, String> {
         }
         DeValue::String(text) => match text.strip_suffix('%').map(|number| number.trim().parse::<f64>()) {
             Some(Ok(percent)) => Ok(percent / 100.0),
-            Some(Err(_)) | None => Err(format!("{text:?} is no share; {example}")),
+            Some(Err(_)) | None => Err(format!("{text:?} is not a share; {example}")),
         },
         _ => Err(format!("{}; {example}", describe(value))),
     }
 }
 
-/// What stands there, for a message. Texts are not quoted, as they may be secrets that stand in the wrong place.
+/// What a value is, for a message. Texts are not quoted, because they may be secrets in the wrong place.
 pub(super) fn describe(value: &DeValue<'_>) -> String {
     match value {
         DeValue::Integer(number) => format!("the number {number}"),
@@ -127,7 +161,7 @@ pub(super) fn describe(value: &DeValue<'_>) -> String {
     }
 }
 
-/// The same without any value, where numbers may be secrets, too.
+/// The same without any value, for places where numbers may be secrets, too.
 pub(super) fn kind(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "text",

@@ -1,4 +1,4 @@
-//! `[web]`: where the exporter itself is reached, and by whom.
+//! `[web]`: the exporter's own addresses and the access to them.
 
 use std::net::SocketAddr;
 
@@ -8,48 +8,69 @@ use toml::de::DeValue;
 use crate::secret::Secret;
 use crate::server::config::{AccessConfig, OwnAccess, OwnTls, PasswordHash, Protection, TlsVersion, Users};
 
-use super::secrets::{self, Sources};
-use super::table::{Field, Shape, Table};
+use super::listen::{self, DEFAULT_LISTEN, parse_listen};
+use super::secrets;
+use super::shape::{
+    Key, Shape,
+    Show::{Hidden, If, Number, Origin},
+};
+use super::table::{Field, Table};
 use super::tls::take_file;
-use super::values::{choice, switch, text};
-use super::{DEFAULT_LISTEN, LabelsChoice, WebConfig, listen};
+use super::users::LabelsChoice;
+use super::values::{choice, is_choice, kind, switch, text};
 
-/// All but `listen` and `config_file`, which takes their place.
-const ACCESS: [&str; 8] = [
-    "tls_cert_file",
-    "tls_key_file",
-    "client_ca_file",
-    "tls_min_version",
-    "basic_auth",
-    "bearer_token",
-    "bearer_token_file",
-    "open_health",
+/// The keys that `config_file` replaces.
+const ACCESS: &[Key] = &[
+    ("tls_cert_file", Hidden),
+    ("tls_key_file", Hidden),
+    ("client_ca_file", Hidden),
+    ("tls_min_version", If(|text| is_choice(text, &TLS_VERSIONS))),
+    ("basic_auth", Hidden),
+    ("bearer_token", Hidden),
+    ("bearer_token_file", Hidden),
+    ("open_health", Number),
 ];
 
-pub(super) const SHAPE: Shape =
-    Shape { title: "[web]", keys: &[&["listen", "external_url"], &ACCESS, &["config_file"]] };
+pub(super) const SHAPE: Shape = Shape {
+    title: "[web]",
+    keys: &[
+        &[("listen", If(|text| parse_listen(text).is_ok())), ("external_url", Origin)],
+        ACCESS,
+        &[("config_file", Hidden)],
+    ],
+};
+
+const TLS_VERSIONS: [(&str, TlsVersion); 2] = [("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)];
+
+/// Where the exporter itself is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebConfig {
+    /// At least one; all addresses of the machine are written `[::]`.
+    pub listen: Vec<SocketAddr>,
+    /// The URL of the status page for people, which notifications link to; empty if it has none.
+    pub external_url: String,
+    /// TLS and the credentials that clients need.
+    pub access: AccessConfig,
+}
 
 pub(super) fn read(mut table: Table<'_, '_>) -> WebConfig {
     let listen = listen::read(&mut table).unwrap_or_else(|| vec![DEFAULT_LISTEN]);
     let external_url = table.take("external_url", external_url).value().unwrap_or_default();
-    let beside: Vec<_> = ACCESS.into_iter().filter(|key| table.has(key)).collect();
+    let beside: Vec<_> = ACCESS.iter().map(|(key, _)| *key).filter(|key| table.has(key)).collect();
     let own = read_own(&mut table);
     let variable = own.bearer_token.is_some() && beside.is_empty();
     let reading = table.reading;
     let access = match take_file(&mut table, "config_file") {
         Field::Given(file) if variable => {
-            let variable = secrets::variable(&["web", "bearer_token"]);
-            reading.refuse(
-                &file.place,
-                format!("{variable} is set as well, which it takes the place of; keep either"),
-            );
+            let variable = secrets::variable(&table.place.below("bearer_token"));
+            reading.refuse(&file.place, format!("{variable} is set as well, which it replaces; keep either"));
             AccessConfig::default()
         }
         Field::Given(file) if !beside.is_empty() => {
             let beside = beside.join(", ");
             reading.refuse(
                 &file.place,
-                format!("stands beside {beside}, which it takes the place of; keep either"),
+                format!("cannot be combined with {beside}, which it replaces; keep either"),
             );
             AccessConfig::default()
         }
@@ -71,10 +92,10 @@ fn external_url(value: &DeValue<'_>) -> Result<String, String> {
     let text = text(value)?;
     match Url::parse(&text) {
         Ok(url) if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) => {
-            Err(format!("no URL that starts with https:// or http:// and names a host; {ADVICE}"))
+            Err(format!("not a URL that starts with https:// or http:// and has a host; {ADVICE}"))
         }
         Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-            Err(format!("a user name or password in it would be told to everybody; {ADVICE}"))
+            Err(format!("a user name or password in it would be visible to everyone; {ADVICE}"))
         }
         Ok(url) if url.query().is_some() || url.fragment().is_some() => {
             Err(format!("has a part after ? or #; {ADVICE}"))
@@ -97,9 +118,7 @@ fn read_tls(table: &mut Table<'_, '_>) -> Option<OwnTls> {
     let cert_file = take_file(table, "tls_cert_file");
     let key_file = take_file(table, "tls_key_file");
     let client_ca_file = take_file(table, "client_ca_file");
-    let min_version = table.take("tls_min_version", |value| {
-        choice(value, &[("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)])
-    });
+    let min_version = table.take("tls_min_version", |value| choice(value, &TLS_VERSIONS));
     match (&cert_file, &key_file) {
         (Field::Given(_), Field::Absent) => {
             table.refuse("tls_key_file", "missing beside tls_cert_file; write both");
@@ -142,7 +161,8 @@ fn read_users(table: &mut Table<'_, '_>) -> Users {
     let mut users = Users::new();
     for entry in table.free_section("basic_auth") {
         if entry.name.is_empty() || entry.name.contains(|c: char| c == ':' || c.is_control()) {
-            reading.refuse(&entry.place, "no name that could be sent; write one without colons");
+            reading
+                .refuse(&entry.place, "not a user name for basic authentication; write one without colons");
         }
         match entry.value.value {
             DeValue::String(text) => match PasswordHash::parse(&text) {
@@ -150,7 +170,7 @@ fn read_users(table: &mut Table<'_, '_>) -> Users {
                 Err(err) => reading.refuse(&entry.value.place, err.to_string()),
             },
             value => {
-                let seen = super::values::kind(&value);
+                let seen = kind(&value);
                 reading.refuse(
                     &entry.value.place,
                     format!("{seen} where a bcrypt hash was expected; write it in quotes"),
@@ -162,22 +182,17 @@ fn read_users(table: &mut Table<'_, '_>) -> Users {
 }
 
 fn read_bearer_token(table: &mut Table<'_, '_>) -> Option<Secret> {
-    let sources = Sources {
-        key: "bearer_token",
-        file_key: "bearer_token_file",
-        variable: secrets::variable(&["web", "bearer_token"]),
-    };
-    let Field::Given(token) = secrets::take(table, &sources) else { return None };
+    let Field::Given(token) = secrets::take(table, "bearer_token") else { return None };
     if !token.value.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
         table.reading.refuse(
             &token.place,
-            "a token that no request can carry; write letters, digits and signs, for example by: openssl rand -hex 32",
+            "a token that cannot be sent in a header; write letters, digits and signs, for example by: openssl rand -hex 32",
         );
     }
     Some(token.value)
 }
 
-/// What of the port is allowed but probably not meant.
+/// What is allowed but probably not meant, as a sentence.
 pub(super) fn warning(web: &WebConfig, labels: LabelsChoice) -> Option<String> {
     let address: &SocketAddr = web.listen.iter().find(|address| !address.ip().is_loopback())?;
     let nothing = Protection { tls: false, credentials: false, client_certificates: false };

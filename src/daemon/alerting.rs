@@ -20,9 +20,9 @@ use crate::{
     },
     clock::Beat,
     config::{Config, NoticeNames},
-    exposition::HashKey,
     model::{ActiveAlerts, NoticeStatus, Severity, Timestamp},
     notify::OwnAlert,
+    secret::HashKey,
     store::Batch,
 };
 

@@ -26,8 +26,8 @@ use crate::{
     clock::{Beat, Clock},
     config::Config,
     model::{
-        Expiry, Moment, Notice, NoticeStatus, Outcome, Part, PartData, PartState, Report, Severity,
-        Timestamp, User, UserStatus, WalkEnd,
+        Expiry, Fact, Moment, Notice, NoticeStatus, Outcome, Part, PartState, Report, Severity, Timestamp,
+        User, UserFacts, UserStatus, WalkEnd,
     },
     notify::{
         Receiver, Retry, SendError,
@@ -138,7 +138,7 @@ fn config() -> (AlertingConfig, Route) {
 fn report(renewed: bool, now: Moment) -> Report {
     let mut report = Report::new("home");
     report.up = Some(true);
-    report.remember_up(now);
+    report.history.up_was(true, now);
     for part in [Part::System, Part::Users] {
         let state = PartState {
             outcome: Outcome::Up,
@@ -157,7 +157,8 @@ fn report(renewed: bool, now: Moment) -> Report {
     };
     let user = User { status, expiry: Expiry::At(end), read_at: now.wall, ..User::named("alice") };
     let seen = HashSet::from([Arc::clone(&user.name)]);
-    report.merge(PartData::UsersEnd(WalkEnd { page: vec![user], seen, unreadable: 0, started: now }));
+    let end = WalkEnd { page: vec![user], seen, unreadable: 0, started: now };
+    report.merge(Fact::Users(UserFacts::WalkEnd(end)), now);
     report
 }
 

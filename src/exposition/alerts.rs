@@ -1,40 +1,31 @@
 use std::collections::BTreeMap;
 
-use super::{Family, Kind, UserLabels, text::Text};
+use super::{family::families, text::Text, view::Naming};
 use crate::model::{ActiveAlerts, AlertState, KIND_USER};
 
-/// The families about alerts: what fires, and how many there are.
-pub static ALERT_FAMILIES: [Family; 2] = [
-    Family {
-        name: "alert_firing",
-        kind: Kind::Gauge,
-        unit: "",
-        labels: &["alertname", "severity", "target", "kind", "subject", "step", "rule"],
-        help: "1 while the alert fires; no series while it does not. Labels without a value are left out.",
-    },
-    Family {
-        name: "alerts",
-        kind: Kind::Gauge,
-        unit: "",
-        labels: &["alertname", "severity", "state"],
-        help: "Alerts that wait to have held for long enough (pending) or fire (firing).",
-    },
-];
+families! {
+    FIRING = Gauge("alert_firing", ["alertname", "severity", "target", "kind", "subject", "step", "rule"],
+        "1 while the alert fires; no series while it does not. Labels without a value are left out.");
+    COUNT = Gauge("alerts", ["alertname", "severity", "state"],
+        "Alerts that wait to have held for long enough (pending) or fire (firing).");
+}
 
 /// Writes what is pending and firing: all of it, or only what fires at the target `only`.
-pub(super) fn write(text: &mut Text, alerts: &ActiveAlerts, labels: &UserLabels, only: Option<&str>) {
-    let [firing_family, count_family] = &ALERT_FAMILIES;
+pub(super) fn write(text: &mut Text, alerts: &ActiveAlerts, namings: &[Naming], only: Option<&str>) {
     let firing = alerts.list.iter().filter(|alert| alert.state == AlertState::Firing);
     let firing = firing.filter(|alert| only.is_none_or(|target| target == &*alert.target));
     let mut named = firing
         .filter_map(|alert| {
-            let subject =
-                if alert.kind == KIND_USER { labels.of(&alert.subject)? } else { (&*alert.subject).into() };
+            let subject = if alert.kind == KIND_USER {
+                Naming::of(namings, &alert.target)?.label(&alert.subject)?
+            } else {
+                (&*alert.subject).into()
+            };
             Some((alert, subject))
         })
         .peekable();
     if named.peek().is_some() {
-        let name = &text.begin(firing_family);
+        text.head(&FIRING);
         for (alert, subject) in named {
             let pairs = [
                 ("alertname", alert.alertname),
@@ -45,7 +36,7 @@ pub(super) fn write(text: &mut Text, alerts: &ActiveAlerts, labels: &UserLabels,
                 ("step", &alert.step),
                 ("rule", alert.rule.as_deref().unwrap_or("")),
             ];
-            text.sample(name, pairs.into_iter().filter(|(_, value)| !value.is_empty()), 1_u64);
+            text.sample(FIRING.name, pairs.into_iter().filter(|(_, value)| !value.is_empty()), 1_u64);
         }
     }
     if only.is_some() || alerts.known.is_empty() {
@@ -60,8 +51,8 @@ pub(super) fn write(text: &mut Text, alerts: &ActiveAlerts, labels: &UserLabels,
     for alert in &alerts.list {
         *counts.entry((alert.alertname, alert.severity.label(), alert.state.label())).or_default() += 1;
     }
-    let name = &text.begin(count_family);
+    let mut series = text.family(&COUNT);
     for ((alertname, severity, state), count) in counts {
-        text.sample(name, [("alertname", alertname), ("severity", severity), ("state", state)], count);
+        series.add(&[alertname, severity, state], count);
     }
 }

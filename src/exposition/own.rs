@@ -1,27 +1,43 @@
+//! The daemon's own metrics, as its registry gathered them.
+
 use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
 
-use super::{Kind, text::Text};
+use super::{
+    family::{Family, Kind},
+    text::Text,
+};
 
 /// Writes what a registry gathered: all of it, or only the series with the label `target="{only}"`.
 pub(super) fn write(text: &mut Text, families: &[MetricFamily], only: Option<&str>) {
     for family in families {
-        let mut metrics = family.get_metric().iter().filter(|metric| concerns(metric, only)).peekable();
-        if metrics.peek().is_none() {
-            continue;
-        }
-        let name = family.name();
+        let (name, metrics) = (family.name(), family.get_metric());
         let kind = match family.get_field_type() {
             MetricType::COUNTER => Kind::Counter,
             MetricType::HISTOGRAM => Kind::Histogram,
             _ if name.ends_with("_info") => Kind::Info,
             _ => Kind::Gauge,
         };
-        text.head(name, kind, unit(name), family.help());
-        for metric in metrics {
+        // The metrics of a family have the same labels, in the same order.
+        let labels: Vec<_> =
+            metrics.iter().take(1).flat_map(Metric::get_label).map(LabelPair::name).collect();
+        let family = Family { name, kind, labels: &labels, help: family.help() };
+        let mut series = text.family(&family);
+        for metric in metrics.iter().filter(|metric| concerns(metric, only)) {
+            let labels: Vec<_> = metric.get_label().iter().map(LabelPair::value).collect();
             match kind {
-                Kind::Counter => sample(text, name, metric, None, metric.get_counter().get_value()),
-                Kind::Gauge | Kind::Info => sample(text, name, metric, None, metric.get_gauge().get_value()),
-                Kind::Histogram => histogram(text, name, metric),
+                Kind::Counter => series.add(&labels, metric.get_counter().get_value()),
+                Kind::Gauge | Kind::Info => series.add(&labels, metric.get_gauge().get_value()),
+                Kind::Histogram => {
+                    let histogram = metric.get_histogram();
+                    let buckets = histogram.get_bucket().iter();
+                    let buckets = buckets.map(|bucket| (bucket.upper_bound(), bucket.cumulative_count()));
+                    series.add_histogram(
+                        &labels,
+                        buckets,
+                        histogram.get_sample_sum(),
+                        histogram.get_sample_count(),
+                    );
+                }
             }
         }
     }
@@ -30,39 +46,6 @@ pub(super) fn write(text: &mut Text, families: &[MetricFamily], only: Option<&st
 fn concerns(metric: &Metric, only: Option<&str>) -> bool {
     let is_target = |label: &LabelPair, target| label.name() == "target" && label.value() == target;
     only.is_none_or(|target| metric.get_label().iter().any(|label| is_target(label, target)))
-}
-
-/// The unit that a name ends in.
-fn unit(name: &str) -> &'static str {
-    let name = name.strip_suffix("_total").unwrap_or(name);
-    ["seconds", "bytes", "ratio"]
-        .into_iter()
-        .find(|unit| name.strip_suffix(unit).is_some_and(|rest| rest.ends_with('_')))
-        .unwrap_or_default()
-}
-
-fn histogram(text: &mut Text, name: &str, metric: &Metric) {
-    let histogram = metric.get_histogram();
-    let series = [name, "_bucket"].concat();
-    for bucket in histogram.get_bucket().iter().filter(|bucket| bucket.upper_bound().is_finite()) {
-        let bound = bucket.upper_bound();
-        // OpenMetrics asks for "1.0", not "1".
-        sample(text, &series, metric, Some(ryu::Buffer::new().format(bound)), bucket.cumulative_count());
-    }
-    sample(text, &series, metric, Some("+Inf"), histogram.get_sample_count());
-    sample(text, &[name, "_sum"].concat(), metric, None, histogram.get_sample_sum());
-    sample(text, &[name, "_count"].concat(), metric, None, histogram.get_sample_count());
-}
-
-fn sample(
-    text: &mut Text,
-    name: &str,
-    metric: &Metric,
-    bound: Option<&str>,
-    value: impl Into<super::text::Number>,
-) {
-    let labels = metric.get_label().iter().map(|label| (label.name(), label.value()));
-    text.sample(name, labels.chain(bound.map(|bound| ("le", bound))), value);
 }
 
 #[cfg(test)]

@@ -3,11 +3,11 @@ use flate2::{Compress, Compression, Crc, FlushCompress};
 
 use super::Coding;
 
-/// Text is taken over, and compressed text put out, in pieces of about this many bytes, so that a large page is
-/// never one block that grows by copying itself.
+/// Size in bytes of the pieces that text is handed over in. Pieces keep a large page from being one block that grows by
+/// copying itself.
 pub(super) const CHUNK: usize = 256 * 1024;
 
-/// Where text goes: kept as it is, or compressed piece by piece so that the whole of it is never held.
+/// Collects text as it is, or compresses it piece by piece so that the whole text is never held.
 pub(super) enum Sink {
     Plain(Vec<Bytes>),
     Deflate(Box<Deflate>),
@@ -42,7 +42,7 @@ impl Sink {
         }
     }
 
-    /// The text so far. More can follow from another sink: a compressed text ends at a byte's border, in a block
+    /// The text so far. More can follow from another sink: a compressed text ends at a byte boundary, in a block
     /// that is not the last.
     pub(super) fn pause(self) -> Encoded {
         self.end(FlushCompress::Sync)
@@ -66,7 +66,7 @@ impl Sink {
 }
 
 pub(super) struct Deflate {
-    /// Writes raw deflate blocks; the frame around them is put together in [`Encoded::join`].
+    /// Writes raw deflate blocks; [`Encoded::join`] adds the gzip header and trailer.
     compress: Compress,
     crc: Crc,
     chunks: Vec<Bytes>,
@@ -82,7 +82,7 @@ impl Deflate {
                 .expect("deflate with room to write cannot fail");
             let taken = usize::try_from(self.compress.total_in() - before).unwrap_or(text.len());
             text = text.get(taken..).unwrap_or_default();
-            // What is left to put out waits for room; with room left, all has been put out.
+            // Pending output fills the buffer; if there is room left, nothing is pending.
             if self.out.len() < self.out.capacity() {
                 if text.is_empty() {
                     return;
@@ -99,7 +99,7 @@ impl Deflate {
 #[derive(Debug)]
 pub(super) struct Encoded {
     chunks: Vec<Bytes>,
-    /// Of the text before compression; absent: it is not compressed.
+    /// Checksum of the text before compression; absent: the text is not compressed.
     crc: Option<Crc>,
 }
 
@@ -108,12 +108,12 @@ impl Encoded {
         self.chunks.iter().map(Bytes::len).sum()
     }
 
-    /// Whether something that was joined with this is still there.
+    /// Whether an answer that was joined from this is still in use.
     pub(super) fn is_shared(&self) -> bool {
         !self.chunks.iter().all(Bytes::is_unique)
     }
 
-    /// A sink for text that is to follow this one.
+    /// A sink for the text that follows this one.
     pub(super) fn continuation(&self) -> Sink {
         Sink::new(if self.crc.is_some() { Coding::Gzip } else { Coding::Identity })
     }
@@ -147,7 +147,7 @@ mod tests {
 
     use super::*;
 
-    /// What passes through: incompressible at first, so that compressed pieces are many, then very compressible.
+    /// Incompressible at first, which makes many compressed pieces, then very compressible.
     fn sample(len: usize) -> Vec<u8> {
         let mut random = fastrand::Rng::with_seed(7);
         (0..len).map(|at| if at < len / 2 { random.u8(..) } else { b'a' }).collect()

@@ -1,13 +1,16 @@
+//! The text formats: heads of families, series with escaped labels, and numbers.
+
 use std::time::Duration;
 
 use crate::model::{Counter, Timestamp};
 
 use super::{
-    Family, Format, Kind, PREFIX,
+    Format,
+    family::{Family, Kind},
     sink::{CHUNK, Encoded, Sink},
 };
 
-/// Text being written. Families are opened one after the other, see [`Text::family`].
+/// Text being written. Families are written one after the other, see [`Text::family`].
 pub(super) struct Text {
     format: Format,
     buffer: Vec<u8>,
@@ -16,7 +19,7 @@ pub(super) struct Text {
 
 impl Text {
     pub(super) fn new(format: Format, sink: Sink) -> Self {
-        // A little more than a chunk, so that the line that fills it seldom makes it grow.
+        // A little more than a chunk, so that the line that fills it rarely makes it grow.
         let room = match sink {
             Sink::Plain(_) => CHUNK + 4096,
             Sink::Deflate(_) => CHUNK / 4 + 4096,
@@ -24,8 +27,8 @@ impl Text {
         Text { format, buffer: Vec::with_capacity(room), sink }
     }
 
-    /// Begins a family. Its head is written with its first series, and not at all without one.
-    pub(super) fn family(&mut self, family: &'static Family) -> Series<'_> {
+    /// Begins a family. Its head is written with its first series; without series there is no head.
+    pub(super) fn family<'t>(&'t mut self, family: &'t Family<'t>) -> Series<'t> {
         Series { text: self, family, opening: Vec::new() }
     }
 
@@ -33,9 +36,10 @@ impl Text {
         self.buffer.extend_from_slice(text.as_bytes());
     }
 
-    /// `# TYPE`, `# HELP` and, where the format knows it, `# UNIT` of the family whose samples are called `name`.
-    pub(super) fn head(&mut self, name: &str, kind: Kind, unit: &str, help: &str) {
-        let (name, kind) = match (self.format, kind) {
+    /// `# HELP`, `# TYPE` and, where the format has it, `# UNIT` of a family.
+    pub(super) fn head(&mut self, family: &Family<'_>) {
+        let name = family.name;
+        let (name, kind) = match (self.format, family.kind) {
             (Format::OpenMetrics, Kind::Counter) => (name.strip_suffix("_total").unwrap_or(name), "counter"),
             (Format::OpenMetrics, Kind::Info) => (name.strip_suffix("_info").unwrap_or(name), "info"),
             (Format::Classic, Kind::Counter) => (name, "counter"),
@@ -45,7 +49,7 @@ impl Text {
         self.raw("# HELP ");
         self.raw(name);
         self.raw(" ");
-        for char in help.chars() {
+        for char in family.help.chars() {
             match char {
                 '\\' => self.raw("\\\\"),
                 '\n' => self.raw("\\n"),
@@ -58,7 +62,10 @@ impl Text {
         self.raw(" ");
         self.raw(kind);
         self.raw("\n");
-        if self.format == Format::OpenMetrics && !unit.is_empty() {
+        let unit = ["seconds", "bytes", "ratio"]
+            .into_iter()
+            .find(|unit| name.strip_suffix(unit).is_some_and(|rest| rest.ends_with('_')));
+        if let (Format::OpenMetrics, Some(unit)) = (self.format, unit) {
             self.raw("# UNIT ");
             self.raw(name);
             self.raw(" ");
@@ -67,14 +74,7 @@ impl Text {
         }
     }
 
-    /// Writes the head of a family whose lines are then written one by one, and gives their name.
-    pub(super) fn begin(&mut self, family: &Family) -> String {
-        let name = [PREFIX, family.name].concat();
-        self.head(&name, family.kind, family.unit, family.help);
-        name
-    }
-
-    /// A whole line.
+    /// A whole line, of a family whose head is written.
     pub(super) fn sample<'a>(
         &mut self,
         name: &str,
@@ -91,11 +91,6 @@ impl Text {
         if separator == "," {
             self.raw("}");
         }
-        self.value(value);
-    }
-
-    /// The value after a series' name and labels, and the line's end.
-    pub(super) fn value(&mut self, value: impl Into<Number>) {
         self.buffer.push(b' ');
         value.into().push_to(&mut self.buffer);
         self.buffer.push(b'\n');
@@ -124,12 +119,20 @@ impl Text {
 /// The series of one family, written one by one.
 pub(super) struct Series<'t> {
     text: &'t mut Text,
-    family: &'static Family,
+    family: &'t Family<'t>,
     /// The line's start, up to the labels; empty until there is a series.
     opening: Vec<u8>,
 }
 
 impl Series<'_> {
+    fn begin(&mut self) {
+        if self.opening.is_empty() {
+            self.text.head(self.family);
+            let brace: &[u8] = if self.family.labels.is_empty() { b"" } else { b"{" };
+            self.opening = [self.family.name.as_bytes(), brace].concat();
+        }
+    }
+
     /// A series with the values of all the family's labels.
     pub(super) fn add(&mut self, labels: &[&str], value: impl Into<Number>) {
         self.add_to("", labels, value);
@@ -137,10 +140,7 @@ impl Series<'_> {
 
     /// A series whose first labels are already written in `known`, with the values of the `rest`.
     pub(super) fn add_to(&mut self, known: &str, rest: &[&str], value: impl Into<Number>) {
-        if self.opening.is_empty() {
-            let name = self.text.begin(self.family);
-            self.opening = [name.as_bytes(), b"{"].concat();
-        }
+        self.begin();
         let buffer = &mut self.text.buffer;
         buffer.extend_from_slice(&self.opening);
         buffer.extend_from_slice(known.as_bytes());
@@ -151,14 +151,42 @@ impl Series<'_> {
             }
             push_label(buffer, name, value);
         }
-        buffer.extend_from_slice(b"} ");
+        if known.is_empty() && rest.is_empty() {
+            buffer.push(b' ');
+        } else {
+            buffer.extend_from_slice(b"} ");
+        }
         value.into().push_to(buffer);
         buffer.push(b'\n');
         self.text.line_done();
     }
+
+    /// The series of a histogram. `buckets` are upper bounds in ascending order, each with the number of observations
+    /// up to it. The bucket for infinity is made from `count`; an infinite bound in `buckets` is ignored.
+    pub(super) fn add_histogram(
+        &mut self,
+        labels: &[&str],
+        buckets: impl IntoIterator<Item = (f64, u64)>,
+        sum: f64,
+        count: u64,
+    ) {
+        self.begin();
+        let mut sample = |suffix, bound: Option<&str>, value: Number| {
+            let name = [self.family.name, suffix].concat();
+            let labels = self.family.labels.iter().copied().zip(labels.iter().copied());
+            self.text.sample(&name, labels.chain(bound.map(|bound| ("le", bound))), value);
+        };
+        for (bound, count) in buckets.into_iter().filter(|(bound, _)| bound.is_finite()) {
+            // OpenMetrics asks for "1.0", not "1".
+            sample("_bucket", Some(ryu::Buffer::new().format(bound)), count.into());
+        }
+        sample("_bucket", Some("+Inf"), count.into());
+        sample("_sum", None, sum.into());
+        sample("_count", None, count.into());
+    }
 }
 
-/// `name="value"` with what must be escaped escaped, and nothing else changed.
+/// Writes `name="value"`. Only what must be escaped is changed.
 pub(super) fn push_label(buffer: &mut Vec<u8>, name: &str, value: &str) {
     buffer.extend_from_slice(name.as_bytes());
     buffer.extend_from_slice(b"=\"");
@@ -267,7 +295,7 @@ impl From<Timestamp> for Number {
 
 impl From<Duration> for Number {
     fn from(value: Duration) -> Self {
-        // No panel is timed more finely than by the microsecond, and the digits beyond are noise.
+        // Durations are meaningful to the microsecond; further digits are noise.
         Number::Real((value.as_secs_f64() * 1e6).round() / 1e6)
     }
 }

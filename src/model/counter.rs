@@ -30,6 +30,12 @@ impl Counter {
             Counter { value: self.value, falling: true }
         }
     }
+
+    /// A counter that a system may or may not have, after one more reading.
+    pub(super) fn go_on(known: Option<Counter>, reading: Option<u64>) -> Option<Counter> {
+        let reading = reading?;
+        Some(known.map_or_else(|| Counter::new(reading), |counter| counter.then(reading)))
+    }
 }
 
 #[cfg(test)]

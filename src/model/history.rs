@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{Moment, Part, Report};
+use super::Moment;
 
 /// What has to be remembered of a target's earlier answers, because the newest alone does not tell it.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +18,24 @@ pub struct History {
 pub const CORE_WINDOW: Duration = Duration::from_secs(5 * 60);
 
 impl History {
+    /// Notes whether the target is up after an attempt at it.
+    pub fn up_was(&mut self, up: bool, now: Moment) {
+        self.up_since = if up { self.up_since.or(Some(now)) } else { None };
+    }
+
+    /// Notes the bytes through the proxies, if they are known.
+    pub(super) fn traffic_was(&mut self, sum: Option<u64>, now: Moment) {
+        if self.traffic.is_some() && sum.is_some() && sum != self.traffic {
+            self.traffic_moved = Some(now);
+        }
+        self.traffic = sum.or(self.traffic);
+    }
+
+    pub(super) fn core_was(&mut self, up: bool, now: Moment) {
+        self.core.retain(|(at, _)| now.since(*at) <= CORE_WINDOW);
+        self.core.push((now, up));
+    }
+
     /// Since when the target has been up without a break; absent: it is not.
     pub fn up_since(&self) -> Option<Moment> {
         self.up_since
@@ -47,40 +65,10 @@ impl History {
     }
 }
 
-impl Report {
-    /// Notes whether the target is up after an attempt at it.
-    pub fn remember_up(&mut self, now: Moment) {
-        self.history.up_since = match self.up {
-            Some(true) => self.history.up_since.or(Some(now)),
-            Some(false) | None => None,
-        };
-    }
-
-    /// Notes what was just merged of `part`, for the questions that one answer cannot settle.
-    pub fn remember(&mut self, part: Part, now: Moment) {
-        match part {
-            Part::System => {
-                let totals = [self.proxy_uplink, self.proxy_downlink].into_iter().flatten();
-                let sum = totals.map(super::Counter::value).reduce(u64::saturating_add);
-                if self.history.traffic.is_some() && sum.is_some() && sum != self.history.traffic {
-                    self.history.traffic_moved = Some(now);
-                }
-                self.history.traffic = sum.or(self.history.traffic);
-            }
-            Part::Core => {
-                let history = &mut self.history.core;
-                history.retain(|(at, _)| now.since(*at) <= CORE_WINDOW);
-                history.extend(self.core.as_ref().map(|core| (now, core.up)));
-            }
-            _ => {}
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Core, Counter, PartData, Timestamp};
+    use crate::model::Timestamp;
 
     fn at(secs: u64) -> Moment {
         Moment { wall: Timestamp::default(), uptime: Duration::from_secs(secs) }
@@ -88,52 +76,46 @@ mod tests {
 
     #[test]
     fn traffic_has_moved_when_a_reading_differs_from_the_one_before() {
-        let mut report = Report::new("home");
+        let mut history = History::default();
         let mut moved = Vec::new();
         for (secs, total) in [(0, Some(5)), (30, Some(5)), (60, Some(9)), (90, None), (120, Some(9))] {
-            report.proxy_uplink = total.map(Counter::new);
-            report.remember(Part::System, at(secs));
-            moved.push(report.history.traffic_moved().map(|moment| moment.uptime.as_secs()));
+            history.traffic_was(total, at(secs));
+            moved.push(history.traffic_moved().map(|moment| moment.uptime.as_secs()));
         }
         assert_eq!(moved, [None, None, Some(60), Some(60), Some(60)]);
     }
 
     #[test]
     fn a_target_is_up_since_its_last_failure() {
-        let mut report = Report::new("home");
+        let mut history = History::default();
         let mut since = Vec::new();
-        for (secs, up) in
-            [(0, None), (30, Some(true)), (60, Some(true)), (90, Some(false)), (120, Some(true))]
-        {
-            report.up = up;
-            report.remember_up(at(secs));
-            since.push(report.history.up_since().map(|moment| moment.uptime.as_secs()));
+        for (secs, up) in [(0, false), (30, true), (60, true), (90, false), (120, true)] {
+            history.up_was(up, at(secs));
+            since.push(history.up_since().map(|moment| moment.uptime.as_secs()));
         }
         assert_eq!(since, [None, Some(30), Some(30), None, Some(120)]);
     }
 
     #[test]
     fn the_core_is_judged_by_its_last_five_minutes() {
-        let mut report = Report::new("home");
-        assert_eq!(report.history.core_down(at(0)), None);
+        let mut history = History::default();
+        assert_eq!(history.core_down(at(0)), None);
         for secs in 0..600_u64 {
-            report.merge(PartData::Core(Core { up: secs >= 300, version: None }));
-            report.remember(Part::Core, at(secs));
+            history.core_was(secs >= 300, at(secs));
         }
-        assert_eq!(report.history.core_down(at(599)), Some(1.0 / 301.0));
-        assert_eq!(report.history.core_down(at(650)), Some(0.0));
-        assert!(report.history.core.len() <= 301);
+        assert_eq!(history.core_down(at(599)), Some(1.0 / 301.0));
+        assert_eq!(history.core_down(at(650)), Some(0.0));
+        assert!(history.core.len() <= 301);
     }
 
     #[test]
     fn the_core_is_covered_by_four_answers_or_two_minutes() {
         let covered = |times: &[u64], now| {
-            let mut report = Report::new("home");
+            let mut history = History::default();
             for secs in times {
-                report.merge(PartData::Core(Core { up: true, version: None }));
-                report.remember(Part::Core, at(*secs));
+                history.core_was(true, at(*secs));
             }
-            report.history.core_covered(at(now))
+            history.core_covered(at(now))
         };
         let cases: [(&[u64], u64, bool); 7] = [
             (&[], 600, false),

@@ -1,12 +1,12 @@
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
 
 use super::{
-    Admin, Core, Counter, History, Host, Identity, Moment, Node, NodeTraffic, Part, PartData, SystemFacts,
-    UserCounts, UserNodeTraffic, Users,
+    Admin, Core, Counter, Fact, History, Host, Identity, Moment, Node, NodeTraffic, Outcome, Part, PartState,
+    ProxyTraffic, Timestamp, User, UserCounts, UserNodeTraffic, Users,
 };
 
 /// All that is known of one target: each part's last good answer, and how its last attempt went.
@@ -18,10 +18,12 @@ pub struct Report {
     pub identity: Option<Identity>,
     /// Whether login and the cheapest part succeeded at their last attempt; absent: not tried yet.
     pub up: Option<bool>,
+    /// How the target itself fails, so that only the part that decides `up` is asked for; absent: it does not.
+    pub unreachable: Option<Outcome>,
     /// Parts that were tried at least once.
     pub parts: BTreeMap<Part, PartState>,
     /// When the certificate that the target presented ends, by the panel's word.
-    pub certificate_expiry: Option<super::Timestamp>,
+    pub certificate_expiry: Option<Timestamp>,
     pub host: Host,
     pub counts: UserCounts,
     pub proxy_uplink: Option<Counter>,
@@ -31,39 +33,10 @@ pub struct Report {
     pub usage: Arc<Vec<NodeTraffic>>,
     pub admins: Arc<Vec<Admin>>,
     pub users: Arc<Users>,
+    /// Names of all who are online, where the system has the part [`Part::Online`].
+    pub online: Arc<HashSet<Arc<str>>>,
     pub user_nodes: Arc<Vec<UserNodeTraffic>>,
     pub history: History,
-}
-
-/// How a part of a target stands.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PartState {
-    pub outcome: Outcome,
-    /// When the part was last read to its end.
-    pub last_success: Option<Moment>,
-    /// When anything of it was last read: for a walk in progress, its newest page.
-    pub last_data: Option<Moment>,
-    /// How long its last whole read took.
-    pub duration: Option<Duration>,
-    /// From the beginning of one whole read to that of the next, as it goes at present.
-    pub round: Duration,
-    /// Age beyond which what is known of it is no longer told.
-    pub stale_after: Duration,
-}
-
-/// How the last attempt at a part went.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    Up,
-    /// The account may not read it. Not a failure.
-    Refused,
-    /// The reason is one of the closed set that `target_poll_failures_total` counts by; the detail is a sentence.
-    Failed {
-        reason: &'static str,
-        detail: String,
-    },
-    /// A first walk is under way.
-    Pending,
 }
 
 impl Report {
@@ -73,6 +46,7 @@ impl Report {
             target: target.into(),
             identity: None,
             up: None,
+            unreachable: None,
             parts: BTreeMap::new(),
             certificate_expiry: None,
             host: Host::default(),
@@ -84,6 +58,7 @@ impl Report {
             usage: Arc::default(),
             admins: Arc::default(),
             users: Arc::default(),
+            online: Arc::default(),
             user_nodes: Arc::default(),
             history: History::default(),
         }
@@ -102,30 +77,57 @@ impl Report {
         state.stale_after.checked_sub(age).filter(|left| !left.is_zero())
     }
 
-    /// Takes in one converted answer. Counters go on from the previous reading.
-    pub fn merge(&mut self, data: PartData) {
-        match data {
-            PartData::System(facts) => self.merge_system(facts),
-            PartData::Core(core) => self.core = Some(core),
-            PartData::Nodes(nodes) => self.merge_nodes(nodes),
-            PartData::Usage(usage) => self.usage = Arc::new(usage),
-            PartData::Admins(admins) => self.admins = Arc::new(admins),
-            PartData::UsersPage(page) => Arc::make_mut(&mut self.users).merge_page(page),
-            PartData::UsersEnd(end) => Arc::make_mut(&mut self.users).merge_end(end),
-            PartData::UsersNamed(named) => Arc::make_mut(&mut self.users).merge_named(named),
-            PartData::UserNodes(traffic) => self.user_nodes = Arc::new(traffic),
+    /// How the last attempt at `part` ended; absent: it was never tried. A part that is not asked for because the target
+    /// itself fails is not up either.
+    pub fn outcome(&self, part: Part) -> Option<&Outcome> {
+        let outcome = &self.parts.get(&part)?.outcome;
+        match outcome {
+            Outcome::Up | Outcome::Pending => Some(self.unreachable.as_ref().unwrap_or(outcome)),
+            Outcome::Refused | Outcome::Failed { .. } => Some(outcome),
         }
     }
 
-    fn merge_system(&mut self, facts: SystemFacts) {
-        self.identity = Some(facts.identity);
-        self.host = facts.host;
-        self.counts = facts.counts;
+    /// Whether `user` is online; absent: that is not known, or it was read too long ago.
+    pub fn online(&self, user: &User, now: Moment) -> Option<bool> {
+        if self.parts.contains_key(&Part::Online) {
+            self.fresh(Part::Online, now).then(|| self.online.contains(&user.name))
+        } else {
+            (now.wall.since(user.read_at) < ONLINE_FOR).then_some(user.online)
+        }
+    }
+
+    /// Takes in one converted fact, read at `now`. Counters go on from the previous reading.
+    pub fn merge(&mut self, fact: Fact, now: Moment) {
+        match fact {
+            Fact::Identity(identity) => self.identity = Some(identity),
+            Fact::Host(host) => self.host = host,
+            Fact::Core(core) => {
+                self.history.core_was(core.up, now);
+                self.core = Some(core);
+            }
+            Fact::Counts(counts) => self.merge_counts(counts),
+            Fact::ProxyTraffic(traffic) => self.merge_proxy_traffic(traffic, now),
+            Fact::Nodes(nodes) => self.merge_nodes(nodes),
+            Fact::NodeTraffic(usage) => self.usage = Arc::new(usage),
+            Fact::Users(facts) => Arc::make_mut(&mut self.users).merge(facts),
+            Fact::Online(names) => self.online = Arc::new(names),
+            Fact::Admins(admins) => self.admins = Arc::new(admins),
+            Fact::UserNodes(traffic) => self.user_nodes = Arc::new(traffic),
+        }
+    }
+
+    fn merge_counts(&mut self, counts: UserCounts) {
+        self.counts = counts;
         if self.users.holds_many_missing() {
             Arc::make_mut(&mut self.users).compare(self.counts.total);
         }
-        self.proxy_uplink = go_on(self.proxy_uplink, facts.proxy_uplink);
-        self.proxy_downlink = go_on(self.proxy_downlink, facts.proxy_downlink);
+    }
+
+    fn merge_proxy_traffic(&mut self, traffic: ProxyTraffic, now: Moment) {
+        self.proxy_uplink = Counter::go_on(self.proxy_uplink, traffic.uplink);
+        self.proxy_downlink = Counter::go_on(self.proxy_downlink, traffic.downlink);
+        let totals = [self.proxy_uplink, self.proxy_downlink].into_iter().flatten();
+        self.history.traffic_was(totals.map(Counter::value).reduce(u64::saturating_add), now);
     }
 
     fn merge_nodes(&mut self, mut nodes: Vec<Node>) {
@@ -135,14 +137,12 @@ impl Report {
             if node.version.is_none() {
                 node.version.clone_from(&known.version);
             }
-            node.uplink = go_on(known.uplink, node.uplink.map(Counter::value));
-            node.downlink = go_on(known.downlink, node.downlink.map(Counter::value));
+            node.uplink = Counter::go_on(known.uplink, node.uplink.map(Counter::value));
+            node.downlink = Counter::go_on(known.downlink, node.downlink.map(Counter::value));
         }
         self.nodes = Arc::new(nodes);
     }
 }
 
-fn go_on(counter: Option<Counter>, reading: Option<u64>) -> Option<Counter> {
-    let reading = reading?;
-    Some(counter.map_or_else(|| Counter::new(reading), |counter| counter.then(reading)))
-}
+/// A user who was online when read may have gone since; after this long nothing is claimed.
+pub const ONLINE_FOR: Duration = Duration::from_secs(5 * 60);

@@ -9,17 +9,22 @@ use flate2::{Compression, read::DeflateDecoder, write::DeflateEncoder};
 
 use crate::model::User;
 
+/// The form that follows. Another one, which an older version could take for this, gets another number.
+const VERSION: u8 = 1;
+
 /// Users as deflated JSON. Neither form is ever held whole but the deflated one.
 pub(super) fn encode(users: &[Arc<User>]) -> io::Result<Vec<u8>> {
-    let mut out = io::BufWriter::new(DeflateEncoder::new(Vec::new(), Compression::fast()));
+    let mut out = io::BufWriter::new(DeflateEncoder::new(vec![VERSION], Compression::fast()));
     serde_json::to_writer(&mut out, users)?;
     out.flush()?;
     out.into_inner().map_err(io::IntoInnerError::into_error)?.finish()
 }
 
-/// Users from what [`encode`] made of them.
+/// Users from what [`encode`] made of them, or an earlier version, whose users lack some fields. The first lists had no
+/// number in front.
 pub(super) fn decode(bytes: &[u8]) -> serde_json::Result<Vec<User>> {
-    serde_json::from_reader(io::BufReader::new(DeflateDecoder::new(bytes)))
+    let deflated = bytes.strip_prefix(&[VERSION]).unwrap_or(bytes);
+    serde_json::from_reader(io::BufReader::new(DeflateDecoder::new(deflated)))
 }
 
 #[cfg(test)]
@@ -39,7 +44,10 @@ mod tests {
                 used: u64::MAX,
                 limit: Some(1 << 63),
                 traffic: Counter::new(7).then(3),
+                uplink: Some(Counter::new(4)),
+                downlink: None,
                 expiry,
+                quota_reset: Some(Timestamp::from_secs(1_796_000_000)),
                 last_online: Some(Timestamp::from_millis(-1)),
                 online: true,
                 read_at: Timestamp::from_secs(1_795_000_000),

@@ -3,27 +3,27 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::config::{PollConfig, UsersInterval};
-use crate::model::Part;
+use crate::{
+    model::Part,
+    upstream::{Again, FetchError, Pace, Planned, Scope},
+};
 
 /// The longest wait after failures of a part, or twice the interval if that is longer.
 const BACK_OFF: Duration = Duration::from_secs(120);
 /// What an account may not read is asked for again in case its role has changed.
-const REFUSED: Duration = Duration::from_secs(900);
-/// Every refused login shows up in the panel operator's chat, with the password in clear text.
-const AUTH: Duration = Duration::from_secs(900);
-const AUTH_LONGEST: Duration = Duration::from_secs(4 * 3600);
+const NOT_ALLOWED: Duration = Duration::from_secs(900);
 
 /// One target's timetable. Times are by the daemon's uptime.
 #[derive(Debug)]
 pub(super) struct Schedule {
     config: PollConfig,
+    /// What the target has; the first part decides whether it is up.
+    plan: Vec<Planned>,
     slots: BTreeMap<Part, Slot>,
     /// Long lists rest until then, so that walking keeps the panel busy for no more than its share.
     walks_rest_until: Duration,
-    /// The target itself failed, or was not reached yet: nothing but its cheapest part is asked for.
+    /// The target itself failed, or was not reached yet: only the part that decides `up` is asked for.
     down: bool,
-    /// Refused logins in a row.
-    logins_refused: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,43 +43,45 @@ pub(super) enum Ended {
     Done,
     /// A long list has more to read.
     More,
-    /// The account may not read the part.
-    Refused,
-    /// This part failed.
-    Failed,
-    /// The target failed, and would fail for other parts too.
-    TargetFailed,
-    /// The target refused the login.
-    AuthFailed,
+    Failed(Scope, Again),
 }
 
-/// How a part is paced.
-enum Pace {
-    /// One request every so many intervals.
-    Intervals(u32),
-    /// A long list, read bit by bit within the target's load.
-    Walk,
-}
+impl Ended {
+    /// How a request for `planned` failed. The part that decides `up` cannot be left out.
+    pub(super) fn failed(err: &FetchError, planned: Planned) -> Self {
+        let scope = match err.scope() {
+            Scope::NotAllowed if planned.decides_up => Scope::Part,
+            scope => scope,
+        };
+        Ended::Failed(scope, err.again)
+    }
 
-fn pace(part: Part) -> Pace {
-    match part {
-        Part::System | Part::Core | Part::Nodes => Pace::Intervals(1),
-        Part::Usage | Part::Admins => Pace::Intervals(2),
-        Part::Users | Part::UserNodes => Pace::Walk,
+    /// Whether asking for other parts now would fail too.
+    pub(super) fn is_of_target(self) -> bool {
+        matches!(self, Ended::Failed(Scope::Target | Scope::Login, _))
+    }
+
+    /// Whether the target is down by it, even if it was asked for a part that does not decide that.
+    pub(super) fn takes_down(self) -> bool {
+        matches!(
+            self,
+            Ended::Failed(Scope::Login, _)
+                | Ended::Failed(Scope::Target, Again::NotBefore(_) | Again::WhenChanged { .. })
+        )
     }
 }
 
 impl Schedule {
     /// A timetable that begins at `start`.
-    pub(super) fn new(config: PollConfig, start: Duration) -> Self {
+    pub(super) fn new(config: PollConfig, plan: Vec<Planned>, start: Duration) -> Self {
         let first = Slot { due: start, ..Slot::default() };
-        Schedule {
-            config,
-            slots: BTreeMap::from([(Part::System, first)]),
-            walks_rest_until: start,
-            down: true,
-            logins_refused: 0,
-        }
+        let slots = plan.iter().filter(|planned| planned.decides_up).map(|planned| (planned.part, first));
+        Schedule { config, slots: slots.collect(), plan, walks_rest_until: start, down: true }
+    }
+
+    /// Takes over what the target has, which becomes known with its answers.
+    pub(super) fn plan(&mut self, plan: Vec<Planned>) {
+        self.plan = plan;
     }
 
     /// Takes over how long a round of `part` took in an earlier life of the daemon.
@@ -87,104 +89,125 @@ impl Schedule {
         self.slots.insert(part, Slot { round, ..self.slot(part) });
     }
 
-    /// Which of `parts` to ask for next, and when. Of those that are due, cheap ones go before long lists, so that a
-    /// cheap part is late by one page at most.
-    pub(super) fn next(&self, parts: &[Part], now: Duration) -> (Part, Duration) {
-        let wanted = parts.iter().filter(|part| !self.down || **part == Part::System);
+    /// Which part to ask for next, and when; absent: the target has none. Of those that are due, cheap ones go before
+    /// long lists, so that a cheap part is late by one page at most.
+    pub(super) fn next(&self, now: Duration) -> Option<(Planned, Duration)> {
+        let wanted = self.plan.iter().filter(|planned| !self.down || planned.decides_up);
         // Of parts that are equally due, the one that has waited longest goes first, so that each gets its turn.
-        let due = wanted.map(|part| {
-            let walks = matches!(pace(*part), Pace::Walk);
-            (self.due(*part).max(now), walks, self.slot(*part).due, *part)
+        let due = wanted.map(|planned| {
+            let walks = planned.pace == Pace::Walk;
+            ((self.due(*planned).max(now), walks, self.slot(planned.part).due, planned.part), *planned)
         });
-        due.min().map_or((Part::System, self.due(Part::System)), |(due, _, _, part)| (part, due))
+        due.min_by_key(|(order, _)| *order).map(|((due, ..), planned)| (planned, due))
     }
 
     /// Whether a long list was left in the middle for so long, because the target was down, that going on with it
-    /// would pass off old facts as new ones. The round then begins anew.
-    pub(super) fn begins_anew(&mut self, part: Part, now: Duration) -> bool {
-        let slot = self.slot(part);
-        let overdue = now.saturating_sub(self.due(part));
-        let anew = slot.began.is_some() && overdue > self.config.stale_after;
-        if anew {
-            self.slots.insert(part, Slot { began: None, ..slot });
+    /// would pass off old facts as new ones. The round then begins again.
+    pub(super) fn begins_again(&mut self, planned: Planned, now: Duration) -> bool {
+        let slot = self.slot(planned.part);
+        let overdue = now.saturating_sub(self.due(planned));
+        let again = slot.began.is_some() && overdue > self.config.stale_after;
+        if again {
+            self.slots.insert(planned.part, Slot { began: None, ..slot });
         }
-        anew
+        again
     }
 
     fn slot(&self, part: Part) -> Slot {
         self.slots.get(&part).copied().unwrap_or_default()
     }
 
-    fn due(&self, part: Part) -> Duration {
-        let due = self.slot(part).due;
-        match pace(part) {
+    fn pace(&self, part: Part) -> Pace {
+        let planned = self.plan.iter().find(|planned| planned.part == part);
+        planned.map_or(Pace::Every(1), |planned| planned.pace)
+    }
+
+    fn due(&self, planned: Planned) -> Duration {
+        let due = self.slot(planned.part).due;
+        match planned.pace {
             Pace::Walk => due.max(self.walks_rest_until),
-            Pace::Intervals(_) => due,
+            Pace::Every(_) | Pace::Within(_) => due,
         }
     }
 
-    /// Takes down how a request for `part` ended. `jitter` is around 1 and keeps targets from marching in step.
+    /// Takes down how a request for a part ended. `jitter` is around 1 and keeps targets from marching in step.
     /// Returns the time since the part's round began.
     pub(super) fn ended(
         &mut self,
-        part: Part,
+        planned: Planned,
         (from, to): (Duration, Duration),
         ended: Ended,
         jitter: f64,
     ) -> Duration {
+        let Planned { part, pace, decides_up } = planned;
         let mut slot = self.slot(part);
         let began = *slot.began.get_or_insert(from);
         let took = to.saturating_sub(from);
 
         match ended {
-            Ended::Done | Ended::More | Ended::Refused => slot.failures = 0,
-            Ended::Failed | Ended::TargetFailed | Ended::AuthFailed => slot.failures += 1,
+            Ended::Done | Ended::More | Ended::Failed(Scope::NotAllowed, _) => slot.failures = 0,
+            Ended::Failed(..) => slot.failures += 1,
         }
-        self.logins_refused = match ended {
-            Ended::AuthFailed => self.logins_refused + 1,
-            // A failure may have come before the login was judged.
-            Ended::TargetFailed | Ended::Failed => self.logins_refused,
-            Ended::Done | Ended::More | Ended::Refused => 0,
-        };
-        if part == Part::System || ended == Ended::AuthFailed {
-            self.down = matches!(ended, Ended::TargetFailed | Ended::AuthFailed);
+        if decides_up {
+            self.down = ended.is_of_target();
         }
 
-        let rest = match pace(part) {
+        let rest = match pace {
             Pace::Walk => self.walk_rest(took),
             // An answer that takes longer than the interval does not keep the panel busy all the time either.
-            Pace::Intervals(_) => took,
+            Pace::Every(_) => took,
+            Pace::Within(_) => Duration::ZERO,
         };
-        if matches!(pace(part), Pace::Walk) {
+        if pace == Pace::Walk {
             self.walks_rest_until = to + rest;
         }
-        slot.due = match ended {
+        let due = match ended {
             Ended::More => to + rest,
             Ended::Done => (began + self.interval(part).mul_f64(jitter)).max(to + rest),
-            Ended::Refused => to + REFUSED.mul_f64(jitter),
-            Ended::Failed | Ended::TargetFailed => {
+            Ended::Failed(_, Again::NotBefore(wait) | Again::WhenChanged { at_latest: wait }) => to + wait,
+            Ended::Failed(Scope::NotAllowed, Again::Usual) => to + NOT_ALLOWED.mul_f64(jitter),
+            Ended::Failed(_, Again::Usual) => {
                 (from + self.back_off(slot.failures).mul_f64(jitter)).max(to + rest)
             }
-            Ended::AuthFailed => to + doubled(AUTH, self.logins_refused, AUTH_LONGEST),
         };
-        if ended == Ended::AuthFailed {
-            self.slots.entry(Part::System).or_default().due = slot.due;
-        }
+        slot.due = match (pace, ended) {
+            (Pace::Within(longest), Ended::Done | Ended::Failed(Scope::Part, Again::Usual)) => {
+                due.min(to + longest)
+            }
+            _ => due,
+        };
         slot.round = match ended {
             Ended::Done => slot.due.saturating_sub(began),
-            // Until a round has ended, the rest after each page tells how slow it is at least.
+            // Until a round has ended, the rest after each page shows how slow it is at least.
             Ended::More => slot.round.max(took + rest),
-            _ => slot.round,
+            Ended::Failed(..) => slot.round,
         };
-        let goes_on = match pace(part) {
-            Pace::Walk => !matches!(ended, Ended::Done | Ended::Refused),
-            Pace::Intervals(_) => ended == Ended::More,
+        let goes_on = match pace {
+            Pace::Walk => !matches!(ended, Ended::Done | Ended::Failed(Scope::NotAllowed, _)),
+            Pace::Every(_) | Pace::Within(_) => ended == Ended::More,
         };
         if !goes_on {
             slot.began = None;
         }
         self.slots.insert(part, slot);
+        self.hold(ended, to);
         to.saturating_sub(began)
+    }
+
+    /// Takes down that a part was read to its end by the answer to another, so that it is not asked for as well.
+    pub(super) fn came_along(&mut self, part: Part, (from, to): (Duration, Duration)) {
+        let round = self.interval(part);
+        self.slots.insert(part, Slot { due: (from + round).max(to), round, ..Slot::default() });
+    }
+
+    /// A wait that concerns the whole target holds for the part that decides `up`, whichever part was asked for.
+    fn hold(&mut self, ended: Ended, to: Duration) {
+        self.down |= ended.takes_down();
+        let Ended::Failed(Scope::Target | Scope::Login, again) = ended else { return };
+        let (Again::NotBefore(wait) | Again::WhenChanged { at_latest: wait }) = again else { return };
+        for planned in self.plan.iter().filter(|planned| planned.decides_up) {
+            self.slots.entry(planned.part).or_default().due = to + wait;
+        }
     }
 
     /// When long lists may be asked for again; absent while the target is down.
@@ -193,30 +216,32 @@ impl Schedule {
     }
 
     /// Takes down that some rows of a long list were asked for out of turn, which has its share of the load too.
-    pub(super) fn asked_out_of_turn(&mut self, (from, to): (Duration, Duration), went_well: bool) {
+    pub(super) fn asked_out_of_turn(&mut self, (from, to): (Duration, Duration), ended: Ended) {
         let rest = self.walk_rest(to.saturating_sub(from));
-        self.walks_rest_until = to + if went_well { rest } else { rest.max(self.config.interval) };
+        self.walks_rest_until = to + if ended == Ended::Done { rest } else { rest.max(self.config.interval) };
+        self.hold(ended, to);
     }
 
     fn walk_rest(&self, took: Duration) -> Duration {
         took.mul_f64((1.0 / self.config.load - 1.0).clamp(0.0, 1e4))
     }
 
-    /// The age beyond which what is known of `part` is no longer told: three of its own rounds, if that is longer
+    /// The age beyond which what is known of `part` is no longer shown: three of its own rounds, if that is longer
     /// than configured.
     pub(super) fn stale_after(&self, part: Part) -> Duration {
         self.config.stale_after.max(self.round(part) * 3)
     }
 
-    /// From the beginning of one round of `part` to that of the next, as it goes at present.
+    /// From the beginning of one round of `part` to that of the next, at the present pace.
     pub(super) fn round(&self, part: Part) -> Duration {
         self.slot(part).round.max(self.interval(part))
     }
 
     /// From the beginning of one round of `part` to that of the next, if the panel is fast.
     fn interval(&self, part: Part) -> Duration {
-        match (pace(part), self.config.users_interval) {
-            (Pace::Intervals(n), _) => self.config.interval * n,
+        match (self.pace(part), self.config.users_interval) {
+            (Pace::Every(n), _) => self.config.interval * n,
+            (Pace::Within(longest), _) => self.config.interval.min(longest),
             (Pace::Walk, UsersInterval::Every(interval)) => interval,
             (Pace::Walk, UsersInterval::Auto) => self.config.interval,
         }
@@ -237,46 +262,56 @@ fn doubled(first: Duration, failures: u32, longest: Duration) -> Duration {
 mod tests {
     use super::*;
 
-    const PARTS: [Part; 3] = [Part::System, Part::Usage, Part::Users];
+    const SYSTEM: Planned = Planned { part: Part::System, pace: Pace::Every(1), decides_up: true };
+    const USAGE: Planned = Planned { part: Part::Usage, pace: Pace::Every(2), decides_up: false };
+    const USERS: Planned = Planned { part: Part::Users, pace: Pace::Walk, decides_up: false };
+    const USER_NODES: Planned = Planned { part: Part::UserNodes, ..USERS };
+    const TARGET_FAILED: Ended = Ended::Failed(Scope::Target, Again::Usual);
+    const FAILED: Ended = Ended::Failed(Scope::Part, Again::Usual);
 
     fn secs(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
     }
 
     fn schedule() -> Schedule {
-        Schedule::new(PollConfig::default(), Duration::ZERO)
+        Schedule::new(PollConfig::default(), vec![SYSTEM, USAGE, USERS], Duration::ZERO)
+    }
+
+    fn next(schedule: &Schedule, now: Duration) -> (Part, Duration) {
+        let (planned, due) = schedule.next(now).unwrap();
+        (planned.part, due)
     }
 
     #[test]
     fn cheap_parts_go_first_and_then_every_interval() {
         let mut schedule = schedule();
-        assert_eq!(schedule.next(&[Part::System], secs(0)), (Part::System, secs(0)));
-        schedule.ended(Part::System, (secs(0), secs(1)), Ended::Done, 1.0);
-        assert_eq!(schedule.next(&PARTS, secs(1)), (Part::Usage, secs(1)));
-        schedule.ended(Part::Usage, (secs(1), secs(2)), Ended::Done, 1.0);
-        assert_eq!(schedule.next(&PARTS, secs(2)), (Part::Users, secs(2)));
-        schedule.ended(Part::Users, (secs(2), secs(3)), Ended::Done, 1.0);
-        assert_eq!(schedule.next(&PARTS, secs(3)), (Part::System, secs(30)));
+        assert_eq!(next(&schedule, secs(0)), (Part::System, secs(0)));
+        schedule.ended(SYSTEM, (secs(0), secs(1)), Ended::Done, 1.0);
+        assert_eq!(next(&schedule, secs(1)), (Part::Usage, secs(1)));
+        schedule.ended(USAGE, (secs(1), secs(2)), Ended::Done, 1.0);
+        assert_eq!(next(&schedule, secs(2)), (Part::Users, secs(2)));
+        schedule.ended(USERS, (secs(2), secs(3)), Ended::Done, 1.0);
+        assert_eq!(next(&schedule, secs(3)), (Part::System, secs(30)));
     }
 
     #[test]
     fn walking_rests_nine_times_as_long_as_a_page_took() {
         let mut schedule = schedule();
-        schedule.ended(Part::System, (secs(0), secs(0)), Ended::Done, 1.0);
-        schedule.ended(Part::Users, (secs(0), secs(10)), Ended::More, 1.0);
-        assert_eq!(schedule.due(Part::Users), secs(100));
+        schedule.ended(SYSTEM, (secs(0), secs(0)), Ended::Done, 1.0);
+        schedule.ended(USERS, (secs(0), secs(10)), Ended::More, 1.0);
+        assert_eq!(schedule.due(USERS), secs(100));
         // Both long lists share the rest.
-        assert_eq!(schedule.due(Part::UserNodes), secs(100));
-        schedule.ended(Part::Users, (secs(100), secs(110)), Ended::Done, 1.0);
-        assert_eq!(schedule.due(Part::Users), secs(200));
+        assert_eq!(schedule.due(USER_NODES), secs(100));
+        schedule.ended(USERS, (secs(100), secs(110)), Ended::Done, 1.0);
+        assert_eq!(schedule.due(USERS), secs(200));
         assert_eq!(schedule.stale_after(Part::Users), secs(600));
     }
 
     #[test]
     fn a_slow_list_is_stale_after_three_of_its_own_rounds() {
         let mut schedule = schedule();
-        schedule.ended(Part::Users, (secs(0), secs(10)), Ended::More, 1.0);
-        assert_eq!(schedule.ended(Part::Users, (secs(400), secs(410)), Ended::Done, 1.0), secs(410));
+        schedule.ended(USERS, (secs(0), secs(10)), Ended::More, 1.0);
+        assert_eq!(schedule.ended(USERS, (secs(400), secs(410)), Ended::Done, 1.0), secs(410));
         assert_eq!(schedule.stale_after(Part::Users), secs(1500));
     }
 
@@ -284,75 +319,112 @@ mod tests {
     fn a_failing_part_is_asked_less_and_less_often() {
         let mut schedule = schedule();
         for (from, due) in [(0, 30), (30, 90), (90, 210), (210, 330), (330, 450)] {
-            schedule.ended(Part::Usage, (secs(from), secs(from)), Ended::Failed, 1.0);
-            assert_eq!(schedule.due(Part::Usage), secs(due));
+            schedule.ended(USAGE, (secs(from), secs(from)), FAILED, 1.0);
+            assert_eq!(schedule.due(USAGE), secs(due));
         }
-        schedule.ended(Part::Usage, (secs(450), secs(450)), Ended::Done, 1.0);
-        schedule.ended(Part::Usage, (secs(510), secs(510)), Ended::Failed, 1.0);
-        assert_eq!(schedule.due(Part::Usage), secs(540));
+        schedule.ended(USAGE, (secs(450), secs(450)), Ended::Done, 1.0);
+        schedule.ended(USAGE, (secs(510), secs(510)), FAILED, 1.0);
+        assert_eq!(schedule.due(USAGE), secs(540));
     }
 
     #[test]
     fn a_target_that_is_down_is_asked_for_its_cheapest_part_alone() {
         let mut schedule = schedule();
-        schedule.ended(Part::System, (secs(0), secs(20)), Ended::TargetFailed, 1.0);
-        assert_eq!(schedule.next(&PARTS, secs(20)), (Part::System, secs(40)));
-        schedule.ended(Part::System, (secs(40), secs(41)), Ended::Done, 1.0);
-        assert_eq!(schedule.next(&PARTS, secs(41)).0, Part::Usage);
+        schedule.ended(SYSTEM, (secs(0), secs(20)), TARGET_FAILED, 1.0);
+        assert_eq!(next(&schedule, secs(20)), (Part::System, secs(40)));
+        schedule.ended(SYSTEM, (secs(40), secs(41)), Ended::Done, 1.0);
+        assert_eq!(next(&schedule, secs(41)).0, Part::Usage);
     }
 
     #[test]
-    fn a_refused_login_is_not_tried_again_for_a_quarter_of_an_hour_and_then_ever_less_often() {
-        let mut schedule = schedule();
-        let minutes = |n: u64| secs(n * 60);
-        let mut at = Duration::ZERO;
-        // The login may come to be refused in the middle of a walk.
-        for (part, wait) in [(Part::Users, 15), (Part::System, 30), (Part::System, 60), (Part::System, 120)] {
-            schedule.ended(part, (at, at), Ended::AuthFailed, 1.0);
-            assert_eq!(schedule.next(&PARTS, at), (Part::System, at + minutes(wait)));
-            at += minutes(wait);
+    fn what_the_target_asks_for_is_kept_to_whichever_part_it_came_with() {
+        let wait = secs(15 * 60);
+        for again in [Again::NotBefore(wait), Again::WhenChanged { at_latest: wait }] {
+            for scope in [Scope::Target, Scope::Login] {
+                // A login may come to be refused in the middle of a walk.
+                for planned in [USERS, SYSTEM] {
+                    let mut schedule = schedule();
+                    schedule.ended(SYSTEM, (secs(0), secs(0)), Ended::Done, 1.0);
+                    schedule.ended(planned, (secs(0), secs(1)), Ended::Failed(scope, again), 1.05);
+                    assert_eq!(next(&schedule, secs(1)), (Part::System, secs(1) + wait));
+                    schedule.ended(SYSTEM, (secs(901), secs(901)), Ended::Done, 1.0);
+                    assert_ne!(next(&schedule, secs(901)).0, Part::System);
+                }
+                let mut schedule = schedule();
+                schedule.ended(SYSTEM, (secs(0), secs(0)), Ended::Done, 1.0);
+                schedule.asked_out_of_turn((secs(0), secs(1)), Ended::Failed(scope, again));
+                assert_eq!(next(&schedule, secs(1)), (Part::System, secs(1) + wait));
+            }
+            // A part alone has to wait alone.
+            let mut schedule = schedule();
+            schedule.ended(SYSTEM, (secs(0), secs(0)), Ended::Done, 1.0);
+            schedule.ended(USAGE, (secs(0), secs(0)), Ended::Failed(Scope::Part, again), 1.0);
+            assert_eq!((schedule.due(USAGE), next(&schedule, secs(0)).0), (wait, Part::Users));
         }
-        schedule.ended(Part::System, (at, at), Ended::Done, 1.0);
-        schedule.ended(Part::System, (at, at), Ended::AuthFailed, 1.0);
-        assert_eq!(schedule.next(&PARTS, at), (Part::System, at + minutes(15)));
+    }
+
+    #[test]
+    fn what_the_target_forgets_is_asked_for_in_time() {
+        let queue =
+            |longest| Planned { part: Part::Usage, pace: Pace::Within(secs(longest)), decides_up: false };
+        for (longest, due) in [(20, 20), (60, 30)] {
+            let queue = queue(longest);
+            let mut schedule = Schedule::new(PollConfig::default(), vec![SYSTEM, queue], Duration::ZERO);
+            schedule.ended(queue, (secs(0), secs(0)), Ended::Done, 1.0);
+            assert_eq!(schedule.due(queue), secs(due));
+            // Failures and slow answers do not put it off any further.
+            for _ in 0..5 {
+                schedule.ended(queue, (secs(0), secs(40)), FAILED, 1.05);
+                assert!(schedule.due(queue) <= secs(40 + longest));
+            }
+        }
+    }
+
+    #[test]
+    fn a_part_that_came_along_with_another_is_not_asked_for_as_well() {
+        let mut schedule = schedule();
+        schedule.ended(SYSTEM, (secs(0), secs(1)), Ended::Done, 1.0);
+        schedule.came_along(Part::Usage, (secs(0), secs(1)));
+        assert_eq!((next(&schedule, secs(1)).0, schedule.due(USAGE)), (Part::Users, secs(60)));
+        assert_eq!(schedule.round(Part::Usage), secs(60));
     }
 
     #[test]
     fn an_outage_is_not_taken_for_a_long_round() {
         let mut schedule = schedule();
-        schedule.ended(Part::System, (secs(0), secs(0)), Ended::Done, 1.0);
-        schedule.ended(Part::Users, (secs(0), secs(10)), Ended::More, 1.0);
+        schedule.ended(SYSTEM, (secs(0), secs(0)), Ended::Done, 1.0);
+        schedule.ended(USERS, (secs(0), secs(10)), Ended::More, 1.0);
         for at in (30..18_000).step_by(120) {
-            schedule.ended(Part::System, (secs(at), secs(at)), Ended::TargetFailed, 1.0);
+            schedule.ended(SYSTEM, (secs(at), secs(at)), TARGET_FAILED, 1.0);
         }
-        assert_eq!(schedule.ended(Part::System, (secs(18_000), secs(18_001)), Ended::Done, 1.0), secs(1));
+        assert_eq!(schedule.ended(SYSTEM, (secs(18_000), secs(18_001)), Ended::Done, 1.0), secs(1));
         assert_eq!(schedule.stale_after(Part::System), secs(600));
-        assert!(schedule.begins_anew(Part::Users, secs(18_001)));
-        assert_eq!(schedule.ended(Part::Users, (secs(18_001), secs(18_011)), Ended::Done, 1.0), secs(10));
-        assert!(!schedule.begins_anew(Part::Users, secs(90_000)));
+        assert!(schedule.begins_again(USERS, secs(18_001)));
+        assert_eq!(schedule.ended(USERS, (secs(18_001), secs(18_011)), Ended::Done, 1.0), secs(10));
+        assert!(!schedule.begins_again(USERS, secs(90_000)));
     }
 
     #[test]
     fn two_long_lists_take_turns() {
         let mut schedule = schedule();
-        let parts = [Part::System, Part::Users, Part::UserNodes];
+        schedule.plan(vec![SYSTEM, USERS, USER_NODES]);
         let (mut now, mut turns) = (Duration::ZERO, Vec::new());
-        schedule.ended(Part::System, (now, now), Ended::Done, 1.0);
+        schedule.ended(SYSTEM, (now, now), Ended::Done, 1.0);
         while turns.len() < 6 {
-            let (part, due) = schedule.next(&parts, now);
+            let (planned, due) = schedule.next(now).unwrap();
             now = due.max(now) + secs(4);
-            schedule.ended(part, (now - secs(4), now), Ended::Done, 1.0);
-            if part != Part::System {
-                turns.push(part);
+            schedule.ended(planned, (now - secs(4), now), Ended::Done, 1.0);
+            if planned != SYSTEM {
+                turns.push(planned);
             }
         }
-        assert_eq!(turns.iter().filter(|part| **part == Part::Users).count(), 3, "{turns:?}");
+        assert_eq!(turns.iter().filter(|planned| **planned == USERS).count(), 3, "{turns:?}");
     }
 
     #[test]
     fn a_refused_part_is_asked_for_again_now_and_then() {
         let mut schedule = schedule();
-        schedule.ended(Part::Usage, (secs(0), secs(0)), Ended::Refused, 1.0);
-        assert_eq!(schedule.due(Part::Usage), REFUSED);
+        schedule.ended(USAGE, (secs(0), secs(0)), Ended::Failed(Scope::NotAllowed, Again::Usual), 1.0);
+        assert_eq!(schedule.due(USAGE), NOT_ALLOWED);
     }
 }

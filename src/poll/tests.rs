@@ -8,36 +8,60 @@ use super::*;
 use crate::{
     clock::Beats,
     http,
-    model::{Core, Host, Identity, Moment, System, SystemFacts, Timestamp, User, UserCounts, WalkEnd},
+    model::{
+        Core, Host, Identity, Moment, ProxyTraffic, System, Timestamp, User, UserCounts, WalkEnd, WholeList,
+    },
     upstream::{
-        Cause,
+        Again, Cause, Pace,
         scripted::{Log, Script, Scripted},
     },
 };
 
-const PARTS: [Part; 3] = [Part::System, Part::Core, Part::Users];
+fn plan() -> Vec<Planned> {
+    vec![
+        Planned::deciding(Part::System),
+        Planned::new(Part::Core, Pace::Every(1)),
+        Planned::new(Part::Users, Pace::Walk),
+    ]
+}
+
 const START: Timestamp = Timestamp::from_secs(1_795_000_000);
 
 fn system() -> Step {
-    Step::Done(PartData::System(SystemFacts {
-        identity: Identity { system: System::Marzban, version: "0.8.4".into(), generation: "0.8".into() },
-        host: Host::default(),
-        proxy_uplink: Some(1),
-        proxy_downlink: Some(2),
-        counts: UserCounts::default(),
-    }))
+    let identity = Identity { system: System::Marzban, version: "0.8.4".into(), generation: "0.8".into() };
+    let facts = vec![
+        Fact::Identity(identity),
+        Fact::Host(Host::default()),
+        Fact::ProxyTraffic(ProxyTraffic { uplink: Some(1), downlink: Some(2) }),
+        Fact::Counts(UserCounts::default()),
+    ];
+    Step::done(Part::System, facts)
 }
 
 fn core() -> Step {
-    Step::Done(PartData::Core(Core { up: true, version: None }))
+    Step::done(Part::Core, vec![Fact::Core(Core { up: true, version: None })])
 }
 
 fn user(index: usize, now: Moment) -> User {
     User { read_at: now.wall, ..User::named(&format!("u{index:05}")) }
 }
 
+fn page(users: Vec<User>) -> Step {
+    Step::more(vec![Fact::Users(UserFacts::Page(users))])
+}
+
+fn whole_walk(end: WalkEnd) -> Step {
+    Step::done(Part::Users, vec![Fact::Users(UserFacts::WalkEnd(end))])
+}
+
+fn login_refused() -> Result<Step, FetchError> {
+    let cause = Cause::Login { status: 401, check: "the password" };
+    let again = Again::WhenChanged { at_latest: Duration::from_secs(3600) };
+    Err(FetchError { asked: "/login", cause, again })
+}
+
 fn failure(cause: impl Into<Cause>) -> Result<Step, FetchError> {
-    Err(FetchError { asked: "/api/system", cause: cause.into() })
+    Err(FetchError::new("/api/system", cause))
 }
 
 fn poller(answer: Script) -> (Poller, Board, Clock, Log) {
@@ -57,13 +81,13 @@ fn poller_with(
     let clock = Clock::starting_at(START);
     let log = Log::default();
     let named = Named::default();
-    let parts = PARTS.to_vec();
     let scripted = Scripted {
-        parts,
+        plan: plan(),
         answer,
         log: Arc::clone(&log),
         by_name,
         named: Arc::clone(&named),
+        resumed: Arc::default(),
         requests: 0,
         beat: Beat::default(),
     };
@@ -90,21 +114,21 @@ fn times(log: &Log, wanted: Part) -> Vec<Duration> {
 /// A panel of 20,000 users that takes ten seconds over a page, as the measured one does.
 fn slow_panel() -> Script {
     const PAGES: usize = 40;
-    let (mut page, mut started) = (0, Moment::default());
+    let (mut at, mut started) = (0, Moment::default());
     Box::new(move |part, now| match part {
         Part::System => (Duration::from_millis(40), Ok(system())),
         Part::Core => (Duration::from_millis(5), Ok(core())),
         _ => {
-            if page == 0 {
+            if at == 0 {
                 started = now;
             }
-            let users: Vec<_> = (page * 500..(page + 1) * 500).map(|index| user(index, now)).collect();
-            page = (page + 1) % PAGES;
-            let step = if page == 0 {
+            let users: Vec<_> = (at * 500..(at + 1) * 500).map(|index| user(index, now)).collect();
+            at = (at + 1) % PAGES;
+            let step = if at == 0 {
                 let seen: HashSet<_> = (0..20_000).map(|index| user(index, now).name).collect();
-                Step::Done(PartData::UsersEnd(WalkEnd { page: users, seen, unreadable: 0, started }))
+                whole_walk(WalkEnd { page: users, seen, unreadable: 0, started })
             } else {
-                Step::More(Some(PartData::UsersPage(users)))
+                page(users)
             };
             (Duration::from_secs(10), Ok(step))
         }
@@ -151,20 +175,19 @@ async fn users_not_reached_again_stay_while_a_walk_goes_on_or_fails() {
     assert_eq!(report.users.list().len(), 20_000);
     assert!(report.fresh(Part::Users, clock.now()));
     let Outcome::Failed { reason, .. } = &report.parts[&Part::Users].outcome else { panic!("not failed") };
-    assert_eq!(*reason, "timeout");
+    assert_eq!(*reason, Reason::Timeout);
     assert_eq!(report.up, Some(true));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_login_takes_the_target_down_and_is_hardly_ever_tried_again() {
-    let (poller, board, _, log) =
-        poller(Box::new(|_, _| (Duration::from_millis(300), failure(Cause::Auth(401)))));
+async fn a_refused_login_takes_the_target_down_and_is_not_repeated_before_its_time() {
+    let (poller, board, _, log) = poller(Box::new(|_, _| (Duration::from_millis(300), login_refused())));
     run_for(poller, Duration::from_secs(24 * 3600)).await;
     let report = Arc::clone(&board.view().reports[0]);
     assert_eq!(report.up, Some(false));
     assert_eq!(report.users.list().len(), 0);
     assert!(log.lock().unwrap().iter().all(|(part, _)| *part == Part::System));
-    assert!((8..=10).contains(&times(&log, Part::System).len()), "{log:?}");
+    assert_eq!(times(&log, Part::System).len(), 24);
 }
 
 #[tokio::test(start_paused = true)]
@@ -172,7 +195,8 @@ async fn data_outlives_an_outage_until_it_is_stale_whatever_the_wall_clock_does(
     let (poller, board, clock, _) = poller(Box::new(|part, now| match part {
         _ if running_for(now, 100) => (Duration::ZERO, failure(http::Error::Connect("refused".into()))),
         Part::System => (Duration::ZERO, Ok(system())),
-        _ => (Duration::ZERO, Ok(core())),
+        Part::Core => (Duration::ZERO, Ok(core())),
+        _ => (Duration::ZERO, Ok(whole_walk(WalkEnd::default()))),
     }));
     run_for(poller, Duration::from_secs(600)).await;
     clock.step(10 * 365 * 86_400_000);
@@ -188,14 +212,17 @@ async fn data_outlives_an_outage_until_it_is_stale_whatever_the_wall_clock_does(
 async fn a_part_that_fails_or_is_refused_leaves_the_target_up() {
     let (poller, board, _, log) = poller(Box::new(|part, _| match part {
         Part::System => (Duration::ZERO, Ok(system())),
-        Part::Core => (Duration::ZERO, failure(Cause::Refused)),
+        Part::Core => (Duration::ZERO, failure(Cause::NotAllowed)),
         _ => (Duration::ZERO, failure(http::Error::Status(500))),
     }));
     run_for(poller, Duration::from_secs(800)).await;
     let report = Arc::clone(&board.view().reports[0]);
     assert_eq!(report.up, Some(true));
     assert_eq!(report.parts[&Part::Core].outcome, Outcome::Refused);
-    assert!(matches!(report.parts[&Part::Users].outcome, Outcome::Failed { reason: "server_error", .. }));
+    assert!(matches!(
+        report.parts[&Part::Users].outcome,
+        Outcome::Failed { reason: Reason::ServerError, .. }
+    ));
     assert_eq!(times(&log, Part::Core).len(), 1);
     assert!(times(&log, Part::System).len() >= 25);
 }
@@ -215,10 +242,10 @@ fn shrinking_panel(still_there: bool) -> Script {
                         let names: &[&str] = if walks == 1 { &["a", "b", "c"] } else { &["a", "c"] };
                         let page: Vec<_> = names.iter().map(|name| user_by(name)).collect();
                         let seen = page.iter().map(|user| Arc::clone(&user.name)).collect();
-                        Step::Done(PartData::UsersEnd(WalkEnd { page, seen, unreadable: 0, started: now }))
+                        whole_walk(WalkEnd { page, seen, unreadable: 0, started: now })
                     }
-                    3 if still_there => Step::More(Some(PartData::UsersPage(vec![user_by("b")]))),
-                    _ => Step::More(None),
+                    3 if still_there => page(vec![user_by("b")]),
+                    _ => Step::default(),
                 }
             }
         };
@@ -265,7 +292,7 @@ async fn users_are_read_again_when_somebody_asks_fifty_at_a_time_within_the_load
 #[tokio::test(start_paused = true)]
 async fn asking_by_name_that_always_fails_does_not_keep_the_walk() {
     let (ask, requests) = mpsc::unbounded_channel();
-    let fails = FetchError { asked: "/api/users?username", cause: http::Error::Status(414).into() };
+    let fails = FetchError::new("/api/users?username", http::Error::Status(414));
     let (poller, board, _, _, asked) = poller_with(slow_panel(), requests, Some(fails));
     ask.send(vec!["u00001".into()]).unwrap();
     run_for(poller, Duration::from_secs(3 * 3600)).await;
@@ -281,7 +308,7 @@ async fn a_slow_panel_is_not_taken_for_a_stuck_loop_and_a_stuck_one_is() {
     let answer: Script = Box::new(move |part, now| match part {
         Part::System => (longest, Ok(system())),
         Part::Core => (longest, failure(http::Error::Timeout(longest))),
-        _ => (longest, Ok(Step::More(Some(PartData::UsersPage(vec![user(0, now)]))))),
+        _ => (longest, Ok(page(vec![user(0, now)]))),
     });
     let (poller, _board, clock, log) = poller(answer);
     beats.watch("poll home", poller.beat());
@@ -314,16 +341,116 @@ async fn a_loop_that_follows_another_knows_what_that_knew() {
     // The panel is slow, or fails from the first request on, before it is known again what it is.
     let fails: Script =
         Box::new(|_, _| (Duration::from_secs(1), failure(Cause::Http(http::Error::Status(502)))));
-    for (script, parts) in [(slow_panel(), PARTS.to_vec()), (fails, vec![Part::System])] {
+    for (script, plan) in [(slow_panel(), plan()), (fails, vec![Planned::deciding(Part::System)])] {
         let (_, requests) = mpsc::unbounded_channel();
         let (next, next_board, ..) = poller_with(script, requests, None);
         let mut next = next.resuming(before.clone());
         let Upstream::Scripted(upstream) = &mut next.upstream else { unreachable!() };
-        upstream.parts = parts;
+        upstream.plan = plan;
         run_for(next, Duration::from_secs(120)).await;
         let report = Arc::clone(&next_board.view().reports[0]);
         assert_eq!(report.users.list().len(), 20_000);
         assert!(report.parts[&Part::Users].stale_after >= users.stale_after, "{:?}", report.parts);
         assert!(report.parts.contains_key(&Part::Core));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn users_deleted_in_bulk_leave_with_default_settings() {
+    for left in [250, 100, 1] {
+        let (poller, board, ..) = poller(Box::new(move |part, now| {
+            let users: u64 = if running_for(now, 100) { left } else { 300 };
+            let step = match part {
+                Part::System => {
+                    let counts = UserCounts { total: Some(users), ..UserCounts::default() };
+                    Step {
+                        facts: [system().facts, vec![Fact::Counts(counts)]].into_iter().flatten().collect(),
+                        ..system()
+                    }
+                }
+                Part::Core => core(),
+                _ => {
+                    let page: Vec<_> =
+                        (0..users).map(|index| user(usize::try_from(index).unwrap(), now)).collect();
+                    let seen = page.iter().map(|user| Arc::clone(&user.name)).collect();
+                    whole_walk(WalkEnd { page, seen, unreadable: 0, started: now })
+                }
+            };
+            (Duration::from_millis(10), Ok(step))
+        }));
+        let known = || board.view().reports[0].users.list().len();
+        let mut running = Box::pin(run_for(poller, Duration::from_secs(3600)));
+        let _ = tokio::time::timeout(Duration::from_secs(95), &mut running).await;
+        assert_eq!(known(), 300);
+        // A walk, and three counts that agree with it.
+        let _ = tokio::time::timeout(Duration::from_secs(5 * 32), &mut running).await;
+        assert_eq!(known(), usize::try_from(left).unwrap());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn parts_that_are_not_asked_for_while_the_target_fails_are_not_up() {
+    let (poller, board, ..) = poller(Box::new(|part, now| match part {
+        _ if running_for(now, 200) && !running_for(now, 600) => {
+            (Duration::ZERO, failure(http::Error::Connect("refused".into())))
+        }
+        Part::System => (Duration::ZERO, Ok(system())),
+        Part::Core => (Duration::ZERO, Ok(core())),
+        _ => (Duration::from_secs(1), Ok(page(Vec::new()))),
+    }));
+    let mut running = Box::pin(run_for(poller, Duration::from_secs(3600)));
+    let outcomes = async |running: &mut (dyn Future<Output = ()> + Unpin), seconds| {
+        let _ = tokio::time::timeout(Duration::from_secs(seconds), running).await;
+        let report = Arc::clone(&board.view().reports[0]);
+        plan().iter().map(|planned| report.outcome(planned.part).unwrap().clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(outcomes(&mut running, 190).await, [Outcome::Up, Outcome::Up, Outcome::Pending]);
+    let failed =
+        Outcome::Failed { reason: Reason::Connect, detail: "/api/system: could not connect: refused".into() };
+    assert_eq!(outcomes(&mut running, 100).await, [failed.clone(), failed.clone(), failed]);
+    assert_eq!(outcomes(&mut running, 500).await, [Outcome::Up, Outcome::Up, Outcome::Pending]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_login_of_a_request_by_name_is_not_repeated_either() {
+    let (ask, requests) = mpsc::unbounded_channel();
+    let refused = login_refused().unwrap_err();
+    let (poller, board, _, log, named) = poller_with(slow_panel(), requests, Some(refused));
+    ask.send(vec!["u00001".into()]).unwrap();
+    run_for(poller, Duration::from_secs(3000)).await;
+    assert_eq!(board.view().reports[0].up, Some(false));
+    assert_eq!((named.lock().unwrap().len(), times(&log, Part::System).len()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_answer_may_bring_several_parts_and_facts() {
+    let (mut poller, board, clock, log) = poller(Box::new(|part, now| {
+        let whole = WholeList { users: vec![user(1, now), user(2, now)], unreadable: 1, started: now };
+        let step = match part {
+            Part::System => system(),
+            Part::Core => Step {
+                done: vec![Part::Core, Part::Users, Part::Online],
+                facts: vec![
+                    Fact::Core(Core { up: true, version: None }),
+                    Fact::Users(UserFacts::Whole(whole)),
+                    Fact::Online(["u00002".into()].into()),
+                ],
+                durable: Vec::new(),
+            },
+            _ => panic!("{part:?} came along"),
+        };
+        (Duration::from_millis(10), Ok(step))
+    }));
+    let Upstream::Scripted(upstream) = &mut poller.upstream else { unreachable!() };
+    upstream.plan.push(Planned::new(Part::Online, Pace::Every(1)));
+    run_for(poller, Duration::from_secs(300)).await;
+    let report = Arc::clone(&board.view().reports[0]);
+    let online: Vec<_> = report.users.list().iter().map(|user| report.online(user, clock.now())).collect();
+    assert_eq!(online, [Some(false), Some(true)]);
+    assert!(report.users.walked_since().is_some());
+    assert_eq!(report.outcome(Part::Users), Some(&Outcome::Up));
+    assert!(times(&log, Part::Core).len() >= 9);
+    // Who is online is known for as long as the part is fresh, however young the users' rows are.
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(report.online(&report.users.list()[0], clock.now()), None);
 }

@@ -139,7 +139,7 @@ impl Pages {
 mod tests {
     use super::*;
     use crate::{
-        exposition::{Tail, UserLabels},
+        exposition::Tail,
         model::{ActiveAlerts, Report, Timestamp},
     };
 
@@ -222,7 +222,7 @@ mod tests {
         let pages = pages();
         pages.board.publish(Report { up: Some(true), ..Report::new("a") });
         let story = async {
-            let tail = Tail { alerts: &ActiveAlerts::default(), labels: &UserLabels::Name, own: &[] };
+            let tail = Tail { alerts: &ActiveAlerts::default(), own: &[] };
             let sent = get(&pages, None).await.complete(&tail, None);
             pages.board.publish(Report { up: Some(false), ..Report::new("a") });
             sleep(Duration::from_secs(5)).await;

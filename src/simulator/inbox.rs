@@ -1,24 +1,17 @@
-//! A mail server and a webhook receiver that take everything and hand it on.
+//! A mail server and a webhook receiver that accept everything and pass it on.
 
-use std::{future::Future, io, pin::pin};
+use std::io;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::{
-    Request, Response, StatusCode,
-    body::{Bytes, Incoming},
-    server::conn::http1,
-    service::service_fn,
-};
-use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
     sync::mpsc::UnboundedSender,
-    task::JoinSet,
 };
 
-/// Bytes of one mail or body, and of one line.
+use super::http::{self, Answer, Asked, Cost, Wire};
+
+/// Bytes of one mail, and of one line.
 const MAX_MESSAGE: usize = 32 * 1024 * 1024;
 const MAX_LINE: u64 = 64 * 1024;
 
@@ -95,49 +88,31 @@ fn quoted_printable(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Takes mail and webhooks until `stop` resolves. What arrives is sent before it is acknowledged.
+/// Accepts mail and webhooks until `stop` resolves. What arrives is passed to `arrivals` before it is acknowledged.
 pub async fn serve(
     smtp: TcpListener,
     http: TcpListener,
     arrivals: UnboundedSender<Arrival>,
     stop: impl Future<Output = ()>,
 ) {
-    let mut stop = pin!(stop);
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            () = &mut stop => return,
-            Some(_) = connections.join_next() => {}
-            Ok((stream, _)) = smtp.accept() => {
-                let arrivals = arrivals.clone();
-                connections.spawn(async move { drop(take_mail(stream, arrivals).await) });
-            }
-            Ok((stream, _)) = http.accept() => {
-                let arrivals = arrivals.clone();
-                connections.spawn(async move { take_webhooks(stream, arrivals).await });
-            }
-        }
-    }
-}
-
-async fn take_webhooks(stream: TcpStream, arrivals: UnboundedSender<Arrival>) {
-    let service = service_fn(move |request: Request<Incoming>| {
-        let arrivals = arrivals.clone();
-        async move {
-            let id =
-                request.headers().get("webhook-id").and_then(|id| id.to_str().ok()).unwrap_or("").to_owned();
-            let Ok(body) = Limited::new(request.into_body(), MAX_MESSAGE).collect().await else {
-                return Err(io::Error::from(io::ErrorKind::InvalidInput));
-            };
-            let body = String::from_utf8_lossy(&body.to_bytes()).into_owned();
-            let kept = arrivals.send(Arrival::Webhook { id, body }).is_ok();
-            let mut answer = Response::new(Empty::<Bytes>::new());
-            *answer.status_mut() = if kept { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-            Ok(answer)
-        }
+    let to_mail = arrivals.clone();
+    let mails = http::accept(smtp, move |stream| {
+        let arrivals = to_mail.clone();
+        // The client may end a connection in any way.
+        async move { drop(take_mail(stream, arrivals).await) }
     });
-    // How a connection ends is the client's affair.
-    drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
+    let answer = move |asked: &Asked<'_>| {
+        let id = asked.headers.get("webhook-id").and_then(|id| id.to_str().ok()).unwrap_or("").to_owned();
+        let body = String::from_utf8_lossy(asked.body).into_owned();
+        let kept = arrivals.send(Arrival::Webhook { id, body }).is_ok();
+        Answer::empty(if kept { 200 } else { 503 })
+    };
+    let webhooks = Wire::new(Cost::default()).serve(http, answer, Answer::empty);
+    tokio::select! {
+        () = stop => {}
+        () = mails => {}
+        () = webhooks => {}
+    }
 }
 
 async fn take_mail(stream: TcpStream, arrivals: UnboundedSender<Arrival>) -> io::Result<()> {
@@ -166,7 +141,7 @@ async fn take_mail(stream: TcpStream, arrivals: UnboundedSender<Arrival>) -> io:
                 let message = message(&mut stream).await?;
                 match arrivals.send(Arrival::Mail { to: std::mem::take(&mut to), message }) {
                     Ok(()) => "250 kept\r\n",
-                    Err(_) => "451 nobody reads this\r\n",
+                    Err(_) => "451 the inbox is closed\r\n",
                 }
             }
             "QUIT" => {

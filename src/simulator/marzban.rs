@@ -1,7 +1,7 @@
 //! A simulated Marzban panel (0.8.4, 0.7) or PasarGuard panel (5.x).
 //!
 //! [`Panel::new`] seeds the users, nodes and admins, [`Panel::serve`] answers HTTP, the verbs change the
-//! panel's life between two polls, and the observations tell what the panel saw of its clients.
+//! panel's state between two polls, and [`Panel::wire`] logs requests and makes answers fail.
 //! The shapes, messages and quirks are those recorded from a real Marzban 0.8.4; the same `seed`, options
 //! and clock give the same panel.
 //!
@@ -9,12 +9,10 @@
 //! sudo admin, and PasarGuard's per-user usage series.
 
 mod auth;
-mod fault;
-mod http;
+mod instant;
 mod life;
 mod list;
 mod pasarguard;
-mod query;
 mod routes;
 mod row;
 mod seed;
@@ -24,25 +22,29 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use hyper::header::{DATE, SERVER};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use tokio::net::TcpListener;
 
-pub use self::fault::{Fault, Times};
 use self::state::State;
 pub use self::state::{NextPlan, NodeStatus, ResetStrategy, Status, User};
+use super::http::{Answer, Asked, Wire};
+pub use super::http::{Cost, Fault, Times};
 
 /// What to simulate. Every field has a documented default.
 #[derive(Clone)]
 pub struct Options {
     /// How many users there are at the start; 100 by default. The first nineteen are a fixed cast with
-    /// telling names (`bob_85pct`, `frank_expired3d`, …), the rest a realistic mix.
+    /// descriptive names (`bob_85pct`, `frank_expired3d`, …), the rest a realistic mix.
     pub users: usize,
-    /// Everything random follows from it; 1 by default.
+    /// Seed of everything that is random; 1 by default.
     pub seed: u64,
     /// Nodes beside the master; 4 by default: two connected, one in error, one disabled.
     pub nodes: usize,
-    /// Whose shapes to answer in; Marzban 0.8.4 by default.
+    /// The panel whose shapes it answers in; Marzban 0.8.4 by default.
     pub flavour: Flavour,
-    /// Share links in each row of the user list, 270 bytes apiece; 10 by default. PasarGuard lists none.
+    /// Share links in each row of the user list, 270 bytes each; 10 by default. PasarGuard lists none.
     pub links_per_user: usize,
     /// Artificial delay; none by default.
     pub cost: Cost,
@@ -52,7 +54,7 @@ pub struct Options {
     pub username: String,
     /// The sudo admin's password; `root-password` by default.
     pub password: String,
-    /// The non-sudo admin, who owns a quarter of the users; `reseller` by default.
+    /// The non-sudo admin; a quarter of the users are its own; `reseller` by default.
     pub reseller: String,
     /// The non-sudo admin's password; `reseller-password` by default.
     pub reseller_password: String,
@@ -79,7 +81,7 @@ impl Default for Options {
     }
 }
 
-/// Whose shapes the panel answers in.
+/// The panel whose shapes the simulated one answers in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flavour {
     /// Marzban 0.8.4.
@@ -91,28 +93,20 @@ pub enum Flavour {
     PasarGuard,
 }
 
-/// How long the panel takes to answer, on top of the simulator's own work.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Cost {
-    /// For every request.
-    pub per_request: Duration,
-    /// For every user in the answer. A real Marzban takes 3 to 17 ms.
-    pub per_user: Duration,
-}
-
 /// A handle on a simulated panel; clones share its state.
 #[derive(Clone)]
 pub struct Panel {
+    /// The requests the panel saw, and the faults of its answers.
+    pub wire: Wire,
     shared: Arc<Shared>,
 }
 
 struct Shared {
     state: Mutex<State>,
     now_ms: Box<dyn Fn() -> i64 + Send + Sync>,
-    cost: Cost,
 }
 
-/// What a panel's users add up to; see [`Panel::totals`].
+/// Sums over a panel's users; see [`Panel::totals`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// All users.
@@ -138,42 +132,41 @@ pub struct Totals {
 impl Panel {
     /// A freshly seeded panel. `now_ms` is the panel's clock, in unix milliseconds.
     pub fn new(options: Options, now_ms: impl Fn() -> i64 + Send + Sync + 'static) -> Panel {
-        let cost = options.cost;
-        let state = State::seeded(options, now_ms());
-        Panel { shared: Arc::new(Shared { state: Mutex::new(state), now_ms: Box::new(now_ms), cost }) }
+        let wire = Wire::new(options.cost);
+        let state = Mutex::new(State::seeded(options, now_ms()));
+        Panel { wire, shared: Arc::new(Shared { state, now_ms: Box::new(now_ms) }) }
     }
 
     /// Answers on `listener` until `stop` resolves, then drops every connection as a killed process would.
     pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) {
-        http::serve(self, listener, stop).await;
+        let (answering, refusing) = (self.clone(), self.clone());
+        let answer = move |asked: &Asked<'_>| {
+            let now_ms = answering.now_ms();
+            from_uvicorn(routes::answer(&mut answering.state(), now_ms, asked), now_ms)
+        };
+        let refusal = move |status| from_uvicorn(routes::refusal(status), refusing.now_ms());
+        tokio::select! {
+            () = stop => {}
+            () = self.wire.serve(listener, answer, refusal) => {}
+        }
     }
 
-    /// Makes requests whose path and query begin with `path_prefix` fail. The newest matching fault wins.
-    pub fn fail(&self, path_prefix: &str, fault: Fault, times: Times) {
-        self.state().faults.add(path_prefix, fault, times);
-    }
-
-    /// Forgets every fault set by [`Panel::fail`].
-    pub fn heal(&self) {
-        self.state().faults.clear();
-    }
-
-    /// Lives through the `seconds` up to the panel's now: users move traffic and come online, hour buckets fill,
+    /// Simulates the `seconds` up to the panel's now: users move traffic and come online, hour buckets fill,
     /// the status, next-plan and periodic-reset jobs run. `advance(0)` runs the jobs alone.
     pub fn advance(&self, seconds: u64) {
         let now_ms = self.now_ms();
         life::advance(&mut self.state(), now_ms, seconds);
     }
 
-    /// Lets one user move `bytes` through the master just now. Statuses follow with the next [`Panel::advance`].
+    /// Makes one user move `bytes` through the master now. Statuses follow with the next [`Panel::advance`].
     /// Returns whether there is such a user.
     pub fn use_traffic(&self, username: &str, bytes: u64) -> bool {
         let now_ms = self.now_ms();
         life::use_traffic(&mut self.state(), now_ms, username, bytes)
     }
 
-    /// Adds an active, unlimited, never expiring user of the sudo admin who moves no traffic by itself, after
-    /// `fill` has set what should differ. Returns false where the name is taken.
+    /// Adds an active, unlimited, never expiring user of the sudo admin without traffic of its own, after `fill` has
+    /// set what differs. Returns false if the name is in use.
     ///
     /// `fill` runs under the panel's lock and must not call the panel.
     pub fn add_user(&self, username: &str, fill: impl FnOnce(&mut User)) -> bool {
@@ -221,7 +214,7 @@ impl Panel {
         self.edit_user(username, |user| user.status = status)
     }
 
-    /// Gives a user to an admin, or to nobody. Returns whether both exist.
+    /// Gives a user to an admin; `None`: to no admin. Returns whether both exist.
     pub fn set_owner(&self, username: &str, admin: Option<&str>) -> bool {
         let mut state = self.state();
         let owner = match admin {
@@ -259,17 +252,17 @@ impl Panel {
         self.state().core_started = true;
     }
 
-    /// The panel goes on answering but records no traffic any more.
+    /// Stops recording traffic; the panel still answers.
     pub fn stop_recording(&self) {
         self.state().recording = false;
     }
 
-    /// The panel records traffic again.
+    /// Records traffic again.
     pub fn start_recording(&self) {
         self.state().recording = true;
     }
 
-    /// Sets an admin's password, which kills the tokens issued up to now, those of the running second included.
+    /// Sets an admin's password, which invalidates all its tokens issued before, and in the current second.
     /// Returns whether there is such an admin.
     pub fn reset_password(&self, admin: &str, password: &str) -> bool {
         let now_ms = self.now_ms();
@@ -279,12 +272,12 @@ impl Panel {
         })
     }
 
-    /// Makes every token issued so far worthless, as a restored database does.
+    /// Invalidates every token issued so far, as a restored database does.
     pub fn expire_tokens(&self) {
         self.state().tokens.clear();
     }
 
-    /// Takes an admin's sudo rights; its tokens live on and now meet 403. Returns whether there is one.
+    /// Takes an admin's sudo rights; its tokens stay valid and now get 403. Returns whether there is one.
     pub fn demote(&self, admin: &str) -> bool {
         self.edit_admin(admin, |admin| admin.is_sudo = false)
     }
@@ -294,47 +287,24 @@ impl Panel {
         self.edit_admin(admin, |admin| admin.is_sudo = true)
     }
 
-    /// Disables an admin's account; PasarGuard answers it 403, Marzban knows no such thing.
+    /// Disables an admin's account; PasarGuard answers it 403, Marzban has no such state.
     pub fn disable_admin(&self, admin: &str) -> bool {
         self.edit_admin(admin, |admin| admin.disabled = true)
     }
 
-    /// The newest ten thousand requests, oldest first: method, and path with query.
-    pub fn requests(&self) -> Vec<(String, String)> {
-        self.state().seen.requests.iter().cloned().collect()
-    }
-
-    /// How many of [`Panel::requests`] had a path and query beginning with `path_prefix`.
-    pub fn requests_to(&self, path_prefix: &str) -> usize {
-        self.state().seen.requests.iter().filter(|(_, path)| path.starts_with(path_prefix)).count()
-    }
-
-    /// Forgets the requests seen so far and the highest number in flight.
-    pub fn forget_requests(&self) {
-        let mut state = self.state();
-        state.seen.requests.clear();
-        state.seen.max_in_flight = state.seen.in_flight;
-    }
-
-    /// The most requests that were being answered at one time. A request counts until the last byte of its
-    /// answer is handed over, or its client has gone.
-    pub fn max_in_flight(&self) -> usize {
-        self.state().seen.max_in_flight
-    }
-
     /// Tokens issued.
     pub fn logins(&self) -> u64 {
-        self.state().seen.logins
+        self.state().logins
     }
 
     /// Logins refused for a wrong name or password; a real panel sends each password tried to its owner's chat.
     pub fn refused_logins(&self) -> u64 {
-        self.state().seen.refused_logins
+        self.state().refused_logins
     }
 
-    /// User rows looked at or written while answering lists, which is what a list costs.
+    /// User rows read or written while answering lists, which is the cost of a list.
     pub fn rows_examined(&self) -> u64 {
-        self.state().seen.rows_examined
+        self.state().rows_examined
     }
 
     /// A copy of one user.
@@ -347,13 +317,13 @@ impl Panel {
         self.state().users.sorted().map(|user| user.username().to_owned()).collect()
     }
 
-    /// What the users add up to just now.
+    /// Sums over all users now.
     pub fn totals(&self) -> Totals {
         let now_ms = self.now_ms();
         self.state().totals(now_ms, |_| true)
     }
 
-    /// Bytes the panel has recorded in all: up and down.
+    /// All bytes the panel has recorded: up and down.
     pub fn bandwidth(&self) -> (u64, u64) {
         let state = self.state();
         (state.incoming_bandwidth, state.outgoing_bandwidth)
@@ -372,8 +342,15 @@ impl Panel {
         (self.shared.now_ms)()
     }
 
-    /// A panic of one caller's closure must not take the panel down for the others.
+    /// A panic in one caller's closure must not break the panel for the others.
     fn state(&self) -> MutexGuard<'_, State> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Adds the headers of every answer of a panel.
+fn from_uvicorn(answer: Answer, now_ms: i64) -> Answer {
+    let now = Timestamp::from_millisecond(now_ms).unwrap_or_default().to_zoned(TimeZone::UTC);
+    let date = now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    answer.with(SERVER, "uvicorn").with(DATE, &date)
 }

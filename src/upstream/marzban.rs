@@ -13,20 +13,21 @@ use std::time::Duration;
 
 use reqwest::RequestBuilder;
 use tokio::time::Instant;
+use tracing::warn;
 
 use self::{
     config::MarzbanConfig,
     convert::{Naming, NodeKey},
     hours::Hours,
     session::Session,
-    traffic::{UserNodeKey, UserNodes},
+    traffic::NamedUser,
     walk::Walk,
 };
 use crate::{
     clock::Beat,
     http::{self, Body, BuildError, Client, Limits},
-    model::{Moment, Part, PartData, System, Timestamp, UserStatus},
-    upstream::{Cause, FetchError, Step, Timeouts},
+    model::{Fact, Moment, Part, System, Timestamp, UserStatus},
+    upstream::{Again, Cause, FetchError, Pace, Planned, Scope, Step, Timeouts},
 };
 
 /// Bytes of an answer that is one small object or a short list.
@@ -54,13 +55,17 @@ pub struct Marzban {
     step: Option<(Moment, Instant)>,
     /// What the panel's clock shows more than ours, in milliseconds.
     clock_ahead: i64,
+    /// The counts by status of a panel that has to be asked for each, and when it was.
     counts: Option<(Moment, Vec<(UserStatus, u64)>)>,
+    /// Why the last counting was broken off.
+    uncounted: Option<FetchError>,
     naming: Naming,
     /// Whether the nodes' own answer lacks lifetime counters (PasarGuard may have them).
     usage_needed: bool,
     node_hours: Hours<NodeKey, 2>,
-    user_hours: Hours<UserNodeKey, 1>,
-    user_nodes: UserNodes,
+    /// Users whose traffic by node is read, and the one whose turn is next.
+    named: Vec<NamedUser>,
+    next_named: usize,
     walk: Option<Walk>,
     page_size: usize,
 }
@@ -81,32 +86,35 @@ impl Marzban {
             step: None,
             clock_ahead: 0,
             counts: None,
+            uncounted: None,
             naming: Naming::default(),
             usage_needed: true,
             node_hours: Hours::new(),
-            user_hours: Hours::new(),
-            user_nodes: UserNodes::default(),
+            named: config.node_traffic_of.iter().map(|name| NamedUser::new(name)).collect(),
+            next_named: 0,
             walk: None,
             page_size: walk::PAGE,
         })
     }
 
-    pub(super) fn parts(&self) -> Vec<Part> {
-        let mut parts = vec![Part::System];
+    pub(super) fn plan(&self) -> Vec<Planned> {
+        let mut plan = vec![Planned::deciding(Part::System)];
+        let mut add = |part, pace| plan.push(Planned::new(part, pace));
         if self.system == Some(System::Marzban) {
-            parts.push(Part::Core);
+            add(Part::Core, Pace::Every(1));
         }
         if self.system.is_some() {
-            parts.push(Part::Nodes);
+            add(Part::Nodes, Pace::Every(1));
             if self.usage_needed {
-                parts.push(Part::Usage);
+                add(Part::Usage, Pace::Every(2));
             }
-            parts.extend([Part::Admins, Part::Users]);
-            if !self.config.node_traffic_of.is_empty() {
-                parts.push(Part::UserNodes);
+            add(Part::Admins, Pace::Every(2));
+            add(Part::Users, Pace::Walk);
+            if !self.named.is_empty() {
+                add(Part::UserNodes, Pace::Walk);
             }
         }
-        parts
+        plan
     }
 
     pub(super) async fn read(&mut self, part: Part, now: Moment) -> Result<Step, FetchError> {
@@ -118,6 +126,8 @@ impl Marzban {
             Part::Admins => self.read_admins(now).await,
             Part::Users => self.read_users(now).await,
             Part::UserNodes => self.read_user_nodes(now).await,
+            // It is in no plan of ours.
+            Part::Online => Ok(Step::done(part, Vec::new())),
         }
     }
 
@@ -136,48 +146,68 @@ impl Marzban {
     async fn read_system(&mut self, now: Moment) -> Result<Step, FetchError> {
         const ASKED: &str = "/api/system";
         let answer: wire::System = self.get(ASKED, ASKED, now).await?;
-        let mut facts =
-            convert::system(&answer).ok_or(FetchError { asked: ASKED, cause: Cause::OtherSystem })?;
+        let expected = "Marzban or PasarGuard";
+        let mut facts = convert::system(&answer)
+            .ok_or_else(|| FetchError::new(ASKED, Cause::OtherSystem { expected }))?;
         let system = facts.identity.system;
         self.system = Some(system);
         if system == System::Marzban && answer.users_limited.is_none() {
             facts.counts.by_status = self.count_users(now, facts.counts.by_status).await?;
         }
-        Ok(Step::Done(PartData::System(facts)))
+        let facts = vec![
+            Fact::Identity(facts.identity),
+            Fact::Host(facts.host),
+            Fact::Counts(facts.counts),
+            Fact::ProxyTraffic(facts.proxy_traffic),
+        ];
+        Ok(Step::done(Part::System, facts))
     }
 
-    /// Counts by status from a panel that does not tell them: the total of an almost empty page is cheap.
+    /// Counts by status from a panel that does not give them: the total of an almost empty page is cheap.
     async fn count_users(
         &mut self,
         now: Moment,
-        told: Vec<(UserStatus, u64)>,
+        given: Vec<(UserStatus, u64)>,
     ) -> Result<Vec<(UserStatus, u64)>, FetchError> {
+        let given_now = |status| given.iter().find(|(given, _)| *given == status).map(|(_, count)| *count);
         if let Some((_, counts)) = self.counts.as_ref().filter(|(at, _)| now.since(*at) < COUNTS_EVERY) {
-            let told_now = |status| told.iter().find(|(told, _)| *told == status).map(|(_, count)| *count);
-            return Ok(counts.iter().map(|(status, n)| (*status, told_now(*status).unwrap_or(*n))).collect());
+            return Ok(counts
+                .iter()
+                .map(|(status, n)| (*status, given_now(*status).unwrap_or(*n)))
+                .collect());
         }
         let mut counts = Vec::with_capacity(UserStatus::KNOWN.len());
+        let mut uncounted = None;
         for status in UserStatus::KNOWN {
-            let known = told.iter().find(|(told, _)| *told == status);
-            if let Some((_, count)) = known {
-                counts.push((status, *count));
+            if let Some(count) = given_now(status) {
+                counts.push((status, count));
+                continue;
+            }
+            // What is not counted is left out.
+            if uncounted.is_some() {
                 continue;
             }
             let path = format!("/api/users?status={}&limit=1", status.label());
             match self.get::<wire::Total>("/api/users", &path, now).await {
                 Ok(answer) => counts.push((status, answer.total.0)),
-                Err(err) if err.reason() == "auth" => return Err(err),
-                // The one row asked for may be one that makes the panel fail. What is not counted is left out.
+                Err(err) if err.scope() == Scope::Login => return Err(err),
+                // The others would take as long to fail.
+                Err(err) if err.scope() == Scope::Target => uncounted = Some(err),
+                // The one row asked for may be one that makes the panel fail.
                 Err(_) => {}
             }
         }
+        if let Some(err) = uncounted.as_ref().filter(|_| self.uncounted.is_none()) {
+            warn!(panel = ?self.config.url, "not all users are counted by status: {err}");
+        }
+        self.uncounted = uncounted;
         self.counts = Some((now, counts.clone()));
         Ok(counts)
     }
 
     async fn read_core(&mut self, now: Moment) -> Result<Step, FetchError> {
         let core: wire::Core = self.get("/api/core", "/api/core", now).await?;
-        Ok(Step::Done(PartData::Core(convert::core(core))))
+        Ok(Step::done(Part::Core, vec![Fact::Core(convert::core(core))]))
     }
 
     async fn read_nodes(&mut self, now: Moment) -> Result<Step, FetchError> {
@@ -186,12 +216,12 @@ impl Marzban {
         let nodes = convert::nodes(&list);
         self.naming.learn(&list);
         self.usage_needed = nodes.is_empty() || nodes.iter().any(|node| node.uplink.is_none());
-        Ok(Step::Done(PartData::Nodes(nodes)))
+        Ok(Step::done(Part::Nodes, vec![Fact::Nodes(nodes)]))
     }
 
     async fn read_admins(&mut self, now: Moment) -> Result<Step, FetchError> {
         let answer: wire::Admins = self.get("/api/admins", "/api/admins", now).await?;
-        Ok(Step::Done(PartData::Admins(convert::admins(answer))))
+        Ok(Step::done(Part::Admins, vec![Fact::Admins(convert::admins(answer))]))
     }
 
     /// Now, by the panel's clock.
@@ -227,12 +257,15 @@ impl Marzban {
                 self.session.authorize(self.http.get(self.config.url.join(path)), &self.config.login);
             let answer = self.send(request, limits, decode.clone(), now).await;
             let cause = match answer {
-                Ok(value) => return Ok(value),
+                Ok(value) => {
+                    self.session.was_accepted();
+                    return Ok(value);
+                }
                 Err(http::Error::Status(401)) if self.config.login.can_renew() => {
                     if had_token {
                         had_token = false;
                     } else if waited {
-                        return Err(FetchError { asked, cause: Cause::Auth(401) });
+                        return Err(self.login_refused(asked, 401));
                     } else {
                         tokio::time::sleep(NEXT_SECOND).await;
                         waited = true;
@@ -241,15 +274,24 @@ impl Marzban {
                     self.log_in(now).await?;
                     continue;
                 }
-                Err(http::Error::Status(401)) => Cause::Auth(401),
-                Err(http::Error::Status(403)) => Cause::Refused,
+                Err(http::Error::Status(401)) => return Err(self.login_refused(asked, 401)),
+                Err(http::Error::Status(403)) => {
+                    self.session.was_accepted();
+                    Cause::NotAllowed
+                }
                 Err(http::Error::Status(code @ (404 | 405)) | http::Error::Page(code @ (404 | 405))) => {
                     Cause::NotFound(code)
                 }
                 Err(err) => err.into(),
             };
-            return Err(FetchError { asked, cause });
+            return Err(FetchError::new(asked, cause));
         }
+    }
+
+    fn login_refused(&mut self, asked: &'static str, status: u16) -> FetchError {
+        let check = "the username and password or the API key";
+        let again = Again::WhenChanged { at_latest: self.session.was_refused() };
+        FetchError { asked, cause: Cause::Login { status, check }, again }
     }
 
     /// Gets a token, unless there is one.
@@ -266,13 +308,15 @@ impl Marzban {
                 return Ok(());
             }
             Ok(_) => http::Error::Decode("a token that no request can carry".into()).into(),
-            Err(http::Error::Status(code @ (400 | 401 | 403 | 422))) => Cause::Auth(code),
+            Err(http::Error::Status(code @ (400 | 401 | 403 | 422))) => {
+                return Err(self.login_refused(ASKED, code));
+            }
             Err(http::Error::Status(code @ (404 | 405)) | http::Error::Page(code @ (404 | 405))) => {
                 Cause::NotFound(code)
             }
             Err(err) => err.into(),
         };
-        Err(FetchError { asked: ASKED, cause })
+        Err(FetchError::new(ASKED, cause))
     }
 
     async fn send<T, F>(

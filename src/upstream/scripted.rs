@@ -8,8 +8,8 @@ use std::{
 
 use crate::{
     clock::Beat,
-    model::{Moment, NamedUsers, Part, PartData},
-    upstream::{FetchError, Step},
+    model::{CounterRow, Fact, Moment, NamedUsers, Part, UserFacts},
+    upstream::{FetchError, Planned, Step},
 };
 
 /// How long an answer takes, and what it is.
@@ -19,22 +19,20 @@ pub type Script = Box<dyn FnMut(Part, Moment) -> (Duration, Result<Step, FetchEr
 pub type Log = Arc<Mutex<Vec<(Part, Duration)>>>;
 
 pub struct Scripted {
-    pub parts: Vec<Part>,
+    pub plan: Vec<Planned>,
     pub answer: Script,
     pub log: Log,
     /// How asking by name fails, if it does.
     pub by_name: Option<FetchError>,
     /// The names that were asked for.
     pub named: Arc<Mutex<Vec<Vec<Arc<str>>>>>,
+    /// The durable counters that it was given.
+    pub resumed: Arc<Mutex<Vec<(String, Vec<CounterRow>)>>>,
     pub requests: u64,
     pub beat: Beat,
 }
 
 impl Scripted {
-    pub(super) fn parts(&self) -> Vec<Part> {
-        self.parts.clone()
-    }
-
     pub(super) async fn read(&mut self, part: Part, now: Moment) -> Result<Step, FetchError> {
         self.log.lock().unwrap().push((part, now.uptime));
         self.requests += 1;
@@ -54,10 +52,12 @@ impl Scripted {
         if let Some(err) = &self.by_name {
             return Err(err.clone());
         }
-        let found = match self.read(Part::Users, now).await? {
-            Step::More(Some(PartData::UsersPage(found))) => found,
-            _ => Vec::new(),
-        };
+        let facts = self.read(Part::Users, now).await?.facts;
+        let found = facts.into_iter().find_map(|fact| match fact {
+            Fact::Users(UserFacts::Page(found)) => Some(found),
+            _ => None,
+        });
+        let found = found.unwrap_or_default();
         let gone =
             names.iter().filter(|name| found.iter().all(|user| user.name != **name)).cloned().collect();
         Ok(NamedUsers { found, gone })

@@ -108,8 +108,8 @@ fn poller(upstream: Upstream) -> (Poller, Board) {
 
 /// The reason that `part` failed for at its last attempt.
 pub(crate) fn reason(report: &Report, part: Part) -> Option<&'static str> {
-    match &report.parts.get(&part)?.outcome {
-        Outcome::Failed { reason, .. } => Some(reason),
+    match report.outcome(part)? {
+        Outcome::Failed { reason, .. } => Some(reason.label()),
         _ => None,
     }
 }

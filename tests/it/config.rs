@@ -412,7 +412,10 @@ fn warnings_name_what_is_probably_not_meant() {
             "[marzban.home]\nurl = 'http://panel.example.com'\napi_key = 'k'",
             "marzban.home: the API key crosses",
         ),
-        (&format!("{fine}[alert.user_status]\nenabled = true"), "nobody is told of alerts"),
+        (
+            &format!("{fine}[alert.user_status]\nenabled = true"),
+            "alerts are not sent, because there is no receiver",
+        ),
         (
             &format!("{hook}url = 'http://hooks.example.com'\nbearer_token = 'k'"),
             "oncall: its bearer token crosses",

@@ -8,11 +8,11 @@ mod quiet;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
+    env, fs,
     net::Ipv4Addr,
     process::Output,
     sync::{
-        Arc, Mutex, RwLock,
+        Arc, LazyLock, Mutex, RwLock,
         atomic::{AtomicBool, Ordering},
         mpsc::{self, Receiver, Sender},
     },
@@ -40,11 +40,13 @@ const BY_RULE: &str = r#"["target", "alertname"]"#;
 static QUIET: RwLock<()> = RwLock::new(());
 /// Lanes run beside each other, each with a panel, a storage folder and receivers of its own.
 const LANES: u64 = 8;
-const ROUNDS: usize = 25;
+/// Rounds of a lane: 25, or the number in the environment's `ROUNDS`.
+static ROUNDS: LazyLock<usize> =
+    LazyLock::new(|| env::var("ROUNDS").map_or(25, |rounds| rounds.parse().unwrap()));
 /// A round in which nothing happens that it waits for ends after this.
 const ROUND: Duration = Duration::from_millis(1500);
 
-/// Two hundred rounds, each of the real program: users end and renew while it is down, it starts, and is killed at
+/// Two hundred rounds by default, each of the real program: users end and renew while it is down, it starts, and is killed at
 /// some moment. In the end each of two webhooks and a mailbox has every event, each under one id; and no kill brought
 /// more than one copy to a receiver.
 #[test]
@@ -59,7 +61,7 @@ fn nothing_is_lost_when_killed_and_copies_are_recognised() {
         "{events} events for two webhooks and a mailbox each, {kills} kills, {webhooks} copies of webhooks and {mails} of \
          mails, none lost"
     );
-    assert_eq!(kills, usize::try_from(LANES).unwrap() * ROUNDS);
+    assert_eq!(kills, usize::try_from(LANES).unwrap() * *ROUNDS);
     assert!(
         webhooks > 0 && mails > 0,
         "no kill came between sending and writing that down, so that this test shows nothing"
@@ -163,7 +165,7 @@ impl Lane {
     }
 
     fn run(mut self) -> Figures {
-        for round in 0..ROUNDS {
+        for round in 0..*ROUNDS {
             self.happen(round);
             self.live_and_die();
         }
@@ -181,7 +183,7 @@ impl Lane {
             let first = mails.entry(mail.header("message-id")).or_insert_with(|| mail.clone());
             assert_eq!(*first, mail, "another mail under the same id");
         }
-        Figures { events, kills: ROUNDS, copied_webhooks: copies[0] + copies[1], copied_mails: copies[2] }
+        Figures { events, kills: *ROUNDS, copied_webhooks: copies[0] + copies[1], copied_mails: copies[2] }
     }
 
     /// What each receiver was told.
@@ -217,7 +219,7 @@ impl Lane {
             2 => Point::Read,
             _ => Point::Answered(soon),
         };
-        let lists = self.panel.requests_to("/api/users");
+        let lists = self.panel.wire.requests_to("/api/users");
         *self.trap.armed.lock().unwrap() = Some(point);
         let daemon = Arc::new(self.home.start());
         *self.trap.daemon.lock().unwrap() = Some(Arc::clone(&daemon));
@@ -225,7 +227,7 @@ impl Lane {
             Point::Start(wait) => thread::sleep(wait),
             Point::List(wait) => {
                 let start = Instant::now();
-                while self.panel.requests_to("/api/users") == lists && start.elapsed() < ROUND {
+                while self.panel.wire.requests_to("/api/users") == lists && start.elapsed() < ROUND {
                     thread::sleep(Duration::from_millis(1));
                 }
                 thread::sleep(wait);
@@ -259,7 +261,7 @@ impl Lane {
         // As lists, so that nobody ended twice.
         assert_eq!(sorted(subjects("firing")), self.ended.iter().cloned().collect::<Vec<_>>());
         assert_eq!(sorted(subjects("resolved")), self.renewed.iter().cloned().collect::<Vec<_>>());
-        assert!(copies <= ROUNDS, "{copies} copies of {ROUNDS} kills");
+        assert!(copies <= *ROUNDS, "{copies} copies of {} kills", *ROUNDS);
         copies
     }
 }
@@ -298,8 +300,8 @@ fn a_receiver_that_hangs_holds_up_nothing() {
     let metrics = daemon.metrics();
     assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
     assert_eq!(value(&metrics, "proxymeter_notification_queue_length{receiver=\"hanging\"}"), Some(1.0));
-    let before = panel.requests_to("/api/users");
-    wait_for("the next poll", || (panel.requests_to("/api/users") > before).then_some(()));
+    let before = panel.wire.requests_to("/api/users");
+    wait_for("the next poll", || (panel.wire.requests_to("/api/users") > before).then_some(()));
     let (code, took) = daemon.stop();
     eprintln!("stopped in {took:?} while a receiver hung");
     assert_eq!(code, Some(0), "{}", daemon.log());
@@ -366,11 +368,11 @@ fn an_ailing_panel_is_no_panel_without_users() {
         thread::spawn(move || {
             let (panel, hook, _home, daemon) = sixty_told_of();
             let read_at = daemon.users_read_at().unwrap();
-            let asked = panel.requests_to("/api/system");
-            panel.fail("/api/", fault.clone(), Times::Always);
-            wait_for("two polls", || (panel.requests_to("/api/system") >= asked + 2).then_some(()));
+            let asked = panel.wire.requests_to("/api/system");
+            panel.wire.fail("/api/", fault.clone(), Times::Always);
+            wait_for("two polls", || (panel.wire.requests_to("/api/system") >= asked + 2).then_some(()));
             assert_eq!(daemon.users_read_at(), Some(read_at), "{fault:?}");
-            panel.heal();
+            panel.wire.heal();
             daemon.wait_until_users_read_after(read_at);
             wait_for("an empty queue", || daemon.has_told_all("ops").then_some(()));
             assert_eq!(hook.deliveries().len(), 1, "{fault:?}: {:#?}", hook.events());

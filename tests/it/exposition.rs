@@ -3,12 +3,14 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use proxymeter::{
-    exposition::{self, Coding, Format, HashKey, Options, Tail, UserLabels},
+    exposition::{self, Coding, Format, Options, Tail, UserLabels},
     model::{
-        ActiveAlerts, Admin, Core, Counter, Expiry, Host, Identity, Moment, Node, NodeStatus, NodeTraffic,
-        Outcome, Part, PartData, PartState, Report, System, SystemFacts, Timestamp, User, UserCounts,
-        UserNodeTraffic, UserStatus, WalkEnd,
+        ActiveAlert, ActiveAlerts, Admin, AlertState, Core, Counter, Expiry, Fact, Host, Identity, KIND_USER,
+        Moment, Node, NodeStatus, NodeTraffic, Outcome, Part, PartState, ProxyTraffic, Reading, Reason,
+        Report, Severity, System, Timestamp, User, UserCounts, UserFacts, UserNodeTraffic, UserStatus,
+        WalkEnd,
     },
+    secret::HashKey,
 };
 
 use crate::common::{
@@ -54,7 +56,7 @@ fn never_read(outcome: Outcome) -> PartState {
 }
 
 fn failed() -> Outcome {
-    Outcome::Failed { reason: "timeout", detail: "No answer within 20 s.".into() }
+    Outcome::Failed { reason: Reason::Timeout, detail: "No answer within 20 s.".into() }
 }
 
 fn user(name: &str) -> User {
@@ -63,7 +65,10 @@ fn user(name: &str) -> User {
 
 fn walk(report: &mut Report, page: Vec<User>, secs_ago: u64) {
     let seen = page.iter().map(|user| Arc::clone(&user.name)).collect();
-    report.merge(PartData::UsersEnd(WalkEnd { page, seen, unreadable: 0, started: ago(secs_ago) }));
+    report.merge(
+        Fact::Users(UserFacts::WalkEnd(WalkEnd { page, seen, unreadable: 0, started: ago(secs_ago) })),
+        now(),
+    );
     report.parts.insert(Part::Users, read(secs_ago, Outcome::Up));
 }
 
@@ -92,39 +97,52 @@ fn rich() -> Report {
     let mut report = Report::new("home");
     report.up = Some(true);
     report.certificate_expiry = Some(Timestamp::from_secs(1_800_000_000));
-    report.merge(PartData::System(SystemFacts {
-        identity: identity(System::Marzban, "0.8.4"),
-        host: Host {
+    report.merge(Fact::Identity(identity(System::Marzban, "0.8.4")), now());
+    report.merge(
+        Fact::Host(Host {
             cpu_usage: Some(0.125),
             cpu_cores: Some(4),
             memory_used: Some(1 << 30),
             memory_size: Some(4 << 30),
             ..Host::default()
-        },
-        proxy_uplink: Some(123_456_789),
-        proxy_downlink: Some(9_007_199_254_740_993),
-        counts: UserCounts {
+        }),
+        now(),
+    );
+    let traffic = ProxyTraffic { uplink: Some(123_456_789), downlink: Some(9_007_199_254_740_993) };
+    report.merge(Fact::ProxyTraffic(traffic), now());
+    report.merge(
+        Fact::Counts(UserCounts {
             total: None,
             by_status: vec![(UserStatus::Active, 4), (UserStatus::OnHold, 1), (UserStatus::Limited, 1)],
             online: None,
             seen_within_day: Some(3),
-        },
-    }));
-    report.merge(PartData::Core(Core { up: true, version: Some("1.8.24".into()) }));
-    report.merge(PartData::Nodes(vec![
-        node(WEIRD, NodeStatus::Connected),
-        node("off", NodeStatus::Disabled),
-        Node { version: None, usage_coefficient: Some(1.5), ..node("sick", NodeStatus::Error) },
-    ]));
-    report.merge(PartData::Usage(vec![
-        NodeTraffic { node: "master".into(), uplink: 10, downlink: 20 },
-        NodeTraffic { node: WEIRD.into(), uplink: 30, downlink: 40 },
-    ]));
-    report.merge(PartData::Admins(vec![
-        Admin { name: "root".into(), sudo: Some(true), used: None },
-        Admin { name: "resell\"er".into(), sudo: Some(false), used: Some(77) },
-        Admin { name: "shy".into(), sudo: None, used: Some(0) },
-    ]));
+        }),
+        now(),
+    );
+    report.merge(Fact::Core(Core { up: true, version: Some("1.8.24".into()) }), now());
+    report.merge(
+        Fact::Nodes(vec![
+            node(WEIRD, NodeStatus::Connected),
+            node("off", NodeStatus::Disabled),
+            Node { version: None, usage_coefficient: Some(1.5), ..node("sick", NodeStatus::Error) },
+        ]),
+        now(),
+    );
+    report.merge(
+        Fact::NodeTraffic(vec![
+            NodeTraffic { node: "master".into(), uplink: 10, downlink: 20 },
+            NodeTraffic { node: WEIRD.into(), uplink: 30, downlink: 40 },
+        ]),
+        now(),
+    );
+    report.merge(
+        Fact::Admins(vec![
+            Admin { name: "root".into(), sudo: Some(true), used: None },
+            Admin { name: "resell\"er".into(), sudo: Some(false), used: Some(77) },
+            Admin { name: "shy".into(), sudo: None, used: Some(0) },
+        ]),
+        now(),
+    );
     let online = Some(Timestamp::from_millis(now().wall.as_millis() - 60_100));
     walk(
         &mut report,
@@ -163,11 +181,10 @@ fn rich() -> Report {
         ],
         200,
     );
-    report.merge(PartData::UserNodes(vec![UserNodeTraffic {
-        user: "alice".into(),
-        node: "master".into(),
-        bytes: 5,
-    }]));
+    report.merge(
+        Fact::UserNodes(vec![UserNodeTraffic { user: "alice".into(), node: "master".into(), bytes: 5 }]),
+        now(),
+    );
     for part in [Part::System, Part::Core, Part::Nodes, Part::Usage, Part::Admins, Part::UserNodes] {
         report.parts.insert(part, read(10, Outcome::Up));
     }
@@ -178,36 +195,44 @@ fn rich() -> Report {
 fn successor() -> Report {
     let mut report = Report::new("next");
     report.up = Some(true);
-    report.merge(PartData::System(SystemFacts {
-        identity: identity(System::PasarGuard, "1.2.3"),
-        host: Host {
+    report.merge(Fact::Identity(identity(System::PasarGuard, "1.2.3")), now());
+    report.merge(
+        Fact::Host(Host {
             disk_used: Some(1),
             disk_size: Some(2),
             uptime: Some(86_400.5),
             cpu_usage: Some(0.07),
             ..Host::default()
-        },
-        proxy_uplink: None,
-        proxy_downlink: None,
-        counts: UserCounts {
+        }),
+        now(),
+    );
+    report.merge(
+        Fact::Counts(UserCounts {
             total: None,
             by_status: UserStatus::KNOWN.iter().zip(1..).map(|(status, users)| (*status, users)).collect(),
             online: Some(2),
             seen_within_day: None,
-        },
-    }));
-    report.merge(PartData::Nodes(vec![
-        Node {
-            uplink: Some(Counter::new(1000)),
-            downlink: Some(Counter::new(2000)),
-            ..node("edge", NodeStatus::Limited)
-        },
-        Node { usage_coefficient: None, ..node("new", NodeStatus::Connecting) },
-    ]));
-    report.merge(PartData::Usage(vec![
-        NodeTraffic { node: "edge".into(), uplink: 1, downlink: 2 },
-        NodeTraffic { node: "new".into(), uplink: 3, downlink: 4 },
-    ]));
+        }),
+        now(),
+    );
+    report.merge(
+        Fact::Nodes(vec![
+            Node {
+                uplink: Some(Counter::new(1000)),
+                downlink: Some(Counter::new(2000)),
+                ..node("edge", NodeStatus::Limited)
+            },
+            Node { usage_coefficient: None, ..node("new", NodeStatus::Connecting) },
+        ]),
+        now(),
+    );
+    report.merge(
+        Fact::NodeTraffic(vec![
+            NodeTraffic { node: "edge".into(), uplink: 1, downlink: 2 },
+            NodeTraffic { node: "new".into(), uplink: 3, downlink: 4 },
+        ]),
+        now(),
+    );
     report.parts.insert(Part::System, read(20, Outcome::Up));
     report.parts.insert(Part::Nodes, read(20, failed()));
     report.parts.insert(Part::Usage, read(20, Outcome::Up));
@@ -235,18 +260,14 @@ fn options(labels: UserLabels) -> Options {
 
 fn text(reports: &[Arc<Report>], options: &Options, format: Format) -> String {
     let rendered = exposition::render(reports, now(), options, format, Coding::Identity);
-    String::from_utf8(
-        rendered
-            .complete(&Tail { alerts: &ActiveAlerts::default(), labels: &UserLabels::Name, own: &[] }, None)
-            .concat(),
-    )
-    .unwrap()
+    let tail = Tail { alerts: &ActiveAlerts::default(), own: &[] };
+    String::from_utf8(rendered.complete(&tail, None).concat()).unwrap()
 }
 
 fn parsed(reports: &[Arc<Report>], options: &Options) -> Vec<Sample> {
     let classic = parse(text_format::Format::Classic, &text(reports, options, Format::Classic)).unwrap();
     let open = parse(text_format::Format::OpenMetrics, &text(reports, options, Format::OpenMetrics)).unwrap();
-    assert_eq!(classic, open, "both formats tell the same");
+    assert_eq!(classic, open, "both formats show the same");
     classic
 }
 
@@ -282,12 +303,18 @@ fn golden_files() {
 fn the_golden_files_show_every_family() {
     let shown: HashSet<_> =
         parsed(&snapshot(), &options(UserLabels::Name)).into_iter().map(|s| s.name).collect();
-    let missing: Vec<_> = exposition::families()
-        .iter()
-        .filter(|family| !shown.contains(&[exposition::PREFIX, family.name].concat()))
-        .map(|family| family.name)
-        .collect();
+    let missing: Vec<_> =
+        exposition::families().map(|family| family.name).filter(|name| !shown.contains(*name)).collect();
     assert_eq!(missing, [""; 0]);
+}
+
+#[test]
+fn no_help_text_names_a_system() {
+    for family in exposition::families() {
+        for system in [System::Marzban, System::PasarGuard] {
+            assert!(!family.help.to_lowercase().contains(system.label()), "{}: {}", family.name, family.help);
+        }
+    }
 }
 
 #[test]
@@ -296,10 +323,7 @@ fn labels_come_back_as_they_were() {
     assert_eq!(find(&samples, "user_info", &[("user", WEIRD), ("admin", WEIRD)]).count(), 1);
     assert_eq!(find(&samples, "node_up", &[("target", "home"), ("node", WEIRD)]).collect::<Vec<_>>(), [1.0]);
     for sample in &samples {
-        let family = exposition::families()
-            .iter()
-            .find(|family| sample.name.strip_prefix(exposition::PREFIX) == Some(family.name))
-            .unwrap();
+        let family = exposition::families().find(|family| family.name == sample.name).unwrap();
         assert!(sample.labels.iter().map(|(name, _)| name).eq(family.labels), "{sample:?}");
     }
 }
@@ -366,7 +390,7 @@ fn counts_of_the_panel_come_first_and_the_list_fills_the_gaps() {
 
     // A list that is not whole yet is not counted.
     let mut partial = Report::new("t");
-    partial.merge(PartData::UsersPage(vec![user("a")]));
+    partial.merge(Fact::Users(UserFacts::Page(vec![user("a")])), now());
     partial.parts.insert(Part::Users, read(1, Outcome::Pending));
     assert_eq!(status(partial.clone(), "active"), [0.0; 0]);
     let samples = parsed(&[Arc::new(partial)], &options(UserLabels::Name));
@@ -423,7 +447,7 @@ fn names_do_not_leak_when_they_are_hashed_or_off() {
             assert!(text.contains("proxymeter_users_expiring"));
         }
     }
-    // Nor does their order tell where a name stands in the alphabet.
+    // Their order does not show where a name is in the alphabet.
     let samples = parsed(&[Arc::new(rich())], &options(UserLabels::Hash(key)));
     let used = samples.iter().filter(|sample| sample.name == "proxymeter_user_used_bytes");
     let hashes: Vec<_> = used.map(|sample| sample.label("user").unwrap().to_owned()).collect();
@@ -439,6 +463,76 @@ fn a_limit_keeps_the_first_by_name_and_counts_the_rest() {
     let users: HashSet<_> = samples.iter().filter_map(|sample| sample.label("user")).collect();
     assert_eq!(users, HashSet::from(["alice", "bob@x.y"]));
     assert_eq!(find(&samples, "users_near_quota", &[("ratio", "0.8")]).collect::<Vec<_>>(), [3.0]);
+}
+
+fn firing(target: &str, kind: &'static str, subject: &str) -> ActiveAlert {
+    ActiveAlert {
+        alertname: "ProxymeterTest",
+        severity: Severity::Warning,
+        target: target.into(),
+        kind,
+        subject: subject.into(),
+        step: "".into(),
+        rule: None,
+        state: AlertState::Firing,
+        active_since: now().wall,
+        summary: "",
+        reading: Reading::Lasting(1),
+    }
+}
+
+#[test]
+fn the_limit_holds_for_every_series_that_names_a_user() {
+    let mut report = rich();
+    let traffic =
+        ["alice", "carol"].map(|user| UserNodeTraffic { user: user.into(), node: "n".into(), bytes: 5 });
+    report.merge(Fact::UserNodes(traffic.into()), now());
+    let mut stale = Report { target: "stale".into(), ..report.clone() };
+    stale.parts.insert(Part::Users, read(600, failed()));
+    let reports = [report, stale].map(Arc::new);
+    let users: Vec<_> = reports[0].users.list().iter().map(|user| Arc::clone(&user.name)).collect();
+    let mut list = Vec::new();
+    for target in ["home", "stale"] {
+        list.extend(users.iter().map(|user| firing(target, KIND_USER, user)));
+        list.push(firing(target, "node", "sick"));
+    }
+    let alerts = ActiveAlerts { known: vec![("ProxymeterTest", Severity::Warning)], list };
+
+    let key = HashKey::new(b"key");
+    let hashes = ["alice", "bob@x.y"].map(|name| key.hash(name));
+    let cases: [(_, _, Vec<&str>); 5] = [
+        (UserLabels::Name, 1, vec!["alice"]),
+        (UserLabels::Name, 2, vec!["alice", "bob@x.y"]),
+        (UserLabels::Name, 9, users.iter().map(|user| &**user).collect()),
+        (UserLabels::Hash(key), 2, hashes.iter().map(String::as_str).collect()),
+        (UserLabels::Off, 2, vec![]),
+    ];
+    for (labels, limit, expected) in cases {
+        let options = Options { labels, limit };
+        let rendered = exposition::render(&reports, now(), &options, Format::Classic, Coding::Identity);
+        let tail = Tail { alerts: &alerts, own: &[] };
+        let text = String::from_utf8(rendered.complete(&tail, None).concat()).unwrap();
+        let samples = parse(text_format::Format::Classic, &text).unwrap();
+
+        let expected = HashSet::from_iter(expected);
+        for target in ["home", "stale"] {
+            let of = |kind| {
+                samples
+                    .iter()
+                    .filter(|sample| sample.name == "proxymeter_alert_firing")
+                    .filter(|sample| sample.label("target") == Some(target))
+                    .filter(|sample| sample.label("kind") == Some(kind))
+                    .filter_map(|sample| sample.label("subject"))
+                    .collect::<HashSet<_>>()
+            };
+            assert_eq!(of(KIND_USER), expected, "{options:?} {target}");
+            assert_eq!(of("node"), HashSet::from(["sick"]));
+        }
+        let named = samples.iter().filter_map(|sample| sample.label("user")).collect::<HashSet<_>>();
+        assert_eq!(named, expected, "{options:?}");
+        let counted = find(&samples, "alerts", &[("state", "firing")]).collect::<Vec<_>>();
+        assert_eq!(counted, [20.0], "the limit is of series, not of counts");
+    }
 }
 
 #[test]
@@ -480,36 +574,51 @@ fn random_report(random: &mut fastrand::Rng, target: &str) -> Report {
     report.certificate_expiry = maybe(random, |random| Timestamp::from_millis(random.i64(..)));
     let statuses = [UserStatus::Active, UserStatus::OnHold, UserStatus::Limited, UserStatus::Unknown];
     if random.bool() {
-        report.merge(PartData::System(SystemFacts {
-            identity: identity(System::Marzban, &word(random)),
-            host: Host { cpu_usage: maybe(random, fastrand::Rng::f64), ..Host::default() },
-            proxy_uplink: maybe(random, |random| random.u64(..)),
-            proxy_downlink: maybe(random, |random| random.u64(..)),
-            counts: UserCounts {
+        report.merge(Fact::Identity(identity(System::Marzban, &word(random))), now());
+        report.merge(
+            Fact::Host(Host { cpu_usage: maybe(random, fastrand::Rng::f64), ..Host::default() }),
+            now(),
+        );
+        let traffic = ProxyTraffic {
+            uplink: maybe(random, |random| random.u64(..)),
+            downlink: maybe(random, |random| random.u64(..)),
+        };
+        report.merge(Fact::ProxyTraffic(traffic), now());
+        report.merge(
+            Fact::Counts(UserCounts {
                 total: None,
                 by_status: (0..random.usize(..9)).map(|at| (statuses[at % 4], random.u64(..))).collect(),
                 online: maybe(random, |random| random.u64(..)),
                 seen_within_day: maybe(random, |random| random.u64(..)),
-            },
-        }));
+            }),
+            now(),
+        );
     }
     let labels: Vec<_> = (0..random.usize(..5)).map(|at| format!("{}{at}", word(random))).collect();
     let node_status = |random: &mut fastrand::Rng| NodeStatus::ALL[random.usize(..NodeStatus::ALL.len())];
-    report.merge(PartData::Nodes(
-        labels
-            .iter()
-            .map(|label| Node {
-                address: word(random),
-                version: maybe(random, word),
-                uplink: maybe(random, |random| Counter::new(random.u64(..))),
-                ..node(label, node_status(random))
-            })
-            .collect(),
-    ));
+    report.merge(
+        Fact::Nodes(
+            labels
+                .iter()
+                .map(|label| Node {
+                    address: word(random),
+                    version: maybe(random, word),
+                    uplink: maybe(random, |random| Counter::new(random.u64(..))),
+                    ..node(label, node_status(random))
+                })
+                .collect(),
+        ),
+        now(),
+    );
     let usage = labels.iter().map(|label| label.as_str()).chain(["master"]);
-    report.merge(PartData::Usage(
-        usage.map(|node| NodeTraffic { node: node.into(), uplink: random.u64(..), downlink: 0 }).collect(),
-    ));
+    report.merge(
+        Fact::NodeTraffic(
+            usage
+                .map(|node| NodeTraffic { node: node.into(), uplink: random.u64(..), downlink: 0 })
+                .collect(),
+        ),
+        now(),
+    );
     let users = (0..random.usize(..60))
         .map(|_| User {
             owner: maybe(random, |random| word(random).into()),
@@ -531,7 +640,7 @@ fn random_report(random: &mut fastrand::Rng, target: &str) -> Report {
     if random.bool() {
         walk(&mut report, users, random.u64(..3000));
     } else {
-        report.merge(PartData::UsersPage(users));
+        report.merge(Fact::Users(UserFacts::Page(users)), now());
     }
     for part in [Part::System, Part::Core, Part::Nodes, Part::Usage, Part::Admins, Part::Users] {
         let outcome = match random.u8(..4) {

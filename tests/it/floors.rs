@@ -14,7 +14,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("secret", &[]),
     ("http", &["model", "secret"]),
     ("upstream", &["clock", "http", "model", "secret"]),
-    ("exposition", &["model"]),
+    ("exposition", &["model", "secret"]),
     ("board", &["model"]),
     ("store", &["clock", "model"]),
     ("telemetry", &[]),

@@ -1,12 +1,12 @@
-//! Holds `docs/metrics.md` against the metrics that there are. `UPDATE_GOLDEN=1` writes it.
+//! Compares `docs/metrics.md` with the metrics that exist. `UPDATE_GOLDEN=1` rewrites it.
 
 use std::{collections::BTreeMap, fmt::Write};
 
 use proxymeter::{
-    exposition::{ALERT_FAMILIES, Kind, PREFIX, families},
+    exposition::{Kind, alert_families, families},
+    model::Reason,
     notify::SendError,
     telemetry::Telemetry,
-    upstream::FetchError,
 };
 
 use crate::common::golden::assert_golden;
@@ -16,10 +16,10 @@ const PATH: &str = "docs/metrics.md";
 const HEAD: &str = "# Metrics
 
 Every metric that proxymeter exports. Names, labels and meanings are public: a change to one is a breaking change.
-There is no series where there is no value: who never expires has no expiry, who is unlimited no limit.
+Where there is no value, there is no series: a user that never expires has no expiry, an unlimited user has no limit.
 
-Panel metrics are polled, not asked for by the scrape: each tells what the panel answered last, and
-`proxymeter_target_part_last_success_timestamp_seconds` when that was. What is older than `stale_after` is dropped.
+Panel metrics are polled in the background; a scrape sends no request to a panel. They show the panel's last answer, and
+`proxymeter_target_part_last_success_timestamp_seconds` shows its time. Values older than `stale_after` are dropped.
 
 ## Targets, users, nodes, hosts, alerts
 
@@ -29,7 +29,7 @@ Panel metrics are polled, not asked for by the scrape: each tells what the panel
 
 fn reference() -> String {
     let mut text = HEAD.to_owned();
-    for family in families().iter().copied().chain(&ALERT_FAMILIES) {
+    for family in families().chain(alert_families().iter().copied()) {
         let kind = match family.kind {
             Kind::Gauge => "gauge",
             Kind::Counter => "counter",
@@ -37,14 +37,14 @@ fn reference() -> String {
             Kind::Histogram => "histogram",
         };
         let labels = family.labels.join(", ");
-        writeln!(text, "| `{PREFIX}{}` | {kind} | {labels} | {} |", family.name, family.help).unwrap();
+        writeln!(text, "| `{}` | {kind} | {labels} | {} |", family.name, family.help).unwrap();
     }
     text.push_str("\n## The daemon itself\n\n| Metric | Type | Labels | Meaning |\n|---|---|---|---|\n");
     for (name, row) in own() {
         writeln!(text, "| `{name}` | {row} |").unwrap();
     }
     text.push_str("\nReasons that polls fail for:");
-    for reason in FetchError::REASONS {
+    for reason in Reason::ALL.map(Reason::label) {
         write!(text, " `{reason}`").unwrap();
     }
     text.push_str(".\n\nReasons that notifications fail for:");

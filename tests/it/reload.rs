@@ -118,7 +118,7 @@ fn a_hundred_reloads_of_the_same_are_silent() {
     let daemon = home.start();
     wait_for("the first message", || hook.deliveries().first().map(|_| ()));
     wait_for("an empty queue", || daemon.has_told_all("ops").then_some(()));
-    let logins = panel.requests_to("/api/admin/token");
+    let logins = panel.wire.requests_to("/api/admin/token");
     let mut read_at = daemon.users_read_at().unwrap();
     for round in 0..100 {
         // Every other time with an edit that is about something else.
@@ -131,7 +131,7 @@ fn a_hundred_reloads_of_the_same_are_silent() {
     }
     daemon.wait_until_users_read_after(read_at);
     assert_eq!(hook.deliveries().len(), 1);
-    assert_eq!(panel.requests_to("/api/admin/token"), logins, "the panel's session goes on");
+    assert_eq!(panel.wire.requests_to("/api/admin/token"), logins, "the panel's session goes on");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use proxymeter::{
     board::Board,
     clock::{Beat, Beats, Clock},
     exposition::{Options, UserLabels},
-    model::{Identity, Outcome, Part, PartData, PartState, Report, System, SystemFacts, Timestamp},
+    model::{Fact, Identity, Outcome, Part, PartState, ProxyTraffic, Report, System, Timestamp},
     server::{Setup, State, access::Access, serve},
     telemetry::Telemetry,
 };
@@ -130,13 +130,16 @@ async fn ask(address: SocketAddr, method: &str, path: &str, headers: &[&str]) ->
 fn report(target: &str) -> Report {
     let mut report = Report::new(target);
     report.up = Some(true);
-    report.merge(PartData::System(SystemFacts {
-        identity: Identity { system: System::Marzban, version: "0.8.4".into(), generation: "0.8".into() },
-        host: Default::default(),
-        proxy_uplink: Some(5),
-        proxy_downlink: None,
-        counts: Default::default(),
-    }));
+    report.merge(
+        Fact::Identity(Identity {
+            system: System::Marzban,
+            version: "0.8.4".into(),
+            generation: "0.8".into(),
+        }),
+        Default::default(),
+    );
+    let traffic = ProxyTraffic { uplink: Some(5), downlink: None };
+    report.merge(Fact::ProxyTraffic(traffic), Default::default());
     let read = Some(Clock::starting_at(Timestamp::from_secs(1_790_000_000)).now());
     let state = PartState {
         outcome: Outcome::Up,

@@ -265,7 +265,7 @@ async fn a_mix_of_every_kind_of_user_is_there() {
     let house = House::open(Options { users: 2000, ..Options::default() }).await;
     let list = house.json("/api/users", &house.token("root").await).await;
     let users = list["users"].as_array().unwrap();
-    let has = |what: &str, is: &dyn Fn(&Value) -> bool| assert!(users.iter().any(is), "nobody {what}");
+    let has = |what: &str, is: &dyn Fn(&Value) -> bool| assert!(users.iter().any(is), "no user {what}");
     has("without owner", &|user| user["admin"].is_null());
     has("never online", &|user| user["online_at"].is_null());
     has("with an old zero", &|user| user["expire"] == 0 && user["data_limit"] == 0);
@@ -430,7 +430,7 @@ async fn every_fault_shows_on_the_wire() {
     let path = "/api/users?sort=username";
     let right = house.get(path, &token).await;
     let faulty = async |fault: Fault| {
-        house.panel.fail("/api/users", fault, Times::Once);
+        house.panel.wire.fail("/api/users", fault, Times::Once);
         house.get(path, &token).await
     };
 
@@ -456,7 +456,7 @@ async fn every_fault_shows_on_the_wire() {
     assert_eq!(reply.content_length(), Some(right.body.len()));
     assert_eq!(reply.body.len(), right.body.len() / 2);
 
-    house.panel.fail("/api/users", Fault::Closed, Times::Once);
+    house.panel.wire.fail("/api/users", Fault::Closed, Times::Once);
     let mut bytes = Vec::new();
     let authorization = format!("Bearer {token}");
     let mut stream = house.begin("GET", path, &[("authorization", &authorization)], "").await;
@@ -468,7 +468,7 @@ async fn every_fault_shows_on_the_wire() {
     let reply = faulty(Fault::Delay(Duration::from_millis(5))).await;
     assert_eq!(without_fresh(reply.json()), without_fresh(right.json()));
 
-    house.panel.fail("/api/users", Fault::EndlessBody, Times::Once);
+    house.panel.wire.fail("/api/users", Fault::EndlessBody, Times::Once);
     let mut stream = house.begin("GET", path, &[("authorization", &authorization)], "").await;
     let mut much = vec![0; 4 * 1024 * 1024];
     stream.read_exact(&mut much).await.unwrap();
@@ -487,13 +487,16 @@ async fn every_fault_shows_on_the_wire() {
     assert_eq!(wrong["total"], "many");
     assert_eq!(wrong["users"][0]["username"], 7);
     assert_eq!(wrong["users"].as_array().unwrap().len(), 50);
-    assert_eq!(faulty(Fault::OtherJson).await.json(), json!({ "hello": "world" }));
+    let garbage = Fault::Instead { status: 200, content_type: "text/plain", body: "\u{1f}not JSON" };
+    let reply = faulty(garbage).await;
+    assert_eq!((reply.status, reply.header("content-type")), (200, Some("text/plain")));
+    assert_eq!(reply.body, b"\x1fnot JSON");
     let reply = faulty(Fault::Redirect("http://elsewhere.example/".to_owned())).await;
     assert_eq!((reply.status, reply.header("location")), (307, Some("http://elsewhere.example/")));
 
-    house.panel.fail("/api", Fault::Status(500), Times::Always);
+    house.panel.wire.fail("/api", Fault::Status(500), Times::Always);
     assert_eq!(house.get("/api/system", &token).await.status, 500);
-    house.panel.heal();
+    house.panel.wire.heal();
     assert_eq!(house.get("/api/system", &token).await.status, 200);
 }
 
@@ -504,30 +507,53 @@ async fn requests_are_remembered_and_those_in_flight_counted() {
     for _ in 0..3 {
         house.get("/api/system?x=1", &token).await;
     }
-    assert_eq!(house.panel.max_in_flight(), 1);
-    assert_eq!(house.panel.requests_to("/api/system"), 3);
-    assert_eq!(house.panel.requests()[0], ("POST".to_owned(), "/api/admin/token".to_owned()));
+    assert_eq!(house.panel.wire.max_in_flight(), 1);
+    assert_eq!(house.panel.wire.requests_to("/api/system"), 3);
+    let requests = house.panel.wire.requests();
+    let (login, read) = (&requests[0], &requests[1]);
+    assert_eq!((&*login.method, &*login.target, login.status), ("POST", "/api/admin/token", Some(200)));
+    assert_eq!(login.header("content-type"), Some("application/x-www-form-urlencoded"));
+    assert_eq!((&*read.method, &*read.target, read.status), ("GET", "/api/system?x=1", Some(200)));
+    assert_eq!(read.header("authorization"), Some(&*format!("Bearer {token}")));
+    house.get("/api/system", "garbage").await;
+    assert_eq!(house.panel.wire.requests()[4].status, Some(401));
 
-    house.panel.fail("/api/core", Fault::Hang, Times::Always);
+    house.panel.wire.fail("/api/core", Fault::Hang, Times::Always);
     let first = house.begin("GET", "/api/core", &[], "").await;
     let second = house.begin("GET", "/api/core", &[], "").await;
+    wait_for_requests(&house, "/api/core", 2).await;
+    assert_eq!(house.panel.wire.max_in_flight(), 2);
+    assert_eq!(house.panel.wire.requests().last().unwrap().status, None);
+
+    // An answer to a request that is forgotten does not count as another's.
+    house.panel.wire.forget_requests();
+    assert!(house.panel.wire.requests().is_empty());
+    house.panel.wire.heal();
+    house.panel.wire.fail("/api/system", Fault::Delay(Duration::from_millis(50)), Times::Once);
+    let mut slow = house.begin("GET", "/api/system", &[], "").await;
+    wait_for_requests(&house, "/api/system", 1).await;
+    house.panel.wire.forget_requests();
+    house.panel.wire.fail("/api/core", Fault::Hang, Times::Once);
+    let third = house.begin("GET", "/api/core", &[], "").await;
+    wait_for_requests(&house, "/api/core", 1).await;
+    slow.read_to_end(&mut Vec::new()).await.unwrap();
+    assert_eq!(house.panel.wire.requests()[0].status, None);
+    drop((first, second, third));
+}
+
+async fn wait_for_requests(house: &House, path: &str, count: usize) {
     tokio::time::timeout(Duration::from_secs(30), async {
-        while house.panel.requests_to("/api/core") < 2 {
+        while house.panel.wire.requests_to(path) < count {
             tokio::task::yield_now().await;
         }
     })
     .await
     .unwrap();
-    assert_eq!(house.panel.max_in_flight(), 2);
-    drop((first, second));
-
-    house.panel.forget_requests();
-    assert!(house.panel.requests().is_empty());
 }
 
 #[tokio::test]
-async fn a_costly_answer_takes_its_time_for_every_user() {
-    let cost = Cost { per_request: Duration::from_millis(20), per_user: Duration::from_millis(5) };
+async fn an_answer_takes_the_configured_time_for_every_row() {
+    let cost = Cost { per_request: Duration::from_millis(20), per_row: Duration::from_millis(5) };
     let house = House::open(Options { users: 30, cost, ..Options::default() }).await;
     let token = house.token("root").await;
     let started = tokio::time::Instant::now();

@@ -35,7 +35,7 @@ fn millis() -> i64 {
 
 #[tokio::test]
 async fn a_panel_as_slow_as_a_real_one_is_walked_within_its_load_and_its_cheap_parts_stay_on_time() {
-    let cost = Cost { per_request: Duration::from_millis(1), per_user: PAGE / 500 };
+    let cost = Cost { per_request: Duration::from_millis(1), per_row: PAGE / 500 };
     let panel = Panel::new(Options { users: USERS, cost, ..Options::default() }, millis);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -86,10 +86,10 @@ async fn a_panel_as_slow_as_a_real_one_is_walked_within_its_load_and_its_cheap_p
 
     assert_eq!(report.users.list().len(), USERS);
     // A page, a rest nine times as long, and so on; after the last page the rest is still to come.
-    let pages = u32::try_from(panel.requests_to("/api/users?offset")).unwrap();
+    let pages = u32::try_from(panel.wire.requests_to("/api/users?offset")).unwrap();
     let busy = (PAGE * pages).div_duration_f64(took + PAGE * 9);
     assert!(busy <= 0.105, "the panel was busy {busy} of the time");
-    assert_eq!(panel.max_in_flight(), 1);
+    assert_eq!(panel.wire.max_in_flight(), 1);
     let latest = TICK * polls.windows(2).map(|pair| pair[1].1 - pair[0].1).max().unwrap();
     let allowed = INTERVAL.mul_f64(1.05) + PAGE;
     assert!(latest <= allowed, "{latest:?} between two polls of the cheapest part");

@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use futures_util::future::join_all;
 use proxymeter::{
     clock::Clock,
-    model::{Counter, Expiry, Outcome, Part, PartData, PartState, Report, Timestamp, User, WalkEnd},
+    model::{Counter, Expiry, Fact, Outcome, Part, PartState, Report, Timestamp, User, UserFacts, WalkEnd},
     server::config::AccessConfig,
 };
 use tokio::{
@@ -42,7 +42,10 @@ fn report() -> Report {
     let seen: HashSet<_> = users.iter().map(|user| Arc::clone(&user.name)).collect();
     let mut report = Report::new("home");
     report.up = Some(true);
-    report.merge(PartData::UsersEnd(WalkEnd { page: users, seen, unreadable: 0, started: now }));
+    report.merge(
+        Fact::Users(UserFacts::WalkEnd(WalkEnd { page: users, seen, unreadable: 0, started: now })),
+        now,
+    );
     let state = PartState {
         outcome: Outcome::Up,
         last_success: Some(now),

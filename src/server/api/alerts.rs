@@ -95,8 +95,8 @@ fn pairs<S: Serializer>(pairs: &[(&'static str, String)], serializer: S) -> Resu
 mod tests {
     use super::*;
     use crate::{
-        exposition::HashKey,
         model::{ActiveAlerts, AlertState, Reading, Severity},
+        secret::HashKey,
         server::seen::testing::{NOW, state},
     };
 

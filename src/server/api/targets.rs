@@ -69,17 +69,18 @@ impl<'a> Target<'a> {
 
 impl PartOf {
     fn new(report: &Report, part: Part, known: &PartState, now: Moment) -> Self {
+        let outcome = report.outcome(part).unwrap_or(&known.outcome);
         PartOf {
             name: part.label(),
-            up: match known.outcome {
+            up: match outcome {
                 Outcome::Up => Some(true),
                 Outcome::Failed { .. } => Some(false),
                 Outcome::Refused | Outcome::Pending => None,
             },
-            refused: known.outcome == Outcome::Refused,
+            refused: *outcome == Outcome::Refused,
             stale: is_stale(report, part, now),
-            error: match known.outcome {
-                Outcome::Failed { reason, .. } => Some(reason),
+            error: match outcome {
+                Outcome::Failed { reason, .. } => Some(reason.label()),
                 _ => None,
             },
             last_success: known.last_success.and_then(|at| rfc3339(at.wall)),

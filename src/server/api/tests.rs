@@ -8,8 +8,8 @@ use crate::{
     clock::Clock,
     exposition::UserLabels,
     model::{
-        ActiveAlert, ActiveAlerts, AlertState, Identity, Moment, Node, NodeStatus, Outcome, Part, PartData,
-        PartState, Reading, Report, Severity, System, SystemFacts, UserCounts,
+        ActiveAlert, ActiveAlerts, AlertState, Fact, Identity, Moment, Node, NodeStatus, Outcome, Part,
+        PartState, Reading, Reason, Report, Severity, System, UserCounts,
     },
     server::{
         api,
@@ -41,13 +41,10 @@ fn part(outcome: Outcome, read: Option<Moment>, millis: u64) -> PartState {
 fn home() -> Report {
     let mut home = Report::new("home");
     home.up = Some(true);
-    home.merge(PartData::System(SystemFacts {
-        identity: Identity { system: System::PasarGuard, version: "5.2.1".into(), generation: "5".into() },
-        host: crate::model::Host::default(),
-        proxy_uplink: None,
-        proxy_downlink: None,
-        counts: UserCounts { total: Some(4213), online: Some(310), ..UserCounts::default() },
-    }));
+    let identity = Identity { system: System::PasarGuard, version: "5.2.1".into(), generation: "5".into() };
+    home.merge(Fact::Identity(identity), Moment::default());
+    let counts = UserCounts { total: Some(4213), online: Some(310), ..UserCounts::default() };
+    home.merge(Fact::Counts(counts), Moment::default());
     let node = |label: &str, status| Node {
         label: label.into(),
         address: "198.51.100.9".into(),
@@ -57,15 +54,18 @@ fn home() -> Report {
         uplink: None,
         downlink: None,
     };
-    home.merge(PartData::Nodes(vec![
-        node("FI-1", NodeStatus::Error),
-        node("DE-1", NodeStatus::Connected),
-        node("NL-1", NodeStatus::Disabled),
-    ]));
+    home.merge(
+        Fact::Nodes(vec![
+            node("FI-1", NodeStatus::Error),
+            node("DE-1", NodeStatus::Connected),
+            node("NL-1", NodeStatus::Disabled),
+        ]),
+        Moment::default(),
+    );
     home.parts.insert(Part::System, part(Outcome::Up, Some(ago(3)), 41));
     home.parts.insert(Part::Nodes, part(Outcome::Up, Some(ago(4)), 12));
     home.parts.insert(Part::Admins, part(Outcome::Refused, None, 0));
-    let failed = Outcome::Failed { reason: "timeout", detail: "took too long".into() };
+    let failed = Outcome::Failed { reason: Reason::Timeout, detail: "took too long".into() };
     home.parts.insert(Part::Users, part(failed, Some(ago(725)), 31_250));
     home
 }

@@ -129,10 +129,10 @@ impl Target {
 }
 
 fn part_row(report: &Report, part: Part, known: &PartState, now: Moment) -> PartRow {
-    let (state, reason) = match known.outcome {
+    let (state, reason) = match report.outcome(part).unwrap_or(&known.outcome) {
         Outcome::Up => ("up", ""),
         Outcome::Refused => ("not allowed", ""),
-        Outcome::Failed { reason, .. } => ("failing", reason),
+        Outcome::Failed { reason, .. } => ("failing", reason.label()),
         Outcome::Pending => ("being read", ""),
     };
     PartRow {

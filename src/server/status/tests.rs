@@ -2,11 +2,12 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use super::*;
 use crate::{
-    exposition::{HashKey, UserLabels},
+    exposition::UserLabels,
     model::{
-        ActiveAlert, ActiveAlerts, AlertState, Expiry, Identity, Moment, Outcome, Part, PartData, PartState,
-        Reading, Report, Severity, System, SystemFacts, Timestamp, User, UserCounts, UserStatus, WalkEnd,
+        ActiveAlert, ActiveAlerts, AlertState, Expiry, Fact, Identity, Moment, Outcome, Part, PartState,
+        Reading, Reason, Report, Severity, System, Timestamp, User, UserFacts, UserStatus, WalkEnd,
     },
+    secret::HashKey,
     server::{
         Setup,
         seen::testing::{NOW, state},
@@ -32,15 +33,11 @@ fn expiring(name: &str, hours: i64) -> User {
 fn report(target: &str, users: Vec<User>, now: Moment) -> Report {
     let mut report = Report::new(target);
     report.up = Some(true);
-    report.merge(PartData::System(SystemFacts {
-        identity: Identity { system: System::Marzban, version: "0.8.4".into(), generation: "0.8".into() },
-        host: crate::model::Host::default(),
-        proxy_uplink: None,
-        proxy_downlink: None,
-        counts: UserCounts::default(),
-    }));
+    let identity = Identity { system: System::Marzban, version: "0.8.4".into(), generation: "0.8".into() };
+    report.merge(Fact::Identity(identity), now);
     let seen: HashSet<_> = users.iter().map(|user| Arc::clone(&user.name)).collect();
-    report.merge(PartData::UsersEnd(WalkEnd { page: users, seen, unreadable: 0, started: now }));
+    let end = WalkEnd { page: users, seen, unreadable: 0, started: now };
+    report.merge(Fact::Users(UserFacts::WalkEnd(end)), now);
     for part in [Part::System, Part::Users] {
         report.parts.insert(part, read(now));
     }
@@ -231,7 +228,7 @@ async fn targets_are_told_with_what_is_the_matter() {
     let mut down = report("c-down", Vec::new(), ago(Duration::from_secs(61)));
     down.up = Some(false);
     down.parts.get_mut(&Part::System).unwrap().outcome =
-        Outcome::Failed { reason: "timeout", detail: "a secret sentence".to_owned() };
+        Outcome::Failed { reason: Reason::Timeout, detail: "a secret sentence".to_owned() };
     down.parts
         .insert(Part::Nodes, PartState { outcome: Outcome::Refused, last_data: None, ..read(ago(HOUR)) });
     let reports = vec![report("a-well", Vec::new(), ago(Duration::ZERO)), stale, down, Report::new("d-new")];
@@ -338,7 +335,7 @@ async fn pages_to_look_at() {
     let mut down = report("far-away-and-with-a-name-that-is-rather-long", Vec::new(), ago(HOUR));
     down.up = Some(false);
     down.parts.get_mut(&Part::System).unwrap().outcome =
-        Outcome::Failed { reason: "tls", detail: String::new() };
+        Outcome::Failed { reason: Reason::Tls, detail: String::new() };
     let alerts = names.iter().map(|name| firing(Severity::Warning, "user", name, "95%", NOW));
     let alerts: Vec<_> = alerts.chain([node_down()]).collect();
     let reports = [hostile, down, Report::new("new")];

@@ -1,16 +1,16 @@
-//! Who asks: logins, tokens, API keys and the refusals of a real panel.
+//! Logins, tokens, API keys, and the refusals of a real panel.
 
 use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use serde_json::{Map, Value, json};
 
 use super::Flavour;
-use super::query::Pairs;
-use super::routes::Answer;
+use super::routes::detail;
 use super::row::{Alphabet, base64};
 use super::state::{State, scatter};
+use crate::simulator::http::{Answer, query::Pairs};
 
-/// Tokens remembered; a client that logs in more often than this loses its oldest ones.
+/// Tokens kept; a client with more logins than this loses its oldest tokens.
 const MAX_TOKENS: usize = 4096;
 
 /// A token the panel has given out.
@@ -37,15 +37,15 @@ pub(super) fn login(state: &mut State, now_ms: i64, form: &[u8]) -> Answer {
     let found =
         state.admins.iter().position(|admin| admin.username == username && admin.password == password);
     let Some(admin) = found else {
-        state.seen.refused_logins += 1;
+        state.refused_logins += 1;
         return unauthorized("Incorrect username or password");
     };
-    state.seen.logins += 1;
+    state.logins += 1;
     let token = issue(state, now_ms.div_euclid(1000), admin);
     Answer::json(200, &json!({ "access_token": token, "token_type": "bearer" }))
 }
 
-/// The admin who asks, as an index, or the refusal.
+/// The admin whose token or key the request carries, as an index, or the refusal.
 pub(super) fn caller(state: &State, now_ms: i64, headers: &HeaderMap) -> Result<usize, Answer> {
     let authorization = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let (scheme, credentials) = authorization.split_once(' ').unwrap_or((authorization, ""));
@@ -61,23 +61,23 @@ pub(super) fn caller(state: &State, now_ms: i64, headers: &HeaderMap) -> Result<
     };
     let admin = admin.ok_or_else(|| unauthorized("Could not validate credentials"))?;
     if pasarguard && state.admins.get(admin).is_some_and(|admin| admin.disabled) {
-        return Err(Answer::detail(403, "your account has been disabled").with(WWW_AUTHENTICATE, "Bearer"));
+        return Err(detail(403, "your account has been disabled").with(WWW_AUTHENTICATE, "Bearer"));
     }
     Ok(admin)
 }
 
-pub(super) fn unauthorized(detail: &str) -> Answer {
-    Answer::detail(401, detail).with(WWW_AUTHENTICATE, "Bearer")
+pub(super) fn unauthorized(text: &str) -> Answer {
+    detail(401, text).with(WWW_AUTHENTICATE, "Bearer")
 }
 
-/// The admin a living token belongs to.
+/// The admin of a valid token.
 fn holder(state: &State, now_ms: i64, token: &str) -> Option<usize> {
     let issued = state.tokens.iter().find(|issued| issued.token == token)?;
     let admin = state.admins.get(issued.admin)?;
     if issued.expires_at_s.is_some_and(|at| at <= now_ms.div_euclid(1000)) {
         return None;
     }
-    // `iat` has whole seconds and the reset's instant has a fraction: a token of the same second is dead.
+    // `iat` has whole seconds and the reset's instant has a fraction: a token of the same second is invalid.
     if admin.password_reset_at_ms.is_some_and(|at| issued.issued_at_s * 1000 <= at) {
         return None;
     }
@@ -96,9 +96,9 @@ fn issue(state: &mut State, now_s: i64, admin: usize) -> String {
         claims.push_str(&format!(r#","exp":{at}"#));
     }
     claims.push('}');
-    // Nothing but the panel itself reads the signature, and the panel knows its tokens by heart.
+    // The signature means nothing: the panel looks its tokens up in a list.
     let signature: Vec<u8> =
-        (0..4).flat_map(|part| scatter(state.seed, state.seen.logins * 4 + part).to_be_bytes()).collect();
+        (0..4).flat_map(|part| scatter(state.seed, state.logins * 4 + part).to_be_bytes()).collect();
     let mut token = Vec::new();
     base64(&mut token, br#"{"alg":"HS256","typ":"JWT"}"#, Alphabet::Url);
     token.push(b'.');

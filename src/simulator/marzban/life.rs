@@ -1,7 +1,7 @@
 //! The panel's life between two polls: traffic, hour buckets, and the jobs that change statuses.
 //!
-//! Who is busy when follows from the seed, the user and the ten-minute slot, not from how the time is cut up,
-//! so ten calls of six seconds and one of a minute lead to much the same panel.
+//! Whether a user is busy depends on the seed, the user and the ten-minute slot, not on the lengths of the steps:
+//! ten steps of six seconds and one of a minute give nearly the same panel.
 
 use super::Flavour;
 use super::state::{NodeStatus, Roster, State, Status, Traffic, User, scatter};
@@ -10,7 +10,7 @@ const SECOND_MS: i64 = 1000;
 const SLOT_MS: i64 = 600 * SECOND_MS;
 const HOUR_MS: i64 = 3600 * SECOND_MS;
 
-/// Lives through the `seconds` that end at `now_ms`.
+/// Simulates the `seconds` that end at `now_ms`.
 pub(super) fn advance(state: &mut State, now_ms: i64, seconds: u64) {
     let length_ms = i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(SECOND_MS);
     let mut from_ms = now_ms.saturating_sub(length_ms).max(0);
@@ -49,7 +49,7 @@ pub(super) fn use_traffic(state: &mut State, now_ms: i64, username: &str, bytes:
     true
 }
 
-/// A reset, by hand or by the clock: active again whatever the user was, and without its next plan.
+/// A reset, by hand or by the clock: it makes every user active and removes its next plan.
 pub(super) fn reset(user: &mut User, now_ms: i64) {
     user.used_before_resets = user.lifetime_used_traffic();
     user.used_traffic = 0;
@@ -176,7 +176,7 @@ fn review(users: &mut Roster, flavour: Flavour, now_ms: i64) {
         match next {
             Some(plan) => {
                 let rest = user.data_limit.unwrap_or(0).saturating_sub(user.used_traffic);
-                // Marzban 0.8.4 has the flag the wrong way round.
+                // Marzban 0.8.4 inverts the flag.
                 let adds_rest = plan.add_remaining_traffic == (flavour == Flavour::PasarGuard);
                 reset(user, now_ms);
                 user.data_limit = plan.data_limit.map(|limit| limit + if adds_rest { rest } else { 0 });

@@ -1,4 +1,4 @@
-//! The user list: what is asked for, which users match, and the page as it is sent.
+//! The user list: its query, the users that match, and the page as it is sent.
 
 use std::sync::Arc;
 
@@ -6,16 +6,16 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::Flavour;
-use super::query::Pairs;
-use super::routes::Answer;
+use super::routes::{detail, internal_error};
 use super::row::{self, Look};
 use super::state::{State, Status, User};
+use crate::simulator::http::{Answer, query::Pairs};
 
 /// A piece of a page that is being sent ends with the row that passes this many bytes.
 const PIECE: usize = 64 * 1024;
 
-/// One page of the list. It holds its users as they were when asked for, and writes their rows when sent.
-pub(super) struct Page {
+/// One page of the list. It holds its users as they were at the request, and writes their rows while it is sent.
+struct Page {
     users: Vec<Arc<User>>,
     total: usize,
     look: Look,
@@ -25,12 +25,8 @@ pub(super) struct Page {
 }
 
 impl Page {
-    pub(super) fn rows(&self) -> usize {
-        self.users.len()
-    }
-
     /// Length of the whole page in bytes, found by writing it once.
-    pub(super) fn length(&self) -> u64 {
+    fn length(&self) -> u64 {
         let mut scratch = Vec::with_capacity(8 * 1024);
         let mut length = 0;
         for place in 0..=self.users.len() {
@@ -41,25 +37,7 @@ impl Page {
         u64::try_from(length).unwrap_or(u64::MAX)
     }
 
-    /// The next bytes, and whether they are the last.
-    pub(super) fn next_piece(&mut self) -> Option<Bytes> {
-        if self.ended {
-            return None;
-        }
-        let mut piece = Vec::with_capacity(PIECE + 8 * 1024);
-        while piece.len() < PIECE && !self.ended {
-            self.write(&mut piece, self.written);
-            self.ended = self.written == self.users.len();
-            self.written += 1;
-        }
-        Some(piece.into())
-    }
-
-    pub(super) fn is_sent(&self) -> bool {
-        self.ended
-    }
-
-    /// Writes the row at `place` with what stands before it; past the last row, the end of the page.
+    /// Writes the row at `place` and what precedes it; past the last row, the end of the page.
     fn write(&self, out: &mut Vec<u8>, place: usize) {
         if place == 0 {
             out.extend_from_slice(br#"{"users":["#);
@@ -73,6 +51,23 @@ impl Page {
             }
             None => out.extend_from_slice(format!(r#"],"total":{}}}"#, self.total).as_bytes()),
         }
+    }
+}
+
+impl Iterator for Page {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        if self.ended {
+            return None;
+        }
+        let mut piece = Vec::with_capacity(PIECE + 8 * 1024);
+        while piece.len() < PIECE && !self.ended {
+            self.write(&mut piece, self.written);
+            self.ended = self.written == self.users.len();
+            self.written += 1;
+        }
+        Some(piece.into())
     }
 }
 
@@ -100,17 +95,18 @@ pub(super) fn answer(state: &mut State, now_ms: i64, caller: usize, query: &Pair
             None
         };
         let mut matching = matching(state, &wish, query, owners.as_deref());
-        state.seen.rows_examined += u64::try_from(state.users.len()).unwrap_or(0);
+        state.rows_examined += u64::try_from(state.users.len()).unwrap_or(0);
         let total = matching.len();
         let from = wish.offset.min(total);
         let page = matching.drain(from..from + wish.limit.min(total - from)).collect();
         (page, total)
     };
-    state.seen.rows_examined += u64::try_from(users.len()).unwrap_or(0);
+    state.rows_examined += u64::try_from(users.len()).unwrap_or(0);
     if users.iter().any(|user| user.poisoned) {
-        return Answer::internal_error();
+        return internal_error();
     }
-    Answer::page(Page { users, total, look: Look::of(state, now_ms), written: 0, ended: false })
+    let page = Page { users, total, look: Look::of(state, now_ms), written: 0, ended: false };
+    Answer::list(page.users.len(), page.length(), page)
 }
 
 fn matching(state: &State, wish: &Wish, query: &Pairs, owners: Option<&[usize]>) -> Vec<Arc<User>> {
@@ -140,7 +136,7 @@ fn matching(state: &State, wish: &Wish, query: &Pairs, owners: Option<&[usize]>)
     users
 }
 
-/// What a client asks of the list.
+/// The query of a client.
 struct Wish {
     offset: usize,
     limit: usize,
@@ -217,13 +213,13 @@ fn sort_by(option: &str, flavour: Flavour) -> Result<(Key, Order), Answer> {
         "expire" => Key::Expire,
         "created_at" => Key::CreatedAt,
         "online_at" if flavour == Flavour::PasarGuard => Key::OnlineAt,
-        _ => return Err(Answer::detail(400, &format!("\"{option}\" is not a valid sort option"))),
+        _ => return Err(detail(400, &format!("\"{option}\" is not a valid sort option"))),
     };
     Ok((key, order))
 }
 
 impl Key {
-    /// Nothing comes before something, as databases have it.
+    /// An absent value comes first, as in databases.
     fn compare(self, a: &User, b: &User) -> std::cmp::Ordering {
         match self {
             Key::Username => a.username().cmp(b.username()),

@@ -3,10 +3,11 @@
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
-use super::query::{self, Pairs};
-use super::routes::{Answer, Machine, find_node, may_read, nodes_beside_master};
+use super::instant;
+use super::routes::{Machine, find_node, internal_error, may_read, nodes_beside_master};
 use super::row;
 use super::state::{Admin, Node, NodeStatus, State, Traffic};
+use crate::simulator::http::{Answer, query::Pairs};
 
 const VERSION: &str = "5.2.1";
 const HOUR_S: i64 = 60 * 60;
@@ -138,7 +139,7 @@ pub(super) fn nodes_usage(state: &State, now_ms: i64, query: &Pairs) -> Answer {
     let mut wrong = Map::new();
     let mut read = |key: &str, default: i64| match query.last(key) {
         None => default,
-        Some(text) => query::instant(text, state.flavour).unwrap_or_else(|| {
+        Some(text) => instant::of(text, state.flavour).unwrap_or_else(|| {
             wrong.insert(key.to_owned(), "Input should be a valid datetime or date".into());
             default
         }),
@@ -165,7 +166,7 @@ pub(super) fn nodes_usage(state: &State, now_ms: i64, query: &Pairs) -> Answer {
             sum.uplink += traffic.uplink;
             sum.downlink += traffic.downlink;
         }
-        // A node that carried nothing has no rows, and so no key.
+        // A node without traffic has no rows, and so no key.
         if by_node && !hours.is_empty() {
             stats.insert(node.id.to_string(), json!(hours.into_iter().map(bucket).collect::<Vec<_>>()));
         }
@@ -196,7 +197,7 @@ impl Serialize for Instant {
 pub(super) fn admin(state: &State, caller: usize) -> Answer {
     match state.admins.get(caller) {
         Some(admin) => Answer::json(200, &admin_view(state, caller, admin)),
-        None => Answer::internal_error(),
+        None => internal_error(),
     }
 }
 

@@ -1,41 +1,21 @@
-//! Which request meets which answer, and the small answers of Marzban.
+//! The answer to each request, and the small answers of Marzban.
 
-use bytes::Bytes;
-use hyper::header::{ALLOW, HeaderName, HeaderValue, LOCATION};
-use hyper::{HeaderMap, Method};
+use hyper::header::{ALLOW, LOCATION};
+use hyper::{Method, StatusCode};
 use serde::Serialize;
 use serde_json::json;
 
-use super::list::Page;
-use super::query::{self, Pairs};
 use super::row::{self, Look};
 use super::state::{Admin, Node, NodeStatus, State, User, scatter};
-use super::{Flavour, auth, life, list, pasarguard};
+use super::{Flavour, auth, instant, life, list, pasarguard};
+use crate::simulator::http::{
+    Answer, Asked,
+    query::{Pairs, segment},
+};
 
 const VERSION: &str = "0.8.4";
 const VERSION_07: &str = "0.7.0";
 const DAY_S: i64 = 24 * 60 * 60;
-
-/// A request with its body read.
-pub(super) struct Asked<'a> {
-    pub(super) method: &'a Method,
-    pub(super) path: &'a str,
-    pub(super) query: &'a str,
-    pub(super) headers: &'a HeaderMap,
-    pub(super) body: &'a [u8],
-}
-
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) content_type: Option<&'static str>,
-    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
-    pub(super) content: Content,
-}
-
-pub(super) enum Content {
-    Bytes(Bytes),
-    Page(Box<Page>),
-}
 
 enum Route {
     Token,
@@ -57,19 +37,19 @@ enum Route {
     UserTemplates,
 }
 
-/// The answer of a panel in good health.
+/// The answer of a panel without faults.
 pub(super) fn answer(state: &mut State, now_ms: i64, asked: &Asked<'_>) -> Answer {
     state.answers += 1;
     let Some(route) = Route::of(state.flavour, asked.path) else {
         return match asked.path.strip_suffix('/').and_then(|path| Route::of(state.flavour, path)) {
             Some(_) => without_slash(asked),
-            None => Answer::detail(404, "Not Found"),
+            None => detail(404, "Not Found"),
         };
     };
     let allowed = if matches!(route, Route::Token) { Method::POST } else { Method::GET };
     if asked.method != allowed {
         let allowed = if allowed == Method::POST { "POST" } else { "GET" };
-        return Answer::detail(405, "Method Not Allowed").with(ALLOW, allowed);
+        return detail(405, "Method Not Allowed").with(ALLOW, allowed);
     }
     match route {
         Route::Token => return auth::login(state, now_ms, asked.body),
@@ -89,7 +69,7 @@ pub(super) fn answer(state: &mut State, now_ms: i64, asked: &Asked<'_>) -> Answe
         return auth::unauthorized("Could not validate credentials");
     };
     if route.wants_sudo() && !admin.is_sudo {
-        return Answer::detail(403, "You're not allowed");
+        return detail(403, "You're not allowed");
     }
     let query = Pairs::of(asked.query);
     match (route, state.flavour) {
@@ -118,7 +98,7 @@ pub(super) fn answer(state: &mut State, now_ms: i64, asked: &Asked<'_>) -> Answe
         }
         (Route::AdminUsage(name), _) => match state.admins.iter().find(|admin| admin.username == name) {
             Some(admin) => Answer::json(200, &admin.users_usage),
-            None => Answer::detail(404, "Admin not found"),
+            None => detail(404, "Admin not found"),
         },
         (Route::Core, _) => Answer::json(
             200,
@@ -132,14 +112,14 @@ pub(super) fn answer(state: &mut State, now_ms: i64, asked: &Asked<'_>) -> Answe
         (Route::UserUsage(name), _) => user_usage(state, now_ms, caller, &name, &query),
         (Route::Inbounds, _) => inbounds(),
         (Route::UserTemplates, _) => Answer::json(200, &json!([])),
-        (Route::Token | Route::Health | Route::OpenApi, _) => Answer::internal_error(),
+        (Route::Token | Route::Health | Route::OpenApi, _) => internal_error(),
     }
 }
 
 impl Route {
     fn of(flavour: Flavour, path: &str) -> Option<Route> {
         let pasarguard = flavour == Flavour::PasarGuard;
-        let segments: Vec<String> = path.strip_prefix('/')?.split('/').map(query::segment).collect();
+        let segments: Vec<String> = path.strip_prefix('/')?.split('/').map(segment).collect();
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         Some(match segments.as_slice() {
             ["health"] if pasarguard => Route::Health,
@@ -173,69 +153,34 @@ impl Route {
     }
 }
 
-impl Answer {
-    pub(super) fn json(status: u16, value: &impl Serialize) -> Answer {
-        match serde_json::to_vec(value) {
-            Ok(body) => Answer::bytes(status, "application/json", body),
-            Err(_) => Answer::internal_error(),
-        }
-    }
+pub(super) fn detail(status: u16, text: &str) -> Answer {
+    Answer::json(status, &json!({ "detail": text }))
+}
 
-    pub(super) fn bytes(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
-        Answer {
-            status,
-            content_type: Some(content_type),
-            headers: Vec::new(),
-            content: Content::Bytes(body.into()),
-        }
-    }
+pub(super) fn internal_error() -> Answer {
+    Answer::bytes(500, "text/plain; charset=utf-8", "Internal Server Error")
+}
 
-    pub(super) fn page(page: Page) -> Answer {
-        Answer {
-            status: 200,
-            content_type: Some("application/json"),
-            headers: Vec::new(),
-            content: Content::Page(Box::new(page)),
-        }
-    }
-
-    pub(super) fn detail(status: u16, detail: &str) -> Answer {
-        Answer::json(status, &json!({ "detail": detail }))
-    }
-
-    pub(super) fn internal_error() -> Answer {
-        Answer::bytes(500, "text/plain; charset=utf-8", "Internal Server Error")
-    }
-
-    pub(super) fn with(mut self, name: HeaderName, value: &str) -> Answer {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            self.headers.push((name, value));
-        }
-        self
-    }
-
-    /// Users in the answer, which a real panel takes its time for.
-    pub(super) fn rows(&self) -> usize {
-        match &self.content {
-            Content::Bytes(_) => 0,
-            Content::Page(page) => page.rows(),
+/// What a real panel sends with this status.
+pub(super) fn refusal(status: u16) -> Answer {
+    match status {
+        401 => auth::unauthorized("Could not validate credentials"),
+        403 => detail(403, "You're not allowed"),
+        500 => internal_error(),
+        _ => {
+            let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+            detail(status, reason.unwrap_or("Error"))
         }
     }
 }
 
-/// The location is made of the `Host` header, and the scheme is always `http`.
+/// The location is built from the `Host` header, and the scheme is always `http`.
 fn without_slash(asked: &Asked<'_>) -> Answer {
     let host = asked.headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or("localhost");
     let path = asked.path.strip_suffix('/').unwrap_or(asked.path);
     let question = if asked.query.is_empty() { "" } else { "?" };
     let location = format!("http://{host}{path}{question}{}", asked.query);
-    let empty = Answer {
-        status: 307,
-        content_type: None,
-        headers: Vec::new(),
-        content: Content::Bytes(Bytes::new()),
-    };
-    empty.with(LOCATION, &location)
+    Answer::empty(307).with(LOCATION, &location)
 }
 
 #[derive(Serialize)]
@@ -292,7 +237,7 @@ struct SystemView {
     outgoing_bandwidth_speed: u64,
 }
 
-/// The panel's host, the same on every call but for what moves a little.
+/// The panel's host, with the same values on every call, except for load and memory.
 #[derive(Serialize)]
 pub(super) struct Machine {
     pub(super) mem_total: u64,
@@ -382,7 +327,7 @@ pub(super) fn find_node<'a>(state: &'a State, id: &str) -> Result<&'a Node, Answ
         let message = "Input should be a valid integer, unable to parse string as an integer";
         Answer::json(422, &json!({ "detail": { "node_id": message } }))
     })?;
-    nodes_beside_master(state).find(|node| node.id == id).ok_or_else(|| Answer::detail(404, "Node not found"))
+    nodes_beside_master(state).find(|node| node.id == id).ok_or_else(|| detail(404, "Node not found"))
 }
 
 /// The window asked for, in unix seconds: the last 30 days by default.
@@ -390,15 +335,13 @@ fn window(query: &Pairs, now_ms: i64, flavour: Flavour) -> Result<(i64, i64), An
     let now_s = now_ms.div_euclid(1000);
     let read = |key: &str, default: i64| match query.last(key).filter(|text| !text.is_empty()) {
         None => Ok(default),
-        Some(text) => {
-            query::instant(text, flavour).ok_or_else(|| Answer::detail(400, "Invalid date range or format"))
-        }
+        Some(text) => instant::of(text, flavour).ok_or_else(|| detail(400, "Invalid date range or format")),
     };
     let start_s = read("start", now_s - 30 * DAY_S)?;
     let end_s = read("end", now_s)?;
-    // A start in the future with the end left out is no error, it is an empty window.
+    // A start in the future without an end is an empty window, not an error.
     if query.last("end").is_some() && start_s > end_s {
-        return Err(Answer::detail(400, "Start date must be before end date"));
+        return Err(detail(400, "Start date must be before end date"));
     }
     Ok((start_s, end_s))
 }
@@ -520,7 +463,7 @@ fn user_usage(state: &State, now_ms: i64, caller: usize, name: &str, query: &Pai
 
 fn one_user(state: &State, now_ms: i64, caller: usize, name: &str) -> Answer {
     match find_user(state, caller, name) {
-        Ok(user) if user.poisoned => Answer::internal_error(),
+        Ok(user) if user.poisoned => internal_error(),
         Ok(user) => {
             let mut body = Vec::with_capacity(4096);
             row::write(&mut body, user, &Look::of(state, now_ms));
@@ -531,11 +474,11 @@ fn one_user(state: &State, now_ms: i64, caller: usize, name: &str) -> Answer {
 }
 
 fn find_user<'a>(state: &'a State, caller: usize, name: &str) -> Result<&'a User, Answer> {
-    let user = state.users.get(name).ok_or_else(|| Answer::detail(404, "User not found"))?;
-    if may_read(state, caller, user) { Ok(user) } else { Err(Answer::detail(403, "You're not allowed")) }
+    let user = state.users.get(name).ok_or_else(|| detail(404, "User not found"))?;
+    if may_read(state, caller, user) { Ok(user) } else { Err(detail(403, "You're not allowed")) }
 }
 
-/// A sudo admin reads everybody, any other its own users.
+/// A sudo admin reads all users, any other its own.
 pub(super) fn may_read(state: &State, caller: usize, user: &User) -> bool {
     state.admins.get(caller).is_some_and(|admin| admin.is_sudo) || user.owner == Some(caller)
 }

@@ -1,7 +1,7 @@
 //! One user as a list or a page shows it, written straight into the body.
 //!
 //! A row of a Marzban list is about 3.9 KB, nearly all of it share links, and a list of 200,000 is 780 MB:
-//! nothing of it is kept, it is written again whenever it is wanted.
+//! rows are not kept, each answer writes them again.
 
 use jiff::Timestamp;
 use jiff::tz::Offset;
@@ -9,7 +9,7 @@ use jiff::tz::Offset;
 use super::Flavour;
 use super::state::{State, User, scatter};
 
-/// What a row shows beside its user, fixed for one answer.
+/// What a row shows besides its user, the same for a whole answer.
 pub(super) struct Look {
     pub(super) flavour: Flavour,
     seed: u64,
@@ -94,7 +94,7 @@ fn write_marzban(out: &mut Vec<u8>, user: &User, look: &Look) {
 fn write_pasarguard(out: &mut Vec<u8>, user: &User, look: &Look) {
     raw(out, r#"{"proxy_settings":"#);
     write_proxies(out, &Keys::of(look.seed, user));
-    // Both spellings of UTC that a Python panel writes, according to where an instant comes from.
+    // Both spellings of UTC that a Python panel writes, depending on the source of an instant.
     raw(out, r#","expire":"#);
     optional(out, user.expire.filter(|expire| *expire != 0).map(|expire| expire * 1000), with_offset);
     write_quota(out, user);
@@ -166,7 +166,7 @@ fn write_owner(out: &mut Vec<u8>, user: &User, look: &Look) {
     raw(out, user.owner.and_then(|owner| look.admins.get(owner)).map_or("null", String::as_str));
 }
 
-/// A fresh link with every answer, as upstream signs the time into it.
+/// A new link with every answer, because the real one contains the signed time.
 fn write_subscription(out: &mut Vec<u8>, user: &User, look: &Look) {
     raw(out, r#""https://sub.example.org/sub/"#);
     base64(out, format!("{},{}", user.username, look.now_s).as_bytes(), Alphabet::Url);
@@ -175,7 +175,7 @@ fn write_subscription(out: &mut Vec<u8>, user: &User, look: &Look) {
     raw(out, "\"");
 }
 
-/// What lets a user in; made up from the seed.
+/// A user's credentials, made from the seed.
 struct Keys {
     vless: String,
     vmess: String,
@@ -327,7 +327,7 @@ fn integer(out: &mut Vec<u8>, value: impl itoa::Integer) {
 }
 
 fn text(out: &mut Vec<u8>, value: &str) {
-    // A string always has a JSON form, and a vector takes every byte.
+    // Neither can fail: every string has a JSON form, and the output is a vector.
     if serde_json::to_writer(&mut *out, value).is_err() {
         raw(out, "null");
     }

@@ -1,14 +1,11 @@
-//! The panel a seed gives: admins, nodes with 45 days of history, and users.
+//! A panel made from a seed: admins, nodes with 45 days of history, and users.
 
 use std::collections::BTreeMap;
 
 use fastrand::Rng;
 
 use super::Options;
-use super::fault::Faults;
-use super::state::{
-    Admin, NextPlan, Node, NodeStatus, ResetStrategy, Roster, Seen, State, Status, Traffic, User,
-};
+use super::state::{Admin, NextPlan, Node, NodeStatus, ResetStrategy, Roster, State, Status, Traffic, User};
 
 const GIB: u64 = 1 << 30;
 const MINUTE: i64 = 60;
@@ -56,8 +53,9 @@ impl State {
             outgoing_speed: 0,
             tokens: Vec::new(),
             answers: 0,
-            faults: Faults::default(),
-            seen: Seen::default(),
+            logins: 0,
+            refused_logins: 0,
+            rows_examined: 0,
         }
     }
 }
@@ -130,7 +128,7 @@ fn users(rng: &mut Rng, count: usize, now_ms: i64) -> Vec<User> {
     users
 }
 
-/// Users whose names say what is special about them.
+/// Users whose names describe them.
 fn cast(now_ms: i64) -> Vec<User> {
     let now_s = now_ms.div_euclid(1000);
     let ago = |seconds: i64| Some(now_ms - seconds * 1000);
@@ -258,7 +256,7 @@ fn cast(now_ms: i64) -> Vec<User> {
     ]
 }
 
-/// One of the many.
+/// A user with a random name and state.
 fn extra(rng: &mut Rng, number: usize, now_ms: i64) -> User {
     const SHAPES: [&str; 5] = ["user", "ali", "tg", "Family", "vip"];
     let now_s = now_ms.div_euclid(1000);

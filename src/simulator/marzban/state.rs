@@ -1,12 +1,11 @@
-//! What a simulated panel knows: users, nodes, admins, and what it saw of its clients.
+//! The state of a simulated panel: users, nodes and admins.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::auth::Issued;
-use super::fault::Faults;
 use super::{Flavour, Totals};
 
 pub(super) struct State {
@@ -25,22 +24,12 @@ pub(super) struct State {
     /// Bytes ever recorded, all nodes, unweighted.
     pub(super) incoming_bandwidth: u64,
     pub(super) outgoing_bandwidth: u64,
-    /// Bytes per second over the last stretch lived.
+    /// Bytes per second over the last simulated stretch.
     pub(super) incoming_speed: u64,
     pub(super) outgoing_speed: u64,
     pub(super) tokens: Vec<Issued>,
     /// Answers given; what must differ from answer to answer (subscription links, loads) is drawn from it.
     pub(super) answers: u64,
-    pub(super) faults: Faults,
-    pub(super) seen: Seen,
-}
-
-/// What the panel saw of its clients.
-#[derive(Default)]
-pub(super) struct Seen {
-    pub(super) requests: VecDeque<(String, String)>,
-    pub(super) in_flight: usize,
-    pub(super) max_in_flight: usize,
     pub(super) logins: u64,
     pub(super) refused_logins: u64,
     pub(super) rows_examined: u64,
@@ -51,9 +40,9 @@ pub(super) struct Seen {
 pub struct User {
     pub(super) id: u32,
     pub(super) username: Box<str>,
-    /// Where the user stands.
+    /// Whether the user may use the proxy, and if not, why.
     pub status: Status,
-    /// Up and down since the last reset, weighted by the nodes' coefficients.
+    /// Bytes up and down since the last reset, weighted by the nodes' coefficients.
     pub used_traffic: u64,
     /// What earlier resets took from `used_traffic`; both together are the lifetime's traffic.
     pub used_before_resets: u64,
@@ -89,7 +78,7 @@ pub struct User {
     pub(super) poisoned: bool,
 }
 
-/// Where a user stands.
+/// Whether a user may use the proxy, and if not, why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
@@ -124,9 +113,9 @@ pub struct NextPlan {
     pub data_limit: Option<u64>,
     /// Marzban: unix seconds; PasarGuard: seconds from the start of the plan.
     pub expire: Option<i64>,
-    /// Whether the rest of the old quota is added; Marzban 0.8.4 has it the wrong way round.
+    /// Whether the rest of the old quota is added; Marzban 0.8.4 inverts it.
     pub add_remaining_traffic: bool,
-    /// Whether either end suffices, or both must have come. PasarGuard has no such field.
+    /// Whether one of both ends is enough, or both are needed. PasarGuard has no such field.
     pub fire_on_either: bool,
 }
 
@@ -174,7 +163,7 @@ pub(super) struct Admin {
 
 /// All users, by age and by name. A page of the list is a slice of the sorted names, so it costs what it shows.
 ///
-/// Rows are shared: an answer being sent keeps the rows it began with, whatever happens to the users meanwhile.
+/// Rows are shared: an answer being sent keeps the rows it began with, even if the users change meanwhile.
 #[derive(Default)]
 pub(super) struct Roster {
     by_age: Vec<Option<Arc<User>>>,
@@ -182,7 +171,7 @@ pub(super) struct Roster {
 }
 
 impl State {
-    /// What the users chosen by `wanted` add up to.
+    /// Sums over the users chosen by `wanted`.
     pub(super) fn totals(&self, now_ms: i64, wanted: impl Fn(&User) -> bool) -> Totals {
         let window_ms = match self.flavour {
             Flavour::Marzban | Flavour::Marzban07 => 24 * 60 * 60 * 1000,
@@ -190,7 +179,7 @@ impl State {
         };
         let mut totals = Totals::default();
         for user in self.users.oldest_first() {
-            // Who is online is told to every admin, whoever's users they are.
+            // Every admin sees the online users of all admins.
             totals.online += usize::from(user.online_at_ms.is_some_and(|at| at >= now_ms - window_ms));
             if !wanted(user) {
                 continue;

@@ -9,7 +9,7 @@ use std::{
 
 use super::wire;
 use crate::model::{
-    Admin, Core, Counter, Expiry, Host, Identity, Node, NodeStatus, System, SystemFacts, Timestamp, User,
+    Admin, Core, Counter, Expiry, Host, Identity, Node, NodeStatus, ProxyTraffic, System, Timestamp, User,
     UserCounts, UserStatus, node_labels,
 };
 
@@ -19,6 +19,15 @@ pub(super) type NodeKey = (Option<i64>, String);
 
 /// A user who moved traffic within this time is online.
 const ONLINE_WITHIN: Duration = Duration::from_secs(120);
+
+/// What `/api/system` says.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct SystemFacts {
+    pub(super) identity: Identity,
+    pub(super) host: Host,
+    pub(super) proxy_traffic: ProxyTraffic,
+    pub(super) counts: UserCounts,
+}
 
 /// Absent: the answer is neither Marzban's nor PasarGuard's.
 pub(super) fn system(answer: &wire::System) -> Option<SystemFacts> {
@@ -55,8 +64,10 @@ pub(super) fn system(answer: &wire::System) -> Option<SystemFacts> {
             disk_size: bytes(answer.disk_total),
             uptime: answer.uptime_seconds.map(|seconds| seconds.max(0.0)),
         },
-        proxy_uplink: bytes(answer.incoming_bandwidth),
-        proxy_downlink: bytes(answer.outgoing_bandwidth),
+        proxy_traffic: ProxyTraffic {
+            uplink: bytes(answer.incoming_bandwidth),
+            downlink: bytes(answer.outgoing_bandwidth),
+        },
         counts: UserCounts {
             total: bytes(total),
             by_status: counted.into_iter().filter_map(|(status, n)| Some((status, n?.0))).collect(),
@@ -234,7 +245,10 @@ impl Row {
             used,
             limit: bytes(row.data_limit).filter(|limit| *limit > 0),
             traffic: Counter::new(bytes(row.lifetime_used_traffic).unwrap_or(used)),
+            uplink: None,
+            downlink: None,
             expiry: expiry(status, row.expire, row.on_hold_expire_duration),
+            quota_reset: None,
             last_online,
             online: last_online.is_some_and(|last| self.panel_now.since(last) <= ONLINE_WITHIN),
             read_at: self.read_at,

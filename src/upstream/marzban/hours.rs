@@ -1,17 +1,23 @@
 //! Counters made of a panel's hour buckets.
 //!
 //! Marzban has no traffic counter per node, only sums over a window of UTC hours, and a long window is dear. The sum
-//! of the running hour is cheap and only grows; finished hours are asked for once and added to a base.
+//! of the running hour is cheap and only grows; finished hours are asked for once and added to a base. All of it is kept
+//! in durable rows: without them, a restart would count the running hour a second time.
 
 use std::{collections::HashMap, hash::Hash, time::Duration};
 
-use crate::model::Timestamp;
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::model::{CounterRow, Timestamp};
 
 const HOUR: i64 = 3600;
 /// A clock that is set back further than clocks are showed nonsense before.
 const NONSENSE: i64 = 24 * HOUR;
 /// How long after its end an hour is held to be still written to: the panel records every 30 s.
 const SETTLING: Duration = Duration::from_secs(120);
+
+/// The label of the row that says which hours were counted. Keys are JSON, which is never empty.
+const CURSOR: &str = "";
 
 /// Adds up hour buckets of up to `N` directions by key.
 #[derive(Debug)]
@@ -92,6 +98,47 @@ impl<K: Eq + Hash + Clone, const N: usize> Hours<K, N> {
     }
 }
 
+impl<K: Clone + Eq + Hash + Ord + Serialize + DeserializeOwned, const N: usize> Hours<K, N> {
+    /// Everything that was counted, in the order of the keys.
+    pub(super) fn totals(&self) -> Vec<(K, [u64; N])> {
+        let mut totals: Vec<_> =
+            self.entries.iter().map(|(key, entry)| (key.clone(), entry.total())).collect();
+        totals.sort();
+        totals
+    }
+
+    /// Everything that has to outlive the process.
+    pub(super) fn rows(&self) -> Vec<CounterRow> {
+        let Some(cursor) = self.cursor else { return Vec::new() };
+        let seconds = |hour: i64| u64::try_from(hour).unwrap_or(0);
+        let values = vec![seconds(cursor), seconds(self.latest.unwrap_or(cursor))];
+        let mut rows = vec![CounterRow { labels: CURSOR.to_owned(), values }];
+        rows.extend(self.entries.iter().filter_map(|(key, entry)| {
+            let values = entry.base.into_iter().chain(entry.running).chain([u64::from(entry.falling)]);
+            Some(CounterRow { labels: serde_json::to_string(key).ok()?, values: values.collect() })
+        }));
+        rows
+    }
+
+    /// What [`Hours::rows`] gave. Rows that make no sense are left out.
+    pub(super) fn restored(rows: &[CounterRow]) -> Self {
+        let mut hours = Hours::new();
+        for CounterRow { labels, values } in rows {
+            if labels == CURSOR {
+                let hour = |at: usize| values.get(at).and_then(|seconds| i64::try_from(*seconds).ok());
+                (hours.cursor, hours.latest) = (hour(0), hour(1));
+            } else if let (Ok(key), Some((base, rest))) =
+                (serde_json::from_str(labels), values.split_first_chunk())
+                && let Some((running, [falling])) = rest.split_first_chunk()
+            {
+                let entry = Entry { base: *base, running: *running, falling: *falling != 0 };
+                hours.entries.insert(key, entry);
+            }
+        }
+        hours
+    }
+}
+
 impl<const N: usize> Entry<N> {
     const EMPTY: Self = Entry { base: [0; N], running: [0; N], falling: false };
 
@@ -110,7 +157,7 @@ impl<const N: usize> Entry<N> {
     }
 
     /// One more reading of the running hour. When it falls and stays fallen, its history was deleted (a reset of
-    /// the user does that) and it counts anew on top of what was seen.
+    /// the user does that) and it counts again on top of what was seen.
     fn read(&mut self, reading: [u64; N]) {
         let falls = reading.iter().zip(self.running).any(|(now, before)| *now < before);
         if falls && !self.falling {
@@ -232,5 +279,41 @@ mod tests {
         hours.add(windows, &HashMap::new(), vec![("a", [1]), ("b", [2])]);
         assert_eq!(hours.add(windows, &HashMap::new(), vec![("b", [3])]), [("b", [3])]);
         assert_eq!(hours.add(windows, &HashMap::new(), vec![("a", [1]), ("b", [3])])[0], ("a", [1]));
+    }
+
+    #[test]
+    fn a_restart_in_any_minute_counts_nothing_twice_and_loses_nothing() {
+        // The panel's view: 10 bytes a minute, in the bucket of the hour they moved in.
+        let sum = |from: i64, to: i64, minute: i64| -> u64 {
+            (0..=minute).map(|m| TEN + m * 60).filter(|at| (from..=to).contains(at)).map(|_| 10).sum()
+        };
+        for restart in 1..200 {
+            let mut hours = Hours::<String, 1>::new();
+            // It is down for as long as it ran.
+            for minute in (0..restart).chain(restart * 2..restart * 2 + 70) {
+                if minute == restart * 2 {
+                    hours = Hours::restored(&hours.rows());
+                }
+                let windows = hours.windows(at(TEN + minute * 60));
+                let finished = windows.finished.map(|(from, to)| ("n".to_owned(), [sum(from, to, minute)]));
+                let running = vec![("n".to_owned(), [sum(windows.running, i64::MAX, minute)])];
+                let total = hours.add(windows, &finished.into_iter().collect(), running)[0].1[0];
+                assert_eq!(
+                    total,
+                    10 * u64::try_from(minute + 1).unwrap(),
+                    "restarted in {restart}, minute {minute}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn rows_that_make_no_sense_are_left_out() {
+        let row = |labels: &str, values: &[u64]| CounterRow { labels: labels.into(), values: values.into() };
+        let rows = [row("", &[]), row("{", &[1, 2, 0]), row("\"a\"", &[1, 2]), row("\"b\"", &[1, 2, 0, 9])];
+        let hours = Hours::<String, 1>::restored(&rows);
+        assert_eq!((hours.cursor, hours.entries.len()), (None, 0));
+        let hours = Hours::<String, 1>::restored(&[row("", &[7200, 7200]), row("\"a\"", &[1, 2, 1])]);
+        assert_eq!((hours.cursor, hours.entries["a"].total()), (Some(7200), [3]));
     }
 }

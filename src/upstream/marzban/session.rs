@@ -12,10 +12,17 @@ use crate::{model::Moment, secret::Secret};
 /// How long before its end a token is renewed, so that it does not end in the middle of a walk's page.
 const EARLY: Duration = Duration::from_secs(60);
 
+/// How long a refused login is not repeated, and the longest wait after several. Marzban writes each refused login into
+/// its operator's chat, with the password in clear text.
+const AFTER_REFUSAL: Duration = Duration::from_secs(15 * 60);
+const AFTER_REFUSALS: Duration = Duration::from_secs(4 * 3600);
+
 /// An open session, or none.
 #[derive(Debug, Default)]
 pub(super) struct Session {
     token: Option<Token>,
+    /// Refused logins in a row.
+    refusals: u32,
 }
 
 struct Token {
@@ -37,6 +44,17 @@ impl Session {
 
     pub(super) fn close(&mut self) {
         self.token = None;
+    }
+
+    /// The panel took the login.
+    pub(super) fn was_accepted(&mut self) {
+        self.refusals = 0;
+    }
+
+    /// The panel refused the login. Returns how long it is not to be repeated.
+    pub(super) fn was_refused(&mut self) -> Duration {
+        self.refusals += 1;
+        AFTER_REFUSAL.saturating_mul(1 << (self.refusals - 1).min(16)).min(AFTER_REFUSALS)
     }
 
     /// What the token endpoint is sent. It takes a form, not JSON.
@@ -122,6 +140,16 @@ mod tests {
         session.open(jwt(r#"{"iat":100,"exp":160}"#), at(0));
         assert!(session.is_open(at(29)));
         assert!(!session.is_open(at(30)));
+    }
+
+    #[test]
+    fn a_refused_login_is_repeated_less_and_less_often() {
+        let mut session = Session::default();
+        let minutes = |wait: Duration| wait.as_secs() / 60;
+        let waits: Vec<_> = (0..6).map(|_| minutes(session.was_refused())).collect();
+        assert_eq!(waits, [15, 30, 60, 120, 240, 240]);
+        session.was_accepted();
+        assert_eq!(minutes(session.was_refused()), 15);
     }
 
     #[test]

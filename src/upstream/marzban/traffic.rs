@@ -5,28 +5,48 @@ use std::collections::HashMap;
 use super::{
     Marzban,
     convert::{self, NodeKey},
-    hours::Windows,
+    hours::Hours,
     wire,
 };
 use crate::{
     http,
-    model::{Moment, NodeTraffic, PartData, System, UserNodeTraffic},
+    model::{CounterChange, CounterRow, Fact, Moment, NodeTraffic, Part, System, UserNodeTraffic},
     upstream::{Cause, FetchError, Step},
 };
 
-/// A user, by place in the configuration, on a node.
-pub(super) type UserNodeKey = (usize, NodeKey);
+/// The families of durable counters: traffic of the nodes, and of one named user by node.
+const NODE_HOURS: &str = "node_hours";
 
-/// A round over the users whose traffic by node is asked for.
-#[derive(Debug, Default)]
-pub(super) struct UserNodes {
-    next: usize,
-    windows: Option<Windows>,
-    finished: HashMap<UserNodeKey, [u64; 1]>,
-    running: Vec<(UserNodeKey, [u64; 1])>,
+fn user_hours(name: &str) -> String {
+    format!("user_hours/{name}")
+}
+
+/// A user named in the configuration.
+#[derive(Debug)]
+pub(super) struct NamedUser {
+    name: String,
+    hours: Hours<NodeKey, 1>,
+    totals: Vec<(NodeKey, [u64; 1])>,
+}
+
+impl NamedUser {
+    pub(super) fn new(name: &str) -> Self {
+        NamedUser { name: name.to_owned(), hours: Hours::new(), totals: Vec::new() }
+    }
 }
 
 impl Marzban {
+    pub(in crate::upstream) fn resume(&mut self, counters: &[(String, Vec<CounterRow>)]) {
+        for (family, rows) in counters {
+            if family == NODE_HOURS {
+                self.node_hours = Hours::restored(rows);
+            } else if let Some(user) = self.named.iter_mut().find(|user| *family == user_hours(&user.name)) {
+                user.hours = Hours::restored(rows);
+                user.totals = user.hours.totals();
+            }
+        }
+    }
+
     pub(super) async fn read_usage(&mut self, now: Moment) -> Result<Step, FetchError> {
         let windows = self.node_hours.windows(self.panel_time(now));
         let finished = match windows.finished {
@@ -34,6 +54,7 @@ impl Marzban {
             None => HashMap::new(),
         };
         let running = self.node_usage(windows.running, None, now).await?;
+        let before = self.node_hours.rows();
         let totals = self.node_hours.add(windows, &finished, running);
         let labels = self.naming.labels(totals.iter().map(|(key, _)| key));
         let usage = labels.into_iter().zip(&totals);
@@ -42,7 +63,9 @@ impl Marzban {
             uplink: *uplink,
             downlink: *downlink,
         });
-        Ok(Step::Done(PartData::Usage(usage.collect())))
+        let durable = CounterChange::between(NODE_HOURS, &before, self.node_hours.rows());
+        let facts = vec![Fact::NodeTraffic(usage.collect())];
+        Ok(Step { durable: durable.into_iter().collect(), ..Step::done(Part::Usage, facts) })
     }
 
     /// Bytes by node in the hours from `from` to `to` or now.
@@ -63,47 +86,54 @@ impl Marzban {
         Ok(convert::usages(answer, |usage| [usage.uplink.0, usage.downlink.0]))
     }
 
-    /// One user of those named in the configuration.
+    /// One user of those named in the configuration, in turn.
     pub(super) async fn read_user_nodes(&mut self, now: Moment) -> Result<Step, FetchError> {
-        let planned = self.user_hours.windows(self.panel_time(now));
-        let windows = *self.user_nodes.windows.get_or_insert(planned);
-        let index = self.user_nodes.next;
-        if let Some(name) = self.config.node_traffic_of.get(index).cloned() {
-            if let Some((from, to)) = windows.finished {
-                let finished = self.user_usage(index, &name, from, Some(to), now).await?;
-                self.user_nodes.finished.extend(finished);
+        let mut durable = None;
+        if let Some(user) = self.named.get(self.next_named) {
+            let (name, windows) = (user.name.clone(), user.hours.windows(self.panel_time(now)));
+            let finished = match windows.finished {
+                Some((from, to)) => self.user_usage(&name, from, Some(to), now).await?,
+                None => Some(Vec::new()),
+            };
+            let running = match finished {
+                Some(_) => self.user_usage(&name, windows.running, None, now).await?,
+                None => None,
+            };
+            // A user who could not be read keeps what was counted, and the hours that were missed are asked for later.
+            if let (Some(finished), Some(running)) = (finished, running)
+                && let Some(user) = self.named.get_mut(self.next_named)
+            {
+                let before = user.hours.rows();
+                user.totals = user.hours.add(windows, &finished.into_iter().collect(), running);
+                durable = CounterChange::between(&user_hours(&name), &before, user.hours.rows());
             }
-            let running = self.user_usage(index, &name, windows.running, None, now).await?;
-            self.user_nodes.running.extend(running);
-            self.user_nodes.next += 1;
+            self.next_named += 1;
         }
-        if self.user_nodes.next < self.config.node_traffic_of.len() {
-            return Ok(Step::More(None));
+        let durable = durable.into_iter().collect();
+        if self.next_named < self.named.len() {
+            return Ok(Step { durable, ..Step::default() });
         }
-        let round = std::mem::take(&mut self.user_nodes);
-        let totals = self.user_hours.add(windows, &round.finished, round.running);
-        let mut traffic = Vec::with_capacity(totals.len());
-        for (index, name) in self.config.node_traffic_of.iter().enumerate() {
-            let of_user: Vec<_> = totals.iter().filter(|((user, _), _)| *user == index).collect();
-            let labels = self.naming.labels(of_user.iter().map(|((_, node), _)| node));
-            traffic.extend(labels.into_iter().zip(of_user).map(|(node, (_, [bytes]))| UserNodeTraffic {
+        self.next_named = 0;
+        let mut traffic = Vec::new();
+        for NamedUser { name, totals, .. } in &self.named {
+            let labels = self.naming.labels(totals.iter().map(|(node, _)| node));
+            traffic.extend(labels.into_iter().zip(totals).map(|(node, (_, [bytes]))| UserNodeTraffic {
                 user: name.as_str().into(),
                 node,
                 bytes: *bytes,
             }));
         }
-        Ok(Step::Done(PartData::UserNodes(traffic)))
+        Ok(Step { durable, ..Step::done(Part::UserNodes, vec![Fact::UserNodes(traffic)]) })
     }
 
-    /// Bytes by node of one user in the hours from `from` to `to` or now; none if the panel does not give them.
+    /// Bytes by node of one user in the hours from `from` to `to` or now; absent if the panel does not give them.
     async fn user_usage(
         &mut self,
-        index: usize,
         name: &str,
         from: i64,
         to: Option<i64>,
         now: Moment,
-    ) -> Result<Vec<(UserNodeKey, [u64; 1])>, FetchError> {
+    ) -> Result<Option<Vec<(NodeKey, [u64; 1])>>, FetchError> {
         const ASKED: &str = "/api/user/{name}/usage";
         let window = convert::window(from, to);
         let user = convert::percent_encode(name);
@@ -117,12 +147,12 @@ impl Marzban {
             answer.map(|usages| convert::usages(usages, |usage| [usage.used_traffic.0]))
         };
         match by_node {
-            Ok(list) => Ok(list.into_iter().map(|(node, bytes)| ((index, node), bytes)).collect()),
+            Ok(list) => Ok(Some(list)),
             // No such user, somebody else's user, or a broken one: no reason to leave out the others.
             Err(FetchError {
-                cause: Cause::NotFound(_) | Cause::Refused | Cause::Http(http::Error::Status(500)),
+                cause: Cause::NotFound(_) | Cause::NotAllowed | Cause::Http(http::Error::Status(500)),
                 ..
-            }) => Ok(Vec::new()),
+            }) => Ok(None),
             Err(err) => Err(err),
         }
     }

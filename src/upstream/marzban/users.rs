@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     http,
-    model::{Moment, NamedUsers, PartData},
+    model::{Fact, Moment, NamedUsers, Part, UserFacts},
     upstream::{Cause, FetchError, Step},
 };
 
@@ -32,35 +32,35 @@ impl Marzban {
         let answer = self
             .ask(ASKED, &path, now, self.page, move |body| wire::user_page(body, |user| row.convert(user)))
             .await;
-        let Some(walk) = &mut self.walk else { return Ok(Step::More(None)) };
+        let Some(walk) = &mut self.walk else { return Ok(Step::default()) };
         match answer {
             // A whole first page of such rows; among those around a row that makes the panel fail it may be chance.
             Ok(page) if span == first && !page.rows.is_empty() && page.rows.iter().all(Option::is_none) => {
                 self.walk = None;
-                Err(FetchError { asked: ASKED, cause: Cause::Rows })
+                Err(FetchError::new(ASKED, Cause::Rows))
             }
             Ok(page) => {
                 if began.elapsed() < self.page.deadline / 3 {
                     self.page_size = (self.page_size * 2).min(walk::PAGE);
                 }
                 match walk.answered(page, self.page_size) {
-                    Advance::More(users) if users.is_empty() => Ok(Step::More(None)),
-                    Advance::More(users) => Ok(Step::More(Some(PartData::UsersPage(users)))),
+                    Advance::More(users) if users.is_empty() => Ok(Step::default()),
+                    Advance::More(users) => Ok(Step::more(vec![Fact::Users(UserFacts::Page(users))])),
                     Advance::End(end) => {
-                        let nobody = walk.found_nobody(&end);
+                        let empty = walk.found_none(&end);
                         self.walk = None;
-                        if nobody {
-                            return Err(FetchError { asked: ASKED, cause: Cause::Rows });
+                        if empty {
+                            return Err(FetchError::new(ASKED, Cause::Rows));
                         }
-                        Ok(Step::Done(PartData::UsersEnd(end)))
+                        Ok(Step::done(Part::Users, vec![Fact::Users(UserFacts::WalkEnd(end))]))
                     }
                 }
             }
             Err(FetchError { cause: Cause::Http(http::Error::Status(500)), .. }) => match walk.failed() {
-                Ok(()) => Ok(Step::More(None)),
+                Ok(()) => Ok(Step::default()),
                 Err(walk::Broken) => {
                     self.walk = None;
-                    Err(FetchError { asked: ASKED, cause: Cause::Poisoned(500) })
+                    Err(FetchError::new(ASKED, Cause::Poisoned(500)))
                 }
             },
             Err(err) => {

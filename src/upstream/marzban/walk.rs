@@ -238,7 +238,7 @@ impl Walk {
     }
 
     /// Whether the panel claims users and gave none.
-    pub(super) fn found_nobody(&self, end: &WalkEnd) -> bool {
+    pub(super) fn found_none(&self, end: &WalkEnd) -> bool {
         end.seen.is_empty() && self.total > 0
     }
 

@@ -1,4 +1,4 @@
-//! A panel made of recorded answers: it knows its admins, wants a token and answers as the real one did.
+//! A panel made of recorded answers: it has the recorded admins, requires a token and answers as the real one did.
 
 use std::{collections::HashMap, fs};
 
@@ -12,14 +12,14 @@ pub(crate) const TOKEN: &str = "/api/admin/token";
 pub(crate) const SYSTEM: &str = "/api/system";
 pub(crate) const USERS: &str = "/api/users";
 
-/// Who asks.
+/// The admin that the client logs in as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// May read everything.
     Sudo,
     /// A reseller.
     Nonsudo,
-    /// The admin of the panel's own settings, who has no row in its database.
+    /// The admin of the panel's own settings, without a row in its database.
     Envsudo,
 }
 
@@ -151,7 +151,7 @@ impl Panel {
         }
     }
 
-    /// The recording `name`, whoever asked for it then.
+    /// The recording `name`, for any role.
     pub(crate) fn replay(&self, name: &str) -> Answer {
         let entry = &self.index[name];
         let headers: Vec<_> = entry

@@ -59,9 +59,9 @@ fn steps(daemon: &Daemon) -> f64 {
 fn told_after(wall: &Wall, offset: &str, daemon: &Daemon, panel: &Served, hook: &Hook) -> Vec<Delivery> {
     let (before, noticed) = (hook.deliveries().len(), steps(daemon));
     wall.set_off_by(offset);
-    let asked = panel.requests_to("/api/users");
+    let asked = panel.wire.requests_to("/api/users");
     // When the read after the next begins, the next was judged.
-    wait_for("the users to be read", || (panel.requests_to("/api/users") >= asked + 2).then_some(()));
+    wait_for("the users to be read", || (panel.wire.requests_to("/api/users") >= asked + 2).then_some(()));
     wait_for("the step to be noticed", || (steps(daemon) > noticed).then_some(()));
     wait_for("an empty queue", || daemon.has_told_all("ops").then_some(()));
     assert_eq!(daemon.value("proxymeter_up{target=\"home\"}"), Some(1.0), "{offset}");
@@ -125,9 +125,9 @@ fn a_clock_that_jumps_makes_no_storm_and_mutes_nobody() {
     daemon.kill();
     wall.set_off_by("+0");
     let before = hook.deliveries().len();
-    let asked = panel.requests_to("/api/users");
+    let asked = panel.wire.requests_to("/api/users");
     let daemon = home.start();
-    wait_for("the users to be read", || (panel.requests_to("/api/users") >= asked + 2).then_some(()));
+    wait_for("the users to be read", || (panel.wire.requests_to("/api/users") >= asked + 2).then_some(()));
     assert!(steps(&daemon) >= 1.0, "a time that lies ahead is seen in what was stored");
     wait_for("an empty queue", || daemon.has_told_all("ops").then_some(()));
     assert_eq!(hook.deliveries().len(), before, "{:#?}", hook.deliveries());

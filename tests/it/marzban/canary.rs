@@ -7,7 +7,7 @@ use std::{
 
 use proxymeter::{
     http::options::PanelUrl,
-    model::{Part, Report},
+    model::{Part, Reason, Report},
     upstream::marzban::config::{Login, MarzbanConfig},
 };
 use serde_json::{Value, json};
@@ -171,7 +171,7 @@ async fn no_secret_leaves_the_client_when_everything_fails() {
                     };
                     let Err(err) = read else { continue };
                     assert_none("an error", &format!("{err} {err:?} {err:#?}"));
-                    if err.reason() == "timeout" {
+                    if err.reason() == Reason::Timeout {
                         break;
                     }
                 }

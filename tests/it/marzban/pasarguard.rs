@@ -3,9 +3,9 @@
 use std::{future::pending, time::Duration};
 
 use proxymeter::{
-    model::{Expiry, Outcome, Part, PartData, Report, System, UserStatus},
+    model::{Expiry, Outcome, Part, Report, System, UserStatus},
     simulator::marzban::{Flavour, Options, Panel},
-    upstream::{Step, Upstream, marzban::config::Login},
+    upstream::{Upstream, marzban::config::Login},
 };
 use tokio::{net::TcpListener, task::JoinSet};
 
@@ -107,15 +107,12 @@ async fn pasarguards_users_are_read_with_dates_instead_of_seconds() {
 async fn pasarguards_traffic_by_node_comes_by_id_and_takes_the_nodes_names() {
     let simulated = Simulated::of(Flavour::PasarGuard).await;
     let mut upstream = simulated.upstream(root());
-    let mut nodes = Vec::new();
-    for part in [Part::System, Part::Nodes] {
-        if let Ok(Step::Done(PartData::Nodes(known))) = upstream.read(part, at(RECORDED_AT)).await {
-            nodes = known;
-        }
+    let mut report = Report::new("next");
+    for part in [Part::System, Part::Nodes, Part::Usage] {
+        let step = upstream.read(part, at(RECORDED_AT)).await.unwrap();
+        step.facts.into_iter().for_each(|fact| report.merge(fact, at(RECORDED_AT)));
     }
-    let Ok(Step::Done(PartData::Usage(usage))) = upstream.read(Part::Usage, at(RECORDED_AT)).await else {
-        panic!("not done")
-    };
+    let (nodes, usage) = (&report.nodes, &report.usage);
     assert_eq!(&*usage[0].node, "master");
     assert!(usage.len() > 1);
     for traffic in &usage[1..] {
@@ -152,7 +149,7 @@ async fn marzban_up_to_0_7_is_asked_for_the_counts_it_does_not_tell() {
     assert!(report.parts.values().all(|state| state.outcome == Outcome::Up), "{:?}", report.parts);
     assert_eq!((report.counts.online, report.counts.seen_within_day), (None, None));
     assert!(report.admins.iter().all(|admin| admin.used.is_none()));
-    assert_eq!(simulated.panel.max_in_flight(), 1);
+    assert_eq!(simulated.panel.wire.max_in_flight(), 1);
 }
 
 #[tokio::test]
@@ -163,6 +160,6 @@ async fn the_counts_that_take_a_request_each_are_asked_for_every_five_minutes() 
         let mut now = at(RECORDED_AT);
         now.uptime = Duration::from_secs(seconds);
         upstream.read(Part::System, now).await.unwrap();
-        assert_eq!(simulated.panel.requests_to("/api/users?status="), asked, "after {seconds} s");
+        assert_eq!(simulated.panel.wire.requests_to("/api/users?status="), asked, "after {seconds} s");
     }
 }

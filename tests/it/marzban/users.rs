@@ -7,8 +7,8 @@ use std::{
 };
 
 use proxymeter::{
-    model::{Expiry, Outcome, Part, PartData, Report, Timestamp, UserStatus},
-    upstream::{Step, Timeouts},
+    model::{Expiry, Fact, Outcome, Part, Report, Timestamp, UserFacts, UserStatus},
+    upstream::Timeouts,
 };
 use serde_json::{Value, json};
 
@@ -361,8 +361,7 @@ async fn a_slow_answer_does_not_make_users_look_offline() {
     let mut upstream = upstream(&config(&server.url(), Role::Sudo.login()), PATIENT);
     upstream.read(Part::System, at(RECORDED_AT)).await.unwrap();
     // The panel dated its answer as we dated our question, and took 0.3 s: its clock is behind by these.
-    let Ok(Step::Done(PartData::UsersEnd(end))) = upstream.read(Part::Users, at(RECORDED_AT)).await else {
-        panic!("not one page")
-    };
+    let step = upstream.read(Part::Users, at(RECORDED_AT)).await.unwrap();
+    let [Fact::Users(UserFacts::WalkEnd(end))] = &step.facts[..] else { panic!("not one page") };
     assert!(end.page[0].online);
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-/// Recorded requests the simulated panel does not answer, or that tell of a state other tests make.
+/// Recorded requests that the simulated panel does not answer, or of a state that other tests make.
 const NOT_REPLAYED: [&str; 9] = [
     "/api/hosts",
     "/api/core/config",

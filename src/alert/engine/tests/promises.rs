@@ -422,7 +422,7 @@ fn the_first_start_is_gentle() {
         let users: Vec<_> = panel.users.values().cloned().collect();
         let page = users.into_iter().skip(usize::try_from(secs).unwrap()).take(30);
         let page = page.map(|user| crate::model::User { read_at: at(secs).wall, ..user }).collect();
-        panel.report.merge(crate::model::PartData::UsersPage(page));
+        panel.report.merge(crate::model::Fact::Users(crate::model::UserFacts::Page(page)), at(secs));
         let report = panel.report();
         bench.observe(&[report], at(secs));
         bench.pass(at(secs), at(secs + 30));

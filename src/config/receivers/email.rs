@@ -6,31 +6,50 @@ use std::time::Duration;
 use lettre::message::Mailbox;
 use toml::de::DeValue;
 
+use crate::config::alerting::GROUPING;
+use crate::config::shape::{
+    Key, Shape,
+    Show::{Hidden, If},
+};
+use crate::config::table::{Field, Placed, Table};
+use crate::config::values::{choice, is_choice, text};
+use crate::config::{secrets, tls};
 use crate::http::options::is_loopback;
 use crate::notify::email::config::{EmailConfig, SmtpLogin, SmtpMechanism, SmtpTls};
 
-use super::secrets::{self, Sources};
-use super::table::{Field, Placed, Shape, Table};
-use super::values::{choice, text};
-use super::{receivers, tls};
+const KEYS: &[Key] = &[
+    ("smarthost", If(is_host)),
+    ("tls", If(|text| is_choice(text, &TLS))),
+    ("ca_file", Hidden),
+    ("from", Hidden),
+    ("to", Hidden),
+    ("username", Hidden),
+    ("password", Hidden),
+    ("password_file", Hidden),
+    ("auth", If(|text| is_choice(text, &MECHANISMS))),
+    ("hello", Hidden),
+];
+pub(in crate::config) const SHAPE: Shape =
+    Shape { title: "[email.NAME]", keys: &[KEYS, super::KEYS, GROUPING] };
 
-const KEYS: &[&str] =
-    &["smarthost", "tls", "ca_file", "from", "to", "username", "password", "password_file", "auth", "hello"];
-pub(super) const SHAPE: Shape = Shape { title: "[email.NAME]", keys: &[KEYS, receivers::KEYS] };
+const TLS: [(&str, SmtpTls); 3] =
+    [("starttls", SmtpTls::StartTls), ("implicit", SmtpTls::Implicit), ("none", SmtpTls::None)];
+const MECHANISMS: [(&str, SmtpMechanism); 4] = [
+    ("auto", SmtpMechanism::Auto),
+    ("plain", SmtpMechanism::Plain),
+    ("login", SmtpMechanism::Login),
+    ("xoauth2", SmtpMechanism::Xoauth2),
+];
 
-/// For each step of a delivery. Servers that look closely at a mail take their time after its end.
+/// For each step of a delivery. A server that scans mails may answer late.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
-pub(super) fn read(name: &str, mut table: Table<'_, '_>) -> Option<EmailConfig> {
+pub(in crate::config) fn read(mut table: Table<'_, '_>) -> Option<EmailConfig> {
     let smarthost = table.take("smarthost", smarthost);
     if smarthost.is_absent() {
         table.refuse("smarthost", "missing; write smarthost = \"smtp.example.com\"");
     }
-    let tls = table.take("tls", |value| {
-        let choices =
-            [("starttls", SmtpTls::StartTls), ("implicit", SmtpTls::Implicit), ("none", SmtpTls::None)];
-        choice(value, &choices)
-    });
+    let tls = table.take("tls", |value| choice(value, &TLS));
     if let (Field::Given(smarthost), Field::Given(tls)) = (&smarthost, &tls)
         && tls.value == SmtpTls::None
         && !is_loopback(&smarthost.value.host)
@@ -52,10 +71,10 @@ pub(super) fn read(name: &str, mut table: Table<'_, '_>) -> Option<EmailConfig> 
         table.refuse("from", "missing; write from = \"proxymeter <alerts@example.com>\"");
     }
     let to = read_to(&mut table);
-    let login = read_login(name, &mut table);
+    let login = read_login(&mut table);
     let hello = table.take("hello", hello);
-    let timeout = receivers::take_timeout(&mut table, DEFAULT_TIMEOUT);
-    let common = receivers::read_common(&mut table);
+    let timeout = super::take_timeout(&mut table, DEFAULT_TIMEOUT);
+    let common = super::read_common(&mut table);
 
     let Smarthost { host, port } = smarthost.value()?;
     let tls = tls.value().unwrap_or(SmtpTls::StartTls);
@@ -82,7 +101,7 @@ struct Smarthost {
     port: Option<u16>,
 }
 
-/// `host` or `host:port`; an IPv6 address with a port stands in brackets.
+/// `host` or `host:port`; an IPv6 address with a port needs brackets.
 fn smarthost(value: &DeValue<'_>) -> Result<Smarthost, String> {
     let text = text(value)?;
     let text = text.trim();
@@ -116,13 +135,18 @@ fn smarthost(value: &DeValue<'_>) -> Result<Smarthost, String> {
 
 const HOST_AND_PORT: &str = "write it as \"smtp.example.com\" or \"smtp.example.com:587\"";
 
+/// Whether a text looks like a server's name or address, perhaps with a port.
+fn is_host(text: &str) -> bool {
+    text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.:[]".contains(c))
+}
+
 fn is_host_name(text: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     let text = text.strip_suffix('.').unwrap_or(text);
     text.len() < 254 && text.split('.').all(|part| !part.is_empty() && part.chars().all(allowed))
 }
 
-/// A mail address, perhaps with a name, as it is written and as it is read.
+/// A mail address, perhaps with a name, as text and parsed.
 fn mailbox(value: &DeValue<'_>) -> Result<(String, Mailbox), String> {
     let text = text(value)?;
     match text.parse() {
@@ -148,7 +172,7 @@ fn read_to(table: &mut Table<'_, '_>) -> Option<Vec<String>> {
     for Placed { value: (text, mailbox), place } in to.value {
         let address = mailbox.email.to_string().to_ascii_lowercase();
         if seen.contains(&address) {
-            table.reading.refuse(&place, "an address that stands here twice; write it once");
+            table.reading.refuse(&place, "an address that is listed twice; write it once");
         }
         seen.push(address);
         texts.push(text);
@@ -156,20 +180,10 @@ fn read_to(table: &mut Table<'_, '_>) -> Option<Vec<String>> {
     Some(texts)
 }
 
-fn read_login(name: &str, table: &mut Table<'_, '_>) -> Option<SmtpLogin> {
-    let variable = secrets::variable(&["email", name, "password"]);
-    let missing = format!("missing beside username; write password_file or password, or set {variable}");
+fn read_login(table: &mut Table<'_, '_>) -> Option<SmtpLogin> {
     let username = table.take("username", text);
-    let password = secrets::take(table, &Sources { key: "password", file_key: "password_file", variable });
-    let mechanism = table.take("auth", |value| {
-        let choices = [
-            ("auto", SmtpMechanism::Auto),
-            ("plain", SmtpMechanism::Plain),
-            ("login", SmtpMechanism::Login),
-            ("xoauth2", SmtpMechanism::Xoauth2),
-        ];
-        choice(value, &choices)
-    });
+    let password = secrets::take(table, "password");
+    let mechanism = table.take("auth", |value| choice(value, &MECHANISMS));
     match (username, password) {
         (Field::Given(username), Field::Given(password)) => Some(SmtpLogin {
             username: username.value,
@@ -177,7 +191,11 @@ fn read_login(name: &str, table: &mut Table<'_, '_>) -> Option<SmtpLogin> {
             mechanism: mechanism.value().unwrap_or(SmtpMechanism::Auto),
         }),
         (Field::Given(_), Field::Absent) => {
-            table.refuse("password", missing);
+            let variable = secrets::variable(&table.place.below("password"));
+            table.refuse(
+                "password",
+                format!("missing beside username; write password_file or password, or set {variable}"),
+            );
             None
         }
         (Field::Absent, Field::Given(_)) => {
@@ -191,7 +209,7 @@ fn read_login(name: &str, table: &mut Table<'_, '_>) -> Option<SmtpLogin> {
             }
             None
         }
-        // Something of it is refused already.
+        // A part of it is refused already.
         (Field::Refused, _) | (_, Field::Refused) => None,
     }
 }

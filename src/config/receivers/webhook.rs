@@ -12,45 +12,57 @@ use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
 use toml::de::DeValue;
 
-use crate::http::options::{TlsOptions, is_loopback};
+use crate::config::alerting::GROUPING;
+use crate::config::shape::{
+    Key, Shape,
+    Show::{self, Hidden, If, Number, Origin},
+};
+use crate::config::table::{Field, Placed, Table};
+use crate::config::urls::{check_address, check_proxy, is_http};
+use crate::config::values::{choice, is_choice, kind, path, text, whole};
+use crate::config::{secrets, tls};
+use crate::http::options::is_loopback;
 use crate::notify::webhook::config::{Authorization, WebhookConfig, WebhookFormat};
 use crate::secret::Secret;
 
-use super::secrets::{self, Sources};
-use super::table::{Field, Placed, Shape, Table};
-use super::values::{choice, kind, path, text, whole};
-use super::{receivers, tls};
-
-const KEYS: &[&str] = &[
-    "url",
-    "url_file",
-    "format",
-    "template",
-    "template_file",
-    "content_type",
-    "max_alerts",
-    "secret",
-    "secret_file",
-    "old_secret",
-    "old_secret_file",
-    "github_secret",
-    "github_secret_file",
-    "bearer_token",
-    "bearer_token_file",
-    "username",
-    "password",
-    "password_file",
-    "headers",
-    "proxy",
-    "proxy_file",
-    "tls",
+const KEYS: &[Key] = &[
+    ("url", Origin),
+    ("url_file", Hidden),
+    ("format", If(|text| is_choice(text, &FORMATS))),
+    ("template", Hidden),
+    ("template_file", Hidden),
+    ("content_type", Hidden),
+    ("max_alerts", Number),
+    ("secret", Hidden),
+    ("secret_file", Hidden),
+    ("old_secret", Hidden),
+    ("old_secret_file", Hidden),
+    ("github_secret", Hidden),
+    ("github_secret_file", Hidden),
+    ("bearer_token", Hidden),
+    ("bearer_token_file", Hidden),
+    ("username", Hidden),
+    ("password", Hidden),
+    ("password_file", Hidden),
+    ("headers", Hidden),
+    ("proxy", Origin),
+    ("proxy_file", Hidden),
+    ("tls", Show::Table(&tls::SHAPE)),
 ];
-pub(super) const SHAPE: Shape = Shape { title: "[webhook.NAME]", keys: &[KEYS, receivers::KEYS] };
+pub(in crate::config) const SHAPE: Shape =
+    Shape { title: "[webhook.NAME]", keys: &[KEYS, super::KEYS, GROUPING] };
 
-/// For the whole exchange; senders are asked to wait 15 to 30 seconds (Standard Webhooks).
+#[derive(Clone, Copy, PartialEq)]
+enum Format {
+    Alertmanager,
+    Template,
+}
+const FORMATS: [(&str, Format); 2] = [("alertmanager", Format::Alertmanager), ("template", Format::Template)];
+
+/// For the whole exchange. Standard Webhooks recommends 15 to 30 seconds.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Headers that each message has from us.
+/// Headers that every message has already.
 const OWN_HEADERS: [&str; 9] = [
     "connection",
     "content-length",
@@ -63,23 +75,22 @@ const OWN_HEADERS: [&str; 9] = [
     "x-hub-signature-256",
 ];
 
-pub(super) fn read(name: &str, mut table: Table<'_, '_>) -> Option<WebhookConfig> {
-    let url = take_secret(&["webhook", name], &mut table, "url", "url_file", check_url);
+pub(in crate::config) fn read(mut table: Table<'_, '_>) -> Option<WebhookConfig> {
+    let url = secrets::take_checked(&mut table, "url", check_url);
     if url.is_absent() {
-        let variable = secrets::variable(&["webhook", name, "url"]);
+        let variable = secrets::variable(&table.place.below("url"));
         table.refuse("url", format!("missing; write url or url_file, or set {variable}"));
     }
-    let tls = read_tls(&mut table, &url);
+    let tls = tls::take(&mut table, matches!(&url, Field::Given(url) if is_http(url.value.expose())));
     let format = read_format(&mut table);
     let max_alerts = table.take("max_alerts", |value| whole(value, 0));
-    let secrets = read_secrets(name, &mut table);
-    let github_secret =
-        take_secret(&["webhook", name], &mut table, "github_secret", "github_secret_file", |_| Ok(()));
-    let authorization = read_authorization(name, &mut table);
+    let secrets = read_secrets(&mut table);
+    let github_secret = secrets::take(&mut table, "github_secret");
+    let authorization = read_authorization(&mut table);
     let headers = read_headers(&mut table, authorization.as_ref());
-    let proxy = take_secret(&["webhook", name], &mut table, "proxy", "proxy_file", check_proxy);
-    let timeout = receivers::take_timeout(&mut table, DEFAULT_TIMEOUT);
-    let common = receivers::read_common(&mut table);
+    let proxy = secrets::take_checked(&mut table, "proxy", check_proxy);
+    let timeout = super::take_timeout(&mut table, DEFAULT_TIMEOUT);
+    let common = super::read_common(&mut table);
     Some(WebhookConfig {
         url: url.value()?,
         format: format?,
@@ -95,8 +106,25 @@ pub(super) fn read(name: &str, mut table: Table<'_, '_>) -> Option<WebhookConfig
     })
 }
 
-/// What of a webhook crosses the network for all to read, and should not: the beginning of a sentence.
-pub(super) fn exposed(webhook: &WebhookConfig) -> Option<&'static str> {
+/// What is allowed but probably not meant, a sentence each.
+pub(in crate::config) fn warnings(name: &str, webhook: &WebhookConfig) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if webhook.tls.insecure_skip_verify {
+        warnings.push(format!(
+            "webhook.{name}: insecure_skip_verify lets anyone between here and the receiver read all messages; \
+             write pin_sha256 or ca_file instead"
+        ));
+    }
+    if let Some(exposed) = exposed(webhook) {
+        warnings.push(format!(
+            "webhook.{name}: {exposed} the network unencrypted, as the URL starts with http://"
+        ));
+    }
+    warnings
+}
+
+/// What a webhook sends in the clear and should not, as the beginning of a sentence.
+fn exposed(webhook: &WebhookConfig) -> Option<&'static str> {
     let url = Url::parse(webhook.url.expose()).ok()?;
     if url.scheme() != "http" || is_loopback(url.host_str().unwrap_or_default()) {
         return None;
@@ -112,25 +140,6 @@ pub(super) fn exposed(webhook: &WebhookConfig) -> Option<&'static str> {
     }
 }
 
-/// Takes a secret that must pass `check`, from the table that `way` leads to.
-pub(super) fn take_secret(
-    way: &[&str],
-    table: &mut Table<'_, '_>,
-    key: &'static str,
-    file_key: &'static str,
-    check: impl FnOnce(&str) -> Result<(), String>,
-) -> Field<Secret> {
-    let variable = secrets::variable(&[way, &[key]].concat());
-    let secret = secrets::take(table, &Sources { key, file_key, variable });
-    if let Field::Given(secret) = &secret
-        && let Err(text) = check(secret.value.expose())
-    {
-        table.reading.refuse(&secret.place, text);
-        return Field::Refused;
-    }
-    secret
-}
-
 fn check_url(text: &str) -> Result<(), String> {
     let url = check_address(text, "\"https://hooks.example.com/proxymeter\"")?;
     if !url.username().is_empty() || url.password().is_some() {
@@ -143,52 +152,8 @@ fn check_url(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a text is the whole address of something on the web, such as `example`.
-pub(super) fn check_address(text: &str, example: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|_| format!("not a URL; write it as {example}"))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(format!("a URL that does not start with http:// or https://; write it as {example}"));
-    }
-    if url.fragment().is_some() {
-        return Err("a URL with a fragment; leave out all from the #".to_owned());
-    }
-    Ok(url)
-}
-
-pub(super) fn check_proxy(text: &str) -> Result<(), String> {
-    let schemes = ["http", "socks5", "socks5h"];
-    match Url::parse(text) {
-        Ok(url) if schemes.contains(&url.scheme()) && url.host_str().is_some_and(|host| !host.is_empty()) => {
-            Ok(())
-        }
-        Ok(_) | Err(_) => Err("not a proxy's URL; write it as \"http://127.0.0.1:3128\" or \
-                               \"socks5h://127.0.0.1:1080\""
-            .to_owned()),
-    }
-}
-
-pub(super) fn read_tls(table: &mut Table<'_, '_>, url: &Field<Secret>) -> TlsOptions {
-    let has_tls = table.has("tls");
-    let tls = table.section("tls", &tls::SHAPE);
-    if let Field::Given(url) = url
-        && has_tls
-        && Url::parse(url.value.expose()).is_ok_and(|url| url.scheme() == "http")
-    {
-        let text = "has no effect on a url with http://; write https://, or leave it out";
-        tls.reading.refuse(&tls.place, text);
-    }
-    tls::read(tls)
-}
-
 fn read_format(table: &mut Table<'_, '_>) -> Option<WebhookFormat> {
-    #[derive(Clone, Copy, PartialEq)]
-    enum Format {
-        Alertmanager,
-        Template,
-    }
-    let format = table.take("format", |value| {
-        choice(value, &[("alertmanager", Format::Alertmanager), ("template", Format::Template)])
-    });
+    let format = table.take("format", |value| choice(value, &FORMATS));
     let inline = table.take("template", inline_template);
     let reading = table.reading;
     let file = table.take("template_file", |value| {
@@ -204,7 +169,7 @@ fn read_format(table: &mut Table<'_, '_>) -> Option<WebhookFormat> {
     let content_type = table.take("content_type", content_type);
 
     if let (Field::Given(_) | Field::Refused, Field::Given(Placed { place, .. })) = (&inline, &file) {
-        reading.refuse(place, "stands beside template; keep one of them");
+        reading.refuse(place, "cannot be combined with template; keep one of them");
     }
     let template = if inline.is_absent() { file } else { inline };
     match (format.given().map(|format| format.value), template) {
@@ -272,11 +237,11 @@ fn content_type(value: &DeValue<'_>) -> Result<String, String> {
     Err("not a media type; write one such as \"application/json\"".to_owned())
 }
 
-fn read_secrets(name: &str, table: &mut Table<'_, '_>) -> Vec<Secret> {
-    let secret = take_secret(&["webhook", name], table, "secret", "secret_file", check_signing_secret);
-    let old = take_secret(&["webhook", name], table, "old_secret", "old_secret_file", check_signing_secret);
+fn read_secrets(table: &mut Table<'_, '_>) -> Vec<Secret> {
+    let secret = secrets::take_checked(table, "secret", check_signing_secret);
+    let old = secrets::take_checked(table, "old_secret", check_signing_secret);
     if let (Field::Absent, Field::Given(old)) = (&secret, &old) {
-        let text = "stands without secret, which it would precede; write both, or this one as secret";
+        let text = "given without secret; write both, or rename it to secret";
         table.reading.refuse(&old.place, text);
     }
     [secret, old].into_iter().filter_map(Field::value).collect()
@@ -290,8 +255,8 @@ fn check_signing_secret(secret: &str) -> Result<(), String> {
     }
 }
 
-fn read_authorization(name: &str, table: &mut Table<'_, '_>) -> Option<Authorization> {
-    let bearer = take_secret(&["webhook", name], table, "bearer_token", "bearer_token_file", |_| Ok(()));
+fn read_authorization(table: &mut Table<'_, '_>) -> Option<Authorization> {
+    let bearer = secrets::take(table, "bearer_token");
     let username = table.take("username", |value| {
         let username = text(value)?;
         if username.contains(':') {
@@ -302,19 +267,19 @@ fn read_authorization(name: &str, table: &mut Table<'_, '_>) -> Option<Authoriza
         }
         Ok(username)
     });
-    let password = take_secret(&["webhook", name], table, "password", "password_file", |_| Ok(()));
+    let password = secrets::take(table, "password");
     match (bearer, username, password) {
         (Field::Given(bearer), Field::Absent, Field::Absent) => Some(Authorization::Bearer(bearer.value)),
         (Field::Absent, Field::Given(username), Field::Given(password)) => {
             Some(Authorization::Basic { username: username.value, password: password.value })
         }
         (Field::Given(bearer), ..) => {
-            let text = "stands beside a username or password; keep one way to log in";
+            let text = "cannot be combined with a username or password; keep one way to log in";
             table.reading.refuse(&bearer.place, text);
             None
         }
         (Field::Absent, Field::Given(_), Field::Absent) => {
-            let variable = secrets::variable(&["webhook", name, "password"]);
+            let variable = secrets::variable(&table.place.below("password"));
             table.refuse(
                 "password",
                 format!("missing beside username; write password_file or password, or set {variable}"),
@@ -325,7 +290,7 @@ fn read_authorization(name: &str, table: &mut Table<'_, '_>) -> Option<Authoriza
             table.refuse("username", "missing beside the password; write the name to log in with");
             None
         }
-        // There is none, or something of it is refused already.
+        // There is none, or a part of it is refused already.
         (..) => None,
     }
 }
@@ -345,10 +310,10 @@ fn read_headers(table: &mut Table<'_, '_>, authorization: Option<&Authorization>
                 Some(format!("a header that every message has already; {advice}"))
             }
             Ok(header) if header == "authorization" && authorization.is_some() => {
-                Some("stands beside another way to log in; keep one".to_owned())
+                Some("cannot be combined with another way to log in; keep one".to_owned())
             }
             Ok(header) if headers.iter().any(|(other, _)| other == header) => {
-                Some("a header that stands here twice, as case makes no difference; write it once".to_owned())
+                Some("a header that is listed twice, as case makes no difference; write it once".to_owned())
             }
             Ok(_) => None,
         };

@@ -1,0 +1,172 @@
+//! The kinds of targets and receivers: the word that heads their tables, their keys, and how they are read.
+//!
+//! A new kind is a file in `targets/` or `receivers/`, a row of the table here, a variant, and its arms.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::notify::email::config::EmailConfig;
+use crate::notify::webhook::config::WebhookConfig;
+use crate::poll::config::PollConfig;
+use crate::upstream::marzban::config::MarzbanConfig;
+
+use super::names::{self, Names};
+use super::poll;
+use super::receivers::{email, webhook};
+use super::shape::{Key, Shape, Show};
+use super::table::Table;
+use super::targets::marzban;
+use super::users::UsersConfig;
+
+/// One kind of table whose names the operator chooses.
+struct Kind<R> {
+    /// `[WORD.NAME]` heads the table.
+    word: &'static str,
+    shape: &'static Shape,
+    read: R,
+}
+
+/// Reads one table; absent: something in it was refused.
+type ReadTarget = fn(Table<'_, '_>, &UsersConfig) -> Option<TargetKind>;
+type ReadReceiver = fn(Table<'_, '_>) -> Option<ReceiverKind>;
+
+const TARGETS: [Kind<ReadTarget>; 1] = [Kind {
+    word: "marzban",
+    shape: &marzban::SHAPE,
+    read: |table, users| marzban::read(table, users).map(TargetKind::Marzban),
+}];
+
+const RECEIVERS: [Kind<ReadReceiver>; 2] = [
+    Kind { word: "email", shape: &email::SHAPE, read: |table| email::read(table).map(ReceiverKind::Email) },
+    Kind {
+        word: "webhook",
+        shape: &webhook::SHAPE,
+        read: |table| webhook::read(table).map(ReceiverKind::Webhook),
+    },
+];
+
+/// The keys of the top level that hold targets.
+pub(super) const TARGET_KEYS: &[Key] = &keys(&TARGETS);
+/// The keys of the top level that hold receivers.
+pub(super) const RECEIVER_KEYS: &[Key] = &keys(&RECEIVERS);
+
+/// One system that is polled.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    /// The value of the label `target`: lower-case letters, digits, `-` and `_`.
+    pub name: String,
+    /// `[poll]`, with what the target's own table overrides.
+    pub poll: PollConfig,
+    pub kind: TargetKind,
+}
+
+/// The kinds of systems.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TargetKind {
+    Marzban(MarzbanConfig),
+}
+
+/// One place that alerts are sent to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceiverTable {
+    /// The value of the label `receiver`: lower-case letters, digits, `-` and `_`.
+    pub name: String,
+    pub kind: ReceiverKind,
+}
+
+/// The kinds of receivers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ReceiverKind {
+    Email(EmailConfig),
+    Webhook(WebhookConfig),
+}
+
+impl Target {
+    /// The certificates and keys that it names. The content of secret files is in the configuration itself.
+    pub fn files(&self) -> Vec<&Path> {
+        match &self.kind {
+            TargetKind::Marzban(marzban) => marzban.tls.files().collect(),
+        }
+    }
+
+    /// What is allowed but probably not meant, a sentence each.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        match &self.kind {
+            TargetKind::Marzban(marzban) => marzban::warnings(&self.name, marzban),
+        }
+    }
+}
+
+impl ReceiverTable {
+    /// The certificates and keys that it names. The content of secret files is in the configuration itself.
+    pub fn files(&self) -> Vec<&Path> {
+        match &self.kind {
+            ReceiverKind::Email(email) => email.ca_file.iter().map(PathBuf::as_path).collect(),
+            ReceiverKind::Webhook(webhook) => webhook.tls.files().collect(),
+        }
+    }
+
+    /// What is allowed but probably not meant, a sentence each.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        match &self.kind {
+            ReceiverKind::Email(_) => Vec::new(),
+            ReceiverKind::Webhook(webhook) => webhook::warnings(&self.name, webhook),
+        }
+    }
+}
+
+/// The names of targets and receivers, before their tables are read.
+pub(super) fn read_names(root: &Table<'_, '_>) -> Names {
+    Names::read(root, &TARGETS.map(|kind| kind.word), &RECEIVERS.map(|kind| kind.word))
+}
+
+/// Reads all targets.
+pub(super) fn read_targets(
+    root: &mut Table<'_, '_>,
+    base: &PollConfig,
+    shortest_stale_after: Duration,
+    users: &UsersConfig,
+) -> Vec<Target> {
+    let mut targets = Vec::new();
+    for kind in &TARGETS {
+        for (name, mut table) in tables(root, kind, "a target") {
+            let poll = poll::read(&mut table, base, shortest_stale_after);
+            targets.extend((kind.read)(table, users).map(|kind| Target { name, poll, kind }));
+        }
+    }
+    targets
+}
+
+/// Reads all receivers, sorted by name.
+pub(super) fn read_receivers(root: &mut Table<'_, '_>) -> Vec<ReceiverTable> {
+    let mut receivers = Vec::new();
+    for kind in &RECEIVERS {
+        for (name, table) in tables(root, kind, "a receiver") {
+            receivers.extend((kind.read)(table).map(|kind| ReceiverTable { name, kind }));
+        }
+    }
+    receivers.sort_by(|a, b| a.name.cmp(&b.name));
+    receivers
+}
+
+/// Takes the tables of all receivers for nothing but their names.
+pub(super) fn take_receiver_names(root: &mut Table<'_, '_>) -> Vec<String> {
+    let tables = RECEIVERS.iter().flat_map(|kind| root.named_tables(kind.word));
+    tables.map(|(name, ..)| name).collect()
+}
+
+fn tables<'t, 'd, R>(root: &mut Table<'t, 'd>, kind: &Kind<R>, owner: &str) -> Vec<(String, Table<'t, 'd>)> {
+    let tables = names::tables(root, kind.word, owner, kind.shape);
+    names::tell_apart(&tables);
+    tables
+}
+
+const fn keys<R, const N: usize>(kinds: &[Kind<R>; N]) -> [Key; N] {
+    let mut keys = [("", Show::Hidden); N];
+    let mut index = 0;
+    while index < N {
+        keys[index] = (kinds[index].word, Show::Tables(kinds[index].shape));
+        index += 1;
+    }
+    keys
+}

@@ -1,0 +1,3 @@
+//! The tables of targets, a file for each kind.
+
+pub(super) mod marzban;

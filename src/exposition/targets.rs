@@ -1,0 +1,73 @@
+//! Series about targets themselves: whether and when their parts were read.
+
+use super::{
+    family::{Family, families},
+    text::{Number, Text},
+    view::{View, each_target},
+};
+use crate::model::{Outcome, PartState};
+
+families! {
+    UP = Gauge("up", ["target"],
+        "Whether login and the target's cheapest part (system) succeeded when last polled.");
+    TARGET_INFO = Info("target_info", ["target", "system", "version", "generation"],
+        "System, version and API generation detected at the target's URL; polled.");
+    TARGET_PART_UP = Gauge("target_part_up", ["target", "part"],
+        "Whether a part of the target was read when last polled. No series for a part that the account may not read.");
+    TARGET_PART_REFUSED = Gauge("target_part_refused", ["target", "part"],
+        "Whether the account may not read a part of the target, when last polled. This is not a failure.");
+    TARGET_PART_LAST_SUCCESS = Gauge("target_part_last_success_timestamp_seconds", ["target", "part"],
+        "Unix time of the last complete read of a part of the target. Its values are cached and older than this by at most the duration of that read.");
+    TARGET_PART_DURATION = Gauge("target_part_poll_duration_seconds", ["target", "part"],
+        "Duration of the last complete read of a part. The users of a large panel are walked slowly by design.");
+    TARGET_CERTIFICATE_EXPIRY = Gauge("target_certificate_expiry_timestamp_seconds", ["target"],
+        "Unix time at which the certificate presented by the target expires (notAfter); polled.");
+    TARGET_USERS_OMITTED = Gauge("target_users_omitted", ["target"],
+        "Users without series of their own because of users.limit; the first by name are kept. Polled.");
+    TARGET_USERS_UNREADABLE = Gauge("target_users_unreadable", ["target"],
+        "Users that the panel counts but did not return in a readable form during the last finished walk of its list; polled.");
+}
+
+pub(super) fn write(text: &mut Text, views: &[View<'_>]) {
+    each_target(text, &UP, views, |view| view.report.up);
+    let mut series = text.family(&TARGET_INFO);
+    for view in views {
+        if let Some(identity) = &view.report.identity {
+            let system = identity.system.label();
+            series.add(&[view.target(), system, &identity.version, &identity.generation], true);
+        }
+    }
+    each_part(text, &TARGET_PART_UP, views, |outcome, _| match outcome {
+        Outcome::Up => Some(true),
+        Outcome::Failed { .. } => Some(false),
+        Outcome::Refused | Outcome::Pending => None,
+    });
+    each_part(text, &TARGET_PART_REFUSED, views, |outcome, _| Some(*outcome == Outcome::Refused));
+    each_part(text, &TARGET_PART_LAST_SUCCESS, views, |_, state| {
+        state.last_success.map(|moment| moment.wall)
+    });
+    each_part(text, &TARGET_PART_DURATION, views, |_, state| state.duration);
+    each_target(text, &TARGET_CERTIFICATE_EXPIRY, views, |view| view.report.certificate_expiry);
+    each_target(text, &TARGET_USERS_OMITTED, views, |view| view.named_users().map(|(_, others)| others));
+    each_target(text, &TARGET_USERS_UNREADABLE, views, |view| {
+        view.all_users().map(|_| view.report.users.unreadable())
+    });
+}
+
+fn each_part<V: Into<Number>>(
+    text: &mut Text,
+    family: &Family<'_>,
+    views: &[View<'_>],
+    value: impl Fn(&Outcome, &PartState) -> Option<V>,
+) {
+    let mut series = text.family(family);
+    for view in views {
+        for (part, state) in &view.report.parts {
+            if let Some(outcome) = view.report.outcome(*part)
+                && let Some(value) = value(outcome, state)
+            {
+                series.add(&[view.target(), part.label()], value);
+            }
+        }
+    }
+}

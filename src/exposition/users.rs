@@ -1,0 +1,298 @@
+//! Series about users: counts of them all, then those of each user that may be named.
+
+use std::{ops::Range, sync::Arc, time::Duration};
+
+use super::{
+    family::{Family, families},
+    text::{Number, Text, push_label},
+    view::View,
+};
+use crate::model::{Expiry, Moment, ONLINE_FOR, Part, User, UserStatus};
+
+families! {
+    USERS = Gauge("users", ["target", "status"],
+        "Users by status, as counted by the panel (users_active, users_disabled, users_expired, users_limited, users_on_hold of /api/system), otherwise counted from the user list; polled.");
+    USERS_ONLINE = Gauge("users_online", ["target"],
+        "Users with traffic in the last two minutes, as counted by the panel (online_users, where it covers two minutes), otherwise counted from the user list (online_at within two minutes of the read) while its last walk started less than five minutes ago; polled.");
+    USERS_SEEN = Gauge("users_seen", ["target", "within"],
+        "Users with traffic within the given time, as counted by the panel (online_users of /api/system, where it covers a day: within=1d); polled.");
+    USERS_EXPIRING = Gauge("users_expiring", ["target", "within"],
+        "Active users whose plan ends (expire) within the given time; cumulative. Computed every minute from the polled list.");
+    USERS_NEAR_QUOTA = Gauge("users_near_quota", ["target", "ratio"],
+        "Active and limited users with a quota that have used at least the given ratio of it (used_traffic / data_limit); cumulative. Computed from the polled list.");
+    USER_STATUS = Gauge("user_status", ["target", "user", "status"],
+        "1 for the user's current status (status). Other statuses have no series: use count by (status). Polled.");
+    USER_INFO = Info("user_info", ["target", "user", "admin"],
+        "Admin that owns the user (admin.username); polled.");
+    USER_USED = Gauge("user_used_bytes", ["target", "user"],
+        "Bytes that count against the user's quota (used_traffic); falls when the panel resets it. Polled.");
+    USER_LIMIT = Gauge("user_limit_bytes", ["target", "user"],
+        "Bytes of the user's quota (data_limit); no series if unlimited. Polled.");
+    USER_TRAFFIC = Counter("user_traffic_bytes_total", ["target", "user"],
+        "Bytes transferred by the user in total (lifetime_used_traffic), weighted by the nodes' coefficients; polled.");
+    USER_UPLINK = Counter("user_uplink_bytes_total", ["target", "user"],
+        "Bytes sent by the user in total, where the system counts both directions; polled.");
+    USER_DOWNLINK = Counter("user_downlink_bytes_total", ["target", "user"],
+        "Bytes received by the user in total, where the system counts both directions; polled.");
+    USER_EXPIRY = Gauge("user_expiry_timestamp_seconds", ["target", "user"],
+        "Unix time at which the user's plan ends (expire); no series if never. Polled.");
+    USER_EXPIRY_PENDING = Gauge("user_expiry_pending_seconds", ["target", "user"],
+        "Seconds that the user's plan lasts from its first use (on_hold_expire_duration); polled.");
+    USER_QUOTA_RESET = Gauge("user_quota_reset_timestamp_seconds", ["target", "user"],
+        "Unix time at which the system sets the user's used bytes back to 0; no series if never or unknown. Polled.");
+    USER_ONLINE = Gauge("user_online", ["target", "user"],
+        "Whether the user had traffic (online_at) in the two minutes before the user was read; no series if that read is older than five minutes. Polled.");
+    USER_LAST_ONLINE = Gauge("user_last_online_timestamp_seconds", ["target", "user"],
+        "Unix time of the user's last traffic (online_at); no series if never. Polled.");
+    USER_NODE_TRAFFIC = Counter("user_node_traffic_bytes_total", ["target", "user", "node"],
+        "Bytes transferred by the user through a node since first seen (used_traffic of /api/user/NAME/usage), for users named in the configuration; polled.");
+}
+
+/// Bounds of `users_expiring`.
+const WITHIN: [(&str, Duration); 3] = [("1d", days(1)), ("3d", days(3)), ("7d", days(7))];
+
+/// Bounds of `users_near_quota`, in percent.
+const RATIOS: [(&str, u128); 3] = [("0.8", 80), ("0.95", 95), ("1", 100)];
+
+const fn days(days: u64) -> Duration {
+    Duration::from_secs(days * 24 * 60 * 60)
+}
+
+pub(super) fn write(text: &mut Text, views: &[View<'_>]) {
+    write_counts(text, views);
+    write_rows(text, views);
+    write_node_traffic(text, views);
+}
+
+fn write_counts(text: &mut Text, views: &[View<'_>]) {
+    let targets: Vec<_> = views.iter().map(Counts::new).collect();
+    let mut series = text.family(&USERS);
+    for target in &targets {
+        for status in UserStatus::KNOWN {
+            if let Some(users) = target.with_status(status) {
+                series.add(&[target.name(), status.label()], users);
+            }
+        }
+        // A status that no panel is known to have is shown only when one has it.
+        if let Some(users @ 1..) = target.with_status(UserStatus::Unknown) {
+            series.add(&[target.name(), UserStatus::Unknown.label()], users);
+        }
+    }
+    let mut series = text.family(&USERS_ONLINE);
+    for target in &targets {
+        if let Some(users) = target.online() {
+            series.add(&[target.name()], users);
+        }
+    }
+    let mut series = text.family(&USERS_SEEN);
+    for view in views {
+        if let Some(users) = view.if_fresh(Part::System, view.report.counts.seen_within_day) {
+            series.add(&[view.target(), "1d"], users);
+        }
+    }
+    let mut series = text.family(&USERS_EXPIRING);
+    for target in &targets {
+        if let Some(tally) = &target.tally {
+            for ((within, _), users) in WITHIN.iter().zip(tally.expiring) {
+                series.add(&[target.name(), within], users);
+            }
+        }
+    }
+    let mut series = text.family(&USERS_NEAR_QUOTA);
+    for target in &targets {
+        if let Some(tally) = &target.tally {
+            for ((ratio, _), users) in RATIOS.iter().zip(tally.near_quota) {
+                series.add(&[target.name(), ratio], users);
+            }
+        }
+    }
+}
+
+/// The users of a target, counted.
+struct Counts<'v, 'a> {
+    view: &'v View<'a>,
+    /// Absent while the list is not whole or is stale.
+    tally: Option<Tally>,
+}
+
+impl<'v, 'a> Counts<'v, 'a> {
+    fn new(view: &'v View<'a>) -> Self {
+        Counts { view, tally: view.all_users().map(|users| Tally::of(users, view.now)) }
+    }
+
+    fn name(&self) -> &'a str {
+        self.view.target()
+    }
+
+    /// By the panel's count, else counted from the list.
+    fn with_status(&self, status: UserStatus) -> Option<u64> {
+        let counts = self.view.report.counts.by_status.iter().filter(|(counted, _)| *counted == status);
+        let counted = counts.map(|(_, users)| *users).reduce(u64::saturating_add);
+        self.view
+            .if_fresh(Part::System, counted)
+            .or_else(|| self.tally.as_ref().map(|tally| tally.by_status[status_index(status)]))
+    }
+
+    fn online(&self) -> Option<u64> {
+        let report = self.view.report;
+        self.view.if_fresh(Part::System, report.counts.online).or_else(|| {
+            if report.parts.contains_key(&Part::Online) {
+                return self.view.if_fresh(Part::Online, u64::try_from(report.online.len()).ok());
+            }
+            let walked_since = report.users.walked_since()?;
+            let young = self.view.now.since(walked_since) < ONLINE_FOR;
+            self.tally.as_ref().filter(|_| young).map(|tally| tally.online)
+        })
+    }
+}
+
+/// Users counted in several ways on one pass over the list.
+#[derive(Default)]
+struct Tally {
+    by_status: [u64; 6],
+    online: u64,
+    expiring: [u64; WITHIN.len()],
+    near_quota: [u64; RATIOS.len()],
+}
+
+impl Tally {
+    fn of(users: &[Arc<User>], now: Moment) -> Self {
+        let mut tally = Tally::default();
+        for user in users {
+            tally.by_status[status_index(user.status)] += 1;
+            tally.online += u64::from(user.online);
+            if let (UserStatus::Active, Expiry::At(end)) = (user.status, user.expiry)
+                && end > now.wall
+            {
+                let left = end.since(now.wall);
+                for (count, (_, within)) in tally.expiring.iter_mut().zip(WITHIN) {
+                    *count += u64::from(left <= within);
+                }
+            }
+            if let (UserStatus::Active | UserStatus::Limited, Some(limit @ 1..)) = (user.status, user.limit) {
+                for (count, (_, percent)) in tally.near_quota.iter_mut().zip(RATIOS) {
+                    *count += u64::from(u128::from(user.used) * 100 >= u128::from(limit) * percent);
+                }
+            }
+        }
+        tally
+    }
+}
+
+fn status_index(status: UserStatus) -> usize {
+    match status {
+        UserStatus::Active => 0,
+        UserStatus::OnHold => 1,
+        UserStatus::Disabled => 2,
+        UserStatus::Limited => 3,
+        UserStatus::Expired => 4,
+        UserStatus::Unknown => 5,
+    }
+}
+
+fn write_rows(text: &mut Text, views: &[View<'_>]) {
+    let targets: Vec<_> = views.iter().map(Rows::new).collect();
+    each_user_with(text, &USER_STATUS, &targets, |user| Some(user.status.label()));
+    each_user_with(text, &USER_INFO, &targets, |user| user.owner.as_deref());
+    each_user(text, &USER_USED, &targets, |user, _| Some(user.used));
+    each_user(text, &USER_LIMIT, &targets, |user, _| user.limit);
+    each_user(text, &USER_TRAFFIC, &targets, |user, _| Some(user.traffic));
+    each_user(text, &USER_UPLINK, &targets, |user, _| user.uplink);
+    each_user(text, &USER_DOWNLINK, &targets, |user, _| user.downlink);
+    each_user(text, &USER_EXPIRY, &targets, |user, _| match user.expiry {
+        Expiry::At(end) => Some(end),
+        Expiry::Never | Expiry::OnFirstUse(_) => None,
+    });
+    each_user(text, &USER_EXPIRY_PENDING, &targets, |user, _| match user.expiry {
+        Expiry::OnFirstUse(duration) => Some(duration),
+        Expiry::Never | Expiry::At(_) => None,
+    });
+    each_user(text, &USER_QUOTA_RESET, &targets, |user, _| user.quota_reset);
+    each_user(text, &USER_ONLINE, &targets, |user, view| view.report.online(user, view.now));
+    each_user(text, &USER_LAST_ONLINE, &targets, |user, _| user.last_online);
+}
+
+/// The users of a target that have series of their own.
+struct Rows<'v, 'a> {
+    view: &'v View<'a>,
+    rows: Vec<Row<'a>>,
+    /// The rows' label texts, one after the other.
+    labels: String,
+}
+
+struct Row<'a> {
+    user: &'a User,
+    /// Where in [`Rows::labels`] its `target="…",user="…"` is.
+    labels: Range<usize>,
+}
+
+impl<'v, 'a> Rows<'v, 'a> {
+    fn new(view: &'v View<'a>) -> Self {
+        let (users, _) = view.named_users().unwrap_or_default();
+        let mut text = Vec::with_capacity(users.len() * (view.target().len() + 40));
+        let mut rows = Vec::with_capacity(users.len());
+        for user in users {
+            let Some(label) = view.naming.label(&user.name) else { continue };
+            let start = text.len();
+            push_label(&mut text, "target", view.target());
+            text.push(b',');
+            push_label(&mut text, "user", &label);
+            rows.push(Row { user, labels: start..text.len() });
+        }
+        let labels = String::from_utf8(text).unwrap_or_default();
+        if view.naming.hashes() {
+            // In the order of names, a hash would still show where in the alphabet its user is.
+            rows.sort_unstable_by_key(|row| labels.get(row.labels.clone()));
+        }
+        Rows { view, rows, labels }
+    }
+
+    /// The users, each with its label text.
+    fn labelled(&self) -> impl Iterator<Item = (&'a User, &str)> {
+        self.rows.iter().filter_map(|row| Some((row.user, self.labels.get(row.labels.clone())?)))
+    }
+}
+
+fn each_user<V: Into<Number>>(
+    text: &mut Text,
+    family: &Family<'_>,
+    targets: &[Rows<'_, '_>],
+    value: impl Fn(&User, &View<'_>) -> Option<V>,
+) {
+    let mut series = text.family(family);
+    for target in targets {
+        for (user, labels) in target.labelled() {
+            if let Some(value) = value(user, target.view) {
+                series.add_to(labels, &[], value);
+            }
+        }
+    }
+}
+
+/// As [`each_user`], of families with one more label and the value 1.
+fn each_user_with<'a>(
+    text: &mut Text,
+    family: &Family<'_>,
+    targets: &[Rows<'_, 'a>],
+    label: impl Fn(&'a User) -> Option<&'a str>,
+) {
+    let mut series = text.family(family);
+    for target in targets {
+        for (user, labels) in target.labelled() {
+            if let Some(label) = label(user) {
+                series.add_to(labels, &[label], true);
+            }
+        }
+    }
+}
+
+fn write_node_traffic(text: &mut Text, views: &[View<'_>]) {
+    let mut series = text.family(&USER_NODE_TRAFFIC);
+    for view in views {
+        for traffic in view.if_fresh_list(Part::UserNodes, &view.report.user_nodes) {
+            if let Some(user) = view.naming.label(&traffic.user) {
+                series.add(&[view.target(), &user, &traffic.node], traffic.bytes);
+            }
+        }
+    }
+}

@@ -1,0 +1,72 @@
+use std::{collections::HashSet, sync::Arc};
+
+use super::{Admin, Core, Host, Identity, Moment, Node, NodeTraffic, User, UserCounts, UserNodeTraffic};
+
+/// Something that an answer says about a target, in our own units: what [`Report::merge`](super::Report::merge) takes.
+/// One answer may bring several.
+#[derive(Debug)]
+pub enum Fact {
+    Identity(Identity),
+    Host(Host),
+    Core(Core),
+    Counts(UserCounts),
+    ProxyTraffic(ProxyTraffic),
+    Nodes(Vec<Node>),
+    NodeTraffic(Vec<NodeTraffic>),
+    Users(UserFacts),
+    /// The names of all users who are online.
+    Online(HashSet<Arc<str>>),
+    Admins(Vec<Admin>),
+    UserNodes(Vec<UserNodeTraffic>),
+}
+
+/// Bytes through the proxies since the panel's database was created, master and nodes together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProxyTraffic {
+    pub uplink: Option<u64>,
+    /// Towards the users.
+    pub downlink: Option<u64>,
+}
+
+/// What an answer says about users.
+#[derive(Debug)]
+pub enum UserFacts {
+    /// Some users of a walk in progress; names not among them keep what is known of them.
+    Page(Vec<User>),
+    /// The last page of a walk. Users not among `seen` are missing, see [`Users::missing`](super::Users::missing).
+    WalkEnd(WalkEnd),
+    /// All users in one answer, which is the truth: a user who is not in it is gone.
+    Whole(WholeList),
+    /// Users that were asked for by name.
+    Named(NamedUsers),
+}
+
+/// How a walk of the user list ended.
+#[derive(Debug, Default)]
+pub struct WalkEnd {
+    pub page: Vec<User>,
+    /// Every name met on this walk, those of `page` included.
+    pub seen: HashSet<Arc<str>>,
+    /// Rows that the panel could not or did not give in a readable form.
+    pub unreadable: usize,
+    /// When the walk's first page was asked for.
+    pub started: Moment,
+}
+
+/// A user list that came in one answer.
+#[derive(Debug, Default)]
+pub struct WholeList {
+    pub users: Vec<User>,
+    /// Rows that could not be read.
+    pub unreadable: usize,
+    /// When the list was asked for.
+    pub started: Moment,
+}
+
+/// What came of asking for users by name.
+#[derive(Debug, Default)]
+pub struct NamedUsers {
+    pub found: Vec<User>,
+    /// Names that the panel does not know.
+    pub gone: Vec<Arc<str>>,
+}

@@ -1,0 +1,122 @@
+use std::{collections::HashSet, sync::Arc};
+
+use super::Counter;
+
+/// How a panel sees one of its nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeStatus {
+    Connected,
+    Connecting,
+    Error,
+    Disabled,
+    /// PasarGuard: the node's own data limit is reached.
+    Limited,
+    /// A word that this version does not know.
+    Unknown,
+}
+
+impl NodeStatus {
+    /// Every status, in the order they are exported.
+    pub const ALL: [NodeStatus; 6] = [
+        NodeStatus::Connected,
+        NodeStatus::Connecting,
+        NodeStatus::Disabled,
+        NodeStatus::Error,
+        NodeStatus::Limited,
+        NodeStatus::Unknown,
+    ];
+
+    /// The word used in metrics and pages.
+    pub fn label(self) -> &'static str {
+        match self {
+            NodeStatus::Connected => "connected",
+            NodeStatus::Connecting => "connecting",
+            NodeStatus::Error => "error",
+            NodeStatus::Disabled => "disabled",
+            NodeStatus::Limited => "limited",
+            NodeStatus::Unknown => "unknown",
+        }
+    }
+}
+
+/// A proxy server that the panel steers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// Unique within the target, see [`node_labels`].
+    pub label: Arc<str>,
+    pub address: String,
+    pub status: NodeStatus,
+    /// Version of the node's proxy core; the last known one while it is not connected.
+    pub version: Option<String>,
+    /// Factor by which the panel weighs this node's traffic for quotas.
+    pub usage_coefficient: Option<f64>,
+    /// Bytes since the node was added, where the panel counts them (PasarGuard: `lifetime_uplink`).
+    pub uplink: Option<Counter>,
+    /// As `uplink`, towards the users.
+    pub downlink: Option<Counter>,
+}
+
+/// The name of the panel's own proxy among the nodes.
+pub const MASTER: &str = "master";
+
+/// The labels of nodes by id and name, in the same order; no id is the panel's own proxy. A node's label is its name,
+/// with `#` and its id where another node of the list has that name, or where it would pass for [`MASTER`] or for a
+/// label made this way.
+pub fn node_labels(nodes: &[(Option<i64>, &str)]) -> Vec<Arc<str>> {
+    let mut known = HashSet::new();
+    let mut clashing = HashSet::from([MASTER]);
+    for (_, name) in nodes.iter().filter(|(id, _)| id.is_some()) {
+        if !known.insert(*name) {
+            clashing.insert(*name);
+        }
+    }
+    let labels = nodes.iter().map(|(id, name)| match id {
+        None => MASTER.into(),
+        Some(id) if clashing.contains(name) || ends_like_a_label(name) => format!("{name}#{id}").into(),
+        Some(_) => Arc::from(*name),
+    });
+    labels.collect()
+}
+
+fn ends_like_a_label(name: &str) -> bool {
+    name.rsplit_once('#')
+        .is_some_and(|(_, id)| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Bytes that went through one node, counted since we first saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeTraffic {
+    pub node: Arc<str>,
+    pub uplink: u64,
+    pub downlink: u64,
+}
+
+/// Bytes one user moved through one node, weighted as the panel weighs them, counted since we first saw them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserNodeTraffic {
+    pub user: Arc<str>,
+    pub node: Arc<str>,
+    pub bytes: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn node_labels_are_unique_and_never_pass_for_the_master() {
+        let nodes = [
+            (None, "b"),
+            (Some(1), "a"),
+            (Some(2), "b"),
+            (Some(3), "a"),
+            (Some(4), "master"),
+            (Some(5), "master#4"),
+        ];
+        let labels = node_labels(&nodes);
+        assert_eq!(
+            labels.iter().map(|l| &**l).collect::<Vec<_>>(),
+            ["master", "a#1", "b", "a#3", "master#4", "master#4#5"]
+        );
+    }
+}

@@ -1,0 +1,316 @@
+use std::{
+    collections::{BTreeMap, HashSet},
+    mem,
+    sync::Arc,
+};
+
+use super::{Counter, Moment, NamedUsers, User, UserFacts, WalkEnd, WholeList};
+
+/// The users of a target: those of the last finished walk, with what the present one has seen since.
+#[derive(Clone, Debug, Default)]
+pub struct Users {
+    /// Sorted by name, each name once.
+    list: Vec<Arc<User>>,
+    /// When the last finished walk began; absent: none has finished yet, and the list is not whole.
+    walked_since: Option<Moment>,
+    /// Rows of the last finished walk that the panel did not give in a readable form.
+    unreadable: usize,
+    /// Names that the last finished walk did not meet. Each has the number of polls in a row, since the first walk
+    /// that missed it, in which the panel's own count agreed that it is gone.
+    missing: BTreeMap<Arc<str>, u32>,
+    /// Users whom the last finished walk met or could not read.
+    walked: usize,
+}
+
+/// Missing users up to this number are asked for by name. When more are missing, an incomplete list is more likely
+/// than so many deletions between two walks.
+const FEW: usize = 20;
+/// The panel's own count has to agree this many times in a row before many missing users are removed.
+const AGREEMENTS: u32 = 3;
+
+impl Users {
+    pub fn list(&self) -> &[Arc<User>] {
+        &self.list
+    }
+
+    /// The users of a walk that was finished in an earlier life of the daemon.
+    pub fn restored(users: Vec<User>, walked_since: Moment) -> Self {
+        let list = sorted(users);
+        Users { walked: list.len(), list, walked_since: Some(walked_since), ..Users::default() }
+    }
+
+    pub fn walked_since(&self) -> Option<Moment> {
+        self.walked_since
+    }
+
+    pub fn unreadable(&self) -> usize {
+        self.unreadable
+    }
+
+    /// Users that the last finished walk did not meet and that are to be asked for by name. They stay in the list
+    /// until then. Many missing users are not among these: they are removed when the panel's own count agrees with
+    /// the walk for long enough.
+    pub fn missing(&self) -> Vec<Arc<str>> {
+        if self.holds_many_missing() { Vec::new() } else { self.missing.keys().cloned().collect() }
+    }
+
+    pub(super) fn holds_many_missing(&self) -> bool {
+        self.missing.len() > FEW || self.missing.len() * 2 > self.list.len()
+    }
+
+    /// Compares the panel's own count of users with the last finished walk. It agrees if most of the missing users
+    /// are not in it; a few may have been added or deleted since the walk.
+    pub(super) fn compare(&mut self, total: Option<u64>) {
+        let most = self.walked + self.missing.len() / 2;
+        let agrees = total.is_some_and(|total| usize::try_from(total).is_ok_and(|total| total <= most));
+        for agreed in self.missing.values_mut() {
+            *agreed = if agrees { *agreed + 1 } else { 0 };
+        }
+        let gone = self.missing.iter().filter(|(_, agreed)| **agreed >= AGREEMENTS);
+        let gone: HashSet<_> = gone.map(|(name, _)| Arc::clone(name)).collect();
+        self.missing.retain(|name, _| !gone.contains(name));
+        self.forget(&gone);
+    }
+
+    pub(super) fn merge(&mut self, facts: UserFacts) {
+        match facts {
+            UserFacts::Page(page) => self.merge_page(page),
+            UserFacts::WalkEnd(end) => self.merge_end(end),
+            UserFacts::Whole(list) => self.merge_whole(list),
+            UserFacts::Named(named) => self.merge_named(named),
+        }
+    }
+
+    /// Takes in users who were asked for by name.
+    fn merge_named(&mut self, named: NamedUsers) {
+        let found = named.found.iter().map(|user| &user.name);
+        for name in found.chain(&named.gone) {
+            self.missing.remove(name);
+        }
+        self.merge_page(named.found);
+        self.forget(&named.gone.into_iter().collect());
+    }
+
+    fn forget(&mut self, names: &HashSet<Arc<str>>) {
+        if !names.is_empty() {
+            self.list.retain(|user| !names.contains(&user.name));
+        }
+    }
+
+    /// Takes in users read on a walk. Each keeps its counters; the other users stay as they are known.
+    fn merge_page(&mut self, page: Vec<User>) {
+        let mut new = Vec::new();
+        for user in page {
+            match self.list.binary_search_by(|known| known.name.cmp(&user.name)) {
+                Ok(at) => self.list[at] = Arc::new(gone_on(&self.list[at], user)),
+                Err(_) => new.push(Arc::new(user)),
+            }
+        }
+        if !new.is_empty() {
+            self.list.append(&mut new);
+            self.list.sort_by(|a, b| a.name.cmp(&b.name));
+            self.list.dedup_by(|a, b| a.name == b.name);
+        }
+    }
+
+    /// Takes in a walk's last page and notes which users the walk did not meet.
+    fn merge_end(&mut self, end: WalkEnd) {
+        self.merge_page(end.page);
+        let missing = self.list.iter().filter(|user| !end.seen.contains(&user.name));
+        let missing = missing.map(|user| {
+            let agreed = self.missing.get(&user.name).copied().unwrap_or(0);
+            (Arc::clone(&user.name), agreed)
+        });
+        self.missing = missing.collect();
+        self.walked = end.seen.len() + end.unreadable;
+        self.walked_since = Some(end.started);
+        self.unreadable = end.unreadable;
+    }
+
+    /// Takes in a list that is whole. Users that are not in it are gone, unless they may be in the rows that could not
+    /// be read.
+    fn merge_whole(&mut self, whole: WholeList) {
+        let known = mem::take(&mut self.list);
+        self.list = sorted(whole.users);
+        let mut absent = Vec::new();
+        for old in known {
+            match self.list.binary_search_by(|user| user.name.cmp(&old.name)) {
+                Ok(at) => {
+                    let user = Arc::unwrap_or_clone(Arc::clone(&self.list[at]));
+                    self.list[at] = Arc::new(gone_on(&old, user));
+                }
+                Err(_) => absent.push(old),
+            }
+        }
+        if absent.len() <= whole.unreadable {
+            self.list.append(&mut absent);
+            self.list.sort_by(|a, b| a.name.cmp(&b.name));
+        }
+        self.missing.clear();
+        self.walked = self.list.len();
+        self.walked_since = Some(whole.started);
+        self.unreadable = whole.unreadable;
+    }
+}
+
+fn sorted(mut users: Vec<User>) -> Vec<Arc<User>> {
+    users.sort_by(|a, b| a.name.cmp(&b.name));
+    users.dedup_by(|a, b| a.name == b.name);
+    users.into_iter().map(Arc::new).collect()
+}
+
+/// A user after one more reading. Counters go on from the known ones.
+fn gone_on(known: &User, read: User) -> User {
+    User {
+        // The name's allocation is shared with the known user, so that renewals do not scatter memory.
+        name: Arc::clone(&known.name),
+        traffic: known.traffic.then(read.traffic.value()),
+        uplink: Counter::go_on(known.uplink, read.uplink.map(Counter::value)),
+        downlink: Counter::go_on(known.downlink, read.downlink.map(Counter::value)),
+        ..read
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Expiry, Timestamp, UserStatus};
+
+    fn user(name: &str) -> User {
+        User {
+            name: name.into(),
+            owner: None,
+            status: UserStatus::Active,
+            used: 0,
+            limit: None,
+            traffic: Counter::new(0),
+            uplink: None,
+            downlink: None,
+            expiry: Expiry::Never,
+            quota_reset: None,
+            last_online: None,
+            online: false,
+            read_at: Timestamp::default(),
+        }
+    }
+
+    fn walk(users: &mut Users, names: impl Iterator<Item = usize>) {
+        let page: Vec<_> = names.map(|i| user(&format!("u{i:03}"))).collect();
+        let seen = page.iter().map(|user| Arc::clone(&user.name)).collect();
+        users.merge_end(WalkEnd { page, seen, unreadable: 0, started: Moment::default() });
+    }
+
+    #[test]
+    fn a_few_missing_users_stay_until_they_were_asked_for_by_name() {
+        let mut users = Users::default();
+        walk(&mut users, 0..100);
+        walk(&mut users, 2..100);
+        assert_eq!(users.list().len(), 100);
+        assert_eq!(users.missing(), ["u000".into(), "u001".into()]);
+        users.merge_named(NamedUsers { found: vec![user("u000")], gone: vec!["u001".into()] });
+        assert_eq!(users.list().len(), 99);
+        assert!(users.missing().is_empty());
+    }
+
+    #[test]
+    fn many_missing_users_stay_until_the_panels_own_count_agrees_three_times() {
+        for kept in [49, 79] {
+            let mut users = Users::default();
+            walk(&mut users, 0..100);
+            walk(&mut users, 0..kept);
+            assert!(users.missing().is_empty() && users.holds_many_missing());
+            for total in [kept as u64, 100, kept as u64, kept as u64] {
+                users.compare(Some(total));
+                assert_eq!(users.list().len(), 100);
+            }
+            users.compare(Some(kept as u64));
+            assert_eq!(users.list().len(), kept);
+            assert!(!users.holds_many_missing());
+        }
+    }
+
+    #[test]
+    fn many_deleted_users_leave_however_often_the_panel_is_walked() {
+        // Each letter is a walk or a count, in the order of the polls.
+        for polls in ["wccc", "wcwcwc", "wwcwwcwwc", "cwcwcwc", "wcwcc"] {
+            let mut users = Users::default();
+            walk(&mut users, 0..300);
+            for poll in polls.chars() {
+                assert_eq!(users.list().len(), 300, "{polls}");
+                match poll {
+                    'w' => walk(&mut users, 0..250),
+                    _ => users.compare(Some(250)),
+                }
+            }
+            walk(&mut users, 0..250);
+            assert_eq!(users.list().len(), 250, "{polls}");
+        }
+    }
+
+    #[test]
+    fn users_deleted_later_wait_for_agreements_of_their_own() {
+        let mut users = Users::default();
+        walk(&mut users, 0..300);
+        walk(&mut users, 0..250);
+        users.compare(Some(250));
+        users.compare(Some(250));
+        walk(&mut users, 0..200);
+        users.compare(Some(200));
+        assert_eq!(users.list().len(), 250);
+        users.compare(Some(200));
+        users.compare(Some(200));
+        assert_eq!(users.list().len(), 200);
+    }
+
+    #[test]
+    fn users_who_come_and_go_meanwhile_do_not_keep_many_deleted_ones() {
+        for total in [245, 250, 270] {
+            let mut users = Users::default();
+            walk(&mut users, 0..300);
+            walk(&mut users, 0..250);
+            (0..3).for_each(|_| users.compare(Some(total)));
+            assert_eq!(users.list().len(), 250, "{total}");
+        }
+        for total in [Some(276), Some(300), None] {
+            let mut users = Users::default();
+            walk(&mut users, 0..300);
+            walk(&mut users, 0..250);
+            (0..9).for_each(|_| users.compare(total));
+            assert_eq!(users.list().len(), 300, "{total:?}");
+        }
+    }
+
+    #[test]
+    fn a_whole_list_is_the_truth_but_for_rows_that_could_not_be_read() {
+        let moved = |name, bytes| User { uplink: Some(Counter::new(bytes)), ..user(name) };
+        // Names in the answer, rows that could not be read, names afterwards.
+        let cases: [(&[&str], usize, &[&str]); 4] = [
+            (&["a", "b", "c"], 0, &["a", "b", "c"]),
+            (&["d", "b"], 0, &["b", "d"]),
+            (&["b"], 2, &["a", "b", "c"]),
+            (&["b"], 1, &["b"]),
+        ];
+        for (names, unreadable, expected) in cases {
+            let mut users =
+                Users::restored(vec![moved("a", 5), moved("b", 7), moved("c", 9)], Moment::default());
+            let list = names.iter().map(|name| moved(name, 3)).collect();
+            users.merge(UserFacts::Whole(WholeList { users: list, unreadable, started: Moment::default() }));
+            let known: Vec<_> = users.list().iter().map(|user| &*user.name).collect();
+            assert_eq!(known, expected);
+            // A first fall is not believed.
+            let b = users.list().iter().find(|user| &*user.name == "b").unwrap();
+            assert_eq!(b.uplink.map(Counter::value), Some(7));
+            assert!(users.missing().is_empty());
+        }
+    }
+
+    #[test]
+    fn a_missing_user_who_is_met_again_was_never_gone() {
+        let mut users = Users::default();
+        walk(&mut users, 0..100);
+        walk(&mut users, 1..100);
+        walk(&mut users, 0..100);
+        assert!(users.missing().is_empty());
+        assert_eq!(users.list().len(), 100);
+    }
+}

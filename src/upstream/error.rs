@@ -1,0 +1,162 @@
+//! Why a target gave nothing, what that concerns, and when to ask again.
+
+use std::time::Duration;
+
+use crate::{http, model::Reason};
+
+/// Why a target gave nothing. Its text is fit for logs and pages: no secret, no base path, nothing of a body.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{asked}: {cause}")]
+pub struct FetchError {
+    /// What was asked for, e.g. `/api/system`.
+    pub asked: &'static str,
+    pub cause: Cause,
+    pub again: Again,
+}
+
+/// What went wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Cause {
+    #[error(transparent)]
+    Http(#[from] http::Error),
+    #[error("the login was refused ({status}); check {check}")]
+    Login {
+        status: u16,
+        /// What may be wrong with the configuration.
+        check: &'static str,
+    },
+    /// The account may not read this.
+    #[error("this account may not read it (answered 403)")]
+    NotAllowed,
+    #[error(
+        "nothing here (answered {0}); check the URL and its base path, and that it is the system configured"
+    )]
+    NotFound(u16),
+    /// JSON, but another system's.
+    #[error("the answer is JSON, but not what {expected} answers here; check the URL")]
+    OtherSystem { expected: &'static str },
+    /// There are users, and not one of them could be read.
+    #[error(
+        "no user could be read: every row fails the panel, has fields of other types than expected, or is not there"
+    )]
+    Rows,
+    /// More rows than a walk may skip make the panel fail.
+    #[error("the panel fails on too many users' rows (answered {0})")]
+    Poisoned(u16),
+}
+
+/// What a failure concerns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// This part alone.
+    Part,
+    /// This part, and it is no failure: the account may not read it.
+    NotAllowed,
+    /// The whole target: asking it for other parts now would only cost both sides more.
+    Target,
+    /// The login, without which nothing can be read.
+    Login,
+}
+
+/// When to ask again after a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// Soon, and then less and less often.
+    Usual,
+    /// Not before this has passed: a ban or a lock-out ends then, or the target asked for it.
+    NotBefore(Duration),
+    /// It fails until somebody changes something. Each attempt does harm, so the next one is made after this time.
+    WhenChanged { at_latest: Duration },
+}
+
+impl FetchError {
+    /// A failure after which asking again in the usual way does no harm.
+    pub fn new(asked: &'static str, cause: impl Into<Cause>) -> Self {
+        FetchError { asked, cause: cause.into(), again: Again::Usual }
+    }
+
+    pub fn reason(&self) -> Reason {
+        match &self.cause {
+            Cause::Login { .. } => Reason::Auth,
+            Cause::NotAllowed => Reason::Forbidden,
+            Cause::NotFound(_) => Reason::NotFound,
+            Cause::OtherSystem { .. } | Cause::Rows => Reason::Decode,
+            Cause::Poisoned(_) => Reason::ServerError,
+            Cause::Http(err) => match err {
+                http::Error::Connect(_) => Reason::Connect,
+                http::Error::Tls(_) => Reason::Tls,
+                http::Error::Timeout(_) => Reason::Timeout,
+                http::Error::Interrupted => Reason::Interrupted,
+                http::Error::Redirect(_) => Reason::Redirect,
+                http::Error::Status(500..) | http::Error::Page(500..) => Reason::ServerError,
+                http::Error::Status(_) | http::Error::Page(_) => Reason::ClientError,
+                http::Error::NotJson(_) => Reason::NotJson,
+                http::Error::TooLarge(_) | http::Error::TooLargeList => Reason::TooLarge,
+                http::Error::Decode(_) => Reason::Decode,
+            },
+        }
+    }
+
+    pub fn scope(&self) -> Scope {
+        match &self.cause {
+            Cause::Login { .. } => Scope::Login,
+            Cause::NotAllowed => Scope::NotAllowed,
+            Cause::Http(err) => match err {
+                http::Error::Connect(_)
+                | http::Error::Tls(_)
+                | http::Error::Timeout(_)
+                | http::Error::Interrupted
+                // What a proxy answers when the panel behind it does not.
+                | http::Error::Status(502..=504 | 520..=526) => Scope::Target,
+                _ => Scope::Part,
+            },
+            Cause::NotFound(_) | Cause::OtherSystem { .. } | Cause::Rows | Cause::Poisoned(_) => Scope::Part,
+        }
+    }
+
+    /// Whether the target, or something in front of it, gave up waiting for the answer.
+    pub fn is_too_slow(&self) -> bool {
+        matches!(self.cause, Cause::Http(http::Error::Timeout(_) | http::Error::Status(504 | 524)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cause_has_its_reason_and_concerns_what_it_should() {
+        let login = Cause::Login { status: 401, check: "the password" };
+        let cases = [
+            (login, Reason::Auth, Scope::Login),
+            (Cause::NotAllowed, Reason::Forbidden, Scope::NotAllowed),
+            (Cause::NotFound(404), Reason::NotFound, Scope::Part),
+            (Cause::OtherSystem { expected: "a panel" }, Reason::Decode, Scope::Part),
+            (Cause::Rows, Reason::Decode, Scope::Part),
+            (Cause::Poisoned(500), Reason::ServerError, Scope::Part),
+            (http::Error::Connect("refused".into()).into(), Reason::Connect, Scope::Target),
+            (http::Error::Tls("expired".into()).into(), Reason::Tls, Scope::Target),
+            (http::Error::Timeout(Duration::from_secs(20)).into(), Reason::Timeout, Scope::Target),
+            (http::Error::Interrupted.into(), Reason::Interrupted, Scope::Target),
+            (http::Error::Redirect(307).into(), Reason::Redirect, Scope::Part),
+            (http::Error::Status(500).into(), Reason::ServerError, Scope::Part),
+            (http::Error::Status(503).into(), Reason::ServerError, Scope::Target),
+            (http::Error::Status(429).into(), Reason::ClientError, Scope::Part),
+            (http::Error::Page(403).into(), Reason::ClientError, Scope::Part),
+            (http::Error::NotJson("HTML").into(), Reason::NotJson, Scope::Part),
+            (http::Error::TooLarge(1).into(), Reason::TooLarge, Scope::Part),
+            (http::Error::TooLargeList.into(), Reason::TooLarge, Scope::Part),
+            (http::Error::Decode("cut off".into()).into(), Reason::Decode, Scope::Part),
+        ];
+        let mut met = Vec::new();
+        for (cause, reason, scope) in cases {
+            let err = FetchError::new("/", cause);
+            assert_eq!((err.reason(), err.scope()), (reason, scope), "{err}");
+            met.push(reason);
+        }
+        met.sort_unstable();
+        met.dedup();
+        assert_eq!(met, Reason::ALL);
+        assert!(Reason::ALL.is_sorted_by_key(|reason| reason.label()));
+    }
+}
