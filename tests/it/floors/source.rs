@@ -89,7 +89,8 @@ impl File {
         let mut places = Vec::new();
         for (at, word) in words.iter().enumerate() {
             let before = at.checked_sub(1).map_or("", |before| words[before]);
-            let is_visibility = at > 1 && words[at - 2..at] == ["(", "in"];
+            let is_visibility =
+                words[..at].ends_with(&["(", "in"]) || words[..at].ends_with(&["(", "in", "$"]);
             let is_path = is_word(word)
                 && words.get(at + 1) == Some(&"::")
                 && ![".", "::"].contains(&before)
@@ -128,7 +129,10 @@ impl File {
     /// Whether an item of this name is defined here.
     pub(super) fn defines(&self, item: &str) -> bool {
         const KINDS: [&str; 8] = ["struct", "enum", "fn", "const", "static", "trait", "type", "mod"];
-        self.tokens.windows(2).any(|pair| KINDS.contains(&&*pair[0].1) && pair[1].1 == item)
+        // A lifetime is called `static`, too.
+        let defines =
+            |words: &[Token]| words[0].1 != "'" && KINDS.contains(&&*words[1].1) && words[2].1 == item;
+        self.tokens.windows(3).any(defines)
     }
 
     /// The lines of the item that begins with these words, up to the end of its braces.
@@ -151,7 +155,8 @@ fn is_word(token: &str) -> bool {
 }
 
 fn tokens(code: &str) -> Vec<Token> {
-    let mut tokens: Vec<Token> = Vec::new();
+    // A file begins as after another item.
+    let mut tokens = vec![Token(0, ";".to_owned())];
     for (number, line) in code.split('\n').enumerate() {
         let mut glued = false;
         for c in line.chars() {
