@@ -175,28 +175,9 @@ fn gone_on(known: &User, read: User) -> User {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Expiry, Timestamp, UserStatus};
-
-    fn user(name: &str) -> User {
-        User {
-            name: name.into(),
-            owner: None,
-            status: UserStatus::Active,
-            used: 0,
-            limit: None,
-            traffic: Counter::new(0),
-            uplink: None,
-            downlink: None,
-            expiry: Expiry::Never,
-            quota_reset: None,
-            last_online: None,
-            online: false,
-            read_at: Timestamp::default(),
-        }
-    }
 
     fn walk(users: &mut Users, names: impl Iterator<Item = usize>) {
-        let page: Vec<_> = names.map(|i| user(&format!("u{i:03}"))).collect();
+        let page: Vec<_> = names.map(|i| User::named(&format!("u{i:03}"))).collect();
         let seen = page.iter().map(|user| Arc::clone(&user.name)).collect();
         users.merge_end(WalkEnd { page, seen, unreadable: 0, started: Moment::default() });
     }
@@ -208,7 +189,7 @@ mod tests {
         walk(&mut users, 2..100);
         assert_eq!(users.list().len(), 100);
         assert_eq!(users.missing(), ["u000".into(), "u001".into()]);
-        users.merge_named(NamedUsers { found: vec![user("u000")], gone: vec!["u001".into()] });
+        users.merge_named(NamedUsers { found: vec![User::named("u000")], gone: vec!["u001".into()] });
         assert_eq!(users.list().len(), 99);
         assert!(users.missing().is_empty());
     }
@@ -283,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_whole_list_is_the_truth_but_for_rows_that_could_not_be_read() {
-        let moved = |name, bytes| User { uplink: Some(Counter::new(bytes)), ..user(name) };
+        let moved = |name, bytes| User { uplink: Some(Counter::new(bytes)), ..User::named(name) };
         // Names in the answer, rows that could not be read, names afterwards.
         let cases: [(&[&str], usize, &[&str]); 4] = [
             (&["a", "b", "c"], 0, &["a", "b", "c"]),
