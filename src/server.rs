@@ -162,7 +162,13 @@ async fn keep_ready(server: Arc<Server>, mut closing: watch::Receiver<bool>) {
 async fn accept(listeners: &[Arc<TcpListener>], connections: &Connections) -> (TcpStream, IpAddr) {
     loop {
         match poll_fn(|cx| poll_accept(listeners, cx)).await {
-            Ok(accepted) => return accepted,
+            Ok((stream, peer)) => {
+                // Else the end of an answer waits until the client has acknowledged what comes before it.
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "cannot set TCP_NODELAY on an HTTP connection");
+                }
+                return (stream, peer);
+            }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept an HTTP connection");
                 // Such as too many open files; only a client that has gone away again takes none.
@@ -500,6 +506,14 @@ mod tests {
         held.pop();
         let again = server.get(Route::Target("home"), &HeaderMap::new()).await;
         assert_eq!(again.status(), StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn answers_are_sent_without_delay() {
+        let listener = Arc::new(TcpListener::bind("127.0.0.1:0").await.unwrap());
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = accept(&[listener], &Connections::default()).await;
+        assert!(stream.nodelay().unwrap());
     }
 
     #[test]
