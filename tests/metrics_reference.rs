@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Write, fs};
 
 use proxymeter::{
     exposition::{ALERT_FAMILIES, Kind, PREFIX, families},
-    notify::SendError,
+    notify::SendReason,
     telemetry::Telemetry,
     upstream::FetchError,
 };
@@ -46,7 +46,7 @@ fn reference() -> String {
         write!(text, " `{reason}`").unwrap();
     }
     text.push_str(".\n\nReasons that notifications fail for:");
-    for reason in SendError::REASONS {
+    for reason in SendReason::ALL.map(SendReason::label) {
         write!(text, " `{reason}`").unwrap();
     }
     text.push_str(".\n");

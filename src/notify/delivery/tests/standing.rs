@@ -7,7 +7,7 @@ async fn it_is_known_how_it_stands_with_a_receiver() {
     let (bench, worker) = Bench::start(vec![], ReceiverState::default(), |attempt, _| match attempt {
         1 => unavailable(),
         2 => Ok("thanks".into()),
-        _ => Err(error("auth", Retry::Never)),
+        _ => Err(error(SendReason::Auth, Retry::Never)),
     });
     let standings = bench.standings.clone();
     let stands = || standings.list()["ops"];
