@@ -74,13 +74,17 @@ pub(super) struct Target {
     version: String,
     /// Since the newest good answer.
     answered: Option<String>,
-    users: Option<String>,
-    online: Option<String>,
-    nodes: Option<String>,
-    nodes_up: Option<String>,
-    /// What is the matter, part by part.
+    facts: Vec<Fact>,
+    /// What is wrong, part by part.
     troubles: Vec<Trouble>,
     parts: Vec<PartRow>,
+}
+
+/// Something known about a target, e.g. `nodes up`: `2 of 3`.
+#[derive(Serialize)]
+struct Fact {
+    word: &'static str,
+    value: String,
 }
 
 #[derive(Serialize)]
@@ -103,7 +107,6 @@ struct PartRow {
 
 impl Target {
     pub(super) fn new(report: &Report, now: Moment) -> Self {
-        let counts = Counts::of(report, now);
         let answered =
             report.parts.values().filter_map(|known| known.last_data).map(|at| now.since(at)).min();
         let parts: Vec<_> =
@@ -116,16 +119,25 @@ impl Target {
             system: identity.map(|identity| identity.system.label()).unwrap_or_default(),
             version: identity.map(|identity| name(&identity.version)).unwrap_or_default(),
             answered: answered.map(duration),
-            users: counts.users.map(count),
-            online: counts.users_online.map(count),
-            nodes: counts.nodes.map(count),
-            nodes_up: counts.nodes_up.map(count),
+            facts: facts(report, now),
             troubles: troubles
                 .map(|part| Trouble { part: part.name, reason: part.reason, stale: part.stale })
                 .collect(),
             parts,
         }
     }
+}
+
+/// What is known and not stale. What a system does not have is not listed.
+fn facts(report: &Report, now: Moment) -> Vec<Fact> {
+    let Counts { users, users_online, nodes, nodes_up } = Counts::of(report, now);
+    let nodes_up = nodes_up.zip(nodes).filter(|(_, nodes)| *nodes > 0);
+    let facts = [
+        ("users", users.map(count)),
+        ("online", users_online.map(count)),
+        ("nodes up", nodes_up.map(|(up, nodes)| format!("{} of {}", count(up), count(nodes)))),
+    ];
+    facts.into_iter().filter_map(|(word, value)| Some(Fact { word, value: value? })).collect()
 }
 
 fn part_row(report: &Report, part: Part, known: &PartState, now: Moment) -> PartRow {
