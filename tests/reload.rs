@@ -55,7 +55,7 @@ fn ask(daemon: &Daemon, method: &str, path: &str) -> (u16, String) {
 }
 
 fn reload(daemon: &Daemon) {
-    assert_eq!(ask(daemon, "POST", "/-/reload"), (200, "The configuration was loaded anew.\n".to_owned()));
+    assert_eq!(ask(daemon, "POST", "/-/reload"), (200, "The configuration was reloaded.\n".to_owned()));
 }
 
 fn told(hook: &Hook, user: &str) -> usize {

@@ -42,12 +42,12 @@ const READ_EVERY: Duration = Duration::from_secs(1);
 /// Requests wait so long for files to be read.
 const READ_WITHIN: Duration = Duration::from_secs(1);
 
-/// What must hold for a request to pass.
+/// The conditions for a request to pass.
 #[derive(Debug)]
 pub(super) struct Terms {
     /// Absent: connections are not encrypted.
     pub(super) tls: Option<Arc<ServerConfig>>,
-    /// Whether nobody passes without a certificate of a known authority.
+    /// Whether a certificate of a known authority is required.
     pub(super) verifies_clients: bool,
     /// Added to every answer.
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
@@ -58,7 +58,7 @@ pub(super) struct Terms {
 }
 
 impl Terms {
-    /// These, where `before` says whether connections are encrypted.
+    /// These terms, with encryption as in `before`.
     fn encrypted_as(self, before: &Terms) -> Result<Self, Vec<String>> {
         match (&before.tls, &self.tls) {
             (Some(_), None) => {
@@ -74,7 +74,7 @@ impl Terms {
         }
     }
 
-    /// Whether a connection that was made under other terms is as good as one made under these.
+    /// Whether a connection that was made with `made` may be used under these terms.
     pub(super) fn same_tls(&self, made: Option<&Arc<ServerConfig>>) -> bool {
         match (&self.tls, made) {
             (None, None) => true,
@@ -87,7 +87,7 @@ impl Terms {
         !self.users.is_empty() || self.bearer_token.is_some()
     }
 
-    /// What a client is told that may not pass.
+    /// The `WWW-Authenticate` headers for a client without valid credentials.
     pub(super) fn challenges(&self) -> impl Iterator<Item = HeaderValue> {
         let basic = HeaderValue::from_static("Basic realm=\"proxymeter\", charset=\"UTF-8\"");
         let bearer = HeaderValue::from_static("Bearer realm=\"proxymeter\"");
@@ -103,14 +103,14 @@ pub(super) enum Refusal {
     TooFast,
     /// It names no user with the right password, nor the token.
     Unknown,
-    /// Its password cannot be looked at now, because others are.
+    /// Its password cannot be checked now, because others are being checked.
     Busy,
 }
 
 /// The terms cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Broken {
-    /// Whether the last good ones were about encrypted connections.
+    /// Whether the last good ones demand encrypted connections.
     pub(super) tls: bool,
 }
 
@@ -145,7 +145,7 @@ struct Known {
     late: bool,
 }
 
-/// Why the port cannot be guarded as it was told to be. A sentence for each mistake.
+/// Why access control cannot be set up as configured. A sentence for each mistake.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.join("\n"))]
 pub struct AccessError(pub Vec<String>);
@@ -162,8 +162,8 @@ impl Access {
         Access::with(config, Arc::new(Passwords::new(&key, telemetry.clone())), telemetry)
     }
 
-    /// The way in by another configuration, which remembers the passwords that were right: those whose hash is still
-    /// the same need not be looked at again.
+    /// Access control by another configuration. It remembers the passwords that were right, as long as their hashes are
+    /// the same.
     ///
     /// # Errors
     /// When any of it is wrong.
@@ -202,7 +202,7 @@ impl Access {
         self.kept.outcome()
     }
 
-    /// Judges a request from `peer`; `health` tells whether it asks for `/-/healthy`.
+    /// Checks a request from `peer`; `health`: it asks for `/-/healthy`.
     pub(super) async fn admit(
         &self,
         terms: &Terms,
@@ -301,7 +301,7 @@ impl Kept {
             (Err(mistakes), AccessConfig::WebFile(_)) => {
                 tracing::error!(
                     why = mistakes.join("; "),
-                    "the web configuration file cannot be used; requests are refused until it is mended"
+                    "the web configuration file cannot be used; requests are refused until it is repaired"
                 );
             }
         }
@@ -367,7 +367,7 @@ fn file_terms(file: WebFile, files: &mut Files) -> Result<Terms, Vec<String>> {
     })
 }
 
-/// What a request says of who asks.
+/// The credentials of a request.
 enum Credentials {
     Basic { name: Vec<u8>, password: Vec<u8> },
     Bearer(Vec<u8>),

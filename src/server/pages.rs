@@ -12,14 +12,14 @@ use crate::{
     server::Setup,
 };
 
-/// A page is kept ready for whoever asked for it within this time.
+/// A page that was requested within this time is kept ready.
 const LATELY: Duration = Duration::from_secs(180);
-/// Answers of a panel that come one upon the other are written together.
+/// Answers of a panel that come within this time are rendered together.
 const TOGETHER: Duration = Duration::from_millis(100);
-/// After keeping pages ready, rests so many times as long as that took: it never takes much of a core.
+/// After rendering, the task rests so many times as long as that took, so it uses a tenth of a core at most.
 const REST: u32 = 9;
 
-/// What is known of the targets as text, written once for all scrapers and again when it is outdated.
+/// The metrics of targets as text, rendered once for all scrapers and again when it is outdated.
 pub(super) struct Pages {
     board: Board,
     clock: Clock,
@@ -73,7 +73,7 @@ impl Pages {
         self.newest(kept, key, self.clock.now().uptime).await
     }
 
-    /// Writes what was asked for lately as soon as it is outdated, so that scrapers seldom have to wait for it.
+    /// Renders recently requested pages as soon as they are outdated, so that scrapers seldom wait.
     pub(super) async fn keep_ready(&self) {
         let mut views = self.board.watch();
         while views.changed().await.is_ok() {
@@ -85,7 +85,7 @@ impl Pages {
         }
     }
 
-    /// Writes what is to be kept ready, and lets go of the rest.
+    /// Renders the pages to be kept ready, and drops the others.
     async fn renew(&self) {
         let mut kept = Arc::clone(&self.kept).lock_owned().await;
         let Kept { pages, asked } = &mut *kept;
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_page_is_written_anew_under_another_configuration() {
+    async fn another_configuration_makes_another_page() {
         let (pages, setup) = pages_and_setup();
         let first = get(&pages, None).await;
         assert!(Arc::ptr_eq(&first, &get(&pages, None).await));

@@ -13,10 +13,10 @@ use crate::{
     telemetry::{ReceiverStatus, Telemetry},
 };
 
-/// Ages and queues change without anything new on the board; nobody sees more of them than once in so long.
-const TOLD_FOR: Duration = Duration::from_secs(1);
+/// Ages and queues change without a new report on the board; pages show them at most so late.
+const SHOWN_FOR: Duration = Duration::from_secs(1);
 
-/// All that a page tells of, at one moment.
+/// Everything that a page shows, at one moment.
 pub(super) struct Seen {
     pub(super) view: View,
     pub(super) alerts: Arc<ActiveAlerts>,
@@ -46,7 +46,7 @@ impl Seen {
     }
 }
 
-/// A page, written once for all who ask for it within a second, unless what it tells of changes meanwhile.
+/// A page, written once for all clients within a second, unless what it shows changes.
 #[derive(Default)]
 pub(super) struct Kept(Arc<Mutex<Option<Page>>>);
 
@@ -54,17 +54,17 @@ struct Page {
     text: Bytes,
     made: Duration,
     version: u64,
-    /// These hold nothing in memory that only an old page tells of.
+    /// Weak, so that an old page keeps nothing in memory.
     alerts: Weak<ActiveAlerts>,
     setup: Weak<Setup>,
 }
 
 impl Page {
-    fn tells(&self, seen: &Seen) -> bool {
+    fn shows(&self, seen: &Seen) -> bool {
         self.version == seen.view.version
             && Weak::ptr_eq(&self.alerts, &Arc::downgrade(&seen.alerts))
             && Weak::ptr_eq(&self.setup, &Arc::downgrade(&seen.setup))
-            && seen.now.uptime < self.made + TOLD_FOR
+            && seen.now.uptime < self.made + SHOWN_FOR
     }
 }
 
@@ -79,7 +79,7 @@ impl Kept {
         // kept all the same.
         let mut kept = Arc::clone(&self.0).lock_owned().await;
         let seen = Seen::now(state);
-        if let Some(page) = kept.as_ref().filter(|page| page.tells(&seen)) {
+        if let Some(page) = kept.as_ref().filter(|page| page.shows(&seen)) {
             return Some(page.text.clone());
         }
         *kept = None;
@@ -194,7 +194,7 @@ mod tests {
             let text = kept.0.lock().await.as_ref().map(|page| page.text.clone());
             assert!(text.is_some(), "{round}");
             assert_eq!(kept.get(&state, page).await, text);
-            tokio::time::advance(TOLD_FOR).await;
+            tokio::time::advance(SHOWN_FOR).await;
         }
     }
 }

@@ -167,7 +167,7 @@ pub(super) struct Alerts {
     firing: String,
     pending: String,
     critical: String,
-    /// Firing, of users who are not to be named.
+    /// Firing, about users that are not shown by name.
     unnamed: Option<String>,
     by_name: Vec<Sort>,
     rows: Vec<AlertRow>,
@@ -222,8 +222,7 @@ impl Alerts {
         let hides = |alert: &ActiveAlert| alert.kind == KIND_USER && matches!(labels, UserLabels::Off);
         let unnamed = firing().filter(|alert| hides(alert)).count();
         let named = firing().filter(|alert| !hides(alert));
-        // Of equals the first by what they are called here: in the order of names, a hash would still tell where in the
-        // alphabet its user stands.
+        // Equals are sorted by the label shown: sorted by name, a hash would reveal where in the alphabet its user is.
         let top = top(named, ALERTS_SHOWN, |a, b| {
             let order = b.severity.cmp(&a.severity).then(b.active_since.cmp(&a.active_since));
             order.then_with(|| subject(a, labels).cmp(&subject(b, labels)))
@@ -298,7 +297,7 @@ fn details(reading: &Reading, now: Timestamp) -> String {
 
 #[derive(Serialize)]
 pub(super) struct Users {
-    /// Whether users may be told of one by one.
+    /// Whether single users may be shown.
     named: bool,
     by_quota: Vec<QuotaRow>,
     quota_shown: Shown,

@@ -319,7 +319,7 @@ async fn receivers_are_told_with_their_queues() {
         ">5m<",
         "7m ago",
         "1 of 2 receivers failing",
-        "could not be loaded",
+        "could not be reloaded",
     ] {
         assert!(page.contains(part), "{part}\n{page}");
     }
