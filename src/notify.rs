@@ -48,12 +48,19 @@ impl Receiver {
     /// Whether an attempt that failed this way may have been taken all the same, so that somebody may know of it.
     pub fn may_have_taken(&self, failure: &SendError) -> bool {
         match failure.reason {
-            // Of an answer that did not come, or was none, nobody knows what came before it.
-            "timeout" | "response" => true,
-            // A gateway says so when it lost the answer of who stands behind it. A mail server says that it did not
-            // take the mail.
-            "server_error" => !matches!(self, Receiver::Email(_)),
-            _ => false,
+            // An answer that did not come, or was none, does not say what happened before it.
+            SendReason::Timeout | SendReason::Response => true,
+            // A gateway answers so when it lost the answer of the receiver behind it. A mail server says that it did
+            // not take the mail.
+            SendReason::ServerError => !matches!(self, Receiver::Email(_)),
+            SendReason::Auth
+            | SendReason::ClientError
+            | SendReason::Connect
+            | SendReason::Gone
+            | SendReason::RateLimited
+            | SendReason::Redirect
+            | SendReason::Refused
+            | SendReason::Tls => false,
         }
     }
 }
@@ -73,8 +80,7 @@ pub fn notice_id() -> String {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
 pub struct SendError {
-    /// One of [`SendError::REASONS`].
-    pub reason: &'static str,
+    pub reason: SendReason,
     pub detail: String,
     pub retry: Retry,
 }
@@ -92,21 +98,60 @@ pub enum Retry {
     Disabled,
 }
 
-impl SendError {
-    /// Every reason, the closed set that failures are counted by.
-    pub const REASONS: [&'static str; 11] = [
-        "auth",
-        "client_error",
-        "connect",
-        "gone",
-        "rate_limited",
-        "redirect",
-        "refused",
-        "response",
-        "server_error",
-        "timeout",
-        "tls",
+/// The cause of a failed attempt, as metrics, logs and texts name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendReason {
+    /// The receiver refused the credentials, or demands some.
+    Auth,
+    /// The receiver cannot use what was sent.
+    ClientError,
+    Connect,
+    /// The receiver does not exist any more.
+    Gone,
+    RateLimited,
+    /// The answer is a redirect, which is not followed.
+    Redirect,
+    /// The mail server refused the mail.
+    Refused,
+    /// The answer is missing or not one that the receiver gives.
+    Response,
+    ServerError,
+    Timeout,
+    Tls,
+}
+
+impl SendReason {
+    /// The closed set that failures are counted by.
+    pub const ALL: [SendReason; 11] = [
+        SendReason::Auth,
+        SendReason::ClientError,
+        SendReason::Connect,
+        SendReason::Gone,
+        SendReason::RateLimited,
+        SendReason::Redirect,
+        SendReason::Refused,
+        SendReason::Response,
+        SendReason::ServerError,
+        SendReason::Timeout,
+        SendReason::Tls,
     ];
+
+    /// The word for it.
+    pub fn label(self) -> &'static str {
+        match self {
+            SendReason::Auth => "auth",
+            SendReason::ClientError => "client_error",
+            SendReason::Connect => "connect",
+            SendReason::Gone => "gone",
+            SendReason::RateLimited => "rate_limited",
+            SendReason::Redirect => "redirect",
+            SendReason::Refused => "refused",
+            SendReason::Response => "response",
+            SendReason::ServerError => "server_error",
+            SendReason::Timeout => "timeout",
+            SendReason::Tls => "tls",
+        }
+    }
 }
 
 /// What the daemon tells of itself, beside what it watches.

@@ -1,7 +1,7 @@
-//! The daemon's HTTP face: metrics, health, a status page, and what it tells as JSON.
+//! The HTTP server: metrics, health, the status page, and the same as JSON.
 //!
-//! [`serve`] answers on listeners that are already bound. `connections` gives each its time, [`access`] says who may
-//! pass. What is known of the targets is written once per change and shared by all scrapers, see `pages`.
+//! [`serve`] answers on listeners that are already bound. `connections` sets the time limits, [`access`] checks
+//! requests. Metrics of targets are rendered once per change and shared by all scrapers, see `pages`.
 
 pub mod access;
 pub mod config;
@@ -58,10 +58,10 @@ use connections::{Connections, Place};
 use pages::Pages;
 use seen::{Kept, Seen};
 
-/// Scrapes for which answers are made at once; those beyond wait. Sending is left to `connections`.
+/// Scrapes that are answered at the same time; further ones wait. `connections` limits the sending.
 const MAX_SCRAPES: usize = 40;
 
-/// Scrapes that have waited for so long are refused. Scrapers usually give up after ten seconds.
+/// Scrapes that waited so long are refused. Scrapers usually give up after ten seconds.
 const SCRAPE_PATIENCE: Duration = Duration::from_secs(8);
 
 /// No request here needs a body; one that is larger, in bytes, is refused. None is read.
@@ -75,7 +75,7 @@ pub struct State {
     pub board: Board,
     pub clock: Clock,
     pub telemetry: Telemetry,
-    /// What is sent here anew holds from the next request on.
+    /// A new value holds from the next request on.
     pub setup: watch::Receiver<Arc<Setup>>,
     /// Where the metrics are, e.g. `/metrics`, but not `/`; those of one target are one level below.
     pub telemetry_path: String,
@@ -83,7 +83,7 @@ pub struct State {
     pub alerts: watch::Receiver<Arc<ActiveAlerts>>,
     /// Whether the daemon is ready.
     pub ready: watch::Receiver<bool>,
-    /// Where the configuration is asked to be loaded anew.
+    /// Requests to reload the configuration.
     pub reload: mpsc::Sender<Reload>,
     /// The loops without which the daemon is not healthy.
     pub beats: Beats,
@@ -91,29 +91,29 @@ pub struct State {
     pub version: &'static str,
 }
 
-/// What of the answers depends on the configuration. It is replaced as one when that is loaded anew.
+/// The part of the answers that depends on the configuration. A reload replaces it as a whole.
 #[derive(Clone, Debug)]
 pub struct Setup {
     pub options: Options,
-    /// As `/config` shows it: fit for everyone who is answered.
+    /// As `/config` shows it, without secrets.
     pub config: String,
-    /// Who is told of alerts: name and kind, by name.
+    /// The receivers of notifications: name and kind, sorted by name.
     pub receivers: Vec<(String, &'static str)>,
-    /// Whether anybody is told of alerts at all.
+    /// Whether alerting is enabled.
     pub alerting: bool,
-    /// Who may pass.
+    /// The checks of connections and requests.
     pub access: Arc<Access>,
 }
 
-/// Sockets that are bound. One that is left out when they are sent anew is closed.
+/// Sockets that are bound. One that is missing from the next value is closed.
 pub type Listeners = Vec<Arc<TcpListener>>;
 
-/// Somebody asks for the configuration to be loaded anew, and waits to be told what came of it: why it cannot be used,
-/// in words.
+/// A request to reload the configuration, and the way to answer it. The error says why the configuration cannot be
+/// used.
 pub type Reload = oneshot::Sender<Result<(), String>>;
 
-/// Answers on `listeners` until `stop` is done; then accepts no more, and returns when all requests being answered
-/// are. The caller may drop this to have it stop at once.
+/// Answers on `listeners` until `stop` is done. Then it accepts no more connections, and returns when the requests in
+/// progress are answered. Dropping it stops it at once.
 pub async fn serve(mut listeners: watch::Receiver<Listeners>, state: State, stop: impl Future<Output = ()>) {
     for route in Route::GOOD {
         state.telemetry.declare_path(route.label());
@@ -151,7 +151,7 @@ pub async fn serve(mut listeners: watch::Receiver<Listeners>, state: State, stop
     while tasks.join_next().await.is_some() {}
 }
 
-/// Keeps pages ready until nobody is answered any more.
+/// Keeps pages ready until the server stops.
 async fn keep_ready(server: Arc<Server>, mut closing: watch::Receiver<bool>) {
     tokio::select! {
         _ = closing.changed() => {}
@@ -162,7 +162,13 @@ async fn keep_ready(server: Arc<Server>, mut closing: watch::Receiver<bool>) {
 async fn accept(listeners: &[Arc<TcpListener>], connections: &Connections) -> (TcpStream, IpAddr) {
     loop {
         match poll_fn(|cx| poll_accept(listeners, cx)).await {
-            Ok(accepted) => return accepted,
+            Ok((stream, peer)) => {
+                // Else the end of an answer waits until the client has acknowledged what comes before it.
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "cannot set TCP_NODELAY on an HTTP connection");
+                }
+                return (stream, peer);
+            }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept an HTTP connection");
                 // Such as too many open files; only a client that has gone away again takes none.
@@ -274,8 +280,8 @@ impl<'p> Route<'p> {
     }
 }
 
-/// Why a request is not answered at all: its connection was made when other certificates were demanded or shown.
-/// Clients ask again, on a connection of today.
+/// Why a request gets no answer: its connection was made under other certificates. Clients repeat the request on a
+/// new connection.
 #[derive(Debug, thiserror::Error)]
 #[error("the connection was made under former terms")]
 struct Outdated;
@@ -309,7 +315,7 @@ impl Server {
         Ok(response)
     }
 
-    /// Whoever may not pass learns nothing, not even which paths there are.
+    /// Answers the request if it passes. Otherwise the answer is the same for every path, existing or not.
     async fn judge(
         &self,
         access: &Access,
@@ -347,7 +353,7 @@ impl Server {
         }
         match (route, request.method()) {
             (Route::Unknown, _) => plain(StatusCode::NOT_FOUND, "Not found.\n"),
-            // A page of another site may run in the browser of somebody who can reach this port.
+            // Pages of other sites may send requests from a browser that can reach this port.
             (Route::Reload, &Method::POST | &Method::PUT) if request.headers().contains_key(ORIGIN) => {
                 plain(StatusCode::FORBIDDEN, "Not for browsers.\n")
             }
@@ -358,14 +364,14 @@ impl Server {
         }
     }
 
-    /// Has the configuration loaded anew, and says what came of it.
+    /// Reloads the configuration and answers with the outcome.
     async fn reload(&self) -> Response<Answer> {
         let (done, outcome) = oneshot::channel();
         // If it cannot be sent, it will not be answered either.
         drop(self.state.reload.send(done).await);
         match outcome.await {
             Err(_) => plain(StatusCode::SERVICE_UNAVAILABLE, "The exporter is stopping.\n"),
-            Ok(Ok(())) => plain(StatusCode::OK, "The configuration was loaded anew.\n"),
+            Ok(Ok(())) => plain(StatusCode::OK, "The configuration was reloaded.\n"),
             Ok(Err(why)) => {
                 let text =
                     format!("The configuration cannot be used; the one before stays in force:\n{why}\n");
@@ -439,7 +445,7 @@ impl Server {
     }
 }
 
-/// What the status page may do: nothing but have a style.
+/// The status page may have a style and nothing else.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
 
@@ -499,6 +505,14 @@ mod tests {
         held.pop();
         let again = server.get(Route::Target("home"), &HeaderMap::new()).await;
         assert_eq!(again.status(), StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn answers_are_sent_without_delay() {
+        let listener = Arc::new(TcpListener::bind("127.0.0.1:0").await.unwrap());
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = accept(&[listener], &Connections::default()).await;
+        assert!(stream.nodelay().unwrap());
     }
 
     #[test]

@@ -38,7 +38,8 @@ pub(super) async fn run(config: &Config, name: &str) -> Done {
         reason: "test",
     };
     let answer = receiver.send(&test.notice(name, now.wall), &mut Vec::new(), now).await;
-    let answer = answer.map_err(|err| format!("receiver {name} did not take it ({}): {err}", err.reason))?;
+    let answer =
+        answer.map_err(|err| format!("receiver {name} did not take it ({}): {err}", err.reason.label()))?;
     writeln!(io::stdout().lock(), "receiver {name} took it: {answer}")?;
     Ok(ExitCode::SUCCESS)
 }

@@ -85,7 +85,7 @@ impl Running {
                 self.files_refused = None;
                 self.shared.telemetry.config_loaded(self.shared.clock.now().wall.as_secs_f64());
                 let (targets, receivers) = (self.config.targets.len(), self.config.receivers.len());
-                info!(targets, receivers, "the configuration was loaded anew");
+                info!(targets, receivers, "the configuration was reloaded");
             }
             Err(why) => {
                 error!("the configuration cannot be used; the one before stays in force:\n{why}");

@@ -1,5 +1,7 @@
-//! Tells the service manager how the daemon is, by the protocol of sd_notify(3). Where there is none to tell, nothing
-//! happens.
+//! Reports the daemon's state to the service manager by the protocol of sd_notify(3), if there is one.
+//!
+//! `sd_notify` knows the protocol. It is sent from here, because that crate knows no names in the abstract namespace and
+//! waits for a service manager that does not read.
 
 use std::{
     ffi::OsStr,
@@ -16,21 +18,22 @@ use std::{
     time::Duration,
 };
 
+use sd_notify::NotifyState;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::warn;
 
 use crate::clock::Beats;
 
-/// The service manager that started this process, if one did and wants to hear of it. Cheap to clone.
+/// The service manager that started this process, if it asked for notifications. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct ServiceManager {
     socket: Option<Arc<UnixDatagram>>,
-    /// After so long without a word it takes us for stuck and ends us.
+    /// The service manager ends this process after so long without a notification.
     watchdog: Option<Duration>,
 }
 
 impl ServiceManager {
-    /// What the environment says of it: `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID`.
+    /// By the environment: `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID`.
     pub fn from_env(env: impl Fn(&str) -> Option<String>) -> Self {
         let Some(address) = env("NOTIFY_SOCKET").filter(|address| !address.is_empty()) else {
             return ServiceManager::default();
@@ -38,7 +41,7 @@ impl ServiceManager {
         let socket = match connect(&address) {
             Ok(socket) => Some(Arc::new(socket)),
             Err(err) => {
-                warn!("the service manager cannot be told of anything: {address}: {err}");
+                warn!("the service manager cannot be notified: {address}: {err}");
                 None
             }
         };
@@ -48,22 +51,25 @@ impl ServiceManager {
         ServiceManager { socket, watchdog }
     }
 
-    /// The daemon listens, or works with a configuration that it was told to load.
+    /// The daemon listens, or a reload has ended.
     pub fn ready(&self) {
-        self.tell("READY=1");
+        self.notify(&[NotifyState::Ready]);
     }
 
-    /// The daemon was told to load its configuration; [`ServiceManager::ready`] follows, whatever becomes of it.
+    /// A reload begins; [`ServiceManager::ready`] follows, whatever its outcome.
     pub fn reloading(&self) {
-        self.tell("RELOADING=1");
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => self.notify(&[NotifyState::Reloading, now]),
+            Err(err) => warn!("the service manager was not notified of a reload: {err}"),
+        }
     }
 
-    /// The daemon was told to stop.
+    /// The daemon stops.
     pub fn stopping(&self) {
-        self.tell("STOPPING=1");
+        self.notify(&[NotifyState::Stopping]);
     }
 
-    /// Says that all is well as long as it is, often enough for the watchdog. Does not end.
+    /// Notifies the watchdog twice in its time, as long as no loop is stuck. Does not end.
     pub async fn keep_watchdog(self, beats: Beats) {
         let Some(watchdog) = self.watchdog else { return std::future::pending().await };
         let mut ticks = interval((watchdog / 2).max(Duration::from_millis(1)));
@@ -73,19 +79,23 @@ impl ServiceManager {
             ticks.tick().await;
             let late = beats.stuck();
             if late.is_empty() {
-                self.tell("WATCHDOG=1");
+                self.notify(&[NotifyState::Watchdog]);
             } else if late != known {
                 let stuck = late.join(", ");
-                warn!("the service manager's watchdog is not told that all is well: stuck are {stuck}");
+                warn!(
+                    "the service manager's watchdog is not notified, because these loops are stuck: {stuck}"
+                );
             }
             known = late;
         }
     }
 
-    fn tell(&self, state: &str) {
+    /// Sends one message.
+    fn notify(&self, states: &[NotifyState<'_>]) {
         let Some(socket) = &self.socket else { return };
-        if let Err(err) = socket.send(state.as_bytes()) {
-            warn!("the service manager was not told {state}: {err}");
+        let message = states.iter().map(NotifyState::to_string).collect::<Vec<_>>().join("\n");
+        if let Err(err) = socket.send(message.as_bytes()) {
+            warn!("the service manager was not notified: {err}");
         }
     }
 }
@@ -97,7 +107,7 @@ fn connect(address: &str) -> io::Result<UnixDatagram> {
         None => SocketAddr::from_pathname(OsStr::from_bytes(address.as_bytes()))?,
     };
     let socket = UnixDatagram::unbound()?;
-    // A manager that does not listen must not hold us up.
+    // A service manager that does not read must not block the daemon.
     socket.set_nonblocking(true)?;
     socket.connect_addr(&address)?;
     Ok(socket)
@@ -133,7 +143,7 @@ mod tests {
             End { socket, path: path.to_str().unwrap().to_owned(), _folder: folder }
         }
 
-        /// Everything told since.
+        /// All messages since.
         fn heard(&self) -> Vec<String> {
             let mut buffer = [0; 256];
             let mut heard = Vec::new();
@@ -145,18 +155,41 @@ mod tests {
     }
 
     #[test]
-    fn states_are_told_where_there_is_somebody_to_tell() {
+    fn states_are_sent_where_a_service_manager_listens() {
         let end = End::open();
         let manager = manager(&end.path, &[]);
+        let before = monotonic_usec();
         manager.reloading();
         manager.ready();
         manager.stopping();
-        assert_eq!(end.heard(), ["RELOADING=1", "READY=1", "STOPPING=1"]);
-        for nobody in ["", "/nonexistent/notify", "@", "relative", "@nobody-listens-here"] {
-            let manager = self::manager(nobody, &[]);
-            assert!(manager.socket.is_none(), "{nobody}");
+        let heard = end.heard();
+        let [reloading, ready, stopping] = &heard[..] else { panic!("{heard:?}") };
+        let at = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").map(|at| at.parse().unwrap());
+        assert!(at.is_some_and(|at| (before..=monotonic_usec()).contains(&at)), "{reloading}");
+        assert_eq!([ready, stopping], ["READY=1", "STOPPING=1"]);
+        for nowhere in ["", "/nonexistent/notify", "@", "relative", "@nothing-listens-here"] {
+            let manager = self::manager(nowhere, &[]);
+            assert!(manager.socket.is_none(), "{nowhere}");
             manager.ready();
         }
+    }
+
+    /// The monotonic clock in microseconds.
+    fn monotonic_usec() -> i128 {
+        match NotifyState::monotonic_usec_now().unwrap() {
+            NotifyState::MonotonicUsec(now) => now,
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn a_service_manager_that_does_not_read_holds_up_nothing() {
+        let end = End::open();
+        let manager = manager(&end.path, &[]);
+        for _ in 0..10_000 {
+            manager.ready();
+        }
+        assert!((1..10_000).contains(&end.heard().len()));
     }
 
     #[test]
@@ -187,7 +220,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_watchdog_hears_nothing_while_a_loop_is_stuck() {
+    async fn the_watchdog_is_not_notified_while_a_loop_is_stuck() {
         let end = End::open();
         let manager = manager(&end.path, &[("WATCHDOG_USEC", "20000000")]);
         let (beats, poll) = (Beats::default(), Beat::default());

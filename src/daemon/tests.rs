@@ -30,7 +30,7 @@ use crate::{
         User, UserFacts, UserStatus, WalkEnd,
     },
     notify::{
-        Receiver, Retry, SendError,
+        Receiver, Retry, SendError, SendReason,
         delivery::{self, HealthByReceiver, Left, Terms, Worker},
         scripted::Scripted,
     },
@@ -58,7 +58,7 @@ async fn renewed_after_six_minutes(down: std::ops::Range<u32>) -> Told {
         let since = now.uptime - begin;
         let answer = if since >= MINUTE * down.start && since < MINUTE * down.end {
             *seen.refused.lock().unwrap() += 1;
-            Err(SendError { reason: "server_error", detail: "503".into(), retry: Retry::Later })
+            Err(SendError { reason: SendReason::ServerError, detail: "503".into(), retry: Retry::Later })
         } else {
             seen.taken.lock().unwrap().push(notice.clone());
             Ok("taken".into())

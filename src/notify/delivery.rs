@@ -29,7 +29,7 @@ pub use self::{
     fallback::{Fallback, Others, known_failure},
     health::{Health, HealthByReceiver},
 };
-use super::{Receiver, Retry, SendError};
+use super::{Receiver, Retry, SendError, SendReason};
 use crate::{
     clock::Clock,
     model::{Moment, Notice, NoticeStatus},
@@ -94,7 +94,7 @@ impl Worker {
     ) -> Self {
         let Left { pending, mut state } = left;
         let Wiring { store, telemetry, clock, others, health } = wiring;
-        telemetry.declare_receiver(&name, &SendError::REASONS);
+        telemetry.declare_receiver(&name, &SendReason::ALL.map(SendReason::label));
         telemetry.declare_suppressions(&[OUTDATED]);
         if let Some(time) = state.last_success {
             telemetry.notification_last_success(&name, time.as_secs_f64());
@@ -181,7 +181,8 @@ impl Worker {
         let outcome = self.receiver.send(&item.notice, &mut item.done, self.outbox.clock.now()).await;
         self.outbox.in_flight = None;
         let failure = outcome.as_ref().err();
-        let failure = failure.map(|err| AttemptFailure { reason: err.reason, detail: err.detail.clone() });
+        let failure =
+            failure.map(|err| AttemptFailure { reason: err.reason.label(), detail: err.detail.clone() });
         self.outbox.telemetry.notification_attempt(&self.outbox.name, began.elapsed(), failure);
         match outcome {
             Ok(said) => self.outbox.taken(&item, &said).await,
@@ -350,7 +351,7 @@ impl Outbox {
             return;
         }
         self.leave_alone(err);
-        let is_final = err.retry == Retry::Disabled || err.reason == "auth";
+        let is_final = err.retry == Retry::Disabled || err.reason == SendReason::Auth;
         let news = if is_final { self.news(FallbackKnows::Failing) } else { None };
         let outcome = Outcome::Attempted { done: item.done.clone() };
         self.settle(vec![(&item.notice.id, outcome)], news).await;
@@ -359,7 +360,7 @@ impl Outbox {
 
     /// Decides when the receiver may be asked again.
     fn leave_alone(&mut self, err: &SendError) {
-        let (receiver, reason, detail) = (&self.name, err.reason, &err.detail);
+        let (receiver, reason, detail) = (&self.name, err.reason.label(), &err.detail);
         if err.retry == Retry::Disabled {
             self.state.disabled = true;
             error!(

@@ -17,7 +17,7 @@ use self::{
     message::Letterhead,
     session::{Delivery, Security, Server, Tls},
 };
-use super::{Retry, SendError};
+use super::{Retry, SendError, SendReason};
 use crate::{
     http::{self, options::TlsOptions},
     model::Notice,
@@ -107,7 +107,7 @@ impl Email {
     pub(super) async fn send(&self, notice: &Notice, done: &mut Vec<String>) -> Result<String, SendError> {
         let place = self.server.place();
         let mut letter = self.letterhead.write(notice).map_err(|detail| SendError {
-            reason: "client_error",
+            reason: SendReason::ClientError,
             detail,
             retry: Retry::Never,
         })?;
@@ -181,10 +181,10 @@ fn verdict(place: &str, delivery: &Delivery, done: &[String]) -> Result<String, 
         detail + &shortened
     };
     if !deferred.is_empty() {
-        return Err(SendError { reason: "server_error", detail: detail(), retry: Retry::Later });
+        return Err(SendError { reason: SendReason::ServerError, detail: detail(), retry: Retry::Later });
     }
     if accepted == 0 {
-        return Err(SendError { reason: "refused", detail: detail(), retry: Retry::Never });
+        return Err(SendError { reason: SendReason::Refused, detail: detail(), retry: Retry::Never });
     }
     if !refused.is_empty() {
         let detail = detail();
@@ -214,23 +214,23 @@ fn redacted(address: &str) -> String {
 /// What an attempt comes to when the dialogue ended early (RFC 5321, 4.2 and 4.5.4).
 fn judge(place: &str, failure: &Failure) -> SendError {
     let (reason, retry) = match (&failure.why, failure.step) {
-        (Why::Timeout(_), _) => ("timeout", Retry::Later),
+        (Why::Timeout(_), _) => (SendReason::Timeout, Retry::Later),
         // The mail may have been taken all the same.
-        (Why::Lost(_), Step::Message) => ("response", Retry::Later),
-        (Why::Lost(_), _) => ("connect", Retry::Later),
-        (Why::Tls(_), _) => ("tls", Retry::Later),
-        (Why::Garbled, _) => ("response", Retry::Later),
-        (Why::NotOffered(_), Step::Auth) => ("auth", Retry::Later),
-        (Why::NotOffered(_), _) => ("tls", Retry::Later),
-        (Why::Refused(reply), _) if reply.code < 500 => ("server_error", Retry::Later),
+        (Why::Lost(_), Step::Message) => (SendReason::Response, Retry::Later),
+        (Why::Lost(_), _) => (SendReason::Connect, Retry::Later),
+        (Why::Tls(_), _) => (SendReason::Tls, Retry::Later),
+        (Why::Garbled, _) => (SendReason::Response, Retry::Later),
+        (Why::NotOffered(_), Step::Auth) => (SendReason::Auth, Retry::Later),
+        (Why::NotOffered(_), _) => (SendReason::Tls, Retry::Later),
+        (Why::Refused(reply), _) if reply.code < 500 => (SendReason::ServerError, Retry::Later),
         // Servers lock accounts after too many of these.
-        (Why::Refused(_), Step::Auth) => ("auth", Retry::Disabled),
-        (Why::Refused(Reply { code: 530 | 535, .. }), _) => ("auth", Retry::Disabled),
+        (Why::Refused(_), Step::Auth) => (SendReason::Auth, Retry::Disabled),
+        (Why::Refused(Reply { code: 530 | 535, .. }), _) => (SendReason::Auth, Retry::Disabled),
         // It is not this message that the server will not have: these say nothing of one.
         (Why::Refused(_), Step::Greeting | Step::Hello | Step::StartTls | Step::Reset) => {
-            ("refused", Retry::Later)
+            (SendReason::Refused, Retry::Later)
         }
-        (Why::Refused(_), _) => ("refused", Retry::Never),
+        (Why::Refused(_), _) => (SendReason::Refused, Retry::Never),
     };
     SendError { reason, detail: format!("{place}: {failure}"), retry }
 }

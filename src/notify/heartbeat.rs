@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use self::config::{HeartbeatConfig, HeartbeatMethod};
 use super::{
-    SendError,
+    SendError, SendReason,
     delivery::{Health, HealthByReceiver},
     webhook::verdict::{judge, unanswered},
 };
@@ -103,7 +103,7 @@ enum Shown {
     Nothing,
     Taken,
     Withheld(Vec<Ailment>),
-    Failed(&'static str),
+    Failed(SendReason),
 }
 
 impl Heartbeat {
@@ -134,7 +134,7 @@ impl Heartbeat {
 
     /// Does not end. The first ping goes out after one interval: a daemon that dies soon after each start is not well.
     pub async fn run(mut self) {
-        self.telemetry.declare_heartbeat(&SendError::REASONS, &Ailment::REASONS);
+        self.telemetry.declare_heartbeat(&SendReason::ALL.map(SendReason::label), &Ailment::REASONS);
         let mut ticks = interval_at(Instant::now() + self.interval, self.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -153,7 +153,7 @@ impl Heartbeat {
             return;
         }
         let outcome = self.way.ping(now).await;
-        let failure = outcome.as_ref().err().map(|err| err.reason);
+        let failure = outcome.as_ref().err().map(|err| err.reason.label());
         self.telemetry.heartbeat_attempt(failure);
         match outcome {
             Ok(()) => {
@@ -175,7 +175,9 @@ impl Heartbeat {
                 let why: Vec<_> = ailments.iter().map(ToString::to_string).collect();
                 warn!("no heartbeat is sent: {}", why.join(", "));
             }
-            Shown::Failed(reason) => warn!(reason, "the heartbeat does not arrive: {detail}"),
+            Shown::Failed(reason) => {
+                warn!(reason = reason.label(), "the heartbeat does not arrive: {detail}");
+            }
         }
         self.shown = now;
     }

@@ -21,7 +21,7 @@ use self::{
     template::Template,
     verdict::{Refusal, judge, unanswered},
 };
-use super::{Retry, SendError};
+use super::{Retry, SendError, SendReason};
 use crate::{
     http::{BuildError, Client, Limits},
     model::{Moment, Notice},
@@ -135,9 +135,9 @@ impl Webhook {
     /// # Errors
     /// Says why it was not delivered, and whether and when to try again.
     pub async fn send(&mut self, notice: &Notice, now: Moment) -> Result<String, SendError> {
-        let body = self
-            .compose(notice)
-            .map_err(|what| self.failure(Refusal { reason: "client_error", what, retry: Retry::Never }))?;
+        let body = self.compose(notice).map_err(|what| {
+            self.failure(Refusal { reason: SendReason::ClientError, what, retry: Retry::Never })
+        })?;
         let headers = self.headers(notice, &body, now);
         let request = self.client.post(self.url.as_str().to_owned()).headers(headers).body(body);
         let limits = Limits { deadline: self.timeout, body: ANSWER };

@@ -1,20 +1,28 @@
-//! Who may pass: the terms that hold at this moment, and the judgement of a request by them.
+//! Access control: the terms in force, and the check of a request against them.
 //!
-//! Certificates, keys and the web configuration file are looked at with every connection and every request, so that a
-//! change is in force with the next one. When they cannot be used any longer, the last good ones of `[web]` stay in
-//! force; with a web configuration file nobody passes until it is mended, as with the official exporters. As with them,
-//! such a file says at the start whether the port is encrypted, and never again: an emptied one opens nothing.
+//! A connection or a request reads certificates, keys and the web configuration file if they were last read a second
+//! ago or longer. If they have become unusable, `[web]` keeps its last good terms in force, and a web configuration
+//! file refuses all requests until it is repaired, as the official exporters do. As with them, such a file decides only
+//! at the start whether the port is encrypted: emptying it later opens nothing. A disk that does not answer delays a
+//! request by a second at most, and changes no terms.
 
 mod files;
 mod limiter;
 mod passwords;
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use rustls::ServerConfig;
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::{
+    sync,
+    time::{Instant, timeout_at},
+};
 
 use super::{
     config::{
@@ -28,12 +36,18 @@ pub(super) use files::Files;
 use limiter::Limiter;
 use passwords::{Passwords, Verdict};
 
-/// What must hold for a request to pass.
+/// Files are read again after this time, when a request comes.
+const READ_EVERY: Duration = Duration::from_secs(1);
+
+/// Requests wait so long for files to be read.
+const READ_WITHIN: Duration = Duration::from_secs(1);
+
+/// The conditions for a request to pass.
 #[derive(Debug)]
 pub(super) struct Terms {
     /// Absent: connections are not encrypted.
     pub(super) tls: Option<Arc<ServerConfig>>,
-    /// Whether nobody passes without a certificate of a known authority.
+    /// Whether a certificate of a known authority is required.
     pub(super) verifies_clients: bool,
     /// Added to every answer.
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
@@ -44,7 +58,7 @@ pub(super) struct Terms {
 }
 
 impl Terms {
-    /// These, where `before` says whether connections are encrypted.
+    /// These terms, with encryption as in `before`.
     fn encrypted_as(self, before: &Terms) -> Result<Self, Vec<String>> {
         match (&before.tls, &self.tls) {
             (Some(_), None) => {
@@ -60,7 +74,7 @@ impl Terms {
         }
     }
 
-    /// Whether a connection that was made under other terms is as good as one made under these.
+    /// Whether a connection that was made with `made` may be used under these terms.
     pub(super) fn same_tls(&self, made: Option<&Arc<ServerConfig>>) -> bool {
         match (&self.tls, made) {
             (None, None) => true,
@@ -73,7 +87,7 @@ impl Terms {
         !self.users.is_empty() || self.bearer_token.is_some()
     }
 
-    /// What a client is told that may not pass.
+    /// The `WWW-Authenticate` headers for a client without valid credentials.
     pub(super) fn challenges(&self) -> impl Iterator<Item = HeaderValue> {
         let basic = HeaderValue::from_static("Basic realm=\"proxymeter\", charset=\"UTF-8\"");
         let bearer = HeaderValue::from_static("Bearer realm=\"proxymeter\"");
@@ -89,38 +103,49 @@ pub(super) enum Refusal {
     TooFast,
     /// It names no user with the right password, nor the token.
     Unknown,
-    /// Its password cannot be looked at now, because others are.
+    /// Its password cannot be checked now, because others are being checked.
     Busy,
 }
 
 /// The terms cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Broken {
-    /// Whether the last good ones were about encrypted connections.
+    /// Whether the last good ones demand encrypted connections.
     pub(super) tls: bool,
 }
 
-/// The way in. To be replaced as a whole when the configuration is.
+/// Access control of the HTTP port. It is replaced as a whole when the configuration is.
 #[derive(Debug)]
 pub struct Access {
-    config: AccessConfig,
     /// The terms, if they depend on no file.
     fixed: Option<Arc<Terms>>,
-    /// Locked while files are looked at, which takes one thread at a time, however many ask.
-    kept: Arc<Mutex<Kept>>,
+    kept: Arc<Kept>,
     passwords: Arc<Passwords>,
     telemetry: Telemetry,
 }
 
 #[derive(Debug)]
 struct Kept {
-    files: Files,
+    config: AccessConfig,
+    telemetry: Telemetry,
+    /// Held by the thread that reads them, so there is only ever one, even while the disk does not answer.
+    files: Arc<sync::Mutex<Files>>,
+    known: Mutex<Known>,
+}
+
+/// What the last finished read found.
+#[derive(Debug)]
+struct Known {
     /// The last good ones.
     terms: Arc<Terms>,
     broken: bool,
+    /// Start of the last read, finished or not.
+    began: Instant,
+    /// Whether reads take longer than [`READ_WITHIN`].
+    late: bool,
 }
 
-/// Why the port cannot be guarded as it was told to be. A sentence for each mistake.
+/// Why access control cannot be set up as configured. A sentence for each mistake.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.join("\n"))]
 pub struct AccessError(pub Vec<String>);
@@ -137,8 +162,8 @@ impl Access {
         Access::with(config, Arc::new(Passwords::new(&key, telemetry.clone())), telemetry)
     }
 
-    /// The way in by another configuration, which remembers the passwords that were right: those whose hash is still
-    /// the same need not be looked at again.
+    /// Access control by another configuration. It remembers the passwords that were right, as long as their hashes are
+    /// the same.
     ///
     /// # Errors
     /// When any of it is wrong.
@@ -155,28 +180,29 @@ impl Access {
         let terms = Arc::new(outcome.map_err(AccessError)?);
         telemetry.web_config(true);
         Ok(Access {
-            config: config.clone(),
             fixed: files.is_empty().then(|| Arc::clone(&terms)),
-            kept: Arc::new(Mutex::new(Kept { files, terms, broken: false })),
+            kept: Arc::new(Kept {
+                config: config.clone(),
+                telemetry: telemetry.clone(),
+                files: Arc::new(sync::Mutex::new(files)),
+                known: Mutex::new(Known { terms, broken: false, began: Instant::now(), late: false }),
+            }),
             passwords,
             telemetry: telemetry.clone(),
         })
     }
 
-    /// The terms as of now.
+    /// The terms as of now, or as of the last finished read if files cannot be read in time.
     pub(super) async fn terms(&self) -> Result<Arc<Terms>, Broken> {
         if let Some(terms) = &self.fixed {
             return Ok(Arc::clone(terms));
         }
-        let kept = Arc::clone(&self.kept).lock_owned().await;
-        let tls = kept.terms.tls.is_some();
-        let (config, telemetry) = (self.config.clone(), self.telemetry.clone());
-        let looked = tokio::task::spawn_blocking(move || look(kept, &config, &telemetry));
-        // It fails only when the runtime ends.
-        looked.await.unwrap_or(Err(Broken { tls }))
+        let kept = Arc::clone(&self.kept);
+        self.kept.read_if_due(move |files| kept.look(files)).await;
+        self.kept.outcome()
     }
 
-    /// Judges a request from `peer`; `health` tells whether it asks for `/-/healthy`.
+    /// Checks a request from `peer`; `health`: it asks for `/-/healthy`.
     pub(super) async fn admit(
         &self,
         terms: &Terms,
@@ -206,23 +232,64 @@ impl Access {
     }
 }
 
-/// Builds the terms anew if any of their files has changed.
-fn look(
-    mut kept: OwnedMutexGuard<Kept>,
-    config: &AccessConfig,
-    telemetry: &Telemetry,
-) -> Result<Arc<Terms>, Broken> {
-    if !kept.files.unchanged() {
-        let Built { files, mut outcome } = build(config);
-        if let AccessConfig::WebFile(_) = config {
-            outcome = outcome.and_then(|terms| terms.encrypted_as(&kept.terms));
+impl Kept {
+    /// Runs `look` on a thread of its own, unless another one ran less than [`READ_EVERY`] ago or runs still. Returns
+    /// when the newest of them has ended, at the latest [`READ_WITHIN`] after it began.
+    async fn read_if_due(&self, look: impl FnOnce(&mut Files) + Send + 'static) {
+        let patience = self.known().began + READ_WITHIN;
+        let Ok(mut files) = timeout_at(patience, Arc::clone(&self.files).lock_owned()).await else {
+            return self.set_late(true);
+        };
+        let began = Instant::now();
+        {
+            let mut known = self.known();
+            if began < known.began + READ_EVERY {
+                return;
+            }
+            known.began = began;
         }
-        kept.files = files;
-        kept.broken = outcome.is_err();
-        telemetry.web_config(!kept.broken);
-        match (outcome, config) {
+        // It fails only when the runtime ends.
+        let looked = tokio::task::spawn_blocking(move || look(&mut files));
+        self.set_late(timeout_at(began + READ_WITHIN, looked).await.is_err());
+    }
+
+    /// Notes whether reads take too long, and logs when that changes.
+    fn set_late(&self, late: bool) {
+        let before = std::mem::replace(&mut self.known().late, late);
+        if late && !before {
+            tracing::error!(
+                limit_seconds = READ_WITHIN.as_secs(),
+                "certificates, keys or the web configuration file of the HTTP port cannot be read in time; those read \
+                 last stay in force"
+            );
+        }
+        if before && !late {
+            tracing::info!(
+                "certificates, keys and the web configuration file of the HTTP port can be read again"
+            );
+        }
+    }
+
+    /// Builds the terms again if any of their files has changed.
+    fn look(&self, files: &mut Files) {
+        if files.unchanged() {
+            return;
+        }
+        let built = build(&self.config);
+        let outcome = match self.config {
+            AccessConfig::WebFile(_) => {
+                let before = Arc::clone(&self.known().terms);
+                built.outcome.and_then(|terms| terms.encrypted_as(&before))
+            }
+            AccessConfig::Own(_) => built.outcome,
+        };
+        *files = built.files;
+        let mut known = self.known();
+        known.broken = outcome.is_err();
+        self.telemetry.web_config(!known.broken);
+        match (outcome, &self.config) {
             (Ok(terms), _) => {
-                kept.terms = Arc::new(terms);
+                known.terms = Arc::new(terms);
                 tracing::info!("changed certificates, keys or passwords of the HTTP port are in force");
             }
             (Err(mistakes), AccessConfig::Own(_)) => {
@@ -234,14 +301,22 @@ fn look(
             (Err(mistakes), AccessConfig::WebFile(_)) => {
                 tracing::error!(
                     why = mistakes.join("; "),
-                    "the web configuration file cannot be used; requests are refused until it is mended"
+                    "the web configuration file cannot be used; requests are refused until it is repaired"
                 );
             }
         }
     }
-    match config {
-        AccessConfig::WebFile(_) if kept.broken => Err(Broken { tls: kept.terms.tls.is_some() }),
-        AccessConfig::Own(_) | AccessConfig::WebFile(_) => Ok(Arc::clone(&kept.terms)),
+
+    fn outcome(&self) -> Result<Arc<Terms>, Broken> {
+        let known = self.known();
+        match self.config {
+            AccessConfig::WebFile(_) if known.broken => Err(Broken { tls: known.terms.tls.is_some() }),
+            AccessConfig::Own(_) | AccessConfig::WebFile(_) => Ok(Arc::clone(&known.terms)),
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -292,7 +367,7 @@ fn file_terms(file: WebFile, files: &mut Files) -> Result<Terms, Vec<String>> {
     })
 }
 
-/// What a request says of who asks.
+/// The credentials of a request.
 enum Credentials {
     Basic { name: Vec<u8>, password: Vec<u8> },
     Bearer(Vec<u8>),
@@ -316,5 +391,89 @@ impl Credentials {
         let colon = pair.iter().position(|byte| *byte == b':')?;
         let (name, password) = pair.split_at_checked(colon)?;
         Some(Credentials::Basic { name: name.to_vec(), password: password.get(1..)?.to_vec() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::PathBuf, sync::mpsc};
+
+    use tokio::time::{advance, timeout};
+
+    use super::*;
+
+    const OPEN: &str = "";
+    const GUARDED: &str =
+        "basic_auth_users:\n  alice: $2b$04$7EqJtq98hPqEX7fNZaFWoO.hY0O5RhN4S1JZ8Y2yW8hIu8MPmZbOC\n";
+
+    struct Guarded {
+        access: Arc<Access>,
+        file: PathBuf,
+        _folder: tempfile::TempDir,
+    }
+
+    impl Guarded {
+        fn open(text: &str) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("web.yml");
+            fs::write(&file, text).unwrap();
+            let access = Access::open(&AccessConfig::WebFile(file.clone()), &Telemetry::new()).unwrap();
+            Guarded { access: Arc::new(access), file, _folder: folder }
+        }
+
+        /// Whether credentials are demanded; absent: all requests are refused.
+        async fn asks(&self) -> Option<bool> {
+            self.access.terms().await.ok().map(|terms| terms.asks_for_credentials())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn files_are_read_once_a_second_at_most() {
+        let guarded = Guarded::open(OPEN);
+        for (text, before, after) in
+            [(GUARDED, Some(false), Some(true)), ("broken: [", Some(true), None), (OPEN, None, Some(false))]
+        {
+            fs::write(&guarded.file, text).unwrap();
+            advance(READ_EVERY - Duration::from_millis(1)).await;
+            assert_eq!(guarded.asks().await, before, "{text}");
+            advance(Duration::from_millis(1)).await;
+            assert_eq!(guarded.asks().await, after, "{text}");
+        }
+    }
+
+    /// The clock stands still while a thread reads, unless it is moved.
+    #[tokio::test(start_paused = true)]
+    async fn a_disk_that_does_not_answer_holds_up_no_request() {
+        let guarded = Guarded::open(GUARDED);
+        let kept = &guarded.access.kept;
+        fs::write(&guarded.file, OPEN).unwrap();
+        advance(READ_EVERY).await;
+        let (answer, disk) = mpsc::channel::<()>();
+        let start = Instant::now();
+        let first = kept.read_if_due(move |_| _ = disk.recv());
+        let second = async {
+            advance(READ_WITHIN / 2).await;
+            guarded.asks().await
+        };
+        let clock = async {
+            advance(READ_WITHIN / 4).await;
+            advance(READ_WITHIN / 4).await;
+        };
+        let ((), asks, ()) = tokio::join!(first, second, clock);
+        assert_eq!((asks, start.elapsed()), (Some(true), READ_WITHIN));
+
+        // It is known not to answer: nothing waits for it any longer, nor asks it again.
+        for _ in 0..100 {
+            kept.read_if_due(|_| panic!("a second thread reads")).await;
+            assert_eq!(guarded.asks().await, Some(true));
+            advance(READ_EVERY).await;
+        }
+        assert_eq!(start.elapsed(), READ_WITHIN + 100 * READ_EVERY);
+        assert!(kept.known().late);
+
+        drop(answer);
+        drop(timeout(READ_WITHIN, kept.files.lock()).await.unwrap());
+        assert_eq!(guarded.asks().await, Some(false));
+        assert!(!kept.known().late);
     }
 }

@@ -1,4 +1,4 @@
-//! Answers, and their bodies, which are there in pieces.
+//! Answers, and their bodies in pieces.
 
 use std::{
     convert::Infallible,
@@ -28,7 +28,7 @@ pub(super) fn unwritable() -> Response<Answer> {
     plain(StatusCode::INTERNAL_SERVER_ERROR, "This cannot be written down.\n")
 }
 
-/// Names people perhaps, and is old in a moment: nobody on the way is to keep it.
+/// May name people, and is soon outdated: caches must not keep it.
 pub(super) fn fresh(mut response: Response<Answer>) -> Response<Answer> {
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
@@ -48,7 +48,7 @@ pub(super) fn answer(status: StatusCode, content_type: &'static str, pieces: Vec
     response
 }
 
-/// A body that is there in pieces. Each is let go as soon as it is sent.
+/// A body in pieces. Each is dropped as soon as it is sent.
 pub(super) struct Answer {
     pub(super) pieces: vec::IntoIter<Bytes>,
     /// Bytes.

@@ -1,4 +1,4 @@
-//! Who may use the HTTP port, and by which TLS: what an operator may say of it, in either of two ways.
+//! Access to the HTTP port and its TLS, as the operator configures them in either of two ways.
 
 pub(super) mod web_file;
 mod yaml;
@@ -18,7 +18,7 @@ pub type Users = BTreeMap<String, PasswordHash>;
 pub enum AccessConfig {
     /// The keys of `[web]`.
     Own(OwnAccess),
-    /// A file in the format that the official exporters share, read anew whenever it changes.
+    /// A file in the format that the official exporters share, read again when it changes.
     WebFile(PathBuf),
 }
 
@@ -59,7 +59,7 @@ impl Terms {
     }
 }
 
-/// The keys of `[web]`. Without any of them everybody who reaches the port may pass.
+/// The keys of `[web]`. Without any of them all requests pass.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OwnAccess {
     pub tls: Option<OwnTls>,
@@ -87,7 +87,7 @@ pub enum TlsVersion {
     Tls13,
 }
 
-/// All that can be said of our side of TLS.
+/// All settings of our side of TLS.
 #[derive(Clone, Debug)]
 pub(super) struct TlsSettings {
     pub(super) certificate: Pem,
@@ -124,7 +124,7 @@ pub(super) enum ClientAuth {
 }
 
 impl ClientAuth {
-    /// Whether nobody passes without a certificate.
+    /// Whether a certificate is required.
     pub(super) fn required(self) -> bool {
         matches!(self, ClientAuth::RequireAnyClientCert | ClientAuth::RequireAndVerifyClientCert)
     }
@@ -155,7 +155,7 @@ impl From<&OwnTls> for TlsSettings {
     }
 }
 
-/// A password's bcrypt hash. It is kept from sight like the password, as it can be guessed at.
+/// A password's bcrypt hash. It is hidden like the password, which can be guessed with it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PasswordHash(String);
 

@@ -1,4 +1,4 @@
-//! The connections there are: TLS, how long each thing may take, and who makes room when there are too many.
+//! Open connections: TLS, time limits, and which one is closed when there are too many.
 
 use std::{
     collections::HashMap,
@@ -36,17 +36,17 @@ const IDLE_LIMIT: Duration = Duration::from_secs(150);
 /// Longer than scrapers usually wait for an answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(120);
 
-/// A client that takes nothing of its answer for so long is let go.
+/// A connection whose client reads nothing of its answer for so long is closed.
 const STALL_LIMIT: Duration = Duration::from_secs(10);
 
-/// What answers that are being sent may keep in memory together beside a new one, in bytes. Scrapers share a page, but
-/// who is slow still has an old one.
+/// Bytes that all answers being sent may keep in memory, beside a new one. Scrapers share a page, but a slow scraper
+/// still reads an old one.
 const MAX_SENDING: usize = 128 * 1024 * 1024;
 
 /// Pieces of answers that are smaller, in bytes, do not count.
 const MIN_COUNTED: usize = 4 * 1024;
 
-/// When there is no room for an answer by then, others are let go for it.
+/// If there is no room for an answer by then, other connections are closed for it.
 const ROOM_WITHIN: Duration = Duration::from_secs(1);
 
 /// Requests whose head has more headers, or is larger in bytes, are refused.
@@ -81,13 +81,13 @@ impl Connections {
         Seat { connections: Arc::clone(self), id, place }
     }
 
-    /// Makes one leave: the longest idle, or else the one that has been answered for longest.
+    /// Closes one: the longest idle, or else the one that has been answered for longest.
     pub(super) fn dismiss_one(&self) {
         self.lock().dismiss_one();
     }
 
-    /// Waits until there is room in memory for an answer of these `pieces`, and keeps it for `place` until they are
-    /// sent. When there is none for a time, those have to leave that have taken nothing for longest.
+    /// Waits until there is room in memory for an answer of these `pieces`, and reserves it for `place` until they are
+    /// sent. If there is none for a time, the connections that have read nothing for longest are closed.
     pub(super) async fn make_room(&self, place: &Place, pieces: &[Bytes]) {
         let counted = pieces.iter().filter(|piece| piece.len() >= MIN_COUNTED);
         let pieces: Vec<Piece> = counted.map(|piece| (piece.as_ptr().addr(), piece.len())).collect();
@@ -125,8 +125,8 @@ impl Places {
         self.dismiss(id);
     }
 
-    /// Makes one leave that keeps an answer in memory: the one that has taken nothing of it for longest, of those
-    /// rather that have another than the one of `pieces`. Tells whether there was one.
+    /// Closes the connection that has read nothing for longest of those that keep an answer in memory, preferring those
+    /// with another answer than the one of `pieces`. Returns whether there was one.
     fn dismiss_slowest(&mut self, pieces: &[Piece]) -> bool {
         let sending = self.places.iter().filter(|(_, place)| !place.activity().pieces.is_empty());
         let slowest = sending.min_by_key(|(_, place)| {
@@ -175,7 +175,7 @@ impl Drop for Seat {
     }
 }
 
-/// Whose a connection is, and what it does.
+/// The client of a connection, and what the connection does.
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) peer: IpAddr,
@@ -272,7 +272,7 @@ impl Place {
     /// Resolves when the connection has to end at once.
     async fn ended(&self, mut closing: watch::Receiver<bool>) {
         let closed = async {
-            // The sender lives as long as the server; without it, it had better end, too.
+            // The sender lives as long as the server; without it the connection ends, too.
             drop(closing.wait_for(|closing| *closing).await);
             if self.activity().doing != Doing::Asking {
                 pending::<()>().await;
@@ -385,7 +385,7 @@ mod tests {
     const HEALTHY: &[u8] = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n";
     const METRICS: &[u8] = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
 
-    /// Attends to a connection whose client does as `client` does, and tells how many seconds it lasted.
+    /// Attends to a connection whose client does as `client` does, and returns how many seconds it lasted.
     async fn lasts<C: Future<Output = ()>>(client: impl FnOnce(DuplexStream) -> C) -> u64 {
         let (near, far) = tokio::io::duplex(256);
         let (_close, closing) = watch::channel(false);
@@ -491,7 +491,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_takes_nothing_of_an_old_page_makes_room_for_a_new_one() {
+    async fn a_client_that_reads_nothing_of_an_old_page_makes_room_for_a_new_one() {
         const SECOND: Duration = Duration::from_secs(1);
         let connections = Arc::new(Connections::default());
         let page = || vec![Bytes::from(vec![0; MAX_SENDING / 4]), Bytes::from_static(b"small")];
@@ -525,7 +525,7 @@ mod tests {
         assert_eq!([0, 1, 2, 3, 4].map(|index| left(&seats[index])), [false, true, false, false, false]);
         seats[1].place.ended(watch::channel(false).1).await;
 
-        // Whoever waits goes on as soon as another has all of its page.
+        // A waiting answer goes on as soon as another one is sent.
         let done = async { seats[2].place.sent() };
         let ((_slow, waited), ()) = tokio::join!(send(slow), done);
         assert_eq!(waited, Duration::ZERO);

@@ -1,7 +1,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{Mutex, watch},
+    sync::{Mutex, OwnedMutexGuard, watch},
     time::{Instant, sleep},
 };
 
@@ -12,20 +12,21 @@ use crate::{
     server::Setup,
 };
 
-/// A page is kept ready for whoever asked for it within this time.
+/// A page that was requested within this time is kept ready.
 const LATELY: Duration = Duration::from_secs(180);
-/// Answers of a panel that come one upon the other are written together.
+/// Answers of a panel that come within this time are rendered together.
 const TOGETHER: Duration = Duration::from_millis(100);
-/// After keeping pages ready, rests so many times as long as that took: it never takes much of a core.
+/// After rendering, the task rests so many times as long as that took, so it uses a tenth of a core at most.
 const REST: u32 = 9;
 
-/// What is known of the targets as text, written once for all scrapers and again when it is outdated.
+/// The metrics of targets as text, rendered once for all scrapers and again when it is outdated.
 pub(super) struct Pages {
     board: Board,
     clock: Clock,
     setup: watch::Receiver<Arc<Setup>>,
-    /// Held while a page is written: whoever wants the same one meanwhile waits for it.
-    kept: Mutex<Kept>,
+    /// Held by the thread that writes a page. Scrapers that want the same page wait for it; if they leave, it is
+    /// written to its end and kept all the same.
+    kept: Arc<Mutex<Kept>>,
 }
 
 #[derive(Default)]
@@ -57,7 +58,7 @@ impl Page {
 
 impl Pages {
     pub(super) fn new(board: Board, clock: Clock, setup: watch::Receiver<Arc<Setup>>) -> Self {
-        Pages { board, clock, setup, kept: Mutex::default() }
+        Pages { board, clock, setup, kept: Arc::default() }
     }
 
     /// The newest page of all targets or of one; absent: there is no target of that name.
@@ -68,13 +69,11 @@ impl Pages {
         coding: Coding,
     ) -> Option<Arc<Rendered>> {
         let key = Key { target: target.map(Arc::from), format, coding };
-        let mut kept = self.kept.lock().await;
-        let text = self.newest(&mut kept.pages, &key).await?;
-        kept.asked.insert(key, self.clock.now().uptime);
-        Some(text)
+        let kept = Arc::clone(&self.kept).lock_owned().await;
+        self.newest(kept, key, self.clock.now().uptime).await
     }
 
-    /// Writes what was asked for lately as soon as it is outdated, so that scrapers seldom have to wait for it.
+    /// Renders recently requested pages as soon as they are outdated, so that scrapers seldom wait.
     pub(super) async fn keep_ready(&self) {
         let mut views = self.board.watch();
         while views.changed().await.is_ok() {
@@ -86,9 +85,9 @@ impl Pages {
         }
     }
 
-    /// Writes what is to be kept ready, and lets go of the rest.
+    /// Renders the pages to be kept ready, and drops the others.
     async fn renew(&self) {
-        let mut kept = self.kept.lock().await;
+        let mut kept = Arc::clone(&self.kept).lock_owned().await;
         let Kept { pages, asked } = &mut *kept;
         let now = self.clock.now().uptime;
         asked.retain(|_, at| now.saturating_sub(*at) < LATELY);
@@ -97,13 +96,22 @@ impl Pages {
         if pages.values().any(|page| page.text.is_being_sent()) {
             return;
         }
-        for key in asked.keys() {
-            self.newest(pages, key).await;
+        let asked = asked.clone();
+        drop(kept);
+        for (key, at) in asked {
+            let kept = Arc::clone(&self.kept).lock_owned().await;
+            self.newest(kept, key, at).await;
         }
     }
 
-    async fn newest(&self, kept: &mut HashMap<Key, Page>, key: &Key) -> Option<Arc<Rendered>> {
-        // Taken under the lock, so that nobody who waited for it puts an older page in place of a newer one.
+    /// The page of `key`, which was asked for at the uptime `asked`; written if the kept one is outdated.
+    async fn newest(
+        &self,
+        mut kept: OwnedMutexGuard<Kept>,
+        key: Key,
+        asked: Duration,
+    ) -> Option<Arc<Rendered>> {
+        // Taken under the lock, so that an older page never replaces a newer one.
         let view = self.board.view();
         let setup = Arc::clone(&self.setup.borrow());
         let now = self.clock.now();
@@ -114,29 +122,35 @@ impl Pages {
                 Arc::new(vec![Arc::clone(report)])
             }
         };
+        let last = kept.asked.entry(key.clone()).or_default();
+        *last = asked.max(*last);
 
         // Dropped before the new page is made: large pages are never held twice, unless one is still being sent.
-        kept.retain(|_, page| page.valid(view.version, &setup, now.uptime));
-        if let Some(page) = kept.get(key) {
+        kept.pages.retain(|_, page| page.valid(view.version, &setup, now.uptime));
+        if let Some(page) = kept.pages.get(&key) {
             return Some(Arc::clone(&page.text));
         }
-        let (options, format, coding) = (setup.options.clone(), key.format, key.coding);
-        let write = move || exposition::render(&reports, now, &options, format, coding);
-        let text = match tokio::task::spawn_blocking(write).await {
-            Ok(text) => Arc::new(text),
+        let write = move || {
+            let text = exposition::render(&reports, now, &setup.options, key.format, key.coding);
+            let text = Arc::new(text);
+            kept.pages.insert(key, Page { version: view.version, setup, text: Arc::clone(&text) });
+            text
+        };
+        match tokio::task::spawn_blocking(write).await {
+            Ok(text) => Some(text),
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
-                // The runtime is shutting down; nobody will read an answer.
-                Err(_) => return None,
+                // The runtime is shutting down; no answer is sent any more.
+                Err(_) => None,
             },
-        };
-        kept.insert(key.clone(), Page { version: view.version, setup, text: Arc::clone(&text) });
-        Some(text)
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
     use crate::{
         exposition::Tail,
@@ -175,7 +189,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_page_is_written_anew_under_another_configuration() {
+    async fn another_configuration_makes_another_page() {
         let (pages, setup) = pages_and_setup();
         let first = get(&pages, None).await;
         assert!(Arc::ptr_eq(&first, &get(&pages, None).await));
@@ -236,6 +250,20 @@ mod tests {
             () = pages.keep_ready() => unreachable!("the board is there"),
             () = story => {}
         }
+    }
+
+    #[tokio::test]
+    async fn a_page_is_kept_and_kept_ready_when_its_scraper_leaves_before_it_is_written() {
+        let pages = pages();
+        pages.board.publish(Report { up: Some(true), ..Report::new("a") });
+        for version in 1..=15 {
+            // Polled once, which is seldom long enough.
+            drop(get(&pages, None).now_or_never());
+            assert_eq!(written(&pages).await, Some(version));
+            pages.board.publish(Report { up: Some(true), ..Report::new("a") });
+        }
+        pages.renew().await;
+        assert_eq!(written(&pages).await, Some(16));
     }
 
     #[tokio::test]

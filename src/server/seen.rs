@@ -13,10 +13,10 @@ use crate::{
     telemetry::{ReceiverStatus, Telemetry},
 };
 
-/// Ages and queues change without anything new on the board; nobody sees more of them than once in so long.
-const TOLD_FOR: Duration = Duration::from_secs(1);
+/// Ages and queues change without a new report on the board; pages show them at most so late.
+const SHOWN_FOR: Duration = Duration::from_secs(1);
 
-/// All that a page tells of, at one moment.
+/// Everything that a page shows, at one moment.
 pub(super) struct Seen {
     pub(super) view: View,
     pub(super) alerts: Arc<ActiveAlerts>,
@@ -46,25 +46,25 @@ impl Seen {
     }
 }
 
-/// A page, written once for all who ask for it within a second, unless what it tells of changes meanwhile.
+/// A page, written once for all clients within a second, unless what it shows changes.
 #[derive(Default)]
-pub(super) struct Kept(Mutex<Option<Page>>);
+pub(super) struct Kept(Arc<Mutex<Option<Page>>>);
 
 struct Page {
     text: Bytes,
     made: Duration,
     version: u64,
-    /// These hold nothing in memory that only an old page tells of.
+    /// Weak, so that an old page keeps nothing in memory.
     alerts: Weak<ActiveAlerts>,
     setup: Weak<Setup>,
 }
 
 impl Page {
-    fn tells(&self, seen: &Seen) -> bool {
+    fn shows(&self, seen: &Seen) -> bool {
         self.version == seen.view.version
             && Weak::ptr_eq(&self.alerts, &Arc::downgrade(&seen.alerts))
             && Weak::ptr_eq(&self.setup, &Arc::downgrade(&seen.setup))
-            && seen.now.uptime < self.made + TOLD_FOR
+            && seen.now.uptime < self.made + SHOWN_FOR
     }
 }
 
@@ -75,31 +75,32 @@ impl Kept {
         state: &State,
         write: fn(&Seen) -> Result<Vec<u8>, E>,
     ) -> Option<Bytes> {
-        // Whoever wants the page while it is written waits for it, and looks only then.
-        let mut kept = self.0.lock().await;
+        // Held by the thread that writes the page: clients that want it meanwhile wait for it, and if they leave, it is
+        // kept all the same.
+        let mut kept = Arc::clone(&self.0).lock_owned().await;
         let seen = Seen::now(state);
-        if let Some(page) = kept.as_ref().filter(|page| page.tells(&seen)) {
+        if let Some(page) = kept.as_ref().filter(|page| page.shows(&seen)) {
             return Some(page.text.clone());
         }
         *kept = None;
-        let page = move || {
-            write(&seen).map(|text| Page {
-                text: text.into(),
+        let write = move || {
+            let page = Page {
+                text: write(&seen).ok()?.into(),
                 made: seen.now.uptime,
                 version: seen.view.version,
                 alerts: Arc::downgrade(&seen.alerts),
                 setup: Arc::downgrade(&seen.setup),
-            })
+            };
+            Some(kept.insert(page).text.clone())
         };
-        let page = match tokio::task::spawn_blocking(page).await {
-            Ok(written) => written.ok()?,
+        match tokio::task::spawn_blocking(write).await {
+            Ok(text) => text,
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
-                // The runtime is shutting down; nobody will read an answer.
-                Err(_) => return None,
+                // The runtime is shutting down; no answer is sent any more.
+                Err(_) => None,
             },
-        };
-        Some(kept.insert(page).text.clone())
+        }
     }
 }
 
@@ -151,6 +152,8 @@ pub(super) mod testing {
 mod tests {
     use std::convert::Infallible;
 
+    use futures_util::FutureExt;
+
     use super::{testing::state, *};
     use crate::{exposition::UserLabels, model::Report};
 
@@ -179,5 +182,19 @@ mod tests {
         tokio::time::advance(Duration::from_millis(1)).await;
         state.alerts = tokio::sync::watch::channel(Arc::default()).1;
         assert_ne!(kept.get(&state, page).await.unwrap(), third);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_is_kept_when_its_client_leaves_before_it_is_written() {
+        let state = state(&[Report::new("home")], ActiveAlerts::default(), UserLabels::Name);
+        let kept = Kept::default();
+        for round in 0..15 {
+            // Polled once, which is seldom long enough.
+            drop(kept.get(&state, page).now_or_never());
+            let text = kept.0.lock().await.as_ref().map(|page| page.text.clone());
+            assert!(text.is_some(), "{round}");
+            assert_eq!(kept.get(&state, page).await, text);
+            tokio::time::advance(SHOWN_FOR).await;
+        }
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::connections::Place;
 
 /// A stream that breaks when what is written to it is not taken for a time: else a client that stops reading would
-/// hold its page and its place among the connections for ever. It tells its place what it sees.
+/// hold its page and its place among the connections for ever. It reports reads and writes to its place.
 pub(super) struct Stall<S> {
     stream: S,
     limit: Duration,

@@ -1,4 +1,4 @@
-//! The status page: what a person wants to see first, on one page without scripts.
+//! The status page, without scripts: the most important facts first.
 //!
 //! [`html`] gathers what the template `status/page.html` shows. Of the users and alerts, of which there may be tens of
 //! thousands, a few are chosen on one pass, and names are looked at only then.
@@ -21,7 +21,7 @@ use crate::{model::Report, telemetry};
 
 /// Where the documentation is; empty while the project has no home page.
 const DOCUMENTATION: &str = env!("CARGO_PKG_HOMEPAGE");
-/// Seconds after which the page loads itself anew.
+/// Seconds after which the page reloads itself.
 const REFRESH: u32 = 30;
 
 static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {

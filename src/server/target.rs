@@ -9,7 +9,7 @@ use crate::model::{Moment, NodeStatus, Outcome, Part, Report};
 #[serde(rename_all = "snake_case")]
 pub(super) enum TargetState {
     Up,
-    /// It answers, but some part of what is known of it is too old to be told.
+    /// It answers, but some part of its data is too old to be shown.
     PartlyStale,
     Down,
     NotTried,
@@ -28,7 +28,7 @@ impl TargetState {
     }
 }
 
-/// Whether what was read of a part is too old to be told, or was never read although it was tried.
+/// Whether the data of a part is too old to be shown, or was never read although it was tried.
 pub(super) fn is_stale(report: &Report, part: Part, now: Moment) -> bool {
     let Some(known) = report.parts.get(&part) else { return false };
     match known.outcome {
@@ -39,7 +39,7 @@ pub(super) fn is_stale(report: &Report, part: Part, now: Moment) -> bool {
     }
 }
 
-/// What a target has, as far as that is known and not stale.
+/// Numbers of a target that are known and not stale.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Counts {
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -128,9 +128,9 @@ fn authority(ca: &Loaded, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn Clie
 /// Judges the certificates of clients.
 #[derive(Debug)]
 struct Clients {
-    /// Who must have signed a certificate that is shown; absent: anybody may have.
+    /// Must have signed a certificate that is shown; absent: any signature will do.
     authority: Option<Arc<dyn ClientCertVerifier>>,
-    /// Whether nobody passes without one.
+    /// Whether a certificate is required.
     required: bool,
     /// It must have one of these names.
     names: Option<Vec<String>>,

@@ -405,6 +405,7 @@ async fn no_secret_is_shown_anywhere() {
             format!("tls_server_config:\n  key: |\n    -----BEGIN {0}-----\n    {0}\n", canary("key")),
         ] {
             fs::write(&file, broken).unwrap();
+            Port::files_are_due().await;
             said.push_str(&port.ask("GET", "/metrics", &[&right]).await.body);
         }
         said.push_str(&format!("{:?}", port.telemetry.gather()));

@@ -30,6 +30,7 @@ async fn a_new_certificate_is_shown_and_a_broken_one_is_not() {
     others.write(others_files.path());
     let certificate = folder.path().join("server.pem");
     fs::copy(others_files.path().join("server.pem"), &certificate).unwrap();
+    Port::files_are_due().await;
     for _ in 0..3 {
         assert_eq!(port.get_tls(&client, &[]).await.unwrap(), 200);
     }
@@ -42,6 +43,7 @@ async fn a_new_certificate_is_shown_and_a_broken_one_is_not() {
     assert_eq!(told(&log), 1);
 
     fs::copy(others_files.path().join("server-key.pem"), folder.path().join("server-key.pem")).unwrap();
+    Port::files_are_due().await;
     assert_eq!(port.get_tls(&other, &[]).await.unwrap(), 200);
     port.get_tls(&client, &[]).await.unwrap_err();
     assert_eq!(port.own("proxymeter_web_config_up"), 1.0);
@@ -49,12 +51,13 @@ async fn a_new_certificate_is_shown_and_a_broken_one_is_not() {
     talk(&mut kept, "GET", "/metrics", &[]).await.unwrap_err();
 
     fs::remove_file(&certificate).unwrap();
+    Port::files_are_due().await;
     assert_eq!(port.get_tls(&other, &[]).await.unwrap(), 200);
     assert_eq!((port.own("proxymeter_web_config_up"), told(&log)), (0.0, 2));
 }
 
 #[tokio::test]
-async fn other_authorities_hold_from_the_next_request_on() {
+async fn other_authorities_hold_a_second_later() {
     let folder = tempfile::tempdir().unwrap();
     let (pki, others) = (Pki::new(), Pki::new());
     pki.write(folder.path());
@@ -66,13 +69,14 @@ async fn other_authorities_hold_from_the_next_request_on() {
     assert_eq!(talk(&mut kept, "GET", "/metrics", &[]).await.unwrap().status, 200);
 
     fs::write(folder.path().join("ca.pem"), others.authority()).unwrap();
+    Port::files_are_due().await;
     assert_eq!(port.get_tls(&newcomer, &[]).await.unwrap(), 200);
     port.get_tls(&friend, &[]).await.unwrap_err();
     talk(&mut kept, "GET", "/metrics", &[]).await.unwrap_err();
 }
 
 #[tokio::test]
-async fn a_changed_web_file_holds_from_the_next_request_on() {
+async fn a_changed_web_file_holds_a_second_later() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("web.yml");
     let with = |password: &str| format!("basic_auth_users:\n  alice: {}\n", hash(password));
@@ -91,6 +95,7 @@ async fn a_changed_web_file_holds_from_the_next_request_on() {
     ] {
         if let Some(text) = &change {
             fs::write(&file, text).unwrap();
+            Port::files_are_due().await;
         }
         for (header, status) in [&*first, &second, "X: y"].into_iter().zip(statuses) {
             let answer = talk(&mut kept, "GET", "/metrics", &[header]).await.unwrap();
@@ -100,6 +105,7 @@ async fn a_changed_web_file_holds_from_the_next_request_on() {
         assert_eq!(port.own("proxymeter_web_config_up"), up, "{change:?}");
     }
     fs::remove_file(&file).unwrap();
+    Port::files_are_due().await;
     for path in PATHS {
         let answer = talk(&mut kept, "GET", path, &[&second]).await.unwrap();
         assert_eq!(answer.status, 500, "{path}");
@@ -125,6 +131,7 @@ async fn a_web_file_turns_tls_neither_on_nor_off() {
 
     // What else it says holds.
     fs::write(&file, &guarded).unwrap();
+    Port::files_are_due().await;
     for (header, status) in [(&*right, 200), ("X: y", 401)] {
         assert_eq!(talk(&mut plain, "GET", "/metrics", &[header]).await.unwrap().status, status);
         assert_eq!(port.get(&[header]).await, status);
@@ -137,6 +144,7 @@ async fn a_web_file_turns_tls_neither_on_nor_off() {
     assert_eq!(talk(&mut kept, "GET", "/metrics", &[&right]).await.unwrap().status, 200);
     for gone in ["", "http_server_config:\n  http2: false\n", "tls_server_config: {}\n"] {
         fs::write(&file, gone).unwrap();
+        Port::files_are_due().await;
         talk(&mut port.connect().await, "GET", "/metrics", &[]).await.unwrap_err();
         port.handshake(&client).await.unwrap_err();
         let answer = talk(&mut kept, "GET", "/metrics", &[&right]).await.unwrap();
@@ -146,17 +154,20 @@ async fn a_web_file_turns_tls_neither_on_nor_off() {
     assert!(log.text().contains("tls_server_config is gone"));
 
     fs::write(&file, tls).unwrap();
+    Port::files_are_due().await;
     let mut kept = port.handshake(&client).await.unwrap();
     assert_eq!(talk(&mut kept, "GET", "/metrics", &[]).await.unwrap().status, 200);
     assert_eq!(port.own("proxymeter_web_config_up"), 1.0);
 
     // Broken: nobody gets in, neither by TLS nor without, and those who are in learn nothing.
     fs::write(&file, "tls_server_config:\n  cert_file: server.pem\n").unwrap();
+    Port::files_are_due().await;
     port.handshake(&client).await.unwrap_err();
     talk(&mut port.connect().await, "GET", "/metrics", &[]).await.unwrap_err();
     assert_eq!(talk(&mut kept, "GET", "/metrics", &[]).await.unwrap().status, 500);
 
     fs::write(&file, tls).unwrap();
+    Port::files_are_due().await;
     assert_eq!(port.get_tls(&client, &[]).await.unwrap(), 200);
 }
 

@@ -121,9 +121,8 @@ fn header(mail: &str, name: &str) -> String {
 #[track_caller]
 fn assert_failed(result: &Result<String, SendError>, reason: &str, retry: Retry, told: &str) {
     let error = result.as_ref().expect_err("it should have failed");
-    assert_eq!((error.reason, error.retry), (reason, retry), "{error}");
+    assert_eq!((error.reason.label(), error.retry), (reason, retry), "{error}");
     assert!(error.detail.contains(told), "{error} says nothing of {told:?}");
-    assert!(SendError::REASONS.contains(&error.reason));
 }
 
 #[tokio::test]

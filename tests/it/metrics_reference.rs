@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write};
 use proxymeter::{
     exposition::{Kind, alert_families, families},
     model::Reason,
-    notify::SendError,
+    notify::SendReason,
     telemetry::Telemetry,
 };
 
@@ -48,7 +48,7 @@ fn reference() -> String {
         write!(text, " `{reason}`").unwrap();
     }
     text.push_str(".\n\nReasons that notifications fail for:");
-    for reason in SendError::REASONS {
+    for reason in SendReason::ALL.map(SendReason::label) {
         write!(text, " `{reason}`").unwrap();
     }
     text.push_str(".\n");

@@ -316,8 +316,11 @@ fn a_guarded_daemon_is_healthy() {
         if code != 0 {
             web.write_all(b"users:\n").unwrap();
         }
-        let (seen, _, err) =
-            run(&[&["healthcheck"], &*arguments, &[&format!("--web.listen-address={address}")]].concat());
+        let there = format!("--web.listen-address={address}");
+        let check = || run(&[&["healthcheck"], &*arguments, &[&there]].concat());
+        // The daemon reads the file once a second at most, and a check takes some milliseconds.
+        let later = (0..1000).map(|_| check()).find(|(seen, _, _)| code == 0 || *seen == Some(code));
+        let (seen, _, err) = later.unwrap_or_else(check);
         assert_eq!(seen, Some(code), "{keys} {web_file:?}: {err}");
         assert_eq!(err.contains("answered 500"), code != 0, "{err}");
     }

@@ -82,7 +82,7 @@ fn what_cannot_be_used_changes_nothing() {
     daemon.signal("-HUP");
     wait_for("the load", || (daemon.value(SUCCESSFUL) == Some(1.0)).then_some(()));
     assert!(daemon.value(LOADED_AT).unwrap() > before);
-    assert!(daemon.log().contains("the configuration was loaded anew"), "{}", daemon.log());
+    assert!(daemon.log().contains("the configuration was reloaded"), "{}", daemon.log());
     let events = hook.events();
     assert!(events.values().all(|ids| ids.len() == 1), "{events:#?}");
 }
@@ -101,7 +101,7 @@ fn a_broken_web_file_of_the_arguments_is_refused() {
     daemon.signal("-HUP");
     wait_for("the refusal", || daemon.logged_at("the configuration cannot be used"));
     assert!(daemon.log().contains(&format!("{}:1:1: the file: an unknown key", web.path().display())));
-    assert!(!daemon.log().contains("loaded anew"), "{}", daemon.log());
+    assert!(!daemon.log().contains("was reloaded"), "{}", daemon.log());
 
     fs::write(web.path(), "").unwrap();
     wait_for("the port", || (daemon.value(SUCCESSFUL) == Some(0.0)).then_some(()));

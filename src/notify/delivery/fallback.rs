@@ -7,7 +7,7 @@ use tokio::{sync::mpsc, time::Instant};
 use super::{Left, Outbox, TOO_OLD};
 use crate::{
     model::{Notice, NoticeStatus, Severity, Timestamp},
-    notify::OwnAlert,
+    notify::{OwnAlert, SendReason},
     store::{FallbackKnows, ReceiverState},
 };
 
@@ -132,9 +132,9 @@ impl Outbox {
         }
         // What made it fail before we started, an earlier process knew.
         let (reason, detail) = match &self.last_failure {
-            Some(err) => (err.reason, err.detail.as_str()),
-            None if knows == FallbackKnows::GivenUp => ("timeout", TOO_OLD),
-            None => ("timeout", "the log says why"),
+            Some(err) => (err.reason.label(), err.detail.as_str()),
+            None if knows == FallbackKnows::GivenUp => (SendReason::Timeout.label(), TOO_OLD),
+            None => (SendReason::Timeout.label(), "the log says why"),
         };
         let description = format!(
             "Receiver {} cannot be told ({reason}): {detail}. Notices given up so far: {}.",

@@ -56,12 +56,12 @@ fn firing(id: &str, group: &str) -> Notice {
     notice(id, group, vec![alert(id, NoticeStatus::Firing)])
 }
 
-fn error(reason: &'static str, retry: Retry) -> SendError {
-    SendError { reason, detail: format!("it said {reason}"), retry }
+fn error(reason: SendReason, retry: Retry) -> SendError {
+    SendError { reason, detail: format!("it said {}", reason.label()), retry }
 }
 
 fn unavailable() -> Result<String, SendError> {
-    Err(error("connect", Retry::Later))
+    Err(error(SendReason::Connect, Retry::Later))
 }
 
 /// Every attempt: what was sent, and when by uptime.
@@ -193,7 +193,7 @@ async fn what_is_taken_leaves_the_queue() {
     for name in ["notifications_total", "notification_attempts_total", "notifications_abandoned_total"] {
         assert_eq!(bench.value(name, &["ops"]), Some(0.0), "{name}");
     }
-    for reason in SendError::REASONS {
+    for reason in SendReason::ALL.map(SendReason::label) {
         assert_eq!(bench.value("notification_failures_total", &["ops", reason]), Some(0.0), "{reason}");
     }
     assert_eq!(bench.value("notifications_suppressed_total", &[OUTDATED]), Some(0.0));
@@ -313,7 +313,7 @@ async fn one_success_releases_the_queue() {
 #[tokio::test(start_paused = true)]
 async fn a_notice_that_is_refused_for_good_does_not_hold_up_the_others() {
     let (mut bench, worker) = Bench::start(vec![], state(), |_, notice| {
-        if notice.id == "bad" { Err(error("client_error", Retry::Never)) } else { Ok("yes".into()) }
+        if notice.id == "bad" { Err(error(SendReason::ClientError, Retry::Never)) } else { Ok("yes".into()) }
     });
     for id in ["bad", "good"] {
         bench.send(firing(id, id));
@@ -351,9 +351,9 @@ async fn a_notice_that_breaks_its_receiver_does_not_hold_up_the_others() {
 async fn a_receiver_is_not_asked_earlier_than_it_wants() {
     let asked = Duration::from_secs(600);
     let (bench, worker) = Bench::start(vec![], state(), move |n, _| match n {
-        1 => Err(error("rate_limited", Retry::NotBefore(asked))),
+        1 => Err(error(SendReason::RateLimited, Retry::NotBefore(asked))),
         // Less than we would wait anyway.
-        2 => Err(error("rate_limited", Retry::NotBefore(Duration::from_secs(1)))),
+        2 => Err(error(SendReason::RateLimited, Retry::NotBefore(Duration::from_secs(1)))),
         _ => Ok("yes".into()),
     });
     bench.send(firing("1", "g"));
@@ -366,7 +366,7 @@ async fn a_receiver_is_not_asked_earlier_than_it_wants() {
 
 #[tokio::test(start_paused = true)]
 async fn a_receiver_that_is_gone_is_not_asked_again_until_its_configuration_changes() {
-    let gone = |_: usize, _: &Notice| Err(error("gone", Retry::Disabled));
+    let gone = |_: usize, _: &Notice| Err(error(SendReason::Gone, Retry::Disabled));
     let (mut bench, worker) = Bench::start(vec![], state(), gone);
     bench.send(firing("1", "g"));
     bench.send(firing("2", "h"));
@@ -403,7 +403,7 @@ async fn ends_are_not_told_to_whom_does_not_want_to_hear_of_them_but_count() {
     for (down, expected) in [(false, vec!["a b"]), (true, vec!["a b", "a"])] {
         // The first may have been taken, so that the end of both would be told to others.
         let (bench, mut worker) = Bench::start(vec![], state(), move |n, _| match n {
-            1 if down => Err(error("timeout", Retry::Later)),
+            1 if down => Err(error(SendReason::Timeout, Retry::Later)),
             _ => Ok("yes".into()),
         });
         worker.outbox.terms.send_resolved = false;
@@ -494,9 +494,12 @@ async fn what_comes_while_another_of_its_group_is_sent_waits_or_is_merged() {
 #[tokio::test(start_paused = true)]
 async fn an_end_is_told_when_the_beginning_may_have_been() {
     // Nobody knows whether it was taken before the time was up; nor whether the other address has shown it to somebody.
-    for (reason, done) in
-        [("timeout", None), ("response", None), ("server_error", None), ("connect", Some("a@example.com"))]
-    {
+    for (reason, done) in [
+        (SendReason::Timeout, None),
+        (SendReason::Response, None),
+        (SendReason::ServerError, None),
+        (SendReason::Connect, Some("a@example.com")),
+    ] {
         let attempts = Attempts::default();
         let seen = Arc::clone(&attempts);
         let script = Scripted(Box::new(move |notice, took, now| {
@@ -513,33 +516,33 @@ async fn an_end_is_told_when_the_beginning_may_have_been() {
         bench.send(notice("2", "g", vec![alert("1", NoticeStatus::Resolved)]));
         run(&mut worker, HOUR).await;
         let attempts = bench.attempts.lock().unwrap();
-        assert_eq!(attempts.len(), 2, "{reason}");
-        assert_eq!(attempts[1].0.status(), NoticeStatus::Resolved, "{reason}");
-        assert_eq!(attempts[1].0.covers, ["1", "2"], "{reason}");
+        assert_eq!(attempts.len(), 2, "{reason:?}");
+        assert_eq!(attempts[1].0.status(), NoticeStatus::Resolved, "{reason:?}");
+        assert_eq!(attempts[1].0.covers, ["1", "2"], "{reason:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_end_is_told_when_the_beginning_may_have_been_and_was_given_up() {
-    for (first, told) in [("timeout", true), ("connect", false)] {
+    for (first, told) in [(SendReason::Timeout, true), (SendReason::Connect, false)] {
         let (bench, worker) = Bench::start(vec![], state(), move |n, _| match n {
             1 => Err(error(first, Retry::Later)),
-            2 => Err(error("client_error", Retry::Never)),
+            2 => Err(error(SendReason::ClientError, Retry::Never)),
             3 => unavailable(),
             _ => Ok("yes".into()),
         });
         let mut worker = Box::pin(worker.run());
         bench.send(firing("1", "g"));
         run(&mut worker, Duration::from_secs(30)).await;
-        assert_eq!(bench.value("notifications_abandoned_total", &["ops"]), Some(1.0), "{first}");
+        assert_eq!(bench.value("notifications_abandoned_total", &["ops"]), Some(1.0), "{first:?}");
         // It is repeated, and ends before the repetition is taken.
         bench.send(firing("1", "g"));
         run(&mut worker, Duration::from_secs(2)).await;
         bench.send(notice("2", "g", vec![alert("1", NoticeStatus::Resolved)]));
         run(&mut worker, HOUR).await;
         let attempts = bench.attempts.lock().unwrap();
-        assert_eq!(attempts.len(), if told { 4 } else { 3 }, "{first}");
-        assert_eq!(attempts.last().unwrap().0.status() == NoticeStatus::Resolved, told, "{first}");
+        assert_eq!(attempts.len(), if told { 4 } else { 3 }, "{first:?}");
+        assert_eq!(attempts.last().unwrap().0.status() == NoticeStatus::Resolved, told, "{first:?}");
     }
 }
 

@@ -150,7 +150,8 @@ async fn pings_stop_when_nobody_can_be_told() {
 
 #[tokio::test(start_paused = true)]
 async fn a_ping_that_fails_is_counted_and_made_again() {
-    let failure = SendError { reason: "connect", detail: "nobody is there".into(), retry: Retry::Never };
+    let failure =
+        SendError { reason: SendReason::Connect, detail: "nobody is there".into(), retry: Retry::Never };
     let (bench, heartbeat) = Bench::start(Err(failure));
     let mut heartbeat = Box::pin(heartbeat.run());
     run(&mut heartbeat, 5 * INTERVAL + SECOND).await;

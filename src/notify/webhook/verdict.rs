@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::{
     http::{self, Reply},
     model::Timestamp,
-    notify::Retry,
+    notify::{Retry, SendReason},
 };
 
 /// However long a receiver asks to be left alone, it is asked again after this.
@@ -17,8 +17,7 @@ const LONGEST_REQUEST: Duration = Duration::from_secs(60 * 60);
 /// Why an answer does not mean that the notice was taken.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::notify) struct Refusal {
-    /// One of `SendError::REASONS`.
-    pub(in crate::notify) reason: &'static str,
+    pub(in crate::notify) reason: SendReason,
     pub(in crate::notify) what: String,
     pub(in crate::notify) retry: Retry,
 }
@@ -31,31 +30,31 @@ pub(in crate::notify) fn judge(reply: &Reply, now: Timestamp) -> Result<(), Refu
     let later = retry_after(reply, now).map_or(Retry::Later, Retry::NotBefore);
     match reply.status {
         200..=299 if is_page(reply) => Err(Refusal {
-            reason: "response",
+            reason: SendReason::Response,
             what: format!("answered {} with a web page: something else than the receiver", reply.status),
             retry: Retry::Later,
         }),
         200..=299 => Ok(()),
-        300..=399 => refusal("redirect", Retry::Later),
-        410 => refusal("gone", Retry::Disabled),
-        408 => refusal("timeout", later),
-        425 => refusal("client_error", later),
-        429 => refusal("rate_limited", later),
-        401 | 403 | 407 => refusal("auth", Retry::Never),
-        400..=499 => refusal("client_error", Retry::Never),
-        500..=599 => refusal("server_error", later),
-        _ => refusal("response", Retry::Later),
+        300..=399 => refusal(SendReason::Redirect, Retry::Later),
+        410 => refusal(SendReason::Gone, Retry::Disabled),
+        408 => refusal(SendReason::Timeout, later),
+        425 => refusal(SendReason::ClientError, later),
+        429 => refusal(SendReason::RateLimited, later),
+        401 | 403 | 407 => refusal(SendReason::Auth, Retry::Never),
+        400..=499 => refusal(SendReason::ClientError, Retry::Never),
+        500..=599 => refusal(SendReason::ServerError, later),
+        _ => refusal(SendReason::Response, Retry::Later),
     }
 }
 
 /// Why nothing was answered.
 pub(in crate::notify) fn unanswered(error: &http::Error) -> Refusal {
     let reason = match error {
-        http::Error::Connect(_) => "connect",
-        http::Error::Tls(_) => "tls",
-        http::Error::Timeout(_) => "timeout",
+        http::Error::Connect(_) => SendReason::Connect,
+        http::Error::Tls(_) => SendReason::Tls,
+        http::Error::Timeout(_) => SendReason::Timeout,
         // The notice may have been taken all the same.
-        _ => "response",
+        _ => SendReason::Response,
     };
     Refusal { reason, what: error.to_string(), retry: Retry::Later }
 }
@@ -147,15 +146,15 @@ mod tests {
         for status in 100..=999 {
             let expected = match status {
                 200..=299 => None,
-                300..=399 => Some(("redirect", Retry::Later)),
-                401 | 403 | 407 => Some(("auth", Retry::Never)),
-                408 => Some(("timeout", Retry::Later)),
-                410 => Some(("gone", Retry::Disabled)),
-                425 => Some(("client_error", Retry::Later)),
-                429 => Some(("rate_limited", Retry::Later)),
-                400..=499 => Some(("client_error", Retry::Never)),
-                500..=599 => Some(("server_error", Retry::Later)),
-                _ => Some(("response", Retry::Later)),
+                300..=399 => Some((SendReason::Redirect, Retry::Later)),
+                401 | 403 | 407 => Some((SendReason::Auth, Retry::Never)),
+                408 => Some((SendReason::Timeout, Retry::Later)),
+                410 => Some((SendReason::Gone, Retry::Disabled)),
+                425 => Some((SendReason::ClientError, Retry::Later)),
+                429 => Some((SendReason::RateLimited, Retry::Later)),
+                400..=499 => Some((SendReason::ClientError, Retry::Never)),
+                500..=599 => Some((SendReason::ServerError, Retry::Later)),
+                _ => Some((SendReason::Response, Retry::Later)),
             };
             let judged = judge(&reply(status, &[], "ok"), NOW).err().map(|err| (err.reason, err.retry));
             assert_eq!(judged, expected, "{status}");

@@ -9,8 +9,7 @@ use sha2::{Digest, Sha256};
 /// No certificate, key or configuration of access is larger, in bytes.
 const MAX_SIZE: u64 = 1024 * 1024;
 
-/// The files that something was made from, so that it can be told whether they are still the same. They are compared
-/// by what is in them: a file that is written again within a tick of the file system's clock has the same time.
+/// The files that something was made from, to find out whether they have changed. They are compared by content: a file that is written again within a tick of the file system's clock has the same time.
 #[derive(Debug, Default)]
 pub(in crate::server) struct Files(Vec<(PathBuf, Fingerprint)>);
 

@@ -18,23 +18,23 @@ use crate::telemetry::Telemetry;
 /// Hashing takes a whole core: no more than this at once.
 const MAX_RUNNING: usize = 1;
 
-/// Passwords whose turn has not come by then are refused unseen. Scrapers wait longer.
+/// Passwords that wait longer are refused unchecked. Scrapers wait longer than this.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Passwords that are remembered as right.
 const MAX_KNOWN: usize = 100;
 
-/// Holds passwords against their hashes, each pair once as a rule: bcrypt takes long on purpose, and a scraper comes
-/// again and again. Each peer has one that waits, and they take turns, so that nobody who guesses keeps others waiting
-/// for longer than one of his guesses takes.
+/// Checks passwords against their hashes, each pair once as a rule: bcrypt is slow on purpose, and scrapers repeat
+/// their requests. Each peer may have one check waiting, and peers take turns, so guessing delays others by one check at
+/// most.
 #[derive(Debug)]
 pub(super) struct Passwords {
-    /// With a key of this process alone, so that what is remembered is worth nothing to anybody.
+    /// With a key of this process, so that the digests are worthless elsewhere.
     mac: Hmac<Sha256>,
-    /// Codes of name, hash and password together: when the hash changes, nothing of it is remembered. Wrong ones are
-    /// not, or guesses could push out the right ones.
+    /// Codes of name, hash and password together, so a changed hash invalidates them. Wrong passwords are not kept, or
+    /// guesses could push out the right ones.
     known: Mutex<HashSet<Code>>,
-    /// What is being looked at, or waits for it.
+    /// Checks that run or wait.
     asked: Mutex<HashMap<IpAddr, Arc<Question>>>,
     running: Arc<Semaphore>,
     telemetry: Telemetry,
@@ -100,13 +100,13 @@ impl Passwords {
             let turn = timeout_at(patience, Arc::clone(&self.running).acquire_owned()).await;
             // The semaphore is never closed.
             let Ok(Ok(turn)) = turn else { return Err(Verdict::Busy) };
-            // Somebody who waited ahead may have had the same password.
+            // An earlier request may have had the same password.
             if is_known() {
                 return Ok(true);
             }
             self.telemetry.http_password_check();
             let (hash, password) = (hash.clone(), password.to_vec());
-            // The turn goes along, so that it lasts to the end also when whoever asked has gone away meanwhile.
+            // Holds the turn to the end, even if the client leaves.
             let matches = tokio::task::spawn_blocking(move || (hash.matches(&password), turn));
             // It fails only when the runtime ends.
             let (matches, _turn) = matches.await.map_err(|_| Verdict::Busy)?;
@@ -147,8 +147,8 @@ impl Passwords {
         self.mac(&[b"token", a]).verify_slice(&self.code(&[b"token", b])).is_ok()
     }
 
-    /// The hash of some user, always the same one for a name that nobody has: whoever asks for it waits as long as for
-    /// a user, whatever the costs of the hashes, and what comes out of it is not looked at.
+    /// The hash of some user, always the same one for the same unknown name. Checking it takes as long as for a known
+    /// user, whatever the costs of the hashes. The outcome is ignored.
     fn stand_in<'u>(&self, users: &'u Users, name: &[u8]) -> Option<&'u PasswordHash> {
         let [first, second, ..] = self.code(&[b"stand-in", name]);
         let index = usize::from(u16::from_be_bytes([first, second]));
@@ -178,7 +178,7 @@ impl Passwords {
     }
 }
 
-/// Whom an address stands for: of IPv6's, everybody has a whole /64.
+/// The network that counts as one peer: of IPv6 a /64.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),

@@ -45,7 +45,7 @@ pub(in crate::server) fn json(seen: &Seen) -> serde_json::Result<Vec<u8>> {
     let mut alerts: Vec<_> =
         named.map(|(alert, subject)| Alert::new(alert, subject, seen.now.wall)).collect();
     if matches!(labels, UserLabels::Hash(_)) {
-        // In the order of names, a hash would still tell where in the alphabet its user stands.
+        // Sorted by name, a hash would reveal where in the alphabet its user is.
         alerts.sort_by(|a, b| a.labels.key().cmp(&b.labels.key()));
     }
     answer(Data { alerts })

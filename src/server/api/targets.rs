@@ -47,7 +47,7 @@ struct PartOf {
     duration_seconds: Option<f64>,
 }
 
-/// How every target stands, as JSON.
+/// The state of every target, as JSON.
 pub(in crate::server) fn json(seen: &Seen) -> serde_json::Result<Vec<u8>> {
     answer(Data { targets: seen.view.reports.iter().map(|report| Target::new(report, seen.now)).collect() })
 }

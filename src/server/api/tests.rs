@@ -1,4 +1,4 @@
-//! Holds `docs/api.md` against what is answered. `UPDATE_GOLDEN=1` writes its examples anew.
+//! Compares `docs/api.md` with the answers. `UPDATE_GOLDEN=1` rewrites its examples.
 
 use std::{collections::BTreeSet, fs, time::Duration};
 
@@ -130,7 +130,7 @@ async fn the_documentation_tells_what_is_answered() {
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(PATH, &document).unwrap();
     } else {
-        assert_eq!(document, known, "the examples differ; UPDATE_GOLDEN=1 writes them anew");
+        assert_eq!(document, known, "the examples differ; UPDATE_GOLDEN=1 rewrites them");
     }
 }
 

@@ -173,8 +173,8 @@ fn read_tls(mut map: Map, folder: &Path, faults: &mut Faults) -> Option<TlsSetti
     if client_ca.is_none() && client_auth.verified() {
         refuse(
             "client_ca_file",
-            "missing beside a client_auth_type that verifies, which would let in whoever has a certificate of \
-             any of the system's authorities; write client_ca_file or client_ca",
+            "missing beside a client_auth_type that verifies, which would accept every certificate of any of \
+             the system's authorities; write client_ca_file or client_ca",
         );
     }
     if client_names.is_some() && !client_auth.required() {
@@ -508,7 +508,7 @@ mod tests {
         }
     }
 
-    /// What is read does not show up in what is told of it, wherever it stands.
+    /// Messages quote nothing of the file, wherever it is.
     #[test]
     fn nothing_is_quoted() {
         const CANARY: &str = "c4naryb1rd";

@@ -1,11 +1,10 @@
-//! YAML as a tree that knows its positions. What it says is read by whoever takes it apart; here nothing is quoted,
-//! as any of it may be a secret.
+//! YAML as a tree with positions. Messages quote nothing of it, as any of it may be a secret.
 
 use std::{collections::HashMap, sync::Arc};
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 
-/// Deeper than anybody needs, and far from the end of the stack.
+/// Deeper than any file needs, and far from the end of the stack.
 const MAX_DEPTH: usize = 32;
 
 /// A value and where it begins. Cheap to clone, so that an alias costs nothing however often it is used.

@@ -73,13 +73,17 @@ pub(super) struct Target {
     version: String,
     /// Since the newest good answer.
     answered: Option<String>,
-    users: Option<String>,
-    online: Option<String>,
-    nodes: Option<String>,
-    nodes_up: Option<String>,
-    /// What is the matter, part by part.
+    facts: Vec<Fact>,
+    /// What is wrong, part by part.
     troubles: Vec<Trouble>,
     parts: Vec<PartRow>,
+}
+
+/// Something known about a target, e.g. `nodes up`: `2 of 3`.
+#[derive(Serialize)]
+struct Fact {
+    word: &'static str,
+    value: String,
 }
 
 #[derive(Serialize)]
@@ -102,7 +106,6 @@ struct PartRow {
 
 impl Target {
     pub(super) fn new(report: &Report, now: Moment) -> Self {
-        let counts = Counts::of(report, now);
         let answered =
             report.parts.values().filter_map(|known| known.last_data).map(|at| now.since(at)).min();
         let parts: Vec<_> =
@@ -115,16 +118,25 @@ impl Target {
             system: identity.map(|identity| identity.system.label()).unwrap_or_default(),
             version: identity.map(|identity| name(&identity.version)).unwrap_or_default(),
             answered: answered.map(duration),
-            users: counts.users.map(count),
-            online: counts.users_online.map(count),
-            nodes: counts.nodes.map(count),
-            nodes_up: counts.nodes_up.map(count),
+            facts: facts(report, now),
             troubles: troubles
                 .map(|part| Trouble { part: part.name, reason: part.reason, stale: part.stale })
                 .collect(),
             parts,
         }
     }
+}
+
+/// What is known and not stale. What a system does not have is not listed.
+fn facts(report: &Report, now: Moment) -> Vec<Fact> {
+    let Counts { users, users_online, nodes, nodes_up } = Counts::of(report, now);
+    let nodes_up = nodes_up.zip(nodes).filter(|(_, nodes)| *nodes > 0);
+    let facts = [
+        ("users", users.map(count)),
+        ("online", users_online.map(count)),
+        ("nodes up", nodes_up.map(|(up, nodes)| format!("{} of {}", count(up), count(nodes)))),
+    ];
+    facts.into_iter().filter_map(|(word, value)| Some(Fact { word, value: value? })).collect()
 }
 
 fn part_row(report: &Report, part: Part, known: &PartState, now: Moment) -> PartRow {
@@ -156,7 +168,7 @@ pub(super) struct Alerts {
     /// Absent if there are none.
     suppressed: Option<String>,
     critical: String,
-    /// Firing, of users who are not to be named.
+    /// Firing, about users that are not shown by name.
     unnamed: Option<String>,
     by_name: Vec<Sort>,
     rows: Vec<AlertRow>,
@@ -212,8 +224,7 @@ impl Alerts {
         let hides = |alert: &ActiveAlert| alert.kind == KIND_USER && matches!(labels, UserLabels::Off);
         let unnamed = firing().filter(|alert| hides(alert)).count();
         let named = firing().filter(|alert| !hides(alert));
-        // Of equals the first by what they are called here: in the order of names, a hash would still tell where in the
-        // alphabet its user stands.
+        // Equals are sorted by the label shown: sorted by name, a hash would reveal where in the alphabet its user is.
         let top = top(named, ALERTS_SHOWN, |a, b| {
             let order = b.severity.cmp(&a.severity).then(b.active_since.cmp(&a.active_since));
             order.then_with(|| labels.of_subject(a).cmp(&labels.of_subject(b)))
@@ -274,7 +285,7 @@ fn details(reading: &Reading, now: Timestamp) -> String {
 
 #[derive(Serialize)]
 pub(super) struct Users {
-    /// Whether users may be told of one by one.
+    /// Whether single users may be shown.
     named: bool,
     by_quota: Vec<QuotaRow>,
     quota_shown: Shown,

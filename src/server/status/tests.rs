@@ -4,8 +4,9 @@ use super::*;
 use crate::{
     exposition::UserLabels,
     model::{
-        ActiveAlert, ActiveAlerts, AlertState, Expiry, Fact, Identity, Moment, Outcome, Part, PartState,
-        Reading, Reason, Report, Severity, System, Timestamp, User, UserFacts, UserStatus, WalkEnd,
+        ActiveAlert, ActiveAlerts, AlertState, Expiry, Fact, Identity, Moment, Node, NodeStatus, Outcome,
+        Part, PartState, Reading, Reason, Report, Severity, System, Timestamp, User, UserCounts, UserFacts,
+        UserStatus, WalkEnd,
     },
     secret::HashKey,
     server::{
@@ -258,6 +259,36 @@ async fn targets_are_told_with_what_is_the_matter() {
     assert!(page.contains("<title>proxymeter: 2 of 4 up"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_target_shows_what_it_has_and_nothing_else() {
+    let now = ago(Duration::ZERO);
+    let mut full = report("a-full", vec![user("alice"), user("bob")], now);
+    full.counts = UserCounts { total: Some(4213), online: Some(56), ..UserCounts::default() };
+    let node = |status| Node {
+        label: "DE-1".into(),
+        address: String::new(),
+        status,
+        version: None,
+        usage_coefficient: None,
+        uplink: None,
+        downlink: None,
+    };
+    full.nodes = Arc::new(vec![node(NodeStatus::Connected), node(NodeStatus::Error)]);
+    full.parts.insert(Part::Nodes, read(now));
+    let mut without_nodes = report("b-without-nodes", vec![user("alice")], now);
+    without_nodes.parts.insert(Part::Nodes, read(now));
+    let page = page(&[full, without_nodes, Report::new("c-new")], Vec::new(), UserLabels::Name);
+    let facts = |target: &str| {
+        let row = page.split("<tr ").find(|row| row.contains(&format!("<bdi>{target}</bdi>"))).unwrap();
+        let cell = row.split("data-label=\"Size\">").nth(1).unwrap().split("</td>").next().unwrap();
+        // Tags stand between the two signs.
+        cell.split('<').map(|tag| tag.rsplit('>').next().unwrap()).collect::<String>()
+    };
+    assert_eq!(facts("a-full"), "users 4,213 online 56 nodes up 1 of 2");
+    assert_eq!(facts("b-without-nodes"), "users 1");
+    assert_eq!(facts("c-new"), "unknown");
+}
+
 fn failure(reason: &'static str, detail: &str) -> AttemptFailure {
     AttemptFailure { reason, detail: detail.to_owned() }
 }
@@ -281,7 +312,7 @@ async fn receivers_are_told_with_their_queues() {
         ">5m<",
         "7m ago",
         "1 of 2 receivers failing",
-        "could not be loaded",
+        "could not be reloaded",
     ] {
         assert!(page.contains(part), "{part}\n{page}");
     }

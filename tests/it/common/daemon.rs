@@ -174,7 +174,7 @@ impl Daemon {
 
     /// Loads the configuration again.
     pub(crate) fn reload(&self) {
-        assert_eq!(self.ask("POST", "/-/reload"), (200, "The configuration was loaded anew.\n".to_owned()));
+        assert_eq!(self.ask("POST", "/-/reload"), (200, "The configuration was reloaded.\n".to_owned()));
     }
 
     pub(crate) fn metrics(&self) -> String {

@@ -5,6 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -96,6 +97,14 @@ impl Port {
         let family = families.iter().find(|family| family.name() == name).unwrap();
         let metric = &family.get_metric()[0];
         metric.get_counter().get_value() + metric.get_gauge().get_value()
+    }
+
+    /// Files that changed before are read by the next request after this. Moves the clock of a runtime with one thread,
+    /// which is not paused.
+    pub(crate) async fn files_are_due() {
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        tokio::time::resume();
     }
 
     pub(crate) async fn connect(&self) -> TcpStream {

@@ -43,7 +43,7 @@ async fn an_http_proxy_is_used_for_everything() {
     send(&by_proxy(&url, &target.url()), &notice()).await.unwrap();
     for tunnelled in ["https://receiver.invalid/hook", &near] {
         let err = send(&by_proxy(&url, tunnelled), &notice()).await.unwrap_err();
-        assert_eq!((err.reason, err.retry), ("connect", Retry::Later), "{err}");
+        assert_eq!((err.reason.label(), err.retry), ("connect", Retry::Later), "{err}");
     }
     let lines: Vec<_> = proxy.requests().into_iter().map(|request| request.line).collect();
     assert_eq!(
@@ -91,7 +91,7 @@ async fn a_proxy_that_fails_is_not_gone_around() {
         [format!("http://{closed}"), format!("socks5h://{closed}"), format!("socks5h://{}", refusing.address)]
     {
         let err = send(&by_proxy(&proxy, &near), &notice()).await.unwrap_err();
-        assert_eq!((err.reason, err.retry), ("connect", Retry::Later), "{proxy}: {err}");
+        assert_eq!((err.reason.label(), err.retry), ("connect", Retry::Later), "{proxy}: {err}");
     }
     assert_eq!(asked.lock().unwrap().len(), 1);
     assert!(target.requests().is_empty());

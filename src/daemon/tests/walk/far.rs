@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::{
     model::{Notice, NoticeAlert, NoticeStatus},
-    notify::{Retry, SendError, delivery::Terms},
+    notify::{Retry, SendError, SendReason, delivery::Terms},
     store::Outcome,
 };
 
@@ -211,9 +211,11 @@ impl Far {
             return (takes, Ok("taken".into()));
         }
         let (reason, retry) = match self.random.u8(0..32) {
-            0..8 => ("connect", Retry::Later),
-            8..11 => ("auth", Retry::Later),
-            11..15 => ("rate_limited", Retry::NotBefore(Duration::from_secs(self.random.u64(1..2000)))),
+            0..8 => (SendReason::Connect, Retry::Later),
+            8..11 => (SendReason::Auth, Retry::Later),
+            11..15 => {
+                (SendReason::RateLimited, Retry::NotBefore(Duration::from_secs(self.random.u64(1..2000))))
+            }
             15..25 => {
                 // Nobody is told whether they took it.
                 self.counts.maybe_taken += 1;
@@ -222,7 +224,11 @@ impl Far {
                         self.hears(address, notice);
                     }
                 }
-                (["timeout", "response", "server_error"][self.random.usize(0..3)], Retry::Later)
+                (
+                    [SendReason::Timeout, SendReason::Response, SendReason::ServerError]
+                        [self.random.usize(0..3)],
+                    Retry::Later,
+                )
             }
             25..29 => {
                 // Some take it, and not the last.
@@ -231,12 +237,12 @@ impl Far {
                     self.hears(address, notice);
                     done.push((*address).to_owned());
                 }
-                ("refused", Retry::Later)
+                (SendReason::Refused, Retry::Later)
             }
-            29..31 => ("client_error", Retry::Never),
-            _ => ("gone", Retry::Disabled),
+            29..31 => (SendReason::ClientError, Retry::Never),
+            _ => (SendReason::Gone, Retry::Disabled),
         };
-        (takes, Err(SendError { reason, detail: reason.into(), retry }))
+        (takes, Err(SendError { reason, detail: reason.label().into(), retry }))
     }
 
     fn may_be_tried(&mut self, notice: &Notice) {

@@ -22,7 +22,7 @@ fn of(name: &str, status: NoticeStatus) -> (String, NoticeStatus) {
 async fn wrong_credentials_are_told_to_the_fallback_at_once_and_once_each_time() {
     let (mut bench, worker) = Bench::start(vec![], state(), |n, _| match n {
         3 => Ok("yes".into()),
-        _ => Err(error("auth", Retry::Later)),
+        _ => Err(error(SendReason::Auth, Retry::Later)),
     });
     bench.send(firing("1", "g"));
     bench.send(firing("2", "h"));
@@ -122,8 +122,8 @@ async fn what_changes_while_a_notice_is_sent_reaches_whom_it_is_about() {
         let attempts = Attempts::default();
         let script = Scripted(Box::new(move |notice, _, _| match notice.id.as_str() {
             "2" if taken => (Duration::from_secs(10), Ok("yes".into())),
-            "2" => (Duration::from_secs(10), Err(error("client_error", Retry::Never))),
-            _ => (Duration::from_secs(1), Err(error("auth", Retry::Never))),
+            "2" => (Duration::from_secs(10), Err(error(SendReason::ClientError, Retry::Never))),
+            _ => (Duration::from_secs(1), Err(error(SendReason::Auth, Retry::Never))),
         }));
         let (mut bench, worker) = Bench::with(vec![], state(), attempts, script);
         let mut worker = Box::pin(worker.run());
@@ -164,7 +164,7 @@ async fn who_was_told_is_known_after_a_restart() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_left_takes_back_what_was_told() {
-    let (bench, worker) = Bench::start(vec![], state(), |_, _| Err(error("auth", Retry::Later)));
+    let (bench, worker) = Bench::start(vec![], state(), |_, _| Err(error(SendReason::Auth, Retry::Later)));
     bench.send(firing("1", "g"));
     let mut worker = Box::pin(worker.run());
     run(&mut worker, Duration::from_secs(3)).await;

@@ -7,7 +7,7 @@ async fn the_health_of_a_receiver_follows_its_attempts() {
     let (bench, worker) = Bench::start(vec![], ReceiverState::default(), |attempt, _| match attempt {
         1 => unavailable(),
         2 => Ok("thanks".into()),
-        _ => Err(error("auth", Retry::Never)),
+        _ => Err(error(SendReason::Auth, Retry::Never)),
     });
     let by_receiver = bench.health.clone();
     let health = || by_receiver.list()["ops"];

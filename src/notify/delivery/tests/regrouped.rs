@@ -7,7 +7,7 @@ fn ended(id: &str, group: &str, event: &str) -> Notice {
 }
 
 /// What was tried after the end was there.
-async fn tried_after_the_end(reason: &'static str, end_comes_after: Duration) -> Vec<String> {
+async fn tried_after_the_end(reason: SendReason, end_comes_after: Duration) -> Vec<String> {
     let (bench, worker) = Bench::start(vec![], state(), move |n, _| match n {
         1 | 2 => Err(error(reason, Retry::Later)),
         _ => Ok("yes".into()),
@@ -38,8 +38,8 @@ async fn an_end_that_is_grouped_otherwise_is_not_followed_by_its_beginning() {
     // While nothing is sent, and while the second attempt is under way.
     for end_comes_after in [2000, 6700].map(Duration::from_millis) {
         let tries = if end_comes_after < Duration::from_secs(6) { 2 } else { 1 };
-        assert_eq!(tried_after_the_end("connect", end_comes_after).await, vec!["b"; tries]);
-        assert_eq!(tried_after_the_end("timeout", end_comes_after).await, vec!["b -a"; tries]);
+        assert_eq!(tried_after_the_end(SendReason::Connect, end_comes_after).await, vec!["b"; tries]);
+        assert_eq!(tried_after_the_end(SendReason::Timeout, end_comes_after).await, vec!["b -a"; tries]);
     }
 }
 
