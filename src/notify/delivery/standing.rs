@@ -32,7 +32,7 @@ impl Standings {
         self.held().remove(receiver);
     }
 
-    /// Nobody can leave it half written, whatever became of them.
+    /// A panic cannot leave it half written: each change is one call.
     fn held(&self) -> MutexGuard<'_, BTreeMap<String, Standing>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
