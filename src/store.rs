@@ -4,11 +4,14 @@
 //! change after the other, each in one transaction that is on the disk when the call returns. A process that is
 //! killed at any point leaves all of a change or nothing of it.
 //!
-//! Nothing that happens to the disk stops the daemon. Everything but lists of users is held in memory too. When the
-//! disk is full, read-only or broken, changes go to memory alone and their calls say so; as soon as the disk takes
-//! them again, the whole of it is written, so that the file never lacks what happened in between. A file that is
-//! damaged, or that a newer version wrote, is put aside under another name and a new one begun; every row carries a
-//! sum, so that damage is not taken for state.
+//! No failure of the disk stops the daemon. Everything but lists of users is held in memory too. When the disk is full,
+//! read-only or broken, changes go to memory alone and their calls say so. As soon as the disk takes them again,
+//! everything is written, so the file never lacks what happened in between. While the disk hangs, of each target only
+//! the newest list of users waits for it; everything else that waits is small. A file that is damaged, or that a newer
+//! version wrote, is put aside under another name, and a new one is made. Every row carries a checksum, so damage is
+//! not taken for state. If the thread panics, the store reports itself down and refuses every call.
+//!
+//! Lists of users and counters of a target that left the configuration stay for 30 days.
 //!
 //! The database is there to be looked into while the daemon runs (`sqlite3 -readonly proxymeter.db`), but rows
 //! changed by others do not have their sum and count as damage.
@@ -91,7 +94,7 @@ pub struct Loaded {
     pub groups: Vec<(String, String)>,
     /// Notices that are neither delivered nor abandoned, oldest first.
     pub outbox: Vec<Pending>,
-    /// Every receiver that has been told or tried, by name.
+    /// Every receiver with at least one attempt, by name.
     pub receivers: Vec<(String, ReceiverState)>,
 }
 
@@ -101,7 +104,7 @@ pub struct Pending {
     pub notice: Notice,
     /// The addresses that took it already.
     pub done: Vec<String>,
-    /// Since when it waits, or the oldest of the notices that it stands for.
+    /// Since when it waits, or the oldest of the notices that it includes.
     pub queued_at: Timestamp,
 }
 
@@ -116,12 +119,12 @@ pub struct Batch<'a> {
     pub notices: &'a [Notice],
 }
 
-/// What became of notices to one receiver, what is remembered of it, and what is to be told of it elsewhere: all of it
-/// or nothing.
+/// What became of notices to one receiver, what is remembered of it, and the notice to another receiver about it: all
+/// of it or nothing.
 #[derive(Debug, Default)]
 pub struct Settled<'a> {
     /// By id.
-    pub notices: Vec<(&'a str, Outcome)>,
+    pub notices: Vec<(&'a str, Settlement)>,
     /// Its name and state.
     pub receiver: Option<(&'a str, &'a ReceiverState)>,
     /// A notice to be delivered.
@@ -130,7 +133,7 @@ pub struct Settled<'a> {
 
 /// What became of a notice.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum Settlement {
     /// It is no longer pending.
     Delivered,
     /// Likewise; it is kept among the dead letters, of which there are the newest 1000.
@@ -152,15 +155,15 @@ pub struct ReceiverState {
     pub disabled: bool,
     /// When the first attempt failed since the last success.
     pub failing_since: Option<Timestamp>,
-    /// What the fallback was told since the last success.
+    /// What the fallback was notified of since the last success.
     pub fallback_knows: FallbackKnows,
-    /// Who that fallback was, if it was told anything.
+    /// The name of that fallback, if it was notified.
     pub fallback: Option<String>,
     /// A few bits of a digest of its configuration.
     pub config: u16,
 }
 
-/// What the fallback was told of a receiver.
+/// What the fallback was notified of about a receiver.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FallbackKnows {
@@ -194,7 +197,7 @@ pub struct StoreStatus {
     pub errors: u64,
 }
 
-/// Why the store did not do as told. The text is fit for logs and pages.
+/// Why the store did not do what was asked. The text is fit for logs and pages.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error(
@@ -263,8 +266,8 @@ impl Store {
         Store { requests, room: Arc::new(Semaphore::new(QUEUE)), lists: Lists::default(), health }
     }
 
-    /// Records what a round of alerting changed and what is to be told of it. A notice that is recorded twice is
-    /// there once.
+    /// Records what a round of alerting changed and the notices that follow. A notice that is recorded twice is there
+    /// once.
     ///
     /// # Errors
     /// [`StoreError::NotDurable`] when the disk did not take it; the store goes on with it in memory.
@@ -308,8 +311,8 @@ impl Store {
         self.change(Change::Revived { notices, outdated }).await
     }
 
-    /// `notice` stands for the pending notices `old_ids` and takes the place of the newest of them in the queue, with
-    /// the age of the oldest. Nobody has taken it yet.
+    /// `notice` replaces the pending notices `old_ids` and takes the place of the newest of them in the queue, with
+    /// the age of the oldest. No address has taken it yet.
     ///
     /// # Errors
     /// As of [`Store::record`].
@@ -475,7 +478,7 @@ impl Drop for End {
     }
 }
 
-/// What the writer tells of itself.
+/// What the writer reports about itself.
 #[derive(Debug, Default)]
 struct Health {
     down: AtomicBool,

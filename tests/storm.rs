@@ -53,7 +53,7 @@ async fn ten_thousand_alerts_that_flap_stay_bounded() {
             // Of each user, one that ended and one that began anew.
             assert!(notice.alerts.len() <= 2 * USERS, "{} alerts", notice.alerts.len());
             told_at.push(notice.created_at);
-            let notices = vec![(notice.id.as_str(), store::Outcome::Delivered)];
+            let notices = vec![(notice.id.as_str(), store::Settlement::Delivered)];
             store.settle(Settled { notices, ..Settled::default() }).await.unwrap();
         }
         if told_at.len() == 1 && told_once == quiet {

@@ -29,7 +29,7 @@ use crate::{
         email::{Email, config::ReceiverConfig},
         webhook::Webhook,
     },
-    store::{Loaded, Outcome, ReceiverState, Settled},
+    store::{Loaded, ReceiverState, Settled, Settlement},
 };
 
 /// The way to the queue of each receiver.
@@ -260,7 +260,7 @@ async fn give_up(name: &str, left: &Left, shared: &Shared, queues: &watch::Recei
         Some((notice, queue))
     });
     let settled = Settled {
-        notices: left.pending.iter().map(|row| (row.notice.id.as_str(), Outcome::Abandoned)).collect(),
+        notices: left.pending.iter().map(|row| (row.notice.id.as_str(), Settlement::Abandoned)).collect(),
         receiver: Some((name, &nothing)),
         told: farewell.as_ref().map(|(notice, _)| notice),
     };

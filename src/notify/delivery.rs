@@ -2,7 +2,7 @@
 //!
 //! What is to be sent is in the store before it gets here, and leaves it when it is taken: a worker may be dropped at
 //! any moment, and what was not marked is sent again, under the same id. A receiver that fails is left alone for longer
-//! and longer, and somebody else is told of it; all of that is remembered across restarts.
+//! and longer, and the fallback receiver is notified; all of that is remembered across restarts.
 
 mod backoff;
 mod fallback;
@@ -33,15 +33,15 @@ use super::{Receiver, Retry, SendError, SendReason};
 use crate::{
     clock::Clock,
     model::{Moment, Notice, NoticeStatus},
-    store::{FallbackKnows, Outcome, Pending, ReceiverState, Settled, Store, StoreError},
+    store::{FallbackKnows, Pending, ReceiverState, Settled, Settlement, Store, StoreError},
     telemetry::{AttemptFailure, Telemetry},
 };
 
 /// How long a notice is worth sending.
 const LIFE: Duration = Duration::from_secs(72 * 60 * 60);
-/// Why a notice of what came and went while its receiver could not be told is not sent.
+/// Why a notice is not sent whose alerts began and ended while the receiver could not be reached.
 const OUTDATED: &str = "outdated";
-/// Why a notice is given up that nobody refused.
+/// Why a notice is given up that was not refused.
 const TOO_OLD: &str = "it could not be delivered for three days";
 
 /// Brings notices to one receiver, one at a time.
@@ -55,7 +55,7 @@ pub struct Worker {
 /// How a receiver wants it.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms {
-    /// Whether it is told that an alert has ended.
+    /// Whether it gets notices of alerts that ended.
     pub send_resolved: bool,
     /// A few bits of a digest of the receiver's configuration: one that refused everything is only tried again under
     /// another.
@@ -68,7 +68,7 @@ pub struct Wiring {
     pub store: Store,
     pub telemetry: Telemetry,
     pub clock: Clock,
-    /// Who may be told that a receiver fails, always the newest.
+    /// The receivers that may be notified that another fails, always the newest.
     pub others: watch::Receiver<Others>,
     pub health: HealthByReceiver,
 }
@@ -119,7 +119,7 @@ impl Worker {
             in_flight: None,
             health,
             failing_since,
-            // A wait longer than any of ours was reckoned by a clock that was ahead.
+            // A wait longer than any of ours was computed by a clock that was ahead.
             due: Instant::now() + wait.min(backoff::longest()),
             state,
             told: Told::nothing_known(now),
@@ -137,7 +137,7 @@ impl Worker {
             outbox.queue.push_back(item);
         }
         if outbox.state.fallback_knows != FallbackKnows::Nothing && outbox.state.fallback.is_none() {
-            // Earlier versions did not write down who was told: most likely it is still the same.
+            // Earlier versions did not record which fallback was notified: most likely it is still the same.
             outbox.state.fallback = outbox.fallback().map(|fallback| fallback.receiver);
         }
         outbox.show();
@@ -157,7 +157,7 @@ impl Worker {
                     Some(notice) => self.outbox.accept(notice).await,
                     None => return self.outbox.left(),
                 },
-                // When nobody is left who could change them, this is not waited for.
+                // Disabled once the other receivers can no longer change.
                 Ok(()) = self.outbox.others.changed() => self.outbox.hand_over().await,
                 () = until(due) => self.work().await,
             }
@@ -213,7 +213,7 @@ struct Outbox {
     queue: Queue,
     /// Since when the notice waits that is being sent.
     in_flight: Option<Moment>,
-    /// When the receiver may be asked again, by the clock that nobody sets.
+    /// When the receiver may be asked again, by uptime, which no clock change affects.
     due: Instant,
     state: ReceiverState,
     told: Told,
@@ -272,9 +272,12 @@ impl Outbox {
         }
         let ids = [older.notice.id.clone(), newer.notice.id.clone()];
         let Some(mut notice) = merge(&older.notice, &newer.notice, &mut self.told) else {
-            debug!(receiver = self.name, "not sent: all of it came and went before it could be told");
+            debug!(
+                receiver = self.name,
+                "not sent: all of its alerts began and ended before it could be sent"
+            );
             self.telemetry.suppressed(OUTDATED, 1);
-            let settled = ids.iter().map(|id| (id.as_str(), Outcome::Delivered)).collect();
+            let settled = ids.iter().map(|id| (id.as_str(), Settlement::Delivered)).collect();
             self.settle(settled, None).await;
             return None;
         };
@@ -317,8 +320,8 @@ impl Outbox {
                 return Some(item);
             }
             let (receiver, id) = (&self.name, &item.notice.id);
-            debug!(receiver, id, "not sent: the receiver does not want to hear of what ended");
-            self.settle(vec![(id, Outcome::Delivered)], None).await;
+            debug!(receiver, id, "not sent: the receiver has send_resolved = false");
+            self.settle(vec![(id, Settlement::Delivered)], None).await;
         }
         None
     }
@@ -338,7 +341,7 @@ impl Outbox {
         self.told.remember(&item.notice, Taken::Surely, now);
         self.telemetry.notification_delivered(&self.name);
         self.telemetry.notification_last_success(&self.name, now.as_secs_f64());
-        self.settle(vec![(&item.notice.id, Outcome::Delivered)], news).await;
+        self.settle(vec![(&item.notice.id, Settlement::Delivered)], news).await;
     }
 
     async fn failed(&mut self, item: Queued, err: &SendError) {
@@ -353,7 +356,7 @@ impl Outbox {
         self.leave_alone(err);
         let is_final = err.retry == Retry::Disabled || err.reason == SendReason::Auth;
         let news = if is_final { self.news(FallbackKnows::Failing) } else { None };
-        let outcome = Outcome::Attempted { done: item.done.clone() };
+        let outcome = Settlement::Attempted { done: item.done.clone() };
         self.settle(vec![(&item.notice.id, outcome)], news).await;
         self.put_back(item).await;
     }
@@ -387,8 +390,8 @@ impl Outbox {
         );
     }
 
-    /// Puts a notice that failed behind the others, so that one that breaks its receiver does not keep them from it.
-    /// What came of its group or its alerts meanwhile is merged into it.
+    /// Moves a notice that failed to the back, so that one bad notice does not block the queue. Newer notices about its
+    /// group or its alerts are merged into it.
     async fn put_back(&mut self, mut older: Queued) {
         while let Some((_, newer)) = self.queue.take_related(&older) {
             let Some(merged) = self.merge(older, newer).await else { return };
@@ -415,10 +418,10 @@ impl Outbox {
                 error!(receiver = self.name, id, alerts = notice.alerts.len(), "notice given up: {why}");
                 self.telemetry.notification_abandoned(&self.name);
                 self.given_up += 1;
-                settled.push((id, Outcome::Abandoned));
+                settled.push((id, Settlement::Abandoned));
                 lost = true;
             } else {
-                settled.push((id, Outcome::Delivered));
+                settled.push((id, Settlement::Delivered));
             }
         }
         let now = self.clock.now().wall;
@@ -429,9 +432,9 @@ impl Outbox {
         self.settle(settled, news).await;
     }
 
-    /// Writes down what became of notices and how the receiver is, together with what another is told of it, and
-    /// then tells. The store failing is no reason to stop: all goes on from memory.
-    async fn settle(&self, notices: Vec<(&str, Outcome)>, news: Option<News>) {
+    /// Records what became of notices and the state of the receiver, together with the notice to another receiver, and
+    /// then hands that notice over. If the store fails, everything goes on from memory.
+    async fn settle(&self, notices: Vec<(&str, Settlement)>, news: Option<News>) {
         let receiver = Some((self.name.as_str(), &self.state));
         let told = news.as_ref().map(|news| &news.notice);
         self.note(self.store.settle(Settled { notices, receiver, told }).await);
@@ -442,7 +445,7 @@ impl Outbox {
 
     fn note(&self, written: Result<(), StoreError>) {
         if let Err(err) = written {
-            warn!(receiver = self.name, "what became of a notice could not be written down: {err}");
+            warn!(receiver = self.name, "the state of a notice could not be recorded: {err}");
         }
     }
 

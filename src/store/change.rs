@@ -8,7 +8,7 @@ use rusqlite::{
 };
 
 use super::{
-    Outcome, SavedUsers, StoreError, counters,
+    SavedUsers, Settlement, StoreError, counters,
     database::Fault,
     schema::{ALERTS, COUNTERS, DEAD_LETTERS, GROUPS, META, OUTBOX, RECEIVERS, TARGETS, USERS},
 };
@@ -35,14 +35,14 @@ pub(super) enum Change {
         groups: Vec<(String, Option<String>)>,
         notices: Vec<Queued>,
     },
-    /// What became of notices that were pending, what is remembered of their receiver, and what is to be told of it.
+    /// What became of notices that were pending, what is remembered of their receiver, and a notice about it.
     Settled {
-        notices: Vec<(String, Outcome)>,
+        notices: Vec<(String, Settlement)>,
         receiver: Option<(String, String)>,
         told: Option<Queued>,
     },
     /// Notices that were given up are to be delivered after all, oldest first, and before all others; of those with
-    /// the ids `outdated` nothing is left to be told.
+    /// the ids `outdated` nothing is left to send.
     Revived {
         notices: Vec<Queued>,
         outdated: Vec<String>,
@@ -91,8 +91,8 @@ impl Queued {
     }
 }
 
-/// Where in the queue a notice stands, since when, and who took it.
-struct Standing {
+/// Where in the queue a notice is, since when, and which addresses took it.
+struct Position {
     seq: i64,
     queued_at: i64,
     done: String,
@@ -113,7 +113,7 @@ impl Ends {
     }
 
     /// A new place at the end.
-    fn next(&mut self, notice: &Queued) -> Standing {
+    fn next(&mut self, notice: &Queued) -> Position {
         self.last = self.last.saturating_add(1);
         at(self.last, notice)
     }
@@ -179,15 +179,15 @@ pub(super) fn apply(connection: &mut Connection, change: &Change, mut ends: Ends
             }
         }
         Change::Replaced { old_ids, notice } => {
-            let mut place: Option<Standing> = None;
+            let mut place: Option<Position> = None;
             for id in old_ids {
-                if let Some(old) = standing(&transaction, id)? {
+                if let Some(old) = position(&transaction, id)? {
                     OUTBOX.remove(&transaction, "id", id)?;
                     place = Some(match place {
-                        None => Standing { done: "[]".into(), ..old },
-                        Some(place) => Standing {
-                            // The order of rows is that of the news in them: of two that tell of one alert the
-                            // later one counts.
+                        None => Position { done: "[]".into(), ..old },
+                        Some(place) => Position {
+                            // The order of rows is that of the news in them: of two about one alert the later one
+                            // counts.
                             seq: place.seq.max(old.seq),
                             queued_at: place.queued_at.min(old.queued_at),
                             ..place
@@ -195,11 +195,11 @@ pub(super) fn apply(connection: &mut Connection, change: &Change, mut ends: Ends
                     });
                 }
             }
-            let standing = match place {
+            let position = match place {
                 Some(place) => place,
                 None => ends.next(notice),
             };
-            enqueue(&transaction, notice, &standing)?;
+            enqueue(&transaction, notice, &position)?;
         }
         Change::Users { target, saved } => {
             // The one regular moment at which a daemon that runs for months can do it.
@@ -290,33 +290,37 @@ pub(super) fn text(text: &str) -> ValueRef<'_> {
     ValueRef::Text(text.as_bytes())
 }
 
-fn standing(transaction: &Transaction<'_>, id: &str) -> Result<Option<Standing>, Fault> {
+fn position(transaction: &Transaction<'_>, id: &str) -> Result<Option<Position>, Fault> {
     OUTBOX.get(transaction, "id", id, |row| {
-        Ok(Standing { seq: row.get("seq")?, queued_at: row.get("queued_at")?, done: row.get("done")? })
+        Ok(Position { seq: row.get("seq")?, queued_at: row.get("queued_at")?, done: row.get("done")? })
     })
 }
 
 /// Puts a notice at the end of the queue, or where it is already.
 fn append(transaction: &Transaction<'_>, notice: &Queued, ends: &mut Ends) -> Result<(), Fault> {
-    let standing = match standing(transaction, &notice.id)? {
-        Some(standing) => standing,
+    let position = match position(transaction, &notice.id)? {
+        Some(position) => position,
         None => ends.next(notice),
     };
-    enqueue(transaction, notice, &standing)
+    enqueue(transaction, notice, &position)
 }
 
 /// Of a notice that is not pending there is nothing to settle. Returns the row of one that is to be a dead letter.
-fn settle(transaction: &Transaction<'_>, id: &str, outcome: &Outcome) -> Result<Option<[Value; 7]>, Fault> {
-    // Rows of thousands of alerts are megabytes: they are read only for those who need them.
+fn settle(
+    transaction: &Transaction<'_>,
+    id: &str,
+    outcome: &Settlement,
+) -> Result<Option<[Value; 7]>, Fault> {
+    // Rows of thousands of alerts are megabytes: they are read only if needed.
     let row = || OUTBOX.get(transaction, "id", id, owned);
     match outcome {
-        Outcome::Delivered => OUTBOX.remove(transaction, "id", id)?,
-        Outcome::Abandoned => {
+        Settlement::Delivered => OUTBOX.remove(transaction, "id", id)?,
+        Settlement::Abandoned => {
             let row = row()?;
             OUTBOX.remove(transaction, "id", id)?;
             return Ok(row);
         }
-        Outcome::Attempted { done } => {
+        Settlement::Attempted { done } => {
             if let Some(mut row) = row()? {
                 row[5] = Value::Text(serde_json::json!(done).to_string());
                 OUTBOX.put(transaction, &borrowed(&row))?;
@@ -327,14 +331,14 @@ fn settle(transaction: &Transaction<'_>, id: &str, outcome: &Outcome) -> Result<
 }
 
 /// A place in the queue of a notice that no address has taken yet.
-fn at(seq: i64, notice: &Queued) -> Standing {
-    Standing { seq, queued_at: notice.created_at.as_millis(), done: "[]".into() }
+fn at(seq: i64, notice: &Queued) -> Position {
+    Position { seq, queued_at: notice.created_at.as_millis(), done: "[]".into() }
 }
 
-fn enqueue(transaction: &Transaction<'_>, notice: &Queued, standing: &Standing) -> Result<(), Fault> {
+fn enqueue(transaction: &Transaction<'_>, notice: &Queued, position: &Position) -> Result<(), Fault> {
     let Queued { id, receiver, group, json, .. } = notice;
-    let (seq, queued_at) = (ValueRef::Integer(standing.seq), ValueRef::Integer(standing.queued_at));
-    let values = [text(id), seq, text(receiver), text(group), queued_at, text(&standing.done), text(json)];
+    let (seq, queued_at) = (ValueRef::Integer(position.seq), ValueRef::Integer(position.queued_at));
+    let values = [text(id), seq, text(receiver), text(group), queued_at, text(&position.done), text(json)];
     OUTBOX.put(transaction, &values)
 }
 

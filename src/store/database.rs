@@ -18,13 +18,13 @@ use super::{
 };
 use crate::model::Timestamp;
 
-/// How long to wait for somebody who looks into the database and holds it up.
+/// How long to wait for another process that reads the database and locks it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Free pages beyond which a quarter of the database is worth giving back.
 const SPARE_PAGES: i64 = 64;
 
-/// Why a database does not do as told.
+/// Why a database does not do what was asked.
 #[derive(Debug)]
 pub(super) enum Fault {
     /// What it holds is not what was written.
@@ -72,7 +72,7 @@ impl From<std::io::Error> for Fault {
 pub(super) struct Disk {
     pub(super) connection: Connection,
     path: PathBuf,
-    /// Device and inode, to notice when somebody moves the file away.
+    /// Device and inode, to notice when the file is moved away.
     identity: (u64, u64),
 }
 
@@ -195,7 +195,7 @@ fn give_back(connection: &Connection) -> Result<(), Fault> {
 
 /// Reads a database that cannot be written, if there is one.
 pub(super) fn read_only(path: &Path) -> Result<Connection, Fault> {
-    // Without a log the file holds everything, and SQLite needs to be told that it need not make one.
+    // Without a log the file holds everything, and SQLite must not make one.
     let has_log = fs::metadata(folder::log_of(path)).is_ok_and(|log| log.len() > 0);
     let options = if has_log { "mode=ro" } else { "mode=ro&immutable=1" };
     let mut uri = String::from("file:");

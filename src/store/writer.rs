@@ -87,7 +87,7 @@ pub(super) struct Writer {
     health: Arc<Health>,
 }
 
-/// Where the file is, and how it stands with it.
+/// Where the file is, and what is wrong with it.
 #[derive(Debug)]
 struct Place {
     folder: PathBuf,
@@ -183,7 +183,7 @@ impl Writer {
         Writer { memory, ends, place, health }
     }
 
-    /// Does what it is asked until it is told to close or nobody is left to ask.
+    /// Serves requests until one asks it to close or the last handle is dropped.
     pub(super) fn run(mut self, queue: &mpsc::Receiver<Request>, lists: &Lists) {
         let closed = loop {
             self.health.beat.rest();
@@ -229,7 +229,7 @@ impl Writer {
             self.catch_up();
         }
         self.health.beat.rest();
-        // The folder is free before anybody hears of it.
+        // The folder is free before the caller is answered.
         drop(self);
         drop(closed);
     }
@@ -306,7 +306,7 @@ impl Writer {
         Ok(letters)
     }
 
-    /// Opens the disk anew and writes there what is in memory.
+    /// Opens the disk again and writes what is in memory.
     fn catch_up(&mut self) {
         let Some(place) = &mut self.place else { return };
         match place.reopen(&self.memory, &self.health) {
@@ -328,7 +328,7 @@ impl Writer {
         }
     }
 
-    /// Tells how it is going.
+    /// Publishes how it is going.
     fn measure(&self) {
         let Some(place) = &self.place else { return };
         self.health.down.store(place.disk.is_none(), Ordering::Relaxed);
@@ -366,11 +366,11 @@ impl Place {
         })
     }
 
-    /// Notices when somebody moved the file away, which the open one does not show.
+    /// Notices when the file was moved away, which the open one does not show.
     fn is_where_it_was(&mut self, health: &Health) -> bool {
         let moved = self.disk.as_ref().is_some_and(|disk| disk.size().is_none());
         if moved {
-            // Whatever lies there now was put there by somebody, and is not to be lost.
+            // What is there now is not ours and must not be lost.
             self.known = false;
             self.gave_way(Fault::Unavailable("the file was moved away or replaced".into()), health);
             self.trouble.retry_at = Instant::now();
@@ -378,7 +378,7 @@ impl Place {
         !moved
     }
 
-    /// The disk did not take something: it is closed and will be opened anew, at once if it was damaged.
+    /// The disk did not take something: it is closed and will be opened again, at once if it was damaged.
     fn gave_way(&mut self, fault: Fault, health: &Health) {
         self.disk = None;
         let damaged = !matches!(fault, Fault::Unavailable(_));
@@ -412,7 +412,7 @@ impl Place {
             Trouble { why, retry_at: Instant::now() + pause, pause: (pause * 2).min(LONGEST_PAUSE) };
     }
 
-    /// Opens the file anew, or another one if it cannot be used, and writes there what is in memory.
+    /// Opens the file again, or another one if it cannot be used, and writes what is in memory.
     fn reopen(&mut self, memory: &Connection, health: &Health) -> Result<Disk, Fault> {
         if self.lock.is_none() {
             self.lock = Some(folder::claim(&self.folder).map_err(|unclaimed| match unclaimed {
@@ -448,7 +448,7 @@ impl Place {
         Ok(disk)
     }
 
-    /// Puts the file aside and tells so in a sentence.
+    /// Puts the file aside and returns a sentence that says so.
     fn put_aside(&mut self, fault: &Fault) -> Result<String, Fault> {
         if self.asides >= MOST_ASIDES {
             return Err(Fault::Unavailable(format!(

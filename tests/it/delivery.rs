@@ -56,7 +56,7 @@ fn notice(receiver: &str, group: &str) -> Notice {
 }
 
 #[tokio::test]
-async fn a_receiver_that_hangs_delays_nobody() {
+async fn a_receiver_that_hangs_delays_no_other() {
     let folder = tempfile::tempdir().unwrap();
     let (store, _) = open(folder.path());
     let slow = b"HTTP/1.1 200 OK\r\nServer: one that takes its time\r\nContent-Length: 0\r\n\r\n";
@@ -199,7 +199,7 @@ async fn the_fallback_is_told_what_is_wrong_and_a_crash_does_not_keep_it_from_th
         assert!(annotations["description"].contains(&status.to_string()), "{annotations:?}");
         store.close().await;
 
-        // What is told was written down together with why, so that there is never one without the other.
+        // The notice was recorded together with its reason, so that there is never one without the other.
         let (store, loaded) = open(folder.path());
         let (mine, others): (Vec<_>, Vec<_>) =
             loaded.outbox.iter().map(|row| &row.notice).partition(|notice| notice.receiver == "ops");

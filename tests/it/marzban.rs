@@ -2,6 +2,7 @@
 //! way we could think of, and of certificates; and that it keeps secrets to itself.
 
 mod canary;
+mod durable;
 mod hostile;
 mod pasarguard;
 mod recorded;

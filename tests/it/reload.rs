@@ -177,6 +177,61 @@ fn targets_and_receivers_come_and_go() {
     assert_eq!((told(&hook, "alice"), told(&second, "alice")), (1, 1));
 }
 
+/// The users that have series.
+fn users_shown(daemon: &Daemon) -> Vec<String> {
+    let metrics = daemon.metrics();
+    let series = metrics.lines().filter_map(|line| line.strip_prefix("proxymeter_user_status{"));
+    let mut names: Vec<_> = series
+        .map(|labels| labels.split("user=\"").nth(1).unwrap().split('"').next().unwrap().to_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_target_that_is_pointed_elsewhere_begins_again() {
+    for restarts in [false, true] {
+        let (panel, other, hook) = (Served::start(), Served::start(), Hook::start());
+        for user in 0..30 {
+            panel.add_expired(&format!("old-{user:02}"));
+        }
+        // Both have this user, of whom the alert of either is another one.
+        panel.add_expired("same");
+        other.add_expired("same");
+        other.add_expired("new");
+        let home = Home::new(panel.address, BY_USER, &webhook("ops", hook.address));
+        let config = home.file();
+        let text = fs::read_to_string(&config).unwrap();
+        let mut daemon = home.start();
+        wait_for("the first panel", || {
+            (told(&hook, "old-29") == 1 && told(&hook, "same") == 1).then_some(())
+        });
+        fs::write(&config, text.replace(&panel.address.to_string(), &other.address.to_string())).unwrap();
+        if restarts {
+            assert_eq!(daemon.stop().0, Some(0));
+            daemon = home.start();
+            daemon.address();
+        } else {
+            daemon.reload();
+        }
+        // From the first moment on nothing of the former panel is shown.
+        assert!(users_shown(&daemon).iter().all(|user| !user.starts_with("old")), "restarts {restarts}");
+        let events = |status: &str, user: &str| {
+            let events = hook.events();
+            events.into_keys().filter(|event| event.status == status && event.subject == user).count()
+        };
+        wait_for("the second panel", || (events("firing", "new") == 1).then_some(()));
+        wait_for("the ends", || {
+            (0..30).all(|user| events("resolved", &format!("old-{user:02}")) == 1).then_some(())
+        });
+        wait_for("the alert that began again", || (events("firing", "same") == 2).then_some(()));
+        assert_eq!(events("resolved", "same"), 1, "restarts {restarts}");
+        assert_eq!(users_shown(&daemon), ["new", "same"]);
+        let (_, alerts) = daemon.ask("GET", "/api/v1/alerts");
+        assert!(!alerts.contains("old-"), "{alerts}");
+    }
+}
+
 #[test]
 fn a_secret_that_is_replaced_is_used_for_the_next_message() {
     let (panel, folder) = (Served::start(), tempfile::tempdir().unwrap());

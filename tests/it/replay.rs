@@ -13,7 +13,7 @@ use proxymeter::{
     clock::Clock,
     model::{NoticeStatus, Severity},
     notify::OwnAlert,
-    store::{Batch, FallbackKnows, Outcome, Pending, ReceiverState, Settled, Store},
+    store::{Batch, FallbackKnows, Pending, ReceiverState, Settled, Settlement, Store},
 };
 
 use crate::common::{
@@ -189,7 +189,7 @@ async fn that_a_receiver_fails_is_told_once_more_to_whom_its_end_will_be_told() 
         ..ReceiverState::default()
     };
     let settled = Settled {
-        notices: notices.iter().map(|notice| (notice.id.as_str(), Outcome::Abandoned)).collect(),
+        notices: notices.iter().map(|notice| (notice.id.as_str(), Settlement::Abandoned)).collect(),
         receiver: Some(("desk", &state)),
         ..Settled::default()
     };

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, path::Path, sync::atomic::AtomicUsize, sync
 
 use proxymeter::{
     model::{CounterChange, CounterRow, Notice, NoticeAlert, NoticeStatus, Severity, Timestamp},
-    store::{Batch, Loaded, Opened, Outcome, ReceiverState, SavedUsers, Settled, Store, StoreError},
+    store::{Batch, Loaded, Opened, ReceiverState, SavedUsers, Settled, Settlement, Store, StoreError},
 };
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
@@ -54,8 +54,10 @@ fn filled() -> (Vec<u8>, Loaded) {
         let notices = &[0, 1, 2, 3, 4].map(|n| notice(&format!("msg_{n}")));
         store.record(Batch { alerts: rows("alert", 20), groups: rows("group", 5), notices }).await.unwrap();
         let state = ReceiverState { failures: 3, next_attempt: Some(NOW), ..ReceiverState::default() };
-        let notices =
-            vec![("msg_4", Outcome::Abandoned), ("msg_3", Outcome::Attempted { done: vec!["a".into()] })];
+        let notices = vec![
+            ("msg_4", Settlement::Abandoned),
+            ("msg_3", Settlement::Attempted { done: vec!["a".into()] }),
+        ];
         store.settle(Settled { notices, receiver: Some(("ops", &state)), told: None }).await.unwrap();
         let users = SavedUsers { read_at: NOW, started: NOW, users: b"alice, bob".repeat(50) };
         store.save_users("home", users).await.unwrap();
@@ -197,7 +199,7 @@ fn the_file_does_not_grow_with_time() {
             }
             let id = format!("msg_{day}");
             store.record(Batch { alerts, groups: Vec::new(), notices: &[notice(&id)] }).await.unwrap();
-            let outcome = if day % 7 == 0 { Outcome::Abandoned } else { Outcome::Delivered };
+            let outcome = if day % 7 == 0 { Settlement::Abandoned } else { Settlement::Delivered };
             store.settle(Settled { notices: vec![(&id, outcome)], ..Settled::default() }).await.unwrap();
             let users = SavedUsers { read_at: NOW, started: NOW, users: vec![7; 20_000] };
             store.save_users("home", users).await.unwrap();

@@ -16,7 +16,7 @@ pub(super) fn delay(failures: u32) -> Duration {
     Duration::from_secs(seconds).mul_f64(1.0 + JITTER * fastrand::f64())
 }
 
-/// No wait is longer, and one that is was reckoned by a clock that was wrong.
+/// No wait is longer. One that is was computed by a clock that was wrong.
 pub(super) fn longest() -> Duration {
     Duration::from_secs(4 * HOUR).mul_f64(1.0 + JITTER)
 }

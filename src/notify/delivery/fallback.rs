@@ -11,19 +11,19 @@ use crate::{
     store::{FallbackKnows, ReceiverState},
 };
 
-/// Who is told that a receiver fails.
+/// The receiver that is notified when another one fails.
 #[derive(Clone, Debug)]
 pub struct Fallback {
     /// The fallback's name.
     pub receiver: String,
-    /// How long another may fail before this one is told.
+    /// How long another may fail before this one is notified.
     pub after: Duration,
 }
 
 /// Every receiver, as the others may have something to tell it.
 #[derive(Clone, Debug, Default)]
 pub struct Others {
-    /// Who is told that another fails, if anybody.
+    /// The receiver that is notified when another one fails, if there is one.
     pub fallback: Option<Fallback>,
     /// The way to the queue of each, by name. It keeps none from ending.
     pub queues: HashMap<String, mpsc::WeakUnboundedSender<Notice>>,
@@ -103,14 +103,15 @@ impl Outbox {
         }
     }
 
-    /// Tells whoever is the fallback now what another was told, and that other that it is no longer theirs to know.
+    /// After a change of the fallback: notifies the new one of what the former one knows, and the former one that it
+    /// gets no more about this receiver.
     pub(super) async fn hand_over(&mut self) {
         let knows = self.state.fallback_knows;
         let fallback = self.fallback().map(|fallback| fallback.receiver);
         if knows == FallbackKnows::Nothing || self.state.fallback == fallback {
             return;
         }
-        let end = self.end(&format!("Somebody else is told of receiver {} now, or nobody.", self.name));
+        let end = self.end(&format!("This receiver is no longer the fallback of receiver {}.", self.name));
         (self.state.fallback_knows, self.state.fallback) = (FallbackKnows::Nothing, None);
         self.settle(Vec::new(), end).await;
         if let Some(news) = self.news(knows) {
@@ -118,7 +119,7 @@ impl Outbox {
         }
     }
 
-    /// What the fallback is to be told, unless it knows. It is told at most twice until the receiver takes a notice:
+    /// The notice to the fallback, unless it knows. It gets at most two until the receiver takes a notice:
     /// that it fails, and that notices were given up.
     pub(super) fn news(&mut self, knows: FallbackKnows) -> Option<News> {
         let fallback = self.fallback()?.receiver;
@@ -149,7 +150,7 @@ impl Outbox {
         self.end(&format!("Receiver {} takes notices again.", self.name))
     }
 
-    /// What whoever was told that the receiver fails is told at the end of that.
+    /// The notice to the receiver that knows of the failure, at the end of it.
     fn end(&self, description: &str) -> Option<News> {
         self.news_for(told(&self.state)?, |alert| OwnAlert { description, ..alert })
     }
@@ -160,7 +161,7 @@ impl Outbox {
         receiver: &str,
         say: impl FnOnce(OwnAlert<'a>) -> OwnAlert<'a>,
     ) -> Option<News> {
-        // While it is looked at, nobody lets go of a queue for another.
+        // While this borrow lasts, no queue is replaced by another.
         let queue = self.others.borrow().queues.get(receiver)?.upgrade();
         let now = self.clock.now().wall;
         let notice = say(well_again(&self.name, &self.state, now)).notice(receiver, now);

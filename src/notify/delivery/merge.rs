@@ -24,7 +24,7 @@ pub(super) struct Told {
     /// Hashes of the labels of what fires as far as the receiver knows. Two that are the same by chance only have an
     /// end told that could have been left out.
     firing: HashSet<u64>,
-    /// Of what began before, nobody knows.
+    /// Of what began before, nothing is known.
     known_since: Timestamp,
 }
 
@@ -80,8 +80,8 @@ fn in_order(notice: &Notice) -> impl Iterator<Item = &NoticeAlert> {
 }
 
 /// What becomes of a notice that was not delivered when a newer one of its group comes: one that stands for both, with
-/// an id of its own, or nothing if there is nothing left to tell. Of each alert it says the newest, once. That an alert
-/// ended which nobody was told of is not told either.
+/// an id of its own, or nothing if there is nothing left to send. Of each alert it says the newest, once. The end of an
+/// alert whose start was never sent is not sent either.
 pub(super) fn merge(older: &Notice, newer: &Notice, told: &mut Told) -> Option<Notice> {
     let mut newest: HashMap<_, &NoticeAlert> = HashMap::new();
     for alert in in_order(older).chain(in_order(newer)) {
@@ -140,8 +140,8 @@ mod tests {
             ("what was told ends", "a", "a", "-a", "-a"),
             ("an end stays to be told", "", "-a", "b", "b -a"),
             ("and what fires comes first", "a", "c", "-a b", "b c -a"),
-            ("an end that we only hear of now is told", "", "b", "-a", "b -a"),
-            ("of one alert only the newest is told", "", "a.1 b", "a.2", "a.2 b"),
+            ("an end whose start is unknown is sent", "", "b", "-a", "b -a"),
+            ("of one alert only the newest is sent", "", "a.1 b", "a.2", "a.2 b"),
             ("not that it ended and fires", "a.1", "-a.1", "a.2", "a.2"),
             ("nor its ends one by one", "a.1", "-a.1", "-a.2", "-a.2"),
             ("nor within one notice", "a.1", "b", "a.2 -a.1", "a.2 b"),

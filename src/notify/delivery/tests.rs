@@ -17,7 +17,7 @@ use crate::{
 
 const START: Timestamp = Timestamp::from_secs(1_795_000_000);
 const HOUR: Duration = Duration::from_secs(60 * 60);
-/// How long a receiver may fail before the fallback is told.
+/// How long a receiver may fail before the fallback is notified.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
 /// The digest of the configuration under which the receivers run.
 const CONFIG: u16 = 7;
@@ -71,7 +71,7 @@ type Attempts = Arc<Mutex<Vec<(Notice, Duration)>>>;
 struct Bench {
     notices: mpsc::UnboundedSender<Notice>,
     attempts: Attempts,
-    /// What the fallback is told.
+    /// Notices to the fallback.
     fallback: mpsc::UnboundedReceiver<Notice>,
     to_fallback: mpsc::UnboundedSender<Notice>,
     others: watch::Sender<Others>,
@@ -128,7 +128,7 @@ impl Bench {
         (Bench { notices, attempts, fallback, to_fallback, others, health, telemetry, clock }, worker)
     }
 
-    /// Until the fallback is told something.
+    /// Until the fallback gets a notice.
     async fn until_told(&self) {
         while self.fallback.is_empty() {
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -173,7 +173,7 @@ impl Bench {
     }
 }
 
-/// These receivers, of which one, unless it is empty, is told that another fails.
+/// These receivers, of which one, unless it is empty, is notified when another fails.
 fn others(fallback: &str, queues: &[(&str, &mpsc::UnboundedSender<Notice>)]) -> Others {
     Others {
         fallback: (!fallback.is_empty()).then(|| Fallback { receiver: fallback.into(), after: PATIENCE }),
@@ -493,7 +493,7 @@ async fn what_comes_while_another_of_its_group_is_sent_waits_or_is_merged() {
 
 #[tokio::test(start_paused = true)]
 async fn an_end_is_told_when_the_beginning_may_have_been() {
-    // Nobody knows whether it was taken before the time was up; nor whether the other address has shown it to somebody.
+    // It is unknown whether it was taken before the time was up, and whether the other address has shown it.
     for (reason, done) in [
         (SendReason::Timeout, None),
         (SendReason::Response, None),

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     model::Notice,
-    store::{Outcome, ReceiverState, Store, change::Queued},
+    store::{ReceiverState, Settlement, Store, change::Queued},
 };
 
 /// A database in memory that outlives its stores, as a disk outlives processes.
@@ -18,7 +18,7 @@ pub(crate) struct Written {
     pub(crate) queued: Vec<Notice>,
     /// Notices that have become one.
     pub(crate) replaced: Option<(Vec<String>, Notice)>,
-    pub(crate) settled: Vec<(String, Outcome)>,
+    pub(crate) settled: Vec<(String, Settlement)>,
     pub(crate) receiver: Option<(String, ReceiverState)>,
 }
 

@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     clock::Beats,
     model::Notice,
-    store::{Batch, Opened, Outcome, PATIENCE, ReceiverState, Settled, Store},
+    store::{Batch, Opened, PATIENCE, ReceiverState, Settled, Settlement, Store},
 };
 
 const NOW: Timestamp = Timestamp::from_secs(1_795_000_000);
@@ -42,7 +42,7 @@ fn place(writer: &mut Writer) -> &mut Place {
     writer.place.as_mut().unwrap()
 }
 
-/// Closes the store and opens it anew: the keys of its alerts and the ids of its notices.
+/// Closes the store and opens it again: the keys of its alerts and the ids of its notices.
 async fn after_restart(store: Store, folder: &Path) -> (Vec<String>, Vec<String>) {
     store.close().await;
     let Opened { store, loaded, problem } = opened(folder);
@@ -88,7 +88,7 @@ async fn a_full_disk_costs_durability_until_it_has_room_and_nothing_else() {
     store.save_users("home", users.clone()).await.unwrap_err();
     assert_eq!(store.status().errors, errors + 2);
     // Until the next try is due the disk is left alone, and everything goes on in memory.
-    let settled = Settled { notices: vec![("n1", Outcome::Abandoned)], ..Settled::default() };
+    let settled = Settled { notices: vec![("n1", Settlement::Abandoned)], ..Settled::default() };
     store.settle(settled).await.unwrap_err();
     assert_eq!(store.status().errors, errors + 2);
     assert_eq!(store.load_users("home").await.unwrap(), Some(users.clone()));
@@ -187,7 +187,7 @@ async fn a_damaged_row_is_noticed_when_it_is_read() {
     let err = store.load_users("home").await.unwrap_err().to_string();
     assert!(err.contains("a row of users is not as it was written"), "{err}");
     assert!(!store.status().up);
-    // A success ends it; the users are read anew some day.
+    // A success ends it; the users are read again some day.
     store.record(alert("b", "2")).await.unwrap();
     assert!(store.status().up);
     assert_eq!(store.load_users("home").await.unwrap(), None);
@@ -195,7 +195,7 @@ async fn a_damaged_row_is_noticed_when_it_is_read() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_moved_away_is_written_anew() {
+async fn a_file_that_is_moved_away_is_written_again() {
     let folder = tempfile::tempdir().unwrap();
     let Opened { store, .. } = opened(folder.path());
     store.record(alert("a", "1")).await.unwrap();
@@ -279,7 +279,7 @@ async fn a_file_that_cannot_be_written_is_read_all_the_same() {
 
 #[tokio::test]
 #[expect(clippy::await_holding_lock, reason = "it is the thread of the store that is to wait for it")]
-async fn a_disk_that_hangs_holds_nobody_up() {
+async fn a_disk_that_hangs_delays_no_caller_for_long() {
     let folder = tempfile::tempdir().unwrap();
     let Opened { store, .. } = opened(folder.path());
     static HANGS: std::sync::Mutex<()> = std::sync::Mutex::new(());
@@ -342,7 +342,7 @@ async fn work_grows_with_the_number_of_notices_and_not_faster() {
         let began = Instant::now();
         store.record(Batch { notices: &notices, ..Batch::default() }).await.unwrap();
         let recorded = began.elapsed();
-        let given_up = notices.iter().map(|notice| (notice.id.as_str(), Outcome::Abandoned)).collect();
+        let given_up = notices.iter().map(|notice| (notice.id.as_str(), Settlement::Abandoned)).collect();
         store.settle(Settled { notices: given_up, ..Settled::default() }).await.unwrap();
         [recorded, began.elapsed() - recorded]
     }
@@ -464,7 +464,7 @@ async fn space_is_given_back_on_the_disk_and_in_memory() {
     let batch = Batch { notices: &large, ..alert("a", "1") };
     store.record(batch).await.unwrap();
     for some in notices.chunks(100) {
-        let taken = some.iter().map(|notice| (notice.id.as_str(), Outcome::Delivered)).collect();
+        let taken = some.iter().map(|notice| (notice.id.as_str(), Settlement::Delivered)).collect();
         store.settle(Settled { notices: taken, ..Settled::default() }).await.unwrap();
     }
     meddle(&store, |writer| {

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::{
     model::{Notice, NoticeAlert, NoticeStatus},
     notify::{Retry, SendError, SendReason, delivery::Terms},
-    store::Outcome,
+    store::Settlement,
 };
 
 /// Alertname, subject and step.
@@ -142,19 +142,19 @@ impl Far {
     }
 
     /// What became of notices; whether one was given up.
-    pub(super) fn settled(&mut self, notices: &[(String, Outcome)]) -> bool {
+    pub(super) fn settled(&mut self, notices: &[(String, Settlement)]) -> bool {
         let given_up = self.given_up;
         for (id, outcome) in notices {
             match outcome {
-                Outcome::Attempted { .. } => continue,
-                Outcome::Abandoned => {
+                Settlement::Attempted { .. } => continue,
+                Settlement::Abandoned => {
                     self.given_up += 1;
                     self.counts.given_up += 1;
                     self.lost.insert(id.clone());
                     self.lost.extend(self.notices[id].covers.iter().cloned());
                 }
-                Outcome::Delivered if self.said_yes.contains(id) => {}
-                Outcome::Delivered => {
+                Settlement::Delivered if self.said_yes.contains(id) => {}
+                Settlement::Delivered => {
                     self.counts.outdated += 1;
                     self.is_needless(&self.notices[id]);
                 }

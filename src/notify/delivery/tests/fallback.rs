@@ -1,4 +1,4 @@
-//! Who is told that a receiver fails, also while that changes.
+//! Which receiver is notified that another fails, also while that changes.
 
 use super::*;
 
@@ -7,7 +7,7 @@ fn another() -> (mpsc::UnboundedSender<Notice>, mpsc::UnboundedReceiver<Notice>)
     mpsc::unbounded_channel()
 }
 
-/// Whether each notice since the last look tells of an end, and who it is for.
+/// The receiver of each notice since the last look, and whether it is about an end.
 fn heard(queue: &mut mpsc::UnboundedReceiver<Notice>) -> Vec<(String, NoticeStatus)> {
     std::iter::from_fn(|| queue.try_recv().ok())
         .map(|notice| (notice.receiver.clone(), notice.status()))
@@ -40,7 +40,7 @@ async fn wrong_credentials_are_told_to_the_fallback_at_once_and_once_each_time()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_restart_neither_begins_the_patience_anew_nor_tells_twice() {
+async fn a_restart_neither_begins_the_patience_again_nor_tells_twice() {
     let failing_since = Some(START.saturating_add_millis(-1_200_000));
     for (fallback_knows, expected) in [(FallbackKnows::Nothing, 1), (FallbackKnows::Failing, 0)] {
         let state = ReceiverState { failing_since, fallback_knows, ..state() };
@@ -56,7 +56,7 @@ async fn a_restart_neither_begins_the_patience_anew_nor_tells_twice() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_fallback_nobody_is_told_until_there_is_one() {
+async fn without_a_fallback_no_notice_is_sent_until_there_is_one() {
     let (mut bench, mut worker) = Bench::start(vec![], state(), |_, _| unavailable());
     worker.outbox.others = watch::channel(Others::default()).1;
     bench.send(firing("1", "g"));
@@ -102,7 +102,7 @@ async fn a_fallback_that_changes_is_told_afresh_and_the_one_before_of_the_end() 
     assert_eq!(heard(&mut bench.fallback), [of("other", Resolved)]);
     assert_eq!(heard(&mut new), [of("new", Firing)]);
 
-    // It no longer is the fallback, which nobody is, and nobody hears of the end twice.
+    // There is no fallback any more, and the end is sent once.
     bench.others.send_replace(others("", &both));
     run(&mut worker, Duration::from_secs(1)).await;
     assert_eq!(heard(&mut new), [of("new", Resolved)]);
