@@ -1,9 +1,18 @@
 //! proxymeter: a Prometheus exporter and alerting daemon for proxy panels.
 //!
-//! In reading order: [`model`] is what is known of a target, and [`upstream`] asks a panel and converts its answers
-//! to it. [`poll`] decides when to ask and puts the result on the [`board`]. [`exposition`] writes what is on the
-//! board as text, and [`server`] hands it to Prometheus. [`config`] says what to watch, [`daemon`] builds all of
-//! this and runs it, and [`cli`] is what people type. [`simulator`] stands in for panels.
+//! In reading order:
+//!
+//! - [`model`] is what is known of a target, and [`upstream`] asks a system and converts its answers to it.
+//! - [`poll`] decides when to ask, and puts the result on the [`board`].
+//! - [`exposition`] writes what is on the board as text, [`telemetry`] counts what the daemon itself does, and [`server`]
+//!   hands both to Prometheus and to people.
+//! - [`alert`] evaluates the rules, and [`notify`] sends the notices that result.
+//! - [`store`] keeps what outlives the process.
+//! - [`http`], [`clock`] and [`secret`] are what all of them use.
+//! - [`config`] is what to watch, [`daemon`] builds all of this and runs it, and [`cli`] is what people type.
+//! - [`simulator`] has systems that are not real, and [`demo`] runs a daemon on them.
+//!
+//! `ARCHITECTURE.md` says which room may import which.
 
 pub mod model;
 
