@@ -11,6 +11,7 @@ mod crash;
 mod dashboards;
 mod delivery;
 mod email;
+mod english;
 mod exposition;
 mod floors;
 mod heartbeat;
