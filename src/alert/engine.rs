@@ -65,7 +65,7 @@ pub struct Output {
     pub suppressed: Suppressed,
 }
 
-/// Users of a target whom nothing is told of before they have been read again by name.
+/// Users of a target whose alerts fire only after they have been read again by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reread {
     pub target: Arc<str>,
@@ -76,7 +76,7 @@ pub struct Reread {
 const LOOK_EVERY: Duration = Duration::from_secs(15);
 
 impl Engine {
-    /// An engine that goes on from `rows`. With alerting turned off it knows what fires and tells nobody.
+    /// An engine that goes on from `rows`. With alerting turned off it knows what fires and sends nothing.
     ///
     /// # Errors
     /// Every mistake in the configuration, not only the first.
@@ -107,7 +107,7 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Goes on under another configuration. What has not changed is not told again, and what waits goes on waiting.
+    /// Goes on under another configuration. What has not changed is not sent again, and what waits goes on waiting.
     /// Whether the present state is adopted is decided at the start alone.
     ///
     /// # Errors
@@ -181,7 +181,7 @@ impl Engine {
         Arc::clone(&self.alerts)
     }
 
-    /// The same in plain terms, for whoever knows nothing of rules.
+    /// The same in plain terms, for rooms that do not know rules.
     pub fn active(&self) -> ActiveAlerts {
         let rules = self.rules.list().iter();
         let known = rules.flat_map(|rule| rule.steps.iter().map(|step| (rule.kind.alertname, step.severity)));
@@ -226,7 +226,7 @@ impl Engine {
                     }
                 }
                 Event::Resolved(id) => {
-                    // One that fires anew already is told of in its group's next message.
+                    // One that fires again already is in its group's next message.
                     let ended = self.state.alert(&id).and_then(|alert| alert.status());
                     if ended == Some(NoticeStatus::Resolved) && !self.groups.resolve(&id, now) {
                         self.state.forget(&id);
@@ -238,7 +238,7 @@ impl Engine {
     }
 }
 
-/// Forgets what ended and nobody has to be told of any more.
+/// Forgets ended alerts of which no receiver has to be notified any more.
 fn forget_what_all_know(state: &mut State, groups: &Groups) {
     let ended = state.alerts().filter(|alert| alert.status() == Some(NoticeStatus::Resolved));
     let ended: Vec<AlertId> = ended.map(|alert| alert.id()).collect();

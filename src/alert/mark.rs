@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use crate::model::{Moment, Timestamp};
 
-/// When something happened, possibly before this process began. Ages are reckoned by the clock that nobody sets.
+/// When something happened, possibly before this process began. Ages are computed by uptime, which cannot be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Mark {
     pub(super) wall: Timestamp,

@@ -183,14 +183,14 @@ fn a_target_that_is_down_is_one_fact_and_moves_nothing_else() {
         said(&[("ops", FIRST, &["home"]), ("ops", REPEAT, &["home"]), ("ops", REPEAT, &["home"])])
     );
     assert!(bench.reread.is_empty());
-    // It answers, and everybody was renewed but for one.
+    // It answers, and all were renewed but for one.
     let back = 3 * DAY;
     for user in ["alice", "bob"] {
         panel.expires(user, 40 * DAY);
     }
     panel.set("carol", |user| user.status = UserStatus::Expired);
     bench.poll_for(&mut panel, back, back + HOUR);
-    // The node was told of three days ago, and what fell due behind the outage is repeated once.
+    // The node's notice is three days old, and what fell due during the outage is repeated once.
     assert_eq!(
         bench.said(),
         said(&[
@@ -324,7 +324,7 @@ fn the_present_state_may_be_adopted_without_a_word() {
     bench.poll_for(&mut panel, HOUR, 2 * HOUR);
     assert_eq!(bench.said(), said(&[]));
     assert_eq!(bench.engine.alerts().len(), 5998);
-    // The next step is told, and so is who comes after.
+    // The next step is notified, and so are later users.
     panel.expires("u0002", DAY / 2);
     panel.expires("new", 2 * DAY);
     bench.poll_for(&mut panel, 2 * HOUR, 3 * HOUR);
@@ -618,7 +618,7 @@ fn an_alert_is_pending_until_it_has_held_for_long_enough() {
     bench.poll_for(&mut panel, 0, 2 * MINUTE);
     let alerts = bench.engine.alerts();
     assert_eq!((alerts.len(), alerts[0].state, alerts[0].active_since), (1, AlertState::Pending, BEGIN));
-    // A restart does not begin anew.
+    // A restart does not begin again.
     bench.restart(at(2 * MINUTE));
     bench.poll_for(&mut panel, 2 * MINUTE, 3 * MINUTE + 1);
     let alerts = bench.engine.alerts();
@@ -669,7 +669,7 @@ fn a_target_that_is_no_longer_watched_ends_its_alerts() {
 }
 
 #[test]
-fn with_alerting_turned_off_alerts_are_known_and_nobody_is_told() {
+fn with_alerting_turned_off_alerts_are_known_and_nothing_is_sent() {
     let mut bench = Bench::with(AlertingConfig { enabled: false, ..config() }, vec![route("ops")]);
     let mut panel = Panel::new("home");
     panel.expires("alice", 2 * DAY);
@@ -705,7 +705,7 @@ fn damaged_rows_cost_a_repetition_at_most() {
     }
 }
 
-fn node(label: &str, status: NodeStatus) -> Node {
+pub(super) fn node(label: &str, status: NodeStatus) -> Node {
     Node {
         label: label.into(),
         address: String::new(),
