@@ -14,6 +14,8 @@ use crate::model::{
 #[derive(Clone, Debug)]
 pub struct Findings {
     pub target: Arc<str>,
+    /// See [`Report::source`].
+    pub source: Arc<str>,
     /// The word of the target's system, if it is known.
     pub system: Option<&'static str>,
     /// From one read of the target's cheap parts to the next.
@@ -95,6 +97,8 @@ pub enum End {
     Clock,
     /// No rule asks any more.
     Removed,
+    /// The target is another system now.
+    Replaced,
     /// It no longer holds.
     Recovered,
 }
@@ -115,6 +119,7 @@ impl End {
             End::Disabled => "disabled",
             End::Clock => "clock set",
             End::Removed => "rule removed",
+            End::Replaced => "target replaced",
             End::Recovered => "recovered",
         }
     }
@@ -131,6 +136,7 @@ pub fn findings(rules: &Rules, report: &Report, now: Moment) -> Findings {
     });
     Findings {
         target: Arc::clone(&report.target),
+        source: Arc::clone(&report.source),
         system: report.identity.as_ref().map(|identity| identity.system.label()),
         interval: report.parts.get(&Part::System).map_or(Duration::ZERO, |state| state.round),
         scopes: scopes.collect(),

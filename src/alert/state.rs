@@ -37,6 +37,9 @@ pub struct State {
 struct Target {
     /// By rule and subject; nothing empty is kept.
     rules: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Subject>>,
+    /// Which system it was when it was last looked at, see [`Report::source`](crate::model::Report::source); absent: that
+    /// is not known.
+    source: Option<Arc<str>>,
     /// Its users were judged by a walk that began after the process did.
     armed: bool,
     /// Users who were asked to be read again, and when.
@@ -48,6 +51,8 @@ struct Target {
 struct Subject {
     rule: Arc<Rule>,
     system: Option<Arc<str>>,
+    /// As of [`Target`].
+    source: Option<Arc<str>>,
     /// As it was last judged.
     reading: Reading,
     /// When that was read, by our clock. A row keeps it only as of its last change: what was read between then and the
@@ -159,10 +164,24 @@ impl State {
     pub fn advance(&mut self, findings: &Findings, now: Moment) -> Advance {
         self.clock.look(now);
         let mut target = self.targets.remove(&findings.target).unwrap_or_default();
-        let advance = judge::target(&mut target, findings, &self.clock, self.adopt, now, &mut self.dirty);
+        let mut events = Vec::new();
+        if target.source.as_ref().is_some_and(|known| *known != findings.source) {
+            judge::end_target(
+                &mut target,
+                &findings.target,
+                End::Replaced,
+                now,
+                &mut events,
+                &mut self.dirty,
+            );
+            target = Target { rules: target.rules, ..Target::default() };
+        }
+        target.source = Some(Arc::clone(&findings.source));
+        let mut advance = judge::target(&mut target, findings, &self.clock, self.adopt, now, &mut self.dirty);
         if target.armed || !target.asked.is_empty() || !target.rules.is_empty() {
             self.targets.insert(Arc::clone(&findings.target), target);
         }
+        advance.events.splice(..0, events);
         advance
     }
 
@@ -171,7 +190,7 @@ impl State {
         let mut events = Vec::new();
         for (name, target) in &mut self.targets {
             if !targets.contains(name) {
-                judge::unwatched(target, name, now, &mut events, &mut self.dirty);
+                judge::end_target(target, name, End::Removed, now, &mut events, &mut self.dirty);
             }
         }
         self.targets.retain(|name, target| targets.contains(name) || !target.rules.is_empty());
@@ -277,6 +296,7 @@ impl State {
                 state.dirty.insert(key.clone());
             }
             let target = state.targets.entry(key.1).or_default();
+            target.source = target.source.take().or_else(|| read.subject.source.clone());
             target.rules.entry(key.0).or_default().insert(key.2, read.subject);
         }
         (state, ahead)

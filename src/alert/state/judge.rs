@@ -65,7 +65,8 @@ pub(super) fn target(
     }
     let asked = |rule: &Arc<str>| findings.scopes.iter().any(|scope| scope.rule.name == *rule);
     for (rule, subjects) in target.rules.iter_mut().filter(|(rule, _)| !asked(rule)) {
-        end_all(rule, &findings.target, subjects, now, &mut outcome.advance.events, outcome.dirty);
+        let events = &mut outcome.advance.events;
+        end_all((rule, &findings.target), subjects, End::Removed, now, events, outcome.dirty);
     }
     target.rules.retain(|_, subjects| !subjects.is_empty());
 
@@ -79,24 +80,25 @@ pub(super) fn target(
     outcome.advance
 }
 
-/// Ends what fires of a target that is no longer watched.
-pub(super) fn unwatched(
+/// Ends what fires of a target.
+pub(super) fn end_target(
     target: &mut Target,
     name: &Arc<str>,
+    end: End,
     now: Moment,
     events: &mut Vec<Event>,
     dirty: &mut BTreeSet<RowKey>,
 ) {
     for (rule, subjects) in &mut target.rules {
-        end_all(rule, name, subjects, now, events, dirty);
+        end_all((rule, name), subjects, end, now, events, dirty);
     }
     target.rules.retain(|_, subjects| !subjects.is_empty());
 }
 
 fn end_all(
-    rule: &Arc<str>,
-    target: &Arc<str>,
+    (rule, target): (&Arc<str>, &Arc<str>),
     subjects: &mut BTreeMap<Arc<str>, Subject>,
+    end: End,
     now: Moment,
     events: &mut Vec<Event>,
     dirty: &mut BTreeSet<RowKey>,
@@ -104,7 +106,7 @@ fn end_all(
     subjects.retain(|name, subject| {
         if subject.slots.iter().any(|slot| !matches!(slot.phase, Phase::Ended { .. })) {
             let id = |slot: &Slot| id(rule, target, name, slot);
-            subject.end(End::Removed, now, |slot| events.push(Event::Resolved(id(slot))));
+            subject.end(end, now, |slot| events.push(Event::Resolved(id(slot))));
             dirty.insert((Arc::clone(rule), Arc::clone(target), Arc::clone(name)));
         }
         !subject.slots.is_empty()
@@ -190,6 +192,7 @@ impl Look<'_> {
         let mut subject = Subject {
             rule: Arc::clone(&scope.rule),
             system: self.findings.system.map(Arc::from),
+            source: Some(Arc::clone(&self.findings.source)),
             reading: fact.reading.clone(),
             read_at: scope.read_at(fact),
             peak: used(&fact.reading),
@@ -208,6 +211,7 @@ impl Look<'_> {
         fact: &Fact,
         outcome: &mut Outcome<'_>,
     ) -> bool {
+        subject.source = Some(Arc::clone(&self.findings.source));
         let read_at = scope.read_at(fact);
         if !ClockWatch::follows(read_at, subject.read_at, self.now) {
             // A step may have been crossed by time passing since.
@@ -244,7 +248,9 @@ impl Look<'_> {
             });
             // What comes now is another event, and so is what follows an alert that had ended for another reason.
             for slot in &mut subject.slots {
-                if let Phase::Ended { end: known, .. } = &mut slot.phase {
+                if let Phase::Ended { end: known, .. } = &mut slot.phase
+                    && *known != End::Replaced
+                {
                     *known = end;
                 }
             }
@@ -335,6 +341,8 @@ impl Look<'_> {
             let phase = known.and_then(|at| subject.slots.get(at)).map(|slot| slot.phase);
             let next = match phase {
                 Some(Phase::Firing { .. }) => continue,
+                // Nothing of another system goes on; its end is to be notified first.
+                Some(Phase::Ended { end: End::Replaced, .. }) => continue,
                 // Its end is not notified yet, and will not be: the alert goes on.
                 Some(Phase::Ended { event, since, end, .. }) if !end.of_period() => {
                     Phase::Firing { event, since, held: false }

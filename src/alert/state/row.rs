@@ -17,6 +17,9 @@ use crate::{
 struct Row {
     kind: String,
     system: Option<String>,
+    /// Absent in rows of versions that did not keep it.
+    #[serde(default)]
+    source: Option<String>,
     reading: Reading,
     /// Absent in rows of versions that did not keep it.
     #[serde(default)]
@@ -73,6 +76,7 @@ pub(super) fn write(subject: &Subject) -> String {
     let row = Row {
         kind: subject.rule.kind.name.to_owned(),
         system: subject.system.as_deref().map(str::to_owned),
+        source: subject.source.as_deref().map(str::to_owned),
         reading: subject.reading.clone(),
         read_at: Some(subject.read_at),
         peak: subject.peak,
@@ -110,7 +114,9 @@ pub(super) fn read(text: &str, name: &str, rule: Option<&Arc<Rule>>, now: Moment
     let (gone, system) = (Arc::new(Rule::gone(name, kind)), row.system.map(Arc::from));
     // What was read before this process began does not end what is of an unknown time, or of one that lies ahead.
     let read_at = row.read_at.map_or(now.wall, |read_at| read_at.min(now.wall));
-    let mut subject = Subject { rule: gone, system, reading: row.reading, read_at, peak: row.peak, slots };
+    let source = row.source.map(Arc::from);
+    let mut subject =
+        Subject { rule: gone, system, source, reading: row.reading, read_at, peak: row.peak, slots };
     subject.put_under(name, rule);
     subject.slots.dedup_by(|a, b| a.label == b.label);
     Some(Read { subject, ahead })

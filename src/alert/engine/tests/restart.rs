@@ -398,3 +398,52 @@ fn a_start_with_a_kept_list_adopts_what_its_first_walk_finds() {
         assert_eq!(quotas(&mut world), 1);
     }
 }
+
+#[test]
+fn a_target_that_is_another_system_begins_again() {
+    for restarts in [false, true] {
+        let mut route = route("ops");
+        route.group_by = vec!["subject".into()];
+        let mut bench = Bench::with(config(), vec![route]);
+        let mut panel = Panel::new("home");
+        panel.report.source = "first".into();
+        panel.expires("alice", 2 * DAY);
+        panel.expires("bob", 2 * DAY);
+        bench.poll_for(&mut panel, 0, 10 * MINUTE);
+        let events = |bench: &mut Bench, status| {
+            let alerts = bench.notices.iter().flat_map(|notice| &notice.alerts);
+            let mut events: Vec<_> = alerts
+                .filter(|alert| alert.status == status)
+                .map(|alert| (alert.labels["subject"].clone(), alert.event.clone()))
+                .collect();
+            events.sort();
+            events
+        };
+        let first = events(&mut bench, NoticeStatus::Firing);
+        assert_eq!(first.len(), 2);
+        bench.notices.clear();
+        if restarts {
+            bench.restart(at(10 * MINUTE));
+        }
+        // Of the second nothing is known yet, and then there is another user of the same name.
+        let mut other = Panel::new("home");
+        other.report.source = "second".into();
+        bench.observe(&[other.report()], at(10 * MINUTE));
+        assert_eq!(bench.engine.active().list, []);
+        other.expires("alice", 2 * DAY);
+        bench.poll_for(&mut other, 10 * MINUTE, 40 * MINUTE);
+        assert_eq!(events(&mut bench, NoticeStatus::Resolved), first, "restarts {restarts}");
+        let reasons = bench.notices.iter().flat_map(|notice| &notice.alerts);
+        let mut reasons = reasons.filter_map(|alert| alert.annotations.get("reason"));
+        assert!(reasons.all(|reason| reason == "target replaced"));
+        let second = events(&mut bench, NoticeStatus::Firing);
+        assert_eq!(second.len(), 1, "restarts {restarts}");
+        assert_eq!(second[0].0, "alice");
+        assert_ne!(second[0].1, first[0].1);
+        bench.notices.clear();
+        // It stays the same from then on.
+        bench.restart(at(40 * MINUTE));
+        bench.poll_for(&mut other, 40 * MINUTE, 60 * MINUTE);
+        assert_eq!(bench.notices.len(), 0);
+    }
+}

@@ -21,8 +21,6 @@ use crate::{
 /// Rule, subject and step.
 type Key = (String, String, String);
 
-/// The uptime with which a process begins.
-
 struct World {
     random: fastrand::Rng,
     secs: u64,
