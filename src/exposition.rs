@@ -10,6 +10,7 @@
 mod admins;
 mod alerts;
 mod family;
+mod format;
 mod hosts;
 mod labels;
 mod nodes;
@@ -21,7 +22,8 @@ mod users;
 mod view;
 
 pub use family::{Family, Kind};
-pub use labels::UserLabels;
+pub use format::{Coding, Format};
+pub use labels::{Options, UserLabels};
 
 use std::{sync::Arc, time::Duration};
 
@@ -53,41 +55,6 @@ pub fn families() -> impl Iterator<Item = &'static Family<'static>> {
 /// The families about alerts, which follow those about the targets.
 pub fn alert_families() -> &'static [&'static Family<'static>] {
     alerts::FAMILIES
-}
-
-/// A text format that Prometheus reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Format {
-    /// The text format 0.0.4.
-    Classic,
-    /// OpenMetrics 1.0.
-    OpenMetrics,
-}
-
-impl Format {
-    /// The `Content-Type` of an answer in this format.
-    pub fn content_type(self) -> &'static str {
-        match self {
-            Format::Classic => "text/plain; version=0.0.4; charset=utf-8",
-            Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-        }
-    }
-}
-
-/// How the text is compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Coding {
-    Identity,
-    Gzip,
-}
-
-/// How users are shown.
-#[derive(Clone, Debug)]
-pub struct Options {
-    pub labels: UserLabels,
-    /// The most users per target that have series of their own, in any family. The first by name are kept, and the
-    /// others are counted.
-    pub limit: usize,
 }
 
 /// What is written again for every answer.

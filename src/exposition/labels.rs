@@ -1,9 +1,20 @@
+//! How metrics and pages show users: the labels that name them, and how many users have series.
+
 use std::borrow::Cow;
 
 use crate::{
     model::{ActiveAlert, KIND_USER},
     secret::HashKey,
 };
+
+/// How users are shown.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub labels: UserLabels,
+    /// The most users per target that have series of their own, in any family. The first by name are kept, and the
+    /// others are counted.
+    pub limit: usize,
+}
 
 /// How metrics and pages name users.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use flate2::{Compress, Compression, Crc, FlushCompress};
 
-use super::Coding;
+use super::format::Coding;
 
 /// Size in bytes of the pieces that text is handed over in. Pieces keep a large page from being one block that grows by
 /// copying itself.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::model::{Counter, Timestamp};
 
 use super::{
-    Format,
     family::{Family, Kind},
+    format::Format,
     sink::{CHUNK, Encoded, Sink},
 };
 

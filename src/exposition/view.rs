@@ -3,8 +3,8 @@
 use std::{borrow::Cow, sync::Arc};
 
 use super::{
-    Options, UserLabels,
     family::Family,
+    labels::{Options, UserLabels},
     text::{Number, Text},
 };
 use crate::model::{ActiveAlert, KIND_USER, Moment, Part, Report, User};

@@ -26,7 +26,7 @@ use tokio::{
 
 use super::{
     config::{
-        AccessConfig, OwnAccess, Users,
+        AccessConfig, OwnAccess, Protection, Users,
         web_file::{self, WebFile},
     },
     tls,
@@ -48,7 +48,7 @@ pub(super) struct Terms {
     /// Absent: connections are not encrypted.
     pub(super) tls: Option<Arc<ServerConfig>>,
     /// Whether a certificate of a known authority is required.
-    pub(super) verifies_clients: bool,
+    verifies_clients: bool,
     /// Added to every answer.
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     users: Users,
@@ -83,8 +83,16 @@ impl Terms {
         }
     }
 
-    pub(super) fn asks_for_credentials(&self) -> bool {
+    fn asks_for_credentials(&self) -> bool {
         !self.users.is_empty() || self.bearer_token.is_some()
+    }
+
+    fn protection(&self) -> Protection {
+        Protection {
+            tls: self.tls.is_some(),
+            credentials: self.asks_for_credentials(),
+            client_certificates: self.verifies_clients,
+        }
     }
 
     /// The `WWW-Authenticate` headers for a client without valid credentials.
@@ -320,14 +328,24 @@ impl Kept {
     }
 }
 
+impl AccessConfig {
+    /// Reads every file there is and builds what they say, as the server does.
+    ///
+    /// # Errors
+    /// All that is wrong, a sentence each.
+    pub fn check(&self) -> Result<Protection, Vec<String>> {
+        build(self).outcome.map(|terms| terms.protection())
+    }
+}
+
 /// Terms, and the files they were made from.
-pub(super) struct Built {
-    pub(super) files: Files,
-    pub(super) outcome: Result<Terms, Vec<String>>,
+struct Built {
+    files: Files,
+    outcome: Result<Terms, Vec<String>>,
 }
 
 /// Reads all there is to read and makes terms of it.
-pub(super) fn build(config: &AccessConfig) -> Built {
+fn build(config: &AccessConfig) -> Built {
     let mut files = Files::default();
     let outcome = match config {
         AccessConfig::Own(own) => own_terms(own, &mut files),

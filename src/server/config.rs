@@ -7,7 +7,6 @@ use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use rustls::NamedGroup;
 
-use super::access::{self, Terms};
 use crate::secret::Secret;
 
 /// Users by name, each with the hash of the password.
@@ -28,16 +27,6 @@ impl Default for AccessConfig {
     }
 }
 
-impl AccessConfig {
-    /// Reads every file there is and builds what they say, as the server does.
-    ///
-    /// # Errors
-    /// All that is wrong, a sentence each.
-    pub fn check(&self) -> Result<Protection, Vec<String>> {
-        access::build(self).outcome.map(|terms| terms.protection())
-    }
-}
-
 /// How well the port is guarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Protection {
@@ -47,16 +36,6 @@ pub struct Protection {
     pub credentials: bool,
     /// Whether clients must show a certificate that was verified.
     pub client_certificates: bool,
-}
-
-impl Terms {
-    fn protection(&self) -> Protection {
-        Protection {
-            tls: self.tls.is_some(),
-            credentials: self.asks_for_credentials(),
-            client_certificates: self.verifies_clients,
-        }
-    }
 }
 
 /// The keys of `[web]`. Without any of them all requests pass.

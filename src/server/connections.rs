@@ -1,27 +1,18 @@
-//! Open connections: TLS, time limits, and which one is closed when there are too many.
+//! Open connections: their time limits, and which one is closed when there are too many.
 
 use std::{
     collections::HashMap,
-    error::Error,
     future::pending,
     net::IpAddr,
-    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use bytes::Bytes;
-use hyper::{server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
-use rustls::ServerConfig;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
     sync::{Notify, watch},
     time::{Instant, sleep_until, timeout_at},
 };
-use tokio_rustls::TlsAcceptor;
-
-use super::{Server, access::Broken, stall::Stall};
 
 /// Beyond this, the one that has been idle for longest makes room.
 const MAX_CONNECTIONS: usize = 512;
@@ -37,7 +28,7 @@ const IDLE_LIMIT: Duration = Duration::from_secs(150);
 const ANSWER_WITHIN: Duration = Duration::from_secs(120);
 
 /// A connection whose client reads nothing of its answer for so long is closed.
-const STALL_LIMIT: Duration = Duration::from_secs(10);
+pub(super) const STALL_LIMIT: Duration = Duration::from_secs(10);
 
 /// Bytes that all answers being sent may keep in memory, beside a new one. Scrapers share a page, but a slow scraper
 /// still reads an old one.
@@ -48,10 +39,6 @@ const MIN_COUNTED: usize = 4 * 1024;
 
 /// If there is no room for an answer by then, other connections are closed for it.
 const ROOM_WITHIN: Duration = Duration::from_secs(1);
-
-/// Requests whose head has more headers, or is larger in bytes, are refused.
-const MAX_HEADERS: usize = 64;
-const MAX_HEAD_SIZE: usize = 16 * 1024;
 
 /// All that are open.
 #[derive(Debug, Default)]
@@ -165,7 +152,7 @@ type Piece = (usize, usize);
 pub(super) struct Seat {
     connections: Arc<Connections>,
     id: u64,
-    place: Arc<Place>,
+    pub(super) place: Arc<Place>,
 }
 
 impl Drop for Seat {
@@ -226,7 +213,7 @@ impl Place {
     }
 
     /// A request's head is there; it is being answered until the guard is dropped, and then until that is sent.
-    fn answer(self: &Arc<Self>) -> Answering {
+    pub(super) fn answer(self: &Arc<Self>) -> Answering {
         let mut activity = self.activity();
         activity.turn_to(Doing::Answering);
         activity.taken = activity.since;
@@ -270,7 +257,7 @@ impl Place {
     }
 
     /// Resolves when the connection has to end at once.
-    async fn ended(&self, mut closing: watch::Receiver<bool>) {
+    pub(super) async fn ended(&self, mut closing: watch::Receiver<bool>) {
         let closed = async {
             // The sender lives as long as the server; without it the connection ends, too.
             drop(closing.wait_for(|closing| *closing).await);
@@ -307,76 +294,15 @@ impl Drop for Answering {
     }
 }
 
-/// Answers on a connection until it ends. When `closing` becomes true, what is being answered is the last.
-pub(super) async fn attend(
-    server: Arc<Server>,
-    stream: impl AsyncRead + AsyncWrite + Unpin,
-    seat: Seat,
-    closing: watch::Receiver<bool>,
-) {
-    let _open = server.state.telemetry.http_connection();
-    tokio::select! {
-        () = seat.place.ended(closing.clone()) => {}
-        ended = greet(&server, stream, &seat.place, closing) => if let Err(error) = ended {
-            tracing::debug!(%error, "HTTP connection ended early");
-        }
-    }
-}
-
-async fn greet(
-    server: &Server,
-    stream: impl AsyncRead + AsyncWrite + Unpin,
-    place: &Arc<Place>,
-    closing: watch::Receiver<bool>,
-) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let tls = match server.access().terms().await {
-        Ok(terms) => terms.tls.clone(),
-        Err(Broken { tls: true }) => return Err("there is no TLS that could be agreed upon".into()),
-        Err(Broken { tls: false }) => None,
-    };
-    let Some(tls) = tls else { return Ok(speak(server, stream, place, None, closing).await?) };
-    match TlsAcceptor::from(Arc::clone(&tls)).accept(stream).await {
-        Ok(stream) => Ok(speak(server, stream, place, Some(&tls), closing).await?),
-        Err(error) => {
-            server.state.telemetry.http_handshake_failure();
-            Err(error.into())
-        }
-    }
-}
-
-async fn speak(
-    server: &Server,
-    stream: impl AsyncRead + AsyncWrite + Unpin,
-    place: &Arc<Place>,
-    tls: Option<&Arc<ServerConfig>>,
-    mut closing: watch::Receiver<bool>,
-) -> hyper::Result<()> {
-    let service = service_fn(async |request| {
-        let answering = place.answer();
-        let mut response = server.answer(&request, place, tls).await?;
-        response.body_mut().answering = Some(answering);
-        Ok::<_, super::Outdated>(response)
-    });
-    let connection = http1::Builder::new()
-        // `Place` has the limits.
-        .header_read_timeout(None)
-        .max_headers(MAX_HEADERS)
-        .max_header_size(MAX_HEAD_SIZE)
-        .serve_connection(Stall::new(TokioIo::new(stream), STALL_LIMIT, Arc::clone(place)), service);
-    let mut connection = pin!(connection);
-    tokio::select! {
-        ended = connection.as_mut() => return ended,
-        _ = closing.wait_for(|closing| *closing) => connection.as_mut().graceful_shutdown(),
-    }
-    connection.await
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
     use super::{
-        super::{MAX_SCRAPES, tests::server},
+        super::{
+            http1::attend,
+            requests::{MAX_SCRAPES, tests::server},
+        },
         *,
     };
 

@@ -5,11 +5,11 @@ use tokio::{
     time::{Instant, sleep},
 };
 
+use super::state::Setup;
 use crate::{
     board::Board,
     clock::Clock,
     exposition::{self, Coding, Format, Rendered},
-    server::Setup,
 };
 
 /// A page that was requested within this time is kept ready.
@@ -162,7 +162,7 @@ mod tests {
     }
 
     fn pages_and_setup() -> (Pages, watch::Sender<Arc<Setup>>) {
-        let setup = Setup::clone(&crate::server::tests::setup().borrow());
+        let setup = Setup::clone(&crate::server::requests::tests::setup().borrow());
         let (sender, setup) = watch::channel(Arc::new(setup));
         let clock = Clock::starting_at(Timestamp::from_secs(30));
         (Pages::new(Board::new(["a", "b"]), clock, setup), sender)

@@ -6,7 +6,7 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::Mutex;
 
-use super::{Setup, State};
+use super::state::{Setup, State};
 use crate::{
     board::View,
     model::{ActiveAlerts, Moment},

@@ -2,12 +2,13 @@
 //!
 //! A system gives `Wire::serve` two functions: its answer to a request, and its refusal for a status.
 
+mod answer;
 mod fault;
 pub(super) mod query;
 
 use std::{
     collections::VecDeque,
-    io, iter,
+    io,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
@@ -15,22 +16,22 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::stream::Stream;
 use http_body_util::{BodyExt, Limited};
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
     body::{Body, Frame, Incoming, SizeHint},
-    header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue},
+    header::{CONTENT_LENGTH, HeaderValue},
     server::conn::http1,
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
-use serde::Serialize;
 use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinSet,
 };
 
+pub(super) use self::answer::Answer;
+use self::answer::{Pieces, length_of};
 use self::fault::Faults;
 pub use self::fault::{Fault, Times};
 
@@ -93,17 +94,6 @@ pub(super) struct Asked<'a> {
     pub(super) query: &'a str,
     pub(super) headers: &'a HeaderMap,
     pub(super) body: &'a [u8],
-}
-
-/// What a system answers.
-pub(super) struct Answer {
-    status: u16,
-    headers: Vec<(HeaderName, HeaderValue)>,
-    /// Rows of a list in the answer, each of which has its [`Cost`].
-    rows: usize,
-    /// Of all pieces, in bytes.
-    length: u64,
-    pieces: Box<dyn Iterator<Item = Bytes> + Send>,
 }
 
 impl Wire {
@@ -237,54 +227,6 @@ impl Wire {
     }
 }
 
-impl Answer {
-    pub(super) fn empty(status: u16) -> Answer {
-        Answer { status, headers: Vec::new(), rows: 0, length: 0, pieces: Box::new(iter::empty()) }
-    }
-
-    /// An answer of status 200 that is written while it is sent. `length` is in bytes; each of `rows` has its [`Cost`].
-    pub(super) fn list(
-        rows: usize,
-        length: u64,
-        pieces: impl Iterator<Item = Bytes> + Send + 'static,
-    ) -> Answer {
-        let answer = Answer { rows, length, pieces: Box::new(pieces), ..Answer::empty(200) };
-        answer.with(CONTENT_TYPE, "application/json")
-    }
-
-    pub(super) fn bytes(status: u16, content_type: &str, body: impl Into<Bytes>) -> Answer {
-        Answer::empty(status).body(body).with(CONTENT_TYPE, content_type)
-    }
-
-    pub(super) fn json(status: u16, value: &impl Serialize) -> Answer {
-        match serde_json::to_vec(value) {
-            Ok(body) => Answer::bytes(status, "application/json", body),
-            Err(_) => Answer::empty(500),
-        }
-    }
-
-    fn body(self, body: impl Into<Bytes>) -> Answer {
-        let body = body.into();
-        Answer { length: length_of(&body), pieces: Box::new(iter::once(body)), ..self }
-    }
-
-    /// Everything but the body, and the body.
-    fn read(mut self) -> (Answer, Bytes) {
-        let pieces = std::mem::replace(&mut self.pieces, Box::new(iter::empty()));
-        let mut whole = Vec::new();
-        pieces.for_each(|piece| whole.extend_from_slice(&piece));
-        (self, whole.into())
-    }
-
-    /// Adds a header, beside others of this name.
-    pub(super) fn with(mut self, name: HeaderName, value: &str) -> Answer {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            self.headers.push((name, value));
-        }
-        self
-    }
-}
-
 /// Accepts connections, each of which `converse` serves. Does not end; when it is dropped, so is every connection.
 pub(super) async fn accept<C>(listener: TcpListener, converse: impl Fn(TcpStream) -> C)
 where
@@ -304,10 +246,6 @@ where
             },
         }
     }
-}
-
-fn length_of(bytes: &[u8]) -> u64 {
-    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }
 
 /// A request being answered, counted until it is dropped.
@@ -332,8 +270,6 @@ impl Drop for InFlight {
         self.wire.log().in_flight -= 1;
     }
 }
-
-type Pieces = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
 
 /// A body being sent.
 struct Sending {

@@ -8,90 +8,34 @@
 //! Not simulated: writing endpoints, `/api/hosts`, `/api/core/config`, `/api/users/expired`, the environment's
 //! sudo admin, and PasarGuard's per-user usage series.
 
+mod admins;
 mod auth;
 mod instant;
 mod life;
 mod list;
+mod nodes;
+mod options;
 mod pasarguard;
+mod refusal;
 mod routes;
 mod row;
 mod seed;
 mod state;
+mod system;
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use hyper::header::{DATE, SERVER};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tokio::net::TcpListener;
 
+pub use self::options::{Flavour, Options};
 use self::state::State;
-pub use self::state::{NextPlan, NodeStatus, ResetStrategy, Status, User};
+pub use self::state::{NextPlan, NodeStatus, ResetStrategy, Status, Totals, User};
 use super::http::{Answer, Asked, Wire};
 pub use super::http::{Cost, Fault, Times};
-
-/// What to simulate. Every field has a documented default.
-#[derive(Clone)]
-pub struct Options {
-    /// How many users there are at the start; 100 by default. The first nineteen are a fixed cast with
-    /// descriptive names (`bob_85pct`, `frank_expired3d`, …), the rest a realistic mix.
-    pub users: usize,
-    /// Seed of everything that is random; 1 by default.
-    pub seed: u64,
-    /// Nodes beside the master; 4 by default: two connected, one in error, one disabled.
-    pub nodes: usize,
-    /// The panel whose shapes it answers in; Marzban 0.8.4 by default.
-    pub flavour: Flavour,
-    /// Share links in each row of the user list, 270 bytes each; 10 by default. PasarGuard lists none.
-    pub links_per_user: usize,
-    /// Artificial delay; none by default.
-    pub cost: Cost,
-    /// How long a token lives; 24 hours by default. `None`: tokens carry no `exp` claim and never expire.
-    pub token_lifetime: Option<Duration>,
-    /// The sudo admin; `root` by default.
-    pub username: String,
-    /// The sudo admin's password; `root-password` by default.
-    pub password: String,
-    /// The non-sudo admin; a quarter of the users are its own; `reseller` by default.
-    pub reseller: String,
-    /// The non-sudo admin's password; `reseller-password` by default.
-    pub reseller_password: String,
-    /// The API key PasarGuard takes instead of a token; `pg_key_simulated` by default.
-    pub api_key: String,
-}
-
-impl Default for Options {
-    fn default() -> Options {
-        Options {
-            users: 100,
-            seed: 1,
-            nodes: 4,
-            flavour: Flavour::Marzban,
-            links_per_user: 10,
-            cost: Cost::default(),
-            token_lifetime: Some(Duration::from_secs(24 * 60 * 60)),
-            username: "root".to_owned(),
-            password: "root-password".to_owned(),
-            reseller: "reseller".to_owned(),
-            reseller_password: "reseller-password".to_owned(),
-            api_key: "pg_key_simulated".to_owned(),
-        }
-    }
-}
-
-/// The panel whose shapes the simulated one answers in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flavour {
-    /// Marzban 0.8.4.
-    Marzban,
-    /// Marzban 0.7 and older: `/api/system` counts only all and active users, admins carry no usage and
-    /// users no next plan; `Z` is no valid offset.
-    Marzban07,
-    /// PasarGuard 5.x, the successor.
-    PasarGuard,
-}
 
 /// A handle on a simulated panel; clones share its state.
 #[derive(Clone)]
@@ -104,29 +48,6 @@ pub struct Panel {
 struct Shared {
     state: Mutex<State>,
     now_ms: Box<dyn Fn() -> i64 + Send + Sync>,
-}
-
-/// Sums over a panel's users; see [`Panel::totals`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// All users.
-    pub users: usize,
-    /// Users with status `active`.
-    pub active: usize,
-    /// Users with status `on_hold`.
-    pub on_hold: usize,
-    /// Users with status `disabled`.
-    pub disabled: usize,
-    /// Users with status `expired`.
-    pub expired: usize,
-    /// Users with status `limited`.
-    pub limited: usize,
-    /// Users seen within the flavour's window: 24 hours for Marzban, two minutes for PasarGuard.
-    pub online: usize,
-    /// Bytes since each user's last reset.
-    pub used_traffic: u64,
-    /// Bytes over each user's life.
-    pub lifetime_used_traffic: u64,
 }
 
 impl Panel {
@@ -144,7 +65,7 @@ impl Panel {
             let now_ms = answering.now_ms();
             from_uvicorn(routes::answer(&mut answering.state(), now_ms, asked), now_ms)
         };
-        let refusal = move |status| from_uvicorn(routes::refusal(status), refusing.now_ms());
+        let refusal = move |status| from_uvicorn(refusal::of(status), refusing.now_ms());
         tokio::select! {
             () = stop => {}
             () = self.wire.serve(listener, answer, refusal) => {}

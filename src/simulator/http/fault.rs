@@ -11,7 +11,7 @@ use futures_util::stream::{self, StreamExt};
 use hyper::header::{CONTENT_ENCODING, LOCATION};
 use serde_json::{Value, json};
 
-use super::{Answer, Pieces};
+use super::answer::{Answer, Pieces};
 
 const HTML: &str = "text/html; charset=utf-8";
 const LOGIN_PAGE: &str = "<!DOCTYPE html><html><head><title>Log in</title></head><body><form method=\"post\">\

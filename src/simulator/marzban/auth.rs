@@ -4,22 +4,14 @@ use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use serde_json::{Map, Value, json};
 
-use super::Flavour;
-use super::routes::detail;
+use super::options::Flavour;
+use super::refusal::{detail, unauthorized};
 use super::row::{Alphabet, base64};
-use super::state::{State, scatter};
+use super::state::{Issued, State, scatter};
 use crate::simulator::http::{Answer, query::Pairs};
 
 /// Tokens kept; a client with more logins than this loses its oldest tokens.
 const MAX_TOKENS: usize = 4096;
-
-/// A token the panel has given out.
-pub(super) struct Issued {
-    token: String,
-    admin: usize,
-    issued_at_s: i64,
-    expires_at_s: Option<i64>,
-}
 
 /// `POST /api/admin/token` with a form.
 pub(super) fn login(state: &mut State, now_ms: i64, form: &[u8]) -> Answer {
@@ -64,10 +56,6 @@ pub(super) fn caller(state: &State, now_ms: i64, headers: &HeaderMap) -> Result<
         return Err(detail(403, "your account has been disabled").with(WWW_AUTHENTICATE, "Bearer"));
     }
     Ok(admin)
-}
-
-pub(super) fn unauthorized(text: &str) -> Answer {
-    detail(401, text).with(WWW_AUTHENTICATE, "Bearer")
 }
 
 /// The admin of a valid token.

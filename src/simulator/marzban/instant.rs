@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
 
-use super::Flavour;
+use super::options::Flavour;
 
 /// An instant in unix seconds; one without an offset is UTC.
 pub(super) fn of(text: &str, flavour: Flavour) -> Option<i64> {

@@ -3,7 +3,7 @@
 //! Whether a user is busy depends on the seed, the user and the ten-minute slot, not on the lengths of the steps:
 //! ten steps of six seconds and one of a minute give nearly the same panel.
 
-use super::Flavour;
+use super::options::Flavour;
 use super::state::{NodeStatus, Roster, State, Status, Traffic, User, scatter};
 
 const SECOND_MS: i64 = 1000;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use super::Flavour;
-use super::routes::{detail, internal_error};
+use super::options::Flavour;
+use super::refusal::{detail, internal_error};
 use super::row::{self, Look};
 use super::state::{State, Status, User};
 use crate::simulator::http::{Answer, query::Pairs};

@@ -4,9 +4,11 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::instant;
-use super::routes::{Machine, find_node, internal_error, may_read, nodes_beside_master};
+use super::nodes;
+use super::refusal::internal_error;
 use super::row;
 use super::state::{Admin, Node, NodeStatus, State, Traffic};
+use super::system::Machine;
 use crate::simulator::http::{Answer, query::Pairs};
 
 const VERSION: &str = "5.2.1";
@@ -32,7 +34,7 @@ struct SystemView {
 }
 
 pub(super) fn system(state: &State, now_ms: i64, caller: usize) -> Answer {
-    let totals = state.totals(now_ms, |user| may_read(state, caller, user));
+    let totals = state.totals(now_ms, |user| state.may_read(caller, user));
     Answer::json(
         200,
         &SystemView {
@@ -116,12 +118,12 @@ impl NodeView<'_> {
 }
 
 pub(super) fn nodes(state: &State) -> Answer {
-    let nodes: Vec<_> = nodes_beside_master(state).map(NodeView::of).collect();
+    let nodes: Vec<_> = state.nodes_beside_master().map(NodeView::of).collect();
     Answer::json(200, &json!({ "nodes": nodes, "total": nodes.len() }))
 }
 
 pub(super) fn node(state: &State, id: &str) -> Answer {
-    match find_node(state, id) {
+    match nodes::find(state, id) {
         Ok(node) => Answer::json(200, &NodeView::of(node)),
         Err(refusal) => refusal,
     }

@@ -1,20 +1,23 @@
-//! The answer to each request, and the small answers of Marzban.
+//! The answer to each request, and Marzban's answers about traffic and single users.
 
+use hyper::Method;
 use hyper::header::{ALLOW, LOCATION};
-use hyper::{Method, StatusCode};
 use serde::Serialize;
 use serde_json::json;
 
+use super::admins::AdminView;
+use super::nodes::{self, NodeView};
+use super::options::Flavour;
+use super::refusal::{detail, internal_error, unauthorized};
 use super::row::{self, Look};
-use super::state::{Admin, Node, NodeStatus, State, User, scatter};
-use super::{Flavour, auth, instant, life, list, pasarguard};
+use super::state::{Node, State, User};
+use super::system::{VERSION, VERSION_07};
+use super::{auth, instant, life, list, pasarguard, system};
 use crate::simulator::http::{
     Answer, Asked,
     query::{Pairs, segment},
 };
 
-const VERSION: &str = "0.8.4";
-const VERSION_07: &str = "0.7.0";
 const DAY_S: i64 = 24 * 60 * 60;
 
 enum Route {
@@ -66,7 +69,7 @@ pub(super) fn answer(state: &mut State, now_ms: i64, asked: &Asked<'_>) -> Answe
         Err(refusal) => return refusal,
     };
     let Some(admin) = state.admins.get(caller) else {
-        return auth::unauthorized("Could not validate credentials");
+        return unauthorized("Could not validate credentials");
     };
     if route.wants_sudo() && !admin.is_sudo {
         return detail(403, "You're not allowed");
@@ -83,11 +86,11 @@ pub(super) fn answer(state: &mut State, now_ms: i64, asked: &Asked<'_>) -> Answe
         (Route::Admins, Flavour::PasarGuard) => pasarguard::admins(state),
         (Route::Inbounds, Flavour::PasarGuard) => pasarguard::inbounds(),
         (Route::Admin, flavour) => Answer::json(200, &AdminView::of(flavour, admin)),
-        (Route::System, _) => system(state, now_ms, caller),
+        (Route::System, _) => system::answer(state, now_ms, caller),
         (Route::Nodes, _) => {
-            Answer::json(200, &nodes_beside_master(state).map(NodeView::of).collect::<Vec<_>>())
+            Answer::json(200, &state.nodes_beside_master().map(NodeView::of).collect::<Vec<_>>())
         }
-        (Route::Node(id), _) => match find_node(state, &id) {
+        (Route::Node(id), _) => match nodes::find(state, &id) {
             Ok(node) => Answer::json(200, &NodeView::of(node)),
             Err(refusal) => refusal,
         },
@@ -153,27 +156,6 @@ impl Route {
     }
 }
 
-pub(super) fn detail(status: u16, text: &str) -> Answer {
-    Answer::json(status, &json!({ "detail": text }))
-}
-
-pub(super) fn internal_error() -> Answer {
-    Answer::bytes(500, "text/plain; charset=utf-8", "Internal Server Error")
-}
-
-/// What a real panel sends with this status.
-pub(super) fn refusal(status: u16) -> Answer {
-    match status {
-        401 => auth::unauthorized("Could not validate credentials"),
-        403 => detail(403, "You're not allowed"),
-        500 => internal_error(),
-        _ => {
-            let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
-            detail(status, reason.unwrap_or("Error"))
-        }
-    }
-}
-
 /// The location is built from the `Host` header, and the scheme is always `http`.
 fn without_slash(asked: &Asked<'_>) -> Answer {
     let host = asked.headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or("localhost");
@@ -184,150 +166,10 @@ fn without_slash(asked: &Asked<'_>) -> Answer {
 }
 
 #[derive(Serialize)]
-struct AdminView<'a> {
-    username: &'a str,
-    is_sudo: bool,
-    telegram_id: Option<i64>,
-    discord_webhook: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    users_usage: Option<u64>,
-}
-
-impl<'a> AdminView<'a> {
-    fn of(flavour: Flavour, admin: &'a Admin) -> AdminView<'a> {
-        AdminView {
-            username: &admin.username,
-            is_sudo: admin.is_sudo,
-            telegram_id: admin.telegram_id,
-            discord_webhook: admin.discord_webhook,
-            users_usage: (flavour == Flavour::Marzban).then_some(admin.users_usage),
-        }
-    }
-}
-
-/// An admin as its users' rows show it.
-pub(super) fn owner_json(flavour: Flavour, admin: &Admin) -> String {
-    let json = match flavour {
-        Flavour::PasarGuard => serde_json::to_string(&json!({ "username": admin.username })),
-        Flavour::Marzban | Flavour::Marzban07 => serde_json::to_string(&AdminView::of(flavour, admin)),
-    };
-    json.unwrap_or_else(|_| "null".to_owned())
-}
-
-#[derive(Serialize)]
-struct SystemView {
-    version: &'static str,
-    #[serde(flatten)]
-    machine: Machine,
-    total_user: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    online_users: Option<usize>,
-    users_active: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    users_on_hold: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    users_disabled: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    users_expired: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    users_limited: Option<usize>,
-    incoming_bandwidth: u64,
-    outgoing_bandwidth: u64,
-    incoming_bandwidth_speed: u64,
-    outgoing_bandwidth_speed: u64,
-}
-
-/// The panel's host, with the same values on every call, except for load and memory.
-#[derive(Serialize)]
-pub(super) struct Machine {
-    pub(super) mem_total: u64,
-    pub(super) mem_used: u64,
-    pub(super) cpu_cores: u64,
-    pub(super) cpu_usage: f64,
-}
-
-impl Machine {
-    pub(super) fn of(state: &State) -> Machine {
-        let chance = scatter(state.seed, state.answers);
-        let per_mille = u32::try_from(chance % 600).unwrap_or(0);
-        Machine {
-            mem_total: 4_109_463_552,
-            mem_used: 1_300_000_000 + (chance >> 32) % 50_000_000,
-            cpu_cores: 2,
-            cpu_usage: f64::from(per_mille) / 10.0,
-        }
-    }
-}
-
-fn system(state: &State, now_ms: i64, caller: usize) -> Answer {
-    let totals = state.totals(now_ms, |user| may_read(state, caller, user));
-    let since_08 = state.flavour == Flavour::Marzban;
-    Answer::json(
-        200,
-        &SystemView {
-            version: if since_08 { VERSION } else { VERSION_07 },
-            machine: Machine::of(state),
-            total_user: totals.users,
-            online_users: since_08.then_some(totals.online),
-            users_active: totals.active,
-            users_on_hold: since_08.then_some(totals.on_hold),
-            users_disabled: since_08.then_some(totals.disabled),
-            users_expired: since_08.then_some(totals.expired),
-            users_limited: since_08.then_some(totals.limited),
-            incoming_bandwidth: state.incoming_bandwidth,
-            outgoing_bandwidth: state.outgoing_bandwidth,
-            incoming_bandwidth_speed: state.incoming_speed,
-            outgoing_bandwidth_speed: state.outgoing_speed,
-        },
-    )
-}
-
-#[derive(Serialize)]
 struct CoreView {
     version: &'static str,
     started: bool,
     logs_websocket: &'static str,
-}
-
-#[derive(Serialize)]
-struct NodeView<'a> {
-    name: &'a str,
-    address: &'static str,
-    port: i64,
-    api_port: i64,
-    usage_coefficient: f64,
-    id: i64,
-    xray_version: Option<&'static str>,
-    status: NodeStatus,
-    message: Option<&'a str>,
-}
-
-impl NodeView<'_> {
-    fn of(node: &Node) -> NodeView<'_> {
-        NodeView {
-            name: &node.name,
-            address: "127.0.0.1",
-            port: 62050 + node.id * 2,
-            api_port: 62051 + node.id * 2,
-            usage_coefficient: node.usage_coefficient,
-            id: node.id,
-            xray_version: (node.status == NodeStatus::Connected).then_some(node.xray_version),
-            status: node.status,
-            message: node.message.as_deref().filter(|_| node.status == NodeStatus::Error),
-        }
-    }
-}
-
-pub(super) fn nodes_beside_master(state: &State) -> impl Iterator<Item = &Node> {
-    state.nodes.iter().filter(|node| !node.is_master())
-}
-
-pub(super) fn find_node<'a>(state: &'a State, id: &str) -> Result<&'a Node, Answer> {
-    let id: i64 = id.parse().map_err(|_| {
-        let message = "Input should be a valid integer, unable to parse string as an integer";
-        Answer::json(422, &json!({ "detail": { "node_id": message } }))
-    })?;
-    nodes_beside_master(state).find(|node| node.id == id).ok_or_else(|| detail(404, "Node not found"))
 }
 
 /// The window asked for, in unix seconds: the last 30 days by default.
@@ -435,7 +277,7 @@ fn users_usage(state: &State, now_ms: i64, caller: usize, query: &Pairs) -> Answ
     let is_sudo = state.admins.get(caller).is_some_and(|admin| admin.is_sudo);
     let wanted = |user: &&User| {
         let owner = user.owner.and_then(|owner| state.admins.get(owner));
-        may_read(state, caller, user)
+        state.may_read(caller, user)
             && (!is_sudo
                 || admins.is_empty()
                 || owner.is_some_and(|owner| admins.contains(&owner.username.as_str())))
@@ -475,12 +317,7 @@ fn one_user(state: &State, now_ms: i64, caller: usize, name: &str) -> Answer {
 
 fn find_user<'a>(state: &'a State, caller: usize, name: &str) -> Result<&'a User, Answer> {
     let user = state.users.get(name).ok_or_else(|| detail(404, "User not found"))?;
-    if may_read(state, caller, user) { Ok(user) } else { Err(detail(403, "You're not allowed")) }
-}
-
-/// A sudo admin reads all users, any other its own.
-pub(super) fn may_read(state: &State, caller: usize, user: &User) -> bool {
-    state.admins.get(caller).is_some_and(|admin| admin.is_sudo) || user.owner == Some(caller)
+    if state.may_read(caller, user) { Ok(user) } else { Err(detail(403, "You're not allowed")) }
 }
 
 fn inbounds() -> Answer {

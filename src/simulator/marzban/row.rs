@@ -6,7 +6,8 @@
 use jiff::Timestamp;
 use jiff::tz::Offset;
 
-use super::Flavour;
+use super::admins::owner_json;
+use super::options::Flavour;
 use super::state::{State, User, scatter};
 
 /// What a row shows besides its user, the same for a whole answer.
@@ -27,11 +28,7 @@ impl Look {
             flavour: state.flavour,
             seed: state.seed,
             links: state.links_per_user,
-            admins: state
-                .admins
-                .iter()
-                .map(|admin| super::routes::owner_json(state.flavour, admin))
-                .collect(),
+            admins: state.admins.iter().map(|admin| owner_json(state.flavour, admin)).collect(),
             answer: state.answers,
             now_s: now_ms.div_euclid(1000),
         }

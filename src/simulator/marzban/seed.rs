@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use fastrand::Rng;
 
-use super::Options;
+use super::options::Options;
 use super::state::{Admin, NextPlan, Node, NodeStatus, ResetStrategy, Roster, State, Status, Traffic, User};
 
 const GIB: u64 = 1 << 30;

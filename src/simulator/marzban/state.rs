@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::auth::Issued;
-use super::{Flavour, Totals};
+use super::options::Flavour;
 
 pub(super) struct State {
     pub(super) flavour: Flavour,
@@ -161,6 +160,15 @@ pub(super) struct Admin {
     pub(super) password_reset_at_ms: Option<i64>,
 }
 
+/// A token the panel has given out.
+pub(super) struct Issued {
+    pub(super) token: String,
+    /// Index into the admins.
+    pub(super) admin: usize,
+    pub(super) issued_at_s: i64,
+    pub(super) expires_at_s: Option<i64>,
+}
+
 /// All users, by age and by name. A page of the list is a slice of the sorted names, so it costs what it shows.
 ///
 /// Rows are shared: an answer being sent keeps the rows it began with, even if the users change meanwhile.
@@ -170,7 +178,39 @@ pub(super) struct Roster {
     by_name: Vec<u32>,
 }
 
+/// Sums over a panel's users; see [`Panel::totals`](super::Panel::totals).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// All users.
+    pub users: usize,
+    /// Users with status `active`.
+    pub active: usize,
+    /// Users with status `on_hold`.
+    pub on_hold: usize,
+    /// Users with status `disabled`.
+    pub disabled: usize,
+    /// Users with status `expired`.
+    pub expired: usize,
+    /// Users with status `limited`.
+    pub limited: usize,
+    /// Users seen within the flavour's window: 24 hours for Marzban, two minutes for PasarGuard.
+    pub online: usize,
+    /// Bytes since each user's last reset.
+    pub used_traffic: u64,
+    /// Bytes over each user's life.
+    pub lifetime_used_traffic: u64,
+}
+
 impl State {
+    /// Whether the admin at index `caller` may read a user. A sudo admin may read all users, any other its own.
+    pub(super) fn may_read(&self, caller: usize, user: &User) -> bool {
+        self.admins.get(caller).is_some_and(|admin| admin.is_sudo) || user.owner == Some(caller)
+    }
+
+    pub(super) fn nodes_beside_master(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter(|node| !node.is_master())
+    }
+
     /// Sums over the users chosen by `wanted`.
     pub(super) fn totals(&self, now_ms: i64, wanted: impl Fn(&User) -> bool) -> Totals {
         let window_ms = match self.flavour {

@@ -1,0 +1,290 @@
+//! Requests and their answers: the check of access, the route, and the content.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::{Body, Incoming},
+    header::{
+        CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, HeaderMap, HeaderValue,
+        ORIGIN, REFERRER_POLICY, VARY, WWW_AUTHENTICATE,
+    },
+};
+use rustls::ServerConfig;
+use tokio::{
+    sync::{Semaphore, oneshot},
+    time::timeout,
+};
+
+use super::{
+    access::{Access, Refusal, Terms},
+    answer::{Answer, PLAIN, answer, busy, fresh, not_allowed, plain, unwritable},
+    api,
+    connections::{Connections, Place},
+    negotiate,
+    pages::Pages,
+    route::Route,
+    seen::{Kept, Seen},
+    state::State,
+    status,
+};
+use crate::exposition::{Coding, Tail};
+
+/// Scrapes that are answered at the same time; further ones wait. `connections` limits the sending.
+pub(super) const MAX_SCRAPES: usize = 40;
+
+/// Scrapes that waited so long are refused. Scrapers usually give up after ten seconds.
+const SCRAPE_PATIENCE: Duration = Duration::from_secs(8);
+
+/// No request here needs a body; one that is larger, in bytes, is refused. None is read.
+const MAX_BODY: u64 = 8 * 1024;
+
+pub(super) struct Server {
+    pub(super) state: State,
+    pub(super) connections: Arc<Connections>,
+    pub(super) pages: Pages,
+    pub(super) scrapes: Arc<Semaphore>,
+    status: Kept,
+    alerts: Kept,
+    targets: Kept,
+}
+
+/// Why a request gets no answer: its connection was made under other certificates. Clients repeat the request on a
+/// new connection.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection was made under former terms")]
+pub(super) struct Outdated;
+
+impl Server {
+    pub(super) fn new(state: State) -> Self {
+        Server {
+            connections: Arc::default(),
+            pages: Pages::new(state.board.clone(), state.clock.clone(), state.setup.clone()),
+            scrapes: Arc::new(Semaphore::new(MAX_SCRAPES)),
+            status: Kept::default(),
+            alerts: Kept::default(),
+            targets: Kept::default(),
+            state,
+        }
+    }
+
+    pub(super) fn access(&self) -> Arc<Access> {
+        Arc::clone(&self.state.setup.borrow().access)
+    }
+
+    /// Answers a request on the connection at `place`, which was made with `tls`.
+    pub(super) async fn answer(
+        &self,
+        request: &Request<Incoming>,
+        place: &Place,
+        tls: Option<&Arc<ServerConfig>>,
+    ) -> Result<Response<Answer>, Outdated> {
+        let in_flight = self.state.telemetry.http_in_flight();
+        let route = Route::of(request.uri().path(), &self.state.telemetry_path);
+        let access = self.access();
+        let mut response = match access.terms().await {
+            Ok(terms) if !terms.same_tls(tls) => return Err(Outdated),
+            Ok(terms) => self.judge(&access, &terms, place.peer, route, request).await,
+            Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "The web configuration file is broken.\n"),
+        };
+        self.connections.make_room(place, response.body().pieces.as_slice()).await;
+        response.body_mut().permit = None;
+        let length = HeaderValue::from(response.body().left);
+        response.headers_mut().insert(CONTENT_LENGTH, length);
+        response.body_mut().in_flight = Some(in_flight);
+        self.state.telemetry.http(route.label(), response.status().as_u16());
+        Ok(response)
+    }
+
+    /// Answers the request if it passes. Otherwise the answer is the same for every path, existing or not.
+    async fn judge(
+        &self,
+        access: &Access,
+        terms: &Terms,
+        peer: IpAddr,
+        route: Route<'_>,
+        request: &Request<Incoming>,
+    ) -> Response<Answer> {
+        let health = matches!(route, Route::Healthy);
+        let mut response = match access.admit(terms, peer, request.headers(), health).await {
+            Ok(()) => self.respond(route, request).await,
+            Err(Refusal::TooFast) => return plain(StatusCode::TOO_MANY_REQUESTS, "Too many requests.\n"),
+            Err(Refusal::Unknown) => {
+                let mut response = plain(StatusCode::UNAUTHORIZED, "Unauthorized.\n");
+                for challenge in terms.challenges() {
+                    response.headers_mut().append(WWW_AUTHENTICATE, challenge);
+                }
+                response
+            }
+            Err(Refusal::Busy) => busy("Too many passwords are being looked at; try again later.\n"),
+        };
+        let nosniff = HeaderValue::from_static("nosniff");
+        response.headers_mut().insert(hyper::header::X_CONTENT_TYPE_OPTIONS, nosniff);
+        for (name, value) in &terms.headers {
+            response.headers_mut().insert(name, value.clone());
+        }
+        response
+    }
+
+    async fn respond(&self, route: Route<'_>, request: &Request<Incoming>) -> Response<Answer> {
+        if request.body().size_hint().upper().is_none_or(|size| size > MAX_BODY) {
+            let mut response = plain(StatusCode::PAYLOAD_TOO_LARGE, "No request here needs a body.\n");
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            return response;
+        }
+        match (route, request.method()) {
+            (Route::Unknown, _) => plain(StatusCode::NOT_FOUND, "Not found.\n"),
+            // Pages of other sites may send requests from a browser that can reach this port.
+            (Route::Reload, &Method::POST | &Method::PUT) if request.headers().contains_key(ORIGIN) => {
+                plain(StatusCode::FORBIDDEN, "Not for browsers.\n")
+            }
+            (Route::Reload, &Method::POST | &Method::PUT) => self.reload().await,
+            (Route::Reload, _) => not_allowed("Only POST and PUT are served here.\n", "POST, PUT"),
+            (_, &Method::GET | &Method::HEAD) => self.get(route, request.headers()).await,
+            (_, _) => not_allowed("Only GET and HEAD are served here.\n", "GET, HEAD"),
+        }
+    }
+
+    /// Reloads the configuration and answers with the outcome.
+    async fn reload(&self) -> Response<Answer> {
+        let (done, outcome) = oneshot::channel();
+        // If it cannot be sent, it will not be answered either.
+        drop(self.state.reload.send(done).await);
+        match outcome.await {
+            Err(_) => plain(StatusCode::SERVICE_UNAVAILABLE, "The exporter is stopping.\n"),
+            Ok(Ok(())) => plain(StatusCode::OK, "The configuration was reloaded.\n"),
+            Ok(Err(why)) => {
+                let text =
+                    format!("The configuration cannot be used; the one before stays in force:\n{why}\n");
+                let pieces = vec![Bytes::from(text)];
+                answer(StatusCode::INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", pieces)
+            }
+        }
+    }
+
+    async fn get(&self, route: Route<'_>, headers: &HeaderMap) -> Response<Answer> {
+        match route {
+            Route::Metrics => self.metrics(None, headers).await,
+            Route::Target(target) => self.metrics(Some(target), headers).await,
+            Route::Status => self.status().await,
+            Route::Alerts => self.json(&self.alerts, api::alerts::json).await,
+            Route::Targets => self.json(&self.targets, api::targets::json).await,
+            Route::Config => {
+                let setup = Arc::clone(&self.state.setup.borrow());
+                fresh(answer(StatusCode::OK, PLAIN, vec![Bytes::from(setup.config.clone())]))
+            }
+            Route::Healthy => match self.state.beats.stuck().as_slice() {
+                [] => plain(StatusCode::OK, "Healthy.\n"),
+                stuck => {
+                    let text = format!("Not healthy, these loops are stuck: {}.\n", stuck.join(", "));
+                    answer(StatusCode::SERVICE_UNAVAILABLE, PLAIN, vec![Bytes::from(text)])
+                }
+            },
+            Route::Ready if *self.state.ready.borrow() => plain(StatusCode::OK, "Ready.\n"),
+            Route::Ready => plain(StatusCode::SERVICE_UNAVAILABLE, "Not ready yet.\n"),
+            Route::Reload | Route::Unknown => plain(StatusCode::NOT_FOUND, "Not found.\n"),
+        }
+    }
+
+    async fn status(&self) -> Response<Answer> {
+        let Some(page) = self.status.get(&self.state, status::html).await else { return unwritable() };
+        let mut response = fresh(answer(StatusCode::OK, "text/html; charset=utf-8", vec![page]));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+        headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        response
+    }
+
+    async fn json(&self, kept: &Kept, write: fn(&Seen) -> serde_json::Result<Vec<u8>>) -> Response<Answer> {
+        match kept.get(&self.state, write).await {
+            Some(json) => fresh(answer(StatusCode::OK, "application/json", vec![json])),
+            None => unwritable(),
+        }
+    }
+
+    async fn metrics(&self, target: Option<&str>, headers: &HeaderMap) -> Response<Answer> {
+        let permit = timeout(SCRAPE_PATIENCE, Arc::clone(&self.scrapes).acquire_owned()).await;
+        let Ok(Ok(permit)) = permit else {
+            return busy("Too many scrapes are being answered; try again later.\n");
+        };
+        let format = negotiate::format(headers);
+        let coding = negotiate::coding(headers);
+        let Some(panel) = self.pages.get(target, format, coding).await else {
+            return plain(StatusCode::NOT_FOUND, "No such target.\n");
+        };
+        let alerts = Arc::clone(&self.state.alerts.borrow());
+        let own = self.state.telemetry.gather();
+        let tail = Tail { alerts: &alerts, own: &own };
+        let pieces = panel.complete(&tail, target);
+        let mut response = answer(StatusCode::OK, format.content_type(), pieces);
+        if coding == Coding::Gzip {
+            response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        response.headers_mut().insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+        response.body_mut().permit = Some(permit);
+        response
+    }
+}
+
+/// The status page may have a style and nothing else.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
+                      frame-ancestors 'none'";
+
+#[cfg(test)]
+pub(super) mod tests {
+    use tokio::sync::{mpsc, watch};
+
+    use super::{super::state::Setup, *};
+    use crate::{
+        board::Board,
+        clock::{Beats, Clock},
+        exposition::{Options, UserLabels},
+        model::Timestamp,
+        telemetry::Telemetry,
+    };
+
+    pub(in crate::server) fn setup() -> watch::Receiver<Arc<Setup>> {
+        let setup = Setup {
+            options: Options { labels: UserLabels::Name, limit: 10 },
+            config: String::new(),
+            receivers: Vec::new(),
+            alerting: true,
+            access: Arc::new(Access::open(&Default::default(), &Telemetry::new()).unwrap()),
+        };
+        watch::channel(Arc::new(setup)).1
+    }
+
+    pub(in crate::server) fn server() -> Server {
+        Server::new(State {
+            board: Board::new(["home"]),
+            clock: Clock::starting_at(Timestamp::default()),
+            telemetry: Telemetry::new(),
+            setup: setup(),
+            telemetry_path: "/metrics".to_owned(),
+            alerts: watch::channel(Arc::default()).1,
+            ready: watch::channel(true).1,
+            reload: mpsc::channel(1).0,
+            beats: Beats::default(),
+            version: "0",
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn scrapes_beyond_the_limit_are_refused_until_one_is_answered() {
+        let server = server();
+        let mut held = Vec::new();
+        for _ in 0..MAX_SCRAPES {
+            held.push(server.get(Route::Metrics, &HeaderMap::new()).await);
+        }
+        assert!(held.iter().all(|response| response.status() == StatusCode::OK));
+        let refused = server.get(Route::Target("home"), &HeaderMap::new()).await;
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(refused.headers().contains_key("retry-after"));
+        let healthy = server.get(Route::Healthy, &HeaderMap::new()).await;
+        assert_eq!(healthy.status(), StatusCode::OK);
+        held.pop();
+        let again = server.get(Route::Target("home"), &HeaderMap::new()).await;
+        assert_eq!(again.status(), StatusCode::OK);
+    }
+}

@@ -1,0 +1,117 @@
+//! The paths, and what a request for each asks for.
+
+/// What a request asks for.
+#[derive(Clone, Copy)]
+pub(super) enum Route<'p> {
+    Status,
+    Metrics,
+    /// Those of one target.
+    Target(&'p str),
+    Alerts,
+    Targets,
+    Config,
+    Healthy,
+    Ready,
+    Reload,
+    Unknown,
+}
+
+impl<'p> Route<'p> {
+    /// Those that can succeed.
+    pub(super) const GOOD: [Route<'static>; 9] = [
+        Route::Status,
+        Route::Metrics,
+        Route::Target(""),
+        Route::Alerts,
+        Route::Targets,
+        Route::Config,
+        Route::Healthy,
+        Route::Ready,
+        Route::Reload,
+    ];
+
+    /// Those whose path is their label, wherever the metrics are.
+    const FIXED: [Route<'static>; 7] = [
+        Route::Status,
+        Route::Alerts,
+        Route::Targets,
+        Route::Config,
+        Route::Healthy,
+        Route::Ready,
+        Route::Reload,
+    ];
+
+    pub(super) fn of(path: &'p str, telemetry_path: &str) -> Self {
+        if let Some(route) = Route::FIXED.into_iter().find(|route| route.label() == path) {
+            return route;
+        }
+        match path.strip_prefix(telemetry_path) {
+            Some("") => Route::Metrics,
+            Some(rest) => rest.strip_prefix('/').map_or(Route::Unknown, Route::Target),
+            None => Route::Unknown,
+        }
+    }
+
+    /// The path in `http_requests_total`: not the one asked for, of which there may be any number.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Route::Status => "/",
+            Route::Metrics => "/metrics",
+            Route::Target(_) => "/metrics/{target}",
+            Route::Alerts => "/api/v1/alerts",
+            Route::Targets => "/api/v1/targets",
+            Route::Config => "/config",
+            Route::Healthy => "/-/healthy",
+            Route::Ready => "/-/ready",
+            Route::Reload => "/-/reload",
+            Route::Unknown => "other",
+        }
+    }
+}
+
+/// Whether something else is at `path` or below it, so that the metrics cannot be there.
+pub fn is_taken(path: &str) -> bool {
+    Route::FIXED.into_iter().any(|route| {
+        let rest = route.label().strip_prefix(path);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_cannot_be_where_something_else_is() {
+        for taken in
+            ["/config", "/api", "/api/v1", "/api/v1/alerts", "/api/v1/targets", "/-", "/-/ready", "/"]
+        {
+            assert!(is_taken(taken), "{taken}");
+        }
+        for free in ["/metrics", "/m/metrics", "/configs", "/conf", "/config/metrics", "/api/v2"] {
+            assert!(!is_taken(free), "{free}");
+        }
+    }
+
+    #[test]
+    fn routes() {
+        let cases = [
+            ("/", "/metrics", "/"),
+            ("/metrics", "/metrics", "/metrics"),
+            ("/metrics/home", "/metrics", "/metrics/{target}"),
+            ("/metrics/", "/metrics", "/metrics/{target}"),
+            ("/metricsx", "/metrics", "other"),
+            ("/metrics", "/m", "other"),
+            ("/m/metrics", "/m", "/metrics/{target}"),
+            ("/-/healthy", "/metrics", "/-/healthy"),
+            ("/-/ready", "/metrics", "/-/ready"),
+            ("/-/ready/", "/metrics", "other"),
+            ("/api/v1/targets", "/metrics", "/api/v1/targets"),
+            ("/config", "/metrics", "/config"),
+            ("", "/metrics", "other"),
+        ];
+        for (path, telemetry_path, expected) in cases {
+            assert_eq!(Route::of(path, telemetry_path).label(), expected, "{path} with {telemetry_path}");
+        }
+    }
+}
