@@ -22,7 +22,7 @@ pub mod words;
 
 pub use active::{ActiveAlert, ActiveAlerts, AlertState, KIND_USER};
 pub use counter::Counter;
-pub use durable::{CounterChange, CounterRow};
+pub use durable::{CounterChange, CounterFamilies, CounterRow};
 pub use fact::{Fact, NamedUsers, ProxyTraffic, UserFacts, WalkEnd, WholeList};
 pub use history::{CORE_WINDOW, History};
 pub use host::{Core, Host};

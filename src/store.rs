@@ -54,7 +54,6 @@ use writer::{Request, Work, Writer};
 #[cfg(test)]
 pub(crate) use writer::by_hand::ByHand;
 
-pub use counters::Families;
 pub use key::{existing_hash_key, hash_key};
 
 /// Requests that may wait for the disk; the caller of another one waits as well.

@@ -2,22 +2,24 @@
 
 mod error;
 mod plan;
+mod step;
 
 pub mod marzban;
 #[cfg(test)]
 pub mod scripted;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use self::marzban::{Marzban, config::MarzbanConfig};
 pub use self::{
     error::{Again, Cause, FetchError, Scope},
     plan::{Pace, Planned},
+    step::{Step, Timeouts},
 };
 use crate::{
     clock::Beat,
     http::BuildError,
-    model::{CounterChange, CounterRow, Fact, Moment, NamedUsers, Part, Timestamp},
+    model::{CounterFamilies, Moment, NamedUsers, Part, Timestamp},
 };
 
 /// A client for one target. One request is in flight at a time, because every read takes `&mut self`.
@@ -30,37 +32,6 @@ pub enum Upstream {
 
 /// Users that are asked for by name in one request.
 pub const NAMES_AT_ONCE: usize = 50;
-
-/// How long a target may take over an answer.
-#[derive(Clone, Copy, Debug)]
-pub struct Timeouts {
-    /// One request.
-    pub request: Duration,
-    /// One page of a long list.
-    pub page: Duration,
-}
-
-/// What one request, or the few that belong together, brought.
-#[derive(Debug, Default)]
-pub struct Step {
-    /// The parts that are read to their end by it. A long list that is not among them has more to read.
-    pub done: Vec<Part>,
-    pub facts: Vec<Fact>,
-    /// What must outlive the process. It is on the disk before the target is asked for anything else.
-    pub durable: Vec<CounterChange>,
-}
-
-impl Step {
-    /// `part` is read to its end, and this is what it says.
-    pub fn done(part: Part, facts: Vec<Fact>) -> Self {
-        Step { done: vec![part], facts, durable: Vec::new() }
-    }
-
-    /// There is more to read.
-    pub fn more(facts: Vec<Fact>) -> Self {
-        Step { facts, ..Step::default() }
-    }
-}
 
 impl Upstream {
     /// A client for a Marzban or PasarGuard panel.
@@ -81,7 +52,7 @@ impl Upstream {
     }
 
     /// Goes on from the durable counters of an earlier life of the daemon, by family.
-    pub fn resume(&mut self, counters: &[(String, Vec<CounterRow>)]) {
+    pub fn resume(&mut self, counters: &CounterFamilies) {
         match self {
             Upstream::Marzban(marzban) => marzban.resume(counters),
             #[cfg(test)]

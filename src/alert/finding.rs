@@ -27,15 +27,17 @@ pub struct Findings {
 pub struct Scope {
     pub rule: Arc<Rule>,
     pub judged: Judged,
+    /// When it was read what is not about a user, by our clock.
+    pub read_at: Timestamp,
     /// Of subjects that have crossed a step, or hold one they crossed earlier. Sorted by subject, each once.
     pub facts: Vec<Fact>,
 }
 
-/// Who was looked at. Of nobody else anything follows: silence is not recovery.
+/// Which subjects were looked at. Missing data never resolves an alert.
 #[derive(Clone, Debug)]
 pub enum Judged {
     /// What is known is not fit to be judged by: stale, of a part that fails, or not yet whole.
-    Nobody,
+    Nothing,
     /// The target itself.
     Target,
     Users(Arc<Users>),
@@ -58,10 +60,10 @@ pub struct Fact {
     pub crossed: Range<usize>,
     /// The steps below this one stay crossed if they were.
     pub held: usize,
-    /// So long ago that it ends without a word.
+    /// So long ago that it ends without a notice.
     pub over: bool,
     pub reading: Reading,
-    /// When it was read, where an old fact has to be read again before it is told.
+    /// When it was read, where an old fact has to be read again before it may fire.
     pub read: Option<Read>,
 }
 
@@ -87,7 +89,7 @@ pub enum End {
     Reset,
     /// The subject no longer exists.
     Deleted,
-    /// The subject was turned off, and is nobody's business.
+    /// The operator turned the subject off.
     Disabled,
     /// The wall clock was set back.
     Clock,
@@ -125,7 +127,7 @@ pub fn findings(rules: &Rules, report: &Report, now: Moment) -> Findings {
         let (judged, mut facts) = ask(rule, report, now);
         facts.retain(|fact| rule.covers(name_of(&fact.subject, &report.target)));
         facts.sort_by(|a, b| a.subject.cmp(&b.subject));
-        Scope { rule: Arc::clone(rule), judged, facts }
+        Scope { rule: Arc::clone(rule), judged, read_at: read_at(rule, report, now), facts }
     });
     Findings {
         target: Arc::clone(&report.target),
@@ -135,13 +137,19 @@ pub fn findings(rules: &Rules, report: &Report, now: Moment) -> Findings {
     }
 }
 
+/// When the part that the rule asks about was read; what is no part's answer is as of now.
+fn read_at(rule: &Rule, report: &Report, now: Moment) -> Timestamp {
+    let Some(part) = rule.kind.part else { return now.wall };
+    report.parts.get(&part).and_then(|state| state.last_data).map_or(now.wall, |read| read.wall)
+}
+
 fn name_of<'a>(subject: &'a str, target: &'a str) -> &'a str {
     if subject.is_empty() { target } else { subject }
 }
 
 fn ask(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Fact>) {
     if rule.kind.part.is_some_and(|part| !answers(report, part, now)) {
-        return (Judged::Nobody, Vec::new());
+        return (Judged::Nothing, Vec::new());
     }
     match rule.kind.question {
         Question::UserExpiry => of_users(report, |user| expiry(rule, user, now)),
@@ -190,7 +198,7 @@ fn of_users(report: &Report, fact: impl Fn(&User) -> Option<Fact>) -> (Judged, V
 
 /// How many steps are crossed, and by what; absent: the panel does not say.
 fn of_target(answer: Option<(usize, Reading)>) -> (Judged, Vec<Fact>) {
-    let Some((crossed, reading)) = answer else { return (Judged::Nobody, Vec::new()) };
+    let Some((crossed, reading)) = answer else { return (Judged::Nothing, Vec::new()) };
     let fact = (crossed > 0).then(|| Fact::simple("".into(), crossed, reading));
     (Judged::Target, fact.into_iter().collect())
 }
@@ -211,7 +219,7 @@ fn expiry(rule: &Rule, user: &User, now: Moment) -> Option<Fact> {
         UserStatus::Active => 0..crossed,
         UserStatus::Expired => last_alone(rule, crossed),
         UserStatus::Disabled => return None,
-        // Their plan does not run; what was told of it stays told.
+        // Their plan does not run; what fires goes on.
         UserStatus::Limited | UserStatus::OnHold | UserStatus::Unknown => 0..0,
     };
     Some(Fact {
@@ -277,7 +285,7 @@ fn part_stale(report: &Report, now: Moment) -> (Judged, Vec<Fact>) {
     let up_since = report.history.up_since().filter(|_| report.up == Some(true));
     // Sooner nothing can be stale, and not every part may have been tried.
     let Some(up_since) = up_since.filter(|since| now.since(*since) >= STALE_AFTER) else {
-        return (Judged::Nobody, Vec::new());
+        return (Judged::Nothing, Vec::new());
     };
     let (mut judged, mut facts) = (Vec::new(), Vec::new());
     for (part, state) in &report.parts {
@@ -336,7 +344,7 @@ fn node_down(report: &Report) -> (Judged, Vec<Fact>) {
 }
 
 fn certificate_expiry(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Fact>) {
-    let Some(end) = report.certificate_expiry else { return (Judged::Nobody, Vec::new()) };
+    let Some(end) = report.certificate_expiry else { return (Judged::Nothing, Vec::new()) };
     let (crossed, held) = rule.crossed_by_time(end, now.wall);
     let read = report.parts.get(&Part::System).and_then(|state| state.last_data).map(|read| Read {
         at: read.wall,
@@ -357,30 +365,37 @@ fn ratio(used: Option<u64>, size: Option<u64>) -> Option<f64> {
 }
 
 impl Scope {
+    /// When `fact` was read, by our clock.
+    pub fn read_at(&self, fact: &Fact) -> Timestamp {
+        fact.read.map_or(self.read_at, |read| read.at)
+    }
+
     /// Why a subject that had the reading `then` when it was last looked at has no steps crossed any more, and when
-    /// that was read; absent: it was not looked at.
+    /// that was read, if it was; absent: it was not looked at.
     pub fn end(&self, subject: &str, target: &str, then: &Reading) -> Option<(End, Option<Timestamp>)> {
         if !self.rule.covers(name_of(subject, target)) {
             return Some((End::Removed, None));
         }
-        match &self.judged {
-            Judged::Nobody => None,
-            Judged::Target if matches!(then, Reading::Ends(_)) => Some((End::Renewed, None)),
-            Judged::Target => Some((End::Recovered, None)),
+        let (end, read_at) = match &self.judged {
+            Judged::Nothing => return None,
+            Judged::Target if matches!(then, Reading::Ends(_)) => (End::Renewed, self.read_at),
+            Judged::Target => (End::Recovered, self.read_at),
             Judged::Named(list) => match list.iter().find(|(name, _)| **name == *subject) {
-                None => Some((End::Deleted, None)),
-                Some((_, Switch::Off)) => Some((End::Disabled, None)),
-                Some((_, Switch::On)) => Some((End::Recovered, None)),
+                None => (End::Deleted, self.read_at),
+                Some((_, Switch::Off)) => (End::Disabled, self.read_at),
+                Some((_, Switch::On)) => (End::Recovered, self.read_at),
             },
             Judged::Users(users) => {
                 let list = users.list();
                 let place = list.binary_search_by(|user| (*user.name).cmp(subject));
-                let Some(user) = place.ok().and_then(|place| list.get(place)) else {
-                    return Some((End::Deleted, None));
-                };
-                Some((end_of_user(user, then), Some(user.read_at)))
+                match place.ok().and_then(|place| list.get(place)) {
+                    Some(user) => (end_of_user(user, then), user.read_at),
+                    // The list lacks those who were created after its walk began.
+                    None => (End::Deleted, users.walked_since()?.wall),
+                }
             }
-        }
+        };
+        Some((end, Some(read_at)))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is known of every alert: pending, firing, or ended and not yet told.
+//! What is known of every alert: pending, firing, or ended and not yet notified.
 //!
 //! [`State::advance`] is the one way it changes, and pure: findings and the time go in, what happened comes out.
 
@@ -29,7 +29,7 @@ pub struct State {
     clock: ClockWatch,
     /// Subjects whose rows are to be written.
     dirty: BTreeSet<RowKey>,
-    /// What fires when a target's users are judged for the first time is told to nobody.
+    /// What fires before a target's users were read once by this process is not notified.
     adopt: bool,
 }
 
@@ -37,7 +37,7 @@ pub struct State {
 struct Target {
     /// By rule and subject; nothing empty is kept.
     rules: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Subject>>,
-    /// Its users were judged once since the process began.
+    /// Its users were judged by a walk that began after the process did.
     armed: bool,
     /// Users who were asked to be read again, and when.
     asked: HashMap<Arc<str>, Moment>,
@@ -50,6 +50,9 @@ struct Subject {
     system: Option<Arc<str>>,
     /// As it was last judged.
     reading: Reading,
+    /// When that was read, by our clock. A row keeps it only as of its last change: what was read between then and the
+    /// end of the process had changed nothing.
+    read_at: Timestamp,
     /// The most that was used in this period, in bytes.
     peak: u64,
     slots: Vec<Slot>,
@@ -64,7 +67,7 @@ struct Slot {
     /// Its place among the rule's steps; absent: the rule no longer has it.
     place: Option<usize>,
     phase: Phase,
-    /// This firing is told to nobody, nor is its end.
+    /// Neither this firing nor its end is notified.
     adopted: bool,
 }
 
@@ -79,7 +82,7 @@ enum Phase {
         /// Not crossed at present, but not re-armed either.
         held: bool,
     },
-    /// Kept until everybody who was told that it fires is told this.
+    /// Kept until each receiver that was notified of the firing is notified of the end.
     Ended {
         event: EventId,
         since: Moment,
@@ -107,7 +110,7 @@ type RowKey = (Arc<str>, Arc<str>, Arc<str>);
 #[derive(Debug, Default)]
 pub struct Advance {
     pub events: Vec<Event>,
-    /// Users to be read again by name before anything is told of them.
+    /// Users to be read again by name before their alerts fire.
     pub reread: Vec<Arc<str>>,
     /// The uptime at which a pending alert will have held for long enough.
     pub due: Option<Duration>,
@@ -117,11 +120,14 @@ pub struct Advance {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     Fired(AlertId),
-    /// To be told to whoever was told that it fires.
+    /// To be sent to the receivers that were notified of the firing.
     Resolved(AlertId),
-    /// Ended without a word.
+    /// Ended without a notice.
     Dropped(AlertId),
 }
+
+/// What a fetch may take between its own clock reading and ours.
+const SLACK: Duration = Duration::from_secs(1);
 
 /// Notices steps of the wall clock.
 #[derive(Debug)]
@@ -143,7 +149,7 @@ impl State {
         }
     }
 
-    /// The same, which tells nobody of what the first read of each target's users finds if `adopt` is true.
+    /// The same. If `adopt` is true, what the first read of each target's users finds is not notified.
     #[must_use]
     pub fn adopting(self, adopt: bool) -> Self {
         State { adopt, ..self }
@@ -154,7 +160,7 @@ impl State {
         self.clock.look(now);
         let mut target = self.targets.remove(&findings.target).unwrap_or_default();
         let advance = judge::target(&mut target, findings, &self.clock, self.adopt, now, &mut self.dirty);
-        if target.armed || !target.rules.is_empty() {
+        if target.armed || !target.asked.is_empty() || !target.rules.is_empty() {
             self.targets.insert(Arc::clone(&findings.target), target);
         }
         advance
@@ -181,7 +187,7 @@ impl State {
         Some(Alert { target: name, name: subject_name, subject, slot })
     }
 
-    /// Every alert, those that ended and are not yet told included.
+    /// Every alert, including those whose end is not yet notified.
     pub fn alerts(&self) -> impl Iterator<Item = Alert<'_>> {
         self.targets.iter().flat_map(|(target, of_target)| {
             of_target.rules.values().flatten().flat_map(move |(name, subject)| {
@@ -201,7 +207,7 @@ impl State {
         of_kind.any(|(_, found)| found.slots.iter().any(Slot::fires))
     }
 
-    /// Forgets an ended alert: everybody has been told who had to be.
+    /// Forgets an ended alert, of which all receivers have been notified.
     pub fn forget(&mut self, id: &AlertId) {
         let Some(target) = self.targets.get_mut(&id.target) else { return };
         let Some(subjects) = target.rules.get_mut(&id.rule) else { return };
@@ -253,7 +259,7 @@ impl State {
     }
 
     /// The state that these rows hold, in which `rules` are in force. Rows that cannot be read are deleted.
-    /// Says also whether one was of a later time than now.
+    /// Returns also whether one was of a later time than now.
     pub fn restore(rows: &[(String, String)], rules: &Rules, now: Moment) -> (Self, bool) {
         let mut state = State::new(now);
         let mut ahead = false;
@@ -289,19 +295,23 @@ impl ClockWatch {
         self.last = now;
     }
 
-    /// Whether the wall clock shows more than an hour more or less than it would if nobody had set it.
+    /// Whether the wall clock shows more than an hour more or less than it would if it had not been set.
     fn far_off(&self) -> bool {
         const FAR: i64 = 60 * 60;
         clock::step(self.began, self.last).is_some_and(|secs| secs.abs() > FAR)
     }
 
-    /// Whether something read at this time was read after the clock was last set.
-    fn read_since_step(&self, at: Timestamp, now: Moment) -> bool {
-        /// What a fetch may take between its own clock reading and ours.
-        const SLACK: Duration = Duration::from_secs(1);
-        self.stepped.is_none_or(|stepped| {
-            at.saturating_add(SLACK) >= stepped.wall && at <= now.wall.saturating_add(SLACK)
-        })
+    /// Whether something read at this time was read by this process, and after the clock was last set.
+    fn is_recent(&self, at: Timestamp, now: Moment) -> bool {
+        let since = self.stepped.map_or(self.began.wall, |stepped| stepped.wall.saturating_sub(SLACK));
+        at >= since && at <= now.wall.saturating_add(SLACK)
+    }
+
+    /// Whether something read at this time may change what was judged by something read at `before`. A time that lies
+    /// ahead of now was read under a clock that has been set back since, and says nothing.
+    fn follows(at: Timestamp, before: Timestamp, now: Moment) -> bool {
+        let ahead = now.wall.saturating_add(SLACK);
+        at <= ahead && (at >= before || before > ahead)
     }
 
     /// Whether the wall clock was set so lately, and is so far off, that what is over by its word may come back.
@@ -397,7 +407,7 @@ impl Alert<'_> {
         matches!(self.slot.phase, Phase::Firing { held: true, .. })
     }
 
-    /// Whether nobody is told of it.
+    /// Whether it is not notified.
     pub fn adopted(&self) -> bool {
         self.slot.adopted
     }

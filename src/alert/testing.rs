@@ -9,7 +9,7 @@ use std::{
 use super::config::AlertingConfig;
 use crate::model::{
     Expiry, Fact, Identity, Moment, NamedUsers, Outcome, Part, PartState, Reason, Report, System, Timestamp,
-    User, UserFacts, UserStatus, WalkEnd,
+    User, UserFacts, UserStatus, Users, WalkEnd,
 };
 
 pub(crate) const MINUTE: u64 = 60;
@@ -120,22 +120,36 @@ impl Panel {
         }
     }
 
-    /// Only the last whole list of users outlives the process, if that.
-    pub(crate) fn forget_all_but_users(&mut self, list_kept: bool, now: Moment) {
-        let users = Arc::clone(&self.report.users);
+    /// The process begins again: only a whole list of users that was kept is known, if there is one.
+    pub(crate) fn forget_all_but(&mut self, kept: Option<&Users>, now: Moment) {
         self.report = Panel::new(&self.report.target).report;
-        if list_kept {
-            self.report.users = users;
-            let state = PartState {
-                outcome: Outcome::Pending,
-                last_success: None,
-                last_data: Some(now),
-                duration: None,
-                round: Duration::from_secs(30),
-                stale_after: Duration::from_secs(600),
-            };
-            self.report.parts.insert(Part::Users, state);
+        let Some(kept) = kept else { return };
+        let started = kept.walked_since().unwrap_or_default().wall;
+        let age = now.wall.since(started);
+        let started = Moment { wall: started, uptime: now.uptime.saturating_sub(age) };
+        let users = kept.list().iter().map(|user| User::clone(user)).collect();
+        self.report.users = Arc::new(Users::restored(users, Some(started)));
+        let state = PartState {
+            outcome: Outcome::Pending,
+            last_success: None,
+            last_data: Some(now),
+            duration: None,
+            round: Duration::from_secs(30),
+            stale_after: Duration::from_secs(600),
+        };
+        self.report.parts.insert(Part::Users, state);
+    }
+
+    /// Reads these users by name.
+    pub(crate) fn read_by_name(&mut self, names: Vec<Arc<str>>, now: Moment) {
+        let (mut found, mut gone) = (Vec::new(), Vec::new());
+        for name in names {
+            match self.users.get(&*name) {
+                Some(user) => found.push(User { read_at: now.wall, ..user.clone() }),
+                None => gone.push(name),
+            }
         }
+        self.report.merge(Fact::Users(UserFacts::Named(NamedUsers { found, gone })), now);
     }
 
     /// Reads everything without a failure.

@@ -30,16 +30,10 @@ families! {
         "Bytes of the user's quota (data_limit); no series if unlimited. Polled.");
     USER_TRAFFIC = Counter("user_traffic_bytes_total", ["target", "user"],
         "Bytes transferred by the user in total (lifetime_used_traffic), weighted by the nodes' coefficients; polled.");
-    USER_UPLINK = Counter("user_uplink_bytes_total", ["target", "user"],
-        "Bytes sent by the user in total, where the system counts both directions; polled.");
-    USER_DOWNLINK = Counter("user_downlink_bytes_total", ["target", "user"],
-        "Bytes received by the user in total, where the system counts both directions; polled.");
     USER_EXPIRY = Gauge("user_expiry_timestamp_seconds", ["target", "user"],
         "Unix time at which the user's plan ends (expire); no series if never. Polled.");
     USER_EXPIRY_PENDING = Gauge("user_expiry_pending_seconds", ["target", "user"],
         "Seconds that the user's plan lasts from its first use (on_hold_expire_duration); polled.");
-    USER_QUOTA_RESET = Gauge("user_quota_reset_timestamp_seconds", ["target", "user"],
-        "Unix time at which the system sets the user's used bytes back to 0; no series if never or unknown. Polled.");
     USER_ONLINE = Gauge("user_online", ["target", "user"],
         "Whether the user had traffic (online_at) in the two minutes before the user was read; no series if that read is older than five minutes. Polled.");
     USER_LAST_ONLINE = Gauge("user_last_online_timestamp_seconds", ["target", "user"],
@@ -197,8 +191,6 @@ fn write_rows(text: &mut Text, views: &[View<'_>]) {
     each_user(text, &USER_USED, &targets, |user, _| Some(user.used));
     each_user(text, &USER_LIMIT, &targets, |user, _| user.limit);
     each_user(text, &USER_TRAFFIC, &targets, |user, _| Some(user.traffic));
-    each_user(text, &USER_UPLINK, &targets, |user, _| user.uplink);
-    each_user(text, &USER_DOWNLINK, &targets, |user, _| user.downlink);
     each_user(text, &USER_EXPIRY, &targets, |user, _| match user.expiry {
         Expiry::At(end) => Some(end),
         Expiry::Never | Expiry::OnFirstUse(_) => None,
@@ -207,7 +199,6 @@ fn write_rows(text: &mut Text, views: &[View<'_>]) {
         Expiry::OnFirstUse(duration) => Some(duration),
         Expiry::Never | Expiry::At(_) => None,
     });
-    each_user(text, &USER_QUOTA_RESET, &targets, |user, _| user.quota_reset);
     each_user(text, &USER_ONLINE, &targets, |user, view| view.report.online(user, view.now));
     each_user(text, &USER_LAST_ONLINE, &targets, |user, _| user.last_online);
 }

@@ -8,6 +8,9 @@ pub struct CounterRow {
     pub values: Vec<u64>,
 }
 
+/// Durable counters of a target, by family.
+pub type CounterFamilies = Vec<(String, Vec<CounterRow>)>;
+
 /// What changes among the durable counters of a target, all of it or nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CounterChange {

@@ -378,10 +378,10 @@ async fn users_deleted_in_bulk_leave_with_default_settings() {
         }));
         let known = || board.view().reports[0].users.list().len();
         let mut running = Box::pin(run_for(poller, Duration::from_secs(3600)));
-        let _ = tokio::time::timeout(Duration::from_secs(95), &mut running).await;
+        tokio::time::timeout(Duration::from_secs(95), &mut running).await.unwrap_err();
         assert_eq!(known(), 300);
         // A walk, and three counts that agree with it.
-        let _ = tokio::time::timeout(Duration::from_secs(5 * 32), &mut running).await;
+        tokio::time::timeout(Duration::from_secs(5 * 32), &mut running).await.unwrap_err();
         assert_eq!(known(), usize::try_from(left).unwrap());
     }
 }
@@ -398,7 +398,7 @@ async fn parts_that_are_not_asked_for_while_the_target_fails_are_not_up() {
     }));
     let mut running = Box::pin(run_for(poller, Duration::from_secs(3600)));
     let outcomes = async |running: &mut (dyn Future<Output = ()> + Unpin), seconds| {
-        let _ = tokio::time::timeout(Duration::from_secs(seconds), running).await;
+        tokio::time::timeout(Duration::from_secs(seconds), running).await.unwrap_err();
         let report = Arc::clone(&board.view().reports[0]);
         plan().iter().map(|planned| report.outcome(planned.part).unwrap().clone()).collect::<Vec<_>>()
     };

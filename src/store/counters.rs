@@ -13,17 +13,14 @@ use super::{
     schema::COUNTERS,
     writer::Work,
 };
-use crate::model::{CounterChange, CounterRow};
-
-/// Counters by family.
-pub type Families = Vec<(String, Vec<CounterRow>)>;
+use crate::model::{CounterChange, CounterFamilies, CounterRow};
 
 impl Store {
     /// All counters of a target, by family and label set.
     ///
     /// # Errors
     /// When the store is closed or does not answer.
-    pub async fn load_counters(&self, target: &str) -> Result<Families, StoreError> {
+    pub async fn load_counters(&self, target: &str) -> Result<CounterFamilies, StoreError> {
         let (answer, answered) = oneshot::channel();
         let work = Work::Counters { target: target.to_owned(), answer };
         let read = async {
@@ -46,8 +43,8 @@ impl Store {
 }
 
 /// All counters of a target.
-pub(super) fn load(connection: &Connection, target: &str) -> Result<Families, Fault> {
-    let mut families: Families = Vec::new();
+pub(super) fn load(connection: &Connection, target: &str) -> Result<CounterFamilies, Fault> {
+    let mut families: CounterFamilies = Vec::new();
     COUNTERS.select(connection, "WHERE target = ? ORDER BY family, labels", [target], |row| {
         let family: String = row.get("family")?;
         let values = json(COUNTERS, &row.get::<_, String>("ints")?)?;

@@ -20,14 +20,14 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{
-    Families, Health, List, Lists, Loaded, Pending, SavedUsers, StoreError,
+    Health, List, Lists, Loaded, Pending, SavedUsers, StoreError,
     change::{self, Change, Ends},
     counters,
     database::{self, Disk, Fault},
     folder::{self, Unclaimed},
     schema,
 };
-use crate::model::Timestamp;
+use crate::model::{CounterFamilies, Timestamp};
 
 const DATABASE: &str = "proxymeter.db";
 
@@ -62,7 +62,7 @@ pub(super) enum Work {
     },
     Counters {
         target: String,
-        answer: oneshot::Sender<Result<Families, StoreError>>,
+        answer: oneshot::Sender<Result<CounterFamilies, StoreError>>,
     },
     DeadLetters {
         answer: oneshot::Sender<Result<Vec<Pending>, StoreError>>,

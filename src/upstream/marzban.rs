@@ -3,6 +3,7 @@
 pub mod config;
 mod convert;
 mod hours;
+mod named;
 mod session;
 mod traffic;
 mod users;
@@ -19,8 +20,8 @@ use self::{
     config::MarzbanConfig,
     convert::{Naming, NodeKey},
     hours::Hours,
+    named::NamedUser,
     session::Session,
-    traffic::NamedUser,
     walk::Walk,
 };
 use crate::{

@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     clock::Beat,
-    model::{CounterRow, Fact, Moment, NamedUsers, Part, UserFacts},
+    model::{CounterFamilies, Fact, Moment, NamedUsers, Part, UserFacts},
     upstream::{FetchError, Planned, Step},
 };
 
@@ -27,7 +27,7 @@ pub struct Scripted {
     /// The names that were asked for.
     pub named: Arc<Mutex<Vec<Vec<Arc<str>>>>>,
     /// The durable counters that it was given.
-    pub resumed: Arc<Mutex<Vec<(String, Vec<CounterRow>)>>>,
+    pub resumed: Arc<Mutex<CounterFamilies>>,
     pub requests: u64,
     pub beat: Beat,
 }

@@ -111,9 +111,6 @@ const KNOWN_CIRCLES: &[(&str, &str)] = &[
     ("store/writer.rs", "store.rs"),
     ("telemetry/heartbeat.rs", "telemetry.rs"),
     ("telemetry/notifications.rs", "telemetry.rs"),
-    ("upstream/marzban.rs", "upstream.rs"),
-    ("upstream/marzban/traffic.rs", "upstream.rs"),
-    ("upstream/marzban/traffic.rs", "upstream/marzban.rs"),
 ];
 
 /// Files outside `upstream` and `simulator` that name systems, and why they may.

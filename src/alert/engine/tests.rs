@@ -2,6 +2,7 @@
 
 mod promises;
 mod pseudonyms;
+mod restart;
 mod storm;
 mod walk;
 
@@ -112,7 +113,7 @@ impl Bench {
         self.engine = Engine::new(&self.config, self.routes.clone(), &self.kept.rows(), now).unwrap();
     }
 
-    /// What the notices since the last call told: receiver, reason, and `status subject step` of each alert.
+    /// What the notices since the last call said: receiver, reason, and `status subject step` of each alert.
     pub(super) fn said(&mut self) -> Vec<(String, String, Vec<String>)> {
         let told = self.notices.drain(..).map(|notice| {
             let alerts = notice.alerts.iter().map(|alert| {
@@ -130,7 +131,7 @@ impl Bench {
         told
     }
 
-    /// The alert names of the notices since the last call, and how many alerts each told of.
+    /// The alert names of the notices since the last call, and how many alerts each had.
     pub(super) fn names(&mut self) -> Vec<(String, usize)> {
         let told = self.notices.drain(..);
         told.map(|notice| (notice.group_labels["alertname"].clone(), notice.alerts.len())).collect()

@@ -30,7 +30,7 @@ fn found(name: &str, report: &Report, now: Moment) -> Option<Vec<String>> {
         words.retain(|word| !word.is_empty());
         words.join(" ")
     };
-    let judged = !matches!(scope.judged, Judged::Nobody);
+    let judged = !matches!(scope.judged, Judged::Nothing);
     assert!(judged || scope.facts.is_empty(), "facts of what was not judged");
     judged.then(|| scope.facts.iter().map(fact).collect())
 }
@@ -338,7 +338,7 @@ fn why_an_alert_ended() {
         (0, "moved", Reading::Ends(BEGIN), End::Renewed),
         (0, "same", Reading::Ends(BEGIN), End::Clock),
         (0, "off", Reading::Ends(BEGIN), End::Disabled),
-        (0, "nobody", Reading::Ends(BEGIN), End::Deleted),
+        (0, "nouser", Reading::Ends(BEGIN), End::Deleted),
         (0, "test-1", Reading::Ends(BEGIN), End::Removed),
         (1, "reset", used.clone(), End::Reset),
         (1, "raised", used.clone(), End::ToppedUp),

@@ -19,7 +19,7 @@ use crate::{
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5 * 60);
 /// Facts this young are never old, however often a target is polled.
 const FRESH: Duration = Duration::from_secs(60);
-/// An expiry moved by less is the same: panels reckon them anew by a few seconds.
+/// An expiry moved by less is the same: panels compute it again with a difference of a few seconds.
 const SAME_EXPIRY: Duration = Duration::from_secs(60 * 60);
 
 /// What is the same for all subjects of one look at one target.
@@ -27,9 +27,9 @@ struct Look<'a> {
     findings: &'a Findings,
     clock: &'a ClockWatch,
     now: Moment,
-    /// The users are judged for the first time since the process began.
+    /// No walk that began after the process did was judged before.
     arming: bool,
-    /// What is found by that is told to nobody.
+    /// What fires by that is not notified.
     adopt: bool,
 }
 
@@ -48,9 +48,12 @@ pub(super) fn target(
     now: Moment,
     dirty: &mut BTreeSet<RowKey>,
 ) -> Advance {
-    let users_judged = findings.scopes.iter().any(|scope| matches!(scope.judged, Judged::Users(_)));
-    let look = Look { findings, clock, now, arming: users_judged && !target.armed, adopt };
-    target.armed |= users_judged;
+    let walked_since = findings.scopes.iter().find_map(|scope| match &scope.judged {
+        Judged::Users(users) => users.walked_since(),
+        _ => None,
+    });
+    let look = Look { findings, clock, now, arming: walked_since.is_some() && !target.armed, adopt };
+    target.armed |= walked_since.is_some_and(|since| since.uptime >= clock.began.uptime);
     let mut outcome = Outcome { advance: Advance::default(), reread: BTreeSet::new(), dirty };
 
     for scope in &findings.scopes {
@@ -120,7 +123,7 @@ fn id(rule: &Arc<str>, target: &Arc<str>, name: &Arc<str>, slot: &Slot) -> Alert
 impl Look<'_> {
     /// Both facts and known subjects are sorted by name: one pass over both.
     fn scope(&self, scope: &Scope, subjects: &mut BTreeMap<Arc<str>, Subject>, outcome: &mut Outcome<'_>) {
-        if matches!(scope.judged, Judged::Nobody) {
+        if matches!(scope.judged, Judged::Nothing) {
             return;
         }
         let mut facts = scope.facts.iter().peekable();
@@ -188,6 +191,7 @@ impl Look<'_> {
             rule: Arc::clone(&scope.rule),
             system: self.findings.system.map(Arc::from),
             reading: fact.reading.clone(),
+            read_at: scope.read_at(fact),
             peak: used(&fact.reading),
             slots: Vec::new(),
         };
@@ -195,7 +199,7 @@ impl Look<'_> {
         (!subject.slots.is_empty()).then(|| (Arc::clone(&fact.subject), subject))
     }
 
-    /// Moves a subject on by a fact; tells whether its row has changed.
+    /// Moves a subject on by a fact; returns whether its row has changed.
     fn known(
         &self,
         scope: &Scope,
@@ -204,10 +208,20 @@ impl Look<'_> {
         fact: &Fact,
         outcome: &mut Outcome<'_>,
     ) -> bool {
+        let read_at = scope.read_at(fact);
+        if !ClockWatch::follows(read_at, subject.read_at, self.now) {
+            // A step may have been crossed by time passing since.
+            let fires = |place| subject.slots.iter().any(|slot| slot.place == Some(place) && slot.fires());
+            if !fact.crossed.clone().all(fires) {
+                Self::read_again(scope, fact, outcome);
+            }
+            return false;
+        }
+        subject.read_at = read_at;
         let Outcome { advance, .. } = outcome;
-        // Dropped by a clock that is wrong, all that fires would be told anew once it is right again.
+        // Dropped by a clock that is wrong, all that fires would be notified again once it is right.
         if fact.over && !self.clock.may_be_set_back(scope.rule.expired_for, self.now) {
-            // The row of one that waits to be told that it ended stays.
+            // The row of an alert whose end is not notified yet stays.
             let before = subject.slots.len();
             subject.slots.retain(|slot| {
                 if slot.fires() {
@@ -244,7 +258,7 @@ impl Look<'_> {
         };
         let sure = end != End::Clock
             || fact.read.is_none_or(|read| {
-                self.clock.read_since_step(read.at, self.now) && !(read.contradicted && self.clock.far_off())
+                self.clock.is_recent(read.at, self.now) && !(read.contradicted && self.clock.far_off())
             });
         // A changed expiry belongs to the row: it is what the next one is compared with.
         changed |=
@@ -278,7 +292,7 @@ impl Look<'_> {
         self.cross(scope, name, subject, fact, outcome) || changed
     }
 
-    /// Ends a subject of which no step is crossed or held, if that is known; tells whether its row has changed.
+    /// Ends a subject of which no step is crossed or held, if that is known; returns whether its row has changed.
     fn without_fact(
         &self,
         scope: &Scope,
@@ -290,18 +304,22 @@ impl Look<'_> {
         if !subject.slots.iter().any(live) {
             return false;
         }
-        let Some((end, read)) = scope.end(name, &self.findings.target, &subject.reading) else {
+        let Some((end, read_at)) = scope.end(name, &self.findings.target, &subject.reading) else {
             return false;
         };
-        if end == End::Clock && read.is_some_and(|at| !self.clock.read_since_step(at, self.now)) {
-            return false;
+        if let Some(at) = read_at {
+            let recent = end != End::Clock || self.clock.is_recent(at, self.now);
+            if !recent || !ClockWatch::follows(at, subject.read_at, self.now) {
+                return false;
+            }
+            subject.read_at = at;
         }
         let id = |slot: &Slot| id(&scope.rule.name, &self.findings.target, name, slot);
         subject.end(end, self.now, |slot| outcome.advance.events.push(Event::Resolved(id(slot))));
         true
     }
 
-    /// Moves crossed steps towards firing; tells whether any moved.
+    /// Moves crossed steps towards firing; returns whether any moved.
     fn cross(
         &self,
         scope: &Scope,
@@ -317,21 +335,19 @@ impl Look<'_> {
             let phase = known.and_then(|at| subject.slots.get(at)).map(|slot| slot.phase);
             let next = match phase {
                 Some(Phase::Firing { .. }) => continue,
-                // Not everybody has been told yet that it ended, and nobody will be: it goes on.
+                // Its end is not notified yet, and will not be: the alert goes on.
                 Some(Phase::Ended { event, since, end, .. }) if !end.of_period() => {
                     Phase::Firing { event, since, held: false }
                 }
-                // The end of the period before is to be told first.
+                // The end of the period before is to be notified first.
                 Some(Phase::Ended { .. }) if !scope.rule.for_.is_zero() => continue,
                 Some(Phase::Pending { since }) if self.now.since(since) < scope.rule.for_ => continue,
                 None if !scope.rule.for_.is_zero() => Phase::Pending { since: self.now },
-                _ if self.confirmed(fact, place) => {
+                _ if self.confirmed(scope, fact, place) => {
                     Phase::Firing { event: EventId::random(), since: self.now, held: false }
                 }
                 _ => {
-                    if fact.read.is_some() && matches!(scope.judged, Judged::Users(_)) {
-                        outcome.reread.insert(Arc::clone(name));
-                    }
+                    Self::read_again(scope, fact, outcome);
                     continue;
                 }
             };
@@ -360,16 +376,25 @@ impl Look<'_> {
         changed
     }
 
-    /// Whether a crossing may be told without reading the subject again.
-    fn confirmed(&self, fact: &Fact, place: usize) -> bool {
+    /// Has a user read again by name.
+    fn read_again(scope: &Scope, fact: &Fact, outcome: &mut Outcome<'_>) {
+        if matches!(scope.judged, Judged::Users(_)) {
+            outcome.reread.insert(Arc::clone(&fact.subject));
+        }
+    }
+
+    /// Whether a crossing may fire without reading the subject again.
+    fn confirmed(&self, scope: &Scope, fact: &Fact, place: usize) -> bool {
+        if !self.clock.is_recent(scope.read_at(fact), self.now) {
+            return false;
+        }
         let Some(read) = fact.read else { return true };
-        if !self.clock.read_since_step(read.at, self.now) || (read.contradicted && self.clock.far_off()) {
+        if read.contradicted && self.clock.far_off() {
             return false;
         }
         let fresh = self.now.wall.since(read.at) <= FRESH.max(self.findings.interval * 2);
-        // What the first whole read has brought is told at once and together, long as it may have taken.
-        let first_read = self.arming && place < read.crossed_then && read.at >= self.clock.began.wall;
-        fresh || first_read
+        // What the first whole read has brought is notified at once and together, long as it may have taken.
+        fresh || (self.arming && place < read.crossed_then)
     }
 }
 
@@ -453,6 +478,6 @@ mod tests {
         let (mut state, _) = State::restore(&rows, &rules, at(60));
         panel.uses("u", 85);
         let events = state.advance(&findings(&rules, &panel.poll(at(60)), at(60)), at(60)).events;
-        assert_eq!(events.len(), 2, "ended, and fires anew: {events:?}");
+        assert_eq!(events.len(), 2, "ended, and fires again: {events:?}");
     }
 }

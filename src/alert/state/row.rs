@@ -18,6 +18,9 @@ struct Row {
     kind: String,
     system: Option<String>,
     reading: Reading,
+    /// Absent in rows of versions that did not keep it.
+    #[serde(default)]
+    read_at: Option<Timestamp>,
     peak: u64,
     steps: Vec<StepRow>,
 }
@@ -71,6 +74,7 @@ pub(super) fn write(subject: &Subject) -> String {
         kind: subject.rule.kind.name.to_owned(),
         system: subject.system.as_deref().map(str::to_owned),
         reading: subject.reading.clone(),
+        read_at: Some(subject.read_at),
         peak: subject.peak,
         steps: subject.slots.iter().map(step).collect(),
     };
@@ -104,7 +108,9 @@ pub(super) fn read(text: &str, name: &str, rule: Option<&Arc<Rule>>, now: Moment
         slots.push(Slot { label, severity, place: None, phase, adopted: step.adopted });
     }
     let (gone, system) = (Arc::new(Rule::gone(name, kind)), row.system.map(Arc::from));
-    let mut subject = Subject { rule: gone, system, reading: row.reading, peak: row.peak, slots };
+    // What was read before this process began does not end what is of an unknown time, or of one that lies ahead.
+    let read_at = row.read_at.map_or(now.wall, |read_at| read_at.min(now.wall));
+    let mut subject = Subject { rule: gone, system, reading: row.reading, read_at, peak: row.peak, slots };
     subject.put_under(name, rule);
     subject.slots.dedup_by(|a, b| a.label == b.label);
     Some(Read { subject, ahead })

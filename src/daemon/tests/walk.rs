@@ -28,7 +28,7 @@ use crate::{
     },
     board::Board,
     clock::{Beat, Clock},
-    model::{AlertState, Moment, Notice, Part, Report, Severity, Timestamp},
+    model::{AlertState, Moment, Notice, Part, Report, Severity, Timestamp, Users},
     notify::{
         Receiver,
         delivery::{self, Fallback, HealthByReceiver, Left, Others, Worker},
@@ -46,6 +46,8 @@ const FALLBACK: &str = "oncall";
 struct World {
     random: fastrand::Rng,
     panel: Panel,
+    /// A list of users that was kept, and not the newest.
+    older: Option<Arc<Users>>,
     /// Something happened to these users since the last poll, after which a threshold may be told anew.
     changed: Vec<String>,
     disk: Disk,
@@ -88,6 +90,7 @@ impl World {
         let mut world = World {
             random: fastrand::Rng::with_seed(seed),
             panel: Panel::new("home"),
+            older: None,
             changed: Vec::new(),
             process: Process::new(BEGIN, &Rows::default(), false, store.store()),
             disk: Disk {
@@ -163,6 +166,9 @@ impl World {
             self.disk.rearmed.entry(name).or_default().push(now.wall);
         }
         let report = self.panel.poll(now);
+        if self.random.u8(0..4) == 0 {
+            self.older = Some(Arc::clone(&report.users));
+        }
         self.observe(report).await;
     }
 
@@ -223,7 +229,14 @@ impl World {
         }
         let rows = Rows { alerts: loaded.alerts, groups: loaded.groups };
         self.process = Process::new(wall, &rows, self.by_subject, self.disk.store.store());
-        self.panel.forget_all_but_users(self.random.bool(), self.process.clock.now());
+        let newest = Arc::clone(&self.panel.report.users);
+        let kept = [None, Some(newest), self.older.clone()][self.random.usize(0..3)].take();
+        self.panel.forget_all_but(kept.as_deref(), self.process.clock.now());
+        if self.random.bool() {
+            // Its list answers later.
+            self.panel.poll_cheap(self.process.clock.now());
+            self.process.engine.observe_reports(&[self.panel.report()], self.process.clock.now());
+        }
         self.start_workers();
     }
 

@@ -48,10 +48,8 @@ pub(super) fn system(answer: &wire::System) -> Option<SystemFacts> {
     ];
     let online = answer.online_users.map(|count| count.0);
     // The same word means the last day in Marzban and the last two minutes in PasarGuard.
-    let (online, seen_within_day) = match system {
-        System::Marzban => (None, online),
-        System::PasarGuard => (online, None),
-    };
+    let (online, seen_within_day) =
+        if system == System::PasarGuard { (online, None) } else { (None, online) };
     let version = answer.version.clone().unwrap_or_default();
     Some(SystemFacts {
         identity: Identity { system, generation: generation(system, &version), version },
@@ -79,10 +77,7 @@ pub(super) fn system(answer: &wire::System) -> Option<SystemFacts> {
 
 /// Marzban changes its API with the minor version, PasarGuard with the major one.
 fn generation(system: System, version: &str) -> String {
-    let numbers = match system {
-        System::Marzban => 2,
-        System::PasarGuard => 1,
-    };
+    let numbers = if system == System::PasarGuard { 1 } else { 2 };
     version.trim_start_matches('v').split('.').take(numbers).collect::<Vec<_>>().join(".")
 }
 

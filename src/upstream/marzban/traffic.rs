@@ -6,43 +6,25 @@ use super::{
     Marzban,
     convert::{self, NodeKey},
     hours::Hours,
+    named::NamedUser,
     wire,
 };
 use crate::{
     http,
-    model::{CounterChange, CounterRow, Fact, Moment, NodeTraffic, Part, System, UserNodeTraffic},
+    model::{CounterChange, CounterFamilies, Fact, Moment, NodeTraffic, Part, System, UserNodeTraffic},
     upstream::{Cause, FetchError, Step},
 };
 
-/// The families of durable counters: traffic of the nodes, and of one named user by node.
+/// The family of the nodes' durable counters.
 const NODE_HOURS: &str = "node_hours";
 
-fn user_hours(name: &str) -> String {
-    format!("user_hours/{name}")
-}
-
-/// A user named in the configuration.
-#[derive(Debug)]
-pub(super) struct NamedUser {
-    name: String,
-    hours: Hours<NodeKey, 1>,
-    totals: Vec<(NodeKey, [u64; 1])>,
-}
-
-impl NamedUser {
-    pub(super) fn new(name: &str) -> Self {
-        NamedUser { name: name.to_owned(), hours: Hours::new(), totals: Vec::new() }
-    }
-}
-
 impl Marzban {
-    pub(in crate::upstream) fn resume(&mut self, counters: &[(String, Vec<CounterRow>)]) {
+    pub(in crate::upstream) fn resume(&mut self, counters: &CounterFamilies) {
         for (family, rows) in counters {
             if family == NODE_HOURS {
                 self.node_hours = Hours::restored(rows);
-            } else if let Some(user) = self.named.iter_mut().find(|user| *family == user_hours(&user.name)) {
-                user.hours = Hours::restored(rows);
-                user.totals = user.hours.totals();
+            } else if let Some(user) = self.named.iter_mut().find(|user| user.family() == *family) {
+                user.resume(rows);
             }
         }
     }
@@ -105,7 +87,7 @@ impl Marzban {
             {
                 let before = user.hours.rows();
                 user.totals = user.hours.add(windows, &finished.into_iter().collect(), running);
-                durable = CounterChange::between(&user_hours(&name), &before, user.hours.rows());
+                durable = CounterChange::between(&user.family(), &before, user.hours.rows());
             }
             self.next_named += 1;
         }

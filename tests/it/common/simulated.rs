@@ -45,7 +45,12 @@ impl Served {
 
     /// Adds a user who has used up what was allowed.
     pub(crate) fn add_used_up(&self, name: &str) {
-        let fill = |user: &mut User| (user.used_traffic, user.data_limit) = (1000, Some(1000));
+        self.add_using(name, 1000);
+    }
+
+    /// Adds a user who has used so much of 1000 bytes.
+    pub(crate) fn add_using(&self, name: &str, used: u64) {
+        let fill = |user: &mut User| (user.used_traffic, user.data_limit) = (used, Some(1000));
         assert!(self.panel.add_user(name, fill));
         self.panel.advance(0);
     }

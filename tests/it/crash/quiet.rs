@@ -1,10 +1,11 @@
 //! A daemon that is started again and again, or stands still for a while, as on a machine that sleeps.
 
-use std::{thread, time::Duration};
+use std::{collections::BTreeSet, thread, time::Duration};
 
+use proxymeter::simulator::marzban::{Fault, Times};
 use tokio::time::Instant;
 
-use super::{BY_RULE, QUIET};
+use super::{BY_RULE, BY_USER, QUIET};
 use crate::common::mailbox::Mailbox;
 use crate::common::{
     daemon::{Daemon, Home, email, wait_for, webhook},
@@ -12,8 +13,8 @@ use crate::common::{
     simulated::Served,
 };
 
-/// Twenty clean restarts, and twenty after a kill. Each life is told of one user who is new, which shows that it has
-/// judged all the others anew.
+/// Twenty clean restarts, and twenty after a kill. Each life sends the alert of one new user, which shows that it has
+/// judged all the others again.
 #[test]
 fn restarts_are_silent_when_nothing_changed() {
     let _busy = QUIET.read();
@@ -57,6 +58,86 @@ fn restart_ten_times(end: impl Fn(&Daemon)) {
     // Quotas by a message that also lists those who were told before.
     assert_eq!(hook.events().len(), 21);
     assert_eq!(hook.resolved(), 0);
+}
+
+/// The list that a start finds is older than the alerts after a kill. The panel's system answers at once, its list
+/// later: nothing is sent twice, nothing ends by the older list, and what really changed meanwhile is sent once.
+#[test]
+fn a_restart_before_the_list_answers_sends_only_what_changed() {
+    let _busy = QUIET.read();
+    let clean = |daemon: &Daemon| assert_eq!(daemon.stop().0, Some(0), "{}", daemon.log());
+    let lanes = [
+        thread::spawn(move || restart_before_the_list_answers(clean)),
+        thread::spawn(|| restart_before_the_list_answers(Daemon::kill)),
+    ];
+    for lane in lanes {
+        lane.join().unwrap();
+    }
+}
+
+fn restart_before_the_list_answers(end: impl Fn(&Daemon)) {
+    let (panel, hook) = (Served::start(), Hook::start());
+    for user in ["renewed", "gone", "still"] {
+        panel.add_expired(user);
+    }
+    for user in ["reset", "quiet"] {
+        panel.add_used_up(user);
+    }
+    panel.add_using("uses", 500);
+    let home = Home::new(panel.address, BY_USER, &webhook("ops", hook.address));
+    let daemon = home.start();
+    let mut sent = BTreeSet::new();
+    let mut is_sent = |events: &[&str]| {
+        sent.extend(events.iter().map(|event| (*event).to_owned()));
+        wait_for("the events", || (hook.events().len() >= sent.len()).then_some(()));
+        let events = hook.events();
+        let seen: BTreeSet<_> = events
+            .iter()
+            .map(|(event, ids)| {
+                assert_eq!(ids.len(), 1, "{event:?} was sent more than once");
+                format!("{} {} {}", event.status, event.subject, event.step)
+            })
+            .collect();
+        assert_eq!((seen, events.len()), (sent.clone(), sent.len()));
+    };
+    is_sent(&[
+        "firing renewed expired",
+        "firing gone expired",
+        "firing still expired",
+        "firing reset 100%",
+        "firing quiet 100%",
+    ]);
+
+    // The list of the first walk was kept, and that of this one is not.
+    assert!(panel.renew_user("renewed", 90 * 24 * 60 * 60));
+    assert!(panel.remove_user("gone") && panel.reset_user("reset"));
+    panel.add_expired("created");
+    assert!(panel.edit_user("uses", |user| user.used_traffic = 850));
+    is_sent(&[
+        "resolved renewed expired",
+        "resolved gone expired",
+        "resolved reset 100%",
+        "firing created expired",
+        "firing uses 80%",
+    ]);
+    wait_for("an empty queue", || daemon.has_told_all("ops").then_some(()));
+    end(&daemon);
+
+    assert!(panel.remove_user("still"));
+    panel.wire.fail("/api/users", Fault::Delay(Duration::from_secs(4)), Times::Always);
+    let daemon = home.start();
+    let started = Instant::now();
+    let read_at = wait_for("the kept list", || daemon.users_read_at());
+    wait_for("the panel to be up", || {
+        (daemon.value("proxymeter_up{target=\"home\"}") == Some(1.0)).then_some(())
+    });
+    daemon.wait_until_users_read_after(read_at);
+    assert!(started.elapsed() > Duration::from_secs(3), "the list was to answer later than the rest");
+    panel.wire.heal();
+    panel.add_expired("late");
+    is_sent(&["resolved still expired", "firing late expired"]);
+    assert_eq!(daemon.stop().0, Some(0), "{}", daemon.log());
+    is_sent(&[]);
 }
 
 const REPEAT: Duration = Duration::from_secs(3);

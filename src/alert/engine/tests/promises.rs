@@ -183,14 +183,14 @@ fn a_target_that_is_down_is_one_fact_and_moves_nothing_else() {
         said(&[("ops", FIRST, &["home"]), ("ops", REPEAT, &["home"]), ("ops", REPEAT, &["home"])])
     );
     assert!(bench.reread.is_empty());
-    // It answers, and everybody was renewed but for one.
+    // It answers, and all were renewed but for one.
     let back = 3 * DAY;
     for user in ["alice", "bob"] {
         panel.expires(user, 40 * DAY);
     }
     panel.set("carol", |user| user.status = UserStatus::Expired);
     bench.poll_for(&mut panel, back, back + HOUR);
-    // The node was told of three days ago, and what fell due behind the outage is repeated once.
+    // The node's notice is three days old, and what fell due during the outage is repeated once.
     assert_eq!(
         bench.said(),
         said(&[
@@ -706,7 +706,7 @@ fn damaged_rows_cost_a_repetition_at_most() {
     }
 }
 
-fn node(label: &str, status: NodeStatus) -> Node {
+pub(super) fn node(label: &str, status: NodeStatus) -> Node {
     Node {
         label: label.into(),
         address: String::new(),
