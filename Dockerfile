@@ -1,18 +1,18 @@
-# The program alone on a small Debian, run by a user who may do nothing but write to /var/lib/proxymeter.
+# The program on a small Debian. It runs as a user that can write only to /var/lib/proxymeter.
 #
 #   docker build --build-arg PROXYMETER_REVISION="$(git rev-parse --short HEAD)" --tag proxymeter .
 #   docker run --publish 127.0.0.1:10057:10057 --volume "$PWD/exporter.toml:/etc/proxymeter/exporter.toml:ro" \
 #       --volume proxymeter:/var/lib/proxymeter proxymeter
 #
-# What must outlive the container is in the volume proxymeter; without that name every container would begin with one of
-# its own. A folder of this machine in its place must belong to 65532, who also has to be able to read exporter.toml.
+# The volume proxymeter keeps the data that must survive the container. Without a name, every new container starts with an
+# empty volume. A host folder in its place must belong to the user 65532, which must also be able to read exporter.toml.
 #
-# packaging/compose has it together with Prometheus and Grafana.
+# packaging/compose runs it together with Prometheus and Grafana.
 
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY . .
-# What --version says it was built from; there is no .git here to ask.
+# The revision for --version, because there is no .git here.
 ARG PROXYMETER_REVISION=unknown
 ENV PROXYMETER_REVISION=$PROXYMETER_REVISION
 RUN cargo build --release --locked && install -D target/release/proxymeter /out/proxymeter && mkdir /out/empty
@@ -22,7 +22,7 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /out/proxymeter /usr/bin/proxymeter
-# A volume has the owner that its folder has here.
+# A new volume gets the owner of this folder.
 COPY --from=build --chown=65532:65532 --chmod=700 /out/empty /var/lib/proxymeter
 
 ARG PROXYMETER_REVISION=unknown
@@ -32,15 +32,15 @@ LABEL org.opencontainers.image.title="proxymeter" \
       org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.revision="$PROXYMETER_REVISION"
 
-# glibc keeps freed memory apart for each thread; without this it is up to half as much again.
+# glibc keeps freed memory per thread. Without this setting, the process uses up to half as much memory again.
 ENV MALLOC_ARENA_MAX=1
 USER 65532:65532
 VOLUME /var/lib/proxymeter
 EXPOSE 10057
-# With passwords or a token it needs open_health = true in [web] to see that a part of the daemon is stuck: an answer of
-# 401 or a demand for a certificate only shows that somebody answers.
+# With passwords or a token, the check needs open_health = true in [web] to detect a stuck part of the daemon. Without
+# this, a 401 or a demand for a certificate counts as healthy.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=10s --retries=3 \
     CMD ["/usr/bin/proxymeter", "healthcheck", "--web.listen-address=127.0.0.1:10057"]
 ENTRYPOINT ["/usr/bin/proxymeter"]
-# In the container it listens on all addresses; who can reach it is decided by what is published.
+# It listens on all addresses of the container. The published ports decide which clients can reach it.
 CMD ["--config.file=/etc/proxymeter/exporter.toml", "--storage.path=/var/lib/proxymeter", "--web.listen-address=:10057"]

@@ -1,7 +1,7 @@
-//! Sends notices by mail: `send_mail PORT CA_FILE NOTICES`.
+//! Sends notifications by mail: `send_mail PORT CA_FILE NOTICES`.
 //!
-//! The server is on this machine and demands STARTTLS and a login: `meter` with the password in `MAIL_PASSWORD`.
-//! `NOTICES` is a JSON array of them, each sent over a connection of its own.
+//! The server is on this machine and requires STARTTLS and a login: `meter` with the password in `MAIL_PASSWORD`.
+//! `NOTICES` is a JSON file with an array of them. Each one is sent over a separate connection.
 
 use std::{error::Error, path::PathBuf, time::Duration};
 

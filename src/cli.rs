@@ -24,7 +24,7 @@ use crate::{
     telemetry,
 };
 
-/// Prometheus exporter and alerting daemon for Marzban and PasarGuard panels: users, quotas, expiries, nodes.
+/// Prometheus exporter and alerting daemon for Marzban and PasarGuard panels: users, quotas, expiry, nodes.
 #[derive(Debug, Parser)]
 #[command(name = "proxymeter", version = version(), args_conflicts_with_subcommands = true)]
 struct Arguments {
@@ -36,9 +36,9 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Runs the exporter; the same as no command.
+    /// Runs the exporter. This is the default command.
     Run(Run),
-    /// Checks the configuration and tells of every mistake at once. Needs no network.
+    /// Checks the configuration and reports all errors at once. Needs no network.
     CheckConfig {
         #[command(flatten)]
         config: ConfigFile,
@@ -47,18 +47,18 @@ enum Command {
         #[command(flatten)]
         shard: ShardChoice,
     },
-    /// Reads targets once, without rests, and prints what would be exported; a line per target and part goes to
-    /// stderr. Exit code 1 if a target failed.
+    /// Reads targets once, without pauses, and prints the metrics; prints a line per target and part on stderr. Exit
+    /// code 1 if a target failed.
     Scrape {
         #[command(flatten)]
         config: ConfigFile,
         #[command(flatten)]
         log: Log,
-        /// Only these targets; all, if none is named.
+        /// Only these targets. Default: all.
         #[arg(value_name = "TARGET")]
         targets: Vec<String>,
     },
-    /// Sends a test to a receiver by the way that notices take, once, and prints what it answered.
+    /// Sends a test notification to a receiver once, and prints the answer.
     TestNotification {
         #[command(flatten)]
         config: ConfigFile,
@@ -68,31 +68,31 @@ enum Command {
         #[arg(value_name = "RECEIVER")]
         receiver: String,
     },
-    /// Sends once more what was given up, because a receiver refused it or could not be reached for three days. The
-    /// exporter must not be running; it sends them when it is started.
+    /// Queues notifications again that were given up, because a receiver refused them or could not be reached for three
+    /// days. The exporter must be stopped; it sends them at its next start.
     ReplayNotifications {
         #[command(flatten)]
         config: ConfigFile,
-        /// Folder for what must outlive a restart, in place of the configuration's.
+        /// Folder for data that must survive a restart; overrides the configuration.
         #[arg(long = "storage.path", value_name = "DIR")]
         storage: Option<PathBuf>,
-        /// Only tells which there are.
+        /// Only lists them.
         #[arg(long)]
         list: bool,
-        /// Only those to these receivers; to all, if none is named.
+        /// Only notifications to these receivers. Default: all.
         #[arg(value_name = "RECEIVER")]
         receivers: Vec<String>,
     },
-    /// Simulates panels that live, on loopback, and runs the exporter on them. Needs no configuration.
+    /// Simulates panels on loopback and runs the exporter on them. Needs no configuration.
     Demo(Demo),
-    /// Asks a running exporter whether it is healthy, for containers. Exit code 1 if it is not.
+    /// Checks whether a running exporter is healthy, for containers. Exit code 1 if it is not.
     Healthcheck {
         #[command(flatten)]
         config: ConfigFile,
-        /// Address to ask, in place of the configuration's first.
+        /// Address of the exporter. Default: the first address in the configuration.
         #[arg(long = "web.listen-address", value_name = "HOST:PORT", value_parser = parse_listen)]
         listen: Option<std::net::SocketAddr>,
-        /// Accepted so that the arguments may be those of the exporter: whether there is TLS shows by itself.
+        /// Ignored. Accepted so that the exporter's arguments can be used; TLS is detected.
         #[arg(long = "web.config.file", value_name = "FILE")]
         web_config: Option<PathBuf>,
     },
@@ -100,21 +100,21 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct ConfigFile {
-    /// Configuration file, TOML.
+    /// Configuration file in TOML.
     #[arg(long = "config.file", value_name = "FILE", default_value = "exporter.toml")]
     file: PathBuf,
 }
 
 #[derive(Debug, Args)]
 struct WebFile {
-    /// Web configuration file for TLS and passwords, in the format of the official exporters, in place of the
-    /// configuration's.
+    /// Web configuration file for TLS and passwords, in the format of the official exporters; overrides the
+    /// configuration.
     #[arg(long = "web.config.file", value_name = "FILE")]
     web_config: Option<PathBuf>,
 }
 
 impl WebFile {
-    /// What takes the place of the configuration's, if anything does, checked as that is.
+    /// The access settings that override the configuration, if any, after a check.
     fn access(&self) -> Result<Option<AccessConfig>, AccessError> {
         let access = self.web_config.clone().map(AccessConfig::WebFile);
         if let Some(access) = &access {
@@ -126,7 +126,7 @@ impl WebFile {
 
 #[derive(Debug, Args)]
 struct ShardChoice {
-    /// Which of the targets are watched, in place of the configuration's shard: the second of three is 2/3.
+    /// Shard of the targets to poll, such as 2/3 for the second of three; overrides the configuration.
     #[arg(long = "poll.shard", value_name = "I/N")]
     shard: Option<Shard>,
 }
@@ -142,10 +142,10 @@ impl ShardChoice {
 
 #[derive(Debug, Args)]
 struct Log {
-    /// Lowest severity that is logged, to stderr.
+    /// Lowest severity that is logged on stderr.
     #[arg(long = "log.level", value_name = "LEVEL", default_value = "info")]
     level: Level,
-    /// One line per event, or one JSON object.
+    /// Format of the log: text or JSON, one line per event.
     #[arg(long = "log.format", value_name = "FORMAT", default_value = "text")]
     format: LogFormat,
 }
@@ -168,7 +168,7 @@ enum LogFormat {
 struct Run {
     #[command(flatten)]
     config: ConfigFile,
-    /// Address to listen on, in place of the configuration's; may be given more than once.
+    /// Address to listen on; overrides the configuration. Can be given more than once.
     #[arg(long = "web.listen-address", value_name = "HOST:PORT", value_parser = parse_listen)]
     listen: Vec<std::net::SocketAddr>,
     #[command(flatten)]
@@ -176,11 +176,11 @@ struct Run {
     /// Path of the metrics.
     #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path)]
     telemetry_path: String,
-    /// Folder for what must outlive a restart, in place of the configuration's.
+    /// Folder for data that must survive a restart; overrides the configuration.
     #[arg(long = "storage.path", value_name = "DIR")]
     storage: Option<PathBuf>,
-    /// Takes what the first read of each panel's users finds for known, and tells nobody of it. For the first start on
-    /// a panel where much has expired or run out.
+    /// Sends no notifications about what the first read of each panel's users finds. For the first start with a panel
+    /// where many users have expired or used up their quota.
     #[arg(long = "alerting.adopt")]
     adopt: bool,
     #[command(flatten)]
@@ -191,10 +191,10 @@ struct Run {
 
 #[derive(Debug, Args)]
 struct Demo {
-    /// Users of the simulated Marzban panel.
+    /// Number of users of the simulated Marzban panel.
     #[arg(long, value_name = "N", default_value_t = 60)]
     users: usize,
-    /// The same seed gives the same panels.
+    /// Random seed. The same seed gives the same panels.
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
     /// Address to listen on.
@@ -205,7 +205,7 @@ struct Demo {
         value_parser = parse_listen
     )]
     listen: std::net::SocketAddr,
-    /// Only simulates the panels, and prints a configuration for them.
+    /// Only simulates the panels and prints a configuration for them.
     #[arg(long)]
     panels_only: bool,
     #[command(flatten)]
@@ -241,7 +241,7 @@ pub fn main() -> ExitCode {
             }
         }
     });
-    // Threads that still wait for a name to be resolved must not keep the process.
+    // Threads that still wait for a name to be resolved must not delay the exit.
     runtime.shutdown_background();
     done.unwrap_or_else(|err| fail(&*err))
 }
@@ -264,14 +264,14 @@ impl Run {
             info!(version = telemetry::VERSION, targets, "listening on {scheme}://{address}");
         }
         let loader = move |which: Load| {
-            let anew = matches!(which, Load::File);
+            let from_file = matches!(which, Load::File);
             let config = match which {
                 Load::File => load(&self.config.file),
                 Load::Again(config) => config.again(&env),
             };
             let config = config.map_err(|errors| errors.to_string())?;
             let config = self.adjusted(config).map_err(|errors| errors.to_string())?;
-            if anew {
+            if from_file {
                 warn_of(&config);
             }
             Ok(config)
@@ -281,7 +281,7 @@ impl Run {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// A configuration in which arguments take the place of what it says.
+    /// The configuration, overridden by the arguments.
     fn adjusted(&self, config: Config) -> Result<Config, AccessError> {
         let mut config = self.shard.apply(config);
         if !self.listen.is_empty() {
@@ -343,7 +343,7 @@ fn check(config: &ConfigFile, web_file: &WebFile, shard: &ShardChoice) -> Done {
         writeln!(out, "{file} is valid: {targets} targets")?;
     } else {
         let (all, shard) = (loaded.targets_of_all_shards(), loaded.shard);
-        writeln!(out, "{file} is valid: {targets} of {all} targets are of shard {shard}")?;
+        writeln!(out, "{file} is valid: {targets} of {all} targets belong to shard {shard}")?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -357,7 +357,7 @@ fn env(name: &str) -> Option<String> {
 }
 
 fn fail(err: &dyn std::error::Error) -> ExitCode {
-    // Nobody is left to tell if stderr is closed.
+    // Nothing can be reported if stderr is closed.
     drop(writeln!(io::stderr().lock(), "proxymeter: {err}"));
     ExitCode::FAILURE
 }
@@ -370,7 +370,7 @@ impl Log {
             Level::Warn => LevelFilter::WARN,
             Level::Error => LevelFilter::ERROR,
         };
-        // Other crates' debug lines may hold whole requests, headers included.
+        // Debug lines of other crates may contain whole requests with headers.
         let filter = tracing_subscriber::filter::Targets::new()
             .with_default(LevelFilter::WARN.min(level))
             .with_target("proxymeter", level);
@@ -390,7 +390,7 @@ fn telemetry_path(text: &str) -> Result<String, String> {
     if text.len() < 2 || !text.starts_with('/') || text.starts_with("/-/") || text.ends_with('/') || !plain {
         Err("write a path such as /metrics".into())
     } else if server::is_taken(text) {
-        Err("something else is served there; write another path, such as /metrics".into())
+        Err("this path is in use; write another path, such as /metrics".into())
     } else {
         Ok(text.to_owned())
     }

@@ -1,4 +1,4 @@
-//! The program: see the library's `cli` for what it does.
+//! The program. The library's `cli` describes its commands.
 
 use std::process::ExitCode;
 

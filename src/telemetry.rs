@@ -1,7 +1,7 @@
 //! The daemon's metrics about itself.
 //!
-//! They live in a registry of their own, from which [`Telemetry::gather`] takes them for one answer. The standard
-//! `process_*` metrics are read from the system at that moment.
+//! They are in a separate registry. [`Telemetry::gather`] collects them for one answer, and reads the standard
+//! `process_*` metrics from the system at that moment.
 
 mod heartbeat;
 mod notifications;
@@ -30,7 +30,7 @@ pub const REVISION: &str = env!("PROXYMETER_REVISION");
 /// Version of the compiler it was built with.
 pub const RUSTC: &str = env!("PROXYMETER_RUSTC");
 
-/// The order in which labels are told. A registry forgets the order they were declared in.
+/// The order of labels in the output. A registry does not keep the order of their declaration.
 const LABEL_ORDER: [&str; 11] =
     ["target", "part", "receiver", "reason", "path", "code", "version", "revision", "rustc", "os", "arch"];
 
@@ -71,42 +71,45 @@ impl Telemetry {
     pub fn new() -> Self {
         let registry = Registry::new();
         let info = ["version", "revision", "rustc", "os", "arch"];
-        let build = GaugeVec::new(opts("build_info", "What this program is and was built from."), &info);
+        let build = GaugeVec::new(
+            opts("build_info", "Version, revision, compiler and platform of this build; always 1."),
+            &info,
+        );
         let build = register(&registry, build);
         build.with_label_values(&[VERSION, REVISION, RUSTC, consts::OS, consts::ARCH]).set(1.0);
         Telemetry(Arc::new(Inner {
             process: Process::myself(),
             polls: counters(
                 &registry,
-                opts("target_polls_total", "Reads of a part of a target that ended, well or not."),
+                opts("target_polls_total", "Completed reads of a part of a target, successful or not."),
                 &["target", "part"],
             ),
             poll_failures: counters(
                 &registry,
-                opts("target_poll_failures_total", "Reads of a part of a target that failed, by reason."),
+                opts("target_poll_failures_total", "Failed reads of a part of a target, by reason."),
                 &["target", "part", "reason"],
             ),
             requests: counters(
                 &registry,
-                opts("target_requests_total", "HTTP requests asked of the target, login included."),
+                opts("target_requests_total", "HTTP requests sent to the target, logins included."),
                 &["target"],
             ),
             clock_steps: register(
                 &registry,
-                IntCounter::with_opts(opts("clock_steps_total", "Times the wall clock was seen to jump.")),
+                IntCounter::with_opts(opts("clock_steps_total", "Detected jumps of the wall clock.")),
             ),
             reload_successful: register(
                 &registry,
                 IntGauge::with_opts(opts(
                     "config_last_reload_successful",
-                    "Whether the last attempt to load the configuration succeeded, and changed files of secrets and certificates that it names could be used.",
+                    "Whether the last attempt to load the configuration succeeded and the secret and certificate files that it names could be used.",
                 )),
             ),
             reload_success_time: register(
                 &registry,
                 Gauge::with_opts(opts(
                     "config_last_reload_success_timestamp_seconds",
-                    "When the configuration was last loaded, since the Unix epoch.",
+                    "Unix time of the last successful load of the configuration.",
                 )),
             ),
             http_requests: counters(
@@ -116,31 +119,31 @@ impl Telemetry {
             ),
             http_in_flight: register(
                 &registry,
-                IntGauge::with_opts(opts("http_requests_in_flight", "HTTP requests being answered.")),
+                IntGauge::with_opts(opts("http_requests_in_flight", "HTTP requests in progress.")),
             ),
             http_connections: register(
                 &registry,
-                IntGauge::with_opts(opts("http_connections", "HTTP connections that are open.")),
+                IntGauge::with_opts(opts("http_connections", "Open HTTP connections.")),
             ),
             http_handshake_failures: register(
                 &registry,
                 IntCounter::with_opts(opts(
                     "http_tls_handshake_failures_total",
-                    "Connections to the HTTP port on which TLS was not agreed upon, clients without a good certificate included.",
+                    "Connections to the HTTP port whose TLS handshake failed, for example because of a missing client certificate.",
                 )),
             ),
             http_password_checks: register(
                 &registry,
                 IntCounter::with_opts(opts(
                     "http_password_checks_total",
-                    "Passwords held against a hash, those of unknown users included. One that was right is remembered and costs no second check.",
+                    "Passwords checked against a hash, those of unknown users included. A correct password is remembered and not checked again.",
                 )),
             ),
             web_config_up: register(
                 &registry,
                 IntGauge::with_opts(opts(
                     "web_config_up",
-                    "Whether certificates, keys and web configuration file of the HTTP port can be used as they are now. While they cannot, the last good ones of [web] stay in force, and with a web configuration file all requests are refused.",
+                    "Whether the certificates, keys and web configuration file of the HTTP port are usable. If not, the last good certificates and keys of [web] stay in force, but with a broken web configuration file all requests are refused.",
                 )),
             ),
             notifications: Notifications::new(&registry),
@@ -149,7 +152,7 @@ impl Telemetry {
                 &registry,
                 IntGauge::with_opts(opts(
                     "store_up",
-                    "Whether what is to outlive the process can be written down. While it cannot, all goes on from memory.",
+                    "Whether the database is writable. If not, the exporter continues from memory.",
                 )),
             ),
             store_size: register(
@@ -158,17 +161,13 @@ impl Telemetry {
             ),
             store_errors: register(
                 &registry,
-                IntCounter::with_opts(opts(
-                    "store_errors_total",
-                    "Reads and writes of the database that failed.",
-                )),
+                IntCounter::with_opts(opts("store_errors_total", "Failed reads and writes of the database.")),
             ),
             registry,
         }))
     }
 
-    /// Begins to count a part of a target: all its counters are there from now on, at 0. `reasons` are all for which
-    /// a read of it can fail.
+    /// Creates all counters of a part of a target, at 0. `reasons` are all reasons for which a read of it can fail.
     pub fn declare_part(&self, target: &str, part: &'static str, reasons: &[&'static str]) {
         self.0.requests.with_label_values(&[target]);
         self.0.polls.with_label_values(&[target, part]);
@@ -177,7 +176,7 @@ impl Telemetry {
         }
     }
 
-    /// A read of a part was begun.
+    /// A read of a part ended, successfully or not.
     pub fn poll(&self, target: &str, part: &'static str) {
         self.0.polls.with_label_values(&[target, part]).inc();
     }
@@ -187,12 +186,12 @@ impl Telemetry {
         self.0.poll_failures.with_label_values(&[target, part, reason]).inc();
     }
 
-    /// One HTTP request is asked of a target.
+    /// An HTTP request is sent to a target.
     pub fn request(&self, target: &str) {
         self.0.requests.with_label_values(&[target]).inc();
     }
 
-    /// Counts a target no more: all its series vanish.
+    /// Removes all series of a target.
     pub fn forget_target(&self, target: &str) {
         for counters in [&self.0.polls, &self.0.poll_failures, &self.0.requests] {
             forget(counters, "target", target);
@@ -210,13 +209,13 @@ impl Telemetry {
         self.0.reload_success_time.set(time);
     }
 
-    /// Whether the configuration, with the files that it names, is in force as it is now; otherwise it could not be
-    /// used, and the one before stays in force.
+    /// Whether the current configuration, with the files that it names, is in force. If not, it could not be used, and
+    /// the previous one stays in force.
     pub fn config_in_force(&self, is: bool) {
         self.0.reload_successful.set(i64::from(is));
     }
 
-    /// How the last attempt to load the configuration went, and when one last succeeded.
+    /// The result of the last attempt to load the configuration, and the time of the last success.
     pub fn config_status(&self) -> ConfigStatus {
         ConfigStatus {
             successful: self.0.reload_successful.get() == 1,
@@ -224,7 +223,7 @@ impl Telemetry {
         }
     }
 
-    /// Begins to count the requests to `path`, at 0 of those that succeed.
+    /// Creates the counter of successful requests to `path`, at 0.
     pub fn declare_path(&self, path: &'static str) {
         self.0.http_requests.with_label_values(&[path, "200"]);
     }
@@ -246,29 +245,29 @@ impl Telemetry {
         InFlight(self.0.http_connections.clone())
     }
 
-    /// A connection ended before TLS was agreed upon.
+    /// A TLS handshake failed.
     pub fn http_handshake_failure(&self) {
         self.0.http_handshake_failures.inc();
     }
 
-    /// A password is held against a hash.
+    /// A password is checked against a hash.
     pub fn http_password_check(&self) {
         self.0.http_password_checks.inc();
     }
 
-    /// Whether what the HTTP port is guarded by can be used as it is.
+    /// Whether the certificates, keys and web configuration file of the HTTP port are usable.
     pub fn web_config(&self, usable: bool) {
         self.0.web_config_up.set(i64::from(usable));
     }
 
-    /// How the store is: `errors` is how many there were since it was opened.
+    /// The state of the store. `errors` counts the errors since it was opened.
     pub fn store(&self, up: bool, size_bytes: u64, errors: u64) {
         self.0.store_up.set(i64::from(up));
         self.0.store_size.set(i64::try_from(size_bytes).unwrap_or(i64::MAX));
         self.0.store_errors.inc_by(errors.saturating_sub(self.0.store_errors.get()));
     }
 
-    /// Everything counted, as it stands now. Families without any series are left out.
+    /// All metrics with their current values. Families without series are left out.
     pub fn gather(&self) -> Vec<MetricFamily> {
         let mut families = self.0.registry.gather();
         families.extend(self.0.process.iter().flat_map(Process::gather));
@@ -282,12 +281,12 @@ impl Telemetry {
     }
 }
 
-/// How loading the configuration went.
+/// The result of loading the configuration.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ConfigStatus {
     /// The last attempt succeeded.
     pub successful: bool,
-    /// When one last did, in seconds since the Unix epoch; 0: never.
+    /// Time of the last success, in seconds since the Unix epoch; 0: never.
     pub loaded_at: f64,
 }
 
@@ -314,13 +313,13 @@ fn forget<B: MetricVecBuilder>(metrics: &MetricVec<B>, label: &str, value: &str)
     for metric in metrics.collect().iter().flat_map(MetricFamily::get_metric) {
         let labels: HashMap<_, _> = metric.get_label().iter().map(|it| (it.name(), it.value())).collect();
         if labels.get(label) == Some(&value) {
-            // It fails if somebody else was faster, which is as well.
+            // It fails if another thread has removed it already.
             drop(metrics.remove(&labels));
         }
     }
 }
 
-/// Names, labels and texts are all written in this file, so that they are either always right or never.
+/// Names, labels and texts are constants of this module, so they are either always valid or never.
 fn register<C: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<C>) -> C {
     let metric = metric.expect("the metric's name and labels are valid");
     registry.register(Box::new(metric.clone())).expect("the metric is registered once");
@@ -331,7 +330,7 @@ fn register<C: Collector + Clone + 'static>(registry: &Registry, metric: prometh
 mod tests {
     use super::*;
 
-    /// The value of the series of `name` whose labels have these values, in the order they are told.
+    /// The value of the series of `name` whose labels have these values, in the order of the output.
     fn value(telemetry: &Telemetry, name: &str, labels: &[&str]) -> Option<f64> {
         let families = telemetry.gather();
         let family = families.iter().find(|family| family.name() == name)?;
@@ -390,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_load_of_the_configuration_is_told() {
+    fn the_last_load_of_the_configuration_shows() {
         let telemetry = Telemetry::new();
         telemetry.config_loaded(1.5);
         telemetry.config_in_force(false);

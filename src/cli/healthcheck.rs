@@ -21,22 +21,22 @@ use crate::{
     http::{self, options::TlsOptions},
 };
 
-/// A daemon that takes longer is not healthy.
+/// A daemon that takes longer to answer is not healthy.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Asks the daemon at `listen`, or at the configuration's first address, for `/-/healthy`.
+/// Requests `/-/healthy` from the daemon at `listen`, or at the first address of the configuration.
 pub(super) async fn run(file: &Path, listen: Option<SocketAddr>) -> Done {
     let address = match listen {
         Some(address) => address,
-        None => *Config::load_listen(file)?.first().ok_or("the configuration listens on no address")?,
+        None => *Config::load_listen(file)?.first().ok_or("the configuration has no address to listen on")?,
     };
     let answer = timeout(PATIENCE, ask(&reachable(address)))
         .await
-        .map_err(|_| format!("{address} gave no answer within {} s", PATIENCE.as_secs()))?
+        .map_err(|_| format!("{address} did not answer within {} s", PATIENCE.as_secs()))?
         .map_err(|err| format!("{address}: {err}"))?;
     match answer {
         Answer::Certificate => Ok(ExitCode::SUCCESS),
-        // Whoever asks for a password, or for fewer requests, is alive.
+        // A server that demands a password or fewer requests is alive.
         Answer::Status(status) if matches!(&*status, "200" | "401" | "429") => Ok(ExitCode::SUCCESS),
         Answer::Status(status) => Err(format!("{address} answered {status} to /-/healthy").into()),
     }
@@ -44,12 +44,12 @@ pub(super) async fn run(file: &Path, listen: Option<SocketAddr>) -> Done {
 
 enum Answer {
     Status(String),
-    /// A demand for a certificate, which we have not.
+    /// A demand for a client certificate. We have none.
     Certificate,
 }
 
-/// Asks the first of `addresses` that takes the connection. Whether it speaks TLS is found out by trying: an HTTP
-/// server merely drops what it cannot read.
+/// Asks the first of `addresses` that accepts the connection. TLS is detected by a try: an HTTP server drops what it
+/// cannot read.
 async fn ask(addresses: &[SocketAddr]) -> io::Result<Answer> {
     let err = match ask_tls(addresses).await {
         Err(err) => err,
@@ -66,7 +66,7 @@ async fn ask(addresses: &[SocketAddr]) -> io::Result<Answer> {
 }
 
 async fn ask_tls(addresses: &[SocketAddr]) -> io::Result<Answer> {
-    // It is ourselves, over this machine's own network: whose certificate it is makes no difference.
+    // The server is on this machine, so its certificate is not checked.
     let anyone = TlsOptions { insecure_skip_verify: true, ..TlsOptions::default() };
     let connector = TlsConnector::from(Arc::new(http::tls_config(&anyone).map_err(io::Error::other)?));
     let stream = TcpStream::connect(addresses).await?;
@@ -78,7 +78,7 @@ async fn ask_tls(addresses: &[SocketAddr]) -> io::Result<Answer> {
 async fn request(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<String> {
     stream.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
     let mut answer = Vec::new();
-    // More than the first line is not needed, and not everybody closes well.
+    // Only the first line is needed, and not every server closes cleanly.
     while answer.len() < 1024 && !answer.contains(&b'\n') {
         if stream.read_buf(&mut answer).await? == 0 {
             break;
@@ -91,8 +91,8 @@ async fn request(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<
     }
 }
 
-/// Where to find a daemon on this machine that listens on all addresses. One that was told to listen on all of
-/// IPv6's also takes IPv4, or has only that on a machine without IPv6.
+/// The addresses at which to reach a daemon on this machine that listens on `address`. A daemon that listens on all IPv6
+/// addresses also accepts IPv4, and accepts only IPv4 on a machine without IPv6.
 fn reachable(address: SocketAddr) -> Vec<SocketAddr> {
     let ips: &[IpAddr] = match address.ip() {
         ip if !ip.is_unspecified() => return vec![address],

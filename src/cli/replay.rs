@@ -15,15 +15,17 @@ use crate::{
     store::{ReceiverState, Settled, Store},
 };
 
-/// Puts notices that were given up back into their receivers' queues, which are worked off at the next start, and has
-/// receivers that failed asked again; with `list` only tells which notices there are. What no longer fires is left out:
-/// nobody would tell its end. Without `receivers`: those of all that are configured. `storage` takes the place of the
-/// configuration's.
+/// Moves notices that were given up back to the queues of their receivers, which are sent at the next start, and resets
+/// the retries of failed receivers. With `list`, only lists the notices. Alerts that no longer fire are left out, because
+/// their end would not be notified. Without `receivers`, it applies to all configured receivers. `storage` overrides the
+/// configuration.
 pub(super) async fn run(file: &Path, storage: Option<PathBuf>, receivers: &[String], list: bool) -> Done {
     let (configured_storage, configured) = Config::load_storage(file)?;
     let storage = storage.unwrap_or(configured_storage.path);
     if let Some(unknown) = receivers.iter().find(|name| !configured.contains(name)) {
-        return Err(format!("no receiver is called {unknown}; there are: {}", configured.join(", ")).into());
+        return Err(
+            format!("there is no receiver {unknown}; the receivers are: {}", configured.join(", ")).into()
+        );
     }
     let now = Clock::system().now().wall;
     let opened = Store::open(&storage, now)?;
@@ -45,11 +47,11 @@ pub(super) async fn run(file: &Path, storage: Option<PathBuf>, receivers: &[Stri
     }
     if !list {
         let firing = firing_events(&opened.loaded.alerts);
-        // What receivers are told of each other is no alert of the engine's.
+        // Alerts about failing receivers are not alerts of the engine.
         let of_receivers = opened.loaded.receivers.iter();
         let own: BTreeSet<_> = of_receivers.filter_map(|(name, state)| known_failure(name, state)).collect();
         for notice in &mut letters {
-            // From now on it is worth sending for as long as a new one.
+            // It is retried for as long as a new one.
             notice.created_at = now;
             notice.alerts.retain(|NoticeAlert { event, status, .. }| {
                 let fires =
@@ -68,9 +70,9 @@ pub(super) async fn run(file: &Path, storage: Option<PathBuf>, receivers: &[Stri
             }
         }
         for notice in outdated {
-            writeln!(out, "{} is dropped: nothing of it fires any more", notice.id)?;
+            writeln!(out, "{} is dropped: its alerts no longer fire", notice.id)?;
         }
-        writeln!(out, "{} notices will be sent when the exporter is started", letters.len())?;
+        writeln!(out, "{} notifications will be sent at the next start of the exporter", letters.len())?;
     }
     store.close().await;
     Ok(ExitCode::SUCCESS)

@@ -18,14 +18,14 @@ use crate::{
     telemetry::Telemetry,
 };
 
-/// Reads targets once and prints what would be exported: those of the shard, or the ones named, of whichever.
+/// Reads targets once and prints their metrics: the targets of the shard, or the named ones of any shard.
 pub(super) async fn run(mut config: Config, targets: &[String]) -> Done {
     if !targets.is_empty() {
         config = config.of_shard(Shard::WHOLE);
     }
     let known: Vec<_> = config.targets.iter().map(|target| target.name.clone()).collect();
     if let Some(unknown) = targets.iter().find(|name| !known.contains(name)) {
-        return Err(format!("no target is called {unknown}; there are: {}", known.join(", ")).into());
+        return Err(format!("there is no target {unknown}; the targets are: {}", known.join(", ")).into());
     }
     config.targets.retain(|target| targets.is_empty() || targets.contains(&target.name));
 
@@ -56,7 +56,7 @@ pub(super) async fn run(mut config: Config, targets: &[String]) -> Done {
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// A line per target and part on stderr. Returns whether anything failed.
+/// Prints a line per target and part on stderr. Returns whether anything failed.
 fn tell(reports: &[Report]) -> io::Result<bool> {
     let mut err = io::stderr().lock();
     let mut failed = false;
@@ -74,7 +74,12 @@ fn tell(reports: &[Report]) -> io::Result<bool> {
             match report.outcome(*part).unwrap_or(&state.outcome) {
                 Outcome::Up => writeln!(err, "{}: {}: read{took}", report.target, part.label())?,
                 Outcome::Refused => {
-                    writeln!(err, "{}: {}: this account may not read it", report.target, part.label())?;
+                    writeln!(
+                        err,
+                        "{}: {}: refused: the account may not read it",
+                        report.target,
+                        part.label()
+                    )?;
                 }
                 Outcome::Failed { reason, detail } => {
                     failed = true;
@@ -87,7 +92,7 @@ fn tell(reports: &[Report]) -> io::Result<bool> {
                     )?;
                 }
                 Outcome::Pending => {
-                    writeln!(err, "{}: {}: not read to its end", report.target, part.label())?;
+                    writeln!(err, "{}: {}: not read completely", report.target, part.label())?;
                 }
             }
         }

@@ -12,16 +12,16 @@ use crate::{
     notify::OwnAlert,
 };
 
-/// Sends a labelled test to one receiver by the way that notices take, once, and prints what it said.
+/// Sends a labelled test notification to one receiver once, as other notifications are sent, and prints the answer.
 pub(super) async fn run(config: &Config, name: &str) -> Done {
     let Some(table) = config.receivers.iter().find(|table| table.name == name) else {
         let names: Vec<_> = config.receivers.iter().map(|table| table.name.as_str()).collect();
         let known = if names.is_empty() {
             "none is configured".into()
         } else {
-            format!("there are: {}", names.join(", "))
+            format!("the receivers are: {}", names.join(", "))
         };
-        return Err(format!("no receiver is called {name}; {known}").into());
+        return Err(format!("there is no receiver {name}; {known}").into());
     };
     let mut receiver =
         daemon::receiver(table, &config.web.external_url).map_err(|why| format!("receiver {name}: {why}"))?;
@@ -39,7 +39,7 @@ pub(super) async fn run(config: &Config, name: &str) -> Done {
     };
     let answer = receiver.send(&test.notice(name, now.wall), &mut Vec::new(), now).await;
     let answer =
-        answer.map_err(|err| format!("receiver {name} did not take it ({}): {err}", err.reason.label()))?;
-    writeln!(io::stdout().lock(), "receiver {name} took it: {answer}")?;
+        answer.map_err(|err| format!("receiver {name} did not accept it ({}): {err}", err.reason.label()))?;
+    writeln!(io::stdout().lock(), "receiver {name} accepted it: {answer}")?;
     Ok(ExitCode::SUCCESS)
 }

@@ -2,7 +2,7 @@ use prometheus::{GaugeVec, IntCounterVec, Registry};
 
 use super::{Telemetry, counters, opts, register};
 
-/// Without labels, and vectors all the same: what is not configured has no series.
+/// Vectors, although they have no labels: without a `[heartbeat]` there are no series.
 #[derive(Debug)]
 pub(super) struct Heartbeat {
     attempts: IntCounterVec,
@@ -16,22 +16,19 @@ impl Heartbeat {
         Heartbeat {
             attempts: counters(
                 registry,
-                opts("heartbeat_attempts_total", "Attempts at pinging the dead man's switch."),
+                opts("heartbeat_attempts_total", "Attempts to ping the dead man's switch."),
                 &[],
             ),
             failures: counters(
                 registry,
-                opts(
-                    "heartbeat_failures_total",
-                    "Attempts at pinging the dead man's switch that failed, by reason.",
-                ),
+                opts("heartbeat_failures_total", "Failed attempts to ping the dead man's switch, by reason."),
                 &["reason"],
             ),
             withheld: counters(
                 registry,
                 opts(
                     "heartbeats_withheld_total",
-                    "Times that the dead man's switch was not pinged because the daemon is not well: a loop of it is stuck (stuck), or a receiver of notifications cannot be told (delivery).",
+                    "Pings of the dead man's switch that were not sent because a loop of the daemon is stuck (stuck) or notifications cannot be delivered to a receiver (delivery).",
                 ),
                 &["reason"],
             ),
@@ -40,7 +37,7 @@ impl Heartbeat {
                 GaugeVec::new(
                     opts(
                         "heartbeat_last_success_timestamp_seconds",
-                        "When the dead man's switch last took a ping, since the Unix epoch; no series if never.",
+                        "Unix time of the last successful ping of the dead man's switch; no series if never.",
                     ),
                     &[],
                 ),
@@ -49,9 +46,9 @@ impl Heartbeat {
     }
 }
 
-/// The dead man's switch. Reasons to fail and to withhold a ping are closed sets, told when declared.
+/// The dead man's switch. The reasons for failed and withheld pings are closed sets, given when declared.
 impl Telemetry {
-    /// Begins to count pings, at 0.
+    /// Creates the counters of pings, at 0.
     pub fn declare_heartbeat(&self, failures: &[&'static str], withheld: &[&'static str]) {
         let of = &self.0.heartbeat;
         of.attempts.with_label_values::<&str>(&[]);
@@ -63,7 +60,7 @@ impl Telemetry {
         }
     }
 
-    /// Counts pings no more: all their series vanish.
+    /// Removes all series of pings.
     pub fn forget_heartbeat(&self) {
         let of = &self.0.heartbeat;
         of.attempts.reset();
@@ -72,7 +69,7 @@ impl Telemetry {
         of.last_success.reset();
     }
 
-    /// A ping was attempted, which failed for a reason if one is given.
+    /// A ping was attempted. `failure` is the reason if it failed.
     pub fn heartbeat_attempt(&self, failure: Option<&'static str>) {
         self.0.heartbeat.attempts.with_label_values::<&str>(&[]).inc();
         if let Some(reason) = failure {
@@ -80,12 +77,12 @@ impl Telemetry {
         }
     }
 
-    /// There was reason not to ping.
+    /// A ping was not sent for this reason.
     pub fn heartbeat_withheld(&self, reason: &'static str) {
         self.0.heartbeat.withheld.with_label_values(&[reason]).inc();
     }
 
-    /// A ping was taken at `time`, in seconds since the Unix epoch.
+    /// A ping succeeded at `time`, in seconds since the Unix epoch.
     pub fn heartbeat_last_success(&self, time: f64) {
         self.0.heartbeat.last_success.with_label_values::<&str>(&[]).set(time);
     }

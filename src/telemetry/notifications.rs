@@ -8,7 +8,7 @@ use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeV
 
 use super::{Telemetry, counters, forget, opts, register};
 
-/// From a receiver on the same machine to the longest time that one is usually given.
+/// From a receiver on the same machine to the longest usual timeout.
 const BUCKETS: [f64; 11] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 #[derive(Debug)]
@@ -22,20 +22,20 @@ pub(super) struct Notifications {
     oldest_pending: GaugeVec,
     last_success: GaugeVec,
     duration: HistogramVec,
-    /// By name: what a page shows of each receiver, which no metric tells in one piece.
+    /// By name: what the status page shows of each receiver.
     receivers: Mutex<BTreeMap<String, ReceiverStatus>>,
 }
 
-/// How a receiver is doing.
+/// The state of a receiver.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ReceiverStatus {
-    /// Notifications that it has yet to take.
+    /// Notifications that wait for delivery.
     pub queue_length: usize,
     /// When the oldest of them was recorded, in seconds since the Unix epoch.
     pub oldest_pending: Option<f64>,
-    /// When it last took one, in seconds since the Unix epoch.
+    /// Time of the last delivery, in seconds since the Unix epoch.
     pub last_success: Option<f64>,
-    /// Why the last attempt failed; absent: it did not, or there was none yet.
+    /// Why the last attempt failed; absent if it succeeded or there was none.
     pub failing: Option<AttemptFailure>,
 }
 
@@ -44,7 +44,7 @@ pub struct ReceiverStatus {
 pub struct AttemptFailure {
     /// Of a closed set, by which failures are counted.
     pub reason: &'static str,
-    /// What the receiver said, as far as it is fit for pages: hosts, steps and codes.
+    /// The answer of the receiver without anything secret or personal: hosts, steps and codes.
     pub detail: String,
 }
 
@@ -53,39 +53,39 @@ impl Notifications {
         Notifications {
             delivered: counters(
                 registry,
-                opts("notifications_total", "Notifications that the receiver took."),
+                opts("notifications_total", "Notifications delivered to the receiver."),
                 &["receiver"],
             ),
             attempts: counters(
                 registry,
-                opts("notification_attempts_total", "Attempts at sending a notification."),
+                opts("notification_attempts_total", "Attempts to send a notification."),
                 &["receiver"],
             ),
             failures: counters(
                 registry,
-                opts(
-                    "notification_failures_total",
-                    "Attempts at sending a notification that failed, by reason.",
-                ),
+                opts("notification_failures_total", "Failed attempts to send a notification, by reason."),
                 &["receiver", "reason"],
             ),
             suppressed: counters(
                 registry,
-                opts("notifications_suppressed_total", "Notifications that there was reason not to send."),
+                opts("notifications_suppressed_total", "Notifications that were not sent, by reason."),
                 &["reason"],
             ),
             abandoned: counters(
                 registry,
                 opts(
                     "notifications_abandoned_total",
-                    "Notifications given up, refused for good or not taken for three days.",
+                    "Notifications given up: refused permanently, or not delivered for three days.",
                 ),
                 &["receiver"],
             ),
             queue_length: register(
                 registry,
                 IntGaugeVec::new(
-                    opts("notification_queue_length", "Notifications that the receiver has yet to take."),
+                    opts(
+                        "notification_queue_length",
+                        "Notifications that wait for delivery to the receiver.",
+                    ),
                     &["receiver"],
                 ),
             ),
@@ -94,7 +94,7 @@ impl Notifications {
                 GaugeVec::new(
                     opts(
                         "notification_oldest_pending_timestamp_seconds",
-                        "When the oldest notification was recorded that the receiver has yet to take, since the Unix epoch; no series if there is none.",
+                        "Unix time at which the oldest waiting notification was recorded; no series if none waits.",
                     ),
                     &["receiver"],
                 ),
@@ -104,7 +104,7 @@ impl Notifications {
                 GaugeVec::new(
                     opts(
                         "notification_last_success_timestamp_seconds",
-                        "When the receiver last took a notification, since the Unix epoch; no series if never.",
+                        "Unix time of the last delivery to the receiver; no series if never.",
                     ),
                     &["receiver"],
                 ),
@@ -114,7 +114,7 @@ impl Notifications {
                 HistogramVec::new(
                     HistogramOpts::from(opts(
                         "notification_duration_seconds",
-                        "How long an attempt at sending a notification took, whatever became of it.",
+                        "Duration of attempts to send a notification, successful or not.",
                     ))
                     .buckets(BUCKETS.to_vec()),
                     &["receiver"],
@@ -124,7 +124,7 @@ impl Notifications {
         }
     }
 
-    /// What is held is always whole, whoever panicked.
+    /// The map is consistent even if a thread panicked while it held the lock.
     fn receivers(&self) -> MutexGuard<'_, BTreeMap<String, ReceiverStatus>> {
         self.receivers.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -134,10 +134,9 @@ impl Notifications {
     }
 }
 
-/// Notifications. A receiver's reasons to fail and the reasons not to send are closed sets, told when declared.
+/// Notifications. The reasons for failures and for suppression are closed sets, given when declared.
 impl Telemetry {
-    /// Begins to count a receiver: all its counters are there from now on, at 0. `reasons` are all for which sending
-    /// to it can fail.
+    /// Creates all counters of a receiver, at 0. `reasons` are all reasons for which sending to it can fail.
     pub fn declare_receiver(&self, receiver: &str, reasons: &[&'static str]) {
         let of = &self.0.notifications;
         of.delivered.with_label_values(&[receiver]);
@@ -150,7 +149,7 @@ impl Telemetry {
         }
     }
 
-    /// Counts a receiver no more: all its series vanish, and what is known of it.
+    /// Removes all series and the state of a receiver.
     pub fn forget_receiver(&self, receiver: &str) {
         let of = &self.0.notifications;
         for counters in [&of.delivered, &of.attempts, &of.failures, &of.abandoned] {
@@ -164,19 +163,19 @@ impl Telemetry {
         of.receivers().remove(receiver);
     }
 
-    /// Begins to count what is not sent, at 0 for all these reasons.
+    /// Creates the counters of suppressed notifications for all these reasons, at 0.
     pub fn declare_suppressions(&self, reasons: &[&'static str]) {
         for reason in reasons {
             self.0.notifications.suppressed.with_label_values(&[reason]);
         }
     }
 
-    /// So many times there was reason not to send something.
+    /// Notifications were not sent for this reason, so many `times`.
     pub fn suppressed(&self, reason: &'static str, times: u64) {
         self.0.notifications.suppressed.with_label_values(&[reason]).inc_by(times);
     }
 
-    /// An attempt at sending was made, which took so long, and failed for a reason if one is given.
+    /// An attempt to send was made and took this long. `failure` is the reason if it failed.
     pub fn notification_attempt(&self, receiver: &str, took: Duration, failure: Option<AttemptFailure>) {
         let of = &self.0.notifications;
         of.attempts.with_label_values(&[receiver]).inc();
@@ -187,7 +186,7 @@ impl Telemetry {
         of.note(receiver, |status| status.failing = failure);
     }
 
-    /// A notification was taken.
+    /// A notification was delivered.
     pub fn notification_delivered(&self, receiver: &str) {
         self.0.notifications.delivered.with_label_values(&[receiver]).inc();
     }
@@ -197,26 +196,26 @@ impl Telemetry {
         self.0.notifications.abandoned.with_label_values(&[receiver]).inc();
     }
 
-    /// When the receiver last took a notification, in seconds since the Unix epoch.
+    /// Time of the last delivery to the receiver, in seconds since the Unix epoch.
     pub fn notification_last_success(&self, receiver: &str, time: f64) {
         let of = &self.0.notifications;
         of.last_success.with_label_values(&[receiver]).set(time);
         of.note(receiver, |status| status.last_success = Some(time));
     }
 
-    /// How many notifications wait for the receiver, and since when the oldest does, in seconds since the Unix epoch.
+    /// How many notifications wait for the receiver, and since when the oldest waits, in seconds since the Unix epoch.
     pub fn notification_queue(&self, receiver: &str, length: usize, oldest: Option<f64>) {
         let of = &self.0.notifications;
         of.queue_length.with_label_values(&[receiver]).set(i64::try_from(length).unwrap_or(i64::MAX));
         match oldest {
             Some(oldest) => of.oldest_pending.with_label_values(&[receiver]).set(oldest),
-            // It fails if there is no such series, which is what is wanted.
+            // It fails if there is no such series, which is fine.
             None => drop(of.oldest_pending.remove_label_values(&[receiver])),
         }
         of.note(receiver, |status| (status.queue_length, status.oldest_pending) = (length, oldest));
     }
 
-    /// How a receiver is doing, by all that was told of it.
+    /// The state of a receiver.
     pub fn receiver(&self, receiver: &str) -> ReceiverStatus {
         self.0.notifications.receivers().get(receiver).cloned().unwrap_or_default()
     }

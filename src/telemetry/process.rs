@@ -22,7 +22,7 @@ impl Process {
         Some(Process { process, started })
     }
 
-    /// What can be read is told, the rest left out.
+    /// The metrics that can be read; the others are left out.
     pub(super) fn gather(&self) -> Vec<MetricFamily> {
         let mut families = Vec::with_capacity(8);
         if let Ok(stat) = self.process.stat() {
@@ -32,20 +32,20 @@ impl Process {
             families.push(gauge("process_resident_memory_bytes", "Resident memory size.", resident));
             families.push(gauge("process_virtual_memory_bytes", "Virtual memory size.", real(stat.vsize)));
             let threads = real(u64::try_from(stat.num_threads).unwrap_or_default());
-            families.push(gauge("process_threads", "Threads of the process.", threads));
+            families.push(gauge("process_threads", "Number of threads.", threads));
         }
         if let Ok(limits) = self.process.limits() {
             let max = bound(limits.max_address_space.soft_limit);
-            families.push(gauge("process_virtual_memory_max_bytes", "Most virtual memory it may have.", max));
+            families.push(gauge("process_virtual_memory_max_bytes", "Maximum size of virtual memory.", max));
             let max = bound(limits.max_open_files.soft_limit);
-            families.push(gauge("process_max_fds", "Most file descriptors it may have open.", max));
+            families.push(gauge("process_max_fds", "Maximum number of open file descriptors.", max));
         }
         if let Ok(open) = self.process.fd_count() {
             let open = real(u64::try_from(open).unwrap_or(u64::MAX));
-            families.push(gauge("process_open_fds", "Open file descriptors.", open));
+            families.push(gauge("process_open_fds", "Number of open file descriptors.", open));
         }
         if let Some(started) = self.started {
-            let help = "When the process started, since the Unix epoch.";
+            let help = "Unix time of the start of the process.";
             families.push(gauge("process_start_time_seconds", help, started));
         }
         families.sort_by(|a, b| a.name().cmp(b.name()));
@@ -53,7 +53,7 @@ impl Process {
     }
 }
 
-/// Without a limit, the largest number: what the official exporters say then.
+/// Without a limit, the largest number, as the official exporters export it.
 fn bound(limit: LimitValue) -> f64 {
     match limit {
         LimitValue::Unlimited => real(u64::MAX),

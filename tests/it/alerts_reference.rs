@@ -1,4 +1,4 @@
-//! Holds `docs/alerts.md` against the rules that there are. `UPDATE_GOLDEN=1` writes it.
+//! Compares `docs/alerts.md` with the rules that exist. `UPDATE_GOLDEN=1` rewrites it.
 
 use std::{fmt::Write, time::Duration};
 
@@ -13,18 +13,18 @@ const PATH: &str = "docs/alerts.md";
 
 const HEAD: &str = "# Alerts
 
-Every rule, with its defaults. All run unless `enabled = false`, but for those marked off. `[alert.NAME]` changes only
-the keys it gives; a table of another name with `rule = \"NAME\"` adds a second rule of that kind, whose name becomes the
-label `rule`.
+All rules with their defaults. Rules are active by default, except those marked (off); `enabled = false` disables a rule.
+A table `[alert.NAME]` changes only the keys that it contains. A table with another name and `rule = \"NAME\"` adds a
+second rule of that kind. Its name becomes the label `rule`.
 
-Each crossed step is an alert of its own. A renewal, a top-up or a reset resolves all alerts of the subject.
+Each crossed step is a separate alert. A renewal, a top-up or a reset resolves all alerts of the subject.
 
 A firing alert suppresses others: a tighter step suppresses the wider steps of the same rule and subject,
-`ProxymeterTargetDown` suppresses all other alerts of the target, and `ProxymeterPartStale` suppresses the alerts that are
-read from the part. A suppressed alert sends no notification, has `state=\"suppressed\"` in `proxymeter_alerts` and in the
-JSON, and is counted as firing nowhere. An alert in a mute window does count as firing.
+`ProxymeterTargetDown` suppresses all other alerts of the target, and `ProxymeterPartStale` suppresses the alerts that
+depend on the part. A suppressed alert sends no notification. It has `state=\"suppressed\"` in `proxymeter_alerts` and in
+the JSON, and is not counted as firing anywhere. An alert in a mute window is counted as firing.
 
-| Rule | Alert | Subject | Steps | For | Repeated | |
+| Rule | Alert | Subject | Steps | For | Repeated | Meaning |
 |---|---|---|---|---|---|---|
 ";
 

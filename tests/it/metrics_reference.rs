@@ -43,11 +43,11 @@ fn reference() -> String {
     for (name, row) in own() {
         writeln!(text, "| `{name}` | {row} |").unwrap();
     }
-    text.push_str("\nReasons that polls fail for:");
+    text.push_str("\nReasons of failed polls:");
     for reason in Reason::ALL.map(Reason::label) {
         write!(text, " `{reason}`").unwrap();
     }
-    text.push_str(".\n\nReasons that notifications fail for:");
+    text.push_str(".\n\nReasons of failed notifications:");
     for reason in SendReason::ALL.map(SendReason::label) {
         write!(text, " `{reason}`").unwrap();
     }

@@ -186,9 +186,9 @@ fn a_check_tells_how_many_targets_a_shard_has() {
         .unwrap();
     let file = file.to_str().unwrap();
     let check = |more: &[&str]| run(&[&["check-config", &format!("--config.file={file}")], more].concat());
-    assert_eq!(check(&[]).1, format!("{file} is valid: 2 of 3 targets are of shard 1/2\n"));
+    assert_eq!(check(&[]).1, format!("{file} is valid: 2 of 3 targets belong to shard 1/2\n"));
     let (code, out, err) = check(&["--poll.shard=2/2"]);
-    assert_eq!((code, out), (Some(0), format!("{file} is valid: 1 of 3 targets are of shard 2/2\n")));
+    assert_eq!((code, out), (Some(0), format!("{file} is valid: 1 of 3 targets belong to shard 2/2\n")));
     assert!(!err.contains("shard"), "{err}");
     assert_eq!(check(&["--poll.shard=1/1"]).1, format!("{file} is valid: 3 targets\n"));
     let (code, _, err) = check(&["--poll.shard=3/2"]);

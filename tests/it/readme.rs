@@ -1,5 +1,5 @@
-//! Holds README.md and docs/operations.md against the program, and README.zh-CN.md against README.md: whoever changes one
-//! of them is told to change the other.
+//! Compares README.md and docs/operations.md with the program, and README.zh-CN.md with README.md: a change to one needs
+//! the same change in the other.
 
 use std::{
     collections::BTreeSet,
@@ -14,7 +14,7 @@ const ENGLISH: &str = "README.md";
 const CHINESE: &str = "README.zh-CN.md";
 const OPERATIONS: &str = "docs/operations.md";
 
-/// What stands below one heading, up to the next.
+/// The text below one heading, up to the next.
 #[derive(Debug, Default)]
 struct Section {
     /// The number of `#`; 0 before the first heading.
@@ -53,35 +53,35 @@ fn sections(file: &str) -> Vec<Section> {
     sections
 }
 
-/// What stands between `open` and `close`, each time.
+/// Each text between `open` and `close`.
 fn between<'t>(text: &'t str, open: &'t str, close: char) -> impl Iterator<Item = &'t str> {
     text.split(open).skip(1).filter_map(move |rest| rest.split_once(close)).map(|(inner, _)| inner)
 }
 
-/// What stands between each first and second `mark`.
+/// Each text between two `mark`s.
 fn between_each(text: &str, mark: char) -> impl Iterator<Item = &str> {
     text.split(mark).skip(1).step_by(2)
 }
 
 impl Section {
-    /// Where its links lead, but for those that the two files have for each other.
+    /// The targets of its links, except the links between the two files.
     fn links(&self) -> BTreeSet<&str> {
         let links = between(&self.prose, "](", ')').chain(between(&self.prose, "<http", '>'));
         links.filter(|link| ![ENGLISH, CHINESE].contains(link) && !link.starts_with('#')).collect()
     }
 
-    /// How many paragraphs it has, and how many items of lists.
+    /// The number of paragraphs and of list items.
     fn parts(&self) -> (usize, usize) {
         let paragraphs = self.prose.split("\n\n").filter(|part| !part.trim().is_empty());
         (paragraphs.count(), self.prose.lines().filter(|line| line.starts_with("- ")).count())
     }
 
-    /// What is written as code in the prose and in tables.
+    /// The code spans in the prose and in tables.
     fn words(&self) -> BTreeSet<&str> {
         between_each(&self.prose, '`').collect()
     }
 
-    /// Its code without comments, which may be in either language.
+    /// Its code without comments, because comments are translated.
     fn commands(&self) -> Vec<(&str, Vec<&str>)> {
         let bare = self.code.iter().map(|(language, lines)| {
             (language.as_str(), lines.iter().map(|line| without_comment(line)).collect())
@@ -89,7 +89,7 @@ impl Section {
         bare.collect()
     }
 
-    /// Of each row of a table, the number of cells and the figures in them.
+    /// The number of cells of each table row, and the figures in them.
     fn figures(&self) -> Vec<(usize, Vec<&str>)> {
         self.rows.iter().map(|row| (row.len(), row.iter().flat_map(|cell| figures(cell)).collect())).collect()
     }
@@ -217,7 +217,7 @@ fn metrics_that_are_named_exist() {
     }
 }
 
-/// What docs/operations.md has in quotes are log lines, of which "…" stands for what changes.
+/// Quotes in docs/operations.md are log lines. "…" replaces the parts that vary.
 #[test]
 fn log_lines_that_are_quoted_exist() {
     fn sources(folder: &Path, text: &mut String) {

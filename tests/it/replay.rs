@@ -55,7 +55,7 @@ fn what_was_given_up_is_sent_once_more() {
 
         let (code, _, said) = replay(&home, &["opps"]);
         assert_eq!(code, Some(1), "{said}");
-        assert!(said.contains("no receiver is called opps; there are: ops"), "{said}");
+        assert!(said.contains("there is no receiver opps; the receivers are: ops"), "{said}");
         let (code, listed, _) = replay(&home, &["--list"]);
         let given_up = refusal == 400;
         assert_eq!((code, listed.lines().count()), (Some(0), usize::from(given_up)), "{listed}");
@@ -78,7 +78,9 @@ fn what_was_given_up_is_sent_once_more() {
         // A receiver that is gone is only asked again when somebody says so; its notice was not given up yet.
         let count = usize::from(given_up);
         assert!(
-            said.ends_with(&format!("{count} notices will be sent when the exporter is started\n")),
+            said.ends_with(&format!(
+                "{count} notifications will be sent at the next start of the exporter\n"
+            )),
             "{said}"
         );
         assert_eq!(replay(&home, &["--list"]).1, "");
@@ -127,11 +129,13 @@ fn what_ended_meanwhile_is_told_as_ended() {
         let (code, said, _) = replay(&home, &[]);
         assert_eq!(code, Some(0));
         let id = requests[0].header("webhook-id").unwrap();
-        let dropped = format!("{id} is dropped: nothing of it fires any more\n");
+        let dropped = format!("{id} is dropped: its alerts no longer fire\n");
         assert_eq!(said.contains(&dropped), users.len() == 1, "{said}");
         let revived = users.len() - 1;
         assert!(
-            said.ends_with(&format!("{revived} notices will be sent when the exporter is started\n")),
+            said.ends_with(&format!(
+                "{revived} notifications will be sent at the next start of the exporter\n"
+            )),
             "{said}"
         );
         assert_eq!(replay(&home, &["--list"]).1, "");

@@ -37,7 +37,7 @@ async fn a_test_is_sent_and_the_answer_printed() {
     assert_eq!(
         out,
         format!(
-            "receiver ops took it: {}: accepted for 1 of 2; refused for 1: …@example.net answered 550 5.1.1\n",
+            "receiver ops accepted it: {}: accepted for 1 of 2; refused for 1: …@example.net answered 550 5.1.1\n",
             server.address
         )
     );
@@ -50,7 +50,7 @@ async fn a_test_is_sent_and_the_answer_printed() {
 #[tokio::test]
 async fn a_test_that_fails_says_why() {
     for (script, told) in [
-        (("AUTH", "535 5.7.8 canary"), "did not take it (auth): 127.0.0.1:"),
+        (("AUTH", "535 5.7.8 canary"), "did not accept it (auth): 127.0.0.1:"),
         (("MAIL", "451 4.3.0 canary"), "MAIL FROM: answered 451 4.3.0"),
         (("END", "451 4.7.1 canary"), "the message: answered 451 4.7.1"),
     ] {

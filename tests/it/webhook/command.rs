@@ -8,13 +8,13 @@ use super::*;
 fn a_test_is_sent_once_and_the_answer_printed() {
     let page = "<!doctype html><title>Log in</title>canary";
     for (answer, code, told) in [
-        (Answer::status(204), 0, "receiver ops took it: 127.0.0.1 answered 204"),
-        (Answer::with(503, &[], "canary"), 1, "did not take it (server_error): 127.0.0.1: answered 503"),
-        (Answer::with(403, &[], "canary"), 1, "did not take it (auth): 127.0.0.1: answered 403"),
+        (Answer::status(204), 0, "receiver ops accepted it: 127.0.0.1 answered 204"),
+        (Answer::with(503, &[], "canary"), 1, "did not accept it (server_error): 127.0.0.1: answered 503"),
+        (Answer::with(403, &[], "canary"), 1, "did not accept it (auth): 127.0.0.1: answered 403"),
         (
             Answer::with(200, &[], page),
             1,
-            "did not take it (response): 127.0.0.1: answered 200 with a web page",
+            "did not accept it (response): 127.0.0.1: answered 200 with a web page",
         ),
     ] {
         let receiver = Receiver::start(move |_, _| answer.clone());
