@@ -35,7 +35,7 @@ use crate::{
     alert::engine::Rows,
     board::Board,
     clock::{self, Beats, Clock},
-    config::{Config, LabelsChoice, NoticeNames, ReceiverKind, StorageConfig, UsersConfig},
+    config::{Config, LabelsChoice, NoticeNames, StorageConfig, UsersConfig},
     exposition::{Options, UserLabels},
     http::BuildError,
     notify::heartbeat::{Heartbeat, HeartbeatError},
@@ -374,14 +374,10 @@ async fn until_stop(asked: &mut impl AsyncFnMut() -> Asked) {
 
 /// What the server is to know of the configuration.
 fn set_up(config: &Config, key: Option<HashKey>, access: Arc<Access>) -> Setup {
-    let kind = |kind: &ReceiverKind| match kind {
-        ReceiverKind::Email(_) => "email",
-        ReceiverKind::Webhook(_) => "webhook",
-    };
     Setup {
         options: Options { labels: user_labels(&config.users, key), limit: config.users.limit },
         config: config.shown().to_owned(),
-        receivers: config.receivers.iter().map(|table| (table.name.clone(), kind(&table.kind))).collect(),
+        receivers: config.receivers.iter().map(|table| (table.name.clone(), table.kind.word())).collect(),
         alerting: config.alerting.enabled,
         access,
     }
