@@ -164,7 +164,7 @@ impl Far {
         self.given_up > given_up
     }
 
-    /// An alert may go unsent only if it is over and no address knows that it started or gets resolved notifications.
+    /// An alert may go unsent only if it is over, and no address knows of its start or the receiver gets no ends.
     fn is_needless(&self, notice: &Notice) {
         for alert in &notice.alerts {
             let key = key(alert);
