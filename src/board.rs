@@ -6,12 +6,12 @@ use tokio::sync::watch;
 
 use crate::model::Report;
 
-/// What was on the board at one moment.
+/// The board at one moment.
 #[derive(Clone, Debug)]
 pub struct View {
     /// Grows with every report published; equal versions are equal views.
     pub version: u64,
-    /// In the order of the targets' names.
+    /// In order of target name.
     pub reports: Arc<Vec<Arc<Report>>>,
 }
 
@@ -29,8 +29,8 @@ impl Board {
         Board { view: Arc::new(watch::Sender::new(View { version: 0, reports: Arc::new(reports) })) }
     }
 
-    /// Puts up a target's newest report in place of the one before. It is dropped if the target is not on the board, or is
-    /// another system by now.
+    /// Replaces a target's report. The report is dropped if the target is not on the board, or is another system by
+    /// now.
     pub fn publish(&self, report: Report) {
         let report = Arc::new(report);
         self.view.send_if_modified(|view| {
@@ -46,8 +46,8 @@ impl Board {
         });
     }
 
-    /// Takes targets other than these, by name and source, from the board, and puts up an empty report of each that is
-    /// new or another system now.
+    /// Removes the targets that are not listed, by name and source, and adds an empty report for each that is new or
+    /// is another system now.
     pub fn set_targets<'a>(&self, targets: impl IntoIterator<Item = (&'a str, &'a str)>) {
         self.view.send_modify(|view| {
             let known = |(name, source): (&str, &str)| {
@@ -63,11 +63,12 @@ impl Board {
         });
     }
 
+    /// The newest reports.
     pub fn view(&self) -> View {
         self.view.borrow().clone()
     }
 
-    /// Tells of every new version.
+    /// Notifies of every new version.
     pub fn watch(&self) -> watch::Receiver<View> {
         self.view.subscribe()
     }

@@ -1,4 +1,4 @@
-//! Where wall time enters. Everything below `daemon` takes `now` as a parameter or asks this.
+//! The source of wall time. Everything below `daemon` takes `now` as a parameter or uses this clock.
 
 mod beats;
 
@@ -16,10 +16,10 @@ use tokio::time::Instant;
 
 use crate::model::{Moment, Timestamp};
 
-/// Room for what happened before this daemon started: its uptime begins at a year.
+/// Uptime starts at one year, which leaves room for events of earlier processes.
 const BEFORE: Duration = Duration::from_secs(365 * 86_400);
 
-/// Tells the time: by the wall, which anybody may set, and since it was made, which nobody can.
+/// Gives the wall time, which can be set at any time, and the uptime since the clock was made, which cannot be set.
 #[derive(Clone, Debug)]
 pub struct Clock {
     started: Instant,
@@ -34,7 +34,7 @@ enum Wall {
 }
 
 impl Clock {
-    /// The machine's clock.
+    /// The system clock.
     pub fn system() -> Self {
         Clock { started: Instant::now(), wall: Wall::System }
     }
@@ -44,18 +44,20 @@ impl Clock {
         Clock { started: Instant::now(), wall: Wall::Set(Arc::new(AtomicI64::new(wall.as_millis()))) }
     }
 
-    /// Sets a test's wall clock `millis` ahead (or back), as NTP or a person would. The machine's is not touched.
+    /// Sets a test's wall clock forward by `millis` (or back), as NTP or a person would. The system clock is not
+    /// changed.
     pub fn step(&self, millis: i64) {
         if let Wall::Set(start) = &self.wall {
             start.fetch_add(millis, Ordering::SeqCst);
         }
     }
 
-    /// The moment of which an earlier process stored the wall time, see [`Moment::restored`].
+    /// The moment for a wall time that an earlier process stored, see [`Moment::restored`].
     pub fn long_ago(&self, wall: Timestamp) -> Moment {
         Moment::restored(wall, self.now())
     }
 
+    /// The present moment.
     pub fn now(&self) -> Moment {
         let uptime = BEFORE + self.started.elapsed();
         let wall = match &self.wall {
@@ -76,7 +78,7 @@ fn system_time() -> Timestamp {
     }
 }
 
-/// Seconds by which the wall clock was set forward (or back) between two moments; absent if it ran with the other.
+/// Seconds by which the wall clock was set forward (or back) between two moments; absent if it ran with uptime.
 pub fn step(before: Moment, now: Moment) -> Option<i64> {
     /// NTP slews clocks by less than a thousandth, and steps them when they are off by more than 128 ms.
     const TOLERATED_MILLIS: i64 = 1000;
@@ -92,7 +94,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_step_is_told_from_time_passing() {
+    async fn a_step_is_distinguished_from_time_passing() {
         let clock = Clock::starting_at(Timestamp::from_secs(1_795_000_000));
         let before = clock.now();
         tokio::time::advance(Duration::from_secs(3600)).await;

@@ -35,7 +35,7 @@ use crate::{
     alert::engine::Rows,
     board::Board,
     clock::{self, Beats, Clock},
-    config::{Config, LabelsChoice, NoticeNames, ReceiverKind, StorageConfig, UsersConfig},
+    config::{Config, LabelsChoice, NoticeNames, StorageConfig, UsersConfig},
     exposition::{Options, UserLabels},
     http::BuildError,
     notify::heartbeat::{Heartbeat, HeartbeatError},
@@ -48,39 +48,39 @@ use crate::{
     telemetry::{self, Telemetry},
 };
 
-/// What requests in flight may still take after the daemon was told to stop.
+/// How long requests in flight may take after a request to stop.
 const DRAIN: Duration = Duration::from_secs(5);
-/// How often the wall clock is held against the one that nobody sets.
+/// How often the wall clock is compared with uptime, which cannot be set.
 const CLOCK_CHECK: Duration = Duration::from_secs(10);
 
-/// How often it is looked at the files that the configuration names.
+/// How often the files that the configuration names are checked for changes.
 const FILES_CHECK: Duration = Duration::from_secs(15);
 
-/// Where a daemon keeps what is to outlive it.
+/// Where a daemon keeps the state that must survive a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
     /// In the storage folder.
     InStorage,
-    /// Nowhere: the daemon begins and ends with nothing.
+    /// Nowhere: it starts empty, and what it knows is lost when it ends.
     Nothing,
 }
 
-/// Which configuration is to be read.
+/// Which configuration to read.
 #[derive(Debug)]
 pub enum Load {
-    /// What the file says now.
+    /// The file, as it is now.
     File,
-    /// What this one says, with what the files that it names hold now.
+    /// This configuration, with the present content of the files that it names.
     Again(Box<Config>),
 }
 
-/// Reads configurations. It is called on a thread that may wait for a disk.
+/// Reads configurations. It runs on a thread that may block.
 pub type Loader = Arc<dyn Fn(Load) -> Result<Config, String> + Send + Sync>;
 
-/// What somebody wants of a running daemon.
+/// A request to a running daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// To load its configuration anew.
+    /// Reload the configuration.
     Reload,
     Stop,
 }
@@ -91,7 +91,7 @@ pub struct Daemon {
     listeners: Vec<Listening>,
     targets: Targets,
     receivers: Receivers,
-    /// Built for the configuration, and not running yet.
+    /// Built, but not running yet.
     new: New,
     alerting: Alerting,
     shared: Shared,
@@ -102,15 +102,15 @@ pub struct Daemon {
     service_manager: ServiceManager,
 }
 
-/// What was built for a configuration and does not run yet. What is not here goes on as it is.
+/// The parts that were built for a configuration and do not run yet. Parts that are not here continue unchanged.
 struct New {
     targets: NewTargets,
     receivers: NewReceivers,
-    /// Absent: it goes on as it is, or there is still none.
+    /// Absent: the heartbeat continues, or there is still none.
     heartbeat: Option<Option<Heartbeat>>,
 }
 
-/// What all parts of the daemon use.
+/// What all parts of the daemon share.
 #[derive(Clone)]
 struct Shared {
     board: Board,
@@ -120,12 +120,12 @@ struct Shared {
     beats: Beats,
 }
 
-/// Why a daemon could not be built, or not go on under another configuration.
+/// Why a daemon could not be built, or could not change its configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error("cannot listen on {address}: {source}")]
     Listen { address: SocketAddr, source: io::Error },
-    #[error("cannot listen on {0} as well while the exporter has that port in another way; restart it")]
+    #[error("cannot listen on {0}: the running exporter uses this port with another address; restart it")]
     OwnPort(SocketAddr),
     #[error(transparent)]
     Access(#[from] AccessError),
@@ -147,21 +147,20 @@ pub enum StartError {
     StorageMoved(String),
 }
 
-/// Why a daemon ended other than well.
+/// Why a daemon failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Ended {
-    #[error("a part of the daemon stopped unasked: {0}")]
+    #[error("a task of the daemon ended unexpectedly: {0}")]
     Unasked(String),
-    #[error("stopped at once, with requests unanswered")]
+    #[error("stopped at once by a second request, with requests in flight unanswered")]
     CutShort,
 }
 
 impl Daemon {
-    /// Binds every address, opens the store and builds every client, so that what can fail fails before anything
-    /// runs.
+    /// Binds every address, opens the store and builds every client. Whatever can fail, fails before anything runs.
     ///
     /// # Errors
-    /// When an address is taken, the storage folder belongs to another process, or a certificate, key or rule cannot
+    /// When an address is in use, the storage folder belongs to another process, or a certificate, key or rule cannot
     /// be used.
     pub async fn build(config: Config, telemetry_path: &str, keep: Keep) -> Result<Self, StartError> {
         let mut listeners = Vec::new();
@@ -230,23 +229,23 @@ impl Daemon {
         })
     }
 
-    /// Tells a service manager how it goes.
+    /// Reports the daemon's state to a service manager.
     #[must_use]
     pub fn telling(self, service_manager: ServiceManager) -> Self {
         Daemon { service_manager, ..self }
     }
 
-    /// The addresses that are listened on, with the ports that the system chose.
+    /// The addresses that the daemon listens on, with the ports that the system chose.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.listeners.iter().filter_map(|listening| listening.listener.local_addr().ok()).collect()
     }
 
-    /// Runs until it is asked to stop; then answers what is being asked of it, within five seconds, and returns. When
-    /// it is asked once more meanwhile, it returns at once. `loader` gives the configuration to go on under when it is
-    /// asked to load that anew, or says what is wrong with it.
+    /// Runs until a request to stop. Then it answers the requests in flight within five seconds and returns; a second
+    /// request to stop makes it return at once. `loader` reads the configuration for each reload, or says what is
+    /// wrong with it.
     ///
     /// # Errors
-    /// When a task ends unasked, and when stopping was cut short.
+    /// When a task ends unexpectedly, or a second request cuts the stop short.
     pub async fn run(self, mut asked: impl AsyncFnMut() -> Asked, loader: Loader) -> Result<(), Ended> {
         let Daemon { listeners, alerting, state, mut reloads, new, shared, .. } = self;
         let service_manager = self.service_manager;
@@ -264,7 +263,7 @@ impl Daemon {
             shared: shared.clone(),
             tasks: Tasks::new(),
         };
-        // What is known from before is on the board before anybody is answered or told.
+        // Restored state is on the board before the first answer or notification.
         running.commit(new).await;
         let tasks = &mut running.tasks;
         tasks.spawn_endless(running.alerting.run());
@@ -278,7 +277,7 @@ impl Daemon {
 
         let mut looks = interval(FILES_CHECK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // Somebody asked for a reload while something else was done.
+        // A reload was requested during other work.
         let mut once_more = false;
         let unasked = loop {
             let (asker, ask) = tokio::select! {
@@ -305,7 +304,7 @@ impl Daemon {
                     };
                     service_manager.ready();
                     if let Some(asker) = asker {
-                        // Whoever asked may have lost interest.
+                        // The requester may have gone.
                         drop(asker.send(outcome));
                     }
                 }
@@ -313,15 +312,15 @@ impl Daemon {
         };
         service_manager.stopping();
         let Running { mut tasks, shared, receivers, alerting, listeners, listening, .. } = running;
-        // Their queues end with what they are sending, and nobody connects any more or waits for a reload.
+        // The queues finish what they are sending. New connections and waiting reloads are dropped.
         drop((alerting, listeners, listening, reloads));
         receivers.close();
         let stopped = async {
             if !tasks.stop(DRAIN).await {
-                warn!(seconds = DRAIN.as_secs(), "requests still being answered are cut off");
+                warn!(seconds = DRAIN.as_secs(), "requests in flight are cut off");
             }
             if timeout(DRAIN, shared.store.close()).await.is_err() {
-                warn!("the storage does not answer and is left as it is");
+                warn!("the storage does not respond and is not closed");
             }
         };
         tokio::select! {
@@ -333,7 +332,7 @@ impl Daemon {
 }
 
 impl New {
-    /// What joins the alert engine to what will run.
+    /// What connects the alert engine to the parts that will run.
     fn joints(&self, targets: &Targets, key: Option<HashKey>) -> Joints {
         Joints { queues: self.receivers.queues(), rereads: self.targets.rereads(targets), key }
     }
@@ -350,7 +349,7 @@ fn heartbeat(
     config.heartbeat.as_ref().map(heartbeat).transpose()
 }
 
-/// Does something that may hang, as long as nobody asks to stop meanwhile; notes whether a reload is asked for.
+/// Runs work that may hang, until it is done or a stop is requested; records requests for a reload.
 async fn unless_stopped<T>(
     work: impl Future<Output = T>,
     asked: &mut impl AsyncFnMut() -> Asked,
@@ -372,25 +371,21 @@ async fn until_stop(asked: &mut impl AsyncFnMut() -> Asked) {
     while asked().await != Asked::Stop {}
 }
 
-/// What the server is to know of the configuration.
+/// The part of the configuration that the server needs.
 fn set_up(config: &Config, key: Option<HashKey>, access: Arc<Access>) -> Setup {
-    let kind = |kind: &ReceiverKind| match kind {
-        ReceiverKind::Email(_) => "email",
-        ReceiverKind::Webhook(_) => "webhook",
-    };
     Setup {
         options: Options { labels: user_labels(&config.users, key), limit: config.users.limit },
         config: config.shown().to_owned(),
-        receivers: config.receivers.iter().map(|table| (table.name.clone(), kind(&table.kind))).collect(),
+        receivers: config.receivers.iter().map(|table| (table.name.clone(), table.kind.word())).collect(),
         alerting: config.alerting.enabled,
         access,
     }
 }
 
-/// How users are named in metrics, with a key that is there already.
+/// How metrics label users, with an existing key.
 ///
 /// # Errors
-/// When labels are to be hashed and there is no key, or it cannot be read.
+/// When labels are to be hashed and there is no key, or the key cannot be read.
 pub fn labels_without_store(users: &UsersConfig, storage: &StorageConfig) -> Result<UserLabels, StartError> {
     let key = match (&users.hash_key, users.labels) {
         (Some(key), _) => Some(HashKey::new(key.expose().as_bytes())),
@@ -403,7 +398,7 @@ pub fn labels_without_store(users: &UsersConfig, storage: &StorageConfig) -> Res
     Ok(user_labels(users, key))
 }
 
-/// The key that users are hashed with, if any are; made if there is none.
+/// The key that hashes users, if any are hashed; created if there is none.
 fn hash_key(config: &Config) -> Result<Option<HashKey>, StartError> {
     let users = &config.users;
     if users.labels != LabelsChoice::Hash && users.notices != NoticeNames::Hash {
@@ -432,10 +427,10 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// From now on the signals no longer end the process.
+    /// From now on, these signals no longer end the process.
     ///
     /// # Errors
-    /// When the system does not allow it.
+    /// When the system refuses it.
     pub fn listen() -> io::Result<Self> {
         Ok(Signals {
             terminate: signal(SignalKind::terminate())?,
@@ -444,7 +439,7 @@ impl Signals {
         })
     }
 
-    /// Waits for the next of them.
+    /// Waits for the next signal.
     pub async fn next(&mut self) -> Asked {
         tokio::select! {
             _ = self.terminate.recv() => Asked::Stop,
@@ -454,16 +449,16 @@ impl Signals {
     }
 }
 
-/// A daemon is ready once every target was tried, whatever came of it. Does not end.
+/// Sets `ready` once every target was tried, whatever the outcome. Does not end.
 async fn tell_when_ready(board: Board, ready: watch::Sender<bool>) {
     let mut news = board.watch();
-    // The board outlives its watchers, so waiting only ends well.
+    // The board outlives its watchers, so this cannot fail.
     drop(news.wait_for(|view| view.reports.iter().all(|report| report.up.is_some())).await);
     ready.send_replace(true);
     std::future::pending::<()>().await;
 }
 
-/// Tells of wall clocks that jump: it explains odd ages and expiries to whoever looks for the reason.
+/// Logs and counts steps of the wall clock, which explain unexpected ages and expiries. Does not end.
 async fn watch_clock(clock: Clock, telemetry: Telemetry) {
     let mut ticks = interval(CLOCK_CHECK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

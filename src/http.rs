@@ -1,5 +1,5 @@
-//! The one way to speak HTTP to others: time limits, a body cap, no redirects, no proxy by surprise, and errors
-//! that tell what happened without telling what was in it.
+//! The only HTTP client code: time limits, a body limit, no redirects, no implicit proxy, and errors that say what
+//! happened without the content.
 
 pub mod options;
 mod tls;
@@ -31,26 +31,26 @@ use crate::{http::options::TlsOptions, model::Timestamp, secret::Secret};
 
 /// uvicorn closes idle connections after five seconds; a request on a connection that is just being closed fails.
 const KEEP_IDLE: Duration = Duration::from_secs(3);
-/// What an answer that we do not read may still send for the sake of keeping its connection.
+/// Bytes of an unread answer that are drained to keep its connection alive.
 const DRAIN: usize = 64 * 1024;
-/// How long such an answer may take to end, once its status is told.
+/// How long draining may take once the status is known.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 /// Bytes that one row of a long list may take up. Marzban's are about 4 KB.
 const ROW_ALLOWANCE: usize = 1024 * 1024;
-/// Rows of a long list in one answer. Empty ones take next to nothing on the wire and hundreds of bytes in memory.
+/// Rows of a long list in one answer. Empty rows take almost nothing on the wire and hundreds of bytes in memory.
 const ROWS: usize = 100_000;
 
-/// Asks one server. Cheap to clone.
+/// A client for one server. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client {
     inner: reqwest::Client,
     certificate: Arc<tls::LeafSeen>,
 }
 
-/// What one exchange may cost.
+/// Limits of one exchange.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// From connecting to the last byte.
+    /// Time from connecting to the last byte.
     pub deadline: Duration,
     /// Bytes of body after decompression.
     pub body: usize,
@@ -60,22 +60,22 @@ pub struct Limits {
 #[derive(Debug)]
 pub struct Answer<T> {
     pub value: T,
-    /// The server's clock (header `Date`), if it told.
+    /// The server's clock (header `Date`), if it sent one.
     pub date: Option<Timestamp>,
-    /// When the answer began to come.
+    /// When the head of the answer arrived.
     pub began: Instant,
 }
 
-/// An answer as it came, of whatever status.
+/// An answer with any status.
 #[derive(Debug)]
 pub struct Reply {
     pub status: u16,
     pub headers: HeaderMap,
-    /// As much of it as was to be read.
+    /// The start of the body, up to [`Limits::body`] bytes.
     pub body: Bytes,
 }
 
-/// Why an exchange gave nothing. The texts name neither the URL's path nor anything of a body.
+/// Why an exchange failed. The texts contain neither the URL's path nor any part of a body.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     #[error("could not connect: {0}")]
@@ -90,7 +90,7 @@ pub enum Error {
     Redirect(u16),
     #[error("answered {0}")]
     Status(u16),
-    /// An error that a person is meant to see, by something between us and the server, most likely.
+    /// An HTML error page, most likely from something between the exporter and the server.
     #[error("answered {0} with a page of HTML, as proxies and firewalls do")]
     Page(u16),
     #[error("answered {0} instead of JSON")]
@@ -152,10 +152,10 @@ impl Client {
         self.inner.post(url)
     }
 
-    /// Sends a request and takes whatever status it is answered with. Of the body no more than `limits` allow is read.
+    /// Sends a request and accepts an answer with any status. Reads at most `limits.body` bytes of the body.
     ///
     /// # Errors
-    /// When there was no whole answer within `limits`.
+    /// When the exchange failed or did not end within `limits.deadline`.
     pub async fn send(&self, request: RequestBuilder, limits: Limits) -> Result<Reply, Error> {
         let exchange = async {
             let mut response = request.send().await.map_err(|err| classify(&err, limits))?;
@@ -173,13 +173,13 @@ impl Client {
         tokio::time::timeout(limits.deadline, exchange).await.unwrap_or(Err(Error::Timeout(limits.deadline)))
     }
 
-    /// When the certificate that the server presented last ends.
+    /// When the certificate that the server presented last expires.
     pub fn certificate_expiry(&self) -> Option<Timestamp> {
         self.certificate.not_after()
     }
 
-    /// Sends a request and decodes its answer while it arrives, never holding it whole.
-    /// `decode` runs on a thread that may block.
+    /// Sends a request and decodes the answer while it arrives, without holding it whole in memory. `decode` runs on a
+    /// thread that may block.
     ///
     /// # Errors
     /// Everything but a 2xx answer that `decode` accepts, within `limits`.
@@ -199,7 +199,7 @@ impl Client {
         let response = response.map_err(|err| classify(&err, limits))?;
         let began = Instant::now();
         if let Some(refusal) = refusal(&response) {
-            // Whether the rest comes in time does not matter any more.
+            // The rest of a refused answer does not matter.
             drop(timeout_at(deadline.min(began + DRAIN_TIME), drain(response)).await);
             return Err(refusal);
         }
@@ -209,7 +209,7 @@ impl Client {
     }
 }
 
-/// What a client of another protocol demands of its server's certificate: the same as [`Client`] does.
+/// The TLS configuration for a client of another protocol. It verifies the server's certificate as [`Client`] does.
 ///
 /// # Errors
 /// When a certificate or key of `options` cannot be used.
@@ -232,7 +232,7 @@ where
                 return Err(Error::TooLarge(limits.body));
             }
             if chunks.send(chunk).await.is_err() {
-                break; // The decoder has seen enough to refuse the rest.
+                break; // The decoder refused the answer early.
             }
         }
         Ok(())
@@ -244,7 +244,7 @@ where
     decoded.map_err(|err| undecodable(&err))
 }
 
-/// A body as a decoder on a blocking thread reads it, while it arrives.
+/// A body that arrives while a decoder on a blocking thread reads it.
 #[derive(Debug)]
 pub struct Body {
     arriving: mpsc::Receiver<Bytes>,
@@ -252,12 +252,12 @@ pub struct Body {
     allowance: RowAllowance,
 }
 
-/// Lets a decoder of a long list start each row afresh, so that neither a single row nor their number fills memory.
+/// Limits the size of each row and the number of rows of a long list, so that neither fills memory.
 #[derive(Clone, Debug)]
 pub struct RowAllowance {
-    /// Bytes that may yet be read.
+    /// Bytes left for the current row.
     bytes: Rc<Cell<usize>>,
-    /// Rows that may yet begin.
+    /// Rows left.
     rows: Rc<Cell<usize>>,
 }
 
@@ -268,12 +268,14 @@ impl Body {
         Body { arriving, chunk: Bytes::new(), allowance }
     }
 
+    /// The limits of this body, for the decoder to call at each row.
     pub fn row_allowance(&self) -> RowAllowance {
         self.allowance.clone()
     }
 }
 
 impl RowAllowance {
+    /// Starts a row. After the last row allowed, the next read of the body fails.
     pub fn next_row(&self) {
         let rows = self.rows.get();
         self.bytes.set(if rows == 0 { 0 } else { ROW_ALLOWANCE });
@@ -284,7 +286,7 @@ impl RowAllowance {
 impl Read for Body {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if self.chunk.is_empty() {
-            // An end that came too early shows as broken JSON; the reason for it is known to the sender's side.
+            // A body that ends early shows as broken JSON. The sending side knows the reason.
             match self.arriving.blocking_recv() {
                 Some(chunk) => self.chunk = chunk,
                 None => return Ok(0),
@@ -304,12 +306,12 @@ impl Read for Body {
 /// Decodes an answer that is one JSON value.
 ///
 /// # Errors
-/// When it is not, or more follows.
+/// When it is not one, or more follows.
 pub fn json<T: serde::de::DeserializeOwned>(body: Body) -> serde_json::Result<T> {
     serde_json::from_reader(io::BufReader::new(body))
 }
 
-/// Why an answer is not worth decoding, by its head.
+/// Why an answer is not worth decoding, judged by its head.
 fn refusal(response: &Response) -> Option<Error> {
     let status = response.status();
     let code = status.as_u16();
@@ -336,7 +338,7 @@ async fn drain(mut response: Response) {
 
 const HTML: &str = "HTML";
 
-/// A word for what came instead of JSON. Servers that name no type, or an odd one, are given a try.
+/// A word for what came instead of JSON. An answer with no content type, or an unusual one, is decoded anyway.
 fn not_json(response: &Response) -> Option<&'static str> {
     let kind = response.headers().get(header::CONTENT_TYPE)?.to_str().ok()?.to_ascii_lowercase();
     if kind.starts_with("text/html") {
@@ -348,14 +350,14 @@ fn not_json(response: &Response) -> Option<&'static str> {
     }
 }
 
-/// The time that a header tells, in the one form that servers still write.
+/// The time in a header, in the one format that servers still write.
 pub(crate) fn date(headers: &HeaderMap, name: &HeaderName) -> Option<Timestamp> {
     let text = headers.get(name)?.to_str().ok()?;
     let time = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text.trim()).ok()?;
     Some(Timestamp::from_millis(time.as_millisecond()))
 }
 
-/// Why a decoder refused. serde's own words may quote what it met, so only the place and the kind are told.
+/// Why a decoder failed. serde's own messages may quote the input, so only the place and the kind are reported.
 fn undecodable(err: &serde_json::Error) -> Error {
     use serde_json::error::Category;
 
@@ -381,7 +383,7 @@ fn classify(err: &reqwest::Error, limits: Limits) -> Error {
     }
 }
 
-/// Looks for a kind of error among the causes of one, inside `io::Error`s too, which hide theirs.
+/// Finds an error of type `E` among the causes of an error, also inside `io::Error`s, which hide their causes.
 fn find<'a, E: StdError + 'static>(err: &'a (dyn StdError + 'static)) -> Option<&'a E> {
     let mut cause = Some(err);
     while let Some(err) = cause {
@@ -397,7 +399,7 @@ fn find<'a, E: StdError + 'static>(err: &'a (dyn StdError + 'static)) -> Option<
     None
 }
 
-/// The last of an error's causes, which tells what happened without the URL.
+/// The last cause of an error, which says what happened without the URL.
 fn innermost(err: &(dyn StdError + 'static)) -> String {
     let mut err = err;
     while let Some(source) = err.source() {

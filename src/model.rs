@@ -1,7 +1,7 @@
-//! What is known about the world, in our own units.
+//! What is known of the targets, in units of our own.
 //!
-//! Nothing here does I/O, reads a clock or knows an upstream's wire format. [`Report`] is where to begin: it is
-//! what one target is known to be, part by part, and everything downstream reads it and nothing else.
+//! Nothing here does I/O, reads a clock or knows an upstream's wire format. Start with [`Report`]: everything known of
+//! one target, part by part. Everything downstream reads only this.
 
 mod active;
 mod counter;

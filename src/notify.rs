@@ -1,6 +1,6 @@
-//! Telling people: the words of a notice, sending it, and trying again.
+//! Notifications: composing a notice, sending it, and retrying.
 //!
-//! [`Receiver::send`] makes one attempt. [`delivery`] has a queue per receiver and decides when to make the next.
+//! [`Receiver::send`] makes one attempt. [`delivery`] has one queue per receiver and decides when to make the next.
 
 pub mod delivery;
 pub mod email;
@@ -24,13 +24,12 @@ pub enum Receiver {
 }
 
 impl Receiver {
-    /// Makes one attempt at delivering `notice`. `done` holds what earlier attempts settled, in words of the
-    /// receiver's own: for mail the addresses that took it or refused it for good, which are not told again. What
-    /// this attempt settles is added, even if it fails for the rest.
-    /// Returns what the receiver said, fit for a log.
+    /// Makes one attempt to deliver `notice`. `done` holds what earlier attempts settled, in the receiver's own form:
+    /// for mail, the addresses that accepted the notice or refused it for good, which do not get it again. What this
+    /// attempt settles is added, even if the rest fails. Returns the receiver's answer, safe to log.
     ///
     /// # Errors
-    /// Says why it was not delivered, and whether and when to try again.
+    /// Why it was not delivered, and whether and when to retry.
     pub async fn send(
         &mut self,
         notice: &Notice,
@@ -45,13 +44,13 @@ impl Receiver {
         }
     }
 
-    /// Whether an attempt that failed this way may have been taken all the same, so that somebody may know of it.
+    /// Whether the receiver may have accepted an attempt that failed this way.
     pub fn may_have_taken(&self, failure: &SendError) -> bool {
         match failure.reason {
-            // An answer that did not come, or was none, does not say what happened before it.
+            // A missing or invalid answer does not show what happened before it.
             SendReason::Timeout | SendReason::Response => true,
-            // A gateway answers so when it lost the answer of the receiver behind it. A mail server says that it did
-            // not take the mail.
+            // A gateway answers this when it lost the receiver's answer. A mail server means that it did not accept
+            // the mail.
             SendReason::ServerError => !matches!(self, Receiver::Email(_)),
             SendReason::Auth
             | SendReason::ClientError
@@ -69,13 +68,13 @@ impl Receiver {
 pub fn notice_id() -> String {
     let mut bytes = [0; 16];
     if getrandom::fill(&mut bytes).is_err() {
-        // They must not repeat, which these do not either; nobody needs to be kept from guessing them.
+        // Ids must be unique, which these are too. They need not be unguessable.
         bytes = fastrand::u128(..).to_be_bytes();
     }
     format!("msg_{:032x}", u128::from_be_bytes(bytes))
 }
 
-/// Why a notice was not delivered. The text is fit for logs and pages: no secret, no URL beyond its host, nothing of
+/// Why a notice was not delivered. The text is safe for logs and pages: no secret, only the host of a URL, no part of
 /// a body.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
@@ -85,35 +84,35 @@ pub struct SendError {
     pub retry: Retry,
 }
 
-/// Whether to try a notice again.
+/// Whether to retry a notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
-    /// By the usual schedule.
+    /// On the usual schedule.
     Later,
-    /// By the usual schedule, but not before this long from now, because the receiver asked so.
+    /// On the usual schedule, but not before this time has passed, as the receiver requested.
     NotBefore(Duration),
-    /// This notice will never be taken; the next one may be.
+    /// This notice will never be accepted; others may be.
     Never,
-    /// No notice will be taken until the configuration changes.
+    /// No notice will be accepted until the configuration changes.
     Disabled,
 }
 
 /// The cause of a failed attempt, as metrics, logs and texts name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendReason {
-    /// The receiver refused the credentials, or demands some.
+    /// The receiver refused the credentials, or requires some.
     Auth,
     /// The receiver cannot use what was sent.
     ClientError,
     Connect,
-    /// The receiver does not exist any more.
+    /// The receiver no longer exists.
     Gone,
     RateLimited,
     /// The answer is a redirect, which is not followed.
     Redirect,
     /// The mail server refused the mail.
     Refused,
-    /// The answer is missing or not one that the receiver gives.
+    /// The answer is missing, or is not one that this receiver gives.
     Response,
     ServerError,
     Timeout,
@@ -121,7 +120,7 @@ pub enum SendReason {
 }
 
 impl SendReason {
-    /// The closed set that failures are counted by.
+    /// All reasons, for metrics that count failures by reason.
     pub const ALL: [SendReason; 11] = [
         SendReason::Auth,
         SendReason::ClientError,
@@ -136,7 +135,7 @@ impl SendReason {
         SendReason::Tls,
     ];
 
-    /// The word for it.
+    /// The word used in metrics, logs and texts.
     pub fn label(self) -> &'static str {
         match self {
             SendReason::Auth => "auth",
@@ -154,7 +153,7 @@ impl SendReason {
     }
 }
 
-/// What the daemon tells of itself, beside what it watches.
+/// An alert about the daemon itself.
 #[derive(Clone, Copy, Debug)]
 pub struct OwnAlert<'a> {
     pub alertname: &'static str,
@@ -162,22 +161,22 @@ pub struct OwnAlert<'a> {
     pub status: NoticeStatus,
     /// When it began.
     pub since: Timestamp,
-    /// What of the daemon it is about.
+    /// The kind of the subject, a part of the daemon.
     pub kind: &'static str,
     pub subject: &'a str,
     pub summary: &'static str,
     pub description: &'a str,
-    /// One word of a closed set; empty if there is nothing to add.
+    /// One word of a closed set; empty if there is none.
     pub reason: &'a str,
 }
 
 impl OwnAlert<'_> {
-    /// The name of this firing.
+    /// The id of this firing.
     pub fn event(&self) -> String {
         format!("evt_{}_{}_{}", self.alertname, self.subject, self.since.as_millis())
     }
 
-    /// The notice that tells `receiver` of it. Receivers take the same subject's notices for one thread.
+    /// The notice of this alert for `receiver`. Notices with the same subject form one thread.
     pub fn notice(&self, receiver: &str, now: Timestamp) -> Notice {
         let Self { alertname, subject, .. } = self;
         let pairs = |pairs: &[(&str, &str)]| {

@@ -1,7 +1,7 @@
-//! One loop per target: asks for its parts, each at its own pace, and puts what it learns on the board.
+//! One loop per target: polls its parts, each at its own pace, and puts the results on the board.
 //!
-//! One request is in flight per target, because the loop does one thing at a time. A target that hangs or fails
-//! delays nobody else's loop.
+//! At most one request per target is in flight, because a loop does one thing at a time. A target that hangs or fails
+//! delays no other loop.
 
 pub mod config;
 mod saved;
@@ -36,15 +36,15 @@ pub struct Poller {
     upstream: Upstream,
     schedule: Schedule,
     report: Report,
-    /// Parts whose counters exist.
+    /// Parts whose counters exist already.
     declared: Vec<Part>,
-    /// Users to ask for by name, in turn.
+    /// Users to request by name.
     wanted: Wanted,
-    /// Where the users of a finished walk are kept.
+    /// The store for the users of finished walks.
     store: Option<Store>,
-    /// When the users of a finished walk were kept last.
+    /// When the users of a finished walk were last stored.
     kept: Option<Moment>,
-    /// Users were read since they were kept last.
+    /// Users were read since they were last stored.
     unkept: bool,
     requests: mpsc::UnboundedReceiver<Vec<Arc<str>>>,
     board: Board,
@@ -54,7 +54,7 @@ pub struct Poller {
 }
 
 impl Poller {
-    /// A loop for the target `name`, which is already on the board. `requests` are users to read again by name.
+    /// A loop for the target `name`, which is already on the board. `requests` brings users to read again by name.
     pub fn new(
         name: &str,
         mut upstream: Upstream,
@@ -85,7 +85,7 @@ impl Poller {
         }
     }
 
-    /// Says which system the target is, see [`Report::source`].
+    /// Sets which system the target is, see [`Report::source`].
     #[must_use]
     pub fn of(mut self, source: &str) -> Self {
         self.report.source = source.into();
@@ -97,13 +97,13 @@ impl Poller {
         self.report
     }
 
-    /// Beats as long as the loop goes round, however slow the target is.
+    /// The beat of the loop. It continues however slow the target is.
     pub fn beat(&self) -> &Beat {
         &self.beat
     }
 
-    /// Keeps the users of each finished walk in `store`, and begins with those that were kept before, if they can be
-    /// read, as old as they are.
+    /// Stores the users of each finished walk in `store`. Starts with the stored users, with their age, if they can be
+    /// decoded.
     #[must_use]
     pub fn keeping(mut self, store: Store, saved: Option<SavedUsers>) -> Self {
         self.store = Some(store);
@@ -115,8 +115,9 @@ impl Poller {
                 let ahead = users.iter().any(|user| user.read_at > now);
                 let round = saved.read_at.since(saved.started);
                 self.schedule.remember(Part::Users, round);
-                debug!(target_name, users = users.len(), "users are known from before");
-                // After the clock was set back, it is unknown whether the list is older than what else was kept.
+                debug!(target_name, users = users.len(), "users restored from the store");
+                // After the clock was set back, it is unknown whether the list is older than the rest of the stored
+                // state.
                 let started = (!ahead).then(|| self.clock.long_ago(saved.started));
                 self.report.users = Arc::new(Users::restored(users, started));
                 let state = PartState {
@@ -130,12 +131,12 @@ impl Poller {
                 self.report.parts.insert(Part::Users, state);
                 self.board.publish(self.report.clone());
             }
-            Err(err) => warn!(target_name, "the users kept from before cannot be read: {err}"),
+            Err(err) => warn!(target_name, "the stored users cannot be decoded: {err}"),
         }
         self
     }
 
-    /// Goes on with the durable counters where an earlier loop of the target, or life of the daemon, left them.
+    /// Continues the durable counters where an earlier loop of the target, or an earlier process, left them.
     pub async fn resume_counters(&mut self) {
         let Some(store) = &self.store else { return };
         match store.load_counters(&self.report.target).await {
@@ -143,13 +144,13 @@ impl Poller {
             Err(err) => {
                 warn!(
                     target_name = &*self.report.target,
-                    "counters begin again at the present readings: {err}"
+                    "counters start again from the present readings: {err}"
                 );
             }
         }
     }
 
-    /// Begins with what an earlier loop of the target knew.
+    /// Starts with the report of an earlier loop of the target.
     #[must_use]
     pub fn resuming(mut self, report: Report) -> Self {
         if let Some(users) = report.parts.get(&Part::Users) {
@@ -160,7 +161,7 @@ impl Poller {
         self
     }
 
-    /// Polls until it is dropped or, after the request that it is making, until `stop` resolves.
+    /// Polls until it is dropped, or until `stop` resolves and the request in flight has ended.
     pub async fn run(&mut self, stop: impl Future) {
         let mut stop = pin!(stop);
         let mut published = Duration::ZERO;
@@ -169,7 +170,7 @@ impl Poller {
             self.schedule.plan(self.upstream.plan());
             let Some((planned, due)) = self.schedule.next(now) else { return };
             let part = planned.part;
-            // Names go before a list's next page, and after cheap parts.
+            // Requests by name go before a list's next page, and after cheap parts.
             let named = self.schedule.walks_rest_until().filter(|_| self.wanted.waits());
             let named = named.map(|due| due.max(now)).filter(|named| *named < due || part == Part::Users);
             let due = named.map_or(due, |named| named.min(due));
@@ -200,8 +201,8 @@ impl Poller {
         }
     }
 
-    /// Keeps the users of the last finished walk, with what was read since, for the daemon's next life, unless that is
-    /// done already.
+    /// Stores the users of the last finished walk, with what was read since, for the next process, unless they are
+    /// stored already.
     pub async fn keep_users(&mut self) {
         let users = Arc::clone(&self.report.users);
         let read = self.report.parts.get(&Part::Users).and_then(|state| state.last_success);
@@ -214,13 +215,13 @@ impl Poller {
         let encoded = tokio::task::spawn_blocking(move || saved::encode(users.list())).await;
         let Ok(Ok(users)) = encoded else { return };
         let saved = SavedUsers { read_at: read.wall, started: started.wall, users };
-        // The store reports its own failures.
+        // The store logs its own failures.
         drop(store.save_users(&self.report.target, saved).await);
         self.unkept = false;
     }
 
-    /// Asks for the next users by name. A failure shows in the part's state when its own turn comes, and the names
-    /// wait for their next turn.
+    /// Requests the next users by name. A failure shows in the part's state when the part is polled itself, and the
+    /// names are requested again later.
     async fn ask_by_name(&mut self) {
         let names = self.wanted.take(NAMES_AT_ONCE);
         let began = self.clock.now();
@@ -248,8 +249,7 @@ impl Poller {
         }
     }
 
-    /// Reads everything once, without the rests that a daemon takes, and returns what came of it. Parts that failed
-    /// are not tried again.
+    /// Reads every part once, without the daemon's pauses, and returns the report. Failed parts are not retried.
     pub async fn read_once(mut self) -> Report {
         let mut read = Vec::new();
         while let Some(planned) = self.upstream.plan().into_iter().find(|next| !read.contains(&next.part)) {
@@ -260,7 +260,7 @@ impl Poller {
                 break;
             }
         }
-        // What was read first is as good as what was read last, however long the list in between took.
+        // Nothing is stale, however long the list took between the first and the last part.
         for state in self.report.parts.values_mut() {
             state.stale_after = Duration::MAX;
         }
@@ -293,7 +293,7 @@ impl Poller {
             Ok(step) => {
                 let data = (!step.facts.is_empty()).then_some(now);
                 if ended == Ended::More {
-                    // A list in the middle of being read proves nothing yet, unless it was read to its end before.
+                    // An unfinished first walk proves nothing yet. After a finished one, the part is up.
                     let known =
                         self.report.parts.get(&part).is_some_and(|state| state.last_success.is_some());
                     let outcome = if known { Outcome::Up } else { Outcome::Pending };
@@ -322,7 +322,7 @@ impl Poller {
                 self.note(part, outcome, None, None);
             }
         }
-        // Until the part that decides `up` has answered, it is not known which parts the target has.
+        // Only the part that decides `up` shows which parts the target has.
         if planned.decides_up && ended == Ended::Done {
             let plan = self.upstream.plan();
             self.report.parts.retain(|part, _| plan.iter().any(|planned| planned.part == *part));
@@ -331,7 +331,7 @@ impl Poller {
         ended
     }
 
-    /// Writes down what must outlive us. Where the disk fails, the store keeps it until the disk is back.
+    /// Stores what must survive a restart. If the disk fails, the store keeps it in memory until the disk works again.
     async fn commit(&mut self, changes: Vec<CounterChange>) {
         let Some(store) = &self.store else { return };
         for change in changes {
@@ -340,7 +340,7 @@ impl Poller {
         }
     }
 
-    /// Notes how an attempt at `part` ended; when it was read to its end and how long its round took; and when anything of
+    /// Records the outcome of an attempt at `part`, when it was completed and how long its round took, and when any of
     /// it was read.
     fn note(
         &mut self,
@@ -366,7 +366,7 @@ impl Poller {
         self.report.parts.insert(part, state);
     }
 
-    /// Takes in a fact; returns whether with it the user list is whole.
+    /// Merges a fact into the report; returns whether this completes the user list.
     fn learn(&mut self, fact: Fact, now: Moment) -> bool {
         let known = self.report.identity.clone();
         let walked = matches!(fact, Fact::Users(UserFacts::WalkEnd(_)));
@@ -415,7 +415,7 @@ impl Poller {
         }
     }
 
-    /// Login and the part that decides it make a target up, whichever part a refused login comes to light with.
+    /// A target is up when the login and the part that decides `up` succeed. Any part can show a refused login.
     fn up(&mut self, decides_up: bool, failure: Option<&FetchError>, ended: Ended, now: Moment) {
         if decides_up || ended.takes_down() {
             self.report.up = Some(ended == Ended::Done);
@@ -426,7 +426,7 @@ impl Poller {
         self.report.history.up_was(self.report.up == Some(true), now);
     }
 
-    /// Logs the outcome of a part when it has changed, and not with every poll.
+    /// Logs the outcome of a part when it changes, not with every poll.
     fn log(&self, part: Part, outcome: &Outcome) {
         let (target_name, part_name) = (&*self.report.target, part.label());
         let before = self.report.parts.get(&part).map(|state| &state.outcome);
@@ -438,7 +438,7 @@ impl Poller {
             }
             (Some(Outcome::Refused), Outcome::Refused) => {}
             (_, Outcome::Refused) => {
-                info!(target_name, part = part_name, "this account may not read the part, which is left out");
+                info!(target_name, part = part_name, "this account may not read the part; it is skipped");
             }
             (Some(Outcome::Failed { .. }), Outcome::Up) => {
                 info!(target_name, part = part_name, "polling works again");
@@ -448,12 +448,12 @@ impl Poller {
     }
 }
 
-/// Users to ask for by name, in turn, each once.
+/// Users to request by name, in order, each once.
 #[derive(Debug, Default)]
 struct Wanted {
     queue: VecDeque<Arc<str>>,
     known: HashSet<Arc<str>>,
-    /// Asking failed: the list itself has its turn first, or one request that always fails would keep it for ever.
+    /// A request by name failed. The list goes first, or a request that always fails would block it for ever.
     put_off: bool,
 }
 
@@ -484,11 +484,11 @@ impl Wanted {
     }
 }
 
-/// A quick walk is not kept each time: packing tens of thousands of users takes a good part of a second.
+/// A quick walk is not stored each time: compressing tens of thousands of users takes a large part of a second.
 const KEEP_EVERY: Duration = Duration::from_secs(300);
 
-/// The pages of a walk are put up at most this often, unless something else is: with each, all that is shown is
-/// written anew and judged.
+/// The pages of a walk are published at most this often, unless something else is published: each publication renders
+/// the exposition again and evaluates the alerts.
 const PAGES_WITHIN: Duration = Duration::from_secs(5);
 
 /// Targets are first polled within this time, not all at once.

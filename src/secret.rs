@@ -1,4 +1,4 @@
-//! Values that cannot print themselves: secrets, and the key that names are hashed with.
+//! Values that cannot print themselves: secrets, and the key that hashes names.
 
 use std::fmt;
 
@@ -35,8 +35,8 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Written by hand because serde's own messages quote the wrong value, and a password without its quotes is
-/// a wrong value.
+/// Written by hand because serde's own messages quote a wrong value, and a password without its quotes is a wrong
+/// value.
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match String::deserialize(deserializer) {
@@ -46,17 +46,17 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
-/// The key that names are hashed with.
+/// The key that hashes names.
 #[derive(Clone)]
 pub struct HashKey(Hmac<Sha256>);
 
 impl HashKey {
-    /// Takes a key of any length; 32 random bytes are a good one.
+    /// Takes a key of any length; use 32 random bytes.
     pub fn new(key: &[u8]) -> Self {
         HashKey(Hmac::new_from_slice(key).expect("HMAC takes a key of any length"))
     }
 
-    /// The first 16 hex digits of HMAC-SHA256.
+    /// The first 16 hex digits of the name's HMAC-SHA256.
     pub fn hash(&self, name: &str) -> String {
         let mut mac = self.0.clone();
         mac.update(name.as_bytes());

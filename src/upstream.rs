@@ -1,4 +1,4 @@
-//! Speaking to the systems that are watched: login, requests, private wire types, and one conversion to the model.
+//! Clients for the watched systems: login, requests, private wire types, and one conversion to the model.
 
 mod error;
 mod plan;
@@ -30,7 +30,7 @@ pub enum Upstream {
     Scripted(Box<scripted::Scripted>),
 }
 
-/// Users that are asked for by name in one request.
+/// The most users that one request asks for by name.
 pub const NAMES_AT_ONCE: usize = 50;
 
 impl Upstream {
@@ -42,7 +42,7 @@ impl Upstream {
         Ok(Upstream::Marzban(Box::new(Marzban::new(config, timeouts)?)))
     }
 
-    /// The parts that this target has, as far as is known, each once. The one that decides `up` is the first.
+    /// The parts that this target has, as far as known, each once. The first one decides `up`.
     pub fn plan(&self) -> Vec<Planned> {
         match self {
             Upstream::Marzban(marzban) => marzban.plan(),
@@ -51,7 +51,7 @@ impl Upstream {
         }
     }
 
-    /// Goes on from the durable counters of an earlier life of the daemon, by family.
+    /// Restores the durable counters that an earlier process stored, by family.
     pub fn resume(&mut self, counters: &CounterFamilies) {
         match self {
             Upstream::Marzban(marzban) => marzban.resume(counters),
@@ -63,7 +63,7 @@ impl Upstream {
     /// Takes one step at reading `part`.
     ///
     /// # Errors
-    /// Says why the target gave nothing. A walk that failed goes on where it was at the next call.
+    /// When the target gave no usable answer. A walk that failed continues at the same place with the next call.
     pub async fn read(&mut self, part: Part, now: Moment) -> Result<Step, FetchError> {
         match self {
             Upstream::Marzban(marzban) => marzban.read(part, now).await,
@@ -84,7 +84,7 @@ impl Upstream {
         }
     }
 
-    /// Begins a long list at its front again that was left in the middle.
+    /// Restarts an unfinished long list from the beginning.
     pub fn forget_walk(&mut self) {
         match self {
             Upstream::Marzban(marzban) => marzban.forget_walk(),
@@ -93,7 +93,7 @@ impl Upstream {
         }
     }
 
-    /// Lets `beat` beat with every request, which has its own time limit.
+    /// Signals `beat` with every request, which has its own time limit.
     pub fn tell(&mut self, beat: &Beat) {
         match self {
             Upstream::Marzban(marzban) => marzban.tell(beat),
@@ -102,7 +102,7 @@ impl Upstream {
         }
     }
 
-    /// The number of requests sent since this was asked last.
+    /// The number of requests sent since the last call.
     pub fn take_requests(&mut self) -> u64 {
         match self {
             Upstream::Marzban(marzban) => marzban.take_requests(),
@@ -111,7 +111,7 @@ impl Upstream {
         }
     }
 
-    /// When the certificate that the target presented last ends.
+    /// When the certificate that the target presented last expires.
     pub fn certificate_expiry(&self) -> Option<Timestamp> {
         match self {
             Upstream::Marzban(marzban) => marzban.certificate_expiry(),

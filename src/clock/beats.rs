@@ -1,7 +1,7 @@
-//! Tells whether every loop of the daemon still goes round.
+//! Detects loops of the daemon that no longer run.
 //!
-//! A loop says each time round when it will be back at the latest. A loop that waits for something that may never come,
-//! such as a lock or a disk, does not come back, and that shows here while everything else looks well.
+//! In each round, a loop says when it will be back at the latest. A loop that waits for something that may never come,
+//! such as a lock or a disk, does not come back, and is reported here while everything else looks healthy.
 
 use std::{
     fmt,
@@ -11,45 +11,45 @@ use std::{
 
 use tokio::time::Instant;
 
-/// How late a loop may be before the daemon is called sick: a busy machine, a slow disk or a suspended moment is no
-/// reason to have it restarted.
+/// How late a loop may be before it counts as stuck. A busy machine, a slow disk or a suspended moment is no reason
+/// for a restart.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A loop's sign of life. Clones are one beat, which is at rest until the loop first says when it is back.
+/// A loop's sign of life. Clones are one beat. It is idle until the loop first calls [`Beat::within`].
 #[derive(Clone, Debug, Default)]
 pub struct Beat(Arc<Mutex<Option<Instant>>>);
 
 impl Beat {
-    /// The loop goes on, and will have done so once more before `next` has passed.
+    /// The loop runs, and will call this again before `next` has passed.
     pub fn within(&self, next: Duration) {
         *held(&self.0) = Instant::now().checked_add(next);
     }
 
-    /// The loop waits for others, for any time.
+    /// The loop waits for external work, for any time.
     pub fn rest(&self) {
         *held(&self.0) = None;
     }
 }
 
-/// The loops that have to go round for the daemon to be of use. Cheap to clone; all clones know the same loops.
+/// The loops that the daemon needs. Cheap to clone; all clones share one list.
 #[derive(Clone, Default)]
 pub struct Beats(Arc<Mutex<Vec<Watched>>>);
 
 struct Watched {
     name: String,
-    /// Gone when its loop is.
+    /// Gone when its loop has ended.
     back_by: Weak<Mutex<Option<Instant>>>,
 }
 
 impl Beats {
-    /// Watches a loop from now on, as long as it holds its beat. The name is what people read when it is late.
+    /// Watches a loop from now on, as long as it holds its beat. The name appears in reports of late loops.
     pub fn watch(&self, name: impl Into<String>, beat: &Beat) {
         let mut watched = held(&self.0);
         watched.retain(|watched| watched.back_by.strong_count() > 0);
         watched.push(Watched { name: name.into(), back_by: Arc::downgrade(&beat.0) });
     }
 
-    /// The loops that should have been back more than `slack` ago, in the order they came.
+    /// The loops that are late by more than `slack`, in the order they were added.
     pub fn late(&self, slack: Duration) -> Vec<String> {
         let now = Instant::now();
         let is_late = |watched: &&Watched| {
@@ -59,7 +59,7 @@ impl Beats {
         held(&self.0).iter().filter(is_late).map(|watched| watched.name.clone()).collect()
     }
 
-    /// Those that are so late that the daemon had better be started anew.
+    /// The loops that are so late that the daemon should be restarted.
     pub fn stuck(&self) -> Vec<String> {
         self.late(PATIENCE)
     }
@@ -71,7 +71,7 @@ impl fmt::Debug for Beats {
     }
 }
 
-/// What is behind the lock. Nobody can leave it half written, whatever became of them.
+/// The locked value. A panic of a holder cannot leave it half written, so poisoning is ignored.
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -92,7 +92,7 @@ mod tests {
         beats.watch("poll home", &poll);
         beats.clone().watch("store", &writer);
         advance(60 * MINUTE).await;
-        assert!(beats.late(Duration::ZERO).is_empty(), "neither has begun");
+        assert!(beats.late(Duration::ZERO).is_empty(), "neither has started");
 
         poll.within(10 * MINUTE);
         writer.within(Duration::ZERO);

@@ -1,6 +1,6 @@
 //! The kinds of targets and receivers: the word that heads their tables, their keys, and how they are read.
 //!
-//! A new kind is a file in `targets/` or `receivers/`, a row of the table here, a variant, and its arms.
+//! A new kind is a file in `targets/` or `receivers/`, a `Kind` here with its place in the table, a variant, and its arms.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -32,20 +32,21 @@ struct Kind<R> {
 type ReadTarget = fn(Table<'_, '_>, &UsersConfig) -> Option<TargetKind>;
 type ReadReceiver = fn(Table<'_, '_>) -> Option<ReceiverKind>;
 
-const TARGETS: [Kind<ReadTarget>; 1] = [Kind {
+const TARGETS: [Kind<ReadTarget>; 1] = [MARZBAN];
+const MARZBAN: Kind<ReadTarget> = Kind {
     word: "marzban",
     shape: &marzban::SHAPE,
     read: |table, users| marzban::read(table, users).map(TargetKind::Marzban),
-}];
+};
 
-const RECEIVERS: [Kind<ReadReceiver>; 2] = [
-    Kind { word: "email", shape: &email::SHAPE, read: |table| email::read(table).map(ReceiverKind::Email) },
-    Kind {
-        word: "webhook",
-        shape: &webhook::SHAPE,
-        read: |table| webhook::read(table).map(ReceiverKind::Webhook),
-    },
-];
+const RECEIVERS: [Kind<ReadReceiver>; 2] = [EMAIL, WEBHOOK];
+const EMAIL: Kind<ReadReceiver> =
+    Kind { word: "email", shape: &email::SHAPE, read: |table| email::read(table).map(ReceiverKind::Email) };
+const WEBHOOK: Kind<ReadReceiver> = Kind {
+    word: "webhook",
+    shape: &webhook::SHAPE,
+    read: |table| webhook::read(table).map(ReceiverKind::Webhook),
+};
 
 /// The keys of the top level that hold targets.
 pub(super) const TARGET_KEYS: &[Key] = &keys(&TARGETS);
@@ -87,7 +88,7 @@ impl Target {
     /// Which system it is, however it is asked: a digest of its kind and URL, whose path may be a secret.
     pub fn source(&self) -> String {
         let (word, url) = match &self.kind {
-            TargetKind::Marzban(marzban) => ("marzban", &marzban.url),
+            TargetKind::Marzban(marzban) => (MARZBAN.word, &marzban.url),
         };
         let digest = Sha256::digest(format!("{word} {}", url.join("/")));
         digest.iter().take(8).fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
@@ -104,6 +105,16 @@ impl Target {
     pub(super) fn warnings(&self) -> Vec<String> {
         match &self.kind {
             TargetKind::Marzban(marzban) => marzban::warnings(&self.name, marzban),
+        }
+    }
+}
+
+impl ReceiverKind {
+    /// The word that heads its tables: `email` or `webhook`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            ReceiverKind::Email(_) => EMAIL.word,
+            ReceiverKind::Webhook(_) => WEBHOOK.word,
         }
     }
 }

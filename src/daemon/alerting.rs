@@ -26,12 +26,12 @@ use crate::{
     store::Batch,
 };
 
-/// The alert engine from outside.
+/// The handle of the alert engine.
 pub(super) struct Alerting {
-    /// Built but not running yet.
+    /// Built, but not running yet.
     engine: Option<(Engine, Wiring)>,
     reloads: mpsc::Sender<Reload>,
-    /// What is pending, firing or suppressed.
+    /// The alerts that are pending, firing or suppressed.
     pub(super) active: watch::Receiver<Arc<ActiveAlerts>>,
 }
 
@@ -39,7 +39,7 @@ pub(super) struct Alerting {
 pub(super) struct Joints {
     pub(super) queues: Queues,
     pub(super) rereads: Rereads,
-    /// The key of users' hashes, if there is one.
+    /// The key that hashes users, if there is one.
     pub(super) key: Option<HashKey>,
 }
 
@@ -73,7 +73,7 @@ impl Alerting {
         Ok(Alerting { engine: Some((engine, wiring)), reloads, active: is_active })
     }
 
-    /// Judges, records and notifies until it is dropped. There is one such run.
+    /// Evaluates, records and notifies until it is dropped. Only the first call returns a run that does so.
     pub(super) fn run(&mut self) -> impl Future<Output = ()> + Send + 'static {
         let engine = self.engine.take();
         async {
@@ -122,7 +122,7 @@ const STORAGE_PATIENCE: u32 = 10;
 pub(super) async fn watch_storage(shared: Shared, queues: watch::Receiver<Arc<Queues>>) {
     let mut ticks = interval(STORAGE_CHECK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // Since when it is down, and for how many checks.
+    // Since when it fails, and for how many checks.
     let mut down: Option<(Timestamp, u32)> = None;
     loop {
         ticks.tick().await;

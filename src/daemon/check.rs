@@ -1,4 +1,4 @@
-//! Whether a daemon could be built from a configuration.
+//! Checks whether a daemon could be built from a configuration.
 
 use tokio::sync::mpsc;
 
@@ -16,7 +16,7 @@ use crate::{
     telemetry::Telemetry,
 };
 
-/// Builds what can be built without a network, a storage folder and a port, and says what of it cannot.
+/// Builds everything that needs no network, storage folder or port, and returns what cannot be built.
 pub fn check(config: &Config) -> Vec<StartError> {
     let (clock, telemetry) = (Clock::system(), Telemetry::new());
     let board = Board::new(config.targets.iter().map(|target| target.name.as_str()));

@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use super::StartError;
 use crate::server::Listeners;
 
-/// An address that is listened on, as it was asked for.
+/// A listening socket, with the address from the configuration.
 #[derive(Clone)]
 pub(super) struct Listening {
     pub(super) address: SocketAddr,
@@ -18,7 +18,7 @@ pub(super) fn bound(listeners: &[Listening]) -> Listeners {
     listeners.iter().map(|listening| Arc::clone(&listening.listener)).collect()
 }
 
-/// Listens on an address; on all of IPv4's where all of IPv6's were meant and the machine has no IPv6.
+/// Listens on an address. Where the machine has no IPv6, all addresses of IPv6 become all of IPv4.
 pub(super) async fn listen(address: SocketAddr) -> Result<Listening, StartError> {
     let listener = match TcpListener::bind(address).await {
         Err(_) if address.ip().is_unspecified() && address.is_ipv6() => {

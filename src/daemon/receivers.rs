@@ -1,4 +1,4 @@
-//! The queues of the receivers: which run, and how they change when the configuration does.
+//! The queues of the receivers: which ones run, and how they change with the configuration.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -32,19 +32,19 @@ use crate::{
     store::{Loaded, ReceiverState, Settled, Settlement},
 };
 
-/// The way to the queue of each receiver.
+/// The sender of each receiver's queue.
 pub(super) type Queues = HashMap<String, mpsc::UnboundedSender<Notice>>;
 
-/// The queues that are worked off.
+/// The queues that run.
 pub(super) struct Receivers {
     running: BTreeMap<String, Line>,
-    /// Those that are no longer wanted and may still be sending.
+    /// Removed queues that may still be sending.
     ending: BTreeMap<String, Ending>,
-    /// What the store remembers of receivers that do not run yet.
+    /// Stored state of receivers that do not run yet.
     loaded: BTreeMap<String, Left>,
-    /// For the queues, which may have something to tell each other.
+    /// For the queues, which notify each other of failures.
     others: watch::Sender<Others>,
-    /// For whoever has something to say to everybody.
+    /// For the daemon's own alerts, which go to all receivers.
     queues: watch::Sender<Arc<Queues>>,
     health: HealthByReceiver,
 }
@@ -53,21 +53,21 @@ struct Line {
     table: ReceiverTable,
     external_url: String,
     queue: mpsc::UnboundedSender<Notice>,
-    /// What is not brought when the queue has ended.
+    /// What is undelivered when the queue ends.
     left: oneshot::Receiver<Left>,
 }
 
-/// A line whose receiver is no longer configured.
+/// A queue whose receiver is no longer configured.
 struct Ending {
-    /// Sent: another line goes on from what this one leaves. Dropped: everything ends.
+    /// Sent: a new queue continues with what this one leaves. Dropped: the daemon stops.
     claim: oneshot::Sender<()>,
-    /// Nothing, if it was not claimed in time.
+    /// Empty, if it was not claimed in time.
     left: oneshot::Receiver<Left>,
 }
 
-/// Queues that were built and are not worked off yet.
+/// Queues that are built and do not run yet.
 pub(super) struct NewReceivers {
-    /// Every receiver, those that go on as they are included.
+    /// Every receiver, including the unchanged ones.
     queues: Queues,
     fallback: Option<Fallback>,
     new: Vec<New>,
@@ -81,7 +81,7 @@ struct New {
 }
 
 impl Receivers {
-    /// None runs yet. `loaded` is what the store remembers of them.
+    /// No queue runs yet. `loaded` is what the store has for them.
     pub(super) fn new(loaded: Loaded) -> Self {
         Receivers {
             running: BTreeMap::new(),
@@ -93,26 +93,26 @@ impl Receivers {
         }
     }
 
-    /// The way to each queue that is worked off, always the newest.
+    /// The sender of each running queue, always the newest.
     pub(super) fn queues(&self) -> watch::Receiver<Arc<Queues>> {
         self.queues.subscribe()
     }
 
-    /// How it stands with each receiver.
+    /// The health of each receiver.
     pub(super) fn health(&self) -> HealthByReceiver {
         self.health.clone()
     }
 
-    /// Builds each receiver that is new or was changed, be it by what is in a file. Nothing runs yet.
+    /// Builds each receiver that is new or has changed, including a change in one of its files. Nothing runs yet.
     ///
     /// # Errors
-    /// Says what of a receiver can never work.
+    /// Says why a receiver cannot be built.
     pub(super) fn prepare(
         &self,
         config: &Config,
         file_changed: impl Fn(&Path) -> bool,
     ) -> Result<NewReceivers, StartError> {
-        // Without alerting nobody is told anything, what was left from before included.
+        // Without alerting there are no notifications, not even those left from before.
         let tables = if config.alerting.enabled { config.receivers.as_slice() } else { &[] };
         let external_url = &config.web.external_url;
         let (mut queues, mut new) = (Queues::new(), Vec::new());
@@ -136,12 +136,11 @@ impl Receivers {
         Ok(NewReceivers { queues, fallback, new })
     }
 
-    /// Works off what is new, lets what is no longer wanted come to its end, and gives up what nobody is left to be
-    /// told of.
+    /// Starts the new queues, ends the removed ones, and gives up the notices of receivers that no longer exist.
     pub(super) fn commit(&mut self, new: NewReceivers, shared: &Shared, tasks: &mut Tasks) {
         let NewReceivers { queues, fallback, new } = new;
         let queues = Arc::new(queues);
-        // Before any queue ends, so that nobody who asks here for the way to one finds it closed.
+        // Before any queue ends, so that every sender found here is open.
         let ways = queues.iter().map(|(name, queue)| (name.clone(), queue.downgrade())).collect();
         self.others.send_replace(Others { fallback, queues: ways });
         self.queues.send_replace(Arc::clone(&queues));
@@ -171,10 +170,10 @@ impl Receivers {
                     Some(before) => before.await,
                     None => Ok(loaded),
                 };
-                // Nothing is left when everything ends: the store has it.
+                // The daemon stops: the store has what is left.
                 let Ok(earlier) = earlier else { return };
                 let left = Worker::new(name, receiver, earlier, terms, wiring, incoming).run().await;
-                // Nobody is interested when everything ends.
+                // The receiver is gone when the daemon stops.
                 drop(end.send(left));
             });
             self.running.insert(table.name.clone(), Line { table, external_url, queue, left });
@@ -184,7 +183,7 @@ impl Receivers {
         }
     }
 
-    /// Gives up what a line leaves, unless another of its name has claimed that by then.
+    /// Gives up what a queue leaves, unless a new queue of the same name has claimed it by then.
     fn let_end(
         &mut self,
         name: String,
@@ -209,20 +208,20 @@ impl Receivers {
                 // The next start finds it in the store.
                 Err(TryRecvError::Closed) => return,
             };
-            // Nobody is interested unless there is another of that name.
+            // The receiver exists only if there is a new queue of that name.
             drop(end.send(left));
         });
     }
 
-    /// What a line leaves that is coming to its end, if there is one of that name.
+    /// What an ending queue of that name leaves, if there is one.
     fn claim(&mut self, name: &str) -> Option<oneshot::Receiver<Left>> {
         let Ending { claim, left } = self.ending.remove(name)?;
-        // Too late, what was left is given up, and the new line begins with nothing.
+        // If this is too late, what was left is given up, and the new queue starts empty.
         claim.send(()).ok();
         Some(left)
     }
 
-    /// Lets go of all queues, which end then.
+    /// Drops the senders of all queues, which ends them.
     pub(super) fn close(self) {
         self.queues.send_replace(Arc::default());
     }
@@ -245,15 +244,15 @@ fn by_receiver(loaded: Loaded) -> BTreeMap<String, Left> {
     by_receiver
 }
 
-/// Gives up what is addressed to a receiver that is no longer configured, forgets how it was, and tells whoever knows
-/// that it failed.
+/// Gives up the notices of a receiver that is no longer configured, deletes its state, and resolves its failure at the
+/// receiver that was notified of it.
 async fn give_up(name: &str, left: &Left, shared: &Shared, queues: &watch::Receiver<Arc<Queues>>) {
     let nothing = ReceiverState::default();
     if left.pending.is_empty() && left.state == nothing {
         return;
     }
     for row in &left.pending {
-        warn!(receiver = name, id = row.notice.id, "a notice is given up: nobody is configured to be told");
+        warn!(receiver = name, id = row.notice.id, "notice given up: its receiver is no longer configured");
     }
     let farewell = left.farewell(name, shared.clock.now().wall).and_then(|notice| {
         let queue = queues.borrow().get(&notice.receiver).cloned()?;
@@ -264,18 +263,18 @@ async fn give_up(name: &str, left: &Left, shared: &Shared, queues: &watch::Recei
         receiver: Some((name, &nothing)),
         told: farewell.as_ref().map(|(notice, _)| notice),
     };
-    // The store tells of its own failures.
+    // The store logs its own failures.
     drop(shared.store.settle(settled).await);
     if let Some((notice, queue)) = farewell {
-        // Its worker runs as long as there is a way to it.
+        // Its worker runs as long as this sender exists.
         drop(queue.send(notice));
     }
 }
 
-/// A receiver as configured.
+/// Builds a configured receiver.
 ///
 /// # Errors
-/// Says what of it can never work.
+/// Says why it cannot be built.
 pub(crate) fn receiver(table: &ReceiverTable, external_url: &str) -> Result<Receiver, String> {
     match &table.kind {
         ReceiverKind::Email(config) => {
@@ -287,7 +286,7 @@ pub(crate) fn receiver(table: &ReceiverTable, external_url: &str) -> Result<Rece
     }
 }
 
-/// What each receiver is to be told: as it says, else as `[alerting]` says.
+/// The routing of each receiver: its own settings, else those of `[alerting]`.
 pub(super) fn routes(config: &Config) -> Vec<Route> {
     config.receivers.iter().map(|table| route(config, table)).collect()
 }
@@ -302,7 +301,7 @@ fn route(config: &Config, table: &ReceiverTable) -> Route {
         group_by: common.group_by.clone().unwrap_or_else(|| alerting.group_by.clone()),
         group_wait: common.group_wait.unwrap_or(alerting.group_wait),
         group_interval: common.group_interval.unwrap_or(alerting.group_interval),
-        // A rule's own and that of [alerting] are in the rules already.
+        // The rule's and the `[alerting]` intervals are in the rules already.
         repeat_interval: common.repeat_interval,
     }
 }
@@ -314,8 +313,7 @@ fn common(table: &ReceiverTable) -> &ReceiverConfig {
     }
 }
 
-/// A few bits of a digest of a receiver's configuration: enough to notice that it changed, and too few to guess a
-/// password by.
+/// A few bits of a digest of a receiver's configuration: enough to detect a change, and too few to guess a password.
 fn digest(table: &ReceiverTable) -> u16 {
     let mut hasher = DefaultHasher::new();
     table.kind.hash(&mut hasher);

@@ -1,4 +1,4 @@
-//! A daemon while it runs: how it changes when its configuration does.
+//! A running daemon, and how it changes with its configuration.
 
 use std::{path::Path, sync::Arc};
 
@@ -20,7 +20,7 @@ use crate::{
     server::{Listeners, Setup},
 };
 
-/// A daemon while it runs.
+/// A running daemon.
 pub(super) struct Running {
     pub(super) config: Config,
     pub(super) listeners: Vec<Listening>,
@@ -33,14 +33,14 @@ pub(super) struct Running {
     pub(super) stop_heartbeat: Option<oneshot::Sender<()>>,
     /// The file could not be used when it was last loaded.
     pub(super) refused: bool,
-    /// Why changed files could not be used when they were last looked at.
+    /// Why changed files could not be used at the last check.
     pub(super) files_refused: Option<String>,
     pub(super) shared: Shared,
     pub(super) tasks: Tasks,
 }
 
 impl Running {
-    /// Has what depends on a secret, certificate or template in a file built anew when that file has changed.
+    /// Rebuilds what depends on a secret, certificate or template file that has changed.
     pub(super) async fn look_at_files(&mut self, loader: &Loader) {
         let files = self.config.files.clone();
         // It fails only when the runtime ends.
@@ -59,7 +59,7 @@ impl Running {
                 info!("files that the configuration names have changed and are in force");
                 self.files_refused = None;
             }
-            // It may be half written, and is looked at again.
+            // The file may be half written; the next check reads it again.
             Err(why) if self.files_refused.as_ref() != Some(&why) => {
                 error!("files that the configuration names have changed and cannot be used:\n{why}");
                 self.files_refused = Some(why);
@@ -73,7 +73,7 @@ impl Running {
         self.shared.telemetry.config_in_force(!self.refused && self.files_refused.is_none());
     }
 
-    /// Goes on under what is loaded, or, if anything of it cannot be used, as before.
+    /// Switches to the loaded configuration, or keeps the present one if any part of the new one cannot be used.
     pub(super) async fn reload(&mut self, loader: &Loader) -> Result<(), String> {
         let outcome = match load(loader, Load::File).await {
             Ok(config) => self.change(config).await.map_err(|err| err.to_string()),
@@ -95,7 +95,7 @@ impl Running {
         outcome
     }
 
-    /// All or nothing: everything that can fail is done before anything is changed.
+    /// All or nothing: everything that can fail is done before anything changes.
     async fn change(&mut self, config: Config) -> Result<(), StartError> {
         if config.storage != self.config.storage {
             let before = self.config.storage.path.display().to_string();
@@ -140,7 +140,7 @@ impl Running {
         Ok(())
     }
 
-    /// Says so when an address is taken by ourselves: a port cannot be listened on in two ways at once.
+    /// Replaces the error if the daemon itself uses the address: a port cannot be bound in two ways at once.
     fn own_port(&self, err: StartError) -> StartError {
         match err {
             StartError::Listen { address, .. }
@@ -152,7 +152,7 @@ impl Running {
         }
     }
 
-    /// Runs what was built.
+    /// Starts what was built.
     pub(super) async fn commit(&mut self, new: New) {
         self.targets.commit(new.targets, &self.shared, &mut self.tasks).await;
         self.receivers.commit(new.receivers, &self.shared, &mut self.tasks);

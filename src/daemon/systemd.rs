@@ -1,4 +1,4 @@
-//! Reports the daemon's state to the service manager by the protocol of sd_notify(3), if there is one.
+//! Reports the daemon's state to the service manager, if there is one, by the protocol of sd_notify(3).
 //!
 //! `sd_notify` knows the protocol. It is sent from here, because that crate knows no names in the abstract namespace and
 //! waits for a service manager that does not read.
@@ -28,12 +28,12 @@ use crate::clock::Beats;
 #[derive(Clone, Debug, Default)]
 pub struct ServiceManager {
     socket: Option<Arc<UnixDatagram>>,
-    /// The service manager ends this process after so long without a notification.
+    /// The service manager ends this process after this long without a notification.
     watchdog: Option<Duration>,
 }
 
 impl ServiceManager {
-    /// By the environment: `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID`.
+    /// Reads `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID` from the environment.
     pub fn from_env(env: impl Fn(&str) -> Option<String>) -> Self {
         let Some(address) = env("NOTIFY_SOCKET").filter(|address| !address.is_empty()) else {
             return ServiceManager::default();
@@ -56,7 +56,7 @@ impl ServiceManager {
         self.notify(&[NotifyState::Ready]);
     }
 
-    /// A reload begins; [`ServiceManager::ready`] follows, whatever its outcome.
+    /// A reload starts; [`ServiceManager::ready`] follows, whatever its outcome.
     pub fn reloading(&self) {
         match NotifyState::monotonic_usec_now() {
             Ok(now) => self.notify(&[NotifyState::Reloading, now]),
@@ -64,7 +64,7 @@ impl ServiceManager {
         }
     }
 
-    /// The daemon stops.
+    /// The daemon is stopping.
     pub fn stopping(&self) {
         self.notify(&[NotifyState::Stopping]);
     }

@@ -8,13 +8,13 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// What an attempt at telling somebody may still take after the daemon was told to stop. One that is cut off is made
-/// again after the next start, under the same id.
+/// How long an attempt at a notification may take after a request to stop. An attempt that is cut off is repeated
+/// after the next start, with the same id.
 const LAST_ATTEMPT: Duration = Duration::from_secs(3);
 
-/// Tasks that end when the daemon stops, and some before.
+/// Tasks that end when the daemon stops, and some that end before.
 pub(super) struct Tasks {
-    /// Each tells whether it may have ended.
+    /// Each returns whether it was allowed to end.
     set: JoinSet<bool>,
     stopping: watch::Sender<bool>,
 }
@@ -27,11 +27,11 @@ impl Tasks {
     /// Resolves when the daemon stops.
     pub(super) fn stopped(&self) -> impl Future<Output = ()> + Send + 'static {
         let mut stopping = self.stopping.subscribe();
-        // The sender outlives the tasks; should it not, they had better stop too.
+        // The sender outlives the tasks. If it did not, they should stop too.
         async move { drop(stopping.wait_for(|stopping| *stopping).await) }
     }
 
-    /// Runs what does not end by itself, and is dropped when the daemon stops.
+    /// Runs work that does not end by itself; it is dropped when the daemon stops.
     pub(super) fn spawn_endless(&mut self, work: impl Future<Output = ()> + Send + 'static) {
         let stopped = self.stopped();
         self.set.spawn(async {
@@ -42,7 +42,7 @@ impl Tasks {
         });
     }
 
-    /// Runs what may end, and is dropped when the daemon stops.
+    /// Runs work that may end; it is dropped when the daemon stops.
     pub(super) fn spawn(&mut self, work: impl Future<Output = ()> + Send + 'static) {
         let stopped = self.stopped();
         self.set.spawn(async {
@@ -54,7 +54,7 @@ impl Tasks {
         });
     }
 
-    /// Runs what ends by itself, also when the daemon stops, for which it is given a little time.
+    /// Runs work that ends by itself. When the daemon stops, it gets [`LAST_ATTEMPT`] to do so.
     pub(super) fn spawn_to_the_end(
         &mut self,
         work: impl Future<Output = ()> + Send + 'static,
@@ -69,7 +69,7 @@ impl Tasks {
         })
     }
 
-    /// Runs what ends itself once the daemon stops, see [`Tasks::stopped`].
+    /// Runs work that ends itself once the daemon stops, see [`Tasks::stopped`].
     pub(super) fn spawn_stopping_itself(&mut self, work: impl Future<Output = ()> + Send + 'static) {
         let mut stopping = self.stopping.subscribe();
         self.set.spawn(async move {
@@ -78,7 +78,7 @@ impl Tasks {
         });
     }
 
-    /// Waits until a task has ended that should not have, and says why.
+    /// Waits until a task ends that should not, and says why.
     pub(super) async fn failed(&mut self) -> String {
         loop {
             match self.set.join_next().await {
@@ -86,12 +86,12 @@ impl Tasks {
                 Some(Err(err)) if err.is_cancelled() => {}
                 Some(Ok(false)) => return "it returned".to_owned(),
                 Some(Err(err)) => return JoinError::to_string(&err),
-                None => return "all of them did".to_owned(),
+                None => return "all tasks returned".to_owned(),
             }
         }
     }
 
-    /// Tells all tasks to stop and waits for them; tells whether they did within `limit`.
+    /// Signals all tasks to stop and waits for them; returns whether they ended within `limit`.
     pub(super) async fn stop(&mut self, limit: Duration) -> bool {
         self.stopping.send_replace(true);
         let drained = timeout(limit, async { while self.set.join_next().await.is_some() {} });

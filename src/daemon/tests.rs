@@ -1,4 +1,4 @@
-//! The alert task and a receiver's queue joined as the daemon joins them, in a time that is paused.
+//! The alert task and a receiver's queue, connected as in the daemon, in paused time.
 
 mod walk;
 
@@ -41,14 +41,14 @@ use crate::{
 const START: Timestamp = Timestamp::from_secs(1_795_000_000);
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Notices that were taken, and how often the receiver refused one.
+/// Notices that were accepted, and how many the receiver refused.
 #[derive(Clone, Default)]
 struct Told {
     taken: Arc<Mutex<Vec<Notice>>>,
     refused: Arc<Mutex<usize>>,
 }
 
-/// A user's plan has ended and is renewed after six minutes; the receiver answers 503 between these two minutes.
+/// A user's plan has ended and is renewed after six minutes. In the minutes of `down`, the receiver answers 503.
 async fn renewed_after_six_minutes(down: std::ops::Range<u32>) -> Told {
     let clock = Clock::starting_at(START);
     let begin = clock.now().uptime;
@@ -66,7 +66,7 @@ async fn renewed_after_six_minutes(down: std::ops::Range<u32>) -> Told {
         (Duration::from_millis(10), answer)
     };
 
-    // Time would jump while a store's thread works, so there is none: all goes on from memory.
+    // Time would jump while a store's thread works, so there is none: everything stays in memory.
     let store = Store::closed();
     let telemetry = Telemetry::new();
     let (notices, incoming) = mpsc::unbounded_channel();
@@ -163,9 +163,9 @@ fn report(renewed: bool, now: Moment) -> Report {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_is_told_once_by_a_receiver_that_was_down_for_ten_minutes() {
+async fn an_end_is_delivered_once_by_a_receiver_that_was_down_for_ten_minutes() {
     use NoticeStatus::{Firing, Resolved};
-    // It took the beginning; or it refused that as well, and may have kept it all the same.
+    // It accepted the start; or it refused the start as well, but may have received it.
     for (down, expected) in [(3..13, &[Firing, Resolved][..]), (0..10, &[Resolved])] {
         let told = renewed_after_six_minutes(down.clone()).await;
         let taken = told.taken.lock().unwrap();

@@ -1,4 +1,4 @@
-//! What an operator may say about a connection: where to, and whom to trust there.
+//! Options of a connection: the address, and which certificates to trust.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -8,12 +8,12 @@ use reqwest::Url;
 
 /// The base address of a panel: http or https, a host, and perhaps a path before the API's own.
 ///
-/// The path is treated as a secret, as panels hide behind paths nobody can guess: `Debug` leaves it out, and there is
+/// The path is treated as a secret, because panels hide behind unguessable paths: `Debug` leaves it out, and there is
 /// no `Display`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PanelUrl(Url);
 
-/// Why a text is no base address. None of these quotes the text, which may hold a password or a secret path.
+/// Why a text is not a base address. The messages do not quote the text, which may hold a password or a secret path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PanelUrlError {
     #[error("not a URL; write it as \"https://panel.example.com:8000\"")]
@@ -25,7 +25,7 @@ pub enum PanelUrlError {
     #[error("a URL without a host; write it as \"https://panel.example.com:8000\"")]
     NoHost,
     #[error(
-        "a URL with a user name or password in it; leave out all up to the @, and write `username` and `password_file`"
+        "a URL with a user name or password in it; leave out all up to the @, and write the login in its own keys"
     )]
     UserInfo,
     #[error("a URL with a query or fragment; leave out all from the first ? or #")]
@@ -33,7 +33,7 @@ pub enum PanelUrlError {
 }
 
 impl PanelUrl {
-    /// Reads a base address; slashes at its end do not matter.
+    /// Parses a base address. Trailing slashes are ignored.
     pub fn parse(text: &str) -> Result<Self, PanelUrlError> {
         let text = text.trim();
         let url = Url::parse(text).map_err(|_| {
@@ -63,7 +63,7 @@ impl PanelUrl {
         format!("{}{path}", self.0.as_str().trim_end_matches('/'))
     }
 
-    /// Scheme, host and, unless it is the scheme's own, port: what a log may show.
+    /// Scheme, host, and the port unless it is the scheme's default: what a log may show.
     pub fn origin(&self) -> String {
         self.0.origin().ascii_serialization()
     }
@@ -93,7 +93,7 @@ impl fmt::Debug for PanelUrl {
     }
 }
 
-/// Whom to trust at the other end of a TLS connection, and how to prove who we are.
+/// Which server certificates to trust, and the client certificate to present.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TlsOptions {
     /// SHA-256 of the whole certificate (DER) that the server must show.
@@ -104,12 +104,12 @@ pub struct TlsOptions {
     pub client_cert_file: Option<PathBuf>,
     /// The key of our certificate, PEM.
     pub client_key_file: Option<PathBuf>,
-    /// Trust whoever answers.
+    /// Trust any certificate.
     pub insecure_skip_verify: bool,
 }
 
 impl TlsOptions {
-    /// The files that it names.
+    /// The files that these options name.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         [&self.ca_file, &self.client_cert_file, &self.client_key_file]
             .into_iter()
@@ -118,7 +118,7 @@ impl TlsOptions {
     }
 }
 
-/// Reads a SHA-256 fingerprint: 64 hex digits, in either case, with or without colons between the bytes.
+/// Parses a SHA-256 fingerprint: 64 hex digits, in either case, with or without colons between the bytes.
 pub fn parse_sha256(text: &str) -> Option<[u8; 32]> {
     let mut digits = text.chars().filter(|&c| c != ':').map(|c| c.to_digit(16));
     let mut bytes = [0; 32];

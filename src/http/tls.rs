@@ -1,4 +1,4 @@
-//! What the client demands of a server's certificate, and what it remembers of it.
+//! How the client verifies a server's certificate, and what it remembers of it.
 
 use std::{
     path::{Path, PathBuf},
@@ -37,13 +37,13 @@ pub enum BuildError {
     Client(String),
 }
 
-/// Installs the process's one crypto provider. To be called first thing; a second call changes nothing.
+/// Installs the process's only crypto provider. Call it first; a second call changes nothing.
 pub fn install_crypto_provider() {
-    // The only failure is that a provider is installed already, and there is but this one in the build.
+    // It fails only if a provider is already installed, and the build has only this one.
     drop(aws_lc_rs::default_provider().install_default());
 }
 
-/// The end of the certificate that the server presented last.
+/// The expiry of the certificate that the server presented last.
 #[derive(Debug)]
 pub(super) struct LeafSeen(AtomicI64);
 
@@ -68,14 +68,14 @@ impl Default for LeafSeen {
     }
 }
 
-/// The TLS side of a client. For a plain `http` target (`secure` is false) no store of certificates is opened.
+/// The TLS side of a client. For a plain `http` target (`secure` is false), no certificate store is opened.
 pub(super) fn client_config(
     options: &TlsOptions,
     secure: bool,
     leaf: Arc<LeafSeen>,
 ) -> Result<ClientConfig, BuildError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let trust = if secure { trust(options, &provider)? } else { Trust::Nobody };
+    let trust = if secure { trust(options, &provider)? } else { Trust::Nothing };
     let verifier = Verifier { trust, provider: Arc::clone(&provider), leaf };
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -88,22 +88,22 @@ pub(super) fn client_config(
             .map_err(BuildError::Tls)?,
         _ => config.with_no_client_auth(),
     };
-    // A resumed session shows no certificate, neither to judge nor to tell the end of.
+    // A resumed session shows no certificate to verify or to read the expiry of.
     config.resumption = Resumption::disabled();
     Ok(config)
 }
 
-/// Whom the client believes.
+/// Which certificates the client trusts.
 #[derive(Debug)]
 enum Trust {
-    /// Authorities: the system's, or those of a file.
+    /// Certificate authorities: the system's, or those of a file.
     Authorities(Arc<dyn ServerCertVerifier>),
-    /// The one certificate with this SHA-256, whoever signed it.
+    /// The one certificate with this SHA-256, regardless of its issuer.
     Pinned([u8; 32]),
     /// `insecure_skip_verify`.
     Anyone,
-    /// A plain `http` target has no business with TLS.
-    Nobody,
+    /// A plain `http` target, which does not use TLS.
+    Nothing,
 }
 
 fn trust(options: &TlsOptions, provider: &Arc<CryptoProvider>) -> Result<Trust, BuildError> {
@@ -158,7 +158,7 @@ impl ServerCertVerifier for Verifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, TlsError> {
-        // Remembered before it is judged: an expired certificate is the one whose end matters most.
+        // Remember it before verifying it: the expiry of an expired certificate matters most.
         self.leaf.remember(end_entity);
         match &self.trust {
             Trust::Authorities(verifier) => {
@@ -169,7 +169,7 @@ impl ServerCertVerifier for Verifier {
             }
             Trust::Pinned(_) => Err(TlsError::General("the certificate is not the pinned one".into())),
             Trust::Anyone => Ok(ServerCertVerified::assertion()),
-            Trust::Nobody => Err(CertificateError::UnknownIssuer.into()),
+            Trust::Nothing => Err(CertificateError::UnknownIssuer.into()),
         }
     }
 

@@ -2,16 +2,16 @@ use std::sync::Arc;
 
 use super::{Reading, Severity, Timestamp};
 
-/// What the alert engine knows at one moment, for metrics and pages.
+/// The state of the alert engine at one moment, for metrics and pages.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ActiveAlerts {
-    /// The alerts that there can be: every alertname with every severity that one of its steps has.
+    /// The possible alerts: every alertname with every severity of its steps.
     pub known: Vec<(&'static str, Severity)>,
     /// Sorted by target, rule and subject.
     pub list: Vec<ActiveAlert>,
 }
 
-/// An alert that is pending or firing, or would be firing if another alert did not suppress it.
+/// An alert that is pending, firing, or suppressed by another alert.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ActiveAlert {
     pub alertname: &'static str,
@@ -19,22 +19,22 @@ pub struct ActiveAlert {
     pub target: Arc<str>,
     /// What the subject is: `user`, `node`, `target` …
     pub kind: &'static str,
-    /// Empty where it is the target.
+    /// Empty if it is the target.
     pub subject: Arc<str>,
-    /// Empty where there are no steps.
+    /// Empty if the rule has no steps.
     pub step: Arc<str>,
     /// Name of the operator's own rule; absent for default rules.
     pub rule: Option<Arc<str>>,
     pub state: AlertState,
-    /// Since when it is pending, or firing, suppressed or not.
+    /// Start of the pending state, or of firing, suppressed or not.
     pub active_since: Timestamp,
-    /// What it is about, the same for every alert of that name.
+    /// The same for every alert of that name.
     pub summary: &'static str,
-    /// The values behind it. They are put into words only for alerts that are shown.
+    /// The values behind it. They are formatted only for alerts that are shown.
     pub reading: Reading,
 }
 
-/// What an alert does at present.
+/// The present state of an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AlertState {
     /// Its condition holds, but not yet for long enough.

@@ -1,9 +1,9 @@
 use serde::{Deserialize, Serialize};
 
-/// A count that a panel keeps for us and may reset.
+/// A count that the panel keeps and may reset.
 ///
-/// Prometheus reads any fall as a reset and would add the whole value again, so a fall counts only once it has
-/// held for two polls: some panels dip for a moment while they sync (3x-ui with several nodes does).
+/// Prometheus treats any fall as a reset and would add the whole value again, so a fall counts only after two polls:
+/// some panels dip for a moment while they sync (3x-ui with several nodes does).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counter {
     value: u64,
@@ -11,12 +11,12 @@ pub struct Counter {
 }
 
 impl Counter {
-    /// The counter's first reading.
+    /// A counter that starts at this reading.
     pub fn new(reading: u64) -> Self {
         Counter { value: reading, falling: false }
     }
 
-    /// What is published.
+    /// The published value.
     pub fn value(self) -> u64 {
         self.value
     }
@@ -31,7 +31,7 @@ impl Counter {
         }
     }
 
-    /// A counter that a system may or may not have, after one more reading.
+    /// A counter that a system may not have, after one more reading.
     pub(super) fn go_on(known: Option<Counter>, reading: Option<u64>) -> Option<Counter> {
         let reading = reading?;
         Some(known.map_or_else(|| Counter::new(reading), |counter| counter.then(reading)))

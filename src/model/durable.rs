@@ -1,9 +1,9 @@
 use std::collections::HashSet;
 
-/// A durable counter: integers that outlive the process, under a text that names them.
+/// A durable counter: integers that survive restarts, under a text that names them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CounterRow {
-    /// Unique within the target and family. Only the owner reads it.
+    /// Unique within the target and family. Only the counter's owner parses it.
     pub labels: String,
     pub values: Vec<u64>,
 }
@@ -11,18 +11,18 @@ pub struct CounterRow {
 /// Durable counters of a target, by family.
 pub type CounterFamilies = Vec<(String, Vec<CounterRow>)>;
 
-/// What changes among the durable counters of a target, all of it or nothing.
+/// A change to the durable counters of a target, applied completely or not at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CounterChange {
     pub family: String,
-    /// New rows, and known ones with their new values.
+    /// New rows, and existing ones with their new values.
     pub rows: Vec<CounterRow>,
-    /// Labels of rows that are deleted.
+    /// Labels of deleted rows.
     pub gone: Vec<String>,
 }
 
 impl CounterChange {
-    /// What leads from the rows `before` to those `after`; absent: nothing does.
+    /// The change from the rows `before` to the rows `after`; absent if there is none.
     pub fn between(family: &str, before: &[CounterRow], after: Vec<CounterRow>) -> Option<Self> {
         let labels: HashSet<_> = after.iter().map(|row| &row.labels).collect();
         let gone = before.iter().filter(|row| !labels.contains(&row.labels));

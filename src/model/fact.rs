@@ -2,8 +2,8 @@ use std::{collections::HashSet, sync::Arc};
 
 use super::{Admin, Core, Host, Identity, Moment, Node, NodeTraffic, User, UserCounts, UserNodeTraffic};
 
-/// Something that an answer says about a target, in our own units: what [`Report::merge`](super::Report::merge) takes.
-/// One answer may bring several.
+/// Something that an answer says about a target, in units of our own: the input of
+/// [`Report::merge`](super::Report::merge). One answer may contain several.
 #[derive(Debug)]
 pub enum Fact {
     Identity(Identity),
@@ -31,13 +31,13 @@ pub struct ProxyTraffic {
 /// What an answer says about users.
 #[derive(Debug)]
 pub enum UserFacts {
-    /// Some users of a walk in progress; names not among them keep what is known of them.
+    /// Some users of an unfinished walk; other users stay as they are.
     Page(Vec<User>),
     /// The last page of a walk. Users not among `seen` are missing, see [`Users::missing`](super::Users::missing).
     WalkEnd(WalkEnd),
-    /// All users in one answer, which is the truth: a user who is not in it is gone.
+    /// All users in one answer, which is authoritative: a user that is not in it is gone.
     Whole(WholeList),
-    /// Users that were asked for by name.
+    /// Users that were requested by name.
     Named(NamedUsers),
 }
 
@@ -45,11 +45,11 @@ pub enum UserFacts {
 #[derive(Debug, Default)]
 pub struct WalkEnd {
     pub page: Vec<User>,
-    /// Every name met on this walk, those of `page` included.
+    /// Every name seen on this walk, including those of `page`.
     pub seen: HashSet<Arc<str>>,
-    /// Rows that the panel could not or did not give in a readable form.
+    /// Rows that the panel did not give, or not in a readable form.
     pub unreadable: usize,
-    /// When the walk's first page was asked for.
+    /// When the walk's first page was requested.
     pub started: Moment,
 }
 
@@ -59,11 +59,11 @@ pub struct WholeList {
     pub users: Vec<User>,
     /// Rows that could not be read.
     pub unreadable: usize,
-    /// When the list was asked for.
+    /// When the list was requested.
     pub started: Moment,
 }
 
-/// What came of asking for users by name.
+/// The result of requesting users by name.
 #[derive(Debug, Default)]
 pub struct NamedUsers {
     pub found: Vec<User>,

@@ -2,13 +2,13 @@ use std::time::Duration;
 
 use super::Moment;
 
-/// What has to be remembered of a target's earlier answers, because the newest alone does not tell it.
+/// What must be remembered of a target's earlier answers, because the newest one is not enough.
 #[derive(Clone, Debug, Default)]
 pub struct History {
     up_since: Option<Moment>,
     /// Bytes through the proxies at the last reading.
     traffic: Option<u64>,
-    /// When a reading last differed from the one before; absent: none has, since we look.
+    /// When a reading last differed from the one before; absent: never since the daemon started to read.
     traffic_moved: Option<Moment>,
     /// Whether the core was up, oldest first: the answers of the last [`CORE_WINDOW`], at least the newest.
     core: Vec<(Moment, bool)>,
@@ -18,12 +18,12 @@ pub struct History {
 pub const CORE_WINDOW: Duration = Duration::from_secs(5 * 60);
 
 impl History {
-    /// Notes whether the target is up after an attempt at it.
+    /// Records whether the target is up after an attempt.
     pub fn up_was(&mut self, up: bool, now: Moment) {
         self.up_since = if up { self.up_since.or(Some(now)) } else { None };
     }
 
-    /// Notes the bytes through the proxies, if they are known.
+    /// Records the bytes through the proxies, if they are known.
     pub(super) fn traffic_was(&mut self, sum: Option<u64>, now: Moment) {
         if self.traffic.is_some() && sum.is_some() && sum != self.traffic {
             self.traffic_moved = Some(now);
@@ -36,12 +36,12 @@ impl History {
         self.core.push((now, up));
     }
 
-    /// Since when the target has been up without a break; absent: it is not.
+    /// Since when the target has been up without interruption; absent: it is not up.
     pub fn up_since(&self) -> Option<Moment> {
         self.up_since
     }
 
-    /// When the proxies' totals last moved; absent: they have not, since we look.
+    /// When the proxies' totals last changed; absent: never since the daemon started to read.
     pub fn traffic_moved(&self) -> Option<Moment> {
         self.traffic_moved
     }
@@ -57,8 +57,8 @@ impl History {
         (all > 0).then(|| f64::from(down) / f64::from(all))
     }
 
-    /// Whether the core's answers within [`CORE_WINDOW`] are enough to say that it is well: four of them, or two
-    /// minutes of them.
+    /// Whether the core's answers within [`CORE_WINDOW`] are enough to call it healthy: four of them, or two minutes
+    /// of them.
     pub fn core_covered(&self, now: Moment) -> bool {
         let ages = self.core.iter().map(|(at, _)| now.since(*at)).filter(|age| *age <= CORE_WINDOW);
         ages.clone().count() >= 4 || ages.max() >= Some(Duration::from_secs(2 * 60))

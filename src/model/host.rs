@@ -1,4 +1,4 @@
-/// The machine the panel runs on. Absent: the panel does not say.
+/// The machine that the panel runs on. Absent: the panel does not report it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Host {
     /// 0 to 1 over all cores.

@@ -1,4 +1,4 @@
-/// A system that a target was found to run.
+/// A system that a target can run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum System {
     Marzban,
@@ -16,12 +16,12 @@ impl System {
     }
 }
 
-/// What was detected behind a target's URL.
+/// The system detected behind a target's URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     pub system: System,
-    /// As the panel says it, e.g. `0.8.4`.
+    /// As the panel writes it, e.g. `0.8.4`.
     pub version: String,
-    /// The API generation we speak to it, e.g. `0.8`.
+    /// The API generation that the client uses, e.g. `0.8`.
     pub generation: String,
 }

@@ -2,7 +2,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use super::Counter;
 
-/// How a panel sees one of its nodes.
+/// The panel's view of one of its nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NodeStatus {
     Connected,
@@ -11,7 +11,7 @@ pub enum NodeStatus {
     Disabled,
     /// PasarGuard: the node's own data limit is reached.
     Limited,
-    /// A word that this version does not know.
+    /// A word that this version of the exporter does not know.
     Unknown,
 }
 
@@ -39,16 +39,16 @@ impl NodeStatus {
     }
 }
 
-/// A proxy server that the panel steers.
+/// A proxy server that the panel manages.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
     /// Unique within the target, see [`node_labels`].
     pub label: Arc<str>,
     pub address: String,
     pub status: NodeStatus,
-    /// Version of the node's proxy core; the last known one while it is not connected.
+    /// Version of the node's proxy core; the last known one while the node is disconnected.
     pub version: Option<String>,
-    /// Factor by which the panel weighs this node's traffic for quotas.
+    /// The factor by which the panel weighs this node's traffic for quotas.
     pub usage_coefficient: Option<f64>,
     /// Bytes since the node was added, where the panel counts them (PasarGuard: `lifetime_uplink`).
     pub uplink: Option<Counter>,
@@ -59,9 +59,9 @@ pub struct Node {
 /// The name of the panel's own proxy among the nodes.
 pub const MASTER: &str = "master";
 
-/// The labels of nodes by id and name, in the same order; no id is the panel's own proxy. A node's label is its name,
-/// with `#` and its id where another node of the list has that name, or where it would pass for [`MASTER`] or for a
-/// label made this way.
+/// The labels of nodes by id and name, in the same order; no id means the panel's own proxy. A node's label is its
+/// name. `#` and the id are added if another node of the list has the same name, or if the name could be mistaken for
+/// [`MASTER`] or for a label made this way.
 pub fn node_labels(nodes: &[(Option<i64>, &str)]) -> Vec<Arc<str>> {
     let mut known = HashSet::new();
     let mut clashing = HashSet::from([MASTER]);
@@ -83,7 +83,7 @@ fn ends_like_a_label(name: &str) -> bool {
         .is_some_and(|(_, id)| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// Bytes that went through one node, counted since we first saw it.
+/// Bytes through one node, counted since the first reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeTraffic {
     pub node: Arc<str>,
@@ -91,7 +91,7 @@ pub struct NodeTraffic {
     pub downlink: u64,
 }
 
-/// Bytes one user moved through one node, weighted as the panel weighs them, counted since we first saw them.
+/// Bytes that one user moved through one node, weighted like the panel does, counted since the first reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserNodeTraffic {
     pub user: Arc<str>,

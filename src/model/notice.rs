@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
 
-/// How much an alert matters.
+/// The severity of an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
@@ -24,7 +24,7 @@ impl Severity {
     }
 }
 
-/// Whether an alert, or any of a notice's alerts, still fires.
+/// Whether an alert, or any alert of a notice, is still firing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NoticeStatus {
@@ -35,7 +35,7 @@ pub enum NoticeStatus {
 /// An alert as a receiver gets it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NoticeAlert {
-    /// Identifies one firing of one alert: the same from when it was recorded until it is resolved.
+    /// Identifies one firing of one alert, from its start until it is resolved.
     pub event: String,
     pub status: NoticeStatus,
     pub severity: Severity,
@@ -45,7 +45,7 @@ pub struct NoticeAlert {
     /// `summary`, `description`, and what varies: `reason`, `value`, `limit`, `remaining` …
     pub annotations: BTreeMap<String, String>,
     pub starts_at: Timestamp,
-    /// Absent while it fires.
+    /// Absent while it is firing.
     pub ends_at: Option<Timestamp>,
 }
 
@@ -61,21 +61,21 @@ pub struct Notice {
     pub group_labels: BTreeMap<String, String>,
     /// Why it is sent, one of a closed set.
     pub reason: String,
-    /// Firing ones first, and of those the ones that are new to the receiver; then the worst.
+    /// Firing ones first, of those the ones new to the receiver first; then by severity.
     pub alerts: Vec<NoticeAlert>,
-    /// Ids of earlier notices of the group that were never delivered and that this one replaces.
+    /// Ids of earlier undelivered notices that this one replaces.
     pub covers: Vec<String>,
     pub created_at: Timestamp,
 }
 
 impl Notice {
-    /// Firing as long as one of its alerts is.
+    /// Firing as long as one of its alerts is firing.
     pub fn status(&self) -> NoticeStatus {
         let fires = self.alerts.iter().any(|alert| alert.status == NoticeStatus::Firing);
         if fires { NoticeStatus::Firing } else { NoticeStatus::Resolved }
     }
 
-    /// The highest severity of the alerts that fire, or of all if none does.
+    /// The highest severity of the firing alerts, or of all if none is firing.
     pub fn severity(&self) -> Severity {
         let of = |status| self.alerts.iter().filter(move |alert| alert.status == status);
         let firing = of(NoticeStatus::Firing).map(|alert| alert.severity).max();

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::Moment;
 
-/// A part of a target that is polled at its own pace and has its own age.
+/// A part of a target, which is polled at its own pace and has its own age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Part {
     /// Version, host, counts and traffic totals.
@@ -15,7 +15,7 @@ pub enum Part {
     Admins,
     /// The user list.
     Users,
-    /// Who is online, where the system says so apart from its user list.
+    /// Users online, if the system reports them apart from its user list.
     Online,
     /// Traffic by node of the users named in the configuration.
     UserNodes,
@@ -37,28 +37,28 @@ impl Part {
     }
 }
 
-/// What is known of the reads of a part.
+/// The state of reading a part.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PartState {
-    /// How the last attempt ended. Readers ask [`Report::outcome`](super::Report::outcome).
+    /// The outcome of the last attempt. Readers use [`Report::outcome`](super::Report::outcome).
     pub outcome: Outcome,
-    /// When the part was last read to its end.
+    /// When the part was last completed.
     pub last_success: Option<Moment>,
-    /// When anything of it was last read: for a walk in progress, its newest page.
+    /// When any of it was last read: during a walk, its newest page.
     pub last_data: Option<Moment>,
-    /// How long its last whole read took.
+    /// Duration of its last whole read.
     pub duration: Option<Duration>,
-    /// From the beginning of one whole read to that of the next, at the present pace.
+    /// From the start of one whole read to the start of the next, at the present pace.
     pub round: Duration,
-    /// Age beyond which what is known of the part is no longer shown.
+    /// The age beyond which the part's data is no longer shown.
     pub stale_after: Duration,
 }
 
-/// How the last attempt at a part ended.
+/// The outcome of the last attempt at a part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Up,
-    /// The account may not read it. Not a failure.
+    /// The account may not read it. This is not a failure.
     Refused,
     /// The detail is a sentence for logs.
     Failed {
@@ -69,15 +69,15 @@ pub enum Outcome {
     Pending,
 }
 
-/// Why a read failed: the closed set that `target_poll_failures_total` counts by.
+/// Why a read failed: the closed set of reasons in `target_poll_failures_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
     /// The login was refused.
     Auth,
-    /// A 4xx that no other reason names.
+    /// A 4xx answer without a reason of its own.
     ClientError,
     Connect,
-    /// The answer is not what the system answers here.
+    /// The answer is not what this system returns here.
     Decode,
     /// The account may not read it.
     Forbidden,
@@ -94,7 +94,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Every reason, in the order of their words.
+    /// Every reason, in the order of their labels.
     pub const ALL: [Reason; 13] = [
         Reason::Auth,
         Reason::ClientError,

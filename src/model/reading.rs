@@ -26,7 +26,7 @@ pub enum Reading {
 }
 
 impl Reading {
-    /// As annotations of its alert, by name.
+    /// The values as annotations of the alert, by name.
     pub fn words(&self, now: Timestamp) -> Vec<(&'static str, String)> {
         match self {
             Reading::Ends(end) => vec![("value", date(*end)), ("remaining", duration(end.since(now)))],

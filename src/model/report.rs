@@ -9,23 +9,23 @@ use super::{
     ProxyTraffic, Timestamp, User, UserCounts, UserNodeTraffic, Users,
 };
 
-/// All that is known of one target: each part's last good answer, and how its last attempt went.
+/// Everything known of one target: each part's last good answer, and the outcome of its last attempt.
 ///
-/// A failed attempt never takes knowledge away; age does, and [`Report::fresh`] is where readers ask for it.
+/// A failed attempt never removes data; age does. Readers use [`Report::fresh`] to check it.
 #[derive(Clone, Debug)]
 pub struct Report {
     pub target: Arc<str>,
-    /// Which system this is, by a text that nothing else can be read from. Under the same name another one is another
-    /// system, of which nothing is known.
+    /// Identifies the system, without revealing its address. Another source under the same name is another system, of
+    /// which nothing is known.
     pub source: Arc<str>,
     pub identity: Option<Identity>,
     /// Whether login and the cheapest part succeeded at their last attempt; absent: not tried yet.
     pub up: Option<bool>,
-    /// How the target itself fails, so that only the part that decides `up` is asked for; absent: it does not.
+    /// How the target itself fails, so that only the part that decides `up` is requested; absent: it does not fail.
     pub unreachable: Option<Outcome>,
     /// Parts that were tried at least once.
     pub parts: BTreeMap<Part, PartState>,
-    /// When the certificate that the target presented ends, by the panel's word.
+    /// When the certificate that the target presented expires.
     pub certificate_expiry: Option<Timestamp>,
     pub host: Host,
     pub counts: UserCounts,
@@ -36,19 +36,19 @@ pub struct Report {
     pub usage: Arc<Vec<NodeTraffic>>,
     pub admins: Arc<Vec<Admin>>,
     pub users: Arc<Users>,
-    /// Names of all who are online, where the system has the part [`Part::Online`].
+    /// Names of all online users, if the system has the part [`Part::Online`].
     pub online: Arc<HashSet<Arc<str>>>,
     pub user_nodes: Arc<Vec<UserNodeTraffic>>,
     pub history: History,
 }
 
 impl Report {
-    /// A target of which nothing is known yet.
+    /// A target without any data yet.
     pub fn new(target: impl Into<Arc<str>>) -> Self {
         Report::of(target, "")
     }
 
-    /// As [`Report::new`], of the system `source`.
+    /// As [`Report::new`], for the system `source`.
     pub fn of(target: impl Into<Arc<str>>, source: impl Into<Arc<str>>) -> Self {
         Report {
             target: target.into(),
@@ -73,7 +73,7 @@ impl Report {
         }
     }
 
-    /// Whether what is known of `part` is young enough to be told.
+    /// Whether the data of `part` is recent enough to be shown.
     pub fn fresh(&self, part: Part, now: Moment) -> bool {
         self.stale_in(part, now).is_some()
     }
@@ -81,13 +81,13 @@ impl Report {
     /// How long `part` stays fresh if nothing more is read; absent: it is stale or was never read.
     pub fn stale_in(&self, part: Part, now: Moment) -> Option<Duration> {
         let state = self.parts.get(&part)?;
-        // Until a long list was read to its end, the age of its newest page counts; from then on, that of the whole.
+        // Until a long list was completed, the age of its newest page counts; from then on, the age of the whole.
         let age = now.since(state.last_success.or(state.last_data)?);
         state.stale_after.checked_sub(age).filter(|left| !left.is_zero())
     }
 
-    /// How the last attempt at `part` ended; absent: it was never tried. A part that is not asked for because the target
-    /// itself fails is not up either.
+    /// The outcome of the last attempt at `part`; absent: it was never tried. A part that is not requested because the
+    /// target itself fails is not up either.
     pub fn outcome(&self, part: Part) -> Option<&Outcome> {
         let outcome = &self.parts.get(&part)?.outcome;
         match outcome {
@@ -96,7 +96,7 @@ impl Report {
         }
     }
 
-    /// Whether `user` is online; absent: that is not known, or it was read too long ago.
+    /// Whether `user` is online; absent: unknown, or read too long ago.
     pub fn online(&self, user: &User, now: Moment) -> Option<bool> {
         if self.parts.contains_key(&Part::Online) {
             self.fresh(Part::Online, now).then(|| self.online.contains(&user.name))
@@ -105,7 +105,7 @@ impl Report {
         }
     }
 
-    /// Takes in one converted fact, read at `now`. Counters go on from the previous reading.
+    /// Merges one converted fact, read at `now`. Counters continue from the previous reading.
     pub fn merge(&mut self, fact: Fact, now: Moment) {
         match fact {
             Fact::Identity(identity) => self.identity = Some(identity),
@@ -153,5 +153,5 @@ impl Report {
     }
 }
 
-/// A user who was online when read may have gone since; after this long nothing is claimed.
+/// A user that was online may have left since the read; after this time the state is unknown.
 pub const ONLINE_FOR: Duration = Duration::from_secs(5 * 60);

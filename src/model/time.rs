@@ -12,7 +12,7 @@ impl Timestamp {
         Timestamp(millis)
     }
 
-    /// Seconds since the epoch; values that no calendar holds are clamped.
+    /// Seconds since the epoch; values out of range are clamped.
     pub const fn from_secs(secs: i64) -> Self {
         Timestamp(secs.saturating_mul(1000))
     }
@@ -37,7 +37,7 @@ impl Timestamp {
         self.0 as f64 / 1000.0
     }
 
-    /// Moves by milliseconds that may be negative, as the difference of two clocks is.
+    /// Adds milliseconds, which may be negative, like the difference of two clocks.
     #[must_use]
     pub const fn saturating_add_millis(self, millis: i64) -> Self {
         Timestamp(self.0.saturating_add(millis))
@@ -48,7 +48,7 @@ impl Timestamp {
         Timestamp(self.0.saturating_sub(millis(duration)))
     }
 
-    /// Time passed since `earlier`; zero if that lies ahead.
+    /// Time since `earlier`; zero if that is in the future.
     pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
@@ -58,9 +58,9 @@ fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// A point in time by both clocks: wall time to show, and uptime to compute ages with. Wall clocks are set by people
-/// and by NTP, and an age must not jump then. Uptime begins long before the daemon, so that there is room for what
-/// happened in an earlier process.
+/// A point in time by both clocks: wall time to show, and uptime to compute ages with. People and NTP set wall clocks,
+/// and ages must not jump then. Uptime starts long before the daemon, which leaves room for events of earlier
+/// processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Moment {
     pub wall: Timestamp,
@@ -68,20 +68,20 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// The moment of which only the wall time was stored, by an earlier process: as long ago by either clock. A time
-    /// ahead of `now` was stored under a clock that has been set back since, and is taken to be now.
+    /// The moment for a wall time that an earlier process stored, with the same age by either clock. A time later than
+    /// `now` was stored before the clock was set back, and becomes `now`.
     pub fn restored(wall: Timestamp, now: Moment) -> Self {
         let age = now.wall.since(wall);
         Moment { wall: wall.min(now.wall), uptime: now.uptime.saturating_sub(age) }
     }
 
-    /// The moment that comes so much later, if the wall clock is not set meanwhile.
+    /// The moment that is later by `time`, if the wall clock is not set meanwhile.
     #[must_use]
     pub fn after(self, time: Duration) -> Self {
         Moment { wall: self.wall.saturating_add(time), uptime: self.uptime.saturating_add(time) }
     }
 
-    /// Time passed since `earlier`, by uptime.
+    /// Time since `earlier`, by uptime.
     pub fn since(self, earlier: Moment) -> Duration {
         self.uptime.saturating_sub(earlier.uptime)
     }

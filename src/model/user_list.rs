@@ -6,26 +6,26 @@ use std::{
 
 use super::{Counter, Moment, NamedUsers, User, UserFacts, WalkEnd, WholeList};
 
-/// The users of a target: those of the last finished walk, with what the present one has seen since.
+/// The users of a target: those of the last finished walk, updated by the present one.
 #[derive(Clone, Debug, Default)]
 pub struct Users {
     /// Sorted by name, each name once.
     list: Vec<Arc<User>>,
-    /// When the last finished walk began; absent: none has finished yet, and the list is not whole.
+    /// When the last finished walk started; absent: none has finished yet, and the list is not whole.
     walked_since: Option<Moment>,
-    /// Rows of the last finished walk that the panel did not give in a readable form.
+    /// Rows of the last finished walk that the panel did not return in a readable form.
     unreadable: usize,
-    /// Names that the last finished walk did not meet. Each has the number of polls in a row, since the first walk
-    /// that missed it, in which the panel's own count agreed that it is gone.
+    /// Names that the last finished walk did not find. The value is the number of consecutive polls, since the first
+    /// walk that missed the name, in which the panel's own count agreed that the user is gone.
     missing: BTreeMap<Arc<str>, u32>,
-    /// Users whom the last finished walk met or could not read.
+    /// The number of users that the last finished walk found or could not read.
     walked: usize,
 }
 
-/// Missing users up to this number are asked for by name. When more are missing, an incomplete list is more likely
+/// Up to this number of missing users are requested by name. If more are missing, an incomplete list is more likely
 /// than so many deletions between two walks.
 const FEW: usize = 20;
-/// The panel's own count has to agree this many times in a row before many missing users are removed.
+/// The panel's own count must agree this many times in a row before many missing users are removed.
 const AGREEMENTS: u32 = 3;
 
 impl Users {
@@ -33,8 +33,8 @@ impl Users {
         &self.list
     }
 
-    /// The users of a walk that was finished in an earlier life of the daemon; without the time when that walk began,
-    /// they are not taken for a whole list.
+    /// The users of a walk that an earlier process finished. Without the time when that walk started, they do not
+    /// count as a whole list.
     pub fn restored(users: Vec<User>, walked_since: Option<Moment>) -> Self {
         let list = sorted(users);
         Users { walked: list.len(), list, walked_since, ..Users::default() }
@@ -48,9 +48,9 @@ impl Users {
         self.unreadable
     }
 
-    /// Users that the last finished walk did not meet and that are to be asked for by name. They stay in the list
-    /// until then. Many missing users are not among these: they are removed when the panel's own count agrees with
-    /// the walk for long enough.
+    /// Users that the last finished walk did not find and that must be requested by name. Until then they stay in the
+    /// list. If many users are missing, they are not among these: they are removed when the panel's own count agrees
+    /// with the walk for long enough.
     pub fn missing(&self) -> Vec<Arc<str>> {
         if self.holds_many_missing() { Vec::new() } else { self.missing.keys().cloned().collect() }
     }
@@ -59,8 +59,8 @@ impl Users {
         self.missing.len() > FEW || self.missing.len() * 2 > self.list.len()
     }
 
-    /// Compares the panel's own count of users with the last finished walk. It agrees if most of the missing users
-    /// are not in it; a few may have been added or deleted since the walk.
+    /// Compares the panel's own user count with the last finished walk. It agrees if most of the missing users are not
+    /// counted; a few users may have been added or deleted since the walk.
     pub(super) fn compare(&mut self, total: Option<u64>) {
         let most = self.walked + self.missing.len() / 2;
         let agrees = total.is_some_and(|total| usize::try_from(total).is_ok_and(|total| total <= most));
@@ -82,7 +82,7 @@ impl Users {
         }
     }
 
-    /// Takes in users who were asked for by name.
+    /// Merges users that were requested by name.
     fn merge_named(&mut self, named: NamedUsers) {
         let found = named.found.iter().map(|user| &user.name);
         for name in found.chain(&named.gone) {
@@ -98,7 +98,7 @@ impl Users {
         }
     }
 
-    /// Takes in users read on a walk. Each keeps its counters; the other users stay as they are known.
+    /// Merges users read on a walk. Counters of known users continue; other users stay as they are.
     fn merge_page(&mut self, page: Vec<User>) {
         let mut new = Vec::new();
         for user in page {
@@ -114,7 +114,7 @@ impl Users {
         }
     }
 
-    /// Takes in a walk's last page and notes which users the walk did not meet.
+    /// Merges a walk's last page and records which users the walk did not find.
     fn merge_end(&mut self, end: WalkEnd) {
         self.merge_page(end.page);
         let missing = self.list.iter().filter(|user| !end.seen.contains(&user.name));
@@ -128,8 +128,7 @@ impl Users {
         self.unreadable = end.unreadable;
     }
 
-    /// Takes in a list that is whole. Users that are not in it are gone, unless they may be in the rows that could not
-    /// be read.
+    /// Replaces the list by a whole one. Users that are not in it are gone, unless they may be in its unreadable rows.
     fn merge_whole(&mut self, whole: WholeList) {
         let known = mem::take(&mut self.list);
         self.list = sorted(whole.users);
@@ -160,10 +159,10 @@ fn sorted(mut users: Vec<User>) -> Vec<Arc<User>> {
     users.into_iter().map(Arc::new).collect()
 }
 
-/// A user after one more reading. Counters go on from the known ones.
+/// A user after one more reading. Counters continue from the known ones.
 fn gone_on(known: &User, read: User) -> User {
     User {
-        // The name's allocation is shared with the known user, so that renewals do not scatter memory.
+        // Reuses the known name's allocation, so that updates do not fragment memory.
         name: Arc::clone(&known.name),
         traffic: known.traffic.then(read.traffic.value()),
         uplink: Counter::go_on(known.uplink, read.uplink.map(Counter::value)),
@@ -213,7 +212,7 @@ mod tests {
 
     #[test]
     fn many_deleted_users_leave_however_often_the_panel_is_walked() {
-        // Each letter is a walk or a count, in the order of the polls.
+        // Each letter is a walk or a count, in order of the polls.
         for polls in ["wccc", "wcwcwc", "wwcwwcwwc", "cwcwcwc", "wcwcc"] {
             let mut users = Users::default();
             walk(&mut users, 0..300);
@@ -279,7 +278,7 @@ mod tests {
             users.merge(UserFacts::Whole(WholeList { users: list, unreadable, started: Moment::default() }));
             let known: Vec<_> = users.list().iter().map(|user| &*user.name).collect();
             assert_eq!(known, expected);
-            // A first fall is not believed.
+            // The first fall of a counter is ignored.
             let b = users.list().iter().find(|user| &*user.name == "b").unwrap();
             assert_eq!(b.uplink.map(Counter::value), Some(7));
             assert!(users.missing().is_empty());

@@ -4,17 +4,17 @@ use serde::{Deserialize, Serialize};
 
 use super::{Counter, Timestamp};
 
-/// What a panel allows a user at present.
+/// The present status of a user in the panel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum UserStatus {
     Active,
-    /// Waiting for first use, when the plan starts to run.
+    /// Waits for its first use, when the plan starts.
     OnHold,
     Disabled,
     /// The quota is used up.
     Limited,
     Expired,
-    /// A word that this version does not know.
+    /// A word that this version of the exporter does not know.
     Unknown,
 }
 
@@ -45,7 +45,7 @@ impl UserStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Expiry {
     Never,
-    /// Runs this long from first use (Marzban: `on_hold_expire_duration`, seconds).
+    /// This long after the first use (Marzban: `on_hold_expire_duration`, seconds).
     OnFirstUse(Duration),
     At(Timestamp),
 }
@@ -55,34 +55,35 @@ pub enum Expiry {
 pub struct User {
     /// Unique within the target.
     pub name: Arc<str>,
-    /// The admin who owns the user.
+    /// The admin that owns the user.
     pub owner: Option<Arc<str>>,
     pub status: UserStatus,
     /// Bytes that count against the quota; falls when the panel resets it.
     pub used: u64,
     /// Quota in bytes; absent: unlimited.
     pub limit: Option<u64>,
-    /// Bytes ever moved (Marzban: `lifetime_used_traffic`).
+    /// All bytes ever moved (Marzban: `lifetime_used_traffic`).
     pub traffic: Counter,
-    /// The part of `traffic` that the user sent, where the system counts both directions.
+    /// The part of `traffic` that the user sent, if the system counts both directions.
     #[serde(default)]
     pub uplink: Option<Counter>,
     /// The part of `traffic` that the user received.
     #[serde(default)]
     pub downlink: Option<Counter>,
     pub expiry: Expiry,
-    /// When the system next sets `used` back to 0, where it says so.
+    /// When the system next resets `used` to 0, if it reports this.
     #[serde(default)]
     pub quota_reset: Option<Timestamp>,
     pub last_online: Option<Timestamp>,
-    /// Moved traffic within two minutes before the row was read. Readers ask [`Report::online`](super::Report::online).
+    /// Moved traffic within two minutes before the row was read. Readers use
+    /// [`Report::online`](super::Report::online).
     pub online: bool,
-    /// When this was read, by our clock.
+    /// When this was read, by the exporter's clock.
     pub read_at: Timestamp,
 }
 
 impl User {
-    /// An active user without limits who was never online, read at the beginning of time: for tests and examples.
+    /// An active user without limits that was never online, read at the epoch: for tests and examples.
     pub fn named(name: &str) -> User {
         User {
             name: name.into(),
@@ -115,7 +116,7 @@ pub struct UserCounts {
     pub seen_within_day: Option<u64>,
 }
 
-/// An administrator of the panel, who may own users.
+/// An administrator of the panel, which may own users.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin {
     pub name: String,

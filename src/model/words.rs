@@ -1,10 +1,10 @@
-//! Quantities as people read them, the same in notices, pages and answers.
+//! Quantities in human-readable form, the same in notices, pages and answers.
 
 use std::time::Duration;
 
 use super::Timestamp;
 
-/// The two largest units, e.g. `2d 3h`.
+/// Formats a duration in its two largest units, e.g. `2d 3h`.
 pub fn duration(duration: Duration) -> String {
     let secs = duration.as_secs();
     let units = [("d", secs / 86_400), ("h", secs / 3600 % 24), ("m", secs / 60 % 60), ("s", secs % 60)];
@@ -17,7 +17,7 @@ pub fn percent(percent: u128) -> String {
     format!("{percent}%")
 }
 
-/// With at most one decimal, rounded down, so that a limit that is not reached does not look reached.
+/// Formats bytes with at most one decimal, rounded down, so that a limit that is not reached does not look reached.
 pub fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     let exponent = bytes.max(1).ilog2() / 10;
@@ -32,7 +32,7 @@ pub fn bytes(bytes: u64) -> String {
     }
 }
 
-/// RFC 3339 in UTC, to the second.
+/// Formats a time as RFC 3339 in UTC, to the second.
 pub fn date(time: Timestamp) -> String {
     jiff::Timestamp::from_second(time.as_secs()).map_or_else(|_| "never".to_owned(), |time| time.to_string())
 }

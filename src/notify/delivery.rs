@@ -1,8 +1,8 @@
-//! One queue per receiver: sends what is in it, and tries again until it is taken or too old.
+//! One queue per receiver: sends its notices and retries until each is accepted or too old.
 //!
-//! What is to be sent is in the store before it gets here, and leaves it when it is taken: a worker may be dropped at
-//! any moment, and what was not marked is sent again, under the same id. A receiver that fails is left alone for longer
-//! and longer, and the fallback receiver is notified; all of that is remembered across restarts.
+//! A notice is in the store before it gets here, and leaves the store when it is accepted. A worker may be dropped at
+//! any moment; a notice that was not marked as delivered is sent again with the same id. The waits between attempts at
+//! a failing receiver grow, and the fallback is notified of the failure. All of this state survives restarts.
 
 mod backoff;
 mod fallback;
@@ -37,14 +37,14 @@ use crate::{
     telemetry::{AttemptFailure, Telemetry},
 };
 
-/// How long a notice is worth sending.
+/// How long a notice is kept for sending.
 const LIFE: Duration = Duration::from_secs(72 * 60 * 60);
-/// Why a notice is not sent whose alerts began and ended while the receiver could not be reached.
+/// Why a notice is not sent whose alerts started and ended while the receiver was failing.
 const OUTDATED: &str = "outdated";
-/// Why a notice is given up that was not refused.
+/// Why a notice is given up without a refusal.
 const TOO_OLD: &str = "it could not be delivered for three days";
 
-/// Brings notices to one receiver, one at a time.
+/// Delivers notices to one receiver, one at a time.
 #[derive(Debug)]
 pub struct Worker {
     receiver: Receiver,
@@ -52,28 +52,28 @@ pub struct Worker {
     outbox: Outbox,
 }
 
-/// How a receiver wants it.
+/// A receiver's settings.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms {
-    /// Whether it gets notices of alerts that ended.
+    /// Whether it gets resolved notifications.
     pub send_resolved: bool,
-    /// A few bits of a digest of the receiver's configuration: one that refused everything is only tried again under
-    /// another.
+    /// A few bits of a digest of the receiver's configuration. A receiver that refused everything is only retried when
+    /// this changes.
     pub config: u16,
 }
 
-/// What a worker needs of the rest of the house.
+/// What a worker shares with the rest of the daemon.
 #[derive(Clone, Debug)]
 pub struct Wiring {
     pub store: Store,
     pub telemetry: Telemetry,
     pub clock: Clock,
-    /// The receivers that may be notified that another fails, always the newest.
+    /// The other receivers and the fallback, always the newest.
     pub others: watch::Receiver<Others>,
     pub health: HealthByReceiver,
 }
 
-/// What a worker had not brought when it ended, for another to go on with.
+/// What a worker had not delivered when it ended, for the next worker.
 #[derive(Clone, Debug, Default)]
 pub struct Left {
     /// Oldest first.
@@ -82,7 +82,7 @@ pub struct Left {
 }
 
 impl Worker {
-    /// `left` is what an earlier worker or the store remembers of this receiver; `incoming` brings what was recorded
+    /// `left` is what an earlier worker left or the store has of this receiver; `incoming` delivers what was recorded
     /// since.
     pub fn new(
         name: String,
@@ -110,7 +110,7 @@ impl Worker {
         }
         let now = clock.now().wall;
         let wait = state.next_attempt.map_or(Duration::ZERO, |next| next.since(now));
-        // Nothing more can be done about a notice that was refused and given up: a new start has it forgotten.
+        // A notice that was refused and given up cannot be retried: a new start forgets that failure.
         let still_fails = state.disabled || !pending.is_empty();
         let failing_since = state.failing_since.filter(|_| still_fails).map(|since| clock.long_ago(since));
         let mut outbox = Outbox {
@@ -119,7 +119,7 @@ impl Worker {
             in_flight: None,
             health,
             failing_since,
-            // A wait longer than any of ours was computed by a clock that was ahead.
+            // A longer wait was computed by a clock that was ahead.
             due: Instant::now() + wait.min(backoff::longest()),
             state,
             told: Told::nothing_known(now),
@@ -137,15 +137,15 @@ impl Worker {
             outbox.queue.push_back(item);
         }
         if outbox.state.fallback_knows != FallbackKnows::Nothing && outbox.state.fallback.is_none() {
-            // Earlier versions did not record which fallback was notified: most likely it is still the same.
+            // Earlier versions did not store which fallback was notified. It is most likely the same one.
             outbox.state.fallback = outbox.fallback().map(|fallback| fallback.receiver);
         }
         outbox.show();
         Worker { receiver, incoming, outbox }
     }
 
-    /// Runs until nothing more can come, and then ends what it is doing, but starts nothing new. It may be dropped at
-    /// any moment without loss.
+    /// Runs until no more notices can come. Then it finishes the attempt in progress and starts no other. It may be
+    /// dropped at any moment without loss.
     pub async fn run(mut self) -> Left {
         self.outbox.hand_over().await;
         self.outbox.tidy().await;
@@ -157,14 +157,14 @@ impl Worker {
                     Some(notice) => self.outbox.accept(notice).await,
                     None => return self.outbox.left(),
                 },
-                // Disabled once the other receivers can no longer change.
+                // Not awaited once the sender is gone.
                 Ok(()) = self.outbox.others.changed() => self.outbox.hand_over().await,
                 () = until(due) => self.work().await,
             }
         }
     }
 
-    /// Does what is due.
+    /// Does everything whose time has come.
     async fn work(&mut self) {
         self.outbox.lose_patience().await;
         if self.outbox.may_send() {
@@ -173,7 +173,7 @@ impl Worker {
         self.outbox.expire().await;
     }
 
-    /// Tries the first in the queue.
+    /// Sends the first notice of the queue.
     async fn attempt(&mut self) {
         let Some(mut item) = self.outbox.next().await else { return };
         self.outbox.in_flight = Some(item.since);
@@ -205,24 +205,24 @@ async fn until(due: Option<Instant>) {
     }
 }
 
-/// Everything about a receiver's queue but the receiver.
+/// The state of a receiver's queue, without the receiver.
 #[derive(Debug)]
 struct Outbox {
     name: String,
-    /// At most one notice per group, less the one in flight.
+    /// At most one notice per group, not counting the one in flight.
     queue: Queue,
-    /// Since when the notice waits that is being sent.
+    /// When the oldest part of the notice in flight was made.
     in_flight: Option<Moment>,
-    /// When the receiver may be asked again, by uptime, which no clock change affects.
+    /// When the receiver may be tried again, on the monotonic clock.
     due: Instant,
     state: ReceiverState,
     told: Told,
     health: HealthByReceiver,
-    /// When the first attempt failed since it took a notice, as `state` knows it by the wall clock alone.
+    /// The first failed attempt since the last delivery. `state` has its wall time alone.
     failing_since: Option<Moment>,
-    /// Of this process.
+    /// The last failure in this process.
     last_failure: Option<SendError>,
-    /// Notices since the last success, in this process.
+    /// Notices given up since the last delivery, in this process.
     given_up: u64,
     terms: Terms,
     store: Store,
@@ -238,7 +238,7 @@ impl Outbox {
         Queued::new(notice, done, since, expires)
     }
 
-    /// Merges what an earlier process left, and gives up what became too old meanwhile.
+    /// Merges what an earlier process left, and gives up what is too old by now.
     async fn tidy(&mut self) {
         for item in std::mem::take(&mut self.queue).into_items() {
             self.enqueue(item).await;
@@ -252,7 +252,7 @@ impl Outbox {
         self.show();
     }
 
-    /// Puts a notice at the end, or merges it into the older ones that it goes on from.
+    /// Adds a notice at the end, or merges it into older ones about the same group or alerts.
     async fn enqueue(&mut self, mut newer: Queued) {
         let mut place = None;
         while let Some((at, older)) = self.queue.take_related(&newer) {
@@ -295,12 +295,12 @@ impl Outbox {
         Some(Queued::new(notice, Vec::new(), since, newer.expires))
     }
 
-    /// Whether there is anything in a notice that the receiver wants to hear.
+    /// Whether a notice has anything that the receiver wants.
     fn speaks(&self, notice: &Notice) -> bool {
         self.terms.send_resolved || notice.status() == NoticeStatus::Firing
     }
 
-    /// When there is something to do.
+    /// When the next work has to be done.
     fn due(&self) -> Option<Instant> {
         let send = (!self.queue.is_empty() && !self.state.disabled).then_some(self.due);
         let tell = if self.queue.is_empty() { None } else { self.out_of_patience_at() };
@@ -311,7 +311,7 @@ impl Outbox {
         !self.state.disabled && self.due <= Instant::now()
     }
 
-    /// Takes the first of the queue that says anything, without what the receiver does not want to hear.
+    /// Takes the first notice that has anything the receiver wants, without the rest.
     async fn next(&mut self) -> Option<Queued> {
         while let Some(mut item) = self.queue.pop_front() {
             if self.speaks(&item.notice) {
@@ -361,7 +361,7 @@ impl Outbox {
         self.put_back(item).await;
     }
 
-    /// Decides when the receiver may be asked again.
+    /// Decides when to try the receiver again.
     fn leave_alone(&mut self, err: &SendError) {
         let (receiver, reason, detail) = (&self.name, err.reason.label(), &err.detail);
         if err.retry == Retry::Disabled {
@@ -390,8 +390,8 @@ impl Outbox {
         );
     }
 
-    /// Moves a notice that failed to the back, so that one bad notice does not block the queue. Newer notices about its
-    /// group or its alerts are merged into it.
+    /// Moves a failed notice to the back, so that one bad notice does not block the queue. Merges newer notices of its
+    /// group or alerts into it.
     async fn put_back(&mut self, mut older: Queued) {
         while let Some((_, newer)) = self.queue.take_related(&older) {
             let Some(merged) = self.merge(older, newer).await else { return };
@@ -400,7 +400,7 @@ impl Outbox {
         self.queue.push_back(older);
     }
 
-    /// Gives up what is too old.
+    /// Gives up notices that are too old.
     async fn expire(&mut self) {
         let expired = self.queue.take_expired(Instant::now());
         if !expired.is_empty() {
@@ -432,8 +432,8 @@ impl Outbox {
         self.settle(settled, news).await;
     }
 
-    /// Records what became of notices and the state of the receiver, together with the notice to another receiver, and
-    /// then hands that notice over. If the store fails, everything goes on from memory.
+    /// Stores the outcomes of notices, the receiver's state and the notice to another receiver, and then sends that
+    /// notice. If the store fails, everything continues in memory.
     async fn settle(&self, notices: Vec<(&str, Settlement)>, news: Option<News>) {
         let receiver = Some((self.name.as_str(), &self.state));
         let told = news.as_ref().map(|news| &news.notice);

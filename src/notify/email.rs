@@ -1,4 +1,4 @@
-//! Mail: a notice as a message, sent to its readers by one SMTP server.
+//! Mail: a notice as one message, sent to its recipients through one SMTP server.
 
 pub mod config;
 mod dialogue;
@@ -23,21 +23,21 @@ use crate::{
     model::Notice,
 };
 
-/// What `done` says of an address that will never take the notice: `refused 550 5.1.1: who@example.com`.
+/// Marks an address in `done` that refused the notice for good: `refused 550 5.1.1: ann@example.com`.
 const REFUSED: &str = "refused ";
-/// What `done` says when the server would not have the contents, before the server's codes, so that only the minimal
-/// ones are tried again.
+/// Marks in `done` that the server refused the full contents, before the server's codes. Only the minimal contents are
+/// sent from then on.
 const CONTENTS_REFUSED: &str = "contents refused ";
-/// Recipients that an error names.
+/// The most recipients that an error names.
 const NAMED: usize = 5;
 
-/// Sends mail to some addresses by one SMTP server. Each attempt opens one connection.
+/// Sends mail to its addresses through one SMTP server. Each attempt opens one connection.
 pub struct Email {
     server: Server,
     letterhead: Letterhead,
 }
 
-/// Why mail cannot be sent the way it is configured.
+/// Why a mail receiver cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     #[error("`{0}` is not an address; write it as \"ops@example.com\" or \"Name <ops@example.com>\"")]
@@ -47,7 +47,7 @@ pub enum BuildError {
     )]
     NotAscii(&'static str),
     #[error("`to` is empty; name at least one address")]
-    Nobody,
+    NoRecipients,
     #[error("`hello` is not a host name")]
     Hello,
     #[error("`host` is not a host name or an address")]
@@ -62,7 +62,7 @@ pub enum BuildError {
 
 impl Email {
     /// # Errors
-    /// When addresses, host or certificates of `config` cannot be used. Nothing is connected to yet.
+    /// When addresses, host or certificates of `config` cannot be used. Nothing is connected yet.
     pub fn new(config: &EmailConfig) -> Result<Self, BuildError> {
         let mut to: Vec<Mailbox> = Vec::new();
         for text in &config.to {
@@ -72,7 +72,7 @@ impl Email {
             }
         }
         if to.is_empty() {
-            return Err(BuildError::Nobody);
+            return Err(BuildError::NoRecipients);
         }
         if config
             .hello
@@ -100,10 +100,11 @@ impl Email {
 
     /// Makes one attempt at all recipients that are not settled yet.
     ///
-    /// `done` holds the addresses that took the notice and what was refused for good, which is not said again. When
-    /// nobody is left to be tried, it is delivered if anybody took it.
+    /// `done` holds the addresses that accepted the notice and those that refused it for good, which are not tried
+    /// again. When no recipient is left to try, the notice counts as delivered if any accepted it.
+    ///
     /// # Errors
-    /// As long as anyone is to be tried again, and for good when all have refused it.
+    /// As long as any recipient must be retried, and for good when all have refused it.
     pub(super) async fn send(&self, notice: &Notice, done: &mut Vec<String>) -> Result<String, SendError> {
         let place = self.server.place();
         let mut letter = self.letterhead.write(notice).map_err(|detail| SendError {
@@ -130,7 +131,7 @@ impl Email {
     }
 }
 
-/// Shows where mail goes, and nothing of who logs in or reads it.
+/// Shows the server, and nothing of the login or the recipients.
 impl fmt::Debug for Email {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Email({})", self.server.place())
@@ -142,7 +143,7 @@ fn is_settled(done: &[String], address: &Address) -> bool {
     done.iter().any(|entry| refusal(entry).map_or(entry.as_str(), |(_, refused)| refused) == address)
 }
 
-/// The server's codes and the address, if this entry of `done` is of one that refused.
+/// The server's codes and the address, if this entry of `done` is a refusal.
 fn refusal(entry: &str) -> Option<(&str, &str)> {
     entry.strip_prefix(REFUSED)?.split_once(": ")
 }
@@ -152,7 +153,7 @@ fn contents_refused(done: &[String]) -> Option<&str> {
     done.iter().find_map(|entry| entry.strip_prefix(CONTENTS_REFUSED))
 }
 
-/// What an attempt comes to when the dialogue ended well.
+/// The outcome of an attempt when the dialogue ended normally.
 fn verdict(place: &str, delivery: &Delivery, done: &[String]) -> Result<String, SendError> {
     let refused: Vec<String> = done
         .iter()
@@ -188,14 +189,14 @@ fn verdict(place: &str, delivery: &Delivery, done: &[String]) -> Result<String, 
     }
     if !refused.is_empty() {
         let detail = detail();
-        warn!(refused = refused.len(), "some will not get the mail: {detail}");
+        warn!(refused = refused.len(), "some recipients were refused: {detail}");
         return Ok(detail);
     }
     let answer = delivery.answer.as_ref().map(said).unwrap_or_default();
     Ok(format!("{place}: accepted for {accepted}: {answer}{shortened}"))
 }
 
-/// The server's answer to a whole message, which often names it in the server's own log.
+/// The server's answer to a whole message. It often contains the message's id in the server's log.
 fn said(reply: &Reply) -> String {
     let words = reply.lines().flat_map(str::split_whitespace);
     let told: Vec<_> = words.filter(|word| !word.contains('@')).collect();
@@ -203,7 +204,7 @@ fn said(reply: &Reply) -> String {
     format!("{} {told}", reply.code)
 }
 
-/// `…@example.com`: logs are read by more people than mail is meant for.
+/// `…@example.com`: more people read logs than should see addresses.
 fn redacted(address: &str) -> String {
     match address.rsplit_once('@') {
         Some((_, domain)) => format!("…@{domain}"),
@@ -211,11 +212,11 @@ fn redacted(address: &str) -> String {
     }
 }
 
-/// What an attempt comes to when the dialogue ended early (RFC 5321, 4.2 and 4.5.4).
+/// The outcome of an attempt when the dialogue ended early (RFC 5321, 4.2 and 4.5.4).
 fn judge(place: &str, failure: &Failure) -> SendError {
     let (reason, retry) = match (&failure.why, failure.step) {
         (Why::Timeout(_), _) => (SendReason::Timeout, Retry::Later),
-        // The mail may have been taken all the same.
+        // The server may have accepted the mail.
         (Why::Lost(_), Step::Message) => (SendReason::Response, Retry::Later),
         (Why::Lost(_), _) => (SendReason::Connect, Retry::Later),
         (Why::Tls(_), _) => (SendReason::Tls, Retry::Later),
@@ -223,10 +224,10 @@ fn judge(place: &str, failure: &Failure) -> SendError {
         (Why::NotOffered(_), Step::Auth) => (SendReason::Auth, Retry::Later),
         (Why::NotOffered(_), _) => (SendReason::Tls, Retry::Later),
         (Why::Refused(reply), _) if reply.code < 500 => (SendReason::ServerError, Retry::Later),
-        // Servers lock accounts after too many of these.
+        // Servers lock accounts after too many failed logins.
         (Why::Refused(_), Step::Auth) => (SendReason::Auth, Retry::Disabled),
         (Why::Refused(Reply { code: 530 | 535, .. }), _) => (SendReason::Auth, Retry::Disabled),
-        // It is not this message that the server will not have: these say nothing of one.
+        // The server refuses to talk, not this message.
         (Why::Refused(_), Step::Greeting | Step::Hello | Step::StartTls | Step::Reset) => {
             (SendReason::Refused, Retry::Later)
         }
@@ -240,7 +241,7 @@ fn mailbox(key: &'static str, text: &str) -> Result<Mailbox, BuildError> {
     if text.chars().any(char::is_control) {
         return Err(wrong);
     }
-    // lettre's own reader of a mailbox stops where it likes and ignores the rest.
+    // lettre's own parser of a mailbox stops early and ignores the rest.
     let (name, address) = match text.trim().strip_suffix('>').and_then(|text| text.rsplit_once('<')) {
         Some((name, address)) => (name.trim().trim_matches('"'), address),
         None => ("", text.trim()),
@@ -250,7 +251,7 @@ fn mailbox(key: &'static str, text: &str) -> Result<Mailbox, BuildError> {
     }
     let Ok(address) = address.parse::<Address>() else { return Err(wrong) };
     let mailbox = Mailbox::new(Some(name.to_owned()).filter(|name| !name.is_empty()), address);
-    // lettre reads its own headers back with each mail, and cannot read all that it writes.
+    // lettre parses its own headers for each mail, and cannot parse all that it writes.
     if mailbox.to_string().parse::<Mailbox>().is_err() {
         return Err(wrong);
     }

@@ -1,7 +1,7 @@
-//! Pings a dead man's switch as long as all is well: a service that tells people when it hears nothing any more.
+//! Pings a dead man's switch as long as the daemon is healthy. That service notifies people when the pings stop.
 //!
-//! The pings stop with the process, and also when the process only looks alive: when a loop of it is stuck, or when a
-//! receiver of notices cannot be told for long. A panel that is down is none of this, as that is what notices are for.
+//! The pings stop with the process, and also when the process only seems to run: when one of its loops is stuck, or
+//! when a receiver has been failing for too long. A panel that is down does not stop them; alerts cover that.
 
 pub mod config;
 
@@ -24,13 +24,13 @@ use crate::{
     telemetry::Telemetry,
 };
 
-/// What a loop may be late by before the pings stop: machines are busy.
+/// How late a loop may be before the pings stop: machines may be busy.
 const SLACK: Duration = Duration::from_secs(30);
 
-/// Bytes of an answer that are looked at.
+/// Bytes of an answer that are read.
 const ANSWER: usize = 4 * 1024;
 
-/// Asks for one URL, again and again.
+/// Requests one URL periodically.
 #[derive(Debug)]
 pub struct Heartbeat {
     way: Way,
@@ -43,7 +43,7 @@ pub struct Heartbeat {
     shown: Shown,
 }
 
-/// Why a heartbeat cannot be set up. The texts quote nothing of the URL.
+/// Why a heartbeat cannot be set up. The texts quote no part of the URL.
 #[derive(Debug, thiserror::Error)]
 pub enum HeartbeatError {
     #[error("the URL is none that starts with http:// or https:// and names a host")]
@@ -52,17 +52,17 @@ pub enum HeartbeatError {
     Client(#[from] BuildError),
 }
 
-/// What keeps the daemon from being pinged for.
+/// A reason to withhold pings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ailment {
-    /// This loop has not come back.
+    /// This loop is late.
     Stuck(String),
-    /// This receiver has not taken a notice for longer than is bearable.
+    /// This receiver has not accepted a notice for longer than `delivery_patience`.
     Untold(String),
 }
 
 impl Ailment {
-    /// Every reason, the closed set that pings withheld are counted by.
+    /// Every reason, for metrics that count withheld pings by reason.
     pub const REASONS: [&'static str; 2] = ["delivery", "stuck"];
 
     pub fn reason(&self) -> &'static str {
@@ -77,12 +77,12 @@ impl fmt::Display for Ailment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Ailment::Stuck(name) => write!(f, "{name} is stuck"),
-            Ailment::Untold(receiver) => write!(f, "receiver {receiver} cannot be told"),
+            Ailment::Untold(receiver) => write!(f, "receiver {receiver} does not accept notifications"),
         }
     }
 }
 
-/// Everything that speaks against a ping at `now`; nothing if all is well. `late` are the loops that are overdue.
+/// All reasons to withhold a ping at `now`; empty if the daemon is healthy. `late` are the loops that are late.
 pub fn ailments(
     late: Vec<String>,
     receivers: &BTreeMap<String, Health>,
@@ -97,7 +97,7 @@ pub fn ailments(
     late.into_iter().map(Ailment::Stuck).chain(untold).collect()
 }
 
-/// What the log was told last, so that it is told of changes alone.
+/// What was last logged, so that only changes are logged.
 #[derive(Debug, PartialEq, Eq)]
 enum Shown {
     Nothing,
@@ -107,10 +107,10 @@ enum Shown {
 }
 
 impl Heartbeat {
-    /// `receivers` are all that notices go to.
+    /// `receivers` has the health of every receiver.
     ///
     /// # Errors
-    /// When something in `config` can never work.
+    /// When `config` has a value that cannot work.
     pub fn new(
         config: &HeartbeatConfig,
         beats: Beats,
@@ -132,7 +132,8 @@ impl Heartbeat {
         })
     }
 
-    /// Does not end. The first ping goes out after one interval: a daemon that dies soon after each start is not well.
+    /// Does not end. The first ping is sent after one interval: a daemon that dies soon after each start is not
+    /// healthy.
     pub async fn run(mut self) {
         self.telemetry.declare_heartbeat(&SendReason::ALL.map(SendReason::label), &Ailment::REASONS);
         let mut ticks = interval_at(Instant::now() + self.interval, self.interval);
@@ -183,7 +184,7 @@ impl Heartbeat {
     }
 }
 
-/// A closed set, as of receivers.
+/// A closed set, like the receivers.
 #[derive(Debug)]
 enum Way {
     Http(Box<Http>),

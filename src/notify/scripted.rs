@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use super::SendError;
 use crate::model::{Moment, Notice};
 
-/// How long an attempt takes, and what becomes of it.
+/// How long an attempt takes, and its outcome.
 pub(crate) type Script =
     Box<dyn FnMut(&Notice, &mut Vec<String>, Moment) -> (Duration, Result<String, SendError>) + Send>;
 

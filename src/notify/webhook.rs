@@ -1,4 +1,4 @@
-//! Webhooks: Alertmanager's body, version 4, or one of the operator's own words, signed as Standard Webhooks are.
+//! Webhooks: Alertmanager's body, version 4, or a body from the operator's template, signed as in Standard Webhooks.
 
 mod body;
 pub mod config;
@@ -28,11 +28,11 @@ use crate::{
     secret::Secret,
 };
 
-/// Bytes of an answer that are looked at.
+/// Bytes of an answer that are read.
 const ANSWER: usize = 64 * 1024;
-/// Ids of merged notices that a header lists, the newest. Servers begin to refuse headers at 8 KB.
+/// The most ids of merged notices that a header lists, the newest ones. Some servers refuse headers from 8 KB on.
 const LISTED: usize = 100;
-/// Headers that are ours or the connection's to set.
+/// Headers that this module or the connection sets.
 const RESERVED: [&str; 13] = [
     "connection",
     "content-length",
@@ -55,7 +55,7 @@ pub struct Webhook {
     url: Url,
     /// What errors call the receiver.
     host: String,
-    /// Those that are the same for all notices.
+    /// The headers that are the same for all notices.
     headers: HeaderMap,
     keys: Vec<Key>,
     github_key: Option<Key>,
@@ -70,7 +70,7 @@ enum Format {
     Template(Box<Template>),
 }
 
-/// Why a webhook cannot be set up. The texts quote nothing that may be a secret.
+/// Why a webhook cannot be set up. The texts quote nothing that may be secret.
 #[derive(Debug, thiserror::Error)]
 pub enum WebhookError {
     #[error("the URL is none that starts with http:// or https:// and names a host")]
@@ -86,10 +86,10 @@ pub enum WebhookError {
 }
 
 impl Webhook {
-    /// `external_url` is where people find the daemon's pages; empty if they do not.
+    /// `external_url` is the address of the daemon's pages; empty if there is none.
     ///
     /// # Errors
-    /// When something in `config` can never work.
+    /// When `config` has a value that cannot work.
     pub fn new(config: &WebhookConfig, external_url: &str) -> Result<Self, WebhookError> {
         let url = Url::parse(config.url.expose().trim()).map_err(|_| WebhookError::Url)?;
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or(WebhookError::Url)?.to_owned();
@@ -122,18 +122,18 @@ impl Webhook {
         })
     }
 
-    /// Whether a template can be used; needs no network.
+    /// Checks a template; needs no network.
     ///
     /// # Errors
-    /// Says what is wrong with it, and in which line.
+    /// What is wrong with it, and in which line.
     pub fn check_template(template: &str) -> Result<(), String> {
         Template::new(template).map(drop)
     }
 
-    /// Makes one attempt. Returns what the receiver said.
+    /// Makes one attempt. Returns the receiver's answer.
     ///
     /// # Errors
-    /// Says why it was not delivered, and whether and when to try again.
+    /// Why it was not delivered, and whether and when to retry.
     pub async fn send(&mut self, notice: &Notice, now: Moment) -> Result<String, SendError> {
         let body = self.compose(notice).map_err(|what| {
             self.failure(Refusal { reason: SendReason::ClientError, what, retry: Retry::Never })
@@ -161,7 +161,7 @@ impl Webhook {
     fn headers(&self, notice: &Notice, body: &[u8], now: Moment) -> HeaderMap {
         let mut headers = self.headers.clone();
         let mut insert = |name: &'static str, value: String| {
-            // Only an id that another version stored could hold what a header cannot.
+            // Only an id stored by another version could hold a character that a header cannot.
             if let Ok(value) = HeaderValue::try_from(value) {
                 headers.insert(HeaderName::from_static(name), value);
             }

@@ -1,18 +1,18 @@
-//! The words of a notice, for people to read.
+//! The human-readable texts of a notice.
 //!
-//! The names in a notice come from panels, whose users may have chosen them. These texts have no line breaks, no control
-//! characters and nothing that changes the direction of writing, and their length is limited.
+//! Names in a notice come from panels, where users may have chosen them. These texts have no line breaks, no control
+//! characters and nothing that changes the text direction, and their length is limited.
 
 use crate::model::{Notice, NoticeAlert, NoticeStatus, Severity, Timestamp};
 
-/// How many alerts a message lists; the rest is counted.
+/// The most alerts that a message lists; the rest is counted.
 const ROWS: usize = 50;
-/// Characters of a name in a subject line, of a name elsewhere, of a fact, and of a sentence.
+/// The most characters of a name in a subject line, of a name elsewhere, of a fact, and of a sentence.
 const NAME_IN_SUBJECT: usize = 40;
 const NAME: usize = 100;
 const FACT: usize = 200;
 const SENTENCE: usize = 500;
-/// How many facts a message gives of one alert, e.g. `remaining`.
+/// The most facts about one alert, e.g. `remaining`.
 const FACTS: usize = 12;
 
 /// The texts of a notice.
@@ -26,9 +26,9 @@ pub(super) struct Words {
     pub(super) headline: String,
     /// Why the notice is sent.
     pub(super) reason: String,
-    /// The first alerts, those that fire before those that are resolved.
+    /// The first alerts; firing ones before resolved ones.
     pub(super) rows: Vec<Row>,
-    /// Counts the alerts that have no row.
+    /// The number of alerts without a row.
     pub(super) left_out: Option<String>,
     /// The sender and the receiver.
     pub(super) footer: String,
@@ -39,7 +39,7 @@ pub(super) struct Words {
 pub(super) struct Row {
     pub(super) status: NoticeStatus,
     pub(super) severity: Severity,
-    /// Its subject, e.g. `alice`, and the target if the notice is about several.
+    /// Its subject, e.g. `alice`, and the target if the notice has several.
     pub(super) subject: String,
     /// Empty if its rule has no steps.
     pub(super) step: String,
@@ -88,7 +88,7 @@ fn subject(notice: &Notice, firing: usize, only: Option<&str>) -> String {
     };
     let which = which(notice, NAME_IN_SUBJECT);
     let only = only.map(|name| format!(": {}", clean(name, NAME_IN_SUBJECT))).unwrap_or_default();
-    // Mail programs would decode what looks like an encoded word (RFC 2047).
+    // Mail clients would decode text that looks like an encoded word (RFC 2047).
     format!("{state} {which}{only}{severity}").replace("=?", "= ?")
 }
 
@@ -200,7 +200,7 @@ fn utc(time: Timestamp) -> String {
     }
 }
 
-/// A foreign text on one line, at most `most` characters long.
+/// An untrusted text on one line, at most `most` characters long.
 fn clean(text: &str, most: usize) -> String {
     let mut clean = String::new();
     let mut length = 0;
@@ -219,7 +219,7 @@ fn clean(text: &str, most: usize) -> String {
 }
 
 /// Embeddings, overrides and isolates (Unicode Standard Annex 9). The plain marks, which Persian and Arabic texts
-/// need, turn nothing but the characters beside them.
+/// need, affect only the adjacent characters.
 fn turns_direction(c: char) -> bool {
     matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -1,20 +1,20 @@
-//! How often and how hard a target is asked.
+//! The pace of polling and its load on a target.
 
 use std::time::Duration;
 
 /// The pace of one target.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PollConfig {
-    /// From one read of the cheap parts to the next; at least 5 s.
+    /// Between two reads of the cheap parts; at least 5 s.
     pub interval: Duration,
-    /// For one request.
+    /// Time limit of one request.
     pub timeout: Duration,
-    /// For one page of a long list; not shorter than `timeout`. It is long because a page we give up on keeps
-    /// running in the panel.
+    /// Time limit of one page of a long list; at least `timeout`. It is long because the panel continues to work on a
+    /// page that is abandoned.
     pub page_timeout: Duration,
     /// The age at which a part's series are dropped instead of repeated; at least 7 min and more than `interval`.
     pub stale_after: Duration,
-    /// The share of its time a panel may be kept busy by the walk over a long list, 0.001 to 1.
+    /// The share of time that walking a long list may keep a panel busy, 0.001 to 1.
     pub load: f64,
     pub users_interval: UsersInterval,
 }

@@ -1,4 +1,4 @@
-//! A finished walk's users as bytes for the store, so that a daemon that comes back knows them at once.
+//! Encodes a finished walk's users for the store, so that a restarted daemon knows them at once.
 
 use std::{
     io::{self, Write},
@@ -9,10 +9,10 @@ use flate2::{Compression, read::DeflateDecoder, write::DeflateEncoder};
 
 use crate::model::User;
 
-/// The form that follows. Another one, which an older version could take for this, gets another number.
+/// The version of the encoding. Any format that an older version could mistake for this one gets a new number.
 const VERSION: u8 = 1;
 
-/// Users as deflated JSON. Neither form is ever held whole but the deflated one.
+/// Encodes users as deflated JSON. Only the deflated form is ever whole in memory.
 pub(super) fn encode(users: &[Arc<User>]) -> io::Result<Vec<u8>> {
     let mut out = io::BufWriter::new(DeflateEncoder::new(vec![VERSION], Compression::fast()));
     serde_json::to_writer(&mut out, users)?;
@@ -20,8 +20,8 @@ pub(super) fn encode(users: &[Arc<User>]) -> io::Result<Vec<u8>> {
     out.into_inner().map_err(io::IntoInnerError::into_error)?.finish()
 }
 
-/// Users from what [`encode`] made of them, or an earlier version, whose users lack some fields. The first lists had no
-/// number in front.
+/// Decodes users from [`encode`], or from an earlier version, whose users lack some fields. The first format had no
+/// version number.
 pub(super) fn decode(bytes: &[u8]) -> serde_json::Result<Vec<User>> {
     let deflated = bytes.strip_prefix(&[VERSION]).unwrap_or(bytes);
     serde_json::from_reader(io::BufReader::new(DeflateDecoder::new(deflated)))

@@ -1,4 +1,4 @@
-//! When to ask a target for what. Pure: times go in, the next part and its time come out.
+//! Decides when to request which part. Pure: times go in, the next part and its time come out.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -8,21 +8,21 @@ use crate::{
     upstream::{Again, FetchError, Pace, Planned, Scope},
 };
 
-/// The longest wait after failures of a part, or twice the interval if that is longer.
+/// The longest wait after failures of a part; twice the interval if that is longer.
 const BACK_OFF: Duration = Duration::from_secs(120);
-/// What an account may not read is asked for again in case its role has changed.
+/// A part that the account may not read is requested again after this time, in case the account's role has changed.
 const NOT_ALLOWED: Duration = Duration::from_secs(900);
 
-/// One target's timetable. Times are by the daemon's uptime.
+/// One target's schedule. Times are uptimes of the daemon.
 #[derive(Debug)]
 pub(super) struct Schedule {
     config: PollConfig,
-    /// What the target has; the first part decides whether it is up.
+    /// The target's parts; the first one decides whether it is up.
     plan: Vec<Planned>,
     slots: BTreeMap<Part, Slot>,
-    /// Long lists rest until then, so that walking keeps the panel busy for no more than its share.
+    /// Long lists pause until then, so that walking keeps the panel busy for no more than its share.
     walks_rest_until: Duration,
-    /// The target itself failed, or was not reached yet: only the part that decides `up` is asked for.
+    /// The target itself failed, or was not reached yet: only the part that decides `up` is requested.
     down: bool,
 }
 
@@ -30,16 +30,16 @@ pub(super) struct Schedule {
 struct Slot {
     due: Duration,
     failures: u32,
-    /// When the round under way began; a round of a long list takes many requests.
+    /// When the present round started; a round of a long list takes many requests.
     began: Option<Duration>,
-    /// From the beginning of the last whole round to the earliest beginning of the next.
+    /// From the start of the last whole round to the earliest start of the next.
     round: Duration,
 }
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// The part is read to its end; its whole round took as long as [`Schedule::ended`] returns.
+    /// The part is complete; its whole round took as long as [`Schedule::ended`] returns.
     Done,
     /// A long list has more to read.
     More,
@@ -47,7 +47,7 @@ pub(super) enum Ended {
 }
 
 impl Ended {
-    /// How a request for `planned` failed. The part that decides `up` cannot be left out.
+    /// The failure of a request for `planned`. The part that decides `up` cannot be skipped.
     pub(super) fn failed(err: &FetchError, planned: Planned) -> Self {
         let scope = match err.scope() {
             Scope::NotAllowed if planned.decides_up => Scope::Part,
@@ -56,12 +56,12 @@ impl Ended {
         Ended::Failed(scope, err.again)
     }
 
-    /// Whether asking for other parts now would fail too.
+    /// Whether requests for other parts would fail too.
     pub(super) fn is_of_target(self) -> bool {
         matches!(self, Ended::Failed(Scope::Target | Scope::Login, _))
     }
 
-    /// Whether the target is down by it, even if it was asked for a part that does not decide that.
+    /// Whether this failure means that the target is down, even for a part that does not decide `up`.
     pub(super) fn takes_down(self) -> bool {
         matches!(
             self,
@@ -72,28 +72,28 @@ impl Ended {
 }
 
 impl Schedule {
-    /// A timetable that begins at `start`.
+    /// A schedule that starts at `start`.
     pub(super) fn new(config: PollConfig, plan: Vec<Planned>, start: Duration) -> Self {
         let first = Slot { due: start, ..Slot::default() };
         let slots = plan.iter().filter(|planned| planned.decides_up).map(|planned| (planned.part, first));
         Schedule { config, slots: slots.collect(), plan, walks_rest_until: start, down: true }
     }
 
-    /// Takes over what the target has, which becomes known with its answers.
+    /// Sets the target's parts, which become known with its answers.
     pub(super) fn plan(&mut self, plan: Vec<Planned>) {
         self.plan = plan;
     }
 
-    /// Takes over how long a round of `part` took in an earlier life of the daemon.
+    /// Sets how long a round of `part` took in an earlier process.
     pub(super) fn remember(&mut self, part: Part, round: Duration) {
         self.slots.insert(part, Slot { round, ..self.slot(part) });
     }
 
-    /// Which part to ask for next, and when; absent: the target has none. Of those that are due, cheap ones go before
-    /// long lists, so that a cheap part is late by one page at most.
+    /// The part to request next, and when; absent: the target has none. Of the parts whose time has come, cheap ones
+    /// go before long lists, so that a cheap part is late by one page at most.
     pub(super) fn next(&self, now: Duration) -> Option<(Planned, Duration)> {
         let wanted = self.plan.iter().filter(|planned| !self.down || planned.decides_up);
-        // Of parts that are equally due, the one that has waited longest goes first, so that each gets its turn.
+        // Of parts with equal priority, the one that has waited longest goes first, so that each gets its turn.
         let due = wanted.map(|planned| {
             let walks = planned.pace == Pace::Walk;
             ((self.due(*planned).max(now), walks, self.slot(planned.part).due, planned.part), *planned)
@@ -101,8 +101,8 @@ impl Schedule {
         due.min_by_key(|(order, _)| *order).map(|((due, ..), planned)| (planned, due))
     }
 
-    /// Whether a long list was left in the middle for so long, because the target was down, that going on with it
-    /// would pass off old facts as new ones. The round then begins again.
+    /// Whether a long list stopped for so long, because the target was down, that continuing it would present old
+    /// facts as new. Then the round starts again.
     pub(super) fn begins_again(&mut self, planned: Planned, now: Duration) -> bool {
         let slot = self.slot(planned.part);
         let overdue = now.saturating_sub(self.due(planned));
@@ -130,8 +130,8 @@ impl Schedule {
         }
     }
 
-    /// Takes down how a request for a part ended. `jitter` is around 1 and keeps targets from marching in step.
-    /// Returns the time since the part's round began.
+    /// Records the end of a request for a part. `jitter` is around 1 and keeps targets from polling in step. Returns
+    /// the time since the part's round started.
     pub(super) fn ended(
         &mut self,
         planned: Planned,
@@ -154,7 +154,7 @@ impl Schedule {
 
         let rest = match pace {
             Pace::Walk => self.walk_rest(took),
-            // An answer that takes longer than the interval does not keep the panel busy all the time either.
+            // An answer that takes longer than the interval must not keep the panel busy all the time either.
             Pace::Every(_) => took,
             Pace::Within(_) => Duration::ZERO,
         };
@@ -178,7 +178,7 @@ impl Schedule {
         };
         slot.round = match ended {
             Ended::Done => slot.due.saturating_sub(began),
-            // Until a round has ended, the rest after each page shows how slow it is at least.
+            // Until a round has ended, the pause after each page gives a lower bound.
             Ended::More => slot.round.max(took + rest),
             Ended::Failed(..) => slot.round,
         };
@@ -194,14 +194,14 @@ impl Schedule {
         to.saturating_sub(began)
     }
 
-    /// Takes down that `part` was read to its end by the answer to another part. It is asked for itself only when that
-    /// answer stops bringing it.
+    /// Records that the answer to another part completed `part`. It is requested itself only when that answer no
+    /// longer contains it.
     pub(super) fn came_along(&mut self, part: Part, with: Part) {
         let round = self.interval(part);
         self.slots.insert(part, Slot { due: self.slot(with).due + round, round, ..Slot::default() });
     }
 
-    /// A wait that concerns the whole target holds for the part that decides `up`, whichever part was asked for.
+    /// A wait for the whole target applies to the part that decides `up`, whichever part was requested.
     fn hold(&mut self, ended: Ended, to: Duration) {
         self.down |= ended.takes_down();
         let Ended::Failed(Scope::Target | Scope::Login, again) = ended else { return };
@@ -211,12 +211,12 @@ impl Schedule {
         }
     }
 
-    /// When long lists may be asked for again; absent while the target is down.
+    /// When long lists may be requested again; absent while the target is down.
     pub(super) fn walks_rest_until(&self) -> Option<Duration> {
         (!self.down).then_some(self.walks_rest_until)
     }
 
-    /// Takes down that some rows of a long list were asked for out of turn, which has its share of the load too.
+    /// Records a request for some rows of a long list outside its walk, which counts towards the load too.
     pub(super) fn asked_out_of_turn(&mut self, (from, to): (Duration, Duration), ended: Ended) {
         let rest = self.walk_rest(to.saturating_sub(from));
         self.walks_rest_until = to + if ended == Ended::Done { rest } else { rest.max(self.config.interval) };
@@ -227,18 +227,18 @@ impl Schedule {
         took.mul_f64((1.0 / self.config.load - 1.0).clamp(0.0, 1e4))
     }
 
-    /// The age beyond which what is known of `part` is no longer shown: three of its own rounds, if that is longer
-    /// than configured.
+    /// The age beyond which the part's data is no longer shown: three of its own rounds, if that is longer than
+    /// configured.
     pub(super) fn stale_after(&self, part: Part) -> Duration {
         self.config.stale_after.max(self.round(part) * 3)
     }
 
-    /// From the beginning of one round of `part` to that of the next, at the present pace.
+    /// From the start of one round of `part` to the start of the next, at the present pace.
     pub(super) fn round(&self, part: Part) -> Duration {
         self.slot(part).round.max(self.interval(part))
     }
 
-    /// From the beginning of one round of `part` to that of the next, if the panel is fast.
+    /// From the start of one round of `part` to the start of the next, if the panel is fast.
     fn interval(&self, part: Part) -> Duration {
         match (self.pace(part), self.config.users_interval) {
             (Pace::Every(n), _) => self.config.interval * n,
@@ -301,7 +301,7 @@ mod tests {
         schedule.ended(SYSTEM, (secs(0), secs(0)), Ended::Done, 1.0);
         schedule.ended(USERS, (secs(0), secs(10)), Ended::More, 1.0);
         assert_eq!(schedule.due(USERS), secs(100));
-        // Both long lists share the rest.
+        // Both long lists share the pause.
         assert_eq!(schedule.due(USER_NODES), secs(100));
         schedule.ended(USERS, (secs(100), secs(110)), Ended::Done, 1.0);
         assert_eq!(schedule.due(USERS), secs(200));
@@ -342,7 +342,7 @@ mod tests {
         let wait = secs(15 * 60);
         for again in [Again::NotBefore(wait), Again::WhenChanged { at_latest: wait }] {
             for scope in [Scope::Target, Scope::Login] {
-                // A login may come to be refused in the middle of a walk.
+                // A login can be refused in the middle of a walk.
                 for planned in [USERS, SYSTEM] {
                     let mut schedule = schedule();
                     schedule.ended(SYSTEM, (secs(0), secs(0)), Ended::Done, 1.0);
@@ -356,7 +356,7 @@ mod tests {
                 schedule.asked_out_of_turn((secs(0), secs(1)), Ended::Failed(scope, again));
                 assert_eq!(next(&schedule, secs(1)), (Part::System, secs(1) + wait));
             }
-            // A part alone has to wait alone.
+            // A wait for one part delays only that part.
             let mut schedule = schedule();
             schedule.ended(SYSTEM, (secs(0), secs(0)), Ended::Done, 1.0);
             schedule.ended(USAGE, (secs(0), secs(0)), Ended::Failed(Scope::Part, again), 1.0);
@@ -373,7 +373,7 @@ mod tests {
             let mut schedule = Schedule::new(PollConfig::default(), vec![SYSTEM, queue], Duration::ZERO);
             schedule.ended(queue, (secs(0), secs(0)), Ended::Done, 1.0);
             assert_eq!(schedule.due(queue), secs(due));
-            // Failures and slow answers do not put it off any further.
+            // Failures and slow answers do not delay it any further.
             for _ in 0..5 {
                 schedule.ended(queue, (secs(0), secs(40)), FAILED, 1.05);
                 assert!(schedule.due(queue) <= secs(40 + longest));

@@ -102,7 +102,7 @@ async fn run_for(mut poller: Poller, time: Duration) {
     tokio::time::timeout(time, poller.run(std::future::pending::<()>())).await.unwrap_err();
 }
 
-/// Whether the test has run for longer than this.
+/// Whether the test has run for longer than `seconds`.
 fn running_for(now: Moment, seconds: i64) -> bool {
     now.wall > START.saturating_add_millis(seconds * 1000)
 }
@@ -111,7 +111,7 @@ fn times(log: &Log, wanted: Part) -> Vec<Duration> {
     log.lock().unwrap().iter().filter(|(part, _)| *part == wanted).map(|(_, at)| *at).collect()
 }
 
-/// A panel of 20,000 users that takes ten seconds over a page, as the measured one does.
+/// A panel of 20,000 users that takes ten seconds per page, like the measured one.
 fn slow_panel() -> Script {
     const PAGES: usize = 40;
     let (mut at, mut started) = (0, Moment::default());
@@ -227,7 +227,7 @@ async fn a_part_that_fails_or_is_refused_leaves_the_target_up() {
     assert!(times(&log, Part::System).len() >= 25);
 }
 
-/// A panel of three users of whom one is missing from every walk but the first.
+/// A panel of three users; one of them is missing from every walk except the first.
 fn shrinking_panel(still_there: bool) -> Script {
     let mut walks = 0;
     Box::new(move |part, now| {
@@ -304,7 +304,7 @@ async fn asking_by_name_that_always_fails_does_not_keep_the_walk() {
 async fn a_slow_panel_is_not_taken_for_a_stuck_loop_and_a_stuck_one_is() {
     let beats = Beats::default();
     let longest = PollConfig::default().page_timeout;
-    // Every answer takes as long as one may, and the rest after a page of the list is nine times that.
+    // Every answer takes the maximum time, and the pause after a page of the list is nine times that.
     let answer: Script = Box::new(move |part, now| match part {
         Part::System => (longest, Ok(system())),
         Part::Core => (longest, failure(http::Error::Timeout(longest))),
@@ -319,7 +319,7 @@ async fn a_slow_panel_is_not_taken_for_a_stuck_loop_and_a_stuck_one_is() {
     }
     assert!(times(&log, Part::Users).len() > 10);
 
-    // From now on nobody goes on with it.
+    // From now on, the loop is no longer polled.
     let stopped = clock.now();
     while beats.stuck().is_empty() {
         tokio::time::advance(Duration::from_secs(1)).await;
@@ -339,7 +339,7 @@ async fn a_loop_that_follows_another_knows_what_that_knew() {
     let users = before.parts[&Part::Users].clone();
     assert!(users.stale_after > Duration::from_secs(10_000), "{:?}", users.stale_after);
 
-    // The panel is slow, or fails from the first request on, before it is known again what it is.
+    // The panel is slow, or fails from the first request on, before its system is detected again.
     let fails: Script =
         Box::new(|_, _| (Duration::from_secs(1), failure(Cause::Http(http::Error::Status(502)))));
     for (script, plan) in [(slow_panel(), plan()), (fails, vec![Planned::deciding(Part::System)])] {
@@ -448,7 +448,7 @@ async fn one_answer_may_bring_several_parts_and_facts() {
     assert!(report.users.walked_since().is_some());
     assert_eq!(report.outcome(Part::Users), Some(&Outcome::Up));
     assert!(times(&log, Part::Core).len() >= 9);
-    // Who is online is known for as long as the part is fresh, however young the users' rows are.
+    // The names of online users stay known while the part is fresh, even if the user rows are old.
     tokio::time::sleep(Duration::from_secs(3600)).await;
     assert_eq!(report.online(&report.users.list()[0], clock.now()), None);
 }
@@ -479,7 +479,7 @@ async fn what_a_walk_has_read_so_far_is_kept_at_the_end() {
         assert_eq!(Some(kept.started), report.users.walked_since().map(|since| since.wall));
         assert_eq!(Some(kept.read_at), report.parts[&Part::Users].last_success.map(|read| read.wall));
 
-        // What has not changed is not kept again.
+        // Unchanged users are not stored again.
         tokio::time::resume();
         store.retain_targets(&[], kept.read_at).await.unwrap();
         before.keep_users().await;

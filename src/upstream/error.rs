@@ -1,20 +1,20 @@
-//! Why a target gave nothing, what that concerns, and when to ask again.
+//! Why a request to a target failed, what the failure concerns, and when to retry.
 
 use std::time::Duration;
 
 use crate::{http, model::Reason};
 
-/// Why a target gave nothing. Its text is fit for logs and pages: no secret, no base path, nothing of a body.
+/// Why a request to a target failed. The text is safe for logs and pages: no secret, no base path, no part of a body.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{asked}: {cause}")]
 pub struct FetchError {
-    /// What was asked for, e.g. `/api/system`.
+    /// The request, e.g. `/api/system`.
     pub asked: &'static str,
     pub cause: Cause,
     pub again: Again,
 }
 
-/// What went wrong.
+/// The cause of the failure.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Cause {
     #[error(transparent)]
@@ -22,7 +22,7 @@ pub enum Cause {
     #[error("the login was refused ({status}); check {check}")]
     Login {
         status: u16,
-        /// What may be wrong with the configuration.
+        /// What to check in the configuration.
         check: &'static str,
     },
     /// The account may not read this.
@@ -32,15 +32,15 @@ pub enum Cause {
         "nothing here (answered {0}); check the URL and its base path, and that it is the system configured"
     )]
     NotFound(u16),
-    /// JSON, but another system's.
+    /// JSON from another system.
     #[error("the answer is JSON, but not what {expected} answers here; check the URL")]
     OtherSystem { expected: &'static str },
-    /// There are users, and not one of them could be read.
+    /// There are users, and none of them could be read.
     #[error(
         "no user could be read: every row fails the panel, has fields of other types than expected, or is not there"
     )]
     Rows,
-    /// More rows than a walk may skip make the panel fail.
+    /// The panel fails on more rows than a walk may skip.
     #[error("the panel fails on too many users' rows (answered {0})")]
     Poisoned(u16),
 }
@@ -50,27 +50,27 @@ pub enum Cause {
 pub enum Scope {
     /// This part alone.
     Part,
-    /// This part, and it is no failure: the account may not read it.
+    /// This part alone. It is not a failure: the account may not read it.
     NotAllowed,
-    /// The whole target: asking it for other parts now would only cost both sides more.
+    /// The whole target: requests for other parts would only cost both sides more.
     Target,
-    /// The login, without which nothing can be read.
+    /// The login, which every request needs.
     Login,
 }
 
-/// When to ask again after a failure.
+/// When to retry after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Again {
-    /// Soon, and then less and less often.
+    /// Soon at first, then less and less often.
     Usual,
-    /// Not before this has passed: a ban or a lock-out ends then, or the target asked for it.
+    /// Not before this time has passed: a ban or a lock-out ends then, or the target requested it.
     NotBefore(Duration),
-    /// It fails until somebody changes something. Each attempt does harm, so the next one is made after this time.
+    /// It fails until a person changes something. Each attempt does harm, so the next one is made after this time.
     WhenChanged { at_latest: Duration },
 }
 
 impl FetchError {
-    /// A failure after which asking again in the usual way does no harm.
+    /// A failure after which the usual retries do no harm.
     pub fn new(asked: &'static str, cause: impl Into<Cause>) -> Self {
         FetchError { asked, cause: cause.into(), again: Again::Usual }
     }
@@ -106,7 +106,7 @@ impl FetchError {
                 | http::Error::Tls(_)
                 | http::Error::Timeout(_)
                 | http::Error::Interrupted
-                // What a proxy answers when the panel behind it does not.
+                // The answer of a proxy when the panel behind it does not answer.
                 | http::Error::Status(502..=504 | 520..=526) => Scope::Target,
                 _ => Scope::Part,
             },
@@ -114,7 +114,7 @@ impl FetchError {
         }
     }
 
-    /// Whether the target, or something in front of it, gave up waiting for the answer.
+    /// Whether the target, or something in front of it, timed out.
     pub fn is_too_slow(&self) -> bool {
         matches!(self.cause, Cause::Http(http::Error::Timeout(_) | http::Error::Status(504 | 524)))
     }

@@ -1,4 +1,4 @@
-//! Marzban, and PasarGuard, its successor, which is spoken to with the same words but for some turned round.
+//! Marzban, and its successor PasarGuard, which has nearly the same API.
 
 pub mod config;
 mod convert;
@@ -31,14 +31,14 @@ use crate::{
     upstream::{Again, Cause, FetchError, Pace, Planned, Scope, Step, Timeouts},
 };
 
-/// Bytes of an answer that is one small object or a short list.
+/// Limit of an answer that is one small object or a short list, in bytes.
 const SMALL_BODY: usize = 8 * 1024 * 1024;
-/// Bytes of a page of users: 78 MB is the whole list of 20,000, should a panel ignore the limit.
+/// Limit of a page of users, in bytes: the whole list of 20,000 takes 78 MB, if a panel ignores the limit.
 const PAGE_BODY: usize = 128 * 1024 * 1024;
-/// How often a panel up to 0.7, which does not count users by status, is asked to count them one by one.
+/// How often a panel up to 0.7, which has no counts by status, is asked for each count.
 const COUNTS_EVERY: Duration = Duration::from_secs(300);
-/// Marzban dates tokens in whole seconds and password changes in microseconds, so that a token issued in the second
-/// of a change is dead on arrival. A second later it is not.
+/// Marzban stores token times in whole seconds and password changes in microseconds, so a token issued in the second
+/// of a change is invalid. One second later it is valid.
 const NEXT_SECOND: Duration = Duration::from_millis(1100);
 
 /// A client for one panel.
@@ -52,19 +52,19 @@ pub struct Marzban {
     requests: u64,
     beat: Beat,
     system: Option<System>,
-    /// The moment that the step under way was asked for at, and when its first request was sent.
+    /// When the present step started, and when its first request was sent.
     step: Option<(Moment, Instant)>,
-    /// What the panel's clock shows more than ours, in milliseconds.
+    /// By how much the panel's clock is ahead of ours, in milliseconds.
     clock_ahead: i64,
-    /// The counts by status of a panel that has to be asked for each, and when it was.
+    /// Counts by status from a panel that must be asked for each one, and when they were read.
     counts: Option<(Moment, Vec<(UserStatus, u64)>)>,
-    /// Why the last counting was broken off.
+    /// Why the last count was abandoned.
     uncounted: Option<FetchError>,
     naming: Naming,
-    /// Whether the nodes' own answer lacks lifetime counters (PasarGuard may have them).
+    /// Whether the list of nodes has no lifetime counters (PasarGuard may have them).
     usage_needed: bool,
     node_hours: Hours<NodeKey, 2>,
-    /// Users whose traffic by node is read, and the one whose turn is next.
+    /// Users whose traffic by node is read, and the next one to read.
     named: Vec<NamedUser>,
     next_named: usize,
     walk: Option<Walk>,
@@ -127,7 +127,7 @@ impl Marzban {
             Part::Admins => self.read_admins(now).await,
             Part::Users => self.read_users(now).await,
             Part::UserNodes => self.read_user_nodes(now).await,
-            // It is in no plan of ours.
+            // No plan of this client has it.
             Part::Online => Ok(Step::done(part, Vec::new())),
         }
     }
@@ -164,7 +164,7 @@ impl Marzban {
         Ok(Step::done(Part::System, facts))
     }
 
-    /// Counts by status from a panel that does not give them: the total of an almost empty page is cheap.
+    /// Counts by status from a panel that does not report them: the total of an almost empty page is cheap.
     async fn count_users(
         &mut self,
         now: Moment,
@@ -184,7 +184,7 @@ impl Marzban {
                 counts.push((status, count));
                 continue;
             }
-            // What is not counted is left out.
+            // Counts that could not be read are left out.
             if uncounted.is_some() {
                 continue;
             }
@@ -192,9 +192,9 @@ impl Marzban {
             match self.get::<wire::Total>("/api/users", &path, now).await {
                 Ok(answer) => counts.push((status, answer.total.0)),
                 Err(err) if err.scope() == Scope::Login => return Err(err),
-                // The others would take as long to fail.
+                // The other counts would take as long to fail.
                 Err(err) if err.scope() == Scope::Target => uncounted = Some(err),
-                // The one row asked for may be one that makes the panel fail.
+                // The panel may fail on the one row of this page.
                 Err(_) => {}
             }
         }
@@ -237,7 +237,7 @@ impl Marzban {
         self.ask(asked, path, now, self.small, http::json).await
     }
 
-    /// One authenticated GET: logs in if there is no token, and once more if the panel no longer takes it.
+    /// One authenticated GET. Logs in if there is no token, and once more if the panel no longer accepts it.
     async fn ask<T, F>(
         &mut self,
         asked: &'static str,
@@ -339,7 +339,7 @@ impl Marzban {
         };
         let answer = self.http.read(request, limits, decode).await?;
         if let Some(date) = answer.date {
-            // The answer to a long list begins long after it was asked for.
+            // The answer to a long list starts long after the request.
             let ours = now.wall.saturating_add(answer.began.saturating_duration_since(sent));
             self.clock_ahead = date.as_millis().saturating_sub(ours.as_millis());
         }

@@ -1,4 +1,4 @@
-//! What a target is asked for, and how often: what each system says of its own parts.
+//! What to request from a target, and how often: each system plans its own parts.
 
 use std::time::Duration;
 
@@ -9,19 +9,19 @@ use crate::model::Part;
 pub struct Planned {
     pub part: Part,
     pub pace: Pace,
-    /// Whether the target is up when this part can be read. Exactly one part of a plan decides that: the cheapest. While
-    /// the target itself fails, it alone is asked for.
+    /// Whether reading this part means that the target is up. Exactly one part of a plan decides this: the cheapest.
+    /// While the target itself fails, only this part is requested.
     pub decides_up: bool,
 }
 
-/// How a part is paced.
+/// The pace of a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
-    /// Once every so many intervals.
+    /// Once in this many intervals.
     Every(u32),
-    /// A long list, read bit by bit within the target's load.
+    /// A long list, read page by page within the target's load.
     Walk,
-    /// Once every interval, and never later than this after the last read: for what the target forgets.
+    /// Once every interval, and never later than this after the last read: for data that the target discards.
     Within(Duration),
 }
 
@@ -31,7 +31,7 @@ impl Planned {
         Planned { part, pace, decides_up: false }
     }
 
-    /// The part that decides whether the target is up, asked for once every interval.
+    /// The part that decides whether the target is up, requested once every interval.
     pub fn deciding(part: Part) -> Self {
         Planned { part, pace: Pace::Every(1), decides_up: true }
     }

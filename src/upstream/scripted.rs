@@ -12,21 +12,21 @@ use crate::{
     upstream::{FetchError, Planned, Step},
 };
 
-/// How long an answer takes, and what it is.
+/// How long an answer takes, and the answer.
 pub type Script = Box<dyn FnMut(Part, Moment) -> (Duration, Result<Step, FetchError>) + Send>;
 
-/// Which part was asked for, and when, by uptime.
+/// The requested part and the uptime of each request.
 pub type Log = Arc<Mutex<Vec<(Part, Duration)>>>;
 
 pub struct Scripted {
     pub plan: Vec<Planned>,
     pub answer: Script,
     pub log: Log,
-    /// How asking by name fails, if it does.
+    /// How requests by name fail, if they do.
     pub by_name: Option<FetchError>,
-    /// The names that were asked for.
+    /// The names that were requested.
     pub named: Arc<Mutex<Vec<Vec<Arc<str>>>>>,
-    /// The durable counters that it was given.
+    /// The durable counters that were restored.
     pub resumed: Arc<Mutex<CounterFamilies>>,
     pub requests: u64,
     pub beat: Beat,
@@ -42,7 +42,7 @@ impl Scripted {
         answer
     }
 
-    /// Answers by name from the script's answer to [`Part::Users`], which then has to be a page.
+    /// Answers by name from the script's answer to [`Part::Users`], which must be a page.
     pub(super) async fn read_named(
         &mut self,
         names: &[Arc<str>],

@@ -2,27 +2,27 @@ use std::time::Duration;
 
 use crate::model::{CounterChange, Fact, Part};
 
-/// How long a target may take over an answer.
+/// Time limits for a target's answers.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
-    /// One request.
+    /// For one request.
     pub request: Duration,
-    /// One page of a long list.
+    /// For one page of a long list.
     pub page: Duration,
 }
 
-/// What one request, or the few that belong together, brought.
+/// The result of one request, or of a few that belong together.
 #[derive(Debug, Default)]
 pub struct Step {
-    /// The parts that are read to their end by it. A long list that is not among them has more to read.
+    /// The parts that this step completes. A long list that is not among them has more to read.
     pub done: Vec<Part>,
     pub facts: Vec<Fact>,
-    /// What must outlive the process. It is on the disk before the target is asked for anything else.
+    /// What must survive a restart. It is on disk before the next request to the target.
     pub durable: Vec<CounterChange>,
 }
 
 impl Step {
-    /// `part` is read to its end, and this is what it says.
+    /// `part` is complete, and these are its facts.
     pub fn done(part: Part, facts: Vec<Fact>) -> Self {
         Step { done: vec![part], facts, durable: Vec::new() }
     }

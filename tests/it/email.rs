@@ -647,7 +647,7 @@ async fn configurations_that_cannot_work() {
         (EmailConfig { from: "a@[127.0.0.1]".into(), ..good.clone() }, |err| {
             matches!(err, BuildError::Address("from"))
         }),
-        (EmailConfig { to: vec![], ..good.clone() }, |err| matches!(err, BuildError::Nobody)),
+        (EmailConfig { to: vec![], ..good.clone() }, |err| matches!(err, BuildError::NoRecipients)),
         (EmailConfig { to: vec!["a@b.com, c@d.com".into()], ..good.clone() }, |err| {
             matches!(err, BuildError::Address("to"))
         }),

@@ -208,7 +208,7 @@ fn the_daemon_falls_silent_while_nobody_can_be_told() {
     wait_until("a ping again", || service.requests().len() > pings);
     drop(daemon);
     let log = fs::read_to_string(folder.path().join("log")).unwrap();
-    assert!(log.contains("no heartbeat is sent: receiver oncall cannot be told"), "{log}");
+    assert!(log.contains("no heartbeat is sent: receiver oncall does not accept notifications"), "{log}");
     assert!(!log.contains("some-uuid"), "{log}");
     assert!(service.requests().iter().all(|request| request.line == "GET /ping/some-uuid HTTP/1.1"));
 }

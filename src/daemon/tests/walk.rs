@@ -1,5 +1,5 @@
-//! Random walks through alerts, queues, receivers that fail and a process that dies: whatever happens in whatever order,
-//! everybody comes to believe what is true.
+//! Random walks through alerts, queues, failing receivers and a process that dies. Whatever the order of events, every
+//! receiver ends with a true view.
 
 mod far;
 
@@ -38,7 +38,7 @@ use crate::{
     telemetry::Telemetry,
 };
 
-/// Each with whether it wants to hear of ends, and its addresses. The last is told when another fails.
+/// Name, whether it gets resolved notifications, and its addresses. The last one is the fallback.
 const RECEIVERS: [(&str, bool, &[&str]); 3] =
     [("ops", true, &["ann", "bob"]), ("quiet", false, &["ann"]), (FALLBACK, true, &["ann"])];
 const FALLBACK: &str = "oncall";
@@ -48,28 +48,28 @@ struct World {
     panel: Panel,
     /// A list of users that was kept, and not the newest.
     older: Option<Arc<Users>>,
-    /// Something happened to these users since the last poll, after which a threshold may be told anew.
+    /// Users that changed since the last poll in a way that lets a threshold fire again.
     changed: Vec<String>,
     disk: Disk,
-    /// Whether each user has a group of his own.
+    /// Whether each user has a group of its own.
     by_subject: bool,
     process: Process,
     crashes: usize,
 }
 
-/// What outlives a process, with those it tells.
+/// What outlives a process, including the receivers.
 struct Disk {
     store: ByHand,
-    /// Changes that are still made before the power goes.
+    /// The number of changes written before the power fails.
     power: Option<u32>,
     receivers: BTreeMap<&'static str, Arc<Mutex<Far>>>,
-    /// When a poll found that a user's thresholds may be told anew.
+    /// When a poll found that a user's thresholds may fire again.
     rearmed: HashMap<String, Vec<Timestamp>>,
-    /// The newest event of each threshold, and when it began.
+    /// The newest event of each threshold, and when it started.
     events: HashMap<Key, (String, Timestamp)>,
 }
 
-/// What a crash ends.
+/// What a crash destroys.
 struct Process {
     clock: Clock,
     engine: Engine,
@@ -178,7 +178,7 @@ impl World {
         self.tick().await;
     }
 
-    /// Judges, records and tells.
+    /// Evaluates, records and notifies.
     async fn tick(&mut self) {
         let now = self.now();
         let output = self.process.engine.tick(None, now);
@@ -202,7 +202,7 @@ impl World {
         }
     }
 
-    /// Another configuration, under which a receiver has another queue if it is named.
+    /// Reloads; the named receiver, if any, gets a new configuration and queue.
     fn reload(&mut self, receiver: Option<&'static str>) {
         let now = self.now();
         if self.random.u8(0..3) == 0 {
@@ -210,13 +210,13 @@ impl World {
         }
         self.process.engine.reconfigure(&alerting(), routes(self.by_subject), now).unwrap();
         if let Some(receiver) = receiver {
-            self.far(receiver).is_configured_anew();
+            self.far(receiver).is_reconfigured();
             let before = self.process.left.remove(receiver).unwrap();
             self.start_worker(receiver, async { before.await.unwrap() });
         }
     }
 
-    /// The process dies, and another begins after at most so many seconds.
+    /// The process dies, and another starts after at most `most` seconds.
     fn crash(&mut self, most: u64) {
         self.crashes += 1;
         self.disk.power = None;
@@ -274,13 +274,13 @@ impl World {
         }));
     }
 
-    /// All goes well for long enough, and what is believed is compared with what is so.
+    /// Everything works for long enough; then the receivers' views are compared with the truth.
     async fn settle(&mut self) {
         self.disk.power = None;
         for far in self.disk.receivers.values() {
             far.lock().unwrap().failing = 0;
         }
-        // What was refused when this began, and who waits for another configuration.
+        // Receivers that refused before, and those that wait for another configuration.
         self.pass(Duration::from_secs(90)).await;
         for (receiver, state) in self.disk.store.loaded().receivers {
             if state.disabled {
@@ -308,7 +308,7 @@ impl World {
                     let same = other.alertname == alert.alertname && other.subject == alert.subject;
                     same && tightness(&other.step) > tightness(&alert.step)
                 });
-                // Its time came while all was well, and its group may have spoken just before.
+                // It may have fired just now, when its group was notified a short time before.
                 let young = now.since(alert.active_since) < Duration::from_secs(600);
                 let key = (alert.alertname.to_owned(), alert.subject.to_string(), alert.step.to_string());
                 (key, tighter || young)
@@ -318,10 +318,10 @@ impl World {
             let far = far.lock().unwrap();
             far.believes_what_was_recorded();
             for (key, untold) in &firing {
-                assert!(*untold || far.fires(key), "{name} is not to be told that {key:?} fires");
+                assert!(*untold || far.fires(key), "{name} has no record that {key:?} fires");
             }
             for key in far.firing().filter(|key| key.0 != "ProxymeterNotificationsFailing") {
-                assert!(firing.contains_key(key), "{name} is not to be told that {key:?} ended");
+                assert!(firing.contains_key(key), "{name} has no record that {key:?} ended");
             }
             assert_eq!(self.process.abandoned(name), f64::from(far.given_up), "{name}");
         }
@@ -366,7 +366,7 @@ impl Process {
         }
     }
 
-    /// Notices to a receiver that were given up, as counted.
+    /// Notices to a receiver that were given up, according to the counter.
     fn abandoned(&self, receiver: &str) -> f64 {
         let families = self.queues.telemetry.gather();
         let family =
@@ -378,7 +378,7 @@ impl Process {
 }
 
 impl Disk {
-    /// Makes the next change that waits, if one does.
+    /// Writes the next pending change, if there is one.
     fn work(&mut self) -> bool {
         let Some(written) = self.store.work() else { return false };
         if let Some(left) = &mut self.power {
@@ -386,10 +386,10 @@ impl Disk {
         }
         for notice in &written.queued {
             self.is_news(notice);
-            self.receivers[&*notice.receiver].lock().unwrap().is_to_be_told(notice);
+            self.receivers[&*notice.receiver].lock().unwrap().records(notice);
         }
         if let Some((old, merged)) = &written.replaced {
-            self.receivers[&*merged.receiver].lock().unwrap().is_told_in_place_of(old, merged);
+            self.receivers[&*merged.receiver].lock().unwrap().merges(old, merged);
         }
         if let Some((name, state)) = &written.receiver {
             let lost = self.receivers[&**name].lock().unwrap().settled(&written.settled);
@@ -398,7 +398,7 @@ impl Disk {
         true
     }
 
-    /// Each threshold is told of as one event, until it may be told anew.
+    /// Each threshold is notified as one event, until it may fire again.
     fn is_news(&mut self, notice: &Notice) {
         for alert in notice.alerts.iter().filter(|alert| alert.labels["kind"] == "user") {
             let key = far::key(alert);
@@ -409,13 +409,13 @@ impl Disk {
             }
             let mut times = self.rearmed.get(&key.1).into_iter().flatten();
             let rearmed = times.any(|time| *time > *since && *time <= alert.starts_at);
-            assert!(rearmed, "{key:?} is told twice in one period");
+            assert!(rearmed, "{key:?} is notified twice in one period");
             (*before, *since) = event;
         }
     }
 }
 
-/// Lets the queues run, and the disk with them, until `work` is done; false: the power went before.
+/// Runs the queues and the disk until `work` is done; false: the power failed first.
 async fn until(
     workers: &mut Vec<Pin<Box<dyn Future<Output = ()>>>>,
     disk: &mut Disk,
@@ -440,7 +440,7 @@ async fn until(
 }
 
 fn alerting() -> AlertingConfig {
-    // Otherwise what has been over for a week ends without a word.
+    // Otherwise a plan that ended a week ago resolves without a notification.
     let never = RuleConfig { expired_for: Some(Duration::from_secs(10_000 * DAY)), ..RuleConfig::default() };
     AlertingConfig {
         fallback: Some(FALLBACK.into()),
@@ -468,13 +468,13 @@ fn tightness(step: &str) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_is_told_comes_to_believe_what_is_true() {
-    // For a long run: WALKS=100000 cargo test --release --lib whoever_is_told_comes_to_believe
+async fn every_receiver_ends_with_a_true_view() {
+    // For a long run: WALKS=100000 cargo test --release --lib every_receiver_ends_with_a_true_view
     let number = |name| std::env::var(name).ok().and_then(|number| number.parse().ok());
     let (first, walks) = (number("FIRST").unwrap_or(0), number("WALKS").unwrap_or(150));
     let mut seen = Counts::default();
     for seed in first..first + walks {
-        // Shown if it fails; it is to be seen again with FIRST and WALKS=1.
+        // Printed if it fails; FIRST and WALKS=1 repeat this walk.
         eprintln!("walk {seed}");
         fastrand::seed(seed);
         let mut world = World::new(seed);

@@ -3,10 +3,10 @@ use std::time::Duration;
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 
-/// How long a receiver is left alone after as many failures in a row; from then on always the last.
+/// How long to wait after this many failures in a row; after more, the last one.
 const STEPS: [u64; 8] = [5, 30, 2 * MINUTE, 10 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR, 4 * HOUR];
-/// Receivers that failed together are not to be asked together for ever. It only adds, so that a receiver that is down
-/// for three days is asked 25 times at most.
+/// Spreads retries of receivers that failed together. It only adds, so a receiver that is down for three days is tried
+/// 25 times at most.
 const JITTER: f64 = 0.1;
 
 /// How long to wait after `failures` attempts in a row failed.
@@ -16,7 +16,7 @@ pub(super) fn delay(failures: u32) -> Duration {
     Duration::from_secs(seconds).mul_f64(1.0 + JITTER * fastrand::f64())
 }
 
-/// No wait is longer. One that is was computed by a clock that was wrong.
+/// The longest wait. A stored wait that is longer was computed by a wrong clock.
 pub(super) fn longest() -> Duration {
     Duration::from_secs(4 * HOUR).mul_f64(1.0 + JITTER)
 }

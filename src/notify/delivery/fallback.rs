@@ -1,4 +1,4 @@
-//! Telling one receiver that another fails, and that it is well again.
+//! Notifies one receiver that another fails, and that it works again.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -11,44 +11,44 @@ use crate::{
     store::{FallbackKnows, ReceiverState},
 };
 
-/// The receiver that is notified when another one fails.
+/// The receiver that is notified of other receivers' failures.
 #[derive(Clone, Debug)]
 pub struct Fallback {
     /// The fallback's name.
     pub receiver: String,
-    /// How long another may fail before this one is notified.
+    /// How long a receiver may fail before the fallback is notified.
     pub after: Duration,
 }
 
-/// Every receiver, as the others may have something to tell it.
+/// All receivers, for notices from one about another.
 #[derive(Clone, Debug, Default)]
 pub struct Others {
-    /// The receiver that is notified when another one fails, if there is one.
+    /// The fallback, if there is one.
     pub fallback: Option<Fallback>,
-    /// The way to the queue of each, by name. It keeps none from ending.
+    /// The sender of each queue, by name. These do not keep a queue open.
     pub queues: HashMap<String, mpsc::WeakUnboundedSender<Notice>>,
 }
 
-/// What another receiver is to be told.
+/// A notice to another receiver.
 #[derive(Debug)]
 pub(super) struct News {
     pub(super) notice: Notice,
-    /// Absent: everything ends, and the notice is sent after the next start.
+    /// Absent: the daemon is stopping, and the notice is sent after the next start.
     queue: Option<mpsc::UnboundedSender<Notice>>,
 }
 
 impl News {
-    /// To be done once it is written down.
+    /// Sends the notice. Call it after the notice is stored.
     pub(super) fn tell(self) {
         if let Some(queue) = self.queue {
-            // A queue that ended all the same leaves it to the next start.
+            // If the queue has ended, the next start sends the notice.
             drop(queue.send(self.notice));
         }
     }
 }
 
 impl Left {
-    /// Who was told that the receiver fails is to be told this when it is no longer configured.
+    /// The notice that resolves a failure when its receiver is no longer configured, to the receiver that knows of it.
     pub fn farewell(&self, receiver: &str, now: Timestamp) -> Option<Notice> {
         let told = told(&self.state)?;
         let description = format!("Receiver {receiver} is no longer configured.");
@@ -57,7 +57,7 @@ impl Left {
     }
 }
 
-/// Who was told that a receiver fails, and not yet that it no longer does, and the event of the alert that says so.
+/// The receiver that knows of `receiver`'s failure, and the event of that alert; absent: none does.
 pub fn known_failure<'a>(receiver: &str, state: &'a ReceiverState) -> Option<(&'a str, String)> {
     Some((told(state)?, well_again(receiver, state, state.failing_since?).event()))
 }
@@ -66,7 +66,7 @@ fn told(state: &ReceiverState) -> Option<&str> {
     state.fallback.as_deref().filter(|_| state.fallback_knows != FallbackKnows::Nothing)
 }
 
-/// That a receiver that failed no longer does, without a word why.
+/// The resolved alert of a receiver's failure, without a description.
 fn well_again<'a>(receiver: &'a str, state: &ReceiverState, now: Timestamp) -> OwnAlert<'a> {
     OwnAlert {
         alertname: "ProxymeterNotificationsFailing",
@@ -82,19 +82,19 @@ fn well_again<'a>(receiver: &'a str, state: &ReceiverState, now: Timestamp) -> O
 }
 
 impl Outbox {
-    /// Whom to tell, unless it is this receiver itself.
+    /// The fallback, unless it is this receiver itself.
     pub(super) fn fallback(&self) -> Option<Fallback> {
         self.others.borrow().fallback.clone().filter(|fallback| fallback.receiver != self.name)
     }
 
-    /// When the fallback is to be told that the receiver fails, if it is to be and was not.
+    /// When to notify the fallback of the failure; absent: not needed, or done.
     pub(super) fn out_of_patience_at(&self) -> Option<Instant> {
         let untold = self.state.fallback_knows == FallbackKnows::Nothing;
         let since = self.failing_since.filter(|_| untold)?;
         Some(Instant::now() + self.fallback()?.after.saturating_sub(self.clock.now().since(since)))
     }
 
-    /// Tells the fallback if the receiver has failed for too long.
+    /// Notifies the fallback if the receiver has failed for too long.
     pub(super) async fn lose_patience(&mut self) {
         if self.out_of_patience_at().is_some_and(|end| end <= Instant::now())
             && let Some(news) = self.news(FallbackKnows::Failing)
@@ -103,8 +103,7 @@ impl Outbox {
         }
     }
 
-    /// After a change of the fallback: notifies the new one of what the former one knows, and the former one that it
-    /// gets no more about this receiver.
+    /// After a change of the fallback, resolves the failure at the former fallback and notifies the present one.
     pub(super) async fn hand_over(&mut self) {
         let knows = self.state.fallback_knows;
         let fallback = self.fallback().map(|fallback| fallback.receiver);
@@ -119,19 +118,19 @@ impl Outbox {
         }
     }
 
-    /// The notice to the fallback, unless it knows. It gets at most two until the receiver takes a notice:
-    /// that it fails, and that notices were given up.
+    /// The notice for the fallback, unless it knows already. It gets at most two until the receiver accepts a notice:
+    /// one for the failure, and one for notices given up.
     pub(super) fn news(&mut self, knows: FallbackKnows) -> Option<News> {
         let fallback = self.fallback()?.receiver;
         if self.state.fallback_knows >= knows {
             return None;
         }
         self.state.fallback_knows = knows;
-        // As long as another was told, this one is still to be handed what that one knows.
+        // The former fallback must be resolved first; then `hand_over` notifies this one.
         if *self.state.fallback.get_or_insert_with(|| fallback.clone()) != fallback {
             return None;
         }
-        // What made it fail before we started, an earlier process knew.
+        // Only an earlier process knew why it failed before this one started.
         let (reason, detail) = match &self.last_failure {
             Some(err) => (err.reason.label(), err.detail.as_str()),
             None if knows == FallbackKnows::GivenUp => (SendReason::Timeout.label(), TOO_OLD),
@@ -145,23 +144,23 @@ impl Outbox {
         self.news_for(&fallback, |alert| OwnAlert { status, description: &description, reason, ..alert })
     }
 
-    /// What is to be told now that the receiver took a notice, to whom was told otherwise.
+    /// The notice that the receiver works again, for the receiver that knows of its failure.
     pub(super) fn recovered(&self) -> Option<News> {
         self.end(&format!("Receiver {} takes notices again.", self.name))
     }
 
-    /// The notice to the receiver that knows of the failure, at the end of it.
+    /// The notice that ends the failure, for the receiver that knows of it.
     fn end(&self, description: &str) -> Option<News> {
         self.news_for(told(&self.state)?, |alert| OwnAlert { description, ..alert })
     }
 
-    /// Whatever `say` makes of the end of this receiver's failing, to a receiver that is configured.
+    /// The notice that `say` makes from the resolved alert, for a configured receiver.
     fn news_for<'a>(
         &'a self,
         receiver: &str,
         say: impl FnOnce(OwnAlert<'a>) -> OwnAlert<'a>,
     ) -> Option<News> {
-        // While this borrow lasts, no queue is replaced by another.
+        // While this is borrowed, the set of queues cannot be replaced.
         let queue = self.others.borrow().queues.get(receiver)?.upgrade();
         let now = self.clock.now().wall;
         let notice = say(well_again(&self.name, &self.state, now)).notice(receiver, now);

@@ -10,11 +10,11 @@ use crate::model::Moment;
 pub struct Health {
     /// When the first attempt failed since the last notice was delivered.
     pub failing_since: Option<Moment>,
-    /// When the oldest notice was made that is not delivered yet.
+    /// When the oldest undelivered notice was made.
     pub oldest_pending: Option<Moment>,
 }
 
-/// The health of each receiver, by name. Cheap to clone; all clones are one list.
+/// The health of each receiver, by name. Cheap to clone; all clones share one list.
 #[derive(Clone, Debug, Default)]
 pub struct HealthByReceiver(Arc<Mutex<BTreeMap<String, Health>>>);
 
@@ -27,12 +27,12 @@ impl HealthByReceiver {
         self.held().insert(receiver.to_owned(), health);
     }
 
-    /// Of a receiver that is no longer configured.
+    /// Removes a receiver that is no longer configured.
     pub fn forget(&self, receiver: &str) {
         self.held().remove(receiver);
     }
 
-    /// Each change is a single call, so a panic of a holder leaves no half of one.
+    /// Each change is a single call, so a panic of a holder leaves no half-written state.
     fn held(&self) -> MutexGuard<'_, BTreeMap<String, Health>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

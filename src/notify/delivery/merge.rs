@@ -1,4 +1,4 @@
-//! Making one notice of two that were never delivered.
+//! Merges two undelivered notices into one.
 
 use std::{
     cmp::Reverse,
@@ -12,23 +12,23 @@ use crate::{
     notify::notice_id,
 };
 
-/// Ids that a notice may stand for; of more, the oldest are forgotten. A group that changes every five minutes gathers
-/// as many in more than three days.
+/// The most ids that a notice may cover; beyond that, the oldest are dropped. A group that changes every five minutes
+/// needs more than three days to reach this.
 const MOST_COVERED: usize = 1000;
-/// Alerts that are remembered as told.
+/// The most alerts to remember as delivered.
 const MOST_TOLD: usize = 50_000;
 
-/// What the receiver has been told of, as far as it matters for what may be left unsaid.
+/// What the receiver knows, as far as it decides what need not be sent.
 #[derive(Debug)]
 pub(super) struct Told {
-    /// Hashes of the labels of what fires as far as the receiver knows. Two that are the same by chance only have an
-    /// end told that could have been left out.
+    /// Hashes of the labels of the alerts that the receiver believes to be firing. A collision only sends a resolved
+    /// alert that could have been left out.
     firing: HashSet<u64>,
-    /// Of what began before, nothing is known.
+    /// It is unknown whether the receiver knows of alerts that started before this.
     known_since: Timestamp,
 }
 
-/// Whether the receiver knows what a notice says.
+/// Whether the receiver accepted a notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Taken {
     Surely,
@@ -36,12 +36,13 @@ pub(super) enum Taken {
 }
 
 impl Told {
-    /// Knows nothing of what happened up to `now`.
+    /// Nothing is known of what happened up to `now`.
     pub(super) fn nothing_known(now: Timestamp) -> Self {
         Told { firing: HashSet::new(), known_since: now }
     }
 
-    /// The receiver took this notice, or may have. An end that it only may have taken is still to be told.
+    /// The receiver accepted this notice, or may have. A resolved alert that it only may have accepted must still be
+    /// sent.
     pub(super) fn remember(&mut self, notice: &Notice, taken: Taken, now: Timestamp) {
         for alert in in_order(notice) {
             match (alert.status, taken) {
@@ -66,22 +67,22 @@ fn key(alert: &NoticeAlert) -> u64 {
     hasher.finish()
 }
 
-/// Hashes of a notice's group and of the labels of its alerts. Equal hashes of different things only merge two notices.
+/// Hashes of a notice's group and of the labels of its alerts. A collision only merges two notices.
 pub(super) fn about(notice: &Notice) -> HashSet<u64> {
     let mut hasher = DefaultHasher::new();
     notice.group.hash(&mut hasher);
     notice.alerts.iter().map(key).chain([hasher.finish()]).collect()
 }
 
-/// What ended comes first: what a notice says fires, fires now.
+/// Resolved alerts come first: what a notice reports as firing is firing now.
 fn in_order(notice: &Notice) -> impl Iterator<Item = &NoticeAlert> {
     let of = |status| notice.alerts.iter().filter(move |alert| alert.status == status);
     of(NoticeStatus::Resolved).chain(of(NoticeStatus::Firing))
 }
 
-/// What becomes of a notice that was not delivered when a newer one of its group comes: one that stands for both, with
-/// an id of its own, or nothing if there is nothing left to send. Of each alert it says the newest, once. The end of an
-/// alert whose start was never sent is not sent either.
+/// Merges an undelivered notice with a newer one of its group. The result has an id of its own, covers both, and has
+/// each alert once, in its newest state; absent if nothing is left to send. The end of an alert is left out if the
+/// receiver does not know that it started.
 pub(super) fn merge(older: &Notice, newer: &Notice, told: &mut Told) -> Option<Notice> {
     let mut newest: HashMap<_, &NoticeAlert> = HashMap::new();
     for alert in in_order(older).chain(in_order(newer)) {
@@ -89,7 +90,7 @@ pub(super) fn merge(older: &Notice, newer: &Notice, told: &mut Told) -> Option<N
         let untold = told.is_surely_untold(before);
         match (before.status, alert.status) {
             (NoticeStatus::Firing, NoticeStatus::Resolved) if untold => drop(newest.remove(&alert.labels)),
-            // To the receiver it never ceased, so it has to be told when it does.
+            // For the receiver this alert never ended, so its end must be sent.
             (_, NoticeStatus::Firing) if !untold => drop(told.firing.insert(key(alert))),
             _ => {}
         }
@@ -106,7 +107,7 @@ pub(super) fn merge(older: &Notice, newer: &Notice, told: &mut Told) -> Option<N
     covers.extend(newer.covers.iter().cloned());
     covers.push(newer.id.clone());
     covers.drain(..covers.len().saturating_sub(MOST_COVERED));
-    // Unless it was grouped otherwise, all of them.
+    // All of them, unless the grouping has changed.
     let mut group_labels = newer.group_labels.clone();
     group_labels.retain(|name, value| older.group_labels.get(name) == Some(value));
     Some(Notice { id: notice_id(), alerts, covers, group_labels, ..newer.clone() })
@@ -132,13 +133,13 @@ mod tests {
 
     #[test]
     fn merging() {
-        // A name alone fires, one after a minus has ended; a.1 and a.2 are the same alert, one after the other.
+        // `a` is firing, `-a` has ended; a.1 and a.2 are the same alert, one after the other.
         for (what, told, older, newer, expected) in [
             ("the newer counts", "", "a b", "b c", "b c a"),
-            ("what ended untold is not told", "", "a", "-a", ""),
-            ("nor is it while others fire", "", "a", "-a b", "b"),
-            ("what was told ends", "a", "a", "-a", "-a"),
-            ("an end stays to be told", "", "-a", "b", "b -a"),
+            ("an end is not sent for an unknown start", "", "a", "-a", ""),
+            ("nor while others fire", "", "a", "-a b", "b"),
+            ("a known alert ends", "a", "a", "-a", "-a"),
+            ("an end remains to be sent", "", "-a", "b", "b -a"),
             ("and what fires comes first", "a", "c", "-a b", "b c -a"),
             ("an end whose start is unknown is sent", "", "b", "-a", "b -a"),
             ("of one alert only the newest is sent", "", "a.1 b", "a.2", "a.2 b"),
@@ -162,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_began_before_we_did_may_have_been_told() {
+    fn what_started_before_this_process_may_be_known() {
         let fires = notice("1", "g", vec![alert("a", NoticeStatus::Firing)]);
         let ended = notice("2", "g", vec![alert("a", NoticeStatus::Resolved)]);
         let began = fires.alerts[0].starts_at;
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_is_told_of_what_began_again_before_its_first_end_was() {
+    fn the_end_is_sent_of_what_started_again_before_its_first_end_was_sent() {
         let one = |event: &str, status| notice("n", "g", vec![alert(event, status)]);
         let again = one("a.2", NoticeStatus::Firing);
         let ended_again = one("a.2", NoticeStatus::Resolved);
@@ -181,7 +182,7 @@ mod tests {
         let merged = merge(&one("a.1", NoticeStatus::Resolved), &again, &mut told).unwrap();
         assert_eq!(events(merge(&merged, &ended_again, &mut told).as_ref()), ["-a.2"]);
 
-        // The first began before we did, so it may have been told.
+        // The first alert started before this process, so the receiver may know of it.
         let mut first = one("a.1", NoticeStatus::Resolved);
         first.alerts[0].starts_at = Timestamp::from_secs(1);
         let mut told = Told::nothing_known(Timestamp::from_secs(2));
@@ -231,6 +232,6 @@ mod tests {
             );
         }
         assert!(told.firing.is_empty());
-        assert!(!told.is_surely_untold(&alert("0", NoticeStatus::Firing)), "forgotten is not untold");
+        assert!(!told.is_surely_untold(&alert("0", NoticeStatus::Firing)), "forgotten is not unknown");
     }
 }

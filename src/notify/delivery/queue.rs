@@ -1,4 +1,4 @@
-//! Notices in the order they are to be sent, found by what they are about, by age and by expiry.
+//! Notices in sending order, indexed by group and alert, by age and by expiry.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -10,18 +10,18 @@ use tokio::time::Instant;
 use super::merge::about;
 use crate::model::{Moment, Notice};
 
-/// A notice that waits.
+/// A waiting notice.
 #[derive(Debug)]
 pub(super) struct Queued {
     pub(super) notice: Notice,
     /// Hashes of its group and of the labels of its alerts.
     about: HashSet<u64>,
-    /// Addresses that took it.
+    /// Addresses that accepted it, see [`Receiver::send`](crate::notify::Receiver::send).
     pub(super) done: Vec<String>,
-    /// When the oldest notice was made that this one includes.
+    /// When the oldest notice was made that this one covers.
     pub(super) since: Moment,
     pub(super) expires: Instant,
-    /// Whether the receiver may have taken it without an acknowledgement.
+    /// Whether the receiver may have accepted it without an acknowledgement.
     pub(super) maybe_taken: bool,
 }
 
@@ -39,7 +39,7 @@ impl Queued {
 /// A place in a [`Queue`]: lower ones are sent first.
 pub(super) type Place = u64;
 
-/// The queue of one receiver. No call looks at every notice, so that tens of thousands cost no more each than a few.
+/// The queue of one receiver. No call scans all notices, so the cost per notice does not grow with the queue.
 ///
 /// [`Queue::take_related`] finds one notice per group and per alert. The owner merges related notices before it
 /// adds the result; notices left by an earlier process are taken out and added again one by one.
@@ -59,7 +59,7 @@ impl Queue {
         self.insert(self.next, item);
     }
 
-    /// Puts a notice at a place that is free.
+    /// Adds a notice at a free place.
     pub(super) fn insert(&mut self, place: Place, item: Queued) {
         self.next = self.next.max(place + 1);
         self.places.extend(item.about.iter().map(|key| (*key, place)));
@@ -80,7 +80,7 @@ impl Queue {
         Some((place, self.take(place)?))
     }
 
-    /// Takes the notices that expire until `now`, in the order of the queue.
+    /// Takes the notices that have expired by `now`, in queue order.
     pub(super) fn take_expired(&mut self, now: Instant) -> Vec<Queued> {
         let expired = self.expiries.iter().take_while(|(expires, _)| *expires <= now);
         let places: BTreeSet<_> = expired.map(|(_, place)| *place).collect();

@@ -1,4 +1,4 @@
-//! The queue in tokio's time, which is paused: days pass in no time.
+//! The queue in tokio's time, which is paused, so that days take no time.
 
 mod fallback;
 mod health;
@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(30 * 60);
 /// The digest of the configuration under which the receivers run.
 const CONFIG: u16 = 7;
 
-/// What comes before a dot in `event` is what the alert is about.
+/// The part of `event` before a dot is the alert's subject.
 pub(super) fn alert(event: &str, status: NoticeStatus) -> NoticeAlert {
     NoticeAlert {
         event: event.into(),
@@ -67,11 +67,11 @@ fn unavailable() -> Result<String, SendError> {
 /// Every attempt: what was sent, and when by uptime.
 type Attempts = Arc<Mutex<Vec<(Notice, Duration)>>>;
 
-/// A receiver, a queue for it, and all that can be seen of them.
+/// A receiver, its queue, and everything observable about them.
 struct Bench {
     notices: mpsc::UnboundedSender<Notice>,
     attempts: Attempts,
-    /// Notices to the fallback.
+    /// The notices for the fallback.
     fallback: mpsc::UnboundedReceiver<Notice>,
     to_fallback: mpsc::UnboundedSender<Notice>,
     others: watch::Sender<Others>,
@@ -107,7 +107,7 @@ impl Bench {
         let (to_fallback, fallback) = mpsc::unbounded_channel();
         let (others, are_others) = watch::channel(others("other", &[("other", &to_fallback)]));
         let health = HealthByReceiver::default();
-        // Time would jump while a store's thread works, so there is none: all goes on from memory.
+        // Time would jump while a store's thread works, so there is none: everything stays in memory.
         let (telemetry, store) = (Telemetry::new(), Store::closed());
         let clock = Clock::starting_at(START);
         let pending = pending.into_iter().map(|notice| Pending { notice, done: vec![], queued_at: START });
@@ -128,14 +128,14 @@ impl Bench {
         (Bench { notices, attempts, fallback, to_fallback, others, health, telemetry, clock }, worker)
     }
 
-    /// Until the fallback gets a notice.
+    /// Waits for a notice to the fallback.
     async fn until_told(&self) {
         while self.fallback.is_empty() {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
 
-    /// What the fallback was told since it was last asked: whether it is of an end, why, and in words.
+    /// The notices to the fallback since the last call: status, reason and description.
     fn told(&mut self) -> Vec<(NoticeStatus, String, String)> {
         let mut told = Vec::new();
         while let Ok(notice) = self.fallback.try_recv() {
@@ -173,7 +173,7 @@ impl Bench {
     }
 }
 
-/// These receivers, of which one, unless it is empty, is notified when another fails.
+/// These receivers, with a fallback unless its name is empty.
 fn others(fallback: &str, queues: &[(&str, &mpsc::UnboundedSender<Notice>)]) -> Others {
     Others {
         fallback: (!fallback.is_empty()).then(|| Fallback { receiver: fallback.into(), after: PATIENCE }),
@@ -244,7 +244,7 @@ async fn three_days_without_a_connection_cost_few_attempts_and_end_in_the_fallba
     assert!(gaps.iter().all(|gap| *gap <= backoff::longest() + Duration::from_secs(1)));
     assert_eq!(bench.value("notifications_abandoned_total", &["ops"]), Some(1.0));
     assert_eq!(bench.value("notification_queue_length", &["ops"]), Some(0.0));
-    // The next one is given its own three days, and the fallback is not told again.
+    // The next one gets its own three days, and the fallback gets no second notice.
     bench.send(firing("2", "g"));
     run(&mut worker, 100 * HOUR).await;
     assert_eq!(bench.value("notifications_abandoned_total", &["ops"]), Some(2.0));
@@ -259,7 +259,7 @@ async fn a_restart_keeps_the_spacing() {
         (None, Duration::ZERO),
         (wait(-hours(1)), Duration::ZERO),
         (wait(hours(3)), 3 * HOUR),
-        // A clock that was ten years ahead when it was written down.
+        // A clock that was ten years ahead when it stored the time.
         (wait(hours(87_600)), backoff::longest()),
     ] {
         let state = ReceiverState { failures: 7, next_attempt, ..state() };
@@ -352,7 +352,7 @@ async fn a_receiver_is_not_asked_earlier_than_it_wants() {
     let asked = Duration::from_secs(600);
     let (bench, worker) = Bench::start(vec![], state(), move |n, _| match n {
         1 => Err(error(SendReason::RateLimited, Retry::NotBefore(asked))),
-        // Less than we would wait anyway.
+        // Shorter than the usual wait.
         2 => Err(error(SendReason::RateLimited, Retry::NotBefore(Duration::from_secs(1)))),
         _ => Ok("yes".into()),
     });
@@ -397,11 +397,11 @@ async fn a_receiver_that_is_gone_is_not_asked_again_until_its_configuration_chan
 }
 
 #[tokio::test(start_paused = true)]
-async fn ends_are_not_told_to_whom_does_not_want_to_hear_of_them_but_count() {
+async fn ends_are_not_sent_without_send_resolved_but_count() {
     let ended = |id: &str, event| notice(id, "g", vec![alert(event, NoticeStatus::Resolved)]);
     let both = notice("1", "g", vec![alert("a", NoticeStatus::Firing), alert("b", NoticeStatus::Firing)]);
     for (down, expected) in [(false, vec!["a b"]), (true, vec!["a b", "a"])] {
-        // The first may have been taken, so that the end of both would be told to others.
+        // The first may have been accepted, so that the end of both would be sent to others.
         let (bench, mut worker) = Bench::start(vec![], state(), move |n, _| match n {
             1 if down => Err(error(SendReason::Timeout, Retry::Later)),
             _ => Ok("yes".into()),
@@ -437,7 +437,7 @@ async fn what_ended_while_the_receiver_was_down_is_not_told_as_firing() {
     let mut worker = Box::pin(worker.run());
     bench.send(firing("1", "g"));
     run(&mut worker, Duration::from_secs(2)).await;
-    // Its end comes while the second attempt runs.
+    // The end comes while the second attempt runs.
     run(&mut worker, Duration::from_millis(4700)).await;
     bench.send(notice("2", "g", vec![alert("1", NoticeStatus::Resolved)]));
     run(&mut worker, 80 * HOUR).await;
@@ -466,7 +466,7 @@ async fn a_storm_while_the_receiver_is_down_is_one_notice_per_group() {
     let attempts = bench.attempts.lock().unwrap();
     let (last, _) = attempts.iter().rev().find(|(notice, _)| notice.group == "g").unwrap();
     let events: Vec<_> = last.alerts.iter().map(|alert| alert.event.as_str()).collect();
-    assert_eq!(events, ["last"], "what came and went unseen is not told");
+    assert_eq!(events, ["last"], "alerts that started and ended meanwhile are not sent");
     drop(attempts);
     assert!(bench.value("notifications_suppressed_total", &[OUTDATED]).unwrap() > 0.0);
 }
@@ -492,8 +492,8 @@ async fn what_comes_while_another_of_its_group_is_sent_waits_or_is_merged() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_is_told_when_the_beginning_may_have_been() {
-    // It is unknown whether it was taken before the time was up, and whether the other address has shown it.
+async fn an_end_is_sent_when_the_start_may_have_been_accepted() {
+    // It is unknown whether the receiver accepted it before the timeout, or whether the other address has seen it.
     for (reason, done) in [
         (SendReason::Timeout, None),
         (SendReason::Response, None),
@@ -523,7 +523,7 @@ async fn an_end_is_told_when_the_beginning_may_have_been() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_is_told_when_the_beginning_may_have_been_and_was_given_up() {
+async fn an_end_is_sent_when_the_start_may_have_been_accepted_and_was_given_up() {
     for (first, told) in [(SendReason::Timeout, true), (SendReason::Connect, false)] {
         let (bench, worker) = Bench::start(vec![], state(), move |n, _| match n {
             1 => Err(error(first, Retry::Later)),
@@ -535,7 +535,7 @@ async fn an_end_is_told_when_the_beginning_may_have_been_and_was_given_up() {
         bench.send(firing("1", "g"));
         run(&mut worker, Duration::from_secs(30)).await;
         assert_eq!(bench.value("notifications_abandoned_total", &["ops"]), Some(1.0), "{first:?}");
-        // It is repeated, and ends before the repetition is taken.
+        // It is repeated, and ends before the repetition is accepted.
         bench.send(firing("1", "g"));
         run(&mut worker, Duration::from_secs(2)).await;
         bench.send(notice("2", "g", vec![alert("1", NoticeStatus::Resolved)]));
@@ -589,7 +589,7 @@ async fn a_worker_that_ends_leaves_what_it_had() {
     assert_eq!((left.state.failures, attempts.lock().unwrap().len()), (1, 1));
 }
 
-/// Eight times the notices take about eight times as long to queue, and to take out with a look for expired ones.
+/// With eight times the notices, queueing and sending take about eight times as long, including the checks for expiry.
 #[tokio::test]
 async fn the_work_for_a_notice_does_not_grow_with_the_queue() {
     async fn queued_and_sent(count: usize) -> Duration {

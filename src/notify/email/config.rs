@@ -1,26 +1,26 @@
-//! What a mail receiver needs to be told.
+//! The configuration of a mail receiver.
 
 use std::{path::PathBuf, time::Duration};
 
 use crate::{model::Severity, secret::Secret};
 
-/// `[email.NAME]`: one SMTP server and the people to reach by it.
+/// `[email.NAME]`: one SMTP server and its recipients.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct EmailConfig {
     /// Host name or address of the server, IPv6 without brackets.
     pub host: String,
     pub port: u16,
     pub tls: SmtpTls,
-    /// PEM file of the authority to trust in place of the system's.
+    /// PEM file of a certificate authority that replaces the system's.
     pub ca_file: Option<PathBuf>,
     /// `Name <address>` or an address; parses as `lettre::message::Mailbox`.
     pub from: String,
     /// At least one, each address once, written like `from`.
     pub to: Vec<String>,
     pub login: Option<SmtpLogin>,
-    /// Name to greet the server with; absent: the machine's.
+    /// Name for the greeting; absent: the machine's.
     pub hello: Option<String>,
-    /// For each step: connecting, greeting, each command, the final answer.
+    /// Time limit of each step: connecting, greeting, each command, the final answer.
     pub timeout: Duration,
     pub common: ReceiverConfig,
 }
@@ -45,7 +45,7 @@ pub struct SmtpLogin {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SmtpMechanism {
-    /// The best of those the server offers of PLAIN and LOGIN.
+    /// The best that the server offers of PLAIN and LOGIN.
     Auto,
     Plain,
     Login,
@@ -53,7 +53,7 @@ pub enum SmtpMechanism {
     Xoauth2,
 }
 
-/// What every receiver may be told, whatever its kind. Absent: as `[alerting]` says.
+/// The settings that every kind of receiver has. Absent: as in `[alerting]`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ReceiverConfig {
     /// Only alerts of at least this severity.

@@ -1,8 +1,8 @@
-//! The client's half of an SMTP dialogue (RFC 5321), step by step, each with its own time limit.
+//! The client's side of an SMTP dialogue (RFC 5321), step by step, each with its own time limit.
 //!
-//! lettre writes our messages, but its connection is not used: it keeps what arrives before the TLS handshake and
-//! takes it for encrypted answers (RFC 3207 wants it thrown away), it reads a line of whatever length into memory,
-//! it greets and says hello in one step, and it cannot be given our TLS configuration.
+//! lettre writes our messages, but its connection is not used. It keeps what arrives before the TLS handshake and
+//! treats it as encrypted answers (RFC 3207 requires discarding it), it reads lines of any length into memory, it
+//! combines greeting and hello into one step, and it does not take our TLS configuration.
 
 use std::{fmt, io, time::Duration};
 
@@ -14,10 +14,10 @@ use tokio::{
 /// Bytes of one line and of one answer. RFC 5321 has 512 for a line; servers write longer ones.
 const LINE: usize = 4096;
 const ANSWER: usize = 64 * 1024;
-/// How long to wait for a goodbye, which changes nothing.
+/// How long to wait for the answer to QUIT, which changes nothing.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// A connection in the middle of a dialogue.
+/// A connection during a dialogue.
 #[derive(Debug)]
 pub(super) struct Dialogue<S> {
     stream: S,
@@ -25,7 +25,7 @@ pub(super) struct Dialogue<S> {
     limit: Duration,
 }
 
-/// Where in the dialogue something went wrong.
+/// The step of the dialogue that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     Connect,
@@ -37,9 +37,9 @@ pub(super) enum Step {
     Mail,
     Rcpt,
     Data,
-    /// Before a message is sent in other words.
+    /// Before the minimal contents are sent.
     Reset,
-    /// The message itself and the answer to its end.
+    /// The message and the answer to its end.
     Message,
 }
 
@@ -54,18 +54,18 @@ pub(super) struct Failure {
 pub(super) enum Why {
     /// The step took longer than this.
     Timeout(Duration),
-    /// There was no connection, or it broke; by what, if the system says.
+    /// There was no connection, or it broke; with the system's reason, if there is one.
     Lost(String),
     Tls(String),
-    /// What came is not an answer to the step.
+    /// The answer is not a valid answer to this step.
     Garbled,
-    /// The server does not offer what the configuration demands.
+    /// The server does not offer what the configuration requires.
     NotOffered(&'static str),
-    /// The server said no.
+    /// The server refused.
     Refused(Reply),
 }
 
-/// An answer of the server. Its `Display` is the code and the enhanced code (RFC 3463): `550 5.1.1`.
+/// The server's answer. Its `Display` is the code and the enhanced code (RFC 3463): `550 5.1.1`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Reply {
     pub(super) code: u16,
@@ -73,28 +73,28 @@ pub(super) struct Reply {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Dialogue<S> {
-    /// `limit` is for each step.
+    /// `limit` is the time limit of each step.
     pub(super) fn new(stream: S, limit: Duration) -> Self {
         Dialogue { stream, unread: Vec::new(), limit }
     }
 
-    /// Waits for the server to speak first.
+    /// Waits for the server's greeting.
     pub(super) async fn greeting(&mut self) -> Result<Reply, Failure> {
         self.exchange(Step::Greeting, b"").await
     }
 
-    /// Says `line`, which has no line end yet, and takes the answer.
+    /// Sends `line`, which has no line end yet, and reads the answer.
     pub(super) async fn command(&mut self, step: Step, line: &str) -> Result<Reply, Failure> {
         self.exchange(step, format!("{line}\r\n").as_bytes()).await
     }
 
-    /// Sends a message and takes the answer to its final dot.
+    /// Sends a message and reads the answer to its final dot.
     pub(super) async fn message(&mut self, message: &[u8]) -> Result<Reply, Failure> {
         self.command(Step::Data, "DATA").await?;
         self.exchange(Step::Message, &stuffed(message)).await
     }
 
-    /// Ends the dialogue. Whatever comes of it, what was said before stands.
+    /// Ends the dialogue. The outcome changes nothing of what was settled before.
     pub(super) async fn quit(mut self) {
         let goodbye = async {
             self.stream.write_all(b"QUIT\r\n").await.map_err(lost)?;
@@ -105,8 +105,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Dialogue<S> {
         drop(timeout(GOODBYE, goodbye).await);
     }
 
-    /// Hands the stream out for its TLS handshake. What was received but not asked for may be of anybody who sits
-    /// between us and the server, and must not pass for an answer given afterwards.
+    /// Returns the stream for its TLS handshake. Unexpected input may come from anyone between us and the server, and
+    /// must not be used as an answer after the handshake.
     pub(super) fn into_stream(self) -> Result<S, Failure> {
         if self.unread.is_empty() {
             Ok(self.stream)
@@ -125,7 +125,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Dialogue<S> {
             };
             match written.await {
                 Ok(()) => self.reply().await,
-                // A server that gives up says why before it hangs up.
+                // A server that gives up sends a reason before it closes the connection.
                 Err(err) => self.reply().await.map_err(|_| lost(err)),
             }
         };
@@ -174,7 +174,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Dialogue<S> {
     }
 }
 
-/// The message as it goes over the wire, its end included: a line that begins with a dot gets another.
+/// The message in wire format, including its end: a line that begins with a dot gets another dot.
 fn stuffed(message: &[u8]) -> Vec<u8> {
     let mut stuffed = Vec::with_capacity(message.len() + 64);
     for line in message.split_inclusive(|&byte| byte == b'\n') {
@@ -190,7 +190,7 @@ fn stuffed(message: &[u8]) -> Vec<u8> {
     stuffed
 }
 
-/// The system's words; its `Display` holds no address.
+/// The system's error text; its `Display` holds no address.
 #[expect(clippy::needless_pass_by_value, reason = "it is what map_err gives")]
 pub(super) fn lost(err: io::Error) -> Why {
     Why::Lost(err.to_string())
@@ -223,7 +223,7 @@ impl Reply {
         self.lines.iter().map(String::as_str)
     }
 
-    /// The code of RFC 3463, which RFC 2034 puts at the head of each line.
+    /// The code of RFC 3463, which RFC 2034 puts at the start of each line.
     fn enhanced(&self) -> Option<&str> {
         let word = self.lines.first()?.split(' ').next()?;
         let mut parts = word.split('.');
@@ -241,7 +241,7 @@ impl fmt::Display for Reply {
     }
 }
 
-/// Tells codes, never the server's words: they may quote an address, a password or the message.
+/// Shows codes only, never the server's words: they may quote an address, a password or the message.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.step)?;
@@ -298,7 +298,7 @@ mod tests {
         }
     }
 
-    /// A server that stops reading holds us up no longer than one that says nothing.
+    /// A server that stops reading delays us no longer than one that sends nothing.
     #[tokio::test(start_paused = true)]
     async fn what_is_not_read_is_not_written_for_ever() {
         let limit = Duration::from_secs(5);

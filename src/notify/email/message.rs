@@ -1,6 +1,6 @@
-//! A notice as a mail.
+//! Renders a notice as a mail.
 //!
-//! Every attempt at a notice makes the same bytes, so that a copy can be known for one by all that looks at it.
+//! Every attempt at a notice renders the same bytes, so that every reader can recognise a copy.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -15,7 +15,7 @@ use crate::{
     notify::words::{Row, Words},
 };
 
-/// What the mails of a receiver have in common.
+/// What all mails of a receiver share.
 #[derive(Clone, Debug)]
 pub(super) struct Letterhead {
     pub(super) from: Mailbox,
@@ -25,15 +25,15 @@ pub(super) struct Letterhead {
 /// A mail, formatted: ASCII throughout, lines end with CRLF.
 #[derive(Debug)]
 pub(super) struct Letter {
-    /// Text and HTML, all that is to be told; absent when the server refused it before.
+    /// Text and HTML with all details; absent when the server refused it before.
     pub(super) full: Option<Vec<u8>>,
-    /// A few words of plain text that hold nothing users have chosen, for servers that refuse the contents.
+    /// A few words of plain text without any text that users have chosen, for servers that refuse the contents.
     pub(super) minimal: Vec<u8>,
 }
 
 impl Letterhead {
     /// # Errors
-    /// None that an accepted configuration leads to; the text is for logs.
+    /// None for an accepted configuration; the text is for logs.
     pub(super) fn write(&self, notice: &Notice) -> Result<Letter, String> {
         let words = Words::of(notice);
         let refused = |err: lettre::error::Error| format!("the mail cannot be written: {err}");
@@ -55,7 +55,7 @@ impl Letterhead {
         let thread = format!("<{}@{domain}>", digest(&["thread", &notice.receiver, &notice.group]));
         let to: Mailboxes = self.to.iter().cloned().collect();
         let since_epoch = u64::try_from(notice.created_at.as_secs()).unwrap_or(0);
-        // No mail is written after the year 9999, which is where the header's format ends.
+        // The header's format ends with the year 9999.
         let date = UNIX_EPOCH + Duration::from_secs(since_epoch.min(253_402_300_799));
         Message::builder()
             .date(date)
@@ -63,10 +63,10 @@ impl Letterhead {
             .mailbox(header::To::from(to))
             .subject(subject)
             .message_id(Some(format!("<{}@{domain}>", message_id(&notice.id))))
-            // Nobody ever got the first mail of a thread: it stands for the group, so that all of them are siblings.
+            // The first mail of a thread is never sent: it represents the group, so that all mails are siblings.
             .in_reply_to(thread.clone())
             .references(thread)
-            // Keeps holiday replies away (RFC 3834).
+            // Prevents automatic replies (RFC 3834).
             .raw_header(HeaderValue::new(
                 HeaderName::new_from_ascii_str("Auto-Submitted"),
                 "auto-generated".to_owned(),
@@ -74,7 +74,7 @@ impl Letterhead {
     }
 }
 
-/// The notice's id, or in place of one that has no place in a header its digest.
+/// The notice's id, or a digest of it if it cannot be in a header.
 fn message_id(id: &str) -> String {
     let fits = (1..=200).contains(&id.len())
         && id.split('.').all(|atom| {
@@ -83,7 +83,7 @@ fn message_id(id: &str) -> String {
     if fits { id.to_owned() } else { digest(&["id", id]) }
 }
 
-/// 32 hex digits for some texts.
+/// 32 hex digits that identify the texts.
 fn digest(texts: &[&str]) -> String {
     let mut hash = Sha256::new();
     for text in texts {
@@ -114,7 +114,7 @@ fn text(words: &Words) -> String {
     if let Some(left_out) = &words.left_out {
         text += &format!("\n{left_out}\n");
     }
-    // The line of two hyphens and a space sets a signature apart (RFC 3676).
+    // A line with two hyphens and a space starts a signature (RFC 3676).
     text + &format!("\nTimes are UTC.\n\n-- \n{}\n", words.footer)
 }
 
@@ -164,7 +164,7 @@ fn html_row(row: &Row, cell: &str) -> String {
         (NoticeStatus::Firing, Severity::Warning) => ("warning", "#9a6700"),
         (NoticeStatus::Firing, Severity::Info) => ("info", "#0b57d0"),
     };
-    // `dir="auto"` keeps the words of a right-to-left language from turning what stands beside them.
+    // `dir="auto"` keeps right-to-left text from reversing what is next to it.
     let sentences = row.sentences.iter().map(|text| format!("<div dir=\"auto\">{}</div>", escaped(text)));
     let facts = row
         .facts
@@ -203,7 +203,7 @@ fn escaped(text: &str) -> String {
 fn minimal(words: &Words) -> String {
     format!(
         "{}\n\nThe mail server refused this message with its details, so they are left out.\n\
-         What fires is told by proxymeter's own page and by /api/v1/alerts.\n",
+         proxymeter's own page and /api/v1/alerts show the alerts that are firing.\n",
         words.headline
     )
 }

@@ -1,4 +1,4 @@
-//! One connection to the mail server: opened, secured, logged in, and used for one message.
+//! One connection to the mail server: connect, secure, log in, and send one message.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -18,18 +18,18 @@ use super::{
     message::Letter,
 };
 
-/// Octets of a command line with its end (RFC 5321, 4.5.3.1.4).
+/// Octets of a command line including its end (RFC 5321, 4.5.3.1.4).
 const COMMAND: usize = 512;
 
-/// How to reach and talk to the server.
+/// The server and how to connect to it.
 pub(super) struct Server {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) security: Security,
     pub(super) login: Option<SmtpLogin>,
-    /// Absent: the machine's name if it is a full one, or else its address.
+    /// Absent: the machine's name if it is fully qualified, or else its address.
     pub(super) hello: Option<String>,
-    /// For each step.
+    /// Time limit of each step.
     pub(super) limit: Duration,
 }
 
@@ -45,13 +45,13 @@ pub(super) struct Tls {
     pub(super) name: ServerName<'static>,
 }
 
-/// What became of the message and of each recipient.
+/// The outcome of the message and of each recipient.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Delivery {
-    /// The answer to the full contents, if that made us send the minimal ones.
+    /// The answer to the full contents, if it made us send the minimal ones.
     pub(super) contents_refused: Option<Reply>,
     pub(super) accepted: Vec<Address>,
-    /// To be tried again.
+    /// Recipients to retry.
     pub(super) deferred: Vec<(Address, Reply)>,
     pub(super) refused: Vec<(Address, Reply)>,
     /// The answer to the final dot, if any was accepted.
@@ -68,11 +68,11 @@ impl Server {
         }
     }
 
-    /// Sends `letter` over a connection of its own, and at once the minimal contents if the full ones are refused.
-    /// What is sure is added to `delivery`, even if the rest fails: what was refused for good stays so.
+    /// Sends `letter` over its own connection, and immediately the minimal contents if the full ones are refused. What
+    /// is certain is added to `delivery`, even if the rest fails: a refusal for good remains one.
     ///
     /// # Errors
-    /// When nobody can have got it, or nobody knows whether they did.
+    /// When no recipient can have received it, or this is unknown.
     pub(super) async fn deliver(
         &self,
         from: &Address,
@@ -116,7 +116,7 @@ impl Server {
             let mut why = Why::Lost("the host has no address that may be used".to_owned());
             let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
             for address in addresses {
-                // One that nobody answers at must not use up the time of the next.
+                // One address that does not answer must not use up the time of the next.
                 let share = deadline.saturating_duration_since(Instant::now()) / left.max(1);
                 left = left.saturating_sub(1);
                 match timeout(share, TcpStream::connect(address)).await {
@@ -141,7 +141,7 @@ impl Server {
         Err(Failure { step: Step::Tls, why })
     }
 
-    /// The line that introduces us.
+    /// The line that introduces the client.
     fn hello(&self, stream: &TcpStream) -> String {
         let full_name = || {
             let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
@@ -158,7 +158,7 @@ impl Server {
         format!("EHLO {}", self.hello.clone().or_else(full_name).unwrap_or_else(literal))
     }
 
-    /// All that comes once the connection is as safe as it will be.
+    /// The rest of the dialogue, once the connection is secured.
     async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         mut dialogue: Dialogue<S>,
@@ -184,7 +184,7 @@ impl Server {
     }
 }
 
-/// What the server says it can do, as far as it matters to us.
+/// The extensions that the server offers, as far as they are used.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Offer {
     start_tls: bool,
@@ -198,7 +198,7 @@ impl Offer {
         // The first line is the server's name.
         for line in hello.lines().skip(1) {
             let line = line.to_ascii_uppercase();
-            // "AUTH=" is how servers wrote it before RFC 2554.
+            // Servers wrote "AUTH=" before RFC 2554.
             let mut words = line.split([' ', '=']);
             match words.next() {
                 Some("STARTTLS") => offer.start_tls = true,
@@ -238,7 +238,7 @@ async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
     };
     answers.reverse();
 
-    // LOGIN begins with a challenge. The others may bring their answer along if it fits (RFC 4954).
+    // LOGIN starts with a challenge. The others may send their answer along if it fits (RFC 4954).
     let mut line = format!("AUTH {name}");
     if let [only] = answers.as_slice() {
         let whole = format!("{line} {}", BASE64.encode(only));
@@ -248,7 +248,7 @@ async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
         }
     }
     let mut reply = dialogue.command(Step::Auth, &line).await?;
-    // A challenge when all is said is XOAUTH2's way of saying no; an empty answer to it brings the code.
+    // XOAUTH2 refuses with a further challenge; an empty answer to it brings the code.
     let mut emptied = false;
     while reply.code == 334 {
         let answer = answers.pop();
@@ -272,7 +272,7 @@ async fn hand_over<S: AsyncRead + AsyncWrite + Unpin>(
         match dialogue.message(full).await {
             Err(Failure { step, why: Why::Refused(reply) }) if dislikes_contents(step, &reply) => {
                 delivery.contents_refused = Some(reply);
-                // Of one that was refused before it was sent, sender and recipients may still stand (RFC 5321, 4.1.4).
+                // After a refusal before the data, sender and recipients may still be set (RFC 5321, 4.1.4).
                 dialogue.command(Step::Reset, "RSET").await?;
                 takers = address(dialogue, from, &takers, delivery).await?;
             }
@@ -286,7 +286,7 @@ async fn hand_over<S: AsyncRead + AsyncWrite + Unpin>(
     Ok(())
 }
 
-/// Names sender and recipients, each of whom the server judges alone. Returns those it will take a message for.
+/// Sends sender and recipients, each of which the server judges alone. Returns the recipients that it accepts.
 async fn address<S: AsyncRead + AsyncWrite + Unpin>(
     dialogue: &mut Dialogue<S>,
     from: &Address,
@@ -298,7 +298,7 @@ async fn address<S: AsyncRead + AsyncWrite + Unpin>(
     for recipient in to {
         match dialogue.command(Step::Rcpt, &format!("RCPT TO:<{recipient}>")).await {
             Ok(_) => accepted.push(recipient.clone()),
-            // These are about us, not about the recipient.
+            // These codes concern this client, not the recipient.
             Err(failure @ Failure { why: Why::Refused(Reply { code: 421 | 530 | 535, .. }), .. }) => {
                 return Err(failure);
             }
@@ -314,8 +314,8 @@ async fn address<S: AsyncRead + AsyncWrite + Unpin>(
     Ok(accepted)
 }
 
-/// Whether the server will not have the message: it is too large, or spam in its eyes. Only of one that it has seen
-/// does 550 say as much.
+/// Whether the server refuses the contents, as too large or as spam. 550 means this only after the server has seen the
+/// message.
 fn dislikes_contents(step: Step, reply: &Reply) -> bool {
     match step {
         Step::Data => matches!(reply.code, 552 | 554),

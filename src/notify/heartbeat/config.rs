@@ -1,20 +1,20 @@
-//! How a dead man's switch is pinged.
+//! The configuration of the heartbeat.
 
 use std::time::Duration;
 
 use crate::{http::options::TlsOptions, secret::Secret};
 
-/// `[heartbeat]`: one URL to ask for as long as all is well.
+/// `[heartbeat]`: one URL to request as long as the daemon is healthy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeartbeatConfig {
-    /// Whole URL, http or https, whose path is the secret of most such services.
+    /// Complete URL, http or https. With most such services, its path is the secret.
     pub url: Secret,
     pub method: HeartbeatMethod,
-    /// From one ping to the next; at least 5 s.
+    /// Between two pings; at least 5 s.
     pub interval: Duration,
-    /// For the whole exchange.
+    /// Time limit of the whole exchange.
     pub timeout: Duration,
-    /// How long a receiver of notices may go untold before there are no more pings.
+    /// How long a receiver may fail before the pings stop.
     pub delivery_patience: Duration,
     /// `http://`, `socks5://` or `socks5h://` proxy, perhaps with a user name and password.
     pub proxy: Option<Secret>,

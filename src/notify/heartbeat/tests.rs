@@ -11,7 +11,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const INTERVAL: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(60 * 60);
 
-/// Notes when it was pinged, by uptime, and answers as it is told.
+/// Records the uptime of each ping, and always gives the same answer.
 #[derive(Debug)]
 pub(super) struct Script {
     pings: Arc<Mutex<Vec<Duration>>>,
@@ -134,7 +134,7 @@ async fn pings_stop_within_two_intervals_of_a_loop_and_come_back_with_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pings_stop_when_nobody_can_be_told() {
+async fn pings_stop_when_a_receiver_fails_for_too_long() {
     let (bench, heartbeat) = Bench::start(Ok(()));
     let mut heartbeat = Box::pin(heartbeat.run());
     let failing = Health { failing_since: Some(bench.clock.now()), oldest_pending: None };
@@ -151,7 +151,7 @@ async fn pings_stop_when_nobody_can_be_told() {
 #[tokio::test(start_paused = true)]
 async fn a_ping_that_fails_is_counted_and_made_again() {
     let failure =
-        SendError { reason: SendReason::Connect, detail: "nobody is there".into(), retry: Retry::Never };
+        SendError { reason: SendReason::Connect, detail: "connection refused".into(), retry: Retry::Never };
     let (bench, heartbeat) = Bench::start(Err(failure));
     let mut heartbeat = Box::pin(heartbeat.run());
     run(&mut heartbeat, 5 * INTERVAL + SECOND).await;

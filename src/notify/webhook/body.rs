@@ -38,8 +38,8 @@ struct Alert<'a> {
 }
 
 impl<'a> Body<'a> {
-    /// Tells of the first `max_alerts` of a notice, 0 meaning all. As with Alertmanager, what the alerts have in
-    /// common is what those told of have.
+    /// Contains the first `max_alerts` alerts of a notice; 0: all. As with Alertmanager, the common fields cover only
+    /// the alerts that are contained.
     pub(super) fn of(notice: &'a Notice, external_url: &'a str, max_alerts: usize) -> Self {
         let told = match max_alerts {
             0 => notice.alerts.as_slice(),
@@ -60,7 +60,7 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// As Go writes it, byte for byte: safe to put into HTML, and with a newline at its end.
+    /// As Go writes it, byte for byte: safe to embed in HTML, with a newline at the end.
     pub(super) fn to_json(&self) -> serde_json::Result<Vec<u8>> {
         let mut json = Vec::with_capacity(1024 + 512 * self.alerts.len());
         self.serialize(&mut serde_json::Serializer::with_formatter(&mut json, GoFormatter))?;
@@ -89,7 +89,7 @@ fn common(
     of: impl Fn(&NoticeAlert) -> &BTreeMap<String, String>,
 ) -> BTreeMap<&str, &str> {
     let Some((first, others)) = alerts.split_first() else { return BTreeMap::new() };
-    // Alertmanager takes a pair that is missing for one that is empty.
+    // Alertmanager treats a missing pair like an empty one.
     let shared = |name: &str, value: &str| {
         others.iter().all(|alert| of(alert).get(name).map_or("", String::as_str) == value)
     };
@@ -106,13 +106,13 @@ fn fingerprint(labels: &BTreeMap<String, String>) -> u64 {
     const PRIME: u64 = 0x0100_0000_01b3;
 
     let bytes = labels.iter().flat_map(|(name, value)| [name, value]).flat_map(|text| {
-        // No text holds this byte, so none can run into the next.
+        // No text holds this byte, so adjacent texts cannot run together.
         text.bytes().chain([0xff])
     });
     bytes.fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME))
 }
 
-/// RFC 3339, with as many digits of the second as it needs; what is not known is Go's zero time.
+/// RFC 3339, with as many fractional digits as needed; an unknown time is Go's zero time.
 #[expect(clippy::ref_option, reason = "serde hands the field over by reference")]
 fn rfc3339<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
     match time.map(|time| jiff::Timestamp::from_millisecond(time.as_millis())) {
@@ -121,7 +121,7 @@ fn rfc3339<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::
     }
 }
 
-/// Escapes what Go's encoder does beyond JSON's own needs.
+/// Escapes what Go's encoder escapes beyond JSON's own rules.
 struct GoFormatter;
 
 impl Formatter for GoFormatter {

@@ -1,4 +1,4 @@
-//! What a webhook receiver needs to be told.
+//! The configuration of a webhook receiver.
 
 use std::{fmt, time::Duration};
 
@@ -7,23 +7,23 @@ use crate::{http::options::TlsOptions, notify::email::config::ReceiverConfig, se
 /// `[webhook.NAME]`: one URL to post to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct WebhookConfig {
-    /// Whole URL, http or https, which may itself hold a secret.
+    /// Complete URL, http or https, which may contain a secret.
     pub url: Secret,
     pub format: WebhookFormat,
-    /// Standard Webhooks secrets, `whsec_` and base64 or plain; the message is signed with each, for rotation, the
-    /// present one first.
+    /// Standard Webhooks secrets, `whsec_` and base64, or plain. The message is signed with each, for rotation, the
+    /// current one first.
     pub secrets: Vec<Secret>,
-    /// Adds `X-Hub-Signature-256` under this secret.
+    /// Adds `X-Hub-Signature-256`, signed with this secret.
     pub github_secret: Option<Secret>,
     pub authorization: Option<Authorization>,
-    /// Names in lower case, each once and none that we set ourselves; values fit for a header.
+    /// Names in lower case, each once, and none that this module sets itself; the values are valid in a header.
     pub headers: Vec<(String, Secret)>,
     /// `http://`, `socks5://` or `socks5h://` proxy, perhaps with a user name and password.
     pub proxy: Option<Secret>,
     pub tls: TlsOptions,
-    /// For the whole exchange.
+    /// Time limit of the whole exchange.
     pub timeout: Duration,
-    /// Alerts in one message; 0: all.
+    /// The most alerts in one message; 0: all.
     pub max_alerts: usize,
     pub common: ReceiverConfig,
 }
@@ -32,11 +32,11 @@ pub struct WebhookConfig {
 pub enum WebhookFormat {
     /// Alertmanager's webhook body, version 4.
     Alertmanager,
-    /// What this minijinja template renders, sent with this content type. It compiles.
+    /// The output of this minijinja template, which is valid, sent with this content type.
     Template { template: String, content_type: String },
 }
 
-/// Written by hand because some services want their key in the body, which makes it a part of the template.
+/// Written by hand because the template may contain a secret: some services want their key in the body.
 impl fmt::Debug for WebhookFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

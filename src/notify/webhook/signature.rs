@@ -8,18 +8,18 @@ use sha2::Sha256;
 
 use crate::{model::Timestamp, secret::Secret};
 
-/// People lose the padding when they copy.
+/// People lose the padding when they copy a key.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// A key that messages are signed with. It cannot be shown.
+/// A signing key. It cannot be printed.
 pub(super) struct Key(Vec<u8>);
 
 impl Key {
-    /// The key of a secret as Standard Webhooks writes it, `whsec_` and base64, or of any other text as it is.
-    /// Absent if the base64 is none, or there is no key in it.
+    /// The key of a secret in the form of Standard Webhooks, `whsec_` and base64, or of any other text as it is.
+    /// Absent if the base64 is invalid or the key is empty.
     pub(super) fn standard(secret: &Secret) -> Option<Self> {
         let key = match secret.expose().strip_prefix("whsec_") {
             Some(encoded) => BASE64.decode(encoded).ok()?,
@@ -28,7 +28,7 @@ impl Key {
         (!key.is_empty()).then_some(Key(key))
     }
 
-    /// The key of a secret that is taken as it is.
+    /// The key of a secret that is used as it is.
     pub(super) fn plain(secret: &Secret) -> Self {
         Key(secret.expose().as_bytes().to_vec())
     }
@@ -42,8 +42,8 @@ impl Key {
     }
 }
 
-/// `webhook-signature` (Standard Webhooks 1.0.0): one signature under each key, so that a secret can be replaced
-/// without a gap.
+/// `webhook-signature` (Standard Webhooks 1.0.0): one signature per key, so that a secret can be replaced without a
+/// gap.
 pub(super) fn standard(keys: &[Key], id: &str, time: Timestamp, body: &[u8]) -> String {
     let time = time.as_secs().to_string();
     let signed: [&[u8]; 5] = [id.as_bytes(), b".", time.as_bytes(), b".", body];

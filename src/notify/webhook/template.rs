@@ -6,13 +6,13 @@ use serde::Serialize;
 use super::body::Body;
 use crate::model::{Notice, NoticeAlert, NoticeStatus, Severity, Timestamp};
 
-/// A body in words of the operator's own.
+/// A body from the operator's own template.
 pub(super) struct Template {
     source: String,
     environment: Environment<'static>,
 }
 
-/// What a template may speak of: the fields of Alertmanager's body, and these.
+/// What a template may use: the fields of Alertmanager's body, and these.
 #[derive(Serialize)]
 struct Context<'a> {
     #[serde(flatten)]
@@ -23,8 +23,8 @@ struct Context<'a> {
 
 impl Template {
     /// # Errors
-    /// Says what is wrong with the text, and in which line: it cannot be read, speaks of something that there is not,
-    /// or cannot be rendered for an example.
+    /// What is wrong with the text, and in which line: it cannot be parsed, uses an unknown name, or cannot be
+    /// rendered for an example.
     pub(super) fn new(source: &str) -> Result<Self, String> {
         let mut environment = Environment::new();
         environment.set_auto_escape_callback(|_| AutoEscape::None);
@@ -37,7 +37,7 @@ impl Template {
     }
 
     /// # Errors
-    /// Says in which line it failed.
+    /// The line in which it failed.
     pub(super) fn render(&self, notice: &Notice, body: Body<'_>) -> Result<String, String> {
         self.render_context(&Context::of(notice, body))
     }
@@ -68,7 +68,7 @@ impl<'a> Context<'a> {
     }
 }
 
-/// minijinja's own words may quote what it met in the notice, beyond their first line even the template.
+/// minijinja's own messages may quote values of the notice, and after their first line the template.
 fn text(err: &minijinja::Error) -> String {
     let line = err.line().map_or_else(String::new, |line| format!("line {line}: "));
     match err.kind() {

@@ -1,4 +1,4 @@
-//! What an answer means for the notice and for those that follow.
+//! What an answer means for this notice and for the next ones.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::{
     notify::{Retry, SendReason},
 };
 
-/// However long a receiver asks to be left alone, it is asked again after this.
+/// The longest wait that a receiver can request.
 const LONGEST_REQUEST: Duration = Duration::from_secs(60 * 60);
 
-/// Why an answer does not mean that the notice was taken.
+/// Why an answer does not mean that the notice was accepted.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::notify) struct Refusal {
     pub(in crate::notify) reason: SendReason,
@@ -22,7 +22,7 @@ pub(in crate::notify) struct Refusal {
     pub(in crate::notify) retry: Retry,
 }
 
-/// Judges an answer that came at `now`.
+/// Evaluates an answer that came at `now`.
 pub(in crate::notify) fn judge(reply: &Reply, now: Timestamp) -> Result<(), Refusal> {
     let refusal = |reason, retry| {
         Err(Refusal { reason, what: format!("answered {}{}", reply.status, note(reply.status)), retry })
@@ -47,13 +47,13 @@ pub(in crate::notify) fn judge(reply: &Reply, now: Timestamp) -> Result<(), Refu
     }
 }
 
-/// Why nothing was answered.
+/// Why there was no answer.
 pub(in crate::notify) fn unanswered(error: &http::Error) -> Refusal {
     let reason = match error {
         http::Error::Connect(_) => SendReason::Connect,
         http::Error::Tls(_) => SendReason::Tls,
         http::Error::Timeout(_) => SendReason::Timeout,
-        // The notice may have been taken all the same.
+        // The receiver may have accepted the notice.
         _ => SendReason::Response,
     };
     Refusal { reason, what: error.to_string(), retry: Retry::Later }
@@ -67,14 +67,14 @@ fn note(status: u16) -> &'static str {
     }
 }
 
-/// How long the receiver asks to be left alone.
+/// How long the receiver asks to wait.
 fn retry_after(reply: &Reply, now: Timestamp) -> Option<Duration> {
     let asked = asked_in_header(reply, now).or_else(|| asked_in_body(reply))?;
     (!asked.is_zero()).then_some(asked.min(LONGEST_REQUEST))
 }
 
-/// Seconds, with a fraction where Discord has its say, or a date, which is held against the receiver's own clock if it
-/// tells it.
+/// Seconds, with a fraction from Discord, or a date, which is compared with the receiver's own clock if the answer has
+/// it.
 fn asked_in_header(reply: &Reply, now: Timestamp) -> Option<Duration> {
     let text = reply.headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
@@ -84,7 +84,7 @@ fn asked_in_header(reply: &Reply, now: Timestamp) -> Option<Duration> {
     Some(http::date(&reply.headers, &header::RETRY_AFTER)?.since(theirs))
 }
 
-/// Discord and Telegram say it in the body.
+/// Discord and Telegram put it in the body.
 fn asked_in_body(reply: &Reply) -> Option<Duration> {
     #[derive(Deserialize)]
     struct Body {
@@ -99,13 +99,13 @@ fn asked_in_body(reply: &Reply) -> Option<Duration> {
     body.retry_after.or_else(|| body.parameters?.retry_after).map(seconds)
 }
 
-/// A negative number of them is none, and one beyond all measure is too many.
+/// A negative number means zero, and one that is too large means the maximum.
 fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)
 }
 
-/// Whether the body is a web page, as captive portals and wrong addresses answer everything with. The type alone says
-/// little: it is what PHP gives every answer.
+/// Whether the body is a web page, which captive portals and wrong addresses answer everything with. The type alone is
+/// not enough: PHP gives it to every answer.
 fn is_page(reply: &Reply) -> bool {
     let start: Vec<u8> = reply
         .body
@@ -191,7 +191,7 @@ mod tests {
                 assert_eq!(retry(status, &[(header::RETRY_AFTER, text)]), expected, "{status} {text}");
             }
         }
-        // The header counts, and in its absence the body.
+        // The header is used, and in its absence the body.
         for (header, body, expected) in [
             (
                 None,

@@ -1,4 +1,4 @@
-//! What a Marzban target needs to be told.
+//! The configuration of a Marzban target.
 
 use crate::http::options::{PanelUrl, TlsOptions};
 use crate::secret::Secret;
@@ -9,21 +9,21 @@ pub struct MarzbanConfig {
     pub url: PanelUrl,
     pub login: Login,
     pub tls: TlsOptions,
-    /// Users whose traffic per node is read, by one request each.
+    /// Users whose traffic per node is read, with one request each.
     pub node_traffic_of: Vec<String>,
 }
 
-/// How to prove to the panel who we are.
+/// How to log in to the panel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Login {
     /// An admin's name and password, exchanged for a token.
     Password { username: String, password: Secret },
-    /// A key of PasarGuard, which has them since 5.1. Marzban has none.
+    /// An API key of PasarGuard, since 5.1. Marzban has none.
     ApiKey(Secret),
 }
 
 impl Login {
-    /// Whether a token that is refused may be exchanged for a new one; an API key cannot.
+    /// Whether a refused token can be replaced by a new one; an API key cannot.
     pub fn can_renew(&self) -> bool {
         matches!(self, Login::Password { .. })
     }

@@ -13,14 +13,14 @@ use crate::model::{
     UserCounts, UserStatus, node_labels,
 };
 
-/// A node as usage answers name it: no id is the panel's own proxy. SQLite may give a removed node's id to a new
-/// one, which the name then tells apart.
+/// A node in usage answers: no id means the panel's own proxy. SQLite may reuse a removed node's id; the name then
+/// distinguishes the nodes.
 pub(super) type NodeKey = (Option<i64>, String);
 
-/// A user who moved traffic within this time is online.
+/// A user that moved traffic within this time is online.
 const ONLINE_WITHIN: Duration = Duration::from_secs(120);
 
-/// What `/api/system` says.
+/// The facts of `/api/system`.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct SystemFacts {
     pub(super) identity: Identity,
@@ -47,7 +47,7 @@ pub(super) fn system(answer: &wire::System) -> Option<SystemFacts> {
         (UserStatus::Limited, answer.users_limited.or(answer.limited_users)),
     ];
     let online = answer.online_users.map(|count| count.0);
-    // The same word means the last day in Marzban and the last two minutes in PasarGuard.
+    // The same key means the last day in Marzban and the last two minutes in PasarGuard.
     let (online, seen_within_day) =
         if system == System::PasarGuard { (online, None) } else { (None, online) };
     let version = answer.version.clone().unwrap_or_default();
@@ -133,8 +133,8 @@ pub(super) fn usages<const N: usize>(
     usages.filter(|(key, _)| known.insert(key.clone())).collect()
 }
 
-/// A window of hours as a query; without an end it reaches to now. The plus sign must be encoded, or it reads as a space; `Z` is refused by panels
-/// on Python 3.10, and a date without an offset is local time from 0.7 on.
+/// A window of hours as a query; without an end it reaches to now. The plus sign must be encoded, or it is read as a
+/// space; panels on Python 3.10 refuse `Z`, and from 0.7 on a date without an offset is local time.
 pub(super) fn window(from: i64, to: Option<i64>) -> String {
     let start = query_time(from);
     to.map_or_else(|| format!("start={start}"), |to| format!("start={start}&end={}", query_time(to)))
@@ -159,8 +159,8 @@ pub(super) fn percent_encode(segment: &str) -> String {
     encoded
 }
 
-/// Names that answers give in part only: labels of nodes met in usage, and owners, of whom a panel has few and who
-/// are therefore kept once.
+/// Names that answers contain only in part: labels of nodes in usage answers, and owners. A panel has few owners, so
+/// each name is stored once.
 #[derive(Debug, Default)]
 pub(super) struct Naming {
     nodes: HashMap<i64, String>,
@@ -174,7 +174,7 @@ impl Naming {
         self.nodes = nodes.iter().map(|node| (node.id, node.name.clone())).collect();
     }
 
-    /// Forgets the owners of whom no user is known any more.
+    /// Removes owners without any known user.
     pub(super) fn forget_former_owners(&self) {
         let mut owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
         owners.retain(|owner| Arc::strong_count(owner) > 1);
@@ -184,7 +184,7 @@ impl Naming {
         Arc::clone(&self.owners)
     }
 
-    /// Labels of nodes that a usage answer names, in its order: those they have in the list of nodes, if they are in it.
+    /// Labels of the nodes in a usage answer, in its order: those from the list of nodes, for nodes that are in it.
     pub(super) fn labels<'a>(&self, keys: impl Iterator<Item = &'a NodeKey>) -> Vec<Arc<str>> {
         let keys: Vec<_> = keys.map(|(id, name)| (*id, name.as_str())).collect();
         let mut nodes = keys.clone();
@@ -196,8 +196,8 @@ impl Naming {
         labels
     }
 
-    /// Sums by node of a PasarGuard answer, which knows nodes by id alone, 0 being the panel's own proxy, and leaves
-    /// out those that were idle.
+    /// Sums by node of a PasarGuard answer, which has only the ids of nodes, 0 for the panel's own proxy, and leaves
+    /// out idle nodes.
     pub(super) fn by_id<const N: usize>(
         &self,
         answer: wire::Stats,
@@ -219,11 +219,11 @@ impl Naming {
     }
 }
 
-/// What converting a row of the user list takes besides the row.
+/// What converting a row of the user list needs besides the row.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
     pub(super) read_at: Timestamp,
-    /// By the panel's clock, which dates `online_at`.
+    /// The panel's clock, which `online_at` refers to.
     pub(super) panel_now: Timestamp,
     pub(super) owners: Owners,
 }
@@ -265,8 +265,8 @@ fn user_status(word: &str) -> UserStatus {
     UserStatus::KNOWN.into_iter().find(|status| status.label() == word).unwrap_or(UserStatus::Unknown)
 }
 
-/// Marzban: `expire` is seconds, null or 0 = never; an `on_hold` user has no date yet but a length that runs from
-/// first use.
+/// Marzban: `expire` is in seconds, null or 0 = never; an `on_hold` user has no date yet but a duration that starts
+/// with the first use.
 fn expiry(status: UserStatus, expire: Option<wire::Time>, on_hold: Option<wire::Count>) -> Expiry {
     match (expire, on_hold) {
         (Some(wire::Time(at)), _) if at.as_millis() > 0 => Expiry::At(at),

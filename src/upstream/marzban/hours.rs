@@ -1,8 +1,8 @@
-//! Counters made of a panel's hour buckets.
+//! Counters built from a panel's hourly sums.
 //!
-//! Marzban has no traffic counter per node, only sums over a window of UTC hours, and a long window is dear. The sum
-//! of the running hour is cheap and only grows; finished hours are asked for once and added to a base. All of it is kept
-//! in durable rows: without them, a restart would count the running hour a second time.
+//! Marzban has no traffic counter per node, only sums over a window of UTC hours, and a long window is expensive. The
+//! sum of the running hour is cheap and only grows; finished hours are requested once and added to a base. All of this
+//! is stored in durable rows: without them, a restart would count the running hour twice.
 
 use std::{collections::HashMap, hash::Hash, time::Duration};
 
@@ -11,28 +11,28 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::model::{CounterRow, Timestamp};
 
 const HOUR: i64 = 3600;
-/// A clock that is set back further than clocks are showed nonsense before.
+/// A clock that is set back by more than this was wrong before.
 const NONSENSE: i64 = 24 * HOUR;
-/// How long after its end an hour is held to be still written to: the panel records every 30 s.
+/// How long after its end an hour may still change: the panel records every 30 s.
 const SETTLING: Duration = Duration::from_secs(120);
 
-/// The label of the row that says which hours were counted. Keys are JSON, which is never empty.
+/// The label of the row that holds the counted hours. Keys are JSON, which is never empty.
 const CURSOR: &str = "";
 
-/// Adds up hour buckets of up to `N` directions by key.
+/// Adds up hourly sums of up to `N` directions by key.
 #[derive(Debug)]
 pub(super) struct Hours<K, const N: usize> {
-    /// Start of the first hour that is not yet in the bases, in seconds since the epoch.
+    /// Start of the first hour that is not in the bases yet, in seconds since the epoch.
     cursor: Option<i64>,
-    /// Start of the latest hour of which anything was counted: later than `cursor` if the clock was set back.
+    /// Start of the latest counted hour: later than `cursor` if the clock was set back.
     latest: Option<i64>,
     entries: HashMap<K, Entry<N>>,
 }
 
-/// Which windows to ask the panel for, each as first and last second, both included.
+/// The windows to request from the panel, each with its first and last second, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Windows {
-    /// Hours that have ended since they were last asked for.
+    /// Hours that have ended since the last request.
     pub(super) finished: Option<(i64, i64)>,
     /// Start of the running hour; it has no end.
     pub(super) running: i64,
@@ -50,19 +50,19 @@ impl<K: Eq + Hash + Clone, const N: usize> Hours<K, N> {
         Hours { cursor: None, latest: None, entries: HashMap::new() }
     }
 
-    /// What to ask for at this moment of the panel's clock.
+    /// The windows to request at this moment of the panel's clock.
     pub(super) fn windows(&self, panel_now: Timestamp) -> Windows {
         let hour = panel_now.saturating_sub(SETTLING).as_secs().div_euclid(HOUR).saturating_mul(HOUR);
         match self.cursor {
             Some(cursor) if cursor < hour => Windows { finished: Some((cursor, hour - 1)), running: hour },
-            // The first time, or the same hour still, or a panel whose clock was set back: an hour that lies ahead
-            // of its clock would be empty for it.
+            // The first request, the same hour, or a panel whose clock was set back: an hour in the future would be
+            // empty.
             _ => Windows { finished: None, running: hour },
         }
     }
 
-    /// Takes in the answers to [`Hours::windows`] and gives the totals, in the order of `running`.
-    /// Keys that `running` does not have are forgotten: the panel forgets a removed node's history too.
+    /// Adds the answers to [`Hours::windows`] and returns the totals, in the order of `running`. Keys that `running`
+    /// does not have are removed: the panel deletes a removed node's history too.
     pub(super) fn add(
         &mut self,
         windows: Windows,
@@ -73,7 +73,7 @@ impl<K: Eq + Hash + Clone, const N: usize> Hours<K, N> {
         if set_back > NONSENSE {
             self.latest = None;
         }
-        // An hour that comes a second time brings bytes along that were counted the first time.
+        // An hour that comes a second time contains bytes that were counted the first time.
         let again = self.latest.is_some_and(|latest| windows.running <= latest);
         let mut entries = HashMap::with_capacity(running.len());
         let mut totals = Vec::with_capacity(running.len());
@@ -99,7 +99,7 @@ impl<K: Eq + Hash + Clone, const N: usize> Hours<K, N> {
 }
 
 impl<K: Clone + Eq + Hash + Ord + Serialize + DeserializeOwned, const N: usize> Hours<K, N> {
-    /// Everything that was counted, in the order of the keys.
+    /// All counted bytes, in the order of the keys.
     pub(super) fn totals(&self) -> Vec<(K, [u64; N])> {
         let mut totals: Vec<_> =
             self.entries.iter().map(|(key, entry)| (key.clone(), entry.total())).collect();
@@ -107,7 +107,7 @@ impl<K: Clone + Eq + Hash + Ord + Serialize + DeserializeOwned, const N: usize> 
         totals
     }
 
-    /// Everything that has to outlive the process.
+    /// Everything that must survive a restart.
     pub(super) fn rows(&self) -> Vec<CounterRow> {
         let Some(cursor) = self.cursor else { return Vec::new() };
         let seconds = |hour: i64| u64::try_from(hour).unwrap_or(0);
@@ -120,7 +120,7 @@ impl<K: Clone + Eq + Hash + Ord + Serialize + DeserializeOwned, const N: usize> 
         rows
     }
 
-    /// What [`Hours::rows`] gave. Rows that make no sense are left out.
+    /// Restores the output of [`Hours::rows`]. Invalid rows are left out.
     pub(super) fn restored(rows: &[CounterRow]) -> Self {
         let mut hours = Hours::new();
         for CounterRow { labels, values } in rows {
@@ -142,8 +142,8 @@ impl<K: Clone + Eq + Hash + Ord + Serialize + DeserializeOwned, const N: usize> 
 impl<const N: usize> Entry<N> {
     const EMPTY: Self = Entry { base: [0; N], running: [0; N], falling: false };
 
-    /// Hours have ended with these bytes, and the next one runs. A panel that lost some of what was seen of them
-    /// does not make the total fall.
+    /// The hours ended with these bytes, and the next one is running. If a panel loses some of them, the total does
+    /// not fall.
     fn roll(&mut self, finished: [u64; N], reading: [u64; N]) {
         let before = self.total();
         for (base, bytes) in self.base.iter_mut().zip(finished) {
@@ -156,8 +156,8 @@ impl<const N: usize> Entry<N> {
         }
     }
 
-    /// One more reading of the running hour. When it falls and stays fallen, its history was deleted (a reset of
-    /// the user does that) and it counts again on top of what was seen.
+    /// One more reading of the running hour. If it falls and stays lower, its history was deleted (resetting the user
+    /// does that), and it continues on top of the counted bytes.
     fn read(&mut self, reading: [u64; N]) {
         let falls = reading.iter().zip(self.running).any(|(now, before)| *now < before);
         if falls && !self.falling {
@@ -171,7 +171,7 @@ impl<const N: usize> Entry<N> {
         self.falling = false;
     }
 
-    /// Counts what moves from this reading on, on top of what was seen.
+    /// Counts traffic from this reading on, on top of the counted bytes.
     fn go_on_from(&mut self, reading: [u64; N]) {
         let before = self.total();
         *self = Entry { running: reading, ..Entry::EMPTY };
@@ -229,7 +229,7 @@ mod tests {
             truth += 10;
             let now = TEN + minute * 60;
             let windows = hours.windows(at(now));
-            // The panel's view: 10 bytes a minute, in the bucket of the hour they moved in.
+            // The panel's view: 10 bytes a minute, in the sum of the hour in which they moved.
             let sum = |from: i64, to: i64| -> u64 {
                 (0..=minute).map(|m| TEN + m * 60).filter(|at| (from..=to).contains(at)).map(|_| 10).sum()
             };
@@ -254,11 +254,11 @@ mod tests {
     fn a_clock_set_back_counts_nothing_twice() {
         let mut hours = Hours::new();
         assert_eq!(feed(&mut hours, TEN + 1800, 0, 100), 100);
-        // The panel's buckets: 100 in the hour of ten, and what moves from now on in that of seven.
+        // The panel's hours: 100 bytes in the hour of ten, and new traffic in the hour of seven.
         assert_eq!(hours.windows(at(TEN - 3 * HOUR + 1800)).running, TEN - 3 * HOUR);
         assert_eq!(feed(&mut hours, TEN - 3 * HOUR + 1800, 0, 0), 100);
         assert_eq!(feed(&mut hours, TEN - 3 * HOUR + 2400, 0, 5), 105);
-        // Three hours later it is ten again, with the old bytes still in the bucket.
+        // Three hours later it is ten again, and the hour still contains the old bytes.
         assert_eq!(feed(&mut hours, TEN + 600, 7, 100), 107);
         assert_eq!(feed(&mut hours, TEN + 1200, 0, 103), 110);
     }
@@ -283,13 +283,13 @@ mod tests {
 
     #[test]
     fn a_restart_in_any_minute_counts_nothing_twice_and_loses_nothing() {
-        // The panel's view: 10 bytes a minute, in the bucket of the hour they moved in.
+        // The panel's view: 10 bytes a minute, in the sum of the hour in which they moved.
         let sum = |from: i64, to: i64, minute: i64| -> u64 {
             (0..=minute).map(|m| TEN + m * 60).filter(|at| (from..=to).contains(at)).map(|_| 10).sum()
         };
         for restart in 1..200 {
             let mut hours = Hours::<String, 1>::new();
-            // It is down for as long as it ran.
+            // It is down for as long as it was running.
             for minute in (0..restart).chain(restart * 2..restart * 2 + 70) {
                 if minute == restart * 2 {
                     hours = Hours::restored(&hours.rows());

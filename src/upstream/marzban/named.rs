@@ -21,7 +21,7 @@ impl NamedUser {
         format!("user_hours/{}", self.name)
     }
 
-    /// Goes on from durable counters.
+    /// Restores durable counters.
     pub(super) fn resume(&mut self, rows: &[CounterRow]) {
         self.hours = Hours::restored(rows);
         self.totals = self.hours.totals();

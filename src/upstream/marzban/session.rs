@@ -1,4 +1,4 @@
-//! The token, and when it has to be a new one.
+//! The token, and when to get a new one.
 
 use std::{fmt, time::Duration};
 
@@ -9,11 +9,11 @@ use serde::Deserialize;
 use super::config::Login;
 use crate::{model::Moment, secret::Secret};
 
-/// How long before its end a token is renewed, so that it does not end in the middle of a walk's page.
+/// A token is renewed this long before it ends, so that it does not end in the middle of a walk's page.
 const EARLY: Duration = Duration::from_secs(60);
 
-/// How long a refused login is not repeated, and the longest wait after several. Marzban writes each refused login into
-/// its operator's chat, with the password in clear text.
+/// How long to wait after a refused login, and the longest wait after several. Marzban sends each refused login to its
+/// operator's chat, with the password in clear text.
 const AFTER_REFUSAL: Duration = Duration::from_secs(15 * 60);
 const AFTER_REFUSALS: Duration = Duration::from_secs(4 * 3600);
 
@@ -27,7 +27,7 @@ pub(super) struct Session {
 
 struct Token {
     value: Secret,
-    /// By the daemon's own clock; absent: the panel's tokens do not end.
+    /// By the daemon's uptime; absent: the panel's tokens do not expire.
     ends: Option<Duration>,
 }
 
@@ -46,18 +46,18 @@ impl Session {
         self.token = None;
     }
 
-    /// The panel took the login.
+    /// The panel accepted the login.
     pub(super) fn was_accepted(&mut self) {
         self.refusals = 0;
     }
 
-    /// The panel refused the login. Returns how long it is not to be repeated.
+    /// The panel refused the login. Returns how long to wait before the next one.
     pub(super) fn was_refused(&mut self) -> Duration {
         self.refusals += 1;
         AFTER_REFUSAL.saturating_mul(1 << (self.refusals - 1).min(16)).min(AFTER_REFUSALS)
     }
 
-    /// What the token endpoint is sent. It takes a form, not JSON.
+    /// The body for the token endpoint, which takes a form, not JSON.
     pub(super) fn form(login: &Login) -> Option<[(&'static str, &str); 3]> {
         match login {
             Login::Password { username, password } => {
@@ -82,7 +82,7 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Whether a token fits into a request's header. What a panel gives as one is not ours to trust.
+/// Whether a token fits into a request header. A token from a panel is not trusted.
 pub(super) fn can_be_sent(token: &str) -> bool {
     HeaderValue::from_str(token).is_ok()
 }
@@ -93,8 +93,9 @@ struct Claims {
     exp: Option<i64>,
 }
 
-/// How long a token lives, by the difference of its own two times, so that the panel's clock does not matter.
-/// Absent for a token without an end (`JWT_ACCESS_TOKEN_EXPIRE_MINUTES` of 0 or less) and for one that is no JWT.
+/// The lifetime of a token, from the difference of its own two times, so that the panel's clock does not matter.
+/// Absent for a token that does not expire (`JWT_ACCESS_TOKEN_EXPIRE_MINUTES` of 0 or less) and for one that is not a
+/// JWT.
 fn lifetime(token: &str) -> Option<Duration> {
     let payload = token.split('.').nth(1)?;
     let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;

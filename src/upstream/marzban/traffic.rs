@@ -1,4 +1,4 @@
-//! Traffic by node, of all users and of those named in the configuration: counters made of hour buckets.
+//! Traffic by node, of all users and of those named in the configuration: counters built from hourly sums.
 
 use std::collections::HashMap;
 
@@ -68,7 +68,7 @@ impl Marzban {
         Ok(convert::usages(answer, |usage| [usage.uplink.0, usage.downlink.0]))
     }
 
-    /// One user of those named in the configuration, in turn.
+    /// Reads one of the users named in the configuration, in turn.
     pub(super) async fn read_user_nodes(&mut self, now: Moment) -> Result<Step, FetchError> {
         let mut durable = None;
         if let Some(user) = self.named.get(self.next_named) {
@@ -81,7 +81,7 @@ impl Marzban {
                 Some(_) => self.user_usage(&name, windows.running, None, now).await?,
                 None => None,
             };
-            // A user who could not be read keeps what was counted, and the hours that were missed are asked for later.
+            // A user that could not be read keeps what was counted, and the missed hours are requested later.
             if let (Some(finished), Some(running)) = (finished, running)
                 && let Some(user) = self.named.get_mut(self.next_named)
             {
@@ -108,7 +108,7 @@ impl Marzban {
         Ok(Step { durable, ..Step::done(Part::UserNodes, vec![Fact::UserNodes(traffic)]) })
     }
 
-    /// Bytes by node of one user in the hours from `from` to `to` or now; absent if the panel does not give them.
+    /// Bytes by node of one user in the hours from `from` to `to` or now; absent if the panel does not return them.
     async fn user_usage(
         &mut self,
         name: &str,
@@ -130,7 +130,7 @@ impl Marzban {
         };
         match by_node {
             Ok(list) => Ok(Some(list)),
-            // No such user, somebody else's user, or a broken one: no reason to leave out the others.
+            // The user does not exist, belongs to another admin, or is broken: no reason to leave out the others.
             Err(FetchError {
                 cause: Cause::NotFound(_) | Cause::NotAllowed | Cause::Http(http::Error::Status(500)),
                 ..

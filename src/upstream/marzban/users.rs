@@ -17,7 +17,7 @@ use crate::{
 };
 
 impl Marzban {
-    /// One page, or the next try at one.
+    /// Reads one page, or retries one.
     pub(super) async fn read_users(&mut self, now: Moment) -> Result<Step, FetchError> {
         const ASKED: &str = "/api/users";
         let size = self.page_size;
@@ -34,7 +34,8 @@ impl Marzban {
             .await;
         let Some(walk) = &mut self.walk else { return Ok(Step::default()) };
         match answer {
-            // A whole first page of such rows; among those around a row that makes the panel fail it may be chance.
+            // A whole first page of such rows is a failure; among rows around one that makes the panel fail, it may be
+            // chance.
             Ok(page) if span == first && !page.rows.is_empty() && page.rows.iter().all(Option::is_none) => {
                 self.walk = None;
                 Err(FetchError::new(ASKED, Cause::Rows))
@@ -73,12 +74,12 @@ impl Marzban {
         }
     }
 
-    /// Begins the next walk at the front, because the one under way has rested for too long.
+    /// Starts the next walk at the beginning, because the present one has paused for too long.
     pub(in crate::upstream) fn forget_walk(&mut self) {
         self.walk = None;
     }
 
-    /// Asks for some users by name. One whose row makes the panel fail is neither found nor gone.
+    /// Requests some users by name. A user whose row makes the panel fail is neither found nor gone.
     pub(in crate::upstream) async fn read_named(
         &mut self,
         names: &[Arc<str>],
@@ -89,7 +90,7 @@ impl Marzban {
         let began = Instant::now();
         let mut ask = vec![names];
         while let Some(names) = ask.pop() {
-            // A panel that has to be asked in halves may take so long that what the first held is old by now.
+            // A panel that must be asked in halves may take so long that the first half is old by now.
             let now = now.after(began.elapsed());
             let query: Vec<_> =
                 names.iter().map(|name| format!("username={}", convert::percent_encode(name))).collect();
@@ -114,7 +115,7 @@ impl Marzban {
                         ask.extend([front, back]);
                     }
                 }
-                // What is known is not thrown away; the others are asked for again.
+                // Known results are kept; the rest is requested again.
                 Err(_) if !(named.found.is_empty() && named.gone.is_empty()) => break,
                 Err(err) => return Err(err),
             }

@@ -1,9 +1,9 @@
-//! Which page of the user list to ask for next. No I/O: requests come out, answers go in.
+//! Decides which page of the user list to request next. No I/O: requests come out, answers go in.
 //!
-//! Pages are cut by offset from a list that changes meanwhile, so each page asks again for the last row of the one
-//! before. Is that row one we have met, nothing slipped through; is it not, rows were removed before it, and the
-//! walk goes back until it meets a known one. Names are compared for equality alone, because databases sort them by
-//! rules of their own. A page that the panel fails on is halved until the row at fault stands alone and is skipped.
+//! Pages are cut by offset from a list that changes meanwhile, so each page also requests the last row of the page
+//! before. If that row is a known one, no row was missed. If it is not, rows were removed before it, and the walk goes
+//! back until it finds a known one. Names are compared for equality only, because databases sort them by rules of
+//! their own. A page that the panel fails on is halved until the row that causes it is alone and is skipped.
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -12,16 +12,17 @@ use std::{
 
 use crate::model::{Moment, User, WalkEnd};
 
-/// Rows asked for at once: the measured best of speed and a panel's memory.
+/// Rows per request: measured as the best compromise between speed and a panel's memory.
 pub(super) const PAGE: usize = 500;
-/// Rows asked for at once from a panel that gave no whole page in time.
+/// Rows per request to a panel that returned no whole page in time.
 const SMALLEST_PAGE: usize = 25;
-/// Rows that one walk may skip, and failures in a row, before the panel itself is held to be broken.
+/// Rows that one walk may skip, and failures in a row, before the panel itself counts as broken.
 const MAX_POISONED: usize = 2000;
 const MAX_FAILURES: usize = 40;
-/// Times that a walk goes back without getting any further. A panel whose order changes with every request would keep it for ever.
+/// How often a walk may go back without progress. A panel whose order changes with every request would never let it
+/// end.
 const MAX_GOING_BACK: usize = 50;
-/// Names that one walk remembers; a panel with more is not telling the truth.
+/// Names that one walk remembers; a panel with more users is broken.
 const MAX_SEEN: usize = 5_000_000;
 
 /// A part of the list: `limit` rows from `offset` on.
@@ -40,55 +41,55 @@ pub(super) struct Page {
     pub(super) total: Option<usize>,
 }
 
-/// Where a walk stands.
+/// The state of a walk.
 #[derive(Debug)]
 pub(super) struct Walk {
     started: Moment,
-    /// Every row before this one was read or given up.
+    /// Every row before this one was read or skipped.
     at: usize,
-    /// Rows before `at` to ask for again.
+    /// Rows before `at` to request again.
     overlap: usize,
-    /// Rows to ask for from `at` on.
+    /// Rows to request from `at` on.
     size: usize,
-    /// A row before this one is known to make the panel fail.
+    /// A row before this one makes the panel fail.
     bad_before: Option<usize>,
-    /// Rows right before `at` that were given up. They cannot be asked for again along with others.
+    /// Rows right before `at` that were skipped. They cannot be requested again together with others.
     skipped: usize,
-    /// The next request is for one row, to see whether rows moved while there was no overlap.
+    /// The next request is for one row, to check whether rows moved while there was no overlap.
     probe: Option<Probe>,
-    /// Where a probe found nothing moved.
+    /// The position at which a probe showed that no rows moved.
     confirmed: Option<usize>,
     failures: usize,
-    /// Rows that the last step back went, and how many there were since the walk got any further than before.
+    /// The size of the last step back, and the number of steps back since the last progress.
     back: usize,
     gone_back: usize,
     furthest: usize,
-    /// Rows of the whole list, as the panel says.
+    /// Rows of the whole list, according to the panel.
     total: usize,
-    /// Rows that were given up.
+    /// Rows that were skipped.
     unreadable: BTreeSet<usize>,
     seen: HashSet<Arc<str>>,
 }
 
-/// The row in front of those given up, which has to be a known one; or the first row of the list, given up, on
-/// which the panel has to fail again.
+/// The row before the skipped ones, which must be a known one; or the list's first row, if it was skipped, on which
+/// the panel must fail again.
 #[derive(Clone, Copy, Debug)]
 struct Probe {
     row: usize,
     known: bool,
-    /// Where the walk stood when it was needed.
+    /// The position of the walk when the probe became necessary.
     at: usize,
 }
 
 /// What to do after an answer.
 #[derive(Debug)]
 pub(super) enum Advance {
-    /// These users are new on this walk; ask on.
+    /// These users are new on this walk; continue.
     More(Vec<User>),
     End(WalkEnd),
 }
 
-/// The panel fails too often for this to be single rows' fault.
+/// The panel fails too often for single rows to be the cause.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Broken;
 
@@ -120,13 +121,13 @@ impl Walk {
         }
     }
 
-    /// Takes in the answer to [`Walk::next`]; `largest` is the page size to grow back to.
+    /// Processes the answer to [`Walk::next`]; `largest` is the page size to grow back to.
     pub(super) fn answered(&mut self, page: Page, largest: usize) -> Advance {
         self.failures = 0;
         if let Some(probe) = self.probe.take() {
-            let stands = probe.known && page.rows.first().is_some_and(|row| self.knows(row.as_ref()));
+            let holds = probe.known && page.rows.first().is_some_and(|row| self.knows(row.as_ref()));
             let fresh = self.meet(page.rows, probe.row);
-            self.conclude(probe, stands);
+            self.conclude(probe, holds);
             return Advance::More(fresh);
         }
         let span = self.next();
@@ -189,7 +190,7 @@ impl Walk {
             return Err(Broken);
         }
         if self.failures > MAX_FAILURES {
-            // Either many bad rows stand side by side, or the panel fails on everything; a known row tells.
+            // Either many bad rows are adjacent, or the panel fails on everything; a known row decides which.
             let Some(row) = self.last_good() else { return Err(Broken) };
             self.probe = Some(Probe { row, known: true, at: self.at });
             return Ok(());
@@ -208,25 +209,25 @@ impl Walk {
         Ok(())
     }
 
-    /// The panel took too long over the last request; the next is to ask for no more than `size` rows.
+    /// The last request timed out; the next one must be for no more than `size` rows.
     pub(super) fn shrink(&mut self, size: usize) {
         self.size = self.size.min(size);
     }
 
-    fn conclude(&mut self, probe: Probe, stands: bool) {
-        if stands {
+    fn conclude(&mut self, probe: Probe, holds: bool) {
+        if holds {
             self.confirmed = Some(probe.at);
         } else {
             self.go_back(probe.row);
         }
     }
 
-    /// The row in front of those that were given up right before `at`.
+    /// The row before the rows that were skipped right before `at`.
     fn last_good(&self) -> Option<usize> {
         self.at.checked_sub(self.skipped + 1)
     }
 
-    /// Rows before `offset` were removed: asks again from further in front, each time eight times as far.
+    /// Rows before `offset` were removed: goes back, each time eight times as far.
     fn go_back(&mut self, offset: usize) {
         self.gone_back += 1;
         self.back = self.back.max(1).saturating_mul(8);
@@ -237,17 +238,17 @@ impl Walk {
         self.unreadable.split_off(&self.at);
     }
 
-    /// Whether the panel claims users and gave none.
+    /// Whether the panel reports users but returned none.
     pub(super) fn found_none(&self, end: &WalkEnd) -> bool {
         end.seen.is_empty() && self.total > 0
     }
 
     fn knows(&self, row: Option<&User>) -> bool {
-        // A row that cannot be read cannot tell that the list has moved.
+        // An unreadable row cannot show that the list has moved.
         row.is_none_or(|user| self.seen.contains(&user.name))
     }
 
-    /// Notes the rows' names and keeps those met for the first time.
+    /// Records the rows' names and returns the users seen for the first time.
     fn meet(&mut self, rows: Vec<Option<User>>, offset: usize) -> Vec<User> {
         let mut fresh = Vec::with_capacity(rows.len());
         for (position, row) in (offset..).zip(rows) {
@@ -261,7 +262,7 @@ impl Walk {
     }
 }
 
-/// The page size after a page of `size` rows was not answered in time.
+/// The page size after a page of `size` rows timed out.
 pub(super) fn smaller(size: usize) -> usize {
     (size / 2).max(SMALLEST_PAGE)
 }
@@ -296,8 +297,8 @@ mod tests {
         }
     }
 
-    /// Walks to the end, with something happening to the panel between the requests, and counts how often each
-    /// user was handed out.
+    /// Walks to the end, while `meanwhile` changes the panel between requests. Counts how often each user was
+    /// returned.
     fn walk(panel: &mut Panel, mut meanwhile: impl FnMut(&mut Panel)) -> (HashMap<String, usize>, WalkEnd) {
         let mut walk = Walk::new(Moment::default(), PAGE);
         let mut got = HashMap::new();
@@ -368,7 +369,7 @@ mod tests {
         let failures = (0..1000).take_while(|_| walk.failed().is_ok()).count();
         assert_eq!(failures, MAX_FAILURES);
 
-        // In the middle of a walk it is the row in front that tells.
+        // In the middle of a walk, the row before decides.
         let mut panel = Panel::with(1200);
         let mut walk = Walk::new(Moment::default(), PAGE);
         assert!(matches!(walk.answered(panel.ask(walk.next()).unwrap(), PAGE), Advance::More(_)));
@@ -434,8 +435,8 @@ mod tests {
         panic!("the walk does not end");
     }
 
-    /// Walks a list of up to 4000 users of whom `poisoned` make the panel fail, with up to `churn` users added or
-    /// removed between requests, and holds that those who stay are met exactly once.
+    /// Walks a list of up to 4000 users, of which `poisoned` make the panel fail, with up to `churn` users added or
+    /// removed between requests. Checks that users that stay are returned exactly once.
     fn churn(seed: u64, poisoned: usize, churn: impl Fn(&mut fastrand::Rng) -> usize) {
         let mut random = fastrand::Rng::with_seed(seed);
         let count = random.usize(0..4000);
@@ -468,8 +469,8 @@ mod tests {
         }
     }
 
-    // Beside a bad row, a removal and an addition in front of it that cancel out within a few requests go unseen;
-    // with a change every ten requests none of these seeds has that.
+    // Next to a bad row, a removal and an addition before it that cancel out within a few requests go unnoticed; with
+    // a change every ten requests, none of these seeds has that case.
     #[test]
     fn users_beside_rows_that_make_the_panel_fail_stay_too() {
         for seed in 0..500 {

@@ -1,5 +1,5 @@
-//! Answers as Marzban and PasarGuard write them. Unknown fields are passed over, so `links`, `proxies` and the like
-//! are never kept; nearly every field may be missing, null, zero, a fraction or a word of a later version.
+//! Answers in the format of Marzban and PasarGuard. Unknown fields are skipped, so `links`, `proxies` and the like are
+//! never stored; nearly every field may be missing, null, zero, a fraction or a word of a later version.
 
 use std::{borrow::Cow, collections::HashMap, fmt};
 
@@ -20,8 +20,8 @@ pub(super) struct Token {
     pub(super) access_token: String,
 }
 
-/// `GET /api/system`. Marzban up to 0.7 has only `total_user` and `users_active` of the counts; PasarGuard turned
-/// the words of their names round.
+/// `GET /api/system`. Marzban up to 0.7 has only `total_user` and `users_active` of the counts; PasarGuard reversed
+/// the words of their names.
 #[derive(Debug, Deserialize)]
 pub(super) struct System {
     pub(super) version: Option<String>,
@@ -68,7 +68,7 @@ pub(super) struct Node {
     pub(super) lifetime_downlink: Option<Count>,
 }
 
-/// A list that Marzban answers bare and PasarGuard, from 2.0 on, wraps in an object.
+/// A list that Marzban returns bare and PasarGuard, from 2.0 on, wraps in an object.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Nodes {
@@ -132,12 +132,12 @@ pub(super) struct Usage {
     pub(super) uplink: Count,
     #[serde(default)]
     pub(super) downlink: Count,
-    /// In a user's usage, in place of the two.
+    /// In a user's usage, instead of the other two.
     #[serde(default)]
     pub(super) used_traffic: Count,
 }
 
-/// PasarGuard's usage answers: buckets by node id.
+/// PasarGuard's usage answers: sums by node id.
 #[derive(Debug, Deserialize)]
 pub(super) struct Stats {
     pub(super) stats: HashMap<i64, Vec<Bucket>>,
@@ -153,7 +153,7 @@ pub(super) struct Bucket {
     pub(super) total_traffic: Count,
 }
 
-/// `GET /api/users?...&limit=1`, of which only the total matters.
+/// `GET /api/users?...&limit=1`, of which only the total is used.
 #[derive(Debug, Deserialize)]
 pub(super) struct Total {
     pub(super) total: Count,
@@ -190,8 +190,8 @@ pub(super) struct Owner<'a> {
     pub(super) username: Cow<'a, str>,
 }
 
-/// A number of bytes or things. Panels write fractions where a node's coefficient is not whole, and could write
-/// anything: fractions are cut, negative numbers are 0, and what passes 64 bits is the largest number.
+/// A number of bytes or items. Panels write fractions if a node's coefficient is not an integer, and could write
+/// anything: fractions are cut, negative numbers become 0, and numbers beyond 64 bits become the maximum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Count(pub(super) u64);
 
@@ -228,7 +228,7 @@ impl<'de> Deserialize<'de> for Count {
     }
 }
 
-/// A point in time: Unix seconds, or a date with or without an offset. Marzban's dates are UTC and do not say so.
+/// A point in time: Unix seconds, or a date with or without an offset. Marzban's dates are UTC without saying so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Time(pub(super) Timestamp);
 
@@ -276,11 +276,11 @@ fn parse_date(text: &str) -> Option<Timestamp> {
     Some(Timestamp::from_millis(time.as_millisecond()))
 }
 
-/// Decodes `{"users": […], "total": n}` row by row, each converted as soon as it is read. A row whose fields have
-/// other types than expected becomes `None`.
+/// Decodes `{"users": […], "total": n}` row by row and converts each row at once. A row whose fields have unexpected
+/// types becomes `None`.
 ///
 /// # Errors
-/// When the answer as a whole has another shape.
+/// When the answer as a whole has another structure.
 pub(super) fn user_page(body: Body, convert: impl Fn(UserRow<'_>) -> User) -> serde_json::Result<Page> {
     let allowance = body.row_allowance();
     allowance.next_row();

@@ -1,4 +1,4 @@
-//! A receiver at the far end, what was recorded for it, and what it believes.
+//! A receiver at the far end: what was recorded for it, and its view of the alerts.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -24,21 +24,21 @@ pub(super) fn key(alert: &NoticeAlert) -> Key {
 pub(super) struct Far {
     random: fastrand::Rng,
     terms: Terms,
-    /// How many of a hundred attempts fail.
+    /// How many of 100 attempts fail.
     pub(super) failing: u8,
-    /// What each address believes to fire, by the event.
+    /// What each address believes to be firing, by event.
     believed: BTreeMap<&'static str, BTreeMap<Key, String>>,
-    /// What was recorded last of each alert.
+    /// The last record of each alert.
     recorded: BTreeMap<Key, Recorded>,
     /// Every notice that was recorded, by id.
     notices: HashMap<String, Notice>,
-    /// What was tried under each id.
+    /// What was sent under each id.
     tried: HashMap<String, Vec<NoticeAlert>>,
-    /// Notices that were taken, and said to be, since the process began.
+    /// Notices that this process sent and that were acknowledged.
     said_yes: HashSet<String>,
-    /// Notices that are settled: never to be tried again.
+    /// Notices that are settled and must not be sent again.
     over: HashSet<String>,
-    /// Notices that were given up, and those that they stood for.
+    /// Notices that were given up, and those that they covered.
     lost: HashSet<String>,
     /// Since the process began.
     pub(super) given_up: u32,
@@ -78,7 +78,7 @@ impl Counts {
         self.taken_and_not_marked += other.taken_and_not_marked;
     }
 
-    /// The walks must go where things happen.
+    /// The walks must reach the interesting cases.
     pub(super) fn are_enough(&self, walks: u64) {
         let often = [self.recorded, self.attempts, self.taken];
         let seldom = [self.merged, self.outdated, self.crashes, self.maybe_taken];
@@ -112,12 +112,12 @@ impl Far {
         self.terms
     }
 
-    pub(super) fn is_configured_anew(&mut self) {
+    pub(super) fn is_reconfigured(&mut self) {
         self.terms.config += 1;
     }
 
     /// A notice is on the disk.
-    pub(super) fn is_to_be_told(&mut self, notice: &Notice) {
+    pub(super) fn records(&mut self, notice: &Notice) {
         self.counts.recorded += 1;
         for alert in in_order(notice) {
             let recorded = Recorded {
@@ -132,8 +132,8 @@ impl Far {
         assert_eq!(before, None, "an id is used twice");
     }
 
-    /// One notice stands for others.
-    pub(super) fn is_told_in_place_of(&mut self, old: &[String], merged: &Notice) {
+    /// A notice replaces others.
+    pub(super) fn merges(&mut self, old: &[String], merged: &Notice) {
         self.counts.merged += 1;
         assert!(old.iter().all(|id| merged.covers.contains(id)), "{old:?} {merged:?}");
         self.over.extend(old.iter().cloned());
@@ -141,7 +141,7 @@ impl Far {
         assert_eq!(before, None, "an id is used twice");
     }
 
-    /// What became of notices; whether one was given up.
+    /// The outcomes of notices; returns whether one was given up.
     pub(super) fn settled(&mut self, notices: &[(String, Settlement)]) -> bool {
         let given_up = self.given_up;
         for (id, outcome) in notices {
@@ -164,20 +164,20 @@ impl Far {
         self.given_up > given_up
     }
 
-    /// What was never told is left unsaid only if it is over, and nobody heard that it began or wants to hear of its end.
+    /// An alert may go unsent only if it is over, and no address knows of its start or the receiver gets no ends.
     fn is_needless(&self, notice: &Notice) {
         for alert in &notice.alerts {
             let key = key(alert);
             let recorded = &self.recorded[&key];
             let over = recorded.event != alert.event || recorded.status == NoticeStatus::Resolved;
-            assert!(over, "{key:?} fires and is not told");
+            assert!(over, "{key:?} fires and is not delivered");
             let mut believed = self.believed.values().filter_map(|believed| believed.get(&key));
             let unheard = !believed.any(|event| *event == alert.event);
-            assert!(unheard || !self.terms.send_resolved, "the end of {key:?} is not told");
+            assert!(unheard || !self.terms.send_resolved, "the end of {key:?} is not delivered");
         }
     }
 
-    /// A process died; these notices of it are in the next one's queue.
+    /// A process died; these of its notices are in the next one's queue.
     pub(super) fn is_left<'a>(&mut self, queue: impl Iterator<Item = &'a str>, counted: f64) {
         let again = queue.filter(|id| self.said_yes.contains(*id)).count();
         assert!(again <= 1, "{again} notices are sent again after one crash");
@@ -188,7 +188,7 @@ impl Far {
         self.given_up = 0;
     }
 
-    /// An attempt: how long it takes, and what becomes of it.
+    /// An attempt: how long it takes, and its outcome.
     pub(super) fn answer(
         &mut self,
         notice: &Notice,
@@ -217,7 +217,7 @@ impl Far {
                 (SendReason::RateLimited, Retry::NotBefore(Duration::from_secs(self.random.u64(1..2000))))
             }
             15..25 => {
-                // Nobody is told whether they took it.
+                // The answer does not show whether they accepted it.
                 self.counts.maybe_taken += 1;
                 for address in waiting {
                     if self.random.bool() {
@@ -231,7 +231,7 @@ impl Far {
                 )
             }
             25..29 => {
-                // Some take it, and not the last.
+                // Some accept it, and not the last.
                 let (_, some) = waiting.split_last().unwrap();
                 for address in some {
                     self.hears(address, notice);
@@ -253,13 +253,16 @@ impl Far {
         assert!(!notice.alerts.is_empty());
         for alert in &notice.alerts {
             let fires = alert.status == NoticeStatus::Firing;
-            assert!(fires || self.terms.send_resolved, "an end is told to whom does not want to hear of it");
+            assert!(
+                fires || self.terms.send_resolved,
+                "a resolved alert is sent in spite of send_resolved = false"
+            );
             let recorded = &self.recorded[&key(alert)];
-            // What is recorded at the same moment may come too late.
+            // A record of the same moment may come too late.
             let newest = recorded.event == alert.event && recorded.status == alert.status;
             assert!(
                 newest || !fires || recorded.at == Instant::now(),
-                "{alert:?} is told although it is over"
+                "{alert:?} is sent as firing although it is over"
             );
         }
     }
@@ -274,7 +277,7 @@ impl Far {
         }
     }
 
-    /// What fires by the newest that was recorded.
+    /// The alerts that fire according to the newest record.
     pub(super) fn firing(&self) -> impl Iterator<Item = &Key> {
         let fires = |(_, recorded): &(_, &Recorded)| recorded.status == NoticeStatus::Firing;
         self.recorded.iter().filter(fires).map(|(key, _)| key)
@@ -284,18 +287,22 @@ impl Far {
         self.recorded.get(key).is_some_and(|recorded| recorded.status == NoticeStatus::Firing)
     }
 
-    /// But for what was given up.
+    /// Except for what was given up.
     pub(super) fn believes_what_was_recorded(&self) {
         for (address, believed) in &self.believed {
             for (key, recorded) in self.recorded.iter().filter(|(_, of)| !self.lost.contains(&of.notice)) {
                 let known = believed.get(key);
                 match recorded.status {
                     NoticeStatus::Firing => {
-                        assert_eq!(known, Some(&recorded.event), "{address} was not told that {key:?} fires");
+                        assert_eq!(
+                            known,
+                            Some(&recorded.event),
+                            "{address} does not know that {key:?} fires"
+                        );
                     }
                     NoticeStatus::Resolved => {
                         let deaf = !self.terms.send_resolved;
-                        assert!(deaf || known.is_none(), "{address} was not told that {key:?} ended");
+                        assert!(deaf || known.is_none(), "{address} does not know that {key:?} ended");
                     }
                 }
             }
@@ -303,7 +310,7 @@ impl Far {
     }
 }
 
-/// What ended comes first: what a notice says fires, fires now.
+/// Resolved alerts come first: what a notice reports as firing is firing now.
 fn in_order(notice: &Notice) -> impl Iterator<Item = &NoticeAlert> {
     let of = |status| notice.alerts.iter().filter(move |alert| alert.status == status);
     of(NoticeStatus::Resolved).chain(of(NoticeStatus::Firing))

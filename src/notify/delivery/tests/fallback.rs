@@ -1,13 +1,13 @@
-//! Which receiver is notified that another fails, also while that changes.
+//! Notices to the fallback, also while it changes.
 
 use super::*;
 
-/// Another receiver that may be told: its queue and what came through it.
+/// Another receiver: its queue, and the notices in it.
 fn another() -> (mpsc::UnboundedSender<Notice>, mpsc::UnboundedReceiver<Notice>) {
     mpsc::unbounded_channel()
 }
 
-/// The receiver of each notice since the last look, and whether it is about an end.
+/// The receiver and status of each notice since the last call.
 fn heard(queue: &mut mpsc::UnboundedReceiver<Notice>) -> Vec<(String, NoticeStatus)> {
     std::iter::from_fn(|| queue.try_recv().ok())
         .map(|notice| (notice.receiver.clone(), notice.status()))
@@ -36,7 +36,11 @@ async fn wrong_credentials_are_told_to_the_fallback_at_once_and_once_each_time()
     run(&mut worker, HOUR).await;
     assert!(bench.ids().len() > 4);
     let told: Vec<_> = bench.told().into_iter().map(|(status, ..)| status).collect();
-    assert_eq!(told, [NoticeStatus::Resolved, NoticeStatus::Firing], "it took one between, so this is news");
+    assert_eq!(
+        told,
+        [NoticeStatus::Resolved, NoticeStatus::Firing],
+        "it accepted one in between, so this is a new failure"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -73,7 +77,7 @@ async fn without_a_fallback_no_notice_is_sent_until_there_is_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fallback_that_comes_late_is_told_at_once() {
+async fn a_fallback_that_comes_late_is_notified_at_once() {
     let (bench, worker) = Bench::start(vec![], state(), |_, _| unavailable());
     bench.others.send_replace(others("", &[]));
     let mut worker = Box::pin(worker.run());
@@ -86,7 +90,7 @@ async fn a_fallback_that_comes_late_is_told_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fallback_that_changes_is_told_afresh_and_the_one_before_of_the_end() {
+async fn a_new_fallback_is_notified_and_the_failure_ends_at_the_former_one() {
     use NoticeStatus::{Firing, Resolved};
     let (mut bench, worker) =
         Bench::start(vec![], state(), |n, _| if n < 12 { unavailable() } else { Ok("yes".into()) });
@@ -102,7 +106,7 @@ async fn a_fallback_that_changes_is_told_afresh_and_the_one_before_of_the_end() 
     assert_eq!(heard(&mut bench.fallback), [of("other", Resolved)]);
     assert_eq!(heard(&mut new), [of("new", Firing)]);
 
-    // There is no fallback any more, and the end is sent once.
+    // It is no longer the fallback, there is no other, and no end is sent twice.
     bench.others.send_replace(others("", &both));
     run(&mut worker, Duration::from_secs(1)).await;
     assert_eq!(heard(&mut new), [of("new", Resolved)]);
@@ -117,7 +121,7 @@ async fn a_fallback_that_changes_is_told_afresh_and_the_one_before_of_the_end() 
 #[tokio::test(start_paused = true)]
 async fn what_changes_while_a_notice_is_sent_reaches_whom_it_is_about() {
     use NoticeStatus::{Firing, Resolved};
-    // The attempt that takes ten seconds is refused for good, or taken.
+    // The attempt that takes ten seconds is refused for good, or accepted.
     for (taken, told_new) in [(false, vec![of("new", Firing)]), (true, vec![])] {
         let attempts = Attempts::default();
         let script = Scripted(Box::new(move |notice, _, _| match notice.id.as_str() {
@@ -144,7 +148,7 @@ async fn what_changes_while_a_notice_is_sent_reaches_whom_it_is_about() {
 async fn who_was_told_is_known_after_a_restart() {
     use NoticeStatus::{Firing, Resolved};
     let knows = FallbackKnows::Failing;
-    // Earlier versions did not write it down.
+    // Earlier versions did not store the fallback's name.
     for (told, before, now) in [
         (Some("other"), vec![], vec![]),
         (None, vec![], vec![]),

@@ -1,4 +1,4 @@
-//! What is known of a receiver from outside its queue.
+//! The health of a receiver as seen outside its queue.
 
 use super::*;
 

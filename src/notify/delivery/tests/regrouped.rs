@@ -1,4 +1,4 @@
-//! Alerts that are grouped otherwise than when their notices began to wait.
+//! Alerts whose grouping changes while their notices wait.
 
 use super::*;
 
@@ -6,7 +6,7 @@ fn ended(id: &str, group: &str, event: &str) -> Notice {
     notice(id, group, vec![alert(event, NoticeStatus::Resolved)])
 }
 
-/// What was tried after the end was there.
+/// What was sent after the end had come.
 async fn tried_after_the_end(reason: SendReason, end_comes_after: Duration) -> Vec<String> {
     let (bench, worker) = Bench::start(vec![], state(), move |n, _| match n {
         1 | 2 => Err(error(reason, Retry::Later)),
@@ -35,7 +35,7 @@ async fn tried_after_the_end(reason: SendReason, end_comes_after: Duration) -> V
 
 #[tokio::test(start_paused = true)]
 async fn an_end_that_is_grouped_otherwise_is_not_followed_by_its_beginning() {
-    // While nothing is sent, and while the second attempt is under way.
+    // While nothing is sent, and during the second attempt.
     for end_comes_after in [2000, 6700].map(Duration::from_millis) {
         let tries = if end_comes_after < Duration::from_secs(6) { 2 } else { 1 };
         assert_eq!(tried_after_the_end(SendReason::Connect, end_comes_after).await, vec!["b"; tries]);
@@ -59,7 +59,7 @@ async fn an_alert_that_began_again_is_not_told_as_it_was() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rows_that_tell_of_one_alert_are_merged_at_start() {
+async fn rows_of_one_alert_are_merged_at_start() {
     let rows = vec![firing("a", "target"), firing("b", "other"), ended("end", "subject", "a")];
     let (bench, worker) = Bench::start(rows, state(), |_, _| Ok("yes".into()));
     run(&mut Box::pin(worker.run()), HOUR).await;
