@@ -103,12 +103,6 @@ const KNOWN_CIRCLES: &[(&str, &str)] = &[
     ("simulator/marzban/row.rs", "simulator/marzban/routes.rs"),
     ("simulator/marzban/state.rs", "simulator/marzban.rs"),
     ("simulator/marzban/state.rs", "simulator/marzban/auth.rs"),
-    ("store/change.rs", "store.rs"),
-    ("store/change.rs", "store/database.rs"),
-    ("store/database.rs", "store.rs"),
-    ("store/key.rs", "store.rs"),
-    ("store/table.rs", "store/database.rs"),
-    ("store/writer.rs", "store.rs"),
     ("telemetry/heartbeat.rs", "telemetry.rs"),
     ("telemetry/notifications.rs", "telemetry.rs"),
 ];
