@@ -15,30 +15,35 @@
 //!
 //! The database is there to be looked into while the daemon runs (`sqlite3 -readonly proxymeter.db`), but rows
 //! changed by others do not have their sum and count as damage.
+//!
+//! A call of [`Store`] that changes something sends a `change` to the `writer`, the thread. The writer applies it first
+//! to a database in memory and then to the one on the disk. `outbox`, `users` and `counters` read and write the rows.
 
 mod change;
 mod counters;
 mod database;
+mod error;
+mod fault;
 mod folder;
+mod health;
 mod key;
+mod loaded;
+mod outbox;
+mod receiver;
 mod schema;
 mod table;
+mod users;
+mod waiting;
 mod writer;
 
 use std::{
-    collections::HashMap,
     io,
-    path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-        mpsc,
-    },
+    path::Path,
+    sync::{Arc, atomic::Ordering, mpsc},
     thread,
     time::Duration,
 };
 
-use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{Semaphore, oneshot},
     time::{Instant, timeout},
@@ -46,15 +51,24 @@ use tokio::{
 
 use crate::{
     clock::Beat,
-    model::{Notice, Timestamp},
+    model::{CounterChange, CounterFamilies, Notice, Timestamp},
 };
-use change::{Change, Queued};
+use change::Change;
+use health::Health;
+use outbox::Queued;
+use waiting::{List, Lists};
 use writer::{Request, Work, Writer};
 
 #[cfg(test)]
 pub(crate) use writer::by_hand::ByHand;
 
+pub use error::StoreError;
+pub use health::StoreStatus;
 pub use key::{existing_hash_key, hash_key};
+pub use loaded::Loaded;
+pub use outbox::{Pending, Settlement};
+pub use receiver::{FallbackKnows, ReceiverState};
+pub use users::SavedUsers;
 
 /// Requests that may wait for the disk; the caller of another one waits as well.
 const QUEUE: usize = 64;
@@ -84,29 +98,6 @@ pub struct Opened {
     pub problem: Option<String>,
 }
 
-/// What a store held when it was opened.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Loaded {
-    /// Key and state of every alert, by key.
-    pub alerts: Vec<(String, String)>,
-    /// Key and state of every group, by key.
-    pub groups: Vec<(String, String)>,
-    /// Notices that are neither delivered nor abandoned, oldest first.
-    pub outbox: Vec<Pending>,
-    /// Every receiver with at least one attempt, by name.
-    pub receivers: Vec<(String, ReceiverState)>,
-}
-
-/// A notice that is yet to be delivered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pending {
-    pub notice: Notice,
-    /// The addresses that took it already.
-    pub done: Vec<String>,
-    /// Since when it waits, or the oldest of the notices that it includes.
-    pub queued_at: Timestamp,
-}
-
 /// What one round of alerting changes, all of it or nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch<'a> {
@@ -128,96 +119,6 @@ pub struct Settled<'a> {
     pub receiver: Option<(&'a str, &'a ReceiverState)>,
     /// A notice to be delivered.
     pub told: Option<&'a Notice>,
-}
-
-/// What became of a notice.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Settlement {
-    /// It is no longer pending.
-    Delivered,
-    /// Likewise; it is kept among the dead letters, of which there are the newest 1000.
-    Abandoned,
-    /// It was tried and remains pending. `done` are all addresses that took it so far.
-    Attempted { done: Vec<String> },
-}
-
-/// What is remembered of a receiver.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct ReceiverState {
-    /// Attempts that failed since the last success.
-    pub failures: u32,
-    /// Not to be tried before.
-    pub next_attempt: Option<Timestamp>,
-    pub last_success: Option<Timestamp>,
-    /// Takes nothing until its configuration changes.
-    pub disabled: bool,
-    /// When the first attempt failed since the last success.
-    pub failing_since: Option<Timestamp>,
-    /// What the fallback was notified of since the last success.
-    pub fallback_knows: FallbackKnows,
-    /// The name of that fallback, if it was notified.
-    pub fallback: Option<String>,
-    /// A few bits of a digest of its configuration.
-    pub config: u16,
-}
-
-/// What the fallback was notified of about a receiver.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FallbackKnows {
-    #[default]
-    Nothing,
-    /// That it fails.
-    Failing,
-    /// That notices to it were given up.
-    GivenUp,
-}
-
-/// The last finished read of a target's users.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SavedUsers {
-    /// When the read ended.
-    pub read_at: Timestamp,
-    /// When the read began.
-    pub started: Timestamp,
-    /// The users, in a form that only the owner understands.
-    pub users: Vec<u8>,
-}
-
-/// How the store is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StoreStatus {
-    /// Whether all that was given is on the disk. A store that is meant to live in memory is always up.
-    pub up: bool,
-    /// What the database takes on the disk, with its log of recent changes.
-    pub size_bytes: u64,
-    /// Times that the disk failed: writes and attempts to open it that did not succeed, and files put aside.
-    pub errors: u64,
-}
-
-/// Why the store did not do what was asked. The text is fit for logs and pages.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    #[error(
-        "{}: another proxymeter uses this storage folder; stop that one, or give this one a folder of its own \
-         with storage.path",
-        folder.display()
-    )]
-    Locked { folder: PathBuf },
-    /// A file of the folder cannot be used.
-    #[error("{}: {source}", path.display())]
-    File { path: PathBuf, source: io::Error },
-    /// The disk did not take it. A change is kept in memory and written with the next that the disk takes.
-    #[error("not on the disk yet: {why}")]
-    NotDurable { why: String },
-    /// A notice or a receiver's state has no text form.
-    #[error("it cannot be stored: {0}")]
-    Unwritable(#[from] serde_json::Error),
-    #[error("the storage is closed")]
-    Closed,
-    #[error("cannot start the thread that writes to the storage: {0}")]
-    Thread(#[source] io::Error),
 }
 
 impl Store {
@@ -354,6 +255,31 @@ impl Store {
         timeout(PATIENCE, read).await.unwrap_or_else(|_| self.hangs())
     }
 
+    /// All counters of a target, by family and label set.
+    ///
+    /// # Errors
+    /// When the store is closed or does not answer.
+    pub async fn load_counters(&self, target: &str) -> Result<CounterFamilies, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let work = Work::Counters { target: target.to_owned(), answer };
+        let read = async {
+            self.ask(work).await?;
+            answered.await.map_err(|_| StoreError::Closed)?
+        };
+        timeout(PATIENCE, read).await.unwrap_or_else(|_| self.hangs())
+    }
+
+    /// Changes counters of a target, all of it or nothing. It is on the disk when this returns.
+    ///
+    /// # Errors
+    /// As of [`Store::record`].
+    pub async fn commit_counters(&self, target: &str, change: CounterChange) -> Result<(), StoreError> {
+        let CounterChange { family, rows, gone } = change;
+        let rows = rows.into_iter().map(|row| Ok((row.labels, serde_json::to_string(&row.values)?)));
+        let rows = rows.collect::<Result<_, serde_json::Error>>()?;
+        self.change(Change::Counters { target: target.to_owned(), family, rows, gone }).await
+    }
+
     /// Notes that these are the targets of the configuration at `now`, by name and source, see
     /// [`Report::source`](crate::model::Report::source). Saved users and counters of a target that left stay for 30
     /// days, and hold again if it is back by then. Those of a target with another source are deleted at once.
@@ -384,11 +310,7 @@ impl Store {
 
     /// How the store is doing. Costs nothing.
     pub fn status(&self) -> StoreStatus {
-        StoreStatus {
-            up: !self.health.down.load(Ordering::Relaxed),
-            size_bytes: self.health.size.load(Ordering::Relaxed),
-            errors: self.health.errors.load(Ordering::Relaxed),
-        }
+        self.health.status()
     }
 
     async fn change(&self, change: Change) -> Result<(), StoreError> {
@@ -416,7 +338,7 @@ impl Store {
     /// The disk does not answer in time.
     fn hangs<T>(&self) -> Result<T, StoreError> {
         if !self.health.down.swap(true, Ordering::Relaxed) {
-            self.health.errors.fetch_add(1, Ordering::Relaxed);
+            self.health.count_error();
         }
         Err(StoreError::NotDurable { why: "the disk does not answer".to_owned() })
     }
@@ -424,40 +346,6 @@ impl Store {
     async fn ask(&self, work: Work) -> Result<(), StoreError> {
         let room = Arc::clone(&self.room).acquire_owned().await.map_err(|_| StoreError::Closed)?;
         self.requests.send(Request { work, _room: Some(room) }).map_err(|_| StoreError::Closed)
-    }
-}
-
-/// The lists of users that wait for the disk, by target; none when the thread that writes has ended. Lists are
-/// megabytes, so each target has at most one here, and one request in the queue.
-#[derive(Clone, Debug)]
-struct Lists(Arc<Mutex<Option<HashMap<String, List>>>>);
-
-#[derive(Debug)]
-struct List {
-    saved: SavedUsers,
-    answer: oneshot::Sender<Result<(), StoreError>>,
-}
-
-impl List {
-    fn refuse(self, why: &str) {
-        // The caller may have given up.
-        drop(self.answer.send(Err(StoreError::NotDurable { why: why.to_owned() })));
-    }
-}
-
-impl Default for Lists {
-    fn default() -> Self {
-        Lists(Arc::new(Mutex::new(Some(HashMap::new()))))
-    }
-}
-
-impl Lists {
-    fn take(&self, target: &str) -> Option<List> {
-        self.held().as_mut()?.remove(target)
-    }
-
-    fn held(&self) -> MutexGuard<'_, Option<HashMap<String, List>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -471,17 +359,8 @@ impl Drop for End {
     fn drop(&mut self) {
         if thread::panicking() {
             self.health.down.store(true, Ordering::Relaxed);
-            self.health.errors.fetch_add(1, Ordering::Relaxed);
+            self.health.count_error();
         }
         *self.lists.held() = None;
     }
-}
-
-/// What the writer reports about itself.
-#[derive(Debug, Default)]
-struct Health {
-    down: AtomicBool,
-    size: AtomicU64,
-    errors: AtomicU64,
-    beat: Beat,
 }

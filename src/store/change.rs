@@ -1,21 +1,16 @@
 //! What can be done to the store, and how it is done to a database, be it on the disk or in memory.
 
-use std::collections::VecDeque;
-
-use rusqlite::{
-    Connection, Row, Transaction,
-    types::{Value, ValueRef},
-};
+use rusqlite::{Connection, Transaction, types::ValueRef};
 
 use super::{
-    SavedUsers, Settlement, StoreError, counters,
-    database::Fault,
-    schema::{ALERTS, COUNTERS, DEAD_LETTERS, GROUPS, META, OUTBOX, RECEIVERS, TARGETS, USERS},
+    counters,
+    fault::Fault,
+    outbox::{self, Ends, Queued, Settlement},
+    schema::{ALERTS, COUNTERS, GROUPS, META, RECEIVERS, TARGETS, USERS},
+    table::text,
+    users::{self, SavedUsers},
 };
-use crate::model::{Notice, Timestamp};
-
-/// Dead letters that are kept.
-const DEAD_LETTERS_KEPT: usize = 1000;
+use crate::model::Timestamp;
 
 /// How long users and counters of a target stay that left the configuration, in milliseconds: 30 days. A reload with a
 /// mistake in it must not delete a history.
@@ -69,56 +64,6 @@ pub(super) enum Change {
     },
 }
 
-/// A notice on its way to the outbox.
-#[derive(Debug)]
-pub(super) struct Queued {
-    id: String,
-    receiver: String,
-    group: String,
-    created_at: Timestamp,
-    pub(super) json: String,
-}
-
-impl Queued {
-    pub(super) fn new(notice: &Notice) -> Result<Self, StoreError> {
-        Ok(Queued {
-            id: notice.id.clone(),
-            receiver: notice.receiver.clone(),
-            group: notice.group.clone(),
-            created_at: notice.created_at,
-            json: serde_json::to_string(notice)?,
-        })
-    }
-}
-
-/// Where in the queue a notice is, since when, and which addresses took it.
-struct Position {
-    seq: i64,
-    queued_at: i64,
-    done: String,
-}
-
-/// Both ends of the outbox: the lowest and the highest `seq` in use. The writer keeps them, because finding them takes
-/// a look at every row.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Ends {
-    first: i64,
-    last: i64,
-}
-
-impl Ends {
-    pub(super) fn of(connection: &Connection) -> Result<Self, Fault> {
-        let sql = "SELECT coalesce(min(seq), 1), coalesce(max(seq), 0) FROM outbox";
-        Ok(connection.query_row(sql, [], |row| Ok(Ends { first: row.get(0)?, last: row.get(1)? }))?)
-    }
-
-    /// A new place at the end.
-    fn next(&mut self, notice: &Queued) -> Position {
-        self.last = self.last.saturating_add(1);
-        at(self.last, notice)
-    }
-}
-
 /// Makes a change, all of it or nothing, and returns the ends of the outbox after it.
 ///
 /// A change is one transaction. Only a round with more than [`MOST_AT_ONCE`] bytes of notices takes several: first its
@@ -139,7 +84,7 @@ pub(super) fn apply(connection: &mut Connection, change: &Change, mut ends: Ends
                     held = 0;
                 }
                 held += notice.json.len();
-                append(&transaction, notice, &mut ends)?;
+                outbox::append(&transaction, notice, &mut ends)?;
             }
             META.remove(&transaction, "key", UNFINISHED)?;
             for (table, rows) in [(ALERTS, alerts), (GROUPS, groups)] {
@@ -152,59 +97,24 @@ pub(super) fn apply(connection: &mut Connection, change: &Change, mut ends: Ends
             }
         }
         Change::Settled { notices, receiver, told } => {
-            let mut letters = VecDeque::new();
-            for (id, outcome) in notices {
-                letters.extend(settle(&transaction, id, outcome)?);
-                // The rest would be deleted as soon as it is written.
-                if letters.len() > DEAD_LETTERS_KEPT {
-                    letters.pop_front();
-                }
-            }
-            bury(&transaction, letters)?;
+            outbox::settle(&transaction, notices)?;
             if let Some((name, state)) = receiver {
                 RECEIVERS.put(&transaction, &[text(name), text(state)])?;
             }
             if let Some(notice) = told {
-                append(&transaction, notice, &mut ends)?;
+                outbox::append(&transaction, notice, &mut ends)?;
             }
         }
         Change::Revived { notices, outdated } => {
-            for notice in notices.iter().rev() {
-                // What waits there came later.
-                ends.first = ends.first.saturating_sub(1);
-                enqueue(&transaction, notice, &at(ends.first, notice))?;
-            }
-            for id in notices.iter().map(|notice| &notice.id).chain(outdated) {
-                DEAD_LETTERS.remove(&transaction, "id", id)?;
-            }
+            outbox::revive(&transaction, notices, outdated, &mut ends)?;
         }
         Change::Replaced { old_ids, notice } => {
-            let mut place: Option<Position> = None;
-            for id in old_ids {
-                if let Some(old) = position(&transaction, id)? {
-                    OUTBOX.remove(&transaction, "id", id)?;
-                    place = Some(match place {
-                        None => Position { done: "[]".into(), ..old },
-                        Some(place) => Position {
-                            // The order of rows is that of the news in them: of two about one alert the later one
-                            // counts.
-                            seq: place.seq.max(old.seq),
-                            queued_at: place.queued_at.min(old.queued_at),
-                            ..place
-                        },
-                    });
-                }
-            }
-            let position = match place {
-                Some(place) => place,
-                None => ends.next(notice),
-            };
-            enqueue(&transaction, notice, &position)?;
+            outbox::replace(&transaction, old_ids, notice, &mut ends)?;
         }
         Change::Users { target, saved } => {
             // The one regular moment at which a daemon that runs for months can do it.
             forget_left(&transaction, saved.read_at)?;
-            put_users(&transaction, target, saved)?;
+            users::put(&transaction, target, saved)?;
         }
         Change::Counters { target, family, rows, gone } => {
             counters::commit(&transaction, target, family, rows, gone)?;
@@ -250,7 +160,7 @@ fn forget(transaction: &Transaction<'_>, target: &str) -> Result<(), Fault> {
     COUNTERS.remove(transaction, "target", target)?;
     // While the disk is away it may have the users, so a row takes their place that has none.
     let never = Timestamp::from_secs(0);
-    put_users(transaction, target, &SavedUsers { read_at: never, started: never, users: Vec::new() })
+    users::put(transaction, target, &SavedUsers { read_at: never, started: never, users: Vec::new() })
 }
 
 /// Deletes what is kept of targets that left the configuration long ago.
@@ -269,11 +179,6 @@ fn forget_left(transaction: &Transaction<'_>, now: Timestamp) -> Result<(), Faul
     Ok(())
 }
 
-fn put_users(transaction: &Transaction<'_>, target: &str, saved: &SavedUsers) -> Result<(), Fault> {
-    let [read_at, started] = [saved.read_at, saved.started].map(|time| ValueRef::Integer(time.as_millis()));
-    USERS.put(transaction, &[text(target), read_at, started, ValueRef::Blob(&saved.users)])
-}
-
 /// Removes the notices of a round that was not recorded to its end.
 pub(super) fn undo_unfinished(connection: &mut Connection) -> Result<(), Fault> {
     let Some(first) = META.get(connection, "key", UNFINISHED, |row| row.get::<_, String>("value"))? else {
@@ -284,90 +189,4 @@ pub(super) fn undo_unfinished(connection: &mut Connection) -> Result<(), Fault> 
     META.remove(&transaction, "key", UNFINISHED)?;
     transaction.commit()?;
     Ok(())
-}
-
-pub(super) fn text(text: &str) -> ValueRef<'_> {
-    ValueRef::Text(text.as_bytes())
-}
-
-fn position(transaction: &Transaction<'_>, id: &str) -> Result<Option<Position>, Fault> {
-    OUTBOX.get(transaction, "id", id, |row| {
-        Ok(Position { seq: row.get("seq")?, queued_at: row.get("queued_at")?, done: row.get("done")? })
-    })
-}
-
-/// Puts a notice at the end of the queue, or where it is already.
-fn append(transaction: &Transaction<'_>, notice: &Queued, ends: &mut Ends) -> Result<(), Fault> {
-    let position = match position(transaction, &notice.id)? {
-        Some(position) => position,
-        None => ends.next(notice),
-    };
-    enqueue(transaction, notice, &position)
-}
-
-/// Of a notice that is not pending there is nothing to settle. Returns the row of one that is to be a dead letter.
-fn settle(
-    transaction: &Transaction<'_>,
-    id: &str,
-    outcome: &Settlement,
-) -> Result<Option<[Value; 7]>, Fault> {
-    // Rows of thousands of alerts are megabytes: they are read only if needed.
-    let row = || OUTBOX.get(transaction, "id", id, owned);
-    match outcome {
-        Settlement::Delivered => OUTBOX.remove(transaction, "id", id)?,
-        Settlement::Abandoned => {
-            let row = row()?;
-            OUTBOX.remove(transaction, "id", id)?;
-            return Ok(row);
-        }
-        Settlement::Attempted { done } => {
-            if let Some(mut row) = row()? {
-                row[5] = Value::Text(serde_json::json!(done).to_string());
-                OUTBOX.put(transaction, &borrowed(&row))?;
-            }
-        }
-    }
-    Ok(None)
-}
-
-/// A place in the queue of a notice that no address has taken yet.
-fn at(seq: i64, notice: &Queued) -> Position {
-    Position { seq, queued_at: notice.created_at.as_millis(), done: "[]".into() }
-}
-
-fn enqueue(transaction: &Transaction<'_>, notice: &Queued, position: &Position) -> Result<(), Fault> {
-    let Queued { id, receiver, group, json, .. } = notice;
-    let (seq, queued_at) = (ValueRef::Integer(position.seq), ValueRef::Integer(position.queued_at));
-    let values = [text(id), seq, text(receiver), text(group), queued_at, text(&position.done), text(json)];
-    OUTBOX.put(transaction, &values)
-}
-
-/// Puts rows of the outbox last among the dead letters, and forgets those that are too many.
-pub(super) fn bury(
-    transaction: &Transaction<'_>,
-    rows: impl IntoIterator<Item = [Value; 7]>,
-) -> Result<(), Fault> {
-    let mut rows = rows.into_iter().peekable();
-    if rows.peek().is_none() {
-        return Ok(());
-    }
-    let sql = "SELECT coalesce(max(seq), 0) FROM dead_letters";
-    let mut seq: i64 = transaction.query_row(sql, [], |row| row.get(0))?;
-    for mut row in rows {
-        seq = seq.saturating_add(1);
-        row[1] = Value::Integer(seq);
-        DEAD_LETTERS.put(transaction, &borrowed(&row))?;
-    }
-    let sql = format!("DELETE FROM dead_letters WHERE seq <= ? - {DEAD_LETTERS_KEPT}");
-    transaction.execute(&sql, [seq])?;
-    Ok(())
-}
-
-/// A row of the outbox or of the dead letters, without its sum.
-pub(super) fn owned(row: &Row<'_>) -> rusqlite::Result<[Value; 7]> {
-    Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?])
-}
-
-fn borrowed(row: &[Value; 7]) -> [ValueRef<'_>; 7] {
-    row.each_ref().map(ValueRef::from)
 }

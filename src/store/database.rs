@@ -1,4 +1,4 @@
-//! Opening a database, telling whether it is whole, and reading it.
+//! Opening a database and checking whether it is whole.
 
 use std::{
     fs,
@@ -7,14 +7,15 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, types::ValueRef};
+use rusqlite::{Connection, OpenFlags};
 
 use super::{
-    Loaded, Pending, SavedUsers,
-    change::{bury, owned, undo_unfinished},
+    change::undo_unfinished,
+    fault::Fault,
     folder,
-    schema::{self, ALERTS, ALL, DEAD_LETTERS, GROUPS, HANDED_ON, HELD, META, OUTBOX, RECEIVERS, USERS},
-    table::Table,
+    outbox::{bury, owned},
+    schema::{self, ALL, DEAD_LETTERS, HANDED_ON, HELD, META, USERS},
+    table::text,
 };
 use crate::model::Timestamp;
 
@@ -23,49 +24,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Free pages beyond which a quarter of the database is worth giving back.
 const SPARE_PAGES: i64 = 64;
-
-/// Why a database does not do what was asked.
-#[derive(Debug)]
-pub(super) enum Fault {
-    /// What it holds is not what was written.
-    Damaged(String),
-    /// A newer program wrote it, in this version.
-    Newer(i64),
-    /// It cannot be read or written at the moment, which says nothing of what it holds.
-    Unavailable(String),
-}
-
-/// The same statements work on a database in memory, so that whatever the surroundings do not explain is the fault
-/// of the file.
-impl From<rusqlite::Error> for Fault {
-    fn from(err: rusqlite::Error) -> Self {
-        let surroundings = matches!(
-            err.sqlite_error_code(),
-            Some(
-                ErrorCode::PermissionDenied
-                    | ErrorCode::OperationAborted
-                    | ErrorCode::DatabaseBusy
-                    | ErrorCode::DatabaseLocked
-                    | ErrorCode::OutOfMemory
-                    | ErrorCode::ReadOnly
-                    | ErrorCode::OperationInterrupted
-                    | ErrorCode::SystemIoFailure
-                    | ErrorCode::DiskFull
-                    | ErrorCode::CannotOpen
-                    | ErrorCode::FileLockingProtocolFailed
-                    | ErrorCode::NoLargeFileSupport
-                    | ErrorCode::TooBig
-            )
-        );
-        if surroundings { Fault::Unavailable(err.to_string()) } else { Fault::Damaged(err.to_string()) }
-    }
-}
-
-impl From<std::io::Error> for Fault {
-    fn from(err: std::io::Error) -> Self {
-        Fault::Unavailable(err.to_string())
-    }
-}
 
 /// A database on the disk that is open for writing.
 #[derive(Debug)]
@@ -110,8 +68,7 @@ impl Disk {
         }
         undo_unfinished(&mut connection)?;
         let opened = now.as_millis().to_string();
-        let row = ["opened_at", &opened].map(|value| ValueRef::Text(value.as_bytes()));
-        META.put(&connection, &row)?;
+        META.put(&connection, &["opened_at", &opened].map(text))?;
         Ok(Disk { connection, path: path.to_owned(), identity: (file.dev(), file.ino()) })
     }
 
@@ -217,48 +174,6 @@ pub(super) fn read_only(path: &Path) -> Result<Connection, Fault> {
     Ok(connection)
 }
 
-/// What a store is opened with.
-pub(super) fn load(memory: &Connection) -> Result<Loaded, Fault> {
-    let mut loaded = Loaded::default();
-    for (table, list) in [(ALERTS, &mut loaded.alerts), (GROUPS, &mut loaded.groups)] {
-        table.each(memory, "key", |row| {
-            list.push((row.get("key")?, row.get("state")?));
-            Ok(())
-        })?;
-    }
-    loaded.outbox = pending(memory, OUTBOX)?;
-    RECEIVERS.each(memory, "name", |row| {
-        loaded.receivers.push((row.get("name")?, json(RECEIVERS, &row.get::<_, String>("state")?)?));
-        Ok(())
-    })?;
-    Ok(loaded)
-}
-
-/// The notices of the outbox or of the dead letters, in their order.
-pub(super) fn pending(connection: &Connection, table: Table) -> Result<Vec<Pending>, Fault> {
-    let mut list = Vec::new();
-    table.each(connection, "seq", |row| {
-        list.push(Pending {
-            notice: json(table, &row.get::<_, String>("notice")?)?,
-            done: json(table, &row.get::<_, String>("done")?)?,
-            queued_at: Timestamp::from_millis(row.get("queued_at")?),
-        });
-        Ok(())
-    })?;
-    Ok(list)
-}
-
-/// The row of a target's users, if there is one. No users in it means that the target was forgotten.
-pub(super) fn users(connection: &Connection, target: &str) -> Result<Option<SavedUsers>, Fault> {
-    USERS.get(connection, "target", target, |row| {
-        Ok(SavedUsers {
-            read_at: Timestamp::from_millis(row.get("read_at")?),
-            started: Timestamp::from_millis(row.get("started")?),
-            users: row.get("rows")?,
-        })
-    })
-}
-
 /// The version of a database, 0 if it is empty.
 fn version(connection: &Connection) -> Result<usize, Fault> {
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
@@ -266,7 +181,7 @@ fn version(connection: &Connection) -> Result<usize, Fault> {
         return Err(Fault::Damaged(format!("its version is {version}")));
     };
     if known > schema::VERSION {
-        return Err(Fault::Newer(version));
+        return Err(Fault::Newer { version, known: schema::VERSION });
     }
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if known == 0 && tables > 0 {
@@ -279,10 +194,4 @@ fn version(connection: &Connection) -> Result<usize, Fault> {
 fn check(connection: &Connection) -> Result<(), Fault> {
     let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     if found == "ok" { Ok(()) } else { Err(Fault::Damaged(found)) }
-}
-
-/// Reads a column that we wrote as JSON. Says nothing of the text, which may hold names.
-pub(super) fn json<T: serde::de::DeserializeOwned>(table: Table, text: &str) -> Result<T, Fault> {
-    serde_json::from_str(text)
-        .map_err(|_| Fault::Damaged(format!("a row of {} is not of the form it should have", table.name)))
 }

@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use super::{StoreError, folder};
+use super::{error::StoreError, folder};
 
 /// Bytes of the key that user labels are hashed with.
 const KEY_BYTES: usize = 32;

@@ -4,8 +4,9 @@ use rusqlite::{
     Connection, OptionalExtension, Params, Row, params_from_iter,
     types::{ToSqlOutput, ValueRef},
 };
+use serde::de::DeserializeOwned;
 
-use super::database::Fault;
+use super::fault::Fault;
 
 /// A table whose first column is its key, or the first part of it, and whose last is the sum.
 #[derive(Clone, Copy, Debug)]
@@ -94,6 +95,12 @@ impl Table {
         })
     }
 
+    /// Reads a column that we wrote as JSON. Says nothing of the text, which may hold names.
+    pub(super) fn json<T: DeserializeOwned>(&self, text: &str) -> Result<T, Fault> {
+        serde_json::from_str(text)
+            .map_err(|_| Fault::Damaged(format!("a row of {} is not of the form it should have", self.name)))
+    }
+
     fn is_whole(&self, row: &Row<'_>) -> rusqlite::Result<bool> {
         let values =
             (0..self.columns - 1).map(|column| row.get_ref(column)).collect::<Result<Vec<_>, _>>()?;
@@ -103,6 +110,11 @@ impl Table {
     fn damaged(&self) -> Fault {
         Fault::Damaged(format!("a row of {} is not as it was written", self.name))
     }
+}
+
+/// The value of a text.
+pub(super) fn text(text: &str) -> ValueRef<'_> {
+    ValueRef::Text(text.as_bytes())
 }
 
 /// 64-bit FNV-1a over kind, length and bytes of each value: any one byte that changes, changes it.

@@ -6,7 +6,7 @@ pub(super) mod by_hand;
 mod tests;
 
 use std::{
-    fmt, fs,
+    fs,
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering, mpsc},
     time::Duration,
@@ -20,12 +20,18 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{
-    Health, List, Lists, Loaded, Pending, SavedUsers, StoreError,
-    change::{self, Change, Ends},
+    change::{self, Change},
     counters,
-    database::{self, Disk, Fault},
+    database::{self, Disk},
+    error::StoreError,
+    fault::Fault,
     folder::{self, Unclaimed},
-    schema,
+    health::Health,
+    loaded::{self, Loaded},
+    outbox::{self, Ends, Pending},
+    schema::DEAD_LETTERS,
+    users::{self, SavedUsers},
+    waiting::{List, Lists},
 };
 use crate::model::{CounterFamilies, Timestamp};
 
@@ -143,8 +149,8 @@ impl Writer {
         };
         let mut problem = None;
         let mut opened = claimed.and_then(|()| place.open_and_read());
-        if let Err(fault @ (Fault::Damaged(_) | Fault::Newer(_))) = opened {
-            count_error(&health);
+        if let Err(fault @ (Fault::Damaged(_) | Fault::Newer { .. })) = opened {
+            health.count_error();
             opened = match place.put_aside(&fault) {
                 Ok(sentence) => {
                     problem = Some(sentence);
@@ -245,7 +251,7 @@ impl Writer {
         match change::apply(&mut self.memory, change, ends) {
             Ok(after) => self.ends = after,
             Err(fault) => {
-                count_error(&self.health);
+                self.health.count_error();
                 return Err(StoreError::NotDurable { why: fault.to_string() });
             }
         }
@@ -276,7 +282,7 @@ impl Writer {
     }
 
     fn users(&mut self, target: &str) -> Result<Option<SavedUsers>, StoreError> {
-        let found = match database::users(&self.memory, target).map_err(not_durable)? {
+        let found = match users::load(&self.memory, target).map_err(not_durable)? {
             Some(held) => Some(held),
             None => self.users_on_disk(target)?,
         };
@@ -288,7 +294,7 @@ impl Writer {
         let Some(disk) = &place.disk else {
             return Err(StoreError::NotDurable { why: place.trouble.why.clone() });
         };
-        database::users(&disk.connection, target).map_err(|fault| {
+        users::load(&disk.connection, target).map_err(|fault| {
             let why = fault.to_string();
             place.gave_way(fault, &self.health);
             StoreError::NotDurable { why }
@@ -298,11 +304,11 @@ impl Writer {
     fn dead_letters(&self) -> Result<Vec<Pending>, StoreError> {
         let disk = self.place.as_ref().and_then(|place| place.disk.as_ref());
         let mut letters = match disk {
-            Some(disk) => database::pending(&disk.connection, schema::DEAD_LETTERS).map_err(not_durable)?,
+            Some(disk) => outbox::pending(&disk.connection, DEAD_LETTERS).map_err(not_durable)?,
             None => Vec::new(),
         };
         // Those that the disk has not taken yet.
-        letters.extend(database::pending(&self.memory, schema::DEAD_LETTERS).map_err(not_durable)?);
+        letters.extend(outbox::pending(&self.memory, DEAD_LETTERS).map_err(not_durable)?);
         Ok(letters)
     }
 
@@ -348,7 +354,7 @@ impl Place {
     fn open_and_read(&self) -> Result<(Disk, Connection, Loaded), Fault> {
         let disk = Disk::open(&self.file, self.now())?;
         let memory = database::in_memory_like(&disk.connection)?;
-        let loaded = database::load(&memory)?;
+        let loaded = loaded::load(&memory)?;
         Ok((disk, memory, loaded))
     }
 
@@ -357,7 +363,7 @@ impl Place {
     fn read_what_can_be(&mut self) -> (Connection, Loaded) {
         let read = database::read_only(&self.file).and_then(|file| {
             let memory = database::in_memory_like(&file)?;
-            let loaded = database::load(&memory)?;
+            let loaded = loaded::load(&memory)?;
             Ok((memory, loaded))
         });
         read.unwrap_or_else(|_| {
@@ -399,7 +405,7 @@ impl Place {
     }
 
     fn failed(&mut self, why: String, health: &Health) {
-        count_error(health);
+        health.count_error();
         if why != self.trouble.why {
             warn!(
                 file = %self.file.display(),
@@ -429,8 +435,8 @@ impl Place {
             );
         }
         let mut written = self.open_and_write(memory);
-        if let Err(fault @ (Fault::Damaged(_) | Fault::Newer(_))) = written {
-            count_error(health);
+        if let Err(fault @ (Fault::Damaged(_) | Fault::Newer { .. })) = written {
+            health.count_error();
             let sentence = self.put_aside(&fault)?;
             warn!("{sentence}");
             written = self.open_and_write(memory);
@@ -456,7 +462,7 @@ impl Place {
             )));
         }
         self.asides += 1;
-        let word = if matches!(fault, Fault::Newer(_)) { "newer" } else { "damaged" };
+        let word = if matches!(fault, Fault::Newer { .. }) { "newer" } else { "damaged" };
         let aside = folder::put_aside(&self.file, word, self.now())?;
         Ok(format!(
             "{}: {fault}; it was put aside as {} and a new one begun",
@@ -475,27 +481,9 @@ impl Place {
     }
 }
 
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Fault::Damaged(why) => write!(f, "the database is damaged ({why})"),
-            Fault::Newer(version) => write!(
-                f,
-                "a newer proxymeter wrote the database (version {version}, this one knows {})",
-                schema::VERSION
-            ),
-            Fault::Unavailable(why) => f.write_str(why),
-        }
-    }
-}
-
 #[expect(clippy::needless_pass_by_value, reason = "it is given to map_err")]
 fn not_durable(fault: Fault) -> StoreError {
     StoreError::NotDurable { why: fault.to_string() }
-}
-
-fn count_error(health: &Health) {
-    health.errors.fetch_add(1, Ordering::Relaxed);
 }
 
 /// Nothing from outside enters here, so that it always works or never.

@@ -81,12 +81,6 @@ const KNOWN_CIRCLES: &[(&str, &str)] = &[
     ("notify/email.rs", "notify.rs"),
     ("notify/webhook.rs", "notify.rs"),
     ("notify/webhook/verdict.rs", "notify.rs"),
-    ("store/change.rs", "store.rs"),
-    ("store/change.rs", "store/database.rs"),
-    ("store/database.rs", "store.rs"),
-    ("store/key.rs", "store.rs"),
-    ("store/table.rs", "store/database.rs"),
-    ("store/writer.rs", "store.rs"),
     ("telemetry/heartbeat.rs", "telemetry.rs"),
     ("telemetry/notifications.rs", "telemetry.rs"),
 ];

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     model::Notice,
-    store::{ReceiverState, Settlement, Store, change::Queued},
+    store::{ReceiverState, Settlement, Store, outbox::Queued},
 };
 
 /// A database in memory that outlives its stores, as a disk outlives processes.
@@ -36,7 +36,7 @@ impl ByHand {
 
     /// What a store that is opened now finds.
     pub(crate) fn loaded(&self) -> Loaded {
-        database::load(&self.writer.memory).unwrap()
+        loaded::load(&self.writer.memory).unwrap()
     }
 
     /// Makes the first change that waits, if one does.

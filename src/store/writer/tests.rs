@@ -265,7 +265,7 @@ async fn a_file_that_cannot_be_written_is_read_all_the_same() {
     store.record(Batch { notices: &[notice("n1")], ..alert("a", "1") }).await.unwrap();
     let read = || {
         let file = database::read_only(&folder.join(DATABASE)).unwrap();
-        database::load(&database::in_memory_like(&file).unwrap()).unwrap()
+        loaded::load(&database::in_memory_like(&file).unwrap()).unwrap()
     };
     // While there is a log of recent changes, and without one.
     assert!(folder.join("proxymeter.db-wal").exists());
@@ -377,7 +377,7 @@ async fn a_large_round_is_recorded_wholly_or_not_at_all() {
     assert!(rows("SELECT count(*) FROM outbox").unwrap() > 5, "a part was on the disk");
     let ids = |loaded: &Loaded| loaded.outbox.iter().map(|row| row.notice.id.clone()).collect::<Vec<_>>();
     let unwritten = database::read_only(&copy).unwrap();
-    let loaded = database::load(&database::in_memory_like(&unwritten).unwrap()).unwrap();
+    let loaded = loaded::load(&database::in_memory_like(&unwritten).unwrap()).unwrap();
     assert_eq!((ids(&loaded), loaded.alerts[0].1.as_str()), (vec!["before".to_owned()], "0"));
     assert_eq!(opened(killed.path()).loaded, loaded);
     assert_eq!(rows("SELECT count(*) FROM outbox"), Ok(1));

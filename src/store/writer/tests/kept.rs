@@ -157,7 +157,7 @@ async fn a_file_of_an_earlier_version_that_cannot_be_written_is_read_and_kept() 
     let folder = tempfile::tempdir().unwrap();
     fs::copy(&file, folder.path().join(DATABASE)).unwrap();
     let unwritten = database::read_only(&folder.path().join(DATABASE)).unwrap();
-    let read = database::load(&database::in_memory_like(&unwritten).unwrap()).unwrap();
+    let read = loaded::load(&database::in_memory_like(&unwritten).unwrap()).unwrap();
     drop(unwritten);
     assert_eq!(
         (read.alerts.len(), read.groups.len(), read.outbox.len(), read.receivers.len()),

@@ -1,0 +1,40 @@
+//! What a store held when it was opened.
+
+use rusqlite::Connection;
+
+use super::{
+    fault::Fault,
+    outbox::{self, Pending},
+    receiver::ReceiverState,
+    schema::{ALERTS, GROUPS, OUTBOX, RECEIVERS},
+};
+
+/// What a store held when it was opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Loaded {
+    /// Key and state of every alert, by key.
+    pub alerts: Vec<(String, String)>,
+    /// Key and state of every group, by key.
+    pub groups: Vec<(String, String)>,
+    /// Notices that are neither delivered nor abandoned, oldest first.
+    pub outbox: Vec<Pending>,
+    /// Every receiver with at least one attempt, by name.
+    pub receivers: Vec<(String, ReceiverState)>,
+}
+
+/// What a store is opened with.
+pub(super) fn load(memory: &Connection) -> Result<Loaded, Fault> {
+    let mut loaded = Loaded::default();
+    for (table, list) in [(ALERTS, &mut loaded.alerts), (GROUPS, &mut loaded.groups)] {
+        table.each(memory, "key", |row| {
+            list.push((row.get("key")?, row.get("state")?));
+            Ok(())
+        })?;
+    }
+    loaded.outbox = outbox::pending(memory, OUTBOX)?;
+    RECEIVERS.each(memory, "name", |row| {
+        loaded.receivers.push((row.get("name")?, RECEIVERS.json(&row.get::<_, String>("state")?)?));
+        Ok(())
+    })?;
+    Ok(loaded)
+}
