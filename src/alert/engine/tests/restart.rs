@@ -437,7 +437,7 @@ fn a_target_that_is_another_system_begins_again() {
         let mut reasons = reasons.filter_map(|alert| alert.annotations.get("reason"));
         assert!(reasons.all(|reason| reason == "target replaced"));
         let second = events(&mut bench, NoticeStatus::Firing);
-        assert_eq!(second.len(), 1, "restarts {restarts}");
+        assert_eq!(second.len(), 1, "restarts {restarts}: {:#?}", bench.notices);
         assert_eq!(second[0].0, "alice");
         assert_ne!(second[0].1, first[0].1);
         bench.notices.clear();
