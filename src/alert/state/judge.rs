@@ -334,6 +334,11 @@ impl Look<'_> {
         fact: &Fact,
         outcome: &mut Outcome<'_>,
     ) -> bool {
+        let replaced = |slot: &Slot| matches!(slot.phase, Phase::Ended { end: End::Replaced, .. });
+        if subject.slots.iter().any(replaced) {
+            // The end of the former system's alert is to be notified first.
+            return false;
+        }
         let mut changed = false;
         for place in fact.crossed.clone() {
             let Some(step) = scope.rule.steps.get(place) else { continue };
@@ -341,8 +346,6 @@ impl Look<'_> {
             let phase = known.and_then(|at| subject.slots.get(at)).map(|slot| slot.phase);
             let next = match phase {
                 Some(Phase::Firing { .. }) => continue,
-                // Nothing of another system goes on; its end is to be notified first.
-                Some(Phase::Ended { end: End::Replaced, .. }) => continue,
                 // Its end is not notified yet, and will not be: the alert goes on.
                 Some(Phase::Ended { event, since, end, .. }) if !end.of_period() => {
                     Phase::Firing { event, since, held: false }
