@@ -1,4 +1,9 @@
 //! Decides when to request which part. Pure: times go in, the next part and its time come out.
+//!
+//! The answers of a panel differ in cost by a factor of a thousand, so a target is read in parts, each with its own pace.
+//! Cheap parts come every interval or every other one. A long list is walked page by page, and rests after each page for
+//! page time × (1/`load` − 1). The part that decides `up` is the cheapest: while the target itself fails, nothing else is
+//! requested. Waits that a system demands ([`Again`]) are kept for the whole target, whichever part they came with.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -1,4 +1,9 @@
 //! Open connections: their time limits, and which one is closed when there are too many.
+//!
+//! There is no queue for connections. When all places are taken, the connection that has been idle for longest is closed,
+//! or else the one whose answer has taken longest. So idle and slow clients cannot lock out scrapers. Clients share a
+//! rendered page, but a slow one still holds an old page: when old pages take too much memory, the client that has read
+//! nothing for longest is disconnected.
 
 use std::{
     collections::HashMap,

@@ -1,3 +1,9 @@
+//! The rendered metrics of targets, cached by format and coding.
+//!
+//! A page is valid until a new report is on the board or [`Rendered::valid_until`] has come. Pages that were requested
+//! lately are rendered again before anyone asks, unless an old page is still being sent: no page is held twice. The
+//! daemon's own metrics are appended to each answer.
+
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::{

@@ -1,3 +1,8 @@
+//! What the status page and the JSON show, rendered at most once a second and away from the threads that serve scrapes.
+//!
+//! They use the same reports and alerts as the metrics. Of tens of thousands of users and alerts, one pass selects the few
+//! that are shown, and only these are put into words.
+
 use std::{
     sync::{Arc, Weak},
     time::Duration,

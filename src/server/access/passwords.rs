@@ -1,3 +1,10 @@
+//! Checks of passwords. One bcrypt runs at a time.
+//!
+//! Each peer (an address, or a /64 of IPv6) has at most one password waiting; further ones get 503. Passwords that were
+//! right are remembered as a keyed digest of name, hash and password, so a changed hash is not matched by an old digest,
+//! and a changed configuration forgets nothing else. Unknown users are checked against an existing hash, so response
+//! time reveals nothing.
+
 use std::{
     collections::{HashMap, HashSet},
     net::{IpAddr, Ipv6Addr},
