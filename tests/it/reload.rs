@@ -401,7 +401,7 @@ fn addresses_come_and_go() {
         format!("listen = [\"127.0.0.1:0\", \"127.0.0.2:{}\", \"0.0.0.0:{}\"]", free.port(), free.port());
     fs::write(&config, good.replace("listen = \"127.0.0.1:0\"", &both)).unwrap();
     let (status, said) = daemon.ask("POST", "/-/reload");
-    assert!(status == 500 && said.contains("that port in another way; restart it"), "{said}");
+    assert!(status == 500 && said.contains("uses this port with another address; restart it"), "{said}");
     TcpStream::connect(free).unwrap();
     fs::write(&config, &good).unwrap();
     daemon.reload();
