@@ -42,6 +42,8 @@ pub struct Poller {
     wanted: Wanted,
     /// The store for the users of finished walks.
     store: Option<Store>,
+    /// When to load the durable counters; absent: they are loaded, or there is no store.
+    load_counters_at: Option<Duration>,
     /// When the users of a finished walk were last stored.
     kept: Option<Moment>,
     /// Users were read since they were last stored.
@@ -75,6 +77,7 @@ impl Poller {
             declared: Vec::new(),
             wanted: Wanted::default(),
             store: None,
+            load_counters_at: None,
             kept: None,
             unkept: false,
             requests,
@@ -107,6 +110,7 @@ impl Poller {
     #[must_use]
     pub fn keeping(mut self, store: Store, saved: Option<SavedUsers>) -> Self {
         self.store = Some(store);
+        self.load_counters_at = Some(Duration::ZERO);
         let Some(saved) = saved else { return self };
         let target_name = &*self.report.target;
         match saved::decode(&saved.users) {
@@ -134,20 +138,6 @@ impl Poller {
             Err(err) => warn!(target_name, "the stored users cannot be decoded: {err}"),
         }
         self
-    }
-
-    /// Continues the durable counters where an earlier loop of the target, or an earlier process, left them.
-    pub async fn resume_counters(&mut self) {
-        let Some(store) = &self.store else { return };
-        match store.load_counters(&self.report.target).await {
-            Ok(counters) => self.upstream.resume(&counters),
-            Err(err) => {
-                warn!(
-                    target_name = &*self.report.target,
-                    "counters start again from the present readings: {err}"
-                );
-            }
-        }
     }
 
     /// Starts with the report of an earlier loop of the target.
@@ -269,6 +259,7 @@ impl Poller {
 
     async fn step(&mut self, planned: Planned) -> Ended {
         let part = planned.part;
+        self.load_counters().await;
         let began = self.clock.now();
         if self.schedule.begins_again(planned, began.uptime) {
             self.upstream.forget_walk();
@@ -331,9 +322,29 @@ impl Poller {
         ended
     }
 
+    /// Continues the durable counters where an earlier loop of the target, or an earlier process, left them.
+    async fn load_counters(&mut self) {
+        let now = self.clock.now().uptime;
+        let Some(store) = self.store.as_ref().filter(|_| self.load_counters_at.is_some_and(|at| now >= at))
+        else {
+            return;
+        };
+        self.load_counters_at = match store.load_counters(&self.report.target).await {
+            Ok(counters) => {
+                self.upstream.resume(&counters);
+                None
+            }
+            Err(err) => {
+                warn!(target_name = &*self.report.target, "durable counters are not loaded yet: {err}");
+                Some(self.clock.now().uptime + LOAD_AGAIN_AFTER)
+            }
+        };
+    }
+
     /// Stores what must survive a restart. If the disk fails, the store keeps it in memory until the disk works again.
+    /// Counters that are not loaded yet are not overwritten.
     async fn commit(&mut self, changes: Vec<CounterChange>) {
-        let Some(store) = &self.store else { return };
+        let Some(store) = self.store.as_ref().filter(|_| self.load_counters_at.is_none()) else { return };
         for change in changes {
             // The store logs its own failures.
             drop(store.commit_counters(&self.report.target, change).await);
@@ -483,6 +494,9 @@ impl Wanted {
         self.put_off = true;
     }
 }
+
+/// A disk that does not answer is asked for the durable counters again after this time.
+const LOAD_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// A quick walk is not stored each time: compressing tens of thousands of users takes a large part of a second.
 const KEEP_EVERY: Duration = Duration::from_secs(300);

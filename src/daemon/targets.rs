@@ -161,7 +161,6 @@ async fn watch(
     {
         poller = poller.resuming(report);
     }
-    poller.resume_counters().await;
     tokio::select! {
         () = poller.run(stopped) => {}
         () = daemon_stops => poller.keep_users().await,

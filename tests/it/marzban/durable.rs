@@ -44,9 +44,8 @@ async fn life(upstream: Upstream, folder: &Path, now: Timestamp) -> Report {
     let (_, requests) = mpsc::unbounded_channel();
     let (board, clock) = (Board::new(["home"]), Clock::starting_at(now));
     let (config, telemetry) = (PollConfig::default(), Telemetry::default());
-    let mut poller =
+    let poller =
         Poller::new("home", upstream, config, board, telemetry, clock, requests).keeping(store.clone(), None);
-    poller.resume_counters().await;
     let report = poller.read_once().await;
     store.close().await;
     report
