@@ -87,8 +87,6 @@ const KNOWN_CIRCLES: &[(&str, &str)] = &[
     ("store/key.rs", "store.rs"),
     ("store/table.rs", "store/database.rs"),
     ("store/writer.rs", "store.rs"),
-    ("telemetry/heartbeat.rs", "telemetry.rs"),
-    ("telemetry/notifications.rs", "telemetry.rs"),
 ];
 
 /// Files outside `upstream` and `simulator` that name systems, and why they may.
