@@ -73,10 +73,6 @@ const KNOWN_CIRCLES: &[(&str, &str)] = &[
     ("daemon/receivers.rs", "daemon.rs"),
     ("daemon/running.rs", "daemon.rs"),
     ("daemon/targets.rs", "daemon.rs"),
-    ("notify/delivery/fallback.rs", "notify/delivery.rs"),
-    ("notify/email.rs", "notify.rs"),
-    ("notify/webhook.rs", "notify.rs"),
-    ("notify/webhook/verdict.rs", "notify.rs"),
     ("store/change.rs", "store.rs"),
     ("store/change.rs", "store/database.rs"),
     ("store/database.rs", "store.rs"),
@@ -93,7 +89,6 @@ const NAMING: &[(&str, &str)] = &[
     ("config/targets/marzban.rs", "the section of this system"),
     ("daemon/targets.rs", "the closed set is matched: an upstream is built"),
     ("demo.rs", "the list of simulated systems"),
-    ("notify/webhook/template.rs", "a notification to try a template on"),
 ];
 
 #[test]
