@@ -6,7 +6,12 @@ use std::{
     time::Duration,
 };
 
-use super::{Advance, AlertId, ClockWatch, Event, EventId, Phase, RowKey, Slot, Subject, Target};
+use super::{
+    clock_watch::ClockWatch,
+    event::{Advance, AlertId, Event, EventId},
+    row::RowKey,
+    target::{Phase, Slot, Subject, Target},
+};
 use crate::{
     alert::{
         finding::{End, Fact, Findings, Judged, Scope},
