@@ -1,5 +1,6 @@
 //! Arguments, logging, exit codes, and what each command does.
 
+mod exit;
 mod healthcheck;
 mod replay;
 mod scrape;
@@ -16,6 +17,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing::{info, warn};
 use tracing_subscriber::filter::LevelFilter;
 
+use self::exit::{Done, fail};
 use crate::{
     config::{Config, ConfigErrors, Shard, parse_listen},
     daemon::{self, Asked, Daemon, Keep, Load, Signals, systemd::ServiceManager},
@@ -246,8 +248,6 @@ pub fn main() -> ExitCode {
     done.unwrap_or_else(|err| fail(&*err))
 }
 
-type Done = Result<ExitCode, Box<dyn std::error::Error>>;
-
 impl Run {
     async fn run(self) -> Done {
         self.log.start();
@@ -354,12 +354,6 @@ fn load(file: &Path) -> Result<Config, ConfigErrors> {
 
 fn env(name: &str) -> Option<String> {
     std::env::var(name).ok()
-}
-
-fn fail(err: &dyn std::error::Error) -> ExitCode {
-    // Nothing can be reported if stderr is closed.
-    drop(writeln!(io::stderr().lock(), "proxymeter: {err}"));
-    ExitCode::FAILURE
 }
 
 impl Log {

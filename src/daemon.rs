@@ -2,19 +2,23 @@
 
 mod alerting;
 mod check;
+mod error;
+mod labels;
 mod listening;
+mod parts;
 mod receivers;
 mod running;
+mod shared;
+mod signals;
 pub mod systemd;
 mod targets;
 mod tasks;
 #[cfg(test)]
 mod tests;
 
-use std::{future::ready, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{future::ready, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, watch},
     time::{MissedTickBehavior, interval, timeout},
 };
@@ -22,29 +26,33 @@ use tracing::{error, info, warn};
 
 pub(crate) use self::receivers::receiver;
 use self::{
-    alerting::{Alerting, Joints, watch_storage},
+    alerting::{Alerting, watch_storage},
+    labels::hash_key,
     listening::{Listening, bound, listen},
-    receivers::{NewReceivers, Receivers},
+    parts::{New, heartbeat, set_up},
+    receivers::Receivers,
     running::Running,
+    shared::Shared,
+    signals::{unless_stopped, until_stop},
     systemd::ServiceManager,
-    targets::{NewTargets, Targets},
+    targets::Targets,
     tasks::Tasks,
 };
-pub use self::{check::check, targets::poller};
+pub use self::{
+    check::check,
+    error::{Ended, StartError},
+    labels::labels_without_store,
+    running::{Load, Loader},
+    signals::{Asked, Signals},
+    targets::poller,
+};
 use crate::{
     alert::engine::Rows,
     board::Board,
     clock::{self, Beats, Clock},
-    config::{Config, LabelsChoice, NoticeNames, StorageConfig, UsersConfig},
-    exposition::{Options, UserLabels},
-    http::BuildError,
-    notify::heartbeat::{Heartbeat, HeartbeatError},
-    secret::HashKey,
-    server::{
-        self, Reload, Setup, State,
-        access::{Access, AccessError},
-    },
-    store::{self, Loaded, Store, StoreError},
+    config::Config,
+    server::{self, Reload, Setup, State, access::Access},
+    store::{Loaded, Store},
     telemetry::{self, Telemetry},
 };
 
@@ -65,26 +73,6 @@ pub enum Keep {
     Nothing,
 }
 
-/// Which configuration to read.
-#[derive(Debug)]
-pub enum Load {
-    /// The file, as it is now.
-    File,
-    /// This configuration, with the present content of the files that it names.
-    Again(Box<Config>),
-}
-
-/// Reads configurations. It runs on a thread that may block.
-pub type Loader = Arc<dyn Fn(Load) -> Result<Config, String> + Send + Sync>;
-
-/// A request to a running daemon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
-    /// Reload the configuration.
-    Reload,
-    Stop,
-}
-
 /// Everything built, nothing started.
 pub struct Daemon {
     config: Config,
@@ -100,60 +88,6 @@ pub struct Daemon {
     reloads: mpsc::Receiver<Reload>,
     ready: watch::Sender<bool>,
     service_manager: ServiceManager,
-}
-
-/// The parts that were built for a configuration and do not run yet. Parts that are not here continue unchanged.
-struct New {
-    targets: NewTargets,
-    receivers: NewReceivers,
-    /// Absent: the heartbeat continues, or there is still none.
-    heartbeat: Option<Option<Heartbeat>>,
-}
-
-/// What all parts of the daemon share.
-#[derive(Clone)]
-struct Shared {
-    board: Board,
-    clock: Clock,
-    store: Store,
-    telemetry: Telemetry,
-    beats: Beats,
-}
-
-/// Why a daemon could not be built, or could not change its configuration.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    #[error("cannot listen on {address}: {source}")]
-    Listen { address: SocketAddr, source: io::Error },
-    #[error("cannot listen on {0}: the running exporter uses this port with another address; restart it")]
-    OwnPort(SocketAddr),
-    #[error(transparent)]
-    Access(#[from] AccessError),
-    #[error("target {target}: {source}")]
-    Client { target: String, source: BuildError },
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error("receiver {receiver}: {why}")]
-    Receiver { receiver: String, why: String },
-    #[error("heartbeat: {0}")]
-    Heartbeat(#[from] HeartbeatError),
-    #[error("{}", .0.join("\n"))]
-    Alerting(Vec<String>),
-    #[error(
-        "labels = \"hash\" needs a key: write users.hash_key_file, or run the daemon once, which makes one in {0}"
-    )]
-    NoHashKey(String),
-    #[error("storage.path cannot change while the exporter runs; restart it, or write {0:?} again")]
-    StorageMoved(String),
-}
-
-/// Why a daemon failed.
-#[derive(Debug, thiserror::Error)]
-pub enum Ended {
-    #[error("a task of the daemon ended unexpectedly: {0}")]
-    Unasked(String),
-    #[error("stopped at once by a second request, with requests in flight unanswered")]
-    CutShort,
 }
 
 impl Daemon {
@@ -328,124 +262,6 @@ impl Daemon {
             () = until_stop(&mut asked) => return Err(Ended::CutShort),
         }
         unasked.map_or(Ok(()), |why| Err(Ended::Unasked(why)))
-    }
-}
-
-impl New {
-    /// What connects the alert engine to the parts that will run.
-    fn joints(&self, targets: &Targets, key: Option<HashKey>) -> Joints {
-        Joints { queues: self.receivers.queues(), rereads: self.targets.rereads(targets), key }
-    }
-}
-
-fn heartbeat(
-    config: &Config,
-    receivers: &Receivers,
-    shared: &Shared,
-) -> Result<Option<Heartbeat>, HeartbeatError> {
-    let Shared { beats, telemetry, clock, .. } = shared;
-    let heartbeat =
-        |config| Heartbeat::new(config, beats.clone(), receivers.health(), telemetry.clone(), clock.clone());
-    config.heartbeat.as_ref().map(heartbeat).transpose()
-}
-
-/// Runs work that may hang, until it is done or a stop is requested; records requests for a reload.
-async fn unless_stopped<T>(
-    work: impl Future<Output = T>,
-    asked: &mut impl AsyncFnMut() -> Asked,
-    reload: &mut bool,
-) -> Option<T> {
-    let mut work = pin!(work);
-    loop {
-        tokio::select! {
-            done = &mut work => return Some(done),
-            ask = asked() => match ask {
-                Asked::Stop => return None,
-                Asked::Reload => *reload = true,
-            },
-        }
-    }
-}
-
-async fn until_stop(asked: &mut impl AsyncFnMut() -> Asked) {
-    while asked().await != Asked::Stop {}
-}
-
-/// The part of the configuration that the server needs.
-fn set_up(config: &Config, key: Option<HashKey>, access: Arc<Access>) -> Setup {
-    Setup {
-        options: Options { labels: user_labels(&config.users, key), limit: config.users.limit },
-        config: config.shown().to_owned(),
-        receivers: config.receivers.iter().map(|table| (table.name.clone(), table.kind.word())).collect(),
-        alerting: config.alerting.enabled,
-        access,
-    }
-}
-
-/// How metrics label users, with an existing key.
-///
-/// # Errors
-/// When labels are to be hashed and there is no key, or the key cannot be read.
-pub fn labels_without_store(users: &UsersConfig, storage: &StorageConfig) -> Result<UserLabels, StartError> {
-    let key = match (&users.hash_key, users.labels) {
-        (Some(key), _) => Some(HashKey::new(key.expose().as_bytes())),
-        (None, LabelsChoice::Hash) => {
-            let key = store::existing_hash_key(&storage.path)?;
-            Some(HashKey::new(&key.ok_or_else(|| StartError::NoHashKey(storage.path.display().to_string()))?))
-        }
-        (None, _) => None,
-    };
-    Ok(user_labels(users, key))
-}
-
-/// The key that hashes users, if any are hashed; created if there is none.
-fn hash_key(config: &Config) -> Result<Option<HashKey>, StartError> {
-    let users = &config.users;
-    if users.labels != LabelsChoice::Hash && users.notices != NoticeNames::Hash {
-        return Ok(None);
-    }
-    Ok(Some(match &users.hash_key {
-        Some(key) => HashKey::new(key.expose().as_bytes()),
-        None => HashKey::new(&store::hash_key(&config.storage.path)?),
-    }))
-}
-
-fn user_labels(users: &UsersConfig, key: Option<HashKey>) -> UserLabels {
-    match (users.labels, key) {
-        (LabelsChoice::Name, _) => UserLabels::Name,
-        (LabelsChoice::Hash, Some(key)) => UserLabels::Hash(key),
-        (LabelsChoice::Off | LabelsChoice::Hash, _) => UserLabels::Off,
-    }
-}
-
-/// SIGTERM, SIGINT and SIGHUP.
-#[derive(Debug)]
-pub struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    /// From now on, these signals no longer end the process.
-    ///
-    /// # Errors
-    /// When the system refuses it.
-    pub fn listen() -> io::Result<Self> {
-        Ok(Signals {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    /// Waits for the next signal.
-    pub async fn next(&mut self) -> Asked {
-        tokio::select! {
-            _ = self.terminate.recv() => Asked::Stop,
-            _ = self.interrupt.recv() => Asked::Stop,
-            _ = self.hangup.recv() => Asked::Reload,
-        }
     }
 }
 

@@ -6,20 +6,19 @@
 mod heartbeat;
 mod notifications;
 mod process;
+mod registry;
 
-use std::{collections::HashMap, env::consts, sync::Arc};
+use std::{env::consts, sync::Arc, time::Duration};
 
-use prometheus::{
-    Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
-    core::{Collector, MetricVec, MetricVecBuilder},
-    proto::MetricFamily,
+use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, Registry, proto::MetricFamily};
+
+pub use self::notifications::{AttemptFailure, ReceiverStatus};
+use self::{
+    heartbeat::Heartbeat,
+    notifications::Notifications,
+    process::Process,
+    registry::{counters, forget, opts, register},
 };
-
-use heartbeat::Heartbeat;
-pub use notifications::{AttemptFailure, ReceiverStatus};
-
-use notifications::Notifications;
-use process::Process;
 
 /// Version of this program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -281,6 +280,135 @@ impl Telemetry {
     }
 }
 
+/// The dead man's switch. The reasons for failed and withheld pings are closed sets, given when declared.
+impl Telemetry {
+    /// Creates the counters of pings, at 0.
+    pub fn declare_heartbeat(&self, failures: &[&'static str], withheld: &[&'static str]) {
+        let of = &self.0.heartbeat;
+        of.attempts.with_label_values::<&str>(&[]);
+        for reason in failures {
+            of.failures.with_label_values(&[reason]);
+        }
+        for reason in withheld {
+            of.withheld.with_label_values(&[reason]);
+        }
+    }
+
+    /// Removes all series of pings.
+    pub fn forget_heartbeat(&self) {
+        let of = &self.0.heartbeat;
+        of.attempts.reset();
+        of.failures.reset();
+        of.withheld.reset();
+        of.last_success.reset();
+    }
+
+    /// A ping was attempted. `failure` is the reason if it failed.
+    pub fn heartbeat_attempt(&self, failure: Option<&'static str>) {
+        self.0.heartbeat.attempts.with_label_values::<&str>(&[]).inc();
+        if let Some(reason) = failure {
+            self.0.heartbeat.failures.with_label_values(&[reason]).inc();
+        }
+    }
+
+    /// A ping was not sent for this reason.
+    pub fn heartbeat_withheld(&self, reason: &'static str) {
+        self.0.heartbeat.withheld.with_label_values(&[reason]).inc();
+    }
+
+    /// A ping succeeded at `time`, in seconds since the Unix epoch.
+    pub fn heartbeat_last_success(&self, time: f64) {
+        self.0.heartbeat.last_success.with_label_values::<&str>(&[]).set(time);
+    }
+}
+
+/// Notifications. The reasons for failures and for suppression are closed sets, given when declared.
+impl Telemetry {
+    /// Creates all counters of a receiver, at 0. `reasons` are all reasons for which sending to it can fail.
+    pub fn declare_receiver(&self, receiver: &str, reasons: &[&'static str]) {
+        let of = &self.0.notifications;
+        of.delivered.with_label_values(&[receiver]);
+        of.attempts.with_label_values(&[receiver]);
+        of.abandoned.with_label_values(&[receiver]);
+        of.queue_length.with_label_values(&[receiver]);
+        of.duration.with_label_values(&[receiver]);
+        for reason in reasons {
+            of.failures.with_label_values(&[receiver, reason]);
+        }
+    }
+
+    /// Removes all series and the state of a receiver.
+    pub fn forget_receiver(&self, receiver: &str) {
+        let of = &self.0.notifications;
+        for counters in [&of.delivered, &of.attempts, &of.failures, &of.abandoned] {
+            forget(counters, "receiver", receiver);
+        }
+        for gauges in [&of.oldest_pending, &of.last_success] {
+            forget(gauges, "receiver", receiver);
+        }
+        forget(&of.queue_length, "receiver", receiver);
+        forget(&of.duration, "receiver", receiver);
+        of.receivers().remove(receiver);
+    }
+
+    /// Creates the counters of suppressed notifications for all these reasons, at 0.
+    pub fn declare_suppressions(&self, reasons: &[&'static str]) {
+        for reason in reasons {
+            self.0.notifications.suppressed.with_label_values(&[reason]);
+        }
+    }
+
+    /// Notifications were not sent for this reason, so many `times`.
+    pub fn suppressed(&self, reason: &'static str, times: u64) {
+        self.0.notifications.suppressed.with_label_values(&[reason]).inc_by(times);
+    }
+
+    /// An attempt to send was made and took this long. `failure` is the reason if it failed.
+    pub fn notification_attempt(&self, receiver: &str, took: Duration, failure: Option<AttemptFailure>) {
+        let of = &self.0.notifications;
+        of.attempts.with_label_values(&[receiver]).inc();
+        of.duration.with_label_values(&[receiver]).observe(took.as_secs_f64());
+        if let Some(AttemptFailure { reason, .. }) = &failure {
+            of.failures.with_label_values(&[receiver, reason]).inc();
+        }
+        of.note(receiver, |status| status.failing = failure);
+    }
+
+    /// A notification was delivered.
+    pub fn notification_delivered(&self, receiver: &str) {
+        self.0.notifications.delivered.with_label_values(&[receiver]).inc();
+    }
+
+    /// A notification was given up.
+    pub fn notification_abandoned(&self, receiver: &str) {
+        self.0.notifications.abandoned.with_label_values(&[receiver]).inc();
+    }
+
+    /// Time of the last delivery to the receiver, in seconds since the Unix epoch.
+    pub fn notification_last_success(&self, receiver: &str, time: f64) {
+        let of = &self.0.notifications;
+        of.last_success.with_label_values(&[receiver]).set(time);
+        of.note(receiver, |status| status.last_success = Some(time));
+    }
+
+    /// How many notifications wait for the receiver, and since when the oldest waits, in seconds since the Unix epoch.
+    pub fn notification_queue(&self, receiver: &str, length: usize, oldest: Option<f64>) {
+        let of = &self.0.notifications;
+        of.queue_length.with_label_values(&[receiver]).set(i64::try_from(length).unwrap_or(i64::MAX));
+        match oldest {
+            Some(oldest) => of.oldest_pending.with_label_values(&[receiver]).set(oldest),
+            // It fails if there is no such series, which is fine.
+            None => drop(of.oldest_pending.remove_label_values(&[receiver])),
+        }
+        of.note(receiver, |status| (status.queue_length, status.oldest_pending) = (length, oldest));
+    }
+
+    /// The state of a receiver.
+    pub fn receiver(&self, receiver: &str) -> ReceiverStatus {
+        self.0.notifications.receivers().get(receiver).cloned().unwrap_or_default()
+    }
+}
+
 /// The result of loading the configuration.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ConfigStatus {
@@ -298,32 +426,6 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.dec();
     }
-}
-
-fn opts(name: &str, help: &str) -> Opts {
-    Opts::new(name, help).namespace("proxymeter")
-}
-
-fn counters(registry: &Registry, opts: Opts, labels: &[&str]) -> IntCounterVec {
-    register(registry, IntCounterVec::new(opts, labels))
-}
-
-/// Removes every series whose label has this value.
-fn forget<B: MetricVecBuilder>(metrics: &MetricVec<B>, label: &str, value: &str) {
-    for metric in metrics.collect().iter().flat_map(MetricFamily::get_metric) {
-        let labels: HashMap<_, _> = metric.get_label().iter().map(|it| (it.name(), it.value())).collect();
-        if labels.get(label) == Some(&value) {
-            // It fails if another thread has removed it already.
-            drop(metrics.remove(&labels));
-        }
-    }
-}
-
-/// Names, labels and texts are constants of this module, so they are either always valid or never.
-fn register<C: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<C>) -> C {
-    let metric = metric.expect("the metric's name and labels are valid");
-    registry.register(Box::new(metric.clone())).expect("the metric is registered once");
-    metric
 }
 
 #[cfg(test)]
@@ -407,5 +509,29 @@ mod tests {
         assert!(families.iter().all(|family| !family.get_metric().is_empty()));
         assert!(families.iter().all(|family| family.name() != "proxymeter_target_polls_total"));
         assert!(families.iter().any(|family| family.name() == "proxymeter_build_info"));
+    }
+
+    #[test]
+    fn a_receiver_fails_until_an_attempt_does_not() {
+        let telemetry = Telemetry::new();
+        assert_eq!(telemetry.receiver("ops"), ReceiverStatus::default());
+        telemetry.notification_queue("ops", 3, Some(1.5));
+        let failure =
+            AttemptFailure { reason: "timeout", detail: "127.0.0.1:25: greeting: no answer".to_owned() };
+        telemetry.notification_attempt("ops", Duration::ZERO, Some(failure.clone()));
+        let failing = ReceiverStatus {
+            queue_length: 3,
+            oldest_pending: Some(1.5),
+            last_success: None,
+            failing: Some(failure),
+        };
+        assert_eq!(telemetry.receiver("ops"), failing);
+        telemetry.notification_attempt("ops", Duration::ZERO, None);
+        telemetry.notification_last_success("ops", 9.0);
+        telemetry.notification_queue("ops", 0, None);
+        let well = ReceiverStatus { last_success: Some(9.0), ..ReceiverStatus::default() };
+        assert_eq!(telemetry.receiver("ops"), well);
+        telemetry.forget_receiver("ops");
+        assert_eq!(telemetry.receiver("ops"), ReceiverStatus::default());
     }
 }

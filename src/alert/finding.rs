@@ -32,7 +32,7 @@ pub struct Scope {
     /// When it was read what is not about a user, by our clock.
     pub read_at: Timestamp,
     /// Of subjects that have crossed a step, or hold one they crossed earlier. Sorted by subject, each once.
-    pub facts: Vec<Fact>,
+    pub crossings: Vec<Crossing>,
 }
 
 /// Which subjects were looked at. Missing data never resolves an alert.
@@ -53,9 +53,9 @@ pub enum Switch {
     Off,
 }
 
-/// How one subject stands towards one rule.
+/// One subject that has crossed steps of one rule, or holds some that it crossed earlier.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Fact {
+pub struct Crossing {
     /// Empty where the subject is the target.
     pub subject: Arc<str>,
     /// The steps that are crossed.
@@ -65,11 +65,11 @@ pub struct Fact {
     /// So long ago that it ends without a notice.
     pub over: bool,
     pub reading: Reading,
-    /// When it was read, where an old fact has to be read again before it may fire.
+    /// When it was read, where an old reading has to be read again before it may fire.
     pub read: Option<Read>,
 }
 
-/// How old a fact is, and what it depends on.
+/// How old a reading is, and what it depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Read {
     pub at: Timestamp,
@@ -129,10 +129,10 @@ impl End {
 pub fn findings(rules: &Rules, report: &Report, now: Moment) -> Findings {
     let asks = rules.list().iter().filter(|rule| rule.covers_target(&report.target));
     let scopes = asks.map(|rule| {
-        let (judged, mut facts) = ask(rule, report, now);
-        facts.retain(|fact| rule.covers(name_of(&fact.subject, &report.target)));
-        facts.sort_by(|a, b| a.subject.cmp(&b.subject));
-        Scope { rule: Arc::clone(rule), judged, read_at: read_at(rule, report, now), facts }
+        let (judged, mut crossings) = ask(rule, report, now);
+        crossings.retain(|crossing| rule.covers(name_of(&crossing.subject, &report.target)));
+        crossings.sort_by(|a, b| a.subject.cmp(&b.subject));
+        Scope { rule: Arc::clone(rule), judged, read_at: read_at(rule, report, now), crossings }
     });
     Findings {
         target: Arc::clone(&report.target),
@@ -153,7 +153,7 @@ fn name_of<'a>(subject: &'a str, target: &'a str) -> &'a str {
     if subject.is_empty() { target } else { subject }
 }
 
-fn ask(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Fact>) {
+fn ask(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
     if rule.kind.part.is_some_and(|part| !answers(report, part, now)) {
         return (Judged::Nothing, Vec::new());
     }
@@ -197,25 +197,25 @@ fn answers(report: &Report, part: Part, now: Moment) -> bool {
     report.up == Some(true) && read && whole && report.fresh(part, now)
 }
 
-fn of_users(report: &Report, fact: impl Fn(&User) -> Option<Fact>) -> (Judged, Vec<Fact>) {
-    let facts = report.users.list().iter().filter_map(|user| fact(user)).collect();
-    (Judged::Users(Arc::clone(&report.users)), facts)
+fn of_users(report: &Report, crossing: impl Fn(&User) -> Option<Crossing>) -> (Judged, Vec<Crossing>) {
+    let crossings = report.users.list().iter().filter_map(|user| crossing(user)).collect();
+    (Judged::Users(Arc::clone(&report.users)), crossings)
 }
 
 /// How many steps are crossed, and by what; absent: the panel does not say.
-fn of_target(answer: Option<(usize, Reading)>) -> (Judged, Vec<Fact>) {
+fn of_target(answer: Option<(usize, Reading)>) -> (Judged, Vec<Crossing>) {
     let Some((crossed, reading)) = answer else { return (Judged::Nothing, Vec::new()) };
-    let fact = (crossed > 0).then(|| Fact::simple("".into(), crossed, reading));
-    (Judged::Target, fact.into_iter().collect())
+    let crossing = (crossed > 0).then(|| Crossing::simple("".into(), crossed, reading));
+    (Judged::Target, crossing.into_iter().collect())
 }
 
-impl Fact {
+impl Crossing {
     fn simple(subject: Arc<str>, crossed: usize, reading: Reading) -> Self {
-        Fact { subject, crossed: 0..crossed, held: crossed, over: false, reading, read: None }
+        Crossing { subject, crossed: 0..crossed, held: crossed, over: false, reading, read: None }
     }
 }
 
-fn expiry(rule: &Rule, user: &User, now: Moment) -> Option<Fact> {
+fn expiry(rule: &Rule, user: &User, now: Moment) -> Option<Crossing> {
     let Expiry::At(end) = user.expiry else { return None };
     let (crossed, held) = rule.crossed_by_time(end, now.wall);
     if held == 0 {
@@ -228,7 +228,7 @@ fn expiry(rule: &Rule, user: &User, now: Moment) -> Option<Fact> {
         // Their plan does not run; what fires goes on.
         UserStatus::Limited | UserStatus::OnHold | UserStatus::Unknown => 0..0,
     };
-    Some(Fact {
+    Some(Crossing {
         subject: Arc::clone(&user.name),
         crossed,
         held,
@@ -243,7 +243,7 @@ fn expiry(rule: &Rule, user: &User, now: Moment) -> Option<Fact> {
     })
 }
 
-fn quota(rule: &Rule, user: &User) -> Option<Fact> {
+fn quota(rule: &Rule, user: &User) -> Option<Crossing> {
     let (used, limit) = (user.used, user.limit.filter(|limit| *limit > 0)?);
     let (crossed, held) = rule.crossed_by_use(used, limit);
     if held == 0 {
@@ -258,7 +258,7 @@ fn quota(rule: &Rule, user: &User) -> Option<Fact> {
     };
     let reading = Reading::Used { used, limit };
     let read = Some(Read { at: user.read_at, crossed_then, contradicted: false });
-    Some(Fact { subject: Arc::clone(&user.name), crossed, held, over: false, reading, read })
+    Some(Crossing { subject: Arc::clone(&user.name), crossed, held, over: false, reading, read })
 }
 
 /// Of those whom the panel has stopped only the step at which it does so is looked at.
@@ -268,15 +268,15 @@ fn last_alone(rule: &Rule, crossed: usize) -> Range<usize> {
     if stopped { crossed - 1..crossed } else { 0..0 }
 }
 
-fn status(user: &User) -> Option<Fact> {
+fn status(user: &User) -> Option<Crossing> {
     let stopped = matches!(user.status, UserStatus::Limited | UserStatus::Expired | UserStatus::Disabled);
-    stopped.then(|| Fact {
+    stopped.then(|| Crossing {
         read: Some(Read { at: user.read_at, crossed_then: 1, contradicted: false }),
-        ..Fact::simple(Arc::clone(&user.name), 1, Reading::Word(user.status.label().into()))
+        ..Crossing::simple(Arc::clone(&user.name), 1, Reading::Word(user.status.label().into()))
     })
 }
 
-fn target_down(report: &Report) -> (Judged, Vec<Fact>) {
+fn target_down(report: &Report) -> (Judged, Vec<Crossing>) {
     of_target(report.up.map(|up| {
         let mut reasons = report.parts.values().filter_map(|state| match state.outcome {
             Outcome::Failed { reason, .. } => Some(reason),
@@ -286,14 +286,14 @@ fn target_down(report: &Report) -> (Judged, Vec<Fact>) {
     }))
 }
 
-/// A target that is down is one fact, and its parts count from when it is up again.
-fn part_stale(report: &Report, now: Moment) -> (Judged, Vec<Fact>) {
+/// A target that is down is one alert, and its parts count from when it is up again.
+fn part_stale(report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
     let up_since = report.history.up_since().filter(|_| report.up == Some(true));
     // Sooner nothing can be stale, and not every part may have been tried.
     let Some(up_since) = up_since.filter(|since| now.since(*since) >= STALE_AFTER) else {
         return (Judged::Nothing, Vec::new());
     };
-    let (mut judged, mut facts) = (Vec::new(), Vec::new());
+    let (mut judged, mut crossings) = (Vec::new(), Vec::new());
     for (part, state) in &report.parts {
         if state.outcome == Outcome::Refused {
             continue;
@@ -306,16 +306,20 @@ fn part_stale(report: &Report, now: Moment) -> (Judged, Vec<Fact>) {
         let age = read.map(|read| now.since(read));
         if age.is_none_or(|age| age > stale_after) {
             let reading = Reading::Lasting(age.unwrap_or(up_for).as_secs());
-            let fact = Fact::simple(Arc::clone(&subject), 1, reading);
+            let crossing = Crossing::simple(Arc::clone(&subject), 1, reading);
             // It has not had the time to be read, which is no news; but what was stale before is not read either.
-            facts.push(if up_for > stale_after { fact } else { Fact { crossed: 0..0, ..fact } });
+            crossings.push(if up_for > stale_after {
+                crossing
+            } else {
+                Crossing { crossed: 0..0, ..crossing }
+            });
         }
         judged.push((subject, Switch::On));
     }
-    (Judged::Named(judged), facts)
+    (Judged::Named(judged), crossings)
 }
 
-fn core_down(report: &Report, now: Moment) -> (Judged, Vec<Fact>) {
+fn core_down(report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
     let round = report.parts.get(&Part::Core).map_or(Duration::ZERO, |state| state.round);
     // Of a core that is asked so seldom no more than its newest answer may ever be known.
     let covered = report.history.core_covered(now) || round > CORE_WINDOW / 2;
@@ -323,7 +327,7 @@ fn core_down(report: &Report, now: Moment) -> (Judged, Vec<Fact>) {
     of_target(down.map(|share| (usize::from(share > CORE_DOWN_SHARE), Reading::Share(share))))
 }
 
-fn accounting_stalled(report: &Report) -> (Judged, Vec<Fact>) {
+fn accounting_stalled(report: &Report) -> (Judged, Vec<Crossing>) {
     let read = report.parts.get(&Part::System).and_then(|state| state.last_data);
     let flat = read.zip(report.history.traffic_moved()).map(|(read, moved)| read.since(moved));
     let active = |(status, users): &(UserStatus, u64)| *status == UserStatus::Active && *users > 0;
@@ -331,8 +335,8 @@ fn accounting_stalled(report: &Report) -> (Judged, Vec<Fact>) {
     of_target(flat.map(|flat| (usize::from(stalled(flat)), Reading::Lasting(flat.as_secs()))))
 }
 
-fn node_down(report: &Report) -> (Judged, Vec<Fact>) {
-    let (mut judged, mut facts) = (Vec::new(), Vec::new());
+fn node_down(report: &Report) -> (Judged, Vec<Crossing>) {
+    let (mut judged, mut crossings) = (Vec::new(), Vec::new());
     for node in report.nodes.iter() {
         match node.status {
             NodeStatus::Disabled => {
@@ -341,15 +345,19 @@ fn node_down(report: &Report) -> (Judged, Vec<Fact>) {
             }
             NodeStatus::Connected => {}
             status => {
-                facts.push(Fact::simple(Arc::clone(&node.label), 1, Reading::Word(status.label().into())));
+                crossings.push(Crossing::simple(
+                    Arc::clone(&node.label),
+                    1,
+                    Reading::Word(status.label().into()),
+                ));
             }
         }
         judged.push((Arc::clone(&node.label), Switch::On));
     }
-    (Judged::Named(judged), facts)
+    (Judged::Named(judged), crossings)
 }
 
-fn certificate_expiry(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Fact>) {
+fn certificate_expiry(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
     let Some(end) = report.certificate_expiry else { return (Judged::Nothing, Vec::new()) };
     let (crossed, held) = rule.crossed_by_time(end, now.wall);
     let read = report.parts.get(&Part::System).and_then(|state| state.last_data).map(|read| Read {
@@ -357,8 +365,8 @@ fn certificate_expiry(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec
         crossed_then: rule.crossed_by_time(end, read.wall).0,
         contradicted: end.saturating_add(CONTRADICTED_AFTER) <= now.wall,
     });
-    let fact = Fact { held, read, ..Fact::simple("".into(), crossed, Reading::Ends(end)) };
-    (Judged::Target, (held > 0).then_some(fact).into_iter().collect())
+    let crossing = Crossing { held, read, ..Crossing::simple("".into(), crossed, Reading::Ends(end)) };
+    (Judged::Target, (held > 0).then_some(crossing).into_iter().collect())
 }
 
 fn share(rule: &Rule, share: Option<f64>) -> Option<(usize, Reading)> {
@@ -371,9 +379,9 @@ fn ratio(used: Option<u64>, size: Option<u64>) -> Option<f64> {
 }
 
 impl Scope {
-    /// When `fact` was read, by our clock.
-    pub fn read_at(&self, fact: &Fact) -> Timestamp {
-        fact.read.map_or(self.read_at, |read| read.at)
+    /// When `crossing` was read, by our clock.
+    pub fn read_at(&self, crossing: &Crossing) -> Timestamp {
+        crossing.read.map_or(self.read_at, |read| read.at)
     }
 
     /// Why a subject that had the reading `then` when it was last looked at has no steps crossed any more, and when

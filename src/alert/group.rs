@@ -280,7 +280,7 @@ impl Groups {
             routed.groups.iter().map(|(key, group)| (row::key(&routed.route.receiver, key), group))
         });
         let told = groups.filter(|(_, group)| !group.told.is_empty());
-        told.map(|(key, group)| (key, row::write(group))).collect()
+        told.map(|(key, group)| (key, row::write(&group.told, group.sent))).collect()
     }
 
     /// The rows that have changed since the last call; without a text: delete the row.
@@ -290,7 +290,7 @@ impl Groups {
         for routed in &mut self.routes {
             for (key, group) in routed.groups.iter_mut().filter(|(_, group)| group.dirty) {
                 group.dirty = false;
-                let text = (!group.told.is_empty()).then(|| row::write(group));
+                let text = (!group.told.is_empty()).then(|| row::write(&group.told, group.sent));
                 rows.insert(row::key(&routed.route.receiver, key), text);
             }
         }

@@ -2,25 +2,32 @@
 //!
 //! [`State::advance`] is the one way it changes, and pure: findings and the time go in, what happened comes out.
 
+mod clock_watch;
+mod event;
 mod judge;
 mod row;
+mod target;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
 };
 
-pub use self::row::firing_events;
+use self::{
+    clock_watch::ClockWatch,
+    row::RowKey,
+    target::{Phase, Slot, Subject, Target},
+};
+pub use self::{
+    event::{Advance, AlertId, Event, EventId},
+    row::firing_events,
+};
 use super::{
     finding::{End, Findings},
     rule::{Rule, Rules},
     words::{self, Pseudonym},
 };
-use crate::{
-    clock,
-    model::{Moment, NoticeAlert, NoticeStatus, Reading, Severity, Timestamp},
-};
+use crate::model::{Moment, NoticeAlert, NoticeStatus, Reading, Severity, Timestamp};
 
 /// Every alert there is.
 #[derive(Debug)]
@@ -33,125 +40,10 @@ pub struct State {
     adopt: bool,
 }
 
-#[derive(Debug, Default)]
-struct Target {
-    /// By rule and subject; nothing empty is kept.
-    rules: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Subject>>,
-    /// Which system it was when it was last looked at, see [`Report::source`](crate::model::Report::source); absent: that
-    /// is not known.
-    source: Option<Arc<str>>,
-    /// Its users were judged by a walk that began after the process did.
-    armed: bool,
-    /// Users who were asked to be read again, and when.
-    asked: HashMap<Arc<str>, Moment>,
-}
-
-/// One subject that has crossed a step of one rule.
-#[derive(Clone, Debug)]
-struct Subject {
-    rule: Arc<Rule>,
-    system: Option<Arc<str>>,
-    /// As of [`Target`].
-    source: Option<Arc<str>>,
-    /// As it was last judged.
-    reading: Reading,
-    /// When that was read, by our clock. A row keeps it only as of its last change: what was read between then and the
-    /// end of the process had changed nothing.
-    read_at: Timestamp,
-    /// The most that was used in this period, in bytes.
-    peak: u64,
-    slots: Vec<Slot>,
-}
-
-/// One step of one subject.
-#[derive(Clone, Debug, PartialEq)]
-struct Slot {
-    /// The label `step`.
-    label: Arc<str>,
-    severity: Severity,
-    /// Its place among the rule's steps; absent: the rule no longer has it.
-    place: Option<usize>,
-    phase: Phase,
-    /// Neither this firing nor its end is notified.
-    adopted: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Phase {
-    Pending {
-        since: Moment,
-    },
-    Firing {
-        event: EventId,
-        since: Moment,
-        /// Not crossed at present, but not re-armed either.
-        held: bool,
-    },
-    /// Kept until each receiver that was notified of the firing is notified of the end.
-    Ended {
-        event: EventId,
-        since: Moment,
-        at: Timestamp,
-        end: End,
-    },
-}
-
-/// One firing of one alert.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EventId(u128);
-
-/// One alert, whether or not it fires.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AlertId {
-    pub target: Arc<str>,
-    pub rule: Arc<str>,
-    pub subject: Arc<str>,
-    pub step: Arc<str>,
-}
-
-type RowKey = (Arc<str>, Arc<str>, Arc<str>);
-
-/// What came of one look at a target.
-#[derive(Debug, Default)]
-pub struct Advance {
-    pub events: Vec<Event>,
-    /// Users to be read again by name before their alerts fire.
-    pub reread: Vec<Arc<str>>,
-    /// The uptime at which a pending alert will have held for long enough.
-    pub due: Option<Duration>,
-}
-
-/// What happened to one alert.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    Fired(AlertId),
-    /// To be sent to the receivers that were notified of the firing.
-    Resolved(AlertId),
-    /// Ended without a notice.
-    Dropped(AlertId),
-}
-
-/// What a fetch may take between its own clock reading and ours.
-const SLACK: Duration = Duration::from_secs(1);
-
-/// Notices steps of the wall clock.
-#[derive(Debug)]
-struct ClockWatch {
-    began: Moment,
-    last: Moment,
-    /// Just after the clock was last set.
-    stepped: Option<Moment>,
-}
-
 impl State {
     /// A state without alerts.
     pub fn new(now: Moment) -> Self {
-        State {
-            targets: BTreeMap::new(),
-            clock: ClockWatch { began: now, last: now, stepped: None },
-            dirty: BTreeSet::new(),
-            adopt: false,
-        }
+        State { targets: BTreeMap::new(), clock: ClockWatch::new(now), dirty: BTreeSet::new(), adopt: false }
     }
 
     /// The same. If `adopt` is true, what the first read of each target's users finds is not notified.
@@ -304,84 +196,6 @@ impl State {
 
     fn subject(&self, (rule, target, name): &RowKey) -> Option<&Subject> {
         self.targets.get(target)?.rules.get(rule)?.get(name)
-    }
-}
-
-impl ClockWatch {
-    fn look(&mut self, now: Moment) {
-        if clock::step(self.last, now).is_some() {
-            self.stepped = Some(now);
-        }
-        self.last = now;
-    }
-
-    /// Whether the wall clock shows more than an hour more or less than it would if it had not been set.
-    fn far_off(&self) -> bool {
-        const FAR: i64 = 60 * 60;
-        clock::step(self.began, self.last).is_some_and(|secs| secs.abs() > FAR)
-    }
-
-    /// Whether something read at this time was read by this process, and after the clock was last set.
-    fn is_recent(&self, at: Timestamp, now: Moment) -> bool {
-        let since = self.stepped.map_or(self.began.wall, |stepped| stepped.wall.saturating_sub(SLACK));
-        at >= since && at <= now.wall.saturating_add(SLACK)
-    }
-
-    /// Whether something read at this time may change what was judged by something read at `before`. A time that lies
-    /// ahead of now was read under a clock that has been set back since, and says nothing.
-    fn follows(at: Timestamp, before: Timestamp, now: Moment) -> bool {
-        let ahead = now.wall.saturating_add(SLACK);
-        at <= ahead && (at >= before || before > ahead)
-    }
-
-    /// Whether the wall clock was set so lately, and is so far off, that what is over by its word may come back.
-    fn may_be_set_back(&self, within: Duration, now: Moment) -> bool {
-        self.far_off() && self.stepped.is_some_and(|stepped| now.since(stepped) < within)
-    }
-}
-
-impl Subject {
-    /// Puts it under its rule as that is now. A rule that is gone, or asks something else under its old name, is kept
-    /// just to end its alerts.
-    fn put_under(&mut self, name: &str, rule: Option<&Arc<Rule>>) {
-        let kind = self.rule.kind;
-        let rule = rule.filter(|rule| rule.kind == kind);
-        self.rule = rule.map_or_else(|| Arc::new(Rule::gone(name, kind)), Arc::clone);
-        for slot in &mut self.slots {
-            slot.place = self.rule.step(&slot.label);
-            // An edited severity is the alert's own from now on.
-            if let Some(step) = slot.place.and_then(|place| self.rule.steps.get(place)) {
-                slot.severity = step.severity;
-            }
-        }
-        self.slots.sort_by_key(|slot| slot.place);
-    }
-}
-
-impl Slot {
-    fn fires(&self) -> bool {
-        matches!(self.phase, Phase::Firing { .. })
-    }
-}
-
-impl EventId {
-    pub(super) fn random() -> Self {
-        let mut bytes = [0; 16];
-        if getrandom::fill(&mut bytes).is_err() {
-            // A machine without randomness still deserves its alerts.
-            return EventId(fastrand::u128(..));
-        }
-        EventId(u128::from_ne_bytes(bytes))
-    }
-
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        u128::from_str_radix(text.strip_prefix("evt_")?, 16).ok().map(EventId)
-    }
-}
-
-impl std::fmt::Display for EventId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "evt_{:032x}", self.0)
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::Done;
+use super::exit::Done;
 use crate::{
     config::Config,
     http::{self, options::TlsOptions},

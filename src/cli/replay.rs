@@ -5,7 +5,7 @@ use std::{
     process::ExitCode,
 };
 
-use super::Done;
+use super::exit::Done;
 use crate::{
     alert::state::firing_events,
     clock::Clock,

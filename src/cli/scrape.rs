@@ -7,7 +7,7 @@ use std::{
 use futures_util::future;
 use tokio::sync::mpsc;
 
-use super::Done;
+use super::exit::Done;
 use crate::{
     board::Board,
     clock::Clock,

@@ -3,7 +3,7 @@ use std::{
     process::ExitCode,
 };
 
-use super::Done;
+use super::exit::Done;
 use crate::{
     clock::Clock,
     config::Config,

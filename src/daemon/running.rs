@@ -6,12 +6,13 @@ use tokio::sync::{oneshot, watch};
 use tracing::{error, info};
 
 use super::{
-    Load, Loader, New, Shared, StartError,
     alerting::Alerting,
-    hash_key, heartbeat,
+    error::StartError,
+    labels::hash_key,
     listening::{Listening, bound, listen},
+    parts::{New, heartbeat, set_up},
     receivers::Receivers,
-    set_up,
+    shared::Shared,
     targets::Targets,
     tasks::Tasks,
 };
@@ -19,6 +20,18 @@ use crate::{
     config::Config,
     server::{Listeners, Setup},
 };
+
+/// Which configuration to read.
+#[derive(Debug)]
+pub enum Load {
+    /// The file, as it is now.
+    File,
+    /// This configuration, with the present content of the files that it names.
+    Again(Box<Config>),
+}
+
+/// Reads configurations. It runs on a thread that may block.
+pub type Loader = Arc<dyn Fn(Load) -> Result<Config, String> + Send + Sync>;
 
 /// A running daemon.
 pub(super) struct Running {

@@ -61,30 +61,6 @@ const BELOW_DAEMON: [&str; 14] = [
 /// On the top floor, with everything below it, beside the roots `lib.rs` and `main.rs`.
 const TOP: &str = "cli";
 
-/// Imports that close circles: the first file imports the second, which leads back to it. It is to become empty: an
-/// import is added to none of it, and one that closes no circle any longer fails the test until it is taken out.
-const KNOWN_CIRCLES: &[(&str, &str)] = &[
-    ("alert/group/row.rs", "alert/group.rs"),
-    ("alert/state/judge.rs", "alert/state.rs"),
-    ("alert/state/row.rs", "alert/state.rs"),
-    ("cli/healthcheck.rs", "cli.rs"),
-    ("cli/replay.rs", "cli.rs"),
-    ("cli/scrape.rs", "cli.rs"),
-    ("cli/test_notification.rs", "cli.rs"),
-    ("daemon/alerting.rs", "daemon.rs"),
-    ("daemon/check.rs", "daemon.rs"),
-    ("daemon/listening.rs", "daemon.rs"),
-    ("daemon/receivers.rs", "daemon.rs"),
-    ("daemon/running.rs", "daemon.rs"),
-    ("daemon/targets.rs", "daemon.rs"),
-    ("notify/delivery/fallback.rs", "notify/delivery.rs"),
-    ("notify/email.rs", "notify.rs"),
-    ("notify/webhook.rs", "notify.rs"),
-    ("notify/webhook/verdict.rs", "notify.rs"),
-    ("telemetry/heartbeat.rs", "telemetry.rs"),
-    ("telemetry/notifications.rs", "telemetry.rs"),
-];
-
 /// Files outside `upstream` and `simulator` that name systems, and why they may.
 const NAMING: &[(&str, &str)] = &[
     ("config.rs", "a warning has an example of a table"),
@@ -93,7 +69,6 @@ const NAMING: &[(&str, &str)] = &[
     ("config/targets/marzban.rs", "the section of this system"),
     ("daemon/targets.rs", "the closed set is matched: an upstream is built"),
     ("demo.rs", "the list of simulated systems"),
-    ("notify/webhook/template.rs", "a notification to try a template on"),
 ];
 
 #[test]
@@ -105,7 +80,7 @@ fn rooms_import_only_what_the_table_allows() {
 
 #[test]
 fn the_files_of_a_room_import_each_other_in_no_circle() {
-    assert_none(&circles::wrong(&Source::read(), KNOWN_CIRCLES));
+    assert_none(&circles::wrong(&Source::read()));
 }
 
 #[test]
@@ -210,10 +185,6 @@ fn what_is_allowed_and_what_only_tests_compile_is_accepted() {
             "alert.rs",
             "mod state;\n#[cfg(test)]\npub(crate) mod testing;\npub(in crate::alert) use self::state::S;\n",
         ),
-        ("alert/testing.rs", "mod inner;\nuse crate::server::S;\n"),
-        ("alert/testing/inner.rs", "use crate::server::S;\n"),
-        ("alert/state.rs", "pub struct S;\n#[cfg(test)]\nmod tests;\n"),
-        ("alert/state/tests.rs", "use crate::daemon;\n"),
         ("cli.rs", "use crate::daemon::Daemon;\n"),
         ("lib.rs", "pub mod alert;\npub mod cli;\npub use crate::alert::A;\n"),
     ];
@@ -234,15 +205,14 @@ fn every_circle_within_a_room_is_seen() {
         "src/poll/pace.rs imports Poller of src/poll.rs, which leads back to it",
     ];
     type Pairs<'a> = &'a [(&'a str, &'a str)];
-    let cases: &[(Pairs<'_>, Pairs<'_>, &[&str])] = &[
-        (&parent_and_child, &[], &both),
+    let cases: &[(Pairs<'_>, &[&str])] = &[
+        (&parent_and_child, &both),
         // By the name of a module alone, without a `use`, and by a glob.
         (
             &[
                 ("poll.rs", "mod pace;\npub struct Poller(pace::Pace);\n"),
                 ("poll/pace.rs", "use crate::poll::*;\npub struct Pace;\n"),
             ],
-            &[],
             &[both[0], "src/poll/pace.rs imports * of src/poll.rs, which leads back to it"],
         ),
         // Around three siblings, one of which is imported through their parent.
@@ -253,28 +223,15 @@ fn every_circle_within_a_room_is_seen() {
                 ("poll/b.rs", "pub struct B;\nfn f() {\n    super::c::c()\n}\n"),
                 ("poll/c.rs", "use crate::poll::{a::{self, a}};\npub fn c() {}\n"),
             ],
-            &[],
             &[
                 "src/poll/a.rs imports B of src/poll/b.rs, which leads back to it",
                 "src/poll/b.rs imports c of src/poll/c.rs, which leads back to it",
                 "src/poll/c.rs imports a, self of src/poll/a.rs, which leads back to it",
             ],
         ),
-        // A known one is left alone, and has to go from the list with the circle.
-        (&parent_and_child, &[("poll/pace.rs", "poll.rs")], &[]),
-        (
-            &[parent_and_child[0], ("poll/pace.rs", "pub struct Pace;\n")],
-            &[("poll/pace.rs", "poll.rs")],
-            &["src/poll/pace.rs closes no circle with src/poll.rs: take it from the list"],
-        ),
-        (
-            &[("poll.rs", "mod pace;\npub struct Poller;\n"), parent_and_child[1]],
-            &[("poll/pace.rs", "poll.rs")],
-            &["src/poll/pace.rs closes no circle with src/poll.rs: take it from the list"],
-        ),
     ];
-    for (files, known, expected) in cases {
-        assert_eq!(circles::wrong(&tree(files), known), *expected, "{files:?}");
+    for (files, expected) in cases {
+        assert_eq!(circles::wrong(&tree(files)), *expected, "{files:?}");
     }
 }
 
@@ -297,7 +254,7 @@ fn what_leads_back_to_no_file_is_no_circle() {
         ("clock.rs", "use crate::model::M;\n"),
         ("model.rs", "use crate::clock::C;\n"),
     ];
-    assert_eq!(circles::wrong(&tree(&fine), &[]), [""; 0]);
+    assert_eq!(circles::wrong(&tree(&fine)), [""; 0]);
 }
 
 #[test]

@@ -21,18 +21,18 @@ fn found(name: &str, report: &Report, now: Moment) -> Option<Vec<String>> {
     let findings = findings(&rules(), report, now);
     let scope = findings.scopes.into_iter().find(|scope| &*scope.rule.name == name).unwrap();
     let label = |place: usize| scope.rule.steps[place].label.to_string();
-    let fact = |fact: &Fact| {
-        let mut words = vec![fact.subject.to_string()];
-        words.extend((0..fact.held).map(|place| {
-            if fact.crossed.contains(&place) { label(place) } else { format!("[{}]", label(place)) }
+    let crossing = |crossing: &Crossing| {
+        let mut words = vec![crossing.subject.to_string()];
+        words.extend((0..crossing.held).map(|place| {
+            if crossing.crossed.contains(&place) { label(place) } else { format!("[{}]", label(place)) }
         }));
-        words.extend(fact.over.then(|| "over".to_owned()));
+        words.extend(crossing.over.then(|| "over".to_owned()));
         words.retain(|word| !word.is_empty());
         words.join(" ")
     };
     let judged = !matches!(scope.judged, Judged::Nothing);
-    assert!(judged || scope.facts.is_empty(), "facts of what was not judged");
-    judged.then(|| scope.facts.iter().map(fact).collect())
+    assert!(judged || scope.crossings.is_empty(), "crossings of what was not judged");
+    judged.then(|| scope.crossings.iter().map(crossing).collect())
 }
 
 /// What is found of one user.
@@ -93,7 +93,7 @@ fn an_expiry_is_over_when_its_rule_says() {
         let rules = BTreeMap::from([("user_expiry".to_owned(), rule)]);
         let rules = Rules::new(&AlertingConfig { rules, ..config() }).unwrap();
         let found = findings(&rules, &panel.poll(at(secs)), at(secs));
-        assert_eq!(found.scopes[0].facts[0].over, over, "{expired_for:?} {secs}");
+        assert_eq!(found.scopes[0].crossings[0].over, over, "{expired_for:?} {secs}");
     }
 }
 
@@ -163,7 +163,7 @@ fn targets_that_are_down() {
     assert_eq!(found("target_down", &report, at(30)).unwrap().len(), 1);
     let findings = findings(&rules(), &report, at(30));
     let scope = findings.scopes.iter().find(|scope| &*scope.rule.name == "target_down").unwrap();
-    assert_eq!(scope.facts[0].reading, Reading::Word("timeout".into()));
+    assert_eq!(scope.crossings[0].reading, Reading::Word("timeout".into()));
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn parts_that_are_stale() {
     assert_eq!(stale(&panel, 3 * HOUR + 1), Some(vec!["users".to_owned()]));
     panel.report.parts.get_mut(&Part::Users).unwrap().outcome = Outcome::Refused;
     assert_eq!(stale(&panel, 3 * HOUR + 1), Some(vec![]));
-    // While the target is down that is the only fact; afterwards its parts have time to be read.
+    // While the target is down that is the only alert; afterwards its parts have time to be read.
     panel.down(at(4 * HOUR));
     assert_eq!(stale(&panel, 5 * HOUR), None);
     panel.poll_cheap(at(6 * HOUR));
@@ -276,7 +276,7 @@ fn a_first_answer_does_not_say_that_the_core_is_well() {
     let mut polled = |secs, up| {
         panel.report.merge(model::Fact::Core(Core { up, version: None }), at(secs));
         panel.poll_cheap(at(secs));
-        found("core_down", &panel.report, at(secs)).map(|facts| facts.len())
+        found("core_down", &panel.report, at(secs)).map(|crossings| crossings.len())
     };
     let answers = [0, 30, 60, 90].map(|secs| polled(secs, true));
     assert_eq!(answers, [None, None, None, Some(0)]);

@@ -1,10 +1,12 @@
 //! The stored form of a group: a row of JSON under `receiver/group`.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 
-use super::Group;
 use crate::{
     alert::state::{AlertId, EventId},
     model::{Moment, Timestamp},
@@ -58,11 +60,12 @@ pub(super) fn split(key: &str) -> Option<(&str, &str)> {
     key.split_once('/')
 }
 
-pub(super) fn write(group: &Group) -> String {
+/// `told` are the alerts that were sent as firing and not yet as resolved, `sent` is the time of the last message.
+pub(super) fn write(told: &BTreeMap<AlertId, EventId>, sent: Option<Moment>) -> String {
     let text = |word: &Arc<str>| word.to_string();
-    let told = group.told.iter().map(|(id, event)| {
+    let told = told.iter().map(|(id, event)| {
         (text(&id.rule), text(&id.target), text(&id.step), text(&id.subject), event.to_string())
     });
-    let row = Row { sent: group.sent.map(|sent| sent.wall), told: told.collect() };
+    let row = Row { sent: sent.map(|sent| sent.wall), told: told.collect() };
     serde_json::to_string(&row).unwrap_or_default()
 }

@@ -6,10 +6,15 @@ use std::{
     time::Duration,
 };
 
-use super::{Advance, AlertId, ClockWatch, Event, EventId, Phase, RowKey, Slot, Subject, Target};
+use super::{
+    clock_watch::ClockWatch,
+    event::{Advance, AlertId, Event, EventId},
+    row::RowKey,
+    target::{Phase, Slot, Subject, Target},
+};
 use crate::{
     alert::{
-        finding::{End, Fact, Findings, Judged, Scope},
+        finding::{Crossing, End, Findings, Judged, Scope},
         rule::{TWO_POINTS, WHOLE},
     },
     model::{Moment, Reading},
@@ -17,7 +22,7 @@ use crate::{
 
 /// A user who was asked for is not asked for again before.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5 * 60);
-/// Facts this young are never old, however often a target is polled.
+/// Readings this young are never old, however often a target is polled.
 const FRESH: Duration = Duration::from_secs(60);
 /// An expiry moved by less is the same: panels compute it again with a difference of a few seconds.
 const SAME_EXPIRY: Duration = Duration::from_secs(60 * 60);
@@ -34,7 +39,7 @@ struct Look<'a> {
 }
 
 /// What comes of it.
-struct Outcome<'a> {
+struct Effects<'a> {
     advance: Advance,
     reread: BTreeSet<Arc<str>>,
     dirty: &'a mut BTreeSet<RowKey>,
@@ -54,30 +59,30 @@ pub(super) fn target(
     });
     let look = Look { findings, clock, now, arming: walked_since.is_some() && !target.armed, adopt };
     target.armed |= walked_since.is_some_and(|since| since.uptime >= clock.began.uptime);
-    let mut outcome = Outcome { advance: Advance::default(), reread: BTreeSet::new(), dirty };
+    let mut effects = Effects { advance: Advance::default(), reread: BTreeSet::new(), dirty };
 
     for scope in &findings.scopes {
         let mut subjects = target.rules.remove(&scope.rule.name).unwrap_or_default();
-        look.scope(scope, &mut subjects, &mut outcome);
+        look.scope(scope, &mut subjects, &mut effects);
         if !subjects.is_empty() {
             target.rules.insert(Arc::clone(&scope.rule.name), subjects);
         }
     }
     let asked = |rule: &Arc<str>| findings.scopes.iter().any(|scope| scope.rule.name == *rule);
     for (rule, subjects) in target.rules.iter_mut().filter(|(rule, _)| !asked(rule)) {
-        let events = &mut outcome.advance.events;
-        end_all((rule, &findings.target), subjects, End::Removed, now, events, outcome.dirty);
+        let events = &mut effects.advance.events;
+        end_all((rule, &findings.target), subjects, End::Removed, now, events, effects.dirty);
     }
     target.rules.retain(|_, subjects| !subjects.is_empty());
 
     target.asked.retain(|_, asked| now.since(*asked) < ASK_AGAIN_AFTER);
-    for name in outcome.reread {
+    for name in effects.reread {
         if !target.asked.contains_key(&name) {
             target.asked.insert(Arc::clone(&name), now);
-            outcome.advance.reread.push(name);
+            effects.advance.reread.push(name);
         }
     }
-    outcome.advance
+    effects.advance
 }
 
 /// Ends what fires of a target.
@@ -123,58 +128,58 @@ fn id(rule: &Arc<str>, target: &Arc<str>, name: &Arc<str>, slot: &Slot) -> Alert
 }
 
 impl Look<'_> {
-    /// Both facts and known subjects are sorted by name: one pass over both.
-    fn scope(&self, scope: &Scope, subjects: &mut BTreeMap<Arc<str>, Subject>, outcome: &mut Outcome<'_>) {
+    /// Both crossings and known subjects are sorted by name: one pass over both.
+    fn scope(&self, scope: &Scope, subjects: &mut BTreeMap<Arc<str>, Subject>, effects: &mut Effects<'_>) {
         if matches!(scope.judged, Judged::Nothing) {
             return;
         }
-        let mut facts = scope.facts.iter().peekable();
+        let mut crossings = scope.crossings.iter().peekable();
         let mut new = Vec::new();
         let mut gone = Vec::new();
         for (name, subject) in subjects.iter_mut() {
-            while let Some(fact) = facts.next_if(|fact| fact.subject < *name) {
-                new.extend(self.first_seen(scope, fact, outcome));
+            while let Some(crossing) = crossings.next_if(|crossing| crossing.subject < *name) {
+                new.extend(self.first_seen(scope, crossing, effects));
             }
             if !Arc::ptr_eq(&subject.rule, &scope.rule) {
                 subject.rule = Arc::clone(&scope.rule);
             }
-            let changed = match facts.next_if(|fact| fact.subject == *name) {
-                Some(fact) => self.known(scope, name, subject, fact, outcome),
-                None => self.without_fact(scope, name, subject, outcome),
+            let changed = match crossings.next_if(|crossing| crossing.subject == *name) {
+                Some(crossing) => self.known(scope, name, subject, crossing, effects),
+                None => self.without_crossing(scope, name, subject, effects),
             };
             if changed {
-                self.dirty(scope, name, outcome);
+                self.dirty(scope, name, effects);
             }
             if subject.slots.is_empty() {
                 gone.push(Arc::clone(name));
             }
-            self.pending_due(subject, outcome);
+            self.pending_due(subject, effects);
         }
-        for fact in facts {
-            new.extend(self.first_seen(scope, fact, outcome));
+        for crossing in crossings {
+            new.extend(self.first_seen(scope, crossing, effects));
         }
         for name in gone {
             subjects.remove(&name);
         }
         for (name, subject) in new {
-            self.dirty(scope, &name, outcome);
-            self.pending_due(&subject, outcome);
+            self.dirty(scope, &name, effects);
+            self.pending_due(&subject, effects);
             subjects.insert(name, subject);
         }
     }
 
-    fn dirty(&self, scope: &Scope, name: &Arc<str>, outcome: &mut Outcome<'_>) {
+    fn dirty(&self, scope: &Scope, name: &Arc<str>, effects: &mut Effects<'_>) {
         let key = (Arc::clone(&scope.rule.name), Arc::clone(&self.findings.target), Arc::clone(name));
-        outcome.dirty.insert(key);
+        effects.dirty.insert(key);
     }
 
-    fn pending_due(&self, subject: &Subject, outcome: &mut Outcome<'_>) {
+    fn pending_due(&self, subject: &Subject, effects: &mut Effects<'_>) {
         for slot in &subject.slots {
             if let Phase::Pending { since } = slot.phase {
                 let due = since.after(subject.rule.for_).uptime;
-                // One that waits for a fresh fact is looked at when that comes.
+                // One that waits for a fresh reading is looked at when that comes.
                 if due > self.now.uptime {
-                    outcome.advance.due = Some(outcome.advance.due.map_or(due, |known| known.min(due)));
+                    effects.advance.due = Some(effects.advance.due.map_or(due, |known| known.min(due)));
                 }
             }
         }
@@ -183,48 +188,48 @@ impl Look<'_> {
     fn first_seen(
         &self,
         scope: &Scope,
-        fact: &Fact,
-        outcome: &mut Outcome<'_>,
+        crossing: &Crossing,
+        effects: &mut Effects<'_>,
     ) -> Option<(Arc<str>, Subject)> {
-        if fact.crossed.is_empty() || fact.over {
+        if crossing.crossed.is_empty() || crossing.over {
             return None;
         }
         let mut subject = Subject {
             rule: Arc::clone(&scope.rule),
             system: self.findings.system.map(Arc::from),
             source: Some(Arc::clone(&self.findings.source)),
-            reading: fact.reading.clone(),
-            read_at: scope.read_at(fact),
-            peak: used(&fact.reading),
+            reading: crossing.reading.clone(),
+            read_at: scope.read_at(crossing),
+            peak: used(&crossing.reading),
             slots: Vec::new(),
         };
-        self.cross(scope, &fact.subject, &mut subject, fact, outcome);
-        (!subject.slots.is_empty()).then(|| (Arc::clone(&fact.subject), subject))
+        self.cross(scope, &crossing.subject, &mut subject, crossing, effects);
+        (!subject.slots.is_empty()).then(|| (Arc::clone(&crossing.subject), subject))
     }
 
-    /// Moves a subject on by a fact; returns whether its row has changed.
+    /// Moves a subject on by its crossing; returns whether its row has changed.
     fn known(
         &self,
         scope: &Scope,
         name: &Arc<str>,
         subject: &mut Subject,
-        fact: &Fact,
-        outcome: &mut Outcome<'_>,
+        crossing: &Crossing,
+        effects: &mut Effects<'_>,
     ) -> bool {
         subject.source = Some(Arc::clone(&self.findings.source));
-        let read_at = scope.read_at(fact);
+        let read_at = scope.read_at(crossing);
         if !ClockWatch::follows(read_at, subject.read_at, self.now) {
             // A step may have been crossed by time passing since.
             let fires = |place| subject.slots.iter().any(|slot| slot.place == Some(place) && slot.fires());
-            if !fact.crossed.clone().all(fires) {
-                Self::read_again(scope, fact, outcome);
+            if !crossing.crossed.clone().all(fires) {
+                Self::read_again(scope, crossing, effects);
             }
             return false;
         }
         subject.read_at = read_at;
-        let Outcome { advance, .. } = outcome;
+        let Effects { advance, .. } = effects;
         // Dropped by a clock that is wrong, all that fires would be notified again once it is right.
-        if fact.over && !self.clock.may_be_set_back(scope.rule.expired_for, self.now) {
+        if crossing.over && !self.clock.may_be_set_back(scope.rule.expired_for, self.now) {
             // The row of an alert whose end is not notified yet stays.
             let before = subject.slots.len();
             subject.slots.retain(|slot| {
@@ -241,7 +246,7 @@ impl Look<'_> {
             return subject.slots.len() != before;
         }
         let mut changed = false;
-        if let Some(end) = subject.period_ended(&fact.reading) {
+        if let Some(end) = subject.period_ended(&crossing.reading) {
             changed = true;
             subject.end(end, self.now, |slot| {
                 advance.events.push(Event::Resolved(id(&scope.rule.name, &self.findings.target, name, slot)));
@@ -256,34 +261,34 @@ impl Look<'_> {
             }
             subject.peak = 0;
         }
-        let end = match (&subject.reading, &fact.reading) {
+        let end = match (&subject.reading, &crossing.reading) {
             (Reading::Ends(before), Reading::Ends(at)) if before == at => End::Clock,
             (Reading::Ends(_), _) => End::Renewed,
             (Reading::Used { .. }, _) => End::Reset,
             _ => End::Recovered,
         };
         let sure = end != End::Clock
-            || fact.read.is_none_or(|read| {
+            || crossing.read.is_none_or(|read| {
                 self.clock.is_recent(read.at, self.now) && !(read.contradicted && self.clock.far_off())
             });
         // A changed expiry belongs to the row: it is what the next one is compared with.
         changed |=
-            matches!((&subject.reading, &fact.reading), (Reading::Ends(a), Reading::Ends(b)) if a != b);
-        subject.reading.clone_from(&fact.reading);
+            matches!((&subject.reading, &crossing.reading), (Reading::Ends(a), Reading::Ends(b)) if a != b);
+        subject.reading.clone_from(&crossing.reading);
         // The row keeps up with use by this much, so that a reset is known for one after a restart as well.
-        let peak = subject.peak.max(used(&fact.reading));
-        changed |= points_twice(peak, &fact.reading) != points_twice(subject.peak, &fact.reading);
+        let peak = subject.peak.max(used(&crossing.reading));
+        changed |= points_twice(peak, &crossing.reading) != points_twice(subject.peak, &crossing.reading);
         subject.peak = peak;
 
         subject.slots.retain_mut(|slot| {
             let place = slot.place.unwrap_or(usize::MAX);
-            let crossed = fact.crossed.contains(&place);
+            let crossed = crossing.crossed.contains(&place);
             match &mut slot.phase {
                 Phase::Pending { .. } if !crossed => {
                     changed = true;
                     return false;
                 }
-                Phase::Firing { held, .. } if crossed || place < fact.held || !sure => *held = !crossed,
+                Phase::Firing { held, .. } if crossed || place < crossing.held || !sure => *held = !crossed,
                 Phase::Firing { event, since, .. } => {
                     let end = if slot.place.is_some() { end } else { End::Removed };
                     slot.phase = Phase::Ended { event: *event, since: *since, at: self.now.wall, end };
@@ -295,16 +300,16 @@ impl Look<'_> {
             }
             true
         });
-        self.cross(scope, name, subject, fact, outcome) || changed
+        self.cross(scope, name, subject, crossing, effects) || changed
     }
 
     /// Ends a subject of which no step is crossed or held, if that is known; returns whether its row has changed.
-    fn without_fact(
+    fn without_crossing(
         &self,
         scope: &Scope,
         name: &Arc<str>,
         subject: &mut Subject,
-        outcome: &mut Outcome<'_>,
+        effects: &mut Effects<'_>,
     ) -> bool {
         let live = |slot: &Slot| !matches!(slot.phase, Phase::Ended { .. });
         if !subject.slots.iter().any(live) {
@@ -321,7 +326,7 @@ impl Look<'_> {
             subject.read_at = at;
         }
         let id = |slot: &Slot| id(&scope.rule.name, &self.findings.target, name, slot);
-        subject.end(end, self.now, |slot| outcome.advance.events.push(Event::Resolved(id(slot))));
+        subject.end(end, self.now, |slot| effects.advance.events.push(Event::Resolved(id(slot))));
         true
     }
 
@@ -331,8 +336,8 @@ impl Look<'_> {
         scope: &Scope,
         name: &Arc<str>,
         subject: &mut Subject,
-        fact: &Fact,
-        outcome: &mut Outcome<'_>,
+        crossing: &Crossing,
+        effects: &mut Effects<'_>,
     ) -> bool {
         let replaced = |slot: &Slot| matches!(slot.phase, Phase::Ended { end: End::Replaced, .. });
         if subject.slots.iter().any(replaced) {
@@ -340,7 +345,7 @@ impl Look<'_> {
             return false;
         }
         let mut changed = false;
-        for place in fact.crossed.clone() {
+        for place in crossing.crossed.clone() {
             let Some(step) = scope.rule.steps.get(place) else { continue };
             let known = subject.slots.iter().position(|slot| slot.place == Some(place));
             let phase = known.and_then(|at| subject.slots.get(at)).map(|slot| slot.phase);
@@ -354,11 +359,11 @@ impl Look<'_> {
                 Some(Phase::Ended { .. }) if !scope.rule.for_.is_zero() => continue,
                 Some(Phase::Pending { since }) if self.now.since(since) < scope.rule.for_ => continue,
                 None if !scope.rule.for_.is_zero() => Phase::Pending { since: self.now },
-                _ if self.confirmed(scope, fact, place) => {
+                _ if self.confirmed(scope, crossing, place) => {
                     Phase::Firing { event: EventId::random(), since: self.now, held: false }
                 }
                 _ => {
-                    Self::read_again(scope, fact, outcome);
+                    Self::read_again(scope, crossing, effects);
                     continue;
                 }
             };
@@ -377,7 +382,7 @@ impl Look<'_> {
             };
             if slot.fires() {
                 let id = id(&scope.rule.name, &self.findings.target, name, &slot);
-                outcome.advance.events.push(Event::Fired(id));
+                effects.advance.events.push(Event::Fired(id));
             }
             match known.and_then(|at| subject.slots.get_mut(at)) {
                 Some(known) => *known = slot,
@@ -388,18 +393,18 @@ impl Look<'_> {
     }
 
     /// Has a user read again by name.
-    fn read_again(scope: &Scope, fact: &Fact, outcome: &mut Outcome<'_>) {
+    fn read_again(scope: &Scope, crossing: &Crossing, effects: &mut Effects<'_>) {
         if matches!(scope.judged, Judged::Users(_)) {
-            outcome.reread.insert(Arc::clone(&fact.subject));
+            effects.reread.insert(Arc::clone(&crossing.subject));
         }
     }
 
     /// Whether a crossing may fire without reading the subject again.
-    fn confirmed(&self, scope: &Scope, fact: &Fact, place: usize) -> bool {
-        if !self.clock.is_recent(scope.read_at(fact), self.now) {
+    fn confirmed(&self, scope: &Scope, crossing: &Crossing, place: usize) -> bool {
+        if !self.clock.is_recent(scope.read_at(crossing), self.now) {
             return false;
         }
-        let Some(read) = fact.read else { return true };
+        let Some(read) = crossing.read else { return true };
         if read.contradicted && self.clock.far_off() {
             return false;
         }

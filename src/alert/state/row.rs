@@ -4,7 +4,10 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventId, Phase, RowKey, Slot, Subject};
+use super::{
+    event::EventId,
+    target::{Phase, Slot, Subject},
+};
 use crate::{
     alert::{
         finding::End,
@@ -12,6 +15,9 @@ use crate::{
     },
     model::{Moment, Reading, Severity, Timestamp},
 };
+
+/// The rule, the target and the subject.
+pub(super) type RowKey = (Arc<str>, Arc<str>, Arc<str>);
 
 #[derive(Serialize, Deserialize)]
 struct Row {

@@ -7,12 +7,21 @@ mod regrouped;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
-use super::*;
+use tokio::sync::watch;
+
+use super::{
+    outbox::{LIFE, OUTDATED, TOO_OLD},
+    *,
+};
 use crate::{
+    clock::Clock,
     model::{NoticeAlert, NoticeStatus, Severity, Timestamp},
-    notify::scripted::Scripted,
+    notify::{Retry, SendError, SendReason, scripted::Scripted},
+    store::{FallbackKnows, Pending, ReceiverState, Store},
+    telemetry::Telemetry,
 };
 
 const START: Timestamp = Timestamp::from_secs(1_795_000_000);

@@ -7,25 +7,13 @@ use super::source::Source;
 /// Which file imports what of which other of its room.
 type Edges = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
 
-/// What is wrong: circles that are left when the imports of `known` are taken away, of which the first file imports
-/// the second, and of `known` what closes no circle.
-pub(super) fn wrong(source: &Source, known: &[(&str, &str)]) -> Vec<String> {
+/// Imports that close a circle.
+pub(super) fn wrong(source: &Source) -> Vec<String> {
     let edges = edges(source);
-    let closes = |(from, to): &&(&str, &str)| {
-        edges.get(*from).is_some_and(|imports| imports.contains_key(*to))
-            && reached(&edges, to).contains(*from)
-    };
-    let gone = known.iter().filter(|import| !closes(import));
-    let gone =
-        gone.map(|(from, to)| format!("src/{from} closes no circle with src/{to}: take it from the list"));
-    let mut rest = edges.clone();
-    for (from, to) in known {
-        rest.get_mut(*from).and_then(|imports| imports.remove(*to));
-    }
-    let mut wrong: Vec<_> = gone.collect();
-    for (from, imports) in &rest {
+    let mut wrong = Vec::new();
+    for (from, imports) in &edges {
         for (to, items) in imports {
-            if reached(&rest, to).contains(from) {
+            if reached(&edges, to).contains(from) {
                 let items: Vec<_> = items.iter().map(String::as_str).collect();
                 wrong.push(format!(
                     "src/{from} imports {} of src/{to}, which leads back to it",

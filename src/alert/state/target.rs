@@ -1,0 +1,101 @@
+//! What is known of one target: each subject that has crossed a step of a rule, and the phase of each step.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use super::event::EventId;
+use crate::{
+    alert::{finding::End, rule::Rule},
+    model::{Moment, Reading, Severity, Timestamp},
+};
+
+/// What is known of the target itself, and the subjects of its rules.
+#[derive(Debug, Default)]
+pub(super) struct Target {
+    /// By rule and subject; nothing empty is kept.
+    pub(super) rules: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Subject>>,
+    /// Which system it was when it was last looked at, see [`Report::source`](crate::model::Report::source); absent: that
+    /// is not known.
+    pub(super) source: Option<Arc<str>>,
+    /// Its users were judged by a walk that began after the process did.
+    pub(super) armed: bool,
+    /// Users who were asked to be read again, and when.
+    pub(super) asked: HashMap<Arc<str>, Moment>,
+}
+
+/// One subject that has crossed a step of one rule.
+#[derive(Clone, Debug)]
+pub(super) struct Subject {
+    pub(super) rule: Arc<Rule>,
+    pub(super) system: Option<Arc<str>>,
+    /// As of [`Target`].
+    pub(super) source: Option<Arc<str>>,
+    /// As it was last judged.
+    pub(super) reading: Reading,
+    /// When that was read, by our clock. A row keeps it only as of its last change: what was read between then and the
+    /// end of the process had changed nothing.
+    pub(super) read_at: Timestamp,
+    /// The most that was used in this period, in bytes.
+    pub(super) peak: u64,
+    pub(super) slots: Vec<Slot>,
+}
+
+/// One step of one subject.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Slot {
+    /// The label `step`.
+    pub(super) label: Arc<str>,
+    pub(super) severity: Severity,
+    /// Its place among the rule's steps; absent: the rule no longer has it.
+    pub(super) place: Option<usize>,
+    pub(super) phase: Phase,
+    /// Neither this firing nor its end is notified.
+    pub(super) adopted: bool,
+}
+
+/// How far a step has come.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Phase {
+    Pending {
+        since: Moment,
+    },
+    Firing {
+        event: EventId,
+        since: Moment,
+        /// Not crossed at present, but not re-armed either.
+        held: bool,
+    },
+    /// Kept until each receiver that was notified of the firing is notified of the end.
+    Ended {
+        event: EventId,
+        since: Moment,
+        at: Timestamp,
+        end: End,
+    },
+}
+
+impl Subject {
+    /// Puts it under its rule as that is now. A rule that is gone, or asks something else under its old name, is kept
+    /// just to end its alerts.
+    pub(super) fn put_under(&mut self, name: &str, rule: Option<&Arc<Rule>>) {
+        let kind = self.rule.kind;
+        let rule = rule.filter(|rule| rule.kind == kind);
+        self.rule = rule.map_or_else(|| Arc::new(Rule::gone(name, kind)), Arc::clone);
+        for slot in &mut self.slots {
+            slot.place = self.rule.step(&slot.label);
+            // An edited severity is the alert's own from now on.
+            if let Some(step) = slot.place.and_then(|place| self.rule.steps.get(place)) {
+                slot.severity = step.severity;
+            }
+        }
+        self.slots.sort_by_key(|slot| slot.place);
+    }
+}
+
+impl Slot {
+    pub(super) fn fires(&self) -> bool {
+        matches!(self.phase, Phase::Firing { .. })
+    }
+}

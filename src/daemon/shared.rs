@@ -1,0 +1,18 @@
+//! The connections between the parts of the daemon.
+
+use crate::{
+    board::Board,
+    clock::{Beats, Clock},
+    store::Store,
+    telemetry::Telemetry,
+};
+
+/// What all parts of the daemon share.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) board: Board,
+    pub(super) clock: Clock,
+    pub(super) store: Store,
+    pub(super) telemetry: Telemetry,
+    pub(super) beats: Beats,
+}
