@@ -9,7 +9,8 @@ use crate::{
     clock::Beats,
     http,
     model::{
-        Core, Host, Identity, Moment, ProxyTraffic, System, Timestamp, User, UserCounts, WalkEnd, WholeList,
+        Core, CounterRow, Host, Identity, Moment, ProxyTraffic, System, Timestamp, User, UserCounts, WalkEnd,
+        WholeList,
     },
     upstream::{
         Again, Cause, Pace,
@@ -502,5 +503,60 @@ async fn a_kept_list_from_ahead_of_the_clock_is_no_whole_list() {
         assert_eq!(report.users.list().len(), 1);
         assert_eq!(report.users.walked_since().is_some(), whole, "{ahead}");
         drop(poller);
+    }
+}
+
+/// A system of two parts, one of which it forgets after a while.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_system_forgets_is_stored_before_the_next_request_and_continues_after_a_restart() {
+    let store = Store::in_memory();
+    let plan = || {
+        let queue = Pace::Within(Duration::from_millis(5));
+        vec![Planned::deciding(Part::System), Planned::new(Part::Usage, queue)]
+    };
+    let row = |value| CounterRow { labels: "all".into(), values: vec![value] };
+    let mut popped = 0;
+    for life in 1..=2 {
+        let (seen, resumed) = (Arc::new(Mutex::new(Vec::new())), Arc::default());
+        let (stored, found) = (store.clone(), Arc::clone(&seen));
+        let mut total = popped;
+        let (mut poller, ..) = poller(Box::new(move |part, _| {
+            let stored = tokio::task::block_in_place(|| {
+                tokio::runtime::Handle::current().block_on(stored.load_counters("home")).unwrap()
+            });
+            found.lock().unwrap().push((total, stored));
+            let step = if part == Part::System {
+                system()
+            } else {
+                total += 1;
+                let change =
+                    CounterChange { family: "usage".into(), rows: vec![row(total)], gone: Vec::new() };
+                Step { durable: vec![change], ..Step::done(part, Vec::new()) }
+            };
+            (Duration::from_millis(1), Ok(step))
+        }));
+        let Upstream::Scripted(upstream) = &mut poller.upstream else { unreachable!() };
+        (upstream.plan, upstream.resumed) = (plan(), Arc::clone(&resumed));
+        poller.schedule.plan(plan());
+        let mut poller = poller.keeping(store.clone(), None);
+        let enough = async {
+            while seen.lock().unwrap().len() < 20 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            () = poller.run(std::future::pending::<()>()) => unreachable!("the loop has no end"),
+            () = enough => {}
+        }
+        let seen = seen.lock().unwrap();
+        for (total, stored) in seen.iter() {
+            let expected = if *total == 0 { vec![] } else { vec![("usage".to_owned(), vec![row(*total)])] };
+            assert_eq!(*stored, expected, "life {life}");
+        }
+        let before = if life == 1 { vec![] } else { vec![("usage".to_owned(), vec![row(popped)])] };
+        assert_eq!(*resumed.lock().unwrap(), before);
+        // The last answer may have been lost with the loop.
+        popped = store.load_counters("home").await.unwrap()[0].1[0].values[0];
+        assert!(popped > 0);
     }
 }
