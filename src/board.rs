@@ -46,17 +46,16 @@ impl Board {
         });
     }
 
-    /// Removes the targets that are not listed, by name and source, and adds an empty report for each that is new or
-    /// is another system now.
-    pub fn set_targets<'a>(&self, targets: impl IntoIterator<Item = (&'a str, &'a str)>) {
+    /// Removes the targets that are not among these, of which nothing is known yet, and adds those that are new or another
+    /// system now.
+    pub fn set_targets(&self, targets: &[Report]) {
         self.view.send_modify(|view| {
-            let known = |(name, source): (&str, &str)| {
-                view.reports.iter().find(|report| &*report.target == name && &*report.source == source)
+            let known = |new: &Report| {
+                let mut same = view.reports.iter();
+                same.find(|known| known.target == new.target && known.source == new.source)
             };
-            let report = |target: (&'a str, &'a str)| {
-                known(target).map_or_else(|| Arc::new(Report::of(target.0, target.1)), Arc::clone)
-            };
-            let mut reports: Vec<_> = targets.into_iter().map(report).collect();
+            let report = |new: &Report| known(new).map_or_else(|| Arc::new(new.clone()), Arc::clone);
+            let mut reports: Vec<_> = targets.iter().map(report).collect();
             reports.sort_by(|a, b| a.target.cmp(&b.target));
             view.reports = Arc::new(reports);
             view.version += 1;
@@ -83,11 +82,11 @@ mod tests {
         let board = Board::new([]);
         let up = |source: &str| Report { up: Some(true), ..Report::of("home", source) };
         let shown = || board.view().reports.iter().map(|report| report.up).collect::<Vec<_>>();
-        board.set_targets([("home", "a")]);
+        board.set_targets(&[Report::of("home", "a")]);
         board.publish(up("a"));
-        board.set_targets([("edge", "c"), ("home", "a")]);
+        board.set_targets(&[Report::of("edge", "c"), Report::of("home", "a")]);
         assert_eq!(shown(), [None, Some(true)]);
-        board.set_targets([("home", "b")]);
+        board.set_targets(&[Report::of("home", "b")]);
         assert_eq!(shown(), [None]);
         // What the former system still answers is not shown.
         board.publish(up("a"));

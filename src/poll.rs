@@ -15,7 +15,7 @@ use std::{
 };
 
 use tokio::sync::mpsc;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use self::{
     config::PollConfig,
@@ -29,6 +29,20 @@ use crate::{
     telemetry::Telemetry,
     upstream::{FetchError, NAMES_AT_ONCE, Planned, Scope, Step, Upstream},
 };
+
+/// What a loop leaves to the next one of its target.
+#[derive(Clone, Debug)]
+pub struct Handover {
+    report: Report,
+    /// Users that are yet to be requested by name.
+    wanted: Vec<Arc<str>>,
+}
+
+impl Handover {
+    pub fn target(&self) -> &str {
+        &self.report.target
+    }
+}
 
 /// The loop of one target.
 #[derive(Debug)]
@@ -48,6 +62,8 @@ pub struct Poller {
     kept: Option<Moment>,
     /// Users were read since they were last stored.
     unkept: bool,
+    /// The users are to be stored once they are published.
+    keeps: bool,
     requests: mpsc::UnboundedReceiver<Vec<Arc<str>>>,
     board: Board,
     telemetry: Telemetry,
@@ -80,6 +96,7 @@ impl Poller {
             load_counters_at: None,
             kept: None,
             unkept: false,
+            keeps: false,
             requests,
             board,
             telemetry,
@@ -95,9 +112,13 @@ impl Poller {
         self
     }
 
-    /// What is known of the target.
-    pub fn into_report(self) -> Report {
-        self.report
+    /// What the target's next loop starts with.
+    pub fn hand_over(self) -> Handover {
+        let Poller { report, mut wanted, mut requests, .. } = self;
+        while let Ok(names) = requests.try_recv() {
+            wanted.add(names);
+        }
+        Handover { report, wanted: wanted.queue.into() }
     }
 
     /// The beat of the loop. It continues however slow the target is.
@@ -135,17 +156,24 @@ impl Poller {
                 self.report.parts.insert(Part::Users, state);
                 self.board.publish(self.report.clone());
             }
-            Err(err) => warn!(target_name, "the stored users cannot be decoded: {err}"),
+            // The error may quote a user.
+            Err(err) => {
+                let (line, column) = (err.line(), err.column());
+                warn!(target_name, line, column, "the stored users cannot be decoded: {:?}", err.classify());
+            }
         }
         self
     }
 
-    /// Starts with the report of an earlier loop of the target.
+    /// Starts with what an earlier loop of the target knew.
     #[must_use]
-    pub fn resuming(mut self, report: Report) -> Self {
+    pub fn resuming(mut self, before: Handover) -> Self {
+        let Handover { report, wanted } = before;
         if let Some(users) = report.parts.get(&Part::Users) {
             self.schedule.remember(Part::Users, users.round);
         }
+        self.wanted.add(report.users.missing());
+        self.wanted.add(wanted);
         self.report = report;
         self.unkept = true;
         self
@@ -158,7 +186,13 @@ impl Poller {
         loop {
             let now = self.clock.now().uptime;
             self.schedule.plan(self.upstream.plan());
-            let Some((planned, due)) = self.schedule.next(now) else { return };
+            let Some((planned, due)) = self.schedule.next(now) else {
+                error!(
+                    target_name = &*self.report.target,
+                    "no part decides whether the target is up; it is not polled"
+                );
+                return;
+            };
             let part = planned.part;
             // Requests by name go before a list's next page, and after cheap parts.
             let named = self.schedule.walks_rest_until().filter(|_| self.wanted.waits());
@@ -188,6 +222,10 @@ impl Poller {
                 published = now;
                 self.board.publish(self.report.clone());
             }
+            if std::mem::take(&mut self.keeps) {
+                self.kept = Some(self.clock.now());
+                self.keep_users().await;
+            }
         }
     }
 
@@ -206,7 +244,7 @@ impl Poller {
         let Ok(Ok(users)) = encoded else { return };
         let saved = SavedUsers { read_at: read.wall, started: started.wall, users };
         // The store logs its own failures.
-        drop(store.save_users(&self.report.target, saved).await);
+        drop(store.save_users(&self.report.id(), saved).await);
         self.unkept = false;
     }
 
@@ -300,10 +338,7 @@ impl Poller {
                 for fact in step.facts {
                     ends_walk |= self.learn(fact, now);
                 }
-                if ends_walk && self.kept.is_none_or(|kept| now.since(kept) >= KEEP_EVERY) {
-                    self.kept = Some(now);
-                    self.keep_users().await;
-                }
+                self.keeps |= ends_walk && self.kept.is_none_or(|kept| now.since(kept) >= KEEP_EVERY);
             }
             Err(err) => {
                 let outcome = match ended {
@@ -329,10 +364,11 @@ impl Poller {
         else {
             return;
         };
-        self.load_counters_at = match store.load_counters(&self.report.target).await {
+        self.load_counters_at = match store.load_counters(&self.report.id()).await {
             Ok(counters) => {
-                self.upstream.resume(&counters);
-                None
+                let outdated = self.upstream.resume(&counters);
+                self.load_counters_at = None;
+                return self.commit(outdated).await;
             }
             Err(err) => {
                 warn!(target_name = &*self.report.target, "durable counters are not loaded yet: {err}");
@@ -345,9 +381,10 @@ impl Poller {
     /// Counters that are not loaded yet are not overwritten.
     async fn commit(&mut self, changes: Vec<CounterChange>) {
         let Some(store) = self.store.as_ref().filter(|_| self.load_counters_at.is_none()) else { return };
+        let id = self.report.id();
         for change in changes {
             // The store logs its own failures.
-            drop(store.commit_counters(&self.report.target, change).await);
+            drop(store.commit_counters(&id, change).await);
         }
     }
 

@@ -280,18 +280,13 @@ impl Store {
         self.change(Change::Counters { target: target.to_owned(), family, rows, gone }).await
     }
 
-    /// Notes that these are the targets of the configuration at `now`, by name and source, see
-    /// [`Report::source`](crate::model::Report::source). Saved users and counters of a target that left stay for 30
-    /// days, and hold again if it is back by then. Those of a target with another source are deleted at once.
+    /// Notes that these are the targets of the configuration at `now`, by [`Report::id`](crate::model::Report::id). Saved
+    /// users and counters of a target that left stay for 30 days, and hold again if it is back by then.
     ///
     /// # Errors
     /// As of [`Store::record`].
-    pub async fn retain_targets(
-        &self,
-        targets: &[(String, String)],
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        self.change(Change::Targets { kept: targets.to_vec(), now }).await
+    pub async fn retain_targets(&self, ids: &[String], now: Timestamp) -> Result<(), StoreError> {
+        self.change(Change::Targets { kept: ids.to_vec(), now }).await
     }
 
     /// Does what was asked so far, closes the database and gives the folder free. All handles are of no use then.

@@ -19,7 +19,7 @@ pub use self::{
 use crate::{
     clock::Beat,
     http::BuildError,
-    model::{CounterFamilies, Moment, NamedUsers, Part, Timestamp},
+    model::{CounterChange, CounterFamilies, Moment, NamedUsers, Part, Timestamp},
 };
 
 /// A client for one target. One request is in flight at a time, because every read takes `&mut self`.
@@ -51,12 +51,15 @@ impl Upstream {
         }
     }
 
-    /// Restores the durable counters that an earlier process stored, by family.
-    pub fn resume(&mut self, counters: &CounterFamilies) {
+    /// Restores the durable counters that an earlier process stored. Returns which of them nothing needs any more.
+    pub fn resume(&mut self, counters: &CounterFamilies) -> Vec<CounterChange> {
         match self {
             Upstream::Marzban(marzban) => marzban.resume(counters),
             #[cfg(test)]
-            Upstream::Scripted(scripted) => scripted.resumed.lock().unwrap().extend_from_slice(counters),
+            Upstream::Scripted(scripted) => {
+                scripted.resumed.lock().unwrap().extend_from_slice(counters);
+                Vec::new()
+            }
         }
     }
 

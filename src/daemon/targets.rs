@@ -6,12 +6,10 @@ use std::{
     sync::Arc,
 };
 
-use tokio::{
-    sync::{
-        mpsc,
-        oneshot::{self, error::TryRecvError},
-    },
-    task::AbortHandle,
+use futures_util::future::join_all;
+use tokio::sync::{
+    mpsc,
+    oneshot::{self, error::TryRecvError},
 };
 
 use super::{Shared, StartError, Tasks};
@@ -20,7 +18,7 @@ use crate::{
     clock::Clock,
     config::{Target, TargetKind},
     model::Report,
-    poll::Poller,
+    poll::{Handover, Poller},
     telemetry::Telemetry,
     upstream::{Timeouts, Upstream},
 };
@@ -31,9 +29,10 @@ pub(super) type Rereads = HashMap<String, mpsc::UnboundedSender<Vec<Arc<str>>>>;
 /// The loops that run.
 #[derive(Default)]
 pub(super) struct Targets {
+    /// By target.
     running: BTreeMap<String, Loop>,
-    /// Those that make a last request, by target.
-    ending: BTreeMap<String, Ending>,
+    /// Those that make a last request, by [`Report::id`](crate::model::Report::id).
+    ending: BTreeMap<String, oneshot::Receiver<Handover>>,
 }
 
 struct Loop {
@@ -41,21 +40,14 @@ struct Loop {
     reread: mpsc::UnboundedSender<Vec<Arc<str>>>,
     /// Dropped: the loop ends after the request that it is making.
     _stop: oneshot::Sender<()>,
-    ending: Ending,
-}
-
-/// A loop as its successor sees it.
-struct Ending {
-    source: String,
-    /// What the loop knew in the end; closed: it was aborted.
-    ended: oneshot::Receiver<Report>,
-    task: AbortHandle,
+    /// What the loop knew in the end.
+    ended: oneshot::Receiver<Handover>,
 }
 
 /// Loops that were built and do not run yet.
 pub(super) struct NewTargets {
-    /// Every target's name and source, those that go on as they are included.
-    targets: Vec<(String, String)>,
+    /// An empty report of every target, those that go on as they are included.
+    targets: Vec<Report>,
     new: Vec<NewTarget>,
 }
 
@@ -88,58 +80,58 @@ impl Targets {
             shared.beats.watch(format!("poll {}", target.name), poller.beat());
             new.push(NewTarget { target: target.clone(), poller, reread });
         }
-        let targets = targets.iter().map(|target| (target.name.clone(), target.source()));
-        Ok(NewTargets { targets: targets.collect(), new })
+        Ok(NewTargets { targets: targets.iter().map(empty_report).collect(), new })
     }
 
     /// Runs what is new, and lets what is no longer wanted come to its end. A target that is another system by now begins
-    /// again.
+    /// again: the board and the store do not take what the former one still answers for it.
     pub(super) async fn commit(&mut self, new: NewTargets, shared: &Shared, tasks: &mut Tasks) {
         let NewTargets { targets, new } = new;
-        let wanted = |name: &String| targets.iter().any(|(target, _)| target == name);
-        let gone: Vec<_> = self.running.keys().filter(|name| !wanted(name)).cloned().collect();
-        for name in gone {
-            if let Some(running) = self.running.remove(&name) {
-                self.ending.insert(name, running.ending);
+        let goes_on = |name: &String| {
+            let wanted = targets.iter().any(|report| *report.target == **name);
+            wanted && new.iter().all(|new| new.target.name != *name)
+        };
+        let ends: Vec<_> = self.running.keys().filter(|name| !goes_on(name)).cloned().collect();
+        for name in ends {
+            if let Some(Loop { target, ended, .. }) = self.running.remove(&name) {
+                self.ending.insert(empty_report(&target).id(), ended);
             }
         }
-        let mut before = BTreeMap::new();
-        for NewTarget { target, .. } in &new {
-            let running = self.running.remove(&target.name).map(|running| running.ending);
-            let Some(ending) = running.or_else(|| self.ending.remove(&target.name)) else { continue };
-            if ending.source == target.source() {
-                before.insert(target.name.clone(), ending);
-            } else {
-                // Nothing that it still learns may be put down for its successor.
-                ending.task.abort();
-                drop(ending.ended.await);
-            }
-        }
-        shared.board.set_targets(targets.iter().map(|(name, source)| (name.as_str(), source.as_str())));
+        shared.board.set_targets(&targets);
+        let ids: Vec<_> = targets.iter().map(Report::id).collect();
         // The store logs its own failures.
-        drop(shared.store.retain_targets(&targets, shared.clock.now().wall).await);
-        for NewTarget { target, poller, reread } in new {
-            let before = before.remove(&target.name);
-            let saved = match &before {
-                Some(_) => None,
-                None => shared.store.load_users(&target.name).await.ok().flatten(),
+        drop(shared.store.retain_targets(&ids, shared.clock.now().wall).await);
+        let starts = new.into_iter().map(async |NewTarget { target, poller, reread }| {
+            let id = empty_report(&target).id();
+            let saved = match self.ending.contains_key(&id) {
+                true => None,
+                false => shared.store.load_users(&id).await.ok().flatten(),
             };
-            let poller = poller.keeping(shared.store.clone(), saved);
+            (id, target, poller.keeping(shared.store.clone(), saved), reread)
+        });
+        for (id, target, poller, reread) in join_all(starts).await {
             let (stop, stopped) = oneshot::channel();
             let (end, ended) = oneshot::channel();
+            let before = self.ending.remove(&id);
             let watch = watch(poller, before, stopped, end, shared.clone(), tasks.stopped());
-            let ending = Ending { source: target.source(), ended, task: tasks.spawn_to_the_end(watch) };
-            self.running.insert(target.name.clone(), Loop { target, reread, _stop: stop, ending });
+            tasks.spawn_to_the_end(watch);
+            self.running.insert(target.name.clone(), Loop { target, reread, _stop: stop, ended });
         }
-        self.ending.retain(|_, ending| matches!(ending.ended.try_recv(), Err(TryRecvError::Empty)));
+        self.ending.retain(|_, ended| matches!(ended.try_recv(), Err(TryRecvError::Empty)));
     }
+}
+
+fn empty_report(target: &Target) -> Report {
+    Report::of(target.name.as_str(), target.source())
 }
 
 impl NewTargets {
     /// The way to each loop that will run.
     pub(super) fn rereads(&self, targets: &Targets) -> Rereads {
-        let kept =
-            targets.running.iter().filter(|(name, _)| self.targets.iter().any(|(target, _)| target == *name));
+        let kept = targets
+            .running
+            .iter()
+            .filter(|(name, _)| self.targets.iter().any(|report| *report.target == ***name));
         let kept = kept.map(|(name, running)| (name.clone(), running.reread.clone()));
         let new = self.new.iter().map(|new| (new.target.name.clone(), new.reread.clone()));
         kept.chain(new).collect()
@@ -150,27 +142,27 @@ impl NewTargets {
 /// the daemon stops, the request in flight is given up and the users are kept.
 async fn watch(
     mut poller: Poller,
-    before: Option<Ending>,
+    before: Option<oneshot::Receiver<Handover>>,
     stopped: oneshot::Receiver<()>,
-    end: oneshot::Sender<Report>,
+    end: oneshot::Sender<Handover>,
     shared: Shared,
     daemon_stops: impl Future<Output = ()>,
 ) {
     if let Some(before) = before
-        && let Ok(report) = before.ended.await
+        && let Ok(before) = before.await
     {
-        poller = poller.resuming(report);
+        poller = poller.resuming(before);
     }
     tokio::select! {
         () = poller.run(stopped) => {}
         () = daemon_stops => poller.keep_users().await,
     }
-    let report = poller.into_report();
-    if shared.board.view().reports.iter().all(|known| known.target != report.target) {
-        shared.telemetry.forget_target(&report.target);
+    let left = poller.hand_over();
+    if shared.board.view().reports.iter().all(|known| *known.target != *left.target()) {
+        shared.telemetry.forget_target(left.target());
     }
     // There may be no successor.
-    drop(end.send(report));
+    drop(end.send(left));
 }
 
 /// The loop of one target. `requests` are users to read again by name.

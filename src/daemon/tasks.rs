@@ -4,7 +4,7 @@ use std::{future::Future, time::Duration};
 
 use tokio::{
     sync::watch,
-    task::{AbortHandle, JoinError, JoinSet},
+    task::{JoinError, JoinSet},
     time::{sleep, timeout},
 };
 
@@ -55,10 +55,7 @@ impl Tasks {
     }
 
     /// Runs work that ends by itself. When the daemon stops, it gets [`LAST_ATTEMPT`] to do so.
-    pub(super) fn spawn_to_the_end(
-        &mut self,
-        work: impl Future<Output = ()> + Send + 'static,
-    ) -> AbortHandle {
+    pub(super) fn spawn_to_the_end(&mut self, work: impl Future<Output = ()> + Send + 'static) {
         let stopped = self.stopped();
         self.set.spawn(async {
             tokio::select! {
@@ -66,7 +63,7 @@ impl Tasks {
                 () = async { stopped.await; sleep(LAST_ATTEMPT).await; } => {}
             }
             true
-        })
+        });
     }
 
     /// Runs work that ends itself once the daemon stops, see [`Tasks::stopped`].
@@ -83,7 +80,6 @@ impl Tasks {
         loop {
             match self.set.join_next().await {
                 Some(Ok(true)) => {}
-                Some(Err(err)) if err.is_cancelled() => {}
                 Some(Ok(false)) => return "it returned".to_owned(),
                 Some(Err(err)) => return JoinError::to_string(&err),
                 None => return "all tasks returned".to_owned(),

@@ -35,7 +35,7 @@ pub enum UserFacts {
     Page(Vec<User>),
     /// The last page of a walk. Users not among `seen` are missing, see [`Users::missing`](super::Users::missing).
     WalkEnd(WalkEnd),
-    /// All users in one answer, which is authoritative: a user that is not in it is gone.
+    /// All users in one answer. A user that several such answers lack is gone.
     Whole(WholeList),
     /// Users that were requested by name.
     Named(NamedUsers),

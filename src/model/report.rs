@@ -73,6 +73,14 @@ impl Report {
         }
     }
 
+    /// What the store keeps the target's data under: its name, and which system it is.
+    pub fn id(&self) -> String {
+        match &*self.source {
+            "" => self.target.to_string(),
+            source => format!("{}/{source}", self.target),
+        }
+    }
+
     /// Whether the data of `part` is recent enough to be shown.
     pub fn fresh(&self, part: Part, now: Moment) -> bool {
         self.stale_in(part, now).is_some()

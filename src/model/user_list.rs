@@ -128,26 +128,29 @@ impl Users {
         self.unreadable = end.unreadable;
     }
 
-    /// Replaces the list by a whole one. Users that are not in it are gone, unless they may be in its unreadable rows.
+    /// Merges a list that came whole. A user who is not in it stays until three lists in a row lack the user, because a
+    /// panel may return an empty or an incomplete list for a moment.
     fn merge_whole(&mut self, whole: WholeList) {
         let known = mem::take(&mut self.list);
-        self.list = sorted(whole.users);
-        let mut absent = Vec::new();
-        for old in known {
-            match self.list.binary_search_by(|user| user.name.cmp(&old.name)) {
-                Ok(at) => {
-                    let user = Arc::unwrap_or_clone(Arc::clone(&self.list[at]));
-                    self.list[at] = Arc::new(gone_on(&old, user));
+        let place = |user: &User| known.binary_search_by(|known| known.name.cmp(&user.name)).ok();
+        let read = whole.users.into_iter().map(|user| match place(&user) {
+            Some(at) => gone_on(&known[at], user),
+            None => user,
+        });
+        self.list = sorted(read.collect());
+        self.walked = self.list.len();
+        let mut missing = BTreeMap::new();
+        for user in known {
+            if self.list[..self.walked].binary_search_by(|read| read.name.cmp(&user.name)).is_err() {
+                let agreed = self.missing.get(&user.name).map_or(1, |agreed| agreed + 1);
+                if agreed < AGREEMENTS {
+                    missing.insert(Arc::clone(&user.name), agreed);
+                    self.list.push(user);
                 }
-                Err(_) => absent.push(old),
             }
         }
-        if absent.len() <= whole.unreadable {
-            self.list.append(&mut absent);
-            self.list.sort_by(|a, b| a.name.cmp(&b.name));
-        }
-        self.missing.clear();
-        self.walked = self.list.len();
+        self.list.sort_by(|a, b| a.name.cmp(&b.name));
+        self.missing = missing;
         self.walked_since = Some(whole.started);
         self.unreadable = whole.unreadable;
     }
@@ -262,26 +265,43 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_list_is_the_truth_but_for_rows_that_could_not_be_read() {
-        let moved = |name, bytes| User { uplink: Some(Counter::new(bytes)), ..User::named(name) };
-        // Names in the answer, rows that could not be read, names afterwards.
-        let cases: [(&[&str], usize, &[&str]); 4] = [
-            (&["a", "b", "c"], 0, &["a", "b", "c"]),
-            (&["d", "b"], 0, &["b", "d"]),
-            (&["b"], 2, &["a", "b", "c"]),
-            (&["b"], 1, &["b"]),
+    fn a_user_leaves_when_three_whole_lists_in_a_row_lack_the_user() {
+        let moved = |name: &str, bytes| User { uplink: Some(Counter::new(bytes)), ..User::named(name) };
+        // The names in each answer, and those known after the last one.
+        let cases: [(&[&str], &str); 7] = [
+            (&["abc", "abc"], "abc"),
+            (&["bd", "bd"], "abcd"),
+            (&["bd", "bd", "bd"], "bd"),
+            // An empty list, and half of one.
+            (&["", ""], "abc"),
+            (&["", "", "abc", "b", "b"], "abc"),
+            (&["", "", ""], ""),
+            // Each user waits for lists of its own.
+            (&["ab", "ab", "b"], "ab"),
         ];
-        for (names, unreadable, expected) in cases {
-            let mut users =
-                Users::restored(vec![moved("a", 5), moved("b", 7), moved("c", 9)], Some(Moment::default()));
-            let list = names.iter().map(|name| moved(name, 3)).collect();
-            users.merge(UserFacts::Whole(WholeList { users: list, unreadable, started: Moment::default() }));
-            let known: Vec<_> = users.list().iter().map(|user| &*user.name).collect();
-            assert_eq!(known, expected);
-            // The first fall of a counter is ignored.
-            let b = users.list().iter().find(|user| &*user.name == "b").unwrap();
-            assert_eq!(b.uplink.map(Counter::value), Some(7));
-            assert!(users.missing().is_empty());
+        for (answers, expected) in cases {
+            let known = vec![moved("a", 5), moved("b", 7), moved("c", 9)];
+            let mut users = Users::restored(known, Some(Moment::default()));
+            for answer in answers {
+                let list = answer.chars().map(|name| moved(&name.to_string(), 3)).collect();
+                let whole = WholeList { users: list, unreadable: 2, started: Moment::default() };
+                users.merge(UserFacts::Whole(whole));
+                assert_eq!(users.unreadable(), 2);
+            }
+            let known: String = users.list().iter().map(|user| &*user.name).collect();
+            assert_eq!(known, expected, "{answers:?}");
+        }
+    }
+
+    #[test]
+    fn counters_of_whole_lists_go_on() {
+        let moved = |bytes| User { uplink: Some(Counter::new(bytes)), ..User::named("a") };
+        let mut users = Users::restored(vec![moved(7)], Some(Moment::default()));
+        // A first fall is not believed.
+        for (bytes, expected) in [(9, 9), (3, 9), (4, 4)] {
+            let whole = WholeList { users: vec![moved(bytes)], unreadable: 0, started: Moment::default() };
+            users.merge(UserFacts::Whole(whole));
+            assert_eq!(users.list()[0].uplink.map(Counter::value), Some(expected));
         }
     }
 

@@ -15,6 +15,8 @@ use crate::{
 
 /// The longest wait after failures of a part; twice the interval if that is longer.
 const BACK_OFF: Duration = Duration::from_secs(120);
+/// Between two requests for one long list, however fast the answers come.
+const SHORTEST_REST: Duration = Duration::from_millis(5);
 /// A part that the account may not read is requested again after this time, in case the account's role has changed.
 const NOT_ALLOWED: Duration = Duration::from_secs(900);
 
@@ -167,7 +169,7 @@ impl Schedule {
             self.walks_rest_until = to + rest;
         }
         let due = match ended {
-            Ended::More => to + rest,
+            Ended::More => to + rest.max(SHORTEST_REST),
             Ended::Done => (began + self.interval(part).mul_f64(jitter)).max(to + rest),
             Ended::Failed(_, Again::NotBefore(wait) | Again::WhenChanged { at_latest: wait }) => to + wait,
             Ended::Failed(Scope::NotAllowed, Again::Usual) => to + NOT_ALLOWED.mul_f64(jitter),

@@ -57,9 +57,9 @@ pub(super) enum Change {
         rows: Vec<(String, String)>,
         gone: Vec<String>,
     },
-    /// The targets of the configuration, by name and source, as of `now`.
+    /// The targets of the configuration, as of `now`.
     Targets {
-        kept: Vec<(String, String)>,
+        kept: Vec<String>,
         now: Timestamp,
     },
 }
@@ -125,42 +125,26 @@ pub(super) fn apply(connection: &mut Connection, change: &Change, mut ends: Ends
     Ok(ends)
 }
 
-/// Notes which targets are configured and when the others left, and deletes what is kept of those that left long ago and
-/// of those that are another system now.
-fn retain(transaction: &Transaction<'_>, kept: &[(String, String)], now: Timestamp) -> Result<(), Fault> {
+/// Notes which targets are configured and when the others left, and deletes what is kept of those that left long ago.
+fn retain(transaction: &Transaction<'_>, kept: &[String], now: Timestamp) -> Result<(), Fault> {
     forget_left(transaction, now)?;
-    let mut known: Vec<(String, String, bool)> = Vec::new();
-    TARGETS.select(transaction, "", [], |row| {
-        known.push((row.get("name")?, row.get("source")?, row.get::<_, Option<i64>>("left_at")?.is_some()));
+    let mut left: Vec<String> = Vec::new();
+    TARGETS.select(transaction, "WHERE left_at IS NULL", [], |row| {
+        left.push(row.get("id")?);
         Ok(())
     })?;
-    for (name, source, has_left) in &known {
-        match kept.iter().find(|(kept, _)| kept == name) {
-            Some((_, present)) if present != source => forget(transaction, name)?,
-            None if !has_left => {
-                let left_at = ValueRef::Integer(now.as_millis());
-                TARGETS.put(transaction, &[text(name), text(source), left_at])?;
-            }
-            Some(_) | None => {}
-        }
+    for id in left.iter().filter(|id| !kept.contains(id)) {
+        TARGETS.put(transaction, &[text(id), ValueRef::Integer(now.as_millis())])?;
     }
-    for (name, source) in kept {
-        TARGETS.put(transaction, &[text(name), text(source), ValueRef::Null])?;
+    for id in kept {
+        TARGETS.put(transaction, &[text(id), ValueRef::Null])?;
     }
     // Rows of targets that were forgotten while the disk was away.
     for table in [USERS, COUNTERS] {
-        let sql = format!("DELETE FROM {} WHERE target NOT IN (SELECT name FROM targets)", table.name);
+        let sql = format!("DELETE FROM {} WHERE target NOT IN (SELECT id FROM targets)", table.name);
         transaction.execute(&sql, [])?;
     }
     Ok(())
-}
-
-/// Deletes what is kept of a target.
-fn forget(transaction: &Transaction<'_>, target: &str) -> Result<(), Fault> {
-    COUNTERS.remove(transaction, "target", target)?;
-    // While the disk is away it may have the users, so a row takes their place that has none.
-    let never = Timestamp::from_secs(0);
-    users::put(transaction, target, &SavedUsers { read_at: never, started: never, users: Vec::new() })
 }
 
 /// Deletes what is kept of targets that left the configuration long ago.
@@ -168,12 +152,12 @@ fn forget_left(transaction: &Transaction<'_>, now: Timestamp) -> Result<(), Faul
     let until = now.as_millis().saturating_sub(KEPT_AFTER_LEAVING_MS);
     let mut gone: Vec<String> = Vec::new();
     TARGETS.select(transaction, "WHERE left_at <= ?", [until], |row| {
-        gone.push(row.get("name")?);
+        gone.push(row.get("id")?);
         Ok(())
     })?;
-    for name in &gone {
-        for (table, column) in [(USERS, "target"), (COUNTERS, "target"), (TARGETS, "name")] {
-            table.remove(transaction, column, name)?;
+    for id in &gone {
+        for (table, column) in [(USERS, "target"), (COUNTERS, "target"), (TARGETS, "id")] {
+            table.remove(transaction, column, id)?;
         }
     }
     Ok(())

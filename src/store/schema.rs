@@ -68,8 +68,7 @@ const MIGRATIONS: [&str; 2] = [
         digest INTEGER NOT NULL,
         PRIMARY KEY (target, family, labels)
     ) STRICT, WITHOUT ROWID;
-    CREATE TABLE targets (name TEXT PRIMARY KEY, source TEXT NOT NULL, left_at INTEGER, digest INTEGER NOT NULL)
-        STRICT, WITHOUT ROWID;
+    CREATE TABLE targets (id TEXT PRIMARY KEY, left_at INTEGER, digest INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 ",
 ];
 
@@ -88,9 +87,9 @@ pub(super) const USERS: Table = Table { name: "users", columns: 5 };
 /// Counters that continue after a restart: per target, family and label set (a text that only the owner understands)
 /// `ints`, a JSON list of unsigned integers.
 pub(super) const COUNTERS: Table = Table { name: "counters", columns: 5 };
-/// Every target whose users and counters are kept. `source` is a digest of what system it is. `left_at` is when it left the configuration, in milliseconds since
-/// the Unix epoch, and NULL while it is configured.
-pub(super) const TARGETS: Table = Table { name: "targets", columns: 4 };
+/// Every target whose users and counters are kept. `left_at` is when it left the configuration, in milliseconds since the
+/// Unix epoch, and NULL while it is configured.
+pub(super) const TARGETS: Table = Table { name: "targets", columns: 3 };
 /// What the file says of itself.
 pub(super) const META: Table = Table { name: "meta", columns: 3 };
 

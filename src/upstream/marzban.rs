@@ -61,6 +61,8 @@ pub struct Marzban {
     /// Why the last count was abandoned.
     uncounted: Option<FetchError>,
     naming: Naming,
+    /// Whether the panel was asked for its nodes' names, and gave them or never will.
+    nodes_known: bool,
     /// Whether the list of nodes has no lifetime counters (PasarGuard may have them).
     usage_needed: bool,
     node_hours: Hours<NodeKey, 2>,
@@ -89,6 +91,7 @@ impl Marzban {
             counts: None,
             uncounted: None,
             naming: Naming::default(),
+            nodes_known: false,
             usage_needed: true,
             node_hours: Hours::new(),
             named: config.node_traffic_of.iter().map(|name| NamedUser::new(name)).collect(),
@@ -216,8 +219,24 @@ impl Marzban {
         let list = answer.into_list();
         let nodes = convert::nodes(&list);
         self.naming.learn(&list);
+        self.nodes_known = true;
         self.usage_needed = nodes.is_empty() || nodes.iter().any(|node| node.uplink.is_none());
         Ok(Step::done(Part::Nodes, vec![Fact::Nodes(nodes)]))
+    }
+
+    /// PasarGuard's traffic answers have the nodes' ids alone and leave out idle nodes. Without the list of nodes, the
+    /// counters of its nodes would be taken for those of removed ones.
+    async fn know_nodes(&mut self, now: Moment) -> Result<(), FetchError> {
+        if self.nodes_known || self.system != Some(System::PasarGuard) {
+            return Ok(());
+        }
+        match self.read_nodes(now).await {
+            Err(err) if !matches!(err.cause, Cause::NotAllowed | Cause::NotFound(_)) => Err(err),
+            _ => {
+                self.nodes_known = true;
+                Ok(())
+            }
+        }
     }
 
     async fn read_admins(&mut self, now: Moment) -> Result<Step, FetchError> {

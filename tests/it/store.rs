@@ -61,7 +61,7 @@ fn filled() -> (Vec<u8>, Loaded) {
         store.settle(Settled { notices, receiver: Some(("ops", &state)), told: None }).await.unwrap();
         let users = SavedUsers { read_at: NOW, started: NOW, users: b"alice, bob".repeat(50) };
         store.save_users("home", users).await.unwrap();
-        store.retain_targets(&[("home".into(), "a".into())], NOW).await.unwrap();
+        store.retain_targets(&["home".into()], NOW).await.unwrap();
         let row = |n: u64| CounterRow { labels: format!("{{\"node\":{n}}}"), values: vec![n, u64::MAX] };
         let rows = (0..20).map(row).collect();
         let change = CounterChange { family: "node".into(), rows, gone: vec![] };

@@ -19,17 +19,23 @@ use crate::{
 const NODE_HOURS: &str = "node_hours";
 
 impl Marzban {
-    pub(in crate::upstream) fn resume(&mut self, counters: &CounterFamilies) {
+    pub(in crate::upstream) fn resume(&mut self, counters: &CounterFamilies) -> Vec<CounterChange> {
+        let mut outdated = Vec::new();
         for (family, rows) in counters {
             if family == NODE_HOURS {
                 self.node_hours = Hours::restored(rows);
             } else if let Some(user) = self.named.iter_mut().find(|user| user.family() == *family) {
                 user.resume(rows);
+            } else {
+                // A user who is no longer named in the configuration.
+                outdated.extend(CounterChange::between(family, rows, Vec::new()));
             }
         }
+        outdated
     }
 
     pub(super) async fn read_usage(&mut self, now: Moment) -> Result<Step, FetchError> {
+        self.know_nodes(now).await?;
         let windows = self.node_hours.windows(self.panel_time(now));
         let finished = match windows.finished {
             Some((from, to)) => self.node_usage(from, Some(to), now).await?.into_iter().collect(),
@@ -70,6 +76,7 @@ impl Marzban {
 
     /// Reads one of the users named in the configuration, in turn.
     pub(super) async fn read_user_nodes(&mut self, now: Moment) -> Result<Step, FetchError> {
+        self.know_nodes(now).await?;
         let mut durable = None;
         if let Some(user) = self.named.get(self.next_named) {
             let (name, windows) = (user.name.clone(), user.hours.windows(self.panel_time(now)));

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     http,
     model::{Fact, Moment, NamedUsers, Part, UserFacts},
-    upstream::{Cause, FetchError, Step},
+    upstream::{Again, Cause, FetchError, Scope, Step},
 };
 
 impl Marzban {
@@ -116,7 +116,13 @@ impl Marzban {
                     }
                 }
                 // Known results are kept; the rest is requested again.
-                Err(_) if !(named.found.is_empty() && named.gone.is_empty()) => break,
+                Err(err)
+                    if err.again == Again::Usual
+                        && matches!(err.scope(), Scope::Part | Scope::Target)
+                        && !(named.found.is_empty() && named.gone.is_empty()) =>
+                {
+                    break;
+                }
                 Err(err) => return Err(err),
             }
         }

@@ -7,7 +7,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -30,7 +30,7 @@ use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
 
 use crate::common::{
     PATIENT, RECORDED_AT, SHORT, at, config,
-    panel::{self, Role},
+    panel::{self, Role, TOKEN},
     password,
     server::{Answer, Request, Server},
     upstream,
@@ -186,4 +186,73 @@ async fn counting_users_by_status_stops_when_the_panel_does_not_answer() {
     let step = upstream.read(Part::System, now).await.unwrap();
     step.facts.into_iter().for_each(|fact| report.merge(fact, now));
     assert_eq!(report.counts.by_status.len(), 5, "{:?}", report.counts);
+}
+
+#[tokio::test]
+async fn nodes_that_are_known_by_id_keep_their_counters_when_their_list_cannot_be_read() {
+    for status in [500, 404] {
+        let (bytes, lists) = (Arc::new(AtomicI64::new(1000)), Arc::new(AtomicBool::new(true)));
+        let (moved, listed) = (Arc::clone(&bytes), Arc::clone(&lists));
+        let panel = panel::Panel::of(Role::Sudo);
+        let server = Server::start(move |request| match request.path() {
+            "/api/system" => {
+                let system = json!({"version": "5.2.1", "total_user": 1, "active_users": 1});
+                Answer::json(system.to_string())
+            }
+            "/api/nodes" if !listed.load(Ordering::SeqCst) => Answer::status(500),
+            "/api/nodes" => {
+                let node = |id, name| json!({"id": id, "name": name, "status": "connected"});
+                Answer::json(json!({"nodes": [node(3, "fra-1"), node(4, "idle")]}).to_string())
+            }
+            "/api/node/usage" | "/api/user/alice/usage" => {
+                let bytes = moved.load(Ordering::SeqCst);
+                let bucket = json!({"uplink": bytes, "downlink": 0, "total_traffic": bytes});
+                Answer::json(json!({"stats": {"3": [bucket]}}).to_string())
+            }
+            TOKEN => panel.answer(request),
+            _ => Answer::status(status),
+        });
+        let mut config = config(&server.url(), Role::Sudo.login());
+        config.node_traffic_of = vec!["alice".into()];
+        let folder = tempfile::tempdir().unwrap();
+        let read = async || {
+            let report = life(upstream(&config, PATIENT), folder.path(), RECORDED_AT).await;
+            let nodes = report.usage.iter().map(|traffic| (traffic.node.to_string(), traffic.uplink));
+            let users = report.user_nodes.iter().map(|traffic| (traffic.node.to_string(), traffic.bytes));
+            (nodes.collect::<Vec<_>>(), users.collect::<Vec<_>>())
+        };
+        let expected = |bytes| {
+            let nodes = vec![("fra-1".to_owned(), bytes), ("idle".to_owned(), 0)];
+            (nodes.clone(), nodes)
+        };
+        assert_eq!(read().await, expected(1000));
+        lists.store(false, Ordering::SeqCst);
+        bytes.fetch_add(5, Ordering::SeqCst);
+        assert_eq!(read().await, (vec![], vec![]), "nothing is shown under other names");
+        lists.store(true, Ordering::SeqCst);
+        assert_eq!(read().await, expected(1005));
+    }
+}
+
+#[tokio::test]
+async fn counters_of_a_user_who_is_no_longer_named_are_deleted() {
+    let usage = Arc::new(Usage::default());
+    usage.moves(RECORDED_AT, 7);
+    let answers = Arc::clone(&usage);
+    let panel = panel::Panel::of(Role::Sudo);
+    let server = Server::start(move |request| match request.path() {
+        "/api/user/alice/usage" | "/api/user/bob/usage" => answers.answer(request),
+        _ => panel.answer(request),
+    });
+    let folder = tempfile::tempdir().unwrap();
+    for (names, expected) in [(vec!["alice", "bob"], 2), (vec!["bob"], 1), (vec![], 0)] {
+        let mut config = config(&server.url(), Role::Sudo.login());
+        config.node_traffic_of = names.into_iter().map(str::to_owned).collect();
+        life(upstream(&config, PATIENT), folder.path(), RECORDED_AT).await;
+        let Opened { store, .. } = Store::open(folder.path(), RECORDED_AT).unwrap();
+        let families = store.load_counters("home").await.unwrap();
+        let users = families.iter().filter(|(family, _)| family.starts_with("user_hours/"));
+        assert_eq!(users.count(), expected, "{families:?}");
+        store.close().await;
+    }
 }

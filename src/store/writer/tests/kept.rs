@@ -85,7 +85,7 @@ async fn counters_that_change_while_the_disk_fails_are_handed_over() {
 
 #[tokio::test]
 async fn a_target_that_left_is_remembered_for_thirty_days() {
-    let both = ["home", "edge"].map(|name| (name.to_owned(), "a".to_owned()));
+    let both = ["home".to_owned(), "edge".to_owned()];
     for (days, restarts, walks, is_there) in [
         (29, false, false, true),
         (29, true, true, true),
@@ -121,35 +121,6 @@ async fn a_target_that_left_is_remembered_for_thirty_days() {
     }
 }
 
-#[tokio::test]
-async fn a_target_that_is_another_system_begins_again_whatever_the_disk_does() {
-    for disk_fails in [false, true] {
-        let folder = tempfile::tempdir().unwrap();
-        let Opened { store, .. } = opened(folder.path());
-        let targets =
-            |home: &str| [("home", home), ("edge", "a")].map(|(name, source)| (name.into(), source.into()));
-        store.retain_targets(&targets("a"), NOW).await.unwrap();
-        for target in ["home", "edge"] {
-            store.save_users(target, users()).await.unwrap();
-            store.commit_counters(target, change("node", vec![row("a", &[1])], vec![])).await.unwrap();
-        }
-        if disk_fails {
-            fails(&store).await;
-        }
-        assert_eq!(store.retain_targets(&targets("b"), NOW).await.is_err(), disk_fails);
-        assert_eq!(store.load_users("home").await.unwrap(), None);
-        if disk_fails {
-            recovers(&store).await;
-        }
-        let store = reopened(store, folder.path()).await;
-        assert_eq!((store.load_users("home").await.unwrap(), home(&store, "node").await), (None, vec![]));
-        assert_eq!(store.load_users("edge").await.unwrap(), Some(users()));
-        assert_eq!(counters(&store, "edge", "node").await, [row("a", &[1])]);
-        store.save_users("home", users()).await.unwrap();
-        assert_eq!(store.load_users("home").await.unwrap(), Some(users()));
-    }
-}
-
 /// `tests/fixtures/store/v1.db` was written by schema version 1.
 #[tokio::test]
 async fn a_file_of_an_earlier_version_that_cannot_be_written_is_read_and_kept() {
@@ -166,7 +137,7 @@ async fn a_file_of_an_earlier_version_that_cannot_be_written_is_read_and_kept() 
     let Opened { store, loaded, problem } = opened(folder.path());
     assert_eq!((loaded, problem), (read, None));
     // Its targets have no mark; those that are configured keep their users.
-    store.retain_targets(&[("home".into(), "a".into())], NOW).await.unwrap();
+    store.retain_targets(&["home".into()], NOW).await.unwrap();
     assert!(store.load_users("home").await.unwrap().is_some());
     store.commit_counters("home", change("node", vec![row("a", &[1])], vec![])).await.unwrap();
     let store = reopened(store, folder.path()).await;
