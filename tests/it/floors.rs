@@ -69,6 +69,7 @@ const NAMING: &[(&str, &str)] = &[
     ("config/targets/marzban.rs", "the section of this system"),
     ("daemon/targets.rs", "the closed set is matched: an upstream is built"),
     ("demo.rs", "the list of simulated systems"),
+    ("notify/webhook/template.rs", "a notification to try a template on"),
 ];
 
 #[test]
@@ -185,6 +186,10 @@ fn what_is_allowed_and_what_only_tests_compile_is_accepted() {
             "alert.rs",
             "mod state;\n#[cfg(test)]\npub(crate) mod testing;\npub(in crate::alert) use self::state::S;\n",
         ),
+        ("alert/testing.rs", "mod inner;\nuse crate::server::S;\n"),
+        ("alert/testing/inner.rs", "use crate::server::S;\n"),
+        ("alert/state.rs", "pub struct S;\n#[cfg(test)]\nmod tests;\n"),
+        ("alert/state/tests.rs", "use crate::daemon;\n"),
         ("cli.rs", "use crate::daemon::Daemon;\n"),
         ("lib.rs", "pub mod alert;\npub mod cli;\npub use crate::alert::A;\n"),
     ];
