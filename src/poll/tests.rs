@@ -548,8 +548,8 @@ async fn what_a_system_forgets_is_stored_before_the_next_request_and_continues_a
             () = poller.run(std::future::pending::<()>()) => unreachable!("the loop has no end"),
             () = enough => {}
         }
-        let seen = seen.lock().unwrap();
-        for (total, stored) in seen.iter() {
+        let seen = std::mem::take(&mut *seen.lock().unwrap());
+        for (total, stored) in &seen {
             let expected = if *total == 0 { vec![] } else { vec![("usage".to_owned(), vec![row(*total)])] };
             assert_eq!(*stored, expected, "life {life}");
         }
