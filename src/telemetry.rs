@@ -142,7 +142,7 @@ impl Telemetry {
                 &registry,
                 IntGauge::with_opts(opts(
                     "web_config_up",
-                    "Whether the certificates, keys and web configuration file of the HTTP port are usable. If not, the last good certificates and keys of [web] stay in force, but with a broken web configuration file all requests are refused.",
+                    "Whether the certificates, keys and web configuration file of the HTTP port are usable and can be read within a second. If not, the last good ones stay in force, but a broken web configuration file refuses all requests.",
                 )),
             ),
             notifications: Notifications::new(&registry),
@@ -254,7 +254,7 @@ impl Telemetry {
         self.0.http_password_checks.inc();
     }
 
-    /// Whether the certificates, keys and web configuration file of the HTTP port are usable.
+    /// Whether the certificates, keys and web configuration file of the HTTP port are usable and can be read in time.
     pub fn web_config(&self, usable: bool) {
         self.0.web_config_up.set(i64::from(usable));
     }

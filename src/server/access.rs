@@ -20,7 +20,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use rustls::ServerConfig;
 use tokio::{
-    sync,
+    sync::watch,
     time::{Instant, timeout_at},
 };
 
@@ -127,28 +127,30 @@ pub(super) struct Broken {
 pub struct Access {
     /// The terms, if they depend on no file.
     fixed: Option<Arc<Terms>>,
-    kept: Arc<Kept>,
+    from_files: Arc<FromFiles>,
     passwords: Arc<Passwords>,
     telemetry: Telemetry,
 }
 
+/// The terms that files make, and when they were read.
 #[derive(Debug)]
-struct Kept {
+struct FromFiles {
     config: AccessConfig,
-    telemetry: Telemetry,
-    /// Held by the thread that reads them, so there is only ever one, even while the disk does not answer.
-    files: Arc<sync::Mutex<Files>>,
-    known: Mutex<Known>,
+    /// Locked by the thread that reads them.
+    files: Arc<Mutex<Files>>,
+    reads: Mutex<Reads>,
 }
 
-/// What the last finished read found.
+/// The newest read, and what the last finished one found.
 #[derive(Debug)]
-struct Known {
+struct Reads {
     /// The last good ones.
     terms: Arc<Terms>,
     broken: bool,
-    /// Start of the last read, finished or not.
+    /// Start of the newest read.
     began: Instant,
+    /// Closed when the newest read ends.
+    running: watch::Receiver<()>,
     /// Whether reads take longer than [`READ_WITHIN`].
     late: bool,
 }
@@ -186,14 +188,19 @@ impl Access {
     ) -> Result<Self, AccessError> {
         let Built { files, outcome } = build(config);
         let terms = Arc::new(outcome.map_err(AccessError)?);
-        telemetry.web_config(true);
+        let (_, running) = watch::channel(());
         Ok(Access {
             fixed: files.is_empty().then(|| Arc::clone(&terms)),
-            kept: Arc::new(Kept {
+            from_files: Arc::new(FromFiles {
                 config: config.clone(),
-                telemetry: telemetry.clone(),
-                files: Arc::new(sync::Mutex::new(files)),
-                known: Mutex::new(Known { terms, broken: false, began: Instant::now(), late: false }),
+                files: Arc::new(Mutex::new(files)),
+                reads: Mutex::new(Reads {
+                    terms,
+                    broken: false,
+                    began: Instant::now(),
+                    running,
+                    late: false,
+                }),
             }),
             passwords,
             telemetry: telemetry.clone(),
@@ -202,12 +209,17 @@ impl Access {
 
     /// The terms as of now, or as of the last finished read if files cannot be read in time.
     pub(super) async fn terms(&self) -> Result<Arc<Terms>, Broken> {
-        if let Some(terms) = &self.fixed {
-            return Ok(Arc::clone(terms));
-        }
-        let kept = Arc::clone(&self.kept);
-        self.kept.read_if_due(move |files| kept.look(files)).await;
-        self.kept.outcome()
+        let (terms, usable) = match &self.fixed {
+            Some(terms) => (Ok(Arc::clone(terms)), true),
+            None => {
+                let from_files = Arc::clone(&self.from_files);
+                self.from_files.read_if_due(move |files| from_files.look(files)).await;
+                self.from_files.outcome()
+            }
+        };
+        // With each request, because a read for an earlier configuration may still be running.
+        self.telemetry.web_config(usable);
+        terms
     }
 
     /// Checks a request from `peer`; `health`: it asks for `/-/healthy`.
@@ -240,30 +252,43 @@ impl Access {
     }
 }
 
-impl Kept {
-    /// Runs `look` on a thread of its own, unless another one ran less than [`READ_EVERY`] ago or runs still. Returns
+impl FromFiles {
+    /// Runs `look` on a thread of its own, unless another one began less than [`READ_EVERY`] ago or still runs. Returns
     /// when the newest of them has ended, at the latest [`READ_WITHIN`] after it began.
     async fn read_if_due(&self, look: impl FnOnce(&mut Files) + Send + 'static) {
-        let patience = self.known().began + READ_WITHIN;
-        let Ok(mut files) = timeout_at(patience, Arc::clone(&self.files).lock_owned()).await else {
-            return self.set_late(true);
-        };
-        let began = Instant::now();
-        {
-            let mut known = self.known();
-            if began < known.began + READ_EVERY {
+        // One lock for the check and the start, so that simultaneous requests wait for the same read.
+        let (began, mut running) = {
+            let mut reads = self.reads();
+            let is_running = reads.running.has_changed().is_ok();
+            let now = Instant::now();
+            if !is_running && now < reads.began + READ_EVERY {
                 return;
             }
-            known.began = began;
-        }
-        // It fails only when the runtime ends.
-        let looked = tokio::task::spawn_blocking(move || look(&mut files));
-        self.set_late(timeout_at(began + READ_WITHIN, looked).await.is_err());
+            if !is_running {
+                let (end, running) = watch::channel(());
+                let files = Arc::clone(&self.files);
+                drop(tokio::task::spawn_blocking(move || {
+                    look(&mut files.lock().unwrap_or_else(PoisonError::into_inner));
+                    drop(end);
+                }));
+                (reads.began, reads.running) = (now, running);
+            }
+            (reads.began, reads.running.clone())
+        };
+        // Nothing is sent: it returns when the read has ended.
+        let ended = timeout_at(began + READ_WITHIN, running.changed()).await.is_ok();
+        self.set_late(!ended, began);
     }
 
-    /// Notes whether reads take too long, and logs when that changes.
-    fn set_late(&self, late: bool) {
-        let before = std::mem::replace(&mut self.known().late, late);
+    /// Records whether the read that `began` then takes too long, unless a newer one has begun, and logs when that changes.
+    fn set_late(&self, late: bool, began: Instant) {
+        let before = {
+            let mut reads = self.reads();
+            if reads.began != began {
+                return;
+            }
+            std::mem::replace(&mut reads.late, late)
+        };
         if late && !before {
             tracing::error!(
                 limit_seconds = READ_WITHIN.as_secs(),
@@ -286,18 +311,17 @@ impl Kept {
         let built = build(&self.config);
         let outcome = match self.config {
             AccessConfig::WebFile(_) => {
-                let before = Arc::clone(&self.known().terms);
+                let before = Arc::clone(&self.reads().terms);
                 built.outcome.and_then(|terms| terms.encrypted_as(&before))
             }
             AccessConfig::Own(_) => built.outcome,
         };
         *files = built.files;
-        let mut known = self.known();
-        known.broken = outcome.is_err();
-        self.telemetry.web_config(!known.broken);
+        let mut reads = self.reads();
+        reads.broken = outcome.is_err();
         match (outcome, &self.config) {
             (Ok(terms), _) => {
-                known.terms = Arc::new(terms);
+                reads.terms = Arc::new(terms);
                 tracing::info!("changed certificates, keys or passwords of the HTTP port are in force");
             }
             (Err(mistakes), AccessConfig::Own(_)) => {
@@ -315,16 +339,18 @@ impl Kept {
         }
     }
 
-    fn outcome(&self) -> Result<Arc<Terms>, Broken> {
-        let known = self.known();
-        match self.config {
-            AccessConfig::WebFile(_) if known.broken => Err(Broken { tls: known.terms.tls.is_some() }),
-            AccessConfig::Own(_) | AccessConfig::WebFile(_) => Ok(Arc::clone(&known.terms)),
-        }
+    /// The terms in force, and whether the files are usable and can be read in time.
+    fn outcome(&self) -> (Result<Arc<Terms>, Broken>, bool) {
+        let reads = self.reads();
+        let terms = match self.config {
+            AccessConfig::WebFile(_) if reads.broken => Err(Broken { tls: reads.terms.tls.is_some() }),
+            AccessConfig::Own(_) | AccessConfig::WebFile(_) => Ok(Arc::clone(&reads.terms)),
+        };
+        (terms, !reads.broken && !reads.late)
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn reads(&self) -> MutexGuard<'_, Reads> {
+        self.reads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -416,7 +442,10 @@ impl Credentials {
 mod tests {
     use std::{fs, path::PathBuf, sync::mpsc};
 
-    use tokio::time::{advance, timeout};
+    use tokio::{
+        task::JoinSet,
+        time::{advance, timeout},
+    };
 
     use super::*;
 
@@ -426,6 +455,7 @@ mod tests {
 
     struct Guarded {
         access: Arc<Access>,
+        telemetry: Telemetry,
         file: PathBuf,
         _folder: tempfile::TempDir,
     }
@@ -435,13 +465,21 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let file = folder.path().join("web.yml");
             fs::write(&file, text).unwrap();
-            let access = Access::open(&AccessConfig::WebFile(file.clone()), &Telemetry::new()).unwrap();
-            Guarded { access: Arc::new(access), file, _folder: folder }
+            let telemetry = Telemetry::new();
+            let access = Access::open(&AccessConfig::WebFile(file.clone()), &telemetry).unwrap();
+            Guarded { access: Arc::new(access), telemetry, file, _folder: folder }
         }
 
         /// Whether credentials are demanded; absent: all requests are refused.
         async fn asks(&self) -> Option<bool> {
             self.access.terms().await.ok().map(|terms| terms.asks_for_credentials())
+        }
+
+        /// `web_config_up`.
+        fn up(&self) -> f64 {
+            let families = self.telemetry.gather();
+            let up = families.iter().find(|family| family.name() == "proxymeter_web_config_up").unwrap();
+            up.get_metric()[0].get_gauge().get_value()
         }
     }
 
@@ -459,16 +497,34 @@ mod tests {
         }
     }
 
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn requests_that_come_at_once_after_a_pause_are_all_judged_by_the_new_terms() {
+        let guarded = Guarded::open(OPEN);
+        for round in 0..5_000 {
+            let is_guarded = round % 2 == 0;
+            fs::write(&guarded.file, if is_guarded { GUARDED } else { OPEN }).unwrap();
+            guarded.access.from_files.reads().began -= 2 * READ_EVERY;
+            let mut requests = JoinSet::new();
+            for _ in 0..3 {
+                let access = Arc::clone(&guarded.access);
+                requests.spawn(async move { access.terms().await.map(|terms| terms.asks_for_credentials()) });
+            }
+            assert_eq!(requests.join_all().await, [Ok(is_guarded); 3], "{round}");
+            assert!(!guarded.access.from_files.reads().late, "{round}");
+        }
+    }
+
     /// The clock stands still while a thread reads, unless it is moved.
     #[tokio::test(start_paused = true)]
     async fn a_disk_that_does_not_answer_holds_up_no_request() {
         let guarded = Guarded::open(GUARDED);
-        let kept = &guarded.access.kept;
+        let from_files = &guarded.access.from_files;
+        assert_eq!((guarded.asks().await, guarded.up()), (Some(true), 1.0));
         fs::write(&guarded.file, OPEN).unwrap();
         advance(READ_EVERY).await;
         let (answer, disk) = mpsc::channel::<()>();
         let start = Instant::now();
-        let first = kept.read_if_due(move |_| _ = disk.recv());
+        let first = from_files.read_if_due(move |_| _ = disk.recv());
         let second = async {
             advance(READ_WITHIN / 2).await;
             guarded.asks().await
@@ -482,16 +538,16 @@ mod tests {
 
         // It is known not to answer: nothing waits for it any longer, nor asks it again.
         for _ in 0..100 {
-            kept.read_if_due(|_| panic!("a second thread reads")).await;
+            from_files.read_if_due(|_| panic!("a second thread reads")).await;
             assert_eq!(guarded.asks().await, Some(true));
             advance(READ_EVERY).await;
         }
         assert_eq!(start.elapsed(), READ_WITHIN + 100 * READ_EVERY);
-        assert!(kept.known().late);
+        assert_eq!(guarded.up(), 0.0);
 
         drop(answer);
-        drop(timeout(READ_WITHIN, kept.files.lock()).await.unwrap());
-        assert_eq!(guarded.asks().await, Some(false));
-        assert!(!kept.known().late);
+        let mut running = from_files.reads().running.clone();
+        timeout(READ_WITHIN, running.changed()).await.unwrap().unwrap_err();
+        assert_eq!((guarded.asks().await, guarded.up()), (Some(false), 1.0));
     }
 }

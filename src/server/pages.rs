@@ -4,10 +4,14 @@
 //! lately are rendered again before anyone asks, unless an old page is still being sent: no page is held twice. The
 //! daemon's own metrics are appended to each answer.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use tokio::{
-    sync::{Mutex, OwnedMutexGuard, watch},
+    sync::{self, OwnedMutexGuard, watch},
     time::{Instant, sleep},
 };
 
@@ -32,14 +36,9 @@ pub(super) struct Pages {
     setup: watch::Receiver<Arc<Setup>>,
     /// Held by the thread that writes a page. Scrapers that want the same page wait for it; if they leave, it is
     /// written to its end and kept all the same.
-    kept: Arc<Mutex<Kept>>,
-}
-
-#[derive(Default)]
-struct Kept {
-    pages: HashMap<Key, Page>,
-    /// When each was asked for last, by the daemon's uptime.
-    asked: HashMap<Key, Duration>,
+    kept: Arc<sync::Mutex<HashMap<Key, Page>>>,
+    /// When each page was requested last, by the daemon's uptime.
+    asked: Mutex<HashMap<Key, Duration>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -64,7 +63,7 @@ impl Page {
 
 impl Pages {
     pub(super) fn new(board: Board, clock: Clock, setup: watch::Receiver<Arc<Setup>>) -> Self {
-        Pages { board, clock, setup, kept: Arc::default() }
+        Pages { board, clock, setup, kept: Arc::default(), asked: Mutex::default() }
     }
 
     /// The newest page of all targets or of one; absent: there is no target of that name.
@@ -74,9 +73,15 @@ impl Pages {
         format: Format,
         coding: Coding,
     ) -> Option<Arc<Rendered>> {
+        let view = self.board.view();
+        if target.is_some_and(|target| view.reports.iter().all(|report| *report.target != *target)) {
+            return None;
+        }
         let key = Key { target: target.map(Arc::from), format, coding };
+        // Before the wait, so that the page is made even if the scraper leaves meanwhile.
+        self.asked().insert(key.clone(), self.clock.now().uptime);
         let kept = Arc::clone(&self.kept).lock_owned().await;
-        self.newest(kept, key, self.clock.now().uptime).await
+        self.newest(kept, key).await
     }
 
     /// Renders recently requested pages as soon as they are outdated, so that scrapers seldom wait.
@@ -94,29 +99,30 @@ impl Pages {
     /// Renders the pages to be kept ready, and drops the others.
     async fn renew(&self) {
         let mut kept = Arc::clone(&self.kept).lock_owned().await;
-        let Kept { pages, asked } = &mut *kept;
         let now = self.clock.now().uptime;
-        asked.retain(|_, at| now.saturating_sub(*at) < LATELY);
-        pages.retain(|key, _| asked.contains_key(key));
+        let wanted: Vec<_> = {
+            let mut asked = self.asked();
+            asked.retain(|_, at| now.saturating_sub(*at) < LATELY);
+            kept.retain(|key, _| asked.contains_key(key));
+            asked.keys().cloned().collect()
+        };
         // Another page beside one that is still being sent would be a large page held twice.
-        if pages.values().any(|page| page.text.is_being_sent()) {
+        if kept.values().any(|page| page.text.is_being_sent()) {
             return;
         }
-        let asked = asked.clone();
         drop(kept);
-        for (key, at) in asked {
+        for key in wanted {
             let kept = Arc::clone(&self.kept).lock_owned().await;
-            self.newest(kept, key, at).await;
+            self.newest(kept, key).await;
         }
     }
 
-    /// The page of `key`, which was asked for at the uptime `asked`; written if the kept one is outdated.
-    async fn newest(
-        &self,
-        mut kept: OwnedMutexGuard<Kept>,
-        key: Key,
-        asked: Duration,
-    ) -> Option<Arc<Rendered>> {
+    fn asked(&self) -> MutexGuard<'_, HashMap<Key, Duration>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The page of `key`; written if the kept one is outdated.
+    async fn newest(&self, mut kept: OwnedMutexGuard<HashMap<Key, Page>>, key: Key) -> Option<Arc<Rendered>> {
         // Taken under the lock, so that an older page never replaces a newer one.
         let view = self.board.view();
         let setup = Arc::clone(&self.setup.borrow());
@@ -128,18 +134,15 @@ impl Pages {
                 Arc::new(vec![Arc::clone(report)])
             }
         };
-        let last = kept.asked.entry(key.clone()).or_default();
-        *last = asked.max(*last);
-
         // Dropped before the new page is made: large pages are never held twice, unless one is still being sent.
-        kept.pages.retain(|_, page| page.valid(view.version, &setup, now.uptime));
-        if let Some(page) = kept.pages.get(&key) {
+        kept.retain(|_, page| page.valid(view.version, &setup, now.uptime));
+        if let Some(page) = kept.get(&key) {
             return Some(Arc::clone(&page.text));
         }
         let write = move || {
             let text = exposition::render(&reports, now, &setup.options, key.format, key.coding);
             let text = Arc::new(text);
-            kept.pages.insert(key, Page { version: view.version, setup, text: Arc::clone(&text) });
+            kept.insert(key, Page { version: view.version, setup, text: Arc::clone(&text) });
             text
         };
         match tokio::task::spawn_blocking(write).await {
@@ -216,7 +219,7 @@ mod tests {
 
     /// The version of the board that the page of all targets was written from, if it is kept.
     async fn written(pages: &Pages) -> Option<u64> {
-        pages.kept.lock().await.pages.values().next().map(|page| page.version)
+        pages.kept.lock().await.values().next().map(|page| page.version)
     }
 
     #[tokio::test(start_paused = true)]
@@ -270,6 +273,21 @@ mod tests {
         }
         pages.renew().await;
         assert_eq!(written(&pages).await, Some(16));
+    }
+
+    #[tokio::test]
+    async fn a_page_is_made_when_its_scraper_leaves_while_another_page_is_written() {
+        let pages = pages();
+        let writing = Arc::clone(&pages.kept).lock_owned().await;
+        for target in [None, Some("a"), Some("no such target")] {
+            drop(pages.get(target, Format::OpenMetrics, Coding::Gzip).now_or_never());
+        }
+        drop(writing);
+        pages.renew().await;
+        let kept = pages.kept.lock().await;
+        let mut targets: Vec<_> = kept.keys().map(|key| key.target.as_deref()).collect();
+        targets.sort_unstable();
+        assert_eq!(targets, [None, Some("a")]);
     }
 
     #[tokio::test]

@@ -25,7 +25,7 @@ use super::{
     negotiate,
     pages::Pages,
     route::Route,
-    seen::{Kept, Seen},
+    seen::{Seen, SharedPage},
     state::State,
     status,
 };
@@ -45,9 +45,9 @@ pub(super) struct Server {
     pub(super) connections: Arc<Connections>,
     pub(super) pages: Pages,
     pub(super) scrapes: Arc<Semaphore>,
-    status: Kept,
-    alerts: Kept,
-    targets: Kept,
+    status: SharedPage,
+    alerts: SharedPage,
+    targets: SharedPage,
 }
 
 /// Why a request gets no answer: its connection was made under other certificates. Clients repeat the request on a
@@ -62,9 +62,9 @@ impl Server {
             connections: Arc::default(),
             pages: Pages::new(state.board.clone(), state.clock.clone(), state.setup.clone()),
             scrapes: Arc::new(Semaphore::new(MAX_SCRAPES)),
-            status: Kept::default(),
-            alerts: Kept::default(),
-            targets: Kept::default(),
+            status: SharedPage::default(),
+            alerts: SharedPage::default(),
+            targets: SharedPage::default(),
             state,
         }
     }
@@ -196,8 +196,12 @@ impl Server {
         response
     }
 
-    async fn json(&self, kept: &Kept, write: fn(&Seen) -> serde_json::Result<Vec<u8>>) -> Response<Answer> {
-        match kept.get(&self.state, write).await {
+    async fn json(
+        &self,
+        page: &SharedPage,
+        write: fn(&Seen) -> serde_json::Result<Vec<u8>>,
+    ) -> Response<Answer> {
+        match page.get(&self.state, write).await {
             Some(json) => fresh(answer(StatusCode::OK, "application/json", vec![json])),
             None => unwritable(),
         }

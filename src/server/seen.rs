@@ -53,7 +53,7 @@ impl Seen {
 
 /// A page, written once for all clients within a second, unless what it shows changes.
 #[derive(Default)]
-pub(super) struct Kept(Arc<Mutex<Option<Page>>>);
+pub(super) struct SharedPage(Arc<Mutex<Option<Page>>>);
 
 struct Page {
     text: Bytes,
@@ -73,7 +73,7 @@ impl Page {
     }
 }
 
-impl Kept {
+impl SharedPage {
     /// The page that `write` makes, away from the threads that serve others; absent: it could not be written.
     pub(super) async fn get<E: Send + 'static>(
         &self,
@@ -170,35 +170,35 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_page_is_written_once_a_second_and_when_something_is_new() {
         let mut state = state(&[Report::new("home")], ActiveAlerts::default(), UserLabels::Name);
-        let kept = Kept::default();
-        let both = tokio::join!(kept.get(&state, page), kept.get(&state, page));
+        let shared = SharedPage::default();
+        let both = tokio::join!(shared.get(&state, page), shared.get(&state, page));
         let first = both.0.unwrap();
         assert_eq!(first, both.1.unwrap());
         tokio::time::advance(Duration::from_millis(999)).await;
-        assert_eq!(kept.get(&state, page).await.unwrap(), first);
+        assert_eq!(shared.get(&state, page).await.unwrap(), first);
         tokio::time::advance(Duration::from_millis(1)).await;
-        let second = kept.get(&state, page).await.unwrap();
+        let second = shared.get(&state, page).await.unwrap();
         assert_ne!(second, first);
 
         tokio::time::advance(Duration::from_millis(1)).await;
         state.board.publish(Report { up: Some(true), ..Report::new("home") });
-        let third = kept.get(&state, page).await.unwrap();
+        let third = shared.get(&state, page).await.unwrap();
         assert_ne!(third, second);
         tokio::time::advance(Duration::from_millis(1)).await;
         state.alerts = tokio::sync::watch::channel(Arc::default()).1;
-        assert_ne!(kept.get(&state, page).await.unwrap(), third);
+        assert_ne!(shared.get(&state, page).await.unwrap(), third);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_page_is_kept_when_its_client_leaves_before_it_is_written() {
         let state = state(&[Report::new("home")], ActiveAlerts::default(), UserLabels::Name);
-        let kept = Kept::default();
+        let shared = SharedPage::default();
         for round in 0..15 {
             // Polled once, which is seldom long enough.
-            drop(kept.get(&state, page).now_or_never());
-            let text = kept.0.lock().await.as_ref().map(|page| page.text.clone());
+            drop(shared.get(&state, page).now_or_never());
+            let text = shared.0.lock().await.as_ref().map(|page| page.text.clone());
             assert!(text.is_some(), "{round}");
-            assert_eq!(kept.get(&state, page).await, text);
+            assert_eq!(shared.get(&state, page).await, text);
             tokio::time::advance(SHOWN_FOR).await;
         }
     }

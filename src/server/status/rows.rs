@@ -89,8 +89,8 @@ struct Fact {
 #[derive(Serialize)]
 struct Trouble {
     part: &'static str,
-    /// One of the closed set of reasons; empty: it does not fail at present.
-    reason: &'static str,
+    /// Absent: it does not fail at present.
+    reason: Option<&'static str>,
     stale: bool,
 }
 
@@ -98,7 +98,8 @@ struct Trouble {
 struct PartRow {
     name: &'static str,
     state: &'static str,
-    reason: &'static str,
+    /// Absent: it does not fail at present.
+    reason: Option<&'static str>,
     stale: bool,
     age: Option<String>,
     took: Option<String>,
@@ -110,7 +111,7 @@ impl Target {
             report.parts.values().filter_map(|known| known.last_data).map(|at| now.since(at)).min();
         let parts: Vec<_> =
             report.parts.iter().map(|(part, known)| part_row(report, *part, known, now)).collect();
-        let troubles = parts.iter().filter(|part| part.stale || !part.reason.is_empty());
+        let troubles = parts.iter().filter(|part| part.stale || part.reason.is_some());
         let identity = report.identity.as_ref();
         Target {
             name: name(&report.target),
@@ -141,10 +142,10 @@ fn facts(report: &Report, now: Moment) -> Vec<Fact> {
 
 fn part_row(report: &Report, part: Part, known: &PartState, now: Moment) -> PartRow {
     let (state, reason) = match report.outcome(part).unwrap_or(&known.outcome) {
-        Outcome::Up => ("up", ""),
-        Outcome::Refused => ("not allowed", ""),
-        Outcome::Failed { reason, .. } => ("failing", reason.label()),
-        Outcome::Pending => ("being read", ""),
+        Outcome::Up => ("up", None),
+        Outcome::Refused => ("not allowed", None),
+        Outcome::Failed { reason, .. } => ("failing", Some(reason.label())),
+        Outcome::Pending => ("being read", None),
     };
     PartRow {
         name: part.label(),
