@@ -6,7 +6,7 @@ use super::{
     counters,
     fault::Fault,
     outbox::{self, Ends, Queued, Settlement},
-    schema::{ALERTS, COUNTERS, GROUPS, META, RECEIVERS, TARGETS, USERS},
+    schema::{ALERTS, COUNTERS, GROUPS, HELD, META, OUTBOX, RECEIVERS, TARGETS, USERS},
     table::text,
     users::{self, SavedUsers},
 };
@@ -19,7 +19,7 @@ const KEPT_AFTER_LEAVING_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 /// Bytes of notices that one transaction holds. SQLite's log of recent changes grows with the largest transaction.
 const MOST_AT_ONCE: usize = 8 << 20;
 
-/// The row of `meta` that is present while a round is recorded in several transactions: the lowest `seq` of its notices.
+/// The row of `meta` that is present while a change takes several transactions: the lowest `seq` of its notices.
 const UNFINISHED: &str = "unfinished_round";
 
 /// One call's worth of change. Everything is in the form it is stored in: `receiver` is a name and a state as JSON.
@@ -125,6 +125,41 @@ pub(super) fn apply(connection: &mut Connection, change: &Change, mut ends: Ends
     Ok(ends)
 }
 
+/// Makes the database on the disk hold what the memory does, all of it or nothing.
+///
+/// New notices come first, in transactions of at most [`MOST_AT_ONCE`] bytes under the mark [`UNFINISHED`]. They change
+/// no older row, so [`undo_unfinished`] restores the older state. The last transaction does the rest. Its size depends
+/// on what changed in older rows, and on the users and the dead letters that wait for the disk.
+pub(super) fn catch_up(disk: &mut Connection, memory: &Connection) -> Result<(), Fault> {
+    let first_new = Ends::of(disk)?.last.saturating_add(1);
+    let mut transaction = disk.transaction()?;
+    let mut held = 0;
+    for (id, size) in outbox::sizes(memory, first_new)? {
+        if held > 0 && held + size > MOST_AT_ONCE {
+            META.put(&transaction, &[text(UNFINISHED), text(&first_new.to_string())])?;
+            transaction.commit()?;
+            transaction = disk.transaction()?;
+            held = 0;
+        }
+        if outbox::copy_missing(memory, &transaction, &id)? {
+            held += size;
+        }
+    }
+    META.remove(&transaction, "key", UNFINISHED)?;
+    outbox::remove_different(&transaction, memory)?;
+    for (id, _) in outbox::sizes(memory, i64::MIN)? {
+        outbox::copy_missing(memory, &transaction, &id)?;
+    }
+    for table in HELD.into_iter().filter(|table| table.name != OUTBOX.name) {
+        table.clear(&transaction)?;
+        table.copy(memory, &transaction)?;
+    }
+    outbox::copy_dead_letters(memory, &transaction)?;
+    USERS.copy(memory, &transaction)?;
+    transaction.commit()?;
+    Ok(())
+}
+
 /// Notes which targets are configured and when the others left, and deletes what is kept of those that left long ago.
 fn retain(transaction: &Transaction<'_>, kept: &[String], now: Timestamp) -> Result<(), Fault> {
     forget_left(transaction, now)?;
@@ -163,7 +198,7 @@ fn forget_left(transaction: &Transaction<'_>, now: Timestamp) -> Result<(), Faul
     Ok(())
 }
 
-/// Removes the notices of a round that was not recorded to its end.
+/// Removes the notices of a change whose last transaction is missing.
 pub(super) fn undo_unfinished(connection: &mut Connection) -> Result<(), Fault> {
     let Some(first) = META.get(connection, "key", UNFINISHED, |row| row.get::<_, String>("value"))? else {
         return Ok(());

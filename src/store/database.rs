@@ -13,8 +13,7 @@ use super::{
     change::undo_unfinished,
     fault::Fault,
     folder,
-    outbox::{bury, owned},
-    schema::{self, ALL, DEAD_LETTERS, HANDED_ON, HELD, META, USERS},
+    schema::{self, ALL, HANDED_ON, HELD, META},
     table::text,
 };
 use crate::model::Timestamp;
@@ -82,24 +81,6 @@ impl Disk {
     /// Gives back what deleted rows leave.
     pub(super) fn tidy(&self) -> Result<(), Fault> {
         give_back(&self.connection)
-    }
-
-    /// Makes the database hold what the memory does.
-    pub(super) fn catch_up(&mut self, memory: &Connection) -> Result<(), Fault> {
-        let transaction = self.connection.transaction()?;
-        for table in HELD {
-            table.clear(&transaction)?;
-            table.copy(memory, &transaction)?;
-        }
-        let mut letters = Vec::new();
-        DEAD_LETTERS.each(memory, "seq", |row| {
-            letters.push(owned(row)?);
-            Ok(())
-        })?;
-        bury(&transaction, letters)?;
-        USERS.copy(memory, &transaction)?;
-        transaction.commit()?;
-        Ok(())
     }
 }
 

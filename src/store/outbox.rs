@@ -1,6 +1,6 @@
 //! Notices that are yet to be delivered, in the order they are to go, and those that were given up.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use rusqlite::{
     Connection, Row, Transaction,
@@ -217,11 +217,54 @@ fn enqueue(transaction: &Transaction<'_>, notice: &Queued, position: &Position) 
     OUTBOX.put(transaction, &values)
 }
 
+/// The notices from `first` on, in their order: each id with the bytes of the notice.
+pub(super) fn sizes(connection: &Connection, first: i64) -> Result<Vec<(String, usize)>, Fault> {
+    let sql = "SELECT id, octet_length(notice) FROM outbox WHERE seq >= ? ORDER BY seq";
+    let mut statement = connection.prepare(sql)?;
+    let rows = statement.query_map([first], |row| {
+        Ok((row.get(0)?, usize::try_from(row.get::<_, i64>(1)?).unwrap_or_default()))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Copies a notice that the outbox of another database holds, unless `to` has one with its id. Returns whether it did.
+pub(super) fn copy_missing(from: &Connection, to: &Transaction<'_>, id: &str) -> Result<bool, Fault> {
+    if position(to, id)?.is_some() {
+        return Ok(false);
+    }
+    let row = OUTBOX.get(from, "id", id, owned)?;
+    row.iter().try_for_each(|row| OUTBOX.put(to, &borrowed(row)))?;
+    Ok(row.is_some())
+}
+
+/// Removes the notices that the outbox of `like` does not hold or holds otherwise.
+pub(super) fn remove_different(transaction: &Transaction<'_>, like: &Connection) -> Result<(), Fault> {
+    let sums = |connection: &Connection| {
+        let mut statement = connection.prepare("SELECT id, digest FROM outbox")?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.collect::<rusqlite::Result<HashMap<String, i64>>>()
+    };
+    let like = sums(like)?;
+    for (id, sum) in sums(transaction)? {
+        if like.get(&id) != Some(&sum) {
+            OUTBOX.remove(transaction, "id", &id)?;
+        }
+    }
+    Ok(())
+}
+
+/// Copies every dead letter to another database, last among those that it has.
+pub(super) fn copy_dead_letters(from: &Connection, to: &Transaction<'_>) -> Result<(), Fault> {
+    let mut letters = Vec::new();
+    DEAD_LETTERS.each(from, "seq", |row| {
+        letters.push(owned(row)?);
+        Ok(())
+    })?;
+    bury(to, letters)
+}
+
 /// Puts rows of the outbox last among the dead letters, and forgets those that are too many.
-pub(super) fn bury(
-    transaction: &Transaction<'_>,
-    rows: impl IntoIterator<Item = [Value; 7]>,
-) -> Result<(), Fault> {
+fn bury(transaction: &Transaction<'_>, rows: impl IntoIterator<Item = [Value; 7]>) -> Result<(), Fault> {
     let mut rows = rows.into_iter().peekable();
     if rows.peek().is_none() {
         return Ok(());
@@ -239,7 +282,7 @@ pub(super) fn bury(
 }
 
 /// A row of the outbox or of the dead letters, without its sum.
-pub(super) fn owned(row: &Row<'_>) -> rusqlite::Result<[Value; 7]> {
+fn owned(row: &Row<'_>) -> rusqlite::Result<[Value; 7]> {
     Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?])
 }
 

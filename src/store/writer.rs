@@ -450,7 +450,7 @@ impl Place {
         if let Some(pages) = self.page_limit {
             disk.connection.pragma_update(None, "max_page_count", pages)?;
         }
-        disk.catch_up(memory)?;
+        change::catch_up(&mut disk.connection, memory)?;
         Ok(disk)
     }
 

@@ -1,5 +1,6 @@
 //! What the writer does when the disk fails it while it runs.
 
+mod catch_up;
 mod kept;
 
 use std::{collections::BTreeMap, fs::File, io::Write, os::unix::fs::FileExt, sync::Barrier};
