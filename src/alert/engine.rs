@@ -155,12 +155,16 @@ impl Engine {
         let events = self.state.keep_targets(&names, now);
         self.take(events, now);
         self.look(now);
+        // Alerts of a removed target are no longer shown, and pending ones end without an event.
+        self.active = view::active(&self.rules, &self.state);
     }
 
     /// Does what is due by now, and returns everything to do since the last tick. Notices name users by `pseudonym` if
     /// there is one.
     pub fn tick(&mut self, pseudonym: Option<&Pseudonym>, now: Moment) -> Output {
-        self.look(now);
+        if self.look(now) {
+            self.active = view::active(&self.rules, &self.state);
+        }
         let flushed = self.groups.flush(&mut self.state, pseudonym, now);
         let mut output = std::mem::take(&mut self.output);
         output.notices = flushed.notices;
@@ -186,8 +190,8 @@ impl Engine {
         self.clock_was_ahead
     }
 
-    /// Evaluates every target that has a new report or is due.
-    fn look(&mut self, now: Moment) {
+    /// Evaluates every target that has a new report or is due; returns whether there was one.
+    fn look(&mut self, now: Moment) -> bool {
         let mut events = Vec::new();
         let mut looked = false;
         for (name, watched) in &mut self.targets {
@@ -205,9 +209,7 @@ impl Engine {
             }
         }
         self.take(events, now);
-        if looked {
-            self.active = view::active(&self.rules, &self.state);
-        }
+        looked
     }
 
     fn take(&mut self, events: Vec<Event>, now: Moment) {

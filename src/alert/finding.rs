@@ -278,8 +278,10 @@ fn status(user: &User) -> Option<Crossing> {
 
 fn target_down(report: &Report) -> (Judged, Vec<Crossing>) {
     of_target(report.up.map(|up| {
-        let mut reasons = report.parts.values().filter_map(|state| match state.outcome {
-            Outcome::Failed { reason, .. } => Some(reason),
+        // A request by name can show that the target itself fails, and belongs to no part.
+        let outcomes = report.unreachable.iter().chain(report.parts.values().map(|state| &state.outcome));
+        let mut reasons = outcomes.filter_map(|outcome| match outcome {
+            Outcome::Failed { reason, .. } => Some(*reason),
             _ => None,
         });
         (usize::from(!up), Reading::Word(reasons.next().map_or("unknown", Reason::label).into()))

@@ -56,24 +56,10 @@ impl State {
     pub fn advance(&mut self, findings: &Findings, now: Moment) -> Advance {
         self.clock.look(now);
         let mut target = self.targets.remove(&findings.target).unwrap_or_default();
-        let mut events = Vec::new();
-        if target.source.as_ref().is_some_and(|known| *known != findings.source) {
-            judge::end_target(
-                &mut target,
-                &findings.target,
-                End::Replaced,
-                now,
-                &mut events,
-                &mut self.dirty,
-            );
-            target = Target { rules: target.rules, ..Target::default() };
-        }
-        target.source = Some(Arc::clone(&findings.source));
-        let mut advance = judge::target(&mut target, findings, &self.clock, self.adopt, now, &mut self.dirty);
+        let advance = judge::target(&mut target, findings, &self.clock, self.adopt, now, &mut self.dirty);
         if target.armed || !target.asked.is_empty() || !target.rules.is_empty() {
             self.targets.insert(Arc::clone(&findings.target), target);
         }
-        advance.events.splice(..0, events);
         advance
     }
 
@@ -188,7 +174,6 @@ impl State {
                 state.dirty.insert(key.clone());
             }
             let target = state.targets.entry(key.1).or_default();
-            target.source = target.source.take().or_else(|| read.subject.source.clone());
             target.rules.entry(key.0).or_default().insert(key.2, read.subject);
         }
         (state, ahead)

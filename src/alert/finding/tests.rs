@@ -161,9 +161,29 @@ fn targets_that_are_down() {
     assert_eq!(found("target_down", &report, at(0)), Some(vec![]));
     let report = panel.down(at(30));
     assert_eq!(found("target_down", &report, at(30)).unwrap().len(), 1);
-    let findings = findings(&rules(), &report, at(30));
-    let scope = findings.scopes.iter().find(|scope| &*scope.rule.name == "target_down").unwrap();
-    assert_eq!(scope.crossings[0].reading, Reading::Word("timeout".into()));
+    let failed = |reason| Outcome::Failed { reason, detail: String::new() };
+    for (unreachable, parts, expected) in [
+        (None, vec![(Part::System, failed(Reason::Timeout))], "timeout"),
+        (
+            None,
+            vec![(Part::System, failed(Reason::NotJson)), (Part::Admins, failed(Reason::Decode))],
+            "not_json",
+        ),
+        (None, vec![], "unknown"),
+        // A request by name belongs to no part.
+        (Some(failed(Reason::Auth)), vec![(Part::System, Outcome::Up)], "auth"),
+        (Some(failed(Reason::Connect)), vec![(Part::Admins, failed(Reason::Decode))], "connect"),
+    ] {
+        let mut panel = Panel::new("home");
+        (panel.report.up, panel.report.unreachable) = (Some(false), unreachable);
+        for (part, outcome) in parts {
+            panel.read(part, at(0));
+            panel.report.parts.get_mut(&part).unwrap().outcome = outcome;
+        }
+        let findings = findings(&rules(), &panel.report, at(0));
+        let scope = findings.scopes.iter().find(|scope| &*scope.rule.name == "target_down").unwrap();
+        assert_eq!(scope.crossings[0].reading, Reading::Word(expected.into()));
+    }
 }
 
 #[test]

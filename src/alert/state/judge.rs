@@ -53,6 +53,11 @@ pub(super) fn target(
     now: Moment,
     dirty: &mut BTreeSet<RowKey>,
 ) -> Advance {
+    if target.source.as_ref() != Some(&findings.source) {
+        target.source = Some(Arc::clone(&findings.source));
+        target.armed = false;
+        target.asked.clear();
+    }
     let walked_since = findings.scopes.iter().find_map(|scope| match &scope.judged {
         Judged::Users(users) => users.walked_since(),
         _ => None,
@@ -60,6 +65,7 @@ pub(super) fn target(
     let look = Look { findings, clock, now, arming: walked_since.is_some() && !target.armed, adopt };
     target.armed |= walked_since.is_some_and(|since| since.uptime >= clock.began.uptime);
     let mut effects = Effects { advance: Advance::default(), reread: BTreeSet::new(), dirty };
+    end_replaced(target, findings, now, &mut effects);
 
     for scope in &findings.scopes {
         let mut subjects = target.rules.remove(&scope.rule.name).unwrap_or_default();
@@ -71,7 +77,7 @@ pub(super) fn target(
     let asked = |rule: &Arc<str>| findings.scopes.iter().any(|scope| scope.rule.name == *rule);
     for (rule, subjects) in target.rules.iter_mut().filter(|(rule, _)| !asked(rule)) {
         let events = &mut effects.advance.events;
-        end_all((rule, &findings.target), subjects, End::Removed, now, events, effects.dirty);
+        end_all((rule, &findings.target), subjects, |_| true, End::Removed, now, events, effects.dirty);
     }
     target.rules.retain(|_, subjects| !subjects.is_empty());
 
@@ -85,6 +91,19 @@ pub(super) fn target(
     effects.advance
 }
 
+/// Ends what fires of a former system of the target. A subject whose system is not known belongs to the present one.
+fn end_replaced(target: &mut Target, findings: &Findings, now: Moment, effects: &mut Effects<'_>) {
+    for (rule, subjects) in &mut target.rules {
+        for (name, subject) in subjects.iter_mut().filter(|(_, subject)| subject.source.is_none()) {
+            subject.source = Some(Arc::clone(&findings.source));
+            effects.dirty.insert((Arc::clone(rule), Arc::clone(&findings.target), Arc::clone(name)));
+        }
+        let former = |subject: &Subject| subject.source.as_ref() != Some(&findings.source);
+        let events = &mut effects.advance.events;
+        end_all((rule, &findings.target), subjects, former, End::Replaced, now, events, effects.dirty);
+    }
+}
+
 /// Ends what fires of a target.
 pub(super) fn end_target(
     target: &mut Target,
@@ -95,7 +114,7 @@ pub(super) fn end_target(
     dirty: &mut BTreeSet<RowKey>,
 ) {
     for (rule, subjects) in &mut target.rules {
-        end_all((rule, name), subjects, end, now, events, dirty);
+        end_all((rule, name), subjects, |_| true, end, now, events, dirty);
     }
     target.rules.retain(|_, subjects| !subjects.is_empty());
 }
@@ -103,13 +122,14 @@ pub(super) fn end_target(
 fn end_all(
     (rule, target): (&Arc<str>, &Arc<str>),
     subjects: &mut BTreeMap<Arc<str>, Subject>,
+    which: impl Fn(&Subject) -> bool,
     end: End,
     now: Moment,
     events: &mut Vec<Event>,
     dirty: &mut BTreeSet<RowKey>,
 ) {
     subjects.retain(|name, subject| {
-        if subject.slots.iter().any(|slot| !matches!(slot.phase, Phase::Ended { .. })) {
+        if which(subject) && subject.slots.iter().any(|slot| !matches!(slot.phase, Phase::Ended { .. })) {
             let id = |slot: &Slot| id(rule, target, name, slot);
             subject.end(end, now, |slot| events.push(Event::Resolved(id(slot))));
             dirty.insert((Arc::clone(rule), Arc::clone(target), Arc::clone(name)));
@@ -216,7 +236,10 @@ impl Look<'_> {
         crossing: &Crossing,
         effects: &mut Effects<'_>,
     ) -> bool {
-        subject.source = Some(Arc::clone(&self.findings.source));
+        if subject.source.as_ref() != Some(&self.findings.source) {
+            // The ends of the former system's alerts are to be notified first.
+            return false;
+        }
         let read_at = scope.read_at(crossing);
         if !ClockWatch::follows(read_at, subject.read_at, self.now) {
             // A step may have been crossed by time passing since.
@@ -253,9 +276,7 @@ impl Look<'_> {
             });
             // What comes now is another event, and so is what follows an alert that had ended for another reason.
             for slot in &mut subject.slots {
-                if let Phase::Ended { end: known, .. } = &mut slot.phase
-                    && *known != End::Replaced
-                {
+                if let Phase::Ended { end: known, .. } = &mut slot.phase {
                     *known = end;
                 }
             }
@@ -339,11 +360,6 @@ impl Look<'_> {
         crossing: &Crossing,
         effects: &mut Effects<'_>,
     ) -> bool {
-        let replaced = |slot: &Slot| matches!(slot.phase, Phase::Ended { end: End::Replaced, .. });
-        if subject.slots.iter().any(replaced) {
-            // The end of the former system's alert is to be notified first.
-            return false;
-        }
         let mut changed = false;
         for place in crossing.crossed.clone() {
             let Some(step) = scope.rule.steps.get(place) else { continue };

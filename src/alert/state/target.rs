@@ -16,8 +16,8 @@ use crate::{
 pub(super) struct Target {
     /// By rule and subject; nothing empty is kept.
     pub(super) rules: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Subject>>,
-    /// Which system it was when it was last looked at, see [`Report::source`](crate::model::Report::source); absent: that
-    /// is not known.
+    /// The system that it was when it was last looked at, see [`Report::source`](crate::model::Report::source); absent: it
+    /// was not looked at. What follows belongs to that system.
     pub(super) source: Option<Arc<str>>,
     /// Its users were judged by a walk that began after the process did.
     pub(super) armed: bool,
@@ -30,7 +30,8 @@ pub(super) struct Target {
 pub(super) struct Subject {
     pub(super) rule: Arc<Rule>,
     pub(super) system: Option<Arc<str>>,
-    /// As of [`Target`].
+    /// The system that it belongs to, which may be a former one of its target. Absent only in rows of versions that did
+    /// not keep it, until it is looked at.
     pub(super) source: Option<Arc<str>>,
     /// As it was last judged.
     pub(super) reading: Reading,

@@ -670,6 +670,29 @@ fn a_target_that_is_no_longer_watched_ends_its_alerts() {
 }
 
 #[test]
+fn a_target_that_is_no_longer_watched_is_no_longer_shown() {
+    let mut panel = Panel::new("home");
+    panel.report.nodes = Arc::new(vec![node("n1", NodeStatus::Error)]);
+    let (home, other) = (panel.poll(at(0)), Panel::new("other").poll(at(0)));
+    for others in [vec![], vec![other]] {
+        for (secs, state) in [(0, AlertState::Pending), (3 * MINUTE, AlertState::Firing)] {
+            for restarts in [false, true] {
+                let mut bench = Bench::new();
+                let reports: Vec<_> = others.iter().chain([&home]).map(Arc::clone).collect();
+                bench.observe(&reports, at(0));
+                bench.observe(&reports, at(secs));
+                if restarts {
+                    bench.restart(at(secs));
+                }
+                assert_eq!(bench.engine.active().list[0].state, state);
+                bench.engine.observe_reports(&others, at(secs));
+                assert_eq!(bench.engine.active().list, [], "{} {state:?} {restarts}", others.len());
+            }
+        }
+    }
+}
+
+#[test]
 fn with_alerting_disabled_alerts_are_known_and_nothing_is_sent() {
     let mut bench = Bench::with(AlertingConfig { enabled: false, ..config() }, vec![route("ops")]);
     let mut panel = Panel::new("home");

@@ -1,13 +1,20 @@
 //! After a restart users are known by a list that was kept, which may be older than the alerts.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{Bench, promises::node, route};
 use crate::{
-    alert::testing::{DAY, MINUTE, Panel, at, config},
+    alert::{
+        config::{AlertingConfig, MuteConfig},
+        testing::{DAY, HOUR, MINUTE, Panel, at, config},
+    },
     model::{
-        Fact, History, Moment, NodeStatus, NoticeStatus, Outcome, Part, Report, User, UserFacts, UserStatus,
-        Users, WalkEnd,
+        Fact, History, Moment, NodeStatus, NoticeAlert, NoticeStatus, Outcome, Part, Report, User, UserFacts,
+        UserStatus, Users, WalkEnd,
     },
 };
 
@@ -446,4 +453,138 @@ fn a_target_that_is_another_system_begins_again() {
         bench.poll_for(&mut other, 40 * MINUTE, 60 * MINUTE);
         assert_eq!(bench.notices.len(), 0);
     }
+}
+
+/// Each message holds the alerts of one subject.
+fn by_subject(config: AlertingConfig) -> Bench {
+    let mut route = route("ops");
+    route.group_by = vec!["subject".into()];
+    Bench::with(config, vec![route])
+}
+
+/// Subject, status, event and reason of each alert in the notices since the last call.
+fn sent(bench: &mut Bench) -> Vec<(String, NoticeStatus, String, Option<String>)> {
+    let alerts = bench.notices.drain(..).flat_map(|notice| notice.alerts);
+    let alert = |mut alert: NoticeAlert| {
+        let subject = alert.labels.remove("subject").unwrap_or_default();
+        (subject, alert.status, alert.event, alert.annotations.remove("reason"))
+    };
+    alerts.map(alert).collect()
+}
+
+fn of_source(source: &str) -> Panel {
+    let mut panel = Panel::new("home");
+    panel.report.source = source.into();
+    panel
+}
+
+/// The end of the former system's alert waits for its group's interval, or for hours for the end of a mute window.
+#[test]
+fn a_restart_before_an_end_is_sent_keeps_the_alerts_of_the_new_system() {
+    let until_two = MuteConfig {
+        days: Vec::new(),
+        hours: Some((11 * 60 + 8, 14 * 60)),
+        zone: "UTC".into(),
+        matchers: BTreeMap::from([("subject".to_owned(), "alice".to_owned())]),
+        below: None,
+    };
+    for (mutes, restarts) in [
+        (BTreeMap::new(), [180, 240]),
+        (BTreeMap::from([("until_two".to_owned(), until_two)]), [180, 2 * HOUR]),
+    ] {
+        let muted = !mutes.is_empty();
+        let mut bench = by_subject(AlertingConfig { mutes, ..config() });
+        let mut first = of_source("first");
+        first.expires("alice", 2 * DAY);
+        bench.poll_for(&mut first, 0, 60);
+        let mut second = of_source("second");
+        second.expires("bob", 2 * DAY);
+        bench.poll_for(&mut second, 60, restarts[0]);
+        let told = sent(&mut bench);
+        let [(_, _, alice, _), (subject, ..)] = told.as_slice() else { panic!("{told:?}") };
+        assert_eq!(subject, "bob");
+        bench.restart(at(restarts[0]));
+        bench.poll_for(&mut second, restarts[0], restarts[1]);
+        assert_eq!(sent(&mut bench), [], "muted {muted}");
+        bench.restart(at(restarts[1]));
+        bench.poll_for(&mut second, restarts[1], 4 * HOUR);
+        let reason = Some("target replaced".to_owned());
+        let ended = ("alice".to_owned(), NoticeStatus::Resolved, alice.clone(), reason);
+        assert_eq!(sent(&mut bench), [ended], "muted {muted}");
+    }
+}
+
+#[test]
+fn an_alert_that_ended_does_not_go_on_at_another_system() {
+    for restarts in [false, true] {
+        let mut bench = by_subject(config());
+        let mut first = of_source("first");
+        first.expires("alice", 2 * DAY);
+        bench.poll_for(&mut first, 0, 60);
+        first.set("alice", |user| user.status = UserStatus::Disabled);
+        bench.poll_for(&mut first, 60, 120);
+        if restarts {
+            bench.restart(at(120));
+        }
+        let mut second = of_source("second");
+        second.expires("alice", 2 * DAY);
+        bench.poll_for(&mut second, 120, HOUR);
+        let told = sent(&mut bench);
+        let told: Vec<_> = told.iter().map(|(_, status, event, reason)| (*status, event, reason)).collect();
+        let [(NoticeStatus::Firing, before, _), ended, (NoticeStatus::Firing, after, _)] = told.as_slice()
+        else {
+            panic!("restarts {restarts}: {told:?}")
+        };
+        assert_eq!(*ended, (NoticeStatus::Resolved, *before, &Some("disabled".to_owned())));
+        assert_ne!(before, after);
+    }
+}
+
+#[test]
+fn a_target_that_is_soon_the_former_system_again_sends_nothing() {
+    for restarts in [false, true] {
+        let mut bench = by_subject(config());
+        let mut first = of_source("first");
+        first.expires("alice", 2 * DAY);
+        bench.poll_for(&mut first, 0, 60);
+        assert_eq!(sent(&mut bench).len(), 1);
+        bench.poll_for(&mut of_source("second"), 60, 120);
+        if restarts {
+            bench.restart(at(120));
+        }
+        bench.poll_for(&mut first, 120, HOUR);
+        assert_eq!(sent(&mut bench), [], "restarts {restarts}");
+    }
+}
+
+#[test]
+fn rows_without_a_source_get_that_of_the_first_look_and_are_written_once() {
+    let mut bench = by_subject(config());
+    let mut first = of_source("first");
+    first.expires("alice", 2 * DAY);
+    bench.poll_for(&mut first, 0, 10 * MINUTE);
+    let [(_, _, event, _)] = sent(&mut bench).try_into().unwrap();
+    for row in bench.kept.alerts.values_mut() {
+        let mut fields: serde_json::Value = serde_json::from_str(row).unwrap();
+        fields.as_object_mut().unwrap().remove("source").unwrap();
+        *row = fields.to_string();
+    }
+    bench.restart(at(10 * MINUTE));
+    // Its users are not read yet.
+    first.forget_all_but(None, at(10 * MINUTE));
+    first.report.source = "first".into();
+    bench.observe(&[first.report()], at(10 * MINUTE));
+    assert!(
+        bench.kept.alerts.values().all(|row| row.contains(r#""source":"first""#)),
+        "{:?}",
+        bench.kept.alerts
+    );
+    for secs in [11 * MINUTE, 12 * MINUTE] {
+        bench.engine.observe_reports(&[first.poll(at(secs))], at(secs));
+        assert_eq!(bench.engine.tick(None, at(secs)).alerts, []);
+    }
+    bench.restart(at(13 * MINUTE));
+    bench.poll_for(&mut of_source("second"), 13 * MINUTE, HOUR);
+    let ended = ("alice".to_owned(), NoticeStatus::Resolved, event, Some("target replaced".to_owned()));
+    assert_eq!(sent(&mut bench), [ended]);
 }
