@@ -1,23 +1,23 @@
-//! What outlives the process: a folder of our own, with one database and the key that user labels are hashed with.
+//! Persistent state: a storage folder with one database and the key that hashes user labels.
 //!
-//! [`Store`] is a handle to the database `proxymeter.db`. A thread of its own does all that touches the disk, one
-//! change after the other, each in one transaction that is on the disk when the call returns. A process that is
-//! killed at any point leaves all of a change or nothing of it.
+//! [`Store`] is a handle to the database `proxymeter.db`. A dedicated thread does all disk access, one change at a
+//! time. A change is on the disk when its call returns. Each change is atomic: if the process is killed, the file has
+//! all of it or none of it.
 //!
-//! No failure of the disk stops the daemon. Everything but lists of users is held in memory too. When the disk is full,
-//! read-only or broken, changes go to memory alone and their calls say so. As soon as the disk takes them again,
-//! everything is written, so the file never lacks what happened in between. While the disk hangs, of each target only
-//! the newest list of users waits for it; everything else that waits is small. A file that is damaged, or that a newer
-//! version wrote, is put aside under another name, and a new one is made. Every row carries a checksum, so damage is
-//! not taken for state. If the thread panics, the store reports itself down and refuses every call.
+//! A disk failure never stops the daemon. Memory holds all state except lists of users and dead letters. While the disk
+//! is full, read-only or broken, changes are made in memory only, and each call returns an error. When the disk is
+//! writable again, the complete state is written. While the disk hangs, only the newest list of users of each target
+//! waits; all other waiting changes are small. A file that is damaged, or written by a newer version, is renamed, and a
+//! new one is created. Every row has a checksum, so damaged rows are detected. If the thread panics, the store reports
+//! itself down and refuses every call.
 //!
-//! Lists of users and counters of a target that left the configuration stay for 30 days.
+//! Users and counters of a target that left the configuration are kept for 30 days.
 //!
-//! The database is there to be looked into while the daemon runs (`sqlite3 -readonly proxymeter.db`), but rows
-//! changed by others do not have their sum and count as damage.
+//! The database may be read while the daemon runs (`sqlite3 -readonly proxymeter.db`). A row that another program
+//! changes has a wrong checksum and counts as damaged.
 //!
-//! A call of [`Store`] that changes something sends a `change` to the `writer`, the thread. The writer applies it first
-//! to a database in memory and then to the one on the disk. `outbox`, `users` and `counters` read and write the rows.
+//! A call of [`Store`] that changes state sends a `change` to the thread, the `writer`. The writer applies it first to
+//! a database in memory and then to the database on the disk. `outbox`, `users` and `counters` read and write the rows.
 
 mod change;
 mod counters;
@@ -70,17 +70,16 @@ pub use outbox::{Pending, Settlement};
 pub use receiver::{FallbackKnows, ReceiverState};
 pub use users::SavedUsers;
 
-/// Requests that may wait for the disk; the caller of another one waits as well.
+/// Requests that may wait for the disk. If the queue is full, callers wait for room.
 const QUEUE: usize = 64;
 
-/// How long a caller waits. A change that is not done by then joins the queue whatever its length: it is small, and it
-/// would be lost otherwise. Lists of users are large and have no place in this queue, see [`Lists`].
+/// How long a caller waits. After this time, a change enters the queue even if it is full: changes are small, and the
+/// change would be lost otherwise. Lists of users are large and wait elsewhere, see [`Lists`].
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A handle to what outlives the process. Cheap to clone; when the last one is dropped, what was asked is still done.
+/// A handle to the persistent state. Cheap to clone. When the last handle is dropped, queued requests still complete.
 ///
-/// Every call may be awaited anywhere, it never blocks its thread. A call that is given up is carried out all the
-/// same.
+/// No call blocks the thread of its caller. A cancelled call may still take effect.
 #[derive(Clone, Debug)]
 pub struct Store {
     requests: mpsc::Sender<Request>,
@@ -89,47 +88,48 @@ pub struct Store {
     health: Arc<Health>,
 }
 
-/// A store, and what it held.
+/// An open store and its content.
 #[derive(Debug)]
 pub struct Opened {
     pub store: Store,
     pub loaded: Loaded,
-    /// What was wrong with the folder or the file, in a sentence for people, and what was done about it.
+    /// A problem with the folder or the file and how it was handled, as a sentence for logs.
     pub problem: Option<String>,
 }
 
-/// What one round of alerting changes, all of it or nothing.
+/// The changes of one round of alerting. They are atomic.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch<'a> {
-    /// Key and new state, a text that only the owner understands; without a state the alert is forgotten.
+    /// Key and new state, a text that the store does not interpret. `None` deletes the alert.
     pub alerts: Vec<(String, Option<String>)>,
-    /// Key and new state, likewise.
+    /// Key and new state, as for alerts.
     pub groups: Vec<(String, Option<String>)>,
-    /// Notices to be delivered, in the order they are to go.
+    /// Notices to deliver, in order of delivery.
     pub notices: &'a [Notice],
 }
 
-/// What became of notices to one receiver, what is remembered of it, and the notice to another receiver about it: all
-/// of it or nothing.
+/// Outcomes of notices to one receiver, the new state of that receiver, and a notice to another receiver about it. The
+/// changes are atomic.
 #[derive(Debug, Default)]
 pub struct Settled<'a> {
     /// By id.
     pub notices: Vec<(&'a str, Settlement)>,
     /// Its name and state.
     pub receiver: Option<(&'a str, &'a ReceiverState)>,
-    /// A notice to be delivered.
+    /// A notice to deliver.
     pub told: Option<&'a Notice>,
 }
 
 impl Store {
-    /// Opens the database in `folder`, which is made if it is not there. `now` names files that are put aside.
+    /// Opens the database in `folder` and creates the folder if it is missing. `now` is part of the names of renamed
+    /// files.
     ///
-    /// It reads the whole database before it returns, so call it before there is anything to hold up.
-    /// The folder belongs to this process until the store is closed or the process ends, however it ends.
+    /// This call blocks: it reads the whole database. Other processes cannot use the folder until the store is closed
+    /// or the process ends.
     ///
     /// # Errors
-    /// When another process holds the folder. A damaged file, a full or a read-only disk are no errors but
-    /// [`Opened::problem`]: then the store is at least a memory, which looks for the disk again from time to time.
+    /// If another process uses the folder, or if the thread cannot start. A damaged file or a disk that is full or
+    /// read-only is reported in [`Opened::problem`]. The store then works in memory and retries the disk.
     pub fn open(folder: &Path, now: Timestamp) -> Result<Opened, StoreError> {
         let health = Arc::default();
         let (writer, loaded, problem) = Writer::open(folder, now, Arc::clone(&health))?;
@@ -137,14 +137,14 @@ impl Store {
         Ok(Opened { store, loaded, problem })
     }
 
-    /// A store that forgets everything when it is dropped, for tests and for what runs once.
+    /// A store without a file, for tests and for commands that run once.
     pub fn in_memory() -> Store {
         let health = Arc::default();
         let writer = Writer::in_memory(Arc::clone(&health));
         Store::start(writer, health).expect("the system has room for one more thread")
     }
 
-    /// A store that takes nothing any more.
+    /// A closed store: every call fails.
     #[cfg(test)]
     pub(crate) fn closed() -> Store {
         Store::new(mpsc::channel().0, Arc::default())
@@ -155,7 +155,7 @@ impl Store {
         let store = Store::new(requests, health);
         let (lists, health) = (store.lists.clone(), Arc::clone(&store.health));
         thread::Builder::new().name("store".into()).spawn(move || {
-            // Dropped before the queue, whose end is what callers notice.
+            // Dropped before the queue, because callers detect the end of the thread by the end of the queue.
             let end = End { lists, health };
             writer.run(&queue, &end.lists);
         })?;
@@ -166,20 +166,20 @@ impl Store {
         Store { requests, room: Arc::new(Semaphore::new(QUEUE)), lists: Lists::default(), health }
     }
 
-    /// Records what a round of alerting changed and the notices that follow. A notice that is recorded twice is there
-    /// once.
+    /// Records the changes of a round of alerting and the resulting notices. Recording a notice twice has no further
+    /// effect.
     ///
     /// # Errors
-    /// [`StoreError::NotDurable`] when the disk did not take it; the store goes on with it in memory.
+    /// [`StoreError::NotDurable`] if the change is not on the disk. It is kept in memory and written later.
     pub async fn record(&self, batch: Batch<'_>) -> Result<(), StoreError> {
         let notices = batch.notices.iter().map(Queued::new).collect::<Result<_, _>>()?;
         self.change(Change::Record { alerts: batch.alerts, groups: batch.groups, notices }).await
     }
 
-    /// What became of notices that were pending. Of one that is not there is nothing to settle.
+    /// Records the outcomes of pending notices. Ids that are not pending are ignored.
     ///
     /// # Errors
-    /// As of [`Store::record`]; after a restart what was delivered may be sent once more.
+    /// As for [`Store::record`]. After a restart, a delivered notice may then be sent again.
     pub async fn settle(&self, settled: Settled<'_>) -> Result<(), StoreError> {
         let Settled { notices, receiver, told } = settled;
         let notices = notices.into_iter().map(|(id, outcome)| (id.to_owned(), outcome)).collect();
@@ -191,41 +191,40 @@ impl Store {
         self.change(Change::Settled { notices, receiver, told }).await
     }
 
-    /// Every notice that was given up and is still kept, the oldest first.
+    /// Every dead letter, oldest first.
     ///
     /// # Errors
-    /// When the disk cannot be read.
+    /// If the disk cannot be read.
     pub async fn dead_letters(&self) -> Result<Vec<Pending>, StoreError> {
         let (answer, answered) = oneshot::channel();
         self.ask(Work::DeadLetters { answer }).await?;
         answered.await.map_err(|_| StoreError::Closed)?
     }
 
-    /// Puts notices that were given up, oldest first, at the front of the queue, and forgets those with the ids
+    /// Moves dead letters, given oldest first, to the front of the queue, and deletes the dead letters with the ids
     /// `outdated`.
     ///
     /// # Errors
-    /// As of [`Store::record`].
+    /// As for [`Store::record`].
     pub async fn revive(&self, notices: &[Notice], outdated: Vec<String>) -> Result<(), StoreError> {
         let notices = notices.iter().map(Queued::new).collect::<Result<_, _>>()?;
         self.change(Change::Revived { notices, outdated }).await
     }
 
-    /// `notice` replaces the pending notices `old_ids` and takes the place of the newest of them in the queue, with
-    /// the age of the oldest. No address has taken it yet.
+    /// Replaces the pending notices `old_ids` by `notice`. It gets the queue position of the newest of them and the age
+    /// of the oldest. No address has accepted it yet.
     ///
     /// # Errors
-    /// As of [`Store::record`].
+    /// As for [`Store::record`].
     pub async fn replace(&self, old_ids: &[String], notice: &Notice) -> Result<(), StoreError> {
         let notice = Queued::new(notice)?;
         self.change(Change::Replaced { old_ids: old_ids.to_vec(), notice }).await
     }
 
-    /// Keeps the users of a target instead of those kept before. While the disk hangs only the newest list of a target
-    /// waits for it.
+    /// Replaces the saved users of a target. While the disk hangs, only the newest list of each target waits.
     ///
     /// # Errors
-    /// As of [`Store::record`]; also when a newer list took the place of this one.
+    /// As for [`Store::record`], and if a newer list replaced this one while it waited.
     pub async fn save_users(&self, target: &str, saved: SavedUsers) -> Result<(), StoreError> {
         let (answer, answered) = oneshot::channel();
         let replaced = match self.lists.held().as_mut() {
@@ -233,7 +232,7 @@ impl Store {
             Some(lists) => lists.insert(target.to_owned(), List { saved, answer }),
         };
         match replaced {
-            Some(older) => older.refuse("a newer list took its place"),
+            Some(older) => older.refuse("a newer list replaced it"),
             None => {
                 let request = Request { work: Work::SaveUsers { target: target.to_owned() }, _room: None };
                 self.requests.send(request).map_err(|_| StoreError::Closed)?;
@@ -242,10 +241,10 @@ impl Store {
         self.answer(PATIENCE, answered).await
     }
 
-    /// The users of a target that were kept last, if any.
+    /// The saved users of a target, if any.
     ///
     /// # Errors
-    /// When the disk cannot be read.
+    /// If the disk cannot be read.
     pub async fn load_users(&self, target: &str) -> Result<Option<SavedUsers>, StoreError> {
         let (answer, answered) = oneshot::channel();
         let read = async {
@@ -258,7 +257,7 @@ impl Store {
     /// All counters of a target, by family and label set.
     ///
     /// # Errors
-    /// When the store is closed or does not answer.
+    /// If the store is closed or does not answer in time.
     pub async fn load_counters(&self, target: &str) -> Result<CounterFamilies, StoreError> {
         let (answer, answered) = oneshot::channel();
         let work = Work::Counters { target: target.to_owned(), answer };
@@ -269,10 +268,10 @@ impl Store {
         timeout(PATIENCE, read).await.unwrap_or_else(|_| self.hangs())
     }
 
-    /// Changes counters of a target, all of it or nothing. It is on the disk when this returns.
+    /// Changes counters of a target atomically. The change is on the disk when this returns.
     ///
     /// # Errors
-    /// As of [`Store::record`].
+    /// As for [`Store::record`].
     pub async fn commit_counters(&self, target: &str, change: CounterChange) -> Result<(), StoreError> {
         let CounterChange { family, rows, gone } = change;
         let rows = rows.into_iter().map(|row| Ok((row.labels, serde_json::to_string(&row.values)?)));
@@ -284,26 +283,27 @@ impl Store {
     /// users and counters of a target that left stay for 30 days, and hold again if it is back by then.
     ///
     /// # Errors
-    /// As of [`Store::record`].
+    /// As for [`Store::record`].
     pub async fn retain_targets(&self, ids: &[String], now: Timestamp) -> Result<(), StoreError> {
         self.change(Change::Targets { kept: ids.to_vec(), now }).await
     }
 
-    /// Does what was asked so far, closes the database and gives the folder free. All handles are of no use then.
+    /// Completes the queued requests, closes the database and releases the folder. Afterwards every call on any handle
+    /// fails.
     pub async fn close(&self) {
         let (closed, until_closed) = oneshot::channel();
         if self.ask(Work::Close { closed }).await.is_ok() {
-            // Nothing is sent: the writer lets go of its end last.
+            // No answer is sent: the writer drops its end after it has released the folder.
             drop(until_closed.await);
         }
     }
 
-    /// Beats as long as the disk takes or refuses what it is given, and does neither for ever.
+    /// The heartbeat of the thread. It stops while a disk operation hangs.
     pub fn beat(&self) -> &Beat {
         &self.health.beat
     }
 
-    /// How the store is doing. Costs nothing.
+    /// The health of the store. This call reads three atomics and never waits.
     pub fn status(&self) -> StoreStatus {
         self.health.status()
     }
@@ -311,7 +311,7 @@ impl Store {
     async fn change(&self, change: Change) -> Result<(), StoreError> {
         let (answer, answered) = oneshot::channel();
         let began = Instant::now();
-        // There is no room while the disk hangs; what has changed waits all the same, or it would be lost.
+        // The queue may be full while the disk hangs. The change enters it anyway, or it would be lost.
         let room = timeout(PATIENCE, Arc::clone(&self.room).acquire_owned()).await;
         let room = room.ok().transpose().map_err(|_| StoreError::Closed)?;
         let request = Request { work: Work::Change { change, answer }, _room: room };
@@ -330,7 +330,7 @@ impl Store {
         }
     }
 
-    /// The disk does not answer in time.
+    /// Marks the store as down because the disk did not answer in time.
     fn hangs<T>(&self) -> Result<T, StoreError> {
         if !self.health.down.swap(true, Ordering::Relaxed) {
             self.health.count_error();
@@ -344,7 +344,7 @@ impl Store {
     }
 }
 
-/// Dropped when the thread that writes ends. If it ends by a panic, nothing is written any more, and that shows.
+/// Dropped when the writer thread ends. After a panic, the store reports itself down.
 struct End {
     lists: Lists,
     health: Arc<Health>,

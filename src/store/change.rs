@@ -1,4 +1,4 @@
-//! What can be done to the store, and how it is done to a database, be it on the disk or in memory.
+//! The changes of the store, and how each is applied to a database on the disk or in memory.
 
 use rusqlite::{Connection, Transaction, types::ValueRef};
 
@@ -12,17 +12,17 @@ use super::{
 };
 use crate::model::Timestamp;
 
-/// How long users and counters of a target stay that left the configuration, in milliseconds: 30 days. A reload with a
-/// mistake in it must not delete a history.
+/// How long users and counters of a target are kept after it left the configuration, in milliseconds: 30 days. A
+/// mistake in the configuration must not delete a history.
 const KEPT_AFTER_LEAVING_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 
-/// Bytes of notices that one transaction holds. SQLite's log of recent changes grows with the largest transaction.
+/// Bytes of new notices in one transaction. SQLite's write-ahead log grows to the size of the largest transaction.
 const MOST_AT_ONCE: usize = 8 << 20;
 
-/// The row of `meta` that is present while a change takes several transactions: the lowest `seq` of its notices.
+/// The row of `meta` that marks a change in several transactions. Its value is the lowest `seq` of the new notices.
 const UNFINISHED: &str = "unfinished_round";
 
-/// One call's worth of change. Everything is in the form it is stored in: `receiver` is a name and a state as JSON.
+/// The change of one call. All values are in their stored form: `receiver` is a name and a state as JSON.
 #[derive(Debug)]
 pub(super) enum Change {
     Record {
@@ -30,14 +30,14 @@ pub(super) enum Change {
         groups: Vec<(String, Option<String>)>,
         notices: Vec<Queued>,
     },
-    /// What became of notices that were pending, what is remembered of their receiver, and a notice about it.
+    /// Outcomes of pending notices, the new state of their receiver, and a notice about it.
     Settled {
         notices: Vec<(String, Settlement)>,
         receiver: Option<(String, String)>,
         told: Option<Queued>,
     },
-    /// Notices that were given up are to be delivered after all, oldest first, and before all others; of those with
-    /// the ids `outdated` nothing is left to send.
+    /// Dead letters return to the front of the queue, oldest first. The dead letters with the ids `outdated` are
+    /// deleted.
     Revived {
         notices: Vec<Queued>,
         outdated: Vec<String>,
@@ -64,12 +64,12 @@ pub(super) enum Change {
     },
 }
 
-/// Makes a change, all of it or nothing, and returns the ends of the outbox after it.
+/// Applies a change atomically and returns the ends of the outbox after it.
 ///
-/// A change is one transaction. Only a round with more than [`MOST_AT_ONCE`] bytes of notices takes several: first its
-/// notices, under the mark [`UNFINISHED`], and with the last of them the alerts and groups that say that these notices
-/// exist. If the process ends in between, [`undo_unfinished`] removes the notices, and the round is as if it had never
-/// been. So no alert is recorded as notified without its notices, and no notice is sent whose alert is unknown.
+/// A change is one transaction, except a round with more than [`MOST_AT_ONCE`] bytes of notices. Its notices are
+/// written first, in several transactions under the mark [`UNFINISHED`]. The last transaction also writes the alerts and groups
+/// and removes the mark. If the process ends in between, [`undo_unfinished`] removes the notices. So no alert is
+/// recorded as notified without its notices, and no notice is sent without its alert.
 pub(super) fn apply(connection: &mut Connection, change: &Change, mut ends: Ends) -> Result<Ends, Fault> {
     let mut transaction = connection.transaction()?;
     match change {
@@ -112,7 +112,7 @@ pub(super) fn apply(connection: &mut Connection, change: &Change, mut ends: Ends
             outbox::replace(&transaction, old_ids, notice, &mut ends)?;
         }
         Change::Users { target, saved } => {
-            // The one regular moment at which a daemon that runs for months can do it.
+            // A daemon may run for months without a reload; this change happens regularly.
             forget_left(&transaction, saved.read_at)?;
             users::put(&transaction, target, saved)?;
         }
@@ -125,7 +125,7 @@ pub(super) fn apply(connection: &mut Connection, change: &Change, mut ends: Ends
     Ok(ends)
 }
 
-/// Makes the database on the disk hold what the memory does, all of it or nothing.
+/// Copies the state in memory to the database on the disk, atomically.
 ///
 /// New notices come first, in transactions of at most [`MOST_AT_ONCE`] bytes under the mark [`UNFINISHED`]. They change
 /// no older row, so [`undo_unfinished`] restores the older state. The last transaction does the rest. Its size depends

@@ -1,7 +1,7 @@
 //! Counters that continue after a restart.
 //!
-//! A system that counts within hours or since its own start needs a base to add to. Its owner commits the base here
-//! before it relies on it. All rows are held in memory too, so that they can be read and changed while the disk fails.
+//! Some systems report counts per hour or since their own start, so their counters need a stored base. A base must be
+//! committed here before it is used. Memory holds all rows too, so reads and changes work while the disk fails.
 
 use rusqlite::{Connection, Transaction};
 

@@ -1,4 +1,4 @@
-//! Opening a database and checking whether it is whole.
+//! Opens a database and checks its integrity.
 
 use std::{
     fs,
@@ -18,10 +18,10 @@ use super::{
 };
 use crate::model::Timestamp;
 
-/// How long to wait for another process that reads the database and locks it.
+/// How long to wait while another process that reads the database holds a lock.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Free pages beyond which a quarter of the database is worth giving back.
+/// Up to this many free pages stay in the database; see [`give_back`].
 const SPARE_PAGES: i64 = 64;
 
 /// A database on the disk that is open for writing.
@@ -29,12 +29,12 @@ const SPARE_PAGES: i64 = 64;
 pub(super) struct Disk {
     pub(super) connection: Connection,
     path: PathBuf,
-    /// Device and inode, to notice when the file is moved away.
+    /// Device and inode, to detect that the file was moved or replaced.
     identity: (u64, u64),
 }
 
 impl Disk {
-    /// Opens the database, or makes it, brings it up to date, reads every row and writes one.
+    /// Opens or creates the database, migrates it, checks every row, and writes one row as a test.
     pub(super) fn open(path: &Path, now: Timestamp) -> Result<Disk, Fault> {
         let file = folder::open_or_make(path)?.metadata()?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -42,8 +42,8 @@ impl Disk {
         connection.busy_timeout(PATIENCE)?;
         let version = version(&connection)?;
         if connection.is_readonly("main")? {
-            // It could be opened for writing above, so that only its own header can forbid it.
-            return Err(Fault::Damaged("its header forbids to write".into()));
+            // The file was opened for writing above, so only its header can make the database read-only.
+            return Err(Fault::Damaged("its header makes it read-only".into()));
         }
         connection.execute_batch(
             "PRAGMA auto_vacuum = INCREMENTAL;
@@ -52,15 +52,15 @@ impl Disk {
              PRAGMA wal_autocheckpoint = 256;
              PRAGMA journal_size_limit = 1048576;",
         )?;
-        // In WAL mode this is what FULL is: every commit is synced. Some file systems do not allow for WAL; there it
-        // also syncs the folder when the journal goes.
+        // In WAL mode, EXTRA equals FULL: every commit is synced. Some file systems do not support WAL. There, EXTRA
+        // also syncs the folder after the journal is deleted.
         connection.pragma_update(None, "synchronous", "EXTRA")?;
         if version > 0 {
             check(&connection)?;
         }
         schema::migrate(&mut connection, version)?;
         if schema::columns(&connection, &ALL)? != schema::columns(&in_memory()?, &ALL)? {
-            return Err(Fault::Damaged("its tables are not as they were made".into()));
+            return Err(Fault::Damaged("its tables differ from the schema".into()));
         }
         for table in ALL {
             table.each(&connection, "1", |_| Ok(()))?;
@@ -71,14 +71,14 @@ impl Disk {
         Ok(Disk { connection, path: path.to_owned(), identity: (file.dev(), file.ino()) })
     }
 
-    /// What the database takes on the disk, with its log; absent when it is no longer where it was opened.
+    /// Size of the database and its log in bytes, or `None` if the file was moved or replaced.
     pub(super) fn size(&self) -> Option<u64> {
         let file = fs::metadata(&self.path).ok()?;
         let log = fs::metadata(folder::log_of(&self.path)).map_or(0, |log| log.len());
         ((file.dev(), file.ino()) == self.identity).then_some(file.len().saturating_add(log))
     }
 
-    /// Gives back what deleted rows leave.
+    /// Frees the space of deleted rows.
     pub(super) fn tidy(&self) -> Result<(), Fault> {
         give_back(&self.connection)
     }
@@ -92,8 +92,8 @@ pub(super) fn in_memory() -> Result<Connection, Fault> {
     Ok(connection)
 }
 
-/// A database in memory that holds what `from` does, as far as it is to be held. Of an earlier version that cannot be
-/// written, and so not be brought up to date, these are the tables that have not changed since.
+/// A copy in memory of the tables of `from` that memory holds. If `from` is read-only and of an earlier version, it is
+/// not migrated; tables that differ from the current schema are then left out.
 pub(super) fn in_memory_like(from: &Connection) -> Result<Connection, Fault> {
     let mut memory = in_memory()?;
     let transaction = memory.transaction()?;
@@ -103,12 +103,12 @@ pub(super) fn in_memory_like(from: &Connection) -> Result<Connection, Fault> {
         }
     }
     transaction.commit()?;
-    // A file that cannot be written may have the mark still.
+    // A read-only file may still have the mark of an unfinished change.
     undo_unfinished(&mut memory)?;
     Ok(memory)
 }
 
-/// Forgets in memory what only the disk is to hold, once it does, and gives back what deleted rows leave.
+/// Deletes from memory the rows that are now on the disk and belong only there, and frees their space.
 pub(super) fn hand_on(memory: &Connection) -> Result<(), Fault> {
     for table in HANDED_ON {
         table.clear(memory)?;
@@ -116,7 +116,7 @@ pub(super) fn hand_on(memory: &Connection) -> Result<(), Fault> {
     give_back(memory)
 }
 
-/// Gives back what deleted rows leave, once it is much of the database.
+/// Frees the space of deleted rows once it is more than a quarter of the database and [`SPARE_PAGES`].
 fn give_back(connection: &Connection) -> Result<(), Fault> {
     let pages = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let free = pages("freelist_count")?;
@@ -125,15 +125,15 @@ fn give_back(connection: &Connection) -> Result<(), Fault> {
         let mut statement = connection.prepare("PRAGMA incremental_vacuum")?;
         let mut steps = statement.query([])?;
         while steps.next()?.is_some() {}
-        // A file becomes shorter when its log has been copied into it.
+        // The file shrinks only when the log is copied into it.
         connection.execute_batch("PRAGMA wal_checkpoint")?;
     }
     Ok(())
 }
 
-/// Reads a database that cannot be written, if there is one.
+/// Opens a database that cannot be written.
 pub(super) fn read_only(path: &Path) -> Result<Connection, Fault> {
-    // Without a log the file holds everything, and SQLite must not make one.
+    // Without a log, the file is complete, and SQLite must not create a log.
     let has_log = fs::metadata(folder::log_of(path)).is_ok_and(|log| log.len() > 0);
     let options = if has_log { "mode=ro" } else { "mode=ro&immutable=1" };
     let mut uri = String::from("file:");
@@ -155,7 +155,7 @@ pub(super) fn read_only(path: &Path) -> Result<Connection, Fault> {
     Ok(connection)
 }
 
-/// The version of a database, 0 if it is empty.
+/// The schema version of a database; 0 if it is empty.
 fn version(connection: &Connection) -> Result<usize, Fault> {
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let Ok(known) = usize::try_from(version) else {
@@ -166,12 +166,12 @@ fn version(connection: &Connection) -> Result<usize, Fault> {
     }
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if known == 0 && tables > 0 {
-        return Err(Fault::Damaged("it holds tables, but has no version".into()));
+        return Err(Fault::Damaged("it has tables but no version".into()));
     }
     Ok(known)
 }
 
-/// Lets SQLite check the structure of the file.
+/// Runs SQLite's check of the file structure.
 fn check(connection: &Connection) -> Result<(), Fault> {
     let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     if found == "ok" { Ok(()) } else { Err(Fault::Damaged(found)) }

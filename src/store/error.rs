@@ -1,22 +1,22 @@
 use std::{io, path::PathBuf};
 
-/// Why the store did not do what was asked. The text is fit for logs and pages.
+/// Why a call of the store failed. The text is safe for logs and pages: it quotes no stored content.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error(
-        "{}: another proxymeter uses this storage folder; stop that one, or give this one a folder of its own \
-         with storage.path",
+        "{}: another proxymeter uses this storage folder; stop that one, or set storage.path to another \
+         folder",
         folder.display()
     )]
     Locked { folder: PathBuf },
     /// A file of the folder cannot be used.
     #[error("{}: {source}", path.display())]
     File { path: PathBuf, source: io::Error },
-    /// The disk did not take it. A change is kept in memory and written with the next that the disk takes.
+    /// The disk failed. The change is kept in memory and written when the disk is writable again.
     #[error("not on the disk yet: {why}")]
     NotDurable { why: String },
-    /// A notice or a receiver's state has no text form.
-    #[error("it cannot be stored: {0}")]
+    /// A value cannot be encoded as JSON.
+    #[error("cannot be encoded as JSON: {0}")]
     Unwritable(#[from] serde_json::Error),
     #[error("the storage is closed")]
     Closed,

@@ -2,22 +2,22 @@ use std::fmt;
 
 use rusqlite::ErrorCode;
 
-/// Why a database does not do what was asked.
+/// Why a database operation failed.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// What it holds is not what was written.
+    /// The content differs from what was written.
     Damaged(String),
-    /// A newer program wrote it, in `version`; this program knows versions up to `known`.
+    /// A newer program wrote it with schema `version`. This program supports versions up to `known`.
     Newer { version: i64, known: usize },
-    /// It cannot be read or written at the moment, which says nothing of what it holds.
+    /// It cannot be read or written at the moment. Its content may be intact.
     Unavailable(String),
 }
 
-/// The same statements work on a database in memory, so that whatever the surroundings do not explain is the fault
-/// of the file.
+/// The same statements work on a database in memory. So an error that the environment does not explain means that the
+/// file is damaged.
 impl From<rusqlite::Error> for Fault {
     fn from(err: rusqlite::Error) -> Self {
-        let surroundings = matches!(
+        let environment = matches!(
             err.sqlite_error_code(),
             Some(
                 ErrorCode::PermissionDenied
@@ -35,7 +35,7 @@ impl From<rusqlite::Error> for Fault {
                     | ErrorCode::TooBig
             )
         );
-        if surroundings { Fault::Unavailable(err.to_string()) } else { Fault::Damaged(err.to_string()) }
+        if environment { Fault::Unavailable(err.to_string()) } else { Fault::Damaged(err.to_string()) }
     }
 }
 
@@ -50,7 +50,10 @@ impl fmt::Display for Fault {
         match self {
             Fault::Damaged(why) => write!(f, "the database is damaged ({why})"),
             Fault::Newer { version, known } => {
-                write!(f, "a newer proxymeter wrote the database (version {version}, this one knows {known})")
+                write!(
+                    f,
+                    "a newer proxymeter wrote the database (version {version}, this one supports up to {known})"
+                )
             }
             Fault::Unavailable(why) => f.write_str(why),
         }

@@ -1,4 +1,4 @@
-//! The folder: made for its owner alone, held by one process, and where files are put aside.
+//! The storage folder: accessible to its owner only, and locked by one process. Unusable files are renamed in it.
 
 use std::{
     ffi::OsString,
@@ -12,11 +12,11 @@ use crate::model::Timestamp;
 
 const LOCK_FILE: &str = "proxymeter.lock";
 
-/// What SQLite keeps beside a database. The log comes first: a new database would take a log that lies about for its
-/// own, so it must not be left behind when the file is moved.
+/// The suffixes of the files that SQLite keeps beside a database. The log comes first, because a new database would
+/// apply a log that is left behind.
 const COMPANIONS: [&str; 2] = ["-wal", "-shm"];
 
-/// Makes the folder and those above it, for their owner alone, unless they are there.
+/// Creates the folder and its missing parents with mode 0700.
 pub(super) fn make(folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
@@ -27,7 +27,7 @@ pub(super) fn make(folder: &Path) -> io::Result<()> {
     };
     make(above)?;
     match DirBuilder::new().mode(0o700).create(folder) {
-        // Whatever umask there is, it is not to lock out ourselves.
+        // The umask may have removed permissions that this process needs.
         Ok(()) => fs::set_permissions(folder, Permissions::from_mode(0o700))?,
         Err(err) if err.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => return Ok(()),
         Err(err) => return Err(err),
@@ -35,9 +35,9 @@ pub(super) fn make(folder: &Path) -> io::Result<()> {
     sync(above)
 }
 
-/// Why a folder is not ours to write.
+/// Why the folder cannot be locked.
 pub(super) enum Unclaimed {
-    /// Another process holds it.
+    /// Another process has locked it.
     Locked,
     Unusable(io::Error),
 }
@@ -48,19 +48,19 @@ impl From<io::Error> for Unclaimed {
     }
 }
 
-/// A folder that this process holds until this is dropped. The system ends it with the process, so nothing needs to be
-/// cleaned up after a crash.
+/// The lock on the folder, released on drop. The system releases it when the process ends, so a crash leaves no stale
+/// lock.
 #[derive(Debug)]
 pub(super) struct Claim(File);
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        // A child process that another thread is starting shares the file until it runs, so closing is not enough.
+        // Between fork and exec, a child process shares the file, so closing it does not release the lock.
         drop(self.0.unlock());
     }
 }
 
-/// Makes the folder and takes hold of it.
+/// Creates the folder if it is missing, and locks it.
 pub(super) fn claim(folder: &Path) -> Result<Claim, Unclaimed> {
     make(folder)?;
     let lock = open_or_make(&folder.join(LOCK_FILE))?;
@@ -71,7 +71,7 @@ pub(super) fn claim(folder: &Path) -> Result<Claim, Unclaimed> {
     }
 }
 
-/// Opens a file for writing, and makes it for its owner alone if it is not there.
+/// Opens a file for writing. Creates it with mode 0600 if it is missing.
 pub(super) fn open_or_make(path: &Path) -> io::Result<File> {
     let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     match made {
@@ -87,7 +87,7 @@ pub(super) fn open_or_make(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Renames a database and what SQLite keeps beside it to `<name>.<word>-<unix seconds>`, and returns that name.
+/// Renames a database and its companion files to `<name>.<word>-<unix seconds>` and returns that name.
 pub(super) fn put_aside(database: &Path, word: &str, now: Timestamp) -> io::Result<PathBuf> {
     let stem = with_suffix(database, &format!(".{word}-{}", now.as_secs()));
     let mut aside = stem.clone();
@@ -109,7 +109,7 @@ pub(super) fn put_aside(database: &Path, word: &str, now: Timestamp) -> io::Resu
     Ok(aside)
 }
 
-/// The log of recent changes that belongs to a database.
+/// The write-ahead log of a database.
 pub(super) fn log_of(database: &Path) -> PathBuf {
     with_suffix(database, "-wal")
 }
@@ -120,7 +120,7 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Puts a folder's entries on the disk.
+/// Syncs the entries of a folder to the disk.
 fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
@@ -129,7 +129,7 @@ fn sync(folder: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    /// Between fork and exec a child has a copy of each open file.
+    /// Between fork and exec, a child process has a copy of each open file.
     #[test]
     fn a_copy_of_the_file_in_a_child_keeps_no_claim() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,21 +1,21 @@
-//! How the store is doing: written by its thread, read by its handles.
+//! The health of the store. The writer thread updates it, and handles read it.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::clock::Beat;
 
-/// How the store is doing.
+/// The health of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreStatus {
-    /// Whether all that was given is on the disk. A store that is meant to live in memory is always up.
+    /// Whether all state is on the disk. A store without a file is always up.
     pub up: bool,
-    /// What the database takes on the disk, with its log of recent changes.
+    /// Size of the database on the disk, including its write-ahead log.
     pub size_bytes: u64,
-    /// Times that the disk failed: writes and attempts to open it that did not succeed, and files put aside.
+    /// Failed writes, failed attempts to open the database, and renamed files.
     pub errors: u64,
 }
 
-/// What the writer reports about itself.
+/// What the writer publishes.
 #[derive(Debug, Default)]
 pub(super) struct Health {
     pub(super) down: AtomicBool,

@@ -7,15 +7,15 @@ use std::{
 
 use super::{error::StoreError, folder};
 
-/// Bytes of the key that user labels are hashed with.
+/// Length in bytes of the key that hashes user labels.
 const KEY_BYTES: usize = 32;
 const KEY_FILE: &str = "hash.key";
 
-/// The key that user labels are hashed with, made at its first use. It stays the same as long as the folder lives,
-/// so that a user keeps one label.
+/// The key that hashes user labels, created at first use. It lasts as long as the folder, so the label of a user stays
+/// the same.
 ///
 /// # Errors
-/// When the folder or the key's file cannot be made or read, or the file holds something else.
+/// If the folder or the key file cannot be created or read, or if the file is not a key.
 pub fn hash_key(folder: &Path) -> Result<Vec<u8>, StoreError> {
     match existing_hash_key(folder)? {
         Some(key) => Ok(key),
@@ -23,10 +23,10 @@ pub fn hash_key(folder: &Path) -> Result<Vec<u8>, StoreError> {
     }
 }
 
-/// The key that was made earlier, if there is one. Nothing is written.
+/// The existing key, if there is one. Nothing is written.
 ///
 /// # Errors
-/// When the key's file cannot be read or holds something else.
+/// If the key file cannot be read or is not a key.
 pub fn existing_hash_key(folder: &Path) -> Result<Option<Vec<u8>>, StoreError> {
     let path = folder.join(KEY_FILE);
     let key = match fs::read(&path) {
@@ -37,10 +37,7 @@ pub fn existing_hash_key(folder: &Path) -> Result<Option<Vec<u8>>, StoreError> {
     if key.len() != KEY_BYTES {
         let source = io::Error::new(
             io::ErrorKind::InvalidData,
-            format!(
-                "holds {} bytes instead of a key's {KEY_BYTES}; remove it to have a new key made",
-                key.len()
-            ),
+            format!("holds {} bytes instead of {KEY_BYTES}; delete it to create a new key", key.len()),
         );
         return Err(StoreError::File { path, source });
     }
@@ -53,7 +50,7 @@ fn make_hash_key(folder: &Path) -> Result<Vec<u8>, StoreError> {
         let mut key = vec![0; KEY_BYTES];
         getrandom::fill(&mut key).map_err(io::Error::other)?;
         folder::make(folder)?;
-        // Written aside and renamed, so that a crash leaves a whole key or none.
+        // Written to another file and renamed, so a crash leaves a complete key or none.
         let aside = folder.join(format!("{KEY_FILE}.new"));
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
         file.write_all(&key)?;

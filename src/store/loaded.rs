@@ -1,4 +1,4 @@
-//! What a store held when it was opened.
+//! The content of a store at its opening.
 
 use rusqlite::Connection;
 
@@ -9,7 +9,7 @@ use super::{
     schema::{ALERTS, GROUPS, OUTBOX, RECEIVERS},
 };
 
-/// What a store held when it was opened.
+/// The content of a store at its opening.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Loaded {
     /// Key and state of every alert, by key.
@@ -22,7 +22,7 @@ pub struct Loaded {
     pub receivers: Vec<(String, ReceiverState)>,
 }
 
-/// What a store is opened with.
+/// Reads the content from the copy in memory.
 pub(super) fn load(memory: &Connection) -> Result<Loaded, Fault> {
     let mut loaded = Loaded::default();
     for (table, list) in [(ALERTS, &mut loaded.alerts), (GROUPS, &mut loaded.groups)] {

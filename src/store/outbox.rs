@@ -1,4 +1,4 @@
-//! Notices that are yet to be delivered, in the order they are to go, and those that were given up.
+//! The outbox (notices to deliver, in order) and the dead letters (notices that were given up).
 
 use std::collections::{HashMap, VecDeque};
 
@@ -15,27 +15,27 @@ use super::{
 };
 use crate::model::{Notice, Timestamp};
 
-/// Dead letters that are kept.
+/// How many dead letters are kept.
 const DEAD_LETTERS_KEPT: usize = 1000;
 
-/// A notice that is yet to be delivered.
+/// A notice that is not delivered yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pending {
     pub notice: Notice,
-    /// The addresses that took it already.
+    /// The addresses that accepted it so far.
     pub done: Vec<String>,
-    /// Since when it waits, or the oldest of the notices that it includes.
+    /// When it entered the queue; for a merged notice, when the oldest of its parts did.
     pub queued_at: Timestamp,
 }
 
-/// What became of a notice.
+/// The outcome of a notice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settlement {
-    /// It is no longer pending.
+    /// It is removed from the outbox.
     Delivered,
-    /// Likewise; it is kept among the dead letters, of which there are the newest 1000.
+    /// It becomes a dead letter. The newest 1000 dead letters are kept.
     Abandoned,
-    /// It was tried and remains pending. `done` are all addresses that took it so far.
+    /// It stays pending after an attempt. `done` lists all addresses that accepted it so far.
     Attempted { done: Vec<String> },
 }
 
@@ -62,15 +62,14 @@ impl Queued {
     }
 }
 
-/// Where in the queue a notice is, since when, and which addresses took it.
+/// The place of a notice in the queue, its age, and the addresses that accepted it.
 struct Position {
     seq: i64,
     queued_at: i64,
     done: String,
 }
 
-/// Both ends of the outbox: the lowest and the highest `seq` in use. The writer keeps them, because finding them takes
-/// a look at every row.
+/// The lowest and the highest `seq` in the outbox. The writer keeps them, because a query for them scans every row.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ends {
     first: i64,
@@ -90,7 +89,7 @@ impl Ends {
     }
 }
 
-/// The notices of the outbox or of the dead letters, in their order.
+/// The notices of the outbox or the dead letters, in order.
 pub(super) fn pending(connection: &Connection, table: Table) -> Result<Vec<Pending>, Fault> {
     let mut list = Vec::new();
     table.each(connection, "seq", |row| {
@@ -110,7 +109,7 @@ fn position(transaction: &Transaction<'_>, id: &str) -> Result<Option<Position>,
     })
 }
 
-/// Puts a notice at the end of the queue, or where it is already.
+/// Adds a notice at the end of the queue. A notice that is already in the queue keeps its place.
 pub(super) fn append(transaction: &Transaction<'_>, notice: &Queued, ends: &mut Ends) -> Result<(), Fault> {
     let position = match position(transaction, &notice.id)? {
         Some(position) => position,
@@ -119,12 +118,12 @@ pub(super) fn append(transaction: &Transaction<'_>, notice: &Queued, ends: &mut 
     enqueue(transaction, notice, &position)
 }
 
-/// Settles notices, by id. Those that were given up become dead letters.
+/// Applies outcomes to notices, by id. Abandoned notices become dead letters.
 pub(super) fn settle(transaction: &Transaction<'_>, notices: &[(String, Settlement)]) -> Result<(), Fault> {
     let mut letters = VecDeque::new();
     for (id, outcome) in notices {
         letters.extend(settle_one(transaction, id, outcome)?);
-        // The rest would be deleted as soon as it is written.
+        // More would be deleted right after it is written.
         if letters.len() > DEAD_LETTERS_KEPT {
             letters.pop_front();
         }
@@ -132,13 +131,13 @@ pub(super) fn settle(transaction: &Transaction<'_>, notices: &[(String, Settleme
     bury(transaction, letters)
 }
 
-/// Of a notice that is not pending there is nothing to settle. Returns the row of one that is to be a dead letter.
+/// Applies one outcome; a notice that is not pending is ignored. Returns the row of an abandoned notice.
 fn settle_one(
     transaction: &Transaction<'_>,
     id: &str,
     outcome: &Settlement,
 ) -> Result<Option<[Value; 7]>, Fault> {
-    // Rows of thousands of alerts are megabytes: they are read only if needed.
+    // A notice with thousands of alerts takes megabytes, so the row is read only if needed.
     let row = || OUTBOX.get(transaction, "id", id, owned);
     match outcome {
         Settlement::Delivered => OUTBOX.remove(transaction, "id", id)?,
@@ -157,7 +156,7 @@ fn settle_one(
     Ok(None)
 }
 
-/// Puts dead letters, oldest first, at the front of the queue, and deletes those with the ids `outdated`.
+/// Moves dead letters, given oldest first, to the front of the queue, and deletes those with the ids `outdated`.
 pub(super) fn revive(
     transaction: &Transaction<'_>,
     notices: &[Queued],
@@ -165,7 +164,7 @@ pub(super) fn revive(
     ends: &mut Ends,
 ) -> Result<(), Fault> {
     for notice in notices.iter().rev() {
-        // What waits there came later.
+        // The notices in the queue are newer.
         ends.first = ends.first.saturating_sub(1);
         enqueue(transaction, notice, &at(ends.first, notice))?;
     }
@@ -175,8 +174,8 @@ pub(super) fn revive(
     Ok(())
 }
 
-/// Removes the notices with the ids `old_ids` and puts `notice` in the place of the newest of them, with the age of the
-/// oldest. If none of them is pending, it goes to the end of the queue.
+/// Replaces the notices with the ids `old_ids` by `notice`, at the place of the newest of them and with the age of the
+/// oldest. If none of them is pending, `notice` goes to the end of the queue.
 pub(super) fn replace(
     transaction: &Transaction<'_>,
     old_ids: &[String],
@@ -190,7 +189,7 @@ pub(super) fn replace(
             place = Some(match place {
                 None => Position { done: "[]".into(), ..old },
                 Some(place) => Position {
-                    // The order of rows is that of the news in them: of two about one alert the later one counts.
+                    // The queue is in order of events: of two notices about one alert, the later is the valid one.
                     seq: place.seq.max(old.seq),
                     queued_at: place.queued_at.min(old.queued_at),
                     ..place
@@ -205,7 +204,7 @@ pub(super) fn replace(
     enqueue(transaction, notice, &position)
 }
 
-/// A place in the queue of a notice that no address has taken yet.
+/// A place in the queue for a notice that no address has accepted yet.
 fn at(seq: i64, notice: &Queued) -> Position {
     Position { seq, queued_at: notice.created_at.as_millis(), done: "[]".into() }
 }
@@ -217,7 +216,7 @@ fn enqueue(transaction: &Transaction<'_>, notice: &Queued, position: &Position) 
     OUTBOX.put(transaction, &values)
 }
 
-/// The notices from `first` on, in their order: each id with the bytes of the notice.
+/// Id and size in bytes of each notice whose `seq` is at least `first`, in order.
 pub(super) fn sizes(connection: &Connection, first: i64) -> Result<Vec<(String, usize)>, Fault> {
     let sql = "SELECT id, octet_length(notice) FROM outbox WHERE seq >= ? ORDER BY seq";
     let mut statement = connection.prepare(sql)?;
@@ -227,7 +226,7 @@ pub(super) fn sizes(connection: &Connection, first: i64) -> Result<Vec<(String, 
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Copies a notice that the outbox of another database holds, unless `to` has one with its id. Returns whether it did.
+/// Copies the notice `id` from the outbox of `from`, unless `to` has a notice with this id. Returns whether it did.
 pub(super) fn copy_missing(from: &Connection, to: &Transaction<'_>, id: &str) -> Result<bool, Fault> {
     if position(to, id)?.is_some() {
         return Ok(false);
@@ -237,7 +236,7 @@ pub(super) fn copy_missing(from: &Connection, to: &Transaction<'_>, id: &str) ->
     Ok(row.is_some())
 }
 
-/// Removes the notices that the outbox of `like` does not hold or holds otherwise.
+/// Removes the notices that are missing from the outbox of `like` or differ there.
 pub(super) fn remove_different(transaction: &Transaction<'_>, like: &Connection) -> Result<(), Fault> {
     let sums = |connection: &Connection| {
         let mut statement = connection.prepare("SELECT id, digest FROM outbox")?;
@@ -253,7 +252,7 @@ pub(super) fn remove_different(transaction: &Transaction<'_>, like: &Connection)
     Ok(())
 }
 
-/// Copies every dead letter to another database, last among those that it has.
+/// Appends the dead letters of `from` to those of `to`.
 pub(super) fn copy_dead_letters(from: &Connection, to: &Transaction<'_>) -> Result<(), Fault> {
     let mut letters = Vec::new();
     DEAD_LETTERS.each(from, "seq", |row| {
@@ -263,7 +262,7 @@ pub(super) fn copy_dead_letters(from: &Connection, to: &Transaction<'_>) -> Resu
     bury(to, letters)
 }
 
-/// Puts rows of the outbox last among the dead letters, and forgets those that are too many.
+/// Appends rows of the outbox to the dead letters, and deletes the oldest beyond [`DEAD_LETTERS_KEPT`].
 fn bury(transaction: &Transaction<'_>, rows: impl IntoIterator<Item = [Value; 7]>) -> Result<(), Fault> {
     let mut rows = rows.into_iter().peekable();
     if rows.peek().is_none() {
@@ -281,7 +280,7 @@ fn bury(transaction: &Transaction<'_>, rows: impl IntoIterator<Item = [Value; 7]
     Ok(())
 }
 
-/// A row of the outbox or of the dead letters, without its sum.
+/// A row of the outbox or the dead letters, without its checksum.
 fn owned(row: &Row<'_>) -> rusqlite::Result<[Value; 7]> {
     Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?])
 }

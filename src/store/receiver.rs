@@ -1,23 +1,23 @@
-//! What is remembered of a receiver.
+//! The stored state of a receiver.
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::Timestamp;
 
-/// What is remembered of a receiver.
+/// The stored state of a receiver.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ReceiverState {
-    /// Attempts that failed since the last success.
+    /// Failed attempts since the last success.
     pub failures: u32,
-    /// Not to be tried before.
+    /// No attempt is made before this time.
     pub next_attempt: Option<Timestamp>,
     pub last_success: Option<Timestamp>,
-    /// Takes nothing until its configuration changes.
+    /// Whether deliveries are stopped until its configuration changes.
     pub disabled: bool,
-    /// When the first attempt failed since the last success.
+    /// When the first attempt after the last success failed.
     pub failing_since: Option<Timestamp>,
-    /// What the fallback was notified of since the last success.
+    /// What the fallback was notified about since the last success.
     pub fallback_knows: FallbackKnows,
     /// The name of that fallback, if it was notified.
     pub fallback: Option<String>,
@@ -25,14 +25,14 @@ pub struct ReceiverState {
     pub config: u16,
 }
 
-/// What the fallback was notified of about a receiver.
+/// What the fallback receiver was notified about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FallbackKnows {
     #[default]
     Nothing,
-    /// That it fails.
+    /// The receiver fails.
     Failing,
-    /// That notices to it were given up.
+    /// Notices to the receiver were given up.
     GivenUp,
 }

@@ -1,13 +1,13 @@
-//! The tables, and how a database of an earlier version comes to have them.
+//! The tables and their migrations.
 
 use rusqlite::Connection;
 
 use super::table::Table;
 
-/// Each brings a database from the version that is its index to the next. One that was released is never changed;
-/// what is to be otherwise is another one.
+/// Each entry migrates a database from the version that is its index to the next one. Never change a released entry;
+/// append a new one.
 ///
-/// All tables are WITHOUT ROWID and have no further index: then a table is one tree, whose order and content are
+/// All tables are WITHOUT ROWID and have no further index. So each table is one tree, and its order and content are
 /// checked when the file is opened.
 const MIGRATIONS: [&str; 2] = [
     "
@@ -57,7 +57,7 @@ const MIGRATIONS: [&str; 2] = [
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL, digest INTEGER NOT NULL)
         STRICT, WITHOUT ROWID;
 ",
-    // No program wrote the table `counters` of the first version.
+    // No program wrote to the table `counters` of version 1.
     "
     DROP TABLE counters;
     CREATE TABLE counters (
@@ -72,41 +72,41 @@ const MIGRATIONS: [&str; 2] = [
 ",
 ];
 
-/// The state of each alert, as its owner wrote it.
+/// The state of each alert, a text that the store does not interpret.
 pub(super) const ALERTS: Table = Table { name: "alerts", columns: 3 };
-/// The state of each group of alerts, as its owner wrote it.
+/// The state of each group of alerts, a text that the store does not interpret.
 pub(super) const GROUPS: Table = Table { name: "groups", columns: 3 };
-/// Notices to be delivered, in the order of `seq`. Times are milliseconds since the Unix epoch, `done` is a JSON list.
+/// Notices to deliver, in order of `seq`. Times are milliseconds since the Unix epoch, `done` is a JSON list.
 pub(super) const OUTBOX: Table = Table { name: "outbox", columns: 8 };
-/// Notices that were given up, the last one with the highest `seq`; otherwise like the outbox.
+/// Notices that were given up; the newest has the highest `seq`. The columns are those of the outbox.
 pub(super) const DEAD_LETTERS: Table = Table { name: "dead_letters", columns: 8 };
-/// What is remembered of each receiver, as JSON.
+/// The state of each receiver, as JSON.
 pub(super) const RECEIVERS: Table = Table { name: "receivers", columns: 3 };
-/// The last finished read of each target's users.
+/// The last complete read of each target's users.
 pub(super) const USERS: Table = Table { name: "users", columns: 5 };
-/// Counters that continue after a restart: per target, family and label set (a text that only the owner understands)
-/// `ints`, a JSON list of unsigned integers.
+/// Counters that continue after a restart. `ints` is a JSON list of unsigned integers per target, family and label set
+/// (a text that the store does not interpret).
 pub(super) const COUNTERS: Table = Table { name: "counters", columns: 5 };
 /// Every target whose users and counters are kept. `left_at` is when it left the configuration, in milliseconds since the
 /// Unix epoch, and NULL while it is configured.
 pub(super) const TARGETS: Table = Table { name: "targets", columns: 3 };
-/// What the file says of itself.
+/// Facts about the file itself.
 pub(super) const META: Table = Table { name: "meta", columns: 3 };
 
 /// Every table.
 pub(super) const ALL: [Table; 9] =
     [ALERTS, GROUPS, OUTBOX, DEAD_LETTERS, RECEIVERS, USERS, COUNTERS, TARGETS, META];
 
-/// Those whose content is held in memory too, to be written whole when a disk that failed takes it again.
+/// The tables that memory holds too. They are written completely when a failed disk is writable again.
 pub(super) const HELD: [Table; 6] = [ALERTS, GROUPS, OUTBOX, RECEIVERS, COUNTERS, TARGETS];
 
-/// Those that are held in memory only until the disk has taken them.
+/// The tables whose rows stay in memory only until they are on the disk.
 pub(super) const HANDED_ON: [Table; 2] = [DEAD_LETTERS, USERS];
 
-/// The version that this program writes.
+/// The schema version of this program.
 pub(super) const VERSION: usize = MIGRATIONS.len();
 
-/// Brings a database of `version` up to date, each step wholly or not at all.
+/// Migrates a database from `version` to [`VERSION`]. Each step is one transaction.
 pub(super) fn migrate(connection: &mut Connection, version: usize) -> rusqlite::Result<()> {
     for (reached, migration) in (1_i64..).zip(MIGRATIONS).skip(version) {
         let step = connection.transaction()?;
@@ -117,7 +117,7 @@ pub(super) fn migrate(connection: &mut Connection, version: usize) -> rusqlite::
     Ok(())
 }
 
-/// Every column of some tables, as SQLite understands them, to compare one database with another.
+/// The columns of some tables as SQLite describes them, to compare two databases.
 pub(super) fn columns(connection: &Connection, tables: &[Table]) -> rusqlite::Result<Vec<String>> {
     let mut columns = Vec::new();
     for table in tables {

@@ -1,4 +1,4 @@
-//! Rows that carry a sum over what they hold, so that damage within a row is noticed.
+//! Tables whose rows have a checksum, so that damage within a row is detected.
 
 use rusqlite::{
     Connection, OptionalExtension, Params, Row, params_from_iter,
@@ -8,16 +8,16 @@ use serde::de::DeserializeOwned;
 
 use super::fault::Fault;
 
-/// A table whose first column is its key, or the first part of it, and whose last is the sum.
+/// A table. Its first column is the key or the first part of it, and its last column is the checksum.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Table {
     pub(super) name: &'static str,
-    /// How many there are, the sum included.
+    /// Number of columns, including the checksum.
     pub(super) columns: usize,
 }
 
 impl Table {
-    /// Writes a row, over the one with its key if there is one. `values` are all but the sum.
+    /// Inserts or replaces a row. `values` are all columns except the checksum.
     pub(super) fn put(&self, connection: &Connection, values: &[ValueRef<'_>]) -> Result<(), Fault> {
         let places = vec!["?"; self.columns].join(", ");
         let sql = format!("INSERT OR REPLACE INTO {} VALUES ({places})", self.name);
@@ -28,7 +28,7 @@ impl Table {
         Ok(())
     }
 
-    /// Removes the rows whose `column` is `key`, which is the key or the first part of it.
+    /// Removes the rows whose `column`, the key or the first part of it, equals `key`.
     pub(super) fn remove(&self, connection: &Connection, column: &str, key: &str) -> Result<(), Fault> {
         let sql = format!("DELETE FROM {} WHERE {column} = ?", self.name);
         connection.prepare_cached(&sql)?.execute([key])?;
@@ -40,7 +40,7 @@ impl Table {
         Ok(())
     }
 
-    /// Reads the row with this key, if there is one. Only for tables with a key of one column called `column`.
+    /// Reads the row with this key, if there is one. `column` must be the whole key of the table.
     pub(super) fn get<T>(
         &self,
         connection: &Connection,
@@ -58,7 +58,7 @@ impl Table {
         }
     }
 
-    /// Reads every row, in the order of `column`.
+    /// Reads every row, ordered by `column`.
     pub(super) fn each(
         &self,
         connection: &Connection,
@@ -68,7 +68,7 @@ impl Table {
         self.select(connection, &format!("ORDER BY {column}"), [], read)
     }
 
-    /// Reads the rows that the rest of a SELECT statement, `rest`, names.
+    /// Reads the rows that match `rest`, the end of a SELECT statement.
     pub(super) fn select(
         &self,
         connection: &Connection,
@@ -95,10 +95,10 @@ impl Table {
         })
     }
 
-    /// Reads a column that we wrote as JSON. Says nothing of the text, which may hold names.
+    /// Decodes a JSON column. The error does not quote the text, which may include names.
     pub(super) fn json<T: DeserializeOwned>(&self, text: &str) -> Result<T, Fault> {
         serde_json::from_str(text)
-            .map_err(|_| Fault::Damaged(format!("a row of {} is not of the form it should have", self.name)))
+            .map_err(|_| Fault::Damaged(format!("a row of {} has an unexpected form", self.name)))
     }
 
     fn is_whole(&self, row: &Row<'_>) -> rusqlite::Result<bool> {
@@ -108,7 +108,7 @@ impl Table {
     }
 
     fn damaged(&self) -> Fault {
-        Fault::Damaged(format!("a row of {} is not as it was written", self.name))
+        Fault::Damaged(format!("a row of {} does not match its checksum", self.name))
     }
 }
 
@@ -117,7 +117,7 @@ pub(super) fn text(text: &str) -> ValueRef<'_> {
     ValueRef::Text(text.as_bytes())
 }
 
-/// 64-bit FNV-1a over kind, length and bytes of each value: any one byte that changes, changes it.
+/// 64-bit FNV-1a over kind, length and bytes of each value. A change of any single byte changes it.
 fn digest(values: &[ValueRef<'_>]) -> i64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     let mut add = |kind: u8, bytes: &[u8]| {

@@ -1,22 +1,22 @@
-//! The lists of users that are kept, one for each target.
+//! The saved lists of users, one for each target.
 
 use rusqlite::{Connection, Transaction, types::ValueRef};
 
 use super::{fault::Fault, schema::USERS, table::text};
 use crate::model::Timestamp;
 
-/// The last finished read of a target's users.
+/// The last complete read of a target's users.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SavedUsers {
     /// When the read ended.
     pub read_at: Timestamp,
     /// When the read began.
     pub started: Timestamp,
-    /// The users, in a form that only the owner understands.
+    /// The users, in a form that the store does not interpret.
     pub users: Vec<u8>,
 }
 
-/// The row of a target's users, if there is one. No users in it means that the target was forgotten.
+/// The row of a target's users, if there is one. A row with empty `users` marks a forgotten target.
 pub(super) fn load(connection: &Connection, target: &str) -> Result<Option<SavedUsers>, Fault> {
     USERS.get(connection, "target", target, |row| {
         Ok(SavedUsers {

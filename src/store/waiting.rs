@@ -9,8 +9,8 @@ use tokio::sync::oneshot;
 
 use super::{error::StoreError, users::SavedUsers};
 
-/// The lists of users that wait for the disk, by target; none when the thread that writes has ended. Lists are
-/// megabytes, so each target has at most one here, and one request in the queue.
+/// The lists of users that wait for the disk, by target; `None` after the writer thread has ended. A list can be
+/// megabytes, so each target has at most one here, with one request in the queue.
 #[derive(Clone, Debug)]
 pub(super) struct Lists(Arc<Mutex<Option<HashMap<String, List>>>>);
 
@@ -22,7 +22,7 @@ pub(super) struct List {
 
 impl List {
     pub(super) fn refuse(self, why: &str) {
-        // The caller may have given up.
+        // The caller may have stopped waiting.
         drop(self.answer.send(Err(StoreError::NotDurable { why: why.to_owned() })));
     }
 }

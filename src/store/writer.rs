@@ -1,4 +1,4 @@
-//! The thread that writes, and how it gets along with a disk that does not take everything.
+//! The writer thread, and how it handles disk failures.
 
 #[cfg(test)]
 pub(super) mod by_hand;
@@ -37,18 +37,18 @@ use crate::model::{CounterFamilies, Timestamp};
 
 const DATABASE: &str = "proxymeter.db";
 
-/// Pauses before a disk that failed is tried again: each twice the one before.
+/// Pauses between retries of a failed disk. Each is twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// Files put aside by one process: a disk that damages everything is not to be filled with the damage.
+/// How many files one process renames. The limit keeps a disk that damages every file from filling up.
 const MOST_ASIDES: u32 = 10;
 
-/// What waits for the writer, with its place among those that may wait.
+/// A request to the writer, with its place in the queue.
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) work: Work,
-    /// Absent: it needs no room, or could not wait for it any longer.
+    /// `None` if the request needs no place, or if the queue was full for too long.
     pub(super) _room: Option<OwnedSemaphorePermit>,
 }
 
@@ -58,7 +58,7 @@ pub(super) enum Work {
         change: Change,
         answer: oneshot::Sender<Result<(), StoreError>>,
     },
-    /// The list is the one that waits for the target.
+    /// The list is in [`Lists`].
     SaveUsers {
         target: String,
     },
@@ -73,42 +73,42 @@ pub(super) enum Work {
     DeadLetters {
         answer: oneshot::Sender<Result<Vec<Pending>, StoreError>>,
     },
-    /// `closed` is dropped when it is done.
+    /// `closed` is dropped when the folder is released.
     Close {
         closed: oneshot::Sender<()>,
     },
-    /// Lets a test do to the writer what a disk would.
+    /// Lets a test simulate a disk failure.
     #[cfg(test)]
     Meddle(fn(&mut Writer)),
 }
 
-/// Owns the databases: every change is made in memory first, then on the disk.
+/// Owns both databases. Every change is applied in memory first, then on the disk.
 #[derive(Debug)]
 pub(super) struct Writer {
     memory: Connection,
-    /// Of the outbox in memory, and of the one on the disk, which is the same.
+    /// The ends of the outbox; the same in memory and on the disk.
     ends: Ends,
-    /// Absent if nothing is meant to outlive the process.
+    /// `None` for a store without a file.
     place: Option<Place>,
     health: Arc<Health>,
 }
 
-/// Where the file is, and what is wrong with it.
+/// Location and condition of the file.
 #[derive(Debug)]
 struct Place {
     folder: PathBuf,
     file: PathBuf,
     lock: Option<folder::Claim>,
-    /// Open as long as it takes everything; then it holds all that the memory does.
+    /// `None` after a failure. While it is open, it has all state that memory has.
     disk: Option<Disk>,
-    /// What is wrong while there is no disk.
+    /// The failure, while `disk` is `None`.
     trouble: Trouble,
-    /// Whether the memory knows what the file holds, so that the file may be written over.
+    /// Whether memory includes the content of the file, so that the file may be overwritten.
     known: bool,
-    /// Files put aside so far.
+    /// Files renamed so far.
     asides: u32,
     opened_at: (Timestamp, Instant),
-    /// Pages that the file may have.
+    /// The most pages that the file may have.
     #[cfg(test)]
     page_limit: Option<u32>,
 }
@@ -121,7 +121,7 @@ struct Trouble {
 }
 
 impl Writer {
-    /// Opens or makes the database in `folder`. Returns what it held, and what was wrong with it.
+    /// Opens or creates the database in `folder`. Returns its content, and its problem if there was one.
     pub(super) fn open(
         folder: &Path,
         now: Timestamp,
@@ -167,8 +167,8 @@ impl Writer {
             Err(fault) => {
                 place.failed(fault.to_string(), &health);
                 let sentence = format!(
-                    "{}: cannot be written ({fault}); until it can, everything is kept in memory only and a restart \
-                     forgets it",
+                    "{}: cannot be written ({fault}); until it can, state is kept in memory only and a restart \
+                     loses it",
                     place.file.display()
                 );
                 problem = Some(problem.map_or(sentence.clone(), |earlier| format!("{earlier}; {sentence}")));
@@ -185,7 +185,7 @@ impl Writer {
     }
 
     fn new(memory: Connection, place: Option<Place>, health: Arc<Health>) -> Writer {
-        let ends = Ends::of(&memory).expect("a database of our own making is read in memory");
+        let ends = Ends::of(&memory).expect("a new database in memory is readable");
         Writer { memory, ends, place, health }
     }
 
@@ -235,12 +235,12 @@ impl Writer {
             self.catch_up();
         }
         self.health.beat.rest();
-        // The folder is free before the caller is answered.
+        // The folder is released before the caller gets its answer.
         drop(self);
         drop(closed);
     }
 
-    /// How long until a disk that failed is to be tried again; absent if there is none or it is fine.
+    /// Time until the next retry of a failed disk; `None` if the disk works or the store has no file.
     fn retry_in(&self) -> Option<Duration> {
         let place = self.place.as_ref().filter(|place| place.disk.is_none())?;
         Some(place.trouble.retry_at.saturating_duration_since(Instant::now()))
@@ -307,12 +307,12 @@ impl Writer {
             Some(disk) => outbox::pending(&disk.connection, DEAD_LETTERS).map_err(not_durable)?,
             None => Vec::new(),
         };
-        // Those that the disk has not taken yet.
+        // Those that are not on the disk yet.
         letters.extend(outbox::pending(&self.memory, DEAD_LETTERS).map_err(not_durable)?);
         Ok(letters)
     }
 
-    /// Opens the disk again and writes what is in memory.
+    /// Reopens the database and writes the state in memory to it.
     fn catch_up(&mut self) {
         let Some(place) = &mut self.place else { return };
         match place.reopen(&self.memory, &self.health) {
@@ -320,21 +320,21 @@ impl Writer {
                 place.disk = Some(disk);
                 place.known = true;
                 place.trouble = Trouble::none();
-                info!(file = %place.file.display(), "the storage is written again, nothing is missing from it");
+                info!(file = %place.file.display(), "the storage is writable again and complete");
                 self.hand_on();
             }
             Err(fault) => place.failed(fault.to_string(), &self.health),
         }
     }
 
-    /// Forgets in memory what only the disk is to hold, now that it does.
+    /// Deletes from memory the rows that are now on the disk and belong only there.
     fn hand_on(&self) {
         if let Err(fault) = database::hand_on(&self.memory) {
-            warn!(error = %fault, "memory cannot be given back that the storage no longer needs");
+            warn!(error = %fault, "cannot free memory that the storage no longer needs");
         }
     }
 
-    /// Publishes how it is going.
+    /// Publishes the health of the store.
     fn measure(&self) {
         let Some(place) = &self.place else { return };
         self.health.down.store(place.disk.is_none(), Ordering::Relaxed);
@@ -358,8 +358,8 @@ impl Place {
         Ok((disk, memory, loaded))
     }
 
-    /// Reads a file that cannot be written. If that does not work either, whatever comes to light there later is
-    /// unknown.
+    /// Reads a file that cannot be written. If reading fails too, the content of the file is unknown, and it must not
+    /// be overwritten later.
     fn read_what_can_be(&mut self) -> (Connection, Loaded) {
         let read = database::read_only(&self.file).and_then(|file| {
             let memory = database::in_memory_like(&file)?;
@@ -372,19 +372,19 @@ impl Place {
         })
     }
 
-    /// Notices when the file was moved away, which the open one does not show.
+    /// Checks that the file was not moved or replaced, which an open connection does not detect.
     fn is_where_it_was(&mut self, health: &Health) -> bool {
         let moved = self.disk.as_ref().is_some_and(|disk| disk.size().is_none());
         if moved {
-            // What is there now is not ours and must not be lost.
+            // Another program's file may be there now. It must not be overwritten.
             self.known = false;
-            self.gave_way(Fault::Unavailable("the file was moved away or replaced".into()), health);
+            self.gave_way(Fault::Unavailable("the file was moved or replaced".into()), health);
             self.trouble.retry_at = Instant::now();
         }
         !moved
     }
 
-    /// The disk did not take something: it is closed and will be opened again, at once if it was damaged.
+    /// Closes the database after a failure. It is reopened later, or at once if it was damaged.
     fn gave_way(&mut self, fault: Fault, health: &Health) {
         self.disk = None;
         let damaged = !matches!(fault, Fault::Unavailable(_));
@@ -410,7 +410,7 @@ impl Place {
             warn!(
                 file = %self.file.display(),
                 error = why,
-                "the storage is not written; until it is, everything is kept in memory only"
+                "the storage is not writable; until it is, state is kept in memory only"
             );
         }
         let pause = self.trouble.pause;
@@ -418,7 +418,7 @@ impl Place {
             Trouble { why, retry_at: Instant::now() + pause, pause: (pause * 2).min(LONGEST_PAUSE) };
     }
 
-    /// Opens the file again, or another one if it cannot be used, and writes what is in memory.
+    /// Reopens the file, or creates a new one if it cannot be used, and writes the state in memory to it.
     fn reopen(&mut self, memory: &Connection, health: &Health) -> Result<Disk, Fault> {
         if self.lock.is_none() {
             self.lock = Some(folder::claim(&self.folder).map_err(|unclaimed| match unclaimed {
@@ -429,7 +429,7 @@ impl Place {
         if !self.known && self.has_content() {
             let aside = folder::put_aside(&self.file, "unread", self.now())?;
             warn!(
-                "{}: what it holds could not be read in time; it was put aside as {} and a new one begun",
+                "{}: its content could not be read in time; it was renamed to {} and a new one was created",
                 self.file.display(),
                 aside.display()
             );
@@ -454,18 +454,16 @@ impl Place {
         Ok(disk)
     }
 
-    /// Puts the file aside and returns a sentence that says so.
+    /// Renames the file and returns a sentence about it for logs.
     fn put_aside(&mut self, fault: &Fault) -> Result<String, Fault> {
         if self.asides >= MOST_ASIDES {
-            return Err(Fault::Unavailable(format!(
-                "{fault}, and {MOST_ASIDES} files were put aside before it"
-            )));
+            return Err(Fault::Unavailable(format!("{fault}, and {MOST_ASIDES} files were already renamed")));
         }
         self.asides += 1;
         let word = if matches!(fault, Fault::Newer { .. }) { "newer" } else { "damaged" };
         let aside = folder::put_aside(&self.file, word, self.now())?;
         Ok(format!(
-            "{}: {fault}; it was put aside as {} and a new one begun",
+            "{}: {fault}; it was renamed to {} and a new one was created",
             self.file.display(),
             aside.display()
         ))
@@ -481,12 +479,12 @@ impl Place {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is given to map_err")]
+#[expect(clippy::needless_pass_by_value, reason = "used as an argument of map_err")]
 fn not_durable(fault: Fault) -> StoreError {
     StoreError::NotDurable { why: fault.to_string() }
 }
 
-/// Nothing from outside enters here, so that it always works or never.
+/// This depends on no input, so it either always works or never.
 fn empty_memory() -> Connection {
-    database::in_memory().expect("a database of our own making opens in memory")
+    database::in_memory().expect("a new database in memory opens")
 }

@@ -1,4 +1,4 @@
-//! A store without a thread, for tests in a paused time: that would jump while a thread works.
+//! A store without a thread, for tests with paused time, which would advance while a thread works.
 
 use super::*;
 use crate::{
@@ -6,17 +6,17 @@ use crate::{
     store::{ReceiverState, Settlement, Store, outbox::Queued},
 };
 
-/// A database in memory that outlives its stores, as a disk outlives processes.
+/// A database in memory that outlives its stores, like a disk that outlives processes.
 pub(crate) struct ByHand {
     writer: Writer,
     queue: mpsc::Receiver<Request>,
 }
 
-/// What one change did about notices.
+/// What one change did to notices.
 #[derive(Debug, Default)]
 pub(crate) struct Written {
     pub(crate) queued: Vec<Notice>,
-    /// Notices that have become one.
+    /// Ids of merged notices, and the notice that replaces them.
     pub(crate) replaced: Option<(Vec<String>, Notice)>,
     pub(crate) settled: Vec<(String, Settlement)>,
     pub(crate) receiver: Option<(String, ReceiverState)>,
@@ -27,22 +27,22 @@ impl ByHand {
         ByHand { writer: Writer::in_memory(Arc::default()), queue: mpsc::channel().1 }
     }
 
-    /// A store whose changes wait for [`ByHand::work`]. Those that wait at an earlier one are lost.
+    /// A store whose changes wait for [`ByHand::work`]. Changes that wait in an earlier store are lost.
     pub(crate) fn store(&mut self) -> Store {
         let (requests, queue) = mpsc::channel();
         self.queue = queue;
         Store::new(requests, Arc::clone(&self.writer.health))
     }
 
-    /// What a store that is opened now finds.
+    /// What a store would load if it were opened now.
     pub(crate) fn loaded(&self) -> Loaded {
         loaded::load(&self.writer.memory).unwrap()
     }
 
-    /// Makes the first change that waits, if one does.
+    /// Applies the first waiting change, if any.
     pub(crate) fn work(&mut self) -> Option<Written> {
         let Work::Change { change, answer } = self.queue.try_recv().ok()?.work else {
-            unimplemented!("only changes are made by hand")
+            unimplemented!("only changes are supported")
         };
         let done = self.writer.change(&change);
         assert!(done.is_ok(), "{done:?}");

@@ -1,4 +1,4 @@
-//! What the writer does when the disk fails it while it runs.
+//! The writer while the disk fails.
 
 mod catch_up;
 mod kept;
@@ -83,12 +83,12 @@ async fn a_full_disk_costs_durability_until_it_has_room_and_nothing_else() {
     assert!(!store.status().up);
     assert_eq!(store.status().errors, errors + 1);
 
-    // It is tried again, and still full.
+    // The retry finds the disk still full.
     meddle(&store, |writer| place(writer).trouble.retry_at = Instant::now()).await;
     let users = SavedUsers { read_at: NOW, started: NOW, users: vec![7; 10_000] };
     store.save_users("home", users.clone()).await.unwrap_err();
     assert_eq!(store.status().errors, errors + 2);
-    // Until the next try is due the disk is left alone, and everything goes on in memory.
+    // Until the next retry, the disk is not used, and all calls work in memory.
     let settled = Settled { notices: vec![("n1", Settlement::Abandoned)], ..Settled::default() };
     store.settle(settled).await.unwrap_err();
     assert_eq!(store.status().errors, errors + 2);
@@ -165,7 +165,7 @@ async fn a_page_that_is_damaged_while_the_store_runs_costs_no_state() {
         raw.write_all_at(&garbage, first_page).unwrap();
     })
     .await;
-    // What the new file takes at once is durable, so that this is no error but only counted.
+    // The new file has the change at once, so the call succeeds, and the failure is only counted.
     store.record(alert("after", "1")).await.unwrap();
     assert!(store.status().up);
     assert_eq!(store.status().errors, errors + 1);
@@ -186,9 +186,9 @@ async fn a_damaged_row_is_noticed_when_it_is_read() {
     })
     .await;
     let err = store.load_users("home").await.unwrap_err().to_string();
-    assert!(err.contains("a row of users is not as it was written"), "{err}");
+    assert!(err.contains("a row of users does not match its checksum"), "{err}");
     assert!(!store.status().up);
-    // A success ends it; the users are read again some day.
+    // A success ends the failure. The users are lost until the next poll.
     store.record(alert("b", "2")).await.unwrap();
     assert!(store.status().up);
     assert_eq!(store.load_users("home").await.unwrap(), None);
@@ -204,7 +204,7 @@ async fn a_file_that_is_moved_away_is_written_again() {
     store.record(alert("b", "2")).await.unwrap();
     assert!(store.status().up);
 
-    // What somebody puts in its place is not lost either.
+    // A foreign file in its place is not lost either.
     fs::remove_file(folder.path().join(DATABASE)).unwrap();
     File::create_new(folder.path().join(DATABASE)).unwrap().write_all(b"precious").unwrap();
     store.record(alert("c", "3")).await.unwrap();
@@ -279,7 +279,7 @@ async fn a_file_that_cannot_be_written_is_read_all_the_same() {
 }
 
 #[tokio::test]
-#[expect(clippy::await_holding_lock, reason = "it is the thread of the store that is to wait for it")]
+#[expect(clippy::await_holding_lock, reason = "the thread of the store must wait for it")]
 async fn a_disk_that_hangs_delays_no_caller_for_long() {
     let folder = tempfile::tempdir().unwrap();
     let Opened { store, .. } = opened(folder.path());
@@ -287,7 +287,7 @@ async fn a_disk_that_hangs_delays_no_caller_for_long() {
     let hang = HANGS.lock().unwrap();
     tokio::time::pause();
     meddle(&store, |_| drop(HANGS.lock())).await;
-    // More than may wait.
+    // More than the queue has room for.
     let began = Instant::now();
     let mut records = tokio::task::JoinSet::new();
     for n in 0..100 {
@@ -303,7 +303,7 @@ async fn a_disk_that_hangs_delays_no_caller_for_long() {
     assert!(!store.status().up);
     drop(hang);
     tokio::time::resume();
-    // What was given up is carried out all the same, as soon as the disk does.
+    // Calls that timed out still take effect when the disk answers.
     store.record(alert("b", "2")).await.unwrap();
     assert!(store.status().up);
     assert_eq!(after_restart(store, folder.path()).await.0.len(), 101);
@@ -315,7 +315,7 @@ async fn a_writer_whose_disk_never_answers_is_stuck() {
     static ANSWERED: Barrier = Barrier::new(2);
     let (store, beats) = (Store::in_memory(), Beats::default());
     beats.watch("store", store.beat());
-    // Time would pass while the writer's thread works.
+    // Paused time would advance while the writer thread works.
     tokio::time::resume();
     store.record(alert("a", "1")).await.unwrap();
     tokio::time::pause();
@@ -329,12 +329,12 @@ async fn a_writer_whose_disk_never_answers_is_stuck() {
     tokio::time::advance(Duration::from_secs(200)).await;
     assert_eq!(beats.stuck(), ["store"]);
     ANSWERED.wait();
-    // The time of the writer's thread is the machine's, which this test has left behind.
+    // The writer thread uses real time, which differs from the time of this test now.
     store.close().await;
     assert_eq!(beats.stuck(), [""; 0]);
 }
 
-/// A round of a large disturbance, and giving it up: eight times the notices take about eight times as long.
+/// Recording and abandoning a large round: eight times the notices take about eight times as long.
 #[tokio::test]
 async fn work_grows_with_the_number_of_notices_and_not_faster() {
     async fn recorded_and_given_up(count: usize) -> [Duration; 2] {
@@ -356,7 +356,7 @@ async fn work_grows_with_the_number_of_notices_and_not_faster() {
     assert!(many[0] < few[0] * 24 && many[1] < few[1] * 24, "{many:?} after {few:?}");
 }
 
-/// The state of the disk at any moment is what a kill leaves.
+/// A kill leaves the disk as it is at that moment.
 #[tokio::test]
 async fn a_large_round_is_recorded_wholly_or_not_at_all() {
     let (folder, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -364,7 +364,7 @@ async fn a_large_round_is_recorded_wholly_or_not_at_all() {
     store.record(Batch { notices: &[notice("before")], ..alert("a", "0") }).await.unwrap();
     let large = |n| Notice { reason: "x".repeat(1 << 20), ..notice(&format!("n{n:02}")) };
     let notices: Vec<_> = (0..20).map(large).collect();
-    // There is room for the first transaction and not for the second.
+    // The disk has room for the first transaction but not for the second.
     meddle(&store, |writer| {
         place(writer).disk.as_ref().unwrap().connection.pragma_update(None, "max_page_count", 3_000).unwrap();
         place(writer).trouble.pause = LONGEST_PAUSE;
@@ -383,7 +383,7 @@ async fn a_large_round_is_recorded_wholly_or_not_at_all() {
     assert_eq!(opened(killed.path()).loaded, loaded);
     assert_eq!(rows("SELECT count(*) FROM outbox"), Ok(1));
 
-    // The process that goes on has it all, and so has the next, as it has a round that met no hindrance.
+    // The running process still has the whole round and writes it later. A round without a failure is complete too.
     meddle(&store, |writer| place(writer).trouble.retry_at = Instant::now()).await;
     store.record(Batch { notices: &[notice("after")], ..Batch::default() }).await.unwrap();
     let more: Vec<_> = (20..40).map(large).collect();
@@ -394,9 +394,9 @@ async fn a_large_round_is_recorded_wholly_or_not_at_all() {
     assert_eq!(ids(&loaded)[..3], ["before", "n00", "n01"]);
 }
 
-/// Lists are megabytes: those that came while the disk hung are not all kept in memory until it answers.
+/// Lists can be megabytes, so memory must not keep all lists that arrive while the disk hangs.
 #[tokio::test]
-#[expect(clippy::await_holding_lock, reason = "it is the thread of the store that is to wait for it")]
+#[expect(clippy::await_holding_lock, reason = "the thread of the store must wait for it")]
 async fn of_the_lists_that_wait_for_a_disk_the_newest_of_each_target_is_written() {
     static HANGS: std::sync::Mutex<()> = std::sync::Mutex::new(());
     static WRITTEN: std::sync::Mutex<i64> = std::sync::Mutex::new(0);
@@ -429,7 +429,7 @@ async fn of_the_lists_that_wait_for_a_disk_the_newest_of_each_target_is_written(
         assert_eq!(store.load_users(target).await.unwrap(), Some(list(199)), "{target}");
     }
     assert_eq!(*WRITTEN.lock().unwrap() - before, 2, "rows written");
-    // What comes later is written as ever.
+    // Later lists are written normally.
     store.save_users("home", list(1)).await.unwrap();
     assert_eq!(store.load_users("home").await.unwrap(), Some(list(1)));
     store.close().await;
@@ -442,7 +442,7 @@ async fn a_writer_that_panics_shows() {
     beats.watch("store", store.beat());
     let errors = store.status().errors;
     assert!(store.status().up);
-    meddle(&store, |_| panic!("as a fault of ours would")).await;
+    meddle(&store, |_| panic!("a bug in the writer")).await;
     let users = SavedUsers { read_at: NOW, started: NOW, users: vec![7] };
     assert!(matches!(store.record(alert("a", "1")).await, Err(StoreError::Closed)));
     assert!(matches!(store.save_users("home", users).await, Err(StoreError::Closed)));

@@ -54,7 +54,7 @@ fn a_full_disk_keeps_nobody_from_being_told_and_is_told_of() {
     expiries(2);
     store_up(0.0);
     assert!(daemon.value("proxymeter_store_errors_total").unwrap() >= 1.0);
-    assert!(daemon.log().contains("the storage is not written"), "{}", daemon.log());
+    assert!(daemon.log().contains("the storage is not writable"), "{}", daemon.log());
     wait_for("the alert", || (told(&hook, "ProxymeterStorageFailing") == ["firing"]).then_some(()));
     // A disk that stays full is told of once.
     panel.add_expired("later");

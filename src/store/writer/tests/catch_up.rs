@@ -1,4 +1,4 @@
-//! A disk that was away gets what it lacks in several transactions.
+//! After a disk failure, the missing state is written in several transactions.
 
 use super::*;
 
@@ -11,7 +11,7 @@ fn content(loaded: &Loaded) -> (Vec<&str>, &str) {
     (loaded.outbox.iter().map(|row| row.notice.id.as_str()).collect(), &loaded.alerts[0].1)
 }
 
-/// The state of the disk at any moment is what a kill leaves.
+/// A kill leaves the disk as it is at that moment.
 #[tokio::test]
 async fn a_disk_that_catches_up_holds_all_of_it_or_nothing_of_it() {
     static LOG: std::sync::Mutex<u64> = std::sync::Mutex::new(0);
@@ -25,7 +25,7 @@ async fn a_disk_that_catches_up_holds_all_of_it_or_nothing_of_it() {
         place(writer).trouble.pause = LONGEST_PAUSE;
     })
     .await;
-    // Every way in which the outbox changes.
+    // The outbox changes in every possible way.
     let done = vec!["x".to_owned()];
     let notices = vec![
         ("sent", Settlement::Delivered),
@@ -39,7 +39,7 @@ async fn a_disk_that_catches_up_holds_all_of_it_or_nothing_of_it() {
     let notices: Vec<_> = [notice("again")].into_iter().chain(ids.iter().map(|id| large(id))).collect();
     store.record(Batch { notices: &notices, ..alert("a", "1") }).await.unwrap_err();
 
-    // There is room for the first transaction and not for the second.
+    // The disk has room for the first transaction but not for the second.
     meddle(&store, |writer| {
         place(writer).page_limit = Some(3_000);
         place(writer).trouble.retry_at = Instant::now();
