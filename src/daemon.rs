@@ -29,7 +29,7 @@ use self::{
     alerting::{Alerting, watch_storage},
     labels::hash_key,
     listening::{Listening, bound, listen},
-    parts::{New, heartbeat, set_up},
+    parts::{New, Plan, set_up},
     receivers::Receivers,
     running::Running,
     shared::Shared,
@@ -123,11 +123,13 @@ impl Daemon {
         let alerts = std::mem::take(&mut loaded.alerts);
         let rows = Rows { alerts, groups: std::mem::take(&mut loaded.groups) };
         let (targets, receivers) = (Targets::default(), Receivers::new(loaded));
-        let new = New {
-            targets: targets.prepare(&config.targets, |_| false, &shared)?,
-            receivers: receivers.prepare(&config, |_| false)?,
-            heartbeat: Some(heartbeat(&config, &receivers, &shared)?),
+        let plan = Plan {
+            targets: targets.plan(&config.targets, |_| false),
+            receivers: receivers.plan(&config, |_| false),
+            heartbeat: true,
+            health: receivers.health(),
         };
+        let new = plan.build(&config, &shared)?;
         let joints = new.joints(&targets, key.clone());
         let alerting = Alerting::build(&config, &rows, joints, &shared)?;
 

@@ -31,6 +31,8 @@ pub enum StartError {
     NoHashKey(String),
     #[error("storage.path cannot change while the exporter runs; restart it, or write {0:?} again")]
     StorageMoved(String),
+    #[error("the exporter is stopping")]
+    Stopping,
 }
 
 /// Why a daemon failed.

@@ -4,18 +4,47 @@ use std::sync::Arc;
 
 use super::{
     alerting::Joints,
+    error::StartError,
     labels::user_labels,
-    receivers::{NewReceivers, Receivers},
+    receivers::{NewReceivers, ReceiversPlan},
     shared::Shared,
-    targets::{NewTargets, Targets},
+    targets::{NewTargets, Targets, TargetsPlan},
 };
 use crate::{
     config::Config,
     exposition::Options,
-    notify::heartbeat::{Heartbeat, HeartbeatError},
+    notify::{delivery::HealthByReceiver, heartbeat::Heartbeat},
     secret::HashKey,
     server::{Setup, access::Access},
 };
+
+/// Which parts a configuration needs.
+pub(super) struct Plan {
+    pub(super) targets: TargetsPlan,
+    pub(super) receivers: ReceiversPlan,
+    /// Whether the heartbeat is another one.
+    pub(super) heartbeat: bool,
+    pub(super) health: HealthByReceiver,
+}
+
+impl Plan {
+    /// Builds the parts. Reads certificates and keys, so not for async threads.
+    ///
+    /// # Errors
+    /// When any of them cannot be built.
+    pub(super) fn build(self, config: &Config, shared: &Shared) -> Result<New, StartError> {
+        let Shared { beats, telemetry, clock, .. } = shared;
+        let health = self.health;
+        let heartbeat =
+            |config| Heartbeat::new(config, beats.clone(), health, telemetry.clone(), clock.clone());
+        let heartbeat = self.heartbeat.then(|| config.heartbeat.as_ref().map(heartbeat).transpose());
+        Ok(New {
+            heartbeat: heartbeat.transpose()?,
+            targets: self.targets.build(shared)?,
+            receivers: self.receivers.build(config)?,
+        })
+    }
+}
 
 /// The parts that were built for a configuration and do not run yet. Parts that are not here continue unchanged.
 pub(super) struct New {
@@ -30,21 +59,6 @@ impl New {
     pub(super) fn joints(&self, targets: &Targets, key: Option<HashKey>) -> Joints {
         Joints { queues: self.receivers.queues(), rereads: self.targets.rereads(targets), key }
     }
-}
-
-/// The configured heartbeat, if there is one.
-///
-/// # Errors
-/// When it cannot be built.
-pub(super) fn heartbeat(
-    config: &Config,
-    receivers: &Receivers,
-    shared: &Shared,
-) -> Result<Option<Heartbeat>, HeartbeatError> {
-    let Shared { beats, telemetry, clock, .. } = shared;
-    let heartbeat =
-        |config| Heartbeat::new(config, beats.clone(), receivers.health(), telemetry.clone(), clock.clone());
-    config.heartbeat.as_ref().map(heartbeat).transpose()
 }
 
 /// The part of the configuration that the server needs.

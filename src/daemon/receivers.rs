@@ -65,6 +65,14 @@ struct Ending {
     left: oneshot::Receiver<Left>,
 }
 
+/// Which queues a configuration needs.
+pub(super) struct ReceiversPlan {
+    /// The queues that continue. Weak: a build that hangs keeps none of them from ending when the daemon stops.
+    kept: Vec<(String, mpsc::WeakUnboundedSender<Notice>)>,
+    /// The receivers that need a new queue.
+    changed: Vec<ReceiverTable>,
+}
+
 /// Queues that are built and do not run yet.
 pub(super) struct NewReceivers {
     /// Every receiver, including the unchanged ones.
@@ -103,37 +111,21 @@ impl Receivers {
         self.health.clone()
     }
 
-    /// Builds each receiver that is new or has changed, including a change in one of its files. Nothing runs yet.
-    ///
-    /// # Errors
-    /// Says why a receiver cannot be built.
-    pub(super) fn prepare(
-        &self,
-        config: &Config,
-        file_changed: impl Fn(&Path) -> bool,
-    ) -> Result<NewReceivers, StartError> {
+    /// A queue is needed for each receiver that is new or has changed, including a change in one of its files.
+    pub(super) fn plan(&self, config: &Config, file_changed: impl Fn(&Path) -> bool) -> ReceiversPlan {
         // Without alerting there are no notifications, not even those left from before.
         let tables = if config.alerting.enabled { config.receivers.as_slice() } else { &[] };
-        let external_url = &config.web.external_url;
-        let (mut queues, mut new) = (Queues::new(), Vec::new());
+        let (mut kept, mut changed) = (Vec::new(), Vec::new());
         for table in tables {
             let same_files = !table.files().into_iter().any(&file_changed);
-            let is_same = |line: &&Line| line.table == *table && line.external_url == *external_url;
+            let is_same = |line: &&Line| line.table == *table && line.external_url == config.web.external_url;
             let running = self.running.get(&table.name).filter(is_same).filter(|_| same_files);
-            if let Some(line) = running {
-                queues.insert(table.name.clone(), line.queue.clone());
-                continue;
+            match running {
+                Some(line) => kept.push((table.name.clone(), line.queue.downgrade())),
+                None => changed.push(table.clone()),
             }
-            let receiver = receiver(table, external_url)
-                .map_err(|why| StartError::Receiver { receiver: table.name.clone(), why })?;
-            let (queue, incoming) = mpsc::unbounded_channel();
-            queues.insert(table.name.clone(), queue);
-            let (table, external_url) = (table.clone(), external_url.clone());
-            new.push(New { table, external_url, receiver, incoming });
         }
-        let named = config.alerting.fallback.clone().filter(|name| queues.contains_key(name));
-        let fallback = named.map(|receiver| Fallback { receiver, after: config.alerting.fallback_after });
-        Ok(NewReceivers { queues, fallback, new })
+        ReceiversPlan { kept, changed }
     }
 
     /// Starts the new queues, ends the removed ones, and gives up the notices of receivers that no longer exist.
@@ -224,6 +216,29 @@ impl Receivers {
     /// Drops the senders of all queues, which ends them.
     pub(super) fn close(self) {
         self.queues.send_replace(Arc::default());
+    }
+}
+
+impl ReceiversPlan {
+    /// Builds the receivers. Nothing runs yet. Reads certificates and keys, so not for async threads.
+    ///
+    /// # Errors
+    /// Says why a receiver cannot be built.
+    pub(super) fn build(self, config: &Config) -> Result<NewReceivers, StartError> {
+        let (mut queues, mut new) = (Queues::new(), Vec::new());
+        for table in self.changed {
+            let external_url = config.web.external_url.clone();
+            let receiver = receiver(&table, &external_url)
+                .map_err(|why| StartError::Receiver { receiver: table.name.clone(), why })?;
+            let (queue, incoming) = mpsc::unbounded_channel();
+            queues.insert(table.name.clone(), queue);
+            new.push(New { table, external_url, receiver, incoming });
+        }
+        // After all reads, see `kept`.
+        queues.extend(self.kept.into_iter().filter_map(|(name, queue)| Some((name, queue.upgrade()?))));
+        let named = config.alerting.fallback.clone().filter(|name| queues.contains_key(name));
+        let fallback = named.map(|receiver| Fallback { receiver, after: config.alerting.fallback_after });
+        Ok(NewReceivers { queues, fallback, new })
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     error::StartError,
     labels::hash_key,
     listening::{Listening, bound, listen},
-    parts::{New, heartbeat, set_up},
+    parts::{New, Plan, set_up},
     receivers::Receivers,
     shared::Shared,
     targets::Targets,
@@ -122,23 +122,27 @@ impl Running {
                 None => listen(*address).await.map_err(|err| self.own_port(err))?,
             });
         }
-        let access = if config.web.access == self.config.web.access {
-            Arc::clone(&self.setup.borrow().access)
-        } else {
-            let access = Arc::clone(&self.setup.borrow().access);
-            Arc::new(access.reopen(&config.web.access)?)
-        };
-        let key = hash_key(&config)?;
         let file_changed = |path: &Path| config.files.differ_in(&self.config.files, path);
         let its_files_changed =
             config.heartbeat.as_ref().is_some_and(|heartbeat| heartbeat.tls.files().any(file_changed));
-        let another = config.heartbeat != self.config.heartbeat || its_files_changed;
-        let heartbeat = another.then(|| heartbeat(&config, &self.receivers, &self.shared)).transpose()?;
-        let new = New {
-            targets: self.targets.prepare(&config.targets, file_changed, &self.shared)?,
-            receivers: self.receivers.prepare(&config, file_changed)?,
-            heartbeat,
+        let plan = Plan {
+            targets: self.targets.plan(&config.targets, file_changed),
+            receivers: self.receivers.plan(&config, file_changed),
+            heartbeat: config.heartbeat != self.config.heartbeat || its_files_changed,
+            health: self.receivers.health(),
         };
+        let same_access = config.web.access == self.config.web.access;
+        let access = Arc::clone(&self.setup.borrow().access);
+        let shared = self.shared.clone();
+        // Reads files, whose disk may not answer. A stop does not wait for it.
+        let build = move || {
+            let access = if same_access { access } else { Arc::new(access.reopen(&config.web.access)?) };
+            let (key, new) = (hash_key(&config)?, plan.build(&config, &shared)?);
+            Ok::<_, StartError>((config, access, key, new))
+        };
+        // It fails only when the runtime ends.
+        let built = tokio::task::spawn_blocking(build).await;
+        let (config, access, key, new) = built.unwrap_or(Err(StartError::Stopping))?;
         self.alerting.reload(&config, new.joints(&self.targets, key.clone())).await?;
 
         for new in listeners.iter().filter(|new| self.listeners.iter().all(|old| old.address != new.address))
@@ -189,5 +193,5 @@ impl Running {
 async fn load(loader: &Loader, which: Load) -> Result<Config, String> {
     let loader = Arc::clone(loader);
     let loaded = tokio::task::spawn_blocking(move || loader(which)).await;
-    loaded.unwrap_or_else(|_| Err("the exporter is stopping".to_owned()))
+    loaded.unwrap_or_else(|_| Err(StartError::Stopping.to_string()))
 }

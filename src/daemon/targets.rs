@@ -44,6 +44,14 @@ struct Loop {
     ended: oneshot::Receiver<Handover>,
 }
 
+/// Which loops a configuration needs.
+pub(super) struct TargetsPlan {
+    /// An empty report of every target.
+    targets: Vec<Report>,
+    /// The targets that need a new loop.
+    changed: Vec<Target>,
+}
+
 /// Loops that were built and do not run yet.
 pub(super) struct NewTargets {
     /// An empty report of every target, those that go on as they are included.
@@ -58,29 +66,17 @@ struct NewTarget {
 }
 
 impl Targets {
-    /// Builds a loop for each target that is new or was changed, be it by what is in a file. Nothing runs yet.
-    ///
-    /// # Errors
-    /// When a certificate or key cannot be used.
-    pub(super) fn prepare(
-        &self,
-        targets: &[Target],
-        file_changed: impl Fn(&Path) -> bool,
-        shared: &Shared,
-    ) -> Result<NewTargets, StartError> {
-        let mut new = Vec::new();
-        for target in targets {
-            let same_files = !target.files().into_iter().any(&file_changed);
+    /// A loop is needed for each target that is new or has changed, including a change in one of its files.
+    pub(super) fn plan(&self, targets: &[Target], file_changed: impl Fn(&Path) -> bool) -> TargetsPlan {
+        let has_changed = |target: &&Target| {
             let running = self.running.get(&target.name);
-            if running.is_some_and(|running| running.target == *target && same_files) {
-                continue;
-            }
-            let (reread, requests) = mpsc::unbounded_channel();
-            let poller = poller(target, &shared.board, &shared.telemetry, &shared.clock, requests)?;
-            shared.beats.watch(format!("poll {}", target.name), poller.beat());
-            new.push(NewTarget { target: target.clone(), poller, reread });
+            running.is_none_or(|running| running.target != **target)
+                || target.files().into_iter().any(&file_changed)
+        };
+        TargetsPlan {
+            targets: targets.iter().map(empty_report).collect(),
+            changed: targets.iter().filter(has_changed).cloned().collect(),
         }
-        Ok(NewTargets { targets: targets.iter().map(empty_report).collect(), new })
     }
 
     /// Runs what is new, and lets what is no longer wanted come to its end. A target that is another system by now begins
@@ -123,6 +119,23 @@ impl Targets {
 
 fn empty_report(target: &Target) -> Report {
     Report::of(target.name.as_str(), target.source())
+}
+
+impl TargetsPlan {
+    /// Builds the loops. Nothing runs yet. Reads certificates and keys, so not for async threads.
+    ///
+    /// # Errors
+    /// When a certificate or key cannot be used.
+    pub(super) fn build(self, shared: &Shared) -> Result<NewTargets, StartError> {
+        let mut new = Vec::new();
+        for target in self.changed {
+            let (reread, requests) = mpsc::unbounded_channel();
+            let poller = poller(&target, &shared.board, &shared.telemetry, &shared.clock, requests)?;
+            shared.beats.watch(format!("poll {}", target.name), poller.beat());
+            new.push(NewTarget { target, poller, reread });
+        }
+        Ok(NewTargets { targets: self.targets, new })
+    }
 }
 
 impl NewTargets {

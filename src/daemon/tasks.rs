@@ -10,7 +10,7 @@ use tokio::{
 
 /// How long an attempt at a notification may take after a request to stop. An attempt that is cut off is repeated
 /// after the next start, with the same id.
-const LAST_ATTEMPT: Duration = Duration::from_secs(3);
+pub(super) const LAST_ATTEMPT: Duration = Duration::from_secs(3);
 
 /// Tasks that end when the daemon stops, and some that end before.
 pub(super) struct Tasks {
