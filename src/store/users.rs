@@ -16,7 +16,7 @@ pub struct SavedUsers {
     pub users: Vec<u8>,
 }
 
-/// The row of a target's users, if there is one. A row with empty `users` marks a forgotten target.
+/// The row of a target's users, if there is one.
 pub(super) fn load(connection: &Connection, target: &str) -> Result<Option<SavedUsers>, Fault> {
     USERS.get(connection, "target", target, |row| {
         Ok(SavedUsers {

@@ -282,11 +282,10 @@ impl Writer {
     }
 
     fn users(&mut self, target: &str) -> Result<Option<SavedUsers>, StoreError> {
-        let found = match users::load(&self.memory, target).map_err(not_durable)? {
-            Some(held) => Some(held),
-            None => self.users_on_disk(target)?,
-        };
-        Ok(found.filter(|saved| !saved.users.is_empty()))
+        match users::load(&self.memory, target).map_err(not_durable)? {
+            Some(held) => Ok(Some(held)),
+            None => self.users_on_disk(target),
+        }
     }
 
     fn users_on_disk(&mut self, target: &str) -> Result<Option<SavedUsers>, StoreError> {
