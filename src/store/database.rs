@@ -44,7 +44,7 @@ impl Disk {
         let version = version(&connection)?;
         if connection.is_readonly("main")? {
             // It could be opened for writing above, so that only its own header can forbid it.
-            return Err(Fault::Damaged("its header forbids to write".into()));
+            return Err(Fault::Damaged("its header marks it as read-only".into()));
         }
         connection.execute_batch(
             "PRAGMA auto_vacuum = INCREMENTAL;
@@ -61,7 +61,7 @@ impl Disk {
         }
         schema::migrate(&mut connection, version)?;
         if schema::columns(&connection, &ALL)? != schema::columns(&in_memory()?, &ALL)? {
-            return Err(Fault::Damaged("its tables are not as they were made".into()));
+            return Err(Fault::Damaged("its tables are not those of this version".into()));
         }
         for table in ALL {
             table.each(&connection, "1", |_| Ok(()))?;

@@ -98,7 +98,7 @@ impl Table {
     /// Reads a column that we wrote as JSON. Says nothing of the text, which may hold names.
     pub(super) fn json<T: DeserializeOwned>(&self, text: &str) -> Result<T, Fault> {
         serde_json::from_str(text)
-            .map_err(|_| Fault::Damaged(format!("a row of {} is not of the form it should have", self.name)))
+            .map_err(|_| Fault::Damaged(format!("a row of {} has the wrong format", self.name)))
     }
 
     fn is_whole(&self, row: &Row<'_>) -> rusqlite::Result<bool> {
@@ -108,7 +108,7 @@ impl Table {
     }
 
     fn damaged(&self) -> Fault {
-        Fault::Damaged(format!("a row of {} is not as it was written", self.name))
+        Fault::Damaged(format!("a row of {} does not match its checksum", self.name))
     }
 }
 

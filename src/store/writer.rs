@@ -330,7 +330,7 @@ impl Writer {
     /// Forgets in memory what only the disk is to hold, now that it does.
     fn hand_on(&self) {
         if let Err(fault) = database::hand_on(&self.memory) {
-            warn!(error = %fault, "memory cannot be given back that the storage no longer needs");
+            warn!(error = %fault, "memory that the storage no longer needs cannot be released");
         }
     }
 
@@ -429,7 +429,7 @@ impl Place {
         if !self.known && self.has_content() {
             let aside = folder::put_aside(&self.file, "unread", self.now())?;
             warn!(
-                "{}: what it holds could not be read in time; it was put aside as {} and a new one begun",
+                "{}: its content could not be read in time; it was renamed to {}, and a new file is created",
                 self.file.display(),
                 aside.display()
             );
@@ -458,14 +458,14 @@ impl Place {
     fn put_aside(&mut self, fault: &Fault) -> Result<String, Fault> {
         if self.asides >= MOST_ASIDES {
             return Err(Fault::Unavailable(format!(
-                "{fault}, and {MOST_ASIDES} files were put aside before it"
+                "{fault}, and {MOST_ASIDES} files were renamed before it"
             )));
         }
         self.asides += 1;
         let word = if matches!(fault, Fault::Newer { .. }) { "newer" } else { "damaged" };
         let aside = folder::put_aside(&self.file, word, self.now())?;
         Ok(format!(
-            "{}: {fault}; it was put aside as {} and a new one begun",
+            "{}: {fault}; it was renamed to {}, and a new file is created",
             self.file.display(),
             aside.display()
         ))

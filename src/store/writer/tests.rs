@@ -185,7 +185,7 @@ async fn a_damaged_row_is_noticed_when_it_is_read() {
     })
     .await;
     let err = store.load_users("home").await.unwrap_err().to_string();
-    assert!(err.contains("a row of users is not as it was written"), "{err}");
+    assert!(err.contains("a row of users does not match its checksum"), "{err}");
     assert!(!store.status().up);
     // A success ends it; the users are read again some day.
     store.record(alert("b", "2")).await.unwrap();
