@@ -465,7 +465,7 @@ fn an_end_that_was_refused_before_a_crash() {
     down.store(true, Ordering::SeqCst);
     panel.renew("user");
     let daemon = home.start();
-    wait_for("the refusal", || daemon.logged_at("notice not delivered"));
+    wait_for("the refusal", || daemon.logged_at("notification not delivered"));
     daemon.kill();
     down.store(false, Ordering::SeqCst);
     assert_eq!(hook.resolved(), 1);
