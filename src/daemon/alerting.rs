@@ -161,9 +161,9 @@ async fn tell(
         since,
         kind: "storage",
         subject: "storage",
-        summary: "What has to outlive the daemon cannot be written down.",
-        description: "Alerts and notices are kept in memory alone and would be lost in a crash. \
-                      See the log for the reason; a full disk is the most common one.",
+        summary: "The storage is not writable.",
+        description: "Alerts and notifications are kept in memory only and are lost if the exporter crashes. \
+                      See the log for the reason; the most common one is a full disk.",
         reason: "",
     };
     let queues = Arc::clone(&queues.borrow());

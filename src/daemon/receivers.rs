@@ -267,7 +267,11 @@ async fn give_up(name: &str, left: &Left, shared: &Shared, queues: &watch::Recei
         return;
     }
     for row in &left.pending {
-        warn!(receiver = name, id = row.notice.id, "notice given up: its receiver is no longer configured");
+        warn!(
+            receiver = name,
+            id = row.notice.id,
+            "notification given up: its receiver is no longer configured"
+        );
     }
     let farewell = left.farewell(name, shared.clock.now().wall).and_then(|notice| {
         let queue = queues.borrow().get(&notice.receiver).cloned()?;

@@ -25,7 +25,7 @@ pub(super) fn plain(status: StatusCode, text: &'static str) -> Response<Answer> 
 }
 
 pub(super) fn unwritable() -> Response<Answer> {
-    plain(StatusCode::INTERNAL_SERVER_ERROR, "This cannot be written down.\n")
+    plain(StatusCode::INTERNAL_SERVER_ERROR, "The response cannot be generated.\n")
 }
 
 /// May name people, and is soon outdated: caches must not keep it.

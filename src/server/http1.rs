@@ -46,7 +46,7 @@ async fn greet(
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
     let tls = match server.access().terms().await {
         Ok(terms) => terms.tls.clone(),
-        Err(Broken { tls: true }) => return Err("there is no TLS that could be agreed upon".into()),
+        Err(Broken { tls: true }) => return Err("the TLS configuration cannot be used".into()),
         Err(Broken { tls: false }) => None,
     };
     let Some(tls) = tls else { return Ok(speak(server, stream, place, None, closing).await?) };

@@ -71,7 +71,10 @@ fn a_receiver_that_is_added_again_while_it_hangs_goes_on() {
     wait_for("the end to hang", || (hook.resolved() == 3).then_some(()));
     reload(&daemon, &home, &without);
     wait_for("the receiver to be forgotten", || of_ops("notifications_total").is_none().then_some(()));
-    assert_eq!(daemon.log().matches("notice given up: its receiver is no longer configured").count(), 1);
+    assert_eq!(
+        daemon.log().matches("notification given up: its receiver is no longer configured").count(),
+        1
+    );
     *reply.lock().unwrap() = Reply::Taken;
     reload(&daemon, &home, &with);
     panel.add_expired("carol");

@@ -418,18 +418,20 @@ fn holds(daemon: &Daemon) -> (f64, f64) {
     (of("process_open_fds"), of("process_resident_memory_bytes"))
 }
 
+/// Memory and open files do not grow either. Memory is measured with `MALLOC_ARENA_MAX=1`, which the unit and the image
+/// set; with more arenas it depends on how many threads the system runs at once, and this test says nothing of it.
 #[test]
 fn a_thousand_reloads_under_traffic_lose_and_repeat_nothing() {
     let (panel, hook, second) = (Served::start(), Hook::start(), Hook::start());
     let mut home = Home::new(panel.address, BY_USER, &webhook("ops", hook.address));
-    // As the unit and the image run it. Otherwise memory depends on how many threads the system runs at once.
     home.environment = vec![("MALLOC_ARENA_MAX", "1".into())];
     let config = home.file();
     let good = fs::read_to_string(&config).unwrap();
     let variants = [
         good.clone(),
-        // Another receiver beside it.
-        good.clone() + &webhook("second", second.address),
+        // Another receiver beside it, for which there are no alerts. It would be sent all that fire each time that it is
+        // added, which are the more, the longer the reloads take, and faster than it accepts them.
+        good.clone() + &webhook("second", second.address) + "min_severity = \"critical\"\n",
         // The receiver itself changes, and the target.
         format!("{}timeout = \"19s\"\n", good.replace("interval = \"5s\"", "interval = \"6s\"")),
     ];

@@ -80,8 +80,9 @@ async fn a_panel_as_slow_as_a_real_one_is_walked_within_its_load_and_its_cheap_p
     let busy = (PAGE * pages).div_duration_f64(took + PAGE * 9);
     assert!(busy <= 0.105, "the panel was busy {busy} of the time");
     assert_eq!(panel.wire.max_in_flight(), 1);
-    // Other work on the machine makes some polls late, and a walk in their way all of them: the median is not moved by
-    // the former, nor is that there are polls in the rest after each page, which is three intervals or longer.
+    // Other work on the machine delays some polls a little; a walk in their way delays every poll after a page. So the
+    // median is held to what the schedule allows, each rest after a page, which is three intervals long, has polls, and
+    // the longest gap has a generous limit.
     let polled = |pages: usize| polls.iter().filter(|(_, before)| *before == pages).count();
     let rests: Vec<_> = (1..panel.wire.requests_to("/api/users?offset")).map(polled).collect();
     assert!(rests.len() >= 2 && rests.iter().all(|polls| *polls >= 2), "{rests:?} polls in the rests");
@@ -89,4 +90,5 @@ async fn a_panel_as_slow_as_a_real_one_is_walked_within_its_load_and_its_cheap_p
     gaps.sort_unstable();
     let allowed = INTERVAL.mul_f64(1.05) + PAGE;
     assert!(gaps[gaps.len() / 2] <= allowed, "{gaps:?} between polls of the cheapest part");
+    assert!(*gaps.last().unwrap() <= allowed * 3, "{gaps:?} between polls of the cheapest part");
 }

@@ -65,7 +65,7 @@ pub(super) fn well_again<'a>(receiver: &'a str, state: &ReceiverState, now: Time
         since: state.failing_since.unwrap_or(now),
         kind: "receiver",
         subject: receiver,
-        summary: "A receiver of notices cannot be told.",
+        summary: "A receiver does not accept notifications.",
         description: "",
         reason: "",
     }

@@ -203,7 +203,7 @@ impl Outbox {
             receiver = self.name,
             id = notice.id,
             covers = notice.covers.len(),
-            "merged with a newer notice"
+            "merged with a newer notification"
         );
         self.note(self.store.replace(&ids, &notice).await);
         let since = std::cmp::min_by_key(older.since, newer.since, by_uptime);
@@ -247,7 +247,7 @@ impl Outbox {
             receiver = self.name,
             id = item.notice.id,
             reason = item.notice.reason,
-            "notice delivered: {said}"
+            "notification delivered: {said}"
         );
         let news = self.recovered();
         self.state =
@@ -283,7 +283,8 @@ impl Outbox {
             self.state.disabled = true;
             error!(
                 receiver,
-                reason, "notice not delivered, and none will be until the configuration changes: {detail}"
+                reason,
+                "notification not delivered, and none will be until the configuration changes: {detail}"
             );
             return;
         }
@@ -301,7 +302,7 @@ impl Outbox {
             reason,
             failures,
             retry_in_seconds = wait.as_secs(),
-            "notice not delivered: {detail}"
+            "notification not delivered: {detail}"
         );
     }
 
@@ -330,7 +331,12 @@ impl Outbox {
         for Queued { notice, .. } in items {
             let id = notice.id.as_str();
             if self.speaks(notice) {
-                error!(receiver = self.name, id, alerts = notice.alerts.len(), "notice given up: {why}");
+                error!(
+                    receiver = self.name,
+                    id,
+                    alerts = notice.alerts.len(),
+                    "notification given up: {why}"
+                );
                 self.telemetry.notification_abandoned(&self.name);
                 self.given_up += 1;
                 settled.push((id, Settlement::Abandoned));
@@ -360,7 +366,7 @@ impl Outbox {
 
     fn note(&self, written: Result<(), StoreError>) {
         if let Err(err) = written {
-            warn!(receiver = self.name, "the state of a notice could not be recorded: {err}");
+            warn!(receiver = self.name, "the state of a notification could not be recorded: {err}");
         }
     }
 
@@ -429,10 +435,10 @@ impl Outbox {
         let (reason, detail) = match &self.last_failure {
             Some(err) => (err.reason.label(), err.detail.as_str()),
             None if knows == FallbackKnows::GivenUp => (SendReason::Timeout.label(), TOO_OLD),
-            None => (SendReason::Timeout.label(), "the log says why"),
+            None => (SendReason::Timeout.label(), "see the log for the reason"),
         };
         let description = format!(
-            "Receiver {} cannot be told ({reason}): {detail}. Notices given up so far: {}.",
+            "Receiver {} does not accept notifications ({reason}): {detail}. Notifications given up: {}.",
             self.name, self.given_up
         );
         let status = NoticeStatus::Firing;
@@ -441,7 +447,7 @@ impl Outbox {
 
     /// The notice that the receiver works again, for the receiver that knows of its failure.
     fn recovered(&self) -> Option<News> {
-        self.end(&format!("Receiver {} takes notices again.", self.name))
+        self.end(&format!("Receiver {} accepts notifications again.", self.name))
     }
 
     /// The notice that ends the failure, for the receiver that knows of it.

@@ -232,7 +232,8 @@ async fn three_days_without_a_connection_cost_few_attempts_and_end_in_the_fallba
     run(&mut worker, PATIENCE - Duration::from_secs(1)).await;
     assert_eq!(bench.told(), []);
     run(&mut worker, Duration::from_secs(3)).await;
-    let failing = "Receiver ops cannot be told (connect): it said connect. Notices given up so far: ";
+    let failing =
+        "Receiver ops does not accept notifications (connect): it said connect. Notifications given up: ";
     let told = |count: u8| vec![(NoticeStatus::Firing, "connect".to_owned(), format!("{failing}{count}."))];
     assert_eq!(bench.told(), told(0));
     tokio::select! {
@@ -389,7 +390,7 @@ async fn a_receiver_that_is_gone_is_not_asked_again_until_its_configuration_chan
     assert_eq!(bench.value("notifications_abandoned_total", &["ops"]), Some(2.0), "none is kept for ever");
     let told = bench.told();
     let [(NoticeStatus::Firing, _, text)] = told.as_slice() else { panic!("{told:?}") };
-    assert!(text.ends_with("Notices given up so far: 2."), "{text}");
+    assert!(text.ends_with("Notifications given up: 2."), "{text}");
     let Bench { notices, .. } = bench;
     drop(notices);
     let left = worker.await;
@@ -566,7 +567,9 @@ async fn what_is_too_old_at_start_is_given_up_and_the_fallback_told() {
     run(&mut Box::pin(worker.run()), HOUR).await;
     assert_eq!(bench.ids(), ["young"]);
     assert_eq!(bench.value("notifications_abandoned_total", &["ops"]), Some(1.0));
-    let text = format!("Receiver ops cannot be told (timeout): {TOO_OLD}. Notices given up so far: 1.");
+    let text = format!(
+        "Receiver ops does not accept notifications (timeout): {TOO_OLD}. Notifications given up: 1."
+    );
     let told = bench.told();
     assert_eq!(told[0], (NoticeStatus::Firing, "timeout".to_owned(), text));
     assert_eq!((told.len(), told[1].0), (2, NoticeStatus::Resolved), "the young one was taken");

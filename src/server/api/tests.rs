@@ -97,7 +97,14 @@ fn alerts() -> Vec<ActiveAlert> {
         reading: Reading::Used { used: 48 << 30, limit: 50 << 30 },
         ..node.clone()
     };
-    vec![node, user]
+    let suppressed = ActiveAlert {
+        severity: Severity::Info,
+        step: "80%".into(),
+        state: AlertState::Suppressed,
+        active_since: ago(86_400).wall,
+        ..user.clone()
+    };
+    vec![node, user, suppressed]
 }
 
 #[tokio::test(start_paused = true)]

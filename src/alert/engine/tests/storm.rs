@@ -55,7 +55,7 @@ fn a_hundred_reloads_and_restarts_say_nothing_and_repeats_go_on() {
         bench.restart(at(from));
         bench.poll_for(&mut panel, from, from + MINUTE);
     }
-    // A day has passed since it was told, all restarts notwithstanding.
+    // A day has passed since it was sent, despite all restarts.
     let times: Vec<_> =
         bench.notices.iter().map(|n| n.created_at.since(at(0).wall).as_secs() / HOUR).collect();
     assert_eq!(times, [24]);

@@ -209,7 +209,7 @@ impl World {
             if key.0.starts_with("ProxymeterUser") {
                 let event = (key.clone(), self.began_in[&alert.event]);
                 let known = self.events.entry(event).or_insert_with(|| alert.event.clone());
-                assert_eq!(*known, alert.event, "{key:?} was told twice in one period");
+                assert_eq!(*known, alert.event, "{key:?} was sent twice in one period");
             }
             believed.insert(key, alert.event.clone());
         }

@@ -28,7 +28,7 @@ async fn wrong_credentials_are_told_to_the_fallback_at_once_and_once_each_time()
     bench.send(firing("2", "h"));
     let mut worker = Box::pin(worker.run());
     run(&mut worker, Duration::from_secs(3)).await;
-    let text = "Receiver ops cannot be told (auth): it said auth. Notices given up so far: 0.";
+    let text = "Receiver ops does not accept notifications (auth): it said auth. Notifications given up: 0.";
     assert_eq!(bench.told(), [(NoticeStatus::Firing, "auth".to_owned(), text.to_owned())]);
     run(&mut worker, Duration::from_secs(17)).await;
     assert_eq!(bench.ids().len(), 2);
