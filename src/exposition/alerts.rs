@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::{family::families, text::Text, view::Naming};
-use crate::model::{ActiveAlerts, AlertState};
+use crate::model::{ActiveAlerts, AlertState, KIND_USER};
 
 families! {
     FIRING = Gauge("alert_firing", ["alertname", "severity", "target", "kind", "subject", "step", "rule"],
@@ -13,27 +13,29 @@ families! {
 /// Writes what is pending and firing: all of it, or only what fires at the target `only`.
 pub(super) fn write(text: &mut Text, alerts: &ActiveAlerts, namings: &[Naming], only: Option<&str>) {
     let firing = alerts.list.iter().filter(|alert| alert.state == AlertState::Firing);
-    let firing = firing.filter(|alert| only.is_none_or(|target| target == &*alert.target));
-    let mut named = firing
-        .filter_map(|alert| {
-            let subject = Naming::of(namings, &alert.target)?.subject(alert)?;
-            Some((alert, subject))
-        })
-        .peekable();
-    if named.peek().is_some() {
+    let firing: Vec<_> = firing.filter(|alert| only.is_none_or(|target| target == &*alert.target)).collect();
+    let mut named = Vec::with_capacity(firing.len());
+    for of_target in firing.chunk_by(|a, b| a.target == b.target) {
+        let naming = of_target.first().and_then(|alert| Naming::of(namings, &alert.target));
+        let Some(naming) = naming else { continue };
+        let omitted = naming.omitted(of_target);
+        let shown = of_target.iter().filter(|a| a.kind != KIND_USER || !omitted.contains(&*a.subject));
+        named.extend(shown.filter_map(|alert| Some((*alert, naming.labels.of_subject(alert)?))));
+    }
+    if !named.is_empty() {
         text.head(&FIRING);
-        for (alert, subject) in named {
-            let pairs = [
-                ("alertname", alert.alertname),
-                ("severity", alert.severity.label()),
-                ("target", &alert.target),
-                ("kind", alert.kind),
-                ("subject", &subject),
-                ("step", &alert.step),
-                ("rule", alert.rule.as_deref().unwrap_or("")),
-            ];
-            text.sample(FIRING.name, pairs.into_iter().filter(|(_, value)| !value.is_empty()), 1_u64);
-        }
+    }
+    for (alert, subject) in named {
+        let pairs = [
+            ("alertname", alert.alertname),
+            ("severity", alert.severity.label()),
+            ("target", &alert.target),
+            ("kind", alert.kind),
+            ("subject", &subject),
+            ("step", &alert.step),
+            ("rule", alert.rule.as_deref().unwrap_or("")),
+        ];
+        text.sample(FIRING.name, pairs.into_iter().filter(|(_, value)| !value.is_empty()), 1_u64);
     }
     if only.is_some() || alerts.known.is_empty() {
         return;

@@ -204,7 +204,7 @@ impl<'v, 'a> Rows<'v, 'a> {
         let mut text = Vec::with_capacity(users.len() * (view.target().len() + 40));
         let mut rows = Vec::with_capacity(users.len());
         for user in users {
-            let Some(label) = view.naming.label(&user.name) else { continue };
+            let Some(label) = view.naming.labels.of(&user.name) else { continue };
             let start = text.len();
             push_label(&mut text, "target", view.target());
             text.push(b',');
