@@ -22,6 +22,13 @@ pub(super) fn write(text: &mut Text, alerts: &ActiveAlerts, namings: &[Naming], 
         let shown = of_target.iter().filter(|a| a.kind != KIND_USER || !omitted.contains(&*a.subject));
         named.extend(shown.filter_map(|alert| Some((*alert, naming.labels.of_subject(alert)?))));
     }
+    if namings.first().is_some_and(Naming::hashes) {
+        // In the order of names, a hash would still show where in the alphabet its user is.
+        let of_rule = named.chunk_by_mut(|(a, _), (b, _)| {
+            (&a.target, a.alertname, &a.rule) == (&b.target, b.alertname, &b.rule)
+        });
+        of_rule.for_each(|alerts| alerts.sort_by(|(_, subject), (_, other)| subject.cmp(other)));
+    }
     if !named.is_empty() {
         text.head(&FIRING);
     }

@@ -261,10 +261,14 @@ fn each_user_with<'a>(
 fn write_node_traffic(text: &mut Text, views: &[View<'_>]) {
     let mut series = text.family(&USER_NODE_TRAFFIC);
     for view in views {
-        for traffic in view.if_fresh_list(Part::UserNodes, &view.report.user_nodes) {
-            if let Some(user) = view.naming.label(&traffic.user) {
-                series.add(&[view.target(), &user, &traffic.node], traffic.bytes);
-            }
+        let traffic = view.if_fresh_list(Part::UserNodes, &view.report.user_nodes).iter();
+        let labelled = traffic.filter_map(|traffic| Some((view.naming.label(&traffic.user)?, traffic)));
+        let mut labelled: Vec<_> = labelled.collect();
+        if view.naming.hashes() {
+            labelled.sort_by(|(user, _), (other, _)| user.cmp(other));
+        }
+        for (user, traffic) in labelled {
+            series.add(&[view.target(), &user, &traffic.node], traffic.bytes);
         }
     }
 }

@@ -448,12 +448,22 @@ fn names_do_not_leak_when_they_are_hashed_or_off() {
         }
     }
     // Their order does not show where a name is in the alphabet.
-    let samples = parsed(&[Arc::new(rich())], &options(UserLabels::Hash(key)));
-    let used = samples.iter().filter(|sample| sample.name == "proxymeter_user_used_bytes");
-    let hashes: Vec<_> = used.map(|sample| sample.label("user").unwrap().to_owned()).collect();
-    assert_eq!(hashes.len(), 9);
-    assert!(hashes.is_sorted());
-    assert!(hashes.iter().all(|hash| hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit())));
+    let mut report = rich();
+    let users: Vec<_> = report.users.list().iter().map(|user| Arc::clone(&user.name)).collect();
+    let traffic = |user: &Arc<str>| UserNodeTraffic { user: Arc::clone(user), node: "n".into(), bytes: 5 };
+    report.merge(Fact::UserNodes(users.iter().map(traffic).collect()), now());
+    let list = users.iter().map(|user| firing("home", KIND_USER, user)).collect();
+    let alerts = ActiveAlerts { known: Vec::new(), list };
+    let samples = with_alerts(&[Arc::new(report)], &alerts, &options(UserLabels::Hash(key)));
+    let families =
+        [("user_used_bytes", "user"), ("user_node_traffic_bytes_total", "user"), ("alert_firing", "subject")];
+    for (family, label) in families {
+        let samples = samples.iter().filter(|sample| sample.name == format!("proxymeter_{family}"));
+        let hashes: Vec<_> = samples.map(|sample| sample.label(label).unwrap().to_owned()).collect();
+        assert_eq!(hashes.len(), 9);
+        assert!(hashes.is_sorted(), "{family}: {hashes:?}");
+        assert!(hashes.iter().all(|hash| hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit())));
+    }
 }
 
 #[test]
