@@ -5,9 +5,9 @@ use crate::model::{ActiveAlerts, AlertState, KIND_USER};
 
 families! {
     FIRING = Gauge("alert_firing", ["alertname", "severity", "target", "kind", "subject", "step", "rule"],
-        "1 while the alert fires; no series while it does not or is suppressed. Labels without a value are left out.");
+        "1 while the alert fires and is not suppressed. Users beyond users.limit have no series. Labels without a value are left out.");
     COUNT = Gauge("alerts", ["alertname", "severity", "state"],
-        "Alerts whose condition holds: pending, not yet for long enough; firing; suppressed, inhibited by another alert that fires.");
+        "Alerts by state: pending (the condition does not hold long enough yet), firing, or suppressed (another firing alert covers it).");
 }
 
 /// Writes what is pending and firing: all of it, or only what fires at the target `only`.
