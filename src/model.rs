@@ -31,7 +31,7 @@ pub use nodes::{MASTER, Node, NodeStatus, NodeTraffic, UserNodeTraffic, node_lab
 pub use notice::{Notice, NoticeAlert, NoticeStatus, Severity};
 pub use part::{Outcome, Part, PartState, Reason};
 pub use reading::Reading;
-pub use report::{ONLINE_FOR, Report};
+pub use report::Report;
 pub use time::{Moment, Timestamp};
 pub use user_list::Users;
 pub use users::{Admin, Expiry, User, UserCounts, UserStatus};

@@ -8,6 +8,7 @@ mod mute;
 mod row;
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
     time::Duration,
@@ -19,7 +20,7 @@ use self::decide::{Change, Reason, decide};
 use super::{
     rule::Question,
     state::{Alert, AlertId, EventId, State},
-    words::Pseudonym,
+    words::{Pseudonym, displayed},
 };
 use crate::model::{KIND_USER, Moment, Notice, NoticeAlert, NoticeStatus, Severity};
 
@@ -251,6 +252,10 @@ impl Groups {
         for id in ended.into_iter().filter(|id| !self.owes(id)) {
             state.forget(&id);
         }
+        if pseudonym.is_some() {
+            // The order of groups may be that of names, too.
+            flushed.notices.sort_by(|a, b| a.group.cmp(&b.group));
+        }
         flushed
     }
 
@@ -389,8 +394,8 @@ impl Group {
         if reason.is_some() || !withdrawn.is_empty() {
             let over: Vec<_> = ended.iter().chain(&withdrawn).copied().collect();
             let firing = if reason.is_some() { firing.as_slice() } else { &[] };
-            let alerts =
-                in_order(firing, &over).iter().filter_map(|alert| alert.told(pseudonym, now.wall)).collect();
+            let alerts = in_order(firing, &over, pseudonym);
+            let alerts = alerts.iter().filter_map(|alert| alert.told(pseudonym, now.wall)).collect();
             let reason = reason.unwrap_or(Reason::SomeResolved);
             flushed.notices.push(self.notice(route, reason, alerts, now));
         }
@@ -499,12 +504,21 @@ fn kept_back(alert: &Alert<'_>, mutes: &Mutes, state: &State, now: Moment) -> Op
     mutes.until(&alert.labels(), alert.severity(), now.wall).map(KeptBack::Muted)
 }
 
-/// Firing alerts first, and of those the new ones; then by severity, the highest first.
-fn in_order<'a>(firing: &[(bool, EventId, Alert<'a>)], ended: &[(EventId, Alert<'a>)]) -> Vec<Alert<'a>> {
+/// Firing alerts first, and of those the new ones; then by severity, the highest first. Equals are sorted by what the
+/// message calls them: in the order of names, a pseudonym would show where in the alphabet its user is.
+fn in_order<'a>(
+    firing: &[(bool, EventId, Alert<'a>)],
+    ended: &[(EventId, Alert<'a>)],
+    pseudonym: Option<&Pseudonym>,
+) -> Vec<Alert<'a>> {
     let firing = firing.iter().map(|(new, _, alert)| ((0, !new), *alert));
     let ended = ended.iter().map(|(_, alert)| ((1, false), *alert));
     let mut all: Vec<_> = firing.chain(ended).collect();
-    all.sort_by_key(|(rank, alert)| (*rank, std::cmp::Reverse(alert.severity())));
+    all.sort_by_cached_key(|(rank, alert)| {
+        let mut id = alert.id();
+        id.subject = displayed(alert.rule().kind.kind, &id.subject, pseudonym).into();
+        (*rank, Reverse(alert.severity()), id)
+    });
     all.into_iter().map(|(_, alert)| alert).collect()
 }
 

@@ -1,39 +1,48 @@
 use std::collections::BTreeMap;
 
 use super::{family::families, text::Text, view::Naming};
-use crate::model::{ActiveAlerts, AlertState};
+use crate::model::{ActiveAlerts, AlertState, KIND_USER};
 
 families! {
     FIRING = Gauge("alert_firing", ["alertname", "severity", "target", "kind", "subject", "step", "rule"],
-        "1 while the alert fires; no series while it does not or is suppressed. Labels without a value are left out.");
+        "1 while the alert fires and is not suppressed. Users beyond users.limit have no series. Labels without a value are left out.");
     COUNT = Gauge("alerts", ["alertname", "severity", "state"],
-        "Alerts whose condition holds: pending, not yet for long enough; firing; suppressed, inhibited by another alert that fires.");
+        "Alerts by state: pending (the condition does not hold long enough yet), firing, or suppressed (another firing alert covers it).");
 }
 
 /// Writes what is pending and firing: all of it, or only what fires at the target `only`.
 pub(super) fn write(text: &mut Text, alerts: &ActiveAlerts, namings: &[Naming], only: Option<&str>) {
     let firing = alerts.list.iter().filter(|alert| alert.state == AlertState::Firing);
-    let firing = firing.filter(|alert| only.is_none_or(|target| target == &*alert.target));
-    let mut named = firing
-        .filter_map(|alert| {
-            let subject = Naming::of(namings, &alert.target)?.subject(alert)?;
-            Some((alert, subject))
-        })
-        .peekable();
-    if named.peek().is_some() {
+    let firing: Vec<_> = firing.filter(|alert| only.is_none_or(|target| target == &*alert.target)).collect();
+    let mut named = Vec::with_capacity(firing.len());
+    for of_target in firing.chunk_by(|a, b| a.target == b.target) {
+        let naming = of_target.first().and_then(|alert| Naming::of(namings, &alert.target));
+        let Some(naming) = naming else { continue };
+        let omitted = naming.omitted(of_target);
+        let shown = of_target.iter().filter(|a| a.kind != KIND_USER || !omitted.contains(&*a.subject));
+        named.extend(shown.filter_map(|alert| Some((*alert, naming.labels.of_subject(alert)?))));
+    }
+    if namings.first().is_some_and(Naming::hashes) {
+        // In the order of names, a hash would still show where in the alphabet its user is.
+        let of_rule = named.chunk_by_mut(|(a, _), (b, _)| {
+            (&a.target, a.alertname, &a.rule) == (&b.target, b.alertname, &b.rule)
+        });
+        of_rule.for_each(|alerts| alerts.sort_by(|(_, subject), (_, other)| subject.cmp(other)));
+    }
+    if !named.is_empty() {
         text.head(&FIRING);
-        for (alert, subject) in named {
-            let pairs = [
-                ("alertname", alert.alertname),
-                ("severity", alert.severity.label()),
-                ("target", &alert.target),
-                ("kind", alert.kind),
-                ("subject", &subject),
-                ("step", &alert.step),
-                ("rule", alert.rule.as_deref().unwrap_or("")),
-            ];
-            text.sample(FIRING.name, pairs.into_iter().filter(|(_, value)| !value.is_empty()), 1_u64);
-        }
+    }
+    for (alert, subject) in named {
+        let pairs = [
+            ("alertname", alert.alertname),
+            ("severity", alert.severity.label()),
+            ("target", &alert.target),
+            ("kind", alert.kind),
+            ("subject", &subject),
+            ("step", &alert.step),
+            ("rule", alert.rule.as_deref().unwrap_or("")),
+        ];
+        text.sample(FIRING.name, pairs.into_iter().filter(|(_, value)| !value.is_empty()), 1_u64);
     }
     if only.is_some() || alerts.known.is_empty() {
         return;

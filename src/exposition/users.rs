@@ -5,9 +5,9 @@ use std::{ops::Range, sync::Arc, time::Duration};
 use super::{
     family::{Family, families},
     text::{Number, Text, push_label},
-    view::View,
+    view::{View, each_target},
 };
-use crate::model::{Expiry, Moment, ONLINE_FOR, Part, User, UserStatus};
+use crate::model::{Expiry, Moment, Part, User, UserStatus};
 
 families! {
     USERS = Gauge("users", ["target", "status"],
@@ -72,12 +72,7 @@ fn write_counts(text: &mut Text, views: &[View<'_>]) {
             series.add(&[target.name(), UserStatus::Unknown.label()], users);
         }
     }
-    let mut series = text.family(&USERS_ONLINE);
-    for target in &targets {
-        if let Some(users) = target.online() {
-            series.add(&[target.name()], users);
-        }
-    }
+    each_target(text, &USERS_ONLINE, views, |view| view.report.users_online(view.now));
     let mut series = text.family(&USERS_SEEN);
     for view in views {
         if let Some(users) = view.if_fresh(Part::System, view.report.counts.seen_within_day) {
@@ -126,25 +121,12 @@ impl<'v, 'a> Counts<'v, 'a> {
             .if_fresh(Part::System, counted)
             .or_else(|| self.tally.as_ref().map(|tally| tally.by_status[status_index(status)]))
     }
-
-    fn online(&self) -> Option<u64> {
-        let report = self.view.report;
-        self.view.if_fresh(Part::System, report.counts.online).or_else(|| {
-            if report.parts.contains_key(&Part::Online) {
-                return self.view.if_fresh(Part::Online, u64::try_from(report.online.len()).ok());
-            }
-            let walked_since = report.users.walked_since()?;
-            let young = self.view.now.since(walked_since) < ONLINE_FOR;
-            self.tally.as_ref().filter(|_| young).map(|tally| tally.online)
-        })
-    }
 }
 
 /// Users counted in several ways on one pass over the list.
 #[derive(Default)]
 struct Tally {
     by_status: [u64; 6],
-    online: u64,
     expiring: [u64; WITHIN.len()],
     near_quota: [u64; RATIOS.len()],
 }
@@ -154,7 +136,6 @@ impl Tally {
         let mut tally = Tally::default();
         for user in users {
             tally.by_status[status_index(user.status)] += 1;
-            tally.online += u64::from(user.online);
             if let (UserStatus::Active, Expiry::At(end)) = (user.status, user.expiry)
                 && end > now.wall
             {
@@ -223,7 +204,7 @@ impl<'v, 'a> Rows<'v, 'a> {
         let mut text = Vec::with_capacity(users.len() * (view.target().len() + 40));
         let mut rows = Vec::with_capacity(users.len());
         for user in users {
-            let Some(label) = view.naming.label(&user.name) else { continue };
+            let Some(label) = view.naming.labels.of(&user.name) else { continue };
             let start = text.len();
             push_label(&mut text, "target", view.target());
             text.push(b',');
@@ -280,10 +261,14 @@ fn each_user_with<'a>(
 fn write_node_traffic(text: &mut Text, views: &[View<'_>]) {
     let mut series = text.family(&USER_NODE_TRAFFIC);
     for view in views {
-        for traffic in view.if_fresh_list(Part::UserNodes, &view.report.user_nodes) {
-            if let Some(user) = view.naming.label(&traffic.user) {
-                series.add(&[view.target(), &user, &traffic.node], traffic.bytes);
-            }
+        let traffic = view.if_fresh_list(Part::UserNodes, &view.report.user_nodes).iter();
+        let labelled = traffic.filter_map(|traffic| Some((view.naming.label(&traffic.user)?, traffic)));
+        let mut labelled: Vec<_> = labelled.collect();
+        if view.naming.hashes() {
+            labelled.sort_by(|(user, _), (other, _)| user.cmp(other));
+        }
+        for (user, traffic) in labelled {
+            series.add(&[view.target(), &user, &traffic.node], traffic.bytes);
         }
     }
 }

@@ -1,13 +1,17 @@
 //! What may be shown of a report at one moment: the parts that are fresh, and the users that may be named.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use super::{
     family::Family,
     labels::{Options, UserLabels},
     text::{Number, Text},
 };
-use crate::model::{ActiveAlert, KIND_USER, Moment, Part, Report, User};
+use crate::model::{ActiveAlert, KIND_USER, Moment, Part, Report, User, Users};
 
 /// A report as it is shown at one moment.
 pub(super) struct View<'a> {
@@ -44,21 +48,32 @@ impl<'a> View<'a> {
 }
 
 /// Which users of a target may have series, and their label there. Every family that names a user asks this.
+///
+/// At most `limit` users have a place. Those of the target's list come first. The places that these leave are for other
+/// users with traffic per node, and then for other users with alerts. Within each of the three, the first by name count.
 #[derive(Debug)]
 pub(super) struct Naming {
     target: Arc<str>,
-    labels: UserLabels,
-    /// Of the users in the target's list, the first by name that is beyond the limit.
-    first_omitted: Option<Arc<str>>,
+    pub(super) labels: UserLabels,
+    limit: usize,
+    users: Arc<Users>,
+    /// Users with traffic per node that are not in the list and have a place.
+    others: BTreeSet<Arc<str>>,
 }
 
 impl Naming {
     pub(super) fn new(report: &Report, options: &Options) -> Self {
-        Naming {
+        let mut naming = Naming {
             target: Arc::clone(&report.target),
             labels: options.labels.clone(),
-            first_omitted: report.users.list().get(options.limit).map(|user| Arc::clone(&user.name)),
-        }
+            limit: options.limit,
+            users: Arc::clone(&report.users),
+            others: BTreeSet::new(),
+        };
+        let users = report.user_nodes.iter().map(|traffic| &traffic.user);
+        let unlisted: BTreeSet<_> = users.filter(|user| naming.has_place(user).is_none()).collect();
+        naming.others = unlisted.into_iter().take(naming.free()).map(Arc::clone).collect();
+        naming
     }
 
     /// The one of `namings`, which are sorted by target, for a target.
@@ -67,15 +82,28 @@ impl Naming {
         namings.get(at)
     }
 
-    /// The value of the user's label; absent: no series may name the user.
+    /// The value of the label of a user with traffic per node; absent: no series may name the user.
     pub(super) fn label<'u>(&self, user: &'u str) -> Option<Cow<'u, str>> {
-        self.within_limit(user).then(|| self.labels.of(user)).flatten()
+        self.has_place(user)?.then(|| self.labels.of(user)).flatten()
     }
 
-    /// The value of the label of an alert's subject; absent: no series may name it.
-    pub(super) fn subject<'a>(&self, alert: &'a ActiveAlert) -> Option<Cow<'a, str>> {
-        let named = alert.kind != KIND_USER || self.within_limit(&alert.subject);
-        named.then(|| self.labels.of_subject(alert)).flatten()
+    /// Of the users that `alerts` of the target are about, those without a place.
+    pub(super) fn omitted<'a>(&self, alerts: &[&'a ActiveAlert]) -> HashSet<&'a str> {
+        let mut omitted = HashSet::new();
+        if alerts.len() <= self.free() {
+            return omitted;
+        }
+        let mut unlisted = BTreeSet::new();
+        for alert in alerts.iter().filter(|alert| alert.kind == KIND_USER) {
+            let user = &*alert.subject;
+            match self.has_place(user) {
+                Some(true) => {}
+                Some(false) => drop(omitted.insert(user)),
+                None => drop(unlisted.insert(user)),
+            }
+        }
+        omitted.extend(unlisted.into_iter().skip(self.free()));
+        omitted
     }
 
     /// Whether labels are hashes, whose order must not give away that of the names.
@@ -83,12 +111,21 @@ impl Naming {
         matches!(self.labels, UserLabels::Hash(_))
     }
 
-    fn within_limit(&self, user: &str) -> bool {
-        self.first_omitted.as_deref().is_none_or(|first| user < first)
+    /// Absent: the user is neither in the list nor among the others.
+    fn has_place(&self, user: &str) -> Option<bool> {
+        match self.users.list().binary_search_by(|listed| (*listed.name).cmp(user)) {
+            Ok(at) => Some(at < self.limit),
+            Err(_) => self.others.contains(user).then_some(true),
+        }
+    }
+
+    /// How many places the list and the others leave.
+    fn free(&self) -> usize {
+        self.limit.saturating_sub(self.users.list().len() + self.others.len())
     }
 
     fn split<'u>(&self, sorted: &'u [Arc<User>]) -> Option<(&'u [Arc<User>], usize)> {
-        let (named, others) = sorted.split_at(sorted.partition_point(|user| self.within_limit(&user.name)));
+        let (named, others) = sorted.split_at(self.limit.min(sorted.len()));
         (!matches!(self.labels, UserLabels::Off)).then_some((named, others.len()))
     }
 }

@@ -7,6 +7,9 @@ pub enum System {
 }
 
 impl System {
+    /// Every system.
+    pub const ALL: [System; 2] = [System::Marzban, System::PasarGuard];
+
     /// The word used in metrics, logs and pages.
     pub fn label(self) -> &'static str {
         match self {

@@ -113,6 +113,20 @@ impl Report {
         }
     }
 
+    /// Users that are online: by the panel's count, else by the names of all online users if the system has that part,
+    /// else counted from the list. Absent: unknown, or read too long ago.
+    pub fn users_online(&self, now: Moment) -> Option<u64> {
+        let counted = self.counts.online.filter(|_| self.fresh(Part::System, now));
+        let online = || {
+            if self.parts.contains_key(&Part::Online) {
+                return self.fresh(Part::Online, now).then(|| self.online.len());
+            }
+            let young = now.since(self.users.walked_since()?) < ONLINE_FOR && self.fresh(Part::Users, now);
+            young.then(|| self.users.list().iter().filter(|user| user.online).count())
+        };
+        counted.or_else(|| u64::try_from(online()?).ok())
+    }
+
     /// Merges one converted fact, read at `now`. Counters continue from the previous reading.
     pub fn merge(&mut self, fact: Fact, now: Moment) {
         match fact {
@@ -162,4 +176,61 @@ impl Report {
 }
 
 /// A user that was online may have left since the read; after this time the state is unknown.
-pub const ONLINE_FOR: Duration = Duration::from_secs(5 * 60);
+const ONLINE_FOR: Duration = Duration::from_secs(5 * 60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{UserFacts, WalkEnd};
+
+    #[test]
+    fn online_users_are_counted_by_the_best_source_that_is_fresh() {
+        let now = Moment { wall: Timestamp::from_secs(1_795_000_000), uptime: Duration::from_secs(3600) };
+        let ago = |age: u64| {
+            let age = Duration::from_secs(age);
+            Moment { wall: now.wall.saturating_sub(age), uptime: now.uptime - age }
+        };
+        let read = |age: u64| PartState {
+            outcome: Outcome::Up,
+            last_success: Some(ago(age)),
+            last_data: Some(ago(age)),
+            duration: None,
+            round: Duration::from_secs(30),
+            stale_after: Duration::from_secs(600),
+        };
+        // The panel's count is 5, three names are online, and two users of the list. Ages in seconds; then what is known.
+        let cases = [
+            (Some(599), Some(1), Some(1), Some(5)),
+            (Some(600), Some(1), Some(1), Some(3)),
+            (None, Some(599), Some(1), Some(3)),
+            (None, Some(600), Some(1), None),
+            (None, None, Some(299), Some(2)),
+            (None, None, Some(300), None),
+            (Some(600), None, Some(1), Some(2)),
+            (None, None, None, None),
+        ];
+        for (counted, named, walked, expected) in cases {
+            let mut report = Report::new("home");
+            if let Some(age) = counted {
+                report.merge(Fact::Counts(UserCounts { online: Some(5), ..UserCounts::default() }), now);
+                report.parts.insert(Part::System, read(age));
+            }
+            if let Some(age) = named {
+                report.merge(Fact::Online(["a", "b", "x"].map(Arc::from).into()), now);
+                report.parts.insert(Part::Online, read(age));
+            }
+            if let Some(age) = walked {
+                let page = ["a", "b", "c"].map(|name| User { online: name != "c", ..User::named(name) });
+                let seen = page.iter().map(|user| Arc::clone(&user.name)).collect();
+                let end = WalkEnd { page: page.into(), seen, unreadable: 0, started: ago(age) };
+                report.merge(Fact::Users(UserFacts::WalkEnd(end)), now);
+                report.parts.insert(Part::Users, read(age));
+            }
+            assert_eq!(report.users_online(now), expected, "{counted:?} {named:?} {walked:?}");
+        }
+        let mut partial = Report::new("home");
+        partial.merge(Fact::Users(UserFacts::Page(vec![User { online: true, ..User::named("a") }])), now);
+        partial.parts.insert(Part::Users, read(1));
+        assert_eq!(partial.users_online(now), None, "not the whole list");
+    }
+}

@@ -55,9 +55,9 @@ pub(super) struct Counts {
 
 impl Counts {
     pub(super) fn of(report: &Report, now: Moment) -> Self {
-        let mut counts = Counts::default();
+        let mut counts = Counts { users_online: report.users_online(now), ..Counts::default() };
         if report.fresh(Part::System, now) {
-            (counts.users, counts.users_online) = (report.counts.total, report.counts.online);
+            counts.users = report.counts.total;
         }
         if report.fresh(Part::Users, now) && report.users.walked_since().is_some() {
             counts.users = counts.users.or(u64::try_from(report.users.list().len()).ok());

@@ -310,8 +310,8 @@ fn the_golden_files_show_every_family() {
 
 #[test]
 fn no_help_text_names_a_system() {
-    for family in exposition::families() {
-        for system in [System::Marzban, System::PasarGuard] {
+    for family in exposition::families().chain(exposition::alert_families().iter().copied()) {
+        for system in System::ALL {
             assert!(!family.help.to_lowercase().contains(system.label()), "{}: {}", family.name, family.help);
         }
     }
@@ -448,12 +448,22 @@ fn names_do_not_leak_when_they_are_hashed_or_off() {
         }
     }
     // Their order does not show where a name is in the alphabet.
-    let samples = parsed(&[Arc::new(rich())], &options(UserLabels::Hash(key)));
-    let used = samples.iter().filter(|sample| sample.name == "proxymeter_user_used_bytes");
-    let hashes: Vec<_> = used.map(|sample| sample.label("user").unwrap().to_owned()).collect();
-    assert_eq!(hashes.len(), 9);
-    assert!(hashes.is_sorted());
-    assert!(hashes.iter().all(|hash| hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit())));
+    let mut report = rich();
+    let users: Vec<_> = report.users.list().iter().map(|user| Arc::clone(&user.name)).collect();
+    let traffic = |user: &Arc<str>| UserNodeTraffic { user: Arc::clone(user), node: "n".into(), bytes: 5 };
+    report.merge(Fact::UserNodes(users.iter().map(traffic).collect()), now());
+    let list = users.iter().map(|user| firing("home", KIND_USER, user)).collect();
+    let alerts = ActiveAlerts { known: Vec::new(), list };
+    let samples = with_alerts(&[Arc::new(report)], &alerts, &options(UserLabels::Hash(key)));
+    let families =
+        [("user_used_bytes", "user"), ("user_node_traffic_bytes_total", "user"), ("alert_firing", "subject")];
+    for (family, label) in families {
+        let samples = samples.iter().filter(|sample| sample.name == format!("proxymeter_{family}"));
+        let hashes: Vec<_> = samples.map(|sample| sample.label(label).unwrap().to_owned()).collect();
+        assert_eq!(hashes.len(), 9);
+        assert!(hashes.is_sorted(), "{family}: {hashes:?}");
+        assert!(hashes.iter().all(|hash| hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit())));
+    }
 }
 
 #[test]
@@ -479,6 +489,12 @@ fn firing(target: &str, kind: &'static str, subject: &str) -> ActiveAlert {
         summary: "",
         reading: Reading::Lasting(1),
     }
+}
+
+fn with_alerts(reports: &[Arc<Report>], alerts: &ActiveAlerts, options: &Options) -> Vec<Sample> {
+    let rendered = exposition::render(reports, now(), options, Format::Classic, Coding::Identity);
+    let text = rendered.complete(&Tail { alerts, own: &[] }, None).concat();
+    parse(text_format::Format::Classic, &String::from_utf8(text).unwrap()).unwrap()
 }
 
 #[test]
@@ -509,10 +525,7 @@ fn the_limit_holds_for_every_series_that_names_a_user() {
     ];
     for (labels, limit, expected) in cases {
         let options = Options { labels, limit };
-        let rendered = exposition::render(&reports, now(), &options, Format::Classic, Coding::Identity);
-        let tail = Tail { alerts: &alerts, own: &[] };
-        let text = String::from_utf8(rendered.complete(&tail, None).concat()).unwrap();
-        let samples = parse(text_format::Format::Classic, &text).unwrap();
+        let samples = with_alerts(&reports, &alerts, &options);
 
         let expected = HashSet::from_iter(expected);
         for target in ["home", "stale"] {
@@ -532,6 +545,61 @@ fn the_limit_holds_for_every_series_that_names_a_user() {
         assert_eq!(named, expected, "{options:?}");
         let counted = find(&samples, "alerts", &[("state", "firing")]).collect::<Vec<_>>();
         assert_eq!(counted, [20.0], "the limit is of series, not of counts");
+    }
+}
+
+/// The users with a place: those of the list first, then those with traffic per node, then those of alerts.
+fn expected_names<'a>(sources: [&[&'a str]; 3], limit: usize) -> HashSet<&'a str> {
+    let mut named = Vec::new();
+    for source in sources {
+        let mut new: Vec<_> = source.iter().filter(|name| !named.contains(*name)).collect();
+        new.sort_unstable();
+        named.extend(new);
+    }
+    named.into_iter().take(limit).collect()
+}
+
+#[test]
+fn no_more_users_than_the_limit_are_named_whatever_the_list_knows() {
+    const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
+    let mut random = fastrand::Rng::with_seed(7);
+    for round in 0..2000 {
+        let limit = round % 5;
+        let mut some = || NAMES.into_iter().filter(|_| random.u8(..3) == 0).collect::<Vec<_>>();
+        let (listed, counted, alerting) = (some(), some(), some());
+        let mut report = Report::new("home");
+        if round % 3 == 0 {
+            walk(&mut report, listed.iter().map(|name| user(name)).collect(), 1);
+        } else {
+            let page = listed.iter().map(|name| user(name)).collect();
+            report.merge(Fact::Users(UserFacts::Page(page)), now());
+            report.parts.insert(Part::Users, read(1, Outcome::Pending));
+        }
+        let traffic = |name: &&str| UserNodeTraffic { user: (*name).into(), node: "n".into(), bytes: 5 };
+        report.merge(Fact::UserNodes(counted.iter().map(traffic).collect()), now());
+        report.parts.insert(Part::UserNodes, read(1, Outcome::Up));
+        // Two rules have the same subjects.
+        let list = [alerting.as_slice(), &alerting].concat();
+        let list = list.iter().map(|name| firing("home", KIND_USER, name)).enumerate();
+        let step = |at: usize| if at < alerting.len() { "1d" } else { "3d" };
+        let list = list.map(|(at, alert)| ActiveAlert { step: step(at).into(), ..alert }).collect();
+        let alerts = ActiveAlerts { known: Vec::new(), list };
+
+        let samples = with_alerts(&[Arc::new(report)], &alerts, &Options { labels: UserLabels::Name, limit });
+        let of = |family: &str, label: &str| {
+            let samples = samples.iter().filter(|sample| sample.name == format!("proxymeter_{family}"));
+            samples.filter_map(|sample| sample.label(label)).collect::<HashSet<_>>()
+        };
+        let families =
+            [("user_status", "user"), ("user_node_traffic_bytes_total", "user"), ("alert_firing", "subject")];
+        let shown = families.map(|(family, label)| of(family, label));
+        let expected = expected_names([&listed, &counted, &alerting], limit);
+        let case = format!("{limit} of {listed:?} {counted:?} {alerting:?}");
+        assert!(expected.len() <= limit, "{case}");
+        for (shown, source) in shown.iter().zip([listed, counted, alerting]) {
+            let named = source.into_iter().filter(|name| expected.contains(name)).collect();
+            assert_eq!(*shown, named, "{case}");
+        }
     }
 }
 

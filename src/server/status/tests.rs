@@ -277,7 +277,14 @@ async fn a_target_shows_what_it_has_and_nothing_else() {
     full.parts.insert(Part::Nodes, read(now));
     let mut without_nodes = report("b-without-nodes", vec![user("alice")], now);
     without_nodes.parts.insert(Part::Nodes, read(now));
-    let page = page(&[full, without_nodes, Report::new("c-new")], Vec::new(), UserLabels::Name);
+    let online = |name| User { online: true, ..user(name) };
+    // The panel does not count online users, or the system names all of them.
+    let listed = report("d-listed", vec![online("alice"), online("bob"), user("carol")], now);
+    let mut by_name = report("e-by-name", vec![online("alice"), user("bob")], now);
+    by_name.merge(Fact::Online(["bob", "carol", "dave"].map(Arc::from).into()), now);
+    by_name.parts.insert(Part::Online, read(now));
+    let reports = [full, without_nodes, Report::new("c-new"), listed, by_name];
+    let page = page(&reports, Vec::new(), UserLabels::Name);
     let facts = |target: &str| {
         let row = page.split("<tr ").find(|row| row.contains(&format!("<bdi>{target}</bdi>"))).unwrap();
         let cell = row.split("data-label=\"Size\">").nth(1).unwrap().split("</td>").next().unwrap();
@@ -285,8 +292,10 @@ async fn a_target_shows_what_it_has_and_nothing_else() {
         cell.split('<').map(|tag| tag.rsplit('>').next().unwrap()).collect::<String>()
     };
     assert_eq!(facts("a-full"), "users 4,213 online 56 nodes up 1 of 2");
-    assert_eq!(facts("b-without-nodes"), "users 1");
+    assert_eq!(facts("b-without-nodes"), "users 1 online 0");
     assert_eq!(facts("c-new"), "unknown");
+    assert_eq!(facts("d-listed"), "users 3 online 2");
+    assert_eq!(facts("e-by-name"), "users 2 online 3");
 }
 
 fn failure(reason: &'static str, detail: &str) -> AttemptFailure {

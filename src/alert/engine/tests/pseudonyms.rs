@@ -8,7 +8,7 @@ use crate::{
         testing::{DAY, HOUR, Panel, at, config},
         words::Pseudonym,
     },
-    model::{KIND_USER, Notice, UserStatus},
+    model::{KIND_USER, Notice, NoticeStatus, UserStatus},
 };
 
 const CODE: &str = "c0de";
@@ -77,6 +77,27 @@ fn a_notice_with_pseudonyms_does_not_depend_on_the_name() {
         ["User", "expires", "has", "80", "of home", "{target}", "c0de", "can\"ary\n", "alertname=\"x\"", " "]
     {
         assert_eq!(text(life_of(name)), expected, "{name:?}");
+    }
+}
+
+#[test]
+fn the_order_of_pseudonyms_does_not_show_that_of_names() {
+    // Each pseudonym begins with the last letter of the name: they have the reverse order.
+    const NAMES: [&str; 4] = ["a-z", "b-y", "c-x", "d-w"];
+    let mut bench = bench();
+    bench.pseudonym = Some(Box::new(|name| name.chars().rev().collect()));
+    let mut panel = Panel::new("home");
+    NAMES.iter().for_each(|name| panel.expires(name, 2 * DAY));
+    bench.poll_for(&mut panel, 0, HOUR);
+    NAMES.iter().for_each(|name| panel.expires(name, 90 * DAY));
+    bench.poll_for(&mut panel, HOUR, 2 * HOUR);
+    for status in [NoticeStatus::Firing, NoticeStatus::Resolved] {
+        for receiver in ["ops", "by_subject"] {
+            let notices = bench.notices.iter().filter(|notice| notice.receiver == receiver);
+            let alerts = notices.flat_map(|notice| &notice.alerts).filter(|alert| alert.status == status);
+            let subjects: Vec<_> = alerts.map(|alert| alert.labels["subject"].as_str()).collect();
+            assert_eq!(subjects, ["w-d", "x-c", "y-b", "z-a"], "{receiver} {status:?}");
+        }
     }
 }
 
