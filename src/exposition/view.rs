@@ -42,8 +42,9 @@ impl<'a> View<'a> {
     /// The users that have series of their own and the number of the others; absent: none may be named, or the list is
     /// stale.
     pub(super) fn named_users(&self) -> Option<(&'a [Arc<User>], usize)> {
-        let named = self.naming.split(self.report.users.list());
-        self.if_fresh(Part::Users, named)
+        let listed = self.naming.listed();
+        let named = (listed, self.report.users.list().len() - listed.len());
+        self.if_fresh(Part::Users, Some(named).filter(|_| !matches!(self.naming.labels, UserLabels::Off)))
     }
 }
 
@@ -71,7 +72,7 @@ impl Naming {
             others: BTreeSet::new(),
         };
         let users = report.user_nodes.iter().map(|traffic| &traffic.user);
-        let unlisted: BTreeSet<_> = users.filter(|user| naming.has_place(user).is_none()).collect();
+        let unlisted: BTreeSet<_> = users.filter(|user| !naming.has_place(user)).collect();
         naming.others = unlisted.into_iter().take(naming.free()).map(Arc::clone).collect();
         naming
     }
@@ -84,26 +85,19 @@ impl Naming {
 
     /// The value of the label of a user with traffic per node; absent: no series may name the user.
     pub(super) fn label<'u>(&self, user: &'u str) -> Option<Cow<'u, str>> {
-        self.has_place(user)?.then(|| self.labels.of(user)).flatten()
+        self.has_place(user).then(|| self.labels.of(user)).flatten()
     }
 
     /// Of the users that `alerts` of the target are about, those without a place.
     pub(super) fn omitted<'a>(&self, alerts: &[&'a ActiveAlert]) -> HashSet<&'a str> {
-        let mut omitted = HashSet::new();
-        if alerts.len() <= self.free() {
-            return omitted;
+        let free = self.free();
+        // Searching for each is the slow part.
+        if alerts.len() <= free {
+            return HashSet::new();
         }
-        let mut unlisted = BTreeSet::new();
-        for alert in alerts.iter().filter(|alert| alert.kind == KIND_USER) {
-            let user = &*alert.subject;
-            match self.has_place(user) {
-                Some(true) => {}
-                Some(false) => drop(omitted.insert(user)),
-                None => drop(unlisted.insert(user)),
-            }
-        }
-        omitted.extend(unlisted.into_iter().skip(self.free()));
-        omitted
+        let users = alerts.iter().filter(|alert| alert.kind == KIND_USER).map(|alert| &*alert.subject);
+        let unlisted: BTreeSet<_> = users.filter(|user| !self.has_place(user)).collect();
+        unlisted.into_iter().skip(free).collect()
     }
 
     /// Whether labels are hashes, whose order must not give away that of the names.
@@ -111,22 +105,20 @@ impl Naming {
         matches!(self.labels, UserLabels::Hash(_))
     }
 
-    /// Absent: the user is neither in the list nor among the others.
-    fn has_place(&self, user: &str) -> Option<bool> {
-        match self.users.list().binary_search_by(|listed| (*listed.name).cmp(user)) {
-            Ok(at) => Some(at < self.limit),
-            Err(_) => self.others.contains(user).then_some(true),
-        }
+    /// Those of the list that have a place.
+    fn listed(&self) -> &[Arc<User>] {
+        let list = self.users.list();
+        list.get(..self.limit).unwrap_or(list)
+    }
+
+    fn has_place(&self, user: &str) -> bool {
+        let found = self.listed().binary_search_by(|listed| (*listed.name).cmp(user));
+        found.is_ok() || self.others.contains(user)
     }
 
     /// How many places the list and the others leave.
     fn free(&self) -> usize {
-        self.limit.saturating_sub(self.users.list().len() + self.others.len())
-    }
-
-    fn split<'u>(&self, sorted: &'u [Arc<User>]) -> Option<(&'u [Arc<User>], usize)> {
-        let (named, others) = sorted.split_at(self.limit.min(sorted.len()));
-        (!matches!(self.labels, UserLabels::Off)).then_some((named, others.len()))
+        self.limit - self.listed().len() - self.others.len()
     }
 }
 
