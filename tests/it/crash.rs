@@ -491,6 +491,7 @@ fn users_are_known_at_once_after_a_restart() {
     let home = Home::new(panel.address, BY_RULE, "");
     let daemon = home.start();
     wait_for("the user", || (daemon.value(used) == Some(123_456_789.0)).then_some(()));
+    home.wait_until_users_are_kept();
     daemon.kill();
     panel.stop();
     // What was read after the last scrape would be news, but the panel is gone.

@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -63,6 +64,19 @@ impl Home {
 
     pub(crate) fn storage(&self) -> PathBuf {
         self.folder.path().join("storage")
+    }
+
+    /// Waits until the user list of a target is in the database, which is shortly after it is published.
+    pub(crate) fn wait_until_users_are_kept(&self) {
+        let database = Connection::open_with_flags(
+            self.storage().join("proxymeter.db"),
+            OpenFlags::SQLITE_OPEN_READ_ONLY,
+        );
+        let database = database.unwrap();
+        wait_for("the kept users", || {
+            let lists: i64 = database.query_row("SELECT count(*) FROM users", [], |row| row.get(0)).ok()?;
+            (lists > 0).then_some(())
+        });
     }
 
     /// The configuration file.
