@@ -10,6 +10,7 @@ mod fact;
 mod history;
 mod host;
 mod identity;
+mod inbounds;
 mod nodes;
 mod notice;
 mod part;
@@ -23,11 +24,14 @@ pub mod words;
 pub use active::{ActiveAlert, ActiveAlerts, AlertState, KIND_USER};
 pub use counter::Counter;
 pub use durable::{CounterChange, CounterFamilies, CounterRow};
-pub use fact::{Fact, NamedUsers, ProxyTraffic, UserFacts, WalkEnd, WholeList};
+pub use fact::{
+    Fact, NamedUsers, ProxyTraffic, Unreadable, UnreadableCause, UnreadableRow, UserFacts, WalkEnd, WholeList,
+};
 pub use history::{CORE_WINDOW, History};
 pub use host::{Core, Host};
 pub use identity::{Identity, System};
-pub use nodes::{MASTER, Node, NodeStatus, NodeTraffic, UserNodeTraffic, node_labels};
+pub use inbounds::Inbound;
+pub use nodes::{MASTER, Node, NodeStats, NodeStatus, NodeTraffic, UserNodeTraffic, node_labels};
 pub use notice::{Notice, NoticeAlert, NoticeStatus, Severity};
 pub use part::{Outcome, Part, PartState, Reason};
 pub use reading::Reading;

@@ -150,7 +150,7 @@ impl Panel {
         };
         let page = self.names.iter().map(user).collect();
         let seen: HashSet<_> = self.names.iter().cloned().collect();
-        let end = WalkEnd { page, seen, unreadable: 0, started: now };
+        let end = WalkEnd { page, seen, started: now, ..WalkEnd::default() };
         self.report.merge(Fact::Users(UserFacts::WalkEnd(end)), now);
         Arc::new(self.report.clone())
     }

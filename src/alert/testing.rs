@@ -161,7 +161,7 @@ impl Panel {
         let seen: HashSet<_> = page.iter().map(|user| Arc::clone(&user.name)).collect();
         let known = self.report.users.list().iter().map(|user| Arc::clone(&user.name));
         let gone = known.filter(|name| !seen.contains(name)).collect();
-        let end = WalkEnd { page, seen, unreadable: 0, started: now };
+        let end = WalkEnd { page, seen, started: now, ..WalkEnd::default() };
         self.report.merge(Fact::Users(UserFacts::WalkEnd(end)), now);
         // Those who are missing were asked for by name.
         self.report.merge(Fact::Users(UserFacts::Named(NamedUsers { found: Vec::new(), gone })), now);

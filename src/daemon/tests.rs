@@ -160,7 +160,7 @@ fn report(renewed: bool, now: Moment) -> Report {
     };
     let user = User { status, expiry: Expiry::At(end), read_at: now.wall, ..User::named("alice") };
     let seen = HashSet::from([Arc::clone(&user.name)]);
-    let end = WalkEnd { page: vec![user], seen, unreadable: 0, started: now };
+    let end = WalkEnd { page: vec![user], seen, started: now, ..WalkEnd::default() };
     report.merge(Fact::Users(UserFacts::WalkEnd(end)), now);
     report
 }

@@ -50,7 +50,7 @@ pub(super) fn write(text: &mut Text, views: &[View<'_>]) {
     each_target(text, &TARGET_CERTIFICATE_EXPIRY, views, |view| view.report.certificate_expiry);
     each_target(text, &TARGET_USERS_OMITTED, views, |view| view.named_users().map(|(_, others)| others));
     each_target(text, &TARGET_USERS_UNREADABLE, views, |view| {
-        view.all_users().map(|_| view.report.users.unreadable())
+        view.all_users().map(|_| view.report.users.unreadable().rows)
     });
 }
 

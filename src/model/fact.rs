@@ -1,6 +1,9 @@
 use std::{collections::HashSet, sync::Arc};
 
-use super::{Admin, Core, Host, Identity, Moment, Node, NodeTraffic, User, UserCounts, UserNodeTraffic};
+use super::{
+    Admin, Core, Host, Identity, Inbound, Moment, Node, NodeStats, NodeTraffic, Part, User, UserCounts,
+    UserNodeTraffic,
+};
 
 /// Something that an answer says about a target, in units of our own: the input of
 /// [`Report::merge`](super::Report::merge). One answer may contain several.
@@ -13,11 +16,15 @@ pub enum Fact {
     ProxyTraffic(ProxyTraffic),
     Nodes(Vec<Node>),
     NodeTraffic(Vec<NodeTraffic>),
+    NodeStats(Vec<NodeStats>),
+    Inbounds(Vec<Inbound>),
     Users(UserFacts),
     /// The names of all users who are online.
     Online(HashSet<Arc<str>>),
     Admins(Vec<Admin>),
     UserNodes(Vec<UserNodeTraffic>),
+    /// Rows of the part's list that were left out: those beyond its cap, and those without a usable identity.
+    Omitted(Part, usize),
 }
 
 /// Bytes through the proxies since the panel's database was created, master and nodes together.
@@ -47,8 +54,12 @@ pub struct WalkEnd {
     pub page: Vec<User>,
     /// Every name seen on this walk, including those of `page`.
     pub seen: HashSet<Arc<str>>,
-    /// Rows that the panel did not give, or not in a readable form.
-    pub unreadable: usize,
+    /// Rows that the panel did not return, or not in a readable form.
+    pub unreadable: Unreadable,
+    /// Rows beyond the cap of the list, and rows whose names are too long.
+    pub omitted: usize,
+    /// Rows of the list by the panel's own count, which may be wrong; absent: it does not say.
+    pub total: Option<usize>,
     /// When the walk's first page was requested.
     pub started: Moment,
 }
@@ -58,9 +69,61 @@ pub struct WalkEnd {
 pub struct WholeList {
     pub users: Vec<User>,
     /// Rows that could not be read.
-    pub unreadable: usize,
+    pub unreadable: Unreadable,
+    /// Rows beyond the cap of the list, and rows whose names are too long.
+    pub omitted: usize,
     /// When the list was requested.
     pub started: Moment,
+}
+
+/// Rows of a user list that could not be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unreadable {
+    pub rows: usize,
+    /// The first of them, at most [`Unreadable::FIRST`].
+    pub first: Vec<UnreadableRow>,
+}
+
+/// A row of a user list that could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct UnreadableRow {
+    /// Its place in the list, from 0.
+    pub place: usize,
+    pub cause: UnreadableCause,
+}
+
+/// Why a row could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum UnreadableCause {
+    /// The panel fails whenever its answer would contain the row.
+    PanelFails,
+    /// It is not an object.
+    NotAnObject,
+    /// It has no name.
+    NoName,
+}
+
+impl Unreadable {
+    /// How many rows are remembered one by one.
+    pub const FIRST: usize = 20;
+
+    pub fn add(&mut self, row: UnreadableRow) {
+        self.rows += 1;
+        if self.first.len() < Unreadable::FIRST {
+            self.first.push(row);
+        }
+    }
+}
+
+impl UnreadableCause {
+    /// For logs and pages.
+    pub fn label(self) -> &'static str {
+        match self {
+            UnreadableCause::PanelFails => "the panel fails on it",
+            UnreadableCause::NotAnObject => "it is not an object",
+            UnreadableCause::NoName => "it has no name",
+        }
+    }
 }
 
 /// The result of requesting users by name.

@@ -46,6 +46,8 @@ pub struct Node {
     pub label: Arc<str>,
     pub address: String,
     pub status: NodeStatus,
+    /// What the panel says of its last failure to connect. It may contain addresses, so it is for notices only.
+    pub message: Option<String>,
     /// Version of the node's proxy core; the last known one while the node is disconnected.
     pub version: Option<String>,
     /// The factor by which the panel weighs this node's traffic for quotas.
@@ -54,6 +56,42 @@ pub struct Node {
     pub uplink: Option<Counter>,
     /// As `uplink`, towards the users.
     pub downlink: Option<Counter>,
+}
+
+impl Node {
+    /// A node of which nothing else is known: for tests and examples.
+    pub fn named(label: &str, status: NodeStatus) -> Node {
+        Node {
+            label: label.into(),
+            address: String::new(),
+            status,
+            message: None,
+            version: None,
+            usage_coefficient: None,
+            uplink: None,
+            downlink: None,
+        }
+    }
+}
+
+/// What a node reports of the machine that it runs on. Absent: the panel does not report it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NodeStats {
+    /// The label of the node.
+    pub node: Arc<str>,
+    /// 0 to 1 over all cores.
+    pub cpu_usage: Option<f64>,
+    pub cpu_cores: Option<u64>,
+    /// Bytes.
+    pub memory_used: Option<u64>,
+    /// Bytes.
+    pub memory_size: Option<u64>,
+    /// Bytes per second over all network interfaces, as the node measured them.
+    pub receive_speed: Option<u64>,
+    /// As `receive_speed`, in the other direction.
+    pub transmit_speed: Option<u64>,
+    /// Seconds.
+    pub uptime: Option<f64>,
 }
 
 /// The name of the panel's own proxy among the nodes.

@@ -10,9 +10,12 @@ pub enum Part {
     /// The proxy core beside the panel.
     Core,
     Nodes,
+    /// Processor, memory and network of the nodes.
+    NodeStats,
     /// Traffic by node.
     Usage,
     Admins,
+    Inbounds,
     /// The user list.
     Users,
     /// Users online, if the system reports them apart from its user list.
@@ -28,6 +31,8 @@ impl Part {
             Part::System => "system",
             Part::Core => "core",
             Part::Nodes => "nodes",
+            Part::NodeStats => "node_stats",
+            Part::Inbounds => "inbounds",
             Part::Usage => "usage",
             Part::Admins => "admins",
             Part::Users => "users",
@@ -86,6 +91,8 @@ pub enum Reason {
     NotFound,
     /// HTML or plain text in place of JSON.
     NotJson,
+    /// The target asked us to wait: 429, or 503 with `Retry-After`.
+    RateLimited,
     Redirect,
     ServerError,
     Timeout,
@@ -95,7 +102,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of their labels.
-    pub const ALL: [Reason; 13] = [
+    pub const ALL: [Reason; 14] = [
         Reason::Auth,
         Reason::ClientError,
         Reason::Connect,
@@ -104,6 +111,7 @@ impl Reason {
         Reason::Interrupted,
         Reason::NotFound,
         Reason::NotJson,
+        Reason::RateLimited,
         Reason::Redirect,
         Reason::ServerError,
         Reason::Timeout,
@@ -122,6 +130,7 @@ impl Reason {
             Reason::Interrupted => "interrupted",
             Reason::NotFound => "not_found",
             Reason::NotJson => "not_json",
+            Reason::RateLimited => "rate_limited",
             Reason::Redirect => "redirect",
             Reason::ServerError => "server_error",
             Reason::Timeout => "timeout",

@@ -5,8 +5,8 @@ use std::{
 };
 
 use super::{
-    Admin, Core, Counter, Fact, History, Host, Identity, Moment, Node, NodeTraffic, Outcome, Part, PartState,
-    ProxyTraffic, Timestamp, User, UserCounts, UserNodeTraffic, Users,
+    Admin, Core, Counter, Fact, History, Host, Identity, Inbound, Moment, Node, NodeStats, NodeTraffic,
+    Outcome, Part, PartState, ProxyTraffic, Timestamp, User, UserCounts, UserNodeTraffic, Users,
 };
 
 /// Everything known of one target: each part's last good answer, and the outcome of its last attempt.
@@ -34,11 +34,15 @@ pub struct Report {
     pub core: Option<Core>,
     pub nodes: Arc<Vec<Node>>,
     pub usage: Arc<Vec<NodeTraffic>>,
+    pub node_stats: Arc<Vec<NodeStats>>,
+    pub inbounds: Arc<Vec<Inbound>>,
     pub admins: Arc<Vec<Admin>>,
     pub users: Arc<Users>,
     /// Names of all online users, if the system has the part [`Part::Online`].
     pub online: Arc<HashSet<Arc<str>>>,
     pub user_nodes: Arc<Vec<UserNodeTraffic>>,
+    /// Rows that were left out of the lists of the parts.
+    pub omitted: BTreeMap<Part, usize>,
     pub history: History,
 }
 
@@ -65,10 +69,13 @@ impl Report {
             core: None,
             nodes: Arc::default(),
             usage: Arc::default(),
+            node_stats: Arc::default(),
+            inbounds: Arc::default(),
             admins: Arc::default(),
             users: Arc::default(),
             online: Arc::default(),
             user_nodes: Arc::default(),
+            omitted: BTreeMap::new(),
             history: History::default(),
         }
     }
@@ -140,10 +147,13 @@ impl Report {
             Fact::ProxyTraffic(traffic) => self.merge_proxy_traffic(traffic, now),
             Fact::Nodes(nodes) => self.merge_nodes(nodes),
             Fact::NodeTraffic(usage) => self.usage = Arc::new(usage),
+            Fact::NodeStats(stats) => self.node_stats = Arc::new(stats),
+            Fact::Inbounds(inbounds) => self.inbounds = Arc::new(inbounds),
             Fact::Users(facts) => Arc::make_mut(&mut self.users).merge(facts),
             Fact::Online(names) => self.online = Arc::new(names),
             Fact::Admins(admins) => self.admins = Arc::new(admins),
             Fact::UserNodes(traffic) => self.user_nodes = Arc::new(traffic),
+            Fact::Omitted(part, rows) => drop(self.omitted.insert(part, rows)),
         }
     }
 
@@ -222,7 +232,7 @@ mod tests {
             if let Some(age) = walked {
                 let page = ["a", "b", "c"].map(|name| User { online: name != "c", ..User::named(name) });
                 let seen = page.iter().map(|user| Arc::clone(&user.name)).collect();
-                let end = WalkEnd { page: page.into(), seen, unreadable: 0, started: ago(age) };
+                let end = WalkEnd { page: page.into(), seen, started: ago(age), ..WalkEnd::default() };
                 report.merge(Fact::Users(UserFacts::WalkEnd(end)), now);
                 report.parts.insert(Part::Users, read(age));
             }

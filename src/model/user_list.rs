@@ -4,7 +4,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Counter, Moment, NamedUsers, User, UserFacts, WalkEnd, WholeList};
+use super::{Counter, Moment, NamedUsers, Unreadable, User, UserFacts, WalkEnd, WholeList};
 
 /// The users of a target: those of the last finished walk, updated by the present one.
 #[derive(Clone, Debug, Default)]
@@ -14,7 +14,10 @@ pub struct Users {
     /// When the last finished walk started; absent: none has finished yet, and the list is not whole.
     walked_since: Option<Moment>,
     /// Rows of the last finished walk that the panel did not return in a readable form.
-    unreadable: usize,
+    unreadable: Unreadable,
+    /// Rows of the last whole list that were left out, and its size by the panel's own count.
+    omitted: usize,
+    total: Option<usize>,
     /// Names that the last finished walk did not find. The value is the number of consecutive polls, since the first
     /// walk that missed the name, in which the panel's own count agreed that the user is gone.
     missing: BTreeMap<Arc<str>, u32>,
@@ -44,8 +47,19 @@ impl Users {
         self.walked_since
     }
 
-    pub fn unreadable(&self) -> usize {
-        self.unreadable
+    /// Rows of the last whole list that the panel did not return in a readable form.
+    pub fn unreadable(&self) -> &Unreadable {
+        &self.unreadable
+    }
+
+    /// Rows of the last whole list that were left out, because it is too long or their names are.
+    pub fn omitted(&self) -> usize {
+        self.omitted
+    }
+
+    /// Rows of the last finished walk by the panel's own count, if it differs from what the walk found.
+    pub fn counted_otherwise(&self) -> Option<usize> {
+        self.total.filter(|total| *total != self.walked + self.omitted)
     }
 
     /// Users that the last finished walk did not find and that must be requested by name. Until then they stay in the
@@ -123,7 +137,9 @@ impl Users {
             (Arc::clone(&user.name), agreed)
         });
         self.missing = missing.collect();
-        self.walked = end.seen.len() + end.unreadable;
+        self.walked = end.seen.len() + end.unreadable.rows;
+        self.omitted = end.omitted;
+        self.total = end.total;
         self.walked_since = Some(end.started);
         self.unreadable = end.unreadable;
     }
@@ -152,6 +168,8 @@ impl Users {
         self.list.sort_by(|a, b| a.name.cmp(&b.name));
         self.missing = missing;
         self.walked_since = Some(whole.started);
+        self.omitted = whole.omitted;
+        self.total = None;
         self.unreadable = whole.unreadable;
     }
 }
@@ -181,7 +199,7 @@ mod tests {
     fn walk(users: &mut Users, names: impl Iterator<Item = usize>) {
         let page: Vec<_> = names.map(|i| User::named(&format!("u{i:03}"))).collect();
         let seen = page.iter().map(|user| Arc::clone(&user.name)).collect();
-        users.merge_end(WalkEnd { page, seen, unreadable: 0, started: Moment::default() });
+        users.merge_end(WalkEnd { page, seen, ..WalkEnd::default() });
     }
 
     #[test]
@@ -284,9 +302,9 @@ mod tests {
             let mut users = Users::restored(known, Some(Moment::default()));
             for answer in answers {
                 let list = answer.chars().map(|name| moved(&name.to_string(), 3)).collect();
-                let whole = WholeList { users: list, unreadable: 2, started: Moment::default() };
+                let whole = WholeList { users: list, omitted: 2, ..WholeList::default() };
                 users.merge(UserFacts::Whole(whole));
-                assert_eq!(users.unreadable(), 2);
+                assert_eq!(users.omitted(), 2);
             }
             let known: String = users.list().iter().map(|user| &*user.name).collect();
             assert_eq!(known, expected, "{answers:?}");
@@ -299,7 +317,7 @@ mod tests {
         let mut users = Users::restored(vec![moved(7)], Some(Moment::default()));
         // A first fall is not believed.
         for (bytes, expected) in [(9, 9), (3, 9), (4, 4)] {
-            let whole = WholeList { users: vec![moved(bytes)], unreadable: 0, started: Moment::default() };
+            let whole = WholeList { users: vec![moved(bytes)], ..WholeList::default() };
             users.merge(UserFacts::Whole(whole));
             assert_eq!(users.list()[0].uplink.map(Counter::value), Some(expected));
         }

@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Counter, Timestamp};
+use super::{Counter, Moment, Timestamp};
 
 /// The present status of a user in the panel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -71,6 +71,9 @@ pub struct User {
     #[serde(default)]
     pub downlink: Option<Counter>,
     pub expiry: Expiry,
+    /// The panel starts another plan by itself when this one is used up or ends (Marzban: `next_plan`).
+    #[serde(default)]
+    pub renews: bool,
     /// When the system next resets `used` to 0, if it reports this.
     #[serde(default)]
     pub quota_reset: Option<Timestamp>,
@@ -95,6 +98,7 @@ impl User {
             uplink: None,
             downlink: None,
             expiry: Expiry::Never,
+            renews: false,
             quota_reset: None,
             last_online: None,
             online: false,
@@ -110,6 +114,8 @@ pub struct UserCounts {
     pub total: Option<u64>,
     /// By status; a status that the panel does not count is missing.
     pub by_status: Vec<(UserStatus, u64)>,
+    /// When `by_status` was counted, if that was earlier than the rest.
+    pub by_status_at: Option<Moment>,
     /// Moving traffic within the last two minutes (PasarGuard: `online_users`).
     pub online: Option<u64>,
     /// Moved traffic within the last day (Marzban: `online_users`).

@@ -47,6 +47,7 @@ mod tests {
                 uplink: Some(Counter::new(4)),
                 downlink: None,
                 expiry,
+                renews: true,
                 quota_reset: Some(Timestamp::from_secs(1_796_000_000)),
                 last_online: Some(Timestamp::from_millis(-1)),
                 online: true,

@@ -127,7 +127,7 @@ fn slow_panel() -> Script {
             at = (at + 1) % PAGES;
             let step = if at == 0 {
                 let seen: HashSet<_> = (0..20_000).map(|index| user(index, now).name).collect();
-                whole_walk(WalkEnd { page: users, seen, unreadable: 0, started })
+                whole_walk(WalkEnd { page: users, seen, started, ..WalkEnd::default() })
             } else {
                 page(users)
             };
@@ -243,7 +243,7 @@ fn shrinking_panel(still_there: bool) -> Script {
                         let names: &[&str] = if walks == 1 { &["a", "b", "c"] } else { &["a", "c"] };
                         let page: Vec<_> = names.iter().map(|name| user_by(name)).collect();
                         let seen = page.iter().map(|user| Arc::clone(&user.name)).collect();
-                        whole_walk(WalkEnd { page, seen, unreadable: 0, started: now })
+                        whole_walk(WalkEnd { page, seen, started: now, ..WalkEnd::default() })
                     }
                     3 if still_there => page(vec![user_by("b")]),
                     _ => Step::default(),
@@ -372,7 +372,7 @@ async fn users_deleted_in_bulk_leave_with_default_settings() {
                     let page: Vec<_> =
                         (0..users).map(|index| user(usize::try_from(index).unwrap(), now)).collect();
                     let seen = page.iter().map(|user| Arc::clone(&user.name)).collect();
-                    whole_walk(WalkEnd { page, seen, unreadable: 0, started: now })
+                    whole_walk(WalkEnd { page, seen, started: now, ..WalkEnd::default() })
                 }
             };
             (Duration::from_millis(10), Ok(step))
@@ -424,7 +424,8 @@ async fn a_refused_login_of_a_request_by_name_is_not_repeated_either() {
 #[tokio::test(start_paused = true)]
 async fn one_answer_may_bring_several_parts_and_facts() {
     let (mut poller, board, clock, log) = poller(Box::new(|part, now| {
-        let whole = WholeList { users: vec![user(1, now), user(2, now)], unreadable: 1, started: now };
+        let whole =
+            WholeList { users: vec![user(1, now), user(2, now)], started: now, ..WholeList::default() };
         let step = match part {
             Part::System => system(),
             Part::Core => Step {

@@ -130,8 +130,8 @@ impl Marzban {
             Part::Admins => self.read_admins(now).await,
             Part::Users => self.read_users(now).await,
             Part::UserNodes => self.read_user_nodes(now).await,
-            // No plan of this client has it.
-            Part::Online => Ok(Step::done(part, Vec::new())),
+            // No plan of this client has them.
+            Part::NodeStats | Part::Inbounds | Part::Online => Ok(Step::done(part, Vec::new())),
         }
     }
 

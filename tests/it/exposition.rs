@@ -66,7 +66,7 @@ fn user(name: &str) -> User {
 fn walk(report: &mut Report, page: Vec<User>, secs_ago: u64) {
     let seen = page.iter().map(|user| Arc::clone(&user.name)).collect();
     report.merge(
-        Fact::Users(UserFacts::WalkEnd(WalkEnd { page, seen, unreadable: 0, started: ago(secs_ago) })),
+        Fact::Users(UserFacts::WalkEnd(WalkEnd { page, seen, started: ago(secs_ago), ..WalkEnd::default() })),
         now(),
     );
     report.parts.insert(Part::Users, read(secs_ago, Outcome::Up));
@@ -74,13 +74,10 @@ fn walk(report: &mut Report, page: Vec<User>, secs_ago: u64) {
 
 fn node(label: &str, status: NodeStatus) -> Node {
     Node {
-        label: label.into(),
         address: "192.0.2.1".into(),
-        status,
         version: Some("25.1.1".into()),
         usage_coefficient: Some(1.0),
-        uplink: None,
-        downlink: None,
+        ..Node::named(label, status)
     }
 }
 
@@ -112,10 +109,9 @@ fn rich() -> Report {
     report.merge(Fact::ProxyTraffic(traffic), now());
     report.merge(
         Fact::Counts(UserCounts {
-            total: None,
             by_status: vec![(UserStatus::Active, 4), (UserStatus::OnHold, 1), (UserStatus::Limited, 1)],
-            online: None,
             seen_within_day: Some(3),
+            ..UserCounts::default()
         }),
         now(),
     );
@@ -208,10 +204,9 @@ fn successor() -> Report {
     );
     report.merge(
         Fact::Counts(UserCounts {
-            total: None,
             by_status: UserStatus::KNOWN.iter().zip(1..).map(|(status, users)| (*status, users)).collect(),
             online: Some(2),
-            seen_within_day: None,
+            ..UserCounts::default()
         }),
         now(),
     );
@@ -654,10 +649,10 @@ fn random_report(random: &mut fastrand::Rng, target: &str) -> Report {
         report.merge(Fact::ProxyTraffic(traffic), now());
         report.merge(
             Fact::Counts(UserCounts {
-                total: None,
                 by_status: (0..random.usize(..9)).map(|at| (statuses[at % 4], random.u64(..))).collect(),
                 online: maybe(random, |random| random.u64(..)),
                 seen_within_day: maybe(random, |random| random.u64(..)),
+                ..UserCounts::default()
             }),
             now(),
         );

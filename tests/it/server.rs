@@ -270,7 +270,7 @@ fn with_users(target: &str, days: &[u64], now: Moment) -> Report {
         read_at: now.wall,
         ..User::named(&format!("u{place}"))
     });
-    let end = WalkEnd { page: page.collect(), seen: HashSet::new(), unreadable: 0, started: now };
+    let end = WalkEnd { page: page.collect(), seen: HashSet::new(), started: now, ..WalkEnd::default() };
     report.merge(Fact::Users(UserFacts::WalkEnd(end)), now);
     report
 }

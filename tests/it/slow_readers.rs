@@ -43,7 +43,7 @@ fn report() -> Report {
     let mut report = Report::new("home");
     report.up = Some(true);
     report.merge(
-        Fact::Users(UserFacts::WalkEnd(WalkEnd { page: users, seen, unreadable: 0, started: now })),
+        Fact::Users(UserFacts::WalkEnd(WalkEnd { page: users, seen, started: now, ..WalkEnd::default() })),
         now,
     );
     let state = PartState {

@@ -258,15 +258,7 @@ fn accounting_that_stalls() {
 #[test]
 fn nodes_that_are_not_connected() {
     let mut panel = Panel::new("home");
-    let node = |status: NodeStatus| Node {
-        label: status.label().into(),
-        address: String::new(),
-        status,
-        version: None,
-        usage_coefficient: None,
-        uplink: None,
-        downlink: None,
-    };
+    let node = |status: NodeStatus| Node::named(status.label(), status);
     panel.report.nodes = Arc::new(NodeStatus::ALL.into_iter().map(node).collect());
     let report = panel.poll(at(0));
     let down = found("node_down", &report, at(0)).unwrap();

@@ -45,15 +45,7 @@ fn home() -> Report {
     home.merge(Fact::Identity(identity), Moment::default());
     let counts = UserCounts { total: Some(4213), online: Some(310), ..UserCounts::default() };
     home.merge(Fact::Counts(counts), Moment::default());
-    let node = |label: &str, status| Node {
-        label: label.into(),
-        address: "198.51.100.9".into(),
-        status,
-        version: None,
-        usage_coefficient: None,
-        uplink: None,
-        downlink: None,
-    };
+    let node = |label: &str, status| Node { address: "198.51.100.9".into(), ..Node::named(label, status) };
     home.merge(
         Fact::Nodes(vec![
             node("FI-1", NodeStatus::Error),

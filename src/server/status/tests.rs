@@ -37,7 +37,7 @@ fn report(target: &str, users: Vec<User>, now: Moment) -> Report {
     let identity = Identity { system: System::Marzban, version: "0.8.4".into(), generation: "0.8".into() };
     report.merge(Fact::Identity(identity), now);
     let seen: HashSet<_> = users.iter().map(|user| Arc::clone(&user.name)).collect();
-    let end = WalkEnd { page: users, seen, unreadable: 0, started: now };
+    let end = WalkEnd { page: users, seen, started: now, ..WalkEnd::default() };
     report.merge(Fact::Users(UserFacts::WalkEnd(end)), now);
     for part in [Part::System, Part::Users] {
         report.parts.insert(part, read(now));
@@ -264,15 +264,7 @@ async fn a_target_shows_what_it_has_and_nothing_else() {
     let now = ago(Duration::ZERO);
     let mut full = report("a-full", vec![user("alice"), user("bob")], now);
     full.counts = UserCounts { total: Some(4213), online: Some(56), ..UserCounts::default() };
-    let node = |status| Node {
-        label: "DE-1".into(),
-        address: String::new(),
-        status,
-        version: None,
-        usage_coefficient: None,
-        uplink: None,
-        downlink: None,
-    };
+    let node = |status| Node::named("DE-1", status);
     full.nodes = Arc::new(vec![node(NodeStatus::Connected), node(NodeStatus::Error)]);
     full.parts.insert(Part::Nodes, read(now));
     let mut without_nodes = report("b-without-nodes", vec![user("alice")], now);

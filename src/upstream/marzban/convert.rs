@@ -68,6 +68,7 @@ pub(super) fn system(answer: &wire::System) -> Option<SystemFacts> {
         },
         counts: UserCounts {
             total: bytes(total),
+            by_status_at: None,
             by_status: counted.into_iter().filter_map(|(status, n)| Some((status, n?.0))).collect(),
             online,
             seen_within_day,
@@ -97,6 +98,7 @@ pub(super) fn nodes(list: &[wire::Node]) -> Vec<Node> {
         label,
         address: node.address.clone().unwrap_or_default(),
         status: node_status(&node.status),
+        message: None,
         version: node.xray_version.clone().filter(|version| !version.is_empty()),
         usage_coefficient: node.usage_coefficient,
         uplink: bytes(node.lifetime_uplink).map(Counter::new),
@@ -243,6 +245,7 @@ impl Row {
             uplink: None,
             downlink: None,
             expiry: expiry(status, row.expire, row.on_hold_expire_duration),
+            renews: false,
             quota_reset: None,
             last_online,
             online: last_online.is_some_and(|last| self.panel_now.since(last) <= ONLINE_WITHIN),

@@ -36,7 +36,7 @@ impl Marzban {
         match answer {
             // A whole first page of such rows is a failure; among rows around one that makes the panel fail, it may be
             // chance.
-            Ok(page) if span == first && !page.rows.is_empty() && page.rows.iter().all(Option::is_none) => {
+            Ok(page) if span == first && !page.rows.is_empty() && page.rows.iter().all(Result::is_err) => {
                 self.walk = None;
                 Err(FetchError::new(ASKED, Cause::Rows))
             }
@@ -102,7 +102,7 @@ impl Marzban {
                 Ok(page) => {
                     let known = |name: &Arc<str>| page.rows.iter().flatten().any(|user| user.name == *name);
                     // A row that could not be read may be any of those not found.
-                    if page.rows.iter().all(Option::is_some) {
+                    if page.rows.iter().all(Result::is_ok) {
                         named.gone.extend(names.iter().filter(|name| !known(name)).cloned());
                     }
                     named

@@ -6,11 +6,11 @@
 //! their own. A page that the panel fails on is halved until the row that causes it is alone and is skipped.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeMap, HashSet},
     sync::Arc,
 };
 
-use crate::model::{Moment, User, WalkEnd};
+use crate::model::{Moment, Unreadable, UnreadableCause, UnreadableRow, User, WalkEnd};
 
 /// Rows per request: measured as the best compromise between speed and a panel's memory.
 pub(super) const PAGE: usize = 500;
@@ -35,10 +35,18 @@ pub(super) struct Span {
 /// A decoded page.
 #[derive(Debug, Default)]
 pub(super) struct Page {
-    /// In the panel's order; a row whose fields could not be read is `None`.
-    pub(super) rows: Vec<Option<User>>,
+    /// In the panel's order.
+    pub(super) rows: Vec<Result<User, LeftOut>>,
     /// Rows of the whole list.
     pub(super) total: Option<usize>,
+}
+
+/// Why a row gives no user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LeftOut {
+    Unreadable(UnreadableCause),
+    /// Its name is longer than any may be.
+    Omitted,
 }
 
 /// The state of a walk.
@@ -66,8 +74,8 @@ pub(super) struct Walk {
     furthest: usize,
     /// Rows of the whole list, according to the panel.
     total: usize,
-    /// Rows that were skipped.
-    unreadable: BTreeSet<usize>,
+    /// Rows that were skipped or give no user.
+    left_out: BTreeMap<usize, LeftOut>,
     seen: HashSet<Arc<str>>,
 }
 
@@ -109,7 +117,7 @@ impl Walk {
             gone_back: 0,
             furthest: 0,
             total: 0,
-            unreadable: BTreeSet::new(),
+            left_out: BTreeMap::new(),
             seen: HashSet::new(),
         }
     }
@@ -125,14 +133,14 @@ impl Walk {
     pub(super) fn answered(&mut self, page: Page, largest: usize) -> Advance {
         self.failures = 0;
         if let Some(probe) = self.probe.take() {
-            let holds = probe.known && page.rows.first().is_some_and(|row| self.knows(row.as_ref()));
+            let holds = probe.known && page.rows.first().is_some_and(|row| self.knows(row));
             let fresh = self.meet(page.rows, probe.row);
             self.conclude(probe, holds);
             return Advance::More(fresh);
         }
         let span = self.next();
         let anchored = span.offset < self.at;
-        let moved = anchored && !page.rows.first().is_some_and(|row| self.knows(row.as_ref()));
+        let moved = anchored && !page.rows.first().is_some_and(|row| self.knows(row));
         let reached = span.offset + page.rows.len();
         self.total = page.total.unwrap_or(reached);
         let whole = match page.total {
@@ -153,7 +161,9 @@ impl Walk {
             return Advance::End(WalkEnd {
                 page: fresh,
                 seen: std::mem::take(&mut self.seen),
-                unreadable: self.unreadable.len(),
+                unreadable: self.unreadable(),
+                omitted: self.left_out.values().filter(|why| **why == LeftOut::Omitted).count(),
+                total: None,
                 started: self.started,
             });
         }
@@ -186,7 +196,7 @@ impl Walk {
             return Ok(());
         }
         self.failures += 1;
-        if self.unreadable.len() >= MAX_POISONED {
+        if self.left_out.len() >= MAX_POISONED {
             return Err(Broken);
         }
         if self.failures > MAX_FAILURES {
@@ -201,7 +211,7 @@ impl Walk {
         } else if self.overlap > 0 {
             self.overlap = 0;
         } else {
-            self.unreadable.insert(self.at);
+            self.left_out.insert(self.at, LeftOut::Unreadable(UnreadableCause::PanelFails));
             self.at += 1;
             self.skipped += 1;
             self.bad_before = None;
@@ -212,6 +222,16 @@ impl Walk {
     /// The last request timed out; the next one must be for no more than `size` rows.
     pub(super) fn shrink(&mut self, size: usize) {
         self.size = self.size.min(size);
+    }
+
+    fn unreadable(&self) -> Unreadable {
+        let mut unreadable = Unreadable::default();
+        for (place, why) in &self.left_out {
+            if let LeftOut::Unreadable(cause) = *why {
+                unreadable.add(UnreadableRow { place: *place, cause });
+            }
+        }
+        unreadable
     }
 
     fn conclude(&mut self, probe: Probe, holds: bool) {
@@ -235,7 +255,7 @@ impl Walk {
         self.overlap = self.at.min(1);
         self.bad_before = None;
         self.skipped = 0;
-        self.unreadable.split_off(&self.at);
+        self.left_out.split_off(&self.at);
     }
 
     /// Whether the panel reports users but returned none.
@@ -243,19 +263,19 @@ impl Walk {
         end.seen.is_empty() && self.total > 0
     }
 
-    fn knows(&self, row: Option<&User>) -> bool {
+    fn knows(&self, row: &Result<User, LeftOut>) -> bool {
         // An unreadable row cannot show that the list has moved.
-        row.is_none_or(|user| self.seen.contains(&user.name))
+        row.as_ref().map_or(true, |user| self.seen.contains(&user.name))
     }
 
     /// Records the rows' names and returns the users seen for the first time.
-    fn meet(&mut self, rows: Vec<Option<User>>, offset: usize) -> Vec<User> {
+    fn meet(&mut self, rows: Vec<Result<User, LeftOut>>, offset: usize) -> Vec<User> {
         let mut fresh = Vec::with_capacity(rows.len());
         for (position, row) in (offset..).zip(rows) {
             match row {
-                Some(user) if self.seen.insert(Arc::clone(&user.name)) => fresh.push(user),
-                Some(_) => {}
-                None => drop(self.unreadable.insert(position)),
+                Ok(user) if self.seen.insert(Arc::clone(&user.name)) => fresh.push(user),
+                Ok(_) => {}
+                Err(why) => drop(self.left_out.insert(position, why)),
             }
         }
         fresh
@@ -269,7 +289,7 @@ pub(super) fn smaller(size: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
+    use std::collections::{BTreeSet, HashMap};
 
     use super::*;
 
@@ -292,7 +312,7 @@ mod tests {
             if rows.iter().any(|name| self.poisoned.contains(*name)) {
                 return None;
             }
-            let rows = rows.into_iter().map(|name| Some(User::named(name))).collect();
+            let rows = rows.into_iter().map(|name| Ok(User::named(name))).collect();
             Some(Page { rows, total: Some(self.names.len()) })
         }
     }
@@ -348,7 +368,7 @@ mod tests {
             panel.poisoned = poisoned.iter().map(|i| format!("u{i:05}")).collect();
             let (got, end) = walk(&mut panel, |_| {});
             assert_eq!(got.len(), 1200 - poisoned.len(), "{poisoned:?}");
-            assert_eq!(end.unreadable, poisoned.len(), "{poisoned:?}");
+            assert_eq!(end.unreadable.rows, poisoned.len(), "{poisoned:?}");
             assert!(panel.requests.len() < 4 + 40 * poisoned.len(), "{} requests", panel.requests.len());
         }
     }
@@ -356,11 +376,15 @@ mod tests {
     #[test]
     fn a_row_of_wrong_types_is_counted_and_passed_over() {
         let mut walk = Walk::new(Moment::default(), PAGE);
-        let rows = vec![Some(User::named("a")), None, Some(User::named("c"))];
+        let rows = vec![
+            Ok(User::named("a")),
+            Err(LeftOut::Unreadable(UnreadableCause::NoName)),
+            Ok(User::named("c")),
+        ];
         let Advance::End(end) = walk.answered(Page { rows, total: Some(3) }, PAGE) else {
             panic!("not at its end")
         };
-        assert_eq!((end.page.len(), end.unreadable), (2, 1));
+        assert_eq!((end.page.len(), end.unreadable.rows), (2, 1));
     }
 
     #[test]
@@ -382,7 +406,7 @@ mod tests {
         let mut panel = Panel::with(1200);
         panel.poisoned = (600..900).map(|i| format!("u{i:05}")).collect();
         let (got, end) = walk(&mut panel, |_| {});
-        assert_eq!((got.len(), end.unreadable), (900, 300));
+        assert_eq!((got.len(), end.unreadable.rows), (900, 300));
     }
 
     #[test]
@@ -403,7 +427,7 @@ mod tests {
     #[test]
     fn a_panel_that_ignores_the_limit_or_caps_it_is_read_all_the_same() {
         let mut walk = Walk::new(Moment::default(), PAGE);
-        let rows = (0..2000).map(|i| Some(User::named(&format!("u{i}")))).collect();
+        let rows = (0..2000).map(|i| Ok(User::named(&format!("u{i}")))).collect();
         assert!(matches!(walk.answered(Page { rows, total: Some(2000) }, PAGE), Advance::End(_)));
 
         let mut panel = Panel::with(1000);
@@ -427,7 +451,7 @@ mod tests {
             random.shuffle(&mut names);
             let span = walk.next();
             let rows =
-                names.iter().skip(span.offset).take(span.limit).map(|name| Some(User::named(name))).collect();
+                names.iter().skip(span.offset).take(span.limit).map(|name| Ok(User::named(name))).collect();
             if let Advance::End(_) = walk.answered(Page { rows, total: Some(2000) }, PAGE) {
                 return;
             }

@@ -9,10 +9,10 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::walk::Page;
+use super::walk::{LeftOut, Page};
 use crate::{
     http::{Body, RowAllowance},
-    model::{Timestamp, User},
+    model::{Timestamp, UnreadableCause, User},
 };
 
 #[derive(Debug, Deserialize)]
@@ -331,7 +331,7 @@ struct Rows<'p, 'c, F> {
 }
 
 impl<'de, F: Fn(UserRow<'_>) -> User> DeserializeSeed<'de> for Rows<'_, '_, F> {
-    type Value = Vec<Option<User>>;
+    type Value = Vec<Result<User, LeftOut>>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_seq(self)
@@ -339,7 +339,7 @@ impl<'de, F: Fn(UserRow<'_>) -> User> DeserializeSeed<'de> for Rows<'_, '_, F> {
 }
 
 impl<'de, F: Fn(UserRow<'_>) -> User> Visitor<'de> for Rows<'_, '_, F> {
-    type Value = Vec<Option<User>>;
+    type Value = Vec<Result<User, LeftOut>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list of users")
@@ -349,7 +349,8 @@ impl<'de, F: Fn(UserRow<'_>) -> User> Visitor<'de> for Rows<'_, '_, F> {
         let mut rows = Vec::new();
         self.page.allowance.next_row();
         while let Some(row) = seq.next_element::<Box<RawValue>>()? {
-            rows.push(serde_json::from_str(row.get()).ok().map(self.page.convert));
+            let row = serde_json::from_str(row.get()).map(self.page.convert);
+            rows.push(row.map_err(|_| LeftOut::Unreadable(UnreadableCause::NotAnObject)));
             self.page.allowance.next_row();
         }
         Ok(rows)

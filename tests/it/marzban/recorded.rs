@@ -95,7 +95,7 @@ async fn every_user_is_as_recorded() {
 
     let names: BTreeSet<_> = rows.iter().map(|row| row["username"].as_str().unwrap()).collect();
     assert_eq!(user_names(&report), Vec::from_iter(names));
-    assert_eq!(report.users.unreadable(), 0);
+    assert_eq!(report.users.unreadable().rows, 0);
     let users = report.users.list();
     assert_eq!(users.iter().map(|user| user.used).sum::<u64>(), sum(&rows, "used_traffic"));
     assert_eq!(

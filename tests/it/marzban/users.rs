@@ -77,7 +77,7 @@ async fn names_and_notes_may_hold_anything() {
     assert_read(&report);
     let sorted: BTreeSet<_> = names.iter().map(String::as_str).collect();
     assert_eq!(user_names(&report), Vec::from_iter(sorted));
-    assert_eq!(report.users.unreadable(), 0);
+    assert_eq!(report.users.unreadable().rows, 0);
 }
 
 #[tokio::test]
@@ -103,7 +103,7 @@ async fn a_row_of_wrong_types_costs_itself_alone() {
         let report = report_of_rows(vec![row("a"), odd.clone(), row("z")]).await;
         assert_read(&report);
         assert_eq!(user_names(&report), ["a", "z"], "{odd}");
-        assert_eq!(report.users.unreadable(), 1, "{odd}");
+        assert_eq!(report.users.unreadable().rows, 1, "{odd}");
     }
 }
 
@@ -242,7 +242,7 @@ async fn a_row_that_fails_the_panel_costs_itself_alone() {
         assert_read(&report);
         assert_eq!(report.users.list().len(), count - 1);
         assert!(!user_names(&report).contains(&&*bad));
-        assert_eq!(report.users.unreadable(), 1);
+        assert_eq!(report.users.unreadable().rows, 1);
     }
 }
 
@@ -264,7 +264,7 @@ async fn rows_that_cannot_be_read_beside_one_that_fails_the_panel_are_passed_ove
         });
         let report = report_of(&server).await;
         assert_read(&report);
-        assert_eq!((report.users.list().len(), report.users.unreadable()), (4, 2), "{poisoned} {odd}");
+        assert_eq!((report.users.list().len(), report.users.unreadable().rows), (4, 2), "{poisoned} {odd}");
     }
 }
 

@@ -730,13 +730,5 @@ fn damaged_rows_cost_a_repetition_at_most() {
 }
 
 pub(super) fn node(label: &str, status: NodeStatus) -> Node {
-    Node {
-        label: label.into(),
-        address: String::new(),
-        status,
-        version: None,
-        usage_coefficient: None,
-        uplink: None,
-        downlink: None,
-    }
+    Node::named(label, status)
 }

@@ -106,7 +106,7 @@ impl World {
         } else {
             let seen = std::mem::take(seen).into_iter().collect();
             *started = None;
-            let end = WalkEnd { page: Vec::new(), seen, unreadable: 0, started: began };
+            let end = WalkEnd { page: Vec::new(), seen, started: began, ..WalkEnd::default() };
             self.panel.report.merge(Fact::Users(UserFacts::WalkEnd(end)), now);
             let missing = self.panel.report.users.missing();
             self.panel.read_by_name(missing, now);

@@ -39,15 +39,7 @@ fn ten_thousand_plans_that_end_in_one_poll_are_one_message_for_each_receiver() {
 fn a_hundred_reloads_and_restarts_say_nothing_and_repeats_go_on() {
     let mut bench = Bench::new();
     let mut panel = Panel::new("home");
-    panel.report.nodes = Arc::new(vec![Node {
-        label: "n1".into(),
-        address: String::new(),
-        status: NodeStatus::Error,
-        version: None,
-        usage_coefficient: None,
-        uplink: None,
-        downlink: None,
-    }]);
+    panel.report.nodes = Arc::new(vec![Node::named("n1", NodeStatus::Error)]);
     bench.poll_for(&mut panel, 0, 10 * MINUTE);
     assert_eq!(bench.names(), [("ProxymeterNodeDown".to_owned(), 1)]);
     for round in 0..240 {
