@@ -244,13 +244,15 @@ impl Panel {
     /// The recording `name`, for any account.
     pub(crate) fn replay(&self, name: &str) -> Answer {
         let entry = &self.index[name];
-        let headers: Vec<_> = entry
-            .headers
-            .iter()
-            .filter(|(header, _)| *header != "content-length")
-            .map(|(header, value)| (header.as_str(), value.as_str()))
-            .collect();
-        Answer::new(entry.status.unwrap(), &headers, self.role.recordings().bytes(&entry.file))
+        let body = self.role.recordings().bytes(&entry.file);
+        Answer::new(entry.status.unwrap(), &self.headers(name), body)
+    }
+
+    /// The headers of the recording `name`, except for its length.
+    pub(crate) fn headers(&self, name: &str) -> Vec<(&str, &str)> {
+        let headers = self.index[name].headers.iter();
+        let headers = headers.map(|(header, value)| (header.as_str(), value.as_str()));
+        headers.filter(|(header, _)| *header != "content-length").collect()
     }
 }
 
