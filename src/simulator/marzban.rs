@@ -33,7 +33,7 @@ use tokio::net::TcpListener;
 
 pub use self::options::{Flavour, Options};
 use self::state::State;
-pub use self::state::{NextPlan, NodeStatus, ResetStrategy, Status, Totals, User};
+pub use self::state::{NextPlan, NodeStats, NodeStatus, ResetStrategy, Status, Totals, User};
 use super::http::{Answer, Asked, Wire};
 pub use super::http::{Cost, Fault, Times};
 
@@ -148,6 +148,11 @@ impl Panel {
         state.users.edit(username, |user| user.owner = owner)
     }
 
+    /// Sets what follows when a user's plan ends; `None`: nothing. Returns whether there is such a user.
+    pub fn set_next_plan(&self, username: &str, plan: Option<NextPlan>) -> bool {
+        self.edit_user(username, |user| user.next_plan = plan)
+    }
+
     /// Breaks a user's row: every page that holds it answers 500, in plain text. Returns whether there is one.
     pub fn poison_user(&self, username: &str) -> bool {
         self.state().users.edit(username, |user| user.poisoned = true)
@@ -160,6 +165,15 @@ impl Panel {
         let Some(node) = state.nodes.iter_mut().find(|node| node.id == id && id > 0) else { return false };
         node.status = status;
         node.message = message.map(str::to_owned);
+        true
+    }
+
+    /// Sets what the node with this id (from 1) says of its host while it is connected; `None`: it does not answer.
+    /// Returns whether there is such a node. Only PasarGuard shows this.
+    pub fn set_node_stats(&self, id: i64, stats: Option<NodeStats>) -> bool {
+        let mut state = self.state();
+        let Some(node) = state.nodes.iter_mut().find(|node| node.id == id && id > 0) else { return false };
+        node.stats = stats;
         true
     }
 
@@ -208,9 +222,15 @@ impl Panel {
         self.edit_admin(admin, |admin| admin.is_sudo = true)
     }
 
-    /// Disables an admin's account; PasarGuard answers it 403, Marzban has no such state.
+    /// Disables an admin's account: PasarGuard answers its logins and all its requests 403. Marzban has no such
+    /// state. Returns whether there is such an admin.
     pub fn disable_admin(&self, admin: &str) -> bool {
         self.edit_admin(admin, |admin| admin.disabled = true)
+    }
+
+    /// Enables an admin's account again. Returns whether there is one.
+    pub fn enable_admin(&self, admin: &str) -> bool {
+        self.edit_admin(admin, |admin| admin.disabled = false)
     }
 
     /// Tokens issued.

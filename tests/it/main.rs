@@ -17,6 +17,7 @@ mod floors;
 mod heartbeat;
 mod marzban;
 mod metrics_reference;
+mod mutation;
 mod program;
 mod readme;
 mod receivers;

@@ -5,6 +5,7 @@ mod canary;
 mod durable;
 mod hostile;
 mod pasarguard;
+mod pasarguard_recorded;
 mod recorded;
 mod tls;
 mod users;

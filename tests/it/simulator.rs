@@ -1,13 +1,14 @@
 //! The simulated panel against what a real one was recorded to answer, and against its own promises.
 
 mod client;
+mod pasarguard;
 mod recorded;
 mod shape;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use proxymeter::simulator::marzban::{Cost, Fault, Flavour, NodeStatus, Options, Status, Times};
+use proxymeter::simulator::marzban::{Cost, Fault, Flavour, NextPlan, NodeStatus, Options, Status, Times};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 
@@ -374,6 +375,12 @@ async fn users_and_nodes_obey_the_verbs() {
     panel.advance(0);
     assert_eq!(panel.user("newcomer").unwrap().status, Status::Expired);
     assert!(panel.set_status("newcomer", Status::Disabled));
+    let plan =
+        NextPlan { data_limit: Some(5), expire: None, add_remaining_traffic: false, fire_on_either: true };
+    assert!(panel.set_next_plan("newcomer", Some(plan)));
+    assert_eq!(house.json("/api/user/newcomer", &token).await["next_plan"]["data_limit"], 5);
+    assert!(panel.set_next_plan("newcomer", None));
+    assert_eq!(house.json("/api/user/newcomer", &token).await["next_plan"], json!(null));
     assert!(panel.set_owner("newcomer", Some("reseller")));
     assert!(!panel.set_owner("newcomer", Some("nobody")));
     let reseller = house.token("reseller").await;
@@ -572,63 +579,4 @@ async fn an_old_marzban_counts_less_and_knows_no_z() {
     assert!(house.json("/api/user/alice", &token).await.get("next_plan").is_none());
     assert_eq!(house.get("/api/nodes/usage?start=2026-11-01T00:00:00Z", &token).await.status, 400);
     assert_eq!(house.get("/api/nodes/usage?start=2026-11-01T00:00:00%2B00:00", &token).await.status, 200);
-}
-
-#[tokio::test]
-async fn pasarguard_answers_in_its_own_shapes() {
-    let options = Options { flavour: Flavour::PasarGuard, users: 40, ..Options::default() };
-    let house = House::open(options).await;
-    let token = house.token("root").await;
-
-    assert_eq!(house.ask("GET", "/health", &[], "").await.json(), json!({ "status": "ok" }));
-    for gone in ["/api/core", "/api/nodes/usage", "/openapi.json"] {
-        assert_eq!(house.get(gone, &token).await.status, 404, "{gone}");
-    }
-    let system = house.json("/api/system", &token).await;
-    assert_eq!(system["total_user"], 40);
-    assert!(system.get("users_active").is_none() && system.get("incoming_bandwidth_speed").is_none());
-
-    let nodes = house.json("/api/nodes", &token).await;
-    assert_eq!(
-        (nodes["total"].clone(), nodes["nodes"][0]["node_version"].clone()),
-        (json!(4), json!("v0.2.1"))
-    );
-    assert!(nodes["nodes"][2]["node_version"].is_null());
-    assert!(nodes["nodes"][0]["lifetime_uplink"].as_u64().unwrap() > 0);
-
-    let usage =
-        "/api/node/usage?period=hour&start=2026-11-21T01:00:00%2B00:00&end=2026-11-21T03:59:59%2B00:00";
-    let by_node = house.json(&format!("{usage}&group_by_node=true"), &token).await;
-    assert_eq!(by_node["start"], "2026-11-21T01:00:00Z");
-    let hours = by_node["stats"]["0"].as_array().unwrap();
-    assert_eq!(hours.len(), 3);
-    assert_eq!(hours[0]["period_start"], "2026-11-21T01:00:00Z");
-    let together = house.json(usage, &token).await;
-    let nodes = ["0", "1", "2"];
-    let sum: u64 = nodes.iter().map(|node| by_node["stats"][node][0]["uplink"].as_u64().unwrap()).sum();
-    assert_eq!(together["stats"]["-1"][0]["uplink"], sum);
-    assert_eq!(house.get("/api/node/usage?start=yesterday", &token).await.status, 422);
-
-    let user = house.json("/api/user/bob_85pct", &token).await;
-    assert!(user.get("links").is_none() && user.get("proxies").is_none());
-    assert_eq!(user["expire"], "2026-12-11T03:06:31+00:00");
-    assert_eq!(user["online_at"], "2026-11-21T03:04:31.250000Z");
-    assert_eq!(user["admin"], json!({ "username": "root" }));
-    assert!(user["proxy_settings"].is_object() && user["group_ids"].is_array());
-
-    let admins = house.json("/api/admins", &token).await;
-    assert_eq!((admins["total"].clone(), admins["limited"].clone()), (json!(3), json!(0)));
-    assert!(admins["admins"][0]["lifetime_used_traffic"].as_u64().unwrap() > 0);
-    assert_eq!(admins["admins"][1]["role"]["is_owner"], false);
-
-    for header in [("x-api-key", "pg_key_simulated"), ("authorization", "ApiKey pg_key_simulated")] {
-        assert_eq!(house.ask("GET", "/api/nodes", &[header], "").await.status, 200, "{header:?}");
-    }
-    assert_eq!(house.ask("GET", "/api/nodes", &[("x-api-key", "pg_key_other")], "").await.status, 401);
-    assert!(house.panel.disable_admin("root"));
-    let refused = house.get("/api/system", &token).await;
-    assert_eq!(
-        (refused.status, refused.json()),
-        (403, json!({ "detail": "your account has been disabled" }))
-    );
 }

@@ -32,6 +32,9 @@ pub(super) fn login(state: &mut State, now_ms: i64, form: &[u8]) -> Answer {
         state.refused_logins += 1;
         return unauthorized("Incorrect username or password");
     };
+    if is_disabled(state, admin) {
+        return disabled();
+    }
     state.logins += 1;
     let token = issue(state, now_ms.div_euclid(1000), admin);
     Answer::json(200, &json!({ "access_token": token, "token_type": "bearer" }))
@@ -52,10 +55,16 @@ pub(super) fn caller(state: &State, now_ms: i64, headers: &HeaderMap) -> Result<
         return Err(unauthorized("Not authenticated"));
     };
     let admin = admin.ok_or_else(|| unauthorized("Could not validate credentials"))?;
-    if pasarguard && state.admins.get(admin).is_some_and(|admin| admin.disabled) {
-        return Err(detail(403, "your account has been disabled").with(WWW_AUTHENTICATE, "Bearer"));
-    }
-    Ok(admin)
+    if is_disabled(state, admin) { Err(disabled()) } else { Ok(admin) }
+}
+
+/// Whether the account is switched off; Marzban has no such state.
+fn is_disabled(state: &State, admin: usize) -> bool {
+    state.flavour == Flavour::PasarGuard && state.admins.get(admin).is_some_and(|admin| admin.disabled)
+}
+
+fn disabled() -> Answer {
+    detail(403, "your account has been disabled").with(WWW_AUTHENTICATE, "Bearer")
 }
 
 /// The admin of a valid token.

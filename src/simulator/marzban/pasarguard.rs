@@ -7,7 +7,7 @@ use super::instant;
 use super::nodes;
 use super::refusal::internal_error;
 use super::row;
-use super::state::{Admin, Node, NodeStatus, State, Traffic};
+use super::state::{Admin, Node, NodeStats, NodeStatus, State, Traffic};
 use super::system::Machine;
 use crate::simulator::http::{Answer, query::Pairs};
 
@@ -129,6 +129,19 @@ pub(super) fn node(state: &State, id: &str) -> Answer {
     }
 }
 
+/// `GET /api/nodes/realtime_stats`: connected nodes only, by id; null for one that does not answer.
+pub(super) fn nodes_stats(state: &State, now_ms: i64) -> Answer {
+    let age_s = u64::try_from((now_ms - state.started_at_ms) / 1000).unwrap_or(0);
+    let connected = state.nodes_beside_master().filter(|node| node.status == NodeStatus::Connected);
+    let stats: Map<String, Value> = connected
+        .map(|node| {
+            let stats = node.stats.map(|stats| NodeStats { uptime: stats.uptime + age_s, ..stats });
+            (node.id.to_string(), json!(stats))
+        })
+        .collect();
+    Answer::json(200, &stats)
+}
+
 /// `GET /api/node/usage`: hour buckets, by node with the master as 0, or all nodes together as -1.
 pub(super) fn nodes_usage(state: &State, now_ms: i64, query: &Pairs) -> Answer {
     #[derive(Serialize)]
@@ -232,10 +245,30 @@ fn admin_view(state: &State, place: usize, admin: &Admin) -> Value {
         "sub_template": null,
         "lifetime_used_traffic": admin.users_usage,
         "note": null,
-        "role": { "id": role_id, "name": role, "is_owner": admin.is_sudo, "permissions": {}, "limits": {}, "features": {}, "access": {} },
+        "role": {
+            "id": role_id,
+            "name": role,
+            "is_owner": admin.is_sudo,
+            "permissions": permissions(admin),
+            "limits": {},
+            "features": {},
+            "access": {},
+        },
         "permission_overrides": null,
         "is_disabled": admin.disabled,
         "is_limited": false,
+    })
+}
+
+/// What the roles of 5.x may read: an owner everything, an operator its own users.
+fn permissions(admin: &Admin) -> Value {
+    let scope = if admin.is_sudo { 2 } else { 1 };
+    let only_owner = |all: Value| if admin.is_sudo { all } else { Value::Null };
+    json!({
+        "users": { "create": true, "read": { "scope": scope }, "read_simple": { "scope": scope } },
+        "admins": only_owner(json!({ "read": true })),
+        "nodes": only_owner(json!({ "read": true, "stats": true })),
+        "system": { "read": true },
     })
 }
 

@@ -28,6 +28,7 @@ enum Route {
     System,
     Core,
     Nodes,
+    NodesStats,
     NodesUsage,
     Node(String),
     Users,
@@ -71,8 +72,11 @@ pub(super) fn answer(state: &mut State, now_ms: i64, asked: &Asked<'_>) -> Answe
     let Some(admin) = state.admins.get(caller) else {
         return unauthorized("Could not validate credentials");
     };
-    if route.wants_sudo() && !admin.is_sudo {
-        return detail(403, "You're not allowed");
+    if let Some(permission) = route.sudo_permission().filter(|_| !admin.is_sudo) {
+        return match state.flavour {
+            Flavour::PasarGuard => detail(403, &format!("Permission denied: {permission}")),
+            Flavour::Marzban | Flavour::Marzban07 => detail(403, "You're not allowed"),
+        };
     }
     let query = Pairs::of(asked.query);
     match (route, state.flavour) {
@@ -82,6 +86,7 @@ pub(super) fn answer(state: &mut State, now_ms: i64, asked: &Asked<'_>) -> Answe
         (Route::System, Flavour::PasarGuard) => pasarguard::system(state, now_ms, caller),
         (Route::Nodes, Flavour::PasarGuard) => pasarguard::nodes(state),
         (Route::Node(id), Flavour::PasarGuard) => pasarguard::node(state, &id),
+        (Route::NodesStats, _) => pasarguard::nodes_stats(state, now_ms),
         (Route::NodesUsage, Flavour::PasarGuard) => pasarguard::nodes_usage(state, now_ms, &query),
         (Route::Admins, Flavour::PasarGuard) => pasarguard::admins(state),
         (Route::Inbounds, Flavour::PasarGuard) => pasarguard::inbounds(),
@@ -132,6 +137,7 @@ impl Route {
             ["api", "system"] => Route::System,
             ["api", "nodes"] => Route::Nodes,
             ["api", "node", "usage"] if pasarguard => Route::NodesUsage,
+            ["api", "nodes", "realtime_stats"] if pasarguard => Route::NodesStats,
             ["api", "node", id] if !id.is_empty() => Route::Node((*id).to_owned()),
             ["api", "users"] => Route::Users,
             ["api", "user", name] if !name.is_empty() => Route::User((*name).to_owned()),
@@ -148,11 +154,14 @@ impl Route {
         })
     }
 
-    fn wants_sudo(&self) -> bool {
-        matches!(
-            self,
-            Route::Nodes | Route::NodesUsage | Route::Node(_) | Route::Admins | Route::AdminUsage(_)
-        )
+    /// The permission that only a sudo admin has, as PasarGuard names it; `None`: any admin may read this.
+    fn sudo_permission(&self) -> Option<&'static str> {
+        match self {
+            Route::Nodes | Route::Node(_) => Some("nodes.read"),
+            Route::NodesStats | Route::NodesUsage => Some("nodes.stats"),
+            Route::Admins | Route::AdminUsage(_) => Some("admins.read"),
+            _ => None,
+        }
     }
 }
 

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use fastrand::Rng;
 
 use super::options::Options;
-use super::state::{Admin, NextPlan, Node, NodeStatus, ResetStrategy, Roster, State, Status, Traffic, User};
+use super::state::{
+    Admin, NextPlan, Node, NodeStats, NodeStatus, ResetStrategy, Roster, State, Status, Traffic, User,
+    scatter,
+};
 
 const GIB: u64 = 1 << 30;
 const MINUTE: i64 = 60;
@@ -115,9 +118,24 @@ fn nodes(rng: &mut Rng, count: usize, now_ms: i64) -> Vec<Node> {
                 let traffic = Traffic { uplink, downlink: uplink * 10 + rng.u64(0..GIB / 16) };
                 buckets.insert(newest_s - back * HOUR, traffic);
             }
-            Node { id, name, usage_coefficient, xray_version, status, message, buckets }
+            let stats = Some(node_stats(id));
+            Node { id, name, usage_coefficient, xray_version, status, message, stats, buckets }
         })
         .collect()
+}
+
+/// Of the id alone: the other seeded values stay as they were without it.
+fn node_stats(id: i64) -> NodeStats {
+    let chance = |number, below| scatter(id.unsigned_abs(), number) % below;
+    NodeStats {
+        mem_total: 2 * GIB,
+        mem_used: GIB / 4 + chance(0, GIB),
+        cpu_cores: 2,
+        cpu_usage: f64::from(u32::try_from(chance(1, 900)).unwrap_or(0)) / 10.0,
+        incoming_bandwidth_speed: chance(2, GIB / 64),
+        outgoing_bandwidth_speed: chance(3, GIB / 64),
+        uptime: 86_400 + chance(4, 30 * 86_400),
+    }
 }
 
 fn users(rng: &mut Rng, count: usize, now_ms: i64) -> Vec<User> {

@@ -125,6 +125,8 @@ pub(super) struct Node {
     pub(super) xray_version: &'static str,
     pub(super) status: NodeStatus,
     pub(super) message: Option<String>,
+    /// PasarGuard only: what the node says of its host; `None`: it does not answer.
+    pub(super) stats: Option<NodeStats>,
     /// Bytes up and down by the unix second at which a UTC hour starts.
     pub(super) buckets: BTreeMap<i64, Traffic>,
 }
@@ -146,6 +148,25 @@ pub enum NodeStatus {
     Disabled,
     /// PasarGuard only: the node has used up its own quota.
     Limited,
+}
+
+/// A node's host, as `/api/nodes/realtime_stats` shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct NodeStats {
+    /// Bytes.
+    pub mem_total: u64,
+    /// Bytes.
+    pub mem_used: u64,
+    /// Processors.
+    pub cpu_cores: u64,
+    /// Percent.
+    pub cpu_usage: f64,
+    /// Bytes per second.
+    pub incoming_bandwidth_speed: u64,
+    /// Bytes per second.
+    pub outgoing_bandwidth_speed: u64,
+    /// Seconds.
+    pub uptime: u64,
 }
 
 pub(super) struct Admin {

@@ -1,56 +1,138 @@
-//! A panel made of recorded answers: it has the recorded admins, requires a token and answers as the real one did.
+//! A panel made of recorded answers: it has the recorded accounts, requires their token or key
+//! and answers as the real one did.
 
 use std::{collections::HashMap, fs};
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::server::{Answer, Request, Server};
 use proxymeter::upstream::marzban::config::Login;
 
-const FIXTURES: &str = "tests/fixtures/marzban";
 pub(crate) const TOKEN: &str = "/api/admin/token";
 pub(crate) const SYSTEM: &str = "/api/system";
 pub(crate) const USERS: &str = "/api/users";
 
-/// The admin that the client logs in as.
+/// The system whose answers were recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Recordings {
+    Marzban,
+    PasarGuard,
+}
+
+impl Recordings {
+    fn folder(self) -> &'static str {
+        match self {
+            Recordings::Marzban => "tests/fixtures/marzban",
+            Recordings::PasarGuard => "tests/fixtures/pasarguard",
+        }
+    }
+
+    /// A recorded JSON answer, for what a test expects of it.
+    pub(crate) fn read(self, name: &str) -> Value {
+        serde_json::from_slice(&self.bytes(&format!("{name}.json"))).unwrap()
+    }
+
+    fn bytes(self, file: &str) -> Vec<u8> {
+        fs::read(format!("{}/{file}", self.folder())).unwrap()
+    }
+}
+
+/// A recorded JSON answer of Marzban.
+pub(crate) fn recorded(name: &str) -> Value {
+    Recordings::Marzban.read(name)
+}
+
+/// The account that the client uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// May read everything.
+    /// Marzban: may read everything.
     Sudo,
-    /// A reseller.
+    /// Marzban: a reseller.
     Nonsudo,
-    /// The admin of the panel's own settings, without a row in its database.
+    /// Marzban: the admin of the panel's own settings, without a row in its database.
     Envsudo,
+    /// PasarGuard: the roles that it has.
+    Owner,
+    Administrator,
+    Operator,
+    /// PasarGuard: API keys.
+    FullKey,
+    ReadOnlyKey,
+    UsersKey,
 }
 
 impl Role {
+    pub(crate) fn recordings(self) -> Recordings {
+        match self {
+            Role::Sudo | Role::Nonsudo | Role::Envsudo => Recordings::Marzban,
+            _ => Recordings::PasarGuard,
+        }
+    }
+
+    /// The word for it in the names of recordings.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Role::Sudo => "sudo",
             Role::Nonsudo => "nonsudo",
             Role::Envsudo => "envsudo",
-        }
-    }
-
-    pub(crate) fn credentials(self) -> (&'static str, &'static str) {
-        match self {
-            Role::Sudo => ("root", "root-pw-1"),
-            Role::Nonsudo => ("reseller", "reseller-pw-1"),
-            Role::Envsudo => ("envroot", "envroot-pw-1"),
+            Role::Owner => "owner",
+            Role::Administrator => "administrator",
+            Role::Operator => "operator",
+            Role::FullKey => "full",
+            Role::ReadOnlyKey => "readonly",
+            Role::UsersKey => "users-only",
         }
     }
 
     pub(crate) fn login(self) -> Login {
-        let (username, password) = self.credentials();
-        super::password(username, password)
+        match self.key() {
+            Some(key) => Login::ApiKey(key.into()),
+            None => super::password(self.credentials().0, self.credentials().1),
+        }
+    }
+
+    /// The key's secret; absent: the account has a password.
+    fn key(self) -> Option<String> {
+        let is_key = matches!(self, Role::FullKey | Role::ReadOnlyKey | Role::UsersKey);
+        let made = is_key.then(|| self.recordings().read(&format!("api-key-create-{}", self.word())))?;
+        Some(made["api_key"].as_str().unwrap().to_owned())
+    }
+
+    fn credentials(self) -> (&'static str, &'static str) {
+        match self {
+            Role::Sudo => ("root", "root-pw-1"),
+            Role::Nonsudo => ("reseller", "reseller-pw-1"),
+            Role::Envsudo => ("envroot", "envroot-pw-1"),
+            Role::Owner => ("owner", "OWner-pw-12!xyz"),
+            // Its login was not recorded.
+            Role::Administrator => ("sudo2", "any"),
+            Role::Operator => ("reseller", "REseller-pw-12!x"),
+            Role::FullKey | Role::ReadOnlyKey | Role::UsersKey => unreachable!("a key has no password"),
+        }
+    }
+
+    fn token_answer(self) -> String {
+        let word = if self == Role::Administrator { "owner" } else { self.word() };
+        format!("token-ok-{word}")
     }
 
     pub(crate) fn token(self) -> String {
-        recorded(&format!("token-ok-{}", self.word()))["access_token"].as_str().unwrap().to_owned()
+        self.recordings().read(&self.token_answer())["access_token"].as_str().unwrap().to_owned()
+    }
+
+    /// The recording of all users that it may read.
+    pub(crate) fn all_users(self) -> &'static str {
+        match self {
+            Role::Sudo | Role::Envsudo => "users-all-sudo",
+            Role::Nonsudo => "users-all-nonsudo",
+            Role::Operator => "users-page1-operator",
+            _ => "users-no-limit",
+        }
     }
 }
 
-/// The recorded answers, as one role gets them.
+/// The recorded answers, as one account gets them.
 #[derive(Clone, Debug)]
 pub(crate) struct Panel {
     role: Role,
@@ -74,8 +156,7 @@ struct Entry {
 
 impl Panel {
     pub(crate) fn of(role: Role) -> Self {
-        let index = fs::read(format!("{FIXTURES}/index.json")).unwrap();
-        let entries: Vec<Entry> = serde_json::from_slice(&index).unwrap();
+        let entries: Vec<Entry> = serde_json::from_slice(&role.recordings().bytes("index.json")).unwrap();
         let index = entries.into_iter().map(|entry| (entry.name.clone(), entry)).collect();
         Panel { role, index, instead: HashMap::new() }
     }
@@ -98,41 +179,49 @@ impl Panel {
 
     /// The name of the recording that answers a request.
     fn choose(&self, request: &Request) -> String {
+        let instead = self.instead.get(request.path());
         if request.path() == TOKEN {
-            return self.log_in(request);
+            return instead.cloned().unwrap_or_else(|| self.log_in(request));
         }
-        match request.header("authorization") {
-            None => return "system-no-token".into(),
-            Some(value) if value != format!("Bearer {}", self.role.token()) => {
-                return "system-garbage-token".into();
-            }
-            Some(_) => {}
+        if let Some(refusal) = self.refusal(request) {
+            return refusal.into();
         }
-        if let Some(name) = self.instead.get(request.path()) {
+        if let Some(name) = instead {
             return name.clone();
         }
-        let role = self.role.word();
         match (request.path(), self.role) {
-            ("/api/users", Role::Nonsudo) if is_first_page(request) => "users-all-nonsudo".into(),
-            ("/api/users", _) if is_first_page(request) => "users-all-sudo".into(),
+            (USERS, role) if is_first_page(request) => role.all_users().into(),
             ("/api/nodes/usage", Role::Sudo | Role::Envsudo) if request.target.contains("?start=") => {
                 "nodes-usage-current-hour".into()
             }
             ("/api/nodes/usage", Role::Nonsudo) => "nodes-usage-nonsudo-403".into(),
-            _ => self
-                .find(request, role)
-                .or_else(|| self.find(request, "sudo").filter(|_| self.role == Role::Envsudo))
+            (_, role) => self
+                .find(request, role.word())
+                .or_else(|| self.find(request, "sudo").filter(|_| role == Role::Envsudo))
                 .unwrap_or_else(|| "bad-path".into()),
         }
     }
 
+    /// The answer to a request without the account's token or key.
+    fn refusal(&self, request: &Request) -> Option<&'static str> {
+        let (header, expected, otherwise) = match self.role.key() {
+            Some(key) => ("x-api-key", key, "key-unknown"),
+            None => ("authorization", format!("Bearer {}", self.role.token()), "system-garbage-token"),
+        };
+        match request.header(header) {
+            None => Some("system-no-token"),
+            Some(value) if value != expected => Some(otherwise),
+            Some(_) => None,
+        }
+    }
+
     fn find(&self, request: &Request, role: &str) -> Option<String> {
+        let by_key = format!("key-{role}-");
         let mut found: Vec<_> = self
             .index
             .values()
-            .filter(|entry| {
-                entry.by == role && entry.method == request.method && entry.path == request.target
-            })
+            .filter(|entry| entry.by == role || entry.name.starts_with(&by_key))
+            .filter(|entry| entry.method == request.method && entry.path == request.target)
             .collect();
         // A request that was recorded more than once is named after its role first.
         found.sort_by_key(|entry| (!entry.name.contains(&format!("-{role}")), entry.name.clone()));
@@ -141,26 +230,29 @@ impl Panel {
 
     fn log_in(&self, request: &Request) -> String {
         let (username, password) = self.role.credentials();
-        let form: HashMap<_, _> = request.body.split('&').filter_map(|pair| pair.split_once('=')).collect();
-        let role = self.role.word();
+        // The only character of the recorded passwords that a form encodes.
+        let body = request.body.replace("%21", "!");
+        let form: HashMap<_, _> = body.split('&').filter_map(|pair| pair.split_once('=')).collect();
         match (form.get("username"), form.get("password")) {
             _ if request.method != "POST" => "token-get".into(),
-            (Some(name), Some(word)) if (*name, *word) == (username, password) => format!("token-ok-{role}"),
+            (Some(name), Some(word)) if (*name, *word) == (username, password) => self.role.token_answer(),
             (Some(_), Some(_)) => "token-bad-password".into(),
             _ => "token-missing-field".into(),
         }
     }
 
-    /// The recording `name`, for any role.
+    /// The recording `name`, for any account.
     pub(crate) fn replay(&self, name: &str) -> Answer {
         let entry = &self.index[name];
-        let headers: Vec<_> = entry
-            .headers
-            .iter()
-            .filter(|(header, _)| *header != "content-length")
-            .map(|(header, value)| (header.as_str(), value.as_str()))
-            .collect();
-        Answer::new(entry.status.unwrap(), &headers, fs::read(format!("{FIXTURES}/{}", entry.file)).unwrap())
+        let body = self.role.recordings().bytes(&entry.file);
+        Answer::new(entry.status.unwrap(), &self.headers(name), body)
+    }
+
+    /// The headers of the recording `name`, except for its length.
+    pub(crate) fn headers(&self, name: &str) -> Vec<(&str, &str)> {
+        let headers = self.index[name].headers.iter();
+        let headers = headers.map(|(header, value)| (header.as_str(), value.as_str()));
+        headers.filter(|(header, _)| *header != "content-length").collect()
     }
 }
 
@@ -168,12 +260,7 @@ fn is_first_page(request: &Request) -> bool {
     request.target == "/api/users?offset=0&limit=500&sort=username"
 }
 
-/// A recorded JSON answer, for what a test expects of it.
-pub(crate) fn recorded(name: &str) -> serde_json::Value {
-    serde_json::from_slice(&fs::read(format!("{FIXTURES}/{name}.json")).unwrap()).unwrap()
-}
-
 /// A page of users like the panel's own around these rows.
-pub(crate) fn page(rows: &[serde_json::Value], total: usize) -> String {
+pub(crate) fn page(rows: &[Value], total: usize) -> String {
     serde_json::json!({ "users": rows, "total": total }).to_string()
 }

@@ -145,6 +145,11 @@ impl Server {
         self.requests.lock().unwrap().clone()
     }
 
+    /// Forgets the requests so far, so that a server of many requests does not grow.
+    pub(crate) fn forget_requests(&self) {
+        self.requests.lock().unwrap().clear();
+    }
+
     /// Every request so far for a path.
     pub(crate) fn requests_for(&self, path: &str) -> Vec<Request> {
         self.requests().into_iter().filter(|request| request.path() == path).collect()

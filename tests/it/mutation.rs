@@ -1,0 +1,200 @@
+//! Every answer that a client polls may be wrong in every place, and costs only what it concerns. Recorded answers are
+//! mutated, polled by the real client, and rendered; the series that this costs are held against rules, not against
+//! lists. See [`system`] for what a later system adds.
+//!
+//! `MUTATIONS` is the number of random combinations, `FIRST` the first seed, and `MUTATION_SAMPLES` a folder that some
+//! of the expositions are written to.
+
+mod document;
+mod lanes;
+mod mutations;
+mod system;
+mod systems;
+mod verdict;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env,
+    process::Command,
+    sync::{Arc, Mutex},
+};
+
+use fastrand::Rng;
+
+use document::Edit;
+use mutations::{Cost, Mutation};
+use system::System;
+use verdict::{Baseline, Known, Loss};
+
+/// Random combinations of each system, if `MUTATIONS` does not say.
+const COMBINED: u64 = 200;
+/// Places that are printed; the others are counted.
+const PRINTED: usize = 200;
+/// How much the peak of memory may grow over all mutations, in KiB.
+const GROWTH: u64 = 64 * 1024;
+
+#[test]
+fn marzban_loses_only_what_a_mutation_concerns() {
+    apart("mutation::marzban_loses_only_what_a_mutation_concerns", systems::marzban);
+}
+
+#[test]
+fn pasarguard_loses_only_what_a_mutation_concerns() {
+    apart("mutation::pasarguard_loses_only_what_a_mutation_concerns", systems::pasarguard);
+}
+
+/// Runs the test again in a process of its own, as the memory that is measured is that of the process.
+fn apart(test: &str, systems: fn() -> Vec<System>) {
+    const INSIDE: &str = "MUTATION_APART";
+    if env::var_os(INSIDE).is_some() {
+        return check(systems());
+    }
+    let mut itself = Command::new(env::current_exe().unwrap());
+    let ran = itself
+        .args(["--exact", test, "--nocapture"])
+        .env(INSIDE, "1")
+        .env("RUST_BACKTRACE", "0")
+        .output()
+        .unwrap();
+    eprint!("{}", String::from_utf8_lossy(&ran.stderr));
+    assert!(ran.status.success(), "{test} failed, see above");
+}
+
+fn check(systems: Vec<System>) {
+    let systems: Vec<_> = systems.into_iter().map(Arc::new).collect();
+    let described: BTreeSet<_> =
+        systems.iter().flat_map(|system| &system.polled).map(|polled| polled.path).collect();
+    let (mut wrong, mut failed) = (Vec::new(), 0);
+    for system in &systems {
+        let (requests, polled) = lanes::unmutated(system);
+        let asked: BTreeSet<_> = requests.iter().map(|request| request.path().to_owned()).collect();
+        let strange: Vec<_> = asked.iter().filter(|path| !described.contains(path.as_str())).collect();
+        assert!(strange.is_empty(), "{}: describe {strange:?}", system.name);
+        let mut run = Run {
+            system,
+            baseline: Baseline::new(polled.unwrap()),
+            known: Known::default(),
+            wrong: Vec::new(),
+            failed: 0,
+        };
+        run.mutate(&asked);
+        wrong.append(&mut run.wrong);
+        failed += run.failed;
+    }
+    for line in wrong.iter().take(PRINTED) {
+        eprintln!("{line}");
+    }
+    assert!(wrong.is_empty(), "{failed} mutations in {} places cost more than they may", wrong.len());
+}
+
+struct Run<'a> {
+    system: &'a Arc<System>,
+    baseline: Baseline,
+    known: Known,
+    /// A line for each place where something costs too much.
+    wrong: Vec<String>,
+    failed: usize,
+}
+
+impl Run<'_> {
+    fn mutate(&mut self, asked: &BTreeSet<String>) {
+        let is_asked = |at: &usize| asked.contains(self.system.polled[*at].path);
+        let failures = (0..self.system.polled.len()).filter(is_asked).map(mutations::failure);
+        let singles: Vec<_> =
+            mutations::single(self.system).into_iter().filter(|one| is_asked(&one.polled)).collect();
+        let alone: Vec<_> = failures.chain(singles.iter().cloned()).map(|one| vec![one]).collect();
+        let (number, first) = (from_env("MUTATIONS", COMBINED), from_env("FIRST", 0));
+        let seeds: Vec<_> = (first..first + number).collect();
+        let combined: Vec<_> =
+            seeds.iter().map(|seed| mutations::combined(&singles, &mut Rng::with_seed(*seed))).collect();
+
+        // Once around, for what is made only once.
+        self.poll(&alone[..alone.len().min(100)]);
+        let before = peak();
+        let losses = self.poll(&alone);
+        for (mutant, loss) in alone.iter().zip(&losses) {
+            let Ok(loss) = loss else { continue };
+            let (at, lost) = (mutant[0].polled, loss.lost.clone());
+            match &mutant[0].edits[..] {
+                [Edit::Remove(field)] => drop(self.known.removals.insert((at, field.clone()), lost)),
+                [Edit::Status(_)] => drop(self.known.failures.insert(at, lost)),
+                _ => {}
+            }
+        }
+        self.judge(&alone, &losses, |number| self.system.polled[alone[number][0].polled].path.to_owned());
+        let losses = self.poll(&combined);
+        self.judge(&combined, &losses, |_| "combinations".to_owned());
+        let grown = peak() - before;
+        eprintln!("{}: the peak of memory grew by {grown} KiB", self.system.name);
+        if grown > GROWTH {
+            self.wrong.push(format!("{}: the peak of memory grew by {grown} KiB", self.system.name));
+        }
+    }
+
+    fn poll(&self, mutants: &[Vec<Mutation>]) -> Vec<Result<Loss, String>> {
+        let losses: Vec<_> = mutants.iter().map(|_| Mutex::new(Err(String::new()))).collect();
+        lanes::poll_all(self.system, mutants, |number, polled| {
+            *losses[number].lock().unwrap() = polled.map(|samples| self.baseline.compare(&samples));
+        });
+        losses.into_iter().map(|loss| loss.into_inner().unwrap()).collect()
+    }
+
+    fn judge(
+        &mut self,
+        mutants: &[Vec<Mutation>],
+        losses: &[Result<Loss, String>],
+        of: impl Fn(usize) -> String,
+    ) {
+        // By group: mutations, and the most series lost by one that is not of the whole answer.
+        let mut summary: BTreeMap<String, (usize, usize, String)> = BTreeMap::new();
+        // By place: what came there, and what the first of it cost.
+        let mut wrong: BTreeMap<String, (Vec<String>, String)> = BTreeMap::new();
+        for (number, (mutant, loss)) in mutants.iter().zip(losses).enumerate() {
+            let places: Vec<_> =
+                mutant.iter().map(|one| (self.system.polled[one.polled].path, one)).collect();
+            let words: Vec<_> =
+                places.iter().map(|(path, one)| format!("{path} {} {}", one.place, one.what)).collect();
+            let found = match loss {
+                Err(why) => vec![why.clone()],
+                Ok(loss) => {
+                    let whole = mutant.iter().any(|one| matches!(one.cost, Cost::Answer | Cost::Anything));
+                    let group = summary.entry(of(number)).or_default();
+                    group.0 += 1;
+                    if !whole && loss.lost.len() > group.1 {
+                        (group.1, group.2) = (loss.lost.len(), words.join("; "));
+                    }
+                    self.baseline.wrongly_lost(mutant, loss, &self.known)
+                }
+            };
+            if let [first, others @ ..] = &found[..] {
+                let (place, what) = match &places[..] {
+                    [(path, one)] => (format!("{path} {}", one.place), one.what.clone()),
+                    _ => (format!("combination {number}"), words.join("; ")),
+                };
+                let cost = format!("{first} and {} more", others.len());
+                wrong.entry(place).or_insert_with(|| (Vec::new(), cost)).0.push(what);
+            }
+        }
+        let (name, series) = (self.system.name, self.baseline.series());
+        for (group, (mutations, lost, words)) in summary {
+            eprintln!(
+                "{name}: {group}: {mutations} mutations, at most {lost} of {series} series lost, by {words}"
+            );
+        }
+        self.failed += wrong.values().map(|(what, _)| what.len()).sum::<usize>();
+        self.wrong.extend(
+            wrong
+                .into_iter()
+                .map(|(place, (what, cost))| format!("{name}: {place}: {}: {cost}", what.join(", "))),
+        );
+    }
+}
+
+fn from_env(name: &str, otherwise: u64) -> u64 {
+    env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+}
+
+/// The most memory that this process ever had, in KiB.
+fn peak() -> u64 {
+    procfs::process::Process::myself().unwrap().status().unwrap().vmhwm.unwrap()
+}

@@ -1,0 +1,251 @@
+//! The mutations of recorded answers, and what each may cost.
+
+use fastrand::Rng;
+use serde_json::{Map, Value};
+
+use super::{
+    document::{Edit, below, split},
+    system::{Polled, Rows, System, Weight},
+};
+
+#[derive(Clone, Debug)]
+pub(super) struct Mutation {
+    /// The position of the answer in [`System::polled`].
+    pub(super) polled: usize,
+    /// The place in the answer: a pointer, or words.
+    pub(super) place: String,
+    /// What comes there.
+    pub(super) what: String,
+    pub(super) edits: Vec<Edit>,
+    pub(super) cost: Cost,
+}
+
+/// What a mutation may cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Cost {
+    Nothing,
+    /// Series with one of these values of the label, and what is summed over rows.
+    Rows(&'static str, Vec<String>),
+    /// A field of an answer that is one object is gone: a few series.
+    Removal,
+    /// Not more than the removal of the field.
+    Field(String),
+    /// Not more than the failure of the whole answer.
+    Answer,
+    Anything,
+}
+
+/// The failure that [`Cost::Answer`] is held against.
+pub(super) fn failure(polled: usize) -> Mutation {
+    let edits = vec![Edit::Status(500)];
+    Mutation { polled, place: "whole".into(), what: "answers 500".into(), edits, cost: Cost::Anything }
+}
+
+/// Each mutation of one place.
+pub(super) fn single(system: &System) -> Vec<Mutation> {
+    system
+        .polled
+        .iter()
+        .enumerate()
+        .flat_map(|(at, polled)| Maker { at, polled, made: Vec::new() }.all())
+        .collect()
+}
+
+/// Some of `singles` together, at most one of the fields of each answer that is one object.
+pub(super) fn combined(singles: &[Mutation], rng: &mut Rng) -> Vec<Mutation> {
+    let mut chosen: Vec<Mutation> = Vec::new();
+    let wanted = rng.usize(2..=6);
+    while chosen.len() < wanted {
+        let next = &singles[rng.usize(..singles.len())];
+        let of_object = |one: &Mutation| !matches!(one.cost, Cost::Nothing | Cost::Rows(..));
+        let meets = |one: &Mutation| one.polled == next.polled && of_object(one) && of_object(next);
+        // The whole answer would hide its other mutations.
+        let whole = matches!(next.cost, Cost::Answer | Cost::Anything) && rng.u8(..) > 8;
+        if !whole && !chosen.iter().any(meets) {
+            chosen.push(next.clone());
+        }
+    }
+    chosen
+}
+
+struct Maker<'a> {
+    at: usize,
+    polled: &'a Polled,
+    made: Vec<Mutation>,
+}
+
+impl Maker<'_> {
+    fn all(mut self) -> Vec<Mutation> {
+        let rows_at = self.polled.rows.map(|rows| rows.at);
+        for (pointer, fields) in objects("", &self.polled.body) {
+            let holds_rows =
+                |pointer: &str| rows_at.is_some_and(|at| at.starts_with(pointer) || pointer.starts_with(at));
+            for (key, value) in fields {
+                let place = below(&pointer, key);
+                if !holds_rows(&place) {
+                    self.field(&place, value, None);
+                } else if rows_at == Some(&*place) {
+                    self.list(&place, value);
+                }
+            }
+        }
+        if let Some(rows) = self.polled.rows {
+            self.rows(rows);
+        }
+        self.answer();
+        self.made
+    }
+
+    fn add(&mut self, place: &str, what: impl Into<String>, edits: Vec<Edit>, cost: Cost) {
+        self.made.push(Mutation { polled: self.at, place: place.into(), what: what.into(), edits, cost });
+    }
+
+    /// A field of an object that is a row, if `row` says what that may cost, or else of the answer itself.
+    fn field(&mut self, place: &str, value: &Value, row: Option<&Cost>) {
+        let (_, key) = split(place);
+        let cost = |removal| match (row, self.polled.weight) {
+            (Some(cost), _) => cost.clone(),
+            (None, Weight::Login(field)) if field == key => Cost::Anything,
+            (None, _) if removal => Cost::Removal,
+            (None, _) => Cost::Field(place.into()),
+        };
+        let (removal, other) = (cost(true), cost(false));
+        self.add(place, "missing", vec![Edit::Remove(place.into())], removal);
+        for (what, text) in values(key, value) {
+            let same = value.is_number() && what == "a number in a string";
+            let cost = if same { Cost::Nothing } else { other.clone() };
+            self.add(place, what, vec![Edit::Raw(place.into(), text)], cost);
+        }
+    }
+
+    /// The field that holds the rows.
+    fn list(&mut self, place: &str, value: &Value) {
+        self.add(place, "missing", vec![Edit::Remove(place.into())], Cost::Answer);
+        for (what, text) in values(split(place).1, value) {
+            self.add(place, what, vec![Edit::Raw(place.into(), text)], Cost::Answer);
+        }
+    }
+
+    fn rows(&mut self, rows: Rows) {
+        let all = self.polled.rows();
+        let name = |(key, row): &(String, &Value)| (rows.name)(key, row);
+        let chosen: Vec<usize> = match all.len() {
+            0..=3 => (0..all.len()).collect(),
+            many => vec![0, many / 2, many - 1],
+        };
+        let is_list = matches!(self.polled.body.pointer(rows.at), Some(Value::Array(_)));
+        for at in 0..all.len() {
+            let (key, row) = &all[at];
+            let place = below(rows.at, key);
+            let own = Cost::Rows(rows.label, vec![name(&all[at])]);
+            for (pointer, fields) in objects(&place, row) {
+                for (field, value) in fields {
+                    let place = below(&pointer, field);
+                    // Of a field that is null in the chosen rows, the first row that has it too.
+                    let inner = place.strip_prefix(&below(rows.at, key)).unwrap_or_default();
+                    let says = |row: &Value| row.pointer(inner).is_some_and(|value| !value.is_null());
+                    let first = all.iter().position(|(_, row)| says(row)) == Some(at);
+                    if chosen.contains(&at) || first && !chosen.iter().any(|at| says(all[*at].1)) {
+                        self.field(&place, value, Some(&own));
+                    }
+                }
+            }
+            if !chosen.contains(&at) {
+                continue;
+            }
+            let text = row.to_string();
+            let double =
+                if is_list { format!("{text},{text}") } else { format!("{text},{}:{text}", quoted(key)) };
+            self.add(&place, "twice", vec![Edit::Raw(place.clone(), double)], own.clone());
+            self.add(&place, "cut", vec![Edit::Remove(place.clone())], own.clone());
+            for text in ["null", "5", "\"row\"", "[]", "{}", "[[]]"] {
+                self.add(&place, text, vec![Edit::Raw(place.clone(), text.into())], own.clone());
+            }
+            let other = (at + 1) % all.len();
+            let edits: Vec<_> = rows
+                .identity
+                .iter()
+                .map(|field| Edit::Raw(below(&place, field), all[other].1[*field].to_string()))
+                .collect();
+            let both = Cost::Rows(rows.label, vec![name(&all[at]), name(&all[other])]);
+            for edit in &edits {
+                self.add(&place, format!("{edit:?} of another row"), vec![edit.clone()], both.clone());
+            }
+            self.add(&place, format!("with the identity of row {other}"), edits, both);
+        }
+        if is_list {
+            self.add("rows", "reversed", vec![Edit::Reverse(rows.at.into())], Cost::Nothing);
+        }
+    }
+
+    fn answer(&mut self) {
+        let cost = if self.polled.weight == Weight::Part { Cost::Answer } else { Cost::Anything };
+        let bodies: [(&str, fn(&str) -> Vec<u8>); 13] = [
+            ("[]", |_| b"[]".into()),
+            ("{}", |_| b"{}".into()),
+            ("null", |_| b"null".into()),
+            ("a string", |_| b"\"words\"".into()),
+            ("a number", |_| b"5".into()),
+            ("nothing", |_| Vec::new()),
+            ("cut at 1 byte", |text| text.as_bytes()[..1].into()),
+            ("cut at 1/4", |text| text.as_bytes()[..text.len() / 4].into()),
+            ("cut at 1/2", |text| text.as_bytes()[..text.len() / 2].into()),
+            ("cut at 3/4", |text| text.as_bytes()[..text.len() * 3 / 4].into()),
+            ("cut before the last byte", |text| text.as_bytes()[..text.len() - 1].into()),
+            ("a byte order mark before", |text| format!("\u{feff}{text}").into()),
+            ("in a list", |text| format!("[{text}]").into()),
+        ];
+        for (what, body) in bodies {
+            self.add("whole", what, vec![Edit::Whole(body)], cost.clone());
+        }
+        self.add("whole", "as plain text", vec![Edit::Kind("text/plain")], cost);
+    }
+}
+
+/// The objects in a value: itself or its elements, and those in their fields.
+fn objects<'a>(pointer: &str, value: &'a Value) -> Vec<(String, &'a Map<String, Value>)> {
+    match value {
+        Value::Object(fields) => {
+            let inner =
+                fields.iter().filter_map(|(key, value)| Some((below(pointer, key), value.as_object()?)));
+            [(pointer.to_owned(), fields)].into_iter().chain(inner).collect()
+        }
+        Value::Array(elements) => {
+            let objects = elements.iter().enumerate();
+            objects
+                .filter_map(|(at, value)| Some((below(pointer, &at.to_string()), value.as_object()?)))
+                .collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// What may come instead of a value, each with its text.
+fn values(key: &str, value: &Value) -> Vec<(&'static str, String)> {
+    let number = if value.is_number() { value.to_string() } else { "12".into() };
+    let other = if value.is_number() { "5" } else { "\"other\"" };
+    vec![
+        ("null", "null".into()),
+        ("words", "\"some words\"".into()),
+        ("a number in a string", format!("\"{number}\"")),
+        ("an empty string", "\"\"".into()),
+        ("negative", "-5".into()),
+        ("a fraction", "0.5".into()),
+        ("1e30", "1e30".into()),
+        ("1e400", "1e400".into()),
+        ("20 digits", "99999999999999999999".into()),
+        ("2^63", "9223372036854775808".into()),
+        ("a list", "[1]".into()),
+        ("an object", "{\"a\":1}".into()),
+        ("true", "true".into()),
+        ("false", "false".into()),
+        ("100 kB", format!("\"{}\"", "x".repeat(100_000))),
+        ("odd characters", "\"\\\"}\\\\\\n\\u0000\\t é🦀\\u202e\"".into()),
+        ("the key twice", format!("{value},{}:{other}", quoted(key))),
+        ("the key twice, first", format!("{other},{}:{value}", quoted(key))),
+    ]
+}
+
+fn quoted(key: &str) -> String {
+    Value::from(key).to_string()
+}

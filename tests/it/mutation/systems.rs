@@ -1,0 +1,111 @@
+//! The descriptions of the systems that are mutated.
+
+use std::sync::Arc;
+
+use proxymeter::upstream::Upstream;
+use serde_json::{Value, json};
+
+use super::system::{Polled, Rows, System, Weight};
+use crate::common::{
+    PATIENT, config,
+    panel::{Panel, Role, SYSTEM, TOKEN, USERS, page},
+    server::{Answer, Request},
+    upstream,
+};
+
+const USER: Rows = rows("/users", "user", &["username"], |_, row| text(row, "username"));
+const ADMIN: Rows = rows("", "admin", &["username"], |_, row| text(row, "username"));
+const NODE: Rows = rows("", "node", &["name", "id"], |_, row| text(row, "name"));
+
+const fn rows(
+    at: &'static str,
+    label: &'static str,
+    identity: &'static [&'static str],
+    name: fn(&str, &Value) -> String,
+) -> Rows {
+    Rows { at, label, identity, name }
+}
+
+fn text(row: &Value, field: &str) -> String {
+    row[field].as_str().unwrap_or_default().to_owned()
+}
+
+fn recorded(role: Role, path: &'static str, name: &str, weight: Weight, rows: Option<Rows>) -> Polled {
+    let panel = Panel::of(role);
+    let headers = panel.headers(name).into_iter().map(|(name, value)| (name.into(), value.into()));
+    Polled { path, weight, body: role.recordings().read(name), headers: headers.collect(), rows }
+}
+
+pub(super) fn marzban() -> Vec<System> {
+    let of = |path, name, weight, rows| recorded(Role::Sudo, path, name, weight, rows);
+    // The master has no id, and no name of its own.
+    let usage = rows("/usages", "node", &["node_name", "node_id"], |_, row| match &row["node_id"] {
+        Value::Null => "master".into(),
+        _ => text(row, "node_name"),
+    });
+    let polled = vec![
+        of(TOKEN, "token-ok-sudo", Weight::Login("access_token"), None),
+        of(SYSTEM, "system-sudo", Weight::Deciding, None),
+        of("/api/admin", "admin-me-sudo", Weight::Part, None),
+        of("/api/core", "core-sudo", Weight::Part, None),
+        of("/api/nodes", "nodes-sudo", Weight::Part, Some(NODE)),
+        of("/api/nodes/usage", "nodes-usage-current-hour", Weight::Part, Some(usage)),
+        of("/api/admins", "admins-sudo", Weight::Part, Some(ADMIN)),
+        of("/api/inbounds", "inbounds-sudo", Weight::Part, None),
+        of(USERS, "users-all-sudo", Weight::Part, Some(USER)),
+    ];
+    let client: fn(&str) -> Upstream = |url| upstream(&config(url, Role::Sudo.login()), PATIENT);
+    vec![System { name: "marzban", client, panel: paged(Role::Sudo), polled }]
+}
+
+pub(super) fn pasarguard() -> Vec<System> {
+    let of = |path, name, weight, rows| recorded(Role::Owner, path, name, weight, rows);
+    let nodes = Rows { at: "/nodes", ..NODE };
+    let polled = vec![
+        of(TOKEN, "token-ok-owner", Weight::Login("access_token"), None),
+        of(SYSTEM, "system-owner", Weight::Deciding, None),
+        of("/api/admin", "admin-me-owner", Weight::Part, None),
+        of("/api/nodes", "nodes-owner", Weight::Part, Some(nodes)),
+        of("/api/nodes/realtime_stats", "nodes-realtime-stats", Weight::Part, None),
+        of("/api/admins", "admins-owner", Weight::Part, Some(Rows { at: "/admins", ..ADMIN })),
+        of("/api/inbounds", "inbounds", Weight::Part, None),
+        of(USERS, "users-no-limit", Weight::Part, Some(USER)),
+    ];
+    let client: fn(&str) -> Upstream = |url| upstream(&config(url, Role::Owner.login()), PATIENT);
+    let today = System { name: "pasarguard", client, panel: paged(Role::Owner), polled };
+
+    // Versions of 1.x without lifetime counters are asked for the traffic by hour, which names nodes by their ids.
+    let mut old = of("/api/nodes", "nodes-owner", Weight::Part, None);
+    for node in old.body["nodes"].as_array_mut().unwrap() {
+        node.as_object_mut().unwrap().retain(|field, _| !field.starts_with("lifetime_"));
+    }
+    let (inner, body) = (paged(Role::Owner), old.body.to_string());
+    let panel = Arc::new(move |request: &Request| match request.path() {
+        "/api/nodes" => Answer::json(body.clone()),
+        _ => inner(request),
+    });
+    let usage = rows("/stats", "node", &[], |id, _| {
+        let nodes = Role::Owner.recordings().read("nodes-owner");
+        let named = nodes["nodes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|node| node["id"] == json!(id.parse::<u64>().unwrap()));
+        text(named.unwrap(), "name")
+    });
+    let polled = vec![of("/api/node/usage", "node-usage-hour-owner", Weight::Part, Some(usage))];
+    vec![today, System { name: "pasarguard without lifetime counters", client, panel, polled }]
+}
+
+/// The recorded panel, with later pages cut from the recording of all users.
+fn paged(role: Role) -> Arc<dyn Fn(&Request) -> Answer + Send + Sync> {
+    let panel = Panel::of(role);
+    let users = role.recordings().read(role.all_users())["users"].as_array().unwrap().clone();
+    Arc::new(move |request| match (request.path(), request.number("offset"), request.number("limit")) {
+        (USERS, Some(offset @ 1..), Some(limit)) => {
+            let rows: Vec<_> = users.iter().skip(offset).take(limit).cloned().collect();
+            Answer::json(page(&rows, users.len()))
+        }
+        _ => panel.answer(request),
+    })
+}
