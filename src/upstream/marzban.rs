@@ -263,7 +263,8 @@ impl Marzban {
     async fn read_core(&mut self, now: Moment) -> Result<Step, FetchError> {
         const ASKED: &str = "/api/core";
         let answer = self.get(ASKED, ASKED, now).await?;
-        let core = Object::new("core", &answer, &self.odd).ok_or_else(|| other_system(ASKED))?;
+        let core = Object::new("core", &answer, &self.odd).filter(|core| core.has("started"));
+        let core = core.ok_or_else(|| other_system(ASKED))?;
         Ok(Step::done(Part::Core, vec![Fact::Core(convert::core(&core))]))
     }
 
@@ -271,12 +272,12 @@ impl Marzban {
         const ASKED: &str = "/api/nodes";
         let answer = self.get(ASKED, ASKED, now).await?;
         let list = List::new(&answer, "nodes", &self.odd);
-        let Rows { kept, omitted } = convert::nodes(&list).ok_or_else(|| other_system(ASKED))?;
+        let Rows { kept, omitted } = readable(ASKED, convert::nodes(&list))?;
         self.naming.learn(kept.iter().map(|(key, _)| key));
         self.nodes_known = true;
         let nodes: Vec<_> = kept.into_iter().map(|(_, node)| node).collect();
         self.usage_needed = nodes.is_empty() || nodes.iter().any(|node| node.uplink.is_none());
-        Ok(Step::done(Part::Nodes, vec![Fact::Nodes(nodes), Fact::Omitted(Part::Nodes, omitted)]))
+        Ok(Step::done(Part::Nodes, vec![Fact::Omitted(Part::Nodes, omitted), Fact::Nodes(nodes)]))
     }
 
     async fn read_node_stats(&mut self, now: Moment) -> Result<Step, FetchError> {
@@ -291,8 +292,7 @@ impl Marzban {
     async fn read_inbounds(&mut self, now: Moment) -> Result<Step, FetchError> {
         const ASKED: &str = "/api/inbounds";
         let answer = self.get(ASKED, ASKED, now).await?;
-        let Rows { kept, omitted } =
-            convert::inbounds(&answer, &self.odd).ok_or_else(|| other_system(ASKED))?;
+        let Rows { kept, omitted } = readable(ASKED, convert::inbounds(&answer, &self.odd))?;
         Ok(Step::done(Part::Inbounds, vec![Fact::Inbounds(kept), Fact::Omitted(Part::Inbounds, omitted)]))
     }
 
@@ -315,7 +315,7 @@ impl Marzban {
         const ASKED: &str = "/api/admins";
         let answer = self.get(ASKED, ASKED, now).await?;
         let list = List::new(&answer, "admins", &self.odd);
-        let Rows { kept, omitted } = convert::admins(&list).ok_or_else(|| other_system(ASKED))?;
+        let Rows { kept, omitted } = readable(ASKED, convert::admins(&list))?;
         Ok(Step::done(Part::Admins, vec![Fact::Admins(kept), Fact::Omitted(Part::Admins, omitted)]))
     }
 
@@ -492,4 +492,10 @@ impl Marzban {
 /// An answer that is JSON, but nothing that these systems say there.
 fn other_system(asked: &'static str) -> FetchError {
     FetchError::new(asked, Cause::OtherSystem { expected: "Marzban or PasarGuard" })
+}
+
+/// A list that has a row that could be read, or none at all.
+fn readable<T>(asked: &'static str, rows: Option<Rows<T>>) -> Result<Rows<T>, FetchError> {
+    let rows = rows.ok_or_else(|| other_system(asked))?;
+    if rows.are_unreadable() { Err(FetchError::new(asked, Cause::Rows)) } else { Ok(rows) }
 }
