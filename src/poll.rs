@@ -4,15 +4,12 @@
 //! delays no other loop.
 
 pub mod config;
+mod log;
 mod saved;
 mod schedule;
+mod wanted;
 
-use std::{
-    collections::{HashSet, VecDeque},
-    pin::pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
@@ -20,6 +17,7 @@ use tracing::{debug, error, info, warn};
 use self::{
     config::PollConfig,
     schedule::{Ended, Schedule},
+    wanted::Wanted,
 };
 use crate::{
     board::Board,
@@ -397,8 +395,8 @@ impl Poller {
         success: Option<(Moment, Duration)>,
         data: Option<Moment>,
     ) {
-        self.log(part, &outcome);
         let known = self.report.parts.remove(&part);
+        log::outcome(&self.report.target, part, known.as_ref().map(|known| &known.outcome), &outcome);
         let (last_success, duration) =
             success.map(|(at, took)| (Some(at), Some(took))).unwrap_or_else(|| {
                 known.as_ref().map_or((None, None), |known| (known.last_success, known.duration))
@@ -472,63 +470,6 @@ impl Poller {
                 failure.map(|err| Outcome::Failed { reason: err.reason(), detail: err.to_string() });
         }
         self.report.history.up_was(self.report.up == Some(true), now);
-    }
-
-    /// Logs the outcome of a part when it changes, not with every poll.
-    fn log(&self, part: Part, outcome: &Outcome) {
-        let (target_name, part_name) = (&*self.report.target, part.label());
-        let before = self.report.parts.get(&part).map(|state| &state.outcome);
-        match (before, outcome) {
-            (Some(Outcome::Failed { reason: known, .. }), Outcome::Failed { reason, .. })
-                if known == reason => {}
-            (_, Outcome::Failed { reason, detail }) => {
-                warn!(target_name, part = part_name, reason = reason.label(), "polling fails: {detail}");
-            }
-            (Some(Outcome::Refused), Outcome::Refused) => {}
-            (_, Outcome::Refused) => {
-                info!(target_name, part = part_name, "this account may not read the part; it is skipped");
-            }
-            (Some(Outcome::Failed { .. }), Outcome::Up) => {
-                info!(target_name, part = part_name, "polling works again");
-            }
-            _ => {}
-        }
-    }
-}
-
-/// Users to request by name, in order, each once.
-#[derive(Debug, Default)]
-struct Wanted {
-    queue: VecDeque<Arc<str>>,
-    known: HashSet<Arc<str>>,
-    /// A request by name failed. The list goes first, or a request that always fails would block it for ever.
-    put_off: bool,
-}
-
-impl Wanted {
-    fn waits(&self) -> bool {
-        !self.put_off && !self.queue.is_empty()
-    }
-
-    fn add(&mut self, names: Vec<Arc<str>>) {
-        for name in names {
-            if self.known.insert(Arc::clone(&name)) {
-                self.queue.push_back(name);
-            }
-        }
-    }
-
-    fn take(&mut self, most: usize) -> Vec<Arc<str>> {
-        let names: Vec<_> = self.queue.drain(..self.queue.len().min(most)).collect();
-        for name in &names {
-            self.known.remove(name);
-        }
-        names
-    }
-
-    fn put_off(&mut self, names: Vec<Arc<str>>) {
-        self.add(names);
-        self.put_off = true;
     }
 }
 
