@@ -34,6 +34,7 @@ pub struct Handover {
     report: Report,
     /// Users that are yet to be requested by name.
     wanted: Vec<Arc<str>>,
+    lists: log::Lists,
 }
 
 impl Handover {
@@ -52,6 +53,8 @@ pub struct Poller {
     declared: Vec<Part>,
     /// Users to request by name.
     wanted: Wanted,
+    /// What was logged of its user lists.
+    lists: log::Lists,
     /// The store for the users of finished walks.
     store: Option<Store>,
     /// When to load the durable counters; absent: they are loaded, or there is no store.
@@ -90,6 +93,7 @@ impl Poller {
             report: Report::new(name),
             declared: Vec::new(),
             wanted: Wanted::default(),
+            lists: log::Lists::default(),
             store: None,
             load_counters_at: None,
             kept: None,
@@ -112,11 +116,11 @@ impl Poller {
 
     /// What the target's next loop starts with.
     pub fn hand_over(self) -> Handover {
-        let Poller { report, mut wanted, mut requests, .. } = self;
+        let Poller { report, mut wanted, lists, mut requests, .. } = self;
         while let Ok(names) = requests.try_recv() {
             wanted.add(names);
         }
-        Handover { report, wanted: wanted.queue.into() }
+        Handover { report, wanted: wanted.queue.into(), lists }
     }
 
     /// The beat of the loop. It continues however slow the target is.
@@ -166,13 +170,14 @@ impl Poller {
     /// Starts with what an earlier loop of the target knew.
     #[must_use]
     pub fn resuming(mut self, before: Handover) -> Self {
-        let Handover { report, wanted } = before;
+        let Handover { report, wanted, lists } = before;
         if let Some(users) = report.parts.get(&Part::Users) {
             self.schedule.remember(Part::Users, users.round);
         }
         self.wanted.add(report.users.missing());
         self.wanted.add(wanted);
         self.report = report;
+        self.lists = lists;
         self.unkept = true;
         self
     }
@@ -431,6 +436,9 @@ impl Poller {
         }
         if walked {
             self.wanted.add(self.report.users.missing());
+        }
+        if walked || whole {
+            self.lists.finished(&self.report.target, &self.report.users);
         }
         walked || whole
     }

@@ -346,7 +346,11 @@ async fn a_loop_that_follows_another_knows_what_that_knew() {
     for (script, plan) in [(slow_panel(), plan()), (fails, vec![Planned::deciding(Part::System)])] {
         let (_, requests) = mpsc::unbounded_channel();
         let (next, next_board, ..) = poller_with(script, requests, None);
-        let mut next = next.resuming(Handover { report: before.clone(), wanted: Vec::new() });
+        let mut next = next.resuming(Handover {
+            report: before.clone(),
+            wanted: Vec::new(),
+            lists: log::Lists::default(),
+        });
         let Upstream::Scripted(upstream) = &mut next.upstream else { unreachable!() };
         upstream.plan = plan;
         run_for(next, Duration::from_secs(120)).await;
