@@ -29,17 +29,12 @@ use crate::{
 };
 
 /// What a loop leaves to the next one of its target.
-#[derive(Clone, Debug)]
-pub struct Handover {
-    report: Report,
-    /// Users that are yet to be requested by name.
-    wanted: Vec<Arc<str>>,
-    lists: log::Lists,
-}
+#[derive(Debug)]
+pub struct Handover(Box<Poller>);
 
 impl Handover {
     pub fn target(&self) -> &str {
-        &self.report.target
+        &self.0.report.target
     }
 }
 
@@ -115,12 +110,11 @@ impl Poller {
     }
 
     /// What the target's next loop starts with.
-    pub fn hand_over(self) -> Handover {
-        let Poller { report, mut wanted, lists, mut requests, .. } = self;
-        while let Ok(names) = requests.try_recv() {
-            wanted.add(names);
+    pub fn hand_over(mut self) -> Handover {
+        while let Ok(names) = self.requests.try_recv() {
+            self.wanted.add(names);
         }
-        Handover { report, wanted: wanted.queue.into(), lists }
+        Handover(Box::new(self))
     }
 
     /// The beat of the loop. It continues however slow the target is.
@@ -167,19 +161,30 @@ impl Poller {
         self
     }
 
-    /// Starts with what an earlier loop of the target knew.
+    /// Starts with what an earlier loop of the target knew, and with a login of its own.
     #[must_use]
     pub fn resuming(mut self, before: Handover) -> Self {
-        let Handover { report, wanted, lists } = before;
+        let Poller { report, wanted, lists, .. } = *before.0;
         if let Some(users) = report.parts.get(&Part::Users) {
             self.schedule.remember(Part::Users, users.round);
         }
         self.wanted.add(report.users.missing());
-        self.wanted.add(wanted);
+        self.wanted.add(wanted.queue.into());
         self.report = report;
         self.lists = lists;
         self.unkept = true;
         self
+    }
+
+    /// Goes on where an earlier loop of the target stopped, at the pace of this one: with the same login, and in the
+    /// middle of a long list. Only for the same system and the same way to ask it.
+    #[must_use]
+    pub fn going_on(self, before: Handover) -> Self {
+        let mut poller = Poller { requests: self.requests, beat: self.beat, ..*before.0 };
+        poller.upstream.tell(&poller.beat);
+        poller.upstream.set_timeouts(self.schedule.config().timeouts());
+        poller.schedule.change(self.schedule.config().clone(), poller.clock.now().uptime);
+        poller
     }
 
     /// Polls until it is dropped, or until `stop` resolves and the request in flight has ended.
@@ -326,9 +331,10 @@ impl Poller {
                 let data = (!step.facts.is_empty()).then_some(now);
                 if ended == Ended::More {
                     // An unfinished first walk proves nothing yet. After a finished one, the part is up.
-                    let known =
-                        self.report.parts.get(&part).is_some_and(|state| state.last_success.is_some());
-                    let outcome = if known { Outcome::Up } else { Outcome::Pending };
+                    let outcome = if self.was_read(part) { Outcome::Up } else { Outcome::Pending };
+                    if data.is_some() {
+                        self.schedule.went_on(part);
+                    }
                     self.note(part, outcome, None, data);
                 }
                 for done in step.done {
@@ -345,7 +351,11 @@ impl Poller {
             }
             Err(err) => {
                 let outcome = match ended {
-                    Ended::Failed(Scope::NotAllowed, _) => Outcome::Refused,
+                    Ended::Failed(Scope::NotAllowed, _) if !self.was_read(part) => Outcome::Refused,
+                    Ended::Failed(Scope::NotAllowed, _) => Outcome::Failed {
+                        reason: err.reason(),
+                        detail: format!("{err}, but it could before"),
+                    },
                     _ => Outcome::Failed { reason: err.reason(), detail: err.to_string() },
                 };
                 self.note(part, outcome, None, None);
@@ -457,10 +467,15 @@ impl Poller {
             self.telemetry.poll(target, part.label());
         }
         if let Err(err) = result
-            && !matches!(ended, Ended::Failed(Scope::NotAllowed, _))
+            && (self.was_read(part) || !matches!(ended, Ended::Failed(Scope::NotAllowed, _)))
         {
             self.telemetry.failure(target, part.label(), err.reason().label());
         }
+    }
+
+    /// Whether `part` was ever completed. If the account may not read it any more, it has lost a right.
+    fn was_read(&self, part: Part) -> bool {
+        self.report.parts.get(&part).is_some_and(|state| state.last_success.is_some())
     }
 
     fn count_requests(&mut self) {
@@ -473,7 +488,6 @@ impl Poller {
     fn up(&mut self, decides_up: bool, failure: Option<&FetchError>, ended: Ended, now: Moment) {
         if decides_up || ended.takes_down() {
             self.report.up = Some(ended == Ended::Done);
-            let failure = failure.filter(|_| ended.is_of_target());
             self.report.unreachable =
                 failure.map(|err| Outcome::Failed { reason: err.reason(), detail: err.to_string() });
         }

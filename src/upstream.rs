@@ -105,6 +105,15 @@ impl Upstream {
         }
     }
 
+    /// Sets the time limits of the next requests.
+    pub fn set_timeouts(&mut self, timeouts: Timeouts) {
+        match self {
+            Upstream::Marzban(marzban) => marzban.set_timeouts(timeouts),
+            #[cfg(test)]
+            Upstream::Scripted(scripted) => scripted.timeouts = Some(timeouts),
+        }
+    }
+
     /// The number of requests sent since the last call.
     pub fn take_requests(&mut self) -> u64 {
         match self {

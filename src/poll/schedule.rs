@@ -2,8 +2,8 @@
 //!
 //! The answers of a panel differ in cost by a factor of a thousand, so a target is read in parts, each with its own pace.
 //! Cheap parts come every interval or every other one. A long list is walked page by page, and rests after each page for
-//! page time × (1/`load` − 1). The part that decides `up` is the cheapest: while the target itself fails, nothing else is
-//! requested. Waits that a system demands ([`Again`]) are kept for the whole target, whichever part they came with.
+//! page time × (1/`load` − 1). The part that decides `up` is the cheapest: while it fails, or the target itself does,
+//! nothing else is requested. Waits that a system demands ([`Again`]) are kept for the whole target, whichever part they came with.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -29,18 +29,35 @@ pub(super) struct Schedule {
     slots: BTreeMap<Part, Slot>,
     /// Long lists pause until then, so that walking keeps the panel busy for no more than its share.
     walks_rest_until: Duration,
-    /// The target itself failed, or was not reached yet: only the part that decides `up` is requested.
+    /// How long the last request for a long list took, and when it ended.
+    walked: (Duration, Duration),
+    /// The target or the part that decides `up` failed, or was not reached yet: only that part is requested.
     down: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
     due: Duration,
+    waits: Waits,
     failures: u32,
+    /// When the first of these failures started.
+    failing_since: Option<Duration>,
     /// When the present round started; a round of a long list takes many requests.
     began: Option<Duration>,
-    /// From the start of the last whole round to the earliest start of the next.
+    /// From the start of the last whole round to the earliest start of the next, or what the present one takes already.
     round: Duration,
+}
+
+/// Why a part waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Waits {
+    /// For its turn, or for the next attempt after a failure.
+    #[default]
+    Turn,
+    /// The account may not read it.
+    Refused,
+    /// As long as the target demands.
+    Demanded,
 }
 
 /// How a request ended.
@@ -63,11 +80,6 @@ impl Ended {
         Ended::Failed(scope, err.again)
     }
 
-    /// Whether requests for other parts would fail too.
-    pub(super) fn is_of_target(self) -> bool {
-        matches!(self, Ended::Failed(Scope::Target | Scope::Login, _))
-    }
-
     /// Whether this failure means that the target is down, even for a part that does not decide `up`.
     pub(super) fn takes_down(self) -> bool {
         matches!(
@@ -83,7 +95,27 @@ impl Schedule {
     pub(super) fn new(config: PollConfig, plan: Vec<Planned>, start: Duration) -> Self {
         let first = Slot { due: start, ..Slot::default() };
         let slots = plan.iter().filter(|planned| planned.decides_up).map(|planned| (planned.part, first));
-        Schedule { config, slots: slots.collect(), plan, walks_rest_until: start, down: true }
+        let walked = (Duration::ZERO, start);
+        Schedule { config, slots: slots.collect(), plan, walks_rest_until: start, walked, down: true }
+    }
+
+    pub(super) fn config(&self) -> &PollConfig {
+        &self.config
+    }
+
+    /// Continues under another configuration. No part waits for its turn longer than that allows.
+    pub(super) fn change(&mut self, config: PollConfig, now: Duration) {
+        self.config = config;
+        let (took, ended) = self.walked;
+        self.walks_rest_until = ended + self.walk_rest(took);
+        for (part, mut slot) in self.slots.clone() {
+            let in_a_walk = slot.began.is_some() && slot.failures == 0;
+            let latest = if in_a_walk { now } else { now + self.interval(part) };
+            if slot.waits == Waits::Turn {
+                slot.due = slot.due.min(latest);
+                self.slots.insert(part, slot);
+            }
+        }
     }
 
     /// Sets the target's parts, which become known with its answers.
@@ -148,15 +180,25 @@ impl Schedule {
     ) -> Duration {
         let Planned { part, pace, decides_up } = planned;
         let mut slot = self.slot(part);
-        let began = *slot.began.get_or_insert(from);
+        let mut began = slot.began.unwrap_or(from);
         let took = to.saturating_sub(from);
 
         match ended {
-            Ended::Done | Ended::More | Ended::Failed(Scope::NotAllowed, _) => slot.failures = 0,
-            Ended::Failed(..) => slot.failures += 1,
+            Ended::Done | Ended::More | Ended::Failed(Scope::NotAllowed, _) => {
+                slot.failures = 0;
+                let failing = slot.failing_since.take().map(|since| from.saturating_sub(since));
+                // A long outage is no part of the round.
+                let outage = failing.filter(|failing| *failing > self.config.stale_after);
+                began = (began + outage.unwrap_or_default()).min(from);
+            }
+            Ended::Failed(..) => {
+                slot.failures += 1;
+                slot.failing_since.get_or_insert(from);
+            }
         }
+        slot.began = Some(began);
         if decides_up {
-            self.down = ended.is_of_target();
+            self.decided(ended, to);
         }
 
         let rest = match pace {
@@ -167,7 +209,13 @@ impl Schedule {
         };
         if pace == Pace::Walk {
             self.walks_rest_until = to + rest;
+            self.walked = (took, to);
         }
+        slot.waits = match ended {
+            Ended::Failed(_, Again::NotBefore(_) | Again::WhenChanged { .. }) => Waits::Demanded,
+            Ended::Failed(Scope::NotAllowed, Again::Usual) => Waits::Refused,
+            Ended::Done | Ended::More | Ended::Failed(..) => Waits::Turn,
+        };
         let due = match ended {
             Ended::More => to + rest.max(SHORTEST_REST),
             Ended::Done => (began + self.interval(part).mul_f64(jitter)).max(to + rest),
@@ -201,6 +249,25 @@ impl Schedule {
         to.saturating_sub(began)
     }
 
+    /// Records the end of a request for the part that decides `up`. When it answers again, so may what the account was
+    /// refused.
+    fn decided(&mut self, ended: Ended, to: Duration) {
+        let was_down = std::mem::replace(&mut self.down, matches!(ended, Ended::Failed(..)));
+        if was_down && !self.down {
+            for slot in self.slots.values_mut().filter(|slot| slot.waits == Waits::Refused) {
+                (slot.due, slot.waits) = (to, Waits::Turn);
+            }
+        }
+    }
+
+    /// Records that the last request for a part whose round continues brought something: the round takes at least until
+    /// the next request. One that brings nothing may be stuck, and its age must show that.
+    pub(super) fn went_on(&mut self, part: Part) {
+        let slot = self.slot(part);
+        let lasts = slot.began.map_or(Duration::ZERO, |began| slot.due.saturating_sub(began));
+        self.slots.insert(part, Slot { round: slot.round.max(lasts), ..slot });
+    }
+
     /// Records that the answer to another part completed `part`. It is requested itself only when that answer no
     /// longer contains it.
     pub(super) fn came_along(&mut self, part: Part, with: Part) {
@@ -214,7 +281,8 @@ impl Schedule {
         let Ended::Failed(Scope::Target | Scope::Login, again) = ended else { return };
         let (Again::NotBefore(wait) | Again::WhenChanged { at_latest: wait }) = again else { return };
         for planned in self.plan.iter().filter(|planned| planned.decides_up) {
-            self.slots.entry(planned.part).or_default().due = to + wait;
+            let slot = self.slots.entry(planned.part).or_default();
+            (slot.due, slot.waits) = (to + wait, Waits::Demanded);
         }
     }
 
@@ -395,6 +463,122 @@ mod tests {
         schedule.came_along(Part::Usage, Part::System);
         assert_eq!((next(&schedule, secs(1)).0, schedule.due(USAGE)), (Part::Users, secs(30 + 60)));
         assert_eq!(schedule.round(Part::Usage), secs(60));
+    }
+
+    #[test]
+    fn the_expected_round_follows_a_list_that_becomes_slower() {
+        let mut schedule = schedule();
+        schedule.ended(SYSTEM, (secs(0), secs(0)), Ended::Done, 1.0);
+        // A quick walk, and then a slow one. Its age is never more than three of its rounds.
+        schedule.ended(USERS, (secs(0), secs(3)), Ended::Done, 1.0);
+        let mut now = secs(30);
+        while now < secs(20_000) {
+            schedule.ended(USERS, (now, now + secs(30)), Ended::More, 1.0);
+            schedule.went_on(Part::Users);
+            now = schedule.due(USERS);
+            assert!(now < schedule.stale_after(Part::Users), "{now:?}");
+            assert!(now <= secs(30) + schedule.round(Part::Users), "{now:?}");
+        }
+        // One without progress counts for what its pages take.
+        for progresses in [false, true] {
+            let mut schedule = self::schedule();
+            let mut now = secs(0);
+            for _ in 0..100 {
+                schedule.ended(USERS, (now, now + secs(1)), Ended::More, 1.0);
+                if progresses {
+                    schedule.went_on(Part::Users);
+                }
+                now = schedule.due(USERS);
+            }
+            assert_eq!(schedule.round(Part::Users), if progresses { secs(1000) } else { secs(30) });
+        }
+    }
+
+    #[test]
+    fn a_list_that_fails_for_long_is_not_taken_for_a_long_round() {
+        for (fails_for, expected) in [(500, 700), (50_000, 150)] {
+            let mut schedule = schedule();
+            schedule.ended(USERS, (secs(0), secs(5)), Ended::More, 1.0);
+            schedule.went_on(Part::Users);
+            let mut now = schedule.due(USERS);
+            let until = now + secs(fails_for);
+            while now < until {
+                schedule.ended(USERS, (now, now), FAILED, 1.0);
+                now = schedule.due(USERS);
+            }
+            schedule.ended(USERS, (now, now + secs(5)), Ended::More, 1.0);
+            schedule.went_on(Part::Users);
+            let round = schedule.round(Part::Users);
+            assert!(round <= secs(expected) && round >= secs(100), "{round:?}");
+        }
+    }
+
+    #[test]
+    fn refused_parts_are_asked_at_once_when_the_target_answers_again() {
+        const REFUSED: Ended = Ended::Failed(Scope::NotAllowed, Again::Usual);
+        // How the part that decides ends in between, and whether the refused one waits on.
+        let wait = Again::NotBefore(secs(60));
+        let cases = [
+            (Ended::Done, true),
+            (TARGET_FAILED, false),
+            (FAILED, false),
+            (Ended::Failed(Scope::Login, Again::Usual), false),
+            (Ended::Failed(Scope::Part, wait), false),
+        ];
+        for (between, waits) in cases {
+            let mut schedule = schedule();
+            schedule.ended(SYSTEM, (secs(0), secs(0)), Ended::Done, 1.0);
+            schedule.ended(USERS, (secs(0), secs(0)), Ended::Done, 1.0);
+            schedule.ended(USAGE, (secs(0), secs(1)), REFUSED, 1.0);
+            assert_eq!(schedule.due(USAGE), secs(1) + NOT_ALLOWED);
+            schedule.ended(SYSTEM, (secs(30), secs(31)), between, 1.0);
+            if between != Ended::Done {
+                assert_eq!(next(&schedule, secs(10_000)).0, Part::System, "{between:?}");
+            }
+            schedule.ended(SYSTEM, (secs(100), secs(101)), Ended::Done, 1.0);
+            let due = if waits { secs(1) + NOT_ALLOWED } else { secs(101) };
+            assert_eq!(schedule.due(USAGE), due, "{between:?}");
+            // Only after a failure.
+            schedule.ended(USAGE, (due, due), REFUSED, 1.0);
+            schedule.ended(SYSTEM, (due, due), Ended::Done, 1.0);
+            assert_eq!(schedule.due(USAGE), due + NOT_ALLOWED);
+        }
+        // What the target demands for one part is kept.
+        let mut schedule = schedule();
+        let hour = Again::NotBefore(secs(3600));
+        schedule.ended(USAGE, (secs(0), secs(0)), Ended::Failed(Scope::Part, hour), 1.0);
+        schedule.ended(SYSTEM, (secs(0), secs(0)), FAILED, 1.0);
+        schedule.ended(SYSTEM, (secs(60), secs(60)), Ended::Done, 1.0);
+        assert_eq!(schedule.due(USAGE), secs(3600));
+    }
+
+    #[test]
+    fn another_configuration_changes_the_pace_and_not_the_place() {
+        let slow = || PollConfig { interval: secs(3600), load: 0.01, ..PollConfig::default() };
+        let start = || {
+            let mut schedule = Schedule::new(slow(), vec![SYSTEM, USAGE, USERS], Duration::ZERO);
+            schedule.ended(SYSTEM, (secs(0), secs(0)), Ended::Done, 1.0);
+            schedule.ended(USERS, (secs(0), secs(10)), Ended::More, 1.0);
+            schedule
+        };
+        let mut schedule = start();
+        assert_eq!((schedule.due(SYSTEM), schedule.due(USERS)), (secs(3600), secs(1000)));
+        schedule.change(PollConfig::default(), secs(60));
+        assert_eq!((schedule.due(SYSTEM), schedule.due(USERS)), (secs(90), secs(100)));
+        // The walk goes on.
+        assert!(!schedule.begins_again(USERS, secs(100)));
+        assert_eq!(schedule.ended(USERS, (secs(100), secs(110)), Ended::Done, 1.0), secs(110));
+        // A smaller load rests longer, from the last page on.
+        schedule.change(slow(), secs(120));
+        assert_eq!(schedule.due(USERS), secs(110 + 990));
+
+        // What a target demands and what it refuses is kept.
+        let hour = Again::WhenChanged { at_latest: secs(3600) };
+        let mut schedule = start();
+        schedule.ended(USAGE, (secs(0), secs(0)), Ended::Failed(Scope::NotAllowed, Again::Usual), 1.0);
+        schedule.ended(USERS, (secs(0), secs(0)), Ended::Failed(Scope::Login, hour), 1.0);
+        schedule.change(PollConfig::default(), secs(60));
+        assert_eq!((schedule.due(SYSTEM), schedule.due(USAGE)), (secs(3600), NOT_ALLOWED));
     }
 
     #[test]

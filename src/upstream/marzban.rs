@@ -139,6 +139,10 @@ impl Marzban {
         self.beat = beat.clone();
     }
 
+    pub(super) fn set_timeouts(&mut self, timeouts: Timeouts) {
+        (self.small.deadline, self.page.deadline) = (timeouts.request, timeouts.page);
+    }
+
     pub(super) fn take_requests(&mut self) -> u64 {
         std::mem::take(&mut self.requests)
     }
