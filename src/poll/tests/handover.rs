@@ -48,11 +48,10 @@ async fn a_loop_at_another_pace_goes_on_in_the_middle_of_a_walk() {
 
     // All of the panel's time: the rest of the walk takes 300 seconds.
     let (ask, requests) = mpsc::unbounded_channel();
-    let (next, _, _, new_log, _) = poller_with(slow_panel(), requests, None);
+    let (mut next, _, _, new_log, _) = poller_with(slow_panel(), requests, None);
+    next.schedule.change(config(1.0, 60), Duration::ZERO);
     let beat = next.beat().clone();
     let mut next = next.going_on(before.hand_over());
-    assert_eq!(next.schedule.config(), &PollConfig::default());
-    next.schedule.change(config(1.0, 60), clock.now().uptime);
     run_until_stopped(&mut next, Duration::from_secs(400)).await;
     let report = Arc::clone(&board.view().reports[0]);
     assert_eq!(report.users.list().len(), 20_000);
@@ -62,7 +61,7 @@ async fn a_loop_at_another_pace_goes_on_in_the_middle_of_a_walk() {
     // The new loop's own client was never used, and its beat and its requests are.
     assert!(new_log.lock().unwrap().is_empty());
     let Upstream::Scripted(upstream) = &next.upstream else { unreachable!() };
-    assert_eq!(upstream.timeouts.unwrap().request, PollConfig::default().timeout);
+    assert_eq!(upstream.timeouts.unwrap().request, Duration::from_secs(7));
     let beats = Beats::default();
     beats.watch("poll home", &beat);
     let named = Arc::clone(&upstream.named);
