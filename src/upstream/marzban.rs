@@ -165,6 +165,10 @@ impl Marzban {
         Notes { odd_fields: self.odd.take(), ..std::mem::take(&mut self.notes) }
     }
 
+    pub(super) fn set_timeouts(&mut self, timeouts: Timeouts) {
+        (self.small.deadline, self.page.deadline) = (timeouts.request, timeouts.page);
+    }
+
     pub(super) fn certificate_expiry(&self) -> Option<Timestamp> {
         self.http.certificate_expiry()
     }

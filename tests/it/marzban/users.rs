@@ -272,6 +272,30 @@ async fn a_row_that_fails_the_panel_costs_itself_alone() {
 }
 
 #[tokio::test]
+async fn a_wrong_count_of_the_panel_loses_no_user_and_is_reported() {
+    let totals = [json!(3), json!(1199), json!(1200), json!(1201), json!(0), json!(1e15), json!(u64::MAX)];
+    for total in totals {
+        let (list, said) = (List::of(1200), total.clone());
+        let server = panel_with_users(move |request| {
+            let mut answer = list.answer(request);
+            let Act::Send(bytes) = &mut answer.0[0] else { unreachable!() };
+            let text = String::from_utf8(bytes.clone()).unwrap();
+            let (head, body) = text.split_once("\r\n\r\n").unwrap();
+            assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+            let mut body: Value = serde_json::from_str(body).unwrap();
+            body["total"] = said.clone();
+            Answer::json(body.to_string())
+        });
+        let report = report_of(&server).await;
+        assert_read(&report);
+        assert_eq!(report.users.list().len(), 1200, "{total}");
+        assert_eq!(report.users.counted_otherwise().is_some(), total != json!(1200), "{total}");
+        let requests = server.requests_for(USERS).len();
+        assert!((3..=4).contains(&requests), "{total}: {requests}");
+    }
+}
+
+#[tokio::test]
 async fn rows_that_cannot_be_read_beside_one_that_fails_the_panel_are_passed_over_too() {
     for (poisoned, odd) in [(0, 1), (1, 0), (2, 3), (3, 2)] {
         let mut list = List::of(6);
