@@ -457,7 +457,11 @@ impl Marzban {
             http::Error::Status(code @ (404 | 405)) | http::Error::Page(code @ (404 | 405)) => {
                 self.login_refused(ASKED, Cause::NotFound(code).of_login())
             }
-            _ => {
+            ref error => {
+                // A panel that starts later than what is in front of it.
+                if matches!(error, http::Error::Status(502..=504 | 520..=526)) {
+                    self.session.was_not_reached();
+                }
                 let failed = FetchError::refused(ASKED, refusal);
                 let paced = self.login_refused(ASKED, failed.cause.of_login());
                 paced.not_before(failed.again)
