@@ -470,8 +470,8 @@ impl Poller {
             let failure = failure.filter(|_| ended.is_of_target());
             self.report.unreachable =
                 failure.map(|err| Outcome::Failed { reason: err.reason(), detail: err.to_string() });
+            self.report.history.up_was(ended == Ended::Done, now);
         }
-        self.report.history.up_was(self.report.up == Some(true), now);
     }
 
     /// Logs the outcome of a part when it changes, not with every poll.

@@ -72,6 +72,12 @@ impl Node {
             downlink: None,
         }
     }
+
+    /// All bytes through it by its own counters; absent: the panel does not count them there.
+    pub fn bytes(&self) -> Option<u64> {
+        let counters = [self.uplink, self.downlink].into_iter().flatten();
+        counters.map(Counter::value).reduce(u64::saturating_add)
+    }
 }
 
 /// What a node reports of the machine that it runs on. Absent: the panel does not report it.

@@ -145,8 +145,11 @@ impl Report {
             }
             Fact::Counts(counts) => self.merge_counts(counts),
             Fact::ProxyTraffic(traffic) => self.merge_proxy_traffic(traffic, now),
-            Fact::Nodes(nodes) => self.merge_nodes(nodes),
-            Fact::NodeTraffic(usage) => self.usage = Arc::new(usage),
+            Fact::Nodes(nodes) => self.merge_nodes(nodes, now),
+            Fact::NodeTraffic(usage) => {
+                self.history.usage_was(&usage, &self.nodes, now);
+                self.usage = Arc::new(usage);
+            }
             Fact::NodeStats(stats) => self.node_stats = Arc::new(stats),
             Fact::Inbounds(inbounds) => self.inbounds = Arc::new(inbounds),
             Fact::Users(facts) => Arc::make_mut(&mut self.users).merge(facts),
@@ -171,7 +174,7 @@ impl Report {
         self.history.traffic_was(totals.map(Counter::value).reduce(u64::saturating_add), now);
     }
 
-    fn merge_nodes(&mut self, mut nodes: Vec<Node>) {
+    fn merge_nodes(&mut self, mut nodes: Vec<Node>, now: Moment) {
         let known: HashMap<_, _> = self.nodes.iter().map(|node| (&node.label, node)).collect();
         for node in &mut nodes {
             let Some(known) = known.get(&node.label) else { continue };
@@ -181,6 +184,7 @@ impl Report {
             node.uplink = Counter::go_on(known.uplink, node.uplink.map(Counter::value));
             node.downlink = Counter::go_on(known.downlink, node.downlink.map(Counter::value));
         }
+        self.history.nodes_were(&nodes, now);
         self.nodes = Arc::new(nodes);
     }
 }

@@ -6,7 +6,7 @@ use crate::{
         config::{AlertingConfig, RuleConfig},
         testing::{BEGIN, DAY, HOUR, MINUTE, Panel, at, config},
     },
-    model::{self, Core, Node, User},
+    model::{self, Core, Node, NodeStatus, Reason, User},
 };
 
 /// Every kind, those that are off by default included.
@@ -182,7 +182,7 @@ fn targets_that_are_down() {
         }
         let findings = findings(&rules(), &panel.report, at(0));
         let scope = findings.scopes.iter().find(|scope| &*scope.rule.name == "target_down").unwrap();
-        assert_eq!(scope.crossings[0].reading, Reading::Word(expected.into()));
+        assert_eq!(scope.crossings[0].reading, Some(Reading::Word(expected.into())));
     }
 }
 
