@@ -7,6 +7,7 @@ mod active;
 mod counter;
 mod durable;
 mod fact;
+mod flow;
 mod history;
 mod host;
 mod identity;
@@ -16,6 +17,7 @@ mod nodes;
 mod notice;
 mod part;
 mod reading;
+mod reads;
 mod report;
 mod time;
 mod user_list;
@@ -28,15 +30,19 @@ pub use durable::{CounterChange, CounterFamilies, CounterRow};
 pub use fact::{
     Fact, NamedUsers, ProxyTraffic, Unreadable, UnreadableCause, UnreadableRow, UserFacts, WalkEnd, WholeList,
 };
-pub use history::{CORE_WINDOW, History};
+pub use flow::Flow;
+pub use history::{CORE_WINDOW, History, NodeHistory};
 pub use host::{Core, Host};
 pub use identity::{Identity, System};
 pub use inbounds::Inbound;
 pub use labels::{Row, labels};
-pub use nodes::{MASTER, Node, NodeStats, NodeStatus, NodeTraffic, UserNodeTraffic, node_labels};
+pub use nodes::{
+    MASTER, Node, NodeMessage, NodeStats, NodeStatus, NodeTraffic, UserNodeTraffic, node_labels,
+};
 pub use notice::{Notice, NoticeAlert, NoticeStatus, Severity};
 pub use part::{Outcome, Part, PartState, Reason};
 pub use reading::Reading;
+pub use reads::Reads;
 pub use report::Report;
 pub use time::{Moment, Timestamp};
 pub use user_list::Users;

@@ -498,11 +498,11 @@ impl Poller {
     fn up(&mut self, decides_up: bool, failure: Option<&FetchError>, ended: Ended, now: Moment) {
         if decides_up || ended.takes_down() {
             self.report.up = Some(ended == Ended::Done);
-            self.report.unreachable = failure
-                .filter(|_| ended.is_of_target())
-                .map(|err| Outcome::Failed { reason: err.reason(), detail: err.to_string() });
+            let failure = failure.filter(|_| ended.is_of_target());
+            self.report.unreachable =
+                failure.map(|err| Outcome::Failed { reason: err.reason(), detail: err.to_string() });
+            self.report.history.up_was(ended == Ended::Done, now);
         }
-        self.report.history.up_was(self.report.up == Some(true), now);
     }
 }
 

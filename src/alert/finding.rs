@@ -1,14 +1,23 @@
 //! The rules' questions put to a report: which steps are crossed, and what may be said of those that are not.
 
-use std::{ops::Range, sync::Arc, time::Duration};
+mod crossing;
+mod nodes;
+mod target;
+mod users;
+
+use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::rule::{Question, Rule, Rules};
-use crate::model::{
-    CORE_WINDOW, Expiry, Moment, NodeStatus, Outcome, Part, Reading, Reason, Report, Timestamp, User,
-    UserStatus, Users,
+pub use self::crossing::{Crossing, Judged, Read, Switch};
+use self::{
+    crossing::of_target,
+    nodes::{accounting_stalled, node_down, node_share},
+    target::{certificate_expiry, core_down, part_stale, ratio, right_lost, share, target_down},
+    users::{expiry, of_users, quota, rows_unreadable, status},
 };
+use super::rule::{Question, Rule, Rules};
+use crate::model::{Expiry, Moment, NodeStats, Outcome, Part, Reading, Report, Timestamp, User, UserStatus};
 
 /// What the rules find in one target's report.
 #[derive(Clone, Debug)]
@@ -33,50 +42,6 @@ pub struct Scope {
     pub read_at: Timestamp,
     /// Of subjects that have crossed a step, or hold one they crossed earlier. Sorted by subject, each once.
     pub crossings: Vec<Crossing>,
-}
-
-/// Which subjects were looked at. Missing data never resolves an alert.
-#[derive(Clone, Debug)]
-pub enum Judged {
-    /// What is known is not fit to be judged by: stale, of a part that fails, or not yet whole.
-    Nothing,
-    /// The target itself.
-    Target,
-    Users(Arc<Users>),
-    /// By name, and whether the panel's operator has turned it off.
-    Named(Vec<(Arc<str>, Switch)>),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Switch {
-    On,
-    Off,
-}
-
-/// One subject that has crossed steps of one rule, or holds some that it crossed earlier.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Crossing {
-    /// Empty where the subject is the target.
-    pub subject: Arc<str>,
-    /// The steps that are crossed.
-    pub crossed: Range<usize>,
-    /// The steps below this one stay crossed if they were.
-    pub held: usize,
-    /// So long ago that it ends without a notice.
-    pub over: bool,
-    pub reading: Reading,
-    /// When it was read, where an old reading has to be read again before it may fire.
-    pub read: Option<Read>,
-}
-
-/// How old a reading is, and what it depends on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Read {
-    pub at: Timestamp,
-    /// The steps below this one were crossed when it was read, and not by time passing since.
-    pub crossed_then: usize,
-    /// The panel treats the subject as if its time had not come, although it has long come by our clock.
-    pub contradicted: bool,
 }
 
 /// Why an alert ended.
@@ -157,32 +122,31 @@ fn ask(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
     if rule.kind.part.is_some_and(|part| !answers(report, part, now)) {
         return (Judged::Nothing, Vec::new());
     }
+    let nodes = answers(report, Part::Nodes, now).then_some(report.nodes.as_slice());
+    let host = &report.host;
     match rule.kind.question {
         Question::UserExpiry => of_users(report, |user| expiry(rule, user, now)),
         Question::UserQuota => of_users(report, |user| quota(rule, user)),
         Question::UserStatus => of_users(report, status),
-        Question::TargetDown => target_down(report),
+        Question::RowsUnreadable => rows_unreadable(report),
+        Question::TargetDown => target_down(rule, report, now),
         Question::PartStale => part_stale(report, now),
-        Question::AccountingStalled => accounting_stalled(report),
-        Question::NodeDown => node_down(report),
+        Question::RightLost => right_lost(report),
+        Question::AccountingStalled => accounting_stalled(report, nodes),
+        Question::NodeDown => node_down(rule, report, now),
+        Question::NodeCpu => node_share(rule, report, nodes, |stats| stats.cpu_usage),
+        Question::NodeMemory => node_share(rule, report, nodes, memory_of_node),
         Question::CoreDown => core_down(report, now),
-        Question::HostCpu => of_target(share(rule, report.host.cpu_usage)),
-        Question::HostMemory => {
-            of_target(share(rule, ratio(report.host.memory_used, report.host.memory_size)))
-        }
-        Question::HostDisk => of_target(share(rule, ratio(report.host.disk_used, report.host.disk_size))),
+        Question::HostCpu => of_target(share(rule, host.cpu_usage)),
+        Question::HostMemory => of_target(share(rule, ratio(host.memory_used, host.memory_size))),
+        Question::HostDisk => of_target(share(rule, ratio(host.disk_used, host.disk_size))),
         Question::CertificateExpiry => certificate_expiry(rule, report, now),
     }
 }
 
-/// A panel restarts a dying core within seconds, so that no single answer shows it.
-const CORE_DOWN_SHARE: f64 = 0.3;
-/// As long as this without a byte is no pause.
-const STALLED_AFTER: Duration = Duration::from_secs(10 * 60);
-/// A part is not called stale before.
-const STALE_AFTER: Duration = Duration::from_secs(5 * 60);
-/// Panels look for expired users every few seconds; one still active after this long has another clock than we.
-const CONTRADICTED_AFTER: Duration = Duration::from_secs(60 * 60);
+fn memory_of_node(stats: &NodeStats) -> Option<f64> {
+    ratio(stats.memory_used, stats.memory_size)
+}
 
 /// Whether what is known of `part` may be judged by.
 fn answers(report: &Report, part: Part, now: Moment) -> bool {
@@ -195,189 +159,6 @@ fn answers(report: &Report, part: Part, now: Moment) -> bool {
     };
     let whole = part != Part::Users || report.users.walked_since().is_some();
     report.up == Some(true) && read && whole && report.fresh(part, now)
-}
-
-fn of_users(report: &Report, crossing: impl Fn(&User) -> Option<Crossing>) -> (Judged, Vec<Crossing>) {
-    let crossings = report.users.list().iter().filter_map(|user| crossing(user)).collect();
-    (Judged::Users(Arc::clone(&report.users)), crossings)
-}
-
-/// How many steps are crossed, and by what; absent: the panel does not say.
-fn of_target(answer: Option<(usize, Reading)>) -> (Judged, Vec<Crossing>) {
-    let Some((crossed, reading)) = answer else { return (Judged::Nothing, Vec::new()) };
-    let crossing = (crossed > 0).then(|| Crossing::simple("".into(), crossed, reading));
-    (Judged::Target, crossing.into_iter().collect())
-}
-
-impl Crossing {
-    fn simple(subject: Arc<str>, crossed: usize, reading: Reading) -> Self {
-        Crossing { subject, crossed: 0..crossed, held: crossed, over: false, reading, read: None }
-    }
-}
-
-fn expiry(rule: &Rule, user: &User, now: Moment) -> Option<Crossing> {
-    let Expiry::At(end) = user.expiry else { return None };
-    let (crossed, held) = rule.crossed_by_time(end, now.wall);
-    if held == 0 {
-        return None;
-    }
-    let crossed = match user.status {
-        UserStatus::Active => 0..crossed,
-        UserStatus::Expired => last_alone(rule, crossed),
-        UserStatus::Disabled => return None,
-        // Their plan does not run; what fires goes on.
-        UserStatus::Limited | UserStatus::OnHold | UserStatus::Unknown => 0..0,
-    };
-    Some(Crossing {
-        subject: Arc::clone(&user.name),
-        crossed,
-        held,
-        over: end.saturating_add(rule.expired_for) <= now.wall,
-        reading: Reading::Ends(end),
-        read: Some(Read {
-            at: user.read_at,
-            crossed_then: rule.crossed_by_time(end, user.read_at).0,
-            contradicted: user.status == UserStatus::Active
-                && end.saturating_add(CONTRADICTED_AFTER) <= now.wall,
-        }),
-    })
-}
-
-fn quota(rule: &Rule, user: &User) -> Option<Crossing> {
-    let (used, limit) = (user.used, user.limit.filter(|limit| *limit > 0)?);
-    let (crossed, held) = rule.crossed_by_use(used, limit);
-    if held == 0 {
-        return None;
-    }
-    let crossed_then = crossed;
-    let crossed = match user.status {
-        UserStatus::Active => 0..crossed,
-        UserStatus::Limited => last_alone(rule, crossed),
-        UserStatus::Disabled => return None,
-        UserStatus::Expired | UserStatus::OnHold | UserStatus::Unknown => 0..0,
-    };
-    let reading = Reading::Used { used, limit };
-    let read = Some(Read { at: user.read_at, crossed_then, contradicted: false });
-    Some(Crossing { subject: Arc::clone(&user.name), crossed, held, over: false, reading, read })
-}
-
-/// Of those whom the panel has stopped only the step at which it does so is looked at.
-fn last_alone(rule: &Rule, crossed: usize) -> Range<usize> {
-    let stopped =
-        crossed == rule.steps.len() && rule.steps.last().is_some_and(|step| step.threshold.is_last());
-    if stopped { crossed - 1..crossed } else { 0..0 }
-}
-
-fn status(user: &User) -> Option<Crossing> {
-    let stopped = matches!(user.status, UserStatus::Limited | UserStatus::Expired | UserStatus::Disabled);
-    stopped.then(|| Crossing {
-        read: Some(Read { at: user.read_at, crossed_then: 1, contradicted: false }),
-        ..Crossing::simple(Arc::clone(&user.name), 1, Reading::Word(user.status.label().into()))
-    })
-}
-
-fn target_down(report: &Report) -> (Judged, Vec<Crossing>) {
-    of_target(report.up.map(|up| {
-        // A request by name can show that the target itself fails, and belongs to no part.
-        let outcomes = report.unreachable.iter().chain(report.parts.values().map(|state| &state.outcome));
-        let mut reasons = outcomes.filter_map(|outcome| match outcome {
-            Outcome::Failed { reason, .. } => Some(*reason),
-            _ => None,
-        });
-        (usize::from(!up), Reading::Word(reasons.next().map_or("unknown", Reason::label).into()))
-    }))
-}
-
-/// A target that is down is one alert, and its parts count from when it is up again.
-fn part_stale(report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
-    let up_since = report.history.up_since().filter(|_| report.up == Some(true));
-    // Sooner nothing can be stale, and not every part may have been tried.
-    let Some(up_since) = up_since.filter(|since| now.since(*since) >= STALE_AFTER) else {
-        return (Judged::Nothing, Vec::new());
-    };
-    let (mut judged, mut crossings) = (Vec::new(), Vec::new());
-    for (part, state) in &report.parts {
-        if state.outcome == Outcome::Refused {
-            continue;
-        }
-        let subject: Arc<str> = part.label().into();
-        // A first walk is as young as its newest page.
-        let read = if state.outcome == Outcome::Pending { state.last_data } else { state.last_success };
-        let stale_after = STALE_AFTER.max(state.round * 3);
-        let up_for = now.since(up_since);
-        let age = read.map(|read| now.since(read));
-        if age.is_none_or(|age| age > stale_after) {
-            let reading = Reading::Lasting(age.unwrap_or(up_for).as_secs());
-            let crossing = Crossing::simple(Arc::clone(&subject), 1, reading);
-            // It has not had the time to be read, which is no news; but what was stale before is not read either.
-            crossings.push(if up_for > stale_after {
-                crossing
-            } else {
-                Crossing { crossed: 0..0, ..crossing }
-            });
-        }
-        judged.push((subject, Switch::On));
-    }
-    (Judged::Named(judged), crossings)
-}
-
-fn core_down(report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
-    let round = report.parts.get(&Part::Core).map_or(Duration::ZERO, |state| state.round);
-    // Of a core that is asked so seldom no more than its newest answer may ever be known.
-    let covered = report.history.core_covered(now) || round > CORE_WINDOW / 2;
-    let down = report.history.core_down(now).filter(|share| covered || *share > CORE_DOWN_SHARE);
-    of_target(down.map(|share| (usize::from(share > CORE_DOWN_SHARE), Reading::Share(share))))
-}
-
-fn accounting_stalled(report: &Report) -> (Judged, Vec<Crossing>) {
-    let read = report.parts.get(&Part::System).and_then(|state| state.last_data);
-    let flat = read.zip(report.history.traffic_moved()).map(|(read, moved)| read.since(moved));
-    let active = |(status, users): &(UserStatus, u64)| *status == UserStatus::Active && *users > 0;
-    let stalled = |flat| flat >= STALLED_AFTER && report.counts.by_status.iter().any(active);
-    of_target(flat.map(|flat| (usize::from(stalled(flat)), Reading::Lasting(flat.as_secs()))))
-}
-
-fn node_down(report: &Report) -> (Judged, Vec<Crossing>) {
-    let (mut judged, mut crossings) = (Vec::new(), Vec::new());
-    for node in report.nodes.iter() {
-        match node.status {
-            NodeStatus::Disabled => {
-                judged.push((Arc::clone(&node.label), Switch::Off));
-                continue;
-            }
-            NodeStatus::Connected => {}
-            status => {
-                crossings.push(Crossing::simple(
-                    Arc::clone(&node.label),
-                    1,
-                    Reading::Word(status.label().into()),
-                ));
-            }
-        }
-        judged.push((Arc::clone(&node.label), Switch::On));
-    }
-    (Judged::Named(judged), crossings)
-}
-
-fn certificate_expiry(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
-    let Some(end) = report.certificate_expiry else { return (Judged::Nothing, Vec::new()) };
-    let (crossed, held) = rule.crossed_by_time(end, now.wall);
-    let read = report.parts.get(&Part::System).and_then(|state| state.last_data).map(|read| Read {
-        at: read.wall,
-        crossed_then: rule.crossed_by_time(end, read.wall).0,
-        contradicted: end.saturating_add(CONTRADICTED_AFTER) <= now.wall,
-    });
-    let crossing = Crossing { held, read, ..Crossing::simple("".into(), crossed, Reading::Ends(end)) };
-    (Judged::Target, (held > 0).then_some(crossing).into_iter().collect())
-}
-
-fn share(rule: &Rule, share: Option<f64>) -> Option<(usize, Reading)> {
-    share.map(|share| (rule.crossed_by_share(share), Reading::Share(share)))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a share of bytes needs no more than 53 bits")]
-fn ratio(used: Option<u64>, size: Option<u64>) -> Option<f64> {
-    used.zip(size.filter(|size| *size > 0)).map(|(used, size)| used as f64 / size as f64)
 }
 
 impl Scope {
@@ -394,12 +175,14 @@ impl Scope {
         }
         let (end, read_at) = match &self.judged {
             Judged::Nothing => return None,
-            Judged::Target if matches!(then, Reading::Ends(_)) => (End::Renewed, self.read_at),
-            Judged::Target => (End::Recovered, self.read_at),
+            Judged::Those(list) if !list.iter().any(|name| **name == *subject) => return None,
+            Judged::Those(_) if matches!(then, Reading::Ends(_)) => (End::Renewed, self.read_at),
+            Judged::Those(_) => (End::Recovered, self.read_at),
             Judged::Named(list) => match list.iter().find(|(name, _)| **name == *subject) {
                 None => (End::Deleted, self.read_at),
                 Some((_, Switch::Off)) => (End::Disabled, self.read_at),
                 Some((_, Switch::On)) => (End::Recovered, self.read_at),
+                Some((_, Switch::Unknown)) => return None,
             },
             Judged::Users(users) => {
                 let list = users.list();
@@ -419,11 +202,15 @@ fn end_of_user(user: &User, then: &Reading) -> End {
     match then {
         Reading::Word(_) => End::Recovered,
         _ if user.status == UserStatus::Disabled => End::Disabled,
+        _ if user.renews => End::Renewed,
         Reading::Ends(end) if user.expiry == Expiry::At(*end) => End::Clock,
         Reading::Ends(_) => End::Renewed,
         Reading::Used { limit, .. } if user.limit != Some(*limit) => End::ToppedUp,
         Reading::Used { .. } => End::Reset,
-        Reading::Share(_) | Reading::Lasting(_) => End::Recovered,
+        Reading::Share(_)
+        | Reading::Lasting(_)
+        | Reading::NotConnected { .. }
+        | Reading::Unreadable { .. } => End::Recovered,
     }
 }
 

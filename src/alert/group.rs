@@ -482,8 +482,9 @@ impl KeptBack {
     }
 }
 
-/// Whether a firing alert inhibits this one: a tighter step of the same rule and subject, or an alert that its target is
-/// down or that the part it is read from is stale.
+/// Whether a firing alert inhibits this one: a tighter step of the same rule and subject, an alert that its target is
+/// down or that the part it is read from is stale; or, if it is about a stale part, one that the login lost the right to
+/// read it.
 pub(super) fn inhibited(alert: &Alert<'_>, state: &State) -> bool {
     let kind = alert.rule().kind;
     let fires = |question, subject| state.fires(question, alert.target(), subject);
@@ -491,6 +492,7 @@ pub(super) fn inhibited(alert: &Alert<'_>, state: &State) -> bool {
     alert.tighter_fires()
         || (kind.question != Question::TargetDown && fires(Question::TargetDown, None))
         || part.is_some_and(|part| fires(Question::PartStale, Some(part)))
+        || (kind.question == Question::PartStale && fires(Question::RightLost, Some(&**alert.subject())))
 }
 
 fn kept_back(alert: &Alert<'_>, mutes: &Mutes, state: &State, now: Moment) -> Option<KeptBack> {

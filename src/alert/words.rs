@@ -29,7 +29,7 @@ pub(super) fn labels(
 ) -> BTreeMap<String, String> {
     let labels = [
         ("alertname", rule.kind.alertname),
-        ("kind", rule.kind.kind),
+        ("kind", rule.kind.kind_of(subject)),
         ("rule", rule.label().unwrap_or_default()),
         ("severity", severity.label()),
         ("step", step),
@@ -64,14 +64,26 @@ pub(super) fn annotations(
         _ => false,
     };
     let template = rule.kind.reached.filter(|_| reached).unwrap_or(rule.kind.description);
-    let description =
-        filled(template, |name| words.get(name).or_else(|| labels.get(name)).map(String::as_str));
+    let about = about(labels);
+    let description = filled(template, |name| match name {
+        "about" => Some(about.as_str()),
+        _ => words.get(name).or_else(|| labels.get(name)).map(String::as_str),
+    });
     words.insert("description".to_owned(), description);
     words.insert("summary".to_owned(), rule.kind.summary.to_owned());
     if let Some(end) = ended {
         words.insert("reason".to_owned(), end.label().to_owned());
     }
     words
+}
+
+/// What an alert with these labels is about, e.g. `node n1 of home`, or `home` itself.
+fn about(labels: &BTreeMap<String, String>) -> String {
+    let label = |name| labels.get(name).map(String::as_str).unwrap_or_default();
+    match labels.get("subject") {
+        Some(subject) => format!("{} {subject} of {}", label("kind"), label("target")),
+        None => label("target").to_owned(),
+    }
 }
 
 /// `template` with each name in braces replaced. Inserted values are not scanned again, whatever they contain.

@@ -1,34 +1,43 @@
-use std::time::Duration;
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use super::Moment;
+use super::{Flow, Moment, Node, NodeStatus, NodeTraffic, Reads};
 
 /// What must be remembered of a target's earlier answers, because the newest one is not enough.
 #[derive(Clone, Debug, Default)]
 pub struct History {
     up_since: Option<Moment>,
-    /// Bytes through the proxies at the last reading.
-    traffic: Option<u64>,
-    /// When a reading last differed from the one before; absent: never since the daemon started to read.
-    traffic_moved: Option<Moment>,
+    reads: Reads,
+    traffic: Flow,
     /// Whether the core was up, oldest first: the answers of the last [`CORE_WINDOW`], at least the newest.
     core: Vec<(Moment, bool)>,
+    /// Of the nodes of the last list, by label. Shared, because a report is copied with every read of any part.
+    nodes: Arc<HashMap<Arc<str>, NodeHistory>>,
+}
+
+/// What must be remembered of a node. A node that is switched off begins again.
+#[derive(Clone, Debug, Default)]
+pub struct NodeHistory {
+    /// Failed: the node was not connected.
+    pub reads: Reads,
+    /// Bytes through the node, while it is connected.
+    pub traffic: Flow,
 }
 
 /// How far back [`History::core_down`] looks.
 pub const CORE_WINDOW: Duration = Duration::from_secs(5 * 60);
 
 impl History {
-    /// Records whether the target is up after an attempt.
+    /// Records whether the target is up after an attempt that decides it.
     pub fn up_was(&mut self, up: bool, now: Moment) {
         self.up_since = if up { self.up_since.or(Some(now)) } else { None };
+        self.reads.add(!up, now);
     }
 
     /// Records the bytes through the proxies, if they are known.
     pub(super) fn traffic_was(&mut self, sum: Option<u64>, now: Moment) {
-        if self.traffic.is_some() && sum.is_some() && sum != self.traffic {
-            self.traffic_moved = Some(now);
+        if let Some(sum) = sum {
+            self.traffic.was(sum, now);
         }
-        self.traffic = sum.or(self.traffic);
     }
 
     pub(super) fn core_was(&mut self, up: bool, now: Moment) {
@@ -36,14 +45,56 @@ impl History {
         self.core.push((now, up));
     }
 
+    /// Records a list of nodes. Nodes that are not among them are forgotten, but for those that `unread` names: their rows
+    /// could not be read.
+    pub(super) fn nodes_were(&mut self, nodes: &[Node], unread: &[Arc<str>], now: Moment) {
+        let known = nodes.iter().map(|node| {
+            let mut history = self.nodes.get(&node.label).cloned().unwrap_or_default();
+            match node.status {
+                _ if node.status_unread => {}
+                NodeStatus::Disabled => history = NodeHistory::default(),
+                NodeStatus::Connected => history.reads.add(false, now),
+                NodeStatus::Connecting | NodeStatus::Error | NodeStatus::Limited | NodeStatus::Unknown => {
+                    history.reads.add(true, now);
+                }
+            }
+            history.traffic_was(node, node.bytes(), now);
+            (Arc::clone(&node.label), history)
+        });
+        let kept =
+            unread.iter().filter_map(|label| Some((Arc::clone(label), self.nodes.get(label)?.clone())));
+        self.nodes = Arc::new(known.chain(kept).collect());
+    }
+
+    /// Records the traffic of `nodes` that do not count it themselves.
+    pub(super) fn usage_was(&mut self, usage: &[NodeTraffic], nodes: &[Node], now: Moment) {
+        let bytes: HashMap<_, _> = usage.iter().map(|usage| (&usage.node, usage)).collect();
+        let known = Arc::make_mut(&mut self.nodes);
+        for node in nodes.iter().filter(|node| node.bytes().is_none()) {
+            if let (Some(history), Some(usage)) = (known.get_mut(&node.label), bytes.get(&node.label)) {
+                history.traffic_was(node, Some(usage.uplink.saturating_add(usage.downlink)), now);
+            }
+        }
+    }
+
     /// Since when the target has been up without interruption; absent: it is not up.
     pub fn up_since(&self) -> Option<Moment> {
         self.up_since
     }
 
-    /// When the proxies' totals last changed; absent: never since the daemon started to read.
-    pub fn traffic_moved(&self) -> Option<Moment> {
-        self.traffic_moved
+    /// The attempts that decided whether the target is up.
+    pub fn reads(&self) -> &Reads {
+        &self.reads
+    }
+
+    /// The proxies' totals.
+    pub fn traffic(&self) -> &Flow {
+        &self.traffic
+    }
+
+    /// Absent: the last list of nodes does not have it.
+    pub fn node(&self, label: &str) -> Option<&NodeHistory> {
+        self.nodes.get(label)
     }
 
     /// The share of the core's answers within [`CORE_WINDOW`] that said it was down; absent: there are none.
@@ -65,6 +116,17 @@ impl History {
     }
 }
 
+impl NodeHistory {
+    /// Records the bytes through `node`, if they are known.
+    fn traffic_was(&mut self, node: &Node, bytes: Option<u64>, now: Moment) {
+        if node.status != NodeStatus::Connected {
+            self.traffic.interrupted(now);
+        } else if let Some(bytes) = bytes {
+            self.traffic.was(bytes, now);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,17 +134,6 @@ mod tests {
 
     fn at(secs: u64) -> Moment {
         Moment { wall: Timestamp::default(), uptime: Duration::from_secs(secs) }
-    }
-
-    #[test]
-    fn traffic_has_moved_when_a_reading_differs_from_the_one_before() {
-        let mut history = History::default();
-        let mut moved = Vec::new();
-        for (secs, total) in [(0, Some(5)), (30, Some(5)), (60, Some(9)), (90, None), (120, Some(9))] {
-            history.traffic_was(total, at(secs));
-            moved.push(history.traffic_moved().map(|moment| moment.uptime.as_secs()));
-        }
-        assert_eq!(moved, [None, None, Some(60), Some(60), Some(60)]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use super::{Counter, Row, labels};
 
@@ -48,8 +48,8 @@ pub struct Node {
     pub status: NodeStatus,
     /// The last answer did not say the status, or not in a readable form. Then `status` is the last known one.
     pub status_unread: bool,
-    /// What the panel says of its last failure to connect. It may contain addresses, so it is for notices only.
-    pub message: Option<String>,
+    /// What the panel says of its last failure to connect.
+    pub message: Option<NodeMessage>,
     /// Version of the node's proxy core; the last known one while the node is disconnected.
     pub version: Option<String>,
     /// The factor by which the panel weighs this node's traffic for quotas.
@@ -58,6 +58,28 @@ pub struct Node {
     pub uplink: Option<Counter>,
     /// As `uplink`, towards the users.
     pub downlink: Option<Counter>,
+}
+
+/// A panel's message about a node. It may contain addresses, so it is for notices only, and does not print itself.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NodeMessage(String);
+
+impl NodeMessage {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<T: Into<String>> From<T> for NodeMessage {
+    fn from(text: T) -> Self {
+        NodeMessage(text.into())
+    }
+}
+
+impl fmt::Debug for NodeMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NodeMessage")
+    }
 }
 
 impl Node {
@@ -74,6 +96,12 @@ impl Node {
             uplink: None,
             downlink: None,
         }
+    }
+
+    /// All bytes through it by its own counters; absent: the panel does not count them there.
+    pub fn bytes(&self) -> Option<u64> {
+        let counters = [self.uplink, self.downlink].into_iter().flatten();
+        counters.map(Counter::value).reduce(u64::saturating_add)
     }
 }
 

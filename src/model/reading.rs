@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Timestamp,
-    words::{bytes, date, duration, percent},
+    words::{self, bytes, date, duration, percent},
 };
 
 /// The values behind an alert, as they were read.
@@ -21,6 +21,19 @@ pub enum Reading {
     Share(f64),
     /// A word for the cause.
     Word(Cow<'static, str>),
+    /// A subject that the panel should be connected to, and is not.
+    NotConnected {
+        /// The word for its state.
+        status: Cow<'static, str>,
+        /// What the panel says of it, on one line. It may contain addresses, so it is for notices only.
+        message: Option<String>,
+    },
+    /// Rows of a list that could not be read.
+    Unreadable {
+        rows: usize,
+        /// Why the first of them could not be read.
+        cause: Cow<'static, str>,
+    },
     /// How long the condition has held, in seconds.
     Lasting(u64),
 }
@@ -38,7 +51,27 @@ impl Reading {
             ],
             Reading::Share(share) => vec![("value", format!("{:.0}%", share * 100.0))],
             Reading::Word(word) => vec![("reason", word.clone().into_owned())],
+            Reading::NotConnected { status, message: None } => {
+                vec![("reason", format!("not connected ({status})"))]
+            }
+            Reading::NotConnected { status, message: Some(message) } => {
+                vec![("reason", format!("not connected ({status}: {message})"))]
+            }
+            Reading::Unreadable { rows, cause } => {
+                vec![("value", words::rows(*rows)), ("reason", cause.clone().into_owned())]
+            }
             Reading::Lasting(secs) => vec![("value", duration(Duration::from_secs(*secs)))],
+        }
+    }
+
+    /// The reading without what is for notices only.
+    #[must_use]
+    pub fn for_pages(&self) -> Reading {
+        match self {
+            Reading::NotConnected { status, .. } => {
+                Reading::NotConnected { status: status.clone(), message: None }
+            }
+            other => other.clone(),
         }
     }
 }

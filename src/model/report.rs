@@ -151,8 +151,11 @@ impl Report {
             }
             Fact::Counts(counts) => self.merge_counts(counts),
             Fact::ProxyTraffic(traffic) => self.merge_proxy_traffic(traffic, now),
-            Fact::Nodes(nodes) => self.merge_nodes(nodes),
-            Fact::NodeTraffic(usage) => self.usage = Arc::new(usage),
+            Fact::Nodes(nodes) => self.merge_nodes(nodes, now),
+            Fact::NodeTraffic(usage) => {
+                self.history.usage_was(&usage, &self.nodes, now);
+                self.usage = Arc::new(usage);
+            }
             Fact::NodeStats(stats) => self.node_stats = Arc::new(stats),
             Fact::Inbounds(inbounds) => self.inbounds = Arc::new(inbounds),
             Fact::Users(facts) => Arc::make_mut(&mut self.users).merge(facts),
@@ -186,7 +189,7 @@ impl Report {
         self.history.traffic_was(totals.map(Counter::value).reduce(u64::saturating_add), now);
     }
 
-    fn merge_nodes(&mut self, mut nodes: Vec<Node>) {
+    fn merge_nodes(&mut self, mut nodes: Vec<Node>, now: Moment) {
         let known: HashMap<_, _> = self.nodes.iter().map(|node| (&node.label, node)).collect();
         for node in &mut nodes {
             let Some(known) = known.get(&node.label) else { continue };
@@ -204,6 +207,7 @@ impl Report {
         let doubtful = self.omitted.get(&Part::Nodes).is_some_and(|rows| *rows > 0);
         let unread = known.filter(|label| doubtful && !listed.contains(label)).take(MOST_UNREAD);
         self.nodes_unread = Arc::new(unread.cloned().collect());
+        self.history.nodes_were(&nodes, &self.nodes_unread, now);
         self.nodes = Arc::new(nodes);
     }
 }

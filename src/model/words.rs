@@ -13,6 +13,11 @@ pub fn duration(duration: Duration) -> String {
     told.map(|(unit, count)| format!("{count}{unit}")).collect::<Vec<_>>().join(" ")
 }
 
+/// Formats a number of rows of a list.
+pub fn rows(rows: usize) -> String {
+    if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") }
+}
+
 pub fn percent(percent: u128) -> String {
     format!("{percent}%")
 }
@@ -37,6 +42,30 @@ pub fn date(time: Timestamp) -> String {
     jiff::Timestamp::from_second(time.as_secs()).map_or_else(|_| "never".to_owned(), |time| time.to_string())
 }
 
+/// An untrusted text on one line, at most `most` characters long.
+pub fn one_line(text: &str, most: usize) -> String {
+    let mut line = String::new();
+    let mut length = 0;
+    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
+        for c in (length > 0).then_some(' ').into_iter().chain(word.chars()) {
+            length += 1;
+            if length > most {
+                line.pop();
+                line.push('…');
+                return line;
+            }
+            line.push(if turns_direction(c) { char::REPLACEMENT_CHARACTER } else { c });
+        }
+    }
+    line
+}
+
+/// Embeddings, overrides and isolates (Unicode Standard Annex 9). The plain marks, which Persian and Arabic texts
+/// need, affect only the adjacent characters.
+fn turns_direction(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,6 +86,24 @@ mod tests {
         ];
         for (count, text) in cases {
             assert_eq!(bytes(count), text);
+        }
+    }
+
+    #[test]
+    fn texts_of_others_are_made_harmless() {
+        for (text, most, harmless) in [
+            ("alice", 10, "alice"),
+            ("  a\r\nBcc: b\t\tc\0\u{7f}\u{85}\u{2028}d  ", 100, "a Bcc: b c d"),
+            ("\u{202e}txt.exe\u{2066}", 100, "\u{fffd}txt.exe\u{fffd}"),
+            ("\u{645}\u{6cc}\u{200c}\u{62e}\u{648}\u{627}\u{647}\u{645}", 10, "می‌خواهم"),
+            ("0123456789", 10, "0123456789"),
+            ("01234567 9", 10, "01234567 9"),
+            ("0123456789a", 10, "012345678…"),
+            ("йййййййййййй", 10, "ййййййййй…"),
+            ("\r\n.\r\n", 10, "."),
+            ("", 10, ""),
+        ] {
+            assert_eq!(one_line(text, most), harmless, "{text:?}");
         }
     }
 }

@@ -19,10 +19,24 @@ second rule of that kind. Its name becomes the label `rule`.
 
 Each crossed step is a separate alert. A renewal, a top-up or a reset resolves all alerts of the subject.
 
+`target_down` and `node_down` also fire for a subject that is up and down in turn: when more than half of its reads within
+twice `for` failed, and at least six were made. They resolve when no read has failed for the whole of `for`. The description
+of ProxymeterNodeDown includes the panel's own message about the node; the status page and the JSON do not.
+
+`user_expiry` and `user_quota` leave out active users whose next plan starts by itself. If such a user has expired, the
+alert fires ten minutes later, in case the panel has not started the next plan.
+
+`accounting_stalled` asks about the target itself and about each connected node. An alert about the target has no subject
+and the kind `target`. A node is stalled if its traffic has been flat for ten minutes and for three times its longest pause
+before, of which at most four hours count.
+
+`right_lost` fires for a part that the login could read before. A part that it could never read causes no alert.
+
 A firing alert suppresses others: a tighter step suppresses the wider steps of the same rule and subject,
-`ProxymeterTargetDown` suppresses all other alerts of the target, and `ProxymeterPartStale` suppresses the alerts that
-depend on the part. A suppressed alert sends no notification. It has `state=\"suppressed\"` in `proxymeter_alerts` and in
-the JSON, and is not counted as firing anywhere. An alert in a mute window is counted as firing.
+`ProxymeterTargetDown` suppresses all other alerts of the target, `ProxymeterPartStale` suppresses the alerts that depend on
+the part, and `ProxymeterRightLost` suppresses `ProxymeterPartStale` of the same part. A suppressed alert sends no
+notification. It has `state=\"suppressed\"` in `proxymeter_alerts` and in the JSON, and is not counted as firing anywhere.
+An alert in a mute window is counted as firing.
 
 | Rule | Alert | Subject | Steps | For | Repeated | Meaning |
 |---|---|---|---|---|---|---|

@@ -1,5 +1,6 @@
 //! The promises of quiet: each test is one of them.
 
+mod flapping;
 mod promises;
 mod pseudonyms;
 mod restart;

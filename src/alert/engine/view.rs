@@ -28,13 +28,13 @@ fn of(alert: &Alert<'_>, state: &State) -> Option<ActiveAlert> {
         alertname: rule.kind.alertname,
         severity: alert.severity(),
         target: Arc::clone(alert.target()),
-        kind: rule.kind.kind,
+        kind: rule.kind.kind_of(alert.subject()),
         subject: Arc::clone(alert.subject()),
         step: Arc::clone(alert.step()),
         rule: rule.label().map(Arc::from),
         state,
         active_since: alert.since(),
         summary: rule.kind.summary,
-        reading: alert.reading().clone(),
+        reading: alert.reading().for_pages(),
     })
 }

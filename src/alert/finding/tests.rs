@@ -1,3 +1,5 @@
+mod nodes;
+
 use std::collections::BTreeMap;
 
 use super::*;
@@ -6,7 +8,7 @@ use crate::{
         config::{AlertingConfig, RuleConfig},
         testing::{BEGIN, DAY, HOUR, MINUTE, Panel, at, config},
     },
-    model::{self, Core, Node, User},
+    model::{self, Core, Reason, User},
 };
 
 /// Every kind, those that are off by default included.
@@ -33,6 +35,15 @@ fn found(name: &str, report: &Report, now: Moment) -> Option<Vec<String>> {
     let judged = !matches!(scope.judged, Judged::Nothing);
     assert!(judged || scope.crossings.is_empty(), "crossings of what was not judged");
     judged.then(|| scope.crossings.iter().map(crossing).collect())
+}
+
+/// Why an alert of a subject that has no steps crossed ends, if it does.
+fn end(name: &str, report: &Report, now: Moment, subject: &str) -> Option<End> {
+    let findings = findings(&rules(), report, now);
+    let scope = findings.scopes.into_iter().find(|scope| &*scope.rule.name == name).unwrap();
+    let crossed = scope.crossings.iter().any(|crossing| *crossing.subject == *subject);
+    assert!(!crossed, "{subject} has a crossing");
+    scope.end(subject, "home", &Reading::Lasting(0)).map(|(end, _)| end)
 }
 
 /// What is found of one user.
@@ -123,6 +134,30 @@ fn limits_that_are_used_up() {
 }
 
 #[test]
+fn users_who_renew_by_themselves_do_not_run_out() {
+    use UserStatus::{Active, Expired, Limited};
+
+    let minutes = |minutes: i64| minutes * 60;
+    // Status, seconds until the end, bytes of 100; and what is found of the expiry and of the quota.
+    let cases = [
+        (Active, minutes(60), 99, "", ""),
+        (Active, minutes(-60), 100, "", ""),
+        (Expired, minutes(-9), 50, "u [7d] [3d] [1d] [expired]", ""),
+        (Expired, minutes(-10), 50, "u [7d] [3d] [1d] expired", ""),
+        (Limited, minutes(90_000), 100, "", "u [80%] [95%] [100%]"),
+    ];
+    for (status, left, used, expiry, quota) in cases {
+        let found = |name| {
+            of_user(name, |user| {
+                (user.status, user.renews, user.used, user.limit) = (status, true, used, Some(100));
+                user.expiry = Expiry::At(BEGIN.saturating_add_millis(left * 1000));
+            })
+        };
+        assert_eq!([found("user_expiry"), found("user_quota")], [expiry, quota], "{status:?} {left} {used}");
+    }
+}
+
+#[test]
 fn users_who_cannot_connect() {
     for status in UserStatus::KNOWN {
         let stopped = matches!(status, UserStatus::Disabled | UserStatus::Expired | UserStatus::Limited);
@@ -157,10 +192,12 @@ fn users_are_judged_only_by_a_whole_and_fresh_list() {
 fn targets_that_are_down() {
     let mut panel = Panel::new("home");
     assert_eq!(found("target_down", &panel.report, at(0)), None, "not tried yet");
-    let report = panel.poll(at(0));
-    assert_eq!(found("target_down", &report, at(0)), Some(vec![]));
-    let report = panel.down(at(30));
-    assert_eq!(found("target_down", &report, at(30)).unwrap().len(), 1);
+    for (secs, expected) in [(0, "[]"), (299, "[]"), (300, "")] {
+        let report = panel.poll(at(secs));
+        assert_eq!(found("target_down", &report, at(secs)).unwrap().join(" "), expected, "{secs}");
+    }
+    let report = panel.down(at(330));
+    assert_eq!(found("target_down", &report, at(330)).unwrap().len(), 1);
     let failed = |reason| Outcome::Failed { reason, detail: String::new() };
     for (unreachable, parts, expected) in [
         (None, vec![(Part::System, failed(Reason::Timeout))], "timeout"),
@@ -182,8 +219,56 @@ fn targets_that_are_down() {
         }
         let findings = findings(&rules(), &panel.report, at(0));
         let scope = findings.scopes.iter().find(|scope| &*scope.rule.name == "target_down").unwrap();
-        assert_eq!(scope.crossings[0].reading, Reading::Word(expected.into()));
+        assert_eq!(scope.crossings[0].reading, Some(Reading::Word(expected.into())));
     }
+}
+
+#[test]
+fn rights_that_were_lost() {
+    let failed = |reason| Outcome::Failed { reason, detail: String::new() };
+    // Whether it fires, and whether what fires for the part ends.
+    let cases = [
+        (failed(Reason::Forbidden), true, None),
+        (failed(Reason::Timeout), false, None),
+        (Outcome::Refused, false, None),
+        (Outcome::Pending, false, None),
+        (Outcome::Up, false, Some(End::Recovered)),
+    ];
+    for (outcome, fires, ends) in cases {
+        let mut panel = Panel::new("home");
+        panel.poll(at(0));
+        panel.report.parts.get_mut(&Part::Nodes).unwrap().outcome = outcome.clone();
+        let expected = if fires { vec!["nodes".to_owned()] } else { vec![] };
+        assert_eq!(found("right_lost", &panel.report, at(0)), Some(expected), "{outcome:?}");
+        if !fires {
+            assert_eq!(end("right_lost", &panel.report, at(0), "nodes"), ends, "{outcome:?}");
+        }
+        // Parts that were not tried since a restart.
+        assert_eq!(end("right_lost", &panel.report, at(0), "admins"), None);
+        assert_eq!(found("right_lost", &panel.down(at(30)), at(30)), None);
+    }
+}
+
+#[test]
+fn rows_that_cannot_be_read() {
+    let mut panel = Panel::new("home");
+    let mut unreadable = model::Unreadable::default();
+    for cause in [model::UnreadableCause::NoName, model::UnreadableCause::PanelFails] {
+        panel.poll(at(0));
+        unreadable.add(model::UnreadableRow { place: 7, cause });
+        let end = model::WalkEnd { unreadable: unreadable.clone(), started: at(0), ..Default::default() };
+        panel.report.merge(model::Fact::Users(model::UserFacts::WalkEnd(end)), at(0));
+        let findings = findings(&rules(), &panel.report, at(0));
+        let scope = findings.scopes.iter().find(|scope| &*scope.rule.name == "rows_unreadable").unwrap();
+        let [crossing] = scope.crossings.as_slice() else { panic!("{:?}", scope.crossings) };
+        let reading = Reading::Unreadable { rows: unreadable.rows, cause: "it has no name".into() };
+        assert_eq!(crossing.reading.as_ref(), Some(&reading));
+    }
+    let report = panel.poll(at(30));
+    assert_eq!(end("rows_unreadable", &report, at(30), ""), Some(End::Recovered));
+    // A list that was kept does not have them.
+    panel.report.parts.get_mut(&Part::Users).unwrap().outcome = Outcome::Pending;
+    assert_eq!(found("rows_unreadable", &panel.report, at(30)), None);
 }
 
 #[test]
@@ -232,37 +317,6 @@ fn a_stale_part_stays_so_while_the_target_is_just_up_again() {
     assert_eq!(stale(&panel, 5 * HOUR + 400), Some(vec!["users []".to_owned()]));
     panel.read(Part::Users, at(5 * HOUR + 400));
     assert_eq!(stale(&panel, 5 * HOUR + 400), Some(vec![]));
-}
-
-#[test]
-fn accounting_that_stalls() {
-    let mut panel = Panel::new("home");
-    panel.report.counts.by_status = vec![(UserStatus::Active, 3)];
-    let mut poll = |secs, bytes| {
-        let traffic = model::ProxyTraffic { uplink: Some(bytes), downlink: None };
-        panel.report.merge(model::Fact::ProxyTraffic(traffic), at(secs));
-        panel.poll_cheap(at(secs));
-        panel.report.clone()
-    };
-    assert_eq!(found("accounting_stalled", &poll(0, 5), at(0)), None, "it may never have moved");
-    assert_eq!(found("accounting_stalled", &poll(HOUR, 5), at(HOUR)), None);
-    assert_eq!(found("accounting_stalled", &poll(HOUR + 30, 6), at(HOUR + 30)), Some(vec![]));
-    assert_eq!(found("accounting_stalled", &poll(HOUR + 629, 6), at(HOUR + 629)), Some(vec![]));
-    let stalled = poll(HOUR + 630, 6);
-    assert_eq!(found("accounting_stalled", &stalled, at(HOUR + 630)).unwrap().len(), 1);
-    let mut idle = stalled;
-    idle.counts.by_status = vec![(UserStatus::Active, 0), (UserStatus::Expired, 9)];
-    assert_eq!(found("accounting_stalled", &idle, at(HOUR + 630)), Some(vec![]));
-}
-
-#[test]
-fn nodes_that_are_not_connected() {
-    let mut panel = Panel::new("home");
-    let node = |status: NodeStatus| Node::named(status.label(), status);
-    panel.report.nodes = Arc::new(NodeStatus::ALL.into_iter().map(node).collect());
-    let report = panel.poll(at(0));
-    let down = found("node_down", &report, at(0)).unwrap();
-    assert_eq!(down, ["connecting", "error", "limited", "unknown"]);
 }
 
 #[test]
@@ -340,6 +394,8 @@ fn why_an_alert_ended() {
     panel.set("off", |user| user.status = UserStatus::Disabled);
     panel.uses("reset", 5);
     panel.set("raised", |user| (user.used, user.limit) = (90, Some(200)));
+    panel.uses("follows", 90);
+    panel.set("follows", |user| (user.renews, user.expiry) = (true, Expiry::At(BEGIN)));
     let report = panel.poll(at(MINUTE));
     let excluded = RuleConfig { exclude: vec!["test-*".into()], ..RuleConfig::default() };
     let config = AlertingConfig { rules: [("user_expiry".to_owned(), excluded)].into(), ..config() };
@@ -354,6 +410,8 @@ fn why_an_alert_ended() {
         (0, "test-1", Reading::Ends(BEGIN), End::Removed),
         (1, "reset", used.clone(), End::Reset),
         (1, "raised", used.clone(), End::ToppedUp),
+        (0, "follows", Reading::Ends(BEGIN), End::Renewed),
+        (1, "follows", used.clone(), End::Renewed),
         (1, "moved", used, End::ToppedUp),
     ];
     for (scope, subject, then, expected) in cases {

@@ -11,7 +11,7 @@ pub struct Kind {
     /// The word in the configuration, `[alert.NAME]`.
     pub name: &'static str,
     pub alertname: &'static str,
-    /// The label `kind`: what its subjects are.
+    /// What its subjects are, see [`Kind::kind_of`].
     pub kind: &'static str,
     /// The part whose answer it is read from. While that part is stale, alerts of this rule are suppressed.
     pub part: Option<Part>,
@@ -24,7 +24,8 @@ pub struct Kind {
     pub enabled: bool,
     /// The annotation `summary`: the same for every alert of the kind.
     pub summary: &'static str,
-    /// The annotation `description`, with the names of labels and annotations in braces.
+    /// The annotation `description`, with the names of labels and annotations in braces; `about` is the subject with its
+    /// kind and target, or only the target.
     pub description: &'static str,
     /// The description of a step at which everything is used up.
     pub reached: Option<&'static str>,
@@ -38,8 +39,12 @@ pub enum Question {
     UserStatus,
     TargetDown,
     PartStale,
+    RightLost,
+    RowsUnreadable,
     AccountingStalled,
     NodeDown,
+    NodeCpu,
+    NodeMemory,
     CoreDown,
     HostCpu,
     HostMemory,
@@ -59,7 +64,7 @@ pub enum Steps {
 }
 
 /// The kinds of rule there are.
-pub static KINDS: [Kind; 12] = [
+pub static KINDS: [Kind; 16] = [
     Kind {
         question: Question::UserExpiry,
         name: "user_expiry",
@@ -131,17 +136,45 @@ pub static KINDS: [Kind; 12] = [
         reached: None,
     },
     Kind {
+        question: Question::RightLost,
+        name: "right_lost",
+        alertname: "ProxymeterRightLost",
+        kind: "part",
+        part: None,
+        steps: Steps::None(Warning),
+        for_: Duration::ZERO,
+        repeat_interval: Duration::from_secs(DAY),
+        enabled: true,
+        summary: "Login may no longer read a part of its target.",
+        description: "The login of {target} may no longer read {subject}. Its values are no longer updated.",
+        reached: None,
+    },
+    Kind {
+        question: Question::RowsUnreadable,
+        name: "rows_unreadable",
+        alertname: "ProxymeterRowsUnreadable",
+        kind: "target",
+        part: Some(Part::Users),
+        steps: Steps::None(Warning),
+        for_: Duration::from_secs(5 * 60),
+        repeat_interval: Duration::from_secs(DAY),
+        enabled: true,
+        summary: "Part of the user list cannot be read.",
+        description: "{value} of the user list of {target} cannot be read. Cause of the first one: {reason}.",
+        reached: None,
+    },
+    Kind {
         question: Question::AccountingStalled,
         name: "accounting_stalled",
         alertname: "ProxymeterAccountingStalled",
-        kind: "target",
+        kind: "node",
         part: Some(Part::System),
         steps: Steps::None(Warning),
         for_: Duration::ZERO,
         repeat_interval: Duration::from_secs(DAY),
         enabled: true,
-        summary: "Proxy traffic is no longer counted.",
-        description: "No traffic has been counted on {target} for {value} although users are active.",
+        summary: "Proxy traffic of a target or of a node is no longer counted.",
+        description: "No traffic has been counted on {about} for {value} although users are active.",
         reached: None,
     },
     Kind {
@@ -154,10 +187,12 @@ pub static KINDS: [Kind; 12] = [
         for_: Duration::from_secs(3 * 60),
         repeat_interval: Duration::from_secs(DAY),
         enabled: true,
-        summary: "Node is not connected to its panel.",
-        description: "Node {subject} of {target} is not connected: {reason}.",
+        summary: "Node is down.",
+        description: "Node {subject} of {target} is down: {reason}.",
         reached: None,
     },
+    machine(Question::NodeCpu, "node_cpu", "ProxymeterNodeCpu", &BUSY),
+    machine(Question::NodeMemory, "node_memory", "ProxymeterNodeMemory", &BUSY),
     Kind {
         question: Question::CoreDown,
         name: "core_down",
@@ -172,9 +207,9 @@ pub static KINDS: [Kind; 12] = [
         description: "The proxy core of {target} was down in {value} of the last 5m.",
         reached: None,
     },
-    host(Question::HostCpu, "host_cpu", "ProxymeterHostCpu", &[(90, Warning), (95, Critical)]),
-    host(Question::HostMemory, "host_memory", "ProxymeterHostMemory", &[(90, Warning), (95, Critical)]),
-    host(Question::HostDisk, "host_disk", "ProxymeterHostDisk", &[(85, Warning), (95, Critical)]),
+    machine(Question::HostCpu, "host_cpu", "ProxymeterHostCpu", &BUSY),
+    machine(Question::HostMemory, "host_memory", "ProxymeterHostMemory", &BUSY),
+    machine(Question::HostDisk, "host_disk", "ProxymeterHostDisk", &[(85, Warning), (95, Critical)]),
     Kind {
         question: Question::CertificateExpiry,
         name: "certificate_expiry",
@@ -193,24 +228,41 @@ pub static KINDS: [Kind; 12] = [
 
 /// Seconds.
 const DAY: u64 = 24 * 60 * 60;
+const BUSY: [(u16, Severity); 2] = [(90, Warning), (95, Critical)];
 
-const fn host(
+impl Kind {
+    /// The label `kind` of an alert about `subject`. An alert without a subject is about the target itself.
+    pub fn kind_of(&self, subject: &str) -> &'static str {
+        if subject.is_empty() { "target" } else { self.kind }
+    }
+}
+
+/// A rule about the machine that a panel or a node runs on.
+const fn machine(
     question: Question,
     name: &'static str,
     alertname: &'static str,
     steps: &'static [(u16, Severity)],
 ) -> Kind {
+    let (kind, part) = match question {
+        Question::NodeCpu | Question::NodeMemory => ("node", Part::NodeStats),
+        _ => ("target", Part::System),
+    };
     let (summary, description) = match question {
-        Question::HostCpu => ("Processor is busy.", "The processor of {target} is {value} busy."),
-        Question::HostMemory => ("Memory is nearly full.", "The memory of {target} is {value} full."),
-        _ => ("Disk is nearly full.", "The disk of {target} is {value} full."),
+        Question::HostCpu => ("Processor is busy.", "The processor of {about} is {value} busy."),
+        Question::HostMemory => ("Memory is nearly full.", "The memory of {about} is {value} full."),
+        Question::NodeCpu => ("Processor of a node is busy.", "The processor of {about} is {value} busy."),
+        Question::NodeMemory => {
+            ("Memory of a node is nearly full.", "The memory of {about} is {value} full.")
+        }
+        _ => ("Disk is nearly full.", "The disk of {about} is {value} full."),
     };
     Kind {
         question,
         name,
         alertname,
-        kind: "target",
-        part: Some(Part::System),
+        kind,
+        part: Some(part),
         steps: Steps::Ratio(steps),
         for_: Duration::from_secs(10 * 60),
         repeat_interval: Duration::from_secs(DAY),
@@ -235,7 +287,7 @@ mod tests {
             assert!(kind.alertname.starts_with("Proxymeter") && kind.alertname.len() <= 40);
             assert!(kind.summary.starts_with(char::is_uppercase) && kind.summary.ends_with('.'));
             assert!(!kind.summary.contains('{'), "{}", kind.summary);
-            assert!(kind.description.contains("{target}"));
+            assert!(["{target}", "{about}"].iter().any(|name| kind.description.contains(name)));
             let wide_to_tight = match kind.steps {
                 Steps::None(_) => true,
                 Steps::Remaining(steps) => steps.windows(2).all(|two| two[0].0 > two[1].0),

@@ -214,13 +214,14 @@ impl Look<'_> {
         if crossing.crossed.is_empty() || crossing.over {
             return None;
         }
+        let reading = crossing.reading.clone()?;
         let mut subject = Subject {
             rule: Arc::clone(&scope.rule),
             system: self.findings.system.map(Arc::from),
             source: Some(Arc::clone(&self.findings.source)),
-            reading: crossing.reading.clone(),
+            peak: used(&reading),
+            reading,
             read_at: scope.read_at(crossing),
-            peak: used(&crossing.reading),
             slots: Vec::new(),
         };
         self.cross(scope, &crossing.subject, &mut subject, crossing, effects);
@@ -250,6 +251,7 @@ impl Look<'_> {
             return false;
         }
         subject.read_at = read_at;
+        let reading = crossing.reading.clone().unwrap_or_else(|| subject.reading.clone());
         let Effects { advance, .. } = effects;
         // Dropped by a clock that is wrong, all that fires would be notified again once it is right.
         if crossing.over && !self.clock.may_be_set_back(scope.rule.expired_for, self.now) {
@@ -269,7 +271,7 @@ impl Look<'_> {
             return subject.slots.len() != before;
         }
         let mut changed = false;
-        if let Some(end) = subject.period_ended(&crossing.reading) {
+        if let Some(end) = subject.period_ended(&reading) {
             changed = true;
             subject.end(end, self.now, |slot| {
                 advance.events.push(Event::Resolved(id(&scope.rule.name, &self.findings.target, name, slot)));
@@ -282,7 +284,7 @@ impl Look<'_> {
             }
             subject.peak = 0;
         }
-        let end = match (&subject.reading, &crossing.reading) {
+        let end = match (&subject.reading, &reading) {
             (Reading::Ends(before), Reading::Ends(at)) if before == at => End::Clock,
             (Reading::Ends(_), _) => End::Renewed,
             (Reading::Used { .. }, _) => End::Reset,
@@ -293,13 +295,11 @@ impl Look<'_> {
                 self.clock.is_recent(read.at, self.now) && !(read.contradicted && self.clock.far_off())
             });
         // A changed expiry belongs to the row: it is what the next one is compared with.
-        changed |=
-            matches!((&subject.reading, &crossing.reading), (Reading::Ends(a), Reading::Ends(b)) if a != b);
-        subject.reading.clone_from(&crossing.reading);
+        changed |= matches!((&subject.reading, &reading), (Reading::Ends(a), Reading::Ends(b)) if a != b);
         // The row keeps up with use by this much, so that a reset is known for one after a restart as well.
-        let peak = subject.peak.max(used(&crossing.reading));
-        changed |= points_twice(peak, &crossing.reading) != points_twice(subject.peak, &crossing.reading);
-        subject.peak = peak;
+        let peak = subject.peak.max(used(&reading));
+        changed |= points_twice(peak, &reading) != points_twice(subject.peak, &reading);
+        (subject.peak, subject.reading) = (peak, reading);
 
         subject.slots.retain_mut(|slot| {
             let place = slot.place.unwrap_or(usize::MAX);
@@ -361,6 +361,7 @@ impl Look<'_> {
         effects: &mut Effects<'_>,
     ) -> bool {
         let mut changed = false;
+        let waits = !scope.rule.for_.is_zero() && !crossing.long_enough;
         for place in crossing.crossed.clone() {
             let Some(step) = scope.rule.steps.get(place) else { continue };
             let known = subject.slots.iter().position(|slot| slot.place == Some(place));
@@ -373,8 +374,10 @@ impl Look<'_> {
                 }
                 // The end of the period before is to be notified first.
                 Some(Phase::Ended { .. }) if !scope.rule.for_.is_zero() => continue,
-                Some(Phase::Pending { since }) if self.now.since(since) < scope.rule.for_ => continue,
-                None if !scope.rule.for_.is_zero() => Phase::Pending { since: self.now },
+                Some(Phase::Pending { since }) if waits && self.now.since(since) < scope.rule.for_ => {
+                    continue;
+                }
+                None if waits => Phase::Pending { since: self.now },
                 _ if self.confirmed(scope, crossing, place) => {
                     Phase::Firing { event: EventId::random(), since: self.now, held: false }
                 }

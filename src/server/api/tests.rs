@@ -85,8 +85,8 @@ fn alerts() -> Vec<ActiveAlert> {
         rule: None,
         state: AlertState::Pending,
         active_since: ago(65).wall,
-        summary: "Node is not connected to its panel.",
-        reading: Reading::Word("error".into()),
+        summary: "Node is down.",
+        reading: Reading::NotConnected { status: "error".into(), message: None },
     };
     let user = ActiveAlert {
         alertname: "ProxymeterUserQuota",

@@ -18,7 +18,7 @@ use crate::{
     model::{
         ActiveAlert, AlertState, Expiry, KIND_USER, Moment, Outcome, Part, PartState, Reading, Report,
         Severity, Timestamp, User, UserStatus,
-        words::{bytes, duration, percent},
+        words::{self, bytes, duration, percent},
     },
     server::{
         seen::Seen,
@@ -284,6 +284,8 @@ fn details(reading: &Reading, now: Timestamp) -> String {
         }
         Reading::Share(share) => format!("{:.0}%", share * 100.0),
         Reading::Word(word) => name(word),
+        Reading::NotConnected { status, .. } => name(status),
+        Reading::Unreadable { rows, cause } => format!("{}: {}", words::rows(*rows), name(cause)),
         Reading::Lasting(secs) => format!("for {}", duration(Duration::from_secs(*secs))),
     }
 }

@@ -197,8 +197,8 @@ async fn equals_are_told_in_the_order_of_their_labels() {
 fn node_down() -> ActiveAlert {
     ActiveAlert {
         alertname: "ProxymeterNodeDown",
-        summary: "Node is not connected to its panel.",
-        reading: Reading::Word("error".into()),
+        summary: "Node is down.",
+        reading: Reading::NotConnected { status: "error".into(), message: None },
         ..firing(Severity::Critical, "node", "FI-1", "", NOW)
     }
 }

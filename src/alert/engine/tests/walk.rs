@@ -117,6 +117,14 @@ impl World {
 
     fn change_user(&mut self) {
         let now = self.now().wall;
+        if self.random.u8(0..12) == 0 {
+            let name = format!("u{}", self.random.u8(0..6));
+            if let Some(user) = self.panel.users.get_mut(&name) {
+                user.renews = !user.renews;
+                *self.changes.entry(name).or_default() += 1;
+            }
+            return;
+        }
         if let Some(name) = self.panel.change_somebody(&mut self.random, now) {
             *self.changes.entry(name).or_default() += 1;
         }
@@ -302,8 +310,8 @@ fn truth(users: &BTreeMap<String, User>, now: Timestamp) -> BTreeSet<Key> {
             let day = i64::try_from(DAY).unwrap();
             for (step, within) in [("7d", 7 * day), ("3d", 3 * day), ("1d", day), ("expired", 0)] {
                 let looked_at = match user.status {
-                    UserStatus::Active => true,
-                    UserStatus::Expired => within == 0,
+                    UserStatus::Active => !user.renews,
+                    UserStatus::Expired => within == 0 && (!user.renews || left <= -600),
                     _ => false,
                 };
                 if looked_at && left <= within && left > -7 * day {
@@ -314,8 +322,8 @@ fn truth(users: &BTreeMap<String, User>, now: Timestamp) -> BTreeSet<Key> {
         if let Some(limit) = user.limit {
             for (step, share) in [("80%", 80), ("95%", 95), ("100%", 100)] {
                 let looked_at = match user.status {
-                    UserStatus::Active => true,
-                    UserStatus::Limited => share == 100,
+                    UserStatus::Active => !user.renews,
+                    UserStatus::Limited => share == 100 && !user.renews,
                     _ => false,
                 };
                 if looked_at && user.used * 100 >= limit * share {

@@ -49,7 +49,7 @@ fn node(row: &Object<'_>, name: &str) -> Node {
     Node {
         address: row.text("address").unwrap_or_default(),
         status_unread: word.is_none(),
-        message: row.text("message"),
+        message: row.text("message").map(Into::into),
         version: row.text("xray_version"),
         usage_coefficient: row.number("usage_coefficient"),
         uplink: row.count("lifetime_uplink").map(Counter::new),

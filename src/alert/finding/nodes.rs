@@ -1,0 +1,123 @@
+//! Questions about nodes.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use super::crossing::{Crossing, Judged, Switch};
+use crate::{
+    alert::rule::Rule,
+    model::{Flow, Moment, Node, NodeStats, NodeStatus, Reading, Reads, Report, UserStatus, words},
+};
+
+/// As long as this without a byte is no pause.
+const STALLED_AFTER: Duration = Duration::from_secs(10 * 60);
+/// Of a node that pauses often, a pause this many times longer than any before is none.
+const PAUSES: u32 = 3;
+/// Characters of a node's message that are sent.
+const LONGEST_MESSAGE: usize = 200;
+
+pub(super) fn node_down(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
+    let unread = Reads::default();
+    let (mut judged, mut crossings) = (Vec::new(), Vec::new());
+    for node in report.nodes.iter() {
+        if node.status == NodeStatus::Disabled {
+            judged.push((Arc::clone(&node.label), Switch::Off));
+            continue;
+        }
+        if node.status_unread {
+            judged.push((Arc::clone(&node.label), Switch::Unknown));
+            continue;
+        }
+        let reads = report.history.node(&node.label).map_or(&unread, |history| &history.reads);
+        crossings.extend(Crossing::of_reads(&node.label, reads, failure(node), rule.for_, now));
+        judged.push((Arc::clone(&node.label), Switch::On));
+    }
+    judged.extend(unread_nodes(report));
+    (Judged::Named(judged), crossings)
+}
+
+/// Nodes that the last list may have in a row that could not be read.
+fn unread_nodes(report: &Report) -> impl Iterator<Item = (Arc<str>, Switch)> {
+    report.nodes_unread.iter().map(|label| (Arc::clone(label), Switch::Unknown))
+}
+
+/// Why a node that should run is down; absent: it is not.
+fn failure(node: &Node) -> Option<Reading> {
+    match node.status {
+        NodeStatus::Connected | NodeStatus::Disabled => None,
+        NodeStatus::Limited => Some(Reading::Word("its data limit is reached".into())),
+        NodeStatus::Connecting | NodeStatus::Error | NodeStatus::Unknown => {
+            let message = node.message.as_ref();
+            let message = message.map(|message| words::one_line(message.as_str(), LONGEST_MESSAGE));
+            Some(Reading::NotConnected {
+                status: node.status.label().into(),
+                message: message.filter(|text| !text.is_empty()),
+            })
+        }
+    }
+}
+
+/// Whether traffic is no longer counted: on the whole panel, and on each of `nodes`, if these may be judged by.
+pub(super) fn accounting_stalled(report: &Report, nodes: Option<&[Node]>) -> (Judged, Vec<Crossing>) {
+    let is_active = |(status, users): &(UserStatus, u64)| *status == UserStatus::Active && *users > 0;
+    let active = report.counts.by_status.iter().any(is_active);
+    let mut crossings = Vec::new();
+    let mut look = |subject: &Arc<str>, flow: &Flow, stalled_after: Duration| {
+        let Some(flat) = flow.flat() else { return Switch::Unknown };
+        if active && flat >= stalled_after {
+            crossings.push(Crossing::simple(Arc::clone(subject), 1, Reading::Lasting(flat.as_secs())));
+        }
+        // After an interruption it has not recovered before it moves.
+        if active && !flow.moves() { Switch::Unknown } else { Switch::On }
+    };
+    let target: Arc<str> = "".into();
+    let traffic = report.history.traffic();
+    let of_target = look(&target, traffic, STALLED_AFTER);
+    let all_stalled = active && traffic.flat() >= Some(STALLED_AFTER);
+    let Some(nodes) = nodes else {
+        let known = (of_target == Switch::On).then_some(target);
+        return (Judged::Those(known.into_iter().collect()), crossings);
+    };
+    let mut judged = vec![(target, of_target)];
+    judged.extend(nodes.iter().map(|node| {
+        let history = report.history.node(&node.label).filter(|_| node.status == NodeStatus::Connected);
+        let switch = match history.map(|history| &history.traffic) {
+            _ if node.status == NodeStatus::Disabled => Switch::Off,
+            // While nothing is counted on the whole panel, that is the alert.
+            Some(flow) if !all_stalled => {
+                look(&node.label, flow, STALLED_AFTER.max(flow.longest_pause() * PAUSES))
+            }
+            _ => Switch::Unknown,
+        };
+        (Arc::clone(&node.label), switch)
+    }));
+    judged.extend(unread_nodes(report));
+    (Judged::Named(judged), crossings)
+}
+
+/// A share that the machines of nodes report. `nodes` are all there are, if these may be judged by.
+pub(super) fn node_share(
+    rule: &Rule,
+    report: &Report,
+    nodes: Option<&[Node]>,
+    share: impl Fn(&NodeStats) -> Option<f64>,
+) -> (Judged, Vec<Crossing>) {
+    let shares = report.node_stats.iter().filter_map(|stats| Some((&stats.node, share(stats)?)));
+    let shares: BTreeMap<_, _> = shares.collect();
+    let crossing = |(node, share): (&&Arc<str>, &f64)| {
+        let crossed = rule.crossed_by_share(*share);
+        (crossed > 0).then(|| Crossing::simple(Arc::clone(node), crossed, Reading::Share(*share)))
+    };
+    let crossings = shares.iter().filter_map(crossing).collect();
+    let Some(nodes) = nodes else {
+        return (Judged::Those(shares.into_keys().cloned().collect()), crossings);
+    };
+    let judged = nodes.iter().map(|node| {
+        let switch = match node.status {
+            NodeStatus::Disabled => Switch::Off,
+            _ if shares.contains_key(&node.label) => Switch::On,
+            _ => Switch::Unknown,
+        };
+        (Arc::clone(&node.label), switch)
+    });
+    (Judged::Named(judged.chain(unread_nodes(report)).collect()), crossings)
+}

@@ -1,0 +1,113 @@
+//! Questions about the target itself and its parts.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    crossing::{Crossing, Judged, Read, Switch, of_target},
+    users::CONTRADICTED_AFTER,
+};
+use crate::{
+    alert::rule::Rule,
+    model::{CORE_WINDOW, Moment, Outcome, Part, Reading, Reason, Report},
+};
+
+/// A panel restarts a dying core within seconds, so that no single answer shows it.
+const CORE_DOWN_SHARE: f64 = 0.3;
+/// A part is not called stale before.
+const STALE_AFTER: Duration = Duration::from_secs(5 * 60);
+
+pub(super) fn target_down(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
+    let Some(up) = report.up else { return (Judged::Nothing, Vec::new()) };
+    // A request by name can show that the target itself fails, and belongs to no part.
+    let outcomes = report.unreachable.iter().chain(report.parts.values().map(|state| &state.outcome));
+    let mut reasons = outcomes.filter_map(|outcome| match outcome {
+        Outcome::Failed { reason, .. } => Some(reason.label()),
+        _ => None,
+    });
+    let failure = (!up).then(|| Reading::Word(reasons.next().unwrap_or("unknown").into()));
+    let target: Arc<str> = "".into();
+    let crossing = Crossing::of_reads(&target, report.history.reads(), failure, rule.for_, now);
+    (Judged::Those(vec![target]), crossing.into_iter().collect())
+}
+
+/// A target that is down is one alert, and its parts count from when it is up again.
+pub(super) fn part_stale(report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
+    let up_since = report.history.up_since().filter(|_| report.up == Some(true));
+    // Sooner nothing can be stale, and not every part may have been tried.
+    let Some(up_since) = up_since.filter(|since| now.since(*since) >= STALE_AFTER) else {
+        return (Judged::Nothing, Vec::new());
+    };
+    let (mut judged, mut crossings) = (Vec::new(), Vec::new());
+    for (part, state) in &report.parts {
+        if state.outcome == Outcome::Refused {
+            continue;
+        }
+        let subject: Arc<str> = part.label().into();
+        // A first walk is as young as its newest page.
+        let read = if state.outcome == Outcome::Pending { state.last_data } else { state.last_success };
+        let stale_after = STALE_AFTER.max(state.round * 3);
+        let up_for = now.since(up_since);
+        let age = read.map(|read| now.since(read));
+        if age.is_none_or(|age| age > stale_after) {
+            let reading = Reading::Lasting(age.unwrap_or(up_for).as_secs());
+            let crossing = Crossing::simple(Arc::clone(&subject), 1, reading);
+            // It has not had the time to be read, which is no news; but what was stale before is not read either.
+            crossings.push(if up_for > stale_after {
+                crossing
+            } else {
+                Crossing { crossed: 0..0, ..crossing }
+            });
+        }
+        judged.push((subject, Switch::On));
+    }
+    (Judged::Named(judged), crossings)
+}
+
+/// Parts that the login could read before and may not read any more. Of a part that the login may not read, it is not
+/// known after a restart whether it ever could: what fires goes on.
+pub(super) fn right_lost(report: &Report) -> (Judged, Vec<Crossing>) {
+    if report.up != Some(true) {
+        return (Judged::Nothing, Vec::new());
+    }
+    let (mut judged, mut crossings) = (Vec::new(), Vec::new());
+    for (part, state) in &report.parts {
+        match state.outcome {
+            Outcome::Up => judged.push(part.label().into()),
+            Outcome::Failed { reason: Reason::Forbidden, .. } => {
+                let reading = Reading::Word(Reason::Forbidden.label().into());
+                crossings.push(Crossing::simple(part.label().into(), 1, reading));
+            }
+            Outcome::Refused | Outcome::Failed { .. } | Outcome::Pending => {}
+        }
+    }
+    (Judged::Those(judged), crossings)
+}
+
+pub(super) fn core_down(report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
+    let round = report.parts.get(&Part::Core).map_or(Duration::ZERO, |state| state.round);
+    // Of a core that is asked so seldom no more than its newest answer may ever be known.
+    let covered = report.history.core_covered(now) || round > CORE_WINDOW / 2;
+    let down = report.history.core_down(now).filter(|share| covered || *share > CORE_DOWN_SHARE);
+    of_target(down.map(|share| (usize::from(share > CORE_DOWN_SHARE), Reading::Share(share))))
+}
+
+pub(super) fn certificate_expiry(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
+    let Some(end) = report.certificate_expiry else { return (Judged::Nothing, Vec::new()) };
+    let (crossed, held) = rule.crossed_by_time(end, now.wall);
+    let read = report.parts.get(&Part::System).and_then(|state| state.last_data).map(|read| Read {
+        at: read.wall,
+        crossed_then: rule.crossed_by_time(end, read.wall).0,
+        contradicted: end.saturating_add(CONTRADICTED_AFTER) <= now.wall,
+    });
+    let crossing = Crossing { held, read, ..Crossing::simple("".into(), crossed, Reading::Ends(end)) };
+    (Judged::Those(vec!["".into()]), (held > 0).then_some(crossing).into_iter().collect())
+}
+
+pub(super) fn share(rule: &Rule, share: Option<f64>) -> Option<(usize, Reading)> {
+    share.map(|share| (rule.crossed_by_share(share), Reading::Share(share)))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a share of bytes needs no more than 53 bits")]
+pub(super) fn ratio(used: Option<u64>, size: Option<u64>) -> Option<f64> {
+    used.zip(size.filter(|size| *size > 0)).map(|(used, size)| used as f64 / size as f64)
+}
