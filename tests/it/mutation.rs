@@ -29,7 +29,7 @@ use verdict::{Baseline, Known, Loss};
 /// Random combinations of each system, if `MUTATIONS` does not say.
 const COMBINED: u64 = 200;
 /// Places that are printed; the others are counted.
-const PRINTED: usize = 200;
+const PRINTED: usize = 100;
 /// How much the peak of memory may grow over all mutations, in KiB.
 const GROWTH: u64 = 64 * 1024;
 
@@ -77,6 +77,7 @@ fn check(systems: Vec<System>) {
             wrong: Vec::new(),
             failed: 0,
         };
+        assert!(run.baseline.is_well(), "{} is not well unmutated", system.name);
         run.mutate(&asked);
         wrong.append(&mut run.wrong);
         failed += run.failed;
@@ -108,8 +109,11 @@ impl Run<'_> {
         let combined: Vec<_> =
             seeds.iter().map(|seed| mutations::combined(&singles, &mut Rng::with_seed(*seed))).collect();
 
-        // Once around, for what is made only once.
-        self.poll(&alone[..alone.len().min(100)]);
+        // The same panel again and again: for what is made only once, and because it must give the same.
+        for again in self.poll(&vec![Vec::new(); 100]) {
+            let again = again.unwrap();
+            assert!(again.lost.is_empty() && again.changed.is_empty(), "{again:?} without a mutation");
+        }
         let before = peak();
         let losses = self.poll(&alone);
         for (mutant, loss) in alone.iter().zip(&losses) {

@@ -12,12 +12,14 @@ pub(super) enum Edit {
     /// The list in reverse order.
     Reverse(String),
     /// The whole body, made from the recorded text.
-    Whole(fn(&str) -> Vec<u8>),
+    Whole(MakeBody),
     /// The recorded body under another content type.
     Kind(&'static str),
     /// This status, without a body.
     Status(u16),
 }
+
+pub(super) type MakeBody = fn(&str) -> Vec<u8>;
 
 /// The place of a row that is removed with the others at the end, so that pointers to later rows stay right.
 const CUT: &str = "@@cut@@";

@@ -4,7 +4,7 @@ use fastrand::Rng;
 use serde_json::{Map, Value};
 
 use super::{
-    document::{Edit, below, split},
+    document::{Edit, MakeBody, below, split},
     system::{Polled, Rows, System, Weight},
 };
 
@@ -180,7 +180,7 @@ impl Maker<'_> {
 
     fn answer(&mut self) {
         let cost = if self.polled.weight == Weight::Part { Cost::Answer } else { Cost::Anything };
-        let bodies: [(&str, fn(&str) -> Vec<u8>); 13] = [
+        let bodies: [(&str, MakeBody); 13] = [
             ("[]", |_| b"[]".into()),
             ("{}", |_| b"{}".into()),
             ("null", |_| b"null".into()),

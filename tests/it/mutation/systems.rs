@@ -93,7 +93,8 @@ pub(super) fn pasarguard() -> Vec<System> {
             .find(|node| node["id"] == json!(id.parse::<u64>().unwrap()));
         text(named.unwrap(), "name")
     });
-    let polled = vec![of("/api/node/usage", "node-usage-hour-owner", Weight::Part, Some(usage))];
+    let login = of(TOKEN, "token-ok-owner", Weight::Login("access_token"), None);
+    let polled = vec![login, of("/api/node/usage", "node-usage-hour-owner", Weight::Part, Some(usage))];
     vec![today, System { name: "pasarguard without lifetime counters", client, panel, polled }]
 }
 

@@ -9,12 +9,13 @@ use crate::common::exposition::Sample;
 const FIELD: usize = 6;
 
 /// Families of which a row changes the value, because they count or sum rows.
-const TOTALS: [&str; 8] = [
+const TOTALS: [&str; 9] = [
     "proxymeter_users",
     "proxymeter_users_online",
     "proxymeter_users_seen",
     "proxymeter_users_expiring",
     "proxymeter_users_near_quota",
+    "proxymeter_target_users_counted",
     "proxymeter_target_users_omitted",
     "proxymeter_target_users_unreadable",
     "proxymeter_target_rows_omitted",
@@ -50,6 +51,12 @@ pub(super) struct Known {
 impl Baseline {
     pub(super) fn new(samples: Vec<Sample>) -> Baseline {
         Baseline { samples }
+    }
+
+    /// Whether every part is up.
+    pub(super) fn is_well(&self) -> bool {
+        let states = self.samples.iter().filter(|sample| [UP, PART_UP].contains(&sample.name.as_str()));
+        states.clone().count() > 1 && states.map(|sample| sample.value).all(|value| value == 1.0)
     }
 
     pub(super) fn series(&self) -> usize {
