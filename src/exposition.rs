@@ -12,6 +12,7 @@ mod alerts;
 mod family;
 mod format;
 mod hosts;
+mod inbounds;
 mod labels;
 mod nodes;
 mod own;
@@ -39,11 +40,12 @@ use view::{Naming, View};
 type Noun = (&'static [&'static Family<'static>], fn(&mut Text, &[View<'_>]));
 
 /// In the order in which they are written.
-const NOUNS: [Noun; 5] = [
+const NOUNS: [Noun; 6] = [
     (targets::FAMILIES, targets::write),
     (users::FAMILIES, users::write),
     (nodes::FAMILIES, nodes::write),
     (hosts::FAMILIES, hosts::write),
+    (inbounds::FAMILIES, inbounds::write),
     (admins::FAMILIES, admins::write),
 ];
 

@@ -2,12 +2,14 @@
 //! happened without the content.
 
 pub mod options;
+mod reuse;
 mod tls;
 
 use std::{
     cell::Cell,
     error::Error as StdError,
-    io::{self, Read},
+    fmt,
+    io::{self, BufRead, BufReader, Read},
     mem,
     rc::Rc,
     sync::Arc,
@@ -20,6 +22,7 @@ use reqwest::{
     header::{self, HeaderMap, HeaderName},
     redirect,
 };
+use serde_json::error::Category;
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout_at},
@@ -27,12 +30,15 @@ use tokio::{
 
 pub use tls::{BuildError, install_crypto_provider};
 
+use self::reuse::Opened;
 use crate::{http::options::TlsOptions, model::Timestamp, secret::Secret};
 
 /// uvicorn closes idle connections after five seconds; a request on a connection that is just being closed fails.
 const KEEP_IDLE: Duration = Duration::from_secs(3);
 /// Bytes of an unread answer that are drained to keep its connection alive.
 const DRAIN: usize = 64 * 1024;
+/// Bytes of a refusal that are kept, for the client that knows what its system says.
+const SAID: usize = 1024;
 /// How long draining may take once the status is known.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 /// Bytes that one row of a long list may take up. Marzban's are about 4 KB.
@@ -44,6 +50,7 @@ const ROWS: usize = 100_000;
 #[derive(Clone, Debug)]
 pub struct Client {
     inner: reqwest::Client,
+    opened: Opened,
     certificate: Arc<tls::LeafSeen>,
 }
 
@@ -54,6 +61,15 @@ pub struct Limits {
     pub deadline: Duration,
     /// Bytes of body after decompression.
     pub body: usize,
+}
+
+/// Whether a request may be sent a second time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeat {
+    /// It only reads. If it fails on an old connection before an answer begins, it is sent once more on a new one.
+    Safe,
+    /// It changes something, so it is sent once.
+    Never,
 }
 
 /// A decoded answer.
@@ -73,6 +89,16 @@ pub struct Reply {
     pub headers: HeaderMap,
     /// The start of the body, up to [`Limits::body`] bytes.
     pub body: Bytes,
+}
+
+/// Why [`Client::read`] gave no value.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Refusal {
+    pub error: Error,
+    /// How long the server asked to wait (`Retry-After`).
+    pub retry_after: Option<Duration>,
+    /// The start of the answer if it is JSON, up to 1 KiB; else empty. It is never printed.
+    pub said: Bytes,
 }
 
 /// Why an exchange failed. The texts contain neither the URL's path nor any part of a body.
@@ -103,6 +129,22 @@ pub enum Error {
     Decode(String),
 }
 
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Refusal { error, retry_after: None, said: Bytes::new() }
+    }
+}
+
+impl fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Refusal { error, retry_after, said: _ } = self;
+        f.debug_struct("Refusal")
+            .field("error", error)
+            .field("retry_after", retry_after)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Client {
     /// A client for one server.
     ///
@@ -129,7 +171,8 @@ impl Client {
     fn build(tls: &TlsOptions, secure: bool, proxy: Option<Proxy>) -> Result<Self, BuildError> {
         let certificate = Arc::new(tls::LeafSeen::default());
         let config = tls::client_config(tls, secure, Arc::clone(&certificate))?;
-        let mut builder = reqwest::Client::builder().no_proxy();
+        let opened = Opened::default();
+        let mut builder = reqwest::Client::builder().no_proxy().connector_layer(opened.clone());
         if let Some(proxy) = proxy {
             builder = builder.proxy(proxy);
         }
@@ -141,7 +184,7 @@ impl Client {
             .user_agent(concat!("proxymeter/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|err| BuildError::Client(innermost(&err)))?;
-        Ok(Client { inner, certificate })
+        Ok(Client { inner, opened, certificate })
     }
 
     pub fn get(&self, url: String) -> RequestBuilder {
@@ -186,26 +229,51 @@ impl Client {
     pub async fn read<T, F>(
         &self,
         request: RequestBuilder,
+        repeat: Repeat,
         limits: Limits,
         decode: F,
-    ) -> Result<Answer<T>, Error>
+    ) -> Result<Answer<T>, Refusal>
     where
         T: Send + 'static,
         F: FnOnce(Body) -> serde_json::Result<T> + Send + 'static,
     {
         let deadline = Instant::now() + limits.deadline;
         let too_late = |_| Error::Timeout(limits.deadline);
-        let response = timeout_at(deadline, request.send()).await.map_err(too_late)?;
-        let response = response.map_err(|err| classify(&err, limits))?;
+        let response =
+            timeout_at(deadline, self.begin(request, repeat, limits)).await.map_err(too_late)??;
         let began = Instant::now();
-        if let Some(refusal) = refusal(&response) {
-            // The rest of a refused answer does not matter.
-            drop(timeout_at(deadline.min(began + DRAIN_TIME), drain(response)).await);
-            return Err(refusal);
+        if let Some(error) = refusal(&response) {
+            let retry_after = retry_after(response.headers());
+            let mut said = BytesMut::new();
+            // A refusal that does not come whole is one all the same.
+            drop(timeout_at(deadline.min(began + DRAIN_TIME), drain(response, &mut said)).await);
+            return Err(Refusal { error, retry_after, said: said.freeze() });
         }
         let date = date(response.headers(), &header::DATE);
         let value = timeout_at(deadline, receive(response, limits, decode)).await.map_err(too_late)??;
         Ok(Answer { value, date, began })
+    }
+
+    /// Sends a request and waits for the head of the answer. A server may close an idle connection without a word (uvicorn
+    /// does after each 500), which shows only when the next request is sent on it.
+    async fn begin(
+        &self,
+        request: RequestBuilder,
+        repeat: Repeat,
+        limits: Limits,
+    ) -> Result<Response, Error> {
+        let again = request.try_clone().filter(|_| repeat == Repeat::Safe);
+        let opened = self.opened.count();
+        let error = match request.send().await {
+            Ok(response) => return Ok(response),
+            Err(err) => classify(&err, limits),
+        };
+        match again {
+            Some(again) if error == Error::Interrupted && self.opened.count() == opened => {
+                again.send().await.map_err(|err| classify(&err, limits))
+            }
+            _ => Err(error),
+        }
     }
 }
 
@@ -222,6 +290,7 @@ where
     T: Send + 'static,
     F: FnOnce(Body) -> serde_json::Result<T> + Send + 'static,
 {
+    let is_text = is_text(&response);
     let (chunks, arriving) = mpsc::channel(4);
     let decoded = tokio::task::spawn_blocking(move || decode(Body::new(arriving)));
     let mut length = 0_usize;
@@ -241,7 +310,10 @@ where
     drop(chunks);
     let decoded = decoded.await.map_err(|_| Error::Decode("the decoder stopped".into()))?;
     fed?;
-    decoded.map_err(|err| undecodable(&err))
+    decoded.map_err(|err| match err.classify() {
+        Category::Syntax | Category::Eof if is_text => Error::NotJson("plain text"),
+        _ => undecodable(&err),
+    })
 }
 
 /// A body that arrives while a decoder on a blocking thread reads it.
@@ -303,12 +375,19 @@ impl Read for Body {
     }
 }
 
-/// Decodes an answer that is one JSON value.
-///
-/// # Errors
-/// When it is not one, or more follows.
-pub fn json<T: serde::de::DeserializeOwned>(body: Body) -> serde_json::Result<T> {
-    serde_json::from_reader(io::BufReader::new(body))
+impl Body {
+    /// The body for a decoder, without the byte order mark that some proxies put in front.
+    ///
+    /// # Errors
+    /// When the body cannot be read.
+    pub fn buffered(self) -> io::Result<BufReader<Self>> {
+        const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+        let mut reader = BufReader::new(self);
+        if reader.fill_buf()?.starts_with(BYTE_ORDER_MARK) {
+            reader.consume(BYTE_ORDER_MARK.len());
+        }
+        Ok(reader)
+    }
 }
 
 /// Why an answer is not worth decoding, judged by its head.
@@ -326,10 +405,13 @@ fn refusal(response: &Response) -> Option<Error> {
     }
 }
 
-async fn drain(mut response: Response) {
+/// Reads a refusal to its end, unless it is long, and keeps the start of one that is JSON.
+async fn drain(mut response: Response, said: &mut BytesMut) {
+    let keep = if not_json(&response).is_none() { SAID } else { 0 };
     let mut length = 0;
     while let Ok(Some(chunk)) = response.chunk().await {
         length += chunk.len();
+        said.extend_from_slice(&chunk[..chunk.len().min(keep.saturating_sub(said.len()))]);
         if length > DRAIN {
             break;
         }
@@ -338,16 +420,25 @@ async fn drain(mut response: Response) {
 
 const HTML: &str = "HTML";
 
-/// A word for what came instead of JSON. An answer with no content type, or an unusual one, is decoded anyway.
+/// How long a server asks to wait: a number of seconds, or a date, which is compared with the server's own.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let (until, now) = (date(headers, &header::RETRY_AFTER)?, date(headers, &header::DATE)?);
+    Some(until.since(now))
+}
+
+/// A word for what came instead of JSON. Any other content type is decoded: JSON also comes as plain text or without one.
 fn not_json(response: &Response) -> Option<&'static str> {
     let kind = response.headers().get(header::CONTENT_TYPE)?.to_str().ok()?.to_ascii_lowercase();
-    if kind.starts_with("text/html") {
-        Some(HTML)
-    } else if kind.starts_with("text/") && !kind.starts_with("text/json") {
-        Some("plain text")
-    } else {
-        None
-    }
+    kind.starts_with("text/html").then_some(HTML)
+}
+
+fn is_text(response: &Response) -> bool {
+    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    kind.is_some_and(|kind| kind.to_ascii_lowercase().starts_with("text/"))
 }
 
 /// The time in a header, in the one format that servers still write.
@@ -359,15 +450,17 @@ pub(crate) fn date(headers: &HeaderMap, name: &HeaderName) -> Option<Timestamp> 
 
 /// Why a decoder failed. serde's own messages may quote the input, so only the place and the kind are reported.
 fn undecodable(err: &serde_json::Error) -> Error {
-    use serde_json::error::Category;
-
     let kind = match err.classify() {
         Category::Io => return Error::TooLargeList,
         Category::Syntax => "malformed",
         Category::Data => "of another shape",
         Category::Eof => "cut off",
     };
-    Error::Decode(format!("{kind} at line {}, column {}", err.line(), err.column()))
+    // An error of a decoder's own has no place.
+    match err.line() {
+        0 => Error::Decode(kind.into()),
+        line => Error::Decode(format!("{kind} at line {line}, column {}", err.column())),
+    }
 }
 
 fn classify(err: &reqwest::Error, limits: Limits) -> Error {

@@ -8,7 +8,7 @@ mod saved;
 mod schedule;
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{BTreeSet, HashSet, VecDeque},
     pin::pin,
     sync::Arc,
     time::Duration,
@@ -27,7 +27,7 @@ use crate::{
     model::{CounterChange, Fact, Moment, Outcome, Part, PartState, Reason, Report, UserFacts, Users},
     store::{SavedUsers, Store},
     telemetry::Telemetry,
-    upstream::{FetchError, NAMES_AT_ONCE, Planned, Scope, Step, Upstream},
+    upstream::{FetchError, NAMES_AT_ONCE, Notes, Planned, Scope, Step, Upstream, json::OddField},
 };
 
 /// What a loop leaves to the next one of its target.
@@ -52,6 +52,8 @@ pub struct Poller {
     report: Report,
     /// Parts whose counters exist already.
     declared: Vec<Part>,
+    /// Fields that were logged as unreadable.
+    odd_fields: BTreeSet<OddField>,
     /// Users to request by name.
     wanted: Wanted,
     /// The store for the users of finished walks.
@@ -91,6 +93,7 @@ impl Poller {
             schedule,
             report: Report::new(name),
             declared: Vec::new(),
+            odd_fields: BTreeSet::new(),
             wanted: Wanted::default(),
             store: None,
             load_counters_at: None,
@@ -261,7 +264,7 @@ impl Poller {
         let now = self.clock.now();
         self.schedule.asked_out_of_turn((began.uptime, now.uptime), ended);
         self.up(false, answer.as_ref().err(), ended, now);
-        self.count_requests();
+        self.take_notes(Part::Users);
         match answer {
             Ok(named) => {
                 self.learn(Fact::Users(UserFacts::Named(named)), began);
@@ -445,7 +448,7 @@ impl Poller {
                 self.declared.push(part);
             }
         }
-        self.count_requests();
+        self.take_notes(part);
         let target = &*self.report.target;
         if ended != Ended::More {
             self.telemetry.poll(target, part.label());
@@ -457,9 +460,16 @@ impl Poller {
         }
     }
 
-    fn count_requests(&mut self) {
-        for _ in 0..self.upstream.take_requests() {
-            self.telemetry.request(&self.report.target);
+    /// Counts what the client did, and logs each field that cannot be read the first time.
+    fn take_notes(&mut self, part: Part) {
+        let target_name = &*self.report.target;
+        let Notes { requests, logins, odd_fields } = self.upstream.take_notes();
+        self.telemetry.requests(target_name, requests, logins);
+        for (field, times) in odd_fields {
+            self.telemetry.odd_fields(target_name, part.label(), times);
+            if self.odd_fields.insert(field) {
+                warn!(target_name, "a field cannot be read: {field}");
+            }
         }
     }
 

@@ -44,6 +44,8 @@ struct Inner {
     polls: IntCounterVec,
     poll_failures: IntCounterVec,
     requests: IntCounterVec,
+    logins: IntCounterVec,
+    odd_fields: IntCounterVec,
     clock_steps: IntCounter,
     reload_successful: IntGauge,
     reload_success_time: Gauge,
@@ -92,6 +94,22 @@ impl Telemetry {
                 &registry,
                 opts("target_requests_total", "HTTP requests sent to the target, logins included."),
                 &["target"],
+            ),
+            logins: counters(
+                &registry,
+                opts(
+                    "target_logins_total",
+                    "Logins tried at the target. A login that fails is repeated more and more seldom.",
+                ),
+                &["target"],
+            ),
+            odd_fields: counters(
+                &registry,
+                opts(
+                    "target_fields_unreadable_total",
+                    "Fields of the target's answers that are not what they should be and were left out, in rows that were kept.",
+                ),
+                &["target", "part"],
             ),
             clock_steps: register(
                 &registry,
@@ -169,6 +187,8 @@ impl Telemetry {
     /// Creates all counters of a part of a target, at 0. `reasons` are all reasons for which a read of it can fail.
     pub fn declare_part(&self, target: &str, part: &'static str, reasons: &[&'static str]) {
         self.0.requests.with_label_values(&[target]);
+        self.0.logins.with_label_values(&[target]);
+        self.0.odd_fields.with_label_values(&[target, part]);
         self.0.polls.with_label_values(&[target, part]);
         for reason in reasons {
             self.0.poll_failures.with_label_values(&[target, part, reason]);
@@ -185,14 +205,22 @@ impl Telemetry {
         self.0.poll_failures.with_label_values(&[target, part, reason]).inc();
     }
 
-    /// An HTTP request is sent to a target.
-    pub fn request(&self, target: &str) {
-        self.0.requests.with_label_values(&[target]).inc();
+    /// So many HTTP requests were sent to a target, of which so many were logins.
+    pub fn requests(&self, target: &str, requests: u64, logins: u64) {
+        self.0.requests.with_label_values(&[target]).inc_by(requests);
+        self.0.logins.with_label_values(&[target]).inc_by(logins);
+    }
+
+    /// So many fields of a part could not be read.
+    pub fn odd_fields(&self, target: &str, part: &'static str, fields: u64) {
+        self.0.odd_fields.with_label_values(&[target, part]).inc_by(fields);
     }
 
     /// Removes all series of a target.
     pub fn forget_target(&self, target: &str) {
-        for counters in [&self.0.polls, &self.0.poll_failures, &self.0.requests] {
+        for counters in
+            [&self.0.polls, &self.0.poll_failures, &self.0.requests, &self.0.logins, &self.0.odd_fields]
+        {
             forget(counters, "target", target);
         }
     }
@@ -454,9 +482,13 @@ mod tests {
         }
         telemetry.poll("home", "system");
         telemetry.failure("home", "system", "timeout");
-        telemetry.clone().request("home");
+        telemetry.clone().requests("home", 1, 1);
+        telemetry.odd_fields("home", "system", 3);
+        assert_eq!(value(&telemetry, "proxymeter_target_logins_total", &["home"]), Some(1.0));
+        let odd = "proxymeter_target_fields_unreadable_total";
+        assert_eq!(value(&telemetry, odd, &["home", "system"]), Some(3.0));
         assert_eq!(value(&telemetry, "proxymeter_target_polls_total", &["home", "system"]), Some(1.0));
-        telemetry.clone().request("home");
+        telemetry.clone().requests("home", 1, 0);
         assert_eq!(value(&telemetry, "proxymeter_target_requests_total", &["home"]), Some(2.0));
         assert_eq!(value(&telemetry, failures, &["home", "system", "timeout"]), Some(1.0));
         assert_eq!(value(&telemetry, failures, &["home", "system", "connect"]), Some(0.0));
@@ -477,7 +509,7 @@ mod tests {
         let labels = families.iter().flat_map(MetricFamily::get_metric).flat_map(|metric| metric.get_label());
         let values: Vec<_> = labels.map(|label| label.value()).collect();
         assert!(!values.contains(&"home"));
-        assert_eq!(values.iter().filter(|value| **value == "edge").count(), 11);
+        assert_eq!(values.iter().filter(|value| **value == "edge").count(), 13);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Clients for the watched systems: login, requests, private wire types, and one conversion to the model.
 
 mod error;
+pub mod json;
+mod notes;
 mod plan;
 mod step;
 
@@ -13,6 +15,7 @@ use std::sync::Arc;
 use self::marzban::{Marzban, config::MarzbanConfig};
 pub use self::{
     error::{Again, Cause, FetchError, Scope},
+    notes::Notes,
     plan::{Pace, Planned},
     step::{Step, Timeouts},
 };
@@ -105,12 +108,12 @@ impl Upstream {
         }
     }
 
-    /// The number of requests sent since the last call.
-    pub fn take_requests(&mut self) -> u64 {
+    /// What happened since the last call.
+    pub fn take_notes(&mut self) -> Notes {
         match self {
-            Upstream::Marzban(marzban) => marzban.take_requests(),
+            Upstream::Marzban(marzban) => marzban.take_notes(),
             #[cfg(test)]
-            Upstream::Scripted(scripted) => scripted.take_requests(),
+            Upstream::Scripted(scripted) => std::mem::take(&mut scripted.notes),
         }
     }
 

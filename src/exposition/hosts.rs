@@ -42,7 +42,7 @@ pub(super) fn write(text: &mut Text, views: &[View<'_>]) {
     each_target(text, &HOST_UPTIME, views, |view| host(view, |host| host.uptime));
     each_target(text, &PROXY_UPLINK, views, |view| view.if_fresh(Part::System, view.report.proxy_uplink));
     each_target(text, &PROXY_DOWNLINK, views, |view| view.if_fresh(Part::System, view.report.proxy_downlink));
-    each_target(text, &CORE_UP, views, |view| core(view).map(|core| core.up));
+    each_target(text, &CORE_UP, views, |view| core(view).and_then(|core| core.up));
     let mut series = text.family(&CORE_INFO);
     for view in views {
         if let Some(version) = core(view).and_then(|core| core.version.as_deref()) {

@@ -7,7 +7,7 @@ use super::{
     text::{Number, Text},
     view::View,
 };
-use crate::model::{Counter, Node, NodeStatus, NodeTraffic, Part};
+use crate::model::{Counter, Node, NodeStats, NodeStatus, NodeTraffic, Part};
 
 families! {
     NODE_UP = Gauge("node_up", ["target", "node"],
@@ -20,17 +20,34 @@ families! {
         "Bytes from users through the node, unweighted (lifetime_uplink, or uplink of /api/nodes/usage summed by the hour since first seen; the panel's own proxy is master). Polled.");
     NODE_DOWNLINK = Counter("node_downlink_bytes_total", ["target", "node"],
         "Bytes to users through the node, unweighted (lifetime_downlink, or downlink of /api/nodes/usage summed by the hour since first seen; the panel's own proxy is master). Polled.");
+    NODE_CPU_USAGE = Gauge("node_cpu_usage_ratio", ["target", "node"],
+        "CPU usage of the node's host over all cores, 0 to 1 (cpu_usage of /api/nodes/realtime_stats, percent); polled.");
+    NODE_CPU_CORES = Gauge("node_cpu_cores", ["target", "node"],
+        "CPU cores of the node's host (cpu_cores of /api/nodes/realtime_stats); polled.");
+    NODE_MEMORY_USED = Gauge("node_memory_used_bytes", ["target", "node"],
+        "Bytes of memory in use on the node's host (mem_used of /api/nodes/realtime_stats); polled.");
+    NODE_MEMORY_SIZE = Gauge("node_memory_size_bytes", ["target", "node"],
+        "Bytes of memory of the node's host (mem_total of /api/nodes/realtime_stats); polled.");
+    NODE_MEMORY_USAGE = Gauge("node_memory_usage_ratio", ["target", "node"],
+        "Share of the memory of the node's host in use, 0 to 1 (mem_used and mem_total of /api/nodes/realtime_stats); polled.");
+    NODE_RECEIVE_SPEED = Gauge("node_network_receive_bytes_per_second", ["target", "node"],
+        "Bytes per second that the node's host received on all interfaces, as the node measured it; there is no counter (incoming_bandwidth_speed of /api/nodes/realtime_stats). Polled.");
+    NODE_TRANSMIT_SPEED = Gauge("node_network_transmit_bytes_per_second", ["target", "node"],
+        "Bytes per second that the node's host sent on all interfaces, as the node measured it; there is no counter (outgoing_bandwidth_speed of /api/nodes/realtime_stats). Polled.");
+    NODE_UPTIME = Gauge("node_uptime_seconds", ["target", "node"],
+        "Uptime of the node (uptime of /api/nodes/realtime_stats); polled.");
     NODE_USAGE_COEFFICIENT = Gauge("node_usage_coefficient", ["target", "node"],
         "Factor by which the panel weights the node's traffic for quotas (usage_coefficient); polled.");
 }
 
 pub(super) fn write(text: &mut Text, views: &[View<'_>]) {
     each_node(text, &NODE_UP, views, |node| {
-        (node.status != NodeStatus::Disabled).then_some(node.status == NodeStatus::Connected)
+        let enabled = !node.status_unread && node.status != NodeStatus::Disabled;
+        enabled.then_some(node.status == NodeStatus::Connected)
     });
     let mut series = text.family(&NODE_STATUS);
     for view in views {
-        for node in fresh(view) {
+        for node in fresh(view).iter().filter(|node| !node.status_unread) {
             for status in NodeStatus::ALL {
                 series.add(&[view.target(), &node.label, status.label()], node.status == status);
             }
@@ -57,7 +74,36 @@ pub(super) fn write(text: &mut Text, views: &[View<'_>]) {
         |node| node.downlink.map(Counter::value),
         |traffic| traffic.downlink,
     );
+    write_stats(text, views);
     each_node(text, &NODE_USAGE_COEFFICIENT, views, |node| node.usage_coefficient);
+}
+
+/// What nodes report of their hosts.
+fn write_stats(text: &mut Text, views: &[View<'_>]) {
+    each_host(text, &NODE_CPU_USAGE, views, |stats| stats.cpu_usage);
+    each_host(text, &NODE_CPU_CORES, views, |stats| stats.cpu_cores);
+    each_host(text, &NODE_MEMORY_USED, views, |stats| stats.memory_used);
+    each_host(text, &NODE_MEMORY_SIZE, views, |stats| stats.memory_size);
+    each_host(text, &NODE_MEMORY_USAGE, views, NodeStats::memory_usage);
+    each_host(text, &NODE_RECEIVE_SPEED, views, |stats| stats.receive_speed);
+    each_host(text, &NODE_TRANSMIT_SPEED, views, |stats| stats.transmit_speed);
+    each_host(text, &NODE_UPTIME, views, |stats| stats.uptime);
+}
+
+fn each_host<V: Into<Number>>(
+    text: &mut Text,
+    family: &Family<'_>,
+    views: &[View<'_>],
+    value: impl Fn(&NodeStats) -> Option<V>,
+) {
+    let mut series = text.family(family);
+    for view in views {
+        for stats in view.if_fresh_list(Part::NodeStats, &view.report.node_stats) {
+            if let Some(value) = value(stats) {
+                series.add(&[view.target(), &stats.node], value);
+            }
+        }
+    }
 }
 
 fn fresh<'a>(view: &View<'a>) -> &'a [Node] {

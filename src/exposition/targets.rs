@@ -24,6 +24,10 @@ families! {
         "Unix time at which the certificate presented by the target expires (notAfter); polled.");
     TARGET_USERS_OMITTED = Gauge("target_users_omitted", ["target"],
         "Users without series of their own because of users.limit; the first by name are kept. Polled.");
+    TARGET_ROWS_OMITTED = Gauge("target_rows_omitted", ["target", "part"],
+        "Rows that were left out of the list of a part: beyond its cap, doubled, without a readable identity, or with one longer than 1,024 bytes. Polled.");
+    TARGET_USERS_COUNTED = Gauge("target_users_counted", ["target"],
+        "Rows of the user list by the panel's own count in it (total), only if that differs from what the last finished walk found; polled.");
     TARGET_USERS_UNREADABLE = Gauge("target_users_unreadable", ["target"],
         "Users that the panel counts but did not return in a readable form during the last finished walk of its list; polled.");
 }
@@ -49,6 +53,15 @@ pub(super) fn write(text: &mut Text, views: &[View<'_>]) {
     each_part(text, &TARGET_PART_DURATION, views, |_, state| state.duration);
     each_target(text, &TARGET_CERTIFICATE_EXPIRY, views, |view| view.report.certificate_expiry);
     each_target(text, &TARGET_USERS_OMITTED, views, |view| view.named_users().map(|(_, others)| others));
+    let mut series = text.family(&TARGET_ROWS_OMITTED);
+    for view in views {
+        for (part, rows) in view.rows_omitted() {
+            series.add(&[view.target(), part.label()], rows);
+        }
+    }
+    each_target(text, &TARGET_USERS_COUNTED, views, |view| {
+        view.all_users().and_then(|_| view.report.users.counted_otherwise())
+    });
     each_target(text, &TARGET_USERS_UNREADABLE, views, |view| {
         view.all_users().map(|_| view.report.users.unreadable().rows)
     });

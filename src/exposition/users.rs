@@ -7,7 +7,7 @@ use super::{
     text::{Number, Text, push_label},
     view::{View, each_target},
 };
-use crate::model::{Expiry, Moment, Part, User, UserStatus};
+use crate::model::{Expiry, Moment, Part, Unread, User, UserStatus};
 
 families! {
     USERS = Gauge("users", ["target", "status"],
@@ -113,9 +113,13 @@ impl<'v, 'a> Counts<'v, 'a> {
         self.view.target()
     }
 
-    /// By the panel's count, else counted from the list.
+    /// By the panel's count or counted from the list, whichever is younger.
     fn with_status(&self, status: UserStatus) -> Option<u64> {
-        let counts = self.view.report.counts.by_status.iter().filter(|(counted, _)| *counted == status);
+        let counts = &self.view.report.counts;
+        let walked = self.view.report.users.walked_since().filter(|_| self.tally.is_some());
+        let outdated =
+            counts.by_status_at.zip(walked).is_some_and(|(counted, walked)| counted.uptime < walked.uptime);
+        let counts = counts.by_status.iter().filter(|_| !outdated).filter(|(counted, _)| *counted == status);
         let counted = counts.map(|(_, users)| *users).reduce(u64::saturating_add);
         self.view
             .if_fresh(Part::System, counted)
@@ -167,21 +171,25 @@ fn status_index(status: UserStatus) -> usize {
 
 fn write_rows(text: &mut Text, views: &[View<'_>]) {
     let targets: Vec<_> = views.iter().map(Rows::new).collect();
-    each_user_with(text, &USER_STATUS, &targets, |user| Some(user.status.label()));
+    each_user_with(text, &USER_STATUS, &targets, |user| if_read(user, Unread::STATUS, user.status.label()));
     each_user_with(text, &USER_INFO, &targets, |user| user.owner.as_deref());
-    each_user(text, &USER_USED, &targets, |user, _| Some(user.used));
-    each_user(text, &USER_LIMIT, &targets, |user, _| user.limit);
-    each_user(text, &USER_TRAFFIC, &targets, |user, _| Some(user.traffic));
+    each_user(text, &USER_USED, &targets, |user, _| if_read(user, Unread::USED, user.used));
+    each_user(text, &USER_LIMIT, &targets, |user, _| user.limit.filter(|_| !user.unread.has(Unread::LIMIT)));
+    each_user(text, &USER_TRAFFIC, &targets, |user, _| if_read(user, Unread::TRAFFIC, user.traffic));
     each_user(text, &USER_EXPIRY, &targets, |user, _| match user.expiry {
-        Expiry::At(end) => Some(end),
+        Expiry::At(end) => if_read(user, Unread::EXPIRY, end),
         Expiry::Never | Expiry::OnFirstUse(_) => None,
     });
     each_user(text, &USER_EXPIRY_PENDING, &targets, |user, _| match user.expiry {
-        Expiry::OnFirstUse(duration) => Some(duration),
+        Expiry::OnFirstUse(duration) => if_read(user, Unread::EXPIRY, duration),
         Expiry::Never | Expiry::At(_) => None,
     });
     each_user(text, &USER_ONLINE, &targets, |user, view| view.report.online(user, view.now));
     each_user(text, &USER_LAST_ONLINE, &targets, |user, _| user.last_online);
+}
+
+fn if_read<T>(user: &User, fact: Unread, value: T) -> Option<T> {
+    (!user.unread.has(fact)).then_some(value)
 }
 
 /// The users of a target that have series of their own.

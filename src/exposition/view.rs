@@ -39,6 +39,13 @@ impl<'a> View<'a> {
         self.if_fresh(Part::Users, users.walked_since().map(|_| users.list()))
     }
 
+    /// Rows that were left out of each list that is fresh.
+    pub(super) fn rows_omitted(&self) -> impl Iterator<Item = (Part, usize)> {
+        let users = self.all_users().map(|_| (Part::Users, self.report.users.omitted()));
+        let others = self.report.omitted.iter().map(|(part, rows)| (*part, *rows));
+        others.filter(|(part, _)| self.report.fresh(*part, self.now)).chain(users)
+    }
+
     /// The users that have series of their own and the number of the others; absent: none may be named, or the list is
     /// stale.
     pub(super) fn named_users(&self) -> Option<(&'a [Arc<User>], usize)> {

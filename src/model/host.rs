@@ -19,6 +19,7 @@ pub struct Host {
 /// The proxy core that runs beside the panel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Core {
-    pub up: bool,
+    /// Absent: the panel does not say.
+    pub up: Option<bool>,
     pub version: Option<String>,
 }

@@ -1,6 +1,6 @@
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
-use super::Counter;
+use super::{Counter, Row, labels};
 
 /// The panel's view of one of its nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub struct Node {
     pub label: Arc<str>,
     pub address: String,
     pub status: NodeStatus,
+    /// The last answer did not say the status, or not in a readable form. Then `status` is the last known one.
+    pub status_unread: bool,
     /// What the panel says of its last failure to connect. It may contain addresses, so it is for notices only.
     pub message: Option<String>,
     /// Version of the node's proxy core; the last known one while the node is disconnected.
@@ -65,6 +67,7 @@ impl Node {
             label: label.into(),
             address: String::new(),
             status,
+            status_unread: false,
             message: None,
             version: None,
             usage_coefficient: None,
@@ -94,31 +97,24 @@ pub struct NodeStats {
     pub uptime: Option<f64>,
 }
 
+impl NodeStats {
+    /// The share of the memory that is in use, 0 to 1.
+    #[expect(clippy::cast_precision_loss, reason = "a share of bytes needs no more than 53 bits")]
+    pub fn memory_usage(&self) -> Option<f64> {
+        let (used, size) = self.memory_used.zip(self.memory_size.filter(|size| *size > 0))?;
+        Some((used as f64 / size as f64).min(1.0))
+    }
+}
+
 /// The name of the panel's own proxy among the nodes.
 pub const MASTER: &str = "master";
 
-/// The labels of nodes by id and name, in the same order; no id means the panel's own proxy. A node's label is its
-/// name. `#` and the id are added if another node of the list has the same name, or if the name could be mistaken for
-/// [`MASTER`] or for a label made this way.
+/// The labels of nodes by id and name, in the same order, all different; no id means the panel's own proxy, which is
+/// [`MASTER`]. See [`labels`].
 pub fn node_labels(nodes: &[(Option<i64>, &str)]) -> Vec<Arc<str>> {
-    let mut known = HashSet::new();
-    let mut clashing = HashSet::from([MASTER]);
-    for (_, name) in nodes.iter().filter(|(id, _)| id.is_some()) {
-        if !known.insert(*name) {
-            clashing.insert(*name);
-        }
-    }
-    let labels = nodes.iter().map(|(id, name)| match id {
-        None => MASTER.into(),
-        Some(id) if clashing.contains(name) || ends_like_a_label(name) => format!("{name}#{id}").into(),
-        Some(_) => Arc::from(*name),
-    });
-    labels.collect()
-}
-
-fn ends_like_a_label(name: &str) -> bool {
-    name.rsplit_once('#')
-        .is_some_and(|(_, id)| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()))
+    let names =
+        nodes.iter().map(|(id, name)| Row { name: if id.is_none() { MASTER } else { name }, id: *id });
+    labels(&names.collect::<Vec<_>>(), MASTER)
 }
 
 /// Bytes through one node, counted since the first reading.

@@ -6,7 +6,7 @@ use std::{
 
 use super::{
     Admin, Core, Counter, Fact, History, Host, Identity, Inbound, Moment, Node, NodeStats, NodeTraffic,
-    Outcome, Part, PartState, ProxyTraffic, Timestamp, User, UserCounts, UserNodeTraffic, Users,
+    Outcome, Part, PartState, ProxyTraffic, Timestamp, Unread, User, UserCounts, UserNodeTraffic, Users,
 };
 
 /// Everything known of one target: each part's last good answer, and the outcome of its last attempt.
@@ -116,7 +116,8 @@ impl Report {
         if self.parts.contains_key(&Part::Online) {
             self.fresh(Part::Online, now).then(|| self.online.contains(&user.name))
         } else {
-            (now.wall.since(user.read_at) < ONLINE_FOR).then_some(user.online)
+            let is_read = !user.unread.has(Unread::ONLINE) && now.wall.since(user.read_at) < ONLINE_FOR;
+            is_read.then_some(user.online)
         }
     }
 
@@ -137,10 +138,12 @@ impl Report {
     /// Merges one converted fact, read at `now`. Counters continue from the previous reading.
     pub fn merge(&mut self, fact: Fact, now: Moment) {
         match fact {
-            Fact::Identity(identity) => self.identity = Some(identity),
+            Fact::Identity(identity) => self.merge_identity(identity),
             Fact::Host(host) => self.host = host,
             Fact::Core(core) => {
-                self.history.core_was(core.up, now);
+                if let Some(up) = core.up {
+                    self.history.core_was(up, now);
+                }
                 self.core = Some(core);
             }
             Fact::Counts(counts) => self.merge_counts(counts),
@@ -155,6 +158,15 @@ impl Report {
             Fact::UserNodes(traffic) => self.user_nodes = Arc::new(traffic),
             Fact::Omitted(part, rows) => drop(self.omitted.insert(part, rows)),
         }
+    }
+
+    /// An answer without a version is of the version known.
+    fn merge_identity(&mut self, mut identity: Identity) {
+        let known = self.identity.take().filter(|known| known.system == identity.system);
+        if let Some(known) = known.filter(|_| identity.version.is_empty()) {
+            identity = known;
+        }
+        self.identity = Some(identity);
     }
 
     fn merge_counts(&mut self, counts: UserCounts) {
@@ -175,6 +187,9 @@ impl Report {
         let known: HashMap<_, _> = self.nodes.iter().map(|node| (&node.label, node)).collect();
         for node in &mut nodes {
             let Some(known) = known.get(&node.label) else { continue };
+            if node.status_unread {
+                node.status = known.status;
+            }
             if node.version.is_none() {
                 node.version.clone_from(&known.version);
             }

@@ -4,7 +4,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Counter, Moment, NamedUsers, Unreadable, User, UserFacts, WalkEnd, WholeList};
+use super::{Counter, Moment, NamedUsers, Unread, Unreadable, User, UserFacts, WalkEnd, WholeList};
 
 /// The users of a target: those of the last finished walk, updated by the present one.
 #[derive(Clone, Debug, Default)]
@@ -182,10 +182,18 @@ fn sorted(mut users: Vec<User>) -> Vec<Arc<User>> {
 
 /// A user after one more reading. Counters continue from the known ones.
 fn gone_on(known: &User, read: User) -> User {
+    let lacks = |fact| read.unread.has(fact);
     User {
         // Reuses the known name's allocation, so that updates do not fragment memory.
         name: Arc::clone(&known.name),
-        traffic: known.traffic.then(read.traffic.value()),
+        status: if lacks(Unread::STATUS) { known.status } else { read.status },
+        used: if lacks(Unread::USED) { known.used } else { read.used },
+        limit: if lacks(Unread::LIMIT) { known.limit } else { read.limit },
+        expiry: if lacks(Unread::EXPIRY) { known.expiry } else { read.expiry },
+        traffic: match lacks(Unread::TRAFFIC) {
+            true => known.traffic,
+            false => known.traffic.then(read.traffic.value()),
+        },
         uplink: Counter::go_on(known.uplink, read.uplink.map(Counter::value)),
         downlink: Counter::go_on(known.downlink, read.downlink.map(Counter::value)),
         ..read
@@ -195,6 +203,7 @@ fn gone_on(known: &User, read: User) -> User {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Expiry, Timestamp, UserStatus};
 
     fn walk(users: &mut Users, names: impl Iterator<Item = usize>) {
         let page: Vec<_> = names.map(|i| User::named(&format!("u{i:03}"))).collect();
@@ -320,6 +329,29 @@ mod tests {
             let whole = WholeList { users: vec![moved(bytes)], ..WholeList::default() };
             users.merge(UserFacts::Whole(whole));
             assert_eq!(users.list()[0].uplink.map(Counter::value), Some(expected));
+        }
+    }
+
+    #[test]
+    fn what_an_answer_does_not_say_stays_as_it_was() {
+        let known = User {
+            status: UserStatus::Active,
+            used: 7,
+            limit: Some(9),
+            traffic: Counter::new(20),
+            expiry: Expiry::At(Timestamp::from_secs(5)),
+            ..User::named("a")
+        };
+        let mut users = Users::restored(vec![known.clone()], None);
+        for (fact, changed) in [
+            (Unread::STATUS, User { status: UserStatus::Unknown, ..known.clone() }),
+            (Unread::USED, User { used: 0, ..known.clone() }),
+            (Unread::LIMIT, User { limit: None, ..known.clone() }),
+            (Unread::TRAFFIC, User { traffic: Counter::new(0), ..known.clone() }),
+            (Unread::EXPIRY, User { expiry: Expiry::Never, ..known.clone() }),
+        ] {
+            users.merge(UserFacts::Page(vec![User { unread: fact, ..changed }]));
+            assert_eq!(*users.list()[0], User { unread: fact, ..known.clone() });
         }
     }
 

@@ -83,6 +83,31 @@ pub struct User {
     pub online: bool,
     /// When this was read, by the exporter's clock.
     pub read_at: Timestamp,
+    /// What of it the last answer did not say. There the user keeps what was known, which is not shown.
+    #[serde(default)]
+    pub unread: Unread,
+}
+
+/// Facts of a user that an answer did not have, or not in a readable form.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unread(u8);
+
+impl Unread {
+    pub const STATUS: Unread = Unread(1);
+    pub const USED: Unread = Unread(1 << 1);
+    pub const LIMIT: Unread = Unread(1 << 2);
+    pub const TRAFFIC: Unread = Unread(1 << 3);
+    pub const EXPIRY: Unread = Unread(1 << 4);
+    /// When the user was last online, and whether the user is now.
+    pub const ONLINE: Unread = Unread(1 << 5);
+
+    pub fn add(&mut self, other: Unread) {
+        self.0 |= other.0;
+    }
+
+    pub fn has(self, other: Unread) -> bool {
+        self.0 & other.0 != 0
+    }
 }
 
 impl User {
@@ -103,6 +128,7 @@ impl User {
             last_online: None,
             online: false,
             read_at: Timestamp::default(),
+            unread: Unread::default(),
         }
     }
 }

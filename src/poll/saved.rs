@@ -32,7 +32,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::model::{Counter, Expiry, Timestamp, UserStatus};
+    use crate::model::{Counter, Expiry, Timestamp, Unread, UserStatus};
 
     #[test]
     fn users_come_back_as_they_were() {
@@ -52,6 +52,7 @@ mod tests {
                 last_online: Some(Timestamp::from_millis(-1)),
                 online: true,
                 read_at: Timestamp::from_secs(1_795_000_000),
+                unread: Unread::LIMIT,
             })
         };
         let expiries =

@@ -133,7 +133,7 @@ impl Schedule {
         let due = self.slot(planned.part).due;
         match planned.pace {
             Pace::Walk => due.max(self.walks_rest_until),
-            Pace::Every(_) | Pace::Within(_) => due,
+            Pace::Every(_) | Pace::Each(_) | Pace::Within(_) => due,
         }
     }
 
@@ -162,7 +162,7 @@ impl Schedule {
         let rest = match pace {
             Pace::Walk => self.walk_rest(took),
             // An answer that takes longer than the interval must not keep the panel busy all the time either.
-            Pace::Every(_) => took,
+            Pace::Every(_) | Pace::Each(_) => took,
             Pace::Within(_) => Duration::ZERO,
         };
         if pace == Pace::Walk {
@@ -191,7 +191,7 @@ impl Schedule {
         };
         let goes_on = match pace {
             Pace::Walk => !matches!(ended, Ended::Done | Ended::Failed(Scope::NotAllowed, _)),
-            Pace::Every(_) | Pace::Within(_) => ended == Ended::More,
+            Pace::Every(_) | Pace::Each(_) | Pace::Within(_) => ended == Ended::More,
         };
         if !goes_on {
             slot.began = None;
@@ -249,6 +249,7 @@ impl Schedule {
     fn interval(&self, part: Part) -> Duration {
         match (self.pace(part), self.config.users_interval) {
             (Pace::Every(n), _) => self.config.interval * n,
+            (Pace::Each(time), _) => time.max(self.config.interval),
             (Pace::Within(longest), _) => self.config.interval.min(longest),
             (Pace::Walk, UsersInterval::Every(interval)) => interval,
             (Pace::Walk, UsersInterval::Auto) => self.config.interval,

@@ -40,7 +40,7 @@ fn system() -> Step {
 }
 
 fn core() -> Step {
-    Step::done(Part::Core, vec![Fact::Core(Core { up: true, version: None })])
+    Step::done(Part::Core, vec![Fact::Core(Core { up: Some(true), version: None })])
 }
 
 fn user(index: usize, now: Moment) -> User {
@@ -89,7 +89,7 @@ fn poller_with(
         by_name,
         named: Arc::clone(&named),
         resumed: Arc::default(),
-        requests: 0,
+        notes: Notes::default(),
         beat: Beat::default(),
     };
     let upstream = Upstream::Scripted(Box::new(scripted));
@@ -431,7 +431,7 @@ async fn one_answer_may_bring_several_parts_and_facts() {
             Part::Core => Step {
                 done: vec![Part::Core, Part::Users, Part::Online],
                 facts: vec![
-                    Fact::Core(Core { up: true, version: None }),
+                    Fact::Core(Core { up: Some(true), version: None }),
                     Fact::Users(UserFacts::Whole(whole)),
                     Fact::Online(["u00002".into()].into()),
                 ],

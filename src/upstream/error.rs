@@ -14,6 +14,11 @@ pub struct FetchError {
     pub again: Again,
 }
 
+/// How long to wait for a target that does not say for how long, and the limits of what it may ask for.
+const WAIT: Duration = Duration::from_secs(60);
+const SHORTEST_WAIT: Duration = Duration::from_secs(10);
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
 /// The cause of the failure.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Cause {
@@ -25,9 +30,21 @@ pub enum Cause {
         /// What to check in the configuration.
         check: &'static str,
     },
+    /// The login failed otherwise. It is paced like a refused one, because each attempt sends the password.
+    #[error("the login failed: {0}")]
+    LoginFailed(Box<Cause>),
+    /// The target no longer accepts what it gave at the last login, again and again.
+    #[error("the session is no longer accepted, and the last login was a short time ago (answered 401)")]
+    SessionLost,
+    /// The account is switched off.
+    #[error("the account is switched off (answered 403)")]
+    SwitchedOff,
     /// The account may not read this.
     #[error("this account may not read it (answered 403)")]
     NotAllowed,
+    /// The target asked us to wait.
+    #[error("the target asks to wait {} (answered {status})", humantime::format_duration(*.wait))]
+    RateLimited { status: u16, wait: Duration },
     #[error(
         "nothing here (answered {0}); check the URL and its base path, and that it is the system configured"
     )]
@@ -75,9 +92,62 @@ impl FetchError {
         FetchError { asked, cause: cause.into(), again: Again::Usual }
     }
 
+    /// The failure of an exchange. A target that asks us to wait gets what it asks for, within limits.
+    pub fn refused(asked: &'static str, refusal: http::Refusal) -> Self {
+        let http::Refusal { error, retry_after, said: _ } = refusal;
+        let status = match error {
+            http::Error::Status(429) | http::Error::Page(429) => 429,
+            http::Error::Status(503) if retry_after.is_some() => 503,
+            _ => return FetchError::new(asked, error),
+        };
+        let wait = retry_after.unwrap_or(WAIT).clamp(SHORTEST_WAIT, LONGEST_WAIT);
+        let cause = Cause::RateLimited { status, wait };
+        FetchError { asked, cause, again: Again::NotBefore(wait) }
+    }
+
+    /// The same failure, with at least the wait of `again`.
+    #[must_use]
+    pub fn not_before(self, again: Again) -> Self {
+        let again = match (self.again, again) {
+            (Again::WhenChanged { at_latest }, Again::NotBefore(wait)) => {
+                Again::WhenChanged { at_latest: at_latest.max(wait) }
+            }
+            (own, _) => own,
+        };
+        FetchError { again, ..self }
+    }
+
     pub fn reason(&self) -> Reason {
-        match &self.cause {
-            Cause::Login { .. } => Reason::Auth,
+        self.cause.reason()
+    }
+
+    pub fn scope(&self) -> Scope {
+        self.cause.scope()
+    }
+
+    /// Whether the target, or something in front of it, timed out.
+    pub fn is_too_slow(&self) -> bool {
+        matches!(self.cause, Cause::Http(http::Error::Timeout(_) | http::Error::Status(504 | 524)))
+    }
+}
+
+impl Cause {
+    /// A refused login.
+    pub fn login(status: u16, check: &'static str) -> Self {
+        Cause::Login { status, check }
+    }
+
+    /// The same cause, of a login.
+    #[must_use]
+    pub fn of_login(self) -> Self {
+        Cause::LoginFailed(Box::new(self))
+    }
+
+    fn reason(&self) -> Reason {
+        match self {
+            Cause::Login { .. } | Cause::SessionLost | Cause::SwitchedOff => Reason::Auth,
+            Cause::LoginFailed(cause) => cause.reason(),
+            Cause::RateLimited { .. } => Reason::RateLimited,
             Cause::NotAllowed => Reason::Forbidden,
             Cause::NotFound(_) => Reason::NotFound,
             Cause::OtherSystem { .. } | Cause::Rows => Reason::Decode,
@@ -97,9 +167,10 @@ impl FetchError {
         }
     }
 
-    pub fn scope(&self) -> Scope {
-        match &self.cause {
-            Cause::Login { .. } => Scope::Login,
+    fn scope(&self) -> Scope {
+        match self {
+            Cause::Login { .. } | Cause::LoginFailed(_) | Cause::SwitchedOff => Scope::Login,
+            Cause::SessionLost | Cause::RateLimited { .. } => Scope::Target,
             Cause::NotAllowed => Scope::NotAllowed,
             Cause::Http(err) => match err {
                 http::Error::Connect(_)
@@ -113,11 +184,6 @@ impl FetchError {
             Cause::NotFound(_) | Cause::OtherSystem { .. } | Cause::Rows | Cause::Poisoned(_) => Scope::Part,
         }
     }
-
-    /// Whether the target, or something in front of it, timed out.
-    pub fn is_too_slow(&self) -> bool {
-        matches!(self.cause, Cause::Http(http::Error::Timeout(_) | http::Error::Status(504 | 524)))
-    }
 }
 
 #[cfg(test)]
@@ -129,6 +195,14 @@ mod tests {
         let login = Cause::Login { status: 401, check: "the password" };
         let cases = [
             (login, Reason::Auth, Scope::Login),
+            (Cause::SwitchedOff, Reason::Auth, Scope::Login),
+            (Cause::SessionLost, Reason::Auth, Scope::Target),
+            (Cause::NotFound(404).of_login(), Reason::NotFound, Scope::Login),
+            (
+                Cause::RateLimited { status: 429, wait: Duration::from_secs(60) },
+                Reason::RateLimited,
+                Scope::Target,
+            ),
             (Cause::NotAllowed, Reason::Forbidden, Scope::NotAllowed),
             (Cause::NotFound(404), Reason::NotFound, Scope::Part),
             (Cause::OtherSystem { expected: "a panel" }, Reason::Decode, Scope::Part),
@@ -158,5 +232,28 @@ mod tests {
         met.dedup();
         assert_eq!(met, Reason::ALL);
         assert!(Reason::ALL.is_sorted_by_key(|reason| reason.label()));
+    }
+
+    #[test]
+    fn a_target_that_asks_to_wait_is_left_alone_for_that_long() {
+        let secs = Duration::from_secs;
+        let refusal = |status, retry_after| {
+            let error = http::Error::Status(status);
+            FetchError::refused("/", http::Refusal { retry_after, ..error.into() })
+        };
+        for (status, asked, waits) in [
+            (429, None, Some(60)),
+            (429, Some(120), Some(120)),
+            (429, Some(0), Some(10)),
+            (429, Some(86_400), Some(3600)),
+            (503, Some(120), Some(120)),
+            (503, None, None),
+            (500, Some(120), None),
+        ] {
+            let err = refusal(status, asked.map(secs));
+            let expected = waits.map_or(Again::Usual, |waits| Again::NotBefore(secs(waits)));
+            assert_eq!(err.again, expected, "{status} {asked:?}");
+            assert_eq!(err.reason() == Reason::RateLimited, waits.is_some());
+        }
     }
 }

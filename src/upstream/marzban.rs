@@ -8,17 +8,17 @@ mod session;
 mod traffic;
 mod users;
 mod walk;
-mod wire;
 
 use std::time::Duration;
 
 use reqwest::RequestBuilder;
+use serde_json::value::RawValue;
 use tokio::time::Instant;
 use tracing::warn;
 
 use self::{
     config::MarzbanConfig,
-    convert::{Naming, NodeKey},
+    convert::{List, Naming, NodeKey, Owners},
     hours::Hours,
     named::NamedUser,
     session::Session,
@@ -26,9 +26,12 @@ use self::{
 };
 use crate::{
     clock::Beat,
-    http::{self, Body, BuildError, Client, Limits},
-    model::{Fact, Moment, Part, System, Timestamp, UserStatus},
-    upstream::{Again, Cause, FetchError, Pace, Planned, Scope, Step, Timeouts},
+    http::{self, Body, BuildError, Client, Limits, Refusal, Repeat},
+    model::{Fact, Moment, Part, ProxyTraffic, System, Timestamp, UserStatus},
+    upstream::{
+        Again, Cause, FetchError, Notes, Pace, Planned, Scope, Step, Timeouts,
+        json::{self, Object, OddFields, Rows},
+    },
 };
 
 /// Limit of an answer that is one small object or a short list, in bytes.
@@ -37,9 +40,15 @@ const SMALL_BODY: usize = 8 * 1024 * 1024;
 const PAGE_BODY: usize = 128 * 1024 * 1024;
 /// How often a panel up to 0.7, which has no counts by status, is asked for each count.
 const COUNTS_EVERY: Duration = Duration::from_secs(300);
+/// How often the panel is asked what the account may see.
+const ACCOUNT_EVERY: Duration = Duration::from_secs(300);
+/// Inbounds change when the operator edits the core's configuration.
+const INBOUNDS_EVERY: Duration = Duration::from_secs(3600);
 /// Marzban stores token times in whole seconds and password changes in microseconds, so a token issued in the second
 /// of a change is invalid. One second later it is valid.
 const NEXT_SECOND: Duration = Duration::from_millis(1100);
+/// What to check when a login is refused.
+const CHECK: &str = "the username and password or the API key";
 
 /// A client for one panel.
 #[derive(Debug)]
@@ -49,7 +58,8 @@ pub struct Marzban {
     small: Limits,
     page: Limits,
     session: Session,
-    requests: u64,
+    notes: Notes,
+    odd: OddFields,
     beat: Beat,
     system: Option<System>,
     /// When the present step started, and when its first request was sent.
@@ -58,9 +68,12 @@ pub struct Marzban {
     clock_ahead: i64,
     /// Counts by status from a panel that must be asked for each one, and when they were read.
     counts: Option<(Moment, Vec<(UserStatus, u64)>)>,
+    /// Whether the account sees the whole panel, and when it was asked for.
+    account: Option<(Moment, bool)>,
     /// Why the last count was abandoned.
     uncounted: Option<FetchError>,
     naming: Naming,
+    owners: Owners,
     /// Whether the panel was asked for its nodes' names, and gave them or never will.
     nodes_known: bool,
     /// Whether the list of nodes has no lifetime counters (PasarGuard may have them).
@@ -83,14 +96,17 @@ impl Marzban {
             small: Limits { deadline: timeouts.request, body: SMALL_BODY },
             page: Limits { deadline: timeouts.page, body: PAGE_BODY },
             session: Session::default(),
-            requests: 0,
+            notes: Notes::default(),
+            odd: OddFields::default(),
             beat: Beat::default(),
             system: None,
             step: None,
             clock_ahead: 0,
             counts: None,
+            account: None,
             uncounted: None,
             naming: Naming::default(),
+            owners: Owners::default(),
             nodes_known: false,
             usage_needed: true,
             node_hours: Hours::new(),
@@ -112,7 +128,11 @@ impl Marzban {
             if self.usage_needed {
                 add(Part::Usage, Pace::Every(2));
             }
+            if self.system == Some(System::PasarGuard) {
+                add(Part::NodeStats, Pace::Every(2));
+            }
             add(Part::Admins, Pace::Every(2));
+            add(Part::Inbounds, Pace::Each(INBOUNDS_EVERY));
             add(Part::Users, Pace::Walk);
             if !self.named.is_empty() {
                 add(Part::UserNodes, Pace::Walk);
@@ -130,8 +150,10 @@ impl Marzban {
             Part::Admins => self.read_admins(now).await,
             Part::Users => self.read_users(now).await,
             Part::UserNodes => self.read_user_nodes(now).await,
-            // No plan of this client has them.
-            Part::NodeStats | Part::Inbounds | Part::Online => Ok(Step::done(part, Vec::new())),
+            Part::NodeStats => self.read_node_stats(now).await,
+            Part::Inbounds => self.read_inbounds(now).await,
+            // No plan of this client has it.
+            Part::Online => Ok(Step::done(part, Vec::new())),
         }
     }
 
@@ -139,8 +161,8 @@ impl Marzban {
         self.beat = beat.clone();
     }
 
-    pub(super) fn take_requests(&mut self) -> u64 {
-        std::mem::take(&mut self.requests)
+    pub(super) fn take_notes(&mut self) -> Notes {
+        Notes { odd_fields: self.odd.take(), ..std::mem::take(&mut self.notes) }
     }
 
     pub(super) fn certificate_expiry(&self) -> Option<Timestamp> {
@@ -149,14 +171,22 @@ impl Marzban {
 
     async fn read_system(&mut self, now: Moment) -> Result<Step, FetchError> {
         const ASKED: &str = "/api/system";
-        let answer: wire::System = self.get(ASKED, ASKED, now).await?;
-        let expected = "Marzban or PasarGuard";
-        let mut facts = convert::system(&answer)
-            .ok_or_else(|| FetchError::new(ASKED, Cause::OtherSystem { expected }))?;
+        let answer = self.get(ASKED, ASKED, now).await?;
+        let system = |answer: &RawValue, odd: &OddFields| {
+            let answer = Object::new("system", answer, odd)?;
+            Some((convert::system(&answer)?, answer.has("users_limited")))
+        };
+        let (mut facts, counts_all) = system(&answer, &self.odd).ok_or_else(|| other_system(ASKED))?;
         let system = facts.identity.system;
         self.system = Some(system);
-        if system == System::Marzban && answer.users_limited.is_none() {
+        if system == System::Marzban && !counts_all {
             facts.counts.by_status = self.count_users(now, facts.counts.by_status).await?;
+            facts.counts.by_status_at = self.counts.as_ref().map(|(at, _)| *at);
+        }
+        if !self.sees_all(now).await? {
+            // Some of these are the whole panel's all the same, and others the account's own.
+            facts.counts.seen_within_day = None;
+            facts.proxy_traffic = ProxyTraffic::default();
         }
         let facts = vec![
             Fact::Identity(facts.identity),
@@ -165,6 +195,24 @@ impl Marzban {
             Fact::ProxyTraffic(facts.proxy_traffic),
         ];
         Ok(Step::done(Part::System, facts))
+    }
+
+    /// Whether the account sees the whole panel. An account that the panel does not describe is taken for one that does.
+    async fn sees_all(&mut self, now: Moment) -> Result<bool, FetchError> {
+        const ASKED: &str = "/api/admin";
+        if let Some((_, sees_all)) = self.account.filter(|(at, _)| now.since(*at) < ACCOUNT_EVERY) {
+            return Ok(sees_all);
+        }
+        let sees_all = match self.get(ASKED, ASKED, now).await {
+            Ok(answer) => {
+                Object::new("admin", &answer, &self.odd).and_then(|account| convert::sees_all(&account))
+            }
+            Err(err) if matches!(err.scope(), Scope::Login | Scope::Target) => return Err(err),
+            Err(_) => None,
+        };
+        let sees_all = sees_all.unwrap_or(true);
+        self.account = Some((now, sees_all));
+        Ok(sees_all)
     }
 
     /// Counts by status from a panel that does not report them: the total of an almost empty page is cheap.
@@ -192,8 +240,11 @@ impl Marzban {
                 continue;
             }
             let path = format!("/api/users?status={}&limit=1", status.label());
-            match self.get::<wire::Total>("/api/users", &path, now).await {
-                Ok(answer) => counts.push((status, answer.total.0)),
+            match self.get("/api/users", &path, now).await {
+                Ok(answer) => {
+                    let total = Object::new("users", &answer, &self.odd).and_then(|page| page.count("total"));
+                    counts.extend(total.map(|total| (status, total)));
+                }
                 Err(err) if err.scope() == Scope::Login => return Err(err),
                 // The other counts would take as long to fail.
                 Err(err) if err.scope() == Scope::Target => uncounted = Some(err),
@@ -210,18 +261,39 @@ impl Marzban {
     }
 
     async fn read_core(&mut self, now: Moment) -> Result<Step, FetchError> {
-        let core: wire::Core = self.get("/api/core", "/api/core", now).await?;
-        Ok(Step::done(Part::Core, vec![Fact::Core(convert::core(core))]))
+        const ASKED: &str = "/api/core";
+        let answer = self.get(ASKED, ASKED, now).await?;
+        let core = Object::new("core", &answer, &self.odd).ok_or_else(|| other_system(ASKED))?;
+        Ok(Step::done(Part::Core, vec![Fact::Core(convert::core(&core))]))
     }
 
     async fn read_nodes(&mut self, now: Moment) -> Result<Step, FetchError> {
-        let answer: wire::Nodes = self.get("/api/nodes", "/api/nodes", now).await?;
-        let list = answer.into_list();
-        let nodes = convert::nodes(&list);
-        self.naming.learn(&list);
+        const ASKED: &str = "/api/nodes";
+        let answer = self.get(ASKED, ASKED, now).await?;
+        let list = List::new(&answer, "nodes", &self.odd);
+        let Rows { kept, omitted } = convert::nodes(&list).ok_or_else(|| other_system(ASKED))?;
+        self.naming.learn(kept.iter().map(|(key, _)| key));
         self.nodes_known = true;
+        let nodes: Vec<_> = kept.into_iter().map(|(_, node)| node).collect();
         self.usage_needed = nodes.is_empty() || nodes.iter().any(|node| node.uplink.is_none());
-        Ok(Step::done(Part::Nodes, vec![Fact::Nodes(nodes)]))
+        Ok(Step::done(Part::Nodes, vec![Fact::Nodes(nodes), Fact::Omitted(Part::Nodes, omitted)]))
+    }
+
+    async fn read_node_stats(&mut self, now: Moment) -> Result<Step, FetchError> {
+        const ASKED: &str = "/api/nodes/realtime_stats";
+        self.know_nodes(now).await?;
+        let answer = self.get(ASKED, ASKED, now).await?;
+        let stats = Object::new("nodes", &answer, &self.odd).ok_or_else(|| other_system(ASKED))?;
+        let stats = convert::node_stats(&stats, &self.odd, &self.naming);
+        Ok(Step::done(Part::NodeStats, vec![Fact::NodeStats(stats)]))
+    }
+
+    async fn read_inbounds(&mut self, now: Moment) -> Result<Step, FetchError> {
+        const ASKED: &str = "/api/inbounds";
+        let answer = self.get(ASKED, ASKED, now).await?;
+        let Rows { kept, omitted } =
+            convert::inbounds(&answer, &self.odd).ok_or_else(|| other_system(ASKED))?;
+        Ok(Step::done(Part::Inbounds, vec![Fact::Inbounds(kept), Fact::Omitted(Part::Inbounds, omitted)]))
     }
 
     /// PasarGuard's traffic answers have the nodes' ids alone and leave out idle nodes. Without the list of nodes, the
@@ -240,8 +312,11 @@ impl Marzban {
     }
 
     async fn read_admins(&mut self, now: Moment) -> Result<Step, FetchError> {
-        let answer: wire::Admins = self.get("/api/admins", "/api/admins", now).await?;
-        Ok(Step::done(Part::Admins, vec![Fact::Admins(convert::admins(answer))]))
+        const ASKED: &str = "/api/admins";
+        let answer = self.get(ASKED, ASKED, now).await?;
+        let list = List::new(&answer, "admins", &self.odd);
+        let Rows { kept, omitted } = convert::admins(&list).ok_or_else(|| other_system(ASKED))?;
+        Ok(Step::done(Part::Admins, vec![Fact::Admins(kept), Fact::Omitted(Part::Admins, omitted)]))
     }
 
     /// Now, by the panel's clock.
@@ -249,11 +324,13 @@ impl Marzban {
         now.wall.saturating_add_millis(self.clock_ahead)
     }
 
-    async fn get<T>(&mut self, asked: &'static str, path: &str, now: Moment) -> Result<T, FetchError>
-    where
-        T: serde::de::DeserializeOwned + Send + 'static,
-    {
-        self.ask(asked, path, now, self.small, http::json).await
+    async fn get(
+        &mut self,
+        asked: &'static str,
+        path: &str,
+        now: Moment,
+    ) -> Result<Box<RawValue>, FetchError> {
+        self.ask(asked, path, now, self.small, json::document).await
     }
 
     /// One authenticated GET. Logs in if there is no token, and once more if the panel no longer accepts it.
@@ -275,43 +352,69 @@ impl Marzban {
         loop {
             let request =
                 self.session.authorize(self.http.get(self.config.url.join(path)), &self.config.login);
-            let answer = self.send(request, limits, decode.clone(), now).await;
-            let cause = match answer {
+            let refusal = match self.send(request, Repeat::Safe, limits, decode.clone(), now).await {
                 Ok(value) => {
                     self.session.was_accepted();
                     return Ok(value);
                 }
-                Err(http::Error::Status(401)) if self.config.login.can_renew() => {
+                Err(refusal) => refusal,
+            };
+            match refusal.error {
+                http::Error::Status(401) if self.config.login.can_renew() => {
                     if had_token {
+                        if !self.session.may_renew(now) {
+                            return Err(self.session_lost(asked));
+                        }
                         had_token = false;
+                        self.session.renews(now);
                     } else if waited {
-                        return Err(self.login_refused(asked, 401));
+                        return Err(self.login_refused(asked, Cause::login(401, CHECK)));
                     } else {
                         tokio::time::sleep(NEXT_SECOND).await;
                         waited = true;
                     }
                     self.session.close();
                     self.log_in(now).await?;
-                    continue;
                 }
-                Err(http::Error::Status(401)) => return Err(self.login_refused(asked, 401)),
-                Err(http::Error::Status(403)) => {
-                    self.session.was_accepted();
-                    Cause::NotAllowed
+                http::Error::Status(401) => return Err(self.login_refused(asked, Cause::login(401, CHECK))),
+                http::Error::Status(403) => return Err(self.forbidden(asked, refusal)),
+                http::Error::Status(code @ (404 | 405)) | http::Error::Page(code @ (404 | 405)) => {
+                    return Err(FetchError::new(asked, Cause::NotFound(code)));
                 }
-                Err(http::Error::Status(code @ (404 | 405)) | http::Error::Page(code @ (404 | 405))) => {
-                    Cause::NotFound(code)
-                }
-                Err(err) => err.into(),
-            };
-            return Err(FetchError::new(asked, cause));
+                _ => return Err(FetchError::refused(asked, refusal)),
+            }
         }
     }
 
-    fn login_refused(&mut self, asked: &'static str, status: u16) -> FetchError {
-        let check = "the username and password or the API key";
-        let again = Again::WhenChanged { at_latest: self.session.was_refused() };
-        FetchError { asked, cause: Cause::Login { status, check }, again }
+    /// The panel's own refusal of a right, a switched-off account, or a stranger in front of the panel.
+    fn forbidden(&mut self, asked: &'static str, refusal: Refusal) -> FetchError {
+        match session::Forbidden::of(&refusal.said) {
+            Some(session::Forbidden::Right) => {
+                self.session.was_accepted();
+                self.account = None;
+                FetchError::new(asked, Cause::NotAllowed)
+            }
+            // The token stays good, so that asking again costs no login.
+            Some(session::Forbidden::Account) => FetchError::new(asked, Cause::SwitchedOff),
+            None => FetchError::refused(asked, refusal),
+        }
+    }
+
+    fn login_refused(&mut self, asked: &'static str, cause: Cause) -> FetchError {
+        let wait = self.session.was_refused(fastrand::f64());
+        FetchError { asked, cause, again: Again::WhenChanged { at_latest: wait } }
+    }
+
+    /// The panel no longer accepts a token that it issued, and another login would be one too many.
+    fn session_lost(&mut self, asked: &'static str) -> FetchError {
+        if self.session.warns() {
+            warn!(
+                panel = ?self.config.url,
+                "the panel forgets its sessions: it accepts its own tokens only at times, as several workers with \
+                 different secrets do; logins are limited to one in ten minutes"
+            );
+        }
+        FetchError::new(asked, Cause::SessionLost)
     }
 
     /// Gets a token, unless there is one.
@@ -322,41 +425,61 @@ impl Marzban {
         }
         let Some(form) = Session::form(&self.config.login) else { return Ok(()) };
         let request = self.http.post(self.config.url.join(ASKED)).form(&form);
-        let cause = match self.send(request, self.small, http::json::<wire::Token>, now).await {
-            Ok(wire::Token { access_token }) if session::can_be_sent(&access_token) => {
-                self.session.open(access_token, now);
-                return Ok(());
+        self.notes.logins += 1;
+        let refusal = match self.send(request, Repeat::Never, self.small, json::document, now).await {
+            Ok(answer) => {
+                let token = Object::new("token", &answer, &self.odd)
+                    .and_then(|answer| answer.secret("access_token"))
+                    .filter(|token| session::can_be_sent(token));
+                if let Some(token) = token {
+                    self.session.open(token, now);
+                    return Ok(());
+                }
+                http::Error::Decode("a token that no request can carry".into()).into()
             }
-            Ok(_) => http::Error::Decode("a token that no request can carry".into()).into(),
-            Err(http::Error::Status(code @ (400 | 401 | 403 | 422))) => {
-                return Err(self.login_refused(ASKED, code));
-            }
-            Err(http::Error::Status(code @ (404 | 405)) | http::Error::Page(code @ (404 | 405))) => {
-                Cause::NotFound(code)
-            }
-            Err(err) => err.into(),
+            Err(refusal) => refusal,
         };
-        Err(FetchError::new(ASKED, cause))
+        Err(match refusal.error {
+            http::Error::Status(403)
+                if session::Forbidden::of(&refusal.said) == Some(session::Forbidden::Account) =>
+            {
+                self.login_refused(ASKED, Cause::SwitchedOff)
+            }
+            http::Error::Status(code @ (400 | 401 | 403 | 422)) => {
+                self.login_refused(ASKED, Cause::login(code, CHECK))
+            }
+            // The password was not sent.
+            http::Error::Connect(_) | http::Error::Tls(_) => FetchError::refused(ASKED, refusal),
+            http::Error::Status(code @ (404 | 405)) | http::Error::Page(code @ (404 | 405)) => {
+                self.login_refused(ASKED, Cause::NotFound(code).of_login())
+            }
+            _ => {
+                let failed = FetchError::refused(ASKED, refusal);
+                let paced = self.login_refused(ASKED, failed.cause.of_login());
+                paced.not_before(failed.again)
+            }
+        })
     }
 
     async fn send<T, F>(
         &mut self,
         request: RequestBuilder,
+        repeat: Repeat,
         limits: Limits,
         decode: F,
         now: Moment,
-    ) -> Result<T, http::Error>
+    ) -> Result<T, Refusal>
     where
         T: Send + 'static,
         F: FnOnce(Body) -> serde_json::Result<T> + Send + 'static,
     {
-        self.requests += 1;
+        self.notes.requests += 1;
         self.beat.within(limits.deadline);
         let sent = match self.step {
             Some((step, sent)) if step == now => sent,
             _ => self.step.insert((now, Instant::now())).1,
         };
-        let answer = self.http.read(request, limits, decode).await?;
+        let answer = self.http.read(request, repeat, limits, decode).await?;
         if let Some(date) = answer.date {
             // The answer to a long list starts long after the request.
             let ours = now.wall.saturating_add(answer.began.saturating_duration_since(sent));
@@ -364,4 +487,9 @@ impl Marzban {
         }
         Ok(answer.value)
     }
+}
+
+/// An answer that is JSON, but nothing that these systems say there.
+fn other_system(asked: &'static str) -> FetchError {
+    FetchError::new(asked, Cause::OtherSystem { expected: "Marzban or PasarGuard" })
 }

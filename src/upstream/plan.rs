@@ -19,6 +19,8 @@ pub struct Planned {
 pub enum Pace {
     /// Once in this many intervals.
     Every(u32),
+    /// Once in this time, and at most once an interval.
+    Each(Duration),
     /// A long list, read page by page within the target's load.
     Walk,
     /// Once every interval, and never later than this after the last read: for data that the target discards.

@@ -9,7 +9,7 @@ use std::{
 use crate::{
     clock::Beat,
     model::{CounterFamilies, Fact, Moment, NamedUsers, Part, UserFacts},
-    upstream::{FetchError, Planned, Step},
+    upstream::{FetchError, Notes, Planned, Step},
 };
 
 /// How long an answer takes, and the answer.
@@ -28,14 +28,14 @@ pub struct Scripted {
     pub named: Arc<Mutex<Vec<Vec<Arc<str>>>>>,
     /// The durable counters that were restored.
     pub resumed: Arc<Mutex<CounterFamilies>>,
-    pub requests: u64,
+    pub notes: Notes,
     pub beat: Beat,
 }
 
 impl Scripted {
     pub(super) async fn read(&mut self, part: Part, now: Moment) -> Result<Step, FetchError> {
         self.log.lock().unwrap().push((part, now.uptime));
-        self.requests += 1;
+        self.notes.requests += 1;
         let (takes, answer) = (self.answer)(part, now);
         self.beat.within(takes);
         tokio::time::sleep(takes).await;
@@ -61,10 +61,6 @@ impl Scripted {
         let gone =
             names.iter().filter(|name| found.iter().all(|user| user.name != **name)).cloned().collect();
         Ok(NamedUsers { found, gone })
-    }
-
-    pub(super) fn take_requests(&mut self) -> u64 {
-        std::mem::take(&mut self.requests)
     }
 }
 

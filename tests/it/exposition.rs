@@ -115,7 +115,7 @@ fn rich() -> Report {
         }),
         now(),
     );
-    report.merge(Fact::Core(Core { up: true, version: Some("1.8.24".into()) }), now());
+    report.merge(Fact::Core(Core { up: Some(true), version: Some("1.8.24".into()) }), now());
     report.merge(
         Fact::Nodes(vec![
             node(WEIRD, NodeStatus::Connected),

@@ -4,7 +4,11 @@
 //! sum of the running hour is cheap and only grows; finished hours are requested once and added to a base. All of this
 //! is stored in durable rows: without them, a restart would count the running hour twice.
 
-use std::{collections::HashMap, hash::Hash, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    hash::Hash,
+    time::Duration,
+};
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -59,6 +63,31 @@ impl<K: Eq + Hash + Clone, const N: usize> Hours<K, N> {
             // empty.
             _ => Windows { finished: None, running: hour },
         }
+    }
+
+    /// Sums with what an answer lacks: the sums of the running hour that were known, or none `if_new` hour runs. If rows
+    /// were left out, they may be those of any key that is not among `readings`.
+    pub(super) fn complete(
+        &self,
+        mut readings: Vec<(K, [Option<u64>; N])>,
+        omitted: bool,
+        if_new: bool,
+    ) -> Vec<(K, [u64; N])> {
+        if omitted {
+            let given: HashSet<_> = readings.iter().map(|(key, _)| key.clone()).collect();
+            let missing = self.entries.keys().filter(|key| !given.contains(key));
+            readings.extend(missing.map(|key| (key.clone(), [None; N])));
+        }
+        let complete = readings.into_iter().map(|(key, sums)| {
+            let known = self.entries.get(&key).filter(|_| !if_new).map_or([0; N], |entry| entry.running);
+            let mut known = known.into_iter();
+            let sums = sums.map(|sum| {
+                let known = known.next().unwrap_or(0);
+                sum.unwrap_or(known)
+            });
+            (key, sums)
+        });
+        complete.collect()
     }
 
     /// Adds the answers to [`Hours::windows`] and returns the totals, in the order of `running`. Keys that `running`

@@ -1,6 +1,6 @@
 //! The token, and when to get a new one.
 
-use std::{fmt, time::Duration};
+use std::{collections::VecDeque, fmt, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use reqwest::{RequestBuilder, header::HeaderValue};
@@ -17,12 +17,55 @@ const EARLY: Duration = Duration::from_secs(60);
 const AFTER_REFUSAL: Duration = Duration::from_secs(15 * 60);
 const AFTER_REFUSALS: Duration = Duration::from_secs(4 * 3600);
 
+/// A login that was accepted before is tried again after between this time and twice this time: a panel or a proxy may
+/// refuse everything for some seconds.
+const AFTER_FIRST_REFUSAL: Duration = Duration::from_secs(30);
+/// How many times within an hour a new login is made at once when the panel no longer accepts a token, and how long each
+/// one after that waits for the one before.
+const RENEWALS: usize = 3;
+const RENEWALS_WITHIN: Duration = Duration::from_secs(3600);
+const BETWEEN_RENEWALS: Duration = Duration::from_secs(600);
+
 /// An open session, or none.
 #[derive(Debug, Default)]
 pub(super) struct Session {
     token: Option<Token>,
-    /// Refused logins in a row.
+    /// Refused or failed logins in a row.
     refusals: u32,
+    /// The panel accepted the login once.
+    worked: bool,
+    /// When tokens were replaced that should still have been good, by the daemon's uptime: the last few.
+    renewals: VecDeque<Duration>,
+    warned: bool,
+}
+
+/// Why the panel itself forbids a request (403).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Forbidden {
+    /// This account may not read it.
+    Right,
+    /// The account is switched off, and may read nothing.
+    Account,
+}
+
+impl Forbidden {
+    /// By the panel's own words: `{"detail": "You're not allowed"}`, in PasarGuard 5 "Permission denied: nodes.read". A
+    /// proxy or firewall says something else.
+    pub(super) fn of(said: &[u8]) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Said {
+            detail: String,
+        }
+
+        let Said { detail } = serde_json::from_slice(said).ok()?;
+        if detail == "You're not allowed" || detail.starts_with("Permission denied") {
+            Some(Forbidden::Right)
+        } else if detail == "your account has been disabled" {
+            Some(Forbidden::Account)
+        } else {
+            None
+        }
+    }
 }
 
 struct Token {
@@ -49,12 +92,39 @@ impl Session {
     /// The panel accepted the login.
     pub(super) fn was_accepted(&mut self) {
         self.refusals = 0;
+        self.worked = true;
     }
 
-    /// The panel refused the login. Returns how long to wait before the next one.
-    pub(super) fn was_refused(&mut self) -> Duration {
+    /// The panel refused the login, or it failed. Returns how long to wait before the next one. `chance` is between 0 and
+    /// 1.
+    pub(super) fn was_refused(&mut self, chance: f64) -> Duration {
         self.refusals += 1;
-        AFTER_REFUSAL.saturating_mul(1 << (self.refusals - 1).min(16)).min(AFTER_REFUSALS)
+        let waits = self.refusals - u32::from(self.worked);
+        match waits.checked_sub(1) {
+            Some(doublings) => AFTER_REFUSAL.saturating_mul(1 << doublings.min(16)).min(AFTER_REFUSALS),
+            None => AFTER_FIRST_REFUSAL.mul_f64(1.0 + chance.clamp(0.0, 1.0)),
+        }
+    }
+
+    /// Whether a token that should still be good may be replaced now.
+    pub(super) fn may_renew(&self, now: Moment) -> bool {
+        let recent = self.renewals.iter().filter(|at| now.uptime.saturating_sub(**at) < RENEWALS_WITHIN);
+        let last =
+            self.renewals.back().is_none_or(|last| now.uptime.saturating_sub(*last) >= BETWEEN_RENEWALS);
+        recent.count() < RENEWALS || last
+    }
+
+    /// A token that should still be good is being replaced.
+    pub(super) fn renews(&mut self, now: Moment) {
+        self.renewals.push_back(now.uptime);
+        if self.renewals.len() > RENEWALS {
+            self.renewals.pop_front();
+        }
+    }
+
+    /// Whether to warn that the panel forgets its sessions: once.
+    pub(super) fn warns(&mut self) -> bool {
+        !std::mem::replace(&mut self.warned, true)
     }
 
     /// The body for the token endpoint, which takes a form, not JSON.
@@ -119,9 +189,9 @@ mod tests {
 
     #[test]
     fn a_recorded_token_lives_a_day() {
-        let answer: super::super::wire::Token = serde_json::from_str(RECORDED).unwrap();
+        let answer: serde_json::Value = serde_json::from_str(RECORDED).unwrap();
         let mut session = Session::default();
-        session.open(answer.access_token, at(100));
+        session.open(answer["access_token"].as_str().unwrap().to_owned(), at(100));
         assert!(session.is_open(at(100 + 86_400 - 61)));
         assert!(!session.is_open(at(100 + 86_400 - 60)));
     }
@@ -147,10 +217,53 @@ mod tests {
     fn a_refused_login_is_repeated_less_and_less_often() {
         let mut session = Session::default();
         let minutes = |wait: Duration| wait.as_secs() / 60;
-        let waits: Vec<_> = (0..6).map(|_| minutes(session.was_refused())).collect();
+        let waits: Vec<_> = (0..6).map(|_| minutes(session.was_refused(0.5))).collect();
         assert_eq!(waits, [15, 30, 60, 120, 240, 240]);
-        session.was_accepted();
-        assert_eq!(minutes(session.was_refused()), 15);
+    }
+
+    #[test]
+    fn a_login_that_worked_is_tried_once_more_soon() {
+        for (chance, soon) in [(0.0, 30), (0.5, 45), (1.0, 60)] {
+            let mut session = Session::default();
+            session.was_accepted();
+            let waits: Vec<_> = (0..4).map(|_| session.was_refused(chance).as_secs()).collect();
+            assert_eq!(waits, [soon, 900, 1800, 3600]);
+            session.was_accepted();
+            assert_eq!(session.was_refused(chance).as_secs(), soon);
+        }
+    }
+
+    #[test]
+    fn a_token_is_replaced_three_times_an_hour_and_then_every_ten_minutes() {
+        let mut session = Session::default();
+        let mut renewed = Vec::new();
+        for minute in 0..120 {
+            let now = at(minute * 60);
+            if session.may_renew(now) {
+                session.renews(now);
+                renewed.push(minute);
+            }
+        }
+        assert_eq!(renewed, [0, 1, 2, 12, 22, 32, 42, 52, 62, 72, 82, 92, 102, 112]);
+        assert!(session.warns() && !session.warns());
+    }
+
+    #[test]
+    fn only_the_panels_own_words_forbid() {
+        let cases = [
+            (r#"{"detail":"You're not allowed"}"#, Some(Forbidden::Right)),
+            (r#"{"detail":"Permission denied: nodes.read"}"#, Some(Forbidden::Right)),
+            (r#"{"detail":"Permission denied: users.read requires scope=all"}"#, Some(Forbidden::Right)),
+            (r#"{"detail":"your account has been disabled"}"#, Some(Forbidden::Account)),
+            (r#"{"detail":"Forbidden"}"#, None),
+            (r#"{"error":"blocked"}"#, None),
+            (r#"{"detail":{"x":"You're not allowed"}}"#, None),
+            ("<html>You're not allowed", None),
+            ("", None),
+        ];
+        for (said, expected) in cases {
+            assert_eq!(Forbidden::of(said.as_bytes()), expected, "{said}");
+        }
     }
 
     #[test]

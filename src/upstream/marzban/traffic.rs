@@ -2,17 +2,22 @@
 
 use std::collections::HashMap;
 
+use serde_json::value::RawValue;
+
 use super::{
     Marzban,
-    convert::{self, NodeKey},
+    convert::{self, Readings},
     hours::Hours,
     named::NamedUser,
-    wire,
+    other_system,
 };
 use crate::{
     http,
     model::{CounterChange, CounterFamilies, Fact, Moment, NodeTraffic, Part, System, UserNodeTraffic},
-    upstream::{Cause, FetchError, Step},
+    upstream::{
+        Cause, FetchError, Step,
+        json::{Object, Rows},
+    },
 };
 
 /// The family of the nodes' durable counters.
@@ -38,10 +43,14 @@ impl Marzban {
         self.know_nodes(now).await?;
         let windows = self.node_hours.windows(self.panel_time(now));
         let finished = match windows.finished {
-            Some((from, to)) => self.node_usage(from, Some(to), now).await?.into_iter().collect(),
+            Some((from, to)) => {
+                let Rows { kept, omitted } = self.node_usage(from, Some(to), now).await?;
+                self.node_hours.complete(kept, omitted > 0, false).into_iter().collect()
+            }
             None => HashMap::new(),
         };
-        let running = self.node_usage(windows.running, None, now).await?;
+        let Rows { kept, omitted } = self.node_usage(windows.running, None, now).await?;
+        let running = self.node_hours.complete(kept, omitted > 0, windows.finished.is_some());
         let before = self.node_hours.rows();
         let totals = self.node_hours.add(windows, &finished, running);
         let labels = self.naming.labels(totals.iter().map(|(key, _)| key));
@@ -52,7 +61,7 @@ impl Marzban {
             downlink: *downlink,
         });
         let durable = CounterChange::between(NODE_HOURS, &before, self.node_hours.rows());
-        let facts = vec![Fact::NodeTraffic(usage.collect())];
+        let facts = vec![Fact::NodeTraffic(usage.collect()), Fact::Omitted(Part::Usage, omitted)];
         Ok(Step { durable: durable.into_iter().collect(), ..Step::done(Part::Usage, facts) })
     }
 
@@ -62,16 +71,30 @@ impl Marzban {
         from: i64,
         to: Option<i64>,
         now: Moment,
-    ) -> Result<Vec<(NodeKey, [u64; 2])>, FetchError> {
+    ) -> Result<Readings<2>, FetchError> {
+        const DIRECTIONS: [&str; 2] = ["uplink", "downlink"];
         let window = convert::window(from, to);
+        let (asked, path) = if self.system == Some(System::PasarGuard) {
+            ("/api/node/usage", format!("/api/node/usage?period=hour&group_by_node=true&{window}"))
+        } else {
+            ("/api/nodes/usage", format!("/api/nodes/usage?{window}"))
+        };
+        let answer = self.get(asked, &path, now).await?;
+        self.readings(&answer, DIRECTIONS).ok_or_else(|| other_system(asked))
+    }
+
+    /// The sums in a usage answer of either system; absent: it has none.
+    fn readings<const N: usize>(
+        &self,
+        answer: &RawValue,
+        directions: [&'static str; N],
+    ) -> Option<Readings<N>> {
+        let answer = Object::new("usage", answer, &self.odd)?;
         if self.system == Some(System::PasarGuard) {
-            let path = format!("/api/node/usage?period=hour&group_by_node=true&{window}");
-            let answer: wire::Stats = self.get("/api/node/usage", &path, now).await?;
-            return Ok(self.naming.by_id(answer, |bucket| [bucket.uplink.0, bucket.downlink.0]));
+            self.naming.by_id(&answer, &self.odd, directions)
+        } else {
+            convert::usages(&answer, &self.odd, directions)
         }
-        let path = format!("/api/nodes/usage?{window}");
-        let answer: wire::Usages = self.get("/api/nodes/usage", &path, now).await?;
-        Ok(convert::usages(answer, |usage| [usage.uplink.0, usage.downlink.0]))
     }
 
     /// Reads one of the users named in the configuration, in turn.
@@ -82,7 +105,7 @@ impl Marzban {
             let (name, windows) = (user.name.clone(), user.hours.windows(self.panel_time(now)));
             let finished = match windows.finished {
                 Some((from, to)) => self.user_usage(&name, from, Some(to), now).await?,
-                None => Some(Vec::new()),
+                None => Some(Rows { kept: Vec::new(), omitted: 0 }),
             };
             let running = match finished {
                 Some(_) => self.user_usage(&name, windows.running, None, now).await?,
@@ -93,6 +116,9 @@ impl Marzban {
                 && let Some(user) = self.named.get_mut(self.next_named)
             {
                 let before = user.hours.rows();
+                let finished = user.hours.complete(finished.kept, finished.omitted > 0, false);
+                let running =
+                    user.hours.complete(running.kept, running.omitted > 0, windows.finished.is_some());
                 user.totals = user.hours.add(windows, &finished.into_iter().collect(), running);
                 durable = CounterChange::between(&user.family(), &before, user.hours.rows());
             }
@@ -122,21 +148,17 @@ impl Marzban {
         from: i64,
         to: Option<i64>,
         now: Moment,
-    ) -> Result<Option<Vec<(NodeKey, [u64; 1])>>, FetchError> {
+    ) -> Result<Option<Readings<1>>, FetchError> {
         const ASKED: &str = "/api/user/{name}/usage";
         let window = convert::window(from, to);
         let user = convert::percent_encode(name);
-        let by_node = if self.system == Some(System::PasarGuard) {
-            let path = format!("/api/user/{user}/usage?period=hour&group_by_node=true&{window}");
-            let answer = self.get::<wire::Stats>(ASKED, &path, now).await;
-            answer.map(|stats| self.naming.by_id(stats, |bucket| [bucket.total_traffic.0]))
+        let (path, direction) = if self.system == Some(System::PasarGuard) {
+            (format!("/api/user/{user}/usage?period=hour&group_by_node=true&{window}"), "total_traffic")
         } else {
-            let path = format!("/api/user/{user}/usage?{window}");
-            let answer = self.get::<wire::Usages>(ASKED, &path, now).await;
-            answer.map(|usages| convert::usages(usages, |usage| [usage.used_traffic.0]))
+            (format!("/api/user/{user}/usage?{window}"), "used_traffic")
         };
-        match by_node {
-            Ok(list) => Ok(Some(list)),
+        match self.get(ASKED, &path, now).await {
+            Ok(answer) => self.readings(&answer, [direction]).map(Some).ok_or_else(|| other_system(ASKED)),
             // The user does not exist, belongs to another admin, or is broken: no reason to leave out the others.
             Err(FetchError {
                 cause: Cause::NotFound(_) | Cause::NotAllowed | Cause::Http(http::Error::Status(500)),

@@ -6,14 +6,16 @@ use tokio::time::Instant;
 
 use super::{
     Marzban,
-    convert::{self, Row},
-    walk::{self, Advance, Span, Walk},
-    wire,
+    convert::{self, UserRow},
+    walk::{self, Advance, LeftOut, Page, Span, Walk},
 };
 use crate::{
-    http,
-    model::{Fact, Moment, NamedUsers, Part, UserFacts},
-    upstream::{Again, Cause, FetchError, Scope, Step},
+    http::{self, Body},
+    model::{Fact, Moment, NamedUsers, Part, UnreadableCause, UserFacts},
+    upstream::{
+        Again, Cause, FetchError, Scope, Step,
+        json::{self, Object, OddFields},
+    },
 };
 
 impl Marzban {
@@ -23,15 +25,18 @@ impl Marzban {
         let size = self.page_size;
         let first = Span { offset: 0, limit: size };
         if self.walk.is_none() {
-            self.naming.forget_former_owners();
+            self.owners.forget_former();
         }
         let span = self.walk.get_or_insert_with(|| Walk::new(now, size)).next();
         let path = format!("{ASKED}?offset={}&limit={}&sort=username", span.offset, span.limit);
-        let row = Row { read_at: now.wall, panel_now: self.panel_time(now), owners: self.naming.owners() };
+        let row = self.user_row(now);
         let began = Instant::now();
-        let answer = self
-            .ask(ASKED, &path, now, self.page, move |body| wire::user_page(body, |user| row.convert(user)))
-            .await;
+        let answer = self.ask(ASKED, &path, now, self.page, move |body| user_page(body, &row)).await.map(
+            |(page, odd)| {
+                self.odd.extend(odd);
+                page
+            },
+        );
         let Some(walk) = &mut self.walk else { return Ok(Step::default()) };
         match answer {
             // A whole first page of such rows is a failure; among rows around one that makes the panel fail, it may be
@@ -74,6 +79,10 @@ impl Marzban {
         }
     }
 
+    fn user_row(&self, now: Moment) -> UserRow {
+        UserRow { read_at: now.wall, panel_now: self.panel_time(now), owners: self.owners.clone() }
+    }
+
     /// Starts the next walk at the beginning, because the present one has paused for too long.
     pub(in crate::upstream) fn forget_walk(&mut self) {
         self.walk = None;
@@ -95,11 +104,10 @@ impl Marzban {
             let query: Vec<_> =
                 names.iter().map(|name| format!("username={}", convert::percent_encode(name))).collect();
             let path = format!("/api/users?{}", query.join("&"));
-            let row =
-                Row { read_at: now.wall, panel_now: self.panel_time(now), owners: self.naming.owners() };
-            let decode = move |body| wire::user_page(body, |user| row.convert(user));
-            match self.ask(ASKED, &path, now, self.page, decode).await {
-                Ok(page) => {
+            let row = self.user_row(now);
+            match self.ask(ASKED, &path, now, self.page, move |body| user_page(body, &row)).await {
+                Ok((page, odd)) => {
+                    self.odd.extend(odd);
                     let known = |name: &Arc<str>| page.rows.iter().flatten().any(|user| user.name == *name);
                     // A row that could not be read may be any of those not found.
                     if page.rows.iter().all(Result::is_ok) {
@@ -128,4 +136,14 @@ impl Marzban {
         }
         Ok(named)
     }
+}
+
+/// Decodes `{"users": […], "total": n}`, each row as soon as it is there.
+fn user_page(body: Body, row: &UserRow) -> serde_json::Result<(Page, OddFields)> {
+    let odd = OddFields::default();
+    let (rows, total) = json::page(body, "users", |raw| match Object::new("user", raw, &odd) {
+        Some(object) => row.convert(&object),
+        None => Err(LeftOut::Unreadable(UnreadableCause::NotAnObject)),
+    })?;
+    Ok((Page { rows, total }, odd))
 }

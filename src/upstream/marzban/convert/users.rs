@@ -1,0 +1,125 @@
+//! Users.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use crate::{
+    model::{Counter, Expiry, Timestamp, Unread, UnreadableCause, User, UserStatus},
+    upstream::{
+        json::{Lacking, Object},
+        marzban::walk::LeftOut,
+    },
+};
+
+/// A user that moved traffic within this time is online.
+const ONLINE_WITHIN: Duration = Duration::from_secs(120);
+
+/// The names of owners. A panel has few, so each is stored once.
+#[derive(Clone, Debug, Default)]
+pub(in crate::upstream::marzban) struct Owners(Arc<Mutex<HashSet<Arc<str>>>>);
+
+impl Owners {
+    /// Removes owners without any known user.
+    pub(in crate::upstream::marzban) fn forget_former(&self) {
+        let mut owners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        owners.retain(|owner| Arc::strong_count(owner) > 1);
+    }
+
+    fn named(&self, name: String) -> Arc<str> {
+        let mut owners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = owners.get(&*name) {
+            return Arc::clone(known);
+        }
+        let owner: Arc<str> = name.into();
+        owners.insert(Arc::clone(&owner));
+        owner
+    }
+}
+
+/// What converting a row of the user list needs besides the row.
+#[derive(Clone, Debug)]
+pub(in crate::upstream::marzban) struct UserRow {
+    pub(in crate::upstream::marzban) read_at: Timestamp,
+    /// The panel's clock, which `online_at` refers to.
+    pub(in crate::upstream::marzban) panel_now: Timestamp,
+    pub(in crate::upstream::marzban) owners: Owners,
+}
+
+impl UserRow {
+    /// # Errors
+    /// When the row has no name, or one that is too long.
+    pub(in crate::upstream::marzban) fn convert(&self, row: &Object<'_>) -> Result<User, LeftOut> {
+        let name = row.identity("username").map_err(|lacking| match lacking {
+            Lacking::Identity => LeftOut::Unreadable(UnreadableCause::NoName),
+            Lacking::ShortIdentity => LeftOut::Omitted,
+        })?;
+        let mut unread = Unread::default();
+        let mut note = |fact, is_unread| {
+            if is_unread {
+                unread.add(fact);
+            }
+        };
+        let status = row.text("status");
+        note(Unread::STATUS, status.is_none());
+        let status = status.map_or(UserStatus::Unknown, |word| user_status(&word));
+        let used = row.count("used_traffic");
+        note(Unread::USED, used.is_none());
+        // Panels up to 0.4 have no lifetime traffic.
+        let traffic = match row.count("lifetime_used_traffic") {
+            None if !row.was_odd("lifetime_used_traffic") => used,
+            traffic => traffic,
+        };
+        note(Unread::TRAFFIC, traffic.is_none());
+        let limit = row.count("data_limit").filter(|limit| *limit > 0);
+        note(Unread::LIMIT, row.was_odd("data_limit") || !row.has("data_limit"));
+        let expiry = expiry(status, row.time("expire"), row.count("on_hold_expire_duration"));
+        note(
+            Unread::EXPIRY,
+            row.was_odd("expire") || row.was_odd("on_hold_expire_duration") || !row.has("expire"),
+        );
+        let last_online = row.time("online_at");
+        note(Unread::ONLINE, row.was_odd("online_at") || !row.has("online_at"));
+        Ok(User {
+            name: name.into(),
+            owner: row.object("admin").and_then(|admin| Some(self.owners.named(admin.text("username")?))),
+            status,
+            used: used.unwrap_or_default(),
+            limit,
+            traffic: Counter::new(traffic.unwrap_or_default()),
+            uplink: None,
+            downlink: None,
+            expiry,
+            renews: renews(row),
+            quota_reset: None,
+            last_online,
+            online: last_online.is_some_and(|last| self.panel_now.since(last) <= ONLINE_WITHIN),
+            read_at: self.read_at,
+            unread,
+        })
+    }
+}
+
+fn user_status(word: &str) -> UserStatus {
+    UserStatus::KNOWN.into_iter().find(|status| status.label() == word).unwrap_or(UserStatus::Unknown)
+}
+
+/// Marzban: `expire` is in seconds, null or 0 = never; an `on_hold` user has no date yet but a duration that starts
+/// with the first use.
+fn expiry(status: UserStatus, expire: Option<Timestamp>, on_hold: Option<u64>) -> Expiry {
+    match (expire, on_hold) {
+        (Some(at), _) if at.as_millis() > 0 => Expiry::At(at),
+        (_, Some(seconds)) if status == UserStatus::OnHold && seconds > 0 => {
+            Expiry::OnFirstUse(Duration::from_secs(seconds))
+        }
+        _ => Expiry::Never,
+    }
+}
+
+/// Whether the panel starts the user's `next_plan` as soon as this plan ends or is used up. Marzban's waits for both if
+/// `fire_on_either` is false; PasarGuard has no such field and waits for neither.
+fn renews(row: &Object<'_>) -> bool {
+    row.object("next_plan").is_some_and(|plan| plan.flag("fire_on_either") != Some(false))
+}
