@@ -121,14 +121,10 @@ impl Lane {
     fn answer(&self, at: usize, edits: &[Edit]) -> Answer {
         let polled = &self.system.polled[at];
         let body = document::text(&polled.body, edits);
-        let (mut status, mut kind) = (200, None);
-        for edit in edits {
-            match edit {
-                Edit::Status(code) => status = *code,
-                Edit::Kind(word) => kind = Some(*word),
-                _ => {}
-            }
-        }
+        let kind = edits.iter().find_map(|edit| match edit {
+            Edit::Kind(kind) => Some(*kind),
+            _ => None,
+        });
         let headers: Vec<_> = polled
             .headers
             .iter()
@@ -137,7 +133,7 @@ impl Lane {
                 (name, _) => (name, value.as_str()),
             })
             .collect();
-        Answer::new(status, &headers, body)
+        Answer::new(200, &headers, body)
     }
 }
 
@@ -182,6 +178,7 @@ fn keep(system: &str, mutant: &[Mutation], texts: &Texts) {
     let Some(folder) = std::env::var_os("MUTATION_SAMPLES").map(PathBuf::from) else { return };
     let number = MUTANTS.fetch_add(1, Ordering::Relaxed);
     if !mutant.is_empty() && number.is_multiple_of(SAMPLED) {
-        fs::write(folder.join(format!("{system}-{number}.prom")), &texts.classic).unwrap();
+        let name = format!("{}-{number}.prom", system.replace(' ', "-"));
+        fs::write(folder.join(name), &texts.classic).unwrap();
     }
 }

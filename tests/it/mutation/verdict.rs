@@ -89,7 +89,7 @@ impl Baseline {
             .map(|at| self.samples[*at].clone())
             .map(|sample| format!("{}{:?}", sample.name, sample.labels))
             .collect();
-        if let [Mutation { cost: Cost::Removal, .. }] = mutant
+        if let [Mutation { cost: Cost::Few, .. }] = mutant
             && loss.lost.len() > FIELD
         {
             wrong.push(format!("{} series by one field", loss.lost.len()));
@@ -111,9 +111,13 @@ impl Baseline {
                 };
                 TOTALS.contains(&&*sample.name) || sample.label(label).is_some_and(of_row)
             }
-            Cost::Removal => sample.name != UP,
+            Cost::Few => sample.name != UP,
             Cost::Field(field) => known.removals[&(mutation.polled, field.clone())].contains(&at),
             Cost::Answer => known.failures[&mutation.polled].contains(&at),
+            Cost::Failure { own, others } => {
+                let names_row_of = |label: &&str| sample.label(label).is_some_and(|value| !value.is_empty());
+                sample.name != UP && (own.iter().any(names_row_of) || !others.iter().any(names_row_of))
+            }
         }
     }
 }
