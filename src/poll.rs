@@ -4,15 +4,12 @@
 //! delays no other loop.
 
 pub mod config;
+mod log;
 mod saved;
 mod schedule;
+mod wanted;
 
-use std::{
-    collections::{BTreeSet, HashSet, VecDeque},
-    pin::pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, pin::pin, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
@@ -20,6 +17,7 @@ use tracing::{debug, error, info, warn};
 use self::{
     config::PollConfig,
     schedule::{Ended, Schedule},
+    wanted::Wanted,
 };
 use crate::{
     board::Board,
@@ -31,16 +29,12 @@ use crate::{
 };
 
 /// What a loop leaves to the next one of its target.
-#[derive(Clone, Debug)]
-pub struct Handover {
-    report: Report,
-    /// Users that are yet to be requested by name.
-    wanted: Vec<Arc<str>>,
-}
+#[derive(Debug)]
+pub struct Handover(Box<Poller>);
 
 impl Handover {
     pub fn target(&self) -> &str {
-        &self.report.target
+        &self.0.report.target
     }
 }
 
@@ -56,6 +50,8 @@ pub struct Poller {
     odd_fields: BTreeSet<OddField>,
     /// Users to request by name.
     wanted: Wanted,
+    /// What was logged of its user lists.
+    lists: log::Lists,
     /// The store for the users of finished walks.
     store: Option<Store>,
     /// When to load the durable counters; absent: they are loaded, or there is no store.
@@ -95,6 +91,7 @@ impl Poller {
             declared: Vec::new(),
             odd_fields: BTreeSet::new(),
             wanted: Wanted::default(),
+            lists: log::Lists::default(),
             store: None,
             load_counters_at: None,
             kept: None,
@@ -116,12 +113,11 @@ impl Poller {
     }
 
     /// What the target's next loop starts with.
-    pub fn hand_over(self) -> Handover {
-        let Poller { report, mut wanted, mut requests, .. } = self;
-        while let Ok(names) = requests.try_recv() {
-            wanted.add(names);
+    pub fn hand_over(mut self) -> Handover {
+        while let Ok(names) = self.requests.try_recv() {
+            self.wanted.add(names);
         }
-        Handover { report, wanted: wanted.queue.into() }
+        Handover(Box::new(self))
     }
 
     /// The beat of the loop. It continues however slow the target is.
@@ -168,18 +164,30 @@ impl Poller {
         self
     }
 
-    /// Starts with what an earlier loop of the target knew.
+    /// Starts with what an earlier loop of the target knew, and with a login of its own.
     #[must_use]
     pub fn resuming(mut self, before: Handover) -> Self {
-        let Handover { report, wanted } = before;
+        let Poller { report, wanted, lists, .. } = *before.0;
         if let Some(users) = report.parts.get(&Part::Users) {
             self.schedule.remember(Part::Users, users.round);
         }
         self.wanted.add(report.users.missing());
-        self.wanted.add(wanted);
+        self.wanted.add(wanted.queue.into());
         self.report = report;
+        self.lists = lists;
         self.unkept = true;
         self
+    }
+
+    /// Goes on where an earlier loop of the target stopped, at the pace of this one: with the same login, and in the
+    /// middle of a long list. Only for the same system and the same way to ask it.
+    #[must_use]
+    pub fn going_on(self, before: Handover) -> Self {
+        let mut poller = Poller { requests: self.requests, beat: self.beat, ..*before.0 };
+        poller.upstream.tell(&poller.beat);
+        poller.upstream.set_timeouts(self.schedule.config().timeouts());
+        poller.schedule.change(self.schedule.config().clone(), poller.clock.now().uptime);
+        poller
     }
 
     /// Polls until it is dropped, or until `stop` resolves and the request in flight has ended.
@@ -326,9 +334,10 @@ impl Poller {
                 let data = (!step.facts.is_empty()).then_some(now);
                 if ended == Ended::More {
                     // An unfinished first walk proves nothing yet. After a finished one, the part is up.
-                    let known =
-                        self.report.parts.get(&part).is_some_and(|state| state.last_success.is_some());
-                    let outcome = if known { Outcome::Up } else { Outcome::Pending };
+                    let outcome = if self.was_read(part) { Outcome::Up } else { Outcome::Pending };
+                    if data.is_some() {
+                        self.schedule.went_on(part);
+                    }
                     self.note(part, outcome, None, data);
                 }
                 for done in step.done {
@@ -345,7 +354,11 @@ impl Poller {
             }
             Err(err) => {
                 let outcome = match ended {
-                    Ended::Failed(Scope::NotAllowed, _) => Outcome::Refused,
+                    Ended::Failed(Scope::NotAllowed, _) if !self.was_read(part) => Outcome::Refused,
+                    Ended::Failed(Scope::NotAllowed, _) => Outcome::Failed {
+                        reason: err.reason(),
+                        detail: format!("{err}, but it could before"),
+                    },
                     _ => Outcome::Failed { reason: err.reason(), detail: err.to_string() },
                 };
                 self.note(part, outcome, None, None);
@@ -400,8 +413,8 @@ impl Poller {
         success: Option<(Moment, Duration)>,
         data: Option<Moment>,
     ) {
-        self.log(part, &outcome);
         let known = self.report.parts.remove(&part);
+        log::outcome(&self.report.target, part, known.as_ref().map(|known| &known.outcome), &outcome);
         let (last_success, duration) =
             success.map(|(at, took)| (Some(at), Some(took))).unwrap_or_else(|| {
                 known.as_ref().map_or((None, None), |known| (known.last_success, known.duration))
@@ -437,6 +450,9 @@ impl Poller {
         if walked {
             self.wanted.add(self.report.users.missing());
         }
+        if walked || whole {
+            self.lists.finished(&self.report.target, &self.report.users);
+        }
         walked || whole
     }
 
@@ -454,7 +470,7 @@ impl Poller {
             self.telemetry.poll(target, part.label());
         }
         if let Err(err) = result
-            && !matches!(ended, Ended::Failed(Scope::NotAllowed, _))
+            && (self.was_read(part) || !matches!(ended, Ended::Failed(Scope::NotAllowed, _)))
         {
             self.telemetry.failure(target, part.label(), err.reason().label());
         }
@@ -473,72 +489,20 @@ impl Poller {
         }
     }
 
+    /// Whether `part` was ever completed. If the account may not read it any more, it has lost a right.
+    fn was_read(&self, part: Part) -> bool {
+        self.report.parts.get(&part).is_some_and(|state| state.last_success.is_some())
+    }
+
     /// A target is up when the login and the part that decides `up` succeed. Any part can show a refused login.
     fn up(&mut self, decides_up: bool, failure: Option<&FetchError>, ended: Ended, now: Moment) {
         if decides_up || ended.takes_down() {
             self.report.up = Some(ended == Ended::Done);
-            let failure = failure.filter(|_| ended.is_of_target());
-            self.report.unreachable =
-                failure.map(|err| Outcome::Failed { reason: err.reason(), detail: err.to_string() });
+            self.report.unreachable = failure
+                .filter(|_| ended.is_of_target())
+                .map(|err| Outcome::Failed { reason: err.reason(), detail: err.to_string() });
         }
         self.report.history.up_was(self.report.up == Some(true), now);
-    }
-
-    /// Logs the outcome of a part when it changes, not with every poll.
-    fn log(&self, part: Part, outcome: &Outcome) {
-        let (target_name, part_name) = (&*self.report.target, part.label());
-        let before = self.report.parts.get(&part).map(|state| &state.outcome);
-        match (before, outcome) {
-            (Some(Outcome::Failed { reason: known, .. }), Outcome::Failed { reason, .. })
-                if known == reason => {}
-            (_, Outcome::Failed { reason, detail }) => {
-                warn!(target_name, part = part_name, reason = reason.label(), "polling fails: {detail}");
-            }
-            (Some(Outcome::Refused), Outcome::Refused) => {}
-            (_, Outcome::Refused) => {
-                info!(target_name, part = part_name, "this account may not read the part; it is skipped");
-            }
-            (Some(Outcome::Failed { .. }), Outcome::Up) => {
-                info!(target_name, part = part_name, "polling works again");
-            }
-            _ => {}
-        }
-    }
-}
-
-/// Users to request by name, in order, each once.
-#[derive(Debug, Default)]
-struct Wanted {
-    queue: VecDeque<Arc<str>>,
-    known: HashSet<Arc<str>>,
-    /// A request by name failed. The list goes first, or a request that always fails would block it for ever.
-    put_off: bool,
-}
-
-impl Wanted {
-    fn waits(&self) -> bool {
-        !self.put_off && !self.queue.is_empty()
-    }
-
-    fn add(&mut self, names: Vec<Arc<str>>) {
-        for name in names {
-            if self.known.insert(Arc::clone(&name)) {
-                self.queue.push_back(name);
-            }
-        }
-    }
-
-    fn take(&mut self, most: usize) -> Vec<Arc<str>> {
-        let names: Vec<_> = self.queue.drain(..self.queue.len().min(most)).collect();
-        for name in &names {
-            self.known.remove(name);
-        }
-        names
-    }
-
-    fn put_off(&mut self, names: Vec<Arc<str>>) {
-        self.add(names);
-        self.put_off = true;
     }
 }
 

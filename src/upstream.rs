@@ -108,6 +108,15 @@ impl Upstream {
         }
     }
 
+    /// Sets the time limits of the next requests.
+    pub fn set_timeouts(&mut self, timeouts: Timeouts) {
+        match self {
+            Upstream::Marzban(marzban) => marzban.set_timeouts(timeouts),
+            #[cfg(test)]
+            Upstream::Scripted(scripted) => scripted.timeouts = Some(timeouts),
+        }
+    }
+
     /// What happened since the last call.
     pub fn take_notes(&mut self) -> Notes {
         match self {

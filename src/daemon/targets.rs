@@ -20,7 +20,7 @@ use crate::{
     model::Report,
     poll::{Handover, Poller},
     telemetry::Telemetry,
-    upstream::{Timeouts, Upstream},
+    upstream::Upstream,
 };
 
 /// Users to be read again by name, for the loop of each target.
@@ -49,7 +49,16 @@ pub(super) struct TargetsPlan {
     /// An empty report of every target.
     targets: Vec<Report>,
     /// The targets that need a new loop.
-    changed: Vec<Target>,
+    changed: Vec<(Target, Start)>,
+}
+
+/// What a new loop takes from the one that ran for its target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Start {
+    /// What it knew, if it is the same system.
+    Knowing,
+    /// Everything, its login included: only the pace has changed.
+    GoingOn,
 }
 
 /// Loops that were built and do not run yet.
@@ -61,6 +70,7 @@ pub(super) struct NewTargets {
 
 struct NewTarget {
     target: Target,
+    start: Start,
     poller: Poller,
     reread: mpsc::UnboundedSender<Vec<Arc<str>>>,
 }
@@ -68,14 +78,18 @@ struct NewTarget {
 impl Targets {
     /// A loop is needed for each target that is new or has changed, including a change in one of its files.
     pub(super) fn plan(&self, targets: &[Target], file_changed: impl Fn(&Path) -> bool) -> TargetsPlan {
-        let has_changed = |target: &&Target| {
-            let running = self.running.get(&target.name);
-            running.is_none_or(|running| running.target != **target)
-                || target.files().into_iter().any(&file_changed)
+        let change = |target: &Target| {
+            let running = self.running.get(&target.name).map(|running| &running.target);
+            let same = running.filter(|_| !target.files().into_iter().any(&file_changed));
+            match same {
+                Some(running) if running == target => None,
+                Some(running) if running.kind == target.kind => Some((target.clone(), Start::GoingOn)),
+                _ => Some((target.clone(), Start::Knowing)),
+            }
         };
         TargetsPlan {
             targets: targets.iter().map(empty_report).collect(),
-            changed: targets.iter().filter(has_changed).cloned().collect(),
+            changed: targets.iter().filter_map(change).collect(),
         }
     }
 
@@ -97,18 +111,18 @@ impl Targets {
         let ids: Vec<_> = targets.iter().map(Report::id).collect();
         // The store logs its own failures.
         drop(shared.store.retain_targets(&ids, shared.clock.now().wall).await);
-        let starts = new.into_iter().map(async |NewTarget { target, poller, reread }| {
+        let starts = new.into_iter().map(async |NewTarget { target, start, poller, reread }| {
             let id = empty_report(&target).id();
             let saved = match self.ending.contains_key(&id) {
                 true => None,
                 false => shared.store.load_users(&id).await.ok().flatten(),
             };
-            (id, target, poller.keeping(shared.store.clone(), saved), reread)
+            (id, target, start, poller.keeping(shared.store.clone(), saved), reread)
         });
-        for (id, target, poller, reread) in join_all(starts).await {
+        for (id, target, start, poller, reread) in join_all(starts).await {
             let (stop, stopped) = oneshot::channel();
             let (end, ended) = oneshot::channel();
-            let before = self.ending.remove(&id);
+            let before = self.ending.remove(&id).map(|before| (before, start));
             let watch = watch(poller, before, stopped, end, shared.clone(), tasks.stopped());
             tasks.spawn_to_the_end(watch);
             self.running.insert(target.name.clone(), Loop { target, reread, _stop: stop, ended });
@@ -128,11 +142,11 @@ impl TargetsPlan {
     /// When a certificate or key cannot be used.
     pub(super) fn build(self, shared: &Shared) -> Result<NewTargets, StartError> {
         let mut new = Vec::new();
-        for target in self.changed {
+        for (target, start) in self.changed {
             let (reread, requests) = mpsc::unbounded_channel();
             let poller = poller(&target, &shared.board, &shared.telemetry, &shared.clock, requests)?;
             shared.beats.watch(format!("poll {}", target.name), poller.beat());
-            new.push(NewTarget { target, poller, reread });
+            new.push(NewTarget { target, start, poller, reread });
         }
         Ok(NewTargets { targets: self.targets, new })
     }
@@ -155,16 +169,19 @@ impl NewTargets {
 /// the daemon stops, the request in flight is given up and the users are kept.
 async fn watch(
     mut poller: Poller,
-    before: Option<oneshot::Receiver<Handover>>,
+    before: Option<(oneshot::Receiver<Handover>, Start)>,
     stopped: oneshot::Receiver<()>,
     end: oneshot::Sender<Handover>,
     shared: Shared,
     daemon_stops: impl Future<Output = ()>,
 ) {
-    if let Some(before) = before
+    if let Some((before, start)) = before
         && let Ok(before) = before.await
     {
-        poller = poller.resuming(before);
+        poller = match start {
+            Start::Knowing => poller.resuming(before),
+            Start::GoingOn => poller.going_on(before),
+        };
     }
     tokio::select! {
         () = poller.run(stopped) => {}
@@ -189,9 +206,8 @@ pub fn poller(
     clock: &Clock,
     requests: mpsc::UnboundedReceiver<Vec<Arc<str>>>,
 ) -> Result<Poller, StartError> {
-    let timeouts = Timeouts { request: target.poll.timeout, page: target.poll.page_timeout };
     let upstream = match &target.kind {
-        TargetKind::Marzban(marzban) => Upstream::marzban(marzban, timeouts),
+        TargetKind::Marzban(marzban) => Upstream::marzban(marzban, target.poll.timeouts()),
     };
     let upstream = upstream.map_err(|source| StartError::Client { target: target.name.clone(), source })?;
     let (config, board) = (target.poll.clone(), board.clone());

@@ -33,6 +33,8 @@ pub struct Report {
     pub proxy_downlink: Option<Counter>,
     pub core: Option<Core>,
     pub nodes: Arc<Vec<Node>>,
+    /// Labels of known nodes that may be among the rows that were left out of the last list.
+    pub nodes_unread: Arc<Vec<Arc<str>>>,
     pub usage: Arc<Vec<NodeTraffic>>,
     pub node_stats: Arc<Vec<NodeStats>>,
     pub inbounds: Arc<Vec<Inbound>>,
@@ -68,6 +70,7 @@ impl Report {
             proxy_downlink: None,
             core: None,
             nodes: Arc::default(),
+            nodes_unread: Arc::default(),
             usage: Arc::default(),
             node_stats: Arc::default(),
             inbounds: Arc::default(),
@@ -196,9 +199,17 @@ impl Report {
             node.uplink = Counter::go_on(known.uplink, node.uplink.map(Counter::value));
             node.downlink = Counter::go_on(known.downlink, node.downlink.map(Counter::value));
         }
+        let listed: HashSet<_> = nodes.iter().map(|node| &node.label).collect();
+        let known = self.nodes.iter().map(|node| &node.label).chain(self.nodes_unread.iter());
+        let doubtful = self.omitted.get(&Part::Nodes).is_some_and(|rows| *rows > 0);
+        let unread = known.filter(|label| doubtful && !listed.contains(label)).take(MOST_UNREAD);
+        self.nodes_unread = Arc::new(unread.cloned().collect());
         self.nodes = Arc::new(nodes);
     }
 }
+
+/// Nodes of which an unreadable row may be.
+const MOST_UNREAD: usize = 1000;
 
 /// A user that was online may have left since the read; after this time the state is unknown.
 const ONLINE_FOR: Duration = Duration::from_secs(5 * 60);

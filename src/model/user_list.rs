@@ -32,6 +32,10 @@ const FEW: usize = 20;
 const AGREEMENTS: u32 = 3;
 
 impl Users {
+    /// The most users that are kept of one target, ten times those of the largest panel measured. A list without an end
+    /// must not fill the memory.
+    pub const MOST: usize = 200_000;
+
     pub fn list(&self) -> &[Arc<User>] {
         &self.list
     }
@@ -39,7 +43,9 @@ impl Users {
     /// The users of a walk that an earlier process finished. Without the time when that walk started, they do not
     /// count as a whole list.
     pub fn restored(users: Vec<User>, walked_since: Option<Moment>) -> Self {
-        let list = sorted(users);
+        let mut list = users.into_iter().map(Arc::new).collect();
+        sort(&mut list);
+        list.truncate(Users::MOST);
         Users { walked: list.len(), list, walked_since, ..Users::default() }
     }
 
@@ -59,7 +65,12 @@ impl Users {
 
     /// Rows of the last finished walk by the panel's own count, if it differs from what the walk found.
     pub fn counted_otherwise(&self) -> Option<usize> {
-        self.total.filter(|total| *total != self.walked + self.omitted)
+        self.total.filter(|total| *total != self.found())
+    }
+
+    /// The number of rows of the last whole list, whether they gave a user or not.
+    pub fn found(&self) -> usize {
+        self.walked.saturating_add(self.omitted)
     }
 
     /// Users that the last finished walk did not find and that must be requested by name. Until then they stay in the
@@ -76,7 +87,7 @@ impl Users {
     /// Compares the panel's own user count with the last finished walk. It agrees if most of the missing users are not
     /// counted; a few users may have been added or deleted since the walk.
     pub(super) fn compare(&mut self, total: Option<u64>) {
-        let most = self.walked + self.missing.len() / 2;
+        let most = self.walked.saturating_add(self.missing.len() / 2);
         let agrees = total.is_some_and(|total| usize::try_from(total).is_ok_and(|total| total <= most));
         for agreed in self.missing.values_mut() {
             *agreed = if agrees { *agreed + 1 } else { 0 };
@@ -112,7 +123,8 @@ impl Users {
         }
     }
 
-    /// Merges users read on a walk. Counters of known users continue; other users stay as they are.
+    /// Merges users read on a walk. Counters of known users continue; other users stay as they are. New users beyond the
+    /// cap are left out.
     fn merge_page(&mut self, page: Vec<User>) {
         let mut new = Vec::new();
         for user in page {
@@ -122,9 +134,10 @@ impl Users {
             }
         }
         if !new.is_empty() {
+            sort(&mut new);
+            new.truncate(Users::MOST.saturating_sub(self.list.len()));
             self.list.append(&mut new);
-            self.list.sort_by(|a, b| a.name.cmp(&b.name));
-            self.list.dedup_by(|a, b| a.name == b.name);
+            sort(&mut self.list);
         }
     }
 
@@ -137,47 +150,57 @@ impl Users {
             (Arc::clone(&user.name), agreed)
         });
         self.missing = missing.collect();
-        self.walked = end.seen.len() + end.unreadable.rows;
-        self.omitted = end.omitted;
+        let kept = self.list.len() - self.missing.len();
+        let beyond = end.seen.len().saturating_sub(kept);
+        self.walked = end.seen.len() - beyond + end.unreadable.rows;
+        self.omitted = end.omitted.saturating_add(beyond);
         self.total = end.total;
         self.walked_since = Some(end.started);
         self.unreadable = end.unreadable;
     }
 
     /// Merges a list that came whole. A user who is not in it stays until three lists in a row lack the user, because a
-    /// panel may return an empty or an incomplete list for a moment.
+    /// panel may return an empty or an incomplete list for a moment. New users beyond the cap are left out.
     fn merge_whole(&mut self, whole: WholeList) {
         let known = mem::take(&mut self.list);
         let place = |user: &User| known.binary_search_by(|known| known.name.cmp(&user.name)).ok();
-        let read = whole.users.into_iter().map(|user| match place(&user) {
-            Some(at) => gone_on(&known[at], user),
-            None => user,
-        });
-        self.list = sorted(read.collect());
-        self.walked = self.list.len();
-        let mut missing = BTreeMap::new();
-        for user in known {
-            if self.list[..self.walked].binary_search_by(|read| read.name.cmp(&user.name)).is_err() {
+        let (mut read, mut new) = (Vec::new(), Vec::new());
+        for user in whole.users {
+            match place(&user) {
+                Some(at) => read.push(Arc::new(gone_on(&known[at], user))),
+                None => new.push(Arc::new(user)),
+            }
+        }
+        sort(&mut read);
+        sort(&mut new);
+        let (mut missing, mut stay) = (BTreeMap::new(), Vec::new());
+        for user in &known {
+            if read.binary_search_by(|read| read.name.cmp(&user.name)).is_err() {
                 let agreed = self.missing.get(&user.name).map_or(1, |agreed| agreed + 1);
                 if agreed < AGREEMENTS {
                     missing.insert(Arc::clone(&user.name), agreed);
-                    self.list.push(user);
+                    stay.push(Arc::clone(user));
                 }
             }
         }
-        self.list.sort_by(|a, b| a.name.cmp(&b.name));
+        let room = Users::MOST.saturating_sub(read.len() + stay.len());
+        let beyond = new.len().saturating_sub(room);
+        new.truncate(room);
+        self.walked = read.len() + new.len();
+        self.list = [read, new, stay].concat();
+        sort(&mut self.list);
         self.missing = missing;
         self.walked_since = Some(whole.started);
-        self.omitted = whole.omitted;
+        self.omitted = whole.omitted.saturating_add(beyond);
         self.total = None;
         self.unreadable = whole.unreadable;
     }
 }
 
-fn sorted(mut users: Vec<User>) -> Vec<Arc<User>> {
+/// Sorts by name and drops further users of the same name.
+fn sort(users: &mut Vec<Arc<User>>) {
     users.sort_by(|a, b| a.name.cmp(&b.name));
     users.dedup_by(|a, b| a.name == b.name);
-    users.into_iter().map(Arc::new).collect()
 }
 
 /// A user after one more reading. Counters continue from the known ones.
@@ -352,6 +375,61 @@ mod tests {
         ] {
             users.merge(UserFacts::Page(vec![User { unread: fact, ..changed }]));
             assert_eq!(*users.list()[0], User { unread: fact, ..known.clone() });
+        }
+    }
+
+    #[test]
+    fn no_list_grows_beyond_the_cap() {
+        let named = |names: std::ops::Range<usize>| {
+            names.map(|i| User::named(&format!("u{i:07}"))).collect::<Vec<_>>()
+        };
+        // Pages of walks that do not end.
+        let mut users = Users::default();
+        for start in (0..6 * Users::MOST).step_by(Users::MOST / 2) {
+            users.merge(UserFacts::Page(named(start..start + Users::MOST / 2)));
+        }
+        assert_eq!((users.list().len(), &*users.list()[0].name), (Users::MOST, "u0000000"));
+        // A walk that finds other users than those kept, and more of them than are kept.
+        let page = named(5..Users::MOST + 10);
+        let seen = page.iter().map(|user| Arc::clone(&user.name)).collect();
+        users.merge(UserFacts::WalkEnd(WalkEnd { page, seen, omitted: 3, ..WalkEnd::default() }));
+        assert_eq!((users.list().len(), users.omitted(), users.missing().len()), (Users::MOST, 13, 5));
+        // Room that users leave is used.
+        let found = named(Users::MOST..Users::MOST + 10);
+        let gone = users.missing();
+        users.merge(UserFacts::Named(NamedUsers { found: Vec::new(), gone }));
+        users.merge(UserFacts::Named(NamedUsers { found, gone: Vec::new() }));
+        assert_eq!(users.list().len(), Users::MOST);
+        assert_eq!(&*users.list().last().unwrap().name, "u0200004");
+        // Known users are kept before others, those that the list lacks for the first time included.
+        let users_read =
+            named(1_000_000..1_000_000 + Users::MOST).into_iter().chain(named(0..100_000)).collect();
+        users.merge(UserFacts::Whole(WholeList { users: users_read, ..WholeList::default() }));
+        assert_eq!((users.list().len(), users.omitted()), (Users::MOST, Users::MOST + 5));
+        assert!(users.list().iter().any(|user| &*user.name == "u0200004"));
+
+        let list = WholeList { users: named(0..Users::MOST + 7), omitted: 1, ..WholeList::default() };
+        let mut users = Users::restored(named(0..Users::MOST + 1), None);
+        users.merge(UserFacts::Whole(list));
+        assert_eq!((users.list().len(), users.omitted()), (Users::MOST, 8));
+    }
+
+    #[test]
+    fn the_panels_own_count_is_compared_with_all_rows_that_were_found() {
+        for (omitted, total, expected) in [
+            (0, None, None),
+            (0, Some(6), None),
+            (2, Some(8), None),
+            (2, Some(6), Some(6)),
+            (0, Some(0), Some(0)),
+        ] {
+            let mut users = Users::default();
+            let page: Vec<_> = (0..5).map(|i| User::named(&format!("u{i}"))).collect();
+            let seen = page.iter().map(|user| Arc::clone(&user.name)).collect();
+            let unreadable = Unreadable { rows: 1, ..Unreadable::default() };
+            let end = WalkEnd { page, seen, unreadable, omitted, total, started: Moment::default() };
+            users.merge(UserFacts::WalkEnd(end));
+            assert_eq!(users.counted_otherwise(), expected, "{omitted} {total:?}");
         }
     }
 

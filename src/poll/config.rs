@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::upstream::Timeouts;
+
 /// The pace of one target.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PollConfig {
@@ -17,6 +19,13 @@ pub struct PollConfig {
     /// The share of time that walking a long list may keep a panel busy, 0.001 to 1.
     pub load: f64,
     pub users_interval: UsersInterval,
+}
+
+impl PollConfig {
+    /// The time limits of requests.
+    pub fn timeouts(&self) -> Timeouts {
+        Timeouts { request: self.timeout, page: self.page_timeout }
+    }
 }
 
 /// When the next walk over the user list starts.

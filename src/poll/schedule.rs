@@ -2,8 +2,8 @@
 //!
 //! The answers of a panel differ in cost by a factor of a thousand, so a target is read in parts, each with its own pace.
 //! Cheap parts come every interval or every other one. A long list is walked page by page, and rests after each page for
-//! page time × (1/`load` − 1). The part that decides `up` is the cheapest: while the target itself fails, nothing else is
-//! requested. Waits that a system demands ([`Again`]) are kept for the whole target, whichever part they came with.
+//! page time × (1/`load` − 1). The part that decides `up` is the cheapest: while it fails, or the target itself does,
+//! nothing else is requested. Waits that a system demands ([`Again`]) are kept for the whole target, whichever part they came with.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -29,18 +29,37 @@ pub(super) struct Schedule {
     slots: BTreeMap<Part, Slot>,
     /// Long lists pause until then, so that walking keeps the panel busy for no more than its share.
     walks_rest_until: Duration,
+    /// How long the last request for a long list took, and when it ended.
+    walked: (Duration, Duration),
     /// The target itself failed, or was not reached yet: only the part that decides `up` is requested.
     down: bool,
+    /// The part that decides `up` failed at its last attempt, or was not tried yet.
+    failed: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
     due: Duration,
+    waits: Waits,
     failures: u32,
+    /// When the first of these failures started.
+    failing_since: Option<Duration>,
     /// When the present round started; a round of a long list takes many requests.
     began: Option<Duration>,
-    /// From the start of the last whole round to the earliest start of the next.
+    /// From the start of the last whole round to the earliest start of the next, or what the present one takes already.
     round: Duration,
+}
+
+/// Why a part waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Waits {
+    /// For its turn, or for the next attempt after a failure.
+    #[default]
+    Turn,
+    /// The account may not read it.
+    Refused,
+    /// As long as the target demands.
+    Demanded,
 }
 
 /// How a request ended.
@@ -54,10 +73,11 @@ pub(super) enum Ended {
 }
 
 impl Ended {
-    /// The failure of a request for `planned`. The part that decides `up` cannot be skipped.
+    /// The failure of a request for `planned`. An account that may not even read the part that decides `up` would be
+    /// refused the others for no reason of theirs.
     pub(super) fn failed(err: &FetchError, planned: Planned) -> Self {
         let scope = match err.scope() {
-            Scope::NotAllowed if planned.decides_up => Scope::Part,
+            Scope::NotAllowed if planned.decides_up => Scope::Target,
             scope => scope,
         };
         Ended::Failed(scope, err.again)
@@ -83,7 +103,35 @@ impl Schedule {
     pub(super) fn new(config: PollConfig, plan: Vec<Planned>, start: Duration) -> Self {
         let first = Slot { due: start, ..Slot::default() };
         let slots = plan.iter().filter(|planned| planned.decides_up).map(|planned| (planned.part, first));
-        Schedule { config, slots: slots.collect(), plan, walks_rest_until: start, down: true }
+        let walked = (Duration::ZERO, start);
+        Schedule {
+            config,
+            slots: slots.collect(),
+            plan,
+            walks_rest_until: start,
+            walked,
+            down: true,
+            failed: true,
+        }
+    }
+
+    pub(super) fn config(&self) -> &PollConfig {
+        &self.config
+    }
+
+    /// Continues under another configuration. No part waits for its turn longer than that allows.
+    pub(super) fn change(&mut self, config: PollConfig, now: Duration) {
+        self.config = config;
+        let (took, ended) = self.walked;
+        self.walks_rest_until = ended + self.walk_rest(took);
+        for (part, mut slot) in self.slots.clone() {
+            let in_a_walk = slot.began.is_some() && slot.failures == 0;
+            let latest = if in_a_walk { now } else { now + self.interval(part) };
+            if slot.waits == Waits::Turn {
+                slot.due = slot.due.min(latest);
+                self.slots.insert(part, slot);
+            }
+        }
     }
 
     /// Sets the target's parts, which become known with its answers.
@@ -148,15 +196,25 @@ impl Schedule {
     ) -> Duration {
         let Planned { part, pace, decides_up } = planned;
         let mut slot = self.slot(part);
-        let began = *slot.began.get_or_insert(from);
+        let mut began = slot.began.unwrap_or(from);
         let took = to.saturating_sub(from);
 
         match ended {
-            Ended::Done | Ended::More | Ended::Failed(Scope::NotAllowed, _) => slot.failures = 0,
-            Ended::Failed(..) => slot.failures += 1,
+            Ended::Done | Ended::More | Ended::Failed(Scope::NotAllowed, _) => {
+                slot.failures = 0;
+                let failing = slot.failing_since.take().map(|since| from.saturating_sub(since));
+                // A long outage is no part of the round.
+                let outage = failing.filter(|failing| *failing > self.config.stale_after);
+                began = (began + outage.unwrap_or_default()).min(from);
+            }
+            Ended::Failed(..) => {
+                slot.failures += 1;
+                slot.failing_since.get_or_insert(from);
+            }
         }
+        slot.began = Some(began);
         if decides_up {
-            self.down = ended.is_of_target();
+            self.decided(ended, to);
         }
 
         let rest = match pace {
@@ -167,7 +225,13 @@ impl Schedule {
         };
         if pace == Pace::Walk {
             self.walks_rest_until = to + rest;
+            self.walked = (took, to);
         }
+        slot.waits = match ended {
+            Ended::Failed(_, Again::NotBefore(_) | Again::WhenChanged { .. }) => Waits::Demanded,
+            Ended::Failed(Scope::NotAllowed, Again::Usual) => Waits::Refused,
+            Ended::Done | Ended::More | Ended::Failed(..) => Waits::Turn,
+        };
         let due = match ended {
             Ended::More => to + rest.max(SHORTEST_REST),
             Ended::Done => (began + self.interval(part).mul_f64(jitter)).max(to + rest),
@@ -201,6 +265,26 @@ impl Schedule {
         to.saturating_sub(began)
     }
 
+    /// Records the end of a request for the part that decides `up`. When it answers again, so may what the account was
+    /// refused.
+    fn decided(&mut self, ended: Ended, to: Duration) {
+        self.down = ended.is_of_target();
+        let failed = matches!(ended, Ended::Failed(..));
+        if std::mem::replace(&mut self.failed, failed) && !failed {
+            for slot in self.slots.values_mut().filter(|slot| slot.waits == Waits::Refused) {
+                (slot.due, slot.waits) = (to, Waits::Turn);
+            }
+        }
+    }
+
+    /// Records that the last request for a part whose round continues brought something: the round takes at least until
+    /// the next request. One that brings nothing may be stuck, and its age must show that.
+    pub(super) fn went_on(&mut self, part: Part) {
+        let slot = self.slot(part);
+        let lasts = slot.began.map_or(Duration::ZERO, |began| slot.due.saturating_sub(began));
+        self.slots.insert(part, Slot { round: slot.round.max(lasts), ..slot });
+    }
+
     /// Records that the answer to another part completed `part`. It is requested itself only when that answer no
     /// longer contains it.
     pub(super) fn came_along(&mut self, part: Part, with: Part) {
@@ -214,7 +298,8 @@ impl Schedule {
         let Ended::Failed(Scope::Target | Scope::Login, again) = ended else { return };
         let (Again::NotBefore(wait) | Again::WhenChanged { at_latest: wait }) = again else { return };
         for planned in self.plan.iter().filter(|planned| planned.decides_up) {
-            self.slots.entry(planned.part).or_default().due = to + wait;
+            let slot = self.slots.entry(planned.part).or_default();
+            (slot.due, slot.waits) = (to + wait, Waits::Demanded);
         }
     }
 
@@ -268,172 +353,4 @@ fn doubled(first: Duration, failures: u32, longest: Duration) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SYSTEM: Planned = Planned { part: Part::System, pace: Pace::Every(1), decides_up: true };
-    const USAGE: Planned = Planned { part: Part::Usage, pace: Pace::Every(2), decides_up: false };
-    const USERS: Planned = Planned { part: Part::Users, pace: Pace::Walk, decides_up: false };
-    const USER_NODES: Planned = Planned { part: Part::UserNodes, ..USERS };
-    const TARGET_FAILED: Ended = Ended::Failed(Scope::Target, Again::Usual);
-    const FAILED: Ended = Ended::Failed(Scope::Part, Again::Usual);
-
-    fn secs(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
-    }
-
-    fn schedule() -> Schedule {
-        Schedule::new(PollConfig::default(), vec![SYSTEM, USAGE, USERS], Duration::ZERO)
-    }
-
-    fn next(schedule: &Schedule, now: Duration) -> (Part, Duration) {
-        let (planned, due) = schedule.next(now).unwrap();
-        (planned.part, due)
-    }
-
-    #[test]
-    fn cheap_parts_go_first_and_then_every_interval() {
-        let mut schedule = schedule();
-        assert_eq!(next(&schedule, secs(0)), (Part::System, secs(0)));
-        schedule.ended(SYSTEM, (secs(0), secs(1)), Ended::Done, 1.0);
-        assert_eq!(next(&schedule, secs(1)), (Part::Usage, secs(1)));
-        schedule.ended(USAGE, (secs(1), secs(2)), Ended::Done, 1.0);
-        assert_eq!(next(&schedule, secs(2)), (Part::Users, secs(2)));
-        schedule.ended(USERS, (secs(2), secs(3)), Ended::Done, 1.0);
-        assert_eq!(next(&schedule, secs(3)), (Part::System, secs(30)));
-    }
-
-    #[test]
-    fn walking_rests_nine_times_as_long_as_a_page_took() {
-        let mut schedule = schedule();
-        schedule.ended(SYSTEM, (secs(0), secs(0)), Ended::Done, 1.0);
-        schedule.ended(USERS, (secs(0), secs(10)), Ended::More, 1.0);
-        assert_eq!(schedule.due(USERS), secs(100));
-        // Both long lists share the pause.
-        assert_eq!(schedule.due(USER_NODES), secs(100));
-        schedule.ended(USERS, (secs(100), secs(110)), Ended::Done, 1.0);
-        assert_eq!(schedule.due(USERS), secs(200));
-        assert_eq!(schedule.stale_after(Part::Users), secs(600));
-    }
-
-    #[test]
-    fn a_slow_list_is_stale_after_three_of_its_own_rounds() {
-        let mut schedule = schedule();
-        schedule.ended(USERS, (secs(0), secs(10)), Ended::More, 1.0);
-        assert_eq!(schedule.ended(USERS, (secs(400), secs(410)), Ended::Done, 1.0), secs(410));
-        assert_eq!(schedule.stale_after(Part::Users), secs(1500));
-    }
-
-    #[test]
-    fn a_failing_part_is_asked_less_and_less_often() {
-        let mut schedule = schedule();
-        for (from, due) in [(0, 30), (30, 90), (90, 210), (210, 330), (330, 450)] {
-            schedule.ended(USAGE, (secs(from), secs(from)), FAILED, 1.0);
-            assert_eq!(schedule.due(USAGE), secs(due));
-        }
-        schedule.ended(USAGE, (secs(450), secs(450)), Ended::Done, 1.0);
-        schedule.ended(USAGE, (secs(510), secs(510)), FAILED, 1.0);
-        assert_eq!(schedule.due(USAGE), secs(540));
-    }
-
-    #[test]
-    fn a_target_that_is_down_is_asked_for_its_cheapest_part_alone() {
-        let mut schedule = schedule();
-        schedule.ended(SYSTEM, (secs(0), secs(20)), TARGET_FAILED, 1.0);
-        assert_eq!(next(&schedule, secs(20)), (Part::System, secs(40)));
-        schedule.ended(SYSTEM, (secs(40), secs(41)), Ended::Done, 1.0);
-        assert_eq!(next(&schedule, secs(41)).0, Part::Usage);
-    }
-
-    #[test]
-    fn what_the_target_asks_for_is_kept_to_whichever_part_it_came_with() {
-        let wait = secs(15 * 60);
-        for again in [Again::NotBefore(wait), Again::WhenChanged { at_latest: wait }] {
-            for scope in [Scope::Target, Scope::Login] {
-                // A login can be refused in the middle of a walk.
-                for planned in [USERS, SYSTEM] {
-                    let mut schedule = schedule();
-                    schedule.ended(SYSTEM, (secs(0), secs(0)), Ended::Done, 1.0);
-                    schedule.ended(planned, (secs(0), secs(1)), Ended::Failed(scope, again), 1.05);
-                    assert_eq!(next(&schedule, secs(1)), (Part::System, secs(1) + wait));
-                    schedule.ended(SYSTEM, (secs(901), secs(901)), Ended::Done, 1.0);
-                    assert_ne!(next(&schedule, secs(901)).0, Part::System);
-                }
-                let mut schedule = schedule();
-                schedule.ended(SYSTEM, (secs(0), secs(0)), Ended::Done, 1.0);
-                schedule.asked_out_of_turn((secs(0), secs(1)), Ended::Failed(scope, again));
-                assert_eq!(next(&schedule, secs(1)), (Part::System, secs(1) + wait));
-            }
-            // A wait for one part delays only that part.
-            let mut schedule = schedule();
-            schedule.ended(SYSTEM, (secs(0), secs(0)), Ended::Done, 1.0);
-            schedule.ended(USAGE, (secs(0), secs(0)), Ended::Failed(Scope::Part, again), 1.0);
-            assert_eq!((schedule.due(USAGE), next(&schedule, secs(0)).0), (wait, Part::Users));
-        }
-    }
-
-    #[test]
-    fn what_the_target_forgets_is_asked_for_in_time() {
-        let queue =
-            |longest| Planned { part: Part::Usage, pace: Pace::Within(secs(longest)), decides_up: false };
-        for (longest, due) in [(20, 20), (60, 30)] {
-            let queue = queue(longest);
-            let mut schedule = Schedule::new(PollConfig::default(), vec![SYSTEM, queue], Duration::ZERO);
-            schedule.ended(queue, (secs(0), secs(0)), Ended::Done, 1.0);
-            assert_eq!(schedule.due(queue), secs(due));
-            // Failures and slow answers do not delay it any further.
-            for _ in 0..5 {
-                schedule.ended(queue, (secs(0), secs(40)), FAILED, 1.05);
-                assert!(schedule.due(queue) <= secs(40 + longest));
-            }
-        }
-    }
-
-    #[test]
-    fn a_part_that_came_along_with_another_is_not_asked_for_as_well() {
-        let mut schedule = schedule();
-        schedule.ended(SYSTEM, (secs(0), secs(1)), Ended::Done, 1.0);
-        schedule.came_along(Part::Usage, Part::System);
-        assert_eq!((next(&schedule, secs(1)).0, schedule.due(USAGE)), (Part::Users, secs(30 + 60)));
-        assert_eq!(schedule.round(Part::Usage), secs(60));
-    }
-
-    #[test]
-    fn an_outage_is_not_taken_for_a_long_round() {
-        let mut schedule = schedule();
-        schedule.ended(SYSTEM, (secs(0), secs(0)), Ended::Done, 1.0);
-        schedule.ended(USERS, (secs(0), secs(10)), Ended::More, 1.0);
-        for at in (30..18_000).step_by(120) {
-            schedule.ended(SYSTEM, (secs(at), secs(at)), TARGET_FAILED, 1.0);
-        }
-        assert_eq!(schedule.ended(SYSTEM, (secs(18_000), secs(18_001)), Ended::Done, 1.0), secs(1));
-        assert_eq!(schedule.stale_after(Part::System), secs(600));
-        assert!(schedule.begins_again(USERS, secs(18_001)));
-        assert_eq!(schedule.ended(USERS, (secs(18_001), secs(18_011)), Ended::Done, 1.0), secs(10));
-        assert!(!schedule.begins_again(USERS, secs(90_000)));
-    }
-
-    #[test]
-    fn two_long_lists_take_turns() {
-        let mut schedule = schedule();
-        schedule.plan(vec![SYSTEM, USERS, USER_NODES]);
-        let (mut now, mut turns) = (Duration::ZERO, Vec::new());
-        schedule.ended(SYSTEM, (now, now), Ended::Done, 1.0);
-        while turns.len() < 6 {
-            let (planned, due) = schedule.next(now).unwrap();
-            now = due.max(now) + secs(4);
-            schedule.ended(planned, (now - secs(4), now), Ended::Done, 1.0);
-            if planned != SYSTEM {
-                turns.push(planned);
-            }
-        }
-        assert_eq!(turns.iter().filter(|planned| **planned == USERS).count(), 3, "{turns:?}");
-    }
-
-    #[test]
-    fn a_refused_part_is_asked_for_again_now_and_then() {
-        let mut schedule = schedule();
-        schedule.ended(USAGE, (secs(0), secs(0)), Ended::Failed(Scope::NotAllowed, Again::Usual), 1.0);
-        assert_eq!(schedule.due(USAGE), NOT_ALLOWED);
-    }
-}
+mod tests;

@@ -18,6 +18,9 @@ use crate::{
     },
 };
 
+mod handover;
+mod rights;
+
 fn plan() -> Vec<Planned> {
     vec![
         Planned::deciding(Part::System),
@@ -90,6 +93,7 @@ fn poller_with(
         named: Arc::clone(&named),
         resumed: Arc::default(),
         notes: Notes::default(),
+        timeouts: None,
         beat: Beat::default(),
     };
     let upstream = Upstream::Scripted(Box::new(scripted));
@@ -330,31 +334,6 @@ async fn a_slow_panel_is_not_taken_for_a_stuck_loop_and_a_stuck_one_is() {
     drop(running);
     drop(poller);
     assert_eq!(beats.stuck(), [""; 0]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_loop_that_follows_another_knows_what_that_knew() {
-    let (poller, board, ..) = poller(slow_panel());
-    run_for(poller, Duration::from_secs(3 * 3600)).await;
-    let before = (*board.view().reports[0]).clone();
-    let users = before.parts[&Part::Users].clone();
-    assert!(users.stale_after > Duration::from_secs(10_000), "{:?}", users.stale_after);
-
-    // The panel is slow, or fails from the first request on, before its system is detected again.
-    let fails: Script =
-        Box::new(|_, _| (Duration::from_secs(1), failure(Cause::Http(http::Error::Status(502)))));
-    for (script, plan) in [(slow_panel(), plan()), (fails, vec![Planned::deciding(Part::System)])] {
-        let (_, requests) = mpsc::unbounded_channel();
-        let (next, next_board, ..) = poller_with(script, requests, None);
-        let mut next = next.resuming(Handover { report: before.clone(), wanted: Vec::new() });
-        let Upstream::Scripted(upstream) = &mut next.upstream else { unreachable!() };
-        upstream.plan = plan;
-        run_for(next, Duration::from_secs(120)).await;
-        let report = Arc::clone(&next_board.view().reports[0]);
-        assert_eq!(report.users.list().len(), 20_000);
-        assert!(report.parts[&Part::Users].stale_after >= users.stale_after, "{:?}", report.parts);
-        assert!(report.parts.contains_key(&Part::Core));
-    }
 }
 
 #[tokio::test(start_paused = true)]

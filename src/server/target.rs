@@ -46,6 +46,9 @@ pub(super) struct Counts {
     pub(super) users: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) users_online: Option<u64>,
+    /// Rows of the user list by the panel's own count, if it differs from what the last complete read found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) counted_otherwise: Option<u64>,
     /// Those that are not turned off.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) nodes: Option<u64>,
@@ -61,6 +64,8 @@ impl Counts {
         }
         if report.fresh(Part::Users, now) && report.users.walked_since().is_some() {
             counts.users = counts.users.or(u64::try_from(report.users.list().len()).ok());
+            counts.counted_otherwise =
+                report.users.counted_otherwise().and_then(|total| u64::try_from(total).ok());
         }
         if report.fresh(Part::Nodes, now) {
             let count = |is: fn(NodeStatus) -> bool| {

@@ -52,10 +52,8 @@ pub enum Cause {
     /// JSON from another system.
     #[error("the answer is JSON, but not what {expected} answers here; check the URL")]
     OtherSystem { expected: &'static str },
-    /// There are users, and none of them could be read.
-    #[error(
-        "no user could be read: every row fails the panel, has fields of other types than expected, or is not there"
-    )]
+    /// There are rows, and none of them could be read.
+    #[error("no row could be read: every row makes the panel fail, has no readable name, or is not there")]
     Rows,
     /// The panel fails on more rows than a walk may skip.
     #[error("the panel fails on too many users' rows (answered {0})")]

@@ -165,6 +165,10 @@ impl Marzban {
         Notes { odd_fields: self.odd.take(), ..std::mem::take(&mut self.notes) }
     }
 
+    pub(super) fn set_timeouts(&mut self, timeouts: Timeouts) {
+        (self.small.deadline, self.page.deadline) = (timeouts.request, timeouts.page);
+    }
+
     pub(super) fn certificate_expiry(&self) -> Option<Timestamp> {
         self.http.certificate_expiry()
     }
@@ -263,7 +267,8 @@ impl Marzban {
     async fn read_core(&mut self, now: Moment) -> Result<Step, FetchError> {
         const ASKED: &str = "/api/core";
         let answer = self.get(ASKED, ASKED, now).await?;
-        let core = Object::new("core", &answer, &self.odd).ok_or_else(|| other_system(ASKED))?;
+        let core = Object::new("core", &answer, &self.odd).filter(|core| core.has("started"));
+        let core = core.ok_or_else(|| other_system(ASKED))?;
         Ok(Step::done(Part::Core, vec![Fact::Core(convert::core(&core))]))
     }
 
@@ -271,12 +276,12 @@ impl Marzban {
         const ASKED: &str = "/api/nodes";
         let answer = self.get(ASKED, ASKED, now).await?;
         let list = List::new(&answer, "nodes", &self.odd);
-        let Rows { kept, omitted } = convert::nodes(&list).ok_or_else(|| other_system(ASKED))?;
+        let Rows { kept, omitted } = readable(ASKED, convert::nodes(&list))?;
         self.naming.learn(kept.iter().map(|(key, _)| key));
         self.nodes_known = true;
         let nodes: Vec<_> = kept.into_iter().map(|(_, node)| node).collect();
         self.usage_needed = nodes.is_empty() || nodes.iter().any(|node| node.uplink.is_none());
-        Ok(Step::done(Part::Nodes, vec![Fact::Nodes(nodes), Fact::Omitted(Part::Nodes, omitted)]))
+        Ok(Step::done(Part::Nodes, vec![Fact::Omitted(Part::Nodes, omitted), Fact::Nodes(nodes)]))
     }
 
     async fn read_node_stats(&mut self, now: Moment) -> Result<Step, FetchError> {
@@ -291,8 +296,7 @@ impl Marzban {
     async fn read_inbounds(&mut self, now: Moment) -> Result<Step, FetchError> {
         const ASKED: &str = "/api/inbounds";
         let answer = self.get(ASKED, ASKED, now).await?;
-        let Rows { kept, omitted } =
-            convert::inbounds(&answer, &self.odd).ok_or_else(|| other_system(ASKED))?;
+        let Rows { kept, omitted } = readable(ASKED, convert::inbounds(&answer, &self.odd))?;
         Ok(Step::done(Part::Inbounds, vec![Fact::Inbounds(kept), Fact::Omitted(Part::Inbounds, omitted)]))
     }
 
@@ -315,7 +319,7 @@ impl Marzban {
         const ASKED: &str = "/api/admins";
         let answer = self.get(ASKED, ASKED, now).await?;
         let list = List::new(&answer, "admins", &self.odd);
-        let Rows { kept, omitted } = convert::admins(&list).ok_or_else(|| other_system(ASKED))?;
+        let Rows { kept, omitted } = readable(ASKED, convert::admins(&list))?;
         Ok(Step::done(Part::Admins, vec![Fact::Admins(kept), Fact::Omitted(Part::Admins, omitted)]))
     }
 
@@ -453,7 +457,11 @@ impl Marzban {
             http::Error::Status(code @ (404 | 405)) | http::Error::Page(code @ (404 | 405)) => {
                 self.login_refused(ASKED, Cause::NotFound(code).of_login())
             }
-            _ => {
+            ref error => {
+                // A panel that starts later than what is in front of it.
+                if matches!(error, http::Error::Status(502..=504 | 520..=526)) {
+                    self.session.was_not_reached();
+                }
                 let failed = FetchError::refused(ASKED, refusal);
                 let paced = self.login_refused(ASKED, failed.cause.of_login());
                 paced.not_before(failed.again)
@@ -492,4 +500,10 @@ impl Marzban {
 /// An answer that is JSON, but nothing that these systems say there.
 fn other_system(asked: &'static str) -> FetchError {
     FetchError::new(asked, Cause::OtherSystem { expected: "Marzban or PasarGuard" })
+}
+
+/// A list that has a row that could be read, or none at all.
+fn readable<T>(asked: &'static str, rows: Option<Rows<T>>) -> Result<Rows<T>, FetchError> {
+    let rows = rows.ok_or_else(|| other_system(asked))?;
+    if rows.are_unreadable() { Err(FetchError::new(asked, Cause::Rows)) } else { Ok(rows) }
 }

@@ -9,7 +9,7 @@ use std::{
 use crate::{
     clock::Beat,
     model::{CounterFamilies, Fact, Moment, NamedUsers, Part, UserFacts},
-    upstream::{FetchError, Notes, Planned, Step},
+    upstream::{FetchError, Notes, Planned, Step, Timeouts},
 };
 
 /// How long an answer takes, and the answer.
@@ -29,6 +29,8 @@ pub struct Scripted {
     /// The durable counters that were restored.
     pub resumed: Arc<Mutex<CounterFamilies>>,
     pub notes: Notes,
+    /// The time limits that were set.
+    pub timeouts: Option<Timeouts>,
     pub beat: Beat,
 }
 

@@ -7,5 +7,6 @@ mod hostile;
 mod pasarguard;
 mod pasarguard_recorded;
 mod recorded;
+mod refusals;
 mod tls;
 mod users;

@@ -177,6 +177,44 @@ fn targets_and_receivers_come_and_go() {
     assert_eq!((told(&hook, "alice"), told(&second, "alice")), (1, 1));
 }
 
+#[test]
+fn another_pace_goes_on_with_the_login_and_in_the_middle_of_a_walk() {
+    let panel = Served::start();
+    for user in 0..1200 {
+        panel.add_ending(&format!("user-{user:04}"), 90 * 24 * 60 * 60);
+    }
+    let home = Home::new(panel.address, BY_RULE, "");
+    let config = home.file();
+    let fast = fs::read_to_string(&config).unwrap();
+    // After a page, the panel rests for a thousand times as long.
+    let slow = fast.replace("load = \"100%\"", "load = \"0.1%\"");
+    fs::write(&config, &slow).unwrap();
+    let daemon = home.start();
+    let offsets = || {
+        let requests = panel.wire.requests().into_iter();
+        let pages = requests.filter_map(|request| {
+            let (_, query) = request.target.split_once("/api/users?offset=")?;
+            query.split('&').next()?.parse::<usize>().ok()
+        });
+        pages.collect::<Vec<_>>()
+    };
+    let logins = || panel.wire.requests_to("/api/admin/token");
+    wait_for("the first page", || offsets().first().copied());
+    for poll in [slow.replace("interval = \"5s\"", "interval = \"6s\"\ntimeout = \"9s\""), fast.clone()] {
+        fs::write(&config, poll).unwrap();
+        daemon.reload();
+    }
+    wait_for("the whole list", || daemon.users_read_at());
+    assert_eq!(offsets()[..3], [0, 499, 999]);
+    assert_eq!(logins(), 1);
+    assert_eq!(daemon.value("proxymeter_up{target=\"home\"}"), Some(1.0));
+
+    // Another way to ask the panel begins again.
+    fs::write(&config, fast.replace("\"root", "\"reseller")).unwrap();
+    daemon.reload();
+    wait_for("the second login", || (logins() == 2).then_some(()));
+}
+
 /// The users that have series.
 fn users_shown(daemon: &Daemon) -> Vec<String> {
     let metrics = daemon.metrics();

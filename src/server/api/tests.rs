@@ -1,6 +1,6 @@
 //! Compares `docs/api.md` with the answers. `UPDATE_GOLDEN=1` rewrites its examples.
 
-use std::{collections::BTreeSet, fs, time::Duration};
+use std::{collections::BTreeSet, fs, sync::Arc, time::Duration};
 
 use serde_json::Value;
 
@@ -9,7 +9,7 @@ use crate::{
     exposition::UserLabels,
     model::{
         ActiveAlert, ActiveAlerts, AlertState, Fact, Identity, Moment, Node, NodeStatus, Outcome, Part,
-        PartState, Reading, Reason, Report, Severity, System, UserCounts,
+        PartState, Reading, Reason, Report, Severity, System, User, UserCounts, UserFacts, WalkEnd,
     },
     server::{
         api,
@@ -62,6 +62,18 @@ fn home() -> Report {
     home
 }
 
+/// A panel whose list lacks two of the users that it counts.
+fn edge() -> Report {
+    let mut edge = Report::new("edge");
+    edge.up = Some(true);
+    let page: Vec<_> = (0..8).map(|i| User::named(&format!("u{i}"))).collect();
+    let seen = page.iter().map(|user| Arc::clone(&user.name)).collect();
+    let end = WalkEnd { page, seen, total: Some(10), started: ago(9), ..WalkEnd::default() };
+    edge.merge(Fact::Users(UserFacts::WalkEnd(end)), ago(9));
+    edge.parts.insert(Part::Users, part(Outcome::Up, Some(ago(9)), 25));
+    edge
+}
+
 fn alerts() -> Vec<ActiveAlert> {
     let node = ActiveAlert {
         alertname: "ProxymeterNodeDown",
@@ -101,7 +113,7 @@ fn alerts() -> Vec<ActiveAlert> {
 
 #[tokio::test(start_paused = true)]
 async fn the_documentation_tells_what_is_answered() {
-    let reports = vec![home(), Report::new("new")];
+    let reports = vec![edge(), home(), Report::new("new")];
     let state = state(&reports, ActiveAlerts { known: Vec::new(), list: alerts() }, UserLabels::Name);
     let seen = Seen::now(&state);
     let answers = [api::targets::json(&seen).unwrap(), api::alerts::json(&seen).unwrap()];

@@ -130,10 +130,14 @@ impl Target {
 
 /// What is known and not stale. What a system does not have is not listed.
 fn facts(report: &Report, now: Moment) -> Vec<Fact> {
-    let Counts { users, users_online, nodes, nodes_up } = Counts::of(report, now);
+    let Counts { users, users_online, nodes, nodes_up, counted_otherwise } = Counts::of(report, now);
     let nodes_up = nodes_up.zip(nodes).filter(|(_, nodes)| *nodes > 0);
+    let of_list = |number: usize| (number > 0 && report.fresh(Part::Users, now)).then(|| count(number));
     let facts = [
         ("users", users.map(count)),
+        ("panel counts", counted_otherwise.map(count)),
+        ("unreadable users", of_list(report.users.unreadable().rows)),
+        ("users left out", of_list(report.users.omitted())),
         ("online", users_online.map(count)),
         ("nodes up", nodes_up.map(|(up, nodes)| format!("{} of {}", count(up), count(nodes)))),
     ];

@@ -5,8 +5,8 @@ use crate::{
     exposition::UserLabels,
     model::{
         ActiveAlert, ActiveAlerts, AlertState, Expiry, Fact, Identity, Moment, Node, NodeStatus, Outcome,
-        Part, PartState, Reading, Reason, Report, Severity, System, Timestamp, User, UserCounts, UserFacts,
-        UserStatus, WalkEnd,
+        Part, PartState, Reading, Reason, Report, Severity, System, Timestamp, Unreadable, User, UserCounts,
+        UserFacts, UserStatus, WalkEnd,
     },
     secret::HashKey,
     server::{
@@ -288,6 +288,38 @@ async fn a_target_shows_what_it_has_and_nothing_else() {
     assert_eq!(facts("c-new"), "unknown");
     assert_eq!(facts("d-listed"), "users 3 online 2");
     assert_eq!(facts("e-by-name"), "users 2 online 3");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_is_not_whole_shows_what_it_lacks() {
+    // Unreadable rows, rows left out, and the panel's own count.
+    let cases = [
+        (0, 0, None, ""),
+        (0, 0, Some(3), ""),
+        (2, 0, Some(5), "unreadable users 2"),
+        (0, 1200, Some(1203), "users left out 1,200"),
+        (0, 0, Some(1004), "panel counts 1,004"),
+        (1, 2, Some(0), "panel counts 0 unreadable users 1 users left out 2"),
+    ];
+    for (rows, omitted, total, expected) in cases {
+        for (age, shown) in [(Duration::ZERO, expected), (HOUR, "")] {
+            let read = ago(age);
+            let mut report = report("home", Vec::new(), read);
+            let users: Vec<_> = ["a", "b", "c"].map(user).into();
+            let seen = users.iter().map(|user| Arc::clone(&user.name)).collect();
+            let unreadable = Unreadable { rows, ..Unreadable::default() };
+            let end = WalkEnd { page: users, seen, unreadable, omitted, total, started: read };
+            report.merge(Fact::Users(UserFacts::WalkEnd(end)), read);
+            let page = page(&[report], Vec::new(), UserLabels::Name);
+            for words in ["panel counts", "unreadable users", "users left out"] {
+                assert_eq!(page.contains(words), shown.contains(words), "{words}: {shown}");
+            }
+            let text: String =
+                page.split(['<', '>']).step_by(2).map(|text| text.trim().to_owned() + " ").collect();
+            let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(text.contains(shown), "{shown}: {text}");
+        }
+    }
 }
 
 fn failure(reason: &'static str, detail: &str) -> AttemptFailure {

@@ -161,6 +161,13 @@ pub struct Rows<T> {
     pub omitted: usize,
 }
 
+impl<T> Rows<T> {
+    /// Whether there are rows, and none could be read: then the list is not what it should be.
+    pub fn are_unreadable(&self) -> bool {
+        self.kept.is_empty() && self.omitted > 0
+    }
+}
+
 /// Reads a list of objects called `name`; absent: it is no list. `row` gives nothing for a row that is to be left out.
 pub fn rows<'a, T>(
     name: &'static str,

@@ -32,8 +32,9 @@ pub(super) struct Session {
     token: Option<Token>,
     /// Refused or failed logins in a row.
     refusals: u32,
-    /// The panel accepted the login once.
-    worked: bool,
+    /// The first refusal is followed by one more try soon: the panel accepted the login before, or it was not the panel
+    /// that refused it.
+    once_more: bool,
     /// When tokens were replaced that should still have been good, by the daemon's uptime: the last few.
     renewals: VecDeque<Duration>,
     warned: bool,
@@ -92,18 +93,23 @@ impl Session {
     /// The panel accepted the login.
     pub(super) fn was_accepted(&mut self) {
         self.refusals = 0;
-        self.worked = true;
+        self.once_more = true;
     }
 
     /// The panel refused the login, or it failed. Returns how long to wait before the next one. `chance` is between 0 and
     /// 1.
     pub(super) fn was_refused(&mut self, chance: f64) -> Duration {
         self.refusals += 1;
-        let waits = self.refusals - u32::from(self.worked);
+        let waits = self.refusals - u32::from(self.once_more);
         match waits.checked_sub(1) {
             Some(doublings) => AFTER_REFUSAL.saturating_mul(1 << doublings.min(16)).min(AFTER_REFUSALS),
             None => AFTER_FIRST_REFUSAL.mul_f64(1.0 + chance.clamp(0.0, 1.0)),
         }
+    }
+
+    /// The login did not reach the panel: something in front of it answered.
+    pub(super) fn was_not_reached(&mut self) {
+        self.once_more |= self.refusals == 0;
     }
 
     /// Whether a token that should still be good may be replaced now.

@@ -9,7 +9,7 @@ use super::{
     convert::{self, Readings},
     hours::Hours,
     named::NamedUser,
-    other_system,
+    readable,
 };
 use crate::{
     http,
@@ -80,7 +80,7 @@ impl Marzban {
             ("/api/nodes/usage", format!("/api/nodes/usage?{window}"))
         };
         let answer = self.get(asked, &path, now).await?;
-        self.readings(&answer, DIRECTIONS).ok_or_else(|| other_system(asked))
+        readable(asked, self.readings(&answer, DIRECTIONS))
     }
 
     /// The sums in a usage answer of either system; absent: it has none.
@@ -158,7 +158,7 @@ impl Marzban {
             (format!("/api/user/{user}/usage?{window}"), "used_traffic")
         };
         match self.get(ASKED, &path, now).await {
-            Ok(answer) => self.readings(&answer, [direction]).map(Some).ok_or_else(|| other_system(ASKED)),
+            Ok(answer) => readable(ASKED, self.readings(&answer, [direction])).map(Some),
             // The user does not exist, belongs to another admin, or is broken: no reason to leave out the others.
             Err(FetchError {
                 cause: Cause::NotFound(_) | Cause::NotAllowed | Cause::Http(http::Error::Status(500)),

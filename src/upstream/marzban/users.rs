@@ -53,7 +53,7 @@ impl Marzban {
                     Advance::More(users) if users.is_empty() => Ok(Step::default()),
                     Advance::More(users) => Ok(Step::more(vec![Fact::Users(UserFacts::Page(users))])),
                     Advance::End(end) => {
-                        let empty = walk.found_none(&end);
+                        let empty = Walk::found_none(&end);
                         self.walk = None;
                         if empty {
                             return Err(FetchError::new(ASKED, Cause::Rows));

@@ -103,7 +103,7 @@ impl Usage {
 
     fn answer(&self, request: &Request) -> Answer {
         if let Some(status) = *self.fails.lock().unwrap() {
-            return Answer::status(status);
+            return Answer::new(status, &[], r#"{"detail":"You're not allowed"}"#);
         }
         let query = request.target.split_once('?').unwrap().1.replace("%2B00:00", "Z");
         let time = |name: &str| {

@@ -47,7 +47,7 @@ async fn turn(part: Part, path: &'static str, hostile: Answer) -> Report {
     let server = turning(&turned, move |request| (request.path() == path).then(|| hostile.clone()));
     let upstream = upstream(&config(&server.url(), Role::Sudo.login()), SHORT);
     let report = poll_until(upstream, |report| {
-        if report.parts.len() == 6 && report.parts.values().all(|state| state.outcome == Outcome::Up) {
+        if report.parts.len() == 7 && report.parts.values().all(|state| state.outcome == Outcome::Up) {
             turned.store(true, Ordering::SeqCst);
         }
         turned.load(Ordering::SeqCst) && reason(report, part).is_some()
@@ -90,7 +90,7 @@ async fn every_bad_answer_has_its_reason_and_takes_nothing_away() {
     let cases = [
         ("not found", "not_found", Answer::new(404, &[], "{\"detail\":\"Not Found\"}")),
         ("a wall in front", "client_error", html(403)),
-        ("too many requests", "client_error", Answer::new(429, &[("retry-after", "999999")], "{}")),
+        ("too many requests", "rate_limited", Answer::new(429, &[("retry-after", "999999")], "{}")),
         ("teapot", "client_error", Answer::new(418, &[], "")),
         ("server error", "server_error", Answer::status(500)),
         ("bad gateway", "server_error", html(502)),
@@ -107,9 +107,6 @@ async fn every_bad_answer_has_its_reason_and_takes_nothing_away() {
         ("cut JSON", "decode", Answer::json(half.clone())),
         ("two values", "decode", Answer::json(format!("{}{{}}", recorded("system-sudo")))),
         ("no UTF-8", "decode", Answer::json(b"{\"version\":\"\xff\xfe\"}".to_vec())),
-        ("a lone surrogate", "decode", Answer::json(r#"{"version":"\ud800"}"#)),
-        ("a version of numbers", "decode", system_with("version", "84")),
-        ("words for numbers", "decode", system_with("total_user", "\"33\"")),
         ("deep nesting", "decode", Answer::json("[".repeat(1_000_000))),
         ("deeper down", "decode", system_with("version", &"{\"a\":".repeat(100_000))),
         ("a redirect", "redirect", Answer::new(307, &[("location", "/api/system")], "")),
@@ -183,7 +180,7 @@ async fn any_part_may_fail_alone_and_keeps_what_is_known() {
     ] {
         for (expected, hostile) in [
             ("server_error", Answer::status(502)),
-            ("decode", Answer::json(r#"{"nodes":5,"admins":"x","usages":{},"users":7,"started":"yes"}"#)),
+            ("decode", Answer::json(r#"{"nodes":5,"admins":"x","usages":{},"users":7}"#)),
             ("decode", Answer::json(r#"[1,2,3]"#)),
             ("not_json", Answer::new(200, &[("content-type", "text/html")], HTML)),
         ] {
@@ -191,6 +188,39 @@ async fn any_part_may_fail_alone_and_keeps_what_is_known() {
             assert_eq!(reason(&report, part), Some(expected), "{part:?}");
             assert_eq!(report.up, Some(true), "{part:?}");
         }
+    }
+}
+
+/// A field that is not what it should be costs itself, in whatever way it is odd.
+#[tokio::test]
+async fn an_odd_field_of_the_system_costs_itself() {
+    let read = async |answer: Answer| {
+        let panel = Panel::of(Role::Sudo);
+        let server = Server::start(move |request| match request.path() {
+            SYSTEM => answer.clone(),
+            _ => panel.answer(request),
+        });
+        read_once(upstream(&config(&server.url(), Role::Sudo.login()), PATIENT)).await
+    };
+    let whole = read(Answer::json(recorded("system-sudo").to_string())).await;
+    let close = |a: Option<f64>, b: f64| a.is_some_and(|a| (a - b).abs() < 1e-9);
+    assert!(close(whole.host.cpu_usage, 0.041));
+    for odd in ["null", "{}", "[]", "\"hot\"", "true", "1e400", "\"\\ud800\""] {
+        for field in ["cpu_usage", "version", "total_user", "users_active", "incoming_bandwidth"] {
+            let report = read(system_with(field, odd)).await;
+            assert_eq!(report.up, Some(true), "{field} {odd}");
+            assert_eq!(report.users.list().len(), 33, "{field} {odd}");
+            assert_eq!(report.host.memory_size, whole.host.memory_size);
+            assert_eq!(report.host.cpu_usage.is_some(), field != "cpu_usage", "{field} {odd}");
+        }
+    }
+    // Numbers in strings are numbers, and JSON is JSON under other names and behind a byte order mark.
+    let report = read(system_with("cpu_usage", "\"4.1\"")).await;
+    assert!(close(report.host.cpu_usage, 0.041));
+    let marked = format!("\u{feff}{}", recorded("system-sudo"));
+    for kind in ["application/json", "text/plain; charset=utf-8", "application/octet-stream"] {
+        let report = read(Answer::new(200, &[("content-type", kind)], marked.clone())).await;
+        assert_eq!((report.up, report.host.memory_size), (Some(true), whole.host.memory_size), "{kind}");
     }
 }
 
@@ -204,7 +234,7 @@ async fn logins_fail_with_reasons_too() {
         ("auth", Answer::status(401)),
         ("auth", Answer::status(403)),
         ("auth", Answer::status(422)),
-        ("client_error", Answer::status(429)),
+        ("rate_limited", Answer::status(429)),
         ("server_error", Answer::status(500)),
         ("not_json", Answer::new(200, &[("content-type", "text/html")], HTML)),
         ("redirect", Answer::new(302, &[("location", "/login")], "")),
@@ -399,7 +429,7 @@ async fn lists_of_more_nodes_than_anybody_has_hold_nothing_up() {
             let step = upstream.read(Part::Nodes, now).await.unwrap();
             step.facts.into_iter().for_each(|fact| report.merge(fact, now));
         }
-        assert_eq!(report.nodes.len(), 60_000);
+        assert_eq!((report.nodes.len(), report.omitted[&Part::Nodes]), (2000, 58_000));
         assert_eq!(&*report.nodes[7].label, "n#7");
         fastest = fastest.min(began.elapsed());
         if fastest < Duration::from_secs(5) {

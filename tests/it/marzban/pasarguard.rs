@@ -48,7 +48,10 @@ async fn pasarguard_is_told_by_its_words_and_read_in_them() {
 
     // It has no core beside the panel, and its nodes count their traffic themselves.
     let parts: Vec<_> = report.parts.keys().copied().collect();
-    assert_eq!(parts, [Part::System, Part::Nodes, Part::Admins, Part::Users]);
+    assert_eq!(
+        parts,
+        [Part::System, Part::Nodes, Part::NodeStats, Part::Admins, Part::Inbounds, Part::Users]
+    );
     assert!(report.parts.values().all(|state| state.outcome == Outcome::Up), "{:?}", report.parts);
     let identity = report.identity.as_ref().unwrap();
     assert_eq!(

@@ -49,7 +49,8 @@ async fn a_sudo_admin_reads_everything() {
     let server = Panel::of(Role::Sudo).start();
     let report = report_of(Role::Sudo, &server).await;
     assert_eq!(report.up, Some(true));
-    let parts = [Part::System, Part::Core, Part::Nodes, Part::Usage, Part::Admins, Part::Users];
+    let parts =
+        [Part::System, Part::Core, Part::Nodes, Part::Usage, Part::Admins, Part::Inbounds, Part::Users];
     assert_eq!(outcomes(&report), parts.map(|part| (part, &Outcome::Up)));
     assert_eq!(report.certificate_expiry, None);
 
@@ -208,6 +209,7 @@ async fn a_reseller_reads_their_own_users_and_is_refused_the_rest() {
             (Part::Nodes, &Outcome::Refused),
             (Part::Usage, &Outcome::Refused),
             (Part::Admins, &Outcome::Refused),
+            (Part::Inbounds, &Outcome::Up),
             (Part::Users, &Outcome::Up),
         ]
     );
@@ -267,7 +269,7 @@ async fn counters_grow_by_what_moved_between_two_recordings() {
     let last = poll_until(upstream(&config(&server.url(), Role::Sudo.login()), PATIENT), |report| {
         let now = totals(report);
         let Some(first) = &first else {
-            if report.parts.len() == 6 && report.parts.values().all(|state| state.last_success.is_some()) {
+            if report.parts.len() == 7 && report.parts.values().all(|state| state.last_success.is_some()) {
                 switch.store(1, Ordering::SeqCst);
                 first = Some(now);
             }
@@ -385,7 +387,7 @@ async fn one_login_serves_all_requests_and_is_a_form() {
     report_of(Role::Sudo, &server).await;
     let requests = server.requests();
     assert_eq!(requests.iter().filter(|request| request.path() == TOKEN).count(), 1);
-    assert_eq!(requests.len(), 7, "{requests:?}");
+    assert_eq!(requests.len(), 9, "{requests:?}");
     let login = &requests[0];
     assert_eq!(login.method, "POST");
     assert_eq!(login.header("content-type"), Some("application/x-www-form-urlencoded"));
@@ -502,11 +504,13 @@ async fn an_api_key_goes_with_every_request_and_needs_no_login() {
         matches!(good.read(Part::System, at(RECORDED_AT)).await, Ok(step) if step.done == [Part::System])
     );
     let asked = server.requests();
-    assert_eq!((asked.len(), asked[0].header("authorization")), (1, None));
+    // The account is asked for too.
+    assert_eq!(asked.len(), 2);
+    assert!(asked.iter().all(|request| request.header("authorization").is_none()));
 
     let report = read_once(upstream(&key("pg_key_2"), PATIENT)).await;
     assert_eq!((report.up, reason(&report, Part::System)), (Some(false), Some("auth")));
-    assert_eq!(server.requests().len(), 2);
+    assert_eq!(server.requests().len(), 3);
     assert!(server.requests_for(TOKEN).is_empty());
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use proxymeter::{
-    model::{Expiry, Fact, Outcome, Part, Report, Timestamp, UserFacts, UserStatus},
+    model::{Expiry, Fact, Outcome, Part, Report, Timestamp, Unread, UserFacts, UserStatus},
     upstream::Timeouts,
 };
 use serde_json::{Value, json};
@@ -62,12 +62,11 @@ async fn names_and_notes_may_hold_anything() {
         "\\",
         "a\nb",
         "🦀 کاربر",
-        "",
         " ",
         "\u{0}",
         "a,b=\"c\"}",
         "\u{202e}abc",
-        "x".repeat(3000).as_str(),
+        "x".repeat(1024).as_str(),
     ]
     .map(str::to_owned);
     let mut rows: Vec<_> = names.iter().map(|name| row(name)).collect();
@@ -81,18 +80,11 @@ async fn names_and_notes_may_hold_anything() {
 }
 
 #[tokio::test]
-async fn a_row_of_wrong_types_costs_itself_alone() {
+async fn a_row_without_a_name_costs_itself_alone() {
     let odd = [
         with("username", json!(5)),
         with("username", Value::Null),
-        with("status", json!(["active"])),
-        with("used_traffic", json!("many")),
-        with("used_traffic", json!({})),
-        with("data_limit", json!(true)),
-        with("expire", json!("tomorrow")),
-        with("online_at", json!([])),
-        with("admin", json!("root")),
-        with("admin", json!({"name": "root"})),
+        with("username", json!("")),
         json!({}),
         json!(null),
         json!([]),
@@ -104,6 +96,39 @@ async fn a_row_of_wrong_types_costs_itself_alone() {
         assert_read(&report);
         assert_eq!(user_names(&report), ["a", "z"], "{odd}");
         assert_eq!(report.users.unreadable().rows, 1, "{odd}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_is_too_long_leaves_its_row_out() {
+    let report =
+        report_of_rows(vec![row("a"), row(&"x".repeat(1025)), row(&"y".repeat(900_000)), row("z")]).await;
+    assert_read(&report);
+    assert_eq!(user_names(&report), ["a", "z"]);
+    assert_eq!((report.users.unreadable().rows, report.users.omitted()), (0, 2));
+}
+
+#[tokio::test]
+async fn an_odd_field_of_a_row_is_unread_and_the_rest_is_read() {
+    let cases = [
+        (with("status", json!(["active"])), Some(Unread::STATUS)),
+        (with("used_traffic", json!("many")), Some(Unread::USED)),
+        (with("used_traffic", json!({})), Some(Unread::USED)),
+        (with("lifetime_used_traffic", json!([])), Some(Unread::TRAFFIC)),
+        (with("data_limit", json!(true)), Some(Unread::LIMIT)),
+        (with("expire", json!("tomorrow")), Some(Unread::EXPIRY)),
+        (with("online_at", json!([])), Some(Unread::ONLINE)),
+        (with("admin", json!("root")), None),
+        (with("admin", json!({"name": "root"})), None),
+    ];
+    for (odd, fact) in cases {
+        let report = report_of_rows(vec![row("a"), odd.clone(), row("z")]).await;
+        assert_read(&report);
+        let [_, user, _] = report.users.list() else { panic!("{odd}") };
+        let mut unread = Unread::default();
+        fact.into_iter().for_each(|fact| unread.add(fact));
+        assert_eq!((user.unread, user.owner.is_some()), (unread, fact.is_some()), "{odd}");
+        assert_eq!(report.users.unreadable().rows, 0, "{odd}");
     }
 }
 
@@ -150,7 +175,7 @@ async fn words_and_numbers_of_no_known_kind_are_read_as_well_as_they_can_be() {
 async fn a_list_without_a_readable_row_is_a_failure_that_forgets_nobody() {
     for broken in [
         Answer::json(page(&[json!({"user": "a"}), json!({"user": "b"})], 2)),
-        Answer::json(page(&[with("used_traffic", json!("many"))], 1)),
+        Answer::json(page(&[json!(null)], 1)),
     ] {
         let asked = Mutex::new(0);
         let server = panel_with_users(move |_| {
@@ -243,6 +268,30 @@ async fn a_row_that_fails_the_panel_costs_itself_alone() {
         assert_eq!(report.users.list().len(), count - 1);
         assert!(!user_names(&report).contains(&&*bad));
         assert_eq!(report.users.unreadable().rows, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_count_of_the_panel_loses_no_user_and_is_reported() {
+    let totals = [json!(3), json!(1199), json!(1200), json!(1201), json!(0), json!(1e15), json!(u64::MAX)];
+    for total in totals {
+        let (list, said) = (List::of(1200), total.clone());
+        let server = panel_with_users(move |request| {
+            let mut answer = list.answer(request);
+            let Act::Send(bytes) = &mut answer.0[0] else { unreachable!() };
+            let text = String::from_utf8(bytes.clone()).unwrap();
+            let (head, body) = text.split_once("\r\n\r\n").unwrap();
+            assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+            let mut body: Value = serde_json::from_str(body).unwrap();
+            body["total"] = said.clone();
+            Answer::json(body.to_string())
+        });
+        let report = report_of(&server).await;
+        assert_read(&report);
+        assert_eq!(report.users.list().len(), 1200, "{total}");
+        assert_eq!(report.users.counted_otherwise().is_some(), total != json!(1200), "{total}");
+        let requests = server.requests_for(USERS).len();
+        assert!((3..=4).contains(&requests), "{total}: {requests}");
     }
 }
 

@@ -1,0 +1,176 @@
+//! What polling logs: changes, not every poll. Numbers and words, never a name.
+
+use std::collections::HashSet;
+
+use tracing::{info, warn};
+
+use crate::model::{Outcome, Part, UnreadableRow, Users};
+
+/// A panel's own count is not logged if it differs by less than this part of the list: users come and go while a list is
+/// read.
+const TOLERANCE: usize = 100;
+
+/// Logs the outcome of a part when it changes.
+pub(super) fn outcome(target_name: &str, part: Part, before: Option<&Outcome>, outcome: &Outcome) {
+    let part = part.label();
+    match (before, outcome) {
+        (Some(Outcome::Failed { reason: known, .. }), Outcome::Failed { reason, .. }) if known == reason => {}
+        (_, Outcome::Failed { reason, detail }) => {
+            warn!(target_name, part, reason = reason.label(), "polling fails: {detail}");
+        }
+        (Some(Outcome::Refused), Outcome::Refused) => {}
+        (_, Outcome::Refused) => {
+            info!(target_name, part, "this account may not read the part; it is skipped");
+        }
+        (Some(Outcome::Failed { .. }), Outcome::Up) => {
+            info!(target_name, part, "polling works again");
+        }
+        _ => {}
+    }
+}
+
+/// What was logged of a target's finished user lists.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lists {
+    /// Rows that are still unreadable.
+    unreadable: HashSet<UnreadableRow>,
+    /// A difference that is still there.
+    difference: Option<Difference>,
+}
+
+/// The panel's own count of a list, and the rows that were found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Difference {
+    counted: usize,
+    found: usize,
+}
+
+/// What is to be logged of a finished list.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct News {
+    unreadable: Vec<UnreadableRow>,
+    differs: Option<Difference>,
+    agrees: bool,
+}
+
+impl Lists {
+    /// Logs what is new about a list that was just finished.
+    pub(super) fn finished(&mut self, target_name: &str, users: &Users) {
+        let News { unreadable, differs, agrees } = self.news(users);
+        for UnreadableRow { place, cause } in unreadable {
+            warn!(target_name, place, cause = cause.label(), "a row of the user list cannot be read");
+        }
+        if let Some(Difference { counted, found }) = differs {
+            warn!(target_name, counted, found, "the panel counts other users than its user list has");
+        }
+        if agrees {
+            info!(target_name, "the panel's count agrees with its user list again");
+        }
+    }
+
+    fn news(&mut self, users: &Users) -> News {
+        let first = &users.unreadable().first;
+        let unreadable = first.iter().filter(|row| !self.unreadable.contains(row)).copied().collect();
+        self.unreadable = first.iter().copied().collect();
+
+        let now = users.counted_otherwise().map(|counted| Difference { counted, found: users.found() });
+        let agrees = now.is_none() && self.difference.take().is_some();
+        let differs =
+            now.filter(|now| now.is_notable() && self.difference.is_none_or(|known| now.is_other(known)));
+        self.difference = differs.or(self.difference);
+        News { unreadable, differs, agrees }
+    }
+}
+
+impl Difference {
+    fn size(self) -> usize {
+        self.counted.abs_diff(self.found)
+    }
+
+    fn is_notable(self) -> bool {
+        self.size().saturating_mul(TOLERANCE) >= self.found
+    }
+
+    /// Whether it is in the other direction, or has doubled or halved.
+    fn is_other(self, known: Difference) -> bool {
+        let (size, before) = (self.size(), known.size());
+        let turned = (self.counted > self.found) != (known.counted > known.found);
+        turned || size >= before.saturating_mul(2) || size <= before / 2
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::{Fact, Moment, Report, Unreadable, UnreadableCause, User, UserFacts, WalkEnd};
+
+    fn list(count: usize, total: Option<usize>, unreadable: Unreadable) -> Report {
+        let mut report = Report::new("home");
+        let page: Vec<_> = (0..count).map(|i| User::named(&format!("u{i}"))).collect();
+        let seen = page.iter().map(|user| Arc::clone(&user.name)).collect();
+        let end = WalkEnd { page, seen, total, unreadable, ..WalkEnd::default() };
+        report.merge(Fact::Users(UserFacts::WalkEnd(end)), Moment::default());
+        report
+    }
+
+    #[test]
+    fn a_panel_that_counts_otherwise_is_logged_when_it_begins_changes_notably_and_ends() {
+        // The panel's count of 1000 users, and what is logged.
+        let steps = [
+            (Some(1000), ""),
+            (None, ""),
+            // Users that came or went during the walk.
+            (Some(1009), ""),
+            (Some(1100), "differs"),
+            (Some(1101), ""),
+            (Some(1003), ""),
+            (Some(1200), "differs"),
+            (Some(1090), "differs"),
+            (Some(0), "differs"),
+            (Some(900), "differs"),
+            (Some(usize::MAX), "differs"),
+            (Some(usize::MAX), ""),
+            (Some(1000), "agrees"),
+            (Some(1000), ""),
+            (Some(0), "differs"),
+            (None, "agrees"),
+        ];
+        let mut lists = Lists::default();
+        for (step, (total, expected)) in steps.into_iter().enumerate() {
+            let news = lists.news(&list(1000, total, Unreadable::default()).users);
+            let differs = total.map(|counted| Difference { counted, found: 1000 });
+            let expected = News {
+                differs: differs.filter(|_| expected == "differs"),
+                agrees: expected == "agrees",
+                ..News::default()
+            };
+            assert_eq!(news, expected, "step {step}");
+        }
+    }
+
+    #[test]
+    fn an_unreadable_row_is_logged_once_and_again_after_it_was_readable() {
+        use UnreadableCause::{NoName, NotAnObject};
+        let row = |place, cause| UnreadableRow { place, cause };
+        let steps = [
+            (vec![row(3, NoName)], vec![row(3, NoName)]),
+            (vec![row(3, NoName)], vec![]),
+            (vec![row(3, NotAnObject), row(5, NoName)], vec![row(3, NotAnObject), row(5, NoName)]),
+            (vec![row(5, NoName)], vec![]),
+            (vec![], vec![]),
+            (vec![row(5, NoName)], vec![row(5, NoName)]),
+            ((0..1000).map(|place| row(place, NoName)).collect(), {
+                (0..Unreadable::FIRST).filter(|place| *place != 5).map(|place| row(place, NoName)).collect()
+            }),
+        ];
+        let mut lists = Lists::default();
+        for (step, (rows, expected)) in steps.into_iter().enumerate() {
+            let mut unreadable = Unreadable::default();
+            rows.into_iter().for_each(|row| unreadable.add(row));
+            let news = lists.news(&list(3, None, unreadable).users);
+            assert_eq!(news, News { unreadable: expected, ..News::default() }, "step {step}");
+        }
+    }
+}
