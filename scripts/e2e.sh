@@ -5,6 +5,8 @@
 # Needs curl, promtool, prometheus, and a Python with prometheus_client.
 #   PROXYMETER  the program; target/debug/proxymeter by default
 #   PYTHON      the Python; python3 by default
+#   SAMPLES     a folder that the tests have filled (MUTATION_SAMPLES) with what is exported of panels whose answers are
+#               wrong; without it, only the demo is checked
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -40,6 +42,18 @@ get "$metrics" >"$work/classic.txt"
 promtool check metrics <"$work/classic.txt" >"$work/promtool.log" 2>&1 || fail "promtool refuses the text"
 [ ! -s "$work/promtool.log" ] || fail "promtool complains about the text"
 echo "no complaints"
+
+if [ -n "${SAMPLES:-}" ]; then
+    step "promtool check metrics, of panels whose answers are wrong"
+    for sample in "$SAMPLES"/*.prom; do
+        promtool check metrics <"$sample" >"$work/promtool.log" 2>&1 || fail "promtool refuses $sample"
+        [ ! -s "$work/promtool.log" ] || fail "promtool complains about $sample"
+        # Not every version of promtool looks for series that come twice.
+        grep -av '^#' "$sample" | LC_ALL=C sed 's/ [^ ]*$//' | LC_ALL=C sort | uniq -d >"$work/twice.log"
+        [ ! -s "$work/twice.log" ] || fail "a series comes twice in $sample"
+    done
+    echo "no complaints about $(ls "$SAMPLES" | wc -l) samples"
+fi
 
 step "OpenMetrics, read by prometheus_client"
 get --header 'Accept: application/openmetrics-text;version=1.0.0' --dump-header "$work/headers.log" "$metrics" >"$work/open.txt"

@@ -1,5 +1,7 @@
 //! Changes to the text of an answer. Text, because no value of a JSON library holds `1e400` or a key twice.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 /// A change to one answer. Pointers are JSON pointers into the recorded body.
@@ -8,16 +10,16 @@ pub(super) enum Edit {
     /// Without the field or the row.
     Remove(String),
     /// This text in place of a value.
-    Raw(String, String),
+    Raw(String, Arc<str>),
     /// The list in reverse order.
     Reverse(String),
     /// The whole body, made from the recorded text.
-    Whole(fn(&str) -> Vec<u8>),
+    Whole(MakeBody),
     /// The recorded body under another content type.
     Kind(&'static str),
-    /// This status, without a body.
-    Status(u16),
 }
+
+pub(super) type MakeBody = fn(&str) -> Vec<u8>;
 
 /// The place of a row that is removed with the others at the end, so that pointers to later rows stay right.
 const CUT: &str = "@@cut@@";
@@ -46,7 +48,7 @@ pub(super) fn text(body: &Value, edits: &[Edit]) -> Vec<u8> {
                     _ => {}
                 }
             }
-            Edit::Reverse(_) | Edit::Whole(_) | Edit::Kind(_) | Edit::Status(_) => {}
+            Edit::Reverse(_) | Edit::Whole(_) | Edit::Kind(_) => {}
         }
     }
     for edit in edits {

@@ -35,8 +35,8 @@ type Switched = Arc<Mutex<HashMap<usize, Answer>>>;
 const ENDLESS: Duration = Duration::from_secs(60);
 /// Every so many expositions are read in the other format too.
 const OPEN_METRICS: usize = 16;
-/// How many expositions of a system are written for `MUTATION_SAMPLES`.
-const SAMPLES: usize = 100;
+/// Every so many expositions are written for `MUTATION_SAMPLES`.
+const SAMPLED: usize = 40;
 
 /// Polls the system once for each of `mutants`, which are mutations made together, and hands what it gave to `done`.
 pub(super) fn poll_all(system: &Arc<System>, mutants: &[Vec<Mutation>], done: impl Fn(usize, Polled) + Sync) {
@@ -51,9 +51,9 @@ pub(super) fn poll_all(system: &Arc<System>, mutants: &[Vec<Mutation>], done: im
                 {
                     let polled = lane.poll(mutant);
                     if let Ok(text) = &polled {
-                        keep(system.name, number, mutants.len(), text);
+                        keep(system.name, mutant, text);
                     }
-                    done(number, polled.and_then(|text| read(number, text)));
+                    done(number, polled.and_then(|text| read(number, &text)));
                 }
             });
         }
@@ -63,7 +63,7 @@ pub(super) fn poll_all(system: &Arc<System>, mutants: &[Vec<Mutation>], done: im
 /// The paths that the client asks for, and what it makes of them unmutated.
 pub(super) fn unmutated(system: &Arc<System>) -> (Vec<Request>, Polled) {
     let lane = Lane::open(Arc::clone(system));
-    let polled = lane.poll_and_remember(&[]).and_then(|text| read(0, text));
+    let polled = lane.poll_and_remember(&[]).and_then(|text| read(0, &text));
     (lane.server.requests(), polled)
 }
 
@@ -121,14 +121,10 @@ impl Lane {
     fn answer(&self, at: usize, edits: &[Edit]) -> Answer {
         let polled = &self.system.polled[at];
         let body = document::text(&polled.body, edits);
-        let (mut status, mut kind) = (200, None);
-        for edit in edits {
-            match edit {
-                Edit::Status(code) => status = *code,
-                Edit::Kind(word) => kind = Some(*word),
-                _ => {}
-            }
-        }
+        let kind = edits.iter().find_map(|edit| match edit {
+            Edit::Kind(kind) => Some(*kind),
+            _ => None,
+        });
         let headers: Vec<_> = polled
             .headers
             .iter()
@@ -137,7 +133,7 @@ impl Lane {
                 (name, _) => (name, value.as_str()),
             })
             .collect();
-        Answer::new(status, &headers, body)
+        Answer::new(200, &headers, body)
     }
 }
 
@@ -169,7 +165,7 @@ fn texts(report: Report) -> Texts {
     Texts { classic, open }
 }
 
-fn read(number: usize, texts: Texts) -> Polled {
+fn read(number: usize, texts: &Texts) -> Polled {
     if number.is_multiple_of(OPEN_METRICS) {
         parse(text_format::Format::OpenMetrics, &texts.open)?;
     }
@@ -177,9 +173,12 @@ fn read(number: usize, texts: Texts) -> Polled {
 }
 
 /// Writes some of the expositions to the folder `MUTATION_SAMPLES`, for other parsers.
-fn keep(system: &str, number: usize, of: usize, texts: &Texts) {
+fn keep(system: &str, mutant: &[Mutation], texts: &Texts) {
+    static MUTANTS: AtomicUsize = AtomicUsize::new(0);
     let Some(folder) = std::env::var_os("MUTATION_SAMPLES").map(PathBuf::from) else { return };
-    if number.is_multiple_of(of.div_ceil(SAMPLES)) {
-        fs::write(folder.join(format!("{system}-{number}.prom")), &texts.classic).unwrap();
+    let number = MUTANTS.fetch_add(1, Ordering::Relaxed);
+    if !mutant.is_empty() && number.is_multiple_of(SAMPLED) {
+        let name = format!("{}-{number}.prom", system.replace(' ', "-"));
+        fs::write(folder.join(name), &texts.classic).unwrap();
     }
 }

@@ -1,10 +1,12 @@
 //! The mutations of recorded answers, and what each may cost.
 
+use std::sync::{Arc, LazyLock};
+
 use fastrand::Rng;
 use serde_json::{Map, Value};
 
 use super::{
-    document::{Edit, below, split},
+    document::{Edit, MakeBody, below, split},
     system::{Polled, Rows, System, Weight},
 };
 
@@ -26,20 +28,41 @@ pub(super) enum Cost {
     Nothing,
     /// Series with one of these values of the label, and what is summed over rows.
     Rows(&'static str, Vec<String>),
-    /// A field of an answer that is one object is gone: a few series.
-    Removal,
+    /// A field of an answer that is one object is gone, or says the opposite: a few series.
+    Few,
     /// Not more than the removal of the field.
     Field(String),
     /// Not more than the failure of the whole answer.
     Answer,
+    /// Its rows, known by their label, and what names no row of another answer.
+    Failure {
+        own: Option<&'static str>,
+        others: Vec<&'static str>,
+    },
     Anything,
 }
 
-/// The failure that [`Cost::Answer`] is held against.
-pub(super) fn failure(polled: usize) -> Mutation {
-    let edits = vec![Edit::Status(500)];
-    Mutation { polled, place: "whole".into(), what: "answers 500".into(), edits, cost: Cost::Anything }
+/// The failure that [`Cost::Answer`] is held against: no whole JSON, so that no row may be at fault.
+pub(super) fn failure(system: &System, polled: usize) -> Mutation {
+    let label = |polled: &Polled| polled.rows.map(|rows| rows.label);
+    let own = label(&system.polled[polled]);
+    let cost = match system.polled[polled].weight {
+        Weight::Part => Cost::Failure {
+            own,
+            others: system.polled.iter().filter_map(label).filter(|label| Some(*label) != own).collect(),
+        },
+        _ => Cost::Anything,
+    };
+    Mutation {
+        polled,
+        place: "whole".into(),
+        what: FAILURE.into(),
+        edits: vec![Edit::Whole(|_| b"{".into())],
+        cost,
+    }
 }
+
+pub(super) const FAILURE: &str = "no whole JSON";
 
 /// Each mutation of one place.
 pub(super) fn single(system: &System) -> Vec<Mutation> {
@@ -77,13 +100,13 @@ struct Maker<'a> {
 impl Maker<'_> {
     fn all(mut self) -> Vec<Mutation> {
         let rows_at = self.polled.rows.map(|rows| rows.at);
-        for (pointer, fields) in objects("", &self.polled.body) {
+        for (pointer, fields, tried) in objects("", &self.polled.body) {
             let holds_rows =
                 |pointer: &str| rows_at.is_some_and(|at| at.starts_with(pointer) || pointer.starts_with(at));
             for (key, value) in fields {
                 let place = below(&pointer, key);
                 if !holds_rows(&place) {
-                    self.field(&place, value, None);
+                    self.field(&place, value, tried, None);
                 } else if rows_at == Some(&*place) {
                     self.list(&place, value);
                 }
@@ -101,19 +124,25 @@ impl Maker<'_> {
     }
 
     /// A field of an object that is a row, if `row` says what that may cost, or else of the answer itself.
-    fn field(&mut self, place: &str, value: &Value, row: Option<&Cost>) {
+    fn field(&mut self, place: &str, value: &Value, tried: Tried, row: Option<&Cost>) {
         let (_, key) = split(place);
         let cost = |removal| match (row, self.polled.weight) {
             (Some(cost), _) => cost.clone(),
             (None, Weight::Login(field)) if field == key => Cost::Anything,
-            (None, _) if removal => Cost::Removal,
+            (None, _) if removal => Cost::Few,
             (None, _) => Cost::Field(place.into()),
         };
         let (removal, other) = (cost(true), cost(false));
-        self.add(place, "missing", vec![Edit::Remove(place.into())], removal);
+        self.add(place, "missing", vec![Edit::Remove(place.into())], removal.clone());
         for (what, text) in values(key, value) {
-            let same = value.is_number() && what == "a number in a string";
-            let cost = if same { Cost::Nothing } else { other.clone() };
+            if tried == Tried::Nested && !NESTED.contains(&what) {
+                continue;
+            }
+            let cost = match what {
+                "a number in a string" if value.is_number() => Cost::Nothing,
+                "true" | "false" if value.is_boolean() => removal.clone(),
+                _ => other.clone(),
+            };
             self.add(place, what, vec![Edit::Raw(place.into(), text)], cost);
         }
     }
@@ -138,7 +167,7 @@ impl Maker<'_> {
             let (key, row) = &all[at];
             let place = below(rows.at, key);
             let own = Cost::Rows(rows.label, vec![name(&all[at])]);
-            for (pointer, fields) in objects(&place, row) {
+            for (pointer, fields, tried) in objects(&place, row) {
                 for (field, value) in fields {
                     let place = below(&pointer, field);
                     // Of a field that is null in the chosen rows, the first row that has it too.
@@ -146,7 +175,7 @@ impl Maker<'_> {
                     let says = |row: &Value| row.pointer(inner).is_some_and(|value| !value.is_null());
                     let first = all.iter().position(|(_, row)| says(row)) == Some(at);
                     if chosen.contains(&at) || first && !chosen.iter().any(|at| says(all[*at].1)) {
-                        self.field(&place, value, Some(&own));
+                        self.field(&place, value, tried, Some(&own));
                     }
                 }
             }
@@ -156,7 +185,7 @@ impl Maker<'_> {
             let text = row.to_string();
             let double =
                 if is_list { format!("{text},{text}") } else { format!("{text},{}:{text}", quoted(key)) };
-            self.add(&place, "twice", vec![Edit::Raw(place.clone(), double)], own.clone());
+            self.add(&place, "twice", vec![Edit::Raw(place.clone(), double.into())], own.clone());
             self.add(&place, "cut", vec![Edit::Remove(place.clone())], own.clone());
             for text in ["null", "5", "\"row\"", "[]", "{}", "[[]]"] {
                 self.add(&place, text, vec![Edit::Raw(place.clone(), text.into())], own.clone());
@@ -165,13 +194,16 @@ impl Maker<'_> {
             let edits: Vec<_> = rows
                 .identity
                 .iter()
-                .map(|field| Edit::Raw(below(&place, field), all[other].1[*field].to_string()))
+                .map(|field| Edit::Raw(below(&place, field), all[other].1[*field].to_string().into()))
                 .collect();
             let both = Cost::Rows(rows.label, vec![name(&all[at]), name(&all[other])]);
-            for edit in &edits {
-                self.add(&place, format!("{edit:?} of another row"), vec![edit.clone()], both.clone());
+            for (field, edit) in rows.identity.iter().zip(&edits) {
+                let what = format!("{field} of row {other}");
+                self.add(&place, what, vec![edit.clone()], both.clone());
             }
-            self.add(&place, format!("with the identity of row {other}"), edits, both);
+            if !edits.is_empty() {
+                self.add(&place, format!("with the identity of row {other}"), edits, both);
+            }
         }
         if is_list {
             self.add("rows", "reversed", vec![Edit::Reverse(rows.at.into())], Cost::Nothing);
@@ -180,7 +212,7 @@ impl Maker<'_> {
 
     fn answer(&mut self) {
         let cost = if self.polled.weight == Weight::Part { Cost::Answer } else { Cost::Anything };
-        let bodies: [(&str, fn(&str) -> Vec<u8>); 13] = [
+        let bodies: [(&str, MakeBody); 13] = [
             ("[]", |_| b"[]".into()),
             ("{}", |_| b"{}".into()),
             ("null", |_| b"null".into()),
@@ -202,32 +234,45 @@ impl Maker<'_> {
     }
 }
 
-/// The objects in a value: itself or its elements, and those in their fields.
-fn objects<'a>(pointer: &str, value: &'a Value) -> Vec<(String, &'a Map<String, Value>)> {
+/// How much is tried on the fields of an object.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tried {
+    All,
+    Nested,
+}
+
+/// The objects in a value: itself or its elements, and those in its fields.
+fn objects<'a>(pointer: &str, value: &'a Value) -> Vec<(String, &'a Map<String, Value>, Tried)> {
     match value {
         Value::Object(fields) => {
-            let inner =
-                fields.iter().filter_map(|(key, value)| Some((below(pointer, key), value.as_object()?)));
-            [(pointer.to_owned(), fields)].into_iter().chain(inner).collect()
+            let inner = fields
+                .iter()
+                .filter_map(|(key, value)| Some((below(pointer, key), value.as_object()?, Tried::Nested)));
+            [(pointer.to_owned(), fields, Tried::All)].into_iter().chain(inner).collect()
         }
         Value::Array(elements) => {
-            let objects = elements.iter().enumerate();
-            objects
-                .filter_map(|(at, value)| Some((below(pointer, &at.to_string()), value.as_object()?)))
-                .collect()
+            let objects = elements.iter().enumerate().filter_map(|(at, value)| {
+                Some((below(pointer, &at.to_string()), value.as_object()?, Tried::All))
+            });
+            objects.collect()
         }
         _ => Vec::new(),
     }
 }
 
+/// Of the values of an object in a field, those that decoders differ on: these fields are many.
+const NESTED: [&str; 8] =
+    ["null", "words", "a number in a string", "1e30", "1e400", "a list", "odd characters", "the key twice"];
+
 /// What may come instead of a value, each with its text.
-fn values(key: &str, value: &Value) -> Vec<(&'static str, String)> {
+fn values(key: &str, value: &Value) -> Vec<(&'static str, Arc<str>)> {
+    static LONG: LazyLock<Arc<str>> = LazyLock::new(|| format!("\"{}\"", "x".repeat(100_000)).into());
     let number = if value.is_number() { value.to_string() } else { "12".into() };
-    let other = if value.is_number() { "5" } else { "\"other\"" };
+    let other = if value.is_number() { "987654" } else { "\"other\"" };
     vec![
         ("null", "null".into()),
         ("words", "\"some words\"".into()),
-        ("a number in a string", format!("\"{number}\"")),
+        ("a number in a string", format!("\"{number}\"").into()),
         ("an empty string", "\"\"".into()),
         ("negative", "-5".into()),
         ("a fraction", "0.5".into()),
@@ -239,10 +284,10 @@ fn values(key: &str, value: &Value) -> Vec<(&'static str, String)> {
         ("an object", "{\"a\":1}".into()),
         ("true", "true".into()),
         ("false", "false".into()),
-        ("100 kB", format!("\"{}\"", "x".repeat(100_000))),
+        ("100 kB", Arc::clone(&LONG)),
         ("odd characters", "\"\\\"}\\\\\\n\\u0000\\t é🦀\\u202e\"".into()),
-        ("the key twice", format!("{value},{}:{other}", quoted(key))),
-        ("the key twice, first", format!("{other},{}:{value}", quoted(key))),
+        ("the key twice", format!("{value},{}:{other}", quoted(key)).into()),
+        ("the key twice, first", format!("{other},{}:{value}", quoted(key)).into()),
     ]
 }
 

@@ -13,6 +13,7 @@ use crate::common::{
     upstream,
 };
 
+const STATS: &str = "/api/nodes/realtime_stats";
 const USER: Rows = rows("/users", "user", &["username"], |_, row| text(row, "username"));
 const ADMIN: Rows = rows("", "admin", &["username"], |_, row| text(row, "username"));
 const NODE: Rows = rows("", "node", &["name", "id"], |_, row| text(row, "name"));
@@ -43,6 +44,7 @@ pub(super) fn marzban() -> Vec<System> {
         Value::Null => "master".into(),
         _ => text(row, "node_name"),
     });
+    let inbound = rows("/vless", "inbound", &["tag"], |_, row| text(row, "tag"));
     let polled = vec![
         of(TOKEN, "token-ok-sudo", Weight::Login("access_token"), None),
         of(SYSTEM, "system-sudo", Weight::Deciding, None),
@@ -51,7 +53,7 @@ pub(super) fn marzban() -> Vec<System> {
         of("/api/nodes", "nodes-sudo", Weight::Part, Some(NODE)),
         of("/api/nodes/usage", "nodes-usage-current-hour", Weight::Part, Some(usage)),
         of("/api/admins", "admins-sudo", Weight::Part, Some(ADMIN)),
-        of("/api/inbounds", "inbounds-sudo", Weight::Part, None),
+        of("/api/inbounds", "inbounds-sudo", Weight::Part, Some(inbound)),
         of(USERS, "users-all-sudo", Weight::Part, Some(USER)),
     ];
     let client: fn(&str) -> Upstream = |url| upstream(&config(url, Role::Sudo.login()), PATIENT);
@@ -61,18 +63,32 @@ pub(super) fn marzban() -> Vec<System> {
 pub(super) fn pasarguard() -> Vec<System> {
     let of = |path, name, weight, rows| recorded(Role::Owner, path, name, weight, rows);
     let nodes = Rows { at: "/nodes", ..NODE };
+    let inbound = rows("", "inbound", &[], |_, row| row.as_str().unwrap().into());
+    // No node was connected when this was recorded. This is its shape.
+    let mut stats =
+        of(STATS, "nodes-realtime-stats", Weight::Part, Some(rows("", "node", &[], |id, _| node_name(id))));
+    let host = json!({
+        "mem_total": 2_147_483_648_u64, "mem_used": 805_306_368, "cpu_cores": 2, "cpu_usage": 12.5,
+        "incoming_bandwidth_speed": 1_000_000, "outgoing_bandwidth_speed": 2_000_000, "uptime": 86_400,
+    });
+    stats.body = json!({ "1": host, "2": host, "5": null });
+    let (inner, body) = (paged(Role::Owner), stats.body.to_string());
+    let panel = Arc::new(move |request: &Request| match request.path() {
+        STATS => Answer::json(body.clone()),
+        _ => inner(request),
+    });
     let polled = vec![
         of(TOKEN, "token-ok-owner", Weight::Login("access_token"), None),
         of(SYSTEM, "system-owner", Weight::Deciding, None),
         of("/api/admin", "admin-me-owner", Weight::Part, None),
         of("/api/nodes", "nodes-owner", Weight::Part, Some(nodes)),
-        of("/api/nodes/realtime_stats", "nodes-realtime-stats", Weight::Part, None),
+        stats,
         of("/api/admins", "admins-owner", Weight::Part, Some(Rows { at: "/admins", ..ADMIN })),
-        of("/api/inbounds", "inbounds", Weight::Part, None),
+        of("/api/inbounds", "inbounds", Weight::Part, Some(inbound)),
         of(USERS, "users-no-limit", Weight::Part, Some(USER)),
     ];
     let client: fn(&str) -> Upstream = |url| upstream(&config(url, Role::Owner.login()), PATIENT);
-    let today = System { name: "pasarguard", client, panel: paged(Role::Owner), polled };
+    let today = System { name: "pasarguard", client, panel, polled };
 
     // Versions of 1.x without lifetime counters are asked for the traffic by hour, which names nodes by their ids.
     let mut old = of("/api/nodes", "nodes-owner", Weight::Part, None);
@@ -84,17 +100,17 @@ pub(super) fn pasarguard() -> Vec<System> {
         "/api/nodes" => Answer::json(body.clone()),
         _ => inner(request),
     });
-    let usage = rows("/stats", "node", &[], |id, _| {
-        let nodes = Role::Owner.recordings().read("nodes-owner");
-        let named = nodes["nodes"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .find(|node| node["id"] == json!(id.parse::<u64>().unwrap()));
-        text(named.unwrap(), "name")
-    });
-    let polled = vec![of("/api/node/usage", "node-usage-hour-owner", Weight::Part, Some(usage))];
+    let usage = rows("/stats", "node", &[], |id, _| node_name(id));
+    let login = of(TOKEN, "token-ok-owner", Weight::Login("access_token"), None);
+    let polled = vec![login, of("/api/node/usage", "node-usage-hour-owner", Weight::Part, Some(usage))];
     vec![today, System { name: "pasarguard without lifetime counters", client, panel, polled }]
+}
+
+/// PasarGuard's name of the node with this id.
+fn node_name(id: &str) -> String {
+    let nodes = Role::Owner.recordings().read("nodes-owner");
+    let mut nodes = nodes["nodes"].as_array().unwrap().iter();
+    text(nodes.find(|node| node["id"].as_u64() == id.parse().ok()).unwrap(), "name")
 }
 
 /// The recorded panel, with later pages cut from the recording of all users.

@@ -9,12 +9,13 @@ use crate::common::exposition::Sample;
 const FIELD: usize = 6;
 
 /// Families of which a row changes the value, because they count or sum rows.
-const TOTALS: [&str; 8] = [
+const TOTALS: [&str; 9] = [
     "proxymeter_users",
     "proxymeter_users_online",
     "proxymeter_users_seen",
     "proxymeter_users_expiring",
     "proxymeter_users_near_quota",
+    "proxymeter_target_users_counted",
     "proxymeter_target_users_omitted",
     "proxymeter_target_users_unreadable",
     "proxymeter_target_rows_omitted",
@@ -52,6 +53,12 @@ impl Baseline {
         Baseline { samples }
     }
 
+    /// Whether every part is up.
+    pub(super) fn is_well(&self) -> bool {
+        let states = self.samples.iter().filter(|sample| [UP, PART_UP].contains(&sample.name.as_str()));
+        states.clone().count() > 1 && states.map(|sample| sample.value).all(|value| value == 1.0)
+    }
+
     pub(super) fn series(&self) -> usize {
         self.samples.len()
     }
@@ -82,7 +89,7 @@ impl Baseline {
             .map(|at| self.samples[*at].clone())
             .map(|sample| format!("{}{:?}", sample.name, sample.labels))
             .collect();
-        if let [Mutation { cost: Cost::Removal, .. }] = mutant
+        if let [Mutation { cost: Cost::Few, .. }] = mutant
             && loss.lost.len() > FIELD
         {
             wrong.push(format!("{} series by one field", loss.lost.len()));
@@ -104,9 +111,13 @@ impl Baseline {
                 };
                 TOTALS.contains(&&*sample.name) || sample.label(label).is_some_and(of_row)
             }
-            Cost::Removal => sample.name != UP,
+            Cost::Few => sample.name != UP,
             Cost::Field(field) => known.removals[&(mutation.polled, field.clone())].contains(&at),
             Cost::Answer => known.failures[&mutation.polled].contains(&at),
+            Cost::Failure { own, others } => {
+                let names_row_of = |label: &&str| sample.label(label).is_some_and(|value| !value.is_empty());
+                sample.name != UP && (own.iter().any(names_row_of) || !others.iter().any(names_row_of))
+            }
         }
     }
 }
