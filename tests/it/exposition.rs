@@ -5,10 +5,10 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use proxymeter::{
     exposition::{self, Coding, Format, Options, Tail, UserLabels},
     model::{
-        ActiveAlert, ActiveAlerts, Admin, AlertState, Core, Counter, Expiry, Fact, Host, Identity, KIND_USER,
-        Moment, Node, NodeStatus, NodeTraffic, Outcome, Part, PartState, ProxyTraffic, Reading, Reason,
-        Report, Severity, System, Timestamp, User, UserCounts, UserFacts, UserNodeTraffic, UserStatus,
-        WalkEnd,
+        ActiveAlert, ActiveAlerts, Admin, AlertState, Core, Counter, Expiry, Fact, Host, Identity, Inbound,
+        KIND_USER, Moment, Node, NodeStats, NodeStatus, NodeTraffic, Outcome, Part, PartState, ProxyTraffic,
+        Reading, Reason, Report, Severity, System, Timestamp, Unread, User, UserCounts, UserFacts,
+        UserNodeTraffic, UserStatus, WalkEnd,
     },
     secret::HashKey,
 };
@@ -66,7 +66,13 @@ fn user(name: &str) -> User {
 fn walk(report: &mut Report, page: Vec<User>, secs_ago: u64) {
     let seen = page.iter().map(|user| Arc::clone(&user.name)).collect();
     report.merge(
-        Fact::Users(UserFacts::WalkEnd(WalkEnd { page, seen, started: ago(secs_ago), ..WalkEnd::default() })),
+        Fact::Users(UserFacts::WalkEnd(WalkEnd {
+            page,
+            seen,
+            total: Some(12),
+            started: ago(secs_ago),
+            ..WalkEnd::default()
+        })),
         now(),
     );
     report.parts.insert(Part::Users, read(secs_ago, Outcome::Up));
@@ -181,7 +187,17 @@ fn rich() -> Report {
         Fact::UserNodes(vec![UserNodeTraffic { user: "alice".into(), node: "master".into(), bytes: 5 }]),
         now(),
     );
-    for part in [Part::System, Part::Core, Part::Nodes, Part::Usage, Part::Admins, Part::UserNodes] {
+    let inbound = |label: &str, port: &str| Inbound {
+        label: label.into(),
+        protocol: "vless".into(),
+        port: port.into(),
+        ..Inbound::default()
+    };
+    report.merge(Fact::Inbounds(vec![inbound("VLESS TCP", "443"), inbound(WEIRD, "")]), now());
+    report.merge(Fact::Omitted(Part::Nodes, 2), now());
+    for part in
+        [Part::System, Part::Core, Part::Nodes, Part::Usage, Part::Admins, Part::Inbounds, Part::UserNodes]
+    {
         report.parts.insert(part, read(10, Outcome::Up));
     }
     report
@@ -228,7 +244,24 @@ fn successor() -> Report {
         ]),
         now(),
     );
+    report.merge(
+        Fact::NodeStats(vec![
+            NodeStats {
+                node: "edge".into(),
+                cpu_usage: Some(0.5),
+                cpu_cores: Some(2),
+                memory_used: Some(1 << 30),
+                memory_size: Some(4 << 30),
+                receive_speed: Some(1000),
+                transmit_speed: Some(2000),
+                uptime: Some(86_400.0),
+            },
+            NodeStats { node: "new".into(), ..NodeStats::default() },
+        ]),
+        now(),
+    );
     report.parts.insert(Part::System, read(20, Outcome::Up));
+    report.parts.insert(Part::NodeStats, read(20, Outcome::Up));
     report.parts.insert(Part::Nodes, read(20, failed()));
     report.parts.insert(Part::Usage, read(20, Outcome::Up));
     report.parts.insert(Part::Admins, never_read(Outcome::Refused));
@@ -280,6 +313,48 @@ fn find<'a>(
 
 /// `UPDATE_GOLDEN=1 cargo test --test it exposition::` writes the files; read the difference before it is
 /// committed.
+#[test]
+fn what_an_answer_did_not_say_of_a_user_has_no_series() {
+    let cases = [
+        (Unread::STATUS, "user_status"),
+        (Unread::USED, "user_used_bytes"),
+        (Unread::LIMIT, "user_limit_bytes"),
+        (Unread::TRAFFIC, "user_traffic_bytes_total"),
+        (Unread::EXPIRY, "user_expiry_timestamp_seconds"),
+        (Unread::ONLINE, "user_online"),
+    ];
+    for (fact, family) in cases {
+        let mut report = Report::new("home");
+        walk(&mut report, vec![User { limit: Some(9), expiry: days(1), unread: fact, ..user("alice") }], 1);
+        let text = text(&[Arc::new(report)], &options(UserLabels::Name), Format::Classic);
+        let shown: Vec<_> =
+            cases.iter().filter(|(_, family)| text.contains(&format!("\nproxymeter_{family}{{"))).collect();
+        assert_eq!(shown.len(), 5, "{text}");
+        assert!(shown.iter().all(|(_, shown)| *shown != family));
+    }
+}
+
+#[test]
+fn users_are_counted_by_the_list_if_it_is_younger_than_the_panels_counts() {
+    for (counted, walked, expected) in [(None, 60, 4.0), (Some(30), 60, 4.0), (Some(200), 60, 1.0)] {
+        let mut report = Report::new("home");
+        let counts = UserCounts {
+            by_status: vec![(UserStatus::Active, 4)],
+            by_status_at: counted.map(ago),
+            ..UserCounts::default()
+        };
+        report.merge(Fact::Counts(counts), now());
+        report.parts.insert(Part::System, read(1, Outcome::Up));
+        walk(&mut report, vec![user("alice")], walked);
+        let text = text(&[Arc::new(report)], &options(UserLabels::Name), Format::Classic);
+        let samples = parse(text_format::Format::Classic, &text).unwrap();
+        let active = samples
+            .iter()
+            .find(|sample| sample.name == "proxymeter_users" && sample.label("status") == Some("active"));
+        assert_eq!(active.map(|sample| sample.value), Some(expected), "{counted:?}");
+    }
+}
+
 #[test]
 fn golden_files() {
     let cases = [
