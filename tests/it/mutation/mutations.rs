@@ -166,7 +166,11 @@ impl Maker<'_> {
         for at in 0..all.len() {
             let (key, row) = &all[at];
             let place = below(rows.at, key);
-            let own = Cost::Rows(rows.label, vec![name(&all[at])]);
+            // A list of which no row can be read is no list.
+            let own = match all.len() {
+                1 => Cost::Answer,
+                _ => Cost::Rows(rows.label, vec![name(&all[at])]),
+            };
             for (pointer, fields, tried) in objects(&place, row) {
                 for (field, value) in fields {
                     let place = below(&pointer, field);
