@@ -8,7 +8,11 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::{IDENTITY, OddField, OddFields, ROWS, TEXT, value};
+use super::{
+    caps::{IDENTITY, ROWS, TEXT},
+    odd::{OddField, OddFields},
+    value,
+};
 use crate::model::Timestamp;
 
 /// One JSON object. Its fields are read by name.

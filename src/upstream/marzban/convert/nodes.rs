@@ -7,10 +7,10 @@ use std::{
 
 use serde_json::value::RawValue;
 
-use super::{List, ratio};
+use super::list::{List, ratio};
 use crate::{
     model::{Counter, Inbound, MASTER, Node, NodeStats, NodeStatus, Row, labels, node_labels},
-    upstream::json::{Object, OddFields, ROWS, Rows, rows},
+    upstream::json::{IDENTITY, Object, OddFields, ROWS, Rows, rows},
 };
 
 /// A node in usage answers: no id means the panel's own proxy. SQLite may reuse a removed node's id; the name then
@@ -116,7 +116,7 @@ pub(in crate::upstream::marzban) fn inbounds(answer: &RawValue, odd: &OddFields)
     if let Ok(tags) = serde_json::from_str::<Vec<&RawValue>>(answer.get()) {
         let tag = |raw: &&RawValue| {
             let tag: String = serde_json::from_str(raw.get()).ok()?;
-            (!tag.is_empty() && tag.len() <= crate::upstream::json::IDENTITY)
+            (!tag.is_empty() && tag.len() <= IDENTITY)
                 .then(|| Inbound { label: tag.into(), ..Inbound::default() })
         };
         let kept: Vec<_> = tags.iter().take(ROWS).filter_map(tag).filter_map(named).collect();

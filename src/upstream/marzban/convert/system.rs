@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::ratio;
+use super::list::{List, ratio};
 use crate::{
     model::{Admin, Core, Host, Identity, ProxyTraffic, System, UserCounts, UserStatus},
     upstream::json::{Object, Rows},
@@ -112,7 +112,7 @@ fn admin(row: &Object<'_>) -> Option<Admin> {
 }
 
 /// The admins, each once, and the number of rows left out.
-pub(in crate::upstream::marzban) fn admins(answer: &super::List<'_>) -> Option<Rows<Admin>> {
+pub(in crate::upstream::marzban) fn admins(answer: &List<'_>) -> Option<Rows<Admin>> {
     let mut names = HashSet::new();
     answer.rows("admin", |row| admin(&row).filter(|admin| names.insert(admin.name.clone())))
 }
