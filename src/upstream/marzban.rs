@@ -267,7 +267,7 @@ impl Marzban {
     async fn read_core(&mut self, now: Moment) -> Result<Step, FetchError> {
         const ASKED: &str = "/api/core";
         let answer = self.get(ASKED, ASKED, now).await?;
-        let core = Object::new("core", &answer, &self.odd).filter(|core| core.has("started"));
+        let core = Object::new("core", &answer, &self.odd).filter(|core| core.has("started") || core.has("version"));
         let core = core.ok_or_else(|| other_system(ASKED))?;
         Ok(Step::done(Part::Core, vec![Fact::Core(convert::core(&core))]))
     }

@@ -134,7 +134,7 @@ async fn no_secret_leaves_the_client() {
         }
         assert_none("a client", &format!("{client:?} {client:#?}"));
         let report = read_once(upstream(&config, PATIENT)).await;
-        assert_eq!((report.users.list().len(), report.users.unreadable().rows), (1, 2));
+        assert_eq!((report.users.list().len(), report.users.unreadable().rows), (2, 1));
         assert_eq!(report.user_nodes.len(), 6);
         assert_discreet(&report);
         // They did go to the panel.
