@@ -35,6 +35,8 @@ use crate::{http::options::TlsOptions, model::Timestamp, secret::Secret};
 
 /// uvicorn closes idle connections after five seconds; a request on a connection that is just being closed fails.
 const KEEP_IDLE: Duration = Duration::from_secs(3);
+/// How long connecting may take, so that a host that drops packets is told from one that answers slowly.
+const CONNECT_TIME: Duration = Duration::from_secs(10);
 /// Bytes of an unread answer that are drained to keep its connection alive.
 const DRAIN: usize = 64 * 1024;
 /// Bytes of a refusal that are kept, for the client that knows what its system says.
@@ -46,10 +48,15 @@ const ROW_ALLOWANCE: usize = 1024 * 1024;
 /// Rows of a long list in one answer. Empty rows take almost nothing on the wire and hundreds of bytes in memory.
 const ROWS: usize = 100_000;
 
+/// The error of a body with more rows than that.
+const TOO_MANY_ROWS: io::ErrorKind = io::ErrorKind::QuotaExceeded;
+
 /// A client for one server. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client {
     inner: reqwest::Client,
+    /// Opens a connection for each request.
+    alone: reqwest::Client,
     opened: Opened,
     certificate: Arc<tls::LeafSeen>,
 }
@@ -123,7 +130,9 @@ pub enum Error {
     NotJson(&'static str),
     #[error("the answer is larger than {0} bytes")]
     TooLarge(usize),
-    #[error("the list in the answer has a row of more than 1 MiB or more than 100,000 rows")]
+    #[error("a row in the answer is larger than 1 MiB")]
+    TooLargeRow,
+    #[error("the list in the answer has more than 100,000 rows")]
     TooLargeList,
     #[error("the answer is not the JSON expected: {0}")]
     Decode(String),
@@ -165,26 +174,31 @@ impl Client {
         {
             return Err(BuildError::Proxy);
         }
-        Client::build(tls, secure, Some(Proxy::all(url).map_err(|_| BuildError::Proxy)?))
+        Client::build(tls, secure, Some(&Proxy::all(url).map_err(|_| BuildError::Proxy)?))
     }
 
-    fn build(tls: &TlsOptions, secure: bool, proxy: Option<Proxy>) -> Result<Self, BuildError> {
+    fn build(tls: &TlsOptions, secure: bool, proxy: Option<&Proxy>) -> Result<Self, BuildError> {
         let certificate = Arc::new(tls::LeafSeen::default());
         let config = tls::client_config(tls, secure, Arc::clone(&certificate))?;
         let opened = Opened::default();
-        let mut builder = reqwest::Client::builder().no_proxy().connector_layer(opened.clone());
-        if let Some(proxy) = proxy {
-            builder = builder.proxy(proxy);
-        }
-        let inner = builder
-            .tls_backend_preconfigured(config)
-            .redirect(redirect::Policy::none())
-            .http1_only()
-            .pool_idle_timeout(KEEP_IDLE)
-            .user_agent(concat!("proxymeter/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|err| BuildError::Client(innermost(&err)))?;
-        Ok(Client { inner, opened, certificate })
+        let build = |connections| {
+            let mut builder = reqwest::Client::builder().no_proxy().connector_layer(opened.clone());
+            if let Some(proxy) = proxy {
+                builder = builder.proxy(proxy.clone());
+            }
+            let built = builder
+                .tls_backend_preconfigured(config.clone())
+                .redirect(redirect::Policy::none())
+                .http1_only()
+                .connect_timeout(CONNECT_TIME)
+                .pool_idle_timeout(KEEP_IDLE)
+                .pool_max_idle_per_host(connections)
+                .user_agent(concat!("proxymeter/", env!("CARGO_PKG_VERSION")))
+                .build();
+            built.map_err(|err| BuildError::Client(innermost(&err)))
+        };
+        let (inner, alone) = (build(usize::MAX)?, build(0)?);
+        Ok(Client { inner, alone, opened, certificate })
     }
 
     pub fn get(&self, url: String) -> RequestBuilder {
@@ -193,6 +207,12 @@ impl Client {
 
     pub fn post(&self, url: String) -> RequestBuilder {
         self.inner.post(url)
+    }
+
+    /// As [`Client::post`], on a connection of its own: for a request that may not be sent again if an old connection turns
+    /// out to be dead.
+    pub fn post_alone(&self, url: String) -> RequestBuilder {
+        self.alone.post(url)
     }
 
     /// Sends a request and accepts an answer with any status. Reads at most `limits.body` bytes of the body.
@@ -366,7 +386,9 @@ impl Read for Body {
         }
         let allowed = self.allowance.bytes.get();
         if allowed == 0 {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "list too large"));
+            let kind =
+                if self.allowance.rows.get() == 0 { TOO_MANY_ROWS } else { io::ErrorKind::FileTooLarge };
+            return Err(io::Error::new(kind, "list too large"));
         }
         let taken = self.chunk.split_to(buf.len().min(self.chunk.len()).min(allowed));
         buf[..taken.len()].copy_from_slice(&taken);
@@ -451,7 +473,8 @@ pub(crate) fn date(headers: &HeaderMap, name: &HeaderName) -> Option<Timestamp> 
 /// Why a decoder failed. serde's own messages may quote the input, so only the place and the kind are reported.
 fn undecodable(err: &serde_json::Error) -> Error {
     let kind = match err.classify() {
-        Category::Io => return Error::TooLargeList,
+        Category::Io if err.io_error_kind() == Some(TOO_MANY_ROWS) => return Error::TooLargeList,
+        Category::Io => return Error::TooLargeRow,
         Category::Syntax => "malformed",
         Category::Data => "of another shape",
         Category::Eof => "cut off",
@@ -467,7 +490,9 @@ fn classify(err: &reqwest::Error, limits: Limits) -> Error {
     if let Some(tls) = find::<rustls::Error>(err) {
         return Error::Tls(tls.to_string());
     }
-    if err.is_timeout() {
+    if err.is_connect() && err.is_timeout() {
+        Error::Connect("no answer".into())
+    } else if err.is_timeout() {
         Error::Timeout(limits.deadline)
     } else if err.is_connect() {
         Error::Connect(find::<io::Error>(err).map_or_else(|| innermost(err), ToString::to_string))

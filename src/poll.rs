@@ -48,6 +48,8 @@ pub struct Poller {
     declared: Vec<Part>,
     /// Fields that were logged as unreadable.
     odd_fields: BTreeSet<OddField>,
+    /// Parts that this login has read.
+    rights: BTreeSet<Part>,
     /// Users to request by name.
     wanted: Wanted,
     /// What was logged of its user lists.
@@ -90,6 +92,7 @@ impl Poller {
             report: Report::new(name),
             declared: Vec::new(),
             odd_fields: BTreeSet::new(),
+            rights: BTreeSet::new(),
             wanted: Wanted::default(),
             lists: log::Lists::default(),
             store: None,
@@ -174,6 +177,10 @@ impl Poller {
         self.wanted.add(report.users.missing());
         self.wanted.add(wanted.queue.into());
         self.report = report;
+        // This may be another login, whose rights are its own.
+        for state in self.report.parts.values_mut().filter(|state| state.outcome.is_forbidden()) {
+            state.outcome = Outcome::Up;
+        }
         self.lists = lists;
         self.unkept = true;
         self
@@ -187,6 +194,10 @@ impl Poller {
         poller.upstream.tell(&poller.beat);
         poller.upstream.set_timeouts(self.schedule.config().timeouts());
         poller.schedule.change(self.schedule.config().clone(), poller.clock.now().uptime);
+        for (part, state) in &mut poller.report.parts {
+            (state.round, state.stale_after) =
+                (poller.schedule.round(*part), poller.schedule.stale_after(*part));
+        }
         poller
     }
 
@@ -341,6 +352,7 @@ impl Poller {
                     self.note(part, outcome, None, data);
                 }
                 for done in step.done {
+                    self.rights.insert(done);
                     if done != part {
                         self.schedule.came_along(done, part);
                     }
@@ -354,7 +366,7 @@ impl Poller {
             }
             Err(err) => {
                 let outcome = match ended {
-                    Ended::Failed(Scope::NotAllowed, _) if !self.was_read(part) => Outcome::Refused,
+                    Ended::Failed(Scope::NotAllowed, _) if !self.rights.contains(&part) => Outcome::Refused,
                     Ended::Failed(Scope::NotAllowed, _) => Outcome::Failed {
                         reason: err.reason(),
                         detail: format!("{err}, but it could before"),
@@ -489,7 +501,7 @@ impl Poller {
         }
     }
 
-    /// Whether `part` was ever completed. If the account may not read it any more, it has lost a right.
+    /// Whether `part` was ever completed.
     fn was_read(&self, part: Part) -> bool {
         self.report.parts.get(&part).is_some_and(|state| state.last_success.is_some())
     }

@@ -99,7 +99,7 @@ impl Telemetry {
                 &registry,
                 opts(
                     "target_logins_total",
-                    "Logins tried at the target. A login that fails is repeated more and more seldom.",
+                    "Logins tried at the target. A login that fails is repeated less and less often.",
                 ),
                 &["target"],
             ),

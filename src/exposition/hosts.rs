@@ -5,7 +5,7 @@ use super::{
     text::Text,
     view::{View, each_target},
 };
-use crate::model::{Core, Host, Part};
+use crate::model::{Core, Counter, Host, Part};
 
 families! {
     HOST_CPU_USAGE = Gauge("host_cpu_usage_ratio", ["target"],
@@ -40,8 +40,8 @@ pub(super) fn write(text: &mut Text, views: &[View<'_>]) {
     each_target(text, &HOST_DISK_USED, views, |view| host(view, |host| host.disk_used));
     each_target(text, &HOST_DISK_SIZE, views, |view| host(view, |host| host.disk_size));
     each_target(text, &HOST_UPTIME, views, |view| host(view, |host| host.uptime));
-    each_target(text, &PROXY_UPLINK, views, |view| view.if_fresh(Part::System, view.report.proxy_uplink));
-    each_target(text, &PROXY_DOWNLINK, views, |view| view.if_fresh(Part::System, view.report.proxy_downlink));
+    each_target(text, &PROXY_UPLINK, views, |view| proxy(view, view.report.proxy_uplink));
+    each_target(text, &PROXY_DOWNLINK, views, |view| proxy(view, view.report.proxy_downlink));
     each_target(text, &CORE_UP, views, |view| core(view).and_then(|core| core.up));
     let mut series = text.family(&CORE_INFO);
     for view in views {
@@ -53,6 +53,10 @@ pub(super) fn write(text: &mut Text, views: &[View<'_>]) {
 
 fn host<T>(view: &View<'_>, value: impl FnOnce(&Host) -> Option<T>) -> Option<T> {
     view.if_fresh(Part::System, value(&view.report.host))
+}
+
+fn proxy(view: &View<'_>, counter: Option<Counter>) -> Option<u64> {
+    view.if_fresh(Part::System, counter.and_then(Counter::read))
 }
 
 fn core<'a>(view: &View<'a>) -> Option<&'a Core> {

@@ -60,20 +60,8 @@ pub(super) fn write(text: &mut Text, views: &[View<'_>]) {
             series.add(&[view.target(), &node.label, &node.address, version], true);
         }
     }
-    each_node_traffic(
-        text,
-        &NODE_UPLINK,
-        views,
-        |node| node.uplink.map(Counter::value),
-        |traffic| traffic.uplink,
-    );
-    each_node_traffic(
-        text,
-        &NODE_DOWNLINK,
-        views,
-        |node| node.downlink.map(Counter::value),
-        |traffic| traffic.downlink,
-    );
+    each_node_traffic(text, &NODE_UPLINK, views, |node| node.uplink, |traffic| traffic.uplink);
+    each_node_traffic(text, &NODE_DOWNLINK, views, |node| node.downlink, |traffic| traffic.downlink);
     write_stats(text, views);
     each_node(text, &NODE_USAGE_COEFFICIENT, views, |node| node.usage_coefficient);
 }
@@ -132,13 +120,13 @@ fn each_node_traffic(
     text: &mut Text,
     family: &Family<'_>,
     views: &[View<'_>],
-    counted: impl Fn(&Node) -> Option<u64>,
+    counted: impl Fn(&Node) -> Option<Counter>,
     added_up: impl Fn(&NodeTraffic) -> u64,
 ) {
     let mut series = text.family(family);
     for view in views {
         for node in fresh(view) {
-            if let Some(bytes) = counted(node) {
+            if let Some(bytes) = counted(node).and_then(Counter::read) {
                 series.add(&[view.target(), &node.label], bytes);
             }
         }

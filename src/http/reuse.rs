@@ -1,4 +1,4 @@
-//! Tells whether a request went out on a connection that had been used before.
+//! Shows whether a request went out on a connection that had been used before.
 
 use std::{
     sync::{

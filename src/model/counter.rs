@@ -8,17 +8,25 @@ use serde::{Deserialize, Serialize};
 pub struct Counter {
     value: u64,
     falling: bool,
+    /// The last answer did not have it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    unread: bool,
 }
 
 impl Counter {
     /// A counter that starts at this reading.
     pub fn new(reading: u64) -> Self {
-        Counter { value: reading, falling: false }
+        Counter { value: reading, falling: false, unread: false }
     }
 
-    /// The published value.
+    /// The value known last.
     pub fn value(self) -> u64 {
         self.value
+    }
+
+    /// The published value; absent: the last answer did not have it.
+    pub fn read(self) -> Option<u64> {
+        (!self.unread).then_some(self.value)
     }
 
     /// The counter after one more reading.
@@ -27,20 +35,43 @@ impl Counter {
         if reading >= self.value || self.falling {
             Counter::new(reading)
         } else {
-            Counter { value: self.value, falling: true }
+            Counter { value: self.value, falling: true, unread: false }
         }
     }
 
-    /// A counter that a system may not have, after one more reading.
+    /// The sum of the counters that a system has; absent: it has none, or the last answer lacks one of them, so that the
+    /// sum of the others would look like something that moved.
+    pub(super) fn sum(counters: [Option<Counter>; 2]) -> Option<u64> {
+        let mut known = counters.into_iter().flatten().peekable();
+        known.peek()?;
+        known.try_fold(0_u64, |sum, counter| Some(sum.saturating_add(counter.read()?)))
+    }
+
+    /// A counter that a system may not have, after one more answer. One that is missing from an answer goes on with the
+    /// next.
     pub(super) fn go_on(known: Option<Counter>, reading: Option<u64>) -> Option<Counter> {
-        let reading = reading?;
-        Some(known.map_or_else(|| Counter::new(reading), |counter| counter.then(reading)))
+        match (known, reading) {
+            (Some(counter), Some(reading)) => Some(counter.then(reading)),
+            (Some(counter), None) => Some(Counter { unread: true, ..counter }),
+            (None, reading) => reading.map(Counter::new),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_counter_goes_on_after_an_answer_without_it() {
+        let mut counter = None;
+        let mut seen = Vec::new();
+        for reading in [None, Some(5), None, Some(7), Some(3), None, Some(4)] {
+            counter = Counter::go_on(counter, reading);
+            seen.push(counter.and_then(Counter::read));
+        }
+        assert_eq!(seen, [None, Some(5), None, Some(7), Some(7), None, Some(4)]);
+    }
 
     #[test]
     fn a_fall_is_published_only_when_it_holds() {

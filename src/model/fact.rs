@@ -97,6 +97,8 @@ pub struct UnreadableRow {
 pub enum UnreadableCause {
     /// The panel fails whenever its answer would contain the row.
     PanelFails,
+    /// It is larger than any row may be.
+    TooLarge,
     /// It is not an object.
     NotAnObject,
     /// It has no name.
@@ -120,6 +122,7 @@ impl UnreadableCause {
     pub fn label(self) -> &'static str {
         match self {
             UnreadableCause::PanelFails => "the panel fails on it",
+            UnreadableCause::TooLarge => "it is larger than 1 MiB",
             UnreadableCause::NotAnObject => "it is not an object",
             UnreadableCause::NoName => "it has no name",
         }

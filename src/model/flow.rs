@@ -16,7 +16,7 @@ pub struct Flow {
 
 impl Flow {
     /// A pause that was longer counts as this long, so that one outage of the count does not hide the next for days.
-    const LONGEST_PAUSE: Duration = Duration::from_secs(4 * 60 * 60);
+    const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
 
     /// Records a reading of the bytes.
     pub(super) fn was(&mut self, sum: u64, now: Moment) {
@@ -44,7 +44,7 @@ impl Flow {
         self.moved.is_some() && self.moved == self.still_since
     }
 
-    /// The longest time without a move before the last one, at most four hours.
+    /// The longest time without a move before the last one, at most a day.
     pub fn longest_pause(&self) -> Duration {
         self.longest_pause
     }
@@ -84,6 +84,6 @@ mod tests {
         assert!(flow.moves());
         assert_eq!(flow.longest_pause(), Duration::from_secs(60));
         flow.was(8, at(1_000_000));
-        assert_eq!(flow.longest_pause(), Duration::from_secs(4 * 3600));
+        assert_eq!(flow.longest_pause(), Duration::from_secs(24 * 3600));
     }
 }

@@ -70,7 +70,7 @@ impl History {
     pub(super) fn usage_was(&mut self, usage: &[NodeTraffic], nodes: &[Node], now: Moment) {
         let bytes: HashMap<_, _> = usage.iter().map(|usage| (&usage.node, usage)).collect();
         let known = Arc::make_mut(&mut self.nodes);
-        for node in nodes.iter().filter(|node| node.bytes().is_none()) {
+        for node in nodes.iter().filter(|node| node.uplink.is_none() && node.downlink.is_none()) {
             if let (Some(history), Some(usage)) = (known.get_mut(&node.label), bytes.get(&node.label)) {
                 history.traffic_was(node, Some(usage.uplink.saturating_add(usage.downlink)), now);
             }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-/// A door of a proxy core: a port on which users connect.
+/// A port of a proxy core on which users connect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inbound {
     /// Unique within the target.

@@ -100,8 +100,7 @@ impl Node {
 
     /// All bytes through it by its own counters; absent: the panel does not count them there.
     pub fn bytes(&self) -> Option<u64> {
-        let counters = [self.uplink, self.downlink].into_iter().flatten();
-        counters.map(Counter::value).reduce(u64::saturating_add)
+        Counter::sum([self.uplink, self.downlink])
     }
 }
 

@@ -74,6 +74,13 @@ pub enum Outcome {
     Pending,
 }
 
+impl Outcome {
+    /// Whether the login could read the part before, and may not any more.
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self, Outcome::Failed { reason: Reason::Forbidden, .. })
+    }
+}
+
 /// Why a read failed: the closed set of reasons in `target_poll_failures_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {

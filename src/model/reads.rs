@@ -7,6 +7,8 @@ use super::Moment;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reads {
     runs: Vec<Run>,
+    /// Uptime of the very first read, which may no longer be kept.
+    began: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +29,7 @@ impl Reads {
     /// Records a read.
     pub(super) fn add(&mut self, failed: bool, now: Moment) {
         let now = now.uptime;
+        self.began.get_or_insert(now);
         match self.runs.last_mut().filter(|run| run.failed == failed) {
             Some(run) => (run.reads, run.last) = (run.reads.saturating_add(1), now),
             None => {
@@ -44,11 +47,11 @@ impl Reads {
         run.is_some_and(|run| now.uptime.saturating_sub(run.first) >= time)
     }
 
-    /// Whether the last read failed, as did more than half of the reads within twice `time`. Reads that were followed by
-    /// good ones for the whole of `time` do not count.
+    /// Whether the last read failed, as did more than half of the reads within twice `time`, as far as they are kept.
+    /// Reads that were followed by good ones for the whole of `time` do not count.
     pub fn mostly_failed(&self, time: Duration, now: Moment) -> bool {
-        let first = self.runs.first().filter(|first| now.uptime.saturating_sub(first.first) >= time);
-        if first.is_none() || !self.runs.last().is_some_and(|run| run.failed) {
+        let long_enough = self.began.is_some_and(|began| now.uptime.saturating_sub(began) >= time);
+        if !long_enough || !self.runs.last().is_some_and(|run| run.failed) {
             return false;
         }
         let begin = now.uptime.saturating_sub(time * 2);
@@ -124,6 +127,24 @@ mod tests {
         for (results, expected) in cases {
             let (reads, now) = reads(results);
             assert_eq!(reads.mostly_failed(THREE_MINUTES, now), expected, "{results}");
+        }
+    }
+
+    #[test]
+    fn what_flaps_is_down_at_any_pace() {
+        for interval in [5, 30, 60] {
+            for minutes in [3, 5, 30, 60] {
+                for pattern in ["xx-", "xx-x-", "xx-x-x-", "xxx-"] {
+                    let mut reads = Reads::default();
+                    let mut found = false;
+                    for (read, result) in (0..2000).zip(pattern.chars().cycle()) {
+                        let now = at(read * interval);
+                        reads.add(result == 'x', now);
+                        found |= reads.mostly_failed(Duration::from_secs(minutes * 60), now);
+                    }
+                    assert!(found, "every {interval} s, for {minutes} min, {pattern}");
+                }
+            }
         }
     }
 

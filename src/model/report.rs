@@ -35,6 +35,8 @@ pub struct Report {
     pub nodes: Arc<Vec<Node>>,
     /// Labels of known nodes that may be among the rows that were left out of the last list.
     pub nodes_unread: Arc<Vec<Arc<str>>>,
+    /// Rows of that list, readable or not.
+    pub node_rows: usize,
     pub usage: Arc<Vec<NodeTraffic>>,
     pub node_stats: Arc<Vec<NodeStats>>,
     pub inbounds: Arc<Vec<Inbound>>,
@@ -71,6 +73,7 @@ impl Report {
             core: None,
             nodes: Arc::default(),
             nodes_unread: Arc::default(),
+            node_rows: 0,
             usage: Arc::default(),
             node_stats: Arc::default(),
             inbounds: Arc::default(),
@@ -185,8 +188,7 @@ impl Report {
     fn merge_proxy_traffic(&mut self, traffic: ProxyTraffic, now: Moment) {
         self.proxy_uplink = Counter::go_on(self.proxy_uplink, traffic.uplink);
         self.proxy_downlink = Counter::go_on(self.proxy_downlink, traffic.downlink);
-        let totals = [self.proxy_uplink, self.proxy_downlink].into_iter().flatten();
-        self.history.traffic_was(totals.map(Counter::value).reduce(u64::saturating_add), now);
+        self.history.traffic_was(Counter::sum([self.proxy_uplink, self.proxy_downlink]), now);
     }
 
     fn merge_nodes(&mut self, mut nodes: Vec<Node>, now: Moment) {
@@ -202,18 +204,23 @@ impl Report {
             node.uplink = Counter::go_on(known.uplink, node.uplink.map(Counter::value));
             node.downlink = Counter::go_on(known.downlink, node.downlink.map(Counter::value));
         }
+        let omitted = self.omitted.get(&Part::Nodes).copied().unwrap_or(0);
         let listed: HashSet<_> = nodes.iter().map(|node| &node.label).collect();
-        let known = self.nodes.iter().map(|node| &node.label).chain(self.nodes_unread.iter());
-        let doubtful = self.omitted.get(&Part::Nodes).is_some_and(|rows| *rows > 0);
-        let unread = known.filter(|label| doubtful && !listed.contains(label)).take(MOST_UNREAD);
-        self.nodes_unread = Arc::new(unread.cloned().collect());
+        let missing = |label: &&Arc<str>| !listed.contains(*label);
+        let lately = self.nodes.iter().map(|node| &node.label).filter(missing);
+        // A list that has become shorter lost nodes. One that has not has them in the rows that were left out.
+        let lately = lately.filter(|_| nodes.len() + omitted >= self.node_rows);
+        let unread = self.nodes_unread.iter().filter(missing).chain(lately).take(omitted.min(MOST_UNREAD));
+        let unread: Vec<_> = unread.cloned().collect();
+        self.nodes_unread = Arc::new(unread);
+        self.node_rows = nodes.len() + omitted;
         self.history.nodes_were(&nodes, &self.nodes_unread, now);
         self.nodes = Arc::new(nodes);
     }
 }
 
 /// Nodes of which an unreadable row may be.
-const MOST_UNREAD: usize = 1000;
+const MOST_UNREAD: usize = 2000;
 
 /// A user that was online may have left since the read; after this time the state is unknown.
 const ONLINE_FOR: Duration = Duration::from_secs(5 * 60);

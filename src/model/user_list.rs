@@ -15,6 +15,7 @@ pub struct Users {
     walked_since: Option<Moment>,
     /// Rows of the last finished walk that the panel did not return in a readable form.
     unreadable: Unreadable,
+    is_restored: bool,
     /// Rows of the last whole list that were left out, and its size by the panel's own count.
     omitted: usize,
     total: Option<usize>,
@@ -46,7 +47,12 @@ impl Users {
         let mut list = users.into_iter().map(Arc::new).collect();
         sort(&mut list);
         list.truncate(Users::MOST);
-        Users { walked: list.len(), list, walked_since, ..Users::default() }
+        Users { walked: list.len(), list, walked_since, is_restored: true, ..Users::default() }
+    }
+
+    /// Whether the last whole list is that of an earlier process, of which unreadable rows are not known.
+    pub fn is_restored(&self) -> bool {
+        self.is_restored
     }
 
     pub fn walked_since(&self) -> Option<Moment> {
@@ -157,6 +163,7 @@ impl Users {
         self.total = end.total;
         self.walked_since = Some(end.started);
         self.unreadable = end.unreadable;
+        self.is_restored = false;
     }
 
     /// Merges a list that came whole. A user who is not in it stays until three lists in a row lack the user, because a
@@ -194,6 +201,7 @@ impl Users {
         self.omitted = whole.omitted.saturating_add(beyond);
         self.total = None;
         self.unreadable = whole.unreadable;
+        self.is_restored = false;
     }
 }
 
@@ -212,6 +220,7 @@ fn gone_on(known: &User, read: User) -> User {
         status: if lacks(Unread::STATUS) { known.status } else { read.status },
         used: if lacks(Unread::USED) { known.used } else { read.used },
         limit: if lacks(Unread::LIMIT) { known.limit } else { read.limit },
+        renews: if lacks(Unread::RENEWS) { known.renews } else { read.renews },
         expiry: if lacks(Unread::EXPIRY) { known.expiry } else { read.expiry },
         traffic: match lacks(Unread::TRAFFIC) {
             true => known.traffic,

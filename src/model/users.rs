@@ -100,6 +100,7 @@ impl Unread {
     pub const EXPIRY: Unread = Unread(1 << 4);
     /// When the user was last online, and whether the user is now.
     pub const ONLINE: Unread = Unread(1 << 5);
+    pub const RENEWS: Unread = Unread(1 << 6);
 
     pub fn add(&mut self, other: Unread) {
         self.0 |= other.0;

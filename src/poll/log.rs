@@ -61,7 +61,7 @@ impl Lists {
             warn!(target_name, place, cause = cause.label(), "a row of the user list cannot be read");
         }
         if let Some(Difference { counted, found }) = differs {
-            warn!(target_name, counted, found, "the panel counts other users than its user list has");
+            warn!(target_name, counted, found, "the panel's user count differs from its user list");
         }
         if agrees {
             info!(target_name, "the panel's count agrees with its user list again");

@@ -129,6 +129,7 @@ impl Schedule {
             let latest = if in_a_walk { now } else { now + self.interval(part) };
             if slot.waits == Waits::Turn {
                 slot.due = slot.due.min(latest);
+                slot.round = slot.round.max(self.lasts(part, slot));
                 self.slots.insert(part, slot);
             }
         }
@@ -251,6 +252,8 @@ impl Schedule {
             Ended::Done => slot.due.saturating_sub(began),
             // Until a round has ended, the pause after each page gives a lower bound.
             Ended::More => slot.round.max(took + rest),
+            // The pause after a page that failed is part of the round too.
+            Ended::Failed(_, Again::Usual) if pace == Pace::Walk => slot.round.max(took + rest),
             Ended::Failed(..) => slot.round,
         };
         let goes_on = match pace {
@@ -281,8 +284,13 @@ impl Schedule {
     /// the next request. One that brings nothing may be stuck, and its age must show that.
     pub(super) fn went_on(&mut self, part: Part) {
         let slot = self.slot(part);
-        let lasts = slot.began.map_or(Duration::ZERO, |began| slot.due.saturating_sub(began));
-        self.slots.insert(part, Slot { round: slot.round.max(lasts), ..slot });
+        self.slots.insert(part, Slot { round: slot.round.max(self.lasts(part, slot)), ..slot });
+    }
+
+    /// How long the present round of a long list lasts at least: until the next request for it.
+    fn lasts(&self, part: Part, slot: Slot) -> Duration {
+        let due = if self.pace(part) == Pace::Walk { slot.due.max(self.walks_rest_until) } else { slot.due };
+        slot.began.map_or(Duration::ZERO, |began| due.saturating_sub(began))
     }
 
     /// Records that the answer to another part completed `part`. It is requested itself only when that answer no

@@ -159,7 +159,9 @@ impl Cause {
                 http::Error::Status(500..) | http::Error::Page(500..) => Reason::ServerError,
                 http::Error::Status(_) | http::Error::Page(_) => Reason::ClientError,
                 http::Error::NotJson(_) => Reason::NotJson,
-                http::Error::TooLarge(_) | http::Error::TooLargeList => Reason::TooLarge,
+                http::Error::TooLarge(_) | http::Error::TooLargeRow | http::Error::TooLargeList => {
+                    Reason::TooLarge
+                }
                 http::Error::Decode(_) => Reason::Decode,
             },
         }
@@ -217,6 +219,7 @@ mod tests {
             (http::Error::Page(403).into(), Reason::ClientError, Scope::Part),
             (http::Error::NotJson("HTML").into(), Reason::NotJson, Scope::Part),
             (http::Error::TooLarge(1).into(), Reason::TooLarge, Scope::Part),
+            (http::Error::TooLargeRow.into(), Reason::TooLarge, Scope::Part),
             (http::Error::TooLargeList.into(), Reason::TooLarge, Scope::Part),
             (http::Error::Decode("cut off".into()).into(), Reason::Decode, Scope::Part),
         ];

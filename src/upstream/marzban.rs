@@ -68,8 +68,9 @@ pub struct Marzban {
     clock_ahead: i64,
     /// Counts by status from a panel that must be asked for each one, and when they were read.
     counts: Option<(Moment, Vec<(UserStatus, u64)>)>,
-    /// Whether the account sees the whole panel, and when it was asked for.
-    account: Option<(Moment, bool)>,
+    /// Whether the account sees the whole panel, by the last answer that says so, and when it was asked for.
+    sees_all: Option<bool>,
+    account_at: Option<Moment>,
     /// Why the last count was abandoned.
     uncounted: Option<FetchError>,
     naming: Naming,
@@ -103,7 +104,8 @@ impl Marzban {
             step: None,
             clock_ahead: 0,
             counts: None,
-            account: None,
+            sees_all: None,
+            account_at: None,
             uncounted: None,
             naming: Naming::default(),
             owners: Owners::default(),
@@ -204,19 +206,18 @@ impl Marzban {
     /// Whether the account sees the whole panel. An account that the panel does not describe is taken for one that does.
     async fn sees_all(&mut self, now: Moment) -> Result<bool, FetchError> {
         const ASKED: &str = "/api/admin";
-        if let Some((_, sees_all)) = self.account.filter(|(at, _)| now.since(*at) < ACCOUNT_EVERY) {
-            return Ok(sees_all);
+        if self.account_at.is_none_or(|at| now.since(at) >= ACCOUNT_EVERY) {
+            let sees_all = match self.get(ASKED, ASKED, now).await {
+                Ok(answer) => {
+                    Object::new("admin", &answer, &self.odd).and_then(|account| convert::sees_all(&account))
+                }
+                Err(err) if err.scope() == Scope::Login || err.again != Again::Usual => return Err(err),
+                Err(_) => None,
+            };
+            self.account_at = Some(now);
+            self.sees_all = sees_all.or(self.sees_all);
         }
-        let sees_all = match self.get(ASKED, ASKED, now).await {
-            Ok(answer) => {
-                Object::new("admin", &answer, &self.odd).and_then(|account| convert::sees_all(&account))
-            }
-            Err(err) if matches!(err.scope(), Scope::Login | Scope::Target) => return Err(err),
-            Err(_) => None,
-        };
-        let sees_all = sees_all.unwrap_or(true);
-        self.account = Some((now, sees_all));
-        Ok(sees_all)
+        Ok(self.sees_all.unwrap_or(true))
     }
 
     /// Counts by status from a panel that does not report them: the total of an almost empty page is cheap.
@@ -249,7 +250,7 @@ impl Marzban {
                     let total = Object::new("users", &answer, &self.odd).and_then(|page| page.count("total"));
                     counts.extend(total.map(|total| (status, total)));
                 }
-                Err(err) if err.scope() == Scope::Login => return Err(err),
+                Err(err) if err.scope() == Scope::Login || err.again != Again::Usual => return Err(err),
                 // The other counts would take as long to fail.
                 Err(err) if err.scope() == Scope::Target => uncounted = Some(err),
                 // The panel may fail on the one row of this page.
@@ -267,7 +268,8 @@ impl Marzban {
     async fn read_core(&mut self, now: Moment) -> Result<Step, FetchError> {
         const ASKED: &str = "/api/core";
         let answer = self.get(ASKED, ASKED, now).await?;
-        let core = Object::new("core", &answer, &self.odd).filter(|core| core.has("started") || core.has("version"));
+        let core =
+            Object::new("core", &answer, &self.odd).filter(|core| core.has("started") || core.has("version"));
         let core = core.ok_or_else(|| other_system(ASKED))?;
         Ok(Step::done(Part::Core, vec![Fact::Core(convert::core(&core))]))
     }
@@ -277,10 +279,10 @@ impl Marzban {
         let answer = self.get(ASKED, ASKED, now).await?;
         let list = List::new(&answer, "nodes", &self.odd);
         let Rows { kept, omitted } = readable(ASKED, convert::nodes(&list))?;
-        self.naming.learn(kept.iter().map(|(key, _)| key));
+        self.naming.learn(kept.iter().map(|row| &row.key), omitted > 0);
         self.nodes_known = true;
-        let nodes: Vec<_> = kept.into_iter().map(|(_, node)| node).collect();
-        self.usage_needed = nodes.is_empty() || nodes.iter().any(|node| node.uplink.is_none());
+        self.usage_needed = kept.is_empty() || kept.iter().any(|row| !row.counts_traffic);
+        let nodes = kept.into_iter().map(|row| row.node).collect();
         Ok(Step::done(Part::Nodes, vec![Fact::Omitted(Part::Nodes, omitted), Fact::Nodes(nodes)]))
     }
 
@@ -288,9 +290,10 @@ impl Marzban {
         const ASKED: &str = "/api/nodes/realtime_stats";
         self.know_nodes(now).await?;
         let answer = self.get(ASKED, ASKED, now).await?;
-        let stats = Object::new("nodes", &answer, &self.odd).ok_or_else(|| other_system(ASKED))?;
-        let stats = convert::node_stats(&stats, &self.odd, &self.naming);
-        Ok(Step::done(Part::NodeStats, vec![Fact::NodeStats(stats)]))
+        let stats = Object::new("nodes", &answer, &self.odd);
+        let stats = stats.map(|stats| convert::node_stats(&stats, &self.odd, &self.naming));
+        let Rows { kept, omitted } = readable(ASKED, stats)?;
+        Ok(Step::done(Part::NodeStats, vec![Fact::NodeStats(kept), Fact::Omitted(Part::NodeStats, omitted)]))
     }
 
     async fn read_inbounds(&mut self, now: Moment) -> Result<Step, FetchError> {
@@ -350,7 +353,7 @@ impl Marzban {
         T: Send + 'static,
         F: FnOnce(Body) -> serde_json::Result<T> + Clone + Send + 'static,
     {
-        let mut had_token = self.session.is_open(now);
+        let mut fresh = !self.session.is_open(now);
         self.log_in(now).await?;
         let mut waited = false;
         loop {
@@ -365,18 +368,16 @@ impl Marzban {
             };
             match refusal.error {
                 http::Error::Status(401) if self.config.login.can_renew() => {
-                    if had_token {
-                        if !self.session.may_renew(now) {
-                            return Err(self.session_lost(asked));
-                        }
-                        had_token = false;
-                        self.session.renews(now);
-                    } else if waited {
-                        return Err(self.login_refused(asked, Cause::login(401, CHECK)));
-                    } else {
+                    // The login was accepted, so a token that is not is no refusal of it.
+                    if waited || !self.session.may_renew(now) {
+                        return Err(self.session_lost(asked));
+                    }
+                    if fresh {
                         tokio::time::sleep(NEXT_SECOND).await;
                         waited = true;
                     }
+                    fresh = true;
+                    self.session.renews(now);
                     self.session.close();
                     self.log_in(now).await?;
                 }
@@ -390,12 +391,12 @@ impl Marzban {
         }
     }
 
-    /// The panel's own refusal of a right, a switched-off account, or a stranger in front of the panel.
+    /// The panel refuses a right or a switched-off account, or a proxy in front of it refuses the request.
     fn forbidden(&mut self, asked: &'static str, refusal: Refusal) -> FetchError {
         match session::Forbidden::of(&refusal.said) {
             Some(session::Forbidden::Right) => {
                 self.session.was_accepted();
-                self.account = None;
+                self.account_at = None;
                 FetchError::new(asked, Cause::NotAllowed)
             }
             // The token stays good, so that asking again costs no login.
@@ -414,8 +415,8 @@ impl Marzban {
         if self.session.warns() {
             warn!(
                 panel = ?self.config.url,
-                "the panel forgets its sessions: it accepts its own tokens only at times, as several workers with \
-                 different secrets do; logins are limited to one in ten minutes"
+                "the panel forgets its sessions: it sometimes refuses its own tokens, as several workers with different \
+                 secrets do; after three new logins in an hour, there is one in ten minutes at most"
             );
         }
         FetchError::new(asked, Cause::SessionLost)
@@ -428,7 +429,7 @@ impl Marzban {
             return Ok(());
         }
         let Some(form) = Session::form(&self.config.login) else { return Ok(()) };
-        let request = self.http.post(self.config.url.join(ASKED)).form(&form);
+        let request = self.http.post_alone(self.config.url.join(ASKED)).form(&form);
         self.notes.logins += 1;
         let refusal = match self.send(request, Repeat::Never, self.small, json::document, now).await {
             Ok(answer) => {

@@ -23,14 +23,16 @@ Each crossed step is a separate alert. A renewal, a top-up or a reset resolves a
 twice `for` failed, and at least six were made. They resolve when no read has failed for the whole of `for`. The description
 of ProxymeterNodeDown includes the panel's own message about the node; the status page and the JSON do not.
 
-`user_expiry` and `user_quota` leave out active users whose next plan starts by itself. If such a user has expired, the
-alert fires ten minutes later, in case the panel has not started the next plan.
+`user_expiry` and `user_quota` leave out active users whose next plan starts by itself. If such a user has expired,
+`user_expiry` fires ten minutes later, in case the panel has not started the next plan.
 
 `accounting_stalled` asks about the target itself and about each connected node. An alert about the target has no subject
-and the kind `target`. A node is stalled if its traffic has been flat for ten minutes and for three times its longest pause
-before, of which at most four hours count.
+and the kind `target`. A node is stalled if its traffic has been flat for ten minutes, and for three times its longest pause
+before or for six hours more than that pause, of which at most a day counts. While the whole panel is stalled, its nodes are not judged.
 
-`right_lost` fires for a part that the login could read before. A part that it could never read causes no alert.
+`right_lost` fires for a part that the login could read before. A part that it could never read causes no alert. The alert
+ends when the part is read again, or when the login in the configuration is changed by a reload. If the right is not meant to
+come back, exclude the part: `[alert.right_lost] exclude = [\"nodes\"]`.
 
 A firing alert suppresses others: a tighter step suppresses the wider steps of the same rule and subject,
 `ProxymeterTargetDown` suppresses all other alerts of the target, `ProxymeterPartStale` suppresses the alerts that depend on

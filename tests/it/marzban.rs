@@ -8,5 +8,6 @@ mod pasarguard;
 mod pasarguard_recorded;
 mod recorded;
 mod refusals;
+mod sums;
 mod tls;
 mod users;

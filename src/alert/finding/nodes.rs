@@ -10,8 +10,9 @@ use crate::{
 
 /// As long as this without a byte is no pause.
 const STALLED_AFTER: Duration = Duration::from_secs(10 * 60);
-/// Of a node that pauses often, a pause this many times longer than any before is none.
+/// A node may pause for this many times its longest pause before, but not for more than this longer.
 const PAUSES: u32 = 3;
+const MARGIN: Duration = Duration::from_secs(6 * 60 * 60);
 /// Characters of a node's message that are sent.
 const LONGEST_MESSAGE: usize = 200;
 
@@ -58,8 +59,10 @@ fn failure(node: &Node) -> Option<Reading> {
 
 /// Whether traffic is no longer counted: on the whole panel, and on each of `nodes`, if these may be judged by.
 pub(super) fn accounting_stalled(report: &Report, nodes: Option<&[Node]>) -> (Judged, Vec<Crossing>) {
-    let is_active = |(status, users): &(UserStatus, u64)| *status == UserStatus::Active && *users > 0;
-    let active = report.counts.by_status.iter().any(is_active);
+    let mut active = report.counts.by_status.iter().filter(|(status, _)| *status == UserStatus::Active);
+    let Some(active) = active.next().map(|(_, users)| *users > 0) else {
+        return (Judged::Nothing, Vec::new());
+    };
     let mut crossings = Vec::new();
     let mut look = |subject: &Arc<str>, flow: &Flow, stalled_after: Duration| {
         let Some(flat) = flow.flat() else { return Switch::Unknown };
@@ -84,7 +87,8 @@ pub(super) fn accounting_stalled(report: &Report, nodes: Option<&[Node]>) -> (Ju
             _ if node.status == NodeStatus::Disabled => Switch::Off,
             // While nothing is counted on the whole panel, that is the alert.
             Some(flow) if !all_stalled => {
-                look(&node.label, flow, STALLED_AFTER.max(flow.longest_pause() * PAUSES))
+                let pause = flow.longest_pause();
+                look(&node.label, flow, STALLED_AFTER.max((pause * PAUSES).min(pause + MARGIN)))
             }
             _ => Switch::Unknown,
         };

@@ -267,7 +267,7 @@ fn rows_that_cannot_be_read() {
     let report = panel.poll(at(30));
     assert_eq!(end("rows_unreadable", &report, at(30), ""), Some(End::Recovered));
     // A list that was kept does not have them.
-    panel.report.parts.get_mut(&Part::Users).unwrap().outcome = Outcome::Pending;
+    panel.report.users = Arc::new(model::Users::restored(Vec::new(), Some(at(30))));
     assert_eq!(found("rows_unreadable", &panel.report, at(30)), None);
 }
 

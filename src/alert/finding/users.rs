@@ -5,7 +5,7 @@ use std::{ops::Range, sync::Arc, time::Duration};
 use super::crossing::{Crossing, Judged, Read, of_target};
 use crate::{
     alert::rule::Rule,
-    model::{Expiry, Moment, Outcome, Part, Reading, Report, Timestamp, User, UserStatus},
+    model::{Expiry, Moment, Reading, Report, Timestamp, User, UserStatus},
 };
 
 /// Panels look for expired users every few seconds; one still active after this long has another clock than we.
@@ -96,8 +96,7 @@ pub(super) fn status(user: &User) -> Option<Crossing> {
 
 /// Rows of the last finished list that could not be read.
 pub(super) fn rows_unreadable(report: &Report) -> (Judged, Vec<Crossing>) {
-    // The list of an earlier process was kept without such rows.
-    let read = report.parts.get(&Part::Users).is_some_and(|state| state.outcome == Outcome::Up);
+    let read = !report.users.is_restored();
     let unreadable = report.users.unreadable();
     let cause = unreadable.first.first().map_or("unknown", |row| row.cause.label());
     let reading = Reading::Unreadable { rows: unreadable.rows, cause: cause.into() };

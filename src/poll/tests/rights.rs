@@ -55,39 +55,21 @@ async fn a_right_that_was_lost_is_a_failure_until_the_part_is_read_again() {
     assert_eq!(forbidden(&poller, Part::Core), f64::from(u32::try_from(asked).unwrap()));
     assert_eq!(poller.report.up, Some(true));
 
-    // It stays lost for the loops that follow, and after other failures.
-    for goes_on in [true, false] {
-        *fails.lock().unwrap() = Some(Cause::NotAllowed);
-        let (next, ..) = target(&fails);
-        let before = poller.hand_over();
-        poller = if goes_on { next.going_on(before) } else { next.resuming(before) };
-        assert_eq!(run_on(&mut poller, 1000).await, lost, "{goes_on}");
-        *fails.lock().unwrap() = Some(http::Error::Status(500).into());
-        run_on(&mut poller, 1000).await;
-        *fails.lock().unwrap() = Some(Cause::NotAllowed);
-        assert_eq!(run_on(&mut poller, 1000).await, lost, "{goes_on}");
-    }
+    // It stays lost for a loop that goes on with the login, and after other failures.
+    let before = poller.hand_over();
+    poller = target(&fails).0.going_on(before);
+    assert_eq!(run_on(&mut poller, 1000).await, lost);
+    *fails.lock().unwrap() = Some(http::Error::Status(500).into());
+    run_on(&mut poller, 1000).await;
+    *fails.lock().unwrap() = Some(Cause::NotAllowed);
+    assert_eq!(run_on(&mut poller, 1000).await, lost);
+    // Another login has rights of its own.
+    let before = poller.hand_over();
+    poller = target(&fails).0.resuming(before);
+    assert!(!poller.report.parts[&Part::Core].outcome.is_forbidden());
+    assert_eq!(run_on(&mut poller, 1000).await, Outcome::Refused);
     *fails.lock().unwrap() = None;
     assert_eq!(run_on(&mut poller, 1000).await, Outcome::Up);
-    // Another target begins without any rights.
-    *fails.lock().unwrap() = Some(Cause::NotAllowed);
-    assert_eq!(run_on(&mut target(&fails).0, 100).await, Outcome::Refused);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_right_to_a_list_of_an_earlier_process_can_be_lost_too() {
-    let (poller, _, clock, _) = poller(Box::new(|part, _| match part {
-        Part::Users => (Duration::ZERO, failure(Cause::NotAllowed)),
-        _ => (Duration::ZERO, Ok(system())),
-    }));
-    let read = clock.now();
-    let users = saved::encode(&[Arc::new(user(0, read))]).unwrap();
-    let saved = SavedUsers { read_at: read.wall, started: read.wall, users };
-    let mut poller = poller.keeping(Store::in_memory(), Some(saved));
-    poller.load_counters_at = None;
-    poller.run(tokio::time::sleep(Duration::from_secs(10))).await;
-    let outcome = &poller.report.parts[&Part::Users].outcome;
-    assert!(matches!(outcome, Outcome::Failed { reason: Reason::Forbidden, .. }), "{outcome:?}");
 }
 
 #[tokio::test(start_paused = true)]

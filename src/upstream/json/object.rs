@@ -62,6 +62,16 @@ impl<'a> Object<'a> {
         self.read(field, "a number", |raw| value::count(raw.get()))
     }
 
+    /// A number of bytes that moved within hours. One that is negative or beyond all reason is odd: it would be added to a
+    /// sum for good.
+    pub fn amount(&self, field: &'static str) -> Option<u64> {
+        const BEYOND_REASON: f64 = 1e18;
+        self.read(field, "a plausible number", |raw| {
+            let plausible = (0.0..BEYOND_REASON).contains(&value::number(raw.get())?);
+            value::count(raw.get()).filter(|_| plausible)
+        })
+    }
+
     /// A finite number.
     pub fn number(&self, field: &'static str) -> Option<f64> {
         self.read(field, "a number", |raw| value::number(raw.get()))

@@ -12,7 +12,10 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::model::{CounterRow, Timestamp};
+use crate::{
+    model::{CounterRow, Timestamp},
+    upstream::json::ROWS,
+};
 
 const HOUR: i64 = 3600;
 /// A clock that is set back by more than this was wrong before.
@@ -76,7 +79,8 @@ impl<K: Eq + Hash + Clone, const N: usize> Hours<K, N> {
         if omitted {
             let given: HashSet<_> = readings.iter().map(|(key, _)| key.clone()).collect();
             let missing = self.entries.keys().filter(|key| !given.contains(key));
-            readings.extend(missing.map(|key| (key.clone(), [None; N])));
+            let room = ROWS.saturating_sub(readings.len());
+            readings.extend(missing.take(room).map(|key| (key.clone(), [None; N])));
         }
         let complete = readings.into_iter().map(|(key, sums)| {
             let known = self.entries.get(&key).filter(|_| !if_new).map_or([0; N], |entry| entry.running);

@@ -90,7 +90,7 @@ impl Session {
         self.token = None;
     }
 
-    /// The panel accepted the login.
+    /// The panel accepted what the login gave.
     pub(super) fn was_accepted(&mut self) {
         self.refusals = 0;
         self.once_more = true;
@@ -160,7 +160,8 @@ impl fmt::Debug for Token {
 
 /// Whether a token fits into a request header. A token from a panel is not trusted.
 pub(super) fn can_be_sent(token: &str) -> bool {
-    HeaderValue::from_str(token).is_ok()
+    const LONGEST: usize = 16 * 1024;
+    token.len() <= LONGEST && HeaderValue::from_str(token).is_ok()
 }
 
 #[derive(Deserialize)]
@@ -176,7 +177,8 @@ fn lifetime(token: &str) -> Option<Duration> {
     let payload = token.split('.').nth(1)?;
     let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
     let seconds = claims.exp?.checked_sub(claims.iat?)?;
-    Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
+    // A token that would not live at all is tried, until the panel refuses it.
+    u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs)
 }
 
 #[cfg(test)]

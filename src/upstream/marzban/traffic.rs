@@ -12,10 +12,9 @@ use super::{
     readable,
 };
 use crate::{
-    http,
     model::{CounterChange, CounterFamilies, Fact, Moment, NodeTraffic, Part, System, UserNodeTraffic},
     upstream::{
-        Cause, FetchError, Step,
+        Again, FetchError, Scope, Step,
         json::{Object, Rows},
     },
 };
@@ -157,13 +156,18 @@ impl Marzban {
         } else {
             (format!("/api/user/{user}/usage?{window}"), "used_traffic")
         };
-        match self.get(ASKED, &path, now).await {
-            Ok(answer) => readable(ASKED, self.readings(&answer, [direction])).map(Some),
+        let readings = self
+            .get(ASKED, &path, now)
+            .await
+            .and_then(|answer| readable(ASKED, self.readings(&answer, [direction])));
+        match readings {
+            Ok(readings) => Ok(Some(readings)),
             // The user does not exist, belongs to another admin, or is broken: no reason to leave out the others.
-            Err(FetchError {
-                cause: Cause::NotFound(_) | Cause::NotAllowed | Cause::Http(http::Error::Status(500)),
-                ..
-            }) => Ok(None),
+            Err(err)
+                if matches!(err.scope(), Scope::Part | Scope::NotAllowed) && err.again == Again::Usual =>
+            {
+                Ok(None)
+            }
             Err(err) => Err(err),
         }
     }

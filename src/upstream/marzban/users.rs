@@ -62,14 +62,20 @@ impl Marzban {
                     }
                 }
             }
-            Err(FetchError { cause: Cause::Http(http::Error::Status(500)), .. }) => match walk.failed() {
-                Ok(()) => Ok(Step::default()),
-                Err(walk::Broken) => {
-                    self.walk = None;
-                    Err(FetchError::new(ASKED, Cause::Poisoned(500)))
-                }
-            },
             Err(err) => {
+                if let Some(cause) = row_at_fault(&err) {
+                    return match walk.failed(cause) {
+                        Ok(()) => Ok(Step::default()),
+                        Err(walk::Broken) => {
+                            self.walk = None;
+                            Err(if cause == UnreadableCause::PanelFails {
+                                FetchError::new(ASKED, Cause::Poisoned(500))
+                            } else {
+                                err
+                            })
+                        }
+                    };
+                }
                 if err.is_too_slow() {
                     self.page_size = walk::smaller(self.page_size);
                     walk.shrink(self.page_size);
@@ -117,7 +123,7 @@ impl Marzban {
                         .found
                         .extend(page.rows.into_iter().flatten().filter(|user| names.contains(&user.name)));
                 }
-                Err(FetchError { cause: Cause::Http(http::Error::Status(500)), .. }) => {
+                Err(err) if row_at_fault(&err).is_some() => {
                     if names.len() > 1 {
                         let (front, back) = names.split_at(names.len() / 2);
                         ask.extend([front, back]);
@@ -135,6 +141,15 @@ impl Marzban {
             }
         }
         Ok(named)
+    }
+}
+
+/// Why one of the rows that were asked for may be the cause of a failure; absent: none is.
+fn row_at_fault(err: &FetchError) -> Option<UnreadableCause> {
+    match err.cause {
+        Cause::Http(http::Error::Status(500)) => Some(UnreadableCause::PanelFails),
+        Cause::Http(http::Error::TooLargeRow) => Some(UnreadableCause::TooLarge),
+        _ => None,
     }
 }
 

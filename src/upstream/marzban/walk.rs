@@ -193,8 +193,8 @@ impl Walk {
         Advance::More(fresh)
     }
 
-    /// The panel answered with a server error.
-    pub(super) fn failed(&mut self) -> Result<(), Broken> {
+    /// A row of the last request keeps its page from being read, for this reason.
+    pub(super) fn failed(&mut self, cause: UnreadableCause) -> Result<(), Broken> {
         if let Some(probe) = self.probe.take() {
             if self.failures > MAX_FAILURES {
                 return Err(Broken);
@@ -203,7 +203,9 @@ impl Walk {
             return Ok(());
         }
         self.failures += 1;
-        let fails = |why: &&LeftOut| matches!(why, LeftOut::Unreadable(UnreadableCause::PanelFails));
+        let fails = |why: &&LeftOut| {
+            matches!(why, LeftOut::Unreadable(UnreadableCause::PanelFails | UnreadableCause::TooLarge))
+        };
         if self.left_out.values().filter(fails).count() >= MAX_POISONED {
             return Err(Broken);
         }
@@ -219,7 +221,7 @@ impl Walk {
         } else if self.overlap > 0 {
             self.overlap = 0;
         } else {
-            self.left_out.insert(self.at, LeftOut::Unreadable(UnreadableCause::PanelFails));
+            self.left_out.insert(self.at, LeftOut::Unreadable(cause));
             self.at += 1;
             self.skipped += 1;
             self.bad_before = None;

@@ -183,32 +183,87 @@ async fn a_login_that_worked_is_tried_once_more_soon() {
 /// Two workers of a panel with different secrets: each request meets one of them, and each accepts only its own tokens.
 #[tokio::test]
 async fn a_panel_that_forgets_its_sessions_is_seldom_logged_in_to() {
-    const HOURS: u64 = 3;
-    let (panel, turn) = (Panel::of(Role::Sudo), AtomicUsize::new(0));
-    let server = Server::start(move |request| {
-        let worker = turn.fetch_add(1, Ordering::SeqCst) / 3 % 2;
-        match request.path() {
-            TOKEN => said(200, &format!(r#"{{"access_token":"worker-{worker}"}}"#)),
-            _ if request.header("authorization") == Some(&*format!("Bearer worker-{worker}")) => {
-                panel.replay(if request.path() == ACCOUNT { "admin-me-sudo" } else { "system-sudo" })
+    type Worker = fn(usize) -> usize;
+    const HOURS: u64 = 1;
+    // Which worker the nth request meets; and whether it is possible to read anything at all.
+    let workers: [(Worker, bool); 4] = [
+        (|request| request / 3 % 2, true),
+        (|request| request % 2, false),
+        (|request| request / 7 % 2, true),
+        (|request| usize::try_from(fastrand::Rng::with_seed(request as u64).u64(..) % 2).unwrap(), true),
+    ];
+    for (case, (worker, readable)) in workers.into_iter().enumerate() {
+        let (panel, turn) = (Panel::of(Role::Sudo), AtomicUsize::new(0));
+        let server = Server::start(move |request| {
+            let worker = worker(turn.fetch_add(1, Ordering::SeqCst));
+            match request.path() {
+                TOKEN => said(200, &format!(r#"{{"access_token":"worker-{worker}"}}"#)),
+                _ if request.header("authorization") == Some(&*format!("Bearer worker-{worker}")) => {
+                    panel.replay(if request.path() == ACCOUNT { "admin-me-sudo" } else { "system-sudo" })
+                }
+                _ => panel.replay("system-garbage-token"),
             }
-            _ => panel.replay("system-garbage-token"),
+        });
+        let mut upstream = client(&server);
+        let (mut read, mut failed) = (0, 0);
+        for minute in 0..HOURS * 60 {
+            match upstream.read(Part::System, after(minute * 60)).await {
+                Ok(_) => read += 1,
+                Err(err) => {
+                    assert_eq!((&err.cause, err.again), (&Cause::SessionLost, Again::Usual), "{case}");
+                    failed += 1;
+                }
+            }
         }
+        let logins = upstream.take_notes().logins;
+        assert!(logins <= 1 + 3 + 6 * HOURS, "{case}: {logins} logins");
+        assert!(
+            failed > 0 && (read > 15 || !readable),
+            "{case}: {read} read, {failed} failed, {logins} logins"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_would_not_live_is_used_until_it_is_refused() {
+    let panel = Panel::of(Role::Sudo);
+    // {"iat":5,"exp":5}
+    let server = Server::start(move |request| match request.path() {
+        TOKEN => said(200, r#"{"access_token":"e30.eyJpYXQiOjUsImV4cCI6NX0.x"}"#),
+        SYSTEM => panel.replay("system-sudo"),
+        _ => panel.replay("admin-me-sudo"),
     });
     let mut upstream = client(&server);
-    let (mut read, mut failed) = (0, 0);
-    for minute in 0..HOURS * 60 {
-        match upstream.read(Part::System, after(minute * 60)).await {
-            Ok(_) => read += 1,
-            Err(err) => {
-                assert_eq!((&err.cause, err.again), (&Cause::SessionLost, Again::Usual));
-                failed += 1;
-            }
-        }
+    for minute in 0..30 {
+        upstream.read(Part::System, after(minute * 60)).await.unwrap();
     }
-    let logins = upstream.take_notes().logins;
-    assert!(logins <= 1 + 3 + 6 * HOURS, "{logins} logins");
-    assert!(read > 40 && failed > 0, "{read} read, {failed} failed, {logins} logins");
+    assert_eq!(upstream.take_notes().logins, 1);
+}
+
+#[tokio::test]
+async fn a_wait_that_is_asked_for_in_passing_is_kept_too() {
+    let busy = || Answer::new(429, &[("retry-after", "600")], "");
+    let wait = Again::NotBefore(Duration::from_secs(600));
+    // A panel up to 0.7 is asked for each count.
+    let mut old = recorded("system-sudo");
+    for status in ["limited", "expired", "disabled", "on_hold"] {
+        old.as_object_mut().unwrap().remove(&format!("users_{status}"));
+    }
+    let panel = Panel::of(Role::Sudo);
+    let server = Server::start(move |request| match request.path() {
+        SYSTEM => Answer::json(old.to_string()),
+        "/api/users" => busy(),
+        _ => panel.answer(request),
+    });
+    assert_eq!(failure(&mut client(&server), Part::System, at(RECORDED_AT)).await.again, wait);
+    assert!(server.requests_for(ACCOUNT).is_empty());
+    let server = panel_with(ACCOUNT, busy);
+    assert_eq!(failure(&mut client(&server), Part::System, at(RECORDED_AT)).await.again, wait);
+    let server = panel_with("/api/users", busy);
+    let mut upstream = client(&server);
+    upstream.read(Part::System, at(RECORDED_AT)).await.unwrap();
+    assert_eq!(failure(&mut upstream, Part::Users, at(RECORDED_AT)).await.again, wait);
+    assert_eq!(upstream.read_named(&["alice".into()], at(RECORDED_AT)).await.unwrap_err().again, wait);
 }
 
 #[tokio::test]
@@ -324,6 +379,33 @@ async fn a_resellers_numbers_leave_out_what_is_the_whole_panels() {
         }
         // It is asked who it is every five minutes.
         assert_eq!(server.requests_for(ACCOUNT).len(), 3, "{role:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_account_that_cannot_be_asked_for_stays_what_it_was() {
+    let fails = Arc::new(AtomicBool::new(false));
+    for answer in [
+        Answer::status(500),
+        Answer::status(503),
+        Answer(vec![Act::Close]),
+        Answer::json(r#"{"is_sudo":[]}"#),
+    ] {
+        fails.store(false, Ordering::SeqCst);
+        let (panel, switch) = (Panel::of(Role::Nonsudo), Arc::clone(&fails));
+        let server = Server::start(move |request| match request.path() {
+            ACCOUNT if switch.load(Ordering::SeqCst) => answer.clone(),
+            _ => panel.answer(request),
+        });
+        let mut upstream = upstream(&config(&server.url(), Role::Nonsudo.login()), PATIENT);
+        for minute in [0, 6, 12] {
+            let facts = upstream.read(Part::System, after(minute * 60)).await.unwrap().facts;
+            let shown = facts
+                .iter()
+                .any(|fact| matches!(fact, Fact::ProxyTraffic(traffic) if traffic.downlink.is_some()));
+            assert!(!shown, "{minute}");
+            fails.store(true, Ordering::SeqCst);
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use proxymeter::{
-    model::{Expiry, Fact, Outcome, Part, Report, Timestamp, Unread, UserFacts, UserStatus},
+    model::{Expiry, Fact, Outcome, Part, Report, Timestamp, Unread, UnreadableCause, UserFacts, UserStatus},
     upstream::Timeouts,
 };
 use serde_json::{Value, json};
@@ -201,14 +201,20 @@ async fn a_name_that_comes_twice_is_one_user() {
 }
 
 #[tokio::test]
-async fn an_enormous_row_is_refused_and_a_large_one_read() {
+async fn an_enormous_row_costs_itself_and_a_large_one_is_read() {
     for (links, expected) in [(100, Some(1)), (30_000, None)] {
         let link = format!("vless://{}", "x".repeat(92));
-        let report = report_of_rows(vec![with("links", json!(vec![link; links]))]).await;
-        match expected {
-            Some(users) => assert_eq!(report.users.list().len(), users),
-            None => assert_eq!(reason(&report, Part::Users), Some("too_large")),
-        }
+        let rows = [row("a"), with("links", json!(vec![link; links])), row("z")];
+        let server = panel_with_users(move |request| {
+            let (offset, limit) = (request.number("offset").unwrap(), request.number("limit").unwrap());
+            let rows: Vec<_> = rows.iter().skip(offset).take(limit).cloned().collect();
+            Answer::json(page(&rows, 3))
+        });
+        let report = read_once(upstream(&config(&server.url(), Role::Sudo.login()), PATIENT)).await;
+        assert_eq!(report.users.list().len(), 2 + expected.unwrap_or(0));
+        let unreadable = report.users.unreadable();
+        assert_eq!(unreadable.rows, 1 - expected.unwrap_or(0));
+        assert!(unreadable.first.iter().all(|row| (row.place, row.cause) == (1, UnreadableCause::TooLarge)));
     }
 }
 

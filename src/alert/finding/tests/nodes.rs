@@ -207,7 +207,7 @@ fn a_node_that_is_quiet_at_night_is_not_stalled() {
     // A pause of days does not hide the next.
     counted.live(3 * DAY, 1, 0);
     counted.live(HOUR, 1, 1);
-    counted.live(12 * HOUR - 30, 1, 0);
+    counted.live(30 * HOUR - 30, 1, 0);
     assert_eq!(counted.found(), "");
     counted.live(30, 1, 0);
     assert_eq!(counted.found(), "n1");

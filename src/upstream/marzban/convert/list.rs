@@ -1,4 +1,4 @@
-//! What the conversions share.
+//! Lists and percentages, as both systems write them.
 
 use serde_json::value::RawValue;
 

@@ -23,21 +23,30 @@ const PANEL: &str = "Master";
 /// Sums by node in `N` directions, each node once. A sum that could not be read is absent.
 pub(in crate::upstream::marzban) type Readings<const N: usize> = Rows<(NodeKey, [Option<u64>; N])>;
 
-/// The nodes of `GET /api/nodes`, each once, with their ids and names.
-pub(in crate::upstream::marzban) fn nodes(answer: &List<'_>) -> Option<Rows<(NodeKey, Node)>> {
+/// A row of `GET /api/nodes`.
+pub(in crate::upstream::marzban) struct NodeRow {
+    pub(in crate::upstream::marzban) key: NodeKey,
+    /// Whether the panel counts the node's traffic itself (PasarGuard), readable or not.
+    pub(in crate::upstream::marzban) counts_traffic: bool,
+    pub(in crate::upstream::marzban) node: Node,
+}
+
+/// The nodes of `GET /api/nodes`, each once.
+pub(in crate::upstream::marzban) fn nodes(answer: &List<'_>) -> Option<Rows<NodeRow>> {
     let mut known = HashSet::new();
     let mut list = answer.rows("node", |row| {
         let name = row.identity("name").ok()?;
         let id = row.integer("id");
         known.insert((id, id.is_none().then(|| name.clone()))).then(|| {
-            let node = node(&row, &name);
-            ((id, name), node)
+            let (node, counts_traffic) = (node(&row, &name), row.has("lifetime_uplink"));
+            NodeRow { key: (id, name), counts_traffic, node }
         })
     })?;
-    let names: Vec<_> = list.kept.iter().map(|((id, name), _)| Row { name, id: *id }).collect();
+    let names: Vec<_> =
+        list.kept.iter().map(|NodeRow { key: (id, name), .. }| Row { name, id: *id }).collect();
     let labels = labels(&names, MASTER);
-    for ((_, node), label) in list.kept.iter_mut().zip(labels) {
-        node.label = label;
+    for (row, label) in list.kept.iter_mut().zip(labels) {
+        row.node.label = label;
     }
     Some(list)
 }
@@ -70,7 +79,7 @@ pub(in crate::upstream::marzban) fn usages<const N: usize>(
             "null" => (None, PANEL.to_owned()),
             _ => (Some(row.integer("node_id")?), row.identity("node_name").ok()?),
         };
-        known.insert(key.clone()).then(|| (key, directions.map(|direction| row.count(direction))))
+        known.insert(key.clone()).then(|| (key, directions.map(|direction| row.amount(direction))))
     })
 }
 
@@ -79,21 +88,15 @@ pub(in crate::upstream::marzban) fn node_stats(
     answer: &Object<'_>,
     odd: &OddFields,
     naming: &Naming,
-) -> Vec<NodeStats> {
-    let stats = answer.entries().take(ROWS).filter_map(|(id, raw)| {
-        let id: i64 = id.parse().ok()?;
-        if raw.get() == "null" {
-            return None;
+) -> Rows<NodeStats> {
+    let (mut stats, mut omitted) = (BTreeMap::new(), 0);
+    for (id, raw) in answer.entries().filter(|(_, raw)| raw.get() != "null") {
+        match (id.parse::<i64>(), Object::new("node_stats", raw, odd)) {
+            // Of a doubled key, the last one counts.
+            (Ok(id), Some(row)) if stats.len() < ROWS => drop(stats.insert(id, row)),
+            _ => omitted += 1,
         }
-        let stats = Object::new("node_stats", raw, odd);
-        let Some(stats) = stats else {
-            answer.is_odd("node_stats", raw, "an object");
-            return None;
-        };
-        Some((id, stats))
-    });
-    // Of a doubled key, the last one counts.
-    let stats: BTreeMap<_, _> = stats.collect();
+    }
     let keys: Vec<NodeKey> = stats.keys().map(|id| naming.key(*id)).collect();
     let labels = naming.labels(keys.iter());
     let stats = stats.into_values().zip(labels).map(|(stats, node)| NodeStats {
@@ -106,7 +109,7 @@ pub(in crate::upstream::marzban) fn node_stats(
         transmit_speed: stats.count("outgoing_bandwidth_speed"),
         uptime: stats.number("uptime").map(|seconds| seconds.max(0.0)),
     });
-    stats.collect()
+    Rows { kept: stats.collect(), omitted }
 }
 
 /// `GET /api/inbounds`: by protocol in Marzban, a list of tags in PasarGuard. Absent: it is neither.
@@ -150,8 +153,21 @@ pub(in crate::upstream::marzban) fn inbounds(answer: &RawValue, odd: &OddFields)
 pub(in crate::upstream::marzban) struct Naming(HashMap<i64, String>);
 
 impl Naming {
-    pub(in crate::upstream::marzban) fn learn<'a>(&mut self, nodes: impl Iterator<Item = &'a NodeKey>) {
+    /// Learns the names of `nodes`. If rows were left out, nodes that are not among them may still be there.
+    pub(in crate::upstream::marzban) fn learn<'a>(
+        &mut self,
+        nodes: impl Iterator<Item = &'a NodeKey>,
+        omitted: bool,
+    ) {
+        let known = std::mem::take(&mut self.0);
         self.0 = nodes.filter_map(|(id, name)| Some(((*id)?, name.clone()))).collect();
+        if omitted {
+            for (id, name) in known {
+                if self.0.len() < ROWS {
+                    self.0.entry(id).or_insert(name);
+                }
+            }
+        }
     }
 
     /// Labels of the nodes in a usage answer, in its order: those from the list of nodes, for nodes that are in it.
@@ -178,15 +194,19 @@ impl Naming {
         directions: [&'static str; N],
     ) -> Option<Readings<N>> {
         let stats = answer.object("stats")?;
-        let mut nodes: BTreeMap<_, _> = self.0.keys().map(|id| (*id, [Some(0); N])).collect();
-        let mut omitted = 0;
+        let (mut nodes, mut omitted) = (BTreeMap::new(), 0);
         for (id, buckets) in stats.entries() {
             match id.parse::<i64>() {
-                Ok(id) if nodes.len() < ROWS || nodes.contains_key(&id) => {
-                    nodes.insert(id, sums(buckets, odd, directions));
+                Ok(id) if nodes.len() < ROWS => {
+                    nodes.insert(id, sums(&stats, buckets, odd, directions));
                 }
                 _ => omitted += 1,
             }
+        }
+        // A key that could not be read may be that of any node that is not in the answer.
+        let idle = if omitted > 0 { None } else { Some(0) };
+        for id in self.0.keys() {
+            nodes.entry(*id).or_insert([idle; N]);
         }
         let kept = nodes.into_iter().map(|(id, sums)| (self.key(id), sums)).collect();
         Some(Rows { kept, omitted })
@@ -200,12 +220,16 @@ impl Naming {
 
 /// The sums of a list of periods, in each direction.
 fn sums<const N: usize>(
+    stats: &Object<'_>,
     buckets: &RawValue,
     odd: &OddFields,
     directions: [&'static str; N],
 ) -> [Option<u64>; N] {
-    let read = rows("usage", buckets, odd, |row| Some(directions.map(|direction| row.count(direction))));
-    let Some(Rows { kept, omitted: 0 }) = read else { return [None; N] };
+    let read = rows("usage", buckets, odd, |row| Some(directions.map(|direction| row.amount(direction))));
+    let Some(Rows { kept, omitted: 0 }) = read else {
+        stats.is_odd("node", buckets, "a list of sums");
+        return [None; N];
+    };
     let mut total = [Some(0_u64); N];
     for bucket in kept {
         for (sum, bytes) in total.iter_mut().zip(bucket) {

@@ -80,6 +80,8 @@ impl UserRow {
             Unread::EXPIRY,
             row.was_odd("expire") || row.was_odd("on_hold_expire_duration") || !row.has("expire"),
         );
+        let renews = renews(row);
+        note(Unread::RENEWS, renews.is_none());
         let last_online = row.time("online_at");
         note(Unread::ONLINE, row.was_odd("online_at") || !row.has("online_at"));
         Ok(User {
@@ -92,7 +94,7 @@ impl UserRow {
             uplink: None,
             downlink: None,
             expiry,
-            renews: renews(row),
+            renews: renews.unwrap_or(false),
             quota_reset: None,
             last_online,
             online: last_online.is_some_and(|last| self.panel_now.since(last) <= ONLINE_WITHIN),
@@ -120,6 +122,11 @@ fn expiry(status: UserStatus, expire: Option<Timestamp>, on_hold: Option<u64>) -
 
 /// Whether the panel starts the user's `next_plan` as soon as this plan ends or is used up. Marzban's waits for both if
 /// `fire_on_either` is false; PasarGuard has no such field and waits for neither.
-fn renews(row: &Object<'_>) -> bool {
-    row.object("next_plan").is_some_and(|plan| plan.flag("fire_on_either") != Some(false))
+/// Absent: the row does not say.
+fn renews(row: &Object<'_>) -> Option<bool> {
+    let Some(plan) = row.object("next_plan") else {
+        return (!row.was_odd("next_plan")).then_some(false);
+    };
+    let either = plan.flag("fire_on_either");
+    (!plan.was_odd("fire_on_either")).then_some(either != Some(false))
 }

@@ -36,7 +36,7 @@ fn walk(panel: &mut Panel, mut meanwhile: impl FnMut(&mut Panel)) -> (HashMap<St
     let mut got = HashMap::new();
     for _ in 0..100_000 {
         match panel.ask(walk.next()) {
-            None => walk.failed().unwrap(),
+            None => walk.failed(UnreadableCause::PanelFails).unwrap(),
             Some(page) => match walk.answered(page, PAGE) {
                 Advance::More(users) => {
                     users.iter().for_each(|user| *got.entry(user.name.to_string()).or_default() += 1);
@@ -219,14 +219,14 @@ fn a_row_of_wrong_types_is_counted_and_passed_over() {
 #[test]
 fn a_panel_that_only_fails_is_given_up() {
     let mut walk = Walk::new(Moment::default(), PAGE);
-    let failures = (0..1000).take_while(|_| walk.failed().is_ok()).count();
+    let failures = (0..1000).take_while(|_| walk.failed(UnreadableCause::PanelFails).is_ok()).count();
     assert_eq!(failures, MAX_FAILURES);
 
     // In the middle of a walk, the row before decides.
     let mut panel = Panel::with(1200);
     let mut walk = Walk::new(Moment::default(), PAGE);
     assert!(matches!(walk.answered(panel.ask(walk.next()).unwrap(), PAGE), Advance::More(_)));
-    let failures = (0..1000).take_while(|_| walk.failed().is_ok()).count();
+    let failures = (0..1000).take_while(|_| walk.failed(UnreadableCause::PanelFails).is_ok()).count();
     assert_eq!(failures, MAX_FAILURES + 1);
 }
 
