@@ -35,7 +35,7 @@ use crate::{http::options::TlsOptions, model::Timestamp, secret::Secret};
 
 /// uvicorn closes idle connections after five seconds; a request on a connection that is just being closed fails.
 const KEEP_IDLE: Duration = Duration::from_secs(3);
-/// How long connecting may take, so that a host that drops packets is told from one that answers slowly.
+/// How long connecting may take, so that a host that drops packets is not taken for one that answers slowly.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
 /// Bytes of an unread answer that are drained to keep its connection alive.
 const DRAIN: usize = 64 * 1024;
