@@ -60,6 +60,8 @@ fn apart(test: &str, systems: fn() -> Vec<System>) {
         .unwrap();
     eprint!("{}", String::from_utf8_lossy(&ran.stderr));
     assert!(ran.status.success(), "{test} failed, see above");
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(said.contains("test result: ok. 1 passed; 0 failed;"), "not the one test {test}: {said}");
 }
 
 fn check(systems: Vec<System>) {
