@@ -128,9 +128,9 @@ impl Lane {
         let headers: Vec<_> = polled
             .headers
             .iter()
-            .map(|(name, value)| match (name.as_str(), kind) {
-                ("content-type", Some(kind)) => ("content-type", kind),
-                (name, _) => (name, value.as_str()),
+            .filter_map(|(name, value)| match (name.as_str(), kind) {
+                ("content-type", Some(kind)) => Some(("content-type", kind?)),
+                (name, _) => Some((name, value.as_str())),
             })
             .collect();
         Answer::new(200, &headers, body)

@@ -47,6 +47,8 @@ pub(super) struct Rows {
     pub(super) label: &'static str,
     /// The fields that identify a row; none: its key does.
     pub(super) identity: &'static [&'static str],
+    /// Fields in whose absence another one counts. An unreadable one may cost a few series of the row.
+    pub(super) replaced: &'static [&'static str],
     /// The value of the label, by the row's key or position and the row.
     pub(super) name: fn(&str, &Value) -> String,
 }
