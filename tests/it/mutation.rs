@@ -1,10 +1,11 @@
 //! Every answer that a client polls may be wrong in every place, and costs only what it concerns. Recorded answers are
 //! mutated, polled by the real client, and rendered; the series that this costs are held against rules, not against
-//! lists. See [`system`] for what a later system adds.
+//! lists. What mutations do to counters over time is in [`counters`]. See [`system`] for what a later system adds.
 //!
 //! `MUTATIONS` is the number of random combinations, `FIRST` the first seed, and `MUTATION_SAMPLES` a folder that some
 //! of the expositions are written to.
 
+mod counters;
 mod document;
 mod lanes;
 mod mutations;
@@ -132,9 +133,24 @@ impl Run<'_> {
                 _ => {}
             }
         }
+        // A field that changes nothing, whatever comes there, is not read.
+        let places = alone.iter().map(|mutant| (mutant[0].polled, mutant[0].place.as_str()));
+        let read: BTreeSet<_> = places
+            .zip(&losses)
+            .filter(|(_, loss)| loss.as_ref().is_ok_and(|loss| !loss.is_none()))
+            .map(|(place, _)| place)
+            .collect();
+        let is_read = |one: &&Mutation| {
+            let is_field = matches!(one.cost, Cost::Few(_) | Cost::Field(..));
+            !is_field || read.contains(&(one.polled, one.place.as_str()))
+        };
+        let followed: Vec<_> = singles.iter().filter(is_read).collect();
         self.judge(&alone, &losses, |number| self.system.polled[alone[number][0].polled].path.to_owned());
         let losses = self.poll(&combined);
         self.judge(&combined, &losses, |_| "combinations".to_owned());
+        let (failed, mut wrong) = counters::check(self.system, self.baseline.counters(), &followed);
+        self.failed += failed;
+        self.wrong.append(&mut wrong);
         let grown = peak() - before;
         eprintln!("{}: the peak of memory grew by {grown} KiB", self.system.name);
         if grown > GROWTH {

@@ -15,6 +15,8 @@ pub(super) struct System {
     pub(super) panel: Arc<dyn Fn(&Request) -> Answer + Send + Sync>,
     /// The requests whose answers are mutated, with the login first.
     pub(super) polled: Vec<Polled>,
+    /// The paths of those from which counters are made.
+    pub(super) counters: Vec<&'static str>,
 }
 
 /// A request of the client.

@@ -61,7 +61,8 @@ pub(super) fn marzban() -> Vec<System> {
         of(USERS, "users-all-sudo", Weight::Part, Some(USER)),
     ];
     let client: fn(&str) -> Upstream = |url| upstream(&config(url, Role::Sudo.login()), PATIENT);
-    vec![System { name: "marzban", client, panel: paged(Role::Sudo), polled }]
+    let counters = vec![SYSTEM, "/api/nodes", "/api/nodes/usage", USERS];
+    vec![System { name: "marzban", client, panel: paged(Role::Sudo), polled, counters }]
 }
 
 pub(super) fn pasarguard() -> Vec<System> {
@@ -92,7 +93,8 @@ pub(super) fn pasarguard() -> Vec<System> {
         of(USERS, "users-no-limit", Weight::Part, Some(USER)),
     ];
     let client: fn(&str) -> Upstream = |url| upstream(&config(url, Role::Owner.login()), PATIENT);
-    let today = System { name: "pasarguard", client, panel, polled };
+    let today =
+        System { name: "pasarguard", client, panel, polled, counters: vec![SYSTEM, "/api/nodes", USERS] };
 
     // Versions of 1.x without lifetime counters are asked for the traffic by hour, which names nodes by their ids.
     let mut old = of("/api/nodes", "nodes-owner", Weight::Part, Some(nodes));
@@ -107,8 +109,9 @@ pub(super) fn pasarguard() -> Vec<System> {
     let usage = rows("/stats", "node", &[], |id, _| node_name(id));
     let login = of(TOKEN, "token-ok-owner", Weight::Login("access_token"), None);
     let usage = of("/api/node/usage", "node-usage-hour-owner", Weight::Part, Some(usage));
+    let counters = vec![old.path, usage.path];
     let name = "pasarguard without lifetime counters";
-    vec![today, System { name, client, panel, polled: vec![login, old, usage] }]
+    vec![today, System { name, client, panel, polled: vec![login, old, usage], counters }]
 }
 
 /// PasarGuard's name of the node with this id.

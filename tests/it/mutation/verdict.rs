@@ -79,6 +79,10 @@ impl Baseline {
         self.samples.len()
     }
 
+    pub(super) fn counters(&self) -> usize {
+        self.samples.iter().filter(|sample| sample.name.ends_with("_total")).count()
+    }
+
     pub(super) fn compare(&self, mutated: &[Sample]) -> Loss {
         let unmutated: HashSet<_> =
             self.samples.iter().map(|sample| (&sample.name, &sample.labels)).collect();
