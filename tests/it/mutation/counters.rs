@@ -48,6 +48,11 @@ pub(super) fn check(system: &Arc<System>, counters: usize, mutants: &[&Mutation]
     let recorded = recorded.get().unwrap();
     let whole = recorded.iter().all(|round| round.len() == counters);
     assert!(whole, "{}: {counters} counters are not there in each round", system.name);
+    let values = |round: &BTreeMap<_, Sample>| round.values().map(|sample| sample.value).collect::<Vec<_>>();
+    let grow = recorded.is_sorted_by(|before, after| {
+        values(before).iter().zip(values(after)).all(|(before, after)| *before <= after)
+    });
+    assert!(grow, "{}: counters fall without a mutation", system.name);
     eprintln!("{}: over time: {} mutations, {counters} counters", system.name, mutants.len());
 
     let all_found: Vec<_> = mutants.iter().map(|_| Mutex::default()).collect();
