@@ -1,10 +1,11 @@
 //! Every answer that a client polls may be wrong in every place, and costs only what it concerns. Recorded answers are
 //! mutated, polled by the real client, and rendered; the series that this costs are held against rules, not against
-//! lists. See [`system`] for what a later system adds.
+//! lists. What mutations do to counters over time is in [`counters`]. See [`system`] for what a later system adds.
 //!
 //! `MUTATIONS` is the number of random combinations, `FIRST` the first seed, and `MUTATION_SAMPLES` a folder that some
 //! of the expositions are written to.
 
+mod counters;
 mod document;
 mod lanes;
 mod mutations;
@@ -60,6 +61,8 @@ fn apart(test: &str, systems: fn() -> Vec<System>) {
         .unwrap();
     eprint!("{}", String::from_utf8_lossy(&ran.stderr));
     assert!(ran.status.success(), "{test} failed, see above");
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(said.contains("test result: ok. 1 passed; 0 failed;"), "not the one test {test}: {said}");
 }
 
 fn check(systems: Vec<System>) {
@@ -72,9 +75,10 @@ fn check(systems: Vec<System>) {
         let asked: BTreeSet<_> = requests.iter().map(|request| request.path().to_owned()).collect();
         let strange: Vec<_> = asked.iter().filter(|path| !described.contains(path.as_str())).collect();
         assert!(strange.is_empty(), "{}: describe {strange:?}", system.name);
+        let rows = system.polled.iter().filter_map(|polled| polled.rows).map(|rows| rows.label);
         let mut run = Run {
             system,
-            baseline: Baseline::new(polled.unwrap()),
+            baseline: Baseline::new(polled.unwrap(), rows.collect()),
             known: Known::default(),
             wrong: Vec::new(),
             failed: 0,
@@ -115,22 +119,38 @@ impl Run<'_> {
         // The same panel again and again: for what is made only once, and because it must give the same.
         for again in self.poll(&vec![Vec::new(); 100]) {
             let again = again.unwrap();
-            assert!(again.lost.is_empty() && again.changed.is_empty(), "{again:?} without a mutation");
+            assert!(again.is_none(), "{again:?} without a mutation");
         }
         let before = peak();
         let losses = self.poll(&alone);
         for (mutant, loss) in alone.iter().zip(&losses) {
             let Ok(loss) = loss else { continue };
             let (at, lost) = (mutant[0].polled, loss.lost.clone());
+            self.known.alone.insert(mutant[0].key(), lost.clone());
             match &mutant[0].edits[..] {
                 [Edit::Remove(field)] => drop(self.known.removals.insert((at, field.clone()), lost)),
                 _ if mutant[0].what == FAILURE => drop(self.known.failures.insert(at, lost)),
                 _ => {}
             }
         }
+        // A field that changes nothing, whatever comes there, is not read.
+        let places = alone.iter().map(|mutant| (mutant[0].polled, mutant[0].place.as_str()));
+        let read: BTreeSet<_> = places
+            .zip(&losses)
+            .filter(|(_, loss)| loss.as_ref().is_ok_and(|loss| !loss.is_none()))
+            .map(|(place, _)| place)
+            .collect();
+        let is_read = |one: &&Mutation| {
+            let is_field = matches!(one.cost, Cost::Few(_) | Cost::Field(..));
+            !is_field || read.contains(&(one.polled, one.place.as_str()))
+        };
+        let followed: Vec<_> = singles.iter().filter(is_read).collect();
         self.judge(&alone, &losses, |number| self.system.polled[alone[number][0].polled].path.to_owned());
         let losses = self.poll(&combined);
         self.judge(&combined, &losses, |_| "combinations".to_owned());
+        let (failed, mut wrong) = counters::check(self.system, self.baseline.counters(), &followed);
+        self.failed += failed;
+        self.wrong.append(&mut wrong);
         let grown = peak() - before;
         eprintln!("{}: the peak of memory grew by {grown} KiB", self.system.name);
         if grown > GROWTH {

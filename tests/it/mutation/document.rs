@@ -15,8 +15,8 @@ pub(super) enum Edit {
     Reverse(String),
     /// The whole body, made from the recorded text.
     Whole(MakeBody),
-    /// The recorded body under another content type.
-    Kind(&'static str),
+    /// The recorded body under another content type, or under none.
+    Kind(Option<&'static str>),
 }
 
 pub(super) type MakeBody = fn(&str) -> Vec<u8>;

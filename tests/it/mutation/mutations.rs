@@ -26,12 +26,12 @@ pub(super) struct Mutation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Cost {
     Nothing,
-    /// Series with one of these values of the label, and what is summed over rows.
-    Rows(&'static str, Vec<String>),
-    /// A field of an answer that is one object is gone, or says the opposite: a few series.
-    Few,
+    /// Series of these rows. What is summed over rows changes.
+    Rows(OfRows),
+    /// A field is gone, or says the opposite: a few series. It does not identify the row that it is in, if it is in one.
+    Few(Option<OfRows>),
     /// Not more than the removal of the field.
-    Field(String),
+    Field(String, Option<OfRows>),
     /// Not more than the failure of the whole answer.
     Answer,
     /// Its rows, known by their label, and what names no row of another answer.
@@ -40,6 +40,20 @@ pub(super) enum Cost {
         others: Vec<&'static str>,
     },
     Anything,
+}
+
+/// The series with one of these values of the label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct OfRows {
+    pub(super) label: &'static str,
+    pub(super) names: Vec<String>,
+}
+
+impl Mutation {
+    /// What it is among all mutations of the system.
+    pub(super) fn key(&self) -> (usize, String, String) {
+        (self.polled, self.place.clone(), self.what.clone())
+    }
 }
 
 /// The failure that [`Cost::Answer`] is held against: no whole JSON, so that no row may be at fault.
@@ -80,7 +94,9 @@ pub(super) fn combined(singles: &[Mutation], rng: &mut Rng) -> Vec<Mutation> {
     let wanted = rng.usize(2..=6);
     while chosen.len() < wanted {
         let next = &singles[rng.usize(..singles.len())];
-        let of_object = |one: &Mutation| !matches!(one.cost, Cost::Nothing | Cost::Rows(..));
+        let of_object = |one: &Mutation| {
+            !matches!(one.cost, Cost::Nothing | Cost::Rows(_) | Cost::Few(Some(_)) | Cost::Field(_, Some(_)))
+        };
         let meets = |one: &Mutation| one.polled == next.polled && of_object(one) && of_object(next);
         // The whole answer would hide its other mutations.
         let whole = matches!(next.cost, Cost::Answer | Cost::Anything) && rng.u8(..) > 8;
@@ -105,10 +121,15 @@ impl Maker<'_> {
                 |pointer: &str| rows_at.is_some_and(|at| at.starts_with(pointer) || pointer.starts_with(at));
             for (key, value) in fields {
                 let place = below(&pointer, key);
-                if !holds_rows(&place) {
+                if holds_rows(&place) {
+                    if rows_at == Some(&*place) {
+                        self.list(&place, value);
+                    }
+                } else if let Some(others) = self.other_rows(value) {
+                    let cost = Cost::Rows(others);
+                    self.change(&place, value, tried, (cost.clone(), cost));
+                } else {
                     self.field(&place, value, tried, None);
-                } else if rows_at == Some(&*place) {
-                    self.list(&place, value);
                 }
             }
         }
@@ -119,20 +140,34 @@ impl Maker<'_> {
         self.made
     }
 
+    /// The rows in another field than the one that is described, as in an object of lists.
+    fn other_rows(&self, value: &Value) -> Option<OfRows> {
+        let rows = self.polled.rows?;
+        let objects = value.as_array()?.iter().filter(|row| row.is_object());
+        let names: Vec<_> = objects.map(|row| (rows.name)("", row)).collect();
+        (!names.is_empty()).then_some(OfRows { label: rows.label, names })
+    }
+
     fn add(&mut self, place: &str, what: impl Into<String>, edits: Vec<Edit>, cost: Cost) {
         self.made.push(Mutation { polled: self.at, place: place.into(), what: what.into(), edits, cost });
     }
 
-    /// A field of an object that is a row, if `row` says what that may cost, or else of the answer itself.
-    fn field(&mut self, place: &str, value: &Value, tried: Tried, row: Option<&Cost>) {
-        let (_, key) = split(place);
-        let cost = |removal| match (row, self.polled.weight) {
-            (Some(cost), _) => cost.clone(),
-            (None, Weight::Login(field)) if field == key => Cost::Anything,
-            (None, _) if removal => Cost::Few,
-            (None, _) => Cost::Field(place.into()),
+    /// A field of the answer itself, or of a row.
+    fn field(&mut self, place: &str, value: &Value, tried: Tried, row: Option<&OfRows>) {
+        let key = split(place).1;
+        let is_replaced = row.is_some() && self.polled.rows.is_some_and(|rows| rows.replaced.contains(&key));
+        let costs = match self.polled.weight {
+            Weight::Login(field) if field == key => (Cost::Anything, Cost::Anything),
+            _ if is_replaced => (Cost::Few(row.cloned()), Cost::Few(row.cloned())),
+            _ => (Cost::Few(row.cloned()), Cost::Field(place.into(), row.cloned())),
         };
-        let (removal, other) = (cost(true), cost(false));
+        self.change(place, value, tried, costs);
+    }
+
+    /// Everything that may come in place of a field: that it is gone or says the opposite, and other values, may have
+    /// these costs.
+    fn change(&mut self, place: &str, value: &Value, tried: Tried, (removal, other): (Cost, Cost)) {
+        let (_, key) = split(place);
         self.add(place, "missing", vec![Edit::Remove(place.into())], removal.clone());
         for (what, text) in values(key, value) {
             if tried == Tried::Nested && !NESTED.contains(&what) {
@@ -166,11 +201,10 @@ impl Maker<'_> {
         for at in 0..all.len() {
             let (key, row) = &all[at];
             let place = below(rows.at, key);
+            let of_rows = |names| OfRows { label: rows.label, names };
+            let row_alone = of_rows(vec![name(&all[at])]);
             // A list of which no row can be read is no list.
-            let own = match all.len() {
-                1 => Cost::Answer,
-                _ => Cost::Rows(rows.label, vec![name(&all[at])]),
-            };
+            let own = if all.len() == 1 { Cost::Answer } else { Cost::Rows(row_alone.clone()) };
             for (pointer, fields, tried) in objects(&place, row) {
                 for (field, value) in fields {
                     let place = below(&pointer, field);
@@ -178,8 +212,13 @@ impl Maker<'_> {
                     let inner = place.strip_prefix(&below(rows.at, key)).unwrap_or_default();
                     let says = |row: &Value| row.pointer(inner).is_some_and(|value| !value.is_null());
                     let first = all.iter().position(|(_, row)| says(row)) == Some(at);
-                    if chosen.contains(&at) || first && !chosen.iter().any(|at| says(all[*at].1)) {
-                        self.field(&place, value, tried, Some(&own));
+                    if !chosen.contains(&at) && (!first || chosen.iter().any(|at| says(all[*at].1))) {
+                        continue;
+                    }
+                    if tried == Tried::All && rows.identity.contains(&field.as_str()) {
+                        self.change(&place, value, tried, (own.clone(), own.clone()));
+                    } else {
+                        self.field(&place, value, tried, Some(&row_alone));
                     }
                 }
             }
@@ -200,7 +239,7 @@ impl Maker<'_> {
                 .iter()
                 .map(|field| Edit::Raw(below(&place, field), all[other].1[*field].to_string().into()))
                 .collect();
-            let both = Cost::Rows(rows.label, vec![name(&all[at]), name(&all[other])]);
+            let both = Cost::Rows(of_rows(vec![name(&all[at]), name(&all[other])]));
             for (field, edit) in rows.identity.iter().zip(&edits) {
                 let what = format!("{field} of row {other}");
                 self.add(&place, what, vec![edit.clone()], both.clone());
@@ -216,7 +255,7 @@ impl Maker<'_> {
 
     fn answer(&mut self) {
         let cost = if self.polled.weight == Weight::Part { Cost::Answer } else { Cost::Anything };
-        let bodies: [(&str, MakeBody); 13] = [
+        let bodies: [(&str, MakeBody); 12] = [
             ("[]", |_| b"[]".into()),
             ("{}", |_| b"{}".into()),
             ("null", |_| b"null".into()),
@@ -228,13 +267,20 @@ impl Maker<'_> {
             ("cut at 1/2", |text| text.as_bytes()[..text.len() / 2].into()),
             ("cut at 3/4", |text| text.as_bytes()[..text.len() * 3 / 4].into()),
             ("cut before the last byte", |text| text.as_bytes()[..text.len() - 1].into()),
-            ("a byte order mark before", |text| format!("\u{feff}{text}").into()),
             ("in a list", |text| format!("[{text}]").into()),
         ];
         for (what, body) in bodies {
             self.add("whole", what, vec![Edit::Whole(body)], cost.clone());
         }
-        self.add("whole", "as plain text", vec![Edit::Kind("text/plain")], cost);
+        let marked: MakeBody = |text| format!("\u{feff}{text}").into();
+        let harmless = [
+            ("a byte order mark before", Edit::Whole(marked)),
+            ("as plain text", Edit::Kind(Some("text/plain"))),
+            ("of no kind", Edit::Kind(None)),
+        ];
+        for (what, edit) in harmless {
+            self.add("whole", what, vec![edit], Cost::Nothing);
+        }
     }
 }
 

@@ -15,6 +15,8 @@ pub(super) struct System {
     pub(super) panel: Arc<dyn Fn(&Request) -> Answer + Send + Sync>,
     /// The requests whose answers are mutated, with the login first.
     pub(super) polled: Vec<Polled>,
+    /// The paths of those from which counters are made.
+    pub(super) counters: Vec<&'static str>,
 }
 
 /// A request of the client.
@@ -47,6 +49,8 @@ pub(super) struct Rows {
     pub(super) label: &'static str,
     /// The fields that identify a row; none: its key does.
     pub(super) identity: &'static [&'static str],
+    /// Fields in whose absence another one counts. An unreadable one may cost a few series of the row.
+    pub(super) replaced: &'static [&'static str],
     /// The value of the label, by the row's key or position and the row.
     pub(super) name: fn(&str, &Value) -> String,
 }

@@ -14,7 +14,11 @@ use crate::common::{
 };
 
 const STATS: &str = "/api/nodes/realtime_stats";
-const USER: Rows = rows("/users", "user", &["username"], |_, row| text(row, "username"));
+// Panels without lifetime traffic have only the other one.
+const USER: Rows = Rows {
+    replaced: &["lifetime_used_traffic"],
+    ..rows("/users", "user", &["username"], |_, row| text(row, "username"))
+};
 const ADMIN: Rows = rows("", "admin", &["username"], |_, row| text(row, "username"));
 const NODE: Rows = rows("", "node", &["name", "id"], |_, row| text(row, "name"));
 
@@ -24,7 +28,7 @@ const fn rows(
     identity: &'static [&'static str],
     name: fn(&str, &Value) -> String,
 ) -> Rows {
-    Rows { at, label, identity, name }
+    Rows { at, label, identity, replaced: &[], name }
 }
 
 fn text(row: &Value, field: &str) -> String {
@@ -57,7 +61,8 @@ pub(super) fn marzban() -> Vec<System> {
         of(USERS, "users-all-sudo", Weight::Part, Some(USER)),
     ];
     let client: fn(&str) -> Upstream = |url| upstream(&config(url, Role::Sudo.login()), PATIENT);
-    vec![System { name: "marzban", client, panel: paged(Role::Sudo), polled }]
+    let counters = vec![SYSTEM, "/api/nodes", "/api/nodes/usage", USERS];
+    vec![System { name: "marzban", client, panel: paged(Role::Sudo), polled, counters }]
 }
 
 pub(super) fn pasarguard() -> Vec<System> {
@@ -88,10 +93,11 @@ pub(super) fn pasarguard() -> Vec<System> {
         of(USERS, "users-no-limit", Weight::Part, Some(USER)),
     ];
     let client: fn(&str) -> Upstream = |url| upstream(&config(url, Role::Owner.login()), PATIENT);
-    let today = System { name: "pasarguard", client, panel, polled };
+    let today =
+        System { name: "pasarguard", client, panel, polled, counters: vec![SYSTEM, "/api/nodes", USERS] };
 
     // Versions of 1.x without lifetime counters are asked for the traffic by hour, which names nodes by their ids.
-    let mut old = of("/api/nodes", "nodes-owner", Weight::Part, None);
+    let mut old = of("/api/nodes", "nodes-owner", Weight::Part, Some(nodes));
     for node in old.body["nodes"].as_array_mut().unwrap() {
         node.as_object_mut().unwrap().retain(|field, _| !field.starts_with("lifetime_"));
     }
@@ -102,8 +108,10 @@ pub(super) fn pasarguard() -> Vec<System> {
     });
     let usage = rows("/stats", "node", &[], |id, _| node_name(id));
     let login = of(TOKEN, "token-ok-owner", Weight::Login("access_token"), None);
-    let polled = vec![login, of("/api/node/usage", "node-usage-hour-owner", Weight::Part, Some(usage))];
-    vec![today, System { name: "pasarguard without lifetime counters", client, panel, polled }]
+    let usage = of("/api/node/usage", "node-usage-hour-owner", Weight::Part, Some(usage));
+    let counters = vec![old.path, usage.path];
+    let name = "pasarguard without lifetime counters";
+    vec![today, System { name, client, panel, polled: vec![login, old, usage], counters }]
 }
 
 /// PasarGuard's name of the node with this id.

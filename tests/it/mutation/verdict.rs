@@ -1,20 +1,26 @@
 //! What a mutation cost, and whether it may.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::mutations::{Cost, Mutation};
+use super::mutations::{Cost, Mutation, OfRows};
 use crate::common::exposition::Sample;
 
 /// The most series that one field of an answer without rows may cost when it is missing.
 const FIELD: usize = 6;
+/// The most families of which a row may lack its series when one of its fields is missing, unless that identifies it.
+/// The status of a node costs two.
+const ROW_FIELD: usize = 2;
 
-/// Families of which a row changes the value, because they count or sum rows.
-const TOTALS: [&str; 9] = [
-    "proxymeter_users",
-    "proxymeter_users_online",
-    "proxymeter_users_seen",
-    "proxymeter_users_expiring",
-    "proxymeter_users_near_quota",
+/// Families that count or sum rows, each with the label of these rows. A row changes their values.
+const TOTALS: [(&str, &str); 5] = [
+    ("proxymeter_users", "user"),
+    ("proxymeter_users_online", "user"),
+    ("proxymeter_users_seen", "user"),
+    ("proxymeter_users_expiring", "user"),
+    ("proxymeter_users_near_quota", "user"),
+];
+/// Families that count the rows themselves, whatever is in them.
+const COUNTED: [&str; 4] = [
     "proxymeter_target_users_counted",
     "proxymeter_target_users_omitted",
     "proxymeter_target_users_unreadable",
@@ -30,6 +36,8 @@ const PART_UP: &str = "proxymeter_target_part_up";
 /// The series of a system without mutations.
 pub(super) struct Baseline {
     samples: Vec<Sample>,
+    /// The labels that name rows.
+    rows: Vec<&'static str>,
 }
 
 /// Positions of series in the baseline.
@@ -39,6 +47,12 @@ pub(super) struct Loss {
     pub(super) changed: BTreeSet<usize>,
 }
 
+impl Loss {
+    pub(super) fn is_none(&self) -> bool {
+        self.lost.is_empty() && self.changed.is_empty()
+    }
+}
+
 /// What the parts of a mutation cost alone.
 #[derive(Default)]
 pub(super) struct Known {
@@ -46,11 +60,13 @@ pub(super) struct Known {
     pub(super) failures: HashMap<usize, BTreeSet<usize>>,
     /// By answer and field: its removal.
     pub(super) removals: HashMap<(usize, String), BTreeSet<usize>>,
+    /// By [`Mutation::key`].
+    pub(super) alone: HashMap<(usize, String, String), BTreeSet<usize>>,
 }
 
 impl Baseline {
-    pub(super) fn new(samples: Vec<Sample>) -> Baseline {
-        Baseline { samples }
+    pub(super) fn new(samples: Vec<Sample>, rows: Vec<&'static str>) -> Baseline {
+        Baseline { samples, rows }
     }
 
     /// Whether every part is up.
@@ -63,13 +79,26 @@ impl Baseline {
         self.samples.len()
     }
 
+    pub(super) fn counters(&self) -> usize {
+        self.samples.iter().filter(|sample| sample.name.ends_with("_total")).count()
+    }
+
     pub(super) fn compare(&self, mutated: &[Sample]) -> Loss {
-        let mutated: HashMap<_, _> =
-            mutated.iter().map(|sample| ((&sample.name, &sample.labels), sample.value)).collect();
+        let unmutated: HashSet<_> =
+            self.samples.iter().map(|sample| (&sample.name, &sample.labels)).collect();
+        let mut found = HashMap::new();
+        let mut new = Vec::new();
+        for sample in mutated {
+            found.insert((&sample.name, &sample.labels), sample.value);
+            if !unmutated.contains(&(&sample.name, &sample.labels)) {
+                new.push(sample);
+            }
+        }
         let mut loss = Loss::default();
         for (at, sample) in self.samples.iter().enumerate() {
             let name = sample.name.as_str();
-            match mutated.get(&(&sample.name, &sample.labels)) {
+            match found.get(&(&sample.name, &sample.labels)) {
+                None if new.iter().any(|new| is_said_otherwise(sample, new)) => drop(loss.changed.insert(at)),
                 None => drop(loss.lost.insert(at)),
                 Some(value) if value.to_bits() == sample.value.to_bits() || CLOCKS.contains(&name) => {}
                 Some(_) if [UP, PART_UP].contains(&name) => drop(loss.lost.insert(at)),
@@ -79,45 +108,91 @@ impl Baseline {
         loss
     }
 
-    /// Which series these mutations together must not have cost.
+    /// What these mutations together must not have cost.
     pub(super) fn wrongly_lost(&self, mutant: &[Mutation], loss: &Loss, known: &Known) -> Vec<String> {
-        let rows_alone = mutant.iter().all(|one| matches!(one.cost, Cost::Nothing | Cost::Rows(..)));
-        // What else a field or an answer changes is its own value.
-        let concerned = loss.lost.iter().chain(loss.changed.iter().filter(|_| rows_alone));
-        let mut wrong: Vec<_> = concerned
-            .filter(|at| !mutant.iter().any(|one| self.may(one, **at, known)))
-            .map(|at| self.samples[*at].clone())
-            .map(|sample| format!("{}{:?}", sample.name, sample.labels))
-            .collect();
-        if let [Mutation { cost: Cost::Few, .. }] = mutant
-            && loss.lost.len() > FIELD
-        {
-            wrong.push(format!("{} series by one field", loss.lost.len()));
+        let lost =
+            loss.lost.iter().filter(|at| !mutant.iter().any(|one| self.may_lose(mutant, one, **at, known)));
+        let changed = loss.changed.iter().filter(|at| !mutant.iter().any(|one| self.may_change(one, **at)));
+        let mut wrong: Vec<_> = lost.map(|at| format!("{} lost", words(&self.samples[*at]))).collect();
+        wrong.extend(changed.map(|at| format!("{} changed", words(&self.samples[*at]))));
+        let (series, families) = (loss.lost.len(), self.families(loss));
+        let is_much = match mutant {
+            [Mutation { cost: Cost::Few(None), .. }] => series > FIELD,
+            [Mutation { cost: Cost::Few(Some(_)) | Cost::Field(_, Some(_)), .. }] => families > ROW_FIELD,
+            _ => false,
+        };
+        if is_much {
+            wrong.push(format!("{series} series of {families} families by one field"));
         }
         wrong
     }
 
-    fn may(&self, mutation: &Mutation, at: usize, known: &Known) -> bool {
+    /// Of how many families series were lost.
+    pub(super) fn families(&self, loss: &Loss) -> usize {
+        loss.lost.iter().map(|at| &self.samples[*at].name).collect::<BTreeSet<_>>().len()
+    }
+
+    /// Whether this one of the mutations may lose a series.
+    fn may_lose(&self, mutant: &[Mutation], mutation: &Mutation, at: usize, known: &Known) -> bool {
         let sample = &self.samples[at];
         match &mutation.cost {
             Cost::Anything => true,
             Cost::Nothing => false,
-            Cost::Rows(label, names) => {
-                let of_row = |value: &str| {
-                    // A node whose name another one has too is labelled with its number.
-                    names.iter().any(|name| {
-                        value == name || value.strip_prefix(name).is_some_and(|rest| rest.starts_with('#'))
-                    })
-                };
-                TOTALS.contains(&&*sample.name) || sample.label(label).is_some_and(of_row)
-            }
-            Cost::Few => sample.name != UP,
-            Cost::Field(field) => known.removals[&(mutation.polled, field.clone())].contains(&at),
-            Cost::Answer => known.failures[&mutation.polled].contains(&at),
+            Cost::Rows(rows) => rows.have(sample),
+            // Together with others, it loses what it loses alone.
+            Cost::Few(_) if mutant.len() > 1 => has(known.alone.get(&mutation.key()), at),
+            Cost::Few(Some(row)) => row.have(sample),
+            Cost::Few(None) => sample.name != UP && !self.names_row(sample),
+            Cost::Field(field, _) => has(known.removals.get(&(mutation.polled, field.clone())), at),
+            Cost::Answer => has(known.failures.get(&mutation.polled), at),
             Cost::Failure { own, others } => {
                 let names_row_of = |label: &&str| sample.label(label).is_some_and(|value| !value.is_empty());
                 sample.name != UP && (own.iter().any(names_row_of) || !others.iter().any(names_row_of))
             }
         }
     }
+
+    fn may_change(&self, mutation: &Mutation, at: usize) -> bool {
+        let sample = &self.samples[at];
+        let is_total = |rows: &OfRows| TOTALS.contains(&(&*sample.name, rows.label));
+        match &mutation.cost {
+            Cost::Nothing => false,
+            Cost::Rows(rows) => rows.have(sample) || is_total(rows) || COUNTED.contains(&&*sample.name),
+            Cost::Few(Some(row)) | Cost::Field(_, Some(row)) => row.have(sample) || is_total(row),
+            // What else a field of an object changes is its own value.
+            Cost::Few(None) | Cost::Field(_, None) => !self.names_row(sample),
+            Cost::Anything | Cost::Answer | Cost::Failure { .. } => true,
+        }
+    }
+
+    fn names_row(&self, sample: &Sample) -> bool {
+        self.rows.iter().any(|label| sample.label(label).is_some_and(|value| !value.is_empty()))
+    }
+}
+
+impl OfRows {
+    /// Whether this series is one of theirs. A node whose name another one has too is labelled with its number.
+    pub(super) fn have(&self, sample: &Sample) -> bool {
+        sample.label(self.label).is_some_and(|value| {
+            self.names.iter().any(|name| {
+                value == name || value.strip_prefix(name).is_some_and(|rest| rest.starts_with('#'))
+            })
+        })
+    }
+}
+
+/// Whether facts that are labels have other values in the other series. What names a row is the second label.
+fn is_said_otherwise(sample: &Sample, other: &Sample) -> bool {
+    let differing = sample.labels.iter().zip(&other.labels).filter(|(one, other)| one != other).count();
+    let is_of_row = sample.labels.get(1) == other.labels.get(1);
+    sample.name.ends_with("_info") && other.name == sample.name && (is_of_row || differing == 1)
+}
+
+fn has(series: Option<&BTreeSet<usize>>, at: usize) -> bool {
+    series.is_some_and(|series| series.contains(&at))
+}
+
+/// A series, for messages.
+pub(super) fn words(sample: &Sample) -> String {
+    format!("{}{:?}", sample.name, sample.labels)
 }
