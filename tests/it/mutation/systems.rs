@@ -67,7 +67,8 @@ pub(super) fn marzban() -> Vec<System> {
 
 pub(super) fn pasarguard() -> Vec<System> {
     let of = |path, name, weight, rows| recorded(Role::Owner, path, name, weight, rows);
-    let nodes = Rows { at: "/nodes", ..NODE };
+    // Without lifetime counters, the traffic by hour counts.
+    let nodes = Rows { at: "/nodes", replaced: &["lifetime_uplink"], ..NODE };
     let inbound = rows("", "inbound", &[], |_, row| row.as_str().unwrap().into());
     // No node was connected when this was recorded. This is its shape.
     let mut stats =
