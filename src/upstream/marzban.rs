@@ -9,7 +9,10 @@ mod traffic;
 mod users;
 mod walk;
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use reqwest::RequestBuilder;
 use serde_json::value::RawValue;
@@ -75,6 +78,8 @@ pub struct Marzban {
     uncounted: Option<FetchError>,
     naming: Naming,
     owners: Owners,
+    /// Whether the panel has users' lifetime traffic.
+    has_lifetime: Arc<AtomicBool>,
     /// Whether the panel was asked for its nodes' names, and gave them or never will.
     nodes_known: bool,
     /// Whether the list of nodes has no lifetime counters (PasarGuard may have them).
@@ -109,6 +114,7 @@ impl Marzban {
             uncounted: None,
             naming: Naming::default(),
             owners: Owners::default(),
+            has_lifetime: Arc::default(),
             nodes_known: false,
             usage_needed: true,
             node_hours: Hours::new(),
@@ -279,7 +285,8 @@ impl Marzban {
         let answer = self.get(ASKED, ASKED, now).await?;
         let list = List::new(&answer, "nodes", &self.odd);
         let Rows { kept, omitted } = readable(ASKED, convert::nodes(&list))?;
-        self.naming.learn(kept.iter().map(|row| &row.key), omitted > 0);
+        let nameless = omitted > 0 || kept.iter().any(|row| row.key.0.is_none());
+        self.naming.learn(kept.iter().map(|row| &row.key), nameless);
         self.nodes_known = true;
         self.usage_needed = kept.is_empty() || kept.iter().any(|row| !row.counts_traffic);
         let nodes = kept.into_iter().map(|row| row.node).collect();

@@ -86,7 +86,12 @@ impl Marzban {
     }
 
     fn user_row(&self, now: Moment) -> UserRow {
-        UserRow { read_at: now.wall, panel_now: self.panel_time(now), owners: self.owners.clone() }
+        UserRow {
+            read_at: now.wall,
+            panel_now: self.panel_time(now),
+            owners: self.owners.clone(),
+            has_lifetime: Arc::clone(&self.has_lifetime),
+        }
     }
 
     /// Starts the next walk at the beginning, because the present one has paused for too long.

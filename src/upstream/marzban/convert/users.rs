@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -46,6 +49,8 @@ pub(in crate::upstream::marzban) struct UserRow {
     /// The panel's clock, which `online_at` refers to.
     pub(in crate::upstream::marzban) panel_now: Timestamp,
     pub(in crate::upstream::marzban) owners: Owners,
+    /// Whether the panel has users' lifetime traffic. Panels up to 0.4 have none.
+    pub(in crate::upstream::marzban) has_lifetime: Arc<AtomicBool>,
 }
 
 impl UserRow {
@@ -67,18 +72,20 @@ impl UserRow {
         let status = status.map_or(UserStatus::Unknown, |word| user_status(&word));
         let used = row.count("used_traffic");
         note(Unread::USED, used.is_none());
-        // Panels up to 0.4 have no lifetime traffic.
-        let traffic = match row.count("lifetime_used_traffic") {
-            None if !row.was_odd("lifetime_used_traffic") => used,
-            traffic => traffic,
-        };
+        if row.has("lifetime_used_traffic") {
+            self.has_lifetime.store(true, Ordering::Relaxed);
+        }
+        let lifetime = row.count("lifetime_used_traffic");
+        let traffic = if self.has_lifetime.load(Ordering::Relaxed) { lifetime } else { used };
         note(Unread::TRAFFIC, traffic.is_none());
         let limit = row.count("data_limit").filter(|limit| *limit > 0);
         note(Unread::LIMIT, row.was_odd("data_limit") || !row.has("data_limit"));
         let expiry = expiry(status, row.time("expire"), row.count("on_hold_expire_duration"));
         note(
             Unread::EXPIRY,
-            row.was_odd("expire") || row.was_odd("on_hold_expire_duration") || !row.has("expire"),
+            row.was_odd("expire")
+                || !row.has("expire")
+                || (row.was_odd("on_hold_expire_duration") && expiry == Expiry::Never),
         );
         let renews = renews(row);
         note(Unread::RENEWS, renews.is_none());
