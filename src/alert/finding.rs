@@ -13,11 +13,11 @@ pub use self::crossing::{Crossing, Judged, Read, Switch};
 use self::{
     crossing::of_target,
     nodes::{accounting_stalled, node_down, node_share},
-    target::{certificate_expiry, core_down, part_stale, ratio, right_lost, share, target_down},
+    target::{certificate_expiry, core_down, part_stale, right_lost, share, target_down},
     users::{expiry, of_users, quota, rows_unreadable, status},
 };
 use super::rule::{Question, Rule, Rules};
-use crate::model::{Expiry, Moment, NodeStats, Outcome, Part, Reading, Report, Timestamp, User, UserStatus};
+use crate::model::{self, Expiry, Moment, Outcome, Part, Reading, Report, Timestamp, User, UserStatus};
 
 /// What the rules find in one target's report.
 #[derive(Clone, Debug)]
@@ -135,17 +135,13 @@ fn ask(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
         Question::AccountingStalled => accounting_stalled(report, nodes),
         Question::NodeDown => node_down(rule, report, now),
         Question::NodeCpu => node_share(rule, report, nodes, |stats| stats.cpu_usage),
-        Question::NodeMemory => node_share(rule, report, nodes, memory_of_node),
+        Question::NodeMemory => node_share(rule, report, nodes, |stats| stats.memory_usage),
         Question::CoreDown => core_down(report, now),
         Question::HostCpu => of_target(share(rule, host.cpu_usage)),
-        Question::HostMemory => of_target(share(rule, ratio(host.memory_used, host.memory_size))),
-        Question::HostDisk => of_target(share(rule, ratio(host.disk_used, host.disk_size))),
+        Question::HostMemory => of_target(share(rule, model::share(host.memory_used, host.memory_size))),
+        Question::HostDisk => of_target(share(rule, model::share(host.disk_used, host.disk_size))),
         Question::CertificateExpiry => certificate_expiry(rule, report, now),
     }
-}
-
-fn memory_of_node(stats: &NodeStats) -> Option<f64> {
-    ratio(stats.memory_used, stats.memory_size)
 }
 
 /// Whether what is known of `part` may be judged by.

@@ -11,7 +11,7 @@ families! {
 pub(super) fn write(text: &mut Text, views: &[View<'_>]) {
     let mut series = text.family(&INBOUND_INFO);
     for view in views {
-        for Inbound { label, protocol, port, remark, node } in
+        for Inbound { label, protocol, port, remark, node, .. } in
             view.if_fresh_list(Part::Inbounds, &view.report.inbounds)
         {
             series.add(&[view.target(), label, protocol, port, remark, node], true);

@@ -84,7 +84,7 @@ fn write_stats(text: &mut Text, views: &[View<'_>]) {
     each_host(text, &NODE_CPU_CORES, views, |stats| stats.cpu_cores);
     each_host(text, &NODE_MEMORY_USED, views, |stats| stats.memory_used);
     each_host(text, &NODE_MEMORY_SIZE, views, |stats| stats.memory_size);
-    each_host(text, &NODE_MEMORY_USAGE, views, NodeStats::memory_usage);
+    each_host(text, &NODE_MEMORY_USAGE, views, |stats| stats.memory_usage);
     each_host(text, &NODE_RECEIVE_SPEED, views, |stats| stats.receive_speed);
     each_host(text, &NODE_TRANSMIT_SPEED, views, |stats| stats.transmit_speed);
     each_host(text, &NODE_UPTIME, views, |stats| stats.uptime);

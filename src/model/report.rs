@@ -6,7 +6,8 @@ use std::{
 
 use super::{
     Admin, Core, Counter, Fact, History, Host, Identity, Inbound, Moment, Node, NodeStats, NodeTraffic,
-    Outcome, Part, PartState, ProxyTraffic, Timestamp, Unread, User, UserCounts, UserNodeTraffic, Users,
+    Outbound, Outcome, Part, PartState, ProxyTraffic, Timestamp, Total, Unread, User, UserCounts,
+    UserNodeTraffic, Users,
 };
 
 /// Everything known of one target: each part's last good answer, and the outcome of its last attempt.
@@ -28,6 +29,10 @@ pub struct Report {
     /// When the certificate that the target presented expires.
     pub certificate_expiry: Option<Timestamp>,
     pub host: Host,
+    /// Bytes that the host received: what its own counter has grown since the first reading, added to that reading.
+    pub network_received: Option<Total>,
+    /// As `network_received`, in the other direction.
+    pub network_sent: Option<Total>,
     pub counts: UserCounts,
     pub proxy_uplink: Option<Counter>,
     pub proxy_downlink: Option<Counter>,
@@ -38,6 +43,7 @@ pub struct Report {
     pub usage: Arc<Vec<NodeTraffic>>,
     pub node_stats: Arc<Vec<NodeStats>>,
     pub inbounds: Arc<Vec<Inbound>>,
+    pub outbounds: Arc<Vec<Outbound>>,
     pub admins: Arc<Vec<Admin>>,
     pub users: Arc<Users>,
     /// Names of all online users, if the system has the part [`Part::Online`].
@@ -65,6 +71,8 @@ impl Report {
             parts: BTreeMap::new(),
             certificate_expiry: None,
             host: Host::default(),
+            network_received: None,
+            network_sent: None,
             counts: UserCounts::default(),
             proxy_uplink: None,
             proxy_downlink: None,
@@ -74,6 +82,7 @@ impl Report {
             usage: Arc::default(),
             node_stats: Arc::default(),
             inbounds: Arc::default(),
+            outbounds: Arc::default(),
             admins: Arc::default(),
             users: Arc::default(),
             online: Arc::default(),
@@ -142,7 +151,7 @@ impl Report {
     pub fn merge(&mut self, fact: Fact, now: Moment) {
         match fact {
             Fact::Identity(identity) => self.merge_identity(identity),
-            Fact::Host(host) => self.host = host,
+            Fact::Host(host) => self.merge_host(host),
             Fact::Core(core) => {
                 if let Some(up) = core.up {
                     self.history.core_was(up, now);
@@ -157,7 +166,8 @@ impl Report {
                 self.usage = Arc::new(usage);
             }
             Fact::NodeStats(stats) => self.node_stats = Arc::new(stats),
-            Fact::Inbounds(inbounds) => self.inbounds = Arc::new(inbounds),
+            Fact::Inbounds(inbounds) => self.merge_inbounds(inbounds),
+            Fact::Outbounds(outbounds) => self.merge_outbounds(outbounds, now),
             Fact::Users(facts) => Arc::make_mut(&mut self.users).merge(facts),
             Fact::Online(names) => self.online = Arc::new(names),
             Fact::Admins(admins) => self.admins = Arc::new(admins),
@@ -173,6 +183,12 @@ impl Report {
             identity = known;
         }
         self.identity = Some(identity);
+    }
+
+    fn merge_host(&mut self, host: Host) {
+        self.network_received = Total::go_on(self.network_received, host.network_received);
+        self.network_sent = Total::go_on(self.network_sent, host.network_sent);
+        self.host = host;
     }
 
     fn merge_counts(&mut self, counts: UserCounts) {
@@ -209,6 +225,28 @@ impl Report {
         self.nodes_unread = Arc::new(unread.cloned().collect());
         self.history.nodes_were(&nodes, &self.nodes_unread, now);
         self.nodes = Arc::new(nodes);
+    }
+
+    fn merge_inbounds(&mut self, mut inbounds: Vec<Inbound>) {
+        let known: HashMap<_, _> = self.inbounds.iter().map(|inbound| (&inbound.label, inbound)).collect();
+        for inbound in &mut inbounds {
+            let Some(known) = known.get(&inbound.label) else { continue };
+            inbound.uplink = Counter::go_on(known.uplink, inbound.uplink.map(Counter::value));
+            inbound.downlink = Counter::go_on(known.downlink, inbound.downlink.map(Counter::value));
+        }
+        self.inbounds = Arc::new(inbounds);
+    }
+
+    fn merge_outbounds(&mut self, mut outbounds: Vec<Outbound>, now: Moment) {
+        let known: HashMap<_, _> =
+            self.outbounds.iter().map(|outbound| (&outbound.label, outbound)).collect();
+        for outbound in &mut outbounds {
+            let Some(known) = known.get(&outbound.label) else { continue };
+            outbound.uplink = Counter::go_on(known.uplink, outbound.uplink.map(Counter::value));
+            outbound.downlink = Counter::go_on(known.downlink, outbound.downlink.map(Counter::value));
+        }
+        self.history.outbounds_were(&outbounds, now);
+        self.outbounds = Arc::new(outbounds);
     }
 }
 

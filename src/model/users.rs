@@ -77,6 +77,15 @@ pub struct User {
     /// When the system next resets `used` to 0, if it reports this.
     #[serde(default)]
     pub quota_reset: Option<Timestamp>,
+    /// Addresses from which the user connects at present. Only their number leaves the conversion.
+    #[serde(default)]
+    pub devices: Option<u64>,
+    /// The most addresses that the panel allows at a time; absent: no limit.
+    #[serde(default)]
+    pub devices_limit: Option<u64>,
+    /// Labels of the inbounds that the user may connect to. Users with the same inbounds share one list.
+    #[serde(default)]
+    pub inbounds: Arc<[Arc<str>]>,
     pub last_online: Option<Timestamp>,
     /// Moved traffic within two minutes before the row was read. Readers use
     /// [`Report::online`](super::Report::online).
@@ -125,6 +134,9 @@ impl User {
             expiry: Expiry::Never,
             renews: false,
             quota_reset: None,
+            devices: None,
+            devices_limit: None,
+            inbounds: Arc::default(),
             last_online: None,
             online: false,
             read_at: Timestamp::default(),

@@ -121,7 +121,7 @@ fn rich() -> Report {
         }),
         now(),
     );
-    report.merge(Fact::Core(Core { up: Some(true), version: Some("1.8.24".into()) }), now());
+    report.merge(Fact::Core(Core { up: Some(true), version: Some("1.8.24".into()), uptime: None }), now());
     report.merge(
         Fact::Nodes(vec![
             node(WEIRD, NodeStatus::Connected),
@@ -252,6 +252,7 @@ fn successor() -> Report {
                 cpu_cores: Some(2),
                 memory_used: Some(1 << 30),
                 memory_size: Some(4 << 30),
+                memory_usage: Some(0.25),
                 receive_speed: Some(1000),
                 transmit_speed: Some(2000),
                 uptime: Some(86_400.0),

@@ -324,13 +324,17 @@ fn cores_that_keep_dying() {
     let mut panel = Panel::new("home");
     let mut down = Vec::new();
     for poll in 0..20 {
-        panel.report.merge(model::Fact::Core(Core { up: Some(poll % 2 != 0), version: None }), at(poll * 30));
+        panel
+            .report
+            .merge(model::Fact::Core(Core { up: Some(poll % 2 != 0), ..Core::default() }), at(poll * 30));
         panel.poll_cheap(at(poll * 30));
         down.push(found("core_down", &panel.report, at(poll * 30)).unwrap().len());
     }
     assert!(down.iter().all(|down| *down == 1), "{down:?}");
     for poll in 20..30 {
-        panel.report.merge(model::Fact::Core(Core { up: Some(poll % 5 != 0), version: None }), at(poll * 30));
+        panel
+            .report
+            .merge(model::Fact::Core(Core { up: Some(poll % 5 != 0), ..Core::default() }), at(poll * 30));
         panel.poll_cheap(at(poll * 30));
     }
     assert_eq!(found("core_down", &panel.report, at(29 * 30)), Some(vec![]));
@@ -340,7 +344,7 @@ fn cores_that_keep_dying() {
 fn a_first_answer_does_not_say_that_the_core_is_well() {
     let mut panel = Panel::new("home");
     let mut polled = |secs, up| {
-        panel.report.merge(model::Fact::Core(Core { up: Some(up), version: None }), at(secs));
+        panel.report.merge(model::Fact::Core(Core { up: Some(up), ..Core::default() }), at(secs));
         panel.poll_cheap(at(secs));
         found("core_down", &panel.report, at(secs)).map(|crossings| crossings.len())
     };
@@ -350,7 +354,7 @@ fn a_first_answer_does_not_say_that_the_core_is_well() {
     assert_eq!([polled(HOUR, true), polled(HOUR + 30, false)], [None, Some(1)]);
 
     let mut seldom = Panel::new("home");
-    seldom.report.merge(model::Fact::Core(Core { up: Some(true), version: None }), at(0));
+    seldom.report.merge(model::Fact::Core(Core { up: Some(true), ..Core::default() }), at(0));
     seldom.poll_cheap(at(0));
     seldom.report.parts.get_mut(&Part::Core).unwrap().round = Duration::from_secs(600);
     assert_eq!(found("core_down", &seldom.report, at(0)), Some(vec![]));

@@ -48,8 +48,7 @@ fn machines_of_nodes_that_run_out() {
     let stats = |node: &str, cpu: Option<f64>, memory: Option<u64>| NodeStats {
         node: node.into(),
         cpu_usage: cpu,
-        memory_used: memory,
-        memory_size: Some(100),
+        memory_usage: model::share(memory, Some(100)),
         ..NodeStats::default()
     };
     let mut panel = Panel::new("home");
