@@ -340,11 +340,8 @@ pub struct RowAllowance {
 
 impl Body {
     fn new(arriving: mpsc::Receiver<Bytes>) -> Self {
-        let allowance = RowAllowance {
-            most: ROW,
-            bytes: Rc::new(Cell::new(usize::MAX)),
-            rows: Rc::new(Cell::new(ROWS)),
-        };
+        let allowance =
+            RowAllowance { most: ROW, bytes: Rc::new(Cell::new(usize::MAX)), rows: Rc::new(Cell::new(ROWS)) };
         Body { arriving, chunk: Bytes::new(), allowance }
     }
 

@@ -179,7 +179,11 @@ impl Report {
     /// An answer without a version is of the version known.
     fn merge_identity(&mut self, mut identity: Identity) {
         let known = self.identity.take().filter(|known| known.system == identity.system);
-        if let Some(known) = known.filter(|_| identity.version.is_empty()) {
+        let says_less = |known: &Identity| {
+            let generation = &identity.generation;
+            identity.version.is_empty() && (generation.is_empty() || *generation == known.generation)
+        };
+        if let Some(known) = known.filter(says_less) {
             identity = known;
         }
         self.identity = Some(identity);

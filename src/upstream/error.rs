@@ -34,7 +34,7 @@ pub enum Cause {
     #[error("the login failed: {0}")]
     LoginFailed(Box<Cause>),
     /// The target no longer accepts what it gave at the last login, again and again.
-    #[error("the session is no longer accepted, and the last login was a short time ago (answered 401)")]
+    #[error("the session is no longer accepted, and the last login was a short time ago")]
     SessionLost,
     /// The account is switched off.
     #[error("the account is switched off (answered 403)")]

@@ -34,6 +34,11 @@ pub fn document(body: Body) -> serde_json::Result<Box<RawValue>> {
     serde_json::from_str(&text)
 }
 
+/// True or false, as [`Object::flag`] reads it.
+pub fn flag(raw: &RawValue) -> Option<bool> {
+    value::flag(raw.get())
+}
+
 /// A number of bytes or items, as [`Object::count`] reads it.
 pub fn count(raw: &RawValue) -> Option<u64> {
     value::count(raw.get())

@@ -65,7 +65,11 @@ pub(in crate::config) fn warnings(name: &str, xui: &XuiConfig) -> Vec<String> {
 fn read_login(table: &mut Table<'_, '_>) -> Option<Login> {
     let token = secrets::take_checked(table, "token", |token| {
         let fits = token.bytes().all(|byte| byte.is_ascii_graphic());
-        if fits { Ok(()) } else { Err("a token with other characters than ASCII letters, digits and signs".into()) }
+        if fits {
+            Ok(())
+        } else {
+            Err("a token with other characters than ASCII letters, digits and signs".into())
+        }
     });
     let username = table.take("username", text);
     let password = secrets::take(table, "password");

@@ -88,7 +88,8 @@ impl<'de, T, F: FnMut(&RawValue) -> T> Visitor<'de> for Decoder<F> {
             self.allowance.next_row();
             match key.as_str() {
                 key if key == self.list => {
-                    page.rows = map.next_value_seed(Rows { row: &mut self.row, allowance: &self.allowance })?;
+                    page.rows =
+                        map.next_value_seed(Rows { row: &mut self.row, allowance: &self.allowance })?;
                 }
                 key if key == self.beside => page.beside = Some(map.next_value()?),
                 _ => drop(map.next_value::<IgnoredAny>()?),

@@ -77,9 +77,11 @@ mod tests {
     #[test]
     fn secrets_are_read_as_people_write_them() {
         let at = Timestamp::from_secs(59);
-        for text in
-            ["gezd gnbv gy3t qojq gezd gnbv gy3t qojq", "GEZDGNBV-GY3TQOJQ-GEZDGNBV-GY3TQOJQ", "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ===="]
-        {
+        for text in [
+            "gezd gnbv gy3t qojq gezd gnbv gy3t qojq",
+            "GEZDGNBV-GY3TQOJQ-GEZDGNBV-GY3TQOJQ",
+            "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ====",
+        ] {
             assert_eq!(secret(text).unwrap().digits(at), "287082", "{text}");
         }
         for text in ["", "   ", "A", "123456", "secret!", "é"] {
