@@ -312,9 +312,10 @@ impl Xui {
     async fn read_online(&mut self, now: Moment) -> Result<Step, FetchError> {
         const ASKED: &str = "/panel/api/clients/onlines";
         // 3x-ui 2.8 keeps its last list while the core is stopped.
+        let none_online = || Ok(Step::done(Part::Online, vec![Fact::Online(HashSet::new())]));
         if self.core_up == Some(false) && self.routes.of(Subject::Online).is_some() {
             self.seen.clear();
-            return Ok(Step::done(Part::Online, vec![Fact::Online(HashSet::new())]));
+            return none_online();
         }
         let found = self.value(Subject::Online, now).await;
         self.online_refused = matches!(&found, Err(err) if err.cause == Cause::NotAllowed);
@@ -327,6 +328,9 @@ impl Xui {
             Err(FetchError { cause: Cause::Http(http::Error::Status(500)), .. }) => HashSet::new(),
             Err(err) => return Err(err),
         };
+        if self.core_up == Some(false) {
+            return none_online();
+        }
         let names = if self.generation() <= Generation::V3_0 { self.lingering(names, now) } else { names };
         Ok(Step::done(Part::Online, vec![Fact::Online(names)]))
     }
@@ -364,8 +368,8 @@ impl Xui {
             self.limits.set(limits, now);
             return Ok(Step::default());
         }
-        let limits = self.list;
-        let mut list = match self.find(Subject::List, now, limits, inbounds).await {
+        let body = self.list;
+        let mut list = match self.find(Subject::List, now, body, inbounds).await {
             Ok(Found::Some(list)) => list,
             Ok(Found::NoRoute) => return Err(FetchError::new(ASKED, Cause::NotFound(404))),
             // Never an empty list.
@@ -385,6 +389,11 @@ impl Xui {
         };
         (self.list_read, self.list_refused) = (true, false);
         self.odd.extend(list.take_odd());
+        // The first list shows whether it has the limits.
+        if self.routes.of(Subject::List) == Some(SLIM_LIST) && self.limits.read.is_none() {
+            let limits = self.read_limits(now).await?;
+            self.limits.set(limits, now);
+        }
         if list.is_unreadable() {
             return Err(FetchError::new(ASKED, Cause::Rows));
         }

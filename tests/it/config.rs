@@ -901,7 +901,7 @@ fn load(name: &str) -> Config {
 }
 
 fn marzban(target: &Target) -> &MarzbanConfig {
-    let TargetKind::Marzban(marzban) = &target.kind;
+    let TargetKind::Marzban(marzban) = &target.kind else { panic!("{target:?}") };
     marzban
 }
 

@@ -5,7 +5,7 @@ use super::routes::{LIST, Routes, SLIM_LIST, STATUS_OF_3X_UI, STATUS_OF_ALIREZA0
 /// A generation: panels with the same API, named after the version of 3x-ui that brought it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Generation {
-    /// The panels of vaxilu, FranzKafkaYu and hossinasaadi, and 3x-ui before 1.5.
+    /// The panels of vaxilu, FranzKafkaYu and hossinasaadi, 3x-ui before 1.5, and alireza0's before 1.6.
     #[default]
     Legacy,
     Alireza0,
@@ -52,6 +52,7 @@ pub(super) struct Signs {
 /// The generation, as far as the answers so far show it.
 pub(super) fn generation(signs: Signs, routes: &Routes) -> Generation {
     let list = routes.of(Subject::List);
+    let online = routes.of(Subject::Online).map_or("", |route| route.path);
     match routes.of(Subject::Status) {
         Some(STATUS_OF_3X_UI) if signs.panel_guid => Generation::V3_3,
         Some(STATUS_OF_3X_UI) if signs.panel_version || list == Some(SLIM_LIST) => Generation::V3_1,
@@ -59,7 +60,8 @@ pub(super) fn generation(signs: Signs, routes: &Routes) -> Generation {
         Some(STATUS_OF_3X_UI) => Generation::V2_7,
         Some(STATUS_OF_ALIREZA0) => Generation::Alireza0,
         _ if signs.alireza0 => Generation::Alireza0,
-        Some(STATUS_OF_OLD) if list == Some(LIST) => Generation::V2_6,
+        Some(STATUS_OF_OLD) if list == Some(LIST) || online.starts_with("/panel/") => Generation::V2_6,
+        Some(STATUS_OF_OLD) if online.starts_with("/xui/") => Generation::Alireza0,
         _ => Generation::Legacy,
     }
 }

@@ -104,7 +104,7 @@ impl Session {
         self.csrf = token.map(Secret::from);
     }
 
-    /// Whether the cookie is one of panels that answer 200 with `success: false` when nobody is logged in. The later ones
+    /// Whether the cookie is one of panels that answer 200 with `success: false` without a session. The later ones
     /// have names of their own for it.
     pub(super) fn is_of_an_old_panel(&self) -> bool {
         self.cookies.iter().any(|(name, _)| name == "session")
