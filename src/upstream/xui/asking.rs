@@ -131,7 +131,10 @@ impl Xui {
                     is_new = true;
                     continue;
                 }
-                Ok(Envelope { value: Some(value), .. }) => return Ok(Found::Some(value)),
+                Ok(Envelope { value: Some(value), .. }) => {
+                    self.session.was_accepted(now);
+                    return Ok(Found::Some(value));
+                }
                 Ok(Envelope { success: Some(true), value: None }) => return Ok(Found::Null),
                 Ok(Envelope { success: None, value: None }) => return Err(other_system(asked).into()),
                 Err(refusal) => refusal,
@@ -173,7 +176,7 @@ impl Xui {
             }
             return Err(FetchError::new(asked, Cause::SessionLost));
         }
-        self.session.lost(now);
+        self.session.lost();
         self.routes.forget_but(None);
         self.log_in(now).await
     }

@@ -31,7 +31,9 @@ pub(super) struct Session {
     /// When the last login was accepted, by the daemon's uptime.
     opened: Option<Duration>,
     is_open: bool,
-    /// Sessions in a row that were lost early.
+    /// When the panel last accepted the session, by the daemon's uptime.
+    accepted: Option<Duration>,
+    /// Sessions in a row that were lost early, before this one.
     early: u32,
     /// Failed logins in a row.
     failures: u32,
@@ -71,27 +73,33 @@ impl Session {
 
     /// The panel accepted the login.
     pub(super) fn opens(&mut self, now: Moment) {
-        (self.is_open, self.opened) = (true, Some(now.uptime));
+        (self.is_open, self.opened, self.accepted) = (true, Some(now.uptime), None);
         (self.failures, self.failure) = (0, None);
+    }
+
+    /// The panel accepted the session.
+    pub(super) fn was_accepted(&mut self, now: Moment) {
+        self.accepted = Some(now.uptime);
     }
 
     /// Whether a login may replace a session that the panel no longer accepts: at once, but if sessions are lost early
     /// again and again, ever more rarely.
     pub(super) fn may_renew(&self, now: Moment) -> bool {
-        let lived = self.lived(now);
-        lived >= EARLY || self.early.checked_sub(1).is_none_or(|early| lived >= doubled(early))
+        let age = self.opened.map_or(Duration::MAX, |opened| now.uptime.saturating_sub(opened));
+        !self.ends_early() || self.early.checked_sub(1).is_none_or(|early| age >= doubled(early))
     }
 
     /// The panel no longer accepts the session.
-    pub(super) fn lost(&mut self, now: Moment) {
-        self.early = if self.lived(now) < EARLY { self.early + 1 } else { 0 };
+    pub(super) fn lost(&mut self) {
+        self.early = if self.ends_early() { self.early + 1 } else { 0 };
         self.is_open = false;
         self.cookies.clear();
         self.csrf = None;
     }
 
-    fn lived(&self, now: Moment) -> Duration {
-        self.opened.map_or(Duration::MAX, |opened| now.uptime.saturating_sub(opened))
+    fn ends_early(&self) -> bool {
+        let lived = self.opened.zip(self.accepted).map(|(opened, accepted)| accepted.saturating_sub(opened));
+        self.opened.is_some() && lived.unwrap_or_default() < EARLY
     }
 
     /// Whether to warn that the panel forgets its sessions: once.
@@ -205,18 +213,19 @@ mod tests {
         // A panel that accepts no session for longer than a moment.
         for minute in 1..1000 {
             if session.may_renew(at(minute)) {
-                session.lost(at(minute));
+                session.lost();
                 session.opens(at(minute));
                 renewed.push(minute);
             }
         }
-        assert_eq!(renewed[..4], [1, 16, 46, 106]);
+        assert_eq!(renewed, [1, 16, 46, 106, 226, 466, 706, 946]);
         // One that is restarted with another secret each day.
         let mut session = Session::default();
         for day in 0..5 {
             session.opens(at(day * 1440));
+            session.was_accepted(at(day * 1440 + 1430));
             assert!(session.may_renew(at(day * 1440 + 1440)));
-            session.lost(at(day * 1440 + 1440));
+            session.lost();
         }
     }
 
@@ -241,7 +250,7 @@ mod tests {
         assert_eq!(sent(true), (Some("lb=a=b; 3x-ui=canary2".into()), None));
         assert_eq!(sent(false).1.as_deref(), Some("canary3"));
         assert!(!format!("{session:?}").contains("canary"));
-        session.lost(at(1));
+        session.lost();
         assert!(!session.has_cookies() && session.csrf.is_none());
     }
 }
