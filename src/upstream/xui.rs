@@ -4,6 +4,7 @@
 //! fields of its status show, see [`detect`].
 
 mod asking;
+mod clock;
 pub mod config;
 mod convert;
 mod detect;
@@ -22,12 +23,11 @@ use std::{
 use serde_json::value::RawValue;
 
 use self::{
-    asking::{Found, other_system},
+    clock::PanelClock,
     config::XuiConfig,
     convert::{Known, List, StatusFacts},
     detect::{Generation, Signs},
-    envelope::Envelope,
-    login::PanelClock,
+    envelope::{Envelope, Found, other_system},
     routes::{LIST, Routes, SLIM_LIST, STATUS_OF_OLD, Subject},
     session::Session,
 };

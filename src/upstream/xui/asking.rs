@@ -10,7 +10,7 @@ use tracing::warn;
 use super::{
     Xui,
     config::Login,
-    envelope::{self, Envelope},
+    envelope::{self, Envelope, Found, other_system},
     routes::{Route, Subject},
 };
 use crate::{
@@ -18,16 +18,6 @@ use crate::{
     model::{Moment, Reason},
     upstream::{Cause, FetchError, json::Object},
 };
-
-/// What a panel answers for a subject.
-#[derive(Debug)]
-pub(super) enum Found<T> {
-    /// It has no route for it.
-    NoRoute,
-    /// Nothing: `obj` is null.
-    Null,
-    Some(T),
-}
 
 /// Why a request brought nothing.
 #[derive(Debug)]
@@ -351,10 +341,6 @@ fn status(error: &http::Error) -> Option<u16> {
         http::Error::Page(status @ (404 | 405)) => Some(*status),
         _ => None,
     }
-}
-
-pub(super) fn other_system(asked: &'static str) -> FetchError {
-    FetchError::new(asked, Cause::OtherSystem { expected: "a panel of the x-ui family" })
 }
 
 fn token_refused(asked: &'static str) -> FetchError {

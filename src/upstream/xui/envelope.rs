@@ -5,7 +5,10 @@ use serde_json::value::RawValue;
 
 use crate::{
     http::Body,
-    upstream::json::{self, Object, OddFields},
+    upstream::{
+        Cause, FetchError,
+        json::{self, Object, OddFields},
+    },
 };
 
 /// An answer without its wrapping.
@@ -15,6 +18,21 @@ pub(super) struct Envelope<T> {
     pub(super) success: Option<bool>,
     /// Absent: null, or not there.
     pub(super) value: Option<T>,
+}
+
+/// What a panel answers for a subject.
+#[derive(Debug)]
+pub(super) enum Found<T> {
+    /// It has no route for it.
+    NoRoute,
+    /// Nothing: `obj` is null.
+    Null,
+    Some(T),
+}
+
+/// The failure of an answer that is JSON, but nothing that these panels say there.
+pub(super) fn other_system(asked: &'static str) -> FetchError {
+    FetchError::new(asked, Cause::OtherSystem { expected: "a panel of the x-ui family" })
 }
 
 /// Decodes a small answer.

@@ -46,40 +46,35 @@ pub(super) const STATUS_OF_OLD: Route = post("/server/status");
 pub(super) const STATUS_OF_ALIREZA0: Route = get("/xui/API/server/status");
 pub(super) const SLIM_LIST: Route = get("/panel/api/inbounds/list/slim");
 pub(super) const LIST: Route = get("/panel/api/inbounds/list");
+const LIST_OF_ALIREZA0: Route = get("/xui/API/inbounds/");
+const LIST_OF_OLD: Route = post("/xui/inbound/list");
+
+const ONLINE: [Route; 5] = [
+    post("/panel/api/clients/onlines"),
+    post("/panel/api/inbounds/onlines"),
+    post("/panel/inbound/onlines"),
+    post("/xui/API/inbounds/onlines"),
+    post("/xui/inbound/onlines"),
+];
+const OUTBOUND_TRAFFIC: [Route; 3] = [
+    get("/panel/api/xray/getOutboundsTraffic"),
+    get("/panel/xray/getOutboundsTraffic"),
+    get("/xui/API/outbounds/"),
+];
 
 impl Subject {
     /// The newest route first.
     pub(super) fn routes(self) -> &'static [Route] {
         match self {
             Subject::Status => const { &[STATUS_OF_3X_UI, STATUS_OF_OLD, STATUS_OF_ALIREZA0] },
-            Subject::List => {
-                const { &[SLIM_LIST, LIST, get("/xui/API/inbounds/"), post("/xui/inbound/list")] }
-            }
+            Subject::List => const { &[SLIM_LIST, LIST, LIST_OF_ALIREZA0, LIST_OF_OLD] },
             Subject::WholeList => const { &[LIST] },
-            Subject::Online => {
-                const {
-                    &[
-                        post("/panel/api/clients/onlines"),
-                        post("/panel/api/inbounds/onlines"),
-                        post("/panel/inbound/onlines"),
-                        post("/xui/API/inbounds/onlines"),
-                        post("/xui/inbound/onlines"),
-                    ]
-                }
-            }
+            Subject::Online => &ONLINE,
             Subject::LastOnline => const { &[post("/panel/api/clients/lastOnline")] },
             Subject::OnlineCount => const { &[get("/panel/api/server/history/online/2")] },
             Subject::Nodes => const { &[get("/panel/api/nodes/list")] },
             Subject::Descendants => const { &[get("/panel/api/server/descendants")] },
-            Subject::OutboundTraffic => {
-                const {
-                    &[
-                        get("/panel/api/xray/getOutboundsTraffic"),
-                        get("/panel/xray/getOutboundsTraffic"),
-                        get("/xui/API/outbounds/"),
-                    ]
-                }
-            }
+            Subject::OutboundTraffic => &OUTBOUND_TRAFFIC,
             Subject::Observatory => const { &[get("/panel/api/server/xrayObservatory")] },
             Subject::Addresses => const { &[get("/panel/api/server/clientIps")] },
         }
