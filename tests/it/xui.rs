@@ -5,4 +5,5 @@ mod canary;
 mod logins;
 mod recorded;
 mod refusals;
+mod scale;
 mod scopes;
