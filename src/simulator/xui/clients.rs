@@ -135,8 +135,9 @@ pub(super) fn one(state: &State, email: &str) -> Answer {
         return failure(&format!("{what} (record not found)"));
     };
     let record = ClientRecord::of(generation, client);
-    let mut whole = json!({ "client": record, "externalLinks": [], "inboundIds": attached(client) });
+    let mut whole = json!({ "client": record, "inboundIds": attached(client) });
     if generation >= Generation::V3_6 {
+        put(&mut whole, "externalLinks", json!([]));
         put(&mut whole, "usedTraffic", json!(client.used()));
     }
     success(whole)
@@ -148,7 +149,8 @@ pub(super) fn one_traffic(state: &State, email: &str) -> Answer {
     match (client, state.generation) {
         (Some(client), generation) => success(Stats::of(generation, client, Detail::Full)),
         (None, Generation::V2_8 | Generation::V3_0_0 | Generation::V3_0 | Generation::V3_1) => {
-            failure(&format!("Error getting traffics. (Inbound Not Found For Email: {email}\n)"))
+            let what = if state.generation == Generation::V3_1 { "traffic" } else { "traffics" };
+            failure(&format!("Error getting {what}. (Inbound Not Found For Email: {email}\n)"))
         }
         (None, _) => success(Value::Null),
     }

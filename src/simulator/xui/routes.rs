@@ -378,6 +378,10 @@ fn inbound_names(state: &State) -> Answer {
                 ("listen", json!(inbound.listen)),
             ];
             more.into_iter().for_each(|(key, value)| clients::put(&mut row, key, value));
+            if let Some(id) = inbound.node_id {
+                clients::put(&mut row, "nodeId", json!(id));
+                clients::put(&mut row, "nodeAddress", json!(format!("node-{id}.example")));
+            }
         }
         row
     };

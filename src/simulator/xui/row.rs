@@ -274,6 +274,7 @@ impl<'a> InboundRow<'a> {
         let is_36 = generation >= Generation::V3_6;
         let node = inbound.node_id.and_then(|id| state.nodes.iter().find(|node| node.id == id));
         let guid = node.map_or(state.guid.as_str(), |node| node.guid.as_str());
+        let sniffing = if inbound.node_id.is_some() { r#"{"enabled":false}"# } else { SNIFFING };
         let stream = match inbound.protocol.as_str() {
             "http" => String::new(),
             _ => STREAM.to_owned(),
@@ -298,7 +299,7 @@ impl<'a> InboundRow<'a> {
             settings: Embedded::of(generation, settings(state, inbound, detail)),
             stream_settings: Embedded::of(generation, stream),
             tag: &inbound.tag,
-            sniffing: Embedded::of(generation, SNIFFING.to_owned()),
+            sniffing: Embedded::of(generation, sniffing.to_owned()),
             node_id: inbound.node_id.filter(|_| generation.is_v3()),
             share_addr_strategy: is_36.then_some("node"),
             share_addr: is_36.then_some(""),

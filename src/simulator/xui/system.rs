@@ -178,9 +178,13 @@ pub(super) fn outbounds(state: &State) -> Answer {
             let total = outbound.up.saturating_add(outbound.down);
             return json!({ "id": id, "tag": outbound.tag, "up": outbound.up, "down": outbound.down, "total": total });
         }
+        let (protocol, settings) = match outbound.tag.as_str() {
+            "blocked" => ("blackhole", "{}"),
+            _ => ("freedom", r#"{"domainStrategy":"UseIP","finalRules":[{"action":"allow"}]}"#),
+        };
         json!({
             "id": id, "up": outbound.up, "down": outbound.down, "sort": id - 1, "sendThrough": "",
-            "protocol": "freedom", "settings": "{\"domainStrategy\":\"UseIP\"}", "tag": outbound.tag,
+            "protocol": protocol, "settings": settings, "tag": outbound.tag,
             "streamSettings": "", "proxySettings": "", "mux": "", "targetStrategy": "",
         })
     });
