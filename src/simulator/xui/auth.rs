@@ -250,8 +250,10 @@ impl Accounts {
     fn session(&self, headers: &HeaderMap) -> Option<&Session> {
         let all = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
         let pairs = all.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-        let value =
-            pairs.filter(|(name, _)| *name == self.generation.cookie()).map(|(_, value)| value).last()?;
+        let value = pairs
+            .filter(|(name, _)| *name == self.generation.cookie())
+            .map(|(_, value)| value)
+            .next_back()?;
         self.sessions.iter().rev().find(|session| session.cookie == value)
     }
 

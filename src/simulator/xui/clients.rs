@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::options::Generation;
 use super::refusal::{failure, success};
-use super::row::{ClientRecord, ClientRow, Detail, Stats, attached, settings_enable, traffic};
+use super::row::{ClientRecord, ClientRow, Detail, Stats, attached, has_row, settings_enable, traffic};
 use super::state::{Client, Core, Standing, State};
 use crate::simulator::http::{Answer, query::Pairs};
 
@@ -145,7 +145,7 @@ pub(super) fn one(state: &State, email: &str) -> Answer {
 
 /// The e-mail address is compared exactly.
 pub(super) fn one_traffic(state: &State, email: &str) -> Answer {
-    let client = state.client(email).filter(|client| client.has_stats);
+    let client = state.client(email).filter(|client| has_row(state.generation, client));
     match (client, state.generation) {
         (Some(client), generation) => success(Stats::of(generation, client, Detail::Full)),
         (None, Generation::V2_8 | Generation::V3_0_0 | Generation::V3_0 | Generation::V3_1) => {
@@ -157,7 +157,7 @@ pub(super) fn one_traffic(state: &State, email: &str) -> Answer {
 }
 
 pub(super) fn last_online(state: &State) -> Answer {
-    let rows = state.clients.iter().filter(|client| client.has_stats);
+    let rows = state.clients.iter().filter(|client| has_row(state.generation, client));
     let all: BTreeMap<&str, i64> =
         rows.map(|client| (client.email.as_str(), client.last_online_ms)).collect();
     success(&all).costing(all.len() * cost::LAST_ONLINE)

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
 use super::options::Generation;
-use super::state::{Client, Core, Inbound, State};
+use super::state::{Client, Core, Inbound, Node, State};
 
 /// A long stretch is simulated in at most so many ticks.
 const MAX_TICKS: i64 = 2_000;
@@ -83,8 +83,11 @@ fn count(state: &mut State, at_ms: i64, length_ms: i64, own: Own) {
     }
     // 3.6 takes its first reading after a start of xray as the one to compare with.
     let only_read = state.generation >= Generation::V3_6 && state.ticked_at_ms.is_none();
-    let open: HashSet<i64> =
-        state.inbounds.iter().filter(|inbound| inbound.is_on()).map(|inbound| inbound.id).collect();
+    let reached = |inbound: &&Inbound| {
+        let node = state.nodes.iter().find(|node| Some(node.id) == inbound.node_id);
+        inbound.is_on() && node.is_none_or(Node::is_online)
+    };
+    let open: HashSet<i64> = state.inbounds.iter().filter(reached).map(|inbound| inbound.id).collect();
     let (mut all_up, mut all_down) = (0_u64, 0_u64);
     for client in &mut state.clients {
         let (mut up, mut down) = std::mem::take(&mut client.pending);

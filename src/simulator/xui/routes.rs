@@ -265,9 +265,10 @@ fn elsewhere(state: &State, path: &str, asked: &Asked<'_>) -> Answer {
         return moved(asked, &format!("{base}{other_end}"));
     }
     // Kept for old bookmarks from 1.5.0 to 3.3.0. The letter case of the target is a matter of luck.
-    let old = path.strip_prefix("xui/API/").or_else(|| path.strip_prefix("panel/API/"));
-    if let Some(old) = old.filter(|_| (Generation::V1_7..=Generation::V3_1).contains(&generation)) {
-        let place = if generation == Generation::V3_1 { "panel/API" } else { "panel/api" };
+    let place = if generation == Generation::V3_1 { "panel/API" } else { "panel/api" };
+    let old = path.strip_prefix("xui/API/").map(|old| (place, old));
+    let old = old.or_else(|| Some(("panel/api", path.strip_prefix("panel/API/")?)));
+    if let Some((place, old)) = old.filter(|_| (Generation::V1_7..=Generation::V3_1).contains(&generation)) {
         return redirect(301, &format!("{base}{place}/{old}"), asked.method);
     }
     let wants_page = asked.headers.get(ACCEPT).is_none_or(|accept| accept != "application/json");

@@ -189,10 +189,19 @@ impl<'a> Entry<'a> {
 
 /// A client of a panel that knows no e-mail addresses.
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Anonymous<'a> {
-    id: &'a str,
-    alter_id: i64,
+#[serde(untagged, rename_all_fields = "camelCase")]
+enum Anonymous<'a> {
+    ByKey { id: &'a str, alter_id: i64 },
+    ByPassword { password: &'a str, flow: &'static str },
+}
+
+impl<'a> Anonymous<'a> {
+    fn of(protocol: &str, client: &'a Client) -> Anonymous<'a> {
+        match protocol {
+            "trojan" | "shadowsocks" => Anonymous::ByPassword { password: &client.password, flow: "" },
+            _ => Anonymous::ByKey { id: &client.uuid, alter_id: 0 },
+        }
+    }
 }
 
 /// JSON in the form that a generation gives it.
@@ -324,16 +333,19 @@ impl<'a> InboundRow<'a> {
 
 /// Whether an inbound lists the statistics of a client.
 fn lists(generation: Generation, inbound: &Inbound, client: &Client, detail: Detail) -> bool {
-    if !client.has_stats {
-        return false;
-    }
-    // 3.1 shows a shared client only once in the slim list; an orphan stays where it was from 3.6 on.
+    // 3.1 shows a shared client only once in the slim list; an orphan stays where it was.
     let only_owner = generation == Generation::V3_1 && detail == Detail::Slim;
-    let is_orphan = client.inbound_ids.is_empty() && generation >= Generation::V3_6;
-    if only_owner || is_orphan {
-        return client.owner == inbound.id;
-    }
-    client.inbound_ids.contains(&inbound.id)
+    let is_in = if only_owner || client.inbound_ids.is_empty() {
+        client.owner == inbound.id
+    } else {
+        client.inbound_ids.contains(&inbound.id)
+    };
+    is_in && has_row(generation, client)
+}
+
+/// Whether there are statistics of a client. 3.1 drops those of an orphan.
+pub(super) fn has_row(generation: Generation, client: &Client) -> bool {
+    client.has_stats && (generation >= Generation::V3_6 || !client.inbound_ids.is_empty())
 }
 
 const STREAM: &str =
@@ -350,8 +362,8 @@ fn settings(state: &State, inbound: &Inbound, detail: Detail) -> String {
         state.clients.iter().filter(|client| client.in_settings && client.inbound_ids.contains(&inbound.id));
     let written = match state.generation {
         Generation::Vaxilu => {
-            let entries: Vec<_> = clients.map(|client| Anonymous { id: &client.uuid, alter_id: 0 }).collect();
-            serde_json::to_string(&entries)
+            let one = |client| Anonymous::of(&inbound.protocol, client);
+            serde_json::to_string(&clients.map(one).collect::<Vec<_>>())
         }
         generation => {
             let entries: Vec<_> =
@@ -470,8 +482,6 @@ pub(super) fn attached(client: &Client) -> Option<&[i64]> {
     Some(client.inbound_ids.as_slice()).filter(|ids| !ids.is_empty())
 }
 
-/// 3.1 drops the statistics of an orphan.
 pub(super) fn traffic(generation: Generation, client: &Client) -> Option<Stats<'_>> {
-    let kept = client.has_stats && (generation >= Generation::V3_6 || !client.inbound_ids.is_empty());
-    kept.then(|| Stats::of(generation, client, Detail::Slim))
+    has_row(generation, client).then(|| Stats::of(generation, client, Detail::Slim))
 }

@@ -175,7 +175,6 @@ fn cast(generation: Generation, now_ms: i64) -> Vec<Client> {
         client("ключ-🔑", 1, &|c| c.comment = "кириллица и emoji".to_owned()),
         client("o'\"quote", 2, &|c| c.last_online_ms = now_ms - DAY_MS),
         client("ken_new", 4, &|c| c.has_stats = false),
-        client("left_over", 4, &|c| c.in_settings = false),
     ];
     if generation.is_v3() {
         all.push(client("leo_shared", 3, &|c| {
@@ -188,9 +187,11 @@ fn cast(generation: Generation, now_ms: i64) -> Vec<Client> {
             seen(c, "198.51.100.10");
         }));
     }
-    if generation >= Generation::V3_1 {
-        all.push(client("orphan", 1, &|c| c.inbound_ids.clear()));
-    }
+    all.push(if generation >= Generation::V3_1 {
+        client("orphan", 1, &|c| c.inbound_ids.clear())
+    } else {
+        client("left_over", 4, &|c| c.in_settings = false)
+    });
     all
 }
 

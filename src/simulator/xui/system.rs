@@ -107,7 +107,7 @@ pub(super) fn history(state: &State, now_ms: i64, metric: &str, bucket: &str) ->
     const METRICS_OF_36: [&str; 7] =
         ["swap", "pktUp", "pktDown", "diskRead", "diskWrite", "diskUsage", "tcpCount"];
     let is_36 = state.generation >= Generation::V3_6;
-    if !METRICS.contains(&metric) && !(is_36 && METRICS_OF_36.contains(&metric)) {
+    if !(METRICS.contains(&metric) || is_36 && METRICS_OF_36.contains(&metric)) {
         return failure("invalid metric (unknown metric)");
     }
     let Some(times) = times(state, now_ms, bucket) else {
@@ -145,7 +145,7 @@ fn times(state: &State, now_ms: i64, bucket: &str) -> Option<impl Iterator<Item 
     Some((oldest..=newest).map(move |number| (number * bucket_s, bucket_s)))
 }
 
-/// The number of clients online in the last sample up to then; nobody as soon as xray does not run.
+/// The number of clients online in the last sample up to then; 0 as soon as xray does not run.
 fn online_at(state: &State, at_ms: i64) -> usize {
     let samples = state.online_samples.iter().rev();
     let newest = state.online_samples.back().map_or(0, |(sampled_ms, _)| *sampled_ms);

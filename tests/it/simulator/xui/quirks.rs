@@ -83,7 +83,11 @@ async fn a_shared_client_repeats_one_counter_in_each_of_its_inbounds() {
         let clients = house.obj("GET", "panel/api/clients/list").await;
         let orphan = clients.as_array().unwrap().iter().find(|client| client["email"] == "orphan").unwrap();
         assert!(orphan["inboundIds"].is_null());
-        assert_eq!(orphan.get("traffic").is_some(), generation >= Generation::V3_6);
+        let kept = generation >= Generation::V3_6;
+        assert_eq!(orphan.get("traffic").is_some(), kept);
+        assert_eq!(stats(&list, "orphan").len(), usize::from(kept));
+        let slim = house.obj("GET", "panel/api/inbounds/list/slim").await;
+        assert_eq!(stats(&slim, "orphan").len(), usize::from(kept));
     }
 }
 
