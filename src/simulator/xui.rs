@@ -6,6 +6,7 @@
 //! `seed`, options and clock give the same panel.
 //!
 //! Not simulated: writing routes, the management of API tokens, filters of the paged list, the WebSocket, gzip, TLS.
+//! An answer that is cut after 30 s of writing is [`Fault::ClosedMidBody`].
 
 mod auth;
 mod clients;
@@ -22,13 +23,14 @@ mod totp;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 pub use self::auth::{Scope, Token};
 pub use self::options::{Generation, Options};
 use self::state::State;
 pub use self::state::{Client, Core, Host, Inbound, Node, Observed, Outbound, Thresholds, Totals};
-use super::http::{Asked, Wire};
+use super::http::{Asked, Wire, accept};
 pub use super::http::{Cost, Fault, Times};
 
 /// A handle on a simulated panel; clones share its state.
@@ -315,6 +317,20 @@ impl Panel {
     fn state(&self) -> MutexGuard<'_, State> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Answers as the TLS port of a 3x-ui panel answers plain HTTP: with a redirect of a version that no client can parse.
+/// Does not end; when it is dropped, so is every connection.
+pub async fn serve_tls_port(listener: TcpListener) {
+    accept(listener, |mut stream| async move {
+        let mut head = [0; 4096];
+        // The client may end the connection in any way.
+        if stream.read(&mut head).await.is_ok() {
+            let redirect = "HTTP/0.0 307 Temporary Redirect\r\nLocation: https://panel.example/\r\n\r\n";
+            drop(stream.write_all(redirect.as_bytes()).await);
+        }
+    })
+    .await;
 }
 
 /// Whether there was something to edit.

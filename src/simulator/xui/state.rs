@@ -79,7 +79,7 @@ pub struct Client {
     pub created_at_ms: i64,
     /// Bytes per second it moves by itself; 0: none.
     pub bytes_per_second: u64,
-    /// In how many of 256 ten-minute stretches it moves them.
+    /// How often it moves them: in about so many of 256 ten-minute stretches; 255: in all.
     pub busy: u8,
     /// Addresses it used, each with a unix second.
     pub ips: Vec<(String, i64)>,

@@ -1,11 +1,14 @@
 //! What the generations do that no client expects.
 
+use proxymeter::simulator::xui::{self, Core, Generation, Options};
+use serde_json::{Value, json};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use proxymeter::simulator::xui::{Core, Generation, Options};
-use serde_json::{Value, json};
-
 use super::house::{House, stats};
+use crate::simulator::client::begin;
 
 #[tokio::test]
 async fn those_online_are_shown_as_the_generation_and_the_core_have_it() {
@@ -230,4 +233,16 @@ async fn a_large_list_costs_what_was_measured() {
     assert!(took >= 250, "{took} ms");
     let (page, _) = ask("/panel/api/clients/list/paged?pageSize=200").await;
     assert!((60_000..140_000).contains(&page), "{page} bytes");
+}
+
+#[tokio::test]
+async fn a_tls_port_answers_plain_http_in_no_version_of_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut server = JoinSet::new();
+    server.spawn(xui::serve_tls_port(listener));
+    let mut bytes = Vec::new();
+    let mut stream = begin(address, "panel.example", "GET", "/", &[], "").await;
+    stream.read_to_end(&mut bytes).await.unwrap();
+    assert!(bytes.starts_with(b"HTTP/0.0 307 "));
 }
