@@ -83,7 +83,8 @@ pub struct User {
     /// The most addresses that the panel allows at a time; absent: no limit.
     #[serde(default)]
     pub devices_limit: Option<u64>,
-    /// Labels of the inbounds that the user may connect to. Users with the same inbounds share one list.
+    /// Labels of the inbounds that the user may connect to, each once. Users with the same
+    /// inbounds share one list.
     #[serde(default)]
     pub inbounds: Arc<[Arc<str>]>,
     pub last_online: Option<Timestamp>,
