@@ -123,6 +123,11 @@ impl Report {
         }
     }
 
+    /// Whether the last list of `part` has all of its rows.
+    pub fn lists_all(&self, part: Part) -> bool {
+        self.omitted.get(&part).is_none_or(|rows| *rows == 0)
+    }
+
     /// Whether `user` is online; absent: unknown, or read too long ago.
     pub fn online(&self, user: &User, now: Moment) -> Option<bool> {
         if self.parts.contains_key(&Part::Online) {
@@ -220,7 +225,7 @@ impl Report {
         }
         let listed: HashSet<_> = nodes.iter().map(|node| &node.label).collect();
         let known = self.nodes.iter().map(|node| &node.label).chain(self.nodes_unread.iter());
-        let doubtful = self.omitted.get(&Part::Nodes).is_some_and(|rows| *rows > 0);
+        let doubtful = !self.lists_all(Part::Nodes);
         let unread = known.filter(|label| doubtful && !listed.contains(label)).take(MOST_UNREAD);
         self.nodes_unread = Arc::new(unread.cloned().collect());
         self.history.nodes_were(&nodes, &self.nodes_unread, now);

@@ -71,7 +71,8 @@ pub struct User {
     #[serde(default)]
     pub downlink: Option<Counter>,
     pub expiry: Expiry,
-    /// The panel starts another plan by itself when this one is used up or ends (Marzban: `next_plan`).
+    /// The panel starts another plan by itself when this one is used up or ends (Marzban: `next_plan`). With a
+    /// `quota_reset`, it does so only when this one ends (3x-ui: `reset`).
     #[serde(default)]
     pub renews: bool,
     /// When the system next resets `used` to 0, if it reports this.

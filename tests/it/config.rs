@@ -248,6 +248,7 @@ fn every_value_of_alerting_arrives() {
             repeat_interval: Some(DAY),
             receivers: Some(vec!["oncall".to_owned(), "ops".to_owned()]),
             expired_for: Some(2 * DAY),
+            renewing: true,
         }
     );
     assert_eq!(
