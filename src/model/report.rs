@@ -316,4 +316,30 @@ mod tests {
         partial.parts.insert(Part::Users, read(1));
         assert_eq!(partial.users_online(now), None, "not the whole list");
     }
+
+    #[test]
+    fn counters_go_on_under_their_label() {
+        let counter = |bytes: Option<u64>| bytes.map(Counter::new);
+        // Readings of `a` and `b`, and what is published. A first fall is not believed, and a counter that was
+        // absent begins again.
+        let polls = [
+            ([Some(100), Some(5)], [Some(100), Some(5)]),
+            ([Some(3), Some(7)], [Some(100), Some(7)]),
+            ([Some(4), None], [Some(4), None]),
+            ([Some(6), Some(2)], [Some(6), Some(2)]),
+        ];
+        let mut report = Report::new("home");
+        for (readings, published) in polls {
+            let rows =
+                ["b", "a"].map(|label| (Arc::from(label), counter(readings[usize::from(label == "b")])));
+            let inbounds =
+                rows.clone().map(|(label, uplink)| Inbound { label, uplink, ..Inbound::default() });
+            let outbounds = rows.map(|(label, downlink)| Outbound { label, downlink, ..Outbound::default() });
+            report.merge(Fact::Inbounds(inbounds.into()), Moment::default());
+            report.merge(Fact::Outbounds(outbounds.into()), Moment::default());
+            let value = |counter: Option<Counter>| counter.map(Counter::value);
+            assert_eq!([1, 0].map(|row| value(report.inbounds[row].uplink)), published);
+            assert_eq!([1, 0].map(|row| value(report.outbounds[row].downlink)), published);
+        }
+    }
 }
