@@ -97,11 +97,11 @@ mod tests {
 
     #[test]
     fn a_total_grows_by_what_the_count_grows() {
-        let cases: [(&[Option<u64>], &[Option<u64>]); 4] = [
-            (&[None, Some(5), Some(7)], &[None, Some(5), Some(7)]),
-            (&[Some(100), Some(3), Some(10)], &[Some(100), Some(100), Some(107)]),
-            (&[Some(5), None, Some(6)], &[Some(5), Some(5), Some(6)]),
-            (&[Some(u64::MAX), Some(0), Some(9)], &[Some(u64::MAX); 3]),
+        let cases = [
+            ([None, Some(5), Some(7)], [None, Some(5), Some(7)]),
+            ([Some(100), Some(3), Some(10)], [Some(100), Some(100), Some(107)]),
+            ([Some(5), None, Some(6)], [Some(5), Some(5), Some(6)]),
+            ([Some(u64::MAX), Some(0), Some(9)], [Some(u64::MAX); 3]),
         ];
         for (readings, totals) in cases {
             let mut total = None;

@@ -20,7 +20,8 @@ pub struct Inbound {
     pub enabled: Option<bool>,
     /// Users who may connect to it.
     pub users: Option<u64>,
-    /// Bytes that count against its quota; falls when the panel resets it.
+    /// Bytes that count against its quota; falls when the panel resets it. Absent: the panel does not say, or its quota
+    /// could not be read.
     pub used: Option<u64>,
     /// Quota in bytes; absent: unlimited (3x-ui: `total`, 0 = unlimited).
     pub limit: Option<u64>,

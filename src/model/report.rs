@@ -123,6 +123,11 @@ impl Report {
         }
     }
 
+    /// Whether the last list of `part` has all of its rows.
+    pub fn lists_all(&self, part: Part) -> bool {
+        self.omitted.get(&part).is_none_or(|rows| *rows == 0)
+    }
+
     /// Whether `user` is online; absent: unknown, or read too long ago.
     pub fn online(&self, user: &User, now: Moment) -> Option<bool> {
         if self.parts.contains_key(&Part::Online) {
@@ -224,7 +229,7 @@ impl Report {
         }
         let listed: HashSet<_> = nodes.iter().map(|node| &node.label).collect();
         let known = self.nodes.iter().map(|node| &node.label).chain(self.nodes_unread.iter());
-        let doubtful = self.omitted.get(&Part::Nodes).is_some_and(|rows| *rows > 0);
+        let doubtful = !self.lists_all(Part::Nodes);
         let unread = known.filter(|label| doubtful && !listed.contains(label)).take(MOST_UNREAD);
         self.nodes_unread = Arc::new(unread.cloned().collect());
         self.history.nodes_were(&nodes, &self.nodes_unread, now);
@@ -314,5 +319,31 @@ mod tests {
         partial.merge(Fact::Users(UserFacts::Page(vec![User { online: true, ..User::named("a") }])), now);
         partial.parts.insert(Part::Users, read(1));
         assert_eq!(partial.users_online(now), None, "not the whole list");
+    }
+
+    #[test]
+    fn counters_go_on_under_their_label() {
+        let counter = |bytes: Option<u64>| bytes.map(Counter::new);
+        // Readings of `a` and `b`, and what is published. A first fall is not believed, and a counter that was
+        // absent begins again.
+        let polls = [
+            ([Some(100), Some(5)], [Some(100), Some(5)]),
+            ([Some(3), Some(7)], [Some(100), Some(7)]),
+            ([Some(4), None], [Some(4), None]),
+            ([Some(6), Some(2)], [Some(6), Some(2)]),
+        ];
+        let mut report = Report::new("home");
+        for (readings, published) in polls {
+            let rows =
+                ["b", "a"].map(|label| (Arc::from(label), counter(readings[usize::from(label == "b")])));
+            let inbounds =
+                rows.clone().map(|(label, uplink)| Inbound { label, uplink, ..Inbound::default() });
+            let outbounds = rows.map(|(label, downlink)| Outbound { label, downlink, ..Outbound::default() });
+            report.merge(Fact::Inbounds(inbounds.into()), Moment::default());
+            report.merge(Fact::Outbounds(outbounds.into()), Moment::default());
+            let value = |counter: Option<Counter>| counter.map(Counter::value);
+            assert_eq!([1, 0].map(|row| value(report.inbounds[row].uplink)), published);
+            assert_eq!([1, 0].map(|row| value(report.outbounds[row].downlink)), published);
+        }
     }
 }

@@ -71,7 +71,8 @@ pub struct User {
     #[serde(default)]
     pub downlink: Option<Counter>,
     pub expiry: Expiry,
-    /// The panel starts another plan by itself when this one is used up or ends (Marzban: `next_plan`).
+    /// The panel starts another plan by itself when this one is used up or ends (Marzban: `next_plan`). With a
+    /// `quota_reset`, it does so only when this one ends (3x-ui: `reset`).
     #[serde(default)]
     pub renews: bool,
     /// When the system next resets `used` to 0, if it reports this.
@@ -83,7 +84,8 @@ pub struct User {
     /// The most addresses that the panel allows at a time; absent: no limit.
     #[serde(default)]
     pub devices_limit: Option<u64>,
-    /// Labels of the inbounds that the user may connect to. Users with the same inbounds share one list.
+    /// Labels of the inbounds that the user may connect to, each once. Users with the same
+    /// inbounds share one list.
     #[serde(default)]
     pub inbounds: Arc<[Arc<str>]>,
     pub last_online: Option<Timestamp>,

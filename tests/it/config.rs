@@ -107,6 +107,7 @@ fn every_value_arrives() {
         UsersConfig {
             labels: LabelsChoice::Off,
             limit: 50_000,
+            inbounds: true,
             hash_key: Some(Secret::from("0123456789abcdef")),
             node_traffic_of: vec!["alice".to_owned()],
             notices: NoticeNames::Hash,
@@ -270,6 +271,7 @@ fn every_value_of_alerting_arrives() {
             repeat_interval: Some(DAY),
             receivers: Some(vec!["oncall".to_owned(), "ops".to_owned()]),
             expired_for: Some(2 * DAY),
+            renewing: true,
         }
     );
     assert_eq!(

@@ -3,16 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    crossing::{Crossing, Judged, Read, Switch, of_target},
+    crossing::{Crossing, Judged, Read, Switch},
     users::CONTRADICTED_AFTER,
 };
 use crate::{
     alert::rule::Rule,
-    model::{CoreReads, Moment, Outcome, Part, Reading, Reason, Report},
+    model::{Moment, Outcome, Part, Reading, Reason, Report},
 };
 
-/// A panel restarts a dying core within seconds, so that no single answer shows it.
-const CORE_DOWN_SHARE: f64 = 0.3;
 /// A part is not called stale before.
 const STALE_AFTER: Duration = Duration::from_secs(5 * 60);
 
@@ -81,15 +79,6 @@ pub(super) fn right_lost(report: &Report) -> (Judged, Vec<Crossing>) {
         }
     }
     (Judged::Those(judged), crossings)
-}
-
-pub(super) fn core_down(report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
-    let round = report.parts.get(&Part::Core).map_or(Duration::ZERO, |state| state.round);
-    let core = report.history.core();
-    // Of a core that is asked so seldom no more than its newest answer may ever be known.
-    let covered = core.covered(now) || round > CoreReads::WINDOW / 2;
-    let down = core.down(now).filter(|share| covered || *share > CORE_DOWN_SHARE);
-    of_target(down.map(|share| (usize::from(share > CORE_DOWN_SHARE), Reading::Share(share))))
 }
 
 pub(super) fn certificate_expiry(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
