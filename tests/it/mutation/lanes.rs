@@ -156,7 +156,7 @@ fn texts(report: Report) -> Texts {
         wall: RECORDED_AT.saturating_add(Duration::from_secs(1)),
         uptime: Duration::from_secs(3600),
     };
-    let options = Options { labels: UserLabels::Name, limit: 1000 };
+    let options = Options { labels: UserLabels::Name, limit: 1000, inbounds: true };
     let [classic, open] = [Format::Classic, Format::OpenMetrics].map(|format| {
         let rendered = exposition::render(&reports, now, &options, format, Coding::Identity);
         let tail = Tail { alerts: &ActiveAlerts::default(), own: &[] };
