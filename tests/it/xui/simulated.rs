@@ -22,7 +22,7 @@ use proxymeter::{
 };
 use tokio::net::TcpListener;
 
-use crate::common::{PATIENT, read_at};
+use crate::common::{PATIENT, read_at, simulated::RUNTIME};
 
 const TOTP: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
 
@@ -32,7 +32,7 @@ async fn serve(options: &Options, ahead: &Arc<AtomicI64>) -> (Panel, String) {
     let panel = Panel::new(options, move || clock.now().wall.as_millis() + ahead.load(Ordering::SeqCst));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}{}", listener.local_addr().unwrap(), options.base_path);
-    tokio::spawn(panel.clone().serve(listener, std::future::pending()));
+    RUNTIME.spawn(panel.clone().serve(listener, std::future::pending()));
     panel.advance(60_000);
     (panel, url)
 }
@@ -86,7 +86,10 @@ async fn every_generation_is_read_with_every_login() {
                 assert!(report.users.list().is_empty());
                 continue;
             }
-            let clients = panel.clients();
+            // The list of 3.1.0 lacks a client that no inbound has.
+            let is_listed = |name: &str| generation != Generation::V3_1 || name != "orphan";
+            let mut clients = panel.clients();
+            clients.retain(|client| is_listed(&client.email));
             assert_eq!(report.users.list().len(), clients.len(), "{generation:?}");
             for client in &clients {
                 let user = report.users.list().iter().find(|user| *user.name == *client.email).unwrap();
@@ -94,7 +97,8 @@ async fn every_generation_is_read_with_every_login() {
             }
             // What the generations share is the same in each.
             let shared = shared.get_or_insert_with(|| statuses(&report));
-            let (fixed, found) = (|name: &str| !name.starts_with("user_"), statuses(&report));
+            let (fixed, found) =
+                (|name: &str| !name.starts_with("user_") && is_listed(name), statuses(&report));
             for (name, status) in shared.iter().filter(|(name, _)| fixed(name)) {
                 assert_eq!(found.get(name), Some(status), "{generation:?} {name}");
             }
