@@ -7,3 +7,4 @@ mod recorded;
 mod refusals;
 mod scale;
 mod scopes;
+mod simulated;

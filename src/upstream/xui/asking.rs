@@ -1,7 +1,7 @@
 //! One request, with the session that it needs, and the words for what is wrong.
 
 use reqwest::{
-    Method, RequestBuilder,
+    RequestBuilder,
     header::{ACCEPT, LOCATION},
 };
 use serde_json::value::RawValue;
@@ -11,7 +11,7 @@ use super::{
     Xui,
     config::Login,
     envelope::{self, Envelope, Found, other_system},
-    routes::{Route, Subject},
+    routes::{self, Route, Subject},
 };
 use crate::{
     http::{self, Body, Limits, Refusal, Repeat},
@@ -176,7 +176,7 @@ impl Xui {
     }
 
     fn request(&self, route: Route) -> RequestBuilder {
-        let request = self.bare_request(if route.is_get { Method::GET } else { Method::POST }, route.path);
+        let request = self.bare_request(route);
         match &self.config.login {
             Login::Token(token) if route.takes_token() => request.bearer_auth(token.expose()),
             Login::Token(_) => request,
@@ -185,9 +185,9 @@ impl Xui {
     }
 
     /// A request without a login. Without these headers, panels redirect to their login page.
-    pub(super) fn bare_request(&self, method: Method, path: &str) -> RequestBuilder {
-        let url = self.config.url.join(path);
-        let request = if method == Method::GET { self.http.get(url) } else { self.http.post(url) };
+    pub(super) fn bare_request(&self, route: Route) -> RequestBuilder {
+        let url = self.config.url.join(route.path);
+        let request = if route.is_get { self.http.get(url) } else { self.http.post(url) };
         request.header("X-Requested-With", "XMLHttpRequest").header(ACCEPT, "application/json")
     }
 
@@ -265,7 +265,7 @@ impl Xui {
         const PAGE: usize = 64 * 1024;
         let limits = Limits { body: PAGE, ..self.small };
         self.begins(limits, now);
-        let reply = self.http.send(self.bare_request(Method::GET, ASKED), limits).await;
+        let reply = self.http.send(self.bare_request(routes::get(ASKED)), limits).await;
         let reply = reply.map_err(|error| self.unusable(ASKED, error.into()))?;
         match reply.status {
             200 => {
@@ -299,7 +299,7 @@ impl Xui {
         const ASKED: &str = "/csrf-token";
         let limits = self.small;
         self.begins(limits, now);
-        let request = self.session.authorize(self.bare_request(Method::GET, ASKED), true);
+        let request = self.session.authorize(self.bare_request(routes::get(ASKED)), true);
         let reply = self.http.send(request, limits).await;
         let reply = reply.map_err(|error| self.unusable(ASKED, error.into()))?;
         self.clock.learn(

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use reqwest::Method;
 use serde_json::value::RawValue;
 
 use super::{
     Xui,
     config::{Login, Password},
+    routes,
 };
 use crate::{
     http::{self, Limits, Reply},
@@ -48,7 +48,7 @@ impl Xui {
             self.wait_for_next_digits(now).await;
         }
         let form = form(&password, self.clock.panel_now(now));
-        let request = self.session.authorize(self.bare_request(Method::POST, ASKED), false).form(&form);
+        let request = self.session.authorize(self.bare_request(routes::post(ASKED)), false).form(&form);
         let limits = self.small;
         self.begins(limits, now);
         self.notes.logins += 1;
@@ -107,7 +107,7 @@ impl Xui {
     /// Whether the panel demands digits (3x-ui, since 2.6). A failure to find out is none of the login.
     async fn demands_digits(&mut self, limits: Limits, now: Moment) -> bool {
         self.begins(limits, now);
-        let request = self.bare_request(Method::POST, "/getTwoFactorEnable");
+        let request = self.bare_request(routes::post("/getTwoFactorEnable"));
         let reply = self.http.send(self.session.authorize(request, false), limits).await;
         let body = reply.ok().filter(|reply| reply.status == 200).map(|reply| reply.body);
         let raw = body.and_then(|body| serde_json::from_slice::<Box<RawValue>>(&body).ok());

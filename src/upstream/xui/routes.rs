@@ -33,11 +33,11 @@ pub(super) enum Subject {
     Addresses,
 }
 
-const fn get(path: &'static str) -> Route {
+pub(super) const fn get(path: &'static str) -> Route {
     Route { is_get: true, path }
 }
 
-const fn post(path: &'static str) -> Route {
+pub(super) const fn post(path: &'static str) -> Route {
     Route { is_get: false, path }
 }
 

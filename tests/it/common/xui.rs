@@ -69,8 +69,14 @@ const POLLED: [&str; 11] = [
 
 impl Panel {
     pub(crate) fn of(name: &str) -> Panel {
-        let folder = format!("tests/fixtures/xui/{name}");
-        let index = serde_json::from_slice(&fs::read(format!("{folder}/index.json")).unwrap()).unwrap();
+        let folder = match name {
+            "main" => "3x-ui-main-02002dc1".to_owned(),
+            name => name
+                .strip_prefix("alireza0-")
+                .map_or_else(|| format!("3x-ui-v{name}"), |version| format!("alireza0-v{version}")),
+        };
+        let folder = format!("tests/fixtures/xui/{folder}");
+        let index = serde_json::from_slice(&fs::read(format!("{folder}/polled.json")).unwrap()).unwrap();
         Panel { folder, scope: None, index }
     }
 
@@ -110,8 +116,8 @@ impl Panel {
     /// The path of its status.
     pub(crate) fn status_path(&self) -> &'static str {
         match self.folder.rsplit('/').next() {
-            Some("alireza0-1.12.0") => "/xui/API/server/status",
-            Some("2.6.8") => "/server/status",
+            Some("alireza0-v1.12.0") => "/xui/API/server/status",
+            Some("3x-ui-v2.6.8") => "/server/status",
             _ => "/panel/api/server/status",
         }
     }
@@ -126,7 +132,8 @@ impl Panel {
     }
 
     fn bytes(&self, recorded: &Recorded) -> Vec<u8> {
-        fs::read(format!("{}/{}", self.folder, recorded.file)).unwrap()
+        // An empty answer has no file.
+        fs::read(format!("{}/{}", self.folder, recorded.file)).unwrap_or_default()
     }
 
     fn answer_with(&self, recorded: &Recorded, more: &[(&str, &str)]) -> Answer {

@@ -83,7 +83,7 @@ async fn every_generation_gives_its_own_numbers() {
                     (0, Expiry::Never) => {}
                     (ms @ 1.., Expiry::At(at)) => assert_eq!(at, Timestamp::from_millis(ms)),
                     (ms, Expiry::OnFirstUse(after)) => {
-                        assert_eq!(after.as_millis(), u128::from(ms.unsigned_abs()))
+                        assert_eq!(after.as_millis(), u128::from(ms.unsigned_abs()));
                     }
                     other => panic!("{name} {email}: {other:?}"),
                 }

@@ -1,16 +1,16 @@
 //! What a long list costs this process.
 
-use std::{env, process::Command};
+use std::{env, process::Command, time::Duration};
 
 use proxymeter::{
     http::options::{PanelUrl, TlsOptions},
     model::{Part, Users},
-    upstream::{Upstream, xui::config::XuiConfig},
+    upstream::{Timeouts, Upstream, xui::config::XuiConfig},
 };
 use serde_json::{Value, json};
 
 use crate::common::{
-    PATIENT, at, read_once,
+    at, read_once,
     server::{Answer, Server},
     xui::{BASE, Panel, token},
 };
@@ -18,6 +18,8 @@ use crate::common::{
 const CLIENTS: usize = 20_000;
 /// How much the peak of memory may grow, in KiB.
 const GROWTH: u64 = 40 * 1024;
+/// A busy machine takes its time to build and to decode it.
+const ENDLESS: Timeouts = Timeouts { request: Duration::from_secs(200), page: Duration::from_secs(200) };
 const URL: &str = "XUI_SCALE_URL";
 
 /// The recorded list with so many clients in three inbounds.
@@ -59,11 +61,11 @@ async fn poll(url: &str) {
     let url = url.trim_end_matches("token/");
     let config = XuiConfig::new(PanelUrl::parse(url).unwrap(), login, TlsOptions::default());
     // What the first requests of a process take is not the list's.
-    let mut first = Upstream::xui(&config, PATIENT).unwrap();
+    let mut first = Upstream::xui(&config, ENDLESS).unwrap();
     first.read(Part::System, at(crate::common::RECORDED_AT)).await.unwrap();
     let (_, before) = memory();
     for _ in 0..2 {
-        let report = read_once(Upstream::xui(&config, PATIENT).unwrap()).await;
+        let report = read_once(Upstream::xui(&config, ENDLESS).unwrap()).await;
         assert_eq!(report.users.list().len(), CLIENTS);
     }
     let (peak, _) = memory();

@@ -18,7 +18,7 @@ pub(in crate::upstream::xui) struct StatusFacts {
 
 /// The facts of a status; absent: the answer is that of another system.
 pub(in crate::upstream::xui) fn status(answer: &Object<'_>) -> Option<StatusFacts> {
-    if !answer.has("xray") && !(answer.has("cpu") && answer.has("mem")) {
+    if !(answer.has("xray") || answer.has("cpu") && answer.has("mem")) {
         return None;
     }
     // `{"current": …, "total": …}`, bytes.
