@@ -81,6 +81,11 @@ impl Answer {
         Answer([Act::Send(bytes)].into_iter().chain(acts).collect())
     }
 
+    /// Whether its status is 200.
+    pub(crate) fn is_ok(&self) -> bool {
+        matches!(&self.0[..], [Act::Send(bytes), ..] if bytes.starts_with(b"HTTP/1.1 200"))
+    }
+
     /// The same answer after a while.
     pub(crate) fn after(mut self, pause: Duration) -> Self {
         self.0.insert(0, Act::Pause(pause));

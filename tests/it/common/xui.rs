@@ -24,7 +24,7 @@ pub(crate) const PANELS: [&str; 8] =
 pub(crate) const BASE: &str = "/c4naryb1rd-base";
 pub(crate) const LOGIN: &str = "/c4naryb1rd-base/login";
 const COOKIE: &str = "c4naryb1rd-cookie";
-const CSRF: &str = "c4naryb1rd-csrf";
+pub(crate) const CSRF: &str = "c4naryb1rd-csrf";
 pub(crate) const TOKEN: &str = "c4naryb1rd-token";
 pub(crate) const PASSWORD: &str = "c4naryb1rd-password";
 
@@ -142,6 +142,11 @@ impl Panel {
         Answer::new(recorded.status, &headers, self.bytes(recorded))
     }
 
+    /// The header by which it gives its cookie.
+    pub(crate) fn set_cookie(&self) -> String {
+        format!("{}={COOKIE}; Path=/; Max-Age=21600; HttpOnly", self.cookie_name())
+    }
+
     fn cookie_name(&self) -> &'static str {
         if self.folder.contains("alireza0") { "x-ui" } else { "3x-ui" }
     }
@@ -150,7 +155,7 @@ impl Panel {
     pub(crate) fn answer(&self, request: &Request) -> Answer {
         let Some(path) = request.path().strip_prefix(BASE) else { return Answer::new(404, &[], "") };
         let cookie = format!("{}={COOKIE}", self.cookie_name());
-        let set_cookie = format!("{cookie}; Path=/; Max-Age=21600; HttpOnly");
+        let set_cookie = self.set_cookie();
         let has_cookie = request.header("cookie").is_some_and(|sent| sent.contains(&cookie));
         let has_token = request.header("authorization") == Some(&format!("Bearer {TOKEN}"));
         let has_csrf = !self.has_tokens() || request.header("x-csrf-token") == Some(CSRF);
@@ -234,8 +239,16 @@ pub(crate) fn token() -> Login {
     Login::Token(TOKEN.into())
 }
 
+pub(crate) fn client_at(origin: &str, login: Login, timeouts: Timeouts) -> Upstream {
+    Upstream::xui(&config_at(origin, login), timeouts).unwrap()
+}
+
 pub(crate) fn config(server: &Server, login: Login) -> XuiConfig {
-    let url = PanelUrl::parse(&format!("{}{BASE}", server.url())).unwrap();
+    config_at(&server.url(), login)
+}
+
+fn config_at(origin: &str, login: Login) -> XuiConfig {
+    let url = PanelUrl::parse(&format!("{origin}{BASE}")).unwrap();
     XuiConfig::new(url, login, TlsOptions::default())
 }
 

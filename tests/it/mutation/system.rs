@@ -15,6 +15,8 @@ pub(super) struct System {
     pub(super) panel: Arc<dyn Fn(&Request) -> Answer + Send + Sync>,
     /// The requests whose answers are mutated, with the login first.
     pub(super) polled: Vec<Polled>,
+    /// What the client also asks for, and the system does not have.
+    pub(super) absent: Vec<&'static str>,
 }
 
 /// A request of the client.

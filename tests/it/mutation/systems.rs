@@ -10,7 +10,7 @@ use crate::common::{
     PATIENT, config,
     panel::{Panel, Role, SYSTEM, TOKEN, USERS, page},
     server::{Answer, Request},
-    upstream,
+    upstream, xui,
 };
 
 const STATS: &str = "/api/nodes/realtime_stats";
@@ -57,7 +57,7 @@ pub(super) fn marzban() -> Vec<System> {
         of(USERS, "users-all-sudo", Weight::Part, Some(USER)),
     ];
     let client: fn(&str) -> Upstream = |url| upstream(&config(url, Role::Sudo.login()), PATIENT);
-    vec![System { name: "marzban", client, panel: paged(Role::Sudo), polled }]
+    vec![System { name: "marzban", client, panel: paged(Role::Sudo), polled, absent: Vec::new() }]
 }
 
 pub(super) fn pasarguard() -> Vec<System> {
@@ -88,7 +88,7 @@ pub(super) fn pasarguard() -> Vec<System> {
         of(USERS, "users-no-limit", Weight::Part, Some(USER)),
     ];
     let client: fn(&str) -> Upstream = |url| upstream(&config(url, Role::Owner.login()), PATIENT);
-    let today = System { name: "pasarguard", client, panel, polled };
+    let today = System { name: "pasarguard", client, panel, polled, absent: Vec::new() };
 
     // Versions of 1.x without lifetime counters are asked for the traffic by hour, which names nodes by their ids.
     let mut old = of("/api/nodes", "nodes-owner", Weight::Part, None);
@@ -103,7 +103,93 @@ pub(super) fn pasarguard() -> Vec<System> {
     let usage = rows("/stats", "node", &[], |id, _| node_name(id));
     let login = of(TOKEN, "token-ok-owner", Weight::Login("access_token"), None);
     let polled = vec![login, of("/api/node/usage", "node-usage-hour-owner", Weight::Part, Some(usage))];
-    vec![today, System { name: "pasarguard without lifetime counters", client, panel, polled }]
+    let absent = Vec::new();
+    vec![today, System { name: "pasarguard without lifetime counters", client, panel, polled, absent }]
+}
+
+/// The routes of 3x-ui, 2.8 and 3.6.
+pub(super) fn xui() -> Vec<System> {
+    let user = rows("/obj/0/clientStats", "user", &["email"], |_, row| text(row, "email"));
+    let node = rows("/obj", "node", &["name", "id"], |_, row| text(row, "name"));
+    let outbound = rows("/obj", "outbound", &["tag"], |_, row| text(row, "tag"));
+    let online = rows("/obj", "user", &[], |_, row| row.as_str().unwrap_or_default().to_owned());
+    let addresses = rows("/obj", "user", &["clientEmail"], |_, row| text(row, "clientEmail"));
+    let (csrf, login) = (Weight::Login("obj"), Weight::Login("success"));
+    let (status, part) = (Weight::Deciding, Weight::Part);
+    let of_2_8 = vec![
+        ("/login", "login-ok", login, None),
+        ("/panel/api/server/status", "server-status", status, None),
+        ("/panel/api/inbounds/list", "inbounds-list", part, Some(user)),
+        ("/panel/api/inbounds/onlines", "onlines", part, Some(online)),
+        ("/panel/xray/getOutboundsTraffic", "outbounds-traffic", part, Some(outbound)),
+    ];
+    let absent_in_2_8 = vec![
+        "/",
+        "/csrf-token",
+        "/panel/api/inbounds/list/slim",
+        "/panel/api/clients/onlines",
+        "/panel/api/xray/getOutboundsTraffic",
+        "/panel/api/server/xrayObservatory",
+    ];
+    let of_3_6 = vec![
+        ("/login", "login-ok", login, None),
+        ("/csrf-token", "csrf-token-anon", csrf, None),
+        ("/panel/api/server/status", "server-status", status, None),
+        ("/panel/api/inbounds/list/slim", "inbounds-list-slim", part, Some(user)),
+        ("/panel/api/clients/onlines", "onlines", part, Some(online)),
+        ("/panel/api/nodes/list", "nodes-list", part, Some(node)),
+        ("/panel/api/xray/getOutboundsTraffic", "outbounds-traffic", part, Some(outbound)),
+        ("/panel/api/server/xrayObservatory", "xray-observatory", part, Some(outbound)),
+        ("/panel/api/server/clientIps", "server-client-ips", part, Some(addresses)),
+        ("/panel/api/inbounds/list", "inbounds-list", part, Some(user)),
+    ];
+    vec![x_ui("3x-ui 2.8", "2.8.11", of_2_8, absent_in_2_8), x_ui("3x-ui 3.6", "3.6.0", of_3_6, Vec::new())]
+}
+
+fn x_ui(
+    name: &'static str,
+    recorded: &str,
+    polled: Vec<(&str, &str, Weight, Option<Rows>)>,
+    absent: Vec<&str>,
+) -> System {
+    let below = |path: &str| -> &'static str { format!("{}{path}", xui::BASE).leak() };
+    let panel = xui::Panel::of(recorded);
+    let polled: Vec<_> = polled
+        .into_iter()
+        .map(|(path, name, weight, rows)| {
+            let mut body = match name {
+                // The recorded one belongs to the recorded cookie.
+                "csrf-token-anon" => json!({"obj": xui::CSRF, "success": true}),
+                name => panel.read(name),
+            };
+            // An inbound on a node would name a row of another answer.
+            for row in body["obj"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+                row.remove("nodeId");
+            }
+            let headers =
+                [("content-type", "application/json".to_owned()), ("set-cookie", panel.set_cookie())];
+            let headers = headers.map(|(name, value)| (name.to_owned(), value)).into();
+            Polled { path: below(path), weight, body, headers, rows }
+        })
+        .collect();
+    let cookie = panel.set_cookie();
+    // What is mutated was read and written again, which changes the last digits of its numbers.
+    let written: Vec<_> = polled.iter().map(|polled| (polled.path, polled.body.to_string())).collect();
+    let answer = move |request: &Request| {
+        let recorded = panel.answer(request);
+        let is_login = request.path().ends_with("/login") || !recorded.is_ok();
+        let body = written.iter().find(|(path, _)| !is_login && *path == request.path());
+        body.map_or(recorded, |(_, body)| {
+            Answer::new(200, &[("content-type", "application/json"), ("set-cookie", &cookie)], body.clone())
+        })
+    };
+    System {
+        name,
+        client: |url| xui::client_at(url, xui::password(), PATIENT),
+        polled,
+        absent: absent.into_iter().map(below).collect(),
+        panel: Arc::new(answer),
+    }
 }
 
 /// PasarGuard's name of the node with this id.

@@ -9,7 +9,8 @@ use crate::common::exposition::Sample;
 const FIELD: usize = 6;
 
 /// Families of which a row changes the value, because they count or sum rows.
-const TOTALS: [&str; 9] = [
+const TOTALS: [&str; 10] = [
+    "proxymeter_inbound_users",
     "proxymeter_users",
     "proxymeter_users_online",
     "proxymeter_users_seen",
