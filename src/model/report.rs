@@ -331,13 +331,13 @@ mod tests {
     #[test]
     fn counters_go_on_under_their_label() {
         let counter = |bytes: Option<u64>| bytes.map(Counter::new);
-        // Readings of `a` and `b`, and what is published. A first fall is not believed, and a counter that was
-        // absent begins again.
+        // Readings of `a` and `b`, and what is published. A first fall is not believed, and a counter that an
+        // answer lacks goes on after it.
         let polls = [
             ([Some(100), Some(5)], [Some(100), Some(5)]),
             ([Some(3), Some(7)], [Some(100), Some(7)]),
             ([Some(4), None], [Some(4), None]),
-            ([Some(6), Some(2)], [Some(6), Some(2)]),
+            ([Some(6), Some(9)], [Some(6), Some(9)]),
         ];
         let mut report = Report::new("home");
         for (readings, published) in polls {
@@ -348,7 +348,7 @@ mod tests {
             let outbounds = rows.map(|(label, downlink)| Outbound { label, downlink, ..Outbound::default() });
             report.merge(Fact::Inbounds(inbounds.into()), Moment::default());
             report.merge(Fact::Outbounds(outbounds.into()), Moment::default());
-            let value = |counter: Option<Counter>| counter.map(Counter::value);
+            let value = |counter: Option<Counter>| counter.and_then(Counter::read);
             assert_eq!([1, 0].map(|row| value(report.inbounds[row].uplink)), published);
             assert_eq!([1, 0].map(|row| value(report.outbounds[row].downlink)), published);
         }
