@@ -145,6 +145,8 @@ impl Xui {
                 plan.push(Planned::new(part, pace));
             }
         };
+        // The status has both, so this comes after the system.
+        add(Part::Core, Pace::Every(1), &[Subject::Status]);
         let has_nodes = self.generation() >= Generation::V3_0;
         if has_nodes {
             add(Part::Nodes, Pace::Every(1), &[Subject::Nodes, Subject::Descendants]);
@@ -161,13 +163,13 @@ impl Xui {
 
     pub(super) async fn read(&mut self, part: Part, now: Moment) -> Result<Step, FetchError> {
         match part {
-            Part::System => self.read_system(now).await,
+            Part::System | Part::Core => self.read_system(now).await,
             Part::Nodes => self.read_nodes(now).await,
             Part::Online => self.read_online(now).await,
             Part::Outbounds => self.read_outbounds(now).await,
             Part::Users | Part::Inbounds => self.read_list(now).await,
             // No plan of this client has them.
-            Part::Core | Part::Usage | Part::Admins | Part::NodeStats | Part::UserNodes => {
+            Part::Usage | Part::Admins | Part::NodeStats | Part::UserNodes => {
                 Ok(Step::done(part, Vec::new()))
             }
         }
@@ -210,7 +212,7 @@ impl Xui {
         }
         let answer = match found {
             Found::Some(answer) => answer,
-            Found::Null => return Ok(Step::done(Part::System, Vec::new())),
+            Found::Null => return Ok(system_step(Vec::new())),
             Found::NoRoute => return Err(self.diagnose(now).await),
         };
         let status = Object::new("status", &answer, &self.odd).and_then(|answer| convert::status(&answer));
@@ -235,7 +237,7 @@ impl Xui {
         if self.online_refused {
             facts.push(Fact::Counts(self.count_online(now).await?));
         }
-        Ok(Step::done(Part::System, facts))
+        Ok(system_step(facts))
     }
 
     /// What a status shows of the panel. Another version may have other routes.
@@ -439,6 +441,11 @@ impl Xui {
             Err(_) => Ok(None),
         }
     }
+}
+
+/// A status shows the host and the core.
+fn system_step(facts: Vec<Fact>) -> Step {
+    Step { done: vec![Part::System, Part::Core], facts, durable: Vec::new() }
 }
 
 /// What a part has if its answer has nothing.

@@ -1,10 +1,11 @@
 //! The recorded panels through the real client: the numbers are those of the recordings.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use proxymeter::{
     clock::Clock,
-    model::{Expiry, NodeStatus, Part, Report, Timestamp, User, UserStatus},
+    exposition::{self, Coding, Format, Options, Tail, UserLabels},
+    model::{ActiveAlerts, Expiry, NodeStatus, Part, Report, Timestamp, User, UserStatus},
 };
 use serde_json::Value;
 
@@ -319,4 +320,23 @@ async fn a_panel_that_has_just_started_has_no_sample_yet() {
     let report = read(&panel, &server, true).await;
     assert_eq!(report.identity.as_ref().unwrap().generation, "3.3");
     assert!(report.host.memory_used.is_some());
+}
+
+#[tokio::test]
+async fn the_core_is_shown() {
+    for name in ["3.6.0", "2.8.11", "alireza0-1.12.0"] {
+        let panel = Panel::of(name);
+        let server = panel.clone().start();
+        let report = read(&panel, &server, false).await;
+        let now = Clock::starting_at(panel.recorded_at()).now();
+        let options = Options { labels: UserLabels::Name, limit: 1000, inbounds: true };
+        let rendered =
+            exposition::render(&[Arc::new(report)], now, &options, Format::Classic, Coding::Identity);
+        let tail = Tail { alerts: &ActiveAlerts::default(), own: &[] };
+        let text = String::from_utf8(rendered.complete(&tail, None).concat()).unwrap();
+        for series in ["core_up{", "core_uptime_seconds{", "core_info{"] {
+            assert!(text.contains(&format!("\nproxymeter_{series}")), "{name} {series}");
+        }
+        assert_eq!(server.requests_for(&format!("{BASE}{}", panel.status_path())).len(), 1, "{name}");
+    }
 }
