@@ -87,6 +87,8 @@ pub struct Xui {
     /// When users were last in the list of those online, by the daemon's uptime.
     seen: HashMap<Arc<str>, Duration>,
     node_labels: HashMap<i64, Arc<str>>,
+    /// Whether nodes were read. The same answer has their statistics.
+    nodes_read: bool,
     addresses: Aside,
     limits: Aside,
 }
@@ -133,6 +135,7 @@ impl Xui {
             list_refused: false,
             seen: HashMap::new(),
             node_labels: HashMap::new(),
+            nodes_read: false,
             addresses: Aside::default(),
             limits: Aside::default(),
         })
@@ -150,6 +153,9 @@ impl Xui {
         let has_nodes = self.generation() >= Generation::V3_0;
         if has_nodes {
             add(Part::Nodes, Pace::Every(1), &[Subject::Nodes, Subject::Descendants]);
+            if self.nodes_read {
+                add(Part::NodeStats, Pace::Every(1), &[Subject::Nodes, Subject::Descendants]);
+            }
         }
         add(Part::Online, Pace::Every(1), &[Subject::Online]);
         add(Part::Outbounds, Pace::Every(2), &[Subject::OutboundTraffic, Subject::Observatory]);
@@ -164,14 +170,12 @@ impl Xui {
     pub(super) async fn read(&mut self, part: Part, now: Moment) -> Result<Step, FetchError> {
         match part {
             Part::System | Part::Core => self.read_system(now).await,
-            Part::Nodes => self.read_nodes(now).await,
+            Part::Nodes | Part::NodeStats => self.read_nodes(now).await,
             Part::Online => self.read_online(now).await,
             Part::Outbounds => self.read_outbounds(now).await,
             Part::Users | Part::Inbounds => self.read_list(now).await,
             // No plan of this client has them.
-            Part::Usage | Part::Admins | Part::NodeStats | Part::UserNodes => {
-                Ok(Step::done(part, Vec::new()))
-            }
+            Part::Usage | Part::Admins | Part::UserNodes => Ok(Step::done(part, Vec::new())),
         }
     }
 
@@ -281,7 +285,8 @@ impl Xui {
         let Rows { kept, omitted } = nodes.nodes;
         let facts =
             vec![Fact::Omitted(Part::Nodes, omitted), Fact::Nodes(kept), Fact::NodeStats(nodes.stats)];
-        Ok(Step::done(Part::Nodes, facts))
+        self.nodes_read = true;
+        Ok(Step { done: vec![Part::Nodes, Part::NodeStats], facts, durable: Vec::new() })
     }
 
     async fn read_outbounds(&mut self, now: Moment) -> Result<Step, FetchError> {

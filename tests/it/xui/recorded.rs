@@ -323,7 +323,7 @@ async fn a_panel_that_has_just_started_has_no_sample_yet() {
 }
 
 #[tokio::test]
-async fn the_core_is_shown() {
+async fn the_core_and_what_nodes_measure_are_shown() {
     for name in ["3.6.0", "2.8.11", "alireza0-1.12.0"] {
         let panel = Panel::of(name);
         let server = panel.clone().start();
@@ -334,7 +334,8 @@ async fn the_core_is_shown() {
             exposition::render(&[Arc::new(report)], now, &options, Format::Classic, Coding::Identity);
         let tail = Tail { alerts: &ActiveAlerts::default(), own: &[] };
         let text = String::from_utf8(rendered.complete(&tail, None).concat()).unwrap();
-        for series in ["core_up{", "core_uptime_seconds{", "core_info{"] {
+        let nodes = (name == "3.6.0").then_some("node_uptime_seconds{");
+        for series in ["core_up{", "core_uptime_seconds{", "core_info{"].into_iter().chain(nodes) {
             assert!(text.contains(&format!("\nproxymeter_{series}")), "{name} {series}");
         }
         assert_eq!(server.requests_for(&format!("{BASE}{}", panel.status_path())).len(), 1, "{name}");
