@@ -36,7 +36,7 @@ use crate::{
     http::{self, Body, BuildError, Client, Limits},
     model::{Fact, Identity, Moment, NamedUsers, Part, System, Timestamp, UserCounts, UserFacts, WholeList},
     upstream::{
-        Cause, FetchError, Notes, Pace, Planned, Scope, Step, Timeouts,
+        Again, Cause, FetchError, Notes, Pace, Planned, Scope, Step, Timeouts,
         json::{self, Object, OddFields, Rows},
     },
 };
@@ -239,7 +239,7 @@ impl Xui {
             Fact::Core(status.core),
         ];
         if self.online_refused {
-            facts.push(Fact::Counts(self.count_online(now).await?));
+            facts.push(Fact::Counts(self.count_online(now).await));
         }
         Ok(system_step(facts))
     }
@@ -260,14 +260,12 @@ impl Xui {
     }
 
     /// How many are online, for a token that may not read who is.
-    async fn count_online(&mut self, now: Moment) -> Result<UserCounts, FetchError> {
+    async fn count_online(&mut self, now: Moment) -> UserCounts {
         let online = match self.value(Subject::OnlineCount, now).await {
             Ok(Found::Some(history)) => convert::last_point(&history, &self.odd),
-            Ok(Found::Null | Found::NoRoute) => None,
-            Err(err) if matches!(err.scope(), Scope::Login | Scope::Target) => return Err(err),
-            Err(_) => None,
+            Ok(Found::Null | Found::NoRoute) | Err(_) => None,
         };
-        Ok(UserCounts { online, ..UserCounts::default() })
+        UserCounts { online, ..UserCounts::default() }
     }
 
     async fn read_nodes(&mut self, now: Moment) -> Result<Step, FetchError> {
@@ -398,8 +396,10 @@ impl Xui {
         self.odd.extend(list.take_odd());
         // The first list shows whether it has the limits.
         if self.routes.of(Subject::List) == Some(SLIM_LIST) && self.limits.read.is_none() {
-            let limits = self.read_limits(now).await?;
-            self.limits.set(limits, now);
+            // The list is here already. What stops other requests shows again before the next one.
+            if let Ok(limits) = self.read_limits(now).await {
+                self.limits.set(limits, now);
+            }
         }
         if list.is_unreadable() {
             return Err(FetchError::new(ASKED, Cause::Rows));
@@ -431,7 +431,7 @@ impl Xui {
         match self.value(Subject::Addresses, now).await {
             Ok(Found::Some(list)) => Ok(convert::addresses(&list, &self.odd, self.clock.panel_now(now))),
             Ok(Found::Null | Found::NoRoute) => Ok(None),
-            Err(err) if matches!(err.scope(), Scope::Login | Scope::Target) => Err(err),
+            Err(err) if concerns_all(&err) => Err(err),
             Err(_) => Ok(None),
         }
     }
@@ -442,10 +442,16 @@ impl Xui {
         match self.find(Subject::WholeList, now, limits, inbounds).await {
             Ok(Found::Some(list)) => Ok(Some(list.devices_limits())),
             Ok(Found::Null | Found::NoRoute) => Ok(None),
-            Err(err) if matches!(err.scope(), Scope::Login | Scope::Target) => Err(err),
+            Err(err) if concerns_all(&err) => Err(err),
             Err(_) => Ok(None),
         }
     }
+}
+
+/// Whether a failure of an optional request stops the others too: it is one of the login, or a wait that is demanded.
+/// Any other costs only what was requested.
+fn concerns_all(err: &FetchError) -> bool {
+    err.scope() == Scope::Login || err.cause == Cause::SessionLost || err.again != Again::Usual
 }
 
 /// A status shows the host and the core.

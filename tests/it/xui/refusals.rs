@@ -158,3 +158,38 @@ async fn another_version_has_other_routes() {
     assert_eq!(asked("/panel/api/inbounds/list/slim"), 2);
     assert_eq!(asked("/login"), 1);
 }
+
+#[tokio::test]
+async fn an_optional_request_that_fails_does_not_cost_the_users() {
+    let panel = Panel::of("3.6.0");
+    let optional = ["/panel/api/server/clientIps", "/panel/api/inbounds/list"];
+    for answer in [Answer::status(502), Answer::new(403, &[], ""), Answer(vec![Act::Close])] {
+        let words = format!("{answer:?}");
+        let replay = panel.clone();
+        let server = Server::start(move |request| {
+            let path = request.path().strip_prefix(BASE).unwrap();
+            if optional.contains(&path) { answer.clone() } else { replay.answer(request) }
+        });
+        let mut upstream = client(&server, token(), PATIENT);
+        let now = at(panel.recorded_at());
+        upstream.read(Part::System, now).await.unwrap();
+        for _ in 0..2 {
+            while !upstream.read(Part::Users, now).await.unwrap().done.contains(&Part::Users) {}
+        }
+        let asked: Vec<_> =
+            optional.iter().map(|path| server.requests_for(&format!("{BASE}{path}")).len()).collect();
+        // A GET on a connection that is closed is sent once more.
+        assert!(asked.iter().all(|times| (1..=2).contains(times)), "{words} {asked:?}");
+        assert_eq!(server.requests_for(&format!("{BASE}/panel/api/inbounds/list/slim")).len(), 2, "{words}");
+    }
+}
+
+#[tokio::test]
+async fn an_optional_request_that_demands_a_wait_is_obeyed() {
+    let panel = Panel::of("3.6.0");
+    let server = panel.clone().with("/panel/api/server/clientIps", || Answer::status(429));
+    let mut upstream = client(&server, token(), PATIENT);
+    let now = at(panel.recorded_at());
+    upstream.read(Part::System, now).await.unwrap();
+    assert_eq!(upstream.read(Part::Users, now).await.unwrap_err().reason(), Reason::RateLimited);
+}

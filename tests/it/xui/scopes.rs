@@ -80,3 +80,14 @@ async fn only_the_panels_own_refusal_is_one() {
     let report = read(&panel, &server, true).await;
     assert_eq!(report.parts[&Part::Nodes].outcome, Outcome::Up);
 }
+
+#[tokio::test]
+async fn a_count_that_fails_does_not_cost_the_host() {
+    let panel = Panel::of("main").with_scope("monitor");
+    let server = panel.clone().with("/panel/api/server/history/online/2", || Answer::status(502));
+    let mut upstream = client(&server, token(), PATIENT);
+    let now = at(panel.recorded_at());
+    upstream.read(Part::System, now).await.unwrap();
+    assert!(upstream.read(Part::Online, now).await.is_err());
+    assert!(!upstream.read(Part::System, now).await.unwrap().facts.is_empty());
+}
