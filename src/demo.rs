@@ -23,13 +23,14 @@ use crate::{
     simulator::{
         inbox::{self, Arrival},
         marzban::{Flavour, NodeStatus, Options as PanelOptions, Panel},
+        xui,
     },
 };
 
 /// Options of the demonstration.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Users of the simulated Marzban panel; the PasarGuard panel has a third of them.
+    /// Users of the simulated Marzban panel; the PasarGuard panel and the 3x-ui panel have a third of them each.
     pub users: usize,
     /// The same seed gives the same panels.
     pub seed: u64,
@@ -60,7 +61,7 @@ struct Simulated {
 
 /// Everything that is polled.
 async fn panels(options: Options) -> io::Result<Vec<Simulated>> {
-    Ok(vec![marzban(options).await?, pasarguard(options).await?])
+    Ok(vec![marzban(options).await?, pasarguard(options).await?, xui(options).await?])
 }
 
 /// Runs panels and a daemon until it is asked to stop.
@@ -184,6 +185,31 @@ async fn pasarguard(options: Options) -> io::Result<Simulated> {
     );
     let life = async move {
         let time = every_second(|_| panel.advance(1));
+        tokio::join!(time, panel.clone().serve(listener, std::future::pending()));
+    };
+    Ok(Simulated { tables, life: Box::pin(life) })
+}
+
+/// A 3x-ui panel with a node and an outbound that fails.
+async fn xui(options: Options) -> io::Result<Simulated> {
+    let options = xui::Options {
+        clients: options.users / 3,
+        seed: options.seed.wrapping_add(2),
+        ..xui::Options::default()
+    };
+    let token = options.token.clone();
+    let clock = Clock::system();
+    let panel = xui::Panel::new(&options, move || clock.now().wall.as_millis());
+    panel.advance(120_000);
+    let listener = loopback().await?;
+    let tables = format!(
+        "[xui.office]\n\
+         url = \"http://{}\"\n\
+         token = \"{token}\"\n",
+        listener.local_addr()?,
+    );
+    let life = async move {
+        let time = every_second(|_| panel.advance(1000));
         tokio::join!(time, panel.clone().serve(listener, std::future::pending()));
     };
     Ok(Simulated { tables, life: Box::pin(life) })

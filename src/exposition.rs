@@ -15,6 +15,7 @@ mod hosts;
 mod inbounds;
 mod labels;
 mod nodes;
+mod outbounds;
 mod own;
 mod sink;
 mod targets;
@@ -40,12 +41,13 @@ use view::{Naming, View};
 type Noun = (&'static [&'static Family<'static>], fn(&mut Text, &[View<'_>]));
 
 /// In the order in which they are written.
-const NOUNS: [Noun; 6] = [
+const NOUNS: [Noun; 7] = [
     (targets::FAMILIES, targets::write),
     (users::FAMILIES, users::write),
     (nodes::FAMILIES, nodes::write),
     (hosts::FAMILIES, hosts::write),
     (inbounds::FAMILIES, inbounds::write),
+    (outbounds::FAMILIES, outbounds::write),
     (admins::FAMILIES, admins::write),
 ];
 
@@ -88,7 +90,7 @@ pub fn render(
     let mut text = Text::new(format, Sink::new(coding));
     let namings: Vec<_> = reports.iter().map(|report| Naming::new(report, options)).collect();
     let views = reports.iter().zip(&namings);
-    let views: Vec<_> = views.map(|(report, naming)| View { report, naming, now }).collect();
+    let views: Vec<_> = views.map(|(report, naming)| View { report, naming, options, now }).collect();
     for (_, write) in NOUNS {
         write(&mut text, &views);
     }

@@ -44,7 +44,7 @@ const SAID: usize = 1024;
 /// How long draining may take once the status is known.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 /// Bytes that one row of a long list may take up. Marzban's are about 4 KB.
-const ROW_ALLOWANCE: usize = 1024 * 1024;
+pub const ROW: usize = 1024 * 1024;
 /// Rows of a long list in one answer. Empty rows take almost nothing on the wire and hundreds of bytes in memory.
 const ROWS: usize = 100_000;
 
@@ -119,6 +119,9 @@ pub enum Error {
     Timeout(Duration),
     #[error("the connection broke before the answer ended")]
     Interrupted,
+    /// E.g. of a server that expects TLS.
+    #[error("the answer is not HTTP")]
+    NotHttp,
     #[error("answered {0}, a redirect, which is not followed")]
     Redirect(u16),
     #[error("answered {0}")]
@@ -130,7 +133,7 @@ pub enum Error {
     NotJson(&'static str),
     #[error("the answer is larger than {0} bytes")]
     TooLarge(usize),
-    #[error("a row in the answer is larger than 1 MiB")]
+    #[error("a row in the answer is larger than a row may be")]
     TooLargeRow,
     #[error("the list in the answer has more than 100,000 rows")]
     TooLargeList,
@@ -347,6 +350,8 @@ pub struct Body {
 /// Limits the size of each row and the number of rows of a long list, so that neither fills memory.
 #[derive(Clone, Debug)]
 pub struct RowAllowance {
+    /// Bytes that a row may take up.
+    most: usize,
     /// Bytes left for the current row.
     bytes: Rc<Cell<usize>>,
     /// Rows left.
@@ -356,13 +361,13 @@ pub struct RowAllowance {
 impl Body {
     fn new(arriving: mpsc::Receiver<Bytes>) -> Self {
         let allowance =
-            RowAllowance { bytes: Rc::new(Cell::new(usize::MAX)), rows: Rc::new(Cell::new(ROWS)) };
+            RowAllowance { most: ROW, bytes: Rc::new(Cell::new(usize::MAX)), rows: Rc::new(Cell::new(ROWS)) };
         Body { arriving, chunk: Bytes::new(), allowance }
     }
 
-    /// The limits of this body, for the decoder to call at each row.
-    pub fn row_allowance(&self) -> RowAllowance {
-        self.allowance.clone()
+    /// The limits of this body, for the decoder to call at each row, which may take up `most` bytes.
+    pub fn row_allowance(&self, most: usize) -> RowAllowance {
+        RowAllowance { most, ..self.allowance.clone() }
     }
 }
 
@@ -370,7 +375,7 @@ impl RowAllowance {
     /// Starts a row. After the last row allowed, the next read of the body fails.
     pub fn next_row(&self) {
         let rows = self.rows.get();
-        self.bytes.set(if rows == 0 { 0 } else { ROW_ALLOWANCE });
+        self.bytes.set(if rows == 0 { 0 } else { self.most });
         self.rows.set(rows.saturating_sub(1));
     }
 }
@@ -496,6 +501,8 @@ fn classify(err: &reqwest::Error, limits: Limits) -> Error {
         Error::Timeout(limits.deadline)
     } else if err.is_connect() {
         Error::Connect(find::<io::Error>(err).map_or_else(|| innermost(err), ToString::to_string))
+    } else if find::<hyper::Error>(err).is_some_and(hyper::Error::is_parse) {
+        Error::NotHttp
     } else {
         Error::Interrupted
     }

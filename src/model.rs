@@ -4,6 +4,7 @@
 //! one target, part by part. Everything downstream reads only this.
 
 mod active;
+mod core_reads;
 mod counter;
 mod durable;
 mod fact;
@@ -25,16 +26,17 @@ mod users;
 pub mod words;
 
 pub use active::{ActiveAlert, ActiveAlerts, AlertState, KIND_USER};
-pub use counter::Counter;
+pub use core_reads::CoreReads;
+pub use counter::{Counter, Total};
 pub use durable::{CounterChange, CounterFamilies, CounterRow};
 pub use fact::{
     Fact, NamedUsers, ProxyTraffic, Unreadable, UnreadableCause, UnreadableRow, UserFacts, WalkEnd, WholeList,
 };
 pub use flow::Flow;
-pub use history::{CORE_WINDOW, History, NodeHistory};
-pub use host::{Core, Host};
+pub use history::{History, NodeHistory, OutboundHistory};
+pub use host::{Core, Host, share};
 pub use identity::{Identity, System};
-pub use inbounds::Inbound;
+pub use inbounds::{Inbound, Outbound};
 pub use labels::{Row, labels};
 pub use nodes::{
     MASTER, Node, NodeMessage, NodeStats, NodeStatus, NodeTraffic, UserNodeTraffic, node_labels,

@@ -302,7 +302,10 @@ impl Poller {
     /// Reads every part once, without the daemon's pauses, and returns the report. Failed parts are not retried.
     pub async fn read_once(mut self) -> Report {
         let mut read = Vec::new();
-        while let Some(planned) = self.upstream.plan().into_iter().find(|next| !read.contains(&next.part)) {
+        let is_next = |poller: &Self, read: &[Part], next: &Planned| {
+            !read.contains(&next.part) && !poller.was_read(next.part)
+        };
+        while let Some(planned) = self.upstream.plan().into_iter().find(|next| is_next(&self, &read, next)) {
             if self.step(planned).await != Ended::More {
                 read.push(planned.part);
             }

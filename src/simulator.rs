@@ -7,3 +7,4 @@
 pub mod http;
 pub mod inbox;
 pub mod marzban;
+pub mod xui;

@@ -9,15 +9,19 @@ mod step;
 pub mod marzban;
 #[cfg(test)]
 pub mod scripted;
+pub mod xui;
 
 use std::sync::Arc;
 
-use self::marzban::{Marzban, config::MarzbanConfig};
 pub use self::{
     error::{Again, Cause, FetchError, Scope},
     notes::Notes,
     plan::{Pace, Planned},
     step::{Step, Timeouts},
+};
+use self::{
+    marzban::{Marzban, config::MarzbanConfig},
+    xui::{Xui, config::XuiConfig},
 };
 use crate::{
     clock::Beat,
@@ -29,6 +33,7 @@ use crate::{
 #[derive(Debug)]
 pub enum Upstream {
     Marzban(Box<Marzban>),
+    Xui(Box<Xui>),
     #[cfg(test)]
     Scripted(Box<scripted::Scripted>),
 }
@@ -45,10 +50,19 @@ impl Upstream {
         Ok(Upstream::Marzban(Box::new(Marzban::new(config, timeouts)?)))
     }
 
+    /// A client for a panel of the x-ui family.
+    ///
+    /// # Errors
+    /// When a certificate or key cannot be used.
+    pub fn xui(config: &XuiConfig, timeouts: Timeouts) -> Result<Self, BuildError> {
+        Ok(Upstream::Xui(Box::new(Xui::new(config, timeouts)?)))
+    }
+
     /// The parts that this target has, as far as known, each once. The first one decides `up`.
     pub fn plan(&self) -> Vec<Planned> {
         match self {
             Upstream::Marzban(marzban) => marzban.plan(),
+            Upstream::Xui(xui) => xui.plan(),
             #[cfg(test)]
             Upstream::Scripted(scripted) => scripted.plan.clone(),
         }
@@ -58,6 +72,8 @@ impl Upstream {
     pub fn resume(&mut self, counters: &CounterFamilies) -> Vec<CounterChange> {
         match self {
             Upstream::Marzban(marzban) => marzban.resume(counters),
+            // It keeps no counters of its own.
+            Upstream::Xui(_) => Vec::new(),
             #[cfg(test)]
             Upstream::Scripted(scripted) => {
                 scripted.resumed.lock().unwrap().extend_from_slice(counters);
@@ -73,6 +89,7 @@ impl Upstream {
     pub async fn read(&mut self, part: Part, now: Moment) -> Result<Step, FetchError> {
         match self {
             Upstream::Marzban(marzban) => marzban.read(part, now).await,
+            Upstream::Xui(xui) => xui.read(part, now).await,
             #[cfg(test)]
             Upstream::Scripted(scripted) => scripted.read(part, now).await,
         }
@@ -85,6 +102,7 @@ impl Upstream {
     pub async fn read_named(&mut self, names: &[Arc<str>], now: Moment) -> Result<NamedUsers, FetchError> {
         match self {
             Upstream::Marzban(marzban) => marzban.read_named(names, now).await,
+            Upstream::Xui(xui) => Ok(xui.read_named(names)),
             #[cfg(test)]
             Upstream::Scripted(scripted) => scripted.read_named(names, now).await,
         }
@@ -94,6 +112,7 @@ impl Upstream {
     pub fn forget_walk(&mut self) {
         match self {
             Upstream::Marzban(marzban) => marzban.forget_walk(),
+            Upstream::Xui(_) => {}
             #[cfg(test)]
             Upstream::Scripted(_) => {}
         }
@@ -103,6 +122,7 @@ impl Upstream {
     pub fn tell(&mut self, beat: &Beat) {
         match self {
             Upstream::Marzban(marzban) => marzban.tell(beat),
+            Upstream::Xui(xui) => xui.tell(beat),
             #[cfg(test)]
             Upstream::Scripted(scripted) => scripted.beat = beat.clone(),
         }
@@ -112,6 +132,7 @@ impl Upstream {
     pub fn set_timeouts(&mut self, timeouts: Timeouts) {
         match self {
             Upstream::Marzban(marzban) => marzban.set_timeouts(timeouts),
+            Upstream::Xui(xui) => xui.set_timeouts(timeouts),
             #[cfg(test)]
             Upstream::Scripted(scripted) => scripted.timeouts = Some(timeouts),
         }
@@ -121,6 +142,7 @@ impl Upstream {
     pub fn take_notes(&mut self) -> Notes {
         match self {
             Upstream::Marzban(marzban) => marzban.take_notes(),
+            Upstream::Xui(xui) => xui.take_notes(),
             #[cfg(test)]
             Upstream::Scripted(scripted) => std::mem::take(&mut scripted.notes),
         }
@@ -130,6 +152,7 @@ impl Upstream {
     pub fn certificate_expiry(&self) -> Option<Timestamp> {
         match self {
             Upstream::Marzban(marzban) => marzban.certificate_expiry(),
+            Upstream::Xui(xui) => xui.certificate_expiry(),
             #[cfg(test)]
             Upstream::Scripted(_) => None,
         }

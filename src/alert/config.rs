@@ -65,8 +65,10 @@ pub struct RuleConfig {
     pub repeat_interval: Option<Duration>,
     /// Absent: all; empty: none, so that the alert shows in metrics only.
     pub receivers: Option<Vec<String>>,
-    /// How long after a user's expiry the last step ends without a notification. Only for `user_expiry`.
+    /// How long after an expiry the last step ends without a notification. Only for `user_expiry` and `inbound_expiry`.
     pub expired_for: Option<Duration>,
+    /// Also asks about users whose plan starts again by itself. Only for `user_expiry` and `user_quota`.
+    pub renewing: bool,
 }
 
 /// A step of a rule that has steps.

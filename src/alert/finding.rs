@@ -1,23 +1,29 @@
 //! The rules' questions put to a report: which steps are crossed, and what may be said of those that are not.
 
 mod crossing;
+mod end;
+mod inbounds;
 mod nodes;
+mod outbounds;
 mod target;
 mod users;
 
 use std::{sync::Arc, time::Duration};
 
-use serde::{Deserialize, Serialize};
-
-pub use self::crossing::{Crossing, Judged, Read, Switch};
 use self::{
     crossing::of_target,
-    nodes::{accounting_stalled, node_down, node_share},
-    target::{certificate_expiry, core_down, part_stale, ratio, right_lost, share, target_down},
-    users::{expiry, of_users, quota, rows_unreadable, status},
+    inbounds::{end_of_inbound, of_inbounds},
+    nodes::{accounting_stalled, core_down, node_down, node_share},
+    outbounds::outbound_down,
+    target::{certificate_expiry, part_stale, right_lost, share, target_down},
+    users::{end_of_user, expiry, of_users, quota, rows_unreadable, status},
+};
+pub use self::{
+    crossing::{Crossing, Judged, Read, Switch},
+    end::End,
 };
 use super::rule::{Question, Rule, Rules};
-use crate::model::{Expiry, Moment, NodeStats, Outcome, Part, Reading, Report, Timestamp, User, UserStatus};
+use crate::model::{self, Moment, Outcome, Part, Reading, Report, Timestamp};
 
 /// What the rules find in one target's report.
 #[derive(Clone, Debug)]
@@ -42,52 +48,6 @@ pub struct Scope {
     pub read_at: Timestamp,
     /// Of subjects that have crossed a step, or hold one they crossed earlier. Sorted by subject, each once.
     pub crossings: Vec<Crossing>,
-}
-
-/// Why an alert ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum End {
-    /// The expiry was moved.
-    Renewed,
-    /// The limit was changed.
-    ToppedUp,
-    /// Usage was set back.
-    Reset,
-    /// The subject no longer exists.
-    Deleted,
-    /// The operator turned the subject off.
-    Disabled,
-    /// The wall clock was set back.
-    Clock,
-    /// No rule asks any more.
-    Removed,
-    /// The target is another system now.
-    Replaced,
-    /// It no longer holds.
-    Recovered,
-}
-
-impl End {
-    /// Whether a period ended with it, so that what is crossed after it is news.
-    pub(super) fn of_period(self) -> bool {
-        matches!(self, End::Renewed | End::ToppedUp | End::Reset)
-    }
-
-    /// The annotation `reason` of a resolved alert.
-    pub fn label(self) -> &'static str {
-        match self {
-            End::Renewed => "renewed",
-            End::ToppedUp => "topped up",
-            End::Reset => "reset",
-            End::Deleted => "deleted",
-            End::Disabled => "disabled",
-            End::Clock => "clock set",
-            End::Removed => "rule removed",
-            End::Replaced => "target replaced",
-            End::Recovered => "recovered",
-        }
-    }
 }
 
 /// Puts the rules' questions to `report`.
@@ -129,23 +89,24 @@ fn ask(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
         Question::UserQuota => of_users(report, |user| quota(rule, user)),
         Question::UserStatus => of_users(report, status),
         Question::RowsUnreadable => rows_unreadable(report),
+        Question::InboundExpiry => {
+            of_inbounds(report, |inbound| inbounds::expiry(rule, report, inbound, now))
+        }
+        Question::InboundQuota => of_inbounds(report, |inbound| inbounds::quota(rule, inbound, now)),
         Question::TargetDown => target_down(rule, report, now),
         Question::PartStale => part_stale(report, now),
         Question::RightLost => right_lost(report),
         Question::AccountingStalled => accounting_stalled(report, nodes),
         Question::NodeDown => node_down(rule, report, now),
+        Question::OutboundDown => outbound_down(rule, report, now),
         Question::NodeCpu => node_share(rule, report, nodes, |stats| stats.cpu_usage),
-        Question::NodeMemory => node_share(rule, report, nodes, memory_of_node),
-        Question::CoreDown => core_down(report, now),
+        Question::NodeMemory => node_share(rule, report, nodes, |stats| stats.memory_usage),
+        Question::CoreDown => core_down(report, nodes, now),
         Question::HostCpu => of_target(share(rule, host.cpu_usage)),
-        Question::HostMemory => of_target(share(rule, ratio(host.memory_used, host.memory_size))),
-        Question::HostDisk => of_target(share(rule, ratio(host.disk_used, host.disk_size))),
+        Question::HostMemory => of_target(share(rule, model::share(host.memory_used, host.memory_size))),
+        Question::HostDisk => of_target(share(rule, model::share(host.disk_used, host.disk_size))),
         Question::CertificateExpiry => certificate_expiry(rule, report, now),
     }
-}
-
-fn memory_of_node(stats: &NodeStats) -> Option<f64> {
-    ratio(stats.memory_used, stats.memory_size)
 }
 
 /// Whether what is known of `part` may be judged by.
@@ -184,33 +145,24 @@ impl Scope {
                 Some((_, Switch::On)) => (End::Recovered, self.read_at),
                 Some((_, Switch::Unknown)) => return None,
             },
+            Judged::Inbounds { list, whole } => {
+                match list.iter().find(|inbound| *inbound.label == *subject) {
+                    Some(inbound) => (end_of_inbound(inbound, then, self.read_at)?, self.read_at),
+                    None if *whole => (End::Deleted, self.read_at),
+                    None => return None,
+                }
+            }
             Judged::Users(users) => {
                 let list = users.list();
                 let place = list.binary_search_by(|user| (*user.name).cmp(subject));
                 match place.ok().and_then(|place| list.get(place)) {
-                    Some(user) => (end_of_user(user, then), user.read_at),
+                    Some(user) => (end_of_user(&self.rule, user, then), user.read_at),
                     // The list lacks those who were created after its walk began.
                     None => (End::Deleted, users.walked_since()?.wall),
                 }
             }
         };
         Some((end, Some(read_at)))
-    }
-}
-
-fn end_of_user(user: &User, then: &Reading) -> End {
-    match then {
-        Reading::Word(_) => End::Recovered,
-        _ if user.status == UserStatus::Disabled => End::Disabled,
-        _ if user.renews => End::Renewed,
-        Reading::Ends(end) if user.expiry == Expiry::At(*end) => End::Clock,
-        Reading::Ends(_) => End::Renewed,
-        Reading::Used { limit, .. } if user.limit != Some(*limit) => End::ToppedUp,
-        Reading::Used { .. } => End::Reset,
-        Reading::Share(_)
-        | Reading::Lasting(_)
-        | Reading::NotConnected { .. }
-        | Reading::Unreadable { .. } => End::Recovered,
     }
 }
 

@@ -34,8 +34,10 @@ pub struct Rule {
     pub repeat_interval: Duration,
     /// Absent: all.
     pub receivers: Option<Vec<String>>,
-    /// An alert about a user's expiry ends without a notification this long after it.
+    /// An alert about an expiry ends without a notification this long after it.
     pub expired_for: Duration,
+    /// Whether it also asks about users whose plan starts again by itself.
+    pub renewing: bool,
     targets: Names,
     subjects: Names,
 }
@@ -153,6 +155,7 @@ impl Rule {
             repeat_interval: config.repeat_interval.or(repeat_interval).unwrap_or(kind.repeat_interval),
             receivers: config.receivers.clone(),
             expired_for: config.expired_for.unwrap_or(EXPIRED_FOR),
+            renewing: config.renewing,
             targets: Names { only: config.targets.clone(), except: Vec::new() },
             subjects: Names { only: config.subjects.clone(), except: config.exclude.clone() },
         })
@@ -168,6 +171,7 @@ impl Rule {
             repeat_interval: kind.repeat_interval,
             receivers: None,
             expired_for: EXPIRED_FOR,
+            renewing: false,
             targets: Names::default(),
             subjects: Names::default(),
         }

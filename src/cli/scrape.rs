@@ -33,6 +33,7 @@ pub(super) async fn run(mut config: Config, targets: &[String]) -> Done {
     let options = exposition::Options {
         labels: daemon::labels_without_store(&config.users, &config.storage)?,
         limit: config.users.limit,
+        inbounds: config.users.inbounds,
     };
     let board = Board::new(config.targets.iter().map(|target| target.name.as_str()));
     let mut reads = Vec::new();

@@ -32,14 +32,12 @@ pub(super) const SHAPE: Shape = Shape {
         ("repeat_interval", If(is_quantity)),
         ("receivers", If(is_name)),
         ("expired_for", If(is_quantity)),
+        ("renewing", Number),
     ]],
 };
 
 /// Rules about facts that no supported system provides yet. Their names are reserved.
-const LATER: [&str; 8] = [
-    "inbound_expiry",
-    "inbound_quota",
-    "outbound_down",
+const LATER: [&str; 5] = [
     "credential_unavailable",
     "credential_quota",
     "credential_plan_expiry",
@@ -96,13 +94,8 @@ pub(super) fn read_all(root: &mut Table<'_, '_>, names: &Names) -> (Rules, Optio
 fn read(name: &str, mut table: Table<'_, '_>, names: &Names) -> RuleConfig {
     let named = table.take("rule", rule);
     let rule = kind_of(name, &named, &table);
-    let expired_for = table.take("expired_for", above_zero);
-    if let (Some((rule, _)), Field::Given(expired_for)) = (rule, &expired_for)
-        && rule != "user_expiry"
-    {
-        let text = format!("a key of user_expiry, and this is {rule}; leave it out");
-        table.reading.refuse(&expired_for.place, text);
-    }
+    let expired_for = take_of(&mut table, "expired_for", above_zero, rule, ["user_expiry", "inbound_expiry"]);
+    let renewing = take_of(&mut table, "renewing", switch, rule, ["user_expiry", "user_quota"]);
     RuleConfig {
         rule: named.value().map(|(rule, _)| rule.to_owned()),
         enabled: table.take("enabled", switch).value(),
@@ -114,8 +107,27 @@ fn read(name: &str, mut table: Table<'_, '_>, names: &Names) -> RuleConfig {
         severity: table.take("severity", severity).value(),
         repeat_interval: table.take("repeat_interval", duration).value(),
         receivers: names::take_list(&mut table, "receivers", |name| names.check_receiver(name)).value(),
-        expired_for: expired_for.value(),
+        expired_for,
+        renewing: renewing.unwrap_or_default(),
     }
+}
+
+/// Takes a key that only two rules have.
+fn take_of<T>(
+    table: &mut Table<'_, '_>,
+    key: &str,
+    read: impl FnOnce(&DeValue<'_>) -> Result<T, String>,
+    rule: Option<Rule>,
+    of: [&str; 2],
+) -> Option<T> {
+    let value = table.take(key, read).given()?;
+    if let Some((rule, _)) = rule
+        && !of.contains(&rule)
+    {
+        let text = format!("a key of {}, and this is {rule}; leave it out", of.join(" and "));
+        table.reading.refuse(&value.place, text);
+    }
+    Some(value.value)
 }
 
 /// The kind that a table is of, by its name or its key `rule`; refuses a table of no kind or of two.

@@ -11,13 +11,14 @@ use crate::notify::email::config::EmailConfig;
 use crate::notify::webhook::config::WebhookConfig;
 use crate::poll::config::PollConfig;
 use crate::upstream::marzban::config::MarzbanConfig;
+use crate::upstream::xui::config::XuiConfig;
 
 use super::names::{self, Names};
 use super::poll;
 use super::receivers::{email, webhook};
 use super::shape::{Key, Shape, Show};
 use super::table::Table;
-use super::targets::marzban;
+use super::targets::{marzban, xui};
 use super::users::UsersConfig;
 
 /// One kind of table whose names the operator chooses.
@@ -32,12 +33,14 @@ struct Kind<R> {
 type ReadTarget = fn(Table<'_, '_>, &UsersConfig) -> Option<TargetKind>;
 type ReadReceiver = fn(Table<'_, '_>) -> Option<ReceiverKind>;
 
-const TARGETS: [Kind<ReadTarget>; 1] = [MARZBAN];
+const TARGETS: [Kind<ReadTarget>; 2] = [MARZBAN, XUI];
 const MARZBAN: Kind<ReadTarget> = Kind {
     word: "marzban",
     shape: &marzban::SHAPE,
     read: |table, users| marzban::read(table, users).map(TargetKind::Marzban),
 };
+const XUI: Kind<ReadTarget> =
+    Kind { word: "xui", shape: &xui::SHAPE, read: |table, _| xui::read(table).map(TargetKind::Xui) };
 
 const RECEIVERS: [Kind<ReadReceiver>; 2] = [EMAIL, WEBHOOK];
 const EMAIL: Kind<ReadReceiver> =
@@ -67,6 +70,7 @@ pub struct Target {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TargetKind {
     Marzban(MarzbanConfig),
+    Xui(XuiConfig),
 }
 
 /// One place that alerts are sent to.
@@ -89,6 +93,7 @@ impl Target {
     pub fn source(&self) -> String {
         let (word, url) = match &self.kind {
             TargetKind::Marzban(marzban) => (MARZBAN.word, &marzban.url),
+            TargetKind::Xui(xui) => (XUI.word, &xui.url),
         };
         let digest = Sha256::digest(format!("{word} {}", url.join("/")));
         digest.iter().take(8).fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
@@ -98,6 +103,7 @@ impl Target {
     pub fn files(&self) -> Vec<&Path> {
         match &self.kind {
             TargetKind::Marzban(marzban) => marzban.tls.files().collect(),
+            TargetKind::Xui(xui) => xui.tls.files().collect(),
         }
     }
 
@@ -105,6 +111,7 @@ impl Target {
     pub(super) fn warnings(&self) -> Vec<String> {
         match &self.kind {
             TargetKind::Marzban(marzban) => marzban::warnings(&self.name, marzban),
+            TargetKind::Xui(xui) => xui::warnings(&self.name, xui),
         }
     }
 }

@@ -1,3 +1,4 @@
 //! The tables of targets, a file for each kind.
 
 pub(super) mod marzban;
+pub(super) mod xui;

@@ -8,13 +8,14 @@ use super::shape::{
     Show::{Hidden, If, Number, People},
 };
 use super::table::{Field, Table};
-use super::values::{choice, count, is_choice, text};
+use super::values::{choice, count, is_choice, switch, text};
 
 pub(super) const SHAPE: Shape = Shape {
     title: "[users]",
     keys: &[&[
         ("labels", If(|text| is_choice(text, &LABELS))),
         ("limit", Number),
+        ("inbounds", Number),
         ("hash_key", Hidden),
         ("hash_key_file", Hidden),
         NODE_TRAFFIC_OF,
@@ -35,6 +36,8 @@ pub struct UsersConfig {
     pub labels: LabelsChoice,
     /// The maximum number of users per target, in the order of their names.
     pub limit: usize,
+    /// Whether the inbounds of each user are exported.
+    pub inbounds: bool,
     /// The key of the hashes, shared by replicas; at least 16 bytes.
     pub hash_key: Option<Secret>,
     /// Users whose traffic per node is read, in targets that do not name their own.
@@ -68,6 +71,7 @@ impl Default for UsersConfig {
         Self {
             labels: LabelsChoice::Name,
             limit: 100_000,
+            inbounds: false,
             hash_key: None,
             node_traffic_of: Vec::new(),
             notices: NoticeNames::Name,
@@ -80,6 +84,7 @@ pub(super) fn read(mut table: Table<'_, '_>) -> UsersConfig {
     UsersConfig {
         labels: table.take("labels", |value| choice(value, &LABELS)).value().unwrap_or(default.labels),
         limit: table.take("limit", count).value().unwrap_or(default.limit),
+        inbounds: table.take("inbounds", switch).value().unwrap_or(default.inbounds),
         hash_key: read_hash_key(&mut table),
         node_traffic_of: read_node_traffic_of(&mut table).unwrap_or(default.node_traffic_of),
         notices: table.take("notices", |value| choice(value, &NOTICES)).value().unwrap_or(default.notices),

@@ -64,7 +64,11 @@ impl New {
 /// The part of the configuration that the server needs.
 pub(super) fn set_up(config: &Config, key: Option<HashKey>, access: Arc<Access>) -> Setup {
     Setup {
-        options: Options { labels: user_labels(&config.users, key), limit: config.users.limit },
+        options: Options {
+            labels: user_labels(&config.users, key),
+            limit: config.users.limit,
+            inbounds: config.users.inbounds,
+        },
         config: config.shown().to_owned(),
         receivers: config.receivers.iter().map(|table| (table.name.clone(), table.kind.word())).collect(),
         alerting: config.alerting.enabled,

@@ -208,6 +208,7 @@ pub fn poller(
 ) -> Result<Poller, StartError> {
     let upstream = match &target.kind {
         TargetKind::Marzban(marzban) => Upstream::marzban(marzban, target.poll.timeouts()),
+        TargetKind::Xui(xui) => Upstream::xui(xui, target.poll.timeouts()),
     };
     let upstream = upstream.map_err(|source| StartError::Client { target: target.name.clone(), source })?;
     let (config, board) = (target.poll.clone(), board.clone());

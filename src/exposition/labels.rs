@@ -14,6 +14,8 @@ pub struct Options {
     /// The most users per target that have series of their own, in any family. The first by name are kept, and the
     /// others are counted.
     pub limit: usize,
+    /// Whether the inbounds of each user have series.
+    pub inbounds: bool,
 }
 
 /// How metrics and pages name users.

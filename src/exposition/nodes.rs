@@ -15,13 +15,13 @@ families! {
     NODE_STATUS = Gauge("node_status", ["target", "node", "status"],
         "1 for the node's current status (status), 0 for the others; unrecognized words count as unknown. Polled.");
     NODE_INFO = Info("node_info", ["target", "node", "address", "version"],
-        "Address of the node (address) and last known version of its proxy core (xray_version); polled.");
+        "Address of the node (address) and last known version of its proxy core (xray_version or xrayVersion); polled.");
     NODE_UPLINK = Counter("node_uplink_bytes_total", ["target", "node"],
         "Bytes from users through the node, unweighted (lifetime_uplink, or uplink of /api/nodes/usage summed by the hour since first seen; the panel's own proxy is master). Polled.");
     NODE_DOWNLINK = Counter("node_downlink_bytes_total", ["target", "node"],
         "Bytes to users through the node, unweighted (lifetime_downlink, or downlink of /api/nodes/usage summed by the hour since first seen; the panel's own proxy is master). Polled.");
     NODE_CPU_USAGE = Gauge("node_cpu_usage_ratio", ["target", "node"],
-        "CPU usage of the node's host over all cores, 0 to 1 (cpu_usage of /api/nodes/realtime_stats, percent); polled.");
+        "CPU usage of the node's host over all cores, 0 to 1 (in percent: cpu_usage of /api/nodes/realtime_stats, or cpuPct); polled.");
     NODE_CPU_CORES = Gauge("node_cpu_cores", ["target", "node"],
         "CPU cores of the node's host (cpu_cores of /api/nodes/realtime_stats); polled.");
     NODE_MEMORY_USED = Gauge("node_memory_used_bytes", ["target", "node"],
@@ -29,15 +29,23 @@ families! {
     NODE_MEMORY_SIZE = Gauge("node_memory_size_bytes", ["target", "node"],
         "Bytes of memory of the node's host (mem_total of /api/nodes/realtime_stats); polled.");
     NODE_MEMORY_USAGE = Gauge("node_memory_usage_ratio", ["target", "node"],
-        "Share of the memory of the node's host in use, 0 to 1 (mem_used and mem_total of /api/nodes/realtime_stats); polled.");
+        "Share of the memory of the node's host in use, 0 to 1 (mem_used and mem_total of /api/nodes/realtime_stats; or memPct, percent); polled.");
     NODE_RECEIVE_SPEED = Gauge("node_network_receive_bytes_per_second", ["target", "node"],
         "Bytes per second that the node's host received on all interfaces, as the node measured it; there is no counter (incoming_bandwidth_speed of /api/nodes/realtime_stats). Polled.");
     NODE_TRANSMIT_SPEED = Gauge("node_network_transmit_bytes_per_second", ["target", "node"],
         "Bytes per second that the node's host sent on all interfaces, as the node measured it; there is no counter (outgoing_bandwidth_speed of /api/nodes/realtime_stats). Polled.");
     NODE_UPTIME = Gauge("node_uptime_seconds", ["target", "node"],
-        "Uptime of the node (uptime of /api/nodes/realtime_stats); polled.");
+        "Uptime of the node (uptime of /api/nodes/realtime_stats, or uptimeSecs); polled.");
     NODE_USAGE_COEFFICIENT = Gauge("node_usage_coefficient", ["target", "node"],
         "Factor by which the panel weights the node's traffic for quotas (usage_coefficient); polled.");
+    NODE_USERS = Gauge("node_users", ["target", "node"],
+        "Users that the node serves, as counted by the panel (clientCount); polled.");
+    NODE_USERS_ONLINE = Gauge("node_users_online", ["target", "node"],
+        "Users online at the node, as counted by the panel (onlineCount); polled.");
+    NODE_LATENCY = Gauge("node_latency_seconds", ["target", "node"],
+        "How long the node took to answer the panel (latencyMs); polled.");
+    NODE_CORE_UP = Gauge("node_core_up", ["target", "node"],
+        "Whether the proxy core of the node is running (xrayState); polled.");
 }
 
 pub(super) fn write(text: &mut Text, views: &[View<'_>]) {
@@ -64,6 +72,10 @@ pub(super) fn write(text: &mut Text, views: &[View<'_>]) {
     each_node_traffic(text, &NODE_DOWNLINK, views, |node| node.downlink, |traffic| traffic.downlink);
     write_stats(text, views);
     each_node(text, &NODE_USAGE_COEFFICIENT, views, |node| node.usage_coefficient);
+    each_node(text, &NODE_USERS, views, |node| node.users);
+    each_node(text, &NODE_USERS_ONLINE, views, |node| node.users_online);
+    each_node(text, &NODE_LATENCY, views, |node| node.latency);
+    each_node(text, &NODE_CORE_UP, views, |node| node.core_up);
 }
 
 /// What nodes report of their hosts.
@@ -72,7 +84,7 @@ fn write_stats(text: &mut Text, views: &[View<'_>]) {
     each_host(text, &NODE_CPU_CORES, views, |stats| stats.cpu_cores);
     each_host(text, &NODE_MEMORY_USED, views, |stats| stats.memory_used);
     each_host(text, &NODE_MEMORY_SIZE, views, |stats| stats.memory_size);
-    each_host(text, &NODE_MEMORY_USAGE, views, NodeStats::memory_usage);
+    each_host(text, &NODE_MEMORY_USAGE, views, |stats| stats.memory_usage);
     each_host(text, &NODE_RECEIVE_SPEED, views, |stats| stats.receive_speed);
     each_host(text, &NODE_TRANSMIT_SPEED, views, |stats| stats.transmit_speed);
     each_host(text, &NODE_UPTIME, views, |stats| stats.uptime);

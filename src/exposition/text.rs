@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::{Counter, Timestamp};
+use crate::model::Timestamp;
 
 use super::{
     family::{Family, Kind},
@@ -278,12 +278,6 @@ impl From<usize> for Number {
 impl From<f64> for Number {
     fn from(value: f64) -> Self {
         Number::Real(value)
-    }
-}
-
-impl From<Counter> for Number {
-    fn from(value: Counter) -> Self {
-        Number::Whole(value.value())
     }
 }
 

@@ -7,13 +7,13 @@ use super::{
     text::{Number, Text, push_label},
     view::{View, each_target},
 };
-use crate::model::{Expiry, Moment, Part, Unread, User, UserStatus};
+use crate::model::{Counter, Expiry, Moment, Part, Unread, User, UserStatus};
 
 families! {
     USERS = Gauge("users", ["target", "status"],
         "Users by status, as counted by the panel (users_active, users_disabled, users_expired, users_limited, users_on_hold of /api/system), otherwise counted from the user list; polled.");
     USERS_ONLINE = Gauge("users_online", ["target"],
-        "Users with traffic in the last two minutes, as counted by the panel (online_users, where it covers two minutes), otherwise counted from the user list (online_at within two minutes of the read) while its last walk started less than five minutes ago; polled.");
+        "Users with traffic in the last two minutes, as counted by the panel (online_users, where it covers two minutes) or named by it (onlines), otherwise counted from the user list (online_at within two minutes of the read) while its last walk started less than five minutes ago; polled.");
     USERS_SEEN = Gauge("users_seen", ["target", "within"],
         "Users with traffic within the given time, as counted by the panel (online_users of /api/system, where it covers a day: within=1d); polled.");
     USERS_EXPIRING = Gauge("users_expiring", ["target", "within"],
@@ -21,23 +21,35 @@ families! {
     USERS_NEAR_QUOTA = Gauge("users_near_quota", ["target", "ratio"],
         "Active and limited users with a quota that have used at least the given ratio of it (used_traffic / data_limit); cumulative. Computed from the polled list.");
     USER_STATUS = Gauge("user_status", ["target", "user", "status"],
-        "1 for the user's current status (status). Other statuses have no series: use count by (status). Polled.");
+        "1 for the user's current status (status; or by enable, expiryTime, total, up and down). Other statuses have no series: use count by (status). Polled.");
     USER_INFO = Info("user_info", ["target", "user", "admin"],
         "Admin that owns the user (admin.username); polled.");
+    USER_INBOUND_INFO = Info("user_inbound_info", ["target", "user", "inbound"],
+        "Inbound to which the user may connect (tag), with users.inbounds = true; polled.");
     USER_USED = Gauge("user_used_bytes", ["target", "user"],
-        "Bytes that count against the user's quota (used_traffic); falls when the panel resets it. Polled.");
+        "Bytes that count against the user's quota (used_traffic, or up + down); falls when the panel resets it. Polled.");
     USER_LIMIT = Gauge("user_limit_bytes", ["target", "user"],
-        "Bytes of the user's quota (data_limit); no series if unlimited. Polled.");
+        "Bytes of the user's quota (data_limit, total or totalGB); no series if unlimited. Polled.");
     USER_TRAFFIC = Counter("user_traffic_bytes_total", ["target", "user"],
-        "Bytes transferred by the user in total (lifetime_used_traffic), weighted by the nodes' coefficients; polled.");
+        "Bytes transferred by the user in total (lifetime_used_traffic, weighted by the nodes' coefficients; or up + down, which fall when the panel resets them); polled.");
+    USER_UPLINK = Counter("user_uplink_bytes_total", ["target", "user"],
+        "Bytes sent by the user (up), where the panel counts both directions; polled.");
+    USER_DOWNLINK = Counter("user_downlink_bytes_total", ["target", "user"],
+        "Bytes received by the user (down), where the panel counts both directions; polled.");
     USER_EXPIRY = Gauge("user_expiry_timestamp_seconds", ["target", "user"],
-        "Unix time at which the user's plan ends (expire); no series if never. Polled.");
+        "Unix time at which the user's plan ends (expire or expiryTime); no series if never. Polled.");
     USER_EXPIRY_PENDING = Gauge("user_expiry_pending_seconds", ["target", "user"],
-        "Seconds that the user's plan lasts from its first use (on_hold_expire_duration); polled.");
+        "Seconds that the user's plan lasts from its first use (on_hold_expire_duration, or a negative expiryTime); polled.");
+    USER_QUOTA_RESET = Gauge("user_quota_reset_timestamp_seconds", ["target", "user"],
+        "Unix time at which the panel next sets the user's used bytes back to 0 (reset with expiryTime, or trafficReset); no series if it does not. Polled.");
     USER_ONLINE = Gauge("user_online", ["target", "user"],
-        "Whether the user had traffic (online_at) in the two minutes before the user was read; no series if that read is older than five minutes. Polled.");
+        "Whether the user is online: the panel names the user as such (onlines), or the user had traffic (online_at) in the two minutes before the user was read. No series if that read is older than five minutes. Polled.");
     USER_LAST_ONLINE = Gauge("user_last_online_timestamp_seconds", ["target", "user"],
-        "Unix time of the user's last traffic (online_at); no series if never. Polled.");
+        "Unix time of the user's last traffic (online_at or lastOnline); no series if never. Polled.");
+    USER_DEVICES = Gauge("user_devices", ["target", "user"],
+        "Addresses in use by the user at present (client IPs of the panel); polled.");
+    USER_DEVICES_LIMIT = Gauge("user_devices_limit", ["target", "user"],
+        "Addresses that the user may use at a time (limitIp); no series if unlimited. Polled.");
     USER_NODE_TRAFFIC = Counter("user_node_traffic_bytes_total", ["target", "user", "node"],
         "Bytes transferred by the user through a node since first seen (used_traffic of /api/user/NAME/usage), for users named in the configuration; polled.");
 }
@@ -171,11 +183,19 @@ fn status_index(status: UserStatus) -> usize {
 
 fn write_rows(text: &mut Text, views: &[View<'_>]) {
     let targets: Vec<_> = views.iter().map(Rows::new).collect();
-    each_user_with(text, &USER_STATUS, &targets, |user| if_read(user, Unread::STATUS, user.status.label()));
-    each_user_with(text, &USER_INFO, &targets, |user| user.owner.as_deref());
+    each_user_with(text, &USER_STATUS, &targets, |user, _| {
+        if_read(user, Unread::STATUS, user.status.label())
+    });
+    each_user_with(text, &USER_INFO, &targets, |user, _| user.owner.as_deref());
+    each_user_with(text, &USER_INBOUND_INFO, &targets, |user, view| {
+        let shown = if view.options.inbounds { &*user.inbounds } else { &[] };
+        shown.iter().map(|inbound| &**inbound)
+    });
     each_user(text, &USER_USED, &targets, |user, _| if_read(user, Unread::USED, user.used));
     each_user(text, &USER_LIMIT, &targets, |user, _| user.limit.filter(|_| !user.unread.has(Unread::LIMIT)));
-    each_user(text, &USER_TRAFFIC, &targets, |user, _| if_read(user, Unread::TRAFFIC, user.traffic));
+    each_user(text, &USER_TRAFFIC, &targets, |user, _| if_read(user, Unread::TRAFFIC, user.traffic.value()));
+    each_user(text, &USER_UPLINK, &targets, |user, _| user.uplink.and_then(Counter::read));
+    each_user(text, &USER_DOWNLINK, &targets, |user, _| user.downlink.and_then(Counter::read));
     each_user(text, &USER_EXPIRY, &targets, |user, _| match user.expiry {
         Expiry::At(end) => if_read(user, Unread::EXPIRY, end),
         Expiry::Never | Expiry::OnFirstUse(_) => None,
@@ -184,8 +204,11 @@ fn write_rows(text: &mut Text, views: &[View<'_>]) {
         Expiry::OnFirstUse(duration) => if_read(user, Unread::EXPIRY, duration),
         Expiry::Never | Expiry::At(_) => None,
     });
+    each_user(text, &USER_QUOTA_RESET, &targets, |user, _| user.quota_reset);
     each_user(text, &USER_ONLINE, &targets, |user, view| view.report.online(user, view.now));
     each_user(text, &USER_LAST_ONLINE, &targets, |user, _| user.last_online);
+    each_user(text, &USER_DEVICES, &targets, |user, _| user.devices);
+    each_user(text, &USER_DEVICES_LIMIT, &targets, |user, _| user.devices_limit);
 }
 
 fn if_read<T>(user: &User, fact: Unread, value: T) -> Option<T> {
@@ -249,18 +272,18 @@ fn each_user<V: Into<Number>>(
     }
 }
 
-/// As [`each_user`], of families with one more label and the value 1.
-fn each_user_with<'a>(
+/// As [`each_user`], of families with one more label, whose values are given, and the value 1.
+fn each_user_with<'a, L: IntoIterator<Item = &'a str>>(
     text: &mut Text,
     family: &Family<'_>,
     targets: &[Rows<'_, 'a>],
-    label: impl Fn(&'a User) -> Option<&'a str>,
+    values: impl Fn(&'a User, &View<'_>) -> L,
 ) {
     let mut series = text.family(family);
     for target in targets {
         for (user, labels) in target.labelled() {
-            if let Some(label) = label(user) {
-                series.add_to(labels, &[label], true);
+            for value in values(user, target.view) {
+                series.add_to(labels, &[value], true);
             }
         }
     }

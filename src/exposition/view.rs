@@ -17,6 +17,7 @@ use crate::model::{ActiveAlert, KIND_USER, Moment, Part, Report, User, Users};
 pub(super) struct View<'a> {
     pub(super) report: &'a Report,
     pub(super) naming: &'a Naming,
+    pub(super) options: &'a Options,
     pub(super) now: Moment,
 }
 

@@ -63,6 +63,17 @@ impl PanelUrl {
         format!("{}{path}", self.0.as_str().trim_end_matches('/'))
     }
 
+    /// The address up to the last segment that is one of these; absent: none is.
+    pub fn before_last(&self, segments: &[&str]) -> Option<Self> {
+        let path = self.0.path();
+        let is_one = |segment: &&str| segments.contains(segment);
+        let kept = path.split('/').collect::<Vec<_>>();
+        let at = kept.iter().rposition(is_one)?;
+        let mut url = self.0.clone();
+        url.set_path(&kept[..at].join("/"));
+        Some(Self(url))
+    }
+
     /// Scheme, host, and the port unless it is the scheme's default: what a log may show.
     pub fn origin(&self) -> String {
         self.0.origin().ascii_serialization()
@@ -177,6 +188,21 @@ mod tests {
             ("https://panel.example.com/#/users", Query),
         ] {
             assert_eq!(PanelUrl::parse(text), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_address_before_a_segment() {
+        for (text, before) in [
+            ("http://h/panel", Some("http://h/")),
+            ("http://h/base/panel/inbounds/", Some("http://h/base/")),
+            ("http://h/panel/panel/", Some("http://h/panel/")),
+            ("http://h//base//login", Some("http://h//base/")),
+            ("http://h/base/Panels/", None),
+            ("http://h", None),
+        ] {
+            let url = PanelUrl::parse(text).unwrap().before_last(&["panel", "login"]);
+            assert_eq!(url.map(|url| url.join("/")).as_deref(), before, "{text}");
         }
     }
 

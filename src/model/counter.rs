@@ -58,6 +58,40 @@ impl Counter {
     }
 }
 
+/// A total of our own of a count that is none: what the count has grown since the first reading, added to that reading.
+/// A count that falls and goes on (an interface that goes away, a reboot) does not reset it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Total {
+    total: u64,
+    last: u64,
+}
+
+impl Total {
+    /// A total that starts at this reading.
+    pub fn new(reading: u64) -> Self {
+        Total { total: reading, last: reading }
+    }
+
+    pub fn value(self) -> u64 {
+        self.total
+    }
+
+    /// The total after one more reading.
+    #[must_use]
+    pub fn then(self, reading: u64) -> Self {
+        let grown = reading.saturating_sub(self.last);
+        Total { total: self.total.saturating_add(grown), last: reading }
+    }
+
+    /// A total that goes on with the next reading if this one is absent.
+    pub(super) fn go_on(known: Option<Total>, reading: Option<u64>) -> Option<Total> {
+        match (known, reading) {
+            (Some(known), Some(reading)) => Some(known.then(reading)),
+            (known, reading) => known.or(reading.map(Total::new)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,6 +123,24 @@ mod tests {
                 seen.push(counter.value());
             }
             assert_eq!(seen, published, "{readings:?}");
+        }
+    }
+
+    #[test]
+    fn a_total_grows_by_what_the_count_grows() {
+        let cases = [
+            ([None, Some(5), Some(7)], [None, Some(5), Some(7)]),
+            ([Some(100), Some(3), Some(10)], [Some(100), Some(100), Some(107)]),
+            ([Some(5), None, Some(6)], [Some(5), Some(5), Some(6)]),
+            ([Some(u64::MAX), Some(0), Some(9)], [Some(u64::MAX); 3]),
+        ];
+        for (readings, totals) in cases {
+            let mut total = None;
+            let seen = readings.iter().map(|reading| {
+                total = Total::go_on(total, *reading);
+                total.map(Total::value)
+            });
+            assert_eq!(seen.collect::<Vec<_>>(), totals, "{readings:?}");
         }
     }
 }

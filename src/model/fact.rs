@@ -1,8 +1,8 @@
 use std::{collections::HashSet, sync::Arc};
 
 use super::{
-    Admin, Core, Host, Identity, Inbound, Moment, Node, NodeStats, NodeTraffic, Part, User, UserCounts,
-    UserNodeTraffic,
+    Admin, Core, Host, Identity, Inbound, Moment, Node, NodeStats, NodeTraffic, Outbound, Part, User,
+    UserCounts, UserNodeTraffic,
 };
 
 /// Something that an answer says about a target, in units of our own: the input of
@@ -18,6 +18,8 @@ pub enum Fact {
     NodeTraffic(Vec<NodeTraffic>),
     NodeStats(Vec<NodeStats>),
     Inbounds(Vec<Inbound>),
+    /// Traffic and probes together, whatever requests they come from.
+    Outbounds(Vec<Outbound>),
     Users(UserFacts),
     /// The names of all users who are online.
     Online(HashSet<Arc<str>>),

@@ -1,6 +1,6 @@
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
-use super::{Flow, Moment, Node, NodeStatus, NodeTraffic, Reads};
+use super::{CoreReads, Flow, Moment, Node, NodeStatus, NodeTraffic, Outbound, Reads};
 
 /// What must be remembered of a target's earlier answers, because the newest one is not enough.
 #[derive(Clone, Debug, Default)]
@@ -8,10 +8,11 @@ pub struct History {
     up_since: Option<Moment>,
     reads: Reads,
     traffic: Flow,
-    /// Whether the core was up, oldest first: the answers of the last [`CORE_WINDOW`], at least the newest.
-    core: Vec<(Moment, bool)>,
+    core: CoreReads,
     /// Of the nodes of the last list, by label. Shared, because a report is copied with every read of any part.
     nodes: Arc<HashMap<Arc<str>, NodeHistory>>,
+    /// As `nodes`, of the outbounds.
+    outbounds: Arc<HashMap<Arc<str>, OutboundHistory>>,
 }
 
 /// What must be remembered of a node. A node that is switched off begins again.
@@ -21,10 +22,18 @@ pub struct NodeHistory {
     pub reads: Reads,
     /// Bytes through the node, while it is connected.
     pub traffic: Flow,
+    /// The node's proxy core, while the node is connected.
+    pub core: CoreReads,
 }
 
-/// How far back [`History::core_down`] looks.
-pub const CORE_WINDOW: Duration = Duration::from_secs(5 * 60);
+/// What must be remembered of an outbound.
+#[derive(Clone, Debug, Default)]
+pub struct OutboundHistory {
+    /// The answers that said whether it is up.
+    pub reads: Reads,
+    /// Since when answers have not said whether it is up; absent: the last one did.
+    pub unprobed_since: Option<Moment>,
+}
 
 impl History {
     /// Records whether the target is up after an attempt that decides it.
@@ -41,8 +50,7 @@ impl History {
     }
 
     pub(super) fn core_was(&mut self, up: bool, now: Moment) {
-        self.core.retain(|(at, _)| now.since(*at) <= CORE_WINDOW);
-        self.core.push((now, up));
+        self.core.add(up, now);
     }
 
     /// Records a list of nodes. Nodes that are not among them are forgotten, but for those that `unread` names: their rows
@@ -59,11 +67,30 @@ impl History {
                 }
             }
             history.traffic_was(node, node.bytes(), now);
+            if let (NodeStatus::Connected, Some(up)) = (node.status, node.core_up) {
+                history.core.add(up, now);
+            }
             (Arc::clone(&node.label), history)
         });
         let kept =
             unread.iter().filter_map(|label| Some((Arc::clone(label), self.nodes.get(label)?.clone())));
         self.nodes = Arc::new(known.chain(kept).collect());
+    }
+
+    /// Records a list of outbounds. Those that are not among them are forgotten.
+    pub(super) fn outbounds_were(&mut self, outbounds: &[Outbound], now: Moment) {
+        let known = outbounds.iter().map(|outbound| {
+            let mut history = self.outbounds.get(&outbound.label).cloned().unwrap_or_default();
+            match outbound.up {
+                Some(up) => {
+                    history.reads.add(!up, now);
+                    history.unprobed_since = None;
+                }
+                None => history.unprobed_since = history.unprobed_since.or(Some(now)),
+            }
+            (Arc::clone(&outbound.label), history)
+        });
+        self.outbounds = Arc::new(known.collect());
     }
 
     /// Records the traffic of `nodes` that do not count it themselves.
@@ -97,22 +124,14 @@ impl History {
         self.nodes.get(label)
     }
 
-    /// The share of the core's answers within [`CORE_WINDOW`] that said it was down; absent: there are none.
-    pub fn core_down(&self, now: Moment) -> Option<f64> {
-        let recent = self.core.iter().filter(|(at, _)| now.since(*at) <= CORE_WINDOW);
-        let (mut down, mut all) = (0_u32, 0_u32);
-        for (_, up) in recent {
-            all += 1;
-            down += u32::from(!up);
-        }
-        (all > 0).then(|| f64::from(down) / f64::from(all))
+    /// Absent: the last list of outbounds does not have it.
+    pub fn outbound(&self, label: &str) -> Option<&OutboundHistory> {
+        self.outbounds.get(label)
     }
 
-    /// Whether the core's answers within [`CORE_WINDOW`] are enough to call it healthy: four of them, or two minutes
-    /// of them.
-    pub fn core_covered(&self, now: Moment) -> bool {
-        let ages = self.core.iter().map(|(at, _)| now.since(*at)).filter(|age| *age <= CORE_WINDOW);
-        ages.clone().count() >= 4 || ages.max() >= Some(Duration::from_secs(2 * 60))
+    /// The proxy core beside the panel.
+    pub fn core(&self) -> &CoreReads {
+        &self.core
     }
 }
 
@@ -129,6 +148,8 @@ impl NodeHistory {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::model::Timestamp;
 
@@ -145,40 +166,5 @@ mod tests {
             since.push(history.up_since().map(|moment| moment.uptime.as_secs()));
         }
         assert_eq!(since, [None, Some(30), Some(30), None, Some(120)]);
-    }
-
-    #[test]
-    fn the_core_is_judged_by_its_last_five_minutes() {
-        let mut history = History::default();
-        assert_eq!(history.core_down(at(0)), None);
-        for secs in 0..600_u64 {
-            history.core_was(secs >= 300, at(secs));
-        }
-        assert_eq!(history.core_down(at(599)), Some(1.0 / 301.0));
-        assert_eq!(history.core_down(at(650)), Some(0.0));
-        assert!(history.core.len() <= 301);
-    }
-
-    #[test]
-    fn the_core_is_covered_by_four_answers_or_two_minutes() {
-        let covered = |times: &[u64], now| {
-            let mut history = History::default();
-            for secs in times {
-                history.core_was(true, at(*secs));
-            }
-            history.core_covered(at(now))
-        };
-        let cases: [(&[u64], u64, bool); 7] = [
-            (&[], 600, false),
-            (&[0], 0, false),
-            (&[0, 30, 60], 60, false),
-            (&[0, 30, 60, 90], 90, true),
-            (&[0, 119], 119, false),
-            (&[0, 120], 120, true),
-            (&[0, 30, 60, 90, 600], 600, false),
-        ];
-        for (times, now, expected) in cases {
-            assert_eq!(covered(times, now), expected, "{times:?} at {now}");
-        }
     }
 }

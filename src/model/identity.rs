@@ -4,17 +4,20 @@ pub enum System {
     Marzban,
     /// Marzban's successor.
     PasarGuard,
+    /// 3x-ui, x-ui of alireza0, and the legacy panels of that family.
+    Xui,
 }
 
 impl System {
     /// Every system.
-    pub const ALL: [System; 2] = [System::Marzban, System::PasarGuard];
+    pub const ALL: [System; 3] = [System::Marzban, System::PasarGuard, System::Xui];
 
     /// The word used in metrics, logs and pages.
     pub fn label(self) -> &'static str {
         match self {
             System::Marzban => "marzban",
             System::PasarGuard => "pasarguard",
+            System::Xui => "xui",
         }
     }
 }

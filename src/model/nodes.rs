@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use super::{Counter, Row, labels};
 
@@ -58,6 +58,14 @@ pub struct Node {
     pub uplink: Option<Counter>,
     /// As `uplink`, towards the users.
     pub downlink: Option<Counter>,
+    /// Users whom the node serves.
+    pub users: Option<u64>,
+    /// Those of them who are online.
+    pub users_online: Option<u64>,
+    /// How long the node takes to answer the panel.
+    pub latency: Option<Duration>,
+    /// Whether the node's proxy core runs; absent: the panel does not say, or does not know at present.
+    pub core_up: Option<bool>,
 }
 
 /// A panel's message about a node. It may contain addresses, so it is for notices only, and does not print itself.
@@ -95,6 +103,10 @@ impl Node {
             usage_coefficient: None,
             uplink: None,
             downlink: None,
+            users: None,
+            users_online: None,
+            latency: None,
+            core_up: None,
         }
     }
 
@@ -116,21 +128,14 @@ pub struct NodeStats {
     pub memory_used: Option<u64>,
     /// Bytes.
     pub memory_size: Option<u64>,
+    /// The share of the memory that is in use, 0 to 1. Some systems report only this.
+    pub memory_usage: Option<f64>,
     /// Bytes per second over all network interfaces, as the node measured them.
     pub receive_speed: Option<u64>,
     /// As `receive_speed`, in the other direction.
     pub transmit_speed: Option<u64>,
     /// Seconds.
     pub uptime: Option<f64>,
-}
-
-impl NodeStats {
-    /// The share of the memory that is in use, 0 to 1.
-    #[expect(clippy::cast_precision_loss, reason = "a share of bytes needs no more than 53 bits")]
-    pub fn memory_usage(&self) -> Option<f64> {
-        let (used, size) = self.memory_used.zip(self.memory_size.filter(|size| *size > 0))?;
-        Some((used as f64 / size as f64).min(1.0))
-    }
 }
 
 /// The name of the panel's own proxy among the nodes.

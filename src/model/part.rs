@@ -16,6 +16,7 @@ pub enum Part {
     Usage,
     Admins,
     Inbounds,
+    Outbounds,
     /// The user list.
     Users,
     /// Users online, if the system reports them apart from its user list.
@@ -33,6 +34,7 @@ impl Part {
             Part::Nodes => "nodes",
             Part::NodeStats => "node_stats",
             Part::Inbounds => "inbounds",
+            Part::Outbounds => "outbounds",
             Part::Usage => "usage",
             Part::Admins => "admins",
             Part::Users => "users",

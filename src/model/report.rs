@@ -6,7 +6,8 @@ use std::{
 
 use super::{
     Admin, Core, Counter, Fact, History, Host, Identity, Inbound, Moment, Node, NodeStats, NodeTraffic,
-    Outcome, Part, PartState, ProxyTraffic, Timestamp, Unread, User, UserCounts, UserNodeTraffic, Users,
+    Outbound, Outcome, Part, PartState, ProxyTraffic, Timestamp, Total, Unread, User, UserCounts,
+    UserNodeTraffic, Users,
 };
 
 /// Everything known of one target: each part's last good answer, and the outcome of its last attempt.
@@ -28,6 +29,10 @@ pub struct Report {
     /// When the certificate that the target presented expires.
     pub certificate_expiry: Option<Timestamp>,
     pub host: Host,
+    /// Bytes that the host received: what its own counter has grown since the first reading, added to that reading.
+    pub network_received: Option<Total>,
+    /// As `network_received`, in the other direction.
+    pub network_sent: Option<Total>,
     pub counts: UserCounts,
     pub proxy_uplink: Option<Counter>,
     pub proxy_downlink: Option<Counter>,
@@ -40,6 +45,7 @@ pub struct Report {
     pub usage: Arc<Vec<NodeTraffic>>,
     pub node_stats: Arc<Vec<NodeStats>>,
     pub inbounds: Arc<Vec<Inbound>>,
+    pub outbounds: Arc<Vec<Outbound>>,
     pub admins: Arc<Vec<Admin>>,
     pub users: Arc<Users>,
     /// Names of all online users, if the system has the part [`Part::Online`].
@@ -67,6 +73,8 @@ impl Report {
             parts: BTreeMap::new(),
             certificate_expiry: None,
             host: Host::default(),
+            network_received: None,
+            network_sent: None,
             counts: UserCounts::default(),
             proxy_uplink: None,
             proxy_downlink: None,
@@ -77,6 +85,7 @@ impl Report {
             usage: Arc::default(),
             node_stats: Arc::default(),
             inbounds: Arc::default(),
+            outbounds: Arc::default(),
             admins: Arc::default(),
             users: Arc::default(),
             online: Arc::default(),
@@ -117,6 +126,11 @@ impl Report {
         }
     }
 
+    /// Whether the last list of `part` has all of its rows.
+    pub fn lists_all(&self, part: Part) -> bool {
+        self.omitted.get(&part).is_none_or(|rows| *rows == 0)
+    }
+
     /// Whether `user` is online; absent: unknown, or read too long ago.
     pub fn online(&self, user: &User, now: Moment) -> Option<bool> {
         if self.parts.contains_key(&Part::Online) {
@@ -145,7 +159,7 @@ impl Report {
     pub fn merge(&mut self, fact: Fact, now: Moment) {
         match fact {
             Fact::Identity(identity) => self.merge_identity(identity),
-            Fact::Host(host) => self.host = host,
+            Fact::Host(host) => self.merge_host(host),
             Fact::Core(core) => {
                 if let Some(up) = core.up {
                     self.history.core_was(up, now);
@@ -160,7 +174,8 @@ impl Report {
                 self.usage = Arc::new(usage);
             }
             Fact::NodeStats(stats) => self.node_stats = Arc::new(stats),
-            Fact::Inbounds(inbounds) => self.inbounds = Arc::new(inbounds),
+            Fact::Inbounds(inbounds) => self.merge_inbounds(inbounds),
+            Fact::Outbounds(outbounds) => self.merge_outbounds(outbounds, now),
             Fact::Users(facts) => Arc::make_mut(&mut self.users).merge(facts),
             Fact::Online(names) => self.online = Arc::new(names),
             Fact::Admins(admins) => self.admins = Arc::new(admins),
@@ -172,10 +187,20 @@ impl Report {
     /// An answer without a version is of the version known.
     fn merge_identity(&mut self, mut identity: Identity) {
         let known = self.identity.take().filter(|known| known.system == identity.system);
-        if let Some(known) = known.filter(|_| identity.version.is_empty()) {
+        let says_less = |known: &Identity| {
+            let generation = &identity.generation;
+            identity.version.is_empty() && (generation.is_empty() || *generation == known.generation)
+        };
+        if let Some(known) = known.filter(says_less) {
             identity = known;
         }
         self.identity = Some(identity);
+    }
+
+    fn merge_host(&mut self, host: Host) {
+        self.network_received = Total::go_on(self.network_received, host.network_received);
+        self.network_sent = Total::go_on(self.network_sent, host.network_sent);
+        self.host = host;
     }
 
     fn merge_counts(&mut self, counts: UserCounts) {
@@ -216,6 +241,28 @@ impl Report {
         self.node_rows = nodes.len() + omitted;
         self.history.nodes_were(&nodes, &self.nodes_unread, now);
         self.nodes = Arc::new(nodes);
+    }
+
+    fn merge_inbounds(&mut self, mut inbounds: Vec<Inbound>) {
+        let known: HashMap<_, _> = self.inbounds.iter().map(|inbound| (&inbound.label, inbound)).collect();
+        for inbound in &mut inbounds {
+            let Some(known) = known.get(&inbound.label) else { continue };
+            inbound.uplink = Counter::go_on(known.uplink, inbound.uplink.map(Counter::value));
+            inbound.downlink = Counter::go_on(known.downlink, inbound.downlink.map(Counter::value));
+        }
+        self.inbounds = Arc::new(inbounds);
+    }
+
+    fn merge_outbounds(&mut self, mut outbounds: Vec<Outbound>, now: Moment) {
+        let known: HashMap<_, _> =
+            self.outbounds.iter().map(|outbound| (&outbound.label, outbound)).collect();
+        for outbound in &mut outbounds {
+            let Some(known) = known.get(&outbound.label) else { continue };
+            outbound.uplink = Counter::go_on(known.uplink, outbound.uplink.map(Counter::value));
+            outbound.downlink = Counter::go_on(known.downlink, outbound.downlink.map(Counter::value));
+        }
+        self.history.outbounds_were(&outbounds, now);
+        self.outbounds = Arc::new(outbounds);
     }
 }
 
@@ -279,5 +326,31 @@ mod tests {
         partial.merge(Fact::Users(UserFacts::Page(vec![User { online: true, ..User::named("a") }])), now);
         partial.parts.insert(Part::Users, read(1));
         assert_eq!(partial.users_online(now), None, "not the whole list");
+    }
+
+    #[test]
+    fn counters_go_on_under_their_label() {
+        let counter = |bytes: Option<u64>| bytes.map(Counter::new);
+        // Readings of `a` and `b`, and what is published. A first fall is not believed, and a counter that an
+        // answer lacks goes on after it.
+        let polls = [
+            ([Some(100), Some(5)], [Some(100), Some(5)]),
+            ([Some(3), Some(7)], [Some(100), Some(7)]),
+            ([Some(4), None], [Some(4), None]),
+            ([Some(6), Some(9)], [Some(6), Some(9)]),
+        ];
+        let mut report = Report::new("home");
+        for (readings, published) in polls {
+            let rows =
+                ["b", "a"].map(|label| (Arc::from(label), counter(readings[usize::from(label == "b")])));
+            let inbounds =
+                rows.clone().map(|(label, uplink)| Inbound { label, uplink, ..Inbound::default() });
+            let outbounds = rows.map(|(label, downlink)| Outbound { label, downlink, ..Outbound::default() });
+            report.merge(Fact::Inbounds(inbounds.into()), Moment::default());
+            report.merge(Fact::Outbounds(outbounds.into()), Moment::default());
+            let value = |counter: Option<Counter>| counter.and_then(Counter::read);
+            assert_eq!([1, 0].map(|row| value(report.inbounds[row].uplink)), published);
+            assert_eq!([1, 0].map(|row| value(report.outbounds[row].downlink)), published);
+        }
     }
 }

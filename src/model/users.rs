@@ -71,12 +71,23 @@ pub struct User {
     #[serde(default)]
     pub downlink: Option<Counter>,
     pub expiry: Expiry,
-    /// The panel starts another plan by itself when this one is used up or ends (Marzban: `next_plan`).
+    /// The panel starts another plan by itself when this one is used up or ends (Marzban: `next_plan`). With a
+    /// `quota_reset`, it does so only when this one ends (3x-ui: `reset`).
     #[serde(default)]
     pub renews: bool,
     /// When the system next resets `used` to 0, if it reports this.
     #[serde(default)]
     pub quota_reset: Option<Timestamp>,
+    /// Addresses from which the user connects at present. Only their number leaves the conversion.
+    #[serde(default)]
+    pub devices: Option<u64>,
+    /// The most addresses that the panel allows at a time; absent: no limit.
+    #[serde(default)]
+    pub devices_limit: Option<u64>,
+    /// Labels of the inbounds that the user may connect to, each once. Users with the same
+    /// inbounds share one list.
+    #[serde(default)]
+    pub inbounds: Arc<[Arc<str>]>,
     pub last_online: Option<Timestamp>,
     /// Moved traffic within two minutes before the row was read. Readers use
     /// [`Report::online`](super::Report::online).
@@ -126,6 +137,9 @@ impl User {
             expiry: Expiry::Never,
             renews: false,
             quota_reset: None,
+            devices: None,
+            devices_limit: None,
+            inbounds: Arc::default(),
             last_online: None,
             online: false,
             read_at: Timestamp::default(),

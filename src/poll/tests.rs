@@ -43,7 +43,7 @@ fn system() -> Step {
 }
 
 fn core() -> Step {
-    Step::done(Part::Core, vec![Fact::Core(Core { up: Some(true), version: None })])
+    Step::done(Part::Core, vec![Fact::Core(Core { up: Some(true), ..Core::default() })])
 }
 
 fn user(index: usize, now: Moment) -> User {
@@ -410,7 +410,7 @@ async fn one_answer_may_bring_several_parts_and_facts() {
             Part::Core => Step {
                 done: vec![Part::Core, Part::Users, Part::Online],
                 facts: vec![
-                    Fact::Core(Core { up: Some(true), version: None }),
+                    Fact::Core(Core { up: Some(true), ..Core::default() }),
                     Fact::Users(UserFacts::Whole(whole)),
                     Fact::Online(["u00002".into()].into()),
                 ],

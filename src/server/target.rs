@@ -54,6 +54,16 @@ pub(super) struct Counts {
     pub(super) nodes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) nodes_up: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) inbounds: Option<u64>,
+    /// Those that are switched on, if the panel says this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) inbounds_enabled: Option<u64>,
+    /// Those that are probed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) outbounds: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) outbounds_up: Option<u64>,
 }
 
 impl Counts {
@@ -68,12 +78,24 @@ impl Counts {
                 report.users.counted_otherwise().and_then(|total| u64::try_from(total).ok());
         }
         if report.fresh(Part::Nodes, now) {
-            let count = |is: fn(NodeStatus) -> bool| {
-                u64::try_from(report.nodes.iter().filter(|node| is(node.status)).count()).ok()
-            };
-            counts.nodes = count(|status| status != NodeStatus::Disabled);
-            counts.nodes_up = count(|status| status == NodeStatus::Connected);
+            let with = |is: fn(NodeStatus) -> bool| number(&report.nodes, |node| is(node.status));
+            counts.nodes = with(|status| status != NodeStatus::Disabled);
+            counts.nodes_up = with(|status| status == NodeStatus::Connected);
+        }
+        if report.fresh(Part::Inbounds, now) {
+            let told = report.inbounds.iter().any(|inbound| inbound.enabled.is_some());
+            counts.inbounds = number(&report.inbounds, |_| true);
+            counts.inbounds_enabled =
+                number(&report.inbounds, |inbound| inbound.enabled == Some(true)).filter(|_| told);
+        }
+        if report.fresh(Part::Outbounds, now) {
+            counts.outbounds = number(&report.outbounds, |outbound| outbound.up.is_some());
+            counts.outbounds_up = number(&report.outbounds, |outbound| outbound.up == Some(true));
         }
         counts
     }
+}
+
+fn number<T>(list: &[T], is: impl Fn(&T) -> bool) -> Option<u64> {
+    u64::try_from(list.iter().filter(|row| is(row)).count()).ok()
 }

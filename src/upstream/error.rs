@@ -34,7 +34,7 @@ pub enum Cause {
     #[error("the login failed: {0}")]
     LoginFailed(Box<Cause>),
     /// The target no longer accepts what it gave at the last login, again and again.
-    #[error("the session is no longer accepted, and the last login was a short time ago (answered 401)")]
+    #[error("the session is no longer accepted, and the last login was a short time ago")]
     SessionLost,
     /// The account is switched off.
     #[error("the account is switched off (answered 403)")]
@@ -52,6 +52,12 @@ pub enum Cause {
     /// JSON from another system.
     #[error("the answer is JSON, but not what {expected} answers here; check the URL")]
     OtherSystem { expected: &'static str },
+    /// What is most likely wrong, in a whole sentence.
+    #[error("{1}")]
+    Hint(Reason, &'static str),
+    /// The panel itself says that it failed.
+    #[error("the panel reports a failure of its own")]
+    PanelFailed,
     /// There are rows, and none of them could be read.
     #[error("no row could be read: every row makes the panel fail, has no readable name, or is not there")]
     Rows,
@@ -149,12 +155,13 @@ impl Cause {
             Cause::NotAllowed => Reason::Forbidden,
             Cause::NotFound(_) => Reason::NotFound,
             Cause::OtherSystem { .. } | Cause::Rows => Reason::Decode,
-            Cause::Poisoned(_) => Reason::ServerError,
+            Cause::Poisoned(_) | Cause::PanelFailed => Reason::ServerError,
+            Cause::Hint(reason, _) => *reason,
             Cause::Http(err) => match err {
                 http::Error::Connect(_) => Reason::Connect,
                 http::Error::Tls(_) => Reason::Tls,
                 http::Error::Timeout(_) => Reason::Timeout,
-                http::Error::Interrupted => Reason::Interrupted,
+                http::Error::Interrupted | http::Error::NotHttp => Reason::Interrupted,
                 http::Error::Redirect(_) => Reason::Redirect,
                 http::Error::Status(500..) | http::Error::Page(500..) => Reason::ServerError,
                 http::Error::Status(_) | http::Error::Page(_) => Reason::ClientError,
@@ -170,18 +177,23 @@ impl Cause {
     fn scope(&self) -> Scope {
         match self {
             Cause::Login { .. } | Cause::LoginFailed(_) | Cause::SwitchedOff => Scope::Login,
-            Cause::SessionLost | Cause::RateLimited { .. } => Scope::Target,
+            Cause::SessionLost | Cause::RateLimited { .. } | Cause::Hint(..) => Scope::Target,
             Cause::NotAllowed => Scope::NotAllowed,
             Cause::Http(err) => match err {
                 http::Error::Connect(_)
                 | http::Error::Tls(_)
                 | http::Error::Timeout(_)
                 | http::Error::Interrupted
+                | http::Error::NotHttp
                 // The answer of a proxy when the panel behind it does not answer.
                 | http::Error::Status(502..=504 | 520..=526) => Scope::Target,
                 _ => Scope::Part,
             },
-            Cause::NotFound(_) | Cause::OtherSystem { .. } | Cause::Rows | Cause::Poisoned(_) => Scope::Part,
+            Cause::NotFound(_)
+            | Cause::OtherSystem { .. }
+            | Cause::PanelFailed
+            | Cause::Rows
+            | Cause::Poisoned(_) => Scope::Part,
         }
     }
 }
@@ -208,10 +220,13 @@ mod tests {
             (Cause::OtherSystem { expected: "a panel" }, Reason::Decode, Scope::Part),
             (Cause::Rows, Reason::Decode, Scope::Part),
             (Cause::Poisoned(500), Reason::ServerError, Scope::Part),
+            (Cause::PanelFailed, Reason::ServerError, Scope::Part),
             (http::Error::Connect("refused".into()).into(), Reason::Connect, Scope::Target),
             (http::Error::Tls("expired".into()).into(), Reason::Tls, Scope::Target),
             (http::Error::Timeout(Duration::from_secs(20)).into(), Reason::Timeout, Scope::Target),
             (http::Error::Interrupted.into(), Reason::Interrupted, Scope::Target),
+            (http::Error::NotHttp.into(), Reason::Interrupted, Scope::Target),
+            (Cause::Hint(Reason::NotFound, "why"), Reason::NotFound, Scope::Target),
             (http::Error::Redirect(307).into(), Reason::Redirect, Scope::Part),
             (http::Error::Status(500).into(), Reason::ServerError, Scope::Part),
             (http::Error::Status(503).into(), Reason::ServerError, Scope::Target),

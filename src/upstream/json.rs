@@ -18,7 +18,7 @@ pub use self::{
     caps::{IDENTITY, ROWS, TEXT},
     object::{Lacking, Object, Rows, rows},
     odd::{OddField, OddFields},
-    page::page,
+    page::{Page, each, page},
 };
 use crate::http::Body;
 
@@ -32,4 +32,14 @@ pub fn document(body: Body) -> serde_json::Result<Box<RawValue>> {
     let text =
         String::from_utf8(bytes).unwrap_or_else(|err| String::from_utf8_lossy(err.as_bytes()).into_owned());
     serde_json::from_str(&text)
+}
+
+/// True or false, as [`Object::flag`] reads it.
+pub fn flag(raw: &RawValue) -> Option<bool> {
+    value::flag(raw.get())
+}
+
+/// A number of bytes or items, as [`Object::count`] reads it.
+pub fn count(raw: &RawValue) -> Option<u64> {
+    value::count(raw.get())
 }

@@ -161,7 +161,7 @@ impl Marzban {
             Part::NodeStats => self.read_node_stats(now).await,
             Part::Inbounds => self.read_inbounds(now).await,
             // No plan of this client has it.
-            Part::Online => Ok(Step::done(part, Vec::new())),
+            Part::Outbounds | Part::Online => Ok(Step::done(part, Vec::new())),
         }
     }
 

@@ -19,16 +19,26 @@ second rule of that kind. Its name becomes the label `rule`.
 
 Each crossed step is a separate alert. A renewal, a top-up or a reset resolves all alerts of the subject.
 
-`target_down` and `node_down` also fire for a subject that is up and down in turn: when more than half of its reads within
-twice `for` failed, and at least six were made. They resolve when no read has failed for the whole of `for`. The description
-of ProxymeterNodeDown includes the panel's own message about the node; the status page and the JSON do not.
+`target_down`, `node_down` and `outbound_down` also fire for a subject that is up and down in turn: when more than half of
+its reads within twice `for` failed, and at least six were made. They resolve when no read has failed for the whole of
+`for`. The description of ProxymeterNodeDown includes the panel's own message about the node; the status page and the JSON
+do not.
 
-`user_expiry` and `user_quota` leave out active users whose next plan starts by itself. If such a user has expired,
-`user_expiry` fires ten minutes later, in case the panel has not started the next plan.
+`user_expiry` and `user_quota` leave out active users whose next plan starts by itself; `renewing = true` includes them. If
+such a user has expired, `user_expiry` fires ten minutes later, in case the panel has not started the next plan. A user whose
+used bytes are set back at a given time runs out until then, so `user_quota` includes such users in any case.
 
-`accounting_stalled` asks about the target itself and about each connected node. An alert about the target has no subject
-and the kind `target`. A node is stalled if its traffic has been flat for ten minutes, and for three times its longest pause
-before or for six hours more than that pause, of which at most a day counts. While the whole panel is stalled, its nodes are not judged.
+`inbound_expiry` and `inbound_quota` leave out inbounds that the operator switched off. An inbound that the panel switched
+off because it has expired or its quota is used up keeps its alert.
+
+`outbound_down` asks about outbounds that the proxy core probes itself. An outbound that has not been probed for an hour is
+no longer asked about.
+
+`accounting_stalled` and `core_down` ask about the target itself and about each connected node. An alert about the target
+has no subject and the kind `target`. A node is stalled if its traffic has been flat for ten minutes, and for three times its
+longest pause before or for six hours more than that pause, of which at most a day counts. While the whole panel is stalled,
+its nodes are not judged. A core is down if more than 30 percent of its answers within five
+minutes say so, because a panel restarts a dying core within seconds.
 
 `right_lost` fires for a part that the login could read before. A part that it could never read causes no alert. The alert
 ends when the part is read again, or when the login in the configuration is changed by a reload. If the right is not meant to

@@ -16,6 +16,7 @@ pub(crate) mod receiver;
 pub(crate) mod server;
 pub(crate) mod simulated;
 pub(crate) mod smtp;
+pub(crate) mod xui;
 
 use std::time::Duration;
 
@@ -64,7 +65,12 @@ pub(crate) fn at(wall: Timestamp) -> Moment {
 }
 
 pub(crate) async fn read_once(upstream: Upstream) -> Report {
-    let (poller, _) = poller(upstream);
+    read_at(upstream, Clock::starting_at(RECORDED_AT)).await
+}
+
+/// Reads every part once, by this clock.
+pub(crate) async fn read_at(upstream: Upstream, clock: Clock) -> Report {
+    let (poller, _) = poller(upstream, clock);
     poller.read_once().await
 }
 
@@ -73,7 +79,7 @@ pub(crate) async fn read_once(upstream: Upstream) -> Report {
 /// # Panics
 /// When it does not become so.
 pub(crate) async fn poll_until(upstream: Upstream, mut wanted: impl FnMut(&Report) -> bool) -> Report {
-    let (mut poller, board) = poller(upstream);
+    let (mut poller, board) = poller(upstream, Clock::starting_at(RECORDED_AT));
     let mut views = board.watch();
     let seen = async {
         loop {
@@ -91,10 +97,9 @@ pub(crate) async fn poll_until(upstream: Upstream, mut wanted: impl FnMut(&Repor
     }
 }
 
-fn poller(upstream: Upstream) -> (Poller, Board) {
+fn poller(upstream: Upstream, clock: Clock) -> (Poller, Board) {
     let board = Board::new(["home"]);
     let config = PollConfig { interval: Duration::from_millis(10), load: 1.0, ..PollConfig::default() };
-    let clock = Clock::starting_at(RECORDED_AT);
     let poller = Poller::new(
         "home",
         upstream,

@@ -22,6 +22,7 @@ use proxymeter::poll::config::{PollConfig, UsersInterval};
 use proxymeter::secret::Secret;
 use proxymeter::server::config::{AccessConfig, OwnAccess, OwnTls, PasswordHash, TlsVersion};
 use proxymeter::upstream::marzban::config::{Login, MarzbanConfig};
+use proxymeter::upstream::xui::config as xui;
 
 use crate::common::golden::assert_golden;
 
@@ -46,6 +47,28 @@ fn good_files_load() {
             panic!("{errors}");
         }
     }
+}
+
+#[test]
+fn the_url_of_a_page_of_a_panel_is_repaired() {
+    let config = load("good/xui.toml");
+    let url = |name: &str| {
+        let target = config.targets.iter().find(|target| target.name == name).unwrap();
+        let TargetKind::Xui(xui) = &target.kind else { panic!("{target:?}") };
+        (xui.url.join("/login"), xui.url_repaired)
+    };
+    assert_eq!(url("token"), ("https://panel.example.com:2053/base/login".to_owned(), true));
+    assert_eq!(url("password"), ("http://127.0.0.1:54321/login".to_owned(), false));
+    let warnings = config.warnings();
+    assert!(
+        warnings.iter().any(|warning| warning.contains("xui.token: the URL is that of a page")),
+        "{warnings:?}"
+    );
+    assert!(
+        warnings.iter().all(|warning| !warning.contains("base")
+            || warning.contains("the base path itself") && !warning.contains("/base")),
+        "{warnings:?}"
+    );
 }
 
 #[test]
@@ -84,6 +107,7 @@ fn every_value_arrives() {
         UsersConfig {
             labels: LabelsChoice::Off,
             limit: 50_000,
+            inbounds: true,
             hash_key: Some(Secret::from("0123456789abcdef")),
             node_traffic_of: vec!["alice".to_owned()],
             notices: NoticeNames::Hash,
@@ -247,6 +271,7 @@ fn every_value_of_alerting_arrives() {
             repeat_interval: Some(DAY),
             receivers: Some(vec!["oncall".to_owned(), "ops".to_owned()]),
             expired_for: Some(2 * DAY),
+            renewing: true,
         }
     );
     assert_eq!(
@@ -789,8 +814,12 @@ fn the_example_tells_the_defaults() {
         .collect();
     let mut whole = in_folder(&uncommented, folder.path());
 
-    assert_eq!(whole.targets.len(), 2);
+    assert_eq!(whole.targets.len(), 4);
     let pasarguard = whole.targets.pop().unwrap();
+    let office = whole.targets.pop().unwrap();
+    assert!(matches!(xui_login(&office), xui::Login::Token(_)));
+    let attic = whole.targets.remove(0);
+    assert!(matches!(xui_login(&attic), xui::Login::Password(login) if login.totp.is_some()));
     assert_eq!(pasarguard.poll.interval, Duration::from_secs(60));
     assert!(marzban(&pasarguard).tls.pin_sha256.is_some());
     assert_eq!(whole.users.hash_key.take(), Some(Secret::from("0123456789abcdef")));
@@ -831,6 +860,10 @@ fn secrets_folder() -> tempfile::TempDir {
     for name in [
         "marzban",
         "pasarguard",
+        "xui",
+        "xui-password",
+        "xui-totp",
+        "xui-login-secret",
         "proxymeter-hash-key",
         "ca.pem",
         "client.pem",
@@ -846,7 +879,11 @@ fn secrets_folder() -> tempfile::TempDir {
         "heartbeat-url",
     ] {
         let file = folder.path().join(name);
-        let content = if name.ends_with("-url") { "https://hc.example.com/0123" } else { "0123456789abcdef" };
+        let content = match name {
+            "xui-totp" => "GEZDGNBVGY3TQOJQ",
+            name if name.ends_with("-url") => "https://hc.example.com/0123",
+            _ => "0123456789abcdef",
+        };
         fs::write(&file, format!("{content}\n")).unwrap();
         fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
     }
@@ -873,6 +910,7 @@ fn known_keys() -> Vec<(&'static str, Vec<String>)> {
         "[storage]",
         "[marzban.x]",
         "[marzban.x.tls]",
+        "[xui.x]",
         "[email.x]",
         "[webhook.x]",
         "[heartbeat]",
@@ -901,8 +939,13 @@ fn load(name: &str) -> Config {
 }
 
 fn marzban(target: &Target) -> &MarzbanConfig {
-    let TargetKind::Marzban(marzban) = &target.kind;
+    let TargetKind::Marzban(marzban) = &target.kind else { panic!("{target:?}") };
     marzban
+}
+
+fn xui_login(target: &Target) -> &xui::Login {
+    let TargetKind::Xui(xui) = &target.kind else { panic!("{target:?}") };
+    &xui.login
 }
 
 fn email<'c>(config: &'c Config, name: &str) -> &'c EmailConfig {

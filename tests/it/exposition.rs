@@ -6,9 +6,9 @@ use proxymeter::{
     exposition::{self, Coding, Format, Options, Tail, UserLabels},
     model::{
         ActiveAlert, ActiveAlerts, Admin, AlertState, Core, Counter, Expiry, Fact, Host, Identity, Inbound,
-        KIND_USER, Moment, Node, NodeStats, NodeStatus, NodeTraffic, Outcome, Part, PartState, ProxyTraffic,
-        Reading, Reason, Report, Severity, System, Timestamp, Unread, User, UserCounts, UserFacts,
-        UserNodeTraffic, UserStatus, WalkEnd,
+        KIND_USER, Moment, Node, NodeStats, NodeStatus, NodeTraffic, Outbound, Outcome, Part, PartState,
+        ProxyTraffic, Reading, Reason, Report, Severity, System, Timestamp, Unread, User, UserCounts,
+        UserFacts, UserNodeTraffic, UserStatus, WalkEnd,
     },
     secret::HashKey,
 };
@@ -121,7 +121,7 @@ fn rich() -> Report {
         }),
         now(),
     );
-    report.merge(Fact::Core(Core { up: Some(true), version: Some("1.8.24".into()) }), now());
+    report.merge(Fact::Core(Core { up: Some(true), version: Some("1.8.24".into()), uptime: None }), now());
     report.merge(
         Fact::Nodes(vec![
             node(WEIRD, NodeStatus::Connected),
@@ -252,6 +252,7 @@ fn successor() -> Report {
                 cpu_cores: Some(2),
                 memory_used: Some(1 << 30),
                 memory_size: Some(4 << 30),
+                memory_usage: Some(0.25),
                 receive_speed: Some(1000),
                 transmit_speed: Some(2000),
                 uptime: Some(86_400.0),
@@ -269,6 +270,100 @@ fn successor() -> Report {
     report
 }
 
+/// A panel that counts inbounds and outbounds, and says more of its host.
+fn detailed() -> Report {
+    let mut report = Report::new("more");
+    report.up = Some(true);
+    let host = |received| Host {
+        swap_used: Some(1 << 20),
+        swap_size: Some(1 << 30),
+        load: [Some(0.5), Some(0.25), Some(0.0)],
+        tcp_connections: Some(120),
+        udp_connections: Some(7),
+        network_received: Some(received),
+        network_sent: Some(9_007_199_254_740_993),
+        ..Host::default()
+    };
+    // An interface went away in between.
+    for received in [1000, 10, 60] {
+        report.merge(Fact::Host(host(received)), now());
+    }
+    report.merge(Fact::Core(Core { up: Some(true), uptime: Some(3600.0), ..Core::default() }), now());
+    let counter = |bytes| Some(Counter::new(bytes));
+    report.merge(
+        Fact::Inbounds(vec![
+            Inbound {
+                label: "in-443-tcp".into(),
+                protocol: "vless".into(),
+                port: "443".into(),
+                remark: WEIRD.into(),
+                node: "edge".into(),
+                enabled: Some(true),
+                users: Some(2),
+                used: Some(30),
+                limit: Some(100),
+                expiry: Some(days(30)),
+                uplink: counter(10),
+                downlink: counter(20),
+            },
+            Inbound {
+                label: WEIRD.into(),
+                enabled: Some(false),
+                users: Some(0),
+                expiry: Some(Expiry::Never),
+                ..Inbound::default()
+            },
+        ]),
+        now(),
+    );
+    let direct =
+        Outbound { label: "direct".into(), uplink: counter(1), downlink: counter(2), ..Outbound::default() };
+    let latency = Some(Duration::from_millis(85));
+    report.merge(
+        Fact::Outbounds(vec![
+            direct,
+            Outbound { label: WEIRD.into(), up: Some(true), latency, ..Outbound::default() },
+            Outbound { label: "warp".into(), up: Some(false), ..Outbound::default() },
+        ]),
+        now(),
+    );
+    report.merge(
+        Fact::Nodes(vec![Node {
+            users: Some(2),
+            users_online: Some(1),
+            latency: Some(Duration::from_millis(12)),
+            core_up: Some(false),
+            usage_coefficient: None,
+            ..node("edge", NodeStatus::Connected)
+        }]),
+        now(),
+    );
+    let memory = NodeStats { node: "edge".into(), memory_usage: Some(0.5), ..NodeStats::default() };
+    report.merge(Fact::NodeStats(vec![memory]), now());
+    let inbounds: Arc<[Arc<str>]> = ["in-443-tcp", WEIRD].map(Arc::from).into();
+    walk(
+        &mut report,
+        vec![
+            User {
+                uplink: counter(5),
+                downlink: counter(6),
+                traffic: Counter::new(11),
+                quota_reset: Some(Timestamp::from_secs(1_791_000_000)),
+                devices: Some(2),
+                devices_limit: Some(3),
+                inbounds: Arc::clone(&inbounds),
+                ..user("ann")
+            },
+            User { devices: Some(0), inbounds: [Arc::clone(&inbounds[0])].into(), ..user("ben") },
+        ],
+        20,
+    );
+    for part in [Part::System, Part::Core, Part::Nodes, Part::NodeStats, Part::Inbounds, Part::Outbounds] {
+        report.parts.insert(part, read(20, Outcome::Up));
+    }
+    report
+}
+
 /// A target that was well once, too long ago to repeat what it said.
 fn gone() -> Report {
     let mut report = Report { target: "gone".into(), up: Some(false), ..rich() };
@@ -279,11 +374,11 @@ fn gone() -> Report {
 }
 
 fn snapshot() -> Vec<Arc<Report>> {
-    [gone(), rich(), successor(), Report::new("untried")].map(Arc::new).into()
+    [gone(), rich(), detailed(), successor(), Report::new("untried")].map(Arc::new).into()
 }
 
 fn options(labels: UserLabels) -> Options {
-    Options { labels, limit: 1000 }
+    Options { labels, limit: 1000, inbounds: true }
 }
 
 fn text(reports: &[Arc<Report>], options: &Options, format: Format) -> String {
@@ -538,7 +633,7 @@ fn names_do_not_leak_when_they_are_hashed_or_off() {
 
 #[test]
 fn a_limit_keeps_the_first_by_name_and_counts_the_rest() {
-    let samples = parsed(&[Arc::new(rich())], &Options { labels: UserLabels::Name, limit: 2 });
+    let samples = parsed(&[Arc::new(rich())], &Options { limit: 2, ..options(UserLabels::Name) });
     assert_eq!(find(&samples, "target_users_omitted", &[]).collect::<Vec<_>>(), [7.0]);
     let users: HashSet<_> = samples.iter().filter_map(|sample| sample.label("user")).collect();
     assert_eq!(users, HashSet::from(["alice", "bob@x.y"]));
@@ -594,7 +689,7 @@ fn the_limit_holds_for_every_series_that_names_a_user() {
         (UserLabels::Off, 2, vec![]),
     ];
     for (labels, limit, expected) in cases {
-        let options = Options { labels, limit };
+        let options = Options { limit, ..options(labels) };
         let samples = with_alerts(&reports, &alerts, &options);
 
         let expected = HashSet::from_iter(expected);
@@ -655,7 +750,8 @@ fn no_more_users_than_the_limit_are_named_whatever_the_list_knows() {
         let list = list.map(|(at, alert)| ActiveAlert { step: step(at).into(), ..alert }).collect();
         let alerts = ActiveAlerts { known: Vec::new(), list };
 
-        let samples = with_alerts(&[Arc::new(report)], &alerts, &Options { labels: UserLabels::Name, limit });
+        let samples =
+            with_alerts(&[Arc::new(report)], &alerts, &Options { limit, ..options(UserLabels::Name) });
         let of = |family: &str, label: &str| {
             let samples = samples.iter().filter(|sample| sample.name == format!("proxymeter_{family}"));
             samples.filter_map(|sample| sample.label(label)).collect::<HashSet<_>>()
@@ -699,7 +795,7 @@ fn random_reports_are_well_formed() {
             1 => UserLabels::Hash(HashKey::new(&seed.to_le_bytes())),
             _ => UserLabels::Off,
         };
-        let options = Options { labels, limit: random.usize(..40) };
+        let options = Options { limit: random.usize(..40), ..options(labels) };
         for sample in parsed(&reports, &options) {
             assert!(sample.value.is_finite(), "{sample:?}");
         }

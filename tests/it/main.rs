@@ -31,3 +31,4 @@ mod store;
 mod systemd;
 mod web_config;
 mod webhook;
+mod xui;

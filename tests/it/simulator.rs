@@ -4,6 +4,7 @@ mod client;
 mod pasarguard;
 mod recorded;
 mod shape;
+mod xui;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

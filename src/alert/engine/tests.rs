@@ -1,6 +1,7 @@
 //! The promises of quiet: each test is one of them.
 
 mod flapping;
+mod inbounds;
 mod promises;
 mod pseudonyms;
 mod restart;

@@ -1,6 +1,6 @@
 use std::{ops::Range, sync::Arc, time::Duration};
 
-use crate::model::{Moment, Reading, Reads, Timestamp, Users};
+use crate::model::{Inbound, Moment, Reading, Reads, Timestamp, Users};
 
 /// Which subjects were looked at. Missing data never resolves an alert.
 #[derive(Clone, Debug)]
@@ -10,6 +10,11 @@ pub enum Judged {
     /// These, and of others nothing is known. The empty name is the target itself.
     Those(Vec<Arc<str>>),
     Users(Arc<Users>),
+    /// All inbounds there are; if they are not `whole`, some may be missing.
+    Inbounds {
+        list: Arc<Vec<Inbound>>,
+        whole: bool,
+    },
     /// All there are, by name.
     Named(Vec<(Arc<str>, Switch)>),
 }

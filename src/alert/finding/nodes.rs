@@ -1,11 +1,14 @@
-//! Questions about nodes.
+//! Questions about nodes, some of them also about the target itself.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::crossing::{Crossing, Judged, Switch};
 use crate::{
     alert::rule::Rule,
-    model::{Flow, Moment, Node, NodeStats, NodeStatus, Reading, Reads, Report, UserStatus, words},
+    model::{
+        CoreReads, Flow, Moment, Node, NodeHistory, NodeStats, NodeStatus, Part, Reading, Reads, Report,
+        UserStatus, words,
+    },
 };
 
 /// As long as this without a byte is no pause.
@@ -13,6 +16,8 @@ const STALLED_AFTER: Duration = Duration::from_secs(10 * 60);
 /// A node may pause for this many times its longest pause before, but not for more than this longer.
 const PAUSES: u32 = 3;
 const MARGIN: Duration = Duration::from_secs(6 * 60 * 60);
+/// A panel restarts a dying core within seconds, so that no single answer shows it.
+const CORE_DOWN_SHARE: f64 = 0.3;
 /// Characters of a node's message that are sent.
 const LONGEST_MESSAGE: usize = 200;
 
@@ -72,30 +77,63 @@ pub(super) fn accounting_stalled(report: &Report, nodes: Option<&[Node]>) -> (Ju
         // After an interruption it has not recovered before it moves.
         if active && !flow.moves() { Switch::Unknown } else { Switch::On }
     };
-    let target: Arc<str> = "".into();
     let traffic = report.history.traffic();
-    let of_target = look(&target, traffic, STALLED_AFTER);
+    let of_target = look(&"".into(), traffic, STALLED_AFTER);
     let all_stalled = active && traffic.flat() >= Some(STALLED_AFTER);
+    let judged = target_and_nodes(report, of_target, nodes, |label, history| {
+        // While nothing is counted on the whole panel, that is the alert.
+        if all_stalled {
+            return Switch::Unknown;
+        }
+        let pause = history.traffic.longest_pause();
+        look(label, &history.traffic, STALLED_AFTER.max((pause * PAUSES).min(pause + MARGIN)))
+    });
+    (judged, crossings)
+}
+
+/// Whether a proxy core is down: the one beside the panel, and those of `nodes`, if these may be judged by.
+pub(super) fn core_down(report: &Report, nodes: Option<&[Node]>, now: Moment) -> (Judged, Vec<Crossing>) {
+    let mut crossings = Vec::new();
+    let mut look = |subject: &Arc<str>, core: &CoreReads, part: Part| {
+        let round = report.parts.get(&part).map_or(Duration::ZERO, |state| state.round);
+        // Of a core that is asked so seldom no more than its newest answer may ever be known.
+        let covered = core.covered(now) || round > CoreReads::WINDOW / 2;
+        let down = core.down(now).filter(|share| covered || *share > CORE_DOWN_SHARE);
+        let Some(share) = down else { return Switch::Unknown };
+        if share > CORE_DOWN_SHARE {
+            crossings.push(Crossing::simple(Arc::clone(subject), 1, Reading::Share(share)));
+        }
+        Switch::On
+    };
+    let of_target = look(&"".into(), report.history.core(), Part::Core);
+    let judged =
+        target_and_nodes(report, of_target, nodes, |label, history| look(label, &history.core, Part::Nodes));
+    (judged, crossings)
+}
+
+/// What was looked at by a question about the target and about each connected node. `nodes` are all there are, if these
+/// may be judged by.
+fn target_and_nodes(
+    report: &Report,
+    of_target: Switch,
+    nodes: Option<&[Node]>,
+    mut look: impl FnMut(&Arc<str>, &NodeHistory) -> Switch,
+) -> Judged {
+    let target: Arc<str> = "".into();
     let Some(nodes) = nodes else {
         let known = (of_target == Switch::On).then_some(target);
-        return (Judged::Those(known.into_iter().collect()), crossings);
+        return Judged::Those(known.into_iter().collect());
     };
-    let mut judged = vec![(target, of_target)];
-    judged.extend(nodes.iter().map(|node| {
+    let of_nodes = nodes.iter().map(|node| {
         let history = report.history.node(&node.label).filter(|_| node.status == NodeStatus::Connected);
-        let switch = match history.map(|history| &history.traffic) {
+        let switch = match history {
             _ if node.status == NodeStatus::Disabled => Switch::Off,
-            // While nothing is counted on the whole panel, that is the alert.
-            Some(flow) if !all_stalled => {
-                let pause = flow.longest_pause();
-                look(&node.label, flow, STALLED_AFTER.max((pause * PAUSES).min(pause + MARGIN)))
-            }
-            _ => Switch::Unknown,
+            Some(history) => look(&node.label, history),
+            None => Switch::Unknown,
         };
         (Arc::clone(&node.label), switch)
-    }));
-    judged.extend(unread_nodes(report));
-    (Judged::Named(judged), crossings)
+    });
+    Judged::Named([(target, of_target)].into_iter().chain(of_nodes).chain(unread_nodes(report)).collect())
 }
 
 /// A share that the machines of nodes report. `nodes` are all there are, if these may be judged by.

@@ -3,16 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    crossing::{Crossing, Judged, Read, Switch, of_target},
+    crossing::{Crossing, Judged, Read, Switch},
     users::CONTRADICTED_AFTER,
 };
 use crate::{
     alert::rule::Rule,
-    model::{CORE_WINDOW, Moment, Outcome, Part, Reading, Reason, Report},
+    model::{Moment, Outcome, Part, Reading, Reason, Report},
 };
 
-/// A panel restarts a dying core within seconds, so that no single answer shows it.
-const CORE_DOWN_SHARE: f64 = 0.3;
 /// A part is not called stale before.
 const STALE_AFTER: Duration = Duration::from_secs(5 * 60);
 
@@ -83,14 +81,6 @@ pub(super) fn right_lost(report: &Report) -> (Judged, Vec<Crossing>) {
     (Judged::Those(judged), crossings)
 }
 
-pub(super) fn core_down(report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
-    let round = report.parts.get(&Part::Core).map_or(Duration::ZERO, |state| state.round);
-    // Of a core that is asked so seldom no more than its newest answer may ever be known.
-    let covered = report.history.core_covered(now) || round > CORE_WINDOW / 2;
-    let down = report.history.core_down(now).filter(|share| covered || *share > CORE_DOWN_SHARE);
-    of_target(down.map(|share| (usize::from(share > CORE_DOWN_SHARE), Reading::Share(share))))
-}
-
 pub(super) fn certificate_expiry(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
     let Some(end) = report.certificate_expiry else { return (Judged::Nothing, Vec::new()) };
     let (crossed, held) = rule.crossed_by_time(end, now.wall);
@@ -105,9 +95,4 @@ pub(super) fn certificate_expiry(rule: &Rule, report: &Report, now: Moment) -> (
 
 pub(super) fn share(rule: &Rule, share: Option<f64>) -> Option<(usize, Reading)> {
     share.map(|share| (rule.crossed_by_share(share), Reading::Share(share)))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a share of bytes needs no more than 53 bits")]
-pub(super) fn ratio(used: Option<u64>, size: Option<u64>) -> Option<f64> {
-    used.zip(size.filter(|size| *size > 0)).map(|(used, size)| used as f64 / size as f64)
 }

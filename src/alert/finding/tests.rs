@@ -1,4 +1,6 @@
+mod inbounds;
 mod nodes;
+mod outbounds;
 
 use std::collections::BTreeMap;
 
@@ -8,7 +10,7 @@ use crate::{
         config::{AlertingConfig, RuleConfig},
         testing::{BEGIN, DAY, HOUR, MINUTE, Panel, at, config},
     },
-    model::{self, Core, Reason, User},
+    model::{self, Core, Expiry, Reason, User, UserStatus},
 };
 
 /// Every kind, those that are off by default included.
@@ -154,6 +156,52 @@ fn users_who_renew_by_themselves_do_not_run_out() {
             })
         };
         assert_eq!([found("user_expiry"), found("user_quota")], [expiry, quota], "{status:?} {left} {used}");
+    }
+}
+
+#[test]
+fn users_who_renew_at_a_given_time_run_out_until_then() {
+    use UserStatus::{Active, Limited};
+
+    for (status, expected) in [(Active, "u 80% 95% 100%"), (Limited, "u [80%] [95%] 100%")] {
+        let told = of_user("user_quota", |user| {
+            (user.status, user.renews, user.used, user.limit) = (status, true, 100, Some(100));
+            user.quota_reset = Some(BEGIN.saturating_add(Duration::from_secs(DAY)));
+        });
+        assert_eq!(told, expected, "{status:?}");
+    }
+}
+
+#[test]
+fn a_rule_may_ask_about_users_who_renew_by_themselves() {
+    use UserStatus::{Active, Expired, Limited};
+
+    let rule = RuleConfig { renewing: true, ..RuleConfig::default() };
+    let tables = ["user_expiry", "user_quota"].map(|name| (name.to_owned(), rule.clone()));
+    let rules = Rules::new(&AlertingConfig { rules: tables.into(), ..config() }).unwrap();
+    // Status, minutes until the end, bytes of 100; and how many steps of expiry and quota are crossed.
+    let cases = [
+        (Active, 60, 99, 0..3, 0..2),
+        // The panel starts the next plan at any moment.
+        (Active, -9, 50, 0..3, 0..0),
+        (Active, -10, 50, 0..4, 0..0),
+        (Expired, -9, 50, 0..0, 0..0),
+        (Expired, -10, 50, 3..4, 0..0),
+        (Limited, 90_000, 100, 0..0, 2..3),
+    ];
+    for (status, left, used, expiry, quota) in cases {
+        let mut panel = Panel::new("home");
+        panel.set("u", |user| {
+            (user.status, user.renews, user.used, user.limit) = (status, true, used, Some(100));
+            user.expiry = Expiry::At(BEGIN.saturating_add_millis(left * 60_000));
+        });
+        let found = findings(&rules, &panel.poll(at(0)), at(0));
+        let crossed = |scope: usize| {
+            found.scopes[scope].crossings.first().map_or(0..0, |crossing| crossing.crossed.clone())
+        };
+        assert_eq!([crossed(0), crossed(1)], [expiry, quota], "{status:?} {left} {used}");
+        let end = found.scopes[0].end("u", "home", &Reading::Ends(BEGIN)).unwrap().0;
+        assert_eq!(end, End::Renewed);
     }
 }
 
@@ -324,13 +372,17 @@ fn cores_that_keep_dying() {
     let mut panel = Panel::new("home");
     let mut down = Vec::new();
     for poll in 0..20 {
-        panel.report.merge(model::Fact::Core(Core { up: Some(poll % 2 != 0), version: None }), at(poll * 30));
+        panel
+            .report
+            .merge(model::Fact::Core(Core { up: Some(poll % 2 != 0), ..Core::default() }), at(poll * 30));
         panel.poll_cheap(at(poll * 30));
         down.push(found("core_down", &panel.report, at(poll * 30)).unwrap().len());
     }
     assert!(down.iter().all(|down| *down == 1), "{down:?}");
     for poll in 20..30 {
-        panel.report.merge(model::Fact::Core(Core { up: Some(poll % 5 != 0), version: None }), at(poll * 30));
+        panel
+            .report
+            .merge(model::Fact::Core(Core { up: Some(poll % 5 != 0), ..Core::default() }), at(poll * 30));
         panel.poll_cheap(at(poll * 30));
     }
     assert_eq!(found("core_down", &panel.report, at(29 * 30)), Some(vec![]));
@@ -340,20 +392,23 @@ fn cores_that_keep_dying() {
 fn a_first_answer_does_not_say_that_the_core_is_well() {
     let mut panel = Panel::new("home");
     let mut polled = |secs, up| {
-        panel.report.merge(model::Fact::Core(Core { up: Some(up), version: None }), at(secs));
+        panel.report.merge(model::Fact::Core(Core { up: Some(up), ..Core::default() }), at(secs));
         panel.poll_cheap(at(secs));
-        found("core_down", &panel.report, at(secs)).map(|crossings| crossings.len())
+        match found("core_down", &panel.report, at(secs)).unwrap().len() {
+            0 => end("core_down", &panel.report, at(secs), "").map(|_| "well"),
+            _ => Some("down"),
+        }
     };
     let answers = [0, 30, 60, 90].map(|secs| polled(secs, true));
-    assert_eq!(answers, [None, None, None, Some(0)]);
+    assert_eq!(answers, [None, None, None, Some("well")]);
     // After an outage what was known before it has passed.
-    assert_eq!([polled(HOUR, true), polled(HOUR + 30, false)], [None, Some(1)]);
+    assert_eq!([polled(HOUR, true), polled(HOUR + 30, false)], [None, Some("down")]);
 
     let mut seldom = Panel::new("home");
-    seldom.report.merge(model::Fact::Core(Core { up: Some(true), version: None }), at(0));
+    seldom.report.merge(model::Fact::Core(Core { up: Some(true), ..Core::default() }), at(0));
     seldom.poll_cheap(at(0));
     seldom.report.parts.get_mut(&Part::Core).unwrap().round = Duration::from_secs(600);
-    assert_eq!(found("core_down", &seldom.report, at(0)), Some(vec![]));
+    assert_eq!(end("core_down", &seldom.report, at(0), ""), Some(End::Recovered));
 }
 
 #[test]

@@ -2,7 +2,10 @@
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
-use super::crossing::{Crossing, Judged, Read, of_target};
+use super::{
+    crossing::{Crossing, Judged, Read, of_target},
+    end::{self, End},
+};
 use crate::{
     alert::rule::Rule,
     model::{Expiry, Moment, Reading, Report, Timestamp, User, UserStatus},
@@ -10,7 +13,8 @@ use crate::{
 
 /// Panels look for expired users every few seconds; one still active after this long has another clock than we.
 pub(super) const CONTRADICTED_AFTER: Duration = Duration::from_secs(60 * 60);
-/// Panels start the next plan within seconds after a plan has ended.
+/// Panels start the next plan within seconds after a plan has ended. A user who is still without one after this long
+/// does not get one.
 const RENEWED_WITHIN: Duration = Duration::from_secs(10 * 60);
 
 pub(super) fn of_users(
@@ -24,15 +28,18 @@ pub(super) fn of_users(
 pub(super) fn expiry(rule: &Rule, user: &User, now: Moment) -> Option<Crossing> {
     let Expiry::At(end) = user.expiry else { return None };
     let (_, held) = rule.crossed_by_time(end, now.wall);
-    if held == 0 || does_not_run_out(user) {
+    if held == 0 || does_not_run_out(rule, user, user.renews) {
         return None;
     }
-    let crossed_at = |time: Timestamp| match user.status {
-        UserStatus::Active => 0..rule.crossed_by_time(end, time).0,
-        UserStatus::Expired if user.renews && end.saturating_add(RENEWED_WITHIN) > time => 0..0,
-        UserStatus::Expired => last_alone(rule, rule.crossed_by_time(end, time).0),
-        // Their plan does not run; what fires goes on.
-        UserStatus::Disabled | UserStatus::Limited | UserStatus::OnHold | UserStatus::Unknown => 0..0,
+    let grace = if user.renews { RENEWED_WITHIN } else { Duration::ZERO };
+    let crossed_at = |time: Timestamp| {
+        let crossed = rule.crossed_by_time(end, time.saturating_sub(grace)).0;
+        match user.status {
+            UserStatus::Active => 0..crossed,
+            UserStatus::Expired => last_alone(rule, crossed),
+            // Their plan does not run; what fires goes on.
+            UserStatus::Disabled | UserStatus::Limited | UserStatus::OnHold | UserStatus::Unknown => 0..0,
+        }
     };
     Some(Crossing {
         subject: Arc::clone(&user.name),
@@ -53,13 +60,14 @@ pub(super) fn expiry(rule: &Rule, user: &User, now: Moment) -> Option<Crossing> 
 pub(super) fn quota(rule: &Rule, user: &User) -> Option<Crossing> {
     let (used, limit) = (user.used, user.limit.filter(|limit| *limit > 0)?);
     let (crossed_then, held) = rule.crossed_by_use(used, limit);
-    if held == 0 || does_not_run_out(user) {
+    let renews = renews_when_used_up(user);
+    if held == 0 || does_not_run_out(rule, user, renews) {
         return None;
     }
     let crossed = match user.status {
         UserStatus::Active => 0..crossed_then,
         // How long ago that was is not known, and the next plan may start at any moment.
-        UserStatus::Limited if user.renews => 0..0,
+        UserStatus::Limited if renews && !rule.renewing => 0..0,
         UserStatus::Limited => last_alone(rule, crossed_then),
         UserStatus::Disabled | UserStatus::Expired | UserStatus::OnHold | UserStatus::Unknown => 0..0,
     };
@@ -74,13 +82,31 @@ pub(super) fn quota(rule: &Rule, user: &User) -> Option<Crossing> {
     })
 }
 
-/// Whether the operator has switched the user off, or another plan follows by itself.
-fn does_not_run_out(user: &User) -> bool {
-    user.status == UserStatus::Disabled || (user.status == UserStatus::Active && user.renews)
+/// Whether the operator has switched the user off, or another plan follows by itself if the user `renews`.
+fn does_not_run_out(rule: &Rule, user: &User, renews: bool) -> bool {
+    let follows = user.status == UserStatus::Active && renews && !rule.renewing;
+    user.status == UserStatus::Disabled || follows
+}
+
+/// Whether another plan starts when the quota is used up. Where the panel sets the used bytes back at a given time, a
+/// user who has used up the quota before is without service until then.
+fn renews_when_used_up(user: &User) -> bool {
+    user.renews && user.quota_reset.is_none()
+}
+
+/// Why an alert of a user ended who has no steps crossed any more.
+pub(super) fn end_of_user(rule: &Rule, user: &User, then: &Reading) -> End {
+    match then {
+        Reading::Word(_) => End::Recovered,
+        _ if user.status == UserStatus::Disabled => End::Disabled,
+        Reading::Used { .. } if renews_when_used_up(user) && !rule.renewing => End::Renewed,
+        Reading::Ends(_) if user.renews && !rule.renewing => End::Renewed,
+        then => end::of_period(then, user.expiry, user.limit),
+    }
 }
 
 /// Of those whom the panel has stopped only the step at which it does so is looked at.
-fn last_alone(rule: &Rule, crossed: usize) -> Range<usize> {
+pub(super) fn last_alone(rule: &Rule, crossed: usize) -> Range<usize> {
     let stopped =
         crossed == rule.steps.len() && rule.steps.last().is_some_and(|step| step.threshold.is_last());
     if stopped { crossed - 1..crossed } else { 0..0 }

@@ -37,12 +37,15 @@ pub enum Question {
     UserExpiry,
     UserQuota,
     UserStatus,
+    InboundExpiry,
+    InboundQuota,
     TargetDown,
     PartStale,
     RightLost,
     RowsUnreadable,
     AccountingStalled,
     NodeDown,
+    OutboundDown,
     NodeCpu,
     NodeMemory,
     CoreDown,
@@ -64,14 +67,14 @@ pub enum Steps {
 }
 
 /// The kinds of rule there are.
-pub static KINDS: [Kind; 16] = [
+pub static KINDS: [Kind; 19] = [
     Kind {
         question: Question::UserExpiry,
         name: "user_expiry",
         alertname: "ProxymeterUserExpiry",
         kind: "user",
         part: Some(Part::Users),
-        steps: Steps::Remaining(&[(7 * DAY, Info), (3 * DAY, Warning), (DAY, Warning), (0, Warning)]),
+        steps: Steps::Remaining(&EXPIRY),
         for_: Duration::ZERO,
         repeat_interval: Duration::ZERO,
         enabled: true,
@@ -85,7 +88,7 @@ pub static KINDS: [Kind; 16] = [
         alertname: "ProxymeterUserQuota",
         kind: "user",
         part: Some(Part::Users),
-        steps: Steps::Ratio(&[(80, Info), (95, Warning), (100, Warning)]),
+        steps: Steps::Ratio(&QUOTA),
         for_: Duration::ZERO,
         repeat_interval: Duration::ZERO,
         enabled: true,
@@ -106,6 +109,34 @@ pub static KINDS: [Kind; 16] = [
         summary: "User is not allowed to connect.",
         description: "User {subject} of {target} cannot connect: {reason}.",
         reached: None,
+    },
+    Kind {
+        question: Question::InboundExpiry,
+        name: "inbound_expiry",
+        alertname: "ProxymeterInboundExpiry",
+        kind: "inbound",
+        part: Some(Part::Inbounds),
+        steps: Steps::Remaining(&EXPIRY),
+        for_: Duration::ZERO,
+        repeat_interval: Duration::ZERO,
+        enabled: true,
+        summary: "Inbound expires soon or has expired.",
+        description: "Inbound {subject} of {target} expires in {remaining}.",
+        reached: Some("Inbound {subject} of {target} has expired."),
+    },
+    Kind {
+        question: Question::InboundQuota,
+        name: "inbound_quota",
+        alertname: "ProxymeterInboundQuota",
+        kind: "inbound",
+        part: Some(Part::Inbounds),
+        steps: Steps::Ratio(&QUOTA),
+        for_: Duration::ZERO,
+        repeat_interval: Duration::ZERO,
+        enabled: true,
+        summary: "Inbound has used up most or all of the data limit.",
+        description: "Inbound {subject} of {target} has used {ratio} of the data limit: {value} of {limit}.",
+        reached: Some("Inbound {subject} of {target} has used up the data limit of {limit}."),
     },
     Kind {
         question: Question::TargetDown,
@@ -191,20 +222,34 @@ pub static KINDS: [Kind; 16] = [
         description: "Node {subject} of {target} is down: {reason}.",
         reached: None,
     },
+    Kind {
+        question: Question::OutboundDown,
+        name: "outbound_down",
+        alertname: "ProxymeterOutboundDown",
+        kind: "outbound",
+        part: Some(Part::Outbounds),
+        steps: Steps::None(Warning),
+        for_: Duration::from_secs(3 * 60),
+        repeat_interval: Duration::from_secs(DAY),
+        enabled: true,
+        summary: "Outbound is down.",
+        description: "Outbound {subject} of {target} is down: {reason}.",
+        reached: None,
+    },
     machine(Question::NodeCpu, "node_cpu", "ProxymeterNodeCpu", &BUSY),
     machine(Question::NodeMemory, "node_memory", "ProxymeterNodeMemory", &BUSY),
     Kind {
         question: Question::CoreDown,
         name: "core_down",
         alertname: "ProxymeterCoreDown",
-        kind: "target",
+        kind: "node",
         part: Some(Part::Core),
         steps: Steps::None(Critical),
         for_: Duration::from_secs(2 * 60),
         repeat_interval: Duration::from_secs(DAY),
         enabled: true,
         summary: "Proxy core is down or keeps dying.",
-        description: "The proxy core of {target} was down in {value} of the last 5m.",
+        description: "The proxy core of {about} was down in {value} of the last 5m.",
         reached: None,
     },
     machine(Question::HostCpu, "host_cpu", "ProxymeterHostCpu", &BUSY),
@@ -228,6 +273,8 @@ pub static KINDS: [Kind; 16] = [
 
 /// Seconds.
 const DAY: u64 = 24 * 60 * 60;
+const EXPIRY: [(u64, Severity); 4] = [(7 * DAY, Info), (3 * DAY, Warning), (DAY, Warning), (0, Warning)];
+const QUOTA: [(u16, Severity); 3] = [(80, Info), (95, Warning), (100, Warning)];
 const BUSY: [(u16, Severity); 2] = [(90, Warning), (95, Critical)];
 
 impl Kind {

@@ -43,6 +43,24 @@ password_file = "canary-password-file"
 [marzban.by-key-file]
 url = "http://198.51.100.9/"
 api_key_file = "canary-api-key-file"
+[xui.alpha]
+url = "https://panel.example.com:2053/canary-xui-base-path"
+token = "canary-xui-token"
+[xui.bravo]
+url = "https://panel.example.com:2054"
+token_file = "canary-xui-token-file"
+[xui.charlie]
+url = "https://panel.example.com:2055"
+username = "canary-xui-user"
+password = "canary-xui-password"
+totp_secret = "ca4a7ca4a7ca4a7ca4a7ca4a7ca4a7ca"
+login_secret = "canary-xui-login-secret"
+[xui.delta]
+url = "https://panel.example.com:2056"
+username = "canary-xui-user-too"
+password_file = "canary-xui-password-file"
+totp_secret_file = "canary-totp-file"
+login_secret_file = "canary-xui-login-secret-file"
 [email.ops]
 smarthost = "smtp.example.com:587"
 ca_file = "canary-mail-ca-file"
@@ -118,6 +136,7 @@ fn config(text: &str) -> Config {
             "canary-server-key-file" => &key,
             "canary-clients-file" => &clients,
             "canary-web-config-file" => "",
+            "canary-totp-file" => "ca4a7ca4a7ca4a7ca4a7ca4a7ca4a7ca",
             "canary-url-file" => "https://hooks.example.com/canary-content",
             "canary-proxy-file" => "http://canary-content@127.0.0.1:3128",
             _ => "canary-content-of-a-file",

@@ -8,8 +8,9 @@ use crate::{
     clock::Clock,
     exposition::UserLabels,
     model::{
-        ActiveAlert, ActiveAlerts, AlertState, Fact, Identity, Moment, Node, NodeStatus, Outcome, Part,
-        PartState, Reading, Reason, Report, Severity, System, User, UserCounts, UserFacts, WalkEnd,
+        ActiveAlert, ActiveAlerts, AlertState, Fact, Identity, Inbound, Moment, Node, NodeStatus, Outbound,
+        Outcome, Part, PartState, Reading, Reason, Report, Severity, System, User, UserCounts, UserFacts,
+        WalkEnd,
     },
     server::{
         api,
@@ -62,7 +63,7 @@ fn home() -> Report {
     home
 }
 
-/// A panel whose list lacks two of the users that it counts.
+/// A panel whose list lacks two of the users that it counts, and that has inbounds and outbounds.
 fn edge() -> Report {
     let mut edge = Report::new("edge");
     edge.up = Some(true);
@@ -70,7 +71,13 @@ fn edge() -> Report {
     let seen = page.iter().map(|user| Arc::clone(&user.name)).collect();
     let end = WalkEnd { page, seen, total: Some(10), started: ago(9), ..WalkEnd::default() };
     edge.merge(Fact::Users(UserFacts::WalkEnd(end)), ago(9));
-    edge.parts.insert(Part::Users, part(Outcome::Up, Some(ago(9)), 25));
+    let inbound = |enabled| Inbound { enabled: Some(enabled), ..Inbound::default() };
+    edge.merge(Fact::Inbounds([true, false].map(inbound).into()), ago(9));
+    let outbound = |up| Outbound { up: Some(up), ..Outbound::default() };
+    edge.merge(Fact::Outbounds([true, true, false].map(outbound).into()), ago(9));
+    for part_read in [Part::Users, Part::Inbounds, Part::Outbounds] {
+        edge.parts.insert(part_read, part(Outcome::Up, Some(ago(9)), 25));
+    }
     edge
 }
 

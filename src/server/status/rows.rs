@@ -130,16 +130,21 @@ impl Target {
 
 /// What is known and not stale. What a system does not have is not listed.
 fn facts(report: &Report, now: Moment) -> Vec<Fact> {
-    let Counts { users, users_online, nodes, nodes_up, counted_otherwise } = Counts::of(report, now);
-    let nodes_up = nodes_up.zip(nodes).filter(|(_, nodes)| *nodes > 0);
+    let counts = Counts::of(report, now);
+    let of_all = |some: Option<u64>, all: Option<u64>| {
+        let (some, all) = some.zip(all).filter(|(_, all)| *all > 0)?;
+        Some(format!("{} of {}", count(some), count(all)))
+    };
     let of_list = |number: usize| (number > 0 && report.fresh(Part::Users, now)).then(|| count(number));
     let facts = [
-        ("users", users.map(count)),
-        ("panel counts", counted_otherwise.map(count)),
+        ("users", counts.users.map(count)),
+        ("panel counts", counts.counted_otherwise.map(count)),
         ("unreadable users", of_list(report.users.unreadable().rows)),
         ("users left out", of_list(report.users.omitted())),
-        ("online", users_online.map(count)),
-        ("nodes up", nodes_up.map(|(up, nodes)| format!("{} of {}", count(up), count(nodes)))),
+        ("online", counts.users_online.map(count)),
+        ("nodes up", of_all(counts.nodes_up, counts.nodes)),
+        ("inbounds on", of_all(counts.inbounds_enabled, counts.inbounds)),
+        ("outbounds up", of_all(counts.outbounds_up, counts.outbounds)),
     ];
     facts.into_iter().filter_map(|(word, value)| Some(Fact { word, value: value? })).collect()
 }

@@ -4,9 +4,9 @@ use super::*;
 use crate::{
     exposition::UserLabels,
     model::{
-        ActiveAlert, ActiveAlerts, AlertState, Expiry, Fact, Identity, Moment, Node, NodeStatus, Outcome,
-        Part, PartState, Reading, Reason, Report, Severity, System, Timestamp, Unreadable, User, UserCounts,
-        UserFacts, UserStatus, WalkEnd,
+        ActiveAlert, ActiveAlerts, AlertState, Expiry, Fact, Identity, Inbound, Moment, Node, NodeStatus,
+        Outbound, Outcome, Part, PartState, Reading, Reason, Report, Severity, System, Timestamp, Unreadable,
+        User, UserCounts, UserFacts, UserStatus, WalkEnd,
     },
     secret::HashKey,
     server::{
@@ -267,8 +267,19 @@ async fn a_target_shows_what_it_has_and_nothing_else() {
     let node = |status| Node::named("DE-1", status);
     full.nodes = Arc::new(vec![node(NodeStatus::Connected), node(NodeStatus::Error)]);
     full.parts.insert(Part::Nodes, read(now));
+    let inbound = |enabled| Inbound { enabled, ..Inbound::default() };
+    full.merge(Fact::Inbounds([Some(true), Some(false), None].map(inbound).into()), now);
+    let outbound = |up| Outbound { up, ..Outbound::default() };
+    full.merge(Fact::Outbounds([Some(true), Some(false), Some(true), None].map(outbound).into()), now);
+    full.parts.insert(Part::Inbounds, read(now));
+    full.parts.insert(Part::Outbounds, read(now));
     let mut without_nodes = report("b-without-nodes", vec![user("alice")], now);
     without_nodes.parts.insert(Part::Nodes, read(now));
+    // The panel says neither whether they are on, nor whether they are up.
+    without_nodes.merge(Fact::Inbounds(vec![inbound(None)]), now);
+    without_nodes.merge(Fact::Outbounds(vec![outbound(None)]), now);
+    without_nodes.parts.insert(Part::Inbounds, read(now));
+    without_nodes.parts.insert(Part::Outbounds, read(now));
     let online = |name| User { online: true, ..user(name) };
     // The panel does not count online users, or the system names all of them.
     let listed = report("d-listed", vec![online("alice"), online("bob"), user("carol")], now);
@@ -283,7 +294,10 @@ async fn a_target_shows_what_it_has_and_nothing_else() {
         // Tags stand between the two signs.
         cell.split('<').map(|tag| tag.rsplit('>').next().unwrap()).collect::<String>()
     };
-    assert_eq!(facts("a-full"), "users 4,213 online 56 nodes up 1 of 2");
+    assert_eq!(
+        facts("a-full"),
+        "users 4,213 online 56 nodes up 1 of 2 inbounds on 1 of 3 outbounds up 2 of 3"
+    );
     assert_eq!(facts("b-without-nodes"), "users 1 online 0");
     assert_eq!(facts("c-new"), "unknown");
     assert_eq!(facts("d-listed"), "users 3 online 2");

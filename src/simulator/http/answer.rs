@@ -45,6 +45,11 @@ impl Answer {
         }
     }
 
+    /// Sets the number of rows, each of which has its [`Cost`](super::Cost).
+    pub(in crate::simulator) fn costing(self, rows: usize) -> Answer {
+        Answer { rows, ..self }
+    }
+
     pub(super) fn body(self, body: impl Into<Bytes>) -> Answer {
         let body = body.into();
         Answer { length: length_of(&body), pieces: Box::new(iter::once(body)), ..self }

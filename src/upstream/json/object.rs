@@ -77,6 +77,14 @@ impl<'a> Object<'a> {
         self.read(field, "a number", |raw| value::number(raw.get()))
     }
 
+    /// A list of numbers, as many as are wanted; more are left out.
+    pub fn numbers<const N: usize>(&self, field: &'static str) -> Option<[Option<f64>; N]> {
+        self.read(field, "a list of numbers", |raw| {
+            let list: Vec<&RawValue> = serde_json::from_str(raw.get()).ok()?;
+            Some(std::array::from_fn(|at| list.get(at).and_then(|raw| value::number(raw.get()))))
+        })
+    }
+
     /// A whole number of 64 bits.
     pub fn integer(&self, field: &'static str) -> Option<i64> {
         self.read(field, "a whole number", |raw| value::integer(raw.get()))

@@ -80,7 +80,6 @@ impl Answer {
         bytes.extend(b"\r\n");
         Answer([Act::Send(bytes)].into_iter().chain(acts).collect())
     }
-
     /// The same answer after a while.
     pub(crate) fn after(mut self, pause: Duration) -> Self {
         self.0.insert(0, Act::Pause(pause));

@@ -48,8 +48,7 @@ fn machines_of_nodes_that_run_out() {
     let stats = |node: &str, cpu: Option<f64>, memory: Option<u64>| NodeStats {
         node: node.into(),
         cpu_usage: cpu,
-        memory_used: memory,
-        memory_size: Some(100),
+        memory_usage: model::share(memory, Some(100)),
         ..NodeStats::default()
     };
     let mut panel = Panel::new("home");
@@ -82,6 +81,53 @@ fn machines_of_nodes_that_run_out() {
     for node in ["gone", "off", "silent"] {
         assert_eq!(end("node_cpu", &panel.report, at(0), node), None, "{node}");
     }
+}
+
+#[test]
+fn cores_of_nodes_that_keep_dying() {
+    let mut panel = Panel::new("home");
+    // The core of each node at each read: `-` up, `x` down, `?` not known; or the node is away or switched off.
+    let nodes = [
+        ("dead", "xxxx", true),
+        ("dying", "-x-x", true),
+        ("once", "---x", false),
+        ("well", "----", false),
+        ("mute", "????", false),
+        ("away", "xxaa", false),
+        ("off", "xxoo", false),
+    ];
+    for place in 0..4 {
+        let node = |(label, reads, _): &(&str, &str, bool)| {
+            let read = reads.as_bytes()[place];
+            let status = match read {
+                b'a' => NodeStatus::Error,
+                b'o' => NodeStatus::Disabled,
+                _ => NodeStatus::Connected,
+            };
+            let core_up = b"-x".contains(&read).then_some(read == b'-');
+            Node { core_up, ..Node::named(label, status) }
+        };
+        panel.report.nodes = Arc::new(nodes.iter().map(node).collect());
+        panel.report.merge(Fact::Core(Core { up: Some(true), ..Core::default() }), at(place as u64 * 30));
+        panel.poll(at(place as u64 * 30));
+    }
+    let now = at(90);
+    let down: Vec<_> = nodes.iter().filter(|(_, _, down)| *down).map(|(label, ..)| *label).collect();
+    assert_eq!(found("core_down", &panel.report, now).unwrap(), down);
+    let ends = [
+        ("", Some(End::Recovered)),
+        ("well", Some(End::Recovered)),
+        ("mute", None),
+        ("away", None),
+        ("off", Some(End::Disabled)),
+        ("gone", Some(End::Deleted)),
+    ];
+    for (subject, expected) in ends {
+        assert_eq!(end("core_down", &panel.report, now, subject), expected, "{subject}");
+    }
+    panel.fail(Part::Nodes);
+    assert_eq!(found("core_down", &panel.report, now), Some(vec![]));
+    assert_eq!(end("core_down", &panel.report, now, "gone"), None);
 }
 
 /// A panel with active users, and one node.

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::list::{List, ratio};
 use crate::{
-    model::{Counter, Inbound, MASTER, Node, NodeStats, NodeStatus, Row, labels, node_labels},
+    model::{Counter, Inbound, MASTER, Node, NodeStats, NodeStatus, Row, labels, node_labels, share},
     upstream::json::{IDENTITY, Object, OddFields, ROWS, Rows, rows},
 };
 
@@ -99,15 +99,19 @@ pub(in crate::upstream::marzban) fn node_stats(
     }
     let keys: Vec<NodeKey> = stats.keys().map(|id| naming.key(*id)).collect();
     let labels = naming.labels(keys.iter());
-    let stats = stats.into_values().zip(labels).map(|(stats, node)| NodeStats {
-        node,
-        cpu_usage: ratio(&stats, "cpu_usage"),
-        cpu_cores: stats.count("cpu_cores"),
-        memory_used: stats.count("mem_used"),
-        memory_size: stats.count("mem_total"),
-        receive_speed: stats.count("incoming_bandwidth_speed"),
-        transmit_speed: stats.count("outgoing_bandwidth_speed"),
-        uptime: stats.number("uptime").map(|seconds| seconds.max(0.0)),
+    let stats = stats.into_values().zip(labels).map(|(stats, node)| {
+        let (memory_used, memory_size) = (stats.count("mem_used"), stats.count("mem_total"));
+        NodeStats {
+            node,
+            cpu_usage: ratio(&stats, "cpu_usage"),
+            cpu_cores: stats.count("cpu_cores"),
+            memory_used,
+            memory_size,
+            memory_usage: share(memory_used, memory_size),
+            receive_speed: stats.count("incoming_bandwidth_speed"),
+            transmit_speed: stats.count("outgoing_bandwidth_speed"),
+            uptime: stats.number("uptime").map(|seconds| seconds.max(0.0)),
+        }
     });
     Rows { kept: stats.collect(), omitted }
 }

@@ -49,6 +49,7 @@ pub(in crate::upstream::marzban) fn system(answer: &Object<'_>) -> Option<System
             disk_used: answer.count("disk_used"),
             disk_size: answer.count("disk_total"),
             uptime: answer.number("uptime_seconds").map(|seconds| seconds.max(0.0)),
+            ..Host::default()
         },
         proxy_traffic: ProxyTraffic {
             uplink: answer.count("incoming_bandwidth"),
@@ -100,7 +101,7 @@ pub(in crate::upstream::marzban) fn sees_all(account: &Object<'_>) -> Option<boo
 
 /// `GET /api/core`.
 pub(in crate::upstream::marzban) fn core(answer: &Object<'_>) -> Core {
-    Core { up: answer.flag("started"), version: answer.text("version") }
+    Core { up: answer.flag("started"), version: answer.text("version"), uptime: None }
 }
 
 /// A row of `GET /api/admins`.

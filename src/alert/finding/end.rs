@@ -1,0 +1,64 @@
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Expiry, Reading};
+
+/// Why an alert ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// The expiry was moved.
+    Renewed,
+    /// The limit was changed.
+    ToppedUp,
+    /// Usage was set back.
+    Reset,
+    /// The subject no longer exists.
+    Deleted,
+    /// The operator turned the subject off.
+    Disabled,
+    /// The wall clock was set back.
+    Clock,
+    /// No rule asks any more.
+    Removed,
+    /// The target is another system now.
+    Replaced,
+    /// It no longer holds.
+    Recovered,
+}
+
+impl End {
+    /// Whether a period ended with it, so that what is crossed after it is news.
+    pub(in crate::alert) fn of_period(self) -> bool {
+        matches!(self, End::Renewed | End::ToppedUp | End::Reset)
+    }
+
+    /// The annotation `reason` of a resolved alert.
+    pub fn label(self) -> &'static str {
+        match self {
+            End::Renewed => "renewed",
+            End::ToppedUp => "topped up",
+            End::Reset => "reset",
+            End::Deleted => "deleted",
+            End::Disabled => "disabled",
+            End::Clock => "clock set",
+            End::Removed => "rule removed",
+            End::Replaced => "target replaced",
+            End::Recovered => "recovered",
+        }
+    }
+}
+
+/// Why an alert about a period ended, if the subject's expiry and limit are these now.
+pub(super) fn of_period(then: &Reading, expiry: Expiry, limit: Option<u64>) -> End {
+    match then {
+        Reading::Ends(end) if expiry == Expiry::At(*end) => End::Clock,
+        Reading::Ends(_) => End::Renewed,
+        Reading::Used { limit: known, .. } if limit != Some(*known) => End::ToppedUp,
+        Reading::Used { .. } => End::Reset,
+        Reading::Word(_)
+        | Reading::Share(_)
+        | Reading::Lasting(_)
+        | Reading::NotConnected { .. }
+        | Reading::Unreadable { .. } => End::Recovered,
+    }
+}

@@ -1,0 +1,475 @@
+//! The x-ui family: 3x-ui from 1.0 on, x-ui of alireza0, and the legacy panels that these come from.
+//!
+//! A panel is asked by the routes that it turns out to have, see [`routes`], and its generation is what these and the
+//! fields of its status show, see [`detect`].
+
+mod asking;
+mod clock;
+pub mod config;
+mod convert;
+mod detect;
+mod envelope;
+mod login;
+mod routes;
+mod session;
+mod totp;
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use serde_json::value::RawValue;
+
+use self::{
+    clock::PanelClock,
+    config::XuiConfig,
+    convert::{Known, List, StatusFacts},
+    detect::{Generation, Signs},
+    envelope::{Envelope, Found, other_system},
+    routes::{LIST, Routes, SLIM_LIST, STATUS_OF_OLD, Subject},
+    session::Session,
+};
+use crate::{
+    clock::Beat,
+    http::{self, Body, BuildError, Client, Limits},
+    model::{Fact, Identity, Moment, NamedUsers, Part, System, Timestamp, UserCounts, UserFacts, WholeList},
+    upstream::{
+        Again, Cause, FetchError, Notes, Pace, Planned, Scope, Step, Timeouts,
+        json::{self, Object, OddFields, Rows},
+    },
+};
+
+/// Limit of an answer other than the list, in bytes. That of all addresses of 20,000 clients takes 2 MB.
+const SMALL_BODY: usize = 16 * 1024 * 1024;
+/// Limit of the list, in bytes, and of one inbound in it: 20,000 clients take 15 MB in 3x-ui 2.8.
+const LIST_BODY: usize = 128 * 1024 * 1024;
+const INBOUND: usize = 32 * 1024 * 1024;
+/// How often the addresses of clients are read.
+const ADDRESSES_EVERY: Duration = Duration::from_secs(300);
+/// How often the limits of addresses are read, which the cheap list does not have: from the list that costs twice as much.
+const LIMITS_EVERY: Duration = Duration::from_secs(3600);
+/// Up to 3x-ui 3.0, the list of users online has only those that moved bytes within the last tick of 5 or 10 s, so a user
+/// stays online for this long after the last list that had the user.
+const LINGERS: Duration = Duration::from_secs(30);
+/// How often a panel without a sample is asked again, each time after a second, before anything else of it is known.
+const NO_SAMPLE_FOR: u32 = 3;
+/// Where the list is empty without a browser (3x-ui 3.1.0), users are online that moved bytes within this time.
+const ONLINE_WITHIN: Duration = Duration::from_secs(20);
+
+/// A client for one panel.
+#[derive(Debug)]
+pub struct Xui {
+    http: Client,
+    config: XuiConfig,
+    small: Limits,
+    list: Limits,
+    session: Session,
+    clock: PanelClock,
+    routes: Routes,
+    signs: Signs,
+    notes: Notes,
+    odd: OddFields,
+    beat: Beat,
+    /// The version in the login page, of panels before 3.0.
+    page_version: Option<String>,
+    /// As the last status had it.
+    panel_version: Option<String>,
+    /// Whether a status was read.
+    is_known: bool,
+    core_up: Option<bool>,
+    /// The login may not read who is online, but perhaps how many are.
+    online_refused: bool,
+    /// Whether the list was read, and whether the login may not read it.
+    list_read: bool,
+    list_refused: bool,
+    /// When users were last in the list of those online, by the daemon's uptime.
+    seen: HashMap<Arc<str>, Duration>,
+    node_labels: HashMap<i64, Arc<str>>,
+    /// Whether nodes were read. The same answer has their statistics.
+    nodes_read: bool,
+    addresses: Aside,
+    limits: Aside,
+}
+
+/// Numbers by client that are read more rarely than the list.
+#[derive(Debug, Default)]
+struct Aside {
+    read: Option<Moment>,
+    by_name: HashMap<Arc<str>, u64>,
+}
+
+impl Aside {
+    fn is_due(&self, every: Duration, now: Moment) -> bool {
+        self.read.is_none_or(|read| now.since(read) >= every)
+    }
+
+    fn set(&mut self, by_name: Option<HashMap<Arc<str>, u64>>, now: Moment) {
+        *self = Aside { read: Some(now), by_name: by_name.unwrap_or_default() };
+    }
+}
+
+impl Xui {
+    /// # Errors
+    /// When a certificate or key cannot be used.
+    pub fn new(config: &XuiConfig, timeouts: Timeouts) -> Result<Self, BuildError> {
+        Ok(Xui {
+            http: Client::new(&config.tls, config.url.is_https())?,
+            config: config.clone(),
+            small: Limits { deadline: timeouts.request, body: SMALL_BODY },
+            list: Limits { deadline: timeouts.page, body: LIST_BODY },
+            session: Session::default(),
+            clock: PanelClock::default(),
+            routes: Routes::default(),
+            signs: Signs::default(),
+            notes: Notes::default(),
+            odd: OddFields::default(),
+            beat: Beat::default(),
+            page_version: None,
+            panel_version: None,
+            is_known: false,
+            core_up: None,
+            online_refused: false,
+            list_read: false,
+            list_refused: false,
+            seen: HashMap::new(),
+            node_labels: HashMap::new(),
+            nodes_read: false,
+            addresses: Aside::default(),
+            limits: Aside::default(),
+        })
+    }
+
+    pub(super) fn plan(&self) -> Vec<Planned> {
+        let mut plan = vec![Planned::deciding(Part::System)];
+        let mut add = |part, pace, subjects: &[Subject]| {
+            if self.is_known && !subjects.iter().all(|subject| self.routes.is_absent(*subject)) {
+                plan.push(Planned::new(part, pace));
+            }
+        };
+        // The status has both, so this comes after the system.
+        add(Part::Core, Pace::Every(1), &[Subject::Status]);
+        let has_nodes = self.generation() >= Generation::V3_0;
+        if has_nodes {
+            add(Part::Nodes, Pace::Every(1), &[Subject::Nodes, Subject::Descendants]);
+            if self.nodes_read {
+                add(Part::NodeStats, Pace::Every(1), &[Subject::Nodes, Subject::Descendants]);
+            }
+        }
+        add(Part::Online, Pace::Every(1), &[Subject::Online]);
+        add(Part::Outbounds, Pace::Every(2), &[Subject::OutboundTraffic, Subject::Observatory]);
+        add(Part::Users, Pace::Walk, &[Subject::List]);
+        // The same answer has both, so this comes after the users.
+        if self.list_read || self.list_refused {
+            add(Part::Inbounds, Pace::Walk, &[Subject::List]);
+        }
+        plan
+    }
+
+    pub(super) async fn read(&mut self, part: Part, now: Moment) -> Result<Step, FetchError> {
+        match part {
+            Part::System | Part::Core => self.read_system(now).await,
+            Part::Nodes | Part::NodeStats => self.read_nodes(now).await,
+            Part::Online => self.read_online(now).await,
+            Part::Outbounds => self.read_outbounds(now).await,
+            Part::Users | Part::Inbounds => self.read_list(now).await,
+            // No plan of this client has them.
+            Part::Usage | Part::Admins | Part::UserNodes => Ok(Step::done(part, Vec::new())),
+        }
+    }
+
+    /// Requests no user by name: a list comes whole.
+    pub(super) fn read_named(&self, _names: &[Arc<str>]) -> NamedUsers {
+        NamedUsers::default()
+    }
+
+    pub(super) fn tell(&mut self, beat: &Beat) {
+        self.beat = beat.clone();
+    }
+
+    pub(super) fn take_notes(&mut self) -> Notes {
+        Notes { odd_fields: self.odd.take(), ..std::mem::take(&mut self.notes) }
+    }
+
+    pub(super) fn set_timeouts(&mut self, timeouts: Timeouts) {
+        (self.small.deadline, self.list.deadline) = (timeouts.request, timeouts.page);
+    }
+
+    pub(super) fn certificate_expiry(&self) -> Option<Timestamp> {
+        self.http.certificate_expiry()
+    }
+
+    fn generation(&self) -> Generation {
+        detect::generation(self.signs, &self.routes)
+    }
+
+    async fn read_system(&mut self, now: Moment) -> Result<Step, FetchError> {
+        let mut found = self.value(Subject::Status, now).await?;
+        // For two seconds after its start, a panel has no sample yet. What was read before stays.
+        for _ in 0..NO_SAMPLE_FOR {
+            if self.is_known || !matches!(found, Found::Null) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            found = self.value(Subject::Status, now).await?;
+        }
+        let answer = match found {
+            Found::Some(answer) => answer,
+            Found::Null => return Ok(system_step(Vec::new())),
+            Found::NoRoute => return Err(self.diagnose(now).await),
+        };
+        let status = Object::new("status", &answer, &self.odd).and_then(|answer| convert::status(&answer));
+        let status = status.ok_or_else(|| other_system("/server/status"))?;
+        self.learn(&status);
+        // The list of users online shows which of the old panels it is.
+        if self.routes.of(Subject::Status) == Some(STATUS_OF_OLD)
+            && self.routes.known(Subject::Online).is_none()
+        {
+            match self.value(Subject::Online, now).await {
+                Err(err) if matches!(err.scope(), Scope::Login | Scope::Target) => return Err(err),
+                _ => {}
+            }
+        }
+        let version = status.panel_version.or_else(|| self.page_version.clone()).unwrap_or_default();
+        let generation = self.generation().label().to_owned();
+        let mut facts = vec![
+            Fact::Identity(Identity { system: System::Xui, version, generation }),
+            Fact::Host(status.host),
+            Fact::Core(status.core),
+        ];
+        if self.online_refused {
+            facts.push(Fact::Counts(self.count_online(now).await));
+        }
+        Ok(system_step(facts))
+    }
+
+    /// What a status shows of the panel. Another version may have other routes.
+    fn learn(&mut self, status: &StatusFacts) {
+        let known = std::mem::replace(&mut self.panel_version, status.panel_version.clone());
+        if self.is_known && known != status.panel_version {
+            self.routes.forget_but(Some(Subject::Status));
+            self.addresses = Aside::default();
+            self.limits = Aside::default();
+        }
+        self.signs.tokens |= self.has_token();
+        self.signs.panel_version = status.panel_version.is_some();
+        self.signs.panel_guid = status.has_guid;
+        self.core_up = status.core.up;
+        self.is_known = true;
+    }
+
+    /// How many are online, for a token that may not read who is.
+    async fn count_online(&mut self, now: Moment) -> UserCounts {
+        let online = match self.value(Subject::OnlineCount, now).await {
+            Ok(Found::Some(history)) => convert::last_point(&history, &self.odd),
+            Ok(Found::Null | Found::NoRoute) | Err(_) => None,
+        };
+        UserCounts { online, ..UserCounts::default() }
+    }
+
+    async fn read_nodes(&mut self, now: Moment) -> Result<Step, FetchError> {
+        const ASKED: &str = "/panel/api/nodes/list";
+        let found = match self.value(Subject::Nodes, now).await {
+            Err(FetchError { cause: Cause::NotAllowed, .. }) => self.value(Subject::Descendants, now).await?,
+            found => found?,
+        };
+        let Found::Some(answer) = found else { return nothing(Part::Nodes, &found, ASKED) };
+        let nodes = convert::nodes(&answer, &self.odd).ok_or_else(|| other_system(ASKED))?;
+        if nodes.nodes.are_unreadable() {
+            return Err(FetchError::new(ASKED, Cause::Rows));
+        }
+        self.node_labels = nodes.labels;
+        let Rows { kept, omitted } = nodes.nodes;
+        let facts =
+            vec![Fact::Omitted(Part::Nodes, omitted), Fact::Nodes(kept), Fact::NodeStats(nodes.stats)];
+        self.nodes_read = true;
+        Ok(Step { done: vec![Part::Nodes, Part::NodeStats], facts, durable: Vec::new() })
+    }
+
+    async fn read_outbounds(&mut self, now: Moment) -> Result<Step, FetchError> {
+        const ASKED: &str = "/panel/api/xray/getOutboundsTraffic";
+        let traffic = self.value(Subject::OutboundTraffic, now).await;
+        let probes = self.value(Subject::Observatory, now).await;
+        // What one of the two may not read costs only that.
+        let (traffic, probes) = match (traffic, probes) {
+            (Err(refused), Ok(Found::NoRoute | Found::Null)) | (Ok(Found::NoRoute), Err(refused)) => {
+                return Err(refused);
+            }
+            (Err(FetchError { cause: Cause::NotAllowed, .. }), probes) => (Found::NoRoute, probes?),
+            (traffic, Err(FetchError { cause: Cause::NotAllowed, .. })) => (traffic?, Found::NoRoute),
+            (traffic, probes) => (traffic?, probes?),
+        };
+        let raw = |found: Found<Box<RawValue>>| match found {
+            Found::Some(raw) => Some(raw),
+            Found::Null | Found::NoRoute => None,
+        };
+        let (traffic, probes) = (raw(traffic), raw(probes));
+        let found = convert::outbounds(traffic.as_deref(), probes.as_deref(), &self.odd);
+        let found = found.ok_or_else(|| other_system(ASKED))?;
+        if found.are_unreadable() {
+            return Err(FetchError::new(ASKED, Cause::Rows));
+        }
+        let facts = vec![Fact::Omitted(Part::Outbounds, found.omitted), Fact::Outbounds(found.kept)];
+        Ok(Step::done(Part::Outbounds, facts))
+    }
+
+    async fn read_online(&mut self, now: Moment) -> Result<Step, FetchError> {
+        const ASKED: &str = "/panel/api/clients/onlines";
+        // 3x-ui 2.8 keeps its last list while the core is stopped.
+        let none_online = || Ok(Step::done(Part::Online, vec![Fact::Online(HashSet::new())]));
+        if self.core_up == Some(false) && self.routes.of(Subject::Online).is_some() {
+            self.seen.clear();
+            return none_online();
+        }
+        let found = self.value(Subject::Online, now).await;
+        self.online_refused = matches!(&found, Err(err) if err.cause == Cause::NotAllowed);
+        let names = match found {
+            Ok(Found::Some(list)) => convert::names(&list, &self.odd).ok_or_else(|| other_system(ASKED))?,
+            Ok(Found::Null) if self.generation() == Generation::V3_1 => self.seen_lately(now).await?,
+            Ok(Found::Null) => HashSet::new(),
+            Ok(Found::NoRoute) => return Ok(Step::done(Part::Online, Vec::new())),
+            // The panel fails without a core that it has started.
+            Err(FetchError { cause: Cause::Http(http::Error::Status(500)), .. }) => HashSet::new(),
+            Err(err) => return Err(err),
+        };
+        if self.core_up == Some(false) {
+            return none_online();
+        }
+        let names = if self.generation() <= Generation::V3_0 { self.lingering(names, now) } else { names };
+        Ok(Step::done(Part::Online, vec![Fact::Online(names)]))
+    }
+
+    /// Users that moved bytes a short time ago, from a panel whose list of those online is empty.
+    async fn seen_lately(&mut self, now: Moment) -> Result<HashSet<Arc<str>>, FetchError> {
+        let Found::Some(answer) = self.value(Subject::LastOnline, now).await? else {
+            return Ok(HashSet::new());
+        };
+        let since = self.clock.panel_now(now).saturating_sub(ONLINE_WITHIN);
+        convert::seen_since(&answer, &self.odd, since)
+            .ok_or_else(|| other_system("/panel/api/clients/lastOnline"))
+    }
+
+    /// The users of this list, and those of the lists before it within [`LINGERS`].
+    fn lingering(&mut self, names: HashSet<Arc<str>>, now: Moment) -> HashSet<Arc<str>> {
+        self.seen.retain(|_, seen| now.uptime.saturating_sub(*seen) < LINGERS);
+        self.seen.extend(names.into_iter().map(|name| (name, now.uptime)));
+        self.seen.keys().cloned().collect()
+    }
+
+    /// The list, and before it what the list does not have, one request at a time.
+    async fn read_list(&mut self, now: Moment) -> Result<Step, FetchError> {
+        const ASKED: &str = "/panel/api/inbounds/list";
+        let asks_aside = !self.list_refused;
+        if asks_aside && self.generation() >= Generation::V3_3 && self.addresses.is_due(ADDRESSES_EVERY, now)
+        {
+            let addresses = self.read_addresses(now).await?;
+            self.addresses.set(addresses, now);
+            return Ok(Step::default());
+        }
+        let is_slim = self.routes.of(Subject::List) == Some(SLIM_LIST);
+        if asks_aside && is_slim && self.limits.is_due(LIMITS_EVERY, now) {
+            let limits = self.read_limits(now).await?;
+            self.limits.set(limits, now);
+            return Ok(Step::default());
+        }
+        let body = self.list;
+        let mut list = match self.find(Subject::List, now, body, inbounds).await {
+            Ok(Found::Some(list)) => list,
+            Ok(Found::NoRoute) => return Err(FetchError::new(ASKED, Cause::NotFound(404))),
+            // Never an empty list.
+            Ok(Found::Null) => return Err(FetchError::new(ASKED, Cause::PanelFailed)),
+            // A token of the scope `node-sync` may read the whole list alone.
+            Err(FetchError { cause: Cause::NotAllowed, .. })
+                if self.routes.of(Subject::List) == Some(SLIM_LIST) =>
+            {
+                self.list_refused = true;
+                self.routes.learn(Subject::List, Some(LIST));
+                return Ok(Step::default());
+            }
+            Err(err) => {
+                self.list_refused = err.cause == Cause::NotAllowed;
+                return Err(err);
+            }
+        };
+        (self.list_read, self.list_refused) = (true, false);
+        self.odd.extend(list.take_odd());
+        // The first list shows whether it has the limits.
+        if self.routes.of(Subject::List) == Some(SLIM_LIST) && self.limits.read.is_none() {
+            // The list is here already. What stops other requests shows again before the next one.
+            if let Ok(limits) = self.read_limits(now).await {
+                self.limits.set(limits, now);
+            }
+        }
+        if list.is_unreadable() {
+            return Err(FetchError::new(ASKED, Cause::Rows));
+        }
+        let converted = list.convert(&Known {
+            is_alireza0: self.generation() == Generation::Alireza0,
+            read_at: now.wall,
+            panel_now: self.clock.panel_now(now),
+            nodes: &self.node_labels,
+            devices: &self.addresses.by_name,
+            devices_limits: &self.limits.by_name,
+        });
+        let whole = WholeList {
+            users: converted.users,
+            unreadable: converted.unreadable,
+            omitted: converted.users_omitted,
+            started: now,
+        };
+        let facts = vec![
+            Fact::Inbounds(converted.inbounds),
+            Fact::Omitted(Part::Inbounds, converted.inbounds_omitted),
+            Fact::Users(UserFacts::Whole(whole)),
+        ];
+        Ok(Step { done: vec![Part::Users, Part::Inbounds], facts, durable: Vec::new() })
+    }
+
+    /// The number of addresses of each client; absent: the panel does not say, or not to this login.
+    async fn read_addresses(&mut self, now: Moment) -> Result<Option<HashMap<Arc<str>, u64>>, FetchError> {
+        match self.value(Subject::Addresses, now).await {
+            Ok(Found::Some(list)) => Ok(convert::addresses(&list, &self.odd, self.clock.panel_now(now))),
+            Ok(Found::Null | Found::NoRoute) => Ok(None),
+            Err(err) if concerns_all(&err) => Err(err),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// As [`Xui::read_addresses`], of the most addresses that a client may have.
+    async fn read_limits(&mut self, now: Moment) -> Result<Option<HashMap<Arc<str>, u64>>, FetchError> {
+        let limits = self.list;
+        match self.find(Subject::WholeList, now, limits, inbounds).await {
+            Ok(Found::Some(list)) => Ok(Some(list.devices_limits())),
+            Ok(Found::Null | Found::NoRoute) => Ok(None),
+            Err(err) if concerns_all(&err) => Err(err),
+            Err(_) => Ok(None),
+        }
+    }
+}
+
+/// Whether a failure of an optional request stops the others too: it is one of the login, or a wait that is demanded.
+/// Any other costs only what was requested.
+fn concerns_all(err: &FetchError) -> bool {
+    err.scope() == Scope::Login || err.cause == Cause::SessionLost || err.again != Again::Usual
+}
+
+/// A status shows the host and the core.
+fn system_step(facts: Vec<Fact>) -> Step {
+    Step { done: vec![Part::System, Part::Core], facts, durable: Vec::new() }
+}
+
+/// What a part has if its answer has nothing.
+fn nothing<T>(part: Part, found: &Found<T>, asked: &'static str) -> Result<Step, FetchError> {
+    match found {
+        Found::NoRoute => Ok(Step::done(part, Vec::new())),
+        _ => Err(FetchError::new(asked, Cause::PanelFailed)),
+    }
+}
+
+/// Decodes the list, each inbound as soon as it is there.
+fn inbounds(body: Body) -> serde_json::Result<Envelope<List>> {
+    let mut list = List::default();
+    let page = json::page(body, ["obj", "success"], INBOUND, |raw| list.add(raw))?;
+    Ok(Envelope { success: page.beside.and_then(|raw| json::flag(&raw)), value: page.rows.map(|_| list) })
+}

@@ -1,0 +1,348 @@
+//! One request, with the session that it needs, and the words for what is wrong.
+
+use reqwest::{
+    RequestBuilder,
+    header::{ACCEPT, LOCATION},
+};
+use serde_json::value::RawValue;
+use tracing::warn;
+
+use super::{
+    Xui,
+    config::Login,
+    envelope::{self, Envelope, Found, other_system},
+    routes::{self, Route, Subject},
+};
+use crate::{
+    http::{self, Body, Limits, Refusal, Repeat},
+    model::{Moment, Reason},
+    upstream::{Cause, FetchError, json::Object},
+};
+
+/// Why a request brought nothing.
+#[derive(Debug)]
+enum Miss {
+    /// The panel has no such route.
+    NoRoute,
+    Failed(FetchError),
+}
+
+impl From<FetchError> for Miss {
+    fn from(err: FetchError) -> Self {
+        Miss::Failed(err)
+    }
+}
+
+impl Xui {
+    /// Asks for one small JSON value.
+    pub(super) async fn value(
+        &mut self,
+        subject: Subject,
+        now: Moment,
+    ) -> Result<Found<Box<RawValue>>, FetchError> {
+        let limits = self.small;
+        self.find(subject, now, limits, envelope::value).await
+    }
+
+    /// Asks by the route that is known to answer, else by each that the subject has.
+    pub(super) async fn find<T, F>(
+        &mut self,
+        subject: Subject,
+        now: Moment,
+        limits: Limits,
+        decode: F,
+    ) -> Result<Found<T>, FetchError>
+    where
+        T: Send + 'static,
+        F: FnOnce(Body) -> serde_json::Result<Envelope<T>> + Clone + Send + 'static,
+    {
+        match self.routes.known(subject) {
+            Some(None) => return Ok(Found::NoRoute),
+            Some(Some(route)) => match self.ask(route, now, limits, decode.clone()).await {
+                Ok(found) => return Ok(found),
+                Err(Miss::Failed(err)) => return Err(err),
+                Err(Miss::NoRoute) => self.routes.forget_but(None),
+            },
+            None => {}
+        }
+        for route in subject.routes() {
+            if self.has_token() && !route.takes_token() {
+                continue;
+            }
+            match self.ask(*route, now, limits, decode.clone()).await {
+                Ok(found) => {
+                    self.routes.learn(subject, Some(*route));
+                    return Ok(found);
+                }
+                Err(Miss::NoRoute) => {}
+                Err(Miss::Failed(err)) => {
+                    // A panel fails, and forbids, only where it has a route.
+                    let is_there = matches!(err.cause, Cause::NotAllowed | Cause::PanelFailed)
+                        || err.cause == Cause::Http(http::Error::Status(500));
+                    if is_there {
+                        self.routes.learn(subject, Some(*route));
+                    }
+                    return Err(err);
+                }
+            }
+        }
+        // The status decides what the panel is, so it is looked for again.
+        if subject != Subject::Status {
+            self.routes.learn(subject, None);
+        }
+        Ok(Found::NoRoute)
+    }
+
+    /// One request. Logs in if there is no session, and once more if the panel no longer accepts it.
+    async fn ask<T, F>(
+        &mut self,
+        route: Route,
+        now: Moment,
+        limits: Limits,
+        decode: F,
+    ) -> Result<Found<T>, Miss>
+    where
+        T: Send + 'static,
+        F: FnOnce(Body) -> serde_json::Result<Envelope<T>> + Clone + Send + 'static,
+    {
+        let asked = route.path;
+        let (mut is_new, mut csrf_is_new) = (!self.session.is_open(), false);
+        loop {
+            self.log_in(now).await?;
+            let repeat = if route.is_get { Repeat::Safe } else { Repeat::Never };
+            let request = self.request(route);
+            let refusal = match self.send(request, repeat, limits, decode.clone(), now).await {
+                Ok(Envelope { success: Some(false), .. }) => {
+                    if is_new || !self.session.is_of_an_old_panel() {
+                        return Err(FetchError::new(asked, Cause::PanelFailed).into());
+                    }
+                    // Most likely the session has ended, which old panels do not answer with a status.
+                    self.replace_session(asked, now).await?;
+                    is_new = true;
+                    continue;
+                }
+                Ok(Envelope { value: Some(value), .. }) => {
+                    self.session.was_accepted(now);
+                    return Ok(Found::Some(value));
+                }
+                Ok(Envelope { success: Some(true), value: None }) => return Ok(Found::Null),
+                Ok(Envelope { success: None, value: None }) => return Err(other_system(asked).into()),
+                Err(refusal) => refusal,
+            };
+            let Some(status) = status(&refusal.error) else {
+                return Err(self.unusable(asked, refusal).into());
+            };
+            match status {
+                401 | 307 if self.has_token() => return Err(token_refused(asked).into()),
+                401 | 404 | 307 if !is_new && (status != 404 || self.routes.has_answered(route)) => {
+                    if self.has_token() {
+                        return Err(Miss::NoRoute);
+                    }
+                    self.replace_session(asked, now).await?;
+                    is_new = true;
+                }
+                401 | 307 => return Err(FetchError::new(asked, Cause::SessionLost).into()),
+                301 | 308 | 404 | 405 => return Err(Miss::NoRoute),
+                403 if envelope::is_refusal(&refusal.said) => {
+                    return Err(FetchError::new(asked, Cause::NotAllowed).into());
+                }
+                403 if !route.is_get && !self.has_token() && !csrf_is_new => {
+                    csrf_is_new = true;
+                    self.get_csrf(now).await?;
+                }
+                _ => return Err(self.unusable(asked, refusal).into()),
+            }
+        }
+    }
+
+    /// Logs in again instead of using a session that the panel no longer accepts. It may be another panel by now.
+    async fn replace_session(&mut self, asked: &'static str, now: Moment) -> Result<(), FetchError> {
+        if !self.session.may_renew(now) {
+            if self.session.warns() {
+                warn!(
+                    panel = ?self.config.url,
+                    "the panel forgets its sessions within an hour; new logins are made ever more rarely"
+                );
+            }
+            return Err(FetchError::new(asked, Cause::SessionLost));
+        }
+        self.session.lost();
+        self.routes.forget_but(None);
+        self.log_in(now).await
+    }
+
+    pub(super) fn has_token(&self) -> bool {
+        matches!(self.config.login, Login::Token(_))
+    }
+
+    fn request(&self, route: Route) -> RequestBuilder {
+        let request = self.bare_request(route);
+        match &self.config.login {
+            Login::Token(token) if route.takes_token() => request.bearer_auth(token.expose()),
+            Login::Token(_) => request,
+            Login::Password(_) => self.session.authorize(request, route.is_get),
+        }
+    }
+
+    /// A request without a login. Without these headers, panels redirect to their login page.
+    pub(super) fn bare_request(&self, route: Route) -> RequestBuilder {
+        let url = self.config.url.join(route.path);
+        let request = if route.is_get { self.http.get(url) } else { self.http.post(url) };
+        request.header("X-Requested-With", "XMLHttpRequest").header(ACCEPT, "application/json")
+    }
+
+    async fn send<T, F>(
+        &mut self,
+        request: RequestBuilder,
+        repeat: Repeat,
+        limits: Limits,
+        decode: F,
+        now: Moment,
+    ) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        F: FnOnce(Body) -> serde_json::Result<T> + Send + 'static,
+    {
+        self.begins(limits, now);
+        let answer = self.http.read(request, repeat, limits, decode).await?;
+        self.clock.learn(answer.date, now, answer.began);
+        Ok(answer.value)
+    }
+
+    /// Counts a request that is about to be sent.
+    pub(super) fn begins(&mut self, limits: Limits, now: Moment) {
+        self.notes.requests += 1;
+        self.beat.within(limits.deadline);
+        self.clock.begins(now);
+    }
+
+    /// The words for an answer that no route of a panel gives.
+    pub(super) fn unusable(&self, asked: &'static str, refusal: Refusal) -> FetchError {
+        let hint = match refusal.error {
+            http::Error::NotHttp if !self.config.url.is_https() => {
+                Cause::Hint(Reason::Tls, "the panel expects TLS; write https:// in the URL")
+            }
+            http::Error::Status(403) if refusal.said.is_empty() => Cause::Hint(
+                Reason::Forbidden,
+                "the panel refuses every request (answered 403); its setting for the domain (webDomain) must \
+                 be the host in the URL",
+            ),
+            http::Error::NotJson(_) => Cause::Hint(
+                Reason::NotJson,
+                "the answer is a page instead of JSON, as of a login or a proxy; check the URL and its base path",
+            ),
+            _ => return FetchError::refused(asked, refusal),
+        };
+        FetchError::new(asked, hint)
+    }
+
+    /// Why a panel has no status for this login.
+    pub(super) async fn diagnose(&mut self, now: Moment) -> FetchError {
+        const ASKED: &str = "/panel/api/server/status";
+        if !self.has_token() {
+            return FetchError::new(ASKED, Cause::NotFound(404));
+        }
+        match self.find_csrf(now).await {
+            Ok(true) => token_refused(ASKED),
+            Ok(false) => match self.base_page(now).await {
+                Ok(()) => FetchError::new(
+                    ASKED,
+                    Cause::Hint(
+                        Reason::NotFound,
+                        "this panel has no API tokens, which came with 3x-ui 3.0; write username and \
+                         password_file instead",
+                    ),
+                ),
+                Err(err) => err,
+            },
+            Err(err) => err,
+        }
+    }
+
+    /// Asks for the login page. It is there if the base path is right, and shows the version of panels before 3.0.
+    pub(super) async fn base_page(&mut self, now: Moment) -> Result<(), FetchError> {
+        const ASKED: &str = "/";
+        const PAGE: usize = 64 * 1024;
+        let limits = Limits { body: PAGE, ..self.small };
+        self.begins(limits, now);
+        let reply = self.http.send(self.bare_request(routes::get(ASKED)), limits).await;
+        let reply = reply.map_err(|error| self.unusable(ASKED, error.into()))?;
+        match reply.status {
+            200 => {
+                self.page_version = envelope::version_of_page(&reply.body);
+                Ok(())
+            }
+            404 => Err(FetchError::new(
+                ASKED,
+                Cause::Hint(
+                    Reason::NotFound,
+                    "no panel here (answered 404); check the base path in the URL (webBasePath), and that it is \
+                     the system configured",
+                ),
+            )),
+            301..=308 => {
+                let location =
+                    reply.headers.get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or_default();
+                if location.starts_with("https://") && !self.config.url.is_https() {
+                    let words = "the answer is a redirect to https; write https:// in the URL";
+                    return Err(FetchError::new(ASKED, Cause::Hint(Reason::Redirect, words)));
+                }
+                Err(FetchError::new(ASKED, http::Error::Redirect(reply.status)))
+            }
+            status => Err(self.unusable(ASKED, http::Error::Status(status).into())),
+        }
+    }
+
+    /// Asks for the token against cross-site requests; false: the panel is older than 3.0 and has none, or its base path
+    /// is another.
+    pub(super) async fn find_csrf(&mut self, now: Moment) -> Result<bool, FetchError> {
+        const ASKED: &str = "/csrf-token";
+        let limits = self.small;
+        self.begins(limits, now);
+        let request = self.session.authorize(self.bare_request(routes::get(ASKED)), true);
+        let reply = self.http.send(request, limits).await;
+        let reply = reply.map_err(|error| self.unusable(ASKED, error.into()))?;
+        self.clock.learn(
+            http::date(&reply.headers, &reqwest::header::DATE),
+            now,
+            tokio::time::Instant::now(),
+        );
+        match reply.status {
+            200 => {
+                let token = serde_json::from_slice::<Box<RawValue>>(&reply.body).ok();
+                let token = token.and_then(|raw| Object::new("csrf", &raw, &self.odd)?.secret("obj"));
+                // A page: something in front answers for every path.
+                let Some(token) = token else { return Ok(false) };
+                self.session.take_cookies(&reply.headers);
+                self.session.set_csrf(Some(token));
+                self.signs.tokens = true;
+                Ok(true)
+            }
+            301..=308 | 404 => Ok(false),
+            status => Err(self.unusable(ASKED, http::Error::Status(status).into())),
+        }
+    }
+
+    /// Renews the token against cross-site requests within the session.
+    async fn get_csrf(&mut self, now: Moment) -> Result<(), FetchError> {
+        let had = self.signs.tokens;
+        if self.find_csrf(now).await? && !had {
+            // The panel was updated to 3.0, and kept the session.
+            self.routes.forget_but(Some(Subject::Status));
+        }
+        Ok(())
+    }
+}
+
+/// The status of an answer that is none of a route; absent: there was no answer, or something else is wrong with it.
+fn status(error: &http::Error) -> Option<u16> {
+    match error {
+        http::Error::Status(status) | http::Error::Redirect(status) => Some(*status),
+        http::Error::Page(status @ (404 | 405)) => Some(*status),
+        _ => None,
+    }
+}
+
+fn token_refused(asked: &'static str) -> FetchError {
+    FetchError::new(asked, Cause::login(401, "the API token, which may be wrong, switched off or expired"))
+}

@@ -1,0 +1,45 @@
+//! The configuration of an x-ui target.
+
+use crate::http::options::{PanelUrl, TlsOptions};
+use crate::secret::Secret;
+
+pub use super::totp::TotpSecret;
+
+/// One panel of the x-ui family.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct XuiConfig {
+    pub url: PanelUrl,
+    /// The configured URL was that of a page of the panel, and `url` is without it.
+    pub url_repaired: bool,
+    pub login: Login,
+    pub tls: TlsOptions,
+}
+
+/// The pages of the panels: what follows the base path in the URL of a browser.
+const PAGES: [&str; 3] = ["panel", "xui", "login"];
+
+impl XuiConfig {
+    pub fn new(url: PanelUrl, login: Login, tls: TlsOptions) -> Self {
+        let repaired = url.before_last(&PAGES);
+        XuiConfig { url_repaired: repaired.is_some(), url: repaired.unwrap_or(url), login, tls }
+    }
+}
+
+/// How to log in to the panel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Login {
+    /// An API token of 3x-ui, since 3.0.
+    Token(Secret),
+    Password(Password),
+}
+
+/// A name and a password, exchanged for a cookie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Password {
+    pub username: String,
+    pub password: Secret,
+    /// For the six digits of two-factor authentication (3x-ui since 2.6).
+    pub totp: Option<TotpSecret>,
+    /// The second, static password of 3x-ui 1.2.7 to 2.5.8.
+    pub login_secret: Option<Secret>,
+}

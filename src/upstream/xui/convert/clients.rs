@@ -1,0 +1,280 @@
+//! Clients. The list gives each in two forms, one for what it moved and one for what is configured, and may lack either.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    model::{Counter, Expiry, Timestamp, Unread, User, UserStatus},
+    upstream::json::Object,
+};
+
+/// What the list says of one client, from however many inbounds and in whichever form.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Client {
+    up: Option<u64>,
+    down: Option<u64>,
+    /// Bytes; 0 is no limit. Also called `totalGB`.
+    total: Option<u64>,
+    /// Milliseconds; 0 is never, and negative a duration that starts at the first use.
+    expiry: Option<i64>,
+    /// Days after which the plan starts again, by itself; 0 is never.
+    reset: Option<i64>,
+    /// Renewals are limited, and were all made.
+    is_renewed_out: bool,
+    /// Milliseconds; 0 is never.
+    last_online: Option<i64>,
+    limit_ip: Option<u64>,
+    /// Whether the statistics say that it is on: see [`Meaning`].
+    runs: Option<bool>,
+    /// Whether the configuration says so.
+    enabled: Option<bool>,
+}
+
+/// What `enable: false` in the statistics of a client means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// The panel has switched the client off, because its plan is used up or has ended (3x-ui up to 2.8.0).
+    UsedUp,
+    /// The panel or its operator has.
+    Off,
+}
+
+/// The inbounds of a client, together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doors {
+    /// One is on, or their state is unknown.
+    Open,
+    /// All are off; if by themselves, for this reason.
+    Closed(UserStatus),
+}
+
+/// What the conversion of a client needs besides the client.
+#[derive(Clone, Debug)]
+pub(super) struct Context {
+    pub(super) meaning: Meaning,
+    pub(super) doors: Doors,
+    pub(super) read_at: Timestamp,
+    pub(super) panel_now: Timestamp,
+    pub(super) inbounds: Arc<[Arc<str>]>,
+    pub(super) devices: Option<u64>,
+    /// Known from another answer.
+    pub(super) devices_limit: Option<u64>,
+}
+
+impl Client {
+    /// Adds a row of statistics (`clientStats`). Each inbound of a client repeats the same one.
+    pub(super) fn add_stats(&mut self, row: &Object<'_>) {
+        set(&mut self.up, row.count("up"));
+        set(&mut self.down, row.count("down"));
+        set(&mut self.runs, row.flag("enable"));
+        set(&mut self.last_online, row.integer("lastOnline"));
+        self.add_plan(row, row.count("total"));
+    }
+
+    /// Adds a row of the configuration (`settings.clients`).
+    pub(super) fn add_setting(&mut self, row: &Object<'_>) {
+        set(&mut self.enabled, row.flag("enable"));
+        set(&mut self.limit_ip, row.count("limitIp"));
+        self.add_plan(row, row.count("totalGB"));
+    }
+
+    fn add_plan(&mut self, row: &Object<'_>, total: Option<u64>) {
+        set(&mut self.total, total);
+        set(&mut self.expiry, row.integer("expiryTime"));
+        // 3x-ui from 3.7 on also renews on a day of the month, and may limit how often.
+        let days = row.integer("reset").into_iter().chain(row.integer("resetDay")).max();
+        self.reset = self.reset.max(days);
+        let most = row.count("resetMax").filter(|most| *most > 0);
+        self.is_renewed_out |= most.zip(row.count("resetCount")).is_some_and(|(most, made)| made >= most);
+    }
+
+    /// The most addresses at a time; absent: unknown or no limit.
+    pub(super) fn devices_limit(&self) -> Option<u64> {
+        self.limit_ip.filter(|limit| *limit > 0)
+    }
+
+    pub(super) fn convert(&self, name: Arc<str>, context: Context) -> User {
+        let used = self.up.zip(self.down).map(|(up, down)| up.saturating_add(down));
+        let status = self.status(used, &context);
+        let expiry = self.expiry.map_or(Expiry::Never, expiry);
+        let renews = self.reset.is_some_and(|days| days > 0) && !self.is_renewed_out;
+        let last_online = self.last_online.filter(|millis| *millis > 0).map(Timestamp::from_millis);
+        let mut unread = Unread::default();
+        for (fact, is_unread) in [
+            (Unread::STATUS, status.is_none()),
+            (Unread::USED, used.is_none()),
+            (Unread::TRAFFIC, used.is_none()),
+            (Unread::LIMIT, self.total.is_none()),
+            (Unread::EXPIRY, self.expiry.is_none()),
+            (Unread::ONLINE, self.last_online.is_none()),
+        ] {
+            if is_unread {
+                unread.add(fact);
+            }
+        }
+        User {
+            name,
+            owner: None,
+            status: status.unwrap_or(UserStatus::Unknown),
+            used: used.unwrap_or_default(),
+            limit: self.total.filter(|total| *total > 0),
+            traffic: Counter::new(used.unwrap_or_default()),
+            uplink: self.up.map(Counter::new),
+            downlink: self.down.map(Counter::new),
+            expiry,
+            renews,
+            // A renewal starts the next plan when this one ends.
+            quota_reset: match expiry {
+                Expiry::At(at) if renews => Some(at),
+                _ => None,
+            },
+            devices: context.devices,
+            devices_limit: self.devices_limit().or(context.devices_limit),
+            inbounds: context.inbounds,
+            last_online,
+            online: last_online.is_some_and(|last| context.panel_now.since(last) <= ONLINE_WITHIN),
+            read_at: context.read_at,
+            unread,
+        }
+    }
+
+    /// The panel's own rule: what is used up or has ended goes before what is switched off. Absent: the answer does not
+    /// say whether it is on.
+    fn status(&self, used: Option<u64>, context: &Context) -> Option<UserStatus> {
+        let total = self.total.filter(|total| *total > 0);
+        if used.zip(total).is_some_and(|(used, total)| used >= total) {
+            return Some(UserStatus::Limited);
+        }
+        let ends = self.expiry.filter(|millis| *millis > 0);
+        if ends.is_some_and(|ends| Timestamp::from_millis(ends) <= context.panel_now) {
+            return Some(UserStatus::Expired);
+        }
+        if self.enabled == Some(false) {
+            return Some(UserStatus::Disabled);
+        }
+        if self.runs == Some(false) {
+            return Some(match context.meaning {
+                Meaning::UsedUp if total.is_some() => UserStatus::Limited,
+                Meaning::UsedUp if ends.is_some() => UserStatus::Expired,
+                Meaning::UsedUp | Meaning::Off => UserStatus::Disabled,
+            });
+        }
+        self.enabled.or(self.runs)?;
+        Some(match context.doors {
+            Doors::Closed(status) => status,
+            Doors::Open if self.expiry.is_some_and(|millis| millis < 0) => UserStatus::OnHold,
+            Doors::Open => UserStatus::Active,
+        })
+    }
+}
+
+/// A client that moved traffic within this time is online. A panel counts every 5 or 10 s.
+const ONLINE_WITHIN: Duration = Duration::from_secs(30);
+
+fn set<T>(known: &mut Option<T>, read: Option<T>) {
+    if known.is_none() {
+        *known = read;
+    }
+}
+
+/// 3x-ui: milliseconds; 0 = never, negative = this long after the first use.
+pub(super) fn expiry(millis: i64) -> Expiry {
+    match millis {
+        0 => Expiry::Never,
+        1.. => Expiry::At(Timestamp::from_millis(millis)),
+        _ => Expiry::OnFirstUse(Duration::from_millis(millis.unsigned_abs())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upstream::json::OddFields;
+
+    const NOW: i64 = 1_795_000_000_000;
+
+    fn user(stats: &str, setting: &str, meaning: Meaning, doors: Doors) -> User {
+        let odd = OddFields::default();
+        let mut client = Client::default();
+        let raw = |text: &str| serde_json::from_str::<Box<serde_json::value::RawValue>>(text).unwrap();
+        if !stats.is_empty() {
+            client.add_stats(&Object::new("client", &raw(stats), &odd).unwrap());
+        }
+        if !setting.is_empty() {
+            client.add_setting(&Object::new("client", &raw(setting), &odd).unwrap());
+        }
+        let context = Context {
+            meaning,
+            doors,
+            read_at: Timestamp::from_millis(NOW),
+            panel_now: Timestamp::from_millis(NOW),
+            inbounds: Arc::default(),
+            devices: None,
+            devices_limit: None,
+        };
+        client.convert("a".into(), context)
+    }
+
+    #[test]
+    fn the_status_follows_the_panels_rule() {
+        use UserStatus::*;
+        let plan = |enable: bool, used, total, expiry| {
+            format!(r#"{{"enable":{enable},"up":{used},"down":0,"total":{total},"expiryTime":{expiry}}}"#)
+        };
+        let on = r#"{"enable":true}"#;
+        let off = r#"{"enable":false}"#;
+        let cases = [
+            (plan(true, 5, 0, 0), on, Meaning::Off, Active),
+            (plan(true, 5, 5, 0), on, Meaning::Off, Limited),
+            (plan(true, 4, 5, 0), on, Meaning::Off, Active),
+            (plan(true, 5, 0, NOW), on, Meaning::Off, Expired),
+            (plan(true, 5, 0, NOW + 1), on, Meaning::Off, Active),
+            (plan(false, 5, 5, NOW), off, Meaning::Off, Limited),
+            (plan(true, 5, 0, -5), on, Meaning::Off, OnHold),
+            (plan(true, 5, 0, -5), off, Meaning::Off, Disabled),
+            (plan(true, 5, 0, 0), off, Meaning::Off, Disabled),
+            (plan(false, 5, 0, 0), on, Meaning::Off, Disabled),
+            (plan(false, 5, 9, 0), on, Meaning::Off, Disabled),
+            // Up to 2.8.0, only the panel switches it off there.
+            (plan(false, 5, 9, 0), on, Meaning::UsedUp, Limited),
+            (plan(false, 5, 0, NOW + 1), on, Meaning::UsedUp, Expired),
+            (plan(false, 5, 9, 0), off, Meaning::UsedUp, Disabled),
+            // One of the two forms alone.
+            (plan(true, 5, 0, 0), "", Meaning::Off, Active),
+            (String::new(), on, Meaning::Off, Active),
+            (r#"{"up":5}"#.to_owned(), "", Meaning::Off, Unknown),
+        ];
+        for (stats, setting, meaning, expected) in cases {
+            assert_eq!(user(&stats, setting, meaning, Doors::Open).status, expected, "{stats} {setting}");
+        }
+        let on = plan(true, 5, 0, 0);
+        for status in [Disabled, Limited, Expired] {
+            assert_eq!(user(&on, "", Meaning::Off, Doors::Closed(status)).status, status);
+        }
+    }
+
+    #[test]
+    fn special_values_keep_their_meanings() {
+        let all =
+            r#"{"enable":true,"up":3,"down":4,"total":0,"expiryTime":-86400000,"reset":30,"lastOnline":0}"#;
+        let read = user(all, r#"{"limitIp":2}"#, Meaning::Off, Doors::Open);
+        assert_eq!(read.expiry, Expiry::OnFirstUse(Duration::from_secs(86_400)));
+        assert_eq!((read.used, read.limit, read.renews, read.quota_reset), (7, None, true, None));
+        assert_eq!((read.last_online, read.devices_limit), (None, Some(2)));
+        assert_eq!(read.unread, Unread::default());
+
+        let ends = format!(r#"{{"enable":true,"expiryTime":{},"reset":30}}"#, NOW + 5);
+        let read = user(&ends, "", Meaning::Off, Doors::Open);
+        assert_eq!(read.quota_reset, Some(Timestamp::from_millis(NOW + 5)));
+        for fact in [Unread::USED, Unread::TRAFFIC, Unread::LIMIT, Unread::ONLINE] {
+            assert!(read.unread.has(fact));
+        }
+        assert!(!read.unread.has(Unread::EXPIRY) && !read.unread.has(Unread::STATUS));
+        let renewed = r#"{"reset":30,"resetMax":3,"resetCount":3}"#;
+        assert!(!user(renewed, "", Meaning::Off, Doors::Open).renews);
+        // What is null is absent, and the configuration has it too.
+        let null = r#"{"up":null,"down":1,"total":null,"expiryTime":null}"#;
+        let read = user(null, r#"{"totalGB":"9","expiryTime":0}"#, Meaning::Off, Doors::Open);
+        assert_eq!((read.limit, read.expiry), (Some(9), Expiry::Never));
+        assert!(read.unread.has(Unread::USED));
+    }
+}

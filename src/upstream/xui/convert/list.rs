@@ -1,0 +1,262 @@
+//! The list of inbounds with their clients.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
+
+use serde_json::value::RawValue;
+
+use super::clients::{Client, Context, Doors, Meaning, expiry};
+use crate::{
+    model::{
+        Counter, Expiry, Inbound, Row, Timestamp, Unreadable, UnreadableCause, UnreadableRow, User,
+        UserStatus, Users, labels,
+    },
+    upstream::json::{Lacking, Object, OddFields, ROWS, each},
+};
+
+/// A list as it arrives, one inbound after the other. A client that several inbounds list is one client, with one count
+/// of bytes that each of them repeats.
+#[derive(Debug, Default)]
+pub(in crate::upstream::xui) struct List {
+    inbounds: Vec<Door>,
+    clients: Vec<Listed>,
+    /// Places in `clients`.
+    places: HashMap<Arc<str>, usize>,
+    unreadable: Unreadable,
+    /// Inbounds that could not be read or are too many, and clients with names that are too long or that are too many.
+    omitted: (usize, usize),
+    /// Rows of clients so far.
+    rows: usize,
+    /// Inbounds say how often their traffic is reset, as 3x-ui does since 2.8.1.
+    has_resets: bool,
+    odd: OddFields,
+}
+
+/// An inbound before it has a label.
+#[derive(Debug)]
+struct Door {
+    tag: String,
+    id: Option<i64>,
+    node: Option<i64>,
+    inbound: Inbound,
+}
+
+#[derive(Debug)]
+struct Listed {
+    name: Arc<str>,
+    client: Client,
+    /// Places of its inbounds, rising.
+    doors: Vec<u16>,
+}
+
+/// What a list is converted to.
+#[derive(Debug)]
+pub(in crate::upstream::xui) struct Converted {
+    pub(in crate::upstream::xui) inbounds: Vec<Inbound>,
+    pub(in crate::upstream::xui) users: Vec<User>,
+    pub(in crate::upstream::xui) unreadable: Unreadable,
+    pub(in crate::upstream::xui) inbounds_omitted: usize,
+    pub(in crate::upstream::xui) users_omitted: usize,
+}
+
+/// What is known from other answers.
+#[derive(Debug)]
+pub(in crate::upstream::xui) struct Known<'a> {
+    pub(in crate::upstream::xui) is_alireza0: bool,
+    pub(in crate::upstream::xui) read_at: Timestamp,
+    pub(in crate::upstream::xui) panel_now: Timestamp,
+    pub(in crate::upstream::xui) nodes: &'a HashMap<i64, Arc<str>>,
+    pub(in crate::upstream::xui) devices: &'a HashMap<Arc<str>, u64>,
+    pub(in crate::upstream::xui) devices_limits: &'a HashMap<Arc<str>, u64>,
+}
+
+impl List {
+    /// Takes one inbound.
+    pub(in crate::upstream::xui) fn add(&mut self, raw: &RawValue) {
+        let odd = std::mem::take(&mut self.odd);
+        match Object::new("inbound", raw, &odd) {
+            Some(row) if self.inbounds.len() < ROWS => self.add_inbound(&row, &odd),
+            _ => self.omitted.0 += 1,
+        }
+        self.odd = odd;
+    }
+
+    fn add_inbound(&mut self, row: &Object<'_>, odd: &OddFields) {
+        let Ok(place) = u16::try_from(self.inbounds.len()) else { return };
+        let id = row.integer("id");
+        let (up, down) = (row.count("up"), row.count("down"));
+        let remark = row.text("remark").unwrap_or_default();
+        let tag = row.identity("tag").ok().or_else(|| id.map(|id| format!("inbound-{id}")));
+        let Some(tag) = tag else {
+            self.omitted.0 += 1;
+            return;
+        };
+        self.has_resets |= row.has("trafficReset");
+        let inbound = Inbound {
+            protocol: row.text("protocol").unwrap_or_default(),
+            port: row.number_or_text("port").unwrap_or_default(),
+            remark,
+            enabled: row.flag("enable"),
+            used: up.zip(down).map(|(up, down)| up.saturating_add(down)),
+            limit: row.count("total").filter(|total| *total > 0),
+            expiry: row.integer("expiryTime").map(expiry),
+            uplink: up.map(Counter::new),
+            downlink: down.map(Counter::new),
+            ..Inbound::default()
+        };
+        self.inbounds.push(Door { tag, id, node: row.integer("nodeId"), inbound });
+        if let Some(list) = row.raw("clientStats").filter(|raw| raw.get() != "null") {
+            let read = each(list, |raw| self.add_stats(raw, place, odd));
+            if read.is_none() {
+                row.is_odd("clientStats", list, "a list");
+            }
+        }
+        self.add_settings(row, place, odd);
+    }
+
+    fn add_stats(&mut self, raw: &RawValue, place: u16, odd: &OddFields) {
+        let row_place = self.rows;
+        self.rows += 1;
+        let Some(row) = Object::new("client", raw, odd) else {
+            return self
+                .unreadable
+                .add(UnreadableRow { place: row_place, cause: UnreadableCause::NotAnObject });
+        };
+        match row.identity("email") {
+            Ok(name) => {
+                if let Some(client) = self.client(name, place) {
+                    client.add_stats(&row);
+                }
+            }
+            Err(Lacking::ShortIdentity) => self.omitted.1 += 1,
+            // Panels have rows of clients that have no name yet.
+            Err(Lacking::Identity) if row.raw("email").is_some_and(|raw| raw.get() == "\"\"") => {}
+            Err(Lacking::Identity) => {
+                self.unreadable.add(UnreadableRow { place: row_place, cause: UnreadableCause::NoName });
+            }
+        }
+    }
+
+    /// The configuration is an object, a text that is one, null, or broken; then the clients come from their statistics.
+    fn add_settings(&mut self, row: &Object<'_>, place: u16, odd: &OddFields) {
+        const EXPECTED: &str = "an object, or a text that is one";
+        let Some(raw) = row.raw("settings").filter(|raw| !matches!(raw.get(), "null" | "\"\"")) else {
+            return;
+        };
+        let text: Option<String> =
+            raw.get().starts_with('"').then(|| serde_json::from_str(raw.get()).ok()).flatten();
+        let inner = match &text {
+            Some(text) => serde_json::from_str::<&RawValue>(text).ok(),
+            None => Some(raw),
+        };
+        let Some(settings) = inner.and_then(|inner| Object::new("settings", inner, odd)) else {
+            return row.is_odd("settings", raw, EXPECTED);
+        };
+        let Some(clients) = settings.raw("clients").filter(|raw| raw.get() != "null") else { return };
+        let read = each(clients, |raw| {
+            // Rows without a name are those of panels that keep no statistics of clients.
+            let Some(row) = Object::new("client_settings", raw, odd) else { return };
+            if let Ok(name) = row.identity("email")
+                && let Some(client) = self.client(name, place)
+            {
+                client.add_setting(&row);
+            }
+        });
+        if read.is_none() {
+            settings.is_odd("clients", clients, "a list");
+        }
+    }
+
+    /// The client of this name, which the inbound at `place` lists; absent: it is one too many.
+    fn client(&mut self, name: String, place: u16) -> Option<&mut Client> {
+        let at = match self.places.entry(name.into()) {
+            Entry::Occupied(entry) => *entry.get(),
+            Entry::Vacant(_) if self.clients.len() >= Users::MOST => {
+                self.omitted.1 += 1;
+                return None;
+            }
+            Entry::Vacant(entry) => {
+                let name = Arc::clone(entry.key());
+                self.clients.push(Listed { name, client: Client::default(), doors: Vec::with_capacity(1) });
+                *entry.insert(self.clients.len() - 1)
+            }
+        };
+        let listed = &mut self.clients[at];
+        if listed.doors.last() != Some(&place) {
+            listed.doors.push(place);
+        }
+        Some(&mut listed.client)
+    }
+
+    /// The fields that could not be read.
+    pub(in crate::upstream::xui) fn take_odd(&mut self) -> OddFields {
+        std::mem::take(&mut self.odd)
+    }
+
+    /// Whether there are inbounds, and none could be read.
+    pub(in crate::upstream::xui) fn is_unreadable(&self) -> bool {
+        self.inbounds.is_empty() && self.omitted.0 > 0
+    }
+
+    /// The most addresses at a time of each client that has such a limit.
+    pub(in crate::upstream::xui) fn devices_limits(self) -> HashMap<Arc<str>, u64> {
+        let limits = self.clients.into_iter();
+        limits.filter_map(|Listed { name, client, .. }| Some((name, client.devices_limit()?))).collect()
+    }
+
+    pub(in crate::upstream::xui) fn convert(self, known: &Known<'_>) -> Converted {
+        let List { inbounds, clients, unreadable, omitted, has_resets, .. } = self;
+        let rows: Vec<_> = inbounds.iter().map(|door| Row { name: &door.tag, id: door.id }).collect();
+        let labels = labels(&rows, "");
+        let mut inbounds: Vec<_> = inbounds
+            .into_iter()
+            .zip(&labels)
+            .map(|(Door { node, inbound, .. }, label)| {
+                let node = node.map_or(String::new(), |id| {
+                    known.nodes.get(&id).map_or_else(|| format!("node {id}"), ToString::to_string)
+                });
+                Inbound { label: Arc::clone(label), node, users: Some(0), ..inbound }
+            })
+            .collect();
+        let closed: Vec<_> = inbounds.iter().map(|inbound| closed(inbound, known.panel_now)).collect();
+        let meaning = if has_resets || known.is_alireza0 { Meaning::Off } else { Meaning::UsedUp };
+        let mut shared: HashMap<Vec<u16>, Arc<[Arc<str>]>> = HashMap::new();
+        let mut users = Vec::with_capacity(clients.len());
+        for Listed { name, client, doors } in clients {
+            for place in &doors {
+                let users = &mut inbounds[usize::from(*place)].users;
+                *users = users.map(|users| users + 1);
+            }
+            let shut = doors.iter().map(|place| closed[usize::from(*place)]);
+            let context = Context {
+                meaning,
+                doors: shut.reduce(|a, b| a.and(b)).flatten().map_or(Doors::Open, Doors::Closed),
+                read_at: known.read_at,
+                panel_now: known.panel_now,
+                devices: known.devices.get(&name).copied(),
+                devices_limit: known.devices_limits.get(&name).copied(),
+                inbounds: Arc::clone(shared.entry(doors).or_insert_with_key(|doors| {
+                    doors.iter().map(|place| Arc::clone(&labels[usize::from(*place)])).collect()
+                })),
+            };
+            users.push(client.convert(name, context));
+        }
+        let (inbounds_omitted, users_omitted) = omitted;
+        Converted { inbounds, users, unreadable, inbounds_omitted, users_omitted }
+    }
+}
+
+/// What an inbound that is off makes of its clients; absent: it is on, or does not say.
+fn closed(inbound: &Inbound, panel_now: Timestamp) -> Option<UserStatus> {
+    if inbound.enabled != Some(false) {
+        None
+    } else if inbound.is_used_up() {
+        Some(UserStatus::Limited)
+    } else if matches!(inbound.expiry, Some(Expiry::At(end)) if end <= panel_now) {
+        Some(UserStatus::Expired)
+    } else {
+        Some(UserStatus::Disabled)
+    }
+}

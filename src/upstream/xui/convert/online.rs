@@ -1,0 +1,82 @@
+//! Who is online, and from how many addresses.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use serde_json::value::RawValue;
+
+use crate::{
+    model::{Timestamp, Users},
+    upstream::json::{IDENTITY, Object, OddFields, each},
+};
+
+/// The names in a list of users online; absent: it is no list. alireza0 has objects since 1.11.
+pub(in crate::upstream::xui) fn names(list: &RawValue, odd: &OddFields) -> Option<HashSet<Arc<str>>> {
+    let mut names = HashSet::new();
+    each(list, |row| {
+        let name = match Object::new("online", row, odd) {
+            Some(row) => row.identity("email").ok(),
+            None => serde_json::from_str::<String>(row.get()).ok(),
+        };
+        if let Some(name) = name.filter(|name| !name.is_empty() && name.len() <= IDENTITY)
+            && names.len() < Users::MOST
+        {
+            names.insert(Arc::from(name));
+        }
+    })?;
+    Some(names)
+}
+
+/// The names in an answer of `lastOnline` (name to milliseconds) of those seen since `since`; absent: it is no object.
+pub(in crate::upstream::xui) fn seen_since(
+    answer: &RawValue,
+    odd: &OddFields,
+    since: Timestamp,
+) -> Option<HashSet<Arc<str>>> {
+    let answer = Object::new("last_online", answer, odd)?;
+    let seen = answer.entries().filter(|(_, at)| {
+        at.get().parse::<i64>().is_ok_and(|at| at > 0 && Timestamp::from_millis(at) >= since)
+    });
+    let names = seen.map(|(name, _)| Arc::from(name)).filter(|name: &Arc<str>| !name.is_empty());
+    Some(names.take(Users::MOST).collect())
+}
+
+/// The newest value of a history, which is a list of `{"t": seconds, "v": number}`.
+pub(in crate::upstream::xui) fn last_point(list: &RawValue, odd: &OddFields) -> Option<u64> {
+    let mut last = None;
+    each(list, |row| {
+        let point = Object::new("history", row, odd);
+        last = point.and_then(|point| Some((point.integer("t")?, point.count("v")?))).or(last);
+    })?;
+    last.map(|(_, value)| value)
+}
+
+/// Addresses that were not seen for so long are no longer in use. 3x-ui forgets them after the same time.
+const ADDRESS_LASTS: Duration = Duration::from_secs(30 * 60);
+
+/// The number of addresses by name; absent: the answer is no list.
+pub(in crate::upstream::xui) fn addresses(
+    list: &RawValue,
+    odd: &OddFields,
+    panel_now: Timestamp,
+) -> Option<HashMap<Arc<str>, u64>> {
+    let mut counts = HashMap::new();
+    each(list, |row| {
+        let Some(row) = Object::new("addresses", row, odd) else { return };
+        let (Ok(name), Some(ips)) = (row.identity("clientEmail"), row.raw("ips")) else { return };
+        let mut count = 0;
+        let mut newer = |ip: &RawValue| {
+            let seen = Object::new("address", ip, odd).and_then(|ip| ip.integer("timestamp"));
+            let is_used =
+                seen.is_some_and(|seen| panel_now.since(Timestamp::from_secs(seen)) < ADDRESS_LASTS);
+            count += u64::from(is_used);
+        };
+        if (ips.get() == "null" || each(ips, &mut newer).is_some()) && counts.len() < Users::MOST {
+            counts.insert(Arc::from(name), count);
+        }
+    })?;
+    Some(counts)
+}

@@ -1,0 +1,49 @@
+//! Outbounds: what they carried, and whether they work.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde_json::value::RawValue;
+
+use crate::{
+    model::{Counter, Outbound},
+    upstream::json::{Object, OddFields, ROWS, Rows, rows},
+};
+
+/// Outbounds by tag, from the traffic (3x-ui since 2.1.3, alireza0 since 1.11) and the observatory of the core (3x-ui
+/// since 3.0.2). Absent: one of them is no list.
+pub(in crate::upstream::xui) fn outbounds(
+    traffic: Option<&RawValue>,
+    observatory: Option<&RawValue>,
+    odd: &OddFields,
+) -> Option<Rows<Outbound>> {
+    let mut all: BTreeMap<String, Outbound> = BTreeMap::new();
+    let mut omitted = 0;
+    let mut add = |list: &RawValue, name, read: &dyn Fn(&Object<'_>, &mut Outbound)| {
+        let found = rows(name, list, odd, |row| {
+            let tag = row.identity("tag").ok()?;
+            let outbound = all
+                .entry(tag.clone())
+                .or_insert_with(|| Outbound { label: tag.into(), ..Outbound::default() });
+            read(&row, outbound);
+            Some(())
+        })?;
+        omitted += found.omitted;
+        Some(())
+    };
+    if let Some(list) = traffic {
+        add(list, "outbound", &|row, outbound| {
+            outbound.uplink = row.count("up").map(Counter::new);
+            outbound.downlink = row.count("down").map(Counter::new);
+        })?;
+    }
+    if let Some(list) = observatory {
+        add(list, "observatory", &|row, outbound| {
+            outbound.up = row.flag("alive");
+            // Milliseconds; of a dead one, a huge number.
+            let alive = outbound.up == Some(true);
+            outbound.latency = row.count("delay").filter(|_| alive).map(Duration::from_millis);
+        })?;
+    }
+    let beyond = all.len().saturating_sub(ROWS);
+    Some(Rows { omitted: omitted + beyond, kept: all.into_values().take(ROWS).collect() })
+}

@@ -1,0 +1,10 @@
+//! The client of the x-ui family through its public face: what it makes of recorded answers of every generation, how
+//! rarely it logs in, what it says when something is wrong, and that it keeps secrets to itself.
+
+mod canary;
+mod logins;
+mod recorded;
+mod refusals;
+mod scale;
+mod scopes;
+mod simulated;

@@ -1,0 +1,201 @@
+//! How rarely the client logs in: each login is a message in the operator's chat, and five bad ones lock the account out.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use proxymeter::{
+    model::{Moment, Part, Reason},
+    upstream::{Again, Scope, Upstream},
+};
+
+use crate::common::{
+    PATIENT, SHORT,
+    listener::closed_address,
+    server::{Act, Answer, Server},
+    xui::{BASE, LOGIN, PANELS, Panel, client, password, token, with_password},
+};
+
+/// So many seconds after the recording.
+fn after(panel: &Panel, seconds: u64) -> Moment {
+    let uptime = Duration::from_secs(1 + seconds);
+    Moment { wall: panel.recorded_at().saturating_add(uptime), uptime }
+}
+
+fn logins(server: &Server) -> usize {
+    server.requests_for(LOGIN).len()
+}
+
+/// Polls the status and who is online a thousand times, whatever comes, twice a minute.
+async fn poll_a_thousand_times(upstream: &mut Upstream, panel: &Panel, mut meanwhile: impl FnMut(u64)) {
+    for poll in 0..1000 {
+        meanwhile(poll);
+        for part in [Part::System, Part::Online] {
+            drop(upstream.read(part, after(panel, poll * 30)).await);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_polls_are_one_login() {
+    for name in PANELS {
+        let panel = Panel::of(name);
+        let server = panel.clone().start();
+        let mut upstream = client(&server, password(), PATIENT);
+        poll_a_thousand_times(&mut upstream, &panel, |_| {}).await;
+        assert_eq!((logins(&server), upstream.take_notes().logins), (1, 1), "{name}");
+        // A token needs none.
+        if panel.has_tokens() {
+            let mut upstream = client(&server, token(), PATIENT);
+            upstream.read(Part::System, after(&panel, 0)).await.unwrap();
+            assert_eq!(logins(&server), 1, "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_tried_ever_more_rarely() {
+    for name in PANELS {
+        let panel = Panel::of(name);
+        let server = panel.clone().start();
+        let mut upstream = client(&server, with_password("c4naryb1rd-wrong"), PATIENT);
+        let err = upstream.read(Part::System, after(&panel, 0)).await.unwrap_err();
+        let quarter = Duration::from_secs(15 * 60);
+        assert_eq!(err.again, Again::WhenChanged { at_latest: quarter }, "{name}");
+        assert_eq!((err.scope(), err.reason()), (Scope::Login, Reason::Auth), "{name}: {err}");
+        poll_a_thousand_times(&mut upstream, &panel, |_| {}).await;
+        // Within 8 hours and 20 minutes: after 0, 15, 45, 105, 225 and 465 minutes.
+        assert_eq!(logins(&server), 6, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_lost_session_is_replaced_once_and_then_rarely() {
+    for name in PANELS {
+        for lost in [Answer::new(401, &[], ""), Answer::new(404, &[], ""), Answer::new(307, &[], "")] {
+            let panel = Panel::of(name);
+            let is_lost = Arc::new(AtomicBool::new(false));
+            let (replay, switch, words) = (panel.clone(), Arc::clone(&is_lost), format!("{name} {lost:?}"));
+            let server = Server::start(move |request| {
+                let path = request.path().strip_prefix(BASE).unwrap();
+                match ["/", "/login", "/csrf-token"].contains(&path) {
+                    false if switch.load(Ordering::SeqCst) => lost.clone(),
+                    _ => replay.answer(request),
+                }
+            });
+            let mut upstream = client(&server, password(), PATIENT);
+            upstream.read(Part::System, after(&panel, 0)).await.unwrap();
+            // One that works again after a login of its own.
+            is_lost.store(true, Ordering::SeqCst);
+            drop(upstream.read(Part::System, after(&panel, 7200)).await);
+            assert_eq!(logins(&server), 2, "{words}");
+            is_lost.store(false, Ordering::SeqCst);
+            upstream.read(Part::System, after(&panel, 7230)).await.unwrap();
+            assert_eq!(logins(&server), 2, "{words}");
+            // One that never does.
+            is_lost.store(true, Ordering::SeqCst);
+            for poll in 0..1000 {
+                assert!(upstream.read(Part::System, after(&panel, 7260 + poll * 30)).await.is_err());
+            }
+            assert!(logins(&server) <= 9, "{words}: {}", logins(&server));
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_old_panel_says_in_words_alone_that_the_session_ended() {
+    // vaxilu's: 200 and `success: false` without a session, whose cookie is called `session`.
+    let ended = Arc::new(AtomicBool::new(false));
+    let switch = Arc::clone(&ended);
+    let panel = Panel::of("2.6.8");
+    let status = panel.read("server-status").to_string();
+    let server = Server::start(move |request| {
+        let path = request.path().strip_prefix(BASE).unwrap();
+        let cookie = [("content-type", "application/json"), ("set-cookie", "session=c4naryb1rd; Path=/")];
+        match path {
+            "/" => Answer::new(200, &[("content-type", "text/html")], "<p>login"),
+            "/login" => {
+                switch.store(false, Ordering::SeqCst);
+                Answer::new(200, &cookie, r#"{"success":true,"msg":"登录成功","obj":null}"#)
+            }
+            "/server/status" if switch.load(Ordering::SeqCst) => {
+                Answer::json(r#"{"success":false,"msg":"登录时效已过，请重新登录","obj":null}"#)
+            }
+            "/server/status" => Answer::json(status.clone()),
+            _ => Answer::new(404, &[], ""),
+        }
+    });
+    let mut upstream = client(&server, password(), PATIENT);
+    upstream.read(Part::System, after(&panel, 0)).await.unwrap();
+    ended.store(true, Ordering::SeqCst);
+    upstream.read(Part::System, after(&panel, 7200)).await.unwrap();
+    assert_eq!(logins(&server), 2);
+}
+
+#[tokio::test]
+async fn a_login_that_fails_for_whatever_reason_is_paced_like_a_refused_one() {
+    let html = Answer::new(200, &[("content-type", "text/html")], "<title>Welcome</title>");
+    let cases = [
+        (Answer::status(401), Reason::Auth),
+        (Answer::new(403, &[], ""), Reason::ClientError),
+        (Answer::status(500), Reason::ServerError),
+        (html, Reason::NotJson),
+        (Answer::status(404), Reason::NotFound),
+        (Answer::json("{}"), Reason::NotJson),
+        (Answer::json(r#"{"success":true}"#), Reason::Decode),
+        (Answer(vec![Act::Hang]), Reason::Timeout),
+        (Answer(vec![Act::Close]), Reason::Interrupted),
+    ];
+    for (answer, reason) in cases {
+        let words = format!("{answer:?}");
+        // 2.8 gives no cookie before the login.
+        let panel = Panel::of("2.8.11");
+        let server = panel.clone().with("/login", move || answer.clone());
+        let mut upstream = client(&server, password(), SHORT);
+        let err = upstream.read(Part::System, after(&panel, 0)).await.unwrap_err();
+        let wait = Again::WhenChanged { at_latest: Duration::from_secs(900) };
+        assert_eq!((err.scope(), err.again, err.reason()), (Scope::Login, wait, reason), "{words}");
+        drop(upstream.read(Part::System, after(&panel, 60)).await);
+        assert_eq!((logins(&server), upstream.take_notes().logins), (1, 1), "{words}");
+    }
+}
+
+#[tokio::test]
+async fn what_never_reaches_the_login_is_none() {
+    let panel = Panel::of("3.6.0");
+    let server = Server::start(|_| Answer::status(502));
+    let mut upstream = client(&server, password(), PATIENT);
+    let err = upstream.read(Part::System, after(&panel, 0)).await.unwrap_err();
+    assert_eq!((err.scope(), err.again), (Scope::Target, Again::Usual), "{err}");
+    assert_eq!(upstream.take_notes().logins, 0);
+    let mut config = crate::common::xui::config(&server, password());
+    let url = format!("http://{}{BASE}", closed_address());
+    config.url = proxymeter::http::options::PanelUrl::parse(&url).unwrap();
+    let mut upstream = Upstream::xui(&config, PATIENT).unwrap();
+    let err = upstream.read(Part::System, after(&panel, 0)).await.unwrap_err();
+    assert_eq!((err.reason(), err.again), (Reason::Connect, Again::Usual), "{err}");
+}
+
+#[tokio::test]
+async fn a_post_without_its_token_is_repaired_without_a_login() {
+    let panel = Panel::of("3.6.0");
+    let replay = panel.clone();
+    let refuses = AtomicBool::new(true);
+    let server = Server::start(move |request| {
+        let is_online = request.path().ends_with("/clients/onlines");
+        match is_online && refuses.swap(false, Ordering::SeqCst) {
+            true => Answer::new(403, &[], ""),
+            false => replay.answer(request),
+        }
+    });
+    let mut upstream = client(&server, password(), PATIENT);
+    for part in [Part::System, Part::Online] {
+        upstream.read(part, after(&panel, 0)).await.unwrap();
+    }
+    assert_eq!(logins(&server), 1);
+    assert_eq!(server.requests_for(&format!("{BASE}/csrf-token")).len(), 2);
+}

@@ -1,0 +1,195 @@
+//! What is wrong with a panel or its configuration has words of its own.
+
+use std::sync::Arc;
+
+use proxymeter::{
+    http::options::PanelUrl,
+    model::{Part, Reason},
+    upstream::{FetchError, Upstream, xui::config::Login},
+};
+
+use crate::common::{
+    PATIENT, at,
+    canary::assert_none,
+    server::{Act, Answer, Server},
+    xui::{BASE, PANELS, Panel, client, config, password, token},
+};
+
+async fn failure(panel: &Panel, server: &Server, login: Login) -> FetchError {
+    let mut upstream = client(server, login, PATIENT);
+    let err = upstream.read(Part::System, at(panel.recorded_at())).await.unwrap_err();
+    assert_none("an error", &format!("{err} {err:?}"));
+    err
+}
+
+#[tokio::test]
+async fn a_wrong_base_path_is_no_wrong_login() {
+    for name in PANELS {
+        let panel = Panel::of(name);
+        let server = panel.clone().start();
+        for login in [password(), token()] {
+            let mut config = config(&server, login);
+            config.url = PanelUrl::parse(&format!("{}/elsewhere", server.url())).unwrap();
+            let mut upstream = Upstream::xui(&config, PATIENT).unwrap();
+            let err = upstream.read(Part::System, at(panel.recorded_at())).await.unwrap_err();
+            assert_eq!(err.reason(), Reason::NotFound, "{name}");
+            assert!(err.to_string().contains("webBasePath"), "{err}");
+            assert_eq!(upstream.take_notes().logins, 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_token_is_one_whatever_the_status() {
+    for name in PANELS {
+        let panel = Panel::of(name);
+        let server = panel.clone().start();
+        let err = failure(&panel, &server, Login::Token("wrong".into())).await;
+        if panel.has_tokens() {
+            assert_eq!(err.reason(), Reason::Auth, "{name}");
+            assert!(err.to_string().contains("API token"), "{err}");
+        } else if !name.starts_with("alireza0") && name != "2.6.8" {
+            assert!(err.to_string().contains("no API tokens"), "{name}: {err}");
+        }
+        // Without a login, and with no cookie.
+        assert_eq!(server.requests_for(&format!("{BASE}/login")).len(), 0);
+        assert!(server.requests().iter().all(|request| request.header("cookie").is_none()));
+    }
+}
+
+#[tokio::test]
+async fn a_domain_that_is_not_the_panels_is_named() {
+    for name in ["2.8.11", "3.6.0", "alireza0-1.12.0"] {
+        let panel = Panel::of(name);
+        let replay = panel.clone();
+        let server = Server::start(move |_| replay.replay("web-domain-mismatch"));
+        for login in [password(), token()] {
+            let err = failure(&panel, &server, login).await;
+            assert_eq!(err.reason(), Reason::Forbidden, "{name}");
+            assert!(err.to_string().contains("webDomain"), "{err}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn tls_asked_without_tls_is_named() {
+    let raw = b"HTTP/0.0 307 Temporary Redirect\r\nLocation: https://c4naryb1rd/\r\n\r\n".to_vec();
+    let server = Server::start(move |_| Answer(vec![Act::Send(raw.clone()), Act::Close]));
+    let panel = Panel::of("3.6.0");
+    for login in [password(), token()] {
+        let err = failure(&panel, &server, login).await;
+        assert_eq!(err.reason(), Reason::Tls);
+        assert!(err.to_string().contains("https://"), "{err}");
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_to_https_is_named() {
+    let server = Server::start(|_| Answer::new(301, &[("location", "https://c4naryb1rd/")], ""));
+    let panel = Panel::of("3.6.0");
+    for login in [password(), token()] {
+        let err = failure(&panel, &server, login).await;
+        assert_eq!(err.reason(), Reason::Redirect);
+        assert!(err.to_string().contains("https://"), "{err}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_in_place_of_json_is_named() {
+    for name in ["2.8.11", "3.6.0"] {
+        let panel = Panel::of(name);
+        let replay = panel.clone();
+        let server = panel.clone().with(panel.status_path(), move || replay.replay("base-page"));
+        let err = failure(&panel, &server, password()).await;
+        assert_eq!(err.reason(), Reason::NotJson, "{name}");
+        assert!(err.to_string().contains("page instead of JSON"), "{err}");
+    }
+}
+
+#[tokio::test]
+async fn digits_that_are_missing_are_named() {
+    for name in ["2.8.11", "3.6.0"] {
+        let panel = Panel::of(name);
+        let replay = Arc::new(panel.clone());
+        let server = Server::start(move |request| match request.path().strip_prefix(BASE) {
+            Some("/login") => replay.replay("login-2fa-missing"),
+            Some("/getTwoFactorEnable") => replay.replay("2fa-enabled-true"),
+            _ => replay.answer(request),
+        });
+        let err = failure(&panel, &server, password()).await;
+        assert_eq!(err.reason(), Reason::Auth, "{name}");
+        assert!(err.to_string().contains("totp_secret, which is missing"), "{err}");
+    }
+}
+
+#[tokio::test]
+async fn another_system_is_no_panel_of_this_family() {
+    let panel = Panel::of("2.8.11");
+    for body in [r#"{"detail":"Not authenticated"}"#, r#"{"success":true,"obj":{"version":"1"}}"#] {
+        let server = panel.clone().with(panel.status_path(), move || Answer::json(body));
+        let err = failure(&panel, &server, password()).await;
+        assert_eq!(err.reason(), Reason::Decode);
+        assert!(err.to_string().contains("x-ui family"), "{err}");
+    }
+}
+
+#[tokio::test]
+async fn another_version_has_other_routes() {
+    // A panel that is updated from 3.0.2 to 3.1.0 while it is watched moves the list of those online.
+    let (old, new) = (Panel::of("3.0.2"), Panel::of("3.1.0"));
+    let updated = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let (switch, before, after) = (Arc::clone(&updated), old.clone(), new.clone());
+    let server = Server::start(move |request| match switch.load(std::sync::atomic::Ordering::SeqCst) {
+        false => before.answer(request),
+        true => after.answer(request),
+    });
+    let mut upstream = client(&server, password(), PATIENT);
+    let now = at(old.recorded_at());
+    for part in [Part::System, Part::Online, Part::Users] {
+        upstream.read(part, now).await.unwrap();
+    }
+    updated.store(true, std::sync::atomic::Ordering::SeqCst);
+    let now = at(new.recorded_at());
+    for part in [Part::System, Part::Online, Part::Users, Part::Outbounds] {
+        upstream.read(part, now).await.unwrap();
+    }
+    let asked = |path: &str| server.requests_for(&format!("{BASE}{path}")).len();
+    assert_eq!(asked("/panel/api/clients/onlines"), 2);
+    assert_eq!(asked("/panel/api/inbounds/list/slim"), 2);
+    assert_eq!(asked("/login"), 1);
+}
+
+#[tokio::test]
+async fn an_optional_request_that_fails_does_not_cost_the_users() {
+    let panel = Panel::of("3.6.0");
+    let optional = ["/panel/api/server/clientIps", "/panel/api/inbounds/list"];
+    for answer in [Answer::status(502), Answer::new(403, &[], ""), Answer(vec![Act::Close])] {
+        let words = format!("{answer:?}");
+        let replay = panel.clone();
+        let server = Server::start(move |request| {
+            let path = request.path().strip_prefix(BASE).unwrap();
+            if optional.contains(&path) { answer.clone() } else { replay.answer(request) }
+        });
+        let mut upstream = client(&server, token(), PATIENT);
+        let now = at(panel.recorded_at());
+        upstream.read(Part::System, now).await.unwrap();
+        for _ in 0..2 {
+            while !upstream.read(Part::Users, now).await.unwrap().done.contains(&Part::Users) {}
+        }
+        let asked: Vec<_> =
+            optional.iter().map(|path| server.requests_for(&format!("{BASE}{path}")).len()).collect();
+        // A GET on a connection that is closed is sent once more.
+        assert!(asked.iter().all(|times| (1..=2).contains(times)), "{words} {asked:?}");
+        assert_eq!(server.requests_for(&format!("{BASE}/panel/api/inbounds/list/slim")).len(), 2, "{words}");
+    }
+}
+
+#[tokio::test]
+async fn an_optional_request_that_demands_a_wait_is_obeyed() {
+    let panel = Panel::of("3.6.0");
+    let server = panel.clone().with("/panel/api/server/clientIps", || Answer::status(429));
+    let mut upstream = client(&server, token(), PATIENT);
+    let now = at(panel.recorded_at());
+    upstream.read(Part::System, now).await.unwrap();
+    assert_eq!(upstream.read(Part::Users, now).await.unwrap_err().reason(), Reason::RateLimited);
+}

@@ -1,0 +1,119 @@
+//! What a long list costs this process.
+
+use std::{env, process::Command, time::Duration};
+
+use proxymeter::{
+    http::options::{PanelUrl, TlsOptions},
+    model::{Part, Users},
+    upstream::{Timeouts, Upstream, xui::config::XuiConfig},
+};
+use serde_json::{Value, json};
+
+use crate::common::{
+    at, read_once,
+    server::{Answer, Server},
+    xui::{BASE, Panel, token},
+};
+
+const CLIENTS: usize = 20_000;
+/// How much the peak of memory may grow, in KiB.
+const GROWTH: u64 = 40 * 1024;
+/// A busy machine takes its time to build and to decode it.
+const ENDLESS: Timeouts = Timeouts { request: Duration::from_secs(200), page: Duration::from_secs(200) };
+const URL: &str = "XUI_SCALE_URL";
+
+/// The recorded list with so many clients in three inbounds.
+fn list(panel: &Panel, name: &str, is_text: bool) -> Value {
+    let recorded = panel.read(name);
+    let row = &recorded["obj"][0];
+    let settings = match is_text {
+        true => serde_json::from_str(row["settings"].as_str().unwrap()).unwrap(),
+        false => row["settings"].clone(),
+    };
+    let client = |number: usize| {
+        let (mut stats, mut setting) = (row["clientStats"][0].clone(), settings["clients"][0].clone());
+        stats["email"] = format!("client-{number:05}@example.com").into();
+        setting["email"] = stats["email"].clone();
+        (stats, setting)
+    };
+    let inbounds = (0..3).map(|inbound| {
+        let clients = (0..CLIENTS).filter(|number| number % 3 == inbound).map(client);
+        let (stats, settings): (Vec<_>, Vec<_>) = clients.unzip();
+        let mut row = row.clone();
+        row["id"] = inbound.into();
+        row["tag"] = format!("inbound-{inbound}").into();
+        row["clientStats"] = stats.into();
+        let settings = json!({"clients": settings, "decryption": "none"});
+        row["settings"] = if is_text { settings.to_string().into() } else { settings };
+        row
+    });
+    json!({"success": true, "msg": "", "obj": inbounds.collect::<Vec<_>>()})
+}
+
+fn memory() -> (u64, u64) {
+    let status = procfs::process::Process::myself().unwrap().status().unwrap();
+    (status.vmhwm.unwrap(), status.vmrss.unwrap())
+}
+
+/// Polls the panel whose URL is given in a process of its own, as the memory that is measured is that of the process.
+async fn poll(url: &str) {
+    let login = if url.ends_with("token/") { token() } else { crate::common::xui::password() };
+    let url = url.trim_end_matches("token/");
+    let config = XuiConfig::new(PanelUrl::parse(url).unwrap(), login, TlsOptions::default());
+    // What the first requests of a process take is not the list's.
+    let mut first = Upstream::xui(&config, ENDLESS).unwrap();
+    first.read(Part::System, at(crate::common::RECORDED_AT)).await.unwrap();
+    let (_, before) = memory();
+    for _ in 0..2 {
+        let report = read_once(Upstream::xui(&config, ENDLESS).unwrap()).await;
+        assert_eq!(report.users.list().len(), CLIENTS);
+    }
+    let (peak, _) = memory();
+    eprintln!("the peak of memory grew by {} KiB", peak - before);
+    assert!(peak - before < GROWTH);
+}
+
+fn check(test: &str, panel: &str, is_text: bool) {
+    if let Ok(url) = env::var(URL) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        return runtime.block_on(poll(&url));
+    }
+    let panel = Panel::of(panel);
+    let whole = list(&panel, "inbounds-list", is_text).to_string();
+    let slim =
+        panel.find("inbounds-list-slim").map(|_| list(&panel, "inbounds-list-slim", is_text).to_string());
+    eprintln!("{} bytes whole, {:?} slim", whole.len(), slim.as_ref().map(String::len));
+    let login = if panel.has_tokens() { "token/" } else { "" };
+    let server = Server::start(move |request| match request.path().strip_prefix(BASE) {
+        Some("/panel/api/inbounds/list") => Answer::json(whole.clone()),
+        Some("/panel/api/inbounds/list/slim") if slim.is_some() => Answer::json(slim.clone().unwrap()),
+        _ => panel.answer(request),
+    });
+    let ran = Command::new(env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(URL, format!("{}{BASE}/{login}", server.url()))
+        .output()
+        .unwrap();
+    eprint!("{}", String::from_utf8_lossy(&ran.stderr));
+    assert!(ran.status.success(), "{test} failed, see above");
+}
+
+#[test]
+fn a_slim_list_of_20_000_clients_takes_less_than_40_mb() {
+    check("xui::scale::a_slim_list_of_20_000_clients_takes_less_than_40_mb", "3.6.0", false);
+}
+
+#[test]
+fn a_list_whose_settings_are_text_takes_less_than_40_mb() {
+    check("xui::scale::a_list_whose_settings_are_text_takes_less_than_40_mb", "2.8.11", true);
+}
+
+#[tokio::test]
+async fn a_list_without_an_end_is_cut() {
+    let panel = Panel::of("3.6.0");
+    let clients: Vec<_> = (0..Users::MOST + 5).map(|number| json!({"email": number.to_string()})).collect();
+    let body = json!({"success": true, "obj": [{"id": 1, "tag": "a", "clientStats": clients}]}).to_string();
+    let server = panel.clone().with("/panel/api/inbounds/list/slim", move || Answer::json(body.clone()));
+    let report = super::recorded::read(&panel, &server, true).await;
+    assert_eq!((report.users.list().len(), report.users.omitted()), (Users::MOST, 5));
+}
