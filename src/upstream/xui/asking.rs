@@ -150,6 +150,10 @@ impl Xui {
                     csrf_is_new = true;
                     self.get_csrf(now).await?;
                 }
+                403 if refusal.said.is_empty() && !Subject::Status.routes().contains(&route) => {
+                    let cause = if csrf_is_new { Cause::CrossSite } else { refusal.error.into() };
+                    return Err(FetchError::new(asked, cause).into());
+                }
                 _ => return Err(self.unusable(asked, refusal).into()),
             }
         }

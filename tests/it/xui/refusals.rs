@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proxymeter::{
     http::options::PanelUrl,
     model::{Part, Reason},
-    upstream::{FetchError, Upstream, xui::config::Login},
+    upstream::{FetchError, Scope, Upstream, xui::config::Login},
 };
 
 use crate::common::{
@@ -192,4 +192,16 @@ async fn an_optional_request_that_demands_a_wait_is_obeyed() {
     let now = at(panel.recorded_at());
     upstream.read(Part::System, now).await.unwrap();
     assert_eq!(upstream.read(Part::Users, now).await.unwrap_err().reason(), Reason::RateLimited);
+}
+
+#[tokio::test]
+async fn a_token_that_is_never_accepted_costs_one_part() {
+    let panel = Panel::of("3.6.0");
+    let server = panel.clone().with("/panel/api/clients/onlines", || Answer::new(403, &[], ""));
+    let mut upstream = client(&server, password(), PATIENT);
+    let now = at(panel.recorded_at());
+    upstream.read(Part::System, now).await.unwrap();
+    let err = upstream.read(Part::Online, now).await.unwrap_err();
+    assert_eq!((err.scope(), err.reason()), (Scope::Part, Reason::Forbidden));
+    assert!(err.to_string().contains("X-CSRF-Token"), "{err}");
 }
