@@ -231,6 +231,13 @@ impl Xui {
                 _ => {}
             }
         }
+        // A part that the panel does not have is in no plan, so this is the only request that finds it.
+        if let Some(subject) = self.routes.looks_again_for(now)
+            && let Err(err) = self.value(subject, now).await
+            && concerns_all(&err)
+        {
+            return Err(err);
+        }
         let version = status.panel_version.or_else(|| self.page_version.clone()).unwrap_or_default();
         let generation = self.generation().label().to_owned();
         let mut facts = vec![
@@ -248,7 +255,7 @@ impl Xui {
     fn learn(&mut self, status: &StatusFacts) {
         let known = std::mem::replace(&mut self.panel_version, status.panel_version.clone());
         if self.is_known && known != status.panel_version {
-            self.routes.forget_but(Some(Subject::Status));
+            self.routes.begin_again(Subject::Status);
             self.addresses = Aside::default();
             self.limits = Aside::default();
         }
@@ -384,7 +391,7 @@ impl Xui {
                 if self.routes.of(Subject::List) == Some(SLIM_LIST) =>
             {
                 self.list_refused = true;
-                self.routes.learn(Subject::List, Some(LIST));
+                self.routes.learn(Subject::List, LIST);
                 return Ok(Step::default());
             }
             Err(err) => {

@@ -61,7 +61,8 @@ impl Xui {
             Some(Some(route)) => match self.ask(route, now, limits, decode.clone()).await {
                 Ok(found) => return Ok(found),
                 Err(Miss::Failed(err)) => return Err(err),
-                Err(Miss::NoRoute) => self.routes.forget_but(None),
+                Err(Miss::NoRoute) if subject == Subject::Status => self.routes.forget_but(None),
+                Err(Miss::NoRoute) => self.routes.forget(subject),
             },
             None => {}
         }
@@ -71,7 +72,7 @@ impl Xui {
             }
             match self.ask(*route, now, limits, decode.clone()).await {
                 Ok(found) => {
-                    self.routes.learn(subject, Some(*route));
+                    self.routes.learn(subject, *route);
                     return Ok(found);
                 }
                 Err(Miss::NoRoute) => {}
@@ -80,17 +81,16 @@ impl Xui {
                     let is_there = matches!(err.cause, Cause::NotAllowed | Cause::PanelFailed)
                         || err.cause == Cause::Http(http::Error::Status(500));
                     if is_there {
-                        self.routes.learn(subject, Some(*route));
+                        self.routes.learn(subject, *route);
                     }
                     return Err(err);
                 }
             }
         }
-        // The status decides what the panel is, so it is looked for again.
-        if subject != Subject::Status {
-            self.routes.learn(subject, None);
+        if subject == Subject::Status || self.routes.finds_none(subject, now) {
+            return Ok(Found::NoRoute);
         }
-        Ok(Found::NoRoute)
+        Err(FetchError::new(subject.routes()[0].path, Cause::NotFound(404)))
     }
 
     /// One request. Logs in if there is no session, and once more if the panel no longer accepts it.
