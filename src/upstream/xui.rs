@@ -89,6 +89,8 @@ pub struct Xui {
     node_labels: HashMap<i64, Arc<str>>,
     /// Whether nodes were read. The same answer has their statistics.
     nodes_read: bool,
+    /// The names in the list that are not in lower case, by those that are.
+    spellings: HashMap<Arc<str>, Arc<str>>,
     addresses: Aside,
     limits: Aside,
 }
@@ -136,6 +138,7 @@ impl Xui {
             seen: HashMap::new(),
             node_labels: HashMap::new(),
             nodes_read: false,
+            spellings: HashMap::new(),
             addresses: Aside::default(),
             limits: Aside::default(),
         })
@@ -343,6 +346,11 @@ impl Xui {
         if self.core_up == Some(false) {
             return none_online();
         }
+        // Spelled as the list spells them, once it was read.
+        let names = match self.list_read {
+            true => names.into_iter().map(|name| self.spelled(&name)).collect(),
+            false => names,
+        };
         let names = if self.generation() <= Generation::V3_0 { self.lingering(names, now) } else { names };
         Ok(Step::done(Part::Online, vec![Fact::Online(names)]))
     }
@@ -355,6 +363,12 @@ impl Xui {
         let since = self.clock.panel_now(now).saturating_sub(ONLINE_WITHIN);
         convert::seen_since(&answer, &self.odd, since)
             .ok_or_else(|| other_system("/panel/api/clients/lastOnline"))
+    }
+
+    /// The name in the list that is the same without regard to case.
+    fn spelled(&self, name: &str) -> Arc<str> {
+        let folded = convert::folded(name.to_owned());
+        self.spellings.get(&*folded).cloned().unwrap_or_else(|| folded.into())
     }
 
     /// The users of this list, and those of the lists before it within [`LINGERS`].
@@ -419,6 +433,9 @@ impl Xui {
             devices: &self.addresses.by_name,
             devices_limits: &self.limits.by_name,
         });
+        let names = converted.users.iter().map(|user| (convert::folded(user.name.to_string()), &user.name));
+        let names = names.filter(|(folded, name)| **folded != ***name);
+        self.spellings = names.map(|(folded, name)| (folded.into(), Arc::clone(name))).collect();
         let whole = WholeList {
             users: converted.users,
             unreadable: converted.unreadable,
