@@ -16,6 +16,7 @@ mod totp;
 
 use std::{
     collections::{HashMap, HashSet},
+    fmt,
     sync::Arc,
     time::Duration,
 };
@@ -59,7 +60,6 @@ const NO_SAMPLE_FOR: u32 = 3;
 const ONLINE_WITHIN: Duration = Duration::from_secs(20);
 
 /// A client for one panel.
-#[derive(Debug)]
 pub struct Xui {
     http: Client,
     config: XuiConfig,
@@ -96,10 +96,23 @@ pub struct Xui {
 }
 
 /// Numbers by client that are read more rarely than the list.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Aside {
     read: Option<Moment>,
     by_name: HashMap<Arc<str>, u64>,
+}
+
+/// Without the names of clients.
+impl fmt::Debug for Xui {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Xui { config, session, routes, signs, .. } = self;
+        f.debug_struct("Xui")
+            .field("config", config)
+            .field("session", session)
+            .field("routes", routes)
+            .field("signs", signs)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Aside {

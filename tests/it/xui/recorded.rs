@@ -368,6 +368,7 @@ async fn names_are_the_same_in_any_case() {
             report.merge(fact, now);
         }
     }
+    assert!(!format!("{upstream:?}").to_lowercase().contains("alice"));
     let names: Vec<_> = report.users.list().iter().map(|user| &*user.name).collect();
     assert!(names.contains(&"Alice") && !names.contains(&"alice"), "{names:?}");
     assert!(report.online.contains("Alice"), "{:?}", report.online);
