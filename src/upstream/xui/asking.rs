@@ -191,8 +191,12 @@ impl Xui {
     /// A request without a login. Without these headers, panels redirect to their login page.
     pub(super) fn bare_request(&self, route: Route) -> RequestBuilder {
         let url = self.config.url.join(route.path);
-        let request = if route.is_get { self.http.get(url) } else { self.http.post(url) };
-        request.header("X-Requested-With", "XMLHttpRequest").header(ACCEPT, "application/json")
+        headers_of_scripts(if route.is_get { self.http.get(url) } else { self.http.post(url) })
+    }
+
+    /// As [`Xui::bare_request`], on a connection of its own: a login is never sent twice.
+    pub(super) fn login_request(&self, path: &'static str) -> RequestBuilder {
+        headers_of_scripts(self.http.post_alone(self.config.url.join(path)))
     }
 
     async fn send<T, F>(
@@ -336,6 +340,10 @@ impl Xui {
         }
         Ok(())
     }
+}
+
+fn headers_of_scripts(request: RequestBuilder) -> RequestBuilder {
+    request.header("X-Requested-With", "XMLHttpRequest").header(ACCEPT, "application/json")
 }
 
 /// The status of an answer that is none of a route; absent: there was no answer, or something else is wrong with it.
