@@ -1,18 +1,18 @@
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, fmt::Display, sync::Arc};
 
 /// What identifies a row of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Row<'a> {
+pub struct Row<'a, Id = i64> {
     pub name: &'a str,
     /// Distinguishes rows of the same name.
-    pub id: Option<i64>,
+    pub id: Option<Id>,
 }
 
 /// The labels of the rows of a list, in the same order and all different, whatever the rows are. A row's label is its
 /// name. `#` and the id are added if another row has the same name, or if the name could be mistaken for `reserved` or
 /// for a label made this way. A row without an id keeps its name, and of rows that are equal, the later ones get a number
 /// instead.
-pub fn labels(rows: &[Row<'_>], reserved: &str) -> Vec<Arc<str>> {
+pub fn labels<Id: Display>(rows: &[Row<'_, Id>], reserved: &str) -> Vec<Arc<str>> {
     let mut known = HashSet::new();
     let mut clashing = HashSet::from([reserved]);
     for row in rows.iter().filter(|row| row.id.is_some()) {

@@ -42,6 +42,12 @@ pub enum Cause {
     /// The account may not read this.
     #[error("this account may not read it (answered 403)")]
     NotAllowed,
+    /// The panel refuses each token against cross-site requests, although it accepts the session.
+    #[error(
+        "the panel does not accept its own token against cross-site requests (answered 403); a proxy in front of it \
+         may remove the header X-CSRF-Token"
+    )]
+    CrossSite,
     /// The target asked us to wait.
     #[error("the target asks to wait {} (answered {status})", humantime::format_duration(*.wait))]
     RateLimited { status: u16, wait: Duration },
@@ -152,7 +158,7 @@ impl Cause {
             Cause::Login { .. } | Cause::SessionLost | Cause::SwitchedOff => Reason::Auth,
             Cause::LoginFailed(cause) => cause.reason(),
             Cause::RateLimited { .. } => Reason::RateLimited,
-            Cause::NotAllowed => Reason::Forbidden,
+            Cause::NotAllowed | Cause::CrossSite => Reason::Forbidden,
             Cause::NotFound(_) => Reason::NotFound,
             Cause::OtherSystem { .. } | Cause::Rows => Reason::Decode,
             Cause::Poisoned(_) | Cause::PanelFailed => Reason::ServerError,
@@ -189,7 +195,8 @@ impl Cause {
                 | http::Error::Status(502..=504 | 520..=526) => Scope::Target,
                 _ => Scope::Part,
             },
-            Cause::NotFound(_)
+            Cause::CrossSite
+            | Cause::NotFound(_)
             | Cause::OtherSystem { .. }
             | Cause::PanelFailed
             | Cause::Rows
@@ -216,6 +223,7 @@ mod tests {
                 Scope::Target,
             ),
             (Cause::NotAllowed, Reason::Forbidden, Scope::NotAllowed),
+            (Cause::CrossSite, Reason::Forbidden, Scope::Part),
             (Cause::NotFound(404), Reason::NotFound, Scope::Part),
             (Cause::OtherSystem { expected: "a panel" }, Reason::Decode, Scope::Part),
             (Cause::Rows, Reason::Decode, Scope::Part),

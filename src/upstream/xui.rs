@@ -16,6 +16,7 @@ mod totp;
 
 use std::{
     collections::{HashMap, HashSet},
+    fmt,
     sync::Arc,
     time::Duration,
 };
@@ -59,7 +60,6 @@ const NO_SAMPLE_FOR: u32 = 3;
 const ONLINE_WITHIN: Duration = Duration::from_secs(20);
 
 /// A client for one panel.
-#[derive(Debug)]
 pub struct Xui {
     http: Client,
     config: XuiConfig,
@@ -89,15 +89,30 @@ pub struct Xui {
     node_labels: HashMap<i64, Arc<str>>,
     /// Whether nodes were read. The same answer has their statistics.
     nodes_read: bool,
+    /// The names in the list that are not in lower case, by those that are.
+    spellings: HashMap<Arc<str>, Arc<str>>,
     addresses: Aside,
     limits: Aside,
 }
 
 /// Numbers by client that are read more rarely than the list.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Aside {
     read: Option<Moment>,
     by_name: HashMap<Arc<str>, u64>,
+}
+
+/// Without the names of clients.
+impl fmt::Debug for Xui {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Xui { config, session, routes, signs, .. } = self;
+        f.debug_struct("Xui")
+            .field("config", config)
+            .field("session", session)
+            .field("routes", routes)
+            .field("signs", signs)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Aside {
@@ -136,6 +151,7 @@ impl Xui {
             seen: HashMap::new(),
             node_labels: HashMap::new(),
             nodes_read: false,
+            spellings: HashMap::new(),
             addresses: Aside::default(),
             limits: Aside::default(),
         })
@@ -231,6 +247,13 @@ impl Xui {
                 _ => {}
             }
         }
+        // A part that the panel does not have is in no plan, so this is the only request that finds it.
+        if let Some(subject) = self.routes.looks_again_for(now)
+            && let Err(err) = self.value(subject, now).await
+            && concerns_all(&err)
+        {
+            return Err(err);
+        }
         let version = status.panel_version.or_else(|| self.page_version.clone()).unwrap_or_default();
         let generation = self.generation().label().to_owned();
         let mut facts = vec![
@@ -248,7 +271,7 @@ impl Xui {
     fn learn(&mut self, status: &StatusFacts) {
         let known = std::mem::replace(&mut self.panel_version, status.panel_version.clone());
         if self.is_known && known != status.panel_version {
-            self.routes.forget_but(Some(Subject::Status));
+            self.routes.begin_again(Subject::Status);
             self.addresses = Aside::default();
             self.limits = Aside::default();
         }
@@ -336,6 +359,11 @@ impl Xui {
         if self.core_up == Some(false) {
             return none_online();
         }
+        // Spelled as the list spells them, once it was read.
+        let names = match self.list_read {
+            true => names.into_iter().map(|name| self.spelled(&name)).collect(),
+            false => names,
+        };
         let names = if self.generation() <= Generation::V3_0 { self.lingering(names, now) } else { names };
         Ok(Step::done(Part::Online, vec![Fact::Online(names)]))
     }
@@ -348,6 +376,12 @@ impl Xui {
         let since = self.clock.panel_now(now).saturating_sub(ONLINE_WITHIN);
         convert::seen_since(&answer, &self.odd, since)
             .ok_or_else(|| other_system("/panel/api/clients/lastOnline"))
+    }
+
+    /// The name in the list that is the same without regard to case.
+    fn spelled(&self, name: &str) -> Arc<str> {
+        let folded = convert::folded(name.to_owned());
+        self.spellings.get(&*folded).cloned().unwrap_or_else(|| folded.into())
     }
 
     /// The users of this list, and those of the lists before it within [`LINGERS`].
@@ -384,7 +418,7 @@ impl Xui {
                 if self.routes.of(Subject::List) == Some(SLIM_LIST) =>
             {
                 self.list_refused = true;
-                self.routes.learn(Subject::List, Some(LIST));
+                self.routes.learn(Subject::List, LIST);
                 return Ok(Step::default());
             }
             Err(err) => {
@@ -412,6 +446,9 @@ impl Xui {
             devices: &self.addresses.by_name,
             devices_limits: &self.limits.by_name,
         });
+        let names = converted.users.iter().map(|user| (convert::folded(user.name.to_string()), &user.name));
+        let names = names.filter(|(folded, name)| **folded != ***name);
+        self.spellings = names.map(|(folded, name)| (folded.into(), Arc::clone(name))).collect();
         let whole = WholeList {
             users: converted.users,
             unreadable: converted.unreadable,

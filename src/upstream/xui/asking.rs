@@ -61,7 +61,8 @@ impl Xui {
             Some(Some(route)) => match self.ask(route, now, limits, decode.clone()).await {
                 Ok(found) => return Ok(found),
                 Err(Miss::Failed(err)) => return Err(err),
-                Err(Miss::NoRoute) => self.routes.forget_but(None),
+                Err(Miss::NoRoute) if subject == Subject::Status => self.routes.forget_but(None),
+                Err(Miss::NoRoute) => self.routes.forget(subject),
             },
             None => {}
         }
@@ -71,7 +72,7 @@ impl Xui {
             }
             match self.ask(*route, now, limits, decode.clone()).await {
                 Ok(found) => {
-                    self.routes.learn(subject, Some(*route));
+                    self.routes.learn(subject, *route);
                     return Ok(found);
                 }
                 Err(Miss::NoRoute) => {}
@@ -80,17 +81,16 @@ impl Xui {
                     let is_there = matches!(err.cause, Cause::NotAllowed | Cause::PanelFailed)
                         || err.cause == Cause::Http(http::Error::Status(500));
                     if is_there {
-                        self.routes.learn(subject, Some(*route));
+                        self.routes.learn(subject, *route);
                     }
                     return Err(err);
                 }
             }
         }
-        // The status decides what the panel is, so it is looked for again.
-        if subject != Subject::Status {
-            self.routes.learn(subject, None);
+        if subject == Subject::Status || self.routes.finds_none(subject, now) {
+            return Ok(Found::NoRoute);
         }
-        Ok(Found::NoRoute)
+        Err(FetchError::new(subject.routes()[0].path, Cause::NotFound(404)))
     }
 
     /// One request. Logs in if there is no session, and once more if the panel no longer accepts it.
@@ -150,6 +150,10 @@ impl Xui {
                     csrf_is_new = true;
                     self.get_csrf(now).await?;
                 }
+                403 if refusal.said.is_empty() && !Subject::Status.routes().contains(&route) => {
+                    let cause = if csrf_is_new { Cause::CrossSite } else { refusal.error.into() };
+                    return Err(FetchError::new(asked, cause).into());
+                }
                 _ => return Err(self.unusable(asked, refusal).into()),
             }
         }
@@ -187,8 +191,12 @@ impl Xui {
     /// A request without a login. Without these headers, panels redirect to their login page.
     pub(super) fn bare_request(&self, route: Route) -> RequestBuilder {
         let url = self.config.url.join(route.path);
-        let request = if route.is_get { self.http.get(url) } else { self.http.post(url) };
-        request.header("X-Requested-With", "XMLHttpRequest").header(ACCEPT, "application/json")
+        headers_of_scripts(if route.is_get { self.http.get(url) } else { self.http.post(url) })
+    }
+
+    /// As [`Xui::bare_request`], on a connection of its own: a login is never sent twice.
+    pub(super) fn login_request(&self, path: &'static str) -> RequestBuilder {
+        headers_of_scripts(self.http.post_alone(self.config.url.join(path)))
     }
 
     async fn send<T, F>(
@@ -332,6 +340,10 @@ impl Xui {
         }
         Ok(())
     }
+}
+
+fn headers_of_scripts(request: RequestBuilder) -> RequestBuilder {
+    request.header("X-Requested-With", "XMLHttpRequest").header(ACCEPT, "application/json")
 }
 
 /// The status of an answer that is none of a route; absent: there was no answer, or something else is wrong with it.

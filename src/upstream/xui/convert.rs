@@ -14,3 +14,8 @@ pub(super) use self::{
     outbounds::outbounds,
     status::{StatusFacts, status},
 };
+
+/// A name of a client as the panels compare it: without regard to case.
+pub(super) fn folded(name: String) -> String {
+    if name.chars().any(char::is_uppercase) { name.to_lowercase() } else { name }
+}

@@ -92,7 +92,7 @@ mod tests {
         for (signs, status, list, expected) in cases {
             let mut routes = Routes::default();
             for (subject, route) in [(Subject::Status, status), (Subject::List, list)] {
-                if route.is_some() {
+                if let Some(route) = route {
                     routes.learn(subject, route);
                 }
             }

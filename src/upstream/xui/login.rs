@@ -48,7 +48,7 @@ impl Xui {
             self.wait_for_next_digits(now).await;
         }
         let form = form(&password, self.clock.panel_now(now));
-        let request = self.session.authorize(self.bare_request(routes::post(ASKED)), false).form(&form);
+        let request = self.session.authorize(self.login_request(ASKED), false).form(&form);
         let limits = self.small;
         self.begins(limits, now);
         self.notes.logins += 1;

@@ -2,7 +2,12 @@
 //!
 //! A route is found by asking for it, never by the version: panels built by hand and forks say little by theirs.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use crate::model::Moment;
 
 /// A request of the panels that only reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,14 +93,27 @@ impl Route {
     }
 }
 
+/// How long a subject that has answered before must be missing until the panel counts as one without it.
+const MISSING_FOR: Duration = Duration::from_secs(5 * 60);
+/// How often a subject that the panel does not have is looked for again.
+const LOOK_AGAIN_EVERY: Duration = Duration::from_secs(3600);
+
 /// The routes that were found. Absent: the subject was not asked for yet.
 #[derive(Debug, Default)]
-pub(super) struct Routes(BTreeMap<Subject, Option<Route>>);
+pub(super) struct Routes {
+    known: BTreeMap<Subject, Option<Route>>,
+    /// Subjects that have answered.
+    answered: BTreeSet<Subject>,
+    /// When a subject was looked for first, and found nowhere, since it was there.
+    missing: BTreeMap<Subject, Duration>,
+    /// When a subject was last found to be absent.
+    absent: BTreeMap<Subject, Duration>,
+}
 
 impl Routes {
     /// The route that answered; `Some(None)`: the panel has none.
     pub(super) fn known(&self, subject: Subject) -> Option<Option<Route>> {
-        self.0.get(&subject).copied()
+        self.known.get(&subject).copied()
     }
 
     pub(super) fn of(&self, subject: Subject) -> Option<Route> {
@@ -108,15 +126,61 @@ impl Routes {
 
     /// Whether the route has answered.
     pub(super) fn has_answered(&self, route: Route) -> bool {
-        self.0.values().any(|known| *known == Some(route))
+        self.known.values().any(|known| *known == Some(route))
     }
 
-    pub(super) fn learn(&mut self, subject: Subject, route: Option<Route>) {
-        self.0.insert(subject, route);
+    pub(super) fn learn(&mut self, subject: Subject, route: Route) {
+        self.known.insert(subject, Some(route));
+        self.answered.insert(subject);
+        self.missing.remove(&subject);
     }
 
-    /// Forgets all but `kept`: the panel may be another one.
+    /// No route answers for `subject`. Returns whether the panel counts as one without it: something in front of it
+    /// answers 404 for a moment too. The status decides what the panel is, and each panel has a list, so these two are
+    /// looked for again whenever they are asked for.
+    pub(super) fn finds_none(&mut self, subject: Subject, now: Moment) -> bool {
+        if matches!(subject, Subject::Status | Subject::List) {
+            return false;
+        }
+        if self.answered.contains(&subject) {
+            let first = *self.missing.entry(subject).or_insert(now.uptime);
+            if now.uptime.saturating_sub(first) < MISSING_FOR {
+                return false;
+            }
+        }
+        self.answered.remove(&subject);
+        self.missing.remove(&subject);
+        self.known.insert(subject, None);
+        self.absent.insert(subject, now.uptime);
+        true
+    }
+
+    /// A subject that the panel does not have, as far as known, and that it is time to look for again.
+    pub(super) fn looks_again_for(&mut self, now: Moment) -> Option<Subject> {
+        let is_due = |subject: &Subject| {
+            let found = self.absent.get(subject);
+            self.is_absent(*subject)
+                && found.is_none_or(|found| now.uptime.saturating_sub(*found) >= LOOK_AGAIN_EVERY)
+        };
+        let subject = self.known.keys().copied().find(is_due)?;
+        self.known.remove(&subject);
+        Some(subject)
+    }
+
+    /// Forgets the route of one subject, which no longer answers.
+    pub(super) fn forget(&mut self, subject: Subject) {
+        self.known.remove(&subject);
+    }
+
+    /// Forgets all routes but that of `kept`: the panel may be another one.
     pub(super) fn forget_but(&mut self, kept: Option<Subject>) {
-        self.0.retain(|subject, _| Some(*subject) == kept);
+        self.known.retain(|subject, _| Some(*subject) == kept);
+    }
+
+    /// Forgets all but `kept`, because the panel has another version.
+    pub(super) fn begin_again(&mut self, kept: Subject) {
+        self.forget_but(Some(kept));
+        self.answered.retain(|subject| *subject == kept);
+        self.missing.clear();
     }
 }

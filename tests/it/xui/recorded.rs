@@ -341,3 +341,49 @@ async fn the_core_and_what_nodes_measure_are_shown() {
         assert_eq!(server.requests_for(&format!("{BASE}{}", panel.status_path())).len(), 1, "{name}");
     }
 }
+
+#[tokio::test]
+async fn names_are_the_same_in_any_case() {
+    let panel = Panel::of("2.8.11");
+    let mut list = panel.read("inbounds-list");
+    for inbound in list["obj"].as_array_mut().unwrap() {
+        for row in inbound["clientStats"].as_array_mut().unwrap() {
+            if row["email"] == "alice" {
+                row["email"] = "Alice".into();
+            }
+        }
+    }
+    let body = list.to_string();
+    let replay = panel.clone();
+    let server = Server::start(move |request| match request.path().strip_prefix(BASE) {
+        Some("/panel/api/inbounds/list") => Answer::json(body.clone()),
+        Some("/panel/api/inbounds/onlines") => Answer::json(r#"{"success":true,"msg":"","obj":["ALICE"]}"#),
+        _ => replay.answer(request),
+    });
+    let mut upstream = client(&server, password(), PATIENT);
+    let now = Clock::starting_at(panel.recorded_at()).now();
+    let mut report = Report::new("home");
+    for part in [Part::System, Part::Users, Part::Online] {
+        for fact in upstream.read(part, now).await.unwrap().facts {
+            report.merge(fact, now);
+        }
+    }
+    assert!(!format!("{upstream:?}").to_lowercase().contains("alice"));
+    let names: Vec<_> = report.users.list().iter().map(|user| &*user.name).collect();
+    assert!(names.contains(&"Alice") && !names.contains(&"alice"), "{names:?}");
+    assert!(report.online.contains("Alice"), "{:?}", report.online);
+}
+
+#[tokio::test]
+async fn the_number_of_users_is_absent_where_nothing_says_it() {
+    let panel = Panel::of("2.8.11");
+    let body = r#"{"success":true,"msg":"","obj":[
+        {"id":1,"tag":"silent","settings":""},
+        {"id":2,"tag":"nameless","settings":"{\"clients\":[{\"id\":\"u\"}]}"},
+        {"id":3,"tag":"empty","settings":"{\"clients\":[]}"},
+        {"id":4,"tag":"stats","settings":"","clientStats":[]}]}"#;
+    let server = panel.clone().with("/panel/api/inbounds/list", move || Answer::json(body));
+    let report = read(&panel, &server, false).await;
+    let users: Vec<_> = report.inbounds.iter().map(|inbound| inbound.users).collect();
+    assert_eq!(users, [None, None, Some(0), Some(0)]);
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proxymeter::{
     http::options::PanelUrl,
     model::{Part, Reason},
-    upstream::{FetchError, Upstream, xui::config::Login},
+    upstream::{FetchError, Scope, Upstream, xui::config::Login},
 };
 
 use crate::common::{
@@ -192,4 +192,61 @@ async fn an_optional_request_that_demands_a_wait_is_obeyed() {
     let now = at(panel.recorded_at());
     upstream.read(Part::System, now).await.unwrap();
     assert_eq!(upstream.read(Part::Users, now).await.unwrap_err().reason(), Reason::RateLimited);
+}
+
+#[tokio::test]
+async fn a_part_that_is_missing_for_a_moment_stays() {
+    use std::{
+        sync::atomic::{AtomicBool, Ordering},
+        time::Duration,
+    };
+    let panel = Panel::of("3.6.0");
+    let is_missing = Arc::new(AtomicBool::new(false));
+    let (replay, switch) = (panel.clone(), Arc::clone(&is_missing));
+    let server = Server::start(move |request| {
+        let is_status = request.path().ends_with("/server/status");
+        if switch.load(Ordering::SeqCst) && !is_status { Answer::status(404) } else { replay.answer(request) }
+    });
+    let mut upstream = client(&server, token(), PATIENT);
+    let start = at(panel.recorded_at());
+    let has = |upstream: &Upstream, part| upstream.plan().iter().any(|planned| planned.part == part);
+    let parts = [Part::Online, Part::Nodes, Part::Users];
+    upstream.read(Part::System, start).await.unwrap();
+    for part in parts {
+        while !upstream.read(part, start).await.unwrap().done.contains(&part) {}
+    }
+    is_missing.store(true, Ordering::SeqCst);
+    for part in parts {
+        let mut read = upstream.read(part, start.after(Duration::from_secs(60))).await;
+        while matches!(&read, Ok(step) if step.done.is_empty()) {
+            read = upstream.read(part, start.after(Duration::from_secs(60))).await;
+        }
+        assert_eq!(read.unwrap_err().reason(), Reason::NotFound, "{part:?}");
+        assert!(has(&upstream, part), "{part:?}");
+    }
+    // What stays away is no part of the panel, except for the list.
+    for part in parts {
+        for _ in 0..3 {
+            drop(upstream.read(part, start.after(Duration::from_secs(600))).await);
+        }
+        assert_eq!(has(&upstream, part), part != Part::Online, "{part:?}");
+    }
+    // It is found again within an hour or so.
+    is_missing.store(false, Ordering::SeqCst);
+    for minute in 70..80 {
+        upstream.read(Part::System, start.after(Duration::from_secs(minute * 60))).await.unwrap();
+    }
+    assert!(parts.iter().all(|part| has(&upstream, *part)));
+}
+
+#[tokio::test]
+async fn a_token_that_is_never_accepted_costs_one_part() {
+    let panel = Panel::of("3.6.0");
+    let server = panel.clone().with("/panel/api/clients/onlines", || Answer::new(403, &[], ""));
+    let mut upstream = client(&server, password(), PATIENT);
+    let now = at(panel.recorded_at());
+    upstream.read(Part::System, now).await.unwrap();
+    let err = upstream.read(Part::Online, now).await.unwrap_err();
+    assert_eq!((err.scope(), err.reason()), (Scope::Part, Reason::Forbidden));
+    assert!(err.to_string().contains("X-CSRF-Token"), "{err}");
 }

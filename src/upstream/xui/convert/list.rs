@@ -7,7 +7,10 @@ use std::{
 
 use serde_json::value::RawValue;
 
-use super::clients::{Client, Context, Doors, Meaning, expiry};
+use super::{
+    clients::{Client, Context, Doors, Meaning, expiry},
+    folded,
+};
 use crate::{
     model::{
         Counter, Expiry, Inbound, Row, Timestamp, Unreadable, UnreadableCause, UnreadableRow, User,
@@ -22,7 +25,7 @@ use crate::{
 pub(in crate::upstream::xui) struct List {
     inbounds: Vec<Door>,
     clients: Vec<Listed>,
-    /// Places in `clients`.
+    /// Places in `clients`, by folded name.
     places: HashMap<Arc<str>, usize>,
     unreadable: Unreadable,
     /// Inbounds that could not be read or are too many, and clients with names that are too long or that are too many.
@@ -40,12 +43,16 @@ struct Door {
     tag: String,
     id: Option<i64>,
     node: Option<i64>,
+    /// Whether the answer says which clients it has.
+    knows_clients: bool,
     inbound: Inbound,
 }
 
 #[derive(Debug)]
 struct Listed {
+    /// As the statistics spell it, if they have it.
     name: Arc<str>,
+    has_stats: bool,
     client: Client,
     /// Places of its inbounds, rising.
     doors: Vec<u16>,
@@ -106,9 +113,10 @@ impl List {
             downlink: down.map(Counter::new),
             ..Inbound::default()
         };
-        self.inbounds.push(Door { tag, id, node: row.integer("nodeId"), inbound });
+        self.inbounds.push(Door { tag, id, node: row.integer("nodeId"), knows_clients: false, inbound });
         if let Some(list) = row.raw("clientStats").filter(|raw| raw.get() != "null") {
             let read = each(list, |raw| self.add_stats(raw, place, odd));
+            self.inbounds[usize::from(place)].knows_clients = read.is_some();
             if read.is_none() {
                 row.is_odd("clientStats", list, "a list");
             }
@@ -126,8 +134,11 @@ impl List {
         };
         match row.identity("email") {
             Ok(name) => {
-                if let Some(client) = self.client(name, place) {
-                    client.add_stats(&row);
+                if let Some(listed) = self.client(&name, place) {
+                    if !std::mem::replace(&mut listed.has_stats, true) && *listed.name != *name {
+                        listed.name = name.into();
+                    }
+                    listed.client.add_stats(&row);
                 }
             }
             Err(Lacking::ShortIdentity) => self.omitted.1 += 1,
@@ -154,40 +165,52 @@ impl List {
         let Some(settings) = inner.and_then(|inner| Object::new("settings", inner, odd)) else {
             return row.is_odd("settings", raw, EXPECTED);
         };
-        let Some(clients) = settings.raw("clients").filter(|raw| raw.get() != "null") else { return };
+        let Some(clients) = settings.raw("clients").filter(|raw| raw.get() != "null") else {
+            self.inbounds[usize::from(place)].knows_clients = true;
+            return;
+        };
+        let mut names_all = true;
         let read = each(clients, |raw| {
             // Rows without a name are those of panels that keep no statistics of clients.
             let Some(row) = Object::new("client_settings", raw, odd) else { return };
-            if let Ok(name) = row.identity("email")
-                && let Some(client) = self.client(name, place)
-            {
-                client.add_setting(&row);
+            let Ok(name) = row.identity("email") else {
+                names_all = false;
+                return;
+            };
+            if let Some(listed) = self.client(&name, place) {
+                listed.client.add_setting(&row);
             }
         });
+        self.inbounds[usize::from(place)].knows_clients |= names_all && read.is_some();
         if read.is_none() {
             settings.is_odd("clients", clients, "a list");
         }
     }
 
     /// The client of this name, which the inbound at `place` lists; absent: it is one too many.
-    fn client(&mut self, name: String, place: u16) -> Option<&mut Client> {
-        let at = match self.places.entry(name.into()) {
+    fn client(&mut self, name: &str, place: u16) -> Option<&mut Listed> {
+        let at = match self.places.entry(folded(name.to_owned()).into()) {
             Entry::Occupied(entry) => *entry.get(),
             Entry::Vacant(_) if self.clients.len() >= Users::MOST => {
                 self.omitted.1 += 1;
                 return None;
             }
             Entry::Vacant(entry) => {
-                let name = Arc::clone(entry.key());
-                self.clients.push(Listed { name, client: Client::default(), doors: Vec::with_capacity(1) });
+                let key = entry.key();
+                let name = if **key == *name { Arc::clone(key) } else { name.into() };
+                let doors = Vec::with_capacity(1);
+                self.clients.push(Listed { name, has_stats: false, client: Client::default(), doors });
                 *entry.insert(self.clients.len() - 1)
             }
         };
+        if let Some(door) = self.inbounds.get_mut(usize::from(place)) {
+            door.knows_clients = true;
+        }
         let listed = &mut self.clients[at];
         if listed.doors.last() != Some(&place) {
             listed.doors.push(place);
         }
-        Some(&mut listed.client)
+        Some(listed)
     }
 
     /// The fields that could not be read.
@@ -200,10 +223,14 @@ impl List {
         self.inbounds.is_empty() && self.omitted.0 > 0
     }
 
-    /// The most addresses at a time of each client that has such a limit.
+    /// The most addresses at a time of each client that has such a limit, by folded name.
     pub(in crate::upstream::xui) fn devices_limits(self) -> HashMap<Arc<str>, u64> {
         let limits = self.clients.into_iter();
-        limits.filter_map(|Listed { name, client, .. }| Some((name, client.devices_limit()?))).collect()
+        limits
+            .filter_map(|Listed { name, client, .. }| {
+                Some((folded(name.to_string()).into(), client.devices_limit()?))
+            })
+            .collect()
     }
 
     pub(in crate::upstream::xui) fn convert(self, known: &Known<'_>) -> Converted {
@@ -213,18 +240,19 @@ impl List {
         let mut inbounds: Vec<_> = inbounds
             .into_iter()
             .zip(&labels)
-            .map(|(Door { node, inbound, .. }, label)| {
+            .map(|(Door { node, knows_clients, inbound, .. }, label)| {
                 let node = node.map_or(String::new(), |id| {
                     known.nodes.get(&id).map_or_else(|| format!("node {id}"), ToString::to_string)
                 });
-                Inbound { label: Arc::clone(label), node, users: Some(0), ..inbound }
+                Inbound { label: Arc::clone(label), node, users: knows_clients.then_some(0), ..inbound }
             })
             .collect();
         let closed: Vec<_> = inbounds.iter().map(|inbound| closed(inbound, known.panel_now)).collect();
         let meaning = if has_resets || known.is_alireza0 { Meaning::Off } else { Meaning::UsedUp };
         let mut shared: HashMap<Vec<u16>, Arc<[Arc<str>]>> = HashMap::new();
         let mut users = Vec::with_capacity(clients.len());
-        for Listed { name, client, doors } in clients {
+        for Listed { name, client, doors, .. } in clients {
+            let key = folded(name.to_string());
             for place in &doors {
                 let users = &mut inbounds[usize::from(*place)].users;
                 *users = users.map(|users| users + 1);
@@ -235,8 +263,8 @@ impl List {
                 doors: shut.reduce(|a, b| a.and(b)).flatten().map_or(Doors::Open, Doors::Closed),
                 read_at: known.read_at,
                 panel_now: known.panel_now,
-                devices: known.devices.get(&name).copied(),
-                devices_limit: known.devices_limits.get(&name).copied(),
+                devices: known.devices.get(&*key).copied(),
+                devices_limit: known.devices_limits.get(&*key).copied(),
                 inbounds: Arc::clone(shared.entry(doors).or_insert_with_key(|doors| {
                     doors.iter().map(|place| Arc::clone(&labels[usize::from(*place)])).collect()
                 })),

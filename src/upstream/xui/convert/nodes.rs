@@ -22,26 +22,42 @@ pub(in crate::upstream::xui) struct Nodes {
     pub(in crate::upstream::xui) labels: HashMap<i64, Arc<str>>,
 }
 
+/// How much of its `guid` a label shows of a node that has no id.
+const GUID_PREFIX: usize = 8;
+
 /// The nodes of `nodes/list`, or of `descendants`, which has less of each; absent: it is no list.
 pub(in crate::upstream::xui) fn nodes(list: &RawValue, odd: &OddFields) -> Option<Nodes> {
-    let mut known = HashSet::new();
+    let (mut direct, mut direct_guids) = (HashSet::new(), HashSet::new());
     let Rows { mut kept, omitted } = rows("node", list, odd, |row| {
         let name = row.identity("name").ok()?;
         // Nodes of nodes have 0, and a node that was never reached has no `guid`.
         let id = row.integer("id").filter(|id| *id != 0);
-        let guid = row.text("guid");
-        let key = guid.clone().unwrap_or_else(|| format!("{id:?} {name}"));
-        known.insert(key).then(|| {
-            let node = node(&row, &name);
-            let stats = (node.status == NodeStatus::Connected).then(|| stats(&row));
-            (name, id, node, stats.flatten())
-        })
+        let guid = row.text("guid").filter(|guid| !guid.is_empty());
+        if let Some(id) = id {
+            direct_guids.extend(guid.clone());
+            if !direct.insert(id) {
+                return None;
+            }
+        }
+        let node = node(&row, &name);
+        let stats = (node.status == NodeStatus::Connected).then(|| stats(&row));
+        Some((name, id, guid, node, stats.flatten()))
     })?;
-    let names: Vec<_> = kept.iter().map(|(name, id, ..)| Row { name, id: *id }).collect();
+    // A node of a node may be reached in several ways.
+    kept.retain(|(_, id, guid, ..)| {
+        id.is_some() || guid.as_ref().is_none_or(|guid| direct_guids.insert(guid.clone()))
+    });
+    let names: Vec<_> = kept
+        .iter()
+        .map(|(name, id, guid, ..)| {
+            let prefix = || guid.as_ref().map(|guid| guid.chars().take(GUID_PREFIX).collect());
+            Row { name, id: id.map(|id| id.to_string()).or_else(prefix) }
+        })
+        .collect();
     let unique = labels(&names, MASTER);
     let mut found =
         Nodes { nodes: Rows { kept: Vec::new(), omitted }, stats: Vec::new(), labels: HashMap::new() };
-    for ((_, id, mut node, stats), label) in kept.drain(..).zip(unique) {
+    for ((_, id, _, mut node, stats), label) in kept.drain(..).zip(unique) {
         if let Some(id) = id {
             found.labels.insert(id, Arc::clone(&label));
         }
@@ -96,11 +112,11 @@ fn stats(row: &Object<'_>) -> Option<NodeStats> {
 
 /// Go's errors begin with the request, whose path is the node's secret base path: `Get "https://…": why`.
 fn without_address(error: &str) -> String {
-    match error.rsplit_once("\": ") {
-        Some((request, why)) if request.contains("://") => why.to_owned(),
-        _ if error.contains("://") => "the panel cannot connect".to_owned(),
-        _ => error.to_owned(),
-    }
+    let message = match error.rsplit_once("\": ") {
+        Some((request, why)) if request.contains("://") => why,
+        _ => error,
+    };
+    if message.contains("://") { "the panel cannot connect".to_owned() } else { message.to_owned() }
 }
 
 #[cfg(test)]
@@ -112,9 +128,42 @@ mod tests {
         for (error, message) in [
             ("HTTP 404 from remote panel", "HTTP 404 from remote panel"),
             ("Get \"http://h:9/secret/panel/api/server/status\": dial tcp: refused", "dial tcp: refused"),
+            ("Get \"http://h:9/\": proxy http://h:8/secret/ failed", "the panel cannot connect"),
             ("cannot reach http://h:9/secret/", "the panel cannot connect"),
         ] {
             assert_eq!(without_address(error), message);
         }
+    }
+
+    fn found(rows: &[&str]) -> (Vec<String>, usize) {
+        let list = format!("[{}]", rows.join(","));
+        let list = serde_json::from_str::<Box<RawValue>>(&list).unwrap();
+        let found = nodes(&list, &OddFields::default()).unwrap().nodes;
+        (found.kept.iter().map(|node| node.label.to_string()).collect(), found.omitted)
+    }
+
+    #[test]
+    fn labels_of_nodes_do_not_depend_on_their_order() {
+        let mut rows = [
+            r#"{"id":0,"name":"x","guid":"aaaaaaaa-1","transitive":true}"#,
+            r#"{"id":0,"name":"x","guid":"bbbbbbbb-2","transitive":true}"#,
+            r#"{"id":3,"name":"x","guid":"cccccccc-3"}"#,
+            r#"{"id":0,"name":"y","guid":"dddddddd-4","transitive":true}"#,
+        ];
+        let (labels, omitted) = found(&rows);
+        assert_eq!((labels, omitted), (["x#aaaaaaaa", "x#bbbbbbbb", "x#3", "y"].map(String::from).into(), 0));
+        rows.reverse();
+        assert_eq!(found(&rows).0, ["y", "x#3", "x#bbbbbbbb", "x#aaaaaaaa"]);
+    }
+
+    #[test]
+    fn a_guid_identifies_only_nodes_of_nodes() {
+        let rows = [
+            r#"{"id":0,"name":"again","guid":"g","transitive":true}"#,
+            r#"{"id":1,"name":"a","guid":"g"}"#,
+            r#"{"id":2,"name":"b","guid":"g"}"#,
+            r#"{"id":2,"name":"same id","guid":"h"}"#,
+        ];
+        assert_eq!(found(&rows), (["a", "b"].map(String::from).into(), 1));
     }
 }

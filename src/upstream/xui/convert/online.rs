@@ -8,6 +8,7 @@ use std::{
 
 use serde_json::value::RawValue;
 
+use super::folded;
 use crate::{
     model::{Timestamp, Users},
     upstream::json::{IDENTITY, Object, OddFields, each},
@@ -57,7 +58,7 @@ pub(in crate::upstream::xui) fn last_point(list: &RawValue, odd: &OddFields) -> 
 /// Addresses that were not seen for so long are no longer in use. 3x-ui forgets them after the same time.
 const ADDRESS_LASTS: Duration = Duration::from_secs(30 * 60);
 
-/// The number of addresses by name; absent: the answer is no list.
+/// The number of addresses by folded name; absent: the answer is no list.
 pub(in crate::upstream::xui) fn addresses(
     list: &RawValue,
     odd: &OddFields,
@@ -75,7 +76,7 @@ pub(in crate::upstream::xui) fn addresses(
             count += u64::from(is_used);
         };
         if (ips.get() == "null" || each(ips, &mut newer).is_some()) && counts.len() < Users::MOST {
-            counts.insert(Arc::from(name), count);
+            *counts.entry(Arc::from(folded(name))).or_default() += count;
         }
     })?;
     Some(counts)
