@@ -41,7 +41,7 @@ families! {
     USER_EXPIRY_PENDING = Gauge("user_expiry_pending_seconds", ["target", "user"],
         "Seconds that the user's plan lasts from its first use (on_hold_expire_duration, or a negative expiryTime); polled.");
     USER_QUOTA_RESET = Gauge("user_quota_reset_timestamp_seconds", ["target", "user"],
-        "Unix time at which the panel next sets the user's used bytes back to 0 (reset with expiryTime, or trafficReset); no series if it does not. Polled.");
+        "Unix time at which the panel next sets the user's used bytes back to 0 (expiryTime of a user with reset); no series if it does not. Polled.");
     USER_ONLINE = Gauge("user_online", ["target", "user"],
         "Whether the user is online: the panel names the user as such (onlines), or the user had traffic (online_at) in the two minutes before the user was read. No series if that read is older than five minutes. Polled.");
     USER_LAST_ONLINE = Gauge("user_last_online_timestamp_seconds", ["target", "user"],

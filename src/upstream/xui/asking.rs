@@ -121,12 +121,12 @@ impl Xui {
                     is_new = true;
                     continue;
                 }
-                Ok(Envelope { value: Some(value), .. }) => {
+                Ok(Envelope { success: Some(true), value: Some(value) }) => {
                     self.session.was_accepted(now);
                     return Ok(Found::Some(value));
                 }
                 Ok(Envelope { success: Some(true), value: None }) => return Ok(Found::Null),
-                Ok(Envelope { success: None, value: None }) => return Err(other_system(asked).into()),
+                Ok(Envelope { success: None, .. }) => return Err(other_system(asked).into()),
                 Err(refusal) => refusal,
             };
             let Some(status) = status(&refusal.error) else {
