@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::{
     clients::{Client, Context, Doors, Meaning, expiry},
-    folded,
+    folded::folded,
 };
 use crate::{
     model::{

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::value::RawValue;
 
-use super::folded;
+use super::folded::folded;
 use crate::{
     model::{Timestamp, Users},
     upstream::json::{IDENTITY, Object, OddFields, each},
