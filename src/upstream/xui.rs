@@ -1,7 +1,7 @@
 //! The x-ui family: 3x-ui from 1.0 on, x-ui of alireza0, and the legacy panels that these come from.
 //!
-//! A panel is asked by the routes that it turns out to have, see [`routes`], and its generation is what these and the
-//! fields of its status show, see [`detect`].
+//! A panel is asked by the routes that it turns out to have, see `routes`, and its generation is what these and the
+//! fields of its status show, see `detect`.
 
 mod asking;
 mod clock;
