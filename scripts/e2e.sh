@@ -96,7 +96,7 @@ for claim in \
     'count_over_time(up[60s]) >= 10' \
     'min_over_time(up[60s]) == 1' \
     'min_over_time(proxymeter_up[60s]) == 1' \
-    'count(proxymeter_up == 1) == 2' \
+    'count(proxymeter_up == 1) == 3' \
     'sum(proxymeter_target_poll_failures_total) == 0' \
     'sum(rate(proxymeter_user_traffic_bytes_total[60s])) > 0' \
     'proxymeter_build_info == 1' \
