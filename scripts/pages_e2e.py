@@ -157,7 +157,7 @@ def main(base, shots, *files):
     shots.mkdir(parents=True, exist_ok=True)
     wrong = look_at_all(base, shots, [pathlib.Path(file).resolve() for file in files])
     targets = json.loads(get(f"{base}/api/v1/targets"))["data"]["targets"]
-    if [(target["name"], target["state"]) for target in targets] != [("edge", "up"), ("home", "up")]:
+    if [(target["name"], target["state"]) for target in targets] != [("edge", "up"), ("home", "up"), ("office", "up")]:
         wrong.append(f"targets: {targets}")
     if not json.loads(get(f"{base}/api/v1/alerts"))["data"]["alerts"]:
         wrong.append("no alerts")
