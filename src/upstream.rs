@@ -3,7 +3,9 @@
 mod error;
 pub mod json;
 mod notes;
+mod panel_clock;
 mod plan;
+mod refusals;
 mod step;
 
 pub mod marzban;

@@ -16,7 +16,6 @@ use std::{
 
 use reqwest::RequestBuilder;
 use serde_json::value::RawValue;
-use tokio::time::Instant;
 use tracing::warn;
 
 use self::{
@@ -34,6 +33,7 @@ use crate::{
     upstream::{
         Again, Cause, FetchError, Notes, Pace, Planned, Scope, Step, Timeouts,
         json::{self, Object, OddFields, Rows},
+        panel_clock::PanelClock,
     },
 };
 
@@ -65,10 +65,7 @@ pub struct Marzban {
     odd: OddFields,
     beat: Beat,
     system: Option<System>,
-    /// When the present step started, and when its first request was sent.
-    step: Option<(Moment, Instant)>,
-    /// By how much the panel's clock is ahead of ours, in milliseconds.
-    clock_ahead: i64,
+    clock: PanelClock,
     /// Counts by status from a panel that must be asked for each one, and when they were read.
     counts: Option<(Moment, Vec<(UserStatus, u64)>)>,
     /// Whether the account sees the whole panel, by the last answer that says so, and when it was asked for.
@@ -106,8 +103,7 @@ impl Marzban {
             odd: OddFields::default(),
             beat: Beat::default(),
             system: None,
-            step: None,
-            clock_ahead: 0,
+            clock: PanelClock::default(),
             counts: None,
             sees_all: None,
             account_at: None,
@@ -335,7 +331,7 @@ impl Marzban {
 
     /// Now, by the panel's clock.
     fn panel_time(&self, now: Moment) -> Timestamp {
-        now.wall.saturating_add_millis(self.clock_ahead)
+        self.clock.at(now)
     }
 
     async fn get(
@@ -491,16 +487,9 @@ impl Marzban {
     {
         self.notes.requests += 1;
         self.beat.within(limits.deadline);
-        let sent = match self.step {
-            Some((step, sent)) if step == now => sent,
-            _ => self.step.insert((now, Instant::now())).1,
-        };
+        self.clock.begins(now);
         let answer = self.http.read(request, repeat, limits, decode).await?;
-        if let Some(date) = answer.date {
-            // The answer to a long list starts long after the request.
-            let ours = now.wall.saturating_add(answer.began.saturating_duration_since(sent));
-            self.clock_ahead = date.as_millis().saturating_sub(ours.as_millis());
-        }
+        self.clock.learn(answer.date, now, answer.began);
         Ok(answer.value)
     }
 }

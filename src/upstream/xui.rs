@@ -4,7 +4,6 @@
 //! fields of its status show, see `detect`.
 
 mod asking;
-mod clock;
 pub mod config;
 mod convert;
 mod detect;
@@ -24,7 +23,6 @@ use std::{
 use serde_json::value::RawValue;
 
 use self::{
-    clock::PanelClock,
     config::XuiConfig,
     convert::{Known, List, StatusFacts},
     detect::{Generation, Signs},
@@ -39,6 +37,7 @@ use crate::{
     upstream::{
         Again, Cause, FetchError, Notes, Pace, Planned, Scope, Step, Timeouts,
         json::{self, Object, OddFields, Rows},
+        panel_clock::PanelClock,
     },
 };
 

@@ -7,15 +7,10 @@ use reqwest::{RequestBuilder, header::HeaderValue};
 use serde::Deserialize;
 
 use super::config::Login;
-use crate::{model::Moment, secret::Secret};
+use crate::{model::Moment, secret::Secret, upstream::refusals};
 
 /// A token is renewed this long before it ends, so that it does not end in the middle of a walk's page.
 const EARLY: Duration = Duration::from_secs(60);
-
-/// How long to wait after a refused login, and the longest wait after several. Marzban sends each refused login to its
-/// operator's chat, with the password in clear text.
-const AFTER_REFUSAL: Duration = Duration::from_secs(15 * 60);
-const AFTER_REFUSALS: Duration = Duration::from_secs(4 * 3600);
 
 /// A login that was accepted before is tried again after between this time and twice this time: a panel or a proxy may
 /// refuse everything for some seconds.
@@ -102,7 +97,7 @@ impl Session {
         self.refusals += 1;
         let waits = self.refusals - u32::from(self.once_more);
         match waits.checked_sub(1) {
-            Some(doublings) => AFTER_REFUSAL.saturating_mul(1 << doublings.min(16)).min(AFTER_REFUSALS),
+            Some(before) => refusals::wait_after(before),
             None => AFTER_FIRST_REFUSAL.mul_f64(1.0 + chance.clamp(0.0, 1.0)),
         }
     }

@@ -11,11 +11,12 @@ use reqwest::{
     header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE},
 };
 
-use crate::{model::Moment, secret::Secret, upstream::FetchError};
+use crate::{
+    model::Moment,
+    secret::Secret,
+    upstream::{FetchError, refusals},
+};
 
-/// How long to wait after a failed login, and the longest wait after several.
-const AFTER_REFUSAL: Duration = Duration::from_secs(15 * 60);
-const AFTER_REFUSALS: Duration = Duration::from_secs(4 * 3600);
 /// A session that ends sooner than this was lost early.
 const EARLY: Duration = Duration::from_secs(3600);
 /// How many cookies are kept, and the length of one. Those of the panels are below 2 KB.
@@ -62,7 +63,7 @@ impl Session {
 
     /// How long to wait after one more failed login.
     pub(super) fn next_wait(&self) -> Duration {
-        doubled(self.failures)
+        refusals::wait_after(self.failures)
     }
 
     /// A login failed with `err`. There is no other one for `wait`.
@@ -86,7 +87,7 @@ impl Session {
     /// again and again, ever more rarely.
     pub(super) fn may_renew(&self, now: Moment) -> bool {
         let age = self.opened.map_or(Duration::MAX, |opened| now.uptime.saturating_sub(opened));
-        !self.ends_early() || self.early.checked_sub(1).is_none_or(|early| age >= doubled(early))
+        !self.ends_early() || self.early.checked_sub(1).is_none_or(|early| age >= refusals::wait_after(early))
     }
 
     /// The panel no longer accepts the session.
@@ -160,10 +161,6 @@ impl fmt::Debug for Failure {
     }
 }
 
-fn doubled(times: u32) -> Duration {
-    AFTER_REFUSAL.saturating_mul(1 << times.min(16)).min(AFTER_REFUSALS)
-}
-
 fn cookie(header: &str) -> Option<(&str, &str)> {
     let (name, value) = header.split(';').next()?.split_once('=')?;
     (!name.trim().is_empty() && header.len() <= COOKIE_LENGTH).then(|| (name.trim(), value.trim()))
@@ -202,7 +199,7 @@ mod tests {
         assert_eq!(tried, [0, 15, 45, 105, 225, 465, 705, 945]);
         session.opens(at(1000));
         assert!(session.waits(at(1000)).is_none());
-        assert_eq!(session.next_wait(), AFTER_REFUSAL);
+        assert_eq!(session.next_wait(), Duration::from_secs(15 * 60));
     }
 
     #[test]

@@ -20,7 +20,7 @@ impl PanelClock {
         }
     }
 
-    /// Takes the date of an answer that arrived at `began`.
+    /// Takes the date of an answer that arrived at `began`: that to a long list starts long after the request.
     pub(super) fn learn(&mut self, date: Option<Timestamp>, now: Moment, began: Instant) {
         if let Some(date) = date {
             let ours = now.wall.saturating_add(began.saturating_duration_since(self.began(now)));
@@ -28,9 +28,14 @@ impl PanelClock {
         }
     }
 
-    /// Now, by the panel's clock.
+    /// The moment that the step started at, by the panel's clock.
+    pub(super) fn at(&self, now: Moment) -> Timestamp {
+        now.wall.saturating_add_millis(self.ahead)
+    }
+
+    /// The present, by the panel's clock.
     pub(super) fn panel_now(&self, now: Moment) -> Timestamp {
-        now.wall.saturating_add(self.began(now).elapsed()).saturating_add_millis(self.ahead)
+        self.at(now).saturating_add(self.began(now).elapsed())
     }
 
     fn began(&self, now: Moment) -> Instant {
