@@ -14,6 +14,7 @@ mod host;
 mod identity;
 mod inbounds;
 mod labels;
+mod llm;
 mod nodes;
 mod notice;
 mod part;
@@ -38,6 +39,10 @@ pub use host::{Core, Host, share};
 pub use identity::{Identity, System};
 pub use inbounds::{Inbound, Outbound};
 pub use labels::{Row, labels};
+pub use llm::{
+    Cooldown, CooldownReason, Credential, CredentialStatus, LlmErrors, LlmMode, LlmPeriod, LlmRow, LlmSpent,
+    LlmState, LlmTimes, LlmTokens, LlmUsage, OTHER, QuotaWindow, Times,
+};
 pub use nodes::{
     MASTER, Node, NodeMessage, NodeStats, NodeStatus, NodeTraffic, UserNodeTraffic, node_labels,
 };

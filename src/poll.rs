@@ -412,10 +412,9 @@ impl Poller {
     /// Counters that are not loaded yet are not overwritten.
     async fn commit(&mut self, changes: Vec<CounterChange>) {
         let Some(store) = self.store.as_ref().filter(|_| self.load_counters_at.is_none()) else { return };
-        let id = self.report.id();
-        for change in changes {
+        if !changes.is_empty() {
             // The store logs its own failures.
-            drop(store.commit_counters(&id, change).await);
+            drop(store.commit_counters(&self.report.id(), changes).await);
         }
     }
 

@@ -54,6 +54,7 @@ use crate::{
     model::{CounterChange, CounterFamilies, Notice, Timestamp},
 };
 use change::Change;
+use counters::CounterRows;
 use health::Health;
 use outbox::Queued;
 use waiting::{List, Lists};
@@ -268,15 +269,17 @@ impl Store {
         timeout(PATIENCE, read).await.unwrap_or_else(|_| self.hangs())
     }
 
-    /// Changes counters of a target atomically. The change is on the disk when this returns.
+    /// Changes counters of a target: all of `changes` or none. They are on the disk when this returns.
     ///
     /// # Errors
     /// As for [`Store::record`].
-    pub async fn commit_counters(&self, target: &str, change: CounterChange) -> Result<(), StoreError> {
-        let CounterChange { family, rows, gone } = change;
-        let rows = rows.into_iter().map(|row| Ok((row.labels, serde_json::to_string(&row.values)?)));
-        let rows = rows.collect::<Result<_, serde_json::Error>>()?;
-        self.change(Change::Counters { target: target.to_owned(), family, rows, gone }).await
+    pub async fn commit_counters(&self, target: &str, changes: Vec<CounterChange>) -> Result<(), StoreError> {
+        let families = changes.into_iter().map(|CounterChange { family, rows, gone }| {
+            let rows = rows.into_iter().map(|row| Ok((row.labels, serde_json::to_string(&row.values)?)));
+            Ok(CounterRows { family, rows: rows.collect::<Result<_, serde_json::Error>>()?, gone })
+        });
+        let families = families.collect::<Result<_, serde_json::Error>>()?;
+        self.change(Change::Counters { target: target.to_owned(), families }).await
     }
 
     /// Notes that these are the targets of the configuration at `now`, by [`Report::id`](crate::model::Report::id). Saved

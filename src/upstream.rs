@@ -8,6 +8,7 @@ mod plan;
 mod refusals;
 mod step;
 
+pub mod cliproxy;
 pub mod marzban;
 #[cfg(test)]
 pub mod scripted;

@@ -1,8 +1,8 @@
 use std::{collections::HashSet, sync::Arc};
 
 use super::{
-    Admin, Core, Host, Identity, Inbound, Moment, Node, NodeStats, NodeTraffic, Outbound, Part, User,
-    UserCounts, UserNodeTraffic,
+    Admin, Core, Credential, Host, Identity, Inbound, LlmState, LlmUsage, Moment, Node, NodeStats,
+    NodeTraffic, Outbound, Part, User, UserCounts, UserNodeTraffic,
 };
 
 /// Something that an answer says about a target, in units of our own: the input of
@@ -25,6 +25,10 @@ pub enum Fact {
     Online(HashSet<Arc<str>>),
     Admins(Vec<Admin>),
     UserNodes(Vec<UserNodeTraffic>),
+    Credentials(Vec<Credential>),
+    /// All that was ever counted, not only what is new.
+    LlmUsage(Arc<LlmUsage>),
+    LlmState(LlmState),
     /// Rows of the part's list that were left out: those beyond its cap, and those without a usable identity.
     Omitted(Part, usize),
 }

@@ -6,11 +6,13 @@ pub enum System {
     PasarGuard,
     /// 3x-ui, x-ui of alireza0, and the legacy panels of that family.
     Xui,
+    /// CLIProxyAPI: one door to many LLM accounts.
+    Cliproxy,
 }
 
 impl System {
     /// Every system.
-    pub const ALL: [System; 3] = [System::Marzban, System::PasarGuard, System::Xui];
+    pub const ALL: [System; 4] = [System::Marzban, System::PasarGuard, System::Xui, System::Cliproxy];
 
     /// The word used in metrics, logs and pages.
     pub fn label(self) -> &'static str {
@@ -18,6 +20,7 @@ impl System {
             System::Marzban => "marzban",
             System::PasarGuard => "pasarguard",
             System::Xui => "xui",
+            System::Cliproxy => "cliproxy",
         }
     }
 }

@@ -12,7 +12,7 @@ pub enum Part {
     Nodes,
     /// Processor, memory and network of the nodes.
     NodeStats,
-    /// Traffic by node.
+    /// What was used: traffic by node, or attempts and tokens of an LLM proxy.
     Usage,
     Admins,
     Inbounds,
@@ -23,6 +23,8 @@ pub enum Part {
     Online,
     /// Traffic by node of the users named in the configuration.
     UserNodes,
+    /// The accounts by which an LLM proxy reaches its providers.
+    Credentials,
 }
 
 impl Part {
@@ -40,6 +42,7 @@ impl Part {
             Part::Users => "users",
             Part::Online => "online",
             Part::UserNodes => "user_nodes",
+            Part::Credentials => "credentials",
         }
     }
 }
@@ -88,6 +91,8 @@ impl Outcome {
 pub enum Reason {
     /// The login was refused.
     Auth,
+    /// The target locked our address out after refused logins, ours or another's.
+    Banned,
     /// A 4xx answer without a reason of its own.
     ClientError,
     Connect,
@@ -111,8 +116,9 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of their labels.
-    pub const ALL: [Reason; 14] = [
+    pub const ALL: [Reason; 15] = [
         Reason::Auth,
+        Reason::Banned,
         Reason::ClientError,
         Reason::Connect,
         Reason::Decode,
@@ -132,6 +138,7 @@ impl Reason {
     pub fn label(self) -> &'static str {
         match self {
             Reason::Auth => "auth",
+            Reason::Banned => "banned",
             Reason::ClientError => "client_error",
             Reason::Connect => "connect",
             Reason::Decode => "decode",

@@ -5,9 +5,9 @@ use std::{
 };
 
 use super::{
-    Admin, Core, Counter, Fact, History, Host, Identity, Inbound, Moment, Node, NodeStats, NodeTraffic,
-    Outbound, Outcome, Part, PartState, ProxyTraffic, Timestamp, Total, Unread, User, UserCounts,
-    UserNodeTraffic, Users,
+    Admin, Core, Counter, Credential, Fact, History, Host, Identity, Inbound, LlmState, LlmUsage, Moment,
+    Node, NodeStats, NodeTraffic, Outbound, Outcome, Part, PartState, ProxyTraffic, Timestamp, Total, Unread,
+    User, UserCounts, UserNodeTraffic, Users,
 };
 
 /// Everything known of one target: each part's last good answer, and the outcome of its last attempt.
@@ -51,6 +51,9 @@ pub struct Report {
     /// Names of all online users, if the system has the part [`Part::Online`].
     pub online: Arc<HashSet<Arc<str>>>,
     pub user_nodes: Arc<Vec<UserNodeTraffic>>,
+    pub credentials: Arc<Vec<Credential>>,
+    pub llm_usage: Arc<LlmUsage>,
+    pub llm_state: Option<LlmState>,
     /// Rows that were left out of the lists of the parts.
     pub omitted: BTreeMap<Part, usize>,
     pub history: History,
@@ -90,6 +93,9 @@ impl Report {
             users: Arc::default(),
             online: Arc::default(),
             user_nodes: Arc::default(),
+            credentials: Arc::default(),
+            llm_usage: Arc::default(),
+            llm_state: None,
             omitted: BTreeMap::new(),
             history: History::default(),
         }
@@ -180,6 +186,9 @@ impl Report {
             Fact::Online(names) => self.online = Arc::new(names),
             Fact::Admins(admins) => self.admins = Arc::new(admins),
             Fact::UserNodes(traffic) => self.user_nodes = Arc::new(traffic),
+            Fact::Credentials(credentials) => self.credentials = Arc::new(credentials),
+            Fact::LlmUsage(usage) => self.llm_usage = usage,
+            Fact::LlmState(state) => self.llm_state = Some(state),
             Fact::Omitted(part, rows) => drop(self.omitted.insert(part, rows)),
         }
     }

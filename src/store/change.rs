@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Transaction, types::ValueRef};
 
 use super::{
-    counters,
+    counters::{self, CounterRows},
     fault::Fault,
     outbox::{self, Ends, Queued, Settlement},
     schema::{ALERTS, COUNTERS, GROUPS, HELD, META, OUTBOX, RECEIVERS, TARGETS, USERS},
@@ -50,12 +50,9 @@ pub(super) enum Change {
         target: String,
         saved: SavedUsers,
     },
-    /// `rows` are labels and values as JSON.
     Counters {
         target: String,
-        family: String,
-        rows: Vec<(String, String)>,
-        gone: Vec<String>,
+        families: Vec<CounterRows>,
     },
     /// The targets of the configuration, as of `now`.
     Targets {
@@ -116,8 +113,10 @@ pub(super) fn apply(connection: &mut Connection, change: &Change, mut ends: Ends
             forget_left(&transaction, saved.read_at)?;
             users::put(&transaction, target, saved)?;
         }
-        Change::Counters { target, family, rows, gone } => {
-            counters::commit(&transaction, target, family, rows, gone)?;
+        Change::Counters { target, families } => {
+            for rows in families {
+                counters::commit(&transaction, target, rows)?;
+            }
         }
         Change::Targets { kept, now } => retain(&transaction, kept, *now)?,
     }

@@ -24,21 +24,30 @@ pub(super) fn load(connection: &Connection, target: &str) -> Result<CounterFamil
     Ok(families)
 }
 
-/// Writes rows, labels and values as JSON, and deletes label sets.
+/// Changed rows of one family.
+#[derive(Debug)]
+pub(super) struct CounterRows {
+    pub(super) family: String,
+    /// Labels and values, these as JSON.
+    pub(super) rows: Vec<(String, String)>,
+    /// Labels of deleted rows.
+    pub(super) gone: Vec<String>,
+}
+
+/// Writes rows and deletes label sets.
 pub(super) fn commit(
     transaction: &Transaction<'_>,
     target: &str,
-    family: &str,
-    rows: &[(String, String)],
-    gone: &[String],
+    changed: &CounterRows,
 ) -> Result<(), Fault> {
+    let CounterRows { family, rows, gone } = changed;
     for (labels, values) in rows {
         COUNTERS.put(transaction, &[text(target), text(family), text(labels), text(values)])?;
     }
     let sql = "DELETE FROM counters WHERE target = ? AND family = ? AND labels = ?";
     let mut delete = transaction.prepare_cached(sql)?;
     for labels in gone {
-        delete.execute([target, family, labels])?;
+        delete.execute([target, family.as_str(), labels.as_str()])?;
     }
     Ok(())
 }

@@ -156,8 +156,8 @@ impl Marzban {
             Part::UserNodes => self.read_user_nodes(now).await,
             Part::NodeStats => self.read_node_stats(now).await,
             Part::Inbounds => self.read_inbounds(now).await,
-            // No plan of this client has it.
-            Part::Outbounds | Part::Online => Ok(Step::done(part, Vec::new())),
+            // No plan of this client has them.
+            Part::Outbounds | Part::Online | Part::Credentials => Ok(Step::done(part, Vec::new())),
         }
     }
 

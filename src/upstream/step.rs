@@ -17,7 +17,7 @@ pub struct Step {
     /// The parts that this step completes. A long list that is not among them has more to read.
     pub done: Vec<Part>,
     pub facts: Vec<Fact>,
-    /// What must survive a restart. It is on disk before the next request to the target.
+    /// What must survive a restart, all of it or nothing. It is on disk before the next request to the target.
     pub durable: Vec<CounterChange>,
 }
 

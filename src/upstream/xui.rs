@@ -190,7 +190,9 @@ impl Xui {
             Part::Outbounds => self.read_outbounds(now).await,
             Part::Users | Part::Inbounds => self.read_list(now).await,
             // No plan of this client has them.
-            Part::Usage | Part::Admins | Part::UserNodes => Ok(Step::done(part, Vec::new())),
+            Part::Usage | Part::Admins | Part::UserNodes | Part::Credentials => {
+                Ok(Step::done(part, Vec::new()))
+            }
         }
     }
 

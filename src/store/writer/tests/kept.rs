@@ -23,8 +23,8 @@ async fn counters(store: &Store, target: &str, family: &str) -> Vec<CounterRow> 
     families.into_iter().find(|(known, _)| known == family).map(|(_, rows)| rows).unwrap_or_default()
 }
 
-fn change(family: &str, rows: Vec<CounterRow>, gone: Vec<String>) -> CounterChange {
-    CounterChange { family: family.to_owned(), rows, gone }
+fn change(family: &str, rows: Vec<CounterRow>, gone: Vec<String>) -> Vec<CounterChange> {
+    vec![CounterChange { family: family.to_owned(), rows, gone }]
 }
 
 async fn reopened(store: Store, folder: &Path) -> Store {

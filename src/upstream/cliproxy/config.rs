@@ -1,0 +1,54 @@
+//! The configuration of a CLIProxyAPI target.
+
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+
+use super::prices::Prices;
+use crate::{
+    http::options::{PanelUrl, TlsOptions},
+    secret::Secret,
+};
+
+/// One CLIProxyAPI server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CliproxyConfig {
+    pub url: PanelUrl,
+    /// The management key; never empty.
+    pub key: Secret,
+    pub usage: UsageSetting,
+    /// Names for client keys: the key, or its keyed hash as a label shows it, and the name.
+    pub key_aliases: Vec<(Secret, String)>,
+    /// Names for credentials, by the label that they have without one.
+    pub credential_aliases: Vec<(String, String)>,
+    pub caps: Caps,
+    pub tls: TlsOptions,
+    pub prices: Arc<Prices>,
+    /// Of days and months of budgets.
+    pub zone: TimeZone,
+}
+
+/// How usage is to be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UsageSetting {
+    /// The server's totals if it has them, else nothing: records are never taken from the queue.
+    #[default]
+    Auto,
+    Snapshot,
+    /// Records are taken from the queue. No other reader may take them too.
+    Queue,
+    Off,
+}
+
+/// The most client keys and models that have series of their own. The first that are seen keep their places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caps {
+    pub api_keys: usize,
+    pub models: usize,
+}
+
+impl Default for Caps {
+    fn default() -> Self {
+        Caps { api_keys: 200, models: 100 }
+    }
+}
