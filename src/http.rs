@@ -192,6 +192,7 @@ impl Client {
             let built = builder
                 .tls_backend_preconfigured(config.clone())
                 .redirect(redirect::Policy::none())
+                .retry(reqwest::retry::never())
                 .http1_only()
                 .connect_timeout(CONNECT_TIME)
                 .pool_idle_timeout(KEEP_IDLE)
@@ -210,6 +211,11 @@ impl Client {
 
     pub fn post(&self, url: String) -> RequestBuilder {
         self.inner.post(url)
+    }
+
+    /// As [`Client::get`], on a connection of its own: for a request whose answer exists only once.
+    pub fn get_alone(&self, url: String) -> RequestBuilder {
+        self.alone.get(url)
     }
 
     /// As [`Client::post`], on a connection of its own: for a request that may not be sent again if an old connection turns

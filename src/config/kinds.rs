@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::notify::email::config::EmailConfig;
 use crate::notify::webhook::config::WebhookConfig;
 use crate::poll::config::PollConfig;
+use crate::upstream::cliproxy::config::CliproxyConfig;
 use crate::upstream::marzban::config::MarzbanConfig;
 use crate::upstream::xui::config::XuiConfig;
 
@@ -18,7 +19,7 @@ use super::poll;
 use super::receivers::{email, webhook};
 use super::shape::{Key, Shape, Show};
 use super::table::Table;
-use super::targets::{marzban, xui};
+use super::targets::{cliproxy, marzban, xui};
 use super::users::UsersConfig;
 
 /// One kind of table whose names the operator chooses.
@@ -33,7 +34,7 @@ struct Kind<R> {
 type ReadTarget = fn(Table<'_, '_>, &UsersConfig) -> Option<TargetKind>;
 type ReadReceiver = fn(Table<'_, '_>) -> Option<ReceiverKind>;
 
-const TARGETS: [Kind<ReadTarget>; 2] = [MARZBAN, XUI];
+const TARGETS: [Kind<ReadTarget>; 3] = [MARZBAN, XUI, CLIPROXY];
 const MARZBAN: Kind<ReadTarget> = Kind {
     word: "marzban",
     shape: &marzban::SHAPE,
@@ -41,6 +42,11 @@ const MARZBAN: Kind<ReadTarget> = Kind {
 };
 const XUI: Kind<ReadTarget> =
     Kind { word: "xui", shape: &xui::SHAPE, read: |table, _| xui::read(table).map(TargetKind::Xui) };
+const CLIPROXY: Kind<ReadTarget> = Kind {
+    word: "cliproxy",
+    shape: &cliproxy::SHAPE,
+    read: |table, _| cliproxy::read(table).map(TargetKind::Cliproxy),
+};
 
 const RECEIVERS: [Kind<ReadReceiver>; 2] = [EMAIL, WEBHOOK];
 const EMAIL: Kind<ReadReceiver> =
@@ -71,6 +77,7 @@ pub struct Target {
 pub enum TargetKind {
     Marzban(MarzbanConfig),
     Xui(XuiConfig),
+    Cliproxy(CliproxyConfig),
 }
 
 /// One place that alerts are sent to.
@@ -94,6 +101,7 @@ impl Target {
         let (word, url) = match &self.kind {
             TargetKind::Marzban(marzban) => (MARZBAN.word, &marzban.url),
             TargetKind::Xui(xui) => (XUI.word, &xui.url),
+            TargetKind::Cliproxy(cliproxy) => (CLIPROXY.word, &cliproxy.url),
         };
         let digest = Sha256::digest(format!("{word} {}", url.join("/")));
         digest.iter().take(8).fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
@@ -104,6 +112,15 @@ impl Target {
         match &self.kind {
             TargetKind::Marzban(marzban) => marzban.tls.files().collect(),
             TargetKind::Xui(xui) => xui.tls.files().collect(),
+            TargetKind::Cliproxy(cliproxy) => cliproxy.tls.files().collect(),
+        }
+    }
+
+    /// Whether its client hashes what it meets: keys and accounts that must appear nowhere.
+    pub fn hashes(&self) -> bool {
+        match &self.kind {
+            TargetKind::Marzban(_) | TargetKind::Xui(_) => false,
+            TargetKind::Cliproxy(_) => true,
         }
     }
 
@@ -112,6 +129,7 @@ impl Target {
         match &self.kind {
             TargetKind::Marzban(marzban) => marzban::warnings(&self.name, marzban),
             TargetKind::Xui(xui) => xui::warnings(&self.name, xui),
+            TargetKind::Cliproxy(cliproxy) => cliproxy::warnings(&self.name, cliproxy),
         }
     }
 }
