@@ -226,7 +226,7 @@ impl Cliproxy {
         match self.http.read(request, Repeat::Safe, limits, decode).await {
             Ok(answer) => self.queue.keeps(answer.value),
             Err(Refusal { error: http::Error::Status(404) | http::Error::Decode(_), .. }) => {
-                self.queue.keeps(None)
+                self.queue.keeps(None);
             }
             Err(refusal) => return Err(self.session.judge(asked, refusal, now)),
         }

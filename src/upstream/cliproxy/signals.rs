@@ -165,8 +165,8 @@ fn length_name(minutes: u64) -> Option<Arc<str>> {
     const DAY: u64 = 24 * 60;
     let name = match minutes {
         0 => return None,
-        _ if minutes % DAY == 0 => format!("{}d", minutes / DAY),
-        _ if minutes % 60 == 0 => format!("{}h", minutes / 60),
+        _ if minutes.is_multiple_of(DAY) => format!("{}d", minutes / DAY),
+        _ if minutes.is_multiple_of(60) => format!("{}h", minutes / 60),
         _ => format!("{minutes}m"),
     };
     Some(name.into())

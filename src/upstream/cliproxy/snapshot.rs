@@ -387,7 +387,7 @@ impl<'r> Model<'r> {
         }
         let mut books = lock(books);
         if missed > 0 {
-            self.add_missed(missed, tokens, &mut list, &mut books.ledger);
+            self.add_missed(missed, tokens, &list, &mut books.ledger);
         }
         list.tokens = self.tokens.unwrap_or(list.tokens);
         list.changed = before.changed || before != list;
