@@ -497,7 +497,9 @@ fn random(rng: &mut fastrand::Rng, now: Timestamp) -> Attempt {
 #[test]
 fn budgets_are_of_the_running_day_and_month() {
     let day = |text: &str| format!("2026-{text}");
-    let cases: &[(&str, &str, &[(&str, &str)], &str, [(&str, u64); 2])] = &[
+    /// A name, the zone, the attempts, now, and the begin and the number of attempts of the day and of the month.
+    type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], &'a str, [(&'a str, u64); 2]);
+    let cases: &[Case<'_>] = &[
         (
             "within a day",
             "UTC",
