@@ -214,7 +214,7 @@ fn the_first_names_keep_their_places_over_restarts() {
     // Also what shares a series is priced by its own name.
     assert!(usage.rows.iter().all(|row| row.cost_nanos == 53_000 * row.requests));
 
-    // A smaller cap takes nobody's place, a larger one gives new places.
+    // A smaller cap removes no name, and a larger one makes room.
     let mut smaller = disk.ledger(Caps { api_keys: 1, models: 1 }, &prices, "UTC");
     let mut larger = disk.ledger(Caps { api_keys: 3, models: 4 }, &prices, "UTC");
     for ledger in [&mut smaller, &mut larger] {
@@ -497,7 +497,9 @@ fn random(rng: &mut fastrand::Rng, now: Timestamp) -> Attempt {
 #[test]
 fn budgets_are_of_the_running_day_and_month() {
     let day = |text: &str| format!("2026-{text}");
-    let cases: &[(&str, &str, &[(&str, &str)], &str, [(&str, u64); 2])] = &[
+    /// A name, the zone, the attempts, now, and the begin and the number of attempts of the day and of the month.
+    type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], &'a str, [(&'a str, u64); 2]);
+    let cases: &[Case<'_>] = &[
         (
             "within a day",
             "UTC",

@@ -34,7 +34,7 @@ struct Odd;
 type Fields<'f> = BTreeMap<String, &'f RawValue>;
 
 enum Entry {
-    Priced(ModelPrice),
+    Priced(Arc<ModelPrice>),
     AliasOf(Box<str>),
     Unpriced,
 }
@@ -48,7 +48,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Models, Vec<String>), serde_json::Er
     for (name, entry) in entries.into_iter().filter(|(name, _)| !OTHERS.contains(&&**name)) {
         match read_entry(&name, entry) {
             Ok(Entry::Priced(price)) => {
-                let price = distinct.get(&price).cloned().unwrap_or_else(|| Arc::new(price));
+                let price = distinct.get(&price).cloned().unwrap_or(price);
                 distinct.insert(Arc::clone(&price));
                 models.insert(name.into(), price);
             }
@@ -93,7 +93,7 @@ fn read_entry(name: &str, entry: &RawValue) -> Result<Entry, Odd> {
         }
     };
     let Rates { input, output, cache_read: _, cache_write: _, reasoning: _ } = price.base.flat;
-    Ok(if input.or(output).is_some() { Entry::Priced(price) } else { Entry::Unpriced })
+    Ok(if input.or(output).is_some() { Entry::Priced(Arc::new(price)) } else { Entry::Unpriced })
 }
 
 /// The prices of one service tier, whose fields end in `suffix`. Where the tier has none, those of all tiers hold.
