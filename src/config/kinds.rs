@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use crate::alert::config::AlertingConfig;
 use crate::notify::email::config::EmailConfig;
 use crate::notify::webhook::config::WebhookConfig;
 use crate::poll::config::PollConfig;
@@ -14,6 +15,7 @@ use crate::upstream::cliproxy::config::CliproxyConfig;
 use crate::upstream::marzban::config::MarzbanConfig;
 use crate::upstream::xui::config::XuiConfig;
 
+use super::cost::CostConfig;
 use super::names::{self, Names};
 use super::poll;
 use super::receivers::{email, webhook};
@@ -30,22 +32,29 @@ struct Kind<R> {
     read: R,
 }
 
+/// The other sections that targets depend on.
+pub(super) struct Sections<'s> {
+    pub(super) users: &'s UsersConfig,
+    pub(super) cost: &'s CostConfig,
+    pub(super) alerting: &'s AlertingConfig,
+}
+
 /// Reads one table; absent: something in it was refused.
-type ReadTarget = fn(Table<'_, '_>, &UsersConfig) -> Option<TargetKind>;
+type ReadTarget = fn(Table<'_, '_>, &Sections<'_>) -> Option<TargetKind>;
 type ReadReceiver = fn(Table<'_, '_>) -> Option<ReceiverKind>;
 
 const TARGETS: [Kind<ReadTarget>; 3] = [MARZBAN, XUI, CLIPROXY];
 const MARZBAN: Kind<ReadTarget> = Kind {
     word: "marzban",
     shape: &marzban::SHAPE,
-    read: |table, users| marzban::read(table, users).map(TargetKind::Marzban),
+    read: |table, sections| marzban::read(table, sections.users).map(TargetKind::Marzban),
 };
 const XUI: Kind<ReadTarget> =
     Kind { word: "xui", shape: &xui::SHAPE, read: |table, _| xui::read(table).map(TargetKind::Xui) };
 const CLIPROXY: Kind<ReadTarget> = Kind {
     word: "cliproxy",
     shape: &cliproxy::SHAPE,
-    read: |table, _| cliproxy::read(table).map(TargetKind::Cliproxy),
+    read: |table, sections| cliproxy::read(table, sections).map(TargetKind::Cliproxy),
 };
 
 const RECEIVERS: [Kind<ReadReceiver>; 2] = [EMAIL, WEBHOOK];
@@ -172,13 +181,13 @@ pub(super) fn read_targets(
     root: &mut Table<'_, '_>,
     base: &PollConfig,
     shortest_stale_after: Duration,
-    users: &UsersConfig,
+    sections: &Sections<'_>,
 ) -> Vec<Target> {
     let mut targets = Vec::new();
     for kind in &TARGETS {
         for (name, mut table) in tables(root, kind, "a target") {
             let poll = poll::read(&mut table, base, shortest_stale_after);
-            targets.extend((kind.read)(table, users).map(|kind| Target { name, poll, kind }));
+            targets.extend((kind.read)(table, sections).map(|kind| Target { name, poll, kind }));
         }
     }
     targets

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use jiff::tz::TimeZone;
 use toml::de::DeValue;
 
+use crate::config::kinds::Sections;
 use crate::config::shape::{
     Key, Shape,
     Show::{self, Hidden, If, Number, Origin},
@@ -41,7 +41,7 @@ const USAGE: [(&str, UsageSetting); 4] = [
 /// The longest alias, in bytes.
 const ALIAS: usize = 64;
 
-pub(in crate::config) fn read(mut table: Table<'_, '_>) -> Option<CliproxyConfig> {
+pub(in crate::config) fn read(mut table: Table<'_, '_>, sections: &Sections<'_>) -> Option<CliproxyConfig> {
     let url = table.take("url", |value| PanelUrl::parse(&text(value)?).map_err(|error| error.to_string()));
     if url.is_absent() {
         table.refuse("url", "missing; write url = \"http://127.0.0.1:8317\"");
@@ -64,8 +64,8 @@ pub(in crate::config) fn read(mut table: Table<'_, '_>) -> Option<CliproxyConfig
         credential_aliases,
         caps,
         tls,
-        prices: Arc::default(),
-        zone: TimeZone::UTC,
+        prices: Arc::clone(&sections.cost.prices),
+        zone: sections.alerting.zone.clone(),
     })
 }
 
