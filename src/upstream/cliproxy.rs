@@ -343,12 +343,7 @@ impl Cliproxy {
 
     /// Reads the totals and counts what is new in them.
     async fn read_usage(&mut self, now: Moment) -> Result<Step, FetchError> {
-        let reader = Reader {
-            names: self.names.clone(),
-            known: self.known.clone(),
-            most: self.version.as_deref().and_then(snapshot::most),
-            now: now.wall,
-        };
+        let reader = Reader { names: self.names.clone(), known: self.known.clone(), now: now.wall };
         let books = Arc::clone(&self.books);
         let decode = move |body| {
             let odd = OddFields::default();

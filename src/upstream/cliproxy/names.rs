@@ -41,8 +41,8 @@ impl Names {
     }
 
     /// The same as a number, for what is stored.
-    pub(super) fn print(&self, text: &str) -> u64 {
-        u64::from_str_radix(&self.key.hash(text), 16).unwrap_or_default()
+    pub(super) fn print(&self, bytes: &[u8]) -> u64 {
+        self.key.number(bytes)
     }
 
     /// The label of a client key, by its hash.

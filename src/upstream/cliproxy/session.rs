@@ -51,8 +51,8 @@ impl Session {
             header.set_sensitive(true);
             header
         });
-        let print = hash.hash(&format!("management key {}", key.expose()));
-        Session { header, print: u64::from_str_radix(&print, 16).unwrap_or_default(), refused: None }
+        let print = hash.number(format!("management key {}", key.expose()).as_bytes());
+        Session { header, print, refused: None }
     }
 
     /// Adds the key to a request.

@@ -3,7 +3,7 @@
 //! A list only grows, in the order in which attempts end, until the server restarts. So how many of its details were counted
 //! says which are new, and its first detail says whether it is still the same list. What an operator imports after a restart
 //! stands behind newer details; a part of a former list is recognised by that list's first detail and is not counted again.
-//! Lists that the server cuts (6.6.96) are followed by their totals.
+//! Of a list whose oldest details the server drops (6.6.96 keeps 1000), the last one that was counted says which are new.
 
 use std::{
     collections::HashMap,
@@ -31,6 +31,8 @@ pub(super) const FAMILY: &str = "llm_snapshot";
 const DETAIL: usize = 64 * 1024;
 /// Client keys and models whose lists are followed. Clients can make up models.
 const LISTS: usize = 10_000;
+/// Bytes of details that are held until it is clear whether they are of the same list.
+const HELD: usize = 4 * 1024 * 1024;
 /// Former lists whose parts are recognised.
 const FORMER: usize = 3;
 /// The server's clock is known to the second.
@@ -52,12 +54,12 @@ pub(super) struct Books {
 /// How far a list was counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct List {
-    /// Details counted, those that the server has cut off included.
+    /// Details counted, those that the server has dropped included.
     count: u64,
     /// Stands for the first detail.
     first: u64,
-    /// The most details that the server keeps; 0: it cuts nothing off.
-    most: u64,
+    /// Stands for the last detail; 0: it is not known.
+    last: u64,
     /// The total of tokens when all details were counted.
     tokens: u64,
     /// Details that are still to come of a part of a former list.
@@ -80,7 +82,7 @@ impl List {
                 self.former.remove(shortest);
             }
         }
-        (self.count, self.first, self.most, self.tokens, self.again) = (0, 0, 0, 0, 0);
+        (self.count, self.first, self.last, self.tokens, self.again) = (0, 0, 0, 0, 0);
     }
 
     /// Goes on to the next detail, and returns whether it is new. `started` is when its attempt did.
@@ -91,6 +93,7 @@ impl List {
         read: Option<Timestamp>,
     ) -> bool {
         self.count += 1;
+        self.last = 0;
         self.changed = true;
         if self.again > 0 {
             // Whatever began after the last time that the server was read is not of a former list.
@@ -114,18 +117,18 @@ impl List {
     }
 
     fn values(&self) -> Vec<u64> {
-        let List { count, first, most, tokens, again, former, changed: _ } = self;
-        let own = [*count, *first, *most, *tokens, *again];
+        let List { count, first, last, tokens, again, former, changed: _ } = self;
+        let own = [*count, *first, *last, *tokens, *again];
         own.into_iter().chain(former.iter().flat_map(|(count, first)| [*count, *first])).collect()
     }
 
     /// Restores the output of [`List::values`].
     fn restored(values: &[u64]) -> Option<List> {
-        let ([count, first, most, tokens, again], former) = values.split_first_chunk()?;
+        let ([count, first, last, tokens, again], former) = values.split_first_chunk()?;
         let (former, _) = former.as_chunks::<2>();
         let former = former.iter().take(FORMER).map(|[count, first]| (*count, *first)).collect();
-        let (count, first, most, tokens, again) = (*count, *first, *most, *tokens, *again);
-        Some(List { count, first, most, tokens, again, former, changed: false })
+        let (count, first, last, tokens, again) = (*count, *first, *last, *tokens, *again);
+        Some(List { count, first, last, tokens, again, former, changed: false })
     }
 }
 
@@ -141,14 +144,7 @@ pub(super) fn lock(books: &Shared) -> MutexGuard<'_, Books> {
 pub(super) struct Reader {
     pub(super) names: Names,
     pub(super) known: Known,
-    /// The most details that the server keeps of a list; absent: as many as there are.
-    pub(super) most: Option<u64>,
     pub(super) now: Timestamp,
-}
-
-/// The most details of a list that a version keeps.
-pub(super) fn most(version: &str) -> Option<u64> {
-    (version == "6.6.96").then_some(1000)
 }
 
 impl Books {
@@ -284,13 +280,12 @@ impl Api {
     }
 }
 
-/// One list while it is read.
+/// Where a list is, and what the server says of it beside its details.
 struct Model<'r> {
     reader: &'r Reader,
     /// What its list is stored under.
     labels: String,
     attempt: Attempt,
-    /// By the server's own count.
     requests: Option<u64>,
     tokens: Option<u64>,
 }
@@ -299,8 +294,8 @@ impl<'r> Model<'r> {
     fn new(api: &Api, model: &str, reader: &'r Reader) -> Self {
         let shown = names::model(model);
         // A name that is cut could be another one.
-        let whole =
-            if *shown == *model || model.is_empty() { Arc::clone(&shown) } else { reader.names.hash(model) };
+        let is_whole = *shown == *model || model.is_empty();
+        let whole = if is_whole { Arc::clone(&shown) } else { reader.names.hash(model) };
         let labels = serde_json::to_string(&[&*api.label, &*whole]).unwrap_or_default();
         let attempt = Attempt { api_key: Arc::clone(&api.key), model: shown, ..Attempt::default() };
         Model { reader, labels, attempt, requests: None, tokens: None }
@@ -310,116 +305,208 @@ impl<'r> Model<'r> {
         &mut self,
         scanner: &mut Scanner<impl BufRead>,
         books: &Shared,
-        details: &mut Details<'_>,
+        details: &mut Details<'r>,
         odd: &OddFields,
     ) -> serde_json::Result<()> {
         scanner.object(|scanner, key| match key {
             "total_requests" => scanner.count().map(|count| self.requests = count),
             "total_tokens" => scanner.count().map(|count| self.tokens = count),
-            "details" => self.read_details(scanner, books, details, odd),
+            "details" => match Pass::begin(self, books, details, odd) {
+                Some(pass) => pass.read(scanner),
+                None => scanner.skip(),
+            },
             _ => scanner.skip(),
         })
     }
+}
 
-    fn read_details(
-        &mut self,
-        scanner: &mut Scanner<impl BufRead>,
-        books: &Shared,
-        details: &mut Details<'_>,
-        odd: &OddFields,
-    ) -> serde_json::Result<()> {
-        let Some((mut list, read)) = self.begin(books) else { return scanner.skip() };
-        let before = list.clone();
-        if list.most > 0 && self.requests.is_some_and(|requests| requests < list.count) {
-            list.begins_again();
-        }
-        list.most = self.reader.most.unwrap_or(list.most);
-        // Of a list that the server cuts, its own count says which details are left.
-        let cut_off = match (list.most, self.requests) {
-            (0, _) | (_, None) => 0,
-            (most, Some(requests)) => requests.saturating_sub(most),
+/// One list while its details are read.
+struct Pass<'p, 'n> {
+    model: &'p mut Model<'n>,
+    books: &'p Shared,
+    details: &'p mut Details<'n>,
+    odd: &'p OddFields,
+    list: List,
+    /// As it was before.
+    before: List,
+    /// When the server was last read.
+    read: Option<Timestamp>,
+    /// Details at the front of the list that are counted already.
+    known: u64,
+    /// Details of which it is not clear yet whether they are of the same list.
+    held: Option<Vec<Vec<u8>>>,
+    held_bytes: usize,
+    /// Tokens of the details that were counted.
+    tokens: u64,
+}
+
+impl<'p, 'n> Pass<'p, 'n> {
+    /// Absent: there are too many lists.
+    fn begin(
+        model: &'p mut Model<'n>,
+        books: &'p Shared,
+        details: &'p mut Details<'n>,
+        odd: &'p OddFields,
+    ) -> Option<Self> {
+        let (list, read) = {
+            let books = lock(books);
+            let list = match books.lists.get(&model.labels) {
+                Some(list) => list.clone(),
+                None if books.lists.len() < LISTS => List::default(),
+                None => return None,
+            };
+            (list, books.read)
         };
-        let missed = cut_off.saturating_sub(list.count);
-        list.count = list.count.max(cut_off);
-        let (mut place, mut tokens) = (cut_off, 0);
+        let known = list.count;
+        let before = list.clone();
+        Some(Pass {
+            model,
+            books,
+            details,
+            odd,
+            list,
+            before,
+            read,
+            known,
+            held: None,
+            held_bytes: 0,
+            tokens: 0,
+        })
+    }
+
+    fn read(mut self, scanner: &mut Scanner<impl BufRead>) -> serde_json::Result<()> {
+        let mut place = 0_u64;
         let mut detail = Vec::with_capacity(512);
         scanner.list(|scanner| {
-            let is_first = place == 0;
             place += 1;
-            if !is_first && place <= list.count {
+            if place > 1 && place <= self.known {
                 return scanner.skip();
             }
             detail.clear();
             scanner.take(&mut detail)?;
-            let print = || self.reader.names.print(&String::from_utf8_lossy(&detail));
-            if is_first {
-                let first = print();
-                if list.first != first {
-                    list.begins_again();
-                    list.first = first;
-                    list.most = self.reader.most.unwrap_or(0);
-                }
+            if place == 1 {
+                self.first(&detail);
             }
-            if place <= list.count {
-                return Ok(());
+            if place > self.known {
+                self.next(&detail);
             }
-            let is_readable = details.read(&detail, &mut self.attempt, odd);
-            let is_new = list.next(print, self.attempt.started.filter(|_| is_readable), read);
-            let mut books = lock(books);
-            match (is_new, is_readable) {
-                (true, true) => {
-                    tokens += self.attempt.tokens.total;
-                    books.ledger.add(&self.attempt, self.reader.now);
-                }
-                (true, false) => books.ledger.add_unreadable(),
-                (false, _) => {}
-            }
-            books.set(&self.labels, &list);
             Ok(())
         })?;
-        // The list has ended, and so has what was imported into it. One that is shorter than before comes from an import
-        // after a restart, before anything else: all of it was counted.
-        list.again = 0;
-        list.count = place;
-        if let Some(requests) = self.requests.filter(|requests| *requests > place && list.most == 0) {
-            list.most = place;
-            list.count = requests;
-        }
-        let mut books = lock(books);
-        if missed > 0 {
-            self.add_missed(missed, tokens, &list, &mut books.ledger);
-        }
-        list.tokens = self.tokens.unwrap_or(list.tokens);
-        list.changed = before.changed || before != list;
-        books.set(&self.labels, &list);
+        self.end(place, &detail);
         Ok(())
     }
 
-    /// Counts attempts whose details the server cut off before they were read. What they used is what the server's total
-    /// has beyond `tokens`, those of the details that were read.
-    fn add_missed(&self, missed: u64, tokens: u64, list: &List, ledger: &mut Ledger) {
-        let total = self.tokens.map_or(0, |total| total.saturating_sub(list.tokens.saturating_add(tokens)));
+    /// Looks at the first detail, which says whether this is the list that is known.
+    fn first(&mut self, detail: &[u8]) {
+        let first = self.print(detail);
+        if self.list.first == first {
+            return;
+        }
+        self.known = 0;
+        // Either the server has begun again, or it has dropped the oldest details.
+        let may_be_cut = self.model.requests.is_some_and(|requests| requests >= self.before.count);
+        if may_be_cut && self.before.last != 0 {
+            self.held = Some(Vec::new());
+        } else {
+            self.list.begins_again();
+        }
+        self.list.first = first;
+    }
+
+    fn next(&mut self, detail: &[u8]) {
+        let Some(held) = &mut self.held else { return self.count(detail) };
+        let print = self.model.reader.names.print(detail);
+        if print == self.before.last {
+            // It and those in front of it were counted. The list was cut.
+            self.held = None;
+            return;
+        }
+        held.push(detail.to_vec());
+        self.held_bytes += detail.len();
+        let is_former =
+            print == self.before.first || self.before.former.iter().any(|(_, first)| *first == print);
+        if is_former || self.held_bytes > HELD {
+            self.is_another();
+        }
+    }
+
+    /// The server has begun again: what was held is new.
+    fn is_another(&mut self) {
+        let first = self.list.first;
+        self.list.first = self.before.first;
+        self.list.begins_again();
+        self.list.first = first;
+        self.count_held();
+    }
+
+    fn count_held(&mut self) {
+        for detail in self.held.take().unwrap_or_default() {
+            self.count(&detail);
+        }
+    }
+
+    fn count(&mut self, detail: &[u8]) {
+        let Pass { model, books, details, odd, list, .. } = self;
+        let Model { reader, labels, attempt, .. } = &mut **model;
+        let is_readable = details.read(detail, attempt, odd);
+        let started = attempt.started.filter(|_| is_readable);
+        let is_new = list.next(|| reader.names.print(detail), started, self.read);
+        let mut books = lock(books);
+        match (is_new, is_readable) {
+            (true, true) => {
+                self.tokens = self.tokens.saturating_add(attempt.tokens.total);
+                books.ledger.add(attempt, reader.now);
+            }
+            (true, false) => books.ledger.add_unreadable(),
+            (false, _) => {}
+        }
+        books.set(labels, list);
+    }
+
+    /// The list has `length` details, of which `last` is the last one that was read.
+    fn end(mut self, length: u64, last: &[u8]) {
+        let requests = self.model.requests.unwrap_or(length);
+        if self.held.is_some() {
+            // All details are new, whether the list was cut or the server has begun again.
+            if requests > length { self.count_held() } else { self.is_another() }
+        }
+        let mut books = lock(self.books);
+        let has_new = self.list.count != self.before.count || self.list.first != self.before.first;
+        if has_new && length > 0 {
+            self.list.last = self.print(last);
+        }
+        if requests > length {
+            let tokens = self.list.tokens.saturating_add(self.tokens);
+            let missed = requests.saturating_sub(self.list.count);
+            self.add_missed(missed, tokens, &mut books.ledger);
+        }
+        self.list.tokens = self.model.tokens.unwrap_or(self.list.tokens);
+        // What was imported into the list ends with it. One that is shorter than before comes from an import after a
+        // restart, before anything else: all of it was counted.
+        self.list.again = 0;
+        self.list.count = requests.max(length);
+        self.list.changed = self.before.changed || self.before != self.list;
+        books.set(&self.model.labels, &self.list);
+    }
+
+    /// Counts attempts whose details the server dropped before they were read. What they used is what the server's total
+    /// has beyond `tokens`.
+    fn add_missed(&self, missed: u64, tokens: u64, ledger: &mut Ledger) {
+        let total = self.model.tokens.map_or(0, |total| total.saturating_sub(tokens));
         let nameless = Attempt {
-            api_key: Arc::clone(&self.attempt.api_key),
+            api_key: Arc::clone(&self.model.attempt.api_key),
             provider: UNKNOWN.into(),
-            model: Arc::clone(&self.attempt.model),
+            model: Arc::clone(&self.model.attempt.model),
             ..Attempt::default()
         };
         for at in 0..missed.min(MISSED) {
             let tokens = LlmTokens { total: if at == 0 { total } else { 0 }, ..LlmTokens::default() };
-            ledger.add(&Attempt { tokens, ..nameless.clone() }, self.reader.now);
+            ledger.add(&Attempt { tokens, ..nameless.clone() }, self.model.reader.now);
         }
     }
 
-    /// How far the list was counted, and when; absent: there are too many.
-    fn begin(&self, books: &Shared) -> Option<(List, Option<Timestamp>)> {
-        let books = lock(books);
-        let list = match books.lists.get(&self.labels) {
-            Some(list) => list.clone(),
-            None if books.lists.len() < LISTS => List::default(),
-            None => return None,
-        };
-        Some((list, books.read))
+    fn print(&self, detail: &[u8]) -> u64 {
+        self.model.reader.names.print(detail)
     }
 }
 
