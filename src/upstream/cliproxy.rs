@@ -264,6 +264,7 @@ impl Cliproxy {
         self.routes.look_again(now);
         self.read_flag(now).await?;
         self.find_queue(now).await?;
+        self.find_totals(now).await?;
         self.read_retention(now).await?;
         let Files { mut listed, mut omitted, has_cooldowns, has_counts, .. } = self.read_files(now).await?;
         (self.signs.cooldowns, self.signs.counters) = (has_cooldowns, has_counts);
@@ -354,8 +355,8 @@ impl Cliproxy {
         self.begins(limits);
         let answer = match self.http.read(request, http::Repeat::Safe, limits, decode).await {
             Ok(answer) => answer,
-            Err(http::Refusal { error: http::Error::Status(404), .. }) => {
-                self.routes.usage = Route::Absent(now);
+            Err(http::Refusal { error: http::Error::Status(404), headers, said, .. }) => {
+                self.routes.usage = self.absent(&headers, &said, now);
                 return match self.config.usage {
                     UsageSetting::Snapshot => Err(FetchError::new(USAGE, Cause::Missing(NO_TOTALS))),
                     _ => {

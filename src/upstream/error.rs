@@ -114,7 +114,7 @@ impl FetchError {
 
     /// The failure of an exchange. A target that asks us to wait gets what it asks for, within limits.
     pub fn refused(asked: &'static str, refusal: http::Refusal) -> Self {
-        let http::Refusal { error, retry_after, said: _ } = refusal;
+        let http::Refusal { error, retry_after, headers: _, said: _ } = refusal;
         let status = match error {
             http::Error::Status(429) | http::Error::Page(429) => 429,
             http::Error::Status(503) if retry_after.is_some() => 503,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::{
     RequestBuilder,
-    header::{ACCEPT, HeaderMap},
+    header::{ACCEPT, HeaderMap, RETRY_AFTER},
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -14,7 +14,7 @@ use super::{
     Cliproxy, QUEUE_BODY, QUEUE_TIME, RETENTION_EVERY,
     config::UsageSetting,
     credentials::{self, Files, Listed},
-    routes::{self, Base, DEBUG, NotFound, Route, Routes},
+    routes::{self, Base, DEBUG, NotFound, Route, Routes, USAGE},
 };
 use crate::{
     http::{self, Limits, Refusal, Repeat, Reply},
@@ -80,16 +80,19 @@ impl Cliproxy {
         self.begins(limits);
         let reply = self.http.send(request, limits).await.map_err(|error| FetchError::new(asked, error))?;
         let error = match reply.status {
-            200 | 400 | 404 => {
+            // Not every 404 comes after a look at the key.
+            404 => return Ok(reply),
+            200 | 400 => {
                 self.session.was_accepted();
                 return Ok(reply);
             }
             status @ 300..=399 => http::Error::Redirect(status),
             status => http::Error::Status(status),
         };
+        let retry_after = reply.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let retry_after =
-            reply.headers.get("retry-after").and_then(|value| value.to_str().ok()?.trim().parse().ok());
-        let refusal = Refusal { error, retry_after: retry_after.map(Duration::from_secs), said: reply.body };
+            retry_after.and_then(|seconds| seconds.trim().parse().ok()).map(Duration::from_secs);
+        let refusal = Refusal { error, retry_after, headers: Box::new(reply.headers), said: reply.body };
         Err(self.session.judge(asked, refusal, now))
     }
 
@@ -127,8 +130,7 @@ impl Cliproxy {
         match self.flag(Base::V8, now).await? {
             Flag::Is(enabled) => return self.meets(Base::V8, enabled),
             Flag::NotFound(NotFound::Unset) => return self.meets(Base::V8, false),
-            Flag::NotFound(kind) => self.routes.absence = Some(kind),
-            Flag::Other => {}
+            Flag::NotFound(NotFound::Text | NotFound::Version | NotFound::Disabled) | Flag::Other => {}
         }
         match self.flag(Base::V0, now).await? {
             Flag::Is(enabled) => self.meets(Base::V0, enabled),
@@ -189,6 +191,27 @@ impl Cliproxy {
         Ok(())
     }
 
+    /// Finds out whether there are totals, if they are not going to be read: that tells the generation.
+    pub(super) async fn find_totals(&mut self, now: Moment) -> Result<(), FetchError> {
+        let reads_them = matches!(self.config.usage, UsageSetting::Auto | UsageSetting::Snapshot);
+        if reads_them || self.routes.usage != Route::Unknown || self.routes.base == Some(Base::V8) {
+            return Ok(());
+        }
+        // Only the start of them is read.
+        let reply = self.short(USAGE, "", now).await?;
+        self.routes.usage = match reply.status {
+            404 => self.absent(&reply.headers, &reply.body, now),
+            _ => Route::Present,
+        };
+        Ok(())
+    }
+
+    /// What a 404 makes of a route.
+    pub(super) fn absent(&mut self, headers: &HeaderMap, body: &[u8], now: Moment) -> Route {
+        self.routes.absence = Some(routes::not_found(headers, body));
+        Route::Absent(now)
+    }
+
     /// Finds out whether there is a queue, by a request for no record, which takes none.
     pub(super) async fn find_queue(&mut self, now: Moment) -> Result<(), FetchError> {
         if self.routes.queue != Route::Unknown {
@@ -196,10 +219,7 @@ impl Cliproxy {
         }
         let reply = self.short(self.base().queue(), "?count=0", now).await?;
         self.routes.queue = match reply.status {
-            404 => {
-                self.routes.absence = Some(routes::not_found(&reply.headers, &reply.body));
-                Route::Absent(now)
-            }
+            404 => self.absent(&reply.headers, &reply.body, now),
             _ => Route::Present,
         };
         Ok(())

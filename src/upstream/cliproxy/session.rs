@@ -1,8 +1,9 @@
 //! The management key, and what follows when the server does not accept it.
 //!
 //! Five refused requests from one address ban it for 30 minutes, and with it the administrator's browser if that has the
-//! same address. Only an accepted request or two hours without any clear the count. So the first refusal stops all requests
-//! for longer than that ban, and it is stored: a process that restarts again and again sends the same key no sooner.
+//! same address. Only an accepted request or two hours without any clear the count. So a refusal stops all requests for
+//! longer than such a ban, a third one for longer than the count is kept, and both are stored: a process that restarts again
+//! and again sends the same key no sooner.
 
 use std::time::Duration;
 
@@ -24,6 +25,9 @@ use crate::{
 
 /// How long a refused key is not sent again.
 const REFUSED_FOR: Duration = Duration::from_secs(35 * 60);
+/// The same after some refusals in a row: the server looks every hour for counts that are two hours old.
+const REFUSED_AGAIN_FOR: Duration = Duration::from_secs(185 * 60);
+const SOME: u32 = 3;
 /// How long a ban lasts that does not say so, and the limits of what it may say.
 const BAN: Duration = Duration::from_secs(30 * 60);
 const SHORTEST_BAN: Duration = Duration::from_secs(10);
@@ -32,7 +36,7 @@ const LONGEST_BAN: Duration = Duration::from_secs(2 * 3600);
 const CHECK: &str = "management_key; it is sent again when the configuration changes, or after 35 minutes, because the \
                      server bans an address after five refused requests";
 
-/// The row of a refusal: when it was, and of which key.
+/// The row of a refusal: when it was, of which key, and how many there were in a row.
 const REFUSED: &str = "refused";
 
 /// The key, and whether it may be sent.
@@ -41,7 +45,21 @@ pub(super) struct Session {
     header: Option<HeaderValue>,
     /// Stands for the key in a stored row.
     print: u64,
-    refused: Option<Moment>,
+    refused: Option<Refused>,
+}
+
+/// The last refusal.
+#[derive(Clone, Copy, Debug)]
+struct Refused {
+    at: Moment,
+    /// Refusals in a row.
+    times: u32,
+}
+
+impl Refused {
+    fn wait(self) -> Duration {
+        if self.times < SOME { REFUSED_FOR } else { REFUSED_AGAIN_FOR }
+    }
 }
 
 impl Session {
@@ -70,9 +88,8 @@ impl Session {
             cause: Cause::login(401, CHECK),
             again: Again::WhenChanged { at_latest: left },
         };
-        if let Some(left) = self.refused.and_then(|at| REFUSED_FOR.checked_sub(now.since(at)))
-            && !left.is_zero()
-        {
+        let left = self.refused.and_then(|refused| refused.wait().checked_sub(now.since(refused.at)));
+        if let Some(left) = left.filter(|left| !left.is_zero()) {
             return Err(refused(left));
         }
         // An empty key counts as a refused one.
@@ -90,8 +107,10 @@ impl Session {
         let failure = |cause, again| FetchError { asked, cause, again };
         match refusal.error {
             http::Error::Status(401) | http::Error::Page(401) => {
-                self.refused = Some(now);
-                failure(Cause::login(401, CHECK), Again::WhenChanged { at_latest: REFUSED_FOR })
+                let times = self.refused.map_or(1, |refused| refused.times.saturating_add(1));
+                let refused = Refused { at: now, times };
+                self.refused = Some(refused);
+                failure(Cause::login(401, CHECK), Again::WhenChanged { at_latest: refused.wait() })
             }
             http::Error::Status(403) => match forbidden(&refusal.said) {
                 Forbidden::Banned(wait) => failure(Cause::Banned(wait), Again::NotBefore(wait)),
@@ -105,9 +124,9 @@ impl Session {
 
     /// What must survive a restart.
     pub(super) fn rows(&self) -> Vec<CounterRow> {
-        let row = |at: Moment| {
+        let row = |Refused { at, times }: Refused| {
             let millis = u64::try_from(at.wall.as_millis()).unwrap_or_default();
-            CounterRow { labels: REFUSED.to_owned(), values: vec![millis, self.print] }
+            CounterRow { labels: REFUSED.to_owned(), values: vec![millis, self.print, times.into()] }
         };
         self.refused.map(row).into_iter().collect()
     }
@@ -115,11 +134,12 @@ impl Session {
     /// Restores what an earlier process stored. The refusal of another key is none of this one.
     pub(super) fn restore(&mut self, rows: &[CounterRow], now: Moment) {
         for CounterRow { labels, values } in rows {
-            if let (REFUSED, [millis, print]) = (labels.as_str(), values.as_slice())
+            if let (REFUSED, [millis, print, times]) = (labels.as_str(), values.as_slice())
                 && *print == self.print
                 && let Ok(millis) = i64::try_from(*millis)
             {
-                self.refused = Some(Moment::restored(Timestamp::from_millis(millis), now));
+                let at = Moment::restored(Timestamp::from_millis(millis), now);
+                self.refused = Some(Refused { at, times: u32::try_from(*times).unwrap_or(u32::MAX) });
             }
         }
     }
@@ -240,6 +260,15 @@ mod tests {
         assert_eq!(waits(&other, at(5)), None);
         first.was_accepted();
         assert!(first.rows().is_empty());
+        // Each refusal is counted by the server, and forgotten after two hours and something.
+        let (mut sent, mut session) = (Vec::new(), session("canary"));
+        for minute in 0..1000 {
+            if waits(&session, at(minute)).is_none() {
+                sent.push(minute);
+                session.judge("/", http::Error::Status(401).into(), at(minute));
+            }
+        }
+        assert_eq!(sent, [0, 35, 70, 255, 440, 625, 810, 995]);
         assert!(!format!("{first:?}").contains("canary"));
     }
 

@@ -4,7 +4,10 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fmt, fs,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
@@ -12,6 +15,7 @@ use proxymeter::{
     http::options::{PanelUrl, TlsOptions},
     model::{CounterChange, CounterFamilies, Moment, Part, Report, Timestamp},
     secret::HashKey,
+    simulator::cliproxy::{Generation, Options, Server as Simulator, Traffic},
     upstream::{
         FetchError, Upstream,
         cliproxy::config::{Caps, CliproxyConfig, UsageSetting},
@@ -22,6 +26,8 @@ use serde::{
     de::{MapAccess, Visitor},
 };
 use serde_json::Value;
+
+use tokio::{net::TcpListener, task::JoinSet};
 
 use super::{
     PATIENT,
@@ -290,5 +296,53 @@ impl Driver {
                 .retain(|row| !gone.contains(&row.labels) && rows.iter().all(|new| new.labels != row.labels));
             stored.1.extend(rows);
         }
+    }
+}
+
+/// A simulated server, and a client that reads it.
+pub(crate) struct Simulated {
+    pub(crate) server: Simulator,
+    pub(crate) url: String,
+    pub(crate) config: CliproxyConfig,
+    pub(crate) driver: Driver,
+    clock: Arc<AtomicI64>,
+    _serving: JoinSet<()>,
+}
+
+impl Simulated {
+    pub(crate) async fn of(generation: Generation, usage: UsageSetting) -> Simulated {
+        let options =
+            Options { generation, key: KEY.to_owned(), traffic: Traffic::None, ..Options::default() };
+        Simulated::open(&options, usage).await
+    }
+
+    pub(crate) async fn open(options: &Options, usage: UsageSetting) -> Simulated {
+        let clock = Arc::new(AtomicI64::new(LATER.as_millis()));
+        let shown = Arc::clone(&clock);
+        let server = Simulator::new(options, move || shown.load(Ordering::Relaxed));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let mut serving = JoinSet::new();
+        serving.spawn(server.clone().serve(listener, std::future::pending()));
+        let config = config(&url, usage);
+        let driver = Driver::new(&config);
+        Simulated { server, url, config, driver, clock, _serving: serving }
+    }
+
+    /// Time passes for both.
+    pub(crate) fn pass(&mut self, secs: u64) {
+        self.driver.pass(secs);
+        self.clock.store(self.driver.now.wall.as_millis(), Ordering::Relaxed);
+        self.server.advance(secs * 1000);
+    }
+
+    /// Another process of the client goes on.
+    pub(crate) fn restart(&mut self) {
+        self.driver.restart(&self.config);
+    }
+
+    /// All attempts that were counted.
+    pub(crate) fn counted(&self) -> u64 {
+        self.driver.report.llm_usage.rows.iter().map(|row| row.requests).sum()
     }
 }
