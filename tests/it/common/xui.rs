@@ -109,6 +109,25 @@ impl Panel {
         self.named(name).map(|_| self.read(name))
     }
 
+    /// The names of the other answers that were recorded where it is polled, with an unlimited login, and the status
+    /// of each.
+    pub(crate) fn others(&self) -> Vec<(&str, u16)> {
+        let name = |recorded: &'_ Recorded| recorded.file.split('.').next().unwrap_or_default().to_owned();
+        let polled: Vec<_> =
+            self.index.answers.iter().filter(|answer| POLLED.contains(&name(answer).as_str())).collect();
+        let is_other = |answer: &&Recorded| {
+            let name = name(answer);
+            let is_scoped = ["monitor-", "node-sync-"].iter().any(|scope| name.starts_with(scope));
+            !POLLED.contains(&name.as_str())
+                && !is_scoped
+                && polled
+                    .iter()
+                    .any(|polled| (&polled.method, &polled.path) == (&answer.method, &answer.path))
+        };
+        let others = self.index.answers.iter().filter(is_other);
+        others.map(|answer| (answer.file.split('.').next().unwrap_or_default(), answer.status)).collect()
+    }
+
     /// Whether a request is for what was recorded under this name.
     pub(crate) fn is_at(&self, name: &str, request: &Request) -> bool {
         let is_this = |recorded: &Recorded| {
