@@ -182,8 +182,8 @@ impl List {
         let mut names_all = true;
         let read = each(clients, |raw| {
             // Rows without a name are those of panels that keep no statistics of clients.
-            let Some(row) = Object::new("client_settings", raw, odd) else { return };
-            let Ok(name) = row.identity("email") else {
+            let row = Object::new("client_settings", raw, odd);
+            let Some((name, row)) = row.and_then(|row| Some((row.identity("email").ok()?, row))) else {
                 names_all = false;
                 return;
             };
@@ -360,6 +360,7 @@ mod tests {
             (r#"{"clients":[]}"#, vec![]),
             // It does not say, or not of all.
             (r#"{"clients":[{"email":"a"},{"id":"nameless"}]}"#, vec!["a", "left"]),
+            (r#"{"clients":[1]}"#, vec!["a", "left"]),
             (r#"{"accounts":[]}"#, vec!["a", "left"]),
             (r#"{"clients":null}"#, vec!["a", "left"]),
             (r#""{\"clients\":[""#, vec!["a", "left"]),
