@@ -5,6 +5,7 @@ mod canary;
 mod logins;
 mod recorded;
 mod refusals;
+mod samples;
 mod scale;
 mod scopes;
 mod simulated;
