@@ -3,6 +3,7 @@
 
 mod canary;
 mod logins;
+mod quirks;
 mod recorded;
 mod refusals;
 mod scale;

@@ -1,7 +1,7 @@
 //! A panel of the x-ui family made of recorded answers: it has the routes that were recorded, demands a session or a
 //! token as the real one did, and answers 404 elsewhere.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use proxymeter::{
     http::options::{PanelUrl, TlsOptions},
@@ -53,7 +53,7 @@ struct Recorded {
 }
 
 /// What is polled, in the names of the recordings.
-const POLLED: [&str; 11] = [
+const POLLED: [&str; 12] = [
     "server-status",
     "inbounds-list",
     "inbounds-list-slim",
@@ -65,6 +65,7 @@ const POLLED: [&str; 11] = [
     "outbounds-list",
     "xray-observatory",
     "server-client-ips",
+    "default-settings",
 ];
 
 impl Panel {
@@ -245,7 +246,8 @@ pub(crate) fn config(server: &Server, login: Login) -> XuiConfig {
 
 fn config_at(origin: &str, login: Login) -> XuiConfig {
     let url = PanelUrl::parse(&format!("{origin}{BASE}")).unwrap();
-    XuiConfig::new(url, login, TlsOptions::default())
+    // A recorded panel does not sample.
+    XuiConfig { sample_wait: Duration::from_millis(1), ..XuiConfig::new(url, login, TlsOptions::default()) }
 }
 
 pub(crate) fn client(server: &Server, login: Login, timeouts: Timeouts) -> Upstream {

@@ -27,7 +27,7 @@ use crate::common::{PATIENT, read_at, simulated::RUNTIME};
 const TOTP: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
 
 /// A panel and its URL. Its clock is ahead of ours by so many milliseconds.
-async fn serve(options: &Options, ahead: &Arc<AtomicI64>) -> (Panel, String) {
+pub(super) async fn serve(options: &Options, ahead: &Arc<AtomicI64>) -> (Panel, String) {
     let (clock, ahead) = (Clock::system(), Arc::clone(ahead));
     let panel = Panel::new(options, move || clock.now().wall.as_millis() + ahead.load(Ordering::SeqCst));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -37,7 +37,7 @@ async fn serve(options: &Options, ahead: &Arc<AtomicI64>) -> (Panel, String) {
     (panel, url)
 }
 
-fn password(options: &Options) -> Login {
+pub(super) fn password(options: &Options) -> Login {
     Login::Password(Password {
         username: options.username.clone(),
         password: options.password.as_str().into(),
@@ -46,7 +46,7 @@ fn password(options: &Options) -> Login {
     })
 }
 
-async fn scrape(url: &str, login: Login) -> Report {
+pub(super) async fn scrape(url: &str, login: Login) -> Report {
     let config = XuiConfig::new(PanelUrl::parse(url).unwrap(), login, TlsOptions::default());
     read_at(Upstream::xui(&config, PATIENT).unwrap(), Clock::system()).await
 }
