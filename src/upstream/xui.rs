@@ -34,7 +34,7 @@ use crate::{
     clock::Beat,
     http::{self, Body, BuildError, Client, Limits},
     model::{
-        Fact, Identity, Moment, NamedUsers, Part, System, Timestamp, UserCounts, UserFacts,
+        Fact, Identity, Moment, NamedUsers, Part, System, Thresholds, Timestamp, UserCounts, UserFacts,
         WholeList,
     },
     upstream::{
@@ -53,6 +53,8 @@ const INBOUND: usize = 32 * 1024 * 1024;
 const ADDRESSES_EVERY: Duration = Duration::from_secs(300);
 /// How often the limits of addresses are read, which the cheap list does not have: from the list that costs twice as much.
 const LIMITS_EVERY: Duration = Duration::from_secs(3600);
+/// How often the thresholds are read, which a person changes.
+const THRESHOLDS_EVERY: Duration = Duration::from_secs(600);
 /// Up to 3x-ui 3.0, the list of users online has only those that moved bytes within the last tick of 5 or 10 s, so a user
 /// stays online for this long after the last list that had the user.
 const LINGERS: Duration = Duration::from_secs(30);
@@ -101,6 +103,8 @@ pub struct Xui {
     spellings: HashMap<Arc<str>, Arc<str>>,
     addresses: Cached,
     limits: Cached,
+    /// When the thresholds were last requested.
+    thresholds_asked: Option<Moment>,
 }
 
 /// Numbers by client that are read more rarely than the list.
@@ -165,6 +169,7 @@ impl Xui {
             spellings: HashMap::new(),
             addresses: Cached::default(),
             limits: Cached::default(),
+            thresholds_asked: None,
         })
     }
 
@@ -280,6 +285,10 @@ impl Xui {
         if self.online_refused {
             facts.push(Fact::Counts(self.count_online(now).await));
         }
+        if self.thresholds_asked.is_none_or(|asked| now.since(asked) >= THRESHOLDS_EVERY) {
+            self.thresholds_asked = Some(now);
+            facts.extend(self.read_thresholds(now).await?.map(Fact::Thresholds));
+        }
         Ok(system_step(facts))
     }
 
@@ -308,6 +317,16 @@ impl Xui {
             Ok(Found::NotYet | Found::Null | Found::NoRoute) | Err(_) => None,
         };
         UserCounts { online, ..UserCounts::default() }
+    }
+
+    /// Absent: the panel does not say, or not to this login.
+    async fn read_thresholds(&mut self, now: Moment) -> Result<Option<Thresholds>, FetchError> {
+        match self.value_if_allowed(Subject::Thresholds, now).await {
+            Ok(Found::Some(settings)) => Ok(convert::thresholds(&settings, &self.odd)),
+            Ok(Found::NotYet | Found::Null | Found::NoRoute) => Ok(None),
+            Err(err) if concerns_all(&err) => Err(err),
+            Err(_) => Ok(None),
+        }
     }
 
     async fn read_nodes(&mut self, now: Moment) -> Result<Step, FetchError> {

@@ -36,6 +36,8 @@ pub(super) enum Subject {
     Observatory,
     /// Addresses of clients.
     Addresses,
+    /// What the panel calls expiring soon.
+    Thresholds,
 }
 
 pub(super) const fn get(path: &'static str) -> Route {
@@ -66,6 +68,12 @@ const OUTBOUND_TRAFFIC: [Route; 3] = [
     get("/panel/xray/getOutboundsTraffic"),
     get("/xui/API/outbounds/"),
 ];
+/// These only read.
+const THRESHOLDS: [Route; 3] = [
+    post("/panel/api/setting/defaultSettings"),
+    post("/panel/setting/defaultSettings"),
+    post("/xui/setting/defaultSettings"),
+];
 
 impl Subject {
     /// The newest route first.
@@ -82,6 +90,7 @@ impl Subject {
             Subject::OutboundTraffic => &OUTBOUND_TRAFFIC,
             Subject::Observatory => const { &[get("/panel/api/server/xrayObservatory")] },
             Subject::Addresses => const { &[get("/panel/api/server/clientIps")] },
+            Subject::Thresholds => &THRESHOLDS,
         }
     }
 
@@ -98,7 +107,8 @@ impl Subject {
             | Subject::Online
             | Subject::LastOnline
             | Subject::OnlineCount
-            | Subject::Addresses => true,
+            | Subject::Addresses
+            | Subject::Thresholds => true,
         }
     }
 }

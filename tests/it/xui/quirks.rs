@@ -13,9 +13,12 @@ use std::{
 use proxymeter::{
     clock::Clock,
     http::options::{PanelUrl, TlsOptions},
-    model::{Fact, Moment, Part, Report, UserFacts},
+    model::{Fact, Moment, Part, Report, Thresholds, UserFacts},
     simulator::xui::{self as simulator, Fault, Generation, Options, Times},
-    upstream::{Step, Upstream, xui::config::XuiConfig},
+    upstream::{
+        Step, Upstream,
+        xui::config::{Login, XuiConfig},
+    },
 };
 use tokio::task::JoinSet;
 
@@ -349,5 +352,43 @@ async fn a_list_that_is_cut_is_no_short_list() {
             _ => None,
         });
         assert_eq!(listed, Some(users), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn thresholds_are_read_every_ten_minutes() {
+    for generation in Generation::ALL {
+        let mut moved = Moved::of(generation).await;
+        moved.panel.set_thresholds(simulator::Thresholds { expire_days: 3, traffic_gib: 2 });
+        let mut read = Vec::new();
+        for poll in 0..30 {
+            let facts = moved.read(Part::System).await.facts;
+            read.extend(facts.into_iter().filter_map(|fact| match fact {
+                Fact::Thresholds(thresholds) => Some((poll, thresholds)),
+                _ => None,
+            }));
+            moved.panel.set_thresholds(simulator::Thresholds { expire_days: 0, traffic_gib: 5 });
+            moved.pass(30);
+        }
+        let days = |days: u64| Some(Duration::from_secs(days * 86_400));
+        let first = Thresholds { expiry: days(3), quota: Some(2 << 30) };
+        let second = Thresholds { expiry: None, quota: Some(5 << 30) };
+        let expected: &[_] = if generation == Generation::Vaxilu { &[] } else { &[(0, first), (20, second)] };
+        assert_eq!(read, expected, "{generation:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_reads_thresholds_where_it_may() {
+    for (generation, expected) in
+        [(Generation::V3_0, None), (Generation::V3_1, None), (Generation::V3_6, Some(7))]
+    {
+        let options = Options { generation, ..Options::default() };
+        let (_panel, url) = simulated::serve(&options, &Arc::default()).await;
+        let login = Login::Token(options.token.as_str().into());
+        let report = simulated::scrape(&url, login).await;
+        assert_eq!(report.up, Some(true));
+        let days = report.thresholds.expiry.map(|expiry| expiry.as_secs() / 86_400);
+        assert_eq!(days, expected, "{generation:?}");
     }
 }
