@@ -308,6 +308,10 @@ impl Xui {
     pub(super) async fn diagnose(&mut self, now: Moment) -> FetchError {
         const ASKED: &str = "/panel/api/server/status";
         if !self.has_token() {
+            // A panel that was there may have lost the session, as 2.8 answers that with 404, too.
+            if self.is_known && self.session.may_renew(now) {
+                self.session.lost();
+            }
             return FetchError::new(ASKED, Cause::NotFound(404));
         }
         match self.find_csrf(now).await {

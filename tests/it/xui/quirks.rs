@@ -46,15 +46,7 @@ impl Moved {
         let options = Options { generation, ..Options::default() };
         let ahead = Arc::default();
         let (panel, url) = simulated::serve(&options, &ahead).await;
-        let config = XuiConfig {
-            sample_wait: Duration::from_millis(1),
-            ..XuiConfig::new(
-                PanelUrl::parse(&url).unwrap(),
-                simulated::password(&options),
-                TlsOptions::default(),
-            )
-        };
-        let upstream = Upstream::xui(&config, PATIENT).unwrap();
+        let upstream = simulated::client(&url, simulated::password(&options));
         Moved { panel, upstream, start: Clock::system().now(), passed: Duration::ZERO, ahead }
     }
 

@@ -46,9 +46,17 @@ pub(super) fn password(options: &Options) -> Login {
     })
 }
 
+/// A client that does not wait for a new sample.
+pub(super) fn client(url: &str, login: Login) -> Upstream {
+    let config = XuiConfig {
+        sample_wait: Duration::from_millis(1),
+        ..XuiConfig::new(PanelUrl::parse(url).unwrap(), login, TlsOptions::default())
+    };
+    Upstream::xui(&config, PATIENT).unwrap()
+}
+
 pub(super) async fn scrape(url: &str, login: Login) -> Report {
-    let config = XuiConfig::new(PanelUrl::parse(url).unwrap(), login, TlsOptions::default());
-    read_at(Upstream::xui(&config, PATIENT).unwrap(), Clock::system()).await
+    read_at(client(url, login), Clock::system()).await
 }
 
 fn statuses(report: &Report) -> BTreeMap<String, UserStatus> {
@@ -117,9 +125,7 @@ async fn a_changed_password_never_locks_the_account() {
         let options = Options { generation, ..Options::default() };
         let ahead = Arc::default();
         let (panel, url) = serve(&options, &ahead).await;
-        let config =
-            XuiConfig::new(PanelUrl::parse(&url).unwrap(), password(&options), TlsOptions::default());
-        let mut upstream = Upstream::xui(&config, PATIENT).unwrap();
+        let mut upstream = client(&url, password(&options));
         let start = Clock::system().now();
         for poll in 0..1000_u32 {
             ahead.store(i64::from(poll) * 30_000, Ordering::SeqCst);
