@@ -205,6 +205,8 @@ impl Xui {
             Part::Nodes | Part::NodeStats => self.read_nodes(now).await,
             Part::Online => self.read_online(now).await,
             Part::Outbounds => self.read_outbounds(now).await,
+            // The next request for the users shows whether they still are.
+            Part::Inbounds if self.list_refused => Err(FetchError::new(LIST.path, Cause::NotAllowed)),
             Part::Users | Part::Inbounds => self.read_list(now).await,
             // No plan of this client has them.
             Part::Usage | Part::Admins | Part::UserNodes => Ok(Step::done(part, Vec::new())),
@@ -242,7 +244,8 @@ impl Xui {
         let found = self.value(Subject::Status, now).await?;
         let read = self.status_read.replace(now.uptime);
         let was_idle = read.is_none_or(|read| now.uptime.saturating_sub(read) > SAMPLED_FOR);
-        if was_idle && matches!(found, Found::Some(_)) && self.generation() < Generation::V3_0 {
+        let is_old = !self.has_token() && self.generation() < Generation::V3_0;
+        if was_idle && is_old && matches!(found, Found::Some(_)) {
             self.wait_for_a_sample().await;
             return self.value(Subject::Status, now).await;
         }
