@@ -2,6 +2,7 @@
 //! rarely it logs in, what it says when something is wrong, and that it keeps secrets to itself.
 
 mod canary;
+mod certificate;
 mod logins;
 mod quirks;
 mod recorded;

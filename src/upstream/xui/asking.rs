@@ -190,7 +190,7 @@ impl Xui {
                 return Err(self.unusable(asked, refusal).into());
             };
             match status {
-                401 | 307 if self.has_token() => return Err(token_refused(asked).into()),
+                401 | 307 if self.has_token() => return Err(self.token_refused(asked).into()),
                 401 | 404 | 307 if may_be_lost && (status != 404 || self.routes.has_answered(route)) => {
                     if self.has_token() {
                         return Err(Miss::NoRoute);
@@ -235,15 +235,19 @@ impl Xui {
         self.log_in(now).await
     }
 
+    /// Whether each request has the whole login, a token or a certificate, so that there are no sessions.
     pub(super) fn has_token(&self) -> bool {
-        matches!(self.config.login, Login::Token(_))
+        match self.config.login {
+            Login::Token(_) | Login::Certificate => true,
+            Login::Password(_) => false,
+        }
     }
 
     fn request(&self, route: Route) -> RequestBuilder {
         let request = self.bare_request(route);
         match &self.config.login {
             Login::Token(token) if route.takes_token() => request.bearer_auth(token.expose()),
-            Login::Token(_) => request,
+            Login::Token(_) | Login::Certificate => request,
             Login::Password(_) => self.session.authorize(request, route.is_get),
         }
     }
@@ -315,7 +319,7 @@ impl Xui {
             return FetchError::new(ASKED, Cause::NotFound(404));
         }
         match self.find_csrf(now).await {
-            Ok(true) => token_refused(ASKED),
+            Ok(true) => self.token_refused(ASKED),
             Ok(false) => match self.base_page(now).await {
                 Ok(()) => FetchError::new(
                     ASKED,
@@ -395,6 +399,16 @@ impl Xui {
         }
     }
 
+    fn token_refused(&self, asked: &'static str) -> FetchError {
+        let check = match self.config.login {
+            Login::Certificate => "client_cert_file, whose authority the panel may not trust",
+            Login::Token(_) | Login::Password(_) => {
+                "the API token, which may be wrong, switched off or expired"
+            }
+        };
+        FetchError::new(asked, Cause::login(401, check))
+    }
+
     /// Renews the token against cross-site requests within the session.
     async fn get_csrf(&mut self, now: Moment) -> Result<(), FetchError> {
         let had = self.signs.tokens;
@@ -417,8 +431,4 @@ fn status(error: &http::Error) -> Option<u16> {
         http::Error::Page(status @ (404 | 405)) => Some(*status),
         _ => None,
     }
-}
-
-fn token_refused(asked: &'static str) -> FetchError {
-    FetchError::new(asked, Cause::login(401, "the API token, which may be wrong, switched off or expired"))
 }

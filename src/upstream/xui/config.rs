@@ -44,6 +44,8 @@ impl XuiConfig {
 pub enum Login {
     /// An API token of 3x-ui, since 3.0.
     Token(Secret),
+    /// The client certificate of the TLS options, which 3x-ui takes like a token of the scope `node-sync`, since 3.4.
+    Certificate,
     Password(Password),
 }
 
