@@ -1,7 +1,7 @@
 //! A panel of the x-ui family made of recorded or hand-made answers: it has the routes that were recorded, demands a session or a
 //! token as the real one did, and answers 404 elsewhere.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use proxymeter::{
     http::options::{PanelUrl, TlsOptions},
@@ -56,7 +56,7 @@ struct Recorded {
 }
 
 /// What is polled, in the names of the recordings.
-const POLLED: [&str; 11] = [
+const POLLED: [&str; 12] = [
     "server-status",
     "inbounds-list",
     "inbounds-list-slim",
@@ -68,6 +68,7 @@ const POLLED: [&str; 11] = [
     "outbounds-list",
     "xray-observatory",
     "server-client-ips",
+    "default-settings",
 ];
 
 impl Panel {
@@ -214,13 +215,6 @@ impl Panel {
             }
             _ => {}
         }
-        let takes_token = path.starts_with("/panel/api/") && self.has_tokens();
-        if !(has_cookie || (has_token && takes_token)) {
-            return self.replay("unauth-inbounds-ajax");
-        }
-        if request.method == "POST" && has_cookie && !has_csrf {
-            return self.replay("no-csrf-onlines");
-        }
         let is_this = |recorded: &&Recorded| {
             let name = recorded.file.split('.').next().unwrap_or_default();
             let polled = match self.scope {
@@ -229,8 +223,16 @@ impl Panel {
             };
             polled && recorded.method == request.method && recorded.path == path
         };
-        let found = self.index.answers.iter().find(is_this);
-        found.map_or_else(|| Answer::new(404, &[], ""), |recorded| self.answer_with(recorded, &[]))
+        // What is nowhere is 404 with any login and without one.
+        let Some(found) = self.index.answers.iter().find(is_this) else { return Answer::new(404, &[], "") };
+        let takes_token = path.starts_with("/panel/api/") && self.has_tokens();
+        if !(has_cookie || (has_token && takes_token)) {
+            return self.replay("unauth-inbounds-ajax");
+        }
+        if request.method == "POST" && has_cookie && !has_csrf {
+            return self.replay("no-csrf-onlines");
+        }
+        self.answer_with(found, &[])
     }
 
     pub(crate) fn start(self) -> Server {
@@ -276,7 +278,8 @@ pub(crate) fn config(server: &Server, login: Login) -> XuiConfig {
 
 fn config_at(origin: &str, login: Login) -> XuiConfig {
     let url = PanelUrl::parse(&format!("{origin}{BASE}")).unwrap();
-    XuiConfig::new(url, login, TlsOptions::default())
+    // A recorded panel does not sample.
+    XuiConfig { sample_wait: Duration::from_millis(1), ..XuiConfig::new(url, login, TlsOptions::default()) }
 }
 
 pub(crate) fn client(server: &Server, login: Login, timeouts: Timeouts) -> Upstream {
