@@ -9,6 +9,7 @@ mod counter;
 mod durable;
 mod fact;
 mod flow;
+pub mod glob;
 mod history;
 mod host;
 mod identity;

@@ -8,7 +8,6 @@ use std::{fmt, sync::Arc, time::Duration};
 pub use kinds::{KINDS, Kind, Question, Steps};
 
 use self::glob::Names;
-pub(super) use self::glob::matches;
 use super::config::{AlertingConfig, LABELS, RuleConfig, StepConfig};
 use crate::model::{Severity, Timestamp};
 
