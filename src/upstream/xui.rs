@@ -49,6 +49,8 @@ const SMALL_BODY: usize = 16 * 1024 * 1024;
 /// Limit of the list, in bytes, and of one inbound in it: 20,000 clients take 15 MB in 3x-ui 2.8.
 const LIST_BODY: usize = 128 * 1024 * 1024;
 const INBOUND: usize = 32 * 1024 * 1024;
+/// How often the login page is read for the version.
+const PAGE_EVERY: Duration = Duration::from_secs(3600);
 /// How often the addresses of clients are read.
 const ADDRESSES_EVERY: Duration = Duration::from_secs(300);
 /// How often the limits of addresses are read, which the cheap list does not have: from the list that costs twice as much.
@@ -76,8 +78,9 @@ pub struct Xui {
     notes: Notes,
     odd: OddFields,
     beat: Beat,
-    /// The version in the login page, of panels before 3.0.
+    /// The version in the login page, of panels before 3.0, and when the page was read.
     page_version: Option<String>,
+    page_read: Option<Moment>,
     /// As the last status had it.
     panel_version: Option<String>,
     /// Whether a status was read.
@@ -154,6 +157,7 @@ impl Xui {
             odd: OddFields::default(),
             beat: Beat::default(),
             page_version: None,
+            page_read: None,
             panel_version: None,
             is_known: false,
             status_read: None,
@@ -264,15 +268,16 @@ impl Xui {
         let status = Object::new("status", &answer, &self.odd).and_then(|answer| convert::status(&answer));
         let status = status.ok_or_else(|| other_system("/server/status"))?;
         self.learn(&status);
-        // The list of users online shows which of the old panels it is.
-        if self.routes.of(Subject::Status) == Some(STATUS_OF_OLD)
-            && self.routes.known(Subject::Online).is_none()
-        {
-            match self.value(Subject::Online, now).await {
+        // The list of users online shows which of the old panels it is, and whether a token may read only their number.
+        let shows_more = self.has_token() || self.routes.of(Subject::Status) == Some(STATUS_OF_OLD);
+        let mut online = Step::default();
+        if shows_more && self.routes.known(Subject::Online).is_none() {
+            online = match self.read_online(now).await {
                 Err(err) if matches!(err.scope(), Scope::Login | Scope::Target) => return Err(err),
-                _ => {}
-            }
+                online => online.unwrap_or_default(),
+            };
         }
+        self.read_page_version(now).await?;
         // A part that the panel does not have is in no plan, so this is the only request that finds it.
         if let Some(subject) = self.routes.looks_again_for(now)
             && let Err(err) = self.value(subject, now).await
@@ -294,7 +299,22 @@ impl Xui {
             self.thresholds_asked = Some(now);
             facts.extend(self.read_thresholds(now).await?.map(Fact::Thresholds));
         }
-        Ok(system_step(facts))
+        let mut step = system_step(facts);
+        step.done.extend(online.done);
+        step.facts.extend(online.facts);
+        Ok(step)
+    }
+
+    /// Reads the version of a panel before 3.0 again, which may have been updated without the loss of the session.
+    async fn read_page_version(&mut self, now: Moment) -> Result<(), FetchError> {
+        let is_shown = self.page_version.is_some() && self.panel_version.is_none();
+        if is_shown && self.page_read.is_none_or(|read| now.since(read) >= PAGE_EVERY) {
+            match self.base_page(now).await {
+                Err(err) if concerns_all(&err) => return Err(err),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// What a status shows of the panel. Another version may have other routes.
@@ -309,7 +329,8 @@ impl Xui {
         self.signs.panel_version = status.panel_version.is_some();
         self.signs.panel_guid = status.has_guid;
         // The panel restarts the core for each user that it switches off, and it has no uptime for a second.
-        let starts = status.core.up == Some(false) && status.core_is_said_to_run;
+        let starts =
+            status.core.up == Some(false) && status.core_is_said_to_run && status.core.version.is_some();
         self.core_is_down = status.core.up == Some(false) && (!starts || self.core_starts);
         self.core_starts = starts;
         self.is_known = true;

@@ -14,7 +14,7 @@ use super::{
     routes::{self, Route, Subject},
 };
 use crate::{
-    http::{self, Body, Limits, Refusal, Repeat},
+    http::{self, Body, Limits, Refusal, Repeat, Reply},
     model::{Moment, Reason},
     upstream::{Cause, FetchError, json::Object},
 };
@@ -276,7 +276,7 @@ impl Xui {
         F: FnOnce(Body) -> serde_json::Result<T> + Send + 'static,
     {
         self.begins(limits, now);
-        let answer = self.http.read(request, repeat, limits, decode).await?;
+        let answer = self.http.read(request, repeat, limits, decode).await.map_err(with_its_status)?;
         self.clock.learn(answer.date, now, answer.began);
         Ok(answer.value)
     }
@@ -343,9 +343,10 @@ impl Xui {
         self.begins(limits, now);
         let reply = self.http.send(self.bare_request(routes::get(ASKED)), limits).await;
         let reply = reply.map_err(|error| self.unusable(ASKED, error.into()))?;
-        match reply.status {
+        match status_of(&reply) {
             200 => {
                 self.page_version = envelope::version_of_page(&reply.body);
+                self.page_read = Some(now);
                 Ok(())
             }
             404 => Err(FetchError::new(
@@ -383,7 +384,7 @@ impl Xui {
             now,
             tokio::time::Instant::now(),
         );
-        match reply.status {
+        match status_of(&reply) {
             200 => {
                 let token = serde_json::from_slice::<Box<RawValue>>(&reply.body).ok();
                 let token = token.and_then(|raw| Object::new("csrf", &raw, &self.odd)?.secret("obj"));
@@ -392,6 +393,7 @@ impl Xui {
                 self.session.take_cookies(&reply.headers);
                 self.session.set_csrf(Some(token));
                 self.signs.tokens = true;
+                self.page_version = None;
                 Ok(true)
             }
             301..=308 | 404 => Ok(false),
@@ -422,6 +424,23 @@ impl Xui {
 
 fn headers_of_scripts(request: RequestBuilder) -> RequestBuilder {
     request.header("X-Requested-With", "XMLHttpRequest").header(ACCEPT, "application/json")
+}
+
+/// The status of an answer without a body. Panels with some versions of a library that compresses (3x-ui 2.5 to 2.6, 3.0
+/// and 3.1, alireza0 1.8.9 to 1.9.1) send 200 in place of theirs: of a path that they do not have, which calls itself
+/// text, and of a failure.
+fn with_its_status(refusal: Refusal) -> Refusal {
+    let error = match refusal.error {
+        http::Error::Empty { is_text: true } => http::Error::Status(404),
+        http::Error::Empty { is_text: false } => http::Error::Status(500),
+        error => error,
+    };
+    Refusal { error, ..refusal }
+}
+
+/// As [`with_its_status`], of an answer with any status.
+pub(super) fn status_of(reply: &Reply) -> u16 {
+    if reply.status == 200 && reply.body.is_empty() { 404 } else { reply.status }
 }
 
 /// The status of an answer that is none of a route; absent: there was no answer, or something else is wrong with it.

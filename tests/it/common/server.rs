@@ -88,7 +88,12 @@ impl Answer {
 
     /// Whether its status is 200.
     pub(crate) fn is_ok(&self) -> bool {
-        matches!(&self.0[..], [Act::Send(bytes), ..] if bytes.starts_with(b"HTTP/1.1 200"))
+        self.is_status(200)
+    }
+
+    pub(crate) fn is_status(&self, status: u16) -> bool {
+        let head = format!("HTTP/1.1 {status}");
+        matches!(&self.0[..], [Act::Send(bytes), ..] if bytes.starts_with(head.as_bytes()))
     }
 
     /// The same answer after a while.

@@ -56,6 +56,15 @@ impl Moved {
         self.ahead.store(ahead, Ordering::SeqCst);
     }
 
+    async fn version(&mut self) -> String {
+        let step = self.read(Part::System).await;
+        let identity = step.facts.into_iter().find_map(|fact| match fact {
+            Fact::Identity(identity) => Some(identity.version),
+            _ => None,
+        });
+        identity.unwrap()
+    }
+
     async fn read(&mut self, part: Part) -> Step {
         self.upstream.read(part, self.start.after(self.passed)).await.unwrap()
     }
@@ -275,9 +284,8 @@ async fn a_core_that_was_just_started_makes_nobody_offline() {
         moved.pass(10);
         assert!(moved.online().await.contains("idle"), "{generation:?}");
 
-        // One that fails to start is said to run, too.
+        // One that fails to start is said to run, too, but without a version.
         moved.panel.crash_xray();
-        assert!(moved.online().await.contains("idle"));
         assert!(moved.online().await.is_empty(), "{generation:?}");
         // One that is stopped has nobody at once, whatever the list says.
         moved.panel.start_xray();
@@ -383,4 +391,20 @@ async fn a_token_reads_thresholds_where_it_may() {
         let days = report.thresholds.expiry.map(|expiry| expiry.as_secs() / 86_400);
         assert_eq!(days, expected, "{generation:?}");
     }
+}
+
+#[tokio::test]
+async fn a_panel_that_is_updated_shows_its_version() {
+    let mut moved = Moved::of(Generation::V2_6).await;
+    let old = moved.version().await;
+    assert!(old.starts_with("2.6"), "{old}");
+    // The session survives, and nothing but the login page has the version.
+    moved.panel.upgrade(Generation::V2_8);
+    moved.pass(2 * 3600);
+    let new = moved.version().await;
+    assert!(new.starts_with("2.8"), "{new}");
+    moved.panel.upgrade(Generation::V3_0);
+    moved.pass(2 * 3600);
+    // 3.0 says no version anywhere.
+    assert_eq!(moved.version().await, "");
 }

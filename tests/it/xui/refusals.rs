@@ -8,6 +8,7 @@ use proxymeter::{
     upstream::{FetchError, Scope, Upstream, xui::config::Login},
 };
 
+use super::recorded::read;
 use crate::common::{
     PATIENT, at,
     canary::assert_none,
@@ -119,6 +120,37 @@ async fn digits_that_are_missing_are_named() {
         let err = failure(&panel, &server, password()).await;
         assert_eq!(err.reason(), Reason::Auth, "{name}");
         assert!(err.to_string().contains("totp_secret, which is missing"), "{err}");
+        // The panel would write the password to its log.
+        assert!(server.requests().iter().all(|request| !request.path().ends_with("/login")), "{name}");
+    }
+}
+
+/// 3x-ui 2.5 to 2.6 and alireza0 1.8.9 to 1.9.1 answer so for paths that they do not have, where the answer would be
+/// compressed.
+fn empty_page() -> Answer {
+    Answer::new(200, &[("content-type", "text/plain")], "")
+}
+
+#[tokio::test]
+async fn an_empty_page_is_a_path_that_the_panel_does_not_have() {
+    for name in ["2.6.8", "alireza0-1.12.0"] {
+        let panel = Panel::of(name);
+        let replay = panel.clone();
+        let server = Server::start(move |request| match replay.answer(request) {
+            answer if answer.is_status(404) => empty_page(),
+            answer => answer,
+        });
+        let report = read(&panel, &server, false).await;
+        assert_eq!(report.up, Some(true), "{name} {:?}", report.parts);
+        let expected = read(&panel, &panel.clone().start(), false).await;
+        assert_eq!(report.identity, expected.identity);
+        assert!(report.parts.keys().eq(expected.parts.keys()), "{name}");
+        assert_eq!(report.users.list().len(), expected.users.list().len());
+        // No panel is there at all.
+        let nothing = Server::start(|_| empty_page());
+        let err = failure(&panel, &nothing, password()).await;
+        assert_eq!(err.reason(), Reason::NotFound, "{err}");
+        assert_eq!(nothing.requests().len(), 2, "the password is not sent");
     }
 }
 
