@@ -54,4 +54,4 @@ pub use reads::Reads;
 pub use report::Report;
 pub use time::{Moment, Timestamp};
 pub use user_list::Users;
-pub use users::{Admin, Expiry, Unread, User, UserCounts, UserStatus};
+pub use users::{Admin, Expiry, Thresholds, Unread, User, UserCounts, UserStatus};

@@ -235,6 +235,7 @@ mod tests {
             (http::Error::Interrupted.into(), Reason::Interrupted, Scope::Target),
             (http::Error::NotHttp.into(), Reason::Interrupted, Scope::Target),
             (Cause::Hint(Reason::NotFound, "why"), Reason::NotFound, Scope::Target),
+            (Cause::Hint(Reason::Banned, "why"), Reason::Banned, Scope::Target),
             (http::Error::Redirect(307).into(), Reason::Redirect, Scope::Part),
             (http::Error::Status(500).into(), Reason::ServerError, Scope::Part),
             (http::Error::Status(503).into(), Reason::ServerError, Scope::Target),

@@ -73,6 +73,19 @@ fn the_url_of_a_page_of_a_panel_is_repaired() {
 }
 
 #[test]
+fn a_client_certificate_can_be_the_whole_login() {
+    let config = load("good/xui.toml");
+    let logins = config.targets.iter().map(|target| match xui_login(target) {
+        xui::Login::Token(_) => (target.name.as_str(), "token"),
+        xui::Login::Password(_) => (target.name.as_str(), "password"),
+        xui::Login::Certificate => (target.name.as_str(), "certificate"),
+    });
+    for (name, login) in logins {
+        assert_eq!(name, login);
+    }
+}
+
+#[test]
 fn an_empty_file_means_the_defaults() {
     let config = load("good/empty.toml");
     assert_eq!(config.web.listen, ["127.0.0.1:10057".parse().unwrap()]);
