@@ -4,11 +4,14 @@
 //! one target, part by part. Everything downstream reads only this.
 
 mod active;
+mod attempts;
+mod budget;
 mod core_reads;
 mod counter;
 mod durable;
 mod fact;
 mod flow;
+mod glob;
 mod history;
 mod host;
 mod identity;
@@ -27,6 +30,8 @@ mod users;
 pub mod words;
 
 pub use active::{ActiveAlert, ActiveAlerts, AlertState, KIND_USER};
+pub use attempts::Attempts;
+pub use budget::{Budget, BudgetPeriod, BudgetUnit, KeyBudget};
 pub use core_reads::CoreReads;
 pub use counter::{Counter, Total};
 pub use durable::{CounterChange, CounterFamilies, CounterRow};
@@ -34,6 +39,7 @@ pub use fact::{
     Fact, NamedUsers, ProxyTraffic, Unreadable, UnreadableCause, UnreadableRow, UserFacts, WalkEnd, WholeList,
 };
 pub use flow::Flow;
+pub use glob::{Names, matches};
 pub use history::{History, NodeHistory, OutboundHistory};
 pub use host::{Core, Host, share};
 pub use identity::{Identity, System};

@@ -65,7 +65,7 @@ fn filled() -> (Vec<u8>, Loaded) {
         let row = |n: u64| CounterRow { labels: format!("{{\"node\":{n}}}"), values: vec![n, u64::MAX] };
         let rows = (0..20).map(row).collect();
         let change = CounterChange { family: "node".into(), rows, gone: vec![] };
-        store.commit_counters("home", change).await.unwrap();
+        store.commit_counters("home", vec![change]).await.unwrap();
         store.close().await;
     });
     let loaded = Store::open(folder.path(), NOW).unwrap().loaded;

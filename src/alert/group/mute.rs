@@ -3,12 +3,8 @@ use std::collections::BTreeMap;
 use jiff::{ToSpan, civil, tz::TimeZone};
 
 use crate::{
-    alert::{
-        config::LABELS,
-        config::MuteConfig,
-        rule::{RuleError, matches},
-    },
-    model::{Severity, Timestamp},
+    alert::{config::LABELS, config::MuteConfig, rule::RuleError},
+    model::{Severity, Timestamp, matches},
 };
 
 /// When no notifications are sent, and for which alerts.

@@ -1,5 +1,5 @@
 /// Whether `pattern` matches the whole of `text`: `*` stands for any characters or none, `?` for one.
-pub(in crate::alert) fn matches(pattern: &str, text: &str) -> bool {
+pub fn matches(pattern: &str, text: &str) -> bool {
     let mut pattern = pattern.chars();
     let mut text = text.chars();
     // Where to go on if what follows the last star does not fit: that star takes one character more.
@@ -32,16 +32,17 @@ pub(in crate::alert) fn matches(pattern: &str, text: &str) -> bool {
     }
 }
 
-/// Which names a rule is about.
+/// Which names are meant: those that match a glob of `only`, and no glob of `except`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Names {
+pub struct Names {
     /// Empty: all.
-    pub(super) only: Vec<String>,
-    pub(super) except: Vec<String>,
+    pub only: Vec<String>,
+    pub except: Vec<String>,
 }
 
 impl Names {
-    pub(super) fn include(&self, name: &str) -> bool {
+    /// Whether `name` is meant.
+    pub fn include(&self, name: &str) -> bool {
         (self.only.is_empty() || self.only.iter().any(|pattern| matches(pattern, name)))
             && !self.except.iter().any(|pattern| matches(pattern, name))
     }
