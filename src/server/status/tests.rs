@@ -4,9 +4,10 @@ use super::*;
 use crate::{
     exposition::UserLabels,
     model::{
-        ActiveAlert, ActiveAlerts, AlertState, Expiry, Fact, Identity, Inbound, Moment, Node, NodeStatus,
-        Outbound, Outcome, Part, PartState, Reading, Reason, Report, Severity, System, Timestamp, Unreadable,
-        User, UserCounts, UserFacts, UserStatus, WalkEnd,
+        ActiveAlert, ActiveAlerts, AlertState, Credential, CredentialStatus, Expiry, Fact, Identity, Inbound,
+        LlmMode, LlmRow, LlmState, LlmTokens, LlmUsage, Moment, Node, NodeStatus, Outbound, Outcome, Part,
+        PartState, Reading, Reason, Report, Severity, System, Timestamp, Unreadable, User, UserCounts,
+        UserFacts, UserStatus, WalkEnd,
     },
     secret::HashKey,
     server::{
@@ -334,6 +335,45 @@ async fn a_list_that_is_not_whole_shows_what_it_lacks() {
             assert!(text.contains(shown), "{shown}: {text}");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn llm_proxies_have_a_section_of_their_own() {
+    let mut llm = Report::new("llm");
+    let row = LlmRow {
+        requests: 1204,
+        failed: 31,
+        tokens: LlmTokens { total: 8_123_456, ..LlmTokens::default() },
+        cost_nanos: 12_349_999_999,
+        unpriced_tokens: 2048,
+        ..LlmRow::default()
+    };
+    let credential = |status| Credential {
+        status: Some(status),
+        available: Some(status == CredentialStatus::Active),
+        ..Credential::default()
+    };
+    let now = ago(Duration::ZERO);
+    llm.merge(Fact::LlmUsage(LlmUsage { rows: vec![row; 2], ..LlmUsage::default() }.into()), now);
+    let states = [CredentialStatus::Active, CredentialStatus::Error, CredentialStatus::Active];
+    llm.merge(Fact::Credentials(states.map(credential).into()), now);
+    let words = |llm: &Report| {
+        let page = page(std::slice::from_ref(llm), Vec::new(), UserLabels::Name);
+        let section = page.split("<h2").find(|section| section.contains("LLM proxies")).map(str::to_owned)?;
+        let text: String =
+            section.split(['<', '>']).skip(1).step_by(2).map(|text| format!("{text} ")).collect();
+        Some(text.split_whitespace().skip(8).collect::<Vec<_>>().join(" "))
+    };
+    assert_eq!(words(&llm), None, "no LLM proxy");
+    llm.merge(Fact::LlmState(LlmState { mode: LlmMode::Queue, enabled: Some(false) }), now);
+    let unread = "llm queue not recorded by the server unknown unknown unknown unknown";
+    assert_eq!(words(&llm).as_deref(), Some(unread));
+    for part in [Part::Usage, Part::Credentials] {
+        llm.parts.insert(part, read(now));
+    }
+    let shown = "llm queue not recorded by the server 2,408 62 failed 16,246,912 24.69 USD \
+                 4,096 tokens without a price 2 active, 1 error 1 unavailable";
+    assert_eq!(words(&llm).as_deref(), Some(shown));
 }
 
 fn failure(reason: &'static str, detail: &str) -> AttemptFailure {
