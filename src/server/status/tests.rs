@@ -337,8 +337,8 @@ async fn a_list_that_is_not_whole_shows_what_it_lacks() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn llm_proxies_have_a_section_of_their_own() {
+/// An LLM proxy whose usage is counted and whose parts were not read.
+fn proxy(now: Moment) -> Report {
     let mut llm = Report::new("llm");
     let row = LlmRow {
         requests: 1204,
@@ -353,10 +353,16 @@ async fn llm_proxies_have_a_section_of_their_own() {
         available: Some(status == CredentialStatus::Active),
         ..Credential::default()
     };
-    let now = ago(Duration::ZERO);
     llm.merge(Fact::LlmUsage(LlmUsage { rows: vec![row; 2], ..LlmUsage::default() }.into()), now);
     let states = [CredentialStatus::Active, CredentialStatus::Error, CredentialStatus::Active];
     llm.merge(Fact::Credentials(states.map(credential).into()), now);
+    llm
+}
+
+#[tokio::test(start_paused = true)]
+async fn llm_proxies_have_a_section_of_their_own() {
+    let now = ago(Duration::ZERO);
+    let mut llm = proxy(now);
     let words = |llm: &Report| {
         let page = page(std::slice::from_ref(llm), Vec::new(), UserLabels::Name);
         let section = page.split("<h2").find(|section| section.contains("LLM proxies")).map(str::to_owned)?;
@@ -463,7 +469,14 @@ async fn pages_to_look_at() {
         Outcome::Failed { reason: Reason::Tls, detail: String::new() };
     let alerts = names.iter().map(|name| firing(Severity::Warning, "user", name, "95%", NOW));
     let alerts: Vec<_> = alerts.chain([node_down()]).collect();
-    let reports = [hostile, down, Report::new("new")];
+    let mut llm = proxy(ago(Duration::ZERO));
+    llm.merge(Fact::LlmState(LlmState { mode: LlmMode::Queue, enabled: Some(true) }), ago(HOUR));
+    let mut unread = Report { target: "llm-unread".into(), up: Some(false), ..llm.clone() };
+    unread.llm_state = Some(LlmState { mode: LlmMode::Off, enabled: Some(false) });
+    for part in [Part::Usage, Part::Credentials] {
+        llm.parts.insert(part, read(ago(Duration::ZERO)));
+    }
+    let reports = [hostile, down, llm, unread, Report::new("new")];
 
     let folder = std::env::var_os("PROXYMETER_PAGES").map(std::path::PathBuf::from);
     let look = |name: &str, page: &str| {
