@@ -5,6 +5,7 @@
 
 mod alerting;
 mod alerts;
+mod cost;
 mod errors;
 mod files;
 mod heartbeat;
@@ -41,6 +42,7 @@ use crate::notify::heartbeat::config::HeartbeatConfig;
 use crate::poll::config::PollConfig;
 use crate::secret::Secret;
 
+pub use cost::CostConfig;
 pub use errors::{ConfigError, ConfigErrors};
 pub use files::Files;
 pub use kinds::{ReceiverKind, ReceiverTable, Target, TargetKind};
@@ -62,6 +64,7 @@ pub struct Config {
     pub web: WebConfig,
     pub users: UsersConfig,
     pub storage: StorageConfig,
+    pub cost: CostConfig,
     /// Which of the targets this process polls.
     pub shard: Shard,
     /// The targets of this shard, by name, each name once.
@@ -95,6 +98,7 @@ const ROOT: Shape = Shape {
             ("poll", Show::Table(&poll::SHAPE)),
             ("users", Show::Table(&users::SHAPE)),
             ("storage", Show::Table(&storage::SHAPE)),
+            ("cost", Show::Table(&cost::SHAPE)),
         ],
         kinds::TARGET_KEYS,
         kinds::RECEIVER_KEYS,
@@ -143,6 +147,7 @@ impl Config {
         let web = web::read(root.section("web", &web::SHAPE));
         let users = users::read(root.section("users", &users::SHAPE));
         let storage = storage::read(root.section("storage", &storage::SHAPE));
+        let cost = cost::read(root.section("cost", &cost::SHAPE));
 
         let names = kinds::read_names(&root);
         let receivers = kinds::read_receivers(&mut root);
@@ -169,6 +174,7 @@ impl Config {
                 web,
                 users,
                 storage,
+                cost,
                 shard,
                 targets,
                 elsewhere,
@@ -250,6 +256,7 @@ impl Config {
             );
         }
         warnings.extend(web::warning(&self.web, self.users.labels));
+        warnings.extend(self.cost.warning.clone());
         warnings.extend(self.targets.iter().flat_map(Target::warnings));
         if self.alerting.enabled && self.receivers.is_empty() && !self.alerting.rules.is_empty() {
             warnings.push(

@@ -11,7 +11,7 @@ mod counter;
 mod durable;
 mod fact;
 mod flow;
-mod glob;
+pub mod glob;
 mod history;
 mod host;
 mod identity;
@@ -39,7 +39,6 @@ pub use fact::{
     Fact, NamedUsers, ProxyTraffic, Unreadable, UnreadableCause, UnreadableRow, UserFacts, WalkEnd, WholeList,
 };
 pub use flow::Flow;
-pub use glob::{Names, matches};
 pub use history::{History, NodeHistory, OutboundHistory};
 pub use host::{Core, Host, share};
 pub use identity::{Identity, System};
@@ -59,4 +58,4 @@ pub use reads::Reads;
 pub use report::Report;
 pub use time::{Moment, Timestamp};
 pub use user_list::Users;
-pub use users::{Admin, Expiry, Unread, User, UserCounts, UserStatus};
+pub use users::{Admin, Expiry, Thresholds, Unread, User, UserCounts, UserStatus};

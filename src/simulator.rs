@@ -4,6 +4,7 @@
 //! verbs and its routes; [`http`] serves them all. Nothing here imports the rest of proxymeter, because what a system
 //! answers must not depend on what its client expects.
 
+pub mod cliproxy;
 pub mod http;
 pub mod inbox;
 pub mod marzban;

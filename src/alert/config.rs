@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use jiff::tz::TimeZone;
+
 use crate::model::{BudgetPeriod, Severity};
 
 /// Every label that an alert may have. Alerts are grouped and muted by these.
@@ -25,6 +27,8 @@ pub struct AlertingConfig {
     pub fallback: Option<String>,
     /// How long a receiver may fail before the fallback is notified. A permanent refusal notifies it at once.
     pub fallback_after: Duration,
+    /// Of the days and months of budgets.
+    pub zone: TimeZone,
     /// By name. A name that is a rule's own changes that rule's defaults; another needs `rule`.
     pub rules: BTreeMap<String, RuleConfig>,
     pub mutes: BTreeMap<String, MuteConfig>,
@@ -41,6 +45,7 @@ impl Default for AlertingConfig {
             adopt: false,
             fallback: None,
             fallback_after: Duration::from_secs(30 * 60),
+            zone: TimeZone::UTC,
             rules: BTreeMap::new(),
             mutes: BTreeMap::new(),
         }

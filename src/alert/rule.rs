@@ -7,7 +7,7 @@ use std::{fmt, sync::Arc, time::Duration};
 pub use kinds::{KINDS, Kind, Question, Steps};
 
 use super::config::{AlertingConfig, LABELS, RuleConfig, StepConfig};
-use crate::model::{Budget, KeyBudget, Names, Severity, Timestamp};
+use crate::model::{Budget, KeyBudget, Severity, Timestamp, glob::Names};
 
 /// A rule's [`Rule::expired_for`] unless the configuration says otherwise.
 const EXPIRED_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);

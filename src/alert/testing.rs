@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use jiff::tz::TimeZone;
+
 use super::config::AlertingConfig;
 use crate::model::{
     Expiry, Fact, Identity, Moment, NamedUsers, Outcome, Part, PartState, Reason, Report, System, Timestamp,
@@ -29,6 +31,7 @@ pub(crate) fn config() -> AlertingConfig {
         adopt: false,
         fallback: None,
         fallback_after: Duration::from_secs(1800),
+        zone: TimeZone::UTC,
         rules: BTreeMap::new(),
         mutes: BTreeMap::new(),
     }

@@ -6,8 +6,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// Longer than any secret, certificate or template. The rest of a file is not read.
-const LONGEST: u64 = 1024 * 1024;
+/// Longer than any secret, certificate, template or list of prices. The rest of a file is not read.
+const LONGEST: u64 = 17 * 1024 * 1024;
 
 /// Files, each with a digest of its content. Certificates of our own port are not among them; the server checks those
 /// itself.

@@ -14,14 +14,14 @@ use super::shape::{
     Show::{self, Hidden, If, People},
 };
 use super::table::{Field, Placed, Table};
-use super::values::{is_severity, severity, text};
+use super::values::{is_severity, is_zone, severity, text, zone};
 
 pub(super) const SHAPE: Shape = Shape {
     title: "[mute.NAME]",
     keys: &[&[
         ("days", If(|text| days_of(text).is_ok())),
         ("hours", If(|text| hours_of(text).is_ok())),
-        ("zone", If(|text| TimeZone::get(text).is_ok())),
+        ("zone", If(is_zone)),
         ("matchers", Show::Table(&MATCHERS)),
         ("below", If(is_severity)),
     ]],
@@ -64,15 +64,7 @@ fn read(mut table: Table<'_, '_>, names: &Names) -> MuteConfig {
     }
     let days = read_days(&mut table);
     let hours = table.take("hours", hours);
-    let zone = table.take("zone", |value| {
-        let name = text(value)?;
-        let zone = TimeZone::get(&name).map_err(|_| {
-            format!(
-                "no time zone is named {name:?}; write an IANA name such as \"Asia/Shanghai\", or \"UTC\""
-            )
-        })?;
-        Ok(zone.iana_name().unwrap_or(&name).to_owned())
-    });
+    let zone = table.take("zone", zone);
     if zone.is_absent() && (!days.is_absent() || !hours.is_absent()) {
         table.refuse(
             "zone",
@@ -86,7 +78,7 @@ fn read(mut table: Table<'_, '_>, names: &Names) -> MuteConfig {
     MuteConfig {
         days: days.value().unwrap_or_default(),
         hours: hours.value(),
-        zone: zone.value().unwrap_or_else(|| "UTC".to_owned()),
+        zone: zone.value().as_ref().and_then(TimeZone::iana_name).unwrap_or("UTC").to_owned(),
         matchers: read_matchers(&mut table, names),
         below: below.value(),
     }

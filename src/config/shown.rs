@@ -99,7 +99,9 @@ fn in_order<'t, 'd>(entries: &'t DeTable<'d>) -> impl Iterator<Item = (&'t str, 
 }
 
 fn below(path: &str, key: &str) -> String {
-    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+    let is_bare = key.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    let key = if is_bare { key.to_owned() } else { quoted(key) };
+    if path.is_empty() { key } else { format!("{path}.{key}") }
 }
 
 fn origin(text: &str) -> Option<String> {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use humantime::format_duration;
+use jiff::tz::TimeZone;
 use toml::de::DeValue;
 
 use crate::model::Severity;
@@ -35,6 +36,18 @@ pub(super) fn switch(value: &DeValue<'_>) -> Result<bool, String> {
         DeValue::Boolean(value) => Ok(*value),
         _ => Err(format!("{}; write true or false, without quotes", describe(value))),
     }
+}
+
+/// A time zone by its IANA name.
+pub(super) fn zone(value: &DeValue<'_>) -> Result<TimeZone, String> {
+    let name = text(value)?;
+    TimeZone::get(&name).map_err(|_| {
+        format!("no time zone is named {name:?}; write an IANA name such as \"Asia/Shanghai\", or \"UTC\"")
+    })
+}
+
+pub(super) fn is_zone(name: &str) -> bool {
+    TimeZone::get(name).is_ok()
 }
 
 /// One of a few words.

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{LlmPeriod, LlmSpent, Names, OTHER, Timestamp};
+use super::{LlmPeriod, LlmSpent, OTHER, Timestamp, glob::Names};
 
 /// What a client key of an LLM proxy may use in each period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,3 +1,5 @@
+//! Patterns of names.
+
 /// Whether `pattern` matches the whole of `text`: `*` stands for any characters or none, `?` for one.
 pub fn matches(pattern: &str, text: &str) -> bool {
     let mut pattern = pattern.chars();
@@ -32,7 +34,7 @@ pub fn matches(pattern: &str, text: &str) -> bool {
     }
 }
 
-/// Which names are meant: those that match a glob of `only`, and no glob of `except`.
+/// Which names are meant: those that match a pattern of `only`, and none of `except`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
     /// Empty: all.

@@ -94,7 +94,7 @@ pub struct LlmPeriod {
     pub month: LlmSpent,
 }
 
-/// Tokens and cost of one period.
+/// Tokens and cost of one period. Each token counts once: input, from a cache or not, and output with reasoning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LlmSpent {
     /// When the period began.
@@ -205,14 +205,14 @@ impl Times {
         let secs = time.as_secs_f64();
         let bucket = Times::BOUNDS.iter().position(|bound| secs <= *bound).unwrap_or(Times::BOUNDS.len());
         if let Some(count) = self.buckets.get_mut(bucket) {
-            *count += 1;
+            *count = count.saturating_add(1);
         }
         self.sum = self.sum.saturating_add(time);
     }
 
     /// All observations.
     pub fn count(&self) -> u64 {
-        self.buckets.iter().sum()
+        self.buckets.iter().copied().fold(0, u64::saturating_add)
     }
 }
 

@@ -186,6 +186,9 @@ impl Wire {
             Some(fault) => fault.answer(right, refusal),
             None => right(),
         };
+        if answer.lost {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
         let Cost { per_request, per_row } = self.shared.cost;
         let rows = u32::try_from(answer.rows).unwrap_or(u32::MAX);
         let delay = per_request.saturating_add(per_row.saturating_mul(rows));
@@ -274,7 +277,7 @@ impl Drop for InFlight {
 /// A body being sent.
 struct Sending {
     pieces: Pieces,
-    /// Bytes still to send; `None`: without end.
+    /// Bytes still to send; `None`: not known.
     left: Option<u64>,
     in_flight: Option<InFlight>,
 }

@@ -21,6 +21,7 @@ use proxymeter::notify::webhook::config::{Authorization, WebhookConfig, WebhookF
 use proxymeter::poll::config::{PollConfig, UsersInterval};
 use proxymeter::secret::Secret;
 use proxymeter::server::config::{AccessConfig, OwnAccess, OwnTls, PasswordHash, TlsVersion};
+use proxymeter::upstream::cliproxy::prices::{Override, Price, Prices};
 use proxymeter::upstream::marzban::config::{Login, MarzbanConfig};
 use proxymeter::upstream::xui::config as xui;
 
@@ -72,12 +73,26 @@ fn the_url_of_a_page_of_a_panel_is_repaired() {
 }
 
 #[test]
+fn a_client_certificate_can_be_the_whole_login() {
+    let config = load("good/xui.toml");
+    let logins = config.targets.iter().map(|target| match xui_login(target) {
+        xui::Login::Token(_) => (target.name.as_str(), "token"),
+        xui::Login::Password(_) => (target.name.as_str(), "password"),
+        xui::Login::Certificate => (target.name.as_str(), "certificate"),
+    });
+    for (name, login) in logins {
+        assert_eq!(name, login);
+    }
+}
+
+#[test]
 fn an_empty_file_means_the_defaults() {
     let config = load("good/empty.toml");
     assert_eq!(config.web.listen, ["127.0.0.1:10057".parse().unwrap()]);
     assert_eq!(config.web.access, AccessConfig::Own(OwnAccess::default()));
     assert_eq!(config.users, UsersConfig::default());
     assert_eq!(config.storage.path, Path::new(FIXTURES).join("good/proxymeter-data"));
+    assert_eq!(*config.cost.prices, Prices::default());
     assert_eq!(config.targets, []);
     assert_eq!(config.receivers, []);
     assert_eq!(config.alerting, AlertingConfig::default());
@@ -114,6 +129,18 @@ fn every_value_arrives() {
         }
     );
     assert_eq!(config.storage.path, Path::new("/var/lib/proxymeter"));
+
+    let price = |text| Price::per_million(text).unwrap();
+    let of = |models: &str, input, output| {
+        let (models, input, output) = (models.to_owned(), price(input), price(output));
+        Override { models, input, output, cached: None, cache_write: None }
+    };
+    let overrides = vec![
+        Override { cached: Some(price("0.125")), ..of("gpt-5*", "1.25", "10") },
+        Override { cache_write: Some(price("0.3125")), ..of("gpt-5-mini", "0.25", "2") },
+    ];
+    let (prices, _) = Prices::parse(&fs::read("tests/fixtures/litellm/model_prices.json").unwrap()).unwrap();
+    assert_eq!(*config.cost.prices, prices.with_overrides(overrides));
 
     let [alpha, zulu] = &config.targets[..] else { panic!("{:?}", config.targets) };
     let base = PollConfig {
@@ -247,6 +274,7 @@ fn every_value_of_alerting_arrives() {
         adopt,
         fallback,
         fallback_after,
+        zone,
         rules,
         mutes,
     } = load("good/full.toml").alerting;
@@ -255,6 +283,7 @@ fn every_value_of_alerting_arrives() {
     assert_eq!((group_wait, group_interval), (Duration::from_secs(60), Duration::from_secs(600)));
     assert_eq!((repeat_interval, fallback.as_deref()), (Some(Duration::ZERO), Some("ops")));
     assert_eq!(fallback_after, Duration::from_secs(7200));
+    assert_eq!(zone.iana_name(), Some("Asia/Tehran"));
 
     assert_eq!(rules.len(), 4);
     assert_eq!(
@@ -397,6 +426,44 @@ fn the_address_is_found_whatever_else_is_wrong() {
     let said = listen("web = 1").unwrap_err();
     assert!(said.contains("web: a number where a table was expected"), "{said}");
     listen("[web").unwrap_err();
+}
+
+#[test]
+fn a_newer_list_of_prices_is_a_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = folder.path().join("prices.json");
+    // Longer than any other file, with a change at its end.
+    let write = |last: &str| {
+        let room = " ".repeat(3_500_000);
+        fs::write(&list, format!("{{\"gpt-5\": {{\"input_cost_per_token\": 1e-6}},{room}{last}}}")).unwrap();
+    };
+    write("\"gpt-6\": {\"input_cost_per_token\": 1e-6}");
+    let text = "[cost]\nprices_file = 'prices.json'";
+    let config = Config::parse(text, &folder.path().join("exporter.toml"), &no_env).unwrap();
+    assert!(!config.files.have_changed());
+    assert_eq!(config.again(&no_env).unwrap().cost, config.cost);
+
+    write("\"gpt-6\": {\"input_cost_per_token\": 2e-6}");
+    assert!(config.files.have_changed());
+    let again = config.again(&no_env).unwrap();
+    assert_ne!(again.cost.prices, config.cost.prices);
+    assert!(!again.files.have_changed());
+
+    write("\"gpt-6\": {\"input_cost_per_tok");
+    let errors = config.again(&no_env).unwrap_err().to_string();
+    assert!(
+        errors.contains("cost.prices_file") && errors.contains("not a JSON object of models: line 1"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn entries_of_a_price_list_that_cannot_be_read_are_a_warning() {
+    let text = "[cost]\nprices_file = 'tests/fixtures/config/prices/odd.json'";
+    let warnings = Config::parse(text, Path::new("exporter.toml"), &no_env).unwrap().warnings();
+    let said =
+        "cost.prices_file: tests/fixtures/config/prices/odd.json: 2 entries cannot be read, \"gpt-6\" is one";
+    assert!(warnings.iter().any(|warning| warning.starts_with(said)), "{warnings:?}");
 }
 
 #[test]
@@ -567,6 +634,7 @@ fn secrets_are_never_shown() {
         "[web]\nbasic_auth = VALUE".to_owned(),
         "[web.basic_auth]\nprometheus = VALUE".to_owned(),
         "[web.basic_auth]\nprometheus = { hash = VALUE }".to_owned(),
+        "[cost]\nprices_file = VALUE".to_owned(),
         "[users]\nhash_key = VALUE".to_owned(),
         "[users]\nhash_key_file = VALUE".to_owned(),
         format!("{home}password = VALUE"),
@@ -789,6 +857,7 @@ fn the_example_has_every_key() {
                 || line.contains(&format!(": {key} = "))
                 || setting.starts_with(&format!("[marzban.pasarguard.{key}]"))
                 || setting.starts_with(&format!("[web.{key}]"))
+                || setting.starts_with(&format!("[cost.{key}."))
         });
         assert!(mentioned, "{key}");
     }
@@ -839,6 +908,7 @@ fn the_example_tells_the_defaults() {
     assert_eq!((&oncall.format, oncall.max_alerts), (&WebhookFormat::Alertmanager, 0));
     assert_eq!((oncall.secrets.len(), oncall.timeout), (2, Duration::from_secs(20)));
     whole.receivers.clear();
+    assert_ne!(whole.cost.prices, config.cost.prices);
     let AccessConfig::Own(access) = std::mem::take(&mut whole.web.access) else { panic!("{whole:?}") };
     assert_eq!(access.tls.map(|tls| tls.min_version), Some(TlsVersion::Tls12));
     assert_eq!((access.users.len(), access.open_health), (1, false));
@@ -883,9 +953,11 @@ fn secrets_folder() -> tempfile::TempDir {
         "oncall-key",
         "web-token",
         "heartbeat-url",
+        "model_prices.json",
     ] {
         let file = folder.path().join(name);
         let content = match name {
+            "model_prices.json" => r#"{"gpt-5": {"input_cost_per_token": 1e-6}}"#,
             "xui-totp" => "GEZDGNBVGY3TQOJQ",
             name if name.ends_with("-url") => "https://hc.example.com/0123",
             _ => "0123456789abcdef",
@@ -914,6 +986,8 @@ fn known_keys() -> Vec<(&'static str, Vec<String>)> {
         "[poll]",
         "[users]",
         "[storage]",
+        "[cost]",
+        "[cost.override.x]",
         "[marzban.x]",
         "[marzban.x.tls]",
         "[xui.x]",

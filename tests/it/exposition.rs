@@ -9,8 +9,8 @@ use proxymeter::{
     model::{
         ActiveAlert, ActiveAlerts, Admin, AlertState, Core, Counter, Expiry, Fact, Host, Identity, Inbound,
         KIND_USER, Moment, Node, NodeStats, NodeStatus, NodeTraffic, Outbound, Outcome, Part, PartState,
-        ProxyTraffic, Reading, Reason, Report, Severity, System, Timestamp, Unread, User, UserCounts,
-        UserFacts, UserNodeTraffic, UserStatus, WalkEnd,
+        ProxyTraffic, Reading, Reason, Report, Severity, System, Thresholds, Timestamp, Unread, User,
+        UserCounts, UserFacts, UserNodeTraffic, UserStatus, WalkEnd,
     },
     secret::HashKey,
 };
@@ -291,6 +291,8 @@ fn detailed() -> Report {
         report.merge(Fact::Host(host(received)), now());
     }
     report.merge(Fact::Core(Core { up: Some(true), uptime: Some(3600.0), ..Core::default() }), now());
+    let thresholds = Thresholds { expiry: Some(Duration::from_secs(7 * 86_400)), quota: Some(1 << 30) };
+    report.merge(Fact::Thresholds(thresholds), now());
     let counter = |bytes| Some(Counter::new(bytes));
     report.merge(
         Fact::Inbounds(vec![

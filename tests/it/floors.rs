@@ -35,6 +35,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "poll::config",
             "secret",
             "server::config",
+            "upstream::cliproxy::prices",
             "upstream::marzban::config",
             "upstream::xui::config",
         ],
@@ -65,6 +66,7 @@ const TOP: &str = "cli";
 /// Files outside `upstream` and `simulator` that name systems, and why they may.
 const NAMING: &[(&str, &str)] = &[
     ("config.rs", "a warning has an example of a table"),
+    ("config/cost.rs", "the prices that this system counts with"),
     ("config/kinds.rs", "the table of kinds, one entry for each"),
     ("config/targets.rs", "the closed set of kinds of targets"),
     ("config/targets/marzban.rs", "the section of this system"),

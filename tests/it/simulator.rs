@@ -1,6 +1,7 @@
 //! The simulated panel against what a real one was recorded to answer, and against its own promises.
 
 mod client;
+mod cliproxy;
 mod pasarguard;
 mod recorded;
 mod shape;

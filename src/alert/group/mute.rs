@@ -4,7 +4,7 @@ use jiff::{ToSpan, civil, tz::TimeZone};
 
 use crate::{
     alert::{config::LABELS, config::MuteConfig, rule::RuleError},
-    model::{Severity, Timestamp, matches},
+    model::{Severity, Timestamp, glob::matches},
 };
 
 /// When no notifications are sent, and for which alerts.

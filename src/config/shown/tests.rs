@@ -23,6 +23,8 @@ hash_key = "canary-hash-key-0123"
 node_traffic_of = ["canary-watched"]
 [storage]
 path = "canary-storage"
+[cost]
+prices_file = "canary-prices-file"
 [marzban.home]
 url = "https://panel.example.com:8000/canary-base-path"
 username = "canary-panel-user"
@@ -136,6 +138,7 @@ fn config(text: &str) -> Config {
             "canary-server-key-file" => &key,
             "canary-clients-file" => &clients,
             "canary-web-config-file" => "",
+            "canary-prices-file" => r#"{"canary": {"input_cost_per_token": 1e-6}}"#,
             "canary-totp-file" => "ca4a7ca4a7ca4a7ca4a7ca4a7ca4a7ca",
             "canary-url-file" => "https://hooks.example.com/canary-content",
             "canary-proxy-file" => "http://canary-content@127.0.0.1:3128",

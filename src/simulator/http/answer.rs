@@ -13,14 +13,17 @@ pub(in crate::simulator) struct Answer {
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     /// Rows of a list in the answer, each of which has its [`Cost`](super::Cost).
     pub(super) rows: usize,
-    /// Of all pieces, in bytes.
-    pub(super) length: u64,
+    /// Of all pieces, in bytes; `None`: sent in chunks.
+    pub(super) length: Option<u64>,
     pub(super) pieces: Box<dyn Iterator<Item = Bytes> + Send>,
+    /// The connection closes before anything of it is sent.
+    pub(super) lost: bool,
 }
 
 impl Answer {
     pub(in crate::simulator) fn empty(status: u16) -> Answer {
-        Answer { status, headers: Vec::new(), rows: 0, length: 0, pieces: Box::new(iter::empty()) }
+        let pieces = Box::new(iter::empty());
+        Answer { status, headers: Vec::new(), rows: 0, length: Some(0), pieces, lost: false }
     }
 
     /// An answer of status 200 that is written while it is sent. `length` is in bytes; each of `rows` has its
@@ -30,8 +33,14 @@ impl Answer {
         length: u64,
         pieces: impl Iterator<Item = Bytes> + Send + 'static,
     ) -> Answer {
+        let length = Some(length);
         let answer = Answer { rows, length, pieces: Box::new(pieces), ..Answer::empty(200) };
         answer.with(CONTENT_TYPE, "application/json")
+    }
+
+    /// An answer of status 200 without a `content-length`, written while it is sent.
+    pub(in crate::simulator) fn chunked(pieces: impl Iterator<Item = Bytes> + Send + 'static) -> Answer {
+        Answer { length: None, pieces: Box::new(pieces), ..Answer::empty(200) }
     }
 
     pub(in crate::simulator) fn bytes(status: u16, content_type: &str, body: impl Into<Bytes>) -> Answer {
@@ -50,9 +59,14 @@ impl Answer {
         Answer { rows, ..self }
     }
 
+    /// Closes the connection instead of sending it.
+    pub(in crate::simulator) fn lost(self) -> Answer {
+        Answer { lost: true, ..self }
+    }
+
     pub(super) fn body(self, body: impl Into<Bytes>) -> Answer {
         let body = body.into();
-        Answer { length: length_of(&body), pieces: Box::new(iter::once(body)), ..self }
+        Answer { length: Some(length_of(&body)), pieces: Box::new(iter::once(body)), ..self }
     }
 
     /// Everything but the body, and the body.

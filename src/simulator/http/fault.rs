@@ -161,7 +161,7 @@ pub(super) fn sent(answer: Answer, fault: Option<&Fault>) -> (Option<u64>, Piece
                 }
                 piece
             });
-            (Some(length), Box::pin(torn))
+            (length, Box::pin(torn))
         }
         Some(&Fault::SlowDrip { bytes, every }) => {
             let (_, body) = answer.read();
@@ -173,13 +173,13 @@ pub(super) fn sent(answer: Answer, fault: Option<&Fault>) -> (Option<u64>, Piece
                 let piece = rest.split_to(bytes.max(1).min(rest.len()));
                 Some((Ok(piece), rest))
             });
-            (Some(length), Box::pin(drip))
+            (length, Box::pin(drip))
         }
         Some(Fault::EndlessBody) => {
             let spaces = Bytes::from(vec![b' '; 16 * 1024]);
             (None, Box::pin(stream::repeat(spaces).map(Ok)))
         }
-        _ => (Some(length), Box::pin(stream::iter(answer.pieces.map(Ok)))),
+        _ => (length, Box::pin(stream::iter(answer.pieces.map(Ok)))),
     }
 }
 

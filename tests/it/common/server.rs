@@ -80,6 +80,17 @@ impl Answer {
         bytes.extend(b"\r\n");
         Answer([Act::Send(bytes)].into_iter().chain(acts).collect())
     }
+
+    /// Its bytes, without those that are repeated.
+    pub(crate) fn size(&self) -> usize {
+        self.0.iter().map(|act| if let Act::Send(bytes) = act { bytes.len() } else { 0 }).sum()
+    }
+
+    /// Whether its status is 200.
+    pub(crate) fn is_ok(&self) -> bool {
+        matches!(&self.0[..], [Act::Send(bytes), ..] if bytes.starts_with(b"HTTP/1.1 200"))
+    }
+
     /// The same answer after a while.
     pub(crate) fn after(mut self, pause: Duration) -> Self {
         self.0.insert(0, Act::Pause(pause));

@@ -7,7 +7,7 @@ use proxymeter::{
     model::{
         Budget, BudgetPeriod, BudgetUnit, Cooldown, CooldownReason, Credential, CredentialStatus, Fact,
         KeyBudget, LlmErrors, LlmMode, LlmPeriod, LlmRow, LlmSpent, LlmState, LlmTimes, LlmTokens, LlmUsage,
-        Names, OTHER, Outcome, Part, QuotaWindow, Report, System, Times, Timestamp,
+        OTHER, Outcome, Part, QuotaWindow, Report, System, Times, Timestamp, glob::Names,
     },
 };
 

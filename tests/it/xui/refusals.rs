@@ -45,12 +45,12 @@ async fn a_wrong_token_is_one_whatever_the_status() {
         let panel = Panel::of(name);
         let server = panel.clone().start();
         let err = failure(&panel, &server, Login::Token("wrong".into())).await;
-        if panel.has_tokens() {
-            assert_eq!(err.reason(), Reason::Auth, "{name}");
-            assert!(err.to_string().contains("API token"), "{err}");
-        } else if !name.starts_with("alireza0") && name != "2.6.8" {
-            assert!(err.to_string().contains("no API tokens"), "{name}: {err}");
-        }
+        let (scope, reason, words) = match panel.has_tokens() {
+            true => (Scope::Login, Reason::Auth, "check the API token"),
+            false => (Scope::Target, Reason::NotFound, "no API tokens"),
+        };
+        assert_eq!((err.scope(), err.reason()), (scope, reason), "{name}: {err}");
+        assert!(err.to_string().contains(words), "{name}: {err}");
         // Without a login, and with no cookie.
         assert_eq!(server.requests_for(&format!("{BASE}/login")).len(), 0);
         assert!(server.requests().iter().all(|request| request.header("cookie").is_none()));
@@ -157,6 +157,27 @@ async fn another_version_has_other_routes() {
     assert_eq!(asked("/panel/api/clients/onlines"), 2);
     assert_eq!(asked("/panel/api/inbounds/list/slim"), 2);
     assert_eq!(asked("/login"), 1);
+}
+
+#[tokio::test]
+async fn a_panel_that_does_not_answer_for_traffic_is_not_asked_for_probes() {
+    for (answer, asks) in [
+        (Answer::status(502), 0),
+        (Answer::status(429), 0),
+        (Answer(vec![Act::Close]), 0),
+        (Answer::status(500), 1),
+        (Answer::new(403, &[], ""), 1),
+    ] {
+        let words = format!("{answer:?}");
+        let panel = Panel::of("3.6.0");
+        let server = panel.clone().with("/panel/api/xray/getOutboundsTraffic", move || answer.clone());
+        let mut upstream = client(&server, token(), PATIENT);
+        let now = at(panel.recorded_at());
+        upstream.read(Part::System, now).await.unwrap();
+        assert!(upstream.read(Part::Outbounds, now).await.is_err(), "{words}");
+        let asked = server.requests_for(&format!("{BASE}/panel/api/server/xrayObservatory")).len();
+        assert_eq!(asked, asks, "{words}");
+    }
 }
 
 #[tokio::test]

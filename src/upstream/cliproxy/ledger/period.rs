@@ -1,0 +1,65 @@
+use std::time::Duration;
+
+use jiff::{Zoned, tz::TimeZone};
+
+use crate::model::{LlmSpent, Timestamp};
+
+/// A clock that is set back by more than this was wrong before.
+const NONSENSE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The day and the month of a zone that a time is in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Calendar {
+    /// When the day began.
+    pub(super) day: Timestamp,
+    /// When the next day begins.
+    next_day: Timestamp,
+    /// When the month began.
+    pub(super) month: Timestamp,
+}
+
+impl Calendar {
+    pub(super) fn of(zone: &TimeZone, now: Timestamp) -> Self {
+        // Beyond the years that the calendar has, each time is a period of its own.
+        let nothing = Calendar { day: now, next_day: now, month: now };
+        Self::found(zone, now).unwrap_or(nothing)
+    }
+
+    fn found(zone: &TimeZone, now: Timestamp) -> Option<Self> {
+        let now = jiff::Timestamp::from_millisecond(now.as_millis()).ok()?.to_zoned(zone.clone());
+        let start = |of: Zoned| {
+            let start = of.start_of_day().ok()?;
+            Some(Timestamp::from_secs(start.timestamp().as_second()))
+        };
+        let (next_day, month) = (start(now.tomorrow().ok()?)?, start(now.first_of_month().ok()?)?);
+        Some(Calendar { day: start(now)?, next_day, month })
+    }
+
+    pub(super) fn has(&self, now: Timestamp) -> bool {
+        (self.day..self.next_day).contains(&now)
+    }
+}
+
+/// The sums of the period that runs at `now`, which by the clock began at `start`.
+///
+/// A period ends when a later one begins. If the clock is set back into an earlier period, the later one goes on, so that
+/// its sums are not lost, and all that is used counts in it. If it began more than a day ahead, the clock was wrong, and
+/// the period of the clock begins with nothing.
+pub(super) fn running(spent: LlmSpent, start: Timestamp, now: Timestamp) -> LlmSpent {
+    let has_ended = spent.since < start;
+    let is_nonsense = spent.since > now.saturating_add(NONSENSE);
+    if has_ended || is_nonsense { LlmSpent { since: start, ..LlmSpent::default() } } else { spent }
+}
+
+/// Adds what was used at the time `at`. What was used before `start` belongs to a period that has ended, and is left out.
+pub(super) fn add_to(
+    spent: &mut LlmSpent,
+    (start, at, now): (Timestamp, Timestamp, Timestamp),
+    (tokens, cost_nanos): (u64, u64),
+) {
+    *spent = running(*spent, start, now);
+    if at >= start {
+        spent.tokens = spent.tokens.saturating_add(tokens);
+        spent.cost_nanos = spent.cost_nanos.saturating_add(cost_nanos);
+    }
+}
