@@ -9,7 +9,7 @@ use crate::model::{Outcome, Part, PartState};
 
 families! {
     UP = Gauge("up", ["target"],
-        "Whether login and the target's cheapest part (system) succeeded when last polled.");
+        "Whether login and the target's cheapest part (system; credentials of an LLM proxy) succeeded when last polled.");
     TARGET_INFO = Info("target_info", ["target", "system", "version", "generation"],
         "System, version and API generation detected at the target's URL; polled.");
     TARGET_PART_UP = Gauge("target_part_up", ["target", "part"],

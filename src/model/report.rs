@@ -189,8 +189,14 @@ impl Report {
             Fact::Online(names) => self.online = Arc::new(names),
             Fact::Admins(admins) => self.admins = Arc::new(admins),
             Fact::UserNodes(traffic) => self.user_nodes = Arc::new(traffic),
-            Fact::Credentials(credentials) => self.credentials = Arc::new(credentials),
-            Fact::LlmUsage(usage) => self.llm_usage = usage,
+            Fact::Credentials(credentials) => {
+                self.history.credentials_were(&credentials, now);
+                self.credentials = Arc::new(credentials);
+            }
+            Fact::LlmUsage(usage) => {
+                self.history.llm_was(&usage, now);
+                self.llm_usage = usage;
+            }
             Fact::LlmState(state) => self.llm_state = Some(state),
             Fact::Omitted(part, rows) => drop(self.omitted.insert(part, rows)),
         }

@@ -14,7 +14,7 @@ use proxymeter::config::{
     TargetKind, UsersConfig,
 };
 use proxymeter::http::options::TlsOptions;
-use proxymeter::model::Severity;
+use proxymeter::model::{BudgetPeriod, Severity};
 use proxymeter::notify::email::config::{EmailConfig, ReceiverConfig, SmtpLogin, SmtpMechanism, SmtpTls};
 use proxymeter::notify::heartbeat::config::{HeartbeatConfig, HeartbeatMethod};
 use proxymeter::notify::webhook::config::{Authorization, WebhookConfig, WebhookFormat};
@@ -285,7 +285,7 @@ fn every_value_of_alerting_arrives() {
     assert_eq!(fallback_after, Duration::from_secs(7200));
     assert_eq!(zone.iana_name(), Some("Asia/Tehran"));
 
-    assert_eq!(rules.len(), 2);
+    assert_eq!(rules.len(), 4);
     assert_eq!(
         rules["user_expiry"],
         RuleConfig {
@@ -301,6 +301,8 @@ fn every_value_of_alerting_arrives() {
             receivers: Some(vec!["oncall".to_owned(), "ops".to_owned()]),
             expired_for: Some(2 * DAY),
             renewing: true,
+            budget: None,
+            period: None,
         }
     );
     assert_eq!(
@@ -312,6 +314,10 @@ fn every_value_of_alerting_arrives() {
             ..RuleConfig::default()
         }
     );
+    let budget = |budget, period| (Some(budget), Some(period));
+    let given = |name: &str| (rules[name].budget, rules[name].period);
+    assert_eq!(given("tokens"), budget(5_000_000, BudgetPeriod::Day));
+    assert_eq!(given("llm_cost_budget"), budget(12_500_000_000, BudgetPeriod::Month));
 
     assert_eq!(mutes.len(), 3);
     let matchers = |matchers: &[(&str, &str)]| {
@@ -908,7 +914,7 @@ fn the_example_tells_the_defaults() {
     assert_eq!((access.users.len(), access.open_health), (1, false));
     assert_eq!(access.bearer_token, Some(Secret::from("0123456789abcdef")));
     let rules: Vec<_> = whole.alerting.rules.keys().collect();
-    assert_eq!(rules, ["target_down", "user_expiry", "vip-expiry"]);
+    assert_eq!(rules, ["spending", "target_down", "user_expiry", "vip-expiry"]);
     whole.alerting.rules.clear();
     assert_eq!(whole.alerting.mutes["night"].hours, Some((23 * 60, 8 * 60)));
     whole.alerting.mutes.clear();

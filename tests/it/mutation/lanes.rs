@@ -232,7 +232,7 @@ fn texts(report: Report) -> Texts {
 }
 
 pub(super) fn rendered(reports: &[Arc<Report>], now: Moment, format: Format) -> String {
-    let options = Options { labels: UserLabels::Name, limit: 1000, inbounds: true };
+    let options = Options { labels: UserLabels::Name, limit: 1000, inbounds: true, budgets: Vec::new() };
     let rendered = exposition::render(reports, now, &options, format, Coding::Identity);
     let tail = Tail { alerts: &ActiveAlerts::default(), own: &[] };
     String::from_utf8(rendered.complete(&tail, None).concat()).unwrap()

@@ -425,7 +425,7 @@ async fn the_core_and_what_nodes_measure_are_shown() {
         let server = panel.clone().start();
         let report = read(&panel, &server, false).await;
         let now = Clock::starting_at(panel.recorded_at()).now();
-        let options = Options { labels: UserLabels::Name, limit: 1000, inbounds: true };
+        let options = Options { labels: UserLabels::Name, limit: 1000, inbounds: true, budgets: Vec::new() };
         let rendered =
             exposition::render(&[Arc::new(report)], now, &options, Format::Classic, Coding::Identity);
         let tail = Tail { alerts: &ActiveAlerts::default(), own: &[] };
