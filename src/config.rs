@@ -162,7 +162,8 @@ impl Config {
         let mut poll_table = root.section("poll", &poll::SHAPE);
         let poll = poll::read(&mut poll_table, &PollConfig::default(), shortest_stale_after);
         let shard = poll_table.take("shard", shard::shard).value().unwrap_or(Shard::WHOLE);
-        let targets = kinds::read_targets(&mut root, &poll, shortest_stale_after, &users);
+        let sections = kinds::Sections { users: &users, cost: &cost, alerting: &alerting };
+        let targets = kinds::read_targets(&mut root, &poll, shortest_stale_after, &sections);
         if let Some(down_for) = down_for {
             check_down_for(&reading, &down_for, &poll, &targets);
         }

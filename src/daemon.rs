@@ -41,7 +41,7 @@ use self::{
 pub use self::{
     check::check,
     error::{Ended, StartError},
-    labels::labels_without_store,
+    labels::{hash_key_without_store, labels_without_store},
     running::{Load, Loader},
     signals::{Asked, Signals},
     targets::poller,
@@ -112,7 +112,7 @@ impl Daemon {
             }
             Keep::Nothing => (Store::in_memory(), Loaded::default()),
         };
-        let key = hash_key(&config)?;
+        let key = hash_key(&config, keep)?;
         let telemetry = Telemetry::new();
         let board = Board::new(config.targets.iter().map(|target| target.name.as_str()));
         let beats = Beats::default();
@@ -124,12 +124,12 @@ impl Daemon {
         let rows = Rows { alerts, groups: std::mem::take(&mut loaded.groups) };
         let (targets, receivers) = (Targets::default(), Receivers::new(loaded));
         let plan = Plan {
-            targets: targets.plan(&config.targets, |_| false),
+            targets: targets.plan(&config.targets, |_| false, false),
             receivers: receivers.plan(&config, |_| false),
             heartbeat: true,
             health: receivers.health(),
         };
-        let new = plan.build(&config, &shared)?;
+        let new = plan.build(&config, &shared, key.as_ref())?;
         let joints = new.joints(&targets, key.clone());
         let alerting = Alerting::build(&config, &rows, joints, &shared)?;
 
@@ -176,7 +176,8 @@ impl Daemon {
         self.listeners.iter().filter_map(|listening| listening.listener.local_addr().ok()).collect()
     }
 
-    /// Runs until a request to stop. Then it answers the requests in flight within five seconds and returns; a second
+    /// Runs until a request to stop. Then it answers the requests in flight within five seconds and returns; a request to a
+    /// target whose answer is the only copy of its data gets longer, see [`Poller::run_until`](crate::poll::Poller). A second
     /// request to stop makes it return at once. `loader` reads the configuration for each reload, or says what is
     /// wrong with it.
     ///

@@ -104,6 +104,8 @@ pub struct Refusal {
     pub error: Error,
     /// How long the server asked to wait (`Retry-After`).
     pub retry_after: Option<Duration>,
+    /// Of the answer; empty if there was none. They are never printed.
+    pub headers: Box<HeaderMap>,
     /// The start of the answer if it is JSON, up to 1 KiB; else empty. It is never printed.
     pub said: Bytes,
 }
@@ -148,13 +150,13 @@ pub enum Error {
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
-        Refusal { error, retry_after: None, said: Bytes::new() }
+        Refusal { error, retry_after: None, headers: Box::default(), said: Bytes::new() }
     }
 }
 
 impl fmt::Debug for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Refusal { error, retry_after, said: _ } = self;
+        let Refusal { error, retry_after, headers: _, said: _ } = self;
         f.debug_struct("Refusal")
             .field("error", error)
             .field("retry_after", retry_after)
@@ -197,6 +199,7 @@ impl Client {
             let built = builder
                 .tls_backend_preconfigured(config.clone())
                 .redirect(redirect::Policy::none())
+                .retry(reqwest::retry::never())
                 .http1_only()
                 .connect_timeout(CONNECT_TIME)
                 .pool_idle_timeout(KEEP_IDLE)
@@ -215,6 +218,11 @@ impl Client {
 
     pub fn post(&self, url: String) -> RequestBuilder {
         self.inner.post(url)
+    }
+
+    /// As [`Client::get`], on a connection of its own: for a request whose answer exists only once.
+    pub fn get_alone(&self, url: String) -> RequestBuilder {
+        self.alone.get(url)
     }
 
     /// As [`Client::post`], on a connection of its own: for a request that may not be sent again if an old connection turns
@@ -267,15 +275,18 @@ impl Client {
     {
         let deadline = Instant::now() + limits.deadline;
         let too_late = |_| Error::Timeout(limits.deadline);
-        let response =
+        let mut response =
             timeout_at(deadline, self.begin(request, repeat, limits)).await.map_err(too_late)??;
         let began = Instant::now();
         if let Some(error) = refusal(&response) {
             let retry_after = retry_after(response.headers());
+            let not_json = not_json(&response).is_some();
+            let headers = Box::new(mem::take(response.headers_mut()));
             let mut said = BytesMut::new();
             // A refusal that does not come whole is one all the same.
-            drop(timeout_at(deadline.min(began + DRAIN_TIME), drain(response, &mut said)).await);
-            return Err(Refusal { error, retry_after, said: said.freeze() });
+            let keep = if not_json { 0 } else { SAID };
+            drop(timeout_at(deadline.min(began + DRAIN_TIME), drain(response, keep, &mut said)).await);
+            return Err(Refusal { error, retry_after, headers, said: said.freeze() });
         }
         let date = date(response.headers(), &header::DATE);
         let value = timeout_at(deadline, receive(response, limits, decode)).await.map_err(too_late)??;
@@ -438,9 +449,8 @@ fn refusal(response: &Response) -> Option<Error> {
     }
 }
 
-/// Reads a refusal to its end, unless it is long, and keeps the start of one that is JSON.
-async fn drain(mut response: Response, said: &mut BytesMut) {
-    let keep = if not_json(&response).is_none() { SAID } else { 0 };
+/// Reads a refusal to its end, unless it is long, and keeps so many bytes of it.
+async fn drain(mut response: Response, keep: usize, said: &mut BytesMut) {
     let mut length = 0;
     while let Ok(Some(chunk)) = response.chunk().await {
         length += chunk.len();

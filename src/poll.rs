@@ -22,7 +22,10 @@ use self::{
 use crate::{
     board::Board,
     clock::{Beat, Clock},
-    model::{CounterChange, Fact, Moment, Outcome, Part, PartState, Reason, Report, UserFacts, Users},
+    model::{
+        CounterChange, CounterFamilies, Fact, Moment, Outcome, Part, PartState, Reason, Report, UserFacts,
+        Users,
+    },
     store::{SavedUsers, Store},
     telemetry::Telemetry,
     upstream::{FetchError, NAMES_AT_ONCE, Notes, Planned, Scope, Step, Upstream, json::OddField},
@@ -31,6 +34,15 @@ use crate::{
 /// What a loop leaves to the next one of its target.
 #[derive(Debug)]
 pub struct Handover(Box<Poller>);
+
+/// How a loop came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// After the request in flight.
+    AfterRequest,
+    /// At once, because the daemon stops.
+    AtOnce,
+}
 
 impl Handover {
     pub fn target(&self) -> &str {
@@ -203,7 +215,13 @@ impl Poller {
 
     /// Polls until it is dropped, or until `stop` resolves and the request in flight has ended.
     pub async fn run(&mut self, stop: impl Future) {
-        let mut stop = pin!(stop);
+        self.run_until(stop, std::future::pending::<()>()).await;
+    }
+
+    /// As [`Poller::run`]. When `quit` resolves, the request in flight is given up too, unless it takes data away that the
+    /// target does not keep.
+    pub async fn run_until(&mut self, stop: impl Future, quit: impl Future) -> Stopped {
+        let (mut stop, mut quit) = (pin!(stop), pin!(quit));
         let mut published = Duration::ZERO;
         loop {
             let now = self.clock.now().uptime;
@@ -213,7 +231,7 @@ impl Poller {
                     target_name = &*self.report.target,
                     "no part decides whether the target is up; it is not polled"
                 );
-                return;
+                return Stopped::AfterRequest;
             };
             let part = planned.part;
             // Requests by name go before a list's next page, and after cheap parts.
@@ -222,22 +240,28 @@ impl Poller {
             let due = named.map_or(due, |named| named.min(due));
             self.beat.within(due.saturating_sub(now));
             tokio::select! {
-                _ = &mut stop => return,
+                _ = &mut stop => return Stopped::AfterRequest,
+                _ = &mut quit => return Stopped::AtOnce,
                 () = tokio::time::sleep(due.saturating_sub(now)) => {}
                 Some(names) = self.requests.recv() => {
                     self.wanted.add(names);
                     continue;
                 }
             }
-            let ended = if named.is_some() {
-                self.ask_by_name().await;
-                Ended::Done
-            } else {
+            let request = async {
+                if named.is_some() {
+                    self.ask_by_name().await;
+                    return Ended::Done;
+                }
                 let ended = self.step(planned).await;
                 if part == Part::Users {
                     self.wanted.put_off = false;
                 }
                 ended
+            };
+            let ended = tokio::select! {
+                ended = request => ended,
+                _ = &mut quit, if !planned.takes_away() => return Stopped::AtOnce,
             };
             let now = self.clock.now().uptime;
             if ended != Ended::More || now.saturating_sub(published) >= PAGES_WITHIN {
@@ -303,8 +327,10 @@ impl Poller {
     pub async fn read_once(mut self) -> Report {
         let mut read = Vec::new();
         let is_next = |poller: &Self, read: &[Part], next: &Planned| {
-            !read.contains(&next.part) && !poller.was_read(next.part)
+            !read.contains(&next.part) && !poller.was_read(next.part) && !next.takes_away()
         };
+        // There is nothing stored that counters could continue.
+        self.upstream.resume(&CounterFamilies::new(), self.clock.now());
         while let Some(planned) = self.upstream.plan().into_iter().find(|next| is_next(&self, &read, next)) {
             if self.step(planned).await != Ended::More {
                 read.push(planned.part);
@@ -327,10 +353,14 @@ impl Poller {
         if self.schedule.begins_again(planned, began.uptime) {
             self.upstream.forget_walk();
         }
+        let announced = self.upstream.announce(part, began);
+        self.commit(announced).await;
         let mut result = self.upstream.read(part, began).await;
-        if let Ok(step) = &mut result {
-            self.commit(std::mem::take(&mut step.durable)).await;
-        }
+        let durable = match &mut result {
+            Ok(step) => std::mem::take(&mut step.durable),
+            Err(_) => self.upstream.unsaved(),
+        };
+        self.commit(durable).await;
         let now = self.clock.now();
 
         let ended = match &result {
@@ -397,7 +427,7 @@ impl Poller {
         };
         self.load_counters_at = match store.load_counters(&self.report.id()).await {
             Ok(counters) => {
-                let outdated = self.upstream.resume(&counters);
+                let outdated = self.upstream.resume(&counters, self.clock.now());
                 self.load_counters_at = None;
                 return self.commit(outdated).await;
             }
@@ -493,7 +523,10 @@ impl Poller {
     /// Counts what the client did, and logs each field that cannot be read the first time.
     fn take_notes(&mut self, part: Part) {
         let target_name = &*self.report.target;
-        let Notes { requests, logins, odd_fields } = self.upstream.take_notes();
+        let Notes { requests, logins, odd_fields, hints } = self.upstream.take_notes();
+        for hint in hints {
+            info!(target_name, "{hint}");
+        }
         self.telemetry.requests(target_name, requests, logins);
         for (field, times) in odd_fields {
             self.telemetry.odd_fields(target_name, part.label(), times);

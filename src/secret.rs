@@ -58,10 +58,15 @@ impl HashKey {
 
     /// The first 16 hex digits of the name's HMAC-SHA256.
     pub fn hash(&self, name: &str) -> String {
+        format!("{:016x}", self.number(name.as_bytes()))
+    }
+
+    /// The first 64 bits of the HMAC-SHA256.
+    pub fn number(&self, bytes: &[u8]) -> u64 {
         let mut mac = self.0.clone();
-        mac.update(name.as_bytes());
+        mac.update(bytes);
         let sum = mac.finalize().into_bytes();
-        format!("{:016x}", u64::from_be_bytes(sum.first_chunk().copied().unwrap_or_default()))
+        u64::from_be_bytes(sum.first_chunk().copied().unwrap_or_default())
     }
 }
 

@@ -16,20 +16,22 @@ pub mod xui;
 
 use std::sync::Arc;
 
+use self::{
+    cliproxy::{Cliproxy, config::CliproxyConfig},
+    marzban::{Marzban, config::MarzbanConfig},
+    xui::{Xui, config::XuiConfig},
+};
 pub use self::{
     error::{Again, Cause, FetchError, Scope},
     notes::Notes,
     plan::{Pace, Planned},
     step::{Step, Timeouts},
 };
-use self::{
-    marzban::{Marzban, config::MarzbanConfig},
-    xui::{Xui, config::XuiConfig},
-};
 use crate::{
     clock::Beat,
     http::BuildError,
     model::{CounterChange, CounterFamilies, Moment, NamedUsers, Part, Timestamp},
+    secret::HashKey,
 };
 
 /// A client for one target. One request is in flight at a time, because every read takes `&mut self`.
@@ -37,6 +39,7 @@ use crate::{
 pub enum Upstream {
     Marzban(Box<Marzban>),
     Xui(Box<Xui>),
+    Cliproxy(Box<Cliproxy>),
     #[cfg(test)]
     Scripted(Box<scripted::Scripted>),
 }
@@ -61,27 +64,57 @@ impl Upstream {
         Ok(Upstream::Xui(Box::new(Xui::new(config, timeouts)?)))
     }
 
+    /// A client for a CLIProxyAPI server. `key` hashes the keys and accounts that it meets.
+    ///
+    /// # Errors
+    /// When a certificate or key cannot be used.
+    pub fn cliproxy(config: &CliproxyConfig, key: HashKey, timeouts: Timeouts) -> Result<Self, BuildError> {
+        Ok(Upstream::Cliproxy(Box::new(Cliproxy::new(config, key, timeouts)?)))
+    }
+
     /// The parts that this target has, as far as known, each once. The first one decides `up`.
     pub fn plan(&self) -> Vec<Planned> {
         match self {
             Upstream::Marzban(marzban) => marzban.plan(),
             Upstream::Xui(xui) => xui.plan(),
+            Upstream::Cliproxy(cliproxy) => cliproxy.plan(),
             #[cfg(test)]
             Upstream::Scripted(scripted) => scripted.plan.clone(),
         }
     }
 
     /// Restores the durable counters that an earlier process stored. Returns which of them nothing needs any more.
-    pub fn resume(&mut self, counters: &CounterFamilies) -> Vec<CounterChange> {
+    pub fn resume(&mut self, counters: &CounterFamilies, now: Moment) -> Vec<CounterChange> {
         match self {
             Upstream::Marzban(marzban) => marzban.resume(counters),
             // It keeps no counters of its own.
             Upstream::Xui(_) => Vec::new(),
+            Upstream::Cliproxy(cliproxy) => cliproxy.resume(counters, now),
             #[cfg(test)]
             Upstream::Scripted(scripted) => {
                 scripted.resumed.lock().unwrap().extend_from_slice(counters);
                 Vec::new()
             }
+        }
+    }
+
+    /// What must be on disk before `part` is read: that data which the target discards is about to be taken.
+    pub fn announce(&mut self, part: Part, now: Moment) -> Vec<CounterChange> {
+        match self {
+            Upstream::Marzban(_) | Upstream::Xui(_) => Vec::new(),
+            Upstream::Cliproxy(cliproxy) => cliproxy.announce(part, now),
+            #[cfg(test)]
+            Upstream::Scripted(scripted) => scripted.announce(part),
+        }
+    }
+
+    /// What must survive a restart although the last read failed.
+    pub fn unsaved(&mut self) -> Vec<CounterChange> {
+        match self {
+            Upstream::Marzban(_) | Upstream::Xui(_) => Vec::new(),
+            Upstream::Cliproxy(cliproxy) => cliproxy.unsaved(),
+            #[cfg(test)]
+            Upstream::Scripted(_) => Vec::new(),
         }
     }
 
@@ -93,6 +126,7 @@ impl Upstream {
         match self {
             Upstream::Marzban(marzban) => marzban.read(part, now).await,
             Upstream::Xui(xui) => xui.read(part, now).await,
+            Upstream::Cliproxy(cliproxy) => cliproxy.read(part, now).await,
             #[cfg(test)]
             Upstream::Scripted(scripted) => scripted.read(part, now).await,
         }
@@ -106,6 +140,8 @@ impl Upstream {
         match self {
             Upstream::Marzban(marzban) => marzban.read_named(names, now).await,
             Upstream::Xui(xui) => Ok(xui.read_named(names)),
+            // It has no users.
+            Upstream::Cliproxy(_) => Ok(NamedUsers::default()),
             #[cfg(test)]
             Upstream::Scripted(scripted) => scripted.read_named(names, now).await,
         }
@@ -115,7 +151,7 @@ impl Upstream {
     pub fn forget_walk(&mut self) {
         match self {
             Upstream::Marzban(marzban) => marzban.forget_walk(),
-            Upstream::Xui(_) => {}
+            Upstream::Xui(_) | Upstream::Cliproxy(_) => {}
             #[cfg(test)]
             Upstream::Scripted(_) => {}
         }
@@ -126,6 +162,7 @@ impl Upstream {
         match self {
             Upstream::Marzban(marzban) => marzban.tell(beat),
             Upstream::Xui(xui) => xui.tell(beat),
+            Upstream::Cliproxy(cliproxy) => cliproxy.tell(beat),
             #[cfg(test)]
             Upstream::Scripted(scripted) => scripted.beat = beat.clone(),
         }
@@ -136,6 +173,7 @@ impl Upstream {
         match self {
             Upstream::Marzban(marzban) => marzban.set_timeouts(timeouts),
             Upstream::Xui(xui) => xui.set_timeouts(timeouts),
+            Upstream::Cliproxy(cliproxy) => cliproxy.set_timeouts(timeouts),
             #[cfg(test)]
             Upstream::Scripted(scripted) => scripted.timeouts = Some(timeouts),
         }
@@ -146,6 +184,7 @@ impl Upstream {
         match self {
             Upstream::Marzban(marzban) => marzban.take_notes(),
             Upstream::Xui(xui) => xui.take_notes(),
+            Upstream::Cliproxy(cliproxy) => cliproxy.take_notes(),
             #[cfg(test)]
             Upstream::Scripted(scripted) => std::mem::take(&mut scripted.notes),
         }
@@ -156,6 +195,7 @@ impl Upstream {
         match self {
             Upstream::Marzban(marzban) => marzban.certificate_expiry(),
             Upstream::Xui(xui) => xui.certificate_expiry(),
+            Upstream::Cliproxy(cliproxy) => cliproxy.certificate_expiry(),
             #[cfg(test)]
             Upstream::Scripted(_) => None,
         }

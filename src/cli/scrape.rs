@@ -37,11 +37,12 @@ pub(super) async fn run(mut config: Config, targets: &[String]) -> Done {
         inbounds: config.users.inbounds,
         budgets: rule::budgets(&config.alerting),
     };
+    let key = daemon::hash_key_without_store(&config)?;
     let board = Board::new(config.targets.iter().map(|target| target.name.as_str()));
     let mut reads = Vec::new();
     for target in &config.targets {
         let (_, requests) = mpsc::unbounded_channel();
-        reads.push(daemon::poller(target, &board, &telemetry, &clock, requests)?.read_once());
+        reads.push(daemon::poller(target, Some(&key), &board, &telemetry, &clock, requests)?.read_once());
     }
     let mut reports = future::join_all(reads).await;
     reports.sort_by(|a, b| a.target.cmp(&b.target));

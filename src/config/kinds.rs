@@ -7,18 +7,21 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use crate::alert::config::AlertingConfig;
 use crate::notify::email::config::EmailConfig;
 use crate::notify::webhook::config::WebhookConfig;
 use crate::poll::config::PollConfig;
+use crate::upstream::cliproxy::config::CliproxyConfig;
 use crate::upstream::marzban::config::MarzbanConfig;
 use crate::upstream::xui::config::XuiConfig;
 
+use super::cost::CostConfig;
 use super::names::{self, Names};
 use super::poll;
 use super::receivers::{email, webhook};
 use super::shape::{Key, Shape, Show};
 use super::table::Table;
-use super::targets::{marzban, xui};
+use super::targets::{cliproxy, marzban, xui};
 use super::users::UsersConfig;
 
 /// One kind of table whose names the operator chooses.
@@ -29,18 +32,30 @@ struct Kind<R> {
     read: R,
 }
 
+/// The other sections that targets depend on.
+pub(super) struct Sections<'s> {
+    pub(super) users: &'s UsersConfig,
+    pub(super) cost: &'s CostConfig,
+    pub(super) alerting: &'s AlertingConfig,
+}
+
 /// Reads one table; absent: something in it was refused.
-type ReadTarget = fn(Table<'_, '_>, &UsersConfig) -> Option<TargetKind>;
+type ReadTarget = fn(Table<'_, '_>, &Sections<'_>) -> Option<TargetKind>;
 type ReadReceiver = fn(Table<'_, '_>) -> Option<ReceiverKind>;
 
-const TARGETS: [Kind<ReadTarget>; 2] = [MARZBAN, XUI];
+const TARGETS: [Kind<ReadTarget>; 3] = [MARZBAN, XUI, CLIPROXY];
 const MARZBAN: Kind<ReadTarget> = Kind {
     word: "marzban",
     shape: &marzban::SHAPE,
-    read: |table, users| marzban::read(table, users).map(TargetKind::Marzban),
+    read: |table, sections| marzban::read(table, sections.users).map(TargetKind::Marzban),
 };
 const XUI: Kind<ReadTarget> =
     Kind { word: "xui", shape: &xui::SHAPE, read: |table, _| xui::read(table).map(TargetKind::Xui) };
+const CLIPROXY: Kind<ReadTarget> = Kind {
+    word: "cliproxy",
+    shape: &cliproxy::SHAPE,
+    read: |table, sections| cliproxy::read(table, sections).map(TargetKind::Cliproxy),
+};
 
 const RECEIVERS: [Kind<ReadReceiver>; 2] = [EMAIL, WEBHOOK];
 const EMAIL: Kind<ReadReceiver> =
@@ -71,6 +86,7 @@ pub struct Target {
 pub enum TargetKind {
     Marzban(MarzbanConfig),
     Xui(XuiConfig),
+    Cliproxy(CliproxyConfig),
 }
 
 /// One place that alerts are sent to.
@@ -94,6 +110,7 @@ impl Target {
         let (word, url) = match &self.kind {
             TargetKind::Marzban(marzban) => (MARZBAN.word, &marzban.url),
             TargetKind::Xui(xui) => (XUI.word, &xui.url),
+            TargetKind::Cliproxy(cliproxy) => (CLIPROXY.word, &cliproxy.url),
         };
         let digest = Sha256::digest(format!("{word} {}", url.join("/")));
         digest.iter().take(8).fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
@@ -104,6 +121,15 @@ impl Target {
         match &self.kind {
             TargetKind::Marzban(marzban) => marzban.tls.files().collect(),
             TargetKind::Xui(xui) => xui.tls.files().collect(),
+            TargetKind::Cliproxy(cliproxy) => cliproxy.tls.files().collect(),
+        }
+    }
+
+    /// Whether its client hashes what it meets: keys and accounts that must appear nowhere.
+    pub fn hashes(&self) -> bool {
+        match &self.kind {
+            TargetKind::Marzban(_) | TargetKind::Xui(_) => false,
+            TargetKind::Cliproxy(_) => true,
         }
     }
 
@@ -112,6 +138,7 @@ impl Target {
         match &self.kind {
             TargetKind::Marzban(marzban) => marzban::warnings(&self.name, marzban),
             TargetKind::Xui(xui) => xui::warnings(&self.name, xui),
+            TargetKind::Cliproxy(cliproxy) => cliproxy::warnings(&self.name, cliproxy),
         }
     }
 }
@@ -154,13 +181,13 @@ pub(super) fn read_targets(
     root: &mut Table<'_, '_>,
     base: &PollConfig,
     shortest_stale_after: Duration,
-    users: &UsersConfig,
+    sections: &Sections<'_>,
 ) -> Vec<Target> {
     let mut targets = Vec::new();
     for kind in &TARGETS {
         for (name, mut table) in tables(root, kind, "a target") {
             let poll = poll::read(&mut table, base, shortest_stale_after);
-            targets.extend((kind.read)(table, users).map(|kind| Target { name, poll, kind }));
+            targets.extend((kind.read)(table, sections).map(|kind| Target { name, poll, kind }));
         }
     }
     targets

@@ -1,4 +1,5 @@
 //! The tables of targets, a file for each kind.
 
+pub(super) mod cliproxy;
 pub(super) mod marzban;
 pub(super) mod xui;

@@ -13,16 +13,18 @@ use crate::{
     clock::{Beats, Clock},
     config::Config,
     notify::{delivery::HealthByReceiver, heartbeat::Heartbeat},
+    secret::HashKey,
     telemetry::Telemetry,
 };
 
 /// Builds everything that needs no network, storage folder or port, and returns what cannot be built.
 pub fn check(config: &Config) -> Vec<StartError> {
     let (clock, telemetry) = (Clock::system(), Telemetry::new());
+    let key = HashKey::new(b"");
     let board = Board::new(config.targets.iter().map(|target| target.name.as_str()));
     let targets = config.targets.iter().map(|target| {
         let (_, requests) = mpsc::unbounded_channel();
-        poller(target, &board, &telemetry, &clock, requests).map(drop)
+        poller(target, Some(&key), &board, &telemetry, &clock, requests).map(drop)
     });
     let receivers = config.receivers.iter().map(|table| {
         let why = |why| StartError::Receiver { receiver: table.name.clone(), why };

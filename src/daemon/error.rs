@@ -29,6 +29,10 @@ pub enum StartError {
         "labels = \"hash\" needs a key: write users.hash_key_file, or run the daemon once, which makes one in {0}"
     )]
     NoHashKey(String),
+    #[error("target {0}: there is no key that hashes the keys and accounts it reads")]
+    NoKey(String),
+    #[error("the system gives no random bytes: {0}")]
+    Random(getrandom::Error),
     #[error("storage.path cannot change while the exporter runs; restart it, or write {0:?} again")]
     StorageMoved(String),
     #[error("the exporter is stopping")]

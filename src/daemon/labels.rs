@@ -1,8 +1,8 @@
 //! How metrics label users, and the key that hashes their names.
 
-use super::error::StartError;
+use super::{Keep, error::StartError};
 use crate::{
-    config::{Config, LabelsChoice, NoticeNames, StorageConfig, UsersConfig},
+    config::{Config, LabelsChoice, NoticeNames, StorageConfig, Target, UsersConfig},
     exposition::UserLabels,
     secret::HashKey,
     store,
@@ -24,15 +24,40 @@ pub fn labels_without_store(users: &UsersConfig, storage: &StorageConfig) -> Res
     Ok(user_labels(users, key))
 }
 
-/// The key that hashes users, if any are hashed; created if there is none.
-pub(super) fn hash_key(config: &Config) -> Result<Option<HashKey>, StartError> {
+/// The key that hashes what targets show of people and keys, for a command that keeps nothing: the key that a daemon
+/// has, else one of this process.
+///
+/// # Errors
+/// When the system gives no random bytes.
+pub fn hash_key_without_store(config: &Config) -> Result<HashKey, StartError> {
+    if let Some(key) = &config.users.hash_key {
+        return Ok(HashKey::new(key.expose().as_bytes()));
+    }
+    // One that cannot be read is none.
+    match store::existing_hash_key(&config.storage.path) {
+        Ok(Some(key)) => Ok(HashKey::new(&key)),
+        Ok(None) | Err(_) => passing_key(),
+    }
+}
+
+/// A key that lasts as long as the process.
+fn passing_key() -> Result<HashKey, StartError> {
+    let mut key = [0; 32];
+    getrandom::fill(&mut key).map_err(StartError::Random)?;
+    Ok(HashKey::new(&key))
+}
+
+/// The key that hashes users and what targets meet, if anything is hashed; created if there is none.
+pub(super) fn hash_key(config: &Config, keep: Keep) -> Result<Option<HashKey>, StartError> {
     let users = &config.users;
-    if users.labels != LabelsChoice::Hash && users.notices != NoticeNames::Hash {
+    let hashes_users = users.labels == LabelsChoice::Hash || users.notices == NoticeNames::Hash;
+    if !hashes_users && !config.targets.iter().any(Target::hashes) {
         return Ok(None);
     }
-    Ok(Some(match &users.hash_key {
-        Some(key) => HashKey::new(key.expose().as_bytes()),
-        None => HashKey::new(&store::hash_key(&config.storage.path)?),
+    Ok(Some(match (&users.hash_key, keep) {
+        (Some(key), _) => HashKey::new(key.expose().as_bytes()),
+        (None, Keep::InStorage) => HashKey::new(&store::hash_key(&config.storage.path)?),
+        (None, Keep::Nothing) => passing_key()?,
     }))
 }
 

@@ -33,7 +33,12 @@ impl Plan {
     ///
     /// # Errors
     /// When any of them cannot be built.
-    pub(super) fn build(self, config: &Config, shared: &Shared) -> Result<New, StartError> {
+    pub(super) fn build(
+        self,
+        config: &Config,
+        shared: &Shared,
+        key: Option<&HashKey>,
+    ) -> Result<New, StartError> {
         let Shared { beats, telemetry, clock, .. } = shared;
         let health = self.health;
         let heartbeat =
@@ -41,7 +46,7 @@ impl Plan {
         let heartbeat = self.heartbeat.then(|| config.heartbeat.as_ref().map(heartbeat).transpose());
         Ok(New {
             heartbeat: heartbeat.transpose()?,
-            targets: self.targets.build(shared)?,
+            targets: self.targets.build(shared, key)?,
             receivers: self.receivers.build(config)?,
         })
     }

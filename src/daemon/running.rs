@@ -6,6 +6,7 @@ use tokio::sync::{oneshot, watch};
 use tracing::{error, info};
 
 use super::{
+    Keep,
     alerting::Alerting,
     error::StartError,
     labels::hash_key,
@@ -126,7 +127,11 @@ impl Running {
         let its_files_changed =
             config.heartbeat.as_ref().is_some_and(|heartbeat| heartbeat.tls.files().any(file_changed));
         let plan = Plan {
-            targets: self.targets.plan(&config.targets, file_changed),
+            targets: self.targets.plan(
+                &config.targets,
+                file_changed,
+                config.users.hash_key != self.config.users.hash_key,
+            ),
             receivers: self.receivers.plan(&config, file_changed),
             heartbeat: config.heartbeat != self.config.heartbeat || its_files_changed,
             health: self.receivers.health(),
@@ -137,7 +142,8 @@ impl Running {
         // Reads files, whose disk may not answer. A stop does not wait for it.
         let build = move || {
             let access = if same_access { access } else { Arc::new(access.reopen(&config.web.access)?) };
-            let (key, new) = (hash_key(&config)?, plan.build(&config, &shared)?);
+            let key = hash_key(&config, Keep::InStorage)?;
+            let new = plan.build(&config, &shared, key.as_ref())?;
             Ok::<_, StartError>((config, access, key, new))
         };
         // It fails only when the runtime ends.

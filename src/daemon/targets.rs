@@ -7,18 +7,22 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use tokio::sync::{
-    mpsc,
-    oneshot::{self, error::TryRecvError},
+use tokio::{
+    sync::{
+        mpsc,
+        oneshot::{self, error::TryRecvError},
+    },
+    time::timeout,
 };
 
-use super::{Shared, StartError, Tasks};
+use super::{Shared, StartError, Tasks, tasks::LAST_ATTEMPT};
 use crate::{
     board::Board,
     clock::Clock,
     config::{Target, TargetKind},
     model::Report,
-    poll::{Handover, Poller},
+    poll::{Handover, Poller, Stopped},
+    secret::HashKey,
     telemetry::Telemetry,
     upstream::Upstream,
 };
@@ -76,11 +80,18 @@ struct NewTarget {
 }
 
 impl Targets {
-    /// A loop is needed for each target that is new or has changed, including a change in one of its files.
-    pub(super) fn plan(&self, targets: &[Target], file_changed: impl Fn(&Path) -> bool) -> TargetsPlan {
+    /// A loop is needed for each target that is new or has changed, including a change in one of its files, or in the key
+    /// that hashes what it meets.
+    pub(super) fn plan(
+        &self,
+        targets: &[Target],
+        file_changed: impl Fn(&Path) -> bool,
+        key_changed: bool,
+    ) -> TargetsPlan {
         let change = |target: &Target| {
             let running = self.running.get(&target.name).map(|running| &running.target);
-            let same = running.filter(|_| !target.files().into_iter().any(&file_changed));
+            let has_changed = target.files().into_iter().any(&file_changed) || key_changed && target.hashes();
+            let same = running.filter(|_| !has_changed);
             match same {
                 Some(running) if running == target => None,
                 Some(running) if running.kind == target.kind => Some((target.clone(), Start::GoingOn)),
@@ -124,7 +135,7 @@ impl Targets {
             let (end, ended) = oneshot::channel();
             let before = self.ending.remove(&id).map(|before| (before, start));
             let watch = watch(poller, before, stopped, end, shared.clone(), tasks.stopped());
-            tasks.spawn_to_the_end(watch);
+            tasks.spawn_unhurried(watch);
             self.running.insert(target.name.clone(), Loop { target, reread, _stop: stop, ended });
         }
         self.ending.retain(|_, ended| matches!(ended.try_recv(), Err(TryRecvError::Empty)));
@@ -140,11 +151,11 @@ impl TargetsPlan {
     ///
     /// # Errors
     /// When a certificate or key cannot be used.
-    pub(super) fn build(self, shared: &Shared) -> Result<NewTargets, StartError> {
+    pub(super) fn build(self, shared: &Shared, key: Option<&HashKey>) -> Result<NewTargets, StartError> {
         let mut new = Vec::new();
         for (target, start) in self.changed {
             let (reread, requests) = mpsc::unbounded_channel();
-            let poller = poller(&target, &shared.board, &shared.telemetry, &shared.clock, requests)?;
+            let poller = poller(&target, key, &shared.board, &shared.telemetry, &shared.clock, requests)?;
             shared.beats.watch(format!("poll {}", target.name), poller.beat());
             new.push(NewTarget { target, start, poller, reread });
         }
@@ -166,7 +177,7 @@ impl NewTargets {
 }
 
 /// Watches a target until `stopped`, once the loop of `before` has ended, which may be asking the panel something. When
-/// the daemon stops, the request in flight is given up and the users are kept.
+/// the daemon stops, the request in flight is given up, see [`Poller::run_until`], and the users are kept.
 async fn watch(
     mut poller: Poller,
     before: Option<(oneshot::Receiver<Handover>, Start)>,
@@ -183,9 +194,9 @@ async fn watch(
             Start::GoingOn => poller.going_on(before),
         };
     }
-    tokio::select! {
-        () = poller.run(stopped) => {}
-        () = daemon_stops => poller.keep_users().await,
+    if poller.run_until(stopped, daemon_stops).await == Stopped::AtOnce {
+        // A list that cannot be kept in time is read again after the next start.
+        drop(timeout(LAST_ATTEMPT, poller.keep_users()).await);
     }
     let left = poller.hand_over();
     if shared.board.view().reports.iter().all(|known| *known.target != *left.target()) {
@@ -195,12 +206,14 @@ async fn watch(
     drop(end.send(left));
 }
 
-/// The loop of one target. `requests` are users to read again by name.
+/// The loop of one target. `key` hashes what it meets, if it hashes anything, and `requests` are users to read again by
+/// name.
 ///
 /// # Errors
 /// When a certificate or key cannot be used.
 pub fn poller(
     target: &Target,
+    key: Option<&HashKey>,
     board: &Board,
     telemetry: &Telemetry,
     clock: &Clock,
@@ -209,6 +222,10 @@ pub fn poller(
     let upstream = match &target.kind {
         TargetKind::Marzban(marzban) => Upstream::marzban(marzban, target.poll.timeouts()),
         TargetKind::Xui(xui) => Upstream::xui(xui, target.poll.timeouts()),
+        TargetKind::Cliproxy(cliproxy) => {
+            let key = key.ok_or_else(|| StartError::NoKey(target.name.clone()))?;
+            Upstream::cliproxy(cliproxy, key.clone(), target.poll.timeouts())
+        }
     };
     let upstream = upstream.map_err(|source| StartError::Client { target: target.name.clone(), source })?;
     let (config, board) = (target.poll.clone(), board.clone());

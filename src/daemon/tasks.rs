@@ -12,16 +12,22 @@ use tokio::{
 /// after the next start, with the same id.
 pub(super) const LAST_ATTEMPT: Duration = Duration::from_secs(3);
 
+/// How long a task may take that must not be cut short: an answer that is the only copy of its data gets 20 s, and what it
+/// says is then written to the disk.
+pub(super) const UNHURRIED: Duration = Duration::from_secs(25);
+
 /// Tasks that end when the daemon stops, and some that end before.
 pub(super) struct Tasks {
     /// Each returns whether it was allowed to end.
     set: JoinSet<bool>,
+    /// Those that end themselves, at once if they can.
+    unhurried: JoinSet<()>,
     stopping: watch::Sender<bool>,
 }
 
 impl Tasks {
     pub(super) fn new() -> Self {
-        Tasks { set: JoinSet::new(), stopping: watch::Sender::new(false) }
+        Tasks { set: JoinSet::new(), unhurried: JoinSet::new(), stopping: watch::Sender::new(false) }
     }
 
     /// Resolves when the daemon stops.
@@ -75,10 +81,19 @@ impl Tasks {
         });
     }
 
+    /// Runs work that ends itself once the daemon stops, and gets [`UNHURRIED`] to do so.
+    pub(super) fn spawn_unhurried(&mut self, work: impl Future<Output = ()> + Send + 'static) {
+        self.unhurried.spawn(work);
+    }
+
     /// Waits until a task ends that should not, and says why.
     pub(super) async fn failed(&mut self) -> String {
         loop {
-            match self.set.join_next().await {
+            let ended = tokio::select! {
+                ended = self.set.join_next() => ended,
+                Some(ended) = self.unhurried.join_next() => Some(ended.map(|()| true)),
+            };
+            match ended {
                 Some(Ok(true)) => {}
                 Some(Ok(false)) => return "it returned".to_owned(),
                 Some(Err(err)) => return JoinError::to_string(&err),
@@ -87,10 +102,18 @@ impl Tasks {
         }
     }
 
-    /// Signals all tasks to stop and waits for them; returns whether they ended within `limit`.
+    /// Signals all tasks to stop and waits for them; returns whether they ended within `limit`, the unhurried ones within
+    /// [`UNHURRIED`]. Tasks that did not are cut off.
     pub(super) async fn stop(&mut self, limit: Duration) -> bool {
         self.stopping.send_replace(true);
-        let drained = timeout(limit, async { while self.set.join_next().await.is_some() {} });
-        drained.await.is_ok()
+        let Tasks { set, unhurried, .. } = self;
+        let drained = async {
+            let drained = timeout(limit, async { while set.join_next().await.is_some() {} }).await;
+            set.abort_all();
+            drained
+        };
+        let unhurried = timeout(UNHURRIED, async { while unhurried.join_next().await.is_some() {} });
+        let (drained, ended) = tokio::join!(drained, unhurried);
+        drained.is_ok() && ended.is_ok()
     }
 }

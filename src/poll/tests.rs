@@ -92,6 +92,7 @@ fn poller_with(
         by_name,
         named: Arc::clone(&named),
         resumed: Arc::default(),
+        announces: None,
         notes: Notes::default(),
         timeouts: None,
         beat: Beat::default(),

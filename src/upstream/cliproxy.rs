@@ -1,6 +1,472 @@
-//! CLIProxyAPI: one door to many LLM accounts.
+//! CLIProxyAPI: one door to many LLM accounts. Every version from 6.0 to 8.0.
+//!
+//! Up to 6.9, a server has totals of everything since its start, see `snapshot`. From 6.10.8 on, it has a queue that hands out
+//! each record once and keeps it for a minute, see `queue`; records are taken only if the configuration says so. Both are lists
+//! of attempts, which the `ledger` sums up. A server counts refused requests and bans whoever sends five, see `session`.
 
+mod asking;
 mod attempt;
+mod bypass;
 pub mod config;
+mod credentials;
 mod ledger;
+mod limits;
+mod names;
 pub mod prices;
+mod queue;
+mod record;
+mod routes;
+mod scan;
+mod session;
+mod signals;
+mod snapshot;
+mod totals;
+
+use std::{
+    collections::HashSet,
+    fmt,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use serde_json::value::RawValue;
+
+use self::{
+    bypass::Watch,
+    config::{CliproxyConfig, UsageSetting},
+    credentials::{Files, Listed},
+    ledger::Ledger,
+    limits::Limits,
+    names::Names,
+    queue::Queue,
+    record::{Element, Known, Record, element},
+    routes::{Route, Routes, Signs, USAGE, generation},
+    session::Session,
+    snapshot::{Books, Reader, Shared, lock},
+    totals::Totals,
+};
+use crate::{
+    clock::Beat,
+    http::{self, BuildError, Client, Limits as HttpLimits},
+    model::{
+        CounterChange, CounterFamilies, CounterRow, Credential, Fact, Identity, LlmMode, LlmState, Moment,
+        Part, System, Timestamp,
+    },
+    secret::HashKey,
+    upstream::{
+        Cause, FetchError, Notes, Pace, Planned, Step, Timeouts,
+        json::{self, OddFields},
+    },
+};
+
+/// Limit of an answer other than the totals and the queue, in bytes. A thousand credentials take 2.5 MB.
+const SMALL_BODY: usize = 16 * 1024 * 1024;
+/// Limit of the totals. A million attempts take 250 MB, of which hardly anything is ever in memory.
+const USAGE_BODY: usize = 2 * 1024 * 1024 * 1024 - 1;
+/// Limit of one batch of records. They take up to 4 KB each, and those of a larger answer are lost.
+const QUEUE_BODY: usize = 64 * 1024 * 1024;
+/// How long one batch may take, whatever limit other requests have: records of an answer that is given up are lost.
+const QUEUE_TIME: Duration = Duration::from_secs(20);
+/// Records of one batch, and how many there are after a batch that was too large.
+const BATCH: usize = 1000;
+const SMALL_BATCH: usize = 100;
+/// How often the server is asked how long it keeps records.
+const RETENTION_EVERY: Duration = Duration::from_secs(3600);
+/// The family of the row of a refused key.
+const SESSION: &str = "llm_session";
+
+const NO_QUEUE: &str = "the server has no queue of records over HTTP: versions up to 6.9 have totals instead (write usage = \
+                        \"auto\"), and 6.10.0 to 6.10.7 have a queue by the Redis protocol alone, which is not spoken here";
+const NO_TOTALS: &str = "the server has no totals of usage, as versions from 6.10 on: write usage = \"auto\", or usage = \"queue\" to take records";
+const QUEUE_HINT: &str = "this server has no totals of usage, so only its credentials are read; usage = \"queue\" would take records of each \
+     attempt from its queue (client keys, models, tokens, cost, times), if nothing else takes them";
+
+/// A client for one server.
+pub struct Cliproxy {
+    http: Client,
+    config: CliproxyConfig,
+    small: HttpLimits,
+    usage: HttpLimits,
+    session: Session,
+    names: Names,
+    routes: Routes,
+    signs: Signs,
+    version: Option<String>,
+    /// The server's `usage-statistics-enabled`.
+    enabled: Option<bool>,
+    /// Whether the list of credentials was read.
+    is_known: bool,
+    /// Whether what earlier processes stored is known. Before that, nothing is counted, and no record taken.
+    is_resumed: bool,
+    books: Shared,
+    queue: Queue,
+    batch: usize,
+    retention_read: Option<Moment>,
+    totals: Totals,
+    watch: Watch,
+    /// Records since the queue was last empty.
+    taken: u64,
+    known: Known,
+    limits: Limits,
+    /// The rows of the session as they are on disk.
+    session_rows: Vec<CounterRow>,
+    hinted: bool,
+    notes: Notes,
+    odd: OddFields,
+    beat: Beat,
+}
+
+/// Without anything that was read.
+impl fmt::Debug for Cliproxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Cliproxy { config, session, routes, signs, .. } = self;
+        f.debug_struct("Cliproxy")
+            .field("config", config)
+            .field("session", session)
+            .field("routes", routes)
+            .field("signs", signs)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Cliproxy {
+    /// # Errors
+    /// When a certificate or key cannot be used.
+    pub fn new(config: &CliproxyConfig, key: HashKey, timeouts: Timeouts) -> Result<Self, BuildError> {
+        let ledger = Ledger::new(config.caps, Arc::clone(&config.prices), config.zone.clone());
+        Ok(Cliproxy {
+            http: Client::new(&config.tls, config.url.is_https())?,
+            config: config.clone(),
+            small: HttpLimits { deadline: timeouts.request, body: SMALL_BODY },
+            usage: HttpLimits { deadline: timeouts.page, body: USAGE_BODY },
+            session: Session::new(&config.key, &key),
+            names: Names::new(config, key),
+            routes: Routes::default(),
+            signs: Signs::default(),
+            version: None,
+            enabled: None,
+            is_known: false,
+            is_resumed: false,
+            books: Arc::new(Mutex::new(Books::new(ledger))),
+            queue: Queue::new(),
+            batch: BATCH,
+            retention_read: None,
+            totals: Totals::default(),
+            watch: Watch::default(),
+            taken: 0,
+            known: Known::default(),
+            limits: Limits::default(),
+            session_rows: Vec::new(),
+            hinted: false,
+            notes: Notes::default(),
+            odd: OddFields::default(),
+            beat: Beat::default(),
+        })
+    }
+
+    pub(super) fn plan(&self) -> Vec<Planned> {
+        let mut plan = vec![Planned::deciding(Part::Credentials)];
+        let pace = match self.config.usage {
+            UsageSetting::Off => None,
+            UsageSetting::Auto => (!self.routes.usage.is_absent()).then_some(Pace::Every(1)),
+            UsageSetting::Snapshot => Some(Pace::Every(1)),
+            UsageSetting::Queue if self.routes.queue == Route::Present => {
+                Some(Pace::Within(self.queue.retention / 4))
+            }
+            UsageSetting::Queue => Some(Pace::Every(1)),
+        };
+        plan.extend(
+            pace.filter(|_| self.is_known && self.is_resumed).map(|pace| Planned::new(Part::Usage, pace)),
+        );
+        plan
+    }
+
+    /// Restores what an earlier process stored. Returns what has become of it.
+    pub(super) fn resume(&mut self, families: &CounterFamilies, now: Moment) -> Vec<CounterChange> {
+        let of = |name: &str| {
+            let family = families.iter().find(|(family, _)| family == name);
+            family.map(|(_, rows)| rows.as_slice()).unwrap_or_default()
+        };
+        self.session_rows = of(SESSION).to_vec();
+        self.session.restore(&self.session_rows, now);
+        self.totals.restore(of(totals::FAMILY));
+        let cut_off = self.queue.restore(of(queue::FAMILY), now);
+        let outdated = {
+            let mut books = lock(&self.books);
+            let outdated = books.ledger.resume(families);
+            books.restore(of(snapshot::FAMILY));
+            if cut_off {
+                books.ledger.gap();
+            }
+            outdated
+        };
+        self.is_resumed = true;
+        outdated.into_iter().chain(self.changes()).collect()
+    }
+
+    /// Announces that records are about to be taken.
+    pub(super) fn announce(&mut self, part: Part, now: Moment) -> Vec<CounterChange> {
+        if part == Part::Usage && self.takes_records() {
+            self.queue.begins(now);
+        }
+        self.changes()
+    }
+
+    pub(super) fn unsaved(&mut self) -> Vec<CounterChange> {
+        self.changes()
+    }
+
+    pub(super) async fn read(&mut self, part: Part, now: Moment) -> Result<Step, FetchError> {
+        match part {
+            Part::Credentials => self.read_credentials(now).await,
+            Part::Usage => match self.config.usage {
+                UsageSetting::Queue if self.takes_records() => self.take_records(now).await,
+                UsageSetting::Queue => Err(FetchError::new(self.base().queue(), Cause::Missing(NO_QUEUE))),
+                UsageSetting::Auto | UsageSetting::Snapshot => self.read_usage(now).await,
+                UsageSetting::Off => Ok(Step::done(part, Vec::new())),
+            },
+            // No plan of this client has them.
+            Part::System
+            | Part::Core
+            | Part::Nodes
+            | Part::NodeStats
+            | Part::Admins
+            | Part::Inbounds
+            | Part::Outbounds
+            | Part::Users
+            | Part::Online
+            | Part::UserNodes => Ok(Step::done(part, Vec::new())),
+        }
+    }
+
+    pub(super) fn tell(&mut self, beat: &Beat) {
+        self.beat = beat.clone();
+    }
+
+    pub(super) fn take_notes(&mut self) -> Notes {
+        Notes { odd_fields: self.odd.take(), ..std::mem::take(&mut self.notes) }
+    }
+
+    pub(super) fn set_timeouts(&mut self, timeouts: Timeouts) {
+        (self.small.deadline, self.usage.deadline) = (timeouts.request, timeouts.page);
+    }
+
+    pub(super) fn certificate_expiry(&self) -> Option<Timestamp> {
+        self.http.certificate_expiry()
+    }
+
+    fn takes_records(&self) -> bool {
+        self.config.usage == UsageSetting::Queue && self.routes.queue == Route::Present && self.is_resumed
+    }
+
+    /// The flag, which has the version, and then all credentials.
+    async fn read_credentials(&mut self, now: Moment) -> Result<Step, FetchError> {
+        self.routes.look_again(now);
+        self.read_flag(now).await?;
+        self.find_queue(now).await?;
+        self.find_totals(now).await?;
+        self.read_retention(now).await?;
+        let Files { mut listed, mut omitted, has_cooldowns, has_counts, .. } = self.read_files(now).await?;
+        (self.signs.cooldowns, self.signs.counters) = (has_cooldowns, has_counts);
+        let (keys, left_out) = self.read_keys(now).await?;
+        self.known.keys = keys.iter().map(|listed| Arc::clone(&listed.credential.label)).collect();
+        listed.extend(keys);
+        omitted += left_out;
+        self.is_known = true;
+
+        let providers = listed.iter().map(|listed| &listed.credential);
+        let providers = providers.map(|known| (Arc::clone(&known.label), Arc::clone(&known.provider)));
+        self.known.providers = providers.collect();
+        let credentials = self.complete(listed, now);
+        let version = self.version.clone().unwrap_or_default();
+        let generation = generation(&self.routes, self.signs).to_owned();
+        let mut facts = vec![
+            Fact::Identity(Identity { system: System::Cliproxy, version, generation }),
+            Fact::Omitted(Part::Credentials, omitted),
+            Fact::Credentials(credentials),
+        ];
+        facts.extend(self.state().map(Fact::LlmState));
+        // Gaps show also while no records come.
+        if self.is_resumed && self.config.usage == UsageSetting::Queue {
+            facts.push(self.usage_fact(now));
+        }
+        Ok(Step { durable: self.changes(), ..Step::done(Part::Credentials, facts) })
+    }
+
+    /// Credentials with all that is known of them, under the labels that they are shown with.
+    fn complete(&mut self, listed: Vec<Listed>, now: Moment) -> Vec<Credential> {
+        self.limits.forget(now.wall);
+        let labels: HashSet<_> = listed.iter().map(|listed| Arc::clone(&listed.credential.label)).collect();
+        let (mut grew, mut used) = (0_u64, HashSet::new());
+        let mut credentials = Vec::with_capacity(listed.len());
+        for Listed { mut credential, counts, has_cooldowns } in listed {
+            if let Some(counts) = counts.filter(|_| self.is_resumed) {
+                let read = self.totals.read(&credential.label, counts);
+                (credential.requests, credential.failed) = (Some(read.requests), Some(read.failed));
+                grew = grew.saturating_add(read.grew);
+            }
+            self.limits.complete(&mut credential, has_cooldowns, now.wall);
+            let alias = self.names.credential(&credential.label);
+            if let Some(alias) = alias.filter(|alias| !labels.contains(alias) && !used.contains(alias)) {
+                credential.label = alias;
+            }
+            if used.insert(Arc::clone(&credential.label)) {
+                credentials.push(credential);
+            }
+        }
+        self.totals.limit(&labels);
+        match self.enabled {
+            // Counters grow without records then.
+            Some(false) => self.watch.begins_again(),
+            _ => self.watch.grew(grew),
+        }
+        credentials
+    }
+
+    /// How usage is read; absent: it is not known yet.
+    fn state(&mut self) -> Option<LlmState> {
+        let mode = match (self.config.usage, self.routes.usage, self.routes.queue) {
+            (UsageSetting::Off, ..) => LlmMode::Off,
+            (UsageSetting::Queue, _, Route::Present) => LlmMode::Queue,
+            (UsageSetting::Queue, ..) => LlmMode::Off,
+            (_, Route::Present, _) => LlmMode::Snapshot,
+            (_, Route::Absent(_), _) => LlmMode::Off,
+            (_, Route::Unknown, _) => return None,
+        };
+        let hints = mode == LlmMode::Off
+            && self.config.usage == UsageSetting::Auto
+            && self.routes.queue == Route::Present;
+        if hints && !std::mem::replace(&mut self.hinted, true) {
+            self.notes.hints.push(QUEUE_HINT);
+        }
+        Some(LlmState { mode, enabled: self.enabled })
+    }
+
+    /// Reads the totals and counts what is new in them.
+    async fn read_usage(&mut self, now: Moment) -> Result<Step, FetchError> {
+        let reader = Reader { names: self.names.clone(), known: self.known.clone(), now: now.wall };
+        let books = Arc::clone(&self.books);
+        let decode = move |body| {
+            let odd = OddFields::default();
+            snapshot::read(body, &books, &reader, &odd).map(|found| (found, odd))
+        };
+        let request = self.request(USAGE, "", now)?;
+        let limits = self.usage;
+        self.begins(limits);
+        let answer = match self.http.read(request, http::Repeat::Safe, limits, decode).await {
+            Ok(answer) => answer,
+            Err(http::Refusal { error: http::Error::Status(404), headers, said, .. }) => {
+                self.routes.usage = self.absent(&headers, &said, now);
+                return match self.config.usage {
+                    UsageSetting::Snapshot => Err(FetchError::new(USAGE, Cause::Missing(NO_TOTALS))),
+                    _ => {
+                        let facts = self.state().map(Fact::LlmState).into_iter().collect();
+                        Ok(Step::done(Part::Usage, facts))
+                    }
+                };
+            }
+            Err(refusal) => return Err(self.session.judge(USAGE, refusal, now)),
+        };
+        let (found, odd) = answer.value;
+        self.odd.extend(odd);
+        if !found {
+            return Err(asking::other_system(USAGE));
+        }
+        self.routes.usage = Route::Present;
+        lock(&self.books).was_read(answer.date.unwrap_or(now.wall));
+        let facts = self.state().map(Fact::LlmState).into_iter().chain([self.usage_fact(now)]).collect();
+        Ok(Step { durable: self.changes(), ..Step::done(Part::Usage, facts) })
+    }
+
+    /// Takes a batch of records from the queue. They are on disk, with what they add up to, before the next batch is asked
+    /// for.
+    async fn take_records(&mut self, now: Moment) -> Result<Step, FetchError> {
+        let asked = self.base().queue();
+        let request = match self.batch_request(asked, now) {
+            Ok(request) => request,
+            Err(err) => {
+                self.queue.withdraws();
+                return Err(err);
+            }
+        };
+        let (records, answered) = match self.request_records(request, now).await {
+            Ok(taken) => taken,
+            Err(refusal) => {
+                self.lost_records(&refusal.error);
+                return Err(self.session.judge(asked, refusal, now));
+            }
+        };
+        let Some(elements) = self.count_records(&records, now) else {
+            self.lost_records(&http::Error::NotJson("another value"));
+            return Err(asking::other_system(asked));
+        };
+        if self.queue.took(answered) {
+            lock(&self.books).ledger.gap();
+            self.watch.begins_again();
+        }
+        if elements >= self.batch {
+            return Ok(Step { durable: self.changes(), ..Step::more(Vec::new()) });
+        }
+        let bypassed = self.watch.took(std::mem::take(&mut self.taken));
+        if bypassed > 0 {
+            lock(&self.books).ledger.bypassed(bypassed);
+        }
+        let facts = self.state().map(Fact::LlmState).into_iter().chain([self.usage_fact(now)]).collect();
+        Ok(Step { durable: self.changes(), ..Step::done(Part::Usage, facts) })
+    }
+
+    /// The request for records failed, and the server may have handed some out.
+    fn lost_records(&mut self, error: &http::Error) {
+        if self.queue.failed(error) {
+            lock(&self.books).ledger.gap();
+            self.watch.begins_again();
+        }
+        match error {
+            http::Error::TooLarge(_) => self.batch = SMALL_BATCH,
+            http::Error::Status(404) => self.routes.queue = Route::Unknown,
+            _ => {}
+        }
+    }
+
+    /// Counts the records of a batch, and returns how many elements it has; absent: it is no list.
+    fn count_records(&mut self, records: &RawValue, now: Moment) -> Option<usize> {
+        let mut elements = 0;
+        let mut books = lock(&self.books);
+        json::each(records, |raw| {
+            elements += 1;
+            match element(raw, &self.names, &self.known, &self.odd) {
+                Element::Record(record) => {
+                    let Record { attempt, .. } = &*record;
+                    books.ledger.add(attempt, now.wall);
+                    self.limits.learn(&record, now.wall);
+                    self.taken += 1;
+                }
+                Element::Control => {}
+                Element::Unreadable => {
+                    books.ledger.add_unreadable();
+                    self.taken += 1;
+                }
+            }
+        })?;
+        Some(elements)
+    }
+
+    fn usage_fact(&self, now: Moment) -> Fact {
+        let usage = lock(&self.books).ledger.usage(|hash| self.names.api_key(hash), now.wall);
+        Fact::LlmUsage(Arc::new(usage))
+    }
+
+    /// What must survive a restart and is not stored yet. Sums and what says that they were counted are one change.
+    fn changes(&mut self) -> Vec<CounterChange> {
+        if !self.is_resumed {
+            return Vec::new();
+        }
+        let mut changes = lock(&self.books).changes();
+        changes.extend(self.queue.changes());
+        changes.extend(self.totals.changes());
+        let rows = self.session.rows();
+        changes.extend(CounterChange::between(SESSION, &self.session_rows, rows.clone()));
+        self.session_rows = rows;
+        changes
+    }
+}

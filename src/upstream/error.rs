@@ -33,6 +33,13 @@ pub enum Cause {
     /// The login failed otherwise. It is paced like a refused one, because each attempt sends the password.
     #[error("the login failed: {0}")]
     LoginFailed(Box<Cause>),
+    /// The address is locked out.
+    #[error(
+        "the server has banned this address for {} (answered 403): the management key was wrong five times, or somebody \
+         who can reach the server sent wrong keys with this address in X-Forwarded-For",
+        humantime::format_duration(*.0)
+    )]
+    Banned(Duration),
     /// The target no longer accepts what it gave at the last login, again and again.
     #[error("the session is no longer accepted, and the last login was a short time ago")]
     SessionLost,
@@ -61,6 +68,9 @@ pub enum Cause {
     /// What is most likely wrong, in a whole sentence.
     #[error("{1}")]
     Hint(Reason, &'static str),
+    /// The target does not have what the configuration asks for, in a whole sentence.
+    #[error("{0}")]
+    Missing(&'static str),
     /// The panel itself says that it failed.
     #[error("the panel reports a failure of its own")]
     PanelFailed,
@@ -104,7 +114,7 @@ impl FetchError {
 
     /// The failure of an exchange. A target that asks us to wait gets what it asks for, within limits.
     pub fn refused(asked: &'static str, refusal: http::Refusal) -> Self {
-        let http::Refusal { error, retry_after, said: _ } = refusal;
+        let http::Refusal { error, retry_after, headers: _, said: _ } = refusal;
         let status = match error {
             http::Error::Status(429) | http::Error::Page(429) => 429,
             http::Error::Status(503) if retry_after.is_some() => 503,
@@ -157,9 +167,10 @@ impl Cause {
         match self {
             Cause::Login { .. } | Cause::SessionLost | Cause::SwitchedOff => Reason::Auth,
             Cause::LoginFailed(cause) => cause.reason(),
+            Cause::Banned(_) => Reason::Banned,
             Cause::RateLimited { .. } => Reason::RateLimited,
             Cause::NotAllowed | Cause::CrossSite => Reason::Forbidden,
-            Cause::NotFound(_) => Reason::NotFound,
+            Cause::NotFound(_) | Cause::Missing(_) => Reason::NotFound,
             Cause::OtherSystem { .. } | Cause::Rows => Reason::Decode,
             Cause::Poisoned(_) | Cause::PanelFailed => Reason::ServerError,
             Cause::Hint(reason, _) => *reason,
@@ -182,7 +193,9 @@ impl Cause {
 
     fn scope(&self) -> Scope {
         match self {
-            Cause::Login { .. } | Cause::LoginFailed(_) | Cause::SwitchedOff => Scope::Login,
+            Cause::Login { .. } | Cause::LoginFailed(_) | Cause::SwitchedOff | Cause::Banned(_) => {
+                Scope::Login
+            }
             Cause::SessionLost | Cause::RateLimited { .. } | Cause::Hint(..) => Scope::Target,
             Cause::NotAllowed => Scope::NotAllowed,
             Cause::Http(err) => match err {
@@ -197,6 +210,7 @@ impl Cause {
             },
             Cause::CrossSite
             | Cause::NotFound(_)
+            | Cause::Missing(_)
             | Cause::OtherSystem { .. }
             | Cause::PanelFailed
             | Cause::Rows
@@ -216,6 +230,7 @@ mod tests {
             (login, Reason::Auth, Scope::Login),
             (Cause::SwitchedOff, Reason::Auth, Scope::Login),
             (Cause::SessionLost, Reason::Auth, Scope::Target),
+            (Cause::Banned(Duration::from_secs(60)), Reason::Banned, Scope::Login),
             (Cause::NotFound(404).of_login(), Reason::NotFound, Scope::Login),
             (
                 Cause::RateLimited { status: 429, wait: Duration::from_secs(60) },
@@ -225,6 +240,7 @@ mod tests {
             (Cause::NotAllowed, Reason::Forbidden, Scope::NotAllowed),
             (Cause::CrossSite, Reason::Forbidden, Scope::Part),
             (Cause::NotFound(404), Reason::NotFound, Scope::Part),
+            (Cause::Missing("what"), Reason::NotFound, Scope::Part),
             (Cause::OtherSystem { expected: "a panel" }, Reason::Decode, Scope::Part),
             (Cause::Rows, Reason::Decode, Scope::Part),
             (Cause::Poisoned(500), Reason::ServerError, Scope::Part),

@@ -11,4 +11,6 @@ pub struct Notes {
     pub logins: u64,
     /// Fields that could not be read, and how often.
     pub odd_fields: BTreeMap<OddField, u64>,
+    /// What the operator may want to know, a sentence each, said once.
+    pub hints: Vec<&'static str>,
 }

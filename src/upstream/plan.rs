@@ -23,7 +23,8 @@ pub enum Pace {
     Each(Duration),
     /// A long list, read page by page within the target's load.
     Walk,
-    /// Once every interval, and never later than this after the last read: for data that the target discards.
+    /// Once every interval, and never later than this after the last read: for data that the target discards. A read
+    /// takes it away, so only the daemon reads it, and a read that has begun is not cut short.
     Within(Duration),
 }
 
@@ -31,6 +32,11 @@ impl Planned {
     /// A part that does not decide whether the target is up.
     pub fn new(part: Part, pace: Pace) -> Self {
         Planned { part, pace, decides_up: false }
+    }
+
+    /// Whether a read takes data away that the target does not keep.
+    pub fn takes_away(&self) -> bool {
+        matches!(self.pace, Pace::Within(_))
     }
 
     /// The part that decides whether the target is up, requested once every interval.

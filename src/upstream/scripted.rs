@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     clock::Beat,
-    model::{CounterFamilies, Fact, Moment, NamedUsers, Part, UserFacts},
+    model::{CounterChange, CounterFamilies, CounterRow, Fact, Moment, NamedUsers, Part, UserFacts},
     upstream::{FetchError, Notes, Planned, Step, Timeouts},
 };
 
@@ -28,6 +28,8 @@ pub struct Scripted {
     pub named: Arc<Mutex<Vec<Vec<Arc<str>>>>>,
     /// The durable counters that were restored.
     pub resumed: Arc<Mutex<CounterFamilies>>,
+    /// The part whose reads are announced by a durable row.
+    pub announces: Option<Part>,
     pub notes: Notes,
     /// The time limits that were set.
     pub timeouts: Option<Timeouts>,
@@ -35,6 +37,12 @@ pub struct Scripted {
 }
 
 impl Scripted {
+    pub(super) fn announce(&self, part: Part) -> Vec<CounterChange> {
+        let row = CounterRow { labels: "begun".to_owned(), values: vec![1] };
+        let change = CounterChange { family: "announced".to_owned(), rows: vec![row], gone: Vec::new() };
+        self.announces.filter(|announced| *announced == part).map(|_| change).into_iter().collect()
+    }
+
     pub(super) async fn read(&mut self, part: Part, now: Moment) -> Result<Step, FetchError> {
         self.log.lock().unwrap().push((part, now.uptime));
         self.notes.requests += 1;

@@ -6,6 +6,7 @@ mod common;
 mod access;
 mod access_changes;
 mod alerts_reference;
+mod cliproxy;
 mod config;
 mod crash;
 mod dashboards;

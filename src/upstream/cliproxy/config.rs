@@ -52,3 +52,18 @@ impl Default for Caps {
         Caps { api_keys: 200, models: 100 }
     }
 }
+
+#[cfg(test)]
+pub(super) fn test_config() -> CliproxyConfig {
+    CliproxyConfig {
+        url: PanelUrl::parse("http://127.0.0.1:8317").unwrap(),
+        key: "management".into(),
+        usage: UsageSetting::Auto,
+        key_aliases: Vec::new(),
+        credential_aliases: Vec::new(),
+        caps: Caps::default(),
+        tls: TlsOptions::default(),
+        prices: Arc::default(),
+        zone: TimeZone::UTC,
+    }
+}

@@ -1,0 +1,142 @@
+//! The tables `[cliproxy.NAME]`.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use toml::de::DeValue;
+
+use crate::config::kinds::Sections;
+use crate::config::shape::{
+    Key, Shape,
+    Show::{self, Hidden, If, Number, Origin},
+};
+use crate::config::table::{Field, FreeEntry, Table};
+use crate::config::values::{choice, count, is_choice, kind, text};
+use crate::config::{poll, secrets, tls};
+use crate::http::options::PanelUrl;
+use crate::secret::Secret;
+use crate::upstream::cliproxy::config::{Caps, CliproxyConfig, UsageSetting};
+
+const KEYS: &[Key] = &[
+    ("url", Origin),
+    ("management_key", Hidden),
+    ("management_key_file", Hidden),
+    ("usage", If(|text| is_choice(text, &USAGE))),
+    // Its keys are secrets.
+    ("key_aliases", Hidden),
+    ("credential_aliases", Hidden),
+    ("max_api_keys", Number),
+    ("max_models", Number),
+    ("tls", Show::Table(&tls::SHAPE)),
+];
+pub(in crate::config) const SHAPE: Shape = Shape { title: "[cliproxy.NAME]", keys: &[KEYS, poll::KEYS] };
+
+const USAGE: [(&str, UsageSetting); 4] = [
+    ("auto", UsageSetting::Auto),
+    ("snapshot", UsageSetting::Snapshot),
+    ("queue", UsageSetting::Queue),
+    ("off", UsageSetting::Off),
+];
+
+/// The longest alias, in bytes.
+const ALIAS: usize = 64;
+
+pub(in crate::config) fn read(mut table: Table<'_, '_>, sections: &Sections<'_>) -> Option<CliproxyConfig> {
+    let url = table.take("url", |value| PanelUrl::parse(&text(value)?).map_err(|error| error.to_string()));
+    if url.is_absent() {
+        table.refuse("url", "missing; write url = \"http://127.0.0.1:8317\"");
+    }
+    let key = read_key(&mut table);
+    let usage = table.take("usage", |value| choice(value, &USAGE)).value().unwrap_or_default();
+    let key_aliases = read_aliases(&mut table, "key_aliases", "client key");
+    let credential_aliases = read_aliases(&mut table, "credential_aliases", "label of a credential");
+    let default = Caps::default();
+    let caps = Caps {
+        api_keys: table.take("max_api_keys", count).value().unwrap_or(default.api_keys),
+        models: table.take("max_models", count).value().unwrap_or(default.models),
+    };
+    let tls = tls::take(&mut table, matches!(&url, Field::Given(url) if !url.value.is_https()));
+    Some(CliproxyConfig {
+        url: url.value()?,
+        key: key?,
+        usage,
+        key_aliases: key_aliases.into_iter().map(|(key, alias)| (Secret::from(key), alias)).collect(),
+        credential_aliases,
+        caps,
+        tls,
+        prices: Arc::clone(&sections.cost.prices),
+        zone: sections.alerting.zone.clone(),
+    })
+}
+
+/// What is allowed but probably not meant, a sentence each.
+pub(in crate::config) fn warnings(name: &str, cliproxy: &CliproxyConfig) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if cliproxy.tls.insecure_skip_verify {
+        warnings.push(format!(
+            "cliproxy.{name}: insecure_skip_verify lets anyone between here and the server read the management key; \
+             write pin_sha256 or ca_file instead"
+        ));
+    }
+    if !cliproxy.url.is_https() && !cliproxy.url.is_loopback() {
+        warnings.push(format!(
+            "cliproxy.{name}: the management key crosses the network unencrypted, as the URL starts with http://"
+        ));
+    }
+    warnings
+}
+
+/// The management key. The server counts a request whose key it does not accept, and bans an address after five.
+fn read_key(table: &mut Table<'_, '_>) -> Option<Secret> {
+    let key = secrets::take_checked(table, "management_key", |key| {
+        if key.trim() != key {
+            // The server would take the space for a part of the key.
+            return Err("starts or ends with a space; write the key without".to_owned());
+        }
+        Ok(())
+    });
+    if key.is_absent() {
+        let variable = secrets::variable(&table.place.below("management_key"));
+        table.refuse(
+            "management_key",
+            format!("missing; write management_key_file or management_key, or set {variable}"),
+        );
+    }
+    key.value()
+}
+
+/// Names for what `of` says, in the order of the text. Each name is used once. No message quotes a key, which may be a
+/// secret.
+fn read_aliases(table: &mut Table<'_, '_>, key: &str, of: &str) -> Vec<(String, String)> {
+    let own = table.place.below(key);
+    let mut aliases = Vec::new();
+    let mut used = HashSet::new();
+    for FreeEntry { name, place, value } in table.free_section(key) {
+        let place = match place.offset {
+            Some(offset) => own.clone().at(offset),
+            None => own.clone(),
+        };
+        let refuse = |text: String| table.reading.refuse(&place, text);
+        match value.value {
+            _ if name.trim().is_empty() => refuse(format!("an empty {of}; write the {of} in quotes")),
+            DeValue::String(alias) if alias.trim().is_empty() || alias.contains(char::is_control) => {
+                refuse("an alias that is empty or has control characters; write a short name".to_owned());
+            }
+            DeValue::String(alias) if alias.len() > ALIAS => {
+                refuse(format!("an alias of more than {ALIAS} bytes; write a shorter name"));
+            }
+            // Labels like this are those of everything beyond a cap.
+            DeValue::String(alias) if alias.starts_with('_') => {
+                refuse("an alias that starts with \"_\"; write another name".to_owned());
+            }
+            DeValue::String(alias) => {
+                if key == "credential_aliases" && !used.insert(alias.to_string()) {
+                    refuse("the alias of another credential already; write another name".to_owned());
+                }
+                aliases.push((name, alias.into_owned()));
+            }
+            other => refuse(format!("{} where an alias was expected; write it in quotes", kind(&other))),
+        }
+    }
+    aliases
+}

@@ -1,0 +1,352 @@
+//! The small requests, and what their answers show of the server.
+
+use std::time::Duration;
+
+use reqwest::{
+    RequestBuilder,
+    header::{ACCEPT, HeaderMap, RETRY_AFTER},
+};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+
+use super::{
+    Cliproxy, QUEUE_BODY, QUEUE_TIME, RETENTION_EVERY,
+    config::UsageSetting,
+    credentials::{self, Files, Listed},
+    routes::{self, Base, DEBUG, NotFound, Route, Routes, USAGE},
+};
+use crate::{
+    http::{self, Limits, Refusal, Repeat, Reply},
+    model::{Moment, Reason, Timestamp},
+    upstream::{Cause, FetchError, json},
+};
+
+/// The most pages of credentials, and rows of one.
+const PAGES: usize = 20;
+const PAGE: usize = 500;
+/// The longest answer that is read whole, in bytes.
+const SHORT: usize = 64 * 1024;
+
+const DISABLED: &str = "the management API is switched off (answered 404 with nothing): set remote-management.secret-key on the \
+                        server, which also a server in Home mode does not have";
+
+/// The failure of an answer that is JSON, but nothing that this server says there.
+pub(super) fn other_system(asked: &'static str) -> FetchError {
+    FetchError::new(asked, Cause::OtherSystem { expected: "CLIProxyAPI" })
+}
+
+/// What the flag's route answers.
+enum Flag {
+    Is(bool),
+    NotFound(NotFound),
+    /// Something that is no flag.
+    Other,
+}
+
+impl Cliproxy {
+    pub(super) fn base(&self) -> Base {
+        self.routes.base.unwrap_or(Base::V0)
+    }
+
+    /// A request with the key.
+    pub(super) fn request(
+        &self,
+        asked: &'static str,
+        query: &str,
+        now: Moment,
+    ) -> Result<RequestBuilder, FetchError> {
+        self.authorized(asked, self.http.get(self.config.url.join(asked) + query), now)
+    }
+
+    fn authorized(
+        &self,
+        asked: &'static str,
+        request: RequestBuilder,
+        now: Moment,
+    ) -> Result<RequestBuilder, FetchError> {
+        self.session.authorize(asked, request.header(ACCEPT, "application/json"), now)
+    }
+
+    pub(super) fn begins(&mut self, limits: Limits) {
+        self.notes.requests += 1;
+        self.beat.within(limits.deadline);
+    }
+
+    /// Reads a short answer with any status but a refusal of the key.
+    async fn short(&mut self, asked: &'static str, query: &str, now: Moment) -> Result<Reply, FetchError> {
+        let request = self.request(asked, query, now)?;
+        let limits = Limits { body: SHORT, ..self.small };
+        self.begins(limits);
+        let reply = self.http.send(request, limits).await.map_err(|error| FetchError::new(asked, error))?;
+        let error = match reply.status {
+            // Not every 404 comes after a look at the key.
+            404 => return Ok(reply),
+            200 | 400 => {
+                self.session.was_accepted();
+                return Ok(reply);
+            }
+            status @ 300..=399 => http::Error::Redirect(status),
+            status => http::Error::Status(status),
+        };
+        let retry_after = reply.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let retry_after =
+            retry_after.and_then(|seconds| seconds.trim().parse().ok()).map(Duration::from_secs);
+        let refusal = Refusal { error, retry_after, headers: Box::new(reply.headers), said: reply.body };
+        Err(self.session.judge(asked, refusal, now))
+    }
+
+    /// Reads a JSON answer; absent: the server has no such route.
+    async fn value(
+        &mut self,
+        asked: &'static str,
+        query: &str,
+        now: Moment,
+    ) -> Result<Option<(Box<RawValue>, Timestamp)>, FetchError> {
+        let request = self.request(asked, query, now)?;
+        let limits = self.small;
+        self.begins(limits);
+        match self.http.read(request, Repeat::Safe, limits, json::document).await {
+            Ok(answer) => Ok(Some((answer.value, answer.date.unwrap_or(now.wall)))),
+            Err(Refusal { error: http::Error::Status(404), .. }) => Ok(None),
+            Err(refusal) => Err(self.session.judge(asked, refusal, now)),
+        }
+    }
+
+    /// Reads whether statistics are recorded, and with it the version. Finds out below which path the API is.
+    pub(super) async fn read_flag(&mut self, now: Moment) -> Result<(), FetchError> {
+        if let Some(base) = self.routes.base {
+            if self.routes.flagless {
+                return self.find_flagless(now).await;
+            }
+            match self.flag(base, now).await? {
+                Flag::Is(enabled) => return self.meets(base, enabled),
+                Flag::NotFound(NotFound::Unset) => return self.meets(base, false),
+                Flag::NotFound(NotFound::Text | NotFound::Version | NotFound::Disabled) | Flag::Other => {}
+            }
+        }
+        // Another server may be there now.
+        self.routes = Routes::default();
+        match self.flag(Base::V8, now).await? {
+            Flag::Is(enabled) => return self.meets(Base::V8, enabled),
+            Flag::NotFound(NotFound::Unset) => return self.meets(Base::V8, false),
+            Flag::NotFound(NotFound::Text | NotFound::Version | NotFound::Disabled) | Flag::Other => {}
+        }
+        match self.flag(Base::V0, now).await? {
+            Flag::Is(enabled) => self.meets(Base::V0, enabled),
+            Flag::NotFound(NotFound::Disabled) => {
+                Err(FetchError::new(Base::V0.flag(), Cause::Hint(Reason::NotFound, DISABLED)))
+            }
+            Flag::NotFound(NotFound::Text) => self.find_flagless(now).await,
+            Flag::NotFound(NotFound::Version | NotFound::Unset) => {
+                Err(FetchError::new(Base::V0.flag(), Cause::NotFound(404)))
+            }
+            Flag::Other => Err(other_system(Base::V0.flag())),
+        }
+    }
+
+    /// A server of 6.0.0 to 6.0.4, which records always.
+    async fn find_flagless(&mut self, now: Moment) -> Result<(), FetchError> {
+        let reply = self.short(DEBUG, "", now).await?;
+        if reply.status != 200 || serde_json::from_slice::<Debug>(&reply.body).is_err() {
+            self.routes = Routes::default();
+            return Err(FetchError::new(Base::V0.flag(), Cause::NotFound(404)));
+        }
+        self.learn_version(&reply.headers);
+        self.routes.flagless = true;
+        self.meets(Base::V0, true)
+    }
+
+    async fn flag(&mut self, base: Base, now: Moment) -> Result<Flag, FetchError> {
+        let reply = self.short(base.flag(), "", now).await?;
+        if reply.status != 200 {
+            let kind = routes::not_found(&reply.headers, &reply.body);
+            return Ok(if reply.status == 404 { Flag::NotFound(kind) } else { Flag::Other });
+        }
+        let enabled = match base {
+            Base::V8 => serde_json::from_slice(&reply.body).ok(),
+            Base::V0 => serde_json::from_slice::<Enabled>(&reply.body).ok().map(|flag| flag.enabled),
+        };
+        let Some(enabled) = enabled else { return Ok(Flag::Other) };
+        self.learn_version(&reply.headers);
+        Ok(Flag::Is(enabled))
+    }
+
+    fn learn_version(&mut self, headers: &HeaderMap) {
+        let version = routes::version(headers);
+        self.signs.version = version.is_some();
+        if self.is_known && version != self.version {
+            // It may have other routes.
+            self.routes = Routes::default();
+            self.retention_read = None;
+        }
+        self.version = version;
+    }
+
+    fn meets(&mut self, base: Base, enabled: bool) -> Result<(), FetchError> {
+        self.routes.base = Some(base);
+        if self.enabled.replace(enabled) != Some(enabled) {
+            self.watch.begins_again();
+        }
+        Ok(())
+    }
+
+    /// Finds out whether there are totals, if they are not going to be read: that tells the generation.
+    pub(super) async fn find_totals(&mut self, now: Moment) -> Result<(), FetchError> {
+        let reads_them = matches!(self.config.usage, UsageSetting::Auto | UsageSetting::Snapshot);
+        if reads_them || self.routes.usage != Route::Unknown || self.routes.base == Some(Base::V8) {
+            return Ok(());
+        }
+        // Only the start of them is read.
+        let reply = self.short(USAGE, "", now).await?;
+        self.routes.usage = match reply.status {
+            404 => self.absent(&reply.headers, &reply.body, now),
+            _ => Route::Present,
+        };
+        Ok(())
+    }
+
+    /// What a 404 makes of a route.
+    pub(super) fn absent(&mut self, headers: &HeaderMap, body: &[u8], now: Moment) -> Route {
+        self.routes.absence = Some(routes::not_found(headers, body));
+        Route::Absent(now)
+    }
+
+    /// Finds out whether there is a queue, by a request for no record, which takes none.
+    pub(super) async fn find_queue(&mut self, now: Moment) -> Result<(), FetchError> {
+        if self.routes.queue != Route::Unknown {
+            return Ok(());
+        }
+        let reply = self.short(self.base().queue(), "?count=0", now).await?;
+        self.routes.queue = match reply.status {
+            404 => self.absent(&reply.headers, &reply.body, now),
+            _ => Route::Present,
+        };
+        Ok(())
+    }
+
+    /// Reads how long the queue keeps records. Of an answer that has the whole configuration, nothing else is looked at.
+    pub(super) async fn read_retention(&mut self, now: Moment) -> Result<(), FetchError> {
+        let is_due = self.retention_read.is_none_or(|read| now.since(read) >= RETENTION_EVERY);
+        if self.config.usage != UsageSetting::Queue || self.routes.queue != Route::Present || !is_due {
+            return Ok(());
+        }
+        let base = self.base();
+        let asked = base.retention();
+        let decode = move |body: http::Body| {
+            let body = body.buffered().map_err(serde_json::Error::io)?;
+            match base {
+                Base::V8 => serde_json::from_reader(body),
+                Base::V0 => serde_json::from_reader::<_, Retention>(body).map(|config| config.seconds),
+            }
+        };
+        let request = self.request(asked, "", now)?;
+        let limits = self.small;
+        self.begins(limits);
+        match self.http.read(request, Repeat::Safe, limits, decode).await {
+            Ok(answer) => self.queue.keeps(answer.value),
+            Err(Refusal { error: http::Error::Status(404) | http::Error::Decode(_), .. }) => {
+                self.queue.keeps(None);
+            }
+            Err(refusal) => return Err(self.session.judge(asked, refusal, now)),
+        }
+        self.retention_read = Some(now);
+        Ok(())
+    }
+
+    /// Reads the list of files, and page by page if the server does not give it whole.
+    pub(super) async fn read_files(&mut self, now: Moment) -> Result<Files, FetchError> {
+        let asked = self.base().credentials();
+        let mut files = self.page_of_files(asked, "", now).await?;
+        if !files.has_more {
+            return Ok(files);
+        }
+        files = Files::default();
+        for page in 1..=PAGES {
+            let query = format!("?page={page}&page_size={PAGE}");
+            let Files { listed, omitted, has_more, has_cooldowns, has_counts } =
+                self.page_of_files(asked, &query, now).await?;
+            files.listed.extend(listed);
+            files.omitted += omitted;
+            files.has_cooldowns |= has_cooldowns;
+            files.has_counts |= has_counts;
+            if !has_more {
+                return Ok(files);
+            }
+        }
+        // As if one more were left out: it is unknown how many are.
+        files.omitted += 1;
+        Ok(files)
+    }
+
+    async fn page_of_files(
+        &mut self,
+        asked: &'static str,
+        query: &str,
+        now: Moment,
+    ) -> Result<Files, FetchError> {
+        let Some((raw, date)) = self.value(asked, query, now).await? else {
+            self.routes = Routes::default();
+            return Err(FetchError::new(asked, Cause::NotFound(404)));
+        };
+        let files = credentials::files(&raw, &self.names, date, &self.odd);
+        files.ok_or_else(|| other_system(asked))
+    }
+
+    /// Reads the counters of keys, which servers before 6.9.47 do not have.
+    pub(super) async fn read_keys(&mut self, now: Moment) -> Result<(Vec<Listed>, usize), FetchError> {
+        if self.routes.key_usage.is_absent() {
+            return Ok((Vec::new(), 0));
+        }
+        let asked = self.base().key_usage();
+        let Some((raw, _)) = self.value(asked, "", now).await? else {
+            self.routes.key_usage = Route::Absent(now);
+            return Ok((Vec::new(), 0));
+        };
+        let keys = credentials::keys(&raw, &self.names, &self.odd).ok_or_else(|| other_system(asked))?;
+        self.routes.key_usage = Route::Present;
+        Ok(keys)
+    }
+
+    /// Takes records from the queue, on a connection of its own, so that nothing sends the request again. Returns them,
+    /// and when they were there.
+    pub(super) async fn request_records(
+        &mut self,
+        request: RequestBuilder,
+        now: Moment,
+    ) -> Result<(Box<RawValue>, Moment), Refusal> {
+        let limits = Limits { deadline: QUEUE_TIME, body: QUEUE_BODY };
+        self.begins(limits);
+        let began = Instant::now();
+        let answer = self.http.read(request, Repeat::Never, limits, json::document).await?;
+        Ok((answer.value, now.after(began.elapsed())))
+    }
+
+    /// The request for the next batch of records.
+    pub(super) fn batch_request(
+        &self,
+        asked: &'static str,
+        now: Moment,
+    ) -> Result<RequestBuilder, FetchError> {
+        let url = format!("{}?count={}", self.config.url.join(asked), self.batch);
+        self.authorized(asked, self.http.get_alone(url), now)
+    }
+}
+
+#[derive(Deserialize)]
+struct Enabled {
+    #[serde(rename = "usage-statistics-enabled")]
+    enabled: bool,
+}
+
+#[derive(Deserialize)]
+struct Debug {
+    #[serde(rename = "debug")]
+    _debug: bool,
+}
+
+#[derive(Deserialize)]
+struct Retention {
+    #[serde(rename = "redis-usage-queue-retention-seconds")]
+    seconds: Option<i64>,
+}

@@ -1,0 +1,299 @@
+//! Reads JSON of any size value by value, without building it. What is skipped is only counted, which is several times as
+//! fast as decoding it; what is taken is decoded by the caller.
+
+use std::io::{self, BufRead, ErrorKind};
+
+use serde::de::Error as _;
+
+type Result<T> = serde_json::Result<T>;
+
+/// A JSON text that is read from front to back.
+pub(super) struct Scanner<R> {
+    from: R,
+    /// Bytes of a value that may be taken.
+    most: usize,
+}
+
+impl<R: BufRead> Scanner<R> {
+    /// Values larger than `most` bytes can only be skipped.
+    pub(super) fn new(from: R, most: usize) -> Self {
+        Scanner { from, most }
+    }
+
+    /// Gives each field of an object to `field`, which reads or skips its value. Null has none.
+    ///
+    /// # Errors
+    /// When it is no object, or broken.
+    pub(super) fn object(&mut self, mut field: impl FnMut(&mut Self, &str) -> Result<()>) -> Result<()> {
+        if !self.opens(b'{')? || self.closes(b'}')? {
+            return Ok(());
+        }
+        let mut key = Vec::new();
+        loop {
+            key.clear();
+            self.take(&mut key)?;
+            let name: String = serde_json::from_slice(&key)?;
+            self.expect(b':')?;
+            field(self, &name)?;
+            if !self.goes_on(b'}')? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Calls `element` in front of each element of a list, which reads or skips it. Null has none.
+    ///
+    /// # Errors
+    /// When it is no list, or broken.
+    pub(super) fn list(&mut self, mut element: impl FnMut(&mut Self) -> Result<()>) -> Result<()> {
+        if !self.opens(b'[')? || self.closes(b']')? {
+            return Ok(());
+        }
+        loop {
+            element(self)?;
+            if !self.goes_on(b']')? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Skips a value.
+    ///
+    /// # Errors
+    /// When the text ends in it.
+    pub(super) fn skip(&mut self) -> Result<()> {
+        self.value(|_| Ok(()))
+    }
+
+    /// Appends a value to `taken`.
+    ///
+    /// # Errors
+    /// When the text ends in it, and when it is larger than a value may be.
+    pub(super) fn take(&mut self, taken: &mut Vec<u8>) -> Result<()> {
+        let most = self.most;
+        self.value(|part| {
+            if taken.len() + part.len() > most {
+                return Err(serde_json::Error::io(ErrorKind::FileTooLarge.into()));
+            }
+            taken.extend_from_slice(part);
+            Ok(())
+        })
+    }
+
+    /// Reads a number; absent: it is none.
+    ///
+    /// # Errors
+    /// As [`Scanner::take`].
+    pub(super) fn count(&mut self) -> Result<Option<u64>> {
+        let mut number = Vec::new();
+        self.take(&mut number)?;
+        Ok(serde_json::from_slice(&number).ok())
+    }
+
+    /// Nothing but space may follow.
+    ///
+    /// # Errors
+    /// When something does.
+    pub(super) fn end(&mut self) -> Result<()> {
+        match self.peek()? {
+            None => Ok(()),
+            Some(_) => Err(misplaced()),
+        }
+    }
+
+    fn value(&mut self, mut part: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let mut value = match self.peek()? {
+            None => return Err(cut_off()),
+            Some(b'{' | b'[' | b'"') => Value::default(),
+            // A number or a word, up to what follows it.
+            Some(_) => loop {
+                let bytes = fill(&mut self.from)?;
+                let ends = |byte: &u8| matches!(byte, b',' | b'}' | b']') || byte.is_ascii_whitespace();
+                let end = bytes.iter().position(ends);
+                let length = end.unwrap_or(bytes.len());
+                part(bytes.get(..length).unwrap_or_default())?;
+                self.from.consume(length);
+                if end.is_some() || length == 0 {
+                    return Ok(());
+                }
+            },
+        };
+        loop {
+            let bytes = fill(&mut self.from)?;
+            if bytes.is_empty() {
+                return Err(cut_off());
+            }
+            let end = value.read(bytes);
+            let length = end.unwrap_or(bytes.len());
+            part(bytes.get(..length).unwrap_or_default())?;
+            self.from.consume(length);
+            if end.is_some() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether a value begins with `bracket`; null has nothing in it.
+    fn opens(&mut self, bracket: u8) -> Result<bool> {
+        match self.peek()? {
+            Some(byte) if byte == bracket => {
+                self.from.consume(1);
+                Ok(true)
+            }
+            Some(b'n') => self.skip().map(|()| false),
+            Some(_) => Err(misplaced()),
+            None => Err(cut_off()),
+        }
+    }
+
+    fn closes(&mut self, bracket: u8) -> Result<bool> {
+        let closes = self.peek()? == Some(bracket);
+        if closes {
+            self.from.consume(1);
+        }
+        Ok(closes)
+    }
+
+    /// Whether a comma follows, and not the end of what is open.
+    fn goes_on(&mut self, bracket: u8) -> Result<bool> {
+        if self.closes(bracket)? {
+            return Ok(false);
+        }
+        self.expect(b',').map(|()| true)
+    }
+
+    fn expect(&mut self, byte: u8) -> Result<()> {
+        match self.peek()? {
+            Some(found) if found == byte => {
+                self.from.consume(1);
+                Ok(())
+            }
+            Some(_) => Err(misplaced()),
+            None => Err(cut_off()),
+        }
+    }
+
+    /// The next byte that is no space.
+    fn peek(&mut self) -> Result<Option<u8>> {
+        loop {
+            let bytes = fill(&mut self.from)?;
+            if bytes.is_empty() {
+                return Ok(None);
+            }
+            let spaces = bytes.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+            let next = bytes.get(spaces).copied();
+            self.from.consume(spaces);
+            if next.is_some() {
+                return Ok(next);
+            }
+        }
+    }
+}
+
+/// How much of a string, list or object was read.
+#[derive(Default)]
+struct Value {
+    depth: usize,
+    in_string: bool,
+    escaped: bool,
+}
+
+impl Value {
+    /// Reads on, and returns where the value ends.
+    fn read(&mut self, bytes: &[u8]) -> Option<usize> {
+        for (at, byte) in bytes.iter().enumerate() {
+            if self.escaped {
+                self.escaped = false;
+                continue;
+            }
+            match byte {
+                b'\\' => self.escaped = self.in_string,
+                b'"' => {
+                    self.in_string = !self.in_string;
+                    if !self.in_string && self.depth == 0 {
+                        return Some(at + 1);
+                    }
+                }
+                b'{' | b'[' if !self.in_string => self.depth += 1,
+                b'}' | b']' if !self.in_string => {
+                    self.depth = self.depth.saturating_sub(1);
+                    if self.depth == 0 {
+                        return Some(at + 1);
+                    }
+                }
+                _ => {}
+            }
+        }
+        None
+    }
+}
+
+fn fill(from: &mut impl BufRead) -> Result<&[u8]> {
+    from.fill_buf().map_err(serde_json::Error::io)
+}
+
+fn misplaced() -> serde_json::Error {
+    serde_json::Error::custom("not what is expected here")
+}
+
+fn cut_off() -> serde_json::Error {
+    match serde_json::from_str::<serde::de::IgnoredAny>("[") {
+        Err(cut_off) => cut_off,
+        Ok(_) => serde_json::Error::io(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::error::Category;
+
+    use super::*;
+
+    /// What is read of `{"keep": [values]}`, however the text arrives.
+    fn kept(text: &str, buffer: usize, most: usize) -> Result<Vec<String>> {
+        let from = io::BufReader::with_capacity(buffer, text.as_bytes());
+        let mut scanner = Scanner::new(from, most);
+        let mut kept = Vec::new();
+        scanner.object(|scanner, key| match key {
+            "keep" => scanner.list(|scanner| {
+                let mut value = Vec::new();
+                scanner.take(&mut value)?;
+                kept.push(String::from_utf8_lossy(&value).into_owned());
+                Ok(())
+            }),
+            _ => scanner.skip(),
+        })?;
+        scanner.end()?;
+        Ok(kept)
+    }
+
+    #[test]
+    fn values_are_found_wherever_the_text_is_cut() {
+        let text = r#" { "a" : {"x":[1,{"y":"}]\"\\"}],"z":null}, "keep" : [ {"n": "a\"}{"} , 12.5e3,"s\\", null,[],true ] ,"b":-1 } "#;
+        for buffer in 1..text.len() {
+            let kept = kept(text, buffer, 100).unwrap();
+            assert_eq!(kept, [r#"{"n": "a\"}{"}"#, "12.5e3", r#""s\\""#, "null", "[]", "true"], "{buffer}");
+        }
+        for empty in ["{}", "null", r#"{"keep":null}"#, r#"{"keep":[]}"#] {
+            assert_eq!(kept(empty, 8, 100).unwrap(), Vec::<String>::new(), "{empty}");
+        }
+    }
+
+    #[test]
+    fn broken_texts_are_refused() {
+        for (text, category) in [
+            ("", Category::Eof),
+            ("{", Category::Eof),
+            (r#"{"keep":[{"a":1"#, Category::Eof),
+            (r#"{"keep":["a"#, Category::Eof),
+            (r#"{"other":{"a":[}"#, Category::Eof),
+            ("[1]", Category::Data),
+            (r#"{"keep":{}}"#, Category::Data),
+            (r#"{"keep":[1 2]}"#, Category::Data),
+            (r#"{"keep":[]} x"#, Category::Data),
+            (r#"{"keep":["12345678901"]}"#, Category::Io),
+        ] {
+            assert_eq!(kept(text, 8, 10).unwrap_err().classify(), category, "{text}");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Records from the queue: each is counted once, and what may have been lost shows.
+
+use proxymeter::{
+    model::{LlmMode, Part, Reason},
+    simulator::cliproxy::{Fault, Generation, Options, Times, Traffic},
+    upstream::{Pace, cliproxy::config::UsageSetting},
+};
+
+use crate::common::cliproxy::{KEY, QUEUE, Simulated};
+
+const QUEUES: [Generation; 4] = [Generation::V6_10, Generation::V7_2, Generation::V7_3, Generation::V8_0];
+
+#[tokio::test]
+async fn records_are_taken_until_there_are_none_and_only_while_that_is_configured() {
+    for generation in QUEUES {
+        let mut simulated = Simulated::of(generation, UsageSetting::Queue).await;
+        simulated.server.attempts(2500);
+        simulated.driver.read_all().await;
+        assert_eq!((simulated.counted(), simulated.server.queued()), (2500, 0), "{generation:?}");
+        let batches: Vec<_> = simulated.server.pops().iter().map(|pop| pop.sums.attempts).collect();
+        assert_eq!(batches, [1000, 1000, 500]);
+        let state = simulated.driver.report.llm_state.unwrap();
+        assert_eq!((state.mode, state.enabled), (LlmMode::Queue, Some(true)));
+        for usage in [UsageSetting::Auto, UsageSetting::Off] {
+            let mut simulated = Simulated::of(generation, usage).await;
+            simulated.server.attempts(10);
+            for _ in 0..3 {
+                simulated.driver.read_all().await;
+            }
+            assert_eq!((simulated.server.queued(), simulated.counted()), (10, 0), "{generation:?} {usage:?}");
+            assert_eq!(simulated.driver.report.llm_state.unwrap().mode, LlmMode::Off);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_pace_follows_the_retention() {
+    for (generation, seconds, expected) in [
+        (Generation::V7_2, 60, 15),
+        (Generation::V7_2, 20, 5),
+        (Generation::V8_0, 600, 150),
+        (Generation::V6_10, 9, 2),
+    ] {
+        let options = Options {
+            generation,
+            key: KEY.to_owned(),
+            traffic: Traffic::None,
+            retention_seconds: seconds,
+            ..Options::default()
+        };
+        let mut simulated = Simulated::open(&options, UsageSetting::Queue).await;
+        simulated.driver.read(Part::Credentials).await.unwrap();
+        let plan = simulated.driver.upstream.plan();
+        let Pace::Within(pace) = plan[1].pace else { panic!("{plan:?}") };
+        assert_eq!((plan[1].part, pace.as_secs()), (Part::Usage, expected), "{generation:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_lost_answer_and_a_late_poll_are_gaps() {
+    let mut simulated = Simulated::of(Generation::V7_2, UsageSetting::Queue).await;
+    let gaps = |simulated: &Simulated| simulated.driver.report.llm_usage.gaps;
+    simulated.driver.read_all().await;
+    simulated.server.attempts(50);
+    simulated.server.lose_next_pop();
+    let err = simulated.driver.read(Part::Usage).await.unwrap_err();
+    assert_eq!(err.reason(), Reason::Interrupted);
+    assert_eq!(simulated.server.unseen().lost, 50, "it was sent once");
+    // It shows with the next poll of anything.
+    simulated.driver.read(Part::Credentials).await.unwrap();
+    assert_eq!(gaps(&simulated), 1);
+    simulated.driver.read(Part::Usage).await.unwrap();
+    assert_eq!((gaps(&simulated), simulated.counted()), (1, 0));
+    simulated.pass(61);
+    simulated.driver.read_all().await;
+    assert_eq!(gaps(&simulated), 2);
+    // Also if no process ran meanwhile.
+    simulated.pass(30);
+    simulated.driver.read_all().await;
+    simulated.pass(120);
+    simulated.restart();
+    simulated.driver.read_all().await;
+    assert_eq!(gaps(&simulated), 3);
+    simulated.pass(30);
+    simulated.restart();
+    simulated.driver.read_all().await;
+    assert_eq!(gaps(&simulated), 3);
+}
+
+#[tokio::test]
+async fn a_process_that_ends_while_it_takes_records_leaves_one_gap() {
+    let mut simulated = Simulated::of(Generation::V7_2, UsageSetting::Queue).await;
+    simulated.server.attempts(10);
+    simulated.driver.read_all().await;
+    simulated.server.attempts(10);
+    // Killed after the request was announced.
+    simulated.driver.announce(Part::Usage);
+    simulated.restart();
+    simulated.driver.read_all().await;
+    let usage = &simulated.driver.report.llm_usage;
+    assert_eq!((usage.gaps, simulated.counted()), (1, 20));
+    simulated.restart();
+    simulated.driver.read_all().await;
+    assert_eq!((simulated.driver.report.llm_usage.gaps, simulated.counted()), (1, 20));
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_be_reached_is_no_lost_answer() {
+    let mut simulated = Simulated::of(Generation::V7_2, UsageSetting::Queue).await;
+    simulated.driver.read_all().await;
+    simulated.server.wire.fail(QUEUE, Fault::Status(403), Times::Once);
+    simulated.driver.read(Part::Usage).await.unwrap_err();
+    simulated.driver.read_all().await;
+    assert_eq!(simulated.driver.report.llm_usage.gaps, 0);
+    simulated.server.wire.fail(QUEUE, Fault::Status(502), Times::Once);
+    simulated.driver.read(Part::Usage).await.unwrap_err();
+    simulated.driver.read_all().await;
+    assert_eq!(simulated.driver.report.llm_usage.gaps, 1, "a proxy in front may have lost it");
+}
+
+#[tokio::test]
+async fn another_reader_is_noticed() {
+    for percent in [50, 100] {
+        let mut simulated = Simulated::of(Generation::V7_2, UsageSetting::Queue).await;
+        simulated.driver.read_all().await;
+        simulated.server.set_other_reader(percent);
+        for _ in 0..40 {
+            simulated.server.attempts(30);
+            simulated.pass(15);
+            simulated.driver.read_all().await;
+        }
+        let (usage, stolen) = (&simulated.driver.report.llm_usage, simulated.server.unseen().stolen);
+        // What comes counts in favour of there being no other reader.
+        assert!(
+            usage.bypassed * 10 > stolen * 4 && usage.bypassed <= stolen,
+            "{} of {stolen}",
+            usage.bypassed
+        );
+        assert_eq!(usage.gaps, 0);
+    }
+}
+
+#[tokio::test]
+async fn differences_by_design_are_no_other_reader() {
+    let mut simulated = Simulated::of(Generation::V7_2, UsageSetting::Queue).await;
+    let names: Vec<_> = simulated.server.credentials().into_iter().map(|known| known.name).collect();
+    for round in 0..60 {
+        simulated.server.attempts(20);
+        // Tokens are counted for one call of five, keys are put back, and the server restarts.
+        (0..5).for_each(|_| assert!(simulated.server.count_without_record(&names[0])));
+        if round % 7 == 0 {
+            simulated.server.put_back(&names[round % names.len()]);
+        }
+        simulated.driver.read_all().await;
+        simulated.pass(15);
+        if round == 30 {
+            simulated.server.restart();
+        }
+    }
+    simulated.server.set_statistics(false);
+    for _ in 0..20 {
+        simulated.server.attempts(50);
+        simulated.driver.read_all().await;
+        simulated.pass(15);
+    }
+    assert_eq!(simulated.driver.report.llm_usage.bypassed, 0);
+    assert_eq!(simulated.driver.report.llm_state.unwrap().enabled, Some(false));
+}
+
+#[tokio::test]
+async fn a_server_without_a_queue_says_so() {
+    for generation in [Generation::V6_9, Generation::V6_10_0] {
+        let mut simulated = Simulated::of(generation, UsageSetting::Queue).await;
+        simulated.driver.read(Part::Credentials).await.unwrap();
+        let err = simulated.driver.read(Part::Usage).await.unwrap_err();
+        assert_eq!(err.reason(), Reason::NotFound);
+        assert!(err.to_string().contains("6.10.0 to 6.10.7"), "{err}");
+        let queued = simulated.server.wire.requests_to("/v0/management/usage-queue");
+        assert_eq!(queued, 1, "only the probe");
+        // Found when the server is upgraded.
+        simulated.server.upgrade(Generation::V7_2);
+        simulated.server.attempts(5);
+        simulated.driver.read_all().await;
+        assert_eq!(simulated.counted(), 5);
+    }
+}

@@ -1,0 +1,144 @@
+//! A server that does not accept the key, and what else it may answer.
+
+use std::time::Duration;
+
+use proxymeter::{
+    model::{Part, Reason},
+    simulator::cliproxy::{Fault, Generation, Options, Times, Traffic},
+    upstream::{
+        Again, FetchError,
+        cliproxy::config::{CliproxyConfig, UsageSetting},
+    },
+};
+
+use crate::common::{
+    cliproxy::{Driver, FLAG, KEY, Simulated, config},
+    server::{Answer, Server},
+};
+
+const ADDRESS: &str = "127.0.0.1";
+
+async fn refused(simulated: &mut Simulated) -> FetchError {
+    simulated.driver.read(Part::Credentials).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn a_thousand_polls_with_a_wrong_key_never_ban_the_address() {
+    for generation in Generation::ALL {
+        let mut simulated = Simulated::of(generation, UsageSetting::Queue).await;
+        simulated.server.set_key("another");
+        let mut sent = 0;
+        for poll in 0..1000 {
+            let before = simulated.server.refused_requests();
+            let err = refused(&mut simulated).await;
+            sent += simulated.server.refused_requests() - before;
+            assert_eq!(err.reason(), Reason::Auth, "{generation:?} {err}");
+            let Again::WhenChanged { at_latest } = err.again else { panic!("{err:?}") };
+            assert!(at_latest > Duration::ZERO);
+            simulated.pass(30);
+            // The process is restarted again and again, and the configuration is edited.
+            if poll % 3 == 0 {
+                simulated.restart();
+            }
+        }
+        assert_eq!((simulated.server.bans(), sent), (0, 5), "{generation:?}");
+        // With the right key, it goes on at once.
+        let right = CliproxyConfig { key: "another".into(), ..simulated.config.clone() };
+        simulated.driver.restart(&right);
+        simulated.driver.read(Part::Credentials).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_ban_is_obeyed_and_says_who_may_have_caused_it() {
+    let mut simulated = Simulated::of(Generation::V7_2, UsageSetting::Off).await;
+    simulated.driver.read(Part::Credentials).await.unwrap();
+    simulated.server.ban(ADDRESS);
+    simulated.pass(2);
+    let err = refused(&mut simulated).await;
+    assert_eq!(err.reason(), Reason::Banned);
+    assert_eq!(err.again, Again::NotBefore(Duration::from_secs(1798)));
+    let words = err.to_string();
+    assert!(
+        words.contains("29m 58s") && words.contains("X-Forwarded-For") && words.contains("key"),
+        "{words}"
+    );
+    simulated.pass(1798);
+    simulated.driver.read(Part::Credentials).await.unwrap();
+}
+
+#[tokio::test]
+async fn other_refusals_have_words_of_their_own() {
+    let mut simulated = Simulated::of(Generation::V7_2, UsageSetting::Off).await;
+    simulated.server.set_management(false);
+    let err = refused(&mut simulated).await;
+    assert_eq!((err.reason(), err.again), (Reason::NotFound, Again::Usual));
+    assert!(err.to_string().contains("secret-key"), "{err}");
+    simulated.server.set_management(true);
+    simulated.driver.read(Part::Credentials).await.unwrap();
+
+    type Reply = fn() -> Answer;
+    let cases: [(Reply, Reason, &str); 8] = [
+        (
+            || Answer::new(403, &[], r#"{"error":"remote management disabled"}"#),
+            Reason::Forbidden,
+            "allow-remote",
+        ),
+        (
+            || Answer::new(403, &[], r#"{"error":"remote management key not set"}"#),
+            Reason::Forbidden,
+            "secret-key",
+        ),
+        (|| Answer::new(403, &[("content-type", "text/html")], "<html>"), Reason::ClientError, "403"),
+        (
+            || Answer::new(302, &[("location", "http://127.0.0.1:1/elsewhere")], ""),
+            Reason::Redirect,
+            "redirect",
+        ),
+        (
+            || Answer::new(404, &[("content-type", "text/html")], "<html>nginx"),
+            Reason::NotFound,
+            "check the URL",
+        ),
+        (|| Answer::new(200, &[("content-type", "text/html")], "<html>panel"), Reason::Decode, "CLIProxyAPI"),
+        (|| Answer::json(r#"{"detail": "ok"}"#), Reason::Decode, "CLIProxyAPI"),
+        (|| Answer::new(502, &[], ""), Reason::ServerError, "502"),
+    ];
+    for (answer, reason, words) in cases {
+        let server = Server::start(move |_| answer());
+        let mut driver = Driver::new(&config(&server.url(), UsageSetting::Off));
+        let err = driver.read(Part::Credentials).await.unwrap_err();
+        assert_eq!(err.reason(), reason, "{err}");
+        assert!(err.to_string().contains(words) && !err.to_string().contains(KEY), "{err}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_of_any_request_stops_the_others() {
+    // The key is changed between two requests of one poll.
+    let mut simulated = Simulated::of(Generation::V7_2, UsageSetting::Queue).await;
+    simulated.driver.read(Part::Credentials).await.unwrap();
+    simulated.server.wire.fail("/v0/management/auth-files", Fault::Status(401), Times::Always);
+    let err = refused(&mut simulated).await;
+    assert_eq!(err.reason(), Reason::Auth);
+    let before = simulated.server.wire.requests().len();
+    for part in [Part::Credentials, Part::Usage] {
+        assert_eq!(simulated.driver.read(part).await.unwrap_err().reason(), Reason::Auth);
+    }
+    assert_eq!(simulated.server.wire.requests().len(), before, "nothing was sent");
+    assert_eq!(simulated.driver.report.llm_usage.gaps, 0);
+}
+
+#[tokio::test]
+async fn nothing_but_the_key_goes_out_and_only_as_a_bearer() {
+    let options = Options { key: KEY.to_owned(), traffic: Traffic::None, ..Options::default() };
+    let mut simulated = Simulated::open(&options, UsageSetting::Queue).await;
+    simulated.driver.read_all().await;
+    let requests = simulated.server.wire.requests();
+    assert!(requests.iter().any(|request| request.target == FLAG));
+    for request in requests {
+        assert_eq!(request.header("authorization"), Some(format!("Bearer {KEY}").as_str()));
+        assert_eq!((request.method.as_str(), request.header("x-management-key")), ("GET", None));
+        assert!(!request.target.contains("download") && !request.target.contains("api-keys"));
+    }
+}
