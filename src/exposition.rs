@@ -9,11 +9,13 @@
 
 mod admins;
 mod alerts;
+mod credentials;
 mod family;
 mod format;
 mod hosts;
 mod inbounds;
 mod labels;
+mod llm;
 mod nodes;
 mod outbounds;
 mod own;
@@ -41,7 +43,7 @@ use view::{Naming, View};
 type Noun = (&'static [&'static Family<'static>], fn(&mut Text, &[View<'_>]));
 
 /// In the order in which they are written.
-const NOUNS: [Noun; 7] = [
+const NOUNS: [Noun; 9] = [
     (targets::FAMILIES, targets::write),
     (users::FAMILIES, users::write),
     (nodes::FAMILIES, nodes::write),
@@ -49,6 +51,8 @@ const NOUNS: [Noun; 7] = [
     (inbounds::FAMILIES, inbounds::write),
     (outbounds::FAMILIES, outbounds::write),
     (admins::FAMILIES, admins::write),
+    (llm::FAMILIES, llm::write),
+    (credentials::FAMILIES, credentials::write),
 ];
 
 /// Every family about the targets, in the order they are written.

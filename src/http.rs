@@ -133,6 +133,11 @@ pub enum Error {
     Page(u16),
     #[error("answered {0} instead of JSON")]
     NotJson(&'static str),
+    #[error("the answer is empty")]
+    Empty {
+        /// It calls itself text.
+        is_text: bool,
+    },
     #[error("the answer is larger than {0} bytes")]
     TooLarge(usize),
     #[error("a row in the answer is larger than a row may be")]
@@ -345,6 +350,7 @@ where
     let decoded = decoded.await.map_err(|_| Error::Decode("the decoder stopped".into()))?;
     fed?;
     decoded.map_err(|err| match err.classify() {
+        _ if length == 0 => Error::Empty { is_text },
         Category::Syntax | Category::Eof if is_text => Error::NotJson("plain text"),
         _ => undecodable(&err),
     })

@@ -4,6 +4,8 @@
 //! one target, part by part. Everything downstream reads only this.
 
 mod active;
+mod attempts;
+mod budget;
 mod core_reads;
 mod counter;
 mod durable;
@@ -28,6 +30,8 @@ mod users;
 pub mod words;
 
 pub use active::{ActiveAlert, ActiveAlerts, AlertState, KIND_USER};
+pub use attempts::Attempts;
+pub use budget::{Budget, BudgetPeriod, BudgetUnit, KeyBudget};
 pub use core_reads::CoreReads;
 pub use counter::{Counter, Total};
 pub use durable::{CounterChange, CounterFamilies, CounterRow};
@@ -54,4 +58,4 @@ pub use reads::Reads;
 pub use report::Report;
 pub use time::{Moment, Timestamp};
 pub use user_list::Users;
-pub use users::{Admin, Expiry, Unread, User, UserCounts, UserStatus};
+pub use users::{Admin, Expiry, Thresholds, Unread, User, UserCounts, UserStatus};

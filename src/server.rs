@@ -11,6 +11,7 @@ mod answer;
 mod api;
 mod connections;
 mod http1;
+mod llm;
 mod negotiate;
 mod pages;
 mod requests;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::tz::TimeZone;
 
-use crate::model::Severity;
+use crate::model::{BudgetPeriod, Severity};
 
 /// Every label that an alert may have. Alerts are grouped and muted by these.
 pub const LABELS: [&str; 8] =
@@ -74,6 +74,10 @@ pub struct RuleConfig {
     pub expired_for: Option<Duration>,
     /// Also asks about users whose plan starts again by itself. Only for `user_expiry` and `user_quota`.
     pub renewing: bool,
+    /// What a client key may use in each `period`: tokens, or billionths of a US dollar. Above zero, and only for
+    /// `llm_token_budget` and `llm_cost_budget`, which need both.
+    pub budget: Option<u64>,
+    pub period: Option<BudgetPeriod>,
 }
 
 /// A step of a rule that has steps.

@@ -1,8 +1,11 @@
 //! The rules' questions put to a report: which steps are crossed, and what may be said of those that are not.
 
+mod budgets;
+mod credentials;
 mod crossing;
 mod end;
 mod inbounds;
+mod llm;
 mod nodes;
 mod outbounds;
 mod target;
@@ -11,8 +14,11 @@ mod users;
 use std::{sync::Arc, time::Duration};
 
 use self::{
+    budgets::{budget, end_of_budget},
+    credentials::{credential_unavailable, end_of_credential, plan_expiry},
     crossing::of_target,
     inbounds::{end_of_inbound, of_inbounds},
+    llm::{error_ratio, usage_gap},
     nodes::{accounting_stalled, core_down, node_down, node_share},
     outbounds::outbound_down,
     target::{certificate_expiry, part_stale, right_lost, share, target_down},
@@ -23,7 +29,7 @@ pub use self::{
     end::End,
 };
 use super::rule::{Question, Rule, Rules};
-use crate::model::{self, Moment, Outcome, Part, Reading, Report, Timestamp};
+use crate::model::{self, LlmMode, Moment, Outcome, Part, Reading, Report, Timestamp};
 
 /// What the rules find in one target's report.
 #[derive(Clone, Debug)]
@@ -63,15 +69,25 @@ pub fn findings(rules: &Rules, report: &Report, now: Moment) -> Findings {
         target: Arc::clone(&report.target),
         source: Arc::clone(&report.source),
         system: report.identity.as_ref().map(|identity| identity.system.label()),
-        interval: report.parts.get(&Part::System).map_or(Duration::ZERO, |state| state.round),
+        interval: report.parts.get(&in_place_of_system(report)).map_or(Duration::ZERO, |state| state.round),
         scopes: scopes.collect(),
     }
 }
 
 /// When the part that the rule asks about was read; what is no part's answer is as of now.
 fn read_at(rule: &Rule, report: &Report, now: Moment) -> Timestamp {
-    let Some(part) = rule.kind.part else { return now.wall };
+    let Some(part) = part_of(rule, report) else { return now.wall };
     report.parts.get(&part).and_then(|state| state.last_data).map_or(now.wall, |read| read.wall)
+}
+
+/// The part whose answer the rule is about, see [`Kind::part`](super::rule::Kind::part).
+fn part_of(rule: &Rule, report: &Report) -> Option<Part> {
+    rule.kind.part.map(|part| if part == Part::System { in_place_of_system(report) } else { part })
+}
+
+/// The cheapest part of a target: an LLM proxy has credentials where others have a system.
+fn in_place_of_system(report: &Report) -> Part {
+    if report.parts.contains_key(&Part::System) { Part::System } else { Part::Credentials }
 }
 
 fn name_of<'a>(subject: &'a str, target: &'a str) -> &'a str {
@@ -79,7 +95,12 @@ fn name_of<'a>(subject: &'a str, target: &'a str) -> &'a str {
 }
 
 fn ask(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
-    if rule.kind.part.is_some_and(|part| !answers(report, part, now)) {
+    let part = part_of(rule, report);
+    let turned_off = report.llm_state.is_some_and(|state| state.mode == LlmMode::Off);
+    if part == Some(Part::Usage) && turned_off && answers(report, Part::Credentials, now) {
+        return (Judged::TurnedOff, Vec::new());
+    }
+    if part.is_some_and(|part| !answers(report, part, now)) {
         return (Judged::Nothing, Vec::new());
     }
     let nodes = answers(report, Part::Nodes, now).then_some(report.nodes.as_slice());
@@ -105,7 +126,13 @@ fn ask(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
         Question::HostCpu => of_target(share(rule, host.cpu_usage)),
         Question::HostMemory => of_target(share(rule, model::share(host.memory_used, host.memory_size))),
         Question::HostDisk => of_target(share(rule, model::share(host.disk_used, host.disk_size))),
-        Question::CertificateExpiry => certificate_expiry(rule, report, now),
+        Question::CertificateExpiry => certificate_expiry(rule, report, in_place_of_system(report), now),
+        Question::CredentialUnavailable => credential_unavailable(rule, report, now),
+        Question::CredentialQuota => credentials::quota(rule, report, now),
+        Question::CredentialPlanExpiry => plan_expiry(rule, report, now),
+        Question::LlmErrorRatio => error_ratio(rule, report, now),
+        Question::LlmTokenBudget | Question::LlmCostBudget => budget(rule, report),
+        Question::LlmUsageGap => usage_gap(report),
     }
 }
 
@@ -152,6 +179,11 @@ impl Scope {
                     None => return None,
                 }
             }
+            Judged::Credentials { list, whole } => {
+                (end_of_credential(list, *whole, subject, then, self.read_at)?, self.read_at)
+            }
+            Judged::Keys { usage, budget } => (end_of_budget(usage, *budget, subject, then)?, self.read_at),
+            Judged::TurnedOff => (End::Disabled, self.read_at),
             Judged::Users(users) => {
                 let list = users.list();
                 let place = list.binary_search_by(|user| (*user.name).cmp(subject));

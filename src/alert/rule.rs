@@ -1,15 +1,13 @@
 //! The kinds of rule, and the rules that the configuration makes of them.
 
-mod glob;
 mod kinds;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 pub use kinds::{KINDS, Kind, Question, Steps};
 
-use self::glob::Names;
 use super::config::{AlertingConfig, LABELS, RuleConfig, StepConfig};
-use crate::model::{Severity, Timestamp};
+use crate::model::{Budget, KeyBudget, Severity, Timestamp, glob::Names};
 
 /// A rule's [`Rule::expired_for`] unless the configuration says otherwise.
 const EXPIRED_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -37,6 +35,8 @@ pub struct Rule {
     pub expired_for: Duration,
     /// Whether it also asks about users whose plan starts again by itself.
     pub renewing: bool,
+    /// Only of rules about budgets, which have one.
+    pub budget: Option<Budget>,
     targets: Names,
     subjects: Names,
 }
@@ -97,7 +97,14 @@ impl Rules {
         let mut list = Vec::new();
         for (name, rule) in defaults.chain(others) {
             let made = kind_of(name, rule).and_then(|kind| {
-                let enabled = rule.enabled.unwrap_or(kind.enabled || name != kind.name);
+                // A rule about budgets has no default budget: its table is what enables it.
+                let has_budget = kind.budget().is_some();
+                let wanted =
+                    kind.enabled || name != kind.name || has_budget && config.rules.contains_key(name);
+                let enabled = rule.enabled.unwrap_or(wanted);
+                if !enabled && has_budget {
+                    return Ok(None);
+                }
                 Ok(enabled.then_some(Rule::new(name, kind, rule, config.repeat_interval)?))
             });
             match made {
@@ -155,6 +162,7 @@ impl Rule {
             receivers: config.receivers.clone(),
             expired_for: config.expired_for.unwrap_or(EXPIRED_FOR),
             renewing: config.renewing,
+            budget: budget_of(name, kind, config)?,
             targets: Names { only: config.targets.clone(), except: Vec::new() },
             subjects: Names { only: config.subjects.clone(), except: config.exclude.clone() },
         })
@@ -171,6 +179,7 @@ impl Rule {
             receivers: None,
             expired_for: EXPIRED_FOR,
             renewing: false,
+            budget: None,
             targets: Names::default(),
             subjects: Names::default(),
         }
@@ -241,6 +250,33 @@ impl Threshold {
             Threshold::Remaining(within) => within.is_zero(),
             Threshold::Used(share) => share >= WHOLE,
         }
+    }
+}
+
+/// The budgets of the rules that `config` puts in force; none if it has mistakes.
+pub fn budgets(config: &AlertingConfig) -> Vec<KeyBudget> {
+    let list = Rules::new(config).map(|rules| rules.list).unwrap_or_default();
+    let of_rule = |rule: &Arc<Rule>| {
+        let (targets, keys) = (rule.targets.clone(), rule.subjects.clone());
+        Some(KeyBudget { budget: rule.budget?, targets, keys })
+    };
+    list.iter().filter_map(of_rule).collect()
+}
+
+/// The budget of a rule about budgets.
+fn budget_of(name: &str, kind: &Kind, config: &RuleConfig) -> Result<Option<Budget>, RuleError> {
+    let wrong = |key: &str, problem: &str| {
+        let (key, problem) = (format!("alert.{name}.{key}"), problem.to_owned());
+        RuleError { key, problem }
+    };
+    match (kind.budget(), config.budget, config.period) {
+        (None, None, None) => Ok(None),
+        (None, Some(_), _) => Err(wrong("budget", "this rule has no budget; leave the key out")),
+        (None, None, Some(_)) => Err(wrong("period", "this rule has no budget; leave the key out")),
+        (Some(_), None, _) => Err(wrong("budget", "missing; write what a client key may use in each period")),
+        (Some(_), Some(0), _) => Err(wrong("budget", "zero; write more than 0")),
+        (Some(_), Some(_), None) => Err(wrong("period", "missing; write \"day\" or \"month\"")),
+        (Some(unit), Some(limit), Some(period)) => Ok(Some(Budget { unit, period, limit })),
     }
 }
 
@@ -338,6 +374,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::model::{BudgetPeriod, BudgetUnit};
 
     fn config(rules: &[(&str, RuleConfig)]) -> AlertingConfig {
         let rules = rules.iter().map(|(name, rule)| ((*name).to_owned(), rule.clone()));
@@ -353,13 +390,14 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_run_but_for_user_status() {
+    fn the_defaults_run_but_for_some() {
         use Severity::{Critical, Info, Warning};
 
         let rules = Rules::new(&config(&[])).unwrap();
         let names: Vec<_> = rules.list().iter().map(|rule| &*rule.name).collect();
-        assert_eq!(names.len(), KINDS.len() - 1);
-        assert!(!names.contains(&"user_status"));
+        let off = ["user_status", "llm_token_budget", "llm_cost_budget"];
+        assert_eq!(names.len(), KINDS.len() - off.len());
+        assert!(!off.iter().any(|name| names.contains(name)));
         let expected: BTreeMap<_, _> = [
             ("user_expiry", vec![("7d", Info), ("3d", Warning), ("1d", Warning), ("expired", Warning)]),
             ("user_quota", vec![("80%", Info), ("95%", Warning), ("100%", Warning)]),
@@ -404,6 +442,39 @@ mod tests {
     }
 
     #[test]
+    fn a_table_with_a_budget_is_enabled_by_it() {
+        let of =
+            |limit, period| RuleConfig { budget: Some(limit), period: Some(period), ..RuleConfig::default() };
+        let off = RuleConfig { enabled: Some(false), ..RuleConfig::default() };
+        let with = config(&[
+            ("llm_token_budget", RuleConfig { targets: vec!["llm".into()], ..of(7, BudgetPeriod::Day) }),
+            ("llm_cost_budget", off),
+            (
+                "spending",
+                RuleConfig {
+                    rule: Some("llm_cost_budget".into()),
+                    subjects: vec!["a*".into()],
+                    exclude: vec!["alice".into()],
+                    ..of(9, BudgetPeriod::Month)
+                },
+            ),
+        ]);
+        let found: Vec<_> = budgets(&with).into_iter().map(|of| (of.budget, of.targets, of.keys)).collect();
+        let names = |only: &[&str], except: &[&str]| Names {
+            only: only.iter().map(|name| (*name).to_owned()).collect(),
+            except: except.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        let tokens = Budget { unit: BudgetUnit::Tokens, period: BudgetPeriod::Day, limit: 7 };
+        let dollars = Budget { unit: BudgetUnit::UsdNanos, period: BudgetPeriod::Month, limit: 9 };
+        let expected = [
+            (tokens, names(&["llm"], &[]), names(&[], &[])),
+            (dollars, names(&[], &[]), names(&["a*"], &["alice"])),
+        ];
+        assert_eq!(found, expected);
+        assert_eq!(budgets(&config(&[])), []);
+    }
+
+    #[test]
     fn steps_are_named_in_the_largest_round_unit() {
         for (secs, label) in [(0, "0d"), (86_400, "1d"), (129_600, "36h"), (90, "90s"), (5400, "90m")] {
             assert_eq!(round_duration(Duration::from_secs(secs)), label);
@@ -418,6 +489,7 @@ mod tests {
         let with = |rule: RuleConfig, steps| RuleConfig { steps: Some(steps), ..rule };
         let named = |word: &str| RuleConfig { rule: Some(word.into()), ..RuleConfig::default() };
         let none = RuleConfig::default;
+        let budget = |rule: RuleConfig, limit| RuleConfig { budget: Some(limit), ..rule };
         let cases = [
             ("nonsense", none(), "alert.nonsense"),
             ("mine", named("nonsense"), "alert.mine.rule"),
@@ -432,6 +504,11 @@ mod tests {
             ("user_quota", with(none(), vec![StepConfig::Ratio(f64::NAN)]), "alert.user_quota.steps"),
             ("user_quota", with(none(), vec![]), "alert.user_quota.steps"),
             ("target_down", with(none(), vec![StepConfig::Ratio(0.5)]), "alert.target_down.steps"),
+            ("llm_token_budget", none(), "alert.llm_token_budget.budget"),
+            ("mine", named("llm_cost_budget"), "alert.mine.budget"),
+            ("mine", budget(named("llm_cost_budget"), 0), "alert.mine.budget"),
+            ("mine", budget(named("llm_cost_budget"), 5), "alert.mine.period"),
+            ("user_quota", budget(none(), 5), "alert.user_quota.budget"),
         ];
         for (name, rule, key) in cases {
             let errors = Rules::new(&config(&[(name, rule)])).unwrap_err();

@@ -53,7 +53,7 @@ pub(super) fn annotations(
         reading.words(now).into_iter().map(|(name, text)| (name.to_owned(), text)).collect();
     let step = labels.get("step").and_then(|label| rule.step(label)).and_then(|place| rule.steps.get(place));
     if let Some(super::rule::Threshold::Used(share)) = step.map(|step| step.threshold)
-        && !matches!(reading, Reading::Used { .. })
+        && !words.contains_key("limit")
     {
         words.insert("limit".to_owned(), percent(u128::from(share * 100 / WHOLE)));
     }
@@ -61,6 +61,8 @@ pub(super) fn annotations(
     let reached = match reading {
         Reading::Ends(end) => *end <= now,
         Reading::Used { used, limit } => used >= limit,
+        Reading::Spent { spent, limit, .. } => spent >= limit,
+        Reading::Window { share, .. } => *share >= 1.0,
         _ => false,
     };
     let template = rule.kind.reached.filter(|_| reached).unwrap_or(rule.kind.description);

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use super::exit::Done;
 use crate::{
+    alert::rule,
     board::Board,
     clock::Clock,
     config::{Config, Shard},
@@ -34,6 +35,7 @@ pub(super) async fn run(mut config: Config, targets: &[String]) -> Done {
         labels: daemon::labels_without_store(&config.users, &config.storage)?,
         limit: config.users.limit,
         inbounds: config.users.inbounds,
+        budgets: rule::budgets(&config.alerting),
     };
     let key = daemon::hash_key_without_store(&config)?;
     let board = Board::new(config.targets.iter().map(|target| target.name.as_str()));

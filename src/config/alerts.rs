@@ -6,7 +6,8 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use crate::alert::config::{RuleConfig, StepConfig};
-use crate::alert::rule::{KINDS, Question, Steps as StepsOf};
+use crate::alert::rule::{KINDS, Kind, Question, Steps as StepsOf};
+use crate::model::{BudgetPeriod, BudgetUnit};
 
 use super::names::{self, Names, is_name, is_pattern};
 use super::shape::{
@@ -15,7 +16,8 @@ use super::shape::{
 };
 use super::table::{Field, Placed, Table, nearest};
 use super::values::{
-    above_zero, describe, duration, is_quantity, is_severity, ratio, severity, switch, text,
+    above_zero, choice, describe, duration, is_choice, is_quantity, is_severity, ratio, severity, switch,
+    text,
 };
 
 pub(super) const SHAPE: Shape = Shape {
@@ -33,17 +35,10 @@ pub(super) const SHAPE: Shape = Shape {
         ("receivers", If(is_name)),
         ("expired_for", If(is_quantity)),
         ("renewing", Number),
+        ("budget", Number),
+        ("period", If(|text| is_choice(text, &periods()))),
     ]],
 };
-
-/// Rules about facts that no supported system provides yet. Their names are reserved.
-const LATER: [&str; 5] = [
-    "credential_unavailable",
-    "credential_quota",
-    "credential_plan_expiry",
-    "llm_error_ratio",
-    "llm_token_budget",
-];
 
 /// How long a panel does not answer until it counts as down, unless `[alert.target_down]` says otherwise.
 pub(super) fn target_down_for() -> Duration {
@@ -96,9 +91,11 @@ fn read(name: &str, mut table: Table<'_, '_>, names: &Names) -> RuleConfig {
     let rule = kind_of(name, &named, &table);
     let expired_for = take_of(&mut table, "expired_for", above_zero, rule, ["user_expiry", "inbound_expiry"]);
     let renewing = take_of(&mut table, "renewing", switch, rule, ["user_expiry", "user_quota"]);
+    let enabled = table.take("enabled", switch).value();
+    let (budget, period) = read_budget(&mut table, rule, enabled);
     RuleConfig {
         rule: named.value().map(|(rule, _)| rule.to_owned()),
-        enabled: table.take("enabled", switch).value(),
+        enabled,
         targets: take_patterns(&mut table, "targets", |pattern| names.check_target(pattern)),
         subjects: take_patterns(&mut table, "subjects", |_| Ok(())),
         exclude: names::take_list(&mut table, "exclude", |_| Ok(())).value().unwrap_or_default(),
@@ -107,8 +104,76 @@ fn read(name: &str, mut table: Table<'_, '_>, names: &Names) -> RuleConfig {
         severity: table.take("severity", severity).value(),
         repeat_interval: table.take("repeat_interval", duration).value(),
         receivers: names::take_list(&mut table, "receivers", |name| names.check_receiver(name)).value(),
-        expired_for,
-        renewing: renewing.unwrap_or_default(),
+        expired_for: expired_for.value(),
+        renewing: renewing.value().unwrap_or_default(),
+        budget,
+        period,
+    }
+}
+
+/// The rules that have a budget.
+const OF_BUDGETS: [&str; 2] = ["llm_token_budget", "llm_cost_budget"];
+
+fn periods() -> [(&'static str, BudgetPeriod); 2] {
+    BudgetPeriod::ALL.map(|period| (period.label(), period))
+}
+
+/// `budget` and `period`, which only rules about budgets have, and need unless they are off.
+fn read_budget(
+    table: &mut Table<'_, '_>,
+    rule: Option<Rule>,
+    enabled: Option<bool>,
+) -> (Option<u64>, Option<BudgetPeriod>) {
+    let kind = KINDS.iter().find(|kind| rule.is_some_and(|(rule, _)| rule == kind.name));
+    let unit = kind.and_then(Kind::budget);
+    let budget = take_of(table, "budget", |value| amount(value, unit), rule, OF_BUDGETS);
+    let period = take_of(table, "period", |value| choice(value, &periods()), rule, OF_BUDGETS);
+    if let Some(unit) = unit.filter(|_| enabled != Some(false)) {
+        if budget.is_absent() {
+            let text = format!("missing; write what each client key may use, such as {}", example(unit));
+            table.refuse("budget", text);
+        }
+        if period.is_absent() {
+            table.refuse("period", "missing; write \"day\" or \"month\"");
+        }
+    }
+    (budget.value(), period.value())
+}
+
+/// A budget in its own unit: whole tokens, or US dollars. Of an unknown rule, any number is accepted.
+fn amount(value: &DeValue<'_>, unit: Option<BudgetUnit>) -> Result<u64, String> {
+    const MOST: f64 = 1e9;
+    let number = match value {
+        DeValue::Integer(digits) => u64::from_str_radix(digits.as_str(), digits.radix()).ok(),
+        _ => None,
+    };
+    let advice = |what, unit| format!("{}; write {what} above 0, such as {}", describe(value), example(unit));
+    match unit {
+        Some(BudgetUnit::Tokens) => {
+            number.filter(|tokens| *tokens > 0).ok_or_else(|| advice("a whole number", BudgetUnit::Tokens))
+        }
+        Some(BudgetUnit::UsdNanos) | None => {
+            let dollars = match value {
+                DeValue::Integer(digits) => digits.as_str().parse::<f64>().ok(),
+                DeValue::Float(number) => number.as_str().parse::<f64>().ok(),
+                _ => None,
+            };
+            let nanos = dollars.filter(|dollars| *dollars <= MOST).map(|dollars| (dollars * 1e9).round());
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "between 1 and 1e18 by the filters"
+            )]
+            let nanos = nanos.filter(|nanos| *nanos >= 1.0).map(|nanos| nanos as u64);
+            nanos.ok_or_else(|| advice("a number", BudgetUnit::UsdNanos))
+        }
+    }
+}
+
+fn example(unit: BudgetUnit) -> &'static str {
+    match unit {
+        BudgetUnit::Tokens => "5000000 for five million tokens",
+        BudgetUnit::UsdNanos => "20 for 20 US dollars",
     }
 }
 
@@ -119,25 +184,21 @@ fn take_of<T>(
     read: impl FnOnce(&DeValue<'_>) -> Result<T, String>,
     rule: Option<Rule>,
     of: [&str; 2],
-) -> Option<T> {
-    let value = table.take(key, read).given()?;
-    if let Some((rule, _)) = rule
+) -> Field<T> {
+    let field = table.take(key, read);
+    if let (Field::Given(value), Some((rule, _))) = (&field, rule)
         && !of.contains(&rule)
     {
         let text = format!("a key of {}, and this is {rule}; leave it out", of.join(" and "));
         table.reading.refuse(&value.place, text);
     }
-    Some(value.value)
+    field
 }
 
 /// The kind that a table is of, by its name or its key `rule`; refuses a table of no kind or of two.
 fn kind_of(name: &str, named: &Field<Rule>, table: &Table<'_, '_>) -> Option<Rule> {
     let own = rules().find(|(rule, _)| *rule == name);
     match (own, named) {
-        _ if LATER.contains(&name) => {
-            table.reading.refuse(&table.place, NOT_YET);
-            None
-        }
         (Some(own), Field::Absent) => Some(own),
         (Some(own), Field::Given(named)) if own == named.value => Some(own),
         (Some(_), Field::Given(named)) => {
@@ -161,13 +222,10 @@ fn kind_of(name: &str, named: &Field<Rule>, table: &Table<'_, '_>) -> Option<Rul
     }
 }
 
-const NOT_YET: &str = "a rule that this version does not have yet; leave it out";
-
 fn rule(value: &DeValue<'_>) -> Result<Rule, String> {
     let name = text(value)?;
     match rules().find(|(rule, _)| *rule == name) {
         Some(rule) => Ok(rule),
-        None if LATER.contains(&name.as_str()) => Err(NOT_YET.to_owned()),
         None => {
             let advice = nearest(&name, rule_names()).map(|meant| format!("write {meant:?}"));
             Err(format!("no rule is named {name:?}; {}", advice.unwrap_or_else(one_of_the_rules)))

@@ -11,6 +11,7 @@ use super::{
     targets::{NewTargets, Targets, TargetsPlan},
 };
 use crate::{
+    alert::rule,
     config::Config,
     exposition::Options,
     notify::{delivery::HealthByReceiver, heartbeat::Heartbeat},
@@ -73,6 +74,7 @@ pub(super) fn set_up(config: &Config, key: Option<HashKey>, access: Arc<Access>)
             labels: user_labels(&config.users, key),
             limit: config.users.limit,
             inbounds: config.users.inbounds,
+            budgets: rule::budgets(&config.alerting),
         },
         config: config.shown().to_owned(),
         receivers: config.receivers.iter().map(|table| (table.name.clone(), table.kind.word())).collect(),

@@ -1,13 +1,13 @@
-//! How metrics and pages show users: the labels that name them, and how many users have series.
+//! What the configuration says about metrics and pages: how they show users, and the budgets that they show.
 
 use std::borrow::Cow;
 
 use crate::{
-    model::{ActiveAlert, KIND_USER},
+    model::{ActiveAlert, KIND_USER, KeyBudget},
     secret::HashKey,
 };
 
-/// How users are shown.
+/// How users are shown, and the budgets of client keys.
 #[derive(Clone, Debug)]
 pub struct Options {
     pub labels: UserLabels,
@@ -16,6 +16,8 @@ pub struct Options {
     pub limit: usize,
     /// Whether the inbounds of each user have series.
     pub inbounds: bool,
+    /// Of the rules about budgets that are in force.
+    pub budgets: Vec<KeyBudget>,
 }
 
 /// How metrics and pages name users.

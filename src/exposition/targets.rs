@@ -5,11 +5,11 @@ use super::{
     text::{Number, Text},
     view::{View, each_target},
 };
-use crate::model::{Outcome, PartState};
+use crate::model::{Outcome, Part, PartState};
 
 families! {
     UP = Gauge("up", ["target"],
-        "Whether login and the target's cheapest part (system) succeeded when last polled.");
+        "Whether login and the target's cheapest part (system; credentials of an LLM proxy) succeeded when last polled.");
     TARGET_INFO = Info("target_info", ["target", "system", "version", "generation"],
         "System, version and API generation detected at the target's URL; polled.");
     TARGET_PART_UP = Gauge("target_part_up", ["target", "part"],
@@ -22,6 +22,10 @@ families! {
         "Duration of the last complete read of a part. The users of a large panel are walked slowly by design.");
     TARGET_CERTIFICATE_EXPIRY = Gauge("target_certificate_expiry_timestamp_seconds", ["target"],
         "Unix time at which the certificate presented by the target expires (notAfter); polled.");
+    TARGET_EXPIRY_THRESHOLD = Gauge("target_expiry_threshold_seconds", ["target"],
+        "A user with less than this time left is expiring soon in the panel's own pages and messages (expireDiff, days); no series if the panel has it off (0). Polled.");
+    TARGET_QUOTA_THRESHOLD = Gauge("target_quota_threshold_bytes", ["target"],
+        "A user with fewer bytes of the quota left is expiring soon in the panel's own pages and messages (trafficDiff, GiB); no series if the panel has it off (0). Polled.");
     TARGET_USERS_OMITTED = Gauge("target_users_omitted", ["target"],
         "Users without series of their own because of users.limit; the first by name are kept. Polled.");
     TARGET_ROWS_OMITTED = Gauge("target_rows_omitted", ["target", "part"],
@@ -52,6 +56,12 @@ pub(super) fn write(text: &mut Text, views: &[View<'_>]) {
     });
     each_part(text, &TARGET_PART_DURATION, views, |_, state| state.duration);
     each_target(text, &TARGET_CERTIFICATE_EXPIRY, views, |view| view.report.certificate_expiry);
+    each_target(text, &TARGET_EXPIRY_THRESHOLD, views, |view| {
+        view.if_fresh(Part::System, view.report.thresholds.expiry)
+    });
+    each_target(text, &TARGET_QUOTA_THRESHOLD, views, |view| {
+        view.if_fresh(Part::System, view.report.thresholds.quota)
+    });
     each_target(text, &TARGET_USERS_OMITTED, views, |view| view.named_users().map(|(_, others)| others));
     let mut series = text.family(&TARGET_ROWS_OMITTED);
     for view in views {

@@ -167,7 +167,7 @@ impl Series<'_> {
         &mut self,
         labels: &[&str],
         buckets: impl IntoIterator<Item = (f64, u64)>,
-        sum: f64,
+        sum: impl Into<Number>,
         count: u64,
     ) {
         self.begin();
@@ -211,6 +211,8 @@ pub(super) enum Number {
     Real(f64),
     /// Seconds, given in thousandths.
     Millis(i64),
+    /// Seconds or US dollars, given in billionths.
+    Nanos(u64),
 }
 
 impl Number {
@@ -218,7 +220,13 @@ impl Number {
         match self {
             Number::Whole(value) => buffer.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
             Number::Real(value) => push_real(buffer, value),
-            Number::Millis(value) => push_millis(buffer, value),
+            Number::Millis(value) => {
+                if value < 0 {
+                    buffer.push(b'-');
+                }
+                push_decimal(buffer, value.unsigned_abs(), 1000);
+            }
+            Number::Nanos(value) => push_decimal(buffer, value, 1_000_000_000),
         }
     }
 }
@@ -239,17 +247,14 @@ fn push_real(buffer: &mut Vec<u8>, value: f64) {
     }
 }
 
-fn push_millis(buffer: &mut Vec<u8>, value: i64) {
-    if value < 0 {
-        buffer.push(b'-');
-    }
-    let value = value.unsigned_abs();
-    buffer.extend_from_slice(itoa::Buffer::new().format(value / 1000).as_bytes());
-    let mut digits = value % 1000;
+/// Writes `value` divided by `one`, which is a power of ten, with the digits that it has.
+fn push_decimal(buffer: &mut Vec<u8>, value: u64, one: u64) {
+    buffer.extend_from_slice(itoa::Buffer::new().format(value / one).as_bytes());
+    let mut digits = value % one;
     if digits > 0 {
         buffer.push(b'.');
     }
-    let mut weight = 100;
+    let mut weight = one / 10;
     while digits > 0 {
         buffer.extend_from_slice(itoa::Buffer::new().format(digits / weight).as_bytes());
         digits %= weight;
@@ -343,6 +348,20 @@ mod tests {
         ];
         for (millis, expected) in cases {
             assert_eq!(written(Timestamp::from_millis(millis)), expected);
+        }
+    }
+
+    #[test]
+    fn billionths_have_no_noise() {
+        let cases = [
+            (0, "0"),
+            (1, "0.000000001"),
+            (100_000_000, "0.1"),
+            (1_200_202_000_000, "1200.202"),
+            (u64::MAX, "18446744073.709551615"),
+        ];
+        for (nanos, expected) in cases {
+            assert_eq!(written(Number::Nanos(nanos)), expected);
         }
     }
 

@@ -11,7 +11,7 @@ use super::{
     labels::{Options, UserLabels},
     text::{Number, Text},
 };
-use crate::model::{ActiveAlert, KIND_USER, Moment, Part, Report, User, Users};
+use crate::model::{ActiveAlert, KIND_USER, LlmState, Moment, Part, Report, User, Users};
 
 /// A report as it is shown at one moment.
 pub(super) struct View<'a> {
@@ -32,6 +32,12 @@ impl<'a> View<'a> {
 
     pub(super) fn if_fresh_list<T>(&self, part: Part, list: &'a [T]) -> &'a [T] {
         if self.report.fresh(part, self.now) { list } else { &[] }
+    }
+
+    /// How the usage of an LLM proxy is read.
+    pub(super) fn llm_state(&self) -> Option<LlmState> {
+        let parts = [Part::Credentials, Part::Usage];
+        self.report.llm_state.filter(|_| parts.iter().any(|part| self.report.fresh(*part, self.now)))
     }
 
     /// The whole list of users; absent while a first walk goes on or the list is stale.

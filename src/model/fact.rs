@@ -2,7 +2,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use super::{
     Admin, Core, Credential, Host, Identity, Inbound, LlmState, LlmUsage, Moment, Node, NodeStats,
-    NodeTraffic, Outbound, Part, User, UserCounts, UserNodeTraffic,
+    NodeTraffic, Outbound, Part, Thresholds, User, UserCounts, UserNodeTraffic,
 };
 
 /// Something that an answer says about a target, in units of our own: the input of
@@ -13,6 +13,7 @@ pub enum Fact {
     Host(Host),
     Core(Core),
     Counts(UserCounts),
+    Thresholds(Thresholds),
     ProxyTraffic(ProxyTraffic),
     Nodes(Vec<Node>),
     NodeTraffic(Vec<NodeTraffic>),

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::Moment;
 
-/// Bytes that are counted, and when the count last moved.
+/// A count of bytes or events, and when it last moved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flow {
     sum: Option<u64>,
@@ -36,6 +36,11 @@ impl Flow {
     /// How long the last readings were the same; absent: it has never moved since the daemon started to read.
     pub fn flat(&self) -> Option<Duration> {
         self.moved?;
+        self.still()
+    }
+
+    /// How long the last readings were the same, as far as is known: also if it has never moved.
+    pub fn still(&self) -> Option<Duration> {
         Some(self.read?.since(self.still_since?))
     }
 

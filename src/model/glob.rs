@@ -34,6 +34,22 @@ pub fn matches(pattern: &str, text: &str) -> bool {
     }
 }
 
+/// Which names are meant: those that match a pattern of `only`, and none of `except`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// Empty: all.
+    pub only: Vec<String>,
+    pub except: Vec<String>,
+}
+
+impl Names {
+    /// Whether `name` is meant.
+    pub fn include(&self, name: &str) -> bool {
+        (self.only.is_empty() || self.only.iter().any(|pattern| matches(pattern, name)))
+            && !self.except.iter().any(|pattern| matches(pattern, name))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,11 @@
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
-use super::{CoreReads, Flow, Moment, Node, NodeStatus, NodeTraffic, Outbound, Reads};
+use super::{
+    Attempts, CoreReads, Credential, Flow, LlmUsage, Moment, Node, NodeStatus, NodeTraffic, Outbound, Reads,
+};
 
 /// What must be remembered of a target's earlier answers, because the newest one is not enough.
 #[derive(Clone, Debug, Default)]
@@ -13,6 +18,12 @@ pub struct History {
     nodes: Arc<HashMap<Arc<str>, NodeHistory>>,
     /// As `nodes`, of the outbounds.
     outbounds: Arc<HashMap<Arc<str>, OutboundHistory>>,
+    /// As `nodes`, of the credentials. Failed: the credential was not available.
+    credentials: Arc<HashMap<Arc<str>, Reads>>,
+    /// By LLM provider.
+    attempts: Arc<BTreeMap<Arc<str>, Attempts>>,
+    usage_gaps: Flow,
+    usage_bypassed: Flow,
 }
 
 /// What must be remembered of a node. A node that is switched off begins again.
@@ -93,6 +104,38 @@ impl History {
         self.outbounds = Arc::new(known.collect());
     }
 
+    /// Records a list of credentials. Those that are not among them are forgotten, and one that is switched off begins
+    /// again.
+    pub(super) fn credentials_were(&mut self, credentials: &[Credential], now: Moment) {
+        let known = credentials.iter().map(|credential| {
+            let known = self.credentials.get(&credential.label).cloned();
+            let mut reads = known.filter(|_| !credential.is_disabled()).unwrap_or_default();
+            if let Some(available) = credential.available.filter(|_| !credential.is_disabled()) {
+                reads.add(!available, now);
+            }
+            (Arc::clone(&credential.label), reads)
+        });
+        self.credentials = Arc::new(known.collect());
+    }
+
+    /// Records what an LLM proxy was used for.
+    pub(super) fn llm_was(&mut self, usage: &LlmUsage, now: Moment) {
+        let mut sums = BTreeMap::<_, (u64, u64)>::new();
+        for row in &usage.rows {
+            let (all, failed) = sums.entry(&row.provider).or_default();
+            *all = all.saturating_add(row.requests);
+            *failed = failed.saturating_add(row.failed);
+        }
+        let known = sums.into_iter().take(MOST_PROVIDERS).map(|(provider, (all, failed))| {
+            let mut attempts = self.attempts.get(provider).cloned().unwrap_or_default();
+            attempts.were(all, failed, now);
+            (Arc::clone(provider), attempts)
+        });
+        self.attempts = Arc::new(known.collect());
+        self.usage_gaps.was(usage.gaps, now);
+        self.usage_bypassed.was(usage.bypassed, now);
+    }
+
     /// Records the traffic of `nodes` that do not count it themselves.
     pub(super) fn usage_was(&mut self, usage: &[NodeTraffic], nodes: &[Node], now: Moment) {
         let bytes: HashMap<_, _> = usage.iter().map(|usage| (&usage.node, usage)).collect();
@@ -129,11 +172,34 @@ impl History {
         self.outbounds.get(label)
     }
 
+    /// The reads that said whether a credential is available. Absent: the last list of credentials does not have it.
+    pub fn credential(&self, label: &str) -> Option<&Reads> {
+        self.credentials.get(label)
+    }
+
+    /// The attempts at each LLM provider.
+    pub fn attempts(&self) -> impl Iterator<Item = (&Arc<str>, &Attempts)> {
+        self.attempts.iter()
+    }
+
+    /// How often records of an LLM proxy may have been lost.
+    pub fn usage_gaps(&self) -> &Flow {
+        &self.usage_gaps
+    }
+
+    /// Attempts of which no record came.
+    pub fn usage_bypassed(&self) -> &Flow {
+        &self.usage_bypassed
+    }
+
     /// The proxy core beside the panel.
     pub fn core(&self) -> &CoreReads {
         &self.core
     }
 }
+
+/// LLM providers whose attempts are remembered.
+const MOST_PROVIDERS: usize = 200;
 
 impl NodeHistory {
     /// Records the bytes through `node`, if they are known.

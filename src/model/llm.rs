@@ -247,6 +247,13 @@ impl LlmMode {
     }
 }
 
+impl Credential {
+    /// Whether the operator switched it off.
+    pub fn is_disabled(&self) -> bool {
+        self.status == Some(CredentialStatus::Disabled)
+    }
+}
+
 impl CredentialStatus {
     /// Every status.
     pub const ALL: [CredentialStatus; 6] = [

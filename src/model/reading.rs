@@ -3,8 +3,8 @@ use std::{borrow::Cow, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Timestamp,
-    words::{self, bytes, date, duration, percent},
+    BudgetPeriod, BudgetUnit, Timestamp,
+    words::{self, amount, bytes, date, duration, percent},
 };
 
 /// The values behind an alert, as they were read.
@@ -36,6 +36,26 @@ pub enum Reading {
     },
     /// How long the condition has held, in seconds.
     Lasting(u64),
+    /// How much of a quota window is used, 0 to 1 and more.
+    Window {
+        share: f64,
+        /// When the window ends.
+        resets: Option<Timestamp>,
+    },
+    /// How much of a budget is used.
+    Spent {
+        spent: u64,
+        limit: u64,
+        unit: BudgetUnit,
+        period: BudgetPeriod,
+        /// When the period began.
+        since: Timestamp,
+    },
+    /// Attempts, and how many of them failed.
+    Attempts {
+        failed: u64,
+        all: u64,
+    },
 }
 
 impl Reading {
@@ -61,6 +81,20 @@ impl Reading {
                 vec![("value", words::rows(*rows)), ("reason", cause.clone().into_owned())]
             }
             Reading::Lasting(secs) => vec![("value", duration(Duration::from_secs(*secs)))],
+            Reading::Window { share, resets } => {
+                let remaining = resets.map(|resets| ("remaining", duration(resets.since(now))));
+                [("value", format!("{:.0}%", share * 100.0))].into_iter().chain(remaining).collect()
+            }
+            Reading::Spent { spent, limit, unit, period, since: _ } => vec![
+                ("value", amount(*spent, *unit)),
+                ("limit", format!("{} a {}", amount(*limit, *unit), period.label())),
+                ("remaining", amount(limit.saturating_sub(*spent), *unit)),
+                ("ratio", percent(u128::from(*spent) * 100 / u128::from((*limit).max(1)))),
+            ],
+            Reading::Attempts { failed, all } => vec![
+                ("value", format!("{} of {}", words::count(*failed), words::count(*all))),
+                ("ratio", percent(u128::from(*failed) * 100 / u128::from((*all).max(1)))),
+            ],
         }
     }
 

@@ -6,8 +6,8 @@ use std::{
 
 use super::{
     Admin, Core, Counter, Credential, Fact, History, Host, Identity, Inbound, LlmState, LlmUsage, Moment,
-    Node, NodeStats, NodeTraffic, Outbound, Outcome, Part, PartState, ProxyTraffic, Timestamp, Total, Unread,
-    User, UserCounts, UserNodeTraffic, Users,
+    Node, NodeStats, NodeTraffic, Outbound, Outcome, Part, PartState, ProxyTraffic, Thresholds, Timestamp,
+    Total, Unread, User, UserCounts, UserNodeTraffic, Users,
 };
 
 /// Everything known of one target: each part's last good answer, and the outcome of its last attempt.
@@ -34,6 +34,7 @@ pub struct Report {
     /// As `network_received`, in the other direction.
     pub network_sent: Option<Total>,
     pub counts: UserCounts,
+    pub thresholds: Thresholds,
     pub proxy_uplink: Option<Counter>,
     pub proxy_downlink: Option<Counter>,
     pub core: Option<Core>,
@@ -79,6 +80,7 @@ impl Report {
             network_received: None,
             network_sent: None,
             counts: UserCounts::default(),
+            thresholds: Thresholds::default(),
             proxy_uplink: None,
             proxy_downlink: None,
             core: None,
@@ -173,6 +175,7 @@ impl Report {
                 self.core = Some(core);
             }
             Fact::Counts(counts) => self.merge_counts(counts),
+            Fact::Thresholds(thresholds) => self.thresholds = thresholds,
             Fact::ProxyTraffic(traffic) => self.merge_proxy_traffic(traffic, now),
             Fact::Nodes(nodes) => self.merge_nodes(nodes, now),
             Fact::NodeTraffic(usage) => {
@@ -186,8 +189,14 @@ impl Report {
             Fact::Online(names) => self.online = Arc::new(names),
             Fact::Admins(admins) => self.admins = Arc::new(admins),
             Fact::UserNodes(traffic) => self.user_nodes = Arc::new(traffic),
-            Fact::Credentials(credentials) => self.credentials = Arc::new(credentials),
-            Fact::LlmUsage(usage) => self.llm_usage = usage,
+            Fact::Credentials(credentials) => {
+                self.history.credentials_were(&credentials, now);
+                self.credentials = Arc::new(credentials);
+            }
+            Fact::LlmUsage(usage) => {
+                self.history.llm_was(&usage, now);
+                self.llm_usage = usage;
+            }
             Fact::LlmState(state) => self.llm_state = Some(state),
             Fact::Omitted(part, rows) => drop(self.omitted.insert(part, rows)),
         }

@@ -163,6 +163,15 @@ pub struct UserCounts {
     pub seen_within_day: Option<u64>,
 }
 
+/// From when on the panel itself counts a user as expiring soon. Absent: it never does, or does not say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Thresholds {
+    /// With less than this time left.
+    pub expiry: Option<Duration>,
+    /// With fewer bytes left.
+    pub quota: Option<u64>,
+}
+
 /// An administrator of the panel, which may own users.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin {

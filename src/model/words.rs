@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Timestamp;
+use super::{BudgetUnit, Timestamp};
 
 /// Formats a duration in its two largest units, e.g. `2d 3h`.
 pub fn duration(duration: Duration) -> String {
@@ -16,6 +16,31 @@ pub fn duration(duration: Duration) -> String {
 /// Formats a number of rows of a list.
 pub fn rows(rows: usize) -> String {
     if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") }
+}
+
+/// Formats a number as people write long ones, e.g. `4,213`.
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Formats what a budget counts. Money is rounded down to the cent, so that a limit that is not reached does not look
+/// reached.
+pub fn amount(amount: u64, unit: BudgetUnit) -> String {
+    const CENT: u64 = 10_000_000;
+    match unit {
+        BudgetUnit::Tokens => format!("{} tokens", count(amount)),
+        BudgetUnit::UsdNanos => {
+            format!("{}.{:02} USD", count(amount / (CENT * 100)), amount / CENT % 100)
+        }
+    }
 }
 
 pub fn percent(percent: u128) -> String {
@@ -86,6 +111,22 @@ mod tests {
         ];
         for (count, text) in cases {
             assert_eq!(bytes(count), text);
+        }
+    }
+
+    #[test]
+    fn counts_and_amounts_are_readable() {
+        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(count(number), text);
+        }
+        let cases = [
+            (5_000_000, BudgetUnit::Tokens, "5,000,000 tokens"),
+            (0, BudgetUnit::UsdNanos, "0.00 USD"),
+            (49_999_999_999, BudgetUnit::UsdNanos, "49.99 USD"),
+            (1_234_050_000_000, BudgetUnit::UsdNanos, "1,234.05 USD"),
+        ];
+        for (number, unit, text) in cases {
+            assert_eq!(amount(number, unit), text);
         }
     }
 

@@ -250,7 +250,7 @@ pub(super) mod tests {
 
     pub(in crate::server) fn setup() -> watch::Receiver<Arc<Setup>> {
         let setup = Setup {
-            options: Options { labels: UserLabels::Name, limit: 10, inbounds: false },
+            options: Options { labels: UserLabels::Name, limit: 10, inbounds: false, budgets: Vec::new() },
             config: String::new(),
             receivers: Vec::new(),
             alerting: true,

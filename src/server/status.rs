@@ -3,6 +3,7 @@
 //! [`html`] gathers what the template `status/page.html` shows. Of the users and alerts, of which there may be tens of
 //! thousands, a few are chosen on one pass, and names are looked at only then.
 
+mod llm;
 mod rows;
 mod text;
 mod top;
@@ -13,6 +14,7 @@ use minijinja::{Environment, UndefinedBehavior, value::Serde};
 use serde::Serialize;
 
 use self::{
+    llm::LlmRow,
     rows::{Alerts, Config, Receivers, Target, Users},
     text::count,
 };
@@ -45,6 +47,7 @@ struct Page<'a> {
     targets_up: String,
     all_up: bool,
     targets: Vec<Target>,
+    llm: Vec<LlmRow>,
     alerts: Alerts,
     users: Users,
     receivers: Receivers,
@@ -67,6 +70,7 @@ pub(super) fn html(seen: &Seen) -> Result<Vec<u8>, minijinja::Error> {
         targets_up: count(up),
         all_up: up == reports.len(),
         targets: reports.iter().map(|report| Target::new(report, seen.now)).collect(),
+        llm: reports.iter().filter_map(|report| LlmRow::new(report, seen.now)).collect(),
         alerts: Alerts::new(seen),
         users: Users::new(seen),
         receivers: Receivers::new(seen),

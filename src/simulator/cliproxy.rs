@@ -36,7 +36,7 @@ use tokio::net::TcpListener;
 pub use self::credential::{Credential, Origin, Plan, Window};
 pub use self::options::{CANARY, CANARY_ADDRESSES, Generation, Options, Traffic};
 pub use self::record::{Attempt, Outcome, Tokens};
-use self::state::State;
+use self::state::{Naming, State};
 pub use self::totals::{Pop, Series, Sums, Totals, Unseen};
 use super::http::{Asked, Wire};
 pub use super::http::{Cost, Fault, Times};
@@ -273,17 +273,20 @@ impl Server {
     /// Totals of all attempts, with the names of providers and models as configured, and all tokens, statuses and
     /// durations, whether or not the generation states them.
     pub fn made(&self) -> Totals {
-        self.state().made.clone()
+        let state = self.state();
+        state::totals(&state, &state.made, Naming::Configured)
     }
 
     /// Totals of the attempts that went into `/usage` or to the queue, as the records of the generation state them.
     pub fn recorded(&self) -> Totals {
-        self.state().recorded.clone()
+        let state = self.state();
+        state::totals(&state, &state.recorded, Naming::Recorded)
     }
 
     /// Totals of the records that answers of `/usage-queue` contained, without answers that were lost.
     pub fn sent(&self) -> Totals {
-        self.state().sent.clone()
+        let state = self.state();
+        state::totals(&state, &state.sent, Naming::Recorded)
     }
 
     /// What no reader of the management API sees.

@@ -224,7 +224,7 @@ impl Panel {
         let mut state = self.state();
         state.accounts.restart();
         state.panel_started_at_ms = now_ms;
-        state.status_asked_at_ms = now_ms;
+        (state.status_asked_at_ms, state.slept_ms) = (now_ms, None);
         state.online_samples.clear();
         if state.core == Core::Running {
             life::start_core(&mut state, now_ms);

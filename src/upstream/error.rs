@@ -186,7 +186,7 @@ impl Cause {
                 http::Error::TooLarge(_) | http::Error::TooLargeRow | http::Error::TooLargeList => {
                     Reason::TooLarge
                 }
-                http::Error::Decode(_) => Reason::Decode,
+                http::Error::Empty { .. } | http::Error::Decode(_) => Reason::Decode,
             },
         }
     }
@@ -258,6 +258,7 @@ mod tests {
             (http::Error::Status(429).into(), Reason::ClientError, Scope::Part),
             (http::Error::Page(403).into(), Reason::ClientError, Scope::Part),
             (http::Error::NotJson("HTML").into(), Reason::NotJson, Scope::Part),
+            (http::Error::Empty { is_text: true }.into(), Reason::Decode, Scope::Part),
             (http::Error::TooLarge(1).into(), Reason::TooLarge, Scope::Part),
             (http::Error::TooLargeRow.into(), Reason::TooLarge, Scope::Part),
             (http::Error::TooLargeList.into(), Reason::TooLarge, Scope::Part),

@@ -14,7 +14,7 @@ mod session;
 mod totp;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     fmt,
     sync::Arc,
     time::Duration,
@@ -33,7 +33,10 @@ use self::{
 use crate::{
     clock::Beat,
     http::{self, Body, BuildError, Client, Limits},
-    model::{Fact, Identity, Moment, NamedUsers, Part, System, Timestamp, UserCounts, UserFacts, WholeList},
+    model::{
+        Fact, Identity, Moment, NamedUsers, Part, System, Thresholds, Timestamp, UserCounts, UserFacts,
+        WholeList,
+    },
     upstream::{
         Again, Cause, FetchError, Notes, Pace, Planned, Scope, Step, Timeouts,
         json::{self, Object, OddFields, Rows},
@@ -46,17 +49,21 @@ const SMALL_BODY: usize = 16 * 1024 * 1024;
 /// Limit of the list, in bytes, and of one inbound in it: 20,000 clients take 15 MB in 3x-ui 2.8.
 const LIST_BODY: usize = 128 * 1024 * 1024;
 const INBOUND: usize = 32 * 1024 * 1024;
+/// How often the login page is read for the version.
+const PAGE_EVERY: Duration = Duration::from_secs(3600);
 /// How often the addresses of clients are read.
 const ADDRESSES_EVERY: Duration = Duration::from_secs(300);
 /// How often the limits of addresses are read, which the cheap list does not have: from the list that costs twice as much.
 const LIMITS_EVERY: Duration = Duration::from_secs(3600);
+/// How often the thresholds are read, which a person changes.
+const THRESHOLDS_EVERY: Duration = Duration::from_secs(600);
 /// Up to 3x-ui 3.0, the list of users online has only those that moved bytes within the last tick of 5 or 10 s, so a user
 /// stays online for this long after the last list that had the user.
 const LINGERS: Duration = Duration::from_secs(30);
-/// How often a panel without a sample is asked again, each time after a second, before anything else of it is known.
-const NO_SAMPLE_FOR: u32 = 3;
+/// How long old panels go on sampling their host after a request for the status.
+const SAMPLED_FOR: Duration = Duration::from_secs(3 * 60);
 /// Where the list is empty without a browser (3x-ui 3.1.0), users are online that moved bytes within this time.
-const ONLINE_WITHIN: Duration = Duration::from_secs(20);
+const ACTIVE_WITHIN: Duration = Duration::from_secs(20);
 
 /// A client for one panel.
 pub struct Xui {
@@ -71,13 +78,20 @@ pub struct Xui {
     notes: Notes,
     odd: OddFields,
     beat: Beat,
-    /// The version in the login page, of panels before 3.0.
+    /// The version in the login page, of panels before 3.0, and when the page was read.
     page_version: Option<String>,
+    page_read: Option<Moment>,
     /// As the last status had it.
     panel_version: Option<String>,
     /// Whether a status was read.
     is_known: bool,
-    core_up: Option<bool>,
+    /// When the panel last answered a request for its status, by the daemon's uptime.
+    status_read: Option<Duration>,
+    /// Whether the last answer for a subject had a value, or was null.
+    had_value: BTreeMap<Subject, bool>,
+    /// The core is said to run, but has no uptime: it was just started, or fails to start.
+    core_starts: bool,
+    core_is_down: bool,
     /// The login may not read who is online, but perhaps how many are.
     online_refused: bool,
     /// Whether the list was read, and whether the login may not read it.
@@ -90,13 +104,15 @@ pub struct Xui {
     nodes_read: bool,
     /// The names in the list that are not in lower case, by those that are.
     spellings: HashMap<Arc<str>, Arc<str>>,
-    addresses: Aside,
-    limits: Aside,
+    addresses: Cached,
+    limits: Cached,
+    /// When the thresholds were last requested.
+    thresholds_asked: Option<Moment>,
 }
 
 /// Numbers by client that are read more rarely than the list.
 #[derive(Default)]
-struct Aside {
+struct Cached {
     read: Option<Moment>,
     by_name: HashMap<Arc<str>, u64>,
 }
@@ -114,13 +130,13 @@ impl fmt::Debug for Xui {
     }
 }
 
-impl Aside {
+impl Cached {
     fn is_due(&self, every: Duration, now: Moment) -> bool {
         self.read.is_none_or(|read| now.since(read) >= every)
     }
 
     fn set(&mut self, by_name: Option<HashMap<Arc<str>, u64>>, now: Moment) {
-        *self = Aside { read: Some(now), by_name: by_name.unwrap_or_default() };
+        *self = Cached { read: Some(now), by_name: by_name.unwrap_or_default() };
     }
 }
 
@@ -141,9 +157,13 @@ impl Xui {
             odd: OddFields::default(),
             beat: Beat::default(),
             page_version: None,
+            page_read: None,
             panel_version: None,
             is_known: false,
-            core_up: None,
+            status_read: None,
+            had_value: BTreeMap::new(),
+            core_starts: false,
+            core_is_down: false,
             online_refused: false,
             list_read: false,
             list_refused: false,
@@ -151,8 +171,9 @@ impl Xui {
             node_labels: HashMap::new(),
             nodes_read: false,
             spellings: HashMap::new(),
-            addresses: Aside::default(),
-            limits: Aside::default(),
+            addresses: Cached::default(),
+            limits: Cached::default(),
+            thresholds_asked: None,
         })
     }
 
@@ -188,6 +209,8 @@ impl Xui {
             Part::Nodes | Part::NodeStats => self.read_nodes(now).await,
             Part::Online => self.read_online(now).await,
             Part::Outbounds => self.read_outbounds(now).await,
+            // The next request for the users shows whether they still are.
+            Part::Inbounds if self.list_refused => Err(FetchError::new(LIST.path, Cause::NotAllowed)),
             Part::Users | Part::Inbounds => self.read_list(now).await,
             // No plan of this client has them.
             Part::Usage | Part::Admins | Part::UserNodes | Part::Credentials => {
@@ -221,33 +244,40 @@ impl Xui {
         detect::generation(self.signs, &self.routes)
     }
 
-    async fn read_system(&mut self, now: Moment) -> Result<Step, FetchError> {
-        let mut found = self.value(Subject::Status, now).await?;
-        // For two seconds after its start, a panel has no sample yet. What was read before stays.
-        for _ in 0..NO_SAMPLE_FOR {
-            if self.is_known || !matches!(found, Found::Null) {
-                break;
-            }
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            found = self.value(Subject::Status, now).await?;
+    /// The status with a sample that is not old: panels up to 2.8.0 and the forks stop sampling without requests. Those from
+    /// 2.8.1 on do not, but the versions of forks do not show it.
+    async fn read_status(&mut self, now: Moment) -> Result<Found<Box<RawValue>>, FetchError> {
+        let found = self.value(Subject::Status, now).await?;
+        let read = self.status_read.replace(now.uptime);
+        let was_idle = read.is_none_or(|read| now.uptime.saturating_sub(read) > SAMPLED_FOR);
+        let is_old = !self.has_token() && self.generation() < Generation::V3_0;
+        if was_idle && is_old && matches!(found, Found::Some(_)) {
+            self.wait_for_a_sample().await;
+            return self.value(Subject::Status, now).await;
         }
-        let answer = match found {
+        Ok(found)
+    }
+
+    async fn read_system(&mut self, now: Moment) -> Result<Step, FetchError> {
+        let answer = match self.read_status(now).await? {
             Found::Some(answer) => answer,
-            Found::Null => return Ok(system_step(Vec::new())),
+            Found::NotYet => return Ok(system_step(Vec::new())),
+            Found::Null => return Err(FetchError::new("/server/status", Cause::PanelFailed)),
             Found::NoRoute => return Err(self.diagnose(now).await),
         };
         let status = Object::new("status", &answer, &self.odd).and_then(|answer| convert::status(&answer));
         let status = status.ok_or_else(|| other_system("/server/status"))?;
         self.learn(&status);
-        // The list of users online shows which of the old panels it is.
-        if self.routes.of(Subject::Status) == Some(STATUS_OF_OLD)
-            && self.routes.known(Subject::Online).is_none()
-        {
-            match self.value(Subject::Online, now).await {
+        // The list of users online shows which of the old panels it is, and whether a token may read only their number.
+        let shows_more = self.has_token() || self.routes.of(Subject::Status) == Some(STATUS_OF_OLD);
+        let mut online = Step::default();
+        if shows_more && self.routes.known(Subject::Online).is_none() {
+            online = match self.read_online(now).await {
                 Err(err) if matches!(err.scope(), Scope::Login | Scope::Target) => return Err(err),
-                _ => {}
-            }
+                online => online.unwrap_or_default(),
+            };
         }
+        self.read_page_version(now).await?;
         // A part that the panel does not have is in no plan, so this is the only request that finds it.
         if let Some(subject) = self.routes.looks_again_for(now)
             && let Err(err) = self.value(subject, now).await
@@ -265,7 +295,26 @@ impl Xui {
         if self.online_refused {
             facts.push(Fact::Counts(self.count_online(now).await));
         }
-        Ok(system_step(facts))
+        if self.thresholds_asked.is_none_or(|asked| now.since(asked) >= THRESHOLDS_EVERY) {
+            self.thresholds_asked = Some(now);
+            facts.extend(self.read_thresholds(now).await?.map(Fact::Thresholds));
+        }
+        let mut step = system_step(facts);
+        step.done.extend(online.done);
+        step.facts.extend(online.facts);
+        Ok(step)
+    }
+
+    /// Reads the version of a panel before 3.0 again, which may have been updated without the loss of the session.
+    async fn read_page_version(&mut self, now: Moment) -> Result<(), FetchError> {
+        let is_shown = self.page_version.is_some() && self.panel_version.is_none();
+        if is_shown && self.page_read.is_none_or(|read| now.since(read) >= PAGE_EVERY) {
+            match self.base_page(now).await {
+                Err(err) if concerns_all(&err) => return Err(err),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// What a status shows of the panel. Another version may have other routes.
@@ -273,13 +322,17 @@ impl Xui {
         let known = std::mem::replace(&mut self.panel_version, status.panel_version.clone());
         if self.is_known && known != status.panel_version {
             self.routes.begin_again(Subject::Status);
-            self.addresses = Aside::default();
-            self.limits = Aside::default();
+            self.addresses = Cached::default();
+            self.limits = Cached::default();
         }
         self.signs.tokens |= self.has_token();
         self.signs.panel_version = status.panel_version.is_some();
         self.signs.panel_guid = status.has_guid;
-        self.core_up = status.core.up;
+        // The panel restarts the core for each user that it switches off, and it has no uptime for a second.
+        let starts =
+            status.core.up == Some(false) && status.core_is_said_to_run && status.core.version.is_some();
+        self.core_is_down = status.core.up == Some(false) && (!starts || self.core_starts);
+        self.core_starts = starts;
         self.is_known = true;
     }
 
@@ -287,19 +340,36 @@ impl Xui {
     async fn count_online(&mut self, now: Moment) -> UserCounts {
         let online = match self.value(Subject::OnlineCount, now).await {
             Ok(Found::Some(history)) => convert::last_point(&history, &self.odd),
-            Ok(Found::Null | Found::NoRoute) | Err(_) => None,
+            Ok(Found::NotYet | Found::Null | Found::NoRoute) | Err(_) => None,
         };
         UserCounts { online, ..UserCounts::default() }
     }
 
+    /// Absent: the panel does not say, or not to this login.
+    async fn read_thresholds(&mut self, now: Moment) -> Result<Option<Thresholds>, FetchError> {
+        match self.value_if_allowed(Subject::Thresholds, now).await {
+            Ok(Found::Some(settings)) => Ok(convert::thresholds(&settings, &self.odd)),
+            Ok(Found::NotYet | Found::Null | Found::NoRoute) => Ok(None),
+            Err(err) if concerns_all(&err) => Err(err),
+            Err(_) => Ok(None),
+        }
+    }
+
     async fn read_nodes(&mut self, now: Moment) -> Result<Step, FetchError> {
         const ASKED: &str = "/panel/api/nodes/list";
-        let found = match self.value(Subject::Nodes, now).await {
-            Err(FetchError { cause: Cause::NotAllowed, .. }) => self.value(Subject::Descendants, now).await?,
+        let found = match self.value_if_allowed(Subject::Nodes, now).await {
+            Err(FetchError { cause: Cause::NotAllowed, .. }) => {
+                self.value_if_allowed(Subject::Descendants, now).await?
+            }
             found => found?,
         };
-        let Found::Some(answer) = found else { return nothing(Part::Nodes, &found, ASKED) };
-        let nodes = convert::nodes(&answer, &self.odd).ok_or_else(|| other_system(ASKED))?;
+        let list = match found {
+            Found::Some(list) => Some(list),
+            Found::Null => None,
+            Found::NotYet => return Ok(same(&[Part::Nodes, Part::NodeStats])),
+            Found::NoRoute => return Ok(same(&[Part::Nodes])),
+        };
+        let nodes = convert::nodes(list.as_deref(), &self.odd).ok_or_else(|| other_system(ASKED))?;
         if nodes.nodes.are_unreadable() {
             return Err(FetchError::new(ASKED, Cause::Rows));
         }
@@ -313,8 +383,11 @@ impl Xui {
 
     async fn read_outbounds(&mut self, now: Moment) -> Result<Step, FetchError> {
         const ASKED: &str = "/panel/api/xray/getOutboundsTraffic";
-        let traffic = self.value(Subject::OutboundTraffic, now).await;
-        let probes = self.value(Subject::Observatory, now).await;
+        let traffic = match self.value_if_allowed(Subject::OutboundTraffic, now).await {
+            Err(err) if matches!(err.scope(), Scope::Login | Scope::Target) => return Err(err),
+            traffic => traffic,
+        };
+        let probes = self.value_if_allowed(Subject::Observatory, now).await;
         // What one of the two may not read costs only that.
         let (traffic, probes) = match (traffic, probes) {
             (Err(refused), Ok(Found::NoRoute | Found::Null)) | (Ok(Found::NoRoute), Err(refused)) => {
@@ -324,9 +397,12 @@ impl Xui {
             (traffic, Err(FetchError { cause: Cause::NotAllowed, .. })) => (traffic?, Found::NoRoute),
             (traffic, probes) => (traffic?, probes?),
         };
+        if matches!(traffic, Found::NotYet) || matches!(probes, Found::NotYet) {
+            return Ok(same(&[Part::Outbounds]));
+        }
         let raw = |found: Found<Box<RawValue>>| match found {
             Found::Some(raw) => Some(raw),
-            Found::Null | Found::NoRoute => None,
+            Found::NotYet | Found::Null | Found::NoRoute => None,
         };
         let (traffic, probes) = (raw(traffic), raw(probes));
         let found = convert::outbounds(traffic.as_deref(), probes.as_deref(), &self.odd);
@@ -342,7 +418,7 @@ impl Xui {
         const ASKED: &str = "/panel/api/clients/onlines";
         // 3x-ui 2.8 keeps its last list while the core is stopped.
         let none_online = || Ok(Step::done(Part::Online, vec![Fact::Online(HashSet::new())]));
-        if self.core_up == Some(false) && self.routes.of(Subject::Online).is_some() {
+        if self.core_is_down && self.routes.of(Subject::Online).is_some() {
             self.seen.clear();
             return none_online();
         }
@@ -350,14 +426,16 @@ impl Xui {
         self.online_refused = matches!(&found, Err(err) if err.cause == Cause::NotAllowed);
         let names = match found {
             Ok(Found::Some(list)) => convert::names(&list, &self.odd).ok_or_else(|| other_system(ASKED))?,
-            Ok(Found::Null) if self.generation() == Generation::V3_1 => self.seen_lately(now).await?,
-            Ok(Found::Null) => HashSet::new(),
-            Ok(Found::NoRoute) => return Ok(Step::done(Part::Online, Vec::new())),
+            Ok(Found::NotYet | Found::Null) if self.generation() == Generation::V3_1 => {
+                self.active_lately(now).await?
+            }
+            Ok(Found::NotYet | Found::Null) => HashSet::new(),
+            Ok(Found::NoRoute) => return Ok(same(&[Part::Online])),
             // The panel fails without a core that it has started.
             Err(FetchError { cause: Cause::Http(http::Error::Status(500)), .. }) => HashSet::new(),
             Err(err) => return Err(err),
         };
-        if self.core_up == Some(false) {
+        if self.core_is_down {
             return none_online();
         }
         // Spelled as the list spells them, once it was read.
@@ -370,11 +448,11 @@ impl Xui {
     }
 
     /// Users that moved bytes a short time ago, from a panel whose list of those online is empty.
-    async fn seen_lately(&mut self, now: Moment) -> Result<HashSet<Arc<str>>, FetchError> {
+    async fn active_lately(&mut self, now: Moment) -> Result<HashSet<Arc<str>>, FetchError> {
         let Found::Some(answer) = self.value(Subject::LastOnline, now).await? else {
             return Ok(HashSet::new());
         };
-        let since = self.clock.panel_now(now).saturating_sub(ONLINE_WITHIN);
+        let since = self.clock.panel_now(now).saturating_sub(ACTIVE_WITHIN);
         convert::seen_since(&answer, &self.odd, since)
             .ok_or_else(|| other_system("/panel/api/clients/lastOnline"))
     }
@@ -395,15 +473,15 @@ impl Xui {
     /// The list, and before it what the list does not have, one request at a time.
     async fn read_list(&mut self, now: Moment) -> Result<Step, FetchError> {
         const ASKED: &str = "/panel/api/inbounds/list";
-        let asks_aside = !self.list_refused;
-        if asks_aside && self.generation() >= Generation::V3_3 && self.addresses.is_due(ADDRESSES_EVERY, now)
+        let reads_more = !self.list_refused;
+        if reads_more && self.generation() >= Generation::V3_3 && self.addresses.is_due(ADDRESSES_EVERY, now)
         {
             let addresses = self.read_addresses(now).await?;
             self.addresses.set(addresses, now);
             return Ok(Step::default());
         }
         let is_slim = self.routes.of(Subject::List) == Some(SLIM_LIST);
-        if asks_aside && is_slim && self.limits.is_due(LIMITS_EVERY, now) {
+        if reads_more && is_slim && self.limits.is_due(LIMITS_EVERY, now) {
             let limits = self.read_limits(now).await?;
             self.limits.set(limits, now);
             return Ok(Step::default());
@@ -412,8 +490,8 @@ impl Xui {
         let mut list = match self.find(Subject::List, now, body, inbounds).await {
             Ok(Found::Some(list)) => list,
             Ok(Found::NoRoute) => return Err(FetchError::new(ASKED, Cause::NotFound(404))),
-            // Never an empty list.
-            Ok(Found::Null) => return Err(FetchError::new(ASKED, Cause::PanelFailed)),
+            Ok(Found::NotYet) => return Ok(same(&[Part::Users, Part::Inbounds])),
+            Ok(Found::Null) => List::default(),
             // A token of the scope `node-sync` may read the whole list alone.
             Err(FetchError { cause: Cause::NotAllowed, .. })
                 if self.routes.of(Subject::List) == Some(SLIM_LIST) =>
@@ -468,7 +546,7 @@ impl Xui {
     async fn read_addresses(&mut self, now: Moment) -> Result<Option<HashMap<Arc<str>, u64>>, FetchError> {
         match self.value(Subject::Addresses, now).await {
             Ok(Found::Some(list)) => Ok(convert::addresses(&list, &self.odd, self.clock.panel_now(now))),
-            Ok(Found::Null | Found::NoRoute) => Ok(None),
+            Ok(Found::NotYet | Found::Null | Found::NoRoute) => Ok(None),
             Err(err) if concerns_all(&err) => Err(err),
             Err(_) => Ok(None),
         }
@@ -479,7 +557,7 @@ impl Xui {
         let limits = self.list;
         match self.find(Subject::WholeList, now, limits, inbounds).await {
             Ok(Found::Some(list)) => Ok(Some(list.devices_limits())),
-            Ok(Found::Null | Found::NoRoute) => Ok(None),
+            Ok(Found::NotYet | Found::Null | Found::NoRoute) => Ok(None),
             Err(err) if concerns_all(&err) => Err(err),
             Err(_) => Ok(None),
         }
@@ -497,12 +575,9 @@ fn system_step(facts: Vec<Fact>) -> Step {
     Step { done: vec![Part::System, Part::Core], facts, durable: Vec::new() }
 }
 
-/// What a part has if its answer has nothing.
-fn nothing<T>(part: Part, found: &Found<T>, asked: &'static str) -> Result<Step, FetchError> {
-    match found {
-        Found::NoRoute => Ok(Step::done(part, Vec::new())),
-        _ => Err(FetchError::new(asked, Cause::PanelFailed)),
-    }
+/// The answer says nothing new of these parts.
+fn same(parts: &[Part]) -> Step {
+    Step { done: parts.to_vec(), ..Step::default() }
 }
 
 /// Decodes the list, each inbound as soon as it is there.

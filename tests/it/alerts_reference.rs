@@ -44,6 +44,23 @@ minutes say so, because a panel restarts a dying core within seconds.
 ends when the part is read again, or when the login in the configuration is changed by a reload. If the right is not meant to
 come back, exclude the part: `[alert.right_lost] exclude = [\"nodes\"]`.
 
+`credential_unavailable`, `credential_quota` and `credential_plan_expiry` leave out credentials that the operator switched
+off. `credential_unavailable` also fires for a credential that is available and unavailable in turn, as `node_down` does; it
+says why in words of proxymeter, never in the provider's. The subject of `credential_quota` is the credential, the model if
+the quota is of one model, and the window, for example `work 5h`. The ratio is what the provider said in its last answer to
+the credential. Until the window ends, the alert holds even if the server forgets that answer.
+
+`llm_error_ratio` fires if at least 20 attempts at a provider were made within ten minutes and at least 20 percent of them
+failed. It resolves when a smaller share of the last ten minutes fails, or when there were no attempts for an hour. Attempts
+that were made before proxymeter started do not count.
+
+`llm_token_budget` and `llm_cost_budget` need `budget` (tokens, or US dollars) and `period` (\"day\" or \"month\"). Each client
+key that `subjects` matches, by its alias or its hash, has this budget for itself. Each step fires once per period, and the
+next period resolves it. Client keys beyond the cap and requests without a key have no budget. Costs are a lower bound,
+because attempts that were cut off carry no tokens.
+
+`llm_usage_gap` fires for an hour after records were lost, or after another reader took some.
+
 A firing alert suppresses others: a tighter step suppresses the wider steps of the same rule and subject,
 `ProxymeterTargetDown` suppresses all other alerts of the target, `ProxymeterPartStale` suppresses the alerts that depend on
 the part, and `ProxymeterRightLost` suppresses `ProxymeterPartStale` of the same part. A suppressed alert sends no

@@ -14,7 +14,7 @@ use proxymeter::config::{
     TargetKind, UsersConfig,
 };
 use proxymeter::http::options::TlsOptions;
-use proxymeter::model::Severity;
+use proxymeter::model::{BudgetPeriod, Severity};
 use proxymeter::notify::email::config::{EmailConfig, ReceiverConfig, SmtpLogin, SmtpMechanism, SmtpTls};
 use proxymeter::notify::heartbeat::config::{HeartbeatConfig, HeartbeatMethod};
 use proxymeter::notify::webhook::config::{Authorization, WebhookConfig, WebhookFormat};
@@ -70,6 +70,19 @@ fn the_url_of_a_page_of_a_panel_is_repaired() {
             || warning.contains("the base path itself") && !warning.contains("/base")),
         "{warnings:?}"
     );
+}
+
+#[test]
+fn a_client_certificate_can_be_the_whole_login() {
+    let config = load("good/xui.toml");
+    let logins = config.targets.iter().map(|target| match xui_login(target) {
+        xui::Login::Token(_) => (target.name.as_str(), "token"),
+        xui::Login::Password(_) => (target.name.as_str(), "password"),
+        xui::Login::Certificate => (target.name.as_str(), "certificate"),
+    });
+    for (name, login) in logins {
+        assert_eq!(name, login);
+    }
 }
 
 #[test]
@@ -272,7 +285,7 @@ fn every_value_of_alerting_arrives() {
     assert_eq!(fallback_after, Duration::from_secs(7200));
     assert_eq!(zone.iana_name(), Some("Asia/Tehran"));
 
-    assert_eq!(rules.len(), 2);
+    assert_eq!(rules.len(), 4);
     assert_eq!(
         rules["user_expiry"],
         RuleConfig {
@@ -288,6 +301,8 @@ fn every_value_of_alerting_arrives() {
             receivers: Some(vec!["oncall".to_owned(), "ops".to_owned()]),
             expired_for: Some(2 * DAY),
             renewing: true,
+            budget: None,
+            period: None,
         }
     );
     assert_eq!(
@@ -299,6 +314,10 @@ fn every_value_of_alerting_arrives() {
             ..RuleConfig::default()
         }
     );
+    let budget = |budget, period| (Some(budget), Some(period));
+    let given = |name: &str| (rules[name].budget, rules[name].period);
+    assert_eq!(given("tokens"), budget(5_000_000, BudgetPeriod::Day));
+    assert_eq!(given("llm_cost_budget"), budget(12_500_000_000, BudgetPeriod::Month));
 
     assert_eq!(mutes.len(), 3);
     let matchers = |matchers: &[(&str, &str)]| {
@@ -895,7 +914,7 @@ fn the_example_tells_the_defaults() {
     assert_eq!((access.users.len(), access.open_health), (1, false));
     assert_eq!(access.bearer_token, Some(Secret::from("0123456789abcdef")));
     let rules: Vec<_> = whole.alerting.rules.keys().collect();
-    assert_eq!(rules, ["target_down", "user_expiry", "vip-expiry"]);
+    assert_eq!(rules, ["spending", "target_down", "user_expiry", "vip-expiry"]);
     whole.alerting.rules.clear();
     assert_eq!(whole.alerting.mutes["night"].hours, Some((23 * 60, 8 * 60)));
     whole.alerting.mutes.clear();

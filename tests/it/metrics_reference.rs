@@ -21,10 +21,32 @@ Where there is no value, there is no series: a user that never expires has no ex
 Panel metrics are polled in the background; a scrape sends no request to a panel. They show the panel's last answer, and
 `proxymeter_target_part_last_success_timestamp_seconds` shows its time. Values older than `stale_after` are dropped.
 
-## Targets, users, nodes, hosts, alerts
+## Targets, users, nodes, hosts, LLM proxies, alerts
 
 | Metric | Type | Labels | Meaning |
 |---|---|---|---|
+";
+
+const LLM: &str = "
+## LLM proxies
+
+`proxymeter_llm_requests_total` counts attempts at providers, not requests of clients. A request that fails over to another
+credential is two attempts, and each retry is one more. No attempt is made, and none is counted, for a request that is refused
+because all credentials cool down, for an unknown model, for a wrong client key, and for the counting of tokens. A client that
+hangs up causes one failed attempt (status code 499) with zero tokens, although the provider bills what it had sent. Tokens and
+costs are therefore lower bounds.
+
+Tokens have the provider's own meaning. For OpenAI, Codex and Gemini, input tokens include cached ones; for Claude they do not.
+Reasoning tokens are part of the output tokens, except for Gemini. Do not add the kinds up; use `proxymeter_llm_tokens_total`.
+
+The queue of a server is read once: a record that is taken is gone. `proxymeter_llm_usage_gaps_total` counts the times at
+which records may have been lost: a poll that came later than the server keeps records, and one that was cut off.
+`proxymeter_llm_usage_bypassed_total` grows while another program takes records from the same queue. In both cases the other
+counters are too low from then on. Counters continue over restarts of proxymeter and of the server.
+
+`api_key` is an alias from the configuration or a keyed hash, and empty for requests without a key. `credential` is an alias,
+the server's index or a keyed hash. Beyond the caps, `api_key` and `model` are `_other`. No label contains a key or an e-mail
+address.
 ";
 
 fn reference() -> String {
@@ -43,6 +65,7 @@ fn reference() -> String {
     for (name, row) in own() {
         writeln!(text, "| `{name}` | {row} |").unwrap();
     }
+    text.push_str(LLM);
     text.push_str("\nReasons of failed polls:");
     for reason in Reason::ALL.map(Reason::label) {
         write!(text, " `{reason}`").unwrap();

@@ -2,9 +2,12 @@
 //! rarely it logs in, what it says when something is wrong, and that it keeps secrets to itself.
 
 mod canary;
+mod certificate;
 mod logins;
+mod quirks;
 mod recorded;
 mod refusals;
+mod samples;
 mod scale;
 mod scopes;
 mod simulated;

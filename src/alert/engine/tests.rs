@@ -2,6 +2,7 @@
 
 mod flapping;
 mod inbounds;
+mod llm;
 mod promises;
 mod pseudonyms;
 mod restart;

@@ -1,6 +1,6 @@
 use std::{ops::Range, sync::Arc, time::Duration};
 
-use crate::model::{Inbound, Moment, Reading, Reads, Timestamp, Users};
+use crate::model::{Budget, Credential, Inbound, LlmUsage, Moment, Reading, Reads, Timestamp, Users};
 
 /// Which subjects were looked at. Missing data never resolves an alert.
 #[derive(Clone, Debug)]
@@ -15,6 +15,18 @@ pub enum Judged {
         list: Arc<Vec<Inbound>>,
         whole: bool,
     },
+    /// All credentials there are; if they are not `whole`, some may be missing.
+    Credentials {
+        list: Arc<Vec<Credential>>,
+        whole: bool,
+    },
+    /// All client keys there are.
+    Keys {
+        usage: Arc<LlmUsage>,
+        budget: Budget,
+    },
+    /// The operator has turned off what the rule asks about.
+    TurnedOff,
     /// All there are, by name.
     Named(Vec<(Arc<str>, Switch)>),
 }

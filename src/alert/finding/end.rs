@@ -6,7 +6,7 @@ use crate::model::{Expiry, Reading};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum End {
-    /// The expiry was moved.
+    /// The expiry was moved, or a new period began.
     Renewed,
     /// The limit was changed.
     ToppedUp,
@@ -56,6 +56,9 @@ pub(super) fn of_period(then: &Reading, expiry: Expiry, limit: Option<u64>) -> E
         Reading::Used { limit: known, .. } if limit != Some(*known) => End::ToppedUp,
         Reading::Used { .. } => End::Reset,
         Reading::Word(_)
+        | Reading::Window { .. }
+        | Reading::Spent { .. }
+        | Reading::Attempts { .. }
         | Reading::Share(_)
         | Reading::Lasting(_)
         | Reading::NotConnected { .. }

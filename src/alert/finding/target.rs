@@ -81,10 +81,16 @@ pub(super) fn right_lost(report: &Report) -> (Judged, Vec<Crossing>) {
     (Judged::Those(judged), crossings)
 }
 
-pub(super) fn certificate_expiry(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
+/// `part` is what the certificate was seen with.
+pub(super) fn certificate_expiry(
+    rule: &Rule,
+    report: &Report,
+    part: Part,
+    now: Moment,
+) -> (Judged, Vec<Crossing>) {
     let Some(end) = report.certificate_expiry else { return (Judged::Nothing, Vec::new()) };
     let (crossed, held) = rule.crossed_by_time(end, now.wall);
-    let read = report.parts.get(&Part::System).and_then(|state| state.last_data).map(|read| Read {
+    let read = report.parts.get(&part).and_then(|state| state.last_data).map(|read| Read {
         at: read.wall,
         crossed_then: rule.crossed_by_time(end, read.wall).0,
         contradicted: end.saturating_add(CONTRADICTED_AFTER) <= now.wall,

@@ -1,4 +1,5 @@
 mod inbounds;
+mod llm;
 mod nodes;
 mod outbounds;
 

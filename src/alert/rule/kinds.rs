@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::model::{Part, Severity};
+use crate::model::{BudgetUnit, Part, Severity};
 
 use Severity::{Critical, Info, Warning};
 
@@ -53,6 +53,13 @@ pub enum Question {
     HostMemory,
     HostDisk,
     CertificateExpiry,
+    CredentialUnavailable,
+    CredentialQuota,
+    CredentialPlanExpiry,
+    LlmErrorRatio,
+    LlmTokenBudget,
+    LlmCostBudget,
+    LlmUsageGap,
 }
 
 /// The default steps of a kind and the severity of each, the widest first.
@@ -67,7 +74,7 @@ pub enum Steps {
 }
 
 /// The kinds of rule there are.
-pub static KINDS: [Kind; 19] = [
+pub static KINDS: [Kind; 26] = [
     Kind {
         question: Question::UserExpiry,
         name: "user_expiry",
@@ -269,6 +276,88 @@ pub static KINDS: [Kind; 19] = [
         description: "The certificate of {target} expires in {remaining}.",
         reached: Some("The certificate of {target} has expired."),
     },
+    Kind {
+        question: Question::CredentialUnavailable,
+        name: "credential_unavailable",
+        alertname: "ProxymeterCredentialUnavailable",
+        kind: "credential",
+        part: Some(Part::Credentials),
+        steps: Steps::None(Warning),
+        for_: Duration::from_secs(10 * 60),
+        repeat_interval: Duration::from_secs(DAY),
+        enabled: true,
+        summary: "Credential of a provider cannot be used.",
+        description: "Credential {subject} of {target} cannot be used: {reason}.",
+        reached: None,
+    },
+    Kind {
+        question: Question::CredentialQuota,
+        name: "credential_quota",
+        alertname: "ProxymeterCredentialQuota",
+        kind: "credential",
+        part: Some(Part::Credentials),
+        steps: Steps::Ratio(&QUOTA),
+        for_: Duration::ZERO,
+        repeat_interval: Duration::ZERO,
+        enabled: true,
+        summary: "Credential has used up most or all of a quota window.",
+        description: "{value} of the quota window {subject} of {target} is used.",
+        reached: Some("The quota window {subject} of {target} is used up."),
+    },
+    Kind {
+        question: Question::CredentialPlanExpiry,
+        name: "credential_plan_expiry",
+        alertname: "ProxymeterCredentialPlanExpiry",
+        kind: "credential",
+        part: Some(Part::Credentials),
+        steps: Steps::Remaining(&[(7 * DAY, Warning), (DAY, Warning)]),
+        for_: Duration::ZERO,
+        repeat_interval: Duration::ZERO,
+        enabled: true,
+        summary: "Plan that pays for a credential ends soon.",
+        description: "The plan of credential {subject} of {target} ends in {remaining}.",
+        reached: Some("The plan of credential {subject} of {target} has ended."),
+    },
+    Kind {
+        question: Question::LlmErrorRatio,
+        name: "llm_error_ratio",
+        alertname: "ProxymeterLlmErrorRatio",
+        kind: "provider",
+        part: Some(Part::Usage),
+        steps: Steps::Ratio(&[(20, Warning)]),
+        for_: Duration::ZERO,
+        repeat_interval: Duration::from_secs(DAY),
+        enabled: true,
+        summary: "Many attempts at an LLM provider fail.",
+        description: "At provider {subject} of {target}, {value} attempts of the last 10m failed.",
+        reached: None,
+    },
+    budget(
+        Question::LlmTokenBudget,
+        "llm_token_budget",
+        "ProxymeterLlmTokenBudget",
+        "Client key has used up most or all of its token budget.",
+    ),
+    budget(
+        Question::LlmCostBudget,
+        "llm_cost_budget",
+        "ProxymeterLlmCostBudget",
+        "Client key has used up most or all of its cost budget.",
+    ),
+    Kind {
+        question: Question::LlmUsageGap,
+        name: "llm_usage_gap",
+        alertname: "ProxymeterLlmUsageGap",
+        kind: "target",
+        part: Some(Part::Usage),
+        steps: Steps::None(Warning),
+        for_: Duration::ZERO,
+        repeat_interval: Duration::from_secs(DAY),
+        enabled: true,
+        summary: "Usage of an LLM proxy is not counted completely.",
+        description: "Usage of {target} is not counted completely: {reason}.",
+        reached: None,
+    },
 ];
 
 /// Seconds.
@@ -281,6 +370,38 @@ impl Kind {
     /// The label `kind` of an alert about `subject`. An alert without a subject is about the target itself.
     pub fn kind_of(&self, subject: &str) -> &'static str {
         if subject.is_empty() { "target" } else { self.kind }
+    }
+
+    /// What the budget of such a rule counts; absent: it has none.
+    pub fn budget(&self) -> Option<BudgetUnit> {
+        match self.question {
+            Question::LlmTokenBudget => Some(BudgetUnit::Tokens),
+            Question::LlmCostBudget => Some(BudgetUnit::UsdNanos),
+            _ => None,
+        }
+    }
+}
+
+/// A rule about what client keys may use.
+const fn budget(
+    question: Question,
+    name: &'static str,
+    alertname: &'static str,
+    summary: &'static str,
+) -> Kind {
+    Kind {
+        question,
+        name,
+        alertname,
+        kind: "api_key",
+        part: Some(Part::Usage),
+        steps: Steps::Ratio(&[(80, Warning), (100, Warning)]),
+        for_: Duration::ZERO,
+        repeat_interval: Duration::ZERO,
+        enabled: false,
+        summary,
+        description: "Client key {subject} of {target} has used {ratio} of its budget: {value} of {limit}.",
+        reached: Some("Client key {subject} of {target} has used up its budget of {limit}."),
     }
 }
 

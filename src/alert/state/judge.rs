@@ -287,7 +287,7 @@ impl Look<'_> {
         let end = match (&subject.reading, &reading) {
             (Reading::Ends(before), Reading::Ends(at)) if before == at => End::Clock,
             (Reading::Ends(_), _) => End::Renewed,
-            (Reading::Used { .. }, _) => End::Reset,
+            (Reading::Used { .. } | Reading::Spent { .. }, _) => End::Reset,
             _ => End::Recovered,
         };
         let sure = end != End::Clock
@@ -295,7 +295,11 @@ impl Look<'_> {
                 self.clock.is_recent(read.at, self.now) && !(read.contradicted && self.clock.far_off())
             });
         // A changed expiry belongs to the row: it is what the next one is compared with.
-        changed |= matches!((&subject.reading, &reading), (Reading::Ends(a), Reading::Ends(b)) if a != b);
+        changed |= match (&subject.reading, &reading) {
+            (Reading::Ends(before), Reading::Ends(at)) => before != at,
+            (Reading::Window { resets: before, .. }, Reading::Window { resets, .. }) => before != resets,
+            _ => false,
+        };
         // The row keeps up with use by this much, so that a reset is known for one after a restart as well.
         let peak = subject.peak.max(used(&reading));
         changed |= points_twice(peak, &reading) != points_twice(subject.peak, &reading);
@@ -442,6 +446,18 @@ impl Subject {
             }
             (Reading::Used { limit: before, .. }, Reading::Used { limit, .. }) if before != limit => {
                 Some(End::ToppedUp)
+            }
+            (
+                Reading::Spent { limit: limit_before, period: before, .. },
+                Reading::Spent { limit, period, .. },
+            ) if (limit_before, before) != (limit, period) => Some(End::ToppedUp),
+            (Reading::Spent { since: before, .. }, Reading::Spent { since, .. }) if since > before => {
+                Some(End::Renewed)
+            }
+            (Reading::Window { resets: Some(before), .. }, Reading::Window { resets: Some(at), .. })
+                if *at > before.saturating_add(SAME_EXPIRY) =>
+            {
+                Some(End::Renewed)
             }
             (Reading::Used { .. }, Reading::Used { used, limit }) => {
                 let slack = u128::from(*limit) * u128::from(TWO_POINTS) / u128::from(WHOLE);

@@ -30,8 +30,8 @@ pub(in crate::config) fn read(mut table: Table<'_, '_>) -> Option<XuiConfig> {
     if url.is_absent() {
         table.refuse("url", "missing; write url = \"https://panel.example.com:2053/base-path/\"");
     }
-    let login = read_login(&mut table);
     let tls = tls::take(&mut table, matches!(&url, Field::Given(url) if !url.value.is_https()));
+    let login = read_login(&mut table, tls.client_cert_file.is_some());
     Some(XuiConfig::new(url.value()?, login?, tls))
 }
 
@@ -54,6 +54,8 @@ pub(in crate::config) fn warnings(name: &str, xui: &XuiConfig) -> Vec<String> {
         let what = match xui.login {
             Login::Password(_) => "password",
             Login::Token(_) => "token",
+            // It is for https:// alone.
+            Login::Certificate => "login",
         };
         warnings.push(format!(
             "xui.{name}: the {what} crosses the network unencrypted, as the URL starts with http://"
@@ -62,7 +64,7 @@ pub(in crate::config) fn warnings(name: &str, xui: &XuiConfig) -> Vec<String> {
     warnings
 }
 
-fn read_login(table: &mut Table<'_, '_>) -> Option<Login> {
+fn read_login(table: &mut Table<'_, '_>, has_certificate: bool) -> Option<Login> {
     let token = secrets::take_checked(table, "token", |token| {
         let fits = token.bytes().all(|byte| byte.is_ascii_graphic());
         if fits {
@@ -109,6 +111,9 @@ fn read_login(table: &mut Table<'_, '_>) -> Option<Login> {
                 "cannot be combined with a username, a password or their secrets; keep one way to log in",
             );
             None
+        }
+        (Field::Absent, Field::Absent, Field::Absent) if has_certificate && !has_more => {
+            Some(Login::Certificate)
         }
         (Field::Absent, Field::Absent, Field::Absent) => {
             table.refuse(

@@ -6,6 +6,7 @@ use super::{answer, rfc3339};
 use crate::{
     model::{Moment, Outcome, Part, PartState, Report},
     server::{
+        llm::Llm,
         seen::Seen,
         target::{Counts, TargetState, is_stale},
     },
@@ -27,6 +28,9 @@ struct Target<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<&'a str>,
     counts: Counts,
+    /// Only of LLM proxies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    llm: Option<Llm>,
     parts: Vec<PartOf>,
 }
 
@@ -62,6 +66,7 @@ impl<'a> Target<'a> {
             system: identity.map(|identity| identity.system.label()),
             version: identity.map(|identity| identity.version.as_str()),
             counts: Counts::of(report, now),
+            llm: Llm::of(report, now),
             parts: report.parts.iter().map(|(part, known)| PartOf::new(report, *part, known, now)).collect(),
         }
     }

@@ -8,9 +8,9 @@ use crate::{
     clock::Clock,
     exposition::UserLabels,
     model::{
-        ActiveAlert, ActiveAlerts, AlertState, Fact, Identity, Inbound, Moment, Node, NodeStatus, Outbound,
-        Outcome, Part, PartState, Reading, Reason, Report, Severity, System, User, UserCounts, UserFacts,
-        WalkEnd,
+        ActiveAlert, ActiveAlerts, AlertState, Credential, CredentialStatus, Fact, Identity, Inbound,
+        LlmMode, LlmRow, LlmState, LlmTokens, LlmUsage, Moment, Node, NodeStatus, Outbound, Outcome, Part,
+        PartState, Reading, Reason, Report, Severity, System, User, UserCounts, UserFacts, WalkEnd,
     },
     server::{
         api,
@@ -81,6 +81,38 @@ fn edge() -> Report {
     edge
 }
 
+fn llm() -> Report {
+    let mut llm = Report::new("llm");
+    llm.up = Some(true);
+    llm.merge(Fact::LlmState(LlmState { mode: LlmMode::Queue, enabled: Some(true) }), ago(9));
+    let row = LlmRow {
+        requests: 1204,
+        failed: 31,
+        tokens: LlmTokens { total: 8_123_456, ..LlmTokens::default() },
+        cost_nanos: 12_340_500_000,
+        unpriced_tokens: 2048,
+        ..LlmRow::default()
+    };
+    llm.merge(Fact::LlmUsage(LlmUsage { rows: vec![row], ..LlmUsage::default() }.into()), ago(9));
+    let credential = |status, available| Credential {
+        status: Some(status),
+        available: Some(available),
+        ..Credential::default()
+    };
+    llm.merge(
+        Fact::Credentials(vec![
+            credential(CredentialStatus::Active, true),
+            credential(CredentialStatus::Active, true),
+            credential(CredentialStatus::Error, false),
+        ]),
+        ago(9),
+    );
+    for part_read in [Part::Credentials, Part::Usage] {
+        llm.parts.insert(part_read, part(Outcome::Up, Some(ago(9)), 180));
+    }
+    llm
+}
+
 fn alerts() -> Vec<ActiveAlert> {
     let node = ActiveAlert {
         alertname: "ProxymeterNodeDown",
@@ -120,7 +152,7 @@ fn alerts() -> Vec<ActiveAlert> {
 
 #[tokio::test(start_paused = true)]
 async fn the_documentation_tells_what_is_answered() {
-    let reports = vec![edge(), home(), Report::new("new")];
+    let reports = vec![edge(), home(), llm(), Report::new("new")];
     let state = state(&reports, ActiveAlerts { known: Vec::new(), list: alerts() }, UserLabels::Name);
     let seen = Seen::now(&state);
     let answers = [api::targets::json(&seen).unwrap(), api::alerts::json(&seen).unwrap()];

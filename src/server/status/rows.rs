@@ -292,6 +292,18 @@ fn details(reading: &Reading, now: Timestamp) -> String {
         Reading::NotConnected { status, .. } => name(status),
         Reading::Unreadable { rows, cause } => format!("{}: {}", words::rows(*rows), name(cause)),
         Reading::Lasting(secs) => format!("for {}", duration(Duration::from_secs(*secs))),
+        Reading::Window { share, resets: None } => format!("{:.0}%", share * 100.0),
+        Reading::Window { share, resets: Some(end) } => {
+            format!("{:.0}%, resets in {}", share * 100.0, duration(end.since(now)))
+        }
+        Reading::Spent { spent, limit, unit, period, since: _ } => {
+            let share = percent(u128::from(*spent) * 100 / u128::from((*limit).max(1)));
+            let (spent, limit) = (words::amount(*spent, *unit), words::amount(*limit, *unit));
+            format!("{share}, {spent} of {limit} a {}", period.label())
+        }
+        Reading::Attempts { failed, all } => {
+            format!("{} of {} attempts failed", words::count(*failed), words::count(*all))
+        }
     }
 }
 

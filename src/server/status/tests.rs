@@ -4,9 +4,10 @@ use super::*;
 use crate::{
     exposition::UserLabels,
     model::{
-        ActiveAlert, ActiveAlerts, AlertState, Expiry, Fact, Identity, Inbound, Moment, Node, NodeStatus,
-        Outbound, Outcome, Part, PartState, Reading, Reason, Report, Severity, System, Timestamp, Unreadable,
-        User, UserCounts, UserFacts, UserStatus, WalkEnd,
+        ActiveAlert, ActiveAlerts, AlertState, Credential, CredentialStatus, Expiry, Fact, Identity, Inbound,
+        LlmMode, LlmRow, LlmState, LlmTokens, LlmUsage, Moment, Node, NodeStatus, Outbound, Outcome, Part,
+        PartState, Reading, Reason, Report, Severity, System, Timestamp, Unreadable, User, UserCounts,
+        UserFacts, UserStatus, WalkEnd,
     },
     secret::HashKey,
     server::{
@@ -336,6 +337,51 @@ async fn a_list_that_is_not_whole_shows_what_it_lacks() {
     }
 }
 
+/// An LLM proxy whose usage is counted and whose parts were not read.
+fn proxy(now: Moment) -> Report {
+    let mut llm = Report::new("llm");
+    let row = LlmRow {
+        requests: 1204,
+        failed: 31,
+        tokens: LlmTokens { total: 8_123_456, ..LlmTokens::default() },
+        cost_nanos: 12_349_999_999,
+        unpriced_tokens: 2048,
+        ..LlmRow::default()
+    };
+    let credential = |status| Credential {
+        status: Some(status),
+        available: Some(status == CredentialStatus::Active),
+        ..Credential::default()
+    };
+    llm.merge(Fact::LlmUsage(LlmUsage { rows: vec![row; 2], ..LlmUsage::default() }.into()), now);
+    let states = [CredentialStatus::Active, CredentialStatus::Error, CredentialStatus::Active];
+    llm.merge(Fact::Credentials(states.map(credential).into()), now);
+    llm
+}
+
+#[tokio::test(start_paused = true)]
+async fn llm_proxies_have_a_section_of_their_own() {
+    let now = ago(Duration::ZERO);
+    let mut llm = proxy(now);
+    let words = |llm: &Report| {
+        let page = page(std::slice::from_ref(llm), Vec::new(), UserLabels::Name);
+        let section = page.split("<h2").find(|section| section.contains("LLM proxies")).map(str::to_owned)?;
+        let text: String =
+            section.split(['<', '>']).skip(1).step_by(2).map(|text| format!("{text} ")).collect();
+        Some(text.split_whitespace().skip(8).collect::<Vec<_>>().join(" "))
+    };
+    assert_eq!(words(&llm), None, "no LLM proxy");
+    llm.merge(Fact::LlmState(LlmState { mode: LlmMode::Queue, enabled: Some(false) }), now);
+    let unread = "llm queue not recorded by the server unknown unknown unknown unknown";
+    assert_eq!(words(&llm).as_deref(), Some(unread));
+    for part in [Part::Usage, Part::Credentials] {
+        llm.parts.insert(part, read(now));
+    }
+    let shown = "llm queue not recorded by the server 2,408 62 failed 16,246,912 24.69 USD \
+                 4,096 tokens without a price 2 active, 1 error 1 unavailable";
+    assert_eq!(words(&llm).as_deref(), Some(shown));
+}
+
 fn failure(reason: &'static str, detail: &str) -> AttemptFailure {
     AttemptFailure { reason, detail: detail.to_owned() }
 }
@@ -423,7 +469,14 @@ async fn pages_to_look_at() {
         Outcome::Failed { reason: Reason::Tls, detail: String::new() };
     let alerts = names.iter().map(|name| firing(Severity::Warning, "user", name, "95%", NOW));
     let alerts: Vec<_> = alerts.chain([node_down()]).collect();
-    let reports = [hostile, down, Report::new("new")];
+    let mut llm = proxy(ago(Duration::ZERO));
+    llm.merge(Fact::LlmState(LlmState { mode: LlmMode::Queue, enabled: Some(true) }), ago(HOUR));
+    let mut unread = Report { target: "llm-unread".into(), up: Some(false), ..llm.clone() };
+    unread.llm_state = Some(LlmState { mode: LlmMode::Off, enabled: Some(false) });
+    for part in [Part::Usage, Part::Credentials] {
+        llm.parts.insert(part, read(ago(Duration::ZERO)));
+    }
+    let reports = [hostile, down, llm, unread, Report::new("new")];
 
     let folder = std::env::var_os("PROXYMETER_PAGES").map(std::path::PathBuf::from);
     let look = |name: &str, page: &str| {

@@ -40,6 +40,9 @@ pub struct Credential {
     pub(super) present: bool,
     /// The `auth_index` of servers that number them.
     pub(super) number: u64,
+    /// The `auth_index` of servers that hash: as long as where it comes from.
+    pub(super) hash: String,
+    pub(super) token_hash: String,
     pub(super) created_ms: i64,
     pub(super) modified_ms: i64,
     pub(super) updated_ms: i64,
@@ -141,6 +144,8 @@ impl Credential {
             failed: 0,
             present: true,
             number: 0,
+            hash: String::new(),
+            token_hash: String::new(),
             created_ms: now_ms,
             modified_ms: now_ms,
             updated_ms: now_ms,
@@ -162,17 +167,15 @@ impl Credential {
             && !["claude", "codex", "gemini", "vertex", "xai", "kimi"].contains(&self.provider.as_str())
     }
 
-    /// The `auth_index` of servers that hash: as long as where it comes from.
-    pub(super) fn hash(&self) -> String {
+    /// Gives it the next number, and its hashes.
+    pub(super) fn identify(&mut self, number: u64) {
         let seed = match &self.origin {
             Origin::File => format!("file:{}:{}", self.provider, self.name),
             Origin::Key { base_url } => format!("key:{}:{base_url}|{}", self.provider, self.name),
         };
-        hex(&Sha256::digest(seed)[..8])
-    }
-
-    pub(super) fn token_hash(&self) -> String {
-        hex(&Sha256::digest(format!("token of {}", self.name)))
+        self.number = number;
+        self.hash = hex(&Sha256::digest(seed)[..8]);
+        self.token_hash = hex(&Sha256::digest(format!("token of {}", self.name)));
     }
 
     /// Whether an attempt may use it for a model.
@@ -222,7 +225,7 @@ impl Credential {
         self.updated_ms = at_ms;
         let status = match outcome {
             Outcome::Success | Outcome::NoUsage => {
-                self.models.insert(model.to_owned(), None);
+                self.block(model, None);
                 if self.models.values().all(Option::is_none) {
                     self.status_message.clear();
                 }
@@ -244,9 +247,16 @@ impl Credential {
         };
         let until_ms = quota_until.or(cooldown_ms.map(|ms| at_ms.saturating_add(ms)));
         let block = Block { until_ms, status, level, whole: quota_until.is_some() };
-        self.models.insert(model.to_owned(), Some(block));
+        self.block(model, Some(block));
         self.status_message = format!("{body}\n");
         self.judge(at_ms);
+    }
+
+    fn block(&mut self, model: &str, block: Option<Block>) {
+        match self.models.get_mut(model) {
+            Some(known) => *known = block,
+            None => drop(self.models.insert(model.to_owned(), block)),
+        }
     }
 
     /// Unavailable is a credential all of whose models are blocked.

@@ -17,9 +17,9 @@ pub(super) struct Item<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     ttft_ms: Option<u32>,
     source: String,
-    auth_index: String,
+    auth_index: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    access_token_sha256: Option<String>,
+    access_token_sha256: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_ip: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -133,8 +133,8 @@ pub(super) fn of<'a>(state: &'a State, record: &Record) -> Option<Item<'a>> {
         latency_ms: record.latency_ms,
         ttft_ms: is_7.then_some(record.ttft_ms),
         source: state.source(record, credential),
-        auth_index: credential.hash(),
-        access_token_sha256: (is_7 && credential.is_file()).then(|| credential.token_hash()),
+        auth_index: &credential.hash,
+        access_token_sha256: (is_7 && credential.is_file()).then_some(credential.token_hash.as_str()),
         client_ip: is_7.then_some(address),
         resolved_client_ip: is_8.then_some(if marker.is_empty() { address } else { CANARY_ADDRESSES[1] }),
         x_forwarded_for: is_7.then_some(if marker.is_empty() { "" } else { CANARY_ADDRESSES[1] }),

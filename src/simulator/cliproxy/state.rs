@@ -12,11 +12,13 @@ use super::failure;
 use super::options::{CANARY, Generation, Options, Traffic};
 use super::people::Office;
 use super::record::{Attempt, Family, Outcome, Record, Stated, Tokens};
-use super::totals::{Pop, Series, Sums, Totals, Unseen};
+use super::totals::{Account, Ledger, Pop, Series, Sums, Totals, Unseen};
 use super::usage::Usage;
 
 const NS_PER_MS: i64 = 1_000_000;
 const MAX_POPS: usize = 10_000;
+/// The generation whose records state most.
+const MADE: Generation = Generation::V8_0;
 
 pub(super) struct State {
     pub(super) generation: Generation,
@@ -46,9 +48,9 @@ pub(super) struct State {
     pub(super) pops_to_lose: u32,
     /// All attempts so far.
     pub(super) attempts: u64,
-    pub(super) made: Totals,
-    pub(super) recorded: Totals,
-    pub(super) sent: Totals,
+    pub(super) made: Ledger,
+    pub(super) recorded: Ledger,
+    pub(super) sent: Ledger,
     pub(super) unseen: Unseen,
     pub(super) pops: VecDeque<Pop>,
     pub(super) traffic: Traffic,
@@ -91,9 +93,9 @@ impl State {
             other_reader: 0,
             pops_to_lose: 0,
             attempts: 0,
-            made: Totals::default(),
-            recorded: Totals::default(),
-            sent: Totals::default(),
+            made: Ledger::default(),
+            recorded: Ledger::default(),
+            sent: Ledger::default(),
             unseen: Unseen::default(),
             pops: VecDeque::new(),
             traffic: options.traffic,
@@ -105,7 +107,7 @@ impl State {
 
     /// Adds a credential, with the next number.
     pub(super) fn admit(&mut self, mut credential: Credential) {
-        credential.number = self.next_number;
+        credential.identify(self.next_number);
         self.next_number += 1;
         self.credentials.push(credential);
     }
@@ -178,19 +180,15 @@ impl State {
             record.tokens = Tokens::default();
         }
         let place = usize::from(record.credential);
-        let Some(model) = self.models.get(usize::from(record.model)).map(|model| model.name.clone()) else {
-            return;
-        };
         let marker = self.marker();
+        let Some(model) = self.models.get(usize::from(record.model)) else { return };
         let Some(credential) = self.credentials.get_mut(place) else { return };
         let body = failure::body(&record, credential, &marker);
-        let stated = Stated::of(record.tokens, Family::of(&credential.provider), Generation::V8_0);
+        let stated = Stated::of(record.tokens, Family::of(&credential.provider), MADE);
         credential.use_quota(at_ms, stated.total);
         credential.count(at_ms, record.outcome);
-        credential.learn(at_ms, &model, record.outcome, &body);
-        let (name, provider) = (credential.name.clone(), credential.provider.clone());
-        let series = Series { api_key: self.client(&record).to_owned(), provider, model };
-        tally(&mut self.made, series, &name, &record, stated, Generation::V8_0);
+        credential.learn(at_ms, &model.name, record.outcome, &body);
+        self.made.entry(Account::of(&record, MADE)).or_default().add(&record, stated, MADE);
         self.keep(at_ms, record);
     }
 
@@ -201,10 +199,12 @@ impl State {
         } else if !self.statistics || !self.management {
             self.unseen.switched_off += 1;
         } else {
-            let Some((series, name)) = self.series(&record) else { return };
-            let stated = self.stated(&record);
-            if self.generation.has_snapshot() {
+            let (generation, stated) = (self.generation, self.stated(&record));
+            let account = Account::of(&record, generation);
+            self.recorded.entry(account).or_default().add(&record, stated, generation);
+            if generation.has_snapshot() {
                 let (offset, cap) = (self.offset, self.details_cap);
+                let series = series(self, account, Naming::Recorded);
                 self.usage.add((&series.api_key, &series.model), &record, stated, offset, cap);
             } else {
                 let draw = record.number.wrapping_mul(0xff51_afd7_ed55_8ccd) >> 32;
@@ -215,7 +215,6 @@ impl State {
                     self.prune(at_ms);
                 }
             }
-            tally(&mut self.recorded, series, &name, &record, stated, self.generation);
         }
     }
 
@@ -238,18 +237,18 @@ impl State {
         }
         let sent = self.pops_to_lose == 0;
         self.pops_to_lose = self.pops_to_lose.saturating_sub(1);
-        let mut totals = Totals::default();
+        let (generation, mut sums) = (self.generation, Sums::default());
         for record in &records {
-            let Some((series, name)) = self.series(record) else { continue };
             let stated = self.stated(record);
-            tally(&mut totals, series.clone(), &name, record, stated, self.generation);
+            sums.add(record, stated, generation);
             if sent {
-                tally(&mut self.sent, series, &name, record, stated, self.generation);
+                let account = Account::of(record, generation);
+                self.sent.entry(account).or_default().add(record, stated, generation);
             } else {
                 self.unseen.lost += 1;
             }
         }
-        self.pops.push_back(Pop { at_ms: now_ms, sums: totals.all(), sent });
+        self.pops.push_back(Pop { at_ms: now_ms, sums, sent });
         if self.pops.len() > MAX_POPS {
             self.pops.pop_front();
         }
@@ -284,24 +283,9 @@ impl State {
         }
     }
 
-    /// Under what a record is counted, and the name of its credential.
-    fn series(&self, record: &Record) -> Option<(Series, String)> {
-        let credential = self.credentials.get(usize::from(record.credential))?;
-        let model = self.models.get(usize::from(record.model))?;
-        let provider = if self.generation.has_snapshot() { String::new() } else { self.provider(credential) };
-        let model = if self.generation <= Generation::V6_6 { &model.alias } else { &model.name };
-        let series = Series { api_key: self.client(record).to_owned(), provider, model: model.clone() };
-        Some((series, credential.name.clone()))
-    }
-
     /// What a record calls the provider of a credential.
     pub(super) fn provider(&self, credential: &Credential) -> String {
-        let provider = &credential.provider;
-        if credential.is_compatible() && self.generation >= Generation::V7_2 {
-            format!("openai-compatible-{provider}")
-        } else {
-            provider.clone()
-        }
+        provider(credential, self.generation)
     }
 
     pub(super) fn stated(&self, record: &Record) -> Stated {
@@ -332,7 +316,7 @@ impl State {
     pub(super) fn auth_index(&self, credential: &Credential) -> Value {
         match self.generation {
             Generation::V6_6 => json!(credential.number),
-            _ => json!(credential.hash()),
+            _ => json!(credential.hash),
         }
     }
 }
@@ -343,34 +327,47 @@ pub(super) fn retention_ms(seconds: u64) -> i64 {
     i64::try_from(seconds).unwrap_or(0) * 1000
 }
 
-/// Counts a record, as far as the generation's records state it.
-fn tally(
-    totals: &mut Totals,
-    series: Series,
-    credential: &str,
-    record: &Record,
-    stated: Stated,
-    generation: Generation,
-) {
-    let of = |sums: &mut Sums| {
-        let is_7 = generation >= Generation::V7_2;
-        let mut stated = stated;
-        if !is_7 {
-            (stated.cache_read, stated.cache_creation) = (0, 0);
+/// How providers and models are named.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Naming {
+    Configured,
+    Recorded,
+}
+
+/// Sums with names.
+pub(super) fn totals(state: &State, ledger: &Ledger, naming: Naming) -> Totals {
+    let mut totals = Totals::default();
+    for (account, sums) in ledger {
+        totals.by_series.entry(series(state, *account, naming)).or_default().merge(sums);
+        if let Some(credential) = state.credentials.get(usize::from(account.credential)) {
+            totals.by_credential.entry(credential.name.clone()).or_default().merge(sums);
         }
-        sums.add(record.outcome, stated);
-        if is_7 {
-            *sums.by_status.entry(record.outcome.status()).or_default() += 1;
-        }
-        if generation >= Generation::V6_9 {
-            *sums.latencies_ms.entry(record.latency_ms).or_default() += 1;
-        }
-        if is_7 && record.outcome.is_success() && record.ttft_ms > 0 {
-            *sums.ttfts_ms.entry(record.ttft_ms).or_default() += 1;
-        }
+    }
+    totals
+}
+
+fn series(state: &State, account: Account, naming: Naming) -> Series {
+    let Account { generation, client, credential, model } = account;
+    let api_key = client.and_then(|place| state.clients.get(usize::from(place))).cloned().unwrap_or_default();
+    let credential = state.credentials.get(usize::from(credential));
+    let provider = match naming {
+        Naming::Configured => credential.map(|known| known.provider.clone()),
+        Naming::Recorded if generation.has_snapshot() => None,
+        Naming::Recorded => credential.map(|known| provider(known, generation)),
     };
-    of(totals.by_series.entry(series).or_default());
-    of(totals.by_credential.entry(credential.to_owned()).or_default());
+    let by_alias = naming == Naming::Recorded && generation <= Generation::V6_6;
+    let model = state.models.get(usize::from(model));
+    let model = model.map(|model| if by_alias { &model.alias } else { &model.name }).cloned();
+    Series { api_key, provider: provider.unwrap_or_default(), model: model.unwrap_or_default() }
+}
+
+fn provider(credential: &Credential, generation: Generation) -> String {
+    let provider = &credential.provider;
+    if credential.is_compatible() && generation >= Generation::V7_2 {
+        format!("openai-compatible-{provider}")
+    } else {
+        provider.clone()
+    }
 }
 
 fn place_u16(place: usize) -> u16 {

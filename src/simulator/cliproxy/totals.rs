@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::record::{Outcome, Stated};
+use super::options::Generation;
+use super::record::{Record, Stated};
 
 /// What was counted, in two ways.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -109,17 +110,46 @@ impl Sums {
         ttfts_ms.iter().for_each(|(key, count)| *self.ttfts_ms.entry(*key).or_default() += count);
     }
 
-    pub(super) fn add(&mut self, outcome: Outcome, stated: Stated) {
+    /// Adds a record, as far as those of the generation state it.
+    pub(super) fn add(&mut self, record: &Record, stated: Stated, generation: Generation) {
         let Stated { input, output, reasoning, cached, cache_read, cache_creation, total } = stated;
+        let succeeded = record.outcome.is_success();
         self.attempts += 1;
-        self.failed += u64::from(!outcome.is_success());
+        self.failed += u64::from(!succeeded);
         self.input += input;
         self.output += output;
         self.reasoning += reasoning;
         self.cached += cached;
-        self.cache_read += cache_read;
-        self.cache_creation += cache_creation;
         self.total += total;
+        if generation >= Generation::V6_9 {
+            *self.latencies_ms.entry(record.latency_ms).or_default() += 1;
+        }
+        if generation >= Generation::V7_2 {
+            self.cache_read += cache_read;
+            self.cache_creation += cache_creation;
+            *self.by_status.entry(record.outcome.status()).or_default() += 1;
+            if succeeded && record.ttft_ms > 0 {
+                *self.ttfts_ms.entry(record.ttft_ms).or_default() += 1;
+            }
+        }
+    }
+}
+
+/// Sums by what records refer to. The generation is that in which they were counted.
+pub(super) type Ledger = BTreeMap<Account, Sums>;
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Account {
+    pub(super) generation: Generation,
+    pub(super) client: Option<u16>,
+    pub(super) credential: u16,
+    pub(super) model: u16,
+}
+
+impl Account {
+    pub(super) fn of(record: &Record, generation: Generation) -> Account {
+        let Record { client, credential, model, .. } = *record;
+        Account { generation, client, credential, model }
     }
 }
 

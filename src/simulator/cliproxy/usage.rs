@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::tz::Offset;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::instant;
 use super::options::Generation;
@@ -22,9 +22,9 @@ pub(super) struct Usage {
     failure: u64,
     tokens: u64,
     apis: BTreeMap<String, BTreeMap<String, Group>>,
-    /// Attempts and tokens.
-    by_day: BTreeMap<String, (u64, u64)>,
-    by_hour: BTreeMap<String, (u64, u64)>,
+    /// Attempts and tokens by day of the unix era, in local time.
+    by_day: BTreeMap<i64, (u64, u64)>,
+    by_hour: [(u64, u64); 24],
 }
 
 /// The attempts of a client key with a model.
@@ -59,12 +59,10 @@ impl Usage {
         let failed = !record.outcome.is_success();
         *(if failed { &mut self.failure } else { &mut self.success }) += 1;
         self.tokens += stated.total;
-        let start = instant::zoned(record.started_ns, offset);
-        for (sums, key) in [
-            (&mut self.by_day, start.date().to_string()),
-            (&mut self.by_hour, format!("{:02}", start.hour())),
-        ] {
-            let (attempts, tokens) = sums.entry(key).or_default();
+        let local_s = record.started_ns.div_euclid(1_000_000_000) + i64::from(offset.seconds());
+        let hour = usize::try_from(local_s.div_euclid(3600).rem_euclid(24)).unwrap_or(0);
+        let day = self.by_day.entry(local_s.div_euclid(86_400)).or_default();
+        for (attempts, tokens) in [Some(day), self.by_hour.get_mut(hour)].into_iter().flatten() {
             *attempts += 1;
             *tokens += stated.total;
         }
@@ -86,7 +84,7 @@ impl Usage {
         &self,
         generation: Generation,
         offset: Offset,
-        credentials: Vec<(String, serde_json::Value)>,
+        credentials: Vec<(String, Value)>,
     ) -> impl Iterator<Item = Bytes> + Send + 'static {
         let identities = Arc::new(identities(generation, credentials));
         self.parts(generation).into_iter().flat_map(move |part| match part {
@@ -134,21 +132,20 @@ impl Usage {
             text += "}}";
         }
         text += "}";
-        let requests = |sums: &BTreeMap<String, (u64, u64)>| {
-            json!(
-                sums.iter().map(|(key, (requests, _))| (key.clone(), *requests)).collect::<BTreeMap<_, _>>()
-            )
-        };
-        let tokens = |sums: &BTreeMap<String, (u64, u64)>| {
-            json!(sums.iter().map(|(key, (_, tokens))| (key.clone(), *tokens)).collect::<BTreeMap<_, _>>())
-        };
-        text += &format!(
-            ",\"requests_by_day\":{},\"requests_by_hour\":{},\"tokens_by_day\":{},\"tokens_by_hour\":{}}}}}",
-            requests(&self.by_day),
-            requests(&self.by_hour),
-            tokens(&self.by_day),
-            tokens(&self.by_hour),
-        );
+        let date = |day: &i64| instant::zoned(day.saturating_mul(86_400_000_000_000), Offset::UTC).date();
+        let by_day: Vec<(String, (u64, u64))> =
+            self.by_day.iter().map(|(day, sums)| (date(day).to_string(), *sums)).collect();
+        let by_hour = (0..).zip(self.by_hour).filter(|(_, (attempts, _))| *attempts > 0);
+        let by_hour = by_hour.map(|(hour, sums): (u8, _)| (format!("{hour:02}"), sums)).collect();
+        for (name, sums) in [("day", &by_day), ("hour", &by_hour)] {
+            let requests = sums.iter().map(|(key, (requests, _))| (key.clone(), json!(requests)));
+            text += &format!(",\"requests_by_{name}\":{}", Value::Object(requests.collect()));
+        }
+        for (name, sums) in [("day", &by_day), ("hour", &by_hour)] {
+            let tokens = sums.iter().map(|(key, (_, tokens))| (key.clone(), json!(tokens)));
+            text += &format!(",\"tokens_by_{name}\":{}", Value::Object(tokens.collect()));
+        }
+        text += "}}";
         parts.push(Part::Text(text));
         parts
     }
@@ -160,8 +157,8 @@ enum Part {
 }
 
 /// What a detail says of each credential, as it is written.
-fn identities(generation: Generation, credentials: Vec<(String, serde_json::Value)>) -> Vec<String> {
-    let written = |(source, index): (String, serde_json::Value)| match generation {
+fn identities(generation: Generation, credentials: Vec<(String, Value)>) -> Vec<String> {
+    let written = |(source, index): (String, Value)| match generation {
         Generation::V6_0 => String::new(),
         Generation::V6_2 => format!("\"source\":{},", json!(masked(&source))),
         _ => format!("\"source\":{},\"auth_index\":{index},", json!(source)),

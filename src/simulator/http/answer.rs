@@ -9,7 +9,7 @@ use serde::Serialize;
 
 /// What a system answers.
 pub(in crate::simulator) struct Answer {
-    pub(super) status: u16,
+    pub(in crate::simulator) status: u16,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     /// Rows of a list in the answer, each of which has its [`Cost`](super::Cost).
     pub(super) rows: usize,

@@ -117,6 +117,18 @@ impl Generation {
         }
     }
 
+    /// The version in the addresses of the login page's scripts, before 3x-ui 3.0.
+    pub(super) fn page_version(self) -> Option<&'static str> {
+        match self {
+            Generation::Vaxilu => Some("0.3.2"),
+            Generation::Alireza => Some("1.12.0"),
+            Generation::V1_7 => Some("1.7.9"),
+            Generation::V2_6 => Some("2.6.8"),
+            Generation::V2_8 => Some("2.8.11"),
+            _ => None,
+        }
+    }
+
     /// How often counters are written, in milliseconds.
     pub fn tick_ms(self) -> i64 {
         match self {

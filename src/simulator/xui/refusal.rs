@@ -101,8 +101,16 @@ pub(super) fn redirect(status: u16, place: &str, method: &Method) -> Answer {
 }
 
 pub(super) fn page(title: &str) -> Answer {
-    let body = format!("<!DOCTYPE html><html><head><title>{title}</title></head><body></body></html>");
-    Answer::bytes(200, HTML, body)
+    Answer::bytes(200, HTML, html(title, ""))
+}
+
+pub(super) fn login_page(generation: Generation) -> Answer {
+    let script = |version| format!("<script src=\"/assets/vue.min.js?{version}\"></script>");
+    Answer::bytes(200, HTML, html("Login", &generation.page_version().map(script).unwrap_or_default()))
+}
+
+fn html(title: &str, head: &str) -> String {
+    format!("<!DOCTYPE html><html><head><title>{title}</title>{head}</head><body></body></html>")
 }
 
 fn of_status(status: u16, whole: &impl Serialize) -> Answer {

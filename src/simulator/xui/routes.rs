@@ -1,13 +1,13 @@
 //! The answer to each request.
 
 use hyper::Method;
-use hyper::header::{ACCEPT, CACHE_CONTROL, HOST, SET_COOKIE};
+use hyper::header::{ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, HOST, SET_COOKIE};
 use serde_json::{Value, json};
 
 use super::auth::{Caller, Scope};
 use super::options::Generation;
 use super::refusal::{
-    Area, envelope, failure, not_found, not_logged_in, out_of_scope, page, redirect, success,
+    Area, envelope, failure, login_page, not_found, not_logged_in, out_of_scope, page, redirect, success,
 };
 use super::row::{Detail, InboundRow};
 use super::state::{Core, State};
@@ -65,6 +65,22 @@ enum Route {
 
 /// The answer of a panel without faults.
 pub(super) fn answer(state: &mut State, now_ms: i64, asked: &Asked<'_>) -> Answer {
+    let answer = uncompressed(state, now_ms, asked);
+    let accepted = asked.headers.get(ACCEPT_ENCODING).and_then(|codings| codings.to_str().ok());
+    let compresses = accepted.is_some_and(|codings| codings.contains("gzip"));
+    match (state.generation, answer.status) {
+        // What compresses the answers of these panels loses the status of one without a body.
+        (Generation::V2_6, 404) if compresses => {
+            Answer::bytes(200, "text/plain", "").with(CONTENT_ENCODING, "gzip")
+        }
+        (Generation::V3_0 | Generation::V3_1, 500) if compresses => {
+            Answer::empty(200).with(CONTENT_ENCODING, "gzip")
+        }
+        _ => answer,
+    }
+}
+
+fn uncompressed(state: &mut State, now_ms: i64, asked: &Asked<'_>) -> Answer {
     state.answers += 1;
     let generation = state.generation;
     let host = asked.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
@@ -293,7 +309,7 @@ fn first_page(state: &mut State, asked: &Asked<'_>) -> Answer {
         let answer = redirect(307, &format!("{}{panel}/", state.base), asked.method);
         return if generation.is_v3() { answer.with(CACHE_CONTROL, "no-store") } else { answer };
     }
-    let answer = page("Login");
+    let answer = login_page(generation);
     if !generation.is_v3() {
         return answer;
     }

@@ -51,6 +51,7 @@ impl State {
             ticked_at_ms: Some(now_ms),
             online_samples: VecDeque::new(),
             status_asked_at_ms: now_ms,
+            slept_ms: None,
             answers: 0,
         };
         let online = state.online(now_ms).count();

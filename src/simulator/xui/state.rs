@@ -27,6 +27,8 @@ pub(super) struct State {
     pub(super) online_samples: VecDeque<(i64, usize)>,
     /// When the status was last asked for.
     pub(super) status_asked_at_ms: i64,
+    /// When sampling for the status last paused, and when it went on.
+    pub(super) slept_ms: Option<(i64, i64)>,
     pub(super) answers: u64,
 }
 

@@ -10,17 +10,24 @@ use crate::simulator::http::Answer;
 const GIB: u64 = 1 << 30;
 /// How long the status of a panel that has just started is null.
 const STARTING_MS: i64 = 2_000;
-/// After this long without a question, older panels stop to sample.
+/// After this long without a question, older panels stop to sample, which they do this often.
 const SAMPLED_FOR_MS: i64 = 3 * 60 * 1000;
+const SAMPLE_MS: i64 = 2_000;
 const POINTS: i64 = 60;
 
 pub(super) fn status(state: &mut State, now_ms: i64) -> Answer {
     if now_ms.saturating_sub(state.panel_started_at_ms) < STARTING_MS {
         return success(Value::Null);
     }
-    // The first answer after a pause is the last sample, and starts sampling again.
+    // The first question after a pause starts sampling again, and until the next sample there is the last one.
     let asleep_ms = state.status_asked_at_ms.saturating_add(SAMPLED_FOR_MS);
-    let at_ms = if state.generation < Generation::V2_8 { now_ms.min(asleep_ms) } else { now_ms };
+    if state.generation < Generation::V2_8 && now_ms > asleep_ms {
+        state.slept_ms = Some((asleep_ms, now_ms));
+    }
+    let at_ms = match state.slept_ms {
+        Some((asleep_ms, awake_ms)) if now_ms.saturating_sub(awake_ms) < SAMPLE_MS => asleep_ms,
+        _ => now_ms,
+    };
     state.status_asked_at_ms = now_ms;
     success(sample(state, at_ms))
 }

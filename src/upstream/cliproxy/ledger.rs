@@ -159,8 +159,8 @@ impl Ledger {
             }
         }
 
-        // A time ahead is that of another clock.
-        let at = started.filter(|started| *started <= now).unwrap_or(now);
+        // A start ahead of now is that of another clock, and belongs to the running period.
+        let at = started.unwrap_or(now);
         let Periods { day, month } = self.keys.entry(api_key).or_default().change();
         let cost_nanos = cost_nanos.unwrap_or(0);
         for (spent, start) in [(day, self.calendar.day), (month, self.calendar.month)] {

@@ -79,6 +79,7 @@ impl Queue {
             | http::Error::NotHttp
             | http::Error::Page(_)
             | http::Error::NotJson(_)
+            | http::Error::Empty { .. }
             | http::Error::TooLarge(_)
             | http::Error::TooLargeRow
             | http::Error::TooLargeList

@@ -14,7 +14,7 @@ use super::{
     routes::{self, Route, Subject},
 };
 use crate::{
-    http::{self, Body, Limits, Refusal, Repeat},
+    http::{self, Body, Limits, Refusal, Repeat, Reply},
     model::{Moment, Reason},
     upstream::{Cause, FetchError, json::Object},
 };
@@ -44,8 +44,53 @@ impl Xui {
         self.find(subject, now, limits, envelope::value).await
     }
 
-    /// Asks by the route that is known to answer, else by each that the subject has.
+    /// As [`Xui::value`], but not within an hour after the panel refused it: something else can be read instead.
+    pub(super) async fn value_if_allowed(
+        &mut self,
+        subject: Subject,
+        now: Moment,
+    ) -> Result<Found<Box<RawValue>>, FetchError> {
+        if self.routes.is_refused(subject, now) {
+            return Err(FetchError::new(subject.routes()[0].path, Cause::NotAllowed));
+        }
+        self.value(subject, now).await
+    }
+
+    /// Asks for a subject whose answer may be long. For two seconds after its start, a panel may answer null for what it
+    /// has. So a null is believed only if the one before was null too, and the first answer of all is requested again.
     pub(super) async fn find<T, F>(
+        &mut self,
+        subject: Subject,
+        now: Moment,
+        limits: Limits,
+        decode: F,
+    ) -> Result<Found<T>, FetchError>
+    where
+        T: Send + 'static,
+        F: FnOnce(Body) -> serde_json::Result<Envelope<T>> + Clone + Send + 'static,
+    {
+        let mut found = self.find_once(subject, now, limits, decode.clone()).await?;
+        let before = self.had_value.get(&subject).copied();
+        if matches!(found, Found::Null) && before.is_none() && !subject.may_be_null() {
+            self.wait_for_a_sample().await;
+            found = self.find_once(subject, now, limits, decode).await?;
+        }
+        if !matches!(found, Found::NoRoute) {
+            self.had_value.insert(subject, matches!(found, Found::Some(_)));
+        }
+        let is_passing = matches!(found, Found::Null) && before == Some(true) && !subject.may_be_null();
+        Ok(if is_passing { Found::NotYet } else { found })
+    }
+
+    /// Waits until a panel that has just started, or that did not sample its host, has a new sample.
+    pub(super) async fn wait_for_a_sample(&mut self) {
+        let wait = self.config.sample_wait;
+        self.beat.within(wait + self.small.deadline);
+        tokio::time::sleep(wait).await;
+    }
+
+    /// Asks by the route that is known to answer, else by each that the subject has.
+    async fn find_once<T, F>(
         &mut self,
         subject: Subject,
         now: Moment,
@@ -60,7 +105,12 @@ impl Xui {
             Some(None) => return Ok(Found::NoRoute),
             Some(Some(route)) => match self.ask(route, now, limits, decode.clone()).await {
                 Ok(found) => return Ok(found),
-                Err(Miss::Failed(err)) => return Err(err),
+                Err(Miss::Failed(err)) => {
+                    if err.cause == Cause::NotAllowed {
+                        self.routes.refuse(subject, now);
+                    }
+                    return Err(err);
+                }
                 Err(Miss::NoRoute) if subject == Subject::Status => self.routes.forget_but(None),
                 Err(Miss::NoRoute) => self.routes.forget(subject),
             },
@@ -82,6 +132,9 @@ impl Xui {
                         || err.cause == Cause::Http(http::Error::Status(500));
                     if is_there {
                         self.routes.learn(subject, *route);
+                    }
+                    if err.cause == Cause::NotAllowed {
+                        self.routes.refuse(subject, now);
                     }
                     return Err(err);
                 }
@@ -109,11 +162,16 @@ impl Xui {
         let (mut is_new, mut csrf_is_new) = (!self.session.is_open(), false);
         loop {
             self.log_in(now).await?;
+            let may_be_lost = !is_new && self.session.may_be_lost(asked);
             let repeat = if route.is_get { Repeat::Safe } else { Repeat::Never };
             let request = self.request(route);
             let refusal = match self.send(request, repeat, limits, decode.clone(), now).await {
                 Ok(Envelope { success: Some(false), .. }) => {
-                    if is_new || !self.session.is_of_an_old_panel() {
+                    let is_of_old = self.session.is_of_an_old_panel();
+                    if !(is_of_old && may_be_lost) {
+                        if is_of_old && is_new {
+                            self.session.was_refused(asked);
+                        }
                         return Err(FetchError::new(asked, Cause::PanelFailed).into());
                     }
                     // Most likely the session has ended, which old panels do not answer with a status.
@@ -121,11 +179,10 @@ impl Xui {
                     is_new = true;
                     continue;
                 }
-                Ok(Envelope { success: Some(true), value: Some(value) }) => {
-                    self.session.was_accepted(now);
-                    return Ok(Found::Some(value));
+                Ok(Envelope { success: Some(true), value }) => {
+                    self.session.was_accepted(asked, now);
+                    return Ok(value.map_or(Found::Null, Found::Some));
                 }
-                Ok(Envelope { success: Some(true), value: None }) => return Ok(Found::Null),
                 Ok(Envelope { success: None, .. }) => return Err(other_system(asked).into()),
                 Err(refusal) => refusal,
             };
@@ -133,15 +190,18 @@ impl Xui {
                 return Err(self.unusable(asked, refusal).into());
             };
             match status {
-                401 | 307 if self.has_token() => return Err(token_refused(asked).into()),
-                401 | 404 | 307 if !is_new && (status != 404 || self.routes.has_answered(route)) => {
+                401 | 307 if self.has_token() => return Err(self.token_refused(asked).into()),
+                401 | 404 | 307 if may_be_lost && (status != 404 || self.routes.has_answered(route)) => {
                     if self.has_token() {
                         return Err(Miss::NoRoute);
                     }
                     self.replace_session(asked, now).await?;
                     is_new = true;
                 }
-                401 | 307 => return Err(FetchError::new(asked, Cause::SessionLost).into()),
+                401 | 307 if is_new => {
+                    self.session.was_refused(asked);
+                    return Err(FetchError::new(asked, Cause::SessionLost).into());
+                }
                 301 | 308 | 404 | 405 => return Err(Miss::NoRoute),
                 403 if envelope::is_refusal(&refusal.said) => {
                     return Err(FetchError::new(asked, Cause::NotAllowed).into());
@@ -175,15 +235,19 @@ impl Xui {
         self.log_in(now).await
     }
 
+    /// Whether each request has the whole login, a token or a certificate, so that there are no sessions.
     pub(super) fn has_token(&self) -> bool {
-        matches!(self.config.login, Login::Token(_))
+        match self.config.login {
+            Login::Token(_) | Login::Certificate => true,
+            Login::Password(_) => false,
+        }
     }
 
     fn request(&self, route: Route) -> RequestBuilder {
         let request = self.bare_request(route);
         match &self.config.login {
             Login::Token(token) if route.takes_token() => request.bearer_auth(token.expose()),
-            Login::Token(_) => request,
+            Login::Token(_) | Login::Certificate => request,
             Login::Password(_) => self.session.authorize(request, route.is_get),
         }
     }
@@ -212,7 +276,7 @@ impl Xui {
         F: FnOnce(Body) -> serde_json::Result<T> + Send + 'static,
     {
         self.begins(limits, now);
-        let answer = self.http.read(request, repeat, limits, decode).await?;
+        let answer = self.http.read(request, repeat, limits, decode).await.map_err(with_its_status)?;
         self.clock.learn(answer.date, now, answer.began);
         Ok(answer.value)
     }
@@ -248,10 +312,14 @@ impl Xui {
     pub(super) async fn diagnose(&mut self, now: Moment) -> FetchError {
         const ASKED: &str = "/panel/api/server/status";
         if !self.has_token() {
+            // A panel that was there may have lost the session, as 2.8 answers that with 404, too.
+            if self.is_known && self.session.may_renew(now) {
+                self.session.lost();
+            }
             return FetchError::new(ASKED, Cause::NotFound(404));
         }
         match self.find_csrf(now).await {
-            Ok(true) => token_refused(ASKED),
+            Ok(true) => self.token_refused(ASKED),
             Ok(false) => match self.base_page(now).await {
                 Ok(()) => FetchError::new(
                     ASKED,
@@ -275,9 +343,10 @@ impl Xui {
         self.begins(limits, now);
         let reply = self.http.send(self.bare_request(routes::get(ASKED)), limits).await;
         let reply = reply.map_err(|error| self.unusable(ASKED, error.into()))?;
-        match reply.status {
+        match status_of(&reply) {
             200 => {
                 self.page_version = envelope::version_of_page(&reply.body);
+                self.page_read = Some(now);
                 Ok(())
             }
             404 => Err(FetchError::new(
@@ -315,7 +384,7 @@ impl Xui {
             now,
             tokio::time::Instant::now(),
         );
-        match reply.status {
+        match status_of(&reply) {
             200 => {
                 let token = serde_json::from_slice::<Box<RawValue>>(&reply.body).ok();
                 let token = token.and_then(|raw| Object::new("csrf", &raw, &self.odd)?.secret("obj"));
@@ -324,11 +393,22 @@ impl Xui {
                 self.session.take_cookies(&reply.headers);
                 self.session.set_csrf(Some(token));
                 self.signs.tokens = true;
+                self.page_version = None;
                 Ok(true)
             }
             301..=308 | 404 => Ok(false),
             status => Err(self.unusable(ASKED, http::Error::Status(status).into())),
         }
+    }
+
+    fn token_refused(&self, asked: &'static str) -> FetchError {
+        let check = match self.config.login {
+            Login::Certificate => "client_cert_file, whose authority the panel may not trust",
+            Login::Token(_) | Login::Password(_) => {
+                "the API token, which may be wrong, switched off or expired"
+            }
+        };
+        FetchError::new(asked, Cause::login(401, check))
     }
 
     /// Renews the token against cross-site requests within the session.
@@ -346,6 +426,23 @@ fn headers_of_scripts(request: RequestBuilder) -> RequestBuilder {
     request.header("X-Requested-With", "XMLHttpRequest").header(ACCEPT, "application/json")
 }
 
+/// The status of an answer without a body. Panels with some versions of a library that compresses (3x-ui 2.5 to 2.6, 3.0
+/// and 3.1, alireza0 1.8.9 to 1.9.1) send 200 in place of theirs: of a path that they do not have, which calls itself
+/// text, and of a failure.
+fn with_its_status(refusal: Refusal) -> Refusal {
+    let error = match refusal.error {
+        http::Error::Empty { is_text: true } => http::Error::Status(404),
+        http::Error::Empty { is_text: false } => http::Error::Status(500),
+        error => error,
+    };
+    Refusal { error, ..refusal }
+}
+
+/// As [`with_its_status`], of an answer with any status.
+pub(super) fn status_of(reply: &Reply) -> u16 {
+    if reply.status == 200 && reply.body.is_empty() { 404 } else { reply.status }
+}
+
 /// The status of an answer that is none of a route; absent: there was no answer, or something else is wrong with it.
 fn status(error: &http::Error) -> Option<u16> {
     match error {
@@ -353,8 +450,4 @@ fn status(error: &http::Error) -> Option<u16> {
         http::Error::Page(status @ (404 | 405)) => Some(*status),
         _ => None,
     }
-}
-
-fn token_refused(asked: &'static str) -> FetchError {
-    FetchError::new(asked, Cause::login(401, "the API token, which may be wrong, switched off or expired"))
 }

@@ -1,5 +1,7 @@
 //! The configuration of an x-ui target.
 
+use std::time::Duration;
+
 use crate::http::options::{PanelUrl, TlsOptions};
 use crate::secret::Secret;
 
@@ -13,7 +15,13 @@ pub struct XuiConfig {
     pub url_repaired: bool,
     pub login: Login,
     pub tls: TlsOptions,
+    /// How long a panel takes until it has a sample of its host: after its start, and panels up to 2.8.0 after three minutes
+    /// without a request. Always [`SAMPLE_WAIT`], but in tests.
+    pub sample_wait: Duration,
 }
+
+/// Panels sample their host every two seconds.
+pub const SAMPLE_WAIT: Duration = Duration::from_secs(3);
 
 /// The pages of the panels: what follows the base path in the URL of a browser.
 const PAGES: [&str; 3] = ["panel", "xui", "login"];
@@ -21,7 +29,13 @@ const PAGES: [&str; 3] = ["panel", "xui", "login"];
 impl XuiConfig {
     pub fn new(url: PanelUrl, login: Login, tls: TlsOptions) -> Self {
         let repaired = url.before_last(&PAGES);
-        XuiConfig { url_repaired: repaired.is_some(), url: repaired.unwrap_or(url), login, tls }
+        XuiConfig {
+            url_repaired: repaired.is_some(),
+            url: repaired.unwrap_or(url),
+            login,
+            tls,
+            sample_wait: SAMPLE_WAIT,
+        }
     }
 }
 
@@ -30,6 +44,8 @@ impl XuiConfig {
 pub enum Login {
     /// An API token of 3x-ui, since 3.0.
     Token(Secret),
+    /// The client certificate of the TLS options, which 3x-ui takes like a token of the scope `node-sync`, since 3.4.
+    Certificate,
     Password(Password),
 }
 

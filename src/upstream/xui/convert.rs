@@ -7,6 +7,7 @@ mod nodes;
 mod online;
 mod outbounds;
 mod status;
+mod thresholds;
 
 pub(super) use self::{
     folded::folded,
@@ -15,4 +16,5 @@ pub(super) use self::{
     online::{addresses, last_point, names, seen_since},
     outbounds::outbounds,
     status::{StatusFacts, status},
+    thresholds::thresholds,
 };

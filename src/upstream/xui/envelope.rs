@@ -25,6 +25,8 @@ pub(super) struct Envelope<T> {
 pub(super) enum Found<T> {
     /// It has no route for it.
     NoRoute,
+    /// `obj` is null, but was not at the last request: the panel has just started.
+    NotYet,
     /// Nothing: `obj` is null.
     Null,
     Some(T),

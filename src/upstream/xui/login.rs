@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 use super::{
     Xui,
+    asking::status_of,
     config::{Login, Password},
     routes,
 };
@@ -44,12 +45,15 @@ impl Xui {
             self.session.set_csrf(None);
             self.base_page(now).await?;
         }
+        let limits = self.small;
         if password.totp.is_some() {
             self.wait_for_next_digits(now).await;
+        } else if self.demands_digits(limits, now).await {
+            // A panel writes the password of a refused login to its log and its chat (3x-ui 2.6 to 2.9).
+            return Err(self.login_failed(Cause::login(200, ADD_TOTP), now));
         }
         let form = form(&password, self.clock.panel_now(now));
         let request = self.session.authorize(self.login_request(ASKED), false).form(&form);
-        let limits = self.small;
         self.begins(limits, now);
         self.notes.logins += 1;
         let cause = match self.http.send(request, limits).await {
@@ -59,9 +63,6 @@ impl Xui {
                     self.signs.alireza0 = self.session.is_of_alireza0();
                     return Ok(());
                 }
-                Some(cause @ Cause::Login { .. }) if password.totp.is_none() => {
-                    if self.demands_digits(limits, now).await { Cause::login(200, ADD_TOTP) } else { cause }
-                }
                 Some(cause) => cause,
             },
             // The password was not sent.
@@ -70,10 +71,14 @@ impl Xui {
             }
             Err(error) => Cause::from(error).of_login(),
         };
+        Err(self.login_failed(cause, now))
+    }
+
+    fn login_failed(&mut self, cause: Cause, now: Moment) -> FetchError {
         let wait = self.session.next_wait();
         let err = FetchError { asked: ASKED, cause, again: Again::WhenChanged { at_latest: wait } };
         self.session.failed(err.clone(), wait, now);
-        Err(err)
+        err
     }
 
     /// Why the panel did not accept the login; absent: it did, and its cookies are kept.
@@ -83,7 +88,7 @@ impl Xui {
             _ => CHECK,
         };
         let failed = |error: http::Error| Some(Cause::from(error).of_login());
-        match reply.status {
+        match status_of(reply) {
             200 => {
                 let raw = serde_json::from_slice::<Box<RawValue>>(&reply.body).ok();
                 let success = raw.and_then(|raw| Object::new("login", &raw, &self.odd)?.flag("success"));

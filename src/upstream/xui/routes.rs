@@ -36,6 +36,8 @@ pub(super) enum Subject {
     Observatory,
     /// Addresses of clients.
     Addresses,
+    /// What the panel calls expiring soon.
+    Thresholds,
 }
 
 pub(super) const fn get(path: &'static str) -> Route {
@@ -66,6 +68,12 @@ const OUTBOUND_TRAFFIC: [Route; 3] = [
     get("/panel/xray/getOutboundsTraffic"),
     get("/xui/API/outbounds/"),
 ];
+/// These only read.
+const THRESHOLDS: [Route; 3] = [
+    post("/panel/api/setting/defaultSettings"),
+    post("/panel/setting/defaultSettings"),
+    post("/xui/setting/defaultSettings"),
+];
 
 impl Subject {
     /// The newest route first.
@@ -82,6 +90,25 @@ impl Subject {
             Subject::OutboundTraffic => &OUTBOUND_TRAFFIC,
             Subject::Observatory => const { &[get("/panel/api/server/xrayObservatory")] },
             Subject::Addresses => const { &[get("/panel/api/server/clientIps")] },
+            Subject::Thresholds => &THRESHOLDS,
+        }
+    }
+
+    /// Whether null is a usual answer, and nothing is lost if it is believed.
+    pub(super) fn may_be_null(self) -> bool {
+        match self {
+            Subject::Status
+            | Subject::List
+            | Subject::Nodes
+            | Subject::Descendants
+            | Subject::OutboundTraffic
+            | Subject::Observatory => false,
+            Subject::WholeList
+            | Subject::Online
+            | Subject::LastOnline
+            | Subject::OnlineCount
+            | Subject::Addresses
+            | Subject::Thresholds => true,
         }
     }
 }
@@ -95,7 +122,7 @@ impl Route {
 
 /// How long a subject that has answered before must be missing until the panel counts as one without it.
 const MISSING_FOR: Duration = Duration::from_secs(5 * 60);
-/// How often a subject that the panel does not have is looked for again.
+/// How often a subject that the panel does not have, or refuses, is looked for again.
 const LOOK_AGAIN_EVERY: Duration = Duration::from_secs(3600);
 
 /// The routes that were found. Absent: the subject was not asked for yet.
@@ -108,6 +135,8 @@ pub(super) struct Routes {
     missing: BTreeMap<Subject, Duration>,
     /// When a subject was last found to be absent.
     absent: BTreeMap<Subject, Duration>,
+    /// When the panel last refused a subject to this login.
+    refused: BTreeMap<Subject, Duration>,
 }
 
 impl Routes {
@@ -167,6 +196,17 @@ impl Routes {
         Some(subject)
     }
 
+    /// The panel does not allow this login to read `subject`.
+    pub(super) fn refuse(&mut self, subject: Subject, now: Moment) {
+        self.refused.insert(subject, now.uptime);
+    }
+
+    /// Whether it is too early to ask for `subject` again, which the panel refused.
+    pub(super) fn is_refused(&self, subject: Subject, now: Moment) -> bool {
+        let refused = self.refused.get(&subject);
+        refused.is_some_and(|refused| now.uptime.saturating_sub(*refused) < LOOK_AGAIN_EVERY)
+    }
+
     /// Forgets the route of one subject, which no longer answers.
     pub(super) fn forget(&mut self, subject: Subject) {
         self.known.remove(&subject);
@@ -175,6 +215,7 @@ impl Routes {
     /// Forgets all routes but that of `kept`: the panel may be another one.
     pub(super) fn forget_but(&mut self, kept: Option<Subject>) {
         self.known.retain(|subject, _| Some(*subject) == kept);
+        self.refused.clear();
     }
 
     /// Forgets all but `kept`, because the panel has another version.

@@ -4,7 +4,7 @@
 //! out. A panel does not enforce the lifetime of its cookie, so a session is kept until the panel no longer accepts it.
 //! Cookies hold the user's row, with the password in some panels: they stay in memory.
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeSet, fmt, time::Duration};
 
 use reqwest::{
     RequestBuilder,
@@ -36,6 +36,8 @@ pub(super) struct Session {
     accepted: Option<Duration>,
     /// Sessions in a row that were lost early, before this one.
     early: u32,
+    /// Paths that refused a session just opened, since they last accepted one.
+    refusing: BTreeSet<&'static str>,
     /// Failed logins in a row.
     failures: u32,
     failure: Option<Failure>,
@@ -79,8 +81,20 @@ impl Session {
     }
 
     /// The panel accepted the session.
-    pub(super) fn was_accepted(&mut self, now: Moment) {
+    pub(super) fn was_accepted(&mut self, path: &'static str, now: Moment) {
         self.accepted = Some(now.uptime);
+        self.refusing.remove(path);
+    }
+
+    /// A path refused a session that was just opened.
+    pub(super) fn was_refused(&mut self, path: &'static str) {
+        self.refusing.insert(path);
+    }
+
+    /// Whether the session may be lost if `path` refuses it. A path that refused one just opened, too, while others accept
+    /// this one, has another reason.
+    pub(super) fn may_be_lost(&self, path: &'static str) -> bool {
+        self.accepted.is_none() || !self.refusing.contains(path)
     }
 
     /// Whether a login may replace a session that the panel no longer accepts: at once, but if sessions are lost early
@@ -220,10 +234,28 @@ mod tests {
         let mut session = Session::default();
         for day in 0..5 {
             session.opens(at(day * 1440));
-            session.was_accepted(at(day * 1440 + 1430));
+            session.was_accepted("/status", at(day * 1440 + 1430));
             assert!(session.may_renew(at(day * 1440 + 1440)));
             session.lost();
         }
+    }
+
+    #[test]
+    fn a_path_that_refuses_every_session_says_nothing_of_one_that_others_accept() {
+        let mut session = Session::default();
+        session.opens(at(0));
+        assert!(session.may_be_lost("/list"));
+        session.was_refused("/list");
+        // No path accepts it.
+        assert!(session.may_be_lost("/list"));
+        session.was_accepted("/status", at(1));
+        assert!(!session.may_be_lost("/list") && session.may_be_lost("/status"));
+        // The next session is not known to be good before it was accepted.
+        session.lost();
+        session.opens(at(2));
+        assert!(session.may_be_lost("/list"));
+        session.was_accepted("/list", at(3));
+        assert!(session.may_be_lost("/list"));
     }
 
     #[test]

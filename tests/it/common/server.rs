@@ -80,6 +80,22 @@ impl Answer {
         bytes.extend(b"\r\n");
         Answer([Act::Send(bytes)].into_iter().chain(acts).collect())
     }
+
+    /// Its bytes, without those that are repeated.
+    pub(crate) fn size(&self) -> usize {
+        self.0.iter().map(|act| if let Act::Send(bytes) = act { bytes.len() } else { 0 }).sum()
+    }
+
+    /// Whether its status is 200.
+    pub(crate) fn is_ok(&self) -> bool {
+        self.is_status(200)
+    }
+
+    pub(crate) fn is_status(&self, status: u16) -> bool {
+        let head = format!("HTTP/1.1 {status}");
+        matches!(&self.0[..], [Act::Send(bytes), ..] if bytes.starts_with(head.as_bytes()))
+    }
+
     /// The same answer after a while.
     pub(crate) fn after(mut self, pause: Duration) -> Self {
         self.0.insert(0, Act::Pause(pause));

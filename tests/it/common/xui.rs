@@ -1,7 +1,7 @@
-//! A panel of the x-ui family made of recorded answers: it has the routes that were recorded, demands a session or a
+//! A panel of the x-ui family made of recorded or hand-made answers: it has the routes that were recorded, demands a session or a
 //! token as the real one did, and answers 404 elsewhere.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use proxymeter::{
     http::options::{PanelUrl, TlsOptions},
@@ -19,6 +19,9 @@ use super::server::{Answer, Request, Server};
 /// Every panel that was recorded, oldest first.
 pub(crate) const PANELS: [&str; 8] =
     ["alireza0-1.12.0", "2.6.8", "2.8.11", "3.0.0", "3.0.2", "3.1.0", "3.6.0", "main"];
+/// Every panel that was made by hand, from the sources of the panels, oldest first.
+pub(crate) const SAMPLES: [&str; 10] =
+    ["vaxilu-0.3.2", "1.7", "alireza0-1.8", "alireza0-1.12", "2.6", "2.8", "3.0", "3.1", "3.6", "3.7"];
 
 /// The base path of every panel, which no text may show.
 pub(crate) const BASE: &str = "/c4naryb1rd-base";
@@ -53,7 +56,7 @@ struct Recorded {
 }
 
 /// What is polled, in the names of the recordings.
-const POLLED: [&str; 11] = [
+const POLLED: [&str; 12] = [
     "server-status",
     "inbounds-list",
     "inbounds-list-slim",
@@ -65,12 +68,14 @@ const POLLED: [&str; 11] = [
     "outbounds-list",
     "xray-observatory",
     "server-client-ips",
+    "default-settings",
 ];
 
 impl Panel {
     pub(crate) fn of(name: &str) -> Panel {
         let folder = match name {
             "main" => "3x-ui-main-02002dc1".to_owned(),
+            "vaxilu-0.3.2" => name.to_owned(),
             name => name
                 .strip_prefix("alireza0-")
                 .map_or_else(|| format!("3x-ui-v{name}"), |version| format!("alireza0-v{version}")),
@@ -103,6 +108,25 @@ impl Panel {
     /// A recorded answer, if there is one.
     pub(crate) fn find(&self, name: &str) -> Option<Value> {
         self.named(name).map(|_| self.read(name))
+    }
+
+    /// The names of the other answers that were recorded where it is polled, with an unlimited login, and the status
+    /// of each.
+    pub(crate) fn others(&self) -> Vec<(&str, u16)> {
+        let name = |recorded: &'_ Recorded| recorded.file.split('.').next().unwrap_or_default().to_owned();
+        let polled: Vec<_> =
+            self.index.answers.iter().filter(|answer| POLLED.contains(&name(answer).as_str())).collect();
+        let is_other = |answer: &&Recorded| {
+            let name = name(answer);
+            let is_scoped = ["monitor-", "node-sync-"].iter().any(|scope| name.starts_with(scope));
+            !POLLED.contains(&name.as_str())
+                && !is_scoped
+                && polled
+                    .iter()
+                    .any(|polled| (&polled.method, &polled.path) == (&answer.method, &answer.path))
+        };
+        let others = self.index.answers.iter().filter(is_other);
+        others.map(|answer| (answer.file.split('.').next().unwrap_or_default(), answer.status)).collect()
     }
 
     /// Whether a request is for what was recorded under this name.
@@ -148,7 +172,11 @@ impl Panel {
     }
 
     fn cookie_name(&self) -> &'static str {
-        if self.folder.contains("alireza0") { "x-ui" } else { "3x-ui" }
+        match self.folder.rsplit('/').next().unwrap_or_default() {
+            "vaxilu-0.3.2" | "3x-ui-v1.7" => "session",
+            name if name.starts_with("alireza0") => "x-ui",
+            _ => "3x-ui",
+        }
     }
 
     /// The answer to a request below [`BASE`].
@@ -187,13 +215,6 @@ impl Panel {
             }
             _ => {}
         }
-        let takes_token = path.starts_with("/panel/api/") && self.has_tokens();
-        if !(has_cookie || (has_token && takes_token)) {
-            return self.replay("unauth-inbounds-ajax");
-        }
-        if request.method == "POST" && has_cookie && !has_csrf {
-            return self.replay("no-csrf-onlines");
-        }
         let is_this = |recorded: &&Recorded| {
             let name = recorded.file.split('.').next().unwrap_or_default();
             let polled = match self.scope {
@@ -202,8 +223,16 @@ impl Panel {
             };
             polled && recorded.method == request.method && recorded.path == path
         };
-        let found = self.index.answers.iter().find(is_this);
-        found.map_or_else(|| Answer::new(404, &[], ""), |recorded| self.answer_with(recorded, &[]))
+        // What is nowhere is 404 with any login and without one.
+        let Some(found) = self.index.answers.iter().find(is_this) else { return Answer::new(404, &[], "") };
+        let takes_token = path.starts_with("/panel/api/") && self.has_tokens();
+        if !(has_cookie || (has_token && takes_token)) {
+            return self.replay("unauth-inbounds-ajax");
+        }
+        if request.method == "POST" && has_cookie && !has_csrf {
+            return self.replay("no-csrf-onlines");
+        }
+        self.answer_with(found, &[])
     }
 
     pub(crate) fn start(self) -> Server {
@@ -239,13 +268,18 @@ pub(crate) fn token() -> Login {
     Login::Token(TOKEN.into())
 }
 
+pub(crate) fn client_at(origin: &str, login: Login, timeouts: Timeouts) -> Upstream {
+    Upstream::xui(&config_at(origin, login), timeouts).unwrap()
+}
+
 pub(crate) fn config(server: &Server, login: Login) -> XuiConfig {
     config_at(&server.url(), login)
 }
 
 fn config_at(origin: &str, login: Login) -> XuiConfig {
     let url = PanelUrl::parse(&format!("{origin}{BASE}")).unwrap();
-    XuiConfig::new(url, login, TlsOptions::default())
+    // A recorded panel does not sample.
+    XuiConfig { sample_wait: Duration::from_millis(1), ..XuiConfig::new(url, login, TlsOptions::default()) }
 }
 
 pub(crate) fn client(server: &Server, login: Login, timeouts: Timeouts) -> Upstream {

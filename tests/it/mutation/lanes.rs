@@ -112,7 +112,7 @@ impl Lane {
         let switched = Switched::default();
         let (answers, polled) = (Arc::clone(&switched), Arc::clone(&system));
         let server = Server::start(move |request| {
-            let at = polled.polled.iter().position(|polled| polled.is(request));
+            let at = polled.at(|polled| polled.is(request));
             let mutated = at.and_then(|at| answers.lock().unwrap().get(&at).cloned());
             let recorded = || (polled.panel)(&with_token(&polled, request));
             match clock {
@@ -153,7 +153,10 @@ impl Lane {
     pub(super) fn switch(&self, mutant: &[Mutation]) {
         let mut edits: HashMap<usize, Vec<Edit>> = HashMap::new();
         for mutation in mutant {
-            edits.entry(mutation.polled).or_default().extend(mutation.edits.iter().cloned());
+            let path = self.system.polled[mutation.polled].path;
+            if let Some(at) = self.system.at(|polled| polled.path == path) {
+                edits.entry(at).or_default().extend(mutation.edits.iter().cloned());
+            }
         }
         let answers =
             edits.iter().map(|(at, edits)| (*at, answer(&self.system.polled[*at], edits))).collect();
@@ -229,7 +232,7 @@ fn texts(report: Report) -> Texts {
 }
 
 pub(super) fn rendered(reports: &[Arc<Report>], now: Moment, format: Format) -> String {
-    let options = Options { labels: UserLabels::Name, limit: 1000, inbounds: true };
+    let options = Options { labels: UserLabels::Name, limit: 1000, inbounds: true, budgets: Vec::new() };
     let rendered = exposition::render(reports, now, &options, format, Coding::Identity);
     let tail = Tail { alerts: &ActiveAlerts::default(), own: &[] };
     String::from_utf8(rendered.complete(&tail, None).concat()).unwrap()

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{
     document::{Edit, MakeBody, below, split},
-    system::{Polled, Rows, System, Weight},
+    system::{Inner, Polled, Rows, System, Weight},
 };
 
 #[derive(Clone, Debug)]
@@ -34,20 +34,17 @@ pub(super) enum Cost {
     Field(String, Option<OfRows>),
     /// Not more than the failure of the whole answer.
     Answer,
-    /// Its rows, known by their label, and what names no row of another answer.
+    /// Its rows, known by their labels, and what names no row of another answer.
     Failure {
-        own: Option<&'static str>,
+        own: Vec<&'static str>,
         others: Vec<&'static str>,
     },
     Anything,
 }
 
-/// The series with one of these values of the label.
+/// The series that name one of these rows, by its label.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct OfRows {
-    pub(super) label: &'static str,
-    pub(super) names: Vec<String>,
-}
+pub(super) struct OfRows(pub(super) Vec<(&'static str, String)>);
 
 impl Mutation {
     /// What it is among all mutations of the system.
@@ -59,11 +56,12 @@ impl Mutation {
 /// The failure that [`Cost::Answer`] is held against: no whole JSON, so that no row may be at fault.
 pub(super) fn failure(system: &System, polled: usize) -> Mutation {
     let label = |polled: &Polled| polled.rows.map(|rows| rows.label);
-    let own = label(&system.polled[polled]);
+    let path = system.polled[polled].path;
+    let own: Vec<_> = system.polled.iter().filter(|polled| polled.path == path).filter_map(label).collect();
     let cost = match system.polled[polled].weight {
         Weight::Part => Cost::Failure {
+            others: system.polled.iter().filter_map(label).filter(|label| !own.contains(label)).collect(),
             own,
-            others: system.polled.iter().filter_map(label).filter(|label| Some(*label) != own).collect(),
         },
         _ => Cost::Anything,
     };
@@ -116,7 +114,12 @@ struct Maker<'a> {
 impl Maker<'_> {
     fn all(mut self) -> Vec<Mutation> {
         let rows_at = self.polled.rows.map(|rows| rows.at);
-        for (pointer, fields, tried) in objects("", &self.polled.body) {
+        let wrapped = self.polled.wrapped().filter(|inner| inner.is_object());
+        let outer = objects("", &self.polled.body).into_iter();
+        let outer = outer.filter(|(pointer, ..)| wrapped.is_none() || pointer.is_empty());
+        for (pointer, fields, tried) in
+            outer.chain(wrapped.into_iter().flat_map(|inner| objects("/obj", inner)))
+        {
             let holds_rows =
                 |pointer: &str| rows_at.is_some_and(|at| at.starts_with(pointer) || pointer.starts_with(at));
             for (key, value) in fields {
@@ -144,8 +147,8 @@ impl Maker<'_> {
     fn other_rows(&self, value: &Value) -> Option<OfRows> {
         let rows = self.polled.rows?;
         let objects = value.as_array()?.iter().filter(|row| row.is_object());
-        let names: Vec<_> = objects.map(|row| (rows.name)("", row)).collect();
-        (!names.is_empty()).then_some(OfRows { label: rows.label, names })
+        let names: Vec<_> = objects.map(|row| (rows.label, (rows.name)("", row))).collect();
+        (!names.is_empty()).then_some(OfRows(names))
     }
 
     fn add(&mut self, place: &str, what: impl Into<String>, edits: Vec<Edit>, cost: Cost) {
@@ -158,6 +161,15 @@ impl Maker<'_> {
         let is_replaced = row.is_some() && self.polled.rows.is_some_and(|rows| rows.replaced.contains(&key));
         let costs = match self.polled.weight {
             Weight::Login(field) if field == key => (Cost::Anything, Cost::Anything),
+            // What wraps the answer says whether it is one.
+            weight if matches!(place, "/success" | "/obj") && self.polled.wrapped().is_some() => {
+                let cost = if weight == Weight::Part { Cost::Answer } else { Cost::Anything };
+                (cost.clone(), cost)
+            }
+            _ if self.polled.decides.contains(&key) => {
+                let cost = row.map_or(Cost::Anything, |row| Cost::Rows(row.clone()));
+                (cost.clone(), cost)
+            }
             _ if is_replaced => (Cost::Few(row.cloned()), Cost::Few(row.cloned())),
             _ => (Cost::Few(row.cloned()), Cost::Field(place.into(), row.cloned())),
         };
@@ -192,7 +204,13 @@ impl Maker<'_> {
 
     fn rows(&mut self, rows: Rows) {
         let all = self.polled.rows();
-        let name = |(key, row): &(String, &Value)| (rows.name)(key, row);
+        let names = |(key, row): &(String, &Value)| {
+            let inner = rows
+                .inner
+                .map(|Inner { at: _, label, names }| names(row).into_iter().map(move |name| (label, name)));
+            let own = (rows.label, (rows.name)(key, row));
+            [own].into_iter().chain(inner.into_iter().flatten()).collect::<Vec<_>>()
+        };
         let chosen: Vec<usize> = match all.len() {
             0..=3 => (0..all.len()).collect(),
             many => vec![0, many / 2, many - 1],
@@ -201,8 +219,7 @@ impl Maker<'_> {
         for at in 0..all.len() {
             let (key, row) = &all[at];
             let place = below(rows.at, key);
-            let of_rows = |names| OfRows { label: rows.label, names };
-            let row_alone = of_rows(vec![name(&all[at])]);
+            let row_alone = OfRows(names(&all[at]));
             // A list of which no row can be read is no list.
             let own = if all.len() == 1 { Cost::Answer } else { Cost::Rows(row_alone.clone()) };
             for (pointer, fields, tried) in objects(&place, row) {
@@ -215,7 +232,9 @@ impl Maker<'_> {
                     if !chosen.contains(&at) && (!first || chosen.iter().any(|at| says(all[*at].1))) {
                         continue;
                     }
-                    if tried == Tried::All && rows.identity.contains(&field.as_str()) {
+                    let is_whole = rows.identity.contains(&field.as_str())
+                        || rows.inner.is_some_and(|inner| inner.at == field);
+                    if tried == Tried::All && is_whole {
                         self.change(&place, value, tried, (own.clone(), own.clone()));
                     } else {
                         self.field(&place, value, tried, Some(&row_alone));
@@ -239,7 +258,7 @@ impl Maker<'_> {
                 .iter()
                 .map(|field| Edit::Raw(below(&place, field), all[other].1[*field].to_string().into()))
                 .collect();
-            let both = Cost::Rows(of_rows(vec![name(&all[at]), name(&all[other])]));
+            let both = Cost::Rows(OfRows([names(&all[at]), names(&all[other])].concat()));
             for (field, edit) in rows.identity.iter().zip(&edits) {
                 let what = format!("{field} of row {other}");
                 self.add(&place, what, vec![edit.clone()], both.clone());
@@ -279,7 +298,10 @@ impl Maker<'_> {
             ("of no kind", Edit::Kind(None)),
         ];
         for (what, edit) in harmless {
-            self.add("whole", what, vec![edit], Cost::Nothing);
+            // The small answers of a login are compared as they are.
+            let is_login = matches!(self.polled.weight, Weight::Login(_)) && self.polled.wrapped().is_some();
+            let cost = if is_login { Cost::Anything } else { Cost::Nothing };
+            self.add("whole", what, vec![edit], cost);
         }
     }
 }

@@ -17,9 +17,18 @@ pub(super) struct System {
     pub(super) polled: Vec<Polled>,
     /// The paths of those from which counters are made.
     pub(super) counters: Vec<&'static str>,
+    /// What the client also asks for, and the system does not have.
+    pub(super) absent: Vec<&'static str>,
 }
 
-/// A request of the client.
+impl System {
+    /// The position of the first request that is such.
+    pub(super) fn at(&self, is_such: impl Fn(&Polled) -> bool) -> Option<usize> {
+        self.polled.iter().position(is_such)
+    }
+}
+
+/// A request of the client. One that has rows of two sorts is there twice, with the rows of each.
 pub(super) struct Polled {
     pub(super) path: &'static str,
     pub(super) weight: Weight,
@@ -27,6 +36,8 @@ pub(super) struct Polled {
     /// Of the recorded answer.
     pub(super) headers: Vec<(String, String)>,
     pub(super) rows: Option<Rows>,
+    /// Fields that say what the rest of their row, or of other answers, means.
+    pub(super) decides: &'static [&'static str],
 }
 
 /// What depends on an answer.
@@ -53,12 +64,29 @@ pub(super) struct Rows {
     pub(super) replaced: &'static [&'static str],
     /// The value of the label, by the row's key or position and the row.
     pub(super) name: fn(&str, &Value) -> String,
+    /// Rows of another sort that are in a row. Its fields concern them too.
+    pub(super) inner: Option<Inner>,
+}
+
+/// Rows in rows.
+#[derive(Clone, Copy)]
+pub(super) struct Inner {
+    /// The field of a row that lists them.
+    pub(super) at: &'static str,
+    pub(super) label: &'static str,
+    /// Those in a row.
+    pub(super) names: fn(&Value) -> Vec<String>,
 }
 
 impl Polled {
     /// Whether this is the request. Later pages of a list are answered from the recording.
     pub(super) fn is(&self, request: &Request) -> bool {
         request.path() == self.path && request.number("offset").unwrap_or(0) == 0
+    }
+
+    /// The object that an answer is wrapped in says whether it is one, and has it in this field.
+    pub(super) fn wrapped(&self) -> Option<&Value> {
+        self.body.get("obj").filter(|_| self.body.get("success").is_some())
     }
 
     /// Each row: its key or position, and itself.

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use proxymeter::upstream::Upstream;
 use serde_json::{Value, json};
 
-use super::system::{Polled, Rows, System, Weight};
+use super::system::{Inner, Polled, Rows, System, Weight};
 use crate::common::{
     PATIENT, config,
     panel::{Panel, Role, SYSTEM, TOKEN, USERS, page},
     server::{Answer, Request},
-    upstream,
+    upstream, xui,
 };
 
 const STATS: &str = "/api/nodes/realtime_stats";
@@ -28,7 +28,7 @@ const fn rows(
     identity: &'static [&'static str],
     name: fn(&str, &Value) -> String,
 ) -> Rows {
-    Rows { at, label, identity, replaced: &[], name }
+    Rows { at, label, identity, replaced: &[], name, inner: None }
 }
 
 fn text(row: &Value, field: &str) -> String {
@@ -38,7 +38,8 @@ fn text(row: &Value, field: &str) -> String {
 fn recorded(role: Role, path: &'static str, name: &str, weight: Weight, rows: Option<Rows>) -> Polled {
     let panel = Panel::of(role);
     let headers = panel.headers(name).into_iter().map(|(name, value)| (name.into(), value.into()));
-    Polled { path, weight, body: role.recordings().read(name), headers: headers.collect(), rows }
+    let body = role.recordings().read(name);
+    Polled { path, weight, body, headers: headers.collect(), rows, decides: &[] }
 }
 
 pub(super) fn marzban() -> Vec<System> {
@@ -62,7 +63,8 @@ pub(super) fn marzban() -> Vec<System> {
     ];
     let client: fn(&str) -> Upstream = |url| upstream(&config(url, Role::Sudo.login()), PATIENT);
     let counters = vec![SYSTEM, "/api/nodes", "/api/nodes/usage", USERS];
-    vec![System { name: "marzban", client, panel: paged(Role::Sudo), polled, counters }]
+    let (name, panel, absent) = ("marzban", paged(Role::Sudo), Vec::new());
+    vec![System { name, client, panel, polled, counters, absent }]
 }
 
 pub(super) fn pasarguard() -> Vec<System> {
@@ -94,8 +96,8 @@ pub(super) fn pasarguard() -> Vec<System> {
         of(USERS, "users-no-limit", Weight::Part, Some(USER)),
     ];
     let client: fn(&str) -> Upstream = |url| upstream(&config(url, Role::Owner.login()), PATIENT);
-    let today =
-        System { name: "pasarguard", client, panel, polled, counters: vec![SYSTEM, "/api/nodes", USERS] };
+    let (counters, absent) = (vec![SYSTEM, "/api/nodes", USERS], Vec::new());
+    let today = System { name: "pasarguard", client, panel, polled, counters, absent: Vec::clone(&absent) };
 
     // Versions of 1.x without lifetime counters are asked for the traffic by hour, which names nodes by their ids.
     let mut old = of("/api/nodes", "nodes-owner", Weight::Part, Some(nodes));
@@ -112,7 +114,115 @@ pub(super) fn pasarguard() -> Vec<System> {
     let usage = of("/api/node/usage", "node-usage-hour-owner", Weight::Part, Some(usage));
     let counters = vec![old.path, usage.path];
     let name = "pasarguard without lifetime counters";
-    vec![today, System { name, client, panel, polled: vec![login, old, usage], counters }]
+    vec![today, System { name, client, panel, polled: vec![login, old, usage], counters, absent }]
+}
+
+/// 3x-ui 2.8 and 3.6.
+pub(super) fn xui() -> Vec<System> {
+    // The configuration has the plan too, and other inbounds the whole row.
+    let user = Rows {
+        replaced: &["up", "down", "total", "expiryTime", "lastOnline"],
+        ..rows("/obj/0/clientStats", "user", &["email"], |_, row| text(row, "email"))
+    };
+    let limit = Rows { at: "/obj/0/settings/clients", ..user };
+    let names = |inbound: &Value| {
+        inbound["clientStats"].as_array().unwrap().iter().map(|row| text(row, "email")).collect()
+    };
+    let inbound = Rows {
+        inner: Some(Inner { at: "clientStats", label: "user", names }),
+        ..rows("/obj", "inbound", &["tag", "id"], |_, row| text(row, "tag"))
+    };
+    let node = rows("/obj", "node", &["name", "id"], |_, row| text(row, "name"));
+    let outbound = rows("/obj", "outbound", &["tag"], |_, row| text(row, "tag"));
+    let online = rows("/obj", "user", &[], |_, row| row.as_str().unwrap_or_default().to_owned());
+    let addresses = rows("/obj", "user", &["clientEmail"], |_, row| text(row, "clientEmail"));
+    let (csrf, login) = (Weight::Login("obj"), Weight::Login("success"));
+    let (status, part) = (Weight::Deciding, Weight::Part);
+    let of_2_8 = vec![
+        ("/login", "login-ok", login, None),
+        ("/panel/api/server/status", "server-status", status, None),
+        ("/panel/api/inbounds/list", "inbounds-list", part, Some(user)),
+        ("/panel/api/inbounds/list", "inbounds-list", part, Some(inbound)),
+        ("/panel/api/inbounds/onlines", "onlines", part, Some(online)),
+        ("/panel/xray/getOutboundsTraffic", "outbounds-traffic", part, Some(outbound)),
+    ];
+    let absent_in_2_8 = vec![
+        "/",
+        "/csrf-token",
+        "/panel/api/inbounds/list/slim",
+        "/panel/api/clients/onlines",
+        "/panel/api/xray/getOutboundsTraffic",
+        "/panel/api/server/xrayObservatory",
+    ];
+    let of_3_6 = vec![
+        ("/login", "login-ok", login, None),
+        ("/csrf-token", "csrf-token-anon", csrf, None),
+        ("/panel/api/server/status", "server-status", status, None),
+        ("/panel/api/inbounds/list/slim", "inbounds-list-slim", part, Some(user)),
+        ("/panel/api/inbounds/list/slim", "inbounds-list-slim", part, Some(inbound)),
+        ("/panel/api/clients/onlines", "onlines", part, Some(online)),
+        ("/panel/api/nodes/list", "nodes-list", part, Some(node)),
+        ("/panel/api/xray/getOutboundsTraffic", "outbounds-traffic", part, Some(outbound)),
+        ("/panel/api/server/xrayObservatory", "xray-observatory", part, Some(outbound)),
+        ("/panel/api/server/clientIps", "server-client-ips", part, Some(addresses)),
+        ("/panel/api/inbounds/list", "inbounds-list", part, Some(limit)),
+    ];
+    vec![x_ui("3x-ui 2.8", "2.8.11", of_2_8, absent_in_2_8), x_ui("3x-ui 3.6", "3.6.0", of_3_6, Vec::new())]
+}
+
+fn x_ui(
+    name: &'static str,
+    recorded: &str,
+    polled: Vec<(&str, &str, Weight, Option<Rows>)>,
+    absent: Vec<&str>,
+) -> System {
+    let below = |path: &str| -> &'static str { format!("{}{path}", xui::BASE).leak() };
+    let panel = xui::Panel::of(recorded);
+    let headers = [("content-type", "application/json".to_owned()), ("set-cookie", panel.set_cookie())];
+    let polled: Vec<_> = polled
+        .into_iter()
+        .map(|(path, name, weight, rows)| {
+            let mut body = match name {
+                // The recorded one belongs to the recorded cookie.
+                "csrf-token-anon" => json!({"obj": xui::CSRF, "success": true}),
+                name => panel.read(name),
+            };
+            // An inbound on a node would name a row of another answer.
+            for row in body["obj"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+                row.remove("nodeId");
+            }
+            let headers = headers.clone().map(|(name, value)| (name.to_owned(), value)).into();
+            // No figure of a node counts unless the node is online, and nobody is while the core is stopped. Panels
+            // with a guid have routes that others do not have.
+            let decides: &[&str] = match name {
+                "nodes-list" => &["enable", "status"],
+                "server-status" => &["state", "panelGuid"],
+                _ => &[],
+            };
+            Polled { path: below(path), weight, body, headers, rows, decides }
+        })
+        .collect();
+    // What is mutated was read and written again, which changes the last digits of its numbers.
+    let written: Vec<_> = polled.iter().map(|polled| (polled.path, polled.body.to_string())).collect();
+    let answer = move |request: &Request| {
+        let recorded = panel.answer(request);
+        let is_login = request.path().ends_with("/login") || !recorded.is_ok();
+        let body = written.iter().find(|(path, _)| !is_login && *path == request.path());
+        body.map_or(recorded, |(_, body)| {
+            let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
+            Answer::new(200, &headers, body.clone())
+        })
+    };
+    let counts = ["/inbounds/list", "/inbounds/list/slim", "/getOutboundsTraffic"];
+    let has_counters = |polled: &&Polled| counts.iter().any(|end| polled.path.ends_with(end));
+    System {
+        name,
+        client: |url| xui::client_at(url, xui::password(), PATIENT),
+        counters: polled.iter().filter(has_counters).map(|polled| polled.path).collect(),
+        polled,
+        absent: absent.into_iter().map(below).collect(),
+        panel: Arc::new(answer),
+    }
 }
 
 /// PasarGuard's name of the node with this id.

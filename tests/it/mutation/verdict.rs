@@ -8,11 +8,13 @@ use crate::common::exposition::Sample;
 /// The most series that one field of an answer without rows may cost when it is missing.
 const FIELD: usize = 6;
 /// The most families of which a row may lack its series when one of its fields is missing, unless that identifies it.
-/// The status of a node costs two.
-const ROW_FIELD: usize = 2;
+/// The status of a node costs two, and one of the directions of a client costs its own traffic, the sum, and what counts
+/// against the quota.
+const ROW_FIELD: usize = 3;
 
 /// Families that count or sum rows, each with the label of these rows. A row changes their values.
-const TOTALS: [(&str, &str); 5] = [
+const TOTALS: [(&str, &str); 6] = [
+    ("proxymeter_inbound_users", "user"),
     ("proxymeter_users", "user"),
     ("proxymeter_users_online", "user"),
     ("proxymeter_users_seen", "user"),
@@ -154,7 +156,8 @@ impl Baseline {
 
     fn may_change(&self, mutation: &Mutation, at: usize) -> bool {
         let sample = &self.samples[at];
-        let is_total = |rows: &OfRows| TOTALS.contains(&(&*sample.name, rows.label));
+        let is_total =
+            |rows: &OfRows| rows.0.iter().any(|(label, _)| TOTALS.contains(&(sample.name.as_str(), *label)));
         match &mutation.cost {
             Cost::Nothing => false,
             Cost::Rows(rows) => rows.have(sample) || is_total(rows) || COUNTED.contains(&&*sample.name),
@@ -173,10 +176,9 @@ impl Baseline {
 impl OfRows {
     /// Whether this series is one of theirs. A node whose name another one has too is labelled with its number.
     pub(super) fn have(&self, sample: &Sample) -> bool {
-        sample.label(self.label).is_some_and(|value| {
-            self.names.iter().any(|name| {
-                value == name || value.strip_prefix(name).is_some_and(|rest| rest.starts_with('#'))
-            })
+        self.0.iter().any(|(label, name)| {
+            let rest = sample.label(label).and_then(|value| value.strip_prefix(name.as_str()));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('#'))
         })
     }
 }

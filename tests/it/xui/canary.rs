@@ -24,7 +24,7 @@ const PARTS: [Part; 5] = [Part::System, Part::Online, Part::Nodes, Part::Outboun
 
 /// Puts canaries wherever an answer has secrets.
 fn infect(value: &mut Value) {
-    const SECRET: [&str; 16] = [
+    const SECRET: [&str; 20] = [
         "id",
         "uuid",
         "subId",
@@ -41,6 +41,10 @@ fn infect(value: &mut Value) {
         "ipv6",
         "hostname",
         "errorMsg",
+        "defaultCert",
+        "defaultKey",
+        "subURI",
+        "webDomain",
     ];
     match value {
         Value::Object(fields) => {
@@ -74,6 +78,7 @@ fn infected(panel: &Panel, request: &Request) -> Answer {
         "nodes-list",
         "server-client-ips",
         "outbounds-traffic",
+        "default-settings",
     ] {
         if let Some(mut answer) = panel.find(name)
             && request.header("cookie").or(request.header("authorization")).is_some()

@@ -9,10 +9,13 @@ use std::{
 };
 
 use proxymeter::{
+    clock::Clock,
     model::{Moment, Part, Reason},
+    simulator::xui::{Fault, Generation, Options, Times},
     upstream::{Again, Scope, Upstream},
 };
 
+use super::simulated;
 use crate::common::{
     PATIENT, SHORT,
     listener::closed_address,
@@ -25,6 +28,9 @@ fn after(panel: &Panel, seconds: u64) -> Moment {
     let uptime = Duration::from_secs(1 + seconds);
     Moment { wall: panel.recorded_at().saturating_add(uptime), uptime }
 }
+
+/// Where a redirect leads that no client may follow.
+const FOLLOWED: &str = "/c4naryb1rd-base/followed";
 
 fn logins(server: &Server) -> usize {
     server.requests_for(LOGIN).len()
@@ -76,7 +82,8 @@ async fn a_wrong_password_is_tried_ever_more_rarely() {
 #[tokio::test]
 async fn a_lost_session_is_replaced_once_and_then_rarely() {
     for name in PANELS {
-        for lost in [Answer::new(401, &[], ""), Answer::new(404, &[], ""), Answer::new(307, &[], "")] {
+        let redirect = Answer::new(307, &[("location", FOLLOWED)], "");
+        for lost in [Answer::new(401, &[], ""), Answer::new(404, &[], ""), redirect] {
             let panel = Panel::of(name);
             let is_lost = Arc::new(AtomicBool::new(false));
             let (replay, switch, words) = (panel.clone(), Arc::clone(&is_lost), format!("{name} {lost:?}"));
@@ -101,7 +108,9 @@ async fn a_lost_session_is_replaced_once_and_then_rarely() {
             for poll in 0..1000 {
                 assert!(upstream.read(Part::System, after(&panel, 7260 + poll * 30)).await.is_err());
             }
-            assert!(logins(&server) <= 9, "{words}: {}", logins(&server));
+            // After 15, 45, 105, 225 and 465 minutes.
+            assert_eq!(logins(&server), 7, "{words}");
+            assert!(server.requests_for(FOLLOWED).is_empty());
         }
     }
 }
@@ -133,6 +142,100 @@ async fn an_old_panel_says_in_words_alone_that_the_session_ended() {
     upstream.read(Part::System, after(&panel, 0)).await.unwrap();
     ended.store(true, Ordering::SeqCst);
     upstream.read(Part::System, after(&panel, 7200)).await.unwrap();
+    assert_eq!(logins(&server), 2);
+}
+
+#[tokio::test]
+async fn a_route_that_always_fails_is_no_lost_session() {
+    // An old panel answers a failure of its own like a lost session.
+    let options = Options { generation: Generation::Vaxilu, ..Options::default() };
+    let (panel, url) = simulated::serve(&options, &Arc::default()).await;
+    panel.wire.fail("/xui/inbound/list", Fault::Status(200), Times::Always);
+    let mut upstream = simulated::client(&url, simulated::password(&options));
+    let start = Clock::system().now();
+    for poll in 0..1000_u32 {
+        let now = start.after(Duration::from_secs(30) * poll);
+        upstream.read(Part::System, now).await.unwrap();
+        assert!(upstream.read(Part::Users, now).await.is_err());
+    }
+    assert_eq!(panel.logins(), 2);
+    panel.wire.heal();
+    let now = start.after(Duration::from_secs(30_030));
+    upstream.read(Part::Users, now).await.unwrap();
+    // The session that ends now is replaced all the same.
+    panel.expire_sessions();
+    upstream.read(Part::Users, now.after(Duration::from_secs(30))).await.unwrap();
+    assert_eq!(panel.logins(), 3);
+    // Something in front of the panel refuses one path.
+    for refusal in [Answer::new(401, &[], ""), Answer::new(307, &[("location", FOLLOWED)], "")] {
+        let panel = Panel::of("3.6.0");
+        let server = panel.clone().with("/panel/api/nodes/list", move || refusal.clone());
+        let mut upstream = client(&server, password(), PATIENT);
+        for poll in 0..300 {
+            let now = after(&panel, poll * 120);
+            upstream.read(Part::System, now).await.unwrap();
+            let err = upstream.read(Part::Nodes, now).await.unwrap_err();
+            upstream.read(Part::Online, now).await.unwrap();
+            assert!(poll == 0 || err.scope() == Scope::Part, "{err}");
+        }
+        assert_eq!(logins(&server), 2);
+        assert!(server.requests_for(FOLLOWED).is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_session_outlives_restarts_of_the_panel() {
+    for generation in Generation::ALL {
+        let options = Options { generation, ..Options::default() };
+        let ahead = Arc::default();
+        let (panel, url) = simulated::serve(&options, &ahead).await;
+        let mut upstream = simulated::client(&url, simulated::password(&options));
+        let start = Clock::system().now();
+        for hour in 0..12 {
+            ahead.store(i64::from(hour) * 3_600_000, Ordering::SeqCst);
+            upstream.read(Part::System, start.after(Duration::from_secs(3600) * hour)).await.unwrap();
+            panel.restart_panel();
+            ahead.fetch_add(10_000, Ordering::SeqCst);
+        }
+        assert_eq!(panel.logins(), 1, "{generation:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_was_lost_behind_a_page_of_404_is_replaced() {
+    for generation in Generation::ALL {
+        let options = Options { generation, ..Options::default() };
+        let (panel, url) = simulated::serve(&options, &Arc::default()).await;
+        let mut upstream = simulated::client(&url, simulated::password(&options));
+        let start = Clock::system().now();
+        let minutes = |minutes: u64| start.after(Duration::from_secs(60 * minutes));
+        upstream.read(Part::System, start).await.unwrap();
+        panel.wire.fail("/", Fault::Status(404), Times::Always);
+        for minute in 1..60 {
+            assert!(upstream.read(Part::System, minutes(minute)).await.is_err());
+        }
+        panel.expire_sessions();
+        panel.wire.heal();
+        let mut back = 60;
+        while upstream.read(Part::System, minutes(back)).await.is_err() {
+            back += 1;
+            assert!(back < 120, "{generation:?}");
+        }
+        assert!(panel.logins() <= 3, "{generation:?} {}", panel.logins());
+    }
+}
+
+#[tokio::test]
+async fn another_configuration_logs_in_at_once() {
+    let panel = Panel::of("3.6.0");
+    let server = panel.clone().start();
+    let mut upstream = client(&server, with_password("c4naryb1rd-wrong"), PATIENT);
+    for seconds in [0, 30] {
+        assert!(upstream.read(Part::System, after(&panel, seconds)).await.is_err());
+    }
+    assert_eq!(logins(&server), 1);
+    let mut upstream = client(&server, password(), PATIENT);
+    upstream.read(Part::System, after(&panel, 31)).await.unwrap();
     assert_eq!(logins(&server), 2);
 }
 

@@ -8,6 +8,7 @@ use proxymeter::{
     upstream::{FetchError, Scope, Upstream, xui::config::Login},
 };
 
+use super::recorded::read;
 use crate::common::{
     PATIENT, at,
     canary::assert_none,
@@ -45,12 +46,12 @@ async fn a_wrong_token_is_one_whatever_the_status() {
         let panel = Panel::of(name);
         let server = panel.clone().start();
         let err = failure(&panel, &server, Login::Token("wrong".into())).await;
-        if panel.has_tokens() {
-            assert_eq!(err.reason(), Reason::Auth, "{name}");
-            assert!(err.to_string().contains("API token"), "{err}");
-        } else if !name.starts_with("alireza0") && name != "2.6.8" {
-            assert!(err.to_string().contains("no API tokens"), "{name}: {err}");
-        }
+        let (scope, reason, words) = match panel.has_tokens() {
+            true => (Scope::Login, Reason::Auth, "check the API token"),
+            false => (Scope::Target, Reason::NotFound, "no API tokens"),
+        };
+        assert_eq!((err.scope(), err.reason()), (scope, reason), "{name}: {err}");
+        assert!(err.to_string().contains(words), "{name}: {err}");
         // Without a login, and with no cookie.
         assert_eq!(server.requests_for(&format!("{BASE}/login")).len(), 0);
         assert!(server.requests().iter().all(|request| request.header("cookie").is_none()));
@@ -119,6 +120,37 @@ async fn digits_that_are_missing_are_named() {
         let err = failure(&panel, &server, password()).await;
         assert_eq!(err.reason(), Reason::Auth, "{name}");
         assert!(err.to_string().contains("totp_secret, which is missing"), "{err}");
+        // The panel would write the password to its log.
+        assert!(server.requests().iter().all(|request| !request.path().ends_with("/login")), "{name}");
+    }
+}
+
+/// 3x-ui 2.5 to 2.6 and alireza0 1.8.9 to 1.9.1 answer so for paths that they do not have, where the answer would be
+/// compressed.
+fn empty_page() -> Answer {
+    Answer::new(200, &[("content-type", "text/plain")], "")
+}
+
+#[tokio::test]
+async fn an_empty_page_is_a_path_that_the_panel_does_not_have() {
+    for name in ["2.6.8", "alireza0-1.12.0"] {
+        let panel = Panel::of(name);
+        let replay = panel.clone();
+        let server = Server::start(move |request| match replay.answer(request) {
+            answer if answer.is_status(404) => empty_page(),
+            answer => answer,
+        });
+        let report = read(&panel, &server, false).await;
+        assert_eq!(report.up, Some(true), "{name} {:?}", report.parts);
+        let expected = read(&panel, &panel.clone().start(), false).await;
+        assert_eq!(report.identity, expected.identity);
+        assert!(report.parts.keys().eq(expected.parts.keys()), "{name}");
+        assert_eq!(report.users.list().len(), expected.users.list().len());
+        // No panel is there at all.
+        let nothing = Server::start(|_| empty_page());
+        let err = failure(&panel, &nothing, password()).await;
+        assert_eq!(err.reason(), Reason::NotFound, "{err}");
+        assert_eq!(nothing.requests().len(), 2, "the password is not sent");
     }
 }
 
@@ -157,6 +189,27 @@ async fn another_version_has_other_routes() {
     assert_eq!(asked("/panel/api/clients/onlines"), 2);
     assert_eq!(asked("/panel/api/inbounds/list/slim"), 2);
     assert_eq!(asked("/login"), 1);
+}
+
+#[tokio::test]
+async fn a_panel_that_does_not_answer_for_traffic_is_not_asked_for_probes() {
+    for (answer, asks) in [
+        (Answer::status(502), 0),
+        (Answer::status(429), 0),
+        (Answer(vec![Act::Close]), 0),
+        (Answer::status(500), 1),
+        (Answer::new(403, &[], ""), 1),
+    ] {
+        let words = format!("{answer:?}");
+        let panel = Panel::of("3.6.0");
+        let server = panel.clone().with("/panel/api/xray/getOutboundsTraffic", move || answer.clone());
+        let mut upstream = client(&server, token(), PATIENT);
+        let now = at(panel.recorded_at());
+        upstream.read(Part::System, now).await.unwrap();
+        assert!(upstream.read(Part::Outbounds, now).await.is_err(), "{words}");
+        let asked = server.requests_for(&format!("{BASE}/panel/api/server/xrayObservatory")).len();
+        assert_eq!(asked, asks, "{words}");
+    }
 }
 
 #[tokio::test]

@@ -1,12 +1,17 @@
 //! Tokens of 3x-ui 3.7 with a narrow scope: what they may read is read, and what they may not is refused, not failed.
 
-use proxymeter::model::{Fact, Outcome, Part, Report};
+use std::time::Duration;
+
+use proxymeter::{
+    model::{Fact, Outcome, Part, Report},
+    upstream::Upstream,
+};
 
 use super::recorded::read;
 use crate::common::{
     PATIENT, at,
-    server::Answer,
-    xui::{Panel, client, token},
+    server::{Answer, Server},
+    xui::{BASE, Panel, client, token},
 };
 
 fn refused(report: &Report) -> Vec<&'static str> {
@@ -24,16 +29,100 @@ async fn a_monitor_token_gives_the_host_the_probes_and_the_number_online() {
     assert_eq!(refused(&report), ["nodes", "inbounds", "users", "online"]);
     assert!(report.outbounds.iter().all(|outbound| outbound.uplink.is_none()));
     assert!(report.outbounds.iter().any(|outbound| outbound.up.is_some()));
-    // Nothing was asked twice, and nothing that is no part of it.
-    let mut asked: Vec<_> = server.requests().iter().map(|request| request.target.clone()).collect();
-    asked.sort();
-    let all = asked.len();
-    asked.dedup();
-    assert!(all - asked.len() <= 2, "{all} of {asked:?}");
+    let history = panel.read("monitor-history-online");
+    let last = history["obj"].as_array().unwrap().last().unwrap();
+    assert_eq!(report.counts.online, last["v"].as_u64());
+    assert_eq!(
+        asked(&server),
+        [
+            ("/panel/api/server/status", 1),
+            ("/panel/api/clients/onlines", 2),
+            ("/panel/api/server/history/online/2", 1),
+            ("/panel/api/setting/defaultSettings", 1),
+            ("/panel/api/nodes/list", 1),
+            ("/panel/api/server/descendants", 1),
+            ("/panel/api/xray/getOutboundsTraffic", 1),
+            ("/panel/api/server/xrayObservatory", 1),
+            ("/panel/api/server/clientIps", 1),
+            ("/panel/api/inbounds/list/slim", 1),
+            ("/panel/api/inbounds/list", 1),
+        ]
+        .map(|(path, times)| (path.to_owned(), times))
+    );
+}
+
+/// The paths that were asked for, in the order of their first requests, and how often.
+fn asked(server: &Server) -> Vec<(String, usize)> {
+    let mut asked: Vec<(String, usize)> = Vec::new();
+    for request in server.requests() {
+        let path = request.path().strip_prefix(BASE).unwrap();
+        match asked.iter_mut().find(|(known, _)| known == path) {
+            Some((_, times)) => *times += 1,
+            None => asked.push((path.to_owned(), 1)),
+        }
+    }
+    asked
+}
+
+/// Polls for two hours, also what is refused, which the daemon requests more rarely.
+async fn poll_for_two_hours(upstream: &mut Upstream, panel: &Panel) -> Report {
+    let mut report = Report::new("home");
+    for poll in 0..240_u32 {
+        let now = at(panel.recorded_at()).after(Duration::from_secs(30) * poll);
+        for part in [Part::System, Part::Nodes, Part::Online, Part::Outbounds] {
+            let Ok(step) = upstream.read(part, now).await else { continue };
+            step.facts.into_iter().for_each(|fact| report.merge(fact, now));
+        }
+    }
+    report
 }
 
 #[tokio::test]
-async fn a_monitor_token_counts_who_is_online_once_the_list_was_refused() {
+async fn what_is_refused_beside_something_else_is_requested_once_an_hour() {
+    for (scope, refused) in [
+        (
+            "node-sync",
+            &[
+                "/panel/api/nodes/list",
+                "/panel/api/xray/getOutboundsTraffic",
+                "/panel/api/server/xrayObservatory",
+                "/panel/api/setting/defaultSettings",
+            ][..],
+        ),
+        (
+            "monitor",
+            &[
+                "/panel/api/nodes/list",
+                "/panel/api/server/descendants",
+                "/panel/api/xray/getOutboundsTraffic",
+                "/panel/api/setting/defaultSettings",
+            ],
+        ),
+    ] {
+        let panel = Panel::of("main").with_scope(scope);
+        let server = panel.clone().start();
+        let mut upstream = client(&server, token(), PATIENT);
+        let report = poll_for_two_hours(&mut upstream, &panel).await;
+        let asked = asked(&server);
+        for path in refused {
+            let times = asked.iter().find(|(known, _)| known == path).map(|(_, times)| *times);
+            assert_eq!(times, Some(2), "{scope} {path}");
+        }
+        // What may be read is read each time.
+        let times = |path: &str| asked.iter().find(|(known, _)| known == path).map(|(_, times)| *times);
+        assert_eq!(times("/panel/api/server/status"), Some(240), "{scope}");
+        match scope {
+            "node-sync" => assert_eq!(times("/panel/api/server/descendants"), Some(240)),
+            _ => {
+                assert_eq!(times("/panel/api/server/xrayObservatory"), Some(240));
+                assert!(!report.outbounds.is_empty());
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_monitor_token_counts_who_is_online() {
     let panel = Panel::of("main").with_scope("monitor");
     let server = panel.clone().with("/panel/api/server/history/online/2", || {
         Answer::json(r#"{"success":true,"msg":"","obj":[{"t":5,"v":1},{"t":7,"v":3}]}"#)
@@ -48,7 +137,7 @@ async fn a_monitor_token_counts_who_is_online_once_the_list_was_refused() {
             _ => None,
         }));
     }
-    assert_eq!(counts, [3]);
+    assert_eq!(counts, [3, 3]);
 }
 
 #[tokio::test]
@@ -58,8 +147,27 @@ async fn a_node_sync_token_gives_inbounds_users_and_who_is_online() {
     let report = read(&panel, &server, true).await;
     assert_eq!(refused(&report), ["outbounds"], "{:?}", report.parts);
     assert_eq!((report.users.list().len(), report.inbounds.len()), (14, 5));
-    assert_eq!(report.parts[&Part::Users].outcome, Outcome::Up);
-    assert!(!report.online.is_empty());
+    for part in [Part::System, Part::Core, Part::Nodes, Part::Online, Part::Users, Part::Inbounds] {
+        assert_eq!(report.parts[&part].outcome, Outcome::Up, "{part:?}");
+    }
+    let online = panel.read("node-sync-onlines");
+    assert_eq!(report.online.len(), online["obj"].as_array().unwrap().len());
+    assert_eq!(
+        asked(&server),
+        [
+            ("/panel/api/server/status", 1),
+            ("/panel/api/clients/onlines", 1),
+            ("/panel/api/setting/defaultSettings", 1),
+            ("/panel/api/nodes/list", 1),
+            ("/panel/api/server/descendants", 1),
+            ("/panel/api/xray/getOutboundsTraffic", 1),
+            ("/panel/api/server/xrayObservatory", 1),
+            ("/panel/api/server/clientIps", 1),
+            ("/panel/api/inbounds/list/slim", 1),
+            ("/panel/api/inbounds/list", 1),
+        ]
+        .map(|(path, times)| (path.to_owned(), times))
+    );
 }
 
 #[tokio::test]

@@ -256,6 +256,24 @@ fn providers_and_lengths_of_names_are_bounded() {
 }
 
 #[test]
+fn what_shares_a_series_has_its_own_price() {
+    let list = r#"{"pa/m": {"input_cost_per_token": 1e-6, "output_cost_per_token": 0},
+        "pb/m": {"input_cost_per_token": 2e-6, "output_cost_per_token": 0}}"#;
+    let (prices, _) = Prices::parse(list.as_bytes()).unwrap();
+    let mut ledger = ledger_with(Caps::default(), &Arc::new(prices), "UTC");
+    for n in 0..PROVIDERS {
+        ledger.add(&attempt("k", &format!("p{n:02}"), "m"), at(NOON));
+    }
+    for provider in ["pa", "pb", "pc", "pa"] {
+        ledger.add(&attempt("k", provider, "m"), at(NOON));
+    }
+    let usage = usage(&ledger);
+    let other = usage.rows.iter().find(|row| &*row.provider == "_other").unwrap();
+    let seen = (&*other.model, other.requests, other.cost_nanos, other.unpriced_tokens);
+    assert_eq!(seen, ("m", 4, 3_000 + 6_000 + 3_000, 8));
+}
+
+#[test]
 fn changes_are_what_has_changed() {
     let mut ledger = ledger();
     assert_eq!(ledger.changes(), []);

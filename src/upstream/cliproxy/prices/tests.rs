@@ -297,6 +297,10 @@ fn the_fields_of_the_map_are_told_apart() {
                                      "output_cost_per_token": 3e-6, "output_cost_per_reasoning_token": 4e-6}]},
         "twice": {"input_cost_per_token": 1e-6},
         "twice": {"input_cost_per_token": 2e-6},
+        "thought": {"output_cost_per_token": 1e-6, "output_cost_per_reasoning_token": 1e-6,
+                    "input_cost_per_token": 0, "output_cost_per_token_above_32k_tokens": 5e-6},
+        "dear thought": {"output_cost_per_token": 1e-6, "output_cost_per_reasoning_token": 4e-6,
+                         "output_cost_per_token_priority": 2e-6, "input_cost_per_token_flex": 0},
         "one": {"alias_of": "two"}, "two": {"alias_of": "tier"},
         "loop": {"alias_of": "loop"}, "ping": {"alias_of": "pong"}, "pong": {"alias_of": "ping"}
         }"#,
@@ -323,6 +327,18 @@ fn the_fields_of_the_map_are_told_apart() {
     ];
     for (model, tokens, tier, nanos) in cases {
         assert_eq!(cost(&prices, ("codex", model), tokens, tier), nanos, "{model} {tokens:?} {tier:?}");
+    }
+    for (model, prompt, tier, nanos) in [
+        ("thought", 0, Base, 10_000),
+        ("thought", 32_001, Base, 50_000),
+        ("dear thought", 0, Base, 4_000 + 6 * 4_000),
+        ("dear thought", 0, Tier::Flex, 4_000 + 6 * 4_000),
+        ("dear thought", 0, Priority, 20_000),
+    ] {
+        let tokens = LlmTokens { reasoning: 6, ..LlmTokens::default() };
+        let attempt = Attempt { tokens, ..attempt([prompt, 0, 0, 10], tier) };
+        let seen = prices.price("codex", model).unwrap().cost_nanos(&attempt);
+        assert_eq!(seen, Some(nanos), "{model} {prompt} {tier:?}");
     }
 }
 
@@ -372,6 +388,7 @@ fn the_closest_override_decides() {
         of("gpt-5*", "2"),
         of("gpt-5.?", "3"),
         of("gpt-?.5*", "4"),
+        of("gpt-5.5*", "7"),
         of("gpt-5.5", "6"),
         of("*-mini", "8"),
         of("gpt-*", "9"),
@@ -379,7 +396,8 @@ fn the_closest_override_decides() {
     ]);
     for (model, tokens, nanos) in [
         ("gpt-5.5", [1, 0, 0, 0], 6_000),
-        // Seven characters before six.
+        ("gpt-5.5-pro", [1, 0, 0, 0], 7_000),
+        // Six characters before five.
         ("gpt-5.6", [1, 0, 0, 0], 3_000),
         ("gpt-7.5", [1, 0, 0, 0], 4_000),
         ("gpt-5-codex", [1, 0, 0, 0], 2_000),

@@ -18,6 +18,8 @@ pub(super) struct Client {
     expiry: Option<i64>,
     /// Days after which the plan starts again, by itself; 0 is never.
     reset: Option<i64>,
+    /// `reset` was there, and could not be read.
+    is_reset_odd: bool,
     /// Renewals are limited, and were all made.
     is_renewed_out: bool,
     /// Milliseconds; 0 is never.
@@ -25,7 +27,7 @@ pub(super) struct Client {
     limit_ip: Option<u64>,
     /// Whether the statistics say that it is on: see [`Meaning`].
     runs: Option<bool>,
-    /// Whether the configuration says so.
+    /// Whether the configuration says so, of one inbound at least: in 3x-ui 3.0, they may differ.
     enabled: Option<bool>,
 }
 
@@ -72,7 +74,7 @@ impl Client {
 
     /// Adds a row of the configuration (`settings.clients`).
     pub(super) fn add_setting(&mut self, row: &Object<'_>) {
-        set(&mut self.enabled, row.flag("enable"));
+        self.enabled = self.enabled.max(row.flag("enable"));
         set(&mut self.limit_ip, row.count("limitIp"));
         self.add_plan(row, row.count("totalGB"));
     }
@@ -83,6 +85,7 @@ impl Client {
         // 3x-ui from 3.7 on also renews on a day of the month, and may limit how often.
         let days = row.integer("reset").into_iter().chain(row.integer("resetDay")).max();
         self.reset = self.reset.max(days);
+        self.is_reset_odd |= row.was_odd("reset") || row.was_odd("resetDay");
         let most = row.count("resetMax").filter(|most| *most > 0);
         self.is_renewed_out |= most.zip(row.count("resetCount")).is_some_and(|(most, made)| made >= most);
     }
@@ -96,7 +99,9 @@ impl Client {
         let used = self.up.zip(self.down).map(|(up, down)| up.saturating_add(down));
         let status = self.status(used, &context);
         let expiry = self.expiry.map_or(Expiry::Never, expiry);
-        let renews = self.reset.is_some_and(|days| days > 0) && !self.is_renewed_out;
+        // The panel looks for clients that have ended, so one without an end is never renewed.
+        let renews =
+            self.reset.is_some_and(|days| days > 0) && !self.is_renewed_out && self.expiry != Some(0);
         let last_online = self.last_online.filter(|millis| *millis > 0).map(Timestamp::from_millis);
         let mut unread = Unread::default();
         for (fact, is_unread) in [
@@ -106,6 +111,7 @@ impl Client {
             (Unread::LIMIT, self.total.is_none()),
             (Unread::EXPIRY, self.expiry.is_none()),
             (Unread::ONLINE, self.last_online.is_none()),
+            (Unread::RENEWS, self.is_reset_odd && !renews),
         ] {
             if is_unread {
                 unread.add(fact);
@@ -122,7 +128,8 @@ impl Client {
             downlink: self.down.map(Counter::new),
             expiry,
             renews,
-            // A renewal starts the next plan when this one ends.
+            // A renewal starts the next plan when this one ends. An inbound may reset its clients earlier (`trafficReset`),
+            // at an hour of the panel's time zone, which no answer has.
             quota_reset: match expiry {
                 Expiry::At(at) if renews => Some(at),
                 _ => None,
@@ -269,8 +276,16 @@ mod tests {
             assert!(read.unread.has(fact));
         }
         assert!(!read.unread.has(Unread::EXPIRY) && !read.unread.has(Unread::STATUS));
-        let renewed = r#"{"reset":30,"resetMax":3,"resetCount":3}"#;
-        assert!(!user(renewed, "", Meaning::Off, Doors::Open).renews);
+        for never in [r#"{"reset":30,"resetMax":3,"resetCount":3}"#, r#"{"reset":30,"expiryTime":0}"#, "{}"] {
+            let read = user(never, "", Meaning::Off, Doors::Open);
+            assert!(!read.renews && !read.unread.has(Unread::RENEWS), "{never}");
+        }
+        assert!(user(r#"{"reset":"often"}"#, "", Meaning::Off, Doors::Open).unread.has(Unread::RENEWS));
+        assert!(
+            !user(r#"{"reset":"often"}"#, r#"{"reset":9}"#, Meaning::Off, Doors::Open)
+                .unread
+                .has(Unread::RENEWS)
+        );
         // What is null is absent, and the configuration has it too.
         let null = r#"{"up":null,"down":1,"total":null,"expiryTime":null}"#;
         let read = user(null, r#"{"totalGB":"9","expiryTime":0}"#, Meaning::Off, Doors::Open);

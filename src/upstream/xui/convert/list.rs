@@ -54,7 +54,7 @@ struct Listed {
     name: Arc<str>,
     has_stats: bool,
     client: Client,
-    /// Places of its inbounds, rising.
+    /// Places of the inbounds that it may connect to, rising.
     doors: Vec<u16>,
 }
 
@@ -114,47 +114,56 @@ impl List {
             ..Inbound::default()
         };
         self.inbounds.push(Door { tag, id, node: row.integer("nodeId"), knows_clients: false, inbound });
+        // Statistics of a client stay with an inbound that no longer has it.
+        let mut in_stats = Vec::new();
         if let Some(list) = row.raw("clientStats").filter(|raw| raw.get() != "null") {
-            let read = each(list, |raw| self.add_stats(raw, place, odd));
+            let read = each(list, |raw| in_stats.extend(self.add_stats(raw, odd)));
             self.inbounds[usize::from(place)].knows_clients = read.is_some();
             if read.is_none() {
                 row.is_odd("clientStats", list, "a list");
             }
         }
-        self.add_settings(row, place, odd);
+        if !self.add_settings(row, place, odd) {
+            for at in in_stats {
+                self.attach(at, place);
+            }
+        }
     }
 
-    fn add_stats(&mut self, raw: &RawValue, place: u16, odd: &OddFields) {
-        let row_place = self.rows;
+    /// Takes a row of statistics. Returns the place of its client, if it has one.
+    fn add_stats(&mut self, raw: &RawValue, odd: &OddFields) -> Option<usize> {
+        let place = self.rows;
         self.rows += 1;
         let Some(row) = Object::new("client", raw, odd) else {
-            return self
-                .unreadable
-                .add(UnreadableRow { place: row_place, cause: UnreadableCause::NotAnObject });
+            self.unreadable.add(UnreadableRow { place, cause: UnreadableCause::NotAnObject });
+            return None;
         };
         match row.identity("email") {
             Ok(name) => {
-                if let Some(listed) = self.client(&name, place) {
-                    if !std::mem::replace(&mut listed.has_stats, true) && *listed.name != *name {
-                        listed.name = name.into();
-                    }
-                    listed.client.add_stats(&row);
+                let at = self.client(&name)?;
+                let listed = &mut self.clients[at];
+                if !std::mem::replace(&mut listed.has_stats, true) && *listed.name != *name {
+                    listed.name = name.into();
                 }
+                listed.client.add_stats(&row);
+                return Some(at);
             }
             Err(Lacking::ShortIdentity) => self.omitted.1 += 1,
             // Panels have rows of clients that have no name yet.
             Err(Lacking::Identity) if row.raw("email").is_some_and(|raw| raw.get() == "\"\"") => {}
             Err(Lacking::Identity) => {
-                self.unreadable.add(UnreadableRow { place: row_place, cause: UnreadableCause::NoName });
+                self.unreadable.add(UnreadableRow { place, cause: UnreadableCause::NoName });
             }
         }
+        None
     }
 
-    /// The configuration is an object, a text that is one, null, or broken; then the clients come from their statistics.
-    fn add_settings(&mut self, row: &Object<'_>, place: u16, odd: &OddFields) {
+    /// The configuration is an object, a text that is one, null, or broken. Returns whether it lists the clients of the
+    /// inbound; else, these come from their statistics.
+    fn add_settings(&mut self, row: &Object<'_>, place: u16, odd: &OddFields) -> bool {
         const EXPECTED: &str = "an object, or a text that is one";
         let Some(raw) = row.raw("settings").filter(|raw| !matches!(raw.get(), "null" | "\"\"")) else {
-            return;
+            return false;
         };
         let text: Option<String> =
             raw.get().starts_with('"').then(|| serde_json::from_str(raw.get()).ok()).flatten();
@@ -163,54 +172,59 @@ impl List {
             None => Some(raw),
         };
         let Some(settings) = inner.and_then(|inner| Object::new("settings", inner, odd)) else {
-            return row.is_odd("settings", raw, EXPECTED);
+            row.is_odd("settings", raw, EXPECTED);
+            return false;
         };
         let Some(clients) = settings.raw("clients").filter(|raw| raw.get() != "null") else {
             self.inbounds[usize::from(place)].knows_clients = true;
-            return;
+            return false;
         };
         let mut names_all = true;
         let read = each(clients, |raw| {
             // Rows without a name are those of panels that keep no statistics of clients.
-            let Some(row) = Object::new("client_settings", raw, odd) else { return };
-            let Ok(name) = row.identity("email") else {
+            let row = Object::new("client_settings", raw, odd);
+            let Some((name, row)) = row.and_then(|row| Some((row.identity("email").ok()?, row))) else {
                 names_all = false;
                 return;
             };
-            if let Some(listed) = self.client(&name, place) {
-                listed.client.add_setting(&row);
+            if let Some(at) = self.client(&name) {
+                self.clients[at].client.add_setting(&row);
+                self.attach(at, place);
             }
         });
-        self.inbounds[usize::from(place)].knows_clients |= names_all && read.is_some();
         if read.is_none() {
             settings.is_odd("clients", clients, "a list");
         }
+        let lists_all = names_all && read.is_some();
+        self.inbounds[usize::from(place)].knows_clients |= lists_all;
+        lists_all
     }
 
-    /// The client of this name, which the inbound at `place` lists; absent: it is one too many.
-    fn client(&mut self, name: &str, place: u16) -> Option<&mut Listed> {
-        let at = match self.places.entry(folded(name.to_owned()).into()) {
-            Entry::Occupied(entry) => *entry.get(),
+    /// The place of the client of this name; absent: it is one too many.
+    fn client(&mut self, name: &str) -> Option<usize> {
+        match self.places.entry(folded(name.to_owned()).into()) {
+            Entry::Occupied(entry) => Some(*entry.get()),
             Entry::Vacant(_) if self.clients.len() >= Users::MOST => {
                 self.omitted.1 += 1;
-                return None;
+                None
             }
             Entry::Vacant(entry) => {
                 let key = entry.key();
                 let name = if **key == *name { Arc::clone(key) } else { name.into() };
                 let doors = Vec::with_capacity(1);
                 self.clients.push(Listed { name, has_stats: false, client: Client::default(), doors });
-                *entry.insert(self.clients.len() - 1)
+                Some(*entry.insert(self.clients.len() - 1))
             }
-        };
-        if let Some(door) = self.inbounds.get_mut(usize::from(place)) {
-            door.knows_clients = true;
         }
-        let listed = &mut self.clients[at];
-        if listed.doors.last() != Some(&place) {
-            listed.doors.push(place);
+    }
+
+    /// The client at `at` may connect to the inbound at `place`.
+    fn attach(&mut self, at: usize, place: u16) {
+        self.inbounds[usize::from(place)].knows_clients = true;
+        let doors = &mut self.clients[at].doors;
+        if doors.last() != Some(&place) {
+            doors.push(place);
         }
-        Some(listed)
     }
 
     /// The fields that could not be read.
@@ -286,5 +300,81 @@ fn closed(inbound: &Inbound, panel_now: Timestamp) -> Option<UserStatus> {
         Some(UserStatus::Expired)
     } else {
         Some(UserStatus::Disabled)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn converted(inbounds: &[&str]) -> Converted {
+        let mut list = List::default();
+        for inbound in inbounds {
+            list.add(&serde_json::from_str::<Box<RawValue>>(inbound).unwrap());
+        }
+        let none = HashMap::new();
+        list.convert(&Known {
+            is_alireza0: false,
+            read_at: Timestamp::from_secs(1_795_000_000),
+            panel_now: Timestamp::from_secs(1_795_000_000),
+            nodes: &HashMap::new(),
+            devices: &none,
+            devices_limits: &none,
+        })
+    }
+
+    fn inbound(tag: &str, enabled: bool, stats: &str, clients: &str) -> String {
+        let settings = format!(r#"{{"clients":[{clients}]}}"#);
+        format!(
+            r#"{{"tag":"{tag}","trafficReset":"never","enable":{enabled},"clientStats":[{stats}],"settings":{settings}}}"#
+        )
+    }
+
+    #[test]
+    fn a_client_is_on_if_one_of_its_inbounds_has_it_on() {
+        use UserStatus::*;
+        let stats = |enabled| {
+            format!(r#"{{"email":"a","up":1,"down":1,"total":0,"expiryTime":0,"enable":{enabled}}}"#)
+        };
+        let setting = |enabled| format!(r#"{{"email":"A","enable":{enabled}}}"#);
+        for (runs, [first, second], expected) in [
+            (true, [true, true], Active),
+            (true, [false, true], Active),
+            (true, [true, false], Active),
+            (true, [false, false], Disabled),
+            // The panel writes the statistics of all of them when one is switched off.
+            (false, [false, true], Disabled),
+        ] {
+            let inbounds = [first, second].map(|on| inbound("x", true, &stats(runs), &setting(on)));
+            let found = converted(&inbounds.each_ref().map(String::as_str));
+            assert_eq!(found.users.len(), 1, "{inbounds:?}");
+            assert_eq!((found.users[0].status, found.users[0].used), (expected, 2), "{inbounds:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_configuration_attaches_clients_if_it_can_be_read() {
+        let stats = r#"{"email":"left","enable":true},{"email":"a","enable":true}"#;
+        let cases = [
+            (r#"{"clients":[{"email":"a"}]}"#, vec!["a"]),
+            (r#"{"clients":[]}"#, vec![]),
+            // It does not say, or not of all.
+            (r#"{"clients":[{"email":"a"},{"id":"nameless"}]}"#, vec!["a", "left"]),
+            (r#"{"clients":[1]}"#, vec!["a", "left"]),
+            (r#"{"accounts":[]}"#, vec!["a", "left"]),
+            (r#"{"clients":null}"#, vec!["a", "left"]),
+            (r#""{\"clients\":[""#, vec!["a", "left"]),
+            ("null", vec!["a", "left"]),
+        ];
+        for (settings, attached) in cases {
+            let row = format!(r#"{{"tag":"x","clientStats":[{stats}],"settings":{settings}}}"#);
+            let found = converted(&[&row]);
+            let mut names: Vec<_> =
+                found.users.iter().filter(|user| !user.inbounds.is_empty()).map(|user| &*user.name).collect();
+            names.sort_unstable();
+            assert_eq!(names, attached, "{settings}");
+            assert_eq!(found.inbounds[0].users, u64::try_from(attached.len()).ok(), "{settings}");
+            assert_eq!(found.users.len(), 2);
+        }
     }
 }

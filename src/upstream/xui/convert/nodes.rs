@@ -25,10 +25,11 @@ pub(in crate::upstream::xui) struct Nodes {
 /// How much of its `guid` a label shows of a node that has no id.
 const GUID_PREFIX: usize = 8;
 
-/// The nodes of `nodes/list`, or of `descendants`, which has less of each; absent: it is no list.
-pub(in crate::upstream::xui) fn nodes(list: &RawValue, odd: &OddFields) -> Option<Nodes> {
+/// The nodes of `nodes/list`, or of `descendants`, which has less of each, where null is an empty list; absent: it is no
+/// list.
+pub(in crate::upstream::xui) fn nodes(list: Option<&RawValue>, odd: &OddFields) -> Option<Nodes> {
     let (mut direct, mut direct_guids) = (HashSet::new(), HashSet::new());
-    let Rows { mut kept, omitted } = rows("node", list, odd, |row| {
+    let mut read = |row: Object<'_>| {
         let name = row.identity("name").ok()?;
         // Nodes of nodes have 0, and a node that was never reached has no `guid`.
         let id = row.integer("id").filter(|id| *id != 0);
@@ -42,7 +43,11 @@ pub(in crate::upstream::xui) fn nodes(list: &RawValue, odd: &OddFields) -> Optio
         let node = node(&row, &name);
         let stats = (node.status == NodeStatus::Connected).then(|| stats(&row));
         Some((name, id, guid, node, stats.flatten()))
-    })?;
+    };
+    let Rows { mut kept, omitted } = match list {
+        Some(list) => rows("node", list, odd, &mut read)?,
+        None => Rows { kept: Vec::new(), omitted: 0 },
+    };
     // A node of a node may be reached in several ways.
     kept.retain(|(_, id, guid, ..)| {
         id.is_some() || guid.as_ref().is_none_or(|guid| direct_guids.insert(guid.clone()))
@@ -138,7 +143,7 @@ mod tests {
     fn found(rows: &[&str]) -> (Vec<String>, usize) {
         let list = format!("[{}]", rows.join(","));
         let list = serde_json::from_str::<Box<RawValue>>(&list).unwrap();
-        let found = nodes(&list, &OddFields::default()).unwrap().nodes;
+        let found = nodes(Some(&list), &OddFields::default()).unwrap().nodes;
         (found.kept.iter().map(|node| node.label.to_string()).collect(), found.omitted)
     }
 

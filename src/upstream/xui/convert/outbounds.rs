@@ -38,7 +38,9 @@ pub(in crate::upstream::xui) fn outbounds(
     }
     if let Some(list) = observatory {
         add(list, "observatory", &|row, outbound| {
-            outbound.up = row.flag("alive");
+            // 0: not probed yet.
+            let is_probed = row.integer("lastTryTime") != Some(0);
+            outbound.up = row.flag("alive").filter(|_| is_probed);
             // Milliseconds; of a dead one, a huge number.
             let alive = outbound.up == Some(true);
             outbound.latency = row.count("delay").filter(|_| alive).map(Duration::from_millis);
@@ -46,4 +48,26 @@ pub(in crate::upstream::xui) fn outbounds(
     }
     let beyond = all.len().saturating_sub(ROWS);
     Some(Rows { omitted: omitted + beyond, kept: all.into_values().take(ROWS).collect() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outbound_is_down_once_a_probe_failed() {
+        for (row, up, latency) in [
+            (r#"{"tag":"a","alive":true,"delay":7,"lastTryTime":5}"#, Some(true), Some(7)),
+            (r#"{"tag":"a","alive":false,"delay":99999999,"lastTryTime":5}"#, Some(false), None),
+            // Not probed yet, whatever it says.
+            (r#"{"tag":"a","alive":false,"delay":0,"lastTryTime":0}"#, None, None),
+            (r#"{"tag":"a","alive":true,"delay":0,"lastTryTime":0}"#, None, None),
+            (r#"{"tag":"a","alive":false}"#, Some(false), None),
+            (r#"{"tag":"a"}"#, None, None),
+        ] {
+            let list = serde_json::from_str::<Box<RawValue>>(&format!("[{row}]")).unwrap();
+            let found = outbounds(None, Some(&list), &OddFields::default()).unwrap().kept;
+            assert_eq!((found[0].up, found[0].latency), (up, latency.map(Duration::from_millis)), "{row}");
+        }
+    }
 }

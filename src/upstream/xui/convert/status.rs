@@ -10,6 +10,8 @@ use crate::{
 pub(in crate::upstream::xui) struct StatusFacts {
     pub(in crate::upstream::xui) host: Host,
     pub(in crate::upstream::xui) core: Core,
+    /// By its state alone, which lies.
+    pub(in crate::upstream::xui) core_is_said_to_run: bool,
     /// 3x-ui, since 3.1.
     pub(in crate::upstream::xui) panel_version: Option<String>,
     /// 3x-ui, since 3.3.
@@ -50,17 +52,19 @@ pub(in crate::upstream::xui) fn status(answer: &Object<'_>) -> Option<StatusFact
         network_received: network.as_ref().and_then(|network| network.count("recv")),
         network_sent: network.as_ref().and_then(|network| network.count("sent")),
     };
+    let (core, core_is_said_to_run) = core(answer);
     Some(StatusFacts {
         host,
-        core: core(answer),
+        core,
+        core_is_said_to_run,
         panel_version: answer.text("panelVersion"),
         has_guid: answer.has("panelGuid"),
     })
 }
 
-/// The state alone lies: 3x-ui 2.8 says `running` while xray fails to start again and again. Then the version is
+/// The core, and whether its state says that it runs. The state alone lies: 3x-ui 2.8 says `running` while xray fails to start again and again. Then the version is
 /// `Unknown`, or the time since the start is 0 (legacy panels do not report that).
-fn core(answer: &Object<'_>) -> Core {
+fn core(answer: &Object<'_>) -> (Core, bool) {
     const UNKNOWN: &str = "Unknown";
     let xray = answer.object("xray");
     let state = xray.as_ref().and_then(|xray| xray.text("state"));
@@ -69,9 +73,10 @@ fn core(answer: &Object<'_>) -> Core {
     let runs = state.map(|state| state.eq_ignore_ascii_case("running"));
     let answers = version.as_deref() != Some(UNKNOWN) && uptime.is_none_or(|uptime| uptime > 0.0);
     let up = runs.map(|runs| runs && answers);
-    Core {
+    let core = Core {
         up,
         version: version.filter(|version| version != UNKNOWN),
         uptime: uptime.filter(|uptime| *uptime > 0.0),
-    }
+    };
+    (core, runs == Some(true))
 }

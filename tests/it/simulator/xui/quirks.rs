@@ -171,7 +171,10 @@ async fn older_panels_stop_to_sample_when_nobody_asks() {
         let before = house.status().await["uptime"].as_u64().unwrap();
         house.pass(200_000);
         assert_eq!(house.status().await["uptime"], before + 200 - age_s, "{generation:?}");
-        house.pass(3_000);
+        house.pass(1_000);
+        let asleep = if age_s == 0 { 0 } else { age_s + 1 };
+        assert_eq!(house.status().await["uptime"], before + 201 - asleep, "{generation:?}");
+        house.pass(2_000);
         assert_eq!(house.status().await["uptime"], before + 203);
     }
 }

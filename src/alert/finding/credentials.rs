@@ -1,0 +1,161 @@
+//! Questions about the credentials of an LLM proxy.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{
+    crossing::{Crossing, Judged, Read},
+    end::{self, End},
+    users::CONTRADICTED_AFTER,
+};
+use crate::{
+    alert::rule::{Rule, TWO_POINTS, WHOLE},
+    model::{
+        Cooldown, CooldownReason, Credential, Expiry, Moment, Part, QuotaWindow, Reading, Reads, Report,
+        Timestamp, words::date,
+    },
+};
+
+pub(super) fn credential_unavailable(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
+    let unread = Reads::default();
+    of_credentials(report, |credential| {
+        let reads = report.history.credential(&credential.label).unwrap_or(&unread);
+        let failure = (!credential.available?).then(|| Reading::Word(cause(credential, now.wall).into()));
+        Crossing::of_reads(&credential.label, reads, failure, rule.for_, now)
+    })
+}
+
+/// Why a credential is not available, in words of ours.
+fn cause(credential: &Credential, now: Timestamp) -> String {
+    let of_all = credential.cooldowns.iter().filter(|cooldown| cooldown.model.is_none());
+    let last = of_all.filter(|cooldown| cooldown.until > now).max_by_key(|cooldown| cooldown.until);
+    let why = match (credential.cause, last) {
+        ("", Some(Cooldown { reason, .. })) => words(*reason),
+        ("", None) => "the server says that it cannot be used",
+        (cause, _) => cause,
+    };
+    match last {
+        Some(Cooldown { until, .. }) => format!("{why}, until {}", date(*until)),
+        None => why.to_owned(),
+    }
+}
+
+fn words(reason: CooldownReason) -> &'static str {
+    match reason {
+        CooldownReason::Quota | CooldownReason::CredentialQuota => "its quota is used up",
+        CooldownReason::CloudflareChallenge => "the provider's firewall stops it",
+        CooldownReason::ModelNotSupported => "it may not use the model",
+        CooldownReason::InvalidGrant => "its login has ended",
+        CooldownReason::Unauthorized => "the provider refuses it",
+        CooldownReason::PaymentRequired => "the provider asks for payment",
+        CooldownReason::NotFound => "the provider does not find what it asks for",
+        CooldownReason::TransientError => "the provider fails",
+        CooldownReason::Unknown => "it cools down",
+    }
+}
+
+/// The windows of a credential are subjects of their own, see [`subject_of`].
+pub(super) fn quota(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
+    // Not by the clock: between the end of a window and the next read, the last one still says how the window ended.
+    let read_at = report.parts.get(&Part::Credentials).and_then(|state| state.last_data).unwrap_or(now).wall;
+    let mut crossings = BTreeMap::new();
+    for credential in report.credentials.iter().filter(|credential| !credential.is_disabled()) {
+        for window in &credential.quotas {
+            let Some(share) = window.used_ratio.filter(|share| share.is_finite()) else { continue };
+            if has_ended(window, read_at) {
+                continue;
+            }
+            let held = rule.crossed_by_share(share + f64::from(TWO_POINTS) / f64::from(WHOLE));
+            if held > 0 {
+                let subject = subject_of(credential, window);
+                let reading = Reading::Window { share, resets: window.resets };
+                let crossing =
+                    Crossing { held, ..Crossing::simple(subject, rule.crossed_by_share(share), reading) };
+                crossings.insert(Arc::clone(&crossing.subject), crossing);
+            }
+        }
+    }
+    (judged(report), crossings.into_values().collect())
+}
+
+/// The credential, the model if the window is of one, and the window.
+fn subject_of(credential: &Credential, window: &QuotaWindow) -> Arc<str> {
+    let QuotaWindow { model, window, .. } = window;
+    let model = if model.is_empty() { String::new() } else { format!(" {model}") };
+    format!("{}{model} {window}", credential.label).into()
+}
+
+/// What was used in a window that has ended says nothing about the next.
+fn has_ended(window: &QuotaWindow, now: Timestamp) -> bool {
+    window.resets.is_some_and(|resets| resets <= now)
+}
+
+pub(super) fn plan_expiry(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
+    let read_at = report.parts.get(&Part::Credentials).and_then(|state| state.last_data);
+    of_credentials(report, |credential| {
+        let end = credential.plan_expiry?;
+        let (crossed, held) = rule.crossed_by_time(end, now.wall);
+        let read = read_at.map(|read| Read {
+            at: read.wall,
+            crossed_then: rule.crossed_by_time(end, read.wall).0,
+            contradicted: credential.available == Some(true)
+                && end.saturating_add(CONTRADICTED_AFTER) <= now.wall,
+        });
+        (held > 0).then(|| Crossing {
+            held,
+            over: end.saturating_add(rule.expired_for) <= now.wall,
+            read,
+            ..Crossing::simple(Arc::clone(&credential.label), crossed, Reading::Ends(end))
+        })
+    })
+}
+
+/// Of credentials that the operator has not switched off.
+fn of_credentials(
+    report: &Report,
+    crossing: impl Fn(&Credential) -> Option<Crossing>,
+) -> (Judged, Vec<Crossing>) {
+    let on = report.credentials.iter().filter(|credential| !credential.is_disabled());
+    (judged(report), on.filter_map(crossing).collect())
+}
+
+fn judged(report: &Report) -> Judged {
+    let whole = report.lists_all(Part::Credentials);
+    Judged::Credentials { list: Arc::clone(&report.credentials), whole }
+}
+
+/// Why an alert ended that has no steps crossed any more, about a credential or one of its windows; absent: it is not
+/// known to have ended.
+pub(super) fn end_of_credential(
+    list: &[Credential],
+    whole: bool,
+    subject: &str,
+    then: &Reading,
+    now: Timestamp,
+) -> Option<End> {
+    let of_window = matches!(then, Reading::Window { .. });
+    let is_about = |credential: &&Credential| match subject.strip_prefix(&*credential.label) {
+        Some(rest) if of_window => rest.starts_with(' '),
+        rest => rest == Some(""),
+    };
+    let Some(credential) = list.iter().filter(is_about).max_by_key(|credential| credential.label.len())
+    else {
+        return whole.then_some(End::Deleted);
+    };
+    if credential.is_disabled() {
+        return Some(End::Disabled);
+    }
+    match then {
+        Reading::Ends(_) => Some(end::of_period(then, Expiry::At(credential.plan_expiry?), None)),
+        Reading::Window { resets, .. } => {
+            let mut windows = credential.quotas.iter();
+            let window = windows.find(|window| *subject_of(credential, window) == *subject);
+            match window.filter(|window| window.used_ratio.is_some() && !has_ended(window, now)) {
+                Some(window) if window.resets > *resets => Some(End::Renewed),
+                Some(_) => Some(End::Recovered),
+                // The server has forgotten what the provider said, or drops it at the end of the window.
+                None => resets.is_some_and(|resets| resets <= now).then_some(End::Renewed),
+            }
+        }
+        _ => (credential.available == Some(true)).then_some(End::Recovered),
+    }
+}

@@ -1,0 +1,52 @@
+//! Questions about the usage of an LLM proxy.
+
+use std::time::Duration;
+
+use super::crossing::{Crossing, Judged, of_target};
+use crate::{
+    alert::rule::Rule,
+    model::{Flow, Moment, Reading, Report},
+};
+
+/// Fewer attempts prove nothing about the share of those that fail.
+const ENOUGH: u64 = 20;
+/// A provider without attempts for this long has no errors.
+const QUIET_AFTER: Duration = Duration::from_secs(60 * 60);
+/// How long a loss is news.
+const LOST_WITHIN: Duration = Duration::from_secs(60 * 60);
+
+/// Whether too many of the last attempts at a provider failed. A few good ones are enough to end it, and without attempts
+/// it goes on for a while: clients that give up repair nothing.
+pub(super) fn error_ratio(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
+    let (mut judged, mut crossings) = (Vec::new(), Vec::new());
+    for (provider, attempts) in report.history.attempts() {
+        let (all, failed) = attempts.recent(now);
+        let (crossed, held) = if all > 0 { rule.crossed_by_use(failed, all) } else { (0, 0) };
+        let crossed = if all >= ENOUGH { crossed } else { 0 };
+        if held > 0 {
+            let crossing = Crossing::simple(provider.clone(), crossed, Reading::Attempts { failed, all });
+            crossings.push(Crossing { held, ..crossing });
+        }
+        if all > 0 || attempts.quiet_for(now) >= QUIET_AFTER {
+            judged.push(provider.clone());
+        }
+    }
+    (Judged::Those(judged), crossings)
+}
+
+/// Whether records were lost lately, or taken by another reader.
+pub(super) fn usage_gap(report: &Report) -> (Judged, Vec<Crossing>) {
+    let (gaps, bypassed) = (report.history.usage_gaps(), report.history.usage_bypassed());
+    let grew = |flow: &Flow| flow.flat().is_some_and(|flat| flat < LOST_WITHIN);
+    let cause = match (grew(gaps), grew(bypassed)) {
+        (true, true) => "records were lost, and another reader takes some",
+        (true, false) => "records were lost",
+        (false, true) => "another reader takes records",
+        (false, false) => {
+            // What happened before the daemon started to read is not known.
+            let known = [gaps, bypassed].iter().all(|flow| flow.still() >= Some(LOST_WITHIN));
+            return of_target(known.then_some((0, Reading::Lasting(0))));
+        }
+    };
+    of_target(Some((1, Reading::Word(cause.into()))))
+}
