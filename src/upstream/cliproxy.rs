@@ -196,7 +196,7 @@ impl Cliproxy {
             let outdated = books.ledger.resume(families);
             books.restore(of(snapshot::FAMILY));
             if cut_off {
-                books.ledger.gap();
+                books.ledger.gap(now.wall);
             }
             outdated
         };
@@ -392,16 +392,16 @@ impl Cliproxy {
         let (records, answered) = match self.request_records(request, now).await {
             Ok(taken) => taken,
             Err(refusal) => {
-                self.lost_records(&refusal.error);
+                self.lost_records(&refusal.error, now);
                 return Err(self.session.judge(asked, refusal, now));
             }
         };
         let Some(elements) = self.count_records(&records, now) else {
-            self.lost_records(&http::Error::NotJson("another value"));
+            self.lost_records(&http::Error::NotJson("another value"), now);
             return Err(asking::other_system(asked));
         };
         if self.queue.took(answered) {
-            lock(&self.books).ledger.gap();
+            lock(&self.books).ledger.gap(now.wall);
             self.watch.begins_again();
         }
         if elements >= self.batch {
@@ -409,16 +409,16 @@ impl Cliproxy {
         }
         let bypassed = self.watch.took(std::mem::take(&mut self.taken));
         if bypassed > 0 {
-            lock(&self.books).ledger.bypassed(bypassed);
+            lock(&self.books).ledger.bypassed(bypassed, now.wall);
         }
         let facts = self.state().map(Fact::LlmState).into_iter().chain([self.usage_fact(now)]).collect();
         Ok(Step { durable: self.changes(), ..Step::done(Part::Usage, facts) })
     }
 
     /// The request for records failed, and the server may have handed some out.
-    fn lost_records(&mut self, error: &http::Error) {
+    fn lost_records(&mut self, error: &http::Error, now: Moment) {
         if self.queue.failed(error) {
-            lock(&self.books).ledger.gap();
+            lock(&self.books).ledger.gap(now.wall);
             self.watch.begins_again();
         }
         match error {

@@ -108,8 +108,8 @@ fn attempts_are_summed_up() {
         ledger.add(&Attempt { provider: "claude".into(), model: "m1".into(), ..failed }, now);
     }
     ledger.add_unreadable();
-    ledger.gap();
-    ledger.bypassed(7);
+    ledger.gap(now);
+    ledger.bypassed(7, now);
 
     let tokens = |n| LlmTokens {
         input: 3 * n,
@@ -299,11 +299,12 @@ fn changes_are_what_has_changed() {
             &[2_468_000, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
         ),
         change("llm_periods", r#"["k1"]"#, &[day, 16, 106_000, month, 16, 106_000]),
-        change("llm_totals", "null", &[3, 0, 0]),
+        change("llm_totals", "null", &[3, 0, 0, 0, 0]),
     ];
     assert_eq!(ledger.changes(), expected);
-    ledger.gap();
-    assert_eq!(ledger.changes(), [change("llm_totals", "null", &[3, 1, 0])]);
+    ledger.gap(at(NOON));
+    let noon = secs(at(NOON));
+    assert_eq!(ledger.changes(), [change("llm_totals", "null", &[3, 1, 0, noon, 0])]);
 }
 
 #[test]
@@ -373,7 +374,7 @@ fn sums_end_at_their_limit() {
     for _ in 0..3 {
         for model in ["m1", "unlisted"] {
             ledger.add(&Attempt { model: model.into(), ..huge.clone() }, at(NOON));
-            ledger.bypassed(max);
+            ledger.bypassed(max, at(NOON));
         }
         disk.commit(ledger.changes());
         for values in disk.0.values_mut() {
