@@ -192,11 +192,11 @@ fn x_ui(
                 row.remove("nodeId");
             }
             let headers = headers.clone().map(|(name, value)| (name.to_owned(), value)).into();
-            // No figure of a node counts unless the node is online, and nobody is while the core is stopped. Panels
-            // with a guid have routes that others do not have.
+            // No figure of a node counts unless the node is online. Panels with a guid have routes that others do not
+            // have.
             let decides: &[&str] = match name {
                 "nodes-list" => &["enable", "status"],
-                "server-status" => &["state", "panelGuid"],
+                "server-status" => &["panelGuid"],
                 _ => &[],
             };
             Polled { path: below(path), weight, body, headers, rows, decides }
@@ -213,7 +213,7 @@ fn x_ui(
             Answer::new(200, &headers, body.clone())
         })
     };
-    let counts = ["/inbounds/list", "/inbounds/list/slim", "/getOutboundsTraffic"];
+    let counts = ["/server/status", "/inbounds/list", "/inbounds/list/slim", "/getOutboundsTraffic"];
     let has_counters = |polled: &&Polled| counts.iter().any(|end| polled.path.ends_with(end));
     System {
         name,
