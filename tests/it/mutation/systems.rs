@@ -145,10 +145,13 @@ pub(super) fn xui() -> Vec<System> {
         ("/panel/api/inbounds/list", "inbounds-list", part, Some(inbound)),
         ("/panel/api/inbounds/onlines", "onlines", part, Some(online)),
         ("/panel/xray/getOutboundsTraffic", "outbounds-traffic", part, Some(outbound)),
+        ("/panel/setting/defaultSettings", "default-settings", part, None),
     ];
     let absent_in_2_8 = vec![
         "/",
         "/csrf-token",
+        "/getTwoFactorEnable",
+        "/panel/api/setting/defaultSettings",
         "/panel/api/inbounds/list/slim",
         "/panel/api/clients/onlines",
         "/panel/api/xray/getOutboundsTraffic",
@@ -166,8 +169,13 @@ pub(super) fn xui() -> Vec<System> {
         ("/panel/api/server/xrayObservatory", "xray-observatory", part, Some(outbound)),
         ("/panel/api/server/clientIps", "server-client-ips", part, Some(addresses)),
         ("/panel/api/inbounds/list", "inbounds-list", part, Some(limit)),
+        ("/panel/api/setting/defaultSettings", "default-settings", part, None),
     ];
-    vec![x_ui("3x-ui 2.8", "2.8.11", of_2_8, absent_in_2_8), x_ui("3x-ui 3.6", "3.6.0", of_3_6, Vec::new())]
+    let absent_in_3_6 = vec!["/getTwoFactorEnable"];
+    vec![
+        x_ui("3x-ui 2.8", "2.8.11", of_2_8, absent_in_2_8),
+        x_ui("3x-ui 3.6", "3.6.0", of_3_6, absent_in_3_6),
+    ]
 }
 
 fn x_ui(
