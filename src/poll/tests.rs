@@ -19,6 +19,7 @@ use crate::{
 };
 
 mod handover;
+mod pops;
 mod rights;
 
 fn plan() -> Vec<Planned> {
