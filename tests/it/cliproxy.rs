@@ -4,4 +4,5 @@
 mod queue;
 mod recorded;
 mod refusals;
+mod scale;
 mod totals;

@@ -46,6 +46,15 @@ impl Home {
     /// Watches a panel every five seconds, and tells `receivers`, which are tables of the configuration, at once of
     /// each group; `group_by` is a list as it is written there.
     pub(crate) fn new(panel: SocketAddr, group_by: &str, receivers: &str) -> Home {
+        Home::of(&format!(
+            "[alerting]\ngroup_by = {group_by}\ngroup_wait = \"0s\"\ngroup_interval = \"1s\"\n\
+             [marzban.home]\nurl = \"http://{panel}\"\nusername = \"root\"\npassword = \"root-password\"\n\
+             {receivers}",
+        ))
+    }
+
+    /// Watches the targets of these tables every five seconds.
+    pub(crate) fn of(tables: &str) -> Home {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("exporter.toml");
         let storage = folder.path().join("storage");
@@ -53,9 +62,7 @@ impl Home {
             "[web]\nlisten = \"127.0.0.1:0\"\n\
              [poll]\ninterval = \"5s\"\nload = \"100%\"\n\
              [storage]\npath = \"{}\"\n\
-             [alerting]\ngroup_by = {group_by}\ngroup_wait = \"0s\"\ngroup_interval = \"1s\"\n\
-             [marzban.home]\nurl = \"http://{panel}\"\nusername = \"root\"\npassword = \"root-password\"\n\
-             {receivers}",
+             {tables}",
             storage.display(),
         );
         fs::write(&config, text).unwrap();
