@@ -240,6 +240,8 @@ impl Poller {
             let due = named.map_or(due, |named| named.min(due));
             self.beat.within(due.saturating_sub(now));
             tokio::select! {
+                // Nothing begins after the end was asked for.
+                biased;
                 _ = &mut stop => return Stopped::AfterRequest,
                 _ = &mut quit => return Stopped::AtOnce,
                 () = tokio::time::sleep(due.saturating_sub(now)) => {}

@@ -118,8 +118,9 @@ impl Ledger {
             tokens,
             billed,
         } = attempt;
-        let Billed { uncached_input, cache_read, cache_write, output, tier: _ } = *billed;
-        let used = [uncached_input, cache_read, cache_write, output].into_iter().fold(0, u64::saturating_add);
+        let Billed { uncached_input, cache_read, cache_write, output, unclassified, tier: _ } = *billed;
+        let used = [uncached_input, cache_read, cache_write, output, unclassified];
+        let used = used.into_iter().fold(0, u64::saturating_add);
 
         if !self.calendar.has(now) {
             self.calendar = Calendar::of(&self.zone, now);
