@@ -2,7 +2,7 @@
 //!
 //! Up to 6.9, a server has totals of everything since its start, see `snapshot`. From 6.10.8 on, it has a queue that hands out
 //! each record once and keeps it for a minute, see `queue`; records are taken only if the configuration says so. Both are lists
-//! of attempts, which the `ledger` sums up. A server counts refused requests and bans whoever sends five, see `session`.
+//! of attempts, which the `ledger` sums up. A server counts refused requests and bans an address after five, see `session`.
 
 mod asking;
 mod attempt;
@@ -26,7 +26,6 @@ use std::{
     collections::HashSet,
     fmt,
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
 use serde_json::value::RawValue;
@@ -40,7 +39,7 @@ use self::{
     names::Names,
     queue::Queue,
     record::{Element, Known, Record, element},
-    routes::{Route, Routes, Signs, USAGE, generation},
+    routes::{Route, Routes, Signs, USAGE, generation, other_system},
     session::Session,
     snapshot::{Books, Reader, Shared, lock},
     totals::Totals,
@@ -63,15 +62,9 @@ use crate::{
 const SMALL_BODY: usize = 16 * 1024 * 1024;
 /// Limit of the totals. A million attempts take 250 MB, of which hardly anything is ever in memory.
 const USAGE_BODY: usize = 2 * 1024 * 1024 * 1024 - 1;
-/// Limit of one batch of records. They take up to 4 KB each, and those of a larger answer are lost.
-const QUEUE_BODY: usize = 64 * 1024 * 1024;
-/// How long one batch may take, whatever limit other requests have: records of an answer that is given up are lost.
-const QUEUE_TIME: Duration = Duration::from_secs(20);
 /// Records of one batch, and how many there are after a batch that was too large.
 const BATCH: usize = 1000;
 const SMALL_BATCH: usize = 100;
-/// How often the server is asked how long it keeps records.
-const RETENTION_EVERY: Duration = Duration::from_secs(3600);
 /// The family of the row of a refused key.
 const SESSION: &str = "llm_session";
 
@@ -370,7 +363,7 @@ impl Cliproxy {
         let (found, odd) = answer.value;
         self.odd.extend(odd);
         if !found {
-            return Err(asking::other_system(USAGE));
+            return Err(other_system(USAGE));
         }
         self.routes.usage = Route::Present;
         lock(&self.books).was_read(answer.date.unwrap_or(now.wall));
@@ -398,7 +391,7 @@ impl Cliproxy {
         };
         let Some(elements) = self.count_records(&records, now) else {
             self.lost_records(&http::Error::NotJson("another value"), now);
-            return Err(asking::other_system(asked));
+            return Err(other_system(asked));
         };
         if self.queue.took(answered) {
             lock(&self.books).ledger.gap(now.wall);

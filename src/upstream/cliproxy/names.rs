@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::config::CliproxyConfig;
+use super::config::{CliproxyConfig, is_hash};
 use crate::secret::HashKey;
 
 /// The longest name of a provider or model, in bytes.
@@ -63,10 +63,6 @@ impl Names {
             _ => Some(self.hash(index)),
         }
     }
-}
-
-fn is_hash(text: &str) -> bool {
-    text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// The provider as counters of credentials call it; absent: the server does not say.

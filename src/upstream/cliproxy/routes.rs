@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 
-use crate::model::Moment;
+use crate::{
+    model::Moment,
+    upstream::{Cause, FetchError},
+};
 
 /// How long a route that is absent is not looked for.
 const ABSENT_FOR: Duration = Duration::from_secs(3600);
@@ -65,6 +68,11 @@ impl Base {
 pub(super) const USAGE: &str = "/v0/management/usage";
 /// What a server without the flag answers (6.0.0 to 6.0.4).
 pub(super) const DEBUG: &str = "/v0/management/debug";
+
+/// The failure of an answer that is JSON, but nothing that this server says there.
+pub(super) fn other_system(asked: &'static str) -> FetchError {
+    FetchError::new(asked, Cause::OtherSystem { expected: "CLIProxyAPI" })
+}
 
 /// Whether a server has a route.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
