@@ -184,6 +184,11 @@ fn family(executor: Option<&str>, provider: Option<&str>, model: &str) -> Family
     }
 }
 
+/// Whether clients can have the tokens of a prompt counted there, which is an attempt without a record.
+pub(super) fn counts_tokens(provider: &str) -> bool {
+    family(None, Some(provider), "") != Family::OpenAi
+}
+
 /// Tokens in the fields that the server has for them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Tokens {
