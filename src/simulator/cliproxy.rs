@@ -225,7 +225,6 @@ impl Server {
         let now_ms = self.now_ms();
         let Some(mut credential) = self.remove_key(name) else { return false };
         credential.restart(now_ms);
-        credential.present = true;
         self.add_credential(credential)
     }
 
@@ -235,7 +234,6 @@ impl Server {
         let now_ms = self.now_ms();
         let Some(mut credential) = self.remove_key(key) else { return false };
         credential.restart(now_ms);
-        credential.present = true;
         credential.origin = Origin::Key { base_url: base_url.to_owned() };
         self.add_credential(credential)
     }

@@ -8,6 +8,7 @@ pub(crate) mod exposition;
 pub(crate) mod golden;
 pub(crate) mod hook;
 pub(crate) mod listener;
+pub(crate) mod llm;
 pub(crate) mod mailbox;
 pub(crate) mod panel;
 pub(crate) mod pki;

@@ -108,6 +108,7 @@ impl State {
     /// Adds a credential, with the next number.
     pub(super) fn admit(&mut self, mut credential: Credential) {
         credential.identify(self.next_number);
+        credential.present = true;
         self.next_number += 1;
         self.credentials.push(credential);
     }

@@ -59,7 +59,8 @@ fn start(home: &mut Home) -> Daemon {
 
 fn home(address: SocketAddr, usage: &str) -> Home {
     Home::of(&format!(
-        "[cliproxy.llm]\nurl = \"http://{address}\"\nmanagement_key = \"{KEY}\"\nusage = \"{usage}\"\n"
+        "[poll]\ninterval = \"5s\"\nload = \"100%\"\n\
+         [cliproxy.llm]\nurl = \"http://{address}\"\nmanagement_key = \"{KEY}\"\nusage = \"{usage}\"\n"
     ))
 }
 

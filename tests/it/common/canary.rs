@@ -19,7 +19,12 @@ pub(crate) fn canary(of: &str) -> String {
 /// # Panics
 /// When a canary is in `text`; `whose` says what that is the text of.
 pub(crate) fn assert_none(whose: &str, text: &str) {
-    if let Some(at) = text.find(CANARY) {
+    assert_none_of(&[CANARY], whose, text);
+}
+
+/// The same with secrets that are not of a test but of a simulated system.
+pub(crate) fn assert_none_of(secrets: &[&str], whose: &str, text: &str) {
+    if let Some(at) = secrets.iter().find_map(|secret| text.find(secret)) {
         let (before, after) = text.split_at(at);
         let before = before.chars().rev().take(200).collect::<Vec<_>>().into_iter().rev().collect::<String>();
         let after: String = after.chars().take(60).collect();

@@ -47,26 +47,30 @@ impl Home {
     /// each group; `group_by` is a list as it is written there.
     pub(crate) fn new(panel: SocketAddr, group_by: &str, receivers: &str) -> Home {
         Home::of(&format!(
-            "[alerting]\ngroup_by = {group_by}\ngroup_wait = \"0s\"\ngroup_interval = \"1s\"\n\
+            "[poll]\ninterval = \"5s\"\nload = \"100%\"\n\
+             [alerting]\ngroup_by = {group_by}\ngroup_wait = \"0s\"\ngroup_interval = \"1s\"\n\
              [marzban.home]\nurl = \"http://{panel}\"\nusername = \"root\"\npassword = \"root-password\"\n\
              {receivers}",
         ))
     }
 
-    /// Watches the targets of these tables every five seconds.
+    /// With these tables beside those of the server and of the storage.
     pub(crate) fn of(tables: &str) -> Home {
         let folder = tempfile::tempdir().unwrap();
-        let config = folder.path().join("exporter.toml");
-        let storage = folder.path().join("storage");
-        let text = format!(
-            "[web]\nlisten = \"127.0.0.1:0\"\n\
-             [poll]\ninterval = \"5s\"\nload = \"100%\"\n\
-             [storage]\npath = \"{}\"\n\
-             {tables}",
-            storage.display(),
-        );
-        fs::write(&config, text).unwrap();
-        Home { folder, config, environment: Vec::new() }
+        let home = Home { config: folder.path().join("exporter.toml"), folder, environment: Vec::new() };
+        home.configure(tables);
+        home
+    }
+
+    /// Replaces the tables of [`Home::of`].
+    pub(crate) fn configure(&self, tables: &str) {
+        let storage = self.storage().display().to_string();
+        let text = format!("[web]\nlisten = \"127.0.0.1:0\"\n[storage]\npath = \"{storage}\"\n{tables}");
+        fs::write(&self.config, text).unwrap();
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub(crate) fn storage(&self) -> PathBuf {

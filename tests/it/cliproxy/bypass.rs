@@ -1,0 +1,154 @@
+//! Another reader of the queue shows in a counter of its own, and what only looks like one does not.
+
+use proxymeter::{
+    model::Part,
+    simulator::cliproxy::{Attempt, Generation, Outcome},
+    upstream::cliproxy::config::UsageSetting,
+};
+
+use crate::common::cliproxy::Simulated;
+
+const QUEUES: [Generation; 4] = [Generation::V6_10, Generation::V7_2, Generation::V7_3, Generation::V8_0];
+const ROUNDS: u64 = 60;
+
+/// Lets something happen before each poll. Returns the attempts that were found to have bypassed, and those that did.
+async fn poll(generation: Generation, mut happens: impl FnMut(&Simulated, u64)) -> (u64, u64) {
+    let mut simulated = Simulated::of(generation, UsageSetting::Queue).await;
+    simulated.driver.read_all().await;
+    for round in 0..ROUNDS {
+        if round % 20 == 10 {
+            simulated.restart();
+        }
+        happens(&simulated, round);
+        simulated.pass(15);
+        simulated.driver.read_all().await;
+    }
+    assert_eq!(simulated.driver.report.llm_usage.gaps, 0);
+    (simulated.driver.report.llm_usage.bypassed, simulated.server.unseen().stolen)
+}
+
+#[tokio::test]
+async fn attempts_that_another_reader_has_the_records_of_are_counted() {
+    type Happens = fn(&Simulated, u64);
+    let readers: [(&str, Happens); 4] = [
+        ("takes half of them", |simulated, round| {
+            if round == 0 {
+                simulated.server.set_other_reader(50);
+            }
+            simulated.server.attempts(60);
+        }),
+        ("subscribes to all", |simulated, round| {
+            if round == 0 {
+                simulated.server.set_other_reader(100);
+            }
+            simulated.server.attempts(10);
+        }),
+        ("polls as often", |simulated, round| {
+            simulated.server.attempts(40);
+            if round % 2 == 0 {
+                simulated.server.steal_queue();
+            }
+        }),
+        ("comes first each time", |simulated, _| {
+            simulated.server.attempts(40);
+            simulated.server.steal_queue();
+        }),
+    ];
+    let mut wrong = Vec::new();
+    for generation in QUEUES {
+        for (reader, happens) in readers {
+            let (found, stolen) = poll(generation, happens).await;
+            eprintln!("{generation:?}: a reader that {reader} has {stolen}, found {found}");
+            let is_about = found * 100 >= stolen * 60 && found * 100 <= stolen * 105;
+            wrong.extend((!is_about).then_some((generation, reader)));
+        }
+    }
+    // A comparison takes some polls, and each restart begins one.
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
+
+#[tokio::test]
+async fn what_only_looks_like_another_reader_is_none() {
+    type Happens = fn(&Simulated, u64);
+    let others: [(&str, Happens); 8] = [
+        ("nothing", |simulated, _| simulated.server.attempts(20)),
+        ("tokens are counted", |simulated, _| {
+            simulated.server.attempts(40);
+            let credentials = simulated.server.credentials();
+            for credential in credentials.iter().filter(|known| known.provider == "claude").take(3) {
+                (0..4).for_each(|_| assert!(simulated.server.count_without_record(&credential.name)));
+            }
+        }),
+        ("clients hang up", |simulated, round| {
+            simulated.server.attempts(10);
+            for credential in simulated.server.credentials() {
+                for outcome in [Outcome::HungUp, Outcome::HungUpMidStream] {
+                    let attempt = Attempt {
+                        client: simulated.server.client_keys().remove(0),
+                        credential: credential.name.clone(),
+                        model: format!("model-{}", round % 3),
+                        outcome,
+                        ..Attempt::default()
+                    };
+                    assert!(simulated.server.attempt(&attempt));
+                }
+            }
+        }),
+        ("files are rewritten", |simulated, _| {
+            simulated.server.attempts(20);
+            simulated.server.rewrite_auth_files();
+        }),
+        ("keys and files are put back", |simulated, round| {
+            simulated.server.attempts(20);
+            let names = simulated.server.credentials();
+            let at = usize::try_from(round).unwrap() % names.len();
+            assert!(simulated.server.put_back(&names[at].name));
+            simulated.server.attempts(20);
+        }),
+        ("a key is away for a while", |simulated, round| {
+            simulated.server.attempts(20);
+            if round % 10 == 3 {
+                let name = simulated.server.credentials().remove(0).name;
+                let removed = simulated.server.remove_key(&name).unwrap();
+                simulated.server.attempts(20);
+                assert!(simulated.server.add_credential(removed));
+                assert!(simulated.server.put_back(&name));
+            }
+        }),
+        ("statistics are off", |simulated, round| {
+            simulated.server.set_statistics(round % 20 < 10);
+            simulated.server.attempts(50);
+        }),
+        ("the server restarts", |simulated, round| {
+            simulated.server.attempts(20);
+            if round % 5 == 0 {
+                simulated.server.restart();
+                simulated.server.attempts(20);
+            }
+        }),
+    ];
+    let mut wrong = Vec::new();
+    for generation in QUEUES {
+        for (what, happens) in others {
+            let (found, _) = poll(generation, happens).await;
+            wrong.extend((found > 0).then_some((generation, what, found)));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
+
+#[tokio::test]
+async fn attempts_without_statistics_do_not_count_later() {
+    let mut simulated = Simulated::of(Generation::V7_2, UsageSetting::Queue).await;
+    for round in 0..30 {
+        // The switch is found before and after some attempts.
+        simulated.server.attempts(10);
+        simulated.server.set_statistics(round % 3 != 1);
+        simulated.server.attempts(10);
+        simulated.driver.read(Part::Credentials).await.unwrap();
+        simulated.server.attempts(10);
+        simulated.driver.read_all().await;
+        simulated.pass(15);
+    }
+    assert_eq!(simulated.driver.report.llm_usage.bypassed, 0);
+}
