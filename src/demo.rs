@@ -82,7 +82,7 @@ pub async fn run(options: Options, asked: impl AsyncFnMut() -> Asked) -> Result<
     let daemon = Daemon::build(config, "/metrics", Keep::Nothing).await?;
     let mut out = io::stdout();
     for address in daemon.addresses() {
-        writeln!(out, "Simulated panels are polled every {} s; see", INTERVAL.as_secs())?;
+        writeln!(out, "Simulated panels and an LLM proxy are polled every {} s; see", INTERVAL.as_secs())?;
         writeln!(out, "  http://{address}/")?;
         writeln!(out, "  http://{address}/metrics")?;
     }
