@@ -43,6 +43,7 @@ pub use self::{
     error::{Ended, StartError},
     labels::{hash_key_without_store, labels_without_store},
     running::{Load, Loader},
+    shared::Keep,
     signals::{Asked, Signals},
     targets::poller,
 };
@@ -63,15 +64,6 @@ const CLOCK_CHECK: Duration = Duration::from_secs(10);
 
 /// How often the files that the configuration names are checked for changes.
 const FILES_CHECK: Duration = Duration::from_secs(15);
-
-/// Where a daemon keeps the state that must survive a restart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keep {
-    /// In the storage folder.
-    InStorage,
-    /// Nowhere: it starts empty, and what it knows is lost when it ends.
-    Nothing,
-}
 
 /// Everything built, nothing started.
 pub struct Daemon {

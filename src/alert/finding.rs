@@ -132,7 +132,7 @@ fn ask(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
         Question::CredentialPlanExpiry => plan_expiry(rule, report, now),
         Question::LlmErrorRatio => error_ratio(rule, report, now),
         Question::LlmTokenBudget | Question::LlmCostBudget => budget(rule, report),
-        Question::LlmUsageGap => usage_gap(report),
+        Question::LlmUsageGap => usage_gap(report, now),
     }
 }
 

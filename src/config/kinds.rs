@@ -54,7 +54,10 @@ const XUI: Kind<ReadTarget> =
 const CLIPROXY: Kind<ReadTarget> = Kind {
     word: "cliproxy",
     shape: &cliproxy::SHAPE,
-    read: |table, sections| cliproxy::read(table, sections).map(TargetKind::Cliproxy),
+    read: |table, sections| {
+        let zone = &sections.alerting.zone;
+        cliproxy::read(table, &sections.cost.prices, zone).map(TargetKind::Cliproxy)
+    },
 };
 
 const RECEIVERS: [Kind<ReadReceiver>; 2] = [EMAIL, WEBHOOK];

@@ -1,6 +1,6 @@
 //! How metrics label users, and the key that hashes their names.
 
-use super::{Keep, error::StartError};
+use super::{error::StartError, shared::Keep};
 use crate::{
     config::{Config, LabelsChoice, NoticeNames, StorageConfig, Target, UsersConfig},
     exposition::UserLabels,

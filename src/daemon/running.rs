@@ -6,14 +6,13 @@ use tokio::sync::{oneshot, watch};
 use tracing::{error, info};
 
 use super::{
-    Keep,
     alerting::Alerting,
     error::StartError,
     labels::hash_key,
     listening::{Listening, bound, listen},
     parts::{New, Plan, set_up},
     receivers::Receivers,
-    shared::Shared,
+    shared::{Keep, Shared},
     targets::Targets,
     tasks::Tasks,
 };

@@ -16,3 +16,12 @@ pub(super) struct Shared {
     pub(super) telemetry: Telemetry,
     pub(super) beats: Beats,
 }
+
+/// Where a daemon keeps the state that must survive a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// In the storage folder.
+    InStorage,
+    /// Nowhere: it starts empty, and what it knows is lost when it ends.
+    Nothing,
+}

@@ -22,8 +22,6 @@ pub struct History {
     credentials: Arc<HashMap<Arc<str>, Reads>>,
     /// By LLM provider.
     attempts: Arc<BTreeMap<Arc<str>, Attempts>>,
-    usage_gaps: Flow,
-    usage_bypassed: Flow,
 }
 
 /// What must be remembered of a node. A node that is switched off begins again.
@@ -132,8 +130,6 @@ impl History {
             (Arc::clone(provider), attempts)
         });
         self.attempts = Arc::new(known.collect());
-        self.usage_gaps.was(usage.gaps, now);
-        self.usage_bypassed.was(usage.bypassed, now);
     }
 
     /// Records the traffic of `nodes` that do not count it themselves.
@@ -180,16 +176,6 @@ impl History {
     /// The attempts at each LLM provider.
     pub fn attempts(&self) -> impl Iterator<Item = (&Arc<str>, &Attempts)> {
         self.attempts.iter()
-    }
-
-    /// How often records of an LLM proxy may have been lost.
-    pub fn usage_gaps(&self) -> &Flow {
-        &self.usage_gaps
-    }
-
-    /// Attempts of which no record came.
-    pub fn usage_bypassed(&self) -> &Flow {
-        &self.usage_bypassed
     }
 
     /// The proxy core beside the panel.

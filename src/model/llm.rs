@@ -21,8 +21,12 @@ pub struct LlmUsage {
     pub records: u64,
     /// How often records may have been lost: polls later than the server keeps records, and polls that a crash cut off.
     pub gaps: u64,
+    /// When the last of them was noticed.
+    pub gap_at: Option<Timestamp>,
     /// Attempts that the counters of credentials show, and of which no record came: another reader takes them.
     pub bypassed: u64,
+    /// When the last of them were noticed.
+    pub bypassed_at: Option<Timestamp>,
 }
 
 /// Attempts and tokens of one client key at one model.

@@ -2,7 +2,7 @@
 //!
 //! Up to 6.9, a server has totals of everything since its start, see `snapshot`. From 6.10.8 on, it has a queue that hands out
 //! each record once and keeps it for a minute, see `queue`; records are taken only if the configuration says so. Both are lists
-//! of attempts, which the `ledger` sums up. A server counts refused requests and bans whoever sends five, see `session`.
+//! of attempts, which the `ledger` sums up. A server counts refused requests and bans an address after five, see `session`.
 
 mod asking;
 mod attempt;
@@ -26,7 +26,6 @@ use std::{
     collections::HashSet,
     fmt,
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
 use serde_json::value::RawValue;
@@ -40,7 +39,7 @@ use self::{
     names::Names,
     queue::Queue,
     record::{Element, Known, Record, element},
-    routes::{Route, Routes, Signs, USAGE, generation},
+    routes::{Route, Routes, Signs, USAGE, generation, other_system},
     session::Session,
     snapshot::{Books, Reader, Shared, lock},
     totals::Totals,
@@ -63,15 +62,9 @@ use crate::{
 const SMALL_BODY: usize = 16 * 1024 * 1024;
 /// Limit of the totals. A million attempts take 250 MB, of which hardly anything is ever in memory.
 const USAGE_BODY: usize = 2 * 1024 * 1024 * 1024 - 1;
-/// Limit of one batch of records. They take up to 4 KB each, and those of a larger answer are lost.
-const QUEUE_BODY: usize = 64 * 1024 * 1024;
-/// How long one batch may take, whatever limit other requests have: records of an answer that is given up are lost.
-const QUEUE_TIME: Duration = Duration::from_secs(20);
 /// Records of one batch, and how many there are after a batch that was too large.
 const BATCH: usize = 1000;
 const SMALL_BATCH: usize = 100;
-/// How often the server is asked how long it keeps records.
-const RETENTION_EVERY: Duration = Duration::from_secs(3600);
 /// The family of the row of a refused key.
 const SESSION: &str = "llm_session";
 
@@ -196,7 +189,7 @@ impl Cliproxy {
             let outdated = books.ledger.resume(families);
             books.restore(of(snapshot::FAMILY));
             if cut_off {
-                books.ledger.gap();
+                books.ledger.gap(now.wall);
             }
             outdated
         };
@@ -370,7 +363,7 @@ impl Cliproxy {
         let (found, odd) = answer.value;
         self.odd.extend(odd);
         if !found {
-            return Err(asking::other_system(USAGE));
+            return Err(other_system(USAGE));
         }
         self.routes.usage = Route::Present;
         lock(&self.books).was_read(answer.date.unwrap_or(now.wall));
@@ -392,16 +385,16 @@ impl Cliproxy {
         let (records, answered) = match self.request_records(request, now).await {
             Ok(taken) => taken,
             Err(refusal) => {
-                self.lost_records(&refusal.error);
+                self.lost_records(&refusal.error, now);
                 return Err(self.session.judge(asked, refusal, now));
             }
         };
         let Some(elements) = self.count_records(&records, now) else {
-            self.lost_records(&http::Error::NotJson("another value"));
-            return Err(asking::other_system(asked));
+            self.lost_records(&http::Error::NotJson("another value"), now);
+            return Err(other_system(asked));
         };
         if self.queue.took(answered) {
-            lock(&self.books).ledger.gap();
+            lock(&self.books).ledger.gap(now.wall);
             self.watch.begins_again();
         }
         if elements >= self.batch {
@@ -409,16 +402,16 @@ impl Cliproxy {
         }
         let bypassed = self.watch.took(std::mem::take(&mut self.taken));
         if bypassed > 0 {
-            lock(&self.books).ledger.bypassed(bypassed);
+            lock(&self.books).ledger.bypassed(bypassed, now.wall);
         }
         let facts = self.state().map(Fact::LlmState).into_iter().chain([self.usage_fact(now)]).collect();
         Ok(Step { durable: self.changes(), ..Step::done(Part::Usage, facts) })
     }
 
     /// The request for records failed, and the server may have handed some out.
-    fn lost_records(&mut self, error: &http::Error) {
+    fn lost_records(&mut self, error: &http::Error, now: Moment) {
         if self.queue.failed(error) {
-            lock(&self.books).ledger.gap();
+            lock(&self.books).ledger.gap(now.wall);
             self.watch.begins_again();
         }
         match error {

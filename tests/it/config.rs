@@ -21,6 +21,7 @@ use proxymeter::notify::webhook::config::{Authorization, WebhookConfig, WebhookF
 use proxymeter::poll::config::{PollConfig, UsersInterval};
 use proxymeter::secret::Secret;
 use proxymeter::server::config::{AccessConfig, OwnAccess, OwnTls, PasswordHash, TlsVersion};
+use proxymeter::upstream::cliproxy::config as cliproxy;
 use proxymeter::upstream::cliproxy::prices::{Override, Price, Prices};
 use proxymeter::upstream::marzban::config::{Login, MarzbanConfig};
 use proxymeter::upstream::xui::config as xui;
@@ -653,6 +654,12 @@ fn secrets_are_never_shown() {
         "[marzban.home]\nurl = 'CANARY'\n".to_owned(),
         "[marzban.home]\nurl = 'https://panel.example.com/CANARY/'\nusername = 'x'\npassword = 'y'"
             .to_owned(),
+        "[cliproxy.llm]\nurl = 'http://127.0.0.1:8317'\nmanagement_key = VALUE\nusage = 'no'".to_owned(),
+        "[cliproxy.llm]\nurl = 'http://127.0.0.1:8317'\nmanagement_key_file = VALUE".to_owned(),
+        "[cliproxy.llm]\nmanagement_key = 'k'\nkey_aliases = { 'CANARY' = 5 }".to_owned(),
+        "[cliproxy.llm]\nmanagement_key = 'k'\nkey_aliases = { 'CANARY' = '_x', 'CANARY2' = '' }".to_owned(),
+        "[cliproxy.llm]\nmanagement_key = 'k'\nkey_aliases = VALUE".to_owned(),
+        "[cliproxy.llm.key_aliases]\nCANARY = 'a'\nCANARY = 'b'".to_owned(),
         format!("{mail}password = VALUE"),
         format!("{mail}password_file = VALUE"),
         format!("{mail}passwrod = VALUE"),
@@ -889,7 +896,11 @@ fn the_example_tells_the_defaults() {
         .collect();
     let mut whole = in_folder(&uncommented, folder.path());
 
-    assert_eq!(whole.targets.len(), 4);
+    assert_eq!(whole.targets.len(), 5);
+    let llm = whole.targets.iter().position(|target| target.name == "llm").unwrap();
+    let TargetKind::Cliproxy(llm) = whole.targets.remove(llm).kind else { panic!("{whole:?}") };
+    assert_eq!((llm.usage, llm.caps), (cliproxy::UsageSetting::default(), cliproxy::Caps::default()));
+    assert_eq!((llm.key_aliases.len(), llm.credential_aliases.len()), (2, 1));
     let pasarguard = whole.targets.pop().unwrap();
     let office = whole.targets.pop().unwrap();
     assert!(matches!(xui_login(&office), xui::Login::Token(_)));
@@ -936,6 +947,7 @@ fn secrets_folder() -> tempfile::TempDir {
     for name in [
         "marzban",
         "pasarguard",
+        "cliproxy",
         "xui",
         "xui-password",
         "xui-totp",

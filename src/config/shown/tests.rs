@@ -63,6 +63,15 @@ username = "canary-xui-user-too"
 password_file = "canary-xui-password-file"
 totp_secret_file = "canary-totp-file"
 login_secret_file = "canary-xui-login-secret-file"
+[cliproxy.llm]
+url = "http://127.0.0.1:8317/canary-llm-base-path"
+management_key = "canary-management-key"
+key_aliases = { "canary-client-key" = "canary-alias" }
+credential_aliases = { "canary-credential" = "canary-credential-alias" }
+[cliproxy.other]
+url = "http://127.0.0.1:8318"
+management_key_file = "canary-management-key-file"
+usage = "queue"
 [email.ops]
 smarthost = "smtp.example.com:587"
 ca_file = "canary-mail-ca-file"

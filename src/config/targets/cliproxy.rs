@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
 use toml::de::DeValue;
 
-use crate::config::kinds::Sections;
 use crate::config::shape::{
     Key, Shape,
     Show::{self, Hidden, If, Number, Origin},
@@ -15,7 +15,8 @@ use crate::config::values::{choice, count, is_choice, kind, text};
 use crate::config::{poll, secrets, tls};
 use crate::http::options::PanelUrl;
 use crate::secret::Secret;
-use crate::upstream::cliproxy::config::{Caps, CliproxyConfig, UsageSetting};
+use crate::upstream::cliproxy::config::{Caps, CliproxyConfig, UsageSetting, is_hash};
+use crate::upstream::cliproxy::prices::Prices;
 
 const KEYS: &[Key] = &[
     ("url", Origin),
@@ -41,7 +42,11 @@ const USAGE: [(&str, UsageSetting); 4] = [
 /// The longest alias, in bytes.
 const ALIAS: usize = 64;
 
-pub(in crate::config) fn read(mut table: Table<'_, '_>, sections: &Sections<'_>) -> Option<CliproxyConfig> {
+pub(in crate::config) fn read(
+    mut table: Table<'_, '_>,
+    prices: &Arc<Prices>,
+    zone: &TimeZone,
+) -> Option<CliproxyConfig> {
     let url = table.take("url", |value| PanelUrl::parse(&text(value)?).map_err(|error| error.to_string()));
     if url.is_absent() {
         table.refuse("url", "missing; write url = \"http://127.0.0.1:8317\"");
@@ -49,6 +54,9 @@ pub(in crate::config) fn read(mut table: Table<'_, '_>, sections: &Sections<'_>)
     let key = read_key(&mut table);
     let usage = table.take("usage", |value| choice(value, &USAGE)).value().unwrap_or_default();
     let key_aliases = read_aliases(&mut table, "key_aliases", "client key");
+    if key_aliases.iter().any(|(key, _)| !is_hash(key)) {
+        table.reading.note_inline_secret(&table.place.below("key_aliases").key);
+    }
     let credential_aliases = read_aliases(&mut table, "credential_aliases", "label of a credential");
     let default = Caps::default();
     let caps = Caps {
@@ -64,8 +72,8 @@ pub(in crate::config) fn read(mut table: Table<'_, '_>, sections: &Sections<'_>)
         credential_aliases,
         caps,
         tls,
-        prices: Arc::clone(&sections.cost.prices),
-        zone: sections.alerting.zone.clone(),
+        prices: Arc::clone(prices),
+        zone: zone.clone(),
     })
 }
 

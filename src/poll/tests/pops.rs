@@ -22,22 +22,18 @@ fn popping() -> (Poller, Board, Log) {
 
 /// Runs until `part` has been requested for a second, then stops as the daemon does, and returns how long that took.
 async fn stop_during(part: Part, poller: &mut Poller, log: &Log) -> Duration {
-    let log = Arc::clone(log);
-    let asked = tokio::spawn(async move {
-        while times(&log, part).is_empty() {
+    let (quits, quit) = tokio::sync::oneshot::channel::<()>();
+    let later = async {
+        while times(log, part).is_empty() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
+        drop(quits);
         tokio::time::Instant::now()
-    });
-    let (quits, quit) = tokio::sync::oneshot::channel();
-    let asked = tokio::spawn(async move {
-        let asked = asked.await.unwrap();
-        drop(quits.send(()));
-        asked
-    });
-    assert_eq!(poller.run_until(std::future::pending::<()>(), quit).await, Stopped::AtOnce);
-    asked.await.unwrap().elapsed()
+    };
+    let (stopped, asked) = tokio::join!(poller.run_until(std::future::pending::<()>(), quit), later);
+    assert_eq!(stopped, Stopped::AtOnce);
+    asked.elapsed()
 }
 
 #[tokio::test(start_paused = true)]

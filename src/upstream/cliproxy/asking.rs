@@ -11,10 +11,10 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::{
-    Cliproxy, QUEUE_BODY, QUEUE_TIME, RETENTION_EVERY,
+    Cliproxy,
     config::UsageSetting,
     credentials::{self, Files, Listed},
-    routes::{self, Base, DEBUG, NotFound, Route, Routes, USAGE},
+    routes::{self, Base, DEBUG, NotFound, Route, Routes, USAGE, other_system},
 };
 use crate::{
     http::{self, Limits, Refusal, Repeat, Reply},
@@ -25,16 +25,17 @@ use crate::{
 /// The most pages of credentials, and rows of one.
 const PAGES: usize = 20;
 const PAGE: usize = 500;
+/// Limit of one batch of records. They take up to 4 KB each, and those of a larger answer are lost.
+const QUEUE_BODY: usize = 64 * 1024 * 1024;
+/// How long one batch may take, whatever limit other requests have: records of an answer that is given up are lost.
+const QUEUE_TIME: Duration = Duration::from_secs(20);
+/// How often the server is asked how long it keeps records.
+const RETENTION_EVERY: Duration = Duration::from_secs(3600);
 /// The longest answer that is read whole, in bytes.
 const SHORT: usize = 64 * 1024;
 
 const DISABLED: &str = "the management API is switched off (answered 404 with nothing): set remote-management.secret-key on the \
                         server, which also a server in Home mode does not have";
-
-/// The failure of an answer that is JSON, but nothing that this server says there.
-pub(super) fn other_system(asked: &'static str) -> FetchError {
-    FetchError::new(asked, Cause::OtherSystem { expected: "CLIProxyAPI" })
-}
 
 /// What the flag's route answers.
 enum Flag {

@@ -53,6 +53,11 @@ impl Default for Caps {
     }
 }
 
+/// Whether a text is a keyed hash, as labels show them.
+pub fn is_hash(text: &str) -> bool {
+    text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 #[cfg(test)]
 pub(super) fn test_config() -> CliproxyConfig {
     CliproxyConfig {

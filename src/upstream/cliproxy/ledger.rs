@@ -118,8 +118,9 @@ impl Ledger {
             tokens,
             billed,
         } = attempt;
-        let Billed { uncached_input, cache_read, cache_write, output, tier: _ } = *billed;
-        let used = [uncached_input, cache_read, cache_write, output].into_iter().fold(0, u64::saturating_add);
+        let Billed { uncached_input, cache_read, cache_write, output, unclassified, tier: _ } = *billed;
+        let used = [uncached_input, cache_read, cache_write, output, unclassified];
+        let used = used.into_iter().fold(0, u64::saturating_add);
 
         if !self.calendar.has(now) {
             self.calendar = Calendar::of(&self.zone, now);
@@ -175,13 +176,17 @@ impl Ledger {
     }
 
     /// Counts a time in which records may have been lost.
-    pub(super) fn gap(&mut self) {
-        add(&mut self.totals.change().gaps, 1);
+    pub(super) fn gap(&mut self, now: Timestamp) {
+        let totals = self.totals.change();
+        add(&mut totals.gaps, 1);
+        totals.gap_secs = secs(now);
     }
 
     /// Counts attempts of which no record came.
-    pub(super) fn bypassed(&mut self, attempts: u64) {
-        add(&mut self.totals.change().bypassed, attempts);
+    pub(super) fn bypassed(&mut self, attempts: u64, now: Timestamp) {
+        let totals = self.totals.change();
+        add(&mut totals.bypassed, attempts);
+        totals.bypassed_secs = secs(now);
     }
 
     /// What has changed since the last call, in stored form.
@@ -247,7 +252,7 @@ impl Ledger {
             model: Arc::clone(model),
             ..row
         });
-        let Totals { records, gaps, bypassed } = *self.totals.get();
+        let Totals { records, gaps, bypassed, gap_secs, bypassed_secs } = *self.totals.get();
         LlmUsage {
             rows: rows.collect(),
             times,
@@ -255,7 +260,9 @@ impl Ledger {
             periods: periods.into_values().collect(),
             records,
             gaps,
+            gap_at: time(gap_secs),
             bypassed,
+            bypassed_at: time(bypassed_secs),
         }
     }
 
@@ -323,6 +330,14 @@ fn place<V>(
 /// The number of names that have a place.
 fn named<V>(known: &BTreeMap<Arc<str>, V>) -> usize {
     known.len() - usize::from(known.contains_key(OTHER))
+}
+
+fn secs(time: Timestamp) -> u64 {
+    u64::try_from(time.as_secs()).unwrap_or(0)
+}
+
+fn time(secs: u64) -> Option<Timestamp> {
+    i64::try_from(secs).ok().filter(|secs| *secs > 0).map(Timestamp::from_secs)
 }
 
 fn add(sum: &mut u64, more: u64) {

@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 
-use crate::model::Moment;
+use crate::{
+    model::Moment,
+    upstream::{Cause, FetchError},
+};
 
 /// How long a route that is absent is not looked for.
 const ABSENT_FOR: Duration = Duration::from_secs(3600);
@@ -65,6 +68,11 @@ impl Base {
 pub(super) const USAGE: &str = "/v0/management/usage";
 /// What a server without the flag answers (6.0.0 to 6.0.4).
 pub(super) const DEBUG: &str = "/v0/management/debug";
+
+/// The failure of an answer that is JSON, but nothing that this server says there.
+pub(super) fn other_system(asked: &'static str) -> FetchError {
+    FetchError::new(asked, Cause::OtherSystem { expected: "CLIProxyAPI" })
+}
 
 /// Whether a server has a route.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -127,9 +135,10 @@ pub(super) enum NotFound {
 /// Which kind of 404 an answer is.
 pub(super) fn not_found(headers: &HeaderMap, body: &[u8]) -> NotFound {
     let text = String::from_utf8_lossy(body);
-    if text.contains(r#""not_found""#) {
+    let is_of_server = headers.contains_key(VERSION_HEADER);
+    if is_of_server && text.contains(r#""not_found""#) {
         NotFound::Unset
-    } else if headers.contains_key(VERSION_HEADER) {
+    } else if is_of_server {
         // A proxy in front may add a body of its own, but no version.
         NotFound::Version
     } else if text.trim().is_empty() {
@@ -203,7 +212,8 @@ mod tests {
             (Some("7.2.140"), "", NotFound::Version),
             (Some("7.2.140"), "404 page not found", NotFound::Version),
             (Some("8.0.23"), r#"{"error":"not_found"}"#, NotFound::Unset),
-            (None, r#"{"error":"not_found"}"#, NotFound::Unset),
+            // Of something in front.
+            (None, r#"{"error":"not_found"}"#, NotFound::Text),
             (None, "", NotFound::Disabled),
         ] {
             assert_eq!(not_found(&headers(version), body.as_bytes()), expected, "{version:?} {body}");

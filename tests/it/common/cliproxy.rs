@@ -302,7 +302,6 @@ impl Driver {
 /// A simulated server, and a client that reads it.
 pub(crate) struct Simulated {
     pub(crate) server: Simulator,
-    pub(crate) url: String,
     pub(crate) config: CliproxyConfig,
     pub(crate) driver: Driver,
     clock: Arc<AtomicI64>,
@@ -326,7 +325,7 @@ impl Simulated {
         serving.spawn(server.clone().serve(listener, std::future::pending()));
         let config = config(&url, usage);
         let driver = Driver::new(&config);
-        Simulated { server, url, config, driver, clock, _serving: serving }
+        Simulated { server, config, driver, clock, _serving: serving }
     }
 
     /// Time passes for both.

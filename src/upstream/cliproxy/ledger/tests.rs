@@ -38,7 +38,7 @@ fn attempt(api_key: &str, provider: &str, model: &str) -> Attempt {
         provider: provider.into(),
         model: model.into(),
         tokens: LlmTokens { input: 3, output: 5, reasoning: 2, cached: 1, cache_write: 0, total: 8 },
-        billed: Billed { uncached_input: 2, cache_read: 1, cache_write: 0, output: 5, tier: Tier::Base },
+        billed: Billed { uncached_input: 2, cache_read: 1, cache_write: 0, output: 5, ..Billed::default() },
         ..Attempt::default()
     }
 }
@@ -108,8 +108,8 @@ fn attempts_are_summed_up() {
         ledger.add(&Attempt { provider: "claude".into(), model: "m1".into(), ..failed }, now);
     }
     ledger.add_unreadable();
-    ledger.gap();
-    ledger.bypassed(7);
+    ledger.gap(now);
+    ledger.bypassed(7, now);
 
     let tokens = |n| LlmTokens {
         input: 3 * n,
@@ -299,11 +299,12 @@ fn changes_are_what_has_changed() {
             &[2_468_000, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
         ),
         change("llm_periods", r#"["k1"]"#, &[day, 16, 106_000, month, 16, 106_000]),
-        change("llm_totals", "null", &[3, 0, 0]),
+        change("llm_totals", "null", &[3, 0, 0, 0, 0]),
     ];
     assert_eq!(ledger.changes(), expected);
-    ledger.gap();
-    assert_eq!(ledger.changes(), [change("llm_totals", "null", &[3, 1, 0])]);
+    ledger.gap(at(NOON));
+    let noon = secs(at(NOON));
+    assert_eq!(ledger.changes(), [change("llm_totals", "null", &[3, 1, 0, noon, 0])]);
 }
 
 #[test]
@@ -365,15 +366,21 @@ fn sums_end_at_their_limit() {
     let max = u64::MAX;
     let tokens =
         LlmTokens { input: max, output: max, reasoning: max, cached: max, cache_write: max, total: max };
-    let billed =
-        Billed { uncached_input: max, cache_read: max, cache_write: max, output: max, tier: Tier::Priority };
+    let billed = Billed {
+        uncached_input: max,
+        cache_read: max,
+        cache_write: max,
+        output: max,
+        unclassified: 0,
+        tier: Tier::Priority,
+    };
     let long = Some(Duration::MAX);
     let huge = Attempt { tokens, billed, duration: long, first_token: long, ..attempt("k", "codex", "m1") };
     let mut disk = Disk::default();
     for _ in 0..3 {
         for model in ["m1", "unlisted"] {
             ledger.add(&Attempt { model: model.into(), ..huge.clone() }, at(NOON));
-            ledger.bypassed(max);
+            ledger.bypassed(max, at(NOON));
         }
         disk.commit(ledger.changes());
         for values in disk.0.values_mut() {
@@ -459,7 +466,8 @@ fn check_sums(usage: &LlmUsage, attempts: &[(Attempt, Timestamp)], caps: Caps, s
     assert_eq!((sum(|row| row.requests), usage.records), (requests, requests), "seed {seed}");
     // 12.3 billionths per token of input, and 10,000 per token of output.
     let costs = attempts.iter().filter(|(attempt, _)| attempt.model.starts_with('m')).map(|(attempt, _)| {
-        let Billed { uncached_input, cache_read, cache_write, output, tier: _ } = attempt.billed;
+        let Billed { uncached_input, cache_read, cache_write, output, unclassified: _, tier: _ } =
+            attempt.billed;
         ((uncached_input + cache_read + cache_write) * 123 + output * 100_000 + 5) / 10
     });
     assert_eq!(sum(|row| row.cost_nanos), costs.sum::<u64>(), "seed {seed}");
@@ -493,6 +501,7 @@ fn random(rng: &mut fastrand::Rng, now: Timestamp) -> Attempt {
         cache_read: number(1_000),
         cache_write: number(1_000),
         output: number(100_000),
+        unclassified: 0,
         tier: [Tier::Base, Tier::Flex, Tier::Priority][rng.usize(..3)],
     };
     let outcomes = [Outcome::Succeeded, Outcome::Failed(None), Outcome::Failed(Some(rng.u16(..700)))];
