@@ -82,7 +82,7 @@ pub async fn run(options: Options, asked: impl AsyncFnMut() -> Asked) -> Result<
     let daemon = Daemon::build(config, "/metrics", Keep::Nothing).await?;
     let mut out = io::stdout();
     for address in daemon.addresses() {
-        writeln!(out, "Simulated panels are polled every {} s; see", INTERVAL.as_secs())?;
+        writeln!(out, "Simulated panels and an LLM proxy are polled every {} s; see", INTERVAL.as_secs())?;
         writeln!(out, "  http://{address}/")?;
         writeln!(out, "  http://{address}/metrics")?;
     }
@@ -232,18 +232,23 @@ async fn cliproxy(options: Options) -> io::Result<Simulated> {
     let server = cliproxy::Server::new(&options, move || clock.now().wall.as_millis());
     server.advance(120_000);
     let listener = loopback().await?;
-    let keys: Vec<_> = server
-        .client_keys()
-        .iter()
-        .zip(["alice", "bob", "carol", "ci"])
-        .map(|(key, alias)| format!("\"{key}\" = \"{alias}\""))
-        .collect();
+    let keys = server.client_keys();
+    let keys = keys.iter().zip(["alice", "bob", "carol", "ci"]);
+    let keys: Vec<_> = keys.map(|(key, alias)| format!("\"{key}\" = \"{alias}\"")).collect();
+    let accounts = server.credentials();
+    let accounts = accounts.iter().filter_map(|credential| {
+        let (owner, _) = credential.email.split_once('@')?;
+        let label = server.auth_index(&credential.name)?;
+        Some(format!("\"{label}\" = \"{}-{owner}\"", credential.provider))
+    });
+    let accounts: Vec<_> = accounts.collect();
     let tables = format!(
         "[cliproxy.llm]\n\
          url = \"http://{}\"\n\
          management_key = \"{}\"\n\
          usage = \"queue\"\n\
-         key_aliases = {{ {} }}\n\n\
+         key_aliases = {{ {} }}\n\
+         credential_aliases = {{ {} }}\n\n\
          [cost.override]\n\
          \"claude-opus-*\" = {{ input = 5.0, output = 25.0, cached = 0.5, cache_write = 6.25 }}\n\
          \"claude-sonnet-*\" = {{ input = 3.0, output = 15.0, cached = 0.3, cache_write = 3.75 }}\n\
@@ -258,6 +263,7 @@ async fn cliproxy(options: Options) -> io::Result<Simulated> {
         listener.local_addr()?,
         options.key,
         keys.join(", "),
+        accounts.join(", "),
     );
     let life = async move {
         let time = every_second(|_| server.advance(1000));

@@ -26,7 +26,7 @@ use crate::common::{
 };
 
 /// How much the memory of the program may grow, in bytes, whatever the number of details.
-const GROWTH: u64 = 32 * 1024 * 1024;
+const GROWTH: u64 = 8 * 1024 * 1024;
 /// How many times as long as a download a reading may take.
 const RATIO: f64 = 2.0;
 const RECORDS_PER_SECOND: u32 = 500;
@@ -34,7 +34,7 @@ const RECORDS_PER_SECOND: u32 = 500;
 const SHARE: f64 = 0.05;
 const MONTH_MS: u64 = 30 * 24 * 3600 * 1000;
 /// Readings and downloads, of whose times the median counts.
-const TIMES: usize = 5;
+const TIMES: usize = if cfg!(debug_assertions) { 1 } else { 5 };
 
 fn setting(name: &str, default: u64) -> u64 {
     env::var(name).map_or(default, |number| number.parse().unwrap())
