@@ -258,6 +258,24 @@ impl Credential {
     }
 }
 
+impl QuotaWindow {
+    /// How long a window of which nothing says how long it lasts is taken to last.
+    pub const UNKNOWN_LENGTH: Duration = Duration::from_secs(24 * 3600);
+
+    /// The length that the name of a window says, such as `5h`; absent: it says none.
+    pub fn length_of(window: &str) -> Option<Duration> {
+        let digits = window.find(|c: char| !c.is_ascii_digit())?;
+        let number: u64 = window.get(..digits)?.parse().ok()?;
+        let unit = match window.get(digits..digits + 1)? {
+            "m" => 60,
+            "h" => 3600,
+            "d" => 86_400,
+            _ => return None,
+        };
+        Some(Duration::from_secs(number.saturating_mul(unit)))
+    }
+}
+
 impl CredentialStatus {
     /// Every status.
     pub const ALL: [CredentialStatus; 6] = [
