@@ -15,6 +15,8 @@ pub struct LlmUsage {
     pub times: Vec<LlmTimes>,
     /// By provider and status code, sorted, each once.
     pub errors: Vec<LlmErrors>,
+    /// By provider, sorted, each once.
+    pub recent: Vec<LlmRecent>,
     /// What each client key used in the running day and month, sorted, each once.
     pub periods: Vec<LlmPeriod>,
     /// Records taken from the server's queue.
@@ -88,6 +90,16 @@ pub struct LlmErrors {
     /// 499: the client went away. Absent: the server does not say.
     pub status_code: Option<u16>,
     pub attempts: u64,
+}
+
+/// Attempts at a provider that were read within [`Attempts::WINDOW`](super::Attempts::WINDOW) after they ended, since the
+/// target was first read by this process. Late ones, such as those of an import, say nothing about the present.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LlmRecent {
+    pub provider: Arc<str>,
+    /// Failed ones included.
+    pub attempts: u64,
+    pub failed: u64,
 }
 
 /// What a client key used in the running day and month of the configured zone.

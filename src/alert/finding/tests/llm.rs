@@ -3,7 +3,7 @@ use crate::{
     alert::testing::START,
     model::{
         Budget, BudgetPeriod, BudgetUnit, Cooldown, CooldownReason, Credential, CredentialStatus, Fact,
-        LlmMode, LlmPeriod, LlmRow, LlmSpent, LlmState, LlmUsage, OTHER, QuotaWindow,
+        LlmMode, LlmPeriod, LlmRecent, LlmRow, LlmSpent, LlmState, LlmUsage, OTHER, QuotaWindow,
     },
 };
 
@@ -267,8 +267,10 @@ fn the_certificate_of_a_target_without_a_system_part() {
 }
 
 fn attempts(all: u64, failed: u64) -> Fact {
-    let row = LlmRow { provider: "codex".into(), requests: all, failed, ..LlmRow::default() };
-    Fact::LlmUsage(LlmUsage { rows: vec![row], ..LlmUsage::default() }.into())
+    let recent = LlmRecent { provider: "codex".into(), attempts: all, failed };
+    // An import of old failures grows the sums of rows by far more.
+    let row = LlmRow { provider: "codex".into(), requests: all * 99, failed: all * 99, ..LlmRow::default() };
+    Fact::LlmUsage(LlmUsage { rows: vec![row], recent: vec![recent], ..LlmUsage::default() }.into())
 }
 
 #[test]
