@@ -23,8 +23,8 @@ use super::{
     prices::{ModelPrice, Prices},
 };
 use crate::model::{
-    CounterChange, CounterFamilies, CounterRow, LlmErrors, LlmPeriod, LlmRow, LlmSpent, LlmTimes, LlmUsage,
-    OTHER, Times, Timestamp,
+    Attempts, CounterChange, CounterFamilies, CounterRow, LlmErrors, LlmPeriod, LlmRecent, LlmRow, LlmSpent,
+    LlmTimes, LlmUsage, OTHER, Times, Timestamp,
 };
 
 /// The most providers that have series of their own.
@@ -55,6 +55,8 @@ struct Provider {
     /// By status code.
     errors: BTreeMap<Option<u16>, Kept<u64>>,
     models: BTreeMap<Arc<str>, Model>,
+    /// Attempts that came soon after they ended, and those of them that failed. Not stored.
+    recent: (u64, u64),
 }
 
 #[derive(Debug, Default)]
@@ -129,7 +131,7 @@ impl Ledger {
         let shown_provider =
             place(&self.providers, provider, || named(&self.providers) < PROVIDERS, &self.other);
         let is_known_provider = shown_provider == *provider;
-        let Provider { errors, models } = self.providers.entry(shown_provider).or_default();
+        let Provider { errors, models, recent } = self.providers.entry(shown_provider).or_default();
         let shown_model = place(models, model, || self.models < self.caps.models, &self.other);
         let is_own = is_known_provider && shown_model == *model;
         let new_model = || {
@@ -150,8 +152,12 @@ impl Ledger {
             Some(cost_nanos) => add(&mut row.cost_nanos, cost_nanos),
             None => add(&mut row.unpriced_tokens, used),
         }
+        let ended = started.map(|started| started.saturating_add(duration.unwrap_or_default()));
+        let is_recent = u64::from(ended.is_none_or(|ended| now.since(ended) <= Attempts::WINDOW));
+        add(&mut recent.0, is_recent);
         if let Outcome::Failed(code) = *outcome {
             add(&mut row.failed, 1);
+            add(&mut recent.1, is_recent);
             add(errors.entry(code.filter(|code| STATUS_CODES.contains(code))).or_default().change(), 1);
         }
         for (times, time) in [(durations, duration), (first_tokens, first_token)] {
@@ -192,7 +198,7 @@ impl Ledger {
     /// What has changed since the last call, in stored form.
     pub(super) fn changes(&mut self) -> Vec<CounterChange> {
         let mut changes = Changes::default();
-        for (provider, Provider { errors, models }) in &mut self.providers {
+        for (provider, Provider { errors, models, recent: _ }) in &mut self.providers {
             for (code, attempts) in errors {
                 changes.put(ERRORS, attempts.take_row((provider, code), |attempts| vec![*attempts]));
             }
@@ -226,8 +232,10 @@ impl Ledger {
             merge(&mut sums.month, running(month, calendar.month, now));
         }
         let mut rows = BTreeMap::<_, LlmRow>::new();
-        let (mut times, mut errors) = (Vec::new(), Vec::new());
+        let (mut times, mut errors, mut recent) = (Vec::new(), Vec::new(), Vec::new());
         for (provider, of_provider) in &self.providers {
+            let (attempts, failed) = of_provider.recent;
+            recent.push(LlmRecent { provider: Arc::clone(provider), attempts, failed });
             errors.extend(of_provider.errors.iter().map(|(code, attempts)| LlmErrors {
                 provider: Arc::clone(provider),
                 status_code: *code,
@@ -257,6 +265,7 @@ impl Ledger {
             rows: rows.collect(),
             times,
             errors,
+            recent,
             periods: periods.into_values().collect(),
             records,
             gaps,

@@ -158,6 +158,33 @@ fn attempts_are_summed_up() {
 }
 
 #[test]
+fn attempts_that_come_long_after_they_ended_are_not_recent() {
+    // Seconds from start to now and duration, if the server says them; how many count.
+    let cases = [
+        (Some(600), None, 1),
+        (Some(601), None, 0),
+        (Some(900), Some(300), 1),
+        (Some(901), Some(300), 0),
+        // Imported from last month.
+        (Some(30 * 86_400), Some(1), 0),
+        (Some(-3600), Some(1), 1),
+        (None, None, 1),
+    ];
+    for (ago, duration, counted) in cases {
+        let mut ledger = ledger();
+        for outcome in [Outcome::Succeeded, Outcome::Failed(Some(500)), Outcome::Failed(None)] {
+            let started = ago.map(|secs: i64| at(NOON).saturating_add_millis(-secs * 1000));
+            let duration = duration.map(Duration::from_secs);
+            ledger.add(&Attempt { started, duration, outcome, ..attempt("a", "codex", "m") }, at(NOON));
+        }
+        let usage = usage(&ledger);
+        let recent = LlmRecent { provider: "codex".into(), attempts: 3 * counted, failed: 2 * counted };
+        assert_eq!(usage.recent, [recent], "{ago:?} {duration:?}");
+        assert_eq!((usage.rows[0].requests, usage.rows[0].failed), (3, 2));
+    }
+}
+
+#[test]
 fn keys_of_one_name_are_added_up() {
     let mut ledger = ledger_with(Caps { api_keys: 3, models: 9 }, &prices("1"), "UTC");
     for key in ["k1", "k2", "k3", "k4", "k1"] {
@@ -447,10 +474,12 @@ fn sums_are_the_same_whatever_happens_between() {
                 ledger = disk.ledger(caps, &prices, zone);
             }
         }
-        assert_eq!(ledger.usage(|key| key.into(), now), whole.usage(|key| key.into(), now), "seed {seed}");
-        let restored = disk.ledger(caps, &prices, zone);
-        assert_eq!(restored.usage(|key| key.into(), now), whole.usage(|key| key.into(), now), "seed {seed}");
-        check_sums(&whole.usage(|key| key.into(), now), &attempts, caps, seed);
+        // What was recent is not stored.
+        let usage = |ledger: &Ledger| LlmUsage { recent: vec![], ..ledger.usage(|key| key.into(), now) };
+        let (whole, restored) = (usage(&whole), disk.ledger(caps, &prices, zone));
+        assert_eq!(usage(&ledger), whole, "seed {seed}");
+        assert_eq!(usage(&restored), whole, "seed {seed}");
+        check_sums(&whole, &attempts, caps, seed);
     }
 }
 
