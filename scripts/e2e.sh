@@ -96,9 +96,14 @@ for claim in \
     'count_over_time(up[60s]) >= 10' \
     'min_over_time(up[60s]) == 1' \
     'min_over_time(proxymeter_up[60s]) == 1' \
-    'count(proxymeter_up == 1) == 3' \
+    'count(proxymeter_up == 1) == 4' \
     'sum(proxymeter_target_poll_failures_total) == 0' \
     'sum(rate(proxymeter_user_traffic_bytes_total[60s])) > 0' \
+    'sum(rate(proxymeter_llm_requests_total[60s])) > 0' \
+    'sum(rate(proxymeter_llm_cost_usd_total[60s])) > 0' \
+    'sum(proxymeter_llm_usage_gaps_total) + sum(proxymeter_llm_usage_bypassed_total) == 0' \
+    'count(proxymeter_llm_budget_used_ratio) > 0' \
+    'proxymeter_llm_usage_mode{mode="queue"} == 1' \
     'proxymeter_build_info == 1' \
     'sum(proxymeter_alert_firing) > 0' \
     'proxymeter_notifications_total{receiver="ops"} > 0' \

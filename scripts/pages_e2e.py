@@ -157,7 +157,7 @@ def main(base, shots, *files):
     shots.mkdir(parents=True, exist_ok=True)
     wrong = look_at_all(base, shots, [pathlib.Path(file).resolve() for file in files])
     targets = json.loads(get(f"{base}/api/v1/targets"))["data"]["targets"]
-    if [(target["name"], target["state"]) for target in targets] != [("edge", "up"), ("home", "up"), ("office", "up")]:
+    if [(target["name"], target["state"]) for target in targets] != [("edge", "up"), ("home", "up"), ("llm", "up"), ("office", "up")]:
         wrong.append(f"targets: {targets}")
     if not json.loads(get(f"{base}/api/v1/alerts"))["data"]["alerts"]:
         wrong.append("no alerts")
@@ -182,7 +182,7 @@ def look_at_all(base, shots, files):
             wrong += [f"{view}: {what}" for what in seen["wrong"]]
             colours[view] = seen["colour"]
             for word in ["home", "edge", "ops", "oncall", "Alerts", "Targets", "Closest to their quota", "Next to expire",
-                         "Receivers", "ProxymeterNodeDown", "ProxymeterUserExpiry", "Showing 10 of"]:
+                         "Receivers", "LLM proxies", "ProxymeterNodeDown", "ProxymeterUserExpiry", "Showing 10 of"]:
                 if not re.search(rf"\b{word}\b", seen["text"]):
                     wrong.append(f"{view}: {word} is not on the page")
             if seen["text"].count("Showing 10 of") < 3 or re.search("<script", seen["html"], re.I):

@@ -85,7 +85,7 @@ enum Command {
         #[arg(value_name = "RECEIVER")]
         receivers: Vec<String>,
     },
-    /// Simulates panels on loopback and runs the exporter on them. Needs no configuration.
+    /// Simulates panels and an LLM proxy on loopback and runs the exporter on them. Needs no configuration.
     Demo(Demo),
     /// Checks whether a running exporter is healthy, for containers. Exit code 1 if it is not.
     Healthcheck {
@@ -207,7 +207,7 @@ struct Demo {
         value_parser = parse_listen
     )]
     listen: std::net::SocketAddr,
-    /// Only simulates the panels and prints a configuration for them.
+    /// Only simulates them and prints a configuration for them.
     #[arg(long)]
     panels_only: bool,
     #[command(flatten)]

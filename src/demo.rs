@@ -1,4 +1,4 @@
-//! The `demo` command: simulated panels whose state changes, and a real daemon that polls them.
+//! The `demo` command: simulated panels and an LLM proxy whose state changes, and a real daemon that polls them.
 
 use std::{
     io::{self, Write},
@@ -21,6 +21,7 @@ use crate::{
     config::{Config, ConfigErrors},
     daemon::{Asked, Daemon, Ended, Keep, Load, StartError},
     simulator::{
+        cliproxy,
         inbox::{self, Arrival},
         marzban::{Flavour, NodeStatus, Options as PanelOptions, Panel},
         xui,
@@ -61,7 +62,12 @@ struct Simulated {
 
 /// Everything that is polled.
 async fn panels(options: Options) -> io::Result<Vec<Simulated>> {
-    Ok(vec![marzban(options).await?, pasarguard(options).await?, xui(options).await?])
+    Ok(vec![
+        marzban(options).await?,
+        pasarguard(options).await?,
+        xui(options).await?,
+        cliproxy(options).await?,
+    ])
 }
 
 /// Runs panels and a daemon until it is asked to stop.
@@ -76,7 +82,7 @@ pub async fn run(options: Options, asked: impl AsyncFnMut() -> Asked) -> Result<
     let daemon = Daemon::build(config, "/metrics", Keep::Nothing).await?;
     let mut out = io::stdout();
     for address in daemon.addresses() {
-        writeln!(out, "Simulated panels are polled every {} s; see", INTERVAL.as_secs())?;
+        writeln!(out, "Simulated panels and an LLM proxy are polled every {} s; see", INTERVAL.as_secs())?;
         writeln!(out, "  http://{address}/")?;
         writeln!(out, "  http://{address}/metrics")?;
     }
@@ -211,6 +217,57 @@ async fn xui(options: Options) -> io::Result<Simulated> {
     let life = async move {
         let time = every_second(|_| panel.advance(1000));
         tokio::join!(time, panel.clone().serve(listener, std::future::pending()));
+    };
+    Ok(Simulated { tables, life: Box::pin(life) })
+}
+
+/// A CLIProxyAPI server with people at work, prices of most models, and budgets that are soon used up.
+async fn cliproxy(options: Options) -> io::Result<Simulated> {
+    let options = cliproxy::Options {
+        generation: cliproxy::Generation::V7_3,
+        seed: options.seed.wrapping_add(3),
+        ..cliproxy::Options::default()
+    };
+    let clock = Clock::system();
+    let server = cliproxy::Server::new(&options, move || clock.now().wall.as_millis());
+    server.advance(120_000);
+    let listener = loopback().await?;
+    let keys = server.client_keys();
+    let keys = keys.iter().zip(["alice", "bob", "carol", "ci"]);
+    let keys: Vec<_> = keys.map(|(key, alias)| format!("\"{key}\" = \"{alias}\"")).collect();
+    let accounts = server.credentials();
+    let accounts = accounts.iter().filter_map(|credential| {
+        let (owner, _) = credential.email.split_once('@')?;
+        let label = server.auth_index(&credential.name)?;
+        Some(format!("\"{label}\" = \"{}-{owner}\"", credential.provider))
+    });
+    let accounts: Vec<_> = accounts.collect();
+    let tables = format!(
+        "[cliproxy.llm]\n\
+         url = \"http://{}\"\n\
+         management_key = \"{}\"\n\
+         usage = \"queue\"\n\
+         key_aliases = {{ {} }}\n\
+         credential_aliases = {{ {} }}\n\n\
+         [cost.override]\n\
+         \"claude-opus-*\" = {{ input = 5.0, output = 25.0, cached = 0.5, cache_write = 6.25 }}\n\
+         \"claude-sonnet-*\" = {{ input = 3.0, output = 15.0, cached = 0.3, cache_write = 3.75 }}\n\
+         \"gpt-5*\" = {{ input = 1.25, output = 10.0, cached = 0.125 }}\n\
+         \"gemini-3-pro*\" = {{ input = 2.0, output = 12.0, cached = 0.2 }}\n\n\
+         [alert.llm_token_budget]\n\
+         budget = 500_000\n\
+         period = \"day\"\n\n\
+         [alert.llm_cost_budget]\n\
+         budget = 2\n\
+         period = \"month\"\n",
+        listener.local_addr()?,
+        options.key,
+        keys.join(", "),
+        accounts.join(", "),
+    );
+    let life = async move {
+        let time = every_second(|_| server.advance(1000));
+        tokio::join!(time, server.clone().serve(listener, std::future::pending()));
     };
     Ok(Simulated { tables, life: Box::pin(life) })
 }

@@ -356,6 +356,9 @@ where
     })
 }
 
+/// What some proxies put in front of a body.
+pub const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
 /// A body that arrives while a decoder on a blocking thread reads it.
 #[derive(Debug)]
 pub struct Body {
@@ -420,12 +423,11 @@ impl Read for Body {
 }
 
 impl Body {
-    /// The body for a decoder, without the byte order mark that some proxies put in front.
+    /// The body for a decoder, without the byte order mark.
     ///
     /// # Errors
     /// When the body cannot be read.
     pub fn buffered(self) -> io::Result<BufReader<Self>> {
-        const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
         let mut reader = BufReader::new(self);
         if reader.fill_buf()?.starts_with(BYTE_ORDER_MARK) {
             reader.consume(BYTE_ORDER_MARK.len());

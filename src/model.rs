@@ -45,8 +45,8 @@ pub use identity::{Identity, System};
 pub use inbounds::{Inbound, Outbound};
 pub use labels::{Row, labels};
 pub use llm::{
-    Cooldown, CooldownReason, Credential, CredentialStatus, LlmErrors, LlmMode, LlmPeriod, LlmRow, LlmSpent,
-    LlmState, LlmTimes, LlmTokens, LlmUsage, OTHER, QuotaWindow, Times,
+    Cooldown, CooldownReason, Credential, CredentialStatus, LlmErrors, LlmMode, LlmPeriod, LlmRecent, LlmRow,
+    LlmSpent, LlmState, LlmTimes, LlmTokens, LlmUsage, OTHER, QuotaWindow, Times,
 };
 pub use nodes::{
     MASTER, Node, NodeMessage, NodeStats, NodeStatus, NodeTraffic, UserNodeTraffic, node_labels,

@@ -240,6 +240,8 @@ impl Poller {
             let due = named.map_or(due, |named| named.min(due));
             self.beat.within(due.saturating_sub(now));
             tokio::select! {
+                // Nothing begins after the end was asked for.
+                biased;
                 _ = &mut stop => return Stopped::AfterRequest,
                 _ = &mut quit => return Stopped::AtOnce,
                 () = tokio::time::sleep(due.saturating_sub(now)) => {}
@@ -409,10 +411,12 @@ impl Poller {
                 self.note(part, outcome, None, None);
             }
         }
-        // Only the part that decides `up` shows which parts the target has.
-        if planned.decides_up && ended == Ended::Done {
+        // The part that decides `up` shows which parts the target has, and each other one whether the target has it.
+        if ended == Ended::Done {
             let plan = self.upstream.plan();
-            self.report.parts.retain(|part, _| plan.iter().any(|planned| planned.part == *part));
+            let is_had = |known: &Part| plan.iter().any(|planned| planned.part == *known);
+            let is_shown = |known: &Part| planned.decides_up || *known == part;
+            self.report.parts.retain(|known, _| is_had(known) || !is_shown(known));
         }
         self.report.certificate_expiry = self.upstream.certificate_expiry();
         ended

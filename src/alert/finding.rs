@@ -132,7 +132,7 @@ fn ask(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
         Question::CredentialPlanExpiry => plan_expiry(rule, report, now),
         Question::LlmErrorRatio => error_ratio(rule, report, now),
         Question::LlmTokenBudget | Question::LlmCostBudget => budget(rule, report),
-        Question::LlmUsageGap => usage_gap(report),
+        Question::LlmUsageGap => usage_gap(report, now),
     }
 }
 
@@ -155,9 +155,15 @@ impl Scope {
         crossing.read.map_or(self.read_at, |read| read.at)
     }
 
-    /// Why a subject that had the reading `then` when it was last looked at has no steps crossed any more, and when
-    /// that was read, if it was; absent: it was not looked at.
-    pub fn end(&self, subject: &str, target: &str, then: &Reading) -> Option<(End, Option<Timestamp>)> {
+    /// Why a subject that had the reading `then`, read at `then_at`, when it was last looked at has no steps crossed any
+    /// more, and when that was read, if it was; absent: it was not looked at.
+    pub fn end(
+        &self,
+        subject: &str,
+        target: &str,
+        then: &Reading,
+        then_at: Timestamp,
+    ) -> Option<(End, Option<Timestamp>)> {
         if !self.rule.covers(name_of(subject, target)) {
             return Some((End::Removed, None));
         }
@@ -180,7 +186,8 @@ impl Scope {
                 }
             }
             Judged::Credentials { list, whole } => {
-                (end_of_credential(list, *whole, subject, then, self.read_at)?, self.read_at)
+                let end = end_of_credential(list, *whole, &self.rule, subject, (then, then_at), self.read_at);
+                (end?, self.read_at)
             }
             Judged::Keys { usage, budget } => (end_of_budget(usage, *budget, subject, then)?, self.read_at),
             Judged::TurnedOff => (End::Disabled, self.read_at),

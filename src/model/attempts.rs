@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use super::Moment;
 
-/// Attempts at one LLM provider and how many of them failed, by readings of the sums, oldest first: those of the last
-/// [`Attempts::WINDOW`] and the one before.
+/// Attempts at one LLM provider and how many of them failed, by readings of the sums of [`LlmRecent`](super::LlmRecent),
+/// oldest first: those of the last [`Attempts::WINDOW`] and the one before.
 #[derive(Clone, Debug, Default)]
 pub struct Attempts {
     readings: Vec<Reading>,
@@ -23,15 +23,10 @@ impl Attempts {
     pub const WINDOW: Duration = Duration::from_secs(10 * 60);
     /// Readings closer together are kept as one.
     const STEP: Duration = Duration::from_secs(15);
-    /// What came in a longer time without a reading is not known to be recent.
-    const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
 
     /// Records a reading of the sums. The first one is where the count begins.
     pub(super) fn were(&mut self, all: u64, failed: u64, now: Moment) {
-        let continues = |last: &Reading| {
-            last.all <= all && last.failed <= failed && now.since(last.at) <= Self::LONGEST_PAUSE
-        };
-        let known = self.readings.last().filter(|last| continues(last));
+        let known = self.readings.last().filter(|last| last.all <= all && last.failed <= failed);
         if known.is_none_or(|last| last.all < all) {
             self.grew = Some(now);
         }
@@ -87,8 +82,8 @@ mod tests {
             (&[(0, 0, 0), (300, 5, 1), (900, 9, 2)], 900, (4, 1), 0),
             // The sums begin again.
             (&[(0, 900, 300), (30, 910, 302), (60, 5, 5)], 60, (0, 0), 0),
-            // Too much time between readings.
-            (&[(0, 900, 300), (3601, 910, 302)], 3601, (0, 0), 0),
+            // Only what was recent when it was read is in the sums.
+            (&[(0, 900, 300), (3601, 910, 302)], 3601, (10, 2), 0),
         ];
         for (readings, now, recent, quiet) in cases {
             let mut attempts = Attempts::default();

@@ -36,11 +36,6 @@ impl Flow {
     /// How long the last readings were the same; absent: it has never moved since the daemon started to read.
     pub fn flat(&self) -> Option<Duration> {
         self.moved?;
-        self.still()
-    }
-
-    /// How long the last readings were the same, as far as is known: also if it has never moved.
-    pub fn still(&self) -> Option<Duration> {
         Some(self.read?.since(self.still_since?))
     }
 

@@ -4,7 +4,8 @@ use std::{
 };
 
 use super::{
-    Attempts, CoreReads, Credential, Flow, LlmUsage, Moment, Node, NodeStatus, NodeTraffic, Outbound, Reads,
+    Attempts, CoreReads, Credential, Flow, LlmRecent, LlmUsage, Moment, Node, NodeStatus, NodeTraffic,
+    Outbound, Reads,
 };
 
 /// What must be remembered of a target's earlier answers, because the newest one is not enough.
@@ -22,8 +23,6 @@ pub struct History {
     credentials: Arc<HashMap<Arc<str>, Reads>>,
     /// By LLM provider.
     attempts: Arc<BTreeMap<Arc<str>, Attempts>>,
-    usage_gaps: Flow,
-    usage_bypassed: Flow,
 }
 
 /// What must be remembered of a node. A node that is switched off begins again.
@@ -118,22 +117,15 @@ impl History {
         self.credentials = Arc::new(known.collect());
     }
 
-    /// Records what an LLM proxy was used for.
+    /// Records the recent use of an LLM proxy.
     pub(super) fn llm_was(&mut self, usage: &LlmUsage, now: Moment) {
-        let mut sums = BTreeMap::<_, (u64, u64)>::new();
-        for row in &usage.rows {
-            let (all, failed) = sums.entry(&row.provider).or_default();
-            *all = all.saturating_add(row.requests);
-            *failed = failed.saturating_add(row.failed);
-        }
-        let known = sums.into_iter().take(MOST_PROVIDERS).map(|(provider, (all, failed))| {
+        let known = usage.recent.iter().take(MOST_PROVIDERS).map(|recent| {
+            let LlmRecent { provider, attempts: all, failed } = recent;
             let mut attempts = self.attempts.get(provider).cloned().unwrap_or_default();
-            attempts.were(all, failed, now);
+            attempts.were(*all, *failed, now);
             (Arc::clone(provider), attempts)
         });
         self.attempts = Arc::new(known.collect());
-        self.usage_gaps.was(usage.gaps, now);
-        self.usage_bypassed.was(usage.bypassed, now);
     }
 
     /// Records the traffic of `nodes` that do not count it themselves.
@@ -180,16 +172,6 @@ impl History {
     /// The attempts at each LLM provider.
     pub fn attempts(&self) -> impl Iterator<Item = (&Arc<str>, &Attempts)> {
         self.attempts.iter()
-    }
-
-    /// How often records of an LLM proxy may have been lost.
-    pub fn usage_gaps(&self) -> &Flow {
-        &self.usage_gaps
-    }
-
-    /// Attempts of which no record came.
-    pub fn usage_bypassed(&self) -> &Flow {
-        &self.usage_bypassed
     }
 
     /// The proxy core beside the panel.

@@ -23,6 +23,14 @@ impl System {
             System::Cliproxy => "cliproxy",
         }
     }
+
+    /// Whether every version lists when each user was last online. Others name all who are online, or do not say.
+    pub fn lists_last_online(self) -> bool {
+        match self {
+            System::Marzban | System::PasarGuard => true,
+            System::Xui | System::Cliproxy => false,
+        }
+    }
 }
 
 /// The system detected behind a target's URL.

@@ -15,14 +15,20 @@ pub struct LlmUsage {
     pub times: Vec<LlmTimes>,
     /// By provider and status code, sorted, each once.
     pub errors: Vec<LlmErrors>,
+    /// By provider, sorted, each once.
+    pub recent: Vec<LlmRecent>,
     /// What each client key used in the running day and month, sorted, each once.
     pub periods: Vec<LlmPeriod>,
     /// Records taken from the server's queue.
     pub records: u64,
     /// How often records may have been lost: polls later than the server keeps records, and polls that a crash cut off.
     pub gaps: u64,
+    /// When the last of them was noticed.
+    pub gap_at: Option<Timestamp>,
     /// Attempts that the counters of credentials show, and of which no record came: another reader takes them.
     pub bypassed: u64,
+    /// When the last of them were noticed.
+    pub bypassed_at: Option<Timestamp>,
 }
 
 /// Attempts and tokens of one client key at one model.
@@ -84,6 +90,16 @@ pub struct LlmErrors {
     /// 499: the client went away. Absent: the server does not say.
     pub status_code: Option<u16>,
     pub attempts: u64,
+}
+
+/// Attempts at a provider that were read within [`Attempts::WINDOW`](super::Attempts::WINDOW) after they ended, since the
+/// target was first read by this process. Late ones, such as those of an import, say nothing about the present.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LlmRecent {
+    pub provider: Arc<str>,
+    /// Failed ones included.
+    pub attempts: u64,
+    pub failed: u64,
 }
 
 /// What a client key used in the running day and month of the configured zone.
@@ -251,6 +267,24 @@ impl Credential {
     /// Whether the operator switched it off.
     pub fn is_disabled(&self) -> bool {
         self.status == Some(CredentialStatus::Disabled)
+    }
+}
+
+impl QuotaWindow {
+    /// How long a window of which nothing says how long it lasts is taken to last.
+    pub const UNKNOWN_LENGTH: Duration = Duration::from_secs(24 * 3600);
+
+    /// The length that the name of a window says, such as `5h`; absent: it says none.
+    pub fn length_of(window: &str) -> Option<Duration> {
+        let digits = window.find(|c: char| !c.is_ascii_digit())?;
+        let number: u64 = window.get(..digits)?.parse().ok()?;
+        let unit = match window.get(digits..digits + 1)? {
+            "m" => 60,
+            "h" => 3600,
+            "d" => 86_400,
+            _ => return None,
+        };
+        Some(Duration::from_secs(number.saturating_mul(unit)))
     }
 }
 

@@ -158,7 +158,13 @@ impl Report {
                 return self.fresh(Part::Online, now).then(|| self.online.len());
             }
             let young = now.since(self.users.walked_since()?) < ONLINE_FOR && self.fresh(Part::Users, now);
-            young.then(|| self.users.list().iter().filter(|user| user.online).count())
+            let mut read =
+                self.users.list().iter().filter(|user| !user.unread.has(Unread::ONLINE)).peekable();
+            // Without users, only the system shows whether it would say who is online.
+            let system_says =
+                self.identity.as_ref().is_none_or(|identity| identity.system.lists_last_online());
+            let says = read.peek().is_some() || self.users.list().is_empty() && system_says;
+            (young && says).then(|| read.filter(|user| user.online).count())
         };
         counted.or_else(|| u64::try_from(online()?).ok())
     }
@@ -293,7 +299,7 @@ const ONLINE_FOR: Duration = Duration::from_secs(5 * 60);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{UserFacts, WalkEnd};
+    use crate::model::{System, UserFacts, WalkEnd, WholeList};
 
     #[test]
     fn online_users_are_counted_by_the_best_source_that_is_fresh() {
@@ -344,6 +350,41 @@ mod tests {
         partial.merge(Fact::Users(UserFacts::Page(vec![User { online: true, ..User::named("a") }])), now);
         partial.parts.insert(Part::Users, read(1));
         assert_eq!(partial.users_online(now), None, "not the whole list");
+    }
+
+    #[test]
+    fn no_number_is_online_where_nothing_says_who_is() {
+        let now = Moment { wall: Timestamp::from_secs(1_795_000_000), uptime: Duration::from_secs(3600) };
+        let user = |name: &str, unread| User { online: true, unread, ..User::named(name) };
+        let unread = || user("unread", Unread::ONLINE);
+        let system =
+            |lists| System::ALL.into_iter().find(|system| system.lists_last_online() == lists).unwrap();
+        let (says, not) = (system(true), system(false));
+        for (system, users, expected) in [
+            (says, vec![], Some(0)),
+            (not, vec![], None),
+            (not, vec![unread()], None),
+            (not, vec![unread(), user("read", Unread::USED)], Some(1)),
+            (says, vec![unread()], None),
+        ] {
+            let mut report = Report::new("home");
+            let identity = Identity { system, version: String::new(), generation: String::new() };
+            report.merge(Fact::Identity(identity), now);
+            let state = PartState {
+                outcome: Outcome::Up,
+                last_success: Some(now),
+                last_data: Some(now),
+                duration: None,
+                round: Duration::from_secs(30),
+                stale_after: Duration::from_secs(600),
+            };
+            report.parts.insert(Part::Users, state);
+            report.merge(
+                Fact::Users(UserFacts::Whole(WholeList { users, started: now, ..WholeList::default() })),
+                now,
+            );
+            assert_eq!(report.users_online(now), expected, "{system:?}");
+        }
     }
 
     #[test]

@@ -148,7 +148,14 @@ impl Schedule {
     /// The part to request next, and when; absent: the target has none. Of the parts whose time has come, cheap ones
     /// go before long lists, so that a cheap part is late by one page at most.
     pub(super) fn next(&self, now: Duration) -> Option<(Planned, Duration)> {
-        let wanted = self.plan.iter().filter(|planned| !self.down || planned.decides_up);
+        let left_alone = self
+            .plan
+            .iter()
+            .any(|planned| planned.decides_up && self.slot(planned.part).waits == Waits::Demanded);
+        // What the target discards does not wait for another part that fails.
+        let expires = |pace| matches!(pace, Pace::Within(_)) && !left_alone;
+        let wanted =
+            self.plan.iter().filter(|planned| !self.down || planned.decides_up || expires(planned.pace));
         // Of parts with equal priority, the one that has waited longest goes first, so that each gets its turn.
         let due = wanted.map(|planned| {
             let walks = planned.pace == Pace::Walk;
@@ -243,9 +250,7 @@ impl Schedule {
             }
         };
         slot.due = match (pace, ended) {
-            (Pace::Within(longest), Ended::Done | Ended::Failed(Scope::Part, Again::Usual)) => {
-                due.min(to + longest)
-            }
+            (Pace::Within(longest), Ended::Done | Ended::Failed(_, Again::Usual)) => due.min(to + longest),
             _ => due,
         };
         slot.round = match ended {

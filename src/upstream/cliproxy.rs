@@ -53,7 +53,7 @@ use crate::{
     },
     secret::HashKey,
     upstream::{
-        Cause, FetchError, Notes, Pace, Planned, Step, Timeouts,
+        Again, Cause, FetchError, Notes, Pace, Planned, Scope, Step, Timeouts,
         json::{self, OddFields},
     },
 };
@@ -100,6 +100,8 @@ pub struct Cliproxy {
     /// Records since the queue was last empty.
     taken: u64,
     known: Known,
+    /// The keys that were listed last, and how many were left out.
+    keys: (Vec<Listed>, usize),
     limits: Limits,
     /// The rows of the session as they are on disk.
     session_rows: Vec<CounterRow>,
@@ -148,6 +150,7 @@ impl Cliproxy {
             watch: Watch::default(),
             taken: 0,
             known: Known::default(),
+            keys: (Vec::new(), 0),
             limits: Limits::default(),
             session_rows: Vec::new(),
             hinted: false,
@@ -189,7 +192,7 @@ impl Cliproxy {
             let outdated = books.ledger.resume(families);
             books.restore(of(snapshot::FAMILY));
             if cut_off {
-                books.ledger.gap();
+                books.ledger.gap(now.wall);
             }
             outdated
         };
@@ -257,15 +260,20 @@ impl Cliproxy {
         self.routes.look_again(now);
         self.read_flag(now).await?;
         self.find_queue(now).await?;
-        self.find_totals(now).await?;
-        self.read_retention(now).await?;
+        // Records can be taken from here on, whatever else fails.
+        self.is_known = true;
+        // What fails beside the list of credentials costs only itself.
+        let (found, retention) = (self.find_totals(now).await, self.read_retention(now).await);
+        unless_all(found)?;
+        unless_all(retention)?;
         let Files { mut listed, mut omitted, has_cooldowns, has_counts, .. } = self.read_files(now).await?;
         (self.signs.cooldowns, self.signs.counters) = (has_cooldowns, has_counts);
-        let (keys, left_out) = self.read_keys(now).await?;
+        let keys = self.read_keys(now).await.map(|keys| self.keys = keys);
+        unless_all(keys)?;
+        let (keys, left_out) = self.keys.clone();
         self.known.keys = keys.iter().map(|listed| Arc::clone(&listed.credential.label)).collect();
         listed.extend(keys);
         omitted += left_out;
-        self.is_known = true;
 
         let providers = listed.iter().map(|listed| &listed.credential);
         let providers = providers.map(|known| (Arc::clone(&known.label), Arc::clone(&known.provider)));
@@ -290,13 +298,16 @@ impl Cliproxy {
     fn complete(&mut self, listed: Vec<Listed>, now: Moment) -> Vec<Credential> {
         self.limits.forget(now.wall);
         let labels: HashSet<_> = listed.iter().map(|listed| Arc::clone(&listed.credential.label)).collect();
-        let (mut grew, mut used) = (0_u64, HashSet::new());
+        let (mut grew, mut counting, mut used) = (0_u64, 0_u64, HashSet::new());
         let mut credentials = Vec::with_capacity(listed.len());
         for Listed { mut credential, counts, has_cooldowns } in listed {
             if let Some(counts) = counts.filter(|_| self.is_resumed) {
                 let read = self.totals.read(&credential.label, counts);
                 (credential.requests, credential.failed) = (Some(read.requests), Some(read.failed));
                 grew = grew.saturating_add(read.grew);
+                if record::counts_tokens(&credential.provider) {
+                    counting = counting.saturating_add(read.grew);
+                }
             }
             self.limits.complete(&mut credential, has_cooldowns, now.wall);
             let alias = self.names.credential(&credential.label);
@@ -311,7 +322,7 @@ impl Cliproxy {
         match self.enabled {
             // Counters grow without records then.
             Some(false) => self.watch.begins_again(),
-            _ => self.watch.grew(grew),
+            _ => self.watch.grew(grew, counting),
         }
         credentials
     }
@@ -385,16 +396,16 @@ impl Cliproxy {
         let (records, answered) = match self.request_records(request, now).await {
             Ok(taken) => taken,
             Err(refusal) => {
-                self.lost_records(&refusal.error);
+                self.lost_records(&refusal.error, now);
                 return Err(self.session.judge(asked, refusal, now));
             }
         };
         let Some(elements) = self.count_records(&records, now) else {
-            self.lost_records(&http::Error::NotJson("another value"));
+            self.lost_records(&http::Error::NotJson("another value"), now);
             return Err(other_system(asked));
         };
         if self.queue.took(answered) {
-            lock(&self.books).ledger.gap();
+            lock(&self.books).ledger.gap(now.wall);
             self.watch.begins_again();
         }
         if elements >= self.batch {
@@ -402,16 +413,16 @@ impl Cliproxy {
         }
         let bypassed = self.watch.took(std::mem::take(&mut self.taken));
         if bypassed > 0 {
-            lock(&self.books).ledger.bypassed(bypassed);
+            lock(&self.books).ledger.bypassed(bypassed, now.wall);
         }
         let facts = self.state().map(Fact::LlmState).into_iter().chain([self.usage_fact(now)]).collect();
         Ok(Step { durable: self.changes(), ..Step::done(Part::Usage, facts) })
     }
 
     /// The request for records failed, and the server may have handed some out.
-    fn lost_records(&mut self, error: &http::Error) {
+    fn lost_records(&mut self, error: &http::Error, now: Moment) {
         if self.queue.failed(error) {
-            lock(&self.books).ledger.gap();
+            lock(&self.books).ledger.gap(now.wall);
             self.watch.begins_again();
         }
         match error {
@@ -461,5 +472,13 @@ impl Cliproxy {
         changes.extend(CounterChange::between(SESSION, &self.session_rows, rows.clone()));
         self.session_rows = rows;
         changes
+    }
+}
+
+/// A failure that other requests would meet too.
+fn unless_all(answer: Result<(), FetchError>) -> Result<(), FetchError> {
+    match answer {
+        Err(err) if err.scope() == Scope::Login || err.again != Again::Usual => Err(err),
+        _ => Ok(()),
     }
 }

@@ -20,7 +20,7 @@ pub use self::{
     odd::{OddField, OddFields},
     page::{Page, each, page},
 };
-use crate::http::Body;
+use crate::http::{BYTE_ORDER_MARK, Body};
 
 /// Decodes an answer that is one JSON value. Bytes that are not UTF-8 cost the characters that they are in.
 ///
@@ -29,9 +29,16 @@ use crate::http::Body;
 pub fn document(body: Body) -> serde_json::Result<Box<RawValue>> {
     let mut bytes = Vec::new();
     body.buffered().and_then(|mut body| body.read_to_end(&mut bytes)).map_err(serde_json::Error::io)?;
-    let text =
-        String::from_utf8(bytes).unwrap_or_else(|err| String::from_utf8_lossy(err.as_bytes()).into_owned());
-    serde_json::from_str(&text)
+    from_bytes(&bytes)
+}
+
+/// As [`document`], of a body that is here already.
+///
+/// # Errors
+/// When it is not one, or more follows.
+pub fn from_bytes(bytes: &[u8]) -> serde_json::Result<Box<RawValue>> {
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+    serde_json::from_str(&String::from_utf8_lossy(bytes))
 }
 
 /// True or false, as [`Object::flag`] reads it.

@@ -24,7 +24,7 @@ use serde_json::value::RawValue;
 
 use self::{
     config::XuiConfig,
-    convert::{Known, List, StatusFacts},
+    convert::{Known, List, NodeLabels, Plan, StatusFacts},
     detect::{Generation, Signs},
     envelope::{Envelope, Found, other_system},
     routes::{LIST, Routes, SLIM_LIST, STATUS_OF_OLD, Subject},
@@ -53,8 +53,8 @@ const INBOUND: usize = 32 * 1024 * 1024;
 const PAGE_EVERY: Duration = Duration::from_secs(3600);
 /// How often the addresses of clients are read.
 const ADDRESSES_EVERY: Duration = Duration::from_secs(300);
-/// How often the limits of addresses are read, which the cheap list does not have: from the list that costs twice as much.
-const LIMITS_EVERY: Duration = Duration::from_secs(3600);
+/// How often the plans are read that the cheap list does not have: from the list that costs twice as much.
+const PLANS_EVERY: Duration = Duration::from_secs(3600);
 /// How often the thresholds are read, which a person changes.
 const THRESHOLDS_EVERY: Duration = Duration::from_secs(600);
 /// Up to 3x-ui 3.0, the list of users online has only those that moved bytes within the last tick of 5 or 10 s, so a user
@@ -99,22 +99,29 @@ pub struct Xui {
     list_refused: bool,
     /// When users were last in the list of those online, by the daemon's uptime.
     seen: HashMap<Arc<str>, Duration>,
-    node_labels: HashMap<i64, Arc<str>>,
+    node_labels: NodeLabels,
     /// Whether nodes were read. The same answer has their statistics.
     nodes_read: bool,
     /// The names in the list that are not in lower case, by those that are.
     spellings: HashMap<Arc<str>, Arc<str>>,
-    addresses: Cached,
-    limits: Cached,
+    /// The number of addresses.
+    addresses: Cached<u64>,
+    /// What the cheap list lacks.
+    plans: Cached<Plan>,
     /// When the thresholds were last requested.
     thresholds_asked: Option<Moment>,
 }
 
-/// Numbers by client that are read more rarely than the list.
-#[derive(Default)]
-struct Cached {
+/// Facts by client that are read more rarely than the list.
+struct Cached<T> {
     read: Option<Moment>,
-    by_name: HashMap<Arc<str>, u64>,
+    by_name: HashMap<Arc<str>, T>,
+}
+
+impl<T> Default for Cached<T> {
+    fn default() -> Self {
+        Cached { read: None, by_name: HashMap::new() }
+    }
 }
 
 /// Without the names of clients.
@@ -130,12 +137,12 @@ impl fmt::Debug for Xui {
     }
 }
 
-impl Cached {
+impl<T> Cached<T> {
     fn is_due(&self, every: Duration, now: Moment) -> bool {
         self.read.is_none_or(|read| now.since(read) >= every)
     }
 
-    fn set(&mut self, by_name: Option<HashMap<Arc<str>, u64>>, now: Moment) {
+    fn set(&mut self, by_name: Option<HashMap<Arc<str>, T>>, now: Moment) {
         *self = Cached { read: Some(now), by_name: by_name.unwrap_or_default() };
     }
 }
@@ -168,11 +175,11 @@ impl Xui {
             list_read: false,
             list_refused: false,
             seen: HashMap::new(),
-            node_labels: HashMap::new(),
+            node_labels: NodeLabels::default(),
             nodes_read: false,
             spellings: HashMap::new(),
             addresses: Cached::default(),
-            limits: Cached::default(),
+            plans: Cached::default(),
             thresholds_asked: None,
         })
     }
@@ -320,14 +327,16 @@ impl Xui {
     /// What a status shows of the panel. Another version may have other routes.
     fn learn(&mut self, status: &StatusFacts) {
         let known = std::mem::replace(&mut self.panel_version, status.panel_version.clone());
-        if self.is_known && known != status.panel_version {
+        let is_another = self.is_known && known != status.panel_version;
+        if is_another {
             self.routes.begin_again(Subject::Status);
             self.addresses = Cached::default();
-            self.limits = Cached::default();
+            self.plans = Cached::default();
         }
         self.signs.tokens |= self.has_token();
         self.signs.panel_version = status.panel_version.is_some();
-        self.signs.panel_guid = status.has_guid;
+        // One answer without it is no other panel.
+        self.signs.panel_guid = status.has_guid || self.signs.panel_guid && !is_another;
         // The panel restarts the core for each user that it switches off, and it has no uptime for a second.
         let starts =
             status.core.up == Some(false) && status.core_is_said_to_run && status.core.version.is_some();
@@ -481,9 +490,9 @@ impl Xui {
             return Ok(Step::default());
         }
         let is_slim = self.routes.of(Subject::List) == Some(SLIM_LIST);
-        if reads_more && is_slim && self.limits.is_due(LIMITS_EVERY, now) {
-            let limits = self.read_limits(now).await?;
-            self.limits.set(limits, now);
+        if reads_more && is_slim && self.plans.is_due(PLANS_EVERY, now) {
+            let plans = self.read_plans(now).await?;
+            self.plans.set(plans, now);
             return Ok(Step::default());
         }
         let body = self.list;
@@ -507,11 +516,11 @@ impl Xui {
         };
         (self.list_read, self.list_refused) = (true, false);
         self.odd.extend(list.take_odd());
-        // The first list shows whether it has the limits.
-        if self.routes.of(Subject::List) == Some(SLIM_LIST) && self.limits.read.is_none() {
+        // The first list shows whether it has the plans.
+        if self.routes.of(Subject::List) == Some(SLIM_LIST) && self.plans.read.is_none() {
             // The list is here already. What stops other requests shows again before the next one.
-            if let Ok(limits) = self.read_limits(now).await {
-                self.limits.set(limits, now);
+            if let Ok(plans) = self.read_plans(now).await {
+                self.plans.set(plans, now);
             }
         }
         if list.is_unreadable() {
@@ -523,7 +532,7 @@ impl Xui {
             panel_now: self.clock.panel_now(now),
             nodes: &self.node_labels,
             devices: &self.addresses.by_name,
-            devices_limits: &self.limits.by_name,
+            plans: &self.plans.by_name,
         });
         let names = converted.users.iter().map(|user| (convert::folded(user.name.to_string()), &user.name));
         let names = names.filter(|(folded, name)| **folded != ***name);
@@ -552,11 +561,11 @@ impl Xui {
         }
     }
 
-    /// As [`Xui::read_addresses`], of the most addresses that a client may have.
-    async fn read_limits(&mut self, now: Moment) -> Result<Option<HashMap<Arc<str>, u64>>, FetchError> {
+    /// As [`Xui::read_addresses`], of the plans that the cheap list does not have.
+    async fn read_plans(&mut self, now: Moment) -> Result<Option<HashMap<Arc<str>, Plan>>, FetchError> {
         let limits = self.list;
         match self.find(Subject::WholeList, now, limits, inbounds).await {
-            Ok(Found::Some(list)) => Ok(Some(list.devices_limits())),
+            Ok(Found::Some(list)) => Ok(Some(list.plans())),
             Ok(Found::NotYet | Found::Null | Found::NoRoute) => Ok(None),
             Err(err) if concerns_all(&err) => Err(err),
             Err(_) => Ok(None),

@@ -8,6 +8,7 @@ mod kills;
 mod queue;
 mod recorded;
 mod refusals;
+mod scale;
 mod stops;
 mod stream;
 mod totals;

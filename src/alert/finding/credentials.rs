@@ -84,6 +84,12 @@ fn subject_of(credential: &Credential, window: &QuotaWindow) -> Arc<str> {
     format!("{}{model} {window}", credential.label).into()
 }
 
+/// When the window of `subject` has ended at the latest, if it was read at `read_at`.
+fn latest_end(subject: &str, read_at: Timestamp) -> Timestamp {
+    let (_, window) = subject.rsplit_once(' ').unwrap_or_default();
+    read_at.saturating_add(QuotaWindow::length_of(window).unwrap_or(QuotaWindow::UNKNOWN_LENGTH))
+}
+
 /// What was used in a window that has ended says nothing about the next.
 fn has_ended(window: &QuotaWindow, now: Timestamp) -> bool {
     window.resets.is_some_and(|resets| resets <= now)
@@ -128,8 +134,9 @@ fn judged(report: &Report) -> Judged {
 pub(super) fn end_of_credential(
     list: &[Credential],
     whole: bool,
+    rule: &Rule,
     subject: &str,
-    then: &Reading,
+    (then, then_at): (&Reading, Timestamp),
     now: Timestamp,
 ) -> Option<End> {
     let of_window = matches!(then, Reading::Window { .. });
@@ -145,7 +152,11 @@ pub(super) fn end_of_credential(
         return Some(End::Disabled);
     }
     match then {
-        Reading::Ends(_) => Some(end::of_period(then, Expiry::At(credential.plan_expiry?), None)),
+        Reading::Ends(end) => match credential.plan_expiry {
+            Some(expiry) => Some(end::of_period(then, Expiry::At(expiry), None)),
+            // There is no plan any more, or the server has forgotten it.
+            None => (end.saturating_add(rule.expired_for) <= now).then_some(End::Recovered),
+        },
         Reading::Window { resets, .. } => {
             let mut windows = credential.quotas.iter();
             let window = windows.find(|window| *subject_of(credential, window) == *subject);
@@ -153,7 +164,9 @@ pub(super) fn end_of_credential(
                 Some(window) if window.resets > *resets => Some(End::Renewed),
                 Some(_) => Some(End::Recovered),
                 // The server has forgotten what the provider said, or drops it at the end of the window.
-                None => resets.is_some_and(|resets| resets <= now).then_some(End::Renewed),
+                None => {
+                    (resets.unwrap_or_else(|| latest_end(subject, then_at)) <= now).then_some(End::Renewed)
+                }
             }
         }
         _ => (credential.available == Some(true)).then_some(End::Recovered),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::crossing::{Crossing, Judged, of_target};
 use crate::{
     alert::rule::Rule,
-    model::{Flow, Moment, Reading, Report},
+    model::{Moment, Reading, Report, Timestamp},
 };
 
 /// Fewer attempts prove nothing about the share of those that fail.
@@ -35,18 +35,16 @@ pub(super) fn error_ratio(rule: &Rule, report: &Report, now: Moment) -> (Judged,
 }
 
 /// Whether records were lost lately, or taken by another reader.
-pub(super) fn usage_gap(report: &Report) -> (Judged, Vec<Crossing>) {
-    let (gaps, bypassed) = (report.history.usage_gaps(), report.history.usage_bypassed());
-    let grew = |flow: &Flow| flow.flat().is_some_and(|flat| flat < LOST_WITHIN);
-    let cause = match (grew(gaps), grew(bypassed)) {
+pub(super) fn usage_gap(report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
+    // A clock that was set back by more had been wrong.
+    let lately = |at: Option<Timestamp>| {
+        at.is_some_and(|at| now.wall.since(at) < LOST_WITHIN && at.since(now.wall) < LOST_WITHIN)
+    };
+    let cause = match (lately(report.llm_usage.gap_at), lately(report.llm_usage.bypassed_at)) {
         (true, true) => "records were lost, and another reader takes some",
         (true, false) => "records were lost",
         (false, true) => "another reader takes records",
-        (false, false) => {
-            // What happened before the daemon started to read is not known.
-            let known = [gaps, bypassed].iter().all(|flow| flow.still() >= Some(LOST_WITHIN));
-            return of_target(known.then_some((0, Reading::Lasting(0))));
-        }
+        (false, false) => return of_target(Some((0, Reading::Lasting(0)))),
     };
     of_target(Some((1, Reading::Word(cause.into()))))
 }

@@ -340,7 +340,8 @@ impl Look<'_> {
         if !subject.slots.iter().any(live) {
             return false;
         }
-        let Some((end, read_at)) = scope.end(name, &self.findings.target, &subject.reading) else {
+        let target = &self.findings.target;
+        let Some((end, read_at)) = scope.end(name, target, &subject.reading, subject.read_at) else {
             return false;
         };
         if let Some(at) = read_at {

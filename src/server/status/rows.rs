@@ -135,6 +135,8 @@ fn facts(report: &Report, now: Moment) -> Vec<Fact> {
         let (some, all) = some.zip(all).filter(|(_, all)| *all > 0)?;
         Some(format!("{} of {}", count(some), count(all)))
     };
+    let credentials = (!report.credentials.is_empty() && report.fresh(Part::Credentials, now))
+        .then(|| count(report.credentials.len()));
     let of_list = |number: usize| (number > 0 && report.fresh(Part::Users, now)).then(|| count(number));
     let facts = [
         ("users", counts.users.map(count)),
@@ -145,6 +147,7 @@ fn facts(report: &Report, now: Moment) -> Vec<Fact> {
         ("nodes up", of_all(counts.nodes_up, counts.nodes)),
         ("inbounds on", of_all(counts.inbounds_enabled, counts.inbounds)),
         ("outbounds up", of_all(counts.outbounds_up, counts.outbounds)),
+        ("credentials", credentials),
     ];
     facts.into_iter().filter_map(|(word, value)| Some(Fact { word, value: value? })).collect()
 }

@@ -287,7 +287,10 @@ async fn a_target_shows_what_it_has_and_nothing_else() {
     let mut by_name = report("e-by-name", vec![online("alice"), user("bob")], now);
     by_name.merge(Fact::Online(["bob", "carol", "dave"].map(Arc::from).into()), now);
     by_name.parts.insert(Part::Online, read(now));
-    let reports = [full, without_nodes, Report::new("c-new"), listed, by_name];
+    let mut llm = Report::new("f-llm");
+    llm.merge(Fact::Credentials(vec![Credential::default(); 3]), now);
+    llm.parts.insert(Part::Credentials, read(now));
+    let reports = [full, without_nodes, Report::new("c-new"), listed, by_name, llm];
     let page = page(&reports, Vec::new(), UserLabels::Name);
     let facts = |target: &str| {
         let row = page.split("<tr ").find(|row| row.contains(&format!("<bdi>{target}</bdi>"))).unwrap();
@@ -303,6 +306,7 @@ async fn a_target_shows_what_it_has_and_nothing_else() {
     assert_eq!(facts("c-new"), "unknown");
     assert_eq!(facts("d-listed"), "users 3 online 2");
     assert_eq!(facts("e-by-name"), "users 2 online 3");
+    assert_eq!(facts("f-llm"), "credentials 3");
 }
 
 #[tokio::test(start_paused = true)]

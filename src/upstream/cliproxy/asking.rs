@@ -199,10 +199,11 @@ impl Cliproxy {
             return Ok(());
         }
         // Only the start of them is read.
-        let reply = self.short(USAGE, "", now).await?;
-        self.routes.usage = match reply.status {
-            404 => self.absent(&reply.headers, &reply.body, now),
-            _ => Route::Present,
+        self.routes.usage = match self.short(USAGE, "", now).await {
+            Ok(reply) if reply.status == 404 => self.absent(&reply.headers, &reply.body, now),
+            // It takes its time to write them.
+            Err(err) if !err.is_too_slow() => return Err(err),
+            Ok(_) | Err(_) => Route::Present,
         };
         Ok(())
     }

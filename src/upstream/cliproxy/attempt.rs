@@ -42,6 +42,8 @@ pub(super) struct Billed {
     pub(super) cache_write: u64,
     /// Reasoning included.
     pub(super) output: u64,
+    /// Of which nothing but the sum is known. They have no price.
+    pub(super) unclassified: u64,
     pub(super) tier: Tier,
 }
 

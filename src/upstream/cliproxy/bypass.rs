@@ -7,7 +7,7 @@
 /// counters grow, which matters little over this time.
 const ENOUGH: u64 = 20;
 const LOOKS: u32 = 6;
-/// Fewer are enough if no record comes at all.
+/// Fewer are enough if no record comes at all, and none of them can be a counting of tokens.
 const FEW: u64 = 5;
 const FEW_LOOKS: u32 = 3;
 
@@ -19,6 +19,8 @@ pub(super) struct Watch {
     records: u64,
     /// These two when the comparison began.
     begun: Option<(u64, u64)>,
+    /// Attempts since then that may have been countings of tokens.
+    counting: u64,
     looks: u32,
     /// These two when the counters were last read. The records of all those attempts have come when the queue is empty
     /// again.
@@ -26,14 +28,15 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// The counters grew by so many attempts.
-    pub(super) fn grew(&mut self, attempts: u64) {
+    /// The counters grew by so many attempts, of which so many may have been countings of tokens.
+    pub(super) fn grew(&mut self, attempts: u64, counting: u64) {
         self.attempts = self.attempts.saturating_add(attempts);
         if self.begun.is_none() {
             self.begun = Some((self.attempts, self.records));
-            self.looks = 0;
+            (self.looks, self.counting) = (0, 0);
         } else {
             self.looks += 1;
+            self.counting = self.counting.saturating_add(counting);
             self.looked = Some((self.attempts, self.records));
         }
     }
@@ -45,12 +48,13 @@ impl Watch {
         // What came since the counters were read counts in this comparison and in the next one, in favour of the records.
         let (attempts, records) = (looked.0.saturating_sub(attempts), self.records.saturating_sub(before));
         let enough = attempts >= ENOUGH && self.looks >= LOOKS;
-        let nothing_came = records == 0 && attempts >= FEW && self.looks >= FEW_LOOKS;
+        let others = attempts.saturating_sub(self.counting);
+        let nothing_came = records == 0 && others >= FEW && self.looks >= FEW_LOOKS;
         if !enough && !nothing_came {
             return 0;
         }
         self.begun = Some(looked);
-        self.looks = 0;
+        (self.looks, self.counting) = (0, 0);
         // A quarter is what clients count tokens for, at most; half is what a second reader takes.
         if records < attempts.saturating_mul(3) / 5 { attempts - records } else { 0 }
     }
@@ -68,11 +72,11 @@ mod tests {
     /// What is found when the counters grow and records come, time and again.
     fn found(steps: &[(u64, u64)], times: usize) -> u64 {
         let mut watch = Watch::default();
-        watch.grew(1000);
+        watch.grew(1000, 0);
         let steps = steps.iter().cycle().take(steps.len() * times);
         steps
             .map(|(attempts, records)| {
-                watch.grew(*attempts);
+                watch.grew(*attempts, 0);
                 watch.took(*records)
             })
             .sum()
@@ -99,11 +103,25 @@ mod tests {
     #[test]
     fn after_a_gap_it_begins_again() {
         let mut watch = Watch::default();
-        watch.grew(5);
-        watch.grew(100);
+        watch.grew(5, 0);
+        watch.grew(100, 0);
         watch.begins_again();
         assert_eq!(watch.took(0), 0);
-        watch.grew(100);
+        watch.grew(100, 0);
         assert_eq!(watch.took(0), 0);
+    }
+
+    #[test]
+    fn a_burst_of_countings_is_no_other_reader() {
+        for (attempts, counting, expected) in [(15, 15, 0), (15, 12, 0), (15, 0, 15)] {
+            let mut watch = Watch::default();
+            watch.grew(1000, 0);
+            let mut found = 0;
+            for step in [(attempts, counting), (0, 0), (0, 0), (0, 0)] {
+                watch.grew(step.0, step.1);
+                found += watch.took(0);
+            }
+            assert_eq!(found, expected, "{attempts} {counting}");
+        }
     }
 }

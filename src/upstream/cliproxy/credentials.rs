@@ -23,7 +23,7 @@ const COOLDOWNS: usize = 100;
 const MODELS: usize = 100;
 
 /// A credential as a list has it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Listed {
     /// Its label is the one that it has without an alias.
     pub(super) credential: Credential,

@@ -23,8 +23,8 @@ use super::{
     prices::{ModelPrice, Prices},
 };
 use crate::model::{
-    CounterChange, CounterFamilies, CounterRow, LlmErrors, LlmPeriod, LlmRow, LlmSpent, LlmTimes, LlmUsage,
-    OTHER, Times, Timestamp,
+    Attempts, CounterChange, CounterFamilies, CounterRow, LlmErrors, LlmPeriod, LlmRecent, LlmRow, LlmSpent,
+    LlmTimes, LlmUsage, OTHER, Times, Timestamp,
 };
 
 /// The most providers that have series of their own.
@@ -55,6 +55,8 @@ struct Provider {
     /// By status code.
     errors: BTreeMap<Option<u16>, Kept<u64>>,
     models: BTreeMap<Arc<str>, Model>,
+    /// Attempts that came soon after they ended, and those of them that failed. Not stored.
+    recent: (u64, u64),
 }
 
 #[derive(Debug, Default)]
@@ -118,8 +120,9 @@ impl Ledger {
             tokens,
             billed,
         } = attempt;
-        let Billed { uncached_input, cache_read, cache_write, output, tier: _ } = *billed;
-        let used = [uncached_input, cache_read, cache_write, output].into_iter().fold(0, u64::saturating_add);
+        let Billed { uncached_input, cache_read, cache_write, output, unclassified, tier: _ } = *billed;
+        let used = [uncached_input, cache_read, cache_write, output, unclassified];
+        let used = used.into_iter().fold(0, u64::saturating_add);
 
         if !self.calendar.has(now) {
             self.calendar = Calendar::of(&self.zone, now);
@@ -128,7 +131,7 @@ impl Ledger {
         let shown_provider =
             place(&self.providers, provider, || named(&self.providers) < PROVIDERS, &self.other);
         let is_known_provider = shown_provider == *provider;
-        let Provider { errors, models } = self.providers.entry(shown_provider).or_default();
+        let Provider { errors, models, recent } = self.providers.entry(shown_provider).or_default();
         let shown_model = place(models, model, || self.models < self.caps.models, &self.other);
         let is_own = is_known_provider && shown_model == *model;
         let new_model = || {
@@ -149,8 +152,12 @@ impl Ledger {
             Some(cost_nanos) => add(&mut row.cost_nanos, cost_nanos),
             None => add(&mut row.unpriced_tokens, used),
         }
+        let ended = started.map(|started| started.saturating_add(duration.unwrap_or_default()));
+        let is_recent = u64::from(ended.is_none_or(|ended| now.since(ended) <= Attempts::WINDOW));
+        add(&mut recent.0, is_recent);
         if let Outcome::Failed(code) = *outcome {
             add(&mut row.failed, 1);
+            add(&mut recent.1, is_recent);
             add(errors.entry(code.filter(|code| STATUS_CODES.contains(code))).or_default().change(), 1);
         }
         for (times, time) in [(durations, duration), (first_tokens, first_token)] {
@@ -175,19 +182,23 @@ impl Ledger {
     }
 
     /// Counts a time in which records may have been lost.
-    pub(super) fn gap(&mut self) {
-        add(&mut self.totals.change().gaps, 1);
+    pub(super) fn gap(&mut self, now: Timestamp) {
+        let totals = self.totals.change();
+        add(&mut totals.gaps, 1);
+        totals.gap_secs = secs(now);
     }
 
     /// Counts attempts of which no record came.
-    pub(super) fn bypassed(&mut self, attempts: u64) {
-        add(&mut self.totals.change().bypassed, attempts);
+    pub(super) fn bypassed(&mut self, attempts: u64, now: Timestamp) {
+        let totals = self.totals.change();
+        add(&mut totals.bypassed, attempts);
+        totals.bypassed_secs = secs(now);
     }
 
     /// What has changed since the last call, in stored form.
     pub(super) fn changes(&mut self) -> Vec<CounterChange> {
         let mut changes = Changes::default();
-        for (provider, Provider { errors, models }) in &mut self.providers {
+        for (provider, Provider { errors, models, recent: _ }) in &mut self.providers {
             for (code, attempts) in errors {
                 changes.put(ERRORS, attempts.take_row((provider, code), |attempts| vec![*attempts]));
             }
@@ -221,8 +232,10 @@ impl Ledger {
             merge(&mut sums.month, running(month, calendar.month, now));
         }
         let mut rows = BTreeMap::<_, LlmRow>::new();
-        let (mut times, mut errors) = (Vec::new(), Vec::new());
+        let (mut times, mut errors, mut recent) = (Vec::new(), Vec::new(), Vec::new());
         for (provider, of_provider) in &self.providers {
+            let (attempts, failed) = of_provider.recent;
+            recent.push(LlmRecent { provider: Arc::clone(provider), attempts, failed });
             errors.extend(of_provider.errors.iter().map(|(code, attempts)| LlmErrors {
                 provider: Arc::clone(provider),
                 status_code: *code,
@@ -247,15 +260,18 @@ impl Ledger {
             model: Arc::clone(model),
             ..row
         });
-        let Totals { records, gaps, bypassed } = *self.totals.get();
+        let Totals { records, gaps, bypassed, gap_secs, bypassed_secs } = *self.totals.get();
         LlmUsage {
             rows: rows.collect(),
             times,
             errors,
+            recent,
             periods: periods.into_values().collect(),
             records,
             gaps,
+            gap_at: time(gap_secs),
             bypassed,
+            bypassed_at: time(bypassed_secs),
         }
     }
 
@@ -323,6 +339,14 @@ fn place<V>(
 /// The number of names that have a place.
 fn named<V>(known: &BTreeMap<Arc<str>, V>) -> usize {
     known.len() - usize::from(known.contains_key(OTHER))
+}
+
+fn secs(time: Timestamp) -> u64 {
+    u64::try_from(time.as_secs()).unwrap_or(0)
+}
+
+fn time(secs: u64) -> Option<Timestamp> {
+    i64::try_from(secs).ok().filter(|secs| *secs > 0).map(Timestamp::from_secs)
 }
 
 fn add(sum: &mut u64, more: u64) {

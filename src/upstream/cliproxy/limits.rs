@@ -120,14 +120,14 @@ mod tests {
     fn codex(failed: bool, headers: &str) -> Record {
         let status = if failed { 429 } else { 200 };
         record(&format!(
-            r#"{{"timestamp": "2026-11-26T03:15:07+08:00", "auth_index": "c1", "model": "gpt", "provider": "codex",
+            r#"{{"timestamp": "2026-11-26T03:15:07+08:00", "auth_index": "00000000000000c1", "model": "gpt", "provider": "codex",
                 "failed": {failed}, "fail": {{"status_code": {status}}}, "response_headers": {headers}}}"#
         ))
     }
 
     fn complete(limits: &Limits, has_cooldowns: bool, after: u64) -> (Vec<(String, i64)>, Vec<String>) {
         let now = NOW.saturating_add(Duration::from_secs(after));
-        let mut credential = Credential { label: "c1".into(), ..Credential::default() };
+        let mut credential = Credential { label: "00000000000000c1".into(), ..Credential::default() };
         limits.complete(&mut credential, has_cooldowns, now);
         let cooldowns = credential.cooldowns.iter();
         let cooldowns = cooldowns.map(|cooldown| {

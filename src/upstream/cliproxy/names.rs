@@ -5,8 +5,6 @@ use std::{collections::HashMap, sync::Arc};
 use super::config::{CliproxyConfig, is_hash};
 use crate::secret::HashKey;
 
-/// The longest index of a credential that is a label.
-const INDEX: usize = 64;
 /// The longest name of a provider or model, in bytes.
 const WORD: usize = 128;
 
@@ -58,10 +56,10 @@ impl Names {
     /// The label of a credential that the server numbers by a text. A number is no identity: it moves to another
     /// credential when the server restarts.
     pub(super) fn index(&self, index: &str) -> Option<Arc<str>> {
-        let opaque = index.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
         match index {
             "" => None,
-            _ if opaque && index.len() <= INDEX => Some(index.into()),
+            _ if is_hash(index) => Some(index.into()),
+            // Not what servers number by: it may be a key.
             _ => Some(self.hash(index)),
         }
     }

@@ -73,11 +73,10 @@ impl Queue {
         let lost = match error {
             // It was not sent, or something refused it that is not the queue.
             http::Error::Connect(_) | http::Error::Tls(_) | http::Error::Redirect(_) => false,
-            http::Error::Status(status) => *status >= 500,
+            http::Error::Status(status) | http::Error::Page(status) => *status >= 500,
             http::Error::Timeout(_)
             | http::Error::Interrupted
             | http::Error::NotHttp
-            | http::Error::Page(_)
             | http::Error::NotJson(_)
             | http::Error::Empty { .. }
             | http::Error::TooLarge(_)

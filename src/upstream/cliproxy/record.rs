@@ -82,6 +82,7 @@ pub(super) fn element(raw: &RawValue, names: &Names, known: &Known, odd: &OddFie
         _ => Tier::Base,
     };
     let failed = record.flag("failed").unwrap_or(false);
+    let streams = record.flag("stream").unwrap_or(true);
     let code = record.object("fail").and_then(|fail| fail.count("status_code"));
     let outcome = match failed {
         false => Outcome::Succeeded,
@@ -98,7 +99,8 @@ pub(super) fn element(raw: &RawValue, names: &Names, known: &Known, odd: &OddFie
         credential: known.credential(source, index),
         outcome,
         duration: millis("latency_ms"),
-        first_token: millis("ttft_ms").filter(|time| !time.is_zero() && !failed),
+        // Of an answer that comes at once it is the duration. Up to 7.2, no field says which these are.
+        first_token: millis("ttft_ms").filter(|time| !time.is_zero() && !failed && streams),
         tokens: tokens.by_kind(),
         billed: Billed { tier, ..breakdown.unwrap_or_else(|| tokens.billed(family)) },
     };
@@ -118,9 +120,9 @@ fn read_tokens(tokens: &Object<'_>) -> Tokens {
     }
 }
 
-/// Tokens as the server bills them; absent: it could not tell them apart.
+/// Tokens as the server bills them; absent: it could not tell them apart, or they contradict each other.
 fn read_breakdown(breakdown: &Object<'_>) -> Option<Billed> {
-    if breakdown.text("quality").as_deref() == Some("unclassified") {
+    if breakdown.text("quality").as_deref() != Some("complete") {
         return None;
     }
     let (input, output) = (breakdown.object("input")?, breakdown.object("output")?);
@@ -129,7 +131,7 @@ fn read_breakdown(breakdown: &Object<'_>) -> Option<Billed> {
         cache_read: plausible(input.amount("cache_read_tokens")),
         cache_write: plausible(input.amount("cache_write_tokens")),
         output: plausible(output.amount("total_tokens")),
-        tier: Tier::Base,
+        ..Billed::default()
     })
 }
 
@@ -152,16 +154,39 @@ enum Family {
     OpenAi,
 }
 
+impl Family {
+    fn of(is_claude: bool, is_gemini: bool) -> Self {
+        match (is_claude, is_gemini) {
+            (true, _) => Family::Claude,
+            (false, true) => Family::Gemini,
+            (false, false) => Family::OpenAi,
+        }
+    }
+}
+
 /// By the code that asked the provider, else by the provider, else by the model's name.
 fn family(executor: Option<&str>, provider: Option<&str>, model: &str) -> Family {
-    const GEMINI: [&str; 4] = ["gemini", "antigravity", "aistudio", "vertex"];
-    let word = executor.or(provider).filter(|word| *word != UNKNOWN);
-    let word = word.unwrap_or(model).to_ascii_lowercase();
-    match word {
-        word if word.starts_with("claude") || word.starts_with("anthropic") => Family::Claude,
-        word if GEMINI.iter().any(|family| word.starts_with(family)) => Family::Gemini,
-        _ => Family::OpenAi,
+    const CLAUDE: [&str; 2] = ["claude", "anthropic"];
+    const GEMINI: [&str; 6] = ["gemini", "gemini-cli", "antigravity", "aistudio", "ai-studio", "vertex"];
+    let provider = provider.filter(|word| *word != UNKNOWN);
+    match (executor, provider) {
+        (Some(executor), _) => {
+            let executor = executor.to_ascii_lowercase();
+            let is_of = |words: &[&str]| words.iter().any(|word| executor.starts_with(word));
+            Family::of(is_of(&CLAUDE), is_of(&GEMINI))
+        }
+        // The rest are names that operators give to providers with OpenAI's API.
+        (None, Some(provider)) => Family::of(CLAUDE.contains(&provider), GEMINI.contains(&provider)),
+        (None, None) => {
+            let model = model.to_ascii_lowercase();
+            Family::of(model.starts_with("claude"), model.starts_with("gemini"))
+        }
     }
+}
+
+/// Whether clients can have the tokens of a prompt counted there, which is an attempt without a record.
+pub(super) fn counts_tokens(provider: &str) -> bool {
+    family(None, Some(provider), "") != Family::OpenAi
 }
 
 /// Tokens in the fields that the server has for them.
@@ -196,18 +221,22 @@ impl Tokens {
     }
 
     fn billed(self, family: Family) -> Billed {
-        let (cache_read, cache_write) = (self.read(), self.cache_creation);
-        let uncached_input = match family {
-            Family::Claude => self.input,
+        let (uncached_input, cache_read, cache_write) = match family {
+            Family::Claude => (self.input, self.read(), self.cache_creation),
+            // A part is no larger than the whole, whatever a provider says.
             Family::Gemini | Family::OpenAi => {
-                self.input.saturating_sub(cache_read.saturating_add(cache_write))
+                let read = self.read().min(self.input);
+                let write = self.cache_creation.min(self.input - read);
+                (self.input - read - write, read, write)
             }
         };
         let output = match family {
             Family::Gemini => self.output.saturating_add(self.reasoning),
             Family::Claude | Family::OpenAi => self.output,
         };
-        Billed { uncached_input, cache_read, cache_write, output, tier: Tier::Base }
+        let is_classified = uncached_input.max(cache_read).max(cache_write).max(output) > 0;
+        let unclassified = if is_classified { 0 } else { self.total };
+        Billed { uncached_input, cache_read, cache_write, output, unclassified, tier: Tier::Base }
     }
 }
 

@@ -135,9 +135,10 @@ pub(super) enum NotFound {
 /// Which kind of 404 an answer is.
 pub(super) fn not_found(headers: &HeaderMap, body: &[u8]) -> NotFound {
     let text = String::from_utf8_lossy(body);
-    if text.contains(r#""not_found""#) {
+    let is_of_server = headers.contains_key(VERSION_HEADER);
+    if is_of_server && text.contains(r#""not_found""#) {
         NotFound::Unset
-    } else if headers.contains_key(VERSION_HEADER) {
+    } else if is_of_server {
         // A proxy in front may add a body of its own, but no version.
         NotFound::Version
     } else if text.trim().is_empty() {
@@ -211,7 +212,8 @@ mod tests {
             (Some("7.2.140"), "", NotFound::Version),
             (Some("7.2.140"), "404 page not found", NotFound::Version),
             (Some("8.0.23"), r#"{"error":"not_found"}"#, NotFound::Unset),
-            (None, r#"{"error":"not_found"}"#, NotFound::Unset),
+            // Of something in front.
+            (None, r#"{"error":"not_found"}"#, NotFound::Text),
             (None, "", NotFound::Disabled),
         ] {
             assert_eq!(not_found(&headers(version), body.as_bytes()), expected, "{version:?} {body}");

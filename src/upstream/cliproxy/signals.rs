@@ -20,8 +20,6 @@ const RETRY_AFTER: &str = "retry-after";
 const WINDOWS: usize = 32;
 /// The longest header value that is looked at.
 const VALUE: usize = 64;
-/// A window of a length that is not known is dropped this long after it was seen.
-const KEPT: Duration = Duration::from_secs(24 * 3600);
 
 /// The headers of one answer that are looked at. All others are dropped at once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -95,7 +93,7 @@ pub(super) struct Observed {
 impl Observed {
     /// Whether it still says something at `now`: the window that it was seen in has not ended.
     pub(super) fn is_current(&self, now: Timestamp) -> bool {
-        let length = length_of(&self.window.window).unwrap_or(KEPT);
+        let length = QuotaWindow::length_of(&self.window.window).unwrap_or(QuotaWindow::UNKNOWN_LENGTH);
         self.window.resets.unwrap_or_else(|| self.at.saturating_add(length)) > now
     }
 }
@@ -170,18 +168,6 @@ fn length_name(minutes: u64) -> Option<Arc<str>> {
         _ => format!("{minutes}m"),
     };
     Some(name.into())
-}
-
-fn length_of(name: &str) -> Option<Duration> {
-    let digits = name.find(|c: char| !c.is_ascii_digit())?;
-    let number: u64 = name.get(..digits)?.parse().ok()?;
-    let unit = match name.get(digits..digits + 1)? {
-        "m" => 60,
-        "h" => 3600,
-        "d" => 86_400,
-        _ => return None,
-    };
-    Some(Duration::from_secs(number.saturating_mul(unit)))
 }
 
 fn number(text: &str) -> Option<f64> {

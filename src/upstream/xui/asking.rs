@@ -16,7 +16,10 @@ use super::{
 use crate::{
     http::{self, Body, Limits, Refusal, Repeat, Reply},
     model::{Moment, Reason},
-    upstream::{Cause, FetchError, json::Object},
+    upstream::{
+        Cause, FetchError,
+        json::{self, Object},
+    },
 };
 
 /// Why a request brought nothing.
@@ -386,7 +389,7 @@ impl Xui {
         );
         match status_of(&reply) {
             200 => {
-                let token = serde_json::from_slice::<Box<RawValue>>(&reply.body).ok();
+                let token = json::from_bytes(&reply.body).ok();
                 let token = token.and_then(|raw| Object::new("csrf", &raw, &self.odd)?.secret("obj"));
                 // A page: something in front answers for every path.
                 let Some(token) = token else { return Ok(false) };

@@ -10,9 +10,10 @@ mod status;
 mod thresholds;
 
 pub(super) use self::{
+    clients::Plan,
     folded::folded,
     list::{Known, List},
-    nodes::nodes,
+    nodes::{NodeLabels, nodes},
     online::{addresses, last_point, names, seen_since},
     outbounds::outbounds,
     status::{StatusFacts, status},

@@ -53,7 +53,7 @@ pub(super) fn value(body: Body) -> serde_json::Result<Envelope<Box<RawValue>>> {
 /// Whether `said` is how a panel refuses what a token may not read: the words may be in any language.
 pub(super) fn is_refusal(said: &[u8]) -> bool {
     let odd = OddFields::default();
-    let raw = serde_json::from_slice::<Box<RawValue>>(said).ok();
+    let raw = json::from_bytes(said).ok();
     raw.is_some_and(|raw| {
         Object::new("refusal", &raw, &odd).and_then(|answer| answer.flag("success")) == Some(false)
     })

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use serde_json::value::RawValue;
-
 use super::{
     Xui,
     asking::status_of,
@@ -13,7 +11,10 @@ use super::{
 use crate::{
     http::{self, Limits, Reply},
     model::{Moment, Reason, Timestamp},
-    upstream::{Again, Cause, FetchError, json::Object},
+    upstream::{
+        Again, Cause, FetchError,
+        json::{self, Object},
+    },
 };
 
 const ASKED: &str = "/login";
@@ -90,7 +91,7 @@ impl Xui {
         let failed = |error: http::Error| Some(Cause::from(error).of_login());
         match status_of(reply) {
             200 => {
-                let raw = serde_json::from_slice::<Box<RawValue>>(&reply.body).ok();
+                let raw = json::from_bytes(&reply.body).ok();
                 let success = raw.and_then(|raw| Object::new("login", &raw, &self.odd)?.flag("success"));
                 match success {
                     Some(true) => {
@@ -115,7 +116,7 @@ impl Xui {
         let request = self.bare_request(routes::post("/getTwoFactorEnable"));
         let reply = self.http.send(self.session.authorize(request, false), limits).await;
         let body = reply.ok().filter(|reply| reply.status == 200).map(|reply| reply.body);
-        let raw = body.and_then(|body| serde_json::from_slice::<Box<RawValue>>(&body).ok());
+        let raw = body.and_then(|body| json::from_bytes(&body).ok());
         raw.and_then(|raw| Object::new("two_factor", &raw, &self.odd)?.flag("obj")).unwrap_or(false)
     }
 

@@ -184,3 +184,26 @@ async fn a_server_without_a_queue_says_so() {
         assert_eq!(simulated.counted(), 5);
     }
 }
+
+#[tokio::test]
+async fn records_are_taken_whatever_else_fails() {
+    for path in ["/v0/management/auth-files", "/v0/management/api-key-usage", "/v0/management/config"] {
+        let mut simulated = Simulated::of(Generation::V7_2, UsageSetting::Queue).await;
+        simulated.server.wire.fail(path, Fault::Status(503), Times::Always);
+        simulated.server.attempts(30);
+        let credentials = simulated.driver.read(Part::Credentials).await;
+        assert_eq!(credentials.is_err(), path.ends_with("auth-files"), "{path}");
+        simulated.driver.read(Part::Usage).await.unwrap();
+        assert_eq!((simulated.counted(), simulated.server.queued()), (30, 0), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn keys_stay_while_their_counters_cannot_be_read() {
+    let mut simulated = Simulated::of(Generation::V7_2, UsageSetting::Queue).await;
+    simulated.driver.read_all().await;
+    let known = simulated.driver.report.credentials.len();
+    simulated.server.wire.fail("/v0/management/api-key-usage", Fault::Status(503), Times::Always);
+    simulated.driver.read(Part::Credentials).await.unwrap();
+    assert_eq!(simulated.driver.report.credentials.len(), known);
+}

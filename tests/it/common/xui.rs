@@ -277,8 +277,12 @@ pub(crate) fn config(server: &Server, login: Login) -> XuiConfig {
 }
 
 fn config_at(origin: &str, login: Login) -> XuiConfig {
-    let url = PanelUrl::parse(&format!("{origin}{BASE}")).unwrap();
-    // A recorded panel does not sample.
+    config_of(&format!("{origin}{BASE}"), login)
+}
+
+/// The configuration of a client that does not wait for a new sample.
+pub(crate) fn config_of(url: &str, login: Login) -> XuiConfig {
+    let url = PanelUrl::parse(url).unwrap();
     XuiConfig { sample_wait: Duration::from_millis(1), ..XuiConfig::new(url, login, TlsOptions::default()) }
 }
 

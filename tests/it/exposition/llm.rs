@@ -72,6 +72,7 @@ fn usage() -> LlmUsage {
         records: 44,
         gaps: 1,
         bypassed: 0,
+        ..LlmUsage::default()
     }
 }
 

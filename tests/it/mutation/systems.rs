@@ -145,10 +145,13 @@ pub(super) fn xui() -> Vec<System> {
         ("/panel/api/inbounds/list", "inbounds-list", part, Some(inbound)),
         ("/panel/api/inbounds/onlines", "onlines", part, Some(online)),
         ("/panel/xray/getOutboundsTraffic", "outbounds-traffic", part, Some(outbound)),
+        ("/panel/setting/defaultSettings", "default-settings", part, None),
     ];
     let absent_in_2_8 = vec![
         "/",
         "/csrf-token",
+        "/getTwoFactorEnable",
+        "/panel/api/setting/defaultSettings",
         "/panel/api/inbounds/list/slim",
         "/panel/api/clients/onlines",
         "/panel/api/xray/getOutboundsTraffic",
@@ -166,8 +169,13 @@ pub(super) fn xui() -> Vec<System> {
         ("/panel/api/server/xrayObservatory", "xray-observatory", part, Some(outbound)),
         ("/panel/api/server/clientIps", "server-client-ips", part, Some(addresses)),
         ("/panel/api/inbounds/list", "inbounds-list", part, Some(limit)),
+        ("/panel/api/setting/defaultSettings", "default-settings", part, None),
     ];
-    vec![x_ui("3x-ui 2.8", "2.8.11", of_2_8, absent_in_2_8), x_ui("3x-ui 3.6", "3.6.0", of_3_6, Vec::new())]
+    let absent_in_3_6 = vec!["/getTwoFactorEnable"];
+    vec![
+        x_ui("3x-ui 2.8", "2.8.11", of_2_8, absent_in_2_8),
+        x_ui("3x-ui 3.6", "3.6.0", of_3_6, absent_in_3_6),
+    ]
 }
 
 fn x_ui(
@@ -192,11 +200,11 @@ fn x_ui(
                 row.remove("nodeId");
             }
             let headers = headers.clone().map(|(name, value)| (name.to_owned(), value)).into();
-            // No figure of a node counts unless the node is online, and nobody is while the core is stopped. Panels
-            // with a guid have routes that others do not have.
+            // No figure of a node counts unless the node is online. Panels with a guid have routes that others do not
+            // have.
             let decides: &[&str] = match name {
                 "nodes-list" => &["enable", "status"],
-                "server-status" => &["state", "panelGuid"],
+                "server-status" => &["panelGuid"],
                 _ => &[],
             };
             Polled { path: below(path), weight, body, headers, rows, decides }
@@ -213,7 +221,7 @@ fn x_ui(
             Answer::new(200, &headers, body.clone())
         })
     };
-    let counts = ["/inbounds/list", "/inbounds/list/slim", "/getOutboundsTraffic"];
+    let counts = ["/server/status", "/inbounds/list", "/inbounds/list/slim", "/getOutboundsTraffic"];
     let has_counters = |polled: &&Polled| counts.iter().any(|end| polled.path.ends_with(end));
     System {
         name,

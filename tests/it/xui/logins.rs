@@ -20,7 +20,7 @@ use crate::common::{
     PATIENT, SHORT,
     listener::closed_address,
     server::{Act, Answer, Server},
-    xui::{BASE, LOGIN, PANELS, Panel, client, password, token, with_password},
+    xui::{BASE, CSRF, LOGIN, PANELS, Panel, client, password, token, with_password},
 };
 
 /// So many seconds after the recording.
@@ -43,6 +43,28 @@ async fn poll_a_thousand_times(upstream: &mut Upstream, panel: &Panel, mut meanw
         for part in [Part::System, Part::Online] {
             drop(upstream.read(part, after(panel, poll * 30)).await);
         }
+    }
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_costs_no_login() {
+    for name in ["2.8.11", "3.6.0"] {
+        let panel = Panel::of(name);
+        let (replay, cookie) = (panel.clone(), panel.set_cookie());
+        let server = Server::start(move |request| {
+            let headers = [("content-type", "application/json"), ("set-cookie", cookie.as_str())];
+            match request.path().strip_prefix(BASE) {
+                Some("/csrf-token") if replay.has_tokens() => {
+                    Answer::new(200, &headers, format!("\u{feff}{{\"obj\":\"{CSRF}\",\"success\":true}}"))
+                }
+                Some("/login") => Answer::new(200, &headers, "\u{feff}{\"success\":true}"),
+                _ => replay.answer(request),
+            }
+        });
+        let mut upstream = client(&server, password(), PATIENT);
+        upstream.read(Part::System, after(&panel, 0)).await.unwrap();
+        upstream.read(Part::Online, after(&panel, 1)).await.unwrap();
+        assert_eq!(logins(&server), 1, "{name}");
     }
 }
 

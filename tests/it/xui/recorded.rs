@@ -485,3 +485,68 @@ async fn the_number_of_users_is_absent_where_nothing_says_it() {
     let users: Vec<_> = report.inbounds.iter().map(|inbound| inbound.users).collect();
     assert_eq!(users, [None, None, Some(0), Some(0)]);
 }
+
+#[tokio::test]
+async fn a_client_without_statistics_has_the_plan_of_the_whole_list() {
+    let panel = Panel::of("3.6.0");
+    let (mut slim, mut whole) = (panel.read("inbounds-list-slim"), panel.read("inbounds-list"));
+    for row in [&mut slim, &mut whole].into_iter().flat_map(|list| list["obj"].as_array_mut().unwrap()) {
+        row["clientStats"].as_array_mut().unwrap().retain(|row| row["email"] != "alice");
+        for client in row["settings"]["clients"].as_array_mut().into_iter().flatten() {
+            if client["email"] == "alice" && client.get("totalGB").is_some() {
+                (client["totalGB"], client["expiryTime"]) =
+                    (5_368_709_120_u64.into(), 1_900_000_000_000_u64.into());
+                client["reset"] = 30.into();
+            }
+        }
+    }
+    let (slim, whole) = (slim.to_string(), whole.to_string());
+    for fails in [false, true] {
+        let (replay, slim, whole) = (panel.clone(), slim.clone(), whole.clone());
+        let server = Server::start(move |request| match request.path().strip_prefix(BASE) {
+            Some(SLIM) => Answer::json(slim.clone()),
+            Some(LIST) if fails => Answer::status(502),
+            Some(LIST) => Answer::json(whole.clone()),
+            _ => replay.answer(request),
+        });
+        let report = read(&panel, &server, true).await;
+        let alice = user(&report, "alice");
+        let unread = [Unread::LIMIT, Unread::EXPIRY, Unread::RENEWS].map(|fact| alice.unread.has(fact));
+        assert_eq!(unread, [fails; 3]);
+        let end = Timestamp::from_millis(1_900_000_000_000);
+        let plan = (alice.limit, alice.expiry, alice.renews);
+        let expected =
+            if fails { (None, Expiry::Never, false) } else { (Some(5_368_709_120), Expiry::At(end), true) };
+        assert_eq!(plan, expected);
+        assert!(alice.unread.has(Unread::USED) && alice.uplink.is_none());
+        assert!(!user(&report, "multi").unread.has(Unread::LIMIT));
+    }
+}
+
+#[tokio::test]
+async fn a_status_without_the_guid_does_not_change_the_generation() {
+    let panel = Panel::of("3.6.0");
+    let mut without = panel.read("server-status");
+    without["obj"].as_object_mut().unwrap().remove("panelGuid");
+    let mut older = without.clone();
+    older["obj"]["panelVersion"] = "3.2.0".into();
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    let replay = panel.clone();
+    let server = Server::start(move |request| {
+        let is_status = request.path().ends_with("/server/status");
+        match is_status.then(|| asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst)) {
+            Some(1) => Answer::json(without.to_string()),
+            Some(2) => Answer::json(older.to_string()),
+            _ => replay.answer(request),
+        }
+    });
+    let mut upstream = client(&server, token(), PATIENT);
+    let now = Clock::starting_at(panel.recorded_at()).now();
+    let mut report = Report::new("home");
+    for expected in ["3.3", "3.3", "3.1"] {
+        for fact in upstream.read(Part::System, now).await.unwrap().facts {
+            report.merge(fact, now);
+        }
+        assert_eq!(report.identity.as_ref().unwrap().generation, expected);
+    }
+}

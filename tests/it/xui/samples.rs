@@ -281,3 +281,15 @@ async fn errors_in_samples_cost_only_what_they_concern() {
     let report = read(&panel, &server, true).await;
     assert!(reason(&report, Part::Users).is_some() && report.users.list().is_empty());
 }
+
+#[tokio::test]
+async fn what_a_panel_does_not_have_is_no_part_and_no_number() {
+    for name in ["vaxilu-0.3.2", "1.7"] {
+        let panel = Panel::of(name);
+        let report = read(&panel, &panel.clone().start(), false).await;
+        let parts: Vec<_> = report.parts.keys().map(|part| part.label()).collect();
+        assert_eq!(parts, ["system", "core", "inbounds", "users"], "{name}");
+        let now = Clock::starting_at(panel.recorded_at()).now();
+        assert_eq!(report.users_online(now), None, "{name}");
+    }
+}

@@ -8,16 +8,15 @@ use std::{
 };
 
 use proxymeter::{
-    http::options::{PanelUrl, TlsOptions},
     model::{Part, Report, Users},
-    upstream::{Timeouts, Upstream, xui::config::XuiConfig},
+    upstream::{Timeouts, Upstream},
 };
 use serde_json::{Value, json};
 
 use crate::common::{
     RECORDED_AT, at, read_once,
     server::{Answer, Server},
-    xui::{BASE, Panel, token},
+    xui::{BASE, Panel, config_of, token},
 };
 
 const CLIENTS: usize = 20_000;
@@ -64,7 +63,7 @@ fn memory() -> (u64, u64) {
 async fn poll(url: &str) {
     let login = if url.ends_with("token/") { token() } else { crate::common::xui::password() };
     let url = url.trim_end_matches("token/");
-    let config = XuiConfig::new(PanelUrl::parse(url).unwrap(), login, TlsOptions::default());
+    let config = config_of(url, login);
     let mut client = Upstream::xui(&config, ENDLESS).unwrap();
     let (mut report, now) = (Report::new("home"), at(RECORDED_AT));
     // What the first requests of a process take is not the list's.

@@ -199,3 +199,18 @@ async fn a_count_that_fails_does_not_cost_the_host() {
     assert!(upstream.read(Part::Online, now).await.is_err());
     assert!(!upstream.read(Part::System, now).await.unwrap().facts.is_empty());
 }
+
+#[tokio::test]
+async fn inbounds_name_the_node_that_a_token_may_see_only_as_a_descendant() {
+    let panel = Panel::of("3.6.0");
+    let server = panel.clone().with("/panel/api/nodes/list", || {
+        Answer::new(403, &[("content-type", "application/json")], r#"{"msg":"no","success":false}"#)
+    });
+    let report = read(&panel, &server, true).await;
+    let nodes: Vec<_> = report.nodes.iter().map(|node| &*node.label).collect();
+    assert_eq!(nodes, ["node-eins 🌍"]);
+    for inbound in report.inbounds.iter() {
+        let node = if &*inbound.label == "n1-in-17410-tcp" { "node-eins 🌍" } else { "" };
+        assert_eq!(inbound.node, node, "{}", inbound.label);
+    }
+}

@@ -9,7 +9,7 @@ use crate::{
         testing::{BEGIN, MINUTE, Panel, at, config},
     },
     model::{
-        BudgetPeriod, Credential, CredentialStatus, Fact, LlmPeriod, LlmRow, LlmSpent, LlmUsage, Part,
+        BudgetPeriod, Credential, CredentialStatus, Fact, LlmPeriod, LlmRecent, LlmSpent, LlmUsage, Part,
         QuotaWindow, Timestamp,
     },
 };
@@ -180,8 +180,8 @@ fn a_restart_invents_no_errors_and_ends_none() {
     let mut life = Life::new(&[]);
     let attempts = |all, failed| {
         move || {
-            let row = LlmRow { provider: "codex".into(), requests: all, failed, ..LlmRow::default() };
-            Fact::LlmUsage(LlmUsage { rows: vec![row], ..LlmUsage::default() }.into())
+            let recent = LlmRecent { provider: "codex".into(), attempts: all, failed };
+            Fact::LlmUsage(LlmUsage { recent: vec![recent], ..LlmUsage::default() }.into())
         }
     };
     // Nothing but failures before the daemon began.

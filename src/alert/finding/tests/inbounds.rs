@@ -91,7 +91,7 @@ fn why_an_alert_of_an_inbound_ended() {
         let end = |panel: &Panel, subject| {
             let findings = findings(&rules(), &panel.report, at(0));
             let scope = findings.scopes.iter().find(|scope| &*scope.rule.name == rule).unwrap();
-            scope.end(subject, "home", &then).map(|(end, _)| end)
+            scope.end(subject, "home", &then, BEGIN).map(|(end, _)| end)
         };
         assert_eq!(end(&panel, "in"), expected, "{inbound:?} {then:?}");
         assert_eq!(end(&panel, "gone"), Some(End::Deleted));

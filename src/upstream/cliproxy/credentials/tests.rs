@@ -158,10 +158,11 @@ fn recorded_states_are_those_that_were_provoked() {
 fn a_number_is_no_identity_and_a_row_without_any_is_left_out() {
     let names = test_names(&[]);
     let text = r#"{"files": [{"name": "a@example.com.json", "auth_index": 0}, {"name": "b.json"}, {"type": "x"}, 5,
-        {"id": "c", "auth_index": ""}, {"name": "b.json", "auth_index": "0123"}]}"#;
+        {"id": "c", "auth_index": ""}, {"name": "b.json", "auth_index": "0123456789abcdef"}]}"#;
     let files = files(&raw(text), &names, Timestamp::default(), &OddFields::default()).unwrap();
     let labels: Vec<_> = files.listed.iter().map(|listed| Arc::clone(&listed.credential.label)).collect();
-    let expected = [names.hash("a@example.com.json"), names.hash("b.json"), names.hash("c"), "0123".into()];
+    let expected =
+        [names.hash("a@example.com.json"), names.hash("b.json"), names.hash("c"), "0123456789abcdef".into()];
     assert_eq!((labels.as_slice(), files.omitted), (expected.as_slice(), 2));
 }
 

@@ -6,7 +6,7 @@
 //! | `llm_durations`, `llm_first_tokens` | provider, model | sum in microseconds, then a value for each bucket |
 //! | `llm_errors` | provider, status code or null | attempts |
 //! | `llm_periods` | client key | start in seconds, tokens and cost of the day; the same of the month |
-//! | `llm_totals` | none | records, gaps, bypassed attempts |
+//! | `llm_totals` | none | records, gaps, bypassed attempts, and when the last of each of the two were, in seconds |
 //!
 //! A later version may append values: missing ones count as zero, and surplus ones are left out. A value that changes its
 //! meaning needs another family, and so do other bounds of the buckets.
@@ -53,6 +53,9 @@ pub(super) struct Totals {
     pub(super) records: u64,
     pub(super) gaps: u64,
     pub(super) bypassed: u64,
+    /// 0: never.
+    pub(super) gap_secs: u64,
+    pub(super) bypassed_secs: u64,
 }
 
 impl<T> Kept<T> {
@@ -148,13 +151,13 @@ impl Periods {
 
 impl Totals {
     pub(super) fn values(&self) -> Vec<u64> {
-        let Totals { records, gaps, bypassed } = *self;
-        vec![records, gaps, bypassed]
+        let Totals { records, gaps, bypassed, gap_secs, bypassed_secs } = *self;
+        vec![records, gaps, bypassed, gap_secs, bypassed_secs]
     }
 
     pub(super) fn of(values: &[u64]) -> Self {
-        let [records, gaps, bypassed] = padded(values);
-        Totals { records, gaps, bypassed }
+        let [records, gaps, bypassed, gap_secs, bypassed_secs] = padded(values);
+        Totals { records, gaps, bypassed, gap_secs, bypassed_secs }
     }
 }
 

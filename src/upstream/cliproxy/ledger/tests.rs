@@ -38,7 +38,7 @@ fn attempt(api_key: &str, provider: &str, model: &str) -> Attempt {
         provider: provider.into(),
         model: model.into(),
         tokens: LlmTokens { input: 3, output: 5, reasoning: 2, cached: 1, cache_write: 0, total: 8 },
-        billed: Billed { uncached_input: 2, cache_read: 1, cache_write: 0, output: 5, tier: Tier::Base },
+        billed: Billed { uncached_input: 2, cache_read: 1, cache_write: 0, output: 5, ..Billed::default() },
         ..Attempt::default()
     }
 }
@@ -108,8 +108,8 @@ fn attempts_are_summed_up() {
         ledger.add(&Attempt { provider: "claude".into(), model: "m1".into(), ..failed }, now);
     }
     ledger.add_unreadable();
-    ledger.gap();
-    ledger.bypassed(7);
+    ledger.gap(now);
+    ledger.bypassed(7, now);
 
     let tokens = |n| LlmTokens {
         input: 3 * n,
@@ -155,6 +155,33 @@ fn attempts_are_summed_up() {
     };
     assert_eq!(usage.periods, [period("", 8, 53_000), period("k1", 24, 106_000)]);
     assert_eq!((usage.records, usage.gaps, usage.bypassed), (9, 1, 7));
+}
+
+#[test]
+fn attempts_that_come_long_after_they_ended_are_not_recent() {
+    // Seconds from start to now and duration, if the server says them; how many count.
+    let cases = [
+        (Some(600), None, 1),
+        (Some(601), None, 0),
+        (Some(900), Some(300), 1),
+        (Some(901), Some(300), 0),
+        // Imported from last month.
+        (Some(30 * 86_400), Some(1), 0),
+        (Some(-3600), Some(1), 1),
+        (None, None, 1),
+    ];
+    for (ago, duration, counted) in cases {
+        let mut ledger = ledger();
+        for outcome in [Outcome::Succeeded, Outcome::Failed(Some(500)), Outcome::Failed(None)] {
+            let started = ago.map(|secs: i64| at(NOON).saturating_add_millis(-secs * 1000));
+            let duration = duration.map(Duration::from_secs);
+            ledger.add(&Attempt { started, duration, outcome, ..attempt("a", "codex", "m") }, at(NOON));
+        }
+        let usage = usage(&ledger);
+        let recent = LlmRecent { provider: "codex".into(), attempts: 3 * counted, failed: 2 * counted };
+        assert_eq!(usage.recent, [recent], "{ago:?} {duration:?}");
+        assert_eq!((usage.rows[0].requests, usage.rows[0].failed), (3, 2));
+    }
 }
 
 #[test]
@@ -299,11 +326,12 @@ fn changes_are_what_has_changed() {
             &[2_468_000, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
         ),
         change("llm_periods", r#"["k1"]"#, &[day, 16, 106_000, month, 16, 106_000]),
-        change("llm_totals", "null", &[3, 0, 0]),
+        change("llm_totals", "null", &[3, 0, 0, 0, 0]),
     ];
     assert_eq!(ledger.changes(), expected);
-    ledger.gap();
-    assert_eq!(ledger.changes(), [change("llm_totals", "null", &[3, 1, 0])]);
+    ledger.gap(at(NOON));
+    let noon = secs(at(NOON));
+    assert_eq!(ledger.changes(), [change("llm_totals", "null", &[3, 1, 0, noon, 0])]);
 }
 
 #[test]
@@ -365,15 +393,21 @@ fn sums_end_at_their_limit() {
     let max = u64::MAX;
     let tokens =
         LlmTokens { input: max, output: max, reasoning: max, cached: max, cache_write: max, total: max };
-    let billed =
-        Billed { uncached_input: max, cache_read: max, cache_write: max, output: max, tier: Tier::Priority };
+    let billed = Billed {
+        uncached_input: max,
+        cache_read: max,
+        cache_write: max,
+        output: max,
+        unclassified: 0,
+        tier: Tier::Priority,
+    };
     let long = Some(Duration::MAX);
     let huge = Attempt { tokens, billed, duration: long, first_token: long, ..attempt("k", "codex", "m1") };
     let mut disk = Disk::default();
     for _ in 0..3 {
         for model in ["m1", "unlisted"] {
             ledger.add(&Attempt { model: model.into(), ..huge.clone() }, at(NOON));
-            ledger.bypassed(max);
+            ledger.bypassed(max, at(NOON));
         }
         disk.commit(ledger.changes());
         for values in disk.0.values_mut() {
@@ -440,10 +474,12 @@ fn sums_are_the_same_whatever_happens_between() {
                 ledger = disk.ledger(caps, &prices, zone);
             }
         }
-        assert_eq!(ledger.usage(|key| key.into(), now), whole.usage(|key| key.into(), now), "seed {seed}");
-        let restored = disk.ledger(caps, &prices, zone);
-        assert_eq!(restored.usage(|key| key.into(), now), whole.usage(|key| key.into(), now), "seed {seed}");
-        check_sums(&whole.usage(|key| key.into(), now), &attempts, caps, seed);
+        // What was recent is not stored.
+        let usage = |ledger: &Ledger| LlmUsage { recent: vec![], ..ledger.usage(|key| key.into(), now) };
+        let (whole, restored) = (usage(&whole), disk.ledger(caps, &prices, zone));
+        assert_eq!(usage(&ledger), whole, "seed {seed}");
+        assert_eq!(usage(&restored), whole, "seed {seed}");
+        check_sums(&whole, &attempts, caps, seed);
     }
 }
 
@@ -459,7 +495,8 @@ fn check_sums(usage: &LlmUsage, attempts: &[(Attempt, Timestamp)], caps: Caps, s
     assert_eq!((sum(|row| row.requests), usage.records), (requests, requests), "seed {seed}");
     // 12.3 billionths per token of input, and 10,000 per token of output.
     let costs = attempts.iter().filter(|(attempt, _)| attempt.model.starts_with('m')).map(|(attempt, _)| {
-        let Billed { uncached_input, cache_read, cache_write, output, tier: _ } = attempt.billed;
+        let Billed { uncached_input, cache_read, cache_write, output, unclassified: _, tier: _ } =
+            attempt.billed;
         ((uncached_input + cache_read + cache_write) * 123 + output * 100_000 + 5) / 10
     });
     assert_eq!(sum(|row| row.cost_nanos), costs.sum::<u64>(), "seed {seed}");
@@ -493,6 +530,7 @@ fn random(rng: &mut fastrand::Rng, now: Timestamp) -> Attempt {
         cache_read: number(1_000),
         cache_write: number(1_000),
         output: number(100_000),
+        unclassified: 0,
         tier: [Tier::Base, Tier::Flex, Tier::Priority][rng.usize(..3)],
     };
     let outcomes = [Outcome::Succeeded, Outcome::Failed(None), Outcome::Failed(Some(rng.u16(..700)))];

@@ -41,7 +41,7 @@ impl ModelPrice {
     /// has no price.
     pub(in crate::upstream::cliproxy) fn cost_nanos(&self, attempt: &Attempt) -> Option<u64> {
         const FEMTOS: u128 = 1_000_000;
-        let Billed { uncached_input, cache_read, cache_write, output, tier } = attempt.billed;
+        let Billed { uncached_input, cache_read, cache_write, output, unclassified, tier } = attempt.billed;
         let schedule = match tier {
             Tier::Base => None,
             Tier::Flex => self.flex.as_ref(),
@@ -57,9 +57,10 @@ impl ModelPrice {
             (cache_write, rates.cache_write.or(rates.input)),
             (output - reasoning, rates.output),
             (reasoning, rates.reasoning.or(rates.output)),
+            (unclassified, None),
         ] {
             if tokens > 0 {
-                // Five products of 64 and 50 bits.
+                // Some products of 64 and 50 bits.
                 femtos += u128::from(tokens) * u128::from(price?.femtos());
             }
         }

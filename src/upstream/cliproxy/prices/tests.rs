@@ -21,7 +21,8 @@ fn parsed(text: &str) -> Prices {
 
 /// An attempt with tokens of uncached input, cache reads, cache writes and output.
 fn attempt([uncached_input, cache_read, cache_write, output]: [u64; 4], tier: Tier) -> Attempt {
-    Attempt { billed: Billed { uncached_input, cache_read, cache_write, output, tier }, ..Attempt::default() }
+    let billed = Billed { uncached_input, cache_read, cache_write, output, unclassified: 0, tier };
+    Attempt { billed, ..Attempt::default() }
 }
 
 fn cost(prices: &Prices, model: (&str, &str), tokens: [u64; 4], tier: Tier) -> Option<u64> {

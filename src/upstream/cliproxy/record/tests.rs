@@ -18,7 +18,7 @@ fn with(fields: &str) -> Attempt {
 }
 
 fn billed(attempt: &Attempt) -> (u64, u64, u64, u64) {
-    let Billed { uncached_input, cache_read, cache_write, output, tier: _ } = attempt.billed;
+    let Billed { uncached_input, cache_read, cache_write, output, unclassified: _, tier: _ } = attempt.billed;
     (uncached_input, cache_read, cache_write, output)
 }
 
@@ -51,6 +51,7 @@ fn the_whole_of_a_record_is_read() {
             cache_write: 512,
             output: 1450,
             tier: Tier::Base,
+            unclassified: 0,
         },
     };
     assert_eq!(attempt, expected);
@@ -74,6 +75,9 @@ fn tokens_are_billed_as_each_family_counts_them() {
         (r#""provider": "gemini""#, (70, 30, 0, 25)),
         (r#""provider": "antigravity", "model": "claude-x""#, (70, 30, 0, 25)),
         (r#""provider": "unknown", "model": "claude-x""#, (100, 30, 0, 20)),
+        (r#""provider": "claude-relay""#, (70, 30, 0, 20)),
+        (r#""provider": "gemini-mirror""#, (70, 30, 0, 20)),
+        (r#""provider": "gemini-cli""#, (70, 30, 0, 25)),
         (r#""provider": "fakeai", "executor_type": "ClaudeExecutor""#, (100, 30, 0, 20)),
         (r#""provider": "fakeai", "executor_type": "GeminiVertexExecutor""#, (70, 30, 0, 25)),
     ] {
@@ -104,8 +108,18 @@ fn a_breakdown_goes_before_the_rule_unless_it_has_no_classes() {
         )
     };
     assert_eq!(billed(&with(&breakdown("complete"))), (60, 30, 10, 21));
-    assert_eq!(billed(&with(&breakdown("inconsistent"))), (60, 30, 10, 21));
+    assert_eq!(billed(&with(&breakdown("inconsistent"))), (70, 30, 0, 20));
     assert_eq!(billed(&with(&breakdown("unclassified"))), (70, 30, 0, 20));
+    // As a server of 7.2 has them: more is cached than was sent, and nothing but a sum.
+    let none = r#""token_breakdown": {"quality": "inconsistent", "total_tokens": 110, "input": {"total_tokens": 0,
+        "uncached_tokens": 0, "cache_read_tokens": 0, "cache_write_tokens": 0}, "output": {"total_tokens": 0},
+        "unclassified_tokens": 110}"#;
+    let cached = r#""provider": "gemini", "tokens": {"input_tokens": 100, "output_tokens": 10, "cached_tokens": 400,
+        "cache_read_tokens": 400, "total_tokens": 110}"#;
+    assert_eq!(billed(&with(&format!("{cached}, {none}"))), (0, 100, 0, 10));
+    let sum = with(&format!(r#""tokens": {{"total_tokens": 128}}, {none}"#));
+    assert_eq!((billed(&sum), sum.billed.unclassified), ((0, 0, 0, 0), 128));
+    assert_eq!(sum.tokens.total, 128);
     for (tier, expected) in [("flex", Tier::Flex), ("priority", Tier::Priority), ("default", Tier::Base)] {
         let attempt = with(&format!(r#""response_service_tier": "{tier}", "service_tier": "flex""#));
         assert_eq!(attempt.billed.tier, expected, "{tier}");

@@ -12,6 +12,18 @@ use crate::{
 pub(super) struct Client {
     up: Option<u64>,
     down: Option<u64>,
+    plan: Plan,
+    /// Milliseconds; 0 is never.
+    last_online: Option<i64>,
+    /// Whether the statistics say that it is on: see [`Meaning`].
+    runs: Option<bool>,
+    /// Whether the configuration says so, of one inbound at least: in 3x-ui 3.0, they may differ.
+    enabled: Option<bool>,
+}
+
+/// What is configured for a client.
+#[derive(Clone, Debug, Default)]
+pub(in crate::upstream::xui) struct Plan {
     /// Bytes; 0 is no limit. Also called `totalGB`.
     total: Option<u64>,
     /// Milliseconds; 0 is never, and negative a duration that starts at the first use.
@@ -22,13 +34,8 @@ pub(super) struct Client {
     is_reset_odd: bool,
     /// Renewals are limited, and were all made.
     is_renewed_out: bool,
-    /// Milliseconds; 0 is never.
-    last_online: Option<i64>,
+    /// Addresses at a time; 0 is no limit.
     limit_ip: Option<u64>,
-    /// Whether the statistics say that it is on: see [`Meaning`].
-    runs: Option<bool>,
-    /// Whether the configuration says so, of one inbound at least: in 3x-ui 3.0, they may differ.
-    enabled: Option<bool>,
 }
 
 /// What `enable: false` in the statistics of a client means.
@@ -40,26 +47,16 @@ pub(super) enum Meaning {
     Off,
 }
 
-/// The inbounds of a client, together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Doors {
-    /// One is on, or their state is unknown.
-    Open,
-    /// All are off; if by themselves, for this reason.
-    Closed(UserStatus),
-}
-
 /// What the conversion of a client needs besides the client.
 #[derive(Clone, Debug)]
 pub(super) struct Context {
     pub(super) meaning: Meaning,
-    pub(super) doors: Doors,
+    /// What its inbounds make of it, if all of them are off.
+    pub(super) status_of_inbounds: Option<UserStatus>,
     pub(super) read_at: Timestamp,
     pub(super) panel_now: Timestamp,
     pub(super) inbounds: Arc<[Arc<str>]>,
     pub(super) devices: Option<u64>,
-    /// Known from another answer.
-    pub(super) devices_limit: Option<u64>,
 }
 
 impl Client {
@@ -69,49 +66,47 @@ impl Client {
         set(&mut self.down, row.count("down"));
         set(&mut self.runs, row.flag("enable"));
         set(&mut self.last_online, row.integer("lastOnline"));
-        self.add_plan(row, row.count("total"));
+        self.plan.add(row, row.count("total"));
     }
 
     /// Adds a row of the configuration (`settings.clients`).
     pub(super) fn add_setting(&mut self, row: &Object<'_>) {
         self.enabled = self.enabled.max(row.flag("enable"));
-        set(&mut self.limit_ip, row.count("limitIp"));
-        self.add_plan(row, row.count("totalGB"));
+        set(&mut self.plan.limit_ip, row.count("limitIp"));
+        self.plan.add(row, row.count("totalGB"));
     }
 
-    fn add_plan(&mut self, row: &Object<'_>, total: Option<u64>) {
-        set(&mut self.total, total);
-        set(&mut self.expiry, row.integer("expiryTime"));
-        // 3x-ui from 3.7 on also renews on a day of the month, and may limit how often.
-        let days = row.integer("reset").into_iter().chain(row.integer("resetDay")).max();
-        self.reset = self.reset.max(days);
-        self.is_reset_odd |= row.was_odd("reset") || row.was_odd("resetDay");
-        let most = row.count("resetMax").filter(|most| *most > 0);
-        self.is_renewed_out |= most.zip(row.count("resetCount")).is_some_and(|(most, made)| made >= most);
+    /// Adds what the whole list said of the plan, and this one does not.
+    pub(super) fn add_plan(&mut self, whole: &Plan) {
+        set(&mut self.plan.limit_ip, whole.limit_ip);
+        if self.plan.is_unread() {
+            self.plan = Plan { limit_ip: self.plan.limit_ip, ..whole.clone() };
+        }
     }
 
-    /// The most addresses at a time; absent: unknown or no limit.
-    pub(super) fn devices_limit(&self) -> Option<u64> {
-        self.limit_ip.filter(|limit| *limit > 0)
+    /// The plan, if the list without configurations lacks something of it.
+    pub(super) fn plan_beyond_statistics(self, has_stats: bool) -> Option<Plan> {
+        (!has_stats || self.plan.devices_limit().is_some()).then_some(self.plan)
     }
 
     pub(super) fn convert(&self, name: Arc<str>, context: Context) -> User {
         let used = self.up.zip(self.down).map(|(up, down)| up.saturating_add(down));
         let status = self.status(used, &context);
-        let expiry = self.expiry.map_or(Expiry::Never, expiry);
+        let expiry = self.plan.expiry.map_or(Expiry::Never, expiry);
         // The panel looks for clients that have ended, so one without an end is never renewed.
-        let renews =
-            self.reset.is_some_and(|days| days > 0) && !self.is_renewed_out && self.expiry != Some(0);
+        let renews = self.plan.reset.is_some_and(|days| days > 0)
+            && !self.plan.is_renewed_out
+            && self.plan.expiry != Some(0);
         let last_online = self.last_online.filter(|millis| *millis > 0).map(Timestamp::from_millis);
         let mut unread = Unread::default();
         for (fact, is_unread) in [
             (Unread::STATUS, status.is_none()),
             (Unread::USED, used.is_none()),
             (Unread::TRAFFIC, used.is_none()),
-            (Unread::LIMIT, self.total.is_none()),
-            (Unread::EXPIRY, self.expiry.is_none()),
+            (Unread::LIMIT, self.plan.total.is_none()),
+            (Unread::EXPIRY, self.plan.expiry.is_none()),
             (Unread::ONLINE, self.last_online.is_none()),
-            (Unread::RENEWS, self.is_reset_odd && !renews),
+            (Unread::RENEWS, (self.plan.is_reset_odd || self.plan.is_unread()) && !renews),
         ] {
             if is_unread {
                 unread.add(fact);
@@ -122,7 +117,7 @@ impl Client {
             owner: None,
             status: status.unwrap_or(UserStatus::Unknown),
             used: used.unwrap_or_default(),
-            limit: self.total.filter(|total| *total > 0),
+            limit: self.plan.total.filter(|total| *total > 0),
             traffic: Counter::new(used.unwrap_or_default()),
             uplink: self.up.map(Counter::new),
             downlink: self.down.map(Counter::new),
@@ -135,10 +130,10 @@ impl Client {
                 _ => None,
             },
             devices: context.devices,
-            devices_limit: self.devices_limit().or(context.devices_limit),
+            devices_limit: self.plan.devices_limit(),
             inbounds: context.inbounds,
             last_online,
-            online: last_online.is_some_and(|last| context.panel_now.since(last) <= ONLINE_WITHIN),
+            online: last_online.is_some_and(|last| context.panel_now.since(last) <= ONLINE_AFTER_TRAFFIC),
             read_at: context.read_at,
             unread,
         }
@@ -147,11 +142,11 @@ impl Client {
     /// The panel's own rule: what is used up or has ended goes before what is switched off. Absent: the answer does not
     /// say whether it is on.
     fn status(&self, used: Option<u64>, context: &Context) -> Option<UserStatus> {
-        let total = self.total.filter(|total| *total > 0);
+        let total = self.plan.total.filter(|total| *total > 0);
         if used.zip(total).is_some_and(|(used, total)| used >= total) {
             return Some(UserStatus::Limited);
         }
-        let ends = self.expiry.filter(|millis| *millis > 0);
+        let ends = self.plan.expiry.filter(|millis| *millis > 0);
         if ends.is_some_and(|ends| Timestamp::from_millis(ends) <= context.panel_now) {
             return Some(UserStatus::Expired);
         }
@@ -166,16 +161,37 @@ impl Client {
             });
         }
         self.enabled.or(self.runs)?;
-        Some(match context.doors {
-            Doors::Closed(status) => status,
-            Doors::Open if self.expiry.is_some_and(|millis| millis < 0) => UserStatus::OnHold,
-            Doors::Open => UserStatus::Active,
-        })
+        let waits = self.plan.expiry.is_some_and(|millis| millis < 0);
+        let is_on = if waits { UserStatus::OnHold } else { UserStatus::Active };
+        Some(context.status_of_inbounds.unwrap_or(is_on))
     }
 }
 
-/// A client that moved traffic within this time is online. A panel counts every 5 or 10 s.
-const ONLINE_WITHIN: Duration = Duration::from_secs(30);
+impl Plan {
+    fn add(&mut self, row: &Object<'_>, total: Option<u64>) {
+        set(&mut self.total, total);
+        set(&mut self.expiry, row.integer("expiryTime"));
+        // 3x-ui from 3.7 on also renews on a day of the month, and may limit how often.
+        let days = row.integer("reset").into_iter().chain(row.integer("resetDay")).max();
+        self.reset = self.reset.max(days);
+        self.is_reset_odd |= row.was_odd("reset") || row.was_odd("resetDay");
+        let most = row.count("resetMax").filter(|most| *most > 0);
+        self.is_renewed_out |= most.zip(row.count("resetCount")).is_some_and(|(most, made)| made >= most);
+    }
+
+    /// Whether no row had it.
+    fn is_unread(&self) -> bool {
+        self.total.is_none() && self.expiry.is_none() && self.reset.is_none()
+    }
+
+    /// The most addresses at a time; absent: unknown or no limit.
+    fn devices_limit(&self) -> Option<u64> {
+        self.limit_ip.filter(|limit| *limit > 0)
+    }
+}
+
+/// A client is online for this long after its last traffic. A panel counts every 5 or 10 s.
+const ONLINE_AFTER_TRAFFIC: Duration = Duration::from_secs(30);
 
 fn set<T>(known: &mut Option<T>, read: Option<T>) {
     if known.is_none() {
@@ -199,7 +215,7 @@ mod tests {
 
     const NOW: i64 = 1_795_000_000_000;
 
-    fn user(stats: &str, setting: &str, meaning: Meaning, doors: Doors) -> User {
+    fn user(stats: &str, setting: &str, meaning: Meaning, inbounds: Option<UserStatus>) -> User {
         let odd = OddFields::default();
         let mut client = Client::default();
         let raw = |text: &str| serde_json::from_str::<Box<serde_json::value::RawValue>>(text).unwrap();
@@ -211,12 +227,11 @@ mod tests {
         }
         let context = Context {
             meaning,
-            doors,
+            status_of_inbounds: inbounds,
             read_at: Timestamp::from_millis(NOW),
             panel_now: Timestamp::from_millis(NOW),
             inbounds: Arc::default(),
             devices: None,
-            devices_limit: None,
         };
         client.convert("a".into(), context)
     }
@@ -251,11 +266,11 @@ mod tests {
             (r#"{"up":5}"#.to_owned(), "", Meaning::Off, Unknown),
         ];
         for (stats, setting, meaning, expected) in cases {
-            assert_eq!(user(&stats, setting, meaning, Doors::Open).status, expected, "{stats} {setting}");
+            assert_eq!(user(&stats, setting, meaning, None).status, expected, "{stats} {setting}");
         }
         let on = plan(true, 5, 0, 0);
         for status in [Disabled, Limited, Expired] {
-            assert_eq!(user(&on, "", Meaning::Off, Doors::Closed(status)).status, status);
+            assert_eq!(user(&on, "", Meaning::Off, Some(status)).status, status);
         }
     }
 
@@ -263,33 +278,75 @@ mod tests {
     fn special_values_keep_their_meanings() {
         let all =
             r#"{"enable":true,"up":3,"down":4,"total":0,"expiryTime":-86400000,"reset":30,"lastOnline":0}"#;
-        let read = user(all, r#"{"limitIp":2}"#, Meaning::Off, Doors::Open);
+        let read = user(all, r#"{"limitIp":2}"#, Meaning::Off, None);
         assert_eq!(read.expiry, Expiry::OnFirstUse(Duration::from_secs(86_400)));
         assert_eq!((read.used, read.limit, read.renews, read.quota_reset), (7, None, true, None));
         assert_eq!((read.last_online, read.devices_limit), (None, Some(2)));
         assert_eq!(read.unread, Unread::default());
 
         let ends = format!(r#"{{"enable":true,"expiryTime":{},"reset":30}}"#, NOW + 5);
-        let read = user(&ends, "", Meaning::Off, Doors::Open);
+        let read = user(&ends, "", Meaning::Off, None);
         assert_eq!(read.quota_reset, Some(Timestamp::from_millis(NOW + 5)));
         for fact in [Unread::USED, Unread::TRAFFIC, Unread::LIMIT, Unread::ONLINE] {
             assert!(read.unread.has(fact));
         }
         assert!(!read.unread.has(Unread::EXPIRY) && !read.unread.has(Unread::STATUS));
-        for never in [r#"{"reset":30,"resetMax":3,"resetCount":3}"#, r#"{"reset":30,"expiryTime":0}"#, "{}"] {
-            let read = user(never, "", Meaning::Off, Doors::Open);
+        for never in [
+            r#"{"reset":30,"resetMax":3,"resetCount":3}"#,
+            r#"{"reset":30,"expiryTime":0}"#,
+            r#"{"expiryTime":0}"#,
+        ] {
+            let read = user(never, "", Meaning::Off, None);
             assert!(!read.renews && !read.unread.has(Unread::RENEWS), "{never}");
         }
-        assert!(user(r#"{"reset":"often"}"#, "", Meaning::Off, Doors::Open).unread.has(Unread::RENEWS));
+        assert!(user(r#"{"reset":"often"}"#, "", Meaning::Off, None).unread.has(Unread::RENEWS));
         assert!(
-            !user(r#"{"reset":"often"}"#, r#"{"reset":9}"#, Meaning::Off, Doors::Open)
-                .unread
-                .has(Unread::RENEWS)
+            !user(r#"{"reset":"often"}"#, r#"{"reset":9}"#, Meaning::Off, None).unread.has(Unread::RENEWS)
         );
         // What is null is absent, and the configuration has it too.
         let null = r#"{"up":null,"down":1,"total":null,"expiryTime":null}"#;
-        let read = user(null, r#"{"totalGB":"9","expiryTime":0}"#, Meaning::Off, Doors::Open);
+        let read = user(null, r#"{"totalGB":"9","expiryTime":0}"#, Meaning::Off, None);
         assert_eq!((read.limit, read.expiry), (Some(9), Expiry::Never));
         assert!(read.unread.has(Unread::USED));
+    }
+
+    #[test]
+    fn a_plan_that_no_row_has_is_unread_or_that_of_the_whole_list() {
+        let odd = OddFields::default();
+        let raw = |text: &str| serde_json::from_str::<Box<serde_json::value::RawValue>>(text).unwrap();
+        let (slim, stats) = (raw(r#"{"enable":true}"#), raw(r#"{"total":7,"expiryTime":0,"reset":0}"#));
+        let whole = raw(r#"{"enable":true,"totalGB":9,"expiryTime":5,"reset":3,"limitIp":2}"#);
+        let mut known = Client::default();
+        known.add_setting(&Object::new("client", &whole, &odd).unwrap());
+        let known = known.plan_beyond_statistics(false).unwrap();
+        let context = || Context {
+            meaning: Meaning::Off,
+            status_of_inbounds: None,
+            read_at: Timestamp::from_millis(NOW),
+            panel_now: Timestamp::from_millis(NOW),
+            inbounds: Arc::default(),
+            devices: None,
+        };
+        let mut client = Client::default();
+        client.add_setting(&Object::new("client", &slim, &odd).unwrap());
+        let read = client.convert("a".into(), context());
+        for fact in [Unread::LIMIT, Unread::EXPIRY, Unread::RENEWS] {
+            assert!(read.unread.has(fact), "{fact:?}");
+        }
+        let mut with_stats = client.clone();
+        client.add_plan(&known);
+        let read = client.convert("a".into(), context());
+        let end = Some(Timestamp::from_millis(5));
+        assert_eq!((read.limit, read.expiry, read.renews), (Some(9), expiry(5), true));
+        assert_eq!((read.quota_reset, read.devices_limit, read.status), (end, Some(2), UserStatus::Expired));
+        for fact in [Unread::LIMIT, Unread::EXPIRY, Unread::RENEWS] {
+            assert!(!read.unread.has(fact), "{fact:?}");
+        }
+        // What the list says now goes before what the whole one said within the hour.
+        with_stats.add_stats(&Object::new("client", &stats, &odd).unwrap());
+        with_stats.add_plan(&known);
+        let read = with_stats.convert("a".into(), context());
+        assert_eq!((read.limit, read.expiry, read.renews), (Some(7), Expiry::Never, false));
+        assert_eq!(read.devices_limit, Some(2));
     }
 }

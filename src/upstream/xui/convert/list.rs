@@ -8,8 +8,9 @@ use std::{
 use serde_json::value::RawValue;
 
 use super::{
-    clients::{Client, Context, Doors, Meaning, expiry},
+    clients::{Client, Context, Meaning, Plan, expiry},
     folded::folded,
+    nodes::NodeLabels,
 };
 use crate::{
     model::{
@@ -23,8 +24,8 @@ use crate::{
 /// of bytes that each of them repeats.
 #[derive(Debug, Default)]
 pub(in crate::upstream::xui) struct List {
-    inbounds: Vec<Door>,
-    clients: Vec<Listed>,
+    inbounds: Vec<ListedInbound>,
+    clients: Vec<ListedClient>,
     /// Places in `clients`, by folded name.
     places: HashMap<Arc<str>, usize>,
     unreadable: Unreadable,
@@ -39,23 +40,25 @@ pub(in crate::upstream::xui) struct List {
 
 /// An inbound before it has a label.
 #[derive(Debug)]
-struct Door {
+struct ListedInbound {
     tag: String,
     id: Option<i64>,
     node: Option<i64>,
+    /// Of the panel that it is on, which may be a node of that node.
+    guid: Option<String>,
     /// Whether the answer says which clients it has.
     knows_clients: bool,
     inbound: Inbound,
 }
 
 #[derive(Debug)]
-struct Listed {
+struct ListedClient {
     /// As the statistics spell it, if they have it.
     name: Arc<str>,
     has_stats: bool,
     client: Client,
-    /// Places of the inbounds that it may connect to, rising.
-    doors: Vec<u16>,
+    /// Places of the inbounds that it is attached to, rising.
+    attached: Vec<u16>,
 }
 
 /// What a list is converted to.
@@ -74,9 +77,9 @@ pub(in crate::upstream::xui) struct Known<'a> {
     pub(in crate::upstream::xui) is_alireza0: bool,
     pub(in crate::upstream::xui) read_at: Timestamp,
     pub(in crate::upstream::xui) panel_now: Timestamp,
-    pub(in crate::upstream::xui) nodes: &'a HashMap<i64, Arc<str>>,
+    pub(in crate::upstream::xui) nodes: &'a NodeLabels,
     pub(in crate::upstream::xui) devices: &'a HashMap<Arc<str>, u64>,
-    pub(in crate::upstream::xui) devices_limits: &'a HashMap<Arc<str>, u64>,
+    pub(in crate::upstream::xui) plans: &'a HashMap<Arc<str>, Plan>,
 }
 
 impl List {
@@ -113,7 +116,8 @@ impl List {
             downlink: down.map(Counter::new),
             ..Inbound::default()
         };
-        self.inbounds.push(Door { tag, id, node: row.integer("nodeId"), knows_clients: false, inbound });
+        let (node, guid) = (row.integer("nodeId"), row.text("originNodeGuid"));
+        self.inbounds.push(ListedInbound { tag, id, node, guid, knows_clients: false, inbound });
         // Statistics of a client stay with an inbound that no longer has it.
         let mut in_stats = Vec::new();
         if let Some(list) = row.raw("clientStats").filter(|raw| raw.get() != "null") {
@@ -211,19 +215,24 @@ impl List {
             Entry::Vacant(entry) => {
                 let key = entry.key();
                 let name = if **key == *name { Arc::clone(key) } else { name.into() };
-                let doors = Vec::with_capacity(1);
-                self.clients.push(Listed { name, has_stats: false, client: Client::default(), doors });
+                let attached = Vec::with_capacity(1);
+                self.clients.push(ListedClient {
+                    name,
+                    has_stats: false,
+                    client: Client::default(),
+                    attached,
+                });
                 Some(*entry.insert(self.clients.len() - 1))
             }
         }
     }
 
-    /// The client at `at` may connect to the inbound at `place`.
+    /// The client at `at` is attached to the inbound at `place`.
     fn attach(&mut self, at: usize, place: u16) {
         self.inbounds[usize::from(place)].knows_clients = true;
-        let doors = &mut self.clients[at].doors;
-        if doors.last() != Some(&place) {
-            doors.push(place);
+        let attached = &mut self.clients[at].attached;
+        if attached.last() != Some(&place) {
+            attached.push(place);
         }
     }
 
@@ -237,50 +246,55 @@ impl List {
         self.inbounds.is_empty() && self.omitted.0 > 0
     }
 
-    /// The most addresses at a time of each client that has such a limit, by folded name.
-    pub(in crate::upstream::xui) fn devices_limits(self) -> HashMap<Arc<str>, u64> {
-        let limits = self.clients.into_iter();
-        limits
-            .filter_map(|Listed { name, client, .. }| {
-                Some((folded(name.to_string()).into(), client.devices_limit()?))
+    /// The plans of clients of which a list without configurations has less, by folded name: those with a limit of
+    /// addresses, and those without statistics.
+    pub(in crate::upstream::xui) fn plans(self) -> HashMap<Arc<str>, Plan> {
+        let clients = self.clients.into_iter();
+        clients
+            .filter_map(|ListedClient { name, has_stats, client, .. }| {
+                Some((folded(name.to_string()).into(), client.plan_beyond_statistics(has_stats)?))
             })
             .collect()
     }
 
     pub(in crate::upstream::xui) fn convert(self, known: &Known<'_>) -> Converted {
         let List { inbounds, clients, unreadable, omitted, has_resets, .. } = self;
-        let rows: Vec<_> = inbounds.iter().map(|door| Row { name: &door.tag, id: door.id }).collect();
+        let rows: Vec<_> = inbounds.iter().map(|listed| Row { name: &listed.tag, id: listed.id }).collect();
         let labels = labels(&rows, "");
         let mut inbounds: Vec<_> = inbounds
             .into_iter()
             .zip(&labels)
-            .map(|(Door { node, knows_clients, inbound, .. }, label)| {
+            .map(|(ListedInbound { node, guid, knows_clients, inbound, .. }, label)| {
+                // Those of the panel itself have no `nodeId`, and its own guid.
                 let node = node.map_or(String::new(), |id| {
-                    known.nodes.get(&id).map_or_else(|| format!("node {id}"), ToString::to_string)
+                    let label = known.nodes.of(id, guid.as_deref());
+                    label.map_or_else(|| format!("node {id}"), ToString::to_string)
                 });
                 Inbound { label: Arc::clone(label), node, users: knows_clients.then_some(0), ..inbound }
             })
             .collect();
-        let closed: Vec<_> = inbounds.iter().map(|inbound| closed(inbound, known.panel_now)).collect();
+        let if_off: Vec<_> = inbounds.iter().map(|inbound| status_if_off(inbound, known.panel_now)).collect();
         let meaning = if has_resets || known.is_alireza0 { Meaning::Off } else { Meaning::UsedUp };
         let mut shared: HashMap<Vec<u16>, Arc<[Arc<str>]>> = HashMap::new();
         let mut users = Vec::with_capacity(clients.len());
-        for Listed { name, client, doors, .. } in clients {
+        for ListedClient { name, mut client, attached, .. } in clients {
             let key = folded(name.to_string());
-            for place in &doors {
+            if let Some(plan) = known.plans.get(&*key) {
+                client.add_plan(plan);
+            }
+            for place in &attached {
                 let users = &mut inbounds[usize::from(*place)].users;
                 *users = users.map(|users| users + 1);
             }
-            let shut = doors.iter().map(|place| closed[usize::from(*place)]);
+            let statuses = attached.iter().map(|place| if_off[usize::from(*place)]);
             let context = Context {
                 meaning,
-                doors: shut.reduce(|a, b| a.and(b)).flatten().map_or(Doors::Open, Doors::Closed),
+                status_of_inbounds: statuses.reduce(|a, b| a.and(b)).flatten(),
                 read_at: known.read_at,
                 panel_now: known.panel_now,
                 devices: known.devices.get(&*key).copied(),
-                devices_limit: known.devices_limits.get(&*key).copied(),
-                inbounds: Arc::clone(shared.entry(doors).or_insert_with_key(|doors| {
-                    doors.iter().map(|place| Arc::clone(&labels[usize::from(*place)])).collect()
+                inbounds: Arc::clone(shared.entry(attached).or_insert_with_key(|attached| {
+                    attached.iter().map(|place| Arc::clone(&labels[usize::from(*place)])).collect()
                 })),
             };
             users.push(client.convert(name, context));
@@ -291,7 +305,7 @@ impl List {
 }
 
 /// What an inbound that is off makes of its clients; absent: it is on, or does not say.
-fn closed(inbound: &Inbound, panel_now: Timestamp) -> Option<UserStatus> {
+fn status_if_off(inbound: &Inbound, panel_now: Timestamp) -> Option<UserStatus> {
     if inbound.enabled != Some(false) {
         None
     } else if inbound.is_used_up() {
@@ -312,14 +326,13 @@ mod tests {
         for inbound in inbounds {
             list.add(&serde_json::from_str::<Box<RawValue>>(inbound).unwrap());
         }
-        let none = HashMap::new();
         list.convert(&Known {
             is_alireza0: false,
             read_at: Timestamp::from_secs(1_795_000_000),
             panel_now: Timestamp::from_secs(1_795_000_000),
-            nodes: &HashMap::new(),
-            devices: &none,
-            devices_limits: &none,
+            nodes: &NodeLabels::default(),
+            devices: &HashMap::new(),
+            plans: &HashMap::new(),
         })
     }
 

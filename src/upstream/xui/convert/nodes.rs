@@ -8,6 +8,7 @@ use std::{
 
 use serde_json::value::RawValue;
 
+use super::status::core_runs;
 use crate::{
     model::{MASTER, Node, NodeStats, NodeStatus, Row, labels},
     upstream::json::{Object, OddFields, Rows, rows},
@@ -18,8 +19,22 @@ use crate::{
 pub(in crate::upstream::xui) struct Nodes {
     pub(in crate::upstream::xui) nodes: Rows<Node>,
     pub(in crate::upstream::xui) stats: Vec<NodeStats>,
-    /// The labels of the nodes that have an id, for inbounds.
-    pub(in crate::upstream::xui) labels: HashMap<i64, Arc<str>>,
+    pub(in crate::upstream::xui) labels: NodeLabels,
+}
+
+/// The labels of nodes, for inbounds.
+#[derive(Debug, Default)]
+pub(in crate::upstream::xui) struct NodeLabels {
+    by_id: HashMap<i64, Arc<str>>,
+    /// Nodes that are copies of each other have the same one, and are not in here.
+    by_guid: HashMap<String, Arc<str>>,
+}
+
+impl NodeLabels {
+    /// The label of the node that an inbound is on. Its id is that of the node that leads there, if it is a node of a node.
+    pub(super) fn of(&self, id: i64, guid: Option<&str>) -> Option<&Arc<str>> {
+        guid.and_then(|guid| self.by_guid.get(guid)).or_else(|| self.by_id.get(&id))
+    }
 }
 
 /// How much of its `guid` a label shows of a node that has no id.
@@ -28,17 +43,17 @@ const GUID_PREFIX: usize = 8;
 /// The nodes of `nodes/list`, or of `descendants`, which has less of each, where null is an empty list; absent: it is no
 /// list.
 pub(in crate::upstream::xui) fn nodes(list: Option<&RawValue>, odd: &OddFields) -> Option<Nodes> {
-    let (mut direct, mut direct_guids) = (HashSet::new(), HashSet::new());
+    let (mut direct, mut direct_guids, mut shared_guids) = (HashSet::new(), HashSet::new(), HashSet::new());
     let mut read = |row: Object<'_>| {
         let name = row.identity("name").ok()?;
         // Nodes of nodes have 0, and a node that was never reached has no `guid`.
         let id = row.integer("id").filter(|id| *id != 0);
         let guid = row.text("guid").filter(|guid| !guid.is_empty());
         if let Some(id) = id {
-            direct_guids.extend(guid.clone());
             if !direct.insert(id) {
                 return None;
             }
+            shared_guids.extend(guid.clone().filter(|guid| !direct_guids.insert(guid.clone())));
         }
         let node = node(&row, &name);
         let stats = (node.status == NodeStatus::Connected).then(|| stats(&row));
@@ -61,11 +76,11 @@ pub(in crate::upstream::xui) fn nodes(list: Option<&RawValue>, odd: &OddFields) 
         .collect();
     let unique = labels(&names, MASTER);
     let mut found =
-        Nodes { nodes: Rows { kept: Vec::new(), omitted }, stats: Vec::new(), labels: HashMap::new() };
-    for ((_, id, _, mut node, stats), label) in kept.drain(..).zip(unique) {
-        if let Some(id) = id {
-            found.labels.insert(id, Arc::clone(&label));
-        }
+        Nodes { nodes: Rows { kept: Vec::new(), omitted }, stats: Vec::new(), labels: NodeLabels::default() };
+    for ((_, id, guid, mut node, stats), label) in kept.drain(..).zip(unique) {
+        found.labels.by_id.extend(id.map(|id| (id, Arc::clone(&label))));
+        let guid = guid.filter(|guid| !shared_guids.contains(guid));
+        found.labels.by_guid.extend(guid.map(|guid| (guid, Arc::clone(&label))));
         found.stats.extend(stats.map(|stats| NodeStats { node: Arc::clone(&label), ..stats }));
         node.label = label;
         found.nodes.kept.push(node);
@@ -96,7 +111,7 @@ fn node(row: &Object<'_>, name: &str) -> Node {
         users: row.count("clientCount").filter(|_| is_online),
         users_online: row.count("onlineCount").filter(|_| is_online),
         latency: row.count("latencyMs").filter(|_| is_online).map(Duration::from_millis),
-        core_up: state.map(|state| state.eq_ignore_ascii_case("running")),
+        core_up: state.as_deref().and_then(core_runs),
         ..Node::named(name, status)
     }
 }
@@ -170,5 +185,26 @@ mod tests {
             r#"{"id":2,"name":"same id","guid":"h"}"#,
         ];
         assert_eq!(found(&rows), (["a", "b"].map(String::from).into(), 1));
+    }
+
+    #[test]
+    fn inbounds_find_their_node_by_its_guid_or_its_id() {
+        let rows = r#"[{"id":1,"name":"a","guid":"g"},{"id":2,"name":"b","guid":"copy"},
+            {"id":3,"name":"c","guid":"copy"},{"id":0,"name":"d","guid":"below","transitive":true},
+            {"name":"e","guid":"descendant"},{"id":6,"name":"never reached","guid":""}]"#;
+        let list = serde_json::from_str::<Box<RawValue>>(rows).unwrap();
+        let labels = nodes(Some(&list), &OddFields::default()).unwrap().labels;
+        for (id, guid, expected) in [
+            (1, Some("g"), Some("a")),
+            (1, None, Some("a")),
+            (1, Some("below"), Some("d")),
+            (9, Some("descendant"), Some("e")),
+            (3, Some("copy"), Some("c")),
+            (6, Some("unknown"), Some("never reached")),
+            (9, Some(""), None),
+            (9, None, None),
+        ] {
+            assert_eq!(labels.of(id, guid).map(|label| &**label), expected, "{id} {guid:?}");
+        }
     }
 }

@@ -49,8 +49,8 @@ pub(in crate::upstream::xui) fn status(answer: &Object<'_>) -> Option<StatusFact
         uptime: answer.number("uptime").map(|seconds| seconds.max(0.0)),
         tcp_connections: answer.count("tcpCount"),
         udp_connections: answer.count("udpCount"),
-        network_received: network.as_ref().and_then(|network| network.count("recv")),
-        network_sent: network.as_ref().and_then(|network| network.count("sent")),
+        network_received: network.as_ref().and_then(|network| network.amount("recv")),
+        network_sent: network.as_ref().and_then(|network| network.amount("sent")),
     };
     let (core, core_is_said_to_run) = core(answer);
     Some(StatusFacts {
@@ -62,21 +62,81 @@ pub(in crate::upstream::xui) fn status(answer: &Object<'_>) -> Option<StatusFact
     })
 }
 
-/// The core, and whether its state says that it runs. The state alone lies: 3x-ui 2.8 says `running` while xray fails to start again and again. Then the version is
-/// `Unknown`, or the time since the start is 0 (legacy panels do not report that).
+/// The core, and whether its state says that it runs. The state alone lies: 3x-ui 2.8 says `running` while xray fails to
+/// start again and again. Then the version is `Unknown`, or the time since the start is 0 (legacy panels do not report
+/// that).
 fn core(answer: &Object<'_>) -> (Core, bool) {
     const UNKNOWN: &str = "Unknown";
     let xray = answer.object("xray");
     let state = xray.as_ref().and_then(|xray| xray.text("state"));
     let version = xray.as_ref().and_then(|xray| xray.text("version"));
     let uptime = answer.object("appStats").and_then(|stats| stats.number("uptime"));
-    let runs = state.map(|state| state.eq_ignore_ascii_case("running"));
-    let answers = version.as_deref() != Some(UNKNOWN) && uptime.is_none_or(|uptime| uptime > 0.0);
-    let up = runs.map(|runs| runs && answers);
+    let fails = version.as_deref() == Some(UNKNOWN) || uptime.is_some_and(|uptime| uptime <= 0.0);
+    let runs = state.as_deref().and_then(core_runs);
+    let up = match runs {
+        Some(runs) => Some(runs && !fails),
+        None => (version.is_some() && uptime.is_some() && !fails).then_some(true),
+    };
     let core = Core {
         up,
         version: version.filter(|version| version != UNKNOWN),
         uptime: uptime.filter(|uptime| *uptime > 0.0),
     };
     (core, runs == Some(true))
+}
+
+/// Whether a core with this state runs; absent: the word is none of those that the panels have.
+pub(super) fn core_runs(state: &str) -> Option<bool> {
+    match state.to_ascii_lowercase().as_str() {
+        "running" => Some(true),
+        "stop" | "error" => Some(false),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::RawValue;
+
+    use super::*;
+    use crate::upstream::json::OddFields;
+
+    fn read(answer: &str) -> StatusFacts {
+        let answer = serde_json::from_str::<Box<RawValue>>(answer).unwrap();
+        status(&Object::new("status", &answer, &OddFields::default()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_core_is_down_only_if_a_word_or_a_figure_says_so() {
+        let (well, fails, old) = (("26.7.28", "5"), ("Unknown", "5"), ("26.7.28", "null"));
+        for (state, (version, uptime), up) in [
+            ("running", well, Some(true)),
+            ("Running", old, Some(true)),
+            ("running", fails, Some(false)),
+            ("running", ("26.7.28", "0"), Some(false)),
+            ("stop", well, Some(false)),
+            ("Error", well, Some(false)),
+            ("starting", well, Some(true)),
+            ("", well, Some(true)),
+            ("starting", fails, None),
+            ("starting", ("26.7.28", "0"), None),
+            ("starting", old, None),
+            ("", old, None),
+        ] {
+            let xray = format!(r#"{{"state":"{state}","version":"{version}"}}"#);
+            let answer = format!(r#"{{"xray":{xray},"appStats":{{"uptime":{uptime}}}}}"#);
+            assert_eq!(read(&answer).core.up, up, "{answer}");
+        }
+    }
+
+    #[test]
+    fn no_total_grows_by_what_no_host_moves() {
+        for (bytes, expected) in
+            [("7", Some(7)), ("1e30", None), ("-5", None), ("18446744073709551615", None)]
+        {
+            let host =
+                read(&format!(r#"{{"xray":{{}},"netTraffic":{{"sent":{bytes},"recv":{bytes}}}}}"#)).host;
+            assert_eq!((host.network_sent, host.network_received), (expected, expected), "{bytes}");
+        }
+    }
 }
