@@ -51,7 +51,8 @@ pub struct Sums {
     pub total: u64,
     /// How many attempts took so many milliseconds.
     pub latencies_ms: BTreeMap<u32, u64>,
-    /// How many successful attempts had their first byte after so many milliseconds, without those of 0.
+    /// How many successful attempts had their first byte after so many milliseconds, without those of 0 and, from 7.3 on,
+    /// of streams alone: earlier records do not say which these are.
     pub ttfts_ms: BTreeMap<u32, u64>,
 }
 
@@ -128,7 +129,8 @@ impl Sums {
             self.cache_read += cache_read;
             self.cache_creation += cache_creation;
             *self.by_status.entry(record.outcome.status()).or_default() += 1;
-            if succeeded && record.ttft_ms > 0 {
+            let streams = record.stream || generation < Generation::V7_3;
+            if succeeded && streams && record.ttft_ms > 0 {
                 *self.ttfts_ms.entry(record.ttft_ms).or_default() += 1;
             }
         }

@@ -158,7 +158,7 @@ fn live_and_die(proxy: &Proxy, home: &Home, rng: &mut Rng) {
             proxy.wire.fail(&format!("{QUEUE}?count=1"), slowly, Times::Count(rng.u32(1..4)));
             Point::Asked(soon * 2)
         }
-        3 => Point::Asked(later),
+        3 | 4 => Point::Asked(later),
         _ => Point::Asked(soon),
     };
     let (asked, batches) = (proxy.asked_for_records(), rng.usize(1..4));
