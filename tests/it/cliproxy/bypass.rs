@@ -8,8 +8,8 @@ use proxymeter::{
 
 use crate::common::cliproxy::Simulated;
 
-const QUEUES: [Generation; 4] = [Generation::V6_10, Generation::V7_2, Generation::V7_3, Generation::V8_0];
-const ROUNDS: u64 = 60;
+const QUEUES: [Generation; 2] = [Generation::V6_10, Generation::V8_0];
+const ROUNDS: u64 = 50;
 
 /// Lets something happen before each poll. Returns the attempts that were found to have bypassed, and those that did.
 async fn poll(generation: Generation, mut happens: impl FnMut(&Simulated, u64)) -> (u64, u64) {
@@ -63,7 +63,7 @@ async fn attempts_that_another_reader_has_the_records_of_are_counted() {
             wrong.extend((!is_about).then_some((generation, reader)));
         }
     }
-    // A comparison takes some polls, and each restart begins one.
+    // A comparison takes some polls, each restart begins one, and its doubts count in favour of the records.
     assert!(wrong.is_empty(), "{wrong:?}");
 }
 

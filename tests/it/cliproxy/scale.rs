@@ -96,7 +96,7 @@ fn resident_memory(daemon: &Daemon) -> u64 {
 /// Seconds that the program has computed.
 fn processor_time(daemon: &Daemon) -> f64 {
     let Stat { utime, stime, .. } = Process::new(daemon.id().try_into().unwrap()).unwrap().stat().unwrap();
-    (utime + stime) as f64 / procfs::ticks_per_second() as f64
+    Duration::from_millis((utime + stime) * 1000 / procfs::ticks_per_second()).as_secs_f64()
 }
 
 /// Downloads the totals and throws them away. Returns their size and the seconds that it took.

@@ -25,7 +25,7 @@ fn in_the_middle() -> (Proxy, Home) {
 
 fn assert_nothing_lost(proxy: &Proxy, home: &Home) {
     let stored = Stored::of(home);
-    assert_eq!((stored.records, stored.gaps, stored.begun), (RECORDS, 0, false));
+    assert_eq!((stored.records, stored.gaps, stored.begun), (RECORDS, 0, None));
     assert_eq!((stored.sums[0], stored.sums[7]), (RECORDS, proxy.sent().all().total));
     let daemon = home.start();
     proxy.attempts(1);

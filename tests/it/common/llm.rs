@@ -92,8 +92,8 @@ pub(crate) struct Stored {
     pub(crate) sums: [u64; 8],
     pub(crate) records: u64,
     pub(crate) gaps: u64,
-    /// A request for records was announced, and nothing says what became of it.
-    pub(crate) begun: bool,
+    /// When a request for records was announced of which nothing says what became of it.
+    pub(crate) begun: Option<u64>,
 }
 
 impl Stored {
@@ -115,7 +115,7 @@ impl Stored {
                     stored.sums.iter_mut().zip(&values).for_each(|(sum, value)| *sum += value);
                 }
                 ("llm_totals", _) => (stored.records, stored.gaps) = (values[0], values[1]),
-                ("llm_queue", "begun") => stored.begun = true,
+                ("llm_queue", "begun") => stored.begun = Some(values[0]),
                 _ => {}
             }
         }
