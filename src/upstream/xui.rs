@@ -30,13 +30,16 @@ use self::{
     detect::{Generation, Signs},
     envelope::{Found, other_system},
     lists::Cached,
+    online::Seen,
     routes::{LIST, Routes, STATUS_OF_OLD, Subject},
     session::Session,
 };
 use crate::{
     clock::Beat,
     http::{BuildError, Client, Limits},
-    model::{Fact, Identity, Moment, NamedUsers, Part, System, Thresholds, Timestamp, UserCounts},
+    model::{
+        Fact, Identity, Moment, NamedUsers, NodeStatus, Part, System, Thresholds, Timestamp, UserCounts,
+    },
     upstream::{
         Again, Cause, FetchError, Notes, Pace, Planned, Scope, Step, Timeouts,
         json::{Object, OddFields, Rows},
@@ -82,14 +85,20 @@ pub struct Xui {
     /// The core is said to run, but has no uptime: it was just started, or fails to start.
     core_starts: bool,
     core_is_down: bool,
+    /// The last status said that it runs.
+    core_runs: bool,
     /// The login may not read who is online, but perhaps how many are.
     online_refused: bool,
     /// Whether the list was read, and whether the login may not read it.
     list_read: bool,
     list_refused: bool,
-    /// When users were last in the list of those online, by the daemon's uptime.
-    seen: HashMap<Arc<str>, Duration>,
+    /// When the panel refused the cheap list, by the daemon's uptime, so that the whole one is read instead.
+    slim_refused: Option<Duration>,
+    /// Who was in the lists of those online.
+    seen: Seen,
     node_labels: NodeLabels,
+    /// Whether one of the nodes is connected.
+    has_node: bool,
     /// Whether nodes were read. The same answer has their statistics.
     nodes_read: bool,
     /// The names in the list that are not in lower case, by those that are.
@@ -139,11 +148,14 @@ impl Xui {
             had_value: BTreeMap::new(),
             core_starts: false,
             core_is_down: false,
+            core_runs: false,
             online_refused: false,
             list_read: false,
             list_refused: false,
-            seen: HashMap::new(),
+            slim_refused: None,
+            seen: Seen::default(),
             node_labels: NodeLabels::default(),
+            has_node: false,
             nodes_read: false,
             spellings: HashMap::new(),
             addresses: Cached::default(),
@@ -267,9 +279,10 @@ impl Xui {
             Fact::Host(status.host),
             Fact::Core(status.core),
         ];
-        if self.online_refused {
-            facts.push(Fact::Counts(self.count_online(now).await));
-        }
+        facts.push(Fact::Counts(match self.online_refused {
+            true => self.count_online(now).await,
+            false => UserCounts::default(),
+        }));
         if self.thresholds_asked.is_none_or(|asked| now.since(asked) >= THRESHOLDS_EVERY) {
             self.thresholds_asked = Some(now);
             facts.extend(self.read_thresholds(now).await?.map(Fact::Thresholds));
@@ -282,8 +295,8 @@ impl Xui {
 
     /// Reads the version of a panel before 3.0 again, which may have been updated without the loss of the session.
     async fn read_page_version(&mut self, now: Moment) -> Result<(), FetchError> {
-        let is_shown = self.page_version.is_some() && self.panel_version.is_none();
-        if is_shown && self.page_read.is_none_or(|read| now.since(read) >= PAGE_EVERY) {
+        let is_due = self.page_read.is_some_and(|read| now.since(read) >= PAGE_EVERY);
+        if is_due && !self.signs.tokens && self.panel_version.is_none() {
             match self.base_page(now).await {
                 Err(err) if concerns_all(&err) => return Err(err),
                 _ => {}
@@ -310,6 +323,7 @@ impl Xui {
             status.core.up == Some(false) && status.core_is_said_to_run && status.core.version.is_some();
         self.core_is_down = status.core.up == Some(false) && (!starts || self.core_starts);
         self.core_starts = starts;
+        self.core_runs = status.core.up == Some(true);
         self.is_known = true;
     }
 
@@ -322,11 +336,14 @@ impl Xui {
         UserCounts { online, ..UserCounts::default() }
     }
 
-    /// Absent: the panel does not say, or not to this login.
+    /// None, if the panel does not have them, or not for this login. Absent: the answer does not say.
     async fn read_thresholds(&mut self, now: Moment) -> Result<Option<Thresholds>, FetchError> {
         match self.value_if_allowed(Subject::Thresholds, now).await {
             Ok(Found::Some(settings)) => Ok(convert::thresholds(&settings, &self.odd)),
-            Ok(Found::NotYet | Found::Null | Found::NoRoute) => Ok(None),
+            Ok(Found::NoRoute) | Err(FetchError { cause: Cause::NotAllowed, .. }) => {
+                Ok(Some(Thresholds::default()))
+            }
+            Ok(Found::NotYet | Found::Null) => Ok(None),
             Err(err) if concerns_all(&err) => Err(err),
             Err(_) => Ok(None),
         }
@@ -344,7 +361,10 @@ impl Xui {
             Found::Some(list) => Some(list),
             Found::Null => None,
             Found::NotYet => return Ok(same(&[Part::Nodes, Part::NodeStats])),
-            Found::NoRoute => return Ok(same(&[Part::Nodes])),
+            Found::NoRoute => {
+                self.has_node = false;
+                return Ok(same(&[Part::Nodes]));
+            }
         };
         let nodes = convert::nodes(list.as_deref(), &self.odd).ok_or_else(|| other_system(ASKED))?;
         if nodes.nodes.are_unreadable() {
@@ -352,6 +372,7 @@ impl Xui {
         }
         self.node_labels = nodes.labels;
         let Rows { kept, omitted } = nodes.nodes;
+        self.has_node = kept.iter().any(|node| node.status == NodeStatus::Connected);
         let facts =
             vec![Fact::Omitted(Part::Nodes, omitted), Fact::Nodes(kept), Fact::NodeStats(nodes.stats)];
         self.nodes_read = true;

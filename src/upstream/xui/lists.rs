@@ -23,25 +23,46 @@ const ADDRESSES_EVERY: Duration = Duration::from_secs(300);
 /// How often the plans are read that the cheap list does not have: from the list that costs twice as much.
 const PLANS_EVERY: Duration = Duration::from_secs(3600);
 
+/// How long the cheap list is left alone that the panel refused.
+const SLIM_AGAIN_AFTER: Duration = Duration::from_secs(3600);
+/// After a failure to read either of them.
+const AGAIN_AFTER: Duration = Duration::from_secs(600);
+
 /// Facts by client that are read more rarely than the list.
 pub(super) struct Cached<T> {
-    read: Option<Moment>,
+    /// When they are read next, by the daemon's uptime; absent: they were not yet.
+    due: Option<Duration>,
     by_name: HashMap<Arc<str>, T>,
+}
+
+/// What a request for such facts brought.
+enum Reading<T> {
+    Read(HashMap<Arc<str>, T>),
+    /// The panel does not have them, or not for this login.
+    Nothing,
+    Failed,
 }
 
 impl<T> Default for Cached<T> {
     fn default() -> Self {
-        Cached { read: None, by_name: HashMap::new() }
+        Cached { due: None, by_name: HashMap::new() }
     }
 }
 
 impl<T> Cached<T> {
-    fn is_due(&self, every: Duration, now: Moment) -> bool {
-        self.read.is_none_or(|read| now.since(read) >= every)
+    fn is_due(&self, now: Moment) -> bool {
+        self.due.is_none_or(|due| now.uptime >= due)
     }
 
-    fn set(&mut self, by_name: Option<HashMap<Arc<str>, T>>, now: Moment) {
-        *self = Cached { read: Some(now), by_name: by_name.unwrap_or_default() };
+    /// A failure takes back nothing.
+    fn set(&mut self, reading: Reading<T>, every: Duration, now: Moment) {
+        let wait = if matches!(reading, Reading::Failed) { every.min(AGAIN_AFTER) } else { every };
+        self.due = Some(now.uptime + wait);
+        match reading {
+            Reading::Read(by_name) => self.by_name = by_name,
+            Reading::Nothing => self.by_name.clear(),
+            Reading::Failed => {}
+        }
     }
 }
 
@@ -49,17 +70,21 @@ impl Xui {
     /// The list, and before it what the list does not have, one request at a time.
     pub(super) async fn read_list(&mut self, now: Moment) -> Result<Step, FetchError> {
         const ASKED: &str = "/panel/api/inbounds/list";
+        if self.slim_refused.is_some_and(|at| now.uptime.saturating_sub(at) >= SLIM_AGAIN_AFTER) {
+            // The token may have another scope by now.
+            self.slim_refused = None;
+            self.routes.forget(Subject::List);
+        }
         let reads_more = !self.list_refused;
-        if reads_more && self.generation() >= Generation::V3_3 && self.addresses.is_due(ADDRESSES_EVERY, now)
-        {
+        if reads_more && self.generation() >= Generation::V3_3 && self.addresses.is_due(now) {
             let addresses = self.read_addresses(now).await?;
-            self.addresses.set(addresses, now);
+            self.addresses.set(addresses, ADDRESSES_EVERY, now);
             return Ok(Step::default());
         }
         let is_slim = self.routes.of(Subject::List) == Some(SLIM_LIST);
-        if reads_more && is_slim && self.plans.is_due(PLANS_EVERY, now) {
+        if reads_more && is_slim && self.plans.is_due(now) {
             let plans = self.read_plans(now).await?;
-            self.plans.set(plans, now);
+            self.plans.set(plans, PLANS_EVERY, now);
             return Ok(Step::default());
         }
         let body = self.list;
@@ -72,7 +97,7 @@ impl Xui {
             Err(FetchError { cause: Cause::NotAllowed, .. })
                 if self.routes.of(Subject::List) == Some(SLIM_LIST) =>
             {
-                self.list_refused = true;
+                (self.list_refused, self.slim_refused) = (true, Some(now.uptime));
                 self.routes.learn(Subject::List, LIST);
                 return Ok(Step::default());
             }
@@ -83,12 +108,9 @@ impl Xui {
         };
         (self.list_read, self.list_refused) = (true, false);
         self.odd.extend(list.take_odd());
-        // The first list shows whether it has the plans.
-        if self.routes.of(Subject::List) == Some(SLIM_LIST) && self.plans.read.is_none() {
-            // The list is here already. What stops other requests shows again before the next one.
-            if let Ok(plans) = self.read_plans(now).await {
-                self.plans.set(plans, now);
-            }
+        // The first list shows whether it has the plans. It is not held while these are read, as both are long.
+        if self.routes.of(Subject::List) == Some(SLIM_LIST) && self.plans.due.is_none() {
+            return Ok(Step::default());
         }
         if list.is_unreadable() {
             return Err(FetchError::new(ASKED, Cause::Rows));
@@ -118,25 +140,31 @@ impl Xui {
         Ok(Step { done: vec![Part::Users, Part::Inbounds], facts, durable: Vec::new() })
     }
 
-    /// The number of addresses of each client; absent: the panel does not say, or not to this login.
-    async fn read_addresses(&mut self, now: Moment) -> Result<Option<HashMap<Arc<str>, u64>>, FetchError> {
-        match self.value(Subject::Addresses, now).await {
-            Ok(Found::Some(list)) => Ok(convert::addresses(&list, &self.odd, self.clock.panel_now(now))),
-            Ok(Found::NotYet | Found::Null | Found::NoRoute) => Ok(None),
-            Err(err) if concerns_all(&err) => Err(err),
-            Err(_) => Ok(None),
-        }
+    /// The number of addresses of each client.
+    async fn read_addresses(&mut self, now: Moment) -> Result<Reading<u64>, FetchError> {
+        let found = self.value(Subject::Addresses, now).await;
+        reading(found, |list| convert::addresses(&list, &self.odd, self.clock.panel_now(now)))
     }
 
-    /// As [`Xui::read_addresses`], of the plans that the cheap list does not have.
-    async fn read_plans(&mut self, now: Moment) -> Result<Option<HashMap<Arc<str>, Plan>>, FetchError> {
+    /// The plans that the cheap list does not have.
+    async fn read_plans(&mut self, now: Moment) -> Result<Reading<Plan>, FetchError> {
         let limits = self.list;
-        match self.find(Subject::WholeList, now, limits, inbounds).await {
-            Ok(Found::Some(list)) => Ok(Some(list.plans())),
-            Ok(Found::NotYet | Found::Null | Found::NoRoute) => Ok(None),
-            Err(err) if concerns_all(&err) => Err(err),
-            Err(_) => Ok(None),
-        }
+        let found = self.find(Subject::WholeList, now, limits, inbounds).await;
+        reading(found, |list| Some(list.plans()))
+    }
+}
+
+/// What an optional request brought. Its failure is one only if it stops the others, too.
+fn reading<A, T>(
+    found: Result<Found<A>, FetchError>,
+    convert: impl FnOnce(A) -> Option<HashMap<Arc<str>, T>>,
+) -> Result<Reading<T>, FetchError> {
+    match found {
+        Ok(Found::Some(answer)) => Ok(convert(answer).map_or(Reading::Failed, Reading::Read)),
+        Ok(Found::NoRoute) | Err(FetchError { cause: Cause::NotAllowed, .. }) => Ok(Reading::Nothing),
+        Ok(Found::NotYet | Found::Null) => Ok(Reading::Failed),
+        Err(err) if concerns_all(&err) => Err(err),
+        Err(_) => Ok(Reading::Failed),
     }
 }
 
