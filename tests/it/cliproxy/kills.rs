@@ -2,7 +2,13 @@
 //!
 //! `KILLS` is how often; 12 by default.
 
-use std::{collections::HashMap, env, sync::LazyLock, thread, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    env,
+    sync::LazyLock,
+    thread,
+    time::Duration,
+};
 
 use fastrand::Rng;
 use proxymeter::simulator::cliproxy::{Fault, Options, Pop, Times, Traffic};
