@@ -258,6 +258,7 @@ impl Config {
         }
         warnings.extend(web::warning(&self.web, self.users.labels));
         warnings.extend(self.cost.warning.clone());
+        warnings.extend(cost::without_prices(&self.cost, &self.alerting));
         warnings.extend(self.targets.iter().flat_map(Target::warnings));
         if self.alerting.enabled && self.receivers.is_empty() && !self.alerting.rules.is_empty() {
             warnings.push(

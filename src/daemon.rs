@@ -246,7 +246,7 @@ impl Daemon {
         receivers.close();
         let stopped = async {
             if !tasks.stop(DRAIN).await {
-                warn!(seconds = DRAIN.as_secs(), "requests in flight are cut off");
+                warn!("requests that did not end in time are cut off");
             }
             if timeout(DRAIN, shared.store.close()).await.is_err() {
                 warn!("the storage does not respond and is not closed");

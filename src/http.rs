@@ -466,7 +466,7 @@ async fn drain(mut response: Response, keep: usize, said: &mut BytesMut) {
 const HTML: &str = "HTML";
 
 /// How long a server asks to wait: a number of seconds, or a date, which is compared with the server's own.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use toml::de::DeValue;
 
+use crate::alert::config::AlertingConfig;
 use crate::upstream::cliproxy::prices::{Override, Price, Prices};
 
 use super::files;
@@ -91,6 +92,23 @@ fn price(value: &DeValue<'_>) -> Result<Price, String> {
         format!(
             "{} is not a price; write US dollars per million tokens, such as 1.25, without quotes",
             describe(value)
+        )
+    })
+}
+
+/// Rules about costs that cannot fire, because there are no prices: a sentence each.
+pub(super) fn without_prices<'a>(
+    cost: &CostConfig,
+    alerting: &'a AlertingConfig,
+) -> impl Iterator<Item = String> + use<'a> {
+    const RULE: &str = "llm_cost_budget";
+    let is_without = alerting.enabled && cost.prices.is_empty();
+    let rules = alerting.rules.iter().filter(move |(name, rule)| {
+        is_without && rule.enabled != Some(false) && rule.rule.as_deref().unwrap_or(name) == RULE
+    });
+    rules.map(|(name, _)| {
+        format!(
+            "alert.{name}: never fires, because no model has a price; write prices_file or an override in [cost]"
         )
     })
 }

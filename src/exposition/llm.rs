@@ -17,7 +17,7 @@ use crate::model::{
 
 families! {
     REQUESTS = Counter("llm_requests_total", ["target", "api_key", "provider", "model"],
-        "Attempts at the provider (records or details of the server's usage statistics), failed ones included. Each retry counts. Requests that reach no provider do not: refused ones while all credentials cool down, unknown models, wrong client keys, and token counting. Polled; continues over restarts.");
+        "Attempts at the provider (records or details of the server's usage statistics), failed ones and each retry included. Polled; continues over restarts.");
     REQUESTS_FAILED = Counter("llm_requests_failed_total", ["target", "api_key", "provider", "model"],
         "Attempts that failed (failed). A client that hangs up is one failed attempt without tokens. Polled.");
     INPUT_TOKENS = Counter("llm_input_tokens_total", ["target", "api_key", "provider", "model"],
@@ -33,7 +33,7 @@ families! {
     TOKENS = Counter("llm_tokens_total", ["target", "api_key", "provider", "model"],
         "All tokens by the server's own sum (total_tokens), whose parts differ by provider and version; polled.");
     COST = Counter("llm_cost_usd_total", ["target", "api_key", "provider", "model"],
-        "Cost in US dollars by the configured list prices at the time of each record; a lower bound, because attempts that were cut off carry no tokens. Computed from polled records.");
+        "Cost in US dollars by the configured list prices at the time of each record; a lower bound. Computed from polled records.");
     UNPRICED_TOKENS = Counter("llm_unpriced_tokens_total", ["target", "api_key", "provider", "model"],
         "Tokens of models without a price, which are not part of the cost. Polled.");
     DURATION = Histogram("llm_request_duration_seconds", ["target", "provider", "model"],
@@ -51,7 +51,7 @@ families! {
     ENABLED = Gauge("llm_usage_enabled", ["target"],
         "Whether the server records usage (usage-statistics-enabled); polled.");
     RECORDS = Counter("llm_usage_records_total", ["target"],
-        "Records taken from the server's queue; polled.");
+        "Records read, unreadable ones included; only while they are taken from the server's queue. Polled.");
     GAPS = Counter("llm_usage_gaps_total", ["target"],
         "Times at which records may have been lost: polls later than the server keeps records, and ones that were cut off. Polled.");
     BYPASSED = Counter("llm_usage_bypassed_total", ["target"],
@@ -82,7 +82,10 @@ pub(super) fn write(text: &mut Text, views: &[View<'_>]) {
         }
     }
     each_target(text, &ENABLED, views, |view| view.llm_state()?.enabled);
-    each_target(text, &RECORDS, views, |view| usage(view).map(|usage| usage.records));
+    each_target(text, &RECORDS, views, |view| {
+        // Elsewhere, the details of the server's totals are counted in it.
+        usage(view).filter(|_| takes_records(view)).map(|usage| usage.records)
+    });
     each_target(text, &GAPS, views, |view| usage(view).map(|usage| usage.gaps));
     each_target(text, &BYPASSED, views, |view| usage(view).map(|usage| usage.bypassed));
 }
@@ -90,6 +93,10 @@ pub(super) fn write(text: &mut Text, views: &[View<'_>]) {
 fn usage<'a>(view: &View<'a>) -> Option<&'a LlmUsage> {
     view.report.llm_state?;
     view.if_fresh(Part::Usage, Some(&*view.report.llm_usage))
+}
+
+fn takes_records(view: &View<'_>) -> bool {
+    view.report.llm_state.is_some_and(|state| state.mode == LlmMode::Queue)
 }
 
 fn each_row<V: Into<Number>>(

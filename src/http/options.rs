@@ -63,12 +63,16 @@ impl PanelUrl {
         format!("{}{path}", self.0.as_str().trim_end_matches('/'))
     }
 
-    /// The address up to the last segment that is one of these; absent: none is.
-    pub fn before_last(&self, segments: &[&str]) -> Option<Self> {
+    /// The address up to the last segment that is one of these, and is followed by those of `below` alone; absent: none
+    /// is.
+    pub fn before_last(&self, segments: &[&str], below: &[&str]) -> Option<Self> {
         let path = self.0.path();
         let is_one = |segment: &&str| segments.contains(segment);
         let kept = path.split('/').collect::<Vec<_>>();
         let at = kept.iter().rposition(is_one)?;
+        if !kept[at + 1..].iter().all(|segment| segment.is_empty() || below.contains(segment)) {
+            return None;
+        }
         let mut url = self.0.clone();
         url.set_path(&kept[..at].join("/"));
         Some(Self(url))
@@ -199,9 +203,11 @@ mod tests {
             ("http://h/panel/panel/", Some("http://h/panel/")),
             ("http://h//base//login", Some("http://h//base/")),
             ("http://h/base/Panels/", None),
+            ("http://h/panel/3f9a/", None),
+            ("http://h/panel/inbounds/3f9a", None),
             ("http://h", None),
         ] {
-            let url = PanelUrl::parse(text).unwrap().before_last(&["panel", "login"]);
+            let url = PanelUrl::parse(text).unwrap().before_last(&["panel", "login"], &["inbounds"]);
             assert_eq!(url.map(|url| url.join("/")).as_deref(), before, "{text}");
         }
     }

@@ -146,7 +146,7 @@ impl Cliproxy {
             queue: Queue::new(),
             batch: BATCH,
             retention_read: None,
-            totals: Totals::default(),
+            totals: Totals::new(),
             watch: Watch::default(),
             taken: 0,
             known: Known::default(),
@@ -185,7 +185,7 @@ impl Cliproxy {
         };
         self.session_rows = of(SESSION).to_vec();
         self.session.restore(&self.session_rows, now);
-        self.totals.restore(of(totals::FAMILY));
+        self.totals.restore(families);
         let cut_off = self.queue.restore(of(queue::FAMILY), now);
         let outdated = {
             let mut books = lock(&self.books);
@@ -298,27 +298,31 @@ impl Cliproxy {
     fn complete(&mut self, listed: Vec<Listed>, now: Moment) -> Vec<Credential> {
         self.limits.forget(now.wall);
         let labels: HashSet<_> = listed.iter().map(|listed| Arc::clone(&listed.credential.label)).collect();
-        let (mut grew, mut counting, mut used) = (0_u64, 0_u64, HashSet::new());
-        let mut credentials = Vec::with_capacity(listed.len());
-        for Listed { mut credential, counts, has_cooldowns } in listed {
-            if let Some(counts) = counts.filter(|_| self.is_resumed) {
-                let read = self.totals.read(&credential.label, counts);
+        let (mut grew, mut counting) = (0_u64, 0_u64);
+        let (mut seen, mut entries, mut used) = (HashSet::new(), HashSet::new(), HashSet::new());
+        let mut credentials = Vec::with_capacity(labels.len());
+        for Listed { mut credential, counters, has_cooldowns } in listed {
+            if !seen.insert(Arc::clone(&credential.label)) {
+                continue;
+            }
+            if self.is_resumed && !counters.is_empty() {
+                let read = self.totals.read(&credential.label, &counters);
                 (credential.requests, credential.failed) = (Some(read.requests), Some(read.failed));
                 grew = grew.saturating_add(read.grew);
                 if record::counts_tokens(&credential.provider) {
                     counting = counting.saturating_add(read.grew);
                 }
             }
+            entries.extend(counters.into_iter().map(|counter| counter.entry));
             self.limits.complete(&mut credential, has_cooldowns, now.wall);
             let alias = self.names.credential(&credential.label);
             if let Some(alias) = alias.filter(|alias| !labels.contains(alias) && !used.contains(alias)) {
                 credential.label = alias;
             }
-            if used.insert(Arc::clone(&credential.label)) {
-                credentials.push(credential);
-            }
+            used.insert(Arc::clone(&credential.label));
+            credentials.push(credential);
         }
-        self.totals.limit(&labels);
+        self.totals.limit(&labels, &entries);
         match self.enabled {
             // Counters grow without records then.
             Some(false) => self.watch.begins_again(),

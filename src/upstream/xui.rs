@@ -8,13 +8,15 @@ pub mod config;
 mod convert;
 mod detect;
 mod envelope;
+mod lists;
 mod login;
+mod online;
 mod routes;
 mod session;
 mod totp;
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     fmt,
     sync::Arc,
     time::Duration,
@@ -24,46 +26,37 @@ use serde_json::value::RawValue;
 
 use self::{
     config::XuiConfig,
-    convert::{Known, List, NodeLabels, Plan, StatusFacts},
+    convert::{NodeLabels, Plan, StatusFacts},
     detect::{Generation, Signs},
-    envelope::{Envelope, Found, other_system},
-    routes::{LIST, Routes, SLIM_LIST, STATUS_OF_OLD, Subject},
+    envelope::{Found, other_system},
+    lists::Cached,
+    online::Seen,
+    routes::{LIST, Routes, STATUS_OF_OLD, Subject},
     session::Session,
 };
 use crate::{
     clock::Beat,
-    http::{self, Body, BuildError, Client, Limits},
+    http::{BuildError, Client, Limits},
     model::{
-        Fact, Identity, Moment, NamedUsers, Part, System, Thresholds, Timestamp, UserCounts, UserFacts,
-        WholeList,
+        Fact, Identity, Moment, NamedUsers, NodeStatus, Part, System, Thresholds, Timestamp, UserCounts,
     },
     upstream::{
         Again, Cause, FetchError, Notes, Pace, Planned, Scope, Step, Timeouts,
-        json::{self, Object, OddFields, Rows},
+        json::{Object, OddFields, Rows},
         panel_clock::PanelClock,
     },
 };
 
 /// Limit of an answer other than the list, in bytes. That of all addresses of 20,000 clients takes 2 MB.
 const SMALL_BODY: usize = 16 * 1024 * 1024;
-/// Limit of the list, in bytes, and of one inbound in it: 20,000 clients take 15 MB in 3x-ui 2.8.
+/// Limit of the list, in bytes: 20,000 clients take 15 MB in 3x-ui 2.8.
 const LIST_BODY: usize = 128 * 1024 * 1024;
-const INBOUND: usize = 32 * 1024 * 1024;
 /// How often the login page is read for the version.
 const PAGE_EVERY: Duration = Duration::from_secs(3600);
-/// How often the addresses of clients are read.
-const ADDRESSES_EVERY: Duration = Duration::from_secs(300);
-/// How often the plans are read that the cheap list does not have: from the list that costs twice as much.
-const PLANS_EVERY: Duration = Duration::from_secs(3600);
 /// How often the thresholds are read, which a person changes.
 const THRESHOLDS_EVERY: Duration = Duration::from_secs(600);
-/// Up to 3x-ui 3.0, the list of users online has only those that moved bytes within the last tick of 5 or 10 s, so a user
-/// stays online for this long after the last list that had the user.
-const LINGERS: Duration = Duration::from_secs(30);
 /// How long old panels go on sampling their host after a request for the status.
 const SAMPLED_FOR: Duration = Duration::from_secs(3 * 60);
-/// Where the list is empty without a browser (3x-ui 3.1.0), users are online that moved bytes within this time.
-const ACTIVE_WITHIN: Duration = Duration::from_secs(20);
 
 /// A client for one panel.
 pub struct Xui {
@@ -92,14 +85,20 @@ pub struct Xui {
     /// The core is said to run, but has no uptime: it was just started, or fails to start.
     core_starts: bool,
     core_is_down: bool,
+    /// The last status said that it runs.
+    core_runs: bool,
     /// The login may not read who is online, but perhaps how many are.
     online_refused: bool,
     /// Whether the list was read, and whether the login may not read it.
     list_read: bool,
     list_refused: bool,
-    /// When users were last in the list of those online, by the daemon's uptime.
-    seen: HashMap<Arc<str>, Duration>,
+    /// When the panel refused the cheap list, by the daemon's uptime, so that the whole one is read instead.
+    slim_refused: Option<Duration>,
+    /// Who was in the lists of those online.
+    seen: Seen,
     node_labels: NodeLabels,
+    /// Whether one of the nodes is connected.
+    has_node: bool,
     /// Whether nodes were read. The same answer has their statistics.
     nodes_read: bool,
     /// The names in the list that are not in lower case, by those that are.
@@ -112,18 +111,6 @@ pub struct Xui {
     thresholds_asked: Option<Moment>,
 }
 
-/// Facts by client that are read more rarely than the list.
-struct Cached<T> {
-    read: Option<Moment>,
-    by_name: HashMap<Arc<str>, T>,
-}
-
-impl<T> Default for Cached<T> {
-    fn default() -> Self {
-        Cached { read: None, by_name: HashMap::new() }
-    }
-}
-
 /// Without the names of clients.
 impl fmt::Debug for Xui {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -134,16 +121,6 @@ impl fmt::Debug for Xui {
             .field("routes", routes)
             .field("signs", signs)
             .finish_non_exhaustive()
-    }
-}
-
-impl<T> Cached<T> {
-    fn is_due(&self, every: Duration, now: Moment) -> bool {
-        self.read.is_none_or(|read| now.since(read) >= every)
-    }
-
-    fn set(&mut self, by_name: Option<HashMap<Arc<str>, T>>, now: Moment) {
-        *self = Cached { read: Some(now), by_name: by_name.unwrap_or_default() };
     }
 }
 
@@ -171,11 +148,14 @@ impl Xui {
             had_value: BTreeMap::new(),
             core_starts: false,
             core_is_down: false,
+            core_runs: false,
             online_refused: false,
             list_read: false,
             list_refused: false,
-            seen: HashMap::new(),
+            slim_refused: None,
+            seen: Seen::default(),
             node_labels: NodeLabels::default(),
+            has_node: false,
             nodes_read: false,
             spellings: HashMap::new(),
             addresses: Cached::default(),
@@ -299,9 +279,10 @@ impl Xui {
             Fact::Host(status.host),
             Fact::Core(status.core),
         ];
-        if self.online_refused {
-            facts.push(Fact::Counts(self.count_online(now).await));
-        }
+        facts.push(Fact::Counts(match self.online_refused {
+            true => self.count_online(now).await,
+            false => UserCounts::default(),
+        }));
         if self.thresholds_asked.is_none_or(|asked| now.since(asked) >= THRESHOLDS_EVERY) {
             self.thresholds_asked = Some(now);
             facts.extend(self.read_thresholds(now).await?.map(Fact::Thresholds));
@@ -314,8 +295,8 @@ impl Xui {
 
     /// Reads the version of a panel before 3.0 again, which may have been updated without the loss of the session.
     async fn read_page_version(&mut self, now: Moment) -> Result<(), FetchError> {
-        let is_shown = self.page_version.is_some() && self.panel_version.is_none();
-        if is_shown && self.page_read.is_none_or(|read| now.since(read) >= PAGE_EVERY) {
+        let is_due = self.page_read.is_some_and(|read| now.since(read) >= PAGE_EVERY);
+        if is_due && !self.signs.tokens && self.panel_version.is_none() {
             match self.base_page(now).await {
                 Err(err) if concerns_all(&err) => return Err(err),
                 _ => {}
@@ -342,6 +323,7 @@ impl Xui {
             status.core.up == Some(false) && status.core_is_said_to_run && status.core.version.is_some();
         self.core_is_down = status.core.up == Some(false) && (!starts || self.core_starts);
         self.core_starts = starts;
+        self.core_runs = status.core.up == Some(true);
         self.is_known = true;
     }
 
@@ -354,11 +336,14 @@ impl Xui {
         UserCounts { online, ..UserCounts::default() }
     }
 
-    /// Absent: the panel does not say, or not to this login.
+    /// None, if the panel does not have them, or not for this login. Absent: the answer does not say.
     async fn read_thresholds(&mut self, now: Moment) -> Result<Option<Thresholds>, FetchError> {
         match self.value_if_allowed(Subject::Thresholds, now).await {
             Ok(Found::Some(settings)) => Ok(convert::thresholds(&settings, &self.odd)),
-            Ok(Found::NotYet | Found::Null | Found::NoRoute) => Ok(None),
+            Ok(Found::NoRoute) | Err(FetchError { cause: Cause::NotAllowed, .. }) => {
+                Ok(Some(Thresholds::default()))
+            }
+            Ok(Found::NotYet | Found::Null) => Ok(None),
             Err(err) if concerns_all(&err) => Err(err),
             Err(_) => Ok(None),
         }
@@ -376,7 +361,10 @@ impl Xui {
             Found::Some(list) => Some(list),
             Found::Null => None,
             Found::NotYet => return Ok(same(&[Part::Nodes, Part::NodeStats])),
-            Found::NoRoute => return Ok(same(&[Part::Nodes])),
+            Found::NoRoute => {
+                self.has_node = false;
+                return Ok(same(&[Part::Nodes]));
+            }
         };
         let nodes = convert::nodes(list.as_deref(), &self.odd).ok_or_else(|| other_system(ASKED))?;
         if nodes.nodes.are_unreadable() {
@@ -384,6 +372,7 @@ impl Xui {
         }
         self.node_labels = nodes.labels;
         let Rows { kept, omitted } = nodes.nodes;
+        self.has_node = kept.iter().any(|node| node.status == NodeStatus::Connected);
         let facts =
             vec![Fact::Omitted(Part::Nodes, omitted), Fact::Nodes(kept), Fact::NodeStats(nodes.stats)];
         self.nodes_read = true;
@@ -422,155 +411,6 @@ impl Xui {
         let facts = vec![Fact::Omitted(Part::Outbounds, found.omitted), Fact::Outbounds(found.kept)];
         Ok(Step::done(Part::Outbounds, facts))
     }
-
-    async fn read_online(&mut self, now: Moment) -> Result<Step, FetchError> {
-        const ASKED: &str = "/panel/api/clients/onlines";
-        // 3x-ui 2.8 keeps its last list while the core is stopped.
-        let none_online = || Ok(Step::done(Part::Online, vec![Fact::Online(HashSet::new())]));
-        if self.core_is_down && self.routes.of(Subject::Online).is_some() {
-            self.seen.clear();
-            return none_online();
-        }
-        let found = self.value(Subject::Online, now).await;
-        self.online_refused = matches!(&found, Err(err) if err.cause == Cause::NotAllowed);
-        let names = match found {
-            Ok(Found::Some(list)) => convert::names(&list, &self.odd).ok_or_else(|| other_system(ASKED))?,
-            Ok(Found::NotYet | Found::Null) if self.generation() == Generation::V3_1 => {
-                self.active_lately(now).await?
-            }
-            Ok(Found::NotYet | Found::Null) => HashSet::new(),
-            Ok(Found::NoRoute) => return Ok(same(&[Part::Online])),
-            // The panel fails without a core that it has started.
-            Err(FetchError { cause: Cause::Http(http::Error::Status(500)), .. }) => HashSet::new(),
-            Err(err) => return Err(err),
-        };
-        if self.core_is_down {
-            return none_online();
-        }
-        // Spelled as the list spells them, once it was read.
-        let names = match self.list_read {
-            true => names.into_iter().map(|name| self.spelled(&name)).collect(),
-            false => names,
-        };
-        let names = if self.generation() <= Generation::V3_0 { self.lingering(names, now) } else { names };
-        Ok(Step::done(Part::Online, vec![Fact::Online(names)]))
-    }
-
-    /// Users that moved bytes a short time ago, from a panel whose list of those online is empty.
-    async fn active_lately(&mut self, now: Moment) -> Result<HashSet<Arc<str>>, FetchError> {
-        let Found::Some(answer) = self.value(Subject::LastOnline, now).await? else {
-            return Ok(HashSet::new());
-        };
-        let since = self.clock.panel_now(now).saturating_sub(ACTIVE_WITHIN);
-        convert::seen_since(&answer, &self.odd, since)
-            .ok_or_else(|| other_system("/panel/api/clients/lastOnline"))
-    }
-
-    /// The name in the list that is the same without regard to case.
-    fn spelled(&self, name: &str) -> Arc<str> {
-        let folded = convert::folded(name.to_owned());
-        self.spellings.get(&*folded).cloned().unwrap_or_else(|| folded.into())
-    }
-
-    /// The users of this list, and those of the lists before it within [`LINGERS`].
-    fn lingering(&mut self, names: HashSet<Arc<str>>, now: Moment) -> HashSet<Arc<str>> {
-        self.seen.retain(|_, seen| now.uptime.saturating_sub(*seen) < LINGERS);
-        self.seen.extend(names.into_iter().map(|name| (name, now.uptime)));
-        self.seen.keys().cloned().collect()
-    }
-
-    /// The list, and before it what the list does not have, one request at a time.
-    async fn read_list(&mut self, now: Moment) -> Result<Step, FetchError> {
-        const ASKED: &str = "/panel/api/inbounds/list";
-        let reads_more = !self.list_refused;
-        if reads_more && self.generation() >= Generation::V3_3 && self.addresses.is_due(ADDRESSES_EVERY, now)
-        {
-            let addresses = self.read_addresses(now).await?;
-            self.addresses.set(addresses, now);
-            return Ok(Step::default());
-        }
-        let is_slim = self.routes.of(Subject::List) == Some(SLIM_LIST);
-        if reads_more && is_slim && self.plans.is_due(PLANS_EVERY, now) {
-            let plans = self.read_plans(now).await?;
-            self.plans.set(plans, now);
-            return Ok(Step::default());
-        }
-        let body = self.list;
-        let mut list = match self.find(Subject::List, now, body, inbounds).await {
-            Ok(Found::Some(list)) => list,
-            Ok(Found::NoRoute) => return Err(FetchError::new(ASKED, Cause::NotFound(404))),
-            Ok(Found::NotYet) => return Ok(same(&[Part::Users, Part::Inbounds])),
-            Ok(Found::Null) => List::default(),
-            // A token of the scope `node-sync` may read the whole list alone.
-            Err(FetchError { cause: Cause::NotAllowed, .. })
-                if self.routes.of(Subject::List) == Some(SLIM_LIST) =>
-            {
-                self.list_refused = true;
-                self.routes.learn(Subject::List, LIST);
-                return Ok(Step::default());
-            }
-            Err(err) => {
-                self.list_refused = err.cause == Cause::NotAllowed;
-                return Err(err);
-            }
-        };
-        (self.list_read, self.list_refused) = (true, false);
-        self.odd.extend(list.take_odd());
-        // The first list shows whether it has the plans.
-        if self.routes.of(Subject::List) == Some(SLIM_LIST) && self.plans.read.is_none() {
-            // The list is here already. What stops other requests shows again before the next one.
-            if let Ok(plans) = self.read_plans(now).await {
-                self.plans.set(plans, now);
-            }
-        }
-        if list.is_unreadable() {
-            return Err(FetchError::new(ASKED, Cause::Rows));
-        }
-        let converted = list.convert(&Known {
-            is_alireza0: self.generation() == Generation::Alireza0,
-            read_at: now.wall,
-            panel_now: self.clock.panel_now(now),
-            nodes: &self.node_labels,
-            devices: &self.addresses.by_name,
-            plans: &self.plans.by_name,
-        });
-        let names = converted.users.iter().map(|user| (convert::folded(user.name.to_string()), &user.name));
-        let names = names.filter(|(folded, name)| **folded != ***name);
-        self.spellings = names.map(|(folded, name)| (folded.into(), Arc::clone(name))).collect();
-        let whole = WholeList {
-            users: converted.users,
-            unreadable: converted.unreadable,
-            omitted: converted.users_omitted,
-            started: now,
-        };
-        let facts = vec![
-            Fact::Inbounds(converted.inbounds),
-            Fact::Omitted(Part::Inbounds, converted.inbounds_omitted),
-            Fact::Users(UserFacts::Whole(whole)),
-        ];
-        Ok(Step { done: vec![Part::Users, Part::Inbounds], facts, durable: Vec::new() })
-    }
-
-    /// The number of addresses of each client; absent: the panel does not say, or not to this login.
-    async fn read_addresses(&mut self, now: Moment) -> Result<Option<HashMap<Arc<str>, u64>>, FetchError> {
-        match self.value(Subject::Addresses, now).await {
-            Ok(Found::Some(list)) => Ok(convert::addresses(&list, &self.odd, self.clock.panel_now(now))),
-            Ok(Found::NotYet | Found::Null | Found::NoRoute) => Ok(None),
-            Err(err) if concerns_all(&err) => Err(err),
-            Err(_) => Ok(None),
-        }
-    }
-
-    /// As [`Xui::read_addresses`], of the plans that the cheap list does not have.
-    async fn read_plans(&mut self, now: Moment) -> Result<Option<HashMap<Arc<str>, Plan>>, FetchError> {
-        let limits = self.list;
-        match self.find(Subject::WholeList, now, limits, inbounds).await {
-            Ok(Found::Some(list)) => Ok(Some(list.plans())),
-            Ok(Found::NotYet | Found::Null | Found::NoRoute) => Ok(None),
-            Err(err) if concerns_all(&err) => Err(err),
-            Err(_) => Ok(None),
-        }
-    }
 }
 
 /// Whether a failure of an optional request stops the others too: it is one of the login, or a wait that is demanded.
@@ -587,11 +427,4 @@ fn system_step(facts: Vec<Fact>) -> Step {
 /// The answer says nothing new of these parts.
 fn same(parts: &[Part]) -> Step {
     Step { done: parts.to_vec(), ..Step::default() }
-}
-
-/// Decodes the list, each inbound as soon as it is there.
-fn inbounds(body: Body) -> serde_json::Result<Envelope<List>> {
-    let mut list = List::default();
-    let page = json::page(body, ["obj", "success"], INBOUND, |raw| list.add(raw))?;
-    Ok(Envelope { success: page.beside.and_then(|raw| json::flag(&raw)), value: page.rows.map(|_| list) })
 }

@@ -48,11 +48,15 @@ come back, exclude the part: `[alert.right_lost] exclude = [\"nodes\"]`.
 off. `credential_unavailable` also fires for a credential that is available and unavailable in turn, as `node_down` does; it
 says why in words of proxymeter, never in the provider's. The subject of `credential_quota` is the credential, the model if
 the quota is of one model, and the window, for example `work 5h`. The ratio is what the provider said in its last answer to
-the credential. Until the window ends, the alert holds even if the server forgets that answer.
+the credential. Until the window ends, the alert holds even if the server forgets that answer. If that answer did not say
+when the window ends, the alert resolves after the length of the window, or after a day if the length is unknown.
+`credential_plan_expiry` resolves when the plan is renewed. If the credential no longer has a plan, the alert resolves seven
+days after the last known end of the plan.
 
 `llm_error_ratio` fires if at least 20 attempts at a provider were made within ten minutes and at least 20 percent of them
 failed. It resolves when a smaller share of the last ten minutes fails, or when there were no attempts for an hour. Attempts
-that were made before proxymeter started do not count.
+that proxymeter read more than ten minutes after they ended, such as imported ones, do not count, and neither do those from
+before it started. Times of attempts are by the server's clock.
 
 `llm_token_budget` and `llm_cost_budget` need `budget` (tokens, or US dollars) and `period` (\"day\" or \"month\"). Each client
 key that `subjects` matches, by its alias or its hash, has this budget for itself. Each step fires once per period, and the

@@ -494,6 +494,8 @@ fn warnings_name_what_is_probably_not_meant() {
     let fine = "[marzban.home]\nurl = \"https://panel.example.com\"\nLOGIN\n";
     let hook = format!("{fine}[webhook.oncall]\n");
     let public = format!("{fine}[web]\nlisten = ':10057'\n");
+    let llm = format!("{hook}url = 'https://hooks.example.com'\nbearer_token = 'k'\n");
+    let budget = "budget = 5\nperiod = 'day'\n";
     let pki = "tests/fixtures/web-config/pki";
     let tls = format!("tls_cert_file = '{pki}/server.pem'\ntls_key_file = '{pki}/server-key.pem'\n");
     let web_file = |name: &str| format!("{public}config_file = 'tests/fixtures/web-config/good/{name}.yml'");
@@ -532,6 +534,14 @@ fn warnings_name_what_is_probably_not_meant() {
             &format!("{hook}url = 'https://hooks.example.com'\ntls = {{ insecure_skip_verify = true }}"),
             "webhook.oncall: insecure_skip_verify",
         ),
+        (
+            &format!("{llm}[alert.llm_cost_budget]\n{budget}"),
+            "alert.llm_cost_budget: never fires, because no model has a price",
+        ),
+        (
+            &format!("{llm}[alert.mine]\nrule = 'llm_cost_budget'\n{budget}"),
+            "alert.mine: never fires, because no model has a price",
+        ),
         (&format!("{fine}[heartbeat]\nurl = 'http://hc.example.com/x'"), "heartbeat: the URL crosses"),
         (
             &format!("{fine}[heartbeat]\nurl = 'https://hc.example.com/x'\ntls.insecure_skip_verify = true"),
@@ -543,6 +553,15 @@ fn warnings_name_what_is_probably_not_meant() {
     }
     for quiet in [
         fine,
+        &format!("{llm}[alert.llm_cost_budget]\nenabled = false\n{budget}"),
+        &format!("{llm}[alert.llm_token_budget]\n{budget}"),
+        &format!(
+            "{llm}[alert.llm_cost_budget]\n{budget}[cost]\noverride.'gpt-5*' = {{ input = 1, output = 2 }}"
+        ),
+        &format!(
+            "{llm}[alert.llm_cost_budget]\n{budget}[cost]\n\
+             prices_file = 'tests/fixtures/litellm/model_prices.json'"
+        ),
         &format!("{public}{tls}bearer_token = 'x'"),
         &format!("{public}{tls}client_ca_file = '{pki}/ca.pem'"),
         &web_file("tls-and-users"),

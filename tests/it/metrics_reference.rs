@@ -45,8 +45,9 @@ which records may have been lost: a poll that came later than the server keeps r
 counters are too low from then on. Counters continue over restarts of proxymeter and of the server.
 
 `api_key` is an alias from the configuration or a keyed hash, and empty for requests without a key. `credential` is an alias,
-the server's index or a keyed hash. Beyond the caps, `api_key` and `model` are `_other`. No label contains a key or an e-mail
-address.
+the server's index or a keyed hash. Beyond the caps, `api_key` and `model` are `_other`. Quota windows and cooldowns of
+credentials name the first 100 models of a target by name; of the others, each credential shows the most used window and the
+latest cooldown as `_other`. No label contains a key or an e-mail address.
 ";
 
 fn reference() -> String {

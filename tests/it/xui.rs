@@ -4,6 +4,8 @@
 mod canary;
 mod certificate;
 mod logins;
+mod online;
+mod pace;
 mod quirks;
 mod recorded;
 mod refusals;

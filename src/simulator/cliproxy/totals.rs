@@ -51,8 +51,7 @@ pub struct Sums {
     pub total: u64,
     /// How many attempts took so many milliseconds.
     pub latencies_ms: BTreeMap<u32, u64>,
-    /// How many successful attempts had their first byte after so many milliseconds, without those of 0 and, from 7.3 on,
-    /// of streams alone: earlier records do not say which these are.
+    /// How many successful attempts had their first byte after so many milliseconds, without those of 0.
     pub ttfts_ms: BTreeMap<u32, u64>,
 }
 
@@ -129,8 +128,9 @@ impl Sums {
             self.cache_read += cache_read;
             self.cache_creation += cache_creation;
             *self.by_status.entry(record.outcome.status()).or_default() += 1;
-            let streams = record.stream || generation < Generation::V7_3;
-            if succeeded && streams && record.ttft_ms > 0 {
+            // Of an answer that comes at once it is the duration, which shows since 7.3.
+            let is_told = generation < Generation::V7_3 || record.stream;
+            if succeeded && is_told && record.ttft_ms > 0 {
                 *self.ttfts_ms.entry(record.ttft_ms).or_default() += 1;
             }
         }

@@ -27,10 +27,26 @@ const MODELS: usize = 100;
 pub(super) struct Listed {
     /// Its label is the one that it has without an alias.
     pub(super) credential: Credential,
-    /// Attempts that succeeded and that failed, since the server started.
-    pub(super) counts: Option<(u64, u64)>,
+    /// None: the server does not count its attempts.
+    pub(super) counters: Vec<Counter>,
     /// The list says whether it cools down.
     pub(super) has_cooldowns: bool,
+}
+
+/// Attempts that succeeded and that failed, since the server started or got the credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Counter {
+    /// Stands for the entry in the server's list.
+    pub(super) entry: Arc<str>,
+    pub(super) succeeded: u64,
+    pub(super) failed: u64,
+}
+
+impl Counter {
+    fn of(row: &Object<'_>, entry: &Arc<str>) -> Option<Counter> {
+        let (succeeded, failed) = row.count("success").zip(row.count("failed"))?;
+        Some(Counter { entry: Arc::clone(entry), succeeded, failed })
+    }
 }
 
 /// The list of files.
@@ -63,7 +79,7 @@ pub(super) fn files(raw: &RawValue, names: &Names, now: Timestamp, odd: &OddFiel
         files.has_cooldowns |= row.has("cooldowns");
         file(&row, names, now, odd)
     })?;
-    files.has_counts = rows.kept.iter().any(|listed| listed.counts.is_some());
+    files.has_counts = rows.kept.iter().any(|listed| !listed.counters.is_empty());
     (files.listed, files.omitted) = (rows.kept, rows.omitted);
     Some(files)
 }
@@ -86,7 +102,7 @@ fn file(row: &Object<'_>, names: &Names, now: Timestamp, odd: &OddFields) -> Opt
     };
     let cooldowns = cooldowns.unwrap_or_else(|| state.cooldown(now).into_iter().collect());
     let (available, cause) = state.available(&cooldowns, now);
-    let counts = row.count("success").zip(row.count("failed"));
+    let counters = Counter::of(row, &label).into_iter().collect();
     let plan = row.object("id_token").and_then(|token| token.time("chatgpt_subscription_active_until"));
     let credential = Credential {
         label,
@@ -101,7 +117,7 @@ fn file(row: &Object<'_>, names: &Names, now: Timestamp, odd: &OddFields) -> Opt
         plan_expiry: plan.map(of_seconds_or_millis),
         last_refresh: row.time("last_refresh").filter(|time| time.as_secs() > 0),
     };
-    Some(Listed { credential, counts, has_cooldowns: state.has_cooldowns })
+    Some(Listed { credential, counters, has_cooldowns: state.has_cooldowns })
 }
 
 /// What a file says of its state.
@@ -249,7 +265,7 @@ pub(super) fn keys(raw: &RawValue, names: &Names, odd: &OddFields) -> Option<(Ve
     let answer = Object::new("keys", raw, odd)?;
     let mut listed: Vec<Listed> = Vec::new();
     let mut places = HashMap::<Arc<str>, usize>::new();
-    let mut omitted = 0;
+    let (mut found, mut omitted) = (0, 0);
     for (provider, raw) in answer.entries() {
         let provider = names::provider(provider).unwrap_or_else(|| UNKNOWN.into());
         let Some(entries) = Object::new("keys", raw, odd) else {
@@ -257,30 +273,35 @@ pub(super) fn keys(raw: &RawValue, names: &Names, odd: &OddFields) -> Option<(Ve
             continue;
         };
         for (entry, raw) in entries.entries() {
-            // A URL cannot have the sign, a key can.
-            let key = entry.split_once('|').map_or(entry, |(_, key)| key);
-            let key = if key.is_empty() { entry } else { key };
-            let counters = Object::new("key", raw, odd);
-            let counts = counters.and_then(|row| row.count("success").zip(row.count("failed")));
-            let label = names.hash(key);
-            let known = places.get(&label).and_then(|place| listed.get_mut(*place));
-            // One key at two URLs, or for two providers.
-            let label = match known {
-                Some(known) if known.credential.provider == provider => {
-                    let more = counts.unwrap_or_default();
-                    known.counts = known.counts.map(|counts| (counts.0 + more.0, counts.1 + more.1));
-                    continue;
-                }
-                Some(_) => names.hash(&format!("{provider}|{key}")),
-                None => label,
-            };
-            if listed.len() >= ROWS || places.contains_key(&label) {
+            found += 1;
+            if found > ROWS {
                 omitted += 1;
                 continue;
             }
-            places.insert(Arc::clone(&label), listed.len());
-            let credential = Credential { label, provider: Arc::clone(&provider), ..Credential::default() };
-            listed.push(Listed { credential, counts, has_cooldowns: false });
+            // A URL cannot have the sign, a key can.
+            let key = entry.split_once('|').map_or(entry, |(_, key)| key);
+            let key = if key.is_empty() { entry } else { key };
+            let label = names.hash(key);
+            let place = |label: &Arc<str>| places.get(label).copied();
+            let is_of_another =
+                |place: usize| listed.get(place).is_some_and(|listed| listed.credential.provider != provider);
+            // One key for two providers, or at two URLs.
+            let label = match place(&label) {
+                Some(place) if is_of_another(place) => names.hash(&format!("{provider}|{key}")),
+                _ => label,
+            };
+            let place = place(&label).unwrap_or_else(|| {
+                let provider = Arc::clone(&provider);
+                let credential = Credential { label: Arc::clone(&label), provider, ..Credential::default() };
+                places.insert(label, listed.len());
+                listed.push(Listed { credential, counters: Vec::new(), has_cooldowns: false });
+                listed.len() - 1
+            });
+            if let Some(listed) = listed.get_mut(place) {
+                let row = Object::new("key", raw, odd);
+                let entry = names.hash(&format!("{provider}|{entry}"));
+                listed.counters.extend(row.and_then(|row| Counter::of(&row, &entry)));
+            }
         }
     }
     Some((listed, omitted))

@@ -83,6 +83,11 @@ impl Prices {
         self
     }
 
+    /// Whether no model has a price.
+    pub fn is_empty(&self) -> bool {
+        self.overrides.is_empty() && self.models.is_empty()
+    }
+
     /// The price of a model, by the provider and the name that an attempt has.
     pub(super) fn price(&self, provider: &str, model: &str) -> Option<&Arc<ModelPrice>> {
         let own = self.overrides.iter().find(|(models, _)| matches(models, model));

@@ -240,16 +240,24 @@ impl Tokens {
     }
 }
 
-/// Reads the details of one client key and model.
+/// Reads the details of a snapshot.
 pub(super) struct Details<'n> {
     names: &'n Names,
     known: &'n Known,
-    /// The hashes of the sources met so far.
-    sources: HashMap<String, Arc<str>>,
+    /// Whose the last attempts were, by source and index as they are in a detail.
+    met: Vec<(String, String, Whose)>,
 }
 
-/// The most sources that are remembered, for speed alone.
-const SOURCES: usize = 1000;
+/// Whose an attempt is.
+#[derive(Clone)]
+struct Whose {
+    credential: Option<Arc<str>>,
+    /// Absent: it is not known.
+    provider: Option<Arc<str>>,
+}
+
+/// The most of these that are remembered. Large servers have some hundred credentials.
+const MET: usize = 64;
 
 /// A detail whose fields are all as expected.
 #[derive(Deserialize)]
@@ -270,12 +278,14 @@ struct DetailTokens {
     output_tokens: u64,
     reasoning_tokens: u64,
     cached_tokens: u64,
+    cache_read_tokens: u64,
+    cache_creation_tokens: u64,
     total_tokens: u64,
 }
 
 impl<'n> Details<'n> {
     pub(super) fn new(names: &'n Names, known: &'n Known) -> Self {
-        Details { names, known, sources: HashMap::new() }
+        Details { names, known, met: Vec::new() }
     }
 
     /// Reads a detail of one model into `attempt`, which has the client key and the model already. Returns whether it can
@@ -286,17 +296,17 @@ impl<'n> Details<'n> {
             && let Some(started) = timestamp.map(parse_time)
         {
             let tokens = tokens.unwrap_or_default();
-            let source = self.source(source.unwrap_or_default());
-            let index = auth_index.and_then(|raw| index(raw, self.names));
             let tokens = Tokens {
                 input: tokens.input_tokens,
                 output: tokens.output_tokens,
                 reasoning: tokens.reasoning_tokens,
                 cached: tokens.cached_tokens,
+                cache_read: tokens.cache_read_tokens,
+                cache_creation: tokens.cache_creation_tokens,
                 total: tokens.total_tokens,
-                ..Tokens::default()
             };
-            self.fill(attempt, started, latency_ms, (source, index), tokens, failed.unwrap_or(false));
+            let whose = self.whose(source.unwrap_or_default(), auth_index);
+            fill(attempt, whose, started, latency_ms, tokens, failed.unwrap_or(false));
             return true;
         }
         // Something in it is odd, which costs only that.
@@ -305,53 +315,60 @@ impl<'n> Details<'n> {
             return false;
         };
         let tokens = object.object("tokens").map(|tokens| read_tokens(&tokens)).unwrap_or_default();
-        let source = self.source(&object.secret("source").unwrap_or_default());
-        let index = object.raw("auth_index").and_then(|raw| index(raw, self.names));
+        let source = object.secret("source").unwrap_or_default();
+        let whose = self.whose(&source, object.raw("auth_index"));
         let failed = object.flag("failed").unwrap_or(false);
-        let started = object.time("timestamp");
-        self.fill(attempt, started, object.count("latency_ms"), (source, index), tokens, failed);
+        fill(attempt, whose, object.time("timestamp"), object.count("latency_ms"), tokens, failed);
         true
     }
 
-    fn fill(
-        &self,
-        attempt: &mut Attempt,
-        started: Option<Timestamp>,
-        latency_ms: Option<u64>,
-        (source, index): (Arc<str>, Option<Arc<str>>),
-        mut tokens: Tokens,
-        failed: bool,
-    ) {
-        for count in [
-            &mut tokens.input,
-            &mut tokens.output,
-            &mut tokens.reasoning,
-            &mut tokens.cached,
-            &mut tokens.total,
-        ] {
-            *count = plausible(Some(*count));
-        }
-        attempt.credential = self.known.credential(source, index);
-        let provider = attempt.credential.as_ref().and_then(|label| self.known.providers.get(label));
-        let family = family(None, provider.map(|provider| &**provider), &attempt.model);
-        attempt.provider = provider.cloned().unwrap_or_else(|| UNKNOWN.into());
-        attempt.started = started;
-        attempt.outcome = if failed { Outcome::Failed(None) } else { Outcome::Succeeded };
-        attempt.duration = latency_ms.map(Duration::from_millis).filter(|time| *time <= LONGEST);
-        attempt.tokens = tokens.by_kind();
-        attempt.billed = tokens.billed(family);
+    fn whose(&mut self, source: &str, raw_index: Option<&RawValue>) -> &Whose {
+        let text = raw_index.map_or("", RawValue::get);
+        let met = self.met.iter().position(|(met, met_index, _)| met_index == text && met == source);
+        let place = met.unwrap_or_else(|| {
+            let index = raw_index.and_then(|raw| index(raw, self.names));
+            let credential = self.known.credential(self.names.hash(source), index);
+            let provider = credential.as_ref().and_then(|label| self.known.providers.get(label)).cloned();
+            if self.met.len() >= MET {
+                self.met.clear();
+            }
+            self.met.push((source.to_owned(), text.to_owned(), Whose { credential, provider }));
+            self.met.len() - 1
+        });
+        &self.met[place].2
     }
+}
 
-    fn source(&mut self, source: &str) -> Arc<str> {
-        if let Some(known) = self.sources.get(source) {
-            return Arc::clone(known);
-        }
-        let hash = self.names.hash(source);
-        if self.sources.len() < SOURCES {
-            self.sources.insert(source.to_owned(), Arc::clone(&hash));
-        }
-        hash
+fn fill(
+    attempt: &mut Attempt,
+    Whose { credential, provider }: &Whose,
+    started: Option<Timestamp>,
+    latency_ms: Option<u64>,
+    tokens: Tokens,
+    failed: bool,
+) {
+    let count = |tokens| plausible(Some(tokens));
+    let tokens = Tokens {
+        input: count(tokens.input),
+        output: count(tokens.output),
+        reasoning: count(tokens.reasoning),
+        cached: count(tokens.cached),
+        cache_read: count(tokens.cache_read),
+        cache_creation: count(tokens.cache_creation),
+        total: count(tokens.total),
+    };
+    let family = family(None, provider.as_deref(), &attempt.model);
+    attempt.credential.clone_from(credential);
+    match provider {
+        Some(provider) => attempt.provider.clone_from(provider),
+        None if *attempt.provider == *UNKNOWN => {}
+        None => attempt.provider = UNKNOWN.into(),
     }
+    attempt.started = started;
+    attempt.outcome = if failed { Outcome::Failed(None) } else { Outcome::Succeeded };
+    attempt.duration = latency_ms.map(Duration::from_millis).filter(|time| *time <= LONGEST);
+    attempt.tokens = tokens.by_kind();
+    attempt.billed = tokens.billed(family);
 }
 
 fn parse_time(text: &str) -> Option<Timestamp> {

@@ -338,6 +338,8 @@ struct Pass<'p, 'n> {
     held_bytes: usize,
     /// Tokens of the details that were counted.
     tokens: u64,
+    /// Held while details are counted.
+    open: Option<MutexGuard<'p, Books>>,
 }
 
 impl<'p, 'n> Pass<'p, 'n> {
@@ -371,13 +373,14 @@ impl<'p, 'n> Pass<'p, 'n> {
             held: None,
             held_bytes: 0,
             tokens: 0,
+            open: None,
         })
     }
 
     fn read(mut self, scanner: &mut Scanner<impl BufRead>) -> serde_json::Result<()> {
         let mut place = 0_u64;
         let mut detail = Vec::with_capacity(512);
-        scanner.list(|scanner| {
+        let outcome = scanner.list(|scanner| {
             place += 1;
             if place > 1 && place <= self.known {
                 return scanner.skip();
@@ -391,9 +394,19 @@ impl<'p, 'n> Pass<'p, 'n> {
                 self.next(&detail);
             }
             Ok(())
-        })?;
-        self.end(place, &detail);
-        Ok(())
+        });
+        match outcome {
+            Ok(()) => self.end(place, &detail),
+            // What was counted is counted.
+            Err(_) => self.set(),
+        }
+        outcome
+    }
+
+    fn set(&mut self) {
+        if let Some(mut books) = self.open.take() {
+            books.set(&self.model.labels, &self.list);
+        }
     }
 
     /// Looks at the first detail, which says whether this is the list that is known.
@@ -446,12 +459,12 @@ impl<'p, 'n> Pass<'p, 'n> {
     }
 
     fn count(&mut self, detail: &[u8]) {
-        let Pass { model, books, details, odd, list, .. } = self;
-        let Model { reader, labels, attempt, .. } = &mut **model;
+        let Pass { model, books, details, odd, list, open, .. } = self;
+        let Model { reader, attempt, .. } = &mut **model;
         let is_readable = details.read(detail, attempt, odd);
         let started = attempt.started.filter(|_| is_readable);
         let is_new = list.next(|| reader.names.print(detail), started, self.read);
-        let mut books = lock(books);
+        let books = open.get_or_insert_with(|| lock(books));
         match (is_new, is_readable) {
             (true, true) => {
                 self.tokens = self.tokens.saturating_add(attempt.tokens.total);
@@ -460,7 +473,6 @@ impl<'p, 'n> Pass<'p, 'n> {
             (true, false) => books.ledger.add_unreadable(),
             (false, _) => {}
         }
-        books.set(labels, list);
     }
 
     /// The list has `length` details, of which `last` is the last one that was read.
@@ -470,7 +482,7 @@ impl<'p, 'n> Pass<'p, 'n> {
             // All details are new, whether the list was cut or the server has begun again.
             if requests > length { self.count_held() } else { self.is_another() }
         }
-        let mut books = lock(self.books);
+        let mut books = self.open.take().unwrap_or_else(|| lock(self.books));
         let has_new = self.list.count != self.before.count || self.list.first != self.before.first;
         if has_new && length > 0 {
             self.list.last = self.print(last);

@@ -1,32 +1,28 @@
 //! Attempts by credential, counted on over restarts of the server and of this process.
 //!
-//! The server's counters fall when it restarts, and also one by one: when a key or file is removed and put back.
+//! The server's counters fall when it restarts, and also one by one: when a key or file is removed and put back. A key that
+//! it uses at several URLs has a counter for each, of which one may fall or go while the others stay.
 
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
 };
 
-use crate::model::{CounterChange, CounterRow};
+use super::credentials::Counter;
+use crate::model::{CounterChange, CounterFamilies, CounterRow};
 
-pub(super) const FAMILY: &str = "llm_credentials";
-/// Credentials that are remembered after they have left the list.
+/// All attempts and those that failed, by credential.
+const SUMS: &str = "llm_credentials";
+/// The server's counters when they were last read.
+const LAST: &str = "llm_credential_counters";
+/// Credentials, and counters, that are remembered after they have left the list.
 const MOST: usize = 5000;
 
-/// The totals of all credentials, by label.
-#[derive(Debug, Default)]
+/// The totals of all credentials.
+#[derive(Debug)]
 pub(super) struct Totals {
-    totals: HashMap<Arc<str>, Total>,
-    changed: HashSet<Arc<str>>,
-    gone: Vec<String>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Total {
-    requests: u64,
-    failed: u64,
-    /// The server's counters when they were last read.
-    last: (u64, u64),
+    sums: Pairs,
+    last: Pairs,
 }
 
 /// A total after one more reading.
@@ -34,75 +30,115 @@ struct Total {
 pub(super) struct Read {
     pub(super) requests: u64,
     pub(super) failed: u64,
-    /// Attempts since the last reading; none for a credential that is new.
+    /// Attempts since the last reading, without those of new counters.
     pub(super) grew: u64,
 }
 
 impl Totals {
+    pub(super) fn new() -> Self {
+        Totals { sums: Pairs::new(SUMS), last: Pairs::new(LAST) }
+    }
+
     /// Restores what an earlier process stored.
-    pub(super) fn restore(&mut self, rows: &[CounterRow]) {
-        for CounterRow { labels, values } in rows {
-            if let [requests, failed, succeeded, last_failed] = values.as_slice() {
-                let last = (*succeeded, *last_failed);
-                let total = Total { requests: *requests, failed: *failed, last };
-                self.totals.insert(labels.as_str().into(), total);
+    pub(super) fn restore(&mut self, families: &CounterFamilies) {
+        for (family, rows) in families {
+            for pairs in [&mut self.sums, &mut self.last] {
+                if pairs.family == family {
+                    pairs.restore(rows);
+                }
             }
         }
     }
 
-    /// Adds a reading: attempts that succeeded and that failed.
-    pub(super) fn read(&mut self, label: &Arc<str>, (succeeded, failed): (u64, u64)) -> Read {
-        let known = self.totals.get(label).copied();
-        let before = known.unwrap_or_default();
-        // If either falls, both began again.
-        let fell = succeeded < before.last.0 || failed < before.last.1;
-        let last = if fell { (0, 0) } else { before.last };
-        let more = (succeeded - last.0, failed - last.1);
-        let grew = more.0.saturating_add(more.1);
-        let total = Total {
-            requests: before.requests.saturating_add(grew),
-            failed: before.failed.saturating_add(more.1),
-            last: (succeeded, failed),
-        };
-        if known != Some(total) {
-            self.totals.insert(Arc::clone(label), total);
-            self.changed.insert(Arc::clone(label));
+    /// Adds a reading of the counters of one credential.
+    pub(super) fn read(&mut self, label: &Arc<str>, counters: &[Counter]) -> Read {
+        let (mut requests, mut failed) = self.sums.get(label).unwrap_or_default();
+        let mut grew = 0_u64;
+        for counter in counters {
+            let known = self.last.get(&counter.entry);
+            let before = known.unwrap_or_default();
+            // If either falls, both began again.
+            let fell = counter.succeeded < before.0 || counter.failed < before.1;
+            let before = if fell { (0, 0) } else { before };
+            let more_failed = counter.failed - before.1;
+            let more = (counter.succeeded - before.0).saturating_add(more_failed);
+            requests = requests.saturating_add(more);
+            failed = failed.saturating_add(more_failed);
+            grew = grew.saturating_add(known.map_or(0, |_| more));
+            self.last.set(&counter.entry, (counter.succeeded, counter.failed));
         }
-        Read { requests: total.requests, failed: total.failed, grew: known.map_or(0, |_| grew) }
+        self.sums.set(label, (requests, failed));
+        Read { requests, failed, grew }
     }
 
-    /// Forgets credentials that are not `listed`, if there are too many.
-    pub(super) fn limit(&mut self, listed: &HashSet<Arc<str>>) {
-        if self.totals.len() > MOST {
-            let (totals, changed, gone) = (&mut self.totals, &mut self.changed, &mut self.gone);
-            totals.retain(|label, _| {
-                let stays = listed.contains(label);
+    /// Forgets what is not in the list, if there is too much.
+    pub(super) fn limit(&mut self, labels: &HashSet<Arc<str>>, entries: &HashSet<Arc<str>>) {
+        self.sums.limit(labels);
+        self.last.limit(entries);
+    }
+
+    /// What has changed since the last call, in stored form.
+    pub(super) fn changes(&mut self) -> impl Iterator<Item = CounterChange> {
+        [self.sums.changes(), self.last.changes()].into_iter().flatten()
+    }
+}
+
+/// Two numbers by name, and what of them is not stored yet.
+#[derive(Debug)]
+struct Pairs {
+    family: &'static str,
+    pairs: HashMap<Arc<str>, (u64, u64)>,
+    changed: HashSet<Arc<str>>,
+    gone: Vec<String>,
+}
+
+impl Pairs {
+    fn new(family: &'static str) -> Self {
+        Pairs { family, pairs: HashMap::new(), changed: HashSet::new(), gone: Vec::new() }
+    }
+
+    fn restore(&mut self, rows: &[CounterRow]) {
+        for CounterRow { labels, values } in rows {
+            if let [first, second] = values.as_slice() {
+                self.pairs.insert(labels.as_str().into(), (*first, *second));
+            }
+        }
+    }
+
+    fn get(&self, name: &str) -> Option<(u64, u64)> {
+        self.pairs.get(name).copied()
+    }
+
+    fn set(&mut self, name: &Arc<str>, pair: (u64, u64)) {
+        if self.get(name) != Some(pair) {
+            self.pairs.insert(Arc::clone(name), pair);
+            self.changed.insert(Arc::clone(name));
+        }
+    }
+
+    fn limit(&mut self, listed: &HashSet<Arc<str>>) {
+        if self.pairs.len() > MOST {
+            let Pairs { family: _, pairs, changed, gone } = self;
+            pairs.retain(|name, _| {
+                let stays = listed.contains(name);
                 if !stays {
-                    changed.remove(label);
-                    gone.push(label.to_string());
+                    changed.remove(name);
+                    gone.push(name.to_string());
                 }
                 stays
             });
         }
     }
 
-    /// What has changed since the last call, in stored form.
-    pub(super) fn changes(&mut self) -> Option<CounterChange> {
-        let rows: Vec<_> = self
-            .changed
-            .drain()
-            .filter_map(|label| {
-                let Total { requests, failed, last } = self.totals.get(&label)?;
-                let values = vec![*requests, *failed, last.0, last.1];
-                Some(CounterRow { labels: label.to_string(), values })
-            })
-            .collect();
+    fn changes(&mut self) -> Option<CounterChange> {
+        let row = |name: Arc<str>| {
+            let (first, second) = self.pairs.get(&name)?;
+            Some(CounterRow { labels: name.to_string(), values: vec![*first, *second] })
+        };
+        let rows: Vec<_> = self.changed.drain().filter_map(row).collect();
         let gone = std::mem::take(&mut self.gone);
-        (!rows.is_empty() || !gone.is_empty()).then(|| CounterChange {
-            family: FAMILY.to_owned(),
-            rows,
-            gone,
-        })
+        let family = self.family.to_owned();
+        (!rows.is_empty() || !gone.is_empty()).then_some(CounterChange { family, rows, gone })
     }
 }
 
@@ -110,10 +146,20 @@ impl Totals {
 mod tests {
     use super::*;
 
+    fn counter(entry: &str, (succeeded, failed): (u64, u64)) -> Counter {
+        Counter { entry: entry.into(), succeeded, failed }
+    }
+
+    fn stored(totals: &mut Totals) -> CounterFamilies {
+        totals.changes().map(|change| (change.family, change.rows)).collect()
+    }
+
     #[test]
     fn totals_go_on_over_falls_of_one_credential_and_over_restarts() {
         let (a, b) = (Arc::<str>::from("a"), Arc::from("b"));
-        let mut totals = Totals::default();
+        let mut totals = Totals::new();
+        let read =
+            |totals: &mut Totals, label: &Arc<str>, counts| totals.read(label, &[counter(label, counts)]);
         // The label, the server's counters, and then all requests, all failed ones and the growth.
         let steps = [
             (&a, (10, 2), (12, 2, 0)),
@@ -127,24 +173,59 @@ mod tests {
             (&a, (3, 0), (18, 3, 3)),
         ];
         for (label, counts, (requests, failed, grew)) in steps {
-            assert_eq!(totals.read(label, counts), Read { requests, failed, grew }, "{label} {counts:?}");
+            let expected = Read { requests, failed, grew };
+            assert_eq!(read(&mut totals, label, counts), expected, "{label} {counts:?}");
         }
-        let stored = totals.changes().unwrap();
-        assert_eq!(totals.changes(), None);
-        let mut next = Totals::default();
-        next.restore(&stored.rows);
-        assert_eq!(next.read(&a, (4, 0)), Read { requests: 19, failed: 3, grew: 1 });
-        assert_eq!(next.read(&b, (6, 1)), Read { requests: 7, failed: 1, grew: 0 });
+        let rows = stored(&mut totals);
+        assert!(stored(&mut totals).is_empty());
+        let mut next = Totals::new();
+        next.restore(&rows);
+        assert_eq!(read(&mut next, &a, (4, 0)), Read { requests: 19, failed: 3, grew: 1 });
+        assert_eq!(read(&mut next, &b, (6, 1)), Read { requests: 7, failed: 1, grew: 0 });
+    }
+
+    #[test]
+    fn a_counter_that_goes_takes_nothing_and_adds_nothing() {
+        let key = Arc::<str>::from("key");
+        let mut totals = Totals::new();
+        // The counters of one key at some URLs, and then all requests and the growth.
+        let steps = [
+            (&[("A", (1000, 0)), ("B", (500, 0))][..], (1500, 0)),
+            (&[("A", (1000, 0))], (1500, 0)),
+            (&[("A", (1001, 0)), ("C", (2, 0))], (1503, 1)),
+            (&[("A", (1001, 0)), ("B", (3, 0)), ("C", (2, 0))], (1506, 3)),
+            (&[], (1506, 0)),
+            (&[("A", (1001, 0)), ("B", (u64::MAX, u64::MAX))], (u64::MAX, u64::MAX)),
+            (&[("A", (u64::MAX, u64::MAX)), ("B", (u64::MAX, u64::MAX))], (u64::MAX, u64::MAX)),
+        ];
+        for (counters, (requests, grew)) in steps {
+            let counters: Vec<_> = counters.iter().map(|(entry, counts)| counter(entry, *counts)).collect();
+            let read = totals.read(&key, &counters);
+            assert_eq!((read.requests, read.grew), (requests, grew), "{counters:?}");
+        }
+    }
+
+    #[test]
+    fn a_counter_that_moves_to_another_credential_is_not_counted_again() {
+        let mut totals = Totals::new();
+        totals.read(&"shared".into(), &[counter("A", (1000, 0))]);
+        totals.read(&"second".into(), &[counter("B", (500, 0))]);
+        // The key is no longer there for the first provider.
+        let read = totals.read(&"shared".into(), &[counter("B", (501, 0))]);
+        assert_eq!(read, Read { requests: 1001, failed: 0, grew: 1 });
     }
 
     #[test]
     fn only_so_many_credentials_are_remembered() {
-        let mut totals = Totals::default();
+        let mut totals = Totals::new();
         for number in 0..=MOST {
-            totals.read(&number.to_string().into(), (1, 0));
+            let label = number.to_string();
+            totals.read(&label.as_str().into(), &[counter(&label, (1, 0))]);
         }
-        totals.limit(&HashSet::from(["7".into()]));
-        let change = totals.changes().unwrap();
-        assert_eq!((change.rows.len(), change.gone.len()), (1, MOST));
+        let listed = HashSet::from(["7".into()]);
+        totals.limit(&listed, &listed);
+        for change in totals.changes() {
+            assert_eq!((change.rows.len(), change.gone.len()), (1, MOST), "{}", change.family);
+        }
     }
 }

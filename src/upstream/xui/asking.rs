@@ -107,7 +107,11 @@ impl Xui {
         match self.routes.known(subject) {
             Some(None) => return Ok(Found::NoRoute),
             Some(Some(route)) => match self.ask(route, now, limits, decode.clone()).await {
-                Ok(found) => return Ok(found),
+                Ok(found) => {
+                    // A new login forgets the routes.
+                    self.routes.learn(subject, route);
+                    return Ok(found);
+                }
                 Err(Miss::Failed(err)) => {
                     if err.cause == Cause::NotAllowed {
                         self.routes.refuse(subject, now);
@@ -222,7 +226,8 @@ impl Xui {
         }
     }
 
-    /// Logs in again instead of using a session that the panel no longer accepts. It may be another panel by now.
+    /// Logs in again instead of using a session that the panel no longer accepts. It may be another panel by now, which
+    /// the next status shows if its route no longer answers.
     async fn replace_session(&mut self, asked: &'static str, now: Moment) -> Result<(), FetchError> {
         if !self.session.may_renew(now) {
             if self.session.warns() {
@@ -234,7 +239,7 @@ impl Xui {
             return Err(FetchError::new(asked, Cause::SessionLost));
         }
         self.session.lost();
-        self.routes.forget_but(None);
+        self.routes.forget_but(Some(Subject::Status));
         self.log_in(now).await
     }
 
@@ -344,22 +349,25 @@ impl Xui {
         const PAGE: usize = 64 * 1024;
         let limits = Limits { body: PAGE, ..self.small };
         self.begins(limits, now);
+        self.page_read = Some(now);
         let reply = self.http.send(self.bare_request(routes::get(ASKED)), limits).await;
         let reply = reply.map_err(|error| self.unusable(ASKED, error.into()))?;
         match status_of(&reply) {
             200 => {
-                self.page_version = envelope::version_of_page(&reply.body);
-                self.page_read = Some(now);
+                // One page without it, perhaps of something in front, is no other panel.
+                self.page_version = envelope::version_of_page(&reply.body).or(self.page_version.take());
                 Ok(())
             }
-            404 => Err(FetchError::new(
-                ASKED,
-                Cause::Hint(
-                    Reason::NotFound,
-                    "no panel here (answered 404); check the base path in the URL (webBasePath), and that it is \
-                     the system configured",
-                ),
-            )),
+            404 => {
+                let words = if self.config.url_repaired {
+                    "no panel here (answered 404); the URL is used without its end, from /panel, /xui or /login on; if \
+                     that is part of the base path (webBasePath), write it twice"
+                } else {
+                    "no panel here (answered 404); check the base path in the URL (webBasePath), and that it is the \
+                     system configured"
+                };
+                Err(FetchError::new(ASKED, Cause::Hint(Reason::NotFound, words)))
+            }
             301..=308 => {
                 let location =
                     reply.headers.get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or_default();
@@ -369,7 +377,7 @@ impl Xui {
                 }
                 Err(FetchError::new(ASKED, http::Error::Redirect(reply.status)))
             }
-            status => Err(self.unusable(ASKED, http::Error::Status(status).into())),
+            _ => Err(self.unusable(ASKED, refusal_of(reply))),
         }
     }
 
@@ -396,11 +404,11 @@ impl Xui {
                 self.session.take_cookies(&reply.headers);
                 self.session.set_csrf(Some(token));
                 self.signs.tokens = true;
-                self.page_version = None;
+                (self.page_version, self.page_read) = (None, None);
                 Ok(true)
             }
             301..=308 | 404 => Ok(false),
-            status => Err(self.unusable(ASKED, http::Error::Status(status).into())),
+            _ => Err(self.unusable(ASKED, refusal_of(reply))),
         }
     }
 
@@ -441,6 +449,18 @@ fn with_its_status(refusal: Refusal) -> Refusal {
     Refusal { error, ..refusal }
 }
 
+/// What an answer without the status that is wanted says.
+fn refusal_of(reply: Reply) -> Refusal {
+    let status = status_of(&reply);
+    let is_page = reply.body.first() == Some(&b'<');
+    Refusal {
+        error: if is_page { http::Error::Page(status) } else { http::Error::Status(status) },
+        retry_after: http::retry_after(&reply.headers),
+        headers: Box::new(reply.headers),
+        said: reply.body,
+    }
+}
+
 /// As [`with_its_status`], of an answer with any status.
 pub(super) fn status_of(reply: &Reply) -> u16 {
     if reply.status == 200 && reply.body.is_empty() { 404 } else { reply.status }
@@ -450,7 +470,8 @@ pub(super) fn status_of(reply: &Reply) -> u16 {
 fn status(error: &http::Error) -> Option<u16> {
     match error {
         http::Error::Status(status) | http::Error::Redirect(status) => Some(*status),
-        http::Error::Page(status @ (404 | 405)) => Some(*status),
+        // A proxy may put a page of its own in place of the panel's answer.
+        http::Error::Page(status @ (401 | 404 | 405)) => Some(*status),
         _ => None,
     }
 }

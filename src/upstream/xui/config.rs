@@ -25,10 +25,24 @@ pub const SAMPLE_WAIT: Duration = Duration::from_secs(3);
 
 /// The pages of the panels: what follows the base path in the URL of a browser.
 const PAGES: [&str; 3] = ["panel", "xui", "login"];
+/// What follows that, if anything does. A base path may have words of [`PAGES`], too.
+const BELOW: [&str; 11] = [
+    "inbounds",
+    "clients",
+    "groups",
+    "hosts",
+    "nodes",
+    "settings",
+    "setting",
+    "xray",
+    "outbounds",
+    "routing",
+    "api-docs",
+];
 
 impl XuiConfig {
     pub fn new(url: PanelUrl, login: Login, tls: TlsOptions) -> Self {
-        let repaired = url.before_last(&PAGES);
+        let repaired = url.before_last(&PAGES, &BELOW);
         XuiConfig {
             url_repaired: repaired.is_some(),
             url: repaired.unwrap_or(url),

@@ -23,8 +23,11 @@ const CHECK: &str =
     "the username and password; five wrong ones within five minutes lock the account for 15 minutes";
 const CHECK_TOTP: &str =
     "the username, the password and totp_secret, and the panel's clock; five wrong ones lock the account";
+const ADD_SECRET: &str = "login_secret, which is missing: the panel demands a secret beside the password";
 const ADD_TOTP: &str =
     "totp_secret, which is missing: the panel demands the digits of two-factor authentication";
+/// How often to find out whether the panel still demands what the configuration lacks.
+const LACKS_AGAIN: Duration = Duration::from_secs(15 * 60);
 /// Digits are not sent in the last seconds of their step, because the panel accepts them in that step alone.
 const STEP: i64 = 30;
 const LAST_SECONDS: i64 = 4;
@@ -40,7 +43,7 @@ impl Xui {
             return Err(FetchError { again: Again::WhenChanged { at_latest: left }, ..err.clone() });
         }
         let password = password.clone();
-        // The password goes only to what is a panel.
+        // The password does not go where no panel answers. Login pages have nothing in common that shows whose they are.
         self.signs.tokens = self.find_csrf(now).await?;
         if !self.signs.tokens {
             self.session.set_csrf(None);
@@ -49,9 +52,15 @@ impl Xui {
         let limits = self.small;
         if password.totp.is_some() {
             self.wait_for_next_digits(now).await;
-        } else if self.demands_digits(limits, now).await {
-            // A panel writes the password of a refused login to its log and its chat (3x-ui 2.6 to 2.9).
-            return Err(self.login_failed(Cause::login(200, ADD_TOTP), now));
+        } else if self.demands("/getTwoFactorEnable", limits, now).await {
+            // A panel writes the password of a refused login to its log and its chat (3x-ui up to 2.9).
+            return Err(self.login_lacks(ADD_TOTP, now));
+        }
+        if password.login_secret.is_none()
+            && !self.signs.tokens
+            && self.demands("/getSecretStatus", limits, now).await
+        {
+            return Err(self.login_lacks(ADD_SECRET, now));
         }
         let form = form(&password, self.clock.panel_now(now));
         let request = self.session.authorize(self.login_request(ASKED), false).form(&form);
@@ -73,6 +82,14 @@ impl Xui {
             Err(error) => Cause::from(error).of_login(),
         };
         Err(self.login_failed(cause, now))
+    }
+
+    /// No login was sent, for want of something in the configuration.
+    fn login_lacks(&mut self, what: &'static str, now: Moment) -> FetchError {
+        let cause = Cause::login(200, what);
+        let err = FetchError { asked: ASKED, cause, again: Again::WhenChanged { at_latest: LACKS_AGAIN } };
+        self.session.waits_for(err.clone(), LACKS_AGAIN, now);
+        err
     }
 
     fn login_failed(&mut self, cause: Cause, now: Moment) -> FetchError {
@@ -110,14 +127,15 @@ impl Xui {
         }
     }
 
-    /// Whether the panel demands digits (3x-ui, since 2.6). A failure to find out is none of the login.
-    async fn demands_digits(&mut self, limits: Limits, now: Moment) -> bool {
+    /// Whether the panel demands more than a password: digits (3x-ui, since 2.6) or a secret (1.2.7 to 2.5). A failure to
+    /// find out is none of the login.
+    async fn demands(&mut self, path: &'static str, limits: Limits, now: Moment) -> bool {
         self.begins(limits, now);
-        let request = self.bare_request(routes::post("/getTwoFactorEnable"));
+        let request = self.bare_request(routes::post(path));
         let reply = self.http.send(self.session.authorize(request, false), limits).await;
         let body = reply.ok().filter(|reply| reply.status == 200).map(|reply| reply.body);
         let raw = body.and_then(|body| json::from_bytes(&body).ok());
-        raw.and_then(|raw| Object::new("two_factor", &raw, &self.odd)?.flag("obj")).unwrap_or(false)
+        raw.and_then(|raw| Object::new("demand", &raw, &self.odd)?.flag("obj")).unwrap_or(false)
     }
 
     async fn wait_for_next_digits(&mut self, now: Moment) {

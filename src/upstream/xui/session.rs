@@ -71,6 +71,11 @@ impl Session {
     /// A login failed with `err`. There is no other one for `wait`.
     pub(super) fn failed(&mut self, err: FetchError, wait: Duration, now: Moment) {
         self.failures += 1;
+        self.waits_for(err, wait, now);
+    }
+
+    /// There is no login for `wait`, because of `err`.
+    pub(super) fn waits_for(&mut self, err: FetchError, wait: Duration, now: Moment) {
         self.failure = Some(Failure { err, until: now.uptime + wait });
     }
 

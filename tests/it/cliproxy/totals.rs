@@ -1,12 +1,17 @@
 //! The totals of servers up to 6.9, and the counters of credentials.
 
+use std::sync::{Arc, Mutex};
+
 use proxymeter::{
     model::{LlmMode, Part},
     simulator::cliproxy::{Generation, Options, Traffic},
-    upstream::cliproxy::config::UsageSetting,
+    upstream::cliproxy::config::{CliproxyConfig, UsageSetting},
 };
 
-use crate::common::cliproxy::{KEY, Simulated};
+use crate::common::{
+    cliproxy::{Driver, FILES, KEY, KEYS, Recorded, Simulated, config, hash},
+    server::{Answer, Server},
+};
 
 #[tokio::test]
 async fn totals_go_on_over_restarts_and_imports() {
@@ -137,5 +142,37 @@ async fn attempts_of_credentials_go_on_over_restarts_of_both() {
             }
         }
         simulated.driver.read(Part::Credentials).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_counter_that_goes_and_a_row_that_comes_twice_add_nothing() {
+    let recorded = Recorded::of("7.2.140");
+    let answers = Arc::new(Mutex::new(("", "")));
+    let shown = Arc::clone(&answers);
+    let server = Server::start(move |request| match (request.path(), *shown.lock().unwrap()) {
+        (FILES, (files, _)) => Answer::json(format!(r#"{{"files": [{files}]}}"#)),
+        (KEYS, (_, keys)) => Answer::json(format!(r#"{{"codex": {{{keys}}}}}"#)),
+        _ => recorded.answer(request),
+    });
+    let config = CliproxyConfig {
+        credential_aliases: vec![("c1".to_owned(), "work".to_owned())],
+        ..config(&server.url(), UsageSetting::Queue)
+    };
+    let mut driver = Driver::new(&config);
+    let twice = r#"{"name": "a", "auth_index": "c1", "success": 10, "failed": 0},
+        {"name": "b", "auth_index": "c1", "success": 3, "failed": 0}"#;
+    let both =
+        r#""https://a|sk": {"success": 1000, "failed": 0}, "https://b|sk": {"success": 500, "failed": 0}"#;
+    let one = r#""https://a|sk": {"success": 1000, "failed": 0}"#;
+    for keys in [both, one, both, one, one, one, one, one] {
+        *answers.lock().unwrap() = (twice, keys);
+        driver.read_all().await;
+        driver.pass(30);
+        let mut counted: Vec<_> =
+            driver.report.credentials.iter().map(|known| (known.label.to_string(), known.requests)).collect();
+        counted.sort();
+        assert_eq!(counted, [(hash("sk"), Some(1500)), ("work".to_owned(), Some(10))], "{keys}");
+        assert_eq!(driver.report.llm_usage.bypassed, 0);
     }
 }

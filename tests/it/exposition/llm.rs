@@ -212,6 +212,72 @@ fn what_has_ended_has_no_series() {
 }
 
 #[test]
+fn quotas_and_cooldowns_have_only_so_many_series_and_models() {
+    let window = |model: String, used| QuotaWindow {
+        model: model.into(),
+        window: "5h".into(),
+        used_ratio: Some(used),
+        resets: Some(ahead(60)),
+    };
+    let cooldown = |model: String, secs| Cooldown {
+        model: Some(model.into()),
+        reason: CooldownReason::Quota,
+        until: ahead(secs),
+    };
+    // Credentials and models of each; series of each family, distinct models, and windows and cooldowns left out.
+    let cases = [
+        (1_u16, 0_u16, 1, 1, 0),
+        (2, 100, 202, 101, 0),
+        (2, 101, 204, 102, 0),
+        (2, 900, 204, 102, 0),
+        (19, 900, 19 * 102, 102, 0),
+        // The first 19 take 102 and 101 places each, and the last one has room for 62 of 901 and 81 of 900.
+        (20, 900, 2000, 102, 839 + 819),
+    ];
+    for (credentials, models, series, distinct, omitted) in cases {
+        let credential = |number: u16| Credential {
+            label: format!("c{number:03}").into(),
+            quotas: (0..=models)
+                .map(|model| match model {
+                    0 => window(String::new(), 0.5),
+                    model => window(format!("m{model:03}"), f64::from(model) / 1000.0),
+                })
+                .collect(),
+            cooldowns: (1..=models).map(|model| cooldown(format!("m{model:03}"), model.into())).collect(),
+            ..Credential::default()
+        };
+        let mut report = proxy();
+        report.merge(Fact::Credentials((0..credentials).map(credential).collect()), now());
+        let samples = parsed(&[Arc::new(report)], &options(UserLabels::Name));
+        let of = |name: &str, labels: &[(&str, &str)]| find(&samples, name, labels).collect::<Vec<_>>();
+        let used = "llm_credential_quota_used_ratio";
+        assert_eq!(of(used, &[]).len(), series, "{credentials} {models}");
+        assert_eq!(of("llm_credential_quota_reset_timestamp_seconds", &[]).len(), series);
+        assert_eq!(of(used, &[("credential", "c000")]).len(), distinct);
+        assert_eq!(of("llm_credential_limits_omitted", &[]), [f64::from(omitted)], "{credentials} {models}");
+        if models > 100 {
+            let other = [("credential", "c000"), ("model", OTHER)];
+            assert_eq!(of(used, &other), [f64::from(models) / 1000.0], "the most used one");
+            let end = "llm_credential_cooldown_end_timestamp_seconds";
+            assert_eq!(of(end, &other), [ahead(models.into()).as_secs_f64()], "the latest one");
+        }
+    }
+}
+
+#[test]
+fn records_are_those_of_the_queue() {
+    for (mode, expected) in
+        [(LlmMode::Queue, vec![44.0]), (LlmMode::Snapshot, vec![]), (LlmMode::Off, vec![])]
+    {
+        let mut report = proxy();
+        report.merge(Fact::LlmState(LlmState { mode, enabled: None }), now());
+        let samples = parsed(&[Arc::new(report)], &options(UserLabels::Name));
+        let records: Vec<_> = find(&samples, "llm_usage_records_total", &[]).collect();
+        assert_eq!(records, expected, "{mode:?}");
+    }
+}
+
+#[test]
 fn histograms_are_cumulative() {
     let samples = parsed(&[Arc::new(proxy())], &options(UserLabels::Name));
     let name = "llm_request_duration_seconds_bucket";

@@ -1,6 +1,7 @@
 //! How rarely the client logs in: each login is a message in the operator's chat, and five bad ones lock the account out.
 
 use std::{
+    collections::HashSet,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -10,12 +11,12 @@ use std::{
 
 use proxymeter::{
     clock::Clock,
-    model::{Moment, Part, Reason},
+    model::{Fact, Moment, Part, Reason},
     simulator::xui::{Fault, Generation, Options, Times},
-    upstream::{Again, Scope, Upstream},
+    upstream::{Again, Scope, Step, Upstream},
 };
 
-use super::simulated;
+use super::{quirks::Moved, simulated};
 use crate::common::{
     PATIENT, SHORT,
     listener::closed_address,
@@ -105,7 +106,9 @@ async fn a_wrong_password_is_tried_ever_more_rarely() {
 async fn a_lost_session_is_replaced_once_and_then_rarely() {
     for name in PANELS {
         let redirect = Answer::new(307, &[("location", FOLLOWED)], "");
-        for lost in [Answer::new(401, &[], ""), Answer::new(404, &[], ""), redirect] {
+        // A proxy in front may put a page of its own in place of what the panel says.
+        let page = Answer::new(401, &[("content-type", "text/html")], "<h1>401</h1>");
+        for lost in [Answer::new(401, &[], ""), page, Answer::new(404, &[], ""), redirect] {
             let panel = Panel::of(name);
             let is_lost = Arc::new(AtomicBool::new(false));
             let (replay, switch, words) = (panel.clone(), Arc::clone(&is_lost), format!("{name} {lost:?}"));
@@ -133,6 +136,56 @@ async fn a_lost_session_is_replaced_once_and_then_rarely() {
             // After 15, 45, 105, 225 and 465 minutes.
             assert_eq!(logins(&server), 7, "{words}");
             assert!(server.requests_for(FOLLOWED).is_empty());
+        }
+    }
+}
+
+/// The generation that a step shows.
+fn generation(step: &Step) -> Option<&str> {
+    step.facts.iter().find_map(|fact| match fact {
+        Fact::Identity(identity) => Some(&*identity.generation),
+        _ => None,
+    })
+}
+
+#[tokio::test]
+async fn a_new_login_changes_nothing_that_is_known() {
+    for of in Generation::ALL {
+        // 1.7 shows what it is by the route of its list alone, which is found again with the list.
+        if of == Generation::V1_7 {
+            continue;
+        }
+        for loser in [Part::System, Part::Online, Part::Outbounds, Part::Users] {
+            let mut moved = Moved::of(of).await;
+            let parts = [Part::System, Part::Nodes, Part::Online, Part::Outbounds, Part::Users];
+            for part in parts {
+                while moved.has(part) && !moved.read(part).await.done.contains(&part) {}
+            }
+            if !moved.has(loser) {
+                continue;
+            }
+            let known = moved.read(Part::System).await;
+            let plan = moved.upstream.plan();
+            let has_online = moved.has(Part::Online);
+            let online = if has_online { moved.online().await } else { HashSet::new() };
+            moved.panel.expire_sessions();
+            let words = format!("{of:?} {loser:?}");
+            let step = moved.read(loser).await;
+            assert_eq!(moved.panel.logins(), 2, "{words}");
+            if loser == Part::System {
+                assert_eq!(generation(&step), generation(&known), "{words}");
+            }
+            assert!(plan.iter().all(|planned| moved.has(planned.part)), "{words} {plan:?}");
+            if has_online {
+                let facts = moved.read(Part::Online).await.facts;
+                let names = facts.into_iter().find_map(|fact| match fact {
+                    Fact::Online(names) => Some(names.iter().map(ToString::to_string).collect()),
+                    _ => None,
+                });
+                assert_eq!(names, Some(online), "{words}");
+            }
+            assert_eq!(generation(&moved.read(Part::System).await), generation(&known), "{words}");
+            assert_eq!(moved.panel.logins(), 2, "{words}");
         }
     }
 }
@@ -323,4 +376,32 @@ async fn a_post_without_its_token_is_repaired_without_a_login() {
     }
     assert_eq!(logins(&server), 1);
     assert_eq!(server.requests_for(&format!("{BASE}/csrf-token")).len(), 2);
+}
+
+#[tokio::test]
+async fn what_the_configuration_lacks_is_no_refused_login() {
+    for (generation, words) in [
+        (Generation::V1_7, "login_secret, which is missing"),
+        (Generation::V2_8, "totp_secret, which is missing"),
+    ] {
+        let options = Options {
+            generation,
+            login_secret: (generation == Generation::V1_7).then(|| "old-secret".to_owned()),
+            totp_secret: (generation == Generation::V2_8).then(|| "GEZDGNBVGY3TQOJQ".to_owned()),
+            ..Options::default()
+        };
+        let (panel, url) = simulated::serve(&options, &Arc::default()).await;
+        let bare = Options { login_secret: None, totp_secret: None, ..options };
+        let mut upstream = simulated::client(&url, simulated::password(&bare));
+        let start = Clock::system().now();
+        for minute in 0..180 {
+            let now = start.after(Duration::from_secs(60 * minute));
+            let err = upstream.read(Part::System, now).await.unwrap_err();
+            assert!(err.to_string().contains(words), "{generation:?} {err}");
+            let left = Duration::from_secs(60 * (15 - minute % 15));
+            assert_eq!(err.again, Again::WhenChanged { at_latest: left }, "{generation:?} {minute}");
+        }
+        assert_eq!((panel.logins(), panel.refused_logins()), (0, 0), "{generation:?}");
+        assert!(panel.passwords_logged().is_empty(), "{generation:?}");
+    }
 }

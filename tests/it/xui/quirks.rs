@@ -14,7 +14,7 @@ use proxymeter::{
     clock::Clock,
     http::options::{PanelUrl, TlsOptions},
     model::{Fact, Moment, Part, Report, Thresholds, UserFacts},
-    simulator::xui::{self as simulator, Fault, Generation, Options, Times},
+    simulator::xui::{self as simulator, Generation, Options},
     upstream::{
         Step, Upstream,
         xui::config::{Login, XuiConfig},
@@ -33,16 +33,16 @@ const NULL: &str = r#"{"success":true,"msg":"","obj":null}"#;
 const DAY: f64 = 86_400.0;
 
 /// A simulated panel and its client, whose clocks the test moves together.
-struct Moved {
-    panel: simulator::Panel,
-    upstream: Upstream,
+pub(super) struct Moved {
+    pub(super) panel: simulator::Panel,
+    pub(super) upstream: Upstream,
     start: Moment,
     passed: Duration,
     ahead: Arc<AtomicI64>,
 }
 
 impl Moved {
-    async fn of(generation: Generation) -> Moved {
+    pub(super) async fn of(generation: Generation) -> Moved {
         let options = Options { generation, ..Options::default() };
         let ahead = Arc::default();
         let (panel, url) = simulated::serve(&options, &ahead).await;
@@ -50,7 +50,19 @@ impl Moved {
         Moved { panel, upstream, start: Clock::system().now(), passed: Duration::ZERO, ahead }
     }
 
-    fn pass(&mut self, seconds: u64) {
+    pub(super) fn has(&self, part: Part) -> bool {
+        self.upstream.plan().iter().any(|planned| planned.part == part)
+    }
+
+    pub(super) fn now(&self) -> Moment {
+        self.start.after(self.passed)
+    }
+
+    pub(super) fn passed(&self) -> Duration {
+        self.passed
+    }
+
+    pub(super) fn pass(&mut self, seconds: u64) {
         self.passed += Duration::from_secs(seconds);
         let ahead = self.passed.as_millis().try_into().unwrap();
         self.ahead.store(ahead, Ordering::SeqCst);
@@ -65,12 +77,12 @@ impl Moved {
         identity.unwrap()
     }
 
-    async fn read(&mut self, part: Part) -> Step {
-        self.upstream.read(part, self.start.after(self.passed)).await.unwrap()
+    pub(super) async fn read(&mut self, part: Part) -> Step {
+        self.upstream.read(part, self.now()).await.unwrap()
     }
 
     /// Polls the status and who is online.
-    async fn online(&mut self) -> HashSet<String> {
+    pub(super) async fn online(&mut self) -> HashSet<String> {
         self.read(Part::System).await;
         let facts = self.read(Part::Online).await.facts;
         let online = facts.into_iter().find_map(|fact| match fact {
@@ -218,90 +230,6 @@ async fn a_status_of_null_keeps_the_host_for_one_poll() {
 }
 
 #[tokio::test]
-async fn users_stay_online_for_30_seconds_on_panels_whose_lists_flap() {
-    for generation in [Generation::Alireza, Generation::V2_6, Generation::V2_8, Generation::V3_0] {
-        let mut moved = Moved::of(generation).await;
-        assert!(moved.panel.add_client("idle", |_| {}));
-        moved.panel.use_traffic("idle", 1, 1);
-        moved.panel.advance(0);
-        assert!(moved.online().await.contains("idle"), "{generation:?}");
-        // The next ticks have nobody.
-        for (seconds, is_online) in [(15, true), (14, true), (1, false), (30, false)] {
-            moved.pass(seconds);
-            moved.panel.advance(0);
-            assert_eq!(moved.online().await.contains("idle"), is_online, "{generation:?} {:?}", moved.passed);
-        }
-    }
-}
-
-#[tokio::test]
-async fn null_and_no_names_are_the_same_list() {
-    // Of those online, the one of 2.8 stay for 30 seconds after the last list with their names.
-    for (generation, path, expected) in [
-        (Generation::V2_8, "/panel/api/inbounds/onlines", [1, 1, 1, 0, 0, 1]),
-        (Generation::V3_6, "/panel/api/clients/onlines", [1, 0, 0, 0, 0, 1]),
-        (Generation::Alireza, "/xui/API/inbounds/onlines", [1, 1, 1, 0, 0, 1]),
-    ] {
-        let mut moved = Moved::of(generation).await;
-        let some = match generation {
-            Generation::Alireza => r#"{"success":true,"msg":"","obj":[{"email":"a","ips":{}}]}"#,
-            _ => r#"{"success":true,"msg":"","obj":["a"]}"#,
-        };
-        let none = r#"{"success":true,"msg":"","obj":[]}"#;
-        let mut found = Vec::new();
-        for body in [some, NULL, none, NULL, none, some] {
-            let fault = Fault::Instead { status: 200, content_type: "application/json", body };
-            moved.panel.wire.heal();
-            moved.panel.wire.fail(path, fault, Times::Always);
-            found.push(moved.online().await.len());
-            moved.pass(13);
-        }
-        assert_eq!(found, expected, "{generation:?}");
-    }
-}
-
-#[tokio::test]
-async fn a_core_that_was_just_started_makes_nobody_offline() {
-    for generation in [Generation::V2_8, Generation::V3_0] {
-        let mut moved = Moved::of(generation).await;
-        assert!(moved.panel.add_client("idle", |_| {}));
-        moved.panel.use_traffic("idle", 1, 1);
-        moved.panel.advance(0);
-        assert!(moved.online().await.contains("idle"));
-        // As for each user that is switched off: no uptime, and a list of null.
-        moved.pass(10);
-        moved.panel.start_xray();
-        let facts = moved.read(Part::System).await.facts;
-        let up = facts.iter().find_map(|fact| match fact {
-            Fact::Core(core) => core.up,
-            _ => None,
-        });
-        assert_eq!(up, Some(false), "{generation:?}");
-        assert!(moved.read(Part::Online).await.facts.iter().any(|fact| match fact {
-            Fact::Online(names) => names.contains("idle"),
-            _ => false,
-        }));
-        moved.pass(10);
-        assert!(moved.online().await.contains("idle"), "{generation:?}");
-
-        // One that fails to start is said to run, too, but without a version.
-        moved.panel.crash_xray();
-        assert!(moved.online().await.is_empty(), "{generation:?}");
-        // One that is stopped has nobody at once, whatever the list says.
-        moved.panel.start_xray();
-        // 3.0 loses the first value after a start.
-        for _ in 0..2 {
-            moved.panel.use_traffic("idle", 1, 1);
-            moved.panel.advance(0);
-        }
-        moved.pass(5);
-        assert!(moved.online().await.contains("idle"));
-        moved.panel.stop_xray();
-        assert!(moved.online().await.is_empty(), "{generation:?}");
-    }
-}
-
-#[tokio::test]
 async fn a_list_that_is_cut_is_no_short_list() {
     // A panel stops writing after 30 seconds, in the middle of a row or between two.
     for (name, path) in [
@@ -373,8 +301,10 @@ async fn thresholds_are_read_every_ten_minutes() {
         let days = |days: u64| Some(Duration::from_secs(days * 86_400));
         let first = Thresholds { expiry: days(3), quota: Some(2 << 30) };
         let second = Thresholds { expiry: None, quota: Some(5 << 30) };
-        let expected: &[_] = if generation == Generation::Vaxilu { &[] } else { &[(0, first), (20, second)] };
-        assert_eq!(read, expected, "{generation:?}");
+        // The first panel has none.
+        let none = Thresholds::default();
+        let (first, second) = if generation == Generation::Vaxilu { (none, none) } else { (first, second) };
+        assert_eq!(read, [(0, first), (20, second)], "{generation:?}");
     }
 }
 
@@ -390,6 +320,35 @@ async fn a_token_reads_thresholds_where_it_may() {
         assert_eq!(report.up, Some(true));
         let days = report.thresholds.expiry.map(|expiry| expiry.as_secs() / 86_400);
         assert_eq!(days, expected, "{generation:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_fails_takes_back_no_version() {
+    for bad in [Answer::new(200, &[("content-type", "text/html")], "<h1>Busy</h1>"), Answer::status(500)] {
+        let panel = Panel::of("2.8.11");
+        let fails = Arc::new(Mutex::new(false));
+        let (replay, switch) = (panel.clone(), Arc::clone(&fails));
+        let server = Server::start(move |request| {
+            let is_page = request.path().strip_prefix(BASE) == Some("/");
+            if is_page && *switch.lock().unwrap() { bad.clone() } else { replay.answer(request) }
+        });
+        let mut upstream = client(&server, password(), PATIENT);
+        let mut pages = Vec::new();
+        for (minute, is_down) in [(0, false), (60, true), (61, true), (119, true), (120, false), (180, false)]
+        {
+            *fails.lock().unwrap() = is_down;
+            let now = at(panel.recorded_at()).after(Duration::from_secs(60 * minute));
+            let step = upstream.read(Part::System, now).await.unwrap();
+            let has_version = step.facts.iter().any(|fact| match fact {
+                Fact::Identity(identity) => identity.version == "2.8.11",
+                _ => false,
+            });
+            assert!(has_version, "after {minute} min");
+            pages.push(server.requests_for(&format!("{BASE}/")).len());
+        }
+        // Once an hour, also after a failure.
+        assert_eq!(pages, [1, 2, 2, 2, 3, 4]);
     }
 }
 

@@ -1,11 +1,20 @@
 //! What is wrong with a panel or its configuration has words of its own.
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use proxymeter::{
-    http::options::PanelUrl,
-    model::{Part, Reason},
-    upstream::{FetchError, Scope, Upstream, xui::config::Login},
+    http::options::{PanelUrl, TlsOptions},
+    model::{Moment, Part, Reason, Report},
+    upstream::{
+        Again, FetchError, Scope, Upstream,
+        xui::config::{Login, XuiConfig},
+    },
 };
 
 use super::recorded::read;
@@ -70,6 +79,39 @@ async fn a_domain_that_is_not_the_panels_is_named() {
             assert!(err.to_string().contains("webDomain"), "{err}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_page_of_something_in_front_is_no_setting_of_the_panel() {
+    for name in ["2.8.11", "3.6.0"] {
+        let panel = Panel::of(name);
+        let html = [("content-type", "text/html")];
+        let firewall = Server::start(move |_| Answer::new(403, &html, "<h1>Forbidden</h1>"));
+        for login in [password(), token()] {
+            let err = failure(&panel, &firewall, login).await;
+            assert_eq!(err.reason(), Reason::ClientError, "{name}");
+            assert!(!err.to_string().contains("webDomain"), "{err}");
+        }
+        // It says how long to wait.
+        for status in [429, 503] {
+            let wait = Answer::new(status, &[("retry-after", "600")], "");
+            let server = Server::start(move |_| wait.clone());
+            let err = failure(&panel, &server, password()).await;
+            assert_eq!(err.again, Again::NotBefore(Duration::from_secs(600)), "{name} {status}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_url_that_was_cut_is_named_where_no_panel_is() {
+    let panel = Panel::of("3.6.0");
+    let server = panel.clone().start();
+    let url = PanelUrl::parse(&format!("{}/elsewhere/panel/", server.url())).unwrap();
+    let config = XuiConfig::new(url, password(), TlsOptions::default());
+    let mut upstream = Upstream::xui(&config, PATIENT).unwrap();
+    let err = upstream.read(Part::System, at(panel.recorded_at())).await.unwrap_err();
+    assert_eq!(err.reason(), Reason::NotFound);
+    assert!(err.to_string().contains("write it twice"), "{err}");
 }
 
 #[tokio::test]
@@ -169,9 +211,9 @@ async fn another_system_is_no_panel_of_this_family() {
 async fn another_version_has_other_routes() {
     // A panel that is updated from 3.0.2 to 3.1.0 while it is watched moves the list of those online.
     let (old, new) = (Panel::of("3.0.2"), Panel::of("3.1.0"));
-    let updated = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let updated = Arc::new(AtomicBool::new(false));
     let (switch, before, after) = (Arc::clone(&updated), old.clone(), new.clone());
-    let server = Server::start(move |request| match switch.load(std::sync::atomic::Ordering::SeqCst) {
+    let server = Server::start(move |request| match switch.load(Ordering::SeqCst) {
         false => before.answer(request),
         true => after.answer(request),
     });
@@ -180,7 +222,7 @@ async fn another_version_has_other_routes() {
     for part in [Part::System, Part::Online, Part::Users] {
         upstream.read(part, now).await.unwrap();
     }
-    updated.store(true, std::sync::atomic::Ordering::SeqCst);
+    updated.store(true, Ordering::SeqCst);
     let now = at(new.recorded_at());
     for part in [Part::System, Part::Online, Part::Users, Part::Outbounds] {
         upstream.read(part, now).await.unwrap();
@@ -233,8 +275,75 @@ async fn an_optional_request_that_fails_does_not_cost_the_users() {
             optional.iter().map(|path| server.requests_for(&format!("{BASE}{path}")).len()).collect();
         // A GET on a connection that is closed is sent once more.
         assert!(asked.iter().all(|times| (1..=2).contains(times)), "{words} {asked:?}");
-        assert_eq!(server.requests_for(&format!("{BASE}/panel/api/inbounds/list/slim")).len(), 2, "{words}");
+        // The first shows that it lacks the plans, which are read before the next.
+        assert_eq!(server.requests_for(&format!("{BASE}/panel/api/inbounds/list/slim")).len(), 3, "{words}");
     }
+}
+
+#[tokio::test]
+async fn an_optional_request_that_fails_takes_back_nothing() {
+    let optional = ["/panel/api/server/clientIps", "/panel/api/inbounds/list"];
+    let denied = r#"{"success":false,"msg":"not permitted"}"#;
+    let denied = Answer::new(403, &[("content-type", "application/json")], denied);
+    for (answer, stays) in [
+        (Answer::status(500), true),
+        (Answer::status(502), true),
+        (Answer::json(r#"{"success":true,"obj":7}"#), true),
+        (Answer(vec![Act::Close]), true),
+        (denied, false),
+    ] {
+        let words = format!("{answer:?}");
+        let panel = Panel::of("3.6.0");
+        let fails = Arc::new(AtomicBool::new(false));
+        let (replay, switch) = (panel.clone(), Arc::clone(&fails));
+        let server = Server::start(move |request| {
+            let path = request.path().strip_prefix(BASE).unwrap();
+            let is_hit = switch.load(Ordering::SeqCst) && optional.contains(&path);
+            if is_hit { answer.clone() } else { replay.answer(request) }
+        });
+        let mut upstream = client(&server, token(), PATIENT);
+        let start = at(panel.recorded_at());
+        let mut report = Report::new("home");
+        let mut known = Vec::new();
+        let asked = |path: &str| server.requests_for(&format!("{BASE}{path}")).len();
+        // Within an hour and a half; it fails from the second reading of the plans on, until the last.
+        for (minute, is_down) in [(0, false), (1, false), (61, true), (62, true), (75, false)] {
+            fails.store(is_down, Ordering::SeqCst);
+            // The panel's clock stands still, so its addresses stay in use.
+            let now = Moment { uptime: Duration::from_secs(60 * minute), ..start };
+            let before = optional.map(asked);
+            upstream.read(Part::System, now).await.unwrap();
+            loop {
+                let step = upstream.read(Part::Users, now).await.unwrap();
+                step.facts.into_iter().for_each(|fact| report.merge(fact, now));
+                if step.done.contains(&Part::Users) {
+                    break;
+                }
+            }
+            let users = report.users.list().iter();
+            let some = users.filter(|user| user.devices.is_some() || user.devices_limit.is_some()).count();
+            known.push(some);
+            let reads: Vec<_> =
+                optional.iter().zip(before).map(|(path, before)| asked(path) > before).collect();
+            // What failed is read again after some minutes, but not at once.
+            let is_due = minute != 1 && minute != 62;
+            let expected = if stays { [is_due, is_due] } else { [is_due, is_due && minute != 75] };
+            assert_eq!(reads, expected, "{words} after {minute} min");
+        }
+        assert!(known[0] > 1, "{words} {known:?}");
+        let expected = if stays { [known[0]; 5] } else { [known[0], known[0], 0, 0, known[4]] };
+        assert_eq!(known[..], expected, "{words}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_refused_behind_a_page_is_named() {
+    let panel = Panel::of("3.6.0");
+    let page = || Answer::new(401, &[("content-type", "text/html")], "<h1>401</h1>");
+    let server = panel.clone().with(panel.status_path(), page);
+    let err = failure(&panel, &server, token()).await;
+    assert_eq!(err.reason(), Reason::Auth);
+    assert!(err.to_string().contains("the API token"), "{err}");
 }
 
 #[tokio::test]
@@ -249,10 +358,6 @@ async fn an_optional_request_that_demands_a_wait_is_obeyed() {
 
 #[tokio::test]
 async fn a_part_that_is_missing_for_a_moment_stays() {
-    use std::{
-        sync::atomic::{AtomicBool, Ordering},
-        time::Duration,
-    };
     let panel = Panel::of("3.6.0");
     let is_missing = Arc::new(AtomicBool::new(false));
     let (replay, switch) = (panel.clone(), Arc::clone(&is_missing));

@@ -38,6 +38,9 @@ fn list(panel: &Panel, name: &str, is_text: bool) -> Value {
         let (mut stats, mut setting) = (row["clientStats"][0].clone(), settings["clients"][0].clone());
         stats["email"] = format!("client-{number:05}@example.com").into();
         setting["email"] = stats["email"].clone();
+        if !setting["limitIp"].is_null() {
+            setting["limitIp"] = 2.into();
+        }
         (stats, setting)
     };
     let inbounds = (0..3).map(|inbound| {
@@ -52,6 +55,14 @@ fn list(panel: &Panel, name: &str, is_text: bool) -> Value {
         row
     });
     json!({"success": true, "msg": "", "obj": inbounds.collect::<Vec<_>>()})
+}
+
+/// An address of each of them.
+fn addresses() -> String {
+    let ips = json!([{"ip": "2001:db8::1234:5678", "timestamp": RECORDED_AT.as_secs()}]);
+    let row =
+        |number| json!({"id": number, "clientEmail": format!("client-{number:05}@example.com"), "ips": ips});
+    json!({"success": true, "msg": "", "obj": (0..CLIENTS).map(row).collect::<Vec<_>>()}).to_string()
 }
 
 fn memory() -> (u64, u64) {
@@ -72,6 +83,9 @@ async fn poll(url: &str) {
     for _ in 0..2 {
         let report = read_once(Upstream::xui(&config, ENDLESS).unwrap()).await;
         assert_eq!(report.users.list().len(), CLIENTS);
+        let is_slim = report.identity.as_ref().is_some_and(|identity| identity.generation == "3.3");
+        assert!(report.users.list().iter().all(|user| user.devices_limit == Some(2)));
+        assert!(report.users.list().iter().all(|user| user.devices.is_some() == is_slim));
     }
     let (peak, _) = memory();
     eprintln!("the peak of memory grew by {} KiB", peak - before);
@@ -108,6 +122,7 @@ fn check(test: &str, panel: &str, is_text: bool, requests: &[&str]) {
     let server = Server::start(move |request| {
         let answer = match request.path().strip_prefix(BASE) {
             Some("/panel/api/inbounds/list") => Answer::json(whole.clone()),
+            Some("/panel/api/server/clientIps") if slim.is_some() => Answer::json(addresses()),
             Some("/panel/api/inbounds/list/slim") if slim.is_some() => Answer::json(slim.clone().unwrap()),
             _ => panel.answer(request),
         };

@@ -1,13 +1,15 @@
 //! Tokens of 3x-ui 3.7 with a narrow scope: what they may read is read, and what they may not is refused, not failed.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use proxymeter::{
+    clock::Clock,
     model::{Fact, Outcome, Part, Report},
-    upstream::Upstream,
+    simulator::xui::{Generation, Options, Scope, Thresholds},
+    upstream::{Upstream, xui::config::Login},
 };
 
-use super::recorded::read;
+use super::{recorded::read, simulated};
 use crate::common::{
     PATIENT, at,
     server::{Answer, Server},
@@ -213,4 +215,55 @@ async fn inbounds_name_the_node_that_a_token_may_see_only_as_a_descendant() {
         let node = if &*inbound.label == "n1-in-17410-tcp" { "node-eins 🌍" } else { "" };
         assert_eq!(inbound.node, node, "{}", inbound.label);
     }
+}
+
+#[tokio::test]
+async fn a_token_whose_scope_is_changed_leaves_nothing_behind() {
+    let options = Options { generation: Generation::V3_7, ..Options::default() };
+    let (panel, url) = simulated::serve(&options, &Arc::default()).await;
+    panel.set_thresholds(Thresholds { expire_days: 3, traffic_gib: 2 });
+    let mut upstream = simulated::client(&url, Login::Token(options.token.as_str().into()));
+    let (mut report, start) = (Report::new("home"), Clock::system().now());
+    // Whether the panel's count of those online is known, and a threshold.
+    for (minute, scope, expected) in [
+        (0, Scope::Admin, (false, true)),
+        (11, Scope::Monitor, (true, false)),
+        (100, Scope::Admin, (false, true)),
+    ] {
+        panel.edit_tokens(|tokens| tokens.iter_mut().for_each(|token| token.scope = scope));
+        let now = start.after(Duration::from_secs(60 * minute));
+        for part in [Part::Online, Part::System, Part::Online, Part::System] {
+            let Ok(step) = upstream.read(part, now).await else { continue };
+            step.facts.into_iter().for_each(|fact| report.merge(fact, now));
+        }
+        let found = (report.counts.online.is_some(), report.thresholds.expiry.is_some());
+        assert_eq!(found, expected, "{scope:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_may_read_the_cheap_list_again_does() {
+    const SLIM: &str = "/panel/api/inbounds/list/slim";
+    let options = Options { generation: Generation::V3_7, ..Options::default() };
+    let (panel, url) = simulated::serve(&options, &Arc::default()).await;
+    let mut upstream = simulated::client(&url, Login::Token(options.token.as_str().into()));
+    let start = Clock::system().now();
+    let mut slim = Vec::new();
+    for (minute, scope) in [
+        (0, Scope::NodeSync),
+        (1, Scope::NodeSync),
+        (59, Scope::NodeSync),
+        (61, Scope::NodeSync),
+        (62, Scope::Admin),
+        (122, Scope::Admin),
+        (123, Scope::Admin),
+    ] {
+        panel.edit_tokens(|tokens| tokens.iter_mut().for_each(|token| token.scope = scope));
+        let now = start.after(Duration::from_secs(60 * minute));
+        upstream.read(Part::System, now).await.unwrap();
+        let before = panel.wire.requests_to(SLIM);
+        while !upstream.read(Part::Users, now).await.unwrap().done.contains(&Part::Users) {}
+        slim.push(panel.wire.requests_to(SLIM) > before);
+    }
+    assert_eq!(slim, [true, false, false, true, false, true, true]);
 }

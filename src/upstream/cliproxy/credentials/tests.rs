@@ -179,23 +179,34 @@ fn other_answers_are_no_lists() {
 }
 
 #[test]
-fn keys_are_hashed_without_their_url_and_added_up() {
+fn keys_are_hashed_without_their_url_and_each_entry_is_counted() {
     let names = test_names(&[]);
     let text = r#"{"fakeai": {"https://a/v1|sk|canary": {"success": 4, "failed": 1}, "https://b/v1|sk|canary": {"success": 2, "failed": 0}},
-        "openai-compatible-other": {"https://a/v1|sk|canary": {"success": 1, "failed": 0}},
+        "openai-compatible-other": {"https://a/v1|sk|canary": {"success": 1, "failed": 0}, "https://b/v1|sk|canary": {"success": 18446744073709551615, "failed": 0}},
         "gemini": {"AIza-canary": {"recent_requests": []}}, "odd": 5}"#;
     let (listed, omitted) = keys(&raw(text), &names, &OddFields::default()).unwrap();
     let rows: Vec<_> = listed
         .iter()
-        .map(|listed| {
-            (listed.credential.label.to_string(), listed.credential.provider.to_string(), listed.counts)
+        .map(|Listed { credential, counters, has_cooldowns: _ }| {
+            (credential.label.to_string(), &*credential.provider, counters.as_slice())
         })
         .collect();
+    let hash = |secret: &str| names.hash(secret).to_string();
+    let counter = |entry: &str, succeeded, failed| Counter { entry: names.hash(entry), succeeded, failed };
+    let first =
+        [counter("fakeai|https://a/v1|sk|canary", 4, 1), counter("fakeai|https://b/v1|sk|canary", 2, 0)];
+    let second =
+        [counter("other|https://a/v1|sk|canary", 1, 0), counter("other|https://b/v1|sk|canary", u64::MAX, 0)];
     let expected = [
-        (names.hash("sk|canary").to_string(), "fakeai".to_owned(), Some((6, 1))),
-        (names.hash("other|sk|canary").to_string(), "other".to_owned(), Some((1, 0))),
-        (names.hash("AIza-canary").to_string(), "gemini".to_owned(), None),
+        (hash("sk|canary"), "fakeai", first.as_slice()),
+        (hash("other|sk|canary"), "other", second.as_slice()),
+        (hash("AIza-canary"), "gemini", &[]),
     ];
     assert_eq!((rows.as_slice(), omitted), (expected.as_slice(), 1));
     assert!(keys(&raw("[]"), &names, &OddFields::default()).is_none());
+    let many: Vec<_> =
+        (0..ROWS + 3).map(|url| format!(r#""http://{url}|k": {{"success": 1, "failed": 0}}"#)).collect();
+    let text = format!(r#"{{"fakeai": {{{}}}}}"#, many.join(","));
+    let (listed, omitted) = keys(&raw(&text), &names, &OddFields::default()).unwrap();
+    assert_eq!((listed.len(), listed[0].counters.len(), omitted), (1, ROWS, 3));
 }

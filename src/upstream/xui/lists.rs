@@ -1,0 +1,176 @@
+//! The list of inbounds with their clients, and what it lacks.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use super::{
+    Xui, concerns_all,
+    convert::{self, Known, List, Plan},
+    detect::Generation,
+    envelope::{Envelope, Found},
+    routes::{LIST, SLIM_LIST, Subject},
+    same,
+};
+use crate::{
+    http::Body,
+    model::{Fact, Moment, Part, UserFacts, WholeList},
+    upstream::{Cause, FetchError, Step, json},
+};
+
+/// Limit of one inbound in the list, in bytes.
+const INBOUND: usize = 32 * 1024 * 1024;
+/// How often the addresses of clients are read.
+const ADDRESSES_EVERY: Duration = Duration::from_secs(300);
+/// How often the plans are read that the cheap list does not have: from the list that costs twice as much.
+const PLANS_EVERY: Duration = Duration::from_secs(3600);
+
+/// How long the cheap list is left alone that the panel refused.
+const SLIM_AGAIN_AFTER: Duration = Duration::from_secs(3600);
+/// After a failure to read either of them.
+const AGAIN_AFTER: Duration = Duration::from_secs(600);
+
+/// Facts by client that are read more rarely than the list.
+pub(super) struct Cached<T> {
+    /// When they are read next, by the daemon's uptime; absent: they were not yet.
+    due: Option<Duration>,
+    by_name: HashMap<Arc<str>, T>,
+}
+
+/// What a request for such facts brought.
+enum Reading<T> {
+    Read(HashMap<Arc<str>, T>),
+    /// The panel does not have them, or not for this login.
+    Nothing,
+    Failed,
+}
+
+impl<T> Default for Cached<T> {
+    fn default() -> Self {
+        Cached { due: None, by_name: HashMap::new() }
+    }
+}
+
+impl<T> Cached<T> {
+    fn is_due(&self, now: Moment) -> bool {
+        self.due.is_none_or(|due| now.uptime >= due)
+    }
+
+    /// A failure takes back nothing.
+    fn set(&mut self, reading: Reading<T>, every: Duration, now: Moment) {
+        let wait = if matches!(reading, Reading::Failed) { every.min(AGAIN_AFTER) } else { every };
+        self.due = Some(now.uptime + wait);
+        match reading {
+            Reading::Read(by_name) => self.by_name = by_name,
+            Reading::Nothing => self.by_name.clear(),
+            Reading::Failed => {}
+        }
+    }
+}
+
+impl Xui {
+    /// The list, and before it what the list does not have, one request at a time.
+    pub(super) async fn read_list(&mut self, now: Moment) -> Result<Step, FetchError> {
+        const ASKED: &str = "/panel/api/inbounds/list";
+        if self.slim_refused.is_some_and(|at| now.uptime.saturating_sub(at) >= SLIM_AGAIN_AFTER) {
+            // The token may have another scope by now.
+            self.slim_refused = None;
+            self.routes.forget(Subject::List);
+        }
+        let reads_more = !self.list_refused;
+        if reads_more && self.generation() >= Generation::V3_3 && self.addresses.is_due(now) {
+            let addresses = self.read_addresses(now).await?;
+            self.addresses.set(addresses, ADDRESSES_EVERY, now);
+            return Ok(Step::default());
+        }
+        let is_slim = self.routes.of(Subject::List) == Some(SLIM_LIST);
+        if reads_more && is_slim && self.plans.is_due(now) {
+            let plans = self.read_plans(now).await?;
+            self.plans.set(plans, PLANS_EVERY, now);
+            return Ok(Step::default());
+        }
+        let body = self.list;
+        let mut list = match self.find(Subject::List, now, body, inbounds).await {
+            Ok(Found::Some(list)) => list,
+            Ok(Found::NoRoute) => return Err(FetchError::new(ASKED, Cause::NotFound(404))),
+            Ok(Found::NotYet) => return Ok(same(&[Part::Users, Part::Inbounds])),
+            Ok(Found::Null) => List::default(),
+            // A token of the scope `node-sync` may read the whole list alone.
+            Err(FetchError { cause: Cause::NotAllowed, .. })
+                if self.routes.of(Subject::List) == Some(SLIM_LIST) =>
+            {
+                (self.list_refused, self.slim_refused) = (true, Some(now.uptime));
+                self.routes.learn(Subject::List, LIST);
+                return Ok(Step::default());
+            }
+            Err(err) => {
+                self.list_refused = err.cause == Cause::NotAllowed;
+                return Err(err);
+            }
+        };
+        (self.list_read, self.list_refused) = (true, false);
+        self.odd.extend(list.take_odd());
+        // The first list shows whether it has the plans. It is not held while these are read, as both are long.
+        if self.routes.of(Subject::List) == Some(SLIM_LIST) && self.plans.due.is_none() {
+            return Ok(Step::default());
+        }
+        if list.is_unreadable() {
+            return Err(FetchError::new(ASKED, Cause::Rows));
+        }
+        let converted = list.convert(&Known {
+            is_alireza0: self.generation() == Generation::Alireza0,
+            read_at: now.wall,
+            panel_now: self.clock.panel_now(now),
+            nodes: &self.node_labels,
+            devices: &self.addresses.by_name,
+            plans: &self.plans.by_name,
+        });
+        let names = converted.users.iter().map(|user| (convert::folded(user.name.to_string()), &user.name));
+        let names = names.filter(|(folded, name)| **folded != ***name);
+        self.spellings = names.map(|(folded, name)| (folded.into(), Arc::clone(name))).collect();
+        let whole = WholeList {
+            users: converted.users,
+            unreadable: converted.unreadable,
+            omitted: converted.users_omitted,
+            started: now,
+        };
+        let facts = vec![
+            Fact::Inbounds(converted.inbounds),
+            Fact::Omitted(Part::Inbounds, converted.inbounds_omitted),
+            Fact::Users(UserFacts::Whole(whole)),
+        ];
+        Ok(Step { done: vec![Part::Users, Part::Inbounds], facts, durable: Vec::new() })
+    }
+
+    /// The number of addresses of each client.
+    async fn read_addresses(&mut self, now: Moment) -> Result<Reading<u64>, FetchError> {
+        let found = self.value(Subject::Addresses, now).await;
+        reading(found, |list| convert::addresses(&list, &self.odd, self.clock.panel_now(now)))
+    }
+
+    /// The plans that the cheap list does not have.
+    async fn read_plans(&mut self, now: Moment) -> Result<Reading<Plan>, FetchError> {
+        let limits = self.list;
+        let found = self.find(Subject::WholeList, now, limits, inbounds).await;
+        reading(found, |list| Some(list.plans()))
+    }
+}
+
+/// What an optional request brought. Its failure is one only if it stops the others, too.
+fn reading<A, T>(
+    found: Result<Found<A>, FetchError>,
+    convert: impl FnOnce(A) -> Option<HashMap<Arc<str>, T>>,
+) -> Result<Reading<T>, FetchError> {
+    match found {
+        Ok(Found::Some(answer)) => Ok(convert(answer).map_or(Reading::Failed, Reading::Read)),
+        Ok(Found::NoRoute) | Err(FetchError { cause: Cause::NotAllowed, .. }) => Ok(Reading::Nothing),
+        Ok(Found::NotYet | Found::Null) => Ok(Reading::Failed),
+        Err(err) if concerns_all(&err) => Err(err),
+        Err(_) => Ok(Reading::Failed),
+    }
+}
+
+/// Decodes the list, each inbound as soon as it is there.
+fn inbounds(body: Body) -> serde_json::Result<Envelope<List>> {
+    let mut list = List::default();
+    let page = json::page(body, ["obj", "success"], INBOUND, |raw| list.add(raw))?;
+    Ok(Envelope { success: page.beside.and_then(|raw| json::flag(&raw)), value: page.rows.map(|_| list) })
+}
