@@ -38,7 +38,7 @@ use self::{
     limits::Limits,
     names::Names,
     queue::Queue,
-    record::{Element, Known, Record, element},
+    record::{Element, KeyAt, Known, Record, element},
     routes::{Route, Routes, Signs, USAGE, generation, other_system},
     session::Session,
     snapshot::{Books, Reader, Shared, lock},
@@ -217,7 +217,10 @@ impl Cliproxy {
             Part::Credentials => self.read_credentials(now).await,
             Part::Usage => match self.config.usage {
                 UsageSetting::Queue if self.takes_records() => self.take_records(now).await,
-                UsageSetting::Queue => Err(FetchError::new(self.base().queue(), Cause::Missing(NO_QUEUE))),
+                UsageSetting::Queue if self.routes.queue.is_absent() => {
+                    Err(FetchError::new(self.base().queue(), Cause::Missing(NO_QUEUE)))
+                }
+                UsageSetting::Queue => Err(FetchError::new(self.base().queue(), Cause::NotFound(404))),
                 UsageSetting::Auto | UsageSetting::Snapshot => self.read_usage(now).await,
                 UsageSetting::Off => Ok(Step::done(part, Vec::new())),
             },
@@ -271,7 +274,12 @@ impl Cliproxy {
         let keys = self.read_keys(now).await.map(|keys| self.keys = keys);
         unless_all(keys)?;
         let (keys, left_out) = self.keys.clone();
-        self.known.keys = keys.iter().map(|listed| Arc::clone(&listed.credential.label)).collect();
+        self.known.keys.clear();
+        for Listed { credential, key, .. } in &keys {
+            let Some(key) = key else { continue };
+            let (provider, label) = (Arc::clone(&credential.provider), Arc::clone(&credential.label));
+            self.known.keys.entry(Arc::clone(key)).or_default().push(KeyAt { provider, label });
+        }
         listed.extend(keys);
         omitted += left_out;
 
@@ -301,7 +309,7 @@ impl Cliproxy {
         let (mut grew, mut counting) = (0_u64, 0_u64);
         let (mut seen, mut entries, mut used) = (HashSet::new(), HashSet::new(), HashSet::new());
         let mut credentials = Vec::with_capacity(labels.len());
-        for Listed { mut credential, counters, has_cooldowns } in listed {
+        for Listed { mut credential, key: _, counters, has_cooldowns } in listed {
             if !seen.insert(Arc::clone(&credential.label)) {
                 continue;
             }

@@ -4,6 +4,7 @@
 //! fields of its status show, see `detect`.
 
 mod asking;
+mod cached;
 pub mod config;
 mod convert;
 mod detect;
@@ -12,6 +13,7 @@ mod lists;
 mod login;
 mod online;
 mod routes;
+mod seen;
 mod session;
 mod totp;
 
@@ -25,13 +27,13 @@ use std::{
 use serde_json::value::RawValue;
 
 use self::{
+    cached::Cached,
     config::XuiConfig,
     convert::{NodeLabels, Plan, StatusFacts},
     detect::{Generation, Signs},
     envelope::{Found, other_system},
-    lists::Cached,
-    online::Seen,
     routes::{LIST, Routes, STATUS_OF_OLD, Subject},
+    seen::Seen,
     session::Session,
 };
 use crate::{

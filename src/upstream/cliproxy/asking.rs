@@ -34,6 +34,8 @@ const RETENTION_EVERY: Duration = Duration::from_secs(3600);
 /// The longest answer that is read whole, in bytes.
 const SHORT: usize = 64 * 1024;
 
+const NO_API: &str = "no management API here (answered 404): set remote-management.secret-key on the server, which may have \
+                      started without one, and check that the URL is that of the server itself";
 const DISABLED: &str = "the management API is switched off (answered 404 with nothing): set remote-management.secret-key on the \
                         server, which also a server in Home mode does not have";
 
@@ -151,7 +153,7 @@ impl Cliproxy {
         let reply = self.short(DEBUG, "", now).await?;
         if reply.status != 200 || serde_json::from_slice::<Debug>(&reply.body).is_err() {
             self.routes = Routes::default();
-            return Err(FetchError::new(Base::V0.flag(), Cause::NotFound(404)));
+            return Err(FetchError::new(Base::V0.flag(), Cause::Hint(Reason::NotFound, NO_API)));
         }
         self.learn_version(&reply.headers);
         self.routes.flagless = true;

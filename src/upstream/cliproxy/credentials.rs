@@ -27,6 +27,8 @@ const MODELS: usize = 100;
 pub(super) struct Listed {
     /// Its label is the one that it has without an alias.
     pub(super) credential: Credential,
+    /// The hash of the key at the provider that it is; absent: it is a file.
+    pub(super) key: Option<Arc<str>>,
     /// None: the server does not count its attempts.
     pub(super) counters: Vec<Counter>,
     /// The list says whether it cools down.
@@ -117,7 +119,7 @@ fn file(row: &Object<'_>, names: &Names, now: Timestamp, odd: &OddFields) -> Opt
         plan_expiry: plan.map(of_seconds_or_millis),
         last_refresh: row.time("last_refresh").filter(|time| time.as_secs() > 0),
     };
-    Some(Listed { credential, counters, has_cooldowns: state.has_cooldowns })
+    Some(Listed { credential, key: None, counters, has_cooldowns: state.has_cooldowns })
 }
 
 /// What a file says of its state.
@@ -281,7 +283,8 @@ pub(super) fn keys(raw: &RawValue, names: &Names, odd: &OddFields) -> Option<(Ve
             // A URL cannot have the sign, a key can.
             let key = entry.split_once('|').map_or(entry, |(_, key)| key);
             let key = if key.is_empty() { entry } else { key };
-            let label = names.hash(key);
+            let hash = names.hash(key);
+            let label = Arc::clone(&hash);
             let place = |label: &Arc<str>| places.get(label).copied();
             let is_of_another =
                 |place: usize| listed.get(place).is_some_and(|listed| listed.credential.provider != provider);
@@ -294,7 +297,12 @@ pub(super) fn keys(raw: &RawValue, names: &Names, odd: &OddFields) -> Option<(Ve
                 let provider = Arc::clone(&provider);
                 let credential = Credential { label: Arc::clone(&label), provider, ..Credential::default() };
                 places.insert(label, listed.len());
-                listed.push(Listed { credential, counters: Vec::new(), has_cooldowns: false });
+                listed.push(Listed {
+                    credential,
+                    key: Some(hash),
+                    counters: Vec::new(),
+                    has_cooldowns: false,
+                });
                 listed.len() - 1
             });
             if let Some(listed) = listed.get_mut(place) {

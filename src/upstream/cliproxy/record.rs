@@ -3,11 +3,7 @@
 //! Both carry secrets: client keys, keys and accounts at providers, addresses, whole answers of providers. What is kept of
 //! them is hashed or counted here, and the rest is dropped.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -32,18 +28,34 @@ const TOKENS: u64 = 1_000_000_000_000;
 pub(super) struct Known {
     /// The provider of each label.
     pub(super) providers: HashMap<Arc<str>, Arc<str>>,
-    /// The labels that are hashes of keys at providers.
-    pub(super) keys: HashSet<Arc<str>>,
+    /// Keys at providers, by their hashes. One key may be of several providers.
+    pub(super) keys: HashMap<Arc<str>, Vec<KeyAt>>,
+}
+
+/// A key at one provider.
+#[derive(Clone, Debug)]
+pub(super) struct KeyAt {
+    pub(super) provider: Arc<str>,
+    pub(super) label: Arc<str>,
 }
 
 impl Known {
     /// The label of the credential of an attempt: that of its key if the list of keys has it, or else its index, or else
     /// the hash of its source.
-    fn credential(&self, source: Arc<str>, index: Option<Arc<str>>) -> Option<Arc<str>> {
-        if self.keys.contains(&source) {
-            return Some(source);
+    fn credential(
+        &self,
+        source: Arc<str>,
+        index: Option<Arc<str>>,
+        provider: Option<&str>,
+    ) -> Option<Arc<str>> {
+        match self.keys.get(&source).map(Vec::as_slice) {
+            Some([only]) => Some(Arc::clone(&only.label)),
+            Some(several) => {
+                let of_provider = several.iter().find(|key| Some(&*key.provider) == provider);
+                of_provider.map(|key| Arc::clone(&key.label))
+            }
+            None => index.or_else(|| (!source.is_empty()).then_some(source)),
         }
-        index.or_else(|| (!source.is_empty()).then_some(source))
     }
 }
 
@@ -91,12 +103,13 @@ pub(super) fn element(raw: &RawValue, names: &Names, known: &Known, odd: &OddFie
     let millis = |field| record.count(field).map(Duration::from_millis).filter(|time| *time <= LONGEST);
     let index = record.raw("auth_index").and_then(|raw| index(raw, names));
     let source = names.hash(&record.secret("source").unwrap_or_default());
+    let credential = known.credential(source, index, provider.as_deref());
     let attempt = Attempt {
         started: record.time("timestamp"),
         api_key: names.hash(&record.secret("api_key").unwrap_or_default()),
         provider: provider.unwrap_or_else(|| UNKNOWN.into()),
         model,
-        credential: known.credential(source, index),
+        credential,
         outcome,
         duration: millis("latency_ms"),
         // Of an answer that comes at once it is the duration. Up to 7.2, no field says which these are.
@@ -327,7 +340,7 @@ impl<'n> Details<'n> {
         let met = self.met.iter().position(|(met, met_index, _)| met_index == text && met == source);
         let place = met.unwrap_or_else(|| {
             let index = raw_index.and_then(|raw| index(raw, self.names));
-            let credential = self.known.credential(self.names.hash(source), index);
+            let credential = self.known.credential(self.names.hash(source), index, None);
             let provider = credential.as_ref().and_then(|label| self.known.providers.get(label)).cloned();
             if self.met.len() >= MET {
                 self.met.clear();

@@ -3,7 +3,9 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
-    Xui, concerns_all,
+    Xui,
+    cached::Reading,
+    concerns_all,
     convert::{self, Known, List, Plan},
     detect::Generation,
     envelope::{Envelope, Found},
@@ -25,46 +27,6 @@ const PLANS_EVERY: Duration = Duration::from_secs(3600);
 
 /// How long the cheap list is left alone that the panel refused.
 const SLIM_AGAIN_AFTER: Duration = Duration::from_secs(3600);
-/// After a failure to read either of them.
-const AGAIN_AFTER: Duration = Duration::from_secs(600);
-
-/// Facts by client that are read more rarely than the list.
-pub(super) struct Cached<T> {
-    /// When they are read next, by the daemon's uptime; absent: they were not yet.
-    due: Option<Duration>,
-    by_name: HashMap<Arc<str>, T>,
-}
-
-/// What a request for such facts brought.
-enum Reading<T> {
-    Read(HashMap<Arc<str>, T>),
-    /// The panel does not have them, or not for this login.
-    Nothing,
-    Failed,
-}
-
-impl<T> Default for Cached<T> {
-    fn default() -> Self {
-        Cached { due: None, by_name: HashMap::new() }
-    }
-}
-
-impl<T> Cached<T> {
-    fn is_due(&self, now: Moment) -> bool {
-        self.due.is_none_or(|due| now.uptime >= due)
-    }
-
-    /// A failure takes back nothing.
-    fn set(&mut self, reading: Reading<T>, every: Duration, now: Moment) {
-        let wait = if matches!(reading, Reading::Failed) { every.min(AGAIN_AFTER) } else { every };
-        self.due = Some(now.uptime + wait);
-        match reading {
-            Reading::Read(by_name) => self.by_name = by_name,
-            Reading::Nothing => self.by_name.clear(),
-            Reading::Failed => {}
-        }
-    }
-}
 
 impl Xui {
     /// The list, and before it what the list does not have, one request at a time.
@@ -109,7 +71,7 @@ impl Xui {
         (self.list_read, self.list_refused) = (true, false);
         self.odd.extend(list.take_odd());
         // The first list shows whether it has the plans. It is not held while these are read, as both are long.
-        if self.routes.of(Subject::List) == Some(SLIM_LIST) && self.plans.due.is_none() {
+        if self.routes.of(Subject::List) == Some(SLIM_LIST) && self.plans.is_new() {
             return Ok(Step::default());
         }
         if list.is_unreadable() {

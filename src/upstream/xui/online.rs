@@ -1,10 +1,6 @@
 //! Who is online.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use super::{
     Xui, convert,
@@ -19,47 +15,17 @@ use crate::{
     upstream::{Cause, FetchError, Step},
 };
 
-/// Up to 3x-ui 3.0, the list of users online has only those that moved bytes within the last tick of 5 or 10 s, so a user
-/// stays online for this long after the last list that had the user, and until this many lists in a row lack the user:
-/// with the usual interval, one tick without bytes would else be enough.
-const LINGERS: Duration = Duration::from_secs(30);
-const LISTS: u32 = 2;
 /// Where the list is empty without a browser (3x-ui 3.1.0), users are online that moved bytes within this time.
 const ACTIVE_WITHIN: Duration = Duration::from_secs(20);
-
-/// Users in the lists of those online.
-#[derive(Default)]
-pub(super) struct Seen(HashMap<Arc<str>, LastSeen>);
-
-struct LastSeen {
-    /// By the daemon's uptime.
-    at: Duration,
-    /// Lists since then.
-    missed: u32,
-}
-
-impl Seen {
-    fn clear(&mut self) {
-        self.0.clear();
-    }
-
-    /// Takes a list, and gives its users and those that stay online without being in it.
-    fn online(&mut self, names: HashSet<Arc<str>>, now: Moment) -> HashSet<Arc<str>> {
-        self.0.values_mut().for_each(|seen| seen.missed += 1);
-        self.0.extend(names.into_iter().map(|name| (name, LastSeen { at: now.uptime, missed: 0 })));
-        self.0.retain(|_, seen| now.uptime.saturating_sub(seen.at) < LINGERS || seen.missed < LISTS);
-        self.0.keys().cloned().collect()
-    }
-}
 
 impl Xui {
     pub(super) async fn read_online(&mut self, now: Moment) -> Result<Step, FetchError> {
         const ASKED: &str = "/panel/api/clients/onlines";
         // 3x-ui 2.8 keeps its last list while the core is stopped.
-        let nobody = || Ok(Step::done(Part::Online, vec![Fact::Online(HashSet::new())]));
-        if self.serves_nobody() && self.routes.of(Subject::Online).is_some() {
+        let none = || Ok(Step::done(Part::Online, vec![Fact::Online(HashSet::new())]));
+        if self.serves_none() && self.routes.of(Subject::Online).is_some() {
             self.seen.clear();
-            return nobody();
+            return none();
         }
         let found = self.value(Subject::Online, now).await;
         self.online_refused = matches!(&found, Err(err) if err.cause == Cause::NotAllowed);
@@ -76,8 +42,8 @@ impl Xui {
             Err(err) => return Err(err),
         };
         // The list showed which panel it is.
-        if self.serves_nobody() {
-            return nobody();
+        if self.serves_none() {
+            return none();
         }
         let names = match self.generation() {
             Generation::V3_1 if names.is_empty() => self.active_lately(now).await?,
@@ -93,7 +59,7 @@ impl Xui {
     }
 
     /// The core is down, and there is no other: lists of 3.0 and later have the users of nodes, too.
-    fn serves_nobody(&self) -> bool {
+    fn serves_none(&self) -> bool {
         self.core_is_down && (self.generation() < Generation::V3_0 || !self.has_node)
     }
 

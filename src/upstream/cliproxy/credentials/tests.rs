@@ -187,7 +187,7 @@ fn keys_are_hashed_without_their_url_and_each_entry_is_counted() {
     let (listed, omitted) = keys(&raw(text), &names, &OddFields::default()).unwrap();
     let rows: Vec<_> = listed
         .iter()
-        .map(|Listed { credential, counters, has_cooldowns: _ }| {
+        .map(|Listed { credential, key: _, counters, has_cooldowns: _ }| {
             (credential.label.to_string(), &*credential.provider, counters.as_slice())
         })
         .collect();

@@ -187,8 +187,16 @@ fn failures_have_a_code_where_the_server_says_one() {
 fn a_credential_is_its_key_or_its_index_or_its_source() {
     let names = test_names(&[]);
     let key = names.hash("sk-up");
-    let known = Known { keys: HashSet::from([Arc::clone(&key)]), ..Known::default() };
+    let at = |provider: &str, label: &str| KeyAt { provider: provider.into(), label: label.into() };
+    let keys = [
+        (Arc::clone(&key), vec![at("claude", &key)]),
+        (names.hash("sk-both"), vec![at("claude", "of-claude"), at("codex", "of-codex")]),
+    ];
+    let known = Known { keys: keys.into(), ..Known::default() };
     for (fields, expected) in [
+        (r#""source": "sk-both", "provider": "codex""#, Some("of-codex".into())),
+        // Not by the first provider that has the key.
+        (r#""source": "sk-both", "auth_index": "0123456789abcdef""#, None),
         (r#""source": "sk-up", "auth_index": "0123456789abcdef""#, Some(key)),
         (r#""source": "a@example.com", "auth_index": "0123456789abcdef""#, Some("0123456789abcdef".into())),
         // A number moves to another credential when the server restarts.
