@@ -19,7 +19,7 @@ families! {
     CREDENTIAL_STATUS = Gauge("llm_credential_status", ["target", "credential", "status"],
         "1 for the state of the credential (status), 0 for the others; unknown stands for words that are not known. Polled.");
     CREDENTIAL_REQUESTS = Counter("llm_credential_requests_total", ["target", "credential", "provider"],
-        "Attempts by the credential as the server counts them (success + failed); continues when the server starts again. Differs from llm_requests_total by design. Polled.");
+        "Attempts by the credential as the server counts them (success + failed); continues when the server starts again. Differs from llm_requests_total by design. From 6.6.56 to 6.9.48, where the server has no such counters, the details of its usage; absent before. Polled.");
     CREDENTIAL_REQUESTS_FAILED = Counter("llm_credential_requests_failed_total", ["target", "credential", "provider"],
         "Failed attempts by the credential as the server counts them (failed); polled.");
     COOLDOWN_END = Gauge("llm_credential_cooldown_end_timestamp_seconds", ["target", "credential", "scope", "model", "reason"],

@@ -96,6 +96,8 @@ pub struct Cliproxy {
     batch: usize,
     retention_read: Option<Moment>,
     totals: Totals,
+    /// The server counts the attempts of its credentials.
+    counts_credentials: bool,
     watch: Watch,
     /// Records since the queue was last empty.
     taken: u64,
@@ -129,24 +131,27 @@ impl Cliproxy {
     /// When a certificate or key cannot be used.
     pub fn new(config: &CliproxyConfig, key: HashKey, timeouts: Timeouts) -> Result<Self, BuildError> {
         let ledger = Ledger::new(config.caps, Arc::clone(&config.prices), config.zone.clone());
+        let session = Session::new(&config.key, &key);
+        let names = Names::new(config, key);
         Ok(Cliproxy {
             http: Client::new(&config.tls, config.url.is_https())?,
             config: config.clone(),
             small: HttpLimits { deadline: timeouts.request, body: SMALL_BODY },
             usage: HttpLimits { deadline: timeouts.page, body: USAGE_BODY },
-            session: Session::new(&config.key, &key),
-            names: Names::new(config, key),
+            session,
+            books: Arc::new(Mutex::new(Books::new(ledger, &names))),
+            names,
             routes: Routes::default(),
             signs: Signs::default(),
             version: None,
             enabled: None,
             is_known: false,
             is_resumed: false,
-            books: Arc::new(Mutex::new(Books::new(ledger))),
             queue: Queue::new(),
             batch: BATCH,
             retention_read: None,
             totals: Totals::new(),
+            counts_credentials: false,
             watch: Watch::default(),
             taken: 0,
             known: Known::default(),
@@ -309,6 +314,8 @@ impl Cliproxy {
         let (mut grew, mut counting) = (0_u64, 0_u64);
         let (mut seen, mut entries, mut used) = (HashSet::new(), HashSet::new(), HashSet::new());
         let mut credentials = Vec::with_capacity(labels.len());
+        self.counts_credentials = listed.iter().any(|listed| !listed.counters.is_empty());
+        let reads_details = matches!(self.config.usage, UsageSetting::Auto | UsageSetting::Snapshot);
         for Listed { mut credential, key: _, counters, has_cooldowns } in listed {
             if !seen.insert(Arc::clone(&credential.label)) {
                 continue;
@@ -320,6 +327,8 @@ impl Cliproxy {
                 if record::counts_tokens(&credential.provider) {
                     counting = counting.saturating_add(read.grew);
                 }
+            } else if reads_details && !self.counts_credentials {
+                (credential.requests, credential.failed) = self.totals.of(&credential.label).unzip();
             }
             entries.extend(counters.into_iter().map(|counter| counter.entry));
             self.limits.complete(&mut credential, has_cooldowns, now.wall);
@@ -389,8 +398,10 @@ impl Cliproxy {
             return Err(other_system(USAGE));
         }
         self.routes.usage = Route::Present;
-        lock(&self.books).was_read(answer.date.unwrap_or(now.wall));
-        let facts = self.state().map(Fact::LlmState).into_iter().chain([self.usage_fact(now)]).collect();
+        let omitted = lock(&self.books).was_read(answer.date.unwrap_or(now.wall), now.wall);
+        let omitted = Fact::Omitted(Part::Usage, omitted);
+        let facts =
+            self.state().map(Fact::LlmState).into_iter().chain([omitted, self.usage_fact(now)]).collect();
         Ok(Step { durable: self.changes(), ..Step::done(Part::Usage, facts) })
     }
 
@@ -477,7 +488,13 @@ impl Cliproxy {
         if !self.is_resumed {
             return Vec::new();
         }
-        let mut changes = lock(&self.books).changes();
+        let (mut changes, attempts) = {
+            let mut books = lock(&self.books);
+            (books.changes(), books.take_attempts())
+        };
+        for (label, attempts) in attempts.into_iter().filter(|_| !self.counts_credentials) {
+            self.totals.add(&label, attempts);
+        }
         changes.extend(self.queue.changes());
         changes.extend(self.totals.changes());
         let rows = self.session.rows();

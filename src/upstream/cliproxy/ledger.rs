@@ -108,6 +108,11 @@ impl Ledger {
 
     /// Counts one attempt that came to us at `now`.
     pub(super) fn add(&mut self, attempt: &Attempt, now: Timestamp) {
+        self.add_some(attempt, 1, now);
+    }
+
+    /// Counts so many attempts, of whose tokens and times `attempt` has the sums.
+    pub(super) fn add_some(&mut self, attempt: &Attempt, attempts: u64, now: Timestamp) {
         let Attempt {
             started,
             api_key,
@@ -146,19 +151,21 @@ impl Ledger {
         let price = if is_own { price.as_ref() } else { self.prices.price(provider, model) };
         let cost_nanos = price.and_then(|price| price.cost_nanos(attempt));
         let row = rows.entry(Arc::clone(&api_key)).or_default().change();
-        add(&mut row.requests, 1);
+        add(&mut row.requests, attempts);
         row.tokens.add(*tokens);
         match cost_nanos {
             Some(cost_nanos) => add(&mut row.cost_nanos, cost_nanos),
             None => add(&mut row.unpriced_tokens, used),
         }
         let ended = started.map(|started| started.saturating_add(duration.unwrap_or_default()));
-        let is_recent = u64::from(ended.is_none_or(|ended| now.since(ended) <= Attempts::WINDOW));
-        add(&mut recent.0, is_recent);
+        let is_recent = ended.is_none_or(|ended| now.since(ended) <= Attempts::WINDOW);
+        let lately = if is_recent { attempts } else { 0 };
+        add(&mut recent.0, lately);
         if let Outcome::Failed(code) = *outcome {
-            add(&mut row.failed, 1);
-            add(&mut recent.1, is_recent);
-            add(errors.entry(code.filter(|code| STATUS_CODES.contains(code))).or_default().change(), 1);
+            add(&mut row.failed, attempts);
+            add(&mut recent.1, lately);
+            let code = code.filter(|code| STATUS_CODES.contains(code));
+            add(errors.entry(code).or_default().change(), attempts);
         }
         for (times, time) in [(durations, duration), (first_tokens, first_token)] {
             if let Some(time) = time {
@@ -173,7 +180,7 @@ impl Ledger {
         for (spent, start) in [(day, self.calendar.day), (month, self.calendar.month)] {
             add_to(spent, (start, at, now), (used, cost_nanos));
         }
-        add(&mut self.totals.change().records, 1);
+        add(&mut self.totals.change().records, attempts);
     }
 
     /// Counts a record that could not be read.

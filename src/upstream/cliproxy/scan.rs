@@ -1,7 +1,7 @@
 //! Reads JSON of any size value by value, without building it. What is skipped is only counted, which is several times as
 //! fast as decoding it; what is taken is decoded by the caller.
 
-use std::io::{self, BufRead, ErrorKind};
+use std::io::{self, BufRead};
 
 use serde::de::Error as _;
 
@@ -15,7 +15,7 @@ pub(super) struct Scanner<R> {
 }
 
 impl<R: BufRead> Scanner<R> {
-    /// Values larger than `most` bytes can only be skipped.
+    /// Of a value larger than `most` bytes, only the start is taken. A field whose name is as long is skipped.
     pub(super) fn new(from: R, most: usize) -> Self {
         Scanner { from, most }
     }
@@ -31,10 +31,13 @@ impl<R: BufRead> Scanner<R> {
         let mut key = Vec::new();
         loop {
             key.clear();
-            self.take(&mut key)?;
-            let name: String = serde_json::from_slice(&key)?;
+            let is_whole = self.take(&mut key)?;
             self.expect(b':')?;
-            field(self, &name)?;
+            if is_whole {
+                field(self, &serde_json::from_slice::<String>(&key)?)?;
+            } else {
+                self.skip()?;
+            }
             if !self.goes_on(b'}')? {
                 return Ok(());
             }
@@ -62,22 +65,21 @@ impl<R: BufRead> Scanner<R> {
     /// # Errors
     /// When the text ends in it.
     pub(super) fn skip(&mut self) -> Result<()> {
-        self.value(|_| Ok(()))
+        self.value(|_| {})
     }
 
-    /// Appends a value to `taken`.
+    /// Appends a value to `taken`, and returns whether it is whole.
     ///
     /// # Errors
-    /// When the text ends in it, and when it is larger than a value may be.
-    pub(super) fn take(&mut self, taken: &mut Vec<u8>) -> Result<()> {
-        let most = self.most;
+    /// When the text ends in it.
+    pub(super) fn take(&mut self, taken: &mut Vec<u8>) -> Result<bool> {
+        let (most, mut is_whole) = (self.most, true);
         self.value(|part| {
-            if taken.len() + part.len() > most {
-                return Err(serde_json::Error::io(ErrorKind::FileTooLarge.into()));
-            }
-            taken.extend_from_slice(part);
-            Ok(())
-        })
+            let room = part.get(..most.saturating_sub(taken.len()));
+            is_whole &= room.is_none_or(|room| room.len() == part.len());
+            taken.extend_from_slice(room.unwrap_or(part));
+        })?;
+        Ok(is_whole)
     }
 
     /// Reads a number; absent: it is none.
@@ -86,8 +88,8 @@ impl<R: BufRead> Scanner<R> {
     /// As [`Scanner::take`].
     pub(super) fn count(&mut self) -> Result<Option<u64>> {
         let mut number = Vec::new();
-        self.take(&mut number)?;
-        Ok(serde_json::from_slice(&number).ok())
+        let is_whole = self.take(&mut number)?;
+        Ok(serde_json::from_slice(&number).ok().filter(|_| is_whole))
     }
 
     /// Nothing but space may follow.
@@ -101,7 +103,7 @@ impl<R: BufRead> Scanner<R> {
         }
     }
 
-    fn value(&mut self, mut part: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    fn value(&mut self, mut part: impl FnMut(&[u8])) -> Result<()> {
         let mut value = match self.peek()? {
             None => return Err(cut_off()),
             Some(b'{' | b'[' | b'"') => Value::default(),
@@ -111,7 +113,7 @@ impl<R: BufRead> Scanner<R> {
                 let ends = |byte: &u8| matches!(byte, b',' | b'}' | b']') || byte.is_ascii_whitespace();
                 let end = bytes.iter().position(ends);
                 let length = end.unwrap_or(bytes.len());
-                part(bytes.get(..length).unwrap_or_default())?;
+                part(bytes.get(..length).unwrap_or_default());
                 self.from.consume(length);
                 if end.is_some() || length == 0 {
                     return Ok(());
@@ -125,7 +127,7 @@ impl<R: BufRead> Scanner<R> {
             }
             let end = value.read(bytes);
             let length = end.unwrap_or(bytes.len());
-            part(bytes.get(..length).unwrap_or_default())?;
+            part(bytes.get(..length).unwrap_or_default());
             self.from.consume(length);
             if end.is_some() {
                 return Ok(());
@@ -280,6 +282,21 @@ mod tests {
     }
 
     #[test]
+    fn of_large_values_only_the_start_is_taken() {
+        let text = r#"{"12345678": {"a": ["b"]}, "123456789": 1, "keep": ["12345678", "123456789", {"a": "}"}, 12345678901, 7]}"#;
+        for buffer in 1..text.len() {
+            let kept = kept(text, buffer, 10).unwrap();
+            assert_eq!(
+                kept,
+                ["\"12345678\"", "\"123456789", "{\"a\": \"}\"}", "1234567890", "7"],
+                "{buffer}"
+            );
+        }
+        let mut scanner = Scanner::new("12345678901".as_bytes(), 10);
+        assert_eq!(scanner.count().unwrap(), None);
+    }
+
+    #[test]
     fn broken_texts_are_refused() {
         for (text, category) in [
             ("", Category::Eof),
@@ -291,7 +308,6 @@ mod tests {
             (r#"{"keep":{}}"#, Category::Data),
             (r#"{"keep":[1 2]}"#, Category::Data),
             (r#"{"keep":[]} x"#, Category::Data),
-            (r#"{"keep":["12345678901"]}"#, Category::Io),
         ] {
             assert_eq!(kept(text, 8, 10).unwrap_err().classify(), category, "{text}");
         }

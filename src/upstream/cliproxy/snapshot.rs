@@ -1,19 +1,26 @@
 //! Everything that the server counted since its start, up to 6.9: a list of details for each client key and model.
 //!
 //! A list only grows, in the order in which attempts end, until the server restarts. So how many of its details were counted
-//! says which are new, and its first detail says whether it is still the same list. What an operator imports after a restart
-//! stands behind newer details; a part of a former list is recognised by that list's first detail and is not counted again.
-//! Of a list whose oldest details the server drops (6.6.96 keeps 1000), the last one that was counted says which are new.
+//! says which are new, and its first and its last counted one say whether it is still the same list. What an operator imports
+//! after a restart stands behind newer details, or in front of all; a part of a former list is recognised by that list's first
+//! detail and is not counted again. Of a list whose oldest details the server drops (6.6.96 keeps 1000), the last one that was
+//! counted says which are new.
+
+mod list;
+mod pass;
 
 use std::{
     collections::HashMap,
     io::BufRead,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
+use self::{
+    list::List,
+    pass::{Model, nameless},
+};
 use super::{
-    attempt::Attempt,
+    attempt::{Attempt, Outcome},
     ledger::Ledger,
     names::{self, Names, UNKNOWN},
     record::{Details, Known},
@@ -21,7 +28,7 @@ use super::{
 };
 use crate::{
     http::Body,
-    model::{CounterChange, CounterRow, LlmTokens, Timestamp},
+    model::{CounterChange, CounterRow, OTHER, Timestamp},
     upstream::json::OddFields,
 };
 
@@ -29,14 +36,8 @@ pub(super) const FAMILY: &str = "llm_snapshot";
 
 /// The largest detail, in bytes. They take about 250.
 const DETAIL: usize = 64 * 1024;
-/// Client keys and models whose lists are followed. Clients can make up models.
-const LISTS: usize = 10_000;
-/// Bytes of details that are held until it is clear whether they are of the same list.
-const HELD: usize = 4 * 1024 * 1024;
-/// Former lists whose parts are recognised.
-const FORMER: usize = 3;
-/// The server's clock is known to the second.
-const SECOND: Duration = Duration::from_secs(1);
+/// Client keys and models whose lists are followed: all pairs of the usual caps. Clients can make up models.
+const LISTS: usize = 20_000;
 /// The label of the row that holds when the lists were last read. Those of lists are JSON.
 const READ: &str = "";
 
@@ -45,91 +46,31 @@ const READ: &str = "";
 pub(super) struct Books {
     pub(super) ledger: Ledger,
     lists: HashMap<String, List>,
+    /// The labels of lists that are stored and are followed no longer.
+    gone: Vec<String>,
+    /// What lists have that are not followed, in the last whole snapshot and in the one that is being read.
+    passed_over: PassedOver,
+    passing_over: PassedOver,
+    /// The number of the snapshot that is being read.
+    snapshot: u64,
     /// When the server was last read, by its clock.
     read: Option<Timestamp>,
-    /// That is not stored.
+    /// Stands for the key of all hashes in what is stored.
+    key: u64,
+    /// What is stored has hashes of another key. Until a whole snapshot was read, all lists are those that were counted.
+    rehashes: bool,
+    /// One of these three is not stored.
     read_changed: bool,
+    /// Attempts of credentials and those that failed, which were not taken yet.
+    attempts: HashMap<Arc<str>, (u64, u64)>,
 }
 
-/// How far a list was counted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct List {
-    /// Details counted, those that the server has dropped included.
-    count: u64,
-    /// Stands for the first detail.
-    first: u64,
-    /// Stands for the last detail; 0: it is not known.
-    last: u64,
-    /// The total of tokens when all details were counted.
+/// Lists that are not followed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct PassedOver {
+    lists: usize,
+    requests: u64,
     tokens: u64,
-    /// Details that are still to come of a part of a former list.
-    again: u64,
-    /// Former lists: how many details they had, and what stands for the first one.
-    former: Vec<(u64, u64)>,
-    /// It is not stored as it is.
-    changed: bool,
-}
-
-impl List {
-    /// The server has begun again.
-    fn begins_again(&mut self) {
-        if self.count > 0 && self.first != 0 {
-            self.former.push((self.count, self.first));
-            // The shortest one is forgotten: after some restarts in a row, those in between have hardly anything.
-            if self.former.len() > FORMER
-                && let Some(shortest) = (0..self.former.len()).min_by_key(|at| self.former.get(*at))
-            {
-                self.former.remove(shortest);
-            }
-        }
-        (self.count, self.first, self.last, self.tokens, self.again) = (0, 0, 0, 0, 0);
-    }
-
-    /// Goes on to the next detail, and returns whether it is new. `started` is when its attempt did.
-    fn next(
-        &mut self,
-        print: impl FnOnce() -> u64,
-        started: Option<Timestamp>,
-        read: Option<Timestamp>,
-    ) -> bool {
-        self.count += 1;
-        self.last = 0;
-        self.changed = true;
-        if self.again > 0 {
-            // Whatever began after the last time that the server was read is not of a former list.
-            let began_before =
-                |(started, read): (Timestamp, Timestamp)| started < read.saturating_add(SECOND);
-            let is_former = started.zip(read).is_none_or(began_before);
-            self.again = if is_former { self.again - 1 } else { 0 };
-            if is_former {
-                return false;
-            }
-        }
-        if self.former.is_empty() {
-            return true;
-        }
-        let print = print();
-        let former = self.former.iter().find(|(_, first)| *first == print);
-        if let Some((count, _)) = former {
-            self.again = count.saturating_sub(1);
-        }
-        former.is_none()
-    }
-
-    fn values(&self) -> Vec<u64> {
-        let List { count, first, last, tokens, again, former, changed: _ } = self;
-        let own = [*count, *first, *last, *tokens, *again];
-        own.into_iter().chain(former.iter().flat_map(|(count, first)| [*count, *first])).collect()
-    }
-
-    /// Restores the output of [`List::values`].
-    fn restored(values: &[u64]) -> Option<List> {
-        let ([count, first, last, tokens, again], former) = values.split_first_chunk()?;
-        let (former, _) = former.as_chunks::<2>();
-        let former = former.iter().take(FORMER).map(|[count, first]| (*count, *first)).collect();
-        let (count, first, last, tokens, again) = (*count, *first, *last, *tokens, *again);
-        Some(List { count, first, last, tokens, again, former, changed: false })
-    }
 }
 
 /// Books that a decoder shares.
@@ -148,25 +89,87 @@ pub(super) struct Reader {
 }
 
 impl Books {
-    pub(super) fn new(ledger: Ledger) -> Self {
-        Books { ledger, lists: HashMap::new(), read: None, read_changed: false }
+    pub(super) fn new(ledger: Ledger, names: &Names) -> Self {
+        Books {
+            ledger,
+            lists: HashMap::new(),
+            gone: Vec::new(),
+            passed_over: PassedOver::default(),
+            passing_over: PassedOver::default(),
+            snapshot: 0,
+            read: None,
+            key: names.print(FAMILY.as_bytes()),
+            rehashes: false,
+            read_changed: false,
+            attempts: HashMap::new(),
+        }
     }
 
     /// Restores what an earlier process stored.
     pub(super) fn restore(&mut self, rows: &[CounterRow]) {
+        let read = rows.iter().find(|row| row.labels == READ);
+        let [millis, key, rehashes] = read.map_or([0, self.key, 0], |row| padded(&row.values));
+        self.read = list::of_millis(millis);
+        let is_other_key = key != self.key;
+        self.rehashes = is_other_key || rehashes != 0;
+        self.read_changed = is_other_key;
         for CounterRow { labels, values } in rows {
-            if labels == READ {
-                let millis = values.first().and_then(|millis| i64::try_from(*millis).ok());
-                self.read = millis.map(Timestamp::from_millis);
-            } else if let Some(list) = List::restored(values) {
-                self.lists.insert(labels.clone(), list);
+            match labels.as_str() {
+                READ => {}
+                _ if is_other_key => self.gone.push(labels.clone()),
+                OTHER => {
+                    let [requests, tokens] = padded(values);
+                    self.passed_over = PassedOver { lists: 0, requests, tokens };
+                }
+                _ => {
+                    if let Some(list) = List::restored(values) {
+                        self.lists.insert(labels.clone(), list);
+                    }
+                }
             }
         }
     }
 
-    /// A whole snapshot was read, at `at` by the server's clock.
-    pub(super) fn was_read(&mut self, at: Timestamp) {
-        (self.read, self.read_changed) = (Some(at), true);
+    /// A snapshot is about to be read.
+    fn begins(&mut self) {
+        self.snapshot += 1;
+        self.passing_over = PassedOver::default();
+    }
+
+    /// A whole snapshot was read, at `at` by the server's clock. Returns the number of lists that are not followed.
+    pub(super) fn was_read(&mut self, at: Timestamp, now: Timestamp) -> usize {
+        let passed_over = std::mem::take(&mut self.passing_over);
+        let PassedOver { lists, requests, tokens } = passed_over;
+        if requests < self.passed_over.requests || tokens < self.passed_over.tokens {
+            // The server has begun again.
+            self.passed_over = PassedOver::default();
+        }
+        let known = self.passed_over;
+        // They are followed from the next snapshot on if those of former servers make room.
+        if lists > 0 && (known.requests > 0 || !self.forget_former()) {
+            let (more, tokens) = (requests - known.requests, tokens - known.tokens);
+            if !self.rehashes && more > 0 {
+                let other = Arc::<str>::from(OTHER);
+                self.ledger.add_some(&nameless(&other, &other, tokens), more, now);
+            }
+            self.passed_over = passed_over;
+        }
+        (self.read, self.rehashes, self.read_changed) = (Some(at), false, true);
+        lists
+    }
+
+    /// Forgets the lists that the snapshot does not have, and returns whether there were any.
+    fn forget_former(&mut self) -> bool {
+        let Books { lists, gone, snapshot, .. } = self;
+        let before = lists.len();
+        lists.retain(|labels, list| {
+            let stays = list.seen == *snapshot;
+            if !stays {
+                gone.push(labels.clone());
+            }
+            stays
+        });
+        lists.len() < before
     }
 
     /// What has changed since the last call, in stored form: sums and how far lists were counted, which belong together.
@@ -179,15 +182,46 @@ impl Books {
                 CounterRow { labels: labels.clone(), values: list.values() }
             })
             .collect();
-        if std::mem::take(&mut self.read_changed)
-            && let Some(millis) = self.read.and_then(|read| u64::try_from(read.as_millis()).ok())
-        {
-            rows.push(CounterRow { labels: READ.to_owned(), values: vec![millis] });
+        if std::mem::take(&mut self.read_changed) {
+            let PassedOver { lists: _, requests, tokens } = self.passed_over;
+            let values = vec![self.read.map_or(0, list::millis), self.key, self.rehashes.into()];
+            rows.push(CounterRow { labels: READ.to_owned(), values });
+            rows.push(CounterRow { labels: OTHER.to_owned(), values: vec![requests, tokens] });
         }
-        if !rows.is_empty() {
-            changes.push(CounterChange { family: FAMILY.to_owned(), rows, gone: Vec::new() });
+        let mut gone = std::mem::take(&mut self.gone);
+        gone.retain(|labels| labels != OTHER && !self.lists.contains_key(labels));
+        if !rows.is_empty() || !gone.is_empty() {
+            changes.push(CounterChange { family: FAMILY.to_owned(), rows, gone });
         }
         changes
+    }
+
+    /// Attempts of credentials and those that failed, since the last call.
+    pub(super) fn take_attempts(&mut self) -> HashMap<Arc<str>, (u64, u64)> {
+        std::mem::take(&mut self.attempts)
+    }
+
+    fn add(&mut self, attempt: &Attempt, reader: &Reader) {
+        self.ledger.add(attempt, reader.now);
+        if let Some(label) = &attempt.credential
+            && reader.known.providers.contains_key(label)
+        {
+            let (attempts, failed) = self.attempts.entry(Arc::clone(label)).or_default();
+            *attempts += 1;
+            *failed += u64::from(attempt.outcome != Outcome::Succeeded);
+        }
+    }
+
+    /// How far a list was counted, and when the server was last read; absent: there are too many lists.
+    fn list(&self, labels: &str) -> Option<(List, Option<Timestamp>)> {
+        let mut list = match self.lists.get(labels) {
+            Some(list) => list.clone(),
+            None if self.lists.len() >= LISTS => return None,
+            None if self.rehashes => List { again: u64::MAX, ..List::default() },
+            None => List::default(),
+        };
+        list.seen = self.snapshot;
+        Some((list, self.read))
     }
 
     fn set(&mut self, labels: &str, list: &List) {
@@ -196,6 +230,18 @@ impl Books {
             None => drop(self.lists.insert(labels.to_owned(), list.clone())),
         }
     }
+
+    /// A list is not followed.
+    fn passes_over(&mut self, requests: u64, tokens: u64) {
+        let PassedOver { lists, requests: all, tokens: all_tokens } = &mut self.passing_over;
+        *lists += 1;
+        *all = all.saturating_add(requests);
+        *all_tokens = all_tokens.saturating_add(tokens);
+    }
+}
+
+fn padded<const N: usize>(values: &[u64]) -> [u64; N] {
+    std::array::from_fn(|at| values.get(at).copied().unwrap_or(0))
 }
 
 /// Counts what is new in a snapshot. If it is cut off, what came of it is counted, and the next one goes on there. Returns
@@ -211,6 +257,7 @@ fn read_from(
     reader: &Reader,
     odd: &OddFields,
 ) -> serde_json::Result<bool> {
+    lock(books).begins();
     let mut found = false;
     let mut details = Details::new(&reader.names, &reader.known);
     scanner.object(|scanner, key| {
@@ -279,251 +326,6 @@ impl Api {
         }
     }
 }
-
-/// Where a list is, and what the server says of it beside its details.
-struct Model<'r> {
-    reader: &'r Reader,
-    /// What its list is stored under.
-    labels: String,
-    attempt: Attempt,
-    requests: Option<u64>,
-    tokens: Option<u64>,
-}
-
-impl<'r> Model<'r> {
-    fn new(api: &Api, model: &str, reader: &'r Reader) -> Self {
-        let shown = names::model(model);
-        // A name that is cut could be another one.
-        let is_whole = *shown == *model || model.is_empty();
-        let whole = if is_whole { Arc::clone(&shown) } else { reader.names.hash(model) };
-        let labels = serde_json::to_string(&[&*api.label, &*whole]).unwrap_or_default();
-        let attempt = Attempt { api_key: Arc::clone(&api.key), model: shown, ..Attempt::default() };
-        Model { reader, labels, attempt, requests: None, tokens: None }
-    }
-
-    fn read(
-        &mut self,
-        scanner: &mut Scanner<impl BufRead>,
-        books: &Shared,
-        details: &mut Details<'r>,
-        odd: &OddFields,
-    ) -> serde_json::Result<()> {
-        scanner.object(|scanner, key| match key {
-            "total_requests" => scanner.count().map(|count| self.requests = count),
-            "total_tokens" => scanner.count().map(|count| self.tokens = count),
-            "details" => match Pass::begin(self, books, details, odd) {
-                Some(pass) => pass.read(scanner),
-                None => scanner.skip(),
-            },
-            _ => scanner.skip(),
-        })
-    }
-}
-
-/// One list while its details are read.
-struct Pass<'p, 'n> {
-    model: &'p mut Model<'n>,
-    books: &'p Shared,
-    details: &'p mut Details<'n>,
-    odd: &'p OddFields,
-    list: List,
-    /// As it was before.
-    before: List,
-    /// When the server was last read.
-    read: Option<Timestamp>,
-    /// Details at the front of the list that are counted already.
-    known: u64,
-    /// Details of which it is not clear yet whether they are of the same list.
-    held: Option<Vec<Vec<u8>>>,
-    held_bytes: usize,
-    /// Tokens of the details that were counted.
-    tokens: u64,
-    /// Held while details are counted.
-    open: Option<MutexGuard<'p, Books>>,
-}
-
-impl<'p, 'n> Pass<'p, 'n> {
-    /// Absent: there are too many lists.
-    fn begin(
-        model: &'p mut Model<'n>,
-        books: &'p Shared,
-        details: &'p mut Details<'n>,
-        odd: &'p OddFields,
-    ) -> Option<Self> {
-        let (list, read) = {
-            let books = lock(books);
-            let list = match books.lists.get(&model.labels) {
-                Some(list) => list.clone(),
-                None if books.lists.len() < LISTS => List::default(),
-                None => return None,
-            };
-            (list, books.read)
-        };
-        let known = list.count;
-        let before = list.clone();
-        Some(Pass {
-            model,
-            books,
-            details,
-            odd,
-            list,
-            before,
-            read,
-            known,
-            held: None,
-            held_bytes: 0,
-            tokens: 0,
-            open: None,
-        })
-    }
-
-    fn read(mut self, scanner: &mut Scanner<impl BufRead>) -> serde_json::Result<()> {
-        let mut place = 0_u64;
-        let mut detail = Vec::with_capacity(512);
-        let outcome = scanner.list(|scanner| {
-            place += 1;
-            if place > 1 && place <= self.known {
-                return scanner.skip();
-            }
-            detail.clear();
-            scanner.take(&mut detail)?;
-            if place == 1 {
-                self.first(&detail);
-            }
-            if place > self.known {
-                self.next(&detail);
-            }
-            Ok(())
-        });
-        match outcome {
-            Ok(()) => self.end(place, &detail),
-            // What was counted is counted.
-            Err(_) => self.set(),
-        }
-        outcome
-    }
-
-    fn set(&mut self) {
-        if let Some(mut books) = self.open.take() {
-            books.set(&self.model.labels, &self.list);
-        }
-    }
-
-    /// Looks at the first detail, which says whether this is the list that is known.
-    fn first(&mut self, detail: &[u8]) {
-        let first = self.print(detail);
-        if self.list.first == first {
-            return;
-        }
-        self.known = 0;
-        // Either the server has begun again, or it has dropped the oldest details.
-        let may_be_cut = self.model.requests.is_some_and(|requests| requests >= self.before.count);
-        if may_be_cut && self.before.last != 0 {
-            self.held = Some(Vec::new());
-        } else {
-            self.list.begins_again();
-        }
-        self.list.first = first;
-    }
-
-    fn next(&mut self, detail: &[u8]) {
-        let Some(held) = &mut self.held else { return self.count(detail) };
-        let print = self.model.reader.names.print(detail);
-        if print == self.before.last {
-            // It and those in front of it were counted. The list was cut.
-            self.held = None;
-            return;
-        }
-        held.push(detail.to_vec());
-        self.held_bytes += detail.len();
-        let is_former =
-            print == self.before.first || self.before.former.iter().any(|(_, first)| *first == print);
-        if is_former || self.held_bytes > HELD {
-            self.is_another();
-        }
-    }
-
-    /// The server has begun again: what was held is new.
-    fn is_another(&mut self) {
-        let first = self.list.first;
-        self.list.first = self.before.first;
-        self.list.begins_again();
-        self.list.first = first;
-        self.count_held();
-    }
-
-    fn count_held(&mut self) {
-        for detail in self.held.take().unwrap_or_default() {
-            self.count(&detail);
-        }
-    }
-
-    fn count(&mut self, detail: &[u8]) {
-        let Pass { model, books, details, odd, list, open, .. } = self;
-        let Model { reader, attempt, .. } = &mut **model;
-        let is_readable = details.read(detail, attempt, odd);
-        let started = attempt.started.filter(|_| is_readable);
-        let is_new = list.next(|| reader.names.print(detail), started, self.read);
-        let books = open.get_or_insert_with(|| lock(books));
-        match (is_new, is_readable) {
-            (true, true) => {
-                self.tokens = self.tokens.saturating_add(attempt.tokens.total);
-                books.ledger.add(attempt, reader.now);
-            }
-            (true, false) => books.ledger.add_unreadable(),
-            (false, _) => {}
-        }
-    }
-
-    /// The list has `length` details, of which `last` is the last one that was read.
-    fn end(mut self, length: u64, last: &[u8]) {
-        let requests = self.model.requests.unwrap_or(length);
-        if self.held.is_some() {
-            // All details are new, whether the list was cut or the server has begun again.
-            if requests > length { self.count_held() } else { self.is_another() }
-        }
-        let mut books = self.open.take().unwrap_or_else(|| lock(self.books));
-        let has_new = self.list.count != self.before.count || self.list.first != self.before.first;
-        if has_new && length > 0 {
-            self.list.last = self.print(last);
-        }
-        if requests > length {
-            let tokens = self.list.tokens.saturating_add(self.tokens);
-            let missed = requests.saturating_sub(self.list.count);
-            self.add_missed(missed, tokens, &mut books.ledger);
-        }
-        self.list.tokens = self.model.tokens.unwrap_or(self.list.tokens);
-        // What was imported into the list ends with it. One that is shorter than before comes from an import after a
-        // restart, before anything else: all of it was counted.
-        self.list.again = 0;
-        self.list.count = requests.max(length);
-        self.list.changed = self.before.changed || self.before != self.list;
-        books.set(&self.model.labels, &self.list);
-    }
-
-    /// Counts attempts whose details the server dropped before they were read. What they used is what the server's total
-    /// has beyond `tokens`.
-    fn add_missed(&self, missed: u64, tokens: u64, ledger: &mut Ledger) {
-        let total = self.model.tokens.map_or(0, |total| total.saturating_sub(tokens));
-        let nameless = Attempt {
-            api_key: Arc::clone(&self.model.attempt.api_key),
-            provider: UNKNOWN.into(),
-            model: Arc::clone(&self.model.attempt.model),
-            ..Attempt::default()
-        };
-        for at in 0..missed.min(MISSED) {
-            let tokens = LlmTokens { total: if at == 0 { total } else { 0 }, ..LlmTokens::default() };
-            ledger.add(&Attempt { tokens, ..nameless.clone() }, self.model.reader.now);
-        }
-    }
-
-    fn print(&self, detail: &[u8]) -> u64 {
-        self.model.reader.names.print(detail)
-    }
-}
-
-/// The most attempts that are counted without their details at once.
-const MISSED: u64 = 1_000_000;
 
 #[cfg(test)]
 mod tests;

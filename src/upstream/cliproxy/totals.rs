@@ -71,6 +71,17 @@ impl Totals {
         Read { requests, failed, grew }
     }
 
+    /// Adds attempts of a credential that the server does not count.
+    pub(super) fn add(&mut self, label: &Arc<str>, (more, more_failed): (u64, u64)) {
+        let (requests, failed) = self.sums.get(label).unwrap_or_default();
+        self.sums.set(label, (requests.saturating_add(more), failed.saturating_add(more_failed)));
+    }
+
+    /// All attempts of a credential and those that failed; absent: none was counted.
+    pub(super) fn of(&self, label: &str) -> Option<(u64, u64)> {
+        self.sums.get(label)
+    }
+
     /// Forgets what is not in the list, if there is too much.
     pub(super) fn limit(&mut self, labels: &HashSet<Arc<str>>, entries: &HashSet<Arc<str>>) {
         self.sums.limit(labels);

@@ -9,7 +9,7 @@ use proxymeter::{
 };
 
 use crate::common::{
-    cliproxy::{Driver, FILES, KEY, KEYS, Recorded, Simulated, config, hash},
+    cliproxy::{Driver, FILES, KEY, KEYS, Recorded, Simulated, USAGE, config, hash},
     server::{Answer, Server},
 };
 
@@ -175,4 +175,51 @@ async fn a_counter_that_goes_and_a_row_that_comes_twice_add_nothing() {
         assert_eq!(counted, [(hash("sk"), Some(1500)), ("work".to_owned(), Some(10))], "{keys}");
         assert_eq!(driver.report.llm_usage.bypassed, 0);
     }
+}
+
+#[tokio::test]
+async fn attempts_of_credentials_are_those_of_the_details_where_the_server_has_no_counters() {
+    let files = r#"{"files": [{"name": "a", "auth_index": "c1", "provider": "codex"}, {"name": "b", "auth_index": "c2"}]}"#;
+    let counting = r#"{"files": [{"name": "a", "auth_index": "c1", "success": 4, "failed": 1}, {"name": "b", "auth_index": "c2", "success": 0, "failed": 0}]}"#;
+    let recorded = Recorded::of("6.9.49");
+    let answers = Arc::new(Mutex::new((files, String::new())));
+    let shown = Arc::clone(&answers);
+    let server = Server::start(move |request| {
+        let (files, details) = shown.lock().unwrap().clone();
+        match request.path() {
+            FILES => Answer::json(files),
+            KEYS => Answer::status(404),
+            USAGE => Answer::json(format!(
+                r#"{{"usage": {{"apis": {{"k": {{"models": {{"m": {{"details": [{details}]}}}}}}}}}}}}"#
+            )),
+            _ => recorded.answer(request),
+        }
+    });
+    let mut config = config(&server.url(), UsageSetting::Auto);
+    let mut driver = Driver::new(&config);
+    let detail = |index: &str, second: u32, failed: bool| {
+        format!(
+            r#"{{"timestamp": "2026-11-25T00:00:{second:02}Z", "auth_index": "{index}", "failed": {failed}}}"#
+        )
+    };
+    let details = [detail("c1", 1, false), detail("c1", 2, true), detail("another", 3, false)];
+    let counted = |driver: &Driver| {
+        let credentials = driver.report.credentials.iter();
+        credentials.map(|known| known.requests.zip(known.failed)).collect::<Vec<_>>()
+    };
+    for (count, expected) in [(0, [None, None]), (2, [Some((2, 1)), None]), (3, [Some((2, 1)), None])] {
+        answers.lock().unwrap().1 = details[..count].join(",");
+        driver.read_all().await;
+        driver.restart(&config);
+        driver.read_all().await;
+        assert_eq!(counted(&driver), expected, "{count}");
+    }
+    config.usage = UsageSetting::Off;
+    driver.restart(&config);
+    driver.read_all().await;
+    assert_eq!(counted(&driver), [None, None]);
+    // A later version has counters of its own, which begin at 0.
+    answers.lock().unwrap().0 = counting;
+    driver.read_all().await;
+    assert_eq!(counted(&driver), [Some((7, 2)), Some((0, 0))]);
 }

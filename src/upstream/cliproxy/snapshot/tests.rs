@@ -1,9 +1,16 @@
-use std::fmt::Write;
+use std::{fmt::Write, time::Duration};
 
 use jiff::tz::TimeZone;
 
 use super::*;
-use crate::upstream::cliproxy::{config::Caps, names::test_names};
+use crate::{
+    model::CounterFamilies,
+    secret::HashKey,
+    upstream::cliproxy::{
+        config::{Caps, test_config},
+        names::test_names,
+    },
+};
 
 const NOW: Timestamp = Timestamp::from_secs(1_795_640_000);
 const ASKED: &str = "ck-canary";
@@ -14,16 +21,32 @@ struct House {
     details: Vec<u64>,
     /// How many of them were dropped.
     dropped: usize,
+    /// It has 6.9.1 or a later version.
+    has_latency: bool,
+    names: Names,
     /// Its clock, in seconds after [`NOW`], which is the number of the next attempt.
     clock: u64,
     books: Shared,
+    stored: CounterFamilies,
 }
 
 impl House {
     fn new() -> House {
+        House::hashed(test_names(&[]))
+    }
+
+    fn hashed(names: Names) -> House {
         let ledger = Ledger::new(Caps::default(), Arc::default(), TimeZone::UTC);
-        let books = Arc::new(Mutex::new(Books::new(ledger)));
-        House { details: Vec::new(), dropped: 0, clock: 0, books }
+        let books = Arc::new(Mutex::new(Books::new(ledger, &names)));
+        House {
+            details: Vec::new(),
+            dropped: 0,
+            has_latency: true,
+            names,
+            clock: 0,
+            books,
+            stored: Vec::new(),
+        }
     }
 
     /// Makes attempts happen, one a second.
@@ -48,10 +71,11 @@ impl House {
         let mut details = String::new();
         for number in &self.details {
             let separator = if details.is_empty() { "" } else { "," };
+            let latency = if self.has_latency { r#""latency_ms":5,"# } else { "" };
             let time = jiff::Timestamp::from_second(NOW.as_secs() + i64::try_from(*number).unwrap()).unwrap();
             write!(
                 details,
-                r#"{separator}{{"timestamp":"{time}","latency_ms":5,"source":"a@example.com","auth_index":"0123456789abcdef",
+                r#"{separator}{{"timestamp":"{time}",{latency}"source":"a@example.com","auth_index":"0123456789abcdef",
                    "tokens":{{"input_tokens":{number},"output_tokens":1,"reasoning_tokens":0,"cached_tokens":0,"total_tokens":10}},
                    "failed":false}}"#
             )
@@ -70,14 +94,23 @@ impl House {
     fn poll(&mut self, bytes: Option<usize>) -> (u64, u64) {
         let text = self.text();
         let text = text.get(..bytes.unwrap_or(text.len())).unwrap();
-        let reader = Reader { names: test_names(&[]), known: Known::default(), now: NOW };
+        let is_read = self.read(text).is_some();
+        assert_eq!(is_read, bytes.is_none());
+        self.sums()
+    }
+
+    /// Reads an answer, and returns the number of lists that are not followed if it is whole.
+    fn read(&mut self, text: &str) -> Option<usize> {
+        let reader = Reader { names: self.names.clone(), known: Known::default(), now: NOW };
         let mut scanner = Scanner::new(text.as_bytes(), DETAIL);
-        let read = read_from(&mut scanner, &self.books, &reader, &OddFields::default());
-        assert_eq!(read.is_ok(), bytes.is_none());
-        if read.is_ok() {
-            lock(&self.books).was_read(NOW.saturating_add(Duration::from_secs(self.clock)));
-            self.clock += 10;
-        }
+        read_from(&mut scanner, &self.books, &reader, &OddFields::default()).ok()?;
+        let at = NOW.saturating_add(Duration::from_secs(self.clock));
+        self.clock += 10;
+        Some(lock(&self.books).was_read(at, NOW))
+    }
+
+    /// All attempts and tokens that were counted.
+    fn sums(&self) -> (u64, u64) {
         let usage = lock(&self.books).ledger.usage(|key| key.into(), NOW);
         usage.rows.iter().fold((0, 0), |sums, row| (sums.0 + row.requests, sums.1 + row.tokens.total))
     }
@@ -90,18 +123,29 @@ impl House {
 
     /// Another process goes on with what is stored.
     fn next_process(&mut self) {
-        let changes = lock(&self.books).changes();
-        let families: Vec<_> = changes.into_iter().map(|change| (change.family, change.rows)).collect();
-        let next = House::new();
+        self.store();
+        let next = House::hashed(self.names.clone());
         let mut books = lock(&next.books);
-        books.ledger.resume(&families);
-        for (family, rows) in &families {
+        books.ledger.resume(&self.stored);
+        for (family, rows) in &self.stored {
             if family == FAMILY {
                 books.restore(rows);
             }
         }
         drop(books);
         self.books = next.books;
+    }
+
+    fn store(&mut self) {
+        for CounterChange { family, rows, gone } in lock(&self.books).changes() {
+            if !self.stored.iter().any(|(known, _)| *known == family) {
+                self.stored.push((family.clone(), Vec::new()));
+            }
+            let (_, stored) = self.stored.iter_mut().find(|(known, _)| *known == family).unwrap();
+            let is_new = |labels: &str| rows.iter().any(|row| row.labels == labels);
+            stored.retain(|row| !gone.contains(&row.labels) && !is_new(&row.labels));
+            stored.extend(rows);
+        }
     }
 }
 
@@ -160,15 +204,106 @@ fn an_import_is_counted_unless_it_was_counted_before_the_restart() {
 }
 
 #[test]
-fn an_import_before_anything_else_is_the_same_list() {
-    let mut house = House::new();
-    house.attempts(50);
-    assert_eq!(house.counted(), 50);
-    let before = house.restart();
-    house.details.extend(&before[..40]);
-    assert_eq!(house.counted(), 50);
-    house.attempts(3);
-    assert_eq!(house.counted(), 53);
+fn an_import_before_anything_else_is_told_from_what_follows_it() {
+    for exported in [1, 40, 49, 50] {
+        for more in [0, 3, 10, 15, 100] {
+            for (polled_between, next_process) in [(false, false), (true, false), (false, true)] {
+                let mut house = House::new();
+                house.attempts(50);
+                assert_eq!(house.counted(), 50);
+                let before = house.restart();
+                house.details.extend(&before[..exported]);
+                if polled_between {
+                    assert_eq!(house.counted(), 50);
+                }
+                house.attempts(more);
+                // Where the imported part ends may be found with the second poll only.
+                let first = house.counted();
+                assert!(first == 50 || first == 50 + more, "{exported} {more}: {first}");
+                if next_process {
+                    house.next_process();
+                }
+                house.attempts(2);
+                assert_eq!(house.counted(), 52 + more, "{exported} {more} {polled_between}");
+                house.attempts(1);
+                assert_eq!(house.counted(), 53 + more);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_import_is_recognised_by_a_later_version() {
+    for own in [0, 2] {
+        let mut house = House::new();
+        house.has_latency = false;
+        house.attempts(50);
+        assert_eq!(house.counted(), 50);
+        let before = house.restart();
+        house.has_latency = true;
+        house.attempts(own);
+        house.details.extend(before);
+        house.attempts(3);
+        assert_eq!(house.counted(), 53 + own);
+    }
+}
+
+#[test]
+fn what_a_detail_is_known_by_is_what_the_server_knows_it_by() {
+    let names = test_names(&[]);
+    let print = |detail: &str| pass::print(detail.as_bytes(), &names);
+    let tokens = r#""tokens":{"input_tokens":1,"output_tokens":2,"reasoning_tokens":0,"cached_tokens":0,"total_tokens":3}"#;
+    let first = print(&format!(
+        r#"{{"timestamp":"2026-03-24T20:00:00.1234567+08:00","source":"a\u0040example.com","auth_index":"01",{tokens},"failed":false}}"#
+    ));
+    for same in [
+        format!(
+            r#"{{"timestamp":"2026-03-24T12:00:00.123456700Z","latency_ms":0,"source":"a@example.com","auth_index":"01",{tokens},"failed":false}}"#
+        ),
+        format!(
+            r#"{{"timestamp":"2026-03-24T12:00:00.1234567Z","source":"a@example.com","auth_index":"01",{tokens}}}"#
+        ),
+    ] {
+        assert_eq!(print(&same), first, "{same}");
+    }
+    for other in [
+        format!(r#"{{"timestamp":"2026-03-24T12:00:00.1234568Z","source":"a@example.com","auth_index":"01",{tokens},"failed":false}}"#),
+        format!(r#"{{"timestamp":"2026-03-24T12:00:00.1234567Z","source":"b@example.com","auth_index":"01",{tokens},"failed":false}}"#),
+        format!(r#"{{"timestamp":"2026-03-24T12:00:00.1234567Z","source":"a@example.com","auth_index":"02",{tokens},"failed":false}}"#),
+        format!(r#"{{"timestamp":"2026-03-24T12:00:00.1234567Z","source":"a@example.com","auth_index":"01",{tokens},"failed":true}}"#),
+        r#"{"timestamp":"2026-03-24T12:00:00.1234567Z","source":"a@example.com","auth_index":"01","failed":false}"#.to_owned(),
+        "5".to_owned(),
+    ] {
+        assert_ne!(print(&other), first, "{other}");
+    }
+}
+
+#[test]
+fn another_key_of_hashes_counts_nothing_again() {
+    for cut in [false, true] {
+        let mut house = House::new();
+        house.attempts(50);
+        assert_eq!(house.counted(), 50);
+        house.store();
+        house.names = Names::new(&test_config(), HashKey::new(b"another"));
+        house.next_process();
+        house.attempts(3);
+        if cut {
+            let bytes = house.text().len() / 2;
+            house.poll(Some(bytes));
+            house.next_process();
+        }
+        assert_eq!(house.counted(), 53, "{cut}");
+        house.next_process();
+        house.attempts(2);
+        assert_eq!(house.counted(), 55);
+        let (_, rows) = house.stored.iter().find(|(family, _)| family == FAMILY).unwrap();
+        assert_eq!(rows.len(), 3, "{rows:?}");
+        // A model that is new is counted.
+        let text = house.text().replace("\"m\"", "\"n\"");
+        house.read(&text);
+        assert_eq!(house.sums().0, 110);
+    }
 }
 
 #[test]
@@ -244,18 +379,84 @@ fn what_is_stored_has_no_key_and_no_account() {
     assert!(lock(&house.books).changes().is_empty());
 }
 
+/// A snapshot with so many models, of each of which there are so many attempts with a token each.
+fn many(models: std::ops::Range<usize>, attempts: u64) -> String {
+    let details = vec!["{}"; usize::try_from(attempts).unwrap()].join(",");
+    let model = |number| {
+        format!(
+            r#""m{number}":{{"total_requests":{attempts},"total_tokens":{attempts},"details":[{details}]}}"#
+        )
+    };
+    let models: Vec<_> = models.map(model).collect();
+    format!(r#"{{"usage":{{"apis":{{"{ASKED}":{{"models":{{{}}}}}}}}}}}"#, models.join(","))
+}
+
 #[test]
-fn only_so_many_lists_are_followed() {
+fn of_lists_that_are_not_followed_the_totals_are_counted() {
     let mut house = House::new();
-    house.attempts(1);
-    let text = house.text();
-    let reader = Reader { names: test_names(&[]), known: Known::default(), now: NOW };
-    for number in 0..LISTS + 10 {
-        let text = text.replace("\"m\"", &format!("\"m{number}\""));
-        read_from(&mut Scanner::new(text.as_bytes(), DETAIL), &house.books, &reader, &OddFields::default())
-            .unwrap();
-    }
+    let all = LISTS + 10;
+    assert_eq!(house.read(&many(0..all, 1)), Some(10));
+    assert_eq!(house.sums().0, all as u64);
+    let of_other = |house: &House| {
+        let usage = lock(&house.books).ledger.usage(|key| key.into(), NOW);
+        let rows = usage.rows.iter().filter(|row| &*row.api_key == OTHER);
+        rows.map(|row| (row.requests, row.tokens.total)).collect::<Vec<_>>()
+    };
+    assert_eq!(of_other(&house), [(10, 10)]);
+    house.next_process();
+    assert_eq!(house.read(&many(0..all, 3)), Some(10));
+    assert_eq!(house.sums().0, 3 * all as u64);
+    assert_eq!(of_other(&house), [(30, 30)]);
+    // The server restarts.
+    assert_eq!(house.read(&many(0..all, 1)), Some(10));
+    assert_eq!(of_other(&house), [(40, 40)]);
+}
+
+#[test]
+fn lists_of_former_servers_make_room() {
+    let mut house = House::new();
+    assert_eq!(house.read(&many(0..LISTS, 1)), Some(0));
+    // Another server, of which half fit at first.
+    assert_eq!(house.read(&many(LISTS / 2..LISTS + LISTS / 2, 2)), Some(LISTS / 2));
+    assert_eq!(house.read(&many(LISTS / 2..LISTS + LISTS / 2, 2)), Some(0));
+    house.next_process();
+    assert_eq!(house.read(&many(LISTS / 2..LISTS + LISTS / 2, 2)), Some(0));
     assert_eq!(lock(&house.books).lists.len(), LISTS);
+    let usage = lock(&house.books).ledger.usage(|key| key.into(), NOW);
+    assert_eq!(usage.rows.iter().filter(|row| &*row.api_key == OTHER).count(), 0);
+}
+
+#[test]
+fn implausible_totals_are_not_believed() {
+    let mut house = House::new();
+    let text = |requests: u64, tokens: u64| {
+        format!(
+            r#"{{"usage":{{"apis":{{"{ASKED}":{{"models":{{"m":{{"total_requests":{requests},"total_tokens":{tokens},"details":[]}}}}}}}}}}}}"#
+        )
+    };
+    house.read(&text(9_000_000_000_000_000_000, 9_000_000_000_000_000_000));
+    assert_eq!(house.sums(), (0, 0));
+    // As many as a server can have had, at once.
+    house.read(&text(9_000_000_000, 5_000));
+    assert_eq!(house.sums(), (9_000_000_000, 5_000));
+}
+
+#[test]
+fn a_detail_that_is_too_large_costs_only_itself() {
+    for place in [0, 1, 2] {
+        let mut house = House::new();
+        house.attempts(3);
+        let mut details: Vec<_> = house.text().match_indices("{\"timestamp\"").map(|(at, _)| at).collect();
+        let at = details.remove(place);
+        let long = format!(r#"{{"source":"{}"}},"#, "x".repeat(2 * DETAIL));
+        for _ in 0..2 {
+            let mut text = house.text();
+            text.insert_str(at, &long);
+            assert_eq!(house.read(&text), Some(0));
+            let usage = lock(&house.books).ledger.usage(|key| key.into(), NOW);
+            assert_eq!((usage.records, house.sums().0), (4, 3), "{place}");
+        }
+    }
 }
 
 #[test]
