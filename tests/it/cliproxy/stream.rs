@@ -133,7 +133,9 @@ fn truth(server: &Server, generation: Generation) -> Values {
         for (code, attempts) in &errors {
             add("llm_errors_total", &[&provider[..], &[code]].concat(), attempts * 1000);
         }
-        add("llm_usage_records_total", &[], attempts * 1000);
+        if generation.has_queue() {
+            add("llm_usage_records_total", &[], attempts * 1000);
+        }
     }
     add("llm_usage_gaps_total", &[], 0);
     add("llm_usage_bypassed_total", &[], 0);
