@@ -159,9 +159,9 @@ fn family(executor: Option<&str>, provider: Option<&str>, model: &str) -> Family
     let word = executor.or(provider).filter(|word| *word != UNKNOWN).unwrap_or(model);
     let begins =
         |family: &&str| word.get(..family.len()).is_some_and(|start| start.eq_ignore_ascii_case(family));
-    if CLAUDE.iter().any(|family| begins(family)) {
+    if CLAUDE.iter().any(begins) {
         Family::Claude
-    } else if GEMINI.iter().any(|family| begins(family)) {
+    } else if GEMINI.iter().any(begins) {
         Family::Gemini
     } else {
         Family::OpenAi
