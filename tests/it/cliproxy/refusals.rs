@@ -98,7 +98,7 @@ async fn other_refusals_have_words_of_their_own() {
         (
             || Answer::new(404, &[("content-type", "text/html")], "<html>nginx"),
             Reason::NotFound,
-            "check the URL",
+            "secret-key",
         ),
         (|| Answer::new(200, &[("content-type", "text/html")], "<html>panel"), Reason::Decode, "CLIProxyAPI"),
         (|| Answer::json(r#"{"detail": "ok"}"#), Reason::Decode, "CLIProxyAPI"),

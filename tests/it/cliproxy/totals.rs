@@ -156,12 +156,12 @@ async fn a_counter_that_goes_and_a_row_that_comes_twice_add_nothing() {
         _ => recorded.answer(request),
     });
     let config = CliproxyConfig {
-        credential_aliases: vec![("c1".to_owned(), "work".to_owned())],
+        credential_aliases: vec![("00000000000000c1".to_owned(), "work".to_owned())],
         ..config(&server.url(), UsageSetting::Queue)
     };
     let mut driver = Driver::new(&config);
-    let twice = r#"{"name": "a", "auth_index": "c1", "success": 10, "failed": 0},
-        {"name": "b", "auth_index": "c1", "success": 3, "failed": 0}"#;
+    let twice = r#"{"name": "a", "auth_index": "00000000000000c1", "success": 10, "failed": 0},
+        {"name": "b", "auth_index": "00000000000000c1", "success": 3, "failed": 0}"#;
     let both =
         r#""https://a|sk": {"success": 1000, "failed": 0}, "https://b|sk": {"success": 500, "failed": 0}"#;
     let one = r#""https://a|sk": {"success": 1000, "failed": 0}"#;
