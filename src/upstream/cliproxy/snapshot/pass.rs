@@ -9,13 +9,16 @@ use std::{
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Api, Books, Reader, Shared, list::List, lock};
+use super::{
+    books::{Api, Books, Reader, Shared, lock, nameless},
+    list::List,
+};
 use crate::{
-    model::{LlmTokens, Timestamp},
+    model::Timestamp,
     upstream::{
         cliproxy::{
             attempt::Attempt,
-            names::{self, Names, UNKNOWN},
+            names::{self, Names},
             record::Details,
             scan::Scanner,
         },
@@ -280,17 +283,6 @@ impl<'p, 'n> Pass<'p, 'n> {
 
     fn print(&self, detail: &[u8]) -> u64 {
         print(detail, &self.model.reader.names)
-    }
-}
-
-/// Attempts of which only the number and all tokens are known.
-pub(super) fn nameless(api_key: &Arc<str>, model: &Arc<str>, tokens: u64) -> Attempt {
-    Attempt {
-        api_key: Arc::clone(api_key),
-        provider: UNKNOWN.into(),
-        model: Arc::clone(model),
-        tokens: LlmTokens { total: tokens, ..LlmTokens::default() },
-        ..Attempt::default()
     }
 }
 

@@ -1,14 +1,20 @@
-use std::{fmt::Write, time::Duration};
+use std::{
+    fmt::Write,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use jiff::tz::TimeZone;
 
-use super::*;
+use super::{books::LISTS, *};
 use crate::{
-    model::CounterFamilies,
+    model::{CounterChange, CounterFamilies, OTHER, Timestamp},
     secret::HashKey,
     upstream::cliproxy::{
         config::{Caps, test_config},
-        names::test_names,
+        ledger::Ledger,
+        names::{Names, test_names},
+        record::Known,
     },
 };
 
