@@ -87,6 +87,8 @@ fn run(lane: usize, kills: usize) -> Figures {
     drop(busy);
     proxy.wire.heal();
     let daemon = home.start();
+    // One that is stopped before it has read what is on disk leaves it as it is.
+    wait_for("the counters", || sums(&daemon).contains_key("requests_total").then_some(()));
     while proxy.queued() > 0 {
         let left = proxy.queued();
         wait_for("the next records", || (proxy.queued() < left).then_some(()));

@@ -151,6 +151,7 @@ pub(super) fn xui() -> Vec<System> {
         "/",
         "/csrf-token",
         "/getTwoFactorEnable",
+        "/getSecretStatus",
         "/panel/api/setting/defaultSettings",
         "/panel/api/inbounds/list/slim",
         "/panel/api/clients/onlines",
