@@ -221,7 +221,7 @@ async fn xui(options: Options) -> io::Result<Simulated> {
     Ok(Simulated { tables, life: Box::pin(life) })
 }
 
-/// A CLIProxyAPI server with people at work, prices of most models, and budgets that are soon used up.
+/// A CLIProxyAPI server with people at work, and prices of most models.
 async fn cliproxy(options: Options) -> io::Result<Simulated> {
     let options = cliproxy::Options {
         generation: cliproxy::Generation::V7_3,
@@ -253,13 +253,7 @@ async fn cliproxy(options: Options) -> io::Result<Simulated> {
          \"claude-opus-*\" = {{ input = 5.0, output = 25.0, cached = 0.5, cache_write = 6.25 }}\n\
          \"claude-sonnet-*\" = {{ input = 3.0, output = 15.0, cached = 0.3, cache_write = 3.75 }}\n\
          \"gpt-5*\" = {{ input = 1.25, output = 10.0, cached = 0.125 }}\n\
-         \"gemini-3-pro*\" = {{ input = 2.0, output = 12.0, cached = 0.2 }}\n\n\
-         [alert.llm_token_budget]\n\
-         budget = 500_000\n\
-         period = \"day\"\n\n\
-         [alert.llm_cost_budget]\n\
-         budget = 2\n\
-         period = \"month\"\n",
+         \"gemini-3-pro*\" = {{ input = 2.0, output = 12.0, cached = 0.2 }}\n",
         listener.local_addr()?,
         options.key,
         keys.join(", "),
@@ -272,7 +266,7 @@ async fn cliproxy(options: Options) -> io::Result<Simulated> {
     Ok(Simulated { tables, life: Box::pin(life) })
 }
 
-/// Receivers that pass what they get to `arrivals`, and short intervals, so that alerts arrive soon.
+/// Receivers that pass what they get to `arrivals`, and short intervals and small budgets, so that alerts arrive soon.
 async fn receivers(arrivals: UnboundedSender<Arrival>) -> io::Result<Simulated> {
     let (smtp, http) = (loopback().await?, loopback().await?);
     let tables = format!(
@@ -281,6 +275,12 @@ async fn receivers(arrivals: UnboundedSender<Arrival>) -> io::Result<Simulated> 
          group_interval = \"20s\"\n\n\
          [alert.node_down]\n\
          for = \"10s\"\n\n\
+         [alert.llm_token_budget]\n\
+         budget = 500_000\n\
+         period = \"day\"\n\n\
+         [alert.llm_cost_budget]\n\
+         budget = 2\n\
+         period = \"month\"\n\n\
          [email.ops]\n\
          smarthost = \"{}\"\n\
          tls = \"none\"\n\
