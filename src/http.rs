@@ -154,6 +154,14 @@ impl From<Error> for Refusal {
     }
 }
 
+impl Reply {
+    /// The refusal that the answer is.
+    pub fn refused(self, error: Error) -> Refusal {
+        let retry_after = retry_after(&self.headers);
+        Refusal { error, retry_after, headers: Box::new(self.headers), said: self.body }
+    }
+}
+
 impl fmt::Debug for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Refusal { error, retry_after, headers: _, said: _ } = self;
@@ -466,7 +474,7 @@ async fn drain(mut response: Response, keep: usize, said: &mut BytesMut) {
 const HTML: &str = "HTML";
 
 /// How long a server asks to wait: a number of seconds, or a date, which is compared with the server's own.
-pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));

@@ -122,14 +122,14 @@ fn each_histogram(
     let mut series = text.family(family);
     for view in views {
         for row in usage(view).iter().flat_map(|usage| &usage.times) {
-            let Times { buckets, sum } = times(row);
-            let cumulative = buckets.iter().scan(0_u64, |sum, count| {
+            let times = times(row);
+            let cumulative = times.buckets.iter().scan(0_u64, |sum, count| {
                 *sum = sum.saturating_add(*count);
                 Some(*sum)
             });
-            let count = buckets.iter().copied().fold(0_u64, u64::saturating_add);
             let labels = [view.target(), &row.provider, &row.model];
-            series.add_histogram(&labels, Times::BOUNDS.into_iter().zip(cumulative), nanos(*sum), count);
+            let bounds = Times::BOUNDS.into_iter().zip(cumulative);
+            series.add_histogram(&labels, bounds, nanos(times.sum), times.count());
         }
     }
 }

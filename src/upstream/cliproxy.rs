@@ -20,6 +20,7 @@ mod scan;
 mod session;
 mod signals;
 mod snapshot;
+mod stored;
 mod totals;
 
 use std::{
@@ -53,7 +54,7 @@ use crate::{
     },
     secret::HashKey,
     upstream::{
-        Again, Cause, FetchError, Notes, Pace, Planned, Scope, Step, Timeouts,
+        Cause, FetchError, Notes, Pace, Planned, Step, Timeouts,
         json::{self, OddFields},
     },
 };
@@ -507,7 +508,7 @@ impl Cliproxy {
 /// A failure that other requests would meet too.
 fn unless_all(answer: Result<(), FetchError>) -> Result<(), FetchError> {
     match answer {
-        Err(err) if err.scope() == Scope::Login || err.again != Again::Usual => Err(err),
+        Err(err) if err.stops_others() => Err(err),
         _ => Ok(()),
     }
 }

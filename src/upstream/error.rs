@@ -145,6 +145,11 @@ impl FetchError {
         self.cause.scope()
     }
 
+    /// Whether it stops requests for other things too: it is one of the login, or the target demands a wait.
+    pub(super) fn stops_others(&self) -> bool {
+        self.scope() == Scope::Login || self.again != Again::Usual
+    }
+
     /// Whether the target, or something in front of it, timed out.
     pub fn is_too_slow(&self) -> bool {
         matches!(self.cause, Cause::Http(http::Error::Timeout(_) | http::Error::Status(504 | 524)))

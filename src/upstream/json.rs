@@ -19,6 +19,7 @@ pub use self::{
     object::{Lacking, Object, Rows, rows},
     odd::{OddField, OddFields},
     page::{Page, each, page},
+    value::start,
 };
 use crate::http::{BYTE_ORDER_MARK, Body};
 

@@ -213,7 +213,7 @@ impl Marzban {
                 Ok(answer) => {
                     Object::new("admin", &answer, &self.odd).and_then(|account| convert::sees_all(&account))
                 }
-                Err(err) if err.scope() == Scope::Login || err.again != Again::Usual => return Err(err),
+                Err(err) if err.stops_others() => return Err(err),
                 Err(_) => None,
             };
             self.account_at = Some(now);
@@ -252,7 +252,7 @@ impl Marzban {
                     let total = Object::new("users", &answer, &self.odd).and_then(|page| page.count("total"));
                     counts.extend(total.map(|total| (status, total)));
                 }
-                Err(err) if err.scope() == Scope::Login || err.again != Again::Usual => return Err(err),
+                Err(err) if err.stops_others() => return Err(err),
                 // The other counts would take as long to fail.
                 Err(err) if err.scope() == Scope::Target => uncounted = Some(err),
                 // The panel may fail on the one row of this page.

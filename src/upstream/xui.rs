@@ -43,7 +43,7 @@ use crate::{
         Fact, Identity, Moment, NamedUsers, NodeStatus, Part, System, Thresholds, Timestamp, UserCounts,
     },
     upstream::{
-        Again, Cause, FetchError, Notes, Pace, Planned, Scope, Step, Timeouts,
+        Cause, FetchError, Notes, Pace, Planned, Scope, Step, Timeouts,
         json::{Object, OddFields, Rows},
         panel_clock::PanelClock,
     },
@@ -415,10 +415,9 @@ impl Xui {
     }
 }
 
-/// Whether a failure of an optional request stops the others too: it is one of the login, or a wait that is demanded.
-/// Any other costs only what was requested.
+/// Whether a failure of an optional request stops the others too. Any other costs only what was requested.
 fn concerns_all(err: &FetchError) -> bool {
-    err.scope() == Scope::Login || err.cause == Cause::SessionLost || err.again != Again::Usual
+    err.stops_others() || err.cause == Cause::SessionLost
 }
 
 /// A status shows the host and the core.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::{
     RequestBuilder,
-    header::{ACCEPT, HeaderMap, RETRY_AFTER},
+    header::{ACCEPT, HeaderMap},
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -92,11 +92,7 @@ impl Cliproxy {
             status @ 300..=399 => http::Error::Redirect(status),
             status => http::Error::Status(status),
         };
-        let retry_after = reply.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let retry_after =
-            retry_after.and_then(|seconds| seconds.trim().parse().ok()).map(Duration::from_secs);
-        let refusal = Refusal { error, retry_after, headers: Box::new(reply.headers), said: reply.body };
-        Err(self.session.judge(asked, refusal, now))
+        Err(self.session.judge(asked, reply.refused(error), now))
     }
 
     /// Reads a JSON answer; absent: the server has no such route.

@@ -21,6 +21,7 @@ use super::{
     attempt::{Attempt, Billed, Outcome},
     config::Caps,
     prices::{ModelPrice, Prices},
+    stored::{of_secs, secs},
 };
 use crate::model::{
     Attempts, CounterChange, CounterFamilies, CounterRow, LlmErrors, LlmPeriod, LlmRecent, LlmRow, LlmSpent,
@@ -276,9 +277,9 @@ impl Ledger {
             periods: periods.into_values().collect(),
             records,
             gaps,
-            gap_at: time(gap_secs),
+            gap_at: of_secs(gap_secs),
             bypassed,
-            bypassed_at: time(bypassed_secs),
+            bypassed_at: of_secs(bypassed_secs),
         }
     }
 
@@ -346,14 +347,6 @@ fn place<V>(
 /// The number of names that have a place.
 fn named<V>(known: &BTreeMap<Arc<str>, V>) -> usize {
     known.len() - usize::from(known.contains_key(OTHER))
-}
-
-fn secs(time: Timestamp) -> u64 {
-    u64::try_from(time.as_secs()).unwrap_or(0)
-}
-
-fn time(secs: u64) -> Option<Timestamp> {
-    i64::try_from(secs).ok().filter(|secs| *secs > 0).map(Timestamp::from_secs)
 }
 
 fn add(sum: &mut u64, more: u64) {

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::config::{CliproxyConfig, is_hash};
-use crate::secret::HashKey;
+use crate::{secret::HashKey, upstream::json};
 
 /// The longest name of a provider or model, in bytes.
 const WORD: usize = 128;
@@ -68,21 +68,16 @@ impl Names {
 /// The provider as counters of credentials call it; absent: the server does not say.
 pub(super) fn provider(word: &str) -> Option<Arc<str>> {
     let word = word.strip_prefix("openai-compatible-").unwrap_or(word);
-    (!word.is_empty()).then(|| cut(word).into())
+    (!word.is_empty()).then(|| json::start(word, WORD).into())
 }
 
 /// A model as a label.
 pub(super) fn model(word: &str) -> Arc<str> {
-    if word.is_empty() { UNKNOWN.into() } else { cut(word).into() }
+    if word.is_empty() { UNKNOWN.into() } else { json::start(word, WORD).into() }
 }
 
 /// What the server calls a provider or model that it does not know.
 pub(super) const UNKNOWN: &str = "unknown";
-
-fn cut(word: &str) -> &str {
-    let end = (0..=word.len().min(WORD)).rev().find(|end| word.is_char_boundary(*end));
-    word.get(..end.unwrap_or(0)).unwrap_or(word)
-}
 
 #[cfg(test)]
 pub(super) fn test_names(aliases: &[(&str, &str)]) -> Names {

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::stored;
 use crate::{
     http,
     model::{CounterChange, CounterRow, Moment, Timestamp},
@@ -93,9 +94,9 @@ impl Queue {
 
     /// The change to what is stored.
     pub(super) fn changes(&mut self) -> Option<CounterChange> {
-        let row = |label: &str, at: Moment| {
-            let millis = u64::try_from(at.wall.as_millis()).unwrap_or_default();
-            CounterRow { labels: label.to_owned(), values: vec![millis] }
+        let row = |label: &str, at: Moment| CounterRow {
+            labels: label.to_owned(),
+            values: vec![stored::millis(at.wall)],
         };
         let begun = self.begun.map(|at| row(BEGUN, at));
         let rows: Vec<_> = begun.into_iter().chain(self.taken.map(|at| row(TAKEN, at))).collect();

@@ -13,6 +13,7 @@ use reqwest::{
 };
 use serde_json::value::RawValue;
 
+use super::stored;
 use crate::{
     http,
     model::{CounterRow, Moment, Reason, Timestamp},
@@ -125,8 +126,8 @@ impl Session {
     /// What must survive a restart.
     pub(super) fn rows(&self) -> Vec<CounterRow> {
         let row = |Refused { at, times }: Refused| {
-            let millis = u64::try_from(at.wall.as_millis()).unwrap_or_default();
-            CounterRow { labels: REFUSED.to_owned(), values: vec![millis, self.print, times.into()] }
+            let values = vec![stored::millis(at.wall), self.print, times.into()];
+            CounterRow { labels: REFUSED.to_owned(), values }
         };
         self.refused.map(row).into_iter().collect()
     }

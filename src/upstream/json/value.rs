@@ -82,11 +82,14 @@ fn is_date(text: &str) -> bool {
 }
 
 /// The first `most` bytes of a text, or fewer, so that no character is cut.
+pub fn start(text: &str, most: usize) -> &str {
+    let end = (0..=text.len().min(most)).rev().find(|end| text.is_char_boundary(*end));
+    text.get(..end.unwrap_or(0)).unwrap_or_default()
+}
+
+/// Cuts a text to its [`start`].
 pub(super) fn cut(text: &mut String, most: usize) {
-    if text.len() > most {
-        let end = (0..=most).rev().find(|end| text.is_char_boundary(*end));
-        text.truncate(end.unwrap_or(0));
-    }
+    text.truncate(start(text, most).len());
 }
 
 #[cfg(test)]

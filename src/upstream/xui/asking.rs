@@ -453,12 +453,7 @@ fn with_its_status(refusal: Refusal) -> Refusal {
 fn refusal_of(reply: Reply) -> Refusal {
     let status = status_of(&reply);
     let is_page = reply.body.first() == Some(&b'<');
-    Refusal {
-        error: if is_page { http::Error::Page(status) } else { http::Error::Status(status) },
-        retry_after: http::retry_after(&reply.headers),
-        headers: Box::new(reply.headers),
-        said: reply.body,
-    }
+    reply.refused(if is_page { http::Error::Page(status) } else { http::Error::Status(status) })
 }
 
 /// As [`with_its_status`], of an answer with any status.

@@ -1,4 +1,4 @@
-//! The program is told to stop, or to load its configuration again, while records are on their way: nothing is lost.
+//! The program is stopped, or loads its configuration again, in the middle of an answer with records: nothing is lost.
 
 use std::time::Duration;
 

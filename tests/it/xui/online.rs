@@ -28,7 +28,7 @@ async fn users_stay_online_for_30_seconds_on_panels_whose_lists_flap() {
         moved.panel.use_traffic("idle", 1, 1);
         moved.panel.advance(0);
         assert!(moved.online().await.contains("idle"), "{generation:?}");
-        // The next ticks have nobody.
+        // In the next ticks, no user is online.
         for (seconds, is_online) in [(15, true), (14, true), (1, false), (30, false)] {
             moved.pass(seconds);
             moved.panel.advance(0);
@@ -92,7 +92,7 @@ async fn a_core_that_was_just_started_makes_nobody_offline() {
         // One that fails to start is said to run, too, but without a version.
         moved.panel.crash_xray();
         assert!(moved.online().await.is_empty(), "{generation:?}");
-        // One that is stopped has nobody at once, whatever the list says.
+        // With one that is stopped, no user is online at once, whatever the list says.
         moved.panel.start_xray();
         // 3.0 loses the first value after a start.
         for _ in 0..2 {

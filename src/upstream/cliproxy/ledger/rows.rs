@@ -15,7 +15,10 @@ use std::time::Duration;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::model::{CounterChange, CounterRow, LlmSpent, LlmTokens, Times, Timestamp};
+use crate::{
+    model::{CounterChange, CounterRow, LlmSpent, LlmTokens, Times, Timestamp},
+    upstream::cliproxy::stored::{padded, secs},
+};
 
 pub(super) const ROWS: &str = "llm_rows";
 pub(super) const DURATIONS: &str = "llm_durations";
@@ -132,9 +135,8 @@ impl Row {
 impl Periods {
     pub(super) fn values(&self) -> Vec<u64> {
         let Periods { day, month } = *self;
-        let values = [day, month].map(|LlmSpent { since, tokens, cost_nanos }| {
-            [u64::try_from(since.as_secs()).unwrap_or(0), tokens, cost_nanos]
-        });
+        let values =
+            [day, month].map(|LlmSpent { since, tokens, cost_nanos }| [secs(since), tokens, cost_nanos]);
         values.concat()
     }
 
@@ -170,10 +172,6 @@ pub(super) fn values_of_times(times: &Times) -> Vec<u64> {
 pub(super) fn times_of(values: &[u64]) -> Times {
     let (micros, buckets) = values.split_first().unwrap_or((&0, &[]));
     Times { buckets: padded(buckets), sum: Duration::from_micros(*micros) }
-}
-
-fn padded<const N: usize>(values: &[u64]) -> [u64; N] {
-    std::array::from_fn(|at| values.get(at).copied().unwrap_or(0))
 }
 
 /// Changed rows by family, each of which is there once.

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::list::{self, List};
+use super::list::List;
 use crate::{
     model::{CounterChange, CounterRow, LlmTokens, OTHER, Timestamp},
     upstream::cliproxy::{
@@ -13,6 +13,7 @@ use crate::{
         ledger::Ledger,
         names::{self, Names, UNKNOWN},
         record::Known,
+        stored::{millis, of_millis, padded},
     },
 };
 
@@ -91,7 +92,7 @@ impl Books {
     pub(in crate::upstream::cliproxy) fn restore(&mut self, rows: &[CounterRow]) {
         let read = rows.iter().find(|row| row.labels == READ);
         let [millis, key, rehashes] = read.map_or([0, self.key, 0], |row| padded(&row.values));
-        self.read = list::of_millis(millis);
+        self.read = of_millis(millis);
         let is_other_key = key != self.key;
         self.rehashes = is_other_key || rehashes != 0;
         self.read_changed = is_other_key;
@@ -166,7 +167,7 @@ impl Books {
             .collect();
         if std::mem::take(&mut self.read_changed) {
             let PassedOver { lists: _, requests, tokens } = self.passed_over;
-            let values = vec![self.read.map_or(0, list::millis), self.key, self.rehashes.into()];
+            let values = vec![self.read.map_or(0, millis), self.key, self.rehashes.into()];
             rows.push(CounterRow { labels: READ.to_owned(), values });
             rows.push(CounterRow { labels: OTHER.to_owned(), values: vec![requests, tokens] });
         }
@@ -220,10 +221,6 @@ impl Books {
         *all = all.saturating_add(requests);
         *all_tokens = all_tokens.saturating_add(tokens);
     }
-}
-
-fn padded<const N: usize>(values: &[u64]) -> [u64; N] {
-    std::array::from_fn(|at| values.get(at).copied().unwrap_or(0))
 }
 
 /// Under what the server counts: a client key, or for requests without one, a route or a provider.

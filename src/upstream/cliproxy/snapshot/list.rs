@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::model::Timestamp;
+use crate::{
+    model::Timestamp,
+    upstream::cliproxy::stored::{millis, of_millis},
+};
 
 /// Former lists whose parts are recognised.
 const FORMER: usize = 3;
@@ -100,13 +103,4 @@ impl List {
         let former_read = of_millis(*former_read);
         Some(List { count, first, last, tokens, again, former_read, former, changed: false, seen: 0 })
     }
-}
-
-/// A time as it is stored; 0: it is not known.
-pub(super) fn millis(time: Timestamp) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(0)
-}
-
-pub(super) fn of_millis(millis: u64) -> Option<Timestamp> {
-    i64::try_from(millis).ok().filter(|millis| *millis > 0).map(Timestamp::from_millis)
 }
