@@ -85,7 +85,7 @@ def part(name, subject, target="home"):
 
 
 DOWN = alert("TargetDown", target="home", kind="target")
-FAILING = alert("NotificationsFailing", instance="a:1", receiver="ops")
+FAILING = alert("NotificationsFailing", instance="a:1", kind="receiver", subject="ops")
 # Alerts that fire together, and those of them that are inhibited.
 CASES = [
     ([alert("ExporterDown", instance="a:1"), alert("ReloadFailed", instance="b:1")], [DOWN, user("80%")]),
@@ -138,9 +138,11 @@ def ask(url):
 
 def check_labels(url):
     alerts = {each["labels"]["alertname"]: each["labels"] for each in ask(f"{url}/api/v2/alerts")}
-    expected = {"alertname": "ProxymeterRelabelled", "severity": "info", "target": "home", "user": "ann"}
+    builtin = {"kind": "user", "subject": "ann", "step": "80%", "system": "marzban", "target": "home"}
+    expected = {"alertname": "ProxymeterRelabelled", "severity": "info", **builtin}
     assert alerts["ProxymeterRelabelled"] == expected, alerts
-    assert alerts["Other"] == {"alertname": "Other", "severity": "info", "kind": "user"}, alerts
+    expected = {"alertname": "Other", "severity": "info", "job": "node", "target": "home", "cluster": "home"}
+    assert alerts["Other"] == expected, alerts
 
 
 match sys.argv[1:]:

@@ -53,10 +53,10 @@ groups:
     rules:
       - alert: ProxymeterRelabelled
         expr: vector(1)
-        labels: { severity: info, target: home, kind: user, subject: ann, step: 80%, system: marzban, user: ann }
+        labels: { severity: info, job: proxymeter, target: home, kind: user, subject: ann, step: 80%, system: marzban }
       - alert: Other
         expr: vector(1)
-        labels: { severity: info, kind: user }
+        labels: { severity: info, job: node, target: home }
 YAML
 port=$(free_port)
 sed -i -e "s/127.0.0.1:9093/$alertmanager/" -e 's/127.0.0.1:10057/127.0.0.1:9/' \

@@ -96,9 +96,9 @@ Use one source of alerts, otherwise each of them arrives twice:
 - proxymeter: do not load `targets.rules.yml` and `users.rules.yml`. `exporter.rules.yml` is still useful, because an exporter
   that is down cannot say so.
 
-If you want both, [`both-sources.yml`](../packaging/prometheus/both-sources.yml) removes the labels `kind`, `subject`, `step`
-and `system` from the alerts of Prometheus. Routes and silences for proxymeter's own alerts, which have these labels, then do
-not match those of Prometheus.
+If the alerts of both reach one Alertmanager, remove the labels `job` and `cluster` from those of Prometheus, as
+[`both-sources.yml`](../packaging/prometheus/both-sources.yml) does. All other labels are the same, and alerts with the same
+labels are one alert.
 ";
 
 fn reference() -> String {
