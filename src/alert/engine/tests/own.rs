@@ -54,7 +54,7 @@ fn people_are_told_of_a_daemon_that_fails_once_and_when_it_is_well_again() {
     let known = daemon.bench.engine.active();
     let known: Vec<_> =
         known.list.iter().map(|alert| (alert.alertname, &*alert.target, alert.kind)).collect();
-    let expected = [("ProxymeterHeartbeatWithheld", "", "daemon"), ("ProxymeterReloadFailed", "", "daemon")];
+    let expected = [("ProxymeterHeartbeatWithheld", "", "exporter"), ("ProxymeterReloadFailed", "", "exporter")];
     assert_eq!(known, expected);
     // Targets come and go.
     daemon.board.set_targets(&[]);
@@ -71,10 +71,10 @@ fn a_heartbeat_that_is_withheld_says_why() {
     daemon.bench.engine.observe(&daemon.board.view(), at(0));
     daemon.bench.pass(at(0), at(60));
     let alert = &daemon.bench.notices[0].alerts[0];
-    assert_eq!(alert.annotations["description"], "No heartbeat is sent, because poll home is stuck.");
+    assert_eq!(alert.annotations["description"], "The heartbeat is not sent, because poll home is stuck.");
     let labels: Vec<_> = alert.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let expected =
-        ["alertname=ProxymeterHeartbeatWithheld", "kind=daemon", "severity=warning", "subject=heartbeat"];
+        ["alertname=ProxymeterHeartbeatWithheld", "kind=exporter", "severity=critical", "subject=heartbeat"];
     assert_eq!(labels, expected);
 }
 
