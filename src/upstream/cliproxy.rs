@@ -49,12 +49,12 @@ use crate::{
     clock::Beat,
     http::{self, BuildError, Client, Limits as HttpLimits},
     model::{
-        CounterChange, CounterFamilies, CounterRow, Credential, Fact, Identity, LlmMode, LlmState, Moment,
-        Part, System, Timestamp,
+        CounterChange, CounterFamilies, Credential, Fact, Identity, LlmMode, LlmState, Moment, Part, System,
+        Timestamp,
     },
     secret::HashKey,
     upstream::{
-        Cause, FetchError, Notes, Pace, Planned, Step, Timeouts,
+        Cause, FetchError, Notes, Pace, Planned, RefusedKeys, Step, Timeouts,
         json::{self, OddFields},
     },
 };
@@ -66,8 +66,6 @@ const USAGE_BODY: usize = 2 * 1024 * 1024 * 1024 - 1;
 /// Records of one batch, and how many there are after a batch that was too large.
 const BATCH: usize = 1000;
 const SMALL_BATCH: usize = 100;
-/// The family of the row of a refused key.
-const SESSION: &str = "llm_session";
 
 const NO_QUEUE: &str = "the server has no queue of records over HTTP: versions up to 6.9 have totals instead (write usage = \
                         \"auto\"), and 6.10.0 to 6.10.7 have a queue by the Redis protocol alone, which is not spoken here";
@@ -106,8 +104,6 @@ pub struct Cliproxy {
     /// The keys that were listed last, and how many were left out.
     keys: (Vec<Listed>, usize),
     limits: Limits,
-    /// The rows of the session as they are on disk.
-    session_rows: Vec<CounterRow>,
     hinted: bool,
     notes: Notes,
     odd: OddFields,
@@ -130,16 +126,20 @@ impl fmt::Debug for Cliproxy {
 impl Cliproxy {
     /// # Errors
     /// When a certificate or key cannot be used.
-    pub fn new(config: &CliproxyConfig, key: HashKey, timeouts: Timeouts) -> Result<Self, BuildError> {
+    pub fn new(
+        config: &CliproxyConfig,
+        key: HashKey,
+        refused: &RefusedKeys,
+        timeouts: Timeouts,
+    ) -> Result<Self, BuildError> {
         let ledger = Ledger::new(config.caps, Arc::clone(&config.prices), config.zone.clone());
-        let session = Session::new(&config.key, &key);
         let names = Names::new(config, key);
         Ok(Cliproxy {
             http: Client::new(&config.tls, config.url.is_https())?,
             config: config.clone(),
             small: HttpLimits { deadline: timeouts.request, body: SMALL_BODY },
             usage: HttpLimits { deadline: timeouts.page, body: USAGE_BODY },
-            session,
+            session: Session::new(config, refused),
             books: Arc::new(Mutex::new(Books::new(ledger, &names))),
             names,
             routes: Routes::default(),
@@ -158,7 +158,6 @@ impl Cliproxy {
             known: Known::default(),
             keys: (Vec::new(), 0),
             limits: Limits::default(),
-            session_rows: Vec::new(),
             hinted: false,
             notes: Notes::default(),
             odd: OddFields::default(),
@@ -189,8 +188,6 @@ impl Cliproxy {
             let family = families.iter().find(|(family, _)| family == name);
             family.map(|(_, rows)| rows.as_slice()).unwrap_or_default()
         };
-        self.session_rows = of(SESSION).to_vec();
-        self.session.restore(&self.session_rows, now);
         self.totals.restore(families);
         let cut_off = self.queue.restore(of(queue::FAMILY), now);
         let outdated = {
@@ -219,6 +216,15 @@ impl Cliproxy {
     }
 
     pub(super) async fn read(&mut self, part: Part, now: Moment) -> Result<Step, FetchError> {
+        self.beat.rest();
+        let turn = self.session.turn(now).await;
+        let read = self.read_part(part, now).await;
+        self.session.keep(now).await;
+        drop(turn);
+        read
+    }
+
+    async fn read_part(&mut self, part: Part, now: Moment) -> Result<Step, FetchError> {
         match part {
             Part::Credentials => self.read_credentials(now).await,
             Part::Usage => match self.config.usage {
@@ -498,9 +504,6 @@ impl Cliproxy {
         }
         changes.extend(self.queue.changes());
         changes.extend(self.totals.changes());
-        let rows = self.session.rows();
-        changes.extend(CounterChange::between(SESSION, &self.session_rows, rows.clone()));
-        self.session_rows = rows;
         changes
     }
 }
