@@ -84,7 +84,12 @@ async fn other_refusals_have_words_of_their_own() {
     simulated.driver.read(Part::Credentials).await.unwrap();
 
     type Reply = fn() -> Answer;
-    let cases: [(Reply, Reason, &str); 8] = [
+    let cases: [(Reply, Reason, &str); 9] = [
+        (
+            || Answer::new(400, &[], "Client sent an HTTP request to an HTTPS server.\n"),
+            Reason::Tls,
+            "https://",
+        ),
         (
             || Answer::new(403, &[], r#"{"error":"remote management disabled"}"#),
             Reason::Forbidden,
