@@ -97,6 +97,8 @@ pub struct Cliproxy {
     totals: Totals,
     /// The server counts the attempts of its credentials.
     counts_credentials: bool,
+    /// A restart of the server was seen without the counters of keys.
+    restarted: bool,
     watch: Watch,
     /// Records since the queue was last empty.
     taken: u64,
@@ -153,6 +155,7 @@ impl Cliproxy {
             retention_read: None,
             totals: Totals::new(),
             counts_credentials: false,
+            restarted: false,
             watch: Watch::default(),
             taken: 0,
             known: Known::default(),
@@ -284,6 +287,7 @@ impl Cliproxy {
         let Files { mut listed, mut omitted, has_cooldowns, has_counts, .. } = self.read_files(now).await?;
         (self.signs.cooldowns, self.signs.counters) = (has_cooldowns, has_counts);
         let keys = self.read_keys(now).await.map(|keys| self.keys = keys);
+        let has_keys = keys.is_ok();
         unless_all(keys)?;
         let (keys, left_out) = self.keys.clone();
         self.known.keys.clear();
@@ -298,7 +302,7 @@ impl Cliproxy {
         let providers = listed.iter().map(|listed| &listed.credential);
         let providers = providers.map(|known| (Arc::clone(&known.label), Arc::clone(&known.provider)));
         self.known.providers = providers.collect();
-        let credentials = self.complete(listed, now);
+        let credentials = self.complete(listed, has_keys, now);
         let version = self.version.clone().unwrap_or_default();
         let generation = generation(&self.routes, self.signs).to_owned();
         let mut facts = vec![
@@ -307,23 +311,31 @@ impl Cliproxy {
             Fact::Credentials(credentials),
         ];
         facts.extend(self.state().map(Fact::LlmState));
-        // Gaps show also while no records come.
-        if self.is_resumed && self.config.usage == UsageSetting::Queue {
+        let shows_usage = match self.config.usage {
+            // Gaps show also while no records come.
+            UsageSetting::Queue => true,
+            // A server that has lost its totals in an upgrade has what they were.
+            UsageSetting::Auto => self.routes.usage.is_absent(),
+            UsageSetting::Snapshot | UsageSetting::Off => false,
+        };
+        if shows_usage && self.is_resumed {
             facts.push(self.usage_fact(now));
         }
         Ok(Step { durable: self.changes(), ..Step::done(Part::Credentials, facts) })
     }
 
-    /// Credentials with all that is known of them, under the labels that they are shown with.
-    fn complete(&mut self, listed: Vec<Listed>, now: Moment) -> Vec<Credential> {
+    /// Credentials with all that is known of them, under the labels that they are shown with. `has_keys`: the counters of
+    /// keys are not those of an earlier answer.
+    fn complete(&mut self, listed: Vec<Listed>, has_keys: bool, now: Moment) -> Vec<Credential> {
         self.limits.forget(now.wall);
         let labels: HashSet<_> = listed.iter().map(|listed| Arc::clone(&listed.credential.label)).collect();
         let (mut grew, mut counting) = (0_u64, 0_u64);
+        let (mut fell, mut held) = (false, false);
         let (mut seen, mut entries, mut used) = (HashSet::new(), HashSet::new(), HashSet::new());
         let mut credentials = Vec::with_capacity(labels.len());
         self.counts_credentials = listed.iter().any(|listed| !listed.counters.is_empty());
         let reads_details = matches!(self.config.usage, UsageSetting::Auto | UsageSetting::Snapshot);
-        for Listed { mut credential, key: _, counters, has_cooldowns } in listed {
+        for Listed { mut credential, key, counters, has_cooldowns } in listed {
             if !seen.insert(Arc::clone(&credential.label)) {
                 continue;
             }
@@ -331,6 +343,10 @@ impl Cliproxy {
                 let read = self.totals.read(&credential.label, &counters);
                 (credential.requests, credential.failed) = (Some(read.requests), Some(read.failed));
                 grew = grew.saturating_add(read.grew);
+                if has_keys || key.is_none() {
+                    fell |= read.fell;
+                    held |= read.held;
+                }
                 if record::counts_tokens(&credential.provider) {
                     counting = counting.saturating_add(read.grew);
                 }
@@ -347,12 +363,28 @@ impl Cliproxy {
             credentials.push(credential);
         }
         self.totals.limit(&labels, &entries);
+        // A key or file that is put back begins again alone. After a restart, keys may come later than files.
+        let restarted = fell && !held;
+        let is_known = std::mem::take(&mut self.restarted);
+        if restarted && !is_known {
+            self.server_restarted(now);
+        }
+        self.restarted = (restarted || is_known) && !has_keys;
         match self.enabled {
             // Counters grow without records then.
             Some(false) => self.watch.begins_again(),
             _ => self.watch.grew(grew, counting),
         }
         credentials
+    }
+
+    /// The queue was lost, and cooldowns too.
+    fn server_restarted(&mut self, now: Moment) {
+        self.limits.server_restarted();
+        self.watch.begins_again();
+        if self.takes_records() {
+            lock(&self.books).ledger.gap(now.wall);
+        }
     }
 
     /// How usage is read; absent: it is not known yet.

@@ -10,6 +10,8 @@ use crate::common::cliproxy::{KEY, QUEUE, Simulated};
 
 const QUEUES: [Generation; 4] = [Generation::V6_10, Generation::V7_2, Generation::V7_3, Generation::V8_0];
 
+const KEY_USAGE: [&str; 2] = ["/v0/management/api-key-usage", "/v8/management/observability/usage/api-keys"];
+
 #[tokio::test]
 async fn records_are_taken_until_there_are_none_and_only_while_that_is_configured() {
     for generation in QUEUES {
@@ -85,6 +87,45 @@ async fn a_lost_answer_and_a_late_poll_are_gaps() {
     simulated.restart();
     simulated.driver.read_all().await;
     assert_eq!(gaps(&simulated), 3);
+}
+
+#[tokio::test]
+async fn a_restart_of_the_server_is_a_gap_and_a_credential_that_is_put_back_is_none() {
+    for generation in QUEUES {
+        let mut simulated = Simulated::of(generation, UsageSetting::Queue).await;
+        let gaps = |simulated: &Simulated| simulated.driver.report.llm_usage.gaps;
+        let names: Vec<_> = simulated.server.credentials().into_iter().map(|known| known.name).collect();
+        simulated.server.attempts(300);
+        simulated.driver.read_all().await;
+        for name in &names {
+            assert!(simulated.server.put_back(name));
+            simulated.server.attempts(300);
+            simulated.driver.read_all().await;
+            simulated.pass(15);
+        }
+        assert_eq!(gaps(&simulated), 0, "{generation:?}");
+        // Counters of keys that come later than those of files fall then, and show the same restart.
+        for fails in [false, true] {
+            let before = gaps(&simulated);
+            simulated.server.attempts(300);
+            simulated.driver.read_all().await;
+            simulated.server.attempts(10);
+            simulated.server.restart();
+            if fails {
+                simulated.server.wire.fail(
+                    KEY_USAGE[usize::from(generation == Generation::V8_0)],
+                    Fault::Status(503),
+                    Times::Once,
+                );
+            }
+            for _ in 0..3 {
+                simulated.driver.read_all().await;
+                simulated.server.attempts(10);
+                simulated.pass(15);
+            }
+            assert_eq!(gaps(&simulated), before + 1, "{generation:?} {fails}");
+        }
+    }
 }
 
 #[tokio::test]
