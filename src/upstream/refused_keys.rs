@@ -33,7 +33,7 @@ const FILE: &str = "refused-keys.json";
 const SIZE: u64 = 1024 * 1024;
 /// How long a disk may take.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// After this time, in milliseconds, a refusal is of no interest to anybody.
+/// After this time, in milliseconds, no server counts a refusal any more.
 const OUTDATED_MS: i64 = 24 * 3600 * 1000;
 
 /// All refused keys. Clones share what they know.
@@ -143,9 +143,10 @@ impl RefusedKey {
 
     pub(super) fn was_accepted(&self) {
         let mut known = self.known();
-        // A file that cannot be read is written again.
-        let unsaved = known.refused.is_some() || known.unread.is_some();
-        *known = Known { refused: None, accepted: true, unread: None, unsaved: unsaved || known.unsaved };
+        // The daemon replaces a file that cannot be read.
+        let replaces = known.unread.is_some() && self.waits;
+        let unsaved = known.unsaved || known.refused.is_some() || replaces;
+        *known = Known { refused: None, accepted: true, unread: None, unsaved };
     }
 
     /// Writes what has changed. If that fails, it is known as long as the process runs.
@@ -253,7 +254,7 @@ impl Kept {
         let owner = fs::metadata(folder)?;
         let aside = file.with_extension(format!("new-{}", std::process::id()));
         let mut open = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
-        // A command that root runs must not take the file away from the daemon. Nobody else may give a file away.
+        // A command that root runs must not take the file away from the daemon. Of other users, this fails.
         drop(fchown(&open, Some(owner.uid()), Some(owner.gid())));
         open.write_all(&serde_json::to_vec(self)?)?;
         open.sync_all()?;
