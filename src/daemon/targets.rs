@@ -152,14 +152,12 @@ impl TargetsPlan {
     /// # Errors
     /// When a certificate or key cannot be used.
     pub(super) fn build(self, shared: &Shared, key: Option<&HashKey>) -> Result<NewTargets, StartError> {
+        let Shared { board, clock, telemetry, beats, refused_keys, store: _ } = shared;
         let mut new = Vec::new();
         for (target, start) in self.changed {
             let (reread, requests) = mpsc::unbounded_channel();
-            let poller = {
-                let Shared { board, clock, telemetry, refused_keys, .. } = shared;
-                poller(&target, key, refused_keys, board, telemetry, clock, requests)?
-            };
-            shared.beats.watch(format!("poll {}", target.name), poller.beat());
+            let poller = poller(&target, key, refused_keys, board, telemetry, clock, requests)?;
+            beats.watch(format!("poll {}", target.name), poller.beat());
             new.push(NewTarget { target, start, poller, reread });
         }
         Ok(NewTargets { targets: self.targets, new })

@@ -99,6 +99,8 @@ pub struct Cliproxy {
     counts_credentials: bool,
     /// A restart of the server was seen without the counters of keys.
     restarted: bool,
+    /// Gaps when the counters were last read.
+    gaps: u64,
     watch: Watch,
     /// Records since the queue was last empty.
     taken: u64,
@@ -156,6 +158,7 @@ impl Cliproxy {
             totals: Totals::new(),
             counts_credentials: false,
             restarted: false,
+            gaps: 0,
             watch: Watch::default(),
             taken: 0,
             known: Known::default(),
@@ -196,6 +199,7 @@ impl Cliproxy {
         let outdated = {
             let mut books = lock(&self.books);
             let outdated = books.ledger.resume(families);
+            self.gaps = books.ledger.gaps();
             books.restore(of(snapshot::FAMILY));
             if cut_off {
                 books.ledger.gap(now.wall);
@@ -370,6 +374,7 @@ impl Cliproxy {
             self.server_restarted(now);
         }
         self.restarted = (restarted || is_known) && !has_keys;
+        self.gaps = lock(&self.books).ledger.gaps();
         match self.enabled {
             // Counters grow without records then.
             Some(false) => self.watch.begins_again(),
@@ -378,12 +383,14 @@ impl Cliproxy {
         credentials
     }
 
-    /// The queue was lost, and cooldowns too.
+    /// The queue was lost, and cooldowns too. It may be a gap that is counted already, because the server was away.
     fn server_restarted(&mut self, now: Moment) {
         self.limits.server_restarted();
         self.watch.begins_again();
-        if self.takes_records() {
-            lock(&self.books).ledger.gap(now.wall);
+        let ledger = &mut lock(&self.books).ledger;
+        if self.takes_records() && ledger.gaps() == self.gaps {
+            ledger.gap(now.wall);
+            self.queue.was_emptied(now);
         }
     }
 

@@ -32,8 +32,8 @@ pub enum Cause {
     },
     /// The server refused the key, which is sent again after a time. It counts such requests.
     #[error(
-        "the server refused the key (answered {status}); check it. It is sent again when it changes, or after {}, because \
-         the server bans an address after five refused requests",
+        "the server refused the management key (answered {status}); check management_key. It is sent again when it changes, or \
+         after {}, because the server bans an address after five refused requests",
         humantime::format_duration(*.left)
     )]
     Key { status: u16, left: Duration },

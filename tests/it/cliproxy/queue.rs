@@ -125,6 +125,19 @@ async fn a_restart_of_the_server_is_a_gap_and_a_credential_that_is_put_back_is_n
             }
             assert_eq!(gaps(&simulated), before + 1, "{generation:?} {fails}");
         }
+        // The server is away for longer than it keeps records, which shows in either order.
+        for part in [Part::Credentials, Part::Usage] {
+            let before = gaps(&simulated);
+            simulated.server.attempts(300);
+            simulated.driver.read_all().await;
+            simulated.server.restart();
+            simulated.pass(120);
+            simulated.driver.read(part).await.unwrap();
+            simulated.driver.read_all().await;
+            simulated.pass(15);
+            simulated.driver.read_all().await;
+            assert_eq!(gaps(&simulated), before + 1, "{generation:?} {part:?}");
+        }
     }
 }
 
