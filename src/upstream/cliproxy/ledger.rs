@@ -196,6 +196,11 @@ impl Ledger {
         totals.gap_secs = secs(now);
     }
 
+    /// Times in which records may have been lost.
+    pub(super) fn gaps(&self) -> u64 {
+        self.totals.get().gaps
+    }
+
     /// Counts attempts of which no record came.
     pub(super) fn bypassed(&mut self, attempts: u64, now: Timestamp) {
         let totals = self.totals.change();

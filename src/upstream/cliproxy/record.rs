@@ -73,6 +73,16 @@ pub(super) enum Element {
 pub(super) struct Record {
     pub(super) attempt: Attempt,
     pub(super) signals: Signals,
+    pub(super) failure: Failure,
+}
+
+/// What the answer of a provider that failed says, as far as the server looks at it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Failure {
+    /// It is JSON, so it is the provider's, not an error of the network or a page of something in between.
+    pub(super) is_of_provider: bool,
+    /// When to try again, in those words that the server obeys.
+    pub(super) retry_after: Option<Duration>,
 }
 
 /// Reads an element of the queue.
@@ -95,7 +105,8 @@ pub(super) fn element(raw: &RawValue, names: &Names, known: &Known, odd: &OddFie
     };
     let failed = record.flag("failed").unwrap_or(false);
     let streams = record.flag("stream").unwrap_or(true);
-    let code = record.object("fail").and_then(|fail| fail.count("status_code"));
+    let fail = record.object("fail");
+    let code = fail.as_ref().and_then(|fail| fail.count("status_code"));
     let outcome = match failed {
         false => Outcome::Succeeded,
         true => Outcome::Failed(code.and_then(|code| u16::try_from(code).ok()).filter(|code| *code > 0)),
@@ -118,7 +129,26 @@ pub(super) fn element(raw: &RawValue, names: &Names, known: &Known, odd: &OddFie
         billed: Billed { tier, ..breakdown.unwrap_or_else(|| tokens.billed(family)) },
     };
     let signals = Signals::read(record.raw("response_headers"));
-    Element::Record(Box::new(Record { attempt, signals }))
+    let mut failure = fail.filter(|_| failed).map(|fail| read_failure(&fail)).unwrap_or_default();
+    let provider_is = |word: &str| *attempt.provider == *word;
+    // Of Claude it waits for a second more than the header says. Of others it ignores the header.
+    if provider_is("claude") && record.text("auth_type").as_deref() == Some("oauth") {
+        failure.retry_after = signals.retry_after.map(|wait| wait.saturating_add(Duration::from_secs(1)));
+    } else if !provider_is("codex") {
+        failure.retry_after = None;
+    }
+    Element::Record(Box::new(Record { attempt, signals, failure }))
+}
+
+/// Reads the body of a failure, and keeps none of it.
+fn read_failure(fail: &Object<'_>) -> Failure {
+    let odd = OddFields::default();
+    let body = fail.secret("body").and_then(|body| serde_json::from_str::<Box<RawValue>>(&body).ok());
+    let Some(body) = body.as_deref().and_then(|raw| Object::new("body", raw, &odd)) else {
+        return Failure::default();
+    };
+    let codex = body.object("error").and_then(|error| error.count("resets_in_seconds"));
+    Failure { is_of_provider: true, retry_after: codex.map(Duration::from_secs) }
 }
 
 fn read_tokens(tokens: &Object<'_>) -> Tokens {

@@ -27,7 +27,7 @@ fn the_whole_of_a_record_is_read() {
     let records = include_str!("../../../../tests/fixtures/cliproxy/v7.3/usage-queue.json");
     let records: Vec<Box<RawValue>> = serde_json::from_str(records).unwrap();
     let names = test_names(&[]);
-    let Record { attempt, signals } = record(records[0].get());
+    let Record { attempt, signals, failure: _ } = record(records[0].get());
     let expected = Attempt {
         started: Some(Timestamp::from_millis(1_787_378_591_123)),
         api_key: names.hash("client-key-alpha-0000000000000001"),
@@ -56,7 +56,7 @@ fn the_whole_of_a_record_is_read() {
     };
     assert_eq!(attempt, expected);
     assert_eq!(signals.windows(&Arc::default(), Timestamp::default()).len(), 2);
-    let Record { attempt, signals } = record(records[1].get());
+    let Record { attempt, signals, failure: _ } = record(records[1].get());
     assert_eq!((attempt.outcome, attempt.first_token), (Outcome::Failed(Some(429)), None));
     assert_eq!(signals.retry_after, Some(Duration::from_secs(1380)));
     // Neither keys nor accounts are left.
