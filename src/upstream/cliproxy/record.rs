@@ -267,8 +267,7 @@ pub(super) struct Details<'n> {
 #[derive(Clone)]
 struct Whose {
     credential: Option<Arc<str>>,
-    /// Absent: it is not known.
-    provider: Option<Arc<str>>,
+    provider: Arc<str>,
 }
 
 /// The most of these that are remembered. Large servers have some hundred credentials.
@@ -358,7 +357,8 @@ impl<'n> Details<'n> {
         let place = met.unwrap_or_else(|| {
             let index = index(json_index, self.names);
             let credential = self.known.credential(self.names.hash(source), index, None);
-            let provider = credential.as_ref().and_then(|label| self.known.providers.get(label)).cloned();
+            let provider = credential.as_ref().and_then(|label| self.known.providers.get(label));
+            let provider = provider.map_or_else(|| UNKNOWN.into(), Arc::clone);
             if self.met.len() >= MET {
                 self.met.clear();
             }
@@ -387,18 +387,13 @@ fn fill(
         cache_creation: count(tokens.cache_creation),
         total: count(tokens.total),
     };
-    let family = family(None, provider.as_deref(), &attempt.model);
     attempt.credential.clone_from(credential);
-    match provider {
-        Some(provider) => attempt.provider.clone_from(provider),
-        None if *attempt.provider == *UNKNOWN => {}
-        None => attempt.provider = UNKNOWN.into(),
-    }
+    attempt.provider.clone_from(provider);
     attempt.started = started;
     attempt.outcome = if failed { Outcome::Failed(None) } else { Outcome::Succeeded };
     attempt.duration = latency_ms.map(Duration::from_millis).filter(|time| *time <= LONGEST);
     attempt.tokens = tokens.by_kind();
-    attempt.billed = tokens.billed(family);
+    attempt.billed = tokens.billed(family(None, Some(provider), &attempt.model));
 }
 
 fn parse_time(text: &str) -> Option<Timestamp> {

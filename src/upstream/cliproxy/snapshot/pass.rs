@@ -29,7 +29,7 @@ use crate::{
 /// Bytes of details that are held until it is clear whether they are of the same list.
 const HELD: usize = 4 * 1024 * 1024;
 /// Attempts that are entered in the books together.
-const AT_ONCE: usize = 256;
+const AT_ONCE: usize = 64;
 /// More attempts, or tokens, than a server can have counted.
 const REQUESTS: u64 = 10_000_000_000;
 const TOKENS: u64 = 1_000_000_000_000_000;
@@ -109,8 +109,26 @@ struct Pass<'p, 'n> {
     held_bytes: usize,
     /// Tokens of the details that were counted.
     tokens: u64,
-    /// What was counted and is not in the books yet: attempts, or details that could not be read.
-    counted: Vec<Option<Attempt>>,
+    /// Details that were counted and are not in the books yet.
+    counted: Counted,
+}
+
+#[derive(Default)]
+struct Counted {
+    /// Those that have been counted, and one more. They are used again.
+    attempts: Vec<Attempt>,
+    readable: usize,
+    unreadable: usize,
+}
+
+impl Counted {
+    /// The attempt to read the next detail into. All are `alike` but for what is read of them.
+    fn next(&mut self, alike: &Attempt) -> &mut Attempt {
+        if self.attempts.len() <= self.readable {
+            self.attempts.push(alike.clone());
+        }
+        &mut self.attempts[self.readable]
+    }
 }
 
 impl<'p, 'n> Pass<'p, 'n> {
@@ -135,7 +153,7 @@ impl<'p, 'n> Pass<'p, 'n> {
             held: None,
             held_bytes: 0,
             tokens: 0,
-            counted: Vec::new(),
+            counted: Counted::default(),
         })
     }
 
@@ -149,7 +167,8 @@ impl<'p, 'n> Pass<'p, 'n> {
             }
             detail.clear();
             if place > self.known.max(1) && self.held.is_none() {
-                let decode = |text: &[u8]| self.details.read_first(text, &mut self.model.attempt);
+                let attempt = self.counted.next(&self.model.attempt);
+                let decode = |text: &[u8]| self.details.read_first(text, attempt);
                 if scanner.take_decoded(&mut detail, decode)? {
                     self.count_read(&detail, true);
                     return Ok(());
@@ -170,7 +189,7 @@ impl<'p, 'n> Pass<'p, 'n> {
         match outcome {
             Ok(()) => self.end(place, &detail),
             // What was counted is counted.
-            Err(_) if !self.counted.is_empty() => drop(self.enter()),
+            Err(_) if self.counted.readable + self.counted.unreadable > 0 => drop(self.enter()),
             Err(_) => {}
         }
         outcome
@@ -178,12 +197,11 @@ impl<'p, 'n> Pass<'p, 'n> {
 
     /// Enters in the books what was counted, and how far the list was. They are not locked while details arrive.
     fn enter(&mut self) -> MutexGuard<'p, Books> {
+        let Counted { attempts, readable, unreadable } = &mut self.counted;
         let mut books = lock(self.books);
-        for attempt in self.counted.drain(..) {
-            match attempt {
-                Some(attempt) => books.add(&attempt, self.model.reader),
-                None => books.ledger.add_unreadable(),
-            }
+        books.add(&attempts[..std::mem::take(readable)], self.model.reader);
+        for _ in 0..std::mem::take(unreadable) {
+            books.ledger.add_unreadable();
         }
         books.set(&self.model.labels, &self.list);
         books
@@ -241,22 +259,26 @@ impl<'p, 'n> Pass<'p, 'n> {
     }
 
     fn count(&mut self, detail: &[u8]) {
-        let is_readable = self.details.read(detail, &mut self.model.attempt, self.odd);
+        let attempt = self.counted.next(&self.model.attempt);
+        let is_readable = self.details.read(detail, attempt, self.odd);
         self.count_read(detail, is_readable);
     }
 
-    /// Counts a detail that was read into the attempt if it is readable.
+    /// Counts a detail that was read into the next attempt if it is readable.
     fn count_read(&mut self, detail: &[u8], is_readable: bool) {
         let Model { reader, attempt, .. } = &*self.model;
-        let started = attempt.started.filter(|_| is_readable);
+        let Attempt { started, tokens, .. } = self.counted.next(attempt);
+        let started = started.filter(|_| is_readable);
         if !self.list.next(|| print(detail, &reader.names), started, self.read) {
             return;
         }
         if is_readable {
-            self.tokens = self.tokens.saturating_add(attempt.tokens.total);
+            self.tokens = self.tokens.saturating_add(tokens.total);
+            self.counted.readable += 1;
+        } else {
+            self.counted.unreadable += 1;
         }
-        self.counted.push(is_readable.then(|| attempt.clone()));
-        if self.counted.len() >= AT_ONCE {
+        if self.counted.readable >= AT_ONCE {
             drop(self.enter());
         }
     }
