@@ -82,6 +82,19 @@ impl<R: BufRead> Scanner<R> {
         Ok(is_whole)
     }
 
+    /// Reads a value if `decode` can. `decode` gets the text that has arrived, which begins with the value, and returns the
+    /// value's length, so that nothing else looks for its end. Returns whether it could; if not, the value is still to come.
+    ///
+    /// # Errors
+    /// When the text cannot be read.
+    pub(super) fn decode(&mut self, decode: impl FnOnce(&[u8]) -> Option<usize>) -> Result<bool> {
+        self.peek()?;
+        let text = fill(&mut self.from)?;
+        let length = decode(text).filter(|length| *length <= text.len());
+        self.from.consume(length.unwrap_or(0));
+        Ok(length.is_some())
+    }
+
     /// Reads a number; absent: it is none.
     ///
     /// # Errors
