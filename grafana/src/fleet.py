@@ -1,0 +1,77 @@
+from panels import *
+from queries import *
+from users import active, expiring, expiring_next, near_quota, online, over
+
+
+def traffic(direction):
+    """Of the proxies of a target. Panels that do not count it count that of their inbounds."""
+    return f"({bits(f'proxy_{direction}')} or sum without (inbound) ({bits(f'inbound_{direction}')}))"
+
+
+FIRING = f"max without (instance) ({select('alert_firing', scope=ALERT)})"
+READ = age('part=~"system|credentials"')
+CRITICAL = select("alert_firing", 'severity="critical"', scope=ALERT)
+
+DASHBOARD = dashboard(
+    "proxymeter-fleet",
+    "proxymeter / Fleet",
+    "All targets at a glance: which are up, what they carry, whose plan or quota ends, what fires.",
+    EVERYWHERE,
+    [
+        *stats(
+            stat("Targets down", "Targets that did not answer when last polled.", zeros("up"), thresholds=BAD, links=TO_SELF),
+            stat("Nodes down", "Nodes to which their panel is not connected, without disabled ones.", zeros("node_up"), thresholds=BAD, links=TO_NODES),
+            active(),
+            online(),
+            expiring(),
+            over("95 %", "0.95"),
+            stat(
+                "Critical alerts",
+                "Alerts of proxymeter that fire and are critical.",
+                f"count(max without (instance) ({CRITICAL})) or 0 * count({own('build_info')})",
+                thresholds=BAD,
+            ),
+        ),
+        table(
+            "Targets",
+            "One line for each target. Age: since the last complete read of its cheapest part. Certificate: the time until it expires.",
+            (24, 9),
+            label("target", links=ROW_TO_NODES),
+            value("State", latest("up"), mappings=UP, cell="color-background", width=80),
+            labels_of(one("target_info")),
+            label("system"),
+            label("version"),
+            value("Users", f"sum without (status) ({latest('users')})"),
+            value("Online", latest("users_online")),
+            value("Nodes down", f"sum without (node) ({latest('node_up')} == bool 0)", thresholds=BAD),
+            value("Traffic", f"{traffic('downlink')} + {traffic('uplink')}", unit="bps"),
+            value("Age", f"max without (part) ({READ})", unit="s", thresholds=steps("green", yellow=180, red=600)),
+            value("Certificate", f"{latest('target_certificate_expiry_timestamp_seconds')} - time()", unit="s", thresholds=EXPIRES),
+            hide=["generation"],
+            sort="Target",
+        ),
+        chart(
+            "Traffic",
+            "Traffic of the proxies of each target: to the users above the axis, from them below it.",
+            (10, 8),
+            "bps",
+            line(traffic("downlink"), "{{target}} {{cluster}} down"),
+            line(traffic("uplink"), "{{target}} {{cluster}} up", negative=True),
+        ),
+        table(
+            "Firing alerts",
+            "Alerts of proxymeter that fire. A tighter step covers the wider ones.",
+            (7, 8),
+            value(None, FIRING),
+            label("alertname", "Alert"),
+            label("subject"),
+            label("target"),
+            label("severity"),
+            label("step"),
+            hide=["kind", "rule"],
+            sort="Alert",
+        ),
+        expiring_next((7, 8)),
+    ],
+    [row("Near quota", near_quota((24, 9)))],
+)

@@ -1,0 +1,442 @@
+"""Panels and dashboards as Grafana 10 and newer reads them."""
+
+from queries import ALERT, process
+
+GRAY, BLUE = "#8e8e8e", "blue"
+MINUTE, HOUR, DAY = 60, 3600, 86400
+DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
+# Without this, Grafana shows what is missing in the color of the lowest threshold, which may be green.
+NO_DATA = {"type": "special", "options": {"match": "null+nan", "result": {"text": "no data", "color": GRAY, "index": 0}}}
+NO_CELL = {"type": "special", "options": {"match": "null+nan", "result": {"text": "–", "color": GRAY, "index": 0}}}
+
+
+# Links. They keep the time, the data source and the variables.
+
+
+def dashboard_link(title, uid):
+    return [{"title": title, "url": f"/d/{uid}?${{__all_variables}}&${{__url_time_range}}"}]
+
+
+def row_link(title, uid, *columns):
+    """A link from a table that passes the names in some of the row's columns: target, user."""
+    keep = "${datasource:queryparam}&${cluster:queryparam}&${instance:queryparam}"
+    names = (f"var-{column.lower()}=${{__data.fields.{column}:percentencode}}" for column in ("Job",) + columns)
+    return [{"title": title, "url": f"/d/{uid}?{keep}&{'&'.join(names)}&${{__url_time_range}}"}]
+
+
+TO_USERS = dashboard_link("Users", "proxymeter-users")
+TO_NODES = dashboard_link("Nodes and hosts", "proxymeter-nodes")
+TO_SELF = dashboard_link("proxymeter itself", "proxymeter-self")
+ROW_TO_USERS = row_link("Users of this target", "proxymeter-users", "Target")
+ROW_TO_USER = row_link("This user", "proxymeter-user", "Target", "User")
+ROW_TO_NODES = row_link("Nodes and hosts of this target", "proxymeter-nodes", "Target")
+
+
+# Colors.
+
+
+def steps(base=BLUE, **colors):
+    """Thresholds: a color below, and colors from a value on, in rising order."""
+    return [{"color": base, "value": None}] + [{"color": color, "value": at} for color, at in colors.items()]
+
+
+BAD = steps("green", red=1)
+DOUBTFUL = steps("green", yellow=1)
+FILLING = steps("green", yellow=0.8, red=0.95)
+EXPIRES = steps("red", yellow=7 * DAY, green=21 * DAY)
+
+
+def words(**named):
+    """Shows numbers as words: words(_0=("down", "red"))."""
+    options = {
+        key[1:]: {"text": text, "color": color, "index": index} for index, (key, (text, color)) in enumerate(named.items())
+    }
+    return [{"type": "value", "options": options}]
+
+
+def statuses(**colors):
+    """What queries.numbered() has made of words, as words again."""
+    return words(**{f"_{number}": (word, color) for number, (word, color) in enumerate(colors.items(), 1)})
+
+
+UP = words(_0=("DOWN", "red"), _1=("UP", "green"))
+YES = words(_0=("no", "red"), _1=("yes", "green"))
+NODE_STATUS = statuses(connected="green", connecting="yellow", error="red", disabled=GRAY, limited="orange", unknown="purple")
+
+
+# Queries.
+
+
+def line(expr, legend="{{target}} {{cluster}}", **style):
+    """A line of a chart. Style: color, dashed, negative (below the axis), fill, axis (a unit on the right)."""
+    return {"expr": expr, "legend": legend, "style": style}
+
+
+def queries(lines, instant):
+    return [
+        {
+            "datasource": DATASOURCE,
+            "editorMode": "code",
+            "expr": line["expr"],
+            "instant": instant,
+            "range": not instant,
+            "legendFormat": line["legend"],
+            "refId": chr(ord("A") + number),
+        }
+        for number, line in enumerate(lines)
+    ]
+
+
+def styles(lines):
+    """The overrides for lines that do not look as the others do."""
+    properties = {
+        "color": lambda color: [("color", {"mode": "fixed", "fixedColor": color})],
+        "dashed": lambda _: [("custom.lineStyle", {"fill": "dash", "dash": [8, 8]}), ("custom.fillOpacity", 0)],
+        "negative": lambda _: [("custom.transform", "negative-Y")],
+        "fill": lambda opacity: [("custom.fillOpacity", opacity)],
+        "axis": lambda unit: [("unit", unit), ("custom.axisPlacement", "right")],
+    }
+    return [
+        override("byFrameRefID", chr(ord("A") + number), [p for key, value in each["style"].items() for p in properties[key](value)])
+        for number, each in enumerate(lines)
+        if each["style"]
+    ]
+
+
+def override(matcher, options, properties):
+    return {"matcher": {"id": matcher, "options": options}, "properties": [{"id": key, "value": value} for key, value in properties]}
+
+
+def named_colors(**colors):
+    """Colors of series by their name."""
+    return [override("byName", name, [("color", {"mode": "fixed", "fixedColor": color})]) for name, color in colors.items()]
+
+
+# Panels. Their size is in units of the grid, which is 24 wide.
+
+
+def panel(kind, title, description, size, targets, defaults, options, overrides=(), **more):
+    width, height = size
+    return {
+        "type": kind,
+        "title": title,
+        "description": description,
+        "gridPos": {"w": width, "h": height},
+        "datasource": DATASOURCE,
+        "targets": targets,
+        "fieldConfig": {"defaults": defaults, "overrides": list(overrides)},
+        "options": options,
+        **more,
+    }
+
+
+def field(unit, thresholds, mappings, missing=NO_DATA, **more):
+    shown = {"unit": unit, "thresholds": {"mode": "absolute", "steps": thresholds}, "color": {"mode": "thresholds"}}
+    return {**shown, "mappings": mappings + [missing], "noValue": "no data", **more}
+
+
+def reduced():
+    return {"calcs": ["lastNotNull"], "fields": "", "values": False}
+
+
+def stat(title, description, expr, unit="short", thresholds=steps(), mappings=(), links=(), legend="__auto", text="auto", overrides=()):
+    defaults = field(unit, thresholds, list(mappings), links=list(links))
+    options = {
+        "colorMode": "value",
+        "graphMode": "none",
+        "justifyMode": "auto",
+        "orientation": "auto",
+        "textMode": text,
+        "reduceOptions": reduced(),
+    }
+    return panel("stat", title, description, (3, 4), queries([line(expr, legend)], instant=True), defaults, options, overrides)
+
+
+def gauge(title, description, expr, unit="percentunit", thresholds=FILLING):
+    options = {"orientation": "auto", "showThresholdLabels": False, "showThresholdMarkers": True, "reduceOptions": reduced()}
+    defaults = field(unit, thresholds, [], min=0, max=1)
+    return panel("gauge", title, description, (3, 4), queries([line(expr)], instant=True), defaults, options)
+
+
+def stats(*panels):
+    """A line of small panels, with the exporters before them."""
+    exporters = stat(
+        "Exporters",
+        "Whether Prometheus reaches the exporters. While one is down, what it alone exports is missing below.",
+        process("up"),
+        mappings=UP,
+        thresholds=steps("red", green=1),
+        legend="{{instance}}",
+        links=TO_SELF,
+    )
+    panels = (exporters,) + panels
+    for each in panels:
+        each["gridPos"]["w"] = 24 // len(panels)
+    return list(panels)
+
+
+def bars(title, description, size, expr, legend, unit, thresholds=FILLING, **limits):
+    options = {
+        "displayMode": "basic",
+        "orientation": "horizontal",
+        "showUnfilled": True,
+        "valueMode": "color",
+        "reduceOptions": reduced(),
+    }
+    defaults = field(unit, thresholds, [], min=0, **limits)
+    return panel("bargauge", title, description, size, queries([line(expr, legend)], instant=True), defaults, options)
+
+
+def chart(title, description, size, unit, *lines, draw="line", stacked=False, overrides=(), interval=None, last=None, calcs=(), **limits):
+    """Lines over time. `draw` is line or bars; `last` is a time range of its own, `interval` the least step."""
+    custom = {
+        "drawStyle": draw,
+        "lineWidth": 1,
+        "fillOpacity": {"bars": 80, "line": 60 if stacked else 10}[draw],
+        "showPoints": "never",
+        "spanNulls": False,
+        "stacking": {"mode": "normal" if stacked else "none", "group": "A"},
+    }
+    defaults = {"unit": unit, "color": {"mode": "palette-classic"}, "custom": custom, "noValue": "no data", **limits}
+    options = {
+        "legend": {"displayMode": "table" if calcs else "list", "placement": "bottom", "showLegend": True, "calcs": list(calcs)},
+        "tooltip": {"mode": "multi", "sort": "desc"},
+    }
+    more = {"interval": interval, "timeFrom": last}
+    return panel(
+        "timeseries",
+        title,
+        description,
+        size,
+        queries(lines, instant=False),
+        defaults,
+        options,
+        [*styles(lines), *overrides],
+        **{key: value for key, value in more.items() if value},
+    )
+
+
+def timeline(title, description, size, expr, legend, mappings):
+    options = {
+        "alignValue": "left",
+        "mergeValues": True,
+        "rowHeight": 0.85,
+        "showValue": "auto",
+        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []},
+        "tooltip": {"mode": "single", "sort": "none"},
+    }
+    defaults = field("short", steps(GRAY), mappings, custom={"fillOpacity": 80, "lineWidth": 0})
+    return panel("state-timeline", title, description, size, queries([line(expr, legend)], instant=False), defaults, options)
+
+
+def text(content, size=(24, 3), title="About this data"):
+    return {
+        "type": "text",
+        "title": title,
+        "description": content,
+        "gridPos": {"w": size[0], "h": size[1]},
+        "options": {"mode": "markdown", "content": content},
+    }
+
+
+# Tables. Each column is a label of the series or the value of a query.
+
+
+def label(name, title=None, links=(), width=None):
+    return {"label": name, "title": title or name.replace("_", " ").capitalize(), "links": links, "width": width}
+
+
+def value(title, expr, unit="short", thresholds=None, mappings=(), cell=None, width=None, decimals=None, **limits):
+    """A column of values. `cell` is how Grafana draws them; by default the text has the color of the thresholds."""
+    return {"title": title, "expr": expr, "unit": unit, "thresholds": thresholds, "mappings": mappings, "cell": cell, "width": width, "decimals": decimals, **limits}
+
+
+def labels_of(expr):
+    """A query whose labels are shown, and whose value, 1, is not."""
+    return {"title": None, "expr": expr}
+
+
+def table(title, description, size, *columns, hide=(), sort=None, descending=False):
+    columns += (label("cluster"), label("job"))
+    asked = [column for column in columns if "expr" in column]
+    targets = queries([line(column["expr"]) for column in asked], instant=True)
+    for query in targets:
+        query["format"] = "table"
+    names = {id(column): f"Value #{query['refId']}" if len(asked) > 1 else "Value" for column, query in zip(asked, targets)}
+    names.update({id(column): column["label"] for column in columns if "label" in column})
+    shown = [column for column in columns if column["title"] is not None]
+    hidden = ["Time", *hide] + [names[id(column)] for column in asked if column["title"] is None]
+    hidden += [name for name in ("__name__", "instance") if name not in (column.get("label") for column in shown)]
+    organize = {
+        "excludeByName": {name: True for name in hidden},
+        "indexByName": {names[id(column)]: index for index, column in enumerate(shown)},
+        "renameByName": {names[id(column)]: column["title"] for column in shown},
+    }
+    transformations = [{"id": "merge", "options": {}}, {"id": "organize", "options": organize}]
+    options = {"cellHeight": "sm", "showHeader": True, "footer": {"show": False, "reducer": [], "countRows": False, "fields": ""}}
+    if sort:
+        options["sortBy"] = [{"displayName": sort, "desc": descending}]
+    defaults = field("short", steps("text"), [], missing=NO_CELL, custom={"align": "auto", "cellOptions": {"type": "auto"}})
+    return panel(
+        "table",
+        title,
+        description,
+        size,
+        targets,
+        defaults,
+        options,
+        [override("byName", column["title"], column_style(column)) for column in shown if column_style(column)],
+        transformations=transformations,
+    )
+
+
+def column_style(column):
+    properties = []
+    if "expr" in column:
+        properties.append(("unit", column["unit"]))
+        if column["mappings"]:
+            properties.append(("mappings", list(column["mappings"]) + [NO_CELL]))
+        if column["thresholds"]:
+            properties.append(("thresholds", {"mode": "absolute", "steps": column["thresholds"]}))
+        cell = column["cell"] or ("color-text" if column["thresholds"] or column["mappings"] else None)
+        if cell:
+            mode = {"mode": "basic"} if cell in ("gauge", "color-background") else {}
+            properties.append(("custom.cellOptions", {"type": cell, **mode}))
+        properties += [(key, column[key]) for key in ("decimals", "min", "max") if column.get(key) is not None]
+    if column.get("links"):
+        properties.append(("links", column["links"]))
+    if column["width"]:
+        properties.append(("custom.width", column["width"]))
+    return properties
+
+
+# Dashboards.
+
+
+def variable(name, title, query, every=None, regex="", sort=1):
+    """A variable of one value, or of several with `every`, the regular expression for All."""
+    is_many = every is not None
+    several = {"allValue": every, "current": {"selected": True, "text": ["All"], "value": ["$__all"]}}
+    return {
+        "type": "query",
+        "name": name,
+        "label": title,
+        "datasource": DATASOURCE,
+        "definition": query,
+        "query": {"query": query, "refId": "PrometheusVariableQueryEditor-VariableQuery", "qryType": 3 if query.startswith("query_result") else 1},
+        "regex": regex,
+        "sort": sort,
+        # On a change of the time range.
+        "refresh": 2,
+        "multi": is_many,
+        "includeAll": is_many,
+        "hide": 0,
+        "options": [],
+        "skipUrlSync": False,
+        **(several if is_many else {"current": {}}),
+    }
+
+
+def choice(name, title, values):
+    options = [{"text": each, "value": each, "selected": index == 0} for index, each in enumerate(values)]
+    return {"type": "custom", "name": name, "label": title, "query": ",".join(values), "options": options, "current": options[0], "multi": False, "includeAll": False, "hide": 0, "skipUrlSync": False}
+
+
+def textbox(name, title):
+    empty = {"text": "", "value": "", "selected": True}
+    return {"type": "textbox", "name": name, "label": title, "query": "", "options": [empty], "current": empty, "hide": 0, "skipUrlSync": False}
+
+
+SOURCE = {"type": "datasource", "name": "datasource", "label": "Data source", "query": "prometheus", "regex": "", "refresh": 1, "multi": False, "includeAll": False, "hide": 0, "options": [], "current": {}, "skipUrlSync": False}
+JOB = variable("job", "Job", "label_values(proxymeter_build_info, job)", every=".+")
+# Not every site has the label cluster. Asked in this way, that is an answer, too.
+CLUSTER = variable(
+    "cluster",
+    "Cluster",
+    'query_result(count by (cluster) (proxymeter_build_info{job=~"$job"}))',
+    every=".*",
+    regex='/cluster="([^"]+)"/',
+)
+INSTANCE = variable("instance", "Instance", 'label_values(proxymeter_build_info{job=~"$job",cluster=~"$cluster"}, instance)', every=".+")
+TARGETS = 'label_values(proxymeter_up{job=~"$job",cluster=~"$cluster",instance=~"$instance"}, target)'
+EXPORTERS = [SOURCE, JOB, CLUSTER, INSTANCE]
+EVERYWHERE = EXPORTERS + [variable("target", "Target", TARGETS, every=".+")]
+
+
+def annotation(name, expr, color, title):
+    return {
+        "name": name,
+        "datasource": DATASOURCE,
+        "enable": True,
+        "hide": False,
+        "iconColor": color,
+        "expr": expr,
+        "step": "60s",
+        "titleFormat": title,
+        "textFormat": "{{target}} {{subject}} {{step}}",
+        "tagKeys": "severity",
+        "useValueForTime": False,
+    }
+
+
+# Alerts about users are too many for marks in charts.
+ANNOTATIONS = [
+    annotation("Alerts of proxymeter", f'max without (instance) (proxymeter_alert_firing{{{ALERT},kind!="user"}})', "red", "{{alertname}}"),
+    annotation(
+        "Alerts of Prometheus",
+        'ALERTS{alertname=~"Proxymeter.+",alertstate="firing",job=~"$job",cluster=~"$cluster",target=~"$target|",kind!="user"}',
+        "orange",
+        "{{alertname}}",
+    ),
+]
+
+
+def row(title, *panels):
+    """Panels below a heading, which is closed at first."""
+    return {"type": "row", "title": title, "collapsed": True, "panels": list(panels)}
+
+
+def place(panels, top=0):
+    """Puts panels beside each other, and the next below if a line is full. Returns where the last ends."""
+    left, height = 0, 0
+    for each in panels:
+        grid = each["gridPos"]
+        if left + grid["w"] > 24:
+            left, top, height = 0, top + height, 0
+        grid.update(x=left, y=top)
+        left, height = left + grid["w"], max(height, grid["h"])
+    return top + height
+
+
+def dashboard(uid, title, description, variables, panels, rows=(), time="now-6h"):
+    top = place(panels)
+    for each in rows:
+        each["gridPos"] = {"x": 0, "y": top, "w": 24, "h": 1}
+        place(each["panels"], top + 1)
+        top += 1
+    panels = list(panels) + list(rows)
+    numbered = [inner for each in panels for inner in [each, *each.get("panels", ())]]
+    for number, each in enumerate(numbered, 1):
+        each["id"] = number
+    navigation = {"type": "dashboards", "title": "proxymeter", "tags": ["proxymeter"], "asDropdown": True, "includeVars": True, "keepTime": True, "targetBlank": False, "icon": "external link", "tooltip": "", "url": ""}
+    return {
+        "id": None,
+        "uid": uid,
+        "title": title,
+        "description": description,
+        "tags": ["proxymeter"],
+        "editable": False,
+        "graphTooltip": 1,
+        "schemaVersion": 39,
+        "version": 1,
+        "refresh": "1m",
+        "time": {"from": time, "to": "now"},
+        "timepicker": {},
+        "timezone": "browser",
+        "weekStart": "",
+        "fiscalYearStartMonth": 0,
+        "links": [navigation],
+        "annotations": {"list": ANNOTATIONS},
+        "templating": {"list": variables},
+        "panels": panels,
+    }

@@ -1,0 +1,47 @@
+from panels import *
+from queries import *
+
+USED = "target_admin:proxymeter_user_traffic_bytes"
+RESELLERS = latest("admin_info", 'sudo="false"')
+
+DASHBOARD = dashboard(
+    "proxymeter-resellers",
+    "proxymeter / Resellers",
+    "What the users of each admin use. Some panels need alerts/recording.rules.yml. Only some panels have admins.",
+    EVERYWHERE,
+    [
+        *stats(
+            stat("Resellers", "Admins without all permissions.", f"count({RESELLERS})"),
+            stat("Used", "Bytes of the users of all admins, as counted and reset by the panel.", total("admin_used_bytes"), unit="bytes"),
+            stat(
+                "Traffic in 30 days",
+                "Traffic of the users of all admins in 30 days, also across resets. Needs the recording rules.",
+                f"sum({hourly(USED + ':increase30d')})",
+                unit="bytes",
+            ),
+        ),
+        table(
+            "Resellers",
+            "One line for each admin of each target. Used: as counted and reset by the panel. Traffic: also across resets. Needs the recording rules.",
+            (14, 10),
+            label("admin"),
+            label("target", links=ROW_TO_USERS),
+            labels_of(one("admin_info", "admin")),
+            label("sudo", "All permissions"),
+            value("Used", latest("admin_used_bytes"), unit="bytes"),
+            value("Traffic 24 h", hourly(USED + ":increase1d"), unit="bytes"),
+            value("Traffic 30 d", hourly(USED + ":increase30d"), unit="bytes"),
+            sort="Used",
+            descending=True,
+        ),
+        chart(
+            "Traffic",
+            "Traffic of the users of each admin. Needs the recording rules.",
+            (10, 10),
+            "bps",
+            line(f"8 * {recorded(USED + ':rate5m')}", "{{admin}} {{target}} {{cluster}}"),
+            stacked=True,
+        ),
+    ],
+    time="now-24h",
+)
