@@ -53,7 +53,7 @@ DASHBOARD = dashboard(
         chart(
             "Traffic",
             "Traffic of the proxies of each target: to the users above the axis, from them below it.",
-            (10, 8),
+            (8, 8),
             "bps",
             line(traffic("downlink"), "{{target}} {{cluster}} down"),
             line(traffic("uplink"), "{{target}} {{cluster}} up", negative=True),
@@ -61,12 +61,12 @@ DASHBOARD = dashboard(
         table(
             "Firing alerts",
             "Alerts of proxymeter that fire. A tighter step covers the wider ones.",
-            (7, 8),
+            (9, 8),
             value(None, FIRING),
             label("alertname", "Alert"),
+            label("severity", mappings=SEVERITY),
             label("subject"),
             label("target"),
-            label("severity"),
             label("step"),
             hide=["kind", "rule"],
             sort="Alert",

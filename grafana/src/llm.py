@@ -28,8 +28,11 @@ def recent(metric, window):
     return hourly(f"target_api_key:proxymeter_llm_{metric}:increase{window}")
 
 
+# Those that an operator switched off are not missing.
+OFF = latest("llm_credential_status", 'status="disabled"') + " == 1"
+OUT = f"sum(({latest('llm_credential_available')} == bool 0) unless on (cluster, job, target, credential) ({OFF}))"
 REQUESTS, FAILED = sums("llm_requests", "llm_requests_failed")
-COST = over("increase", "llm_cost_usd", window="1d")
+COST = over("increase", "llm_cost_usd", window="[1d]")
 
 DASHBOARD = dashboard(
     "proxymeter-llm",
@@ -56,7 +59,7 @@ DASHBOARD = dashboard(
                 unit="s",
                 thresholds=steps("green", yellow=3, red=10),
             ),
-            stat("Credentials out", "Credentials that no request may use now, without those that were switched off.", zeros("llm_credential_available"), thresholds=DOUBTFUL),
+            stat("Credentials out", "Credentials that no request may use now, without those that were switched off.", OUT, thresholds=DOUBTFUL),
         ),
         chart(
             "Requests by provider",

@@ -32,6 +32,10 @@ ROW_TO_USER = row_link("This user", "proxymeter-user", "Target", "User")
 ROW_TO_NODES = row_link("Nodes and hosts of this target", "proxymeter-nodes", "Target")
 
 
+# How Grafana calls what it calculates, in the legends of charts.
+CALCS = {"lastNotNull": "Last *", "mean": "Mean", "max": "Max"}
+
+
 # Colors.
 
 
@@ -59,6 +63,16 @@ def statuses(**colors):
     return words(**{f"_{number}": (word, color) for number, (word, color) in enumerate(colors.items(), 1)})
 
 
+SEVERITY = [
+    {
+        "type": "value",
+        "options": {
+            "critical": {"text": "critical", "color": "red", "index": 0},
+            "warning": {"text": "warning", "color": "orange", "index": 1},
+            "info": {"text": "info", "color": BLUE, "index": 2},
+        },
+    }
+]
 UP = words(_0=("DOWN", "red"), _1=("UP", "green"))
 YES = words(_0=("no", "red"), _1=("yes", "green"))
 NODE_STATUS = statuses(connected="green", connecting="yellow", error="red", disabled=GRAY, limited="orange", unknown="purple")
@@ -68,7 +82,7 @@ NODE_STATUS = statuses(connected="green", connecting="yellow", error="red", disa
 
 
 def line(expr, legend="{{target}} {{cluster}}", **style):
-    """A line of a chart. Style: color, dashed, negative (below the axis), fill, axis (a unit on the right)."""
+    """A line of a chart. Style: color, dashed, negative (below the axis), fill."""
     return {"expr": expr, "legend": legend, "style": style}
 
 
@@ -94,7 +108,6 @@ def styles(lines):
         "dashed": lambda _: [("custom.lineStyle", {"fill": "dash", "dash": [8, 8]}), ("custom.fillOpacity", 0)],
         "negative": lambda _: [("custom.transform", "negative-Y")],
         "fill": lambda opacity: [("custom.fillOpacity", opacity)],
-        "axis": lambda unit: [("unit", unit), ("custom.axisPlacement", "right")],
     }
     return [
         override("byFrameRefID", chr(ord("A") + number), [p for key, value in each["style"].items() for p in properties[key](value)])
@@ -188,7 +201,8 @@ def bars(title, description, size, expr, legend, unit, thresholds=FILLING, **lim
 
 
 def chart(title, description, size, unit, *lines, draw="line", stacked=False, overrides=(), interval=None, last=None, calcs=(), **limits):
-    """Lines over time. `draw` is line or bars; `last` is a time range of its own, `interval` the least step."""
+    """Lines over time. `draw` is line or bars; `last` is a time range of its own, `interval` the least step. With `calcs`
+    the names of the lines are in a table beside the chart, the largest first."""
     custom = {
         "drawStyle": draw,
         "lineWidth": 1,
@@ -198,8 +212,11 @@ def chart(title, description, size, unit, *lines, draw="line", stacked=False, ov
         "stacking": {"mode": "normal" if stacked else "none", "group": "A"},
     }
     defaults = {"unit": unit, "color": {"mode": "palette-classic"}, "custom": custom, "noValue": "no data", **limits}
+    legend = {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []}
+    if calcs:
+        legend.update(displayMode="table", placement="right", calcs=list(calcs), sortBy=CALCS[calcs[0]], sortDesc=True)
     options = {
-        "legend": {"displayMode": "table" if calcs else "list", "placement": "bottom", "showLegend": True, "calcs": list(calcs)},
+        "legend": legend,
         "tooltip": {"mode": "multi", "sort": "desc"},
     }
     more = {"interval": interval, "timeFrom": last}
@@ -242,13 +259,15 @@ def text(content, size=(24, 3), title="About this data"):
 # Tables. Each column is a label of the series or the value of a query.
 
 
-def label(name, title=None, links=(), width=None):
-    return {"label": name, "title": title or name.replace("_", " ").capitalize(), "links": links, "width": width}
+def label(name, title=None, mappings=(), links=(), width=None, **more):
+    title = title or name.replace("_", " ").capitalize()
+    return {"label": name, "title": title, "mappings": mappings, "links": links, "width": width, **more}
 
 
 def value(title, expr, unit="short", thresholds=None, mappings=(), cell=None, width=None, decimals=None, **limits):
     """A column of values. `cell` is how Grafana draws them; by default the text has the color of the thresholds."""
-    return {"title": title, "expr": expr, "unit": unit, "thresholds": thresholds, "mappings": mappings, "cell": cell, "width": width, "decimals": decimals, **limits}
+    style = {"unit": unit, "thresholds": thresholds, "mappings": mappings, "cell": cell, "width": width, "decimals": decimals}
+    return {"title": title, "expr": expr, **style, **limits}
 
 
 def labels_of(expr):
@@ -257,7 +276,8 @@ def labels_of(expr):
 
 
 def table(title, description, size, *columns, hide=(), sort=None, descending=False):
-    columns += (label("cluster"), label("job"))
+    # Links need the job. In a narrow table it is not shown.
+    columns += (label("cluster"), label("job", hidden=size[0] < 12))
     asked = [column for column in columns if "expr" in column]
     targets = queries([line(column["expr"]) for column in asked], instant=True)
     for query in targets:
@@ -266,6 +286,9 @@ def table(title, description, size, *columns, hide=(), sort=None, descending=Fal
     names.update({id(column): column["label"] for column in columns if "label" in column})
     shown = [column for column in columns if column["title"] is not None]
     hidden = ["Time", *hide] + [names[id(column)] for column in asked if column["title"] is None]
+    if len(asked) > 1:
+        # This is the name of the values if only one of the queries has a result.
+        hidden.append("Value")
     hidden += [name for name in ("__name__", "instance") if name not in (column.get("label") for column in shown)]
     organize = {
         "excludeByName": {name: True for name in hidden},
@@ -291,23 +314,22 @@ def table(title, description, size, *columns, hide=(), sort=None, descending=Fal
 
 
 def column_style(column):
-    properties = []
-    if "expr" in column:
-        properties.append(("unit", column["unit"]))
-        if column["mappings"]:
-            properties.append(("mappings", list(column["mappings"]) + [NO_CELL]))
-        if column["thresholds"]:
-            properties.append(("thresholds", {"mode": "absolute", "steps": column["thresholds"]}))
-        cell = column["cell"] or ("color-text" if column["thresholds"] or column["mappings"] else None)
-        if cell:
-            mode = {"mode": "basic"} if cell in ("gauge", "color-background") else {}
-            properties.append(("custom.cellOptions", {"type": cell, **mode}))
-        properties += [(key, column[key]) for key in ("decimals", "min", "max") if column.get(key) is not None]
-    if column.get("links"):
-        properties.append(("links", column["links"]))
-    if column["width"]:
-        properties.append(("custom.width", column["width"]))
-    return properties
+    thresholds, mappings = column.get("thresholds"), column["mappings"]
+    cell = column.get("cell") or ("color-text" if thresholds or mappings else None)
+    mode = {"mode": "basic"} if cell in ("gauge", "color-background") else {}
+    properties = {
+        "unit": column.get("unit"),
+        "decimals": column.get("decimals"),
+        "min": column.get("min"),
+        "max": column.get("max"),
+        "mappings": list(mappings) + [NO_CELL] if mappings else None,
+        "thresholds": {"mode": "absolute", "steps": thresholds} if thresholds else None,
+        "links": column.get("links") or None,
+        "custom.cellOptions": {"type": cell, **mode} if cell else None,
+        "custom.width": column["width"],
+        "custom.hidden": column.get("hidden") or None,
+    }
+    return [(key, value) for key, value in properties.items() if value is not None]
 
 
 # Dashboards.

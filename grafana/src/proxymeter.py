@@ -10,7 +10,7 @@ def failures(window):
 
 
 def abandoned(window):
-    return f"increase({own('notifications_abandoned_total')}[{window}])"
+    return f"increase({own('notifications_abandoned_total')}{window})"
 
 
 def delivery(share):
@@ -36,25 +36,25 @@ DASHBOARD = dashboard(
             whether("Configuration", "Whether the last load of the configuration succeeded.", "config_last_reload_successful"),
             whether("Database", "Whether the database is writable. If not, the exporter continues from memory.", "store_up"),
             whether("HTTP files", "Whether certificates and web configuration file are usable. If not, the last good ones stay in force.", "web_config_up"),
-            stat("Failed reads", "Failed reads of targets in ten minutes.", while_running(f"sum({failures('10m')})"), thresholds=DOUBTFUL),
+            stat("Failed reads", "Failed reads of targets in ten minutes.", while_running(f"sum({failures('[10m]')})"), thresholds=DOUBTFUL),
             stat("Waiting", "Notifications that wait for delivery.", f"sum({own('notification_queue_length')})", thresholds=steps("green", yellow=1, red=50)),
-            stat("Given up", "Notifications that were given up in 24 hours.", while_running(f"sum({abandoned('1d')})"), thresholds=BAD),
+            stat("Given up", "Notifications that were given up in 24 hours.", while_running(f"sum({abandoned('[1d]')})"), thresholds=BAD),
             stat("Memory", "Resident memory of each exporter.", process("process_resident_memory_bytes"), unit="bytes", legend=WHICH),
         ),
-        chart("Age", "Time since the last complete read of each part of each target.", (8, 8), "s", line(age(), PARTS), min=0),
+        chart("Age", "Time since the last complete read of each part of each target.", (12, 9), "s", line(age(), PARTS), calcs=["lastNotNull"], min=0),
+        chart("Duration of reads", "How long the last complete read of each part took. Users of large panels are read slowly by design.", (12, 9), "s", line(latest("target_part_poll_duration_seconds"), PARTS), calcs=["lastNotNull"], min=0),
         chart(
             "Failed reads",
             "Reads of targets that failed, by reason.",
-            (8, 8),
+            (12, 8),
             "cps",
             line(f"sum by (cluster, target, part, reason) ({rate('target_poll_failures')}) > 0", f"{PARTS} {{{{reason}}}}"),
             min=0,
         ),
-        chart("Duration of reads", "How long the last complete read of each part took. Users of large panels are read slowly by design.", (8, 8), "s", line(latest("target_part_poll_duration_seconds"), PARTS), min=0),
         chart(
             "Notifications",
             "Delivered notifications by receiver, and failed attempts by reason.",
-            (8, 8),
+            (12, 8),
             "cps",
             line(f"sum by (receiver) ({own_rate('notifications')})", "{{receiver}} delivered"),
             line(f"sum by (receiver, reason) ({own_rate('notification_failures')}) > 0", "{{receiver}} {{reason}}"),
@@ -63,7 +63,7 @@ DASHBOARD = dashboard(
         table(
             "Receivers",
             "Whether each receiver gets its notifications. Oldest: since when the oldest one waits.",
-            (8, 8),
+            (12, 8),
             label("receiver"),
             label("instance"),
             value("Waiting", own("notification_queue_length"), thresholds=steps("green", yellow=1, red=50)),
@@ -74,7 +74,7 @@ DASHBOARD = dashboard(
         chart(
             "Alerts by state",
             "Alerts of proxymeter: the condition does not hold long enough yet (pending), firing, or covered by another alert (suppressed).",
-            (8, 8),
+            (12, 8),
             "short",
             line(f"sum by (state) (max without (instance) ({own('alerts')}))", "{{state}}"),
             min=0,
@@ -108,7 +108,7 @@ DASHBOARD = dashboard(
             ),
             chart("Requests to targets", "HTTP requests to each target, logins included.", (8, 8), "reqps", line(rate("target_requests")), min=0),
             chart("Reads", "Completed reads of each target, successful or not.", (8, 8), "cps", line(f"sum without (part) ({rate('target_polls')})"), min=0),
-            chart("Logins", "Logins tried at each target in an hour. A login that fails is repeated less and less often.", (8, 8), "short", line(over("increase", "target_logins", window="1h")), min=0),
+            chart("Logins", "Logins tried at each target in an hour. A login that fails is repeated less and less often.", (8, 8), "short", line(over("increase", "target_logins", window="[1h]")), min=0),
         ),
         row(
             "Delivery",
@@ -162,15 +162,8 @@ DASHBOARD = dashboard(
                 line(own_rate("http_tls_handshake_failures"), f"{WHICH} failed handshakes"),
                 min=0,
             ),
-            chart(
-                "Scrapes by Prometheus",
-                "How long a scrape takes, and the samples it returns.",
-                (12, 8),
-                "s",
-                line(process("scrape_duration_seconds"), f"{WHICH} duration"),
-                line(process("scrape_samples_scraped"), f"{WHICH} samples", axis="short", dashed=True),
-                min=0,
-            ),
+            chart("Duration of scrapes", "How long a scrape by Prometheus takes.", (12, 8), "s", line(process("scrape_duration_seconds"), WHICH), min=0),
+            chart("Samples", "Samples that a scrape by Prometheus returns.", (12, 8), "short", line(process("scrape_samples_scraped"), WHICH), min=0),
         ),
         row(
             "Process and storage",
@@ -209,15 +202,8 @@ DASHBOARD = dashboard(
                 line(process("process_max_fds"), f"{WHICH} at most", dashed=True, color="red"),
                 min=0,
             ),
-            chart(
-                "Database",
-                "Size of the database, and failed reads and writes.",
-                (8, 8),
-                "bytes",
-                line(own("store_size_bytes"), f"{WHICH} size"),
-                line(own_rate("store_errors"), f"{WHICH} errors", axis="cps", color="red"),
-                min=0,
-            ),
+            chart("Size of the database", "Size of the database on disk.", (12, 8), "bytes", line(own("store_size_bytes"), WHICH), min=0),
+            chart("Errors of the database", "Reads and writes of the database that failed.", (12, 8), "cps", line(own_rate("store_errors"), WHICH), min=0),
         ),
     ],
 )

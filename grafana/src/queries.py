@@ -24,8 +24,8 @@ def latest(metric, *matchers, scope=TARGET):
     return f"max without (instance) ({select(metric, *matchers, scope=scope)})"
 
 
-def over(function, counter, *matchers, window="$__rate_interval", scope=TARGET):
-    return f"max without (instance) ({function}({select(counter + '_total', *matchers, scope=scope)}[{window}]))"
+def over(function, counter, *matchers, window="[$__rate_interval]", scope=TARGET):
+    return f"max without (instance) ({function}({select(counter + '_total', *matchers, scope=scope)}{window}))"
 
 
 def rate(counter, *matchers, scope=TARGET):

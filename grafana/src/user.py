@@ -10,8 +10,8 @@ def of_user(metric, *matchers):
     return latest(metric, *matchers, scope=USER)
 
 
-def moved(window, function="rate", counter="user_traffic_bytes"):
-    return over(function, counter, window=window, scope=USER)
+def moved(window, function="rate"):
+    return over(function, "user_traffic_bytes", window=window, scope=USER)
 
 
 FOUND = latest("user_used_bytes", 'user=~"(?i).*$search.*"', scope=ONE_TARGET)
@@ -43,7 +43,7 @@ DASHBOARD = dashboard(
             stat(
                 "Full in",
                 "How long the quota lasts at the rate of the last three days.",
-                f"({of_user('user_limit_bytes')} - {of_user('user_used_bytes')}) / ({moved('3d')} > 0)",
+                f"({of_user('user_limit_bytes')} - {of_user('user_used_bytes')}) / ({moved('[3d]')} > 0)",
                 unit="s",
                 thresholds=steps("red", yellow=DAY, green=3 * DAY),
             ),
@@ -56,15 +56,16 @@ DASHBOARD = dashboard(
             "bytes",
             line(of_user("user_used_bytes"), "used {{cluster}}"),
             line(of_user("user_limit_bytes"), "quota {{cluster}}", color="red", fill=0),
-            line(f"{of_user('user_used_bytes')} + 3 * 86400 * {moved('3d')}", "used in 3 days {{cluster}}", dashed=True),
+            line(f"{of_user('user_used_bytes')} + 3 * 86400 * {moved('[3d]')}", "used in 3 days {{cluster}}", dashed=True),
             min=0,
         ),
         chart(
             "Traffic per day",
-            "Bytes in the 24 hours before each point in time, also across resets of the quota.",
+            "Bytes in each day (UTC), also across resets of the quota; today so far.",
             (10, 9),
             "bytes",
-            line(moved("1d", "increase"), "{{user}} {{cluster}}"),
+            # Looks ahead, so that a bar shows the day that begins where it stands, and today so far.
+            line(moved("[1d] offset -1d", "increase"), "{{user}} {{cluster}}"),
             draw="bars",
             interval="1d",
             last="30d",
