@@ -16,6 +16,7 @@ def percentiles(title, description, histogram):
         (8, 8),
         "s",
         *(line(quantile(share, histogram), f"p{share * 100:.0f}") for share in (0.5, 0.95, 0.99)),
+        interval="2m",
         min=0,
     )
 
@@ -41,23 +42,25 @@ DASHBOARD = dashboard(
     EVERYWHERE,
     [
         *stats(
-            stat("Requests", "Attempts at the providers, retries and failed ones included.", REQUESTS, unit="reqps"),
-            stat("Failed", "The share of the attempts that failed.", f"{FAILED} / {REQUESTS}", unit="percentunit", thresholds=steps("green", yellow=0.02, red=0.1)),
-            stat("Tokens per minute", "All tokens, as the server sums them up.", f"60 * sum({rate('llm_tokens')})"),
+            stat("Requests", "Attempts at the providers in the last ten minutes, retries and failed ones included.", while_running(REQUESTS), unit="reqps", interval="10m"),
+            stat("Failed", "The share of the attempts in the last ten minutes that failed.", while_running(f"{FAILED} / {REQUESTS}"), unit="percentunit", thresholds=steps("green", yellow=0.02, red=0.1), interval="10m"),
+            stat("Tokens per minute", "All tokens, as the server sums them up, in the last ten minutes.", while_running(f"60 * sum({rate('llm_tokens')})"), interval="10m"),
             stat("Cost in 24 h", "At the configured list prices; a lower bound.", while_running(f"sum({COST})"), unit="currencyUSD"),
             stat(
                 "p95 duration",
-                "95 percent of the attempts took at most this long.",
-                quantile(0.95, "llm_request_duration_seconds"),
+                "95 percent of the attempts in the last ten minutes took at most this long.",
+                while_running(quantile(0.95, "llm_request_duration_seconds")),
                 unit="s",
                 thresholds=steps("green", yellow=20, red=60),
+                interval="10m",
             ),
             stat(
                 "p95 first token",
-                "In 95 percent of the attempts the answer began after at most this time.",
-                quantile(0.95, "llm_time_to_first_token_seconds"),
+                "In 95 percent of the attempts in the last ten minutes the answer began after at most this time.",
+                while_running(quantile(0.95, "llm_time_to_first_token_seconds")),
                 unit="s",
                 thresholds=steps("green", yellow=3, red=10),
+                interval="10m",
             ),
             stat("Credentials out", "Credentials that no request may use now, without those that were switched off.", OUT, thresholds=DOUBTFUL),
         ),
@@ -76,6 +79,7 @@ DASHBOARD = dashboard(
             "percentunit",
             line(f"sum by (status_code) ({rate('llm_errors')}) / on () group_left () ({REQUESTS} > 0)", "{{status_code}}"),
             stacked=True,
+            interval="2m",
             min=0,
         ),
         percentiles("Duration of attempts", "Half, 95 and 99 percent of the attempts took at most this long.", "llm_request_duration_seconds"),
@@ -116,7 +120,8 @@ DASHBOARD = dashboard(
                 "At the configured list prices, of the ten most expensive models; a lower bound.",
                 (8, 8),
                 "currencyUSD",
-                line(f"topk(10, 3600 * sum by (model) ({rate('llm_cost_usd')}) > 0)", "{{model}}"),
+                line(f"topk(10, 3600 * sum by (model) ({rate('llm_cost_usd')}))", "{{model}}"),
+                interval="2m",
                 min=0,
             ),
             bars(

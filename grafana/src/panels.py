@@ -129,6 +129,7 @@ def named_colors(**colors):
 
 
 def panel(kind, title, description, size, targets, defaults, options, overrides=(), **more):
+    """`more` is `interval`, the least step and with it the least window of rates, `timeFrom`, and so on."""
     width, height = size
     return {
         "type": kind,
@@ -139,7 +140,7 @@ def panel(kind, title, description, size, targets, defaults, options, overrides=
         "targets": targets,
         "fieldConfig": {"defaults": defaults, "overrides": list(overrides)},
         "options": options,
-        **more,
+        **{key: value for key, value in more.items() if value is not None},
     }
 
 
@@ -152,7 +153,7 @@ def reduced():
     return {"calcs": ["lastNotNull"], "fields": "", "values": False}
 
 
-def stat(title, description, expr, unit="short", thresholds=steps(), mappings=(), links=(), legend="__auto", text="auto", overrides=()):
+def stat(title, description, expr, unit="short", thresholds=steps(), mappings=(), links=(), legend="__auto", text="auto", overrides=(), interval=None):
     defaults = field(unit, thresholds, list(mappings), links=list(links))
     options = {
         "colorMode": "value",
@@ -162,7 +163,8 @@ def stat(title, description, expr, unit="short", thresholds=steps(), mappings=()
         "textMode": text,
         "reduceOptions": reduced(),
     }
-    return panel("stat", title, description, (3, 4), queries([line(expr, legend)], instant=True), defaults, options, overrides)
+    targets = queries([line(expr, legend)], instant=True)
+    return panel("stat", title, description, (3, 4), targets, defaults, options, overrides, interval=interval)
 
 
 def gauge(title, description, expr, unit="percentunit", thresholds=FILLING):
@@ -201,8 +203,8 @@ def bars(title, description, size, expr, legend, unit, thresholds=FILLING, **lim
 
 
 def chart(title, description, size, unit, *lines, draw="line", stacked=False, overrides=(), interval=None, last=None, calcs=(), **limits):
-    """Lines over time. `draw` is line or bars; `last` is a time range of its own, `interval` the least step. With `calcs`
-    the names of the lines are in a table beside the chart, the largest first."""
+    """Lines over time. `draw` is line or bars; `last` is a time range of its own. With `calcs` the names of the lines are
+    in a table beside the chart, the largest first."""
     custom = {
         "drawStyle": draw,
         "lineWidth": 1,
@@ -219,7 +221,6 @@ def chart(title, description, size, unit, *lines, draw="line", stacked=False, ov
         "legend": legend,
         "tooltip": {"mode": "multi", "sort": "desc"},
     }
-    more = {"interval": interval, "timeFrom": last}
     return panel(
         "timeseries",
         title,
@@ -229,7 +230,8 @@ def chart(title, description, size, unit, *lines, draw="line", stacked=False, ov
         defaults,
         options,
         [*styles(lines), *overrides],
-        **{key: value for key, value in more.items() if value},
+        interval=interval,
+        timeFrom=last,
     )
 
 

@@ -45,10 +45,11 @@ DASHBOARD = dashboard(
         chart("Duration of reads", "How long the last complete read of each part took. Users of large panels are read slowly by design.", (12, 9), "s", line(latest("target_part_poll_duration_seconds"), PARTS), calcs=["lastNotNull"], min=0),
         chart(
             "Failed reads",
-            "Reads of targets that failed, by reason.",
+            "Reads of targets that failed, in all and by reason.",
             (12, 8),
             "cps",
-            line(f"sum by (cluster, target, part, reason) ({rate('target_poll_failures')}) > 0", f"{PARTS} {{{{reason}}}}"),
+            line(f"sum without (part, reason) ({rate('target_poll_failures')})"),
+            line(f"{rate('target_poll_failures')} > 0", f"{PARTS} {{{{reason}}}}", dashed=True),
             min=0,
         ),
         chart(
