@@ -16,7 +16,7 @@ def percentiles(title, description, histogram):
         (8, 8),
         "s",
         *(line(quantile(share, histogram), f"p{share * 100:.0f}") for share in (0.5, 0.95, 0.99)),
-        interval="2m",
+        interval="1m",
         min=0,
     )
 
@@ -79,7 +79,7 @@ DASHBOARD = dashboard(
             "percentunit",
             line(f"sum by (status_code) ({rate('llm_errors')}) / on () group_left () ({REQUESTS} > 0)", "{{status_code}}"),
             stacked=True,
-            interval="2m",
+            interval="1m",
             min=0,
         ),
         percentiles("Duration of attempts", "Half, 95 and 99 percent of the attempts took at most this long.", "llm_request_duration_seconds"),
@@ -121,7 +121,7 @@ DASHBOARD = dashboard(
                 (8, 8),
                 "currencyUSD",
                 line(f"topk(10, 3600 * sum by (model) ({rate('llm_cost_usd')}))", "{{model}}"),
-                interval="2m",
+                interval="1m",
                 min=0,
             ),
             bars(

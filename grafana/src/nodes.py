@@ -53,6 +53,7 @@ DASHBOARD = dashboard(
             label("version"),
             label("address"),
             value("Factor", node("node_usage_coefficient")),
+            value("Idle", f"time() - {node('node_traffic_last_moved_timestamp_seconds')}", unit="s"),
             sort="Node",
         ),
         chart(
@@ -100,12 +101,13 @@ DASHBOARD = dashboard(
             ),
             table(
                 "Traffic of nodes over longer times",
-                "Both directions together. Needs the recording rules.",
+                "Both directions together. Needs the recording rules. Traffic that rests for longer than the allowed pause is stalled.",
                 (24, 8),
                 label("node"),
                 label("target"),
                 value("24 hours", hourly("target_node:proxymeter_node_traffic_bytes:increase1d", NODE), unit="bytes"),
                 value("30 days", hourly("target_node:proxymeter_node_traffic_bytes:increase30d", NODE), unit="bytes"),
+                value("Longest pause allowed", node("node_traffic_pause_allowed_seconds"), unit="s"),
                 sort="30 days",
                 descending=True,
             ),
@@ -131,6 +133,7 @@ DASHBOARD = dashboard(
                 value("TCP", latest("host_tcp_connections")),
                 value("UDP", latest("host_udp_connections")),
                 value("Uptime", latest("host_uptime_seconds"), unit="s"),
+                value("Traffic moved", milliseconds("target_traffic_last_moved"), unit="dateTimeFromNow"),
                 sort="Target",
             ),
             chart(

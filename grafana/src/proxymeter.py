@@ -2,6 +2,7 @@ from panels import *
 from queries import *
 
 WHICH = "{{instance}}"
+STEP = (label("alertname", "Alert"), label("rule"), label("step"), label("severity", mappings=SEVERITY))
 PARTS = "{{target}} {{part}} {{cluster}}"
 
 
@@ -35,7 +36,7 @@ DASHBOARD = dashboard(
         *stats(
             whether("Configuration", "Whether the last load of the configuration succeeded.", "config_last_reload_successful"),
             whether("Database", "Whether the database is writable. If not, the exporter continues from memory.", "store_up"),
-            whether("HTTP files", "Whether certificates and web configuration file are usable. If not, the last good ones stay in force.", "web_config_up"),
+            stat("Stale", "Parts of targets that were not read for three of their rounds.", total("target_part_stale"), thresholds=BAD),
             stat("Failed reads", "Failed reads of targets in ten minutes.", while_running(f"sum({failures('[10m]')})"), thresholds=DOUBTFUL),
             stat("Waiting", "Notifications that wait for delivery.", f"sum({own('notification_queue_length')})", thresholds=steps("green", yellow=1, red=50)),
             stat("Given up", "Notifications that were given up in 24 hours.", while_running(f"sum({abandoned('[1d]')})"), thresholds=BAD),
@@ -86,12 +87,14 @@ DASHBOARD = dashboard(
             "Reading of targets",
             table(
                 "Parts",
-                "Refused: the account may not read the part, which is no failure. Left out: rows beyond the cap, doubled or without identity.",
+                "Refused: the account may not read the part, which is no failure unless it could before (right lost). Left out: rows beyond the cap, doubled or without identity.",
                 (14, 9),
                 label("target"),
                 label("part"),
                 value("Last read", latest("target_part_up"), mappings=words(_0=("failed", "red"), _1=("succeeded", "green"))),
                 value("Refused", latest("target_part_refused"), mappings=words(_0=("no", "text"), _1=("yes", "orange"))),
+                value("Right lost", latest("target_part_right_lost"), mappings=words(_0=("no", "text"), _1=("yes", "red"))),
+                value("Stale", latest("target_part_stale"), mappings=words(_0=("no", "text"), _1=("yes", "red"))),
                 value("Left out", latest("target_rows_omitted"), thresholds=DOUBTFUL),
                 value("Unreadable fields", f"max without (instance) (increase({select('target_fields_unreadable_total')}[1d]))", thresholds=DOUBTFUL, decimals=0),
                 sort="Target",
@@ -143,6 +146,25 @@ DASHBOARD = dashboard(
             ),
         ),
         row(
+            "Alert steps in force",
+            table(
+                "Steps by time",
+                "The remaining time at which each step of an alert is crossed.",
+                (12, 9),
+                *STEP,
+                value("Time left", f"max without (instance) ({own('alert_step_threshold_seconds')})", unit="s"),
+                sort="Alert",
+            ),
+            table(
+                "Steps by share",
+                "The used share at which each step of an alert is crossed.",
+                (12, 9),
+                *STEP,
+                value("Used", f"max without (instance) ({own('alert_step_threshold_ratio')})", unit="percentunit"),
+                sort="Alert",
+            ),
+        ),
+        row(
             "HTTP",
             chart("Requests", "HTTP requests by path and status code.", (8, 8), "reqps", line(f"sum by (path, code) ({own_rate('http_requests')}) > 0", "{{path}} {{code}}"), min=0),
             chart(
@@ -170,7 +192,7 @@ DASHBOARD = dashboard(
             "Process and storage",
             table(
                 "Exporters",
-                "Version, start and configuration of each exporter.",
+                "Version, start and configuration of each exporter. HTTP files: whether certificates and web configuration file are usable; if not, the last good ones stay in force.",
                 (24, 5),
                 label("instance"),
                 labels_of(own("build_info")),
@@ -178,6 +200,7 @@ DASHBOARD = dashboard(
                 label("revision"),
                 label("os", "OS"),
                 label("arch"),
+                value("HTTP files", own("web_config_up"), mappings=words(_0=("FAILED", "red"), _1=("OK", "green"))),
                 value("Started", process("process_start_time_seconds", "1000 * {}"), unit="dateTimeFromNow"),
                 value("Configuration loaded", since("config_last_reload_success"), unit="dateTimeFromNow"),
                 value("Last heartbeat", since("heartbeat_last_success"), unit="dateTimeFromNow"),

@@ -2,6 +2,7 @@ from panels import *
 from queries import *
 
 USED = "target_admin:proxymeter_user_traffic_bytes"
+USERS = latest("users_by_admin")
 RESELLERS = latest("admin_info", 'sudo="false"')
 
 DASHBOARD = dashboard(
@@ -12,6 +13,7 @@ DASHBOARD = dashboard(
     [
         *stats(
             stat("Resellers", "Admins without all permissions.", f"count({RESELLERS})"),
+            stat("Users of resellers", "Users of admins without all permissions.", f"sum({USERS} and on (cluster, job, target, admin) {RESELLERS})"),
             stat("Used", "Bytes of the users of all admins, as counted and reset by the panel.", total("admin_used_bytes"), unit="bytes"),
             stat(
                 "Traffic in 30 days",
@@ -28,6 +30,8 @@ DASHBOARD = dashboard(
             label("target", links=ROW_TO_USERS),
             labels_of(one("admin_info", "admin")),
             label("sudo", "All permissions"),
+            value("Users", f"sum without (status) ({USERS})"),
+            value("Active", latest("users_by_admin", 'status="active"')),
             value("Used", latest("admin_used_bytes"), unit="bytes"),
             value("Traffic 24 h", hourly(USED + ":increase1d"), unit="bytes"),
             value("Traffic 30 d", hourly(USED + ":increase30d"), unit="bytes"),

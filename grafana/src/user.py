@@ -86,6 +86,7 @@ DASHBOARD = dashboard(
                 label("inbound"),
                 value("Plan after first use", of_user("user_expiry_pending_seconds"), unit="s"),
                 value("Quota is reset", milliseconds("user_quota_reset", scope=USER), unit="dateTimeFromNow"),
+                value("Renews", of_user("user_renews"), mappings=words(_1=("by itself", "text"))),
                 value("Devices", of_user("user_devices")),
                 value("Devices allowed", of_user("user_devices_limit")),
                 hide=["user", "target"],
