@@ -167,13 +167,14 @@ def check_data(prometheus):
                 sys.exit(f"No data with {wanted or 'all targets'}:\n" + "\n".join(missing))
             time.sleep(SCRAPE)
             found, missing = ask_all(prometheus, **wanted)
-        print(f"{wanted or 'all targets'}: {len(found)} queries return data, none is missing")
         return found
 
     returned = answered()
+    print(f"all targets: {len(returned)} queries return data")
     for target in prometheus.get("label/target/values"):
-        for user in USERS:
-            returned |= answered(target=target, user=user)
+        of_target = set().union(*(answered(target=target, user=user) for user in USERS))
+        print(f"target {target}: {len(of_target)} queries return data")
+        returned |= of_target
     never = names - returned - set(EXCEPTIONS)
     assert not never, f"no data with any target: {sorted(never)}"
     print(f"{len(returned)} queries return data, {len(names - returned)} are excepted")

@@ -96,7 +96,7 @@ DASHBOARD = dashboard(
                 value("Right lost", latest("target_part_right_lost"), mappings=words(_0=("no", "text"), _1=("yes", "red"))),
                 value("Stale", latest("target_part_stale"), mappings=words(_0=("no", "text"), _1=("yes", "red"))),
                 value("Left out", latest("target_rows_omitted"), thresholds=DOUBTFUL),
-                value("Unreadable fields", f"max without (instance) (increase({select('target_fields_unreadable_total')}[1d]))", thresholds=DOUBTFUL, decimals=0),
+                value("Unreadable fields", while_running(over("increase", "target_fields_unreadable", window="[1d]")), thresholds=DOUBTFUL, decimals=0),
                 sort="Target",
             ),
             table(
@@ -204,7 +204,7 @@ DASHBOARD = dashboard(
                 value("Started", process("process_start_time_seconds", "1000 * {}"), unit="dateTimeFromNow"),
                 value("Configuration loaded", since("config_last_reload_success"), unit="dateTimeFromNow"),
                 value("Last heartbeat", since("heartbeat_last_success"), unit="dateTimeFromNow"),
-                value("Clock steps in 24 h", f"increase({own('clock_steps_total')}[1d])", thresholds=DOUBTFUL, decimals=0),
+                value("Clock steps in 24 h", while_running(f"increase({own('clock_steps_total')}[1d])"), thresholds=DOUBTFUL, decimals=0),
                 value("Threads", process("process_threads")),
                 hide=["rustc"],
             ),
