@@ -281,7 +281,7 @@ def table(title, description, size, *columns, hide=(), sort=None, descending=Fal
     # Links need the job. In a narrow table it is not shown.
     columns += (label("cluster"), label("job", hidden=size[0] < 12))
     asked = [column for column in columns if "expr" in column]
-    targets = queries([line(column["expr"]) for column in asked], instant=True)
+    targets = queries([line(column["expr"], legend="") for column in asked], instant=True)
     for query in targets:
         query["format"] = "table"
     names = {id(column): f"Value #{query['refId']}" if len(asked) > 1 else "Value" for column, query in zip(asked, targets)}
