@@ -35,7 +35,7 @@ DASHBOARD = dashboard(
         table(
             "Targets",
             "One line for each target. Age: since the last complete read of its cheapest part. Certificate: the time until it expires.",
-            (24, 9),
+            (24, 7),
             label("target", links=ROW_TO_NODES),
             value("State", latest("up"), mappings=UP, cell="color-background", width=80),
             labels_of(one("target_info")),
@@ -69,7 +69,7 @@ DASHBOARD = dashboard(
             label("target"),
             label("step"),
             hide=["kind", "rule"],
-            sort="Alert",
+            sort="Severity",
         ),
         expiring_next((7, 8)),
     ],

@@ -29,6 +29,7 @@ def recent(metric, window):
     return hourly(f"target_api_key:proxymeter_llm_{metric}:increase{window}")
 
 
+STATUS = numbered("llm_credential_status", CREDENTIAL_STATUS)
 # Those that an operator switched off are not missing.
 OFF = latest("llm_credential_status", 'status="disabled"') + " == 1"
 OUT = f"sum(({latest('llm_credential_available')} == bool 0) unless on (cluster, job, target, credential) ({OFF}))"
@@ -87,7 +88,7 @@ DASHBOARD = dashboard(
             "Credentials",
             "The state of each credential by which the server reaches a provider.",
             (11, 9),
-            numbered("llm_credential_status", list(CREDENTIAL_STATUS)),
+            STATUS,
             "{{credential}} {{target}} {{cluster}}",
             statuses(**CREDENTIAL_STATUS),
         ),
@@ -191,7 +192,8 @@ DASHBOARD = dashboard(
                 *NAMED,
                 labels_of(latest("llm_credential_info")),
                 label("provider"),
-                value("Available", latest("llm_credential_available"), mappings=YES),
+                value("Status", STATUS, mappings=statuses(**CREDENTIAL_STATUS)),
+                value("Available", latest("llm_credential_available"), mappings=words(_0=("no", "orange"), _1=("yes", "green"))),
                 value("Requests", rate("llm_credential_requests"), unit="reqps"),
                 value("Failed", rate("llm_credential_requests_failed"), unit="reqps"),
                 value("Plan", f"{latest('llm_credential_plan_expiry_timestamp_seconds')} - time()", unit="s", thresholds=EXPIRES),

@@ -63,6 +63,7 @@ DASHBOARD = dashboard(
             "bps",
             line(node_bits("downlink"), f"{NAME} down"),
             line(node_bits("uplink"), f"{NAME} up", negative=True),
+            calcs=["mean"],
         ),
         chart(
             "Hosts of panels",
@@ -82,7 +83,7 @@ DASHBOARD = dashboard(
             table(
                 "Hosts of nodes",
                 "What nodes say about themselves; not every panel passes it on. Latency: how long the node took to answer the panel.",
-                (24, 8),
+                (24, 7),
                 label("node"),
                 label("target"),
                 value("CPU", node("node_cpu_usage_ratio"), unit="percentunit", thresholds=FILLING),
@@ -117,7 +118,7 @@ DASHBOARD = dashboard(
             table(
                 "Hosts",
                 "What the panels say about the hosts they run on.",
-                (24, 8),
+                (24, 6),
                 label("target"),
                 value("Core", latest("core_up"), mappings=UP),
                 labels_of(one("core_info")),

@@ -279,7 +279,7 @@ def labels_of(expr):
 
 def table(title, description, size, *columns, hide=(), sort=None, descending=False):
     # Links need the job. In a narrow table it is not shown.
-    columns += (label("cluster"), label("job", hidden=size[0] < 12))
+    columns += (label("cluster"), label("job", hidden=size[0] <= 12))
     asked = [column for column in columns if "expr" in column]
     targets = queries([line(column["expr"], legend="") for column in asked], instant=True)
     for query in targets:
