@@ -10,8 +10,8 @@ def of_user(metric, *matchers):
     return latest(metric, *matchers, scope=USER)
 
 
-def moved(window, function="rate"):
-    return over(function, "user_traffic_bytes", window=window, scope=USER)
+def moved(window):
+    return over("increase", "user_traffic_bytes", window=window, scope=USER)
 
 
 FOUND = latest("user_used_bytes", 'user=~"(?i).*$search.*"', scope=ONE_TARGET)
@@ -43,7 +43,7 @@ DASHBOARD = dashboard(
             stat(
                 "Full in",
                 "How long the quota lasts at the rate of the last three days.",
-                f"({of_user('user_limit_bytes')} - {of_user('user_used_bytes')}) / ({moved('[3d]')} > 0)",
+                f"({of_user('user_limit_bytes')} - {of_user('user_used_bytes')}) / ({moved('[3d]')} > 0) * {3 * DAY}",
                 unit="s",
                 thresholds=steps("red", yellow=DAY, green=3 * DAY),
             ),
@@ -56,7 +56,7 @@ DASHBOARD = dashboard(
             "bytes",
             line(of_user("user_used_bytes"), "used {{cluster}}"),
             line(of_user("user_limit_bytes"), "quota {{cluster}}", color="red", fill=0),
-            line(f"{of_user('user_used_bytes')} + 3 * 86400 * {moved('[3d]')}", "used in 3 days {{cluster}}", dashed=True),
+            line(f"{of_user('user_used_bytes')} + {moved('[3d]')}", "used in 3 days {{cluster}}", dashed=True),
             min=0,
         ),
         chart(
@@ -65,7 +65,7 @@ DASHBOARD = dashboard(
             (10, 9),
             "bytes",
             # Looks ahead, so that a bar shows the day that begins where it stands, and today so far.
-            line(moved("[1d] offset -1d", "increase"), "{{user}} {{cluster}}"),
+            line(moved("[1d] offset -1d"), "{{user}} {{cluster}}"),
             draw="bars",
             interval="1d",
             last="30d",

@@ -9,6 +9,10 @@ use std::{
 
 use serde_json::Value;
 
+/// Of the units that Grafana has, those that are used.
+const UNITS: [&str; 9] =
+    ["short", "percentunit", "bytes", "bps", "s", "dateTimeFromNow", "cps", "reqps", "currencyUSD"];
+
 /// Every metric of `docs/metrics.md` by the name that a query has for it, with its labels.
 fn metrics() -> BTreeMap<String, BTreeSet<String>> {
     let reference = fs::read_to_string("docs/metrics.md").unwrap();
@@ -198,8 +202,8 @@ fn every_query_heeds_the_variables() {
                     ["_total", "_bucket", "_count", "_sum"].iter().any(|end| name.ends_with(end));
                 let window = after.split_once(']').map_or("", |(window, _)| window);
                 let fits = match function {
-                    "rate" => ["[$__rate_interval", "[3d"].contains(&window),
-                    "increase" => ["[10m", "[1h", "[1d"].contains(&window),
+                    "rate" => window == "[$__rate_interval",
+                    "increase" => ["[10m", "[1h", "[1d", "[3d"].contains(&window),
                     _ => !is_counter,
                 };
                 assert!(fits, "{place}: {function}({name}{{…}}{window}]");
@@ -300,7 +304,13 @@ fn panels_are_explained_and_stand_beside_each_other() {
             let targets = list(panel, "targets").iter();
             assert!(targets.into_iter().all(|target| target["instant"] == is_instant), "{place}");
             let defaults = &panel["fieldConfig"]["defaults"];
-            assert!(!text(defaults, "unit").is_empty(), "{place} has no unit");
+            let properties =
+                list(&panel["fieldConfig"], "overrides").iter().flat_map(|each| list(each, "properties"));
+            let units =
+                properties.filter(|property| property["id"] == "unit").map(|unit| text(unit, "value"));
+            for unit in units.chain([text(defaults, "unit")]) {
+                assert!(UNITS.contains(&unit), "{place}: unit {unit:?}");
+            }
             if kind != "timeseries" {
                 let missing = list(defaults, "mappings").iter().find(|mapping| mapping["type"] == "special");
                 let missing = missing.map(|mapping| text(&mapping["options"]["result"], "color"));
