@@ -55,7 +55,8 @@ class Query:
         self.column = columns.get(f"Value #{self.ref}", columns.get("Value"))
         self.title = f"{file}: {panel['title']}"
         # Columns whose value is not shown go by their metric.
-        self.name = f"{self.title}: {self.column or re.search(r'proxymeter_[a-z_]+', self.expr)[0] if organize else self.legend}"
+        name = self.column or re.search("proxymeter_[a-z_]+", self.expr)[0] if organize else self.legend
+        self.name = f"{self.title}: {name}"
 
 
 def panels(dashboard):
@@ -75,7 +76,9 @@ class Prometheus:
         self.server = server
 
     def get(self, path, **parameters):
-        with urllib.request.urlopen(f"{self.server}/api/v1/{path}?{urllib.parse.urlencode(parameters)}", timeout=30) as answer:
+        with urllib.request.urlopen(
+            f"{self.server}/api/v1/{path}?{urllib.parse.urlencode(parameters)}", timeout=30
+        ) as answer:
             return json.load(answer)["data"]
 
     def instant(self, expr):
@@ -112,7 +115,9 @@ class Prometheus:
             found = self.get(f"label/{labels[2]}/values", **{"match[]": labels[1]})
         else:
             series = (each["metric"] for each in self.instant(result[1]))
-            texts = ("{" + ",".join(f'{name}="{value}"' for name, value in labels.items()) + "} 1 1" for labels in series)
+            texts = (
+                "{" + ",".join(f'{name}="{value}"' for name, value in labels.items()) + "} 1 1" for labels in series
+            )
             matches = (re.search(variable["regex"].strip("/"), text) for text in texts)
             found = [match[1] for match in matches if match]
         if wanted in found:
@@ -212,7 +217,9 @@ def color(query, series):
             result = mapping["options"]["result"]
         if result:
             return result["color"]
-    return [step["color"] for step in shown["thresholds"]["steps"] if step["value"] is None or value >= step["value"]][-1]
+    return [step["color"] for step in shown["thresholds"]["steps"] if step["value"] is None or value >= step["value"]][
+        -1
+    ]
 
 
 def green(prometheus):

@@ -1,3 +1,4 @@
+from layout import *
 from panels import *
 from queries import *
 from users import active, expiring, expiring_next, near_quota, online, over
@@ -21,8 +22,20 @@ DASHBOARD = dashboard(
     EVERYWHERE,
     [
         *stats(
-            stat("Targets down", "Targets that did not answer when last polled.", zeros("up"), thresholds=BAD, links=TO_SELF),
-            stat("Nodes down", "Nodes to which their panel is not connected, without disabled ones.", zeros("node_up"), thresholds=BAD, links=TO_NODES),
+            stat(
+                "Targets down",
+                "Targets that did not answer when last polled.",
+                zeros("up"),
+                thresholds=BAD,
+                links=TO_SELF,
+            ),
+            stat(
+                "Nodes down",
+                "Nodes to which their panel is not connected, without disabled ones.",
+                zeros("node_up"),
+                thresholds=BAD,
+                links=TO_NODES,
+            ),
             active(),
             online(),
             expiring(),
@@ -36,7 +49,8 @@ DASHBOARD = dashboard(
         ),
         table(
             "Targets",
-            "One line for each target. Age: since the last complete read of its cheapest part. Certificate: the time until it expires.",
+            "One line for each target. Age: since the last complete read of its cheapest part. Certificate: the"
+            " time until it expires.",
             (24, 7),
             label("target", links=ROW_TO_NODES),
             value("State", latest("up"), mappings=UP, cell="color-background", width=80),
@@ -48,7 +62,12 @@ DASHBOARD = dashboard(
             value("Nodes down", f"sum without (node) ({latest('node_up')} == bool 0)", thresholds=BAD),
             value("Traffic", f"{traffic('downlink')} + {traffic('uplink')}", unit="bps"),
             value("Age", f"max without (part) ({READ})", unit="s", thresholds=steps("green", yellow=180, red=600)),
-            value("Certificate", f"{latest('target_certificate_expiry_timestamp_seconds')} - time()", unit="s", thresholds=EXPIRES),
+            value(
+                "Certificate",
+                f"{latest('target_certificate_expiry_timestamp_seconds')} - time()",
+                unit="s",
+                thresholds=EXPIRES,
+            ),
             hide=["generation"],
             sort="Target",
         ),
@@ -62,7 +81,8 @@ DASHBOARD = dashboard(
         ),
         table(
             "Firing alerts",
-            "Alerts of proxymeter that fire; at most 100, those about users last. A tighter step covers the wider ones.",
+            "Alerts of proxymeter that fire; at most 100, those about users last. A tighter step covers the "
+            "wider ones.",
             (9, 8),
             value(None, FIRING),
             label("alertname", "Alert"),

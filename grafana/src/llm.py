@@ -1,7 +1,15 @@
+from layout import *
 from panels import *
 from queries import *
 
-CREDENTIAL_STATUS = {"active": "green", "pending": "blue", "refreshing": "yellow", "error": "red", "disabled": GRAY, "unknown": "purple"}
+CREDENTIAL_STATUS = {
+    "active": "green",
+    "pending": "blue",
+    "refreshing": "yellow",
+    "error": "red",
+    "disabled": GRAY,
+    "unknown": "purple",
+}
 NAMED = (label("credential"), label("target"))
 
 
@@ -39,14 +47,38 @@ COST = over("increase", "llm_cost_usd", window="[1d]")
 DASHBOARD = dashboard(
     "proxymeter-llm",
     "proxymeter / LLM traffic",
-    "Requests, errors, tokens, cost and duration by provider, model and client key, and the credentials and their quotas.",
+    "Requests, errors, tokens, cost and duration by provider, model and client key, and the credentials and "
+    "their quotas.",
     EVERYWHERE,
     [
         *stats(
-            stat("Requests", "Attempts at the providers in the last ten minutes, retries and failed ones included.", while_running(REQUESTS), unit="reqps", interval="10m"),
-            stat("Failed", "The share of the attempts in the last ten minutes that failed.", while_running(f"{FAILED} / {REQUESTS}"), unit="percentunit", thresholds=steps("green", yellow=0.02, red=0.1), interval="10m"),
-            stat("Tokens per minute", "All tokens, as the server sums them up, in the last ten minutes.", while_running(f"60 * sum({rate('llm_tokens')})"), interval="10m"),
-            stat("Cost in 24 h", "At the configured list prices; a lower bound.", while_running(f"sum({COST})"), unit="currencyUSD"),
+            stat(
+                "Requests",
+                "Attempts at the providers in the last ten minutes, retries and failed ones included.",
+                while_running(REQUESTS),
+                unit="reqps",
+                interval="10m",
+            ),
+            stat(
+                "Failed",
+                "The share of the attempts in the last ten minutes that failed.",
+                while_running(f"{FAILED} / {REQUESTS}"),
+                unit="percentunit",
+                thresholds=steps("green", yellow=0.02, red=0.1),
+                interval="10m",
+            ),
+            stat(
+                "Tokens per minute",
+                "All tokens, as the server sums them up, in the last ten minutes.",
+                while_running(f"60 * sum({rate('llm_tokens')})"),
+                interval="10m",
+            ),
+            stat(
+                "Cost in 24 h",
+                "At the configured list prices; a lower bound.",
+                while_running(f"sum({COST})"),
+                unit="currencyUSD",
+            ),
             stat(
                 "p95 duration",
                 "95 percent of the attempts in the last ten minutes took at most this long.",
@@ -63,7 +95,12 @@ DASHBOARD = dashboard(
                 thresholds=steps("green", yellow=3, red=10),
                 interval="10m",
             ),
-            stat("Credentials out", "Credentials that no request may use now, without those that were switched off.", OUT, thresholds=DOUBTFUL),
+            stat(
+                "Credentials out",
+                "Credentials that no request may use now, without those that were switched off.",
+                OUT,
+                thresholds=DOUBTFUL,
+            ),
         ),
         chart(
             "Requests by provider",
@@ -78,12 +115,18 @@ DASHBOARD = dashboard(
             "The share of all attempts that failed, by the provider's status code. 499: the client hung up.",
             (8, 8),
             "percentunit",
-            line(f"sum by (status_code) ({rate('llm_errors')}) / on () group_left () ({REQUESTS} > 0)", "{{status_code}}"),
+            line(
+                f"sum by (status_code) ({rate('llm_errors')}) / on () group_left () ({REQUESTS} > 0)", "{{status_code}}"
+            ),
             stacked=True,
             interval="1m",
             min=0,
         ),
-        percentiles("Duration of attempts", "Half, 95 and 99 percent of the attempts took at most this long.", "llm_request_duration_seconds"),
+        percentiles(
+            "Duration of attempts",
+            "Half, 95 and 99 percent of the attempts took at most this long.",
+            "llm_request_duration_seconds",
+        ),
         timeline(
             "Credentials",
             "The state of each credential by which the server reaches a provider.",
@@ -94,12 +137,21 @@ DASHBOARD = dashboard(
         ),
         table(
             "Quota windows",
-            "The share of each quota window that is used, as the provider last said it, and when the window ends. No model: the quota is of all.",
+            "The share of each quota window that is used, as the provider last said it, and when the window "
+            "ends. No model: the quota is of all.",
             (13, 9),
             *NAMED,
             label("model"),
             label("window"),
-            value("Used", latest("llm_credential_quota_used_ratio"), unit="percentunit", thresholds=FILLING, cell="gauge", min=0, max=1),
+            value(
+                "Used",
+                latest("llm_credential_quota_used_ratio"),
+                unit="percentunit",
+                thresholds=FILLING,
+                cell="gauge",
+                min=0,
+                max=1,
+            ),
             value("Ends", milliseconds("llm_credential_quota_reset"), unit="dateTimeFromNow"),
             sort="Used",
             descending=True,
@@ -136,7 +188,8 @@ DASHBOARD = dashboard(
             ),
             table(
                 "Client keys",
-                "Tokens and cost of each client key, by its alias or a keyed hash; the 50 with most tokens in 30 days. Needs the recording rules.",
+                "Tokens and cost of each client key, by its alias or a keyed hash; the 50 with most tokens in "
+                "30 days. Needs the recording rules.",
                 (14, 9),
                 label("api_key", "Client key"),
                 label("target"),
@@ -168,11 +221,18 @@ DASHBOARD = dashboard(
                 "The share of the attempts of ten minutes that failed. Needs the recording rules.",
                 (8, 8),
                 "percentunit",
-                line(recorded("target_provider:proxymeter_llm_requests_failed:ratio_rate10m"), "{{provider}} {{target}} {{cluster}}"),
+                line(
+                    recorded("target_provider:proxymeter_llm_requests_failed:ratio_rate10m"),
+                    "{{provider}} {{target}} {{cluster}}",
+                ),
                 min=0,
                 max=1,
             ),
-            percentiles("Time to the first token", "In half, 95 and 99 percent of the attempts the answer began after at most this time.", "llm_time_to_first_token_seconds"),
+            percentiles(
+                "Time to the first token",
+                "In half, 95 and 99 percent of the attempts the answer began after at most this time.",
+                "llm_time_to_first_token_seconds",
+            ),
             table(
                 "Cooldowns",
                 "What the server does not use until the given time: a whole credential, or one model of it.",
@@ -187,16 +247,26 @@ DASHBOARD = dashboard(
             ),
             table(
                 "Use of credentials",
-                "Attempts by each credential as the server counts them. Plan: the time until the plan that pays for it ends.",
+                "Attempts by each credential as the server counts them. Plan: the time until the plan that pays"
+                " for it ends.",
                 (24, 9),
                 *NAMED,
                 labels_of(latest("llm_credential_info")),
                 label("provider"),
                 value("Status", STATUS, mappings=statuses(**CREDENTIAL_STATUS)),
-                value("Available", latest("llm_credential_available"), mappings=words(_0=("no", "orange"), _1=("yes", "green"))),
+                value(
+                    "Available",
+                    latest("llm_credential_available"),
+                    mappings=words({0: ("no", "orange"), 1: ("yes", "green")}),
+                ),
                 value("Requests", rate("llm_credential_requests"), unit="reqps"),
                 value("Failed", rate("llm_credential_requests_failed"), unit="reqps"),
-                value("Plan", f"{latest('llm_credential_plan_expiry_timestamp_seconds')} - time()", unit="s", thresholds=EXPIRES),
+                value(
+                    "Plan",
+                    f"{latest('llm_credential_plan_expiry_timestamp_seconds')} - time()",
+                    unit="s",
+                    thresholds=EXPIRES,
+                ),
                 value("Token renewed", milliseconds("llm_credential_last_refresh"), unit="dateTimeFromNow"),
                 sort="Credential",
             ),
@@ -216,7 +286,8 @@ DASHBOARD = dashboard(
             ),
             chart(
                 "Lost records",
-                "Times at which records may have been lost, and attempts of which no record came. The counters are too low from then on.",
+                "Times at which records may have been lost, and attempts of which no record came. The counters "
+                "are too low from then on.",
                 (12, 8),
                 "cps",
                 line(rate("llm_usage_gaps"), "{{target}} {{cluster}} gaps"),

@@ -1,3 +1,4 @@
+from layout import *
 from panels import *
 from queries import *
 
@@ -22,12 +23,30 @@ DASHBOARD = dashboard(
     "proxymeter-nodes",
     "proxymeter / Nodes and hosts",
     "Nodes, the hosts of panels and nodes, proxy cores, inbounds and outbounds.",
-    EVERYWHERE + [variable("node", "Node", 'label_values(proxymeter_node_status{job=~"$job",cluster=~"$cluster",instance=~"$instance",target=~"$target"}, node)', every=".+")],
+    EVERYWHERE
+    + [
+        variable(
+            "node",
+            "Node",
+            f"label_values({select('node_status')}, node)",
+            every=".+",
+        )
+    ],
     [
         *stats(
-            stat("Nodes down", "Nodes to which their panel is not connected, without disabled ones.", zeros("node_up", NODE), thresholds=BAD),
+            stat(
+                "Nodes down",
+                "Nodes to which their panel is not connected, without disabled ones.",
+                zeros("node_up", NODE),
+                thresholds=BAD,
+            ),
             stat("Cores down", "Proxy cores that do not run, beside panels and on nodes.", CORES_DOWN, thresholds=BAD),
-            stat("Outbounds down", "Outbounds through which the proxy core's own probes do not pass.", zeros("outbound_up"), thresholds=BAD),
+            stat(
+                "Outbounds down",
+                "Outbounds through which the proxy core's own probes do not pass.",
+                zeros("outbound_up"),
+                thresholds=BAD,
+            ),
             stat("Down", "Traffic to users through the nodes.", f"sum({node_bits('downlink')})", unit="bps"),
             stat("Up", "Traffic from users through the nodes.", f"sum({node_bits('uplink')})", unit="bps"),
             stat(
@@ -37,12 +56,19 @@ DASHBOARD = dashboard(
                 unit="percentunit",
                 thresholds=FILLING,
             ),
-            stat("Disk, fullest", "Disk space in use on the fullest host of a panel.", f"max({used('host', 'disk')})", unit="percentunit", thresholds=FILLING),
+            stat(
+                "Disk, fullest",
+                "Disk space in use on the fullest host of a panel.",
+                f"max({used('host', 'disk')})",
+                unit="percentunit",
+                thresholds=FILLING,
+            ),
         ),
         timeline("Status of nodes", "Status of each node as its panel says it.", (12, 9), STATUS, NAME, NODE_STATUS),
         table(
             "Nodes",
-            "Status, version of the proxy core and traffic now. Factor: how the panel weights the traffic for quotas. Idle: since the traffic last moved.",
+            "Status, version of the proxy core and traffic now. Factor: how the panel weights the traffic for "
+            "quotas. Idle: since the traffic last moved.",
             (12, 9),
             label("node"),
             label("target"),
@@ -82,7 +108,8 @@ DASHBOARD = dashboard(
             "Resources of nodes",
             table(
                 "Hosts of nodes",
-                "What nodes say about themselves; not every panel passes it on. Latency: how long the node took to answer the panel.",
+                "What nodes say about themselves; not every panel passes it on. Latency: how long the node took"
+                " to answer the panel.",
                 (24, 7),
                 label("node"),
                 label("target"),
@@ -102,7 +129,8 @@ DASHBOARD = dashboard(
             ),
             table(
                 "Traffic of nodes over longer times",
-                "Both directions together. Needs the recording rules. Traffic that rests for longer than the allowed pause is stalled.",
+                "Both directions together. Needs the recording rules. Traffic that rests for longer than the "
+                "allowed pause is stalled.",
                 (24, 8),
                 label("node"),
                 label("target"),
@@ -139,7 +167,8 @@ DASHBOARD = dashboard(
             ),
             chart(
                 "Network of hosts",
-                "All traffic of the hosts of panels, not only that of the proxies: received above the axis, sent below it.",
+                "All traffic of the hosts of panels, not only that of the proxies: received above the axis, "
+                "sent below it.",
                 (12, 8),
                 "bps",
                 line(bits("host_network_receive"), "{{target}} {{cluster}} received"),
@@ -167,7 +196,7 @@ DASHBOARD = dashboard(
                 label("port"),
                 label("remark"),
                 label("node"),
-                value("Enabled", latest("inbound_enabled"), mappings=words(_0=("no", GRAY), _1=("yes", "green"))),
+                value("Enabled", latest("inbound_enabled"), mappings=words({0: ("no", GRAY), 1: ("yes", "green")})),
                 value("Users", latest("inbound_users")),
                 value("Down", bits("inbound_downlink"), unit="bps"),
                 value("Up", bits("inbound_uplink"), unit="bps"),
@@ -186,7 +215,8 @@ DASHBOARD = dashboard(
             ),
             chart(
                 "Latency of outbounds",
-                "Duration of the proxy core's last probe through each outbound, if it passed. Only where the core is set up to probe it.",
+                "Duration of the proxy core's last probe through each outbound, if it passed. Only where the "
+                "core is set up to probe it.",
                 (12, 9),
                 "s",
                 line(latest("outbound_latency_seconds"), "{{target}} {{outbound}} {{cluster}}"),

@@ -1,12 +1,15 @@
-"""Panels and dashboards as Grafana 10 and newer reads them."""
+"""Panels as Grafana 10 and newer reads them."""
 
-from queries import ALERT, process
+from queries import process
 
 GRAY, BLUE = "#8e8e8e", "blue"
-MINUTE, HOUR, DAY = 60, 3600, 86400
+DAY = 86400
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 # Without this, Grafana shows what is missing in the color of the lowest threshold, which may be green.
-NO_DATA = {"type": "special", "options": {"match": "null+nan", "result": {"text": "no data", "color": GRAY, "index": 0}}}
+NO_DATA = {
+    "type": "special",
+    "options": {"match": "null+nan", "result": {"text": "no data", "color": GRAY, "index": 0}},
+}
 NO_CELL = {"type": "special", "options": {"match": "null+nan", "result": {"text": "–", "color": GRAY, "index": 0}}}
 
 
@@ -32,10 +35,6 @@ ROW_TO_USER = row_link("This user", "proxymeter-user", "Target", "User")
 ROW_TO_NODES = row_link("Nodes and hosts of this target", "proxymeter-nodes", "Target")
 
 
-# How Grafana calls what it calculates, in the legends of charts.
-CALCS = {"lastNotNull": "Last *", "mean": "Mean", "max": "Max"}
-
-
 # Colors.
 
 
@@ -50,32 +49,26 @@ FILLING = steps("green", yellow=0.8, red=0.95)
 EXPIRES = steps("red", yellow=7 * DAY, green=21 * DAY)
 
 
-def words(**named):
-    """Shows numbers as words: words(_0=("down", "red"))."""
+def words(named):
+    """Shows values as words: words({0: ("down", "red")})."""
     options = {
-        key[1:]: {"text": text, "color": color, "index": index} for index, (key, (text, color)) in enumerate(named.items())
+        str(value): {"text": text, "color": color, "index": index}
+        for index, (value, (text, color)) in enumerate(named.items())
     }
     return [{"type": "value", "options": options}]
 
 
 def statuses(**colors):
     """What queries.numbered() has made of words, as words again."""
-    return words(**{f"_{number}": (word, color) for number, (word, color) in enumerate(colors.items(), 1)})
+    return words(dict(enumerate(colors.items(), 1)))
 
 
-SEVERITY = [
-    {
-        "type": "value",
-        "options": {
-            "critical": {"text": "critical", "color": "red", "index": 0},
-            "warning": {"text": "warning", "color": "orange", "index": 1},
-            "info": {"text": "info", "color": BLUE, "index": 2},
-        },
-    }
-]
-UP = words(_0=("DOWN", "red"), _1=("UP", "green"))
-YES = words(_0=("no", "red"), _1=("yes", "green"))
-NODE_STATUS = statuses(connected="green", connecting="yellow", error="red", disabled=GRAY, limited="orange", unknown="purple")
+SEVERITY = words({each: (each, color) for each, color in (("critical", "red"), ("warning", "orange"), ("info", BLUE))})
+UP = words({0: ("DOWN", "red"), 1: ("UP", "green")})
+YES = words({0: ("no", "red"), 1: ("yes", "green")})
+NODE_STATUS = statuses(
+    connected="green", connecting="yellow", error="red", disabled=GRAY, limited="orange", unknown="purple"
+)
 
 
 # Queries.
@@ -110,19 +103,28 @@ def styles(lines):
         "fill": lambda opacity: [("custom.fillOpacity", opacity)],
     }
     return [
-        override("byFrameRefID", chr(ord("A") + number), [p for key, value in each["style"].items() for p in properties[key](value)])
+        override(
+            "byFrameRefID",
+            chr(ord("A") + number),
+            [p for key, value in each["style"].items() for p in properties[key](value)],
+        )
         for number, each in enumerate(lines)
         if each["style"]
     ]
 
 
 def override(matcher, options, properties):
-    return {"matcher": {"id": matcher, "options": options}, "properties": [{"id": key, "value": value} for key, value in properties]}
+    return {
+        "matcher": {"id": matcher, "options": options},
+        "properties": [{"id": key, "value": value} for key, value in properties],
+    }
 
 
 def named_colors(**colors):
     """Colors of series by their name."""
-    return [override("byName", name, [("color", {"mode": "fixed", "fixedColor": color})]) for name, color in colors.items()]
+    return [
+        override("byName", name, [("color", {"mode": "fixed", "fixedColor": color})]) for name, color in colors.items()
+    ]
 
 
 # Panels. Their size is in units of the grid, which is 24 wide.
@@ -153,7 +155,19 @@ def reduced():
     return {"calcs": ["lastNotNull"], "fields": "", "values": False}
 
 
-def stat(title, description, expr, unit="short", thresholds=steps(), mappings=(), links=(), legend="__auto", text="auto", overrides=(), interval=None):
+def stat(
+    title,
+    description,
+    expr,
+    unit="short",
+    thresholds=steps(),
+    mappings=(),
+    links=(),
+    legend="__auto",
+    text="auto",
+    overrides=(),
+    interval=None,
+):
     defaults = field(unit, thresholds, list(mappings), links=list(links))
     options = {
         "colorMode": "value",
@@ -168,7 +182,12 @@ def stat(title, description, expr, unit="short", thresholds=steps(), mappings=()
 
 
 def gauge(title, description, expr, unit="percentunit", thresholds=FILLING):
-    options = {"orientation": "auto", "showThresholdLabels": False, "showThresholdMarkers": True, "reduceOptions": reduced()}
+    options = {
+        "orientation": "auto",
+        "showThresholdLabels": False,
+        "showThresholdMarkers": True,
+        "reduceOptions": reduced(),
+    }
     defaults = field(unit, thresholds, [], min=0, max=1)
     return panel("gauge", title, description, (3, 4), queries([line(expr)], instant=True), defaults, options)
 
@@ -202,9 +221,26 @@ def bars(title, description, size, expr, legend, unit, thresholds=FILLING, **lim
     return panel("bargauge", title, description, size, queries([line(expr, legend)], instant=True), defaults, options)
 
 
-def chart(title, description, size, unit, *lines, draw="line", stacked=False, overrides=(), interval=None, last=None, calcs=(), **limits):
-    """Lines over time. `draw` is line or bars; `last` is a time range of its own. With `calcs` the names of the lines are
-    in a table beside the chart, the largest first."""
+# How Grafana calls what it calculates, in the legends of charts.
+CALCS = {"lastNotNull": "Last *", "mean": "Mean", "max": "Max"}
+
+
+def chart(
+    title,
+    description,
+    size,
+    unit,
+    *lines,
+    draw="line",
+    stacked=False,
+    overrides=(),
+    interval=None,
+    last=None,
+    calcs=(),
+    **limits,
+):
+    """Lines over time. `draw` is line or bars; `last` is a time range of its own. With `calcs` the names of the lines
+    are in a table beside the chart, the largest first."""
     custom = {
         "drawStyle": draw,
         "lineWidth": 1,
@@ -245,7 +281,9 @@ def timeline(title, description, size, expr, legend, mappings):
         "tooltip": {"mode": "single", "sort": "none"},
     }
     defaults = field("short", steps(GRAY), mappings, custom={"fillOpacity": 80, "lineWidth": 0})
-    return panel("state-timeline", title, description, size, queries([line(expr, legend)], instant=False), defaults, options)
+    return panel(
+        "state-timeline", title, description, size, queries([line(expr, legend)], instant=False), defaults, options
+    )
 
 
 def text(content, size=(24, 3), title="About this data"):
@@ -268,7 +306,14 @@ def label(name, title=None, mappings=(), links=(), width=None, **more):
 
 def value(title, expr, unit="short", thresholds=None, mappings=(), cell=None, width=None, decimals=None, **limits):
     """A column of values. `cell` is how Grafana draws them; by default the text has the color of the thresholds."""
-    style = {"unit": unit, "thresholds": thresholds, "mappings": mappings, "cell": cell, "width": width, "decimals": decimals}
+    style = {
+        "unit": unit,
+        "thresholds": thresholds,
+        "mappings": mappings,
+        "cell": cell,
+        "width": width,
+        "decimals": decimals,
+    }
     return {"title": title, "expr": expr, **style, **limits}
 
 
@@ -284,7 +329,9 @@ def table(title, description, size, *columns, hide=(), sort=None, descending=Fal
     targets = queries([line(column["expr"], legend="") for column in asked], instant=True)
     for query in targets:
         query["format"] = "table"
-    names = {id(column): f"Value #{query['refId']}" if len(asked) > 1 else "Value" for column, query in zip(asked, targets)}
+    names = {
+        id(column): f"Value #{query['refId']}" if len(asked) > 1 else "Value" for column, query in zip(asked, targets)
+    }
     names.update({id(column): column["label"] for column in columns if "label" in column})
     shown = [column for column in columns if column["title"] is not None]
     hidden = ["Time", *hide] + [names[id(column)] for column in asked if column["title"] is None]
@@ -298,10 +345,16 @@ def table(title, description, size, *columns, hide=(), sort=None, descending=Fal
         "renameByName": {names[id(column)]: column["title"] for column in shown},
     }
     transformations = [{"id": "merge", "options": {}}, {"id": "organize", "options": organize}]
-    options = {"cellHeight": "sm", "showHeader": True, "footer": {"show": False, "reducer": [], "countRows": False, "fields": ""}}
+    options = {
+        "cellHeight": "sm",
+        "showHeader": True,
+        "footer": {"show": False, "reducer": [], "countRows": False, "fields": ""},
+    }
     if sort:
         options["sortBy"] = [{"displayName": sort, "desc": descending}]
-    defaults = field("short", steps("text"), [], missing=NO_CELL, custom={"align": "auto", "cellOptions": {"type": "auto"}})
+    defaults = field(
+        "short", steps("text"), [], missing=NO_CELL, custom={"align": "auto", "cellOptions": {"type": "auto"}}
+    )
     return panel(
         "table",
         title,
@@ -332,135 +385,3 @@ def column_style(column):
         "custom.hidden": column.get("hidden") or None,
     }
     return [(key, value) for key, value in properties.items() if value is not None]
-
-
-# Dashboards.
-
-
-def variable(name, title, query, every=None, regex="", sort=1):
-    """A variable of one value, or of several with `every`, the regular expression for All."""
-    is_many = every is not None
-    several = {"allValue": every, "current": {"selected": True, "text": ["All"], "value": ["$__all"]}}
-    return {
-        "type": "query",
-        "name": name,
-        "label": title,
-        "datasource": DATASOURCE,
-        "definition": query,
-        "query": {"query": query, "refId": "PrometheusVariableQueryEditor-VariableQuery", "qryType": 3 if query.startswith("query_result") else 1},
-        "regex": regex,
-        "sort": sort,
-        # On a change of the time range.
-        "refresh": 2,
-        "multi": is_many,
-        "includeAll": is_many,
-        "hide": 0,
-        "options": [],
-        "skipUrlSync": False,
-        **(several if is_many else {"current": {}}),
-    }
-
-
-def choice(name, title, values):
-    options = [{"text": each, "value": each, "selected": index == 0} for index, each in enumerate(values)]
-    return {"type": "custom", "name": name, "label": title, "query": ",".join(values), "options": options, "current": options[0], "multi": False, "includeAll": False, "hide": 0, "skipUrlSync": False}
-
-
-def textbox(name, title):
-    empty = {"text": "", "value": "", "selected": True}
-    return {"type": "textbox", "name": name, "label": title, "query": "", "options": [empty], "current": empty, "hide": 0, "skipUrlSync": False}
-
-
-SOURCE = {"type": "datasource", "name": "datasource", "label": "Data source", "query": "prometheus", "regex": "", "refresh": 1, "multi": False, "includeAll": False, "hide": 0, "options": [], "current": {}, "skipUrlSync": False}
-JOB = variable("job", "Job", "label_values(proxymeter_build_info, job)", every=".+")
-# Not every site has the label cluster. Asked in this way, that is an answer, too.
-CLUSTER = variable(
-    "cluster",
-    "Cluster",
-    'query_result(count by (cluster) (proxymeter_build_info{job=~"$job"}))',
-    every=".*",
-    regex='/cluster="([^"]+)"/',
-)
-INSTANCE = variable("instance", "Instance", 'label_values(proxymeter_build_info{job=~"$job",cluster=~"$cluster"}, instance)', every=".+")
-TARGETS = 'label_values(proxymeter_up{job=~"$job",cluster=~"$cluster",instance=~"$instance"}, target)'
-EXPORTERS = [SOURCE, JOB, CLUSTER, INSTANCE]
-EVERYWHERE = EXPORTERS + [variable("target", "Target", TARGETS, every=".+")]
-
-
-def annotation(name, expr, color, title):
-    return {
-        "name": name,
-        "datasource": DATASOURCE,
-        "enable": True,
-        "hide": False,
-        "iconColor": color,
-        "expr": expr,
-        "step": "60s",
-        "titleFormat": title,
-        "textFormat": "{{target}} {{subject}} {{step}}",
-        "tagKeys": "severity",
-        "useValueForTime": False,
-    }
-
-
-# Alerts about users are too many for marks in charts.
-ANNOTATIONS = [
-    annotation("Alerts of proxymeter", f'max without (instance) (proxymeter_alert_firing{{{ALERT},kind!="user"}})', "red", "{{alertname}}"),
-    annotation(
-        "Alerts of Prometheus",
-        'ALERTS{alertname=~"Proxymeter.+",alertstate="firing",job=~"$job",cluster=~"$cluster",target=~"$target|",kind!="user"}',
-        "orange",
-        "{{alertname}}",
-    ),
-]
-
-
-def row(title, *panels):
-    """Panels below a heading, which is closed at first."""
-    return {"type": "row", "title": title, "collapsed": True, "panels": list(panels)}
-
-
-def place(panels, top=0):
-    """Puts panels beside each other, and the next below if a line is full. Returns where the last ends."""
-    left, height = 0, 0
-    for each in panels:
-        grid = each["gridPos"]
-        if left + grid["w"] > 24:
-            left, top, height = 0, top + height, 0
-        grid.update(x=left, y=top)
-        left, height = left + grid["w"], max(height, grid["h"])
-    return top + height
-
-
-def dashboard(uid, title, description, variables, panels, rows=(), time="now-6h"):
-    top = place(panels)
-    for each in rows:
-        each["gridPos"] = {"x": 0, "y": top, "w": 24, "h": 1}
-        place(each["panels"], top + 1)
-        top += 1
-    panels = list(panels) + list(rows)
-    numbered = [inner for each in panels for inner in [each, *each.get("panels", ())]]
-    for number, each in enumerate(numbered, 1):
-        each["id"] = number
-    navigation = {"type": "dashboards", "title": "proxymeter", "tags": ["proxymeter"], "asDropdown": True, "includeVars": True, "keepTime": True, "targetBlank": False, "icon": "external link", "tooltip": "", "url": ""}
-    return {
-        "id": None,
-        "uid": uid,
-        "title": title,
-        "description": description,
-        "tags": ["proxymeter"],
-        "editable": False,
-        "graphTooltip": 1,
-        "schemaVersion": 39,
-        "version": 1,
-        "refresh": "1m",
-        "time": {"from": time, "to": "now"},
-        "timepicker": {},
-        "timezone": "browser",
-        "weekStart": "",
-        "fiscalYearStartMonth": 0,
-        "links": [navigation],
-        "annotations": {"list": ANNOTATIONS},
-        "templating": {"list": variables},
-        "panels": panels,
-    }

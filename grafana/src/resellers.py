@@ -1,3 +1,4 @@
+from layout import *
 from panels import *
 from queries import *
 
@@ -13,8 +14,17 @@ DASHBOARD = dashboard(
     [
         *stats(
             stat("Resellers", "Admins without all permissions.", f"count({RESELLERS})"),
-            stat("Users of resellers", "Users of admins without all permissions.", f"sum({USERS} and on (cluster, job, target, admin) {RESELLERS})"),
-            stat("Used", "Bytes of the users of all admins, as counted and reset by the panel.", total("admin_used_bytes"), unit="bytes"),
+            stat(
+                "Users of resellers",
+                "Users of admins without all permissions.",
+                f"sum({USERS} and on (cluster, job, target, admin) {RESELLERS})",
+            ),
+            stat(
+                "Used",
+                "Bytes of the users of all admins, as counted and reset by the panel.",
+                total("admin_used_bytes"),
+                unit="bytes",
+            ),
             stat(
                 "Traffic in 30 days",
                 "Traffic of the users of all admins in 30 days, also across resets. Needs the recording rules.",
@@ -24,7 +34,8 @@ DASHBOARD = dashboard(
         ),
         table(
             "Resellers",
-            "One line for each admin of each target. Used: as counted and reset by the panel. Traffic: also across resets. Needs the recording rules.",
+            "One line for each admin of each target. Used: as counted and reset by the panel. Traffic: also "
+            "across resets. Needs the recording rules.",
             (14, 10),
             label("admin"),
             label("target", links=ROW_TO_USERS),

@@ -1,3 +1,4 @@
+from layout import *
 from panels import *
 from queries import *
 
@@ -36,10 +37,29 @@ DASHBOARD = dashboard(
                 text="name",
                 overrides=named_colors(active="green", on_hold="blue", limited="orange", expired="red", disabled=GRAY),
             ),
-            stat("Online", "Whether the user is online.", of_user("user_online"), mappings=words(_0=("no", GRAY), _1=("yes", "green"))),
-            gauge("Used", "The share of the quota that is used. No data: the user has no quota.", f"{of_user('user_used_bytes')} / {of_user('user_limit_bytes')}"),
-            stat("Left", "What is left of the quota. No data: the user has no quota.", f"{of_user('user_limit_bytes')} - {of_user('user_used_bytes')}", unit="bytes"),
-            stat("Expires", "When the plan ends. No data: never, or it starts at the first use.", milliseconds("user_expiry", scope=USER), unit="dateTimeFromNow"),
+            stat(
+                "Online",
+                "Whether the user is online.",
+                of_user("user_online"),
+                mappings=words({0: ("no", GRAY), 1: ("yes", "green")}),
+            ),
+            gauge(
+                "Used",
+                "The share of the quota that is used. No data: the user has no quota.",
+                f"{of_user('user_used_bytes')} / {of_user('user_limit_bytes')}",
+            ),
+            stat(
+                "Left",
+                "What is left of the quota. No data: the user has no quota.",
+                f"{of_user('user_limit_bytes')} - {of_user('user_used_bytes')}",
+                unit="bytes",
+            ),
+            stat(
+                "Expires",
+                "When the plan ends. No data: never, or it starts at the first use.",
+                milliseconds("user_expiry", scope=USER),
+                unit="dateTimeFromNow",
+            ),
             stat(
                 "Full in",
                 "How long the quota lasts at the rate of the last three days.",
@@ -47,7 +67,12 @@ DASHBOARD = dashboard(
                 unit="s",
                 thresholds=steps("red", yellow=DAY, green=3 * DAY),
             ),
-            stat("Last seen", "When the user last had traffic.", milliseconds("user_last_online", scope=USER), unit="dateTimeFromNow"),
+            stat(
+                "Last seen",
+                "When the user last had traffic.",
+                milliseconds("user_last_online", scope=USER),
+                unit="dateTimeFromNow",
+            ),
         ),
         chart(
             "Use and quota",
@@ -71,7 +96,14 @@ DASHBOARD = dashboard(
             last="30d",
             min=0,
         ),
-        timeline("Online", "When the user was online.", (24, 5), of_user("user_online"), "{{user}} {{cluster}}", words(_0=("offline", GRAY), _1=("online", "green"))),
+        timeline(
+            "Online",
+            "When the user was online.",
+            (24, 5),
+            of_user("user_online"),
+            "{{user}} {{cluster}}",
+            words({0: ("offline", GRAY), 1: ("online", "green")}),
+        ),
     ],
     [
         row(
@@ -86,7 +118,7 @@ DASHBOARD = dashboard(
                 label("inbound"),
                 value("Plan after first use", of_user("user_expiry_pending_seconds"), unit="s"),
                 value("Quota is reset", milliseconds("user_quota_reset", scope=USER), unit="dateTimeFromNow"),
-                value("Renews", of_user("user_renews"), mappings=words(_1=("by itself", "text"))),
+                value("Renews", of_user("user_renews"), mappings=words({1: ("by itself", "text")})),
                 value("Devices", of_user("user_devices")),
                 value("Devices allowed", of_user("user_devices_limit")),
                 hide=["user", "target"],
@@ -110,7 +142,7 @@ DASHBOARD = dashboard(
             ),
             text(
                 "The list **User** has the 500 users of the target with most use whose name contains **Search**. With "
-                '`labels = "hash"` in `[users]`, names are codes; the status page of proxymeter shows them as well. With '
+                '`labels = "hash"` in `[users]`, names are codes; the status page of proxymeter shows the same. With '
                 '`labels = "off"`, or for users beyond `limit`, there is nothing to show here.',
                 size=(12, 8),
             ),

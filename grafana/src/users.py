@@ -1,8 +1,10 @@
+from layout import *
 from panels import *
 from queries import *
 
 NAMES = (
-    "Needs metrics of single users: with `labels = \"hash\"` in `[users]` names are codes, with `labels = \"off\"` the table is empty."
+    'Needs metrics of single users: with `labels = "hash"` in `[users]`, names are codes; with `labels = "off"`, there '
+    "is nothing to show."
 )
 USED = "target_user:proxymeter_user_traffic_bytes"
 WHO = (label("user", links=ROW_TO_USER), label("target"))
@@ -18,12 +20,20 @@ def active():
 
 def expiring():
     title, within = "Expiring in 3 d", 'within="3d"'
-    return stat(title, "Active users whose plan ends within three days.", total("users_expiring", within), thresholds=DOUBTFUL, links=TO_USERS)
+    return stat(
+        title,
+        "Active users whose plan ends within three days.",
+        total("users_expiring", within),
+        thresholds=DOUBTFUL,
+        links=TO_USERS,
+    )
 
 
 def over(percent, ratio):
     about = f"Active and limited users who have used at least {percent} of their quota."
-    return stat(f"Over {percent}", about, total("users_near_quota", f'ratio="{ratio}"'), thresholds=DOUBTFUL, links=TO_USERS)
+    return stat(
+        f"Over {percent}", about, total("users_near_quota", f'ratio="{ratio}"'), thresholds=DOUBTFUL, links=TO_USERS
+    )
 
 
 def expiring_next(size):
@@ -57,7 +67,8 @@ UNSEEN = of_active(f"(time() - {latest('user_last_online_timestamp_seconds')}")
 DASHBOARD = dashboard(
     "proxymeter-users",
     "proxymeter / Users",
-    "Users of all targets: who uses most, whose plan or quota ends, who is gone. Some panels need alerts/recording.rules.yml.",
+    "Users of all targets: who uses most, whose plan or quota ends, who is gone. Some panels need "
+    "alerts/recording.rules.yml.",
     EVERYWHERE + [choice("days", "Not seen for days", ["7", "30", "90"])],
     [
         *stats(
@@ -68,11 +79,19 @@ DASHBOARD = dashboard(
             stat("Limited", "Users whose quota is used up.", total("users", 'status="limited"'), thresholds=DOUBTFUL),
             stat(
                 "Full in 3 d",
-                "Users whose quota will be used up within three days at the rate of the last three. Needs the recording rules.",
-                while_running(f"(count(({FULL_SOON} > time()) < time() + 3 * 86400) or 0 * count({own('build_info')}))"),
+                "Users whose quota will be used up within three days at the rate of the last three. Needs the "
+                "recording rules.",
+                while_running(
+                    f"(count(({FULL_SOON} > time()) < time() + 3 * 86400) or 0 * count({own('build_info')}))"
+                ),
                 thresholds=DOUBTFUL,
             ),
-            stat("Left out", "Users without series of their own, because a target has more than users.limit.", total("target_users_omitted"), thresholds=BAD),
+            stat(
+                "Left out",
+                "Users without series of their own, because a target has more than users.limit.",
+                total("target_users_omitted"),
+                thresholds=BAD,
+            ),
         ),
         chart(
             "Top talkers",
@@ -84,7 +103,8 @@ DASHBOARD = dashboard(
         ),
         table(
             "Most used in 30 days",
-            f"The 20 users with most traffic in the last 30 days, also across resets of the quota. Needs the recording rules. {NAMES}",
+            "The 20 users with most traffic in the last 30 days, also across resets of the quota. Needs the recording "
+            f"rules. {NAMES}",
             (10, 8),
             *WHO,
             value("Traffic", f"topk(20, {hourly(USED + ':increase30d')})", unit="bytes"),
@@ -124,7 +144,8 @@ DASHBOARD = dashboard(
             ),
             chart(
                 "Users near their quota",
-                "Active and limited users, by the share of their quota that is used. A smaller share includes the larger ones.",
+                "Active and limited users, by the share of their quota that is used. A smaller share includes "
+                "the larger ones.",
                 (8, 8),
                 "short",
                 line(f"sum by (ratio) ({latest('users_near_quota')})", "from {{ratio}}"),
