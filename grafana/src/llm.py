@@ -2,7 +2,8 @@ from layout import *
 from panels import *
 from queries import *
 
-CREDENTIAL_STATUS = {
+CREDENTIAL_FULLEST = f"topk(100, {latest('llm_credential_quota_used_ratio')})"
+STATUS = {
     "active": "green",
     "pending": "blue",
     "refreshing": "yellow",
@@ -37,6 +38,7 @@ def recent(metric, window):
     return hourly(f"target_api_key:proxymeter_llm_{metric}:increase{window}")
 
 
+FULLEST = f"topk(100, {latest('llm_credential_quota_used_ratio')})"
 STATUS = numbered("llm_credential_status", CREDENTIAL_STATUS)
 # Those that an operator switched off are not missing.
 OFF = latest("llm_credential_status", 'status="disabled"') + " == 1"
@@ -137,7 +139,7 @@ DASHBOARD = dashboard(
         ),
         table(
             "Quota windows",
-            "The share of each quota window that is used, as the provider last said it, and when the window "
+            "The share of each quota window that is used, of the 100 fullest, as the provider last said it, and when the window "
             "ends. No model: the quota is of all.",
             (13, 9),
             *NAMED,
@@ -145,14 +147,14 @@ DASHBOARD = dashboard(
             label("window"),
             value(
                 "Used",
-                latest("llm_credential_quota_used_ratio"),
+                FULLEST,
                 unit="percentunit",
                 thresholds=FILLING,
                 cell="gauge",
                 min=0,
                 max=1,
             ),
-            value("Ends", milliseconds("llm_credential_quota_reset"), unit="dateTimeFromNow"),
+            value("Ends", f"{milliseconds('llm_credential_quota_reset')} and {FULLEST}", unit="dateTimeFromNow"),
             sort="Used",
             descending=True,
         ),
@@ -235,13 +237,13 @@ DASHBOARD = dashboard(
             ),
             table(
                 "Cooldowns",
-                "What the server does not use until the given time: a whole credential, or one model of it.",
+                "What the server does not use until the given time: a credential, or one model of it; the 100 that end first.",
                 (8, 8),
                 label("credential"),
                 label("scope"),
                 label("model"),
                 label("reason"),
-                value("Until", milliseconds("llm_credential_cooldown_end"), unit="dateTimeFromNow"),
+                value("Until", f"bottomk(100, {milliseconds('llm_credential_cooldown_end')})", unit="dateTimeFromNow"),
                 hide=["target"],
                 sort="Until",
             ),

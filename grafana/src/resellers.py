@@ -51,10 +51,10 @@ DASHBOARD = dashboard(
         ),
         chart(
             "Traffic",
-            "Traffic of the users of each admin. Needs the recording rules.",
+            "Traffic of the users of the 20 admins with most of it in the time that is shown. Needs the recording rules.",
             (10, 10),
             "bps",
-            line(f"8 * {recorded(USED + ':rate5m')}", "{{admin}} {{target}} {{cluster}}"),
+            line(f"8 * {leading(USED + ':rate5m', 20)}", "{{admin}} {{target}} {{cluster}}"),
             stacked=True,
         ),
     ],
