@@ -2,8 +2,7 @@ from layout import *
 from panels import *
 from queries import *
 
-CREDENTIAL_FULLEST = f"topk(100, {latest('llm_credential_quota_used_ratio')})"
-STATUS = {
+CREDENTIAL_STATUS = {
     "active": "green",
     "pending": "blue",
     "refreshing": "yellow",
@@ -139,8 +138,8 @@ DASHBOARD = dashboard(
         ),
         table(
             "Quota windows",
-            "The share of each quota window that is used, of the 100 fullest, as the provider last said it, and when the window "
-            "ends. No model: the quota is of all.",
+            "The share of each quota window that is used, of the 100 fullest, as the provider last said it, and when "
+            "the window ends. No model: the quota is of all.",
             (13, 9),
             *NAMED,
             label("model"),
@@ -237,7 +236,7 @@ DASHBOARD = dashboard(
             ),
             table(
                 "Cooldowns",
-                "What the server does not use until the given time: a credential, or one model of it; the 100 that end first.",
+                "What the server does not use until the given time: a credential or one model; the 100 that end first.",
                 (8, 8),
                 label("credential"),
                 label("scope"),

@@ -51,7 +51,7 @@ DASHBOARD = dashboard(
         ),
         chart(
             "Traffic",
-            "Traffic of the users of the 20 admins with most of it in the time that is shown. Needs the recording rules.",
+            "Traffic of the users of the 20 admins with most in the time that is shown. Needs the recording rules.",
             (10, 10),
             "bps",
             line(f"8 * {leading(USED + ':rate5m', 20)}", "{{admin}} {{target}} {{cluster}}"),
