@@ -52,6 +52,7 @@ class Query:
         self.legend, self.ref = query["legendFormat"], query["refId"]
         organize = [each["options"] for each in panel.get("transformations", ()) if each["id"] == "organize"]
         columns = organize[0]["renameByName"] if organize else {}
+        self.labels = {*columns, *organize[0]["excludeByName"]} if organize else None
         self.column = columns.get(f"Value #{self.ref}", columns.get("Value"))
         self.title = f"{file}: {panel['title']}"
         # Columns whose value is not shown go by their metric.
@@ -149,6 +150,8 @@ def ask_all(prometheus, target=None, user=None):
             expr, found = prometheus.ask(query, values)
             if found:
                 answered.add(query.name)
+                stray = set().union(*(series["metric"] for series in found)) - (query.labels or set())
+                assert query.labels is None or not stray, f"{query.name}: columns without a place: {stray}"
                 continue
             if query.name in EXCEPTIONS:
                 continue

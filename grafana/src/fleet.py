@@ -10,10 +10,17 @@ def traffic(direction):
 
 
 READ = age('part=~"system|credentials"')
-CRITICAL = latest("alert_firing", 'severity="critical"', scope=ALERT)
-# Those about users may be thousands, so the others come first.
-OTHERS = latest("alert_firing", 'kind!="user"', scope=ALERT)
-FIRING = f"topk(100, 2 * {OTHERS} or {latest('alert_firing', scope=ALERT)})"
+
+
+def firing(*matchers):
+    return latest("alert_firing", *matchers, scope=ALERT)
+
+
+CRITICAL = firing('severity="critical"')
+# Those about users may be thousands, so they come last.
+OTHERS = firing('kind!="user"')
+WARNINGS = firing('severity="warning"')
+FIRING = f"topk(100, 4 * {CRITICAL} or 3 * {OTHERS} or 2 * {WARNINGS} or {firing()})"
 
 DASHBOARD = dashboard(
     "proxymeter-fleet",
@@ -91,7 +98,6 @@ DASHBOARD = dashboard(
             label("target"),
             label("step"),
             hide=["kind", "rule"],
-            sort="Severity",
         ),
         expiring_next((7, 8)),
     ],

@@ -244,7 +244,7 @@ def chart(
     custom = {
         "drawStyle": draw,
         "lineWidth": 1,
-        "fillOpacity": {"bars": 80, "line": 60 if stacked else 10}[draw],
+        "fillOpacity": {"bars": 80, "line": 30 if stacked else 10}[draw],
         "showPoints": "never",
         "spanNulls": False,
         "stacking": {"mode": "normal" if stacked else "none", "group": "A"},

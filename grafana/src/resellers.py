@@ -26,6 +26,12 @@ DASHBOARD = dashboard(
                 unit="bytes",
             ),
             stat(
+                "Traffic",
+                "Traffic of the users of all admins. Needs the recording rules.",
+                while_running(f"8 * sum({recorded(USED + ':rate5m')})"),
+                unit="bps",
+            ),
+            stat(
                 "Traffic in 30 days",
                 "Traffic of the users of all admins in 30 days, also across resets. Needs the recording rules.",
                 f"sum({hourly(USED + ':increase30d')})",
@@ -46,6 +52,7 @@ DASHBOARD = dashboard(
             value("Used", latest("admin_used_bytes"), unit="bytes"),
             value("Traffic 24 h", hourly(USED + ":increase1d"), unit="bytes"),
             value("Traffic 30 d", hourly(USED + ":increase30d"), unit="bytes"),
+            hide=["status"],
             sort="Used",
             descending=True,
         ),
