@@ -194,9 +194,10 @@ impl Daemon {
         };
         // Restored state is on the board before the first answer or notification.
         running.commit(new).await;
+        running.show_what_is_in_force();
         let tasks = &mut running.tasks;
         tasks.spawn_endless(running.alerting.run());
-        tasks.spawn_endless(watch_storage(shared.clone(), running.receivers.queues()));
+        tasks.spawn_endless(watch_storage(shared.clone()));
         tasks.spawn_endless(tell_when_ready(shared.board.clone(), self.ready));
         tasks.spawn_endless(watch_clock(shared.clock.clone(), shared.telemetry.clone()));
         tasks.spawn_endless(service_manager.clone().keep_watchdog(shared.beats.clone()));

@@ -32,7 +32,8 @@ pub fn check(config: &Config) -> Vec<StartError> {
     });
     let heartbeat = config.heartbeat.iter().map(|heartbeat| {
         let (beats, health) = (Beats::default(), HealthByReceiver::default());
-        let heartbeat = Heartbeat::new(heartbeat, beats, health, telemetry.clone(), clock.clone());
+        let heartbeat =
+            Heartbeat::new(heartbeat, beats, health, board.clone(), telemetry.clone(), clock.clone());
         Ok(heartbeat.map(drop)?)
     });
     let engine = Engine::new(&config.alerting, routes(config), &Rows::default(), clock.now());
