@@ -1,7 +1,7 @@
 from layout import *
 from panels import *
 from queries import *
-from users import active, expiring, expiring_next, near_quota, online, over
+from users import active, expiring, expiring_next, near_quota, online, over_quota
 
 
 def traffic(direction):
@@ -46,7 +46,7 @@ DASHBOARD = dashboard(
             active(),
             online(),
             expiring(),
-            over("95 %", "0.95"),
+            over_quota("95 %", "0.95"),
             stat(
                 "Critical alerts",
                 "Alerts of proxymeter that fire and are critical.",

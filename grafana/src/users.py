@@ -29,7 +29,7 @@ def expiring():
     )
 
 
-def over(percent, ratio):
+def over_quota(percent, ratio):
     about = f"Active and limited users who have used at least {percent} of their quota."
     return stat(
         f"Over {percent}", about, total("users_near_quota", f'ratio="{ratio}"'), thresholds=DOUBTFUL, links=TO_USERS
@@ -62,7 +62,7 @@ def near_quota(size):
 
 
 FULL_SOON = hourly("target_user:proxymeter_user_quota_exhausted_timestamp_seconds:forecast3d")
-UNSEEN = of_active(f"(time() - {latest('user_last_online_timestamp_seconds')}")
+UNSEEN = of_active(f"time() - {latest('user_last_online_timestamp_seconds')}")
 
 DASHBOARD = dashboard(
     "proxymeter-users",
@@ -75,7 +75,7 @@ DASHBOARD = dashboard(
             active(),
             online(),
             expiring(),
-            over("80 %", "0.8"),
+            over_quota("80 %", "0.8"),
             stat("Limited", "Users whose quota is used up.", total("users", 'status="limited"'), thresholds=DOUBTFUL),
             stat(
                 "Full in 3 d",
@@ -118,7 +118,7 @@ DASHBOARD = dashboard(
             f"The 20 active users whose last traffic is longest ago, but at least the chosen number of days. {NAMES}",
             (8, 9),
             *WHO,
-            value("Last traffic", f"topk(20, {UNSEEN}) > 86400 * $days)", unit="s"),
+            value("Last traffic", f"topk(20, ({UNSEEN}) > 86400 * $days)", unit="s"),
             sort="Last traffic",
             descending=True,
         ),
