@@ -43,6 +43,13 @@ STATUS = numbered("llm_credential_status", CREDENTIAL_STATUS)
 OFF = latest("llm_credential_status", 'status="disabled"') + " == 1"
 OUT = f"sum(({latest('llm_credential_available')} == bool 0) unless on (cluster, job, target, credential) ({OFF}))"
 REQUESTS, FAILED = sums("llm_requests", "llm_requests_failed")
+# The series of a status code begins with its first error, which increase() does not see. It is new if the target had
+# other series before.
+BEFORE = "offset $__rate_interval"
+EARLIER = f"max without (instance) ({select('llm_errors_total')} {BEFORE})"
+KNOWN = f"group by (cluster, job, target) ({select('llm_requests_total')} {BEFORE})"
+FIRST = f"({latest('llm_errors_total')} unless {EARLIER}) and on (cluster, job, target) {KNOWN}"
+ERRORS = f"{FIRST} or {over('increase', 'llm_errors')}"
 COST = over("increase", "llm_cost_usd", window="[1d]")
 
 DASHBOARD = dashboard(
@@ -117,7 +124,8 @@ DASHBOARD = dashboard(
             (8, 8),
             "percentunit",
             line(
-                f"sum by (status_code) ({rate('llm_errors')}) / on () group_left () ({REQUESTS} > 0)", "{{status_code}}"
+                f"sum by (status_code) ({ERRORS}) / on () group_left () (sum({over('increase', 'llm_requests')}) > 0)",
+                "{{status_code}}",
             ),
             stacked=True,
             interval="1m",

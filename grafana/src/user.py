@@ -15,6 +15,7 @@ def moved(window):
     return over("increase", "user_traffic_bytes", window=window, scope=USER)
 
 
+LEFT = f"clamp_min({of_user('user_limit_bytes')} - {of_user('user_used_bytes')}, 0)"
 FOUND = latest("user_used_bytes", 'user=~"(?i).*$search.*"', scope=ONE_TARGET)
 
 DASHBOARD = dashboard(
@@ -51,7 +52,7 @@ DASHBOARD = dashboard(
             stat(
                 "Left",
                 "What is left of the quota. No data: the user has no quota.",
-                f"{of_user('user_limit_bytes')} - {of_user('user_used_bytes')}",
+                LEFT,
                 unit="bytes",
             ),
             stat(
@@ -63,7 +64,7 @@ DASHBOARD = dashboard(
             stat(
                 "Full in",
                 "How long the quota lasts at the rate of the last three days.",
-                f"({of_user('user_limit_bytes')} - {of_user('user_used_bytes')}) / ({moved('[3d]')} > 0) * {3 * DAY}",
+                f"{LEFT} / ({moved('[3d]')} > 0) * {3 * DAY}",
                 unit="s",
                 thresholds=steps("red", yellow=DAY, green=3 * DAY),
             ),
@@ -141,7 +142,7 @@ DASHBOARD = dashboard(
                 stacked=True,
             ),
             text(
-                "The list **User** has the 500 users of the target with most use whose name contains **Search**. With "
+                "The list User has the 500 users of the target with most use whose name contains Search. With "
                 '`labels = "hash"` in `[users]`, names are codes; the status page of proxymeter shows the same. With '
                 '`labels = "off"`, or for users beyond `limit`, there is nothing to show here.',
                 size=(12, 8),
