@@ -81,7 +81,7 @@ JOB = variable("job", "Job", "label_values(proxymeter_build_info, job)", every="
 CLUSTER = variable(
     "cluster",
     "Cluster",
-    'query_result(count by (cluster) (proxymeter_build_info{job=~"$job"}))',
+    'query_result(count by (cluster) (last_over_time(proxymeter_build_info{job=~"$job"}[1d])))',
     every=".*",
     regex='/cluster="([^"]+)"/',
 )
