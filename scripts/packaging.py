@@ -9,7 +9,7 @@ import yaml
 
 COMPOSE = pathlib.Path("packaging/compose")
 # Values for Grafana's variables; any duration and any expression will do.
-VARIABLES = {"$__rate_interval": "5m", "$__range": "1h", "$__interval": "1m"}
+VARIABLES = {"$__rate_interval": "5m", "$__range": "1h", "$__interval": "1m", "$days": "7"}
 
 
 def check_compose():
@@ -46,7 +46,7 @@ def check_compose():
     assert "../../alerts:/etc/prometheus/alerts:ro" in compose["services"]["prometheus"]["volumes"]
     [source] = yaml.safe_load((COMPOSE / "grafana/datasources/prometheus.yml").read_text())["datasources"]
     assert source["url"] == "http://prometheus:9090" and source["isDefault"], source
-    [provider] = yaml.safe_load((COMPOSE / "grafana/dashboards/proxymeter.yml").read_text())["providers"]
+    [provider] = yaml.safe_load(pathlib.Path("grafana/provisioning/dashboards/proxymeter.yml").read_text())["providers"]
     folder = provider["options"]["path"]
     grafana = compose["services"]["grafana"]
     assert f"../../grafana:{folder}:ro" in grafana["volumes"], folder
@@ -54,16 +54,26 @@ def check_compose():
     assert str(home.parent) == folder and pathlib.Path("grafana", home.name).is_file(), home
 
 
+def expressions(dashboard):
+    """Every expression of a dashboard: of panels and those in rows, of marks in charts, and of variables."""
+    for panel in dashboard["panels"]:
+        for inner in [panel, *panel.get("panels", [])]:
+            yield from (target["expr"] for target in inner.get("targets", []))
+    yield from (mark["expr"] for mark in dashboard["annotations"]["list"])
+    for variable in dashboard["templating"]["list"]:
+        if variable["type"] == "query":
+            yield re.sub(r"^label_values\((.*), \w+\)$|^query_result\((.*)\)$", r"\1\2", variable["query"]["query"])
+
+
 def write_queries(folder):
     rules = []
     for file in sorted(pathlib.Path("grafana").glob("*.json")):
-        for panel in json.loads(file.read_text())["panels"]:
-            for target in panel.get("targets", []):
-                query = target["expr"]
-                for variable, value in VARIABLES.items():
-                    query = query.replace(variable, value)
-                rules.append({"record": f"query:{file.stem.replace('-', '_')}:{len(rules)}", "expr": query})
-    assert len(rules) > 10, rules
+        found = list(expressions(json.loads(file.read_text())))
+        assert len(found) > 10, (file, found)
+        for query in found:
+            for variable, value in VARIABLES.items():
+                query = query.replace(variable, value)
+            rules.append({"record": f"query:{file.stem.replace('-', '_')}:{len(rules)}", "expr": query})
     text = yaml.safe_dump({"groups": [{"name": "dashboards", "rules": rules}]})
     (folder / "queries.yml").write_text(text)
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Checks the packaging without a container runtime: compose.yaml mounts only files that exist, Prometheus accepts its
-# configuration and every query of the dashboards, proxymeter accepts its own configuration, and the files that the
-# image's build gets compile.
+# Checks the packaging without a container runtime: compose.yaml mounts only files that exist, the dashboards are as they
+# are generated, Prometheus accepts its configuration and every query of the dashboards, proxymeter accepts its own
+# configuration, and the files that the image's build gets compile.
 #
 # Needs cargo, promtool, and a Python with PyYAML.
 #   PROXYMETER  the program; target/debug/proxymeter by default
@@ -15,6 +15,7 @@ trap 'rm -rf "$work"' EXIT
 
 fail() { printf '\nFAILED: %s\n' "$*" >&2; exit 1; }
 
+"${PYTHON:-python3}" grafana/src/generate.py --check
 compose=packaging/compose
 "${PYTHON:-python3}" scripts/packaging.py "$work"
 

@@ -7,7 +7,7 @@ use std::{fmt, sync::Arc, time::Duration};
 pub use kinds::{KINDS, Kind, Question, Steps};
 
 use super::config::{AlertingConfig, LABELS, RuleConfig, StepConfig};
-use crate::model::{Budget, KeyBudget, Severity, Timestamp, glob::Names};
+use crate::model::{Budget, KeyBudget, Severity, Threshold, Timestamp, glob::Names};
 
 /// A rule's [`Rule::expired_for`] unless the configuration says otherwise.
 const EXPIRED_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -48,16 +48,6 @@ pub struct Step {
     pub label: Arc<str>,
     pub severity: Severity,
     pub threshold: Threshold,
-}
-
-/// What crosses a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Threshold {
-    Holds,
-    /// At most this long is left.
-    Remaining(Duration),
-    /// At least this share is used, in ten-thousandths.
-    Used(u32),
 }
 
 impl PartialEq for Kind {
@@ -239,19 +229,8 @@ impl Rule {
 }
 
 /// All of something, and two points of it, in the ten-thousandths of [`Threshold::Used`].
-pub(super) const WHOLE: u32 = 10_000;
+pub(super) const WHOLE: u32 = Threshold::WHOLE;
 pub(super) const TWO_POINTS: u32 = 200;
-
-impl Threshold {
-    /// Whether nothing is left beyond this step.
-    pub fn is_last(self) -> bool {
-        match self {
-            Threshold::Holds => false,
-            Threshold::Remaining(within) => within.is_zero(),
-            Threshold::Used(share) => share >= WHOLE,
-        }
-    }
-}
 
 /// The budgets of the rules that `config` puts in force; none if it has mistakes.
 pub fn budgets(config: &AlertingConfig) -> Vec<KeyBudget> {

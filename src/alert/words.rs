@@ -4,7 +4,7 @@ use super::{
     finding::End,
     rule::{Rule, WHOLE},
 };
-use crate::model::{KIND_USER, Reading, Severity, Timestamp, words::percent};
+use crate::model::{KIND_USER, Reading, Severity, Threshold, Timestamp, words::percent};
 
 /// Returns what notifications call a user in place of the name.
 pub type Pseudonym = Box<dyn Fn(&str) -> String + Send + Sync>;
@@ -52,7 +52,7 @@ pub(super) fn annotations(
     let mut words: BTreeMap<_, _> =
         reading.words(now).into_iter().map(|(name, text)| (name.to_owned(), text)).collect();
     let step = labels.get("step").and_then(|label| rule.step(label)).and_then(|place| rule.steps.get(place));
-    if let Some(super::rule::Threshold::Used(share)) = step.map(|step| step.threshold)
+    if let Some(Threshold::Used(share)) = step.map(|step| step.threshold)
         && !words.contains_key("limit")
     {
         words.insert("limit".to_owned(), percent(u128::from(share * 100 / WHOLE)));

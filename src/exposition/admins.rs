@@ -1,14 +1,21 @@
 //! Series about the admins of a panel.
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use super::{family::families, text::Text, view::View};
-use crate::model::{Admin, Part};
+use crate::model::{Admin, Part, User, UserStatus};
 
 families! {
     ADMIN_USED = Gauge("admin_used_bytes", ["target", "admin"],
         "Bytes transferred by the admin's users, as counted and reset by the panel (users_usage); polled.");
     ADMIN_INFO = Info("admin_info", ["target", "admin", "sudo"],
         "Whether the admin has all permissions (is_sudo); polled.");
+    USERS_BY_ADMIN = Gauge("users_by_admin", ["target", "admin", "status"],
+        "Users of an admin (admin.username) by status, counted from the polled list; of the first 2,000 admins by name.");
 }
+
+/// Admins whose users are counted.
+const MOST: usize = 2000;
 
 pub(super) fn write(text: &mut Text, views: &[View<'_>]) {
     let mut series = text.family(&ADMIN_USED);
@@ -30,6 +37,30 @@ pub(super) fn write(text: &mut Text, views: &[View<'_>]) {
             series.add(&[view.target(), &admin.name, sudo], true);
         }
     }
+    let mut series = text.family(&USERS_BY_ADMIN);
+    for view in views {
+        for (admin, counts) in users_of(view.all_users().unwrap_or_default()) {
+            for (status, users) in counts {
+                series.add(&[view.target(), admin, status], users);
+            }
+        }
+    }
+}
+
+/// The users of each admin, by status.
+fn users_of(users: &[Arc<User>]) -> BTreeMap<&str, BTreeMap<&'static str, u64>> {
+    let mut admins = BTreeMap::new();
+    for user in users {
+        let Some(owner) = user.owner.as_deref() else { continue };
+        let counts = admins
+            .entry(owner)
+            .or_insert_with(|| UserStatus::KNOWN.map(|status| (status.label(), 0)).into_iter().collect());
+        *BTreeMap::entry(counts, user.status.label()).or_insert(0) += 1;
+        if admins.len() > MOST {
+            admins.pop_last();
+        }
+    }
+    admins
 }
 
 fn fresh<'a>(view: &View<'a>) -> &'a [Admin] {

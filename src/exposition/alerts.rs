@@ -1,13 +1,21 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
-use super::{family::families, text::Text, view::Naming};
-use crate::model::{ActiveAlerts, AlertState, KIND_USER};
+use super::{
+    family::{Family, families},
+    text::{Number, Text},
+    view::Naming,
+};
+use crate::model::{ActiveAlerts, AlertState, AlertStep, KIND_USER, Threshold};
 
 families! {
     FIRING = Gauge("alert_firing", ["alertname", "severity", "target", "kind", "subject", "step", "rule"],
         "1 while the alert fires and is not suppressed. Users beyond users.limit have no series. Labels without a value are left out.");
     COUNT = Gauge("alerts", ["alertname", "severity", "state"],
         "Alerts by state: pending (the condition does not hold long enough yet), firing, or suppressed (another firing alert covers it).");
+    STEP_SECONDS = Gauge("alert_step_threshold_seconds", ["alertname", "rule", "step", "severity"],
+        "Remaining time at which a step of a rule in force is crossed; 0 once nothing remains. Labels without a value are left out.");
+    STEP_RATIO = Gauge("alert_step_threshold_ratio", ["alertname", "rule", "step", "severity"],
+        "Used share at which a step of a rule in force is crossed. Labels without a value are left out.");
 }
 
 /// Writes what is pending and firing: all of it, or only what fires at the target `only`.
@@ -53,9 +61,9 @@ pub(super) fn write(text: &mut Text, alerts: &ActiveAlerts, namings: &[Naming], 
         return;
     }
     let mut counts = BTreeMap::new();
-    for (alertname, severity) in &alerts.known {
+    for known in &alerts.known {
         for state in AlertState::ALL {
-            counts.insert((*alertname, severity.label(), state.label()), 0_u64);
+            counts.insert((known.alertname, known.severity.label(), state.label()), 0_u64);
         }
     }
     for alert in &alerts.list {
@@ -64,5 +72,34 @@ pub(super) fn write(text: &mut Text, alerts: &ActiveAlerts, namings: &[Naming], 
     let mut series = text.family(&COUNT);
     for ((alertname, severity, state), count) in counts {
         series.add(&[alertname, severity, state], count);
+    }
+    each_step(text, &STEP_SECONDS, alerts, |threshold| match threshold {
+        Threshold::Remaining(within) => Some(Number::from(within)),
+        Threshold::Holds | Threshold::Used(_) => None,
+    });
+    each_step(text, &STEP_RATIO, alerts, |threshold| match threshold {
+        Threshold::Used(share) => Some(Number::from(f64::from(share) / f64::from(Threshold::WHOLE))),
+        Threshold::Holds | Threshold::Remaining(_) => None,
+    });
+}
+
+fn each_step(
+    text: &mut Text,
+    family: &Family<'_>,
+    alerts: &ActiveAlerts,
+    value: impl Fn(Threshold) -> Option<Number>,
+) {
+    let mut steps = alerts.known.iter().filter_map(|step| Some((step, value(step.threshold)?))).peekable();
+    if steps.peek().is_some() {
+        text.head(family);
+    }
+    for (AlertStep { alertname, rule, step, severity, threshold: _ }, value) in steps {
+        let pairs = [
+            ("alertname", *alertname),
+            ("rule", rule.as_deref().unwrap_or("")),
+            ("step", step),
+            ("severity", severity.label()),
+        ];
+        text.sample(family.name, pairs.into_iter().filter(|(_, value)| !value.is_empty()), value);
     }
 }

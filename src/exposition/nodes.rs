@@ -7,7 +7,7 @@ use super::{
     text::{Number, Text},
     view::View,
 };
-use crate::model::{Counter, Node, NodeStats, NodeStatus, NodeTraffic, Part};
+use crate::model::{Counter, Flow, Node, NodeStats, NodeStatus, NodeTraffic, Part};
 
 families! {
     NODE_UP = Gauge("node_up", ["target", "node"],
@@ -20,6 +20,10 @@ families! {
         "Bytes from users through the node, unweighted (lifetime_uplink, or uplink of /api/nodes/usage summed by the hour since first seen; the panel's own proxy is master). Polled.");
     NODE_DOWNLINK = Counter("node_downlink_bytes_total", ["target", "node"],
         "Bytes to users through the node, unweighted (lifetime_downlink, or downlink of /api/nodes/usage summed by the hour since first seen; the panel's own proxy is master). Polled.");
+    NODE_TRAFFIC_LAST_MOVED = Gauge("node_traffic_last_moved_timestamp_seconds", ["target", "node"],
+        "Unix time at which the polled bytes through a connected node last changed, or at which it connected again since; no series before the first change since proxymeter started, and where the panel does not count active users.");
+    NODE_PAUSE_ALLOWED = Gauge("node_traffic_pause_allowed_seconds", ["target", "node"],
+        "How long the bytes through a connected node may stay the same before its traffic is stalled, by its longest pause before; computed from polled bytes.");
     NODE_CPU_USAGE = Gauge("node_cpu_usage_ratio", ["target", "node"],
         "CPU usage of the node's host over all cores, 0 to 1 (in percent: cpu_usage of /api/nodes/realtime_stats, or cpuPct); polled.");
     NODE_CPU_CORES = Gauge("node_cpu_cores", ["target", "node"],
@@ -70,6 +74,8 @@ pub(super) fn write(text: &mut Text, views: &[View<'_>]) {
     }
     each_node_traffic(text, &NODE_UPLINK, views, |node| node.uplink, |traffic| traffic.uplink);
     each_node_traffic(text, &NODE_DOWNLINK, views, |node| node.downlink, |traffic| traffic.downlink);
+    each_flow(text, &NODE_TRAFFIC_LAST_MOVED, views, |flow| flow.flat_since().map(|moment| moment.wall));
+    each_flow(text, &NODE_PAUSE_ALLOWED, views, |flow| flow.flat_since().map(|_| flow.pause_allowed()));
     write_stats(text, views);
     each_node(text, &NODE_USAGE_COEFFICIENT, views, |node| node.usage_coefficient);
     each_node(text, &NODE_USERS, views, |node| node.users);
@@ -120,6 +126,24 @@ fn each_node<V: Into<Number>>(
     for view in views {
         for node in fresh(view) {
             if let Some(value) = value(node) {
+                series.add(&[view.target(), &node.label], value);
+            }
+        }
+    }
+}
+
+/// Of the nodes whose traffic can stall.
+fn each_flow<V: Into<Number>>(
+    text: &mut Text,
+    family: &Family<'_>,
+    views: &[View<'_>],
+    value: impl Fn(&Flow) -> Option<V>,
+) {
+    let mut series = text.family(family);
+    for view in views.iter().filter(|view| view.report.counts.active().is_some()) {
+        for node in fresh(view).iter().filter(|node| node.status == NodeStatus::Connected) {
+            let history = view.report.history.node(&node.label);
+            if let Some(value) = history.and_then(|history| value(&history.traffic)) {
                 series.add(&[view.target(), &node.label], value);
             }
         }

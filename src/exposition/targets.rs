@@ -5,7 +5,7 @@ use super::{
     text::{Number, Text},
     view::{View, each_target},
 };
-use crate::model::{Outcome, Part, PartState};
+use crate::model::{Outcome, Part, PartState, Staleness};
 
 families! {
     UP = Gauge("up", ["target"],
@@ -16,10 +16,16 @@ families! {
         "Whether a part of the target was read when last polled. No series for a part that the account may not read.");
     TARGET_PART_REFUSED = Gauge("target_part_refused", ["target", "part"],
         "Whether the account may not read a part of the target, when last polled. This is not a failure.");
+    TARGET_PART_RIGHT_LOST = Gauge("target_part_right_lost", ["target", "part"],
+        "1: the login could read the part before and was refused it (403) when last polled; 0: the part was read. Otherwise no series.");
+    TARGET_PART_STALE = Gauge("target_part_stale", ["target", "part"],
+        "Whether a part was not read for three of its rounds, at least five minutes. No series while the target is down, has been up for less than that, or may not read the part. Computed every minute from the times of polls.");
     TARGET_PART_LAST_SUCCESS = Gauge("target_part_last_success_timestamp_seconds", ["target", "part"],
         "Unix time of the last complete read of a part of the target. Its values are cached and older than this by at most the duration of that read.");
     TARGET_PART_DURATION = Gauge("target_part_poll_duration_seconds", ["target", "part"],
         "Duration of the last complete read of a part. The users of a large panel are walked slowly by design.");
+    TARGET_TRAFFIC_LAST_MOVED = Gauge("target_traffic_last_moved_timestamp_seconds", ["target"],
+        "Unix time at which the polled bytes through all proxies last changed, since proxymeter started; no series before the first change, and where the panel does not count active users.");
     TARGET_CERTIFICATE_EXPIRY = Gauge("target_certificate_expiry_timestamp_seconds", ["target"],
         "Unix time at which the certificate presented by the target expires (notAfter); polled.");
     TARGET_EXPIRY_THRESHOLD = Gauge("target_expiry_threshold_seconds", ["target"],
@@ -51,10 +57,29 @@ pub(super) fn write(text: &mut Text, views: &[View<'_>]) {
         Outcome::Refused | Outcome::Pending => None,
     });
     each_part(text, &TARGET_PART_REFUSED, views, |outcome, _| Some(*outcome == Outcome::Refused));
+    each_part(text, &TARGET_PART_RIGHT_LOST, views, |outcome, _| match outcome {
+        Outcome::Up => Some(false),
+        outcome => outcome.is_forbidden().then_some(true),
+    });
+    let mut series = text.family(&TARGET_PART_STALE);
+    for view in views {
+        for (part, staleness) in view.report.staleness(view.now).into_iter().flatten() {
+            let is_stale = match staleness {
+                Staleness::Recent => false,
+                Staleness::Stale(_) => true,
+                Staleness::NotYetRead(_) => continue,
+            };
+            series.add(&[view.target(), part.label()], is_stale);
+        }
+    }
     each_part(text, &TARGET_PART_LAST_SUCCESS, views, |_, state| {
         state.last_success.map(|moment| moment.wall)
     });
     each_part(text, &TARGET_PART_DURATION, views, |_, state| state.duration);
+    each_target(text, &TARGET_TRAFFIC_LAST_MOVED, views, |view| {
+        view.report.counts.active()?;
+        view.if_fresh(Part::System, view.report.history.traffic().flat_since()).map(|moment| moment.wall)
+    });
     each_target(text, &TARGET_CERTIFICATE_EXPIRY, views, |view| view.report.certificate_expiry);
     each_target(text, &TARGET_EXPIRY_THRESHOLD, views, |view| {
         view.if_fresh(Part::System, view.report.thresholds.expiry)

@@ -42,6 +42,8 @@ families! {
         "Seconds that the user's plan lasts from its first use (on_hold_expire_duration, or a negative expiryTime); polled.");
     USER_QUOTA_RESET = Gauge("user_quota_reset_timestamp_seconds", ["target", "user"],
         "Unix time at which the panel next sets the user's used bytes back to 0 (expiryTime of a user with reset); no series if it does not. Polled.");
+    USER_RENEWS = Gauge("user_renews", ["target", "user"],
+        "1: the panel starts the user's next plan by itself when this one ends (next_plan, or reset) and, if it does not reset the quota at a given time, when the quota is used up. Other users have no series. Polled.");
     USER_ONLINE = Gauge("user_online", ["target", "user"],
         "Whether the user is online: the panel names the user as such (onlines), or the user had traffic (online_at) in the two minutes before the user was read. No series if that read is older than five minutes. Polled.");
     USER_LAST_ONLINE = Gauge("user_last_online_timestamp_seconds", ["target", "user"],
@@ -205,6 +207,7 @@ fn write_rows(text: &mut Text, views: &[View<'_>]) {
         Expiry::Never | Expiry::At(_) => None,
     });
     each_user(text, &USER_QUOTA_RESET, &targets, |user, _| user.quota_reset);
+    each_user(text, &USER_RENEWS, &targets, |user, _| user.renews.then_some(true));
     each_user(text, &USER_ONLINE, &targets, |user, view| view.report.online(user, view.now));
     each_user(text, &USER_LAST_ONLINE, &targets, |user, _| user.last_online);
     each_user(text, &USER_DEVICES, &targets, |user, _| user.devices);

@@ -1,14 +1,50 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{Reading, Severity, Timestamp};
 
 /// The state of the alert engine at one moment, for metrics and pages.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ActiveAlerts {
-    /// The possible alerts: every alertname with every severity of its steps.
-    pub known: Vec<(&'static str, Severity)>,
+    /// The steps of all rules in force.
+    pub known: Vec<AlertStep>,
     /// Sorted by target, rule and subject.
     pub list: Vec<ActiveAlert>,
+}
+
+/// A step of a rule in force, which alerts may cross.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AlertStep {
+    pub alertname: &'static str,
+    /// Name of the operator's own rule; absent for default rules.
+    pub rule: Option<Arc<str>>,
+    /// Empty if the rule has no steps.
+    pub step: Arc<str>,
+    pub severity: Severity,
+    pub threshold: Threshold,
+}
+
+/// What crosses a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threshold {
+    Holds,
+    /// At most this long is left.
+    Remaining(Duration),
+    /// At least this share is used, in ten-thousandths.
+    Used(u32),
+}
+
+impl Threshold {
+    /// All of something, in the ten-thousandths of [`Threshold::Used`].
+    pub const WHOLE: u32 = 10_000;
+
+    /// Whether nothing is left beyond this step.
+    pub fn is_last(self) -> bool {
+        match self {
+            Threshold::Holds => false,
+            Threshold::Remaining(within) => within.is_zero(),
+            Threshold::Used(share) => share >= Self::WHOLE,
+        }
+    }
 }
 
 /// An alert that is pending, firing, or suppressed by another alert.

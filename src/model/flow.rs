@@ -17,6 +17,11 @@ pub struct Flow {
 impl Flow {
     /// A pause that was longer counts as this long, so that one outage of the count does not hide the next for days.
     const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
+    /// As long as this without a byte is no pause.
+    pub const STALLED_AFTER: Duration = Duration::from_secs(10 * 60);
+    /// It may pause for this many times its longest pause before, but not for more than this longer.
+    const PAUSES: u32 = 3;
+    const MARGIN: Duration = Duration::from_secs(6 * 60 * 60);
 
     /// Records a reading of the bytes.
     pub(super) fn was(&mut self, sum: u64, now: Moment) {
@@ -35,8 +40,13 @@ impl Flow {
 
     /// How long the last readings were the same; absent: it has never moved since the daemon started to read.
     pub fn flat(&self) -> Option<Duration> {
-        self.moved?;
-        Some(self.read?.since(self.still_since?))
+        Some(self.read?.since(self.flat_since()?))
+    }
+
+    /// Since when it has not moved: its last move, or the end of an interruption since; absent: it has never moved since
+    /// the daemon started to read.
+    pub fn flat_since(&self) -> Option<Moment> {
+        self.still_since.filter(|_| self.moved.is_some())
     }
 
     /// Whether it has moved since it was last interrupted.
@@ -44,9 +54,10 @@ impl Flow {
         self.moved.is_some() && self.moved == self.still_since
     }
 
-    /// The longest time without a move before the last one, at most a day.
-    pub fn longest_pause(&self) -> Duration {
-        self.longest_pause
+    /// How long it may be flat before it is stalled, by its longest pause before.
+    pub fn pause_allowed(&self) -> Duration {
+        let pause = self.longest_pause;
+        Self::STALLED_AFTER.max((pause * Self::PAUSES).min(pause + Self::MARGIN))
     }
 }
 
@@ -65,7 +76,7 @@ mod tests {
         let mut flat = Vec::new();
         for (secs, sum) in [(0, 5), (30, 5), (60, 9), (90, 9), (150, 9), (180, 3)] {
             flow.was(sum, at(secs));
-            flat.push((flow.flat().map(|flat| flat.as_secs()), flow.longest_pause().as_secs()));
+            flat.push((flow.flat().map(|flat| flat.as_secs()), flow.longest_pause.as_secs()));
         }
         let expected = [(None, 0), (None, 0), (Some(0), 60), (Some(30), 60), (Some(90), 60), (Some(0), 120)];
         assert_eq!(flat, expected);
@@ -82,8 +93,8 @@ mod tests {
         assert_eq!((flow.flat(), flow.moves()), (Some(Duration::from_secs(30)), false));
         flow.was(7, at(1060));
         assert!(flow.moves());
-        assert_eq!(flow.longest_pause(), Duration::from_secs(60));
+        assert_eq!(flow.longest_pause, Duration::from_secs(60));
         flow.was(8, at(1_000_000));
-        assert_eq!(flow.longest_pause(), Duration::from_secs(24 * 3600));
+        assert_eq!(flow.longest_pause, Duration::from_secs(24 * 3600));
     }
 }

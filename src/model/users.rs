@@ -163,6 +163,14 @@ pub struct UserCounts {
     pub seen_within_day: Option<u64>,
 }
 
+impl UserCounts {
+    /// Active users; absent: the panel does not count them.
+    pub fn active(&self) -> Option<u64> {
+        let of_status = self.by_status.iter().find(|(status, _)| *status == UserStatus::Active);
+        of_status.map(|(_, users)| *users)
+    }
+}
+
 /// From when on the panel itself counts a user as expiring soon. Absent: it never does, or does not say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Thresholds {

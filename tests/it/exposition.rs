@@ -7,10 +7,10 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use proxymeter::{
     exposition::{self, Coding, Family, Format, Kind, Options, Tail, UserLabels},
     model::{
-        ActiveAlert, ActiveAlerts, Admin, AlertState, Core, Counter, Expiry, Fact, Host, Identity, Inbound,
-        KIND_USER, Moment, Node, NodeStats, NodeStatus, NodeTraffic, Outbound, Outcome, Part, PartState,
-        ProxyTraffic, Reading, Reason, Report, Severity, System, Thresholds, Timestamp, Unread, User,
-        UserCounts, UserFacts, UserNodeTraffic, UserStatus, WalkEnd,
+        ActiveAlert, ActiveAlerts, Admin, AlertState, AlertStep, Core, Counter, Expiry, Fact, Host, Identity,
+        Inbound, KIND_USER, Moment, Node, NodeStats, NodeStatus, NodeTraffic, Outbound, Outcome, Part,
+        PartState, ProxyTraffic, Reading, Reason, Report, Severity, System, Threshold, Thresholds, Timestamp,
+        Unread, User, UserCounts, UserFacts, UserNodeTraffic, UserStatus, WalkEnd,
     },
     secret::HashKey,
 };
@@ -101,6 +101,7 @@ fn days(days: i64) -> Expiry {
 fn rich() -> Report {
     let mut report = Report::new("home");
     report.up = Some(true);
+    report.history.up_was(true, ago(3000));
     report.certificate_expiry = Some(Timestamp::from_secs(1_800_000_000));
     report.merge(Fact::Identity(identity(System::Marzban, "0.8.4")), now());
     report.merge(
@@ -113,8 +114,10 @@ fn rich() -> Report {
         }),
         now(),
     );
-    let traffic = ProxyTraffic { uplink: Some(123_456_789), downlink: Some(9_007_199_254_740_993) };
-    report.merge(Fact::ProxyTraffic(traffic), now());
+    for (downlink, at) in [(9_007_199_254_740_992, ago(60)), (9_007_199_254_740_993, ago(30))] {
+        let traffic = ProxyTraffic { uplink: Some(123_456_789), downlink: Some(downlink) };
+        report.merge(Fact::ProxyTraffic(traffic), at);
+    }
     report.merge(
         Fact::Counts(UserCounts {
             by_status: vec![(UserStatus::Active, 4), (UserStatus::OnHold, 1), (UserStatus::Limited, 1)],
@@ -132,13 +135,15 @@ fn rich() -> Report {
         ]),
         now(),
     );
-    report.merge(
-        Fact::NodeTraffic(vec![
-            NodeTraffic { node: "master".into(), uplink: 10, downlink: 20 },
-            NodeTraffic { node: WEIRD.into(), uplink: 30, downlink: 40 },
-        ]),
-        now(),
-    );
+    for (uplink, at) in [(29, ago(60)), (30, ago(30))] {
+        report.merge(
+            Fact::NodeTraffic(vec![
+                NodeTraffic { node: "master".into(), uplink: 10, downlink: 20 },
+                NodeTraffic { node: WEIRD.into(), uplink, downlink: 40 },
+            ]),
+            at,
+        );
+    }
     report.merge(
         Fact::Admins(vec![
             Admin { name: "root".into(), sudo: Some(true), used: None },
@@ -353,6 +358,7 @@ fn detailed() -> Report {
                 downlink: counter(6),
                 traffic: Counter::new(11),
                 quota_reset: Some(Timestamp::from_secs(1_791_000_000)),
+                renews: true,
                 devices: Some(2),
                 devices_limit: Some(3),
                 inbounds: Arc::clone(&inbounds),
@@ -610,6 +616,110 @@ fn expiring_users_and_quotas_are_cumulative() {
 }
 
 #[test]
+fn the_users_of_each_admin_are_counted_also_without_series_of_users() {
+    let owned = |name: &str, owner: &str, status| User { owner: Some(owner.into()), status, ..user(name) };
+    let mut report = Report::new("home");
+    let mut page: Vec<_> =
+        (0..2500).map(|at| owned(&format!("u{at:04}"), &format!("a{at:04}"), UserStatus::Limited)).collect();
+    page.push(owned("v", "a0000", UserStatus::Active));
+    page.push(owned("w", "a2400", UserStatus::Active));
+    page.push(user("x"));
+    walk(&mut report, page, 1);
+    let samples = parsed(&[Arc::new(report)], &options(UserLabels::Off));
+    let of = |admin, status| {
+        let labels = [("admin", admin), ("status", status)];
+        find(&samples, "users_by_admin", &labels).collect::<Vec<_>>()
+    };
+    assert_eq!((of("a0000", "limited"), of("a0000", "active")), (vec![1.0], vec![1.0]));
+    assert_eq!(
+        (of("a1999", "active"), of("a2000", "limited"), of("a2400", "active")),
+        (vec![0.0], vec![], vec![])
+    );
+    let all = find(&samples, "users_by_admin", &[]).collect::<Vec<_>>();
+    assert_eq!((all.len(), all.iter().sum::<f64>()), (2000 * UserStatus::KNOWN.len(), 2001.0));
+}
+
+#[test]
+fn what_alerts_are_judged_by_is_shown() {
+    let mut report = Report::new("home");
+    report.up = Some(true);
+    report.history.up_was(true, ago(3000));
+    let active = |users| UserCounts { by_status: vec![(UserStatus::Active, users)], ..UserCounts::default() };
+    report.merge(Fact::Counts(active(4)), now());
+    let moving = |bytes| Node { uplink: Some(Counter::new(bytes)), ..node("edge", NodeStatus::Connected) };
+    for (bytes, at) in [(1, 3000), (2, 2000), (2, 1000), (2, 10)] {
+        let traffic = ProxyTraffic { uplink: Some(bytes), downlink: None };
+        report.merge(Fact::ProxyTraffic(traffic), ago(at));
+        report.merge(Fact::Nodes(vec![moving(bytes), node("still", NodeStatus::Connected)]), ago(at));
+    }
+    let forbidden = Outcome::Failed { reason: Reason::Forbidden, detail: String::new() };
+    for (part, state) in [
+        (Part::System, read(10, Outcome::Up)),
+        (Part::Nodes, read(301, Outcome::Up)),
+        (Part::Usage, read(10, failed())),
+        (Part::Core, read(300, forbidden)),
+        (Part::Admins, never_read(Outcome::Refused)),
+        (Part::Users, never_read(failed())),
+    ] {
+        report.parts.insert(part, state);
+    }
+    let shown = |report: &Report| {
+        let samples = parsed(&[Arc::new(report.clone())], &options(UserLabels::Name));
+        let of = |name: &str| {
+            let of = samples.iter().filter(|sample| sample.name == format!("proxymeter_{name}"));
+            of.map(|sample| {
+                let label = sample.label("part").or(sample.label("node")).unwrap_or_default().to_owned();
+                (label, sample.value)
+            })
+            .collect::<Vec<_>>()
+        };
+        [
+            "target_part_stale",
+            "target_part_right_lost",
+            "target_traffic_last_moved_timestamp_seconds",
+            "node_traffic_last_moved_timestamp_seconds",
+            "node_traffic_pause_allowed_seconds",
+        ]
+        .map(of)
+    };
+    let with =
+        |list: &[(&str, f64)]| list.iter().map(|(of, value)| ((*of).to_owned(), *value)).collect::<Vec<_>>();
+    let stale = [("system", 0.0), ("core", 0.0), ("nodes", 1.0), ("usage", 0.0), ("users", 1.0)];
+    let lost = with(&[("system", 0.0), ("core", 1.0), ("nodes", 0.0)]);
+    let moved = ago(2000).wall.as_secs_f64();
+    let expected =
+        [with(&stale), lost, with(&[("", moved)]), with(&[("edge", moved)]), with(&[("edge", 3000.0)])];
+    assert_eq!(shown(&report), expected);
+
+    // The target has just come up again, and does not count its active users.
+    report.history.up_was(false, ago(310));
+    report.history.up_was(true, ago(299));
+    report.counts = UserCounts::default();
+    let [stale, _, moved @ ..] = shown(&report);
+    assert_eq!((stale, moved.concat()), (vec![], vec![]));
+}
+
+#[test]
+fn thresholds_of_steps_are_shown_by_what_they_measure() {
+    let own = |step| AlertStep { rule: Some("vip".into()), ..step };
+    let known = vec![
+        step("", Threshold::Holds),
+        step("7d", Threshold::Remaining(Duration::from_secs(604_800))),
+        step("expired", Threshold::Remaining(Duration::ZERO)),
+        own(step("97.5%", Threshold::Used(9750))),
+    ];
+    let samples = with_alerts(&[], &ActiveAlerts { known, list: Vec::new() }, &options(UserLabels::Name));
+    let of = |name: &str| {
+        let of =
+            samples.iter().filter(|sample| sample.name == format!("proxymeter_alert_step_threshold_{name}"));
+        of.map(|sample| (sample.label("rule"), sample.label("step").unwrap(), sample.value))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(of("seconds"), [(None, "7d", 604_800.0), (None, "expired", 0.0)]);
+    assert_eq!(of("ratio"), [(Some("vip"), "97.5%", 0.975)]);
+}
+
+#[test]
 fn names_do_not_leak_when_they_are_hashed_or_off() {
     let key = HashKey::new(&[7; 32]);
     for labels in [UserLabels::Hash(key.clone()), UserLabels::Off] {
@@ -670,6 +780,16 @@ fn firing(target: &str, kind: &'static str, subject: &str) -> ActiveAlert {
     }
 }
 
+fn step(label: &str, threshold: Threshold) -> AlertStep {
+    AlertStep {
+        alertname: "ProxymeterTest",
+        rule: None,
+        step: label.into(),
+        severity: Severity::Warning,
+        threshold,
+    }
+}
+
 fn with_alerts(reports: &[Arc<Report>], alerts: &ActiveAlerts, options: &Options) -> Vec<Sample> {
     let rendered = exposition::render(reports, now(), options, Format::Classic, Coding::Identity);
     let text = rendered.complete(&Tail { alerts, own: &[] }, None).concat();
@@ -691,7 +811,7 @@ fn the_limit_holds_for_every_series_that_names_a_user() {
         list.extend(users.iter().map(|user| firing(target, KIND_USER, user)));
         list.push(firing(target, "node", "sick"));
     }
-    let alerts = ActiveAlerts { known: vec![("ProxymeterTest", Severity::Warning)], list };
+    let alerts = ActiveAlerts { known: vec![step("", Threshold::Holds)], list };
 
     let key = HashKey::new(b"key");
     let hashes = ["alice", "bob@x.y"].map(|name| key.hash(name));

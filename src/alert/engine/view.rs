@@ -6,13 +6,20 @@ use crate::{
         rule::Rules,
         state::{Alert, State},
     },
-    model::{ActiveAlert, ActiveAlerts, AlertState, NoticeStatus},
+    model::{ActiveAlert, ActiveAlerts, AlertState, AlertStep, NoticeStatus},
 };
 
 /// What metrics and pages show of `state`. Readings are put into words later, and only for alerts that are shown.
 pub(super) fn active(rules: &Rules, state: &State) -> Arc<ActiveAlerts> {
     let steps = rules.list().iter().flat_map(|rule| rule.steps.iter().map(move |step| (rule, step)));
-    let known = steps.map(|(rule, step)| (rule.kind.alertname, step.severity)).collect();
+    let known = steps.map(|(rule, step)| AlertStep {
+        alertname: rule.kind.alertname,
+        rule: rule.label().map(Arc::from),
+        step: Arc::clone(&step.label),
+        severity: step.severity,
+        threshold: step.threshold,
+    });
+    let known = known.collect();
     Arc::new(ActiveAlerts { known, list: state.alerts().filter_map(|alert| of(&alert, state)).collect() })
 }
 

@@ -7,15 +7,10 @@ use crate::{
     alert::rule::Rule,
     model::{
         CoreReads, Flow, Moment, Node, NodeHistory, NodeStats, NodeStatus, Part, Reading, Reads, Report,
-        UserStatus, words,
+        words,
     },
 };
 
-/// As long as this without a byte is no pause.
-const STALLED_AFTER: Duration = Duration::from_secs(10 * 60);
-/// A node may pause for this many times its longest pause before, but not for more than this longer.
-const PAUSES: u32 = 3;
-const MARGIN: Duration = Duration::from_secs(6 * 60 * 60);
 /// A panel restarts a dying core within seconds, so that no single answer shows it.
 const CORE_DOWN_SHARE: f64 = 0.3;
 /// Characters of a node's message that are sent.
@@ -64,8 +59,7 @@ fn failure(node: &Node) -> Option<Reading> {
 
 /// Whether traffic is no longer counted: on the whole panel, and on each of `nodes`, if these may be judged by.
 pub(super) fn accounting_stalled(report: &Report, nodes: Option<&[Node]>) -> (Judged, Vec<Crossing>) {
-    let mut active = report.counts.by_status.iter().filter(|(status, _)| *status == UserStatus::Active);
-    let Some(active) = active.next().map(|(_, users)| *users > 0) else {
+    let Some(active) = report.counts.active().map(|users| users > 0) else {
         return (Judged::Nothing, Vec::new());
     };
     let mut crossings = Vec::new();
@@ -78,15 +72,14 @@ pub(super) fn accounting_stalled(report: &Report, nodes: Option<&[Node]>) -> (Ju
         if active && !flow.moves() { Switch::Unknown } else { Switch::On }
     };
     let traffic = report.history.traffic();
-    let of_target = look(&"".into(), traffic, STALLED_AFTER);
-    let all_stalled = active && traffic.flat() >= Some(STALLED_AFTER);
+    let of_target = look(&"".into(), traffic, Flow::STALLED_AFTER);
+    let all_stalled = active && traffic.flat() >= Some(Flow::STALLED_AFTER);
     let judged = target_and_nodes(report, of_target, nodes, |label, history| {
         // While nothing is counted on the whole panel, that is the alert.
         if all_stalled {
             return Switch::Unknown;
         }
-        let pause = history.traffic.longest_pause();
-        look(label, &history.traffic, STALLED_AFTER.max((pause * PAUSES).min(pause + MARGIN)))
+        look(label, &history.traffic, history.traffic.pause_allowed())
     });
     (judged, crossings)
 }

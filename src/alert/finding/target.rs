@@ -8,11 +8,8 @@ use super::{
 };
 use crate::{
     alert::rule::Rule,
-    model::{Moment, Outcome, Part, Reading, Reason, Report},
+    model::{Moment, Outcome, Part, Reading, Reason, Report, Staleness},
 };
-
-/// A part is not called stale before.
-const STALE_AFTER: Duration = Duration::from_secs(5 * 60);
 
 pub(super) fn target_down(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
     let Some(up) = report.up else { return (Judged::Nothing, Vec::new()) };
@@ -44,31 +41,17 @@ pub(super) fn login_refused(report: &Report) -> (Judged, Vec<Crossing>) {
 
 /// A target that is down is one alert, and its parts count from when it is up again.
 pub(super) fn part_stale(report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
-    let up_since = report.history.up_since().filter(|_| report.up == Some(true));
-    // Sooner nothing can be stale, and not every part may have been tried.
-    let Some(up_since) = up_since.filter(|since| now.since(*since) >= STALE_AFTER) else {
-        return (Judged::Nothing, Vec::new());
-    };
+    let Some(parts) = report.staleness(now) else { return (Judged::Nothing, Vec::new()) };
     let (mut judged, mut crossings) = (Vec::new(), Vec::new());
-    for (part, state) in &report.parts {
-        if state.outcome == Outcome::Refused {
-            continue;
-        }
+    for (part, staleness) in parts {
         let subject: Arc<str> = part.label().into();
-        // A first walk is as young as its newest page.
-        let read = if state.outcome == Outcome::Pending { state.last_data } else { state.last_success };
-        let stale_after = STALE_AFTER.max(state.round * 3);
-        let up_for = now.since(up_since);
-        let age = read.map(|read| now.since(read));
-        if age.is_none_or(|age| age > stale_after) {
-            let reading = Reading::Lasting(age.unwrap_or(up_for).as_secs());
-            let crossing = Crossing::simple(Arc::clone(&subject), 1, reading);
-            // It has not had the time to be read, which is no news; but what was stale before is not read either.
-            crossings.push(if up_for > stale_after {
-                crossing
-            } else {
-                Crossing { crossed: 0..0, ..crossing }
-            });
+        let stale =
+            |age: Duration| Crossing::simple(Arc::clone(&subject), 1, Reading::Lasting(age.as_secs()));
+        match staleness {
+            Staleness::Recent => {}
+            Staleness::Stale(age) => crossings.push(stale(age)),
+            // No news; but what was stale before is not read either.
+            Staleness::NotYetRead(age) => crossings.push(Crossing { crossed: 0..0, ..stale(age) }),
         }
         judged.push((subject, Switch::On));
     }
