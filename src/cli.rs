@@ -3,6 +3,7 @@
 mod exit;
 mod healthcheck;
 mod replay;
+mod rules;
 mod scrape;
 mod test_notification;
 
@@ -59,6 +60,15 @@ enum Command {
         /// Only these targets. Default: all.
         #[arg(value_name = "TARGET")]
         targets: Vec<String>,
+    },
+    /// Prints alerting rules for Prometheus: those of this configuration, with its steps, severities, times and names.
+    /// Needs no network.
+    Rules {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Also rules with an alert for each user. A large panel has thousands of such alerts.
+        #[arg(long)]
+        users: bool,
     },
     /// Sends a test notification to a receiver once, and prints the answer.
     TestNotification {
@@ -230,6 +240,7 @@ pub fn main() -> ExitCode {
                 log.start();
                 scrape::run(load(&config.file)?, &targets).await
             }
+            Command::Rules { config, users } => rules::run(&load(&config.file)?, users),
             Command::TestNotification { config, log, receiver } => {
                 log.start();
                 test_notification::run(&load(&config.file)?, &receiver).await

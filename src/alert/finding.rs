@@ -28,6 +28,11 @@ pub use self::{
     crossing::{Crossing, Judged, Read, Switch},
     end::End,
 };
+pub(super) use self::{
+    llm::{ENOUGH_ATTEMPTS, LOST_WITHIN},
+    nodes::CORE_DOWN_SHARE,
+    users::RENEWED_WITHIN,
+};
 use super::rule::{Question, Rule, Rules};
 use crate::model::{self, LlmMode, Moment, Outcome, Part, Reading, Report, Timestamp};
 

@@ -1,0 +1,32 @@
+//! Prints alerting rules for Prometheus.
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use super::exit::Done;
+use crate::{
+    alert::{
+        promql::{groups, of_targets, of_users},
+        rule::{RuleError, Rules},
+    },
+    config::Config,
+};
+
+/// Files of rules that do not depend on the configuration.
+const OTHERS: [&str; 0] = [];
+
+pub(super) fn run(config: &Config, users: bool) -> Done {
+    let rules = Rules::new(&config.alerting).map_err(|errors: Vec<RuleError>| {
+        errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    })?;
+    let mut text = groups(&of_targets(&rules));
+    if users {
+        text += &groups(&of_users(&rules));
+    }
+    let others = OTHERS.iter().filter_map(|file| Some(file.split_once("\ngroups:\n")?.1));
+    let mut out = io::stdout().lock();
+    write!(out, "groups:\n{text}{}", others.collect::<String>())?;
+    Ok(ExitCode::SUCCESS)
+}
