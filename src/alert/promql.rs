@@ -57,6 +57,7 @@ pub static DIFFERENCES: [(Question, &str); 8] = [
 /// The rules that are not about single users, and what counts users per target.
 pub fn of_targets(rules: &Rules) -> Vec<PrometheusRule> {
     let counted = rules.list().iter().filter_map(|rule| users_counted(rule));
+    let counted = counted.map(|rule| PrometheusRule { expr: with_system(&rule.expr), ..rule });
     let others = rules.list().iter().filter(|rule| rule.kind.kind != KIND_USER);
     others.flat_map(|rule| prometheus_rules(rule)).chain(counted).collect()
 }

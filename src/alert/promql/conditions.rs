@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    description::counted,
+    description::Counted,
     file::PrometheusRule,
     selector::{MISSED, Scope, duration, one_of_each, quoted, regex},
 };
@@ -126,30 +126,33 @@ pub(super) fn conditions(rule: &Rule) -> Vec<Condition> {
     }
 }
 
-/// The rule that counts the users of each target for a rule about users, if there is one.
+/// The rule that counts the users of each target for a default rule about users, if there is one.
 pub(super) fn users_counted(rule: &Rule) -> Option<PrometheusRule> {
-    let (alertname, label, selector, summary, what) = match rule.kind.question {
+    let (counted, selector) = match rule.kind.question {
         Question::UserExpiry => (
-            "ProxymeterUsersExpiring",
-            "within",
+            Counted {
+                alertname: "ProxymeterUsersExpiring",
+                label: "within",
+                step: "1d",
+                summary: "Users expire within a day.",
+                what: "expire within a day",
+            },
             ("proxymeter_users_expiring", "within=\"1d\""),
-            "Users expire within a day.",
-            "expire within a day",
         ),
         Question::UserQuota => (
-            "ProxymeterUsersNearQuota",
-            "ratio",
+            Counted {
+                alertname: "ProxymeterUsersNearQuota",
+                label: "ratio",
+                step: "95%",
+                summary: "Users have used up most or all of the data limit.",
+                what: "have used 95% or more of the data limit",
+            },
             ("proxymeter_users_near_quota", "ratio=\"0.95\""),
-            "Users have used up most or all of the data limit.",
-            "have used 95% or more of the data limit",
         ),
         _ => return None,
     };
-    if rule.label().is_some() {
-        return None;
-    }
     let users = Scope::present(rule, "").last_of_targets(selector.0, selector.1);
-    Some(counted(alertname, label, format!("{users} > 0"), summary, what))
+    rule.label().is_none().then(|| counted.rule(format!("{users} > 0")))
 }
 
 /// Whether `value` has crossed each step. A tighter step that is crossed, and has been for as long as it must be to fire,
@@ -332,8 +335,10 @@ fn flat(scope: &Scope<'_>) -> String {
     format!("(time() - {moved}) >= {}", Flow::STALLED_AFTER.as_secs_f64())
 }
 
+/// The value is the share of the answers that say it is down.
 fn core_down(scope: &Scope<'_>, up: &str) -> String {
-    format!("1 - {} > {CORE_DOWN_SHARE}", scope.over("avg_over_time", up, CoreReads::WINDOW))
+    let share = scope.over("avg_over_time", up, CoreReads::WINDOW);
+    format!("1 - {share} and {share} < {}", 1.0 - CORE_DOWN_SHARE)
 }
 
 fn host_share(target: &Scope<'_>, of: &str) -> String {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::file::PrometheusRule;
+use super::{file::PrometheusRule, selector::MISSED};
 use crate::{
     alert::{
         rule::{Question, Rule},
@@ -61,27 +61,35 @@ pub(super) fn description(rule: &Rule, place: usize, labels: &[&str]) -> String 
     }
 }
 
-/// A rule that counts the users of a target of which `what` is true, by a metric with the label `bound`.
-pub(super) fn counted(
-    alertname: &'static str,
-    bound: &'static str,
-    expr: String,
-    summary: &'static str,
-    what: &str,
-) -> PrometheusRule {
-    PrometheusRule {
-        alertname,
-        group: "target",
-        expr,
-        for_: Duration::ZERO,
-        keep_firing_for: super::selector::MISSED,
-        labels: vec![
-            ("severity", Severity::Info.label().to_owned()),
-            ("kind", "target".to_owned()),
-            (bound, String::new()),
-        ],
-        summary,
-        description: format!("{{{{ $value }}}} users of {} {what}.", of("target")),
+/// An alert on the number of users of a target of which something is true.
+pub(super) struct Counted {
+    pub(super) alertname: &'static str,
+    /// The label of the metric that has the step.
+    pub(super) label: &'static str,
+    pub(super) step: &'static str,
+    pub(super) summary: &'static str,
+    /// What is true of the users.
+    pub(super) what: &'static str,
+}
+
+impl Counted {
+    pub(super) fn rule(self, expr: String) -> PrometheusRule {
+        let Counted { alertname, label, step, summary, what } = self;
+        PrometheusRule {
+            alertname,
+            group: "target",
+            expr,
+            for_: Duration::ZERO,
+            keep_firing_for: MISSED,
+            labels: vec![
+                ("severity", Severity::Info.label().to_owned()),
+                ("kind", "target".to_owned()),
+                ("step", step.to_owned()),
+                (label, String::new()),
+            ],
+            summary,
+            description: format!("{{{{ $value }}}} users of {} {what}.", of("target")),
+        }
     }
 }
 

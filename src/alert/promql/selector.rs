@@ -36,7 +36,7 @@ impl<'r> Scope<'r> {
         self.gauge(&self.selector_of_targets(metric, matcher))
     }
 
-    /// A function of the subjects' series over a range, such as `5m` or `5m] offset 5m`.
+    /// A function of the subjects' series over a range.
     pub(super) fn over(&self, function: &str, metric: &str, range: Duration) -> String {
         let (selector, range) = (self.selector(metric, ""), duration(range));
         one_of_each(&format!("{function}({selector}[{range}])"))
