@@ -43,6 +43,7 @@ def check_compose():
     prometheus = yaml.safe_load((COMPOSE / "prometheus.yml").read_text())
     scraped = [target for job in prometheus["scrape_configs"] for target in job["static_configs"][0]["targets"]]
     assert "proxymeter:10057" in scraped, scraped
+    assert "../../alerts:/etc/prometheus/alerts:ro" in compose["services"]["prometheus"]["volumes"]
     [source] = yaml.safe_load((COMPOSE / "grafana/datasources/prometheus.yml").read_text())["datasources"]
     assert source["url"] == "http://prometheus:9090" and source["isDefault"], source
     [provider] = yaml.safe_load((COMPOSE / "grafana/dashboards/proxymeter.yml").read_text())["providers"]

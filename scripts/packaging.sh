@@ -18,7 +18,9 @@ fail() { printf '\nFAILED: %s\n' "$*" >&2; exit 1; }
 compose=packaging/compose
 "${PYTHON:-python3}" scripts/packaging.py "$work"
 
-promtool check config "$compose/prometheus.yml"
+# The rules are mounted beside it.
+cp -r "$compose/prometheus.yml" alerts "$work"
+promtool check config "$work/prometheus.yml"
 promtool check rules "$work/queries.yml"
 
 # In the containers secrets are elsewhere.

@@ -75,6 +75,32 @@ An alert in a mute window is counted as firing.
 |---|---|---|---|---|---|---|
 ";
 
+const TAIL: &str = "
+## With Prometheus and Alertmanager
+
+[`alerts/`](../alerts) contains rules for Prometheus 2.42 and newer. [`packaging/prometheus`](../packaging/prometheus) shows how
+to load them, and how Alertmanager routes, mutes and inhibits their alerts. [`runbook.md`](runbook.md) says what to do about
+each alert.
+
+| File | Contents |
+|---|---|
+| `targets.rules.yml` | The alerts of this page, except those about single users, and alerts about the number of users that expire soon or are near their quota. |
+| `users.rules.yml` | The alerts about single users. Load it only if Alertmanager may have an alert for each user. |
+| `exporter.rules.yml` | Alerts about the exporter itself. They expect the scrape job to be named `proxymeter`. |
+| `recording.rules.yml` | Use per hour, day and month, top talkers, error ratios and forecasts. |
+| `marzban-exporter.rules.yml`, `3x-ui-exporter.rules.yml` | The metric names of other exporters, see [`migration.md`](migration.md). |
+
+Use one source of alerts, otherwise each of them arrives twice:
+
+- Prometheus: set `enabled = false` in `[alerting]`. proxymeter then sends nothing.
+- proxymeter: do not load `targets.rules.yml` and `users.rules.yml`. `exporter.rules.yml` is still useful, because an exporter
+  that is down cannot say so.
+
+If the alerts of both reach one Alertmanager, remove the labels `job` and `cluster` from those of Prometheus, as
+[`both-sources.yml`](../packaging/prometheus/both-sources.yml) does. All other labels are the same, and alerts with the same
+labels are one alert.
+";
+
 fn reference() -> String {
     let mut text = HEAD.to_owned();
     for kind in &KINDS {
@@ -89,7 +115,7 @@ fn reference() -> String {
         )
         .unwrap();
     }
-    text
+    text + TAIL
 }
 
 fn steps(kind: &Kind) -> String {
