@@ -61,8 +61,8 @@ enum Command {
         #[arg(value_name = "TARGET")]
         targets: Vec<String>,
     },
-    /// Prints alerting rules for Prometheus: those of this configuration, with its steps, severities, times and names.
-    /// Needs no network.
+    /// Prints rules for Prometheus: the alerts of this configuration with its steps, severities, times and names, those
+    /// about the exporter, and recording rules. Needs no network.
     Rules {
         #[command(flatten)]
         config: ConfigFile,

@@ -21,15 +21,15 @@ pub use file::{PrometheusRule, groups};
 pub static DIFFERENCES: [(Question, &str); 8] = [
     (
         Question::UserExpiry,
-        "In Prometheus, the alert of a user who becomes limited or waits for the first use resolves.",
+        "In Prometheus, the alert resolves when the user becomes limited or waits for the first use and, without the step \"0s\", when the user expires.",
     ),
     (
         Question::UserQuota,
-        "In Prometheus, the alert of a user who expires or waits for the first use resolves.",
+        "In Prometheus, the alert resolves when the user expires or waits for the first use and, without the step \"100%\", when the user becomes limited.",
     ),
     (
         Question::InboundExpiry,
-        "In Prometheus, the alert of an inbound that is stopped because of its quota resolves.",
+        "In Prometheus, the alert resolves when the inbound is stopped because of its quota and, without the step \"0s\", when it expires.",
     ),
     (
         Question::RightLost,

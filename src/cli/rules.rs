@@ -1,4 +1,4 @@
-//! Prints alerting rules for Prometheus.
+//! Prints rules for Prometheus.
 
 use std::{
     io::{self, Write},
@@ -15,7 +15,8 @@ use crate::{
 };
 
 /// Files of rules that do not depend on the configuration.
-const OTHERS: [&str; 0] = [];
+const OTHERS: [&str; 2] =
+    [include_str!("../../alerts/exporter.rules.yml"), include_str!("../../alerts/recording.rules.yml")];
 
 pub(super) fn run(config: &Config, users: bool) -> Done {
     let rules = Rules::new(&config.alerting).map_err(|errors: Vec<RuleError>| {

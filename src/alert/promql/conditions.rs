@@ -39,10 +39,12 @@ pub(super) fn conditions(rule: &Rule) -> Vec<Condition> {
     // Without `for`, a missed scrape ends the series at once.
     let plain = (rule.for_, if rule.for_.is_zero() { MISSED } else { Duration::ZERO });
     let settled = (rule.for_, SETTLED_AFTER);
-    let flapping = (Duration::ZERO, rule.for_.max(MISSED));
+    let of_reads = if looks_back(rule) { (Duration::ZERO, rule.for_) } else { (rule.for_, MISSED) };
 
     let target = || Scope::new(rule, "target");
     let node = || Scope::new(rule, "node");
+    let present =
+        |subject| if looks_back(rule) { Scope::present(rule, subject) } else { Scope::new(rule, subject) };
     let one = |expr: String| vec![expr];
     match rule.kind.question {
         Question::UserExpiry => conditions(&["user"], user_expiry(&Scope::new(rule, "user")), plain),
@@ -57,7 +59,7 @@ pub(super) fn conditions(rule: &Rule) -> Vec<Condition> {
             conditions(&["inbound"], inbound_quota(&Scope::new(rule, "inbound")), settled)
         }
         Question::TargetDown => {
-            conditions(&[], one(mostly_down(&Scope::present(rule, "target"), "proxymeter_up")), flapping)
+            conditions(&[], one(mostly_down(&present("target"), "proxymeter_up")), of_reads)
         }
         Question::PartStale => conditions(&["part"], one(part_stale(&Scope::new(rule, "part"))), plain),
         Question::RightLost => {
@@ -72,14 +74,12 @@ pub(super) fn conditions(rule: &Rule) -> Vec<Condition> {
             let of_target = conditions(&[], one(target_stalled(&target())), plain);
             [of_target, conditions(&["node"], one(node_stalled(&node())), plain)].concat()
         }
-        Question::NodeDown => conditions(
-            &["node"],
-            one(mostly_down(&Scope::present(rule, "node"), "proxymeter_node_up")),
-            flapping,
-        ),
+        Question::NodeDown => {
+            conditions(&["node"], one(mostly_down(&present("node"), "proxymeter_node_up")), of_reads)
+        }
         Question::OutboundDown => {
-            let outbound = Scope::present(rule, "outbound");
-            conditions(&["outbound"], one(mostly_down(&outbound, "proxymeter_outbound_up")), flapping)
+            let outbound = present("outbound");
+            conditions(&["outbound"], one(mostly_down(&outbound, "proxymeter_outbound_up")), of_reads)
         }
         Question::NodeCpu => {
             let share = node().last("proxymeter_node_cpu_usage_ratio", "");
@@ -105,10 +105,10 @@ pub(super) fn conditions(rule: &Rule) -> Vec<Condition> {
             conditions(&[], each_step(rule, &format!("({end} - time())")), plain)
         }
         Question::CredentialUnavailable => {
-            let credential = Scope::present(rule, "credential");
+            let credential = present("credential");
             let down = mostly_down(&credential, "proxymeter_llm_credential_available");
             let expr = format!("{down}\nunless ignoring (provider, status) {}", switched_off(&credential));
-            conditions(&["credential", "provider"], one(expr), flapping)
+            conditions(&["credential", "provider"], one(expr), of_reads)
         }
         Question::CredentialQuota => {
             conditions(&["credential", "model", "window"], credential_quota(rule), settled)
@@ -286,11 +286,16 @@ fn with_gate(rule: &Rule, value: &str, gate: impl Fn(bool) -> String) -> Vec<Str
     steps.map(|(place, expr)| expr + &gate(stops(rule, place))).collect()
 }
 
+/// Whether `for` is long enough for several scrapes. Then a range is looked at, in place of `for` in the rule.
+fn looks_back(rule: &Rule) -> bool {
+    rule.for_ >= MISSED
+}
+
 /// Down for the whole of `for`, or at more than half of the reads within twice that, of which there are enough.
 fn mostly_down(scope: &Scope<'_>, up: &str) -> String {
     let down = format!("{} == 0", scope.last(up, ""));
     let for_ = scope.rule.for_;
-    if for_.is_zero() {
+    if !looks_back(scope.rule) {
         return down;
     }
     let all = scope.over("max_over_time", up, for_);
@@ -403,7 +408,7 @@ fn budget(key: &Scope<'_>) -> Vec<String> {
     let known = key.last("proxymeter_llm_budget_limit", &matcher);
     let limit = match unit {
         BudgetUnit::Tokens => limit.to_string(),
-        BudgetUnit::UsdNanos => format!("({limit} / 1e9)"),
+        BudgetUnit::UsdNanos => format!("{limit}e-9"),
     };
     each_step(key.rule, &format!("({used} * {known} / {limit})"))
 }
