@@ -124,3 +124,43 @@ pub(super) fn duration(duration: Duration) -> String {
     let fits = units.iter().find(|(_, unit)| millis.is_multiple_of(*unit));
     fits.map_or_else(|| format!("{millis}ms"), |(word, unit)| format!("{}{word}", millis / unit))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn globs_become_regular_expressions_in_quotes() {
+        let globs = |globs: &[&str]| quoted(&regex(&globs.iter().map(|glob| (*glob).to_owned()).collect::<Vec<_>>()));
+        for (names, expected) in [
+            (&["home"][..], r#""home""#),
+            (&["vip-*", "u?"], r#""vip-.*|u.""#),
+            (&["a.b+c(d)|e[f]{g}^h$"], r#""a\\.b\\+c\\(d\\)\\|e\\[f\\]\\{g\\}\\^h\\$""#),
+            (&["\\"], r#""\\\\""#),
+            (&["say \"hi\""], r#""say \"hi\"""#),
+            (&["用户*"], r#""用户.*""#),
+            (&["a\nb\u{85}\u{2028}"], r#""a\U0000000ab\U00000085\U00002028""#),
+        ] {
+            assert_eq!(globs(names), expected);
+        }
+    }
+
+    #[test]
+    fn durations_have_the_largest_unit_that_fits() {
+        for (millis, expected) in [(0, "0d"), (604_800_000, "7d"), (5_400_000, "90m"), (90_000, "90s"), (1500, "1500ms")] {
+            assert_eq!(duration(Duration::from_millis(millis)), expected);
+        }
+    }
+
+    #[test]
+    fn names_are_matched_by_the_label_that_has_them() {
+        let names = |only: &[&str], except: &[&str]| Names {
+            only: only.iter().map(|name| (*name).to_owned()).collect(),
+            except: except.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        assert_eq!(super::names("user", &names(&["a*", "b"], &["ab"])), r#"user=~"a.*|b", user!~"ab""#);
+        assert_eq!(super::names("user", &names(&[], &[])), "");
+        assert_eq!(braced("m", [String::new(), "a=\"1\"".into(), "b=\"2\"".into()]), r#"m{a="1", b="2"}"#);
+        assert_eq!(braced("m", [String::new(), String::new(), String::new()]), "m");
+    }
+}
