@@ -1,6 +1,6 @@
 //! Alerting rules as YAML.
 
-use std::{collections::BTreeMap, fmt::Write, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use super::selector::duration;
 use crate::model::KIND_USER;
@@ -41,10 +41,7 @@ pub fn groups(rules: &[PrometheusRule]) -> String {
                 text += &format!("    interval: {USERS_INTERVAL}\n");
             }
             text += "    rules:\n";
-            for rule in rules {
-                // Writing to a string cannot fail.
-                let _ = rule.write(&mut text);
-            }
+            text.extend(rules.iter().map(|rule| rule.yaml()));
         }
     }
     text
@@ -56,27 +53,25 @@ impl PrometheusRule {
         format!("docs/runbook.md#{}", self.alertname.to_lowercase())
     }
 
-    fn write(&self, text: &mut String) -> std::fmt::Result {
+    fn yaml(&self) -> String {
         let PrometheusRule { alertname, group: _, expr, for_, keep_firing_for, labels, summary, description } =
             self;
-        writeln!(text, "      - alert: {alertname}")?;
-        writeln!(text, "        expr: |")?;
-        for line in expr.lines() {
-            writeln!(text, "          {line}")?;
-        }
-        for (key, time) in [("for", for_), ("keep_firing_for", keep_firing_for)] {
-            if !time.is_zero() {
-                writeln!(text, "        {key}: {}", duration(*time))?;
-            }
-        }
-        writeln!(text, "        labels:")?;
-        for (label, value) in labels {
-            writeln!(text, "          {label}: {}", quoted(value))?;
-        }
-        writeln!(text, "        annotations:")?;
-        writeln!(text, "          summary: {}", quoted(summary))?;
-        writeln!(text, "          description: {}", quoted(description))?;
-        writeln!(text, "          runbook_url: {}", self.runbook_url())
+        let expr = expr.replace('\n', "\n          ");
+        let time = |key: &str, time: Duration| match time {
+            Duration::ZERO => String::new(),
+            time => format!("        {key}: {}\n", duration(time)),
+        };
+        let labels = labels.iter().map(|(label, value)| format!("          {label}: {}\n", quoted(value)));
+        format!(
+            "      - alert: {alertname}\n        expr: |\n          {expr}\n{}{}        labels:\n{}        annotations:\n          \
+             summary: {}\n          description: {}\n          runbook_url: {}\n",
+            time("for", *for_),
+            time("keep_firing_for", *keep_firing_for),
+            labels.collect::<String>(),
+            quoted(summary),
+            quoted(description),
+            self.runbook_url()
+        )
     }
 }
 

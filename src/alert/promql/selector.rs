@@ -1,6 +1,6 @@
 //! Pieces of PromQL.
 
-use std::{fmt::Write, time::Duration};
+use std::time::Duration;
 
 use crate::{alert::rule::Rule, model::glob::Names};
 
@@ -111,7 +111,7 @@ pub(super) fn quoted(text: &str) -> String {
         } else if char.is_alphanumeric() || char.is_ascii_graphic() || char == ' ' {
             quoted.push(char);
         } else {
-            let _ = write!(quoted, "\\U{:08x}", u32::from(char));
+            quoted += &format!("\\U{:08x}", u32::from(char));
         }
     }
     quoted + "\""
@@ -131,7 +131,8 @@ mod tests {
 
     #[test]
     fn globs_become_regular_expressions_in_quotes() {
-        let globs = |globs: &[&str]| quoted(&regex(&globs.iter().map(|glob| (*glob).to_owned()).collect::<Vec<_>>()));
+        let globs =
+            |globs: &[&str]| quoted(&regex(&globs.iter().map(|glob| (*glob).to_owned()).collect::<Vec<_>>()));
         for (names, expected) in [
             (&["home"][..], r#""home""#),
             (&["vip-*", "u?"], r#""vip-.*|u.""#),
@@ -147,7 +148,9 @@ mod tests {
 
     #[test]
     fn durations_have_the_largest_unit_that_fits() {
-        for (millis, expected) in [(0, "0d"), (604_800_000, "7d"), (5_400_000, "90m"), (90_000, "90s"), (1500, "1500ms")] {
+        for (millis, expected) in
+            [(0, "0d"), (604_800_000, "7d"), (5_400_000, "90m"), (90_000, "90s"), (1500, "1500ms")]
+        {
             assert_eq!(duration(Duration::from_millis(millis)), expected);
         }
     }
