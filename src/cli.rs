@@ -62,7 +62,7 @@ enum Command {
         targets: Vec<String>,
     },
     /// Prints rules for Prometheus: the alerts of this configuration with its steps, severities, times and names, those
-    /// about the exporter, and recording rules. Needs no network.
+    /// about the exporter, and recording rules. Needs no network and no secrets.
     Rules {
         #[command(flatten)]
         config: ConfigFile,
@@ -240,7 +240,7 @@ pub fn main() -> ExitCode {
                 log.start();
                 scrape::run(load(&config.file)?, &targets).await
             }
-            Command::Rules { config, users } => rules::run(&load(&config.file)?, users),
+            Command::Rules { config, users } => rules::run(&Config::load_alerting(&config.file)?, users),
             Command::TestNotification { config, log, receiver } => {
                 log.start();
                 test_notification::run(&load(&config.file)?, &receiver).await

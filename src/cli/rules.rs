@@ -6,20 +6,18 @@ use std::{
 };
 
 use super::exit::Done;
-use crate::{
-    alert::{
-        promql::{groups, of_targets, of_users},
-        rule::{RuleError, Rules},
-    },
-    config::Config,
+use crate::alert::{
+    config::AlertingConfig,
+    promql::{groups, of_targets, of_users},
+    rule::{RuleError, Rules},
 };
 
 /// Files of rules that do not depend on the configuration.
 const OTHERS: [&str; 2] =
     [include_str!("../../alerts/exporter.rules.yml"), include_str!("../../alerts/recording.rules.yml")];
 
-pub(super) fn run(config: &Config, users: bool) -> Done {
-    let rules = Rules::new(&config.alerting).map_err(|errors: Vec<RuleError>| {
+pub(super) fn run(config: &AlertingConfig, users: bool) -> Done {
+    let rules = Rules::new(config).map_err(|errors: Vec<RuleError>| {
         errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
     })?;
     let mut text = groups(&of_targets(&rules));

@@ -166,11 +166,17 @@ fn what_differs_from_the_built_in_alerts_is_about_rules_that_there_are() {
 
 #[test]
 fn the_command_prints_the_rules_of_its_configuration() {
-    let config = format!("--config.file={}/{OWN}", env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(OWN)).unwrap();
+    let run = |text: &str, arguments: &[&str]| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(&file, text).unwrap();
+        let config = format!("--config.file={}", file.path().display());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_proxymeter"));
+        command.args(["rules", &config]).args(arguments).output().unwrap()
+    };
     let printed = |arguments: &[&str]| {
-        let command =
-            Command::new(env!("CARGO_BIN_EXE_proxymeter")).args(["rules", &config]).args(arguments).output();
-        let output = command.unwrap();
+        // The secrets are where only the daemon can read them.
+        let output = run(&text.replace("../secrets/password", "missing"), arguments);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     };
@@ -186,4 +192,9 @@ fn the_command_prints_the_rules_of_its_configuration() {
     assert!(!others.contains("- alert: ProxymeterUserExpiry"));
     assert_eq!(printed(&["--users"]), format!("groups:\n{targets}{users}{others}"));
     assert_golden("tests/golden/own.rules.yml", &format!("groups:\n{targets}{users}"));
+
+    let wrong = run("[alert.user_expiry]\nsteps = [\"80%\"]\n[alrt.host_cpu]\n", &[]);
+    let errors = String::from_utf8(wrong.stderr).unwrap();
+    assert!(wrong.stdout.is_empty() && !wrong.status.success(), "{errors}");
+    assert!(errors.contains("alert.user_expiry.steps") && errors.contains("alrt"), "{errors}");
 }
