@@ -32,7 +32,7 @@ pub(super) struct Condition {
 }
 
 pub(super) fn conditions(rule: &Rule) -> Vec<Condition> {
-    let conditions = |labels, exprs: Vec<String>, (for_, keep_firing_for)| {
+    let each = |labels, exprs: Vec<String>, (for_, keep_firing_for)| {
         let made = exprs.into_iter().enumerate();
         made.map(|(step, expr)| Condition { step, labels, expr, for_, keep_firing_for }).collect::<Vec<_>>()
     };
@@ -47,82 +47,72 @@ pub(super) fn conditions(rule: &Rule) -> Vec<Condition> {
         |subject| if looks_back(rule) { Scope::present(rule, subject) } else { Scope::new(rule, subject) };
     let one = |expr: String| vec![expr];
     match rule.kind.question {
-        Question::UserExpiry => conditions(&["user"], user_expiry(&Scope::new(rule, "user")), plain),
-        Question::UserQuota => conditions(&["user"], user_quota(&Scope::new(rule, "user")), settled),
-        Question::UserStatus => {
-            conditions(&["user", "status"], one(user_status(&Scope::new(rule, "user"))), plain)
-        }
-        Question::InboundExpiry => {
-            conditions(&["inbound"], inbound_expiry(&Scope::new(rule, "inbound")), plain)
-        }
-        Question::InboundQuota => {
-            conditions(&["inbound"], inbound_quota(&Scope::new(rule, "inbound")), settled)
-        }
-        Question::TargetDown => {
-            conditions(&[], one(mostly_down(&present("target"), "proxymeter_up")), of_reads)
-        }
-        Question::PartStale => conditions(&["part"], one(part_stale(&Scope::new(rule, "part"))), plain),
+        Question::UserExpiry => each(&["user"], user_expiry(&Scope::new(rule, "user")), plain),
+        Question::UserQuota => each(&["user"], user_quota(&Scope::new(rule, "user")), settled),
+        Question::UserStatus => each(&["user", "status"], one(user_status(&Scope::new(rule, "user"))), plain),
+        Question::InboundExpiry => each(&["inbound"], inbound_expiry(&Scope::new(rule, "inbound")), plain),
+        Question::InboundQuota => each(&["inbound"], inbound_quota(&Scope::new(rule, "inbound")), settled),
+        Question::TargetDown => each(&[], one(mostly_down(&present("target"), "proxymeter_up")), of_reads),
+        Question::PartStale => each(&["part"], one(part_stale(&Scope::new(rule, "part"))), plain),
         Question::RightLost => {
             let lost = Scope::new(rule, "part").last("proxymeter_target_part_right_lost", "");
-            conditions(&["part"], one(format!("{lost} == 1")), plain)
+            each(&["part"], one(format!("{lost} == 1")), plain)
         }
         Question::RowsUnreadable => {
             let unreadable = target().last("proxymeter_target_users_unreadable", "");
-            conditions(&[], one(format!("{unreadable} > 0")), plain)
+            each(&[], one(format!("{unreadable} > 0")), plain)
         }
         Question::AccountingStalled => {
-            let of_target = conditions(&[], one(target_stalled(&target())), plain);
-            [of_target, conditions(&["node"], one(node_stalled(&node())), plain)].concat()
+            let of_target = each(&[], one(target_stalled(&target())), plain);
+            [of_target, each(&["node"], one(node_stalled(&node())), plain)].concat()
         }
         Question::NodeDown => {
-            conditions(&["node"], one(mostly_down(&present("node"), "proxymeter_node_up")), of_reads)
+            each(&["node"], one(mostly_down(&present("node"), "proxymeter_node_up")), of_reads)
         }
         Question::OutboundDown => {
             let outbound = present("outbound");
-            conditions(&["outbound"], one(mostly_down(&outbound, "proxymeter_outbound_up")), of_reads)
+            each(&["outbound"], one(mostly_down(&outbound, "proxymeter_outbound_up")), of_reads)
         }
         Question::NodeCpu => {
             let share = node().last("proxymeter_node_cpu_usage_ratio", "");
-            conditions(&["node"], each_step(rule, &share), plain)
+            each(&["node"], each_step(rule, &share), plain)
         }
         Question::NodeMemory => {
             let share = node().last("proxymeter_node_memory_usage_ratio", "");
-            conditions(&["node"], each_step(rule, &share), plain)
+            each(&["node"], each_step(rule, &share), plain)
         }
         Question::CoreDown => {
-            let of_target = conditions(&[], one(core_down(&target(), "proxymeter_core_up")), plain);
-            let of_nodes = conditions(&["node"], one(core_down(&node(), "proxymeter_node_core_up")), plain);
+            let of_target = each(&[], one(core_down(&target(), "proxymeter_core_up")), plain);
+            let of_nodes = each(&["node"], one(core_down(&node(), "proxymeter_node_core_up")), plain);
             [of_target, of_nodes].concat()
         }
         Question::HostCpu => {
             let share = target().last("proxymeter_host_cpu_usage_ratio", "");
-            conditions(&[], each_step(rule, &share), plain)
+            each(&[], each_step(rule, &share), plain)
         }
-        Question::HostMemory => conditions(&[], each_step(rule, &host_share(&target(), "memory")), plain),
-        Question::HostDisk => conditions(&[], each_step(rule, &host_share(&target(), "disk")), plain),
+        Question::HostMemory => each(&[], each_step(rule, &host_share(&target(), "memory")), plain),
+        Question::HostDisk => each(&[], each_step(rule, &host_share(&target(), "disk")), plain),
         Question::CertificateExpiry => {
             let end = target().last("proxymeter_target_certificate_expiry_timestamp_seconds", "");
-            conditions(&[], each_step(rule, &format!("({end} - time())")), plain)
+            each(&[], each_step(rule, &format!("({end} - time())")), plain)
         }
         Question::CredentialUnavailable => {
             let credential = present("credential");
             let down = mostly_down(&credential, "proxymeter_llm_credential_available");
             let expr = format!("{down}\nunless ignoring (provider, status) {}", switched_off(&credential));
-            conditions(&["credential", "provider"], one(expr), of_reads)
+            each(&["credential", "provider"], one(expr), of_reads)
         }
         Question::CredentialQuota => {
-            conditions(&["credential", "model", "window"], credential_quota(rule), settled)
+            each(&["credential", "model", "window"], credential_quota(rule), settled)
         }
         Question::CredentialPlanExpiry => {
-            conditions(&["credential"], plan_expiry(&Scope::new(rule, "credential")), plain)
+            each(&["credential"], plan_expiry(&Scope::new(rule, "credential")), plain)
         }
-        Question::LlmErrorRatio => {
-            conditions(&["provider"], error_ratio(&Scope::new(rule, "provider")), settled)
-        }
+        Question::LlmErrorRatio => each(&["provider"], error_ratio(&Scope::new(rule, "provider")), settled),
         Question::LlmTokenBudget | Question::LlmCostBudget => {
-            conditions(&["api_key", "budget", "period"], budget(&Scope::new(rule, "api_key")), plain)
+            each(&["api_key", "budget", "period"], budget(&Scope::new(rule, "api_key")), plain)
         }
-        Question::LlmUsageGap => conditions(&[], one(usage_gap(&target())), plain),
+        Question::LlmUsageGap => each(&[], one(usage_gap(&target())), plain),
     }
 }
 
