@@ -17,40 +17,44 @@ use crate::model::KIND_USER;
 
 pub use file::{PrometheusRule, groups};
 
-/// Rules whose alert in Prometheus can differ from the built-in one for longer than a few evaluations, and how.
-pub static DIFFERENCES: [(Question, &str); 8] = [
+/// Rules whose alert in Prometheus can differ from the built-in one for longer than a few evaluations, and what it does
+/// then.
+pub static DIFFERENCES: [(Question, &str); 9] = [
     (
         Question::UserExpiry,
-        "In Prometheus, the alert resolves when the user becomes limited or waits for the first use and, without the step \"0s\", when the user expires.",
+        "resolves when the user becomes limited or waits for the first use and, without the step \"0s\", when the user \
+         expires",
     ),
     (
         Question::UserQuota,
-        "In Prometheus, the alert resolves when the user expires or waits for the first use and, without the step \"100%\", when the user becomes limited.",
+        "resolves when the user expires or waits for the first use and, without the step \"100%\", when the user becomes \
+         limited",
     ),
     (
         Question::InboundExpiry,
-        "In Prometheus, the alert resolves when the inbound is stopped because of its quota and, without the step \"0s\", when it expires.",
+        "resolves when the inbound is stopped because of its quota and, without the step \"0s\", when it expires",
     ),
     (
         Question::RightLost,
-        "In Prometheus, the alert resolves while the part fails for another reason than the lost right.",
+        "resolves when proxymeter restarts, and while the part fails for another reason than the lost right",
     ),
     (
-        Question::OutboundDown,
-        "In Prometheus, the alert resolves when the outbound is not probed any more, not an hour later.",
+        Question::AccountingStalled,
+        "resolves when proxymeter restarts. It fires again only after traffic was counted once more",
     ),
+    (Question::OutboundDown, "resolves when the outbound is not probed any more, not an hour later"),
     (
         Question::CredentialQuota,
-        "In Prometheus, the alert resolves when the server forgets the provider's answer, not at the end of the window.",
+        "resolves when the server forgets the provider's answer, not at the end of the window",
     ),
     (
         Question::CredentialPlanExpiry,
-        "In Prometheus, the alert resolves when the credential no longer has a plan, not seven days after its end.",
+        "resolves when the credential no longer has a plan, not seven days after its end",
     ),
     (
         Question::LlmErrorRatio,
-        "The built-in alert counts attempts by the time of the server's records. Prometheus counts what was scraped within \
-         ten minutes, and resolves when there are no attempts for that long.",
+        "counts attempts by the time at which they were scraped, not by that of the server's records, and resolves when \
+         there were none for ten minutes, not for an hour",
     ),
 ];
 
