@@ -109,8 +109,8 @@ without the rules that it disables, with those that it adds, and with `exporter.
 
 Rules in Prometheus know what the metrics show. Names of users in `subjects` and `exclude` must be those of the metrics, so with
 `labels = \"hash\"` they match the hashes, and users without series (`users.limit`, `labels = \"off\"`) have no alerts. After a
-quota was topped up or reset, an alert stays for 15 minutes. Reasons are only in the built-in alerts. In some
-other cases the alert in Prometheus differs, too:
+quota was topped up or reset, an alert stays for 15 minutes. Reasons are only in the built-in alerts. In some other cases the
+alert in Prometheus differs, too:
 
 | Rule | The alert in Prometheus |
 |---|---|
