@@ -294,7 +294,7 @@ fn mostly_down(scope: &Scope<'_>, up: &str) -> String {
     let (selector, range) = (scope.selector(up, ""), duration(for_));
     let before = one_of_each(&format!("count_over_time({selector}[{range}] offset {range})"));
     format!(
-        "{down}\nand (\n  {all} == 0\n  or {share} < 0.5 and {reads} >= {}\n)\nand {before} > 0",
+        "{down}\nand (\n  {all} == 0\n  or {share} < 0.5 and {reads} >= {}\n)\nand {before}",
         Reads::ENOUGH
     )
 }
