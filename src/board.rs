@@ -1,21 +1,22 @@
-//! The newest report of every target, and a watch on it.
+//! The newest report of every target, the daemon's own state, and a watch on them.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::model::Report;
+use crate::model::{OwnState, Report};
 
 /// The board at one moment.
 #[derive(Clone, Debug)]
 pub struct View {
-    /// Grows with every report published; equal versions are equal views.
+    /// Grows with every change; equal versions are equal views.
     pub version: u64,
     /// In order of target name.
     pub reports: Arc<Vec<Arc<Report>>>,
+    pub own: Arc<OwnState>,
 }
 
-/// Holds the newest report of each target. Cheap to clone; all clones are one board.
+/// Holds what is known at present. Cheap to clone; all clones are one board.
 #[derive(Clone, Debug)]
 pub struct Board {
     view: Arc<watch::Sender<View>>,
@@ -26,7 +27,13 @@ impl Board {
     pub fn new<'a>(targets: impl IntoIterator<Item = &'a str>) -> Self {
         let mut reports: Vec<_> = targets.into_iter().map(|name| Arc::new(Report::new(name))).collect();
         reports.sort_by(|a, b| a.target.cmp(&b.target));
-        Board { view: Arc::new(watch::Sender::new(View { version: 0, reports: Arc::new(reports) })) }
+        Board {
+            view: Arc::new(watch::Sender::new(View {
+                version: 0,
+                reports: Arc::new(reports),
+                own: Arc::default(),
+            })),
+        }
     }
 
     /// Replaces a target's report. The report is dropped if the target is not on the board, or is another system by
@@ -62,7 +69,21 @@ impl Board {
         });
     }
 
-    /// The newest reports.
+    /// Changes what is known of the daemon itself.
+    pub fn change_own(&self, change: impl FnOnce(&mut OwnState)) {
+        self.view.send_if_modified(|view| {
+            let mut own = (*view.own).clone();
+            change(&mut own);
+            if own == *view.own {
+                return false;
+            }
+            view.own = Arc::new(own);
+            view.version += 1;
+            true
+        });
+    }
+
+    /// What is known.
     pub fn view(&self) -> View {
         self.view.borrow().clone()
     }

@@ -57,6 +57,9 @@ enum Command {
         config: ConfigFile,
         #[command(flatten)]
         log: Log,
+        /// Folder with the data of the exporter, which knows refused keys; overrides the configuration.
+        #[arg(long = "storage.path", value_name = "DIR")]
+        storage: Option<PathBuf>,
         /// Only these targets. Default: all.
         #[arg(value_name = "TARGET")]
         targets: Vec<String>,
@@ -236,9 +239,9 @@ pub fn main() -> ExitCode {
         match arguments.command.unwrap_or(Command::Run(arguments.run)) {
             Command::Run(run) => run.run().await,
             Command::CheckConfig { config, web_file, shard } => check(&config, &web_file, &shard),
-            Command::Scrape { config, log, targets } => {
+            Command::Scrape { config, log, storage, targets } => {
                 log.start();
-                scrape::run(load(&config.file)?, &targets).await
+                scrape::run(load(&config.file)?, storage, &targets).await
             }
             Command::Rules { config, users } => rules::run(&Config::load_alerting(&config.file)?, users),
             Command::TestNotification { config, log, receiver } => {

@@ -55,6 +55,7 @@ use crate::{
     server::{self, Reload, Setup, State, access::Access},
     store::{Loaded, Store},
     telemetry::{self, Telemetry},
+    upstream::RefusedKeys,
 };
 
 /// How long requests in flight may take after a request to stop.
@@ -109,7 +110,11 @@ impl Daemon {
         let board = Board::new(config.targets.iter().map(|target| target.name.as_str()));
         let beats = Beats::default();
         beats.watch("store", store.beat());
-        let shared = Shared { board, clock, store, telemetry, beats };
+        let refused_keys = match keep {
+            Keep::InStorage => RefusedKeys::in_folder(&config.storage.path),
+            Keep::Nothing => RefusedKeys::in_memory(),
+        };
+        let shared = Shared { board, clock, store, telemetry, beats, refused_keys };
         let access = Arc::new(Access::open(&config.web.access, &shared.telemetry)?);
 
         let alerts = std::mem::take(&mut loaded.alerts);
@@ -194,9 +199,10 @@ impl Daemon {
         };
         // Restored state is on the board before the first answer or notification.
         running.commit(new).await;
+        running.show_what_is_in_force();
         let tasks = &mut running.tasks;
         tasks.spawn_endless(running.alerting.run());
-        tasks.spawn_endless(watch_storage(shared.clone(), running.receivers.queues()));
+        tasks.spawn_endless(watch_storage(shared.clone()));
         tasks.spawn_endless(tell_when_ready(shared.board.clone(), self.ready));
         tasks.spawn_endless(watch_clock(shared.clock.clone(), shared.telemetry.clone()));
         tasks.spawn_endless(service_manager.clone().keep_watchdog(shared.beats.clone()));

@@ -20,6 +20,7 @@ mod labels;
 mod llm;
 mod nodes;
 mod notice;
+mod own;
 mod part;
 mod reading;
 mod reads;
@@ -53,6 +54,7 @@ pub use nodes::{
     MASTER, Node, NodeMessage, NodeStats, NodeStatus, NodeTraffic, UserNodeTraffic, node_labels,
 };
 pub use notice::{Notice, NoticeAlert, NoticeStatus, Severity};
+pub use own::{Condition, OwnState};
 pub use part::{Outcome, Part, PartState, Reason};
 pub use reading::Reading;
 pub use reads::Reads;

@@ -491,7 +491,7 @@ impl Poller {
             info!(
                 target_name = &*self.report.target,
                 system = identity.system.label(),
-                version = identity.version,
+                version = (!identity.version.is_empty()).then_some(identity.version.as_str()),
                 "detected the target's system"
             );
         }

@@ -6,6 +6,7 @@ mod notes;
 mod panel_clock;
 mod plan;
 mod refusals;
+mod refused_keys;
 mod step;
 
 pub mod cliproxy;
@@ -25,6 +26,7 @@ pub use self::{
     error::{Again, Cause, FetchError, Scope},
     notes::Notes,
     plan::{Pace, Planned},
+    refused_keys::RefusedKeys,
     step::{Step, Timeouts},
 };
 use crate::{
@@ -68,8 +70,13 @@ impl Upstream {
     ///
     /// # Errors
     /// When a certificate or key cannot be used.
-    pub fn cliproxy(config: &CliproxyConfig, key: HashKey, timeouts: Timeouts) -> Result<Self, BuildError> {
-        Ok(Upstream::Cliproxy(Box::new(Cliproxy::new(config, key, timeouts)?)))
+    pub fn cliproxy(
+        config: &CliproxyConfig,
+        key: HashKey,
+        refused: &RefusedKeys,
+        timeouts: Timeouts,
+    ) -> Result<Self, BuildError> {
+        Ok(Upstream::Cliproxy(Box::new(Cliproxy::new(config, key, refused, timeouts)?)))
     }
 
     /// The parts that this target has, as far as known, each once. The first one decides `up`.

@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     config::AlertingConfig,
-    finding::findings,
+    finding::{findings, own_findings},
     group::{Groups, Mutes, Route, Suppressed},
     rule::{RuleError, Rules},
     state::{AlertId, Event, State},
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     board::View,
-    model::{ActiveAlerts, Moment, Notice, NoticeStatus, Report},
+    model::{ActiveAlerts, Moment, Notice, NoticeStatus, OwnState, Report},
 };
 
 /// The alert engine of one process.
@@ -28,7 +28,8 @@ pub struct Engine {
     state: State,
     groups: Groups,
     /// The newest report of each target, and when to evaluate it again.
-    targets: BTreeMap<Arc<str>, Watched>,
+    targets: BTreeMap<Arc<str>, Watched<Report>>,
+    own: Watched<OwnState>,
     /// Version of the view that was taken in last.
     version: Option<u64>,
     active: Arc<ActiveAlerts>,
@@ -37,10 +38,11 @@ pub struct Engine {
     clock_was_ahead: bool,
 }
 
+/// What rules are evaluated on, and when to do so again.
 #[derive(Debug)]
-struct Watched {
-    report: Arc<Report>,
-    looked_at: Option<Arc<Report>>,
+struct Watched<T> {
+    newest: Arc<T>,
+    looked_at: Option<Arc<T>>,
     due: Duration,
 }
 
@@ -97,6 +99,7 @@ impl Engine {
             state,
             groups,
             targets: BTreeMap::new(),
+            own: Watched::new(Arc::default(), now),
             version: None,
             active: Arc::default(),
             output: Output::default(),
@@ -128,6 +131,7 @@ impl Engine {
         for watched in self.targets.values_mut() {
             watched.looked_at = None;
         }
+        self.own.looked_at = None;
         self.active = view::active(&self.rules, &self.state);
         Ok(())
     }
@@ -136,6 +140,7 @@ impl Engine {
     pub fn observe(&mut self, view: &View, now: Moment) {
         if self.version != Some(view.version) || self.targets.len() != view.reports.len() {
             self.version = Some(view.version);
+            self.own.newest = Arc::clone(&view.own);
             self.observe_reports(&view.reports, now);
         }
     }
@@ -143,12 +148,9 @@ impl Engine {
     /// Takes in the newest report of every target that is watched.
     pub fn observe_reports(&mut self, reports: &[Arc<Report>], now: Moment) {
         for report in reports {
-            let watched = self.targets.entry(Arc::clone(&report.target)).or_insert_with(|| Watched {
-                report: Arc::clone(report),
-                looked_at: None,
-                due: now.uptime,
-            });
-            watched.report = Arc::clone(report);
+            let watched = self.targets.entry(Arc::clone(&report.target));
+            let watched = watched.or_insert_with(|| Watched::new(Arc::clone(report), now));
+            watched.newest = Arc::clone(report);
         }
         let names: BTreeSet<_> = reports.iter().map(|report| Arc::clone(&report.target)).collect();
         self.targets.retain(|name, _| names.contains(name));
@@ -176,7 +178,7 @@ impl Engine {
 
     /// The uptime at which the next tick is due.
     pub fn due(&self) -> Duration {
-        let looks = self.targets.values().map(|watched| watched.due);
+        let looks = self.targets.values().map(|watched| watched.due).chain([self.own.due]);
         looks.chain(self.groups.due()).min().unwrap_or(Duration::MAX)
     }
 
@@ -190,19 +192,23 @@ impl Engine {
         self.clock_was_ahead
     }
 
-    /// Evaluates every target that has a new report or is due; returns whether there was one.
+    /// Evaluates every target that has a new report or is due, and the daemon itself; returns whether there was one.
     fn look(&mut self, now: Moment) -> bool {
         let mut events = Vec::new();
         let mut looked = false;
+        if self.own.is_due(now) {
+            looked = true;
+            let advance = self.state.advance(&own_findings(&self.rules, &self.own.newest, now), now);
+            self.own.looked_at(now, advance.due);
+            events.extend(advance.events);
+        }
         for (name, watched) in &mut self.targets {
-            let same = watched.looked_at.as_ref().is_some_and(|known| Arc::ptr_eq(known, &watched.report));
-            if same && watched.due > now.uptime {
+            if !watched.is_due(now) {
                 continue;
             }
             looked = true;
-            let advance = self.state.advance(&findings(&self.rules, &watched.report, now), now);
-            watched.looked_at = Some(Arc::clone(&watched.report));
-            watched.due = (now.uptime + LOOK_EVERY).min(advance.due.unwrap_or(Duration::MAX));
+            let advance = self.state.advance(&findings(&self.rules, &watched.newest, now), now);
+            watched.looked_at(now, advance.due);
             events.extend(advance.events);
             if !advance.reread.is_empty() {
                 self.output.reread.push(Reread { target: Arc::clone(name), users: advance.reread });
@@ -230,6 +236,22 @@ impl Engine {
                 Event::Dropped(id) => self.groups.drop_alert(&id, now),
             }
         }
+    }
+}
+
+impl<T> Watched<T> {
+    fn new(newest: Arc<T>, now: Moment) -> Self {
+        Watched { newest, looked_at: None, due: now.uptime }
+    }
+
+    fn is_due(&self, now: Moment) -> bool {
+        let same = self.looked_at.as_ref().is_some_and(|known| Arc::ptr_eq(known, &self.newest));
+        !same || self.due <= now.uptime
+    }
+
+    fn looked_at(&mut self, now: Moment, due: Option<Duration>) {
+        self.looked_at = Some(Arc::clone(&self.newest));
+        self.due = (now.uptime + LOOK_EVERY).min(due.unwrap_or(Duration::MAX));
     }
 }
 

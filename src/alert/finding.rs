@@ -8,6 +8,7 @@ mod inbounds;
 mod llm;
 mod nodes;
 mod outbounds;
+mod own;
 mod target;
 mod users;
 
@@ -21,7 +22,7 @@ use self::{
     llm::{error_ratio, usage_gap},
     nodes::{accounting_stalled, core_down, node_down, node_share},
     outbounds::outbound_down,
-    target::{certificate_expiry, part_stale, right_lost, share, target_down},
+    target::{certificate_expiry, login_refused, part_stale, right_lost, share, target_down},
     users::{end_of_user, expiry, of_users, quota, rows_unreadable, status},
 };
 pub use self::{
@@ -34,11 +35,12 @@ pub(super) use self::{
     users::RENEWED_WITHIN,
 };
 use super::rule::{Question, Rule, Rules};
-use crate::model::{self, LlmMode, Moment, Outcome, Part, Reading, Report, Timestamp};
+use crate::model::{self, LlmMode, Moment, Outcome, OwnState, Part, Reading, Report, Timestamp};
 
-/// What the rules find in one target's report.
+/// What the rules find in one target's report, or in the daemon's own state.
 #[derive(Clone, Debug)]
 pub struct Findings {
+    /// Empty: the daemon itself.
     pub target: Arc<str>,
     /// See [`Report::source`].
     pub source: Arc<str>,
@@ -63,7 +65,8 @@ pub struct Scope {
 
 /// Puts the rules' questions to `report`.
 pub fn findings(rules: &Rules, report: &Report, now: Moment) -> Findings {
-    let asks = rules.list().iter().filter(|rule| rule.covers_target(&report.target));
+    let about_it = |rule: &&Arc<Rule>| !rule.kind.is_own() && rule.covers_target(&report.target);
+    let asks = rules.list().iter().filter(about_it);
     let scopes = asks.map(|rule| {
         let (judged, mut crossings) = ask(rule, report, now);
         crossings.retain(|crossing| rule.covers(name_of(&crossing.subject, &report.target)));
@@ -75,6 +78,21 @@ pub fn findings(rules: &Rules, report: &Report, now: Moment) -> Findings {
         source: Arc::clone(&report.source),
         system: report.identity.as_ref().map(|identity| identity.system.label()),
         interval: report.parts.get(&in_place_of_system(report)).map_or(Duration::ZERO, |state| state.round),
+        scopes: scopes.collect(),
+    }
+}
+
+/// Puts the rules' questions about the daemon to its `own` state.
+pub fn own_findings(rules: &Rules, own: &OwnState, now: Moment) -> Findings {
+    let scopes = rules.list().iter().filter_map(|rule| {
+        let (judged, crossings) = own::ask(rule.kind.question, own)?;
+        Some(Scope { rule: Arc::clone(rule), judged, read_at: now.wall, crossings })
+    });
+    Findings {
+        target: "".into(),
+        source: "".into(),
+        system: None,
+        interval: Duration::ZERO,
         scopes: scopes.collect(),
     }
 }
@@ -120,6 +138,7 @@ fn ask(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
         }
         Question::InboundQuota => of_inbounds(report, |inbound| inbounds::quota(rule, inbound, now)),
         Question::TargetDown => target_down(rule, report, now),
+        Question::LoginRefused => login_refused(report),
         Question::PartStale => part_stale(report, now),
         Question::RightLost => right_lost(report),
         Question::AccountingStalled => accounting_stalled(report, nodes),
@@ -138,6 +157,9 @@ fn ask(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
         Question::LlmErrorRatio => error_ratio(rule, report, now),
         Question::LlmTokenBudget | Question::LlmCostBudget => budget(rule, report),
         Question::LlmUsageGap => usage_gap(report, now),
+        Question::StoreFailing | Question::ReloadFailed | Question::HeartbeatWithheld => {
+            (Judged::Nothing, Vec::new())
+        }
     }
 }
 

@@ -67,7 +67,7 @@ impl State {
     pub fn keep_targets(&mut self, targets: &BTreeSet<Arc<str>>, now: Moment) -> Vec<Event> {
         let mut events = Vec::new();
         for (name, target) in &mut self.targets {
-            if !targets.contains(name) {
+            if !name.is_empty() && !targets.contains(name) {
                 judge::end_target(target, name, End::Removed, now, &mut events, &mut self.dirty);
             }
         }

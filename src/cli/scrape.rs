@@ -1,5 +1,6 @@
 use std::{
     io::{self, Write},
+    path::PathBuf,
     process::ExitCode,
     sync::Arc,
 };
@@ -17,10 +18,14 @@ use crate::{
     exposition::{self, Coding, Format, Tail},
     model::{ActiveAlerts, Outcome, Report},
     telemetry::Telemetry,
+    upstream::RefusedKeys,
 };
 
-/// Reads targets once and prints their metrics: the targets of the shard, or the named ones of any shard.
-pub(super) async fn run(mut config: Config, targets: &[String]) -> Done {
+/// Reads targets once and prints their metrics: the targets of the shard, or the named ones of any shard. A running
+/// exporter with the same storage folder, and the next run, know which keys were refused. `storage` overrides the
+/// configuration.
+pub(super) async fn run(mut config: Config, storage: Option<PathBuf>, targets: &[String]) -> Done {
+    config.storage.path = storage.unwrap_or(config.storage.path);
     if !targets.is_empty() {
         config = config.of_shard(Shard::WHOLE);
     }
@@ -38,11 +43,13 @@ pub(super) async fn run(mut config: Config, targets: &[String]) -> Done {
         budgets: rule::budgets(&config.alerting),
     };
     let key = daemon::hash_key_without_store(&config)?;
+    let refused = RefusedKeys::in_folder(&config.storage.path).without_waiting();
     let board = Board::new(config.targets.iter().map(|target| target.name.as_str()));
     let mut reads = Vec::new();
     for target in &config.targets {
         let (_, requests) = mpsc::unbounded_channel();
-        reads.push(daemon::poller(target, Some(&key), &board, &telemetry, &clock, requests)?.read_once());
+        let poller = daemon::poller(target, Some(&key), &refused, &board, &telemetry, &clock, requests)?;
+        reads.push(poller.read_once());
     }
     let mut reports = future::join_all(reads).await;
     reports.sort_by(|a, b| a.target.cmp(&b.target));
@@ -69,7 +76,7 @@ fn tell(reports: &[Report]) -> io::Result<bool> {
         failed |= !up;
         let system = report.identity.as_ref().map_or_else(
             || "unknown system".to_owned(),
-            |identity| format!("{} {}", identity.system.label(), identity.version),
+            |identity| format!("{} {}", identity.system.label(), identity.version).trim_end().to_owned(),
         );
         writeln!(err, "{}: {} ({system})", report.target, if up { "up" } else { "down" })?;
         for (part, state) in &report.parts {

@@ -20,10 +20,8 @@ use crate::{
     },
     clock::Beat,
     config::{Config, NoticeNames},
-    model::{ActiveAlerts, NoticeStatus, Severity, Timestamp},
-    notify::OwnAlert,
+    model::{ActiveAlerts, Condition},
     secret::HashKey,
-    store::Batch,
 };
 
 /// The handle of the alert engine.
@@ -115,65 +113,16 @@ fn pseudonym(config: &Config, key: Option<HashKey>) -> Option<Pseudonym> {
 
 /// How often the store's status is read.
 const STORAGE_CHECK: Duration = Duration::from_secs(1);
-/// The store has to fail for this many checks before an alert is sent, so that a short hiccup of the disk sends none.
-const STORAGE_PATIENCE: u32 = 10;
 
-/// Exports the store's status, and notifies all receivers when it fails. Does not end.
-pub(super) async fn watch_storage(shared: Shared, queues: watch::Receiver<Arc<Queues>>) {
+/// Shows the store's status. Does not end.
+pub(super) async fn watch_storage(shared: Shared) {
     let mut ticks = interval(STORAGE_CHECK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // Since when it fails, and for how many checks.
-    let mut down: Option<(Timestamp, u32)> = None;
     loop {
         ticks.tick().await;
         let status = shared.store.status();
         shared.telemetry.store(status.up, status.size_bytes, status.errors);
-        if !status.up {
-            let (_, looks) = down.get_or_insert((shared.clock.now().wall, 0));
-            *looks = looks.saturating_add(1);
-        }
-        match down {
-            Some((since, STORAGE_PATIENCE)) if !status.up => {
-                tell(&shared, &queues, NoticeStatus::Firing, since).await;
-            }
-            Some((since, looks)) if status.up => {
-                down = None;
-                if looks >= STORAGE_PATIENCE {
-                    tell(&shared, &queues, NoticeStatus::Resolved, since).await;
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
-/// Notifies all receivers. While the store fails, the notices are in memory only.
-async fn tell(
-    shared: &Shared,
-    queues: &watch::Receiver<Arc<Queues>>,
-    status: NoticeStatus,
-    since: Timestamp,
-) {
-    let alert = OwnAlert {
-        alertname: "ProxymeterStorageFailing",
-        severity: Severity::Critical,
-        status,
-        since,
-        kind: "storage",
-        subject: "storage",
-        summary: "The storage is not writable.",
-        description: "Alerts and notifications are kept in memory only and are lost if the exporter crashes. \
-                      See the log for the reason; the most common one is a full disk.",
-        reason: "",
-    };
-    let queues = Arc::clone(&queues.borrow());
-    let notices: Vec<_> = queues.keys().map(|name| alert.notice(name, shared.clock.now().wall)).collect();
-    // The store logs its own failures.
-    drop(shared.store.record(Batch { notices: &notices, ..Batch::default() }).await);
-    for notice in notices {
-        if let Some(queue) = queues.get(&notice.receiver) {
-            // A closed queue was replaced by another one, or its receiver is gone.
-            drop(queue.send(notice));
-        }
+        let condition = if status.up { Condition::Good } else { Condition::Failing("not writable".into()) };
+        shared.board.change_own(|own| own.storage = condition);
     }
 }

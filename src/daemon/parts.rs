@@ -39,10 +39,11 @@ impl Plan {
         shared: &Shared,
         key: Option<&HashKey>,
     ) -> Result<New, StartError> {
-        let Shared { beats, telemetry, clock, .. } = shared;
+        let Shared { board, beats, telemetry, clock, .. } = shared;
         let health = self.health;
-        let heartbeat =
-            |config| Heartbeat::new(config, beats.clone(), health, telemetry.clone(), clock.clone());
+        let heartbeat = |config| {
+            Heartbeat::new(config, beats.clone(), health, board.clone(), telemetry.clone(), clock.clone())
+        };
         let heartbeat = self.heartbeat.then(|| config.heartbeat.as_ref().map(heartbeat).transpose());
         Ok(New {
             heartbeat: heartbeat.transpose()?,

@@ -101,11 +101,6 @@ impl Receivers {
         }
     }
 
-    /// The sender of each running queue, always the newest.
-    pub(super) fn queues(&self) -> watch::Receiver<Arc<Queues>> {
-        self.queues.subscribe()
-    }
-
     /// The health of each receiver.
     pub(super) fn health(&self) -> HealthByReceiver {
         self.health.clone()

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     config::Config,
+    model::Condition,
     server::{Listeners, Setup},
 };
 
@@ -82,8 +83,16 @@ impl Running {
         self.show_what_is_in_force();
     }
 
-    fn show_what_is_in_force(&self) {
-        self.shared.telemetry.config_in_force(!self.refused && self.files_refused.is_none());
+    pub(super) fn show_what_is_in_force(&self) {
+        let condition = match (self.refused, &self.files_refused) {
+            (true, _) => Condition::Failing("the file cannot be used".into()),
+            (false, Some(_)) => {
+                Condition::Failing("a file that it names has changed and cannot be used".into())
+            }
+            (false, None) => Condition::Good,
+        };
+        self.shared.telemetry.config_in_force(condition == Condition::Good);
+        self.shared.board.change_own(|own| own.configuration = condition);
     }
 
     /// Switches to the loaded configuration, or keeps the present one if any part of the new one cannot be used.
@@ -181,6 +190,7 @@ impl Running {
         let Some(heartbeat) = new.heartbeat else { return };
         if heartbeat.is_none() {
             self.shared.telemetry.forget_heartbeat();
+            self.shared.board.change_own(|own| own.heartbeat = Condition::Good);
         }
         self.stop_heartbeat = heartbeat.map(|heartbeat| {
             let (stop, stopped) = oneshot::channel::<()>();

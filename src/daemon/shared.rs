@@ -5,6 +5,7 @@ use crate::{
     clock::{Beats, Clock},
     store::Store,
     telemetry::Telemetry,
+    upstream::RefusedKeys,
 };
 
 /// What all parts of the daemon share.
@@ -15,6 +16,7 @@ pub(super) struct Shared {
     pub(super) store: Store,
     pub(super) telemetry: Telemetry,
     pub(super) beats: Beats,
+    pub(super) refused_keys: RefusedKeys,
 }
 
 /// Where a daemon keeps the state that must survive a restart.

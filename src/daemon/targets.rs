@@ -24,7 +24,7 @@ use crate::{
     poll::{Handover, Poller, Stopped},
     secret::HashKey,
     telemetry::Telemetry,
-    upstream::Upstream,
+    upstream::{RefusedKeys, Upstream},
 };
 
 /// Users to be read again by name, for the loop of each target.
@@ -152,11 +152,12 @@ impl TargetsPlan {
     /// # Errors
     /// When a certificate or key cannot be used.
     pub(super) fn build(self, shared: &Shared, key: Option<&HashKey>) -> Result<NewTargets, StartError> {
+        let Shared { board, clock, telemetry, beats, refused_keys, store: _ } = shared;
         let mut new = Vec::new();
         for (target, start) in self.changed {
             let (reread, requests) = mpsc::unbounded_channel();
-            let poller = poller(&target, key, &shared.board, &shared.telemetry, &shared.clock, requests)?;
-            shared.beats.watch(format!("poll {}", target.name), poller.beat());
+            let poller = poller(&target, key, refused_keys, board, telemetry, clock, requests)?;
+            beats.watch(format!("poll {}", target.name), poller.beat());
             new.push(NewTarget { target, start, poller, reread });
         }
         Ok(NewTargets { targets: self.targets, new })
@@ -206,14 +207,15 @@ async fn watch(
     drop(end.send(left));
 }
 
-/// The loop of one target. `key` hashes what it meets, if it hashes anything, and `requests` are users to read again by
-/// name.
+/// The loop of one target. `key` hashes what it meets, if it hashes anything, `refused` are the keys that servers refused,
+/// and `requests` are users to read again by name.
 ///
 /// # Errors
 /// When a certificate or key cannot be used.
 pub fn poller(
     target: &Target,
     key: Option<&HashKey>,
+    refused: &RefusedKeys,
     board: &Board,
     telemetry: &Telemetry,
     clock: &Clock,
@@ -224,7 +226,7 @@ pub fn poller(
         TargetKind::Xui(xui) => Upstream::xui(xui, target.poll.timeouts()),
         TargetKind::Cliproxy(cliproxy) => {
             let key = key.ok_or_else(|| StartError::NoKey(target.name.clone()))?;
-            Upstream::cliproxy(cliproxy, key.clone(), target.poll.timeouts())
+            Upstream::cliproxy(cliproxy, key.clone(), refused, target.poll.timeouts())
         }
     };
     let upstream = upstream.map_err(|source| StartError::Client { target: target.name.clone(), source })?;

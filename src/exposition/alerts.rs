@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use super::{
     family::{Family, families},
@@ -24,8 +24,13 @@ pub(super) fn write(text: &mut Text, alerts: &ActiveAlerts, namings: &[Naming], 
     let firing: Vec<_> = firing.filter(|alert| only.is_none_or(|target| target == &*alert.target)).collect();
     let mut named = Vec::with_capacity(firing.len());
     for of_target in firing.chunk_by(|a, b| a.target == b.target) {
-        let naming = of_target.first().and_then(|alert| Naming::of(namings, &alert.target));
-        let Some(naming) = naming else { continue };
+        let Some(target) = of_target.first().map(|alert| &alert.target) else { continue };
+        if target.is_empty() {
+            // The daemon's own alerts name no user.
+            named.extend(of_target.iter().map(|alert| (*alert, Cow::Borrowed(&*alert.subject))));
+            continue;
+        }
+        let Some(naming) = Naming::of(namings, target) else { continue };
         let omitted = naming.omitted(of_target);
         let shown = of_target.iter().filter(|a| a.kind != KIND_USER || !omitted.contains(&*a.subject));
         named.extend(shown.filter_map(|alert| Some((*alert, naming.labels.of_subject(alert)?))));

@@ -11,9 +11,7 @@ use super::{
     text::{Number, Text},
     view::{View, each_target},
 };
-use crate::model::{
-    Budget, BudgetPeriod, BudgetUnit, LlmErrors, LlmMode, LlmRow, LlmTimes, LlmUsage, Part, Times,
-};
+use crate::model::{Budget, BudgetPeriod, BudgetUnit, LlmErrors, LlmMode, LlmRow, LlmTimes, LlmUsage, Times};
 
 families! {
     REQUESTS = Counter("llm_requests_total", ["target", "api_key", "provider", "model"],
@@ -53,7 +51,7 @@ families! {
     RECORDS = Counter("llm_usage_records_total", ["target"],
         "Records read, unreadable ones included; only while they are taken from the server's queue. Polled.");
     GAPS = Counter("llm_usage_gaps_total", ["target"],
-        "Times at which records may have been lost: polls later than the server keeps records, and ones that were cut off. Polled.");
+        "Times at which records may have been lost: polls later than the server keeps records, ones that were cut off, and restarts of the server. Polled.");
     BYPASSED = Counter("llm_usage_bypassed_total", ["target"],
         "Attempts that the polled counters of credentials show and of which no record came: another reader takes them. Small differences are normal and do not count.");
 }
@@ -91,8 +89,7 @@ pub(super) fn write(text: &mut Text, views: &[View<'_>]) {
 }
 
 fn usage<'a>(view: &View<'a>) -> Option<&'a LlmUsage> {
-    view.report.llm_state?;
-    view.if_fresh(Part::Usage, Some(&*view.report.llm_usage))
+    view.report.usage(view.now)
 }
 
 fn takes_records(view: &View<'_>) -> bool {

@@ -5,9 +5,9 @@ use std::{
 };
 
 use super::{
-    Admin, Core, Counter, Credential, Fact, History, Host, Identity, Inbound, LlmState, LlmUsage, Moment,
-    Node, NodeStats, NodeTraffic, Outbound, Outcome, Part, PartState, ProxyTraffic, Thresholds, Timestamp,
-    Total, Unread, User, UserCounts, UserNodeTraffic, Users,
+    Admin, Core, Counter, Credential, Fact, History, Host, Identity, Inbound, LlmMode, LlmState, LlmUsage,
+    Moment, Node, NodeStats, NodeTraffic, Outbound, Outcome, Part, PartState, ProxyTraffic, Thresholds,
+    Timestamp, Total, Unread, User, UserCounts, UserNodeTraffic, Users,
 };
 
 /// Everything known of one target: each part's last good answer, and the outcome of its last attempt.
@@ -122,6 +122,16 @@ impl Report {
         // Until a long list was completed, the age of its newest page counts; from then on, the age of the whole.
         let age = now.since(state.last_success.or(state.last_data)?);
         state.stale_after.checked_sub(age).filter(|left| !left.is_zero())
+    }
+
+    /// What an LLM proxy was used for; absent: unknown, or read too long ago. If usage is not read any more, it is what was
+    /// counted before.
+    pub fn usage(&self, now: Moment) -> Option<&LlmUsage> {
+        let is_shown = match self.llm_state?.mode {
+            LlmMode::Off => self.fresh(Part::Credentials, now) && !self.llm_usage.rows.is_empty(),
+            LlmMode::Snapshot | LlmMode::Queue => self.fresh(Part::Usage, now),
+        };
+        is_shown.then_some(&*self.llm_usage)
     }
 
     /// The outcome of the last attempt at `part`; absent: it was never tried. A part that is not requested because the
@@ -299,7 +309,36 @@ const ONLINE_FOR: Duration = Duration::from_secs(5 * 60);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{System, UserFacts, WalkEnd, WholeList};
+    use crate::model::{LlmRow, System, UserFacts, WalkEnd, WholeList};
+
+    #[test]
+    fn usage_is_that_of_the_mode_and_stays_when_it_is_not_read_any_more() {
+        let now = Moment { wall: Timestamp::from_secs(1_795_000_000), uptime: Duration::from_secs(3600) };
+        let state = |last_success| PartState {
+            outcome: Outcome::Up,
+            last_success,
+            last_data: last_success,
+            duration: None,
+            round: Duration::from_secs(30),
+            stale_after: Duration::from_secs(600),
+        };
+        let (read, rows) = (Some(now), vec![LlmRow::default()]);
+        for (mode, rows, credentials, usage, shown) in [
+            (LlmMode::Queue, Vec::new(), None, read, true),
+            (LlmMode::Snapshot, rows.clone(), read, None, false),
+            (LlmMode::Off, rows.clone(), read, None, true),
+            (LlmMode::Off, rows, None, read, false),
+            (LlmMode::Off, Vec::new(), read, None, false),
+        ] {
+            let mut report = Report::new("llm");
+            assert!(report.usage(now).is_none());
+            report.merge(Fact::LlmState(LlmState { mode, enabled: None }), now);
+            report.merge(Fact::LlmUsage(Arc::new(LlmUsage { rows, ..LlmUsage::default() })), now);
+            report.parts.insert(Part::Credentials, state(credentials));
+            report.parts.insert(Part::Usage, state(usage));
+            assert_eq!(report.usage(now).is_some(), shown, "{mode:?}");
+        }
+    }
 
     #[test]
     fn online_users_are_counted_by_the_best_source_that_is_fresh() {

@@ -18,9 +18,10 @@ use super::{
     webhook::verdict::{judge, unanswered},
 };
 use crate::{
+    board::Board,
     clock::{Beats, Clock},
     http::{BuildError, Client, Limits},
-    model::Moment,
+    model::{Condition, Moment},
     telemetry::Telemetry,
 };
 
@@ -38,6 +39,7 @@ pub struct Heartbeat {
     delivery_patience: Duration,
     beats: Beats,
     receivers: HealthByReceiver,
+    board: Board,
     telemetry: Telemetry,
     clock: Clock,
     shown: Shown,
@@ -97,6 +99,10 @@ pub fn ailments(
     late.into_iter().map(Ailment::Stuck).chain(untold).collect()
 }
 
+fn words(ailments: &[Ailment]) -> String {
+    ailments.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
 /// What was last logged, so that only changes are logged.
 #[derive(Debug, PartialEq, Eq)]
 enum Shown {
@@ -115,6 +121,7 @@ impl Heartbeat {
         config: &HeartbeatConfig,
         beats: Beats,
         receivers: HealthByReceiver,
+        board: Board,
         telemetry: Telemetry,
         clock: Clock,
     ) -> Result<Self, HeartbeatError> {
@@ -126,6 +133,7 @@ impl Heartbeat {
             delivery_patience,
             beats,
             receivers,
+            board,
             telemetry,
             clock,
             shown: Shown::Nothing,
@@ -148,6 +156,11 @@ impl Heartbeat {
         let now = self.clock.now();
         let receivers = self.receivers.list();
         let ailments = ailments(self.beats.late(SLACK), &receivers, self.delivery_patience, now);
+        let condition = match &*ailments {
+            [] => Condition::Good,
+            some => Condition::Failing(words(some).into()),
+        };
+        self.board.change_own(|own| own.heartbeat = condition);
         if let Some(first) = ailments.first() {
             self.telemetry.heartbeat_withheld(first.reason());
             self.show(Shown::Withheld(ailments), "");
@@ -173,8 +186,7 @@ impl Heartbeat {
             Shown::Nothing => {}
             Shown::Taken => info!("the heartbeat is sent"),
             Shown::Withheld(ailments) => {
-                let why: Vec<_> = ailments.iter().map(ToString::to_string).collect();
-                warn!("no heartbeat is sent: {}", why.join(", "));
+                warn!("no heartbeat is sent: {}", words(ailments));
             }
             Shown::Failed(reason) => {
                 warn!(reason = reason.label(), "the heartbeat does not arrive: {detail}");

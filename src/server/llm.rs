@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::model::{CredentialStatus, LlmState, Moment, Part, Report};
+use crate::model::{CredentialStatus, LlmState, LlmUsage, Moment, Part, Report};
 
 /// What is known of an LLM proxy and not stale.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -47,9 +47,7 @@ impl Llm {
     pub(super) fn of(report: &Report, now: Moment) -> Option<Self> {
         let LlmState { mode, enabled } = report.llm_state?;
         let mut llm = Llm { usage_mode: Some(mode.label()), usage_enabled: enabled, ..Llm::default() };
-        if report.fresh(Part::Usage, now) {
-            llm.usage = Some(Usage::of(report));
-        }
+        llm.usage = report.usage(now).map(Usage::of);
         if report.fresh(Part::Credentials, now) {
             let mut counts = BTreeMap::new();
             for credential in report.credentials.iter() {
@@ -66,9 +64,9 @@ impl Llm {
 }
 
 impl Usage {
-    fn of(report: &Report) -> Self {
+    fn of(usage: &LlmUsage) -> Self {
         let mut sum = Usage::default();
-        for row in &report.llm_usage.rows {
+        for row in &usage.rows {
             for (sum, more) in [
                 (&mut sum.attempts, row.requests),
                 (&mut sum.failed, row.failed),

@@ -49,12 +49,12 @@ use crate::{
     clock::Beat,
     http::{self, BuildError, Client, Limits as HttpLimits},
     model::{
-        CounterChange, CounterFamilies, CounterRow, Credential, Fact, Identity, LlmMode, LlmState, Moment,
-        Part, System, Timestamp,
+        CounterChange, CounterFamilies, Credential, Fact, Identity, LlmMode, LlmState, Moment, Part, System,
+        Timestamp,
     },
     secret::HashKey,
     upstream::{
-        Cause, FetchError, Notes, Pace, Planned, Step, Timeouts,
+        Cause, FetchError, Notes, Pace, Planned, RefusedKeys, Step, Timeouts,
         json::{self, OddFields},
     },
 };
@@ -66,8 +66,6 @@ const USAGE_BODY: usize = 2 * 1024 * 1024 * 1024 - 1;
 /// Records of one batch, and how many there are after a batch that was too large.
 const BATCH: usize = 1000;
 const SMALL_BATCH: usize = 100;
-/// The family of the row of a refused key.
-const SESSION: &str = "llm_session";
 
 const NO_QUEUE: &str = "the server has no queue of records over HTTP: versions up to 6.9 have totals instead (write usage = \
                         \"auto\"), and 6.10.0 to 6.10.7 have a queue by the Redis protocol alone, which is not spoken here";
@@ -99,6 +97,10 @@ pub struct Cliproxy {
     totals: Totals,
     /// The server counts the attempts of its credentials.
     counts_credentials: bool,
+    /// A restart of the server was seen without the counters of keys.
+    restarted: bool,
+    /// Gaps when the counters were last read.
+    gaps: u64,
     watch: Watch,
     /// Records since the queue was last empty.
     taken: u64,
@@ -106,8 +108,6 @@ pub struct Cliproxy {
     /// The keys that were listed last, and how many were left out.
     keys: (Vec<Listed>, usize),
     limits: Limits,
-    /// The rows of the session as they are on disk.
-    session_rows: Vec<CounterRow>,
     hinted: bool,
     notes: Notes,
     odd: OddFields,
@@ -130,16 +130,20 @@ impl fmt::Debug for Cliproxy {
 impl Cliproxy {
     /// # Errors
     /// When a certificate or key cannot be used.
-    pub fn new(config: &CliproxyConfig, key: HashKey, timeouts: Timeouts) -> Result<Self, BuildError> {
+    pub fn new(
+        config: &CliproxyConfig,
+        key: HashKey,
+        refused: &RefusedKeys,
+        timeouts: Timeouts,
+    ) -> Result<Self, BuildError> {
         let ledger = Ledger::new(config.caps, Arc::clone(&config.prices), config.zone.clone());
-        let session = Session::new(&config.key, &key);
         let names = Names::new(config, key);
         Ok(Cliproxy {
             http: Client::new(&config.tls, config.url.is_https())?,
             config: config.clone(),
             small: HttpLimits { deadline: timeouts.request, body: SMALL_BODY },
             usage: HttpLimits { deadline: timeouts.page, body: USAGE_BODY },
-            session,
+            session: Session::new(config, refused),
             books: Arc::new(Mutex::new(Books::new(ledger, &names))),
             names,
             routes: Routes::default(),
@@ -153,12 +157,13 @@ impl Cliproxy {
             retention_read: None,
             totals: Totals::new(),
             counts_credentials: false,
+            restarted: false,
+            gaps: 0,
             watch: Watch::default(),
             taken: 0,
             known: Known::default(),
             keys: (Vec::new(), 0),
             limits: Limits::default(),
-            session_rows: Vec::new(),
             hinted: false,
             notes: Notes::default(),
             odd: OddFields::default(),
@@ -189,13 +194,12 @@ impl Cliproxy {
             let family = families.iter().find(|(family, _)| family == name);
             family.map(|(_, rows)| rows.as_slice()).unwrap_or_default()
         };
-        self.session_rows = of(SESSION).to_vec();
-        self.session.restore(&self.session_rows, now);
         self.totals.restore(families);
         let cut_off = self.queue.restore(of(queue::FAMILY), now);
         let outdated = {
             let mut books = lock(&self.books);
             let outdated = books.ledger.resume(families);
+            self.gaps = books.ledger.gaps();
             books.restore(of(snapshot::FAMILY));
             if cut_off {
                 books.ledger.gap(now.wall);
@@ -219,6 +223,15 @@ impl Cliproxy {
     }
 
     pub(super) async fn read(&mut self, part: Part, now: Moment) -> Result<Step, FetchError> {
+        self.beat.rest();
+        let turn = self.session.turn(now).await;
+        let read = self.read_part(part, now).await;
+        self.session.keep(now).await;
+        drop(turn);
+        read
+    }
+
+    async fn read_part(&mut self, part: Part, now: Moment) -> Result<Step, FetchError> {
         match part {
             Part::Credentials => self.read_credentials(now).await,
             Part::Usage => match self.config.usage {
@@ -278,6 +291,7 @@ impl Cliproxy {
         let Files { mut listed, mut omitted, has_cooldowns, has_counts, .. } = self.read_files(now).await?;
         (self.signs.cooldowns, self.signs.counters) = (has_cooldowns, has_counts);
         let keys = self.read_keys(now).await.map(|keys| self.keys = keys);
+        let has_keys = keys.is_ok();
         unless_all(keys)?;
         let (keys, left_out) = self.keys.clone();
         self.known.keys.clear();
@@ -292,7 +306,7 @@ impl Cliproxy {
         let providers = listed.iter().map(|listed| &listed.credential);
         let providers = providers.map(|known| (Arc::clone(&known.label), Arc::clone(&known.provider)));
         self.known.providers = providers.collect();
-        let credentials = self.complete(listed, now);
+        let credentials = self.complete(listed, has_keys, now);
         let version = self.version.clone().unwrap_or_default();
         let generation = generation(&self.routes, self.signs).to_owned();
         let mut facts = vec![
@@ -301,23 +315,31 @@ impl Cliproxy {
             Fact::Credentials(credentials),
         ];
         facts.extend(self.state().map(Fact::LlmState));
-        // Gaps show also while no records come.
-        if self.is_resumed && self.config.usage == UsageSetting::Queue {
+        let shows_usage = match self.config.usage {
+            // Gaps show also while no records come.
+            UsageSetting::Queue => true,
+            // A server that has lost its totals in an upgrade has what they were.
+            UsageSetting::Auto => self.routes.usage.is_absent(),
+            UsageSetting::Snapshot | UsageSetting::Off => false,
+        };
+        if shows_usage && self.is_resumed {
             facts.push(self.usage_fact(now));
         }
         Ok(Step { durable: self.changes(), ..Step::done(Part::Credentials, facts) })
     }
 
-    /// Credentials with all that is known of them, under the labels that they are shown with.
-    fn complete(&mut self, listed: Vec<Listed>, now: Moment) -> Vec<Credential> {
+    /// Credentials with all that is known of them, under the labels that they are shown with. `has_keys`: the counters of
+    /// keys are not those of an earlier answer.
+    fn complete(&mut self, listed: Vec<Listed>, has_keys: bool, now: Moment) -> Vec<Credential> {
         self.limits.forget(now.wall);
         let labels: HashSet<_> = listed.iter().map(|listed| Arc::clone(&listed.credential.label)).collect();
         let (mut grew, mut counting) = (0_u64, 0_u64);
+        let (mut fell, mut held) = (false, false);
         let (mut seen, mut entries, mut used) = (HashSet::new(), HashSet::new(), HashSet::new());
         let mut credentials = Vec::with_capacity(labels.len());
         self.counts_credentials = listed.iter().any(|listed| !listed.counters.is_empty());
         let reads_details = matches!(self.config.usage, UsageSetting::Auto | UsageSetting::Snapshot);
-        for Listed { mut credential, key: _, counters, has_cooldowns } in listed {
+        for Listed { mut credential, key, counters, has_cooldowns } in listed {
             if !seen.insert(Arc::clone(&credential.label)) {
                 continue;
             }
@@ -325,6 +347,10 @@ impl Cliproxy {
                 let read = self.totals.read(&credential.label, &counters);
                 (credential.requests, credential.failed) = (Some(read.requests), Some(read.failed));
                 grew = grew.saturating_add(read.grew);
+                if has_keys || key.is_none() {
+                    fell |= read.fell;
+                    held |= read.held;
+                }
                 if record::counts_tokens(&credential.provider) {
                     counting = counting.saturating_add(read.grew);
                 }
@@ -341,12 +367,31 @@ impl Cliproxy {
             credentials.push(credential);
         }
         self.totals.limit(&labels, &entries);
+        // A key or file that is put back begins again alone. After a restart, keys may come later than files.
+        let restarted = fell && !held;
+        let is_known = std::mem::take(&mut self.restarted);
+        if restarted && !is_known {
+            self.server_restarted(now);
+        }
+        self.restarted = (restarted || is_known) && !has_keys;
+        self.gaps = lock(&self.books).ledger.gaps();
         match self.enabled {
             // Counters grow without records then.
             Some(false) => self.watch.begins_again(),
             _ => self.watch.grew(grew, counting),
         }
         credentials
+    }
+
+    /// The queue was lost, and cooldowns too. It may be a gap that is counted already, because the server was away.
+    fn server_restarted(&mut self, now: Moment) {
+        self.limits.server_restarted();
+        self.watch.begins_again();
+        let ledger = &mut lock(&self.books).ledger;
+        if self.takes_records() && ledger.gaps() == self.gaps {
+            ledger.gap(now.wall);
+            self.queue.was_emptied(now);
+        }
     }
 
     /// How usage is read; absent: it is not known yet.
@@ -498,9 +543,6 @@ impl Cliproxy {
         }
         changes.extend(self.queue.changes());
         changes.extend(self.totals.changes());
-        let rows = self.session.rows();
-        changes.extend(CounterChange::between(SESSION, &self.session_rows, rows.clone()));
-        self.session_rows = rows;
         changes
     }
 }

@@ -30,6 +30,13 @@ pub enum Cause {
         /// What to check in the configuration.
         check: &'static str,
     },
+    /// The server refused the key, which is sent again after a time. It counts such requests.
+    #[error(
+        "the server refused the management key (answered {status}); check management_key. It is sent again when it changes, or \
+         after {}, because the server bans an address after five refused requests",
+        humantime::format_duration(*.left)
+    )]
+    Key { status: u16, left: Duration },
     /// The login failed otherwise. It is paced like a refused one, because each attempt sends the password.
     #[error("the login failed: {0}")]
     LoginFailed(Box<Cause>),
@@ -170,7 +177,7 @@ impl Cause {
 
     fn reason(&self) -> Reason {
         match self {
-            Cause::Login { .. } | Cause::SessionLost | Cause::SwitchedOff => Reason::Auth,
+            Cause::Login { .. } | Cause::Key { .. } | Cause::SessionLost | Cause::SwitchedOff => Reason::Auth,
             Cause::LoginFailed(cause) => cause.reason(),
             Cause::Banned(_) => Reason::Banned,
             Cause::RateLimited { .. } => Reason::RateLimited,
@@ -198,9 +205,11 @@ impl Cause {
 
     fn scope(&self) -> Scope {
         match self {
-            Cause::Login { .. } | Cause::LoginFailed(_) | Cause::SwitchedOff | Cause::Banned(_) => {
-                Scope::Login
-            }
+            Cause::Login { .. }
+            | Cause::Key { .. }
+            | Cause::LoginFailed(_)
+            | Cause::SwitchedOff
+            | Cause::Banned(_) => Scope::Login,
             Cause::SessionLost | Cause::RateLimited { .. } | Cause::Hint(..) => Scope::Target,
             Cause::NotAllowed => Scope::NotAllowed,
             Cause::Http(err) => match err {
@@ -233,6 +242,7 @@ mod tests {
         let login = Cause::Login { status: 401, check: "the password" };
         let cases = [
             (login, Reason::Auth, Scope::Login),
+            (Cause::Key { status: 401, left: WAIT }, Reason::Auth, Scope::Login),
             (Cause::SwitchedOff, Reason::Auth, Scope::Login),
             (Cause::SessionLost, Reason::Auth, Scope::Target),
             (Cause::Banned(Duration::from_secs(60)), Reason::Banned, Scope::Login),

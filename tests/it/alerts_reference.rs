@@ -68,6 +68,12 @@ because attempts that were cut off carry no tokens.
 
 `llm_usage_gap` fires for an hour after records were lost, or after another reader took some.
 
+`login_refused` fires when the target refuses the login, or has locked the address of proxymeter out. It resolves when the
+target accepts a login again. If that takes long, `target_down` follows and suppresses it.
+
+`store_failing`, `reload_failed` and `heartbeat_withheld` are about proxymeter itself. Their alerts have no target; `targets`
+does not apply to them. Failing receivers cause ProxymeterNotificationsFailing, which only the `fallback` receiver gets.
+
 A firing alert suppresses others: a tighter step suppresses the wider steps of the same rule and subject,
 `ProxymeterTargetDown` suppresses all other alerts of the target, `ProxymeterPartStale` suppresses the alerts that depend on
 the part, and `ProxymeterRightLost` suppresses `ProxymeterPartStale` of the same part. A suppressed alert sends no

@@ -20,7 +20,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("telemetry", &[]),
     ("poll", &["board", "clock", "model", "store", "telemetry", "upstream"]),
     ("alert", &["board", "clock", "model", "store", "telemetry"]),
-    ("notify", &["clock", "http", "model", "secret", "store", "telemetry"]),
+    ("notify", &["board", "clock", "http", "model", "secret", "store", "telemetry"]),
     ("server", &["board", "clock", "exposition", "model", "secret", "telemetry"]),
     (
         "config",

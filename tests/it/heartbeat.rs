@@ -14,6 +14,7 @@ use std::{
 };
 
 use proxymeter::{
+    board::Board,
     clock::{Beats, Clock},
     http::{install_crypto_provider, options::TlsOptions},
     notify::heartbeat::{
@@ -45,7 +46,8 @@ fn config(url: String) -> HeartbeatConfig {
 fn heartbeat(config: &HeartbeatConfig, telemetry: &Telemetry) -> Heartbeat {
     install_crypto_provider();
     let clock = Clock::system();
-    Heartbeat::new(config, Beats::default(), Default::default(), telemetry.clone(), clock).unwrap()
+    Heartbeat::new(config, Beats::default(), Default::default(), Board::new([]), telemetry.clone(), clock)
+        .unwrap()
 }
 
 fn value(telemetry: &Telemetry, name: &str, reason: Option<&str>) -> f64 {
@@ -137,7 +139,14 @@ async fn failures_are_told_once_and_tell_no_secret() {
     for wrong in ["ftp://127.0.0.1/", "", "data:"] {
         let config = config(format!("{wrong}{CANARY}"));
         let clock = Clock::system();
-        let refused = Heartbeat::new(&config, Beats::default(), Default::default(), Telemetry::new(), clock);
+        let refused = Heartbeat::new(
+            &config,
+            Beats::default(),
+            Default::default(),
+            Board::new([]),
+            Telemetry::new(),
+            clock,
+        );
         assert_none("an error", &format!("{:?}", refused.map(|_| "it is taken").unwrap_err()));
     }
 }

@@ -40,7 +40,8 @@ Tokens have the provider's own meaning. For OpenAI, Codex and Gemini, input toke
 Reasoning tokens are part of the output tokens, except for Gemini. Do not add the kinds up; use `proxymeter_llm_tokens_total`.
 
 The queue of a server is read once: a record that is taken is gone. `proxymeter_llm_usage_gaps_total` counts the times at
-which records may have been lost: a poll that came later than the server keeps records, and one that was cut off.
+which records may have been lost: a poll that came later than the server keeps records, one that was cut off, and a restart
+of the server.
 `proxymeter_llm_usage_bypassed_total` grows while another program takes records from the same queue. In both cases the other
 counters are too low from then on. Counters continue over restarts of proxymeter and of the server.
 

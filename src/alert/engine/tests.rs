@@ -3,6 +3,7 @@
 mod flapping;
 mod inbounds;
 mod llm;
+mod own;
 mod promises;
 mod pseudonyms;
 mod restart;

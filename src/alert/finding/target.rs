@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    crossing::{Crossing, Judged, Read, Switch},
+    crossing::{Crossing, Judged, Read, Switch, of_target},
     users::CONTRADICTED_AFTER,
 };
 use crate::{
@@ -23,6 +23,20 @@ pub(super) fn target_down(rule: &Rule, report: &Report, now: Moment) -> (Judged,
     let target: Arc<str> = "".into();
     let crossing = Crossing::of_reads(&target, report.history.reads(), failure, rule.for_, now);
     (Judged::Those(vec![target]), crossing.into_iter().collect())
+}
+
+/// Requests with a login that was refused wait, so this holds until the next one is taken.
+pub(super) fn login_refused(report: &Report) -> (Judged, Vec<Crossing>) {
+    let outcomes = report.unreachable.iter().chain(report.parts.values().map(|state| &state.outcome));
+    let mut refusals = outcomes.filter_map(|outcome| match outcome {
+        Outcome::Failed { reason: reason @ (Reason::Auth | Reason::Banned), .. } => Some(reason.label()),
+        _ => None,
+    });
+    match refusals.next() {
+        Some(reason) => of_target(Some((1, Reading::Word(reason.into())))),
+        None if report.up == Some(true) => (Judged::Those(vec!["".into()]), Vec::new()),
+        None => (Judged::Nothing, Vec::new()),
+    }
 }
 
 /// A target that is down is one alert, and its parts count from when it is up again.

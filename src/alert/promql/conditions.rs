@@ -113,6 +113,11 @@ pub(super) fn conditions(rule: &Rule) -> Vec<Condition> {
             each(&["api_key", "budget", "period"], budget(&Scope::new(rule, "api_key")), plain)
         }
         Question::LlmUsageGap => each(&[], one(usage_gap(&target())), plain),
+        // Written by hand, among the rules about the exporter.
+        Question::LoginRefused
+        | Question::StoreFailing
+        | Question::ReloadFailed
+        | Question::HeartbeatWithheld => Vec::new(),
     }
 }
 

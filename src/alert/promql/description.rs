@@ -128,7 +128,11 @@ fn value(question: Question) -> Option<&'static str> {
         | Question::CredentialPlanExpiry
         | Question::LlmTokenBudget
         | Question::LlmCostBudget
-        | Question::LlmUsageGap => None,
+        | Question::LlmUsageGap
+        | Question::LoginRefused
+        | Question::StoreFailing
+        | Question::ReloadFailed
+        | Question::HeartbeatWithheld => None,
     }
 }
 

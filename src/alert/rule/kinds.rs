@@ -40,6 +40,7 @@ pub enum Question {
     InboundExpiry,
     InboundQuota,
     TargetDown,
+    LoginRefused,
     PartStale,
     RightLost,
     RowsUnreadable,
@@ -60,6 +61,9 @@ pub enum Question {
     LlmTokenBudget,
     LlmCostBudget,
     LlmUsageGap,
+    StoreFailing,
+    ReloadFailed,
+    HeartbeatWithheld,
 }
 
 /// The default steps of a kind and the severity of each, the widest first.
@@ -74,7 +78,7 @@ pub enum Steps {
 }
 
 /// The kinds of rule there are.
-pub static KINDS: [Kind; 26] = [
+pub static KINDS: [Kind; 30] = [
     Kind {
         question: Question::UserExpiry,
         name: "user_expiry",
@@ -157,6 +161,20 @@ pub static KINDS: [Kind; 26] = [
         enabled: true,
         summary: "Target does not answer as it should.",
         description: "Target {target} cannot be polled: {reason}.",
+        reached: None,
+    },
+    Kind {
+        question: Question::LoginRefused,
+        name: "login_refused",
+        alertname: "ProxymeterLoginRefused",
+        kind: "target",
+        part: None,
+        steps: Steps::None(Warning),
+        for_: Duration::ZERO,
+        repeat_interval: Duration::from_secs(DAY),
+        enabled: true,
+        summary: "Target refuses the login.",
+        description: "{target} refuses the login: {reason}. It is tried again seldom, so that the account is not locked.",
         reached: None,
     },
     Kind {
@@ -358,6 +376,49 @@ pub static KINDS: [Kind; 26] = [
         description: "Usage of {target} is not counted completely: {reason}.",
         reached: None,
     },
+    Kind {
+        question: Question::StoreFailing,
+        name: "store_failing",
+        alertname: "ProxymeterStorageFailing",
+        kind: "storage",
+        part: None,
+        steps: Steps::None(Critical),
+        for_: Duration::from_secs(10),
+        repeat_interval: Duration::from_secs(DAY),
+        enabled: true,
+        summary: "The storage is not writable.",
+        description: "Alerts and notifications are kept in memory only and are lost if the exporter crashes. \
+                      See the log for the reason; the most common one is a full disk.",
+        reached: None,
+    },
+    Kind {
+        question: Question::ReloadFailed,
+        name: "reload_failed",
+        alertname: "ProxymeterReloadFailed",
+        kind: "exporter",
+        part: None,
+        steps: Steps::None(Warning),
+        for_: Duration::from_secs(5 * 60),
+        repeat_interval: Duration::from_secs(DAY),
+        enabled: true,
+        summary: "Configuration could not be loaded.",
+        description: "The last reload failed: {reason}. The configuration from before it stays in force. See the log.",
+        reached: None,
+    },
+    Kind {
+        question: Question::HeartbeatWithheld,
+        name: "heartbeat_withheld",
+        alertname: "ProxymeterHeartbeatWithheld",
+        kind: "exporter",
+        part: None,
+        steps: Steps::None(Critical),
+        for_: Duration::ZERO,
+        repeat_interval: Duration::from_secs(DAY),
+        enabled: true,
+        summary: "The heartbeat is not sent.",
+        description: "The heartbeat is not sent, because {reason}.",
+        reached: None,
+    },
 ];
 
 /// Seconds.
@@ -370,6 +431,11 @@ impl Kind {
     /// The label `kind` of an alert about `subject`. An alert without a subject is about the target itself.
     pub fn kind_of(&self, subject: &str) -> &'static str {
         if subject.is_empty() { "target" } else { self.kind }
+    }
+
+    /// Whether it asks about the daemon itself.
+    pub fn is_own(&self) -> bool {
+        matches!(self.question, Question::StoreFailing | Question::ReloadFailed | Question::HeartbeatWithheld)
     }
 
     /// What the budget of such a rule counts; absent: it has none.
@@ -455,7 +521,8 @@ mod tests {
             assert!(kind.alertname.starts_with("Proxymeter") && kind.alertname.len() <= 40);
             assert!(kind.summary.starts_with(char::is_uppercase) && kind.summary.ends_with('.'));
             assert!(!kind.summary.contains('{'), "{}", kind.summary);
-            assert!(["{target}", "{about}"].iter().any(|name| kind.description.contains(name)));
+            let names_it = ["{target}", "{about}"].iter().any(|name| kind.description.contains(name));
+            assert_eq!(names_it, !kind.is_own(), "{}", kind.name);
             let wide_to_tight = match kind.steps {
                 Steps::None(_) => true,
                 Steps::Remaining(steps) => steps.windows(2).all(|two| two[0].0 > two[1].0),

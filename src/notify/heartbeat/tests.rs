@@ -29,6 +29,7 @@ struct Bench {
     pings: Arc<Mutex<Vec<Duration>>>,
     beats: Beats,
     health: HealthByReceiver,
+    board: Board,
     telemetry: Telemetry,
     clock: Clock,
 }
@@ -37,18 +38,19 @@ impl Bench {
     fn start(answer: Result<(), SendError>) -> (Bench, Heartbeat) {
         let clock = Clock::starting_at(Timestamp::from_secs(1_795_000_000));
         let (pings, beats, telemetry) = (Arc::default(), Beats::default(), Telemetry::new());
-        let health = HealthByReceiver::default();
+        let (health, board) = (HealthByReceiver::default(), Board::new([]));
         let heartbeat = Heartbeat {
             way: Way::Scripted(Script { pings: Arc::clone(&pings), answer }),
             interval: INTERVAL,
             delivery_patience: PATIENCE,
             beats: beats.clone(),
             receivers: health.clone(),
+            board: board.clone(),
             telemetry: telemetry.clone(),
             clock: clock.clone(),
             shown: Shown::Nothing,
         };
-        (Bench { pings, beats, health, telemetry, clock }, heartbeat)
+        (Bench { pings, beats, health, board, telemetry, clock }, heartbeat)
     }
 
     fn pings(&self) -> usize {
@@ -143,9 +145,12 @@ async fn pings_stop_when_a_receiver_fails_for_too_long() {
     assert_eq!(bench.pings(), 60);
     run(&mut heartbeat, PATIENCE).await;
     assert_eq!(bench.pings(), 60);
+    let why = "receiver ops does not accept notifications";
+    assert_eq!(bench.board.view().own.heartbeat, Condition::Failing(why.into()));
     bench.health.set("ops", Health::default());
     run(&mut heartbeat, PATIENCE).await;
     assert_eq!(bench.pings(), 120);
+    assert_eq!(bench.board.view().own.heartbeat, Condition::Good);
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,6 +14,7 @@ use super::{
     Cliproxy,
     config::UsageSetting,
     credentials::{self, Files, Listed},
+    limits::Cooling,
     routes::{self, Base, DEBUG, NotFound, Route, Routes, USAGE, other_system},
 };
 use crate::{
@@ -38,6 +39,13 @@ const NO_API: &str = "no management API here (answered 404): set remote-manageme
                       started without one, and check that the URL is that of the server itself";
 const DISABLED: &str = "the management API is switched off (answered 404 with nothing): set remote-management.secret-key on the \
                         server, which also a server in Home mode does not have";
+
+const NEEDS_TLS: &str = "the server expects TLS: write https:// instead of http:// in url";
+
+/// Whether an answer is that of a port with TLS to a request without.
+fn is_for_tls(body: &[u8]) -> bool {
+    String::from_utf8_lossy(body).contains("HTTP request to an HTTPS server")
+}
 
 /// What the flag's route answers.
 enum Flag {
@@ -85,6 +93,9 @@ impl Cliproxy {
         let error = match reply.status {
             // Not every 404 comes after a look at the key.
             404 => return Ok(reply),
+            400 if is_for_tls(&reply.body) => {
+                return Err(FetchError::new(asked, Cause::Hint(Reason::Tls, NEEDS_TLS)));
+            }
             200 | 400 => {
                 self.session.was_accepted();
                 return Ok(reply);
@@ -225,7 +236,8 @@ impl Cliproxy {
         Ok(())
     }
 
-    /// Reads how long the queue keeps records. Of an answer that has the whole configuration, nothing else is looked at.
+    /// Reads how long the queue keeps records, and how long the server waits after failures. Of an answer that has the whole
+    /// configuration, nothing else is looked at.
     pub(super) async fn read_retention(&mut self, now: Moment) -> Result<(), FetchError> {
         let is_due = self.retention_read.is_none_or(|read| now.since(read) >= RETENTION_EVERY);
         if self.config.usage != UsageSetting::Queue || self.routes.queue != Route::Present || !is_due {
@@ -236,20 +248,21 @@ impl Cliproxy {
         let decode = move |body: http::Body| {
             let body = body.buffered().map_err(serde_json::Error::io)?;
             match base {
-                Base::V8 => serde_json::from_reader(body),
-                Base::V0 => serde_json::from_reader::<_, Retention>(body).map(|config| config.seconds),
+                Base::V8 => serde_json::from_reader(body).map(|seconds| (seconds, None)),
+                Base::V0 => serde_json::from_reader::<_, Settings>(body)
+                    .map(|settings| (settings.retention, settings.cooling())),
             }
         };
         let request = self.request(asked, "", now)?;
         let limits = self.small;
         self.begins(limits);
-        match self.http.read(request, Repeat::Safe, limits, decode).await {
-            Ok(answer) => self.queue.keeps(answer.value),
-            Err(Refusal { error: http::Error::Status(404) | http::Error::Decode(_), .. }) => {
-                self.queue.keeps(None);
-            }
+        let (retention, cooling) = match self.http.read(request, Repeat::Safe, limits, decode).await {
+            Ok(answer) => answer.value,
+            Err(Refusal { error: http::Error::Status(404) | http::Error::Decode(_), .. }) => (None, None),
             Err(refusal) => return Err(self.session.judge(asked, refusal, now)),
-        }
+        };
+        self.queue.keeps(retention);
+        self.limits.cools(cooling);
         self.retention_read = Some(now);
         Ok(())
     }
@@ -345,8 +358,49 @@ struct Debug {
     _debug: bool,
 }
 
+/// What matters here of the configuration.
 #[derive(Deserialize)]
-struct Retention {
+struct Settings {
     #[serde(rename = "redis-usage-queue-retention-seconds")]
-    seconds: Option<i64>,
+    retention: Option<i64>,
+    #[serde(rename = "disable-cooling", default)]
+    never_cools: bool,
+    /// 0: the default. Negative: never.
+    #[serde(rename = "transient-error-cooldown-seconds", default)]
+    after_errors: i64,
+}
+
+impl Settings {
+    fn cooling(&self) -> Option<Cooling> {
+        let after_errors = match self.after_errors {
+            0 => Some(Duration::from_secs(60)),
+            seconds => u64::try_from(seconds).ok().map(Duration::from_secs),
+        };
+        (!self.never_cools).then_some(Cooling { after_errors })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_says_how_the_server_cools_down() {
+        let after = |secs| Some(Cooling { after_errors: Some(Duration::from_secs(secs)) });
+        for (config, expected) in [
+            ("{}", after(60)),
+            (r#"{"transient-error-cooldown-seconds": 0, "disable-cooling": false}"#, after(60)),
+            (r#"{"transient-error-cooldown-seconds": 9}"#, after(9)),
+            (r#"{"transient-error-cooldown-seconds": -1}"#, Some(Cooling { after_errors: None })),
+            (r#"{"disable-cooling": true}"#, None),
+        ] {
+            assert_eq!(serde_json::from_str::<Settings>(config).unwrap().cooling(), expected, "{config}");
+        }
+    }
+
+    #[test]
+    fn a_port_with_tls_is_recognised() {
+        assert!(is_for_tls(b"Client sent an HTTP request to an HTTPS server.\n"));
+        assert!(!is_for_tls(br#"{"error": "count must be a positive integer"}"#));
+    }
 }

@@ -92,6 +92,11 @@ impl Queue {
         lost
     }
 
+    /// The server lost its records, and that gap is counted.
+    pub(super) fn was_emptied(&mut self, now: Moment) {
+        self.taken = Some(now);
+    }
+
     /// The change to what is stored.
     pub(super) fn changes(&mut self) -> Option<CounterChange> {
         let row = |label: &str, at: Moment| CounterRow {

