@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks the packaging without a container runtime: compose.yaml mounts only files that exist, the dashboards are as they
-# are generated, Prometheus accepts its configuration and every query of the dashboards, proxymeter accepts its own
-# configuration, and the files that the image's build gets compile.
+# are generated, Prometheus accepts its configuration, every query of the dashboards and the rules that proxymeter prints,
+# proxymeter accepts its own configuration, and the files that the image's build gets compile.
 #
 # Needs cargo, promtool, and a Python with PyYAML.
 #   PROXYMETER  the program; target/debug/proxymeter by default
@@ -29,6 +29,8 @@ mkdir "$work/secrets"
 (umask 077 && echo swordfish >"$work/secrets/marzban")
 sed "s#/run/secrets/#$work/secrets/#" "$compose/proxymeter/exporter.example.toml" >"$work/exporter.toml"
 "$proxymeter" check-config --config.file="$work/exporter.toml"
+"$proxymeter" rules --users --config.file="$work/exporter.toml" >"$work/own.rules.yml"
+promtool check rules "$work/own.rules.yml"
 
 # The files that .dockerignore lets in. Folder and times stay the same, so that only changes are compiled.
 image=target/image

@@ -1,7 +1,8 @@
 //! Alerting: rules, the state of each alert, and the grouping of alerts into notices.
 //!
 //! [`finding`] evaluates the rules of [`rule`] on a report, [`state`] moves each alert on by the findings, and [`group`]
-//! turns the events into notices. All of these are pure, and [`engine`] combines them. Only [`run`] waits.
+//! turns the events into notices. All of these are pure, and [`engine`] combines them. Only [`run`] waits. [`promql`] has the
+//! rules for Prometheus.
 
 pub mod config;
 pub mod rule;
@@ -13,6 +14,8 @@ pub mod state;
 pub mod group;
 
 pub mod engine;
+
+pub mod promql;
 
 #[cfg(test)]
 pub(crate) mod testing;

@@ -3,6 +3,7 @@
 mod exit;
 mod healthcheck;
 mod replay;
+mod rules;
 mod scrape;
 mod test_notification;
 
@@ -62,6 +63,15 @@ enum Command {
         /// Only these targets. Default: all.
         #[arg(value_name = "TARGET")]
         targets: Vec<String>,
+    },
+    /// Prints rules for Prometheus: the alerts of this configuration with its steps, severities, times and names, those
+    /// about the exporter, and recording rules. Needs no network and no secrets.
+    Rules {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Also rules with an alert for each user. A large panel has thousands of such alerts.
+        #[arg(long)]
+        users: bool,
     },
     /// Sends a test notification to a receiver once, and prints the answer.
     TestNotification {
@@ -233,6 +243,7 @@ pub fn main() -> ExitCode {
                 log.start();
                 scrape::run(load(&config.file)?, storage, &targets).await
             }
+            Command::Rules { config, users } => rules::run(&Config::load_alerting(&config.file)?, users),
             Command::TestNotification { config, log, receiver } => {
                 log.start();
                 test_notification::run(&load(&config.file)?, &receiver).await

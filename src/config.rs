@@ -220,6 +220,21 @@ impl Config {
         load_part(file, part, |_| true)
     }
 
+    /// Reads only what concerns alerts. Secrets may be available to the daemon alone.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or all mistakes in these.
+    pub fn load_alerting(file: &Path) -> Result<AlertingConfig, ConfigErrors> {
+        let part = |mut root: Table<'_, '_>| {
+            let names = kinds::read_names(&root);
+            let (rules, _) = alerts::read_all(&mut root, &names);
+            let mutes = mutes::read_all(&mut root, &names);
+            alerting::read(root.section("alerting", &alerting::SHAPE), rules, mutes, &names)
+        };
+        // An unknown table may be a misspelt one of these.
+        load_part(file, part, |_| true)
+    }
+
     /// The same configuration for another shard.
     #[must_use]
     pub fn of_shard(mut self, shard: Shard) -> Self {

@@ -29,6 +29,11 @@ pub use self::{
     crossing::{Crossing, Judged, Read, Switch},
     end::End,
 };
+pub(super) use self::{
+    llm::{ENOUGH_ATTEMPTS, LOST_WITHIN},
+    nodes::CORE_DOWN_SHARE,
+    users::RENEWED_WITHIN,
+};
 use super::rule::{Question, Rule, Rules};
 use crate::model::{self, LlmMode, Moment, Outcome, OwnState, Part, Reading, Report, Timestamp};
 

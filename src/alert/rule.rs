@@ -180,6 +180,11 @@ impl Rule {
         (&*self.name != self.kind.name).then_some(&*self.name)
     }
 
+    /// Which targets and which subjects it asks about.
+    pub(super) fn names(&self) -> (&Names, &Names) {
+        (&self.targets, &self.subjects)
+    }
+
     pub(super) fn covers_target(&self, target: &str) -> bool {
         self.targets.include(target)
     }

@@ -89,7 +89,7 @@ fn about(labels: &BTreeMap<String, String>) -> String {
 }
 
 /// `template` with each name in braces replaced. Inserted values are not scanned again, whatever they contain.
-fn filled<'a>(template: &str, value: impl Fn(&str) -> Option<&'a str>) -> String {
+pub(super) fn filled<'a>(template: &str, value: impl Fn(&str) -> Option<&'a str>) -> String {
     let mut text = String::with_capacity(template.len() + 32);
     for piece in template.split_inclusive(['{', '}']) {
         if let Some(before) = piece.strip_suffix('{') {

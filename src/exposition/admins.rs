@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{family::families, text::Text, view::View};
-use crate::model::{Admin, Part, User, UserStatus};
+use super::{family::families, text::Text, users::ByStatus, view::View};
+use crate::model::{Admin, Part, User};
 
 families! {
     ADMIN_USED = Gauge("admin_used_bytes", ["target", "admin"],
@@ -40,22 +40,19 @@ pub(super) fn write(text: &mut Text, views: &[View<'_>]) {
     let mut series = text.family(&USERS_BY_ADMIN);
     for view in views {
         for (admin, counts) in users_of(view.all_users().unwrap_or_default()) {
-            for (status, users) in counts {
-                series.add(&[view.target(), admin, status], users);
+            for (status, users) in counts.shown() {
+                series.add(&[view.target(), admin, status.label()], users);
             }
         }
     }
 }
 
 /// The users of each admin, by status.
-fn users_of(users: &[Arc<User>]) -> BTreeMap<&str, BTreeMap<&'static str, u64>> {
-    let mut admins = BTreeMap::new();
+fn users_of(users: &[Arc<User>]) -> BTreeMap<&str, ByStatus> {
+    let mut admins: BTreeMap<&str, ByStatus> = BTreeMap::new();
     for user in users {
         let Some(owner) = user.owner.as_deref() else { continue };
-        let counts = admins
-            .entry(owner)
-            .or_insert_with(|| UserStatus::KNOWN.map(|status| (status.label(), 0)).into_iter().collect());
-        *BTreeMap::entry(counts, user.status.label()).or_insert(0) += 1;
+        admins.entry(owner).or_default().add(user.status);
         if admins.len() > MOST {
             admins.pop_last();
         }

@@ -137,14 +137,14 @@ impl<'v, 'a> Counts<'v, 'a> {
         let counted = counts.map(|(_, users)| *users).reduce(u64::saturating_add);
         self.view
             .if_fresh(Part::System, counted)
-            .or_else(|| self.tally.as_ref().map(|tally| tally.by_status[status_index(status)]))
+            .or_else(|| self.tally.as_ref().map(|tally| tally.by_status.of(status)))
     }
 }
 
 /// Users counted in several ways on one pass over the list.
 #[derive(Default)]
 struct Tally {
-    by_status: [u64; 6],
+    by_status: ByStatus,
     expiring: [u64; WITHIN.len()],
     near_quota: [u64; RATIOS.len()],
 }
@@ -153,7 +153,7 @@ impl Tally {
     fn of(users: &[Arc<User>], now: Moment) -> Self {
         let mut tally = Tally::default();
         for user in users {
-            tally.by_status[status_index(user.status)] += 1;
+            tally.by_status.add(user.status);
             if let (UserStatus::Active, Expiry::At(end)) = (user.status, user.expiry)
                 && end > now.wall
             {
@@ -172,14 +172,34 @@ impl Tally {
     }
 }
 
-fn status_index(status: UserStatus) -> usize {
-    match status {
-        UserStatus::Active => 0,
-        UserStatus::OnHold => 1,
-        UserStatus::Disabled => 2,
-        UserStatus::Limited => 3,
-        UserStatus::Expired => 4,
-        UserStatus::Unknown => 5,
+/// Numbers of users by status.
+#[derive(Default)]
+pub(super) struct ByStatus([u64; 6]);
+
+impl ByStatus {
+    pub(super) fn add(&mut self, status: UserStatus) {
+        self.0[Self::index(status)] += 1;
+    }
+
+    fn of(&self, status: UserStatus) -> u64 {
+        self.0[Self::index(status)]
+    }
+
+    /// Every status that panels are known to have, and another one only if a user has it.
+    pub(super) fn shown(&self) -> impl Iterator<Item = (UserStatus, u64)> + '_ {
+        let unknown = Some(UserStatus::Unknown).filter(|status| self.of(*status) > 0);
+        UserStatus::KNOWN.into_iter().chain(unknown).map(|status| (status, self.of(status)))
+    }
+
+    fn index(status: UserStatus) -> usize {
+        match status {
+            UserStatus::Active => 0,
+            UserStatus::OnHold => 1,
+            UserStatus::Disabled => 2,
+            UserStatus::Limited => 3,
+            UserStatus::Expired => 4,
+            UserStatus::Unknown => 5,
+        }
     }
 }
 

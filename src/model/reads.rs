@@ -24,7 +24,7 @@ impl Reads {
     /// About 2 KiB for a subject that flaps, and 40 bytes for one that does not.
     pub const RUNS: usize = 48;
     /// Fewer reads than this prove nothing about the share of those that failed.
-    const ENOUGH: u64 = 6;
+    pub const ENOUGH: u64 = 6;
 
     /// Records a read.
     pub(super) fn add(&mut self, failed: bool, now: Moment) {

@@ -3,7 +3,10 @@
 use std::{fmt::Write, time::Duration};
 
 use proxymeter::{
-    alert::rule::{KINDS, Kind, Steps},
+    alert::{
+        promql::DIFFERENCES,
+        rule::{KINDS, Kind, Steps},
+    },
     model::Severity,
 };
 
@@ -105,6 +108,18 @@ Use one source of alerts, otherwise each of them arrives twice:
 If the alerts of both reach one Alertmanager, remove the labels `job` and `cluster` from those of Prometheus, as
 [`both-sources.yml`](../packaging/prometheus/both-sources.yml) does. All other labels are the same, and alerts with the same
 labels are one alert.
+
+`proxymeter rules --config.file=FILE` prints these rules for a configuration: with its own steps, times, severities and names,
+without the rules that it disables, with those that it adds, and with `exporter.rules.yml` and `recording.rules.yml`. With
+`--users` it also prints those about single users. Print them again after each change of the configuration.
+
+Rules in Prometheus know what the metrics show. Names of users in `subjects` and `exclude` must be those of the metrics, so with
+`labels = \"hash\"` they match the hashes, and users without series (`users.limit`, `labels = \"off\"`) have no alerts. After a
+quota was topped up or reset, an alert stays for 15 minutes. Reasons are only in the built-in alerts. In some other cases the
+alert in Prometheus differs, too:
+
+| Rule | The alert in Prometheus |
+|---|---|
 ";
 
 fn reference() -> String {
@@ -121,7 +136,12 @@ fn reference() -> String {
         )
         .unwrap();
     }
-    text + TAIL
+    text.push_str(TAIL);
+    for (question, difference) in &DIFFERENCES {
+        let kind = KINDS.iter().find(|kind| kind.question == *question).unwrap();
+        writeln!(text, "| `{}` | {difference} |", kind.name).unwrap();
+    }
+    text
 }
 
 fn steps(kind: &Kind) -> String {

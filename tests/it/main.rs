@@ -20,6 +20,7 @@ mod marzban;
 mod metrics_reference;
 mod mutation;
 mod program;
+mod prometheus_rules;
 mod readme;
 mod receivers;
 mod reload;

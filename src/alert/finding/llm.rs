@@ -9,11 +9,11 @@ use crate::{
 };
 
 /// Fewer attempts prove nothing about the share of those that fail.
-const ENOUGH: u64 = 20;
+pub(in crate::alert) const ENOUGH_ATTEMPTS: u64 = 20;
 /// A provider without attempts for this long has no errors.
 const QUIET_AFTER: Duration = Duration::from_secs(60 * 60);
 /// How long a loss is news.
-const LOST_WITHIN: Duration = Duration::from_secs(60 * 60);
+pub(in crate::alert) const LOST_WITHIN: Duration = Duration::from_secs(60 * 60);
 
 /// Whether too many of the last attempts at a provider failed. A few good ones are enough to end it, and without attempts
 /// it goes on for a while: clients that give up repair nothing.
@@ -22,7 +22,7 @@ pub(super) fn error_ratio(rule: &Rule, report: &Report, now: Moment) -> (Judged,
     for (provider, attempts) in report.history.attempts() {
         let (all, failed) = attempts.recent(now);
         let (crossed, held) = if all > 0 { rule.crossed_by_use(failed, all) } else { (0, 0) };
-        let crossed = if all >= ENOUGH { crossed } else { 0 };
+        let crossed = if all >= ENOUGH_ATTEMPTS { crossed } else { 0 };
         if held > 0 {
             let crossing = Crossing::simple(provider.clone(), crossed, Reading::Attempts { failed, all });
             crossings.push(Crossing { held, ..crossing });

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// A panel restarts a dying core within seconds, so that no single answer shows it.
-const CORE_DOWN_SHARE: f64 = 0.3;
+pub(in crate::alert) const CORE_DOWN_SHARE: f64 = 0.3;
 /// Characters of a node's message that are sent.
 const LONGEST_MESSAGE: usize = 200;
 

@@ -15,7 +15,7 @@ use crate::{
 pub(super) const CONTRADICTED_AFTER: Duration = Duration::from_secs(60 * 60);
 /// Panels start the next plan within seconds after a plan has ended. A user who is still without one after this long
 /// does not get one.
-const RENEWED_WITHIN: Duration = Duration::from_secs(10 * 60);
+pub(in crate::alert) const RENEWED_WITHIN: Duration = Duration::from_secs(10 * 60);
 
 pub(super) fn of_users(
     report: &Report,
