@@ -1,4 +1,4 @@
-"""Asks a Prometheus every query of every dashboard. Run by dashboards_e2e.sh.
+"""Asks a Prometheus every query of every dashboard. Run by prometheus_e2e.sh.
 
 dashboards_e2e.py SERVER data      every query returns data, with all targets and with each one
 dashboards_e2e.py SERVER stopped   no panel is green while the exporter is stopped

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Runs the demo and a Prometheus that scrapes it and loads alerts/*.yml, and asks every query of every dashboard: each
-# returns data, with all targets and with each single one. Then stops the demo: no panel may be green.
+# Runs the demo, a Prometheus that scrapes it and loads alerts/*.yml, and an Alertmanager. Asks every query of every
+# dashboard: each returns data, with all targets and with each single one. Then compares the alerts of the demo with those of
+# Prometheus and Alertmanager, and stops the demo: no panel may be green.
 #
-# Needs curl, prometheus and Python.
+# Needs curl, prometheus, prometheus-alertmanager and Python.
 #   PROXYMETER  the program; target/debug/proxymeter by default
 set -euo pipefail
 
@@ -10,7 +11,7 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 proxymeter=${PROXYMETER:-$here/target/debug/proxymeter}
 source "$here/scripts/lib.sh"
 
-for tool in curl prometheus python3 "$proxymeter"; do
+for tool in curl prometheus prometheus-alertmanager python3 "$proxymeter"; do
     command -v "$tool" >/dev/null || fail "$tool is missing"
 done
 
@@ -25,10 +26,20 @@ mkdir "$work/rules"
 for rules in "$here"/alerts/*.yml; do
     sed -E 's/^( *)interval: .*/\1interval: 5s/' "$rules" >"$work/rules/${rules##*/}"
 done
+# Its mails and webhooks go to a closed port of this machine.
+port=$(free_port)
+alertmanager=127.0.0.1:$port
+sed -e 's#https://hooks.example.com#http://127.0.0.1:9#' -e 's/smtp.example.com:587/127.0.0.1:9/' \
+    "$here/packaging/prometheus/alertmanager.yml" >"$work/alertmanager.yml"
+prometheus-alertmanager --config.file="$work/alertmanager.yml" --storage.path="$work/alertmanager" \
+    --web.listen-address="$alertmanager" --cluster.listen-address= --log.level=error >"$work/alertmanager.log" 2>&1 &
+started+=($!)
+
 address=${metrics#http://}
 cat >"$work/prometheus.yml" <<YAML
 global: { scrape_interval: 5s, scrape_timeout: 4s, evaluation_interval: 5s }
 rule_files: ["rules/*.yml"]
+alerting: { alertmanagers: [{ static_configs: [{ targets: ["$alertmanager"] }] }] }
 scrape_configs:
   - job_name: proxymeter
     static_configs: [{ targets: ["${address%/metrics}"] }]
@@ -43,6 +54,7 @@ until_true 30 "Prometheus is ready" is_ready
 
 cd "$here"
 python3 scripts/dashboards_e2e.py "$server" data || fail "not every query returns data"
+python3 scripts/alerts_e2e.py "$server" "http://$alertmanager" || fail "the alerts differ"
 kill -TERM "$demo"
 wait "$demo" || fail "the demo exited with $?"
 python3 scripts/dashboards_e2e.py "$server" stopped || fail "a dead exporter is not seen"
