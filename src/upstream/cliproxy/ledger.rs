@@ -114,22 +114,22 @@ impl Ledger {
 
     /// Counts so many attempts, of whose tokens and times `attempt` has the sums.
     pub(super) fn add_some(&mut self, attempt: &Attempt, attempts: u64, now: Timestamp) {
-        let Attempt {
-            started,
-            api_key,
-            provider,
-            model,
-            credential: _,
-            outcome,
-            duration,
-            first_token,
-            tokens,
-            billed,
-        } = attempt;
-        let Billed { uncached_input, cache_read, cache_write, output, unclassified, tier: _ } = *billed;
-        let used = [uncached_input, cache_read, cache_write, output, unclassified];
-        let used = used.into_iter().fold(0, u64::saturating_add);
+        self.add_run(std::slice::from_ref(attempt), attempts, now);
+    }
 
+    /// Counts attempts one after the other.
+    pub(super) fn add_all(&mut self, attempts: &[Attempt], now: Timestamp) {
+        let is_of_series = |one: &Attempt, next: &Attempt| {
+            one.api_key == next.api_key && one.provider == next.provider && one.model == next.model
+        };
+        for run in attempts.chunk_by(is_of_series) {
+            self.add_run(run, 1, now);
+        }
+    }
+
+    /// Counts attempts of one client key, provider and model, whose place is looked up once. Each stands for so many.
+    fn add_run(&mut self, run: &[Attempt], attempts: u64, now: Timestamp) {
+        let Some(Attempt { api_key, provider, model, .. }) = run.first() else { return };
         if !self.calendar.has(now) {
             self.calendar = Calendar::of(&self.zone, now);
         }
@@ -147,41 +147,59 @@ impl Ledger {
         };
         let Model { price, durations, first_tokens, rows } =
             models.entry(Arc::clone(&shown_model)).or_insert_with(new_model);
-
         // Models that share a series have prices of their own.
         let price = if is_own { price.as_ref() } else { self.prices.price(provider, model) };
-        let cost_nanos = price.and_then(|price| price.cost_nanos(attempt));
         let row = rows.entry(Arc::clone(&api_key)).or_default().change();
-        add(&mut row.requests, attempts);
-        row.tokens.add(*tokens);
-        match cost_nanos {
-            Some(cost_nanos) => add(&mut row.cost_nanos, cost_nanos),
-            None => add(&mut row.unpriced_tokens, used),
-        }
-        let ended = started.map(|started| started.saturating_add(duration.unwrap_or_default()));
-        let is_recent = ended.is_none_or(|ended| now.since(ended) <= Attempts::WINDOW);
-        let lately = if is_recent { attempts } else { 0 };
-        add(&mut recent.0, lately);
-        if let Outcome::Failed(code) = *outcome {
-            add(&mut row.failed, attempts);
-            add(&mut recent.1, lately);
-            let code = code.filter(|code| STATUS_CODES.contains(code));
-            add(errors.entry(code).or_default().change(), attempts);
-        }
-        for (times, time) in [(durations, duration), (first_tokens, first_token)] {
-            if let Some(time) = time {
-                times.change().observe(*time);
-            }
-        }
-
-        // A start ahead of now is that of another clock, and belongs to the running period.
-        let at = started.unwrap_or(now);
         let Periods { day, month } = self.keys.entry(api_key).or_default().change();
-        let cost_nanos = cost_nanos.unwrap_or(0);
-        for (spent, start) in [(day, self.calendar.day), (month, self.calendar.month)] {
-            add_to(spent, (start, at, now), (used, cost_nanos));
+        let records = &mut self.totals.change().records;
+
+        for attempt in run {
+            let Attempt {
+                started,
+                api_key: _,
+                provider: _,
+                model: _,
+                credential: _,
+                outcome,
+                duration,
+                first_token,
+                tokens,
+                billed,
+            } = attempt;
+            let Billed { uncached_input, cache_read, cache_write, output, unclassified, tier: _ } = *billed;
+            let used = [uncached_input, cache_read, cache_write, output, unclassified];
+            let used = used.into_iter().fold(0, u64::saturating_add);
+            let cost_nanos = price.and_then(|price| price.cost_nanos(attempt));
+            add(&mut row.requests, attempts);
+            row.tokens.add(*tokens);
+            match cost_nanos {
+                Some(cost_nanos) => add(&mut row.cost_nanos, cost_nanos),
+                None => add(&mut row.unpriced_tokens, used),
+            }
+            let ended = started.map(|started| started.saturating_add(duration.unwrap_or_default()));
+            let is_recent = ended.is_none_or(|ended| now.since(ended) <= Attempts::WINDOW);
+            let lately = if is_recent { attempts } else { 0 };
+            add(&mut recent.0, lately);
+            if let Outcome::Failed(code) = *outcome {
+                add(&mut row.failed, attempts);
+                add(&mut recent.1, lately);
+                let code = code.filter(|code| STATUS_CODES.contains(code));
+                add(errors.entry(code).or_default().change(), attempts);
+            }
+            for (times, time) in [(&mut *durations, duration), (&mut *first_tokens, first_token)] {
+                if let Some(time) = time {
+                    times.change().observe(*time);
+                }
+            }
+
+            // A start ahead of now is that of another clock, and belongs to the running period.
+            let at = started.unwrap_or(now);
+            let cost_nanos = cost_nanos.unwrap_or(0);
+            for (spent, start) in [(&mut *day, self.calendar.day), (&mut *month, self.calendar.month)] {
+                add_to(spent, (start, at, now), (used, cost_nanos));
+            }
+            add(records, attempts);
         }
-        add(&mut self.totals.change().records, attempts);
     }
 
     /// Counts a record that could not be read.

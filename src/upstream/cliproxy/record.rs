@@ -3,9 +3,11 @@
 //! Both carry secrets: client keys, keys and accounts at providers, addresses, whole answers of providers. What is kept of
 //! them is hashed or counted here, and the rest is dropped.
 
+mod written;
+
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::{
@@ -112,7 +114,7 @@ pub(super) fn element(raw: &RawValue, names: &Names, known: &Known, odd: &OddFie
         true => Outcome::Failed(code.and_then(|code| u16::try_from(code).ok()).filter(|code| *code > 0)),
     };
     let millis = |field| record.count(field).map(Duration::from_millis).filter(|time| *time <= LONGEST);
-    let index = record.raw("auth_index").and_then(|raw| index(raw, names));
+    let index = record.raw("auth_index").and_then(|raw| index(raw.get(), names));
     let source = names.hash(&record.secret("source").unwrap_or_default());
     let credential = known.credential(source, index, provider.as_deref());
     let attempt = Attempt {
@@ -182,9 +184,9 @@ fn plausible(tokens: Option<u64>) -> u64 {
     tokens.filter(|tokens| *tokens < TOKENS).unwrap_or(0)
 }
 
-/// The label that an index is; absent: it is a number, or not there.
-fn index(raw: &RawValue, names: &Names) -> Option<Arc<str>> {
-    names.index(&serde_json::from_str::<String>(raw.get()).ok()?)
+/// The label that an index is, as JSON; absent: it is a number, or not there.
+fn index(json: &str, names: &Names) -> Option<Arc<str>> {
+    names.index(&serde_json::from_str::<String>(json).ok()?)
 }
 
 /// How providers count tokens.
@@ -295,8 +297,7 @@ pub(super) struct Details<'n> {
 #[derive(Clone)]
 struct Whose {
     credential: Option<Arc<str>>,
-    /// Absent: it is not known.
-    provider: Option<Arc<str>>,
+    provider: Arc<str>,
 }
 
 /// The most of these that are remembered. Large servers have some hundred credentials.
@@ -308,8 +309,9 @@ struct Detail<'a> {
     timestamp: Option<&'a str>,
     latency_ms: Option<u64>,
     source: Option<&'a str>,
-    #[serde(borrow)]
-    auth_index: Option<&'a RawValue>,
+    /// As JSON.
+    #[serde(borrow, default, deserialize_with = "json_text")]
+    auth_index: Option<&'a str>,
     tokens: Option<DetailTokens>,
     failed: Option<bool>,
 }
@@ -326,30 +328,27 @@ struct DetailTokens {
     total_tokens: u64,
 }
 
+fn json_text<'de, D: Deserializer<'de>>(value: D) -> Result<Option<&'de str>, D::Error> {
+    Option::<&RawValue>::deserialize(value).map(|raw| raw.map(RawValue::get))
+}
+
 impl<'n> Details<'n> {
     pub(super) fn new(names: &'n Names, known: &'n Known) -> Self {
         Details { names, known, met: Vec::new() }
     }
 
-    /// Reads a detail of one model into `attempt`, which has the client key and the model already. Returns whether it can
-    /// be read.
+    /// Reads the detail of one model that `text` begins with into `attempt`, which has the client key and the model already.
+    /// Returns its length; absent: it is not whole, or not in the form in which servers write it.
+    pub(super) fn read_first(&mut self, text: &[u8], attempt: &mut Attempt) -> Option<usize> {
+        let (detail, length) = written::first(text)?;
+        self.fill(attempt, detail);
+        Some(length)
+    }
+
+    /// Reads a detail of any form as [`Details::read_first`] does. Returns whether it can be read.
     pub(super) fn read(&mut self, detail: &[u8], attempt: &mut Attempt, odd: &OddFields) -> bool {
-        if let Ok(Detail { timestamp, latency_ms, source, auth_index, tokens, failed }) =
-            serde_json::from_slice(detail)
-            && let Some(started) = timestamp.map(parse_time)
-        {
-            let tokens = tokens.unwrap_or_default();
-            let tokens = Tokens {
-                input: tokens.input_tokens,
-                output: tokens.output_tokens,
-                reasoning: tokens.reasoning_tokens,
-                cached: tokens.cached_tokens,
-                cache_read: tokens.cache_read_tokens,
-                cache_creation: tokens.cache_creation_tokens,
-                total: tokens.total_tokens,
-            };
-            let whose = self.whose(source.unwrap_or_default(), auth_index);
-            fill(attempt, whose, started, latency_ms, tokens, failed.unwrap_or(false));
+        if let Ok(detail @ Detail { timestamp: Some(_), .. }) = serde_json::from_slice(detail) {
+            self.fill(attempt, detail);
             return true;
         }
         // Something in it is odd, which costs only that.
@@ -359,23 +358,41 @@ impl<'n> Details<'n> {
         };
         let tokens = object.object("tokens").map(|tokens| read_tokens(&tokens)).unwrap_or_default();
         let source = object.secret("source").unwrap_or_default();
-        let whose = self.whose(&source, object.raw("auth_index"));
+        let index = object.raw("auth_index").map_or("", RawValue::get);
+        let whose = self.whose(&source, index);
         let failed = object.flag("failed").unwrap_or(false);
         fill(attempt, whose, object.time("timestamp"), object.count("latency_ms"), tokens, failed);
         true
     }
 
-    fn whose(&mut self, source: &str, raw_index: Option<&RawValue>) -> &Whose {
-        let text = raw_index.map_or("", RawValue::get);
-        let met = self.met.iter().position(|(met, met_index, _)| met_index == text && met == source);
+    fn fill(&mut self, attempt: &mut Attempt, detail: Detail<'_>) {
+        let Detail { timestamp, latency_ms, source, auth_index, tokens, failed } = detail;
+        let tokens = tokens.unwrap_or_default();
+        let tokens = Tokens {
+            input: tokens.input_tokens,
+            output: tokens.output_tokens,
+            reasoning: tokens.reasoning_tokens,
+            cached: tokens.cached_tokens,
+            cache_read: tokens.cache_read_tokens,
+            cache_creation: tokens.cache_creation_tokens,
+            total: tokens.total_tokens,
+        };
+        let whose = self.whose(source.unwrap_or_default(), auth_index.unwrap_or_default());
+        fill(attempt, whose, timestamp.and_then(parse_time), latency_ms, tokens, failed.unwrap_or(false));
+    }
+
+    /// The index is JSON, or empty.
+    fn whose(&mut self, source: &str, json_index: &str) -> &Whose {
+        let met = self.met.iter().position(|(met, met_index, _)| met_index == json_index && met == source);
         let place = met.unwrap_or_else(|| {
-            let index = raw_index.and_then(|raw| index(raw, self.names));
+            let index = index(json_index, self.names);
             let credential = self.known.credential(self.names.hash(source), index, None);
-            let provider = credential.as_ref().and_then(|label| self.known.providers.get(label)).cloned();
+            let provider = credential.as_ref().and_then(|label| self.known.providers.get(label));
+            let provider = provider.map_or_else(|| UNKNOWN.into(), Arc::clone);
             if self.met.len() >= MET {
                 self.met.clear();
             }
-            self.met.push((source.to_owned(), text.to_owned(), Whose { credential, provider }));
+            self.met.push((source.to_owned(), json_index.to_owned(), Whose { credential, provider }));
             self.met.len() - 1
         });
         &self.met[place].2
@@ -400,18 +417,13 @@ fn fill(
         cache_creation: count(tokens.cache_creation),
         total: count(tokens.total),
     };
-    let family = family(None, provider.as_deref(), &attempt.model);
     attempt.credential.clone_from(credential);
-    match provider {
-        Some(provider) => attempt.provider.clone_from(provider),
-        None if *attempt.provider == *UNKNOWN => {}
-        None => attempt.provider = UNKNOWN.into(),
-    }
+    attempt.provider.clone_from(provider);
     attempt.started = started;
     attempt.outcome = if failed { Outcome::Failed(None) } else { Outcome::Succeeded };
     attempt.duration = latency_ms.map(Duration::from_millis).filter(|time| *time <= LONGEST);
     attempt.tokens = tokens.by_kind();
-    attempt.billed = tokens.billed(family);
+    attempt.billed = tokens.billed(family(None, Some(provider), &attempt.model));
 }
 
 fn parse_time(text: &str) -> Option<Timestamp> {

@@ -82,6 +82,25 @@ impl<R: BufRead> Scanner<R> {
         Ok(is_whole)
     }
 
+    /// Appends a value to `taken` if `decode` can read it. `decode` gets the text that has arrived, which begins with the value,
+    /// and returns the value's length, so that nothing else looks for its end. Returns whether it could.
+    ///
+    /// # Errors
+    /// As [`Scanner::take`].
+    pub(super) fn take_decoded(
+        &mut self,
+        taken: &mut Vec<u8>,
+        decode: impl FnOnce(&[u8]) -> Option<usize>,
+    ) -> Result<bool> {
+        self.peek()?;
+        let text = fill(&mut self.from)?;
+        let Some(value) = decode(text).and_then(|length| text.get(..length)) else { return Ok(false) };
+        taken.extend_from_slice(value);
+        let length = value.len();
+        self.from.consume(length);
+        Ok(true)
+    }
+
     /// Reads a number; absent: it is none.
     ///
     /// # Errors

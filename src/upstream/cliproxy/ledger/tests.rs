@@ -451,8 +451,18 @@ fn sums_are_the_same_whatever_happens_between() {
         let mut now = at("2026-10-30T20:00[UTC]");
         let mut attempts = Vec::new();
         for _ in 0..rng.usize(1..400) {
-            now = now.saturating_add_millis(rng.i64(0..3_600_000));
-            attempts.push((random(&mut rng, now), now));
+            if rng.bool() {
+                now = now.saturating_add_millis(rng.i64(0..3_600_000));
+            }
+            let mut attempt = random(&mut rng, now);
+            // Often of the same series as the one before.
+            if let Some((Attempt { api_key, provider, model, .. }, _)) =
+                attempts.last().filter(|_| rng.bool())
+            {
+                let (api_key, provider, model) = (api_key.clone(), provider.clone(), model.clone());
+                attempt = Attempt { api_key, provider, model, ..attempt };
+            }
+            attempts.push((attempt, now));
         }
         let mut whole = ledger_with(caps, &prices, zone);
         attempts.iter().for_each(|(attempt, now)| whole.add(attempt, *now));
@@ -462,7 +472,10 @@ fn sums_are_the_same_whatever_happens_between() {
         let mut done = 0;
         while done < attempts.len() {
             let batch = &attempts[done..attempts.len().min(done + rng.usize(1..20))];
-            batch.iter().for_each(|(attempt, now)| ledger.add(attempt, *now));
+            for at_once in batch.chunk_by(|one, next| one.1 == next.1) {
+                let attempts: Vec<_> = at_once.iter().map(|(attempt, _)| attempt.clone()).collect();
+                ledger.add_all(&attempts, at_once[0].1);
+            }
             let changes = ledger.changes();
             // A crash before the commit, one after it, or none.
             let fate = rng.u8(..4);

@@ -249,3 +249,121 @@ fn a_detail_is_read_the_same_quickly_and_field_by_field() {
     assert!(details.read(br#"{"source":"a\u0062c"}"#, &mut attempt, &odd));
     assert_eq!((attempt.started, attempt.credential), (None, Some(names.hash("abc"))));
 }
+
+/// A detail with fields that may be odd, missing or in another order, beside those that servers write.
+fn random_detail(random: &mut fastrand::Rng) -> String {
+    let mut pick = |values: &[&str]| {
+        // Mostly the first two, which are as expected.
+        let values = if random.u8(..) < 230 { values.get(..2).unwrap_or(values) } else { values };
+        random.choice(values).copied().unwrap_or_default().to_owned()
+    };
+    let count = |pick: &mut dyn FnMut(&[&str]) -> String| {
+        pick(&[
+            "0",
+            "124",
+            "9999999999999999999",
+            "18446744073709551615",
+            "18446744073709551616",
+            "01",
+            "-1",
+            "1.5",
+            "1e3",
+            "null",
+            "",
+        ])
+    };
+    let mut tokens = Vec::new();
+    for name in ["input", "output", "reasoning", "cached", "total"] {
+        tokens.push(format!("\"{name}_tokens\":{}", count(&mut pick)));
+    }
+    let mut fields = vec![
+        format!(
+            "\"timestamp\":{}",
+            pick(&[
+                r#""2026-11-26T03:15:53.917902148+08:00""#,
+                r#""2026-11-26T03:15:53Z""#,
+                "\"\"",
+                "null",
+                "5"
+            ])
+        ),
+        format!("\"latency_ms\":{}", count(&mut pick)),
+        format!(
+            "\"source\":{}",
+            pick(&[
+                r#""a@example.com""#,
+                "\"\"",
+                r#""a\u0062c""#,
+                r#""ä""#,
+                r#""\"""#,
+                "\"\t\"",
+                "\"a\\\"",
+                "null",
+                "[1]"
+            ])
+        ),
+        format!(
+            "\"auth_index\":{}",
+            pick(&[r#""0123456789abcdef""#, "3", r#""a\u0062c""#, "null", "{}", "\"ä\""])
+        ),
+        format!("\"tokens\":{{{}}}", tokens.join(",")),
+        format!("\"failed\":{}", pick(&["true", "false", "null", "0", "\"true\"", "truefalse"])),
+    ];
+    if pick(&["", "", "shuffled"]) == "shuffled" {
+        random.shuffle(&mut fields);
+    }
+    fields.retain(|_| random.u8(..) > 10);
+    if random.u8(..) < 20 {
+        fields.insert(random.usize(..=fields.len()), r#""new":{"a":[1]}"#.to_owned());
+    }
+    format!("{{{}}}", fields.join(if random.u8(..) < 20 { ", " } else { "," }))
+}
+
+#[test]
+fn the_form_in_which_servers_write_details_is_read_as_any_other() {
+    let (names, known, odd) = (test_names(&[]), Known::default(), OddFields::default());
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut details = Details::new(&names, &known);
+    let (mut written, mut others) = (0, 0);
+    for _ in 0..20_000 {
+        let mut text = format!("{},{{\"timestamp\"", random_detail(&mut random)).into_bytes();
+        if random.u8(..) < 100 {
+            let at = random.usize(..text.len());
+            text[at] = random.u8(..);
+        }
+        if random.u8(..) < 20 {
+            text.truncate(random.usize(..text.len()));
+        }
+        let mut quickly = Attempt::default();
+        let Some(length) = details.read_first(&text, &mut quickly) else {
+            others += 1;
+            assert_eq!(quickly, Attempt::default());
+            continue;
+        };
+        written += 1;
+        let shown = String::from_utf8_lossy(&text);
+        let mut values = serde_json::Deserializer::from_slice(&text).into_iter::<Box<RawValue>>();
+        assert!(values.next().unwrap().is_ok() && values.byte_offset() == length, "{shown}");
+        let mut slowly = Attempt::default();
+        assert!(details.read(&text[..length], &mut slowly, &odd), "{shown}");
+        assert_eq!(quickly, slowly, "{shown}");
+        assert!(serde_json::from_slice::<Detail<'_>>(&text[..length]).is_ok(), "{shown}");
+    }
+    assert!(written > 3000 && others > 3000, "{written} {others}");
+    assert!(odd.take().is_empty());
+}
+
+#[test]
+fn details_of_real_servers_are_of_the_form_in_which_they_are_written() {
+    let (names, known) = (test_names(&[]), Known::default());
+    let mut details = Details::new(&names, &known);
+    for file in ["v6.0.5/usage-with-failures", "v6.2.26/usage-mix240", "v6.9.49/usage-with-failures"] {
+        let text = std::fs::read(format!("tests/fixtures/cliproxy/{file}.json")).unwrap();
+        let starts = text.windows(13).enumerate().filter(|(_, part)| part == b"{\"timestamp\":");
+        let read =
+            starts.filter(|(at, _)| details.read_first(&text[*at..], &mut Attempt::default()).is_some());
+        let all = text.windows(13).filter(|part| part == b"{\"timestamp\":").count();
+        assert!(all > 0);
+        assert_eq!(read.count(), all, "{file}");
+    }
+}

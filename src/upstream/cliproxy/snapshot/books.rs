@@ -184,14 +184,17 @@ impl Books {
         std::mem::take(&mut self.attempts)
     }
 
-    pub(super) fn add(&mut self, attempt: &Attempt, reader: &Reader) {
-        self.ledger.add(attempt, reader.now);
-        if let Some(label) = &attempt.credential
-            && reader.known.providers.contains_key(label)
-        {
-            let (attempts, failed) = self.attempts.entry(Arc::clone(label)).or_default();
+    pub(super) fn add(&mut self, attempts: &[Attempt], reader: &Reader) {
+        self.ledger.add_all(attempts, reader.now);
+        for Attempt { credential, outcome, .. } in attempts {
+            let Some(label) = credential else { continue };
+            let (attempts, failed) = match self.attempts.get_mut(label) {
+                Some(counts) => counts,
+                None if !reader.known.providers.contains_key(label) => continue,
+                None => self.attempts.entry(Arc::clone(label)).or_default(),
+            };
             *attempts += 1;
-            *failed += u64::from(attempt.outcome != Outcome::Succeeded);
+            *failed += u64::from(*outcome != Outcome::Succeeded);
         }
     }
 

@@ -28,6 +28,8 @@ use crate::{
 
 /// Bytes of details that are held until it is clear whether they are of the same list.
 const HELD: usize = 4 * 1024 * 1024;
+/// Attempts that are entered in the books together.
+const AT_ONCE: usize = 64;
 /// More attempts, or tokens, than a server can have counted.
 const REQUESTS: u64 = 10_000_000_000;
 const TOKENS: u64 = 1_000_000_000_000_000;
@@ -107,8 +109,26 @@ struct Pass<'p, 'n> {
     held_bytes: usize,
     /// Tokens of the details that were counted.
     tokens: u64,
-    /// Held while details are counted.
-    open: Option<MutexGuard<'p, Books>>,
+    /// Details that were counted and are not in the books yet.
+    counted: Counted,
+}
+
+#[derive(Default)]
+struct Counted {
+    /// Those that have been counted, and one more. They are used again.
+    attempts: Vec<Attempt>,
+    readable: usize,
+    unreadable: usize,
+}
+
+impl Counted {
+    /// The attempt to read the next detail into. All are `alike` but for what is read of them.
+    fn next(&mut self, alike: &Attempt) -> &mut Attempt {
+        if self.attempts.len() <= self.readable {
+            self.attempts.push(alike.clone());
+        }
+        &mut self.attempts[self.readable]
+    }
 }
 
 impl<'p, 'n> Pass<'p, 'n> {
@@ -133,7 +153,7 @@ impl<'p, 'n> Pass<'p, 'n> {
             held: None,
             held_bytes: 0,
             tokens: 0,
-            open: None,
+            counted: Counted::default(),
         })
     }
 
@@ -146,6 +166,14 @@ impl<'p, 'n> Pass<'p, 'n> {
                 return scanner.skip();
             }
             detail.clear();
+            if place > self.known.max(1) && self.held.is_none() {
+                let attempt = self.counted.next(&self.model.attempt);
+                let decode = |text: &[u8]| self.details.read_first(text, attempt);
+                if scanner.take_decoded(&mut detail, decode)? {
+                    self.count_read(&detail, true);
+                    return Ok(());
+                }
+            }
             // One that is too large is cut, and so it cannot be read.
             scanner.take(&mut detail)?;
             if place == 1 {
@@ -161,15 +189,22 @@ impl<'p, 'n> Pass<'p, 'n> {
         match outcome {
             Ok(()) => self.end(place, &detail),
             // What was counted is counted.
-            Err(_) => self.set(),
+            Err(_) if self.counted.readable + self.counted.unreadable > 0 => drop(self.enter()),
+            Err(_) => {}
         }
         outcome
     }
 
-    fn set(&mut self) {
-        if let Some(mut books) = self.open.take() {
-            books.set(&self.model.labels, &self.list);
+    /// Enters in the books what was counted, and how far the list was. They are not locked while details arrive.
+    fn enter(&mut self) -> MutexGuard<'p, Books> {
+        let Counted { attempts, readable, unreadable } = &mut self.counted;
+        let mut books = lock(self.books);
+        books.add(&attempts[..std::mem::take(readable)], self.model.reader);
+        for _ in 0..std::mem::take(unreadable) {
+            books.ledger.add_unreadable();
         }
+        books.set(&self.model.labels, &self.list);
+        books
     }
 
     /// Looks at the first detail, which says whether this is the list that is known.
@@ -224,19 +259,27 @@ impl<'p, 'n> Pass<'p, 'n> {
     }
 
     fn count(&mut self, detail: &[u8]) {
-        let Pass { model, books, details, odd, list, read, open, .. } = self;
-        let Model { reader, attempt, .. } = &mut **model;
-        let is_readable = details.read(detail, attempt, odd);
-        let started = attempt.started.filter(|_| is_readable);
-        let is_new = list.next(|| print(detail, &reader.names), started, *read);
-        let books = open.get_or_insert_with(|| lock(books));
-        match (is_new, is_readable) {
-            (true, true) => {
-                self.tokens = self.tokens.saturating_add(attempt.tokens.total);
-                books.add(attempt, reader);
-            }
-            (true, false) => books.ledger.add_unreadable(),
-            (false, _) => {}
+        let attempt = self.counted.next(&self.model.attempt);
+        let is_readable = self.details.read(detail, attempt, self.odd);
+        self.count_read(detail, is_readable);
+    }
+
+    /// Counts a detail that was read into the next attempt if it is readable.
+    fn count_read(&mut self, detail: &[u8], is_readable: bool) {
+        let Model { reader, attempt, .. } = &*self.model;
+        let Attempt { started, tokens, .. } = self.counted.next(attempt);
+        let started = started.filter(|_| is_readable);
+        if !self.list.next(|| print(detail, &reader.names), started, self.read) {
+            return;
+        }
+        if is_readable {
+            self.tokens = self.tokens.saturating_add(tokens.total);
+            self.counted.readable += 1;
+        } else {
+            self.counted.unreadable += 1;
+        }
+        if self.counted.readable >= AT_ONCE {
+            drop(self.enter());
         }
     }
 
@@ -251,7 +294,7 @@ impl<'p, 'n> Pass<'p, 'n> {
             // All details are new, whether the list was cut or the server has begun again.
             if requests > length { self.count_held() } else { self.is_another() }
         }
-        let mut books = self.open.take().unwrap_or_else(|| lock(self.books));
+        let mut books = self.enter();
         let has_new = self.list.count != self.before.count || self.list.first != self.before.first;
         if has_new && length > 0 {
             self.list.last = self.print(last);
