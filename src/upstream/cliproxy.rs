@@ -510,13 +510,14 @@ impl Cliproxy {
             match element(raw, &self.names, &self.known, &self.odd) {
                 Element::Record(record) => {
                     let Record { attempt, .. } = &*record;
+                    books.ledger.took(1);
                     books.ledger.add(attempt, now.wall);
                     self.limits.learn(&record, now.wall);
                     self.taken += 1;
                 }
                 Element::Control => {}
                 Element::Unreadable => {
-                    books.ledger.add_unreadable();
+                    books.ledger.took(1);
                     self.taken += 1;
                 }
             }

@@ -107,7 +107,7 @@ struct Pass<'p, 'n> {
     /// Details of which it is not clear yet whether they are of the same list.
     held: Option<Vec<Vec<u8>>>,
     held_bytes: usize,
-    /// Tokens of the details that were counted.
+    /// Tokens of details that were counted and are not in the list's yet.
     tokens: u64,
     /// Details that were counted and are not in the books yet.
     counted: Counted,
@@ -200,9 +200,8 @@ impl<'p, 'n> Pass<'p, 'n> {
         let Counted { attempts, readable, unreadable } = &mut self.counted;
         let mut books = lock(self.books);
         books.add(&attempts[..std::mem::take(readable)], self.model.reader);
-        for _ in 0..std::mem::take(unreadable) {
-            books.ledger.add_unreadable();
-        }
+        *unreadable = 0;
+        self.list.tokens = self.list.tokens.saturating_add(std::mem::take(&mut self.tokens));
         books.set(&self.model.labels, &self.list);
         books
     }
@@ -303,8 +302,7 @@ impl<'p, 'n> Pass<'p, 'n> {
         let is_former = self.before.again > 0 || self.before.former_read.is_some();
         let missed = requests.saturating_sub(self.list.count);
         if requests > length && missed > 0 && !is_former {
-            let tokens = self.list.tokens.saturating_add(self.tokens);
-            let tokens = self.model.tokens.map_or(0, |total| total.saturating_sub(tokens));
+            let tokens = self.model.tokens.map_or(0, |total| total.saturating_sub(self.list.tokens));
             let Attempt { api_key, model, .. } = &self.model.attempt;
             books.ledger.add_some(&nameless(api_key, model, tokens), missed, self.model.reader.now);
         }
