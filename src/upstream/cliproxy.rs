@@ -32,12 +32,12 @@ use std::{
 use serde_json::value::RawValue;
 
 use self::{
-    bypass::Watch,
+    bypass::{Count, Watch},
     config::{CliproxyConfig, UsageSetting},
     credentials::{Files, Listed},
     ledger::Ledger,
     limits::Limits,
-    names::Names,
+    names::{Names, UNKNOWN},
     queue::Queue,
     record::{Element, KeyAt, Known, Record, element},
     routes::{Route, Routes, Signs, USAGE, generation, other_system},
@@ -103,7 +103,7 @@ pub struct Cliproxy {
     gaps: u64,
     watch: Watch,
     /// Records since the queue was last empty.
-    taken: u64,
+    taken: Count,
     known: Known,
     /// The keys that were listed last, and how many were left out.
     keys: (Vec<Listed>, usize),
@@ -160,7 +160,7 @@ impl Cliproxy {
             restarted: false,
             gaps: 0,
             watch: Watch::default(),
-            taken: 0,
+            taken: Count::default(),
             known: Known::default(),
             keys: (Vec::new(), 0),
             limits: Limits::default(),
@@ -333,7 +333,7 @@ impl Cliproxy {
     fn complete(&mut self, listed: Vec<Listed>, has_keys: bool, now: Moment) -> Vec<Credential> {
         self.limits.forget(now.wall);
         let labels: HashSet<_> = listed.iter().map(|listed| Arc::clone(&listed.credential.label)).collect();
-        let (mut grew, mut counting) = (0_u64, 0_u64);
+        let mut grew = Count::default();
         let (mut fell, mut held) = (false, false);
         let (mut seen, mut entries, mut used) = (HashSet::new(), HashSet::new(), HashSet::new());
         let mut credentials = Vec::with_capacity(labels.len());
@@ -346,13 +346,10 @@ impl Cliproxy {
             if self.is_resumed && !counters.is_empty() {
                 let read = self.totals.read(&credential.label, &counters);
                 (credential.requests, credential.failed) = (Some(read.requests), Some(read.failed));
-                grew = grew.saturating_add(read.grew);
+                grew.add(&credential.provider, read.grew);
                 if has_keys || key.is_none() {
                     fell |= read.fell;
                     held |= read.held;
-                }
-                if record::counts_tokens(&credential.provider) {
-                    counting = counting.saturating_add(read.grew);
                 }
             } else if reads_details && !self.counts_credentials {
                 (credential.requests, credential.failed) = self.totals.of(&credential.label).unzip();
@@ -378,7 +375,7 @@ impl Cliproxy {
         match self.enabled {
             // Counters grow without records then.
             Some(false) => self.watch.begins_again(),
-            _ => self.watch.grew(grew, counting),
+            _ => self.watch.grew(grew),
         }
         credentials
     }
@@ -513,12 +510,12 @@ impl Cliproxy {
                     books.ledger.took(1);
                     books.ledger.add(attempt, now.wall);
                     self.limits.learn(&record, now.wall);
-                    self.taken += 1;
+                    self.taken.add(&attempt.provider, 1);
                 }
                 Element::Control => {}
                 Element::Unreadable => {
                     books.ledger.took(1);
-                    self.taken += 1;
+                    self.taken.add(UNKNOWN, 1);
                 }
             }
         })?;
