@@ -8,7 +8,6 @@ use reqwest::{
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio::time::Instant;
 
 use super::{
     Cliproxy,
@@ -145,6 +144,7 @@ impl Cliproxy {
         match self.flag(Base::V0, now).await? {
             Flag::Is(enabled) => self.meets(Base::V0, enabled),
             Flag::NotFound(NotFound::Disabled) => {
+                self.queue_was_cleared(now);
                 Err(FetchError::new(Base::V0.flag(), Cause::Hint(Reason::NotFound, DISABLED)))
             }
             Flag::NotFound(NotFound::Text) => self.find_flagless(now).await,
@@ -321,18 +321,14 @@ impl Cliproxy {
         Ok(keys)
     }
 
-    /// Takes records from the queue, on a connection of its own, so that nothing sends the request again. Returns them,
-    /// and when they were there.
+    /// Takes records from the queue, on a connection of its own, so that nothing sends the request again.
     pub(super) async fn request_records(
         &mut self,
         request: RequestBuilder,
-        now: Moment,
-    ) -> Result<(Box<RawValue>, Moment), Refusal> {
+    ) -> Result<Box<RawValue>, Refusal> {
         let limits = Limits { deadline: QUEUE_TIME, body: QUEUE_BODY };
         self.begins(limits);
-        let began = Instant::now();
-        let answer = self.http.read(request, Repeat::Never, limits, json::document).await?;
-        Ok((answer.value, now.after(began.elapsed())))
+        Ok(self.http.read(request, Repeat::Never, limits, json::document).await?.value)
     }
 
     /// The request for the next batch of records.
