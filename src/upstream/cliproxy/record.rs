@@ -345,6 +345,11 @@ impl<'n> Details<'n> {
         Some(length)
     }
 
+    /// The length of such a detail.
+    pub(super) fn length(text: &[u8]) -> Option<usize> {
+        written::first(text).map(|(_, length)| length)
+    }
+
     /// Reads a detail of any form as [`Details::read_first`] does. Returns whether it can be read.
     pub(super) fn read(&mut self, detail: &[u8], attempt: &mut Attempt, odd: &OddFields) -> bool {
         if let Ok(detail @ Detail { timestamp: Some(_), .. }) = serde_json::from_slice(detail) {

@@ -82,23 +82,17 @@ impl<R: BufRead> Scanner<R> {
         Ok(is_whole)
     }
 
-    /// Appends a value to `taken` if `decode` can read it. `decode` gets the text that has arrived, which begins with the value,
-    /// and returns the value's length, so that nothing else looks for its end. Returns whether it could.
+    /// Reads a value if `decode` can. `decode` gets the text that has arrived, which begins with the value, and returns the
+    /// value's length, so that nothing else looks for its end. Returns whether it could; if not, the value is still to come.
     ///
     /// # Errors
-    /// As [`Scanner::take`].
-    pub(super) fn take_decoded(
-        &mut self,
-        taken: &mut Vec<u8>,
-        decode: impl FnOnce(&[u8]) -> Option<usize>,
-    ) -> Result<bool> {
+    /// When the text cannot be read.
+    pub(super) fn decode(&mut self, decode: impl FnOnce(&[u8]) -> Option<usize>) -> Result<bool> {
         self.peek()?;
         let text = fill(&mut self.from)?;
-        let Some(value) = decode(text).and_then(|length| text.get(..length)) else { return Ok(false) };
-        taken.extend_from_slice(value);
-        let length = value.len();
-        self.from.consume(length);
-        Ok(true)
+        let length = decode(text).filter(|length| *length <= text.len());
+        self.from.consume(length.unwrap_or(0));
+        Ok(length.is_some())
     }
 
     /// Reads a number; absent: it is none.

@@ -163,13 +163,17 @@ impl<'p, 'n> Pass<'p, 'n> {
         let outcome = scanner.list(|scanner| {
             place += 1;
             if place > 1 && (place < self.known || self.differs) {
-                return scanner.skip();
+                return if scanner.decode(Details::length)? { Ok(()) } else { scanner.skip() };
             }
             detail.clear();
             if place > self.known.max(1) && self.held.is_none() {
                 let attempt = self.counted.next(&self.model.attempt);
-                let decode = |text: &[u8]| self.details.read_first(text, attempt);
-                if scanner.take_decoded(&mut detail, decode)? {
+                let is_read = scanner.decode(|text| {
+                    let length = self.details.read_first(text, attempt)?;
+                    detail.extend_from_slice(text.get(..length)?);
+                    Some(length)
+                })?;
+                if is_read {
                     self.count_read(&detail, true);
                     return Ok(());
                 }
