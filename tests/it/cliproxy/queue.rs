@@ -312,6 +312,28 @@ async fn a_server_without_a_queue_says_so() {
 }
 
 #[tokio::test]
+async fn another_version_is_read_by_its_own_routes() {
+    let (old, new) = ("/v0/management/", "/v8/management/");
+    for (from, to, base, generation) in [
+        (Generation::V7_2, Generation::V8_0, new, "8.0"),
+        (Generation::V8_0, Generation::V7_2, old, "7.2"),
+        (Generation::V7_2, Generation::V7_3, old, "7.3"),
+    ] {
+        let mut simulated = Simulated::of(from, UsageSetting::Queue).await;
+        simulated.driver.read_all().await;
+        simulated.server.upgrade(to);
+        simulated.driver.read_all().await;
+        assert_eq!(simulated.driver.report.identity.as_ref().unwrap().generation, generation);
+        simulated.server.wire.forget_requests();
+        simulated.server.attempts(7);
+        simulated.driver.read_all().await;
+        assert_eq!(simulated.counted(), 7, "{from:?} {to:?}");
+        let requests = simulated.server.wire.requests();
+        assert!(requests.iter().all(|request| request.target.starts_with(base)), "{requests:?}");
+    }
+}
+
+#[tokio::test]
 async fn records_are_taken_whatever_else_fails() {
     for path in ["/v0/management/auth-files", "/v0/management/api-key-usage", "/v0/management/config"] {
         let mut simulated = Simulated::of(Generation::V7_2, UsageSetting::Queue).await;

@@ -54,7 +54,8 @@ fn people_are_told_of_a_daemon_that_fails_once_and_when_it_is_well_again() {
     let known = daemon.bench.engine.active();
     let known: Vec<_> =
         known.list.iter().map(|alert| (alert.alertname, &*alert.target, alert.kind)).collect();
-    let expected = [("ProxymeterHeartbeatWithheld", "", "exporter"), ("ProxymeterReloadFailed", "", "exporter")];
+    let expected =
+        [("ProxymeterHeartbeatWithheld", "", "exporter"), ("ProxymeterReloadFailed", "", "exporter")];
     assert_eq!(known, expected);
     // Targets come and go.
     daemon.board.set_targets(&[]);

@@ -62,6 +62,9 @@ impl<'r> Model<'r> {
         details: &mut Details<'r>,
         odd: &OddFields,
     ) -> serde_json::Result<()> {
+        if scanner.skips_other(b'{', ("models", "model"), odd)? {
+            return Ok(());
+        }
         let (mut is_followed, mut length) = (true, 0);
         scanner.object(|scanner, key| match key {
             "total_requests" => {
@@ -70,6 +73,7 @@ impl<'r> Model<'r> {
             "total_tokens" => {
                 scanner.count().map(|count| self.tokens = count.filter(|count| *count < TOKENS))
             }
+            "details" if scanner.skips_other(b'[', ("model", "details"), odd)? => Ok(()),
             "details" => match Pass::begin(self, books, details, odd) {
                 Some(pass) => pass.read(scanner),
                 None => {

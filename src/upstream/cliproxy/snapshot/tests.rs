@@ -485,6 +485,34 @@ fn a_detail_that_is_too_large_costs_only_itself() {
 }
 
 #[test]
+fn a_list_that_is_none_costs_only_itself() {
+    for (odd, expected) in [
+        (r#""x":5"#, "apis.api: a number where an object was expected"),
+        (r#""x":{"models":"none"}"#, "api.models: a string where an object was expected"),
+        (r#""x":{"models":{"m":[{}]}}"#, "models.model: a list where an object was expected"),
+        (
+            r#""x":{"models":{"m":{"details":{"0":[]},"total_requests":1}}}"#,
+            "model.details: an object where a list was expected",
+        ),
+    ] {
+        let mut house = House::new();
+        house.attempts(3);
+        let text = house.text();
+        for text in [
+            text.replacen(r#""apis":{"#, &format!(r#""apis":{{{odd},"#), 1),
+            text.replacen("]}}}},", &format!("]}}}}}},{odd}}},"), 1),
+        ] {
+            let fields = OddFields::default();
+            let reader = Reader { names: house.names.clone(), known: Known::default(), now: NOW };
+            let mut scanner = Scanner::new(text.as_bytes(), DETAIL);
+            assert!(read_from(&mut scanner, &house.books, &reader, &fields).unwrap(), "{odd}");
+            let found: Vec<_> = fields.take().into_keys().map(|field| field.to_string()).collect();
+            assert_eq!((found, house.sums()), (vec![expected.to_owned()], (3, 30)), "{odd}");
+        }
+    }
+}
+
+#[test]
 fn other_values_are_no_snapshot() {
     let house = House::new();
     let reader = Reader { names: test_names(&[]), known: Known::default(), now: NOW };
@@ -495,9 +523,7 @@ fn other_values_are_no_snapshot() {
     assert!(read(r#"{"usage":null}"#).unwrap());
     assert!(read(r#"{"usage":{"apis":null}}"#).unwrap());
     assert!(!read(r#"{"success":true}"#).unwrap());
-    for text in
-        ["[]", r#"{"usage":[]}"#, r#"{"usage":{"apis":{"k":{"models":{"m":{"details":{}}}}}}}"#, "<html>"]
-    {
+    for text in ["[]", r#"{"usage":[]}"#, r#"{"usage":{"apis":[]}}"#, "<html>"] {
         assert!(read(text).is_err(), "{text}");
     }
     let odd =
