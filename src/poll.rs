@@ -250,6 +250,14 @@ impl Poller {
                     continue;
                 }
             }
+            if named.is_none() {
+                tokio::select! {
+                    biased;
+                    _ = &mut stop => return Stopped::AfterRequest,
+                    _ = &mut quit => return Stopped::AtOnce,
+                    () = self.upstream.wait_for_turn(part, self.clock.now()) => {}
+                }
+            }
             let request = async {
                 if named.is_some() {
                     self.ask_by_name().await;

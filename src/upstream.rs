@@ -105,6 +105,16 @@ impl Upstream {
         }
     }
 
+    /// Waits until the requests for `part` may be made. Unlike reading it, that may be given up at any time.
+    pub async fn wait_for_turn(&mut self, part: Part, now: Moment) {
+        match self {
+            Upstream::Marzban(_) | Upstream::Xui(_) => {}
+            Upstream::Cliproxy(cliproxy) => cliproxy.wait_for_turn(part, now).await,
+            #[cfg(test)]
+            Upstream::Scripted(scripted) => drop(scripted.turn.lock().await),
+        }
+    }
+
     /// What must be on disk before `part` is read: that data which the target discards is about to be taken.
     pub fn announce(&mut self, part: Part, now: Moment) -> Vec<CounterChange> {
         match self {

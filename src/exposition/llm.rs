@@ -49,9 +49,9 @@ families! {
     ENABLED = Gauge("llm_usage_enabled", ["target"],
         "Whether the server records usage (usage-statistics-enabled); polled.");
     RECORDS = Counter("llm_usage_records_total", ["target"],
-        "Records read, unreadable ones included; only while they are taken from the server's queue. Polled.");
+        "Records taken from the server's queue, unreadable ones included; only while usage is read from it. Polled.");
     GAPS = Counter("llm_usage_gaps_total", ["target"],
-        "Times at which records may have been lost: polls later than the server keeps records, ones that were cut off, and restarts of the server. Polled.");
+        "Times at which records may have been lost: polls later than the server keeps records, ones that failed or were cut off, and restarts of the server. Failures in a row are one. Polled.");
     BYPASSED = Counter("llm_usage_bypassed_total", ["target"],
         "Attempts that the polled counters of credentials show and of which no record came: another reader takes them. Small differences are normal and do not count.");
 }
@@ -81,7 +81,6 @@ pub(super) fn write(text: &mut Text, views: &[View<'_>]) {
     }
     each_target(text, &ENABLED, views, |view| view.llm_state()?.enabled);
     each_target(text, &RECORDS, views, |view| {
-        // Elsewhere, the details of the server's totals are counted in it.
         usage(view).filter(|_| takes_records(view)).map(|usage| usage.records)
     });
     each_target(text, &GAPS, views, |view| usage(view).map(|usage| usage.gaps));

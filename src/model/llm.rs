@@ -21,7 +21,8 @@ pub struct LlmUsage {
     pub periods: Vec<LlmPeriod>,
     /// Records taken from the server's queue.
     pub records: u64,
-    /// How often records may have been lost: polls later than the server keeps records, and polls that a crash cut off.
+    /// How often records may have been lost: polls later than the server keeps records, ones that failed or that a crash
+    /// cut off, and restarts of the server.
     pub gaps: u64,
     /// When the last of them was noticed.
     pub gap_at: Option<Timestamp>,

@@ -94,6 +94,7 @@ fn poller_with(
         named: Arc::clone(&named),
         resumed: Arc::default(),
         announces: None,
+        turn: Arc::default(),
         notes: Notes::default(),
         timeouts: None,
         beat: Beat::default(),

@@ -30,17 +30,18 @@ use std::{
 };
 
 use serde_json::value::RawValue;
+use tokio::sync::OwnedMutexGuard;
 
 use self::{
-    bypass::Watch,
+    bypass::{Count, Watch},
     config::{CliproxyConfig, UsageSetting},
     credentials::{Files, Listed},
     ledger::Ledger,
     limits::Limits,
-    names::Names,
+    names::{Names, UNKNOWN},
     queue::Queue,
     record::{Element, KeyAt, Known, Record, element},
-    routes::{Route, Routes, Signs, USAGE, generation, other_system},
+    routes::{NotFound, Route, Routes, Signs, USAGE, generation, not_found, other_system},
     session::Session,
     snapshot::{Books, Reader, Shared, lock},
     totals::Totals,
@@ -80,6 +81,8 @@ pub struct Cliproxy {
     small: HttpLimits,
     usage: HttpLimits,
     session: Session,
+    /// The turn to send the key, if it was taken before the request was announced.
+    turn: Option<OwnedMutexGuard<()>>,
     names: Names,
     routes: Routes,
     signs: Signs,
@@ -103,7 +106,7 @@ pub struct Cliproxy {
     gaps: u64,
     watch: Watch,
     /// Records since the queue was last empty.
-    taken: u64,
+    taken: Count,
     known: Known,
     /// The keys that were listed last, and how many were left out.
     keys: (Vec<Listed>, usize),
@@ -144,6 +147,7 @@ impl Cliproxy {
             small: HttpLimits { deadline: timeouts.request, body: SMALL_BODY },
             usage: HttpLimits { deadline: timeouts.page, body: USAGE_BODY },
             session: Session::new(config, refused),
+            turn: None,
             books: Arc::new(Mutex::new(Books::new(ledger, &names))),
             names,
             routes: Routes::default(),
@@ -160,7 +164,7 @@ impl Cliproxy {
             restarted: false,
             gaps: 0,
             watch: Watch::default(),
-            taken: 0,
+            taken: Count::default(),
             known: Known::default(),
             keys: (Vec::new(), 0),
             limits: Limits::default(),
@@ -210,6 +214,14 @@ impl Cliproxy {
         outdated.into_iter().chain(self.changes()).collect()
     }
 
+    /// Waits for the turn to send the key, if records are to be taken: nothing delays the request once it is announced.
+    pub(super) async fn wait_for_turn(&mut self, part: Part, now: Moment) {
+        if part == Part::Usage && self.takes_records() {
+            self.beat.rest();
+            self.turn = Some(self.session.turn(now).await);
+        }
+    }
+
     /// Announces that records are about to be taken.
     pub(super) fn announce(&mut self, part: Part, now: Moment) -> Vec<CounterChange> {
         if part == Part::Usage && self.takes_records() {
@@ -224,7 +236,10 @@ impl Cliproxy {
 
     pub(super) async fn read(&mut self, part: Part, now: Moment) -> Result<Step, FetchError> {
         self.beat.rest();
-        let turn = self.session.turn(now).await;
+        let turn = match self.turn.take() {
+            Some(turn) => turn,
+            None => self.session.turn(now).await,
+        };
         let read = self.read_part(part, now).await;
         self.session.keep(now).await;
         drop(turn);
@@ -333,7 +348,7 @@ impl Cliproxy {
     fn complete(&mut self, listed: Vec<Listed>, has_keys: bool, now: Moment) -> Vec<Credential> {
         self.limits.forget(now.wall);
         let labels: HashSet<_> = listed.iter().map(|listed| Arc::clone(&listed.credential.label)).collect();
-        let (mut grew, mut counting) = (0_u64, 0_u64);
+        let mut grew = Count::default();
         let (mut fell, mut held) = (false, false);
         let (mut seen, mut entries, mut used) = (HashSet::new(), HashSet::new(), HashSet::new());
         let mut credentials = Vec::with_capacity(labels.len());
@@ -346,13 +361,10 @@ impl Cliproxy {
             if self.is_resumed && !counters.is_empty() {
                 let read = self.totals.read(&credential.label, &counters);
                 (credential.requests, credential.failed) = (Some(read.requests), Some(read.failed));
-                grew = grew.saturating_add(read.grew);
+                grew.add(&credential.provider, read.grew);
                 if has_keys || key.is_none() {
                     fell |= read.fell;
                     held |= read.held;
-                }
-                if record::counts_tokens(&credential.provider) {
-                    counting = counting.saturating_add(read.grew);
                 }
             } else if reads_details && !self.counts_credentials {
                 (credential.requests, credential.failed) = self.totals.of(&credential.label).unzip();
@@ -378,7 +390,7 @@ impl Cliproxy {
         match self.enabled {
             // Counters grow without records then.
             Some(false) => self.watch.begins_again(),
-            _ => self.watch.grew(grew, counting),
+            _ => self.watch.grew(grew),
         }
         credentials
     }
@@ -462,24 +474,26 @@ impl Cliproxy {
                 return Err(err);
             }
         };
-        let (records, answered) = match self.request_records(request, now).await {
-            Ok(taken) => taken,
+        let records = match self.request_records(request).await {
+            Ok(records) => records,
             Err(refusal) => {
-                self.lost_records(&refusal.error, now);
+                self.lost_records(&refusal, now);
                 return Err(self.session.judge(asked, refusal, now));
             }
         };
+        let answered = self.queue.now(now);
         let Some(elements) = self.count_records(&records, now) else {
-            self.lost_records(&http::Error::NotJson("another value"), now);
+            self.lost_records(&http::Error::NotJson("another value").into(), now);
             return Err(other_system(asked));
         };
-        if self.queue.took(answered) {
-            lock(&self.books).ledger.gap(now.wall);
-            self.watch.begins_again();
+        let is_empty = elements < self.batch;
+        if self.queue.took(answered, is_empty) {
+            self.gap(now);
         }
-        if elements >= self.batch {
+        if !is_empty {
             return Ok(Step { durable: self.changes(), ..Step::more(Vec::new()) });
         }
+        self.batch = BATCH;
         let bypassed = self.watch.took(std::mem::take(&mut self.taken));
         if bypassed > 0 {
             lock(&self.books).ledger.bypassed(bypassed, now.wall);
@@ -489,16 +503,33 @@ impl Cliproxy {
     }
 
     /// The request for records failed, and the server may have handed some out.
-    fn lost_records(&mut self, error: &http::Error, now: Moment) {
-        if self.queue.failed(error) {
-            lock(&self.books).ledger.gap(now.wall);
-            self.watch.begins_again();
-        }
-        match error {
+    fn lost_records(&mut self, refusal: &http::Refusal, now: Moment) {
+        match refusal.error {
             http::Error::TooLarge(_) => self.batch = SMALL_BATCH,
-            http::Error::Status(404) => self.routes.queue = Route::Unknown,
+            http::Error::Status(404) => {
+                self.routes.queue = Route::Unknown;
+                if not_found(&refusal.headers, &refusal.said) == NotFound::Disabled {
+                    self.queue_was_cleared(now);
+                }
+            }
             _ => {}
         }
+        if self.queue.failed(&refusal.error) {
+            self.gap(now);
+        }
+    }
+
+    /// The management API was switched off, which discards the records in the queue.
+    fn queue_was_cleared(&mut self, now: Moment) {
+        if self.is_resumed && self.config.usage == UsageSetting::Queue && self.queue.was_cleared() {
+            self.gap(now);
+        }
+    }
+
+    /// Records may have been lost.
+    fn gap(&mut self, now: Moment) {
+        lock(&self.books).ledger.gap(now.wall);
+        self.watch.begins_again();
     }
 
     /// Counts the records of a batch, and returns how many elements it has; absent: it is no list.
@@ -510,14 +541,15 @@ impl Cliproxy {
             match element(raw, &self.names, &self.known, &self.odd) {
                 Element::Record(record) => {
                     let Record { attempt, .. } = &*record;
+                    books.ledger.took(1);
                     books.ledger.add(attempt, now.wall);
                     self.limits.learn(&record, now.wall);
-                    self.taken += 1;
+                    self.taken.add(&attempt.provider, 1);
                 }
                 Element::Control => {}
                 Element::Unreadable => {
-                    books.ledger.add_unreadable();
-                    self.taken += 1;
+                    books.ledger.took(1);
+                    self.taken.add(UNKNOWN, 1);
                 }
             }
         })?;

@@ -105,6 +105,8 @@ struct Known {
     unread: Option<Moment>,
     /// Differs from the file.
     unsaved: bool,
+    /// What the file had when it was last read.
+    row: Option<Row>,
 }
 
 impl RefusedKey {
@@ -138,7 +140,9 @@ impl RefusedKey {
     }
 
     pub(super) fn was_refused(&self, refused: Refused) {
-        *self.known() = Known { refused: Some(refused), accepted: false, unread: None, unsaved: true };
+        let mut known = self.known();
+        let row = known.row;
+        *known = Known { refused: Some(refused), accepted: false, unread: None, unsaved: true, row };
     }
 
     pub(super) fn was_accepted(&self) {
@@ -146,7 +150,7 @@ impl RefusedKey {
         // The daemon replaces a file that cannot be read.
         let replaces = known.unread.is_some() && self.waits;
         let unsaved = known.unsaved || known.refused.is_some() || replaces;
-        *known = Known { refused: None, accepted: true, unread: None, unsaved };
+        *known = Known { refused: None, accepted: true, unread: None, unsaved, row: known.row };
     }
 
     /// Writes what has changed. If that fails, it is known as long as the process runs.
@@ -168,14 +172,18 @@ impl RefusedKey {
 }
 
 impl Known {
-    /// Takes what the file has. Another process may have refused it later.
+    /// Takes what the file has. Another process may have sent the key later.
     fn read(&mut self, row: Option<Row>, now: Moment) {
         self.unread = None;
-        let kept = row.map(|Row { at_ms, times }| {
-            let at = Moment::restored(Timestamp::from_millis(at_ms), now);
-            Refused { at, times }
-        });
-        self.refused = self.refused.into_iter().chain(kept).max_by_key(|refused| refused.at.uptime);
+        let before = std::mem::replace(&mut self.row, row);
+        // A refusal that is known already is as long ago as it was, although the clock was set.
+        let news = row.filter(|row| Some(*row) != before && Some(*row) != self.refused.map(Row::of));
+        let Some(Row { at_ms, times }) = news else { return };
+        let at = Timestamp::from_millis(at_ms);
+        // It counts as one of now, and in the file too, so that the next process does not wait from its own start on.
+        self.unsaved |= at > now.wall;
+        let kept = Refused { at: Moment::restored(at, now), times };
+        self.refused = self.refused.into_iter().chain([kept]).max_by_key(|refused| refused.at.uptime);
     }
 
     /// Returns whether that is new. What the process itself knows is enough.
@@ -197,10 +205,16 @@ struct Kept {
     refused: BTreeMap<u64, Row>,
 }
 
-#[derive(Clone, Copy, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 struct Row {
     at_ms: i64,
     times: u32,
+}
+
+impl Row {
+    fn of(Refused { at, times }: Refused) -> Self {
+        Row { at_ms: at.wall.as_millis(), times }
+    }
 }
 
 impl Kept {
@@ -213,8 +227,9 @@ impl Kept {
         Ok(Some(serde_json::from_reader(io::BufReader::new(io::Read::take(open, SIZE)))?))
     }
 
+    /// 20 bits, which confirm no guess of a key. Another key that has the same ones waits too.
     fn hash(&self, (origin, key): &Name) -> u64 {
-        HashKey::new(&self.salt).number(format!("{origin} {}", key.expose()).as_bytes())
+        HashKey::new(&self.salt).number(format!("{origin} {}", key.expose()).as_bytes()) % (1 << 20)
     }
 
     fn of(&self, name: &Name) -> Option<Row> {
@@ -223,6 +238,9 @@ impl Kept {
 
     /// Changes what the file has of one key. A file that is none of this kind is replaced.
     fn change(file: &Path, name: &Name, refused: Option<Refused>, now: Timestamp) -> io::Result<()> {
+        // Or one process undoes what another one writes. Without locks, a file system still gets a whole file.
+        let folder = File::open(folder_of(file))?;
+        drop(folder.lock());
         let mut kept = match Kept::read(file) {
             Ok(Some(kept)) => kept,
             Ok(None) => Kept::new()?,
@@ -234,9 +252,7 @@ impl Kept {
         kept.refused.retain(|_, row| now.as_millis().saturating_sub(row.at_ms) < OUTDATED_MS);
         let hash = kept.hash(name);
         match refused {
-            Some(Refused { at, times }) => {
-                kept.refused.insert(hash, Row { at_ms: at.wall.as_millis(), times });
-            }
+            Some(refused) => drop(kept.refused.insert(hash, Row::of(refused))),
             None => drop(kept.refused.remove(&hash)),
         }
         kept.write(file)
@@ -250,16 +266,29 @@ impl Kept {
 
     /// Writes another file and renames it, so that each reader finds a whole one.
     fn write(&self, file: &Path) -> io::Result<()> {
-        let folder = file.parent().unwrap_or_else(|| Path::new("."));
-        let owner = fs::metadata(folder)?;
-        let aside = file.with_extension(format!("new-{}", std::process::id()));
-        let mut open = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).map_err(io::Error::other)?;
+        // The number of a process is not its own: each container begins with 1.
+        let aside = file.with_extension(format!("new-{:016x}", u64::from_ne_bytes(random)));
+        let written = self.write_new(&aside).and_then(|()| fs::rename(&aside, file));
+        if written.is_err() {
+            drop(fs::remove_file(&aside));
+        }
+        written
+    }
+
+    fn write_new(&self, file: &Path) -> io::Result<()> {
+        let owner = fs::metadata(folder_of(file))?;
+        let mut open = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
         // A command that root runs must not take the file away from the daemon. Of other users, this fails.
         drop(fchown(&open, Some(owner.uid()), Some(owner.gid())));
         open.write_all(&serde_json::to_vec(self)?)?;
-        open.sync_all()?;
-        fs::rename(&aside, file)
+        open.sync_all()
     }
+}
+
+fn folder_of(file: &Path) -> &Path {
+    file.parent().unwrap_or_else(|| Path::new("."))
 }
 
 /// Reads or writes on a thread that may hang, one at a time.
@@ -312,6 +341,8 @@ mod tests {
         }
         let file = folder.path().join(FILE);
         assert!(!fs::read_to_string(&file).unwrap().contains("canary"));
+        let kept = Kept::read(&file).unwrap().unwrap();
+        assert!(kept.refused.keys().all(|hash| *hash < 1 << 20), "a key can be guessed: {:?}", kept.refused);
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         // Others are kept, and forgotten in the end.
         let other = keys.of(there.to_owned(), &"canary".into());
@@ -337,6 +368,66 @@ mod tests {
             key.keep(at(secs)).await;
         }
         assert_eq!(here.last(), Some(Refused { at: at(6000), times: 3 }));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_does_not_begin_again_when_the_clock_is_set_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = || RefusedKeys::in_folder(folder.path()).of("http://here".to_owned(), &"canary".into());
+        let key = of();
+        let before = Moment { wall: at(8 * 3600).wall, ..at(0) };
+        let refused = Refused { at: before, times: 2 };
+        key.was_refused(refused);
+        key.keep(before).await;
+        for secs in [60, 1200, 2400] {
+            drop(key.turn(at(secs)).await);
+            key.keep(at(secs)).await;
+            assert_eq!(key.last(), Some(refused), "{secs}");
+        }
+        // To other processes, it begins when the first of them finds it, even if that one cannot write.
+        let restored = Some(Refused { at: at(3000), times: 2 });
+        let other = of();
+        for secs in [3000, 3600] {
+            drop(other.turn(at(secs)).await);
+            assert_eq!(other.last(), restored, "{secs}");
+        }
+        other.keep(at(3600)).await;
+        for secs in [4000, 5000] {
+            let key = of();
+            drop(key.turn(at(secs)).await);
+            key.keep(at(secs)).await;
+            assert_eq!(key.last(), restored, "{secs}");
+        }
+        drop(key.turn(at(5000)).await);
+        assert_eq!(key.last(), restored);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn processes_that_write_at_the_same_time_undo_nothing() {
+        const PROCESSES: u64 = 8;
+        let folder = tempfile::tempdir().unwrap();
+        let names: Vec<_> = (0..5).map(|key| format!("canary-{key}")).collect();
+        let of = |process| format!("http://{process}");
+        let refused = Refused { at: at(0), times: 1 };
+        let all = (0..PROCESSES).map(async |process| {
+            let keys = RefusedKeys::in_folder(folder.path());
+            for name in &names {
+                let key = keys.of(of(process), &name.as_str().into());
+                key.was_refused(refused);
+                key.keep(at(100)).await;
+            }
+        });
+        futures_util::future::join_all(all).await;
+        for process in 0..PROCESSES {
+            for name in &names {
+                assert_eq!(
+                    last(folder.path(), &of(process), name, 100).await,
+                    Some(refused),
+                    "{process} {name}"
+                );
+            }
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[tokio::test]

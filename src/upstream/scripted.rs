@@ -30,6 +30,8 @@ pub struct Scripted {
     pub resumed: Arc<Mutex<CounterFamilies>>,
     /// The part whose reads are announced by a durable row.
     pub announces: Option<Part>,
+    /// Each request waits until nothing holds it.
+    pub turn: Arc<tokio::sync::Mutex<()>>,
     pub notes: Notes,
     /// The time limits that were set.
     pub timeouts: Option<Timeouts>,

@@ -5,6 +5,7 @@ mod bypass;
 mod canary;
 mod cost;
 mod kills;
+mod pages;
 mod queue;
 mod recorded;
 mod refusals;

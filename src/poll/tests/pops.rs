@@ -52,6 +52,26 @@ async fn a_stop_waits_for_data_that_is_on_its_way_and_for_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_read_that_waits_for_its_turn_does_not_begin_after_a_stop() {
+    for quits in [false, true] {
+        let (mut poller, _board, log) = popping();
+        let Upstream::Scripted(upstream) = &mut poller.upstream else { unreachable!() };
+        let turn = Arc::clone(&upstream.turn);
+        upstream.plan.retain(|planned| planned.part != Part::Admins);
+        // What decides whether the target is up is read first.
+        assert_eq!(poller.step(Planned::deciding(Part::System)).await, Ended::Done);
+        let held = turn.lock_owned().await;
+        let after = |is_it: bool| async move {
+            if is_it { tokio::time::sleep(POP).await } else { std::future::pending().await }
+        };
+        let stopped = poller.run_until(after(!quits), after(quits)).await;
+        assert_eq!(stopped, if quits { Stopped::AtOnce } else { Stopped::AfterRequest });
+        assert_eq!(times(&log, Part::Usage), []);
+        drop(held);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_single_read_takes_nothing_away() {
     let (poller, _board, log) = popping();
     let report = poller.read_once().await;

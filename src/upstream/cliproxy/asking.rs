@@ -8,7 +8,6 @@ use reqwest::{
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio::time::Instant;
 
 use super::{
     Cliproxy,
@@ -20,10 +19,13 @@ use super::{
 use crate::{
     http::{self, Limits, Refusal, Repeat, Reply},
     model::{Moment, Reason, Timestamp},
-    upstream::{Cause, FetchError, json},
+    upstream::{
+        Cause, FetchError,
+        json::{self, Object, OddFields, ROWS},
+    },
 };
 
-/// The most pages of credentials, and rows of one.
+/// The most pages of credentials that are requested, and rows of one.
 const PAGES: usize = 20;
 const PAGE: usize = 500;
 /// Limit of one batch of records. They take up to 4 KB each, and those of a larger answer are lost.
@@ -96,10 +98,7 @@ impl Cliproxy {
             400 if is_for_tls(&reply.body) => {
                 return Err(FetchError::new(asked, Cause::Hint(Reason::Tls, NEEDS_TLS)));
             }
-            200 | 400 => {
-                self.session.was_accepted();
-                return Ok(reply);
-            }
+            200 | 400 => return Ok(reply),
             status @ 300..=399 => http::Error::Redirect(status),
             status => http::Error::Status(status),
         };
@@ -126,13 +125,17 @@ impl Cliproxy {
     /// Reads whether statistics are recorded, and with it the version. Finds out below which path the API is.
     pub(super) async fn read_flag(&mut self, now: Moment) -> Result<(), FetchError> {
         if let Some(base) = self.routes.base {
-            if self.routes.flagless {
-                return self.find_flagless(now).await;
-            }
-            match self.flag(base, now).await? {
-                Flag::Is(enabled) => return self.meets(base, enabled),
+            let flag = match self.routes.flagless {
+                true => self.debug(now).await?,
+                false => self.flag(base, now).await?,
+            };
+            match flag {
+                Flag::Is(enabled) if self.routes.base.is_some() => return self.meets(base, enabled),
                 Flag::NotFound(NotFound::Unset) => return self.meets(base, false),
-                Flag::NotFound(NotFound::Text | NotFound::Version | NotFound::Disabled) | Flag::Other => {}
+                // Another version may have another base.
+                Flag::Is(_)
+                | Flag::NotFound(NotFound::Text | NotFound::Version | NotFound::Disabled)
+                | Flag::Other => {}
             }
         }
         // Another server may be there now.
@@ -145,9 +148,18 @@ impl Cliproxy {
         match self.flag(Base::V0, now).await? {
             Flag::Is(enabled) => self.meets(Base::V0, enabled),
             Flag::NotFound(NotFound::Disabled) => {
+                self.queue_was_cleared(now);
                 Err(FetchError::new(Base::V0.flag(), Cause::Hint(Reason::NotFound, DISABLED)))
             }
-            Flag::NotFound(NotFound::Text) => self.find_flagless(now).await,
+            Flag::NotFound(NotFound::Text) => match self.debug(now).await? {
+                Flag::Is(enabled) => {
+                    self.routes.flagless = true;
+                    self.meets(Base::V0, enabled)
+                }
+                Flag::NotFound(_) | Flag::Other => {
+                    Err(FetchError::new(Base::V0.flag(), Cause::Hint(Reason::NotFound, NO_API)))
+                }
+            },
             Flag::NotFound(NotFound::Version | NotFound::Unset) => {
                 Err(FetchError::new(Base::V0.flag(), Cause::NotFound(404)))
             }
@@ -155,16 +167,14 @@ impl Cliproxy {
         }
     }
 
-    /// A server of 6.0.0 to 6.0.4, which records always.
-    async fn find_flagless(&mut self, now: Moment) -> Result<(), FetchError> {
+    /// What stands for the flag of a server of 6.0.0 to 6.0.4, which records always.
+    async fn debug(&mut self, now: Moment) -> Result<Flag, FetchError> {
         let reply = self.short(DEBUG, "", now).await?;
         if reply.status != 200 || serde_json::from_slice::<Debug>(&reply.body).is_err() {
-            self.routes = Routes::default();
-            return Err(FetchError::new(Base::V0.flag(), Cause::Hint(Reason::NotFound, NO_API)));
+            return Ok(Flag::Other);
         }
-        self.learn_version(&reply.headers);
-        self.routes.flagless = true;
-        self.meets(Base::V0, true)
+        self.answered(&reply.headers);
+        Ok(Flag::Is(true))
     }
 
     async fn flag(&mut self, base: Base, now: Moment) -> Result<Flag, FetchError> {
@@ -178,14 +188,16 @@ impl Cliproxy {
             Base::V0 => serde_json::from_slice::<Enabled>(&reply.body).ok().map(|flag| flag.enabled),
         };
         let Some(enabled) = enabled else { return Ok(Flag::Other) };
-        self.learn_version(&reply.headers);
+        self.answered(&reply.headers);
         Ok(Flag::Is(enabled))
     }
 
-    fn learn_version(&mut self, headers: &HeaderMap) {
+    /// The server has answered what only it does, and so has accepted the key. Learns the version.
+    fn answered(&mut self, headers: &HeaderMap) {
+        self.session.was_accepted();
         let version = routes::version(headers);
         self.signs.version = version.is_some();
-        if self.is_known && version != self.version {
+        if self.routes.base.is_some() && version != self.version {
             // It may have other routes.
             self.routes = Routes::default();
             self.retention_read = None;
@@ -245,19 +257,14 @@ impl Cliproxy {
         }
         let base = self.base();
         let asked = base.retention();
-        let decode = move |body: http::Body| {
-            let body = body.buffered().map_err(serde_json::Error::io)?;
-            match base {
-                Base::V8 => serde_json::from_reader(body).map(|seconds| (seconds, None)),
-                Base::V0 => serde_json::from_reader::<_, Settings>(body)
-                    .map(|settings| (settings.retention, settings.cooling())),
-            }
-        };
         let request = self.request(asked, "", now)?;
         let limits = self.small;
         self.begins(limits);
-        let (retention, cooling) = match self.http.read(request, Repeat::Safe, limits, decode).await {
-            Ok(answer) => answer.value,
+        let (retention, cooling) = match self.http.read(request, Repeat::Safe, limits, json::document).await {
+            Ok(answer) => match base {
+                Base::V8 => (serde_json::from_str(answer.value.get()).ok(), None),
+                Base::V0 => settings(&answer.value, &self.odd),
+            },
             Err(Refusal { error: http::Error::Status(404) | http::Error::Decode(_), .. }) => (None, None),
             Err(refusal) => return Err(self.session.judge(asked, refusal, now)),
         };
@@ -279,12 +286,16 @@ impl Cliproxy {
             let query = format!("?page={page}&page_size={PAGE}");
             let Files { listed, omitted, has_more, has_cooldowns, has_counts } =
                 self.page_of_files(asked, &query, now).await?;
-            files.listed.extend(listed);
-            files.omitted += omitted;
+            let room = ROWS - files.listed.len();
+            files.omitted += omitted + listed.len().saturating_sub(room);
+            files.listed.extend(listed.into_iter().take(room));
             files.has_cooldowns |= has_cooldowns;
             files.has_counts |= has_counts;
             if !has_more {
                 return Ok(files);
+            }
+            if files.listed.len() == ROWS {
+                break;
             }
         }
         // As if one more were left out: it is unknown how many are.
@@ -303,7 +314,10 @@ impl Cliproxy {
             return Err(FetchError::new(asked, Cause::NotFound(404)));
         };
         let files = credentials::files(&raw, &self.names, date, &self.odd);
-        files.ok_or_else(|| other_system(asked))
+        let files = files.ok_or_else(|| other_system(asked))?;
+        // A server of 8.0 may have no flag that says so.
+        self.session.was_accepted();
+        Ok(files)
     }
 
     /// Reads the counters of keys, which servers before 6.9.47 do not have.
@@ -321,18 +335,14 @@ impl Cliproxy {
         Ok(keys)
     }
 
-    /// Takes records from the queue, on a connection of its own, so that nothing sends the request again. Returns them,
-    /// and when they were there.
+    /// Takes records from the queue, on a connection of its own, so that nothing sends the request again.
     pub(super) async fn request_records(
         &mut self,
         request: RequestBuilder,
-        now: Moment,
-    ) -> Result<(Box<RawValue>, Moment), Refusal> {
+    ) -> Result<Box<RawValue>, Refusal> {
         let limits = Limits { deadline: QUEUE_TIME, body: QUEUE_BODY };
         self.begins(limits);
-        let began = Instant::now();
-        let answer = self.http.read(request, Repeat::Never, limits, json::document).await?;
-        Ok((answer.value, now.after(began.elapsed())))
+        Ok(self.http.read(request, Repeat::Never, limits, json::document).await?.value)
     }
 
     /// The request for the next batch of records.
@@ -358,26 +368,17 @@ struct Debug {
     _debug: bool,
 }
 
-/// What matters here of the configuration.
-#[derive(Deserialize)]
-struct Settings {
-    #[serde(rename = "redis-usage-queue-retention-seconds")]
-    retention: Option<i64>,
-    #[serde(rename = "disable-cooling", default)]
-    never_cools: bool,
-    /// 0: the default. Negative: never.
-    #[serde(rename = "transient-error-cooldown-seconds", default)]
-    after_errors: i64,
-}
-
-impl Settings {
-    fn cooling(&self) -> Option<Cooling> {
-        let after_errors = match self.after_errors {
-            0 => Some(Duration::from_secs(60)),
-            seconds => u64::try_from(seconds).ok().map(Duration::from_secs),
-        };
-        (!self.never_cools).then_some(Cooling { after_errors })
-    }
+/// What matters here of the configuration: how long the queue keeps records, and how the server cools down.
+fn settings(raw: &RawValue, odd: &OddFields) -> (Option<i64>, Option<Cooling>) {
+    let Some(settings) = Object::new("config", raw, odd) else { return (None, None) };
+    let after_errors = match settings.integer("transient-error-cooldown-seconds") {
+        None | Some(0) => Some(Duration::from_secs(60)),
+        // Negative: never.
+        Some(seconds) => u64::try_from(seconds).ok().map(Duration::from_secs),
+    };
+    let never_cools = settings.flag("disable-cooling").unwrap_or(false);
+    let cooling = (!never_cools).then_some(Cooling { after_errors });
+    (settings.integer("redis-usage-queue-retention-seconds"), cooling)
 }
 
 #[cfg(test)]
@@ -385,16 +386,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_configuration_says_how_the_server_cools_down() {
+    fn a_configuration_says_how_the_server_keeps_records_and_cools_down() {
         let after = |secs| Some(Cooling { after_errors: Some(Duration::from_secs(secs)) });
         for (config, expected) in [
-            ("{}", after(60)),
-            (r#"{"transient-error-cooldown-seconds": 0, "disable-cooling": false}"#, after(60)),
-            (r#"{"transient-error-cooldown-seconds": 9}"#, after(9)),
-            (r#"{"transient-error-cooldown-seconds": -1}"#, Some(Cooling { after_errors: None })),
-            (r#"{"disable-cooling": true}"#, None),
+            ("{}", (None, after(60))),
+            (r#"{"redis-usage-queue-retention-seconds": 10, "disable-cooling": true}"#, (Some(10), None)),
+            (r#"{"transient-error-cooldown-seconds": 0, "disable-cooling": false}"#, (None, after(60))),
+            (r#"{"transient-error-cooldown-seconds": 9}"#, (None, after(9))),
+            (r#"{"transient-error-cooldown-seconds": -1}"#, (None, Some(Cooling { after_errors: None }))),
+            // A field that is something else costs only itself.
+            (
+                r#"{"redis-usage-queue-retention-seconds": 10, "disable-cooling": null}"#,
+                (Some(10), after(60)),
+            ),
+            (r#"{"redis-usage-queue-retention-seconds": 10, "disable-cooling": []}"#, (Some(10), after(60))),
+            (r#"{"redis-usage-queue-retention-seconds": {}, "disable-cooling": true}"#, (None, None)),
+            (r#"{"transient-error-cooldown-seconds": "", "disable-cooling": false}"#, (None, after(60))),
+            ("[]", (None, None)),
         ] {
-            assert_eq!(serde_json::from_str::<Settings>(config).unwrap().cooling(), expected, "{config}");
+            let raw: Box<RawValue> = serde_json::from_str(config).unwrap();
+            assert_eq!(settings(&raw, &OddFields::default()), expected, "{config}");
         }
     }
 

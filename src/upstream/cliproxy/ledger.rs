@@ -151,7 +151,6 @@ impl Ledger {
         let price = if is_own { price.as_ref() } else { self.prices.price(provider, model) };
         let row = rows.entry(Arc::clone(&api_key)).or_default().change();
         let Periods { day, month } = self.keys.entry(api_key).or_default().change();
-        let records = &mut self.totals.change().records;
 
         for attempt in run {
             let Attempt {
@@ -192,19 +191,20 @@ impl Ledger {
                 }
             }
 
-            // A start ahead of now is that of another clock, and belongs to the running period.
-            let at = started.unwrap_or(now);
+            // What comes soon after its end was in no period before. A start ahead of now is that of another clock.
+            let at = started.filter(|_| !is_recent).unwrap_or(now);
             let cost_nanos = cost_nanos.unwrap_or(0);
             for (spent, start) in [(&mut *day, self.calendar.day), (&mut *month, self.calendar.month)] {
                 add_to(spent, (start, at, now), (used, cost_nanos));
             }
-            add(records, attempts);
         }
     }
 
-    /// Counts a record that could not be read.
-    pub(super) fn add_unreadable(&mut self) {
-        add(&mut self.totals.change().records, 1);
+    /// Counts records that were taken from the queue, unreadable ones too.
+    pub(super) fn took(&mut self, records: u64) {
+        if records > 0 {
+            add(&mut self.totals.change().records, records);
+        }
     }
 
     /// Counts a time in which records may have been lost.

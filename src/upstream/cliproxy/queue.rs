@@ -6,10 +6,12 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::stored;
 use crate::{
     http,
-    model::{CounterChange, CounterRow, Moment, Timestamp},
+    model::{CounterChange, CounterRow, Moment},
 };
 
 pub(super) const FAMILY: &str = "llm_queue";
@@ -24,9 +26,11 @@ const LONGEST_RETENTION: Duration = Duration::from_secs(3600);
 #[derive(Debug)]
 pub(super) struct Queue {
     /// When the request for records in flight was announced.
-    begun: Option<Moment>,
-    /// When the last request was sent whose records were counted.
+    begun: Option<(Moment, Instant)>,
+    /// When the last request was announced that left nothing in the queue, or after which a gap was counted.
     taken: Option<Moment>,
+    /// Since the last answer, a gap was counted. What follows until the next answer is the same gap.
+    is_gap: bool,
     /// As it is on disk.
     stored: Vec<CounterRow>,
     pub(super) retention: Duration,
@@ -34,33 +38,44 @@ pub(super) struct Queue {
 
 impl Queue {
     pub(super) fn new() -> Self {
-        Queue { begun: None, taken: None, stored: Vec::new(), retention: RETENTION }
+        Queue { begun: None, taken: None, is_gap: false, stored: Vec::new(), retention: RETENTION }
     }
 
-    /// Restores what an earlier process stored, and returns whether it was cut off while it took records.
+    /// Restores what an earlier process stored, and returns whether it was cut off while it took records, or the clock was
+    /// set back since, so that it is not known how long it took none.
     pub(super) fn restore(&mut self, rows: &[CounterRow], now: Moment) -> bool {
         self.stored = rows.to_vec();
-        let at = |label: &str| {
-            let row = rows.iter().find(|row| row.labels == label)?;
-            let millis = i64::try_from(*row.values.first()?).ok()?;
-            Some(Moment::restored(Timestamp::from_millis(millis), now))
-        };
-        let cut_off = rows.iter().any(|row| row.labels == BEGUN);
+        let taken = rows.iter().find(|row| row.labels == TAKEN);
+        let taken = taken.and_then(|row| stored::of_millis(*row.values.first()?));
+        let is_ahead = taken.is_some_and(|taken| taken > now.wall);
+        let is_gap = is_ahead || rows.iter().any(|row| row.labels == BEGUN);
         // The gap that this is covers the time until now too.
-        self.taken = at(TAKEN).filter(|_| !cut_off);
-        cut_off
+        self.taken = taken.filter(|_| !is_gap).map(|taken| Moment::restored(taken, now));
+        is_gap
     }
 
     /// Records are about to be taken.
     pub(super) fn begins(&mut self, now: Moment) {
-        self.begun = Some(now);
+        self.begun = Some((now, Instant::now()));
     }
 
-    /// Records came at `now`. Returns whether others may have been discarded since the last time.
-    pub(super) fn took(&mut self, now: Moment) -> bool {
-        let begun = self.begun.take().unwrap_or(now);
-        let before = self.taken.replace(begun);
-        before.is_some_and(|before| now.since(before) > self.retention)
+    /// Now, if the request for records was announced; else `otherwise`.
+    pub(super) fn now(&self, otherwise: Moment) -> Moment {
+        self.begun.map_or(otherwise, |(at, since)| at.after(since.elapsed()))
+    }
+
+    /// Records came at `now`, and the queue is empty or has more. Returns whether others may have been discarded since it
+    /// was last empty.
+    pub(super) fn took(&mut self, now: Moment, is_empty: bool) -> bool {
+        let begun = self.begun.take().map_or(now, |(at, _)| at);
+        // The uptime does not go on while a machine sleeps.
+        let since = |before: Moment| now.since(before).max(now.wall.since(before.wall));
+        let is_late = self.taken.is_some_and(|before| since(before) > self.retention);
+        let was_gap = std::mem::take(&mut self.is_gap);
+        if is_empty || is_late || self.taken.is_none() {
+            self.taken = Some(begun);
+        }
+        is_late && !was_gap
     }
 
     /// The request for records was not made.
@@ -68,7 +83,7 @@ impl Queue {
         self.begun = None;
     }
 
-    /// The request for records failed. Returns whether the server may have handed some out.
+    /// The request for records failed. Returns whether that begins a gap: the server may have handed some out.
     pub(super) fn failed(&mut self, error: &http::Error) -> bool {
         let begun = self.begun.take();
         let lost = match error {
@@ -85,11 +100,19 @@ impl Queue {
             | http::Error::TooLargeList
             | http::Error::Decode(_) => true,
         };
-        if lost {
-            // That gap is counted. What is discarded from now on would be another one.
-            self.taken = begun.or(self.taken);
-        }
-        lost
+        lost && self.loses(begun)
+    }
+
+    /// The server discarded its records. Returns whether that begins a gap.
+    pub(super) fn was_cleared(&mut self) -> bool {
+        let begun = self.begun.take();
+        (begun.is_some() || self.taken.is_some()) && self.loses(begun)
+    }
+
+    fn loses(&mut self, begun: Option<(Moment, Instant)>) -> bool {
+        // What is discarded after the next answer would be another gap.
+        self.taken = begun.map(|(at, _)| at).or(self.taken);
+        !std::mem::replace(&mut self.is_gap, true)
     }
 
     /// The server lost its records, and that gap is counted.
@@ -103,7 +126,7 @@ impl Queue {
             labels: label.to_owned(),
             values: vec![stored::millis(at.wall)],
         };
-        let begun = self.begun.map(|at| row(BEGUN, at));
+        let begun = self.begun.map(|(at, _)| row(BEGUN, at));
         let rows: Vec<_> = begun.into_iter().chain(self.taken.map(|at| row(TAKEN, at))).collect();
         let change = CounterChange::between(FAMILY, &self.stored, rows.clone());
         self.stored = rows;
@@ -120,6 +143,7 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Timestamp;
 
     fn at(secs: u64) -> Moment {
         let wall = Timestamp::from_secs(1_795_000_000).saturating_add(Duration::from_secs(secs));
@@ -141,7 +165,7 @@ mod tests {
         {
             queue.begins(at(sent));
             assert!(queue.changes().is_some());
-            assert_eq!(queue.took(at(answered)), gap, "{sent}");
+            assert_eq!(queue.took(at(answered), true), gap, "{sent}");
             assert!(queue.changes().is_some());
         }
         assert!(queue.changes().is_none());
@@ -149,8 +173,86 @@ mod tests {
             let (mut next, cut_off) = next_process(&queue, at(restart));
             assert!(!cut_off);
             next.begins(at(restart));
-            assert_eq!(next.took(at(restart)), gap, "{restart}");
+            assert_eq!(next.took(at(restart), true), gap, "{restart}");
         }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_and_a_machine_that_sleeps_hide_no_gap() {
+        // How long the uptime and the wall clock go on, and whether that is a gap.
+        for (uptime, wall, gap) in [(15, 15, false), (15, 600, true), (600, 15, true), (15, -600, false)] {
+            let mut queue = Queue::new();
+            queue.begins(at(1000));
+            assert!(!queue.took(at(1000), true));
+            let next = Moment {
+                wall: at(1000).wall.saturating_add_millis(wall * 1000),
+                uptime: at(1000 + uptime).uptime,
+            };
+            queue.begins(next);
+            assert_eq!(queue.took(next, true), gap, "{uptime} {wall}");
+        }
+        // Another process begins with a clock that is behind.
+        let mut queue = Queue::new();
+        queue.begins(at(1000));
+        assert!(!queue.took(at(1000), true));
+        drop(queue.changes());
+        let (mut next, is_gap) = next_process(&queue, at(940));
+        assert!(is_gap);
+        next.begins(at(940));
+        assert!(!next.took(at(941), true), "the same gap");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_request_waits_for_after_it_was_announced_counts() {
+        let mut queue = Queue::new();
+        assert_eq!(queue.now(at(0)), at(0));
+        queue.begins(at(0));
+        assert!(!queue.took(at(0), true));
+        queue.begins(at(50));
+        tokio::time::advance(Duration::from_secs(15)).await;
+        assert_eq!(queue.now(at(50)), at(65));
+        assert!(queue.took(queue.now(at(50)), true));
+    }
+
+    #[test]
+    fn a_queue_that_is_not_emptied_within_the_retention_is_a_gap() {
+        let mut queue = Queue::new();
+        let mut gaps = Vec::new();
+        for secs in (0..200).step_by(10) {
+            queue.begins(at(secs));
+            // Only the first answer and the one after 150 s leave nothing.
+            if queue.took(at(secs), secs == 0 || secs == 150) {
+                gaps.push(secs);
+            }
+        }
+        assert_eq!(gaps, [70, 140]);
+    }
+
+    #[test]
+    fn failures_until_the_next_answer_are_one_gap() {
+        let error = http::Error::Status(502);
+        let mut queue = Queue::new();
+        queue.begins(at(0));
+        assert!(!queue.took(at(0), true));
+        let mut gaps = 0;
+        for secs in (15..600).step_by(15) {
+            queue.begins(at(secs));
+            gaps += u32::from(queue.failed(&error));
+            gaps += u32::from(queue.was_cleared());
+        }
+        queue.begins(at(900));
+        gaps += u32::from(queue.took(at(900), true));
+        assert_eq!(gaps, 1);
+        queue.begins(at(915));
+        assert!(queue.failed(&error), "another one");
+    }
+
+    #[test]
+    fn a_queue_that_was_never_read_loses_nothing() {
+        let mut queue = Queue::new();
+        assert!(!queue.was_cleared());
+        queue.begins(at(0));
+        assert!(queue.was_cleared(), "a request found it");
     }
 
     #[test]
@@ -158,7 +260,7 @@ mod tests {
         let mut queue = Queue::new();
         queue.begins(at(0));
         drop(queue.changes());
-        assert!(!queue.took(at(0)));
+        assert!(!queue.took(at(0), true));
         drop(queue.changes());
         queue.begins(at(10));
         drop(queue.changes());
@@ -166,7 +268,7 @@ mod tests {
         assert!(cut_off);
         assert!(next.changes().is_some(), "the row is removed");
         next.begins(at(1000));
-        assert!(!next.took(at(1001)), "the same gap");
+        assert!(!next.took(at(1001), true), "the same gap");
         let (_, cut_off) = next_process(&next, at(1002));
         assert!(!cut_off);
     }
@@ -185,11 +287,11 @@ mod tests {
         ] {
             let mut queue = Queue::new();
             queue.begins(at(0));
-            assert!(!queue.took(at(0)));
+            assert!(!queue.took(at(0), true));
             queue.begins(at(50));
             assert_eq!(queue.failed(&error), gap, "{error}");
             queue.begins(at(70));
-            assert_eq!(queue.took(at(70)), !gap, "{error}: one gap either way");
+            assert_eq!(queue.took(at(70), true), !gap, "{error}: one gap either way");
         }
     }
 

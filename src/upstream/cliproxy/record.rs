@@ -229,7 +229,7 @@ fn family(executor: Option<&str>, provider: Option<&str>, model: &str) -> Family
     }
 }
 
-/// Whether clients can have the tokens of a prompt counted there, which is an attempt without a record.
+/// Whether its own API counts the tokens of a prompt, which is an attempt without a record.
 pub(super) fn counts_tokens(provider: &str) -> bool {
     family(None, Some(provider), "") != Family::OpenAi
 }

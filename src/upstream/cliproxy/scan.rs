@@ -5,6 +5,8 @@ use std::io::{self, BufRead};
 
 use serde::de::Error as _;
 
+use crate::upstream::json::OddFields;
+
 type Result<T> = serde_json::Result<T>;
 
 /// A JSON text that is read from front to back.
@@ -58,6 +60,25 @@ impl<R: BufRead> Scanner<R> {
                 return Ok(());
             }
         }
+    }
+
+    /// Whether the value is another one than `bracket` begins, and not null: then it is skipped, and recorded as the `field` of
+    /// an object.
+    ///
+    /// # Errors
+    /// As [`Scanner::skip`].
+    pub(super) fn skips_other(
+        &mut self,
+        bracket: u8,
+        (object, field): (&'static str, &'static str),
+        odd: &OddFields,
+    ) -> Result<bool> {
+        let Some(byte) = self.peek()?.filter(|byte| *byte != bracket && *byte != b'n') else {
+            return Ok(false);
+        };
+        let expected = if bracket == b'[' { "a list" } else { "an object" };
+        odd.record(object, field, char::from(byte).encode_utf8(&mut [0; 4]), expected);
+        self.skip().map(|()| true)
     }
 
     /// Skips a value.

@@ -48,10 +48,16 @@ fn read_from(
                 return scanner.skip();
             }
             scanner.object(|scanner, api| {
+                if scanner.skips_other(b'{', ("apis", "api"), odd)? {
+                    return Ok(());
+                }
                 let api = Api::new(api, &reader.names);
                 scanner.object(|scanner, key| {
                     if key != "models" {
                         return scanner.skip();
+                    }
+                    if scanner.skips_other(b'{', ("api", "models"), odd)? {
+                        return Ok(());
                     }
                     scanner.object(|scanner, model| {
                         Model::new(&api, model, reader).read(scanner, books, &mut details, odd)

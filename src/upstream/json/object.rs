@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::{
     caps::{IDENTITY, ROWS, TEXT},
-    odd::{OddField, OddFields},
+    odd::OddFields,
     value,
 };
 use crate::model::Timestamp;
@@ -151,8 +151,7 @@ impl<'a> Object<'a> {
 
     /// Records that a field is not what it should be.
     pub fn is_odd(&self, field: &'static str, raw: &RawValue, expected: &'static str) {
-        let found = value::kind(raw.get());
-        self.odd.add(OddField { object: self.name, field, found, expected }, 1);
+        self.odd.record(self.name, field, raw.get(), expected);
         self.odd_here.borrow_mut().push(field);
     }
 

@@ -2,6 +2,8 @@
 
 use std::{cell::RefCell, collections::BTreeMap, fmt};
 
+use super::value::kind;
+
 /// A field that was not what it should have been.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OddField {
@@ -24,7 +26,12 @@ impl fmt::Display for OddField {
 pub struct OddFields(RefCell<BTreeMap<OddField, u64>>);
 
 impl OddFields {
-    pub(super) fn add(&self, field: OddField, times: u64) {
+    /// Records that a field is not what it should be. `text` is its value, or the start of it.
+    pub fn record(&self, object: &'static str, field: &'static str, text: &str, expected: &'static str) {
+        self.add(OddField { object, field, found: kind(text), expected }, 1);
+    }
+
+    fn add(&self, field: OddField, times: u64) {
         *self.0.borrow_mut().entry(field).or_default() += times;
     }
 

@@ -72,13 +72,27 @@ async fn attempts_that_another_reader_has_the_records_of_are_counted() {
 #[tokio::test]
 async fn what_only_looks_like_another_reader_is_none() {
     type Happens = fn(&Simulated, u64);
-    let others: [(&str, Happens); 8] = [
+    let others: [(&str, Happens); 9] = [
         ("nothing", |simulated, _| simulated.server.attempts(20)),
         ("tokens are counted", |simulated, _| {
             simulated.server.attempts(40);
             let credentials = simulated.server.credentials();
             for credential in credentials.iter().filter(|known| known.provider == "claude").take(3) {
                 (0..4).for_each(|_| assert!(simulated.server.count_without_record(&credential.name)));
+            }
+        }),
+        ("tokens are counted for each message", |simulated, _| {
+            for credential in simulated.server.credentials().iter().filter(|known| known.provider == "claude")
+            {
+                for _ in 0..20 {
+                    assert!(simulated.server.count_without_record(&credential.name));
+                    assert!(simulated.server.attempt(&Attempt {
+                        client: simulated.server.client_keys().remove(0),
+                        credential: credential.name.clone(),
+                        model: "model".to_owned(),
+                        ..Attempt::default()
+                    }));
+                }
             }
         }),
         ("clients hang up", |simulated, round| {

@@ -1,12 +1,17 @@
 //! Records from the queue: each is counted once, and what may have been lost shows.
 
+use std::sync::{Arc, Mutex};
+
 use proxymeter::{
     model::{Cooldown, CooldownReason, LlmMode, Part, Reason},
     simulator::cliproxy::{Attempt, Fault, Generation, Options, Outcome, Times, Traffic},
     upstream::{Pace, cliproxy::config::UsageSetting},
 };
 
-use crate::common::cliproxy::{KEY, QUEUE, Simulated};
+use crate::common::{
+    cliproxy::{Driver, KEY, QUEUE, Recorded, Simulated, config},
+    server::{Answer, Server},
+};
 
 const QUEUES: [Generation; 4] = [Generation::V6_10, Generation::V7_2, Generation::V7_3, Generation::V8_0];
 
@@ -19,6 +24,7 @@ async fn records_are_taken_until_there_are_none_and_only_while_that_is_configure
         simulated.server.attempts(2500);
         simulated.driver.read_all().await;
         assert_eq!((simulated.counted(), simulated.server.queued()), (2500, 0), "{generation:?}");
+        assert_eq!(simulated.driver.report.llm_usage.records, 2500);
         let batches: Vec<_> = simulated.server.pops().iter().map(|pop| pop.sums.attempts).collect();
         assert_eq!(batches, [1000, 1000, 500]);
         let state = simulated.driver.report.llm_state.unwrap();
@@ -173,6 +179,72 @@ async fn a_server_that_cannot_be_reached_is_no_lost_answer() {
 }
 
 #[tokio::test]
+async fn switching_the_management_off_is_a_gap() {
+    // What finds it first, and whether the other does too.
+    for (first, finds_both) in
+        [(Part::Usage, false), (Part::Usage, true), (Part::Credentials, false), (Part::Credentials, true)]
+    {
+        let mut simulated = Simulated::of(Generation::V7_2, UsageSetting::Queue).await;
+        simulated.driver.read_all().await;
+        simulated.server.attempts(10);
+        simulated.server.set_management(false);
+        let second = if first == Part::Usage { Part::Credentials } else { Part::Usage };
+        for part in [first, second].into_iter().take(1 + usize::from(finds_both)) {
+            simulated.driver.read(part).await.unwrap_err();
+        }
+        simulated.server.set_management(true);
+        for _ in 0..3 {
+            simulated.pass(15);
+            simulated.driver.read_all().await;
+        }
+        assert_eq!(simulated.driver.report.llm_usage.gaps, 1, "{first:?} {finds_both}");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_fails_for_a_while_is_one_gap() {
+    let mut simulated = Simulated::of(Generation::V7_2, UsageSetting::Queue).await;
+    simulated.driver.read_all().await;
+    simulated.server.wire.fail(QUEUE, Fault::Status(502), Times::Always);
+    for _ in 0..40 {
+        simulated.pass(15);
+        simulated.driver.read(Part::Credentials).await.unwrap();
+        simulated.driver.read(Part::Usage).await.unwrap_err();
+    }
+    simulated.server.wire.heal();
+    for _ in 0..3 {
+        simulated.pass(15);
+        simulated.driver.read_all().await;
+    }
+    assert_eq!(simulated.driver.report.llm_usage.gaps, 1);
+}
+
+#[tokio::test]
+async fn batches_are_small_after_one_that_was_too_large_until_the_queue_is_empty() {
+    let recorded = Recorded::of("7.2.140");
+    let counts = Arc::new(Mutex::new(Vec::new()));
+    let asked = Arc::clone(&counts);
+    let server = Server::start(move |request| match request.number("count").filter(|count| *count > 0) {
+        Some(count) => {
+            asked.lock().unwrap().push(count);
+            match asked.lock().unwrap().len() {
+                1 => Answer::json(" ".repeat(65 * 1024 * 1024)),
+                2 => Answer::json(format!("[{}1]", "1,".repeat(99))),
+                _ => Answer::json("[]"),
+            }
+        }
+        None => recorded.answer(request),
+    });
+    let mut driver = Driver::new(&config(&server.url(), UsageSetting::Queue));
+    driver.read(Part::Credentials).await.unwrap();
+    driver.read(Part::Usage).await.unwrap_err();
+    driver.read(Part::Usage).await.unwrap();
+    driver.read(Part::Usage).await.unwrap();
+    assert_eq!(*counts.lock().unwrap(), [1000, 100, 100, 1000]);
+    assert_eq!(driver.report.llm_usage.gaps, 1);
+}
+
+#[tokio::test]
 async fn another_reader_is_noticed() {
     for percent in [50, 100] {
         let mut simulated = Simulated::of(Generation::V7_2, UsageSetting::Queue).await;
@@ -236,6 +308,28 @@ async fn a_server_without_a_queue_says_so() {
         simulated.server.attempts(5);
         simulated.driver.read_all().await;
         assert_eq!(simulated.counted(), 5);
+    }
+}
+
+#[tokio::test]
+async fn another_version_is_read_by_its_own_routes() {
+    let (old, new) = ("/v0/management/", "/v8/management/");
+    for (from, to, base, generation) in [
+        (Generation::V7_2, Generation::V8_0, new, "8.0"),
+        (Generation::V8_0, Generation::V7_2, old, "7.2"),
+        (Generation::V7_2, Generation::V7_3, old, "7.3"),
+    ] {
+        let mut simulated = Simulated::of(from, UsageSetting::Queue).await;
+        simulated.driver.read_all().await;
+        simulated.server.upgrade(to);
+        simulated.driver.read_all().await;
+        assert_eq!(simulated.driver.report.identity.as_ref().unwrap().generation, generation);
+        simulated.server.wire.forget_requests();
+        simulated.server.attempts(7);
+        simulated.driver.read_all().await;
+        assert_eq!(simulated.counted(), 7, "{from:?} {to:?}");
+        let requests = simulated.server.wire.requests();
+        assert!(requests.iter().all(|request| request.target.starts_with(base)), "{requests:?}");
     }
 }
 

@@ -3,6 +3,10 @@
 use std::{
     fs,
     process::{Command, Output},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -121,6 +125,28 @@ async fn other_refusals_have_words_of_their_own() {
         let err = driver.read(Part::Credentials).await.unwrap_err();
         assert_eq!(err.reason(), reason, "{err}");
         assert!(err.to_string().contains(words) && !err.to_string().contains(KEY), "{err}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_proxy_answers_does_not_make_a_refused_key_an_accepted_one() {
+    for (status, body) in [(200, "<html>"), (200, "{}"), (400, "<html>"), (400, r#"{"error":"bad request"}"#)]
+    {
+        let is_down = Arc::new(AtomicBool::new(false));
+        let shown = Arc::clone(&is_down);
+        let server = Server::start(move |_| match shown.load(Ordering::Relaxed) {
+            true => Answer::new(status, &[("content-type", "text/html")], body),
+            false => Answer::new(401, &[], r#"{"error":"invalid management key"}"#),
+        });
+        let mut driver = Driver::new(&config(&server.url(), UsageSetting::Queue));
+        for waits in ["after 35m,", "after 35m,", "after 3h 5m,"] {
+            let err = driver.read(Part::Credentials).await.unwrap_err();
+            assert!(err.to_string().contains(waits), "{status} {body}: {err}");
+            driver.pass(186 * 60);
+            is_down.store(true, Ordering::Relaxed);
+            assert_ne!(driver.read(Part::Credentials).await.unwrap_err().reason(), Reason::Auth);
+            is_down.store(false, Ordering::Relaxed);
+        }
     }
 }
 

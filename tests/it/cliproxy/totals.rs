@@ -64,6 +64,19 @@ async fn what_was_counted_stays_when_a_server_loses_its_totals() {
 }
 
 #[tokio::test]
+async fn details_of_totals_are_no_records_of_a_queue() {
+    let mut simulated = Simulated::of(Generation::V6_9, UsageSetting::Auto).await;
+    simulated.server.attempts(200);
+    simulated.driver.read_all().await;
+    simulated.server.upgrade(Generation::V7_2);
+    simulated.config.usage = UsageSetting::Queue;
+    simulated.restart();
+    simulated.server.attempts(10);
+    simulated.driver.read_all().await;
+    assert_eq!((simulated.counted(), simulated.driver.report.llm_usage.records), (210, 10));
+}
+
+#[tokio::test]
 async fn lists_that_the_server_cuts_are_followed() {
     let options = Options {
         generation: Generation::V6_9,

@@ -9,7 +9,7 @@ use super::list::List;
 use crate::{
     model::{CounterChange, CounterRow, LlmTokens, OTHER, Timestamp},
     upstream::cliproxy::{
-        attempt::{Attempt, Outcome},
+        attempt::{Attempt, Billed, Outcome},
         ledger::Ledger,
         names::{self, Names, UNKNOWN},
         record::Known,
@@ -267,13 +267,15 @@ impl Api {
     }
 }
 
-/// Attempts of which only the number and all tokens are known.
+/// Attempts of which only the number and all tokens are known. They may be old: they are in no budget, and not recent.
 pub(super) fn nameless(api_key: &Arc<str>, model: &Arc<str>, tokens: u64) -> Attempt {
     Attempt {
         api_key: Arc::clone(api_key),
         provider: UNKNOWN.into(),
         model: Arc::clone(model),
+        started: Some(Timestamp::default()),
         tokens: LlmTokens { total: tokens, ..LlmTokens::default() },
+        billed: Billed { unclassified: tokens, ..Billed::default() },
         ..Attempt::default()
     }
 }

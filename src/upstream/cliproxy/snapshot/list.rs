@@ -21,7 +21,7 @@ pub(super) struct List {
     pub(super) first: u64,
     /// Stands for the last detail; 0: it is not known.
     pub(super) last: u64,
-    /// The total of tokens when all details were counted.
+    /// Tokens of the details counted.
     pub(super) tokens: u64,
     /// Details that are still to come of a part of a former list.
     pub(super) again: u64,

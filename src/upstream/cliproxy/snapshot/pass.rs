@@ -62,6 +62,9 @@ impl<'r> Model<'r> {
         details: &mut Details<'r>,
         odd: &OddFields,
     ) -> serde_json::Result<()> {
+        if scanner.skips_other(b'{', ("models", "model"), odd)? {
+            return Ok(());
+        }
         let (mut is_followed, mut length) = (true, 0);
         scanner.object(|scanner, key| match key {
             "total_requests" => {
@@ -70,6 +73,7 @@ impl<'r> Model<'r> {
             "total_tokens" => {
                 scanner.count().map(|count| self.tokens = count.filter(|count| *count < TOKENS))
             }
+            "details" if scanner.skips_other(b'[', ("model", "details"), odd)? => Ok(()),
             "details" => match Pass::begin(self, books, details, odd) {
                 Some(pass) => pass.read(scanner),
                 None => {
@@ -107,7 +111,7 @@ struct Pass<'p, 'n> {
     /// Details of which it is not clear yet whether they are of the same list.
     held: Option<Vec<Vec<u8>>>,
     held_bytes: usize,
-    /// Tokens of the details that were counted.
+    /// Tokens of details that were counted and are not in the list's yet.
     tokens: u64,
     /// Details that were counted and are not in the books yet.
     counted: Counted,
@@ -204,9 +208,8 @@ impl<'p, 'n> Pass<'p, 'n> {
         let Counted { attempts, readable, unreadable } = &mut self.counted;
         let mut books = lock(self.books);
         books.add(&attempts[..std::mem::take(readable)], self.model.reader);
-        for _ in 0..std::mem::take(unreadable) {
-            books.ledger.add_unreadable();
-        }
+        *unreadable = 0;
+        self.list.tokens = self.list.tokens.saturating_add(std::mem::take(&mut self.tokens));
         books.set(&self.model.labels, &self.list);
         books
     }
@@ -307,8 +310,7 @@ impl<'p, 'n> Pass<'p, 'n> {
         let is_former = self.before.again > 0 || self.before.former_read.is_some();
         let missed = requests.saturating_sub(self.list.count);
         if requests > length && missed > 0 && !is_former {
-            let tokens = self.list.tokens.saturating_add(self.tokens);
-            let tokens = self.model.tokens.map_or(0, |total| total.saturating_sub(tokens));
+            let tokens = self.model.tokens.map_or(0, |total| total.saturating_sub(self.list.tokens));
             let Attempt { api_key, model, .. } = &self.model.attempt;
             books.ledger.add_some(&nameless(api_key, model, tokens), missed, self.model.reader.now);
         }

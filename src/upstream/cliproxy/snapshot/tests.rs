@@ -329,7 +329,19 @@ fn lists_whose_oldest_details_are_dropped_are_followed() {
     }
     house.restart();
     house.attempts(4);
-    assert_eq!(house.counted(), all + 4);
+    all += 4;
+    assert_eq!(house.counted(), all);
+    // An answer is cut off, and the next list is, too.
+    for bytes in (house.text().len() / 4..house.text().len()).step_by(97) {
+        house.attempts(10);
+        house.cut(20);
+        house.poll(Some(bytes));
+        house.attempts(25);
+        house.cut(20);
+        house.next_process();
+        all += 35;
+        assert_eq!(house.counted(), all, "{bytes}");
+    }
     // Never read before it was cut.
     let mut house = House::new();
     house.attempts(100);
@@ -409,6 +421,13 @@ fn of_lists_that_are_not_followed_the_totals_are_counted() {
         rows.map(|row| (row.requests, row.tokens.total)).collect::<Vec<_>>()
     };
     assert_eq!(of_other(&house), [(10, 10)]);
+    let unpriced = |house: &House| {
+        let usage = lock(&house.books).ledger.usage(|key| key.into(), NOW);
+        let other = usage.rows.iter().filter(|row| &*row.api_key == OTHER).map(|row| row.unpriced_tokens);
+        let budgets = usage.periods.iter().filter(|period| &*period.api_key == OTHER);
+        (other.sum::<u64>(), budgets.map(|period| period.month.tokens).sum::<u64>())
+    };
+    assert_eq!(unpriced(&house), (10, 0), "they may be old");
     house.next_process();
     assert_eq!(house.read(&many(0..all, 3)), Some(10));
     assert_eq!(house.sums().0, 3 * all as u64);
@@ -460,7 +479,35 @@ fn a_detail_that_is_too_large_costs_only_itself() {
             text.insert_str(at, &long);
             assert_eq!(house.read(&text), Some(0));
             let usage = lock(&house.books).ledger.usage(|key| key.into(), NOW);
-            assert_eq!((usage.records, house.sums().0), (4, 3), "{place}");
+            assert_eq!((usage.records, house.sums().0), (0, 3), "{place}");
+        }
+    }
+}
+
+#[test]
+fn a_list_that_is_none_costs_only_itself() {
+    for (odd, expected) in [
+        (r#""x":5"#, "apis.api: a number where an object was expected"),
+        (r#""x":{"models":"none"}"#, "api.models: a string where an object was expected"),
+        (r#""x":{"models":{"m":[{}]}}"#, "models.model: a list where an object was expected"),
+        (
+            r#""x":{"models":{"m":{"details":{"0":[]},"total_requests":1}}}"#,
+            "model.details: an object where a list was expected",
+        ),
+    ] {
+        let mut house = House::new();
+        house.attempts(3);
+        let text = house.text();
+        for text in [
+            text.replacen(r#""apis":{"#, &format!(r#""apis":{{{odd},"#), 1),
+            text.replacen("]}}}},", &format!("]}}}}}},{odd}}},"), 1),
+        ] {
+            let fields = OddFields::default();
+            let reader = Reader { names: house.names.clone(), known: Known::default(), now: NOW };
+            let mut scanner = Scanner::new(text.as_bytes(), DETAIL);
+            assert!(read_from(&mut scanner, &house.books, &reader, &fields).unwrap(), "{odd}");
+            let found: Vec<_> = fields.take().into_keys().map(|field| field.to_string()).collect();
+            assert_eq!((found, house.sums()), (vec![expected.to_owned()], (3, 30)), "{odd}");
         }
     }
 }
@@ -476,14 +523,12 @@ fn other_values_are_no_snapshot() {
     assert!(read(r#"{"usage":null}"#).unwrap());
     assert!(read(r#"{"usage":{"apis":null}}"#).unwrap());
     assert!(!read(r#"{"success":true}"#).unwrap());
-    for text in
-        ["[]", r#"{"usage":[]}"#, r#"{"usage":{"apis":{"k":{"models":{"m":{"details":{}}}}}}}"#, "<html>"]
-    {
+    for text in ["[]", r#"{"usage":[]}"#, r#"{"usage":{"apis":[]}}"#, "<html>"] {
         assert!(read(text).is_err(), "{text}");
     }
     let odd =
         r#"{"usage":{"apis":{"k":{"models":{"m":{"details":[5, {"timestamp": 7, "tokens": "no"}, {}]}}}}}}"#;
     assert!(read(odd).unwrap());
     let usage = lock(&house.books).ledger.usage(|key| key.into(), NOW);
-    assert_eq!((usage.records, usage.rows[0].requests), (3, 2));
+    assert_eq!((usage.records, usage.rows[0].requests), (0, 2));
 }
