@@ -3,13 +3,13 @@
 //! Both carry secrets: client keys, keys and accounts at providers, addresses, whole answers of providers. What is kept of
 //! them is hashed or counted here, and the rest is dropped.
 
-mod written;
+mod detail;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use self::detail::Detail;
 use super::{
     attempt::{Attempt, Billed, Outcome, Tier},
     names::{self, Names, UNKNOWN},
@@ -303,35 +303,6 @@ struct Whose {
 /// The most of these that are remembered. Large servers have some hundred credentials.
 const MET: usize = 64;
 
-/// A detail whose fields are all as expected.
-#[derive(Deserialize)]
-struct Detail<'a> {
-    timestamp: Option<&'a str>,
-    latency_ms: Option<u64>,
-    source: Option<&'a str>,
-    /// As JSON.
-    #[serde(borrow, default, deserialize_with = "json_text")]
-    auth_index: Option<&'a str>,
-    tokens: Option<DetailTokens>,
-    failed: Option<bool>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct DetailTokens {
-    input_tokens: u64,
-    output_tokens: u64,
-    reasoning_tokens: u64,
-    cached_tokens: u64,
-    cache_read_tokens: u64,
-    cache_creation_tokens: u64,
-    total_tokens: u64,
-}
-
-fn json_text<'de, D: Deserializer<'de>>(value: D) -> Result<Option<&'de str>, D::Error> {
-    Option::<&RawValue>::deserialize(value).map(|raw| raw.map(RawValue::get))
-}
-
 impl<'n> Details<'n> {
     pub(super) fn new(names: &'n Names, known: &'n Known) -> Self {
         Details { names, known, met: Vec::new() }
@@ -340,14 +311,14 @@ impl<'n> Details<'n> {
     /// Reads the detail of one model that `text` begins with into `attempt`, which has the client key and the model already.
     /// Returns its length; absent: it is not whole, or not in the form in which servers write it.
     pub(super) fn read_first(&mut self, text: &[u8], attempt: &mut Attempt) -> Option<usize> {
-        let (detail, length) = written::first(text)?;
+        let (detail, length) = detail::first(text)?;
         self.fill(attempt, detail);
         Some(length)
     }
 
     /// The length of such a detail.
     pub(super) fn length(text: &[u8]) -> Option<usize> {
-        written::first(text).map(|(_, length)| length)
+        detail::first(text).map(|(_, length)| length)
     }
 
     /// Reads a detail of any form as [`Details::read_first`] does. Returns whether it can be read.

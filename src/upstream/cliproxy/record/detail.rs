@@ -1,12 +1,40 @@
-//! Reads a detail as servers write it: these fields in this order, without spaces and escapes. That takes a small part of
-//! the time that JSON of any form takes. Absent: it is of another form, or it is not whole.
+//! A detail of a snapshot as it is in JSON.
 
-use super::{Detail, DetailTokens};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
-/// The text that was not read yet.
-struct Text<'a>(&'a [u8]);
+/// A detail whose fields are all as expected.
+#[derive(Deserialize)]
+pub(super) struct Detail<'a> {
+    pub(super) timestamp: Option<&'a str>,
+    pub(super) latency_ms: Option<u64>,
+    pub(super) source: Option<&'a str>,
+    /// As JSON.
+    #[serde(borrow, default, deserialize_with = "json_text")]
+    pub(super) auth_index: Option<&'a str>,
+    pub(super) tokens: Option<DetailTokens>,
+    pub(super) failed: Option<bool>,
+}
 
-/// Reads the detail that `text` begins with, and returns its length, too.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct DetailTokens {
+    pub(super) input_tokens: u64,
+    pub(super) output_tokens: u64,
+    pub(super) reasoning_tokens: u64,
+    pub(super) cached_tokens: u64,
+    pub(super) cache_read_tokens: u64,
+    pub(super) cache_creation_tokens: u64,
+    pub(super) total_tokens: u64,
+}
+
+fn json_text<'de, D: Deserializer<'de>>(value: D) -> Result<Option<&'de str>, D::Error> {
+    Option::<&RawValue>::deserialize(value).map(|raw| raw.map(RawValue::get))
+}
+
+/// Reads the detail that `text` begins with if servers wrote it: these fields in this order, without spaces and escapes.
+/// That takes a small part of the time that JSON of any form takes. Returns its length, too; absent: it is of another form, or
+/// it is not whole.
 pub(super) fn first(text: &[u8]) -> Option<(Detail<'_>, usize)> {
     let whole = text.len();
     let mut text = Text(text);
@@ -30,6 +58,9 @@ pub(super) fn first(text: &[u8]) -> Option<(Detail<'_>, usize)> {
     let detail = Detail { timestamp, latency_ms, source, auth_index, tokens: Some(tokens), failed };
     Some((detail, whole - text.0.len()))
 }
+
+/// The text that was not read yet.
+struct Text<'a>(&'a [u8]);
 
 impl<'a> Text<'a> {
     fn literal(&mut self, literal: &str) -> Option<()> {
