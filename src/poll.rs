@@ -97,7 +97,7 @@ impl Poller {
         let start = clock.now().uptime + config.interval.min(FIRST_POLLS_WITHIN).mul_f64(fastrand::f64());
         let schedule = Schedule::new(config, upstream.plan(), start);
         let beat = Beat::default();
-        upstream.tell(&beat);
+        upstream.set_beat(&beat);
         Poller {
             upstream,
             schedule,
@@ -198,12 +198,13 @@ impl Poller {
         self
     }
 
-    /// Goes on where an earlier loop of the target stopped, at the pace of this one: with the same login, and in the
-    /// middle of a long list. Only for the same system and the same way to ask it.
+    /// Goes on where an earlier loop of the target stopped, at the pace and with the prices of this one: with the same login,
+    /// and in the middle of a long list. Only for the same system and the same way to ask it.
     #[must_use]
     pub fn going_on(self, before: Handover) -> Self {
         let mut poller = Poller { requests: self.requests, beat: self.beat, ..*before.0 };
-        poller.upstream.tell(&poller.beat);
+        poller.upstream.set_costs(self.upstream);
+        poller.upstream.set_beat(&poller.beat);
         poller.upstream.set_timeouts(self.schedule.config().timeouts());
         poller.schedule.change(self.schedule.config().clone(), poller.clock.now().uptime);
         for (part, state) in &mut poller.report.parts {

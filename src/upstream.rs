@@ -175,13 +175,20 @@ impl Upstream {
     }
 
     /// Signals `beat` with every request, which has its own time limit.
-    pub fn tell(&mut self, beat: &Beat) {
+    pub fn set_beat(&mut self, beat: &Beat) {
         match self {
-            Upstream::Marzban(marzban) => marzban.tell(beat),
-            Upstream::Xui(xui) => xui.tell(beat),
-            Upstream::Cliproxy(cliproxy) => cliproxy.tell(beat),
+            Upstream::Marzban(marzban) => marzban.set_beat(beat),
+            Upstream::Xui(xui) => xui.set_beat(beat),
+            Upstream::Cliproxy(cliproxy) => cliproxy.set_beat(beat),
             #[cfg(test)]
             Upstream::Scripted(scripted) => scripted.beat = beat.clone(),
+        }
+    }
+
+    /// Takes the prices of tokens and the time zone of budgets from a client that is set up with others.
+    pub fn set_costs(&mut self, newer: Upstream) {
+        if let (Upstream::Cliproxy(cliproxy), Upstream::Cliproxy(newer)) = (self, newer) {
+            cliproxy.set_costs(*newer);
         }
     }
 

@@ -54,7 +54,7 @@ pub(super) async fn run(mut config: Config, storage: Option<PathBuf>, targets: &
     let mut reports = future::join_all(reads).await;
     reports.sort_by(|a, b| a.target.cmp(&b.target));
 
-    let failed = tell(&reports)?;
+    let failed = print_outcomes(&reports)?;
     let reports: Vec<_> = reports.into_iter().map(Arc::new).collect();
     let page = exposition::render(&reports, clock.now(), &options, Format::Classic, Coding::Identity);
     let mut out = io::stdout().lock();
@@ -68,7 +68,7 @@ pub(super) async fn run(mut config: Config, storage: Option<PathBuf>, targets: &
 }
 
 /// Prints a line per target and part on stderr. Returns whether anything failed.
-fn tell(reports: &[Report]) -> io::Result<bool> {
+fn print_outcomes(reports: &[Report]) -> io::Result<bool> {
     let mut err = io::stderr().lock();
     let mut failed = false;
     for report in reports {

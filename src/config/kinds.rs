@@ -128,6 +128,16 @@ impl Target {
         }
     }
 
+    /// Whether the client of `other` can go on for this one.
+    pub fn is_read_as(&self, other: &Target) -> bool {
+        match (&self.kind, &other.kind) {
+            (TargetKind::Cliproxy(cliproxy), TargetKind::Cliproxy(other)) => {
+                cliproxy.differs_in_costs_alone(other)
+            }
+            (kind, other) => kind == other,
+        }
+    }
+
     /// Whether its client hashes what it meets: keys and accounts that must appear nowhere.
     pub fn hashes(&self) -> bool {
         match &self.kind {

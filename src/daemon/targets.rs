@@ -61,7 +61,7 @@ pub(super) struct TargetsPlan {
 enum Start {
     /// What it knew, if it is the same system.
     Knowing,
-    /// Everything, its login included: only the pace has changed.
+    /// Everything, its login included: only the pace or the prices have changed.
     GoingOn,
 }
 
@@ -94,7 +94,7 @@ impl Targets {
             let same = running.filter(|_| !has_changed);
             match same {
                 Some(running) if running == target => None,
-                Some(running) if running.kind == target.kind => Some((target.clone(), Start::GoingOn)),
+                Some(running) if running.is_read_as(target) => Some((target.clone(), Start::GoingOn)),
                 _ => Some((target.clone(), Start::Knowing)),
             }
         };

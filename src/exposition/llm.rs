@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
 };
 
 use super::{
@@ -125,13 +124,9 @@ fn each_histogram(
             });
             let labels = [view.target(), &row.provider, &row.model];
             let bounds = Times::BOUNDS.into_iter().zip(cumulative);
-            series.add_histogram(&labels, bounds, nanos(times.sum), times.count());
+            series.add_histogram(&labels, bounds, times.sum, times.count());
         }
     }
-}
-
-fn nanos(time: Duration) -> Number {
-    Number::Nanos(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
 }
 
 fn write_errors(text: &mut Text, views: &[View<'_>]) {

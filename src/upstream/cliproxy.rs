@@ -272,8 +272,13 @@ impl Cliproxy {
         }
     }
 
-    pub(super) fn tell(&mut self, beat: &Beat) {
+    pub(super) fn set_beat(&mut self, beat: &Beat) {
         self.beat = beat.clone();
+    }
+
+    pub(super) fn set_costs(&mut self, newer: Cliproxy) {
+        self.config = newer.config;
+        lock(&self.books).ledger.set_costs(Arc::clone(&self.config.prices), self.config.zone.clone());
     }
 
     pub(super) fn take_notes(&mut self) -> Notes {
@@ -379,7 +384,8 @@ impl Cliproxy {
             credentials.push(credential);
         }
         self.totals.limit(&labels, &entries);
-        // A key or file that is put back begins again alone. After a restart, keys may come later than files.
+        // The counter of a key or file that is put back begins again, and no other one. After a restart, keys may come later
+        // than files.
         let restarted = fell && !held;
         let is_known = std::mem::take(&mut self.restarted);
         if restarted && !is_known {

@@ -161,7 +161,7 @@ impl Marzban {
         }
     }
 
-    pub(super) fn tell(&mut self, beat: &Beat) {
+    pub(super) fn set_beat(&mut self, beat: &Beat) {
         self.beat = beat.clone();
     }
 

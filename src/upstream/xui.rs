@@ -213,7 +213,7 @@ impl Xui {
         NamedUsers::default()
     }
 
-    pub(super) fn tell(&mut self, beat: &Beat) {
+    pub(super) fn set_beat(&mut self, beat: &Beat) {
         self.beat = beat.clone();
     }
 

@@ -129,8 +129,8 @@ impl Sums {
             self.cache_creation += cache_creation;
             *self.by_status.entry(record.outcome.status()).or_default() += 1;
             // Of an answer that comes at once it is the duration, which shows since 7.3.
-            let is_told = generation < Generation::V7_3 || record.stream;
-            if succeeded && is_told && record.ttft_ms > 0 {
+            let is_shown = generation < Generation::V7_3 || record.stream;
+            if succeeded && is_shown && record.ttft_ms > 0 {
                 *self.ttfts_ms.entry(record.ttft_ms).or_default() += 1;
             }
         }

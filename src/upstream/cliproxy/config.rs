@@ -28,6 +28,14 @@ pub struct CliproxyConfig {
     pub zone: TimeZone,
 }
 
+impl CliproxyConfig {
+    /// Whether `other` differs in nothing but prices and the time zone, which a client can change while it runs.
+    pub fn differs_in_costs_alone(&self, other: &CliproxyConfig) -> bool {
+        let CliproxyConfig { prices, zone, .. } = other;
+        *other == CliproxyConfig { prices: Arc::clone(prices), zone: zone.clone(), ..self.clone() }
+    }
+}
+
 /// How usage is to be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UsageSetting {

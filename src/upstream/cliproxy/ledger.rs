@@ -107,6 +107,16 @@ impl Ledger {
         unreadable.into_changes()
     }
 
+    /// Sets the prices of later attempts, and the zone of days and months.
+    pub(super) fn set_costs(&mut self, prices: Arc<Prices>, zone: TimeZone) {
+        for (provider, Provider { errors: _, models, recent: _ }) in &mut self.providers {
+            for (name, model) in models {
+                model.price = price_of_series(&prices, provider, name);
+            }
+        }
+        (self.prices, self.zone, self.calendar) = (prices, zone, Calendar::default());
+    }
+
     /// Counts one attempt that came to us at `now`.
     pub(super) fn add(&mut self, attempt: &Attempt, now: Timestamp) {
         self.add_some(attempt, 1, now);
@@ -345,12 +355,16 @@ impl Ledger {
     fn restored_model(&mut self, provider: &Arc<str>, model: &Arc<str>) -> &mut Model {
         let models = &mut self.providers.entry(Arc::clone(provider)).or_default().models;
         models.entry(Arc::clone(model)).or_insert_with(|| {
-            let is_own = **provider != *OTHER && **model != *OTHER;
             self.models += usize::from(**model != *OTHER);
-            let price = if is_own { self.prices.price(provider, model).cloned() } else { None };
-            Model { price, ..Model::default() }
+            Model { price: price_of_series(&self.prices, provider, model), ..Model::default() }
         })
     }
+}
+
+/// Absent: there is none, or the models of the series have prices of their own.
+fn price_of_series(prices: &Prices, provider: &str, model: &str) -> Option<Arc<ModelPrice>> {
+    let is_own = provider != OTHER && model != OTHER;
+    if is_own { prices.price(provider, model).cloned() } else { None }
 }
 
 /// The label of a name: itself if it has a place or there is room for it. Names that have one are not copied.

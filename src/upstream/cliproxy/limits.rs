@@ -103,7 +103,8 @@ impl Limits {
         self.shown.values_mut().for_each(|shown| shown.cooldowns.clear());
     }
 
-    /// Adds what is known to a credential as a list has it. A list that has cooldowns or quotas knows better.
+    /// Adds what is known to a credential as a list has it. Cooldowns and quotas that the list has
+    /// itself replace what records showed.
     pub(super) fn complete(&self, credential: &mut Credential, has_cooldowns: bool, now: Timestamp) {
         let Some(Shown { windows, cooldowns }) = self.shown.get(&credential.label) else { return };
         if credential.quotas.is_empty() {

@@ -289,7 +289,7 @@ impl Tokens {
 pub(super) struct Details<'n> {
     names: &'n Names,
     known: &'n Known,
-    /// Whose the last attempts were, by source and index as they are in a detail.
+    /// The credentials of the last attempts, by source and index as they are in a detail.
     met: Vec<(String, String, Whose)>,
 }
 

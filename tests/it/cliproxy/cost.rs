@@ -132,11 +132,14 @@ fn costs_go_on_over_restarts_and_changes_of_prices() {
     // What was billed stays; from now on, it costs more.
     let dearer = |price: Price| Price { input: price.input * 3, output: price.output + 1, ..price };
     let (codex, claude) = (dearer(CODEX), dearer(CLAUDE));
+    let probes = || proxy.wire.requests_to("/v8/");
+    let before = probes();
     write_prices(&home, codex, claude);
     daemon.reload();
     check(&daemon, &expected);
     use_models(&proxy, codex, claude, &mut expected);
     check(&daemon, &expected);
+    assert_eq!(probes(), before, "the client is the same one");
 
     // Without a price, nothing more is added.
     fs::write(home.folder().join("prices.json"), r#"{"other": {"input_cost_per_token": 1e-6}}"#).unwrap();

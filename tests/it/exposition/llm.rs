@@ -288,3 +288,15 @@ fn histograms_are_cumulative() {
     assert_eq!(find(&samples, "llm_request_duration_seconds_sum", &[]).next(), Some(703.802));
     assert_eq!(find(&samples, name, &[]).count(), Times::BOUNDS.len() + 1);
 }
+
+#[test]
+fn a_busy_server_does_not_reach_the_end_of_a_sum() {
+    let mut usage = usage();
+    // 10,000 attempts in flight at all times, over ten years.
+    usage.times[0].duration.sum = Duration::from_millis(3_153_600_000_000_500);
+    let mut report = proxy();
+    report.merge(Fact::LlmUsage(Arc::new(usage)), now());
+    let samples = parsed(&[Arc::new(report)], &options(UserLabels::Name));
+    let sum = find(&samples, "llm_request_duration_seconds_sum", &[]).next();
+    assert_eq!(sum, Some(3_153_600_000_000.5));
+}

@@ -429,16 +429,26 @@ fn what_was_billed_stays_when_prices_change() {
     let mut ledger = ledger();
     ledger.add(&attempt("k", "codex", "m1"), at(NOON));
     disk.commit(ledger.changes());
+    let mut live = ledger;
     for (prices, cost, unpriced) in
         [(prices("2"), 109_000, 0), (Arc::default(), 109_000, 8), (prices("1"), 162_000, 8)]
     {
+        live.set_costs(Arc::clone(&prices), TimeZone::UTC);
+        live.add(&attempt("k", "codex", "m1"), at(NOON));
+        live.changes();
         let mut ledger = disk.ledger(Caps::default(), &prices, "UTC");
         ledger.add(&attempt("k", "codex", "m1"), at(NOON));
         disk.commit(ledger.changes());
         let usage = usage(&ledger);
         let seen = (usage.rows[0].cost_nanos, usage.rows[0].unpriced_tokens, usage.periods[0].day.cost_nanos);
         assert_eq!(seen, (cost, unpriced, cost));
+        let in_place = live.usage(|key| key.into(), at(NOON));
+        assert_eq!((in_place.rows, in_place.periods), (usage.rows, usage.periods));
     }
+    live.set_costs(Arc::default(), TimeZone::get("Asia/Tokyo").unwrap());
+    live.add(&attempt("k", "codex", "m1"), at("2026-11-29T01:00[Asia/Tokyo]"));
+    let day = live.usage(|key| key.into(), at("2026-11-29T01:00[Asia/Tokyo]")).periods[0].day;
+    assert_eq!((day.since, day.tokens), (at("2026-11-29T00:00[Asia/Tokyo]"), 8));
 }
 
 /// However attempts are cut into batches, and wherever the process dies, the sums are those of one pass.
