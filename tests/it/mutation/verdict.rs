@@ -13,14 +13,17 @@ const FIELD: usize = 6;
 const ROW_FIELD: usize = 3;
 
 /// Families that count or sum rows, each with the label of these rows. A row changes their values.
-const TOTALS: [(&str, &str); 6] = [
+const TOTALS: [(&str, &str); 7] = [
     ("proxymeter_inbound_users", "user"),
     ("proxymeter_users", "user"),
+    ("proxymeter_users_by_admin", "user"),
     ("proxymeter_users_online", "user"),
     ("proxymeter_users_seen", "user"),
     ("proxymeter_users_expiring", "user"),
     ("proxymeter_users_near_quota", "user"),
 ];
+/// Families whose field has a meaning where it is missing. So it costs more when it cannot be read than when it is missing.
+const PRESUMED: [&str; 1] = ["proxymeter_user_renews"];
 /// Families that count the rows themselves, whatever is in them.
 const COUNTED: [&str; 4] = [
     "proxymeter_target_users_counted",
@@ -145,11 +148,13 @@ impl Baseline {
             Cost::Few(_) if mutant.len() > 1 => has(known.alone.get(&mutation.key()), at),
             Cost::Few(Some(row)) => row.have(sample),
             Cost::Few(None) => sample.name != UP && !self.names_row(sample),
+            Cost::Field(_, Some(row)) if PRESUMED.contains(&&*sample.name) => row.have(sample),
             Cost::Field(field, _) => has(known.removals.get(&(mutation.polled, field.clone())), at),
             Cost::Answer => has(known.failures.get(&mutation.polled), at),
             Cost::Failure { own, others } => {
                 let names_row_of = |label: &&str| sample.label(label).is_some_and(|value| !value.is_empty());
-                sample.name != UP && (own.iter().any(names_row_of) || !others.iter().any(names_row_of))
+                let is_own = |label: &&str| names_row_of(label) || TOTALS.contains(&(&*sample.name, *label));
+                sample.name != UP && (own.iter().any(is_own) || !others.iter().any(names_row_of))
             }
         }
     }
