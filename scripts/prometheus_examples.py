@@ -21,7 +21,6 @@ OWN = {
     "ProxymeterStorageFailing": "src/alert/rule/kinds.rs",
     "ProxymeterReloadFailed": "src/alert/rule/kinds.rs",
     "ProxymeterHeartbeatWithheld": "src/alert/rule/kinds.rs",
-    "ProxymeterLoginRefused": "src/alert/rule/kinds.rs",
     "ProxymeterNotificationsFailing": "src/notify/delivery/fallback.rs",
 }
 

@@ -19,7 +19,7 @@ pub use file::{PrometheusRule, groups};
 
 /// Rules whose alert in Prometheus can differ from the built-in one for longer than a few evaluations, and what it does
 /// then.
-pub static DIFFERENCES: [(Question, &str); 9] = [
+pub static DIFFERENCES: [(Question, &str); 12] = [
     (
         Question::UserExpiry,
         "resolves when the user becomes limited or waits for the first use and, without the step \"0s\", when the user \
@@ -41,6 +41,12 @@ pub static DIFFERENCES: [(Question, &str); 9] = [
     (
         Question::AccountingStalled,
         "resolves when proxymeter restarts. It fires again only after traffic was counted once more",
+    ),
+    (Question::LoginRefused, "resolves while the target fails for another reason than the refused login"),
+    (Question::StoreFailing, "fires after six minutes, not after ten seconds"),
+    (
+        Question::HeartbeatWithheld,
+        "is about the last 15 minutes, so that it resolves later, and while `interval` of the heartbeat is longer",
     ),
     (Question::OutboundDown, "resolves when the outbound is not probed any more, not an hour later"),
     (

@@ -24,6 +24,8 @@ families! {
         "Unix time of the last complete read of a part of the target. Its values are cached and older than this by at most the duration of that read.");
     TARGET_PART_DURATION = Gauge("target_part_poll_duration_seconds", ["target", "part"],
         "Duration of the last complete read of a part. The users of a large panel are walked slowly by design.");
+    TARGET_LOGIN_REFUSED = Gauge("target_login_refused", ["target"],
+        "Whether the target refuses the login, or has locked our address out, when last polled; no series while it fails for another reason.");
     TARGET_TRAFFIC_LAST_MOVED = Gauge("target_traffic_last_moved_timestamp_seconds", ["target"],
         "Unix time at which the polled bytes through all proxies last changed, since proxymeter started; no series before the first change, and where the panel does not count active users.");
     TARGET_CERTIFICATE_EXPIRY = Gauge("target_certificate_expiry_timestamp_seconds", ["target"],
@@ -76,6 +78,9 @@ pub(super) fn write(text: &mut Text, views: &[View<'_>]) {
         state.last_success.map(|moment| moment.wall)
     });
     each_part(text, &TARGET_PART_DURATION, views, |_, state| state.duration);
+    each_target(text, &TARGET_LOGIN_REFUSED, views, |view| {
+        view.report.login_refusal().map(|refusal| refusal.is_some())
+    });
     each_target(text, &TARGET_TRAFFIC_LAST_MOVED, views, |view| {
         view.report.counts.active()?;
         view.if_fresh(Part::System, view.report.history.traffic().flat_since()).map(|moment| moment.wall)

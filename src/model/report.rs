@@ -6,8 +6,8 @@ use std::{
 
 use super::{
     Admin, Core, Counter, Credential, Fact, History, Host, Identity, Inbound, LlmMode, LlmState, LlmUsage,
-    Moment, Node, NodeStats, NodeTraffic, Outbound, Outcome, Part, PartState, ProxyTraffic, Thresholds,
-    Timestamp, Total, Unread, User, UserCounts, UserNodeTraffic, Users,
+    Moment, Node, NodeStats, NodeTraffic, Outbound, Outcome, Part, PartState, ProxyTraffic, Reason,
+    Thresholds, Timestamp, Total, Unread, User, UserCounts, UserNodeTraffic, Users,
 };
 
 /// Everything known of one target: each part's last good answer, and the outcome of its last attempt.
@@ -132,6 +132,19 @@ impl Report {
             LlmMode::Snapshot | LlmMode::Queue => self.fresh(Part::Usage, now),
         };
         is_shown.then_some(&*self.llm_usage)
+    }
+
+    /// Why the target refuses the login, or our address, if it does at present; the outer absent: it did not say since.
+    pub fn login_refusal(&self) -> Option<Option<Reason>> {
+        let outcomes = self.unreachable.iter().chain(self.parts.values().map(|state| &state.outcome));
+        let mut refusals = outcomes.filter_map(|outcome| match outcome {
+            Outcome::Failed { reason: reason @ (Reason::Auth | Reason::Banned), .. } => Some(*reason),
+            _ => None,
+        });
+        match refusals.next() {
+            Some(reason) => Some(Some(reason)),
+            None => (self.up == Some(true)).then_some(None),
+        }
     }
 
     /// The outcome of the last attempt at `part`; absent: it was never tried. A part that is not requested because the

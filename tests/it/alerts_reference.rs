@@ -106,8 +106,9 @@ Use one source of alerts, otherwise each of them arrives twice:
   that is down cannot say so.
 
 If the alerts of both reach one Alertmanager, remove the labels `job` and `cluster` from those of Prometheus, as
-[`both-sources.yml`](../packaging/prometheus/both-sources.yml) does. All other labels are the same, and alerts with the same
-labels are one alert.
+[`both-sources.yml`](../packaging/prometheus/both-sources.yml) does. All other labels of alerts about targets are the same, and
+alerts with the same labels are one alert. Alerts about the exporter keep the label `instance` and arrive twice: disable
+`store_failing`, `reload_failed` and `heartbeat_withheld`, or do not load `exporter.rules.yml`.
 
 `proxymeter rules --config.file=FILE` prints these rules for a configuration: with its own steps, times, severities and names,
 without the rules that it disables, with those that it adds, and with `exporter.rules.yml` and `recording.rules.yml`. With
@@ -115,8 +116,9 @@ without the rules that it disables, with those that it adds, and with `exporter.
 
 Rules in Prometheus know what the metrics show. Names of users in `subjects` and `exclude` must be those of the metrics, so with
 `labels = \"hash\"` they match the hashes, and users without series (`users.limit`, `labels = \"off\"`) have no alerts. After a
-quota was topped up or reset, an alert stays for 15 minutes. Reasons are only in the built-in alerts. In some other cases the
-alert in Prometheus differs, too:
+quota was topped up or reset, an alert stays for 15 minutes. Reasons are only in the built-in alerts. While the exporter is not
+scraped for more than three minutes, alerts resolve, and fire again afterwards. The counts of users per target have fixed steps
+and are left out if a rule has other steps or names of users. In some other cases the alert in Prometheus differs, too:
 
 | Rule | The alert in Prometheus |
 |---|---|

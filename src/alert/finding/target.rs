@@ -27,14 +27,9 @@ pub(super) fn target_down(rule: &Rule, report: &Report, now: Moment) -> (Judged,
 
 /// Requests with a login that was refused wait, so this holds until the next one is taken.
 pub(super) fn login_refused(report: &Report) -> (Judged, Vec<Crossing>) {
-    let outcomes = report.unreachable.iter().chain(report.parts.values().map(|state| &state.outcome));
-    let mut refusals = outcomes.filter_map(|outcome| match outcome {
-        Outcome::Failed { reason: reason @ (Reason::Auth | Reason::Banned), .. } => Some(reason.label()),
-        _ => None,
-    });
-    match refusals.next() {
-        Some(reason) => of_target(Some((1, Reading::Word(reason.into())))),
-        None if report.up == Some(true) => (Judged::Those(vec!["".into()]), Vec::new()),
+    match report.login_refusal() {
+        Some(Some(reason)) => of_target(Some((1, Reading::Word(reason.label().into())))),
+        Some(None) => (Judged::Those(vec!["".into()]), Vec::new()),
         None => (Judged::Nothing, Vec::new()),
     }
 }

@@ -114,16 +114,17 @@ pub(super) fn conditions(rule: &Rule) -> Vec<Condition> {
         }
         Question::LlmUsageGap => each(&[], one(usage_gap(&target())), plain),
         // Written by hand, among the rules about the exporter.
-        Question::LoginRefused
-        | Question::StoreFailing
-        | Question::ReloadFailed
-        | Question::HeartbeatWithheld => Vec::new(),
+        Question::LoginRefused => {
+            let refused = target().last("proxymeter_target_login_refused", "");
+            each(&[], one(format!("{refused} == 1")), plain)
+        }
+        Question::StoreFailing | Question::ReloadFailed | Question::HeartbeatWithheld => Vec::new(),
     }
 }
 
-/// The rule that counts the users of each target for a default rule about users, if there is one.
+/// The rule that counts the users of each target for a default rule about users, if there is one and its step is in force.
 pub(super) fn users_counted(rule: &Rule) -> Option<PrometheusRule> {
-    let (counted, selector) = match rule.kind.question {
+    let (counted, users): (_, fn(&Scope<'_>) -> String) = match rule.kind.question {
         Question::UserExpiry => (
             Counted {
                 alertname: "ProxymeterUsersExpiring",
@@ -132,22 +133,29 @@ pub(super) fn users_counted(rule: &Rule) -> Option<PrometheusRule> {
                 summary: "Users expire within a day.",
                 what: "expire within a day",
             },
-            ("proxymeter_users_expiring", "within=\"1d\""),
+            |users: &Scope<'_>| users.last_of_targets("proxymeter_users_expiring", "within=\"1d\""),
         ),
         Question::UserQuota => (
             Counted {
                 alertname: "ProxymeterUsersNearQuota",
                 label: "ratio",
                 step: "95%",
-                summary: "Users have used up most or all of the data limit.",
-                what: "have used 95% or more of the data limit",
+                summary: "Users have nearly used up the data limit.",
+                what: "have used 95% of the data limit, but not all of it",
             },
-            ("proxymeter_users_near_quota", "ratio=\"0.95\""),
+            // Those who have used it up may stay so for months.
+            |users: &Scope<'_>| {
+                let used = |ratio| users.last_of_targets("proxymeter_users_near_quota", ratio);
+                format!("{} - ignoring (ratio) {}", used("ratio=\"0.95\""), used("ratio=\"1\""))
+            },
         ),
         _ => return None,
     };
-    let users = Scope::present(rule, "").last_of_targets(selector.0, selector.1);
-    rule.label().is_none().then(|| counted.rule(format!("{users} > 0")))
+    // The panel's users are counted by fixed steps, and all of them.
+    let (_, Names { only, except }) = rule.names();
+    let is_same = rule.step(counted.step).is_some() && only.is_empty() && except.is_empty();
+    let users = users(&Scope::present(rule, ""));
+    (rule.label().is_none() && is_same).then(|| counted.rule(format!("{users} > 0")))
 }
 
 /// Whether `value` has crossed each step. A tighter step that is crossed, and has been for as long as it must be to fire,
@@ -323,8 +331,12 @@ fn node_stalled(node: &Scope<'_>) -> String {
     let allowed = node.last("proxymeter_node_traffic_pause_allowed_seconds", "");
     let users = node.last_of_targets("proxymeter_users", "status=\"active\"");
     let up = node.last_of_targets("proxymeter_up", "");
+    // Traffic can be another part's answer than the nodes. What was not read has not stood still.
+    let read = "part=~\"nodes|usage\"";
+    let read = node.last_of_targets("proxymeter_target_part_last_success_timestamp_seconds", read);
+    let still = format!("-1 * ({moved} - ignoring (node) group_left () min without (part) ({read}))");
     format!(
-        "(time() - {moved}) >= {allowed}\nand ignoring (node, status) {users} > 0\nand ignoring (node) {up} == 1\n\
+        "{still} >= {allowed}\nand ignoring (node, status) {users} > 0\nand ignoring (node) {up} == 1\n\
          unless ignoring (node) {}",
         flat(node)
     )
@@ -332,7 +344,9 @@ fn node_stalled(node: &Scope<'_>) -> String {
 
 fn flat(scope: &Scope<'_>) -> String {
     let moved = scope.last_of_targets("proxymeter_target_traffic_last_moved_timestamp_seconds", "");
-    format!("(time() - {moved}) >= {}", Flow::STALLED_AFTER.as_secs_f64())
+    let read =
+        scope.last_of_targets("proxymeter_target_part_last_success_timestamp_seconds", "part=\"system\"");
+    format!("({read} - ignoring (part) {moved}) >= {}", Flow::STALLED_AFTER.as_secs_f64())
 }
 
 /// The value is the share of the answers that say it is down.

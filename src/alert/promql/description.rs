@@ -88,7 +88,7 @@ impl Counted {
                 (label, String::new()),
             ],
             summary,
-            description: format!("{{{{ $value }}}} users of {} {what}.", of("target")),
+            description: format!("Users of {} that {what}: {{{{ $value }}}}.", of("target")),
         }
     }
 }
