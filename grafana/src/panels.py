@@ -166,7 +166,6 @@ def stat(
     legend="__auto",
     text="auto",
     overrides=(),
-    interval=None,
 ):
     defaults = field(unit, thresholds, list(mappings), links=list(links))
     options = {
@@ -178,7 +177,7 @@ def stat(
         "reduceOptions": reduced(),
     }
     targets = queries([line(expr, legend)], instant=True)
-    return panel("stat", title, description, (3, 4), targets, defaults, options, overrides, interval=interval)
+    return panel("stat", title, description, (3, 4), targets, defaults, options, overrides)
 
 
 def gauge(title, description, expr, unit="percentunit", thresholds=FILLING):
