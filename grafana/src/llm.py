@@ -53,7 +53,7 @@ KNOWN = f"group by (cluster, job, target) ({select('llm_requests_total')} {BEFOR
 FIRST = f"({latest('llm_errors_total')} unless {EARLIER}) and on (cluster, job, target) {KNOWN}"
 ERRORS = f"{FIRST} or {over('increase', 'llm_errors')}"
 COST = over("increase", "llm_cost_usd", window="[1d]")
-# Those of the time that is shown, chosen once. Otherwise each moment has a ten of its own.
+# Chosen once for the time that is shown. Otherwise the ten would differ from moment to moment.
 EXPENSIVE = f"topk(10, sum by (model) ({over('increase', 'llm_cost_usd', window='[$__range] @ end()')}))"
 
 DASHBOARD = dashboard(

@@ -21,7 +21,8 @@ def dashboard_link(title, uid):
 
 
 def row_link(title, uid, *columns):
-    """A link from a table that passes the names in some of the row's columns: target, user."""
+    """A link from a table that passes the job of the row and the names in some of its columns: target, user. Not every row
+    has a cluster, and a column that is missing would break the link."""
     keep = "${datasource:queryparam}&${cluster:queryparam}&${instance:queryparam}"
     names = (f"var-{column.lower()}=${{__data.fields.{column}:percentencode}}" for column in ("Job",) + columns)
     return [{"title": title, "url": f"/d/{uid}?{keep}&{'&'.join(names)}&${{__url_time_range}}"}]

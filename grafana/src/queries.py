@@ -3,7 +3,8 @@
 Several exporters may poll the same targets: of what they say, the largest value counts (`max without (instance)`). The
 labels of a site, job and cluster, stay, so that targets of the same name at two sites are two targets.
 
-A query about something bad never answers 0 because its source is gone: it has no result then.
+A query about something bad never answers 0 because its source is gone: it has no result then. So a 0 in place of nothing
+(`or 0 * count(...)`) counts series that are there whenever the source works.
 """
 
 SITE = 'job=~"$job",cluster=~"$cluster"'
