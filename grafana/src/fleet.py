@@ -50,7 +50,7 @@ DASHBOARD = dashboard(
             stat(
                 "Critical alerts",
                 "Alerts of proxymeter that fire and are critical.",
-                f"count({CRITICAL}) or 0 * count({own('build_info')})",
+                f"count({CRITICAL}) or 0 * count({own('alerts')})",
                 thresholds=BAD,
             ),
         ),

@@ -11,10 +11,12 @@ CREDENTIAL_STATUS = {
     "unknown": "purple",
 }
 NAMED = (label("credential"), label("target"))
+LATELY = "[10m]"
 
 
-def sums(*counters):
-    return (f"sum({rate(counter)})" for counter in counters)
+def lately(counter):
+    """In the last ten minutes. $__rate_interval would grow with the time that is shown."""
+    return f"sum({over('increase', counter, window=LATELY)})"
 
 
 def percentiles(title, description, histogram):
@@ -42,7 +44,7 @@ STATUS = numbered("llm_credential_status", CREDENTIAL_STATUS)
 # Those that an operator switched off are not missing.
 OFF = latest("llm_credential_status", 'status="disabled"') + " == 1"
 OUT = f"sum(({latest('llm_credential_available')} == bool 0) unless on (cluster, job, target, credential) ({OFF}))"
-REQUESTS, FAILED = sums("llm_requests", "llm_requests_failed")
+REQUESTS, FAILED = lately("llm_requests"), lately("llm_requests_failed")
 # The series of a status code begins with its first error, which increase() does not see. It is new if the target had
 # other series before.
 BEFORE = "offset $__rate_interval"
@@ -51,6 +53,8 @@ KNOWN = f"group by (cluster, job, target) ({select('llm_requests_total')} {BEFOR
 FIRST = f"({latest('llm_errors_total')} unless {EARLIER}) and on (cluster, job, target) {KNOWN}"
 ERRORS = f"{FIRST} or {over('increase', 'llm_errors')}"
 COST = over("increase", "llm_cost_usd", window="[1d]")
+# Chosen once for the time that is shown. Otherwise the ten would differ from moment to moment.
+EXPENSIVE = f"topk(10, sum by (model) ({over('increase', 'llm_cost_usd', window='[$__range] @ end()')}))"
 
 DASHBOARD = dashboard(
     "proxymeter-llm",
@@ -63,9 +67,8 @@ DASHBOARD = dashboard(
             stat(
                 "Requests",
                 "Attempts at the providers in the last ten minutes, retries and failed ones included.",
-                while_running(REQUESTS),
+                while_running(f"{REQUESTS} / 600"),
                 unit="reqps",
-                interval="10m",
             ),
             stat(
                 "Failed",
@@ -73,13 +76,11 @@ DASHBOARD = dashboard(
                 while_running(f"{FAILED} / {REQUESTS}"),
                 unit="percentunit",
                 thresholds=steps("green", yellow=0.02, red=0.1),
-                interval="10m",
             ),
             stat(
                 "Tokens per minute",
                 "All tokens, as the server sums them up, in the last ten minutes.",
-                while_running(f"60 * sum({rate('llm_tokens')})"),
-                interval="10m",
+                while_running(f"{lately('llm_tokens')} / 10"),
             ),
             stat(
                 "Cost in 24 h",
@@ -90,18 +91,16 @@ DASHBOARD = dashboard(
             stat(
                 "p95 duration",
                 "95 percent of the attempts in the last ten minutes took at most this long.",
-                while_running(quantile(0.95, "llm_request_duration_seconds")),
+                while_running(quantile(0.95, "llm_request_duration_seconds", LATELY)),
                 unit="s",
                 thresholds=steps("green", yellow=20, red=60),
-                interval="10m",
             ),
             stat(
                 "p95 first token",
                 "In 95 percent of the attempts in the last ten minutes the answer began after at most this time.",
-                while_running(quantile(0.95, "llm_time_to_first_token_seconds")),
+                while_running(quantile(0.95, "llm_time_to_first_token_seconds", LATELY)),
                 unit="s",
                 thresholds=steps("green", yellow=3, red=10),
-                interval="10m",
             ),
             stat(
                 "Credentials out",
@@ -179,10 +178,11 @@ DASHBOARD = dashboard(
             ),
             chart(
                 "Cost per hour, by model",
-                "At the configured list prices, of the ten most expensive models; a lower bound.",
+                "At the configured list prices, of the ten models that cost most in the time that is shown; a lower "
+                "bound.",
                 (8, 8),
                 "currencyUSD",
-                line(f"topk(10, 3600 * sum by (model) ({rate('llm_cost_usd')}))", "{{model}}"),
+                line(f"3600 * sum by (model) ({rate('llm_cost_usd')}) and {EXPENSIVE}", "{{model}}"),
                 interval="1m",
                 min=0,
             ),

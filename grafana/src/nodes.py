@@ -67,7 +67,7 @@ DASHBOARD = dashboard(
         timeline("Status of nodes", "Status of each node as its panel says it.", (12, 9), STATUS, NAME, NODE_STATUS),
         table(
             "Nodes",
-            "Status, version of the proxy core and traffic now. Factor: how the panel weights the traffic for "
+            "Status, version of the proxy core and recent traffic. Factor: how the panel weights the traffic for "
             "quotas. Idle: since the traffic last moved.",
             (12, 9),
             label("node"),
@@ -187,7 +187,7 @@ DASHBOARD = dashboard(
             "Inbounds and outbounds",
             table(
                 "Inbounds",
-                "The inbounds of each target. Down: traffic to users now.",
+                "The inbounds of each target. Down: recent traffic to users.",
                 (24, 9),
                 labels_of(one("inbound_info", "inbound")),
                 label("inbound"),

@@ -21,7 +21,8 @@ def dashboard_link(title, uid):
 
 
 def row_link(title, uid, *columns):
-    """A link from a table that passes the names in some of the row's columns: target, user."""
+    """A link from a table that passes the job of the row and the names in some of its columns: target, user. Not every row
+    has a cluster, and a column that is missing would break the link."""
     keep = "${datasource:queryparam}&${cluster:queryparam}&${instance:queryparam}"
     names = (f"var-{column.lower()}=${{__data.fields.{column}:percentencode}}" for column in ("Job",) + columns)
     return [{"title": title, "url": f"/d/{uid}?{keep}&{'&'.join(names)}&${{__url_time_range}}"}]
@@ -166,7 +167,6 @@ def stat(
     legend="__auto",
     text="auto",
     overrides=(),
-    interval=None,
 ):
     defaults = field(unit, thresholds, list(mappings), links=list(links))
     options = {
@@ -178,7 +178,7 @@ def stat(
         "reduceOptions": reduced(),
     }
     targets = queries([line(expr, legend)], instant=True)
-    return panel("stat", title, description, (3, 4), targets, defaults, options, overrides, interval=interval)
+    return panel("stat", title, description, (3, 4), targets, defaults, options, overrides)
 
 
 def gauge(title, description, expr, unit="percentunit", thresholds=FILLING):

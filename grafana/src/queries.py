@@ -3,7 +3,8 @@
 Several exporters may poll the same targets: of what they say, the largest value counts (`max without (instance)`). The
 labels of a site, job and cluster, stay, so that targets of the same name at two sites are two targets.
 
-A query about something bad never answers 0 because its source is gone: it has no result then.
+A query about something bad never answers 0 because its source is gone: it has no result then. So a 0 in place of nothing
+(`or 0 * count(...)`) counts series that are there whenever the source works.
 """
 
 SITE = 'job=~"$job",cluster=~"$cluster"'
@@ -66,9 +67,9 @@ def numbered(metric, words, *matchers):
     return f"sum without (status) ({' or '.join(parts)})"
 
 
-def quantile(share, histogram, scope=TARGET):
-    buckets = select(f"{histogram}_bucket", scope=scope)
-    return f"histogram_quantile({share}, sum by (le) (max without (instance) (rate({buckets}[$__rate_interval]))))"
+def quantile(share, histogram, window="[$__rate_interval]"):
+    buckets = select(f"{histogram}_bucket")
+    return f"histogram_quantile({share}, sum by (le) (max without (instance) (increase({buckets}{window}))))"
 
 
 def own(metric, *matchers):
@@ -109,4 +110,4 @@ def hourly(rule, *matchers):
 def leading(rule, count=10):
     """The same few series throughout the time that is shown."""
     series = recorded(rule)
-    return f"({series} and topk({count}, avg_over_time({series}[$__range] @ end())))"
+    return f"({series} and topk({count}, sum_over_time({series}[$__range] @ end())))"

@@ -87,7 +87,7 @@ DASHBOARD = dashboard(
         ),
         chart(
             "Traffic per day",
-            "Bytes in each day (UTC), also across resets of the quota; today so far.",
+            "Bytes in each day of the time zone that is shown, also across resets of the quota; today so far.",
             (10, 9),
             "bytes",
             # Looks ahead, so that a bar shows the day that begins where it stands, and today so far.

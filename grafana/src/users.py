@@ -80,9 +80,9 @@ DASHBOARD = dashboard(
             stat(
                 "Full in 3 d",
                 "Users whose quota will be used up within three days at the rate of the last three. Needs the "
-                "recording rules.",
+                "recording rules and metrics of single users.",
                 while_running(
-                    f"(count(({FULL_SOON} > time()) < time() + 3 * 86400) or 0 * count({own('build_info')}))"
+                    f"(count(({FULL_SOON} > time()) < time() + 3 * 86400) or 0 * count({hourly(USED + ':increase1h')}))"
                 ),
                 thresholds=DOUBTFUL,
             ),

@@ -205,7 +205,9 @@ fn every_query_heeds_the_variables() {
                 let is_first = name == "proxymeter_llm_errors_total";
                 let fits = match function {
                     "rate" => window == "[$__rate_interval",
-                    "increase" => ["[$__rate_interval", "[10m", "[1h", "[1d", "[3d"].contains(&window),
+                    "increase" => {
+                        ["[$__rate_interval", "[$__range", "[10m", "[1h", "[1d", "[3d"].contains(&window)
+                    }
                     _ => !is_counter || is_first || after.starts_with(" offset $__rate_interval"),
                 };
                 assert!(fits, "{place}: {function}({name}{{…}}{window}]");
