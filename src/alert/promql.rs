@@ -46,7 +46,8 @@ pub static DIFFERENCES: [(Question, &str); 12] = [
     (Question::StoreFailing, "fires after six minutes, not after ten seconds"),
     (
         Question::HeartbeatWithheld,
-        "is about the last 15 minutes, so that it resolves later, and while `interval` of the heartbeat is longer",
+        "counts the last 15 minutes. It resolves later, and it resolves and fires in turn if the `interval` of the heartbeat \
+         is longer",
     ),
     (Question::OutboundDown, "resolves when the outbound is not probed any more, not an hour later"),
     (
