@@ -1,6 +1,6 @@
 //! The rules as alerting rules for Prometheus.
 //!
-//! [`conditions`] has the PromQL of each question, [`description`] its words as a template, and [`file`] the YAML. All of
+//! `conditions` has the PromQL of each question, `description` its words as a template, and `file` the YAML. All of
 //! it is made from a [`Rule`], so that names, steps, severities and texts are those of the built-in alerts.
 
 mod conditions;
