@@ -19,6 +19,9 @@ use crate::{
 /// until it has fallen by two points, which PromQL cannot say.
 const SETTLED_AFTER: Duration = Duration::from_secs(15 * 60);
 
+/// A range with this more has the sample at its beginning in Prometheus 3 too, which leaves that out.
+const BEGINNING: Duration = Duration::from_secs(1);
+
 /// When alerts of one step of a rule fire.
 #[derive(Clone)]
 pub(super) struct Condition {
@@ -301,11 +304,12 @@ fn mostly_down(scope: &Scope<'_>, up: &str) -> String {
     if !looks_back(scope.rule) {
         return down;
     }
-    let all = scope.over("max_over_time", up, for_);
-    let (share, reads) =
-        (scope.over("avg_over_time", up, for_ * 2), scope.over("count_over_time", up, for_ * 2));
-    let (selector, range) = (scope.selector(up, ""), duration(for_));
-    let before = one_of_each(&format!("count_over_time({selector}[{range}] offset {range})"));
+    let (once, twice) = (for_ + BEGINNING, for_ * 2 + BEGINNING);
+    let all = scope.over("max_over_time", up, once);
+    let (share, reads) = (scope.over("avg_over_time", up, twice), scope.over("count_over_time", up, twice));
+    let selector = scope.selector(up, "");
+    let before = format!("count_over_time({selector}[{}] offset {})", duration(once), duration(for_));
+    let before = one_of_each(&before);
     format!(
         "{down}\nand (\n  {all} == 0\n  or {share} < 0.5 and {reads} >= {}\n)\nand {before}",
         Reads::ENOUGH
