@@ -36,3 +36,18 @@ until_true() {
 get() { curl --silent --show-error --fail --max-time 60 "$@"; }
 
 free_port() { "${PYTHON:-python3}" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+
+# start_alertmanager: starts an Alertmanager with the example's configuration and sets $alertmanager, its address. Nothing is
+# sent: the receivers are on a closed port of this machine.
+start_alertmanager() {
+    alertmanager=127.0.0.1:$(free_port)
+    sed -e 's#https://hooks.example.com#http://127.0.0.1:9#' -e 's/smtp.example.com:587/127.0.0.1:9/' \
+        "$(dirname "${BASH_SOURCE[0]}")/../packaging/prometheus/alertmanager.yml" >"$work/alertmanager.yml"
+    prometheus-alertmanager --config.file="$work/alertmanager.yml" --storage.path="$work/alertmanager" --log.level=error \
+        --web.listen-address="$alertmanager" --cluster.listen-address= >"$work/alertmanager.log" 2>&1 &
+    started+=($!)
+    until_true 30 "Alertmanager is ready" is_ready "http://$alertmanager"
+}
+
+# is_ready URL: whether a server of the Prometheus family is.
+is_ready() { get "$1/-/ready" >/dev/null 2>&1; }

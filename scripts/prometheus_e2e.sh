@@ -26,14 +26,7 @@ mkdir "$work/rules"
 for rules in "$here"/alerts/*.yml; do
     sed -E 's/^( *)interval: .*/\1interval: 5s/' "$rules" >"$work/rules/${rules##*/}"
 done
-# Its mails and webhooks go to a closed port of this machine.
-port=$(free_port)
-alertmanager=127.0.0.1:$port
-sed -e 's#https://hooks.example.com#http://127.0.0.1:9#' -e 's/smtp.example.com:587/127.0.0.1:9/' \
-    "$here/packaging/prometheus/alertmanager.yml" >"$work/alertmanager.yml"
-prometheus-alertmanager --config.file="$work/alertmanager.yml" --storage.path="$work/alertmanager" \
-    --web.listen-address="$alertmanager" --cluster.listen-address= --log.level=error >"$work/alertmanager.log" 2>&1 &
-started+=($!)
+start_alertmanager
 
 address=${metrics#http://}
 cat >"$work/prometheus.yml" <<YAML
@@ -49,8 +42,7 @@ server=http://127.0.0.1:$port
 prometheus --config.file="$work/prometheus.yml" --storage.tsdb.path="$work/tsdb" --log.level=warn \
     --web.listen-address="127.0.0.1:$port" >"$work/prometheus.log" 2>&1 &
 started+=($!)
-is_ready() { get "$server/-/ready" >/dev/null 2>&1; }
-until_true 30 "Prometheus is ready" is_ready
+until_true 30 "Prometheus is ready" is_ready "$server"
 
 cd "$here"
 python3 scripts/dashboards_e2e.py "$server" data || fail "not every query returns data"

@@ -35,16 +35,7 @@ receivers ops severity=warning alertname=ProxymeterHostDisk target=home
 receivers ops severity=warning alertname=ProxymeterUserQuota target=home
 receivers ops severity=info alertname=ProxymeterUserExpiry target=edge
 
-# Nothing is sent: the receivers are on a closed port of this machine.
-port=$(free_port)
-alertmanager=127.0.0.1:$port
-sed -e 's#https://hooks.example.com#http://127.0.0.1:9#' -e 's/smtp.example.com:587/127.0.0.1:9/' \
-    packaging/prometheus/alertmanager.yml >"$work/alertmanager.yml"
-prometheus-alertmanager --config.file="$work/alertmanager.yml" --storage.path="$work/alertmanager" \
-    --web.listen-address="$alertmanager" --cluster.listen-address= >"$work/alertmanager.log" 2>&1 &
-started+=($!)
-is_ready() { get "http://$alertmanager/-/ready" >/dev/null 2>&1; }
-until_true 30 "Alertmanager is ready" is_ready
+start_alertmanager
 "$python" scripts/prometheus_examples.py inhibit "http://$alertmanager"
 
 cat >"$work/etc/alerts/targets.rules.yml" <<'YAML'
