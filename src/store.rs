@@ -1,8 +1,8 @@
 //! Persistent state: a storage folder with one database and the key that hashes user labels.
 //!
-//! [`Store`] is a handle to the database `proxymeter.db`. A dedicated thread does all disk access, one change at a
-//! time. A change is on the disk when its call returns. Each change is atomic: if the process is killed, the file has
-//! all of it or none of it.
+//! [`Store`] is a handle to the database `proxymeter.db`. A dedicated thread does all disk access. It writes the changes
+//! that wait in one transaction, so a slow disk delays all of them once and not each of them. A change is on the disk
+//! when its call returns. Each change is atomic: if the process is killed, the file has all of it or none of it.
 //!
 //! A disk failure never stops the daemon. Memory holds all state except lists of users and dead letters. While the disk
 //! is full, read-only or broken, changes are made in memory only, and each call returns an error. When the disk is
@@ -28,6 +28,7 @@ mod folder;
 mod health;
 mod key;
 mod loaded;
+mod message;
 mod outbox;
 mod receiver;
 mod schema;
@@ -51,32 +52,27 @@ use tokio::{
 
 use crate::{
     clock::Beat,
-    model::{CounterChange, CounterFamilies, Notice, Timestamp},
+    model::{CounterChange, CounterFamilies, Timestamp},
 };
-use change::Change;
+use change::{Change, Rows};
 use counters::CounterRows;
-use health::Health;
-use outbox::Queued;
+use health::{Health, PATIENCE, Wait};
 use waiting::{List, Lists};
 use writer::{Request, Work, Writer};
 
 #[cfg(test)]
-pub(crate) use writer::by_hand::ByHand;
+pub(crate) use writer::by_hand::{ByHand, Written};
 
 pub use error::StoreError;
 pub use health::StoreStatus;
 pub use key::{existing_hash_key, hash_key};
 pub use loaded::Loaded;
-pub use outbox::{Pending, Settlement};
-pub use receiver::{FallbackKnows, ReceiverState};
+pub use message::{Message, Packed, Settlement};
+pub use receiver::{LastFailure, ReceiverState};
 pub use users::SavedUsers;
 
 /// Requests that may wait for the disk. If the queue is full, callers wait for room.
 const QUEUE: usize = 64;
-
-/// How long a caller waits. After this time, a change enters the queue even if it is full: changes are small, and the
-/// change would be lost otherwise. Lists of users are large and wait elsewhere, see [`Lists`].
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A handle to the persistent state. Cheap to clone. When the last handle is dropped, queued requests still complete.
 ///
@@ -98,27 +94,30 @@ pub struct Opened {
     pub problem: Option<String>,
 }
 
-/// The changes of one round of alerting. They are atomic.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Batch<'a> {
+/// The changes of one round of alerting and delivery. They are atomic.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
     /// Key and new state, a text that the store does not interpret. `None` deletes the alert.
     pub alerts: Vec<(String, Option<String>)>,
     /// Key and new state, as for alerts.
     pub groups: Vec<(String, Option<String>)>,
-    /// Notices to deliver, in order of delivery.
-    pub notices: &'a [Notice],
+    /// Messages, recorded before they are sent. A message that is already recorded stays as it is.
+    pub messages: Vec<Message>,
+    /// Outcomes of recorded messages, by id; applied after `messages` are added. Unknown ids are ignored.
+    pub settled: Vec<(String, Settlement)>,
+    /// State of receivers, by name. `None` deletes it.
+    pub receivers: Vec<(String, Option<ReceiverState>)>,
 }
 
-/// Outcomes of notices to one receiver, the new state of that receiver, and a notice to another receiver about it. The
-/// changes are atomic.
-#[derive(Debug, Default)]
-pub struct Settled<'a> {
-    /// By id.
-    pub notices: Vec<(&'a str, Settlement)>,
-    /// Its name and state.
-    pub receiver: Option<(&'a str, &'a ReceiverState)>,
-    /// A notice to deliver.
-    pub told: Option<&'a Notice>,
+impl Batch {
+    pub fn is_empty(&self) -> bool {
+        let Batch { alerts, groups, messages, settled, receivers } = self;
+        alerts.is_empty()
+            && groups.is_empty()
+            && messages.is_empty()
+            && settled.is_empty()
+            && receivers.is_empty()
+    }
 }
 
 impl Store {
@@ -145,12 +144,6 @@ impl Store {
         Store::start(writer, health).expect("the system has room for one more thread")
     }
 
-    /// A closed store: every call fails.
-    #[cfg(test)]
-    pub(crate) fn closed() -> Store {
-        Store::new(mpsc::channel().0, Arc::default())
-    }
-
     fn start(writer: Writer, health: Arc<Health>) -> io::Result<Store> {
         let (requests, queue) = mpsc::channel();
         let store = Store::new(requests, health);
@@ -167,59 +160,36 @@ impl Store {
         Store { requests, room: Arc::new(Semaphore::new(QUEUE)), lists: Lists::default(), health }
     }
 
-    /// Records the changes of a round of alerting and the resulting notices. Recording a notice twice has no further
-    /// effect.
+    /// Records the changes of a round.
     ///
     /// # Errors
-    /// [`StoreError::NotDurable`] if the change is not on the disk. It is kept in memory and written later.
-    pub async fn record(&self, batch: Batch<'_>) -> Result<(), StoreError> {
-        let notices = batch.notices.iter().map(Queued::new).collect::<Result<_, _>>()?;
-        self.change(Change::Record { alerts: batch.alerts, groups: batch.groups, notices }).await
-    }
-
-    /// Records the outcomes of pending notices. Ids that are not pending are ignored.
-    ///
-    /// # Errors
-    /// As for [`Store::record`]. After a restart, a delivered notice may then be sent again.
-    pub async fn settle(&self, settled: Settled<'_>) -> Result<(), StoreError> {
-        let Settled { notices, receiver, told } = settled;
-        let notices = notices.into_iter().map(|(id, outcome)| (id.to_owned(), outcome)).collect();
-        let receiver = match receiver {
-            Some((name, state)) => Some((name.to_owned(), serde_json::to_string(state)?)),
-            None => None,
-        };
-        let told = told.map(Queued::new).transpose()?;
-        self.change(Change::Settled { notices, receiver, told }).await
+    /// [`StoreError::NotDurable`] if the change is not on the disk. It is kept in memory and written later. After a
+    /// restart before that, alerts and deliveries of the round may be repeated.
+    pub async fn record(&self, batch: Batch) -> Result<(), StoreError> {
+        let Batch { alerts, groups, messages, settled, receivers } = batch;
+        let stored = |state| serde_json::to_string(&state);
+        let receivers = receivers.into_iter().map(|(name, state)| Ok((name, state.map(stored).transpose()?)));
+        let receivers = receivers.collect::<Result<Rows, serde_json::Error>>()?;
+        self.change(Change::Record { alerts, groups, messages, settled, receivers }).await
     }
 
     /// Every dead letter, oldest first.
     ///
     /// # Errors
     /// If the disk cannot be read.
-    pub async fn dead_letters(&self) -> Result<Vec<Pending>, StoreError> {
+    pub async fn dead_letters(&self) -> Result<Vec<Message>, StoreError> {
         let (answer, answered) = oneshot::channel();
         self.ask(Work::DeadLetters { answer }).await?;
         answered.await.map_err(|_| StoreError::Closed)?
     }
 
-    /// Moves dead letters, given oldest first, to the front of the queue, and deletes the dead letters with the ids
+    /// Moves dead letters, given oldest first, to the front of the outbox, and deletes the dead letters with the ids
     /// `outdated`.
     ///
     /// # Errors
     /// As for [`Store::record`].
-    pub async fn revive(&self, notices: &[Notice], outdated: Vec<String>) -> Result<(), StoreError> {
-        let notices = notices.iter().map(Queued::new).collect::<Result<_, _>>()?;
-        self.change(Change::Revived { notices, outdated }).await
-    }
-
-    /// Replaces the pending notices `old_ids` by `notice`. It gets the queue position of the newest of them and the age
-    /// of the oldest. No address has accepted it yet.
-    ///
-    /// # Errors
-    /// As for [`Store::record`].
-    pub async fn replace(&self, old_ids: &[String], notice: &Notice) -> Result<(), StoreError> {
-        let notice = Queued::new(notice)?;
-        self.change(Change::Replaced { old_ids: old_ids.to_vec(), notice }).await
+    pub async fn revive(&self, messages: Vec<Message>, outdated: Vec<String>) -> Result<(), StoreError> {
+        self.change(Change::Revived { messages, outdated }).await
     }
 
     /// Replaces the saved users of a target. While the disk hangs, only the newest list of each target waits.
@@ -235,8 +205,8 @@ impl Store {
         match replaced {
             Some(older) => older.refuse("a newer list replaced it"),
             None => {
-                let request = Request { work: Work::SaveUsers { target: target.to_owned() }, _room: None };
-                self.requests.send(request).map_err(|_| StoreError::Closed)?;
+                let work = Work::SaveUsers { target: target.to_owned(), wait: Wait::begin(&self.health) };
+                self.requests.send(Request { work, _room: None }).map_err(|_| StoreError::Closed)?;
             }
         }
         self.answer(PATIENCE, answered).await
@@ -306,18 +276,19 @@ impl Store {
         &self.health.beat
     }
 
-    /// The health of the store. This call reads three atomics and never waits.
+    /// The health of the store. This call never waits for the disk.
     pub fn status(&self) -> StoreStatus {
         self.health.status()
     }
 
     async fn change(&self, change: Change) -> Result<(), StoreError> {
         let (answer, answered) = oneshot::channel();
+        let wait = Wait::begin(&self.health);
         let began = Instant::now();
         // The queue may be full while the disk hangs. The change enters it anyway, or it would be lost.
         let room = timeout(PATIENCE, Arc::clone(&self.room).acquire_owned()).await;
         let room = room.ok().transpose().map_err(|_| StoreError::Closed)?;
-        let request = Request { work: Work::Change { change, answer }, _room: room };
+        let request = Request { work: Work::Change { change, answer, wait }, _room: room };
         self.requests.send(request).map_err(|_| StoreError::Closed)?;
         self.answer(PATIENCE.saturating_sub(began.elapsed()), answered).await
     }
@@ -333,7 +304,7 @@ impl Store {
         }
     }
 
-    /// Marks the store as down because the disk did not answer in time.
+    /// Marks the store as down, until the writer ends its work, because the disk did not answer in time.
     fn hangs<T>(&self) -> Result<T, StoreError> {
         if !self.health.down.swap(true, Ordering::Relaxed) {
             self.health.count_error();

@@ -58,6 +58,7 @@ struct Inner {
     notifications: Notifications,
     heartbeat: Heartbeat,
     store_up: IntGauge,
+    store_backlog: IntGauge,
     store_size: IntGauge,
     store_errors: IntCounter,
 }
@@ -169,7 +170,14 @@ impl Telemetry {
                 &registry,
                 IntGauge::with_opts(opts(
                     "store_up",
-                    "Whether the database is writable. If not, the exporter continues from memory.",
+                    "Whether the database takes every change within 10 seconds. If not, the exporter continues from memory.",
+                )),
+            ),
+            store_backlog: register(
+                &registry,
+                IntGauge::with_opts(opts(
+                    "store_backlog_changes",
+                    "Changes that wait for the disk. While the database is not writable, changes are kept in memory and not counted.",
                 )),
             ),
             store_size: register(
@@ -288,8 +296,9 @@ impl Telemetry {
     }
 
     /// The state of the store. `errors` counts the errors since it was opened.
-    pub fn store(&self, up: bool, size_bytes: u64, errors: u64) {
+    pub fn store(&self, up: bool, backlog: usize, size_bytes: u64, errors: u64) {
         self.0.store_up.set(i64::from(up));
+        self.0.store_backlog.set(i64::try_from(backlog).unwrap_or(i64::MAX));
         self.0.store_size.set(i64::try_from(size_bytes).unwrap_or(i64::MAX));
         self.0.store_errors.inc_by(errors.saturating_sub(self.0.store_errors.get()));
     }
@@ -393,13 +402,23 @@ impl Telemetry {
 
     /// An attempt to send was made and took this long. `failure` is the reason if it failed.
     pub fn notification_attempt(&self, receiver: &str, took: Duration, failure: Option<AttemptFailure>) {
+        self.notification_post(receiver, took, failure.as_ref().map(|failure| failure.reason));
+        self.receiver_failing(receiver, failure);
+    }
+
+    /// Counts an attempt to send to one address of a receiver. The state of the receiver does not depend on it alone.
+    pub fn notification_post(&self, receiver: &str, took: Duration, failure: Option<&'static str>) {
         let of = &self.0.notifications;
         of.attempts.with_label_values(&[receiver]).inc();
         of.duration.with_label_values(&[receiver]).observe(took.as_secs_f64());
-        if let Some(AttemptFailure { reason, .. }) = &failure {
+        if let Some(reason) = failure {
             of.failures.with_label_values(&[receiver, reason]).inc();
         }
-        of.note(receiver, |status| status.failing = failure);
+    }
+
+    /// Whether the receiver is failing, and why.
+    pub fn receiver_failing(&self, receiver: &str, failure: Option<AttemptFailure>) {
+        self.0.notifications.note(receiver, |status| status.failing = failure);
     }
 
     /// A notification was delivered.
@@ -408,8 +427,8 @@ impl Telemetry {
     }
 
     /// A notification was given up.
-    pub fn notification_abandoned(&self, receiver: &str) {
-        self.0.notifications.abandoned.with_label_values(&[receiver]).inc();
+    pub fn notifications_abandoned(&self, receiver: &str, count: u64) {
+        self.0.notifications.abandoned.with_label_values(&[receiver]).inc_by(count);
     }
 
     /// Time of the last delivery to the receiver, in seconds since the Unix epoch.

@@ -5,8 +5,9 @@ use rusqlite::{Connection, Transaction, types::ValueRef};
 use super::{
     counters::{self, CounterRows},
     fault::Fault,
-    outbox::{self, Ends, Queued, Settlement},
-    schema::{ALERTS, COUNTERS, GROUPS, HELD, META, OUTBOX, RECEIVERS, TARGETS, USERS},
+    message::{Message, Settlement},
+    outbox,
+    schema::{ALERTS, COUNTERS, DEAD_LETTERS, GROUPS, HELD, META, RECEIVERS, TARGETS, USERS},
     table::text,
     users::{self, SavedUsers},
 };
@@ -16,35 +17,28 @@ use crate::model::Timestamp;
 /// mistake in the configuration must not delete a history.
 const KEPT_AFTER_LEAVING_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 
-/// Bytes of new notices in one transaction. SQLite's write-ahead log grows to the size of the largest transaction.
-const MOST_AT_ONCE: usize = 8 << 20;
-
-/// The row of `meta` that marks a change in several transactions. Its value is the lowest `seq` of the new notices.
+/// The row of `meta` with which earlier versions marked a change in several transactions. Its value is the lowest `seq`
+/// of the new notices.
 const UNFINISHED: &str = "unfinished_round";
 
-/// The change of one call. All values are in their stored form: `receiver` is a name and a state as JSON.
+/// Key or name, and new state; `None` deletes the row.
+pub(super) type Rows = Vec<(String, Option<String>)>;
+
+/// The change of one call. All values are in their stored form.
 #[derive(Debug)]
 pub(super) enum Change {
     Record {
-        alerts: Vec<(String, Option<String>)>,
-        groups: Vec<(String, Option<String>)>,
-        notices: Vec<Queued>,
+        alerts: Rows,
+        groups: Rows,
+        messages: Vec<Message>,
+        settled: Vec<(String, Settlement)>,
+        receivers: Rows,
     },
-    /// Outcomes of pending notices, the new state of their receiver, and a notice about it.
-    Settled {
-        notices: Vec<(String, Settlement)>,
-        receiver: Option<(String, String)>,
-        told: Option<Queued>,
-    },
-    /// Dead letters return to the front of the queue, oldest first. The dead letters with the ids `outdated` are
+    /// Dead letters return to the front of the outbox, oldest first. The dead letters with the ids `outdated` are
     /// deleted.
     Revived {
-        notices: Vec<Queued>,
+        messages: Vec<Message>,
         outdated: Vec<String>,
-    },
-    Replaced {
-        old_ids: Vec<String>,
-        notice: Queued,
     },
     Users {
         target: String,
@@ -61,99 +55,67 @@ pub(super) enum Change {
     },
 }
 
-/// Applies a change atomically and returns the ends of the outbox after it.
-///
-/// A change is one transaction, except a round with more than [`MOST_AT_ONCE`] bytes of notices. Its notices are
-/// written first, in several transactions under the mark [`UNFINISHED`]. The last transaction also writes the alerts and groups
-/// and removes the mark. If the process ends in between, [`undo_unfinished`] removes the notices. So no alert is
-/// recorded as notified without its notices, and no notice is sent without its alert.
-pub(super) fn apply(connection: &mut Connection, change: &Change, mut ends: Ends) -> Result<Ends, Fault> {
-    let mut transaction = connection.transaction()?;
-    match change {
-        Change::Record { alerts, groups, notices } => {
-            let first = ends.last.saturating_add(1).to_string();
-            let mut held = 0;
-            for notice in notices {
-                if held > 0 && held + notice.json.len() > MOST_AT_ONCE {
-                    META.put(&transaction, &[text(UNFINISHED), text(&first)])?;
-                    transaction.commit()?;
-                    transaction = connection.transaction()?;
-                    held = 0;
-                }
-                held += notice.json.len();
-                outbox::append(&transaction, notice, &mut ends)?;
+impl Change {
+    /// The size of its large parts, in bytes.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Change::Record { messages, .. } | Change::Revived { messages, .. } => {
+                messages.iter().map(|message| message.packed.size()).sum()
             }
-            META.remove(&transaction, "key", UNFINISHED)?;
-            for (table, rows) in [(ALERTS, alerts), (GROUPS, groups)] {
-                for (key, state) in rows {
-                    match state {
-                        Some(state) => table.put(&transaction, &[text(key), text(state)])?,
-                        None => table.remove(&transaction, "key", key)?,
+            Change::Users { saved, .. } => saved.users.len(),
+            Change::Counters { .. } | Change::Targets { .. } => 0,
+        }
+    }
+}
+
+/// Applies changes in one transaction.
+pub(super) fn apply<'a>(
+    connection: &mut Connection,
+    changes: impl IntoIterator<Item = &'a Change>,
+) -> Result<(), Fault> {
+    let transaction = connection.transaction()?;
+    for change in changes {
+        match change {
+            Change::Record { alerts, groups, messages, settled, receivers } => {
+                for (table, key, rows) in
+                    [(ALERTS, "key", alerts), (GROUPS, "key", groups), (RECEIVERS, "name", receivers)]
+                {
+                    for (of, state) in rows {
+                        match state {
+                            Some(state) => table.put(&transaction, &[text(of), text(state)])?,
+                            None => table.remove(&transaction, key, of)?,
+                        }
                     }
                 }
+                outbox::append(&transaction, messages)?;
+                outbox::settle(&transaction, settled)?;
             }
-        }
-        Change::Settled { notices, receiver, told } => {
-            outbox::settle(&transaction, notices)?;
-            if let Some((name, state)) = receiver {
-                RECEIVERS.put(&transaction, &[text(name), text(state)])?;
+            Change::Revived { messages, outdated } => outbox::revive(&transaction, messages, outdated)?,
+            Change::Users { target, saved } => {
+                // A daemon may run for months without a reload; this change happens regularly.
+                forget_left(&transaction, saved.read_at)?;
+                users::put(&transaction, target, saved)?;
             }
-            if let Some(notice) = told {
-                outbox::append(&transaction, notice, &mut ends)?;
+            Change::Counters { target, families } => {
+                for rows in families {
+                    counters::commit(&transaction, target, rows)?;
+                }
             }
+            Change::Targets { kept, now } => retain(&transaction, kept, *now)?,
         }
-        Change::Revived { notices, outdated } => {
-            outbox::revive(&transaction, notices, outdated, &mut ends)?;
-        }
-        Change::Replaced { old_ids, notice } => {
-            outbox::replace(&transaction, old_ids, notice, &mut ends)?;
-        }
-        Change::Users { target, saved } => {
-            // A daemon may run for months without a reload; this change happens regularly.
-            forget_left(&transaction, saved.read_at)?;
-            users::put(&transaction, target, saved)?;
-        }
-        Change::Counters { target, families } => {
-            for rows in families {
-                counters::commit(&transaction, target, rows)?;
-            }
-        }
-        Change::Targets { kept, now } => retain(&transaction, kept, *now)?,
     }
     transaction.commit()?;
-    Ok(ends)
+    Ok(())
 }
 
 /// Copies the state in memory to the database on the disk, atomically.
-///
-/// New notices come first, in transactions of at most [`MOST_AT_ONCE`] bytes under the mark [`UNFINISHED`]. They change
-/// no older row, so [`undo_unfinished`] restores the older state. The last transaction does the rest. Its size depends
-/// on what changed in older rows, and on the users and the dead letters that wait for the disk.
 pub(super) fn catch_up(disk: &mut Connection, memory: &Connection) -> Result<(), Fault> {
-    let first_new = Ends::of(disk)?.last.saturating_add(1);
-    let mut transaction = disk.transaction()?;
-    let mut held = 0;
-    for (id, size) in outbox::sizes(memory, first_new)? {
-        if held > 0 && held + size > MOST_AT_ONCE {
-            META.put(&transaction, &[text(UNFINISHED), text(&first_new.to_string())])?;
-            transaction.commit()?;
-            transaction = disk.transaction()?;
-            held = 0;
-        }
-        if outbox::copy_missing(memory, &transaction, &id)? {
-            held += size;
-        }
-    }
-    META.remove(&transaction, "key", UNFINISHED)?;
-    outbox::remove_different(&transaction, memory)?;
-    for (id, _) in outbox::sizes(memory, i64::MIN)? {
-        outbox::copy_missing(memory, &transaction, &id)?;
-    }
-    for table in HELD.into_iter().filter(|table| table.name != OUTBOX.name) {
+    let transaction = disk.transaction()?;
+    for table in HELD {
         table.clear(&transaction)?;
         table.copy(memory, &transaction)?;
     }
-    outbox::copy_dead_letters(memory, &transaction)?;
+    outbox::bury(&transaction, &outbox::messages(memory, DEAD_LETTERS)?)?;
     USERS.copy(memory, &transaction)?;
     transaction.commit()?;
     Ok(())
@@ -197,7 +159,7 @@ fn forget_left(transaction: &Transaction<'_>, now: Timestamp) -> Result<(), Faul
     Ok(())
 }
 
-/// Removes the notices of a change whose last transaction is missing.
+/// Removes the notices of a change of an earlier version whose last transaction is missing.
 pub(super) fn undo_unfinished(connection: &mut Connection) -> Result<(), Fault> {
     let Some(first) = META.get(connection, "key", UNFINISHED, |row| row.get::<_, String>("value"))? else {
         return Ok(());

@@ -58,7 +58,10 @@ impl Disk {
         if version > 0 {
             check(&connection)?;
         }
-        schema::migrate(&mut connection, version)?;
+        if version < schema::VERSION {
+            schema::migrate(&mut connection, version..schema::VERSION)?;
+            vacuum(&connection)?;
+        }
         if schema::columns(&connection, &ALL)? != schema::columns(&in_memory()?, &ALL)? {
             return Err(Fault::Damaged("its tables differ from the schema".into()));
         }
@@ -86,23 +89,30 @@ impl Disk {
 
 /// A database in memory, with all tables.
 pub(super) fn in_memory() -> Result<Connection, Fault> {
+    in_memory_of(schema::VERSION)
+}
+
+fn in_memory_of(version: usize) -> Result<Connection, Fault> {
     let mut connection = Connection::open_in_memory()?;
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
-    schema::migrate(&mut connection, 0)?;
+    schema::migrate(&mut connection, 0..version)?;
     Ok(connection)
 }
 
-/// A copy in memory of the tables of `from` that memory holds. If `from` is read-only and of an earlier version, it is
-/// not migrated; tables that differ from the current schema are then left out.
+/// A copy in memory of the tables of `from` that memory holds. `from` may be of an earlier version: a read-only file is
+/// not migrated, but its copy is.
 pub(super) fn in_memory_like(from: &Connection) -> Result<Connection, Fault> {
-    let mut memory = in_memory()?;
+    let version = version(from)?;
+    let mut memory = in_memory_of(version)?;
     let transaction = memory.transaction()?;
     for table in HELD.into_iter().chain([META]) {
-        if schema::columns(from, &[table])? == schema::columns(&transaction, &[table])? {
+        let is_there = !schema::columns(&transaction, &[table])?.is_empty();
+        if is_there {
             table.copy(from, &transaction)?;
         }
     }
     transaction.commit()?;
+    schema::migrate(&mut memory, version..schema::VERSION)?;
     // A read-only file may still have the mark of an unfinished change.
     undo_unfinished(&mut memory)?;
     Ok(memory)
@@ -121,13 +131,19 @@ fn give_back(connection: &Connection) -> Result<(), Fault> {
     let pages = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let free = pages("freelist_count")?;
     if free > SPARE_PAGES && free > pages("page_count")? / 4 {
-        // Each step frees one page.
-        let mut statement = connection.prepare("PRAGMA incremental_vacuum")?;
-        let mut steps = statement.query([])?;
-        while steps.next()?.is_some() {}
+        vacuum(connection)?;
         // The file shrinks only when the log is copied into it.
         connection.execute_batch("PRAGMA wal_checkpoint")?;
     }
+    Ok(())
+}
+
+/// Frees the space of deleted rows and tables.
+fn vacuum(connection: &Connection) -> Result<(), Fault> {
+    let mut statement = connection.prepare("PRAGMA incremental_vacuum")?;
+    let mut steps = statement.query([])?;
+    // Each step frees one page.
+    while steps.next()?.is_some() {}
     Ok(())
 }
 

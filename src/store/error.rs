@@ -18,6 +18,11 @@ pub enum StoreError {
     /// A value cannot be encoded as JSON.
     #[error("cannot be encoded as JSON: {0}")]
     Unwritable(#[from] serde_json::Error),
+    #[error("a notification is too large to be stored")]
+    TooLarge,
+    /// A stored notice has an unexpected form.
+    #[error("a stored notification cannot be read")]
+    Unreadable,
     #[error("the storage is closed")]
     Closed,
     #[error("cannot start the thread that writes to the storage: {0}")]

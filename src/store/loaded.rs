@@ -4,7 +4,8 @@ use rusqlite::Connection;
 
 use super::{
     fault::Fault,
-    outbox::{self, Pending},
+    message::Message,
+    outbox,
     receiver::ReceiverState,
     schema::{ALERTS, GROUPS, OUTBOX, RECEIVERS},
 };
@@ -16,9 +17,9 @@ pub struct Loaded {
     pub alerts: Vec<(String, String)>,
     /// Key and state of every group, by key.
     pub groups: Vec<(String, String)>,
-    /// Notices that are neither delivered nor abandoned, oldest first.
-    pub outbox: Vec<Pending>,
-    /// Every receiver with at least one attempt, by name.
+    /// Messages that are neither delivered nor abandoned, oldest first.
+    pub outbox: Vec<Message>,
+    /// Every receiver with a recorded state, by name.
     pub receivers: Vec<(String, ReceiverState)>,
 }
 
@@ -31,7 +32,7 @@ pub(super) fn load(memory: &Connection) -> Result<Loaded, Fault> {
             Ok(())
         })?;
     }
-    loaded.outbox = outbox::pending(memory, OUTBOX)?;
+    loaded.outbox = outbox::messages(memory, OUTBOX)?;
     RECEIVERS.each(memory, "name", |row| {
         loaded.receivers.push((row.get("name")?, RECEIVERS.json(&row.get::<_, String>("state")?)?));
         Ok(())

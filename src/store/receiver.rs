@@ -17,22 +17,27 @@ pub struct ReceiverState {
     pub disabled: bool,
     /// When the first attempt after the last success failed.
     pub failing_since: Option<Timestamp>,
-    /// What the fallback was notified about since the last success.
-    pub fallback_knows: FallbackKnows,
-    /// The name of that fallback, if it was notified.
-    pub fallback: Option<String>,
     /// A few bits of a digest of its configuration.
     pub config: u16,
+    /// The most alerts that a message names, after a message with more was refused as too large.
+    pub most: Option<usize>,
+    /// When that was.
+    pub most_since: Option<Timestamp>,
+    /// Whether it fails because of itself: its credentials, sender or account.
+    pub refused: bool,
+    /// Notifications given up lately.
+    pub given_up: u64,
+    /// When the last one was.
+    pub given_up_at: Option<Timestamp>,
+    /// Why the last attempt failed.
+    pub last_failure: Option<LastFailure>,
 }
 
-/// What the fallback receiver was notified about.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FallbackKnows {
-    #[default]
-    Nothing,
-    /// The receiver fails.
-    Failing,
-    /// Notices to the receiver were given up.
-    GivenUp,
+/// Why an attempt failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastFailure {
+    /// A word of a closed set.
+    pub reason: String,
+    /// A sentence that is safe for logs.
+    pub detail: String,
 }

@@ -1,5 +1,7 @@
 //! The tables and their migrations.
 
+use std::ops::Range;
+
 use rusqlite::Connection;
 
 use super::table::Table;
@@ -9,7 +11,7 @@ use super::table::Table;
 ///
 /// All tables are WITHOUT ROWID and have no further index. So each table is one tree, and its order and content are
 /// checked when the file is opened.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE alerts (key TEXT PRIMARY KEY, state TEXT NOT NULL, digest INTEGER NOT NULL)
         STRICT, WITHOUT ROWID;
@@ -70,28 +72,60 @@ const MIGRATIONS: [&str; 2] = [
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE targets (id TEXT PRIMARY KEY, left_at INTEGER, digest INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 ",
+    // Until then, `notice` was a JSON text. The values of each row stay, and with them its checksum.
+    "
+    CREATE TABLE moved AS SELECT * FROM outbox;
+    DROP TABLE outbox;
+    CREATE TABLE outbox (
+        id TEXT PRIMARY KEY,
+        seq INTEGER NOT NULL,
+        receiver TEXT NOT NULL,
+        group_key TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        done TEXT NOT NULL,
+        notice ANY NOT NULL,
+        digest INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO outbox SELECT * FROM moved;
+    DROP TABLE moved;
+    CREATE TABLE moved AS SELECT * FROM dead_letters;
+    DROP TABLE dead_letters;
+    CREATE TABLE dead_letters (
+        id TEXT PRIMARY KEY,
+        seq INTEGER NOT NULL,
+        receiver TEXT NOT NULL,
+        group_key TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        done TEXT NOT NULL,
+        notice ANY NOT NULL,
+        digest INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO dead_letters SELECT * FROM moved;
+    DROP TABLE moved;
+",
 ];
 
 /// The state of each alert, a text that the store does not interpret.
-pub(super) const ALERTS: Table = Table { name: "alerts", columns: 3 };
+pub(super) const ALERTS: Table = Table { name: "alerts" };
 /// The state of each group of alerts, a text that the store does not interpret.
-pub(super) const GROUPS: Table = Table { name: "groups", columns: 3 };
-/// Notices to deliver, in order of `seq`. Times are milliseconds since the Unix epoch, `done` is a JSON list.
-pub(super) const OUTBOX: Table = Table { name: "outbox", columns: 8 };
-/// Notices that were given up; the newest has the highest `seq`. The columns are those of the outbox.
-pub(super) const DEAD_LETTERS: Table = Table { name: "dead_letters", columns: 8 };
+pub(super) const GROUPS: Table = Table { name: "groups" };
+/// Messages to deliver, in order of `seq`. Times are milliseconds since the Unix epoch, `done` is a JSON list, `notice`
+/// is compressed JSON, or JSON in rows of earlier versions.
+pub(super) const OUTBOX: Table = Table { name: "outbox" };
+/// Messages that were given up; the newest has the highest `seq`. The columns are those of the outbox.
+pub(super) const DEAD_LETTERS: Table = Table { name: "dead_letters" };
 /// The state of each receiver, as JSON.
-pub(super) const RECEIVERS: Table = Table { name: "receivers", columns: 3 };
+pub(super) const RECEIVERS: Table = Table { name: "receivers" };
 /// The last complete read of each target's users.
-pub(super) const USERS: Table = Table { name: "users", columns: 5 };
+pub(super) const USERS: Table = Table { name: "users" };
 /// Counters that continue after a restart. `ints` is a JSON list of unsigned integers per target, family and label set
 /// (a text that the store does not interpret).
-pub(super) const COUNTERS: Table = Table { name: "counters", columns: 5 };
+pub(super) const COUNTERS: Table = Table { name: "counters" };
 /// Every target whose users and counters are kept. `left_at` is when it left the configuration, in milliseconds since the
 /// Unix epoch, and NULL while it is configured.
-pub(super) const TARGETS: Table = Table { name: "targets", columns: 3 };
+pub(super) const TARGETS: Table = Table { name: "targets" };
 /// Facts about the file itself.
-pub(super) const META: Table = Table { name: "meta", columns: 3 };
+pub(super) const META: Table = Table { name: "meta" };
 
 /// Every table.
 pub(super) const ALL: [Table; 9] =
@@ -106,9 +140,9 @@ pub(super) const HANDED_ON: [Table; 2] = [DEAD_LETTERS, USERS];
 /// The schema version of this program.
 pub(super) const VERSION: usize = MIGRATIONS.len();
 
-/// Migrates a database from `version` to [`VERSION`]. Each step is one transaction.
-pub(super) fn migrate(connection: &mut Connection, version: usize) -> rusqlite::Result<()> {
-    for (reached, migration) in (1_i64..).zip(MIGRATIONS).skip(version) {
+/// Migrates a database from one version to another. Each step is one transaction.
+pub(super) fn migrate(connection: &mut Connection, versions: Range<usize>) -> rusqlite::Result<()> {
+    for (reached, migration) in (1_i64..).zip(MIGRATIONS).take(versions.end).skip(versions.start) {
         let step = connection.transaction()?;
         step.execute_batch(migration)?;
         step.pragma_update(None, "user_version", reached)?;

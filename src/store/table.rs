@@ -12,14 +12,12 @@ use super::fault::Fault;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Table {
     pub(super) name: &'static str,
-    /// Number of columns, including the checksum.
-    pub(super) columns: usize,
 }
 
 impl Table {
     /// Inserts or replaces a row. `values` are all columns except the checksum.
     pub(super) fn put(&self, connection: &Connection, values: &[ValueRef<'_>]) -> Result<(), Fault> {
-        let places = vec!["?"; self.columns].join(", ");
+        let places = vec!["?"; values.len() + 1].join(", ");
         let sql = format!("INSERT OR REPLACE INTO {} VALUES ({places})", self.name);
         let digest = digest(values);
         let row = values.iter().map(|value| ToSqlOutput::Borrowed(*value));
@@ -50,7 +48,7 @@ impl Table {
     ) -> Result<Option<T>, Fault> {
         let sql = format!("SELECT * FROM {} WHERE {column} = ?", self.name);
         let mut statement = connection.prepare_cached(&sql)?;
-        let row = statement.query_row([key], |row| Ok((self.is_whole(row)?, read(row)))).optional()?;
+        let row = statement.query_row([key], |row| Ok((is_whole(row)?, read(row)))).optional()?;
         match row {
             None => Ok(None),
             Some((true, value)) => Ok(Some(value?)),
@@ -79,7 +77,7 @@ impl Table {
         let mut statement = connection.prepare(&format!("SELECT * FROM {} {rest}", self.name))?;
         let mut rows = statement.query(params)?;
         while let Some(row) = rows.next()? {
-            if !self.is_whole(row)? {
+            if !is_whole(row)? {
                 return Err(self.damaged());
             }
             read(row)?;
@@ -89,10 +87,7 @@ impl Table {
 
     /// Copies every row to the same table of another database.
     pub(super) fn copy(&self, from: &Connection, to: &Connection) -> Result<(), Fault> {
-        self.each(from, "1", |row| {
-            let values = (0..self.columns - 1).map(|column| row.get_ref(column));
-            self.put(to, &values.collect::<Result<Vec<_>, _>>()?)
-        })
+        self.each(from, "1", |row| self.put(to, &split(row)?.0))
     }
 
     /// Decodes a JSON column. The error does not quote the text, which may include names.
@@ -101,15 +96,21 @@ impl Table {
             .map_err(|_| Fault::Damaged(format!("a row of {} has an unexpected form", self.name)))
     }
 
-    fn is_whole(&self, row: &Row<'_>) -> rusqlite::Result<bool> {
-        let values =
-            (0..self.columns - 1).map(|column| row.get_ref(column)).collect::<Result<Vec<_>, _>>()?;
-        Ok(row.get_ref(self.columns - 1)? == ValueRef::Integer(digest(&values)))
-    }
-
     fn damaged(&self) -> Fault {
         Fault::Damaged(format!("a row of {} does not match its checksum", self.name))
     }
+}
+
+fn is_whole(row: &Row<'_>) -> rusqlite::Result<bool> {
+    let (values, checksum) = split(row)?;
+    Ok(checksum == ValueRef::Integer(digest(&values)))
+}
+
+/// The columns of a row, and its checksum.
+fn split<'a>(row: &'a Row<'_>) -> rusqlite::Result<(Vec<ValueRef<'a>>, ValueRef<'a>)> {
+    let last = row.as_ref().column_count().saturating_sub(1);
+    let values = (0..last).map(|column| row.get_ref(column)).collect::<Result<_, _>>()?;
+    Ok((values, row.get_ref(last)?))
 }
 
 /// The value of a text.

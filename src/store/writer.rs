@@ -8,7 +8,11 @@ mod tests;
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::Ordering, mpsc},
+    sync::{
+        Arc,
+        atomic::Ordering,
+        mpsc::{self, RecvTimeoutError},
+    },
     time::Duration,
 };
 
@@ -26,9 +30,10 @@ use super::{
     error::StoreError,
     fault::Fault,
     folder::{self, Unclaimed},
-    health::Health,
+    health::{Health, Wait},
     loaded::{self, Loaded},
-    outbox::{self, Ends, Pending},
+    message::Message,
+    outbox,
     schema::DEAD_LETTERS,
     users::{self, SavedUsers},
     waiting::{List, Lists},
@@ -41,6 +46,11 @@ const DATABASE: &str = "proxymeter.db";
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
+/// The most changes in one transaction, and about the most bytes. SQLite's write-ahead log grows to the size of the
+/// largest transaction.
+const MOST_TOGETHER: usize = 64;
+const MOST_BYTES: usize = 8 << 20;
+
 /// How many files one process renames. The limit keeps a disk that damages every file from filling up.
 const MOST_ASIDES: u32 = 10;
 
@@ -52,15 +62,23 @@ pub(super) struct Request {
     pub(super) _room: Option<OwnedSemaphorePermit>,
 }
 
+impl Request {
+    fn work(self) -> Work {
+        self.work
+    }
+}
+
 #[derive(Debug)]
 pub(super) enum Work {
     Change {
         change: Change,
         answer: oneshot::Sender<Result<(), StoreError>>,
+        wait: Wait,
     },
     /// The list is in [`Lists`].
     SaveUsers {
         target: String,
+        wait: Wait,
     },
     Users {
         target: String,
@@ -71,7 +89,7 @@ pub(super) enum Work {
         answer: oneshot::Sender<Result<CounterFamilies, StoreError>>,
     },
     DeadLetters {
-        answer: oneshot::Sender<Result<Vec<Pending>, StoreError>>,
+        answer: oneshot::Sender<Result<Vec<Message>, StoreError>>,
     },
     /// `closed` is dropped when the folder is released.
     Close {
@@ -82,12 +100,48 @@ pub(super) enum Work {
     Meddle(fn(&mut Writer)),
 }
 
+/// Changes that are written together, and who waits for them.
+#[derive(Debug, Default)]
+struct Group {
+    changes: Vec<Change>,
+    answers: Vec<oneshot::Sender<Result<(), StoreError>>>,
+    waits: Vec<Wait>,
+    bytes: usize,
+}
+
+impl Group {
+    /// The change `first` and those that wait behind it, and the work after them that is no change, if it was taken.
+    fn gather(first: Work, queue: &mpsc::Receiver<Request>, lists: &Lists) -> (Group, Option<Work>) {
+        let mut group = Group::default();
+        let mut next = Some(first);
+        while let Some(work) = next {
+            match work {
+                Work::Change { change, answer, wait } => group.push(change, answer, wait),
+                Work::SaveUsers { target, wait } => {
+                    if let Some(List { saved, answer }) = lists.take(&target) {
+                        group.push(Change::Users { target, saved }, answer, wait);
+                    }
+                }
+                other => return (group, Some(other)),
+            }
+            let is_full = group.changes.len() >= MOST_TOGETHER || group.bytes >= MOST_BYTES;
+            next = if is_full { None } else { queue.try_recv().ok().map(Request::work) };
+        }
+        (group, None)
+    }
+
+    fn push(&mut self, change: Change, answer: oneshot::Sender<Result<(), StoreError>>, wait: Wait) {
+        self.bytes += change.size();
+        self.changes.push(change);
+        self.answers.push(answer);
+        self.waits.push(wait);
+    }
+}
+
 /// Owns both databases. Every change is applied in memory first, then on the disk.
 #[derive(Debug)]
 pub(super) struct Writer {
     memory: Connection,
-    /// The ends of the outbox; the same in memory and on the disk.
-    ends: Ends,
     /// `None` for a store without a file.
     place: Option<Place>,
     health: Arc<Health>,
@@ -185,29 +239,31 @@ impl Writer {
     }
 
     fn new(memory: Connection, place: Option<Place>, health: Arc<Health>) -> Writer {
-        let ends = Ends::of(&memory).expect("a new database in memory is readable");
-        Writer { memory, ends, place, health }
+        Writer { memory, place, health }
     }
 
     /// Serves requests until one asks it to close or the last handle is dropped.
     pub(super) fn run(mut self, queue: &mpsc::Receiver<Request>, lists: &Lists) {
+        // What was found in the queue behind changes, but is none.
+        let mut next = None;
         let closed = loop {
             self.health.beat.rest();
-            let request = match self.retry_in() {
-                None => queue.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected),
-                Some(pause) => queue.recv_timeout(pause),
+            let work = match (next.take(), self.retry_in()) {
+                (Some(work), _) => Ok(work),
+                (None, None) => queue.recv().map(Request::work).map_err(|_| RecvTimeoutError::Disconnected),
+                (None, Some(pause)) => queue.recv_timeout(pause).map(Request::work),
             };
             self.health.beat.within(Duration::ZERO);
-            match request.map(|request| request.work) {
-                Ok(Work::Change { change, answer }) => {
-                    let done = self.change(&change);
+            match work {
+                Ok(work @ (Work::Change { .. } | Work::SaveUsers { .. })) => {
+                    let (group, other) = Group::gather(work, queue, lists);
+                    next = other;
+                    let Group { changes, answers, waits, .. } = group;
+                    let done = self.commit(&changes);
                     self.measure();
-                    drop(answer.send(done));
-                }
-                Ok(Work::SaveUsers { target }) => {
-                    if let Some(List { saved, answer }) = lists.take(&target) {
-                        let done = self.change(&Change::Users { target, saved });
-                        self.measure();
+                    drop(waits);
+                    for (answer, done) in answers.into_iter().zip(done) {
+                        // The caller may have stopped waiting.
                         drop(answer.send(done));
                     }
                 }
@@ -224,11 +280,11 @@ impl Writer {
                 Ok(Work::Close { closed }) => break Some(closed),
                 #[cfg(test)]
                 Ok(Work::Meddle(meddle)) => meddle(&mut self),
-                Err(mpsc::RecvTimeoutError::Timeout) => {
+                Err(RecvTimeoutError::Timeout) => {
                     self.catch_up();
                     self.measure();
                 }
-                Err(mpsc::RecvTimeoutError::Disconnected) => break None,
+                Err(RecvTimeoutError::Disconnected) => break None,
             }
         };
         if self.retry_in().is_some() {
@@ -246,21 +302,34 @@ impl Writer {
         Some(place.trouble.retry_at.saturating_duration_since(Instant::now()))
     }
 
-    fn change(&mut self, change: &Change) -> Result<(), StoreError> {
-        let ends = self.ends;
-        match change::apply(&mut self.memory, change, ends) {
-            Ok(after) => self.ends = after,
-            Err(fault) => {
+    /// Makes changes and returns the outcome of each. In memory, each is a transaction of its own; on the disk, all are
+    /// one.
+    fn commit(&mut self, changes: &[Change]) -> Vec<Result<(), StoreError>> {
+        let mut done = Vec::with_capacity(changes.len());
+        for change in changes {
+            let applied = change::apply(&mut self.memory, [change]);
+            done.push(applied.map_err(|fault| {
                 self.health.count_error();
-                return Err(StoreError::NotDurable { why: fault.to_string() });
+                not_durable(fault)
+            }));
+        }
+        let applied = changes.iter().zip(&done).filter_map(|(change, done)| done.is_ok().then_some(change));
+        if let Err(why) = self.write(applied) {
+            for done in done.iter_mut().filter(|done| done.is_ok()) {
+                *done = Err(StoreError::NotDurable { why: why.clone() });
             }
         }
+        done
+    }
+
+    /// Writes changes that memory has to the disk. An error is the reason for which the disk does not have them yet.
+    fn write<'a>(&mut self, changes: impl Iterator<Item = &'a Change>) -> Result<(), String> {
         let Some(place) = &mut self.place else { return Ok(()) };
         if place.is_where_it_was(&self.health)
             && let Some(disk) = &mut place.disk
         {
-            match change::apply(&mut disk.connection, change, ends) {
-                Ok(_) => {
+            match change::apply(&mut disk.connection, changes) {
+                Ok(()) => {
                     if let Err(fault) = disk.tidy() {
                         place.gave_way(fault, &self.health);
                     }
@@ -274,9 +343,7 @@ impl Writer {
             self.catch_up();
         }
         match &self.place {
-            Some(place) if place.disk.is_none() => {
-                Err(StoreError::NotDurable { why: place.trouble.why.clone() })
-            }
+            Some(place) if place.disk.is_none() => Err(place.trouble.why.clone()),
             _ => Ok(()),
         }
     }
@@ -300,14 +367,14 @@ impl Writer {
         })
     }
 
-    fn dead_letters(&self) -> Result<Vec<Pending>, StoreError> {
+    fn dead_letters(&self) -> Result<Vec<Message>, StoreError> {
         let disk = self.place.as_ref().and_then(|place| place.disk.as_ref());
         let mut letters = match disk {
-            Some(disk) => outbox::pending(&disk.connection, DEAD_LETTERS).map_err(not_durable)?,
+            Some(disk) => outbox::messages(&disk.connection, DEAD_LETTERS).map_err(not_durable)?,
             None => Vec::new(),
         };
         // Those that are not on the disk yet.
-        letters.extend(outbox::pending(&self.memory, DEAD_LETTERS).map_err(not_durable)?);
+        letters.extend(outbox::messages(&self.memory, DEAD_LETTERS).map_err(not_durable)?);
         Ok(letters)
     }
 

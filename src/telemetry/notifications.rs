@@ -32,7 +32,7 @@ pub(super) struct Notifications {
 pub struct ReceiverStatus {
     /// Notifications that wait for delivery.
     pub queue_length: usize,
-    /// When the oldest of them was recorded, in seconds since the Unix epoch.
+    /// Since when the oldest of them waits, in seconds since the Unix epoch.
     pub oldest_pending: Option<f64>,
     /// Time of the last delivery, in seconds since the Unix epoch.
     pub last_success: Option<f64>,
@@ -95,7 +95,7 @@ impl Notifications {
                 GaugeVec::new(
                     opts(
                         "notification_oldest_pending_timestamp_seconds",
-                        "Unix time at which the oldest waiting notification was recorded; no series if none waits.",
+                        "Unix time since which the oldest waiting notification waits; no series if none waits.",
                     ),
                     &["receiver"],
                 ),

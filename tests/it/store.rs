@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, path::Path, sync::atomic::AtomicUsize, sync
 
 use proxymeter::{
     model::{CounterChange, CounterRow, Notice, NoticeAlert, NoticeStatus, Severity, Timestamp},
-    store::{Batch, Loaded, Opened, ReceiverState, SavedUsers, Settled, Settlement, Store, StoreError},
+    store::{Batch, Loaded, Message, Opened, ReceiverState, SavedUsers, Settlement, Store, StoreError},
 };
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
@@ -20,7 +20,7 @@ fn notice(id: &str) -> Notice {
         group: format!("{{}}:{{id=\"{id}\"}}"),
         group_labels: BTreeMap::new(),
         reason: "first notification".into(),
-        alerts: vec![NoticeAlert {
+        alerts: vec![std::sync::Arc::new(NoticeAlert {
             event: format!("evt_{id}"),
             status: NoticeStatus::Firing,
             severity: Severity::Warning,
@@ -28,10 +28,18 @@ fn notice(id: &str) -> Notice {
             annotations: BTreeMap::new(),
             starts_at: NOW,
             ends_at: None,
-        }],
+        })],
+        left_out: 0,
+        follow: 0,
+        others_fire: false,
+        named: None,
         covers: Vec::new(),
         created_at: NOW,
     }
+}
+
+fn message(id: &str) -> Message {
+    Message::of(&notice(id)).unwrap()
 }
 
 fn runtime() -> Runtime {
@@ -51,14 +59,20 @@ fn filled() -> (Vec<u8>, Loaded) {
         let rows = |word: &str, count: usize| {
             (0..count).map(|n| (format!("{word}/{n}"), Some(format!("{{\"n\":{n}}}")))).collect()
         };
-        let notices = &[0, 1, 2, 3, 4].map(|n| notice(&format!("msg_{n}")));
-        store.record(Batch { alerts: rows("alert", 20), groups: rows("group", 5), notices }).await.unwrap();
+        let messages = [0, 1, 2, 3, 4].map(|n| message(&format!("msg_{n}"))).into();
         let state = ReceiverState { failures: 3, next_attempt: Some(NOW), ..ReceiverState::default() };
-        let notices = vec![
-            ("msg_4", Settlement::Abandoned),
-            ("msg_3", Settlement::Attempted { done: vec!["a".into()] }),
-        ];
-        store.settle(Settled { notices, receiver: Some(("ops", &state)), told: None }).await.unwrap();
+        let batch = Batch {
+            alerts: rows("alert", 20),
+            groups: rows("group", 5),
+            messages,
+            settled: vec![
+                ("msg_4".into(), Settlement::Abandoned),
+                ("msg_3".into(), Settlement::Attempted { done: vec!["a".into()] }),
+                ("unknown".into(), Settlement::Abandoned),
+            ],
+            receivers: vec![("ops".into(), Some(state))],
+        };
+        store.record(batch).await.unwrap();
         let users = SavedUsers { read_at: NOW, started: NOW, users: b"alice, bob".repeat(50) };
         store.save_users("home", users).await.unwrap();
         store.retain_targets(&["home".into()], NOW).await.unwrap();
@@ -198,9 +212,10 @@ fn the_file_does_not_grow_with_time() {
                 alerts.extend((0..50).map(|user| (key(gone, user), None)));
             }
             let id = format!("msg_{day}");
-            store.record(Batch { alerts, groups: Vec::new(), notices: &[notice(&id)] }).await.unwrap();
+            let messages = vec![message(&id)];
+            store.record(Batch { alerts, messages, ..Batch::default() }).await.unwrap();
             let outcome = if day % 7 == 0 { Settlement::Abandoned } else { Settlement::Delivered };
-            store.settle(Settled { notices: vec![(&id, outcome)], ..Settled::default() }).await.unwrap();
+            store.record(Batch { settled: vec![(id, outcome)], ..Batch::default() }).await.unwrap();
             let users = SavedUsers { read_at: NOW, started: NOW, users: vec![7; 20_000] };
             store.save_users("home", users).await.unwrap();
             if day == 30 {
@@ -214,23 +229,102 @@ fn the_file_does_not_grow_with_time() {
     assert_eq!((loaded.alerts.len(), loaded.outbox.len(), problem), (7 * 50, 0, None));
 }
 
-/// A file that an earlier version wrote is opened by every later one. `tests/fixtures/store/v1.db` was written by
-/// schema version 1.
-#[test]
-fn files_of_earlier_versions_are_read() {
+/// Opens a file of an earlier version.
+fn opened(name: &str) -> (TempDir, Opened) {
     let folder = folder();
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/store/v1.db");
-    let (bytes, good) = filled();
-    if std::env::var_os("UPDATE_GOLDEN").is_some() && !file.exists() {
-        fs::create_dir_all(file.parent().unwrap()).unwrap();
-        fs::write(&file, bytes).unwrap();
-    }
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/store").join(name);
     fs::copy(&file, folder.path().join(DATABASE)).unwrap();
-    let Opened { store, loaded, problem } = Store::open(folder.path(), NOW).unwrap();
-    assert_eq!((loaded, problem), (good, None));
+    let opened = Store::open(folder.path(), NOW).unwrap();
+    assert_eq!(opened.problem, None);
+    (folder, opened)
+}
+
+/// Its messages, unpacked.
+fn notices(messages: &[Message]) -> Vec<Notice> {
+    messages.iter().map(|message| message.packed.unpack().unwrap()).collect()
+}
+
+/// `tests/fixtures/store/v1.db` was written by schema version 1, from [`filled`].
+#[test]
+fn files_of_version_1_are_read() {
+    let (_folder, Opened { store, loaded, .. }) = opened("v1.db");
+    let (_, good) = filled();
+    assert_eq!(notices(&loaded.outbox), [0, 1, 2, 3].map(|n| notice(&format!("msg_{n}"))));
+    // Compressed by this program, it is not the same bytes everywhere.
+    let facts = |message: &Message| Message { packed: good.outbox[0].packed.clone(), ..message.clone() };
+    let [read, written] = [&loaded, &good].map(|loaded| loaded.outbox.iter().map(facts).collect::<Vec<_>>());
+    assert_eq!(read, written);
+    assert_eq!((loaded.alerts, loaded.groups, loaded.receivers), (good.alerts, good.groups, good.receivers));
     runtime().block_on(async {
         assert_eq!(store.dead_letters().await.unwrap().len(), 1);
         assert!(store.load_users("home").await.unwrap().is_some());
         store.close().await;
     });
+}
+
+/// `tests/fixtures/store/v2.db` was written by schema version 2. Of `msg_0` to `msg_6`, those with an even number are to
+/// `ops`, the others to `desk`. `msg_0` and `msg_1` were given up, `msg_3` reached one address, and `msg_merged` replaced
+/// `msg_4` and `msg_6`. `msg_2` has 200 alerts, `msg_merged` three, the others two.
+#[test]
+fn files_of_version_2_are_read() {
+    let (folder, Opened { store, loaded, .. }) = opened("v2.db");
+    assert_eq!((loaded.alerts.len(), loaded.groups.len()), (20, 5));
+    assert_eq!((&*loaded.alerts[19].0, &*loaded.alerts[19].1), ("alert/9", "{\"n\":9}"));
+    let facts = |messages: &[Message]| {
+        let facts = messages.iter().zip(notices(messages)).map(|(message, notice)| {
+            assert_eq!(
+                (&notice.id, &notice.receiver, &notice.group),
+                (&message.id, &message.receiver, &message.group)
+            );
+            for (n, alert) in notice.alerts.iter().enumerate() {
+                assert_eq!(alert.event, format!("evt_{}_{n}", notice.id));
+                assert_eq!(alert.labels["subject"], format!("ann \"{n}\" ☃"));
+            }
+            let age = (message.created_at.as_millis() - NOW.as_millis()) / 1000;
+            (message.id.clone(), message.receiver.clone(), age, message.done.join(","), notice.alerts.len())
+        });
+        facts.collect::<Vec<_>>()
+    };
+    let row = |id: &str, receiver: &str, age, done: &str, alerts| {
+        (id.to_owned(), receiver.to_owned(), age, done.to_owned(), alerts)
+    };
+    let pending = [
+        row("msg_2", "ops", 2, "", 200),
+        row("msg_3", "desk", 3, "a@example.org", 2),
+        row("msg_5", "desk", 5, "", 2),
+        row("msg_merged", "ops", 4, "", 3),
+    ];
+    let given_up = [row("msg_0", "ops", 0, "", 2), row("msg_1", "desk", 1, "", 2)];
+    assert_eq!(facts(&loaded.outbox), pending);
+    let state = ReceiverState {
+        failures: 3,
+        next_attempt: Some(NOW),
+        last_success: Some(NOW),
+        disabled: true,
+        failing_since: Some(NOW),
+        config: 7,
+        ..ReceiverState::default()
+    };
+    assert_eq!(loaded.receivers, [("ops".to_owned(), state)]);
+    runtime().block_on(async {
+        assert_eq!(facts(&store.dead_letters().await.unwrap()), given_up);
+        assert_eq!(store.load_users("home").await.unwrap().unwrap().users, b"alice, bob".repeat(50));
+        let counters = store.load_counters("home").await.unwrap();
+        assert_eq!((counters[0].0.as_str(), counters[0].1.len()), ("node", 20));
+        // Its messages can be settled like new ones.
+        let settled = vec![
+            ("msg_2".to_owned(), Settlement::Abandoned),
+            ("msg_3".to_owned(), Settlement::Attempted { done: vec!["a@example.org".into(), "b".into()] }),
+            ("msg_5".to_owned(), Settlement::Delivered),
+        ];
+        store.record(Batch { settled, ..Batch::default() }).await.unwrap();
+        store.close().await;
+    });
+    let Opened { store, loaded, problem } = Store::open(folder.path(), NOW).unwrap();
+    let [_, _, _, merged] = pending;
+    assert_eq!(facts(&loaded.outbox), [row("msg_3", "desk", 3, "a@example.org,b", 2), merged]);
+    assert_eq!(problem, None);
+    let [first, second] = given_up;
+    let dead = runtime().block_on(store.dead_letters()).unwrap();
+    assert_eq!(facts(&dead), [first, second, row("msg_2", "ops", 2, "", 200)]);
 }

@@ -3,34 +3,33 @@
 use super::*;
 use crate::{
     model::Notice,
-    store::{ReceiverState, Settlement, Store, outbox::Queued},
+    store::{Settlement, Store},
 };
 
 /// A database in memory that outlives its stores, like a disk that outlives processes.
 pub(crate) struct ByHand {
     writer: Writer,
     queue: mpsc::Receiver<Request>,
+    next: Option<Request>,
 }
 
-/// What one change did to notices.
+/// What one change did to alerts, messages and receivers.
 #[derive(Debug, Default)]
 pub(crate) struct Written {
-    pub(crate) queued: Vec<Notice>,
-    /// Ids of merged notices, and the notice that replaces them.
-    pub(crate) replaced: Option<(Vec<String>, Notice)>,
+    pub(crate) alerts: Vec<(String, Option<String>)>,
+    pub(crate) messages: Vec<Notice>,
     pub(crate) settled: Vec<(String, Settlement)>,
-    pub(crate) receiver: Option<(String, ReceiverState)>,
 }
 
 impl ByHand {
     pub(crate) fn new() -> Self {
-        ByHand { writer: Writer::in_memory(Arc::default()), queue: mpsc::channel().1 }
+        ByHand { writer: Writer::in_memory(Arc::default()), queue: mpsc::channel().1, next: None }
     }
 
     /// A store whose changes wait for [`ByHand::work`]. Changes that wait in an earlier store are lost.
     pub(crate) fn store(&mut self) -> Store {
         let (requests, queue) = mpsc::channel();
-        self.queue = queue;
+        (self.queue, self.next) = (queue, None);
         Store::new(requests, Arc::clone(&self.writer.health))
     }
 
@@ -39,27 +38,31 @@ impl ByHand {
         loaded::load(&self.writer.memory).unwrap()
     }
 
+    /// Whether a change waits.
+    pub(crate) fn waits(&mut self) -> bool {
+        self.next = self.next.take().or_else(|| self.queue.try_recv().ok());
+        self.next.is_some()
+    }
+
     /// Applies the first waiting change, if any.
     pub(crate) fn work(&mut self) -> Option<Written> {
-        let Work::Change { change, answer } = self.queue.try_recv().ok()?.work else {
+        let next = self.next.take().or_else(|| self.queue.try_recv().ok());
+        let Work::Change { change, answer, wait } = next?.work else {
             unimplemented!("only changes are supported")
         };
-        let done = self.writer.change(&change);
+        let done = self.writer.commit(std::slice::from_ref(&change)).remove(0);
         assert!(done.is_ok(), "{done:?}");
+        drop(wait);
         drop(answer.send(done));
-        let notice = |queued: &Queued| serde_json::from_str(&queued.json).unwrap();
+        let notices = |messages: &[Message]| {
+            messages.iter().map(|message| message.packed.unpack().unwrap()).collect::<Vec<_>>()
+        };
         Some(match change {
-            Change::Record { notices, .. } | Change::Revived { notices, .. } => {
-                Written { queued: notices.iter().map(notice).collect(), ..Written::default() }
+            Change::Record { alerts, groups: _, messages, settled, receivers: _ } => {
+                Written { alerts, messages: notices(&messages), settled }
             }
-            Change::Settled { notices, receiver, told } => Written {
-                queued: told.iter().map(notice).collect(),
-                settled: notices,
-                receiver: receiver.map(|(name, state)| (name, serde_json::from_str(&state).unwrap())),
-                replaced: None,
-            },
-            Change::Replaced { old_ids, notice: merged } => {
-                Written { replaced: Some((old_ids, notice(&merged))), ..Written::default() }
+            Change::Revived { messages, .. } => {
+                Written { messages: notices(&messages), ..Written::default() }
             }
             Change::Users { .. } | Change::Counters { .. } | Change::Targets { .. } => Written::default(),
         })

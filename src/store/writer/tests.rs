@@ -1,7 +1,7 @@
 //! The writer while the disk fails.
 
-mod catch_up;
 mod kept;
+mod together;
 
 use std::{collections::BTreeMap, fs::File, io::Write, os::unix::fs::FileExt, sync::Barrier};
 
@@ -9,7 +9,7 @@ use super::*;
 use crate::{
     clock::Beats,
     model::Notice,
-    store::{Batch, Opened, PATIENCE, ReceiverState, Settled, Settlement, Store},
+    store::{Batch, Opened, PATIENCE, ReceiverState, Settlement, Store},
 };
 
 const NOW: Timestamp = Timestamp::from_secs(1_795_000_000);
@@ -22,12 +22,32 @@ fn notice(id: &str) -> Notice {
         group_labels: BTreeMap::new(),
         reason: "first".into(),
         alerts: Vec::new(),
+        left_out: 0,
+        follow: 0,
+        others_fire: false,
+        named: None,
         covers: Vec::new(),
         created_at: NOW,
     }
 }
 
-fn alert(key: &str, state: &str) -> Batch<'static> {
+fn message(id: &str) -> Message {
+    Message::of(&notice(id)).unwrap()
+}
+
+/// Of a notice that takes about this many bytes, whose text cannot be compressed to much less.
+fn large(id: &str, bytes: usize) -> Message {
+    let mut rng = fastrand::Rng::with_seed(1);
+    let reason = (0..bytes).map(|_| rng.alphanumeric()).collect();
+    Message::of(&Notice { reason, ..notice(id) }).unwrap()
+}
+
+fn settled<'a>(ids: impl IntoIterator<Item = &'a str>, outcome: &Settlement) -> Batch {
+    let settled = ids.into_iter().map(|id| (id.to_owned(), outcome.clone())).collect();
+    Batch { settled, ..Batch::default() }
+}
+
+fn alert(key: &str, state: &str) -> Batch {
     Batch { alerts: vec![(key.into(), Some(state.into()))], ..Batch::default() }
 }
 
@@ -43,14 +63,14 @@ fn place(writer: &mut Writer) -> &mut Place {
     writer.place.as_mut().unwrap()
 }
 
-/// Closes the store and opens it again: the keys of its alerts and the ids of its notices.
+/// Closes the store and opens it again: the keys of its alerts and the ids of its messages.
 async fn after_restart(store: Store, folder: &Path) -> (Vec<String>, Vec<String>) {
     store.close().await;
     let Opened { store, loaded, problem } = opened(folder);
     assert_eq!(problem, None);
     store.close().await;
     let alerts = loaded.alerts.into_iter().map(|(key, _)| key).collect();
-    (alerts, loaded.outbox.into_iter().map(|pending| pending.notice.id).collect())
+    (alerts, loaded.outbox.into_iter().map(|message| message.id).collect())
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -76,8 +96,7 @@ async fn a_full_disk_costs_durability_until_it_has_room_and_nothing_else() {
     })
     .await;
     let much = "x".repeat(100_000);
-    let notices = [notice("n1"), notice("n2")];
-    let batch = Batch { notices: &notices, ..alert("during", &much) };
+    let batch = Batch { messages: vec![message("n1"), message("n2")], ..alert("during", &much) };
     let err = store.record(batch).await.unwrap_err();
     assert!(matches!(err, StoreError::NotDurable { .. }) && err.to_string().contains("full"), "{err}");
     assert!(!store.status().up);
@@ -89,8 +108,7 @@ async fn a_full_disk_costs_durability_until_it_has_room_and_nothing_else() {
     store.save_users("home", users.clone()).await.unwrap_err();
     assert_eq!(store.status().errors, errors + 2);
     // Until the next retry, the disk is not used, and all calls work in memory.
-    let settled = Settled { notices: vec![("n1", Settlement::Abandoned)], ..Settled::default() };
-    store.settle(settled).await.unwrap_err();
+    store.record(settled(["n1"], &Settlement::Abandoned)).await.unwrap_err();
     assert_eq!(store.status().errors, errors + 2);
     assert_eq!(store.load_users("home").await.unwrap(), Some(users.clone()));
     assert!(store.load_users("edge").await.is_err(), "the disk may have it");
@@ -229,8 +247,8 @@ async fn a_folder_that_comes_late_is_used_from_then_on() {
 
     fs::remove_file(&folder).unwrap();
     meddle(&store, |writer| place(writer).trouble.retry_at = Instant::now()).await;
-    let state = ReceiverState::default();
-    store.settle(Settled { receiver: Some(("ops", &state)), ..Settled::default() }).await.unwrap();
+    let receivers = vec![("ops".to_owned(), Some(ReceiverState::default()))];
+    store.record(Batch { receivers, ..Batch::default() }).await.unwrap();
     assert!(store.status().up);
     assert!(matches!(Store::open(&folder, NOW), Err(StoreError::Locked { .. })));
     assert_eq!(after_restart(store, &folder).await.0, ["a"]);
@@ -263,7 +281,7 @@ async fn a_file_that_cannot_be_written_is_read_all_the_same() {
     let root = tempfile::tempdir().unwrap();
     let folder = root.path().join("50% of #1?");
     let Opened { store, .. } = opened(&folder);
-    store.record(Batch { notices: &[notice("n1")], ..alert("a", "1") }).await.unwrap();
+    store.record(Batch { messages: vec![message("n1")], ..alert("a", "1") }).await.unwrap();
     let read = || {
         let file = database::read_only(&folder.join(DATABASE)).unwrap();
         loaded::load(&database::in_memory_like(&file).unwrap()).unwrap()
@@ -334,17 +352,17 @@ async fn a_writer_whose_disk_never_answers_is_stuck() {
     assert_eq!(beats.stuck(), [""; 0]);
 }
 
-/// Recording and abandoning a large round: eight times the notices take about eight times as long.
+/// Recording and abandoning a large round: eight times the messages take about eight times as long.
 #[tokio::test]
-async fn work_grows_with_the_number_of_notices_and_not_faster() {
+async fn work_grows_with_the_number_of_messages_and_not_faster() {
     async fn recorded_and_given_up(count: usize) -> [Duration; 2] {
         let store = Store::in_memory();
-        let notices: Vec<_> = (0..count).map(|n| notice(&format!("n{n}"))).collect();
+        let messages: Vec<_> = (0..count).map(|n| message(&format!("n{n}"))).collect();
+        let given_up = settled(messages.iter().map(|message| &*message.id), &Settlement::Abandoned);
         let began = Instant::now();
-        store.record(Batch { notices: &notices, ..Batch::default() }).await.unwrap();
+        store.record(Batch { messages, ..Batch::default() }).await.unwrap();
         let recorded = began.elapsed();
-        let given_up = notices.iter().map(|notice| (notice.id.as_str(), Settlement::Abandoned)).collect();
-        store.settle(Settled { notices: given_up, ..Settled::default() }).await.unwrap();
+        store.record(given_up).await.unwrap();
         [recorded, began.elapsed() - recorded]
     }
     let mut few = [Duration::MAX; 2];
@@ -358,40 +376,53 @@ async fn work_grows_with_the_number_of_notices_and_not_faster() {
 
 /// A kill leaves the disk as it is at that moment.
 #[tokio::test]
-async fn a_large_round_is_recorded_wholly_or_not_at_all() {
+async fn a_disk_that_catches_up_has_all_or_nothing() {
     let (folder, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let Opened { store, .. } = opened(folder.path());
-    store.record(Batch { notices: &[notice("before")], ..alert("a", "0") }).await.unwrap();
-    let large = |n| Notice { reason: "x".repeat(1 << 20), ..notice(&format!("n{n:02}")) };
-    let notices: Vec<_> = (0..20).map(large).collect();
-    // The disk has room for the first transaction but not for the second.
+    let before = ["sent", "again", "tried", "kept"];
+    store.record(Batch { messages: before.map(message).into(), ..alert("a", "0") }).await.unwrap();
     meddle(&store, |writer| {
-        place(writer).disk.as_ref().unwrap().connection.pragma_update(None, "max_page_count", 3_000).unwrap();
+        place(writer).gave_way(Fault::Unavailable("it is away".into()), &Health::default());
+        place(writer).trouble.retry_at = Instant::now() + LONGEST_PAUSE;
         place(writer).trouble.pause = LONGEST_PAUSE;
     })
     .await;
-    store.record(Batch { notices: &notices, ..alert("a", "1") }).await.unwrap_err();
+    // The outbox changes in every possible way.
+    let done = vec!["x".to_owned()];
+    store.record(settled(["sent", "again"], &Settlement::Delivered)).await.unwrap_err();
+    store.record(settled(["tried"], &Settlement::Attempted { done: done.clone() })).await.unwrap_err();
+    store.revive(vec![message("revived")], Vec::new()).await.unwrap_err();
+    let ids: Vec<_> = (0..40).map(|n| format!("n{n:02}")).collect();
+    let messages = [message("again")].into_iter().chain(ids.iter().map(|id| large(id, 100_000)));
+    store.record(Batch { messages: messages.collect(), ..alert("a", "1") }).await.unwrap_err();
 
-    let copy = killed.path().join(DATABASE);
-    fs::copy(folder.path().join(DATABASE), &copy).unwrap();
-    let rows = |sql: &str| Connection::open(&copy).unwrap().query_row(sql, [], |row| row.get::<_, i64>(0));
-    assert!(rows("SELECT count(*) FROM outbox").unwrap() > 5, "a part was on the disk");
-    let ids = |loaded: &Loaded| loaded.outbox.iter().map(|row| row.notice.id.clone()).collect::<Vec<_>>();
-    let unwritten = database::read_only(&copy).unwrap();
-    let loaded = loaded::load(&database::in_memory_like(&unwritten).unwrap()).unwrap();
-    assert_eq!((ids(&loaded), loaded.alerts[0].1.as_str()), (vec!["before".to_owned()], "0"));
-    assert_eq!(opened(killed.path()).loaded, loaded);
-    assert_eq!(rows("SELECT count(*) FROM outbox"), Ok(1));
+    // The disk has room for a part of it.
+    meddle(&store, |writer| {
+        place(writer).page_limit = Some(200);
+        place(writer).trouble.retry_at = Instant::now();
+    })
+    .await;
+    store.record(Batch::default()).await.unwrap_err();
+    fs::copy(folder.path().join(DATABASE), killed.path().join(DATABASE)).unwrap();
+    let content = |loaded: &Loaded| {
+        let ids = loaded.outbox.iter().map(|message| message.id.clone()).collect::<Vec<_>>();
+        (ids, loaded.alerts[0].1.clone())
+    };
+    let loaded = opened(killed.path()).loaded;
+    assert_eq!(content(&loaded), (before.map(str::to_owned).into(), "0".to_owned()));
+    assert_eq!(loaded.outbox[2].done, [""; 0]);
 
-    // The running process still has the whole round and writes it later. A round without a failure is complete too.
-    meddle(&store, |writer| place(writer).trouble.retry_at = Instant::now()).await;
-    store.record(Batch { notices: &[notice("after")], ..Batch::default() }).await.unwrap();
-    let more: Vec<_> = (20..40).map(large).collect();
-    store.record(Batch { notices: &more, ..alert("a", "2") }).await.unwrap();
+    meddle(&store, |writer| {
+        place(writer).page_limit = None;
+        place(writer).trouble.retry_at = Instant::now();
+    })
+    .await;
+    store.record(Batch::default()).await.unwrap();
     store.close().await;
     let loaded = opened(folder.path()).loaded;
-    assert_eq!((loaded.outbox.len(), loaded.alerts[0].1.as_str()), (42, "2"));
-    assert_eq!(ids(&loaded)[..3], ["before", "n00", "n01"]);
+    let expected = ["revived", "tried", "kept", "again"].map(str::to_owned).into_iter().chain(ids);
+    assert_eq!(content(&loaded), (expected.collect(), "1".to_owned()));
+    assert_eq!(loaded.outbox[1].done, done);
 }
 
 /// Lists can be megabytes, so memory must not keep all lists that arrive while the disk hangs.
@@ -459,14 +490,11 @@ async fn space_is_given_back_on_the_disk_and_in_memory() {
     static PAGES: std::sync::Mutex<[i64; 2]> = std::sync::Mutex::new([0; 2]);
     let folder = tempfile::tempdir().unwrap();
     let Opened { store, .. } = opened(folder.path());
-    let notices: Vec<_> = (0..2_000).map(|n| notice(&format!("n{n}"))).collect();
-    let large: Vec<_> =
-        notices.iter().map(|notice| Notice { reason: "x".repeat(5_000), ..notice.clone() }).collect();
-    let batch = Batch { notices: &large, ..alert("a", "1") };
-    store.record(batch).await.unwrap();
-    for some in notices.chunks(100) {
-        let taken = some.iter().map(|notice| (notice.id.as_str(), Settlement::Delivered)).collect();
-        store.settle(Settled { notices: taken, ..Settled::default() }).await.unwrap();
+    let ids: Vec<_> = (0..1_000).map(|n| format!("n{n}")).collect();
+    let messages = ids.iter().map(|id| large(id, 10_000)).collect();
+    store.record(Batch { messages, ..alert("a", "1") }).await.unwrap();
+    for some in ids.chunks(100) {
+        store.record(settled(some.iter().map(String::as_str), &Settlement::Delivered)).await.unwrap();
     }
     meddle(&store, |writer| {
         let pages = |connection: &Connection| {

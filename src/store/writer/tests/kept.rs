@@ -1,7 +1,10 @@
 //! What is kept of targets: lists of users and counters.
 
 use super::*;
-use crate::model::{CounterChange, CounterRow};
+use crate::{
+    model::{CounterChange, CounterRow},
+    store::{schema::META, table::text},
+};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -121,25 +124,53 @@ async fn a_target_that_left_is_remembered_for_thirty_days() {
     }
 }
 
-/// `tests/fixtures/store/v1.db` was written by schema version 1.
+fn fixture(name: &str, folder: &Path) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/store").join(name);
+    fs::copy(file, folder.join(DATABASE)).unwrap();
+}
+
+/// The fixtures were written by versions 1 and 2 of the schema.
 #[tokio::test]
 async fn a_file_of_an_earlier_version_that_cannot_be_written_is_read_and_kept() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/store/v1.db");
+    for name in ["v1.db", "v2.db"] {
+        let folder = tempfile::tempdir().unwrap();
+        fixture(name, folder.path());
+        let unwritten = database::read_only(&folder.path().join(DATABASE)).unwrap();
+        let read = loaded::load(&database::in_memory_like(&unwritten).unwrap()).unwrap();
+        drop(unwritten);
+        assert_eq!(
+            (read.alerts.len(), read.groups.len(), read.outbox.len(), read.receivers.len()),
+            (20, 5, 4, 1),
+            "{name}"
+        );
+        let Opened { store, loaded, problem } = opened(folder.path());
+        assert_eq!((loaded, problem), (read, None), "{name}");
+        // The targets of version 1 have no mark; those that are configured keep their users.
+        store.retain_targets(&["home".into()], NOW).await.unwrap();
+        assert!(store.load_users("home").await.unwrap().is_some());
+        store.commit_counters("home", change("more", vec![row("a", &[1])], vec![])).await.unwrap();
+        let store = reopened(store, folder.path()).await;
+        assert_eq!(home(&store, "more").await, [row("a", &[1])]);
+        store.close().await;
+    }
+}
+
+/// Earlier versions wrote large rounds in several transactions.
+#[tokio::test]
+async fn a_round_that_an_earlier_version_did_not_finish_is_undone() {
     let folder = tempfile::tempdir().unwrap();
-    fs::copy(&file, folder.path().join(DATABASE)).unwrap();
+    fixture("v2.db", folder.path());
+    let file = Connection::open(folder.path().join(DATABASE)).unwrap();
+    META.put(&file, &["unfinished_round", "6"].map(text)).unwrap();
+    drop(file);
     let unwritten = database::read_only(&folder.path().join(DATABASE)).unwrap();
     let read = loaded::load(&database::in_memory_like(&unwritten).unwrap()).unwrap();
     drop(unwritten);
-    assert_eq!(
-        (read.alerts.len(), read.groups.len(), read.outbox.len(), read.receivers.len()),
-        (20, 5, 4, 1)
-    );
     let Opened { store, loaded, problem } = opened(folder.path());
-    assert_eq!((loaded, problem), (read, None));
-    // Its targets have no mark; those that are configured keep their users.
-    store.retain_targets(&["home".into()], NOW).await.unwrap();
-    assert!(store.load_users("home").await.unwrap().is_some());
-    store.commit_counters("home", change("node", vec![row("a", &[1])], vec![])).await.unwrap();
-    let store = reopened(store, folder.path()).await;
-    assert_eq!(home(&store, "node").await, [row("a", &[1])]);
+    assert_eq!((&loaded, problem), (&read, None));
+    let ids: Vec<_> = loaded.outbox.iter().map(|message| &*message.id).collect();
+    assert_eq!(ids, ["msg_2", "msg_3"]);
+    // The mark is gone, and what comes later stays.
+    store.record(Batch { messages: vec![message("later")], ..Batch::default() }).await.unwrap();
+    assert_eq!(after_restart(store, folder.path()).await.1, ["msg_2", "msg_3", "later"]);
 }
