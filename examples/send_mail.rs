@@ -3,7 +3,7 @@
 //! The server is on this machine and requires STARTTLS and a login: `meter` with the password in `MAIL_PASSWORD`.
 //! `NOTICES` is a JSON file with an array of them. Each one is sent over a separate connection.
 
-use std::{error::Error, path::PathBuf, time::Duration};
+use std::{error::Error, path::PathBuf, sync::Arc, time::Duration};
 
 use proxymeter::{
     model::{Moment, Notice, Severity},
@@ -23,7 +23,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut argument = || arguments.next().ok_or("usage: send_mail PORT CA_FILE NOTICES");
     let port = argument()?.to_string_lossy().parse()?;
     let ca_file = PathBuf::from(argument()?);
-    let notices: Vec<Notice> = serde_json::from_slice(&std::fs::read(argument()?)?)?;
+    let notices: Vec<Arc<Notice>> = serde_json::from_slice(&std::fs::read(argument()?)?)?;
 
     let email = Email::new(&EmailConfig {
         host: "127.0.0.1".to_owned(),
@@ -49,9 +49,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         },
     })?;
     let mut receiver = Receiver::Email(Box::new(email));
-    for notice in &notices {
+    for notice in notices {
+        let id = notice.id.clone();
         let said = receiver.send(notice, &mut Vec::new(), Moment::default()).await?;
-        eprintln!("{}: {said}", notice.id);
+        eprintln!("{id}: {said}");
     }
     Ok(())
 }

@@ -54,7 +54,7 @@ pub use nodes::{
     MASTER, Node, NodeMessage, NodeStats, NodeStatus, NodeTraffic, UserNodeTraffic, node_labels,
 };
 pub use notice::{Notice, NoticeAlert, NoticeStatus, Severity};
-pub use own::{Condition, OwnState};
+pub use own::{Condition, OwnState, ReceiverTrouble};
 pub use part::{Outcome, Part, PartState, Reason};
 pub use reading::Reading;
 pub use reads::Reads;

@@ -1,17 +1,24 @@
 //! Notifications: composing a notice, sending it, and retrying.
 //!
-//! [`Receiver::send`] makes one attempt. [`delivery`] has one queue per receiver and decides when to make the next.
+//! [`Receiver::send`] makes one attempt.
 
-pub mod delivery;
+pub mod alertmanager;
+mod compose;
 pub mod email;
 mod error;
+mod health;
 pub mod heartbeat;
 #[cfg(test)]
 pub(crate) mod scripted;
 pub mod webhook;
 mod words;
 
-pub use self::error::{Retry, SendError, SendReason};
+use std::sync::Arc;
+
+pub use self::{
+    error::{Retry, SendError, SendReason},
+    health::{Health, HealthByReceiver},
+};
 use crate::model::{Moment, Notice, NoticeAlert, NoticeStatus, Severity, Timestamp};
 
 /// Where notices go. A closed set: a new kind is a module, a variant and a match arm.
@@ -24,6 +31,16 @@ pub enum Receiver {
 }
 
 impl Receiver {
+    /// The most alerts that a message names one by one, while it counts the others; absent: it names all.
+    pub fn names(&self) -> Option<usize> {
+        match self {
+            Receiver::Email(_) => Some(words::ROWS),
+            Receiver::Webhook(webhook) => webhook.names(),
+            #[cfg(test)]
+            Receiver::Scripted(_) => None,
+        }
+    }
+
     /// Makes one attempt to deliver `notice`. `done` holds what earlier attempts settled, in the receiver's own form:
     /// for mail, the addresses that accepted the notice or refused it for good, which do not get it again. What this
     /// attempt settles is added, even if the rest fails. Returns the receiver's answer, safe to log.
@@ -32,7 +49,7 @@ impl Receiver {
     /// Why it was not delivered, and whether and when to retry.
     pub async fn send(
         &mut self,
-        notice: &Notice,
+        notice: Arc<Notice>,
         done: &mut Vec<String>,
         now: Moment,
     ) -> Result<String, SendError> {
@@ -111,7 +128,7 @@ impl OwnAlert<'_> {
             group: format!("{{}}:{{alertname=\"{alertname}\", subject=\"{subject}\"}}"),
             group_labels: pairs(&[("alertname", alertname), ("subject", subject)]),
             reason: if fires { "first notification" } else { "all alerts resolved" }.into(),
-            alerts: vec![NoticeAlert {
+            alerts: vec![Arc::new(NoticeAlert {
                 event: self.event(),
                 status: self.status,
                 severity: self.severity,
@@ -128,7 +145,11 @@ impl OwnAlert<'_> {
                 ]),
                 starts_at: self.since,
                 ends_at: (!fires).then_some(now),
-            }],
+            })],
+            left_out: 0,
+            follow: 0,
+            others_fire: false,
+            named: None,
             covers: Vec::new(),
             created_at: now,
         }

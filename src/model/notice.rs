@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -61,17 +61,29 @@ pub struct Notice {
     pub group_labels: BTreeMap<String, String>,
     /// Why it is sent, one of a closed set.
     pub reason: String,
-    /// Firing ones first, of those the ones new to the receiver first; then by severity.
-    pub alerts: Vec<NoticeAlert>,
+    /// Firing ones first, of those the ones new to the receiver first; then by severity. Receivers share them.
+    pub alerts: Vec<Arc<NoticeAlert>>,
+    /// How many alerts of the group are left out, because the receiver refused a message with more.
+    #[serde(default)]
+    pub left_out: usize,
+    /// How many of those follow in the next messages. The receiver knows the others.
+    #[serde(default)]
+    pub follow: usize,
+    /// Whether an alert that is left out is firing.
+    #[serde(default)]
+    pub others_fire: bool,
+    /// The most alerts that a message that names only some may name; absent: as many as it usually does.
+    #[serde(default)]
+    pub named: Option<usize>,
     /// Ids of earlier undelivered notices that this one replaces.
     pub covers: Vec<String>,
     pub created_at: Timestamp,
 }
 
 impl Notice {
-    /// Firing as long as one of its alerts is firing.
+    /// Firing as long as an alert of its group is firing.
     pub fn status(&self) -> NoticeStatus {
-        let fires = self.alerts.iter().any(|alert| alert.status == NoticeStatus::Firing);
+        let fires = self.others_fire || self.alerts.iter().any(|alert| alert.status == NoticeStatus::Firing);
         if fires { NoticeStatus::Firing } else { NoticeStatus::Resolved }
     }
 

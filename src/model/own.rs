@@ -1,4 +1,6 @@
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
+
+use super::Timestamp;
 
 /// What people must hear of the daemon itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -9,6 +11,23 @@ pub struct OwnState {
     pub configuration: Condition,
     /// Whether the heartbeat is sent, or there is none.
     pub heartbeat: Condition,
+    /// Every receiver, by name.
+    pub receivers: BTreeMap<String, ReceiverTrouble>,
+}
+
+/// What is wrong with a receiver; by default, nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReceiverTrouble {
+    /// When the first attempt since the last delivery failed; absent: it does not fail.
+    pub failing_since: Option<Timestamp>,
+    /// Whether anything waits for it.
+    pub waits: bool,
+    /// Whether it refuses because of itself: its credentials, sender or account.
+    pub refuses: bool,
+    /// Notifications given up lately.
+    pub given_up: u64,
+    /// Why the last attempt failed.
+    pub cause: String,
 }
 
 /// How a part of the daemon is.

@@ -81,6 +81,13 @@ impl Moment {
         Moment { wall: self.wall.saturating_add(time), uptime: self.uptime.saturating_add(time) }
     }
 
+    /// The earlier moment at this uptime, if the wall clock was not set meanwhile; `self` if that is not earlier.
+    #[must_use]
+    pub fn back_to(self, uptime: Duration) -> Self {
+        let age = self.uptime.saturating_sub(uptime);
+        Moment { wall: self.wall.saturating_sub(age), uptime: self.uptime - age }
+    }
+
     /// Time since `earlier`, by uptime.
     pub fn since(self, earlier: Moment) -> Duration {
         self.uptime.saturating_sub(earlier.uptime)

@@ -19,10 +19,22 @@ pub enum Retry {
     Later,
     /// On the usual schedule, but not before this time has passed, as the receiver requested.
     NotBefore(Duration),
-    /// This notice will never be accepted; others may be.
+    /// The message is too large for the receiver. The same with fewer alerts may be accepted.
+    Smaller,
+    /// On the usual schedule. The receiver refuses all messages because of itself: the credentials, the sender, the
+    /// relay or the account.
+    Refused,
+    /// This notice will never be accepted, because of what it says; others may be.
     Never,
     /// No notice will be accepted until the configuration changes.
     Disabled,
+}
+
+impl Retry {
+    /// For a message about `named` alerts that is too large: a message about one cannot be cut.
+    pub(super) fn of_too_large(named: usize) -> Self {
+        if named > 1 { Retry::Smaller } else { Retry::Never }
+    }
 }
 
 /// The cause of a failed attempt, as metrics, logs and texts name it.

@@ -13,8 +13,7 @@ use tracing::{info, warn};
 
 use self::config::{HeartbeatConfig, HeartbeatMethod};
 use super::{
-    SendError, SendReason,
-    delivery::{Health, HealthByReceiver},
+    Health, HealthByReceiver, SendError, SendReason,
     webhook::verdict::{judge, unanswered},
 };
 use crate::{
@@ -247,7 +246,7 @@ impl Http {
         };
         let limits = Limits { deadline: self.timeout, body: ANSWER };
         let judged = match self.client.send(request, limits).await {
-            Ok(reply) => judge(&reply, now.wall),
+            Ok(reply) => judge(&reply, 0, now.wall),
             Err(err) => Err(unanswered(&err)),
         };
         judged.map_err(|refusal| SendError {

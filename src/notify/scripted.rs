@@ -1,6 +1,6 @@
 //! A receiver that answers from a script, in tokio's time, for tests that pause it.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use super::SendError;
 use crate::model::{Moment, Notice};
@@ -14,11 +14,11 @@ pub struct Scripted(pub(crate) Script);
 impl Scripted {
     pub(super) async fn send(
         &mut self,
-        notice: &Notice,
+        notice: Arc<Notice>,
         done: &mut Vec<String>,
         now: Moment,
     ) -> Result<String, SendError> {
-        let (takes, answer) = (self.0)(notice, done, now);
+        let (takes, answer) = (self.0)(&notice, done, now);
         tokio::time::sleep(takes).await;
         answer
     }

@@ -1,12 +1,12 @@
 //! Webhooks: Alertmanager's body, version 4, or a body from the operator's template, signed as in Standard Webhooks.
 
-mod body;
+pub(super) mod body;
 pub mod config;
 mod signature;
 mod template;
 pub(super) mod verdict;
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use reqwest::{
@@ -21,7 +21,10 @@ use self::{
     template::Template,
     verdict::{Refusal, judge, unanswered},
 };
-use super::{Retry, SendError, SendReason};
+use super::{
+    SendError,
+    compose::{composed, named},
+};
 use crate::{
     http::{BuildError, Client, Limits},
     model::{Moment, Notice},
@@ -55,14 +58,20 @@ pub struct Webhook {
     url: Url,
     /// What errors call the receiver.
     host: String,
+    timeout: Duration,
+    composer: Arc<Composer>,
+}
+
+/// Makes the requests of one webhook.
+struct Composer {
     /// The headers that are the same for all notices.
     headers: HeaderMap,
     keys: Vec<Key>,
     github_key: Option<Key>,
     format: Format,
     external_url: String,
-    timeout: Duration,
-    max_alerts: usize,
+    /// The most alerts in one message; absent: all.
+    most: Option<usize>,
 }
 
 enum Format {
@@ -108,18 +117,18 @@ impl Webhook {
             }
         };
         let keys = config.secrets.iter().map(Key::standard).collect::<Option<_>>();
-        Ok(Webhook {
-            client,
-            url,
-            host,
-            headers: constant_headers(config).ok_or(WebhookError::Header)?,
+        let headers = content_type(&config.format).and_then(|content_type| {
+            constant_headers(content_type, config.authorization.as_ref(), &config.headers)
+        });
+        let composer = Arc::new(Composer {
+            headers: headers.ok_or(WebhookError::Header)?,
             keys: keys.ok_or(WebhookError::Secret)?,
             github_key: config.github_secret.as_ref().map(Key::plain),
             format,
             external_url: external_url.trim_end_matches('/').to_owned(),
-            timeout: config.timeout,
-            max_alerts: config.max_alerts,
-        })
+            most: Some(config.max_alerts).filter(|&most| most > 0),
+        });
+        Ok(Webhook { client, url, host, timeout: config.timeout, composer })
     }
 
     /// Checks a template; needs no network.
@@ -130,32 +139,47 @@ impl Webhook {
         Template::new(template).map(drop)
     }
 
-    /// Makes one attempt. Returns the receiver's answer.
+    /// See [`Receiver::names`](super::Receiver::names).
+    pub(super) fn names(&self) -> Option<usize> {
+        self.composer.most
+    }
+
+    /// Makes one attempt. Returns the receiver's answer. While it waits for the receiver, it holds the request and not
+    /// the notice.
     ///
     /// # Errors
     /// Why it was not delivered, and whether and when to retry.
-    pub async fn send(&mut self, notice: &Notice, now: Moment) -> Result<String, SendError> {
-        let body = self.compose(notice).map_err(|what| {
-            self.failure(Refusal { reason: SendReason::ClientError, what, retry: Retry::Never })
-        })?;
-        let headers = self.headers(notice, &body, now);
+    pub async fn send(&mut self, notice: Arc<Notice>, now: Moment) -> Result<String, SendError> {
+        let named = named(&notice, self.names());
+        let composer = Arc::clone(&self.composer);
+        let (headers, body) = composed(&self.host, move || composer.compose(&notice, named, now)).await?;
         let request = self.client.post(self.url.as_str().to_owned()).headers(headers).body(body);
         let limits = Limits { deadline: self.timeout, body: ANSWER };
         let reply = self.client.send(request, limits).await;
         let reply = reply.map_err(|err| self.failure(unanswered(&err)))?;
-        judge(&reply, now.wall).map_err(|refusal| self.failure(refusal))?;
+        judge(&reply, named, now.wall).map_err(|refusal| self.failure(refusal))?;
         Ok(format!("{} answered {}", self.host, reply.status))
     }
 
-    fn compose(&self, notice: &Notice) -> Result<Vec<u8>, String> {
-        let body = Body::of(notice, &self.external_url, self.max_alerts);
-        match &self.format {
-            Format::Alertmanager => body.to_json().map_err(|err| format!("cannot be written as JSON: {err}")),
-            Format::Template(template) => template
-                .render(notice, body)
-                .map(String::into_bytes)
-                .map_err(|err| format!("the template cannot be rendered: {err}")),
-        }
+    fn failure(&self, refusal: Refusal) -> SendError {
+        let Refusal { reason, what, retry } = refusal;
+        SendError { reason, detail: format!("{}: {what}", self.host), retry }
+    }
+}
+
+impl Composer {
+    fn compose(&self, notice: &Notice, named: usize, now: Moment) -> Result<(HeaderMap, Vec<u8>), String> {
+        let body = Body::of(notice, &self.external_url, named);
+        let body = match &self.format {
+            Format::Alertmanager => {
+                body.to_json().map_err(|err| format!("cannot be written as JSON: {err}"))?
+            }
+            Format::Template(template) => {
+                let text = template.render(notice, body);
+                text.map_err(|err| format!("the template cannot be rendered: {err}"))?.into_bytes()
+            }
+        };
+        Ok((self.headers(notice, &body, now), body))
     }
 
     fn headers(&self, notice: &Notice, body: &[u8], now: Moment) -> HeaderMap {
@@ -181,11 +205,6 @@ impl Webhook {
         }
         headers
     }
-
-    fn failure(&self, refusal: Refusal) -> SendError {
-        let Refusal { reason, what, retry } = refusal;
-        SendError { reason, detail: format!("{}: {what}", self.host), retry }
-    }
 }
 
 impl fmt::Debug for Webhook {
@@ -194,15 +213,15 @@ impl fmt::Debug for Webhook {
     }
 }
 
-/// The headers that are the same for all notices; absent if one cannot be sent.
-fn constant_headers(config: &WebhookConfig) -> Option<HeaderMap> {
-    let content_type = match &config.format {
-        WebhookFormat::Alertmanager => HeaderValue::from_static("application/json"),
-        WebhookFormat::Template { content_type, .. } => HeaderValue::try_from(content_type.as_str()).ok()?,
-    };
+/// The headers that are the same for all messages; absent if one cannot be sent.
+pub(super) fn constant_headers(
+    content_type: HeaderValue,
+    authorization: Option<&Authorization>,
+    more: &[(String, Secret)],
+) -> Option<HeaderMap> {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, content_type);
-    match &config.authorization {
+    match authorization {
         Some(Authorization::Bearer(token)) => {
             headers.insert(AUTHORIZATION, secret_value(format!("Bearer {}", token.expose()))?);
         }
@@ -212,7 +231,7 @@ fn constant_headers(config: &WebhookConfig) -> Option<HeaderMap> {
         }
         None => {}
     }
-    for (name, value) in &config.headers {
+    for (name, value) in more {
         let name = HeaderName::try_from(name.as_str()).ok()?;
         if RESERVED.contains(&name.as_str()) {
             return None;
@@ -220,6 +239,13 @@ fn constant_headers(config: &WebhookConfig) -> Option<HeaderMap> {
         headers.insert(name, secret_value(Secret::expose(value).to_owned())?);
     }
     Some(headers)
+}
+
+fn content_type(format: &WebhookFormat) -> Option<HeaderValue> {
+    match format {
+        WebhookFormat::Alertmanager => Some(HeaderValue::from_static("application/json")),
+        WebhookFormat::Template { content_type, .. } => HeaderValue::try_from(content_type.as_str()).ok(),
+    }
 }
 
 fn secret_value(value: String) -> Option<HeaderValue> {

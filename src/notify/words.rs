@@ -3,10 +3,13 @@
 //! Names in a notice come from panels, where users may have chosen them. These texts have no line breaks, no control
 //! characters and nothing that changes the text direction, and their length is limited.
 
+use std::sync::Arc;
+
+use super::compose::named;
 use crate::model::{Notice, NoticeAlert, NoticeStatus, Severity, Timestamp, words::one_line};
 
 /// The most alerts that a message lists; the rest is counted.
-const ROWS: usize = 50;
+pub(super) const ROWS: usize = 50;
 /// The most characters of a name in a subject line, of a name elsewhere, of a fact, and of a sentence.
 const NAME_IN_SUBJECT: usize = 40;
 const NAME: usize = 100;
@@ -30,6 +33,8 @@ pub(super) struct Words {
     pub(super) rows: Vec<Row>,
     /// The number of alerts without a row.
     pub(super) left_out: Option<String>,
+    /// The number of alerts that are not in this notice.
+    pub(super) follow: Option<String>,
     /// The sender and the receiver.
     pub(super) footer: String,
 }
@@ -61,7 +66,7 @@ impl Words {
             _ => None,
         };
 
-        let listed = notice.alerts.get(..ROWS).unwrap_or(&notice.alerts);
+        let (listed, rest) = notice.alerts.split_at(named(notice, Some(ROWS)));
         let ordered = [NoticeStatus::Firing, NoticeStatus::Resolved]
             .into_iter()
             .flat_map(|status| listed.iter().filter(move |alert| alert.status == status));
@@ -71,7 +76,8 @@ impl Words {
             headline: format!("{}: {}.", how_many(firing, resolved), which(notice, NAME)),
             reason: format!("Reason: {}.", one_line(&notice.reason.replace('_', " "), NAME)),
             rows: ordered.map(|alert| row(notice, alert)).collect(),
-            left_out: left_out(notice.alerts.get(ROWS..).unwrap_or_default()),
+            left_out: left_out(rest),
+            follow: follow(notice.follow),
             footer: format!("Sent by proxymeter to the receiver \"{}\".", one_line(&notice.receiver, NAME)),
         }
     }
@@ -155,7 +161,7 @@ fn row(notice: &Notice, alert: &NoticeAlert) -> Row {
     }
 }
 
-fn left_out(rest: &[NoticeAlert]) -> Option<String> {
+fn left_out(rest: &[Arc<NoticeAlert>]) -> Option<String> {
     let firing = count(rest, NoticeStatus::Firing);
     let resolved = count(rest, NoticeStatus::Resolved);
     match (firing, resolved) {
@@ -163,6 +169,14 @@ fn left_out(rest: &[NoticeAlert]) -> Option<String> {
         (_, 0) => Some(format!("… and {firing} more that are firing.")),
         (0, _) => Some(format!("… and {resolved} more that are resolved.")),
         (_, _) => Some(format!("… and {firing} more that are firing and {resolved} more that are resolved.")),
+    }
+}
+
+fn follow(alerts: usize) -> Option<String> {
+    match alerts {
+        0 => None,
+        1 => Some("1 more alert follows in the next message.".to_owned()),
+        _ => Some(format!("{alerts} more alerts follow in the next message.")),
     }
 }
 
@@ -189,7 +203,7 @@ fn label<'a>(alert: &'a NoticeAlert, name: &str) -> Option<&'a str> {
     alert.labels.get(name).map(String::as_str).filter(|value| !value.is_empty())
 }
 
-fn count(alerts: &[NoticeAlert], status: NoticeStatus) -> usize {
+fn count(alerts: &[Arc<NoticeAlert>], status: NoticeStatus) -> usize {
     alerts.iter().filter(|alert| alert.status == status).count()
 }
 
@@ -246,7 +260,11 @@ mod tests {
             group: "g".to_owned(),
             group_labels: [("target".to_owned(), "home".to_owned())].into(),
             reason: "new_alerts".to_owned(),
-            alerts,
+            alerts: alerts.into_iter().map(Arc::new).collect(),
+            left_out: 0,
+            follow: 0,
+            others_fire: false,
+            named: None,
             covers: Vec::new(),
             created_at: Timestamp::from_secs(1_795_000_000),
         }
@@ -334,6 +352,21 @@ mod tests {
         ] {
             let words = crowd(firing, over);
             assert_eq!((words.rows.len(), words.left_out.as_deref()), (rows, left_out));
+        }
+    }
+
+    #[test]
+    fn a_smaller_message_names_fewer() {
+        for (alerts, named, left_out, rows, rest, next) in [
+            (60, Some(25), 0, 25, Some("… and 35 more that are firing."), None),
+            (60, Some(70), 0, 50, Some("… and 10 more that are firing."), None),
+            (3, Some(25), 1, 3, None, Some("1 more alert follows in the next message.")),
+            (3, None, 3, 3, None, Some("3 more alerts follow in the next message.")),
+        ] {
+            let alerts = (0..alerts).map(|n| user("home", &n.to_string())).collect();
+            let words = Words::of(&Notice { named, left_out, follow: left_out, ..notice(alerts) });
+            assert_eq!(words.rows.len(), rows);
+            assert_eq!((words.left_out.as_deref(), words.follow.as_deref()), (rest, next));
         }
     }
 

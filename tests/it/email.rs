@@ -4,7 +4,7 @@ mod command;
 mod queue;
 mod refusals;
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use proxymeter::{
     model::{Moment, Notice, NoticeAlert, NoticeStatus, Severity, Timestamp},
@@ -56,7 +56,15 @@ fn receiver(config: &EmailConfig) -> Receiver {
 }
 
 async fn send(config: &EmailConfig, done: &mut Vec<String>) -> Result<String, SendError> {
-    receiver(config).send(&notice(), done, Moment::default()).await
+    send_notice(config, notice(), done).await
+}
+
+async fn send_notice(
+    config: &EmailConfig,
+    notice: Notice,
+    done: &mut Vec<String>,
+) -> Result<String, SendError> {
+    receiver(config).send(Arc::new(notice), done, Moment::default()).await
 }
 
 /// Sends once to a server without TLS that follows `script`.
@@ -95,7 +103,11 @@ fn notice() -> Notice {
         group: "{}:{alertname=\"ProxymeterUserExpiry\", target=\"home\"}".to_owned(),
         group_labels: BTreeMap::from([("target".to_owned(), "home".to_owned())]),
         reason: "new_alerts".to_owned(),
-        alerts: vec![alert("alice"), alert("bob")],
+        alerts: vec![Arc::new(alert("alice")), Arc::new(alert("bob"))],
+        left_out: 0,
+        follow: 0,
+        others_fire: false,
+        named: None,
         covers: Vec::new(),
         created_at: Timestamp::from_secs(1_795_000_030),
     }
@@ -198,7 +210,7 @@ async fn ids_of_messages_and_threads() {
     let of_another = Notice { receiver: "night".to_owned(), ..notice() };
     let odd = Notice { id: "a b>\r\nBcc: x@example.org".to_owned(), ..notice() };
     for notice in [&first, &first, &second, &elsewhere, &of_another, &odd] {
-        mail.send(notice, &mut Vec::new(), Moment::default()).await.unwrap();
+        mail.send(Arc::new(notice.clone()), &mut Vec::new(), Moment::default()).await.unwrap();
     }
     let mails = server.mails();
     assert_eq!(mails[0], mails[1], "an attempt repeated is the same to the byte");
@@ -308,10 +320,11 @@ async fn nothing_is_said_in_clear_when_tls_cannot_be_had() {
         ),
         (Encryption::StartTls, &[("STARTTLS", "554 5.7.3 no")], "refused", "STARTTLS: answered 554 5.7.3"),
     ] {
+        let retry = if reason == "refused" { Retry::Refused } else { Retry::Later };
         let server = MailServer::scripted(encryption, script).await;
         let config = EmailConfig { login: login(SmtpMechanism::Auto), ..config(&server, SmtpTls::StartTls) };
         let result = send(&config, &mut Vec::new()).await;
-        assert_failed(&result, reason, Retry::Later, told);
+        assert_failed(&result, reason, retry, told);
         let said = server.lines();
         let harmless =
             |line: &String| ["EHLO ", "STARTTLS", "QUIT"].iter().any(|known| line.starts_with(known));
@@ -346,16 +359,22 @@ async fn a_certificate_that_is_not_to_be_trusted() {
 /// What a server says, step by step, and what it means for the notice.
 #[tokio::test]
 async fn answers_and_what_they_lead_to() {
-    let (later, never) = (Retry::Later, Retry::Never);
+    let (later, refused, smaller) = (Retry::Later, Retry::Refused, Retry::Smaller);
     for (script, reason, retry, told) in [
         ([("GREETING", "421 4.3.2 busy")].as_slice(), "server_error", later, "greeting: answered 421 4.3.2"),
-        (&[("GREETING", "554 go away")], "refused", later, "greeting: answered 554"),
+        (&[("GREETING", "554 go away")], "refused", refused, "greeting: answered 554"),
         (&[("GREETING", "SSH-2.0-OpenSSH_9.2")], "response", later, "greeting: what came is not"),
         (&[("GREETING", "220-a\r\n250 b")], "response", later, "greeting: what came is not"),
-        (&[("EHLO", "502 5.5.1 what")], "refused", later, "EHLO: answered 502 5.5.1"),
+        (&[("EHLO", "502 5.5.1 what")], "refused", refused, "EHLO: answered 502 5.5.1"),
         (&[("MAIL", "451 4.3.0 later")], "server_error", later, "MAIL FROM: answered 451 4.3.0"),
         (&[("MAIL", "530 5.7.0 log in")], "auth", Retry::Disabled, "MAIL FROM: answered 530 5.7.0"),
-        (&[("MAIL", "553 5.7.1 not yours")], "refused", never, "MAIL FROM: answered 553 5.7.1"),
+        (
+            &[("MAIL", "553 5.7.1 not yours")],
+            "refused",
+            refused,
+            "MAIL FROM: answered 553 5.7.1; the server refuses all messages, not only this one",
+        ),
+        (&[("MAIL", "552 5.3.4 large")], "refused", smaller, "552 5.3.4; the message is too large"),
         (&[("EHLO", "421 4.7.0 bye")], "server_error", later, "EHLO: answered 421 4.7.0"),
         (&[("MAIL", "421 4.7.0 bye")], "server_error", later, "MAIL FROM: answered 421 4.7.0"),
         (&[("RCPT", "421 4.7.0 bye")], "server_error", later, "RCPT TO: answered 421 4.7.0"),
@@ -367,21 +386,31 @@ async fn answers_and_what_they_lead_to() {
             later,
             "put off for 1: …@example.com answered 450 4.2.0",
         ),
-        (&[("RCPT", "550 5.1.1 who")], "refused", never, "refused for 1: …@example.com answered 550 5.1.1"),
+        (
+            &[("RCPT", "550 5.1.1 who")],
+            "refused",
+            refused,
+            "refused for 1: …@example.com answered 550 5.1.1; the server refuses all messages",
+        ),
+        (&[("RCPT", "550 5.4.5 limit")], "refused", refused, "…@example.com answered 550 5.4.5"),
         (&[("DATA", "451 4.3.0 later")], "server_error", later, "DATA: answered 451 4.3.0"),
         (&[("DATA", "421 4.7.0 bye")], "server_error", later, "DATA: answered 421 4.7.0"),
-        (&[("DATA", "503 5.5.1 no")], "refused", never, "DATA: answered 503 5.5.1"),
+        (&[("DATA", "503 5.5.1 no")], "refused", refused, "DATA: answered 503 5.5.1"),
+        (&[("DATA", "554 5.7.1 no")], "refused", refused, "DATA: answered 554 5.7.1"),
+        (&[("DATA", "552 large")], "refused", smaller, "DATA: answered 552"),
         (
             &[("END", "554 5.7.1 spam"), ("RSET", "421 4.7.0 bye")],
             "server_error",
             later,
             "RSET: answered 421 4.7.0",
         ),
-        (&[("END", "554 5.7.1 spam"), ("RSET", "500 what")], "refused", later, "RSET: answered 500"),
+        (&[("END", "554 5.7.1 spam"), ("RSET", "500 what")], "refused", refused, "RSET: answered 500"),
         (&[("DATA", "250 what?")], "response", later, "DATA: what came is not"),
         (&[("END", "451 4.7.1 later")], "server_error", later, "the message: answered 451 4.7.1"),
         (&[("END", "421 4.3.2 bye")], "server_error", later, "the message: answered 421 4.3.2"),
-        (&[("END", "541 no")], "refused", never, "the message: answered 541"),
+        (&[("END", "552 5.3.4 large")], "refused", smaller, "the message: answered 552 5.3.4"),
+        (&[("END", "552 5.2.2 full")], "refused", refused, "the message: answered 552 5.2.2"),
+        (&[("END", "550 5.4.5 limit")], "refused", refused, "the message: answered 550 5.4.5"),
     ] {
         let (server, result) = attempt(script).await;
         assert_failed(&result, reason, retry, told);
@@ -546,21 +575,18 @@ async fn hostile_names_stay_where_they_belong() {
     for name in corpus() {
         let server = MailServer::start(Encryption::None).await;
         let mut hostile = notice();
-        hostile.alerts = vec![alert(&name)];
+        let mut alert = alert(&name);
         hostile.reason = name.clone();
         hostile.receiver = name.clone();
         hostile.group = name.clone();
-        let alert = &mut hostile.alerts[0];
         for label in ["alertname", "target", "step"] {
             alert.labels.insert(label.to_owned(), name.clone());
         }
         for annotation in ["summary", "description", "reason", &name] {
             alert.annotations.insert(annotation.to_owned(), name.clone());
         }
-        receiver(&config(&server, SmtpTls::None))
-            .send(&hostile, &mut Vec::new(), Moment::default())
-            .await
-            .unwrap();
+        hostile.alerts = vec![Arc::new(alert)];
+        send_notice(&config(&server, SmtpTls::None), hostile, &mut Vec::new()).await.unwrap();
         let said = server.lines();
         assert_eq!(
             said[1..],
@@ -600,12 +626,33 @@ async fn other_languages_and_long_lists() {
     let server = MailServer::start(Encryption::None).await;
     let mut many = notice();
     let names = ["小明的套餐", "کاربر شماره یک", "Пользователь Иван"];
-    many.alerts = (0..10_000).map(|n| alert(&format!("{} {n}", names[n % 3]))).collect();
-    receiver(&config(&server, SmtpTls::None)).send(&many, &mut Vec::new(), Moment::default()).await.unwrap();
+    assert_eq!(receiver(&config(&server, SmtpTls::None)).names(), Some(50));
+    many.alerts = (0..10_000).map(|n| Arc::new(alert(&format!("{} {n}", names[n % 3])))).collect();
+    send_notice(&config(&server, SmtpTls::None), many, &mut Vec::new()).await.unwrap();
     let mail = &server.mails()[0];
     assert_wire_format(mail);
     assert_eq!(header(mail, "Subject"), "[FIRING:10000] ProxymeterUserExpiry on home (warning)");
     assert!(mail.len() < 128 * 1024, "{} bytes", mail.len());
+}
+
+/// A server that hangs for hours holds the mail in memory, and no alerts.
+#[tokio::test]
+async fn a_mail_under_way_holds_no_alerts() {
+    let server = MailServer::acting(Encryption::None, &[("GREETING", Answer::Silence)]).await;
+    let config = config(&server, SmtpTls::None);
+    let notice = notice();
+    let alert = Arc::clone(&notice.alerts[0]);
+    assert_eq!(Arc::strong_count(&alert), 2);
+    let mut done = Vec::new();
+    let connected = async {
+        while server.visits().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        result = send_notice(&config, notice, &mut done) => panic!("{result:?}"),
+        () = connected => assert_eq!(Arc::strong_count(&alert), 1),
+    }
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ use proxymeter::{
 use tokio::time::Instant;
 
 use crate::common::{
-    listener::closed_address,
+    listener::{Listener, closed_address},
     receiver::{Answer, Receiver, webhook as config},
 };
 
@@ -48,14 +48,16 @@ fn notice() -> Notice {
     let time = |text: &str| Timestamp::from_millis(text.parse::<jiff::Timestamp>().unwrap().as_millisecond());
     let text = fs::read_to_string("tests/fixtures/webhook/alerts.json").unwrap();
     let alerts: Vec<Alert> = serde_json::from_str(&text).unwrap();
-    let alerts = alerts.into_iter().map(|alert| NoticeAlert {
-        event: alert.starts_at.clone(),
-        status: if alert.ends_at.is_some() { NoticeStatus::Resolved } else { NoticeStatus::Firing },
-        severity: Severity::Warning,
-        labels: alert.labels,
-        annotations: alert.annotations,
-        starts_at: time(&alert.starts_at),
-        ends_at: alert.ends_at.as_deref().map(time),
+    let alerts = alerts.into_iter().map(|alert| {
+        Arc::new(NoticeAlert {
+            event: alert.starts_at.clone(),
+            status: if alert.ends_at.is_some() { NoticeStatus::Resolved } else { NoticeStatus::Firing },
+            severity: Severity::Warning,
+            labels: alert.labels,
+            annotations: alert.annotations,
+            starts_at: time(&alert.starts_at),
+            ends_at: alert.ends_at.as_deref().map(time),
+        })
     });
     Notice {
         id: "msg_p5jXN8AQM9LWM0D4loKWxJek".into(),
@@ -66,6 +68,10 @@ fn notice() -> Notice {
             .into(),
         reason: "first notification".into(),
         alerts: alerts.collect(),
+        left_out: 0,
+        follow: 0,
+        others_fire: false,
+        named: None,
         covers: Vec::new(),
         created_at: Timestamp::from_secs(1_614_265_000),
     }
@@ -76,7 +82,7 @@ fn now() -> Moment {
 }
 
 async fn send(config: &WebhookConfig, notice: &Notice) -> Result<String, SendError> {
-    Webhook::new(config, EXTERNAL_URL).unwrap().send(notice, now()).await
+    Webhook::new(config, EXTERNAL_URL).unwrap().send(Arc::new(notice.clone()), now()).await
 }
 
 #[tokio::test]
@@ -98,8 +104,22 @@ async fn a_notice_of_many_alerts_can_be_cut() {
     let mut notice = notice();
     let last = notice.alerts[1].clone();
     notice.alerts.resize(500, last);
-    for (max_alerts, told, truncated) in [(0, 500, 0), (1, 1, 499), (500, 500, 0), (501, 500, 0)] {
-        send(&WebhookConfig { max_alerts, ..config(&receiver.url()) }, &notice).await.unwrap();
+    for (max_alerts, named, left_out, told, truncated) in [
+        (0, None, 0, 500, 0),
+        (1, None, 0, 1, 499),
+        (500, None, 0, 500, 0),
+        (501, None, 0, 500, 0),
+        (50, Some(25), 0, 25, 475),
+        (50, Some(100), 0, 50, 450),
+        (0, None, 7, 500, 7),
+        (1, None, 7, 1, 506),
+    ] {
+        (notice.named, notice.left_out) = (named, left_out);
+        let config = WebhookConfig { max_alerts, ..config(&receiver.url()) };
+        let webhook = Webhook::new(&config, "").unwrap();
+        let names = proxymeter::notify::Receiver::Webhook(Box::new(webhook)).names();
+        assert_eq!(names, (max_alerts > 0).then_some(max_alerts));
+        send(&config, &notice).await.unwrap();
         let body = receiver.requests().last().unwrap().body.clone();
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(body["alerts"].as_array().unwrap().len(), told);
@@ -116,7 +136,7 @@ async fn a_notice_carries_the_same_id_each_time_and_the_time_of_each() {
     notice.covers = (0..120).map(|n| format!("msg_{n}")).collect();
     let clock = Clock::starting_at(Timestamp::from_secs(1_614_265_330));
     for _ in 0..2 {
-        assert!(webhook.send(&notice, clock.now()).await.is_err());
+        assert!(webhook.send(Arc::new(notice.clone()), clock.now()).await.is_err());
         clock.step(5000);
     }
     let [first, second] = receiver.requests().try_into().unwrap();
@@ -230,12 +250,13 @@ async fn every_class_of_answer() {
         (307, Some(("redirect", Retry::Later))),
         (308, Some(("redirect", Retry::Later))),
         (400, Some(("client_error", Retry::Never))),
-        (401, Some(("auth", Retry::Never))),
-        (403, Some(("auth", Retry::Never))),
-        (404, Some(("client_error", Retry::Never))),
+        (401, Some(("auth", Retry::Refused))),
+        (403, Some(("auth", Retry::Refused))),
+        (404, Some(("client_error", Retry::Refused))),
+        (405, Some(("client_error", Retry::Refused))),
         (408, Some(("timeout", Retry::NotBefore(Duration::from_secs(7))))),
         (410, Some(("gone", Retry::Disabled))),
-        (413, Some(("client_error", Retry::Never))),
+        (413, Some(("client_error", Retry::Smaller))),
         (422, Some(("client_error", Retry::Never))),
         (425, Some(("client_error", Retry::NotBefore(Duration::from_secs(7))))),
         (429, Some(("rate_limited", Retry::NotBefore(Duration::from_secs(7))))),
@@ -258,6 +279,63 @@ async fn every_class_of_answer() {
         assert_eq!(receiver.requests().len(), 1, "{status}: one attempt is one request");
     }
     assert!(elsewhere.requests().is_empty(), "redirects are not followed");
+}
+
+/// What is cut by `max_alerts` or by `named` does not make the message large.
+#[tokio::test]
+async fn a_message_of_one_alert_cannot_be_smaller() {
+    let mut notice = notice();
+    let last = notice.alerts[1].clone();
+    notice.alerts.resize(500, last);
+    for (status, max_alerts, named, expected) in [
+        (413, 0, None, Retry::Smaller),
+        (413, 2, None, Retry::Smaller),
+        (413, 2, Some(1), Retry::Never),
+        (413, 1, None, Retry::Never),
+        (400, 0, None, Retry::Smaller),
+        (400, 6, None, Retry::Smaller),
+        (400, 5, None, Retry::Never),
+        (400, 6, Some(5), Retry::Never),
+    ] {
+        let receiver = Receiver::start(move |_, _| Answer::status(status));
+        notice.named = named;
+        let err = send(&WebhookConfig { max_alerts, ..config(&receiver.url()) }, &notice).await.unwrap_err();
+        assert_eq!(err.retry, expected, "{status}, {max_alerts}, {named:?}");
+    }
+}
+
+/// Proxies refuse a large body by its length and read none of it.
+#[tokio::test]
+async fn an_answer_that_comes_before_the_body_is_read_counts() {
+    let mut notice = notice();
+    let last = notice.alerts[1].clone();
+    notice.alerts.resize(10_000, last);
+    let proxy = Listener::start(|mut stream| {
+        stream.read_exact(&mut [0; 64]).unwrap();
+        stream.write_all(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n").unwrap();
+        // It stays open: a proxy that closed it now would reset it.
+        std::mem::forget(stream);
+    });
+    let err = send(&config(&format!("http://{}/hook", proxy.address)), &notice).await.unwrap_err();
+    assert_eq!(err.retry, Retry::Smaller, "{err}");
+}
+
+/// A receiver that hangs for hours holds the body in memory, and no alerts.
+#[tokio::test]
+async fn a_request_under_way_holds_no_alerts() {
+    let (asked, mut is_asked) = tokio::sync::mpsc::unbounded_channel();
+    let receiver = Receiver::start(move |_, _| {
+        asked.send(()).unwrap();
+        Answer::Stop(Vec::new())
+    });
+    let notice = Arc::new(notice());
+    let alert = Arc::clone(&notice.alerts[0]);
+    let mut webhook = Webhook::new(&config(&receiver.url()), "").unwrap();
+    assert_eq!(Arc::strong_count(&alert), 2);
+    tokio::select! {
+        result = webhook.send(notice, now()) => panic!("{result:?}"),
+        _ = is_asked.recv() => assert_eq!(Arc::strong_count(&alert), 1),
+    }
 }
 
 #[tokio::test]
@@ -398,8 +476,9 @@ async fn names_cannot_break_out() {
     let mut plain_headers = Vec::new();
     for name in ["plain"].iter().chain(&corpus) {
         let mut notice = notice();
-        notice.alerts[0].labels.insert("subject".into(), (*name).into());
-        notice.alerts[0].annotations.insert("summary".into(), (*name).into());
+        let alert = Arc::make_mut(&mut notice.alerts[0]);
+        alert.labels.insert("subject".into(), (*name).into());
+        alert.annotations.insert("summary".into(), (*name).into());
         notice.group_labels.insert("subject".into(), (*name).into());
         notice.group = format!("{{}}:{{subject={name:?}}}");
         for format in [WebhookFormat::Alertmanager, template.clone()] {
@@ -498,7 +577,7 @@ async fn nothing_secret_is_told() {
         } else {
             heard.push_str(&format!("{config:?}"));
         }
-        let outcome = webhook.send(&notice, now()).await;
+        let outcome = webhook.send(Arc::new(notice), now()).await;
         failures += usize::from(outcome.is_err());
         heard.push_str(&format!("{number} {outcome:?} {webhook:?}\n"));
         if let Err(err) = outcome {

@@ -61,6 +61,11 @@ pub(super) enum Why {
     Garbled,
     /// The server does not offer what the configuration requires.
     NotOffered(&'static str),
+    /// The mail has `size` bytes, and the server announced this limit.
+    TooLarge {
+        size: usize,
+        limit: usize,
+    },
     /// The server refused.
     Refused(Reply),
 }
@@ -219,12 +224,17 @@ impl ReplyLine {
 }
 
 impl Reply {
+    #[cfg(test)]
+    pub(super) fn of(code: u16, line: &str) -> Self {
+        Reply { code, lines: vec![line.to_owned()] }
+    }
+
     pub(super) fn lines(&self) -> impl Iterator<Item = &str> {
         self.lines.iter().map(String::as_str)
     }
 
     /// The code of RFC 3463, which RFC 2034 puts at the start of each line.
-    fn enhanced(&self) -> Option<&str> {
+    pub(super) fn enhanced(&self) -> Option<&str> {
         let word = self.lines.first()?.split(' ').next()?;
         let mut parts = word.split('.');
         let class = parts.next()?.parse::<u16>().ok()?;
@@ -259,6 +269,9 @@ impl fmt::Display for Failure {
             (Why::Tls(how), _) => f.write_str(how),
             (Why::Garbled, _) => f.write_str("what came is not an SMTP answer"),
             (Why::NotOffered(what), _) => write!(f, "the server does not offer {what}"),
+            (Why::TooLarge { size, limit }, _) => {
+                write!(f, "the mail has {size} bytes, and the server accepts at most {limit}")
+            }
             (Why::Refused(reply), _) => write!(f, "answered {reply}"),
         }
     }
@@ -344,8 +357,7 @@ mod tests {
             (450, "4.2.1.0 x", "450"),
             (450, "", "450"),
         ] {
-            let reply = Reply { code, lines: vec![line.to_owned()] };
-            assert_eq!(reply.to_string(), shown, "{line:?}");
+            assert_eq!(Reply::of(code, line).to_string(), shown, "{line:?}");
         }
     }
 }

@@ -12,7 +12,10 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     model::{Notice, NoticeStatus, Severity},
-    notify::words::{Row, Words},
+    notify::{
+        compose::named,
+        words::{ROWS, Row, Words},
+    },
 };
 
 /// What all mails of a receiver share.
@@ -29,6 +32,8 @@ pub(super) struct Letter {
     pub(super) full: Option<Vec<u8>>,
     /// A few words of plain text without any text that users have chosen, for servers that refuse the contents.
     pub(super) minimal: Vec<u8>,
+    /// How many alerts `full` names.
+    pub(super) named: usize,
 }
 
 impl Letterhead {
@@ -47,7 +52,8 @@ impl Letterhead {
             .headers(notice, &words.plain_subject)
             .singlepart(SinglePart::plain(minimal(&words)))
             .map_err(refused)?;
-        Ok(Letter { full: Some(full.formatted()), minimal: minimal.formatted() })
+        let named = named(notice, Some(ROWS));
+        Ok(Letter { full: Some(full.formatted()), minimal: minimal.formatted(), named })
     }
 
     fn headers(&self, notice: &Notice, subject: &str) -> MessageBuilder {
@@ -111,8 +117,8 @@ fn text(words: &Words) -> String {
             text += &format!("    {}\n", row.time);
         }
     }
-    if let Some(left_out) = &words.left_out {
-        text += &format!("\n{left_out}\n");
+    for rest in words.left_out.iter().chain(&words.follow) {
+        text += &format!("\n{rest}\n");
     }
     // A line with two hyphens and a space starts a signature (RFC 3676).
     text + &format!("\nTimes are UTC.\n\n-- \n{}\n", words.footer)
@@ -134,8 +140,8 @@ fn html(words: &Words) -> String {
         .map(|title| format!("<th style=\"{CELL};background:#f4f4f4\">{title}</th>"))
         .collect();
     let rows: String = words.rows.iter().map(|row| html_row(row, CELL)).collect();
-    let left_out: String =
-        words.left_out.iter().map(|left_out| format!("<p>{}</p>\n", escaped(left_out))).collect();
+    let rest = words.left_out.iter().chain(&words.follow);
+    let rest: String = rest.map(|rest| format!("<p>{}</p>\n", escaped(rest))).collect();
     format!(
         "<!DOCTYPE html>\n\
          <html lang=\"en\">\n\
@@ -146,7 +152,7 @@ fn html(words: &Words) -> String {
          <table style=\"border-collapse:collapse\">\n\
          <tr>{head}</tr>\n\
          {rows}</table>\n\
-         {left_out}\
+         {rest}\
          <p style=\"color:#666666\">Times are UTC. {footer}</p>\n\
          </body>\n\
          </html>\n",
@@ -201,8 +207,9 @@ fn escaped(text: &str) -> String {
 }
 
 fn minimal(words: &Words) -> String {
+    let follow: String = words.follow.iter().map(|follow| format!(" {follow}")).collect();
     format!(
-        "{}\n\nThe mail server refused this message with its details, so they are left out.\n\
+        "{}{follow}\n\nThe mail server refused this message with its details, so they are left out.\n\
          proxymeter's own page and /api/v1/alerts show the alerts that are firing.\n",
         words.headline
     )

@@ -17,6 +17,7 @@ use super::{
     dialogue::{Dialogue, Failure, Reply, Step, Why, lost},
     message::Letter,
 };
+use crate::notify::Retry;
 
 /// Octets of a command line including its end (RFC 5321, 4.5.3.1.4).
 const COMMAND: usize = 512;
@@ -48,8 +49,11 @@ pub(super) struct Tls {
 /// The outcome of the message and of each recipient.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Delivery {
-    /// The answer to the full contents, if it made us send the minimal ones.
-    pub(super) contents_refused: Option<Reply>,
+    /// Why the server refused the full contents, if that made us send the minimal ones.
+    pub(super) contents_refused: Option<Failure>,
+    /// Whether the server accepted any recipient, at this attempt or earlier. Then it refuses others because of
+    /// themselves, and not because of the sender.
+    pub(super) reachable: bool,
     pub(super) accepted: Vec<Address>,
     /// Recipients to retry.
     pub(super) deferred: Vec<(Address, Reply)>,
@@ -76,7 +80,7 @@ impl Server {
     pub(super) async fn deliver(
         &self,
         from: &Address,
-        to: &[Address],
+        to: Vec<Address>,
         letter: &Letter,
         delivery: &mut Delivery,
     ) -> Result<(), Failure> {
@@ -164,7 +168,7 @@ impl Server {
         mut dialogue: Dialogue<S>,
         hello: &str,
         from: &Address,
-        to: &[Address],
+        to: Vec<Address>,
         letter: &Letter,
         delivery: &mut Delivery,
     ) -> Result<(), Failure> {
@@ -173,7 +177,7 @@ impl Server {
             if let Some(login) = &self.login {
                 log_in(&mut dialogue, login, &offer).await?;
             }
-            hand_over(&mut dialogue, from, to, letter, delivery).await
+            hand_over(&mut dialogue, offer.size, from, to, letter, delivery).await
         };
         let outcome = conversation.await;
         match &outcome {
@@ -188,6 +192,8 @@ impl Server {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Offer {
     start_tls: bool,
+    /// The largest mail in bytes (RFC 1870); absent if the server offers no SIZE.
+    size: Option<usize>,
     /// In capitals.
     mechanisms: Vec<String>,
 }
@@ -202,6 +208,11 @@ impl Offer {
             let mut words = line.split([' ', '=']);
             match words.next() {
                 Some("STARTTLS") => offer.start_tls = true,
+                // 0, or nothing, is no limit. One that is no number is none either: the server judges the mail itself.
+                Some("SIZE") => {
+                    let limit = words.next().and_then(|limit| limit.parse().ok()).filter(|&limit| limit > 0);
+                    offer.size = Some(limit.unwrap_or(usize::MAX));
+                }
                 Some("AUTH") => offer.mechanisms.extend(words.map(str::to_owned)),
                 _ => {}
             }
@@ -260,68 +271,65 @@ async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
     Ok(())
 }
 
+/// Sends the full contents and, if no message with them can be accepted, the minimal ones.
 async fn hand_over<S: AsyncRead + AsyncWrite + Unpin>(
     dialogue: &mut Dialogue<S>,
+    size: Option<usize>,
     from: &Address,
-    to: &[Address],
+    mut to: Vec<Address>,
     letter: &Letter,
     delivery: &mut Delivery,
 ) -> Result<(), Failure> {
-    let mut takers = address(dialogue, from, to, delivery).await?;
-    if let Some(full) = letter.full.as_ref().filter(|_| !takers.is_empty()) {
-        match dialogue.message(full).await {
-            Err(Failure { step, why: Why::Refused(reply) }) if dislikes_contents(step, &reply) => {
-                delivery.contents_refused = Some(reply);
-                // After a refusal before the data, sender and recipients may still be set (RFC 5321, 4.1.4).
+    if let Some(full) = &letter.full {
+        match transact(dialogue, size, from, &mut to, full, delivery).await {
+            Err(failure) if failure.retry(letter.named) == Retry::Never => {
+                delivery.contents_refused = Some(failure);
                 dialogue.command(Step::Reset, "RSET").await?;
-                takers = address(dialogue, from, &takers, delivery).await?;
             }
-            answered => delivery.answer = Some(answered?),
+            outcome => return outcome,
         }
     }
-    if delivery.answer.is_none() && !takers.is_empty() {
-        delivery.answer = Some(dialogue.message(&letter.minimal).await?);
-    }
-    delivery.accepted = takers;
-    Ok(())
+    transact(dialogue, size, from, &mut to, &letter.minimal, delivery).await
 }
 
-/// Sends sender and recipients, each of which the server judges alone. Returns the recipients that it accepts.
-async fn address<S: AsyncRead + AsyncWrite + Unpin>(
+/// Sends sender, recipients and `message`. The server judges each recipient alone; those that it does not accept are
+/// taken out of `to`.
+async fn transact<S: AsyncRead + AsyncWrite + Unpin>(
     dialogue: &mut Dialogue<S>,
+    size: Option<usize>,
     from: &Address,
-    to: &[Address],
+    to: &mut Vec<Address>,
+    message: &[u8],
     delivery: &mut Delivery,
-) -> Result<Vec<Address>, Failure> {
-    dialogue.command(Step::Mail, &format!("MAIL FROM:<{from}>")).await?;
-    let mut accepted = Vec::new();
-    for recipient in to {
-        match dialogue.command(Step::Rcpt, &format!("RCPT TO:<{recipient}>")).await {
-            Ok(_) => accepted.push(recipient.clone()),
-            // These codes concern this client, not the recipient.
-            Err(failure @ Failure { why: Why::Refused(Reply { code: 421 | 530 | 535, .. }), .. }) => {
-                return Err(failure);
+) -> Result<(), Failure> {
+    let mut mail = format!("MAIL FROM:<{from}>");
+    if let Some(limit) = size {
+        let size = message.len();
+        if size > limit {
+            return Err(Failure { step: Step::Mail, why: Why::TooLarge { size, limit } });
+        }
+        mail += &format!(" SIZE={size}");
+    }
+    dialogue.command(Step::Mail, &mail).await?;
+    for recipient in std::mem::take(to) {
+        let Err(failure) = dialogue.command(Step::Rcpt, &format!("RCPT TO:<{recipient}>")).await else {
+            delivery.reachable = true;
+            to.push(recipient);
+            continue;
+        };
+        match (failure.retry(1), failure.why) {
+            (Retry::Never, Why::Refused(reply)) => delivery.refused.push((recipient, reply)),
+            (Retry::Later | Retry::Refused, Why::Refused(reply)) if reply.code != 421 => {
+                delivery.deferred.push((recipient, reply));
             }
-            Err(Failure { why: Why::Refused(reply), .. }) if reply.code < 500 => {
-                delivery.deferred.push((recipient.clone(), reply));
-            }
-            Err(Failure { why: Why::Refused(reply), .. }) => {
-                delivery.refused.push((recipient.clone(), reply));
-            }
-            Err(failure) => return Err(failure),
+            (_, why) => return Err(Failure { step: Step::Rcpt, why }),
         }
     }
-    Ok(accepted)
-}
-
-/// Whether the server refuses the contents, as too large or as spam. 550 means this only after the server has seen the
-/// message.
-fn dislikes_contents(step: Step, reply: &Reply) -> bool {
-    match step {
-        Step::Data => matches!(reply.code, 552 | 554),
-        Step::Message => matches!(reply.code, 550 | 552 | 554),
-        _ => false,
+    if !to.is_empty() {
+        delivery.answer = Some(dialogue.message(message).await?);
+        delivery.accepted = std::mem::take(to);
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -332,21 +340,24 @@ mod tests {
 
     #[tokio::test]
     async fn what_a_server_offers() {
-        for (answer, start_tls, mechanisms) in [
-            ("250 AUTH.example.com\r\n", false, [].as_slice()),
-            ("250-x\r\n250-starttls\r\n250 auth plain Login\r\n", true, &["PLAIN", "LOGIN"]),
-            (
-                "250-x\r\n250-AUTH=LOGIN\r\n250 AUTH LOGIN CRAM-MD5\r\n",
-                false,
-                &["LOGIN", "LOGIN", "CRAM-MD5"],
-            ),
-            ("250-x\r\n250-XSTARTTLS\r\n250 AUTHENTICATE\r\n", false, &[]),
+        let login = ["LOGIN", "LOGIN", "CRAM-MD5"].as_slice();
+        for (answer, start_tls, size, mechanisms) in [
+            ("250 AUTH.example.com\r\n", false, None, [].as_slice()),
+            ("250-x\r\n250-starttls\r\n250 auth plain Login\r\n", true, None, &["PLAIN", "LOGIN"]),
+            ("250-x\r\n250-AUTH=LOGIN\r\n250 AUTH LOGIN CRAM-MD5\r\n", false, None, login),
+            ("250-x\r\n250-XSTARTTLS\r\n250 AUTHENTICATE\r\n", false, None, &[]),
+            ("250-x\r\n250 size 10240000\r\n", false, Some(10_240_000), &[]),
+            ("250-x\r\n250 SIZE\r\n", false, Some(usize::MAX), &[]),
+            ("250-x\r\n250 SIZE 0\r\n", false, Some(usize::MAX), &[]),
+            ("250-x\r\n250 SIZE -1\r\n", false, Some(usize::MAX), &[]),
+            ("250-x\r\n250 SIZE 99999999999999999999999\r\n", false, Some(usize::MAX), &[]),
+            ("250-x\r\n250 SIZES 5\r\n", false, None, &[]),
         ] {
             let (ours, mut theirs) = tokio::io::duplex(1024);
             theirs.write_all(answer.as_bytes()).await.unwrap();
             let mut dialogue = Dialogue::new(ours, Duration::from_secs(5));
             let offer = Offer::of(&dialogue.command(Step::Hello, "EHLO x").await.unwrap());
-            assert_eq!(offer.start_tls, start_tls, "{answer}");
+            assert_eq!((offer.start_tls, offer.size), (start_tls, size), "{answer}");
             assert_eq!(offer.mechanisms, mechanisms, "{answer}");
         }
     }

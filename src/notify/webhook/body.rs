@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, io};
+use std::{collections::BTreeMap, io, sync::Arc};
 
 use serde::{Serialize, Serializer};
 use serde_json::ser::Formatter;
@@ -38,13 +38,10 @@ struct Alert<'a> {
 }
 
 impl<'a> Body<'a> {
-    /// Contains the first `max_alerts` alerts of a notice; 0: all. As with Alertmanager, the common fields cover only
-    /// the alerts that are contained.
-    pub(super) fn of(notice: &'a Notice, external_url: &'a str, max_alerts: usize) -> Self {
-        let told = match max_alerts {
-            0 => notice.alerts.as_slice(),
-            max => notice.alerts.get(..max).unwrap_or(&notice.alerts),
-        };
+    /// Contains the first `named` alerts of a notice. As with Alertmanager, the common fields cover only the alerts
+    /// that are contained.
+    pub(super) fn of(notice: &'a Notice, external_url: &'a str, named: usize) -> Self {
+        let told = notice.alerts.get(..named).unwrap_or(&notice.alerts);
         let fires = told.iter().any(|alert| alert.status == NoticeStatus::Firing);
         Body {
             receiver: &notice.receiver,
@@ -56,7 +53,7 @@ impl<'a> Body<'a> {
             external_url,
             version: "4",
             group_key: &notice.group,
-            truncated_alerts: notice.alerts.len() - told.len(),
+            truncated_alerts: notice.alerts.len() - told.len() + notice.left_out,
         }
     }
 
@@ -85,7 +82,7 @@ impl<'a> Alert<'a> {
 
 /// The pairs that all alerts share.
 fn common(
-    alerts: &[NoticeAlert],
+    alerts: &[Arc<NoticeAlert>],
     of: impl Fn(&NoticeAlert) -> &BTreeMap<String, String>,
 ) -> BTreeMap<&str, &str> {
     let Some((first, others)) = alerts.split_first() else { return BTreeMap::new() };
@@ -93,7 +90,7 @@ fn common(
     let shared = |name: &str, value: &str| {
         others.iter().all(|alert| of(alert).get(name).map_or("", String::as_str) == value)
     };
-    of(first)
+    of(first.as_ref())
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_str()))
         .filter(|(name, value)| shared(name, value))
@@ -101,7 +98,7 @@ fn common(
 }
 
 /// Alertmanager's identity of an alert: 64-bit FNV-1a over its labels by name, with 0xff after each name and value.
-fn fingerprint(labels: &BTreeMap<String, String>) -> u64 {
+pub(in crate::notify) fn fingerprint(labels: &BTreeMap<String, String>) -> u64 {
     const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0100_0000_01b3;
 
@@ -114,7 +111,10 @@ fn fingerprint(labels: &BTreeMap<String, String>) -> u64 {
 
 /// RFC 3339, with as many fractional digits as needed; an unknown time is Go's zero time.
 #[expect(clippy::ref_option, reason = "serde hands the field over by reference")]
-fn rfc3339<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(in crate::notify) fn rfc3339<S: Serializer>(
+    time: &Option<Timestamp>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     match time.map(|time| jiff::Timestamp::from_millisecond(time.as_millis())) {
         Some(Ok(time)) => serializer.collect_str(&time),
         Some(Err(_)) | None => serializer.serialize_str("0001-01-01T00:00:00Z"),

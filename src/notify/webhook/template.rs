@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use minijinja::{AutoEscape, Environment, Value, value::Serde};
 use serde::Serialize;
@@ -30,7 +30,7 @@ impl Template {
         environment.set_auto_escape_callback(|_| AutoEscape::None);
         let template = Template { source: source.to_owned(), environment };
         let example = example();
-        let context = Context::of(&example, Body::of(&example, "https://proxymeter.example", 0));
+        let context = Context::of(&example, Body::of(&example, "https://proxymeter.example", 2));
         template.check_names(&context)?;
         template.render_context(&context)?;
         Ok(template)
@@ -108,9 +108,13 @@ fn example() -> Notice {
         group_labels: pairs(&[("alertname", "ProxymeterUserExpiry"), ("target", "home")]),
         reason: "example".into(),
         alerts: vec![
-            alert(NoticeStatus::Firing, "alice", None),
-            alert(NoticeStatus::Resolved, "bob", Some(Timestamp::from_secs(1_759_309_200))),
+            Arc::new(alert(NoticeStatus::Firing, "alice", None)),
+            Arc::new(alert(NoticeStatus::Resolved, "bob", Some(Timestamp::from_secs(1_759_309_200)))),
         ],
+        left_out: 0,
+        follow: 0,
+        others_fire: false,
+        named: None,
         covers: Vec::new(),
         created_at: Timestamp::from_secs(1_759_305_600),
     }
@@ -142,10 +146,10 @@ mod tests {
     #[test]
     fn nothing_is_escaped_but_by_tojson() {
         let mut notice = example();
-        notice.alerts[0].labels.insert("subject".into(), "<b>\"&\r\n\0".into());
+        Arc::make_mut(&mut notice.alerts[0]).labels.insert("subject".into(), "<b>\"&\r\n\0".into());
         let template =
             Template::new("{{ alerts[0].labels.subject }}|{{ alerts[0].labels.subject|tojson }}").unwrap();
-        let rendered = template.render(&notice, Body::of(&notice, "", 0)).unwrap();
+        let rendered = template.render(&notice, Body::of(&notice, "", 2)).unwrap();
         let (plain, json) = rendered.split_once('|').unwrap();
         assert_eq!(plain, "<b>\"&\r\n\0");
         assert_eq!(serde_json::from_str::<String>(json).unwrap(), plain);

@@ -13,6 +13,8 @@ use crate::{
 
 /// The longest wait that a receiver can request.
 const LONGEST_REQUEST: Duration = Duration::from_secs(60 * 60);
+/// A 400 to a message about more alerts may be about its size. With so few, it is about what the message says.
+const HANDFUL: usize = 5;
 
 /// Why an answer does not mean that the notice was accepted.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,29 +24,28 @@ pub(in crate::notify) struct Refusal {
     pub(in crate::notify) retry: Retry,
 }
 
-/// Evaluates an answer that came at `now`.
-pub(in crate::notify) fn judge(reply: &Reply, now: Timestamp) -> Result<(), Refusal> {
-    let refusal = |reason, retry| {
-        Err(Refusal { reason, what: format!("answered {}{}", reply.status, note(reply.status)), retry })
+/// Evaluates an answer that came at `now` to a message about `named` alerts.
+pub(in crate::notify) fn judge(reply: &Reply, named: usize, now: Timestamp) -> Result<(), Refusal> {
+    let later = || retry_after(reply, now).map_or(Retry::Later, Retry::NotBefore);
+    let (reason, retry) = match reply.status {
+        200..=299 if is_page(reply) => (SendReason::Response, Retry::Later),
+        200..=299 => return Ok(()),
+        300..=399 => (SendReason::Redirect, Retry::Later),
+        // A proxy in front of the receiver answers this for a minute while the receiver is replaced.
+        401 | 403 | 407 => (SendReason::Auth, Retry::Refused),
+        404 | 405 => (SendReason::ClientError, Retry::Refused),
+        408 => (SendReason::Timeout, later()),
+        410 => (SendReason::Gone, Retry::Disabled),
+        413 => (SendReason::ClientError, Retry::of_too_large(named)),
+        400 if named > HANDFUL => (SendReason::ClientError, Retry::of_too_large(named)),
+        425 => (SendReason::ClientError, later()),
+        429 => (SendReason::RateLimited, later()),
+        400..=499 => (SendReason::ClientError, Retry::Never),
+        500 if is_too_large_for_bark(reply) => (SendReason::ClientError, Retry::of_too_large(named)),
+        500..=599 => (SendReason::ServerError, later()),
+        _ => (SendReason::Response, Retry::Later),
     };
-    let later = retry_after(reply, now).map_or(Retry::Later, Retry::NotBefore);
-    match reply.status {
-        200..=299 if is_page(reply) => Err(Refusal {
-            reason: SendReason::Response,
-            what: format!("answered {} with a web page: something else than the receiver", reply.status),
-            retry: Retry::Later,
-        }),
-        200..=299 => Ok(()),
-        300..=399 => refusal(SendReason::Redirect, Retry::Later),
-        410 => refusal(SendReason::Gone, Retry::Disabled),
-        408 => refusal(SendReason::Timeout, later),
-        425 => refusal(SendReason::ClientError, later),
-        429 => refusal(SendReason::RateLimited, later),
-        401 | 403 | 407 => refusal(SendReason::Auth, Retry::Never),
-        400..=499 => refusal(SendReason::ClientError, Retry::Never),
-        500..=599 => refusal(SendReason::ServerError, later),
-        _ => refusal(SendReason::Response, Retry::Later),
-    }
+    Err(Refusal { reason, what: format!("answered {}{}", reply.status, note(reply.status, retry)), retry })
 }
 
 /// Why there was no answer.
@@ -59,12 +60,26 @@ pub(in crate::notify) fn unanswered(error: &http::Error) -> Refusal {
     Refusal { reason, what: error.to_string(), retry: Retry::Later }
 }
 
-fn note(status: u16) -> &'static str {
-    match status {
-        300..=399 => ", a redirect, which is not followed",
-        410 => ": there is no such receiver any more",
-        _ => "",
+/// Whose fault it is, in words.
+fn note(status: u16, retry: Retry) -> &'static str {
+    match (status, retry) {
+        (200..=299, _) => " with a web page: something else than the receiver",
+        (300..=399, _) => ", a redirect, which is not followed",
+        (401, _) => ": the receiver refuses the credentials, or requires some",
+        (407, _) => ": the proxy refuses the credentials, or requires some",
+        (404, _) => ": there is nothing at this URL",
+        (_, Retry::Refused) => ": the receiver refuses all requests, not only this one",
+        (_, Retry::Smaller) => ": the message is too large",
+        (_, Retry::Never) => ": the receiver refuses this request",
+        (_, Retry::Disabled) => ": there is no such receiver any more",
+        (_, Retry::Later | Retry::NotBefore(_)) => "",
     }
+}
+
+/// Bark passes on Apple's limit in this way.
+fn is_too_large_for_bark(reply: &Reply) -> bool {
+    let words = b"PayloadTooLarge";
+    reply.body.windows(words.len()).any(|window| window == words)
 }
 
 /// How long the receiver asks to wait.
@@ -143,11 +158,16 @@ mod tests {
 
     #[test]
     fn every_status() {
-        for status in 100..=999 {
+        for (status, named) in
+            (100..=999).flat_map(|status| [0, 1, 2, 5, 6, 10_000].map(|named| (status, named)))
+        {
             let expected = match status {
+                400 if named > 5 => Some((SendReason::ClientError, Retry::Smaller)),
+                413 if named > 1 => Some((SendReason::ClientError, Retry::Smaller)),
                 200..=299 => None,
                 300..=399 => Some((SendReason::Redirect, Retry::Later)),
-                401 | 403 | 407 => Some((SendReason::Auth, Retry::Never)),
+                401 | 403 | 407 => Some((SendReason::Auth, Retry::Refused)),
+                404 | 405 => Some((SendReason::ClientError, Retry::Refused)),
                 408 => Some((SendReason::Timeout, Retry::Later)),
                 410 => Some((SendReason::Gone, Retry::Disabled)),
                 425 => Some((SendReason::ClientError, Retry::Later)),
@@ -156,15 +176,49 @@ mod tests {
                 500..=599 => Some((SendReason::ServerError, Retry::Later)),
                 _ => Some((SendReason::Response, Retry::Later)),
             };
-            let judged = judge(&reply(status, &[], "ok"), NOW).err().map(|err| (err.reason, err.retry));
-            assert_eq!(judged, expected, "{status}");
+            let judged = judge(&reply(status, &[], "ok"), named, NOW).err();
+            let judged = judged.map(|err| (err.reason, err.retry));
+            assert_eq!(judged, expected, "{status} to {named} alerts");
+        }
+    }
+
+    #[test]
+    fn bark_says_too_large_with_a_500() {
+        let body = r#"{"code":500,"message":"push failed: PayloadTooLarge","timestamp":1764150000}"#;
+        for (status, named, expected) in
+            [(500, 2, Retry::Smaller), (500, 1, Retry::Never), (502, 2, Retry::Later)]
+        {
+            let judged = judge(&reply(status, &[], body), named, NOW).unwrap_err();
+            assert_eq!(judged.retry, expected, "{status} to {named} alerts");
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_whose_it_is() {
+        for (status, named, words) in [
+            (200, 1, "answered 200 with a web page: something else than the receiver"),
+            (307, 1, "answered 307, a redirect, which is not followed"),
+            (400, 6, "answered 400: the message is too large"),
+            (400, 5, "answered 400: the receiver refuses this request"),
+            (401, 1, "answered 401: the receiver refuses the credentials, or requires some"),
+            (403, 1, "answered 403: the receiver refuses all requests, not only this one"),
+            (404, 1, "answered 404: there is nothing at this URL"),
+            (405, 1, "answered 405: the receiver refuses all requests, not only this one"),
+            (407, 1, "answered 407: the proxy refuses the credentials, or requires some"),
+            (410, 1, "answered 410: there is no such receiver any more"),
+            (413, 2, "answered 413: the message is too large"),
+            (413, 1, "answered 413: the receiver refuses this request"),
+            (503, 1, "answered 503"),
+        ] {
+            let judged = judge(&reply(status, &[], "<html>"), named, NOW).unwrap_err();
+            assert_eq!(judged.what, words);
         }
     }
 
     #[test]
     fn retry_after_is_seconds_or_a_date() {
         let retry = |status, headers: &[(HeaderName, &str)]| {
-            judge(&reply(status, headers, ""), NOW).unwrap_err().retry
+            judge(&reply(status, headers, ""), 1, NOW).unwrap_err().retry
         };
         let wait = |seconds| Retry::NotBefore(Duration::from_secs(seconds));
         for (text, expected) in [
@@ -207,7 +261,7 @@ mod tests {
             (Some("7"), r#"{"retry_after": 35}"#, wait(7)),
         ] {
             let header: Vec<_> = header.map(|text| (header::RETRY_AFTER, text)).into_iter().collect();
-            let judged = judge(&reply(429, &header, body), NOW).unwrap_err();
+            let judged = judge(&reply(429, &header, body), 1, NOW).unwrap_err();
             assert_eq!(judged.retry, expected, "{body}");
         }
         // The receiver's clock is five minutes ahead of ours.
@@ -216,7 +270,9 @@ mod tests {
             (header::RETRY_AFTER, "Wed, 21 Oct 2015 07:33:10 GMT"),
         ];
         assert_eq!(retry(503, &skewed), wait(10));
-        for (status, expected) in [(400, Retry::Never), (410, Retry::Disabled), (301, Retry::Later)] {
+        for (status, expected) in
+            [(400, Retry::Never), (403, Retry::Refused), (410, Retry::Disabled), (301, Retry::Later)]
+        {
             assert_eq!(retry(status, &[(header::RETRY_AFTER, "7")]), expected, "{status}");
         }
     }
@@ -225,7 +281,7 @@ mod tests {
     fn a_page_is_no_answer() {
         let page = |kind: Option<&str>, body| {
             let headers: Vec<_> = kind.map(|kind| (header::CONTENT_TYPE, kind)).into_iter().collect();
-            judge(&reply(200, &headers, body), NOW).is_err()
+            judge(&reply(200, &headers, body), 1, NOW).is_err()
         };
         for (kind, body, is_page) in [
             (Some("text/html"), "<!DOCTYPE html><title>Log in</title>", true),

@@ -1,9 +1,9 @@
-//! Mail through its queue: what is counted, what is remembered, and what a restart does not repeat.
+//! Mail through the dispatcher: what is counted, what is remembered, and what a restart does not repeat.
 
 use proxymeter::telemetry::Telemetry;
 
 use super::*;
-use crate::common::queue::{Queue, counter, open};
+use crate::common::queue::{Queue, counter, open, record};
 
 /// Everything that was counted as a failure, by reason.
 fn failures(telemetry: &Telemetry) -> Vec<(String, f64)> {
@@ -25,8 +25,8 @@ async fn failures_are_counted_by_their_reason() {
         ("AUTH", say("454 4.7.0 later"), "server_error", 0.0, "454 4.7.0"),
         ("AUTH", say("535 5.7.8 wrong"), "auth", 0.0, "535 5.7.8"),
         ("MAIL", say("451 4.3.0 later"), "server_error", 0.0, "451 4.3.0"),
-        ("MAIL", say("553 5.7.1 not yours"), "refused", 1.0, "553 5.7.1"),
-        ("RCPT", say("550 5.1.1 who"), "refused", 1.0, "550 5.1.1"),
+        ("MAIL", say("553 5.7.1 not yours"), "refused", 0.0, "553 5.7.1"),
+        ("RCPT", say("550 5.1.1 who"), "refused", 0.0, "550 5.1.1"),
         ("END", say("451 4.7.1 later"), "server_error", 0.0, "451 4.7.1"),
         ("END", Answer::HangUp, "response", 0.0, "the connection was lost"),
     ] {
@@ -37,16 +37,16 @@ async fn failures_are_counted_by_their_reason() {
             ..config(&server, SmtpTls::Implicit)
         };
         let folder = tempfile::tempdir().unwrap();
-        let (store, loaded) = open(folder.path());
-        let mut queue = Queue::start("ops", receiver(&config), &store, loaded);
-        queue.send(notice_now()).await;
-        queue.until("notification_failures_total", 1.0).await;
-        drop(queue.notices);
-        queue.running.await;
-        assert_eq!(failures(&queue.telemetry), [(reason.to_owned(), 1.0)], "{codes}");
-        assert_eq!(counter(&queue.telemetry, "notification_attempts_total", "ops"), 1.0);
-        assert_eq!(counter(&queue.telemetry, "notifications_abandoned_total", "ops"), given_up, "{codes}");
-        let failing = queue.telemetry.receiver("ops").failing.unwrap();
+        let (store, mut loaded) = open(folder.path());
+        record(&store, &mut loaded, &[notice_now()]).await;
+        let mut queue = Queue::start(vec![("ops", receiver(&config))], &store, loaded);
+        queue.until("notification_failures_total", "ops", 1.0).await;
+        let telemetry = queue.telemetry.clone();
+        queue.stop().await;
+        assert_eq!(failures(&telemetry), [(reason.to_owned(), 1.0)], "{codes}");
+        assert_eq!(counter(&telemetry, "notification_attempts_total", "ops"), 1.0);
+        assert_eq!(counter(&telemetry, "notifications_abandoned_total", "ops"), given_up, "{codes}");
+        let failing = telemetry.receiver("ops").failing.unwrap();
         assert!(failing.reason == reason && failing.detail.contains(codes), "{failing:?}");
         assert_eq!(server.visits().len(), 1);
     }
@@ -64,20 +64,23 @@ async fn a_restart_repeats_nothing_that_is_settled() {
     let config = EmailConfig { to, ..config(&server, SmtpTls::None) };
     let folder = tempfile::tempdir().unwrap();
     {
-        let (store, loaded) = open(folder.path());
-        let mut queue = Queue::start("ops", receiver(&config), &store, loaded);
-        queue.send(notice_now()).await;
-        queue.until("notification_failures_total", 1.0).await;
-        drop(queue.notices);
-        queue.running.await;
+        let (store, mut loaded) = open(folder.path());
+        record(&store, &mut loaded, &[notice_now()]).await;
+        let mut queue = Queue::start(vec![("ops", receiver(&config))], &store, loaded);
+        queue.until("notification_failures_total", "ops", 1.0).await;
+        queue.stop().await;
         store.close().await;
     }
     let (store, mut loaded) = open(folder.path());
-    let settled = ["contents refused 554 5.7.1", "a@example.com", "refused 550 5.1.1: c@example.org"];
+    let settled = [
+        "contents refused the message: answered 554 5.7.1",
+        "a@example.com",
+        "refused 550 5.1.1: c@example.org",
+    ];
     assert_eq!(loaded.outbox[0].done, settled);
     loaded.receivers[0].1.next_attempt = None;
-    let mut queue = Queue::start("ops", receiver(&config), &store, loaded);
-    queue.until("notifications_total", 1.0).await;
+    let mut queue = Queue::start(vec![("ops", receiver(&config))], &store, loaded);
+    queue.until("notifications_total", "ops", 1.0).await;
 
     let [first, second] = &server.visits()[..] else { panic!("two connections") };
     assert_eq!(
@@ -85,43 +88,46 @@ async fn a_restart_repeats_nothing_that_is_settled() {
         ["MAIL FROM:<meter@example.com>", "RCPT TO:<b@example.net>", "DATA", "QUIT"]
     );
     assert_eq!(second.mails, [first.mails[1].clone()], "the same few words, to the byte");
-    drop(queue.notices);
-    assert!(queue.running.await.pending.is_empty());
+    queue.stop().await;
+    store.close().await;
+    assert!(open(folder.path()).1.outbox.is_empty());
 }
 
 /// Servers lock accounts after too many of these.
 #[tokio::test]
-async fn a_refused_login_is_told_elsewhere_and_not_repeated() {
+async fn a_refused_login_is_the_receivers_state_and_not_repeated() {
     let server = MailServer::scripted(Encryption::Implicit, &[("AUTH", "535 5.7.8 wrong")]).await;
     let config = EmailConfig { login: login(SmtpMechanism::Auto), ..config(&server, SmtpTls::Implicit) };
     let folder = tempfile::tempdir().unwrap();
-    let (store, loaded) = open(folder.path());
-    let mut queue = Queue::start("ops", receiver(&config), &store, loaded);
-    queue.send(notice_now()).await;
-    queue.until("notification_failures_total", 1.0).await;
-    let mut other = Notice { id: "0b9d6f3e-18".to_owned(), group: "another".to_owned(), ..notice_now() };
-    for alert in &mut other.alerts {
-        alert.labels.insert("target".to_owned(), "another".to_owned());
-    }
-    queue.send(other).await;
-    drop(queue.notices);
-    assert_eq!(queue.running.await.pending.len(), 2, "both wait for another configuration");
-    let told = queue.fallback.try_recv().unwrap();
-    let annotations = &told.alerts[0].annotations;
-    assert_eq!((told.receiver.as_str(), annotations["reason"].as_str()), ("other", "auth"));
-    assert!(annotations["description"].contains("AUTH: answered 535 5.7.8"), "{annotations:?}");
-    assert!(queue.fallback.try_recv().is_err(), "once");
+    let (store, mut loaded) = open(folder.path());
+    let other = Notice { id: "0b9d6f3e-18".to_owned(), group: "another".to_owned(), ..notice_now() };
+    record(&store, &mut loaded, &[notice_now(), other]).await;
+    let mut queue = Queue::start(vec![("ops", receiver(&config))], &store, loaded);
+    queue.until("notification_failures_total", "ops", 1.0).await;
+    queue.stop().await;
     store.close().await;
 
     let (store, loaded) = open(folder.path());
-    assert!(loaded.receivers.iter().any(|(name, state)| name == "ops" && state.disabled));
-    let queue = Queue::start("ops", receiver(&config), &store, loaded);
-    drop(queue.notices);
-    assert_eq!(queue.running.await.pending.len(), 2);
+    assert_eq!(loaded.outbox.len(), 2, "both wait");
+    let [(_, state)] = loaded.receivers.as_slice() else { panic!("{:?}", loaded.receivers) };
+    assert!(state.refused && state.disabled, "until its configuration changes: {state:?}");
+    let queue = Queue::start(vec![("ops", receiver(&config))], &store, loaded);
+    let trouble = queue.trouble("ops");
+    assert!(
+        trouble.refuses && trouble.waits && trouble.cause.contains("AUTH: answered 535 5.7.8"),
+        "{trouble:?}"
+    );
+    queue.stop().await;
     assert_eq!(server.visits().len(), 1);
 }
 
-/// The clock that queues go by is the system's, and so a notice of today.
+/// A notice of today, about ends: those that no alert leads to are sent as they are.
 fn notice_now() -> Notice {
-    Notice { created_at: proxymeter::clock::Clock::system().now().wall, ..notice() }
+    let now = proxymeter::clock::Clock::system().now().wall;
+    let mut notice = Notice { created_at: now, ..notice() };
+    for alert in &mut notice.alerts {
+        let alert = Arc::make_mut(alert);
+        (alert.status, alert.ends_at) = (NoticeStatus::Resolved, Some(now));
+    }
+    notice
 }

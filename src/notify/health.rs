@@ -10,7 +10,7 @@ use crate::model::Moment;
 pub struct Health {
     /// When the first attempt failed since the last notice was delivered.
     pub failing_since: Option<Moment>,
-    /// When the oldest undelivered notice was made.
+    /// Since when the oldest notification waits.
     pub oldest_pending: Option<Moment>,
 }
 

@@ -1,0 +1,24 @@
+//! What all kinds of messages share.
+
+use super::{Retry, SendError, SendReason};
+use crate::model::Notice;
+
+/// How many alerts the message of `notice` names, by a receiver that names at most `most`; absent: all.
+pub(super) fn named(notice: &Notice, most: Option<usize>) -> usize {
+    let most = most.map_or(usize::MAX, |most| most.min(notice.named.unwrap_or(most)));
+    most.min(notice.alerts.len())
+}
+
+/// Makes the message to `place` off the runtime's threads: one of thousands of alerts takes so long that scrapes would
+/// wait for it.
+pub(super) async fn composed<T: Send + 'static>(
+    place: &str,
+    compose: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, SendError> {
+    let composed = tokio::task::spawn_blocking(compose).await;
+    composed.unwrap_or_else(|_| Err("the message cannot be made".to_owned())).map_err(|what| SendError {
+        reason: SendReason::ClientError,
+        detail: format!("{place}: {what}"),
+        retry: Retry::Never,
+    })
+}
