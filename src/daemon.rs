@@ -48,7 +48,6 @@ pub use self::{
     targets::poller,
 };
 use crate::{
-    alert::engine::Rows,
     board::Board,
     clock::{self, Beats, Clock},
     config::Config,
@@ -95,7 +94,7 @@ impl Daemon {
             listeners.push(listen(*address).await?);
         }
         let clock = Clock::system();
-        let (store, mut loaded) = match keep {
+        let (store, loaded) = match keep {
             Keep::InStorage => {
                 let opened = Store::open(&config.storage.path, clock.now().wall)?;
                 if let Some(problem) = opened.problem {
@@ -117,18 +116,16 @@ impl Daemon {
         let shared = Shared { board, clock, store, telemetry, beats, refused_keys };
         let access = Arc::new(Access::open(&config.web.access, &shared.telemetry)?);
 
-        let alerts = std::mem::take(&mut loaded.alerts);
-        let rows = Rows { alerts, groups: std::mem::take(&mut loaded.groups) };
-        let (targets, receivers) = (Targets::default(), Receivers::new(loaded));
+        let (targets, (receivers, ears)) = (Targets::default(), Receivers::new());
         let plan = Plan {
             targets: targets.plan(&config.targets, |_| false, false),
             receivers: receivers.plan(&config, |_| false),
             heartbeat: true,
             health: receivers.health(),
         };
-        let new = plan.build(&config, &shared, key.as_ref())?;
+        let mut new = plan.build(&config, &shared, key.as_ref())?;
         let joints = new.joints(&targets, key.clone());
-        let alerting = Alerting::build(&config, &rows, joints, &shared)?;
+        let alerting = Alerting::build(&config, loaded, joints, ears, receivers.health(), &shared)?;
 
         let (setup, is_set_up) = watch::channel(Arc::new(set_up(&config, key, access)));
         let (reload, reloads) = mpsc::channel(1);
@@ -201,7 +198,8 @@ impl Daemon {
         running.commit(new).await;
         running.show_what_is_in_force();
         let tasks = &mut running.tasks;
-        tasks.spawn_endless(running.alerting.run());
+        let asked_to_stop = tasks.asked_to_stop();
+        tasks.spawn_stopping_itself(running.alerting.run(asked_to_stop));
         tasks.spawn_endless(watch_storage(shared.clone()));
         tasks.spawn_endless(tell_when_ready(shared.board.clone(), self.ready));
         tasks.spawn_endless(watch_clock(shared.clock.clone(), shared.telemetry.clone()));
@@ -247,9 +245,8 @@ impl Daemon {
         };
         service_manager.stopping();
         let Running { mut tasks, shared, receivers, alerting, listeners, listening, .. } = running;
-        // The queues finish what they are sending. New connections and waiting reloads are dropped.
-        drop((alerting, listeners, listening, reloads));
-        receivers.close();
+        // Workers finish what they are sending. New connections and waiting reloads are dropped.
+        drop((alerting, listeners, listening, reloads, receivers));
         let stopped = async {
             if !tasks.stop(DRAIN).await {
                 warn!("requests that did not end in time are cut off");

@@ -6,7 +6,7 @@
 //! - [`poll`] decides when to ask, and puts the result on the [`board`].
 //! - [`exposition`] writes what is on the board as text, [`telemetry`] counts what the daemon itself does, and [`server`]
 //!   hands both to Prometheus and to people.
-//! - [`alert`] evaluates the rules, and [`notify`] sends the notices that result.
+//! - [`alert`] evaluates the rules, [`notify`] sends notices, and [`dispatch`] has each receiver told what the alerts say.
 //! - [`store`] keeps what outlives the process.
 //! - [`http`], [`clock`] and [`secret`] are what all of them use.
 //! - [`config`] is what to watch, [`daemon`] builds all of this and runs it, and [`cli`] is what people type.
@@ -32,6 +32,7 @@ pub mod poll;
 pub mod server;
 
 pub mod config;
+pub mod dispatch;
 
 pub mod daemon;
 pub mod demo;

@@ -7,13 +7,13 @@ use proxymeter::{
     alert::{
         config::AlertingConfig,
         engine::{Engine, Rows},
-        group::Route,
+        group::{self, Pick, Route, Size},
     },
     model::{
         Counter, Fact, Moment, Outcome, Part, PartState, Report, Severity, Timestamp, User, UserFacts,
         WalkEnd,
     },
-    store::{self, Batch, Settled, Store},
+    store::{Batch, Store},
 };
 use tokio::time::Instant;
 
@@ -33,7 +33,8 @@ async fn ten_thousand_alerts_that_flap_stay_bounded() {
     let mut engine = Engine::new(&config(), vec![route()], &Rows::default(), at(0)).unwrap();
     let mut panel = Panel::new();
     engine.observe_reports(&[panel.poll(1, at(0))], at(0));
-    assert!(engine.tick(None, at(0)).notices.is_empty());
+    engine.tick(at(0));
+    assert!(engine.next("ops", Pick::Urgent, Size::default(), None, at(0)).is_none());
 
     let quiet = memory("VmRSS");
     let mut told_once = quiet;
@@ -43,18 +44,22 @@ async fn ten_thousand_alerts_that_flap_stay_bounded() {
         let report = panel.poll(if poll % 2 == 0 { 1 } else { 85 }, now);
         let began = Instant::now();
         engine.observe_reports(&[report], now);
-        let output = engine.tick(None, now);
-        let notices = output.notices;
-        let batch = Batch { alerts: output.alerts, groups: output.groups, notices: &notices };
+        engine.tick(now);
+        let composed = engine.next("ops", Pick::Urgent, Size::default(), None, now);
+        let output = engine.take_output();
+        let messages = composed.iter().map(|composed| composed.message.clone()).collect();
+        let (alerts, groups, settled) = (output.alerts, output.groups, output.settled);
+        let batch = Batch { alerts, groups, messages, settled, ..Batch::default() };
         assert!(batch.alerts.len() <= USERS && batch.groups.len() <= 1);
         store.record(batch).await.unwrap();
         slowest = slowest.max(began.elapsed());
-        for notice in notices {
+        if let Some(composed) = composed {
             // Of each user, one that ended and one that began anew.
-            assert!(notice.alerts.len() <= 2 * USERS, "{} alerts", notice.alerts.len());
-            told_at.push(notice.created_at);
-            let notices = vec![(notice.id.as_str(), store::Settlement::Delivered)];
-            store.settle(Settled { notices, ..Settled::default() }).await.unwrap();
+            let alerts = composed.notice.alerts.len();
+            assert!(alerts <= 2 * USERS, "{alerts} alerts");
+            told_at.push(composed.notice.created_at);
+            // Its outcome is stored with the next changes.
+            engine.settle("ops", &composed.message.id, &group::Outcome::Taken, now);
         }
         if told_at.len() == 1 && told_once == quiet {
             told_once = memory("VmRSS");
@@ -104,6 +109,7 @@ fn route() -> Route {
         group_wait: config.group_wait,
         group_interval: config.group_interval,
         repeat_interval: None,
+        standing: false,
     }
 }
 

@@ -1,9 +1,9 @@
-//! Combines rules, state and groups: reports and the time go in, notices and rows come out. Pure.
+//! Combines rules, state and groups: reports, outcomes and the time go in, messages and rows come out. Pure.
 
 mod view;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -11,14 +11,15 @@ use std::{
 use super::{
     config::AlertingConfig,
     finding::{findings, own_findings},
-    group::{Groups, Mutes, Route, Suppressed},
+    group::{Backlog, Composed, Groups, Living, Mutes, Outcome, Pick, Route, Size, Suppressed},
     rule::{RuleError, Rules},
-    state::{AlertId, Event, State},
+    state::{AlertId, Event, EventId, State},
     words::Pseudonym,
 };
 use crate::{
     board::View,
-    model::{ActiveAlerts, Moment, Notice, NoticeStatus, OwnState, Report},
+    model::{ActiveAlerts, Moment, Notice, NoticeAlert, NoticeStatus, OwnState, Report},
+    store::{Message, Settlement},
 };
 
 /// The alert engine of one process.
@@ -33,7 +34,7 @@ pub struct Engine {
     /// Version of the view that was taken in last.
     version: Option<u64>,
     active: Arc<ActiveAlerts>,
-    output: Output,
+    reread: Vec<Reread>,
     /// A stored time was ahead of the clock.
     clock_was_ahead: bool,
 }
@@ -54,14 +55,15 @@ pub struct Rows {
     pub groups: Vec<(String, String)>,
 }
 
-/// What to do after a tick. Rows and notices belong together: record them in one transaction, and send the notices only
-/// after that.
+/// What has come of a round. Rows and outcomes belong together with the messages that were composed: record them in one
+/// transaction, and send the messages only after that.
 #[derive(Debug, Default)]
 pub struct Output {
     /// Key and JSON; none: delete the row.
     pub alerts: Vec<(String, Option<String>)>,
     pub groups: Vec<(String, Option<String>)>,
-    pub notices: Vec<Notice>,
+    /// Outcomes of recorded messages.
+    pub settled: Vec<(String, Settlement)>,
     pub reread: Vec<Reread>,
     pub suppressed: Suppressed,
 }
@@ -102,7 +104,7 @@ impl Engine {
             own: Watched::new(Arc::default(), now),
             version: None,
             active: Arc::default(),
-            output: Output::default(),
+            reread: Vec::new(),
             clock_was_ahead,
         };
         engine.active = view::active(&engine.rules, &engine.state);
@@ -161,19 +163,109 @@ impl Engine {
         self.active = view::active(&self.rules, &self.state);
     }
 
-    /// Does what is due by now, and returns everything to do since the last tick. Notices name users by `pseudonym` if
-    /// there is one.
-    pub fn tick(&mut self, pseudonym: Option<&Pseudonym>, now: Moment) -> Output {
+    /// Does what is due by now.
+    pub fn tick(&mut self, now: Moment) {
         if self.look(now) {
             self.active = view::active(&self.rules, &self.state);
         }
-        let flushed = self.groups.flush(&mut self.state, pseudonym, now);
-        let mut output = std::mem::take(&mut self.output);
-        output.notices = flushed.notices;
-        output.suppressed = flushed.suppressed;
-        output.alerts = self.state.take_rows();
-        output.groups = self.groups.take_rows();
-        output
+        self.groups.look(&mut self.state, now);
+    }
+
+    /// Composes a message for a receiver, by what holds now; absent: there is nothing to say. Until
+    /// [`Engine::settle`], nothing else is composed about the alerts in it. It names users by `pseudonym` if there is one.
+    pub fn next(
+        &mut self,
+        receiver: &str,
+        pick: Pick,
+        size: Size,
+        pseudonym: Option<&Pseudonym>,
+        now: Moment,
+    ) -> Option<Composed> {
+        self.groups.next(receiver, pick, size, &mut self.state, pseudonym, now)
+    }
+
+    /// Notes what became of a composed message.
+    pub fn settle(&mut self, receiver: &str, id: &str, outcome: &Outcome, now: Moment) {
+        self.groups.settle(receiver, id, outcome, &mut self.state, now);
+    }
+
+    /// Continues with messages that were recorded and have no outcome: what they say is yet to be told. Returns those with
+    /// ends that no alert leads to any more, as other versions left them, with just these ends; without a notice, if it
+    /// cannot be read. After this, the backlog is known.
+    pub fn adopt(&mut self, messages: Vec<Message>, now: Moment) -> Vec<(Message, Option<Notice>)> {
+        let alerts = self.state.alerts().filter_map(|alert| Some((alert.event()?, alert)));
+        let living = alerts.map(|(event, alert)| {
+            (event.to_string(), Living { id: alert.id(), event, since: alert.changed_at() })
+        });
+        let living: HashMap<_, _> = living.collect();
+        let mut left = Vec::new();
+        for message in messages {
+            let Ok(notice) = message.packed.unpack() else {
+                left.push((message, None));
+                continue;
+            };
+            let (kept, mut alerts) = self.groups.adopt(&message, &notice, &living, now);
+            if kept {
+                continue;
+            }
+            // What fired again since is told by its own state.
+            let lives = |id: AlertId| self.state.alert(&id).and_then(|alert| alert.event()).is_some();
+            alerts.retain(|alert| !AlertId::of(&alert.labels).is_some_and(lives));
+            if alerts.len() == notice.alerts.len() {
+                left.push((message, Some(notice)));
+                continue;
+            }
+            self.groups.outdate(message.id);
+            if !alerts.is_empty() {
+                let covers = notice.covers.iter().cloned().chain([notice.id.clone()]).collect();
+                let notice = Notice { id: EventId::for_message(), alerts, covers, ..notice };
+                left.extend(Message::of(&notice).ok().map(|message| (message, Some(notice))));
+            }
+        }
+        self.groups.look(&mut self.state, now);
+        left
+    }
+
+    /// What a receiver is yet to be told.
+    pub fn backlog(&self, receiver: &str) -> Backlog {
+        self.groups.backlog(receiver)
+    }
+
+    /// How often the most urgent intent for a receiver has failed; absent: there is nothing to say to it that is not in
+    /// flight.
+    pub fn urgent(&self, receiver: &str) -> Option<u32> {
+        self.groups.urgent(receiver)
+    }
+
+    /// What fires, and what ended after it had been posted, for an Alertmanager.
+    pub fn standing(
+        &mut self,
+        receiver: &str,
+        pseudonym: Option<&Pseudonym>,
+        now: Moment,
+    ) -> (Vec<Arc<NoticeAlert>>, Vec<Arc<NoticeAlert>>) {
+        self.groups.standing(receiver, &mut self.state, pseudonym, now)
+    }
+
+    /// The ends of these events need not be posted to an Alertmanager any more.
+    pub fn over(&mut self, receiver: &str, events: &HashSet<String>) {
+        self.groups.over(receiver, events, &mut self.state);
+    }
+
+    /// The Alertmanagers for which an alert is new since the last call.
+    pub fn take_changed(&mut self) -> Vec<String> {
+        self.groups.take_changed()
+    }
+
+    /// What has come since the last call.
+    pub fn take_output(&mut self) -> Output {
+        Output {
+            alerts: self.state.take_rows(),
+            groups: self.groups.take_rows(),
+            settled: self.groups.take_settled(),
+            reread: std::mem::take(&mut self.reread),
+            suppressed: self.groups.take_suppressed(),
+        }
     }
 
     /// The uptime at which the next tick is due.
@@ -211,7 +303,7 @@ impl Engine {
             watched.looked_at(now, advance.due);
             events.extend(advance.events);
             if !advance.reread.is_empty() {
-                self.output.reread.push(Reread { target: Arc::clone(name), users: advance.reread });
+                self.reread.push(Reread { target: Arc::clone(name), users: advance.reread });
             }
         }
         self.take(events, now);

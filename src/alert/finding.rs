@@ -85,7 +85,7 @@ pub fn findings(rules: &Rules, report: &Report, now: Moment) -> Findings {
 /// Puts the rules' questions about the daemon to its `own` state.
 pub fn own_findings(rules: &Rules, own: &OwnState, now: Moment) -> Findings {
     let scopes = rules.list().iter().filter_map(|rule| {
-        let (judged, crossings) = own::ask(rule.kind.question, own)?;
+        let (judged, crossings) = own::ask(rule, own, now)?;
         Some(Scope { rule: Arc::clone(rule), judged, read_at: now.wall, crossings })
     });
     Findings {
@@ -157,9 +157,11 @@ fn ask(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
         Question::LlmErrorRatio => error_ratio(rule, report, now),
         Question::LlmTokenBudget | Question::LlmCostBudget => budget(rule, report),
         Question::LlmUsageGap => usage_gap(report, now),
-        Question::StoreFailing | Question::ReloadFailed | Question::HeartbeatWithheld => {
-            (Judged::Nothing, Vec::new())
-        }
+        Question::StoreFailing
+        | Question::ReloadFailed
+        | Question::HeartbeatWithheld
+        | Question::ReceiverFailing
+        | Question::NotificationsAbandoned => (Judged::Nothing, Vec::new()),
     }
 }
 

@@ -1,70 +1,90 @@
-//! Which alerts share a notice, when it is sent, and which alerts a receiver knows: per receiver and group.
+//! What each receiver is yet to get: per receiver and group, the difference between what holds and what it knows.
 //!
-//! Names and meanings are Alertmanager's. An alert that was sent as firing stays noted until it is sent as resolved, so
-//! that one which is inhibited or muted for a while is neither sent twice nor forgotten.
+//! Names and meanings are Alertmanager's. A group with something to say is an intent. A message is composed from what
+//! holds when it is about to be sent, and what it says counts as told once it is acknowledged. An alert that a receiver
+//! may believe to fire stays noted until its end is acknowledged, so that one which is inhibited or muted for a while is
+//! neither sent twice nor forgotten.
 
+mod agenda;
 mod decide;
+mod inhibit;
+mod intent;
+mod message;
 mod mute;
+mod outcome;
+mod route;
 mod row;
+mod standing;
 
 use std::{
-    cmp::Reverse,
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
 
-pub use mute::Mutes;
-
-use self::decide::{Change, Reason, decide};
-use super::{
-    rule::Question,
-    state::{Alert, AlertId, EventId, State},
-    words::{Pseudonym, displayed},
+pub(super) use self::inhibit::inhibited;
+use self::{
+    agenda::Agenda,
+    decide::Reason,
+    intent::{Group, Knowledge, Tried},
+    message::{Covered, Desk, Draft, Words, digest, key_of},
 };
-use crate::model::{KIND_USER, Moment, Notice, NoticeAlert, NoticeStatus, Severity};
+pub use self::{
+    message::{Composed, Size},
+    mute::Mutes,
+    route::{Route, Suppressed},
+};
+use super::{
+    state::{Alert, AlertId, EventId, State},
+    words::Pseudonym,
+};
+use crate::{
+    model::{Moment, Notice, NoticeAlert, NoticeStatus, Timestamp},
+    store::{Message, Settlement},
+};
 
-/// Which alerts one receiver gets, and how they are grouped.
+/// An alert that fires, or whose end is owed.
+pub(super) struct Living {
+    pub(super) id: AlertId,
+    pub(super) event: EventId,
+    /// When it fired or ended.
+    pub(super) since: Timestamp,
+}
+
+/// What became of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Route {
-    pub receiver: String,
-    /// Only alerts of at least this severity.
-    pub min_severity: Severity,
-    /// Whether it gets resolved alerts. If not, its delivery queue still does, and drops them.
-    pub send_resolved: bool,
-    /// Labels whose values alerts of one message share.
-    pub group_by: Vec<String>,
-    /// From a group's first alert to its first message, so that alerts of one moment share a message.
-    pub group_wait: Duration,
-    /// From one message of a group to the next.
-    pub group_interval: Duration,
-    /// Overrides each rule's own; zero: never repeat.
-    pub repeat_interval: Option<Duration>,
+pub enum Outcome {
+    Taken,
+    /// An attempt failed. With `may_have_arrived`, the receiver may know of it without having said so. `done` is what
+    /// the attempt settled.
+    Failed {
+        may_have_arrived: bool,
+        done: Vec<String>,
+    },
+    /// It was not tried, or was refused as too large: it is composed again.
+    Untried,
+    /// It is given up: refused for what it says, or too old.
+    GivenUp,
 }
 
-/// Alerts that were held back, and messages that were not needed, by reason.
+/// Which intent to compose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pick {
+    /// The most urgent.
+    Urgent,
+    /// The oldest, if it has waited since before this uptime.
+    Older(Duration),
+    /// As [`Pick::Older`], of those that the receiver failed to take.
+    OlderAndTried(Duration),
+}
+
+/// How much a receiver is yet to be told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Suppressed {
-    pub muted: u64,
-    pub inhibited: u64,
-    pub unchanged: u64,
-}
-
-impl Suppressed {
-    /// Every reason.
-    pub const REASONS: [&'static str; 3] = ["inhibited", "muted", "unchanged"];
-
-    /// As in [`Suppressed::REASONS`].
-    pub fn by_reason(self) -> [(&'static str, u64); 3] {
-        [("inhibited", self.inhibited), ("muted", self.muted), ("unchanged", self.unchanged)]
-    }
-}
-
-/// The result of flushing the groups that were due.
-#[derive(Debug, Default)]
-pub struct Flushed {
-    pub notices: Vec<Notice>,
-    pub suppressed: Suppressed,
+pub struct Backlog {
+    /// Intents, including those whose message has no outcome yet.
+    pub intents: usize,
+    /// Since when the oldest has been one.
+    pub oldest: Option<Moment>,
 }
 
 /// The groups of every receiver.
@@ -74,6 +94,10 @@ pub(super) struct Groups {
     mutes: Mutes,
     /// Rows to be deleted.
     deleted: BTreeSet<String>,
+    /// Outcomes of recorded messages that are yet to be stored.
+    settled: Vec<(String, Settlement)>,
+    words: Words,
+    suppressed: Suppressed,
 }
 
 #[derive(Debug)]
@@ -82,28 +106,51 @@ struct Routed {
     /// By key.
     groups: BTreeMap<Arc<str>, Group>,
     /// The group of each alert.
-    group_of: HashMap<AlertId, Arc<str>>,
+    group_of: HashMap<Arc<AlertId>, Arc<str>>,
+    agenda: Agenda,
+    /// The groups whose rows have changed.
+    dirty: BTreeSet<Arc<str>>,
+    /// Messages without an outcome, by id.
+    in_flight: BTreeMap<String, InFlight>,
+    /// An alert has joined since [`Groups::take_changed`], of a receiver that is posted everything.
+    changed: bool,
 }
 
-#[derive(Debug, Default)]
-struct Group {
-    labels: BTreeMap<String, String>,
-    members: BTreeSet<AlertId>,
-    /// Alerts that were sent as firing and not yet as resolved.
-    told: BTreeMap<AlertId, EventId>,
-    /// Alerts that were held back and counted.
-    kept_back: BTreeSet<AlertId>,
-    /// When the last message was sent.
-    sent: Option<Moment>,
-    /// The uptime of the next flush.
-    due: Option<Duration>,
-    dirty: bool,
+/// A message without an outcome.
+#[derive(Debug)]
+struct InFlight {
+    groups: BTreeSet<Arc<str>>,
+    covered: Vec<Covered>,
+    tried: Tried,
+    /// It was tried before, and the store has it.
+    again: bool,
+    reason: Reason,
+    /// The rest is to follow without a wait.
+    cut: bool,
+    composed: Moment,
+    /// Since when what it says was new.
+    news: Option<Moment>,
 }
 
 impl Groups {
     pub(super) fn new(routes: Vec<Route>, mutes: Mutes) -> Self {
-        let routed = |route| Routed { route, groups: BTreeMap::new(), group_of: HashMap::new() };
-        Groups { routes: routes.into_iter().map(routed).collect(), mutes, deleted: BTreeSet::new() }
+        let routed = |route| Routed {
+            route,
+            groups: BTreeMap::new(),
+            group_of: HashMap::new(),
+            agenda: Agenda::default(),
+            dirty: BTreeSet::new(),
+            in_flight: BTreeMap::new(),
+            changed: false,
+        };
+        Groups {
+            routes: routes.into_iter().map(routed).collect(),
+            mutes,
+            deleted: BTreeSet::new(),
+            settled: Vec::new(),
+            words: Words::new(),
+            suppressed: Suppressed::default(),
+        }
     }
 
     /// Restores the groups of `state`'s alerts, with what receivers know of them by these rows.
@@ -116,56 +163,132 @@ impl Groups {
             }
         }
         for alert in state.alerts().filter(|alert| alert.event().is_some()) {
-            self.add(&alert, now);
+            self.join(&alert, &known);
         }
         for routed in &mut self.routes {
-            let Some(known) = known.get_mut(routed.route.receiver.as_str()) else { continue };
-            for (key, group) in &mut routed.groups {
-                for id in &group.members {
-                    if let Some(event) = known.told.remove(id) {
-                        group.told.insert(id.clone(), event);
+            let mut known = known.remove(routed.route.receiver.as_str()).unwrap_or_default();
+            for key in routed.groups.keys().cloned().collect::<Vec<_>>() {
+                routed.change(&key, |group, route| {
+                    for (id, knowledge) in &mut group.members {
+                        *knowledge = known.alerts.remove(&**id).unwrap_or_default();
                     }
-                }
-                if !group.told.is_empty() {
-                    group.sent = known.sent.get(&**key).copied().or(known.last_sent);
-                    group.dirty = true;
-                }
-                let news = |id: &AlertId| {
-                    let alert = state.alert(id);
-                    let told = group.told.get(id).copied();
-                    match alert.and_then(|alert| alert.status()) {
-                        Some(NoticeStatus::Firing) => alert.and_then(|alert| alert.event()) != told,
-                        Some(NoticeStatus::Resolved) => told.is_some(),
-                        None => false,
+                    if group.members.values().any(Knowledge::is_any) {
+                        group.sent = known.sent.get(&*key).copied().or(known.last_sent);
+                        group.dirty = true;
                     }
-                };
-                let news = group.members.iter().any(news);
-                group.due = None;
-                if news {
-                    group.wake(&routed.route, now);
-                } else {
-                    // Nothing to send; the flush finds out when to repeat.
-                    group.due = Some(now.uptime);
-                }
+                    if route.standing {
+                        return;
+                    }
+                    match group
+                        .members
+                        .iter()
+                        .filter_map(|(id, known)| news(state, id, known, now))
+                        .min_by_key(|at| at.uptime)
+                    {
+                        Some(since) => group.wake(route, since),
+                        // Nothing to send; a look finds out when to repeat.
+                        None => group.due = Some(now.uptime),
+                    }
+                });
             }
         }
     }
 
+    /// A message that was recorded, and whose outcome is not known: what it says is yet to be told. If all of it holds, it
+    /// is sent again, else another instead. Returns whether its record has to be kept for that, and the ends in it that no
+    /// alert leads to any more.
+    pub(super) fn adopt(
+        &mut self,
+        message: &Message,
+        notice: &Notice,
+        living: &HashMap<String, Living>,
+        now: Moment,
+    ) -> (bool, Vec<Arc<NoticeAlert>>) {
+        let (known, unknown): (Vec<_>, Vec<_>) =
+            notice.alerts.iter().cloned().partition(|alert| living.contains_key(&alert.event));
+        let mut orphans = unknown;
+        orphans.retain(|alert| alert.status == NoticeStatus::Resolved);
+        let routed = self.routes.iter_mut().find(|routed| routed.route.receiver == message.receiver);
+        let Some(routed) = routed.filter(|routed| !routed.route.standing) else { return (false, orphans) };
+        let is_told = |alert: &Arc<NoticeAlert>| {
+            let Some(Living { id, event, .. }) = living.get(&alert.event) else { return true };
+            let group = routed.group_of.get(id).and_then(|key| routed.groups.get(key));
+            let knowledge = group.and_then(|group| group.members.get(id)).copied().unwrap_or_default();
+            match alert.status {
+                NoticeStatus::Firing => knowledge.told == Some(*event),
+                NoticeStatus::Resolved => !knowledge.may_know,
+            }
+        };
+        // Given up and to be sent once more, or made by a version that counted as told what it had queued.
+        let counts_as_told = notice.reason != Reason::Repeat.label() && known.iter().all(is_told);
+        let (mut keys, mut may_have_arrived) = (BTreeSet::new(), false);
+        for alert in &known {
+            let Some(Living { id, event, since }) = living.get(&alert.event) else { continue };
+            let Some(key) = routed.group_of.get(id).cloned() else { continue };
+            routed.change(&key, |group, route| {
+                let Some(knowledge) = group.members.get_mut(id) else { return };
+                may_have_arrived |= knowledge.may_know;
+                if counts_as_told && knowledge.told == Some(*event) {
+                    (knowledge.told, group.dirty) = (None, true);
+                    group.wake(route, Moment::restored((*since).max(message.created_at), now));
+                }
+            });
+            keys.insert(key);
+        }
+        let said =
+            digest(known.iter().filter_map(|alert| Some((living.get(&alert.event)?.event, alert.status))));
+        let is_whole = known.len() == notice.alerts.len() && keys.len() == 1;
+        for key in &keys {
+            let (message, covers) = (message.clone(), notice.covers.clone());
+            if is_whole {
+                let tried = Tried { message, covers, said, may_have_arrived };
+                let outdated = routed.change(key, |group, _| group.note(tried)).flatten();
+                self.settled.extend(outdated.map(|id| (id, Settlement::Delivered)));
+            } else {
+                // Some of it is over, or several groups tell it now: their next messages cover it.
+                let said = digest(std::iter::empty());
+                let tried = Tried { message, covers, said, may_have_arrived };
+                routed.change(key, |group, _| {
+                    group.tried.get_or_insert(tried);
+                });
+            }
+        }
+        (is_whole, orphans)
+    }
+
+    /// A recorded message need not be kept.
+    pub(super) fn outdate(&mut self, id: String) {
+        self.settled.push((id, Settlement::Delivered));
+    }
+
     /// An alert fires: it joins its group at every receiver it is for.
     pub(super) fn add(&mut self, alert: &Alert<'_>, now: Moment) {
-        if alert.adopted() {
-            return;
+        for (route, key) in self.join(alert, &HashMap::new()) {
+            if let Some(routed) = self.routes.get_mut(route) {
+                routed.changed |= routed.route.standing;
+                routed.change(&key, |group, route| {
+                    if !route.standing {
+                        group.wake(route, now);
+                    }
+                });
+            }
         }
-        let mut labels = None;
-        for routed in &mut self.routes {
+    }
+
+    /// Returns the group that it has joined of each route, by index. A receiver that knows of it by `known` hears of its end,
+    /// even if it is not for it any more.
+    fn join(&mut self, alert: &Alert<'_>, known: &HashMap<&str, row::Known>) -> Vec<(usize, Arc<str>)> {
+        if alert.adopted() {
+            return Vec::new();
+        }
+        let (mut labels, mut joined) = (None, Vec::new());
+        let id = Arc::new(alert.id());
+        for (index, routed) in self.routes.iter_mut().enumerate() {
             let route = &routed.route;
-            let named = alert.rule().receivers.as_ref();
-            if alert.severity() < route.min_severity
-                || named.is_some_and(|receivers| !receivers.contains(&route.receiver))
-            {
+            let known = known.get(route.receiver.as_str()).and_then(|known| known.alerts.get(&*id));
+            if !route.is_for(alert) && !known.is_some_and(|knowledge| knowledge.may_know) {
                 continue;
             }
-            let id = alert.id();
             let key = routed.group_of.get(&id).cloned().unwrap_or_else(|| {
                 let labels = labels.get_or_insert_with(|| alert.labels());
                 let shared = route.group_by.iter().filter_map(|name| labels.get_key_value(name));
@@ -175,106 +298,232 @@ impl Groups {
                 key
             });
             let Some(group) = routed.groups.get_mut(&key) else { continue };
-            group.members.insert(id.clone());
-            routed.group_of.insert(id, key);
-            group.wake(route, now);
+            group.members.entry(Arc::clone(&id)).or_default();
+            routed.group_of.insert(Arc::clone(&id), Arc::clone(&key));
+            joined.push((index, key));
         }
+        joined
     }
 
-    /// An alert has ended. Returns whether a receiver has to be notified.
+    /// An alert has ended. Returns whether a receiver has to be told.
     pub(super) fn resolve(&mut self, id: &AlertId, now: Moment) -> bool {
         let mut owed = false;
         for routed in &mut self.routes {
-            let Some(key) = routed.group_of.get(id) else { continue };
-            let Some(group) = routed.groups.get_mut(key) else { continue };
-            if group.told.contains_key(id) {
-                owed = true;
-                group.wake(&routed.route, now);
-            } else {
-                group.members.remove(id);
-                routed.group_of.remove(id);
-                // An empty group is flushed once more, and then removed.
-                group.wake(&routed.route, now);
+            let Some(key) = routed.group_of.get(id).cloned() else { continue };
+            let may_know = routed.change(&key, |group, route| {
+                let may_know = group.members.get(id).is_some_and(|knowledge| knowledge.may_know);
+                if !may_know {
+                    group.dirty |= group.members.remove(id).is_some_and(|knowledge| knowledge.is_any());
+                }
+                // An empty group is looked at once more, and then removed.
+                if !route.standing {
+                    group.wake(route, now);
+                }
+                may_know
+            });
+            match may_know {
+                Some(true) => owed = true,
+                Some(false) | None => drop(routed.group_of.remove(id)),
             }
         }
         owed
     }
 
-    /// Whether a receiver has yet to be notified that this alert has ended.
+    /// Whether a receiver has yet to be told that this alert has ended.
     pub(super) fn owes(&self, id: &AlertId) -> bool {
-        let owed = |routed: &Routed| {
+        self.routes.iter().any(|routed| {
             let group = routed.group_of.get(id).and_then(|key| routed.groups.get(key));
-            group.is_some_and(|group| group.told.contains_key(id))
-        };
-        self.routes.iter().any(owed)
+            group.and_then(|group| group.members.get(id)).is_some_and(|knowledge| knowledge.may_know)
+        })
     }
 
-    /// An alert is gone, and no receiver is notified.
+    /// An alert is gone, without a notification.
     pub(super) fn drop_alert(&mut self, id: &AlertId, now: Moment) {
         for routed in &mut self.routes {
-            let Some(group) = routed.group_of.remove(id).and_then(|key| routed.groups.get_mut(&key)) else {
-                continue;
-            };
-            group.members.remove(id);
-            group.dirty |= group.told.remove(id).is_some();
-            group.wake(&routed.route, now);
-        }
-    }
-
-    /// The uptime at which the next group is due.
-    pub(super) fn due(&self) -> Option<Duration> {
-        self.routes.iter().flat_map(|routed| routed.groups.values()).filter_map(|group| group.due).min()
-    }
-
-    /// Flushes the groups that are due, and makes `state` forget ended alerts of which all receivers are notified.
-    pub(super) fn flush(&mut self, state: &mut State, pseudonym: Option<&Pseudonym>, now: Moment) -> Flushed {
-        let mut flushed = Flushed::default();
-        let mut ended = HashSet::new();
-        for routed in &mut self.routes {
-            let due =
-                routed.groups.values_mut().filter(|group| group.due.is_some_and(|due| due <= now.uptime));
-            for group in due {
-                let released = group.flush(&routed.route, &self.mutes, state, pseudonym, now, &mut flushed);
-                for id in released {
-                    routed.group_of.remove(&id);
-                    ended.insert(id);
+            let Some(key) = routed.group_of.remove(id) else { continue };
+            routed.change(&key, |group, route| {
+                group.dirty |= group.members.remove(id).is_some_and(|knowledge| knowledge.is_any());
+                if !route.standing {
+                    group.wake(route, now);
                 }
-            }
-            let deleted = &mut self.deleted;
-            routed.groups.retain(|key, group| {
-                let done = group.due.is_none() && group.members.is_empty();
-                if done {
-                    deleted.insert(row::key(&routed.route.receiver, key));
-                }
-                !done
             });
         }
-        for id in ended.into_iter().filter(|id| !self.owes(id)) {
-            state.forget(&id);
+    }
+
+    /// The uptime of the next look at a group.
+    pub(super) fn due(&self) -> Option<Duration> {
+        self.routes.iter().filter_map(|routed| routed.agenda.due()).min()
+    }
+
+    /// Looks at the groups that are due, and makes `state` forget ended alerts of which all receivers were told.
+    pub(super) fn look(&mut self, state: &mut State, now: Moment) {
+        let mut released = HashSet::new();
+        for routed in &mut self.routes {
+            for key in routed.agenda.due_by(now.uptime) {
+                let (_, left) =
+                    routed.look(&key, &self.mutes, state, now, &mut self.suppressed, &mut self.settled);
+                released.extend(left);
+                if routed.groups.get(&key).is_some_and(Group::is_done) {
+                    routed.groups.remove(&key);
+                    self.deleted.insert(row::key(&routed.route.receiver, &key));
+                }
+            }
         }
-        if pseudonym.is_some() {
-            // The order of groups may be that of names, too.
-            flushed.notices.sort_by(|a, b| a.group.cmp(&b.group));
+        self.forget(state, released);
+    }
+
+    fn forget(&self, state: &mut State, released: impl IntoIterator<Item = Arc<AlertId>>) {
+        for id in released {
+            match self.owes(&id) {
+                true => state.retire(&id),
+                false => state.forget(&id),
+            }
         }
-        flushed
+    }
+
+    /// Composes a message for a receiver. It is in flight until [`Groups::settle`].
+    pub(super) fn next(
+        &mut self,
+        receiver: &str,
+        pick: Pick,
+        size: Size,
+        state: &mut State,
+        pseudonym: Option<&Pseudonym>,
+        now: Moment,
+    ) -> Option<Composed> {
+        let routed = self.routes.iter_mut().find(|routed| routed.route.receiver == receiver)?;
+        let mut released = Vec::new();
+        let composed = loop {
+            let agenda = &routed.agenda;
+            let key = match pick {
+                Pick::Urgent => agenda.first().map(|(_, key)| key),
+                Pick::Older(limit) => {
+                    agenda.oldest().filter(|(since, _)| *since <= limit).map(|(_, key)| key)
+                }
+                Pick::OlderAndTried(limit) => {
+                    agenda.oldest_tried().filter(|(since, _)| *since <= limit).map(|(_, key)| key)
+                }
+            };
+            let Some(key) = key.cloned() else { break None };
+            let (plan, left) =
+                routed.look(&key, &self.mutes, state, now, &mut self.suppressed, &mut self.settled);
+            released.extend(left);
+            let Some(mut plan) = plan else { continue };
+            if let Pick::Older(limit) | Pick::OlderAndTried(limit) = pick {
+                let limit = now.back_to(limit).wall;
+                let is_old = |item: &intent::Item<'_>| item.new && item.alert.changed_at() <= limit;
+                let news =
+                    plan.items.iter().filter(|item| item.new).map(|item| item.alert.changed_at()).min();
+                if plan.items.iter().any(is_old) {
+                    plan.items.retain(|item| !item.new || is_old(item));
+                } else if let Some(since) = news {
+                    // What is new is younger than what its group had to say before.
+                    routed.change(&key, |group, _| {
+                        group.ready = group.ready.map(|(_, of)| (Moment::restored(since, now), of));
+                    });
+                    continue;
+                }
+            }
+            let reason = plan.reason;
+            let mut desk = Desk { words: &mut self.words, pseudonym, now };
+            let drafted = routed.change(&key, |group, route| {
+                let draft = desk.compose(group, route, plan, size)?;
+                group.in_flight = true;
+                group.dirty = true;
+                for covered in &draft.covered {
+                    let Some(knowledge) = group.members.get_mut(&covered.id) else { continue };
+                    match covered.status {
+                        NoticeStatus::Firing => (knowledge.may_know, knowledge.held_back) = (true, false),
+                        // Should it fire again, that has to be told.
+                        NoticeStatus::Resolved => knowledge.told = None,
+                    }
+                }
+                Some((draft, group.news.take(), group.reason(reason)))
+            });
+            let Some((draft, news, reason)) = drafted.flatten() else { break None };
+            let Draft { notice, replaces, covered, tried, again, cut } = draft;
+            self.settled.extend(replaces.map(|id| (id, Settlement::Delivered)));
+            let message = tried.message.clone();
+            let groups = BTreeSet::from([key]);
+            let in_flight = InFlight { groups, covered, tried, again, reason, cut, composed: now, news };
+            routed.in_flight.insert(message.id.clone(), in_flight);
+            break Some(Composed { notice, message });
+        };
+        self.forget(state, released);
+        composed
+    }
+
+    /// Notes what became of a message in flight.
+    pub(super) fn settle(
+        &mut self,
+        receiver: &str,
+        id: &str,
+        outcome: &Outcome,
+        state: &mut State,
+        now: Moment,
+    ) {
+        let routed = self.routes.iter_mut().find(|routed| routed.route.receiver == receiver);
+        let Some(routed) = routed else { return };
+        let Some(message) = routed.in_flight.remove(id) else { return };
+        let told = *outcome == Outcome::Taken;
+        for id in routed.settle(message, outcome, state, now, &mut self.settled) {
+            match self.owes(&id) {
+                true if told => state.retire(&id),
+                true => {}
+                false => state.forget(&id),
+            }
+        }
+    }
+
+    /// What a receiver is yet to be told.
+    pub(super) fn backlog(&self, receiver: &str) -> Backlog {
+        let Some(routed) = self.routes.iter().find(|routed| routed.route.receiver == receiver) else {
+            return Backlog::default();
+        };
+        let in_flight = routed.in_flight.values().flat_map(|sent| &sent.groups);
+        let keys = routed.agenda.oldest().map(|(_, key)| key).into_iter().chain(in_flight);
+        let since = keys.filter_map(|key| routed.groups.get(key)?.ready).map(|(since, _)| since);
+        Backlog {
+            intents: routed.agenda.len() + routed.in_flight.len(),
+            oldest: since.min_by_key(|since| since.uptime),
+        }
+    }
+
+    /// Whether anything is to be said to a receiver that is free; also how often its most urgent intent has failed.
+    pub(super) fn urgent(&self, receiver: &str) -> Option<u32> {
+        let routed = self.routes.iter().find(|routed| routed.route.receiver == receiver)?;
+        routed.agenda.first().map(|((attempts, ..), _)| *attempts)
+    }
+
+    /// How often alerts were held back, and messages not needed, since the last call.
+    pub(super) fn take_suppressed(&mut self) -> Suppressed {
+        std::mem::take(&mut self.suppressed)
+    }
+
+    /// Outcomes of recorded messages since the last call.
+    pub(super) fn take_settled(&mut self) -> Vec<(String, Settlement)> {
+        std::mem::take(&mut self.settled)
     }
 
     /// Takes over from `earlier` what rows do not hold.
     pub(super) fn take_over(&mut self, earlier: &mut Groups) {
         self.deleted.append(&mut earlier.deleted);
-        for before in &earlier.routes {
+        self.settled.append(&mut earlier.settled);
+        for before in &mut earlier.routes {
             let receiver = &before.route.receiver;
             self.deleted.extend(before.groups.keys().map(|key| row::key(receiver, key)));
-            let Some(routed) = self.routes.iter_mut().find(|routed| routed.route.receiver == *receiver)
-            else {
-                continue;
+            let same = |routed: &&mut Routed| {
+                routed.route.receiver == *receiver && routed.route.standing == before.route.standing
             };
-            for (key, group) in &mut routed.groups {
-                let Some(before) = before.groups.get(key) else { continue };
-                group.kept_back = &before.kept_back & &group.members;
-                group.sent = before.sent.or(group.sent);
-                // What waits keeps its time.
-                group.due = group.due.into_iter().chain(before.due).min();
+            match self.routes.iter_mut().find(same) {
+                Some(routed) => routed.take_over(before, &mut self.settled),
+                // Its messages can be sent by hand if it is back some day.
+                None => {
+                    let tried = before.groups.values().filter_map(|group| group.tried.as_ref());
+                    let tried = tried.map(|tried| &tried.message.id);
+                    let given_up = before.in_flight.keys().chain(tried);
+                    self.settled.extend(given_up.map(|id| (id.clone(), Settlement::Abandoned)));
+                }
             }
         }
     }
@@ -284,244 +533,71 @@ impl Groups {
         let groups = self.routes.iter().flat_map(|routed| {
             routed.groups.iter().map(|(key, group)| (row::key(&routed.route.receiver, key), group))
         });
-        let told = groups.filter(|(_, group)| !group.told.is_empty());
-        told.map(|(key, group)| (key, row::write(&group.told, group.sent))).collect()
+        groups.filter_map(|(key, group)| Some((key, row::write(&group.members, group.sent)?))).collect()
     }
 
-    /// The rows that have changed since the last call; without a text: delete the row.
+    /// The rows that have changed since the last call; without a text: delete the row. Ends a round.
     pub(super) fn take_rows(&mut self) -> Vec<(String, Option<String>)> {
+        self.words = Words::new();
         let mut rows: BTreeMap<String, Option<String>> =
             std::mem::take(&mut self.deleted).into_iter().map(|key| (key, None)).collect();
         for routed in &mut self.routes {
-            for (key, group) in routed.groups.iter_mut().filter(|(_, group)| group.dirty) {
+            for key in std::mem::take(&mut routed.dirty) {
+                let Some(group) = routed.groups.get_mut(&key) else { continue };
                 group.dirty = false;
-                let text = (!group.told.is_empty()).then(|| row::write(&group.told, group.sent));
-                rows.insert(row::key(&routed.route.receiver, key), text);
+                let text = row::write(&group.members, group.sent);
+                rows.insert(row::key(&routed.route.receiver, &key), text);
             }
         }
         rows.into_iter().collect()
     }
 }
 
-/// As Alertmanager writes it.
-fn key_of(labels: &BTreeMap<String, String>) -> String {
-    let labels: Vec<_> = labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
-    format!("{{}}:{{{}}}", labels.join(", "))
+/// Since when a receiver with this knowledge is to be told something of an alert; absent: it is not.
+fn news(state: &State, id: &AlertId, knowledge: &Knowledge, now: Moment) -> Option<Moment> {
+    let alert = state.alert(id)?;
+    is_news(&alert, knowledge).then(|| Moment::restored(alert.changed_at(), now))
 }
 
-impl Group {
-    /// Plans a flush because something is new, but not before the receiver's group interval has passed.
-    fn wake(&mut self, route: &Route, now: Moment) {
-        let after_last = self.sent.map(|sent| sent.after(route.group_interval).uptime);
-        self.wake_at((now.uptime + route.group_wait).max(after_last.unwrap_or_default()));
+fn is_news(alert: &Alert<'_>, knowledge: &Knowledge) -> bool {
+    match alert.status() {
+        Some(NoticeStatus::Firing) => alert.event() != knowledge.told,
+        Some(NoticeStatus::Resolved) => knowledge.may_know,
+        None => false,
+    }
+}
+
+impl Routed {
+    /// Changes a group, and its place in the agenda with it.
+    fn change<T>(&mut self, key: &Arc<str>, change: impl FnOnce(&mut Group, &Route) -> T) -> Option<T> {
+        let group = self.groups.get_mut(key)?;
+        let before = group.entry(key);
+        let result = change(group, &self.route);
+        self.agenda.change(key, before, group.entry(key));
+        if group.dirty {
+            self.dirty.insert(Arc::clone(key));
+        }
+        Some(result)
     }
 
-    fn wake_at(&mut self, due: Duration) {
-        self.due = Some(self.due.map_or(due, |known| known.min(due)));
-    }
-
-    /// Makes the notice that is due, and returns the alerts that have left the group.
-    fn flush(
+    /// Looks at a group. Returns what it has to say, and the alerts that have left it.
+    fn look<'a>(
         &mut self,
-        route: &Route,
+        key: &Arc<str>,
         mutes: &Mutes,
-        state: &State,
-        pseudonym: Option<&Pseudonym>,
+        state: &'a State,
         now: Moment,
-        flushed: &mut Flushed,
-    ) -> Vec<AlertId> {
-        self.due = None;
-        let mut change = Change { told: !self.told.is_empty(), ..Change::default() };
-        let (mut firing, mut ended, mut released) = (Vec::new(), Vec::new(), Vec::new());
-        // Ended alerts that the receiver does not want as resolved.
-        let mut withdrawn = Vec::new();
-        let mut repeat_interval: Option<Duration> = None;
-        // For each alert that was sent and is held back now: when to flush again, and its repeat interval.
-        let mut waiting = Vec::new();
-        for id in &self.members {
-            let alert = state.alert(id);
-            let Some((alert, event, status)) = alert.and_then(|a| Some((a, a.event()?, a.status()?))) else {
-                released.push(id.clone());
-                continue;
-            };
-            let told = self.told.get(id);
-            if status == NoticeStatus::Resolved && (told.is_none() || !route.send_resolved) {
-                released.push(id.clone());
-                if told.is_some() {
-                    withdrawn.push((event, alert));
-                }
-                continue;
-            }
-            let new = status == NoticeStatus::Resolved || told != Some(&event);
-            let own = route.repeat_interval.unwrap_or(alert.rule().repeat_interval);
-            if let Some(kept_back) = kept_back(&alert, mutes, state, now) {
-                change.kept_back += usize::from(told.is_some() && status == NoticeStatus::Firing);
-                let next = now.uptime + route.group_interval.max(SHORTEST_INTERVAL);
-                let end = kept_back.until(now);
-                if new {
-                    let next = end.map_or(next, |end| next.min(end));
-                    if self.kept_back.insert(id.clone()) {
-                        kept_back.count(&mut flushed.suppressed);
-                    }
-                    self.due = Some(self.due.map_or(next, |known| known.min(next)));
-                } else if !own.is_zero() {
-                    waiting.push((end.unwrap_or(next), own));
-                }
-                continue;
-            }
-            match status {
-                NoticeStatus::Firing => {
-                    change.new += usize::from(new);
-                    repeat_interval =
-                        [repeat_interval, Some(own)].into_iter().flatten().filter(|i| !i.is_zero()).min();
-                    firing.push((new, event, alert));
-                }
-                NoticeStatus::Resolved => ended.push((event, alert)),
-            }
-        }
-        change.firing = firing.len();
-        change.ended = ended.len() + withdrawn.len();
-        let sent_age = self.sent.map(|sent| now.since(sent));
-        change.repeat = repeat_interval.zip(sent_age).is_some_and(|(interval, age)| age >= interval);
-
-        let reason = decide(change, route.send_resolved);
+        suppressed: &mut Suppressed,
+        settled: &mut Vec<(String, Settlement)>,
+    ) -> (Option<intent::Plan<'a>>, Vec<Arc<AlertId>>) {
+        let look = self.change(key, |group, route| group.look(route, mutes, state, now, suppressed));
+        let Some(intent::Look { plan, released, outdated }) = look else { return (None, Vec::new()) };
+        settled.extend(outdated.map(|id| (id, Settlement::Delivered)));
         for id in &released {
-            self.members.remove(id);
-            self.kept_back.remove(id);
-            self.dirty |= self.told.remove(id).is_some();
+            self.group_of.remove(id);
         }
-        // The delivery queue needs ended alerts even if the receiver does not want them: the firing one may still wait.
-        if reason.is_some() || !withdrawn.is_empty() {
-            let over: Vec<_> = ended.iter().chain(&withdrawn).copied().collect();
-            let firing = if reason.is_some() { firing.as_slice() } else { &[] };
-            let alerts = in_order(firing, &over, pseudonym);
-            let alerts = alerts.iter().filter_map(|alert| alert.told(pseudonym, now.wall)).collect();
-            let reason = reason.unwrap_or(Reason::SomeResolved);
-            flushed.notices.push(self.notice(route, reason, alerts, now));
-        }
-        match reason {
-            Some(_) => {
-                self.dirty = true;
-                self.sent = Some(now);
-                for (_, event, alert) in &firing {
-                    let id = alert.id();
-                    self.kept_back.remove(&id);
-                    self.told.insert(id, *event);
-                }
-                for (_, alert) in ended {
-                    let id = alert.id();
-                    self.told.remove(&id);
-                    self.members.remove(&id);
-                    released.push(id);
-                }
-            }
-            None => flushed.suppressed.unchanged += u64::from(change.firing > 0),
-        }
-        if let Some(sent) = self.sent {
-            if self.members.is_empty() {
-                // The group is kept until its next message would be allowed.
-                let again = sent.after(route.group_interval).uptime;
-                self.due = (again > now.uptime).then_some(again);
-            } else if let Some(interval) = repeat_interval {
-                self.wake_at(sent.after(interval).uptime);
-            }
-            // A repetition that falls due while its alert is held back is sent afterwards.
-            for (end, interval) in waiting {
-                self.wake_at(end.max(sent.after(interval).uptime));
-            }
-        }
-        released
+        (plan, released)
     }
-
-    fn notice(&self, route: &Route, reason: Reason, alerts: Vec<NoticeAlert>, now: Moment) -> Notice {
-        let mut group_labels = self.labels.clone();
-        let user = alerts.iter().find(|alert| alert.labels.get("kind").is_some_and(|kind| kind == KIND_USER));
-        if let Some(shared) = group_labels.get_mut("subject")
-            && let Some(displayed) = user.and_then(|alert| alert.labels.get("subject"))
-        {
-            // All alerts of the group are of subjects with the same name.
-            shared.clone_from(displayed);
-        }
-        Notice {
-            id: EventId::random().to_string().replacen("evt", "msg", 1),
-            receiver: route.receiver.clone(),
-            group: key_of(&group_labels),
-            group_labels,
-            reason: reason.label().to_owned(),
-            alerts,
-            covers: Vec::new(),
-            created_at: now.wall,
-        }
-    }
-}
-
-/// Keeps a group from being flushed in a busy loop, whatever is configured.
-const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Why an alert is held back at present.
-enum KeptBack {
-    /// Until this wall time.
-    Muted(crate::model::Timestamp),
-    Inhibited,
-}
-
-impl KeptBack {
-    fn count(&self, suppressed: &mut Suppressed) {
-        match self {
-            KeptBack::Inhibited => suppressed.inhibited += 1,
-            KeptBack::Muted(_) => suppressed.muted += 1,
-        }
-    }
-
-    /// The uptime at which it ends, if known.
-    fn until(&self, now: Moment) -> Option<Duration> {
-        match self {
-            KeptBack::Inhibited => None,
-            KeptBack::Muted(end) => Some(now.uptime + end.since(now.wall)),
-        }
-    }
-}
-
-/// Whether a firing alert inhibits this one: a tighter step of the same rule and subject, an alert that its target is
-/// down or that the part it is read from is stale; or, if it is about a stale part, one that the login lost the right to
-/// read it.
-pub(super) fn inhibited(alert: &Alert<'_>, state: &State) -> bool {
-    let kind = alert.rule().kind;
-    let fires = |question, subject| state.fires(question, alert.target(), subject);
-    let part = kind.part.map(crate::model::Part::label);
-    alert.tighter_fires()
-        || (kind.question != Question::TargetDown && fires(Question::TargetDown, None))
-        || part.is_some_and(|part| fires(Question::PartStale, Some(part)))
-        || (kind.question == Question::PartStale && fires(Question::RightLost, Some(&**alert.subject())))
-}
-
-fn kept_back(alert: &Alert<'_>, mutes: &Mutes, state: &State, now: Moment) -> Option<KeptBack> {
-    // A resolved alert is always sent: inhibition is about firing alerts only.
-    if alert.status() == Some(NoticeStatus::Firing) && inhibited(alert, state) {
-        return Some(KeptBack::Inhibited);
-    }
-    if mutes.is_empty() {
-        return None;
-    }
-    mutes.until(&alert.labels(), alert.severity(), now.wall).map(KeptBack::Muted)
-}
-
-/// Firing alerts first, and of those the new ones; then by severity, the highest first. Equals are sorted by what the
-/// message calls them: in the order of names, a pseudonym would show where in the alphabet its user is.
-fn in_order<'a>(
-    firing: &[(bool, EventId, Alert<'a>)],
-    ended: &[(EventId, Alert<'a>)],
-    pseudonym: Option<&Pseudonym>,
-) -> Vec<Alert<'a>> {
-    let firing = firing.iter().map(|(new, _, alert)| ((0, !new), *alert));
-    let ended = ended.iter().map(|(_, alert)| ((1, false), *alert));
-    let mut all: Vec<_> = firing.chain(ended).collect();
-    all.sort_by_cached_key(|(rank, alert)| {
-        let mut id = alert.id();
-        id.subject = displayed(alert.rule().kind.kind, &id.subject, pseudonym).into();
-        (*rank, Reverse(alert.severity()), id)
-    });
-    all.into_iter().map(|(_, alert)| alert).collect()
 }
 
 #[cfg(test)]

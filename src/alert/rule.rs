@@ -95,7 +95,7 @@ impl Rules {
                 if !enabled && has_budget {
                     return Ok(None);
                 }
-                Ok(enabled.then_some(Rule::new(name, kind, rule, config.repeat_interval)?))
+                Ok(enabled.then_some(Rule::new(name, kind, rule, config)?))
             });
             match made {
                 Ok(rule) => list.extend(rule.map(Arc::new)),
@@ -137,19 +137,24 @@ impl Rule {
         name: &str,
         kind: &'static Kind,
         config: &RuleConfig,
-        repeat_interval: Option<Duration>,
+        alerting: &AlertingConfig,
     ) -> Result<Self, RuleError> {
         let steps = steps_of(kind, config).map_err(|problem| {
             let problem = problem.into();
             RuleError { key: format!("alert.{name}.steps"), problem }
         })?;
+        let for_ =
+            if kind.question == Question::ReceiverFailing { alerting.fallback_after } else { kind.for_ };
+        let fallback = || alerting.fallback.iter().cloned().collect();
+        let fallback = kind.question.is_about_receivers().then(fallback);
+        let repeat_interval = config.repeat_interval.or(alerting.repeat_interval);
         Ok(Rule {
             name: name.into(),
             kind,
             steps,
-            for_: config.for_.unwrap_or(kind.for_),
-            repeat_interval: config.repeat_interval.or(repeat_interval).unwrap_or(kind.repeat_interval),
-            receivers: config.receivers.clone(),
+            for_: config.for_.unwrap_or(for_),
+            repeat_interval: repeat_interval.unwrap_or(kind.repeat_interval),
+            receivers: config.receivers.clone().or(fallback),
             expired_for: config.expired_for.unwrap_or(EXPIRED_FOR),
             renewing: config.renewing,
             budget: budget_of(name, kind, config)?,

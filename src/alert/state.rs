@@ -11,6 +11,7 @@ mod target;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use self::{
@@ -29,13 +30,23 @@ use super::{
 };
 use crate::model::{Moment, NoticeAlert, NoticeStatus, Reading, Severity, Timestamp};
 
+/// An alert that is crossed again this soon after its end goes on as the same event, unless its end was notified.
+const GOES_ON: Duration = Duration::from_secs(10 * 60);
+
 /// Every alert there is.
 #[derive(Debug)]
 pub struct State {
     targets: BTreeMap<Arc<str>, Target>,
+    /// The alerts in `targets` that have ended.
+    ended: BTreeSet<AlertId>,
+    /// Alerts that have ended for good, whose end is owed to a receiver: each is the one slot of its subject as it was. They
+    /// have no part in what is judged, so that a receiver that is down changes nothing for others.
+    over: BTreeMap<AlertId, Subject>,
     clock: ClockWatch,
     /// Subjects whose rows are to be written.
     dirty: BTreeSet<RowKey>,
+    /// The same, of `over`.
+    dirty_over: BTreeSet<AlertId>,
     /// What fires before a target's users were read once by this process is not notified.
     adopt: bool,
 }
@@ -43,7 +54,15 @@ pub struct State {
 impl State {
     /// A state without alerts.
     pub fn new(now: Moment) -> Self {
-        State { targets: BTreeMap::new(), clock: ClockWatch::new(now), dirty: BTreeSet::new(), adopt: false }
+        State {
+            targets: BTreeMap::new(),
+            ended: BTreeSet::new(),
+            over: BTreeMap::new(),
+            clock: ClockWatch::new(now),
+            dirty: BTreeSet::new(),
+            dirty_over: BTreeSet::new(),
+            adopt: false,
+        }
     }
 
     /// The same. If `adopt` is true, what the first read of each target's users finds is not notified.
@@ -55,12 +74,55 @@ impl State {
     /// Takes in what was found in one target. Findings of targets come in any order, each as often as it likes.
     pub fn advance(&mut self, findings: &Findings, now: Moment) -> Advance {
         self.clock.look(now);
+        self.retire_what_is_over(&findings.target, now);
         let mut target = self.targets.remove(&findings.target).unwrap_or_default();
         let advance = judge::target(&mut target, findings, &self.clock, self.adopt, now, &mut self.dirty);
         if target.armed || !target.asked.is_empty() || !target.rules.is_empty() {
             self.targets.insert(Arc::clone(&findings.target), target);
         }
+        self.note(&advance.events);
         advance
+    }
+
+    /// Keeps apart what has ended and does not go on if it is crossed again.
+    fn retire_what_is_over(&mut self, target: &Arc<str>, now: Moment) {
+        let of_target = self.ended.iter().filter(|id| id.target == *target);
+        let over = of_target.filter(|id| {
+            let Some((subject, slot)) = self.slot(id) else { return false };
+            let Phase::Ended { at, end, .. } = slot.phase else { return false };
+            let waits_again = end.of_period() && !subject.rule.for_.is_zero();
+            waits_again || now.wall.since(at) >= GOES_ON
+        });
+        for id in over.cloned().collect::<Vec<_>>() {
+            self.retire(&id);
+        }
+    }
+
+    /// Keeps an alert that has ended apart from those that are judged.
+    pub(super) fn retire(&mut self, id: &AlertId) {
+        let Some((subject, slot)) = self.slot(id) else { return };
+        if matches!(slot.phase, Phase::Ended { .. }) {
+            let over = Subject { slots: vec![slot.clone()], ..subject.clone() };
+            self.remove_ended(id);
+            self.over.insert(id.clone(), over);
+            self.dirty_over.insert(id.clone());
+        }
+    }
+
+    fn note(&mut self, events: &[Event]) {
+        for event in events {
+            match event {
+                Event::Resolved(id) => drop(self.ended.insert(id.clone())),
+                // For a receiver that knows of the firing before, it never ended.
+                Event::Fired(id) => {
+                    self.ended.remove(id);
+                    if self.over.remove(id).is_some() {
+                        self.dirty_over.insert(id.clone());
+                    }
+                }
+                Event::Dropped(id) => drop(self.ended.remove(id)),
+            }
+        }
     }
 
     /// Ends the alerts of targets other than `targets`, which are no longer watched.
@@ -72,11 +134,16 @@ impl State {
             }
         }
         self.targets.retain(|name, target| targets.contains(name) || !target.rules.is_empty());
+        self.note(&events);
         events
     }
 
-    /// What is known of an alert.
+    /// What is known of an alert. One that is pending again has not ended for those who wait for its end.
     pub fn alert(&self, id: &AlertId) -> Option<Alert<'_>> {
+        if let Some((id, subject)) = self.over.get_key_value(id) {
+            let slot = subject.slots.first()?;
+            return Some(Alert { target: &id.target, name: &id.subject, subject, slot });
+        }
         let (name, target) = self.targets.get_key_value(&id.target)?;
         let (_, subjects) = target.rules.get_key_value(&id.rule)?;
         let (subject_name, subject) = subjects.get_key_value(&id.subject)?;
@@ -84,13 +151,24 @@ impl State {
         Some(Alert { target: name, name: subject_name, subject, slot })
     }
 
+    /// An alert among those that are judged.
+    fn slot(&self, id: &AlertId) -> Option<(&Subject, &Slot)> {
+        let subject = self.targets.get(&id.target)?.rules.get(&id.rule)?.get(&id.subject)?;
+        Some((subject, subject.slots.iter().find(|slot| slot.label == id.step)?))
+    }
+
     /// Every alert, including those whose end is not yet notified.
     pub fn alerts(&self) -> impl Iterator<Item = Alert<'_>> {
-        self.targets.iter().flat_map(|(target, of_target)| {
+        let over = self.over.iter().flat_map(|(id, subject)| {
+            let alert = |slot| Alert { target: &id.target, name: &id.subject, subject, slot };
+            subject.slots.iter().map(alert)
+        });
+        let judged = self.targets.iter().flat_map(|(target, of_target)| {
             of_target.rules.values().flatten().flat_map(move |(name, subject)| {
                 subject.slots.iter().map(move |slot| Alert { target, name, subject, slot })
             })
-        })
+        });
+        judged.chain(over)
     }
 
     /// Whether an alert of a rule of this kind fires for `target`, and, if given, for `subject`.
@@ -106,6 +184,14 @@ impl State {
 
     /// Forgets an ended alert, of which all receivers have been notified.
     pub fn forget(&mut self, id: &AlertId) {
+        if self.over.remove(id).is_some() {
+            self.dirty_over.insert(id.clone());
+        }
+        self.remove_ended(id);
+    }
+
+    fn remove_ended(&mut self, id: &AlertId) {
+        self.ended.remove(id);
         let Some(target) = self.targets.get_mut(&id.target) else { return };
         let Some(subjects) = target.rules.get_mut(&id.rule) else { return };
         let Some(subject) = subjects.get_mut(&id.subject) else { return };
@@ -121,8 +207,10 @@ impl State {
 
     /// The rows that have changed since this was asked last; without a text: to be deleted.
     pub fn take_rows(&mut self) -> Vec<(String, Option<String>)> {
-        let dirty = std::mem::take(&mut self.dirty);
-        dirty.into_iter().map(|key| (row::key(&key), self.subject(&key).map(row::write))).collect()
+        let (dirty, over) = (std::mem::take(&mut self.dirty), std::mem::take(&mut self.dirty_over));
+        let rows = dirty.into_iter().map(|key| (row::key(&key), self.subject(&key).map(row::write)));
+        let over = over.into_iter().map(|id| (row::key_of_over(&id), self.over.get(&id).map(row::write)));
+        rows.chain(over).collect()
     }
 
     /// Judges all alerts by other rules from now on. What is known of them stays.
@@ -143,7 +231,8 @@ impl State {
 
     /// All rows.
     pub fn rows(&self) -> Vec<(String, String)> {
-        let mut rows = Vec::new();
+        let over = self.over.iter().map(|(id, subject)| (row::key_of_over(id), row::write(subject)));
+        let mut rows: Vec<_> = over.collect();
         for (target, of_target) in &self.targets {
             for (rule, subjects) in &of_target.rules {
                 rows.extend(subjects.iter().map(|(name, subject)| {
@@ -161,6 +250,13 @@ impl State {
         let mut state = State::new(now);
         let mut ahead = false;
         for (key, text) in rows {
+            if let Some(id) = row::split_over(key) {
+                match row::read(text, &id.rule, None, now) {
+                    Some(read) => drop(state.over.insert(id, read.subject)),
+                    None => drop(state.dirty_over.insert(id)),
+                }
+                continue;
+            }
             let Some((rule, target, name)) = row::split(key) else { continue };
             let key: RowKey = (rule.into(), target.into(), name.into());
             let rule = rules.list().iter().find(|known| known.name == key.0);
@@ -173,6 +269,13 @@ impl State {
             if row::write(&read.subject) != *text {
                 state.dirty.insert(key.clone());
             }
+            let ended = read.subject.slots.iter().filter(|slot| matches!(slot.phase, Phase::Ended { .. }));
+            state.ended.extend(ended.map(|slot| AlertId {
+                target: Arc::clone(&key.1),
+                rule: Arc::clone(&key.0),
+                subject: Arc::clone(&key.2),
+                step: Arc::clone(&slot.label),
+            }));
             let target = state.targets.entry(key.1).or_default();
             target.rules.entry(key.0).or_default().insert(key.2, read.subject);
         }
@@ -235,6 +338,14 @@ impl Alert<'_> {
     pub fn since(&self) -> Timestamp {
         match self.slot.phase {
             Phase::Pending { since } | Phase::Firing { since, .. } | Phase::Ended { since, .. } => since.wall,
+        }
+    }
+
+    /// When it became what it is: pending, firing or ended.
+    pub fn changed_at(&self) -> Timestamp {
+        match self.slot.phase {
+            Phase::Pending { since } | Phase::Firing { since, .. } => since.wall,
+            Phase::Ended { at, .. } => at,
         }
     }
 

@@ -1,5 +1,4 @@
 use std::{
-    collections::BTreeSet,
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -10,9 +9,8 @@ use crate::{
     alert::state::firing_events,
     clock::Clock,
     config::Config,
-    model::{Notice, NoticeAlert, NoticeStatus, Timestamp},
-    notify::delivery::known_failure,
-    store::{ReceiverState, Settled, Store},
+    model::{Notice, NoticeStatus, Timestamp},
+    store::{Batch, Message, ReceiverState, Store},
 };
 
 /// Moves notices that were given up back to the queues of their receivers, which are sent at the next start, and resets
@@ -33,46 +31,45 @@ pub(super) async fn run(file: &Path, storage: Option<PathBuf>, receivers: &[Stri
         return Err(problem.into());
     }
     let store = opened.store;
-    let mut letters: Vec<Notice> = store.dead_letters().await?.into_iter().map(|row| row.notice).collect();
-    letters.retain(|notice| {
-        let wanted = receivers.is_empty() || receivers.contains(&notice.receiver);
-        wanted && (list || configured.contains(&notice.receiver))
+    let mut letters = store.dead_letters().await?;
+    letters.retain(|letter| {
+        let wanted = receivers.is_empty() || receivers.contains(&letter.receiver);
+        wanted && (list || configured.contains(&letter.receiver))
     });
+    let mut notices =
+        letters.iter().map(|letter| letter.packed.unpack()).collect::<Result<Vec<Notice>, _>>()?;
 
     let mut out = io::stdout().lock();
-    for notice in &letters {
+    for notice in &notices {
         let Notice { id, receiver, created_at, alerts, .. } = notice;
         let alertname = notice.group_labels.get("alertname").map_or("", String::as_str);
         writeln!(out, "{id} {receiver} {} {} alerts {alertname}", rfc3339(*created_at), alerts.len())?;
     }
     if !list {
         let firing = firing_events(&opened.loaded.alerts);
-        // Alerts about failing receivers are not alerts of the engine.
-        let of_receivers = opened.loaded.receivers.iter();
-        let own: BTreeSet<_> = of_receivers.filter_map(|(name, state)| known_failure(name, state)).collect();
-        for notice in &mut letters {
+        for notice in &mut notices {
             // It is retried for as long as a new one.
             notice.created_at = now;
-            notice.alerts.retain(|NoticeAlert { event, status, .. }| {
-                let fires =
-                    firing.contains(event) || own.contains(&(notice.receiver.as_str(), event.clone()));
-                *status == NoticeStatus::Resolved || fires
-            });
+            notice
+                .alerts
+                .retain(|alert| alert.status == NoticeStatus::Resolved || firing.contains(&alert.event));
         }
-        let (letters, outdated): (Vec<_>, Vec<_>) =
-            letters.into_iter().partition(|notice| !notice.alerts.is_empty());
-        store.revive(&letters, outdated.iter().map(|notice| notice.id.clone()).collect()).await?;
-        for (name, state) in &opened.loaded.receivers {
-            if receivers.is_empty() || receivers.contains(name) {
-                let state =
-                    ReceiverState { failures: 0, next_attempt: None, disabled: false, ..state.clone() };
-                store.settle(Settled { receiver: Some((name, &state)), ..Settled::default() }).await?;
-            }
-        }
+        let (revived, outdated): (Vec<_>, Vec<_>) =
+            notices.into_iter().partition(|notice| !notice.alerts.is_empty());
+        let messages = revived.iter().map(Message::of).collect::<Result<Vec<_>, _>>()?;
+        store.revive(messages, outdated.iter().map(|notice| notice.id.clone()).collect()).await?;
+        let failed = opened.loaded.receivers.into_iter();
+        let failed = failed.filter(|(name, _)| receivers.is_empty() || receivers.contains(name));
+        // What is known of its failure holds until it accepts a notification.
+        let reset = failed.map(|(name, state)| {
+            let state = ReceiverState { failures: 0, next_attempt: None, disabled: false, ..state };
+            (name, Some(state))
+        });
+        store.record(Batch { receivers: reset.collect(), ..Batch::default() }).await?;
         for notice in outdated {
             writeln!(out, "{} is dropped: its alerts no longer fire", notice.id)?;
         }
-        writeln!(out, "{} notifications will be sent at the next start of the exporter", letters.len())?;
+        writeln!(out, "{} notifications will be sent at the next start of the exporter", revived.len())?;
     }
     store.close().await;
     Ok(ExitCode::SUCCESS)

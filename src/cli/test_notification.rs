@@ -1,18 +1,20 @@
 use std::{
     io::{self, Write},
     process::ExitCode,
+    sync::Arc,
 };
 
 use super::exit::Done;
 use crate::{
     clock::Clock,
-    config::Config,
+    config::{Config, ReceiverKind},
     daemon,
     model::{NoticeStatus, Severity},
-    notify::OwnAlert,
+    notify::{OwnAlert, alertmanager::Alertmanager},
 };
 
-/// Sends a labelled test notification to one receiver once, as other notifications are sent, and prints the answer.
+/// Sends a labelled test notification to one receiver once, as other notifications are sent, and prints the
+/// answer, of each replica of an Alertmanager.
 pub(super) async fn run(config: &Config, name: &str) -> Done {
     let Some(table) = config.receivers.iter().find(|table| table.name == name) else {
         let names: Vec<_> = config.receivers.iter().map(|table| table.name.as_str()).collect();
@@ -23,8 +25,8 @@ pub(super) async fn run(config: &Config, name: &str) -> Done {
         };
         return Err(format!("there is no receiver {name}; {known}").into());
     };
-    let mut receiver =
-        daemon::receiver(table, &config.web.external_url).map_err(|why| format!("receiver {name}: {why}"))?;
+    let external_url = &config.web.external_url;
+    let cannot_be_used = |why: String| format!("receiver {name}: {why}");
     let now = Clock::system().now();
     let test = OwnAlert {
         alertname: "ProxymeterTest",
@@ -37,9 +39,26 @@ pub(super) async fn run(config: &Config, name: &str) -> Done {
         description: "This is a test, sent by hand. Nothing is wrong.",
         reason: "test",
     };
-    let answer = receiver.send(&test.notice(name, now.wall), &mut Vec::new(), now).await;
-    let answer =
-        answer.map_err(|err| format!("receiver {name} did not accept it ({}): {err}", err.reason.label()))?;
-    writeln!(io::stdout().lock(), "receiver {name} accepted it: {answer}")?;
-    Ok(ExitCode::SUCCESS)
+    let notice = test.notice(name, now.wall);
+    let answers = match &table.kind {
+        ReceiverKind::Alertmanager(config) => {
+            let mut alertmanager =
+                Alertmanager::new(config, external_url).map_err(|why| cannot_be_used(why.to_string()))?;
+            alertmanager.post_once(&notice.alerts, now).await
+        }
+        ReceiverKind::Email(_) | ReceiverKind::Webhook(_) => {
+            let mut receiver = daemon::receiver(table, external_url).map_err(cannot_be_used)?;
+            vec![receiver.send(Arc::new(notice), &mut Vec::new(), now).await]
+        }
+    };
+    let mut failures = Vec::new();
+    for answer in answers {
+        match answer {
+            Ok(answer) => writeln!(io::stdout().lock(), "receiver {name} accepted it: {answer}")?,
+            Err(err) => {
+                failures.push(format!("receiver {name} did not accept it ({}): {err}", err.reason.label()));
+            }
+        }
+    }
+    if failures.is_empty() { Ok(ExitCode::SUCCESS) } else { Err(failures.join("\n").into()) }
 }

@@ -4,38 +4,38 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    time::{MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval},
 };
 
 use super::{
     Shared, StartError,
-    receivers::{Queues, routes},
+    receivers::{Ears, routes},
     targets::Rereads,
 };
 use crate::{
-    alert::{
-        self, Pseudonym, Reload, Wiring,
-        engine::{Engine, Rows},
-        rule::RuleError,
-    },
+    alert::{Pseudonym, rule::RuleError},
     clock::Beat,
     config::{Config, NoticeNames},
+    dispatch::{self, Dispatcher, Link, Reload, Shown, Wiring},
     model::{ActiveAlerts, Condition},
+    notify::HealthByReceiver,
     secret::HashKey,
+    store::{Loaded, StoreStatus},
 };
 
-/// The handle of the alert engine.
+/// The handle of the dispatcher, and of the alert engine in it.
 pub(super) struct Alerting {
     /// Built, but not running yet.
-    engine: Option<(Engine, Wiring)>,
+    dispatcher: Option<(Dispatcher, Wiring)>,
     reloads: mpsc::Sender<Reload>,
     /// The alerts that are pending, firing or suppressed.
     pub(super) active: watch::Receiver<Arc<ActiveAlerts>>,
 }
 
-/// What connects the engine to targets and receivers.
+/// What connects the dispatcher to targets and receivers.
 pub(super) struct Joints {
-    pub(super) queues: Queues,
+    /// Of the receivers that are new or have changed.
+    pub(super) links: Vec<Link>,
     pub(super) rereads: Rereads,
     /// The key that hashes users, if there is one.
     pub(super) key: Option<HashKey>,
@@ -46,12 +46,19 @@ impl Alerting {
     /// When a rule cannot be used.
     pub(super) fn build(
         config: &Config,
-        rows: &Rows,
+        loaded: Loaded,
         joints: Joints,
+        ears: Ears,
+        health: HealthByReceiver,
         shared: &Shared,
     ) -> Result<Self, StartError> {
-        let engine =
-            Engine::new(&config.alerting, routes(config), rows, shared.clock.now()).map_err(wrong)?;
+        let Joints { links, rereads, key } = joints;
+        let (board, telemetry, now) = (shared.board.clone(), shared.telemetry.clone(), shared.clock.now());
+        let shown = Shown { board, telemetry, health };
+        let pseudonym = pseudonym(config, key);
+        let dispatcher =
+            Dispatcher::new(&config.alerting, routes(config), links, loaded, pseudonym, shown, now);
+        let dispatcher = dispatcher.map_err(wrong)?;
         let (active, is_active) = watch::channel(Arc::default());
         let (reloads, is_reloaded) = mpsc::channel(1);
         let beat = Beat::default();
@@ -59,24 +66,27 @@ impl Alerting {
         let wiring = Wiring {
             view: shared.board.watch(),
             reloads: is_reloaded,
-            notices: joints.queues,
+            reports: ears.reports,
+            asks: ears.asks,
             alerts: active,
-            pseudonym: pseudonym(config, joints.key),
-            reread: joints.rereads,
+            reread: rereads,
             store: shared.store.clone(),
             telemetry: shared.telemetry.clone(),
             clock: shared.clock.clone(),
             beat,
         };
-        Ok(Alerting { engine: Some((engine, wiring)), reloads, active: is_active })
+        Ok(Alerting { dispatcher: Some((dispatcher, wiring)), reloads, active: is_active })
     }
 
-    /// Evaluates, records and notifies until it is dropped. Only the first call returns a run that does so.
-    pub(super) fn run(&mut self) -> impl Future<Output = ()> + Send + 'static {
-        let engine = self.engine.take();
+    /// Evaluates, records and notifies until `stopped`. Only the first call returns a run that does so.
+    pub(super) fn run(
+        &mut self,
+        stopped: impl Future<Output = Instant> + Send + 'static,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let dispatcher = self.dispatcher.take();
         async {
-            if let Some((engine, wiring)) = engine {
-                alert::run(engine, wiring).await;
+            if let Some((dispatcher, wiring)) = dispatcher {
+                dispatch::run(dispatcher, wiring, stopped).await;
             }
         }
     }
@@ -90,12 +100,12 @@ impl Alerting {
         let reload = Reload {
             config: config.alerting.clone(),
             routes: routes(config),
+            links: joints.links,
             pseudonym: pseudonym(config, joints.key),
-            notices: joints.queues,
             reread: joints.rereads,
             done,
         };
-        let stopped = || StartError::Alerting(vec!["the alert engine has stopped".into()]);
+        let stopped = || StartError::Alerting(vec!["alerting has stopped".into()]);
         self.reloads.send(reload).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?.map_err(wrong)
     }
@@ -120,9 +130,9 @@ pub(super) async fn watch_storage(shared: Shared) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let status = shared.store.status();
-        shared.telemetry.store(status.up, status.size_bytes, status.errors);
-        let condition = if status.up { Condition::Good } else { Condition::Failing("not writable".into()) };
+        let StoreStatus { up, backlog, size_bytes, errors } = shared.store.status();
+        shared.telemetry.store(up, backlog, size_bytes, errors);
+        let condition = if up { Condition::Good } else { Condition::Failing("not writable".into()) };
         shared.board.change_own(|own| own.storage = condition);
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     board::Board,
     clock::{Beats, Clock},
     config::Config,
-    notify::{delivery::HealthByReceiver, heartbeat::Heartbeat},
+    notify::{HealthByReceiver, heartbeat::Heartbeat},
     secret::HashKey,
     telemetry::Telemetry,
     upstream::RefusedKeys,

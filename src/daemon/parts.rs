@@ -14,7 +14,7 @@ use crate::{
     alert::rule,
     config::Config,
     exposition::Options,
-    notify::{delivery::HealthByReceiver, heartbeat::Heartbeat},
+    notify::{HealthByReceiver, heartbeat::Heartbeat},
     secret::HashKey,
     server::{Setup, access::Access},
 };
@@ -62,9 +62,9 @@ pub(super) struct New {
 }
 
 impl New {
-    /// What connects the alert engine to the parts that will run.
-    pub(super) fn joints(&self, targets: &Targets, key: Option<HashKey>) -> Joints {
-        Joints { queues: self.receivers.queues(), rereads: self.targets.rereads(targets), key }
+    /// What connects the dispatcher to the parts that will run. To be asked once.
+    pub(super) fn joints(&mut self, targets: &Targets, key: Option<HashKey>) -> Joints {
+        Joints { links: self.receivers.take_links(), rereads: self.targets.rereads(targets), key }
     }
 }
 

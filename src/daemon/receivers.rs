@@ -1,104 +1,86 @@
-//! The queues of the receivers: which ones run, and how they change with the configuration.
+//! The receivers: which ones run, and how they change with the configuration.
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    future::ready,
+    collections::{BTreeMap, BTreeSet},
     hash::{DefaultHasher, Hash, Hasher},
     path::Path,
-    sync::Arc,
 };
 
-use tokio::sync::{
-    mpsc,
-    oneshot::{
-        self,
-        error::{RecvError, TryRecvError},
-    },
-    watch,
-};
-use tracing::warn;
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Shared, StartError, Tasks};
 use crate::{
     alert::group::Route,
     config::{Config, ReceiverKind, ReceiverTable},
-    model::Notice,
+    dispatch::{Letter, Link, Report, Way, Worker},
     notify::{
-        Receiver,
-        delivery::{Fallback, HealthByReceiver, Left, Others, Terms, Wiring, Worker},
+        HealthByReceiver, Receiver,
+        alertmanager::{Alertmanager, Ask, Poster},
         email::{Email, config::ReceiverConfig},
         webhook::Webhook,
     },
-    store::{Loaded, ReceiverState, Settled, Settlement},
 };
 
-/// The sender of each receiver's queue.
-pub(super) type Queues = HashMap<String, mpsc::UnboundedSender<Notice>>;
+/// What workers and posters may say before the dispatcher listens.
+const UNHEARD: usize = 64;
 
-/// The queues that run.
+/// The receivers that run.
 pub(super) struct Receivers {
-    running: BTreeMap<String, Line>,
-    /// Removed queues that may still be sending.
-    ending: BTreeMap<String, Ending>,
-    /// Stored state of receivers that do not run yet.
-    loaded: BTreeMap<String, Left>,
-    /// For the queues, which notify each other of failures.
-    others: watch::Sender<Others>,
-    /// For the daemon's own alerts, which go to all receivers.
-    queues: watch::Sender<Arc<Queues>>,
+    running: BTreeMap<String, Running>,
+    /// Of the worker that was built last.
+    number: u64,
+    reports: mpsc::Sender<Report>,
+    asks: mpsc::Sender<(String, Ask)>,
     health: HealthByReceiver,
 }
 
-struct Line {
+/// What the dispatcher hears from receivers.
+pub(super) struct Ears {
+    pub(super) reports: mpsc::Receiver<Report>,
+    pub(super) asks: mpsc::Receiver<(String, Ask)>,
+}
+
+struct Running {
     table: ReceiverTable,
     external_url: String,
-    queue: mpsc::UnboundedSender<Notice>,
-    /// What is undelivered when the queue ends.
-    left: oneshot::Receiver<Left>,
+    /// Dropped: its poster ends. Workers end when the dispatcher lets go of them.
+    _stop: oneshot::Sender<()>,
 }
 
-/// A queue whose receiver is no longer configured.
-struct Ending {
-    /// Sent: a new queue continues with what this one leaves. Dropped: the daemon stops.
-    claim: oneshot::Sender<()>,
-    /// Empty, if it was not claimed in time.
-    left: oneshot::Receiver<Left>,
-}
-
-/// Which queues a configuration needs.
+/// Which receivers have to be built for a configuration.
 pub(super) struct ReceiversPlan {
-    /// The queues that continue. Weak: a build that hangs keeps none of them from ending when the daemon stops.
-    kept: Vec<(String, mpsc::WeakUnboundedSender<Notice>)>,
-    /// The receivers that need a new queue.
     changed: Vec<ReceiverTable>,
+    wanted: BTreeSet<String>,
+    number: u64,
 }
 
-/// Queues that are built and do not run yet.
+/// Receivers that are built and do not run yet.
 pub(super) struct NewReceivers {
-    /// Every receiver, including the unchanged ones.
-    queues: Queues,
-    fallback: Option<Fallback>,
+    wanted: BTreeSet<String>,
+    number: u64,
     new: Vec<New>,
+    /// For the dispatcher.
+    links: Vec<Link>,
 }
 
 struct New {
     table: ReceiverTable,
     external_url: String,
-    receiver: Receiver,
-    incoming: mpsc::UnboundedReceiver<Notice>,
+    task: Task,
+}
+
+enum Task {
+    Worker { number: u64, receiver: Receiver, letters: mpsc::Receiver<Vec<Letter>> },
+    Poster { alertmanager: Alertmanager, changed: watch::Receiver<u64> },
 }
 
 impl Receivers {
-    /// No queue runs yet. `loaded` is what the store has for them.
-    pub(super) fn new(loaded: Loaded) -> Self {
-        Receivers {
-            running: BTreeMap::new(),
-            ending: BTreeMap::new(),
-            loaded: by_receiver(loaded),
-            others: watch::Sender::default(),
-            queues: watch::Sender::default(),
-            health: HealthByReceiver::default(),
-        }
+    /// No receiver runs yet.
+    pub(super) fn new() -> (Self, Ears) {
+        let ((reports, heard), (asks, asked)) = (mpsc::channel(UNHEARD), mpsc::channel(UNHEARD));
+        let health = HealthByReceiver::default();
+        let receivers = Receivers { running: BTreeMap::new(), number: 0, reports, asks, health };
+        (receivers, Ears { reports: heard, asks: asked })
     }
 
     /// The health of each receiver.
@@ -106,111 +88,50 @@ impl Receivers {
         self.health.clone()
     }
 
-    /// A queue is needed for each receiver that is new or has changed, including a change in one of its files.
+    /// A receiver is built if it is new or has changed, including a change in one of its files.
     pub(super) fn plan(&self, config: &Config, file_changed: impl Fn(&Path) -> bool) -> ReceiversPlan {
         // Without alerting there are no notifications, not even those left from before.
         let tables = if config.alerting.enabled { config.receivers.as_slice() } else { &[] };
-        let (mut kept, mut changed) = (Vec::new(), Vec::new());
-        for table in tables {
-            let same_files = !table.files().into_iter().any(&file_changed);
-            let is_same = |line: &&Line| line.table == *table && line.external_url == config.web.external_url;
-            let running = self.running.get(&table.name).filter(is_same).filter(|_| same_files);
-            match running {
-                Some(line) => kept.push((table.name.clone(), line.queue.downgrade())),
-                None => changed.push(table.clone()),
-            }
-        }
-        ReceiversPlan { kept, changed }
-    }
-
-    /// Starts the new queues, ends the removed ones, and gives up the notices of receivers that no longer exist.
-    pub(super) fn commit(&mut self, new: NewReceivers, shared: &Shared, tasks: &mut Tasks) {
-        let NewReceivers { queues, fallback, new } = new;
-        let queues = Arc::new(queues);
-        // Before any queue ends, so that every sender found here is open.
-        let ways = queues.iter().map(|(name, queue)| (name.clone(), queue.downgrade())).collect();
-        self.others.send_replace(Others { fallback, queues: ways });
-        self.queues.send_replace(Arc::clone(&queues));
-        self.ending.retain(|_, ending| !ending.claim.is_closed());
-        let (wanted, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            std::mem::take(&mut self.running).into_iter().partition(|(name, _)| queues.contains_key(name));
-        self.running = wanted;
-        for (name, line) in gone {
-            self.let_end(name, line.left, shared, tasks);
-        }
-        let wiring = Wiring {
-            store: shared.store.clone(),
-            telemetry: shared.telemetry.clone(),
-            clock: shared.clock.clone(),
-            others: self.others.subscribe(),
-            health: self.health.clone(),
+        let is_same = |table: &ReceiverTable| {
+            let running = self.running.get(&table.name);
+            running.is_some_and(|line| line.table == *table && line.external_url == config.web.external_url)
+                && !table.files().into_iter().any(&file_changed)
         };
-        for New { table, external_url, receiver, incoming } in new {
-            let Some(queue) = queues.get(&table.name).cloned() else { continue };
-            let (name, wiring) = (table.name.clone(), wiring.clone());
-            let before = self.running.remove(&name).map(|line| line.left).or_else(|| self.claim(&name));
-            let loaded = self.loaded.remove(&name).unwrap_or_default();
-            let terms = Terms { send_resolved: common(&table).send_resolved, config: digest(&table) };
-            let (end, left) = oneshot::channel();
-            tasks.spawn_to_the_end(async move {
-                let earlier = match before {
-                    Some(before) => before.await,
-                    None => Ok(loaded),
-                };
-                // The daemon stops: the store has what is left.
-                let Ok(earlier) = earlier else { return };
-                let left = Worker::new(name, receiver, earlier, terms, wiring, incoming).run().await;
-                // The receiver is gone when the daemon stops.
-                drop(end.send(left));
-            });
-            self.running.insert(table.name.clone(), Line { table, external_url, queue, left });
-        }
-        for (name, left) in std::mem::take(&mut self.loaded) {
-            self.let_end(name, ready(Ok(left)), shared, tasks);
+        ReceiversPlan {
+            changed: tables.iter().filter(|table| !is_same(table)).cloned().collect(),
+            wanted: tables.iter().map(|table| table.name.clone()).collect(),
+            number: self.number,
         }
     }
 
-    /// Gives up what a queue leaves, unless a new queue of the same name has claimed it by then.
-    fn let_end(
-        &mut self,
-        name: String,
-        left: impl Future<Output = Result<Left, RecvError>> + Send + 'static,
-        shared: &Shared,
-        tasks: &mut Tasks,
-    ) {
-        let (claim, mut claimed) = oneshot::channel();
-        let (end, ended) = oneshot::channel();
-        self.ending.insert(name.clone(), Ending { claim, left: ended });
-        let (shared, health, queues) = (shared.clone(), self.health.clone(), self.queues.subscribe());
-        tasks.spawn_to_the_end(async move {
-            let Ok(left) = left.await else { return };
-            let left = match claimed.try_recv() {
-                Ok(()) => left,
-                Err(TryRecvError::Empty) => {
-                    give_up(&name, &left, &shared, &queues).await;
-                    shared.telemetry.forget_receiver(&name);
-                    health.forget(&name);
-                    Left::default()
+    /// Starts the new receivers, and lets go of those that are no longer configured.
+    pub(super) fn commit(&mut self, new: NewReceivers, shared: &Shared, tasks: &mut Tasks) {
+        let NewReceivers { wanted, number, new, links: _ } = new;
+        self.number = number;
+        self.running.retain(|name, _| wanted.contains(name));
+        for New { table, external_url, task } in new {
+            let (telemetry, clock) = (shared.telemetry.clone(), shared.clock.clone());
+            let name = table.name.clone();
+            let (stop, stopped) = oneshot::channel::<()>();
+            match task {
+                Task::Worker { number, receiver, letters } => {
+                    let reports = self.reports.clone();
+                    let worker = Worker { name, number, receiver, letters, reports, telemetry, clock };
+                    tasks.spawn_to_the_end(worker.run());
                 }
-                // The next start finds it in the store.
-                Err(TryRecvError::Closed) => return,
-            };
-            // The receiver exists only if there is a new queue of that name.
-            drop(end.send(left));
-        });
-    }
-
-    /// What an ending queue of that name leaves, if there is one.
-    fn claim(&mut self, name: &str) -> Option<oneshot::Receiver<Left>> {
-        let Ending { claim, left } = self.ending.remove(name)?;
-        // If this is too late, what was left is given up, and the new queue starts empty.
-        claim.send(()).ok();
-        Some(left)
-    }
-
-    /// Drops the senders of all queues, which ends them.
-    pub(super) fn close(self) {
-        self.queues.send_replace(Arc::default());
+                Task::Poster { alertmanager, changed } => {
+                    let asks = self.asks.clone();
+                    let poster = Poster::new(name, alertmanager, asks, changed, telemetry, clock);
+                    tasks.spawn(async {
+                        tokio::select! {
+                            () = poster.run() => {}
+                            _ = stopped => {}
+                        }
+                    });
+                }
+            }
+            self.running.insert(table.name.clone(), Running { table, external_url, _stop: stop });
+        }
     }
 }
 
@@ -220,77 +141,48 @@ impl ReceiversPlan {
     /// # Errors
     /// Says why a receiver cannot be built.
     pub(super) fn build(self, config: &Config) -> Result<NewReceivers, StartError> {
-        let (mut queues, mut new) = (Queues::new(), Vec::new());
-        for table in self.changed {
+        let ReceiversPlan { changed, wanted, mut number } = self;
+        let (mut new, mut links) = (Vec::new(), Vec::new());
+        for table in changed {
             let external_url = config.web.external_url.clone();
-            let receiver = receiver(&table, &external_url)
-                .map_err(|why| StartError::Receiver { receiver: table.name.clone(), why })?;
-            let (queue, incoming) = mpsc::unbounded_channel();
-            queues.insert(table.name.clone(), queue);
-            new.push(New { table, external_url, receiver, incoming });
+            let failed = |why| StartError::Receiver { receiver: table.name.clone(), why };
+            let (task, to) = match &table.kind {
+                ReceiverKind::Alertmanager(config) => {
+                    let alertmanager = Alertmanager::new(config, &external_url);
+                    let alertmanager = alertmanager.map_err(|err| failed(err.to_string()))?;
+                    let (changes, changed) = watch::channel(0);
+                    (Task::Poster { alertmanager, changed }, Way::Posts { changed: changes })
+                }
+                ReceiverKind::Email(_) | ReceiverKind::Webhook(_) => {
+                    let receiver = receiver(&table, &external_url).map_err(failed)?;
+                    let names = receiver.names();
+                    number += 1;
+                    let (queue, letters) = mpsc::channel(1);
+                    let way = Way::Messages { letters: queue, worker: number, names };
+                    (Task::Worker { number, receiver, letters }, way)
+                }
+            };
+            links.push(Link { receiver: table.name.clone(), to, config: digest(&table) });
+            new.push(New { table, external_url, task });
         }
-        // After all reads, see `kept`.
-        queues.extend(self.kept.into_iter().filter_map(|(name, queue)| Some((name, queue.upgrade()?))));
-        let named = config.alerting.fallback.clone().filter(|name| queues.contains_key(name));
-        let fallback = named.map(|receiver| Fallback { receiver, after: config.alerting.fallback_after });
-        Ok(NewReceivers { queues, fallback, new })
+        Ok(NewReceivers { wanted, number, new, links })
     }
 }
 
 impl NewReceivers {
-    pub(super) fn queues(&self) -> Queues {
-        self.queues.clone()
+    /// For the dispatcher, once.
+    pub(super) fn take_links(&mut self) -> Vec<Link> {
+        std::mem::take(&mut self.links)
     }
 }
 
-fn by_receiver(loaded: Loaded) -> BTreeMap<String, Left> {
-    let mut by_receiver: BTreeMap<String, Left> = BTreeMap::new();
-    for (name, state) in loaded.receivers {
-        by_receiver.entry(name).or_default().state = state;
-    }
-    for row in loaded.outbox {
-        by_receiver.entry(row.notice.receiver.clone()).or_default().pending.push(row);
-    }
-    by_receiver
-}
-
-/// Gives up the notices of a receiver that is no longer configured, deletes its state, and resolves its failure at the
-/// receiver that was notified of it.
-async fn give_up(name: &str, left: &Left, shared: &Shared, queues: &watch::Receiver<Arc<Queues>>) {
-    let nothing = ReceiverState::default();
-    if left.pending.is_empty() && left.state == nothing {
-        return;
-    }
-    for row in &left.pending {
-        warn!(
-            receiver = name,
-            id = row.notice.id,
-            "notification given up: its receiver is no longer configured"
-        );
-    }
-    let farewell = left.farewell(name, shared.clock.now().wall).and_then(|notice| {
-        let queue = queues.borrow().get(&notice.receiver).cloned()?;
-        Some((notice, queue))
-    });
-    let settled = Settled {
-        notices: left.pending.iter().map(|row| (row.notice.id.as_str(), Settlement::Abandoned)).collect(),
-        receiver: Some((name, &nothing)),
-        told: farewell.as_ref().map(|(notice, _)| notice),
-    };
-    // The store logs its own failures.
-    drop(shared.store.settle(settled).await);
-    if let Some((notice, queue)) = farewell {
-        // Its worker runs as long as this sender exists.
-        drop(queue.send(notice));
-    }
-}
-
-/// Builds a configured receiver.
+/// Builds a configured receiver that gets messages.
 ///
 /// # Errors
 /// Says why it cannot be built.
 pub(crate) fn receiver(table: &ReceiverTable, external_url: &str) -> Result<Receiver, String> {
     match &table.kind {
+        ReceiverKind::Alertmanager(_) => Err("an Alertmanager gets alerts by other means".into()),
         ReceiverKind::Email(config) => {
             Email::new(config).map(|email| Receiver::Email(Box::new(email))).map_err(|err| err.to_string())
         }
@@ -308,20 +200,24 @@ pub(super) fn routes(config: &Config) -> Vec<Route> {
 fn route(config: &Config, table: &ReceiverTable) -> Route {
     let common = common(table);
     let alerting = &config.alerting;
+    let standing = matches!(table.kind, ReceiverKind::Alertmanager(_));
+    let group_by = common.group_by.clone().unwrap_or_else(|| alerting.group_by.clone());
     Route {
         receiver: table.name.clone(),
         min_severity: common.min_severity,
         send_resolved: common.send_resolved,
-        group_by: common.group_by.clone().unwrap_or_else(|| alerting.group_by.clone()),
+        group_by: if standing { Vec::new() } else { group_by },
         group_wait: common.group_wait.unwrap_or(alerting.group_wait),
         group_interval: common.group_interval.unwrap_or(alerting.group_interval),
         // The rule's and the `[alerting]` intervals are in the rules already.
         repeat_interval: common.repeat_interval,
+        standing,
     }
 }
 
 fn common(table: &ReceiverTable) -> &ReceiverConfig {
     match &table.kind {
+        ReceiverKind::Alertmanager(alertmanager) => &alertmanager.common,
         ReceiverKind::Email(email) => &email.common,
         ReceiverKind::Webhook(webhook) => &webhook.common,
     }

@@ -156,7 +156,7 @@ impl Running {
         };
         // It fails only when the runtime ends.
         let built = tokio::task::spawn_blocking(build).await;
-        let (config, access, key, new) = built.unwrap_or(Err(StartError::Stopping))?;
+        let (config, access, key, mut new) = built.unwrap_or(Err(StartError::Stopping))?;
         self.alerting.reload(&config, new.joints(&self.targets, key.clone())).await?;
 
         for new in listeners.iter().filter(|new| self.listeners.iter().all(|old| old.address != new.address))

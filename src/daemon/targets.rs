@@ -15,11 +15,12 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Shared, StartError, Tasks, tasks::LAST_ATTEMPT};
+use super::{Shared, StartError, Tasks};
 use crate::{
     board::Board,
     clock::Clock,
     config::{Target, TargetKind},
+    dispatch::LAST_ATTEMPT,
     model::Report,
     poll::{Handover, Poller, Stopped},
     secret::HashKey,

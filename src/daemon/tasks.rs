@@ -5,12 +5,10 @@ use std::{future::Future, time::Duration};
 use tokio::{
     sync::watch,
     task::{JoinError, JoinSet},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
-/// How long an attempt at a notification may take after a request to stop. An attempt that is cut off is repeated
-/// after the next start, with the same id.
-pub(super) const LAST_ATTEMPT: Duration = Duration::from_secs(3);
+use crate::dispatch::LAST_ATTEMPT;
 
 /// How long a task may take that must not be cut short: an answer that is the only copy of its data gets 20 s, and what it
 /// says is then written to the disk.
@@ -22,19 +20,31 @@ pub(super) struct Tasks {
     set: JoinSet<bool>,
     /// Those that end themselves, at once if they can.
     unhurried: JoinSet<()>,
-    stopping: watch::Sender<bool>,
+    /// When the request to stop came.
+    stopping: watch::Sender<Option<Instant>>,
 }
 
 impl Tasks {
     pub(super) fn new() -> Self {
-        Tasks { set: JoinSet::new(), unhurried: JoinSet::new(), stopping: watch::Sender::new(false) }
+        Tasks { set: JoinSet::new(), unhurried: JoinSet::new(), stopping: watch::Sender::new(None) }
     }
 
     /// Resolves when the daemon stops.
     pub(super) fn stopped(&self) -> impl Future<Output = ()> + Send + 'static {
+        let asked = self.asked_to_stop();
+        async move {
+            asked.await;
+        }
+    }
+
+    /// Resolves when the daemon stops, with the time of the request.
+    pub(super) fn asked_to_stop(&self) -> impl Future<Output = Instant> + Send + 'static {
         let mut stopping = self.stopping.subscribe();
-        // The sender outlives the tasks. If it did not, they should stop too.
-        async move { drop(stopping.wait_for(|stopping| *stopping).await) }
+        async move {
+            // The sender outlives the tasks. If it did not, they should stop too.
+            let asked = stopping.wait_for(Option::is_some).await.ok().and_then(|asked| *asked);
+            asked.unwrap_or_else(Instant::now)
+        }
     }
 
     /// Runs work that does not end by itself; it is dropped when the daemon stops.
@@ -77,7 +87,7 @@ impl Tasks {
         let mut stopping = self.stopping.subscribe();
         self.set.spawn(async move {
             work.await;
-            *stopping.borrow_and_update()
+            stopping.borrow_and_update().is_some()
         });
     }
 
@@ -105,7 +115,7 @@ impl Tasks {
     /// Signals all tasks to stop and waits for them; returns whether they ended within `limit`, the unhurried ones within
     /// [`UNHURRIED`]. Tasks that did not are cut off.
     pub(super) async fn stop(&mut self, limit: Duration) -> bool {
-        self.stopping.send_replace(true);
+        self.stopping.send_replace(Some(Instant::now()));
         let Tasks { set, unhurried, .. } = self;
         let drained = async {
             let drained = timeout(limit, async { while set.join_next().await.is_some() {} }).await;

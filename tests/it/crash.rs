@@ -271,9 +271,11 @@ fn time_to_tell(tables: &str) -> (Duration, Home, Daemon, Hook, Served) {
     let (panel, hook) = (Served::start(), Hook::start());
     panel.add_expired("user");
     let home = Home::new(panel.address, BY_RULE, &(webhook("healthy", hook.address) + tables));
-    let daemon = home.start();
+    let mut command = home.command();
+    command.arg("--log.level=debug");
+    let daemon = Daemon::run(command);
     let told = wait_for("the message", || hook.deliveries().first().cloned()).at;
-    let due = wait_for("the log", || daemon.logged_at("a notification is due"));
+    let due = wait_for("the log", || daemon.logged_at("a notification is composed"));
     (told.saturating_duration_since(due), home, daemon, hook, panel)
 }
 

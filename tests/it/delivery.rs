@@ -1,4 +1,4 @@
-//! Queues over real sockets and a real store: what one receiver suffers does not touch another, and what is not taken
+//! Delivery over real sockets and a real store: what one receiver suffers does not touch another, and what is not taken
 //! is still there after a restart.
 
 use std::{collections::BTreeMap, time::Duration};
@@ -10,15 +10,11 @@ use proxymeter::{
         self,
         webhook::{Webhook, config::WebhookConfig},
     },
-    store::{Batch, FallbackKnows, Loaded},
 };
-use tokio::{
-    sync::mpsc,
-    time::{Instant, timeout},
-};
+use tokio::time::Instant;
 
 use crate::common::{
-    queue::{Queue, counter, open},
+    queue::{Queue, counter, open, record},
     receiver::{self, Answer, Receiver},
 };
 
@@ -29,6 +25,7 @@ fn webhook(url: &str, limit: Duration) -> notify::Receiver {
     notify::Receiver::Webhook(Box::new(Webhook::new(&config, "").unwrap()))
 }
 
+/// An end that no alert leads to, as an earlier version left it, is sent as it is.
 fn notice(receiver: &str, group: &str) -> Notice {
     let now = Clock::system().now().wall;
     Notice {
@@ -37,9 +34,9 @@ fn notice(receiver: &str, group: &str) -> Notice {
         group: group.into(),
         group_labels: BTreeMap::new(),
         reason: "first notification".into(),
-        alerts: vec![NoticeAlert {
+        alerts: vec![std::sync::Arc::new(NoticeAlert {
             event: format!("event-{group}"),
-            status: NoticeStatus::Firing,
+            status: NoticeStatus::Resolved,
             severity: Severity::Critical,
             labels: [
                 ("alertname".to_owned(), "ProxymeterTargetDown".to_owned()),
@@ -48,8 +45,12 @@ fn notice(receiver: &str, group: &str) -> Notice {
             .into(),
             annotations: BTreeMap::new(),
             starts_at: now,
-            ends_at: None,
-        }],
+            ends_at: Some(now),
+        })],
+        left_out: 0,
+        follow: 0,
+        others_fire: false,
+        named: None,
         covers: Vec::new(),
         created_at: now,
     }
@@ -58,27 +59,19 @@ fn notice(receiver: &str, group: &str) -> Notice {
 #[tokio::test]
 async fn a_receiver_that_hangs_delays_no_other() {
     let folder = tempfile::tempdir().unwrap();
-    let (store, _) = open(folder.path());
+    let (store, mut loaded) = open(folder.path());
     let slow = b"HTTP/1.1 200 OK\r\nServer: one that takes its time\r\nContent-Length: 0\r\n\r\n";
     let hanging = Receiver::start(|_, _| Answer::Trickle(slow.into()));
     let healthy = Receiver::start(|_, _| Answer::status(200));
-    let mut a = Queue::start("a", webhook(&hanging.url(), Duration::from_secs(3)), &store, Loaded::default());
-    let mut b = Queue::start("b", webhook(&healthy.url(), Duration::from_secs(3)), &store, Loaded::default());
+    let notices = [("a", "g"), ("b", "g"), ("a", "h"), ("b", "h")].map(|(to, group)| notice(to, group));
+    record(&store, &mut loaded, &notices).await;
+    let limit = Duration::from_secs(3);
+    let receivers = vec![("a", webhook(&hanging.url(), limit)), ("b", webhook(&healthy.url(), limit))];
+    let mut queue = Queue::start(receivers, &store, loaded);
     let began = Instant::now();
-    for group in ["g", "h"] {
-        a.send(notice("a", group)).await;
-        b.send(notice("b", group)).await;
-    }
-    let both = async {
-        b.until("notifications_total", 2.0).await;
-        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
-        b
-    };
-    let b = tokio::select! {
-        b = both => b,
-        _ = &mut a.running => panic!("the queue ended"),
-    };
-    a.until("notification_failures_total", 1.0).await;
+    queue.until("notifications_total", "b", 2.0).await;
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    queue.until("notification_failures_total", "a", 1.0).await;
     let requests = healthy.requests();
     assert_eq!(requests.len(), 2, "that one failed repeats nothing for the other");
     for (request, group) in requests.iter().zip(["g", "h"]) {
@@ -86,8 +79,8 @@ async fn a_receiver_that_hangs_delays_no_other() {
         let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
         assert_eq!((&body["receiver"], &body["groupKey"]), (&"b".into(), &group.into()));
     }
-    assert_eq!(counter(&b.telemetry, "notification_failures_total", "b"), 0.0);
-    assert_eq!(counter(&a.telemetry, "notifications_total", "a"), 0.0);
+    assert_eq!(counter(&queue.telemetry, "notification_failures_total", "b"), 0.0);
+    assert_eq!(counter(&queue.telemetry, "notifications_total", "a"), 0.0);
 }
 
 #[tokio::test]
@@ -95,20 +88,19 @@ async fn what_was_not_taken_is_sent_after_a_restart_under_the_same_id() {
     let folder = tempfile::tempdir().unwrap();
     let notice = notice("ops", "g");
     {
-        let (store, loaded) = open(folder.path());
+        let (store, mut loaded) = open(folder.path());
         let down = Receiver::start(|_, _| Answer::with(503, &[("Retry-After", "600")], ""));
-        let mut queue = Queue::start("ops", webhook(&down.url(), PATIENCE), &store, loaded);
-        queue.send(notice.clone()).await;
-        queue.until("notification_failures_total", 1.0).await;
+        record(&store, &mut loaded, std::slice::from_ref(&notice)).await;
+        let mut queue = Queue::start(vec![("ops", webhook(&down.url(), PATIENCE))], &store, loaded);
+        queue.until("notification_failures_total", "ops", 1.0).await;
         assert_eq!(down.requests()[0].header("webhook-id"), Some(notice.id.as_str()));
-        drop(queue.notices);
-        queue.running.await;
+        queue.stop().await;
         store.close().await;
     }
     let (store, mut loaded) = open(folder.path());
     let now = Clock::system().now().wall;
-    assert_eq!(loaded.outbox.len(), 1);
-    assert_eq!(loaded.outbox[0].notice, notice);
+    let [message] = loaded.outbox.as_slice() else { panic!("{:?}", loaded.outbox) };
+    assert_eq!(message.packed.unpack().unwrap(), notice);
     let (name, state) = &mut loaded.receivers[0];
     assert_eq!((name.as_str(), state.failures, state.disabled), ("ops", 1, false));
     let wait = state.next_attempt.unwrap().since(now);
@@ -116,11 +108,10 @@ async fn what_was_not_taken_is_sent_after_a_restart_under_the_same_id() {
     state.next_attempt = Some(now);
 
     let up = Receiver::start(|_, _| Answer::status(200));
-    let mut queue = Queue::start("ops", webhook(&up.url(), PATIENCE), &store, loaded);
-    queue.until("notifications_total", 1.0).await;
+    let mut queue = Queue::start(vec![("ops", webhook(&up.url(), PATIENCE))], &store, loaded);
+    queue.until("notifications_total", "ops", 1.0).await;
     assert_eq!(up.requests()[0].header("webhook-id"), Some(notice.id.as_str()));
-    drop(queue.notices);
-    assert!(queue.running.await.pending.is_empty());
+    queue.stop().await;
     store.close().await;
 
     let (_store, loaded) = open(folder.path());
@@ -131,93 +122,68 @@ async fn what_was_not_taken_is_sent_after_a_restart_under_the_same_id() {
 }
 
 #[tokio::test]
-async fn a_queue_dropped_while_it_sends_loses_nothing() {
+async fn a_process_that_dies_while_it_sends_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let notice = notice("ops", "g");
     {
-        let (store, loaded) = open(folder.path());
+        let (store, mut loaded) = open(folder.path());
         let hanging = Receiver::start(|_, _| Answer::Stop(Vec::new()));
-        let mut queue = Queue::start("ops", webhook(&hanging.url(), PATIENCE), &store, loaded);
-        queue.send(notice.clone()).await;
+        record(&store, &mut loaded, std::slice::from_ref(&notice)).await;
+        let mut queue = Queue::start(vec![("ops", webhook(&hanging.url(), PATIENCE))], &store, loaded);
         let asked = async {
             while hanging.requests().is_empty() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::select! {
-            asked = timeout(PATIENCE, asked) => asked.unwrap(),
-            _ = &mut queue.running => panic!("the queue ended"),
-        }
+        queue.meanwhile(asked).await;
         drop(queue);
         store.close().await;
     }
     let (_store, loaded) = open(folder.path());
-    assert_eq!(loaded.outbox.iter().map(|row| &row.notice).collect::<Vec<_>>(), [&notice]);
+    let left: Vec<_> = loaded.outbox.iter().map(|message| message.packed.unpack().unwrap()).collect();
+    assert_eq!(left, [notice]);
 }
 
 #[tokio::test]
-async fn what_is_merged_takes_the_place_of_both() {
-    let folder = tempfile::tempdir().unwrap();
-    let (first, second) = (notice("ops", "g"), notice("ops", "g"));
+async fn a_refusal_is_judged_by_whose_fault_it_is_and_a_restart_knows_it() {
+    // The status, whether the message waits, and whether the receiver is asked again.
+    for (status, reason, waits, again) in
+        [(422, "client_error", 0, true), (401, "auth", 1, true), (410, "gone", 1, false)]
     {
-        let (store, _) = open(folder.path());
-        store.record(Batch { notices: &[first.clone(), second.clone()], ..Batch::default() }).await.unwrap();
-        store.close().await;
-    }
-    {
-        let (store, loaded) = open(folder.path());
-        assert_eq!(loaded.outbox.len(), 2);
-        let down = Receiver::start(|_, _| Answer::status(500));
-        let mut queue = Queue::start("ops", webhook(&down.url(), PATIENCE), &store, loaded);
-        queue.until("notification_failures_total", 1.0).await;
-        drop(queue.notices);
-        queue.running.await;
-        store.close().await;
-    }
-    let (_store, loaded) = open(folder.path());
-    let [row] = loaded.outbox.try_into().unwrap();
-    assert_eq!(row.notice.covers, [first.id, second.id]);
-    assert_eq!(row.notice.alerts, second.alerts);
-}
-
-#[tokio::test]
-async fn the_fallback_is_told_what_is_wrong_and_a_crash_does_not_keep_it_from_that() {
-    for (status, reason, left) in [(401, "auth", 0), (410, "gone", 1)] {
         let folder = tempfile::tempdir().unwrap();
-        let (store, loaded) = open(folder.path());
+        let (store, mut loaded) = open(folder.path());
         let receiver = Receiver::start(move |_, _| Answer::status(status));
-        let mut queue = Queue::start("ops", webhook(&receiver.url(), PATIENCE), &store, loaded);
-        queue.send(notice("ops", "g")).await;
-        queue.until("notification_failures_total", 1.0).await;
-        drop(queue.notices);
-        let ended = queue.running.await;
-        assert_eq!(ended.pending.len(), left);
-        let told = queue.fallback.try_recv().unwrap();
-        assert_eq!((told.receiver.as_str(), told.status()), ("other", NoticeStatus::Firing));
-        let annotations = &told.alerts[0].annotations;
-        assert_eq!(annotations["reason"], reason);
-        assert!(annotations["description"].contains(&status.to_string()), "{annotations:?}");
+        record(&store, &mut loaded, &[notice("ops", "g")]).await;
+        let hook = || vec![("ops", webhook(&receiver.url(), PATIENCE))];
+        let mut queue = Queue::start(hook(), &store, loaded);
+        queue.until("notification_failures_total", "ops", 1.0).await;
+        queue.stop().await;
+        assert_eq!(store.dead_letters().await.unwrap().len(), 1 - waits, "{status}");
         store.close().await;
 
-        // The notice was recorded together with its reason, so that there is never one without the other.
-        let (store, loaded) = open(folder.path());
-        let (mine, others): (Vec<_>, Vec<_>) =
-            loaded.outbox.iter().map(|row| &row.notice).partition(|notice| notice.receiver == "ops");
-        assert_eq!((mine.len(), others), (left, vec![&told]));
-        let [(_, state)] = loaded.receivers.as_slice() else { panic!("{:?}", loaded.receivers) };
-        assert_eq!(state.disabled, status == 410);
-        let knows = if status == 410 { FallbackKnows::Failing } else { FallbackKnows::GivenUp };
-        assert_eq!(state.fallback_knows, knows);
-        assert!(state.failing_since.is_some());
+        let (store, mut loaded) = open(folder.path());
+        assert_eq!(loaded.outbox.len(), waits, "{status}");
+        let [(_, state)] = loaded.receivers.as_mut_slice() else { panic!("{:?}", loaded.receivers) };
+        let failure = state.last_failure.as_ref().unwrap();
+        assert_eq!((failure.reason.as_str(), state.disabled), (reason, !again), "{status}");
+        assert_eq!((state.refused, state.given_up), (waits == 1, u64::from(waits == 0)), "{status}");
+        assert!(state.failing_since.is_some() && failure.detail.contains(&status.to_string()));
+        state.next_attempt = None;
 
         // Its configuration is the same, so that one that is gone is not asked again.
-        let mut queue = Queue::start("ops", webhook(&receiver.url(), PATIENCE), &store, loaded);
-        drop(std::mem::replace(&mut queue.notices, mpsc::unbounded_channel().0));
-        let ended = queue.running.await;
-        assert_eq!(ended.pending.len(), left);
-        assert_eq!(receiver.requests().len(), 1);
-        assert!(queue.fallback.try_recv().is_err());
-        assert_eq!(store.dead_letters().await.unwrap().len(), 1 - left);
+        record(&store, &mut loaded, &[notice("ops", "h")]).await;
+        let mut queue = Queue::start(hook(), &store, loaded);
+        let trouble = queue.trouble("ops");
+        assert!(
+            trouble.failing_since.is_some() && trouble.waits && trouble.refuses == (waits == 1),
+            "{trouble:?}"
+        );
+        assert!(trouble.cause.contains(&status.to_string()), "{trouble:?}");
+        if again {
+            queue.until("notification_failures_total", "ops", 1.0).await;
+        }
+        queue.stop().await;
+        assert_eq!(receiver.requests().len(), 1 + usize::from(again), "{status}");
         store.close().await;
     }
 }

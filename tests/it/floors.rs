@@ -19,8 +19,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("store", &["clock", "model"]),
     ("telemetry", &[]),
     ("poll", &["board", "clock", "model", "store", "telemetry", "upstream"]),
-    ("alert", &["board", "clock", "model", "store", "telemetry"]),
-    ("notify", &["board", "clock", "http", "model", "secret", "store", "telemetry"]),
+    ("alert", &["board", "clock", "model", "store"]),
+    ("notify", &["board", "clock", "http", "model", "secret", "telemetry"]),
+    ("dispatch", &["alert", "board", "clock", "model", "notify", "store", "telemetry"]),
     ("server", &["board", "clock", "exposition", "model", "secret", "telemetry"]),
     (
         "config",
@@ -29,6 +30,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "alert::rule",
             "http::options",
             "model",
+            "notify::alertmanager::config",
             "notify::email::config",
             "notify::heartbeat::config",
             "notify::webhook::config",
@@ -45,11 +47,12 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("demo", &["clock", "config", "daemon", "simulator"]),
     ("simulator", &[]),
 ];
-const BELOW_DAEMON: [&str; 14] = [
+const BELOW_DAEMON: [&str; 15] = [
     "alert",
     "board",
     "clock",
     "config",
+    "dispatch",
     "exposition",
     "http",
     "model",

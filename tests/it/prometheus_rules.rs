@@ -81,7 +81,11 @@ fn every_step_has_a_rule_with_its_own_words() {
                 let found: Vec<_> = made.iter().filter(about).collect();
                 let kinds: Vec<_> = found.iter().map(|made| label(made, "kind")).collect();
                 match rule.kind.question {
-                    Question::StoreFailing | Question::ReloadFailed | Question::HeartbeatWithheld => {
+                    Question::StoreFailing
+                    | Question::ReloadFailed
+                    | Question::HeartbeatWithheld
+                    | Question::ReceiverFailing
+                    | Question::NotificationsAbandoned => {
                         let text = written_by_hand(rule.kind.alertname);
                         let severity = step.severity.label();
                         for line in

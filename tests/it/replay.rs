@@ -1,19 +1,20 @@
 //! What a receiver refused is sent once more when somebody says so, by the real program.
 
 use std::{
+    collections::BTreeMap,
     fs,
     process::Output,
     sync::{
         Arc,
         atomic::{AtomicU16, Ordering},
     },
+    time::Duration,
 };
 
 use proxymeter::{
     clock::Clock,
-    model::{NoticeStatus, Severity},
-    notify::OwnAlert,
-    store::{Batch, FallbackKnows, Pending, ReceiverState, Settled, Settlement, Store},
+    model::{Notice, NoticeAlert, NoticeStatus, Severity},
+    store::{Batch, LastFailure, Message, ReceiverState, Settlement, Store},
 };
 
 use crate::common::{
@@ -102,14 +103,9 @@ fn told(body: &[u8]) -> (usize, usize) {
 }
 
 #[test]
-fn what_ended_meanwhile_is_told_as_ended() {
+fn what_ended_meanwhile_is_not_sent_again() {
     for users in [&["alice"][..], &["alice", "bob"]] {
-        // The beginning is refused for good, and the end of alice's for now.
-        let later = Arc::new(AtomicU16::new(503));
-        let asked = Arc::clone(&later);
-        let receiver = Receiver::start(move |number, _| {
-            Answer::status(if number == 0 { 400 } else { asked.load(Ordering::Relaxed) })
-        });
+        let receiver = Receiver::start(|number, _| Answer::status(if number == 0 { 400 } else { 200 }));
         let panel = Served::start();
         for user in users {
             panel.add_expired(user);
@@ -119,90 +115,118 @@ fn what_ended_meanwhile_is_told_as_ended() {
         let value = |name: &str| daemon.value(&format!("proxymeter_{name}{{receiver=\"ops\"}}"));
         wait_for("the refusal", || (value("notifications_abandoned_total") == Some(1.0)).then_some(()));
         panel.renew("alice");
-        wait_for("the end", || (value("notification_attempts_total") >= Some(2.0)).then_some(()));
+        // It is not known to the receiver that the alert began, so neither is its end.
+        let alerts = || daemon.ask("GET", "/api/v1/alerts").1;
+        wait_for("the end", || (!alerts().contains("alice")).then_some(()));
         assert_eq!(daemon.stop().0, Some(0));
-        let requests = receiver.requests();
-        assert_eq!(told(&requests[0].body), (users.len(), 0));
-        assert_eq!(told(&requests[1].body), (users.len() - 1, 1));
+        let [refused] = receiver.requests().try_into().unwrap();
+        assert_eq!(told(&refused.body), (users.len(), 0));
 
-        later.store(200, Ordering::Relaxed);
         let (code, said, _) = replay(&home, &[]);
         assert_eq!(code, Some(0));
-        let id = requests[0].header("webhook-id").unwrap();
+        let id = refused.header("webhook-id").unwrap();
         let dropped = format!("{id} is dropped: its alerts no longer fire\n");
         assert_eq!(said.contains(&dropped), users.len() == 1, "{said}");
         let revived = users.len() - 1;
-        assert!(
-            said.ends_with(&format!(
-                "{revived} notifications will be sent at the next start of the exporter\n"
-            )),
-            "{said}"
-        );
+        let count = format!("{revived} notifications will be sent at the next start of the exporter\n");
+        assert!(said.ends_with(&count), "{said}");
         assert_eq!(replay(&home, &["--list"]).1, "");
 
-        // What was refused comes first: what waits is newer.
-        let opened = Store::open(&home.storage(), Clock::system().now().wall).unwrap();
-        let ids: Vec<_> = opened.loaded.outbox.iter().map(|row| row.notice.id.as_str()).collect();
-        assert_eq!(ids.iter().position(|known| *known == id), (revived == 1).then_some(0));
-        let firing = |row: &Pending| row.notice.status() == NoticeStatus::Firing;
-        assert_eq!(opened.loaded.outbox.iter().filter(|row| firing(row)).count(), 2 * revived);
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap()
-            .block_on(opened.store.close());
-
-        let before = receiver.requests().len();
         let daemon = home.start();
-        wait_for("an empty queue", || {
-            daemon.value("proxymeter_notifications_total{receiver=\"ops\"}").filter(|sent| *sent > 0.0)
-        });
         wait_for("an empty queue", || daemon.has_told_all("ops").then_some(()));
-        let requests = receiver.requests();
-        assert_eq!(requests.len(), before + 1);
-        assert_eq!(told(&requests[before].body), (users.len() - 1, 1));
+        let sent = wait_for("it", || Some(receiver.requests()).filter(|sent| sent.len() > revived));
+        let again = sent.iter().skip(1).map(|request| (told(&request.body), request.header("webhook-id")));
+        assert_eq!(again.collect::<Vec<_>>(), vec![((1, 0), Some(id)); revived]);
     }
 }
 
+/// The row of a user with an alert `event`, which ended or fires.
+fn alert(user: &str, event: &str, ended: &str) -> (String, Option<String>) {
+    let row = format!(
+        r#"{{"kind":"user_expiry","system":"marzban","reading":{{"ends":0}},"peak":0,"steps":[
+            {{"step":"1d","severity":"warning","since":0,"event":"{event}","ended":{ended}}}]}}"#
+    );
+    (format!("user_expiry/home/{user}"), Some(row))
+}
+
 #[tokio::test]
-async fn that_a_receiver_fails_is_told_once_more_to_whom_its_end_will_be_told() {
+async fn what_still_holds_returns_to_the_outbox_and_retries_begin_again() {
     let nobody = "127.0.0.1:9".parse().unwrap();
     let home = Home::new(nobody, "[]", &(webhook("ops", nobody) + &webhook("desk", nobody)));
     let now = Clock::system().now().wall;
     let store = Store::open(&home.storage(), now).unwrap().store;
-    // The desk fails still, and ops knows; what it knew of the mailbox is over.
-    let failing = |subject| OwnAlert {
-        alertname: "ProxymeterNotificationsFailing",
-        severity: Severity::Critical,
-        status: NoticeStatus::Firing,
-        since: now,
-        kind: "receiver",
-        subject,
-        summary: "",
-        description: "",
-        reason: "",
+    let notice = |id: &str, receiver: &str, events: &[(&str, NoticeStatus)]| Notice {
+        id: id.into(),
+        receiver: receiver.into(),
+        group: "{}".into(),
+        group_labels: BTreeMap::new(),
+        reason: "first notification".into(),
+        alerts: events
+            .iter()
+            .map(|(event, status)| {
+                Arc::new(NoticeAlert {
+                    event: (*event).into(),
+                    status: *status,
+                    severity: Severity::Warning,
+                    labels: BTreeMap::new(),
+                    annotations: BTreeMap::new(),
+                    starts_at: now,
+                    ends_at: None,
+                })
+            })
+            .collect(),
+        left_out: 0,
+        follow: 0,
+        others_fire: false,
+        named: None,
+        covers: Vec::new(),
+        created_at: now.saturating_add(Duration::from_secs(60)),
     };
-    let [desk, mailbox] = ["desk", "mailbox"].map(|name| failing(name).notice("ops", now));
-    let to_desk = failing("desk").notice("desk", now);
-    let notices = vec![desk.clone(), mailbox, to_desk];
-    store.record(Batch { notices: &notices, ..Batch::default() }).await.unwrap();
+    let (firing, resolved) = (NoticeStatus::Firing, NoticeStatus::Resolved);
+    let given_up = [
+        notice("both", "ops", &[("fires", firing), ("ended", firing)]),
+        notice("over", "ops", &[("ended", firing)]),
+        notice("end", "desk", &[("ended", resolved)]),
+        notice("gone", "mailbox", &[("fires", firing)]),
+    ];
+    let waiting = notice("waiting", "ops", &[("fires", firing)]);
     let state = ReceiverState {
+        failures: 9,
+        next_attempt: Some(now),
         failing_since: Some(now),
-        fallback_knows: FallbackKnows::Failing,
-        fallback: Some("ops".into()),
+        disabled: true,
+        refused: true,
+        given_up: 2,
+        most: Some(100),
+        last_failure: Some(LastFailure { reason: "auth".into(), detail: "401".into() }),
         ..ReceiverState::default()
     };
-    let settled = Settled {
-        notices: notices.iter().map(|notice| (notice.id.as_str(), Settlement::Abandoned)).collect(),
-        receiver: Some(("desk", &state)),
-        ..Settled::default()
+    let batch = Batch {
+        alerts: vec![alert("ann", "fires", "null"), alert("bob", "ended", r#"[0,"renewed"]"#)],
+        messages: given_up.iter().chain([&waiting]).map(|notice| Message::of(notice).unwrap()).collect(),
+        settled: given_up.iter().map(|notice| (notice.id.clone(), Settlement::Abandoned)).collect(),
+        receivers: vec![("ops".into(), Some(state.clone())), ("desk".into(), Some(state.clone()))],
+        ..Batch::default()
     };
-    store.settle(settled).await.unwrap();
+    store.record(batch).await.unwrap();
     store.close().await;
 
+    let (code, said, err) = replay(&home, &["ops"]);
+    assert_eq!((code, said.matches("is dropped").count()), (Some(0), 1), "{said}{err}");
     let (code, said, _) = replay(&home, &[]);
-    assert_eq!((code, said.matches("is dropped").count()), (Some(0), 2), "{said}");
+    assert_eq!((code, said.matches("is dropped").count()), (Some(0), 0), "{said}");
     let opened = Store::open(&home.storage(), now).unwrap();
-    let revived: Vec<_> = opened.loaded.outbox.iter().map(|row| &row.notice.id).collect();
-    assert_eq!(revived, [&desk.id]);
+    let told = opened.loaded.outbox.iter().map(|message| {
+        assert!(message.id == "waiting" || message.created_at < waiting.created_at);
+        let alerts = message.packed.unpack().unwrap().alerts;
+        (message.id.clone(), alerts.iter().map(|alert| alert.event.clone()).collect::<Vec<_>>().join(" "))
+    });
+    let expected = [("end", "ended"), ("both", "fires"), ("waiting", "fires")];
+    assert_eq!(told.collect::<Vec<_>>(), expected.map(|(id, events)| (id.to_owned(), events.to_owned())));
+    // What is known of the failure stays until a delivery.
+    let reset = ReceiverState { failures: 0, next_attempt: None, disabled: false, ..state };
+    let [desk, ops] = ["desk", "ops"].map(|name| (name.to_owned(), reset.clone()));
+    assert_eq!(opened.loaded.receivers, [desk, ops]);
+    let left = opened.store.dead_letters().await.unwrap();
+    assert_eq!(left.iter().map(|message| &*message.id).collect::<Vec<_>>(), ["gone"]);
 }

@@ -16,7 +16,7 @@ use super::{Engine, Output, Rows};
 use crate::{
     alert::{
         config::AlertingConfig,
-        group::Route,
+        group::{Outcome, Pick, Route, Size, Suppressed},
         testing::{Panel, at, config},
         words::Pseudonym,
     },
@@ -33,6 +33,7 @@ pub(super) fn route(receiver: &str) -> Route {
         group_wait: config.group_wait,
         group_interval: config.group_interval,
         repeat_interval: None,
+        standing: false,
     }
 }
 
@@ -46,6 +47,8 @@ pub(super) struct Bench {
     pub(super) kept: Kept,
     pub(super) notices: Vec<Notice>,
     pub(super) reread: Vec<Arc<str>>,
+    /// Of each tick.
+    pub(super) suppressed: Vec<Suppressed>,
 }
 
 #[derive(Default)]
@@ -82,7 +85,8 @@ impl Bench {
     pub(super) fn with(config: AlertingConfig, routes: Vec<Route>) -> Self {
         let engine = Engine::new(&config, routes.clone(), &Rows::default(), at(0)).unwrap();
         let kept = Kept::default();
-        Bench { engine, config, routes, pseudonym: None, kept, notices: Vec::new(), reread: Vec::new() }
+        let (notices, reread, suppressed) = (Vec::new(), Vec::new(), Vec::new());
+        Bench { engine, config, routes, pseudonym: None, kept, notices, reread, suppressed }
     }
 
     pub(super) fn observe(&mut self, reports: &[Arc<Report>], now: Moment) {
@@ -91,9 +95,19 @@ impl Bench {
     }
 
     pub(super) fn tick(&mut self, now: Moment) {
-        let output = self.engine.tick(self.pseudonym.as_ref(), now);
+        self.engine.tick(now);
+        for Route { receiver, .. } in &self.routes {
+            let pseudonym = self.pseudonym.as_ref();
+            while let Some(composed) =
+                self.engine.next(receiver, Pick::Urgent, Size::default(), pseudonym, now)
+            {
+                self.engine.settle(receiver, &composed.message.id, &Outcome::Taken, now);
+                self.notices.push(Arc::unwrap_or_clone(composed.notice));
+            }
+        }
+        let output = self.engine.take_output();
         self.kept.record(&output);
-        self.notices.extend(output.notices);
+        self.suppressed.push(output.suppressed);
         self.reread.extend(output.reread.into_iter().flat_map(|reread| reread.users));
     }
 

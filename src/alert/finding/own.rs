@@ -1,16 +1,51 @@
 //! Questions about the daemon itself.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use super::crossing::{Crossing, Judged};
+use super::crossing::{Crossing, Judged, Switch};
 use crate::{
-    alert::rule::Question,
-    model::{Condition, OwnState, Reading},
+    alert::rule::{Question, Rule},
+    model::{Condition, Moment, OwnState, Reading, ReceiverTrouble},
 };
 
+/// All receivers, and those of them with this crossing.
+fn of_receivers(
+    own: &OwnState,
+    crossing: impl Fn(Arc<str>, &ReceiverTrouble) -> Option<Crossing>,
+) -> (Judged, Vec<Crossing>) {
+    let crossings =
+        own.receivers.iter().filter_map(|(name, trouble)| crossing(name.as_str().into(), trouble));
+    let named = own.receivers.keys().map(|name| (Arc::from(name.as_str()), Switch::On)).collect();
+    (Judged::Named(named), crossings.collect())
+}
+
+/// A receiver for which nothing waits any more is not known to work again.
+fn failing(name: Arc<str>, trouble: &ReceiverTrouble, for_: Duration, now: Moment) -> Option<Crossing> {
+    let since = trouble.failing_since?;
+    Some(Crossing {
+        held: 1,
+        // It may have begun in an earlier process.
+        long_enough: trouble.refuses || now.wall.since(since) >= for_,
+        ..Crossing::simple(name, usize::from(trouble.waits), Reading::Word(trouble.cause.clone().into()))
+    })
+}
+
+fn abandoned(name: Arc<str>, trouble: &ReceiverTrouble) -> Option<Crossing> {
+    let given_up = match trouble.given_up {
+        0 => return None,
+        1 => "1 notification was given up".to_owned(),
+        count => format!("{count} notifications were given up"),
+    };
+    Some(Crossing::simple(name, 1, Reading::Word(given_up.into())))
+}
+
 /// Absent: the question is about targets.
-pub(super) fn ask(question: Question, own: &OwnState) -> Option<(Judged, Vec<Crossing>)> {
-    let (subject, condition) = match question {
+pub(super) fn ask(rule: &Rule, own: &OwnState, now: Moment) -> Option<(Judged, Vec<Crossing>)> {
+    let (subject, condition) = match rule.kind.question {
+        Question::ReceiverFailing => {
+            return Some(of_receivers(own, |name, trouble| failing(name, trouble, rule.for_, now)));
+        }
+        Question::NotificationsAbandoned => return Some(of_receivers(own, abandoned)),
         Question::StoreFailing => ("storage", &own.storage),
         Question::ReloadFailed => ("configuration", &own.configuration),
         Question::HeartbeatWithheld => ("heartbeat", &own.heartbeat),

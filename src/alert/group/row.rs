@@ -7,22 +7,32 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use super::intent::Knowledge;
 use crate::{
     alert::state::{AlertId, EventId},
     model::{Moment, Timestamp},
 };
 
+/// Rule, target, step, subject, and the event if one needs to be told no more.
+type Entry = (String, String, String, String, String);
+
 #[derive(Serialize, Deserialize)]
 struct Row {
     sent: Option<Timestamp>,
-    /// Rule, target, step, subject and event.
-    told: Vec<(String, String, String, String, String)>,
+    /// Acknowledged.
+    told: Vec<Entry>,
+    /// In messages that have not been acknowledged, and may have arrived.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    perhaps: Vec<Entry>,
+    /// Given up, and not known to the receiver.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    given_up: Vec<Entry>,
 }
 
 /// What one receiver knows, by all of its rows.
 #[derive(Default)]
 pub(super) struct Known {
-    pub(super) told: HashMap<AlertId, EventId>,
+    pub(super) alerts: HashMap<AlertId, Knowledge>,
     /// By group.
     pub(super) sent: HashMap<String, Moment>,
     pub(super) last_sent: Option<Moment>,
@@ -31,18 +41,20 @@ pub(super) struct Known {
 impl Known {
     /// A row that cannot be read costs a repeated notification.
     pub(super) fn read(&mut self, group: &str, text: &str, now: Moment) {
-        let Ok(row) = serde_json::from_str::<Row>(text) else { return };
-        for (rule, target, step, subject, event) in row.told {
-            let Some(event) = EventId::parse(&event) else { continue };
-            let id = AlertId {
-                target: target.into(),
-                rule: rule.into(),
-                subject: subject.into(),
-                step: step.into(),
-            };
-            self.told.insert(id, event);
+        let Ok(Row { sent, told, perhaps, given_up }) = serde_json::from_str(text) else { return };
+        for (list, may_know) in [(told, true), (perhaps, true), (given_up, false)] {
+            for (rule, target, step, subject, event) in list {
+                let id = AlertId {
+                    target: target.into(),
+                    rule: rule.into(),
+                    subject: subject.into(),
+                    step: step.into(),
+                };
+                let told = EventId::parse(&event);
+                self.alerts.insert(id, Knowledge { told, may_know, held_back: false });
+            }
         }
-        if let Some(sent) = row.sent.map(|sent| Moment::restored(sent, now)) {
+        if let Some(sent) = sent.map(|sent| Moment::restored(sent, now)) {
             self.sent.insert(group.to_owned(), sent);
             if self.last_sent.is_none_or(|last| last.wall < sent.wall) {
                 self.last_sent = Some(sent);
@@ -52,7 +64,7 @@ impl Known {
 }
 
 /// Names of receivers have no slash.
-pub(super) fn key(receiver: &str, group: &Arc<str>) -> String {
+pub(super) fn key(receiver: &str, group: &str) -> String {
     format!("{receiver}/{group}")
 }
 
@@ -60,12 +72,27 @@ pub(super) fn split(key: &str) -> Option<(&str, &str)> {
     key.split_once('/')
 }
 
-/// `told` are the alerts that were sent as firing and not yet as resolved, `sent` is the time of the last message.
-pub(super) fn write(told: &BTreeMap<AlertId, EventId>, sent: Option<Moment>) -> String {
-    let text = |word: &Arc<str>| word.to_string();
-    let told = told.iter().map(|(id, event)| {
-        (text(&id.rule), text(&id.target), text(&id.step), text(&id.subject), event.to_string())
-    });
-    let row = Row { sent: sent.map(|sent| sent.wall), told: told.collect() };
-    serde_json::to_string(&row).unwrap_or_default()
+/// Absent: the receiver knows of no member. `sent` is the time of the last acknowledged message.
+pub(super) fn write(members: &BTreeMap<Arc<AlertId>, Knowledge>, sent: Option<Moment>) -> Option<String> {
+    let mut row =
+        Row { sent: sent.map(|sent| sent.wall), told: Vec::new(), perhaps: Vec::new(), given_up: Vec::new() };
+    for (id, knowledge) in members {
+        let list = match knowledge {
+            Knowledge { told: Some(_), may_know: true, .. } => &mut row.told,
+            Knowledge { told: None, may_know: true, .. } => &mut row.perhaps,
+            Knowledge { told: Some(_), may_know: false, .. } => &mut row.given_up,
+            Knowledge { told: None, may_know: false, .. } => continue,
+        };
+        let [rule, target, step, subject] =
+            [&id.rule, &id.target, &id.step, &id.subject].map(|word| word.to_string());
+        list.push((
+            rule,
+            target,
+            step,
+            subject,
+            knowledge.told.map(|event| event.to_string()).unwrap_or_default(),
+        ));
+    }
+    let nothing = row.told.is_empty() && row.perhaps.is_empty() && row.given_up.is_empty();
+    (!nothing).then(|| serde_json::to_string(&row).unwrap_or_default())
 }

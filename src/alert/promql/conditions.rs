@@ -121,7 +121,11 @@ pub(super) fn conditions(rule: &Rule) -> Vec<Condition> {
             let refused = target().last("proxymeter_target_login_refused", "");
             each(&[], one(format!("{refused} == 1")), plain)
         }
-        Question::StoreFailing | Question::ReloadFailed | Question::HeartbeatWithheld => Vec::new(),
+        Question::StoreFailing
+        | Question::ReloadFailed
+        | Question::HeartbeatWithheld
+        | Question::ReceiverFailing
+        | Question::NotificationsAbandoned => Vec::new(),
     }
 }
 

@@ -132,7 +132,9 @@ fn value(question: Question) -> Option<&'static str> {
         | Question::LoginRefused
         | Question::StoreFailing
         | Question::ReloadFailed
-        | Question::HeartbeatWithheld => None,
+        | Question::HeartbeatWithheld
+        | Question::ReceiverFailing
+        | Question::NotificationsAbandoned => None,
     }
 }
 

@@ -64,6 +64,15 @@ pub enum Question {
     StoreFailing,
     ReloadFailed,
     HeartbeatWithheld,
+    ReceiverFailing,
+    NotificationsAbandoned,
+}
+
+impl Question {
+    /// Whether its subjects are receivers. Then only the fallback is notified, unless the configuration says otherwise.
+    pub fn is_about_receivers(self) -> bool {
+        matches!(self, Question::ReceiverFailing | Question::NotificationsAbandoned)
+    }
 }
 
 /// The default steps of a kind and the severity of each, the widest first.
@@ -78,7 +87,7 @@ pub enum Steps {
 }
 
 /// The kinds of rule there are.
-pub static KINDS: [Kind; 30] = [
+pub static KINDS: [Kind; 32] = [
     Kind {
         question: Question::UserExpiry,
         name: "user_expiry",
@@ -419,6 +428,35 @@ pub static KINDS: [Kind; 30] = [
         description: "The heartbeat is not sent, because {reason}.",
         reached: None,
     },
+    Kind {
+        question: Question::ReceiverFailing,
+        name: "receiver_failing",
+        alertname: "ProxymeterNotificationsFailing",
+        kind: "receiver",
+        part: None,
+        steps: Steps::None(Critical),
+        // The configuration's `fallback_after`, or none if the receiver refuses because of itself.
+        for_: Duration::from_secs(30 * 60),
+        repeat_interval: Duration::from_secs(DAY),
+        enabled: true,
+        summary: "A receiver does not accept notifications.",
+        description: "Receiver {subject} does not accept notifications: {reason}.",
+        reached: None,
+    },
+    Kind {
+        question: Question::NotificationsAbandoned,
+        name: "notifications_abandoned",
+        alertname: "ProxymeterNotificationsAbandoned",
+        kind: "receiver",
+        part: None,
+        steps: Steps::None(Critical),
+        for_: Duration::ZERO,
+        repeat_interval: Duration::ZERO,
+        enabled: true,
+        summary: "Notifications were given up.",
+        description: "Receiver {subject} was not told of everything: {reason}.",
+        reached: None,
+    },
 ];
 
 /// Seconds.
@@ -436,6 +474,7 @@ impl Kind {
     /// Whether it asks about the daemon itself.
     pub fn is_own(&self) -> bool {
         matches!(self.question, Question::StoreFailing | Question::ReloadFailed | Question::HeartbeatWithheld)
+            || self.question.is_about_receivers()
     }
 
     /// What the budget of such a rule counts; absent: it has none.

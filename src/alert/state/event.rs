@@ -1,6 +1,8 @@
 //! Alerts by their ids, and what happens to them.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use crate::alert::rule::KINDS;
 
 /// One firing of one alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,6 +37,17 @@ pub enum Event {
     Dropped(AlertId),
 }
 
+impl AlertId {
+    /// The alert that has these labels; absent if they are of no kind of alert. A user's pseudonym leads to none.
+    pub(in crate::alert) fn of(labels: &BTreeMap<String, String>) -> Option<Self> {
+        let label = |name: &str| labels.get(name).map(String::as_str);
+        let kind = KINDS.iter().find(|kind| Some(kind.alertname) == label("alertname"))?;
+        let words = ["target", "subject", "step"].map(|name| label(name).unwrap_or_default().into());
+        let ([target, subject, step], rule) = (words, label("rule").unwrap_or(kind.name).into());
+        Some(AlertId { target, rule, subject, step })
+    }
+}
+
 impl EventId {
     pub(in crate::alert) fn random() -> Self {
         let mut bytes = [0; 16];
@@ -43,6 +56,11 @@ impl EventId {
             return EventId(fastrand::u128(..));
         }
         EventId(u128::from_ne_bytes(bytes))
+    }
+
+    /// A new id for a message.
+    pub(in crate::alert) fn for_message() -> String {
+        EventId::random().to_string().replacen("evt", "msg", 1)
     }
 
     pub(in crate::alert) fn parse(text: &str) -> Option<Self> {

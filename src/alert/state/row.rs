@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    event::EventId,
+    event::{AlertId, EventId},
     target::{Phase, Slot, Subject},
 };
 use crate::{
@@ -61,6 +61,20 @@ pub(super) struct Read {
 /// Names of rules and targets have no slash, those of subjects may.
 pub(super) fn key((rule, target, subject): &RowKey) -> String {
     format!("{rule}/{target}/{subject}")
+}
+
+/// What marks the row of an alert that is over. Names of rules do not begin with it.
+const OVER: &str = "~";
+
+/// Names of steps have no slash, either.
+pub(super) fn key_of_over(AlertId { target, rule, subject, step }: &AlertId) -> String {
+    format!("{OVER}{rule}/{target}/{step}/{subject}")
+}
+
+pub(super) fn split_over(key: &str) -> Option<AlertId> {
+    let (rule, target, rest) = split(key.strip_prefix(OVER)?)?;
+    let (step, subject) = rest.split_once('/')?;
+    Some(AlertId { target: target.into(), rule: rule.into(), subject: subject.into(), step: step.into() })
 }
 
 pub(super) fn split(key: &str) -> Option<(&str, &str, &str)> {

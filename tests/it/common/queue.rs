@@ -1,20 +1,21 @@
-//! A receiver's queue, run by the test, on a real store.
+//! The dispatcher and a worker for each receiver, run by the test, on a real store.
 
-use std::{collections::HashMap, path::Path, pin::Pin, time::Duration};
+use std::{collections::HashMap, path::Path, pin::Pin, sync::Arc, time::Duration};
 
 use proxymeter::{
-    clock::Clock,
-    model::Notice,
-    notify::{
-        self,
-        delivery::{Fallback, HealthByReceiver, Left, Others, Terms, Wiring, Worker},
-    },
-    store::{Batch, Loaded, Store},
+    alert::{config::AlertingConfig, group::Route},
+    board::Board,
+    clock::{Beat, Clock},
+    dispatch::{self, Dispatcher, LAST_ATTEMPT, Link, Shown, Way, Wiring, Worker},
+    model::{Notice, ReceiverTrouble, Severity},
+    notify::{self, HealthByReceiver},
+    store::{Batch, Loaded, Message, Store},
     telemetry::Telemetry,
 };
 use tokio::{
-    sync::{mpsc, watch},
-    time::timeout,
+    sync::{mpsc, oneshot, watch},
+    task::JoinSet,
+    time::{Instant, timeout},
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -26,73 +27,115 @@ pub(crate) fn open(folder: &Path) -> (Store, Loaded) {
     (opened.store, opened.loaded)
 }
 
-/// A running queue and its ends.
+/// Records messages, as an earlier process would have.
+pub(crate) async fn record(store: &Store, loaded: &mut Loaded, notices: &[Notice]) {
+    let messages: Vec<_> = notices.iter().map(|notice| Message::of(notice).unwrap()).collect();
+    loaded.outbox.extend(messages.iter().cloned());
+    store.record(Batch { messages, ..Batch::default() }).await.unwrap();
+}
+
+/// Receivers that run.
 pub(crate) struct Queue {
-    name: String,
-    pub(crate) store: Store,
+    board: Board,
     pub(crate) telemetry: Telemetry,
-    pub(crate) notices: mpsc::UnboundedSender<Notice>,
-    pub(crate) fallback: mpsc::UnboundedReceiver<Notice>,
-    _to_fallback: mpsc::UnboundedSender<Notice>,
-    pub(crate) running: Pin<Box<dyn Future<Output = Left>>>,
+    stop: oneshot::Sender<()>,
+    pub(crate) running: Pin<Box<dyn Future<Output = ()>>>,
 }
 
 impl Queue {
-    pub(crate) fn start(name: &str, receiver: notify::Receiver, store: &Store, loaded: Loaded) -> Queue {
-        let (notices, incoming) = mpsc::unbounded_channel();
-        let (to_fallback, fallback) = mpsc::unbounded_channel();
-        let telemetry = Telemetry::new();
-        let state = loaded.receivers.into_iter().find(|(of, _)| of == name).map(|(_, state)| state);
-        let left = Left {
-            pending: loaded.outbox.into_iter().filter(|row| row.notice.receiver == name).collect(),
-            state: state.unwrap_or_default(),
-        };
-        let terms = Terms { send_resolved: true, config: 7 };
-        let others = Others {
-            fallback: Some(Fallback { receiver: "other".into(), after: PATIENCE }),
-            queues: HashMap::from([("other".to_owned(), to_fallback.downgrade())]),
-        };
+    pub(crate) fn start(receivers: Vec<(&str, notify::Receiver)>, store: &Store, loaded: Loaded) -> Queue {
+        let (board, clock, telemetry) = (Board::new([]), Clock::system(), Telemetry::new());
+        let (reports, heard) = mpsc::channel(64);
+        let (mut links, mut routes, mut workers) = (Vec::new(), Vec::new(), JoinSet::new());
+        for (name, receiver) in receivers {
+            let (queue, letters) = mpsc::channel(1);
+            routes.push(route(name));
+            links.push(Link {
+                receiver: name.to_owned(),
+                to: Way::Messages { letters: queue, worker: 1, names: receiver.names() },
+                config: 7,
+            });
+            let worker = Worker {
+                name: name.to_owned(),
+                number: 1,
+                receiver,
+                letters,
+                reports: reports.clone(),
+                telemetry: telemetry.clone(),
+                clock: clock.clone(),
+            };
+            workers.spawn(worker.run());
+        }
+        drop(reports);
+        let shown =
+            Shown { board: board.clone(), telemetry: telemetry.clone(), health: HealthByReceiver::default() };
+        let config = AlertingConfig::default();
+        let dispatcher = Dispatcher::new(&config, routes, links, loaded, None, shown, clock.now()).unwrap();
         let wiring = Wiring {
+            view: board.watch(),
+            reloads: mpsc::channel(1).1,
+            reports: heard,
+            asks: mpsc::channel(1).1,
+            alerts: watch::channel(Arc::default()).0,
+            reread: HashMap::new(),
             store: store.clone(),
             telemetry: telemetry.clone(),
-            clock: Clock::system(),
-            others: watch::channel(others).1,
-            health: HealthByReceiver::default(),
+            clock,
+            beat: Beat::default(),
         };
-        let worker = Worker::new(name.into(), receiver, left, terms, wiring, incoming);
-        let running = Box::pin(worker.run());
-        Queue {
-            name: name.into(),
-            store: store.clone(),
-            telemetry,
-            notices,
-            fallback,
-            _to_fallback: to_fallback,
-            running,
-        }
-    }
-
-    /// Records a notice, and only then hands it over.
-    pub(crate) async fn send(&self, notice: Notice) {
-        self.store
-            .record(Batch { notices: std::slice::from_ref(&notice), ..Batch::default() })
-            .await
-            .unwrap();
-        self.notices.send(notice).unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let running = Box::pin(async move {
+            let stopped = async {
+                drop(stopped.await);
+                Instant::now() + LAST_ATTEMPT
+            };
+            dispatch::run(dispatcher, wiring, stopped).await;
+            drop(workers);
+        });
+        Queue { board, telemetry, stop, running }
     }
 
     /// Runs until a counter of this receiver has this value.
-    pub(crate) async fn until(&mut self, name: &str, value: f64) {
-        let (telemetry, receiver) = (self.telemetry.clone(), self.name.clone());
+    pub(crate) async fn until(&mut self, name: &str, receiver: &str, value: f64) {
+        let telemetry = self.telemetry.clone();
         let reached = async {
-            while counter(&telemetry, name, &receiver) < value {
+            while counter(&telemetry, name, receiver) < value {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
+        self.meanwhile(reached).await;
+    }
+
+    /// Runs until `work` is done.
+    pub(crate) async fn meanwhile(&mut self, work: impl Future<Output = ()>) {
         tokio::select! {
-            reached = timeout(PATIENCE, reached) => reached.unwrap(),
-            _ = &mut self.running => panic!("the queue ended"),
+            done = timeout(PATIENCE, work) => done.unwrap(),
+            () = &mut self.running => panic!("it ended"),
         }
+    }
+
+    /// Stops as a daemon does.
+    pub(crate) async fn stop(self) {
+        drop(self.stop);
+        self.running.await;
+    }
+
+    /// What is known to be wrong with a receiver.
+    pub(crate) fn trouble(&self, receiver: &str) -> ReceiverTrouble {
+        self.board.view().own.receivers[receiver].clone()
+    }
+}
+
+fn route(receiver: &str) -> Route {
+    Route {
+        receiver: receiver.to_owned(),
+        min_severity: Severity::Info,
+        send_resolved: true,
+        group_by: vec!["target".into(), "alertname".into()],
+        group_wait: Duration::ZERO,
+        group_interval: Duration::ZERO,
+        repeat_interval: None,
+        standing: false,
     }
 }
 

@@ -33,8 +33,12 @@ fn people_are_told_of_a_daemon_that_fails_once_and_when_it_is_well_again() {
     let mut daemon = Daemon { bench: Bench::new(), board: Board::new([]) };
     let nothing: [&str; 0] = [];
     let good = |own: &mut OwnState| {
-        *own =
-            OwnState { storage: Condition::Good, configuration: Condition::Good, heartbeat: Condition::Good };
+        *own = OwnState {
+            storage: Condition::Good,
+            configuration: Condition::Good,
+            heartbeat: Condition::Good,
+            ..OwnState::default()
+        };
     };
     assert_eq!(daemon.is(0, 60, good), nothing);
     // A hiccup of the disk.

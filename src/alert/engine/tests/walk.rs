@@ -10,7 +10,7 @@ use super::{Kept, route};
 use crate::{
     alert::{
         engine::{Engine, Reread},
-        group::Route,
+        group::{Outcome, Pick, Route, Size},
         testing::{BEGIN, DAY, HOUR, Panel, START, config},
     },
     model::{
@@ -40,8 +40,14 @@ struct World {
     period: HashMap<String, u32>,
     /// The period in which each event began.
     began_in: HashMap<String, u32>,
-    /// What each receiver believes to fire, by the recorded notices.
+    /// What each receiver believes to fire, by the notices that arrived.
     believed: BTreeMap<String, BTreeMap<Key, String>>,
+    /// What each receiver may have heard to fire, and not to have ended.
+    perhaps: BTreeSet<(String, Key)>,
+    /// What each receiver is not told, because the last notice about it was given up.
+    lost: BTreeSet<(String, Key)>,
+    /// How many of 100 notices do not arrive as they should.
+    failing: u8,
     /// The event of each threshold in each period, as told.
     events: HashMap<(Key, u32), String>,
     notices: usize,
@@ -71,6 +77,9 @@ impl World {
             period: HashMap::new(),
             began_in: HashMap::new(),
             believed: BTreeMap::new(),
+            perhaps: BTreeSet::new(),
+            lost: BTreeSet::new(),
+            failing: 0,
             events: HashMap::new(),
             notices: 0,
         }
@@ -97,7 +106,8 @@ impl World {
                 let report = self.panel.report();
                 self.observe(report);
             }
-            72..88 => self.secs += self.random.u64(1..200),
+            72..86 => self.secs += self.random.u64(1..200),
+            86..88 => self.failing = [0, 0, 50, 100][self.random.usize(0..4)],
             88..90 => {
                 let now = self.now();
                 self.engine.reconfigure(&config(), self.routes.clone(), now).unwrap();
@@ -108,7 +118,7 @@ impl World {
                 // It dies after it has made up its mind, and before that is recorded.
                 self.secs += self.random.u64(0..400);
                 let now = self.now();
-                drop(self.engine.tick(None, now));
+                self.engine.tick(now);
                 self.crash();
             }
             _ => self.tick(),
@@ -151,7 +161,20 @@ impl World {
 
     fn tick(&mut self) {
         let now = self.now();
-        let output = self.engine.tick(None, now);
+        self.engine.tick(now);
+        let mut notices = Vec::new();
+        for Route { receiver, .. } in &self.routes {
+            let most = [None, Some(self.random.usize(1..4))][self.random.usize(0..2)];
+            let size = Size { names: None, most };
+            let mut failed = false;
+            while !failed && let Some(composed) = self.engine.next(receiver, Pick::Urgent, size, None, now) {
+                let (outcome, arrived) = outcome(&mut self.random, self.failing);
+                failed = matches!(outcome, Outcome::Failed { .. } | Outcome::Untried);
+                self.engine.settle(receiver, &composed.message.id, &outcome, now);
+                notices.push((composed.notice, outcome, arrived));
+            }
+        }
+        let output = self.engine.take_output();
         self.kept.record(&output);
         for alert in self.engine.state.alerts() {
             if let Some(event) = alert.event() {
@@ -166,8 +189,8 @@ impl World {
                 }
             }
         }
-        for notice in output.notices {
-            self.receive(&notice);
+        for (notice, outcome, arrived) in notices {
+            self.receive(&notice, &outcome, arrived);
         }
         for Reread { users, .. } in output.reread {
             if self.random.bool() {
@@ -203,23 +226,40 @@ impl World {
         }
     }
 
-    fn receive(&mut self, notice: &Notice) {
+    fn receive(&mut self, notice: &Notice, outcome: &Outcome, arrived: bool) {
         self.notices += 1;
         assert!(!notice.alerts.is_empty());
-        let believed = self.believed.entry(notice.receiver.clone()).or_default();
+        let receiver = &notice.receiver;
+        let believed = self.believed.entry(receiver.clone()).or_default();
         for alert in &notice.alerts {
             let label = |name: &str| alert.labels.get(name).cloned().unwrap_or_default();
             let key = (label("alertname"), label("subject"), label("step"));
-            if alert.status == NoticeStatus::Resolved {
-                assert!(believed.remove(&key).is_some(), "{key:?} ended and was never told");
-                continue;
-            }
-            if key.0.starts_with("ProxymeterUser") {
+            let of_receiver = (receiver.clone(), key.clone());
+            let fires = alert.status == NoticeStatus::Firing;
+            assert!(fires || self.perhaps.contains(&of_receiver), "{key:?} ended and was never told");
+            if fires && key.0.starts_with("ProxymeterUser") {
                 let event = (key.clone(), self.began_in[&alert.event]);
                 let known = self.events.entry(event).or_insert_with(|| alert.event.clone());
                 assert_eq!(*known, alert.event, "{key:?} was sent twice in one period");
             }
-            believed.insert(key, alert.event.clone());
+            if fires && (arrived || matches!(outcome, Outcome::Failed { may_have_arrived: true, .. })) {
+                self.perhaps.insert(of_receiver.clone());
+            }
+            if arrived && fires {
+                believed.insert(key, alert.event.clone());
+            } else if arrived {
+                believed.remove(&key);
+            }
+            match outcome {
+                Outcome::GivenUp => drop(self.lost.insert(of_receiver)),
+                Outcome::Taken => {
+                    self.lost.remove(&of_receiver);
+                    if !fires {
+                        self.perhaps.remove(&of_receiver);
+                    }
+                }
+                Outcome::Failed { .. } | Outcome::Untried => {}
+            }
         }
     }
 
@@ -257,6 +297,7 @@ impl World {
 
     /// Polls in peace for long enough, and compares.
     fn settle(&mut self) {
+        self.failing = 0;
         for _ in 0..30 {
             self.secs += 30;
             self.poll();
@@ -280,7 +321,8 @@ impl World {
         }
         for route in &self.routes {
             let believed = self.believed.entry(route.receiver.clone()).or_default();
-            for key in believed.keys() {
+            let lost = |key: &Key| self.lost.contains(&(route.receiver.clone(), key.clone()));
+            for key in believed.keys().filter(|key| !lost(key)) {
                 assert!(firing.contains_key(key), "{} was not told that {key:?} ended", route.receiver);
             }
             for alert in alerts.iter().filter(|alert| alert.severity >= route.min_severity) {
@@ -291,10 +333,24 @@ impl World {
                 });
                 // Its group may have been notified just before.
                 let young = now.since(alert.active_since) < Duration::from_secs(600);
-                let notified = tighter || young || believed.contains_key(&key);
+                let notified = tighter || young || lost(&key) || believed.contains_key(&key);
                 assert!(notified, "{} was not notified of {key:?}", route.receiver);
             }
         }
+    }
+}
+
+/// What becomes of a notice, and whether it arrives.
+fn outcome(random: &mut fastrand::Rng, failing: u8) -> (Outcome, bool) {
+    if random.u8(0..100) >= failing {
+        return (Outcome::Taken, true);
+    }
+    let failed = |may_have_arrived| Outcome::Failed { may_have_arrived, done: Vec::new() };
+    match random.u8(0..8) {
+        0..3 => (failed(true), random.bool()),
+        3..6 => (failed(false), false),
+        6 => (Outcome::Untried, false),
+        _ => (Outcome::GivenUp, false),
     }
 }
 

@@ -1,0 +1,317 @@
+//! The state of one receiver: what it was given, how it took that, and when it may be tried again.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::sync::{mpsc, watch};
+use tracing::{error, warn};
+
+use super::{backoff, worker::Letter};
+use crate::{
+    alert::group::{Pick, Size},
+    model::{Moment, Notice, ReceiverTrouble, Timestamp},
+    notify::{Health, Retry, SendError, SendReason},
+    store::{LastFailure, Message, ReceiverState},
+    telemetry::Telemetry,
+};
+
+/// How long a notification is kept for sending.
+pub(super) const LIFE: Duration = Duration::from_secs(72 * 60 * 60);
+/// After this time, a receiver that refused a message as too large is sent whole ones again.
+const SIZE_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long notifications that were given up cause an alert.
+const LATELY: Duration = Duration::from_secs(60 * 60);
+
+/// The way to a receiver.
+#[derive(Debug)]
+pub struct Link {
+    pub receiver: String,
+    pub to: Way,
+    /// A few bits of a digest of the receiver's configuration. A receiver that refused everything is only retried when
+    /// this changes.
+    pub config: u16,
+}
+
+/// How a receiver gets its notifications.
+#[derive(Debug)]
+pub enum Way {
+    /// From a worker with this number, one message at a time. See [`Size::names`] for `names`.
+    Messages { letters: mpsc::Sender<Vec<Letter>>, worker: u64, names: Option<usize> },
+    /// It is posted everything that fires. The number grows with each new alert.
+    Posts { changed: watch::Sender<u64> },
+}
+
+/// A message that the alerts do not lead to: of another version, or sent again by hand. It is sent as it is.
+#[derive(Debug)]
+pub(super) struct Foreign {
+    pub(super) message: Message,
+    pub(super) notice: Arc<Notice>,
+    pub(super) since: Moment,
+    pub(super) attempts: u32,
+}
+
+impl Foreign {
+    pub(super) fn is_one(&self, pick: Pick) -> bool {
+        match pick {
+            Pick::Urgent => true,
+            Pick::Older(limit) => self.since.uptime <= limit,
+            Pick::OlderAndTried(limit) => self.since.uptime <= limit && self.attempts > 0,
+        }
+    }
+}
+
+/// A message that a worker has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Given {
+    pub(super) worker: u64,
+    /// How many alerts it names.
+    pub(super) names: usize,
+}
+
+/// The state of one receiver.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) link: Link,
+    pub(super) state: ReceiverState,
+    /// `state` has changed since it was recorded.
+    pub(super) dirty: bool,
+    /// The uptime before which the receiver is not tried.
+    pub(super) due: Duration,
+    pub(super) failing_since: Option<Moment>,
+    /// Its worker has nothing to do.
+    pub(super) free: bool,
+    /// The messages that workers have, by id.
+    pub(super) given: HashMap<String, Given>,
+    pub(super) foreign: VecDeque<Foreign>,
+    /// Those of `foreign` that the worker has.
+    pub(super) foreign_given: HashMap<String, Foreign>,
+    /// The uptime when it was last given something.
+    pub(super) served: Duration,
+}
+
+impl Line {
+    pub(super) fn new(link: Link, mut state: ReceiverState, now: Moment) -> Self {
+        let mut dirty = false;
+        if state.config != link.config {
+            state = ReceiverState {
+                failures: 0,
+                next_attempt: None,
+                disabled: false,
+                refused: false,
+                most: None,
+                most_since: None,
+                config: link.config,
+                ..state
+            };
+            dirty = true;
+        }
+        let wait = state.next_attempt.map_or(Duration::ZERO, |next| next.since(now.wall));
+        Line {
+            // A longer wait was computed by a clock that was ahead.
+            due: now.uptime + wait.min(backoff::longest()),
+            failing_since: state.failing_since.map(|since| Moment::restored(since, now)),
+            link,
+            state,
+            dirty,
+            free: true,
+            given: HashMap::new(),
+            foreign: VecDeque::new(),
+            foreign_given: HashMap::new(),
+            served: Duration::ZERO,
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.link.receiver
+    }
+
+    /// Whether it may be given messages.
+    pub(super) fn may_be_tried(&self, now: Moment) -> bool {
+        self.free
+            && !self.state.disabled
+            && self.due <= now.uptime
+            && matches!(self.link.to, Way::Messages { .. })
+    }
+
+    /// The number of its present worker.
+    pub(super) fn worker(&self) -> Option<u64> {
+        match self.link.to {
+            Way::Messages { worker, .. } => Some(worker),
+            Way::Posts { .. } => None,
+        }
+    }
+
+    /// The uptime of the next attempt, if there is anything to send; absent while one goes on.
+    pub(super) fn next_attempt(&self) -> Option<Duration> {
+        (self.free && !self.state.disabled).then_some(self.due)
+    }
+
+    /// A message for the worker.
+    pub(super) fn give(&mut self, notice: Arc<Notice>, done: Vec<String>) -> Letter {
+        let names = notice.named.or(self.size().names).unwrap_or(usize::MAX).min(notice.alerts.len());
+        let given = Given { worker: self.worker().unwrap_or_default(), names };
+        self.given.insert(notice.id.clone(), given);
+        Letter { notice, done }
+    }
+
+    /// The first of the messages that are sent as they are.
+    pub(super) fn give_foreign(&mut self) -> Option<Letter> {
+        let foreign = self.foreign.pop_front()?;
+        let letter = self.give(Arc::clone(&foreign.notice), foreign.message.done.clone());
+        self.foreign_given.insert(foreign.message.id.clone(), foreign);
+        Some(letter)
+    }
+
+    /// Notes that a message is given up.
+    pub(super) fn give_up(&mut self, id: &str, why: &str, telemetry: &Telemetry, now: Moment) {
+        error!(receiver = self.name(), id, "notification given up: {why}");
+        self.count_given_up(1, telemetry, now);
+        // Its size was not why, or the rest can be as large again.
+        (self.state.most, self.state.most_since) = (None, None);
+    }
+
+    /// Counts what was given up, for the metric and for the alert about it.
+    pub(super) fn count_given_up(&mut self, count: u64, telemetry: &Telemetry, now: Moment) {
+        telemetry.notifications_abandoned(self.name(), count);
+        self.state.given_up = self.given_up_lately(now).saturating_add(count);
+        self.state.given_up_at = Some(now.wall);
+        self.dirty = true;
+    }
+
+    pub(super) fn size(&self) -> Size {
+        let names = match self.link.to {
+            Way::Messages { names, .. } => names,
+            Way::Posts { .. } => None,
+        };
+        Size { names, most: self.state.most }
+    }
+
+    /// What is given up as too old: after three days without a delivery everything that has waited as long, and
+    /// otherwise what the receiver failed to take while it took others.
+    pub(super) fn too_old(&self, now: Moment) -> Pick {
+        let limit = now.uptime.saturating_sub(LIFE);
+        let failing = self.failing_since.map(|since| now.since(since));
+        // After a long absence it is tried once more before that.
+        let waits = self.state.disabled || self.due > now.uptime;
+        if waits && failing.is_some_and(|failing| failing >= LIFE) {
+            Pick::Older(limit)
+        } else {
+            Pick::OlderAndTried(limit)
+        }
+    }
+
+    /// Lets go of its worker or poster.
+    pub(super) fn close(&mut self) {
+        match &mut self.link.to {
+            Way::Messages { letters, .. } => *letters = mpsc::channel(1).0,
+            Way::Posts { changed } => *changed = watch::Sender::new(0),
+        }
+    }
+
+    pub(super) fn succeeded(&mut self, now: Moment) {
+        let ReceiverState { config, most, most_since, given_up, given_up_at, .. } = self.state;
+        let kept = most_since.is_some_and(|since| now.wall.since(since) < SIZE_KEPT);
+        self.state = ReceiverState {
+            last_success: Some(now.wall),
+            config,
+            most: most.filter(|_| kept),
+            most_since: most_since.filter(|_| kept),
+            given_up,
+            given_up_at,
+            ..ReceiverState::default()
+        };
+        (self.due, self.failing_since, self.dirty) = (now.uptime, None, true);
+    }
+
+    /// A message that named so many alerts is too large.
+    pub(super) fn refused_size(&mut self, named: usize, now: Moment) {
+        let most = (named / 2).max(1);
+        self.state.most = Some(most);
+        self.state.most_since = Some(now.wall);
+        self.dirty = true;
+        warn!(receiver = self.name(), named, most, "a message was refused as too large; it is sent in parts");
+    }
+
+    /// An attempt failed. Decides when to try the receiver again.
+    pub(super) fn failed(&mut self, err: &SendError, now: Moment) {
+        self.dirty = true;
+        self.failing_since.get_or_insert(now);
+        self.state.failing_since.get_or_insert(now.wall);
+        let (reason, detail) = (err.reason.label(), &err.detail);
+        self.state.last_failure = Some(LastFailure { reason: reason.to_owned(), detail: detail.clone() });
+        // One that refuses even a part of a message may refuse all.
+        if matches!(err.retry, Retry::Never | Retry::Smaller) && self.state.most.is_none() {
+            return;
+        }
+        self.state.refused =
+            matches!(err.retry, Retry::Refused | Retry::Disabled) || err.reason == SendReason::Auth;
+        let failures = self.state.failures.saturating_add(1);
+        if matches!(self.link.to, Way::Posts { .. }) {
+            // It is posted to on its poster's own timer, which logs how that goes.
+            self.state.failures = failures;
+            return;
+        }
+        let receiver = self.name();
+        if err.retry == Retry::Disabled {
+            error!(
+                receiver,
+                reason,
+                "notification not delivered, and none will be until the configuration changes: {detail}"
+            );
+            self.state.disabled = true;
+            return;
+        }
+        let usual = backoff::delay(failures);
+        let wait = match err.retry {
+            Retry::NotBefore(asked) => usual.max(asked).min(backoff::longest()),
+            _ => usual,
+        };
+        warn!(
+            receiver,
+            reason,
+            failures,
+            retry_in_seconds = wait.as_secs(),
+            "notification not delivered: {detail}"
+        );
+        self.state.failures = failures;
+        self.due = now.uptime + wait;
+        self.state.next_attempt = Some(now.wall.saturating_add(wait));
+    }
+
+    /// How many notifications were given up, until an hour after the last one.
+    fn given_up_lately(&self, now: Moment) -> u64 {
+        let lately = self.state.given_up_at.is_some_and(|at| now.wall.since(at) < LATELY);
+        if lately { self.state.given_up } else { 0 }
+    }
+
+    /// `oldest` is since when the oldest that waits for it does.
+    pub(super) fn trouble(&self, oldest: Option<Moment>, now: Moment) -> ReceiverTrouble {
+        let cause =
+            self.state.last_failure.as_ref().map_or_else(String::new, |failure| failure.detail.clone());
+        ReceiverTrouble {
+            failing_since: later(self.state.failing_since, oldest.map(|oldest| oldest.wall)),
+            waits: oldest.is_some(),
+            refuses: self.state.refused,
+            given_up: self.given_up_lately(now),
+            cause,
+        }
+    }
+
+    pub(super) fn health(&self, oldest_pending: Option<Moment>, now: Moment) -> Health {
+        // Without anything to send, it is not known to fail still.
+        let fails = oldest_pending.is_some() || self.given_up_lately(now) > 0;
+        let since = self.failing_since.filter(|_| fails).map(|since| {
+            std::cmp::max_by_key(since, oldest_pending.unwrap_or(since), |moment| moment.uptime)
+        });
+        Health { failing_since: since, oldest_pending }
+    }
+}
+
+/// A failure counts from when there was something to send.
+fn later(failing: Option<Timestamp>, oldest: Option<Timestamp>) -> Option<Timestamp> {
+    failing.map(|failing| oldest.map_or(failing, |oldest| failing.max(oldest)))
+}

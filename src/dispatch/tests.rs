@@ -1,0 +1,11 @@
+//! What receivers get, in paused time: days take no time.
+
+mod attempts;
+mod bench;
+mod fallback;
+mod perhaps;
+mod reloads;
+mod restarts;
+mod rounds;
+mod sizes;
+mod walk;
