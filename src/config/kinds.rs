@@ -8,6 +8,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::alert::config::AlertingConfig;
+use crate::notify::alertmanager::config::AlertmanagerConfig;
 use crate::notify::email::config::EmailConfig;
 use crate::notify::webhook::config::WebhookConfig;
 use crate::poll::config::PollConfig;
@@ -18,7 +19,7 @@ use crate::upstream::xui::config::XuiConfig;
 use super::cost::CostConfig;
 use super::names::{self, Names};
 use super::poll;
-use super::receivers::{email, webhook};
+use super::receivers::{alertmanager, email, webhook};
 use super::shape::{Key, Shape, Show};
 use super::table::Table;
 use super::targets::{cliproxy, marzban, xui};
@@ -60,7 +61,12 @@ const CLIPROXY: Kind<ReadTarget> = Kind {
     },
 };
 
-const RECEIVERS: [Kind<ReadReceiver>; 2] = [EMAIL, WEBHOOK];
+const RECEIVERS: [Kind<ReadReceiver>; 3] = [ALERTMANAGER, EMAIL, WEBHOOK];
+const ALERTMANAGER: Kind<ReadReceiver> = Kind {
+    word: "alertmanager",
+    shape: &alertmanager::SHAPE,
+    read: |table| alertmanager::read(table).map(ReceiverKind::Alertmanager),
+};
 const EMAIL: Kind<ReadReceiver> =
     Kind { word: "email", shape: &email::SHAPE, read: |table| email::read(table).map(ReceiverKind::Email) };
 const WEBHOOK: Kind<ReadReceiver> = Kind {
@@ -103,6 +109,7 @@ pub struct ReceiverTable {
 /// The kinds of receivers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ReceiverKind {
+    Alertmanager(AlertmanagerConfig),
     Email(EmailConfig),
     Webhook(WebhookConfig),
 }
@@ -157,9 +164,10 @@ impl Target {
 }
 
 impl ReceiverKind {
-    /// The word that heads its tables: `email` or `webhook`.
+    /// The word that heads its tables: `alertmanager`, `email` or `webhook`.
     pub fn word(&self) -> &'static str {
         match self {
+            ReceiverKind::Alertmanager(_) => ALERTMANAGER.word,
             ReceiverKind::Email(_) => EMAIL.word,
             ReceiverKind::Webhook(_) => WEBHOOK.word,
         }
@@ -170,6 +178,7 @@ impl ReceiverTable {
     /// The certificates and keys that it names. The content of secret files is in the configuration itself.
     pub fn files(&self) -> Vec<&Path> {
         match &self.kind {
+            ReceiverKind::Alertmanager(alertmanager) => alertmanager.tls.files().collect(),
             ReceiverKind::Email(email) => email.ca_file.iter().map(PathBuf::as_path).collect(),
             ReceiverKind::Webhook(webhook) => webhook.tls.files().collect(),
         }
@@ -178,6 +187,7 @@ impl ReceiverTable {
     /// What is allowed but probably not meant, a sentence each.
     pub(super) fn warnings(&self) -> Vec<String> {
         match &self.kind {
+            ReceiverKind::Alertmanager(alertmanager) => alertmanager::warnings(&self.name, alertmanager),
             ReceiverKind::Email(_) => Vec::new(),
             ReceiverKind::Webhook(webhook) => webhook::warnings(&self.name, webhook),
         }

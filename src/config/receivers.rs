@@ -1,6 +1,8 @@
 //! The tables of receivers, a file for each kind, and what they have in common.
 
+pub(super) mod alertmanager;
 pub(super) mod email;
+mod http;
 pub(super) mod webhook;
 
 use std::time::Duration;
@@ -42,13 +44,14 @@ fn read_common(table: &mut Table<'_, '_>) -> ReceiverConfig {
 
 /// Takes `timeout`, the limit of one exchange.
 pub(super) fn take_timeout(table: &mut Table<'_, '_>, default: Duration) -> Duration {
-    let timeout = table.take("timeout", |value| {
-        let timeout = above_zero(value)?;
-        if timeout > LONGEST_TIMEOUT {
-            let (seen, longest) = (format_duration(timeout), format_duration(LONGEST_TIMEOUT));
-            return Err(format!("{seen} is too long; write at most \"{longest}\""));
-        }
-        Ok(timeout)
-    });
+    let timeout = table.take("timeout", |value| at_most(LONGEST_TIMEOUT, above_zero(value)?));
     timeout.value().unwrap_or(default)
+}
+
+fn at_most(longest: Duration, duration: Duration) -> Result<Duration, String> {
+    if duration > longest {
+        let (seen, longest) = (format_duration(duration), format_duration(longest));
+        return Err(format!("{seen} is too long; write at most \"{longest}\""));
+    }
+    Ok(duration)
 }

@@ -5,6 +5,7 @@ mod common;
 
 mod access;
 mod access_changes;
+mod alertmanager;
 mod alerts_reference;
 mod cliproxy;
 mod config;

@@ -8,22 +8,22 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use minijinja::Environment;
-use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
 use toml::de::DeValue;
 
 use crate::config::alerting::GROUPING;
 use crate::config::shape::{
     Key, Shape,
-    Show::{self, Hidden, If, Number, Origin},
+    Show::{Hidden, If, Number, Origin},
 };
 use crate::config::table::{Field, Placed, Table};
 use crate::config::urls::{check_address, check_proxy, is_http};
 use crate::config::values::{choice, is_choice, kind, path, text, whole};
 use crate::config::{secrets, tls};
-use crate::http::options::is_loopback;
-use crate::notify::webhook::config::{Authorization, WebhookConfig, WebhookFormat};
+use crate::notify::webhook::config::{WebhookConfig, WebhookFormat};
 use crate::secret::Secret;
+
+use super::http;
 
 const KEYS: &[Key] = &[
     ("url", Origin),
@@ -39,18 +39,9 @@ const KEYS: &[Key] = &[
     ("old_secret_file", Hidden),
     ("github_secret", Hidden),
     ("github_secret_file", Hidden),
-    ("bearer_token", Hidden),
-    ("bearer_token_file", Hidden),
-    ("username", Hidden),
-    ("password", Hidden),
-    ("password_file", Hidden),
-    ("headers", Hidden),
-    ("proxy", Origin),
-    ("proxy_file", Hidden),
-    ("tls", Show::Table(&tls::SHAPE)),
 ];
 pub(in crate::config) const SHAPE: Shape =
-    Shape { title: "[webhook.NAME]", keys: &[KEYS, super::KEYS, GROUPING] };
+    Shape { title: "[webhook.NAME]", keys: &[KEYS, http::KEYS, super::KEYS, GROUPING] };
 
 #[derive(Clone, Copy, PartialEq)]
 enum Format {
@@ -62,17 +53,17 @@ const FORMATS: [(&str, Format); 2] = [("alertmanager", Format::Alertmanager), ("
 /// For the whole exchange. Standard Webhooks recommends 15 to 30 seconds.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Headers that every message has already.
-const OWN_HEADERS: [&str; 9] = [
-    "connection",
-    "content-length",
-    "content-type",
-    "host",
-    "transfer-encoding",
-    "webhook-id",
-    "webhook-signature",
-    "webhook-timestamp",
-    "x-hub-signature-256",
+/// Headers that every message has already, and what to write instead.
+const OWN_HEADERS: &[(&str, &str)] = &[
+    ("connection", "leave it out"),
+    ("content-length", "leave it out"),
+    ("content-type", "write content_type"),
+    ("host", "leave it out"),
+    ("transfer-encoding", "leave it out"),
+    ("webhook-id", "leave it out"),
+    ("webhook-signature", "leave it out"),
+    ("webhook-timestamp", "leave it out"),
+    ("x-hub-signature-256", "leave it out"),
 ];
 
 pub(in crate::config) fn read(mut table: Table<'_, '_>) -> Option<WebhookConfig> {
@@ -86,8 +77,8 @@ pub(in crate::config) fn read(mut table: Table<'_, '_>) -> Option<WebhookConfig>
     let max_alerts = table.take("max_alerts", |value| whole(value, 0));
     let secrets = read_secrets(&mut table);
     let github_secret = secrets::take(&mut table, "github_secret");
-    let authorization = read_authorization(&mut table);
-    let headers = read_headers(&mut table, authorization.as_ref());
+    let authorization = http::read_authorization(&mut table);
+    let headers = http::read_headers(&mut table, OWN_HEADERS, authorization.as_ref());
     let proxy = secrets::take_checked(&mut table, "proxy", check_proxy);
     let timeout = super::take_timeout(&mut table, DEFAULT_TIMEOUT);
     let common = super::read_common(&mut table);
@@ -108,48 +99,14 @@ pub(in crate::config) fn read(mut table: Table<'_, '_>) -> Option<WebhookConfig>
 
 /// What is allowed but probably not meant, a sentence each.
 pub(in crate::config) fn warnings(name: &str, webhook: &WebhookConfig) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if webhook.tls.insecure_skip_verify {
-        warnings.push(format!(
-            "webhook.{name}: insecure_skip_verify lets anyone between here and the receiver read all messages; \
-             write pin_sha256 or ca_file instead"
-        ));
-    }
-    if let Some(exposed) = exposed(webhook) {
-        warnings.push(format!(
-            "webhook.{name}: {exposed} the network unencrypted, as the URL starts with http://"
-        ));
-    }
-    warnings
-}
-
-/// What a webhook sends in the clear and should not, as the beginning of a sentence.
-fn exposed(webhook: &WebhookConfig) -> Option<&'static str> {
-    let url = Url::parse(webhook.url.expose()).ok()?;
-    if url.scheme() != "http" || is_loopback(url.host_str().unwrap_or_default()) {
-        return None;
-    }
-    match &webhook.authorization {
-        Some(Authorization::Bearer(_)) => Some("its bearer token crosses"),
-        Some(Authorization::Basic { .. }) => Some("its password crosses"),
-        None if !webhook.headers.is_empty() => Some("its headers cross"),
-        None if !webhook.secrets.is_empty() || webhook.github_secret.is_some() => {
-            Some("what it signs crosses")
-        }
-        None => None,
-    }
+    let signs = !webhook.secrets.is_empty() || webhook.github_secret.is_some();
+    let exposed = http::exposed(webhook.authorization.as_ref(), &webhook.headers)
+        .or(signs.then_some("what it signs crosses"));
+    http::warnings(&format!("webhook.{name}"), [&webhook.url], &webhook.tls, exposed)
 }
 
 fn check_url(text: &str) -> Result<(), String> {
-    let url = check_address(text, "\"https://hooks.example.com/proxymeter\"")?;
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(
-            "a URL with a user name or password in it; leave out all up to the @, and write username and \
-                    password_file"
-                .to_owned(),
-        );
-    }
-    Ok(())
+    check_address(text, "\"https://hooks.example.com/proxymeter\"").and_then(|url| http::check_user(&url))
 }
 
 fn read_format(table: &mut Table<'_, '_>) -> Option<WebhookFormat> {
@@ -253,75 +210,4 @@ fn check_signing_secret(secret: &str) -> Result<(), String> {
         Some(_) => Err("no base64 after whsec_; write the secret as the receiver shows it".to_owned()),
         None => Ok(()),
     }
-}
-
-fn read_authorization(table: &mut Table<'_, '_>) -> Option<Authorization> {
-    let bearer = secrets::take(table, "bearer_token");
-    let username = table.take("username", |value| {
-        let username = text(value)?;
-        if username.contains(':') {
-            return Err(
-                "a user name with a colon, which basic authentication cannot carry; write one without"
-                    .to_owned(),
-            );
-        }
-        Ok(username)
-    });
-    let password = secrets::take(table, "password");
-    match (bearer, username, password) {
-        (Field::Given(bearer), Field::Absent, Field::Absent) => Some(Authorization::Bearer(bearer.value)),
-        (Field::Absent, Field::Given(username), Field::Given(password)) => {
-            Some(Authorization::Basic { username: username.value, password: password.value })
-        }
-        (Field::Given(bearer), ..) => {
-            let text = "cannot be combined with a username or password; keep one way to log in";
-            table.reading.refuse(&bearer.place, text);
-            None
-        }
-        (Field::Absent, Field::Given(_), Field::Absent) => {
-            let variable = secrets::variable(&table.place.below("password"));
-            table.refuse(
-                "password",
-                format!("missing beside username; write password_file or password, or set {variable}"),
-            );
-            None
-        }
-        (Field::Absent, Field::Absent, Field::Given(_)) => {
-            table.refuse("username", "missing beside the password; write the name to log in with");
-            None
-        }
-        // There is none, or a part of it is refused already.
-        (..) => None,
-    }
-}
-
-fn read_headers(table: &mut Table<'_, '_>, authorization: Option<&Authorization>) -> Vec<(String, Secret)> {
-    let reading = table.reading;
-    let mut headers: Vec<(String, Secret)> = Vec::new();
-    for entry in table.free_section("headers") {
-        let header = HeaderName::try_from(&entry.name).map(|name| name.as_str().to_owned());
-        let fault = match &header {
-            Err(_) => Some("not a header's name; write one such as X-Team".to_owned()),
-            Ok(header) if OWN_HEADERS.contains(&header.as_str()) => {
-                let advice = match header.as_str() {
-                    "content-type" => "write content_type",
-                    _ => "leave it out",
-                };
-                Some(format!("a header that every message has already; {advice}"))
-            }
-            Ok(header) if header == "authorization" && authorization.is_some() => {
-                Some("cannot be combined with another way to log in; keep one".to_owned())
-            }
-            Ok(header) if headers.iter().any(|(other, _)| other == header) => {
-                Some("a header that is listed twice, as case makes no difference; write it once".to_owned())
-            }
-            Ok(_) => None,
-        };
-        if let Some(fault) = fault {
-            reading.refuse(&entry.place, fault);
-        }
-        let Some(value) = secrets::of_value(reading, entry.value) else { continue };
-        headers.extend(header.ok().map(|header| (header, value.value)));
-    }
-    headers
 }

@@ -112,6 +112,15 @@ password = "canary-hook-password"
 url = "https://hooks.example.com"
 username = "canary-hook-user-too"
 password_file = "canary-hook-password-file"
+[alertmanager.pair]
+urls = ["https://am.example.com/canary-am-path", "https://am.example.com:9094"]
+bearer_token = "canary-am-token"
+headers = { X-Canary-Am = "canary-am-header" }
+proxy = "http://canary-proxy-user:canary-am-proxy-password@127.0.0.1:3128"
+[alertmanager.am-by-file]
+urls = "http://127.0.0.1:9093"
+username = "canary-am-user"
+password_file = "canary-am-password-file"
 [alert.user_expiry]
 subjects = ["canary-subject-*"]
 exclude = ["canary-excluded-*"]
@@ -173,6 +182,7 @@ fn no_text_of_the_operators_own_is_shown() {
         "url = \"http://198.51.100.7\"\napi_key = \"<hidden>\"\n",
         "smarthost = \"smtp.example.com:587\"\n",
         "url = \"https://hooks.example.com/<hidden>\"\n",
+        "urls = [\"https://am.example.com/<hidden>\", \"https://am.example.com:9094\"]\n",
         "proxy = \"<hidden>\"\n",
         "headers = \"<hidden>\"\n",
         "[mute.night.matchers]\nalertname = \"<hidden>\"\ntarget = \"home\"\n",

@@ -1,0 +1,147 @@
+//! What the receivers that are reached by HTTP have in common: the login, headers, and how they are reached.
+
+use reqwest::Url;
+use reqwest::header::HeaderName;
+
+use crate::config::shape::{
+    Key,
+    Show::{self, Hidden, Origin},
+};
+use crate::config::table::{Field, Table};
+use crate::config::values::text;
+use crate::config::{secrets, tls};
+use crate::http::options::{TlsOptions, is_loopback};
+use crate::notify::webhook::config::Authorization;
+use crate::secret::Secret;
+
+pub(super) const KEYS: &[Key] = &[
+    ("bearer_token", Hidden),
+    ("bearer_token_file", Hidden),
+    ("username", Hidden),
+    ("password", Hidden),
+    ("password_file", Hidden),
+    ("headers", Hidden),
+    ("proxy", Origin),
+    ("proxy_file", Hidden),
+    ("tls", Show::Table(&tls::SHAPE)),
+];
+
+/// Refuses a URL that contains the login.
+pub(super) fn check_user(url: &Url) -> Result<(), String> {
+    if url.username().is_empty() && url.password().is_none() {
+        return Ok(());
+    }
+    Err("a URL with a user name or password in it; leave out all up to the @, and write username and password_file"
+        .to_owned())
+}
+
+pub(super) fn read_authorization(table: &mut Table<'_, '_>) -> Option<Authorization> {
+    let bearer = secrets::take(table, "bearer_token");
+    let username = table.take("username", |value| {
+        let username = text(value)?;
+        if username.contains(':') {
+            return Err(
+                "a user name with a colon, which basic authentication cannot carry; write one without"
+                    .to_owned(),
+            );
+        }
+        Ok(username)
+    });
+    let password = secrets::take(table, "password");
+    match (bearer, username, password) {
+        (Field::Given(bearer), Field::Absent, Field::Absent) => Some(Authorization::Bearer(bearer.value)),
+        (Field::Absent, Field::Given(username), Field::Given(password)) => {
+            Some(Authorization::Basic { username: username.value, password: password.value })
+        }
+        (Field::Given(bearer), ..) => {
+            let text = "cannot be combined with a username or password; keep one way to log in";
+            table.reading.refuse(&bearer.place, text);
+            None
+        }
+        (Field::Absent, Field::Given(_), Field::Absent) => {
+            let variable = secrets::variable(&table.place.below("password"));
+            table.refuse(
+                "password",
+                format!("missing beside username; write password_file or password, or set {variable}"),
+            );
+            None
+        }
+        (Field::Absent, Field::Absent, Field::Given(_)) => {
+            table.refuse("username", "missing beside the password; write the name to log in with");
+            None
+        }
+        // There is none, or a part of it is refused already.
+        (..) => None,
+    }
+}
+
+/// Takes `headers`. `own` are those that every message has already, and what to write instead of each.
+pub(super) fn read_headers(
+    table: &mut Table<'_, '_>,
+    own: &[(&str, &str)],
+    authorization: Option<&Authorization>,
+) -> Vec<(String, Secret)> {
+    let reading = table.reading;
+    let mut headers: Vec<(String, Secret)> = Vec::new();
+    for entry in table.free_section("headers") {
+        let header = HeaderName::try_from(&entry.name).map(|name| name.as_str().to_owned());
+        let advice = header.as_ref().ok().and_then(|header| own.iter().find(|(name, _)| header == name));
+        let fault = match &header {
+            Err(_) => Some("not a header's name; write one such as X-Team".to_owned()),
+            Ok(_) if let Some((_, advice)) = advice => {
+                Some(format!("a header that every message has already; {advice}"))
+            }
+            Ok(header) if header == "authorization" && authorization.is_some() => {
+                Some("cannot be combined with another way to log in; keep one".to_owned())
+            }
+            Ok(header) if headers.iter().any(|(other, _)| other == header) => {
+                Some("a header that is listed twice, as case makes no difference; write it once".to_owned())
+            }
+            Ok(_) => None,
+        };
+        if let Some(fault) = fault {
+            reading.refuse(&entry.place, fault);
+        }
+        let Some(value) = secrets::of_value(reading, entry.value) else { continue };
+        headers.extend(header.ok().map(|header| (header, value.value)));
+    }
+    headers
+}
+
+/// What a login or headers send in the clear over HTTP, as the beginning of a sentence.
+pub(super) fn exposed(
+    authorization: Option<&Authorization>,
+    headers: &[(String, Secret)],
+) -> Option<&'static str> {
+    match authorization {
+        Some(Authorization::Bearer(_)) => Some("its bearer token crosses"),
+        Some(Authorization::Basic { .. }) => Some("its password crosses"),
+        None => (!headers.is_empty()).then_some("its headers cross"),
+    }
+}
+
+/// What is allowed but probably not meant, a sentence each. `exposed` is what must not be sent in the clear.
+pub(super) fn warnings<'u>(
+    table: &str,
+    urls: impl IntoIterator<Item = &'u Secret>,
+    tls: &TlsOptions,
+    exposed: Option<&str>,
+) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if tls.insecure_skip_verify {
+        warnings.push(format!(
+            "{table}: insecure_skip_verify lets anyone between here and the receiver read all messages; \
+             write pin_sha256 or ca_file instead"
+        ));
+    }
+    let is_clear = |url: &Secret| {
+        let url = Url::parse(url.expose());
+        url.is_ok_and(|url| url.scheme() == "http" && !is_loopback(url.host_str().unwrap_or_default()))
+    };
+    if let Some(exposed) = exposed
+        && urls.into_iter().any(is_clear)
+    {
+        warnings.push(format!("{table}: {exposed} the network unencrypted, as the URL starts with http://"));
+    }
+    warnings
+}

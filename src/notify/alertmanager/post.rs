@@ -1,0 +1,121 @@
+//! The body of a post, in version 2 of Alertmanager's API.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use serde::{Serialize, Serializer};
+
+use crate::{
+    model::{NoticeAlert, Timestamp},
+    notify::webhook::body::{fingerprint, rfc3339},
+};
+
+/// One alert of the list. Alertmanager refuses one that ends before it starts.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Post<'a> {
+    #[serde(serialize_with = "without_empty")]
+    labels: &'a BTreeMap<String, String>,
+    annotations: &'a BTreeMap<String, String>,
+    #[serde(serialize_with = "rfc3339")]
+    starts_at: Option<Timestamp>,
+    #[serde(serialize_with = "rfc3339")]
+    ends_at: Option<Timestamp>,
+    /// Alertmanager refuses one that is not a URI.
+    #[serde(rename = "generatorURL", skip_serializing_if = "str::is_empty")]
+    generator_url: &'a str,
+}
+
+/// Those that are firing end when they `last` this long without another post.
+pub(super) fn encode(
+    alerts: &[Arc<NoticeAlert>],
+    generator_url: &str,
+    now: Timestamp,
+    last: Duration,
+) -> serde_json::Result<Vec<u8>> {
+    let posts: Vec<_> = alerts
+        .iter()
+        .map(|alert| {
+            let (start, end) = span(alert, now, last);
+            Post {
+                labels: &alert.labels,
+                annotations: &alert.annotations,
+                starts_at: Some(start),
+                ends_at: Some(end),
+                generator_url,
+            }
+        })
+        .collect();
+    serde_json::to_vec(&posts)
+}
+
+/// From when to when an alert fires. Neither an alert that starts nor one that ended lies in the future, which happens
+/// when the clock was set back.
+fn span(alert: &NoticeAlert, now: Timestamp, last: Duration) -> (Timestamp, Timestamp) {
+    let start = alert.starts_at.min(now);
+    let end = match alert.ends_at {
+        Some(end) => end.clamp(start, now),
+        None => now.saturating_add(last),
+    };
+    (start, end)
+}
+
+/// The fingerprint by which Alertmanager knows an alert.
+pub(super) fn identity(alert: &NoticeAlert) -> u64 {
+    let labels = alert.labels.iter().filter(|(_, value)| !value.is_empty());
+    fingerprint(&labels.map(|(name, value)| (name.clone(), value.clone())).collect())
+}
+
+/// A label without a value is no label.
+fn without_empty<S: Serializer>(labels: &BTreeMap<String, String>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(labels.iter().filter(|(_, value)| !value.is_empty()))
+}
+
+/// How long an alert fires after it was posted last. Prometheus allows its resend interval four times, too.
+pub(super) fn lasts(resend: Duration) -> Duration {
+    4 * resend
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notify::alertmanager::testing::alert;
+
+    #[test]
+    fn a_list_of_alerts() {
+        let mut firing = alert("a", 100, None);
+        firing.labels.insert("empty".into(), String::new());
+        firing.annotations.insert("summary".into(), "Käse <b>".into());
+        let alerts = [Arc::new(firing), Arc::new(alert("b", 100, Some(160)))];
+        let now = Timestamp::from_millis(200_500);
+        let encode = |url| String::from_utf8(encode(&alerts, url, now, Duration::from_secs(240)).unwrap());
+        let expected = concat!(
+            r#"[{"labels":{"alertname":"Test","subject":"a"},"annotations":{"summary":"Käse <b>"},"#,
+            r#""startsAt":"1970-01-01T00:01:40Z","endsAt":"1970-01-01T00:07:20.5Z","#,
+            r#""generatorURL":"http://meter.example/x"},"#,
+            r#"{"labels":{"alertname":"Test","subject":"b"},"annotations":{},"#,
+            r#""startsAt":"1970-01-01T00:01:40Z","endsAt":"1970-01-01T00:02:40Z","#,
+            r#""generatorURL":"http://meter.example/x"}]"#
+        );
+        assert_eq!(encode("http://meter.example/x").unwrap(), expected);
+        assert!(!encode("").unwrap().contains("generatorURL"));
+        assert_eq!(super::encode(&[], "", now, Duration::ZERO).unwrap(), b"[]");
+    }
+
+    #[test]
+    fn no_alert_ends_before_it_starts_or_in_the_future() {
+        for (starts, ends, now, expected) in [
+            (100, None, 200, (100, 240)),
+            (100, Some(150), 200, (100, 150)),
+            (100, Some(100), 200, (100, 100)),
+            (100, Some(90), 200, (100, 100)),
+            // The clock was set back.
+            (100, None, 50, (50, 90)),
+            (100, Some(150), 120, (100, 120)),
+            (100, Some(150), 50, (50, 50)),
+        ] {
+            let alert = alert("a", starts, ends);
+            let (start, end) = span(&alert, Timestamp::from_secs(now), Duration::from_secs(40));
+            assert_eq!((start.as_secs(), end.as_secs()), expected, "{starts} {ends:?} {now}");
+        }
+    }
+}

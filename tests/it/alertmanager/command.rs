@@ -1,0 +1,46 @@
+//! `proxymeter test-notification` with an Alertmanager.
+
+use std::{fs, process::Command};
+
+use super::*;
+
+#[test]
+fn a_test_is_posted_to_each_replica_and_each_answer_is_printed() {
+    let down = closed_address();
+    for is_whole in [true, false] {
+        let (first, second) = (Fake::start(""), Fake::start("/am"));
+        let urls = if is_whole {
+            vec![first.url(), second.url()]
+        } else {
+            vec![first.url(), format!("http://{down}"), second.url()]
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("exporter.toml");
+        let text = format!(
+            "[marzban.home]\nurl = \"http://127.0.0.1:9\"\nusername = \"meter\"\npassword = \"secret\"\n\n\
+             [alertmanager.pair]\nurls = {urls:?}\npassword = \"{CANARY}\"\nusername = \"meter\"\n"
+        );
+        fs::write(&file, text).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_proxymeter"))
+            .args(["test-notification", "pair", "--log.level=debug"])
+            .arg(format!("--config.file={}", file.display()))
+            .output()
+            .unwrap();
+        let [out, err] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+        assert_eq!(output.status.code(), Some(if is_whole { 0 } else { 1 }), "{out}{err}");
+        for fake in [&first, &second] {
+            let url = fake.url();
+            let host = url.trim_start_matches("http://").trim_end_matches("/am");
+            assert!(out.contains(&format!("receiver pair accepted it: {host} answered 200")), "{out}");
+            let known = fake.alerts();
+            let test = &known["ProxymeterTest pair"];
+            // It ends by itself.
+            let wait = Duration::from_secs(5 * 60);
+            assert!(now().wall < test.ends && test.ends < now().wall.saturating_add(wait), "{test:?}");
+        }
+        if !is_whole {
+            assert!(err.contains(&format!("receiver pair did not accept it (connect): {down}: ")), "{err}");
+        }
+        assert_none("the output", &format!("{out}{err}"));
+    }
+}
