@@ -48,7 +48,9 @@ DASHBOARD = dashboard(
                 "config_last_reload_successful",
             ),
             whether(
-                "Database", "Whether the database is writable. If not, the exporter continues from memory.", "store_up"
+                "Database",
+                "Whether the database takes every change within 10 seconds. If not, the exporter continues from memory.",
+                "store_up",
             ),
             stat(
                 "Stale",
@@ -363,9 +365,18 @@ DASHBOARD = dashboard(
                 min=0,
             ),
             chart(
+                "Backlog of the database",
+                "Changes that wait for the disk. Those that are kept in memory because the database is not writable are "
+                "not counted.",
+                (8, 8),
+                "short",
+                line(own("store_backlog_changes"), WHICH),
+                min=0,
+            ),
+            chart(
                 "Size of the database",
                 "Size of the database on disk.",
-                (12, 8),
+                (8, 8),
                 "bytes",
                 line(own("store_size_bytes"), WHICH),
                 min=0,
@@ -373,7 +384,7 @@ DASHBOARD = dashboard(
             chart(
                 "Errors of the database",
                 "Reads and writes of the database that failed.",
-                (12, 8),
+                (8, 8),
                 "cps",
                 line(own_rate("store_errors"), WHICH),
                 min=0,

@@ -71,8 +71,12 @@ because attempts that were cut off carry no tokens.
 `login_refused` fires when the target refuses the login, or has locked the address of proxymeter out. It resolves when the
 target accepts a login again. If that takes long, `target_down` follows and suppresses it.
 
-`store_failing`, `reload_failed` and `heartbeat_withheld` are about proxymeter itself. Their alerts have no target; `targets`
-does not apply to them. Failing receivers cause ProxymeterNotificationsFailing, which only the `fallback` receiver gets.
+`store_failing`, `reload_failed`, `heartbeat_withheld`, `receiver_failing` and `notifications_abandoned` are about proxymeter
+itself. Their alerts have no target; `targets` does not apply to them. The last two are about a receiver. Only the `fallback`
+receiver gets them, unless `receivers` of the rule names others, and a receiver never gets those about itself.
+`receiver_failing` fires when a receiver has failed for `fallback_after` while notifications wait for it, or at once if it
+refuses all messages. The next delivery resolves it. `notifications_abandoned` fires for an hour after a notification was
+given up.
 
 A firing alert suppresses others: a tighter step suppresses the wider steps of the same rule and subject,
 `ProxymeterTargetDown` suppresses all other alerts of the target, `ProxymeterPartStale` suppresses the alerts that depend on
@@ -85,6 +89,70 @@ An alert in a mute window is counted as firing.
 ";
 
 const TAIL: &str = "
+## Alertmanager as a receiver
+
+`[alertmanager.NAME]` sends the alerts of this page to a Prometheus Alertmanager (0.16 or newer), which groups, repeats, mutes
+and sends the notifications:
+
+```toml
+[alertmanager.pair]
+urls = [\"http://am-a.example.com:9093\", \"http://am-b.example.com:9093\"]
+
+[users]
+hash_key_file = \"/run/secrets/proxymeter-hash-key\"
+```
+
+- `urls` lists every replica of the cluster. Each gets every alert, and the cluster sends each notification once. A
+  notification counts as delivered when one replica has accepted all alerts.
+- All firing alerts are posted at the start, when an alert is new, and then every `resend` (1 minute). Alertmanager resolves an
+  alert that has not been posted for four times as long, for example because every exporter is down.
+- The end of an alert is posted after it has held for one `resend`, until each replica has had it for 15 minutes. A replica that
+  was down when the alert ended gets the end when it is back, at most three days later.
+- `group_by`, `group_wait`, `group_interval`, `repeat_interval`, `send_resolved` and `[mute.NAME]` have no effect here: configure
+  grouping and muting in Alertmanager. `min_severity` and the `receivers` of a rule decide which alerts are posted.
+- An alert that started longer ago than Alertmanager's `group_wait` does not wait for others. After a long outage of
+  Alertmanager, the first notification may contain only some of the alerts, and the next one, after `group_interval`, all.
+- If an alert is refused, the others of the same request are still accepted. It is logged once, counts as given up, and is posted
+  again each hour. A replica that refuses all alerts fails.
+- `timeout` must be shorter than `resend`.
+- Without the table, or with `enabled = false` in `[alerting]`, nothing is posted any more: Alertmanager resolves what still fires
+  after four times `resend`.
+
+Use one source of alerts: either `[alertmanager.NAME]`, or the rules in [`alerts/`](../alerts) in Prometheus.
+
+Two exporters that watch the same targets may post to the same Alertmanager. An alert of both is one alert and causes one
+notification, because its labels are the same. If users are hashed, give both the same `hash_key_file`. Give both the same
+`resend`, and keep both clocks right. Before an exporter posts an end, it asks the replica (`GET /api/v2/alerts`) whether another
+exporter still posts the alert: the last one to notice the end posts it. A proxy before Alertmanager must allow this request as
+well as `POST /api/v2/alerts`. Without an answer, which is logged, the exporter posts the end. An exporter that was down while an alert
+ended posts the alert again until it has noticed the end, so that Alertmanager notifies of both once more.
+
+Every crossed step is an alert of its own. Let a tighter step inhibit the wider ones, else a user whose account has expired has
+four alerts. [`alertmanager.yml`](../packaging/prometheus/alertmanager.yml) has these rules and those about targets that are
+down:
+
+```yaml
+inhibit_rules:
+  - source_matchers: ['step = expired']
+    target_matchers: ['step =~ \"1d|3d|7d\"']
+    equal: &subject [alertname, target, kind, subject, rule]
+  - source_matchers: ['step = 1d']
+    target_matchers: ['step =~ \"3d|7d\"']
+    equal: *subject
+  - source_matchers: ['step = 3d']
+    target_matchers: ['step = 7d']
+    equal: *subject
+  - source_matchers: ['step = \"100%\"']
+    target_matchers: ['step =~ \"80%|95%\"']
+    equal: *subject
+  - source_matchers: ['step = \"95%\"']
+    target_matchers: ['step =~ \"80%|85%|90%\"']
+    equal: *subject
+```
+
+To test it, run `proxymeter test-notification pair`. It posts one alert to each replica and prints each answer. The alert ends
+by itself.
+
 ## With Prometheus and Alertmanager
 
 [`alerts/`](../alerts) contains rules for Prometheus 2.42 and newer. [`packaging/prometheus`](../packaging/prometheus) shows how
@@ -108,7 +176,8 @@ Use one source of alerts, otherwise each of them arrives twice:
 If the alerts of both reach one Alertmanager, remove the labels `job` and `cluster` from those of Prometheus, as
 [`both-sources.yml`](../packaging/prometheus/both-sources.yml) does. All other labels of alerts about targets are the same, and
 alerts with the same labels are one alert. Alerts about the exporter keep the label `instance` and arrive twice: disable
-`store_failing`, `reload_failed` and `heartbeat_withheld`, or do not load `exporter.rules.yml`.
+`store_failing`, `reload_failed`, `heartbeat_withheld`, `receiver_failing` and `notifications_abandoned`, or do not load
+`exporter.rules.yml`.
 
 `proxymeter rules --config.file=FILE` prints these rules for a configuration: with its own steps, times, severities and names,
 without the rules that it disables, with those that it adds, and with `exporter.rules.yml` and `recording.rules.yml`. With

@@ -15,6 +15,7 @@ use proxymeter::config::{
 };
 use proxymeter::http::options::TlsOptions;
 use proxymeter::model::{BudgetPeriod, Severity};
+use proxymeter::notify::alertmanager::config::AlertmanagerConfig;
 use proxymeter::notify::email::config::{EmailConfig, ReceiverConfig, SmtpLogin, SmtpMechanism, SmtpTls};
 use proxymeter::notify::heartbeat::config::{HeartbeatConfig, HeartbeatMethod};
 use proxymeter::notify::webhook::config::{Authorization, WebhookConfig, WebhookFormat};
@@ -49,6 +50,16 @@ fn good_files_load() {
             panic!("{errors}");
         }
     }
+}
+
+/// A post that hangs does not cost the next one.
+#[test]
+fn a_post_to_an_alertmanager_takes_at_most_half_of_a_short_resend() {
+    let config = load("good/alertmanager.toml");
+    let [ReceiverTable { kind: ReceiverKind::Alertmanager(pair), .. }] = config.receivers.as_slice() else {
+        panic!("{:?}", config.receivers)
+    };
+    assert_eq!(pair.timeout, Duration::from_millis(2500));
 }
 
 #[test]
@@ -178,7 +189,7 @@ fn every_value_arrives() {
 fn every_value_of_receivers_arrives() {
     let config = load("good/full.toml");
     let names: Vec<_> = config.receivers.iter().map(|receiver| receiver.name.as_str()).collect();
-    assert_eq!(names, ["local", "oncall", "ops", "plain"]);
+    assert_eq!(names, ["am-plain", "local", "oncall", "ops", "pair", "plain"]);
     let file = Some(Path::new(FIXTURES).join("good/../secrets/password"));
     assert_eq!(
         *email(&config, "ops"),
@@ -240,6 +251,25 @@ fn every_value_of_receivers_arrives() {
         }
     );
     assert!(oncall.tls.insecure_skip_verify);
+
+    let pair = alertmanager(&config, "pair");
+    assert_eq!(
+        *pair,
+        AlertmanagerConfig {
+            urls: ["https://am-a.example.com:9093/hidden", "http://127.0.0.1:9093"].map(Secret::from).into(),
+            resend: Duration::from_secs(30),
+            authorization: Some(Authorization::Bearer(Secret::from("hunter2-from-a-file"))),
+            headers: vec![("x-scope-orgid".to_owned(), Secret::from("ops"))],
+            proxy: Some(Secret::from("http://127.0.0.1:3128")),
+            tls: TlsOptions { pin_sha256: Some([0xab; 32]), ..TlsOptions::default() },
+            timeout: Duration::from_secs(3),
+            common: ReceiverConfig { min_severity: Severity::Warning, ..ReceiverConfig::default() },
+        }
+    );
+    let plain = alertmanager(&config, "am-plain");
+    assert_eq!(plain.urls, [Secret::from("http://127.0.0.1:9093")]);
+    assert_eq!((plain.resend, plain.timeout), (Duration::from_secs(60), Duration::from_secs(10)));
+    assert_eq!(plain.common, ReceiverConfig::default());
 }
 
 #[test]
@@ -535,6 +565,18 @@ fn warnings_name_what_is_probably_not_meant() {
             "webhook.oncall: insecure_skip_verify",
         ),
         (
+            &format!(
+                "{fine}[alertmanager.am]\nurls = ['http://127.0.0.1:9093', 'http://am.example.com']\nbearer_token = 'k'"
+            ),
+            "alertmanager.am: its bearer token crosses",
+        ),
+        (
+            &format!(
+                "{fine}[alertmanager.am]\nurls = 'https://am.example.com'\ntls.insecure_skip_verify = true"
+            ),
+            "alertmanager.am: insecure_skip_verify",
+        ),
+        (
             &format!("{llm}[alert.llm_cost_budget]\n{budget}"),
             "alert.llm_cost_budget: never fires, because no model has a price",
         ),
@@ -571,6 +613,7 @@ fn warnings_name_what_is_probably_not_meant() {
         "[marzban.home]\nurl = 'http://localhost:8000'\nLOGIN",
         &format!("{fine}[heartbeat]\nurl = 'http://127.0.0.1:8000/ping'"),
         &format!("{hook}url = 'http://hooks.example.com'"),
+        &format!("{fine}[alertmanager.am]\nurls = 'http://am.example.com'"),
         &format!("{hook}url = 'http://127.0.0.1:9000/x'\nsecret = 'k'\nbearer_token = 'k'"),
         &format!(
             "{hook}url = 'https://hooks.example.com'\nbearer_token = 'k'\n[alert.user_status]\nenabled = true"
@@ -648,6 +691,7 @@ fn secrets_are_never_shown() {
     let home = "[marzban.home]\nurl = 'https://panel.example.com'\nusername = 'exporter'\n";
     let mail = "[email.ops]\nsmarthost = 'smtp.example.com'\nfrom = 'a@example.com'\nto = 'b@example.com'\nusername = 'x'\n";
     let hook = "[webhook.oncall]\nurl = 'http://hooks.example.com/'\n";
+    let replica = "[alertmanager.am]\nurls = 'http://am.example.com/'\n";
     let texts = [
         "[web]\nbearer_token = VALUE".to_owned(),
         "[web]\nbearer_token_file = VALUE".to_owned(),
@@ -710,6 +754,18 @@ fn secrets_are_never_shown() {
         format!("{hook}headers.X-Key.env = VALUE"),
         format!("{hook}template = VALUE"),
         format!("{hook}template_file = VALUE"),
+        "[alertmanager.am]\nurls = VALUE".to_owned(),
+        "[alertmanager.am]\nurls = ['http://am.example.com/', VALUE]".to_owned(),
+        "[alertmanager.am]\nurls = 'https://am.example.com/CANARY'".to_owned(),
+        "[alertmanager.am]\nurls = 'https://am.example.com/CANARY/api/v2/alerts'".to_owned(),
+        "[alertmanager.am]\nurls = 'https://am.example.com/?CANARY'".to_owned(),
+        "[alertmanager.am]\nurls = 'https://me:CANARY@am.example.com/'".to_owned(),
+        "[alertmanager.am]\nurls = 'ftp://CANARY.example.com/'".to_owned(),
+        format!("{replica}bearer_token = VALUE"),
+        format!("{replica}bearer_token_file = VALUE"),
+        format!("{replica}username = 'x'\npassword = VALUE"),
+        format!("{replica}proxy = VALUE"),
+        format!("{replica}headers.X-Key = VALUE"),
         "[heartbeat]\nurl = VALUE".to_owned(),
         "[heartbeat]\nurl_file = VALUE".to_owned(),
         "[heartbeat]\nurl = 'https://me:CANARY@hc.example.com/CANARY?key=CANARY'".to_owned(),
@@ -929,7 +985,7 @@ fn the_example_tells_the_defaults() {
     assert!(marzban(&pasarguard).tls.pin_sha256.is_some());
     assert_eq!(whole.users.hash_key.take(), Some(Secret::from("0123456789abcdef")));
 
-    assert_eq!(whole.receivers.len(), 2);
+    assert_eq!(whole.receivers.len(), 3);
     let ops = email(&whole, "ops");
     assert_eq!((ops.port, ops.tls, ops.timeout), (587, SmtpTls::StartTls, Duration::from_secs(30)));
     assert_eq!(ops.login.as_ref().map(|login| login.mechanism), Some(SmtpMechanism::Auto));
@@ -937,6 +993,9 @@ fn the_example_tells_the_defaults() {
     let oncall = webhook(&whole, "oncall");
     assert_eq!((&oncall.format, oncall.max_alerts), (&WebhookFormat::Alertmanager, 0));
     assert_eq!((oncall.secrets.len(), oncall.timeout), (2, Duration::from_secs(20)));
+    let pair = alertmanager(&whole, "pair");
+    assert_eq!((pair.urls.len(), pair.resend), (2, Duration::from_secs(60)));
+    assert_eq!(pair.timeout, Duration::from_secs(10));
     whole.receivers.clear();
     assert_ne!(whole.cost.prices, config.cost.prices);
     let AccessConfig::Own(access) = std::mem::take(&mut whole.web.access) else { panic!("{whole:?}") };
@@ -1022,6 +1081,7 @@ fn known_keys() -> Vec<(&'static str, Vec<String>)> {
         "[marzban.x]",
         "[marzban.x.tls]",
         "[xui.x]",
+        "[alertmanager.x]",
         "[email.x]",
         "[webhook.x]",
         "[heartbeat]",
@@ -1062,14 +1122,21 @@ fn xui_login(target: &Target) -> &xui::Login {
 fn email<'c>(config: &'c Config, name: &str) -> &'c EmailConfig {
     match &receiver(config, name).kind {
         ReceiverKind::Email(email) => email,
-        ReceiverKind::Webhook(_) => panic!("{name} is a webhook"),
+        other @ (ReceiverKind::Alertmanager(_) | ReceiverKind::Webhook(_)) => panic!("{name} is {other:?}"),
     }
 }
 
 fn webhook<'c>(config: &'c Config, name: &str) -> &'c WebhookConfig {
     match &receiver(config, name).kind {
         ReceiverKind::Webhook(webhook) => webhook,
-        ReceiverKind::Email(_) => panic!("{name} is a mail receiver"),
+        other @ (ReceiverKind::Alertmanager(_) | ReceiverKind::Email(_)) => panic!("{name} is {other:?}"),
+    }
+}
+
+fn alertmanager<'c>(config: &'c Config, name: &str) -> &'c AlertmanagerConfig {
+    match &receiver(config, name).kind {
+        ReceiverKind::Alertmanager(alertmanager) => alertmanager,
+        other @ (ReceiverKind::Email(_) | ReceiverKind::Webhook(_)) => panic!("{name} is {other:?}"),
     }
 }
 
