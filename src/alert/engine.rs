@@ -208,7 +208,7 @@ impl Engine {
             if kept {
                 continue;
             }
-            // What fired again since is told by its own state.
+            // What fired again since has a state of its own.
             let lives = |id: AlertId| self.state.alert(&id).and_then(|alert| alert.event()).is_some();
             alerts.retain(|alert| !AlertId::of(&alert.labels).is_some_and(lives));
             if alerts.len() == notice.alerts.len() {
