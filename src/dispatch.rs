@@ -191,6 +191,7 @@ impl Wiring {
                 *pace = if began.elapsed() < SLOW { Pace::Usual } else { Pace::SlowDisk };
             }
         }
+        dispatcher.show(now);
         for (receiver, letters) in letters {
             if let Some(Way::Messages { letters: queue, .. }) = dispatcher.way(&receiver) {
                 // A worker without work has room. If it has ended, so does the daemon.

@@ -281,7 +281,6 @@ impl Dispatcher {
             line.dirty = false;
             batch.receivers.push((line.name().to_owned(), Some(line.state.clone())));
         }
-        self.show(now);
         round
     }
 
@@ -449,8 +448,8 @@ impl Dispatcher {
         }
     }
 
-    /// Shows how receivers are doing.
-    fn show(&self, now: Moment) {
+    /// Shows how receivers are doing, once that is recorded.
+    pub(super) fn show(&self, now: Moment) {
         let mut receivers = BTreeMap::new();
         for line in self.lines.values() {
             let name = line.name();

@@ -498,6 +498,7 @@ impl Process {
         let now = self.clock.now();
         let Round { batch, letters, reread: _, answers: _, more } =
             self.dispatcher.round(heard, Some(&self.board.view()), pace, now);
+        self.dispatcher.show(now);
         if !batch.is_empty() {
             disk.happens()?;
             let mut record = pin!(self.store.record(batch));
