@@ -18,7 +18,7 @@ use crate::{
         Pseudonym,
         config::AlertingConfig,
         engine::{Engine, Output, Reread, Rows},
-        group::{Composed, Outcome, Pick, Route, Size},
+        group::{Backlog, Composed, Outcome, Pick, Route, Size},
         rule::RuleError,
     },
     board::{Board, View},
@@ -131,26 +131,19 @@ impl Dispatcher {
             dispatcher.lines.get(&message.receiver).is_some_and(|line| line.worker().is_some())
         });
         for message in left {
-            orphaned(&message.receiver, &message.id);
-            dispatcher.settled.push((message.id, Settlement::Abandoned));
+            dispatcher.orphan(message);
         }
         for (message, notice) in dispatcher.engine.adopt(outbox, now) {
-            match (dispatcher.lines.get_mut(&message.receiver), notice) {
-                (Some(line), Some(notice)) if line.worker().is_some() => {
-                    let since = Moment::restored(message.created_at, now);
-                    dispatcher.messages.push(message.clone());
-                    line.foreign.push_back(Foreign { message, notice: Arc::new(notice), since, attempts: 0 });
-                }
-                (Some(line), None) => {
-                    let telemetry = &dispatcher.shown.telemetry;
-                    line.give_up(&message.id, "its row cannot be read", telemetry, now);
-                    dispatcher.settled.push((message.id, Settlement::Abandoned));
-                }
-                (_, _) => {
-                    orphaned(&message.receiver, &message.id);
-                    dispatcher.settled.push((message.id, Settlement::Abandoned));
-                }
-            }
+            let Some(line) = dispatcher.lines.get_mut(&message.receiver) else { continue };
+            let Some(notice) = notice else {
+                let telemetry = &dispatcher.shown.telemetry;
+                line.give_up(&message.id, "its row cannot be read", telemetry, now);
+                dispatcher.settled.push((message.id, Settlement::Abandoned));
+                continue;
+            };
+            let since = Moment::restored(message.created_at, now);
+            dispatcher.messages.push(message.clone());
+            line.foreign.push_back(Foreign { message, notice: Arc::new(notice), since, attempts: 0 });
         }
         // Alerts about receivers that no view shows would end.
         dispatcher.show(now);
@@ -189,8 +182,7 @@ impl Dispatcher {
                     let line = Line::new(link, state, now);
                     if line.worker().is_none() {
                         for foreign in foreign.drain(..) {
-                            orphaned(line.name(), &foreign.message.id);
-                            self.settled.push((foreign.message.id, Settlement::Abandoned));
+                            self.orphan(foreign.message);
                         }
                     }
                     self.lines.insert(line.name().to_owned(), Line { given, foreign, foreign_given, ..line });
@@ -209,6 +201,13 @@ impl Dispatcher {
         }
         self.left.retain(|name| *name != link.receiver);
         self.lines.insert(link.receiver.clone(), Line::new(link, state, now));
+    }
+
+    /// Gives up a recorded message whose receiver is no longer configured.
+    fn orphan(&mut self, message: Message) {
+        let Message { receiver, id, .. } = message;
+        warn!(receiver, id, "notification given up: its receiver is no longer configured");
+        self.settled.push((id, Settlement::Abandoned));
     }
 
     /// A receiver that is no longer configured has nothing in flight any more.
@@ -230,8 +229,7 @@ impl Dispatcher {
             warn!(receiver = name, waiting, "notification given up: its receiver is no longer configured");
         }
         for foreign in line.foreign.into_iter().chain(line.foreign_given.into_values()) {
-            orphaned(name, &foreign.message.id);
-            self.settled.push((foreign.message.id, Settlement::Abandoned));
+            self.orphan(foreign.message);
         }
         self.shown.telemetry.forget_receiver(name);
         self.shown.health.forget(name);
@@ -453,26 +451,25 @@ impl Dispatcher {
         let mut receivers = BTreeMap::new();
         for line in self.lines.values() {
             let name = line.name();
-            let (backlog, oldest) = (self.engine.backlog(name), self.oldest(line));
-            let waiting = backlog.intents + line.foreign.len() + line.foreign_given.len();
-            // What an Alertmanager is not posted is one.
-            let length = waiting.max(usize::from(oldest.is_some()));
+            let Backlog { intents, oldest } = self.backlog(line);
             let oldest_seconds = oldest.map(|since| since.wall.as_secs_f64());
-            self.shown.telemetry.notification_queue(name, length, oldest_seconds);
+            self.shown.telemetry.notification_queue(name, intents, oldest_seconds);
             self.shown.health.set(name, line.health(oldest, now));
             receivers.insert(name.to_owned(), line.trouble(oldest, now));
         }
         self.shown.board.change_own(|own| own.receivers = receivers);
     }
 
-    /// Since when the oldest that waits for a receiver does. For an Alertmanager, everything does while it fails.
-    fn oldest(&self, line: &Line) -> Option<Moment> {
+    /// What waits for a receiver. For an Alertmanager that is one thing, while it fails: everything.
+    fn backlog(&self, line: &Line) -> Backlog {
         if matches!(line.link.to, Way::Posts { .. }) {
-            return line.failing_since;
+            let oldest = line.failing_since;
+            return Backlog { intents: usize::from(oldest.is_some()), oldest };
         }
+        let Backlog { intents, oldest } = self.engine.backlog(line.name());
         let foreign = line.foreign.iter().chain(line.foreign_given.values());
-        let all = foreign.map(|foreign| foreign.since).chain(self.engine.backlog(line.name()).oldest);
-        all.min_by_key(|since| since.uptime)
+        let oldest = foreign.map(|foreign| foreign.since).chain(oldest).min_by_key(|since| since.uptime);
+        Backlog { intents: intents + line.foreign.len() + line.foreign_given.len(), oldest }
     }
 
     /// The uptime at which the next round is due.
@@ -481,7 +478,7 @@ impl Dispatcher {
             let waits = !line.foreign.is_empty() || self.engine.urgent(line.name()).is_some();
             let next = waits.then(|| line.next_attempt()).flatten();
             // When something becomes too old.
-            let end = line.failing_since.filter(|_| waits).zip(self.oldest(line));
+            let end = line.failing_since.filter(|_| waits).zip(self.backlog(line).oldest);
             let end = end.map(|(failing, oldest)| failing.uptime.max(oldest.uptime) + LIFE);
             [next, end].into_iter().flatten().min()
         });
@@ -521,8 +518,4 @@ impl Dispatcher {
         }
         None
     }
-}
-
-fn orphaned(receiver: &str, id: &str) {
-    warn!(receiver, id, "notification given up: its receiver is no longer configured");
 }

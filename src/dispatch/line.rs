@@ -152,7 +152,7 @@ impl Line {
 
     /// A message for the worker.
     pub(super) fn give(&mut self, notice: Arc<Notice>, done: Vec<String>) -> Letter {
-        let names = notice.named.or(self.size().names).unwrap_or(usize::MAX).min(notice.alerts.len());
+        let names = notice.names(self.size().names);
         let given = Given { worker: self.worker().unwrap_or_default(), names };
         self.given.insert(notice.id.clone(), given);
         Letter { notice, done }

@@ -87,6 +87,12 @@ impl Notice {
         if fires { NoticeStatus::Firing } else { NoticeStatus::Resolved }
     }
 
+    /// How many alerts its message names, by a receiver that names at most `most`; absent: all.
+    pub fn names(&self, most: Option<usize>) -> usize {
+        let most = most.map_or(usize::MAX, |most| most.min(self.named.unwrap_or(most)));
+        most.min(self.alerts.len())
+    }
+
     /// The highest severity of the firing alerts, or of all if none is firing.
     pub fn severity(&self) -> Severity {
         let of = |status| self.alerts.iter().filter(move |alert| alert.status == status);

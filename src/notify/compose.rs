@@ -1,13 +1,6 @@
 //! What all kinds of messages share.
 
 use super::{Retry, SendError, SendReason};
-use crate::model::Notice;
-
-/// How many alerts the message of `notice` names, by a receiver that names at most `most`; absent: all.
-pub(super) fn named(notice: &Notice, most: Option<usize>) -> usize {
-    let most = most.map_or(usize::MAX, |most| most.min(notice.named.unwrap_or(most)));
-    most.min(notice.alerts.len())
-}
 
 /// Makes the message to `place` off the runtime's threads: one of thousands of alerts takes so long that scrapes would
 /// wait for it.

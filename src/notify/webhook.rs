@@ -21,10 +21,7 @@ use self::{
     template::Template,
     verdict::{Refusal, judge, unanswered},
 };
-use super::{
-    SendError,
-    compose::{composed, named},
-};
+use super::{SendError, compose::composed};
 use crate::{
     http::{BuildError, Client, Limits},
     model::{Moment, Notice},
@@ -150,7 +147,7 @@ impl Webhook {
     /// # Errors
     /// Why it was not delivered, and whether and when to retry.
     pub async fn send(&mut self, notice: Arc<Notice>, now: Moment) -> Result<String, SendError> {
-        let named = named(&notice, self.names());
+        let named = notice.names(self.names());
         let composer = Arc::clone(&self.composer);
         let (headers, body) = composed(&self.host, move || composer.compose(&notice, named, now)).await?;
         let request = self.client.post(self.url.as_str().to_owned()).headers(headers).body(body);

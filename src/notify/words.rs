@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use super::compose::named;
 use crate::model::{Notice, NoticeAlert, NoticeStatus, Severity, Timestamp, words::one_line};
 
 /// The most alerts that a message lists; the rest is counted.
@@ -66,7 +65,7 @@ impl Words {
             _ => None,
         };
 
-        let (listed, rest) = notice.alerts.split_at(named(notice, Some(ROWS)));
+        let (listed, rest) = notice.alerts.split_at(notice.names(Some(ROWS)));
         let ordered = [NoticeStatus::Firing, NoticeStatus::Resolved]
             .into_iter()
             .flat_map(|status| listed.iter().filter(move |alert| alert.status == status));

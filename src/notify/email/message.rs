@@ -12,10 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     model::{Notice, NoticeStatus, Severity},
-    notify::{
-        compose::named,
-        words::{ROWS, Row, Words},
-    },
+    notify::words::{ROWS, Row, Words},
 };
 
 /// What all mails of a receiver share.
@@ -52,7 +49,7 @@ impl Letterhead {
             .headers(notice, &words.plain_subject)
             .singlepart(SinglePart::plain(minimal(&words)))
             .map_err(refused)?;
-        let named = named(notice, Some(ROWS));
+        let named = notice.names(Some(ROWS));
         Ok(Letter { full: Some(full.formatted()), minimal: minimal.formatted(), named })
     }
 
