@@ -91,67 +91,43 @@ pub fn notice_id() -> String {
     format!("msg_{:032x}", u128::from_be_bytes(bytes))
 }
 
-/// An alert about the daemon itself.
-#[derive(Clone, Copy, Debug)]
-pub struct OwnAlert<'a> {
-    pub alertname: &'static str,
-    pub severity: Severity,
-    pub status: NoticeStatus,
-    /// When it began.
-    pub since: Timestamp,
-    /// The kind of the subject, a part of the daemon.
-    pub kind: &'static str,
-    pub subject: &'a str,
-    pub summary: &'static str,
-    pub description: &'a str,
-    /// One word of a closed set; empty if there is none.
-    pub reason: &'a str,
-}
-
-impl OwnAlert<'_> {
-    /// The id of this firing.
-    pub fn event(&self) -> String {
-        format!("evt_{}_{}_{}", self.alertname, self.subject, self.since.as_millis())
-    }
-
-    /// The notice of this alert for `receiver`. Notices with the same subject form one thread.
-    pub fn notice(&self, receiver: &str, now: Timestamp) -> Notice {
-        let Self { alertname, subject, .. } = self;
-        let pairs = |pairs: &[(&str, &str)]| {
-            let told = pairs.iter().filter(|(_, value)| !value.is_empty());
-            told.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
-        };
-        let fires = self.status == NoticeStatus::Firing;
-        Notice {
-            id: notice_id(),
-            receiver: receiver.to_owned(),
-            group: format!("{{}}:{{alertname=\"{alertname}\", subject=\"{subject}\"}}"),
-            group_labels: pairs(&[("alertname", alertname), ("subject", subject)]),
-            reason: if fires { "first notification" } else { "all alerts resolved" }.into(),
-            alerts: vec![Arc::new(NoticeAlert {
-                event: self.event(),
-                status: self.status,
-                severity: self.severity,
-                labels: pairs(&[
-                    ("alertname", alertname),
-                    ("kind", self.kind),
-                    ("severity", self.severity.label()),
-                    ("subject", subject),
-                ]),
-                annotations: pairs(&[
-                    ("description", self.description),
-                    ("reason", self.reason),
-                    ("summary", self.summary),
-                ]),
-                starts_at: self.since,
-                ends_at: (!fires).then_some(now),
-            })],
-            left_out: 0,
-            follow: 0,
-            others_fire: false,
-            named: None,
-            covers: Vec::new(),
-            created_at: now,
-        }
+/// The notice of a labelled test of `receiver`. All of them form one thread.
+pub fn test_notice(receiver: &str, now: Timestamp) -> Notice {
+    const NAME: &str = "ProxymeterTest";
+    let pairs = |pairs: &[(&str, &str)]| {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    };
+    let severity = Severity::Info;
+    let alert = NoticeAlert {
+        event: format!("evt_{NAME}_{receiver}_{}", now.as_millis()),
+        status: NoticeStatus::Firing,
+        severity,
+        labels: pairs(&[
+            ("alertname", NAME),
+            ("kind", "receiver"),
+            ("severity", severity.label()),
+            ("subject", receiver),
+        ]),
+        annotations: pairs(&[
+            ("description", "This is a test, sent by hand. Nothing is wrong."),
+            ("reason", "test"),
+            ("summary", "Test of a receiver."),
+        ]),
+        starts_at: now,
+        ends_at: None,
+    };
+    Notice {
+        id: notice_id(),
+        receiver: receiver.to_owned(),
+        group: format!("{{}}:{{alertname=\"{NAME}\", subject=\"{receiver}\"}}"),
+        group_labels: pairs(&[("alertname", NAME), ("subject", receiver)]),
+        reason: "first notification".into(),
+        alerts: vec![Arc::new(alert)],
+        left_out: 0,
+        follow: 0,
+        others_fire: false,
+        named: None,
+        covers: Vec::new(),
+        created_at: now,
     }
 }

@@ -9,8 +9,7 @@ use crate::{
     clock::Clock,
     config::{Config, ReceiverKind},
     daemon,
-    model::{NoticeStatus, Severity},
-    notify::{OwnAlert, alertmanager::Alertmanager},
+    notify::{self, alertmanager::Alertmanager},
 };
 
 /// Sends a labelled test notification to one receiver once, as other notifications are sent, and prints the
@@ -28,18 +27,7 @@ pub(super) async fn run(config: &Config, name: &str) -> Done {
     let external_url = &config.web.external_url;
     let cannot_be_used = |why: String| format!("receiver {name}: {why}");
     let now = Clock::system().now();
-    let test = OwnAlert {
-        alertname: "ProxymeterTest",
-        severity: Severity::Info,
-        status: NoticeStatus::Firing,
-        since: now.wall,
-        kind: "receiver",
-        subject: name,
-        summary: "Test of a receiver.",
-        description: "This is a test, sent by hand. Nothing is wrong.",
-        reason: "test",
-    };
-    let notice = test.notice(name, now.wall);
+    let notice = notify::test_notice(name, now.wall);
     let answers = match &table.kind {
         ReceiverKind::Alertmanager(config) => {
             let mut alertmanager =
