@@ -193,7 +193,9 @@ impl Engine {
     /// ends that no alert leads to any more, as other versions left them, with just these ends; without a notice, if it
     /// cannot be read. After this, the backlog is known.
     pub fn adopt(&mut self, messages: Vec<Message>, now: Moment) -> Vec<(Message, Option<Notice>)> {
-        let alerts = self.state.alerts().filter_map(|alert| Some((alert.event()?, alert)));
+        // Most starts have none, and then there is no need to name every alert.
+        let named = self.state.alerts().filter(|_| !messages.is_empty());
+        let alerts = named.filter_map(|alert| Some((alert.event()?, alert)));
         let living = alerts.map(|(event, alert)| {
             (event.to_string(), Living { id: alert.id(), event, since: alert.changed_at() })
         });
