@@ -66,6 +66,7 @@ impl Routed {
         };
         settled.extend(settlement.map(|settlement| (tried.message.id.clone(), settlement)));
 
+        let mut is_kept = false;
         for key in &groups {
             self.change(key, |group, _| {
                 (group.in_flight, group.dirty) = (false, true);
@@ -89,6 +90,7 @@ impl Routed {
                             group.tried = Some(Tried { said, ..tried.clone() });
                         }
                         if again || *outcome != Outcome::Untried {
+                            is_kept = true;
                             let outdated = group.note(tried.clone());
                             settled.extend(outdated.map(|id| (id, Settlement::Delivered)));
                         }
@@ -104,6 +106,10 @@ impl Routed {
                     group.due = Some(now.uptime);
                 }
             });
+        }
+        if !is_kept && !is_over && (again || *outcome != Outcome::Untried) {
+            // A reload has left none of its alerts with this receiver, so that nothing leads to the recorded message.
+            settled.push((tried.message.id, Settlement::Delivered));
         }
         released
     }
