@@ -57,10 +57,19 @@ pub struct Message {
 /// Something to follow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
-    /// What is shown; the URL itself if it was recognized in the text.
+    /// What is shown.
     pub text: String,
     /// What it leads to.
     pub url: String,
+    /// Recognized in the text by the app, not marked by the sender.
+    pub recognized: bool,
+}
+
+impl Link {
+    /// A link that the sender marked.
+    pub(super) fn marked(text: &str, url: &str) -> Link {
+        Link { text: text.to_owned(), url: url.to_owned(), recognized: false }
+    }
 }
 
 /// A part of the text that markup changed.

@@ -121,17 +121,16 @@ fn message(sent: &Value, asked: &Asked<'_>) -> Result<Message, Answer> {
             let single = json!({ "title": card["singleTitle"], "actionURL": card["singleURL"] });
             let buttons = card["btns"].as_array().into_iter().flatten().chain([&single]);
             for button in buttons.filter(|button| button["actionURL"].is_string()) {
-                let (text, url) =
-                    (read::text(button, "/title").to_owned(), read::text(button, "/actionURL").to_owned());
-                message.links.push(Link { text, url });
+                message
+                    .links
+                    .push(Link::marked(read::text(button, "/title"), read::text(button, "/actionURL")));
             }
             message
         }
         "link" => {
             let mut message = Message::plain(Service::DingTalk, part("/link/text")?);
             message.title = part("/link/title")?.to_owned();
-            let url = part("/link/messageUrl")?.to_owned();
-            message.links.push(Link { text: message.title.clone(), url });
+            message.links.push(Link::marked(&message.title, part("/link/messageUrl")?));
             message
         }
         _ => return Err(refused(400_105, "unsupported msgtype")),

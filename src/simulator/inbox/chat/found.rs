@@ -50,7 +50,7 @@ pub(super) fn mark(parsed: &mut Parsed, bare: Bare) {
     for (from, to, scheme) in found {
         if !parsed.is_taken(from, to) {
             let url = format!("{scheme}{}", parsed.slice(from, to));
-            parsed.span(from, to, Kind::Link(url));
+            parsed.span(from, to, Kind::Recognized(url));
         }
     }
 }

@@ -103,7 +103,7 @@ fn shown(sent: &Sent, title: String, asked: &Asked<'_>) -> Message {
     };
     let click = read::text(&sent.extras, "/client::notification/click/url");
     if !click.is_empty() {
-        message.links.push(Link { text: title.clone(), url: click.to_owned() });
+        message.links.push(Link::marked(&title, click));
     }
     message.title = title;
     message.body = read::body(asked);

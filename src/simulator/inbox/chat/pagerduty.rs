@@ -164,12 +164,11 @@ fn shown(event: &Value, key: String, asked: &Asked<'_>) -> Message {
     message.to = key;
     message.title = read::text(event, "/event_action").to_owned();
     for link in event["links"].as_array().into_iter().flatten() {
-        let (url, text) = (read::text(link, "/href").to_owned(), read::text(link, "/text").to_owned());
-        message.links.push(Link { text, url });
+        message.links.push(Link::marked(read::text(link, "/text"), read::text(link, "/href")));
     }
     let url = read::text(event, "/client_url");
     if !url.is_empty() {
-        message.links.push(Link { text: read::text(event, "/client").to_owned(), url: url.to_owned() });
+        message.links.push(Link::marked(read::text(event, "/client"), url));
     }
     message.body = read::body(asked);
     message

@@ -23,6 +23,8 @@ pub(super) enum Kind {
     Style(&'static str),
     /// Leads to this URL.
     Link(String),
+    /// Leads to this URL, as the app recognized.
+    Recognized(String),
     /// Calls this person or these people.
     Ping(String),
 }
@@ -47,7 +49,7 @@ impl Parsed {
 
     /// Whether no link is recognized here: it is code, or a link already.
     pub(super) fn is_taken(&self, from: usize, to: usize) -> bool {
-        let takes = |kind: &Kind| *kind == CODE || matches!(kind, Kind::Link(_) | Kind::Ping(_));
+        let takes = |kind: &Kind| *kind == CODE || !matches!(kind, Kind::Style(_));
         self.spans.iter().any(|span| span.from < to && from < span.to && takes(&span.kind))
     }
 
@@ -62,7 +64,10 @@ impl Parsed {
             let text = self.slice(span.from, span.to);
             match &span.kind {
                 Kind::Style(kind) => message.styles.push(Style { kind, text }),
-                Kind::Link(url) => message.links.push(Link { text, url: url.clone() }),
+                Kind::Link(url) => message.links.push(Link::marked(&text, url)),
+                Kind::Recognized(url) => {
+                    message.links.push(Link { text, url: url.clone(), recognized: true });
+                }
                 Kind::Ping(who) => message.pings.push(who.clone()),
             }
         }

@@ -56,15 +56,21 @@ impl Bucket {
         Bucket { most, every_ms, full_ms: i64::MIN }
     }
 
+    /// As [`Window::wait`].
+    pub(super) fn wait(&self, now_ms: i64) -> i64 {
+        let full_ms = self.full_ms.max(now_ms) + self.every_ms;
+        (full_ms - now_ms - self.most * self.every_ms).max(0)
+    }
+
     /// As [`Window::take`].
     pub(super) fn take(&mut self, now_ms: i64) -> Result<(), i64> {
-        let full_ms = self.full_ms.max(now_ms) + self.every_ms;
-        let wait_ms = full_ms - now_ms - self.most * self.every_ms;
-        if wait_ms > 0 {
-            return Err(wait_ms);
+        match self.wait(now_ms) {
+            0 => {
+                self.full_ms = self.full_ms.max(now_ms) + self.every_ms;
+                Ok(())
+            }
+            wait_ms => Err(wait_ms),
         }
-        self.full_ms = full_ms;
-        Ok(())
     }
 }
 

@@ -20,6 +20,8 @@ pub struct ChatOptions {
     pub threads: Vec<i64>,
     /// ntfy: messages that are too long become attachments.
     pub attachments: bool,
+    /// ntfy: how many messages a day an address may send; `None`: any number.
+    pub daily: Option<usize>,
 }
 
 /// How a service treats its sender.

@@ -161,9 +161,9 @@ fn add(part: &Value, parts: &mut Vec<String>, message: &mut Message) {
         "plain_text" => parts.push(mrkdwn::plain(read::text(part, "/text")).text),
         "button" => {
             let text = mrkdwn::plain(read::text(part, "/text/text")).text;
-            let url = read::text(part, "/url").to_owned();
+            let url = read::text(part, "/url");
             if !url.is_empty() {
-                message.links.push(Link { text: text.clone(), url });
+                message.links.push(Link::marked(&text, url));
             }
             parts.push(text);
         }
