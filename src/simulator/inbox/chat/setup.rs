@@ -16,7 +16,7 @@ pub struct ChatOptions {
     pub keyword: Option<String>,
     /// The chats of Telegram; the topics that the token of ntfy may write to (empty: all).
     pub chats: Vec<String>,
-    /// The threads of Telegram's chats.
+    /// The threads of Telegram's chats; those of Discord's channel, which is a forum if there are any.
     pub threads: Vec<i64>,
     /// ntfy: messages that are too long become attachments.
     pub attachments: bool,
