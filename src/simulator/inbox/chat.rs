@@ -16,9 +16,13 @@ mod pagerduty;
 mod parsed;
 mod rate;
 mod read;
+#[cfg(test)]
+mod recorded;
 mod setup;
 mod slack;
 mod telegram;
+#[cfg(test)]
+mod testing;
 mod wecom;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
