@@ -214,9 +214,13 @@ fn of_json(body: &str) -> Result<Parameters, &'static str> {
     for (key, value) in object {
         match value {
             Value::Object(inner) => parameters.extend(inner),
-            Value::String(_) => drop(parameters.insert(key.to_lowercase(), value)),
-            // A known name counts only in lower case.
-            _ => drop(parameters.insert(key, value)),
+            Value::String(_) => {
+                parameters.insert(key.to_lowercase(), value);
+            }
+            // Of what is no text, a known name counts only in lower case.
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => {
+                parameters.insert(key, value);
+            }
         }
     }
     Ok(parameters)
@@ -230,7 +234,7 @@ fn length_of_payload(parameters: &Parameters) -> usize {
             ("device_key", _) => {}
             ("title" | "subtitle" | "body", Value::String(text)) if text.is_empty() => {}
             ("title" | "subtitle" | "body", Value::String(_)) => {
-                drop(alert.insert(key.clone(), value.clone()))
+                alert.insert(key.clone(), value.clone());
             }
             ("sound", Value::String(sound)) => {
                 let sound = format!("{}.caf", sound.trim_end_matches(".caf"));

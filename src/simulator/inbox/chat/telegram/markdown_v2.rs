@@ -216,7 +216,8 @@ mod tests {
     #[test]
     fn marks_are_read_and_backslashes_taken_out() {
         let link = |url: &str| Kind::Link(url.to_owned());
-        let cases: [(&str, &str, Vec<(&str, Kind)>); 9] = [
+        type Case<'a> = (&'a str, &'a str, Vec<(&'a str, Kind)>);
+        let cases: Vec<Case<'_>> = vec![
             (
                 "a\\.b \\_\\*\\[\\]\\(\\)\\~\\`\\>\\#\\+\\-\\=\\|\\{\\}\\!\\\\",
                 "a.b _*[]()~`>#+-=|{}!\\",
