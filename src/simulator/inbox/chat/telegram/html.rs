@@ -212,7 +212,7 @@ fn close(source: &Source, at: usize, open: &mut Vec<Open>, parsed: &mut Parsed) 
             } else {
                 tag.argument
             };
-            match target(&url) {
+            match target::of(&url) {
                 Some(kind) => kind,
                 None => return Ok(end + 1),
             }

@@ -148,7 +148,7 @@ fn end(source: &Source, at: usize, last: &Open, parsed: &mut Parsed) -> Result<u
                 '(' => url(source, at + 2)?,
                 _ => (parsed.slice(last.from, parsed.text.len()), at + 1),
             };
-            (target(&url), next)
+            (target::of(&url), next)
         }
         Part::Emoji if source.at(at + 1) != '(' => {
             return Err("The entity must contain a tg://emoji or tg://time URL".to_owned());
