@@ -79,6 +79,7 @@ pub(super) fn set_up(config: &Config, key: Option<HashKey>, access: Arc<Access>)
         },
         config: config.shown().to_owned(),
         receivers: config.receivers.iter().map(|table| (table.name.clone(), table.kind.word())).collect(),
+        external_url: config.web.external_url.clone(),
         alerting: config.alerting.enabled,
         access,
     }

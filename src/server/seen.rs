@@ -135,6 +135,7 @@ pub(super) mod testing {
             options: Options { labels, limit: 10, inbounds: false, budgets: Vec::new() },
             config: "[users]\n".to_owned(),
             receivers: vec![("oncall".to_owned(), "webhook"), ("ops".to_owned(), "email")],
+            external_url: "https://proxymeter.example.com".to_owned(),
             alerting: true,
             access: Arc::new(Access::open(&AccessConfig::default(), &telemetry).unwrap()),
         };

@@ -42,6 +42,8 @@ pub struct Setup {
     pub config: String,
     /// The receivers of notifications: name and kind, sorted by name.
     pub receivers: Vec<(String, &'static str)>,
+    /// The URL of the status page for people; empty if it has none.
+    pub external_url: String,
     /// Whether alerting is enabled.
     pub alerting: bool,
     /// The checks of connections and requests.

@@ -5,8 +5,8 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use super::{answer, rfc3339};
 use crate::{
     exposition::UserLabels,
-    model::{ActiveAlert, Timestamp},
-    server::seen::Seen,
+    model::ActiveAlert,
+    server::{runbook, seen::Seen},
 };
 
 #[derive(Serialize)]
@@ -42,8 +42,7 @@ struct Labels<'a> {
 pub(in crate::server) fn json(seen: &Seen) -> serde_json::Result<Vec<u8>> {
     let labels = &seen.setup.options.labels;
     let named = seen.alerts.list.iter().filter_map(|alert| Some((alert, labels.of_subject(alert)?)));
-    let mut alerts: Vec<_> =
-        named.map(|(alert, subject)| Alert::new(alert, subject, seen.now.wall)).collect();
+    let mut alerts: Vec<_> = named.map(|(alert, subject)| Alert::new(alert, subject, seen)).collect();
     if matches!(labels, UserLabels::Hash(_)) {
         // Sorted by name, a hash would reveal where in the alphabet its user is.
         alerts.sort_by(|a, b| a.labels.key().cmp(&b.labels.key()));
@@ -58,9 +57,14 @@ impl Labels<'_> {
 }
 
 impl<'a> Alert<'a> {
-    fn new(alert: &'a ActiveAlert, subject: Cow<'a, str>, now: Timestamp) -> Self {
-        let mut annotations = alert.reading.words(now);
+    fn new(alert: &'a ActiveAlert, subject: Cow<'a, str>, seen: &Seen) -> Self {
+        let mut annotations = alert.reading.words(seen.now.wall);
         annotations.push(("summary", alert.summary.to_owned()));
+        let address = &seen.setup.external_url;
+        if !address.is_empty() {
+            annotations
+                .push(("runbook_url", format!("{address}/runbook#{}", runbook::anchor(alert.alertname))));
+        }
         Alert {
             labels: Labels {
                 alertname: alert.alertname,
@@ -88,11 +92,18 @@ fn pairs<S: Serializer>(pairs: &[(&'static str, String)], serializer: S) -> Resu
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::watch;
+
     use super::*;
     use crate::{
         model::{ActiveAlerts, AlertState, Reading, Severity},
         secret::HashKey,
-        server::seen::testing::{NOW, state},
+        server::{
+            Setup,
+            seen::testing::{NOW, state},
+        },
     };
 
     fn alert(kind: &'static str, subject: &str) -> ActiveAlert {
@@ -121,10 +132,23 @@ mod tests {
         let first = concat!(
             r#"{"status":"success","data":{"alerts":[{"labels":{"alertname":"ProxymeterUserExpiry","severity":"warning","#,
             r#""target":"home","kind":"user","subject":"ali\"ce","step":"3d"},"annotations":{"value":"2026-11-19T12:06:40Z","#,
-            r#""remaining":"1d 1h","summary":"User expires soon."},"state":"firing","activeAt":"2026-11-18T11:06:40Z"}"#
+            r#""remaining":"1d 1h","summary":"User expires soon.","#,
+            r#""runbook_url":"https://proxymeter.example.com/runbook#proxymeteruserexpiry"},"#,
+            r#""state":"firing","activeAt":"2026-11-18T11:06:40Z"}"#
         );
         let named = told(vec![alert("user", "ali\"ce"), alert("node", "n")], UserLabels::Name);
         assert!(named.starts_with(first), "{named}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_an_external_url_there_is_no_link_to_the_runbook() {
+        let mut state =
+            state(&[], ActiveAlerts { known: Vec::new(), list: vec![alert("node", "n")] }, UserLabels::Name);
+        let mut setup = Setup::clone(&state.setup.borrow());
+        setup.external_url.clear();
+        state.setup = watch::channel(Arc::new(setup)).1;
+        let json = String::from_utf8(json(&Seen::now(&state)).unwrap()).unwrap();
+        assert!(json.contains("summary") && !json.contains("runbook"), "{json}");
     }
 
     #[tokio::test(start_paused = true)]
