@@ -261,6 +261,7 @@ pub(super) mod tests {
         exposition::{Options, UserLabels},
         model::Timestamp,
         telemetry::Telemetry,
+        wording::Voice,
     };
 
     pub(in crate::server) fn setup() -> watch::Receiver<Arc<Setup>> {
@@ -268,7 +269,7 @@ pub(super) mod tests {
             options: Options { labels: UserLabels::Name, limit: 10, inbounds: false, budgets: Vec::new() },
             config: String::new(),
             receivers: Vec::new(),
-            external_url: String::new(),
+            voice: Voice::default(),
             alerting: true,
             access: Arc::new(Access::open(&Default::default(), &Telemetry::new()).unwrap()),
         };

@@ -17,6 +17,7 @@ use proxymeter::{
     },
     server::{Setup, State, access::Access, serve},
     telemetry::Telemetry,
+    wording::Voice,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -58,7 +59,7 @@ impl Daemon {
             options: Options { labels: UserLabels::Name, limit: 10, inbounds: false, budgets: Vec::new() },
             config: "[users]\nhash_key = \"<hidden>\"\n".to_owned(),
             receivers: vec![("ops".to_owned(), "email")],
-            external_url: String::new(),
+            voice: Voice::default(),
             alerting: true,
             access: Arc::new(Access::open(&Default::default(), &telemetry).unwrap()),
         };

@@ -6,7 +6,8 @@ use super::{answer, rfc3339};
 use crate::{
     exposition::UserLabels,
     model::ActiveAlert,
-    server::{runbook, seen::Seen},
+    server::seen::Seen,
+    wording::{About, Told},
 };
 
 #[derive(Serialize)]
@@ -58,13 +59,20 @@ impl Labels<'_> {
 
 impl<'a> Alert<'a> {
     fn new(alert: &'a ActiveAlert, subject: Cow<'a, str>, seen: &Seen) -> Self {
-        let mut annotations = alert.reading.words(seen.now.wall);
+        let (voice, now) = (&seen.setup.voice, seen.now.wall);
+        let about = About {
+            alertname: alert.alertname,
+            kind: alert.kind,
+            subject: &subject,
+            target: &alert.target,
+            step: &alert.step,
+        };
+        let told = Told { reading: &alert.reading, began: alert.active_since, ended: None, now };
+        let mut annotations = alert.reading.words(now);
         annotations.push(("summary", alert.summary.to_owned()));
-        let address = &seen.setup.external_url;
-        if !address.is_empty() {
-            annotations
-                .push(("runbook_url", format!("{address}/runbook#{}", runbook::anchor(alert.alertname))));
-        }
+        annotations.push(("description", voice.sentence(&about, &told)));
+        annotations.push(("action", voice.action(alert.alertname)));
+        annotations.extend(voice.runbook(alert.alertname).map(|url| ("runbook_url", url)));
         Alert {
             labels: Labels {
                 alertname: alert.alertname,
@@ -133,6 +141,8 @@ mod tests {
             r#"{"status":"success","data":{"alerts":[{"labels":{"alertname":"ProxymeterUserExpiry","severity":"warning","#,
             r#""target":"home","kind":"user","subject":"ali\"ce","step":"3d"},"annotations":{"value":"2026-11-19T12:06:40Z","#,
             r#""remaining":"1d 1h","summary":"User expires soon.","#,
+            r#""description":"User ali\"ce (home) expires in 1 day 1 h, on 19 November 2026, 12:06.","#,
+            r#""action":"Renew the plan in the panel, or ask whether the user wants to go on. Nothing to do if the user leaves.","#,
             r#""runbook_url":"https://proxymeter.example.com/runbook#proxymeteruserexpiry"},"#,
             r#""state":"firing","activeAt":"2026-11-18T11:06:40Z"}"#
         );
@@ -145,7 +155,7 @@ mod tests {
         let mut state =
             state(&[], ActiveAlerts { known: Vec::new(), list: vec![alert("node", "n")] }, UserLabels::Name);
         let mut setup = Setup::clone(&state.setup.borrow());
-        setup.external_url.clear();
+        setup.voice.pages = None;
         state.setup = watch::channel(Arc::new(setup)).1;
         let json = String::from_utf8(json(&Seen::now(&state)).unwrap()).unwrap();
         assert!(json.contains("summary") && !json.contains("runbook"), "{json}");

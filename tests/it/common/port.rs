@@ -22,6 +22,7 @@ use proxymeter::{
         serve,
     },
     telemetry::Telemetry,
+    wording::Voice,
 };
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
@@ -70,7 +71,7 @@ impl Port {
             options: Options { labels: UserLabels::Name, limit: 10, inbounds: false, budgets: Vec::new() },
             config: CONFIG.to_owned(),
             receivers: Vec::new(),
-            external_url: String::new(),
+            voice: Voice::default(),
             alerting: true,
             access: Arc::new(Access::open(&config, &telemetry).unwrap()),
         };
