@@ -6,9 +6,10 @@ use proxymeter::{
     alert::{
         config::{AlertingConfig, RuleConfig},
         promql::DIFFERENCES,
-        rule::{KINDS, Rule, Rules},
+        rule::{KINDS, Question, Rule, Rules},
     },
-    model::{BudgetPeriod, words::duration},
+    model::{BudgetPeriod, BudgetUnit, Reading, Timestamp, words::duration},
+    wording::{About, Told, Voice},
 };
 
 use crate::common::golden::assert_golden;
@@ -50,6 +51,77 @@ fn defaults(rule: &Rule) -> String {
     )
 }
 
+/// An alert as a notification says it, and what it says to do.
+fn says(rule: &Rule) -> String {
+    let (kind, voice) = (rule.kind, Voice::default());
+    let now = Timestamp::from_secs(1_795_694_400);
+    let subject = match kind.kind {
+        "target" => "",
+        "user" | "api_key" => "ann",
+        "node" => "DE-1",
+        "inbound" => "in-443",
+        "outbound" => "warp",
+        "part" => "users",
+        "credential" if kind.question == Question::CredentialQuota => "work 5h",
+        "credential" => "work",
+        "provider" => "claude",
+        "receiver" => "ops",
+        // The exporter and its storage are the only ones of their kind.
+        own => own,
+    };
+    let about = About { alertname: kind.alertname, kind: kind.kind, subject, target: "home", step: "" };
+    let reading = example(kind.question, now);
+    let told = Told { reading: &reading, began: now, ended: None, now };
+    let (name, anchor) = (kind.alertname, kind.alertname.to_lowercase());
+    let voice = Voice { with_target: false, ..voice };
+    format!(
+        "| [{name}](runbook.md#{anchor}) | {} | {} |\n",
+        voice.sentence(&about, &told),
+        voice.action(name)
+    )
+}
+
+/// What may be read when such an alert fires.
+fn example(question: Question, now: Timestamp) -> Reading {
+    use Question as Q;
+    let down = |cause: &'static str, detail: Option<&str>| Reading::Down {
+        cause: cause.into(),
+        detail: detail.map(str::to_owned),
+        until: None,
+    };
+    match question {
+        Q::UserExpiry | Q::InboundExpiry | Q::CertificateExpiry | Q::CredentialPlanExpiry => {
+            Reading::Ends(now.saturating_add(Duration::from_secs(47 * 3600)))
+        }
+        Q::UserQuota | Q::InboundQuota => Reading::Used { used: 97 << 30, limit: 100 << 30, resets: None },
+        Q::UserStatus => Reading::Word("limited".into()),
+        Q::TargetDown => down("connect", Some("connection refused")),
+        Q::LoginRefused => Reading::Word("auth".into()),
+        Q::PartStale | Q::AccountingStalled => Reading::Lasting(25 * 60),
+        Q::RightLost => Reading::Word("forbidden".into()),
+        Q::RowsUnreadable => Reading::Unreadable { rows: 2, cause: "it has no name".into() },
+        Q::NodeDown => down("error", Some("dial tcp 192.0.2.9:62050: connection refused")),
+        Q::OutboundDown => down("its probes fail", None),
+        Q::CoreDown => Reading::Share(0.4),
+        Q::NodeCpu | Q::NodeMemory | Q::HostCpu | Q::HostMemory | Q::HostDisk => Reading::Share(0.96),
+        Q::CredentialUnavailable => down("login_expired_or_revoked", None),
+        Q::CredentialQuota => Reading::Window { share: 0.96, resets: None },
+        Q::LlmErrorRatio => Reading::Attempts { failed: 31, all: 120 },
+        Q::LlmTokenBudget => spent(960_000, 1_000_000, BudgetUnit::Tokens, now),
+        Q::LlmCostBudget => spent(19_200_000_000, 20_000_000_000, BudgetUnit::UsdNanos, now),
+        Q::LlmUsageGap => Reading::Word("records were lost".into()),
+        Q::StoreFailing => Reading::Word("not writable".into()),
+        Q::ReloadFailed => Reading::Word("the file cannot be used".into()),
+        Q::HeartbeatWithheld => Reading::Word("poll home is stuck".into()),
+        Q::ReceiverFailing => Reading::Word("auth".into()),
+        Q::NotificationsAbandoned => Reading::Count(3),
+    }
+}
+
+fn spent(spent: u64, limit: u64, unit: BudgetUnit, since: Timestamp) -> Reading {
+    Reading::Spent { spent, limit, unit, period: BudgetPeriod::Day, since }
+}
+
 fn differences() -> String {
     let named = |question| KINDS.iter().find(|kind| kind.question == question).unwrap().name;
     DIFFERENCES.iter().map(|(question, text)| format!("| `{}` | {text} |\n", named(*question))).collect()
@@ -68,10 +140,11 @@ fn with_table(document: &str, head: &str, rows: &str) -> String {
 fn the_reference_lists_every_rule() {
     let rules = rules();
     assert_eq!(rules.list().len(), KINDS.len());
-    let defaults: String = rules.list().iter().map(|rule| defaults(rule)).collect();
+    let of_each = |row: fn(&Rule) -> String| rules.list().iter().map(|rule| row(rule)).collect::<String>();
     let mut document = fs::read_to_string(PATH).unwrap();
     for (head, rows) in [
-        ("| Rule | Alert | Subject | Label `step`, and severity | For | Repeated |", &defaults),
+        ("| Rule | Alert | Subject | Label `step`, and severity | For | Repeated |", &of_each(defaults)),
+        ("| Alert | A notification says | What to do |", &of_each(says)),
         ("| Rule | The alert in Prometheus |", &differences()),
     ] {
         document = with_table(&document, head, rows);
