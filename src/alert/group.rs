@@ -195,8 +195,8 @@ impl Groups {
     }
 
     /// A message that was recorded, and whose outcome is not known: what it says is yet to be told. If all of it holds, it
-    /// is sent again, else another instead. Returns whether its record has to be kept for that, and the ends in it that no
-    /// alert leads to any more.
+    /// is sent again, else another instead. Returns whether its record has to be kept for that, and the ends in it that its
+    /// receiver gets and no alert leads to any more.
     pub(super) fn adopt(
         &mut self,
         message: &Message,
@@ -210,6 +210,7 @@ impl Groups {
         orphans.retain(|alert| alert.status == NoticeStatus::Resolved);
         let routed = self.routes.iter_mut().find(|routed| routed.route.receiver == message.receiver);
         let Some(routed) = routed.filter(|routed| !routed.route.standing) else { return (false, orphans) };
+        orphans.retain(|_| routed.route.send_resolved);
         let is_told = |alert: &Arc<NoticeAlert>| {
             let Some(Living { id, event, .. }) = living.get(&alert.event) else { return true };
             let group = routed.group_of.get(id).and_then(|key| routed.groups.get(key));

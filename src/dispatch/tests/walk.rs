@@ -517,6 +517,8 @@ impl Process {
             let Some(Way::Messages { letters: queue, .. }) = self.dispatcher.way(&receiver) else {
                 panic!("{receiver} is given messages that it cannot get")
             };
+            let far = disk.receivers[&*receiver].lock().unwrap();
+            letters.iter().for_each(|letter| far.is_given(&letter.notice));
             queue.try_send(letters).expect("a worker without work has room");
         }
         Ok(more)

@@ -258,7 +258,6 @@ impl Far {
         for alert in &notice.alerts {
             assert!(keys.insert(key(alert)), "{alert:?} comes twice");
             let fires = alert.status == NoticeStatus::Firing;
-            assert!(fires || self.send_resolved, "it gets an end in spite of send_resolved = false");
             match truth.get(&key(alert)).filter(|fact| fact.event == alert.event) {
                 Some(fact) => {
                     assert_eq!(fact.status(), alert.status, "{}: it is not so: {alert:?}", self.name);
@@ -270,6 +269,16 @@ impl Far {
                 None => assert!(given_up && !fires, "{}: there is no such alert: {alert:?}", self.name),
             }
         }
+    }
+
+    /// A message is handed to its worker.
+    pub(super) fn is_given(&self, notice: &Notice) {
+        let ends = notice.alerts.iter().any(|alert| alert.status == NoticeStatus::Resolved);
+        let name = self.name;
+        assert!(
+            self.send_resolved || !ends,
+            "{name} gets an end in spite of send_resolved = false: {notice:#?}"
+        );
     }
 
     /// A message says something that was not acknowledged, or repeats.
