@@ -573,7 +573,11 @@ impl Disk {
     fn work(&mut self) -> bool {
         let Some(written) = self.store.work() else { return false };
         for (key, text) in written.alerts {
-            for (event, fires) in text.iter().flat_map(|text| truth::events(text)) {
+            // An event that is not in its row any more is over, too.
+            let before = self.alerts.get(&key).into_iter().flat_map(|text| truth::events(text));
+            let mut events: BTreeMap<_, _> = before.map(|(event, _)| (event, false)).collect();
+            events.extend(text.iter().flat_map(|text| truth::events(text)));
+            for (event, fires) in events {
                 self.receivers.values().for_each(|far| far.lock().unwrap().changes(&event, fires));
             }
             match text {

@@ -46,7 +46,8 @@ pub(super) struct Far {
     messages: HashMap<String, Notice>,
     /// Those without an outcome.
     open: HashSet<String>,
-    /// Those that had none when it was to get others than before: what they tell may have to be told again.
+    /// Those that had none when it was to get others than before, or left the configuration: what they tell may have to be
+    /// told again.
     unsure: HashSet<String>,
     /// Those that had none when the receiver left the configuration.
     orphans: HashSet<String>,
@@ -387,6 +388,7 @@ impl Far {
     /// It leaves the configuration.
     pub(super) fn leaves(&mut self) {
         self.forgotten.extend(self.believed.values().flat_map(|believed| believed.values().cloned()));
+        self.unsure.extend(self.open.iter().cloned());
         self.orphans.extend(self.open.drain());
         self.told.clear();
         self.repeated.clear();
