@@ -417,6 +417,11 @@ impl Groups {
                     plan.items.iter().filter(|item| item.new).map(|item| item.alert.changed_at()).min();
                 if plan.items.iter().any(is_old) {
                     plan.items.retain(|item| !item.new || is_old(item));
+                    let fires = |item: &intent::Item<'_>| item.new && item.status == NoticeStatus::Firing;
+                    if matches!(plan.reason, Reason::First | Reason::New) && !plan.items.iter().any(fires) {
+                        // What fires is younger.
+                        plan.reason = Reason::SomeResolved;
+                    }
                 } else if let Some(since) = news {
                     // What is new is younger than what its group had to say before.
                     routed.change(&key, |group, _| {
