@@ -206,8 +206,8 @@ impl Groups {
     ) -> (bool, Vec<Arc<NoticeAlert>>) {
         let (known, unknown): (Vec<_>, Vec<_>) =
             notice.alerts.iter().cloned().partition(|alert| living.contains_key(&alert.event));
-        let mut orphans = unknown;
-        orphans.retain(|alert| alert.status == NoticeStatus::Resolved);
+        let (mut orphans, over): (Vec<_>, Vec<_>) =
+            unknown.into_iter().partition(|alert| alert.status == NoticeStatus::Resolved);
         let routed = self.routes.iter_mut().find(|routed| routed.route.receiver == message.receiver);
         let Some(routed) = routed.filter(|routed| !routed.route.standing) else { return (false, orphans) };
         orphans.retain(|_| routed.route.send_resolved);
@@ -220,8 +220,10 @@ impl Groups {
                 NoticeStatus::Resolved => !knowledge.may_know,
             }
         };
-        // Given up and to be sent once more, or made by a version that counted as told what it had queued.
-        let counts_as_told = notice.reason != Reason::Repeat.label() && known.iter().all(is_told);
+        // Given up and to be sent once more, with what fires still; or made by a version that counted as told what it had
+        // queued.
+        let is_news = notice.reason != Reason::Repeat.label() && over.is_empty();
+        let counts_as_told = is_news && known.iter().all(is_told);
         let (mut keys, mut may_have_arrived) = (BTreeSet::new(), false);
         for alert in &known {
             let Some(Living { id, event, since }) = living.get(&alert.event) else { continue };
@@ -527,8 +529,9 @@ impl Groups {
                 None => {
                     let tried = before.groups.values().filter_map(|group| group.tried.as_ref());
                     let tried = tried.map(|tried| &tried.message.id);
-                    let given_up = before.in_flight.keys().chain(tried);
-                    self.settled.extend(given_up.map(|id| (id.clone(), Settlement::Abandoned)));
+                    // Groups that were one share a message.
+                    let given_up: BTreeSet<_> = before.in_flight.keys().chain(tried).cloned().collect();
+                    self.settled.extend(given_up.into_iter().map(|id| (id, Settlement::Abandoned)));
                 }
             }
         }
