@@ -346,11 +346,12 @@ impl World {
         self.disk.power = None;
         let wall = self.now().wall.saturating_add(Duration::from_secs(self.random.u64(0..most)));
         let mut loaded = self.disk.store.loaded();
+        let truth = truth(&self.disk.alerts);
         for (name, far) in &self.disk.receivers {
             let counted = self.process.abandoned(name);
             let rows = loaded.outbox.iter().filter(|row| row.receiver == *name);
             let at_once = if self.process.slow_disk { 32 } else { 1 };
-            far.lock().unwrap().is_left(rows.map(|row| row.id.as_str()), counted, at_once);
+            far.lock().unwrap().is_left(rows.map(|row| row.id.as_str()), counted, at_once, &truth);
         }
         let gone = self.disk.receivers.iter().filter(|(name, _)| !self.settings.receivers.contains(*name));
         gone.for_each(|(_, far)| far.lock().unwrap().leaves());

@@ -401,6 +401,7 @@ impl Far {
         outbox: impl Iterator<Item = &'a str>,
         counted: f64,
         at_once: usize,
+        truth: &Truth,
     ) {
         let mut again: HashMap<u64, usize> = HashMap::new();
         self.orphans.clear();
@@ -410,6 +411,16 @@ impl Far {
             self.counts.taken_and_not_marked += 1;
         }
         assert!(again.values().all(|count| *count <= at_once), "sent again after one crash: {again:?}");
+        for alerts in self.open.iter().map(|id| &self.messages[id].alerts) {
+            // With the end of an earlier event of an alert, it could be one that is sent again by hand.
+            let is_over = |alert: &Arc<NoticeAlert>| {
+                let ended = alert.status == NoticeStatus::Resolved;
+                ended && truth.get(&key(alert)).is_none_or(|fact| fact.event != alert.event)
+            };
+            if alerts.iter().any(is_over) {
+                self.told.retain(|(event, _)| !alerts.iter().any(|alert| alert.event == *event));
+            }
+        }
         let given_up = f64::from(self.given_up);
         assert!(counted >= given_up, "{counted} of {given_up} messages are counted as given up");
         self.said_yes.clear();
