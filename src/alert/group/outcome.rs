@@ -70,8 +70,10 @@ impl Routed {
         let is_recorded = again || *outcome != Outcome::Untried;
         let mut is_kept = false;
         for key in &groups {
+            // A reload may have put several messages into one group.
+            let in_flight = self.in_flight.values().any(|other| other.groups.contains(key));
             self.change(key, |group, _| {
-                (group.in_flight, group.dirty) = (false, true);
+                (group.in_flight, group.dirty) = (in_flight, true);
                 match outcome {
                     Outcome::Taken => {
                         (group.sent, group.attempts) = (Some(composed), 0);
