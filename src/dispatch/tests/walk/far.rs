@@ -315,6 +315,8 @@ impl Far {
                 return;
             }
             Settlement::Abandoned if self.orphans.remove(id) => drop(self.dead.insert(id.to_owned())),
+            // The store has it no more.
+            Settlement::Abandoned if !self.open.contains(id) => return,
             Settlement::Abandoned => {
                 self.dead.insert(id.to_owned());
                 self.given_up += 1;
