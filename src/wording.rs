@@ -93,7 +93,7 @@ impl Voice {
         if self.language.is_rtl() || !name.chars().any(is_rtl) {
             return name.into();
         }
-        format!("\u{2068}{name}\u{2069}").into()
+        isolated(name).into()
     }
 }
 
@@ -105,6 +105,11 @@ pub fn summary(alertname: &str) -> &'static str {
         alerts.map(|(alertname, text)| (alertname, text.to_owned())).collect()
     });
     SUMMARIES.get(alertname).map_or("", String::as_str)
+}
+
+/// As Fluent isolates what is filled in.
+fn isolated(name: &str) -> String {
+    format!("\u{2068}{name}\u{2069}")
 }
 
 /// A letter of a script that is written from right to left.

@@ -9,6 +9,9 @@
 #   action     what to do
 # $name is a subject's name, $kind what it is: "target" for a target itself. $holds says what is known of the values:
 # "nothing" where there is no limit or no end any more, "resets" where it is known when they begin again, else "known".
+# $period is "day" or "month".
+#
+# Each variant of a choice is a whole sentence, because Fluent isolates what is filled in where texts run from right to left.
 
 ## Quantities
 
@@ -19,12 +22,18 @@ unit-days = { $n ->
 unit-hours = { $n } h
 unit-minutes = { $n } min
 unit-seconds = { $n } s
+units = { $large } { $small }
 time-in = in { $time }
 time-ago = { $time } ago
 date = { $day } { $month } { $year }
 date-and-time = { $date }, { $time }
 date-never = never
+span-times = { $from }–{ $to }
+span-dates = { $from } – { $to }
 percent = { $n } %
+# $n is $count with separators.
+tokens = { $n } tokens
+name-of-target = { $name } ({ $target })
 list-comma = ,{" "}
 list-more = { $names } and { $more } more
 month-1 = January
@@ -105,17 +114,17 @@ ended-target-replaced = { $name } belonged to a system that this target no longe
 
 cause-with-detail = { $cause } ({ $detail })
 cause-until = { $cause }, until { $date }
-cause-auth = it refuses the user name or the password
+cause-auth = the user name, the password or the token is not accepted
 cause-banned = it has locked out the address of the exporter
 cause-client-error = it refuses the request
 cause-connect = no connection could be made
-cause-decode = its answer is not what this system returns
+cause-decode = its answer does not have the expected format
 cause-forbidden = the login may not read it
 cause-interrupted = the connection broke before the answer ended
 cause-not-found = there is nothing at this address
 cause-not-json = it answers with a web page: something else may be at this address
 cause-rate-limited = it asks to wait
-cause-redirect = it sends us to another address
+cause-redirect = it redirects to another address
 cause-server-error = it reports an error of its own
 cause-timeout = it does not answer in time
 cause-tls = its certificate or its encryption cannot be used
@@ -126,7 +135,7 @@ cause-model-not-supported = it may not use the model
 cause-login-expired-or-revoked = its login has ended
 cause-payment-required = the provider asks for payment
 cause-upstream-errors = the provider fails
-cause-cooling-down = it cools down
+cause-cooling-down = it is paused after errors
 cause-its-quota-is-used-up = its quota is used up
 cause-the-provider-s-firewall-stops-it = the provider's firewall stops it
 cause-it-may-not-use-the-model = it may not use the model
@@ -135,7 +144,7 @@ cause-the-provider-refuses-it = the provider refuses it
 cause-the-provider-asks-for-payment = the provider asks for payment
 cause-the-provider-does-not-find-what-it-asks-for = the provider does not find what it asks for
 cause-the-provider-fails = the provider fails
-cause-it-cools-down = it cools down
+cause-it-cools-down = it is paused after errors
 cause-the-server-says-that-it-cannot-be-used = the server says that it cannot be used
 cause-unknown = the cause is not known
 cause-connecting = the panel is trying to connect
@@ -184,13 +193,13 @@ ProxymeterUserQuota = User has used up most or all of the data limit.
         [one] user { $names } has used up the data limit
        *[other] { $count } users have used up their data limit ({ $names })
     }
-    .firing = User { $name } has used { $percent } of the data limit ({ $used } of { $limit }){ $holds ->
-        [resets] , resets on { $day }.
-       *[known] .
+    .firing = { $holds ->
+        [resets] User { $name } has used { $percent } of the data limit ({ $used } of { $limit }), resets on { $day }.
+       *[known] User { $name } has used { $percent } of the data limit ({ $used } of { $limit }).
     }
-    .last = User { $name } has used up the data limit of { $limit }{ $holds ->
-        [resets] , resets on { $day }.
-       *[known] .
+    .last = { $holds ->
+        [resets] User { $name } has used up the data limit of { $limit }, resets on { $day }.
+       *[known] User { $name } has used up the data limit of { $limit }.
     }
     .over = { $holds ->
         [nothing] User { $name } no longer has a data limit ({ $why }).
@@ -219,7 +228,7 @@ ProxymeterInboundExpiry = Inbound expires soon or has expired.
        *[other] { $count } inbounds have expired ({ $names })
     }
     .firing = Inbound { $name } expires { $when }, on { $date }.
-    .last = Inbound { $name } expired { $when }, on { $date }. Nobody can use it.
+    .last = Inbound { $name } expired { $when }, on { $date }. All its clients are cut off.
     .over = { $holds ->
         [nothing] Inbound { $name } no longer has an end date ({ $why }).
        *[known] Inbound { $name } runs until { $day } ({ $why }).
@@ -236,7 +245,7 @@ ProxymeterInboundQuota = Inbound has used up most or all of the data limit.
        *[other] { $count } inbounds have used up their data limit ({ $names })
     }
     .firing = Inbound { $name } has used { $percent } of the data limit ({ $used } of { $limit }).
-    .last = Inbound { $name } has used up the data limit of { $limit }. Nobody can use it.
+    .last = Inbound { $name } has used up the data limit of { $limit }. All its clients are cut off.
     .over = { $holds ->
         [nothing] Inbound { $name } no longer has a data limit ({ $why }).
        *[known] Inbound { $name } has used { $percent } of the data limit ({ $used } of { $limit }; { $why }).
@@ -307,11 +316,14 @@ ProxymeterAccountingStalled = Proxy traffic of a target or of a node is no longe
         [one] traffic of { $names } is not counted
        *[other] traffic of { $count } subjects is not counted ({ $names })
     }
-    .firing = No traffic has been counted { $kind ->
-        [node] on node
-       *[target] on
-    } { $name } for { $time }, although users are active.
-    .over = Traffic of { $name } is counted again; none was for { $lasted } ({ $times }).
+    .firing = { $kind ->
+        [node] No traffic has been counted on node { $name } for { $time }, although users are active.
+       *[target] No traffic has been counted on { $name } for { $time }, although users are active.
+    }
+    .over = { $kind ->
+        [node] Traffic of node { $name } is counted again; it was not for { $lasted } ({ $times }).
+       *[target] Traffic of { $name } is counted again; it was not for { $lasted } ({ $times }).
+    }
     .action = Try a connection as a user. If it works, restart the core or the node: the panel has lost its counters.
 
 ProxymeterCertificateExpiry = Certificate expires soon.
@@ -385,14 +397,14 @@ ProxymeterCoreDown = Proxy core is down or keeps dying.
         [one] the proxy core of { $names } is down or keeps dying
        *[other] { $count } proxy cores are down or keep dying ({ $names })
     }
-    .firing = The proxy core of { $kind ->
-        [node] node { $name }
-       *[target] { $name }
-    } was down in { $percent } of the last 5 min.
-    .over = The proxy core of { $kind ->
-        [node] node { $name }
-       *[target] { $name }
-    } runs again; it was down or kept dying for { $lasted } ({ $times }).
+    .firing = { $kind ->
+        [node] The proxy core of node { $name } was down in { $percent } of the last 5 min.
+       *[target] The proxy core of { $name } was down in { $percent } of the last 5 min.
+    }
+    .over = { $kind ->
+        [node] The proxy core of node { $name } runs again; it was down or kept dying for { $lasted } ({ $times }).
+       *[target] The proxy core of { $name } runs again; it was down or kept dying for { $lasted } ({ $times }).
+    }
     .action = Read the core's log in the panel: mostly a mistake in its configuration, or too little memory.
 
 ## LLM proxies
@@ -415,13 +427,13 @@ ProxymeterCredentialQuota = Credential has used up most or all of a quota window
         [one] the quota window { $names } is used up
        *[other] { $count } quota windows are used up ({ $names })
     }
-    .firing = { $percent } of the quota window { $name } is used{ $holds ->
-        [resets] ; it begins again { $when }, on { $date }.
-       *[known] .
+    .firing = { $holds ->
+        [resets] { $percent } of the quota window { $name } is used; it begins again { $when }, on { $date }.
+       *[known] { $percent } of the quota window { $name } is used.
     }
-    .last = The quota window { $name } is used up{ $holds ->
-        [resets] ; it begins again { $when }, on { $date }.
-       *[known] .
+    .last = { $holds ->
+        [resets] The quota window { $name } is used up; it begins again { $when }, on { $date }.
+       *[known] The quota window { $name } is used up.
     }
     .over = { $holds ->
         [nothing] The quota window { $name } has begun again.
@@ -453,7 +465,7 @@ ProxymeterLlmErrorRatio = Many attempts at an LLM provider fail.
     }
     .firing = At provider { $name }, { $percent } of the attempts of the last 10 min failed ({ $failed } of { $all }).
     .over = { $holds ->
-        [nothing] At provider { $name }, few attempts fail now, after { $lasted }.
+        [nothing] At provider { $name }, few attempts fail again; many did for { $lasted }.
        *[known] At provider { $name }, { $percent } of the attempts of the last 10 min failed ({ $failed } of { $all }); it was more for { $lasted }.
     }
     .action = Look at the status page of the provider and at the server's log. Move clients to another provider meanwhile.
