@@ -106,7 +106,7 @@ end-reset = use set back
 end-recovered = recovered
 ended-deleted = { $name } no longer exists.
 ended-disabled = { $name } was switched off.
-ended-clock = The clock was set back, so the time of { $name } has not come yet.
+ended-clock-set = The clock was set back, so the time of { $name } has not come yet.
 ended-rule-removed = No rule asks about { $name } any more.
 ended-target-replaced = { $name } belonged to a system that this target no longer is.
 
@@ -182,7 +182,7 @@ ProxymeterUserExpiry = User expires soon or has expired.
         [nothing] User { $name } no longer has an end date ({ $why }).
        *[known] User { $name } runs until { $day } ({ $why }).
     }
-    .action = Renew the plan in the panel, or ask whether the user wants to go on. Nothing to do if the user leaves.
+    .action = Renew the plan in the panel, or ask whether the user wants to go on. No action is needed if the user leaves.
 
 ProxymeterUserQuota = User has used up most or all of the data limit.
     .head = { $count ->
@@ -205,7 +205,7 @@ ProxymeterUserQuota = User has used up most or all of the data limit.
         [nothing] User { $name } no longer has a data limit ({ $why }).
        *[known] User { $name } has used { $percent } of the data limit ({ $used } of { $limit }; { $why }).
     }
-    .action = Raise the limit or set the use back in the panel, or wait for the reset. Without that the user is cut off at 100 %.
+    .action = Raise the limit or set the use back in the panel, or wait for the reset. Otherwise the user is cut off at 100 %.
 
 ProxymeterUserStatus = User is not allowed to connect.
     .head = { $count ->
@@ -214,7 +214,7 @@ ProxymeterUserStatus = User is not allowed to connect.
     }
     .firing = User { $name } cannot connect: { $cause }.
     .over = User { $name } can connect again, after { $lasted } ({ $times }).
-    .action = Nothing if it is meant so. Else renew the plan, raise the limit, or switch the user on in the panel.
+    .action = No action is needed if this is intended. Otherwise renew the plan, raise the limit, or switch the user on in the panel.
 
 ## Inbounds and outbounds
 
@@ -277,7 +277,7 @@ ProxymeterLoginRefused = Target refuses the login.
         [one] { $names } refuses the login
        *[other] { $count } targets refuse the login ({ $names })
     }
-    .firing = { $name } refuses the login: { $cause }. It is tried again seldom, so that the account is not locked.
+    .firing = { $name } refuses the login: { $cause }. It is tried again rarely, so that the account is not locked.
     .over = { $name } takes the login again; it refused it for { $lasted } ({ $times }).
     .action = Check the user name, the password or the token in the configuration, and reload it.
 
@@ -330,6 +330,10 @@ ProxymeterCertificateExpiry = Certificate expires soon.
     .head = { $count ->
         [one] the certificate of { $names } expires within { $step }
        *[other] { $count } certificates expire within { $step } ({ $names })
+    }
+    .head-last = { $count ->
+        [one] the certificate of { $names } has expired
+       *[other] { $count } certificates have expired ({ $names })
     }
     .firing = The certificate of { $name } expires { $when }, on { $date }.
     .last = The certificate of { $name } expired { $when }, on { $date }.
@@ -523,7 +527,7 @@ ProxymeterTest = Test of a receiver.
 
 ProxymeterStorageFailing = The storage is not writable.
     .head = the storage is not writable
-    .firing = Alerts and notifications are kept in memory only and are lost if the exporter crashes: the storage is not writable.
+    .firing = The storage is not writable: alerts and notifications are kept in memory only and are lost if the exporter crashes.
     .over = The storage is writable again; it was not for { $lasted } ({ $times }).
     .action = See the log for the reason; the most common one is a full disk.
 
@@ -535,7 +539,7 @@ ProxymeterReloadFailed = Configuration could not be loaded.
 
 ProxymeterHeartbeatWithheld = The heartbeat is not sent.
     .head = the heartbeat is not sent
-    .firing = The heartbeat is not sent, because { $cause }.
+    .firing = The heartbeat is not sent: { $cause }.
     .over = The heartbeat is sent again; it was not for { $lasted } ({ $times }).
     .action = See the other alerts and the log: the heartbeat stops when reading or sending does.
 

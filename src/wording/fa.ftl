@@ -79,7 +79,7 @@ end-reset = مصرف بازنشانی شد
 end-recovered = به حالت عادی برگشت
 ended-deleted = { $name } دیگر وجود ندارد.
 ended-disabled = { $name } غیرفعال شد.
-ended-clock = ساعت سیستم عقب کشیده شد و زمان { $name } هنوز نرسیده است.
+ended-clock-set = ساعت سیستم عقب کشیده شد و زمان { $name } هنوز نرسیده است.
 ended-rule-removed = دیگر هیچ قانونی { $name } را بررسی نمی‌کند.
 ended-target-replaced = { $name } مربوط به سیستم قبلی این هدف بود؛ این هدف اکنون سیستم دیگری است.
 

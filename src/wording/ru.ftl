@@ -92,7 +92,7 @@ end-reset = расход сброшен
 end-recovered = снова в норме
 ended-deleted = { $name } больше не существует.
 ended-disabled = { $name }: отключено вручную.
-ended-clock = Часы переведены назад: для { $name } время ещё не наступило.
+ended-clock-set = Часы переведены назад: для { $name } время ещё не наступило.
 ended-rule-removed = За { $name } больше не следит ни одно правило.
 ended-target-replaced = { $name }: относилось к прежней системе, теперь по этому адресу другая.
 

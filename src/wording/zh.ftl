@@ -76,7 +76,7 @@ end-reset = 用量已重置
 end-recovered = 已恢复正常
 ended-deleted = { $name } 已不存在。
 ended-disabled = { $name } 已被停用。
-ended-clock = 时钟被调回，{ $name } 的时间尚未到。
+ended-clock-set = 时钟被调回，{ $name } 的时间尚未到。
 ended-rule-removed = 已没有规则监视 { $name }。
 ended-target-replaced = { $name } 属于该目标之前的系统，现在的目标已是另一个系统。
 
