@@ -16,9 +16,9 @@ span-times = { $from }–{ $to }
 span-dates = { $from } 至 { $to }
 percent = { $n }%
 tokens = { $n } token
-name-of-target = { $name }（{ $target }）
+name-of-target = { $name } ({ $target })
 list-comma = 、
-list-more = { $names } 等，另有 { $more } 个
+list-more = { $names } 及另外 { $more } 个
 month-1 = 1
 month-2 = 2
 month-3 = 3
@@ -61,7 +61,7 @@ ended = 结束于 { $date }
 what-to-do = 处理办法
 all-alerts = 全部告警
 runbook = 处理手册
-times-are = 时间均为 { $zone } 时区。
+times-are = 时间按 { $zone } 时区显示。
 sent-by = 由 proxymeter 发送给接收者“{ $receiver }”。
 severity-critical = 严重
 severity-warning = 警告
@@ -118,7 +118,7 @@ cause-it-cools-down = 出错后正在冷却
 cause-the-server-says-that-it-cannot-be-used = 服务器表示它不可用
 cause-unknown = 原因未知
 cause-connecting = 面板正在尝试连接
-cause-error = 面板报告出错
+cause-error = 面板报告错误
 cause-limited = 流量已用完
 cause-expired = 已到期
 cause-disabled = 已停用
@@ -164,8 +164,8 @@ ProxymeterUserQuota = 用户的流量限额即将用完或已用完。
        *[other] { $count } 名用户已用完流量限额（{ $names }）
     }
     .firing = { $holds ->
-        [resets] 用户 { $name } 已用 { $percent } 的流量限额（{ $limit } 中的 { $used }），{ $day }重置。
-       *[known] 用户 { $name } 已用 { $percent } 的流量限额（{ $limit } 中的 { $used }）。
+        [resets] 用户 { $name } 已用 { $percent } 的流量限额（{ $used } / { $limit }），{ $day }重置。
+       *[known] 用户 { $name } 已用 { $percent } 的流量限额（{ $used } / { $limit }）。
     }
     .last = { $holds ->
         [resets] 用户 { $name } 已用完 { $limit } 的流量限额，{ $day }重置。
@@ -173,7 +173,7 @@ ProxymeterUserQuota = 用户的流量限额即将用完或已用完。
     }
     .over = { $holds ->
         [nothing] 用户 { $name } 不再有流量限额（{ $why }）。
-       *[known] 用户 { $name } 已用 { $percent } 的流量限额（{ $limit } 中的 { $used }；{ $why }）。
+       *[known] 用户 { $name } 已用 { $percent } 的流量限额（{ $used } / { $limit }；{ $why }）。
     }
     .action = 在面板中提高限额或重置用量，或等待自动重置。否则用量达到 100% 时该用户会被断开。
 
@@ -214,11 +214,11 @@ ProxymeterInboundQuota = 入站的流量限额即将用完或已用完。
         [1] 入站 { $names } 已用完流量限额
        *[other] { $count } 个入站已用完流量限额（{ $names }）
     }
-    .firing = 入站 { $name } 已用 { $percent } 的流量限额（{ $limit } 中的 { $used }）。
+    .firing = 入站 { $name } 已用 { $percent } 的流量限额（{ $used } / { $limit }）。
     .last = 入站 { $name } 已用完 { $limit } 的流量限额，其所有客户端已断开。
     .over = { $holds ->
         [nothing] 入站 { $name } 不再有流量限额（{ $why }）。
-       *[known] 入站 { $name } 已用 { $percent } 的流量限额（{ $limit } 中的 { $used }；{ $why }）。
+       *[known] 入站 { $name } 已用 { $percent } 的流量限额（{ $used } / { $limit }；{ $why }）。
     }
     .action = 在面板中提高限额或重置用量。用量达到 100% 时该入站的所有客户端都会断开。
 
@@ -253,20 +253,20 @@ ProxymeterLoginRefused = 目标拒绝登录。
 
 ProxymeterPartStale = 目标的一部分已有一段时间未能读取。
     .head = { $count ->
-        [1] 未能读取部分 { $names }
-       *[other] 未能读取 { $count } 个部分（{ $names }）
+        [1] “{ $names }”部分未能读取
+       *[other] { $count } 个部分未能读取（{ $names }）
     }
-    .firing = 部分 { $name } 上一次读取是在 { $time }前。
-    .over = 部分 { $name } 已恢复读取，此前 { $lasted }未能读取（{ $times }）。
+    .firing = “{ $name }”部分上一次读取是在 { $time }前。
+    .over = “{ $name }”部分已恢复读取，此前 { $lasted }未能读取（{ $times }）。
     .action = 原因见状态页。如果面板太慢，请延长超时时间或减轻面板的负载。
 
 ProxymeterRightLost = 账号不再有权读取目标的一部分。
     .head = { $count ->
-        [1] 账号不再有权读取 { $names }
+        [1] 账号不再有权读取“{ $names }”部分
        *[other] 账号不再有权读取 { $count } 个部分（{ $names }）
     }
-    .firing = 账号不再有权读取 { $name }，其数值不再更新。
-    .over = 账号可以重新读取 { $name }，此前 { $lasted }无权读取（{ $times }）。
+    .firing = 账号不再有权读取“{ $name }”部分，其数值不再更新。
+    .over = 账号可以重新读取“{ $name }”部分，此前 { $lasted }无权读取（{ $times }）。
     .action = 在面板中恢复该账号的权限，或在这条规则中排除该部分。
 
 ProxymeterRowsUnreadable = 用户列表的一部分无法读取。
@@ -437,10 +437,10 @@ ProxymeterLlmErrorRatio = 对 LLM 提供商的许多请求失败。
         [1] 对提供商 { $names } 的许多请求失败
        *[other] 对 { $count } 个提供商的许多请求失败（{ $names }）
     }
-    .firing = 最近 10 分钟内，对提供商 { $name } 的请求有 { $percent } 失败（{ $all } 次中的 { $failed } 次）。
+    .firing = 最近 10 分钟内，对提供商 { $name } 的请求有 { $percent } 失败（{ $failed } / { $all } 次）。
     .over = { $holds ->
         [nothing] 对提供商 { $name } 的请求现在很少失败，此前 { $lasted }失败较多。
-       *[known] 最近 10 分钟内，对提供商 { $name } 的请求有 { $percent } 失败（{ $all } 次中的 { $failed } 次），此前 { $lasted }失败更多。
+       *[known] 最近 10 分钟内，对提供商 { $name } 的请求有 { $percent } 失败（{ $failed } / { $all } 次），此前 { $lasted }失败更多。
     }
     .action = 查看提供商的状态页和服务器的日志。在此期间可把客户端移到其他提供商。
 
@@ -454,8 +454,8 @@ ProxymeterLlmTokenBudget = 客户端密钥的 token 预算即将用完或已用�
        *[other] { $count } 个客户端密钥已用完 token 预算（{ $names }）
     }
     .firing = { $period ->
-        [day] 客户端密钥 { $name } 已用 { $percent } 的每日预算（{ $limit } 中的 { $used }）。
-       *[month] 客户端密钥 { $name } 已用 { $percent } 的每月预算（{ $limit } 中的 { $used }）。
+        [day] 客户端密钥 { $name } 已用 { $percent } 的每日预算（{ $used } / { $limit }）。
+       *[month] 客户端密钥 { $name } 已用 { $percent } 的每月预算（{ $used } / { $limit }）。
     }
     .last = { $period ->
         [day] 客户端密钥 { $name } 已用完 { $limit } 的每日预算。
@@ -464,8 +464,8 @@ ProxymeterLlmTokenBudget = 客户端密钥的 token 预算即将用完或已用�
     .over = { $holds ->
         [nothing] 客户端密钥 { $name } 的预算已重新开始（{ $why }）。
        *[known] { $period ->
-            [day] 客户端密钥 { $name } 已用 { $percent } 的每日预算（{ $limit } 中的 { $used }；{ $why }）。
-           *[month] 客户端密钥 { $name } 已用 { $percent } 的每月预算（{ $limit } 中的 { $used }；{ $why }）。
+            [day] 客户端密钥 { $name } 已用 { $percent } 的每日预算（{ $used } / { $limit }；{ $why }）。
+           *[month] 客户端密钥 { $name } 已用 { $percent } 的每月预算（{ $used } / { $limit }；{ $why }）。
         }
     }
     .action = 了解谁在使用该密钥，提高预算，或收回密钥。proxymeter 只发出警告，不会停用密钥。
@@ -480,8 +480,8 @@ ProxymeterLlmCostBudget = 客户端密钥的费用预算即将用完或已用完
        *[other] { $count } 个客户端密钥已用完费用预算（{ $names }）
     }
     .firing = { $period ->
-        [day] 客户端密钥 { $name } 已用 { $percent } 的每日预算（{ $limit } 中的 { $used }）。
-       *[month] 客户端密钥 { $name } 已用 { $percent } 的每月预算（{ $limit } 中的 { $used }）。
+        [day] 客户端密钥 { $name } 已用 { $percent } 的每日预算（{ $used } / { $limit }）。
+       *[month] 客户端密钥 { $name } 已用 { $percent } 的每月预算（{ $used } / { $limit }）。
     }
     .last = { $period ->
         [day] 客户端密钥 { $name } 已用完 { $limit } 的每日预算。
@@ -490,8 +490,8 @@ ProxymeterLlmCostBudget = 客户端密钥的费用预算即将用完或已用完
     .over = { $holds ->
         [nothing] 客户端密钥 { $name } 的预算已重新开始（{ $why }）。
        *[known] { $period ->
-            [day] 客户端密钥 { $name } 已用 { $percent } 的每日预算（{ $limit } 中的 { $used }；{ $why }）。
-           *[month] 客户端密钥 { $name } 已用 { $percent } 的每月预算（{ $limit } 中的 { $used }；{ $why }）。
+            [day] 客户端密钥 { $name } 已用 { $percent } 的每日预算（{ $used } / { $limit }；{ $why }）。
+           *[month] 客户端密钥 { $name } 已用 { $percent } 的每月预算（{ $used } / { $limit }；{ $why }）。
         }
     }
     .action = 了解谁在使用该密钥，提高预算，或收回密钥。proxymeter 只发出警告，不会停用密钥。

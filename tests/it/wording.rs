@@ -214,8 +214,11 @@ fn rule(text: &mut String, voice: &Voice, kind: &Kind) {
         }
         line("over", sentence(&about, &Reading::Nothing, Some((End::Recovered, NOW))));
     }
-    for reading in over(kind) {
-        let said = ENDS.map(|end| (end.label(), sentence(&about, &reading, Some((end, NOW)))));
+    for (place, reading) in over(kind).iter().enumerate() {
+        // The ends after the first four say nothing of a reading.
+        let ends = if place == 0 { &ENDS[..] } else { &ENDS[..4] };
+        let said: Vec<_> =
+            ends.iter().map(|end| (end.label(), sentence(&about, reading, Some((*end, NOW))))).collect();
         for alike in said.chunk_by(|(_, one), (_, other)| one == other) {
             let ends: Vec<_> = alike.iter().map(|(end, _)| *end).collect();
             line(&ends.join(", "), alike[0].1.clone());
