@@ -1,7 +1,8 @@
 # Notifications in Persian. The comments in en.ftl say what each message is.
 #
 # Fluent isolates what is filled in. An isolate has no direction for the text around it, so a text without a Persian word
-# of its own begins with a right-to-left mark.
+# of its own begins with a right-to-left mark. What begins with a slash or a digit, and is read from left to right, has a
+# left-to-right mark.
 
 ## Quantities
 
@@ -60,16 +61,16 @@ left-out-firing = … و { $count } هشدار فعال دیگر.
 left-out-resolved = … و { $count } هشدار برطرف‌شدهٔ دیگر.
 follow = { $count } هشدار دیگر در پیام بعدی می‌آید.
 since = از { $date }
-ended = تا { $date }
+ended = پایان: { $date }
 what-to-do = چه باید کرد
 all-alerts = همهٔ هشدارها
 runbook = راهنمای رفع مشکل
 times-are = زمان‌ها به وقت { $zone } است.
 sent-by = فرستاده‌شده از proxymeter به گیرندهٔ «{ $receiver }».
 severity-critical = بحرانی
-severity-warning = هشدار
+severity-warning = اخطار
 severity-info = اطلاع
-details-refused = سرور این پیام را با جزئیات نپذیرفت، برای همین جزئیات حذف شد. هشدارهای فعال در صفحهٔ خود proxymeter و در /api/v1/alerts دیده می‌شوند.
+details-refused = سرور این پیام را با جزئیات نپذیرفت، برای همین جزئیات حذف شد. هشدارهای فعال در صفحهٔ خود proxymeter و در {"\u200E"}/api/v1/alerts دیده می‌شوند.
 
 ## Why an alert has ended
 
@@ -108,7 +109,7 @@ cause-model-not-supported = اجازهٔ استفاده از این مدل را 
 cause-login-expired-or-revoked = ورود آن دیگر معتبر نیست
 cause-payment-required = ارائه‌دهنده پرداخت می‌خواهد
 cause-upstream-errors = ارائه‌دهنده خطا می‌دهد
-cause-cooling-down = پس از خطا در حال استراحت است
+cause-cooling-down = پس از خطا موقتاً کنار گذاشته شده است
 cause-its-quota-is-used-up = سهمیه تمام شده است
 cause-the-provider-s-firewall-stops-it = فایروال ارائه‌دهنده جلوی آن را می‌گیرد
 cause-it-may-not-use-the-model = اجازهٔ استفاده از این مدل را ندارد
@@ -117,7 +118,7 @@ cause-the-provider-refuses-it = ارائه‌دهنده آن را نمی‌پذ�
 cause-the-provider-asks-for-payment = ارائه‌دهنده پرداخت می‌خواهد
 cause-the-provider-does-not-find-what-it-asks-for = ارائه‌دهنده چیزی را که خواسته شده پیدا نمی‌کند
 cause-the-provider-fails = ارائه‌دهنده خطا می‌دهد
-cause-it-cools-down = پس از خطا در حال استراحت است
+cause-it-cools-down = پس از خطا موقتاً کنار گذاشته شده است
 cause-the-server-says-that-it-cannot-be-used = سرور می‌گوید قابل استفاده نیست
 cause-unknown = علت معلوم نیست
 cause-connecting = پنل در حال تلاش برای اتصال است
@@ -128,7 +129,7 @@ cause-disabled = غیرفعال است
 cause-its-data-limit-is-reached = حجم تمام شده است
 cause-its-probes-fail = آزمایش‌های اتصال ناموفق‌اند
 cause-the-panel-fails-on-it = پنل روی آن خطا می‌دهد
-cause-it-is-larger-than-1-mib = بزرگ‌تر از 1 MiB است
+cause-it-is-larger-than-1-mib = بزرگ‌تر از {"\u200E"}1 MiB است
 cause-it-is-not-an-object = شیء JSON نیست
 cause-it-has-no-name = نام ندارد
 cause-records-were-lost-and-another-reader-takes-some = بخشی از رکوردها گم شد و خوانندهٔ دیگری هم بخشی را برمی‌دارد
@@ -238,11 +239,11 @@ ProxymeterOutboundDown = خروجی از کار افتاده است.
 
 ProxymeterTargetDown = هدف آن‌طور که باید پاسخ نمی‌دهد.
     .head = { $count ->
-        [1] خواندن { $names } ممکن نیست
-       *[other] خواندن { $count } هدف ممکن نیست ({ $names })
+        [1] خواندن اطلاعات { $names } ممکن نیست
+       *[other] خواندن اطلاعات { $count } هدف ممکن نیست ({ $names })
     }
-    .firing = خواندن { $name } ممکن نیست: { $cause }.
-    .over = { $name } دوباره پاسخ می‌دهد؛ { $lasted } خواندن آن ممکن نبود ({ $times }).
+    .firing = خواندن اطلاعات { $name } ممکن نیست: { $cause }.
+    .over = { $name } دوباره پاسخ می‌دهد؛ { $lasted } خواندن اطلاعاتش ممکن نبود ({ $times }).
     .action = نشانی پنل را از دستگاهی که exporter روی آن است باز کنید و ببینید پنل روشن است یا نه. تا وقتی پاسخ ندهد، چیز دیگری از آن معلوم نیست.
 
 ProxymeterLoginRefused = هدف ورود را نمی‌پذیرد.
@@ -265,11 +266,11 @@ ProxymeterPartStale = بخشی از هدف مدتی است خوانده نشده
 
 ProxymeterRightLost = حساب دیگر اجازهٔ خواندن بخشی از هدف را ندارد.
     .head = { $count ->
-        [1] حساب دیگر اجازهٔ خواندن { $names } را ندارد
+        [1] حساب دیگر اجازهٔ خواندن بخش { $names } را ندارد
        *[other] حساب دیگر اجازهٔ خواندن { $count } بخش را ندارد ({ $names })
     }
-    .firing = حساب دیگر اجازهٔ خواندن { $name } را ندارد. مقدارهای آن به‌روز نمی‌شوند.
-    .over = حساب پس از { $lasted } دوباره می‌تواند { $name } را بخواند ({ $times }).
+    .firing = حساب دیگر اجازهٔ خواندن بخش { $name } را ندارد. مقدارهای آن به‌روز نمی‌شوند.
+    .over = حساب پس از { $lasted } دوباره می‌تواند بخش { $name } را بخواند ({ $times }).
     .action = دسترسی حساب را در پنل برگردانید یا این بخش را از این قانون کنار بگذارید.
 
 ProxymeterRowsUnreadable = بخشی از فهرست کاربران خوانده نمی‌شود.
@@ -278,11 +279,11 @@ ProxymeterRowsUnreadable = بخشی از فهرست کاربران خوانده 
        *[other] بخشی از فهرست کاربران { $count } هدف خوانده نمی‌شود ({ $names })
     }
     .firing = { $count ->
-        [1] 1 کاربر { $name } خوانده نمی‌شود: { $cause }.
-       *[other] { $count } کاربر { $name } خوانده نمی‌شوند. علت اولین مورد: { $cause }.
+        [1] 1 کاربر از { $name } خوانده نمی‌شود: { $cause }.
+       *[other] { $count } کاربر از { $name } خوانده نمی‌شوند. علت اولین مورد: { $cause }.
     }
     .over = همهٔ کاربران { $name } پس از { $lasted } دوباره خوانده می‌شوند ({ $times }).
-    .action = گزارش برنامه می‌گوید کدام ردیف‌ها. این کاربران در متریک‌ها و هشدارها نیستند؛ آن‌ها را در پنل اصلاح یا حذف کنید.
+    .action = شمارهٔ ردیف‌ها در لاگ است. این کاربران در متریک‌ها و هشدارها نیستند؛ آن‌ها را در پنل اصلاح یا حذف کنید.
 
 ProxymeterAccountingStalled = ترافیک پروکسی یک هدف یا یک نود دیگر شمرده نمی‌شود.
     .head = { $count ->
@@ -297,7 +298,7 @@ ProxymeterAccountingStalled = ترافیک پروکسی یک هدف یا یک ن
         [node] ترافیک نود { $name } دوباره شمرده می‌شود؛ { $lasted } شمرده نمی‌شد ({ $times }).
        *[target] ترافیک { $name } دوباره شمرده می‌شود؛ { $lasted } شمرده نمی‌شد ({ $times }).
     }
-    .action = خودتان مثل یک کاربر وصل شوید. اگر کار می‌کند، هسته یا نود را دوباره راه‌اندازی کنید: پنل شمارنده‌هایش را از دست داده است.
+    .action = یک بار به‌عنوان کاربر وصل شوید. اگر کار می‌کند، هسته یا نود را دوباره راه‌اندازی کنید: پنل شمارنده‌هایش را از دست داده است.
 
 ProxymeterCertificateExpiry = اعتبار گواهی رو به پایان است.
     .head = { $count ->
@@ -338,7 +339,7 @@ ProxymeterHostDisk = دیسک تقریباً پر است.
     }
     .firing = { $percent } از دیسک { $name } پر است.
     .over = { $percent } از دیسک { $name } پر است؛ { $lasted } بیش از حد پر بود.
-    .action = لاگ‌ها، لاگ‌های کانتینرها و پشتیبان‌های قدیمی را پاک کنید یا بچرخانید. دیسک پر پایگاه دادهٔ پنل را از کار می‌اندازد.
+    .action = لاگ‌ها، لاگ‌های کانتینرها و پشتیبان‌های قدیمی را پاک کنید یا چرخش لاگ را فعال کنید. دیسک پر پایگاه دادهٔ پنل را از کار می‌اندازد.
 
 ## Nodes
 
@@ -398,7 +399,7 @@ ProxymeterCredentialUnavailable = اعتبارنامهٔ ارائه‌دهنده
 ProxymeterCredentialQuota = بازهٔ سهمیهٔ اعتبارنامه رو به پایان است یا تمام شده است.
     .head = { $count ->
         [1] { $step } از بازهٔ سهمیهٔ { $names } مصرف شده است
-       *[other] { $step } از { $count } بازهٔ سهمیه مصرف شده است ({ $names })
+       *[other] { $count } بازهٔ سهمیه به { $step } رسیده‌اند ({ $names })
     }
     .head-last = { $count ->
         [1] بازهٔ سهمیهٔ { $names } تمام شده است
@@ -445,7 +446,7 @@ ProxymeterLlmErrorRatio = بسیاری از تلاش‌ها نزد یک ارائ
         [nothing] نزد ارائه‌دهندهٔ { $name } تلاش‌ها دیگر به‌ندرت ناموفق‌اند؛ { $lasted } بسیاری ناموفق بودند.
        *[known] نزد ارائه‌دهندهٔ { $name }، { $percent } از تلاش‌های 10 دقیقهٔ گذشته ناموفق بود ({ $failed } از { $all })؛ { $lasted } بیشتر بود.
     }
-    .action = صفحهٔ وضعیت ارائه‌دهنده و لاگ سرور را ببینید. تا آن وقت کلاینت‌ها را به ارائه‌دهندهٔ دیگری ببرید.
+    .action = صفحهٔ وضعیت ارائه‌دهنده و لاگ سرور را ببینید. در این فاصله کلاینت‌ها را به ارائه‌دهندهٔ دیگری ببرید.
 
 ProxymeterLlmTokenBudget = بودجهٔ توکن کلید کلاینت رو به پایان است یا تمام شده است.
     .head = { $count ->
@@ -550,4 +551,4 @@ ProxymeterNotificationsAbandoned = فرستادن برخی اعلان‌ها ر�
     }
     .firing = فرستادن { $count } اعلان به گیرندهٔ { $name } رها شد.
     .over = یک ساعت است که فرستادن هیچ اعلانی به گیرندهٔ { $name } رها نشده است.
-    .action = علت در لاگ است. هشدارهای فعال در صفحهٔ وضعیت و در /api/v1/alerts دیده می‌شوند؛ proxymeter replay-notifications اعلان‌ها را دوباره می‌فرستد.
+    .action = علت در لاگ است. هشدارهای فعال در صفحهٔ وضعیت و در {"\u200E"}/api/v1/alerts دیده می‌شوند؛ proxymeter replay-notifications اعلان‌ها را دوباره می‌فرستد.

@@ -96,7 +96,7 @@ fn assert_closed(line: &str) {
 
 /// Marks that cannot be seen, in the file as letters.
 fn shown(text: &str) -> String {
-    text.replace('\u{2068}', "⟨").replace('\u{2069}', "⟩").replace('\u{200f}', "⟵")
+    text.replace('\u{2068}', "⟨").replace('\u{2069}', "⟩").replace('\u{200f}', "⟵").replace('\u{200e}', "⟶")
 }
 
 /// What is around the sentences.
