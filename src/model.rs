@@ -16,6 +16,7 @@ mod history;
 mod host;
 mod identity;
 mod inbounds;
+mod journal;
 mod labels;
 mod llm;
 mod nodes;
@@ -45,6 +46,7 @@ pub use history::{History, NodeHistory, OutboundHistory};
 pub use host::{Core, Host, share};
 pub use identity::{Identity, System};
 pub use inbounds::{Inbound, Outbound};
+pub use journal::{Change, Journal, Sort};
 pub use labels::{Row, labels};
 pub use llm::{
     Cooldown, CooldownReason, Credential, CredentialStatus, LlmErrors, LlmMode, LlmPeriod, LlmRecent, LlmRow,

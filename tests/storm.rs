@@ -110,6 +110,7 @@ fn route() -> Route {
         group_interval: config.group_interval,
         repeat_interval: None,
         standing: false,
+        digest: None,
     }
 }
 

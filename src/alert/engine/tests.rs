@@ -34,6 +34,7 @@ pub(super) fn route(receiver: &str) -> Route {
         group_interval: config.group_interval,
         repeat_interval: None,
         standing: false,
+        digest: None,
     }
 }
 

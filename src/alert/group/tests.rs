@@ -32,6 +32,7 @@ impl Desk {
             group_interval: Duration::from_secs(300),
             repeat_interval: Some(Duration::from_secs(HOUR)),
             standing: false,
+            digest: None,
         };
         Desk {
             rules: Rules::new(&AlertingConfig { rules: rules.into(), ..config() }).unwrap(),

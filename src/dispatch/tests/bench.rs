@@ -115,6 +115,7 @@ pub(super) fn route(receiver: &str) -> Route {
         group_interval: 5 * MINUTE,
         repeat_interval: None,
         standing: false,
+        digest: None,
     }
 }
 

@@ -444,6 +444,7 @@ impl Settings {
             group_interval: config().group_interval,
             repeat_interval: None,
             standing: false,
+            digest: None,
         };
         RECEIVERS.iter().filter(|spec| self.receivers.contains(spec.name)).map(route).collect()
     }
