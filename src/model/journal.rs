@@ -39,7 +39,7 @@ pub enum Change {
     /// The plan of a user ends later; absent: it does not end any more.
     Renewed { from: Timestamp, to: Option<Timestamp> },
     /// A user may use more again: the limit was raised, or usage was set back.
-    Reset { used: u64, used_before: u64, limit: Option<u64>, limit_before: Option<u64> },
+    Reset { used_before: u64, limit_before: Option<u64> },
     /// A user was created.
     New,
     /// A user was deleted.
@@ -147,8 +147,7 @@ impl Journal {
         // A panel that corrects its count by a little has not set it back.
         let set_back = read.used < known.used / 2 && (known.limit.is_some() || read.limit.is_some());
         if raised || set_back {
-            let (used, used_before) = (read.used, known.used);
-            let change = Change::Reset { used, used_before, limit: read.limit, limit_before: known.limit };
+            let change = Change::Reset { used_before: known.used, limit_before: known.limit };
             self.note(Sort::Reset, &known.name, from, at, change);
         }
     }
@@ -326,9 +325,7 @@ impl Journal {
         values.extend(match *change {
             Change::New | Change::Gone => Vec::new(),
             Change::Renewed { from, to } => vec![millis(from), to.map_or(NONE, millis)],
-            Change::Reset { used, used_before, limit, limit_before } => {
-                vec![used, used_before, limit.unwrap_or(NONE), limit_before.unwrap_or(NONE)]
-            }
+            Change::Reset { used_before, limit_before } => vec![used_before, limit_before.unwrap_or(NONE)],
             Change::Outage { since, until } => vec![millis(since), until.map_or(NONE, millis)],
         });
         Some(values)
@@ -399,12 +396,9 @@ fn change(sort: Sort, values: &[u64]) -> Option<Change> {
     };
     Some(match (sort, values) {
         (Sort::Renewed, [from, to]) => Change::Renewed { from: timestamp(*from)?, to: time(*to)? },
-        (Sort::Reset, [used, used_before, limit, limit_before]) => Change::Reset {
-            used: *used,
-            used_before: *used_before,
-            limit: some(*limit),
-            limit_before: some(*limit_before),
-        },
+        (Sort::Reset, [used_before, limit_before]) => {
+            Change::Reset { used_before: *used_before, limit_before: some(*limit_before) }
+        }
         (Sort::New, []) => Change::New,
         (Sort::Gone, []) => Change::Gone,
         (Sort::TargetOutage | Sort::NodeOutage, [since, until]) => {
