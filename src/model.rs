@@ -55,7 +55,7 @@ pub use llm::{
 pub use nodes::{
     MASTER, Node, NodeMessage, NodeStats, NodeStatus, NodeTraffic, UserNodeTraffic, node_labels,
 };
-pub use notice::{Notice, NoticeAlert, NoticeStatus, Severity};
+pub use notice::{Digest, DigestSection, Notice, NoticeAlert, NoticeStatus, Severity};
 pub use own::{Condition, OwnState, ReceiverTrouble};
 pub use part::{Outcome, Part, PartState, Reason};
 pub use reading::Reading;

@@ -128,6 +128,7 @@ pub fn test_notice(receiver: &str, now: Timestamp) -> Notice {
         others_fire: false,
         named: None,
         covers: Vec::new(),
+        digest: None,
         created_at: now,
     }
 }

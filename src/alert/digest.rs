@@ -2,22 +2,27 @@
 
 mod time;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 pub use self::time::DigestTime;
 use super::{
     finding::{runs_until, uses},
     rule::{Question, Rule, Rules},
+    state::EventId,
     words::{Pseudonym, displayed},
 };
 use crate::model::{
-    Change, Expiry, KIND_USER, Moment, Outcome, Part, Report, Severity, Sort, Timestamp, User,
+    Change, Digest, DigestSection, Expiry, KIND_USER, Moment, Notice, Outcome, Part, Report, Severity, Sort,
+    Timestamp, User,
 };
 
 /// Users are listed who expire within this time.
 const SOON: Duration = Duration::from_secs(7 * 86_400);
 /// Users are listed who have used at least this share of their quota, in percent.
 const NEARLY: u128 = 80;
+/// Of the messages of all digests.
+const GROUP: &str = "digest";
+const REASON: &str = "daily digest";
 /// The most lines of each list.
 const LINES: usize = 20;
 /// The most lines of a digest. What is beyond them is counted.
@@ -128,6 +133,38 @@ pub fn of<'a>(
     targets.filter(|of_target| !of_target.is_empty()).collect()
 }
 
+/// The message of a digest that was due at `due`, and covers what has changed since `since`.
+pub fn notice(
+    receiver: &str,
+    found: &[OfTarget],
+    due: Timestamp,
+    since: Timestamp,
+    now: Timestamp,
+) -> Notice {
+    let digest = Digest {
+        title: format!("{due:?} {since:?}"),
+        sections: found
+            .iter()
+            .map(|f| DigestSection { heading: f.target.to_string(), lines: vec![format!("{f:?}")], more: 0 })
+            .collect(),
+    };
+    Notice {
+        id: EventId::for_message(),
+        receiver: receiver.to_owned(),
+        group: GROUP.to_owned(),
+        group_labels: BTreeMap::new(),
+        reason: REASON.to_owned(),
+        alerts: Vec::new(),
+        left_out: 0,
+        follow: 0,
+        others_fire: false,
+        named: None,
+        covers: Vec::new(),
+        digest: Some(digest),
+        created_at: now,
+    }
+}
+
 /// Whether a target was read since the start, as far as a digest needs it, or cannot be.
 pub fn is_read(report: &Report) -> bool {
     let Some(up) = report.up else { return false };
@@ -144,7 +181,8 @@ pub fn is_read(report: &Report) -> bool {
 
 /// The rules that ask this of a target and notify `receiver`.
 fn of_question<'a>(rules: &'a Rules, question: Question, receiver: &str, target: &str) -> Vec<&'a Rule> {
-    let names = |rule: &Rule| rule.receivers.as_ref().is_none_or(|names| names.iter().any(|name| name == receiver));
+    let names =
+        |rule: &Rule| rule.receivers.as_ref().is_none_or(|names| names.iter().any(|name| name == receiver));
     let rules = rules.list().iter().map(|rule| &**rule);
     rules.filter(|rule| rule.kind.question == question && names(rule) && rule.covers_target(target)).collect()
 }
@@ -190,7 +228,8 @@ impl Look<'_> {
     fn expiring(&self) -> Found<Expiring> {
         let listed = self.users().filter_map(|user| {
             let of_rule = |rule: &&Rule| {
-                let end = runs_until(rule, user).filter(|end| *end > self.now.wall && rule.covers(&user.name))?;
+                let end =
+                    runs_until(rule, user).filter(|end| *end > self.now.wall && rule.covers(&user.name))?;
                 let soon = end.since(self.now.wall) <= SOON;
                 (soon || waits(rule, rule.crossed_by_time(end, self.now.wall).0)).then_some(end)
             };
@@ -268,8 +307,8 @@ impl Look<'_> {
         let (changes, beyond) = self.report.journal.since(sort, self.since);
         let changes = changes.filter(|(name, _)| covers(name));
         let lines = changes.filter_map(|(name, change)| line(name, change)).collect();
-        let is_asked = !self.quota.is_empty() && sort != Sort::Renewed
-            || !self.expiry.is_empty() && sort != Sort::Reset;
+        let is_asked =
+            !self.quota.is_empty() && sort != Sort::Renewed || !self.expiry.is_empty() && sort != Sort::Reset;
         Found { lines, beyond: if is_asked { beyond } else { 0 } }
     }
 

@@ -265,6 +265,7 @@ mod tests {
             others_fire: false,
             named: None,
             covers: Vec::new(),
+            digest: None,
             created_at: Timestamp::from_secs(1_795_000_000),
         }
     }

@@ -16,7 +16,9 @@ use proxymeter::config::{
 use proxymeter::http::options::TlsOptions;
 use proxymeter::model::{BudgetPeriod, Severity};
 use proxymeter::notify::alertmanager::config::AlertmanagerConfig;
-use proxymeter::notify::email::config::{EmailConfig, ReceiverConfig, SmtpLogin, SmtpMechanism, SmtpTls};
+use proxymeter::notify::email::config::{
+    DigestConfig, EmailConfig, ReceiverConfig, SmtpLogin, SmtpMechanism, SmtpTls,
+};
 use proxymeter::notify::heartbeat::config::{HeartbeatConfig, HeartbeatMethod};
 use proxymeter::notify::webhook::config::{Authorization, WebhookConfig, WebhookFormat};
 use proxymeter::poll::config::{PollConfig, UsersInterval};
@@ -214,6 +216,7 @@ fn every_value_of_receivers_arrives() {
                 group_wait: Some(Duration::ZERO),
                 group_interval: Some(Duration::from_secs(60)),
                 repeat_interval: Some(Duration::from_secs(12 * 3600)),
+                digest: Some(DigestConfig { at: 450, zone: Some("Asia/Tehran".to_owned()), empty: true }),
             },
         }
     );
@@ -222,7 +225,8 @@ fn every_value_of_receivers_arrives() {
     let plain = email(&config, "plain");
     assert_eq!((&*plain.host, plain.port, plain.tls), ("smtp.example.com", 587, SmtpTls::StartTls));
     assert_eq!((&plain.login, plain.timeout), (&None, Duration::from_secs(30)));
-    assert_eq!(plain.common, ReceiverConfig::default());
+    let daily = DigestConfig { at: 9 * 60, zone: None, empty: false };
+    assert_eq!(plain.common, ReceiverConfig { digest: Some(daily), ..ReceiverConfig::default() });
 
     let oncall = webhook(&config, "oncall");
     assert_eq!(

@@ -35,8 +35,7 @@ pub(in crate::alert) fn runs_until(rule: &Rule, user: &User) -> Option<Timestamp
 /// What an active user has used of the data limit, if it does not begin again by itself.
 pub(in crate::alert) fn uses(rule: &Rule, user: &User) -> Option<(u64, u64)> {
     let limit = user.limit.filter(|limit| *limit > 0)?;
-    let runs =
-        user.status == UserStatus::Active && !does_not_run_out(rule, user, renews_when_used_up(user));
+    let runs = user.status == UserStatus::Active && !does_not_run_out(rule, user, renews_when_used_up(user));
     runs.then_some((user.used, limit))
 }
 

@@ -158,6 +158,7 @@ impl Desk<'_> {
             others_fire: false,
             named: None,
             covers: Vec::new(),
+            digest: None,
             created_at: self.now.wall,
         }
     }

@@ -116,6 +116,7 @@ fn example() -> Notice {
         others_fire: false,
         named: None,
         covers: Vec::new(),
+        digest: None,
         created_at: Timestamp::from_secs(1_759_305_600),
     }
 }

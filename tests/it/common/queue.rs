@@ -136,6 +136,7 @@ fn route(receiver: &str) -> Route {
         group_interval: Duration::ZERO,
         repeat_interval: None,
         standing: false,
+        digest: None,
     }
 }
 
