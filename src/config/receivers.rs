@@ -73,19 +73,22 @@ fn read_common(table: &mut Table<'_, '_>, digest: Digest) -> ReceiverConfig {
 
 fn take_digest(table: &mut Table<'_, '_>, default: Digest) -> Option<DigestConfig> {
     let digest = table.take("digest", |value| choice(value, &DIGESTS));
-    let is_refused = matches!(digest, Field::Refused);
-    let is_on = digest.value().unwrap_or(default) == Digest::Daily;
-    for key in ["digest_at", "digest_zone", "digest_empty"] {
-        if !is_on && !is_refused && table.has(key) {
-            table.refuse(key, "has no effect without a digest; write digest = \"1d\", or leave it out");
-        }
-    }
-    let at = table.take("digest_at", digest_at);
-    let zone = table.take("digest_zone", zone).value();
+    let (at, zone) = (table.take("digest_at", digest_at), table.take("digest_zone", zone));
     let empty = table.take("digest_empty", switch);
-    is_on.then(|| DigestConfig {
+    if matches!(digest, Field::Refused) {
+        return None;
+    }
+    if digest.value().unwrap_or(default) == Digest::Off {
+        let places = [at.given().map(|at| at.place), zone.given().map(|zone| zone.place)];
+        for place in places.into_iter().chain([empty.given().map(|empty| empty.place)]).flatten() {
+            let text = "has no effect without a digest; write digest = \"1d\", or leave it out";
+            table.reading.refuse(&place, text);
+        }
+        return None;
+    }
+    Some(DigestConfig {
         at: at.value().unwrap_or(DIGEST_AT),
-        zone: zone.as_ref().and_then(TimeZone::iana_name).map(str::to_owned),
+        zone: zone.value().as_ref().and_then(TimeZone::iana_name).map(str::to_owned),
         empty: empty.value().unwrap_or(false),
     })
 }

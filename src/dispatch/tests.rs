@@ -2,6 +2,7 @@
 
 mod attempts;
 mod bench;
+mod digests;
 mod fallback;
 mod perhaps;
 mod reloads;

@@ -72,7 +72,7 @@ impl Journal {
     /// Shorter failures are no outages.
     pub const SHORTEST_OUTAGE: Duration = Duration::from_secs(60);
 
-    /// After this time, a change is dropped although no receiver was told of it.
+    /// After this time, a change is dropped although a receiver has yet to get a digest of it.
     const LIFE: Duration = Duration::from_secs(8 * 86_400);
     /// A change stays for this long after all receivers were told of it: a daemon that is killed continues with an older
     /// list of users, and finds it again.

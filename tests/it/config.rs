@@ -993,7 +993,8 @@ fn the_example_tells_the_defaults() {
     let ops = email(&whole, "ops");
     assert_eq!((ops.port, ops.tls, ops.timeout), (587, SmtpTls::StartTls, Duration::from_secs(30)));
     assert_eq!(ops.login.as_ref().map(|login| login.mechanism), Some(SmtpMechanism::Auto));
-    assert_eq!(ops.common, ReceiverConfig::default());
+    let daily = DigestConfig { at: 9 * 60, zone: None, empty: false };
+    assert_eq!(ops.common, ReceiverConfig { digest: Some(daily), ..ReceiverConfig::default() });
     let oncall = webhook(&whole, "oncall");
     assert_eq!((&oncall.format, oncall.max_alerts), (&WebhookFormat::Alertmanager, 0));
     assert_eq!((oncall.secrets.len(), oncall.timeout), (2, Duration::from_secs(20)));

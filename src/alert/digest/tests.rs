@@ -56,7 +56,7 @@ fn users_are_listed_who_expire_within_a_week() {
     panel.poll(at(0));
     let all = rules(&[]);
     assert_eq!(expiring(&digest(&panel, &all, 0, 0)), "soon day week");
-    // Some are nobody's business, or another receiver's.
+    // Some are of no interest, or for another receiver.
     let but = |rule: RuleConfig| rules(&[("user_expiry", rule)]);
     let none = RuleConfig::default;
     for (rule, expected) in [

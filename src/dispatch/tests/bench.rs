@@ -24,7 +24,7 @@ use crate::{
     },
     board::Board,
     clock::{Beat, Clock},
-    model::{ActiveAlerts, Moment, Notice, NoticeAlert, NoticeStatus, Severity},
+    model::{ActiveAlerts, Moment, Notice, NoticeAlert, NoticeStatus, Severity, Timestamp},
     notify::{
         HealthByReceiver, Receiver, Retry, SendError, SendReason, alertmanager::Ask, scripted::Scripted,
     },
@@ -405,6 +405,16 @@ impl Bench {
         panel.users.clone_from(&self.panel.users);
         let report = panel.poll(now);
         self.process().board.publish(Arc::unwrap_or_clone(report));
+    }
+
+    /// How much time has passed.
+    pub(super) fn at(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// The wall time this long after the beginning.
+    pub(super) fn wall(&self, at: Duration) -> Timestamp {
+        BEGIN.saturating_add(at)
     }
 
     /// All attempts at a receiver.

@@ -118,7 +118,7 @@ fn users_are_new_only_after_a_whole_list_and_gone_only_for_certain() {
     // It was just not in the list; another is gone.
     report.merge(Fact::Users(UserFacts::Named(named(&["c"], &[]))), at(50));
     assert_eq!(all(&report), "new d, new e");
-    report.merge(Fact::Users(UserFacts::Named(named(&[], &["d", "nobody"]))), at(50));
+    report.merge(Fact::Users(UserFacts::Named(named(&[], &["d", "unknown"]))), at(50));
     assert_eq!(all(&report), "new e, gone d");
     // It is back.
     walk(&mut report, users("abcde", 60), at(60));
