@@ -1,19 +1,23 @@
 //! The daily digest: what is not worth a message of its own. [`of`] selects what one digest says, and is pure.
 
 mod time;
+mod words;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 pub use self::time::DigestTime;
+use self::words::Times;
 use super::{
     finding::{runs_until, uses},
     rule::{Question, Rule, Rules},
     state::EventId,
     words::{Pseudonym, displayed},
 };
-use crate::model::{
-    Change, Digest, DigestSection, Expiry, KIND_USER, Moment, Notice, Outcome, Part, Report, Severity, Sort,
-    Timestamp, User,
+use crate::{
+    model::{
+        Change, Expiry, KIND_USER, Moment, Notice, Outcome, Part, Report, Severity, Sort, Timestamp, User,
+    },
+    wording::Voice,
 };
 
 /// Users are listed who expire within this time.
@@ -26,7 +30,9 @@ const REASON: &str = "daily digest";
 /// The most lines of each list.
 const LINES: usize = 20;
 /// The most lines of a digest. What is beyond them is counted.
-const ALL_LINES: usize = 500;
+const ALL_LINES: usize = 200;
+/// A digest that is composed this long after it was due says so.
+const LATE: Duration = Duration::from_secs(30 * 60);
 
 /// What a digest says of one target. Subjects have the names that notifications call them by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -133,21 +139,16 @@ pub fn of<'a>(
     targets.filter(|of_target| !of_target.is_empty()).collect()
 }
 
-/// The message of a digest that was due at `due`, and covers what has changed since `since`.
+/// The message of a digest for a receiver. It was due at `due`, and covers what has changed since `since`.
 pub fn notice(
-    receiver: &str,
+    (receiver, voice): (&str, &Voice),
     found: &[OfTarget],
     due: Timestamp,
     since: Timestamp,
     now: Timestamp,
 ) -> Notice {
-    let digest = Digest {
-        title: format!("{due:?} {since:?}"),
-        sections: found
-            .iter()
-            .map(|f| DigestSection { heading: f.target.to_string(), lines: vec![format!("{f:?}")], more: 0 })
-            .collect(),
-    };
+    let is_late = now.since(due) >= LATE;
+    let digest = words::digest(found, Times { due, since, now, is_late }, voice);
     Notice {
         id: EventId::for_message(),
         receiver: receiver.to_owned(),
@@ -155,6 +156,7 @@ pub fn notice(
         group_labels: BTreeMap::new(),
         reason: REASON.to_owned(),
         alerts: Vec::new(),
+        known: 0,
         left_out: 0,
         follow: 0,
         others_fire: false,
@@ -360,6 +362,11 @@ impl OfTarget {
 }
 
 impl<T> Listed<T> {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.lines.len().saturating_add(self.more)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty() && self.more == 0
     }

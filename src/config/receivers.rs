@@ -22,12 +22,17 @@ use super::shape::{
 };
 use super::table::{Field, Table};
 use super::values::{
-    above_zero, choice, describe, is_choice, is_quantity, is_severity, is_zone, severity, switch, zone,
+    above_zero, choice, describe, is_choice, is_language, is_quantity, is_severity, is_zone, language,
+    severity, switch, zone,
 };
 
 /// The keys that every receiver has, besides `alerting::GROUPING`.
-const KEYS: &[Key] =
-    &[("timeout", If(is_quantity)), ("min_severity", If(is_severity)), ("send_resolved", Number)];
+const KEYS: &[Key] = &[
+    ("timeout", If(is_quantity)),
+    ("min_severity", If(is_severity)),
+    ("send_resolved", Number),
+    ("language", If(is_language)),
+];
 
 /// The keys of the daily digest.
 const DIGEST: &[Key] = &[
@@ -63,6 +68,7 @@ fn read_common(table: &mut Table<'_, '_>, digest: Digest) -> ReceiverConfig {
     ReceiverConfig {
         min_severity,
         send_resolved: send_resolved.value().unwrap_or(default.send_resolved),
+        language: table.take("language", language).value(),
         group_by: grouping.group_by,
         group_wait: grouping.group_wait,
         group_interval: grouping.group_interval,

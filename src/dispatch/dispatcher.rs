@@ -595,7 +595,7 @@ fn compose_digest(
     if found.is_empty() && !empty {
         return None;
     }
-    let notice = digest::notice(line.name(), &found, due, since, now.wall);
+    let notice = digest::notice((line.name(), &route.voice), &found, due, since, now.wall);
     match Message::of(&notice) {
         Ok(message) => Some((Arc::new(notice), message)),
         Err(err) => {

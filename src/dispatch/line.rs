@@ -15,7 +15,7 @@ use crate::{
         digest::DigestTime,
         group::{Pick, Size},
     },
-    model::{Moment, Notice, ReceiverTrouble, Timestamp},
+    model::{Moment, Named, Notice, ReceiverTrouble, Timestamp},
     notify::{Health, Retry, SendError, SendReason},
     store::{LastFailure, Message, ReceiverState},
     telemetry::Telemetry,
@@ -48,7 +48,7 @@ pub struct Link {
 #[derive(Debug)]
 pub enum Way {
     /// From a worker with this number, one message at a time. See [`Size::names`] for `names`.
-    Messages { letters: mpsc::Sender<Vec<Letter>>, worker: u64, names: Option<usize> },
+    Messages { letters: mpsc::Sender<Vec<Letter>>, worker: u64, names: Named },
     /// It is posted everything that fires. The number grows with each new alert.
     Posts { changed: watch::Sender<u64> },
 }
@@ -257,7 +257,7 @@ impl Line {
     pub(super) fn size(&self) -> Size {
         let names = match self.link.to {
             Way::Messages { names, .. } => names,
-            Way::Posts { .. } => None,
+            Way::Posts { .. } => Named::All,
         };
         Size { names, most: self.state.most }
     }

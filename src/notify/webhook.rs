@@ -24,7 +24,7 @@ use self::{
 use super::{SendError, compose::composed};
 use crate::{
     http::{BuildError, Client, Limits},
-    model::{Moment, Notice},
+    model::{Moment, Named, Notice},
     secret::Secret,
 };
 
@@ -67,8 +67,8 @@ struct Composer {
     github_key: Option<Key>,
     format: Format,
     external_url: String,
-    /// The most alerts in one message; absent: all.
-    most: Option<usize>,
+    /// Which alerts a message has.
+    named: Named,
 }
 
 enum Format {
@@ -123,7 +123,7 @@ impl Webhook {
             github_key: config.github_secret.as_ref().map(Key::plain),
             format,
             external_url: external_url.trim_end_matches('/').to_owned(),
-            most: Some(config.max_alerts).filter(|&most| most > 0),
+            named: if config.max_alerts > 0 { Named::First(config.max_alerts) } else { Named::All },
         });
         Ok(Webhook { client, url, host, timeout: config.timeout, composer })
     }
@@ -137,8 +137,8 @@ impl Webhook {
     }
 
     /// See [`Receiver::names`](super::Receiver::names).
-    pub(super) fn names(&self) -> Option<usize> {
-        self.composer.most
+    pub(super) fn names(&self) -> Named {
+        self.composer.named
     }
 
     /// Makes one attempt. Returns the receiver's answer. While it waits for the receiver, it holds the request and not

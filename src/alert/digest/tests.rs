@@ -1,12 +1,15 @@
 use std::collections::BTreeMap;
 
+use jiff::tz::TimeZone;
+
 use super::*;
 use crate::{
     alert::{
         config::{AlertingConfig, RuleConfig, StepConfig},
         testing::{BEGIN, DAY, HOUR, MINUTE, Panel, at, config},
     },
-    model::UserStatus,
+    model::{Digest, DigestSection, Node, NodeStatus, UserStatus},
+    wording::Language,
 };
 
 fn rules(tables: &[(&str, RuleConfig)]) -> Rules {
@@ -202,4 +205,75 @@ fn a_target_is_read_once_its_users_are() {
     let mut down = Panel::new("home");
     down.report.up = Some(false);
     assert!(is_read(&down.report));
+}
+
+#[test]
+fn a_digest_says_it_in_words() {
+    let mut panel = panel();
+    panel.expires("ann", DAY + 23 * HOUR);
+    panel.set("bob", |user| (user.used, user.limit) = (97 << 30, Some(100 << 30)));
+    for name in ["cy", "dee", "eve"] {
+        panel.expires(name, 2 * DAY);
+        panel.set(name, |user| (user.used, user.limit) = (60 << 30, Some(100 << 30)));
+    }
+    panel.report.nodes = Arc::new(vec![Node::named("DE-1", NodeStatus::Error)]);
+    panel.poll(at(0));
+    panel.users.remove("eve");
+    panel.set("new\u{202e}\nuser", |_| {});
+    panel.expires("cy", 67 * DAY);
+    panel.uses("cy", 0);
+    panel.set("cy", |user| user.limit = Some(100 << 30));
+    panel.set("dee", |user| (user.limit, user.expiry) = (Some(200 << 30), Expiry::Never));
+    panel.poll(at(400));
+    panel.report.nodes = Arc::new(vec![Node::named("DE-1", NodeStatus::Connected)]);
+    panel.poll(at(500));
+    panel.report.journal.target_was(false, at(600));
+    panel.report.journal.target_was(false, at(900));
+    let found = of([&panel.report], &rules(&[]), "ops", None, BEGIN, at(960));
+    let voice = Voice::new(Language::En, TimeZone::UTC, "");
+    let digest = notice(("ops", &voice), &found, at(900).wall, BEGIN, at(960).wall).digest.unwrap();
+    assert_eq!(
+        digest.title,
+        "Daily digest, 18 November 2026: 2 outages, 1 user expires soon, 1 user is near the data limit"
+    );
+    assert_eq!(
+        text(&digest),
+        "\
+home: outages
+- node DE-1 was down for 8 min 20 s, from 18 November 2026, 11:06
+- home cannot be read since 18 November 2026, 11:16, for 6 min so far
+home: users who expire soon
+- ann: in 1 day 22 h (20 November 2026, 10:06)
+home: users near the data limit
+- bob: 97 % (97 of 100 GiB)
+home: renewed users
+- cy: until 24 January 2027
+- dee: without an end date
+home: users who can use more again
+- cy: 0 B of 100 GiB used, 60 GiB before
+- dee: 60 of 200 GiB used, the limit was 100 GiB
+home: new users
+- new\u{fffd} user
+home: deleted users
+- eve
+"
+    );
+    let late = notice(("ops", &voice), &[], BEGIN, BEGIN, at(3 * DAY).wall).digest.unwrap();
+    assert_eq!(
+        text(&late),
+        "\
+This digest is late
+- It was due on 18 November 2026, 11:06 and covers everything since 18 November 2026, 11:06.
+Nothing to report
+- Nothing has changed since 18 November 2026, 11:06, and no user expires soon or is near the data limit.
+"
+    );
+}
+
+fn text(digest: &Digest) -> String {
+    let section = |section: &DigestSection| {
+        let lines: String = section.lines.iter().map(|line| format!("- {line}\n")).collect();
+        format!("{}\n{lines}", section.heading)
+    };
+    digest.sections.iter().map(section).collect()
 }
