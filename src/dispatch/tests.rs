@@ -10,3 +10,4 @@ mod restarts;
 mod rounds;
 mod sizes;
 mod walk;
+mod week;

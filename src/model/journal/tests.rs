@@ -319,3 +319,33 @@ fn nothing_is_noted_if_no_receiver_gets_digests() {
     report.journal.target_was(false, at(210));
     assert_eq!(all(&report), "target ");
 }
+
+#[test]
+#[ignore = "measures time"]
+fn noting_changes_costs_little_beside_a_merge() {
+    const USERS: usize = 100_000;
+    let users = |secs: u64, changed: bool| {
+        let of = |i: usize| User {
+            used: if changed && i % 30 == 0 { 0 } else { 50 + secs },
+            limit: Some(1000),
+            expiry: Expiry::At(wall(if changed && i % 30 == 0 { 60 * DAY } else { 30 * DAY })),
+            ..user(&format!("user{i:06}"), secs)
+        };
+        (0..USERS).map(of).collect::<Vec<_>>()
+    };
+    let clock = crate::clock::Clock::system();
+    for wanted in [false, true, false, true, false, true] {
+        let mut report = Report::new("home");
+        report.journal.keep(wanted.then(|| wall(0)), at(0));
+        walk(&mut report, users(10, false), at(10));
+        let mut took = Duration::ZERO;
+        for round in 2..12 {
+            let read = users(round * 10, round == 5);
+            let began = clock.now();
+            walk(&mut report, read, at(round * 10));
+            took += clock.now().since(began);
+        }
+        let noted: usize = report.journal.logs.values().map(|log| log.entries.len()).sum();
+        eprintln!("noting {wanted}: {:?} for each walk of {USERS} users, {noted} changes noted", took / 10);
+    }
+}

@@ -4,7 +4,7 @@ use minijinja::{AutoEscape, Environment, Value, value::Serde};
 use serde::Serialize;
 
 use super::body::Body;
-use crate::model::{Notice, NoticeAlert, NoticeStatus, Severity, Timestamp};
+use crate::model::{Digest, Notice, NoticeAlert, NoticeStatus, Severity, Timestamp};
 
 /// A body from the operator's own template.
 pub(super) struct Template {
@@ -19,6 +19,8 @@ struct Context<'a> {
     body: Body<'a>,
     /// Why the notice is sent.
     reason: &'a str,
+    /// `none` if it is about alerts.
+    digest: Option<&'a Digest>,
 }
 
 impl Template {
@@ -64,7 +66,7 @@ impl Template {
 
 impl<'a> Context<'a> {
     fn of(notice: &'a Notice, body: Body<'a>) -> Value {
-        Value::from(Serde(Context { body, reason: &notice.reason }))
+        Value::from(Serde(Context { body, reason: &notice.reason, digest: notice.digest.as_ref() }))
     }
 }
 
@@ -131,6 +133,7 @@ fn pairs(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::DigestSection;
 
     #[test]
     fn a_template_speaks_of_alertmanagers_fields_and_the_reason() {
@@ -145,6 +148,27 @@ mod tests {
             "firing example home ProxymeterUserExpiry alice=0001-01-01T00:00:00Z \
             http://x \"1d\" 1"
         );
+    }
+
+    #[test]
+    fn a_template_can_tell_a_digest() {
+        let source = "{% if digest %}{{ digest.title }}{% for section in digest.sections %}|{{ section.heading }}:\
+            {{ section.lines|join(',') }}+{{ section.more }}{% endfor %}{% else %}{{ status }}{% endif %} \
+            {{ commonAnnotations.summary }}";
+        let template = Template::new(source).unwrap();
+        let digest = Digest {
+            title: "Today".into(),
+            sections: vec![DigestSection {
+                heading: "new".into(),
+                lines: vec!["a".into(), "b".into()],
+                more: 7,
+            }],
+        };
+        for (digest, expected) in [(None, "firing An example."), (Some(digest), "Today|new:a,b+7 Today")] {
+            let alerts = if digest.is_some() { Vec::new() } else { example().alerts };
+            let notice = Notice { digest, alerts, ..example() };
+            assert_eq!(template.render(&notice, Body::of(&notice, "", 2)).unwrap(), expected);
+        }
     }
 
     #[test]
