@@ -1,4 +1,4 @@
-use super::{Listed, OfTarget, Outage, Reset};
+use super::content::{Listed, OfTarget, Outage, Reset};
 use crate::{
     model::{Digest, DigestSection, Timestamp},
     wording::Voice,

@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::tz::TimeZone;
 
-use super::bench::{Bench, MINUTE};
+use super::bench::{Bench, MINUTE, Sent};
 use crate::{
     alert::{config::RuleConfig, digest::DigestTime, testing::Panel},
-    model::{Expiry, Node, NodeStatus, Notice, Timestamp, User, UserStatus},
+    model::{Expiry, Node, NodeStatus, Timestamp, User, UserStatus},
     notify::sizes,
 };
 
@@ -15,6 +15,9 @@ const DAY: Duration = Duration::from_secs(86_400);
 const PLAN: Duration = Duration::from_secs(30 * 86_400);
 const GIB: u64 = 1 << 30;
 const LIMIT: u64 = 100 * GIB;
+
+/// Without and with a digest.
+const RECEIVERS: [&str; 2] = ["off", "on"];
 
 /// What a user does in each plan.
 struct Habit {
@@ -103,7 +106,7 @@ struct Figures {
 async fn messages_of_a_week() {
     let users = std::env::var("USERS").map_or(20_000, |users| users.parse().unwrap());
     let days: u32 = std::env::var("DAYS").map_or(7, |days| days.parse().unwrap());
-    let mut bench = Bench::new(&["off", "on"]);
+    let mut bench = Bench::new(&RECEIVERS);
     for rule in ["user_expiry", "node_down", "target_down"] {
         bench.config.rules.insert(rule.into(), RuleConfig::default());
     }
@@ -117,6 +120,8 @@ async fn messages_of_a_week() {
     // What fires already is another matter.
     bench.config.adopt = true;
     bench.start();
+    let voice = bench.routes[0].voice.clone();
+    let mut by_day: [BTreeMap<u64, Figures>; 2] = Default::default();
     let mut next = Duration::ZERO;
     while bench.at() < DAY * days {
         let now = bench.process().clock.now();
@@ -134,21 +139,20 @@ async fn messages_of_a_week() {
         next += 5 * MINUTE;
         let rest = next.saturating_sub(bench.at());
         bench.pass(rest).await;
-    }
-    eprintln!("{users} users, {days} days");
-    for receiver in ["off", "on"] {
-        let mut by_day: BTreeMap<u64, Figures> = BTreeMap::new();
-        let voice = bench.routes[0].voice.clone();
-        for sent in bench.sent(receiver) {
-            let figures = by_day.entry(sent.at.as_secs() / DAY.as_secs()).or_default();
-            let notice: &Notice = &sent.notice;
-            figures.messages += 1;
-            figures.digests += usize::from(notice.digest.is_some());
-            for (sum, bytes) in figures.bytes.iter_mut().zip(sizes(notice, &voice)) {
-                *sum += bytes;
+        for (by_day, receiver) in by_day.iter_mut().zip(RECEIVERS) {
+            for Sent { notice, at, .. } in bench.take_sent(receiver) {
+                let figures = by_day.entry(at.as_secs() / DAY.as_secs()).or_default();
+                figures.messages += 1;
+                figures.digests += usize::from(notice.digest.is_some());
+                for (sum, bytes) in figures.bytes.iter_mut().zip(sizes(&notice, &voice)) {
+                    *sum += bytes;
+                }
             }
         }
-        eprintln!("digest {receiver}: day, messages, digests, bytes of mail, webhook, chat");
+    }
+    eprintln!("{users} users, {days} days");
+    for (by_day, receiver) in by_day.into_iter().zip(RECEIVERS) {
+        eprintln!("digest {receiver}: day | messages | digests | bytes of mail | of webhook | of chat");
         for (day, Figures { messages, digests, bytes: [mail, webhook, chat] }) in by_day {
             eprintln!("  {} | {messages} | {digests} | {mail} | {webhook} | {chat}", day + 1);
         }
