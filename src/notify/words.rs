@@ -128,10 +128,10 @@ impl Words {
         };
         let sections = digest.sections.iter().map(|DigestSection { heading, lines, more }| {
             let more = (*more > 0).then(|| voice.count("digest-more", *more));
-            let lines = lines.iter().map(|line| shortened(line, SENTENCE)).chain(more);
-            Section { heading: shortened(heading, SENTENCE), rows: lines.map(row).collect() }
+            let lines = lines.iter().map(|line| words::sentence(line, SENTENCE)).chain(more);
+            Section { heading: words::sentence(heading, SENTENCE), rows: lines.map(row).collect() }
         });
-        let subject = shortened(&digest.title, SUBJECT);
+        let subject = words::sentence(&digest.title, SUBJECT);
         Words {
             language: voice.language,
             plain_subject: subject.clone(),
