@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::{Voice, args, format::amounts};
+use super::{
+    format::amounts,
+    voice::{Voice, args},
+};
 use crate::model::{
     Timestamp,
     words::{bytes, one_line},
