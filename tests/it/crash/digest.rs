@@ -82,6 +82,7 @@ fn a_digest_comes_once_and_tells_what_an_earlier_process_found() {
     let home = Home::new(panel.address, BY_RULE, &(webhook("ops", hook.address) + &keys));
 
     let daemon = home.start();
+    daemon.address();
     home.wait_until_users_are_kept();
     panel.renew("bob");
     panel.add_ending("cy", 40 * DAY);
