@@ -3,11 +3,16 @@
 //! [`Receiver::send`] makes one attempt.
 
 pub mod alertmanager;
+mod api;
+pub mod chat;
 mod compose;
 pub mod email;
 mod error;
 mod health;
 pub mod heartbeat;
+mod pace;
+pub mod pagerduty;
+mod said;
 #[cfg(test)]
 pub(crate) mod scripted;
 pub mod webhook;
@@ -18,13 +23,16 @@ use std::sync::Arc;
 pub use self::{
     error::{Retry, SendError, SendReason},
     health::{Health, HealthByReceiver},
+    pace::Rate,
 };
 use crate::model::{Moment, Notice, NoticeAlert, NoticeStatus, Severity, Timestamp};
 
 /// Where notices go. A closed set: a new kind is a module, a variant and a match arm.
 #[derive(Debug)]
 pub enum Receiver {
+    Chat(Box<chat::Chat>),
     Email(Box<email::Email>),
+    Pagerduty(Box<pagerduty::Pagerduty>),
     Webhook(Box<webhook::Webhook>),
     #[cfg(test)]
     Scripted(scripted::Scripted),
@@ -34,8 +42,32 @@ impl Receiver {
     /// The most alerts that a message names one by one, while it counts the others; absent: it names all.
     pub fn names(&self) -> Option<usize> {
         match self {
-            Receiver::Email(_) => Some(words::ROWS),
+            Receiver::Chat(_) | Receiver::Email(_) | Receiver::Pagerduty(_) => Some(words::ROWS),
             Receiver::Webhook(webhook) => webhook.names(),
+            #[cfg(test)]
+            Receiver::Scripted(_) => None,
+        }
+    }
+
+    /// How many messages it may get in which time.
+    pub fn pace(&self) -> &'static [Rate] {
+        match self {
+            Receiver::Chat(chat) => chat.pace(),
+            Receiver::Pagerduty(pagerduty) => pagerduty.pace(),
+            Receiver::Email(_) | Receiver::Webhook(_) => &[],
+            #[cfg(test)]
+            Receiver::Scripted(_) => &[],
+        }
+    }
+
+    /// The first line that its server said to the last attempt, without our secrets. It is for the person who tests the
+    /// receiver, and for no log.
+    pub fn said(&self) -> Option<&str> {
+        match self {
+            Receiver::Chat(chat) => chat.said(),
+            Receiver::Pagerduty(pagerduty) => pagerduty.said(),
+            Receiver::Webhook(webhook) => webhook.said(),
+            Receiver::Email(_) => None,
             #[cfg(test)]
             Receiver::Scripted(_) => None,
         }
@@ -54,7 +86,9 @@ impl Receiver {
         now: Moment,
     ) -> Result<String, SendError> {
         match self {
+            Receiver::Chat(chat) => chat.send(notice, now).await,
             Receiver::Email(email) => email.send(notice, done).await,
+            Receiver::Pagerduty(pagerduty) => pagerduty.send(notice, now).await,
             Receiver::Webhook(webhook) => webhook.send(notice, now).await,
             #[cfg(test)]
             Receiver::Scripted(scripted) => scripted.send(notice, done, now).await,

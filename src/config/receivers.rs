@@ -1,8 +1,10 @@
 //! The tables of receivers, a file for each kind, and what they have in common.
 
 pub(super) mod alertmanager;
+pub(super) mod chat;
 pub(super) mod email;
 mod http;
+pub(super) mod pagerduty;
 pub(super) mod webhook;
 
 use std::time::Duration;

@@ -16,7 +16,9 @@ use crate::{
     notify::{
         HealthByReceiver, Receiver,
         alertmanager::{Alertmanager, Ask, Poster},
+        chat::Chat,
         email::{Email, config::ReceiverConfig},
+        pagerduty::Pagerduty,
         webhook::Webhook,
     },
 };
@@ -153,12 +155,15 @@ impl ReceiversPlan {
                     let (changes, changed) = watch::channel(0);
                     (Task::Poster { alertmanager, changed }, Way::Posts { changed: changes })
                 }
-                ReceiverKind::Email(_) | ReceiverKind::Webhook(_) => {
+                ReceiverKind::Chat(_)
+                | ReceiverKind::Email(_)
+                | ReceiverKind::Pagerduty(_)
+                | ReceiverKind::Webhook(_) => {
                     let receiver = receiver(&table, &external_url).map_err(failed)?;
-                    let names = receiver.names();
+                    let (names, pace) = (receiver.names(), receiver.pace());
                     number += 1;
                     let (queue, letters) = mpsc::channel(1);
-                    let way = Way::Messages { letters: queue, worker: number, names };
+                    let way = Way::Messages { letters: queue, worker: number, names, pace };
                     (Task::Worker { number, receiver, letters }, way)
                 }
             };
@@ -183,6 +188,12 @@ impl NewReceivers {
 pub(crate) fn receiver(table: &ReceiverTable, external_url: &str) -> Result<Receiver, String> {
     match &table.kind {
         ReceiverKind::Alertmanager(_) => Err("an Alertmanager gets alerts by other means".into()),
+        ReceiverKind::Chat(config) => {
+            Chat::new(config).map(|chat| Receiver::Chat(Box::new(chat))).map_err(|err| err.to_string())
+        }
+        ReceiverKind::Pagerduty(config) => Pagerduty::new(config)
+            .map(|pagerduty| Receiver::Pagerduty(Box::new(pagerduty)))
+            .map_err(|err| err.to_string()),
         ReceiverKind::Email(config) => {
             Email::new(config).map(|email| Receiver::Email(Box::new(email))).map_err(|err| err.to_string())
         }
@@ -218,7 +229,9 @@ fn route(config: &Config, table: &ReceiverTable) -> Route {
 fn common(table: &ReceiverTable) -> &ReceiverConfig {
     match &table.kind {
         ReceiverKind::Alertmanager(alertmanager) => &alertmanager.common,
+        ReceiverKind::Chat(chat) => &chat.common,
         ReceiverKind::Email(email) => &email.common,
+        ReceiverKind::Pagerduty(pagerduty) => &pagerduty.common,
         ReceiverKind::Webhook(webhook) => &webhook.common,
     }
 }

@@ -4,6 +4,7 @@ mod attempts;
 mod bench;
 mod fallback;
 mod perhaps;
+mod rates;
 mod reloads;
 mod restarts;
 mod rounds;

@@ -243,8 +243,11 @@ async fn what_is_on_the_board_is_recorded_and_sent() {
         clock: clock.clone(),
         beat,
     };
-    let link =
-        Link { receiver: "ops".into(), to: Way::Messages { letters, worker: 1, names: None }, config: 0 };
+    let link = Link {
+        receiver: "ops".into(),
+        to: Way::Messages { letters, worker: 1, names: None, pace: &[] },
+        config: 0,
+    };
     let shown = Shown { board: board.clone(), telemetry, health: HealthByReceiver::default() };
     let routes = || {
         let group_by = vec!["alertname".to_owned()];
