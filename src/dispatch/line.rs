@@ -134,7 +134,7 @@ impl Line {
 
     /// Whether it may be given messages.
     pub(super) fn may_be_tried(&self, now: Moment) -> bool {
-        self.free
+        self.is_free()
             && !self.state.disabled
             && self.due() <= now.uptime
             && matches!(self.link.to, Way::Messages { .. })
@@ -150,7 +150,12 @@ impl Line {
 
     /// The uptime of the next attempt, if there is anything to send; absent while one goes on.
     pub(super) fn next_attempt(&self) -> Option<Duration> {
-        (self.free && !self.state.disabled).then(|| self.due())
+        (self.is_free() && !self.state.disabled).then(|| self.due())
+    }
+
+    /// Whether it has nothing to do. With a pace, the attempt of a former worker counts until it has ended.
+    fn is_free(&self) -> bool {
+        self.free && (self.given.is_empty() || self.pace().is_empty())
     }
 
     /// When its back-off has ended and its pace allows a message.
