@@ -7,6 +7,8 @@ mod limit;
 mod markup;
 mod message;
 mod sign;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 use std::{fmt, sync::Arc};

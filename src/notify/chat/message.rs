@@ -50,7 +50,7 @@ impl Message {
             marked: Text::default(),
             plain: None,
         };
-        let mut fit = |markup| {
+        let fit = |markup| {
             let mut draft = Draft { part: notice.clone(), config, row, markup };
             draft.longest(|text, visible| message.fits(text, visible, config, now))
         };
