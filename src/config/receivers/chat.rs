@@ -9,7 +9,7 @@ use toml::de::DeValue;
 use crate::config::alerting::GROUPING;
 use crate::config::shape::{
     Key, Shape,
-    Show::{self, Hidden, Origin},
+    Show::{self, Hidden, Number, Origin},
 };
 use crate::config::table::{Field, Table};
 use crate::config::urls::{check_address, check_proxy, is_http};
@@ -27,7 +27,7 @@ const HOOK: &[Key] = &[("url", Origin), ("url_file", Hidden)];
 const SERVER: &[Key] = &[("url", Origin)];
 const TOKEN: &[Key] = &[("token", Hidden), ("token_file", Hidden)];
 const ROBOT: &[Key] = &[("secret", Hidden), ("secret_file", Hidden), ("keyword", Hidden)];
-const THREAD: &[Key] = &[("thread_id", Hidden)];
+const THREAD: &[Key] = &[("thread_id", Number)];
 
 const BARK: Shape = Shape {
     title: "[bark.NAME]",
@@ -149,7 +149,7 @@ fn read_url(table: &mut Table<'_, '_>, dialect: Dialect) -> Option<Secret> {
     let mut hook = |example, check: fn(&Url) -> Result<(), String>| {
         let url = secrets::take_checked(table, "url", |url| {
             let url = check_address(url, example)?;
-            http::check_user(&url)?;
+            http::check_user(&url).map_err(|_| "a URL with a user name or password in it; leave out all up to the @")?;
             check(&url)
         });
         if url.is_absent() {
