@@ -24,7 +24,7 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-pub(crate) use self::receivers::receiver;
+pub(crate) use self::receivers::{receiver, voice};
 use self::{
     alerting::{Alerting, watch_storage},
     labels::hash_key,

@@ -19,6 +19,7 @@ pub mod model;
 pub mod clock;
 pub mod http;
 pub mod secret;
+pub mod wording;
 
 pub mod board;
 pub mod exposition;

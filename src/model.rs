@@ -9,6 +9,7 @@ mod budget;
 mod core_reads;
 mod counter;
 mod durable;
+mod end;
 mod fact;
 mod flow;
 pub mod glob;
@@ -37,6 +38,7 @@ pub use budget::{Budget, BudgetPeriod, BudgetUnit, KeyBudget};
 pub use core_reads::CoreReads;
 pub use counter::{Counter, Total};
 pub use durable::{CounterChange, CounterFamilies, CounterRow};
+pub use end::End;
 pub use fact::{
     Fact, NamedUsers, ProxyTraffic, Unreadable, UnreadableCause, UnreadableRow, UserFacts, WalkEnd, WholeList,
 };
@@ -53,7 +55,7 @@ pub use llm::{
 pub use nodes::{
     MASTER, Node, NodeMessage, NodeStats, NodeStatus, NodeTraffic, UserNodeTraffic, node_labels,
 };
-pub use notice::{Notice, NoticeAlert, NoticeStatus, Severity};
+pub use notice::{Named, Notice, NoticeAlert, NoticeStatus, Severity};
 pub use own::{Condition, OwnState, ReceiverTrouble};
 pub use part::{Outcome, Part, PartState, Reason};
 pub use reading::Reading;

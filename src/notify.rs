@@ -25,7 +25,10 @@ pub use self::{
     health::{Health, HealthByReceiver},
     pace::Rate,
 };
-use crate::model::{Moment, Notice, NoticeAlert, NoticeStatus, Severity, Timestamp};
+use crate::{
+    model::{Moment, Named, Notice, NoticeAlert, NoticeStatus, Reading, Severity, Timestamp},
+    wording::{About, Told, Voice},
+};
 
 /// Where notices go. A closed set: a new kind is a module, a variant and a match arm.
 #[derive(Debug)]
@@ -39,13 +42,13 @@ pub enum Receiver {
 }
 
 impl Receiver {
-    /// The most alerts that a message names one by one, while it counts the others; absent: it names all.
-    pub fn names(&self) -> Option<usize> {
+    /// Which alerts its messages name one by one.
+    pub fn names(&self) -> Named {
         match self {
-            Receiver::Chat(_) | Receiver::Email(_) | Receiver::Pagerduty(_) => Some(words::ROWS),
+            Receiver::Chat(_) | Receiver::Email(_) | Receiver::Pagerduty(_) => words::NAMED,
             Receiver::Webhook(webhook) => webhook.names(),
             #[cfg(test)]
-            Receiver::Scripted(_) => None,
+            Receiver::Scripted(_) => Named::All,
         }
     }
 
@@ -126,29 +129,33 @@ pub fn notice_id() -> String {
 }
 
 /// The notice of a labelled test of `receiver`. All of them form one thread.
-pub fn test_notice(receiver: &str, now: Timestamp) -> Notice {
+pub fn test_notice(receiver: &str, voice: &Voice, now: Timestamp) -> Notice {
     const NAME: &str = "ProxymeterTest";
     let pairs = |pairs: &[(&str, &str)]| {
         pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
     };
     let severity = Severity::Info;
+    let about = About { alertname: NAME, kind: "receiver", subject: receiver, target: "", step: "" };
+    let told = Told { reading: &Reading::Nothing, began: now, ended: None, now };
     let alert = NoticeAlert {
         event: format!("evt_{NAME}_{receiver}_{}", now.as_millis()),
         status: NoticeStatus::Firing,
         severity,
         labels: pairs(&[
             ("alertname", NAME),
-            ("kind", "receiver"),
+            ("kind", about.kind),
             ("severity", severity.label()),
             ("subject", receiver),
         ]),
         annotations: pairs(&[
-            ("description", "This is a test, sent by hand. Nothing is wrong."),
+            ("description", &voice.sentence(&about, &told)),
             ("reason", "test"),
-            ("summary", "Test of a receiver."),
+            ("summary", &voice.summary(NAME)),
         ]),
         starts_at: now,
         ends_at: None,
+        began: None,
+        until: None,
     };
     Notice {
         id: notice_id(),
@@ -157,6 +164,7 @@ pub fn test_notice(receiver: &str, now: Timestamp) -> Notice {
         group_labels: pairs(&[("alertname", NAME), ("subject", receiver)]),
         reason: "first notification".into(),
         alerts: vec![Arc::new(alert)],
+        known: 0,
         left_out: 0,
         follow: 0,
         others_fire: false,

@@ -1,6 +1,7 @@
 //! Ten thousand alerts that change with every poll, through the engine and a database on the disk. A program of its
 //! own, as the memory that is measured is that of the process.
 
+use proxymeter::wording::Voice;
 use std::{collections::HashSet, fs, sync::Arc, time::Duration};
 
 use proxymeter::{
@@ -109,6 +110,7 @@ fn route() -> Route {
         group_wait: config.group_wait,
         group_interval: config.group_interval,
         repeat_interval: None,
+        voice: Voice::default(),
         standing: false,
     }
 }

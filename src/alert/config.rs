@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::tz::TimeZone;
 
-use crate::model::{BudgetPeriod, Severity};
+use crate::{
+    model::{BudgetPeriod, Severity},
+    wording::Language,
+};
 
 /// Every label that an alert may have. Alerts are grouped and muted by these.
 pub const LABELS: [&str; 8] =
@@ -27,8 +30,10 @@ pub struct AlertingConfig {
     pub fallback: Option<String>,
     /// How long a receiver may fail before the fallback is notified. A permanent refusal notifies it at once.
     pub fallback_after: Duration,
-    /// Of the days and months of budgets.
+    /// Of the times in notifications, and of the days and months of budgets.
     pub zone: TimeZone,
+    /// Of notifications.
+    pub language: Language,
     /// By name. A name that is a rule's own changes that rule's defaults; another needs `rule`.
     pub rules: BTreeMap<String, RuleConfig>,
     pub mutes: BTreeMap<String, MuteConfig>,
@@ -46,6 +51,7 @@ impl Default for AlertingConfig {
             fallback: None,
             fallback_after: Duration::from_secs(30 * 60),
             zone: TimeZone::UTC,
+            language: Language::En,
             rules: BTreeMap::new(),
             mutes: BTreeMap::new(),
         }

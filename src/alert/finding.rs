@@ -3,17 +3,18 @@
 mod budgets;
 mod credentials;
 mod crossing;
-mod end;
 mod inbounds;
 mod llm;
 mod nodes;
 mod outbounds;
 mod own;
+mod period;
 mod target;
 mod users;
 
 use std::{sync::Arc, time::Duration};
 
+pub use self::crossing::{Crossing, Judged, Read, Switch};
 use self::{
     budgets::{budget, end_of_budget},
     credentials::{credential_unavailable, end_of_credential, plan_expiry},
@@ -25,17 +26,13 @@ use self::{
     target::{certificate_expiry, login_refused, part_stale, right_lost, share, target_down},
     users::{end_of_user, expiry, of_users, quota, rows_unreadable, status},
 };
-pub use self::{
-    crossing::{Crossing, Judged, Read, Switch},
-    end::End,
-};
 pub(super) use self::{
     llm::{ENOUGH_ATTEMPTS, LOST_WITHIN},
     nodes::CORE_DOWN_SHARE,
     users::RENEWED_WITHIN,
 };
 use super::rule::{Question, Rule, Rules};
-use crate::model::{self, LlmMode, Moment, Outcome, OwnState, Part, Reading, Report, Timestamp};
+use crate::model::{self, End, LlmMode, Moment, Outcome, OwnState, Part, Reading, Report, Timestamp};
 
 /// What the rules find in one target's report, or in the daemon's own state.
 #[derive(Clone, Debug)]
@@ -61,6 +58,16 @@ pub struct Scope {
     pub read_at: Timestamp,
     /// Of subjects that have crossed a step, or hold one they crossed earlier. Sorted by subject, each once.
     pub crossings: Vec<Crossing>,
+}
+
+/// What became of a subject of which no step is crossed any more.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ended {
+    pub end: End,
+    /// When that was read, if it was.
+    pub read_at: Option<Timestamp>,
+    /// What holds instead, if that is known.
+    pub reading: Option<Reading>,
 }
 
 /// Puts the rules' questions to `report`.
@@ -184,53 +191,58 @@ impl Scope {
         crossing.read.map_or(self.read_at, |read| read.at)
     }
 
-    /// Why a subject that had the reading `then`, read at `then_at`, when it was last looked at has no steps crossed any
-    /// more, and when that was read, if it was; absent: it was not looked at.
-    pub fn end(
-        &self,
-        subject: &str,
-        target: &str,
-        then: &Reading,
-        then_at: Timestamp,
-    ) -> Option<(End, Option<Timestamp>)> {
+    /// What became of a subject that had the reading `then`, read at `then_at`, when it was last looked at, and that has
+    /// no steps crossed any more; absent: it was not looked at.
+    pub fn end(&self, subject: &str, target: &str, then: &Reading, then_at: Timestamp) -> Option<Ended> {
         if !self.rule.covers(name_of(subject, target)) {
-            return Some((End::Removed, None));
+            return Some(Ended { end: End::Removed, read_at: None, reading: None });
         }
-        let (end, read_at) = match &self.judged {
+        let mut at = self.read_at;
+        let (end, reading) = match &self.judged {
             Judged::Nothing => return None,
             Judged::Those(list) if !list.iter().any(|name| **name == *subject) => return None,
-            Judged::Those(_) if matches!(then, Reading::Ends(_)) => (End::Renewed, self.read_at),
-            Judged::Those(_) => (End::Recovered, self.read_at),
+            Judged::Those(_) if matches!(then, Reading::Ends(_)) => (End::Renewed, None),
+            Judged::Those(_) => (End::Recovered, Some(Reading::Nothing)),
             Judged::Named(list) => match list.iter().find(|(name, _)| **name == *subject) {
-                None => (End::Deleted, self.read_at),
-                Some((_, Switch::Off)) => (End::Disabled, self.read_at),
-                Some((_, Switch::On)) => (End::Recovered, self.read_at),
+                None => (End::Deleted, None),
+                Some((_, Switch::Off)) => (End::Disabled, None),
+                Some((_, Switch::On)) => (End::Recovered, None),
                 Some((_, Switch::Unknown)) => return None,
             },
             Judged::Inbounds { list, whole } => {
                 match list.iter().find(|inbound| *inbound.label == *subject) {
-                    Some(inbound) => (end_of_inbound(inbound, then, self.read_at)?, self.read_at),
-                    None if *whole => (End::Deleted, self.read_at),
+                    Some(inbound) => {
+                        (end_of_inbound(inbound, then, self.read_at)?, inbounds::reading_of(inbound, then))
+                    }
+                    None if *whole => (End::Deleted, None),
                     None => return None,
                 }
             }
             Judged::Credentials { list, whole } => {
-                let end = end_of_credential(list, *whole, &self.rule, subject, (then, then_at), self.read_at);
-                (end?, self.read_at)
+                end_of_credential(list, *whole, &self.rule, subject, (then, then_at), self.read_at)?
             }
-            Judged::Keys { usage, budget } => (end_of_budget(usage, *budget, subject, then)?, self.read_at),
-            Judged::TurnedOff => (End::Disabled, self.read_at),
+            Judged::Keys { usage, budget } => {
+                let reading = budgets::reading_of(usage, *budget, subject);
+                (end_of_budget(usage, *budget, subject, then)?, Some(reading))
+            }
+            Judged::TurnedOff => (End::Disabled, None),
             Judged::Users(users) => {
                 let list = users.list();
                 let place = list.binary_search_by(|user| (*user.name).cmp(subject));
                 match place.ok().and_then(|place| list.get(place)) {
-                    Some(user) => (end_of_user(&self.rule, user, then), user.read_at),
+                    Some(user) => {
+                        at = user.read_at;
+                        (end_of_user(&self.rule, user, then), Some(users::reading_of(user, then)))
+                    }
                     // The list lacks those who were created after its walk began.
-                    None => (End::Deleted, users.walked_since()?.wall),
+                    None => {
+                        at = users.walked_since()?.wall;
+                        (End::Deleted, None)
+                    }
                 }
             }
         };
-        Some((end, Some(read_at)))
+        Some(Ended { end, read_at: Some(at), reading })
     }
 }
 

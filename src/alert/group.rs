@@ -103,6 +103,8 @@ pub(super) struct Groups {
 #[derive(Debug)]
 struct Routed {
     route: Route,
+    /// Routes with the same number share their texts.
+    voice: usize,
     /// By key.
     groups: BTreeMap<Arc<str>, Group>,
     /// The group of each alert.
@@ -134,7 +136,11 @@ struct InFlight {
 
 impl Groups {
     pub(super) fn new(routes: Vec<Route>, mutes: Mutes) -> Self {
-        let routed = |route| Routed {
+        let voices: Vec<_> = routes.iter().map(|route| route.voice.clone()).collect();
+        let voice_of =
+            |route: &Route| voices.iter().position(|voice| *voice == route.voice).unwrap_or_default();
+        let routed = |route: Route| Routed {
+            voice: voice_of(&route),
             route,
             groups: BTreeMap::new(),
             group_of: HashMap::new(),
@@ -425,7 +431,7 @@ impl Groups {
                 }
             }
             let reason = plan.reason;
-            let mut desk = Desk { words: &mut self.words, pseudonym, now };
+            let mut desk = Desk { words: &mut self.words, voice: routed.voice, pseudonym, now };
             let drafted = routed.change(&key, |group, route| {
                 let draft = desk.compose(group, route, plan, size)?;
                 group.in_flight = true;

@@ -108,7 +108,7 @@ fn prometheus_rule(rule: &Rule, step: &Step, condition: Condition) -> Prometheus
         for_,
         keep_firing_for,
         labels,
-        summary: rule.kind.summary,
+        summary: rule.kind.summary(),
         description: description(rule, place, of_metric),
     }
 }

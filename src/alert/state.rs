@@ -24,11 +24,14 @@ pub use self::{
     row::firing_events,
 };
 use super::{
-    finding::{End, Findings},
+    finding::Findings,
     rule::{Rule, Rules},
     words::{self, Pseudonym},
 };
-use crate::model::{Moment, NoticeAlert, NoticeStatus, Reading, Severity, Timestamp};
+use crate::{
+    model::{End, Moment, NoticeAlert, NoticeStatus, Reading, Severity, Timestamp},
+    wording::{Told, Voice},
+};
 
 /// An alert that is crossed again this soon after its end goes on as the same event, unless its end was notified.
 const GOES_ON: Duration = Duration::from_secs(10 * 60);
@@ -341,6 +344,11 @@ impl Alert<'_> {
         }
     }
 
+    /// Since when it holds: before it fired, by the first read that found it so.
+    pub fn began(&self) -> Timestamp {
+        self.slot.began.min(self.since())
+    }
+
     /// When it became what it is: pending, firing or ended.
     pub fn changed_at(&self) -> Timestamp {
         match self.slot.phase {
@@ -397,22 +405,26 @@ impl Alert<'_> {
         words::labels(rule, self.slot.severity, &self.slot.label, subject, system.as_deref(), self.target)
     }
 
-    /// As it is sent to a receiver; absent while it is pending.
-    pub fn told(&self, pseudonym: Option<&Pseudonym>, now: Timestamp) -> Option<NoticeAlert> {
+    /// As it is sent to a receiver that is spoken to in this way; absent while it is pending.
+    pub fn told(&self, pseudonym: Option<&Pseudonym>, voice: &Voice, now: Timestamp) -> Option<NoticeAlert> {
         let ended = match self.slot.phase {
             Phase::Pending { .. } | Phase::Firing { .. } => None,
-            Phase::Ended { at, end, .. } => Some((at, end)),
+            Phase::Ended { at, end, until, .. } => Some((at, end, until)),
         };
         let Subject { rule, reading, .. } = self.subject;
         let labels = self.labels_with(&words::displayed(rule.kind.kind, self.name, pseudonym));
+        let told =
+            Told { reading, began: self.began(), ended: ended.map(|(_, end, until)| (end, until)), now };
         Some(NoticeAlert {
             event: self.event()?.to_string(),
             status: self.status()?,
             severity: self.severity(),
-            annotations: words::annotations(rule, &labels, reading, ended.map(|(_, end)| end), now),
+            annotations: words::annotations(rule, &labels, &told, voice),
             labels,
             starts_at: self.since(),
-            ends_at: ended.map(|(at, _)| at),
+            ends_at: ended.map(|(at, _, _)| at),
+            began: Some(self.began()),
+            until: ended.map(|(_, _, until)| until),
         })
     }
 }

@@ -1,5 +1,6 @@
 //! What tests of alerts share.
 
+use crate::wording::Language;
 use std::{
     collections::{BTreeMap, HashSet},
     sync::Arc,
@@ -32,6 +33,7 @@ pub(crate) fn config() -> AlertingConfig {
         fallback: None,
         fallback_after: Duration::from_secs(1800),
         zone: TimeZone::UTC,
+        language: Language::En,
         rules: BTreeMap::new(),
         mutes: BTreeMap::new(),
     }

@@ -1,10 +1,10 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
-use super::{
-    finding::End,
-    rule::{Rule, WHOLE},
+use super::rule::{Rule, WHOLE};
+use crate::{
+    model::{KIND_USER, Reading, Severity, Threshold, words::percent},
+    wording::{About, Told, Voice},
 };
-use crate::model::{KIND_USER, Reading, Severity, Threshold, Timestamp, words::percent};
 
 /// Returns what notifications call a user in place of the name.
 pub type Pseudonym = Box<dyn Fn(&str) -> String + Send + Sync>;
@@ -41,51 +41,40 @@ pub(super) fn labels(
     given.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-/// The annotations of an alert of `rule` with these labels, which still fires unless it has ended.
+/// The annotations of an alert of `rule` with these labels: what is true of it now.
 pub(super) fn annotations(
     rule: &Rule,
     labels: &BTreeMap<String, String>,
-    reading: &Reading,
-    ended: Option<End>,
-    now: Timestamp,
+    told: &Told<'_>,
+    voice: &Voice,
 ) -> BTreeMap<String, String> {
-    let mut words: BTreeMap<_, _> =
-        reading.words(now).into_iter().map(|(name, text)| (name.to_owned(), text)).collect();
-    let step = labels.get("step").and_then(|label| rule.step(label)).and_then(|place| rule.steps.get(place));
-    if let Some(Threshold::Used(share)) = step.map(|step| step.threshold)
-        && !words.contains_key("limit")
-    {
-        words.insert("limit".to_owned(), percent(u128::from(share * 100 / WHOLE)));
+    let label = |name| labels.get(name).map(String::as_str).unwrap_or_default();
+    let alertname = rule.kind.alertname;
+    let step = label("step");
+    let about =
+        About { alertname, kind: label("kind"), subject: label("subject"), target: label("target"), step };
+    let mut words = BTreeMap::new();
+    let mut tell = |name: &str, text: String| drop(words.insert(name.to_owned(), text));
+    // Of what has ended and has no steps, the last reading says nothing of the present.
+    if told.ended.is_none() || !step.is_empty() {
+        for (name, text) in told.reading.words(told.now) {
+            tell(name, text);
+        }
+        let threshold = rule.step(step).and_then(|place| rule.steps.get(place)).map(|step| step.threshold);
+        if let (Some(Threshold::Used(share)), Reading::Share(_)) = (threshold, told.reading) {
+            tell("limit", percent(u128::from(share * 100 / WHOLE)));
+        }
     }
-
-    let reached = match reading {
-        Reading::Ends(end) => *end <= now,
-        Reading::Used { used, limit } => used >= limit,
-        Reading::Spent { spent, limit, .. } => spent >= limit,
-        Reading::Window { share, .. } => *share >= 1.0,
-        _ => false,
-    };
-    let template = rule.kind.reached.filter(|_| reached).unwrap_or(rule.kind.description);
-    let about = about(labels);
-    let description = filled(template, |name| match name {
-        "about" => Some(about.as_str()),
-        _ => words.get(name).or_else(|| labels.get(name)).map(String::as_str),
-    });
-    words.insert("description".to_owned(), description);
-    words.insert("summary".to_owned(), rule.kind.summary.to_owned());
-    if let Some(end) = ended {
-        words.insert("reason".to_owned(), end.label().to_owned());
+    if let Some((end, _)) = told.ended {
+        tell("reason", end.label().to_owned());
+    }
+    tell("description", voice.sentence(&about, told));
+    tell("summary", voice.summary(alertname));
+    tell("action", voice.action(alertname));
+    if let Some(url) = voice.runbook(alertname) {
+        tell("runbook_url", url);
     }
     words
-}
-
-/// What an alert with these labels is about, e.g. `node n1 of home`, or `home` itself.
-fn about(labels: &BTreeMap<String, String>) -> String {
-    let label = |name| labels.get(name).map(String::as_str).unwrap_or_default();
-    match labels.get("subject") {
-        Some(subject) => format!("{} {subject} of {}", label("kind"), label("target")),
-        None => label("target").to_owned(),
-    }
 }
 
 /// `template` with each name in braces replaced. Inserted values are not scanned again, whatever they contain.
@@ -108,7 +97,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::alert::{rule::Rules, testing};
+    use crate::{
+        alert::{rule::Rules, testing},
+        model::{End, Reading, Timestamp},
+    };
 
     #[test]
     fn names_cannot_reach_into_the_template() {
@@ -116,15 +108,21 @@ mod tests {
         let labels = labels.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
         let rules = Rules::new(&testing::config()).unwrap();
         let end = Timestamp::from_secs(1_795_000_000);
-        let told =
-            |now: Timestamp, ended| annotations(&rules.list()[0], &labels, &Reading::Ends(end), ended, now);
-        let words = told(end.saturating_sub(Duration::from_secs(90_000)), None);
-        assert_eq!(words["description"], "User {target} of home expires in 1d 1h.");
+        let told = |now: Timestamp, reading: Reading, ended| {
+            let told = Told { reading: &reading, began: now, ended, now };
+            annotations(&rules.list()[0], &labels, &told, &Voice::default())
+        };
+        let words = told(end.saturating_sub(Duration::from_secs(90_000)), Reading::Ends(end), None);
+        assert_eq!(
+            words["description"],
+            "User {target} (home) expires in 1 day 1 h, on 18 November 2026, 11:06."
+        );
         assert_eq!(words["value"], "2026-11-18T11:06:40Z");
         assert_eq!(words["remaining"], "1d 1h");
-        assert!(!words.contains_key("reason"));
-        let words = told(end, Some(End::Renewed));
-        assert_eq!(words["description"], "User {target} of home has expired.");
-        assert_eq!(words["reason"], "renewed");
+        assert!(!words.contains_key("reason") && !words.contains_key("runbook_url"));
+        let later = end.saturating_add(Duration::from_secs(30 * 86_400));
+        let words = told(end, Reading::Ends(later), Some((End::Renewed, end)));
+        assert_eq!(words["description"], "User {target} (home) runs until 18 December 2026 (renewed).");
+        assert_eq!((words["reason"].as_str(), words["remaining"].as_str()), ("renewed", "30d"));
     }
 }

@@ -24,21 +24,21 @@ pub(super) async fn run(config: &Config, name: &str) -> Done {
         };
         return Err(format!("there is no receiver {name}; {known}").into());
     };
-    let external_url = &config.web.external_url;
+    let voice = daemon::voice(config, table);
     let cannot_be_used = |why: String| format!("receiver {name}: {why}");
     let now = Clock::system().now();
-    let notice = notify::test_notice(name, now.wall);
+    let notice = notify::test_notice(name, &voice, now.wall);
     let answers = match &table.kind {
         ReceiverKind::Alertmanager(config) => {
-            let mut alertmanager =
-                Alertmanager::new(config, external_url).map_err(|why| cannot_be_used(why.to_string()))?;
+            let mut alertmanager = Alertmanager::new(config, voice.pages.as_deref().unwrap_or_default())
+                .map_err(|why| cannot_be_used(why.to_string()))?;
             alertmanager.post_once(&notice.alerts, now).await
         }
         ReceiverKind::Chat(_)
         | ReceiverKind::Email(_)
         | ReceiverKind::Pagerduty(_)
         | ReceiverKind::Webhook(_) => {
-            let mut receiver = daemon::receiver(table, external_url).map_err(cannot_be_used)?;
+            let mut receiver = daemon::receiver(table, voice).map_err(cannot_be_used)?;
             let answer = receiver.send(Arc::new(notice), &mut Vec::new(), now).await;
             if let Some(said) = receiver.said() {
                 writeln!(io::stdout().lock(), "receiver {name} said: {said}")?;

@@ -12,7 +12,7 @@ use super::shape::{
     Show::{If, Number},
 };
 use super::table::{Table, nearest};
-use super::values::{above_zero, duration, is_quantity, is_zone, switch, text, zone};
+use super::values::{above_zero, duration, is_language, is_quantity, is_zone, language, switch, text, zone};
 use super::{alerts, mutes};
 
 pub(super) const SHAPE: Shape = Shape {
@@ -20,7 +20,12 @@ pub(super) const SHAPE: Shape = Shape {
     keys: &[
         &[("enabled", Number)],
         GROUPING,
-        &[("fallback", If(is_name)), ("fallback_after", If(is_quantity)), ("zone", If(is_zone))],
+        &[
+            ("fallback", If(is_name)),
+            ("fallback_after", If(is_quantity)),
+            ("zone", If(is_zone)),
+            ("language", If(is_language)),
+        ],
     ],
 };
 
@@ -63,6 +68,7 @@ pub(super) fn read(
         fallback: fallback.value(),
         fallback_after: table.take("fallback_after", duration).value().unwrap_or(default.fallback_after),
         zone: table.take("zone", zone).value().unwrap_or(default.zone),
+        language: table.take("language", language).value().unwrap_or(default.language),
         rules: alerts,
         mutes,
     }

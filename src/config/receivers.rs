@@ -19,11 +19,15 @@ use super::shape::{
     Show::{If, Number},
 };
 use super::table::Table;
-use super::values::{above_zero, is_quantity, is_severity, severity, switch};
+use super::values::{above_zero, is_language, is_quantity, is_severity, language, severity, switch};
 
 /// The keys that every receiver has, besides `alerting::GROUPING`.
-const KEYS: &[Key] =
-    &[("timeout", If(is_quantity)), ("min_severity", If(is_severity)), ("send_resolved", Number)];
+const KEYS: &[Key] = &[
+    ("timeout", If(is_quantity)),
+    ("min_severity", If(is_severity)),
+    ("send_resolved", Number),
+    ("language", If(is_language)),
+];
 
 /// Longer than any patient server takes, and short enough that a hanging one is noticed.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(10 * 60);
@@ -37,6 +41,7 @@ fn read_common(table: &mut Table<'_, '_>) -> ReceiverConfig {
     ReceiverConfig {
         min_severity: min_severity.value().unwrap_or(default.min_severity),
         send_resolved: send_resolved.value().unwrap_or(default.send_resolved),
+        language: table.take("language", language).value(),
         group_by: grouping.group_by,
         group_wait: grouping.group_wait,
         group_interval: grouping.group_interval,

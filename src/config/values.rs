@@ -8,7 +8,8 @@ use humantime::format_duration;
 use jiff::tz::TimeZone;
 use toml::de::DeValue;
 
-use crate::model::Severity;
+use super::names::one_of;
+use crate::{model::Severity, wording::Language};
 
 /// Far from the end of the calendar when added to a time.
 const LONGEST: Duration = Duration::from_secs(3653 * 24 * 60 * 60);
@@ -36,6 +37,17 @@ pub(super) fn switch(value: &DeValue<'_>) -> Result<bool, String> {
         DeValue::Boolean(value) => Ok(*value),
         _ => Err(format!("{}; write true or false, without quotes", describe(value))),
     }
+}
+
+/// A language that notifications are written in.
+pub(super) fn language(value: &DeValue<'_>) -> Result<Language, String> {
+    let word = text(value)?;
+    let words = Language::ALL.map(Language::label);
+    Language::from_label(&word).ok_or_else(|| format!("no such language; {}", one_of(&words)))
+}
+
+pub(super) fn is_language(word: &str) -> bool {
+    Language::from_label(word).is_some()
 }
 
 /// A time zone by its IANA name.

@@ -4,7 +4,7 @@ use tokio::sync::mpsc;
 
 use super::{
     StartError,
-    receivers::{receiver, routes},
+    receivers::{self, routes},
     targets::poller,
 };
 use crate::{
@@ -29,7 +29,7 @@ pub fn check(config: &Config) -> Vec<StartError> {
     });
     let receivers = config.receivers.iter().map(|table| {
         let why = |why| StartError::Receiver { receiver: table.name.clone(), why };
-        receiver(table, &config.web.external_url).map(drop).map_err(why)
+        receivers::check(config, table).map_err(why)
     });
     let heartbeat = config.heartbeat.iter().map(|heartbeat| {
         let (beats, health) = (Beats::default(), HealthByReceiver::default());

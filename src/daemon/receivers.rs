@@ -21,6 +21,7 @@ use crate::{
         pagerduty::Pagerduty,
         webhook::Webhook,
     },
+    wording::Voice,
 };
 
 /// What workers and posters may say before the dispatcher listens.
@@ -44,7 +45,7 @@ pub(super) struct Ears {
 
 struct Running {
     table: ReceiverTable,
-    external_url: String,
+    voice: Voice,
     /// Dropped: its poster ends. Workers end when the dispatcher lets go of them.
     _stop: oneshot::Sender<()>,
 }
@@ -67,7 +68,7 @@ pub(super) struct NewReceivers {
 
 struct New {
     table: ReceiverTable,
-    external_url: String,
+    voice: Voice,
     task: Task,
 }
 
@@ -96,7 +97,7 @@ impl Receivers {
         let tables = if config.alerting.enabled { config.receivers.as_slice() } else { &[] };
         let is_same = |table: &ReceiverTable| {
             let running = self.running.get(&table.name);
-            running.is_some_and(|line| line.table == *table && line.external_url == config.web.external_url)
+            running.is_some_and(|line| line.table == *table && line.voice == voice(config, table))
                 && !table.files().into_iter().any(&file_changed)
         };
         ReceiversPlan {
@@ -111,7 +112,7 @@ impl Receivers {
         let NewReceivers { wanted, number, new, links: _ } = new;
         self.number = number;
         self.running.retain(|name, _| wanted.contains(name));
-        for New { table, external_url, task } in new {
+        for New { table, voice, task } in new {
             let (telemetry, clock) = (shared.telemetry.clone(), shared.clock.clone());
             let name = table.name.clone();
             let (stop, stopped) = oneshot::channel::<()>();
@@ -132,7 +133,7 @@ impl Receivers {
                     });
                 }
             }
-            self.running.insert(table.name.clone(), Running { table, external_url, _stop: stop });
+            self.running.insert(table.name.clone(), Running { table, voice, _stop: stop });
         }
     }
 }
@@ -146,11 +147,11 @@ impl ReceiversPlan {
         let ReceiversPlan { changed, wanted, mut number } = self;
         let (mut new, mut links) = (Vec::new(), Vec::new());
         for table in changed {
-            let external_url = config.web.external_url.clone();
+            let voice = voice(config, &table);
             let failed = |why| StartError::Receiver { receiver: table.name.clone(), why };
             let (task, to) = match &table.kind {
                 ReceiverKind::Alertmanager(config) => {
-                    let alertmanager = Alertmanager::new(config, &external_url);
+                    let alertmanager = Alertmanager::new(config, voice.pages.as_deref().unwrap_or_default());
                     let alertmanager = alertmanager.map_err(|err| failed(err.to_string()))?;
                     let (changes, changed) = watch::channel(0);
                     (Task::Poster { alertmanager, changed }, Way::Posts { changed: changes })
@@ -159,7 +160,7 @@ impl ReceiversPlan {
                 | ReceiverKind::Email(_)
                 | ReceiverKind::Pagerduty(_)
                 | ReceiverKind::Webhook(_) => {
-                    let receiver = receiver(&table, &external_url).map_err(failed)?;
+                    let receiver = receiver(&table, voice.clone()).map_err(failed)?;
                     let (names, pace) = (receiver.names(), receiver.pace());
                     number += 1;
                     let (queue, letters) = mpsc::channel(1);
@@ -168,7 +169,7 @@ impl ReceiversPlan {
                 }
             };
             links.push(Link { receiver: table.name.clone(), to, config: digest(&table) });
-            new.push(New { table, external_url, task });
+            new.push(New { table, voice, task });
         }
         Ok(NewReceivers { wanted, number, new, links })
     }
@@ -181,25 +182,58 @@ impl NewReceivers {
     }
 }
 
+/// How a receiver is spoken to.
+pub(crate) fn voice(config: &Config, table: &ReceiverTable) -> Voice {
+    let common = common(table);
+    let alerting = &config.alerting;
+    let language = common.language.unwrap_or(alerting.language);
+    let group_by = common.group_by.as_ref().unwrap_or(&alerting.group_by);
+    // People read the target in the subject; programs take each sentence for itself.
+    let for_people = match table.kind {
+        ReceiverKind::Chat(_) | ReceiverKind::Email(_) | ReceiverKind::Pagerduty(_) => true,
+        ReceiverKind::Alertmanager(_) | ReceiverKind::Webhook(_) => false,
+    };
+    let with_target = !for_people || !group_by.iter().any(|label| label == "target");
+    Voice { with_target, ..Voice::new(language, alerting.zone.clone(), &config.web.external_url) }
+}
+
 /// Builds a configured receiver that gets messages.
 ///
 /// # Errors
 /// Says why it cannot be built.
-pub(crate) fn receiver(table: &ReceiverTable, external_url: &str) -> Result<Receiver, String> {
+pub(crate) fn receiver(table: &ReceiverTable, voice: Voice) -> Result<Receiver, String> {
     match &table.kind {
         ReceiverKind::Alertmanager(_) => Err("an Alertmanager gets alerts by other means".into()),
-        ReceiverKind::Chat(config) => {
-            Chat::new(config).map(|chat| Receiver::Chat(Box::new(chat))).map_err(|err| err.to_string())
-        }
-        ReceiverKind::Pagerduty(config) => Pagerduty::new(config)
+        ReceiverKind::Chat(config) => Chat::new(config, voice)
+            .map(|chat| Receiver::Chat(Box::new(chat)))
+            .map_err(|err| err.to_string()),
+        ReceiverKind::Pagerduty(config) => Pagerduty::new(config, voice)
             .map(|pagerduty| Receiver::Pagerduty(Box::new(pagerduty)))
             .map_err(|err| err.to_string()),
-        ReceiverKind::Email(config) => {
-            Email::new(config).map(|email| Receiver::Email(Box::new(email))).map_err(|err| err.to_string())
-        }
-        ReceiverKind::Webhook(config) => Webhook::new(config, external_url)
+        ReceiverKind::Email(config) => Email::new(config, voice)
+            .map(|email| Receiver::Email(Box::new(email)))
+            .map_err(|err| err.to_string()),
+        ReceiverKind::Webhook(config) => Webhook::new(config, voice.pages.as_deref().unwrap_or_default())
             .map(|webhook| Receiver::Webhook(Box::new(webhook)))
             .map_err(|err| err.to_string()),
+    }
+}
+
+/// Builds a receiver of any kind, to see whether that can be done.
+///
+/// # Errors
+/// Says why it cannot be built.
+pub(super) fn check(config: &Config, table: &ReceiverTable) -> Result<(), String> {
+    let voice = voice(config, table);
+    match &table.kind {
+        ReceiverKind::Alertmanager(config) => {
+            let pages = voice.pages.as_deref().unwrap_or_default();
+            Alertmanager::new(config, pages).map(drop).map_err(|err| err.to_string())
+        }
+        ReceiverKind::Chat(_)
+        | ReceiverKind::Email(_)
+        | ReceiverKind::Pagerduty(_)
+        | ReceiverKind::Webhook(_) => receiver(table, voice).map(drop),
     }
 }
 
@@ -222,6 +256,7 @@ fn route(config: &Config, table: &ReceiverTable) -> Route {
         group_interval: common.group_interval.unwrap_or(alerting.group_interval),
         // The rule's and the `[alerting]` intervals are in the rules already.
         repeat_interval: common.repeat_interval,
+        voice: voice(config, table),
         standing,
     }
 }

@@ -12,7 +12,7 @@ use tracing::{error, warn};
 use super::{backoff, rate::Attempts, worker::Letter};
 use crate::{
     alert::group::{Pick, Size},
-    model::{Moment, Notice, ReceiverTrouble, Timestamp},
+    model::{Moment, Named, Notice, ReceiverTrouble, Timestamp},
     notify::{Health, Rate, Retry, SendError, SendReason},
     store::{LastFailure, Message, ReceiverState},
     telemetry::Telemetry,
@@ -40,7 +40,7 @@ pub struct Link {
 #[derive(Debug)]
 pub enum Way {
     /// From a worker with this number, one message at a time, as fast as `pace` allows. See [`Size::names`] for `names`.
-    Messages { letters: mpsc::Sender<Vec<Letter>>, worker: u64, names: Option<usize>, pace: &'static [Rate] },
+    Messages { letters: mpsc::Sender<Vec<Letter>>, worker: u64, names: Named, pace: &'static [Rate] },
     /// It is posted everything that fires. The number grows with each new alert.
     Posts { changed: watch::Sender<u64> },
 }
@@ -215,7 +215,7 @@ impl Line {
     pub(super) fn size(&self) -> Size {
         let names = match self.link.to {
             Way::Messages { names, .. } => names,
-            Way::Posts { .. } => None,
+            Way::Posts { .. } => Named::All,
         };
         Size { names, most: self.state.most }
     }

@@ -47,6 +47,42 @@ pub struct NoticeAlert {
     pub starts_at: Timestamp,
     /// Absent while it is firing.
     pub ends_at: Option<Timestamp>,
+    /// When what it tells of began: before it fired, by the first read that found it so.
+    #[serde(default)]
+    pub began: Option<Timestamp>,
+    /// When that was over: before the alert ended, which waits until it is sure.
+    #[serde(default)]
+    pub until: Option<Timestamp>,
+}
+
+impl NoticeAlert {
+    /// From when until when it lasted; the end is absent while it is firing.
+    pub fn times(&self) -> (Timestamp, Option<Timestamp>) {
+        (self.began.unwrap_or(self.starts_at), self.ends_at.map(|end| self.until.unwrap_or(end)))
+    }
+}
+
+/// Which alerts the messages of a receiver name one by one. They count the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Named {
+    #[default]
+    All,
+    /// At most so many.
+    First(usize),
+    /// At most so many of those that are new to the receiver; in a repetition, of all.
+    News(usize),
+}
+
+impl Named {
+    /// How many of so many alerts it names, of which the receiver knows `known`.
+    pub fn of(self, alerts: usize, known: usize) -> usize {
+        match self {
+            Named::All => alerts,
+            Named::First(most) => most.min(alerts),
+            Named::News(most) if known >= alerts => most.min(alerts),
+            Named::News(most) => most.min(alerts - known),
+        }
+    }
 }
 
 /// One message to one receiver about one group of alerts. Retries send the same notice.
@@ -61,8 +97,12 @@ pub struct Notice {
     pub group_labels: BTreeMap<String, String>,
     /// Why it is sent, one of a closed set.
     pub reason: String,
-    /// Firing ones first, of those the ones new to the receiver first; then by severity. Receivers share them.
+    /// Firing ones that are new to the receiver, then those that have ended, then the ones that it knows; each by severity.
+    /// Receivers share them.
     pub alerts: Vec<Arc<NoticeAlert>>,
+    /// How many alerts at the end of `alerts` the receiver knows, and that still fire.
+    #[serde(default)]
+    pub known: usize,
     /// How many alerts of the group are left out, because the receiver refused a message with more.
     #[serde(default)]
     pub left_out: usize,
@@ -87,10 +127,10 @@ impl Notice {
         if fires { NoticeStatus::Firing } else { NoticeStatus::Resolved }
     }
 
-    /// How many alerts its message names, by a receiver that names at most `most`; absent: all.
-    pub fn names(&self, most: Option<usize>) -> usize {
-        let most = most.map_or(usize::MAX, |most| most.min(self.named.unwrap_or(most)));
-        most.min(self.alerts.len())
+    /// How many alerts its message names.
+    pub fn names(&self, named: Named) -> usize {
+        let usual = named.of(self.alerts.len(), self.known);
+        self.named.map_or(usual, |most| most.min(usual))
     }
 
     /// The highest severity of the firing alerts, or of all if none is firing.

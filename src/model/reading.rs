@@ -16,18 +16,29 @@ pub enum Reading {
     Used {
         used: u64,
         limit: u64,
+        /// When the system sets `used` to 0, if it says so.
+        #[serde(default)]
+        resets: Option<Timestamp>,
     },
     /// 0 to 1.
     Share(f64),
     /// A word for the cause.
     Word(Cow<'static, str>),
-    /// A subject that the panel should be connected to, and is not.
-    NotConnected {
-        /// The word for its state.
-        status: Cow<'static, str>,
-        /// What the panel says of it, on one line. It may contain addresses, so it is for notices only.
-        message: Option<String>,
+    /// A subject that does not work.
+    #[serde(alias = "not_connected")]
+    Down {
+        /// A word for the cause.
+        #[serde(alias = "status")]
+        cause: Cow<'static, str>,
+        /// What the panel says of it, or our own log, on one line. It may contain addresses, so it is for notices only.
+        #[serde(alias = "message", default)]
+        detail: Option<String>,
+        /// Until when it is known to last.
+        #[serde(default)]
+        until: Option<Timestamp>,
     },
+    /// How many there are of what should not be.
+    Count(u64),
     /// Rows of a list that could not be read.
     Unreadable {
         rows: usize,
@@ -56,6 +67,8 @@ pub enum Reading {
         failed: u64,
         all: u64,
     },
+    /// What was limited, or was to end, is so no more.
+    Nothing,
 }
 
 impl Reading {
@@ -63,7 +76,7 @@ impl Reading {
     pub fn words(&self, now: Timestamp) -> Vec<(&'static str, String)> {
         match self {
             Reading::Ends(end) => vec![("value", date(*end)), ("remaining", duration(end.since(now)))],
-            Reading::Used { used, limit } => vec![
+            Reading::Used { used, limit, resets: _ } => vec![
                 ("value", bytes(*used)),
                 ("limit", bytes(*limit)),
                 ("remaining", bytes(limit.saturating_sub(*used))),
@@ -71,12 +84,12 @@ impl Reading {
             ],
             Reading::Share(share) => vec![("value", format!("{:.0}%", share * 100.0))],
             Reading::Word(word) => vec![("reason", word.clone().into_owned())],
-            Reading::NotConnected { status, message: None } => {
-                vec![("reason", format!("not connected ({status})"))]
+            Reading::Down { cause, detail: None, until: _ } => vec![("reason", cause.clone().into_owned())],
+            Reading::Down { cause, detail: Some(detail), until: _ } => {
+                vec![("reason", format!("{cause}: {detail}"))]
             }
-            Reading::NotConnected { status, message: Some(message) } => {
-                vec![("reason", format!("not connected ({status}: {message})"))]
-            }
+            Reading::Count(count) => vec![("value", words::count(*count))],
+            Reading::Nothing => Vec::new(),
             Reading::Unreadable { rows, cause } => {
                 vec![("value", words::rows(*rows)), ("reason", cause.clone().into_owned())]
             }
@@ -102,8 +115,8 @@ impl Reading {
     #[must_use]
     pub fn for_pages(&self) -> Reading {
         match self {
-            Reading::NotConnected { status, .. } => {
-                Reading::NotConnected { status: status.clone(), message: None }
+            Reading::Down { cause, until, .. } => {
+                Reading::Down { cause: cause.clone(), detail: None, until: *until }
             }
             other => other.clone(),
         }

@@ -47,6 +47,23 @@ impl Reads {
         run.is_some_and(|run| now.uptime.saturating_sub(run.first) >= time)
     }
 
+    /// The uptime since when it is as it is: good, if no read failed for at least `time`; else failing, now and then at
+    /// least, without having been good for that long in between. Absent: nothing failed yet, or nothing was read.
+    pub fn since(&self, time: Duration, now: Moment) -> Option<Duration> {
+        if self.good_for(time, now) {
+            return self.runs.last().map(|run| run.first);
+        }
+        let (mut since, mut next) = (None, now.uptime);
+        for run in self.runs.iter().rev() {
+            if !run.failed && next.saturating_sub(run.first) >= time {
+                break;
+            }
+            next = run.first;
+            since = if run.failed { Some(run.first) } else { since };
+        }
+        since
+    }
+
     /// Whether the last read failed, as did more than half of the reads within twice `time`, as far as they are kept.
     /// Reads that were followed by good ones for the whole of `time` do not count.
     pub fn mostly_failed(&self, time: Duration, now: Moment) -> bool {
@@ -176,6 +193,27 @@ mod tests {
         }
         let (reads, now) = reads("x-");
         assert!(reads.good_for(THREE_MINUTES, now.after(THREE_MINUTES)), "also if no more was read");
+    }
+
+    #[test]
+    fn it_is_as_it_is_since_the_first_read_of_that_kind() {
+        // Reads of every half minute, and the one since which it is so.
+        for (results, since) in [
+            ("", None),
+            ("-", None),
+            ("----x", Some(4)),
+            ("xxxx", Some(0)),
+            ("xx-xx", Some(0)),
+            ("x------", Some(1)),
+            ("xx-----", Some(0)),
+            ("xx------xx", Some(8)),
+            ("xx-----xx", Some(0)),
+            ("xx------x-", Some(8)),
+        ] {
+            let (reads, now) = reads(results);
+            let expected = since.map(|read| Duration::from_secs(read * 30));
+            assert_eq!(reads.since(THREE_MINUTES, now), expected, "{results}");
+        }
     }
 
     #[test]

@@ -26,11 +26,12 @@ use super::{
     Rate, SendError,
     api::{Access, Api, ApiError, parse_url},
     compose::composed,
-    words::ROWS,
+    words::NAMED,
 };
 use crate::{
     model::{Moment, Notice},
     secret::Secret,
+    wording::Voice,
 };
 
 /// Sends messages to one room. Its `Debug` shows the server's host and nothing more.
@@ -38,15 +39,21 @@ pub struct Chat {
     api: Api,
     url: Url,
     row: &'static Row,
-    config: Arc<ChatConfig>,
+    composer: Arc<Composer>,
     /// Where messages go: what is configured, until Telegram says that the group has another id.
     room: Secret,
+}
+
+/// What messages are made with.
+struct Composer {
+    config: ChatConfig,
+    voice: Voice,
 }
 
 impl Chat {
     /// # Errors
     /// When `config` has a value that cannot work.
-    pub fn new(config: &ChatConfig) -> Result<Self, ApiError> {
+    pub fn new(config: &ChatConfig, voice: Voice) -> Result<Self, ApiError> {
         let row = config.dialect.row();
         let mut headers = config.headers.clone();
         headers.extend(row.token_header.map(str::to_owned).zip(config.token.clone()));
@@ -61,12 +68,13 @@ impl Chat {
         let secrets = [&config.token, &config.room, &config.secret].into_iter().flatten();
         let api = Api::new(&access, secrets)?;
         let room = config.room.clone().unwrap_or_else(|| Secret::from(""));
-        Ok(Chat { api, url: parse_url(&config.url)?, row, config: Arc::new(config.clone()), room })
+        let composer = Arc::new(Composer { config: config.clone(), voice });
+        Ok(Chat { api, url: parse_url(&config.url)?, row, composer, room })
     }
 
     /// See [`Receiver::pace`](super::Receiver::pace).
     pub(super) fn pace(&self) -> &'static [Rate] {
-        (self.row.pace)(&self.config)
+        (self.row.pace)(&self.composer.config)
     }
 
     /// See [`Receiver::said`](super::Receiver::said).
@@ -80,14 +88,15 @@ impl Chat {
     /// # Errors
     /// Why it was not delivered, and whether and when to retry.
     pub async fn send(&mut self, notice: Arc<Notice>, now: Moment) -> Result<String, SendError> {
-        let named = notice.names(Some(ROWS));
-        let config = Arc::clone(&self.config);
-        let message = composed(&self.api.host, move || Ok(Message::of(&notice, &config, now.wall))).await?;
+        let named = notice.names(NAMED);
+        let composer = Arc::clone(&self.composer);
+        let message = composed(&self.api.host, move || Ok(Message::of(&notice, &composer.config, &composer.voice, now.wall))).await?;
+        let config = &self.composer.config;
         let deadline = self.api.deadline();
         let (mut is_plain, mut has_moved) = (false, false);
         loop {
-            let post = message.post(&self.config, self.room.expose(), is_plain, now.wall);
-            let url = (self.row.url)(&self.config, self.url.clone(), now.wall);
+            let post = message.post(config, self.room.expose(), is_plain, now.wall);
+            let url = (self.row.url)(config, self.url.clone(), now.wall);
             let body = (self.row.body)(&post).to_string().into_bytes();
             let reply = self.api.post(&url, body, deadline).await?;
             match judge(self.row, &reply, named, now.wall) {
@@ -111,7 +120,7 @@ impl Chat {
 impl fmt::Debug for Chat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Chat")
-            .field("dialect", &self.config.dialect)
+            .field("dialect", &self.composer.config.dialect)
             .field("host", &self.api.host)
             .finish_non_exhaustive()
     }

@@ -21,6 +21,7 @@ use super::{SendError, compose::composed};
 use crate::{
     http::{self, options::TlsOptions},
     model::Notice,
+    wording::Voice,
 };
 
 /// Sends mail to its addresses through one SMTP server. Each attempt opens one connection.
@@ -55,7 +56,7 @@ pub enum BuildError {
 impl Email {
     /// # Errors
     /// When addresses, host or certificates of `config` cannot be used. Nothing is connected yet.
-    pub fn new(config: &EmailConfig) -> Result<Self, BuildError> {
+    pub fn new(config: &EmailConfig, voice: Voice) -> Result<Self, BuildError> {
         let mut to: Vec<Mailbox> = Vec::new();
         for text in &config.to {
             let mailbox = mailbox("to", text)?;
@@ -87,7 +88,7 @@ impl Email {
             hello: config.hello.clone(),
             limit: config.timeout,
         };
-        let letterhead = Letterhead { from: mailbox("from", &config.from)?, to };
+        let letterhead = Letterhead { from: mailbox("from", &config.from)?, to, voice };
         Ok(Email { server, letterhead: Arc::new(letterhead) })
     }
 

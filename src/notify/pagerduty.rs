@@ -5,7 +5,7 @@ pub mod config;
 use std::{fmt, sync::Arc};
 
 use reqwest::Url;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use self::config::PagerdutyConfig;
@@ -14,12 +14,13 @@ use super::{
     api::{Access, Api, ApiError, parse_url},
     compose::composed,
     webhook::verdict::{Refusal, judge},
-    words::{ROWS, Words},
+    words::{Link, NAMED, Section, Words},
 };
 use crate::{
     http::Reply,
     model::{Moment, Notice, NoticeStatus, Timestamp, words::one_line},
     secret::Secret,
+    wording::Voice,
 };
 
 /// The most characters of a summary.
@@ -31,18 +32,25 @@ const NAME: usize = 100;
 pub struct Pagerduty {
     api: Api,
     url: Url,
+    composer: Arc<Composer>,
+}
+
+/// What events are made with.
+struct Composer {
     routing_key: Secret,
+    voice: Voice,
 }
 
 impl Pagerduty {
     /// # Errors
     /// When `config` has a value that cannot work.
-    pub fn new(config: &PagerdutyConfig) -> Result<Self, ApiError> {
+    pub fn new(config: &PagerdutyConfig, voice: Voice) -> Result<Self, ApiError> {
         let PagerdutyConfig { routing_key, url, proxy, tls, timeout, common: _ } = config;
         let access =
             Access { url, authorization: None, headers: &[], proxy: proxy.as_ref(), tls, timeout: *timeout };
         let api = Api::new(&access, [routing_key])?;
-        Ok(Pagerduty { api, url: parse_url(url)?, routing_key: routing_key.clone() })
+        let composer = Arc::new(Composer { routing_key: routing_key.clone(), voice });
+        Ok(Pagerduty { api, url: parse_url(url)?, composer })
     }
 
     /// See [`Receiver::pace`](super::Receiver::pace).
@@ -60,9 +68,9 @@ impl Pagerduty {
     /// # Errors
     /// Why it was not delivered, and whether and when to retry.
     pub async fn send(&mut self, notice: Arc<Notice>, now: Moment) -> Result<String, SendError> {
-        let named = notice.names(Some(ROWS));
-        let routing_key = self.routing_key.clone();
-        let event = move || Ok(event(&notice, &routing_key).to_string().into_bytes());
+        let named = notice.names(NAMED);
+        let composer = Arc::clone(&self.composer);
+        let event = move || Ok(event(&notice, &composer).to_string().into_bytes());
         let event = composed(&self.api.host, event).await?;
         let deadline = self.api.deadline();
         let reply = self.api.post(&self.url, event, deadline).await?;
@@ -78,30 +86,44 @@ impl fmt::Debug for Pagerduty {
 }
 
 /// The group of alerts is one incident: it is triggered while any of them fires, and resolved when none does.
-fn event(notice: &Notice, routing_key: &Secret) -> Value {
+fn event(notice: &Notice, composer: &Composer) -> Value {
     let action = match notice.status() {
         NoticeStatus::Firing => "trigger",
         NoticeStatus::Resolved => "resolve",
     };
-    let words = Words::of(notice);
+    let Composer { routing_key, voice } = composer;
+    let words = Words::of(notice, voice);
     let label = |name: &str| notice.group_labels.get(name).map(|text| one_line(text, NAME));
+    let sections = words.sections.iter().map(|Section { heading, rows }| {
+        let rows: Vec<_> = rows.iter().map(|row| row.sentence.as_str()).collect();
+        (heading.clone(), Value::from(rows))
+    });
+    let rest: Vec<_> = words.left_out.iter().chain(&words.follow).chain(&words.still).collect();
+    let actions = words.actions.iter().map(|action| (action.heading.clone(), Value::from(action.text.as_str())));
+    let mut details: Map<String, Value> = sections.chain(actions).collect();
+    if !rest.is_empty() {
+        details.insert("more".to_owned(), json!(rest));
+    }
+    let runbooks = words.actions.iter().filter_map(|action| {
+        action.url.as_ref().map(|url| json!({"href": url, "text": action.heading}))
+    });
+    let pages = words.link.iter().map(|Link { text, url }| json!({"href": url, "text": text}));
+    let links: Vec<_> = runbooks.chain(pages).collect();
     json!({
         "routing_key": routing_key.expose(),
         "event_action": action,
         "dedup_key": dedup_key(notice),
         "client": "proxymeter",
+        "client_url": words.link.as_ref().map(|link| link.url.as_str()),
+        "links": links,
         "payload": {
-            "summary": cut(&words.subject, SUMMARY),
+            "summary": words.subject.chars().take(SUMMARY).collect::<String>(),
             "source": label("target").unwrap_or_else(|| "proxymeter".to_owned()),
             "severity": notice.severity().label(),
             "class": label("alertname"),
-            "custom_details": {
-                "alerts": words.rows.iter().map(|row| row.sentences.join(" ")).collect::<Vec<_>>(),
-                "left_out": words.left_out,
-                "follow": words.follow,
-            },
+            "group": label("target"),
+            "custom_details": details,
         },
-        "links": [],
     })
 }
 
@@ -110,15 +132,11 @@ fn dedup_key(notice: &Notice) -> String {
     Sha256::digest(&notice.group).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn cut(text: &str, most: usize) -> String {
-    text.chars().take(most).collect()
-}
-
 /// Evaluates an answer. An event is accepted with 202 and a status in words.
 fn evaluate(reply: &Reply, named: usize, now: Timestamp) -> Result<(), Refusal> {
     let body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
     let errors = body["errors"].to_string();
-    if reply.status == 400 && errors.contains("routing_key") {
+    if reply.status == 400 && ["routing_key", "routing key"].iter().any(|key| errors.contains(key)) {
         let what = "answered 400: the service refuses the routing key".to_owned();
         return Err(Refusal { reason: SendReason::Auth, what, retry: Retry::Refused });
     }

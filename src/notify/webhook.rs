@@ -24,7 +24,7 @@ use self::{
 use super::{SendError, compose::composed, said::Secrets};
 use crate::{
     http::{BuildError, Client, Limits},
-    model::{Moment, Notice},
+    model::{Moment, Named, Notice},
     secret::Secret,
 };
 
@@ -69,8 +69,8 @@ struct Composer {
     github_key: Option<Key>,
     format: Format,
     external_url: String,
-    /// The most alerts in one message; absent: all.
-    most: Option<usize>,
+    /// Which alerts a message has.
+    named: Named,
 }
 
 enum Format {
@@ -125,7 +125,7 @@ impl Webhook {
             github_key: config.github_secret.as_ref().map(Key::plain),
             format,
             external_url: external_url.trim_end_matches('/').to_owned(),
-            most: Some(config.max_alerts).filter(|&most| most > 0),
+            named: if config.max_alerts > 0 { Named::First(config.max_alerts) } else { Named::All },
         });
         let secrets = config.secrets.iter().chain(&config.github_secret);
         let secrets = secrets.chain(config.authorization.as_ref().map(Authorization::secret));
@@ -143,8 +143,8 @@ impl Webhook {
     }
 
     /// See [`Receiver::names`](super::Receiver::names).
-    pub(super) fn names(&self) -> Option<usize> {
-        self.composer.most
+    pub(super) fn names(&self) -> Named {
+        self.composer.named
     }
 
     /// See [`Receiver::said`](super::Receiver::said).

@@ -1,41 +1,56 @@
-//! The human-readable texts of a notice.
+//! The texts of a notice that people read, the same for every channel.
 //!
 //! Names in a notice come from panels, where users may have chosen them. These texts have no line breaks, no control
 //! characters and nothing that changes the text direction, and their length is limited.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use crate::model::{Notice, NoticeAlert, NoticeStatus, Severity, Timestamp, words::one_line};
+use crate::{
+    model::{Named, Notice, NoticeAlert, NoticeStatus, Severity, words::one_line},
+    wording::{About, Language, Voice},
+};
 
 /// The most alerts that a message lists; the rest is counted.
-pub(super) const ROWS: usize = 50;
-/// The most characters of a name in a subject line, of a name elsewhere, of a fact, and of a sentence.
+const ROWS: usize = 50;
+/// Which alerts messages for people name.
+pub(super) const NAMED: Named = Named::News(ROWS);
+/// The most characters of a name in a subject line, of a name elsewhere, of a whole subject line, and of a sentence.
 const NAME_IN_SUBJECT: usize = 40;
 const NAME: usize = 100;
-const FACT: usize = 200;
+const SUBJECT: usize = 180;
 const SENTENCE: usize = 500;
-/// The most facts about one alert, e.g. `remaining`.
-const FACTS: usize = 12;
+/// The most rules of which a message says what to do.
+const ACTIONS: usize = 5;
 
 /// The texts of a notice.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Words {
-    /// `[FIRING:3] ProxymeterUserExpiry on home (warning)`. At most 180 characters.
+    pub(super) language: Language,
+    /// `home: node DE-1 is down`. At most 180 characters.
     pub(super) subject: String,
     /// The subject without any name that a panel's users may choose.
     pub(super) plain_subject: String,
-    /// How many alerts fire, which, and where.
-    pub(super) headline: String,
-    /// Why the notice is sent.
-    pub(super) reason: String,
-    /// The first alerts; firing ones before resolved ones.
-    pub(super) rows: Vec<Row>,
-    /// The number of alerts without a row.
-    pub(super) left_out: Option<String>,
+    /// What is new, and what has ended; if neither is any, what goes on.
+    pub(super) sections: Vec<Section>,
+    /// The number of new alerts without a row, by status.
+    pub(super) left_out: Vec<String>,
     /// The number of alerts that are not in this notice.
     pub(super) follow: Option<String>,
-    /// The sender and the receiver.
+    /// How many alerts go on that the receiver was told of.
+    pub(super) still: Option<String>,
+    /// What to do.
+    pub(super) actions: Vec<Action>,
+    /// The page with all alerts.
+    pub(super) link: Option<Link>,
+    /// The zone of all times, the sender and the receiver.
     pub(super) footer: String,
+}
+
+/// Alerts of which the same has become.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Section {
+    pub(super) heading: String,
+    pub(super) rows: Vec<Row>,
 }
 
 /// The texts of an alert.
@@ -43,158 +58,199 @@ pub(super) struct Words {
 pub(super) struct Row {
     pub(super) status: NoticeStatus,
     pub(super) severity: Severity,
-    /// Its subject, e.g. `alice`, and the target if the notice has several.
-    pub(super) subject: String,
-    /// Empty if its rule has no steps.
-    pub(super) step: String,
-    /// The alert's name, if the notice has several, its summary and its description.
-    pub(super) sentences: Vec<String>,
-    /// The other annotations, e.g. `remaining` and `2d 4h`.
-    pub(super) facts: Vec<(String, String)>,
-    /// `since 2026-11-21 07:58:00 UTC`, or from when until when.
-    pub(super) time: String,
+    /// The word for its severity; absent: it has ended.
+    pub(super) mark: Option<String>,
+    /// What is true of it now.
+    pub(super) sentence: String,
+    /// Since when, or when it ended; absent: the sentence says it.
+    pub(super) time: Option<String>,
+}
+
+/// What to do about the alerts of one rule.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Action {
+    pub(super) heading: String,
+    pub(super) text: String,
+    /// Where the runbook says more.
+    pub(super) url: Option<String>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Link {
+    pub(super) text: String,
+    pub(super) url: String,
 }
 
 impl Words {
-    pub(super) fn of(notice: &Notice) -> Self {
-        let firing = count(&notice.alerts, NoticeStatus::Firing);
-        let resolved = count(&notice.alerts, NoticeStatus::Resolved);
-        let plain_subject = subject(notice, firing, None);
-        let only = match notice.alerts.as_slice() {
-            [alert] => label(alert, "subject").filter(|name| label(alert, "target") != Some(name)),
-            _ => None,
+    pub(super) fn of(notice: &Notice, voice: &Voice) -> Self {
+        let parts = Parts::of(notice);
+        let (listed, rest) = parts.told.split_at(notice.names(NAMED).min(parts.told.len()));
+        let (subject, plain_subject) = parts.subjects(voice);
+        let headed = |id: &str, status: NoticeStatus| {
+            let rows = listed.iter().filter(|alert| alert.status == status).map(|alert| row(alert, voice));
+            Section { heading: voice.text(id), rows: rows.collect() }
         };
-
-        let (listed, rest) = notice.alerts.split_at(notice.names(Some(ROWS)));
-        let ordered = [NoticeStatus::Firing, NoticeStatus::Resolved]
-            .into_iter()
-            .flat_map(|status| listed.iter().filter(move |alert| alert.status == status));
+        let firing = if parts.goes_on { "heading-still" } else { "heading-new" };
+        let sections =
+            [headed(firing, NoticeStatus::Firing), headed("heading-resolved", NoticeStatus::Resolved)];
+        let uncounted = [
+            ("left-out-firing", count(rest, NoticeStatus::Firing)),
+            ("left-out-resolved", count(rest, NoticeStatus::Resolved)),
+        ];
+        let some = |id: &str, count: usize| (count > 0).then(|| voice.count(id, count));
         Words {
-            subject: subject(notice, firing, only),
+            language: voice.language,
+            subject,
             plain_subject,
-            headline: format!("{}: {}.", how_many(firing, resolved), which(notice, NAME)),
-            reason: format!("Reason: {}.", one_line(&notice.reason.replace('_', " "), NAME)),
-            rows: ordered.map(|alert| row(notice, alert)).collect(),
-            left_out: left_out(rest),
-            follow: follow(notice.follow),
-            footer: format!("Sent by proxymeter to the receiver \"{}\".", one_line(&notice.receiver, NAME)),
+            sections: sections.into_iter().filter(|section| !section.rows.is_empty()).collect(),
+            left_out: uncounted.into_iter().filter_map(|(id, count)| some(id, count)).collect(),
+            follow: some("follow", notice.follow),
+            still: some("still", parts.still),
+            actions: actions(listed, voice),
+            link: voice.page("/").map(|url| Link { text: voice.text("all-alerts"), url }),
+            footer: voice.footer(&one_line(&notice.receiver, NAME)),
         }
     }
 }
 
-fn subject(notice: &Notice, firing: usize, only: Option<&str>) -> String {
-    let state = match notice.status() {
-        NoticeStatus::Firing => format!("[FIRING:{firing}]"),
-        NoticeStatus::Resolved => "[RESOLVED]".to_owned(),
-    };
-    let severity = match notice.status() {
-        NoticeStatus::Firing => format!(" ({})", notice.severity().label()),
-        NoticeStatus::Resolved => String::new(),
-    };
-    let which = which(notice, NAME_IN_SUBJECT);
-    let only = only.map(|name| format!(": {}", one_line(name, NAME_IN_SUBJECT))).unwrap_or_default();
-    // Mail clients would decode text that looks like an encoded word (RFC 2047).
-    format!("{state} {which}{only}{severity}").replace("=?", "= ?")
+/// A notice's alerts by what is to be said of them.
+struct Parts<'a> {
+    /// What is listed, as far as there is room.
+    told: &'a [Arc<NoticeAlert>],
+    /// Nothing is new, and nothing has ended.
+    goes_on: bool,
+    /// How many go on besides.
+    still: usize,
+    new: usize,
+    resolved: usize,
+    firing: usize,
 }
 
-fn how_many(firing: usize, resolved: usize) -> String {
-    match (firing, resolved) {
-        (0, 0) => "No alert is firing".to_owned(),
-        (1, 0) => "1 alert is firing".to_owned(),
-        (_, 0) => format!("{firing} alerts are firing"),
-        (0, 1) => "1 alert is resolved".to_owned(),
-        (0, _) => format!("{resolved} alerts are resolved"),
-        (1, 1) => "1 alert is firing, 1 is resolved".to_owned(),
-        (1, _) => format!("1 alert is firing, {resolved} are resolved"),
-        (_, 1) => format!("{firing} alerts are firing, 1 is resolved"),
-        (_, _) => format!("{firing} alerts are firing, {resolved} are resolved"),
+impl<'a> Parts<'a> {
+    fn of(notice: &'a Notice) -> Self {
+        let all = notice.alerts.as_slice();
+        let news = all.len() - notice.known.min(all.len());
+        let goes_on = news == 0;
+        let (told, known) = if goes_on { (all, &all[..0]) } else { all.split_at(news) };
+        let elsewhere = if notice.others_fire { notice.left_out.saturating_sub(notice.follow) } else { 0 };
+        let resolved = count(told, NoticeStatus::Resolved);
+        let new = if goes_on { 0 } else { told.len() - resolved + notice.follow };
+        let still = known.len() + elsewhere;
+        let firing = if goes_on { told.len() + elsewhere } else { new + still };
+        Parts { told, goes_on, still, new, resolved, firing }
+    }
+
+    /// The first line, with and without names.
+    fn subjects(&self, voice: &Voice) -> (String, String) {
+        let target = match shared(self.told, "target") {
+            Shared::By(target) => one_line(target, NAME_IN_SUBJECT),
+            Shared::Differs => voice.text("several-targets"),
+            Shared::Absent => "proxymeter".to_owned(),
+        };
+        let counts = match self.told {
+            [] => voice.text("subject-none"),
+            _ => voice.counts(self.new, self.resolved, self.firing),
+        };
+        let what = self.headline(voice).unwrap_or_else(|| counts.clone());
+        let line = |what: &str| {
+            // Mail clients would decode text that looks like an encoded word (RFC 2047).
+            shortened(&voice.subject(&target, what), SUBJECT).replace("=?", "= ?")
+        };
+        (line(&what), line(&counts))
+    }
+
+    /// What has become of them, if one sentence says it.
+    fn headline(&self, voice: &Voice) -> Option<String> {
+        let first = self.told.first()?;
+        if let ([alert], NoticeStatus::Resolved) = (self.told, first.status) {
+            let sentence = sentence(alert);
+            return Some(sentence.trim_end_matches(['.', '。']).to_owned()).filter(|_| self.still == 0);
+        }
+        let names = self.told.iter().map(|alert| one_line(name(alert), NAME_IN_SUBJECT)).take(3);
+        let names: Vec<_> = names.collect();
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        if self.new == 0 && !self.goes_on {
+            return (self.still == 0).then(|| voice.resolved(&names, self.told.len()));
+        }
+        let same = |label| !matches!(shared(self.told, label), Shared::Differs);
+        let alike = self.resolved == 0 && same("alertname") && same("step") && same("target");
+        let count = if self.goes_on { self.told.len() } else { self.new };
+        let headline = alike.then(|| voice.headline(&about(first), &names, count))?;
+        Some(if self.goes_on { voice.still(&headline) } else { headline })
     }
 }
 
-/// `ProxymeterUserExpiry on home`
-fn which(notice: &Notice, name: usize) -> String {
-    let alert = match shared(notice, "alertname") {
-        Shared::By(all) => one_line(all, name),
-        Shared::Differs | Shared::Absent => "several kinds of alert".to_owned(),
+fn row(alert: &NoticeAlert, voice: &Voice) -> Row {
+    let (began, until) = alert.times();
+    let mark = match alert.status {
+        NoticeStatus::Firing => Some(voice.text(&format!("severity-{}", alert.severity.label()))),
+        NoticeStatus::Resolved => None,
     };
-    match shared(notice, "target") {
-        Shared::By(all) => format!("{alert} on {}", one_line(all, name)),
-        Shared::Differs => format!("{alert} on several targets"),
-        Shared::Absent => alert,
-    }
-}
-
-fn row(notice: &Notice, alert: &NoticeAlert) -> Row {
-    let name = label(alert, "subject").or(label(alert, "target")).unwrap_or("(no name)");
-    let mut subject = one_line(name, NAME);
-    if let (Shared::Differs, Some(target)) = (shared(notice, "target"), label(alert, "target"))
-        && target != name
-    {
-        subject = format!("{subject} on {}", one_line(target, NAME));
-    }
-
-    let kind = match shared(notice, "alertname") {
-        Shared::By(_) => None,
-        Shared::Differs | Shared::Absent => label(alert, "alertname"),
-    };
-    let told = ["summary", "description"].map(|key| alert.annotations.get(key).map(String::as_str));
-    let sentences = [kind].into_iter().chain(told).flatten().map(|text| one_line(text, SENTENCE));
-    let facts = alert
-        .annotations
-        .iter()
-        .filter(|(key, value)| !matches!(key.as_str(), "summary" | "description") && !value.is_empty())
-        .take(FACTS)
-        .map(|(key, value)| (one_line(key, NAME), one_line(value, FACT)));
-
     Row {
         status: alert.status,
         severity: alert.severity,
-        subject,
-        step: one_line(label(alert, "step").unwrap_or_default(), NAME),
-        sentences: sentences.filter(|sentence| !sentence.is_empty()).collect(),
-        facts: facts.collect(),
-        time: match alert.ends_at {
-            None => format!("since {}", utc(alert.starts_at)),
-            Some(end) => format!("from {} until {}", utc(alert.starts_at), utc(end)),
-        },
+        mark,
+        sentence: sentence(alert),
+        time: voice.time(&about(alert), alert.status, began, until.unwrap_or(began)),
     }
 }
 
-fn left_out(rest: &[Arc<NoticeAlert>]) -> Option<String> {
-    let firing = count(rest, NoticeStatus::Firing);
-    let resolved = count(rest, NoticeStatus::Resolved);
-    match (firing, resolved) {
-        (0, 0) => None,
-        (_, 0) => Some(format!("… and {firing} more that are firing.")),
-        (0, _) => Some(format!("… and {resolved} more that are resolved.")),
-        (_, _) => Some(format!("… and {firing} more that are firing and {resolved} more that are resolved.")),
+/// What is true of an alert; of one that another version has stored, at least what it is about.
+fn sentence(alert: &NoticeAlert) -> String {
+    let told = ["description", "summary"].iter().find_map(|key| alert.annotations.get(*key));
+    told.map_or_else(|| one_line(name(alert), NAME), |told| shortened(told, SENTENCE))
+}
+
+/// What to do about those that fire, once for each rule.
+fn actions(alerts: &[Arc<NoticeAlert>], voice: &Voice) -> Vec<Action> {
+    let mut rules = BTreeMap::new();
+    for alert in alerts.iter().filter(|alert| alert.status == NoticeStatus::Firing) {
+        let text = alert.annotations.get("action").map(|text| shortened(text, SENTENCE));
+        if let Some(text) = text.filter(|text| !text.is_empty()) {
+            rules.entry(text).or_insert_with(|| alert.annotations.get("runbook_url").cloned());
+        }
+    }
+    let action = |(text, url)| Action { heading: voice.text("what-to-do"), text, url };
+    rules.into_iter().take(ACTIONS).map(action).collect()
+}
+
+/// A text of our own, in which names are harmless and short.
+fn shortened(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        None => text.to_owned(),
+        Some(_) => text.chars().take(most - 1).chain(['…']).collect(),
     }
 }
 
-fn follow(alerts: usize) -> Option<String> {
-    match alerts {
-        0 => None,
-        1 => Some("1 more alert follows in the next message.".to_owned()),
-        _ => Some(format!("{alerts} more alerts follow in the next message.")),
+fn about(alert: &NoticeAlert) -> About<'_> {
+    let label = |name| label(alert, name).unwrap_or_default();
+    About {
+        alertname: label("alertname"),
+        kind: label("kind"),
+        subject: label("subject"),
+        target: label("target"),
+        step: label("step"),
     }
 }
 
-/// Whether all alerts of a notice have the same value of a label.
+fn name(alert: &NoticeAlert) -> &str {
+    label(alert, "subject").or(label(alert, "target")).unwrap_or("?")
+}
+
+/// Whether all these alerts have the same value of a label.
 enum Shared<'a> {
     By(&'a str),
     Differs,
     Absent,
 }
 
-fn shared<'a>(notice: &'a Notice, name: &str) -> Shared<'a> {
-    let mut values = notice.alerts.iter().map(|alert| label(alert, name));
-    let Some(first) = values.next() else {
-        return notice.group_labels.get(name).map_or(Shared::Absent, |value| Shared::By(value));
-    };
-    match first {
-        _ if values.any(|other| other != first) => Shared::Differs,
-        Some(value) => Shared::By(value),
+fn shared<'a>(alerts: &'a [Arc<NoticeAlert>], name: &str) -> Shared<'a> {
+    let mut values = alerts.iter().map(|alert| label(alert, name));
+    match values.next() {
         None => Shared::Absent,
+        Some(first) if values.any(|other| other != first) => Shared::Differs,
+        Some(Some(value)) => Shared::By(value),
+        Some(None) => Shared::Absent,
     }
 }
 
@@ -206,182 +262,5 @@ fn count(alerts: &[Arc<NoticeAlert>], status: NoticeStatus) -> usize {
     alerts.iter().filter(|alert| alert.status == status).count()
 }
 
-fn utc(time: Timestamp) -> String {
-    match jiff::Timestamp::from_millisecond(time.as_millis()) {
-        Ok(time) => time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
-        Err(_) => format!("{} s after 1970 UTC", time.as_secs()),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn alert(labels: &[(&str, &str)]) -> NoticeAlert {
-        NoticeAlert {
-            event: "e".to_owned(),
-            status: NoticeStatus::Firing,
-            severity: Severity::Warning,
-            labels: labels.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect(),
-            annotations: [("summary", "User expires soon."), ("remaining", "2d"), ("limit", "")]
-                .map(|(name, text)| (name.to_owned(), text.to_owned()))
-                .into(),
-            starts_at: Timestamp::from_secs(1_795_000_000),
-            ends_at: None,
-        }
-    }
-
-    fn user(target: &str, subject: &str) -> NoticeAlert {
-        alert(&[
-            ("alertname", "ProxymeterUserExpiry"),
-            ("target", target),
-            ("subject", subject),
-            ("step", "3d"),
-        ])
-    }
-
-    fn down(target: &str) -> NoticeAlert {
-        NoticeAlert {
-            severity: Severity::Critical,
-            ..alert(&[("alertname", "ProxymeterTargetDown"), ("target", target), ("subject", target)])
-        }
-    }
-
-    fn resolved(alert: NoticeAlert) -> NoticeAlert {
-        let ends_at = Some(alert.starts_at.saturating_add_millis(90_061_999));
-        NoticeAlert { status: NoticeStatus::Resolved, ends_at, ..alert }
-    }
-
-    fn notice(alerts: Vec<NoticeAlert>) -> Notice {
-        Notice {
-            id: "1".to_owned(),
-            receiver: "ops".to_owned(),
-            group: "g".to_owned(),
-            group_labels: [("target".to_owned(), "home".to_owned())].into(),
-            reason: "new_alerts".to_owned(),
-            alerts: alerts.into_iter().map(Arc::new).collect(),
-            left_out: 0,
-            follow: 0,
-            others_fire: false,
-            named: None,
-            covers: Vec::new(),
-            created_at: Timestamp::from_secs(1_795_000_000),
-        }
-    }
-
-    #[test]
-    fn subjects_and_headlines() {
-        for (alerts, subject, headline) in [
-            (
-                vec![user("home", "alice"), user("home", "bob")],
-                "[FIRING:2] ProxymeterUserExpiry on home (warning)",
-                "2 alerts are firing: ProxymeterUserExpiry on home.",
-            ),
-            (
-                vec![user("home", "alice")],
-                "[FIRING:1] ProxymeterUserExpiry on home: alice (warning)",
-                "1 alert is firing: ProxymeterUserExpiry on home.",
-            ),
-            (
-                vec![down("home")],
-                "[FIRING:1] ProxymeterTargetDown on home (critical)",
-                "1 alert is firing: ProxymeterTargetDown on home.",
-            ),
-            (
-                vec![user("home", "alice"), resolved(user("home", "bob"))],
-                "[FIRING:1] ProxymeterUserExpiry on home (warning)",
-                "1 alert is firing, 1 is resolved: ProxymeterUserExpiry on home.",
-            ),
-            (
-                vec![resolved(down("home"))],
-                "[RESOLVED] ProxymeterTargetDown on home",
-                "1 alert is resolved: ProxymeterTargetDown on home.",
-            ),
-            (
-                vec![down("edge"), user("home", "alice")],
-                "[FIRING:2] several kinds of alert on several targets (critical)",
-                "2 alerts are firing: several kinds of alert on several targets.",
-            ),
-            (vec![alert(&[("alertname", "Test")])], "[FIRING:1] Test (warning)", "1 alert is firing: Test."),
-            (
-                vec![],
-                "[RESOLVED] several kinds of alert on home",
-                "No alert is firing: several kinds of alert on home.",
-            ),
-        ] {
-            let words = Words::of(&notice(alerts));
-            assert_eq!((words.subject.as_str(), words.headline.as_str()), (subject, headline));
-        }
-    }
-
-    #[test]
-    fn rows() {
-        let words =
-            Words::of(&notice(vec![user("home", "alice"), resolved(user("edge", "bob")), down("edge")]));
-        assert_eq!(words.reason, "Reason: new alerts.");
-        let told: Vec<_> = words
-            .rows
-            .iter()
-            .map(|row| (row.subject.as_str(), row.step.as_str(), row.time.as_str()))
-            .collect();
-        assert_eq!(
-            told,
-            [
-                ("alice on home", "3d", "since 2026-11-18 11:06:40 UTC"),
-                ("edge", "", "since 2026-11-18 11:06:40 UTC"),
-                ("bob on edge", "3d", "from 2026-11-18 11:06:40 UTC until 2026-11-19 12:07:41 UTC"),
-            ]
-        );
-        assert_eq!(words.rows[0].sentences, ["ProxymeterUserExpiry", "User expires soon."]);
-        assert_eq!(words.rows[0].facts, [("remaining".to_owned(), "2d".to_owned())]);
-    }
-
-    #[test]
-    fn what_is_beyond_the_list_is_counted() {
-        let crowd = |firing: usize, over: usize| {
-            let firing = (0..firing).map(|n| user("home", &n.to_string()));
-            let over = (0..over).map(|n| resolved(user("home", &n.to_string())));
-            Words::of(&notice(firing.chain(over).collect()))
-        };
-        for (firing, over, rows, left_out) in [
-            (50, 0, 50, None),
-            (51, 0, 50, Some("… and 1 more that are firing.")),
-            (40, 30, 50, Some("… and 20 more that are resolved.")),
-            (60, 3, 50, Some("… and 10 more that are firing and 3 more that are resolved.")),
-        ] {
-            let words = crowd(firing, over);
-            assert_eq!((words.rows.len(), words.left_out.as_deref()), (rows, left_out));
-        }
-    }
-
-    #[test]
-    fn a_smaller_message_names_fewer() {
-        for (alerts, named, left_out, rows, rest, next) in [
-            (60, Some(25), 0, 25, Some("… and 35 more that are firing."), None),
-            (60, Some(70), 0, 50, Some("… and 10 more that are firing."), None),
-            (3, Some(25), 1, 3, None, Some("1 more alert follows in the next message.")),
-            (3, None, 3, 3, None, Some("3 more alerts follow in the next message.")),
-        ] {
-            let alerts = (0..alerts).map(|n| user("home", &n.to_string())).collect();
-            let words = Words::of(&Notice { named, left_out, follow: left_out, ..notice(alerts) });
-            assert_eq!(words.rows.len(), rows);
-            assert_eq!((words.left_out.as_deref(), words.follow.as_deref()), (rest, next));
-        }
-    }
-
-    #[test]
-    fn a_subject_line_is_short_and_not_an_encoded_word() {
-        let long = "й".repeat(10_000);
-        let words =
-            Words::of(&notice(vec![alert(&[("alertname", &long), ("target", &long), ("subject", "x")])]));
-        assert!(words.subject.chars().count() <= 180, "{}", words.subject);
-        let words = Words::of(&notice(vec![user("home", "=?utf-8?b?aGk=?=")]));
-        assert!(!words.subject.contains("=?"), "{}", words.subject);
-    }
-
-    #[test]
-    fn times_no_calendar_holds() {
-        assert_eq!(utc(Timestamp::from_secs(0)), "1970-01-01 00:00:00 UTC");
-        assert_eq!(utc(Timestamp::from_millis(i64::MAX)), "9223372036854775 s after 1970 UTC");
-    }
-}
+mod tests;

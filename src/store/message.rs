@@ -135,6 +135,7 @@ mod tests {
             group_labels: BTreeMap::new(),
             reason: "x".repeat(1 << 20),
             alerts: Vec::new(),
+            known: 0,
             left_out: 3,
             follow: 2,
             others_fire: true,

@@ -66,6 +66,8 @@ fn firing(subject: &str) -> NoticeAlert {
         annotations: text(&[("summary", "A test."), ("description", "Käse & <b> \u{202e}\"quoted\"")]),
         starts_at: now().wall.saturating_sub(Duration::from_secs(60)),
         ends_at: None,
+        began: None,
+        until: None,
     }
 }
 

@@ -196,7 +196,8 @@ and are left out if a rule has other steps or names of users. In some other case
 fn reference() -> String {
     let mut text = HEAD.to_owned();
     for kind in &KINDS {
-        let Kind { name, alertname, kind: subject, summary, .. } = kind;
+        let Kind { name, alertname, kind: subject, .. } = kind;
+        let summary = kind.summary();
         let repeat = told(kind.repeat_interval, "never");
         let off = if kind.enabled { "" } else { " (off)" };
         let for_ = told(kind.for_, "at once");

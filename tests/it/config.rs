@@ -28,6 +28,7 @@ use proxymeter::upstream::cliproxy::config as cliproxy;
 use proxymeter::upstream::cliproxy::prices::{Override, Price, Prices};
 use proxymeter::upstream::marzban::config::{Login, MarzbanConfig};
 use proxymeter::upstream::xui::config as xui;
+use proxymeter::wording::Language;
 
 use crate::common::golden::assert_golden;
 
@@ -212,6 +213,7 @@ fn every_value_of_receivers_arrives() {
             common: ReceiverConfig {
                 min_severity: Severity::Warning,
                 send_resolved: false,
+                language: None,
                 group_by: Some(Vec::new()),
                 group_wait: Some(Duration::ZERO),
                 group_interval: Some(Duration::from_secs(60)),
@@ -447,6 +449,7 @@ fn every_value_of_alerting_arrives() {
         fallback,
         fallback_after,
         zone,
+        language,
         rules,
         mutes,
     } = load("good/full.toml").alerting;
@@ -455,7 +458,7 @@ fn every_value_of_alerting_arrives() {
     assert_eq!((group_wait, group_interval), (Duration::from_secs(60), Duration::from_secs(600)));
     assert_eq!((repeat_interval, fallback.as_deref()), (Some(Duration::ZERO), Some("ops")));
     assert_eq!(fallback_after, Duration::from_secs(7200));
-    assert_eq!(zone.iana_name(), Some("Asia/Tehran"));
+    assert_eq!((zone.iana_name(), language), (Some("Asia/Tehran"), Language::Fa));
 
     assert_eq!(rules.len(), 4);
     assert_eq!(

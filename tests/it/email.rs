@@ -4,10 +4,11 @@ mod command;
 mod queue;
 mod refusals;
 
+use proxymeter::wording::Voice;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use proxymeter::{
-    model::{Moment, Notice, NoticeAlert, NoticeStatus, Severity, Timestamp},
+    model::{Moment, Named, Notice, NoticeAlert, NoticeStatus, Severity, Timestamp},
     notify::{
         Receiver, Retry, SendError,
         email::{
@@ -52,7 +53,7 @@ fn login(mechanism: SmtpMechanism) -> Option<SmtpLogin> {
 }
 
 fn receiver(config: &EmailConfig) -> Receiver {
-    Receiver::Email(Box::new(Email::new(config).unwrap()))
+    Receiver::Email(Box::new(Email::new(config, Voice::default()).unwrap()))
 }
 
 async fn send(config: &EmailConfig, done: &mut Vec<String>) -> Result<String, SendError> {
@@ -93,6 +94,8 @@ fn alert(subject: &str) -> NoticeAlert {
         ]),
         starts_at: Timestamp::from_secs(1_795_000_000),
         ends_at: None,
+        began: None,
+        until: None,
     }
 }
 
@@ -104,6 +107,7 @@ fn notice() -> Notice {
         group_labels: BTreeMap::from([("target".to_owned(), "home".to_owned())]),
         reason: "new_alerts".to_owned(),
         alerts: vec![Arc::new(alert("alice")), Arc::new(alert("bob"))],
+        known: 0,
         left_out: 0,
         follow: 0,
         others_fire: false,
@@ -626,7 +630,7 @@ async fn other_languages_and_long_lists() {
     let server = MailServer::start(Encryption::None).await;
     let mut many = notice();
     let names = ["小明的套餐", "کاربر شماره یک", "Пользователь Иван"];
-    assert_eq!(receiver(&config(&server, SmtpTls::None)).names(), Some(50));
+    assert_eq!(receiver(&config(&server, SmtpTls::None)).names(), Named::News(50));
     many.alerts = (0..10_000).map(|n| Arc::new(alert(&format!("{} {n}", names[n % 3])))).collect();
     send_notice(&config(&server, SmtpTls::None), many, &mut Vec::new()).await.unwrap();
     let mail = &server.mails()[0];
@@ -724,7 +728,7 @@ async fn configurations_that_cannot_work() {
         }),
     ];
     for (config, expected) in cases {
-        let error = Email::new(&config).unwrap_err();
+        let error = Email::new(&config, Voice::default()).unwrap_err();
         assert!(expected(&error), "{config:?}: {error}");
     }
 }

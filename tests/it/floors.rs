@@ -12,6 +12,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("clock", &["model"]),
     ("secret", &[]),
+    ("wording", &["model"]),
     ("http", &["model", "secret"]),
     ("upstream", &["clock", "http", "model", "secret"]),
     ("exposition", &["model", "secret"]),
@@ -19,10 +20,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("store", &["clock", "model"]),
     ("telemetry", &[]),
     ("poll", &["board", "clock", "model", "store", "telemetry", "upstream"]),
-    ("alert", &["board", "clock", "model", "store"]),
-    ("notify", &["board", "clock", "http", "model", "secret", "telemetry"]),
+    ("alert", &["board", "clock", "model", "store", "wording"]),
+    ("notify", &["board", "clock", "http", "model", "secret", "telemetry", "wording"]),
     ("dispatch", &["alert", "board", "clock", "model", "notify", "store", "telemetry"]),
-    ("server", &["board", "clock", "exposition", "model", "secret", "telemetry"]),
+    ("server", &["board", "clock", "exposition", "model", "secret", "telemetry", "wording"]),
     (
         "config",
         &[
@@ -43,13 +44,14 @@ const ROOMS: &[(&str, &[&str])] = &[
             "upstream::cliproxy::prices",
             "upstream::marzban::config",
             "upstream::xui::config",
+            "wording",
         ],
     ),
     ("daemon", &BELOW_DAEMON),
     ("demo", &["clock", "config", "daemon", "simulator"]),
     ("simulator", &[]),
 ];
-const BELOW_DAEMON: [&str; 15] = [
+const BELOW_DAEMON: [&str; 16] = [
     "alert",
     "board",
     "clock",
@@ -65,6 +67,7 @@ const BELOW_DAEMON: [&str; 15] = [
     "store",
     "telemetry",
     "upstream",
+    "wording",
 ];
 /// On the top floor, with everything below it, beside the roots `lib.rs` and `main.rs`.
 const TOP: &str = "cli";

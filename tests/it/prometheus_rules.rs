@@ -89,7 +89,7 @@ fn every_step_has_a_rule_with_its_own_words() {
                         let text = written_by_hand(rule.kind.alertname);
                         let severity = step.severity.label();
                         for line in
-                            [format!("severity: {severity}"), format!("summary: {}", rule.kind.summary)]
+                            [format!("severity: {severity}"), format!("summary: {}", rule.kind.summary())]
                         {
                             assert!(text.contains(&format!("  {line}\n")), "{line} is not in {text}");
                         }
@@ -100,7 +100,7 @@ fn every_step_has_a_rule_with_its_own_words() {
                 }
                 for made in &found {
                     assert_eq!(label(made, "severity"), step.severity.label());
-                    assert_eq!(made.summary, rule.kind.summary);
+                    assert_eq!(made.summary, rule.kind.summary());
                 }
                 expected += found.len();
             }

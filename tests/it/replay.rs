@@ -172,9 +172,12 @@ async fn what_still_holds_returns_to_the_outbox_and_retries_begin_again() {
                     annotations: BTreeMap::new(),
                     starts_at: now,
                     ends_at: None,
+                    began: None,
+                    until: None,
                 })
             })
             .collect(),
+        known: 0,
         left_out: 0,
         follow: 0,
         others_fire: false,

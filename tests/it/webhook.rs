@@ -15,7 +15,7 @@ use std::{
 use proxymeter::{
     clock::Clock,
     http::options::TlsOptions,
-    model::{Moment, Notice, NoticeAlert, NoticeStatus, Severity, Timestamp},
+    model::{Moment, Named, Notice, NoticeAlert, NoticeStatus, Severity, Timestamp},
     notify::{
         Retry, SendError,
         webhook::{
@@ -57,6 +57,8 @@ fn notice() -> Notice {
             annotations: alert.annotations,
             starts_at: time(&alert.starts_at),
             ends_at: alert.ends_at.as_deref().map(time),
+            began: None,
+            until: None,
         })
     });
     Notice {
@@ -68,6 +70,7 @@ fn notice() -> Notice {
             .into(),
         reason: "first notification".into(),
         alerts: alerts.collect(),
+        known: 0,
         left_out: 0,
         follow: 0,
         others_fire: false,
@@ -118,7 +121,7 @@ async fn a_notice_of_many_alerts_can_be_cut() {
         let config = WebhookConfig { max_alerts, ..config(&receiver.url()) };
         let webhook = Webhook::new(&config, "").unwrap();
         let names = proxymeter::notify::Receiver::Webhook(Box::new(webhook)).names();
-        assert_eq!(names, (max_alerts > 0).then_some(max_alerts));
+        assert_eq!(names, if max_alerts > 0 { Named::First(max_alerts) } else { Named::All });
         send(&config, &notice).await.unwrap();
         let body = receiver.requests().last().unwrap().body.clone();
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap();

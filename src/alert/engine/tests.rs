@@ -10,6 +10,7 @@ mod restart;
 mod storm;
 mod walk;
 
+use crate::wording::Voice;
 use std::{sync::Arc, time::Duration};
 
 use super::{Engine, Output, Rows};
@@ -33,6 +34,7 @@ pub(super) fn route(receiver: &str) -> Route {
         group_wait: config.group_wait,
         group_interval: config.group_interval,
         repeat_interval: None,
+        voice: Voice::default(),
         standing: false,
     }
 }

@@ -40,8 +40,8 @@ fn of(alert: &Alert<'_>, state: &State) -> Option<ActiveAlert> {
         step: Arc::clone(alert.step()),
         rule: rule.label().map(Arc::from),
         state,
-        active_since: alert.since(),
-        summary: rule.kind.summary,
+        active_since: alert.began(),
+        summary: rule.kind.summary(),
         reading: alert.reading().for_pages(),
     })
 }

@@ -2,13 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{
-    crossing::{Crossing, Judged},
-    end::End,
-};
+use super::crossing::{Crossing, Judged};
 use crate::{
     alert::rule::Rule,
-    model::{Budget, LlmUsage, Reading, Report},
+    model::{Budget, End, LlmUsage, Reading, Report},
 };
 
 pub(super) fn budget(rule: &Rule, report: &Report) -> (Judged, Vec<Crossing>) {
@@ -39,4 +36,13 @@ pub(super) fn end_of_budget(usage: &LlmUsage, budget: Budget, key: &str, then: &
         // It has used nothing in the period that others show to be the present one.
         None => usage.periods.iter().any(began_again).then_some(End::Renewed),
     }
+}
+
+/// What a client key has used of its budget now.
+pub(super) fn reading_of(usage: &LlmUsage, budget: Budget, key: &str) -> Reading {
+    let Budget { unit, period, limit } = budget;
+    usage.periods.iter().find(|used| *used.api_key == *key).map_or(Reading::Nothing, |used| {
+        let (spent, since) = budget.spent(used);
+        Reading::Spent { spent, limit, unit, period, since }
+    })
 }

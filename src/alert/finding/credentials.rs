@@ -4,14 +4,14 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     crossing::{Crossing, Judged, Read},
-    end::{self, End},
+    period,
     users::CONTRADICTED_AFTER,
 };
 use crate::{
     alert::rule::{Rule, TWO_POINTS, WHOLE},
     model::{
-        Cooldown, CooldownReason, Credential, Expiry, Moment, Part, QuotaWindow, Reading, Reads, Report,
-        Timestamp, words::date,
+        Cooldown, CooldownReason, Credential, End, Expiry, Moment, Part, QuotaWindow, Reading, Reads, Report,
+        Timestamp,
     },
 };
 
@@ -19,24 +19,21 @@ pub(super) fn credential_unavailable(rule: &Rule, report: &Report, now: Moment) 
     let unread = Reads::default();
     of_credentials(report, |credential| {
         let reads = report.history.credential(&credential.label).unwrap_or(&unread);
-        let failure = (!credential.available?).then(|| Reading::Word(cause(credential, now.wall).into()));
-        Crossing::of_reads(&credential.label, reads, failure, rule.for_, now)
+        let failure = (!credential.available?).then(|| cause(credential, now.wall));
+        Some(Crossing::of_reads(&credential.label, reads, failure, rule.for_, now))
     })
 }
 
 /// Why a credential is not available, in words of ours.
-fn cause(credential: &Credential, now: Timestamp) -> String {
+fn cause(credential: &Credential, now: Timestamp) -> Reading {
     let of_all = credential.cooldowns.iter().filter(|cooldown| cooldown.model.is_none());
     let last = of_all.filter(|cooldown| cooldown.until > now).max_by_key(|cooldown| cooldown.until);
-    let why = match (credential.cause, last) {
+    let cause = match (credential.cause, last) {
         ("", Some(Cooldown { reason, .. })) => words(*reason),
         ("", None) => "the server says that it cannot be used",
         (cause, _) => cause,
     };
-    match last {
-        Some(Cooldown { until, .. }) => format!("{why}, until {}", date(*until)),
-        None => why.to_owned(),
-    }
+    Reading::Down { cause: cause.into(), detail: None, until: last.map(|cooldown| cooldown.until) }
 }
 
 fn words(reason: CooldownReason) -> &'static str {
@@ -129,8 +126,8 @@ fn judged(report: &Report) -> Judged {
     Judged::Credentials { list: Arc::clone(&report.credentials), whole }
 }
 
-/// Why an alert ended that has no steps crossed any more, about a credential or one of its windows; absent: it is not
-/// known to have ended.
+/// Why an alert ended that has no steps crossed any more, about a credential or one of its windows, and what holds
+/// instead, if that is known; absent: it is not known to have ended.
 pub(super) fn end_of_credential(
     list: &[Credential],
     whole: bool,
@@ -138,7 +135,7 @@ pub(super) fn end_of_credential(
     subject: &str,
     (then, then_at): (&Reading, Timestamp),
     now: Timestamp,
-) -> Option<End> {
+) -> Option<(End, Option<Reading>)> {
     let of_window = matches!(then, Reading::Window { .. });
     let is_about = |credential: &&Credential| match subject.strip_prefix(&*credential.label) {
         Some(rest) if of_window => rest.starts_with(' '),
@@ -146,29 +143,34 @@ pub(super) fn end_of_credential(
     };
     let Some(credential) = list.iter().filter(is_about).max_by_key(|credential| credential.label.len())
     else {
-        return whole.then_some(End::Deleted);
+        return whole.then_some((End::Deleted, None));
     };
     if credential.is_disabled() {
-        return Some(End::Disabled);
+        return Some((End::Disabled, None));
     }
     match then {
         Reading::Ends(end) => match credential.plan_expiry {
-            Some(expiry) => Some(end::of_period(then, Expiry::At(expiry), None)),
+            Some(expiry) => {
+                Some((period::ended(then, Expiry::At(expiry), None), Some(Reading::Ends(expiry))))
+            }
             // There is no plan any more, or the server has forgotten it.
-            None => (end.saturating_add(rule.expired_for) <= now).then_some(End::Recovered),
+            None => (end.saturating_add(rule.expired_for) <= now)
+                .then_some((End::Recovered, Some(Reading::Nothing))),
         },
         Reading::Window { resets, .. } => {
             let mut windows = credential.quotas.iter();
             let window = windows.find(|window| *subject_of(credential, window) == *subject);
-            match window.filter(|window| window.used_ratio.is_some() && !has_ended(window, now)) {
-                Some(window) if window.resets > *resets => Some(End::Renewed),
-                Some(_) => Some(End::Recovered),
-                // The server has forgotten what the provider said, or drops it at the end of the window.
-                None => {
-                    (resets.unwrap_or_else(|| latest_end(subject, then_at)) <= now).then_some(End::Renewed)
+            let window = window.filter(|window| !has_ended(window, now));
+            match window.and_then(|window| Some((window.used_ratio?, window.resets))) {
+                Some((share, next)) => {
+                    let end = if next > *resets { End::Renewed } else { End::Recovered };
+                    Some((end, Some(Reading::Window { share, resets: next })))
                 }
+                // The server has forgotten what the provider said, or drops it at the end of the window.
+                None => (resets.unwrap_or_else(|| latest_end(subject, then_at)) <= now)
+                    .then_some((End::Renewed, Some(Reading::Nothing))),
             }
         }
-        _ => (credential.available == Some(true)).then_some(End::Recovered),
+        _ => (credential.available == Some(true)).then_some((End::Recovered, None)),
     }
 }

@@ -57,6 +57,8 @@ pub struct Crossing {
     pub reading: Option<Reading>,
     /// When it was read, where an old reading has to be read again before it may fire.
     pub read: Option<Read>,
+    /// Since when it is as it is, good or bad, if that is known from earlier reads.
+    pub since: Option<Timestamp>,
 }
 
 /// How old a reading is, and what it depends on.
@@ -79,6 +81,7 @@ impl Crossing {
             long_enough: false,
             reading: Some(reading),
             read: None,
+            since: None,
         }
     }
 
@@ -91,23 +94,25 @@ impl Crossing {
         failure: Option<Reading>,
         for_: Duration,
         now: Moment,
-    ) -> Option<Self> {
+    ) -> Self {
         let crossed = usize::from(failure.is_some());
-        (crossed > 0 || !reads.good_for(for_, now)).then(|| Crossing {
+        let up = crossed == 0 && reads.good_for(for_, now);
+        let since = reads.since(for_, now).map(|uptime| now.back_to(uptime).wall);
+        Crossing {
             subject: Arc::clone(subject),
             crossed: 0..crossed,
-            held: 1,
+            held: usize::from(!up),
             over: false,
             long_enough: reads.mostly_failed(for_, now),
             reading: failure,
             read: None,
-        })
+            since,
+        }
     }
 }
 
 /// How many steps are crossed, and by what; absent: the panel does not say.
 pub(super) fn of_target(answer: Option<(usize, Reading)>) -> (Judged, Vec<Crossing>) {
     let Some((crossed, reading)) = answer else { return (Judged::Nothing, Vec::new()) };
-    let crossing = (crossed > 0).then(|| Crossing::simple("".into(), crossed, reading));
-    (Judged::Those(vec!["".into()]), crossing.into_iter().collect())
+    (Judged::Those(vec!["".into()]), vec![Crossing::simple("".into(), crossed, reading)])
 }

@@ -4,12 +4,12 @@ use std::{ops::Range, sync::Arc};
 
 use super::{
     crossing::{Crossing, Judged, Read},
-    end::{self, End},
+    period,
     users::{CONTRADICTED_AFTER, last_alone},
 };
 use crate::{
     alert::rule::Rule,
-    model::{Expiry, Inbound, Moment, Part, Reading, Report, Timestamp},
+    model::{End, Expiry, Inbound, Moment, Part, Reading, Report, Timestamp},
 };
 
 pub(super) fn of_inbounds(
@@ -51,7 +51,7 @@ pub(super) fn quota(rule: &Rule, inbound: &Inbound, now: Moment) -> Option<Cross
         return None;
     }
     let crossed = state.crossed(rule, crossed);
-    let reading = Reading::Used { used, limit };
+    let reading = Reading::Used { used, limit, resets: None };
     Some(Crossing { crossed, held, ..Crossing::simple(Arc::clone(&inbound.label), 0, reading) })
 }
 
@@ -64,7 +64,18 @@ pub(super) fn end_of_inbound(inbound: &Inbound, then: &Reading, now: Timestamp) 
     if State::of(inbound, now) == State::SwitchedOff {
         return Some(End::Disabled);
     }
-    known.then(|| end::of_period(then, inbound.expiry.unwrap_or(Expiry::Never), inbound.limit))
+    known.then(|| period::ended(then, inbound.expiry.unwrap_or(Expiry::Never), inbound.limit))
+}
+
+/// What holds of an inbound instead of an earlier reading; absent: that is not known.
+pub(super) fn reading_of(inbound: &Inbound, then: &Reading) -> Option<Reading> {
+    Some(match then {
+        Reading::Used { .. } => match inbound.limit.filter(|limit| *limit > 0) {
+            Some(limit) => Reading::Used { used: inbound.used?, limit, resets: None },
+            None => Reading::Nothing,
+        },
+        _ => period::ends(inbound.expiry?),
+    })
 }
 
 /// Whether an inbound runs, and if not, why.

@@ -23,7 +23,7 @@ pub(super) fn error_ratio(rule: &Rule, report: &Report, now: Moment) -> (Judged,
         let (all, failed) = attempts.recent(now);
         let (crossed, held) = if all > 0 { rule.crossed_by_use(failed, all) } else { (0, 0) };
         let crossed = if all >= ENOUGH_ATTEMPTS { crossed } else { 0 };
-        if held > 0 {
+        if all > 0 {
             let crossing = Crossing::simple(provider.clone(), crossed, Reading::Attempts { failed, all });
             crossings.push(Crossing { held, ..crossing });
         }

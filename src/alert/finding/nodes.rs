@@ -29,7 +29,7 @@ pub(super) fn node_down(rule: &Rule, report: &Report, now: Moment) -> (Judged, V
             continue;
         }
         let reads = report.history.node(&node.label).map_or(&unread, |history| &history.reads);
-        crossings.extend(Crossing::of_reads(&node.label, reads, failure(node), rule.for_, now));
+        crossings.push(Crossing::of_reads(&node.label, reads, failure(node), rule.for_, now));
         judged.push((Arc::clone(&node.label), Switch::On));
     }
     judged.extend(unread_nodes(report));
@@ -45,13 +45,16 @@ fn unread_nodes(report: &Report) -> impl Iterator<Item = (Arc<str>, Switch)> {
 fn failure(node: &Node) -> Option<Reading> {
     match node.status {
         NodeStatus::Connected | NodeStatus::Disabled => None,
-        NodeStatus::Limited => Some(Reading::Word("its data limit is reached".into())),
+        NodeStatus::Limited => {
+            Some(Reading::Down { cause: "its data limit is reached".into(), detail: None, until: None })
+        }
         NodeStatus::Connecting | NodeStatus::Error | NodeStatus::Unknown => {
             let message = node.message.as_ref();
             let message = message.map(|message| words::one_line(message.as_str(), LONGEST_MESSAGE));
-            Some(Reading::NotConnected {
-                status: node.status.label().into(),
-                message: message.filter(|text| !text.is_empty()),
+            Some(Reading::Down {
+                cause: node.status.label().into(),
+                detail: message.filter(|text| !text.is_empty()),
+                until: None,
             })
         }
     }
@@ -93,9 +96,8 @@ pub(super) fn core_down(report: &Report, nodes: Option<&[Node]>, now: Moment) ->
         let covered = core.covered(now) || round > CoreReads::WINDOW / 2;
         let down = core.down(now).filter(|share| covered || *share > CORE_DOWN_SHARE);
         let Some(share) = down else { return Switch::Unknown };
-        if share > CORE_DOWN_SHARE {
-            crossings.push(Crossing::simple(Arc::clone(subject), 1, Reading::Share(share)));
-        }
+        let crossed = usize::from(share > CORE_DOWN_SHARE);
+        crossings.push(Crossing::simple(Arc::clone(subject), crossed, Reading::Share(share)));
         Switch::On
     };
     let of_target = look(&"".into(), report.history.core(), Part::Core);
@@ -139,10 +141,9 @@ pub(super) fn node_share(
     let shares = report.node_stats.iter().filter_map(|stats| Some((&stats.node, share(stats)?)));
     let shares: BTreeMap<_, _> = shares.collect();
     let crossing = |(node, share): (&&Arc<str>, &f64)| {
-        let crossed = rule.crossed_by_share(*share);
-        (crossed > 0).then(|| Crossing::simple(Arc::clone(node), crossed, Reading::Share(*share)))
+        Crossing::simple(Arc::clone(node), rule.crossed_by_share(*share), Reading::Share(*share))
     };
-    let crossings = shares.iter().filter_map(crossing).collect();
+    let crossings = shares.iter().map(crossing).collect();
     let Some(nodes) = nodes else {
         return (Judged::Those(shares.into_keys().cloned().collect()), crossings);
     };

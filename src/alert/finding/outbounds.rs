@@ -19,14 +19,9 @@ pub(super) fn outbound_down(rule: &Rule, report: &Report, now: Moment) -> (Judge
         let unprobed = history.and_then(|history| history.unprobed_since).map(|since| now.since(since));
         let switch = match (outbound.up, history) {
             (Some(up), Some(history)) => {
-                let failure = (!up).then(|| Reading::Word("its probes fail".into()));
-                crossings.extend(Crossing::of_reads(
-                    &outbound.label,
-                    &history.reads,
-                    failure,
-                    rule.for_,
-                    now,
-                ));
+                let cause = || Reading::Down { cause: "its probes fail".into(), detail: None, until: None };
+                let failure = (!up).then(cause);
+                crossings.push(Crossing::of_reads(&outbound.label, &history.reads, failure, rule.for_, now));
                 Switch::On
             }
             _ if unprobed >= Some(NOT_PROBED_AFTER) => Switch::Off,

@@ -26,17 +26,13 @@ fn failing(name: Arc<str>, trouble: &ReceiverTrouble, for_: Duration, now: Momen
         held: 1,
         // It may have begun in an earlier process.
         long_enough: trouble.refuses || now.wall.since(since) >= for_,
+        since: Some(since),
         ..Crossing::simple(name, usize::from(trouble.waits), Reading::Word(trouble.cause.clone().into()))
     })
 }
 
 fn abandoned(name: Arc<str>, trouble: &ReceiverTrouble) -> Option<Crossing> {
-    let given_up = match trouble.given_up {
-        0 => return None,
-        1 => "1 notification was given up".to_owned(),
-        count => format!("{count} notifications were given up"),
-    };
-    Some(Crossing::simple(name, 1, Reading::Word(given_up.into())))
+    (trouble.given_up > 0).then(|| Crossing::simple(name, 1, Reading::Count(trouble.given_up)))
 }
 
 /// Absent: the question is about targets.

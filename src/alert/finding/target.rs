@@ -8,21 +8,33 @@ use super::{
 };
 use crate::{
     alert::rule::Rule,
-    model::{Moment, Outcome, Part, Reading, Reason, Report, Staleness},
+    model::{Moment, Outcome, Part, Reading, Reason, Report, Staleness, words},
 };
+
+/// Characters of a sentence of the log that are sent.
+const LONGEST_DETAIL: usize = 200;
 
 pub(super) fn target_down(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
     let Some(up) = report.up else { return (Judged::Nothing, Vec::new()) };
     // A request by name can show that the target itself fails, and belongs to no part.
     let outcomes = report.unreachable.iter().chain(report.parts.values().map(|state| &state.outcome));
-    let mut reasons = outcomes.filter_map(|outcome| match outcome {
-        Outcome::Failed { reason, .. } => Some(reason.label()),
-        _ => None,
+    let mut causes = outcomes.filter_map(|outcome| match outcome {
+        Outcome::Failed { reason, detail } => Some((reason.label(), Some(said(detail)))),
+        Outcome::Up | Outcome::Refused | Outcome::Pending => None,
     });
-    let failure = (!up).then(|| Reading::Word(reasons.next().unwrap_or("unknown").into()));
+    let failure = (!up).then(|| {
+        let (cause, detail) = causes.next().unwrap_or(("unknown", None));
+        Reading::Down { cause: cause.into(), detail, until: None }
+    });
     let target: Arc<str> = "".into();
     let crossing = Crossing::of_reads(&target, report.history.reads(), failure, rule.for_, now);
-    (Judged::Those(vec![target]), crossing.into_iter().collect())
+    (Judged::Those(vec![target]), vec![crossing])
+}
+
+/// What the log says, without the path that was asked.
+fn said(detail: &str) -> String {
+    let after_path = detail.strip_prefix('/').and_then(|rest| rest.split_once(": "));
+    words::one_line(after_path.map_or(detail, |(_, said)| said), LONGEST_DETAIL)
 }
 
 /// Requests with a login that was refused wait, so this holds until the next one is taken.
@@ -88,7 +100,7 @@ pub(super) fn certificate_expiry(
         contradicted: end.saturating_add(CONTRADICTED_AFTER) <= now.wall,
     });
     let crossing = Crossing { held, read, ..Crossing::simple("".into(), crossed, Reading::Ends(end)) };
-    (Judged::Those(vec!["".into()]), (held > 0).then_some(crossing).into_iter().collect())
+    (Judged::Those(vec!["".into()]), vec![crossing])
 }
 
 pub(super) fn share(rule: &Rule, share: Option<f64>) -> Option<(usize, Reading)> {

@@ -46,7 +46,7 @@ fn end(name: &str, report: &Report, now: Moment, subject: &str) -> Option<End> {
     let scope = findings.scopes.into_iter().find(|scope| &*scope.rule.name == name).unwrap();
     let crossed = scope.crossings.iter().any(|crossing| *crossing.subject == *subject);
     assert!(!crossed, "{subject} has a crossing");
-    scope.end(subject, "home", &Reading::Lasting(0), BEGIN).map(|(end, _)| end)
+    scope.end(subject, "home", &Reading::Lasting(0), BEGIN).map(|ended| ended.end)
 }
 
 /// What is found of one user.
@@ -201,7 +201,7 @@ fn a_rule_may_ask_about_users_who_renew_by_themselves() {
             found.scopes[scope].crossings.first().map_or(0..0, |crossing| crossing.crossed.clone())
         };
         assert_eq!([crossed(0), crossed(1)], [expiry, quota], "{status:?} {left} {used}");
-        let end = found.scopes[0].end("u", "home", &Reading::Ends(BEGIN), BEGIN).unwrap().0;
+        let end = found.scopes[0].end("u", "home", &Reading::Ends(BEGIN), BEGIN).unwrap().end;
         assert_eq!(end, End::Renewed);
     }
 }
@@ -456,7 +456,7 @@ fn why_an_alert_ended() {
     let excluded = RuleConfig { exclude: vec!["test-*".into()], ..RuleConfig::default() };
     let config = AlertingConfig { rules: [("user_expiry".to_owned(), excluded)].into(), ..config() };
     let findings = findings(&Rules::new(&config).unwrap(), &report, at(MINUTE));
-    let used = Reading::Used { used: 90, limit: 100 };
+    let used = Reading::Used { used: 90, limit: 100, resets: None };
     let cases = [
         (0, "never", Reading::Ends(BEGIN), End::Renewed),
         (0, "moved", Reading::Ends(BEGIN), End::Renewed),
@@ -471,7 +471,7 @@ fn why_an_alert_ended() {
         (1, "moved", used, End::ToppedUp),
     ];
     for (scope, subject, then, expected) in cases {
-        let end = findings.scopes[scope].end(subject, "home", &then, BEGIN).map(|(end, _)| end);
+        let end = findings.scopes[scope].end(subject, "home", &then, BEGIN).map(|ended| ended.end);
         assert_eq!(end, Some(expected), "{subject}");
     }
 }

@@ -4,11 +4,11 @@ use std::{ops::Range, sync::Arc, time::Duration};
 
 use super::{
     crossing::{Crossing, Judged, Read, of_target},
-    end::{self, End},
+    period,
 };
 use crate::{
     alert::rule::Rule,
-    model::{Expiry, Moment, Reading, Report, Timestamp, User, UserStatus},
+    model::{End, Expiry, Moment, Reading, Report, Timestamp, User, UserStatus},
 };
 
 /// Panels look for expired users every few seconds; one still active after this long has another clock than we.
@@ -54,6 +54,7 @@ pub(super) fn expiry(rule: &Rule, user: &User, now: Moment) -> Option<Crossing> 
             contradicted: user.status == UserStatus::Active
                 && end.saturating_add(CONTRADICTED_AFTER) <= now.wall,
         }),
+        since: None,
     })
 }
 
@@ -77,8 +78,9 @@ pub(super) fn quota(rule: &Rule, user: &User) -> Option<Crossing> {
         held,
         over: false,
         long_enough: false,
-        reading: Some(Reading::Used { used, limit }),
+        reading: Some(Reading::Used { used, limit, resets: user.quota_reset }),
         read: Some(Read { at: user.read_at, crossed_then, contradicted: false }),
+        since: None,
     })
 }
 
@@ -101,7 +103,19 @@ pub(super) fn end_of_user(rule: &Rule, user: &User, then: &Reading) -> End {
         _ if user.status == UserStatus::Disabled => End::Disabled,
         Reading::Used { .. } if renews_when_used_up(user) && !rule.renewing => End::Renewed,
         Reading::Ends(_) if user.renews && !rule.renewing => End::Renewed,
-        then => end::of_period(then, user.expiry, user.limit),
+        then => period::ended(then, user.expiry, user.limit),
+    }
+}
+
+/// What holds of a user instead of an earlier reading.
+pub(super) fn reading_of(user: &User, then: &Reading) -> Reading {
+    match then {
+        Reading::Used { .. } => match user.limit.filter(|limit| *limit > 0) {
+            Some(limit) => Reading::Used { used: user.used, limit, resets: user.quota_reset },
+            None => Reading::Nothing,
+        },
+        Reading::Ends(_) => period::ends(user.expiry),
+        other => other.clone(),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
         state::{AlertId, EventId},
         words::{Pseudonym, displayed},
     },
-    model::{KIND_USER, Moment, Notice, NoticeAlert, NoticeStatus},
+    model::{KIND_USER, Moment, Named, Notice, NoticeAlert, NoticeStatus},
     store::Message,
 };
 
@@ -27,8 +27,8 @@ const MOST_COVERED: usize = 100;
 /// How many alerts a message may have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Size {
-    /// The most that a message of this receiver names one by one; it counts the rest. Absent: all.
-    pub names: Option<usize>,
+    /// Those that a message of this receiver names.
+    pub names: Named,
     /// The most after a larger message was refused as too large.
     pub most: Option<usize>,
 }
@@ -50,8 +50,8 @@ pub(super) struct Covered {
     pub(super) before: Knowledge,
 }
 
-/// Alerts in words. The messages that are composed at one moment share them.
-pub(super) type Words = HashMap<(EventId, NoticeStatus), Arc<NoticeAlert>>;
+/// Alerts in words, by voice. The messages that are composed at one moment share them.
+pub(super) type Words = HashMap<(usize, EventId, NoticeStatus), Arc<NoticeAlert>>;
 
 /// A message, and what it covers.
 pub(super) struct Draft {
@@ -69,6 +69,8 @@ pub(super) struct Draft {
 /// What all messages of one moment are composed with.
 pub(super) struct Desk<'a> {
     pub(super) words: &'a mut Words,
+    /// The route's, by which it shares texts with others.
+    pub(super) voice: usize,
     pub(super) pseudonym: Option<&'a Pseudonym>,
     pub(super) now: Moment,
 }
@@ -119,20 +121,23 @@ impl Desk<'_> {
         let left_out = all - items.len();
         let follow = if cut { news.saturating_sub(items.iter().filter(|item| item.new).count()) } else { 0 };
         let others_fire = fire > items.iter().filter(|item| item.status == NoticeStatus::Firing).count();
-        let alerts = items.iter().filter_map(|item| self.in_words(item)).collect();
+        let alerts = items.iter().filter_map(|item| self.in_words(item, route)).collect();
+        let is_known =
+            |item: &&Item<'_>| item.status == NoticeStatus::Firing && (reason == Reason::Repeat || !item.new);
+        let known = items.iter().filter(is_known).count();
         let notice = self.notice(group, route, reason, alerts);
-        let notice = Notice { left_out, follow, others_fire, named, covers: covers.clone(), ..notice };
+        let notice = Notice { known, left_out, follow, others_fire, named, covers: covers.clone(), ..notice };
         let message = Message::of(&notice).ok()?;
         let tried = Tried { message, covers, said, may_have_arrived: false };
         Some(Draft { notice: Arc::new(notice), tried, again: false, replaces, covered, cut })
     }
 
-    fn in_words(&mut self, item: &Item<'_>) -> Option<Arc<NoticeAlert>> {
-        let key = (item.event, item.status);
+    fn in_words(&mut self, item: &Item<'_>, route: &Route) -> Option<Arc<NoticeAlert>> {
+        let key = (self.voice, item.event, item.status);
         if let Some(known) = self.words.get(&key) {
             return Some(Arc::clone(known));
         }
-        let alert = Arc::new(item.alert.told(self.pseudonym, self.now.wall)?);
+        let alert = Arc::new(item.alert.told(self.pseudonym, &route.voice, self.now.wall)?);
         self.words.insert(key, Arc::clone(&alert));
         Some(alert)
     }
@@ -153,6 +158,7 @@ impl Desk<'_> {
             group_labels,
             reason: reason.label().to_owned(),
             alerts,
+            known: 0,
             left_out: 0,
             follow: 0,
             others_fire: false,
@@ -171,27 +177,34 @@ struct Selected<'a> {
 
 /// Everything; or, if that is too much, only what is new, and of that as much as fits.
 fn select(mut items: Vec<Item<'_>>, reason: Reason, is_rest: bool, size: Size) -> Selected<'_> {
-    let names = |count: usize| size.names.map_or(count, |names| names.min(count));
+    let is_known = |item: &&Item<'_>| item.status == NoticeStatus::Firing && !item.new;
+    let names = |items: &[Item<'_>]| size.names.of(items.len(), items.iter().filter(is_known).count());
     let most = size.most.unwrap_or(usize::MAX);
-    if names(items.len()) <= most && !is_rest {
+    if names(&items) <= most && !is_rest {
         return Selected { items, named: None, cut: false };
     }
     items.retain(|item| item.new || (reason == Reason::Repeat && !is_rest));
-    let named = names(items.len());
+    let named = names(&items);
     let cut = named > most;
     if cut {
         // Those that a message of this receiver counts without naming them are counted in this one.
         items.drain(most..named);
     }
-    Selected { items, named: size.names.map(|_| named.min(most)), cut }
+    Selected { items, named: (size.names != Named::All).then(|| named.min(most)), cut }
 }
 
-/// Firing alerts first, and of those the new ones; then by severity, the highest first. Equals are sorted by what the
+/// Firing alerts that are new first, then those that have ended, then those that the receiver knows; each by severity, the
+/// highest first. Equals are sorted by what the
 /// message calls them: in the order of names, a pseudonym would show where in the alphabet its user is.
 fn in_order<'a>(mut items: Vec<Item<'a>>, pseudonym: Option<&Pseudonym>) -> Vec<Item<'a>> {
     items.sort_by_cached_key(|Item { id, status, new, alert, .. }| {
         let subject = displayed(alert.rule().kind.kind, &id.subject, pseudonym).into_owned();
-        let rank = (*status == NoticeStatus::Resolved, !new, Reverse(alert.severity()));
+        let place = match status {
+            NoticeStatus::Firing if *new => 0,
+            NoticeStatus::Resolved => 1,
+            NoticeStatus::Firing => 2,
+        };
+        let rank = (place, Reverse(alert.severity()));
         (rank, Arc::clone(&id.target), Arc::clone(&id.rule), subject, Arc::clone(&id.step))
     });
     items

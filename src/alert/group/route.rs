@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{alert::state::Alert, model::Severity};
+use crate::{alert::state::Alert, model::Severity, wording::Voice};
 
 /// Which alerts one receiver gets, and how they are grouped.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct Route {
     pub group_interval: Duration,
     /// Overrides each rule's own; zero: never repeat.
     pub repeat_interval: Option<Duration>,
+    /// How its texts are made.
+    pub voice: Voice,
     /// It groups by itself, and is posted everything that fires, again and again: an Alertmanager.
     pub standing: bool,
 }

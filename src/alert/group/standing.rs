@@ -41,7 +41,7 @@ impl Groups {
                     }
                     if knowledge.may_know {
                         let list = if fires { &mut firing } else { &mut ended };
-                        list.extend(alert.told(pseudonym, now.wall).map(Arc::new));
+                        list.extend(alert.told(pseudonym, &routed.route.voice, now.wall).map(Arc::new));
                     }
                     true
                 });

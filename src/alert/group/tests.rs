@@ -1,4 +1,5 @@
 use super::*;
+use crate::wording::Voice;
 use crate::{
     alert::{
         config::{AlertingConfig, MuteConfig, RuleConfig},
@@ -31,6 +32,7 @@ impl Desk {
             group_wait: Duration::from_secs(30),
             group_interval: Duration::from_secs(300),
             repeat_interval: Some(Duration::from_secs(HOUR)),
+            voice: Voice::default(),
             standing: false,
         };
         Desk {

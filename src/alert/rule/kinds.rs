@@ -1,6 +1,9 @@
 use std::time::Duration;
 
-use crate::model::{BudgetUnit, Part, Severity};
+use crate::{
+    model::{BudgetUnit, Part, Severity},
+    wording,
+};
 
 use Severity::{Critical, Info, Warning};
 
@@ -22,12 +25,10 @@ pub struct Kind {
     pub repeat_interval: Duration,
     /// Whether it runs unless the configuration says otherwise.
     pub enabled: bool,
-    /// The annotation `summary`: the same for every alert of the kind.
-    pub summary: &'static str,
-    /// The annotation `description`, with the names of labels and annotations in braces; `about` is the subject with its
-    /// kind and target, or only the target.
+    /// The annotation `description` of its rules for Prometheus, with the names of labels and annotations in braces; `about`
+    /// is the subject with its kind and target, or only the target.
     pub description: &'static str,
-    /// The description of a step at which everything is used up.
+    /// The same of a step at which everything is used up.
     pub reached: Option<&'static str>,
 }
 
@@ -98,7 +99,6 @@ pub static KINDS: [Kind; 32] = [
         for_: Duration::ZERO,
         repeat_interval: Duration::ZERO,
         enabled: true,
-        summary: "User expires soon or has expired.",
         description: "User {subject} of {target} expires in {remaining}.",
         reached: Some("User {subject} of {target} has expired."),
     },
@@ -112,7 +112,6 @@ pub static KINDS: [Kind; 32] = [
         for_: Duration::ZERO,
         repeat_interval: Duration::ZERO,
         enabled: true,
-        summary: "User has used up most or all of the data limit.",
         description: "User {subject} of {target} has used {ratio} of the data limit: {value} of {limit}.",
         reached: Some("User {subject} of {target} has used up the data limit of {limit}."),
     },
@@ -126,7 +125,6 @@ pub static KINDS: [Kind; 32] = [
         for_: Duration::ZERO,
         repeat_interval: Duration::ZERO,
         enabled: false,
-        summary: "User is not allowed to connect.",
         description: "User {subject} of {target} cannot connect: {reason}.",
         reached: None,
     },
@@ -140,7 +138,6 @@ pub static KINDS: [Kind; 32] = [
         for_: Duration::ZERO,
         repeat_interval: Duration::ZERO,
         enabled: true,
-        summary: "Inbound expires soon or has expired.",
         description: "Inbound {subject} of {target} expires in {remaining}.",
         reached: Some("Inbound {subject} of {target} has expired."),
     },
@@ -154,7 +151,6 @@ pub static KINDS: [Kind; 32] = [
         for_: Duration::ZERO,
         repeat_interval: Duration::ZERO,
         enabled: true,
-        summary: "Inbound has used up most or all of the data limit.",
         description: "Inbound {subject} of {target} has used {ratio} of the data limit: {value} of {limit}.",
         reached: Some("Inbound {subject} of {target} has used up the data limit of {limit}."),
     },
@@ -168,7 +164,6 @@ pub static KINDS: [Kind; 32] = [
         for_: Duration::from_secs(5 * 60),
         repeat_interval: Duration::from_secs(DAY),
         enabled: true,
-        summary: "Target does not answer as it should.",
         description: "Target {target} cannot be polled: {reason}.",
         reached: None,
     },
@@ -182,7 +177,6 @@ pub static KINDS: [Kind; 32] = [
         for_: Duration::ZERO,
         repeat_interval: Duration::from_secs(DAY),
         enabled: true,
-        summary: "Target refuses the login.",
         description: "{target} refuses the login: {reason}. It is tried again seldom, so that the account is not locked.",
         reached: None,
     },
@@ -196,7 +190,6 @@ pub static KINDS: [Kind; 32] = [
         for_: Duration::ZERO,
         repeat_interval: Duration::from_secs(DAY),
         enabled: true,
-        summary: "Part of a target has not been read for a while.",
         description: "Part {subject} of {target} was last read {value} ago.",
         reached: None,
     },
@@ -210,7 +203,6 @@ pub static KINDS: [Kind; 32] = [
         for_: Duration::ZERO,
         repeat_interval: Duration::from_secs(DAY),
         enabled: true,
-        summary: "Login may no longer read a part of its target.",
         description: "The login of {target} may no longer read {subject}. Its values are no longer updated.",
         reached: None,
     },
@@ -224,7 +216,6 @@ pub static KINDS: [Kind; 32] = [
         for_: Duration::from_secs(5 * 60),
         repeat_interval: Duration::from_secs(DAY),
         enabled: true,
-        summary: "Part of the user list cannot be read.",
         description: "{value} of the user list of {target} cannot be read. Cause of the first one: {reason}.",
         reached: None,
     },
@@ -238,7 +229,6 @@ pub static KINDS: [Kind; 32] = [
         for_: Duration::ZERO,
         repeat_interval: Duration::from_secs(DAY),
         enabled: true,
-        summary: "Proxy traffic of a target or of a node is no longer counted.",
         description: "No traffic has been counted on {about} for {value} although users are active.",
         reached: None,
     },
@@ -252,7 +242,6 @@ pub static KINDS: [Kind; 32] = [
         for_: Duration::from_secs(3 * 60),
         repeat_interval: Duration::from_secs(DAY),
         enabled: true,
-        summary: "Node is down.",
         description: "Node {subject} of {target} is down: {reason}.",
         reached: None,
     },
@@ -266,7 +255,6 @@ pub static KINDS: [Kind; 32] = [
         for_: Duration::from_secs(3 * 60),
         repeat_interval: Duration::from_secs(DAY),
         enabled: true,
-        summary: "Outbound is down.",
         description: "Outbound {subject} of {target} is down: {reason}.",
         reached: None,
     },
@@ -282,7 +270,6 @@ pub static KINDS: [Kind; 32] = [
         for_: Duration::from_secs(2 * 60),
         repeat_interval: Duration::from_secs(DAY),
         enabled: true,
-        summary: "Proxy core is down or keeps dying.",
         description: "The proxy core of {about} was down in {value} of the last 5m.",
         reached: None,
     },
@@ -299,7 +286,6 @@ pub static KINDS: [Kind; 32] = [
         for_: Duration::ZERO,
         repeat_interval: Duration::ZERO,
         enabled: true,
-        summary: "Certificate expires soon.",
         description: "The certificate of {target} expires in {remaining}.",
         reached: Some("The certificate of {target} has expired."),
     },
@@ -313,7 +299,6 @@ pub static KINDS: [Kind; 32] = [
         for_: Duration::from_secs(10 * 60),
         repeat_interval: Duration::from_secs(DAY),
         enabled: true,
-        summary: "Credential of a provider cannot be used.",
         description: "Credential {subject} of {target} cannot be used: {reason}.",
         reached: None,
     },
@@ -327,7 +312,6 @@ pub static KINDS: [Kind; 32] = [
         for_: Duration::ZERO,
         repeat_interval: Duration::ZERO,
         enabled: true,
-        summary: "Credential has used up most or all of a quota window.",
         description: "{value} of the quota window {subject} of {target} is used.",
         reached: Some("The quota window {subject} of {target} is used up."),
     },
@@ -341,7 +325,6 @@ pub static KINDS: [Kind; 32] = [
         for_: Duration::ZERO,
         repeat_interval: Duration::ZERO,
         enabled: true,
-        summary: "Plan that pays for a credential ends soon.",
         description: "The plan of credential {subject} of {target} ends in {remaining}.",
         reached: Some("The plan of credential {subject} of {target} has ended."),
     },
@@ -355,22 +338,11 @@ pub static KINDS: [Kind; 32] = [
         for_: Duration::ZERO,
         repeat_interval: Duration::from_secs(DAY),
         enabled: true,
-        summary: "Many attempts at an LLM provider fail.",
         description: "At provider {subject} of {target}, {value} attempts of the last 10m failed.",
         reached: None,
     },
-    budget(
-        Question::LlmTokenBudget,
-        "llm_token_budget",
-        "ProxymeterLlmTokenBudget",
-        "Client key has used up most or all of its token budget.",
-    ),
-    budget(
-        Question::LlmCostBudget,
-        "llm_cost_budget",
-        "ProxymeterLlmCostBudget",
-        "Client key has used up most or all of its cost budget.",
-    ),
+    budget(Question::LlmTokenBudget, "llm_token_budget", "ProxymeterLlmTokenBudget"),
+    budget(Question::LlmCostBudget, "llm_cost_budget", "ProxymeterLlmCostBudget"),
     Kind {
         question: Question::LlmUsageGap,
         name: "llm_usage_gap",
@@ -381,7 +353,6 @@ pub static KINDS: [Kind; 32] = [
         for_: Duration::ZERO,
         repeat_interval: Duration::from_secs(DAY),
         enabled: true,
-        summary: "Usage of an LLM proxy is not counted completely.",
         description: "Usage of {target} is not counted completely: {reason}.",
         reached: None,
     },
@@ -395,7 +366,6 @@ pub static KINDS: [Kind; 32] = [
         for_: Duration::from_secs(10),
         repeat_interval: Duration::from_secs(DAY),
         enabled: true,
-        summary: "The storage is not writable.",
         description: "Alerts and notifications are kept in memory only and are lost if the exporter crashes. \
                       See the log for the reason; the most common one is a full disk.",
         reached: None,
@@ -410,7 +380,6 @@ pub static KINDS: [Kind; 32] = [
         for_: Duration::from_secs(5 * 60),
         repeat_interval: Duration::from_secs(DAY),
         enabled: true,
-        summary: "Configuration could not be loaded.",
         description: "The last reload failed: {reason}. The configuration from before it stays in force. See the log.",
         reached: None,
     },
@@ -424,7 +393,6 @@ pub static KINDS: [Kind; 32] = [
         for_: Duration::ZERO,
         repeat_interval: Duration::from_secs(DAY),
         enabled: true,
-        summary: "The heartbeat is not sent.",
         description: "The heartbeat is not sent, because {reason}.",
         reached: None,
     },
@@ -439,7 +407,6 @@ pub static KINDS: [Kind; 32] = [
         for_: Duration::from_secs(30 * 60),
         repeat_interval: Duration::from_secs(DAY),
         enabled: true,
-        summary: "A receiver does not accept notifications.",
         description: "Receiver {subject} does not accept notifications: {reason}.",
         reached: None,
     },
@@ -453,7 +420,6 @@ pub static KINDS: [Kind; 32] = [
         for_: Duration::ZERO,
         repeat_interval: Duration::ZERO,
         enabled: true,
-        summary: "Notifications were given up.",
         description: "Receiver {subject} was not told of everything: {reason}.",
         reached: None,
     },
@@ -469,6 +435,11 @@ impl Kind {
     /// The label `kind` of an alert about `subject`. An alert without a subject is about the target itself.
     pub fn kind_of(&self, subject: &str) -> &'static str {
         if subject.is_empty() { "target" } else { self.kind }
+    }
+
+    /// The annotation `summary` in English: the same for every alert of the kind, here and in rules for Prometheus.
+    pub fn summary(&self) -> &'static str {
+        wording::summary(self.alertname)
     }
 
     /// Whether it asks about the daemon itself.
@@ -488,12 +459,7 @@ impl Kind {
 }
 
 /// A rule about what client keys may use.
-const fn budget(
-    question: Question,
-    name: &'static str,
-    alertname: &'static str,
-    summary: &'static str,
-) -> Kind {
+const fn budget(question: Question, name: &'static str, alertname: &'static str) -> Kind {
     Kind {
         question,
         name,
@@ -504,7 +470,6 @@ const fn budget(
         for_: Duration::ZERO,
         repeat_interval: Duration::ZERO,
         enabled: false,
-        summary,
         description: "Client key {subject} of {target} has used {ratio} of its budget: {value} of {limit}.",
         reached: Some("Client key {subject} of {target} has used up its budget of {limit}."),
     }
@@ -521,14 +486,10 @@ const fn machine(
         Question::NodeCpu | Question::NodeMemory => ("node", Part::NodeStats),
         _ => ("target", Part::System),
     };
-    let (summary, description) = match question {
-        Question::HostCpu => ("Processor is busy.", "The processor of {about} is {value} busy."),
-        Question::HostMemory => ("Memory is nearly full.", "The memory of {about} is {value} full."),
-        Question::NodeCpu => ("Processor of a node is busy.", "The processor of {about} is {value} busy."),
-        Question::NodeMemory => {
-            ("Memory of a node is nearly full.", "The memory of {about} is {value} full.")
-        }
-        _ => ("Disk is nearly full.", "The disk of {about} is {value} full."),
+    let description = match question {
+        Question::HostCpu | Question::NodeCpu => "The processor of {about} is {value} busy.",
+        Question::HostMemory | Question::NodeMemory => "The memory of {about} is {value} full.",
+        _ => "The disk of {about} is {value} full.",
     };
     Kind {
         question,
@@ -540,7 +501,6 @@ const fn machine(
         for_: Duration::from_secs(10 * 60),
         repeat_interval: Duration::from_secs(DAY),
         enabled: true,
-        summary,
         description,
         reached: None,
     }
@@ -558,8 +518,8 @@ mod tests {
         for kind in &KINDS {
             assert!(names.insert(kind.name) && names.insert(kind.alertname), "{}", kind.name);
             assert!(kind.alertname.starts_with("Proxymeter") && kind.alertname.len() <= 40);
-            assert!(kind.summary.starts_with(char::is_uppercase) && kind.summary.ends_with('.'));
-            assert!(!kind.summary.contains('{'), "{}", kind.summary);
+            let summary = kind.summary();
+            assert!(summary.starts_with(char::is_uppercase) && summary.ends_with('.'), "{summary}");
             let names_it = ["{target}", "{about}"].iter().any(|name| kind.description.contains(name));
             assert_eq!(names_it, !kind.is_own(), "{}", kind.name);
             let wide_to_tight = match kind.steps {

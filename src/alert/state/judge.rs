@@ -14,10 +14,10 @@ use super::{
 };
 use crate::{
     alert::{
-        finding::{Crossing, End, Findings, Judged, Scope},
+        finding::{Crossing, Ended, Findings, Judged, Scope},
         rule::{TWO_POINTS, WHOLE},
     },
-    model::{Moment, Reading},
+    model::{End, Moment, Reading},
 };
 
 /// A user who was asked for is not asked for again before.
@@ -316,7 +316,9 @@ impl Look<'_> {
                 Phase::Firing { held, .. } if crossed || place < crossing.held || !sure => *held = !crossed,
                 Phase::Firing { event, since, .. } => {
                     let end = if slot.place.is_some() { end } else { End::Removed };
-                    slot.phase = Phase::Ended { event: *event, since: *since, at: self.now.wall, end };
+                    let at = self.now.wall;
+                    let until = crossing.since.unwrap_or(at).min(at);
+                    slot.phase = Phase::Ended { event: *event, since: *since, at, end, until };
                     let id = id(&scope.rule.name, &self.findings.target, name, slot);
                     advance.events.push(Event::Resolved(id));
                     changed = true;
@@ -341,15 +343,17 @@ impl Look<'_> {
             return false;
         }
         let target = &self.findings.target;
-        let Some((end, read_at)) = scope.end(name, target, &subject.reading, subject.read_at) else {
-            return false;
-        };
+        let ended = scope.end(name, target, &subject.reading, subject.read_at);
+        let Some(Ended { end, read_at, reading }) = ended else { return false };
         if let Some(at) = read_at {
             let recent = end != End::Clock || self.clock.is_recent(at, self.now);
             if !recent || !ClockWatch::follows(at, subject.read_at, self.now) {
                 return false;
             }
             subject.read_at = at;
+        }
+        if let Some(reading) = reading {
+            subject.reading = reading;
         }
         let id = |slot: &Slot| id(&scope.rule.name, &self.findings.target, name, slot);
         subject.end(end, self.now, |slot| effects.advance.events.push(Event::Resolved(id(slot))));
@@ -394,11 +398,15 @@ impl Look<'_> {
             changed = true;
             let before = known.and_then(|at| subject.slots.get(at));
             let goes_on = matches!(phase, Some(Phase::Ended { end, .. }) if !end.of_period());
+            let began = crossing.since.unwrap_or(self.now.wall).min(self.now.wall);
+            let is_new = matches!(phase, Some(Phase::Ended { .. })) && !goes_on;
+            let known_began = before.filter(|_| !is_new).map(|slot| slot.began);
             let slot = Slot {
                 label: Arc::clone(&step.label),
                 severity: step.severity,
                 place: Some(place),
                 phase: next,
+                began: known_began.map_or(began, |known| known.min(began)),
                 adopted: match before {
                     Some(before) if goes_on => before.adopted,
                     _ => self.adopt && self.arming && matches!(scope.judged, Judged::Users(_)),
@@ -460,7 +468,7 @@ impl Subject {
             {
                 Some(End::Renewed)
             }
-            (Reading::Used { .. }, Reading::Used { used, limit }) => {
+            (Reading::Used { .. }, Reading::Used { used, limit, .. }) => {
                 let slack = u128::from(*limit) * u128::from(TWO_POINTS) / u128::from(WHOLE);
                 (u128::from(*used) + slack < u128::from(self.peak)).then_some(End::Reset)
             }
@@ -474,7 +482,7 @@ impl Subject {
             Phase::Pending { .. } => false,
             Phase::Ended { .. } => true,
             Phase::Firing { event, since, .. } => {
-                slot.phase = Phase::Ended { event, since, at: now.wall, end };
+                slot.phase = Phase::Ended { event, since, at: now.wall, end, until: now.wall };
                 ended(slot);
                 true
             }

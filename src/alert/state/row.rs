@@ -9,11 +9,8 @@ use super::{
     target::{Phase, Slot, Subject},
 };
 use crate::{
-    alert::{
-        finding::End,
-        rule::{KINDS, Rule},
-    },
-    model::{Moment, Reading, Severity, Timestamp},
+    alert::rule::{KINDS, Rule},
+    model::{End, Moment, Reading, Severity, Timestamp},
 };
 
 /// The rule, the target and the subject.
@@ -42,6 +39,11 @@ struct StepRow {
     /// Absent while it is pending.
     event: Option<String>,
     ended: Option<(Timestamp, End)>,
+    /// Absent in rows of versions that did not keep it, like what follows.
+    #[serde(default)]
+    began: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "is_false")]
     adopted: bool,
 }
@@ -85,13 +87,15 @@ pub(super) fn split(key: &str) -> Option<(&str, &str, &str)> {
 
 pub(super) fn write(subject: &Subject) -> String {
     let step = |slot: &Slot| {
-        let (since, event, ended) = match slot.phase {
-            Phase::Pending { since } => (since, None, None),
-            Phase::Firing { event, since, .. } => (since, Some(event.to_string()), None),
-            Phase::Ended { event, since, at, end } => (since, Some(event.to_string()), Some((at, end))),
+        let (since, event, ended, until) = match slot.phase {
+            Phase::Pending { since } => (since, None, None, None),
+            Phase::Firing { event, since, .. } => (since, Some(event.to_string()), None, None),
+            Phase::Ended { event, since, at, end, until } => {
+                (since, Some(event.to_string()), Some((at, end)), Some(until))
+            }
         };
         let (step, severity, since) = (slot.label.to_string(), slot.severity, since.wall);
-        StepRow { step, severity, since, event, ended, adopted: slot.adopted }
+        StepRow { step, severity, since, event, ended, began: Some(slot.began), until, adopted: slot.adopted }
     };
     let row = Row {
         kind: subject.rule.kind.name.to_owned(),
@@ -125,11 +129,13 @@ pub(super) fn read(text: &str, name: &str, rule: Option<&Arc<Rule>>, now: Moment
             (None, _) => Phase::Pending { since },
             (Some(event), None) => Phase::Firing { event: event?, since, held: true },
             (Some(event), Some((at, end))) => {
-                Phase::Ended { event: event?, since, at: at.min(now.wall), end }
+                let at = at.min(now.wall);
+                Phase::Ended { event: event?, since, at, end, until: step.until.unwrap_or(at).min(at) }
             }
         };
         let (label, severity) = (step.step.into(), step.severity);
-        slots.push(Slot { label, severity, place: None, phase, adopted: step.adopted });
+        let began = step.began.unwrap_or(step.since).min(now.wall);
+        slots.push(Slot { label, severity, place: None, phase, began, adopted: step.adopted });
     }
     let (gone, system) = (Arc::new(Rule::gone(name, kind)), row.system.map(Arc::from));
     // What was read before this process began does not end what is of an unknown time, or of one that lies ahead.

@@ -7,8 +7,8 @@ use std::{
 
 use super::event::EventId;
 use crate::{
-    alert::{finding::End, rule::Rule},
-    model::{Moment, Reading, Severity, Timestamp},
+    alert::rule::Rule,
+    model::{End, Moment, Reading, Severity, Timestamp},
 };
 
 /// What is known of the target itself, and the subjects of its rules.
@@ -52,6 +52,8 @@ pub(super) struct Slot {
     /// Its place among the rule's steps; absent: the rule no longer has it.
     pub(super) place: Option<usize>,
     pub(super) phase: Phase,
+    /// Since when it is crossed, by the first read that found it so.
+    pub(super) began: Timestamp,
     /// Neither this firing nor its end is notified.
     pub(super) adopted: bool,
 }
@@ -74,6 +76,8 @@ pub(super) enum Phase {
         since: Moment,
         at: Timestamp,
         end: End,
+        /// When it was over, by the first read that found it so.
+        until: Timestamp,
     },
 }
 

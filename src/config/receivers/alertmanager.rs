@@ -15,7 +15,7 @@ use crate::config::shape::{
 use crate::config::table::{Field, Placed, Table};
 use crate::config::tls;
 use crate::config::urls::{check_address, check_proxy, is_http};
-use crate::config::values::{above_zero, at_least, is_quantity, severity, text};
+use crate::config::values::{above_zero, at_least, is_quantity, language, severity, text};
 use crate::notify::alertmanager::config::AlertmanagerConfig;
 use crate::notify::email::config::ReceiverConfig;
 use crate::secret::Secret;
@@ -75,6 +75,7 @@ pub(in crate::config) fn read(mut table: Table<'_, '_>) -> Option<AlertmanagerCo
         timeout,
         common: ReceiverConfig {
             min_severity: min_severity.value().unwrap_or(default.min_severity),
+            language: table.take("language", language).value(),
             ..default
         },
     })

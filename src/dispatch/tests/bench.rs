@@ -1,5 +1,7 @@
 //! The dispatcher and its workers, with scripted receivers, and a disk that outlives processes.
 
+use crate::model::Named;
+use crate::wording::Voice;
 use std::{
     collections::{BTreeMap, HashMap},
     future::poll_fn,
@@ -74,7 +76,7 @@ pub(super) struct Bench {
     /// A digest of each receiver's configuration.
     pub(super) configs: HashMap<String, u16>,
     /// The most alerts that a message names.
-    pub(super) names: Option<usize>,
+    pub(super) names: Named,
     pub(super) pace: &'static [Rate],
     pub(super) panel: Panel,
     pub(super) disk: ByHand,
@@ -115,6 +117,7 @@ pub(super) fn route(receiver: &str) -> Route {
         group_wait: Duration::ZERO,
         group_interval: 5 * MINUTE,
         repeat_interval: None,
+        voice: Voice::default(),
         standing: false,
     }
 }
@@ -167,7 +170,7 @@ impl Bench {
             config: AlertingConfig { rules: rules.collect(), fallback_after: PATIENCE, ..config() },
             routes: receivers.iter().map(|name| route(name)).collect(),
             configs: HashMap::new(),
-            names: None,
+            names: Named::All,
             pace: &[],
             panel: Panel::new("home"),
             disk: ByHand::new(),

@@ -126,7 +126,7 @@ async fn other_configuration_forgets_the_size() {
 #[tokio::test(start_paused = true)]
 async fn a_receiver_that_names_some_and_counts_the_rest_is_told_fewer_names() {
     let mut bench = bench();
-    bench.names = Some(50);
+    bench.names = crate::model::Named::First(50);
     bench.answers("ops", at_most(20));
     bench.start();
     fire(&mut bench, 0, 200);

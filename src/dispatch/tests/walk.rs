@@ -4,6 +4,8 @@
 mod far;
 mod truth;
 
+use crate::model::Named;
+use crate::wording::Voice;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     future::poll_fn,
@@ -44,14 +46,14 @@ struct Spec {
     name: &'static str,
     send_resolved: bool,
     /// How many alerts its messages name.
-    names: Option<usize>,
+    names: Named,
     addresses: &'static [&'static str],
 }
 
 const RECEIVERS: [Spec; 3] = [
-    Spec { name: "ops", send_resolved: true, names: None, addresses: &["ann", "bob"] },
-    Spec { name: "quiet", send_resolved: false, names: Some(3), addresses: &["ann"] },
-    Spec { name: FALLBACK, send_resolved: true, names: None, addresses: &["ann"] },
+    Spec { name: "ops", send_resolved: true, names: Named::All, addresses: &["ann", "bob"] },
+    Spec { name: "quiet", send_resolved: false, names: Named::First(3), addresses: &["ann"] },
+    Spec { name: FALLBACK, send_resolved: true, names: Named::All, addresses: &["ann"] },
 ];
 const FALLBACK: &str = "oncall";
 
@@ -443,6 +445,7 @@ impl Settings {
             group_wait: if spec.name == FALLBACK { Duration::ZERO } else { config().group_wait },
             group_interval: config().group_interval,
             repeat_interval: None,
+            voice: Voice::default(),
             standing: false,
         };
         RECEIVERS.iter().filter(|spec| self.receivers.contains(spec.name)).map(route).collect()

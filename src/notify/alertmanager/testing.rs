@@ -52,5 +52,7 @@ pub(super) fn alert(subject: &str, starts: i64, ends: Option<i64>) -> NoticeAler
         annotations: Default::default(),
         starts_at: Timestamp::from_secs(starts),
         ends_at: ends.map(Timestamp::from_secs),
+        began: None,
+        until: None,
     }
 }

@@ -19,7 +19,7 @@ use super::{
     sign,
 };
 use crate::{
-    model::{NoticeStatus, Severity, Timestamp},
+    model::{Severity, Timestamp},
     notify::Rate,
     secret::Secret,
 };
@@ -76,13 +76,6 @@ pub(super) enum Importance {
 }
 
 impl Importance {
-    pub(super) fn of(status: NoticeStatus, severity: Severity) -> Self {
-        match status {
-            NoticeStatus::Firing => Importance::Firing(severity),
-            NoticeStatus::Resolved => Importance::Resolved,
-        }
-    }
-
     /// One of four numbers or words, from the least important on.
     fn choose<T>(self, [info, resolved, warning, critical]: [T; 4]) -> T {
         match self {

@@ -30,6 +30,14 @@ pub(super) enum Markup {
 }
 
 impl Markup {
+    /// Whether a text can lead to a URL.
+    pub(super) fn has_links(self) -> bool {
+        match self {
+            Markup::Plain | Markup::PlainWithTags => false,
+            Markup::Html | Markup::Discord | Markup::Slack | Markup::Wecom => true,
+        }
+    }
+
     /// The lines as they are sent.
     pub(super) fn write(self, lines: &[Vec<Piece>]) -> String {
         join(lines, |piece| self.piece(piece))
@@ -133,7 +141,7 @@ pub(super) fn inert(text: &str) -> String {
 }
 
 fn plain_link(text: &str, url: &str) -> String {
-    if text == url { url.to_owned() } else { format!("{text} {url}") }
+    format!("{text}: {url}")
 }
 
 fn without(url: &str, chars: &[char]) -> String {

@@ -2,13 +2,14 @@
 
 use super::{
     config::ChatConfig,
-    dialects::{Importance, Post, Row},
+    dialects::{self, Importance, Post},
     limit::Of,
     markup::{Markup, Piece, inert},
 };
 use crate::{
-    model::{Notice, Timestamp},
-    notify::words::{ROWS, Words},
+    model::{Notice, NoticeStatus, Severity, Timestamp},
+    notify::words::{Action, Link, NAMED, Row, Section, Words},
+    wording::Voice,
 };
 
 /// A message, in text.
@@ -41,17 +42,17 @@ enum Extent {
 
 impl Message {
     /// The message of a notice, as long as the chat allows.
-    pub(super) fn of(notice: &Notice, config: &ChatConfig, now: Timestamp) -> Self {
+    pub(super) fn of(notice: &Notice, config: &ChatConfig, voice: &Voice, now: Timestamp) -> Self {
         let row = config.dialect.row();
         let mut message = Message {
             receiver: notice.receiver.clone(),
             id: notice.id.clone(),
-            importance: Importance::of(notice.status(), notice.severity()),
+            importance: importance(notice),
             marked: Text::default(),
             plain: None,
         };
         let fit = |markup| {
-            let mut draft = Draft { part: notice.clone(), config, row, markup };
+            let mut draft = Draft { part: notice.clone(), config, voice, row, markup };
             draft.longest(|text, visible| message.fits(text, visible, config, now))
         };
         let marked = fit(row.markup);
@@ -106,14 +107,15 @@ impl Message {
 struct Draft<'a> {
     part: Notice,
     config: &'a ChatConfig,
-    row: &'a Row,
+    voice: &'a Voice,
+    row: &'a dialects::Row,
     markup: Markup,
 }
 
 impl Draft<'_> {
     /// The most that `fits`. What is not named is counted.
     fn longest(&mut self, fits: impl Fn(&Text, &str) -> bool) -> Text {
-        let most = self.part.names(Some(ROWS));
+        let most = self.part.names(NAMED);
         for extent in [Extent::All, Extent::News] {
             let (mut best, mut low, mut high) = (None, 0, most);
             // The largest number between them that fits; most messages fit whole.
@@ -140,7 +142,7 @@ impl Draft<'_> {
     /// The text that names so many alerts, and how it is read.
     fn write(&mut self, named: usize, extent: Extent) -> (Text, String) {
         self.part.named = Some(named);
-        let words = Words::of(&self.part);
+        let words = Words::of(&self.part, self.voice);
         let lines = self.lines(&words, extent);
         let text = Text { title: inert(&words.subject), text: self.markup.write(&lines), link: None };
         (text, self.markup.visible(&lines))
@@ -148,27 +150,66 @@ impl Draft<'_> {
 
     fn lines(&self, words: &Words, extent: Extent) -> Vec<Vec<Piece>> {
         let mut lines = Vec::new();
-        // Without a text, some chats refuse the message.
         if !self.row.has_title || extent == Extent::Subject {
             lines.push(vec![Piece::Bold(words.subject.clone())]);
         }
         if extent != Extent::Subject {
-            for row in &words.rows {
-                let mut line = vec![Piece::Text("• ".to_owned()), Piece::Foreign(row.sentences.join(" "))];
-                if !row.time.is_empty() {
-                    line.push(Piece::Text(format!(" ({})", row.time)));
-                }
-                lines.push(line);
+            for Section { heading, rows } in &words.sections {
+                lines.extend([vec![], vec![Piece::Bold(heading.clone())]]);
+                lines.extend(rows.iter().map(line));
             }
-            for note in [&words.left_out, &words.follow].into_iter().flatten() {
-                lines.push(vec![Piece::Text(note.clone())]);
+            let rest: Vec<_> = words.left_out.iter().chain(&words.follow).chain(&words.still).collect();
+            lines.extend((!rest.is_empty()).then(Vec::new));
+            lines.extend(rest.into_iter().map(|rest| vec![Piece::Text(rest.clone())]));
+        }
+        if extent == Extent::All {
+            for action in &words.actions {
+                lines.push(Vec::new());
+                lines.extend(self.action(action));
+            }
+            if let Some(Link { text, url }) = words.link.as_ref().filter(|_| !self.row.has_title) {
+                lines.extend([vec![], vec![Piece::Link { text: text.clone(), url: url.clone() }]]);
             }
         }
         if let Some(keyword) = &self.config.keyword
             && !self.markup.visible(&lines).contains(keyword.as_str())
         {
-            lines.push(vec![Piece::Text(keyword.clone())]);
+            lines.extend([vec![], vec![Piece::Text(keyword.clone())]]);
         }
         lines
     }
+
+    fn action(&self, Action { heading, text, url }: &Action) -> Vec<Vec<Piece>> {
+        let text = Piece::Text(format!(": {text}"));
+        let heading = heading.clone();
+        match url {
+            Some(url) if self.markup.has_links() => {
+                vec![vec![Piece::Link { text: heading, url: url.clone() }, text]]
+            }
+            url => {
+                let url = url.iter().map(|url| vec![Piece::Text(url.clone())]);
+                [vec![Piece::Bold(heading), text]].into_iter().chain(url).collect()
+            }
+        }
+    }
+}
+
+/// An alert, marked by how bad it is.
+fn line(row: &Row) -> Vec<Piece> {
+    let mark = match (row.status, row.severity) {
+        (NoticeStatus::Resolved, _) => "🟢 ",
+        (NoticeStatus::Firing, Severity::Critical) => "🔴 ",
+        (NoticeStatus::Firing, Severity::Warning) => "🟠 ",
+        (NoticeStatus::Firing, Severity::Info) => "🔵 ",
+    };
+    let time = row.time.iter().map(|time| Piece::Text(format!(" ({time})")));
+    [Piece::Text(mark.to_owned()), Piece::Foreign(row.sentence.clone())].into_iter().chain(time).collect()
+}
+
+/// How loud the message is, by what is new in it.
+fn importance(notice: &Notice) -> Importance {
+    let news = notice.alerts.len() - notice.known.min(notice.alerts.len());
+    let news = notice.alerts.get(..news).filter(|news| !news.is_empty()).unwrap_or(&notice.alerts);
+    let firing = news.iter().filter(|alert| alert.status == NoticeStatus::Firing);
+    firing.map(|alert| alert.severity).max().map_or(Importance::Resolved, Importance::Firing)
 }

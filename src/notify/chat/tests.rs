@@ -581,8 +581,8 @@ fn links_and_bold_text() {
         vec![Piece::Link { text: "Renew (now)".into(), url: "https://m.example/runbook?a=1&b=\"#x".into() }],
     ];
     for (markup, written) in [
-        (Markup::Plain, "home: a<b\n\n• x & y\nRenew (now) https://m.example/runbook?a=1&b=\"#x"),
-        (Markup::PlainWithTags, "home: a＜b\n\n• x & y\nRenew (now) https://m.example/runbook?a=1&b=\"#x"),
+        (Markup::Plain, "home: a<b\n\n• x & y\nRenew (now): https://m.example/runbook?a=1&b=\"#x"),
+        (Markup::PlainWithTags, "home: a＜b\n\n• x & y\nRenew (now): https://m.example/runbook?a=1&b=\"#x"),
         (
             Markup::Html,
             "<b>home: a&lt;b</b>\n\n• x &amp; y\n\

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::{model::Severity, secret::Secret};
+use crate::{model::Severity, secret::Secret, wording::Language};
 
 /// `[email.NAME]`: one SMTP server and its recipients.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -59,6 +59,7 @@ pub struct ReceiverConfig {
     /// Only alerts of at least this severity.
     pub min_severity: Severity,
     pub send_resolved: bool,
+    pub language: Option<Language>,
     pub group_by: Option<Vec<String>>,
     pub group_wait: Option<Duration>,
     pub group_interval: Option<Duration>,
@@ -70,6 +71,7 @@ impl Default for ReceiverConfig {
         Self {
             min_severity: Severity::Info,
             send_resolved: true,
+            language: None,
             group_by: None,
             group_wait: None,
             group_interval: None,

@@ -12,7 +12,8 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     model::{Notice, NoticeStatus, Severity},
-    notify::words::{ROWS, Row, Words},
+    notify::words::{Action, Link, NAMED, Row, Section, Words},
+    wording::Voice,
 };
 
 /// What all mails of a receiver share.
@@ -20,6 +21,7 @@ use crate::{
 pub(super) struct Letterhead {
     pub(super) from: Mailbox,
     pub(super) to: Vec<Mailbox>,
+    pub(super) voice: Voice,
 }
 
 /// A mail, formatted: ASCII throughout, lines end with CRLF.
@@ -37,7 +39,7 @@ impl Letterhead {
     /// # Errors
     /// None for an accepted configuration; the text is for logs.
     pub(super) fn write(&self, notice: &Notice) -> Result<Letter, String> {
-        let words = Words::of(notice);
+        let words = Words::of(notice, &self.voice);
         let refused = |err: lettre::error::Error| format!("the mail cannot be written: {err}");
 
         let body = MultiPart::alternative()
@@ -47,9 +49,9 @@ impl Letterhead {
         let full = self.headers(notice, &words.subject).multipart(body).map_err(refused)?;
         let minimal = self
             .headers(notice, &words.plain_subject)
-            .singlepart(SinglePart::plain(minimal(&words)))
+            .singlepart(SinglePart::plain(minimal(&words, &self.voice)))
             .map_err(refused)?;
-        let named = notice.names(Some(ROWS));
+        let named = notice.names(NAMED);
         Ok(Letter { full: Some(full.formatted()), minimal: minimal.formatted(), named })
     }
 
@@ -97,95 +99,96 @@ fn digest(texts: &[&str]) -> String {
 }
 
 fn text(words: &Words) -> String {
-    let mut text = format!("{}\n{}\n", words.headline, words.reason);
-    for (status, heading) in [(NoticeStatus::Firing, "FIRING"), (NoticeStatus::Resolved, "RESOLVED")] {
-        let mut rows = words.rows.iter().filter(|row| row.status == status).peekable();
-        if rows.peek().is_some() {
-            text += &format!("\n{heading}\n");
-        }
+    let mut text = format!("{}\n", words.subject);
+    for Section { heading, rows } in &words.sections {
+        text += &format!("\n{heading}\n");
         for row in rows {
-            text += &format!("\n* {}\n", title(row));
-            for sentence in &row.sentences {
-                text += &format!("    {sentence}\n");
+            text += &format!("\n* {}\n", row.sentence);
+            let details = details(row);
+            if !details.is_empty() {
+                text += &format!("  {details}\n");
             }
-            for (name, value) in &row.facts {
-                text += &format!("    {name}: {value}\n");
-            }
-            text += &format!("    {}\n", row.time);
         }
     }
-    for rest in words.left_out.iter().chain(&words.follow) {
+    for rest in words.left_out.iter().chain(&words.follow).chain(&words.still) {
         text += &format!("\n{rest}\n");
     }
-    // A line with two hyphens and a space starts a signature (RFC 3676).
-    text + &format!("\nTimes are UTC.\n\n-- \n{}\n", words.footer)
-}
-
-fn title(row: &Row) -> String {
-    let mut title = format!("{}, {}", row.subject, row.severity.label());
-    if !row.step.is_empty() {
-        title += &format!(", step {}", row.step);
+    for Action { heading, text: action, url } in &words.actions {
+        text += &format!("\n{heading}: {action}\n");
+        text += &url.as_ref().map_or_else(String::new, |url| format!("{url}\n"));
     }
-    title
+    if let Some(Link { text: what, url }) = &words.link {
+        text += &format!("\n{what}: {url}\n");
+    }
+    // A line with two hyphens and a space starts a signature (RFC 3676).
+    text + &format!("\n-- \n{}\n", words.footer)
 }
 
-fn html(words: &Words) -> String {
-    const CELL: &str = "padding:6px 10px;border:1px solid #d0d0d0;text-align:left;vertical-align:top";
+/// `critical · since 26 November 2026, 19:15`
+fn details(row: &Row) -> String {
+    row.mark.iter().chain(&row.time).map(String::as_str).collect::<Vec<_>>().join(" · ")
+}
 
-    let head: String = ["Severity", "Subject", "Step", "What", "Time"]
-        .iter()
-        .map(|title| format!("<th style=\"{CELL};background:#f4f4f4\">{title}</th>"))
-        .collect();
-    let rows: String = words.rows.iter().map(|row| html_row(row, CELL)).collect();
-    let rest = words.left_out.iter().chain(&words.follow);
+/// One column without a table, so that it fits a phone.
+fn html(words: &Words) -> String {
+    let sections: String = words.sections.iter().map(html_section).collect();
+    let rest = words.left_out.iter().chain(&words.follow).chain(&words.still);
     let rest: String = rest.map(|rest| format!("<p>{}</p>\n", escaped(rest))).collect();
+    let actions: String = words.actions.iter().map(html_action).collect();
+    let link = words.link.iter().map(|Link { text, url }| {
+        format!("<p><a href=\"{}\" style=\"color:#0b57d0\">{}</a></p>\n", escaped(url), escaped(text))
+    });
+    let link: String = link.collect();
     format!(
         "<!DOCTYPE html>\n\
-         <html lang=\"en\">\n\
-         <head><meta charset=\"utf-8\"><title>{subject}</title></head>\n\
-         <body style=\"font-family:sans-serif;font-size:14px;color:#222222\">\n\
-         <p style=\"font-size:16px\"><b>{headline}</b></p>\n\
-         <p>{reason}</p>\n\
-         <table style=\"border-collapse:collapse\">\n\
-         <tr>{head}</tr>\n\
-         {rows}</table>\n\
-         {rest}\
-         <p style=\"color:#666666\">Times are UTC. {footer}</p>\n\
+         <html lang=\"{lang}\" dir=\"{dir}\">\n\
+         <head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
+         <title>{subject}</title></head>\n\
+         <body style=\"margin:0 auto;padding:12px;max-width:600px;font-family:sans-serif;font-size:15px;\
+         line-height:1.4;color:#222222;background:#ffffff;overflow-wrap:anywhere\">\n\
+         <h1 style=\"font-size:18px;margin:0 0 12px\">{subject}</h1>\n\
+         {sections}{rest}{actions}{link}\
+         <p style=\"color:#666666;font-size:13px;border-top:1px solid #d0d0d0;padding-top:8px\">{footer}</p>\n\
          </body>\n\
          </html>\n",
+        lang = words.language.label(),
+        dir = if words.language.is_rtl() { "rtl" } else { "ltr" },
         subject = escaped(&words.subject),
-        headline = escaped(&words.headline),
-        reason = escaped(&words.reason),
         footer = escaped(&words.footer),
     )
 }
 
-fn html_row(row: &Row, cell: &str) -> String {
-    let (status, colour) = match (row.status, row.severity) {
-        (NoticeStatus::Resolved, _) => ("resolved", "#1a7f37"),
-        (NoticeStatus::Firing, Severity::Critical) => ("critical", "#b3261e"),
-        (NoticeStatus::Firing, Severity::Warning) => ("warning", "#9a6700"),
-        (NoticeStatus::Firing, Severity::Info) => ("info", "#0b57d0"),
+fn html_section(Section { heading, rows }: &Section) -> String {
+    let rows: String = rows.iter().map(html_row).collect();
+    format!("<h2 style=\"font-size:15px;margin:16px 0 6px\">{}</h2>\n{rows}", escaped(heading))
+}
+
+fn html_row(row: &Row) -> String {
+    let colour = match (row.status, row.severity) {
+        (NoticeStatus::Resolved, _) => "#1a7f37",
+        (NoticeStatus::Firing, Severity::Critical) => "#b3261e",
+        (NoticeStatus::Firing, Severity::Warning) => "#9a6700",
+        (NoticeStatus::Firing, Severity::Info) => "#0b57d0",
     };
-    // `dir="auto"` keeps right-to-left text from reversing what is next to it.
-    let sentences = row.sentences.iter().map(|text| format!("<div dir=\"auto\">{}</div>", escaped(text)));
-    let facts = row
-        .facts
-        .iter()
-        .map(|(name, value)| format!("<div>{}: <bdi>{}</bdi></div>", escaped(name), escaped(value)));
-    let what: String = sentences.chain(facts).collect();
+    let details = details(row);
+    let details = match details.as_str() {
+        "" => String::new(),
+        details => format!("<div style=\"color:#666666;font-size:13px\">{}</div>", escaped(details)),
+    };
     format!(
-        "<tr>\
-         <td style=\"{cell};color:{colour}\"><b>{status}</b></td>\
-         <td style=\"{cell}\"><bdi>{subject}</bdi></td>\
-         <td style=\"{cell}\">{step}</td>\
-         <td style=\"{cell}\">{what}</td>\
-         <td style=\"{cell}\">{time}</td>\
-         </tr>\n",
-        subject = escaped(&row.subject),
-        step = escaped(&row.step),
-        time = escaped(&row.time),
+        "<div style=\"border-inline-start:4px solid {colour};padding:2px 10px;margin:0 0 10px\">\
+         <div>{}</div>{details}</div>\n",
+        escaped(&row.sentence)
     )
+}
+
+fn html_action(Action { heading, text, url }: &Action) -> String {
+    let heading = escaped(heading);
+    let heading = match url {
+        Some(url) => format!("<a href=\"{}\" style=\"color:#0b57d0\">{heading}</a>", escaped(url)),
+        None => heading,
+    };
+    format!("<p><b>{heading}:</b> {}</p>\n", escaped(text))
 }
 
 fn escaped(text: &str) -> String {
@@ -203,11 +206,7 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
-fn minimal(words: &Words) -> String {
+fn minimal(words: &Words, voice: &Voice) -> String {
     let follow: String = words.follow.iter().map(|follow| format!(" {follow}")).collect();
-    format!(
-        "{}{follow}\n\nThe mail server refused this message with its details, so they are left out.\n\
-         proxymeter's own page and /api/v1/alerts show the alerts that are firing.\n",
-        words.headline
-    )
+    format!("{}{follow}\n\n{}\n", words.plain_subject, voice.text("details-refused"))
 }

@@ -68,12 +68,13 @@ impl<'a> Body<'a> {
 
 impl<'a> Alert<'a> {
     fn of(alert: &'a NoticeAlert, external_url: &'a str) -> Self {
+        let (began, until) = alert.times();
         Alert {
             status: alert.status,
             labels: &alert.labels,
             annotations: &alert.annotations,
-            starts_at: Some(alert.starts_at),
-            ends_at: alert.ends_at.filter(|_| alert.status == NoticeStatus::Resolved),
+            starts_at: Some(began),
+            ends_at: until.filter(|_| alert.status == NoticeStatus::Resolved),
             generator_url: external_url,
             fingerprint: format!("{:016x}", fingerprint(&alert.labels)),
         }

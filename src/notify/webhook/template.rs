@@ -100,6 +100,8 @@ fn example() -> Notice {
         ]),
         starts_at: Timestamp::from_secs(1_759_305_600),
         ends_at,
+        began: None,
+        until: None,
     };
     Notice {
         id: "msg_example".into(),
@@ -111,6 +113,7 @@ fn example() -> Notice {
             Arc::new(alert(NoticeStatus::Firing, "alice", None)),
             Arc::new(alert(NoticeStatus::Resolved, "bob", Some(Timestamp::from_secs(1_759_309_200)))),
         ],
+        known: 0,
         left_out: 0,
         follow: 0,
         others_fire: false,

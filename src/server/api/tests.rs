@@ -125,7 +125,7 @@ fn alerts() -> Vec<ActiveAlert> {
         state: AlertState::Pending,
         active_since: ago(65).wall,
         summary: "Node is down.",
-        reading: Reading::NotConnected { status: "error".into(), message: None },
+        reading: Reading::Down { cause: "error".into(), detail: None, until: None },
     };
     let user = ActiveAlert {
         alertname: "ProxymeterUserQuota",
@@ -137,7 +137,7 @@ fn alerts() -> Vec<ActiveAlert> {
         state: AlertState::Firing,
         active_since: ago(7200).wall,
         summary: "User has used up most or all of the data limit.",
-        reading: Reading::Used { used: 48 << 30, limit: 50 << 30 },
+        reading: Reading::Used { used: 48 << 30, limit: 50 << 30, resets: None },
         ..node.clone()
     };
     let suppressed = ActiveAlert {

@@ -286,13 +286,15 @@ fn details(reading: &Reading, now: Timestamp) -> String {
     match reading {
         Reading::Ends(end) if *end <= now => format!("ended {} ago", duration(now.since(*end))),
         Reading::Ends(end) => format!("ends in {}", duration(end.since(now))),
-        Reading::Used { used, limit } => {
+        Reading::Used { used, limit, resets: _ } => {
             let share = percent(u128::from(*used) * 100 / u128::from((*limit).max(1)));
             format!("{share}, {} of {}", bytes(*used), bytes(*limit))
         }
         Reading::Share(share) => format!("{:.0}%", share * 100.0),
         Reading::Word(word) => name(word),
-        Reading::NotConnected { status, .. } => name(status),
+        Reading::Down { cause, .. } => name(cause),
+        Reading::Count(number) => count(*number),
+        Reading::Nothing => String::new(),
         Reading::Unreadable { rows, cause } => format!("{}: {}", words::rows(*rows), name(cause)),
         Reading::Lasting(secs) => format!("for {}", duration(Duration::from_secs(*secs))),
         Reading::Window { share, resets: None } => format!("{:.0}%", share * 100.0),

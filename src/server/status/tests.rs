@@ -81,7 +81,7 @@ fn firing(
         state: AlertState::Firing,
         active_since: since,
         summary: "User has used up most or all of the data limit.",
-        reading: Reading::Used { used: 95, limit: 100 },
+        reading: Reading::Used { used: 95, limit: 100, resets: None },
     }
 }
 
@@ -199,7 +199,7 @@ fn node_down() -> ActiveAlert {
     ActiveAlert {
         alertname: "ProxymeterNodeDown",
         summary: "Node is down.",
-        reading: Reading::NotConnected { status: "error".into(), message: None },
+        reading: Reading::Down { cause: "error".into(), detail: None, until: None },
         ..firing(Severity::Critical, "node", "FI-1", "", NOW)
     }
 }

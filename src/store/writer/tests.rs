@@ -22,6 +22,7 @@ fn notice(id: &str) -> Notice {
         group_labels: BTreeMap::new(),
         reason: "first".into(),
         alerts: Vec::new(),
+        known: 0,
         left_out: 0,
         follow: 0,
         others_fire: false,

@@ -1,5 +1,6 @@
 //! The dispatcher and a worker for each receiver, run by the test, on a real store.
 
+use proxymeter::wording::Voice;
 use std::{collections::HashMap, path::Path, pin::Pin, sync::Arc, time::Duration};
 
 use proxymeter::{
@@ -140,6 +141,7 @@ fn route(receiver: &str) -> Route {
         group_wait: Duration::ZERO,
         group_interval: Duration::ZERO,
         repeat_interval: None,
+        voice: Voice::default(),
         standing: false,
     }
 }

@@ -24,6 +24,7 @@ pub(crate) fn defaults() -> ReceiverConfig {
     ReceiverConfig {
         min_severity: Severity::Info,
         send_resolved: true,
+        language: None,
         group_by: None,
         group_wait: None,
         group_interval: None,

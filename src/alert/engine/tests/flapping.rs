@@ -1,5 +1,6 @@
 //! Subjects that are up and down in turn, and what becomes of their alerts.
 
+use crate::wording::Voice;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{Bench, route};
@@ -197,16 +198,16 @@ fn a_message_is_part_of_the_text_and_no_news() {
     let [notice] = world.bench.notices.as_slice() else { panic!("{:?}", world.bench.notices) };
     let description = &notice.alerts[0].annotations["description"];
     assert!(
-        description.starts_with("Node n1 of home is down: not connected (error: failed after "),
+        description.starts_with("Node n1 (home) is down: the panel reports an error (failed after "),
         "{description}"
     );
     // At a good read the cause is still that of the last failure, and pages do not show what the panel says.
     world.round("-", 1);
     let alerts = world.bench.engine.state.alerts();
-    let told: Vec<_> = alerts.filter_map(|alert| alert.told(None, at(0).wall)).collect();
-    assert!(told[0].annotations["description"].contains("(error: failed after "), "{told:?}");
+    let told: Vec<_> = alerts.filter_map(|alert| alert.told(None, &Voice::default(), at(0).wall)).collect();
+    assert!(told[0].annotations["description"].contains("(failed after "), "{told:?}");
     let shown = world.bench.engine.active().list[0].reading.words(at(0).wall);
-    assert_eq!(shown, [("reason", "not connected (error)".to_owned())]);
+    assert_eq!(shown, [("reason", "error".to_owned())]);
 }
 
 #[test]
@@ -258,7 +259,8 @@ fn an_accounting_alert_is_about_the_target_or_about_a_node() {
         (key, text.to_owned())
     };
     let (state, _) = crate::alert::state::State::restore(&[row(""), row("n1")], &rules, at(0));
-    let told: Vec<_> = state.alerts().filter_map(|alert| alert.told(None, at(0).wall)).collect();
+    let told: Vec<_> =
+        state.alerts().filter_map(|alert| alert.told(None, &Voice::default(), at(0).wall)).collect();
     let texts: Vec<_> = told
         .iter()
         .map(|alert| (alert.labels["kind"].as_str(), alert.annotations["description"].as_str()))

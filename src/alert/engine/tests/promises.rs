@@ -1,3 +1,4 @@
+use crate::wording::Voice;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{Bench, route};
@@ -622,7 +623,13 @@ fn an_alert_is_pending_until_it_has_held_for_long_enough() {
     bench.poll_for(&mut panel, 2 * MINUTE, 3 * MINUTE + 1);
     let alerts = &bench.engine.active().list;
     assert_eq!((alerts.len(), alerts[0].state), (1, AlertState::Firing));
-    let alert = bench.engine.state.alerts().next().and_then(|alert| alert.told(None, BEGIN)).unwrap();
+    let alert = bench
+        .engine
+        .state
+        .alerts()
+        .next()
+        .and_then(|alert| alert.told(None, &Voice::default(), BEGIN))
+        .unwrap();
     assert_eq!(alert.labels["alertname"], "ProxymeterNodeDown");
     assert_eq!(alert.annotations["description"], "Node n1 of home is down: not connected (error).");
     // A blip does.

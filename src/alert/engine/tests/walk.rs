@@ -1,5 +1,6 @@
 //! Random walks: whatever happens in whatever order, what receivers believe comes to what is true.
 
+use crate::model::Named;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},
     sync::Arc,
@@ -165,7 +166,7 @@ impl World {
         let mut notices = Vec::new();
         for Route { receiver, .. } in &self.routes {
             let most = [None, Some(self.random.usize(1..4))][self.random.usize(0..2)];
-            let size = Size { names: None, most };
+            let size = Size { names: Named::All, most };
             let mut failed = false;
             while !failed && let Some(composed) = self.engine.next(receiver, Pick::Urgent, size, None, now) {
                 let (outcome, arrived) = outcome(&mut self.random, self.failing);

@@ -71,7 +71,7 @@ fn inbounds_that_are_used_up() {
 fn why_an_alert_of_an_inbound_ended() {
     let month = Some(30 * 86_400);
     let ends = Reading::Ends(BEGIN);
-    let used = Reading::Used { used: 90, limit: 100 };
+    let used = Reading::Used { used: 90, limit: 100, resets: None };
     let unread = Inbound { expiry: None, ..inbound(Some(true), None, None, None) };
     let cases = [
         (inbound(Some(true), month, None, None), ends.clone(), Some(End::Renewed)),
@@ -91,7 +91,7 @@ fn why_an_alert_of_an_inbound_ended() {
         let end = |panel: &Panel, subject| {
             let findings = findings(&rules(), &panel.report, at(0));
             let scope = findings.scopes.iter().find(|scope| &*scope.rule.name == rule).unwrap();
-            scope.end(subject, "home", &then, BEGIN).map(|(end, _)| end)
+            scope.end(subject, "home", &then, BEGIN).map(|ended| ended.end)
         };
         assert_eq!(end(&panel, "in"), expected, "{inbound:?} {then:?}");
         assert_eq!(end(&panel, "gone"), Some(End::Deleted));

@@ -49,7 +49,7 @@ fn end_of(
         !scope.crossings.iter().any(|crossing| *crossing.subject == *subject),
         "{subject} has a crossing"
     );
-    scope.end(subject, "llm", then, BEGIN).map(|(end, _)| end)
+    scope.end(subject, "llm", then, BEGIN).map(|ended| ended.end)
 }
 
 #[test]

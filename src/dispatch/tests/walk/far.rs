@@ -1,5 +1,6 @@
 //! A receiver at the far end: what was recorded for it, and its view of the alerts.
 
+use crate::model::Named;
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
@@ -33,7 +34,7 @@ pub(super) struct Far {
     send_resolved: bool,
     min_severity: Severity,
     /// The most alerts that its messages name.
-    pub(super) names: Option<usize>,
+    pub(super) names: Named,
     /// A digest of its configuration.
     pub(super) config: u16,
     /// How many of 100 attempts fail.
@@ -162,7 +163,7 @@ impl Far {
         name: &'static str,
         seed: u64,
         send_resolved: bool,
-        names: Option<usize>,
+        names: Named,
         addresses: &[&'static str],
     ) -> Self {
         Far {
@@ -426,7 +427,7 @@ impl Far {
             .copied()
             .collect();
         assert!(!waiting.is_empty(), "tried again although all addresses took it");
-        let named = notice.named.or(self.names).unwrap_or(usize::MAX).min(notice.alerts.len());
+        let named = notice.names(self.names);
         let answer = if named > self.most {
             self.counts.too_large += 1;
             Err((SendReason::ClientError, Retry::Smaller))

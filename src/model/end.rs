@@ -1,7 +1,5 @@
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Expiry, Reading};
-
 /// Why an alert ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -28,7 +26,7 @@ pub enum End {
 
 impl End {
     /// Whether a period ended with it, so that what is crossed after it is news.
-    pub(in crate::alert) fn of_period(self) -> bool {
+    pub fn of_period(self) -> bool {
         matches!(self, End::Renewed | End::ToppedUp | End::Reset)
     }
 
@@ -45,23 +43,5 @@ impl End {
             End::Replaced => "target replaced",
             End::Recovered => "recovered",
         }
-    }
-}
-
-/// Why an alert about a period ended, if the subject's expiry and limit are these now.
-pub(super) fn of_period(then: &Reading, expiry: Expiry, limit: Option<u64>) -> End {
-    match then {
-        Reading::Ends(end) if expiry == Expiry::At(*end) => End::Clock,
-        Reading::Ends(_) => End::Renewed,
-        Reading::Used { limit: known, .. } if limit != Some(*known) => End::ToppedUp,
-        Reading::Used { .. } => End::Reset,
-        Reading::Word(_)
-        | Reading::Window { .. }
-        | Reading::Spent { .. }
-        | Reading::Attempts { .. }
-        | Reading::Share(_)
-        | Reading::Lasting(_)
-        | Reading::NotConnected { .. }
-        | Reading::Unreadable { .. } => End::Recovered,
     }
 }

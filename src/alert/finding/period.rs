@@ -1,0 +1,31 @@
+//! What began and ends: plans, quotas, and their ends.
+
+use crate::model::{End, Expiry, Reading};
+
+/// Why an alert about a period ended, if the subject's expiry and limit are these now.
+pub(super) fn ended(then: &Reading, expiry: Expiry, limit: Option<u64>) -> End {
+    match then {
+        Reading::Ends(end) if expiry == Expiry::At(*end) => End::Clock,
+        Reading::Ends(_) => End::Renewed,
+        Reading::Used { limit: known, .. } if limit != Some(*known) => End::ToppedUp,
+        Reading::Used { .. } => End::Reset,
+        Reading::Word(_)
+        | Reading::Window { .. }
+        | Reading::Spent { .. }
+        | Reading::Attempts { .. }
+        | Reading::Share(_)
+        | Reading::Lasting(_)
+        | Reading::Down { .. }
+        | Reading::Count(_)
+        | Reading::Nothing
+        | Reading::Unreadable { .. } => End::Recovered,
+    }
+}
+
+/// When a plan ends, if it does.
+pub(super) fn ends(expiry: Expiry) -> Reading {
+    match expiry {
+        Expiry::At(end) => Reading::Ends(end),
+        Expiry::Never | Expiry::OnFirstUse(_) => Reading::Nothing,
+    }
+}

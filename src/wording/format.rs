@@ -1,0 +1,92 @@
+//! Quantities in words.
+
+use std::time::Duration;
+
+use jiff::Zoned;
+
+use super::{Voice, args};
+use crate::model::Timestamp;
+
+impl Voice {
+    /// A duration in its two largest units, e.g. `1 day 23 h` or `6 min 40 s`.
+    pub fn duration(&self, duration: Duration) -> String {
+        let secs = duration.as_secs();
+        let units = [
+            ("unit-days", secs / 86_400),
+            ("unit-hours", secs / 3600 % 24),
+            ("unit-minutes", secs / 60 % 60),
+            ("unit-seconds", secs % 60),
+        ];
+        let first = units.iter().position(|(_, count)| *count > 0).unwrap_or(units.len() - 1);
+        let shown = units.iter().enumerate().skip(first).take(2);
+        let shown = shown.filter(|(place, (_, count))| *place == first || *count > 0);
+        let told: Vec<_> =
+            shown.map(|(_, (unit, count))| self.say(unit, &args([("n", (*count).into())]))).collect();
+        told.join(" ")
+    }
+
+    /// `in 1 day 23 h`, or `3 days ago`.
+    pub fn relative(&self, at: Timestamp, now: Timestamp) -> String {
+        let (id, time) = if at > now { ("time-in", at.since(now)) } else { ("time-ago", now.since(at)) };
+        self.say(id, &args([("time", self.duration(time).into())]))
+    }
+
+    /// `24 January 2027, 14:05`
+    pub fn date(&self, at: Timestamp) -> String {
+        match self.zoned(at) {
+            Some(at) => self.say(
+                "date-and-time",
+                &args([("date", self.day_of(&at).into()), ("time", at.strftime("%H:%M").to_string().into())]),
+            ),
+            None => self.text("date-never"),
+        }
+    }
+
+    /// `24 January 2027`
+    pub fn day(&self, at: Timestamp) -> String {
+        self.zoned(at).map_or_else(|| self.text("date-never"), |at| self.day_of(&at))
+    }
+
+    /// From when until when: `19:15:22–19:22:02`, with the days if they differ.
+    pub fn span(&self, from: Timestamp, to: Timestamp) -> String {
+        let clock = |at: &Zoned| at.strftime("%H:%M:%S").to_string();
+        match (self.zoned(from), self.zoned(to)) {
+            (Some(from), Some(to)) if from.date() == to.date() => format!("{}–{}", clock(&from), clock(&to)),
+            _ => format!("{} – {}", self.date(from), self.date(to)),
+        }
+    }
+
+    /// The name of the zone that times are in, e.g. `Europe/Berlin`.
+    pub fn zone_name(&self) -> &str {
+        self.zone.iana_name().unwrap_or("UTC")
+    }
+
+    /// Names, the first three of them, and how many there are besides.
+    pub(super) fn names<'a>(&self, names: impl Iterator<Item = &'a str>, all: usize) -> String {
+        const MOST: usize = 3;
+        let first: Vec<_> = names.take(MOST).map(|name| self.name(name)).collect();
+        let list = first.join(&self.text("list-comma"));
+        match all.saturating_sub(first.len()) {
+            0 => list,
+            more => self.say("list-more", &args([("names", list.into()), ("more", more.into())])),
+        }
+    }
+
+    fn day_of(&self, at: &Zoned) -> String {
+        let month = self.text(&format!("month-{}", at.month()));
+        let (day, year) = (at.day().to_string(), at.year().to_string());
+        self.say("date", &args([("day", day.into()), ("month", month.into()), ("year", year.into())]))
+    }
+
+    fn zoned(&self, at: Timestamp) -> Option<Zoned> {
+        let at = jiff::Timestamp::from_millisecond(at.as_millis()).ok()?;
+        Some(at.to_zoned(self.zone.clone()))
+    }
+}
+
+/// `97 of 100 GiB`; the unit is written twice only if the units differ.
+pub(super) fn amounts(used: String, limit: &str) -> (String, String) {
+    let unit = limit.rsplit_once(' ').map(|(_, unit)| unit);
+    let same = unit.and_then(|unit| used.strip_suffix(unit)).map(|used| used.trim_end().to_owned());
+    (same.unwrap_or(used), limit.to_owned())
+}
