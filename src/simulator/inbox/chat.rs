@@ -205,3 +205,194 @@ fn refusal(service: Service, status: u16) -> Answer {
     };
     if status == 429 && service != Service::Ntfy { answer.with(RETRY_AFTER, "1") } else { answer }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{io, net::Ipv4Addr};
+
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+        sync::mpsc::unbounded_channel,
+    };
+
+    use super::*;
+    use crate::simulator::http::{Fault, Times};
+
+    /// Sends a message of each service.
+    fn request(service: Service) -> (&'static str, &'static str, &'static str) {
+        match service {
+            Service::Telegram => ("1:a", "/bot1:a/sendMessage", r#"{"chat_id":7,"text":"hello"}"#),
+            Service::Discord => ("1/a", "/api/webhooks/1/a?wait=true", r#"{"content":"hello"}"#),
+            Service::Slack => ("T/B/a", "/services/T/B/a", r#"{"text":"hello"}"#),
+            Service::Feishu => {
+                ("a", "/open-apis/bot/v2/hook/a", r#"{"msg_type":"text","content":{"text":"hello"}}"#)
+            }
+            Service::DingTalk => {
+                ("a", "/robot/send?access_token=a", r#"{"msgtype":"text","text":{"content":"hello"}}"#)
+            }
+            Service::WeCom => {
+                ("a", "/cgi-bin/webhook/send?key=a", r#"{"msgtype":"text","text":{"content":"hello"}}"#)
+            }
+            Service::Ntfy => ("", "/", r#"{"topic":"a","message":"hello"}"#),
+            Service::Gotify => ("a", "/message?token=a", r#"{"message":"hello"}"#),
+            Service::Bark => ("a", "/push", r#"{"device_key":"a","body":"hello"}"#),
+            Service::PagerDuty => (
+                "0123456789abcdef0123456789abcdef",
+                "/v2/enqueue",
+                r#"{"routing_key":"0123456789abcdef0123456789abcdef","event_action":"trigger","dedup_key":"k",
+                    "payload":{"summary":"hello","source":"a","severity":"error"}}"#,
+            ),
+        }
+    }
+
+    async fn post(address: std::net::SocketAddr, target: &str, body: &str) -> io::Result<String> {
+        let mut stream = TcpStream::connect(address).await?;
+        let length = body.len();
+        let head = format!(
+            "POST {target} HTTP/1.1\r\nhost: chat\r\nconnection: close\r\ncontent-type: application/json\r\n\
+             content-length: {length}\r\n\r\n"
+        );
+        stream.write_all((head + body).as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        Ok(answer)
+    }
+
+    /// Texts of a request that markup of a service can be in.
+    fn with_text(service: Service, text: &str) -> Vec<serde_json::Value> {
+        match service {
+            Service::Telegram => ["", "HTML", "MarkdownV2"]
+                .map(|mode| json!({ "chat_id": 7, "text": text, "parse_mode": mode }))
+                .into(),
+            Service::Discord => {
+                vec![json!({ "content": text, "embeds": [{ "title": text, "description": text }] })]
+            }
+            Service::Slack => vec![json!({ "text": text })],
+            Service::Feishu => {
+                let element = json!({ "tag": "markdown", "content": text });
+                vec![
+                    json!({ "msg_type": "text", "content": { "text": text } }),
+                    json!({ "msg_type": "interactive", "card": { "elements": [element] } }),
+                ]
+            }
+            Service::DingTalk => {
+                vec![json!({ "msgtype": "markdown", "markdown": { "title": "t", "text": text } })]
+            }
+            Service::WeCom => vec![json!({ "msgtype": "markdown", "markdown": { "content": text } })],
+            Service::Ntfy => vec![json!({ "topic": "a", "message": text, "markdown": true })],
+            Service::Gotify => {
+                let extras = json!({ "client::display": { "contentType": "text/markdown" } });
+                vec![json!({ "message": text, "extras": extras })]
+            }
+            Service::Bark => vec![json!({ "device_key": "a", "markdown": text })],
+            Service::PagerDuty => Vec::new(),
+        }
+    }
+
+    /// A random text of what means something to some service.
+    fn markup(random: &mut fastrand::Rng) -> String {
+        const PARTS: [&str; 40] = [
+            "*",
+            "**",
+            "_",
+            "__",
+            "~",
+            "~~",
+            "|",
+            "||",
+            "`",
+            "```",
+            "[",
+            "]",
+            "(",
+            ")",
+            "](",
+            "<",
+            ">",
+            "</",
+            "<b>",
+            "</b>",
+            "<a href=\"",
+            "\">",
+            "</a>",
+            "<@",
+            "<!",
+            "&",
+            "&lt;",
+            "&#60;",
+            "&#xd800;",
+            ";",
+            "\\",
+            "!",
+            "#",
+            "-# ",
+            "\n",
+            " ",
+            "http://a.b",
+            "<at ",
+            "<font",
+            "é😀",
+        ];
+        let length = random.usize(1..12);
+        (0..length).map(|_| PARTS[random.usize(..PARTS.len())]).collect()
+    }
+
+    #[test]
+    fn no_markup_stops_a_service() {
+        for service in Service::ALL {
+            let (token, target, _) = request(service);
+            let options = ChatOptions {
+                token: token.to_owned(),
+                chats: vec!["7".to_owned(), "a".to_owned()],
+                ..ChatOptions::default()
+            };
+            let mut tried = testing::Tried::new(service, options);
+            let mut random = fastrand::Rng::with_seed(1);
+            let mut taken = 0;
+            for _ in 0..3000 {
+                let text = markup(&mut random);
+                for body in with_text(service, &text) {
+                    tried.wait(60_000);
+                    taken += usize::from(tried.post(target, &body).message.is_some());
+                }
+            }
+            assert!(taken > 2000 || service == Service::PagerDuty, "{service:?}: {taken}");
+        }
+    }
+
+    #[tokio::test]
+    async fn every_service_passes_on_what_it_took() {
+        for service in Service::ALL {
+            let (token, target, body) = request(service);
+            let options = ChatOptions {
+                token: token.to_owned(),
+                chats: vec!["7".to_owned(), "a".to_owned()],
+                ..ChatOptions::default()
+            };
+            let server = ChatServer::new(service, options, || testing::NOW_MS);
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let (sender, mut arrivals) = unbounded_channel();
+            let client = async {
+                let answer = post(address, target, body).await.unwrap();
+                assert!(answer.starts_with("HTTP/1.1 20"), "{service:?}: {answer}");
+                let Ok(Arrival::Chat(message)) = arrivals.try_recv() else { panic!("{service:?}: {answer}") };
+                assert_eq!((message.service, message.text.as_str()), (service, "hello"));
+                assert_eq!(message.body, body);
+                assert_eq!(server.incidents().len(), usize::from(service == Service::PagerDuty));
+                server.behave(Manner::Broken);
+                let answer = post(address, target, body).await.unwrap();
+                assert!(arrivals.try_recv().is_err(), "{service:?}: {answer}");
+                server.behave(Manner::Fair);
+                server.wire.fail("/", Fault::Status(429), Times::Once);
+                let answer = post(address, target, body).await.unwrap();
+                assert!(answer.starts_with("HTTP/1.1 429"), "{service:?}: {answer}");
+                let statuses: Vec<_> =
+                    server.wire.requests().iter().map(|request| request.status.unwrap()).collect();
+                assert_eq!((statuses.len(), statuses[2]), (3, 429));
+            };
+            server.clone().serve(listener, sender, client).await;
+        }
+    }
+}

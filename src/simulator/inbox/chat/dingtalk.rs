@@ -42,11 +42,11 @@ impl DingTalk {
         }
         let query = Pairs::of(asked.query);
         permit(setup, asked, &query)?;
-        let sent = read::object(asked).ok_or_else(|| refused(40035, "the body is no JSON object"))?;
-        let message = message(&sent, asked)?;
         if asked.body.len() > MAX_BODY {
             return Err(refused(460_101, "message too long, exceed 20000 bytes"));
         }
+        let sent = read::object(asked).ok_or_else(|| refused(40035, "the body is no JSON object"))?;
+        let message = message(&sent, asked)?;
         verify(setup, &query, now_ms)?;
         let keyword = setup.options.keyword.as_deref().unwrap_or("");
         if !message.text.contains(keyword) && !message.title.contains(keyword) {
@@ -148,4 +148,119 @@ fn message(sent: &Value, asked: &Asked<'_>) -> Result<Message, Answer> {
 
 fn refused(code: i64, why: &str) -> Answer {
     Answer::json(200, &json!({ "errcode": code, "errmsg": why }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{
+            ChatOptions,
+            testing::{NOW_MS, Tried},
+        },
+        *,
+    };
+
+    const SECRET: &str = "SECsynthetic1";
+    const PATH: &str = "/robot/send?access_token=t";
+
+    fn tried() -> Tried {
+        Tried::new(Service::DingTalk, ChatOptions { token: "t".to_owned(), ..ChatOptions::default() })
+    }
+
+    fn text(content: &str) -> Value {
+        json!({ "msgtype": "text", "text": { "content": content } })
+    }
+
+    fn code(tried: &mut Tried, target: &str, body: &Value) -> i64 {
+        let got = tried.post(target, body);
+        assert_eq!(got.status, 200);
+        let code = got.json()["errcode"].as_i64().unwrap();
+        assert_eq!(got.message.is_some(), code == 0, "{}", got.text);
+        code
+    }
+
+    #[test]
+    fn signatures_are_those_of_the_vectors() {
+        assert_eq!(signature(SECRET, "1795600000002"), "VStzxT/oICXw+AIXbiO/4iUk1EtW69R+qCHn/OTILlc=");
+        assert_eq!(signature("demo", "1599360473000"), "eblRZvilBzXa6Ce18IeBM4pMy1rYNWKicaCg6VMwQe0=");
+    }
+
+    #[test]
+    fn a_signature_must_be_right_and_of_this_hour() {
+        let sign = "VStzxT%2FoICXw%2BAIXbiO%2F4iUk1EtW69R%2BqCHn%2FOTILlc%3D";
+        let unescaped = "VStzxT/oICXw+AIXbiO/4iUk1EtW69R+qCHn/OTILlc=";
+        let stamp_ms = 1_795_600_000_002;
+        for (now_ms, query, expected) in [
+            (stamp_ms, format!("&timestamp={stamp_ms}&sign={sign}"), 0),
+            (stamp_ms + WINDOW_MS, format!("&timestamp={stamp_ms}&sign={sign}"), 0),
+            (stamp_ms + WINDOW_MS + 1, format!("&timestamp={stamp_ms}&sign={sign}"), 310_000),
+            (stamp_ms - WINDOW_MS - 1, format!("&timestamp={stamp_ms}&sign={sign}"), 310_000),
+            (stamp_ms, format!("&timestamp={stamp_ms}&sign={unescaped}"), 310_000),
+            (stamp_ms, format!("&timestamp={}&sign={sign}", stamp_ms + 1), 310_000),
+            (stamp_ms, format!("&sign={sign}"), 310_000),
+            (stamp_ms, String::new(), 310_000),
+        ] {
+            let mut tried = tried();
+            tried.setup.options.secret = Some(SECRET.to_owned());
+            tried.now_ms = now_ms;
+            assert_eq!(code(&mut tried, &format!("{PATH}{query}"), &text("x")), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_has_its_code() {
+        let body_of = |bytes: usize| {
+            let empty = text("").to_string().len();
+            text(&"x".repeat(bytes - empty))
+        };
+        for (target, body, expected) in [
+            (PATH, text("x"), 0),
+            (PATH, body_of(20_000), 0),
+            (PATH, body_of(20_001), 460_101),
+            (PATH, text(""), 40035),
+            (PATH, json!({ "msgtype": "voice" }), 400_105),
+            (PATH, json!({ "msgtype": "markdown", "markdown": { "text": "x" } }), 40035),
+            ("/robot/send", text("x"), 40035),
+            ("/robot/send?access_token=other", text("x"), 300_005),
+        ] {
+            assert_eq!(code(&mut tried(), target, &body), expected, "{target} {body}");
+        }
+        let got = tried().ask("POST", PATH, &[], text("x").to_string().as_bytes());
+        assert_eq!(got.json()["errcode"], 43004);
+        let got = tried().ask("GET", PATH, &[], b"");
+        assert_eq!(got.json()["errcode"], 43002);
+        let mut tried = tried();
+        tried.setup.options.keyword = Some("alert".to_owned());
+        assert_eq!(code(&mut tried, PATH, &text("x")), 310_000);
+        assert_eq!(code(&mut tried, PATH, &text("an alert")), 0);
+    }
+
+    #[test]
+    fn the_twenty_first_of_a_minute_blocks_for_ten() {
+        let mut tried = tried();
+        assert!((0..20).all(|_| code(&mut tried, PATH, &text("x")) == 0));
+        assert_eq!(code(&mut tried, PATH, &text("x")), 130_101);
+        tried.wait(BLOCKED_MS - 1);
+        assert_eq!(code(&mut tried, PATH, &text("x")), 130_101);
+        tried.wait(1);
+        assert_eq!(code(&mut tried, PATH, &text("x")), 0);
+        assert_eq!(tried.now_ms, NOW_MS + BLOCKED_MS);
+    }
+
+    #[test]
+    fn only_at_calls_people() {
+        let mut body = text("@all @13800000000 [x](http://y.z/)");
+        let shown = tried().post(PATH, &body).taken();
+        assert!(shown.pings.is_empty());
+        assert!(shown.links.iter().all(|link| link.recognized));
+        body["at"] = json!({ "isAtAll": true, "atMobiles": ["1"], "atUserIds": ["u"] });
+        assert_eq!(tried().post(PATH, &body).taken().pings, ["@all", "1", "u"]);
+        let body = json!({
+            "msgtype": "actionCard",
+            "actionCard": { "title": "t", "text": "**a** \\[b](c)", "singleTitle": "Open", "singleURL": "http://y.z/" },
+        });
+        let shown = tried().post(PATH, &body).taken();
+        assert_eq!((shown.title.as_str(), shown.text.as_str()), ("t", "a [b](c)"));
+        assert_eq!(shown.links, [Link::marked("Open", "http://y.z/")]);
+    }
 }

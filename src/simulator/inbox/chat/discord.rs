@@ -1,6 +1,8 @@
 //! A webhook of Discord.
 
 mod form;
+#[cfg(test)]
+mod tests;
 
 use hyper::header::{HeaderName, RETRY_AFTER};
 use serde_json::{Value, json};

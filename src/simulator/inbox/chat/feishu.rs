@@ -225,3 +225,124 @@ fn without_calls(text: &str) -> (String, Vec<String>) {
 fn refused(status: u16, code: i64, why: &str) -> Answer {
     Answer::json(status, &json!({ "code": code, "data": {}, "msg": why }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{ChatOptions, testing::Tried},
+        *,
+    };
+
+    const SECRET: &str = "synthetic-Secret_1";
+    const SIGN: &str = "lkfR2aJVakLSrwQ4+L7rZ0XdmgCLjFVAdY1P/014Qvk=";
+    const STAMP: i64 = 1_795_600_000;
+    const PATH: &str = "/open-apis/bot/v2/hook/h";
+
+    fn tried() -> Tried {
+        Tried::new(Service::Feishu, ChatOptions { token: "h".to_owned(), ..ChatOptions::default() })
+    }
+
+    fn text(text: &str) -> Value {
+        json!({ "msg_type": "text", "content": { "text": text } })
+    }
+
+    fn code(tried: &mut Tried, target: &str, body: &Value) -> i64 {
+        let got = tried.post(target, body);
+        let code = got.json()["code"].as_i64().unwrap();
+        assert_eq!(got.message.is_some(), code == 0, "{}", got.text);
+        code
+    }
+
+    #[test]
+    fn signatures_are_those_of_the_vectors() {
+        assert_eq!(signature(SECRET, "1795600000"), SIGN);
+        assert_eq!(signature("demo", "1599360473"), "l1N0gAcBjdwBvGm1xMjOF0XSyaLRpR7tuO5dHfhAYc8=");
+    }
+
+    #[test]
+    fn a_signature_must_be_right_and_of_this_hour() {
+        for (now, stamp, sign, expected) in [
+            (STAMP, json!("1795600000"), SIGN, 0),
+            (STAMP + 3600, json!("1795600000"), SIGN, 0),
+            (STAMP + 3601, json!("1795600000"), SIGN, 19021),
+            (STAMP - 3601, json!("1795600000"), SIGN, 19021),
+            (STAMP, json!(1_795_600_000), SIGN, 19021),
+            (STAMP, json!("1795600001"), SIGN, 19021),
+            (STAMP, json!("1795600000"), "", 19021),
+        ] {
+            let mut tried = tried();
+            tried.setup.options.secret = Some(SECRET.to_owned());
+            tried.now_ms = now * 1000;
+            let mut body = text("x");
+            body["timestamp"] = stamp.clone();
+            body["sign"] = json!(sign);
+            assert_eq!(code(&mut tried, PATH, &body), expected, "{now} {stamp} {sign}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_has_its_code() {
+        let body_of = |bytes: usize| text(&"x".repeat(bytes - text("").to_string().len()));
+        for (target, body, expected) in [
+            (PATH, text("x"), 0),
+            (PATH, body_of(20_000), 0),
+            (PATH, body_of(20_001), 19036),
+            (PATH, text(""), 19002),
+            (PATH, json!({ "content": {} }), 19002),
+            (PATH, json!([]), 9499),
+            ("/open-apis/bot/v2/hook/other", text("x"), 19001),
+        ] {
+            assert_eq!(code(&mut tried(), target, &body), expected, "{target}");
+        }
+        let mut tried = tried();
+        tried.setup.options.keyword = Some("alert".to_owned());
+        assert_eq!(code(&mut tried, PATH, &text("x")), 19024);
+        assert_eq!(code(&mut tried, PATH, &text("an alert")), 0);
+        let card =
+            json!({ "header": { "title": { "tag": "plain_text", "content": "alert" } }, "elements": [] });
+        assert_eq!(code(&mut tried, PATH, &json!({ "msg_type": "interactive", "card": card })), 0);
+        for (manner, expected) in [(Manner::Gone, 19007), (Manner::TooMany(1), 11232)] {
+            tried.setup.manner = manner;
+            assert_eq!(code(&mut tried, PATH, &text("an alert")), expected);
+        }
+    }
+
+    #[test]
+    fn five_a_second_and_a_hundred_a_minute() {
+        let mut tried = tried();
+        for _ in 0..20 {
+            assert!((0..5).all(|_| code(&mut tried, PATH, &text("x")) == 0));
+            let got = tried.post(PATH, &text("x")).json();
+            assert!(got["StatusCode"] == 0 && got["code"] == 9499 || got["code"] == 11232, "{got}");
+            tried.wait(1000);
+        }
+        assert_eq!(code(&mut tried, PATH, &text("x")), 11232);
+        tried.wait(40_000);
+        assert_eq!(code(&mut tried, PATH, &text("x")), 0);
+    }
+
+    #[test]
+    fn what_the_reader_sees() {
+        let shown = tried()
+            .post(PATH, &text("a <at user_id=\"all\">All</at> ＜at user_id=\"all\"> http://x.y/"))
+            .taken();
+        assert_eq!(shown.text, "a @All ＜at user_id=\"all\"> http://x.y/");
+        assert_eq!((shown.pings, shown.links.len()), (vec!["all".to_owned()], 1));
+        let card = json!({
+            "header": { "title": { "tag": "plain_text", "content": "t <b>" } },
+            "elements": [
+                { "tag": "div", "text": { "tag": "lark_md", "content": "**a** &#60;at id=all&#62; [b](http://c.d/)" } },
+                { "tag": "div", "text": { "tag": "plain_text", "content": "**e** [f](g)" } },
+                { "tag": "markdown", "content": "<at id=all></at>" },
+                { "tag": "action", "actions": [
+                    { "tag": "button", "text": { "tag": "plain_text", "content": "Open" }, "url": "http://h.i/" },
+                ] },
+            ],
+        });
+        let shown = tried().post(PATH, &json!({ "msg_type": "interactive", "card": card })).taken();
+        assert_eq!(shown.title, "t <b>");
+        assert_eq!(shown.text, "a <at id=all> b\n**e** [f](g)\n@all\nOpen");
+        assert_eq!(shown.pings, ["all"]);
+        assert_eq!(shown.links, [Link::marked("b", "http://c.d/"), Link::marked("Open", "http://h.i/")]);
+    }
+}

@@ -45,7 +45,8 @@ impl Gotify {
     pub(super) fn answer(&mut self, setup: &Setup, asked: &Asked<'_>, now_ms: i64) -> Taken {
         match (asked.method.as_str(), asked.path) {
             ("GET", "/health") => {
-                return Err(Answer::json(200, &json!({ "health": "green", "database": "green" })));
+                let health = r#"{"health":"green","database":"green"}"#;
+                return Err(Answer::bytes(200, "application/json; charset=utf-8", health));
             }
             ("GET", "/version") => {
                 let version = json!({ "version": "3.0.0", "commit": "unknown", "buildDate": "unknown" });
@@ -196,4 +197,39 @@ fn refused(status: u16, why: &str) -> Answer {
         _ => "Internal Server Error",
     };
     Answer::json(status, &json!({ "error": error, "errorCode": status, "errorDescription": why }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{ChatOptions, testing::Tried},
+        *,
+    };
+
+    #[test]
+    fn the_reader_sees_markdown_only_where_it_is_asked_for() {
+        let options = ChatOptions { token: "gtfya.x".to_owned(), ..ChatOptions::default() };
+        let mut tried = Tried::new(Service::Gotify, options);
+        let text = "**a** [b](http://c.d/)";
+        let plain = tried.post("/message?token=gtfya.x", &json!({ "message": text })).taken();
+        assert_eq!((plain.text.as_str(), plain.styles.len()), (text, 0));
+        assert!(plain.links.iter().all(|link| link.recognized), "{plain:?}");
+        let extras = json!({
+            "client::display": { "contentType": "text/markdown" },
+            "client::notification": { "click": { "url": "http://e.f/" } },
+        });
+        let body = json!({ "title": "t", "message": text, "extras": extras });
+        let shown = tried.post("/message?token=gtfya.x", &body).taken();
+        assert_eq!((shown.text.as_str(), shown.styles.len()), ("a b", 1));
+        assert_eq!(shown.links, [Link::marked("b", "http://c.d/"), Link::marked("t", "http://e.f/")]);
+    }
+
+    #[test]
+    fn a_proxy_in_front_may_say_when_to_come_again() {
+        let options = ChatOptions { token: "gtfya.x".to_owned(), ..ChatOptions::default() };
+        let mut tried = Tried::new(Service::Gotify, options);
+        tried.setup.manner = Manner::TooMany(7);
+        let got = tried.post("/message?token=gtfya.x", &json!({ "message": "x" }));
+        assert_eq!((got.status, got.header("retry-after")), (429, "7"));
+    }
 }

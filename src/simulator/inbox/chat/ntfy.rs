@@ -294,3 +294,66 @@ fn refused(status: u16, detail: u32, error: &str, link: &str) -> Answer {
     }
     Answer::json(status, &body)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{ChatOptions, testing::Tried},
+        *,
+    };
+
+    fn tried() -> Tried {
+        Tried::new(Service::Ntfy, ChatOptions::default())
+    }
+
+    fn say(message: &str) -> Value {
+        json!({ "topic": "t", "message": message })
+    }
+
+    #[test]
+    fn a_burst_of_sixty_and_one_more_every_five_seconds() {
+        let mut tried = tried();
+        // What is no message does not count.
+        assert_eq!(tried.post("/", &json!({ "topic": "a.b" })).status, 400);
+        assert!((0..60).all(|_| tried.post("/", &say("x")).status == 200));
+        for (ms, status) in [(0, 429), (4999, 429), (1, 200), (0, 429), (10_000, 200), (0, 200), (0, 429)] {
+            tried.wait(ms);
+            let got = tried.post("/", &say("x"));
+            assert_eq!((got.status, got.header("retry-after")), (status, ""));
+            assert!(status == 200 || got.json()["code"] == 42901);
+        }
+    }
+
+    #[test]
+    fn the_limit_is_of_bytes_before_trimming() {
+        for (message, status) in
+            [("ع".repeat(2047) + "x", 200), ("ع".repeat(2048), 400), ("x".repeat(4095) + "\n", 400)]
+        {
+            assert_eq!(tried().post("/", &say(&message)).status, status);
+        }
+        let mut generous = tried();
+        generous.setup.options.attachments = true;
+        let shown = generous.post("/", &say(&"x".repeat(4096))).taken();
+        assert_eq!(shown.text, "You received a file: attachment.txt");
+    }
+
+    #[test]
+    fn what_the_reader_sees() {
+        let body = json!({
+            "topic": "t",
+            "title": "a *b*",
+            "message": " **c** evil.com ",
+            "click": "http://d.e/",
+            "actions": [{ "action": "view", "label": "Open", "url": "http://f.g/" }],
+        });
+        let shown = tried().post("/", &body).taken();
+        assert_eq!(
+            (shown.to.as_str(), shown.title.as_str(), shown.text.as_str()),
+            ("t", "a *b*", "**c** evil.com")
+        );
+        let links: Vec<_> = shown.links.iter().map(|link| (link.url.as_str(), link.recognized)).collect();
+        assert_eq!(links, [("http://evil.com", true), ("http://d.e/", false), ("http://f.g/", false)]);
+        let shown = tried().post("/", &json!({ "topic": "t", "message": "**c**", "markdown": true })).taken();
+        assert_eq!((shown.text.as_str(), shown.styles[0].kind), ("c", "bold"));
+    }
+}

@@ -186,3 +186,98 @@ fn too_many() -> Answer {
     });
     Answer::json(429, &body)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{ChatOptions, Fake, testing::Tried},
+        *,
+    };
+
+    const KEY: &str = "0123456789abcdef0123456789abcdef";
+    const PATH: &str = "/v2/enqueue";
+
+    fn tried() -> Tried {
+        Tried::new(Service::PagerDuty, ChatOptions { token: KEY.to_owned(), ..ChatOptions::default() })
+    }
+
+    fn event(action: &str, key: &str) -> Value {
+        json!({
+            "routing_key": KEY,
+            "event_action": action,
+            "dedup_key": key,
+            "payload": { "summary": "s", "source": "home", "severity": "critical" },
+        })
+    }
+
+    fn open(tried: &Tried) -> Vec<(String, usize)> {
+        let Fake::PagerDuty(fake) = &tried.fake else { unreachable!() };
+        fake.open().into_iter().map(|incident| (incident.key, incident.triggered)).collect()
+    }
+
+    #[test]
+    fn lengths_are_checked_at_their_limits() {
+        let with = |pointer: &str, value: Value| {
+            let mut event = event("trigger", "k");
+            *event.pointer_mut(pointer).unwrap() = value;
+            event
+        };
+        for (event, status) in [
+            (event("trigger", "k"), 202),
+            (with("/routing_key", json!(&KEY[1..])), 400),
+            (with("/routing_key", json!(KEY.replace('a', "b"))), 400),
+            (with("/routing_key", Value::Null), 400),
+            (with("/dedup_key", json!("k".repeat(255))), 202),
+            (with("/dedup_key", json!("k".repeat(256))), 400),
+            (with("/dedup_key", json!("")), 202),
+            (with("/payload/summary", json!("ع".repeat(1024))), 202),
+            (with("/payload/summary", json!("ع".repeat(1025))), 400),
+            (with("/payload/summary", json!("")), 400),
+            (with("/payload/severity", json!("high")), 400),
+            (with("/payload/source", Value::Null), 400),
+            (with("/event_action", json!("open")), 400),
+            (self::event("resolve", ""), 400),
+        ] {
+            let got = tried().post(PATH, &event);
+            assert_eq!(got.status, status, "{event}: {}", got.text);
+            if status == 400 {
+                assert_eq!(got.json()["status"], "invalid event");
+                assert!(got.json()["errors"][0].is_string());
+            }
+        }
+        let got = tried().post(PATH, &with("/routing_key", json!("short")));
+        let expected = "Length of 'routing_key' is incorrect (should be 32 characters)";
+        assert_eq!(got.json()["errors"], json!([expected]));
+    }
+
+    #[test]
+    fn incidents_open_and_close() {
+        let mut tried = tried();
+        for (action, key, expected) in [
+            ("resolve", "a", &[][..]),
+            ("trigger", "a", &[("a", 1)]),
+            ("trigger", "a", &[("a", 2)]),
+            ("acknowledge", "a", &[("a", 2)]),
+            ("trigger", "b", &[("a", 2), ("b", 1)]),
+            ("resolve", "a", &[("b", 1)]),
+            ("trigger", "a", &[("a", 1), ("b", 1)]),
+        ] {
+            let got = tried.post(PATH, &event(action, key));
+            assert_eq!((got.status, got.json()["dedup_key"].clone()), (202, json!(key)));
+            let expected: Vec<_> = expected.iter().map(|(key, times)| ((*key).to_owned(), *times)).collect();
+            assert_eq!(open(&tried), expected, "{action} {key}");
+        }
+    }
+
+    #[test]
+    fn a_key_has_120_events_a_minute() {
+        let mut tried = tried();
+        assert!((0..120).all(|_| tried.post(PATH, &event("trigger", "a")).status == 202));
+        let got = tried.post(PATH, &event("resolve", "a"));
+        assert_eq!((got.status, got.header("retry-after")), (429, ""));
+        assert_eq!(open(&tried).len(), 1);
+        tried.wait(60_000);
+        assert_eq!(tried.post(PATH, &event("resolve", "a")).status, 202);
+        assert_eq!(open(&tried), []);
+    }
+}

@@ -193,3 +193,119 @@ fn word(status: u16, word: &'static str) -> Answer {
 fn too_many(seconds: i64) -> Answer {
     word(429, "rate_limited").with(RETRY_AFTER, &seconds.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{
+        super::{super::message::Service, ChatOptions, testing::Tried},
+        *,
+    };
+
+    const PATH: &str = "/services/T0/B0/x";
+
+    fn tried() -> Tried {
+        Tried::new(Service::Slack, ChatOptions { token: "T0/B0/x".to_owned(), ..ChatOptions::default() })
+    }
+
+    fn section(text: &str) -> Value {
+        json!({ "type": "section", "text": { "type": "mrkdwn", "text": text } })
+    }
+
+    fn blocks(blocks: &[Value]) -> Value {
+        json!({ "text": "t", "blocks": blocks })
+    }
+
+    #[test]
+    fn words_answer() {
+        let header = |text: &str| json!({ "type": "header", "text": { "type": "plain_text", "text": text } });
+        let button = |text: &str| {
+            let button = json!({ "type": "button", "text": { "type": "plain_text", "text": text }, "url": "http://x.y" });
+            json!({ "type": "actions", "elements": [button] })
+        };
+        let context = |count: usize| json!({ "type": "context", "elements": vec![json!({ "type": "mrkdwn", "text": "x" }); count] });
+        // Of 13,000 bytes in all.
+        let five = |last: usize| {
+            let rest = json!(vec![section(&"x".repeat(2500)); 5]).to_string().len();
+            let mut five = vec![section(&"x".repeat(2500)); 5];
+            five[4] = section(&"x".repeat(2500 + 13_000 - rest + last));
+            blocks(&five)
+        };
+        for (body, status, word) in [
+            (json!({ "text": "x" }), 200, "ok"),
+            (json!({ "text": "" }), 400, "no_text"),
+            (json!({}), 400, "no_text"),
+            (json!([]), 400, "invalid_payload"),
+            (blocks(&[section(&"ع".repeat(3000))]), 200, "ok"),
+            (blocks(&[section(&"ع".repeat(3001))]), 400, "invalid_blocks"),
+            (blocks(&[section("")]), 400, "invalid_blocks"),
+            (blocks(&vec![section("x"); 50]), 200, "ok"),
+            (blocks(&vec![section("x"); 51]), 400, "invalid_blocks"),
+            (blocks(&[header(&"x".repeat(150))]), 200, "ok"),
+            (blocks(&[header(&"x".repeat(151))]), 400, "invalid_blocks"),
+            (blocks(&[button(&"x".repeat(75))]), 200, "ok"),
+            (blocks(&[button(&"x".repeat(76))]), 400, "invalid_blocks"),
+            (blocks(&[context(10)]), 200, "ok"),
+            (blocks(&[context(11)]), 400, "invalid_blocks"),
+            (blocks(&[json!({ "type": "poem" })]), 400, "invalid_blocks"),
+            (five(0), 200, "ok"),
+            (five(1), 400, "msg_blocks_too_long"),
+        ] {
+            let got = tried().post(PATH, &body);
+            assert_eq!((got.status, got.text.as_str()), (status, word), "{body}");
+            assert_eq!(got.message.is_some(), status == 200);
+        }
+        for (path, status, word) in [
+            ("/services/T0/B0/y", 403, "invalid_token"),
+            ("/services/T1/B0/x", 404, "no_service"),
+            ("/", 404, "no_service"),
+        ] {
+            let got = tried().post(path, &json!({ "text": "x" }));
+            assert_eq!((got.status, got.text.as_str()), (status, word), "{path}");
+        }
+        for (manner, status, word) in [
+            (Manner::Gone, 410, "channel_is_archived"),
+            (Manner::Broken, 500, "rollup_error"),
+            (Manner::TooMany(9), 429, "rate_limited"),
+        ] {
+            let mut tried = tried();
+            tried.setup.manner = manner;
+            let got = tried.post(PATH, &json!({ "text": "x" }));
+            assert_eq!((got.status, got.text.as_str()), (status, word));
+        }
+    }
+
+    #[test]
+    fn one_a_second_after_a_burst() {
+        let mut tried = tried();
+        assert!((0..3).all(|_| tried.post(PATH, &json!({ "text": "x" })).status == 200));
+        let got = tried.post(PATH, &json!({ "text": "x" }));
+        assert_eq!((got.status, got.header("retry-after")), (429, "1"));
+        tried.wait(1000);
+        assert_eq!(tried.post(PATH, &json!({ "text": "x" })).status, 200);
+        assert_eq!(tried.post(PATH, &json!({ "text": "x" })).status, 429);
+    }
+
+    #[test]
+    fn what_the_reader_sees() {
+        let body = json!({
+            "text": "a &lt;!here&gt; &amp; b",
+            "blocks": [
+                { "type": "header", "text": { "type": "plain_text", "text": "h <!channel>" } },
+                section("*new* <!channel> <http://a.b/|see>"),
+                { "type": "section", "fields": [{ "type": "mrkdwn", "text": "f &lt;@U1&gt;" }] },
+                { "type": "actions", "elements": [
+                    { "type": "button", "text": { "type": "plain_text", "text": "Open" }, "url": "http://c.d/" },
+                ] },
+            ],
+        });
+        let shown = tried().post(PATH, &body).taken();
+        assert_eq!(shown.title, "a <!here> & b");
+        assert_eq!(shown.text, "h <!channel>\nnew @channel see\nf <@U1>\nOpen");
+        assert_eq!(shown.pings, ["@channel"]);
+        assert_eq!(shown.links, [Link::marked("see", "http://a.b/"), Link::marked("Open", "http://c.d/")]);
+        let shown = tried().post(PATH, &json!({ "text": "x".repeat(40_001) })).taken();
+        assert_eq!(shown.text.len(), 40_000);
+    }
+}

@@ -5,6 +5,8 @@ mod detect;
 mod html;
 mod markdown_v2;
 mod source;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 

@@ -89,3 +89,70 @@ fn called(content: &str) -> impl Iterator<Item = String> {
 fn refused(code: i64, why: &str) -> Answer {
     Answer::json(200, &json!({ "errcode": code, "errmsg": why }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{super::message::Link, ChatOptions, testing::Tried},
+        *,
+    };
+
+    const PATH: &str = "/cgi-bin/webhook/send?key=k";
+
+    fn tried() -> Tried {
+        Tried::new(Service::WeCom, ChatOptions { token: "k".to_owned(), ..ChatOptions::default() })
+    }
+
+    fn sent(kind: &str, content: &str) -> Value {
+        json!({ "msgtype": kind, (kind): { "content": content } })
+    }
+
+    #[test]
+    fn limits_are_bytes() {
+        let long = |bytes: usize, letter: &str| {
+            format!("{}{}", letter.repeat(bytes / letter.len()), "y".repeat(bytes % letter.len()))
+        };
+        for (path, body, code) in [
+            (PATH, sent("text", &long(2048, "中")), 0),
+            (PATH, sent("text", &long(2049, "中")), 40058),
+            (PATH, sent("markdown", &long(4096, "ع")), 0),
+            (PATH, sent("markdown", &long(4097, "ع")), 40058),
+            (PATH, sent("text", ""), 44004),
+            (PATH, sent("post", "x"), 40008),
+            ("/cgi-bin/webhook/send?key=other", sent("text", "x"), 93000),
+            ("/cgi-bin/webhook/send", sent("text", "x"), 93000),
+        ] {
+            let got = tried().post(path, &body);
+            assert_eq!((got.status, got.json()["errcode"].as_i64()), (200, Some(code)), "{}", got.text);
+            assert_eq!(got.message.is_some(), code == 0);
+        }
+    }
+
+    #[test]
+    fn twenty_a_minute() {
+        let mut tried = tried();
+        let mut code = || tried.post(PATH, &sent("text", "x")).json()["errcode"].as_i64().unwrap();
+        assert!((0..20).all(|_| code() == 0));
+        assert_eq!(code(), 45009);
+        tried.wait(60_000);
+        assert_eq!(tried.post(PATH, &sent("text", "x")).json()["errcode"], 0);
+        for (manner, code) in [(Manner::Gone, 93000), (Manner::TooMany(1), 45009), (Manner::Broken, -1)] {
+            tried.setup.manner = manner;
+            assert_eq!(tried.post(PATH, &sent("text", "x")).json()["errcode"], code);
+        }
+    }
+
+    #[test]
+    fn both_forms_call_people() {
+        let text = json!({
+            "msgtype": "text",
+            "text": { "content": "a <@bob> ＜@cy> < @dd>", "mentioned_list": ["@all"], "mentioned_mobile_list": ["1"] },
+        });
+        assert_eq!(tried().post(PATH, &text).taken().pings, ["bob", "@all", "1"]);
+        let shown = tried().post(PATH, &sent("markdown", "**a** \\<@bob> [x](http://y.z/)")).taken();
+        assert_eq!(
+            (shown.pings, shown.links),
+            (vec!["bob".to_owned()], vec![Link::marked("x", "http://y.z/")])
+        );
+    }
+}

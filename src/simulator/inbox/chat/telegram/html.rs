@@ -237,7 +237,7 @@ mod tests {
         let cases: [(&str, &str, Vec<(&str, Kind)>); 12] = [
             ("a &lt;b&gt; &amp;amp; &quot;", "a <b> &amp; \"", vec![]),
             ("&nbsp; &apos; & &; &#39;&#x41;&#0;", "&nbsp; &apos; & &; 'A&#0;", vec![]),
-            ("&ltb&gt", "<b>", vec![]),
+            ("&lt 1&gt &ltb", "< 1> &ltb", vec![]),
             ("<b>x<i>y</i></b>", "xy", vec![("y", Kind::Style("italic")), ("xy", Kind::Style("bold"))]),
             ("<B >x</ >", "x", vec![("x", Kind::Style("bold"))]),
             (
