@@ -204,9 +204,9 @@ pub(crate) fn voice(config: &Config, table: &ReceiverTable) -> Voice {
 pub(crate) fn receiver(table: &ReceiverTable, voice: Voice) -> Result<Receiver, String> {
     match &table.kind {
         ReceiverKind::Alertmanager(_) => Err("an Alertmanager gets alerts by other means".into()),
-        ReceiverKind::Chat(config) => Chat::new(config, voice)
-            .map(|chat| Receiver::Chat(Box::new(chat)))
-            .map_err(|err| err.to_string()),
+        ReceiverKind::Chat(config) => {
+            Chat::new(config, voice).map(|chat| Receiver::Chat(Box::new(chat))).map_err(|err| err.to_string())
+        }
         ReceiverKind::Pagerduty(config) => Pagerduty::new(config, voice)
             .map(|pagerduty| Receiver::Pagerduty(Box::new(pagerduty)))
             .map_err(|err| err.to_string()),

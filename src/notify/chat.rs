@@ -90,7 +90,10 @@ impl Chat {
     pub async fn send(&mut self, notice: Arc<Notice>, now: Moment) -> Result<String, SendError> {
         let named = notice.names(NAMED);
         let composer = Arc::clone(&self.composer);
-        let message = composed(&self.api.host, move || Ok(Message::of(&notice, &composer.config, &composer.voice, now.wall))).await?;
+        let message = composed(&self.api.host, move || {
+            Ok(Message::of(&notice, &composer.config, &composer.voice, now.wall))
+        })
+        .await?;
         let config = &self.composer.config;
         let deadline = self.api.deadline();
         let (mut is_plain, mut has_moved) = (false, false);

@@ -99,17 +99,17 @@ fn event(notice: &Notice, composer: &Composer) -> Value {
         (heading.clone(), Value::from(rows))
     });
     let rest: Vec<_> = words.left_out.iter().chain(&words.follow).chain(&words.still).collect();
-    let actions = words.actions.iter().map(|action| (action.heading.clone(), Value::from(action.text.as_str())));
-    let mut details: Map<String, Value> = sections.chain(actions).collect();
-    if !rest.is_empty() {
-        details.insert("more".to_owned(), json!(rest));
-    }
-    let runbooks = words.actions.iter().filter_map(|action| {
-        action.url.as_ref().map(|url| json!({"href": url, "text": action.heading}))
-    });
+    let actions: Vec<_> = words.actions.iter().map(|action| action.text.as_str()).collect();
+    let heading = words.actions.first().map(|action| (action.heading.clone(), Value::from(actions)));
+    let more = (!rest.is_empty()).then(|| ("more".to_owned(), json!(rest)));
+    let details: Map<String, Value> = sections.chain(more).chain(heading).collect();
+    let runbooks = words
+        .actions
+        .iter()
+        .filter_map(|action| action.url.as_ref().map(|url| json!({"href": url, "text": action.heading})));
     let pages = words.link.iter().map(|Link { text, url }| json!({"href": url, "text": text}));
     let links: Vec<_> = runbooks.chain(pages).collect();
-    json!({
+    let mut event = json!({
         "routing_key": routing_key.expose(),
         "event_action": action,
         "dedup_key": dedup_key(notice),
@@ -124,7 +124,14 @@ fn event(notice: &Notice, composer: &Composer) -> Value {
             "group": label("target"),
             "custom_details": details,
         },
-    })
+    });
+    event.as_object_mut().into_iter().for_each(without_nulls);
+    event["payload"].as_object_mut().into_iter().for_each(without_nulls);
+    event
+}
+
+fn without_nulls(object: &mut Map<String, Value>) {
+    object.retain(|_, value| !value.is_null());
 }
 
 /// As Alertmanager makes it, so that both lead to the same incident.

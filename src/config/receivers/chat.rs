@@ -149,7 +149,8 @@ fn read_url(table: &mut Table<'_, '_>, dialect: Dialect) -> Option<Secret> {
     let mut hook = |example, check: fn(&Url) -> Result<(), String>| {
         let url = secrets::take_checked(table, "url", |url| {
             let url = check_address(url, example)?;
-            http::check_user(&url).map_err(|_| "a URL with a user name or password in it; leave out all up to the @")?;
+            http::check_user(&url)
+                .map_err(|_| "a URL with a user name or password in it; leave out all up to the @")?;
             check(&url)
         });
         if url.is_absent() {

@@ -362,6 +362,7 @@ const NTFY: Row = Row {
         (Code(40_014), TooLarge),
         (Code(41_303), TooLarge),
         (Code(40_009), State),
+        (Code(40_010), State),
     ],
     // After a burst of 60, one more each 5 seconds.
     pace: |_| const { &[Rate::new(60, 300)] },

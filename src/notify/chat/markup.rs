@@ -44,18 +44,18 @@ impl Markup {
     }
 
     /// The lines as they are read, without markup.
-    pub(super) fn visible(self, lines: &[Vec<Piece>]) -> String {
+    pub(super) fn visible(lines: &[Vec<Piece>]) -> String {
         join(lines, |piece| match piece {
             Piece::Text(text) | Piece::Link { text, .. } => text.clone(),
-            Piece::Foreign(text) | Piece::Bold(text) => self.inert(text),
+            Piece::Foreign(text) | Piece::Bold(text) => inert(text),
         })
     }
 
     fn piece(self, piece: &Piece) -> String {
         match piece {
             Piece::Text(text) => self.escape(text),
-            Piece::Foreign(text) => self.escape(&self.inert(text)),
-            Piece::Bold(text) => self.bold(&self.escape(&self.inert(text))),
+            Piece::Foreign(text) => self.escape(&inert(text)),
+            Piece::Bold(text) => self.bold(&self.escape(&inert(text))),
             Piece::Link { text, url } => self.link(text, url),
         }
     }
@@ -81,14 +81,6 @@ impl Markup {
         }
     }
 
-    fn inert(self, text: &str) -> String {
-        match self {
-            Markup::Plain | Markup::PlainWithTags | Markup::Html | Markup::Wecom => inert(text),
-            // What they escape is enough.
-            Markup::Discord | Markup::Slack => text.to_owned(),
-        }
-    }
-
     pub(super) fn escape(self, text: &str) -> String {
         let mut escaped = String::with_capacity(text.len());
         for c in text.chars() {
@@ -110,7 +102,7 @@ impl Markup {
 }
 
 /// Every character that can begin or end something.
-const DISCORD: &str = "\\*_~|<>[]()#-`:@";
+const DISCORD: &str = "\\*_~|<>[]()#-`";
 /// Invisible, and no part of a word, a link or a mention.
 const JOINER: char = '\u{2060}';
 

@@ -144,8 +144,9 @@ impl Draft<'_> {
         self.part.named = Some(named);
         let words = Words::of(&self.part, self.voice);
         let lines = self.lines(&words, extent);
-        let text = Text { title: inert(&words.subject), text: self.markup.write(&lines), link: None };
-        (text, self.markup.visible(&lines))
+        let link = words.link.map(|link| link.url);
+        let text = Text { title: inert(&words.subject), text: self.markup.write(&lines), link };
+        (text, Markup::visible(&lines))
     }
 
     fn lines(&self, words: &Words, extent: Extent) -> Vec<Vec<Piece>> {
@@ -172,7 +173,7 @@ impl Draft<'_> {
             }
         }
         if let Some(keyword) = &self.config.keyword
-            && !self.markup.visible(&lines).contains(keyword.as_str())
+            && !Markup::visible(&lines).contains(keyword.as_str())
         {
             lines.extend([vec![], vec![Piece::Text(keyword.clone())]]);
         }

@@ -1,0 +1,5 @@
+//! Chats and pagers over real sockets: what is sent, what is made of every answer, and that nothing leaks.
+
+mod fakes;
+
+use crate::common::chats;
