@@ -83,21 +83,39 @@ impl Markup {
 
     pub(super) fn escape(self, text: &str) -> String {
         let mut escaped = String::with_capacity(text.len());
-        for c in text.chars() {
+        let mut before = None;
+        let mut rest = text.chars();
+        while let Some(c) = rest.next() {
+            let beside = [before, rest.as_str().chars().next()];
+            before = Some(c);
             match (self, c) {
                 (Markup::Html | Markup::Slack, '&') => escaped.push_str("&amp;"),
                 (Markup::Html | Markup::Slack, '<') => escaped.push_str("&lt;"),
                 (Markup::Html | Markup::Slack, '>') => escaped.push_str("&gt;"),
                 (Markup::Discord, c) if DISCORD.contains(c) => escaped.extend(['\\', c]),
                 (Markup::PlainWithTags | Markup::Wecom, '<') => escaped.push('＜'),
-                (Markup::Wecom, '*') => escaped.push('＊'),
-                (Markup::Wecom, '`') => escaped.push('｀'),
-                (Markup::Wecom, '[') => escaped.push('［'),
-                (Markup::Wecom, ']') => escaped.push('］'),
+                // Within a word it is no markup.
+                (Markup::Wecom, '_') if beside.iter().all(|c| c.is_some_and(char::is_alphanumeric)) => {
+                    escaped.push(c);
+                }
+                (Markup::Wecom, c) => escaped.push(wide(c)),
                 (_, c) => escaped.push(c),
             }
         }
         escaped
+    }
+}
+
+/// WeCom has no escape, so what could be markup looks alike and is another character.
+fn wide(c: char) -> char {
+    match c {
+        '*' => '＊',
+        '_' => '＿',
+        '~' => '～',
+        '`' => '｀',
+        '[' => '［',
+        ']' => '］',
+        c => c,
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proxymeter::{
     model::{Named, NoticeStatus, Severity},
-    notify::{Receiver, Retry, chat::config::ChatConfig},
+    notify::{Receiver, Retry, chat::config::ChatConfig, webhook::config::Authorization},
     simulator::inbox::{ChatOptions, Manner, Message, Service},
 };
 
@@ -171,7 +171,6 @@ async fn every_refusal_is_met() {
             "client_error",
             Retry::Refused,
         ),
-        (Ntfy, |options| options.daily = Some(0), fair.clone(), OURS, "rate_limited", Retry::Later),
         (Ntfy, SAME, Manner::Gone, OURS, "auth", Retry::Refused),
         (Ntfy, SAME, Manner::TooMany(7), OURS, "rate_limited", Retry::Later),
         (Ntfy, SAME, Manner::Broken, OURS, "server_error", Retry::Later),
@@ -222,7 +221,8 @@ async fn every_refusal_is_met() {
         fake.server.behave(manner.clone());
         let mut config = fake.chat();
         configure(&mut config);
-        let err = fake.send(&mut room(&config), &notice(vec![firing("ann")])).await.unwrap_err();
+        let sent = fake.send(&mut room(&config), &notice(vec![firing("ann")])).await;
+        let err = sent.expect_err(&format!("row {number}: {service:?} {manner:?}"));
         assert_eq!(
             (err.reason.label(), err.retry),
             (reason, retry),
@@ -230,6 +230,28 @@ async fn every_refusal_is_met() {
         );
         assert_eq!(fake.taken(), [], "row {number}");
     }
+}
+
+/// The quota of a day, and an address that is locked out after 30 failed logins, even with the right token.
+#[tokio::test]
+async fn ntfy_refuses_for_long() {
+    let rate = ("rate_limited", Retry::Later);
+    let mut fake = Fake::with(Service::Ntfy, ChatOptions { daily: Some(1), ..options(Service::Ntfy) });
+    fake.send(&mut fake.receiver(), &notice(vec![firing("ann")])).await.unwrap();
+    let err = fake.send(&mut fake.receiver(), &notice(vec![firing("bob")])).await.unwrap_err();
+    assert_eq!((err.reason.label(), err.retry), rate, "{err}");
+    assert_eq!(fake.taken().len(), 1);
+
+    let fake = Fake::start(Service::Ntfy);
+    let wrong = Authorization::Bearer("tk_wrong".into());
+    let wrong = ChatConfig { authorization: Some(wrong), ..fake.chat() };
+    let mut last = None;
+    for _ in 0..31 {
+        last = fake.send(&mut room(&wrong), &notice(vec![firing("ann")])).await.err();
+    }
+    assert_eq!(last.map(|err| (err.reason.label(), err.retry)), Some(rate));
+    let err = fake.send(&mut fake.receiver(), &notice(vec![firing("ann")])).await.unwrap_err();
+    assert_eq!((err.reason.label(), err.retry), rate, "{err}");
 }
 
 fn other(token: &str) -> String {
@@ -344,10 +366,7 @@ async fn keywords_threads_and_logins_are_used() {
 }
 
 fn basic(config: &mut ChatConfig) {
-    config.authorization = Some(proxymeter::notify::webhook::config::Authorization::Basic {
-        username: "me".into(),
-        password: "synthetic".into(),
-    });
+    config.authorization = Some(Authorization::Basic { username: "me".into(), password: "synthetic".into() });
 }
 
 /// Users of a panel choose their names.

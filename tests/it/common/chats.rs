@@ -101,6 +101,10 @@ impl Fake {
         self.now_ms.fetch_add(i64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
     }
 
+    pub(crate) fn set_now(&self, millis: i64) {
+        self.now_ms.store(millis, Ordering::SeqCst);
+    }
+
     pub(crate) fn chat(&self) -> ChatConfig {
         chat(self.service, &self.address.to_string())
     }
