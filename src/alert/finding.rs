@@ -58,6 +58,8 @@ pub struct Scope {
     pub read_at: Timestamp,
     /// Of subjects that have crossed a step, or hold one they crossed earlier. Sorted by subject, each once.
     pub crossings: Vec<Crossing>,
+    /// What is known of others.
+    pub well: Vec<Crossing>,
 }
 
 /// What became of a subject of which no step is crossed any more.
@@ -68,6 +70,8 @@ pub struct Ended {
     pub read_at: Option<Timestamp>,
     /// What holds instead, if that is known.
     pub reading: Option<Reading>,
+    /// Since when, if that is known from earlier reads.
+    pub since: Option<Timestamp>,
 }
 
 /// Puts the rules' questions to `report`.
@@ -78,7 +82,7 @@ pub fn findings(rules: &Rules, report: &Report, now: Moment) -> Findings {
         let (judged, mut crossings) = ask(rule, report, now);
         crossings.retain(|crossing| rule.covers(name_of(&crossing.subject, &report.target)));
         crossings.sort_by(|a, b| a.subject.cmp(&b.subject));
-        Scope { rule: Arc::clone(rule), judged, read_at: read_at(rule, report, now), crossings }
+        Scope::new(rule, judged, read_at(rule, report, now), crossings)
     });
     Findings {
         target: Arc::clone(&report.target),
@@ -93,7 +97,7 @@ pub fn findings(rules: &Rules, report: &Report, now: Moment) -> Findings {
 pub fn own_findings(rules: &Rules, own: &OwnState, now: Moment) -> Findings {
     let scopes = rules.list().iter().filter_map(|rule| {
         let (judged, crossings) = own::ask(rule, own, now)?;
-        Some(Scope { rule: Arc::clone(rule), judged, read_at: now.wall, crossings })
+        Some(Scope::new(rule, judged, now.wall, crossings))
     });
     Findings {
         target: "".into(),
@@ -186,6 +190,12 @@ fn answers(report: &Report, part: Part, now: Moment) -> bool {
 }
 
 impl Scope {
+    fn new(rule: &Arc<Rule>, judged: Judged, read_at: Timestamp, crossings: Vec<Crossing>) -> Self {
+        let is_any = |crossing: &Crossing| crossing.held > 0 || !crossing.crossed.is_empty();
+        let (crossings, well) = crossings.into_iter().partition(is_any);
+        Scope { rule: Arc::clone(rule), judged, read_at, crossings, well }
+    }
+
     /// When `crossing` was read, by our clock.
     pub fn read_at(&self, crossing: &Crossing) -> Timestamp {
         crossing.read.map_or(self.read_at, |read| read.at)
@@ -195,14 +205,16 @@ impl Scope {
     /// no steps crossed any more; absent: it was not looked at.
     pub fn end(&self, subject: &str, target: &str, then: &Reading, then_at: Timestamp) -> Option<Ended> {
         if !self.rule.covers(name_of(subject, target)) {
-            return Some(Ended { end: End::Removed, read_at: None, reading: None });
+            return Some(Ended { end: End::Removed, read_at: None, reading: None, since: None });
         }
         let mut at = self.read_at;
+        let well = self.well.iter().find(|well| *well.subject == *subject);
         let (end, reading) = match &self.judged {
             Judged::Nothing => return None,
             Judged::Those(list) if !list.iter().any(|name| **name == *subject) => return None,
             Judged::Those(_) if matches!(then, Reading::Ends(_)) => (End::Renewed, None),
-            Judged::Those(_) => (End::Recovered, Some(Reading::Nothing)),
+            Judged::Those(_) if well.is_none() => (End::Recovered, Some(Reading::Nothing)),
+            Judged::Those(_) => (End::Recovered, None),
             Judged::Named(list) => match list.iter().find(|(name, _)| **name == *subject) {
                 None => (End::Deleted, None),
                 Some((_, Switch::Off)) => (End::Disabled, None),
@@ -242,7 +254,8 @@ impl Scope {
                 }
             }
         };
-        Some(Ended { end, read_at: Some(at), reading })
+        let reading = reading.or_else(|| well?.reading.clone());
+        Some(Ended { end, read_at: Some(at), reading, since: well.and_then(|well| well.since) })
     }
 }
 

@@ -84,9 +84,13 @@ impl Reading {
             ],
             Reading::Share(share) => vec![("value", format!("{:.0}%", share * 100.0))],
             Reading::Word(word) => vec![("reason", word.clone().into_owned())],
-            Reading::Down { cause, detail: None, until: _ } => vec![("reason", cause.clone().into_owned())],
-            Reading::Down { cause, detail: Some(detail), until: _ } => {
-                vec![("reason", format!("{cause}: {detail}"))]
+            Reading::Down { cause, detail, until } => {
+                let detail = detail.iter().map(|detail| format!(": {detail}"));
+                let until = until.iter().map(|until| format!(", until {}", date(*until)));
+                vec![(
+                    "reason",
+                    [cause.clone().into_owned()].into_iter().chain(detail).chain(until).collect(),
+                )]
             }
             Reading::Count(count) => vec![("value", words::count(*count))],
             Reading::Nothing => Vec::new(),

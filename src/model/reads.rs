@@ -204,11 +204,11 @@ mod tests {
             ("----x", Some(4)),
             ("xxxx", Some(0)),
             ("xx-xx", Some(0)),
-            ("x------", Some(1)),
+            ("x-------", Some(1)),
             ("xx-----", Some(0)),
-            ("xx------xx", Some(8)),
+            ("xx-------xx", Some(9)),
             ("xx-----xx", Some(0)),
-            ("xx------x-", Some(8)),
+            ("xx-------x-", Some(9)),
         ] {
             let (reads, now) = reads(results);
             let expected = since.map(|read| Duration::from_secs(read * 30));

@@ -69,6 +69,15 @@ pub fn date(time: Timestamp) -> String {
 
 /// An untrusted text on one line, at most `most` characters long.
 pub fn one_line(text: &str, most: usize) -> String {
+    line(text, most, turns_direction)
+}
+
+/// The same of a sentence whose names are harmless already. What isolates them stays.
+pub fn sentence(text: &str, most: usize) -> String {
+    line(text, most, |c| turns_direction(c) && !matches!(c, '\u{2068}' | '\u{2069}'))
+}
+
+fn line(text: &str, most: usize, is_harmful: fn(char) -> bool) -> String {
     let mut line = String::new();
     let mut length = 0;
     for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
@@ -79,7 +88,7 @@ pub fn one_line(text: &str, most: usize) -> String {
                 line.push('…');
                 return line;
             }
-            line.push(if turns_direction(c) { char::REPLACEMENT_CHARACTER } else { c });
+            line.push(if is_harmful(c) { char::REPLACEMENT_CHARACTER } else { c });
         }
     }
     line

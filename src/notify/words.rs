@@ -6,7 +6,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    model::{Named, Notice, NoticeAlert, NoticeStatus, Severity, words::one_line},
+    model::{
+        Named, Notice, NoticeAlert, NoticeStatus, Severity,
+        words::{self, one_line},
+    },
     wording::{About, Language, Voice},
 };
 
@@ -154,7 +157,7 @@ impl<'a> Parts<'a> {
         let what = self.headline(voice).unwrap_or_else(|| counts.clone());
         let line = |what: &str| {
             // Mail clients would decode text that looks like an encoded word (RFC 2047).
-            shortened(&voice.subject(&target, what), SUBJECT).replace("=?", "= ?")
+            words::sentence(&voice.subject(&target, what), SUBJECT).replace("=?", "= ?")
         };
         (line(&what), line(&counts))
     }
@@ -198,28 +201,20 @@ fn row(alert: &NoticeAlert, voice: &Voice) -> Row {
 /// What is true of an alert; of one that another version has stored, at least what it is about.
 fn sentence(alert: &NoticeAlert) -> String {
     let told = ["description", "summary"].iter().find_map(|key| alert.annotations.get(*key));
-    told.map_or_else(|| one_line(name(alert), NAME), |told| shortened(told, SENTENCE))
+    told.map_or_else(|| one_line(name(alert), NAME), |told| words::sentence(told, SENTENCE))
 }
 
 /// What to do about those that fire, once for each rule.
 fn actions(alerts: &[Arc<NoticeAlert>], voice: &Voice) -> Vec<Action> {
     let mut rules = BTreeMap::new();
     for alert in alerts.iter().filter(|alert| alert.status == NoticeStatus::Firing) {
-        let text = alert.annotations.get("action").map(|text| shortened(text, SENTENCE));
+        let text = alert.annotations.get("action").map(|text| words::sentence(text, SENTENCE));
         if let Some(text) = text.filter(|text| !text.is_empty()) {
             rules.entry(text).or_insert_with(|| alert.annotations.get("runbook_url").cloned());
         }
     }
     let action = |(text, url)| Action { heading: voice.text("what-to-do"), text, url };
     rules.into_iter().take(ACTIONS).map(action).collect()
-}
-
-/// A text of our own, in which names are harmless and short.
-fn shortened(text: &str, most: usize) -> String {
-    match text.char_indices().nth(most) {
-        None => text.to_owned(),
-        Some(_) => text.chars().take(most - 1).chain(['…']).collect(),
-    }
 }
 
 fn about(alert: &NoticeAlert) -> About<'_> {

@@ -19,7 +19,7 @@ pub(super) fn target_down(rule: &Rule, report: &Report, now: Moment) -> (Judged,
     // A request by name can show that the target itself fails, and belongs to no part.
     let outcomes = report.unreachable.iter().chain(report.parts.values().map(|state| &state.outcome));
     let mut causes = outcomes.filter_map(|outcome| match outcome {
-        Outcome::Failed { reason, detail } => Some((reason.label(), Some(said(detail)))),
+        Outcome::Failed { reason, detail } => Some((reason.label(), said(detail))),
         Outcome::Up | Outcome::Refused | Outcome::Pending => None,
     });
     let failure = (!up).then(|| {
@@ -32,9 +32,10 @@ pub(super) fn target_down(rule: &Rule, report: &Report, now: Moment) -> (Judged,
 }
 
 /// What the log says, without the path that was asked.
-fn said(detail: &str) -> String {
+fn said(detail: &str) -> Option<String> {
     let after_path = detail.strip_prefix('/').and_then(|rest| rest.split_once(": "));
-    words::one_line(after_path.map_or(detail, |(_, said)| said), LONGEST_DETAIL)
+    let said = words::one_line(after_path.map_or(detail, |(_, said)| said), LONGEST_DETAIL);
+    Some(said).filter(|said| !said.is_empty())
 }
 
 /// Requests with a login that was refused wait, so this holds until the next one is taken.

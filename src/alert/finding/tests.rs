@@ -268,7 +268,8 @@ fn targets_that_are_down() {
         }
         let findings = findings(&rules(), &panel.report, at(0));
         let scope = findings.scopes.iter().find(|scope| &*scope.rule.name == "target_down").unwrap();
-        assert_eq!(scope.crossings[0].reading, Some(Reading::Word(expected.into())));
+        let down = Reading::Down { cause: expected.into(), detail: None, until: None };
+        assert_eq!(scope.crossings[0].reading, Some(down));
     }
 }
 

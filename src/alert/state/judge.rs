@@ -17,7 +17,7 @@ use crate::{
         finding::{Crossing, Ended, Findings, Judged, Scope},
         rule::{TWO_POINTS, WHOLE},
     },
-    model::{End, Moment, Reading},
+    model::{End, Moment, Reading, Timestamp},
 };
 
 /// A user who was asked for is not asked for again before.
@@ -131,7 +131,7 @@ fn end_all(
     subjects.retain(|name, subject| {
         if which(subject) && subject.slots.iter().any(|slot| !matches!(slot.phase, Phase::Ended { .. })) {
             let id = |slot: &Slot| id(rule, target, name, slot);
-            subject.end(end, now, |slot| events.push(Event::Resolved(id(slot))));
+            subject.end(end, None, now, |slot| events.push(Event::Resolved(id(slot))));
             dirty.insert((Arc::clone(rule), Arc::clone(target), Arc::clone(name)));
         }
         !subject.slots.is_empty()
@@ -273,7 +273,7 @@ impl Look<'_> {
         let mut changed = false;
         if let Some(end) = subject.period_ended(&reading) {
             changed = true;
-            subject.end(end, self.now, |slot| {
+            subject.end(end, None, self.now, |slot| {
                 advance.events.push(Event::Resolved(id(&scope.rule.name, &self.findings.target, name, slot)));
             });
             // What comes now is another event, and so is what follows an alert that had ended for another reason.
@@ -317,8 +317,7 @@ impl Look<'_> {
                 Phase::Firing { event, since, .. } => {
                     let end = if slot.place.is_some() { end } else { End::Removed };
                     let at = self.now.wall;
-                    let until = crossing.since.unwrap_or(at).min(at);
-                    slot.phase = Phase::Ended { event: *event, since: *since, at, end, until };
+                    slot.phase = Phase::Ended { event: *event, since: *since, at, end, until: at };
                     let id = id(&scope.rule.name, &self.findings.target, name, slot);
                     advance.events.push(Event::Resolved(id));
                     changed = true;
@@ -344,7 +343,7 @@ impl Look<'_> {
         }
         let target = &self.findings.target;
         let ended = scope.end(name, target, &subject.reading, subject.read_at);
-        let Some(Ended { end, read_at, reading }) = ended else { return false };
+        let Some(Ended { end, read_at, reading, since }) = ended else { return false };
         if let Some(at) = read_at {
             let recent = end != End::Clock || self.clock.is_recent(at, self.now);
             if !recent || !ClockWatch::follows(at, subject.read_at, self.now) {
@@ -356,7 +355,7 @@ impl Look<'_> {
             subject.reading = reading;
         }
         let id = |slot: &Slot| id(&scope.rule.name, &self.findings.target, name, slot);
-        subject.end(end, self.now, |slot| effects.advance.events.push(Event::Resolved(id(slot))));
+        subject.end(end, since, self.now, |slot| effects.advance.events.push(Event::Resolved(id(slot))));
         true
     }
 
@@ -476,13 +475,14 @@ impl Subject {
         }
     }
 
-    /// Ends what fires and forgets what is pending.
-    fn end(&mut self, end: End, now: Moment, mut ended: impl FnMut(&Slot)) {
+    /// Ends what fires, which is over since `until`, and forgets what is pending.
+    fn end(&mut self, end: End, until: Option<Timestamp>, now: Moment, mut ended: impl FnMut(&Slot)) {
+        let until = until.map_or(now.wall, |until| until.min(now.wall));
         self.slots.retain_mut(|slot| match slot.phase {
             Phase::Pending { .. } => false,
             Phase::Ended { .. } => true,
             Phase::Firing { event, since, .. } => {
-                slot.phase = Phase::Ended { event, since, at: now.wall, end, until: now.wall };
+                slot.phase = Phase::Ended { event, since, at: now.wall, end, until };
                 ended(slot);
                 true
             }

@@ -236,7 +236,7 @@ fn a_right_that_was_lost_is_told_until_the_part_is_read_again() {
     assert_eq!((&*alert.labels["kind"], &*alert.labels["subject"]), ("part", "nodes"));
     assert_eq!(
         alert.annotations["description"],
-        "The login of home may no longer read nodes. Its values are no longer updated."
+        "The login may no longer read nodes (home). Its values stand still."
     );
     bench.notices.clear();
     bench.restart(at(2 * HOUR));
@@ -268,8 +268,8 @@ fn an_accounting_alert_is_about_the_target_or_about_a_node() {
     assert_eq!(
         texts,
         [
-            ("target", "No traffic has been counted on home for 21m although users are active."),
-            ("node", "No traffic has been counted on node n1 of home for 21m although users are active."),
+            ("target", "No traffic has been counted on home for 21 min, although users are active."),
+            ("node", "No traffic has been counted on node n1 (home) for 21 min, although users are active."),
         ]
     );
 }

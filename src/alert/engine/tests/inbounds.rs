@@ -66,10 +66,13 @@ fn an_inbound_alerts_once_per_step() {
         days.extend(told(&mut bench).into_iter().map(|told| (hour, told)));
     }
     let expected = [
-        (24, "inbound: Inbound in-443 of home expires in 6d 23h."),
-        (120, "inbound: Inbound in-443 of home expires in 2d 23h."),
-        (168, "inbound: Inbound in-443 of home expires in 23h 59m."),
-        (192, "inbound: Inbound in-443 of home has expired."),
+        (24, "inbound: Inbound in-443 (home) expires in 6 days 23 h, on 26 November 2026, 11:06."),
+        (120, "inbound: Inbound in-443 (home) expires in 2 days 23 h, on 26 November 2026, 11:06."),
+        (168, "inbound: Inbound in-443 (home) expires in 23 h 59 min, on 26 November 2026, 11:06."),
+        (
+            192,
+            "inbound: Inbound in-443 (home) expired 30 s ago, on 26 November 2026, 11:06. Nobody can use it.",
+        ),
     ];
     let begun: Vec<_> = days.iter().map(|(hour, told)| (*hour, told.as_str())).collect();
     assert_eq!(begun[..4], expected);
@@ -78,11 +81,8 @@ fn an_inbound_alerts_once_per_step() {
     assert_eq!(
         begun[begun.len() - 2..],
         [
-            (220, "inbound: Inbound in-443 of home has used 81% of the data limit: 81 B of 100 B."),
-            (
-                230,
-                "inbound: Inbound in-443 of home has used 81% of the data limit: 81 B of 100 B. -> disabled"
-            ),
+            (220, "inbound: Inbound in-443 (home) has used 81 % of the data limit (81 of 100 B)."),
+            (230, "inbound: in-443 (home) was switched off. -> disabled"),
         ]
     );
 }
@@ -103,8 +103,8 @@ fn an_outbound_that_fails_alerts_once() {
     assert_eq!(
         all,
         [
-            "outbound: Outbound warp of home is down: its probes fail.",
-            "outbound: Outbound warp of home is down: its probes fail. -> recovered",
+            "outbound: Outbound warp (home) is down: its probes fail.",
+            "outbound: Outbound warp (home) works again; it was down for 25 min (11:11:40–11:36:40). -> recovered",
         ]
     );
 }
@@ -123,8 +123,8 @@ fn a_core_alerts_as_what_it_belongs_to() {
     assert_eq!(
         told,
         [
-            "node: The proxy core of node n1 of home was down in 100% of the last 5m.",
-            "target: The proxy core of home was down in 100% of the last 5m.",
+            "node: The proxy core of node n1 (home) was down in 100 % of the last 5 min.",
+            "target: The proxy core of home was down in 100 % of the last 5 min.",
         ]
     );
 }

@@ -87,8 +87,8 @@ fn a_budget_alerts_once_per_step_and_period() {
     life.live(300, spent(0, 41));
     life.live(600, spent(0, 49));
     life.live(1440, spent(0, 50));
-    let of = |used: &str| format!("Client key alice of llm has used {used}");
-    let first = of("82% of its budget: 41.00 USD of 50.00 USD a day.");
+    let of = |used: &str| format!("Client key alice (llm) has used {used}");
+    let first = of("82 % of its budget (41.00 of 50.00 USD a day).");
     let second = of("up its budget of 50.00 USD a day.");
     assert_eq!(life.told(), [told(60, &format!("80%: {first}")), told(600, &format!("100%: {second}"))]);
     // The next day begins with little, and the one after it with much.
@@ -97,7 +97,7 @@ fn a_budget_alerts_once_per_step_and_period() {
     life.live(2880, spent(1440, 45));
     life.live(2940, spent(2880, 46));
     let of_day = |dollars, percent| {
-        format!("80%: {}", of(&format!("{percent}% of its budget: {dollars}.00 USD of 50.00 USD a day.")))
+        format!("80%: {}", of(&format!("{percent} % of its budget ({dollars}.00 of 50.00 USD a day).")))
     };
     assert_eq!(life.told(), [told(1500, &of_day(45, 90)), told(2880, &of_day(46, 92))]);
 }
@@ -129,8 +129,14 @@ fn a_quota_window_alerts_once_per_step_and_window() {
     assert_eq!(
         life.told(),
         [
-            told(30, "80%: 85% of the quota window work 5h of llm is used."),
-            told(100, "95%: 96% of the quota window work 5h of llm is used."),
+            told(
+                30,
+                "80%: 85 % of the quota window work 5h (llm) is used; it begins again in 4 h 29 min, on 18 November 2026, 16:06."
+            ),
+            told(
+                100,
+                "95%: 96 % of the quota window work 5h (llm) is used; it begins again in 3 h 19 min, on 18 November 2026, 16:06."
+            ),
         ]
     );
     // The server restarts and forgets what the provider said.
@@ -145,9 +151,15 @@ fn a_quota_window_alerts_once_per_step_and_window() {
     assert_eq!(
         life.told(),
         [
-            told(330, "95%: 97% of the quota window work 5h of llm is used."),
+            told(
+                330,
+                "95%: 97 % of the quota window work 5h (llm) is used; it begins again in 4 h 29 min, on 18 November 2026, 21:06."
+            ),
             told(600, "95% -> renewed"),
-            told(620, "80%: 81% of the quota window work 5h of llm is used."),
+            told(
+                620,
+                "80%: 81 % of the quota window work 5h (llm) is used; it begins again in 4 h 39 min, on 19 November 2026, 02:06."
+            ),
         ]
     );
 }
@@ -169,7 +181,7 @@ fn a_credential_that_fails_in_turn_is_one_alert() {
         life.live(round * 35 + 30, credential(false));
         life.live(round * 35 + 35, credential(true));
     }
-    let fired = told(10, ": Credential work of llm cannot be used: its login has ended.");
+    let fired = told(10, ": Credential work (llm) cannot be used: its login has ended.");
     assert_eq!(life.told(), [fired]);
     life.live(300, credential(true));
     assert_eq!(life.told(), [told(215, " -> recovered")], "after ten good minutes");
@@ -189,7 +201,8 @@ fn a_restart_invents_no_errors_and_ends_none() {
     life.live(10, attempts(1100, 1000));
     assert_eq!(life.told(), []);
     life.live(15, attempts(1140, 1040));
-    let fired = told(10, "20%: At provider codex of llm, 40 of 140 attempts of the last 10m failed.");
+    let fired =
+        told(10, "20%: At provider codex (llm), 28 % of the attempts of the last 10 min failed (40 of 140).");
     assert_eq!(life.told(), [fired]);
     // No attempts, and a restart at minute 55: an hour without attempts is known from then on.
     life.live(110, attempts(1140, 1040));

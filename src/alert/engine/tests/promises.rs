@@ -631,7 +631,7 @@ fn an_alert_is_pending_until_it_has_held_for_long_enough() {
         .and_then(|alert| alert.told(None, &Voice::default(), BEGIN))
         .unwrap();
     assert_eq!(alert.labels["alertname"], "ProxymeterNodeDown");
-    assert_eq!(alert.annotations["description"], "Node n1 of home is down: not connected (error).");
+    assert_eq!(alert.annotations["description"], "Node n1 (home) is down: the panel reports an error.");
     // A blip does.
     bench.pass(at(3 * MINUTE + 1), at(4 * MINUTE));
     bench.said();

@@ -65,7 +65,7 @@ fn a_notice_with_pseudonyms_does_not_depend_on_the_name() {
     for alert in notices.iter().flat_map(|notice| &notice.alerts) {
         assert_eq!(alert.labels["subject"], CODE);
         let description = &alert.annotations["description"];
-        let reached = description.contains("used up") || description.contains("has expired");
+        let reached = description.contains("used up") || description.contains(" expired ");
         let wording = if reached { "reached" } else { "usual" };
         wordings.entry(alert.labels["alertname"].clone()).or_default().insert(wording);
     }

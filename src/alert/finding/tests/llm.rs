@@ -136,7 +136,8 @@ fn the_cause_is_in_words_of_ours() {
         read(&mut report, Part::Credentials, Fact::Credentials(vec![work]), 0);
         let found = findings(&rules(), &report, START);
         let scope = found.scopes.iter().find(|scope| &*scope.rule.name == "credential_unavailable").unwrap();
-        assert_eq!(scope.crossings[0].reading, Some(Reading::Word(expected.to_owned().into())));
+        let reading = scope.crossings[0].reading.as_ref().unwrap();
+        assert_eq!(reading.words(START.wall), [("reason", expected.to_owned())]);
     }
 }
 

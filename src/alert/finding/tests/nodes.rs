@@ -17,18 +17,18 @@ fn nodes_that_are_not_connected() {
 #[test]
 fn a_node_says_why_it_is_down() {
     let long = "й".repeat(300);
-    let cut = format!("not connected (error: {}…)", "й".repeat(199));
+    let cut = format!("error: {}…", "й".repeat(199));
     let cases = [
-        (NodeStatus::Connecting, None, "not connected (connecting)"),
-        (NodeStatus::Error, Some(" \r\n\0"), "not connected (error)"),
+        (NodeStatus::Connecting, None, "connecting"),
+        (NodeStatus::Error, Some(" \r\n\0"), "error"),
         (
             NodeStatus::Error,
             Some("[Errno 111]\n Connection\u{202e} refused\u{7}"),
-            "not connected (error: [Errno 111] Connection\u{fffd} refused)",
+            "error: [Errno 111] Connection\u{fffd} refused",
         ),
         (NodeStatus::Error, Some(long.as_str()), cut.as_str()),
         (NodeStatus::Limited, Some("limited"), "its data limit is reached"),
-        (NodeStatus::Unknown, None, "not connected (unknown)"),
+        (NodeStatus::Unknown, None, "unknown"),
     ];
     for (status, message, expected) in cases {
         let mut panel = Panel::new("home");
