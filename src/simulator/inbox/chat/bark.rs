@@ -42,7 +42,7 @@ impl Bark {
         if !is_free && !may_enter(setup, asked) {
             return Err(Answer::bytes(418, "text/plain; charset=utf-8", "I'm a teapot"));
         }
-        let plain = |status, why: &str| Err(told(status, why, seconds));
+        let plain = |status, why: &str| Err(said(status, why, seconds));
         let mut parameters = match (asked.method.as_str(), segments.as_slice()) {
             ("GET", ["ping"]) => return plain(200, "pong"),
             ("GET", ["healthz"]) => return Err(Answer::bytes(200, "text/plain; charset=utf-8", "ok")),
@@ -63,17 +63,17 @@ impl Bark {
                 of_path(&[("device_key", key), ("title", title), ("subtitle", subtitle), ("body", body)])
             }
             (_, [_] | [_, _] | [_, _, _] | [_, _, _, _]) => {
-                return Err(told(405, "Method Not Allowed", seconds).with(ALLOW, "GET, HEAD, POST"));
+                return Err(said(405, "Method Not Allowed", seconds).with(ALLOW, "GET, HEAD, POST"));
             }
             (method, _) => return plain(404, &format!("Cannot {method} {}", asked.path)),
         };
-        let sent = sent(asked).map_err(|why| told(400, &format!("request bind failed: {why}"), seconds))?;
+        let sent = sent(asked).map_err(|why| said(400, &format!("request bind failed: {why}"), seconds))?;
         for (key, value) in sent {
             parameters.entry(key).or_insert(value);
         }
         match parameters.remove("device_keys") {
             None => match self.push(setup, &parameters) {
-                Ok(message) => Ok((told(200, "success", seconds), with_body(message, asked))),
+                Ok(message) => Ok((said(200, "success", seconds), with_body(message, asked))),
                 Err((status, why)) => plain(status, &why),
             },
             Some(keys) => self.push_to_all(setup, asked, &parameters, &keys, seconds),
@@ -92,7 +92,7 @@ impl Bark {
         let keys: Vec<String> = match keys {
             Value::String(keys) => keys.split(',').map(str::to_owned).collect(),
             Value::Array(keys) => keys.iter().map(printed).collect(),
-            _ => return Err(told(400, "invalid type for device_keys", seconds)),
+            _ => return Err(said(400, "invalid type for device_keys", seconds)),
         };
         let (mut results, mut taken): (Vec<Value>, Option<Message>) = (Vec::new(), None);
         for key in keys {
@@ -214,9 +214,13 @@ fn of_json(body: &str) -> Result<Parameters, &'static str> {
     for (key, value) in object {
         match value {
             Value::Object(inner) => parameters.extend(inner),
-            Value::String(_) => drop(parameters.insert(key.to_lowercase(), value)),
-            // A known name counts only in lower case.
-            _ => drop(parameters.insert(key, value)),
+            Value::String(_) => {
+                parameters.insert(key.to_lowercase(), value);
+            }
+            // Of what is no text, a known name counts only in lower case.
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => {
+                parameters.insert(key, value);
+            }
         }
     }
     Ok(parameters)
@@ -230,7 +234,7 @@ fn length_of_payload(parameters: &Parameters) -> usize {
             ("device_key", _) => {}
             ("title" | "subtitle" | "body", Value::String(text)) if text.is_empty() => {}
             ("title" | "subtitle" | "body", Value::String(_)) => {
-                drop(alert.insert(key.clone(), value.clone()))
+                alert.insert(key.clone(), value.clone());
             }
             ("sound", Value::String(sound)) => {
                 let sound = format!("{}.caf", sound.trim_end_matches(".caf"));
@@ -304,7 +308,7 @@ fn with_body(message: Message, asked: &Asked<'_>) -> Message {
     Message { body: read::body(asked), ..message }
 }
 
-fn told(code: u16, message: &str, seconds: i64) -> Answer {
+fn said(code: u16, message: &str, seconds: i64) -> Answer {
     Answer::json(code, &json!({ "code": code, "message": message, "timestamp": seconds }))
 }
 

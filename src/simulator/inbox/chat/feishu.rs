@@ -181,7 +181,7 @@ fn add(part: &Value, depth: usize, parts: &mut Vec<String>, message: &mut Messag
             for inner in ["text", "fields", "elements", "columns", "actions", "extra"] {
                 match &part[inner] {
                     Value::Array(inner) => {
-                        inner.iter().for_each(|inner| add(inner, depth + 1, parts, message))
+                        inner.iter().for_each(|inner| add(inner, depth + 1, parts, message));
                     }
                     inner @ Value::Object(_) => add(inner, depth + 1, parts, message),
                     _ => {}

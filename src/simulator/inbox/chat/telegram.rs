@@ -5,6 +5,7 @@ mod detect;
 mod html;
 mod markdown_v2;
 mod source;
+mod target;
 #[cfg(test)]
 mod tests;
 
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::message::{Message, Service},
-    parsed::{Kind, Parsed},
+    parsed::Parsed,
     rate::{self, Bucket, Window},
     read,
     setup::{Manner, Setup, Taken},
@@ -195,26 +196,6 @@ fn find(setup: &Setup, sent: &Sent) -> Result<(), Answer> {
         return Err(refused(400, "Bad Request: message thread not found"));
     }
     Ok(())
-}
-
-/// What an URL that a sender gives becomes: a call of a user, a link, or nothing.
-fn target(url: &str) -> Option<Kind> {
-    let lower = url.to_lowercase();
-    if let Some(rest) = lower.strip_prefix("tg:") {
-        let rest = rest.trim_start_matches("//");
-        let user =
-            rest.strip_prefix("user?").and_then(|query| Pairs::of(query).last("id").map(str::to_owned));
-        let user = user.filter(|id| id.parse::<i64>().is_ok());
-        return Some(
-            user.map_or_else(|| Kind::Link(url.to_owned()), |id| Kind::Ping(format!("tg://user?id={id}"))),
-        );
-    }
-    let (scheme, rest) = lower.split_once("://").unwrap_or(("http", &lower));
-    let host = rest.split(['/', '?', '#']).next().unwrap_or("");
-    // A host without a dot makes no link, and no error.
-    let is_link =
-        matches!(scheme, "http" | "https") && host.contains('.') && !url.contains(char::is_whitespace);
-    is_link.then(|| Kind::Link(if lower.contains("://") { url.to_owned() } else { format!("http://{url}") }))
 }
 
 fn refused(code: u16, description: &str) -> Answer {

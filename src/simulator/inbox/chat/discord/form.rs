@@ -117,7 +117,7 @@ fn check_embed(errors: &mut Errors, number: usize, embed: &Value) -> usize {
         errors.add(&path("color"), "NUMBER_TYPE_MAX", "int value should be less than or equal to 16777215.");
     }
     let time = &embed["timestamp"];
-    if !time.is_null() && !time.as_str().is_some_and(|time| time.parse::<jiff::Timestamp>().is_ok()) {
+    if !time.is_null() && time.as_str().is_none_or(|time| time.parse::<jiff::Timestamp>().is_err()) {
         errors.add(&path("timestamp"), "DATE_TIME_TYPE_PARSE", "Could not parse. Should be ISO8601.");
     }
     length

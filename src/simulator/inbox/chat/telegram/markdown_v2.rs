@@ -148,7 +148,7 @@ fn end(source: &Source, at: usize, last: &Open, parsed: &mut Parsed) -> Result<u
                 '(' => url(source, at + 2)?,
                 _ => (parsed.slice(last.from, parsed.text.len()), at + 1),
             };
-            (target(&url), next)
+            (target::of(&url), next)
         }
         Part::Emoji if source.at(at + 1) != '(' => {
             return Err("The entity must contain a tg://emoji or tg://time URL".to_owned());
@@ -216,7 +216,8 @@ mod tests {
     #[test]
     fn marks_are_read_and_backslashes_taken_out() {
         let link = |url: &str| Kind::Link(url.to_owned());
-        let cases: [(&str, &str, Vec<(&str, Kind)>); 9] = [
+        type Case<'a> = (&'a str, &'a str, Vec<(&'a str, Kind)>);
+        let cases: Vec<Case<'_>> = vec![
             (
                 "a\\.b \\_\\*\\[\\]\\(\\)\\~\\`\\>\\#\\+\\-\\=\\|\\{\\}\\!\\\\",
                 "a.b _*[]()~`>#+-=|{}!\\",
