@@ -79,15 +79,15 @@ impl Api {
         };
         let json = HeaderValue::from_static("application/json");
         let headers = constant_headers(json, access.authorization, access.headers).ok_or(ApiError::Header)?;
-        let login = access.authorization.map(Authorization::secret);
         let values = access.headers.iter().map(|(_, value)| value);
-        let secrets = secrets.into_iter().chain(login).chain(values);
+        let secrets = secrets.into_iter().chain(values);
+        let urls = [access.url].into_iter().chain(access.proxy);
         Ok(Api {
             client,
             host: url.host_str().unwrap_or_default().to_owned(),
             headers,
             timeout: access.timeout,
-            secrets: Secrets::new(secrets, [access.url].into_iter().chain(access.proxy)),
+            secrets: Secrets::new(secrets, access.authorization, urls),
             said: None,
         })
     }

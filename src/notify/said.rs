@@ -1,7 +1,9 @@
 //! What a server said, for the person who tests a receiver. It is printed there and kept nowhere else.
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use reqwest::Url;
 
+use super::webhook::config::Authorization;
 use crate::{http::Reply, model::words::one_line, secret::Secret};
 
 /// The most characters of an answer that are printed.
@@ -34,9 +36,18 @@ impl Secrets {
     /// The secrets, and the parts of the URLs that may be some.
     pub(super) fn new<'s>(
         secrets: impl IntoIterator<Item = &'s Secret>,
+        login: Option<&Authorization>,
         urls: impl IntoIterator<Item = &'s Secret>,
     ) -> Self {
         let mut texts: Vec<String> = secrets.into_iter().map(|secret| secret.expose().to_owned()).collect();
+        match login {
+            Some(Authorization::Bearer(token)) => texts.push(token.expose().to_owned()),
+            Some(Authorization::Basic { username, password }) => {
+                texts.push(password.expose().to_owned());
+                texts.push(STANDARD.encode(format!("{username}:{}", password.expose())));
+            }
+            None => {}
+        }
         for url in urls {
             let Ok(url) = Url::parse(url.expose().trim()) else { continue };
             let path = url.path_segments().into_iter().flatten();

@@ -128,9 +128,9 @@ impl Webhook {
             named: if config.max_alerts > 0 { Named::First(config.max_alerts) } else { Named::All },
         });
         let secrets = config.secrets.iter().chain(&config.github_secret);
-        let secrets = secrets.chain(config.authorization.as_ref().map(Authorization::secret));
         let secrets = secrets.chain(config.headers.iter().map(|(_, value)| value));
-        let secrets = Secrets::new(secrets, [&config.url].into_iter().chain(&config.proxy));
+        let login = config.authorization.as_ref();
+        let secrets = Secrets::new(secrets, login, [&config.url].into_iter().chain(&config.proxy));
         Ok(Webhook { client, url, host, timeout: config.timeout, composer, secrets, said: None })
     }
 

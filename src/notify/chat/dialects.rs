@@ -385,7 +385,7 @@ const GOTIFY: Row = Row {
     token_header: Some("x-gotify-key"),
     has_title: true,
     markup: Markup::Plain,
-    // It has none; this is for whoever reads it.
+    // Gotify has no limit; this one is for the reader.
     limits: &[Limit::new(20_000, Written, Bytes)],
     accepts: |answer| answer.at("/id").is_some(),
     codes_at: &["/errorCode"],

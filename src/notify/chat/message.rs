@@ -116,8 +116,9 @@ impl Draft<'_> {
     /// The most that `fits`. What is not named is counted.
     fn longest(&mut self, fits: impl Fn(&Text, &str) -> bool) -> Text {
         let most = self.part.names(NAMED);
-        for extent in [Extent::All, Extent::News] {
-            let (mut best, mut low, mut high) = (None, 0, most);
+        // What to do is left out before the only alert is.
+        for (extent, least) in [(Extent::All, most.min(1)), (Extent::News, 0)] {
+            let (mut best, mut low, mut high) = (None, least, most);
             // The largest number between them that fits; most messages fit whole.
             let mut named = most;
             while low <= high {

@@ -1,5 +1,7 @@
 //! The table of dialects: what each answer means, how a request is made, and what counts as too long.
 
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
 use bytes::Bytes;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use serde_json::{Value, json};
@@ -9,14 +11,15 @@ use super::{
     dialects::{Importance, Post},
     limit::{Limit, Of, Unit},
     markup::{Markup, Piece, inert},
+    message::Message,
     verdict::{Verdict, judge},
 };
 use crate::{
     http::{Reply, options::TlsOptions},
-    model::{Severity, Timestamp},
+    model::{Notice, NoticeAlert, NoticeStatus, Severity, Timestamp},
     notify::{Rate, Retry, SendReason, email::config::ReceiverConfig, webhook::verdict::Refusal},
+    wording::{Language, Voice},
 };
-use std::time::Duration;
 
 const NOW: Timestamp = Timestamp::from_secs(1_795_600_000);
 
@@ -608,4 +611,176 @@ fn links_and_bold_text() {
         assert_eq!(markup.write(&lines), written);
     }
     assert_eq!(Markup::visible(&lines), "home: a<b\n\n• x & y\nRenew (now)");
+}
+
+/// An alert of which a sentence of so many of these characters is true.
+fn alert(c: char, length: usize) -> Arc<NoticeAlert> {
+    Arc::new(NoticeAlert {
+        event: "e".into(),
+        status: NoticeStatus::Firing,
+        severity: Severity::Warning,
+        labels: [("alertname", "ProxymeterUserQuota"), ("target", "home"), ("subject", "ann")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+        annotations: [("description".to_owned(), c.to_string().repeat(length))].into(),
+        starts_at: NOW,
+        ends_at: None,
+        began: None,
+        until: None,
+    })
+}
+
+fn notice(alerts: Vec<Arc<NoticeAlert>>) -> Notice {
+    Notice {
+        id: "msg_1".into(),
+        receiver: "ops".into(),
+        group: "g".into(),
+        group_labels: BTreeMap::new(),
+        reason: "first notification".into(),
+        alerts,
+        known: 0,
+        left_out: 0,
+        follow: 0,
+        others_fire: false,
+        named: None,
+        covers: Vec::new(),
+        created_at: NOW,
+    }
+}
+
+/// The text, and its length for each limit of the chat.
+fn written(config: &ChatConfig, notice: &Notice) -> (String, Vec<usize>) {
+    let row = config.dialect.row();
+    let message = Message::of(notice, config, &Voice::default(), NOW);
+    let post = message.post(config, "", false, NOW);
+    let lengths = row.limits.iter().map(|limit| match limit.of {
+        // As Telegram reads it.
+        Of::Visible => {
+            let tags = post.text.split('<').map(|part| part.split_once('>').map_or(part, |(_, text)| text));
+            let text: String = tags.collect();
+            let text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+            limit.unit.count(&text)
+        }
+        Of::Written => limit.unit.count(post.text),
+        Of::Body => limit.unit.count(&(row.body)(&post).to_string()),
+    });
+    let lengths = lengths.collect();
+    (post.text.to_owned(), lengths)
+}
+
+#[test]
+fn a_message_is_cut_at_the_limit_and_not_before() {
+    for dialect in Dialect::ALL {
+        let config = ChatConfig { token: Some("key".into()), room: Some("".into()), ..config(dialect) };
+        let limits: Vec<_> = config.dialect.row().limits.iter().map(|limit| limit.most).collect();
+        // How much longer a message becomes by one of them, at most.
+        for (c, width) in [('x', 1), ('я', 2), ('🦀', 4), ('<', 6), ('*', 3)] {
+            let of = |rows: usize, last: usize| {
+                let rows = (0..rows).map(|_| alert(c, 400)).chain([alert(c, last)]);
+                written(&config, &notice(rows.collect()))
+            };
+            let cuts = |text: &str| text.contains("more that");
+            // So many whole rows that the last one decides, and so much of that that it does not fit.
+            let rows: Vec<_> = (0..50).collect();
+            let rows = rows.partition_point(|rows| !cuts(&of(*rows, 480).0));
+            assert!(rows < 50, "{dialect:?} {c} has room for all");
+            let lasts: Vec<_> = (1..=480).collect();
+            let last = 1 + lasts.partition_point(|last| !cuts(&of(rows, *last).0));
+            for last in [last - 1, last] {
+                let (_, lengths) = of(rows, last);
+                let fit = lengths.iter().zip(&limits).all(|(length, most)| length <= most);
+                assert!(fit, "{dialect:?} {c} {last} {lengths:?}");
+            }
+            // One more would have been too long.
+            if last > 1 {
+                let (_, longest) = of(rows, last - 1);
+                let is_full = longest.iter().zip(&limits).any(|(length, most)| length + width > *most);
+                assert!(is_full, "{dialect:?} {c}: {longest:?} of {limits:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_counted() {
+    for dialect in Dialect::ALL {
+        let config = config(dialect);
+        for count in [1, 2, 50, 51, 3000] {
+            let (text, _) = written(&config, &notice((0..count).map(|_| alert('x', 490)).collect()));
+            let rows = text.matches("🟠").count();
+            let rest = count - rows;
+            assert!(rows > 0 && rows <= 50, "{dialect:?} {rows}");
+            let counted = match rest {
+                0 => !text.contains("more that"),
+                1 => text.contains("1 more that is firing"),
+                _ => text.contains(&format!("{rest} more that are firing")),
+            };
+            assert!(counted, "{dialect:?} {rest} {text}");
+        }
+    }
+}
+
+/// What to do is left out before what is new.
+#[test]
+fn a_single_alert_always_fits() {
+    for dialect in Dialect::ALL {
+        for c in ['x', '🦀', '<', '*', '@'] {
+            let mut alert = Arc::unwrap_or_clone(alert(c, 490));
+            for label in ["subject", "target"] {
+                alert.labels.insert(label.into(), c.to_string().repeat(10_000));
+            }
+            alert.annotations.insert("action".into(), c.to_string().repeat(490));
+            alert.annotations.insert("runbook_url".into(), format!("https://m.example/{}", "x".repeat(6000)));
+            let (text, lengths) = written(&config(dialect), &notice(vec![Arc::new(alert)]));
+            assert!(text.contains("🟠"), "{dialect:?} {c} {text}");
+            let limits = dialect.row().limits.iter().map(|limit| limit.most);
+            assert!(lengths.into_iter().zip(limits).all(|(length, most)| length <= most), "{dialect:?} {c}");
+        }
+    }
+}
+
+#[test]
+fn importance_is_that_of_what_is_new() {
+    let alert = |severity, status| {
+        let alert = Arc::unwrap_or_clone(alert('x', 5));
+        Arc::new(NoticeAlert { severity, status, ..alert })
+    };
+    use NoticeStatus::{Firing, Resolved};
+    use Severity::{Critical, Info, Warning};
+    for (alerts, known, silent, priority) in [
+        (vec![alert(Info, Firing)], 0, true, 2),
+        (vec![alert(Info, Firing), alert(Critical, Firing)], 1, true, 2),
+        (vec![alert(Info, Firing), alert(Critical, Resolved)], 0, true, 2),
+        (vec![alert(Warning, Resolved), alert(Critical, Firing)], 1, false, 3),
+        (vec![alert(Warning, Firing), alert(Info, Firing)], 0, false, 4),
+        // A repetition.
+        (vec![alert(Critical, Firing), alert(Warning, Firing)], 2, false, 5),
+        (vec![], 0, false, 3),
+    ] {
+        let notice = Notice { known, ..notice(alerts) };
+        let of = |dialect, key: &str| {
+            let config = config(dialect);
+            let message = Message::of(&notice, &config, &Voice::default(), NOW);
+            (dialect.row().body)(&message.post(&config, "", false, NOW))[key].clone()
+        };
+        assert_eq!(of(Dialect::Telegram, "disable_notification"), silent);
+        assert_eq!(of(Dialect::Ntfy, "priority"), priority);
+    }
+}
+
+/// Each language has its own direction and words, and chats get them like mail.
+#[test]
+fn every_language_fits() {
+    for language in Language::ALL {
+        let voice = Voice::new(language, jiff::tz::TimeZone::UTC, "https://m.example");
+        for dialect in Dialect::ALL {
+            let config = config(dialect);
+            let notice = notice((0..200).map(|_| alert('x', 100)).collect());
+            let message = Message::of(&notice, &config, &voice, NOW);
+            let post = message.post(&config, "", false, NOW);
+            assert!(post.text.contains(&voice.text("heading-new")), "{dialect:?} {language:?} {}", post.text);
+            let page = if dialect.row().has_title { post.link.unwrap() } else { post.text };
+            assert!(page.contains("https://m.example/"), "{dialect:?} {language:?} {page}");
+        }
+    }
 }

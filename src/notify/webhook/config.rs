@@ -53,12 +53,3 @@ pub enum Authorization {
     Bearer(Secret),
     Basic { username: String, password: Secret },
 }
-
-impl Authorization {
-    pub(in crate::notify) fn secret(&self) -> &Secret {
-        match self {
-            Authorization::Bearer(token) => token,
-            Authorization::Basic { username: _, password } => password,
-        }
-    }
-}

@@ -6,38 +6,6 @@ use proxymeter::simulator::inbox::{Manner, Service};
 
 use super::chats::{Fake, options};
 
-/// The table of a receiver `ops` for a service at this address.
-pub(super) fn table(service: Service, fake: &Fake) -> String {
-    let (address, token) = (fake.address, options(service).token);
-    let secret = options(service).secret.unwrap_or_default();
-    match service {
-        Service::Telegram => format!(
-            "[telegram.ops]\ntoken = \"{token}\"\nchat_id = \"-1001234567890\"\napi_url = \"http://{address}\"\n"
-        ),
-        Service::Discord => format!("[discord.ops]\nurl = \"http://{address}/api/webhooks/{token}\"\n"),
-        Service::Slack => format!("[slack.ops]\nurl = \"http://{address}/services/{token}\"\n"),
-        Service::Feishu => format!(
-            "[feishu.ops]\nurl = \"http://{address}/open-apis/bot/v2/hook/{token}\"\nsecret = \"{secret}\"\n"
-        ),
-        Service::DingTalk => format!(
-            "[dingtalk.ops]\nurl = \"http://{address}/robot/send?access_token={token}\"\nsecret = \"{secret}\"\n"
-        ),
-        Service::WeCom => {
-            format!("[wecom.ops]\nurl = \"http://{address}/cgi-bin/webhook/send?key={token}\"\n")
-        }
-        Service::Ntfy => {
-            format!(
-                "[ntfy.ops]\nurl = \"http://{address}\"\ntopic = \"alerts-home\"\nbearer_token = \"{token}\"\n"
-            )
-        }
-        Service::Gotify => format!("[gotify.ops]\nurl = \"http://{address}\"\ntoken = \"{token}\"\n"),
-        Service::Bark => format!("[bark.ops]\nurl = \"http://{address}\"\ndevice_key = \"{token}\"\n"),
-        Service::PagerDuty => {
-            format!("[pagerduty.ops]\nurl = \"http://{address}/v2/enqueue\"\nrouting_key = \"{token}\"\n")
-        }
-    }
-}
-
 /// The exit code, and what is printed to people and to the log.
 fn run(table: &str) -> (Option<i32>, String, String) {
     let folder = tempfile::tempdir().unwrap();
@@ -66,10 +34,8 @@ fn a_test_is_sent_and_what_the_server_said_is_printed() {
         (Service::Bark, "\"code\":200", "(client_error): 127.0.0.1: answered 500"),
         (Service::PagerDuty, "Event processed", "(auth): 127.0.0.1: answered 400"),
     ] {
-        let mut fake = Fake::start(service);
-        // The command has the system's clock.
-        fake.set_now(jiff::Timestamp::now().as_millisecond());
-        let table = table(service, &fake);
+        let mut fake = Fake::live(service);
+        let table = fake.table("ops");
         let (code, out, err) = run(&table);
         assert_eq!(code, Some(0), "{service:?} {err}");
         assert!(out.contains("receiver ops accepted it: 127.0.0.1 answered 20"), "{service:?} {out}");

@@ -329,7 +329,7 @@ async fn a_group_that_moved_is_followed_at_once_and_remembered() {
     }
     let to: Vec<_> = fake.taken().into_iter().map(|message| message.to).collect();
     assert_eq!(to, ["-1009999999999", "-1009999999999"]);
-    let requests = fake.server.wire.requests().into_iter().count();
+    let requests = fake.server.wire.requests().len();
     assert_eq!(requests, 3, "once to the old one");
     // Another receiver knows nothing of it.
     fake.server.behave(Manner::Fair);

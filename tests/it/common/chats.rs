@@ -77,7 +77,22 @@ impl Fake {
     pub(crate) fn with(service: Service, options: ChatOptions) -> Fake {
         let now_ms = Arc::new(AtomicI64::new(NOW.as_millis()));
         let time = Arc::clone(&now_ms);
-        let server = ChatServer::new(service, options, move || time.load(Ordering::SeqCst));
+        Fake::at(service, options, now_ms, move || time.load(Ordering::SeqCst))
+    }
+
+    /// With the system's clock.
+    pub(crate) fn live(service: Service) -> Fake {
+        let clock = Clock::system();
+        Fake::at(service, options(service), Arc::default(), move || clock.now().wall.as_millis())
+    }
+
+    fn at(
+        service: Service,
+        options: ChatOptions,
+        now_ms: Arc<AtomicI64>,
+        clock: impl Fn() -> i64 + Send + Sync + 'static,
+    ) -> Fake {
+        let server = ChatServer::new(service, options, clock);
         // On its own runtime, as tests of a runtime of one thread block it.
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -97,12 +112,44 @@ impl Fake {
         Clock::starting_at(Timestamp::from_millis(millis)).now()
     }
 
+    /// The table of a receiver of this name.
+    pub(crate) fn table(&self, name: &str) -> String {
+        let (service, address) = (self.service, self.address);
+        let token = options(service).token;
+        let secret = options(service).secret.unwrap_or_default();
+        match service {
+            Service::Telegram => format!(
+                "[telegram.{name}]\ntoken = \"{token}\"\nchat_id = \"-1001234567890\"\napi_url = \"http://{address}\"\n"
+            ),
+            Service::Discord => {
+                format!("[discord.{name}]\nurl = \"http://{address}/api/webhooks/{token}\"\n")
+            }
+            Service::Slack => format!("[slack.{name}]\nurl = \"http://{address}/services/{token}\"\n"),
+            Service::Feishu => format!(
+                "[feishu.{name}]\nurl = \"http://{address}/open-apis/bot/v2/hook/{token}\"\nsecret = \"{secret}\"\n"
+            ),
+            Service::DingTalk => format!(
+                "[dingtalk.{name}]\nurl = \"http://{address}/robot/send?access_token={token}\"\nsecret = \"{secret}\"\n"
+            ),
+            Service::WeCom => {
+                format!("[wecom.{name}]\nurl = \"http://{address}/cgi-bin/webhook/send?key={token}\"\n")
+            }
+            Service::Ntfy => {
+                format!(
+                    "[ntfy.{name}]\nurl = \"http://{address}\"\ntopic = \"alerts-home\"\nbearer_token = \"{token}\"\n"
+                )
+            }
+            Service::Gotify => format!("[gotify.{name}]\nurl = \"http://{address}\"\ntoken = \"{token}\"\n"),
+            Service::Bark => format!("[bark.{name}]\nurl = \"http://{address}\"\ndevice_key = \"{token}\"\n"),
+            Service::PagerDuty => {
+                format!(
+                    "[pagerduty.{name}]\nurl = \"http://{address}/v2/enqueue\"\nrouting_key = \"{token}\"\n"
+                )
+            }
+        }
+    }
     pub(crate) fn pass(&self, time: Duration) {
         self.now_ms.fetch_add(i64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
-    }
-
-    pub(crate) fn set_now(&self, millis: i64) {
-        self.now_ms.store(millis, Ordering::SeqCst);
     }
 
     pub(crate) fn chat(&self) -> ChatConfig {
