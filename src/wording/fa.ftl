@@ -219,7 +219,7 @@ ProxymeterInboundExpiry = Inbound expires soon or has expired.
        *[other] { $count } inbounds have expired ({ $names })
     }
     .firing = Inbound { $name } expires { $when }, on { $date }.
-    .last = Inbound { $name } expired { $when }, on { $date }. Nobody can use it.
+    .last = Inbound { $name } expired { $when }, on { $date }. All its clients are cut off.
     .over = { $holds ->
         [nothing] Inbound { $name } no longer has an end date ({ $why }).
        *[known] Inbound { $name } runs until { $day } ({ $why }).
@@ -236,7 +236,7 @@ ProxymeterInboundQuota = Inbound has used up most or all of the data limit.
        *[other] { $count } inbounds have used up their data limit ({ $names })
     }
     .firing = Inbound { $name } has used { $percent } of the data limit ({ $used } of { $limit }).
-    .last = Inbound { $name } has used up the data limit of { $limit }. Nobody can use it.
+    .last = Inbound { $name } has used up the data limit of { $limit }. All its clients are cut off.
     .over = { $holds ->
         [nothing] Inbound { $name } no longer has a data limit ({ $why }).
        *[known] Inbound { $name } has used { $percent } of the data limit ({ $used } of { $limit }; { $why }).

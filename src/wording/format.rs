@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Zoned;
 
-use super::{Voice, args};
+use super::voice::{Voice, args};
 use crate::model::Timestamp;
 
 impl Voice {

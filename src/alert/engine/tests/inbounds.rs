@@ -71,7 +71,7 @@ fn an_inbound_alerts_once_per_step() {
         (168, "inbound: Inbound in-443 (home) expires in 23 h 59 min, on 26 November 2026, 11:06."),
         (
             192,
-            "inbound: Inbound in-443 (home) expired 30 s ago, on 26 November 2026, 11:06. Nobody can use it.",
+            "inbound: Inbound in-443 (home) expired 30 s ago, on 26 November 2026, 11:06. All its clients are cut off.",
         ),
     ];
     let begun: Vec<_> = days.iter().map(|(hour, told)| (*hour, told.as_str())).collect();

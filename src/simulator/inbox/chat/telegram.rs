@@ -78,7 +78,7 @@ impl Telegram {
             return Err(too_many(i64::from(seconds)));
         }
         let sent = sent(asked)?;
-        let parsed = parsed(&sent).map_err(|why| refused(400, &format!("Bad Request: {why}")))?;
+        let parsed = parse(&sent).map_err(|why| refused(400, &format!("Bad Request: {why}")))?;
         find(setup, &sent)?;
         let mut parsed = clean::cleaned(parsed);
         if parsed.text.iter().all(|c| clean::is_empty(*c)) {
@@ -140,7 +140,7 @@ fn sent(asked: &Asked<'_>) -> Result<Sent, Answer> {
 }
 
 /// `Err`: why the text cannot be read.
-fn parsed(sent: &Sent) -> Result<Parsed, String> {
+fn parse(sent: &Sent) -> Result<Parsed, String> {
     if sent.text.is_empty() {
         return Err("message text is empty".to_owned());
     }
@@ -150,8 +150,8 @@ fn parsed(sent: &Sent) -> Result<Parsed, String> {
     let entities = |why| format!("can't parse entities: {why}");
     match sent.mode.to_ascii_lowercase().as_str() {
         "" | "none" => Ok(Parsed::plain(&sent.text)),
-        "html" => html::parsed(&sent.text).map_err(entities),
-        "markdownv2" => markdown_v2::parsed(&sent.text).map_err(entities),
+        "html" => html::parse(&sent.text).map_err(entities),
+        "markdownv2" => markdown_v2::parse(&sent.text).map_err(entities),
         // The first Markdown is not simulated.
         _ => Err("unsupported parse_mode".to_owned()),
     }

@@ -35,7 +35,7 @@ struct Open {
 }
 
 /// `Err`: in the server's words.
-pub(super) fn parsed(text: &str) -> Result<Parsed, String> {
+pub(super) fn parse(text: &str) -> Result<Parsed, String> {
     let source = Source::new(text);
     let mut parsed = Parsed::default();
     let mut open: Vec<Open> = Vec::new();
@@ -254,7 +254,7 @@ mod tests {
             ("<b></b>x > y", "x > y", vec![]),
         ];
         for (text, expected, of_spans) in cases {
-            let parsed = parsed(text).unwrap();
+            let parsed = parse(text).unwrap();
             assert_eq!(parsed.slice(0, parsed.text.len()), expected, "{text}");
             let of_spans: Vec<_> = of_spans.into_iter().map(|(text, kind)| (text.to_owned(), kind)).collect();
             assert_eq!(spans(&parsed), of_spans, "{text}");
@@ -285,7 +285,7 @@ mod tests {
                  surrogate code units",
             ),
         ] {
-            assert_eq!(parsed(text).unwrap_err(), expected, "{text}");
+            assert_eq!(parse(text).unwrap_err(), expected, "{text}");
         }
     }
 }

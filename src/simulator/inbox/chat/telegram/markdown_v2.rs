@@ -31,7 +31,7 @@ struct Open {
 }
 
 /// `Err`: in the server's words.
-pub(super) fn parsed(text: &str) -> Result<Parsed, String> {
+pub(super) fn parse(text: &str) -> Result<Parsed, String> {
     let source = Source::new(text);
     let mut parsed = Parsed::default();
     let mut open: Vec<Open> = Vec::new();
@@ -243,7 +243,7 @@ mod tests {
             ("a\\\nb C:\\é", "a\nb C:\\é", vec![]),
         ];
         for (text, expected, of_spans) in cases {
-            let parsed = parsed(text).unwrap();
+            let parsed = parse(text).unwrap();
             assert_eq!(parsed.slice(0, parsed.text.len()), expected, "{text}");
             let spans: Vec<_> = parsed.spans.iter().map(|span| parsed.slice(span.from, span.to)).collect();
             let spans: Vec<_> = spans
@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn what_is_reserved_or_open_is_refused() {
         for c in "()#+-=|{}.!>]".chars() {
-            let error = parsed(&format!("a{c}b")).unwrap_err();
+            let error = parse(&format!("a{c}b")).unwrap_err();
             assert_eq!(
                 error,
                 format!("Character '{c}' is reserved and must be escaped with the preceding '\\'")
@@ -272,7 +272,7 @@ mod tests {
             ("[a](b", "Can't find end of a URL at byte offset 4"),
             (">*q\nx", "Can't find end of Bold entity at byte offset 1"),
         ] {
-            assert_eq!(parsed(text).unwrap_err(), expected, "{text}");
+            assert_eq!(parse(text).unwrap_err(), expected, "{text}");
         }
     }
 }
