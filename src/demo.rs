@@ -315,6 +315,12 @@ fn show(arrival: &Arrival) -> io::Result<()> {
             let body: String = body.trim_end().chars().take(SHOWN).collect();
             writeln!(out, "\n--- webhook {id}\n    {body}")?;
         }
+        Arrival::Chat(message) => {
+            writeln!(out, "\n--- chat: {}", message.title)?;
+            for line in message.text.lines() {
+                writeln!(out, "    {line}")?;
+            }
+        }
     }
     out.flush()
 }

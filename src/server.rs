@@ -16,6 +16,7 @@ mod negotiate;
 mod pages;
 mod requests;
 mod route;
+mod runbook;
 mod seen;
 mod stall;
 mod state;

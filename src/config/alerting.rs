@@ -12,7 +12,9 @@ use super::shape::{
     Show::{If, Number},
 };
 use super::table::{Table, nearest};
-use super::values::{above_zero, duration, is_language, is_quantity, is_zone, language, switch, text, zone};
+use super::values::{
+    above_zero, duration, is_language, is_quantity, is_zone, language, one_of, switch, text, zone,
+};
 use super::{alerts, mutes};
 
 pub(super) const SHAPE: Shape = Shape {
@@ -98,7 +100,7 @@ fn check_label(label: &str) -> Result<(), String> {
     }
     let advice = match nearest(label, LABELS.into_iter()) {
         Some(meant) => format!("write {meant:?}"),
-        None => names::one_of(&LABELS),
+        None => one_of(&LABELS),
     };
     Err(format!("no label of alerts is named {label:?}; {advice}"))
 }

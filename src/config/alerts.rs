@@ -16,8 +16,8 @@ use super::shape::{
 };
 use super::table::{Field, Placed, Table, nearest};
 use super::values::{
-    above_zero, choice, describe, duration, is_choice, is_quantity, is_severity, ratio, severity, switch,
-    text,
+    above_zero, choice, describe, duration, is_choice, is_quantity, is_severity, one_of, ratio, severity,
+    switch, text,
 };
 
 pub(super) const SHAPE: Shape = Shape {
@@ -238,7 +238,7 @@ fn rule_names() -> impl Iterator<Item = &'static str> {
 }
 
 fn one_of_the_rules() -> String {
-    names::one_of(&rule_names().collect::<Vec<_>>())
+    one_of(&rule_names().collect::<Vec<_>>())
 }
 
 /// Takes a list of globs, which must not be empty.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::reading::Place;
 use super::shape::Shape;
 use super::table::{Field, Placed, Table, nearest};
-use super::values::text;
+use super::values::{one_of, text};
 
 /// The names of all targets and receivers, known before their tables are read. Sorted.
 pub(super) struct Names {
@@ -117,12 +117,6 @@ pub(super) fn is_name(name: &str) -> bool {
 /// Whether a text is a name, or a pattern of names with `*` and `?`.
 pub(super) fn is_pattern(text: &str) -> bool {
     is_name(&text.replace(['*', '?'], "0"))
-}
-
-/// `write one of a, b, c`, or just the one.
-pub(super) fn one_of<S: AsRef<str>>(words: &[S]) -> String {
-    let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
-    format!("write {}{}", if words.len() > 1 { "one of " } else { "" }, words.join(", "))
 }
 
 fn check_known(what: &str, name: &str, known: &[String]) -> Result<(), String> {

@@ -8,7 +8,6 @@ use humantime::format_duration;
 use jiff::tz::TimeZone;
 use toml::de::DeValue;
 
-use super::names::one_of;
 use crate::{model::Severity, wording::Language};
 
 /// Far from the end of the calendar when added to a time.
@@ -37,6 +36,12 @@ pub(super) fn switch(value: &DeValue<'_>) -> Result<bool, String> {
         DeValue::Boolean(value) => Ok(*value),
         _ => Err(format!("{}; write true or false, without quotes", describe(value))),
     }
+}
+
+/// `write one of a, b, c`, or just the one.
+pub(super) fn one_of<S: AsRef<str>>(words: &[S]) -> String {
+    let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+    format!("write {}{}", if words.len() > 1 { "one of " } else { "" }, words.join(", "))
 }
 
 /// A language that notifications are written in.

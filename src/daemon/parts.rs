@@ -17,6 +17,7 @@ use crate::{
     notify::{HealthByReceiver, heartbeat::Heartbeat},
     secret::HashKey,
     server::{Setup, access::Access},
+    wording::{Language, Voice},
 };
 
 /// Which parts a configuration needs.
@@ -79,6 +80,7 @@ pub(super) fn set_up(config: &Config, key: Option<HashKey>, access: Arc<Access>)
         },
         config: config.shown().to_owned(),
         receivers: config.receivers.iter().map(|table| (table.name.clone(), table.kind.word())).collect(),
+        voice: Voice::new(Language::En, config.alerting.zone.clone(), &config.web.external_url),
         alerting: config.alerting.enabled,
         access,
     }

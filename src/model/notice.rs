@@ -47,7 +47,7 @@ pub struct NoticeAlert {
     pub starts_at: Timestamp,
     /// Absent while it is firing.
     pub ends_at: Option<Timestamp>,
-    /// When what it tells of began: before it fired, by the first read that found it so.
+    /// When it began: before it fired, by the first read that found it so.
     #[serde(default)]
     pub began: Option<Timestamp>,
     /// When that was over: before the alert ended, which waits until it is sure.

@@ -39,7 +39,7 @@ pub(super) struct Words {
     pub(super) left_out: Vec<String>,
     /// The number of alerts that are not in this notice.
     pub(super) follow: Option<String>,
-    /// How many alerts go on that the receiver was told of.
+    /// How many alerts go on that the receiver knows.
     pub(super) still: Option<String>,
     /// What to do.
     pub(super) actions: Vec<Action>,
@@ -159,7 +159,11 @@ impl<'a> Parts<'a> {
             // Mail clients would decode text that looks like an encoded word (RFC 2047).
             words::sentence(&voice.subject(&target, what), SUBJECT).replace("=?", "= ?")
         };
-        (line(&what), line(&counts))
+        let plain = match shared(self.told, "alertname") {
+            Shared::By(alertname) => format!("{counts} ({})", voice.summary(alertname).trim_end_matches('.')),
+            Shared::Differs | Shared::Absent => counts,
+        };
+        (line(&what), line(&plain))
     }
 
     /// What has become of them, if one sentence says it.

@@ -1,6 +1,10 @@
 //! Requests and their answers: the check of access, the route, and the content.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use hyper::{
@@ -25,6 +29,7 @@ use super::{
     negotiate,
     pages::Pages,
     route::Route,
+    runbook,
     seen::{Seen, SharedPage},
     state::State,
     status,
@@ -48,6 +53,8 @@ pub(super) struct Server {
     status: SharedPage,
     alerts: SharedPage,
     targets: SharedPage,
+    /// Made for the first request.
+    runbook: OnceLock<Option<Bytes>>,
 }
 
 /// Why a request gets no answer: its connection was made under other certificates. Clients repeat the request on a
@@ -65,6 +72,7 @@ impl Server {
             status: SharedPage::default(),
             alerts: SharedPage::default(),
             targets: SharedPage::default(),
+            runbook: OnceLock::new(),
             state,
         }
     }
@@ -167,7 +175,8 @@ impl Server {
         match route {
             Route::Metrics => self.metrics(None, headers).await,
             Route::Target(target) => self.metrics(Some(target), headers).await,
-            Route::Status => self.status().await,
+            Route::Status => page(self.status.get(&self.state, status::html).await),
+            Route::Runbook => page(self.runbook()),
             Route::Alerts => self.json(&self.alerts, api::alerts::json).await,
             Route::Targets => self.json(&self.targets, api::targets::json).await,
             Route::Config => {
@@ -187,13 +196,9 @@ impl Server {
         }
     }
 
-    async fn status(&self) -> Response<Answer> {
-        let Some(page) = self.status.get(&self.state, status::html).await else { return unwritable() };
-        let mut response = fresh(answer(StatusCode::OK, "text/html; charset=utf-8", vec![page]));
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-        headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-        response
+    fn runbook(&self) -> Option<Bytes> {
+        let write = || runbook::page(self.state.version).map(Bytes::from).ok();
+        self.runbook.get_or_init(write).clone()
     }
 
     async fn json(
@@ -231,7 +236,17 @@ impl Server {
     }
 }
 
-/// The status page may have a style and nothing else.
+/// An answer with a page in HTML.
+fn page(html: Option<Bytes>) -> Response<Answer> {
+    let Some(html) = html else { return unwritable() };
+    let mut response = fresh(answer(StatusCode::OK, "text/html; charset=utf-8", vec![html]));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}
+
+/// A page may have a style and nothing else.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
 
@@ -246,6 +261,7 @@ pub(super) mod tests {
         exposition::{Options, UserLabels},
         model::Timestamp,
         telemetry::Telemetry,
+        wording::Voice,
     };
 
     pub(in crate::server) fn setup() -> watch::Receiver<Arc<Setup>> {
@@ -253,6 +269,7 @@ pub(super) mod tests {
             options: Options { labels: UserLabels::Name, limit: 10, inbounds: false, budgets: Vec::new() },
             config: String::new(),
             receivers: Vec::new(),
+            voice: Voice::default(),
             alerting: true,
             access: Arc::new(Access::open(&Default::default(), &Telemetry::new()).unwrap()),
         };

@@ -10,6 +10,7 @@ pub(super) enum Route<'p> {
     Alerts,
     Targets,
     Config,
+    Runbook,
     Healthy,
     Ready,
     Reload,
@@ -18,24 +19,26 @@ pub(super) enum Route<'p> {
 
 impl<'p> Route<'p> {
     /// Those that can succeed.
-    pub(super) const GOOD: [Route<'static>; 9] = [
+    pub(super) const GOOD: [Route<'static>; 10] = [
         Route::Status,
         Route::Metrics,
         Route::Target(""),
         Route::Alerts,
         Route::Targets,
         Route::Config,
+        Route::Runbook,
         Route::Healthy,
         Route::Ready,
         Route::Reload,
     ];
 
     /// Those whose path is their label, wherever the metrics are.
-    const FIXED: [Route<'static>; 7] = [
+    const FIXED: [Route<'static>; 8] = [
         Route::Status,
         Route::Alerts,
         Route::Targets,
         Route::Config,
+        Route::Runbook,
         Route::Healthy,
         Route::Ready,
         Route::Reload,
@@ -61,6 +64,7 @@ impl<'p> Route<'p> {
             Route::Alerts => "/api/v1/alerts",
             Route::Targets => "/api/v1/targets",
             Route::Config => "/config",
+            Route::Runbook => "/runbook",
             Route::Healthy => "/-/healthy",
             Route::Ready => "/-/ready",
             Route::Reload => "/-/reload",
@@ -83,9 +87,17 @@ mod tests {
 
     #[test]
     fn metrics_cannot_be_where_something_else_is() {
-        for taken in
-            ["/config", "/api", "/api/v1", "/api/v1/alerts", "/api/v1/targets", "/-", "/-/ready", "/"]
-        {
+        for taken in [
+            "/config",
+            "/runbook",
+            "/api",
+            "/api/v1",
+            "/api/v1/alerts",
+            "/api/v1/targets",
+            "/-",
+            "/-/ready",
+            "/",
+        ] {
             assert!(is_taken(taken), "{taken}");
         }
         for free in ["/metrics", "/m/metrics", "/configs", "/conf", "/config/metrics", "/api/v2"] {
@@ -108,6 +120,8 @@ mod tests {
             ("/-/ready/", "/metrics", "other"),
             ("/api/v1/targets", "/metrics", "/api/v1/targets"),
             ("/config", "/metrics", "/config"),
+            ("/runbook", "/metrics", "/runbook"),
+            ("/runbook/", "/metrics", "other"),
             ("", "/metrics", "other"),
         ];
         for (path, telemetry_path, expected) in cases {

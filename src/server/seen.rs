@@ -118,7 +118,9 @@ pub(super) mod testing {
         exposition::{Options, UserLabels},
         model::{Report, Timestamp},
         server::{access::Access, config::AccessConfig},
+        wording::{Language, Voice},
     };
+    use jiff::tz::TimeZone;
     use tokio::sync::{mpsc, watch};
 
     pub(in crate::server) const NOW: Timestamp = Timestamp::from_secs(1_795_000_000);
@@ -135,6 +137,7 @@ pub(super) mod testing {
             options: Options { labels, limit: 10, inbounds: false, budgets: Vec::new() },
             config: "[users]\n".to_owned(),
             receivers: vec![("oncall".to_owned(), "webhook"), ("ops".to_owned(), "email")],
+            voice: Voice::new(Language::En, TimeZone::UTC, "https://proxymeter.example.com"),
             alerting: true,
             access: Arc::new(Access::open(&AccessConfig::default(), &telemetry).unwrap()),
         };

@@ -11,6 +11,7 @@ use crate::{
     exposition::Options,
     model::ActiveAlerts,
     telemetry::Telemetry,
+    wording::Voice,
 };
 
 /// What the answers are made from.
@@ -42,6 +43,8 @@ pub struct Setup {
     pub config: String,
     /// The receivers of notifications: name and kind, sorted by name.
     pub receivers: Vec<(String, &'static str)>,
+    /// How sentences about alerts are written.
+    pub voice: Voice,
     /// Whether alerting is enabled.
     pub alerting: bool,
     /// The checks of connections and requests.

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use fluent_bundle::FluentValue;
 
-use super::{Args, Voice, args, format::amounts};
+use super::{
+    format::amounts,
+    voice::{Args, Voice, args},
+};
 use crate::model::{
     End, NoticeStatus, Reading, Timestamp,
     words::{self, bytes, one_line, percent},
@@ -91,7 +94,7 @@ impl Voice {
 
     /// What every alert of that name is about.
     pub fn summary(&self, alertname: &str) -> String {
-        self.text(alertname)
+        self.find(alertname, &Args::new()).unwrap_or_else(|| alertname.to_owned())
     }
 
     /// In a few words, what has become of so many subjects: `node DE-1 is down`, or `3 users expire within 1 day (ann,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Zoned;
 
-use super::{Voice, args, isolated};
+use super::voice::{Voice, args, isolated};
 use crate::model::{BudgetUnit, Timestamp, words};
 
 impl Voice {

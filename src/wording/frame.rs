@@ -1,6 +1,6 @@
 //! What is around the sentences of a message.
 
-use super::{Voice, args};
+use super::voice::{Voice, args};
 
 impl Voice {
     /// `home: node DE-1 is down`

@@ -5,8 +5,13 @@ use fluent_syntax::{
     parser,
 };
 
-use super::*;
-use crate::model::{NodeStatus, Reason, UnreadableCause, UserStatus};
+use jiff::tz::TimeZone;
+
+use super::{
+    voice::{Args, args, is_rtl, isolated},
+    *,
+};
+use crate::model::{NodeStatus, Reading, Reason, Timestamp, UnreadableCause, UserStatus};
 
 /// What each text is filled with, by its message and, after a dot, its attribute.
 type Texts = BTreeMap<String, BTreeSet<String>>;
@@ -211,7 +216,7 @@ fn what_is_known_of_a_cause_is_said_in_each_language() {
     ];
     let rows = rows.map(UnreadableCause::label);
     for cause in reasons.iter().chain(&nodes).chain(&users).chain(&rows) {
-        let reading = crate::model::Reading::Word((*cause).into());
+        let reading = Reading::Word((*cause).into());
         let about = About {
             alertname: "ProxymeterUserStatus",
             kind: "user",
@@ -219,7 +224,7 @@ fn what_is_known_of_a_cause_is_said_in_each_language() {
             target: "home",
             step: "",
         };
-        let now = crate::model::Timestamp::from_secs(0);
+        let now = Timestamp::from_secs(0);
         let told = Told { reading: &reading, began: now, ended: None, now };
         // In English, some causes are known by their own words.
         for language in [Language::Zh, Language::Fa, Language::Ru] {

@@ -186,7 +186,7 @@ async fn a_message_and_its_headers() {
     assert_eq!(header(mail, "Date"), "Wed, 18 Nov 2026 11:07:10 +0000");
     assert_eq!(header(mail, "From"), "Proxymeter <meter@example.com>");
     assert_eq!(header(mail, "To"), "=?utf-8?b?0JTQtdC20YPRgNC90YvQuQ==?= <a@example.com>, b@example.com");
-    assert_eq!(header(mail, "Subject"), "[FIRING:2] ProxymeterUserExpiry on home (warning)");
+    assert_eq!(header(mail, "Subject"), "home: 2 users expire within 3 days (alice, bob)");
     assert_eq!(header(mail, "Message-ID"), "<0b9d6f3e-17@example.com>");
     assert_eq!(header(mail, "In-Reply-To"), header(mail, "References"));
     assert_eq!(header(mail, "Auto-Submitted"), "auto-generated");
@@ -195,9 +195,8 @@ async fn a_message_and_its_headers() {
     let html = mail.find("Content-Type: text/html; charset=utf-8\r\n").unwrap();
     assert!(text < html);
     for words in [
-        "\r\n2 alerts are firing: ProxymeterUserExpiry on home.\r\nReason: new alerts.\r\n",
-        "\r\n* alice, warning, step 3d\r\n    User expires soon.\r\n    remaining: 2d 4h\r\n    \
-         since 2026-11-18 11:06:40 UTC\r\n",
+        "\r\nhome: 2 users expire within 3 days (alice, bob)\r\n\r\nNew\r\n",
+        "\r\n* User expires soon.\r\n  warning =C2=B7 since 18 November 2026, 11:06\r\n",
     ] {
         assert!(mail.contains(words), "{words} in {mail}");
     }
@@ -635,7 +634,7 @@ async fn other_languages_and_long_lists() {
     send_notice(&config(&server, SmtpTls::None), many, &mut Vec::new()).await.unwrap();
     let mail = &server.mails()[0];
     assert_wire_format(mail);
-    assert_eq!(header(mail, "Subject"), "[FIRING:10000] ProxymeterUserExpiry on home (warning)");
+    assert!(header(mail, "Subject").starts_with("home: 10000 users expire within 3 days =?utf-8?b?"));
     assert!(mail.len() < 128 * 1024, "{} bytes", mail.len());
 }
 

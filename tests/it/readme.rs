@@ -1,5 +1,5 @@
-//! Compares README.md and docs/operations.md with the program, and README.zh-CN.md with README.md: a change to one needs
-//! the same change in the other.
+//! Compares README.md and some of docs/ with the program, and README.zh-CN.md with README.md: a change to one needs the
+//! same change in the other.
 
 use std::{
     collections::BTreeSet,
@@ -13,6 +13,8 @@ use std::{
 const ENGLISH: &str = "README.md";
 const CHINESE: &str = "README.zh-CN.md";
 const OPERATIONS: &str = "docs/operations.md";
+const RUNBOOK: &str = "docs/runbook.md";
+const NOTIFICATIONS: &str = "docs/notifications.md";
 
 /// The text below one heading, up to the next.
 #[derive(Debug, Default)]
@@ -129,7 +131,7 @@ fn the_chinese_readme_is_in_step_with_the_english() {
 
 #[test]
 fn links_into_the_repository_lead_somewhere() {
-    for file in [ENGLISH, CHINESE, OPERATIONS] {
+    for file in [ENGLISH, CHINESE, OPERATIONS, RUNBOOK, NOTIFICATIONS, "docs/alerts.md"] {
         let folder = Path::new(file).parent().unwrap();
         let written = sections(file);
         let links = written.iter().flat_map(|section| between(&section.prose, "](", ')'));

@@ -335,7 +335,7 @@ fn webhooks_and_mails_name_users_as_the_configuration_says() {
             .map(|request| format!("{:?} {}", request.headers, String::from_utf8(request.body).unwrap()));
         let mails = mailbox.mails().into_iter().map(|mail| match &mail {
             Arrival::Mail { message, .. } => format!("{}{}", message.replace("=\r\n", ""), mail.text()),
-            Arrival::Webhook { .. } => unreachable!("a mailbox"),
+            Arrival::Webhook { .. } | Arrival::Chat(_) => unreachable!("a mailbox"),
         });
         (requests.collect::<Vec<_>>(), mails.collect::<Vec<_>>())
     };

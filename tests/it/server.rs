@@ -6,6 +6,7 @@ use proxymeter::{
     alert::{
         config::{AlertingConfig, RuleConfig},
         engine::{Engine, Rows},
+        rule::{KINDS, Kind},
     },
     board::Board,
     clock::{Beat, Beats, Clock},
@@ -16,6 +17,7 @@ use proxymeter::{
     },
     server::{Setup, State, access::Access, serve},
     telemetry::Telemetry,
+    wording::Voice,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -57,6 +59,7 @@ impl Daemon {
             options: Options { labels: UserLabels::Name, limit: 10, inbounds: false, budgets: Vec::new() },
             config: "[users]\nhash_key = \"<hidden>\"\n".to_owned(),
             receivers: vec![("ops".to_owned(), "email")],
+            voice: Voice::default(),
             alerting: true,
             access: Arc::new(Access::open(&Default::default(), &telemetry).unwrap()),
         };
@@ -229,7 +232,7 @@ async fn health_readiness_and_what_is_not_there() {
         assert_eq!(answer.status, 404, "{path}");
         assert!(!answer.text().contains("home"), "{path}");
     }
-    for path in ["/metrics", "/-/healthy", "/"] {
+    for path in ["/metrics", "/-/healthy", "/", "/runbook"] {
         for method in ["POST", "DELETE", "OPTIONS"] {
             let answer = daemon.ask(method, path).await;
             assert_eq!((answer.status, answer.header("allow")), (405, Some("GET, HEAD")), "{method} {path}");
@@ -257,6 +260,25 @@ async fn the_pages_for_people() {
         assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")), "{path}");
         let json: serde_json::Value = serde_json::from_str(answer.text()).unwrap();
         assert_eq!(json["status"], "success", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_runbook_has_an_entry_for_every_alert() {
+    let mut daemon = Daemon::start().await;
+    let runbook = daemon.get("/runbook", &[]).await;
+    assert_eq!((runbook.status, runbook.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    assert_eq!(runbook.header("cache-control"), Some("no-store"));
+    assert_eq!(
+        runbook.header("content-security-policy"),
+        daemon.get("/", &[]).await.header("content-security-policy")
+    );
+    for Kind { alertname, .. } in &KINDS {
+        let heading = format!("<h3 id=\"{}\">{alertname}</h3>", alertname.to_lowercase());
+        let entry =
+            runbook.text().split_once(&heading).map(|(_, rest)| rest.split("</section>").next().unwrap());
+        let entry = entry.unwrap_or_else(|| panic!("no entry for {alertname}"));
+        assert!(entry.contains("<pre>"), "{alertname} has no command to run first");
     }
 }
 
@@ -333,7 +355,7 @@ async fn a_stuck_loop_makes_it_unhealthy() {
 async fn head_is_get_without_the_body() {
     let mut daemon = Daemon::start().await;
     for path in
-        ["/", "/-/healthy", "/-/ready", "/nothing", "/metrics", "/metrics/home", "/config", "/api/v1/targets"]
+        ["/", "/-/healthy", "/-/ready", "/nothing", "/metrics", "/metrics/home", "/config", "/runbook"]
     {
         let get = daemon.ask("GET", path).await;
         let head = daemon.ask("HEAD", path).await;

@@ -57,6 +57,7 @@ pub(in crate::config) fn read(mut table: Table<'_, '_>) -> Option<AlertmanagerCo
     let resend = resend.value().unwrap_or(DEFAULT_RESEND);
     let timeout = take_timeout(&mut table, resend);
     let min_severity = table.take("min_severity", severity);
+    let language = table.take("language", language);
     for key in NOT_OURS {
         table.take(key, |_| {
             let text = "a setting of Alertmanager's own configuration, as it groups, repeats and mutes notifications \
@@ -75,7 +76,7 @@ pub(in crate::config) fn read(mut table: Table<'_, '_>) -> Option<AlertmanagerCo
         timeout,
         common: ReceiverConfig {
             min_severity: min_severity.value().unwrap_or(default.min_severity),
-            language: table.take("language", language).value(),
+            language: language.value(),
             ..default
         },
     })

@@ -73,7 +73,7 @@ async fn three_days_without_a_connection_cost_few_attempts_and_end_in_a_dead_let
     let told = bench.sent("other").pop().unwrap().notice;
     let abandoned = &told.alerts.iter().find(|alert| alert.labels["alertname"].ends_with("Abandoned"));
     let description = &abandoned.unwrap().annotations["description"];
-    assert!(description.contains("1 notification was given up"), "{description}");
+    assert!(description.contains("1 notification for receiver ops was given up"), "{description}");
     assert!(TOO_OLD.contains("three days"));
 
     // What comes later has three days of its own.

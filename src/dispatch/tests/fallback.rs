@@ -82,7 +82,10 @@ async fn what_a_poster_gives_up_is_told() {
     bench.pass(MINUTE).await;
     assert_eq!(bench.told("other"), ["abandoned(ops)"]);
     let alert = bench.sent("other").remove(0).notice.alerts.remove(0);
-    assert!(alert.annotations["description"].contains("3 notifications were given up"), "{alert:?}");
+    assert!(
+        alert.annotations["description"].contains("3 notifications for receiver ops were given up"),
+        "{alert:?}"
+    );
     assert_eq!(bench.value("notifications_abandoned_total", &["ops"]), Some(3.0));
 }
 

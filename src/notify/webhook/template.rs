@@ -129,6 +129,8 @@ fn pairs(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -144,6 +146,28 @@ mod tests {
             "firing example home ProxymeterUserExpiry alice=0001-01-01T00:00:00Z \
             http://x \"1d\" 1"
         );
+    }
+
+    /// Compares the variables with docs/notifications.md.
+    #[test]
+    fn every_variable_is_documented() {
+        let document = std::fs::read_to_string("docs/notifications.md").unwrap();
+        let documented = |before: &str| {
+            let (_, table) = document.split_once(before).unwrap();
+            let (_, rows) = table.split_once("|---").unwrap();
+            let rows = rows.split("\n\n").next().unwrap().lines();
+            let names = rows.filter_map(|row| Some(row.strip_prefix("| `")?.split_once('`')?.0.to_owned()));
+            names.collect::<BTreeSet<_>>()
+        };
+        let example = example();
+        let context = Context { body: Body::of(&example, "", 2), reason: &example.reason };
+        let context = serde_json::to_value(&context).unwrap();
+        let names = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect();
+        let variables: BTreeSet<String> = names(&context);
+        assert_eq!(documented("## Templates"), variables);
+        assert_eq!(documented("Of an alert:"), names(&context["alerts"][0]));
+        let labels: BTreeSet<String> = names(&context["alerts"][0]["labels"]);
+        assert!(documented("Labels, those").is_superset(&labels), "{labels:?}");
     }
 
     #[test]

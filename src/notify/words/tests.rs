@@ -80,7 +80,7 @@ fn the_subject_says_what_is_new() {
         alerts
     };
     for (alerts, known, subject, plain) in [
-        (vec![node("DE-1")], 0, "home: node DE-1 is down", "home: 1 new, 1 firing"),
+        (vec![node("DE-1")], 0, "home: node DE-1 is down", "home: 1 new, 1 firing (Node is down)"),
         (
             vec![user("home", "ann", "1d"), user("home", "bob", "1d"), user("home", "cy", "1d")],
             0,
@@ -93,7 +93,12 @@ fn the_subject_says_what_is_new() {
             "home: 12 users expire within 1 day (u0, u1, u2 and 9 more)",
             "home: 12 new, 12 firing",
         ),
-        (vec![user("home", "ann", "expired")], 0, "home: user ann has expired", "home: 1 new, 1 firing"),
+        (
+            vec![user("home", "ann", "expired")],
+            0,
+            "home: user ann has expired",
+            "home: 1 new, 1 firing (Node is down)",
+        ),
         (
             vec![user("home", "a", "1d"), user("home", "b", "7d")],
             0,

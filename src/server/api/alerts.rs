@@ -5,8 +5,9 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use super::{answer, rfc3339};
 use crate::{
     exposition::UserLabels,
-    model::{ActiveAlert, Timestamp},
+    model::ActiveAlert,
     server::seen::Seen,
+    wording::{About, Told},
 };
 
 #[derive(Serialize)]
@@ -42,8 +43,7 @@ struct Labels<'a> {
 pub(in crate::server) fn json(seen: &Seen) -> serde_json::Result<Vec<u8>> {
     let labels = &seen.setup.options.labels;
     let named = seen.alerts.list.iter().filter_map(|alert| Some((alert, labels.of_subject(alert)?)));
-    let mut alerts: Vec<_> =
-        named.map(|(alert, subject)| Alert::new(alert, subject, seen.now.wall)).collect();
+    let mut alerts: Vec<_> = named.map(|(alert, subject)| Alert::new(alert, subject, seen)).collect();
     if matches!(labels, UserLabels::Hash(_)) {
         // Sorted by name, a hash would reveal where in the alphabet its user is.
         alerts.sort_by(|a, b| a.labels.key().cmp(&b.labels.key()));
@@ -58,9 +58,21 @@ impl Labels<'_> {
 }
 
 impl<'a> Alert<'a> {
-    fn new(alert: &'a ActiveAlert, subject: Cow<'a, str>, now: Timestamp) -> Self {
+    fn new(alert: &'a ActiveAlert, subject: Cow<'a, str>, seen: &Seen) -> Self {
+        let (voice, now) = (&seen.setup.voice, seen.now.wall);
+        let about = About {
+            alertname: alert.alertname,
+            kind: alert.kind,
+            subject: &subject,
+            target: &alert.target,
+            step: &alert.step,
+        };
+        let told = Told { reading: &alert.reading, began: alert.active_since, ended: None, now };
         let mut annotations = alert.reading.words(now);
         annotations.push(("summary", alert.summary.to_owned()));
+        annotations.push(("description", voice.sentence(&about, &told)));
+        annotations.push(("action", voice.action(alert.alertname)));
+        annotations.extend(voice.runbook(alert.alertname).map(|url| ("runbook_url", url)));
         Alert {
             labels: Labels {
                 alertname: alert.alertname,
@@ -88,11 +100,18 @@ fn pairs<S: Serializer>(pairs: &[(&'static str, String)], serializer: S) -> Resu
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::watch;
+
     use super::*;
     use crate::{
         model::{ActiveAlerts, AlertState, Reading, Severity},
         secret::HashKey,
-        server::seen::testing::{NOW, state},
+        server::{
+            Setup,
+            seen::testing::{NOW, state},
+        },
     };
 
     fn alert(kind: &'static str, subject: &str) -> ActiveAlert {
@@ -121,10 +140,25 @@ mod tests {
         let first = concat!(
             r#"{"status":"success","data":{"alerts":[{"labels":{"alertname":"ProxymeterUserExpiry","severity":"warning","#,
             r#""target":"home","kind":"user","subject":"ali\"ce","step":"3d"},"annotations":{"value":"2026-11-19T12:06:40Z","#,
-            r#""remaining":"1d 1h","summary":"User expires soon."},"state":"firing","activeAt":"2026-11-18T11:06:40Z"}"#
+            r#""remaining":"1d 1h","summary":"User expires soon.","#,
+            r#""description":"User ali\"ce (home) expires in 1 day 1 h, on 19 November 2026, 12:06.","#,
+            r#""action":"Renew the plan in the panel, or ask whether the user wants to go on. Nothing to do if the user leaves.","#,
+            r#""runbook_url":"https://proxymeter.example.com/runbook#proxymeteruserexpiry"},"#,
+            r#""state":"firing","activeAt":"2026-11-18T11:06:40Z"}"#
         );
         let named = told(vec![alert("user", "ali\"ce"), alert("node", "n")], UserLabels::Name);
         assert!(named.starts_with(first), "{named}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_an_external_url_there_is_no_link_to_the_runbook() {
+        let mut state =
+            state(&[], ActiveAlerts { known: Vec::new(), list: vec![alert("node", "n")] }, UserLabels::Name);
+        let mut setup = Setup::clone(&state.setup.borrow());
+        setup.voice.pages = None;
+        state.setup = watch::channel(Arc::new(setup)).1;
+        let json = String::from_utf8(json(&Seen::now(&state)).unwrap()).unwrap();
+        assert!(json.contains("summary") && !json.contains("runbook"), "{json}");
     }
 
     #[tokio::test(start_paused = true)]

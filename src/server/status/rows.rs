@@ -21,6 +21,7 @@ use crate::{
         words::{self, bytes, duration, percent},
     },
     server::{
+        runbook,
         seen::Seen,
         target::{Counts, TargetState, is_stale},
     },
@@ -192,14 +193,16 @@ pub(super) struct Alerts {
 #[derive(Serialize)]
 struct Sort {
     alertname: &'static str,
+    /// Its anchor in the runbook.
+    entry: String,
     severity: &'static str,
     count: String,
 }
 
 #[derive(Serialize)]
 struct AlertRow {
-    alertname: &'static str,
     summary: &'static str,
+    entry: String,
     severity: &'static str,
     target: String,
     kind: &'static str,
@@ -258,6 +261,7 @@ impl Alerts {
                 .iter()
                 .map(|((Reverse(severity), alertname), number)| Sort {
                     alertname,
+                    entry: runbook::anchor(alertname),
                     severity: severity.label(),
                     count: count(*number),
                 })
@@ -269,8 +273,8 @@ impl Alerts {
 impl AlertRow {
     fn new(alert: &ActiveAlert, labels: &UserLabels, now: Timestamp) -> Self {
         AlertRow {
-            alertname: alert.alertname,
             summary: alert.summary,
+            entry: runbook::anchor(alert.alertname),
             severity: alert.severity.label(),
             target: name(&alert.target),
             kind: alert.kind,

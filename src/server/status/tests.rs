@@ -451,6 +451,15 @@ async fn hostile_names_stay_text() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn alerts_link_to_the_runbook_below_any_prefix() {
+    let page = page(&[], vec![node_down()], UserLabels::Name);
+    let entry = "<a href=\"./runbook#proxymeternodedown\">";
+    assert!(page.contains(&format!("{entry}ProxymeterNodeDown</a>")), "{page}");
+    assert!(page.contains(&format!("{entry}Node is down.</a>")), "{page}");
+    assert!(page.contains("<a href=\"./runbook\">"), "{page}");
+}
+
 /// Pages of all sorts, for a browser to look at: they go to the folder that `PROXYMETER_PAGES` names, if it is set.
 #[tokio::test(start_paused = true)]
 async fn pages_to_look_at() {

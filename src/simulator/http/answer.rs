@@ -10,7 +10,7 @@ use serde::Serialize;
 /// What a system answers.
 pub(in crate::simulator) struct Answer {
     pub(in crate::simulator) status: u16,
-    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(in crate::simulator) headers: Vec<(HeaderName, HeaderValue)>,
     /// Rows of a list in the answer, each of which has its [`Cost`](super::Cost).
     pub(super) rows: usize,
     /// Of all pieces, in bytes; `None`: sent in chunks.
@@ -70,7 +70,7 @@ impl Answer {
     }
 
     /// Everything but the body, and the body.
-    pub(super) fn read(mut self) -> (Answer, Bytes) {
+    pub(in crate::simulator) fn read(mut self) -> (Answer, Bytes) {
         let pieces = std::mem::replace(&mut self.pieces, Box::new(iter::empty()));
         let mut whole = Vec::new();
         pieces.for_each(|piece| whole.extend_from_slice(&piece));

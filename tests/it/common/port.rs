@@ -22,6 +22,7 @@ use proxymeter::{
         serve,
     },
     telemetry::Telemetry,
+    wording::Voice,
 };
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
@@ -36,7 +37,7 @@ use tokio_rustls::TlsConnector;
 pub(crate) const CONFIG: &str = "[marzban.only-in-the-configuration]\n";
 
 /// Every path there is, and some that are not.
-pub(crate) const PATHS: [&str; 11] = [
+pub(crate) const PATHS: [&str; 12] = [
     "/",
     "/metrics",
     "/metrics/home",
@@ -44,6 +45,7 @@ pub(crate) const PATHS: [&str; 11] = [
     "/api/v1/alerts",
     "/api/v1/targets",
     "/config",
+    "/runbook",
     "/-/healthy",
     "/-/ready",
     "/nothing",
@@ -69,6 +71,7 @@ impl Port {
             options: Options { labels: UserLabels::Name, limit: 10, inbounds: false, budgets: Vec::new() },
             config: CONFIG.to_owned(),
             receivers: Vec::new(),
+            voice: Voice::default(),
             alerting: true,
             access: Arc::new(Access::open(&config, &telemetry).unwrap()),
         };

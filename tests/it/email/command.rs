@@ -43,8 +43,8 @@ async fn a_test_is_sent_and_the_answer_printed() {
     );
     assert!(![out, err].concat().contains("canary"));
     let [mail] = &server.mails()[..] else { panic!("one mail") };
-    assert_eq!(header(mail, "Subject"), "[FIRING:1] ProxymeterTest: ops (info)");
-    assert!(mail.contains("This is a test, sent by hand. Nothing is wrong."), "{mail}");
+    assert_eq!(header(mail, "Subject"), "proxymeter: this is a test");
+    assert!(mail.contains("This is a test of receiver ops, sent by hand. Nothing is wrong."), "{mail}");
 }
 
 #[tokio::test]

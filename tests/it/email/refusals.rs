@@ -147,9 +147,9 @@ async fn contents_that_are_refused_are_sent_once_more_in_few_words() {
         assert_eq!(visit.mails.len(), shown);
         let minimal = visit.mails.last().unwrap();
         assert_eq!(header(minimal, "Message-ID"), "<0b9d6f3e-17@example.com>");
-        assert!(header(minimal, "Subject").ends_with(" ProxymeterUserExpiry on home (warning)"));
+        assert!(header(minimal, "Subject").ends_with(" firing (User expires soon or has expired)"));
         assert_eq!(header(minimal, "Content-Type"), "text/plain; charset=utf-8");
-        assert!(minimal.contains(" firing: ProxymeterUserExpiry on home."));
+        assert!(minimal.contains(" firing (User expires soon or has expired)"));
         assert!(minimal.contains("/api/v1/alerts"));
         assert!(!minimal.contains("alice") && minimal.len() < 1024, "{minimal}");
     }
@@ -169,7 +169,12 @@ async fn contents_that_are_refused_are_sent_once_more_in_few_words() {
 #[tokio::test]
 async fn a_mail_that_is_too_large_is_sent_again_with_fewer_alerts() {
     let crowd = |named| {
-        let alerts = (0..60).map(|n| Arc::new(alert(&format!("user {n}")))).collect();
+        let alerts = (0..60).map(|n| {
+            let mut alert = alert(&format!("user {n}"));
+            alert.annotations.insert("description".into(), format!("User user {n} expires."));
+            Arc::new(alert)
+        });
+        let alerts = alerts.collect();
         Notice { alerts, named, ..notice() }
     };
     let offers = async |limit: usize| {
@@ -186,9 +191,9 @@ async fn a_mail_that_is_too_large_is_sent_again_with_fewer_alerts() {
     let mail = server.mails().remove(0);
     let sender = format!("MAIL FROM:<meter@example.com> SIZE={}", mail.len());
     assert_eq!(server.visits()[0].said()[1], sender);
-    assert!(mail.contains("* user 6,") && !mail.contains("* user 7,"), "{mail}");
+    assert!(mail.contains("* User user 6 expires.") && !mail.contains("user 7 expires"), "{mail}");
     assert!(mail.contains("53 more that are firing."));
-    assert_eq!(header(&mail, "Subject"), "[FIRING:60] ProxymeterUserExpiry on home (warning)");
+    assert!(header(&mail, "Subject").starts_with("home: 60 users expire within 3 days (user 0, "));
 
     // The details of one alert can be too much.
     let server = offers(1_500).await;
