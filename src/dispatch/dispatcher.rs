@@ -257,6 +257,7 @@ impl Dispatcher {
         }
         let mut round = Round { answers, ..Round::default() };
         round.batch.messages.append(&mut self.messages);
+        self.drop_ends();
         self.give_up_what_is_old(&mut round.batch, now);
         if pace != Pace::Closing {
             self.compose(&mut round, pace, now);
@@ -357,6 +358,15 @@ impl Dispatcher {
             }
         };
         self.settled.push((id, settlement));
+    }
+
+    /// Drops the recorded ends that a reload keeps from their receiver.
+    fn drop_ends(&mut self) {
+        for route in self.routes.iter().filter(|route| !route.send_resolved) {
+            let Some(line) = self.lines.get_mut(&route.receiver) else { continue };
+            let dropped = line.foreign.drain(..);
+            self.settled.extend(dropped.map(|foreign| (foreign.message.id, Settlement::Delivered)));
+        }
     }
 
     /// Gives up what a receiver could not be told for too long.

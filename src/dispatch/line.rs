@@ -45,7 +45,8 @@ pub enum Way {
     Posts { changed: watch::Sender<u64> },
 }
 
-/// A message that the alerts do not lead to: of another version, or sent again by hand. It is sent as it is.
+/// A message that the alerts do not lead to: of another version, or sent again by hand. It has only ends, and is sent as it
+/// is.
 #[derive(Debug)]
 pub(super) struct Foreign {
     pub(super) message: Message,
