@@ -160,7 +160,7 @@ impl<'a> Parts<'a> {
             words::sentence(&voice.subject(&target, what), SUBJECT).replace("=?", "= ?")
         };
         let plain = match shared(self.told, "alertname") {
-            Shared::By(alertname) => format!("{counts} ({})", voice.summary(alertname).trim_end_matches('.')),
+            Shared::By(alertname) => format!("{counts} ({})", voice.summary(alertname).trim_end_matches(['.', '。'])),
             Shared::Differs | Shared::Absent => counts,
         };
         (line(&what), line(&plain))
