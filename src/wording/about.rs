@@ -149,7 +149,7 @@ impl Voice {
         label.strip_suffix('%').map_or_else(|| label.to_owned(), |share| self.share(share))
     }
 
-    fn share(&self, percent: &str) -> String {
+    pub(super) fn share(&self, percent: &str) -> String {
         self.say("percent", &args([("n", percent.to_owned().into())]))
     }
 

@@ -563,3 +563,45 @@ ProxymeterNotificationsAbandoned = Notifications were given up.
     }
     .over = No more notifications for receiver { $name } were given up for an hour.
     .action = See the log for the reason. The status page and /api/v1/alerts show what is firing; proxymeter replay-notifications sends again.
+
+## The daily digest
+
+# The title of a digest, and a few numbers after it.
+digest-title = Daily digest, { $day }
+digest-title-with = { $title }: { $parts }
+digest-count-outages = { $count ->
+    [one] 1 outage
+   *[other] { $count } outages
+}
+digest-count-expiring = { $count ->
+    [one] 1 user expires soon
+   *[other] { $count } users expire soon
+}
+digest-count-used = { $count ->
+    [one] 1 user is near the data limit
+   *[other] { $count } users are near the data limit
+}
+digest-heading-late = This digest is late
+digest-late = It was due on { $due } and covers everything since { $since }.
+digest-heading-nothing = Nothing to report
+digest-nothing = Nothing has changed since { $since }, and no user expires soon or is near the data limit.
+# $target is a name. A line for each subject follows; $name is a user's or node's name.
+digest-heading-outages = { $target }: outages
+digest-heading-expiring = { $target }: users who expire soon
+digest-heading-used = { $target }: users near the data limit
+digest-heading-renewed = { $target }: renewed users
+digest-heading-reset = { $target }: users who can use more again
+digest-heading-new = { $target }: new users
+digest-heading-gone = { $target }: deleted users
+digest-outage-target = { $name } could not be read for { $lasted }, from { $date }
+digest-outage-target-now = { $name } cannot be read since { $date }, for { $lasted } so far
+digest-outage-node = node { $name } was down for { $lasted }, from { $date }
+digest-outage-node-now = node { $name } is down since { $date }, for { $lasted } so far
+digest-expires = { $name }: { $when } ({ $date })
+digest-uses = { $name }: { $percent } ({ $used } of { $limit })
+digest-renewed = { $name }: until { $day }
+digest-renewed-forever = { $name }: without an end date
+digest-reset = { $name }: { $used } of { $limit } used, { $before } before
+digest-raised = { $name }: { $used } of { $limit } used, the limit was { $before }
+digest-unlimited = { $name }: { $used } used, the limit of { $before } is gone
+digest-more = … and { $count } more

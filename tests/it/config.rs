@@ -16,7 +16,9 @@ use proxymeter::config::{
 use proxymeter::http::options::TlsOptions;
 use proxymeter::model::{BudgetPeriod, Severity};
 use proxymeter::notify::alertmanager::config::AlertmanagerConfig;
-use proxymeter::notify::email::config::{EmailConfig, ReceiverConfig, SmtpLogin, SmtpMechanism, SmtpTls};
+use proxymeter::notify::email::config::{
+    DigestConfig, EmailConfig, ReceiverConfig, SmtpLogin, SmtpMechanism, SmtpTls,
+};
 use proxymeter::notify::heartbeat::config::{HeartbeatConfig, HeartbeatMethod};
 use proxymeter::notify::webhook::config::{Authorization, WebhookConfig, WebhookFormat};
 use proxymeter::poll::config::{PollConfig, UsersInterval};
@@ -216,6 +218,7 @@ fn every_value_of_receivers_arrives() {
                 group_wait: Some(Duration::ZERO),
                 group_interval: Some(Duration::from_secs(60)),
                 repeat_interval: Some(Duration::from_secs(12 * 3600)),
+                digest: Some(DigestConfig { at: 450, zone: Some("Asia/Tehran".to_owned()), empty: true }),
             },
         }
     );
@@ -224,7 +227,8 @@ fn every_value_of_receivers_arrives() {
     let plain = email(&config, "plain");
     assert_eq!((&*plain.host, plain.port, plain.tls), ("smtp.example.com", 587, SmtpTls::StartTls));
     assert_eq!((&plain.login, plain.timeout), (&None, Duration::from_secs(30)));
-    assert_eq!(plain.common, ReceiverConfig::default());
+    let daily = DigestConfig { at: 9 * 60, zone: None, empty: false };
+    assert_eq!(plain.common, ReceiverConfig { digest: Some(daily), ..ReceiverConfig::default() });
 
     let oncall = webhook(&config, "oncall");
     assert_eq!(
@@ -992,7 +996,8 @@ fn the_example_tells_the_defaults() {
     let ops = email(&whole, "ops");
     assert_eq!((ops.port, ops.tls, ops.timeout), (587, SmtpTls::StartTls, Duration::from_secs(30)));
     assert_eq!(ops.login.as_ref().map(|login| login.mechanism), Some(SmtpMechanism::Auto));
-    assert_eq!(ops.common, ReceiverConfig::default());
+    let daily = DigestConfig { at: 9 * 60, zone: None, empty: false };
+    assert_eq!(ops.common, ReceiverConfig { digest: Some(daily), ..ReceiverConfig::default() });
     let oncall = webhook(&whole, "oncall");
     assert_eq!((&oncall.format, oncall.max_alerts), (&WebhookFormat::Alertmanager, 0));
     assert_eq!((oncall.secrets.len(), oncall.timeout), (2, Duration::from_secs(20)));

@@ -34,6 +34,7 @@ pub(super) fn foreign(id: &str, receiver: &str) -> Notice {
         others_fire: false,
         named: None,
         covers: Vec::new(),
+        digest: None,
         created_at: BEGIN,
     }
 }

@@ -457,6 +457,7 @@ impl Settings {
             repeat_interval: None,
             voice: Voice::default(),
             standing: false,
+            digest: None,
         };
         RECEIVERS.iter().filter(|spec| self.receivers.contains(spec.name)).map(route).collect()
     }

@@ -138,6 +138,7 @@ fn route(receiver: &str) -> Route {
         repeat_interval: None,
         voice: Voice::default(),
         standing: false,
+        digest: None,
     }
 }
 
