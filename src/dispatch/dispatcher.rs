@@ -1,7 +1,7 @@
 //! What is to be done in a round, without doing it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -286,6 +286,7 @@ impl Dispatcher {
         }
         let mut round = Round { answers, ..Round::default() };
         round.batch.messages.append(&mut self.messages);
+        self.drop_ends();
         self.give_up_what_is_old(&mut round.batch, now);
         if pace != Pace::Closing {
             self.compose(&mut round, pace, now);
@@ -386,6 +387,18 @@ impl Dispatcher {
             }
         };
         self.settled.push((id, settlement));
+    }
+
+    /// Drops the recorded ends that a reload keeps from their receiver.
+    fn drop_ends(&mut self) {
+        for route in self.routes.iter().filter(|route| !route.send_resolved) {
+            let Some(line) = self.lines.get_mut(&route.receiver) else { continue };
+            let foreign = std::mem::take(&mut line.foreign);
+            let (digests, ends) = foreign.into_iter().partition(|foreign| foreign.notice.digest.is_some());
+            line.foreign = digests;
+            let ends: VecDeque<Foreign> = ends;
+            self.settled.extend(ends.into_iter().map(|end| (end.message.id, Settlement::Delivered)));
+        }
     }
 
     /// Gives up what a receiver could not be told for too long.

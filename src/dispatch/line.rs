@@ -53,8 +53,8 @@ pub enum Way {
     Posts { changed: watch::Sender<u64> },
 }
 
-/// A message that the alerts do not lead to: a digest, one of another version, or one sent again by hand. It is sent as it
-/// is.
+/// A message that the alerts do not lead to: a digest, or ends that another version recorded or that are sent again by
+/// hand. It is sent as it is.
 #[derive(Debug)]
 pub(super) struct Foreign {
     pub(super) message: Message,
