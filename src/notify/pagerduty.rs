@@ -154,3 +154,6 @@ fn evaluate(reply: &Reply, named: usize, now: Timestamp) -> Result<(), Refusal> 
     let what = format!("answered {}, but not as PagerDuty does", reply.status);
     Err(Refusal { reason: SendReason::Response, what, retry: Retry::Later })
 }
+
+#[cfg(test)]
+mod tests;
