@@ -48,11 +48,13 @@ pub enum Change {
     Outage { since: Timestamp, until: Option<Timestamp> },
 }
 
+/// The subject, and the begin of an outage or 0.
+type Key = (Arc<str>, i64);
+
 /// The changes of one sort.
 #[derive(Clone, Debug, Default)]
 struct Log {
-    /// By subject, and for an outage also by its begin.
-    entries: BTreeMap<(Arc<str>, i64), Entry>,
+    entries: BTreeMap<Key, Entry>,
     /// Changes beyond those, and when the last one was.
     beyond: Option<(u64, Timestamp)>,
 }
@@ -239,7 +241,7 @@ impl Journal {
         }
     }
 
-    fn put(&mut self, sort: Sort, key: (Arc<str>, i64), at: Timestamp, change: Change) {
+    fn put(&mut self, sort: Sort, key: Key, at: Timestamp, change: Change) {
         let log = Arc::make_mut(self.logs.entry(sort).or_default());
         let entry = Entry { at, change };
         if log.entries.get(&key) == Some(&entry) {
@@ -342,7 +344,7 @@ impl Log {
         self.entries.iter().filter(move |(_, entry)| is_open(entry)).map(|((name, _), _)| name)
     }
 
-    fn open_of(&self, name: &Arc<str>) -> Option<((Arc<str>, i64), Timestamp)> {
+    fn open_of(&self, name: &Arc<str>) -> Option<(Key, Timestamp)> {
         let (first, last) = ((Arc::clone(name), i64::MIN), (Arc::clone(name), i64::MAX));
         self.entries.range(first..=last).find_map(|(key, entry)| match entry.change {
             Change::Outage { since, until: None } => Some((key.clone(), since)),
@@ -371,7 +373,7 @@ impl Sort {
 const NONE: u64 = u64::MAX;
 
 /// The labels of a row: the sort, the begin of an outage or 0, and the name, which may contain anything.
-fn label(sort: Sort, (name, begin): &(Arc<str>, i64)) -> String {
+fn label(sort: Sort, (name, begin): &Key) -> String {
     format!("{} {begin} {name}", sort.word())
 }
 
@@ -380,7 +382,7 @@ fn label_of_beyond(sort: Sort) -> String {
 }
 
 /// The sort and key of a row; without a key, the row counts changes beyond those that are kept.
-fn split(label: &str) -> Option<(Sort, Option<(Arc<str>, i64)>)> {
+fn split(label: &str) -> Option<(Sort, Option<Key>)> {
     let (word, key) = label.split_once(' ').map_or((label, None), |(word, key)| (word, Some(key)));
     let sort = Sort::ALL.into_iter().find(|sort| sort.word() == word)?;
     let Some(key) = key else { return Some((sort, None)) };

@@ -326,9 +326,9 @@ fn noting_changes_costs_little_beside_a_merge() {
     const USERS: usize = 100_000;
     let users = |secs: u64, changed: bool| {
         let of = |i: usize| User {
-            used: if changed && i % 30 == 0 { 0 } else { 50 + secs },
+            used: if changed && i.is_multiple_of(30) { 0 } else { 50 + secs },
             limit: Some(1000),
-            expiry: Expiry::At(wall(if changed && i % 30 == 0 { 60 * DAY } else { 30 * DAY })),
+            expiry: Expiry::At(wall(if changed && i.is_multiple_of(30) { 60 * DAY } else { 30 * DAY })),
             ..user(&format!("user{i:06}"), secs)
         };
         (0..USERS).map(of).collect::<Vec<_>>()
