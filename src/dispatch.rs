@@ -10,6 +10,7 @@
 mod backoff;
 mod dispatcher;
 mod line;
+mod rate;
 mod worker;
 
 #[cfg(test)]

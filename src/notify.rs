@@ -3,11 +3,16 @@
 //! [`Receiver::send`] makes one attempt.
 
 pub mod alertmanager;
+mod api;
+pub mod chat;
 mod compose;
 pub mod email;
 mod error;
 mod health;
 pub mod heartbeat;
+mod pace;
+pub mod pagerduty;
+mod said;
 #[cfg(test)]
 pub(crate) mod scripted;
 pub mod webhook;
@@ -18,6 +23,7 @@ use std::sync::Arc;
 pub use self::{
     error::{Retry, SendError, SendReason},
     health::{Health, HealthByReceiver},
+    pace::Rate,
 };
 use crate::{
     model::{Moment, Named, Notice, NoticeAlert, NoticeStatus, Reading, Severity, Timestamp},
@@ -27,7 +33,9 @@ use crate::{
 /// Where notices go. A closed set: a new kind is a module, a variant and a match arm.
 #[derive(Debug)]
 pub enum Receiver {
+    Chat(Box<chat::Chat>),
     Email(Box<email::Email>),
+    Pagerduty(Box<pagerduty::Pagerduty>),
     Webhook(Box<webhook::Webhook>),
     #[cfg(test)]
     Scripted(scripted::Scripted),
@@ -37,10 +45,34 @@ impl Receiver {
     /// Which alerts its messages name one by one.
     pub fn names(&self) -> Named {
         match self {
-            Receiver::Email(_) => words::NAMED,
+            Receiver::Chat(_) | Receiver::Email(_) | Receiver::Pagerduty(_) => words::NAMED,
             Receiver::Webhook(webhook) => webhook.names(),
             #[cfg(test)]
             Receiver::Scripted(_) => Named::All,
+        }
+    }
+
+    /// How many messages it may get in which time.
+    pub fn pace(&self) -> &'static [Rate] {
+        match self {
+            Receiver::Chat(chat) => chat.pace(),
+            Receiver::Pagerduty(pagerduty) => pagerduty.pace(),
+            Receiver::Email(_) | Receiver::Webhook(_) => &[],
+            #[cfg(test)]
+            Receiver::Scripted(_) => &[],
+        }
+    }
+
+    /// The first line that its server said to the last attempt, without our secrets. It is for the person who tests the
+    /// receiver, and for no log.
+    pub fn said(&self) -> Option<&str> {
+        match self {
+            Receiver::Chat(chat) => chat.said(),
+            Receiver::Pagerduty(pagerduty) => pagerduty.said(),
+            Receiver::Webhook(webhook) => webhook.said(),
+            Receiver::Email(_) => None,
+            #[cfg(test)]
+            Receiver::Scripted(_) => None,
         }
     }
 
@@ -57,7 +89,9 @@ impl Receiver {
         now: Moment,
     ) -> Result<String, SendError> {
         match self {
+            Receiver::Chat(chat) => chat.send(notice, now).await,
             Receiver::Email(email) => email.send(notice, done).await,
+            Receiver::Pagerduty(pagerduty) => pagerduty.send(notice, now).await,
             Receiver::Webhook(webhook) => webhook.send(notice, now).await,
             #[cfg(test)]
             Receiver::Scripted(scripted) => scripted.send(notice, done, now).await,

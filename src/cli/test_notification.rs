@@ -34,9 +34,16 @@ pub(super) async fn run(config: &Config, name: &str) -> Done {
                 .map_err(|why| cannot_be_used(why.to_string()))?;
             alertmanager.post_once(&notice.alerts, now).await
         }
-        ReceiverKind::Email(_) | ReceiverKind::Webhook(_) => {
+        ReceiverKind::Chat(_)
+        | ReceiverKind::Email(_)
+        | ReceiverKind::Pagerduty(_)
+        | ReceiverKind::Webhook(_) => {
             let mut receiver = daemon::receiver(table, voice).map_err(cannot_be_used)?;
-            vec![receiver.send(Arc::new(notice), &mut Vec::new(), now).await]
+            let answer = receiver.send(Arc::new(notice), &mut Vec::new(), now).await;
+            if let Some(said) = receiver.said() {
+                writeln!(io::stdout().lock(), "receiver {name} said: {said}")?;
+            }
+            vec![answer]
         }
     };
     let mut failures = Vec::new();

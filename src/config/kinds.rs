@@ -9,7 +9,9 @@ use sha2::{Digest, Sha256};
 
 use crate::alert::config::AlertingConfig;
 use crate::notify::alertmanager::config::AlertmanagerConfig;
+use crate::notify::chat::config::{ChatConfig, Dialect};
 use crate::notify::email::config::EmailConfig;
+use crate::notify::pagerduty::config::PagerdutyConfig;
 use crate::notify::webhook::config::WebhookConfig;
 use crate::poll::config::PollConfig;
 use crate::upstream::cliproxy::config::CliproxyConfig;
@@ -19,7 +21,7 @@ use crate::upstream::xui::config::XuiConfig;
 use super::cost::CostConfig;
 use super::names::{self, Names};
 use super::poll;
-use super::receivers::{alertmanager, email, webhook};
+use super::receivers::{alertmanager, chat, email, pagerduty, webhook};
 use super::shape::{Key, Shape, Show};
 use super::table::Table;
 use super::targets::{cliproxy, marzban, xui};
@@ -61,7 +63,21 @@ const CLIPROXY: Kind<ReadTarget> = Kind {
     },
 };
 
-const RECEIVERS: [Kind<ReadReceiver>; 3] = [ALERTMANAGER, EMAIL, WEBHOOK];
+const RECEIVERS: [Kind<ReadReceiver>; 13] = [
+    ALERTMANAGER,
+    EMAIL,
+    PAGERDUTY,
+    WEBHOOK,
+    chat(Dialect::Bark, |table| read_chat(table, Dialect::Bark)),
+    chat(Dialect::Dingtalk, |table| read_chat(table, Dialect::Dingtalk)),
+    chat(Dialect::Discord, |table| read_chat(table, Dialect::Discord)),
+    chat(Dialect::Feishu, |table| read_chat(table, Dialect::Feishu)),
+    chat(Dialect::Gotify, |table| read_chat(table, Dialect::Gotify)),
+    chat(Dialect::Ntfy, |table| read_chat(table, Dialect::Ntfy)),
+    chat(Dialect::Slack, |table| read_chat(table, Dialect::Slack)),
+    chat(Dialect::Telegram, |table| read_chat(table, Dialect::Telegram)),
+    chat(Dialect::Wecom, |table| read_chat(table, Dialect::Wecom)),
+];
 const ALERTMANAGER: Kind<ReadReceiver> = Kind {
     word: "alertmanager",
     shape: &alertmanager::SHAPE,
@@ -69,11 +85,24 @@ const ALERTMANAGER: Kind<ReadReceiver> = Kind {
 };
 const EMAIL: Kind<ReadReceiver> =
     Kind { word: "email", shape: &email::SHAPE, read: |table| email::read(table).map(ReceiverKind::Email) };
+const PAGERDUTY: Kind<ReadReceiver> = Kind {
+    word: "pagerduty",
+    shape: &pagerduty::SHAPE,
+    read: |table| pagerduty::read(table).map(ReceiverKind::Pagerduty),
+};
 const WEBHOOK: Kind<ReadReceiver> = Kind {
     word: "webhook",
     shape: &webhook::SHAPE,
     read: |table| webhook::read(table).map(ReceiverKind::Webhook),
 };
+
+const fn chat(dialect: Dialect, read: ReadReceiver) -> Kind<ReadReceiver> {
+    Kind { word: dialect.word(), shape: chat::shape(dialect), read }
+}
+
+fn read_chat(table: Table<'_, '_>, dialect: Dialect) -> Option<ReceiverKind> {
+    chat::read(table, dialect).map(ReceiverKind::Chat)
+}
 
 /// The keys of the top level that hold targets.
 pub(super) const TARGET_KEYS: &[Key] = &keys(&TARGETS);
@@ -110,7 +139,9 @@ pub struct ReceiverTable {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ReceiverKind {
     Alertmanager(AlertmanagerConfig),
+    Chat(ChatConfig),
     Email(EmailConfig),
+    Pagerduty(PagerdutyConfig),
     Webhook(WebhookConfig),
 }
 
@@ -164,11 +195,13 @@ impl Target {
 }
 
 impl ReceiverKind {
-    /// The word that heads its tables: `alertmanager`, `email` or `webhook`.
+    /// The word that heads its tables, such as `email`.
     pub fn word(&self) -> &'static str {
         match self {
             ReceiverKind::Alertmanager(_) => ALERTMANAGER.word,
+            ReceiverKind::Chat(chat) => chat.dialect.word(),
             ReceiverKind::Email(_) => EMAIL.word,
+            ReceiverKind::Pagerduty(_) => PAGERDUTY.word,
             ReceiverKind::Webhook(_) => WEBHOOK.word,
         }
     }
@@ -179,7 +212,9 @@ impl ReceiverTable {
     pub fn files(&self) -> Vec<&Path> {
         match &self.kind {
             ReceiverKind::Alertmanager(alertmanager) => alertmanager.tls.files().collect(),
+            ReceiverKind::Chat(chat) => chat.tls.files().collect(),
             ReceiverKind::Email(email) => email.ca_file.iter().map(PathBuf::as_path).collect(),
+            ReceiverKind::Pagerduty(pagerduty) => pagerduty.tls.files().collect(),
             ReceiverKind::Webhook(webhook) => webhook.tls.files().collect(),
         }
     }
@@ -188,7 +223,9 @@ impl ReceiverTable {
     pub(super) fn warnings(&self) -> Vec<String> {
         match &self.kind {
             ReceiverKind::Alertmanager(alertmanager) => alertmanager::warnings(&self.name, alertmanager),
+            ReceiverKind::Chat(chat) => chat::warnings(&self.name, chat),
             ReceiverKind::Email(_) => Vec::new(),
+            ReceiverKind::Pagerduty(pagerduty) => pagerduty::warnings(&self.name, pagerduty),
             ReceiverKind::Webhook(webhook) => webhook::warnings(&self.name, webhook),
         }
     }

@@ -189,6 +189,11 @@ impl<'t, 'd> Table<'t, 'd> {
         entries
     }
 
+    /// Whether the table may have a key.
+    pub(super) fn has_key(&self, key: &str) -> bool {
+        self.shape.names().any(|known| known == key)
+    }
+
     pub(super) fn has(&self, key: &str) -> bool {
         self.entries.contains_key(key)
     }

@@ -17,7 +17,9 @@ use crate::{
     notify::{
         HealthByReceiver, Receiver,
         alertmanager::{Alertmanager, Ask, Poster},
+        chat::Chat,
         email::{Email, config::ReceiverConfig},
+        pagerduty::Pagerduty,
         webhook::Webhook,
     },
     wording::Voice,
@@ -155,12 +157,15 @@ impl ReceiversPlan {
                     let (changes, changed) = watch::channel(0);
                     (Task::Poster { alertmanager, changed }, Way::Posts { changed: changes })
                 }
-                ReceiverKind::Email(_) | ReceiverKind::Webhook(_) => {
+                ReceiverKind::Chat(_)
+                | ReceiverKind::Email(_)
+                | ReceiverKind::Pagerduty(_)
+                | ReceiverKind::Webhook(_) => {
                     let receiver = receiver(&table, voice.clone()).map_err(failed)?;
-                    let names = receiver.names();
+                    let (names, pace) = (receiver.names(), receiver.pace());
                     number += 1;
                     let (queue, letters) = mpsc::channel(1);
-                    let way = Way::Messages { letters: queue, worker: number, names };
+                    let way = Way::Messages { letters: queue, worker: number, names, pace };
                     (Task::Worker { number, receiver, letters }, way)
                 }
             };
@@ -185,7 +190,10 @@ pub(crate) fn voice(config: &Config, table: &ReceiverTable) -> Voice {
     let language = common.language.unwrap_or(alerting.language);
     let group_by = common.group_by.as_ref().unwrap_or(&alerting.group_by);
     // People read the target in the subject; programs take each sentence for itself.
-    let for_people = matches!(table.kind, ReceiverKind::Email(_));
+    let for_people = match table.kind {
+        ReceiverKind::Chat(_) | ReceiverKind::Email(_) | ReceiverKind::Pagerduty(_) => true,
+        ReceiverKind::Alertmanager(_) | ReceiverKind::Webhook(_) => false,
+    };
     let with_target = !for_people || !group_by.iter().any(|label| label == "target");
     Voice { with_target, ..Voice::new(language, alerting.zone.clone(), &config.web.external_url) }
 }
@@ -197,6 +205,12 @@ pub(crate) fn voice(config: &Config, table: &ReceiverTable) -> Voice {
 pub(crate) fn receiver(table: &ReceiverTable, voice: Voice) -> Result<Receiver, String> {
     match &table.kind {
         ReceiverKind::Alertmanager(_) => Err("an Alertmanager gets alerts by other means".into()),
+        ReceiverKind::Chat(config) => {
+            Chat::new(config, voice).map(|chat| Receiver::Chat(Box::new(chat))).map_err(|err| err.to_string())
+        }
+        ReceiverKind::Pagerduty(config) => Pagerduty::new(config, voice)
+            .map(|pagerduty| Receiver::Pagerduty(Box::new(pagerduty)))
+            .map_err(|err| err.to_string()),
         ReceiverKind::Email(config) => Email::new(config, voice)
             .map(|email| Receiver::Email(Box::new(email)))
             .map_err(|err| err.to_string()),
@@ -217,7 +231,10 @@ pub(super) fn check(config: &Config, table: &ReceiverTable) -> Result<(), String
             let pages = voice.pages.as_deref().unwrap_or_default();
             Alertmanager::new(config, pages).map(drop).map_err(|err| err.to_string())
         }
-        ReceiverKind::Email(_) | ReceiverKind::Webhook(_) => receiver(table, voice).map(drop),
+        ReceiverKind::Chat(_)
+        | ReceiverKind::Email(_)
+        | ReceiverKind::Pagerduty(_)
+        | ReceiverKind::Webhook(_) => receiver(table, voice).map(drop),
     }
 }
 
@@ -258,7 +275,9 @@ fn route(config: &Config, table: &ReceiverTable) -> Route {
 fn common(table: &ReceiverTable) -> &ReceiverConfig {
     match &table.kind {
         ReceiverKind::Alertmanager(alertmanager) => &alertmanager.common,
+        ReceiverKind::Chat(chat) => &chat.common,
         ReceiverKind::Email(email) => &email.common,
+        ReceiverKind::Pagerduty(pagerduty) => &pagerduty.common,
         ReceiverKind::Webhook(webhook) => &webhook.common,
     }
 }

@@ -199,14 +199,17 @@ impl Dispatcher {
         for link in links {
             match self.lines.remove(&link.receiver) {
                 Some(before) => {
-                    let Line { state, given, mut foreign, foreign_given, .. } = before;
+                    let Line { state, attempts, given, mut foreign, foreign_given, .. } = before;
                     let line = Line::new(link, state, now);
                     if line.worker().is_none() {
                         for foreign in foreign.drain(..) {
                             self.orphan(foreign.message);
                         }
                     }
-                    self.lines.insert(line.name().to_owned(), Line { given, foreign, foreign_given, ..line });
+                    self.lines.insert(
+                        line.name().to_owned(),
+                        Line { attempts, given, foreign, foreign_given, ..line },
+                    );
                 }
                 None => self.connect(link, ReceiverState::default(), now),
             }
@@ -332,6 +335,7 @@ impl Dispatcher {
                 }
             }
             News::Attempt { id, result, done, may_have_arrived } => {
+                line.attempted(now);
                 let named = line.given.remove(&id).map_or(1, |given| given.names);
                 let foreign = line.foreign_given.remove(&id);
                 let outcome = match result {
@@ -439,6 +443,7 @@ impl Dispatcher {
         free.sort_by_key(|line| (line.state.failures, line.served));
         for line in free {
             let most = if pace == Pace::SlowDisk && line.state.failures == 0 { MESSAGES_AT_ONCE } else { 1 };
+            let most = most.min(line.room(now));
             let mut letters = Vec::new();
             while letters.len() < most {
                 if alerts > ALERTS_AT_ONCE {

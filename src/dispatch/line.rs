@@ -9,14 +9,14 @@ use std::{
 use tokio::sync::{mpsc, watch};
 use tracing::{error, warn};
 
-use super::{backoff, worker::Letter};
+use super::{backoff, rate::Attempts, worker::Letter};
 use crate::{
     alert::{
         digest::DigestTime,
         group::{Pick, Size},
     },
     model::{Moment, Named, Notice, ReceiverTrouble, Timestamp},
-    notify::{Health, Retry, SendError, SendReason},
+    notify::{Health, Rate, Retry, SendError, SendReason},
     store::{LastFailure, Message, ReceiverState},
     telemetry::Telemetry,
 };
@@ -47,8 +47,8 @@ pub struct Link {
 /// How a receiver gets its notifications.
 #[derive(Debug)]
 pub enum Way {
-    /// From a worker with this number, one message at a time. See [`Size::names`] for `names`.
-    Messages { letters: mpsc::Sender<Vec<Letter>>, worker: u64, names: Named },
+    /// From a worker with this number, one message at a time, as fast as `pace` allows. See [`Size::names`] for `names`.
+    Messages { letters: mpsc::Sender<Vec<Letter>>, worker: u64, names: Named, pace: &'static [Rate] },
     /// It is posted everything that fires. The number grows with each new alert.
     Posts { changed: watch::Sender<u64> },
 }
@@ -100,6 +100,8 @@ pub(super) struct Line {
     pub(super) dirty: bool,
     /// The uptime before which the receiver is not tried.
     pub(super) due: Duration,
+    /// The last ones, of this process.
+    pub(super) attempts: Attempts,
     pub(super) failing_since: Option<Moment>,
     /// Its worker has nothing to do.
     pub(super) free: bool,
@@ -134,6 +136,7 @@ impl Line {
         Line {
             // A longer wait was computed by a clock that was ahead.
             due: now.uptime + wait.min(backoff::longest()),
+            attempts: Attempts::default(),
             failing_since: state.failing_since.map(|since| Moment::restored(since, now)),
             link,
             state,
@@ -203,9 +206,9 @@ impl Line {
 
     /// Whether it may be given messages.
     pub(super) fn may_be_tried(&self, now: Moment) -> bool {
-        self.free
+        self.is_free()
             && !self.state.disabled
-            && self.due <= now.uptime
+            && self.due() <= now.uptime
             && matches!(self.link.to, Way::Messages { .. })
     }
 
@@ -219,7 +222,34 @@ impl Line {
 
     /// The uptime of the next attempt, if there is anything to send; absent while one goes on.
     pub(super) fn next_attempt(&self) -> Option<Duration> {
-        (self.free && !self.state.disabled).then_some(self.due)
+        (self.is_free() && !self.state.disabled).then(|| self.due())
+    }
+
+    /// Whether it has nothing to do. With a pace, the attempt of a former worker counts until it has ended.
+    fn is_free(&self) -> bool {
+        self.free && (self.given.is_empty() || self.pace().is_empty())
+    }
+
+    /// When its back-off has ended and its pace allows a message.
+    fn due(&self) -> Duration {
+        self.due.max(self.attempts.next(self.pace()))
+    }
+
+    /// How many messages its pace allows at once.
+    pub(super) fn room(&self, now: Moment) -> usize {
+        self.attempts.room(self.pace(), now.uptime)
+    }
+
+    /// An attempt has ended.
+    pub(super) fn attempted(&mut self, now: Moment) {
+        self.attempts.note(self.pace(), now.uptime);
+    }
+
+    fn pace(&self) -> &'static [Rate] {
+        match self.link.to {
+            Way::Messages { pace, .. } => pace,
+            Way::Posts { .. } => &[],
+        }
     }
 
     /// A message for the worker.

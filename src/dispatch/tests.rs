@@ -5,6 +5,7 @@ mod bench;
 mod digests;
 mod fallback;
 mod perhaps;
+mod rates;
 mod reloads;
 mod restarts;
 mod rounds;

@@ -246,7 +246,7 @@ impl Http {
         };
         let limits = Limits { deadline: self.timeout, body: ANSWER };
         let judged = match self.client.send(request, limits).await {
-            Ok(reply) => judge(&reply, 0, now.wall),
+            Ok(reply) => judge(&reply, 0, now.wall, &[]),
             Err(err) => Err(unanswered(&err)),
         };
         judged.map_err(|refusal| SendError {

@@ -19,9 +19,9 @@ use self::{
     config::{Authorization, WebhookConfig, WebhookFormat},
     signature::Key,
     template::Template,
-    verdict::{Refusal, judge, unanswered},
+    verdict::{Refusal, WAITS_AT, judge, unanswered},
 };
-use super::{SendError, compose::composed};
+use super::{SendError, compose::composed, said::Secrets};
 use crate::{
     http::{BuildError, Client, Limits},
     model::{Moment, Named, Notice},
@@ -57,6 +57,8 @@ pub struct Webhook {
     host: String,
     timeout: Duration,
     composer: Arc<Composer>,
+    secrets: Secrets,
+    said: Option<String>,
 }
 
 /// Makes the requests of one webhook.
@@ -125,7 +127,11 @@ impl Webhook {
             external_url: external_url.trim_end_matches('/').to_owned(),
             named: if config.max_alerts > 0 { Named::First(config.max_alerts) } else { Named::All },
         });
-        Ok(Webhook { client, url, host, timeout: config.timeout, composer })
+        let secrets = config.secrets.iter().chain(&config.github_secret);
+        let secrets = secrets.chain(config.headers.iter().map(|(_, value)| value));
+        let login = config.authorization.as_ref();
+        let secrets = Secrets::new(secrets, login, [&config.url].into_iter().chain(&config.proxy));
+        Ok(Webhook { client, url, host, timeout: config.timeout, composer, secrets, said: None })
     }
 
     /// Checks a template; needs no network.
@@ -141,6 +147,11 @@ impl Webhook {
         self.composer.named
     }
 
+    /// See [`Receiver::said`](super::Receiver::said).
+    pub(super) fn said(&self) -> Option<&str> {
+        self.said.as_deref()
+    }
+
     /// Makes one attempt. Returns the receiver's answer. While it waits for the receiver, it holds the request and not
     /// the notice.
     ///
@@ -152,9 +163,11 @@ impl Webhook {
         let (headers, body) = composed(&self.host, move || composer.compose(&notice, named, now)).await?;
         let request = self.client.post(self.url.as_str().to_owned()).headers(headers).body(body);
         let limits = Limits { deadline: self.timeout, body: ANSWER };
+        self.said = None;
         let reply = self.client.send(request, limits).await;
         let reply = reply.map_err(|err| self.failure(unanswered(&err)))?;
-        judge(&reply, named, now.wall).map_err(|refusal| self.failure(refusal))?;
+        self.said = self.secrets.first_line(&reply);
+        judge(&reply, named, now.wall, WAITS_AT).map_err(|refusal| self.failure(refusal))?;
         Ok(format!("{} answered {}", self.host, reply.status))
     }
 

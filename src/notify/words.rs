@@ -191,8 +191,11 @@ impl<'a> Parts<'a> {
             words::sentence(&voice.subject(&target, what), SUBJECT).replace("=?", "= ?")
         };
         let plain = match shared(self.told, "alertname") {
-            Shared::By(alertname) => format!("{counts} ({})", voice.summary(alertname).trim_end_matches('.')),
-            Shared::Differs | Shared::Absent => counts,
+            // Of what has ended, the summary says what is not true any more.
+            Shared::By(alertname) if self.resolved == 0 => {
+                format!("{counts} ({})", voice.summary(alertname).trim_end_matches(['.', '。']))
+            }
+            Shared::By(_) | Shared::Differs | Shared::Absent => counts,
         };
         (line(&what), line(&plain))
     }

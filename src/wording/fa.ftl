@@ -552,3 +552,34 @@ ProxymeterNotificationsAbandoned = فرستادن برخی اعلان‌ها ر�
     .firing = فرستادن { $count } اعلان به گیرندهٔ { $name } رها شد.
     .over = یک ساعت است که فرستادن هیچ اعلانی به گیرندهٔ { $name } رها نشده است.
     .action = علت در لاگ است. هشدارهای فعال در صفحهٔ وضعیت و در {"\u200E"}/api/v1/alerts دیده می‌شوند؛ proxymeter replay-notifications اعلان‌ها را دوباره می‌فرستد.
+
+## The daily digest
+
+digest-title = گزارش روزانه، { $day }
+digest-title-with = {"\u200F"}{ $title }: { $parts }
+digest-count-outages = { $count } قطعی
+digest-count-expiring = اعتبار { $count } کاربر رو به پایان است
+digest-count-used = حجم { $count } کاربر رو به پایان است
+digest-heading-late = این گزارش دیر رسیده است
+digest-late = باید در { $due } فرستاده می‌شد و همهٔ تغییرها از { $since } را در بر دارد.
+digest-heading-nothing = چیزی برای گزارش نیست
+digest-nothing = از { $since } چیزی تغییر نکرده و اعتبار یا حجم هیچ کاربری رو به پایان نیست.
+digest-heading-outages = { $target }: قطعی‌ها
+digest-heading-expiring = { $target }: کاربرانی که اعتبارشان رو به پایان است
+digest-heading-used = { $target }: کاربرانی که حجمشان رو به پایان است
+digest-heading-renewed = { $target }: کاربران تمدیدشده
+digest-heading-reset = { $target }: کاربرانی که حجم بیشتری در اختیار دارند
+digest-heading-new = { $target }: کاربران جدید
+digest-heading-gone = { $target }: کاربران حذف‌شده
+digest-outage-target = اطلاعات { $name } به مدت { $lasted } خوانده نمی‌شد، از { $date }
+digest-outage-target-now = اطلاعات { $name } از { $date } خوانده نمی‌شود، تاکنون { $lasted }
+digest-outage-node = نود { $name } به مدت { $lasted } قطع بود، از { $date }
+digest-outage-node-now = نود { $name } از { $date } قطع است، تاکنون { $lasted }
+digest-expires = {"\u200F"}{ $name }: { $when } ({ $date })
+digest-uses = { $name }: { $percent } ({ $used } از { $limit })
+digest-renewed = { $name }: تا { $day }
+digest-renewed-forever = { $name }: بدون تاریخ پایان
+digest-reset = { $name }: مصرف { $used } از { $limit }، پیش‌تر { $before }
+digest-raised = { $name }: مصرف { $used } از { $limit }، سقف قبلی { $before }
+digest-unlimited = { $name }: مصرف { $used }، سقف { $before } برداشته شد
+digest-more = … و { $count } مورد دیگر

@@ -635,3 +635,44 @@ ProxymeterNotificationsAbandoned = Часть уведомлений не дос
     }
     .over = За последний час недоставленных уведомлений получателю { $name } не прибавилось.
     .action = Причина указана в журнале. Активные оповещения показаны на странице состояния и в /api/v1/alerts; proxymeter replay-notifications отправит уведомления снова.
+
+## The daily digest
+
+digest-title = Ежедневная сводка, { $day }
+digest-title-with = { $title }: { $parts }
+digest-count-outages = { $count ->
+    [one] { $count } сбой
+    [few] { $count } сбоя
+   *[other] { $count } сбоев
+}
+digest-count-expiring = { $count ->
+    [one] у { $count } пользователя скоро истекает срок
+   *[other] у { $count } пользователей скоро истекает срок
+}
+digest-count-used = { $count ->
+    [one] у { $count } пользователя заканчивается трафик
+   *[other] у { $count } пользователей заканчивается трафик
+}
+digest-heading-late = Эта сводка опоздала
+digest-late = Она должна была прийти { $due } и охватывает всё с { $since }.
+digest-heading-nothing = Сообщать не о чем
+digest-nothing = С { $since } ничего не изменилось; ни у кого из пользователей скоро не истекает срок и не заканчивается трафик.
+digest-heading-outages = { $target }: сбои
+digest-heading-expiring = { $target }: пользователи, у которых скоро истекает срок
+digest-heading-used = { $target }: пользователи, у которых заканчивается трафик
+digest-heading-renewed = { $target }: продлённые пользователи
+digest-heading-reset = { $target }: пользователи, у которых снова больше трафика
+digest-heading-new = { $target }: новые пользователи
+digest-heading-gone = { $target }: удалённые пользователи
+digest-outage-target = от системы { $name } не было данных { $lasted }, с { $date }
+digest-outage-target-now = от системы { $name } нет данных с { $date }, уже { $lasted }
+digest-outage-node = узел { $name } был недоступен { $lasted }, с { $date }
+digest-outage-node-now = узел { $name } недоступен с { $date }, уже { $lasted }
+digest-expires = { $name }: { $when } ({ $date })
+digest-uses = { $name }: { $percent } ({ $used } из { $limit })
+digest-renewed = { $name }: до { $day }
+digest-renewed-forever = { $name }: без срока окончания
+digest-reset = { $name }: израсходовано { $used } из { $limit }, было { $before }
+digest-raised = { $name }: израсходовано { $used } из { $limit }, лимит был { $before }
+digest-unlimited = { $name }: израсходовано { $used }, лимита { $before } больше нет
+digest-more = … и ещё { $count }

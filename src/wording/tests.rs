@@ -7,9 +7,11 @@ use fluent_syntax::{
 
 use jiff::tz::TimeZone;
 
-use super::voice::{Args, args, is_rtl, isolated};
-use super::*;
-use crate::model::{NodeStatus, Reason, UnreadableCause, UserStatus};
+use super::{
+    voice::{Args, args, is_rtl, isolated},
+    *,
+};
+use crate::model::{NodeStatus, Reading, Reason, Timestamp, UnreadableCause, UserStatus};
 
 /// What each text is filled with, by its message and, after a dot, its attribute.
 type Texts = BTreeMap<String, BTreeSet<String>>;
@@ -60,9 +62,9 @@ fn collect(pattern: &Pattern<&str>, filled: &mut BTreeSet<String>) {
 fn filled<'a>(count: usize, holds: &'a str, kind: &'a str, period: &'a str, name: &'a str) -> Args<'a> {
     let numbers = ["count", "new", "resolved", "firing", "more"];
     let words = [
-        "all", "cause", "date", "day", "detail", "failed", "from", "large", "lasted", "limit", "month",
-        "names", "percent", "receiver", "small", "step", "target", "time", "times", "to", "used", "what",
-        "when", "why", "year", "zone",
+        "all", "before", "cause", "date", "day", "detail", "due", "failed", "from", "large", "lasted",
+        "limit", "month", "names", "parts", "percent", "receiver", "since", "small", "step", "target",
+        "time", "times", "title", "to", "used", "what", "when", "why", "year", "zone",
     ];
     let mut args = args([
         ("holds", holds.into()),
@@ -214,7 +216,7 @@ fn what_is_known_of_a_cause_is_said_in_each_language() {
     ];
     let rows = rows.map(UnreadableCause::label);
     for cause in reasons.iter().chain(&nodes).chain(&users).chain(&rows) {
-        let reading = crate::model::Reading::Word((*cause).into());
+        let reading = Reading::Word((*cause).into());
         let about = About {
             alertname: "ProxymeterUserStatus",
             kind: "user",
@@ -222,7 +224,7 @@ fn what_is_known_of_a_cause_is_said_in_each_language() {
             target: "home",
             step: "",
         };
-        let now = crate::model::Timestamp::from_secs(0);
+        let now = Timestamp::from_secs(0);
         let told = Told { reading: &reading, began: now, ended: None, now };
         // In English, some causes are known by their own words.
         for language in [Language::Zh, Language::Fa, Language::Ru] {

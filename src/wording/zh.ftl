@@ -548,3 +548,34 @@ ProxymeterNotificationsAbandoned = 有通知被放弃。
     .firing = 发给接收者 { $name } 的 { $count } 条通知被放弃。
     .over = 一小时内没有再放弃发给接收者 { $name } 的通知。
     .action = 原因见日志。触发中的告警见状态页和 /api/v1/alerts；proxymeter replay-notifications 会重新发送。
+
+## The daily digest
+
+digest-title = 每日摘要，{ $day }
+digest-title-with = { $title }：{ $parts }
+digest-count-outages = { $count } 次故障
+digest-count-expiring = { $count } 名用户即将到期
+digest-count-used = { $count } 名用户的流量即将用完
+digest-heading-late = 这份摘要迟到了
+digest-late = 它应于 { $due } 发出，涵盖自 { $since } 以来的全部变化。
+digest-heading-nothing = 没有需要报告的内容
+digest-nothing = 自 { $since } 以来没有变化，也没有用户即将到期或流量即将用完。
+digest-heading-outages = { $target }：故障
+digest-heading-expiring = { $target }：即将到期的用户
+digest-heading-used = { $target }：流量即将用完的用户
+digest-heading-renewed = { $target }：已续期的用户
+digest-heading-reset = { $target }：可用流量增加的用户
+digest-heading-new = { $target }：新用户
+digest-heading-gone = { $target }：已删除的用户
+digest-outage-target = { $name } 曾有 { $lasted }无法读取，始于 { $date }
+digest-outage-target-now = { $name } 自 { $date } 起无法读取，至今 { $lasted }
+digest-outage-node = 节点 { $name } 曾离线 { $lasted }，始于 { $date }
+digest-outage-node-now = 节点 { $name } 自 { $date } 起离线，至今 { $lasted }
+digest-expires = { $name }：{ $when }（{ $date }）
+digest-uses = { $name }：{ $percent }（{ $used } / { $limit }）
+digest-renewed = { $name }：有效期至 { $day }
+digest-renewed-forever = { $name }：没有到期时间
+digest-reset = { $name }：已用 { $used } / { $limit }，此前为 { $before }
+digest-raised = { $name }：已用 { $used } / { $limit }，限额此前为 { $before }
+digest-unlimited = { $name }：已用 { $used }，{ $before } 的限额已取消
+digest-more = ……另有 { $count } 个

@@ -2,6 +2,7 @@
 //! on everything that could give a secret away.
 
 pub(crate) mod canary;
+pub(crate) mod chats;
 pub(crate) mod cliproxy;
 pub(crate) mod daemon;
 pub(crate) mod exposition;

@@ -16,10 +16,12 @@ use proxymeter::config::{
 use proxymeter::http::options::TlsOptions;
 use proxymeter::model::{BudgetPeriod, Severity};
 use proxymeter::notify::alertmanager::config::AlertmanagerConfig;
+use proxymeter::notify::chat::config::{ChatConfig, Dialect};
 use proxymeter::notify::email::config::{
     DigestConfig, EmailConfig, ReceiverConfig, SmtpLogin, SmtpMechanism, SmtpTls,
 };
 use proxymeter::notify::heartbeat::config::{HeartbeatConfig, HeartbeatMethod};
+use proxymeter::notify::pagerduty::config::PagerdutyConfig;
 use proxymeter::notify::webhook::config::{Authorization, WebhookConfig, WebhookFormat};
 use proxymeter::poll::config::{PollConfig, UsersInterval};
 use proxymeter::secret::Secret;
@@ -276,6 +278,145 @@ fn every_value_of_receivers_arrives() {
     assert_eq!(plain.urls, [Secret::from("http://127.0.0.1:9093")]);
     assert_eq!((plain.resend, plain.timeout), (Duration::from_secs(60), Duration::from_secs(10)));
     assert_eq!(plain.common, ReceiverConfig::default());
+}
+
+#[test]
+fn every_value_of_chats_arrives() {
+    let config = load("good/chats.toml");
+    let plain = |dialect, url: &str| ChatConfig {
+        dialect,
+        url: url.into(),
+        token: None,
+        room: None,
+        thread: None,
+        secret: None,
+        keyword: None,
+        authorization: None,
+        headers: Vec::new(),
+        proxy: None,
+        tls: TlsOptions::default(),
+        timeout: Duration::from_secs(20),
+        common: ReceiverConfig::default(),
+    };
+    let token = || Some(Secret::from("123456789:AAabcdefghijklmnopqrstuvwxyz-_01234"));
+    let telegram = |url, room: &str| ChatConfig {
+        token: token(),
+        room: Some(room.into()),
+        ..plain(Dialect::Telegram, url)
+    };
+    let expected = [
+        (
+            "group",
+            ChatConfig {
+                thread: Some(42),
+                proxy: Some("socks5h://me:hunter2@127.0.0.1:1080".into()),
+                tls: TlsOptions { pin_sha256: Some([0xab; 32]), ..TlsOptions::default() },
+                timeout: Duration::from_secs(5),
+                common: ReceiverConfig {
+                    min_severity: Severity::Warning,
+                    send_resolved: false,
+                    group_by: Some(Vec::new()),
+                    ..ReceiverConfig::default()
+                },
+                ..telegram("https://telegram.example.com/hidden", "-1001234567890")
+            },
+        ),
+        ("me", telegram("https://api.telegram.org", "12345")),
+        ("channel", telegram("https://api.telegram.org", "@alerts_of_home")),
+        (
+            "discord",
+            ChatConfig {
+                thread: Some(1_100_000_000_000_000_000),
+                ..plain(Dialect::Discord, "https://discord.com/api/webhooks/1/hunter2")
+            },
+        ),
+        ("slack", plain(Dialect::Slack, "https://hooks.slack.com/services/T0/B0/hunter2")),
+        (
+            "feishu",
+            ChatConfig {
+                secret: Some("hunter2-from-a-file".into()),
+                keyword: Some("Alert".into()),
+                ..plain(Dialect::Feishu, "https://open.larksuite.com/open-apis/bot/v2/hook/hunter2")
+            },
+        ),
+        (
+            "dingtalk",
+            ChatConfig {
+                secret: Some("SEChunter2".into()),
+                ..plain(Dialect::Dingtalk, "https://oapi.dingtalk.com/robot/send?access_token=hunter2")
+            },
+        ),
+        ("wecom", plain(Dialect::Wecom, "https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=hunter2")),
+        (
+            "ntfy",
+            ChatConfig {
+                room: Some("alerts-home".into()),
+                authorization: Some(Authorization::Bearer("tk_hunter2".into())),
+                ..plain(Dialect::Ntfy, "https://ntfy.sh")
+            },
+        ),
+        (
+            "own",
+            ChatConfig {
+                room: Some("alerts-home".into()),
+                authorization: Some(Authorization::Basic {
+                    username: "alerts".to_owned(),
+                    password: "hunter2".into(),
+                }),
+                ..plain(Dialect::Ntfy, "http://127.0.0.1:8080/ntfy")
+            },
+        ),
+        (
+            "gotify",
+            ChatConfig {
+                token: Some("gtfya.hunter2".into()),
+                headers: vec![("x-team".to_owned(), "ops".into())],
+                ..plain(Dialect::Gotify, "https://gotify.example.com/prefix")
+            },
+        ),
+        ("bark", ChatConfig { token: Some("hunter2".into()), ..plain(Dialect::Bark, "https://api.day.app") }),
+    ];
+    assert_eq!(config.receivers.len(), expected.len() + 2);
+    for (name, expected) in expected {
+        assert_eq!(*chat(&config, name), expected, "{name}");
+        assert_eq!(receiver(&config, name).kind.word(), expected.dialect.word());
+        assert!(!format!("{:?}", chat(&config, name)).contains("hunter2"), "{name}");
+    }
+    let url = |url: &str| PagerdutyConfig {
+        routing_key: "hunter20hunter20hunter20hunter20".into(),
+        url: url.into(),
+        proxy: None,
+        tls: TlsOptions::default(),
+        timeout: Duration::from_secs(20),
+        common: ReceiverConfig::default(),
+    };
+    assert_eq!(*pagerduty(&config, "pagerduty"), url("https://events.pagerduty.com/v2/enqueue"));
+    let europe = PagerdutyConfig {
+        routing_key: "R0hunter20hunter20hunter20hunter".into(),
+        proxy: Some("http://127.0.0.1:3128".into()),
+        timeout: Duration::from_secs(7),
+        ..url("https://events.eu.pagerduty.com/v2/enqueue")
+    };
+    assert_eq!(*pagerduty(&config, "eu"), europe);
+    for dialect in Dialect::ALL {
+        let of = |receiver: &&ReceiverTable| matches!(&receiver.kind, ReceiverKind::Chat(chat) if chat.dialect == dialect);
+        assert!(config.receivers.iter().any(|receiver| of(&receiver)), "{dialect:?}");
+    }
+}
+
+#[test]
+fn what_a_chat_sends_in_the_clear_is_warned_about() {
+    let text = "[slack.team]\nurl = \"http://chat.example.com/hook\"\n[ntfy.near]\nurl = \"http://127.0.0.1\"\n\
+                topic = \"a\"\n[gotify.far]\nurl = \"http://chat.example.com\"\ntoken = \"x\"\n";
+    let config = Config::parse(text, Path::new("exporter.toml"), &no_env).unwrap();
+    let clear: Vec<_> = config.warnings().into_iter().filter(|text| text.contains("unencrypted")).collect();
+    assert_eq!(
+        clear,
+        [
+            "gotify.far: what it sends crosses the network unencrypted, as the URL starts with http://",
+            "slack.team: what it sends crosses the network unencrypted, as the URL starts with http://",
+        ]
+    );
 }
 
 #[test]
@@ -992,7 +1133,23 @@ fn the_example_tells_the_defaults() {
     assert!(marzban(&pasarguard).tls.pin_sha256.is_some());
     assert_eq!(whole.users.hash_key.take(), Some(Secret::from("0123456789abcdef")));
 
-    assert_eq!(whole.receivers.len(), 3);
+    assert_eq!(whole.receivers.len(), 13);
+    for ReceiverTable { name, kind } in &whole.receivers {
+        let ReceiverKind::Chat(chat) = kind else { continue };
+        assert_eq!(
+            (chat.timeout, &chat.common),
+            (Duration::from_secs(20), &ReceiverConfig::default()),
+            "{name}"
+        );
+    }
+    for (name, url) in [
+        ("family", "https://api.telegram.org"),
+        ("phone", "https://ntfy.sh/"),
+        ("iphone", "https://api.day.app/"),
+    ] {
+        let left_out = chat(&whole, name).url.expose().trim_end_matches('/');
+        assert_eq!(left_out, url.trim_end_matches('/'));
+    }
     let ops = email(&whole, "ops");
     assert_eq!((ops.port, ops.tls, ops.timeout), (587, SmtpTls::StartTls, Duration::from_secs(30)));
     assert_eq!(ops.login.as_ref().map(|login| login.mechanism), Some(SmtpMechanism::Auto));
@@ -1049,6 +1206,17 @@ fn secrets_folder() -> tempfile::TempDir {
         "oncall-github",
         "oncall-token",
         "oncall-key",
+        "telegram-token",
+        "discord-url",
+        "slack-url",
+        "feishu-url",
+        "feishu-secret",
+        "dingtalk-url",
+        "wecom-url",
+        "ntfy-topic",
+        "gotify-token",
+        "bark-key",
+        "pagerduty-key",
         "web-token",
         "heartbeat-url",
         "model_prices.json",
@@ -1057,6 +1225,10 @@ fn secrets_folder() -> tempfile::TempDir {
         let content = match name {
             "model_prices.json" => r#"{"gpt-5": {"input_cost_per_token": 1e-6}}"#,
             "xui-totp" => "GEZDGNBVGY3TQOJQ",
+            "telegram-token" => "123456789:AAabcdefghijklmnopqrstuvwxyz-_01234",
+            "dingtalk-url" => "https://oapi.dingtalk.com/robot/send?access_token=0123",
+            "wecom-url" => "https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=0123",
+            "pagerduty-key" => "0123456789abcdef0123456789abcdef",
             name if name.ends_with("-url") => "https://hc.example.com/0123",
             _ => "0123456789abcdef",
         };
@@ -1092,6 +1264,16 @@ fn known_keys() -> Vec<(&'static str, Vec<String>)> {
         "[alertmanager.x]",
         "[email.x]",
         "[webhook.x]",
+        "[bark.x]",
+        "[dingtalk.x]",
+        "[discord.x]",
+        "[feishu.x]",
+        "[gotify.x]",
+        "[ntfy.x]",
+        "[pagerduty.x]",
+        "[slack.x]",
+        "[telegram.x]",
+        "[wecom.x]",
         "[heartbeat]",
         "[alerting]",
         "[alert.x]",
@@ -1130,21 +1312,35 @@ fn xui_login(target: &Target) -> &xui::Login {
 fn email<'c>(config: &'c Config, name: &str) -> &'c EmailConfig {
     match &receiver(config, name).kind {
         ReceiverKind::Email(email) => email,
-        other @ (ReceiverKind::Alertmanager(_) | ReceiverKind::Webhook(_)) => panic!("{name} is {other:?}"),
+        other => panic!("{name} is {other:?}"),
+    }
+}
+
+fn chat<'c>(config: &'c Config, name: &str) -> &'c ChatConfig {
+    match &receiver(config, name).kind {
+        ReceiverKind::Chat(chat) => chat,
+        other => panic!("{name} is {other:?}"),
+    }
+}
+
+fn pagerduty<'c>(config: &'c Config, name: &str) -> &'c PagerdutyConfig {
+    match &receiver(config, name).kind {
+        ReceiverKind::Pagerduty(pagerduty) => pagerduty,
+        other => panic!("{name} is {other:?}"),
     }
 }
 
 fn webhook<'c>(config: &'c Config, name: &str) -> &'c WebhookConfig {
     match &receiver(config, name).kind {
         ReceiverKind::Webhook(webhook) => webhook,
-        other @ (ReceiverKind::Alertmanager(_) | ReceiverKind::Email(_)) => panic!("{name} is {other:?}"),
+        other => panic!("{name} is {other:?}"),
     }
 }
 
 fn alertmanager<'c>(config: &'c Config, name: &str) -> &'c AlertmanagerConfig {
     match &receiver(config, name).kind {
         ReceiverKind::Alertmanager(alertmanager) => alertmanager,
-        other @ (ReceiverKind::Email(_) | ReceiverKind::Webhook(_)) => panic!("{name} is {other:?}"),
+        other => panic!("{name} is {other:?}"),
     }
 }
 

@@ -7,6 +7,7 @@ mod access;
 mod access_changes;
 mod alertmanager;
 mod alerts_reference;
+mod chat;
 mod cliproxy;
 mod config;
 mod crash;

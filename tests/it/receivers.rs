@@ -5,7 +5,10 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use proxymeter::simulator::inbox::{Manner, Message, Service};
+
 use crate::common::{
+    chats::Fake,
     daemon::{Daemon, Home, wait_for, webhook},
     hook::{Hook, Reply},
     simulated::Served,
@@ -145,5 +148,55 @@ fn who_was_told_of_a_failing_receiver_is_told_when_that_is_over_for_him() {
             wait_for("an empty queue", || daemon.has_told_all(name).then_some(()));
         }
         assert_eq!((statuses(&first).len(), statuses(&second).len()), (2, 2));
+    }
+}
+
+/// Chats and pagers are receivers like the others: each is told what begins and what ends, fails, is tried again, and
+/// counts.
+#[test]
+fn every_kind_of_chat_is_told_what_begins_and_what_ends() {
+    let panel = Served::start();
+    let mut fakes = Service::ALL.map(Fake::live);
+    let name = |fake: &Fake| format!("{:?}", fake.service).to_lowercase();
+    let tables: String = fakes.iter().map(|fake| fake.table(&name(fake))).collect();
+    panel.add_expired("alice");
+    let home = Home::new(panel.address, BY_USER, &tables);
+    let daemon = home.start();
+    let of = |fake: &Fake, metric: &str| {
+        daemon.value(&format!("proxymeter_notification{metric}{{receiver=\"{}\"}}", name(fake)))
+    };
+    let is = |message: &Message, word: &str| {
+        [&message.title, &message.text, &message.body].iter().any(|text| text.contains(word))
+    };
+    for fake in &mut fakes {
+        let message = wait_for("alice", || fake.taken().pop());
+        assert!(is(&message, "alice"), "{message:?}");
+        wait_for("the outcome", || (of(fake, "s_total") == Some(1.0)).then_some(()));
+    }
+
+    fakes.iter().for_each(|fake| fake.server.behave(Manner::Broken));
+    panel.renew("alice");
+    for fake in &fakes {
+        let series = format!(
+            "proxymeter_notification_failures_total{{receiver=\"{}\",reason=\"server_error\"}}",
+            name(fake)
+        );
+        wait_for("a failure", || (daemon.value(&series) >= Some(1.0)).then_some(()));
+    }
+    fakes.iter().for_each(|fake| fake.server.behave(Manner::Fair));
+    for fake in &mut fakes {
+        let message = wait_for("the end", || fake.taken().pop());
+        assert!(is(&message, "alice"), "{message:?}");
+        wait_for("the outcome", || (of(fake, "s_total") == Some(2.0)).then_some(()));
+        assert!(of(fake, "_attempts_total") >= Some(3.0));
+        assert_eq!(of(fake, "s_abandoned_total"), Some(0.0));
+        assert_eq!(fake.server.incidents(), []);
+        wait_for("an empty queue", || daemon.has_told_all(&name(fake)).then_some(()));
+        assert_eq!(fake.taken(), []);
+    }
+    let log = daemon.log();
+    for fake in &fakes {
+        let token = crate::common::chats::options(fake.service).token;
+        assert!(!log.contains(&token), "{:?}", fake.service);
     }
 }

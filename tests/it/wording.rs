@@ -76,6 +76,7 @@ fn what_is_said_in_each_language_is_known() {
         frame(&mut text, &voice);
         KINDS.iter().for_each(|kind| rule(&mut text, &voice, kind));
         test(&mut text, &voice);
+        digest(&mut text, &voice);
         names(&mut text, &voice);
         assert!(!text.contains("{$"), "something is not filled in");
         for line in text.lines() {
@@ -439,6 +440,33 @@ fn test(text: &mut String, voice: &Voice) {
     line("firing", voice.sentence(&about, &told(None)));
     line("recovered", voice.sentence(&about, &told(Some((End::Recovered, NOW)))));
     line("action", voice.action(about.alertname));
+}
+
+fn digest(text: &mut String, voice: &Voice) {
+    let mut line = |line: String| writeln!(text, "{line}").unwrap();
+    line("\n## The daily digest".to_owned());
+    line(voice.digest_title(NOW, &[]));
+    for count in [1, 2, 5, 21] {
+        let counts = ["digest-count-outages", "digest-count-expiring", "digest-count-used"];
+        line(voice.digest_title(NOW, &counts.map(|id| (id, count))));
+    }
+    line(format!("{}: {}", voice.text("digest-heading-late"), voice.digest_late(BEGAN, EARLIER)));
+    line(format!("{}: {}", voice.text("digest-heading-nothing"), voice.digest_nothing(EARLIER)));
+    for id in ["outages", "expiring", "used", "renewed", "reset", "new", "gone"] {
+        line(voice.digest_heading(&format!("digest-heading-{id}"), "home"));
+    }
+    for node in [None, Some("DE-1")] {
+        line(voice.digest_outage("home", node, BEGAN, Some(NOW), NOW));
+        line(voice.digest_outage("home", node, BEGAN, None, NOW));
+    }
+    line(voice.digest_expires("ann", LATER, NOW));
+    line(voice.digest_uses("ann", 97 * GIB, 100 * GIB));
+    line(voice.digest_renewed("ann", Some(LATER)));
+    line(voice.digest_renewed("ann", None));
+    for limits in [(Some(100 * GIB), None), (Some(100 * GIB), Some(50 * GIB)), (None, Some(50 * GIB))] {
+        line(voice.digest_reset("ann", (3 * GIB, 97 * GIB), limits));
+    }
+    line(voice.count("digest-more", 12));
 }
 
 /// Names of every script, and those that try to be more than a name.

@@ -121,6 +121,57 @@ proxy = "http://canary-proxy-user:canary-am-proxy-password@127.0.0.1:3128"
 urls = "http://127.0.0.1:9093"
 username = "canary-am-user"
 password_file = "canary-am-password-file"
+[telegram.chat]
+token = "12345678:canary-telegram-token-0123"
+chat_id = "@canary_chat"
+thread_id = 4247
+api_url = "https://telegram.example.com/canary-api-path"
+proxy = "socks5h://canary-proxy-user:canary-telegram-proxy@127.0.0.1:1080"
+[telegram.chat-by-file]
+token_file = "canary-bot-token-file"
+chat_id = -1001234567890
+[discord.room]
+url = "https://discord.com/api/webhooks/1/canary-discord-token"
+[slack.room-of-slack]
+url = "https://hooks.slack.com/services/T0/B0/canary-slack"
+[feishu.robot]
+url = "https://open.feishu.cn/open-apis/bot/v2/hook/canary-feishu"
+secret = "canary-feishu-secret"
+keyword = "canary-keyword"
+[feishu.robot-by-file]
+url_file = "canary-url-file"
+secret_file = "canary-feishu-secret-file"
+proxy_file = "canary-proxy-file"
+[dingtalk.robot-of-dingtalk]
+url = "https://oapi.dingtalk.com/robot/send?access_token=canary-dingtalk"
+secret = "SECcanary-dingtalk-secret"
+[wecom.robot-of-wecom]
+url = "https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=canary-wecom"
+[ntfy.topic]
+url = "https://ntfy.example.com/canary-ntfy-path"
+topic = "canary-topic"
+bearer_token = "canary-ntfy-token"
+[ntfy.topic-by-file]
+topic_file = "canary-topic-file"
+[gotify.app]
+url = "https://gotify.example.com/canary-gotify-path"
+token = "canary-gotify-token"
+headers = { X-Canary-Gotify = "canary-gotify-header" }
+[gotify.app-by-file]
+url = "https://gotify.example.com"
+token_file = "canary-gotify-token-file"
+[bark.phone]
+url = "https://bark.example.com/canary-bark-path"
+device_key = "canary-device-key"
+username = "canary-bark-user"
+password = "canary-bark-password"
+[bark.phone-by-file]
+device_key_file = "canary-device-key-file"
+[pagerduty.pager]
+routing_key = "canary00canary00canary00canary00"
+url = "https://events.example.com/canary-events"
+[pagerduty.pager-by-file]
+routing_key_file = "canary-routing-key-file"
 [alert.user_expiry]
 subjects = ["canary-subject-*"]
 exclude = ["canary-excluded-*"]
@@ -158,6 +209,8 @@ fn config(text: &str) -> Config {
             "canary-web-config-file" => "",
             "canary-prices-file" => r#"{"canary": {"input_cost_per_token": 1e-6}}"#,
             "canary-totp-file" => "ca4a7ca4a7ca4a7ca4a7ca4a7ca4a7ca",
+            "canary-bot-token-file" => "12345678:canary-content-of-a-file",
+            "canary-routing-key-file" => "canary01canary01canary01canary01",
             "canary-url-file" => "https://hooks.example.com/canary-content",
             "canary-proxy-file" => "http://canary-content@127.0.0.1:3128",
             _ => "canary-content-of-a-file",
@@ -183,6 +236,8 @@ fn no_text_of_the_operators_own_is_shown() {
         "smarthost = \"smtp.example.com:587\"\n",
         "url = \"https://hooks.example.com/<hidden>\"\n",
         "urls = [\"https://am.example.com/<hidden>\", \"https://am.example.com:9094\"]\n",
+        "api_url = \"https://telegram.example.com/<hidden>\"\n",
+        "[discord.room]\nurl = \"https://discord.com/<hidden>\"\n",
         "proxy = \"<hidden>\"\n",
         "headers = \"<hidden>\"\n",
         "[mute.night.matchers]\nalertname = \"<hidden>\"\ntarget = \"home\"\n",

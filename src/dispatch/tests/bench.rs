@@ -28,7 +28,7 @@ use crate::{
     clock::{Beat, Clock},
     model::{ActiveAlerts, Moment, Notice, NoticeAlert, NoticeStatus, Severity, Timestamp},
     notify::{
-        HealthByReceiver, Receiver, Retry, SendError, SendReason, alertmanager::Ask, scripted::Scripted,
+        HealthByReceiver, Rate, Receiver, Retry, SendError, SendReason, alertmanager::Ask, scripted::Scripted,
     },
     store::{Batch, ByHand, Settlement, Written},
     telemetry::Telemetry,
@@ -77,6 +77,7 @@ pub(super) struct Bench {
     pub(super) configs: HashMap<String, u16>,
     /// The most alerts that a message names.
     pub(super) names: Named,
+    pub(super) pace: &'static [Rate],
     pub(super) panel: Panel,
     pub(super) disk: ByHand,
     /// How long a change takes.
@@ -171,6 +172,7 @@ impl Bench {
             routes: receivers.iter().map(|name| route(name)).collect(),
             configs: HashMap::new(),
             names: Named::All,
+            pace: &[],
             panel: Panel::new("home"),
             disk: ByHand::new(),
             disk_takes: Duration::ZERO,
@@ -285,7 +287,7 @@ impl Bench {
         process.workers.push(Box::pin(worker.run()));
         Link {
             receiver: name.to_owned(),
-            to: Way::Messages { letters, worker: self.workers, names: self.names },
+            to: Way::Messages { letters, worker: self.workers, names: self.names, pace: self.pace },
             config: self.configs.get(name).copied().unwrap_or_default(),
         }
     }

@@ -246,7 +246,7 @@ async fn what_is_on_the_board_is_recorded_and_sent() {
     };
     let link = Link {
         receiver: "ops".into(),
-        to: Way::Messages { letters, worker: 1, names: Named::All },
+        to: Way::Messages { letters, worker: 1, names: Named::All, pace: &[] },
         config: 0,
     };
     let shown = Shown { board: board.clone(), telemetry, health: HealthByReceiver::default() };

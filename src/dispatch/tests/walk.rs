@@ -572,7 +572,11 @@ fn connect(
     let (reports, telemetry, clock) = (reporting.clone(), telemetry.clone(), clock.clone());
     let worker = Worker { name: name.to_owned(), number, receiver, letters, reports, telemetry, clock };
     workers.push(Box::pin(worker.run()));
-    Link { receiver: name.to_owned(), to: Way::Messages { letters: queue, worker: number, names }, config }
+    Link {
+        receiver: name.to_owned(),
+        to: Way::Messages { letters: queue, worker: number, names, pace: &[] },
+        config,
+    }
 }
 
 impl Disk {

@@ -217,7 +217,7 @@ fn evaluate(reply: &Reply, now: Timestamp) -> Result<(), (Fault, verdict::Refusa
         413 => Fault::TooLarge,
         _ => Fault::Replica,
     };
-    judge(reply, 1, now).map_err(|refusal| (fault, refusal))?;
+    judge(reply, 1, now, &[]).map_err(|refusal| (fault, refusal))?;
     if reply.status == 200 {
         return Ok(());
     }

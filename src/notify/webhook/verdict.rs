@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use reqwest::header;
-use serde::Deserialize;
+use serde_json::Value;
 
 use crate::{
     http::{self, Reply},
@@ -15,6 +15,8 @@ use crate::{
 const LONGEST_REQUEST: Duration = Duration::from_secs(60 * 60);
 /// A 400 to a message about more alerts may be about its size. With so few, it is about what the message says.
 const HANDFUL: usize = 5;
+/// Where Discord and Telegram put it, and what passes on their answers.
+pub(in crate::notify) const WAITS_AT: &[&str] = &["/retry_after", "/parameters/retry_after"];
 
 /// Why an answer does not mean that the notice was accepted.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,9 +26,15 @@ pub(in crate::notify) struct Refusal {
     pub(in crate::notify) retry: Retry,
 }
 
-/// Evaluates an answer that came at `now` to a message about `named` alerts.
-pub(in crate::notify) fn judge(reply: &Reply, named: usize, now: Timestamp) -> Result<(), Refusal> {
-    let later = || retry_after(reply, now).map_or(Retry::Later, Retry::NotBefore);
+/// Evaluates an answer that came at `now` to a message about `named` alerts. `waits_at` are JSON pointers to the seconds to
+/// wait.
+pub(in crate::notify) fn judge(
+    reply: &Reply,
+    named: usize,
+    now: Timestamp,
+    waits_at: &[&str],
+) -> Result<(), Refusal> {
+    let later = || retry_after(reply, now, waits_at).map_or(Retry::Later, Retry::NotBefore);
     let (reason, retry) = match reply.status {
         200..=299 if is_page(reply) => (SendReason::Response, Retry::Later),
         200..=299 => return Ok(()),
@@ -82,9 +90,9 @@ fn is_too_large_for_bark(reply: &Reply) -> bool {
     reply.body.windows(words.len()).any(|window| window == words)
 }
 
-/// How long the receiver asks to wait.
-fn retry_after(reply: &Reply, now: Timestamp) -> Option<Duration> {
-    let asked = asked_in_header(reply, now).or_else(|| asked_in_body(reply))?;
+/// How long the receiver asks to wait, by the header `Retry-After` or in its body.
+pub(in crate::notify) fn retry_after(reply: &Reply, now: Timestamp, waits_at: &[&str]) -> Option<Duration> {
+    let asked = asked_in_header(reply, now).or_else(|| asked_in_body(reply, waits_at))?;
     (!asked.is_zero()).then_some(asked.min(LONGEST_REQUEST))
 }
 
@@ -99,19 +107,10 @@ fn asked_in_header(reply: &Reply, now: Timestamp) -> Option<Duration> {
     Some(http::date(&reply.headers, &header::RETRY_AFTER)?.since(theirs))
 }
 
-/// Discord and Telegram put it in the body.
-fn asked_in_body(reply: &Reply) -> Option<Duration> {
-    #[derive(Deserialize)]
-    struct Body {
-        retry_after: Option<f64>,
-        parameters: Option<Parameters>,
-    }
-    #[derive(Deserialize)]
-    struct Parameters {
-        retry_after: Option<f64>,
-    }
-    let body: Body = serde_json::from_slice(&reply.body).ok()?;
-    body.retry_after.or_else(|| body.parameters?.retry_after).map(seconds)
+fn asked_in_body(reply: &Reply, waits_at: &[&str]) -> Option<Duration> {
+    let body: Value = serde_json::from_slice(&reply.body).ok()?;
+    let asked = waits_at.iter().find_map(|pointer| body.pointer(pointer)?.as_f64());
+    asked.map(seconds)
 }
 
 /// A negative number means zero, and one that is too large means the maximum.
@@ -176,7 +175,7 @@ mod tests {
                 500..=599 => Some((SendReason::ServerError, Retry::Later)),
                 _ => Some((SendReason::Response, Retry::Later)),
             };
-            let judged = judge(&reply(status, &[], "ok"), named, NOW).err();
+            let judged = judge(&reply(status, &[], "ok"), named, NOW, WAITS_AT).err();
             let judged = judged.map(|err| (err.reason, err.retry));
             assert_eq!(judged, expected, "{status} to {named} alerts");
         }
@@ -188,7 +187,7 @@ mod tests {
         for (status, named, expected) in
             [(500, 2, Retry::Smaller), (500, 1, Retry::Never), (502, 2, Retry::Later)]
         {
-            let judged = judge(&reply(status, &[], body), named, NOW).unwrap_err();
+            let judged = judge(&reply(status, &[], body), named, NOW, WAITS_AT).unwrap_err();
             assert_eq!(judged.retry, expected, "{status} to {named} alerts");
         }
     }
@@ -210,7 +209,7 @@ mod tests {
             (413, 1, "answered 413: the receiver refuses this request"),
             (503, 1, "answered 503"),
         ] {
-            let judged = judge(&reply(status, &[], "<html>"), named, NOW).unwrap_err();
+            let judged = judge(&reply(status, &[], "<html>"), named, NOW, WAITS_AT).unwrap_err();
             assert_eq!(judged.what, words);
         }
     }
@@ -218,7 +217,7 @@ mod tests {
     #[test]
     fn retry_after_is_seconds_or_a_date() {
         let retry = |status, headers: &[(HeaderName, &str)]| {
-            judge(&reply(status, headers, ""), 1, NOW).unwrap_err().retry
+            judge(&reply(status, headers, ""), 1, NOW, WAITS_AT).unwrap_err().retry
         };
         let wait = |seconds| Retry::NotBefore(Duration::from_secs(seconds));
         for (text, expected) in [
@@ -261,7 +260,7 @@ mod tests {
             (Some("7"), r#"{"retry_after": 35}"#, wait(7)),
         ] {
             let header: Vec<_> = header.map(|text| (header::RETRY_AFTER, text)).into_iter().collect();
-            let judged = judge(&reply(429, &header, body), 1, NOW).unwrap_err();
+            let judged = judge(&reply(429, &header, body), 1, NOW, WAITS_AT).unwrap_err();
             assert_eq!(judged.retry, expected, "{body}");
         }
         // The receiver's clock is five minutes ahead of ours.
@@ -281,7 +280,7 @@ mod tests {
     fn a_page_is_no_answer() {
         let page = |kind: Option<&str>, body| {
             let headers: Vec<_> = kind.map(|kind| (header::CONTENT_TYPE, kind)).into_iter().collect();
-            judge(&reply(200, &headers, body), 1, NOW).is_err()
+            judge(&reply(200, &headers, body), 1, NOW, WAITS_AT).is_err()
         };
         for (kind, body, is_page) in [
             (Some("text/html"), "<!DOCTYPE html><title>Log in</title>", true),

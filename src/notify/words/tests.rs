@@ -86,25 +86,25 @@ fn the_subject_says_what_is_new() {
             vec![user("home", "ann", "1d"), user("home", "bob", "1d"), user("home", "cy", "1d")],
             0,
             "home: 3 users expire within 1 day (ann, bob, cy)",
-            "home: 3 new, 3 firing",
+            "home: 3 new, 3 firing (User expires soon or has expired)",
         ),
         (
             many(12),
             0,
             "home: 12 users expire within 1 day (u0, u1, u2 and 9 more)",
-            "home: 12 new, 12 firing",
+            "home: 12 new, 12 firing (User expires soon or has expired)",
         ),
         (
             vec![user("home", "ann", "expired")],
             0,
             "home: user ann has expired",
-            "home: 1 new, 1 firing (Node is down)",
+            "home: 1 new, 1 firing (User expires soon or has expired)",
         ),
         (
             vec![user("home", "a", "1d"), user("home", "b", "7d")],
             0,
             "home: 2 new, 2 firing",
-            "home: 2 new, 2 firing",
+            "home: 2 new, 2 firing (User expires soon or has expired)",
         ),
         (
             with(vec![user("home", "a", "1d"), node("n")], many(338)),
@@ -116,7 +116,7 @@ fn the_subject_says_what_is_new() {
             vec![user("home", "a", "1d"), user("edge", "b", "1d")],
             0,
             "several targets: 2 new, 2 firing",
-            "several targets: 2 new, 2 firing",
+            "several targets: 2 new, 2 firing (User expires soon or has expired)",
         ),
         (
             vec![back.clone()],
@@ -132,9 +132,14 @@ fn the_subject_says_what_is_new() {
             "home: 1 new, 1 resolved, 1 firing",
             "home: 1 new, 1 resolved, 1 firing",
         ),
-        (vec![node("DE-1")], 1, "home: still: node DE-1 is down", "home: 1 still firing"),
+        (vec![node("DE-1")], 1, "home: still: node DE-1 is down", "home: 1 still firing (Node is down)"),
         (with(vec![node("DE-1")], many(3)), 4, "home: 4 still firing", "home: 4 still firing"),
-        (vec![alert(&[("alertname", "Other")], "")], 0, "proxymeter: Other", "proxymeter: 1 new, 1 firing"),
+        (
+            vec![alert(&[("alertname", "Other")], "")],
+            0,
+            "proxymeter: Other",
+            "proxymeter: 1 new, 1 firing (Other)",
+        ),
         (vec![], 0, "proxymeter: nothing is firing", "proxymeter: nothing is firing"),
     ] {
         let words = words(&notice(alerts, known));

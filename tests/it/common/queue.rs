@@ -53,7 +53,12 @@ impl Queue {
             routes.push(route(name));
             links.push(Link {
                 receiver: name.to_owned(),
-                to: Way::Messages { letters: queue, worker: 1, names: receiver.names() },
+                to: Way::Messages {
+                    letters: queue,
+                    worker: 1,
+                    names: receiver.names(),
+                    pace: receiver.pace(),
+                },
                 config: 7,
             });
             let worker = Worker {
