@@ -5,8 +5,9 @@
 
 use std::{error::Error, path::PathBuf, sync::Arc, time::Duration};
 
+use jiff::tz::TimeZone;
 use proxymeter::{
-    model::{Moment, Notice, Severity},
+    model::{Moment, Notice},
     notify::{
         Receiver,
         email::{
@@ -15,6 +16,7 @@ use proxymeter::{
         },
     },
     secret::Secret,
+    wording::{Language, Voice},
 };
 
 #[tokio::main]
@@ -25,7 +27,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let ca_file = PathBuf::from(argument()?);
     let notices: Vec<Arc<Notice>> = serde_json::from_slice(&std::fs::read(argument()?)?)?;
 
-    let email = Email::new(&EmailConfig {
+    let config = EmailConfig {
         host: "127.0.0.1".to_owned(),
         port,
         tls: SmtpTls::StartTls,
@@ -39,15 +41,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }),
         hello: None,
         timeout: Duration::from_secs(30),
-        common: ReceiverConfig {
-            min_severity: Severity::Info,
-            send_resolved: true,
-            group_by: None,
-            group_wait: None,
-            group_interval: None,
-            repeat_interval: None,
-        },
-    })?;
+        common: ReceiverConfig::default(),
+    };
+    let email = Email::new(&config, Voice::new(Language::En, TimeZone::UTC, ""))?;
     let mut receiver = Receiver::Email(Box::new(email));
     for notice in notices {
         let id = notice.id.clone();

@@ -427,11 +427,6 @@ impl Bench {
         self.far[receiver].lock().unwrap().sent.clone()
     }
 
-    /// The attempts at a receiver since the last call, which are not kept any longer.
-    pub(super) fn take_sent(&self, receiver: &str) -> Vec<Sent> {
-        std::mem::take(&mut self.far[receiver].lock().unwrap().sent)
-    }
-
     /// The alerts in each attempt.
     pub(super) fn tried(&self, receiver: &str) -> Vec<String> {
         self.sent(receiver).iter().map(Sent::words).collect()

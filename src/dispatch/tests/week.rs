@@ -4,20 +4,22 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::tz::TimeZone;
 
-use super::bench::{Bench, MINUTE, Sent};
 use crate::{
-    alert::{config::RuleConfig, digest::DigestTime, testing::Panel},
-    model::{Expiry, Node, NodeStatus, Timestamp, User, UserStatus},
+    alert::{
+        digest::{self, DigestTime},
+        engine::{Engine, Rows},
+        group::{Composed, Outcome, Pick, Route, Size},
+        testing::{BEGIN, Panel, at, config},
+    },
+    model::{Expiry, Moment, Node, NodeStatus, Notice, Timestamp, User, UserStatus},
     notify::sizes,
+    wording::{Language, Voice},
 };
 
 const DAY: Duration = Duration::from_secs(86_400);
 const PLAN: Duration = Duration::from_secs(30 * 86_400);
 const GIB: u64 = 1 << 30;
 const LIMIT: u64 = 100 * GIB;
-
-/// Without and with a digest.
-const RECEIVERS: [&str; 2] = ["off", "on"];
 
 /// What a user does in each plan.
 struct Habit {
@@ -98,60 +100,80 @@ impl Panel20k {
 struct Figures {
     messages: usize,
     digests: usize,
+    /// Of mail, of the body of a webhook, and of the text of a chat.
     bytes: [usize; 3],
 }
 
-#[tokio::test(start_paused = true)]
+/// Of a receiver, by day.
+type ByDay = BTreeMap<u64, Figures>;
+
+fn route(receiver: &str, digest: Option<DigestTime>) -> Route {
+    let voice = Voice { with_target: false, ..Voice::new(Language::En, TimeZone::UTC, "") };
+    let group_by = vec!["target".into(), "alertname".into()];
+    let group_wait = Duration::from_secs(30);
+    Route { group_by, group_wait, voice, digest, ..super::bench::route(receiver) }
+}
+
+/// Sends everything that is to be said, as receivers would that take all at once.
+fn tell(engine: &mut Engine, routes: &[Route], now: Moment, mut sent: impl FnMut(usize, &Notice)) {
+    engine.tick(now);
+    for (place, route) in routes.iter().enumerate() {
+        let size = Size::default();
+        while let Some(Composed { notice, .. }) = engine.next(&route.receiver, Pick::Urgent, size, None, now)
+        {
+            sent(place, &notice);
+            engine.settle(&route.receiver, &notice.id, &Outcome::Taken, now);
+        }
+    }
+    drop(engine.take_output());
+}
+
+#[test]
 #[ignore = "takes minutes and prints a table"]
-async fn messages_of_a_week() {
-    let users = std::env::var("USERS").map_or(20_000, |users| users.parse().unwrap());
-    let days: u32 = std::env::var("DAYS").map_or(7, |days| days.parse().unwrap());
-    let mut bench = Bench::new(&RECEIVERS);
-    for rule in ["user_expiry", "node_down", "target_down"] {
-        bench.config.rules.insert(rule.into(), RuleConfig::default());
-    }
-    for route in &mut bench.routes {
-        route.group_by = vec!["target".into(), "alertname".into()];
-        route.group_wait = Duration::from_secs(30);
-        route.voice.with_target = false;
-    }
-    bench.routes[1].digest = Some(DigestTime { at: 9 * 60, zone: TimeZone::UTC, empty: false });
-    let mut all = Panel20k::new(users, bench.wall(Duration::ZERO));
-    // What fires already is another matter.
-    bench.config.adopt = true;
-    bench.start();
-    let voice = bench.routes[0].voice.clone();
-    let mut by_day: [BTreeMap<u64, Figures>; 2] = Default::default();
-    let mut next = Duration::ZERO;
-    while bench.at() < DAY * days {
-        let now = bench.process().clock.now();
+fn messages_of_a_week() {
+    let number = |name: &str, default: u64| std::env::var(name).map_or(default, |text| text.parse().unwrap());
+    let (users, days) = (number("USERS", 20_000), number("DAYS", 7));
+    let daily = DigestTime { at: 9 * 60, zone: TimeZone::UTC, empty: false };
+    let routes = [route("off", None), route("on", Some(daily.clone()))];
+    let mut engine = Engine::new(&config(), routes.to_vec(), &Rows::default(), at(0)).unwrap();
+    let mut all = Panel20k::new(usize::try_from(users).unwrap(), BEGIN);
+    let mut by_day: [ByDay; 2] = <[ByDay; 2]>::default();
+    let mut count = |receiver: usize, notice: &Notice, secs: u64| {
+        // What fires at the start is told once.
+        if secs < 600 {
+            return;
+        }
+        let figures = by_day[receiver].entry(secs / DAY.as_secs()).or_default();
+        figures.messages += 1;
+        figures.digests += usize::from(notice.digest.is_some());
+        for (sum, bytes) in figures.bytes.iter_mut().zip(sizes(notice, &routes[receiver].voice)) {
+            *sum += bytes;
+        }
+    };
+    let mut covered = BEGIN;
+    for secs in (0..days * DAY.as_secs()).step_by(300) {
+        let now = at(secs);
         all.live(now.wall);
-        let minute = now.wall.as_secs() / 60;
-        // An outage of about ten minutes a day, and one of four hours in the week.
+        let minute = secs / 60;
+        // An outage of ten minutes a day, and one of four hours in the week.
         let nodes = Arc::make_mut(&mut all.panel.report.nodes);
         nodes[0].status = if minute % 1440 < 10 { NodeStatus::Error } else { NodeStatus::Connected };
         nodes[1].status = if minute % 10_080 < 240 { NodeStatus::Error } else { NodeStatus::Connected };
-        let digested = bench.process().board.view().own.digested;
-        all.panel.report.journal.keep(digested, now);
+        all.panel.report.journal.keep(Some(covered), now);
         let report = all.panel.poll(now);
-        bench.process().board.publish(Arc::unwrap_or_clone(report));
         drop(all.panel.report.journal.take_changes());
-        next += 5 * MINUTE;
-        let rest = next.saturating_sub(bench.at());
-        bench.pass(rest).await;
-        for (by_day, receiver) in by_day.iter_mut().zip(RECEIVERS) {
-            for Sent { notice, at, .. } in bench.take_sent(receiver) {
-                let figures = by_day.entry(at.as_secs() / DAY.as_secs()).or_default();
-                figures.messages += 1;
-                figures.digests += usize::from(notice.digest.is_some());
-                for (sum, bytes) in figures.bytes.iter_mut().zip(sizes(&notice, &voice)) {
-                    *sum += bytes;
-                }
-            }
+        engine.observe_reports(&[report], now);
+        for now in [now, now.after(Duration::from_secs(30))] {
+            tell(&mut engine, &routes, now, |receiver, notice| count(receiver, notice, secs));
+        }
+        if let Some(due) = daily.after(covered).filter(|due| *due <= now.wall) {
+            let found = engine.digest("on", covered, None, now);
+            count(1, &digest::notice(("on", &routes[1].voice), &found, due, covered, now.wall), secs);
+            covered = now.wall;
         }
     }
     eprintln!("{users} users, {days} days");
-    for (by_day, receiver) in by_day.into_iter().zip(RECEIVERS) {
+    for (by_day, Route { receiver, .. }) in by_day.into_iter().zip(&routes) {
         eprintln!("digest {receiver}: day | messages | digests | bytes of mail | of webhook | of chat");
         for (day, Figures { messages, digests, bytes: [mail, webhook, chat] }) in by_day {
             eprintln!("  {} | {messages} | {digests} | {mail} | {webhook} | {chat}", day + 1);
