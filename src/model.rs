@@ -17,6 +17,7 @@ mod history;
 mod host;
 mod identity;
 mod inbounds;
+mod journal;
 mod labels;
 mod llm;
 mod nodes;
@@ -47,6 +48,7 @@ pub use history::{History, NodeHistory, OutboundHistory};
 pub use host::{Core, Host, share};
 pub use identity::{Identity, System};
 pub use inbounds::{Inbound, Outbound};
+pub use journal::{Change, Journal, Sort};
 pub use labels::{Row, labels};
 pub use llm::{
     Cooldown, CooldownReason, Credential, CredentialStatus, LlmErrors, LlmMode, LlmPeriod, LlmRecent, LlmRow,
@@ -55,7 +57,7 @@ pub use llm::{
 pub use nodes::{
     MASTER, Node, NodeMessage, NodeStats, NodeStatus, NodeTraffic, UserNodeTraffic, node_labels,
 };
-pub use notice::{Named, Notice, NoticeAlert, NoticeStatus, Severity};
+pub use notice::{Digest, DigestSection, Named, Notice, NoticeAlert, NoticeStatus, Severity};
 pub use own::{Condition, OwnState, ReceiverTrouble};
 pub use part::{Outcome, Part, PartState, Reason};
 pub use reading::Reading;

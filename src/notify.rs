@@ -170,6 +170,19 @@ pub fn test_notice(receiver: &str, voice: &Voice, now: Timestamp) -> Notice {
         others_fire: false,
         named: None,
         covers: Vec::new(),
+        digest: None,
         created_at: now,
     }
+}
+
+/// The sizes of a notice as a mail, as a webhook's body, and as the text of a chat, in bytes.
+#[cfg(test)]
+pub(crate) fn sizes(notice: &Notice, voice: &Voice) -> [usize; 3] {
+    let words = words::Words::of(notice, voice);
+    let rows = words.sections.iter().flat_map(|section| {
+        let rows = section.rows.iter().map(|row| row.sentence.len() + 1);
+        rows.chain([section.heading.len() + 1])
+    });
+    let chat = words.subject.len() + rows.sum::<usize>();
+    [email::size(notice, voice), webhook::size(notice), chat.min(4096)]
 }

@@ -23,8 +23,8 @@ use crate::{
     board::Board,
     clock::{Beat, Clock},
     model::{
-        CounterChange, CounterFamilies, Fact, Moment, Outcome, Part, PartState, Reason, Report, UserFacts,
-        Users,
+        CounterChange, CounterFamilies, Fact, Journal, Moment, Outcome, Part, PartState, Reason, Report,
+        UserFacts, Users,
     },
     store::{SavedUsers, Store},
     telemetry::Telemetry,
@@ -279,6 +279,7 @@ impl Poller {
                 published = now;
                 self.board.publish(self.report.clone());
             }
+            self.keep_journal().await;
             if std::mem::take(&mut self.keeps) {
                 self.kept = Some(self.clock.now());
                 self.keep_users().await;
@@ -303,6 +304,15 @@ impl Poller {
         // The store logs its own failures.
         drop(store.save_users(&self.report.id(), saved).await);
         self.unkept = false;
+    }
+
+    /// Stores what has changed of the journal.
+    async fn keep_journal(&mut self) {
+        self.report.journal.keep(self.board.view().own.digested, self.clock.now());
+        if self.load_counters_at.is_none() {
+            let change = self.report.journal.take_changes();
+            self.commit(change.into_iter().collect()).await;
+        }
     }
 
     /// Requests the next users by name. A failure shows in the part's state when the part is polled itself, and the
@@ -439,7 +449,10 @@ impl Poller {
             return;
         };
         self.load_counters_at = match store.load_counters(&self.report.id()).await {
-            Ok(counters) => {
+            Ok(mut counters) => {
+                if let Some(at) = counters.iter().position(|(family, _)| family == Journal::FAMILY) {
+                    self.report.journal.restore(&counters.swap_remove(at).1);
+                }
                 let outdated = self.upstream.resume(&counters, self.clock.now());
                 self.load_counters_at = None;
                 return self.commit(outdated).await;
@@ -562,6 +575,7 @@ impl Poller {
             self.report.unreachable =
                 failure.map(|err| Outcome::Failed { reason: err.reason(), detail: err.to_string() });
             self.report.history.up_was(ended == Ended::Done, now);
+            self.report.journal.target_was(ended == Ended::Done, now);
         }
     }
 }

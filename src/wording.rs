@@ -4,6 +4,7 @@
 //! words. A message is named by its alert, and its attributes are the forms of that alert's sentence.
 
 mod about;
+mod digest;
 mod format;
 mod frame;
 mod language;

@@ -112,6 +112,7 @@ fn route() -> Route {
         repeat_interval: None,
         voice: Voice::default(),
         standing: false,
+        digest: None,
     }
 }
 

@@ -10,6 +10,7 @@ use std::{
 
 use super::{
     config::AlertingConfig,
+    digest::{self, OfTarget},
     finding::{findings, own_findings},
     group::{Backlog, Composed, Groups, Living, Mutes, Outcome, Pick, Route, Size, Suppressed},
     rule::{RuleError, Rules},
@@ -18,7 +19,7 @@ use super::{
 };
 use crate::{
     board::View,
-    model::{ActiveAlerts, Moment, Notice, NoticeAlert, NoticeStatus, OwnState, Report},
+    model::{ActiveAlerts, Moment, Notice, NoticeAlert, NoticeStatus, OwnState, Report, Timestamp},
     store::{Message, Settlement},
 };
 
@@ -226,6 +227,23 @@ impl Engine {
         }
         self.groups.look(&mut self.state, now);
         left
+    }
+
+    /// What a digest for a receiver says, of what has changed since `since` and of what holds now.
+    pub fn digest(
+        &self,
+        receiver: &str,
+        since: Timestamp,
+        pseudonym: Option<&Pseudonym>,
+        now: Moment,
+    ) -> Vec<OfTarget> {
+        let reports = self.targets.values().map(|watched| &*watched.newest);
+        digest::of(reports, &self.rules, receiver, pseudonym, since, now)
+    }
+
+    /// Whether every target was read since the start, as far as digests need it.
+    pub fn all_are_read(&self) -> bool {
+        self.targets.values().all(|watched| digest::is_read(&watched.newest))
     }
 
     /// What a receiver is yet to be told.

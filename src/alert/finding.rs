@@ -29,7 +29,7 @@ use self::{
 pub(super) use self::{
     llm::{ENOUGH_ATTEMPTS, LOST_WITHIN},
     nodes::CORE_DOWN_SHARE,
-    users::RENEWED_WITHIN,
+    users::{RENEWED_WITHIN, runs_until, uses},
 };
 use super::rule::{Question, Rule, Rules};
 use crate::model::{self, End, LlmMode, Moment, Outcome, OwnState, Part, Reading, Report, Timestamp};

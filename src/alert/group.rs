@@ -201,8 +201,8 @@ impl Groups {
     }
 
     /// A message that was recorded, and whose outcome is not known: what it says is yet to be told. If all of it holds, it
-    /// is sent again, else another instead. Returns whether its record has to be kept for that, and the ends in it that no
-    /// alert leads to any more.
+    /// is sent again, else another instead. Returns whether its record has to be kept for that, and the ends in it that its
+    /// receiver gets and no alert leads to any more.
     pub(super) fn adopt(
         &mut self,
         message: &Message,
@@ -212,10 +212,11 @@ impl Groups {
     ) -> (bool, Vec<Arc<NoticeAlert>>) {
         let (known, unknown): (Vec<_>, Vec<_>) =
             notice.alerts.iter().cloned().partition(|alert| living.contains_key(&alert.event));
-        let mut orphans = unknown;
-        orphans.retain(|alert| alert.status == NoticeStatus::Resolved);
+        let (mut orphans, over): (Vec<_>, Vec<_>) =
+            unknown.into_iter().partition(|alert| alert.status == NoticeStatus::Resolved);
         let routed = self.routes.iter_mut().find(|routed| routed.route.receiver == message.receiver);
         let Some(routed) = routed.filter(|routed| !routed.route.standing) else { return (false, orphans) };
+        orphans.retain(|_| routed.route.send_resolved);
         let is_told = |alert: &Arc<NoticeAlert>| {
             let Some(Living { id, event, .. }) = living.get(&alert.event) else { return true };
             let group = routed.group_of.get(id).and_then(|key| routed.groups.get(key));
@@ -225,8 +226,10 @@ impl Groups {
                 NoticeStatus::Resolved => !knowledge.may_know,
             }
         };
-        // Given up and to be sent once more, or made by a version that counted as told what it had queued.
-        let counts_as_told = notice.reason != Reason::Repeat.label() && known.iter().all(is_told);
+        // Given up and to be sent once more, with what fires still; or made by a version that counted as told what it had
+        // queued.
+        let is_news = notice.reason != Reason::Repeat.label() && over.is_empty();
+        let counts_as_told = is_news && known.iter().all(is_told);
         let (mut keys, mut may_have_arrived) = (BTreeSet::new(), false);
         for alert in &known {
             let Some(Living { id, event, since }) = living.get(&alert.event) else { continue };
@@ -422,6 +425,11 @@ impl Groups {
                     plan.items.iter().filter(|item| item.new).map(|item| item.alert.changed_at()).min();
                 if plan.items.iter().any(is_old) {
                     plan.items.retain(|item| !item.new || is_old(item));
+                    let fires = |item: &intent::Item<'_>| item.new && item.status == NoticeStatus::Firing;
+                    if matches!(plan.reason, Reason::First | Reason::New) && !plan.items.iter().any(fires) {
+                        // What fires is younger.
+                        plan.reason = Reason::SomeResolved;
+                    }
                 } else if let Some(since) = news {
                     // What is new is younger than what its group had to say before.
                     routed.change(&key, |group, _| {
@@ -527,8 +535,9 @@ impl Groups {
                 None => {
                     let tried = before.groups.values().filter_map(|group| group.tried.as_ref());
                     let tried = tried.map(|tried| &tried.message.id);
-                    let given_up = before.in_flight.keys().chain(tried);
-                    self.settled.extend(given_up.map(|id| (id.clone(), Settlement::Abandoned)));
+                    // Groups that were one share a message.
+                    let given_up: BTreeSet<_> = before.in_flight.keys().chain(tried).cloned().collect();
+                    self.settled.extend(given_up.into_iter().map(|id| (id, Settlement::Abandoned)));
                 }
             }
         }

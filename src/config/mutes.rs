@@ -142,7 +142,7 @@ fn hours_of(text: &str) -> Result<(u16, u16), String> {
 }
 
 /// `23:00` as minutes of the day; `24:00` is its end.
-fn minute(text: &str) -> Option<u16> {
+pub(super) fn minute(text: &str) -> Option<u16> {
     let (hour, minute) = text.trim().split_once(':')?;
     let number = |digits: &str| -> Option<u16> {
         let is_number = (1..=2).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());

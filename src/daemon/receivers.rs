@@ -6,11 +6,12 @@ use std::{
     path::Path,
 };
 
+use jiff::tz::TimeZone;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Shared, StartError, Tasks};
 use crate::{
-    alert::group::Route,
+    alert::{digest::DigestTime, group::Route},
     config::{Config, ReceiverKind, ReceiverTable},
     dispatch::{Letter, Link, Report, Way, Worker},
     notify::{
@@ -258,6 +259,16 @@ fn route(config: &Config, table: &ReceiverTable) -> Route {
         repeat_interval: common.repeat_interval,
         voice: voice(config, table),
         standing,
+        digest: common.digest.as_ref().map(|digest| DigestTime {
+            at: digest.at,
+            // The name was checked when the configuration was read.
+            zone: digest
+                .zone
+                .as_ref()
+                .and_then(|zone| TimeZone::get(zone).ok())
+                .unwrap_or(alerting.zone.clone()),
+            empty: digest.empty,
+        }),
     }
 }
 

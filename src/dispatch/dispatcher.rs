@@ -1,7 +1,7 @@
 //! What is to be done in a round, without doing it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -17,12 +17,13 @@ use crate::{
     alert::{
         Pseudonym,
         config::AlertingConfig,
+        digest,
         engine::{Engine, Output, Reread, Rows},
         group::{Backlog, Composed, Outcome, Pick, Route, Size},
         rule::RuleError,
     },
     board::{Board, View},
-    model::{ActiveAlerts, Moment, Notice},
+    model::{ActiveAlerts, Moment, Notice, Timestamp},
     notify::{
         HealthByReceiver, Retry, SendReason,
         alertmanager::{Ask, Standing},
@@ -38,6 +39,10 @@ const ALERTS_AT_ONCE: usize = 5_000;
 const MESSAGES_AT_ONCE: usize = 32;
 /// The most messages to one receiver that are given up in one round.
 const GIVEN_UP_AT_ONCE: usize = 64;
+/// After a start, digests wait at most this long until every target was read.
+const FIRST_READS_WITHIN: Duration = Duration::from_secs(10 * 60);
+/// How often a digest that has to wait is looked at.
+const LOOK_AGAIN: Duration = Duration::from_secs(15);
 /// Why a notification is given up without a refusal.
 pub(super) const TOO_OLD: &str = "it could not be delivered for three days";
 
@@ -58,6 +63,9 @@ pub struct Dispatcher {
     /// Messages that are yet to be recorded.
     messages: Vec<Message>,
     shown: Shown,
+    began: Moment,
+    /// The uptime when the next digest is to be composed.
+    next_digest: Duration,
 }
 
 /// How much is composed at once.
@@ -119,8 +127,20 @@ impl Dispatcher {
         let (lines, left) = (BTreeMap::new(), Vec::new());
         let (settled, messages) = (Vec::new(), Vec::new());
         let (config, ending) = (config.clone(), BTreeSet::new());
-        let mut dispatcher =
-            Dispatcher { engine, lines, config, routes, ending, left, settled, messages, pseudonym, shown };
+        let mut dispatcher = Dispatcher {
+            engine,
+            lines,
+            config,
+            routes,
+            ending,
+            left,
+            settled,
+            messages,
+            pseudonym,
+            shown,
+            began: now,
+            next_digest: Duration::MAX,
+        };
         let mut states: BTreeMap<_, _> = receivers.into_iter().collect();
         for link in links {
             let state = states.remove(&link.receiver).unwrap_or_default();
@@ -145,6 +165,7 @@ impl Dispatcher {
             dispatcher.messages.push(message.clone());
             line.foreign.push_back(Foreign { message, notice: Arc::new(notice), since, attempts: 0 });
         }
+        dispatcher.plan_digests(now);
         // Alerts about receivers that no view shows would end.
         dispatcher.show(now);
         Ok(dispatcher)
@@ -193,7 +214,15 @@ impl Dispatcher {
                 None => self.connect(link, ReceiverState::default(), now),
             }
         }
+        self.plan_digests(now);
         Ok(())
+    }
+
+    fn plan_digests(&mut self, now: Moment) {
+        for line in self.lines.values_mut() {
+            let route = self.routes.iter().find(|route| route.receiver == line.link.receiver);
+            line.plan_digests(route.and_then(|route| route.digest.clone()), now);
+        }
     }
 
     fn connect(&mut self, link: Link, state: ReceiverState, now: Moment) {
@@ -260,6 +289,7 @@ impl Dispatcher {
         }
         let mut round = Round { answers, ..Round::default() };
         round.batch.messages.append(&mut self.messages);
+        self.drop_ends();
         self.give_up_what_is_old(&mut round.batch, now);
         if pace != Pace::Closing {
             self.compose(&mut round, pace, now);
@@ -363,6 +393,18 @@ impl Dispatcher {
         self.settled.push((id, settlement));
     }
 
+    /// Drops the recorded ends that a reload keeps from their receiver.
+    fn drop_ends(&mut self) {
+        for route in self.routes.iter().filter(|route| !route.send_resolved) {
+            let Some(line) = self.lines.get_mut(&route.receiver) else { continue };
+            let foreign = std::mem::take(&mut line.foreign);
+            let (digests, ends) = foreign.into_iter().partition(|foreign| foreign.notice.digest.is_some());
+            line.foreign = digests;
+            let ends: VecDeque<Foreign> = ends;
+            self.settled.extend(ends.into_iter().map(|end| (end.message.id, Settlement::Delivered)));
+        }
+    }
+
     /// Gives up what a receiver could not be told for too long.
     fn give_up_what_is_old(&mut self, batch: &mut Batch, now: Moment) {
         let lines = self.lines.values_mut();
@@ -393,6 +435,7 @@ impl Dispatcher {
     /// served the longest time ago.
     fn compose(&mut self, round: &mut Round, pace: Pace, now: Moment) {
         let mut alerts = 0;
+        let digests = self.due_digests(now);
         let ending = &self.ending;
         let free = self.lines.values_mut();
         let free = free.filter(|line| line.may_be_tried(now) && !ending.contains(&line.link.receiver));
@@ -428,7 +471,17 @@ impl Dispatcher {
                         letter
                     })
                 };
-                let Some(letter) = letter else { break };
+                let Some(letter) = letter.or_else(|| {
+                    let due = digests.get(line.name()).filter(|_| letters.is_empty())?;
+                    let route = self.routes.iter().find(|route| route.receiver == line.link.receiver)?;
+                    let pseudonym = self.pseudonym.as_ref();
+                    let message = compose_digest(&self.engine, line, route, pseudonym, *due, now)?;
+                    let (notice, message) = message;
+                    round.batch.messages.push(message.clone());
+                    Some(line.give_as_it_is(message, notice, now))
+                }) else {
+                    break;
+                };
                 alerts += letter.notice.alerts.len();
                 letters.push(letter);
             }
@@ -437,6 +490,24 @@ impl Dispatcher {
                 round.letters.push((line.name().to_owned(), letters));
             }
         }
+    }
+
+    /// The receivers whose digest can be composed, and when it was due. Sets when to look again.
+    fn due_digests(&mut self, now: Moment) -> BTreeMap<String, Timestamp> {
+        let all_are_read = self.engine.all_are_read() || now.since(self.began) >= FIRST_READS_WITHIN;
+        self.next_digest = Duration::MAX;
+        let mut due = BTreeMap::new();
+        for line in self.lines.values_mut() {
+            let Some((time, at)) = line.next_digest(now) else { continue };
+            if at > now.uptime {
+                self.next_digest = self.next_digest.min(at);
+            } else if all_are_read && line.may_be_tried(now) {
+                due.insert(line.name().to_owned(), time);
+            } else {
+                self.next_digest = self.next_digest.min(now.uptime + LOOK_AGAIN);
+            }
+        }
+        due
     }
 
     /// Where letters to a receiver go.
@@ -462,7 +533,9 @@ impl Dispatcher {
             self.shown.health.set(name, line.health(oldest, now));
             receivers.insert(name.to_owned(), line.trouble(oldest, now));
         }
-        self.shown.board.change_own(|own| own.receivers = receivers);
+        let digests = self.lines.values().filter_map(|line| line.digests.as_ref());
+        let digested = digests.map(|digests| digests.covered).min();
+        self.shown.board.change_own(|own| (own.receivers, own.digested) = (receivers, digested));
     }
 
     /// What waits for a receiver. For an Alertmanager that is one thing, while it fails: everything.
@@ -487,7 +560,7 @@ impl Dispatcher {
             let end = end.map(|(failing, oldest)| failing.uptime.max(oldest.uptime) + LIFE);
             [next, end].into_iter().flatten().min()
         });
-        lines.chain([self.engine.due()]).min().unwrap_or(Duration::MAX)
+        lines.chain([self.engine.due(), self.next_digest]).min().unwrap_or(Duration::MAX)
     }
 
     pub(super) fn active(&self) -> Arc<ActiveAlerts> {
@@ -522,5 +595,30 @@ impl Dispatcher {
             }
         }
         None
+    }
+}
+
+/// Composes the digest of a receiver that was due at `due`; absent: there is nothing to say.
+fn compose_digest(
+    engine: &Engine,
+    line: &mut Line,
+    route: &Route,
+    pseudonym: Option<&Pseudonym>,
+    due: Timestamp,
+    now: Moment,
+) -> Option<(Arc<Notice>, Message)> {
+    let (since, empty) = line.digests.as_ref().map(|digests| (digests.covered, digests.time.empty))?;
+    let found = engine.digest(line.name(), since, pseudonym, now);
+    line.digest_composed(now);
+    if found.is_empty() && !empty {
+        return None;
+    }
+    let notice = digest::notice((line.name(), &route.voice), &found, due, since, now.wall);
+    match Message::of(&notice) {
+        Ok(message) => Some((Arc::new(notice), message)),
+        Err(err) => {
+            warn!(receiver = line.name(), "a digest cannot be kept, and is not sent: {err}");
+            None
+        }
     }
 }

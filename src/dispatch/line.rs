@@ -11,7 +11,10 @@ use tracing::{error, warn};
 
 use super::{backoff, rate::Attempts, worker::Letter};
 use crate::{
-    alert::group::{Pick, Size},
+    alert::{
+        digest::DigestTime,
+        group::{Pick, Size},
+    },
     model::{Moment, Named, Notice, ReceiverTrouble, Timestamp},
     notify::{Health, Rate, Retry, SendError, SendReason},
     store::{LastFailure, Message, ReceiverState},
@@ -22,6 +25,11 @@ use crate::{
 pub(super) const LIFE: Duration = Duration::from_secs(72 * 60 * 60);
 /// After this time, a receiver that refused a message as too large is sent whole ones again.
 const SIZE_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// From one digest to the next, however the clock is set.
+const DIGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
+/// Clocks are set back by less than this without anybody's noticing.
+const CLOCK_SLACK: Duration = Duration::from_secs(60);
 
 /// How long notifications that were given up cause an alert.
 const LATELY: Duration = Duration::from_secs(60 * 60);
@@ -45,7 +53,8 @@ pub enum Way {
     Posts { changed: watch::Sender<u64> },
 }
 
-/// A message that the alerts do not lead to: of another version, or sent again by hand. It is sent as it is.
+/// A message that the alerts do not lead to: a digest, or ends that another version recorded or that are sent again by
+/// hand. It is sent as it is.
 #[derive(Debug)]
 pub(super) struct Foreign {
     pub(super) message: Message,
@@ -72,6 +81,16 @@ pub(super) struct Given {
     pub(super) names: usize,
 }
 
+/// The digests of one receiver.
+#[derive(Debug)]
+pub(super) struct Digests {
+    pub(super) time: DigestTime,
+    /// Up to when the last one covers what has changed.
+    pub(super) covered: Timestamp,
+    /// The uptime when this process composed the last one.
+    composed: Option<Duration>,
+}
+
 /// The state of one receiver.
 #[derive(Debug)]
 pub(super) struct Line {
@@ -93,6 +112,8 @@ pub(super) struct Line {
     pub(super) foreign_given: HashMap<String, Foreign>,
     /// The uptime when it was last given something.
     pub(super) served: Duration,
+    /// Absent: it gets no digests.
+    pub(super) digests: Option<Digests>,
 }
 
 impl Line {
@@ -125,7 +146,58 @@ impl Line {
             foreign: VecDeque::new(),
             foreign_given: HashMap::new(),
             served: Duration::ZERO,
+            digests: None,
         }
+    }
+
+    /// Sends digests at this time from now on; absent: none. The first one covers what changes from now on.
+    pub(super) fn plan_digests(&mut self, time: Option<DigestTime>, now: Moment) {
+        let before = self.digests.take();
+        let covered = time.as_ref().map(|_| self.state.last_digest.unwrap_or(now.wall));
+        self.cover(covered);
+        let composed = before.and_then(|before| before.composed);
+        self.digests = time.zip(covered).map(|(time, covered)| Digests { time, covered, composed });
+    }
+
+    /// Its digests cover what has changed up to then.
+    fn cover(&mut self, covered: Option<Timestamp>) {
+        self.dirty |= self.state.last_digest != covered;
+        self.state.last_digest = covered;
+    }
+
+    /// When the next digest was due, and the uptime at which it can be composed. Absent: it gets none, or the last one has
+    /// no outcome yet.
+    pub(super) fn next_digest(&mut self, now: Moment) -> Option<(Timestamp, Duration)> {
+        let mut waiting = self.foreign.iter().chain(self.foreign_given.values());
+        if waiting.any(|foreign| foreign.notice.digest.is_some()) {
+            return None;
+        }
+        let digests = self.digests.as_mut()?;
+        if digests.covered > now.wall.saturating_add(CLOCK_SLACK) {
+            // The clock was set back since.
+            digests.covered = now.wall;
+            self.cover(Some(now.wall));
+        }
+        let digests = self.digests.as_ref()?;
+        let due = digests.time.after(digests.covered)?;
+        let earliest = digests.composed.map_or(Duration::ZERO, |composed| composed + DIGEST_PAUSE);
+        let at = now.uptime.saturating_add(due.since(now.wall));
+        Some((due, at.max(earliest).max(self.due)))
+    }
+
+    /// A digest covers what has changed up to now.
+    pub(super) fn digest_composed(&mut self, now: Moment) {
+        if let Some(digests) = &mut self.digests {
+            (digests.covered, digests.composed) = (now.wall, Some(now.uptime));
+            self.cover(Some(now.wall));
+        }
+    }
+
+    /// A recorded message that is sent as it is, for the worker.
+    pub(super) fn give_as_it_is(&mut self, message: Message, notice: Arc<Notice>, now: Moment) -> Letter {
+        let letter = self.give(Arc::clone(&notice), message.done.clone());
+        self.foreign_given.insert(message.id.clone(), Foreign { message, notice, since: now, attempts: 0 });
+        letter
     }
 
     pub(super) fn name(&self) -> &str {
@@ -243,7 +315,7 @@ impl Line {
     }
 
     pub(super) fn succeeded(&mut self, now: Moment) {
-        let ReceiverState { config, most, most_since, given_up, given_up_at, .. } = self.state;
+        let ReceiverState { config, most, most_since, given_up, given_up_at, last_digest, .. } = self.state;
         let kept = most_since.is_some_and(|since| now.wall.since(since) < SIZE_KEPT);
         self.state = ReceiverState {
             last_success: Some(now.wall),
@@ -252,6 +324,7 @@ impl Line {
             most_since: most_since.filter(|_| kept),
             given_up,
             given_up_at,
+            last_digest,
             ..ReceiverState::default()
         };
         (self.due, self.failing_since, self.dirty) = (now.uptime, None, true);

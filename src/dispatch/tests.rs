@@ -2,6 +2,7 @@
 
 mod attempts;
 mod bench;
+mod digests;
 mod fallback;
 mod perhaps;
 mod rates;
@@ -10,3 +11,4 @@ mod restarts;
 mod rounds;
 mod sizes;
 mod walk;
+mod week;

@@ -24,6 +24,14 @@ impl System {
         }
     }
 
+    /// Whether it has a list of users.
+    pub fn has_users(self) -> bool {
+        match self {
+            System::Marzban | System::PasarGuard | System::Xui => true,
+            System::Cliproxy => false,
+        }
+    }
+
     /// Whether every version lists when each user was last online. Others name all who are online, or do not say.
     pub fn lists_last_online(self) -> bool {
         match self {

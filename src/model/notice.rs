@@ -85,7 +85,29 @@ impl Named {
     }
 }
 
-/// One message to one receiver about one group of alerts. Retries send the same notice.
+/// A daily digest in words. Its texts come from one receiver's language, and contain names that others have chosen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Digest {
+    pub title: String,
+    pub sections: Vec<DigestSection>,
+}
+
+/// A list of a digest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DigestSection {
+    pub heading: String,
+    pub lines: Vec<String>,
+    /// How many more lines are left out.
+    pub more: usize,
+}
+
+impl DigestSection {
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty() && self.more == 0
+    }
+}
+
+/// One message to one receiver about one group of alerts, or a digest. Retries send the same notice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
     /// Unique, and the same on every retry: `webhook-id`, and the left half of the Message-ID.
@@ -117,6 +139,9 @@ pub struct Notice {
     pub named: Option<usize>,
     /// Ids of earlier undelivered notices that this one replaces.
     pub covers: Vec<String>,
+    /// A digest, which is about no alerts.
+    #[serde(default)]
+    pub digest: Option<Digest>,
     pub created_at: Timestamp,
 }
 

@@ -13,6 +13,8 @@ pub struct OwnState {
     pub heartbeat: Condition,
     /// Every receiver, by name.
     pub receivers: BTreeMap<String, ReceiverTrouble>,
+    /// All receivers of digests were told of what changed before this time; absent: there is none.
+    pub digested: Option<Timestamp>,
 }
 
 /// What is wrong with a receiver; by default, nothing.

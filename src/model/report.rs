@@ -5,8 +5,8 @@ use std::{
 };
 
 use super::{
-    Admin, Core, Counter, Credential, Fact, History, Host, Identity, Inbound, LlmMode, LlmState, LlmUsage,
-    Moment, Node, NodeStats, NodeTraffic, Outbound, Outcome, Part, PartState, ProxyTraffic, Reason,
+    Admin, Core, Counter, Credential, Fact, History, Host, Identity, Inbound, Journal, LlmMode, LlmState,
+    LlmUsage, Moment, Node, NodeStats, NodeTraffic, Outbound, Outcome, Part, PartState, ProxyTraffic, Reason,
     Thresholds, Timestamp, Total, Unread, User, UserCounts, UserNodeTraffic, Users,
 };
 
@@ -58,6 +58,7 @@ pub struct Report {
     /// Rows that were left out of the lists of the parts.
     pub omitted: BTreeMap<Part, usize>,
     pub history: History,
+    pub journal: Journal,
 }
 
 impl Report {
@@ -100,6 +101,7 @@ impl Report {
             llm_state: None,
             omitted: BTreeMap::new(),
             history: History::default(),
+            journal: Journal::default(),
         }
     }
 
@@ -203,7 +205,7 @@ impl Report {
                 }
                 self.core = Some(core);
             }
-            Fact::Counts(counts) => self.merge_counts(counts),
+            Fact::Counts(counts) => self.merge_counts(counts, now),
             Fact::Thresholds(thresholds) => self.thresholds = thresholds,
             Fact::ProxyTraffic(traffic) => self.merge_proxy_traffic(traffic, now),
             Fact::Nodes(nodes) => self.merge_nodes(nodes, now),
@@ -214,7 +216,7 @@ impl Report {
             Fact::NodeStats(stats) => self.node_stats = Arc::new(stats),
             Fact::Inbounds(inbounds) => self.merge_inbounds(inbounds),
             Fact::Outbounds(outbounds) => self.merge_outbounds(outbounds, now),
-            Fact::Users(facts) => Arc::make_mut(&mut self.users).merge(facts),
+            Fact::Users(facts) => Arc::make_mut(&mut self.users).merge(facts, &mut self.journal, now),
             Fact::Online(names) => self.online = Arc::new(names),
             Fact::Admins(admins) => self.admins = Arc::new(admins),
             Fact::UserNodes(traffic) => self.user_nodes = Arc::new(traffic),
@@ -250,10 +252,10 @@ impl Report {
         self.host = host;
     }
 
-    fn merge_counts(&mut self, counts: UserCounts) {
+    fn merge_counts(&mut self, counts: UserCounts, now: Moment) {
         self.counts = counts;
         if self.users.holds_many_missing() {
-            Arc::make_mut(&mut self.users).compare(self.counts.total);
+            Arc::make_mut(&mut self.users).compare(self.counts.total, &mut self.journal, now);
         }
     }
 
@@ -287,6 +289,7 @@ impl Report {
         self.nodes_unread = Arc::new(unread);
         self.node_rows = nodes.len() + omitted;
         self.history.nodes_were(&nodes, &self.nodes_unread, now);
+        self.journal.nodes_were(&nodes, &self.nodes_unread, now);
         self.nodes = Arc::new(nodes);
     }
 

@@ -4,7 +4,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Counter, Moment, NamedUsers, Unread, Unreadable, User, UserFacts, WalkEnd, WholeList};
+use super::{Counter, Journal, Moment, NamedUsers, Unread, Unreadable, User, UserFacts, WalkEnd, WholeList};
 
 /// The users of a target: those of the last finished walk, updated by the present one.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +24,8 @@ pub struct Users {
     missing: BTreeMap<Arc<str>, u32>,
     /// The number of users that the last finished walk found or could not read.
     walked: usize,
+    /// Users who were found since the last finished walk, and were not in it.
+    arrived: Vec<Arc<User>>,
 }
 
 /// Up to this number of missing users are requested by name. If more are missing, an incomplete list is more likely
@@ -92,7 +94,7 @@ impl Users {
 
     /// Compares the panel's own user count with the last finished walk. It agrees if most of the missing users are not
     /// counted; a few users may have been added or deleted since the walk.
-    pub(super) fn compare(&mut self, total: Option<u64>) {
+    pub(super) fn compare(&mut self, total: Option<u64>, journal: &mut Journal, now: Moment) {
         let most = self.walked.saturating_add(self.missing.len() / 2);
         let agrees = total.is_some_and(|total| usize::try_from(total).is_ok_and(|total| total <= most));
         for agreed in self.missing.values_mut() {
@@ -101,55 +103,65 @@ impl Users {
         let gone = self.missing.iter().filter(|(_, agreed)| **agreed >= AGREEMENTS);
         let gone: HashSet<_> = gone.map(|(name, _)| Arc::clone(name)).collect();
         self.missing.retain(|name, _| !gone.contains(name));
-        self.forget(&gone);
+        self.forget(&gone, journal, now);
     }
 
-    pub(super) fn merge(&mut self, facts: UserFacts) {
+    /// What changes by it is noted in `journal`.
+    pub(super) fn merge(&mut self, facts: UserFacts, journal: &mut Journal, now: Moment) {
         match facts {
-            UserFacts::Page(page) => self.merge_page(page),
-            UserFacts::WalkEnd(end) => self.merge_end(end),
-            UserFacts::Whole(list) => self.merge_whole(list),
-            UserFacts::Named(named) => self.merge_named(named),
+            UserFacts::Page(page) => self.merge_page(page, journal),
+            UserFacts::WalkEnd(end) => self.merge_end(end, journal),
+            UserFacts::Whole(list) => self.merge_whole(list, journal, now),
+            UserFacts::Named(named) => self.merge_named(named, journal, now),
         }
     }
 
     /// Merges users that were requested by name.
-    fn merge_named(&mut self, named: NamedUsers) {
+    fn merge_named(&mut self, named: NamedUsers, journal: &mut Journal, now: Moment) {
         let found = named.found.iter().map(|user| &user.name);
         for name in found.chain(&named.gone) {
             self.missing.remove(name);
         }
-        self.merge_page(named.found);
-        self.forget(&named.gone.into_iter().collect());
+        self.merge_page(named.found, journal);
+        self.forget(&named.gone.into_iter().collect(), journal, now);
     }
 
-    fn forget(&mut self, names: &HashSet<Arc<str>>) {
+    fn forget(&mut self, names: &HashSet<Arc<str>>, journal: &mut Journal, now: Moment) {
         if !names.is_empty() {
-            self.list.retain(|user| !names.contains(&user.name));
+            self.list.retain(|user| {
+                let stays = !names.contains(&user.name);
+                if !stays {
+                    journal.user_is_gone(&user.name, now);
+                }
+                stays
+            });
         }
     }
 
     /// Merges users read on a walk. Counters of known users continue; other users stay as they are. New users beyond the
     /// cap are left out.
-    fn merge_page(&mut self, page: Vec<User>) {
+    fn merge_page(&mut self, page: Vec<User>, journal: &mut Journal) {
         let mut new = Vec::new();
         for user in page {
             match self.list.binary_search_by(|known| known.name.cmp(&user.name)) {
-                Ok(at) => self.list[at] = Arc::new(gone_on(&self.list[at], user)),
+                Ok(at) => self.list[at] = Arc::new(gone_on(&self.list[at], user, journal)),
                 Err(_) => new.push(Arc::new(user)),
             }
         }
         if !new.is_empty() {
             sort(&mut new);
             new.truncate(Users::MOST.saturating_sub(self.list.len()));
+            if self.walked_since.is_some() {
+                self.arrived.extend(new.iter().cloned());
+            }
             self.list.append(&mut new);
             sort(&mut self.list);
         }
     }
 
     /// Merges a walk's last page and records which users the walk did not find.
-    fn merge_end(&mut self, end: WalkEnd) {
-        self.merge_page(end.page);
+    fn merge_end(&mut self, end: WalkEnd, journal: &mut Journal) {
+        self.merge_page(end.page, journal);
         let missing = self.list.iter().filter(|user| !end.seen.contains(&user.name));
         let missing = missing.map(|user| {
             let agreed = self.missing.get(&user.name).copied().unwrap_or(0);
@@ -158,6 +170,8 @@ impl Users {
         self.missing = missing.collect();
         let kept = self.list.len() - self.missing.len();
         let beyond = end.seen.len().saturating_sub(kept);
+        let arrived = mem::take(&mut self.arrived);
+        self.note_arrived(&arrived, &end.unreadable, journal);
         self.walked = end.seen.len() - beyond + end.unreadable.rows;
         self.omitted = end.omitted.saturating_add(beyond);
         self.total = end.total;
@@ -168,13 +182,13 @@ impl Users {
 
     /// Merges a list that came whole. A user who is not in it stays until three lists in a row lack the user, because a
     /// panel may return an empty or an incomplete list for a moment. New users beyond the cap are left out.
-    fn merge_whole(&mut self, whole: WholeList) {
+    fn merge_whole(&mut self, whole: WholeList, journal: &mut Journal, now: Moment) {
         let known = mem::take(&mut self.list);
         let place = |user: &User| known.binary_search_by(|known| known.name.cmp(&user.name)).ok();
         let (mut read, mut new) = (Vec::new(), Vec::new());
         for user in whole.users {
             match place(&user) {
-                Some(at) => read.push(Arc::new(gone_on(&known[at], user))),
+                Some(at) => read.push(Arc::new(gone_on(&known[at], user, journal))),
                 None => new.push(Arc::new(user)),
             }
         }
@@ -187,12 +201,17 @@ impl Users {
                 if agreed < AGREEMENTS {
                     missing.insert(Arc::clone(&user.name), agreed);
                     stay.push(Arc::clone(user));
+                } else {
+                    journal.user_is_gone(&user.name, now);
                 }
             }
         }
         let room = Users::MOST.saturating_sub(read.len() + stay.len());
         let beyond = new.len().saturating_sub(room);
         new.truncate(room);
+        if self.walked_since.is_some() {
+            self.note_arrived(&new, &whole.unreadable, journal);
+        }
         self.walked = read.len() + new.len();
         self.list = [read, new, stay].concat();
         sort(&mut self.list);
@@ -203,6 +222,14 @@ impl Users {
         self.unreadable = whole.unreadable;
         self.is_restored = false;
     }
+
+    /// Notes users whom the last whole list did not have, and this one has; unless they may be among the rows that could
+    /// not be read then, or were left out.
+    fn note_arrived(&self, arrived: &[Arc<User>], unreadable: &Unreadable, journal: &mut Journal) {
+        if self.omitted == 0 && self.unreadable.rows <= unreadable.rows {
+            arrived.iter().for_each(|user| journal.user_is_new(user));
+        }
+    }
 }
 
 /// Sorts by name and drops further users of the same name.
@@ -212,9 +239,9 @@ fn sort(users: &mut Vec<Arc<User>>) {
 }
 
 /// A user after one more reading. Counters continue from the known ones.
-fn gone_on(known: &User, read: User) -> User {
+fn gone_on(known: &User, read: User, journal: &mut Journal) -> User {
     let lacks = |fact| read.unread.has(fact);
-    User {
+    let user = User {
         // Reuses the known name's allocation, so that updates do not fragment memory.
         name: Arc::clone(&known.name),
         status: if lacks(Unread::STATUS) { known.status } else { read.status },
@@ -229,7 +256,9 @@ fn gone_on(known: &User, read: User) -> User {
         uplink: Counter::go_on(known.uplink, read.uplink.map(Counter::value)),
         downlink: Counter::go_on(known.downlink, read.downlink.map(Counter::value)),
         ..read
-    }
+    };
+    journal.user_was(known, &user);
+    user
 }
 
 #[cfg(test)]
@@ -237,10 +266,18 @@ mod tests {
     use super::*;
     use crate::model::{Expiry, Timestamp, UserStatus};
 
+    fn merge(users: &mut Users, facts: UserFacts) {
+        users.merge(facts, &mut Journal::default(), Moment::default());
+    }
+
+    fn compare(users: &mut Users, total: Option<u64>) {
+        users.compare(total, &mut Journal::default(), Moment::default());
+    }
+
     fn walk(users: &mut Users, names: impl Iterator<Item = usize>) {
         let page: Vec<_> = names.map(|i| User::named(&format!("u{i:03}"))).collect();
         let seen = page.iter().map(|user| Arc::clone(&user.name)).collect();
-        users.merge_end(WalkEnd { page, seen, ..WalkEnd::default() });
+        users.merge_end(WalkEnd { page, seen, ..WalkEnd::default() }, &mut Journal::default());
     }
 
     #[test]
@@ -250,7 +287,10 @@ mod tests {
         walk(&mut users, 2..100);
         assert_eq!(users.list().len(), 100);
         assert_eq!(users.missing(), ["u000".into(), "u001".into()]);
-        users.merge_named(NamedUsers { found: vec![User::named("u000")], gone: vec!["u001".into()] });
+        merge(
+            &mut users,
+            UserFacts::Named(NamedUsers { found: vec![User::named("u000")], gone: vec!["u001".into()] }),
+        );
         assert_eq!(users.list().len(), 99);
         assert!(users.missing().is_empty());
     }
@@ -263,10 +303,10 @@ mod tests {
             walk(&mut users, 0..kept);
             assert!(users.missing().is_empty() && users.holds_many_missing());
             for total in [kept as u64, 100, kept as u64, kept as u64] {
-                users.compare(Some(total));
+                compare(&mut users, Some(total));
                 assert_eq!(users.list().len(), 100);
             }
-            users.compare(Some(kept as u64));
+            compare(&mut users, Some(kept as u64));
             assert_eq!(users.list().len(), kept);
             assert!(!users.holds_many_missing());
         }
@@ -282,7 +322,7 @@ mod tests {
                 assert_eq!(users.list().len(), 300, "{polls}");
                 match poll {
                     'w' => walk(&mut users, 0..250),
-                    _ => users.compare(Some(250)),
+                    _ => compare(&mut users, Some(250)),
                 }
             }
             walk(&mut users, 0..250);
@@ -295,13 +335,13 @@ mod tests {
         let mut users = Users::default();
         walk(&mut users, 0..300);
         walk(&mut users, 0..250);
-        users.compare(Some(250));
-        users.compare(Some(250));
+        compare(&mut users, Some(250));
+        compare(&mut users, Some(250));
         walk(&mut users, 0..200);
-        users.compare(Some(200));
+        compare(&mut users, Some(200));
         assert_eq!(users.list().len(), 250);
-        users.compare(Some(200));
-        users.compare(Some(200));
+        compare(&mut users, Some(200));
+        compare(&mut users, Some(200));
         assert_eq!(users.list().len(), 200);
     }
 
@@ -311,14 +351,14 @@ mod tests {
             let mut users = Users::default();
             walk(&mut users, 0..300);
             walk(&mut users, 0..250);
-            (0..3).for_each(|_| users.compare(Some(total)));
+            (0..3).for_each(|_| compare(&mut users, Some(total)));
             assert_eq!(users.list().len(), 250, "{total}");
         }
         for total in [Some(276), Some(300), None] {
             let mut users = Users::default();
             walk(&mut users, 0..300);
             walk(&mut users, 0..250);
-            (0..9).for_each(|_| users.compare(total));
+            (0..9).for_each(|_| compare(&mut users, total));
             assert_eq!(users.list().len(), 300, "{total:?}");
         }
     }
@@ -344,7 +384,7 @@ mod tests {
             for answer in answers {
                 let list = answer.chars().map(|name| moved(&name.to_string(), 3)).collect();
                 let whole = WholeList { users: list, omitted: 2, ..WholeList::default() };
-                users.merge(UserFacts::Whole(whole));
+                merge(&mut users, UserFacts::Whole(whole));
                 assert_eq!(users.omitted(), 2);
             }
             let known: String = users.list().iter().map(|user| &*user.name).collect();
@@ -359,7 +399,7 @@ mod tests {
         // A first fall is not believed.
         for (bytes, expected) in [(9, 9), (3, 9), (4, 4)] {
             let whole = WholeList { users: vec![moved(bytes)], ..WholeList::default() };
-            users.merge(UserFacts::Whole(whole));
+            merge(&mut users, UserFacts::Whole(whole));
             assert_eq!(users.list()[0].uplink.map(Counter::value), Some(expected));
         }
     }
@@ -382,7 +422,7 @@ mod tests {
             (Unread::TRAFFIC, User { traffic: Counter::new(0), ..known.clone() }),
             (Unread::EXPIRY, User { expiry: Expiry::Never, ..known.clone() }),
         ] {
-            users.merge(UserFacts::Page(vec![User { unread: fact, ..changed }]));
+            merge(&mut users, UserFacts::Page(vec![User { unread: fact, ..changed }]));
             assert_eq!(*users.list()[0], User { unread: fact, ..known.clone() });
         }
     }
@@ -395,31 +435,31 @@ mod tests {
         // Pages of walks that do not end.
         let mut users = Users::default();
         for start in (0..6 * Users::MOST).step_by(Users::MOST / 2) {
-            users.merge(UserFacts::Page(named(start..start + Users::MOST / 2)));
+            merge(&mut users, UserFacts::Page(named(start..start + Users::MOST / 2)));
         }
         assert_eq!((users.list().len(), &*users.list()[0].name), (Users::MOST, "u0000000"));
         // A walk that finds other users than those kept, and more of them than are kept.
         let page = named(5..Users::MOST + 10);
         let seen = page.iter().map(|user| Arc::clone(&user.name)).collect();
-        users.merge(UserFacts::WalkEnd(WalkEnd { page, seen, omitted: 3, ..WalkEnd::default() }));
+        merge(&mut users, UserFacts::WalkEnd(WalkEnd { page, seen, omitted: 3, ..WalkEnd::default() }));
         assert_eq!((users.list().len(), users.omitted(), users.missing().len()), (Users::MOST, 13, 5));
         // Room that users leave is used.
         let found = named(Users::MOST..Users::MOST + 10);
         let gone = users.missing();
-        users.merge(UserFacts::Named(NamedUsers { found: Vec::new(), gone }));
-        users.merge(UserFacts::Named(NamedUsers { found, gone: Vec::new() }));
+        merge(&mut users, UserFacts::Named(NamedUsers { found: Vec::new(), gone }));
+        merge(&mut users, UserFacts::Named(NamedUsers { found, gone: Vec::new() }));
         assert_eq!(users.list().len(), Users::MOST);
         assert_eq!(&*users.list().last().unwrap().name, "u0200004");
         // Known users are kept before others, those that the list lacks for the first time included.
         let users_read =
             named(1_000_000..1_000_000 + Users::MOST).into_iter().chain(named(0..100_000)).collect();
-        users.merge(UserFacts::Whole(WholeList { users: users_read, ..WholeList::default() }));
+        merge(&mut users, UserFacts::Whole(WholeList { users: users_read, ..WholeList::default() }));
         assert_eq!((users.list().len(), users.omitted()), (Users::MOST, Users::MOST + 5));
         assert!(users.list().iter().any(|user| &*user.name == "u0200004"));
 
         let list = WholeList { users: named(0..Users::MOST + 7), omitted: 1, ..WholeList::default() };
         let mut users = Users::restored(named(0..Users::MOST + 1), None);
-        users.merge(UserFacts::Whole(list));
+        merge(&mut users, UserFacts::Whole(list));
         assert_eq!((users.list().len(), users.omitted()), (Users::MOST, 8));
     }
 
@@ -437,7 +477,7 @@ mod tests {
             let seen = page.iter().map(|user| Arc::clone(&user.name)).collect();
             let unreadable = Unreadable { rows: 1, ..Unreadable::default() };
             let end = WalkEnd { page, seen, unreadable, omitted, total, started: Moment::default() };
-            users.merge(UserFacts::WalkEnd(end));
+            merge(&mut users, UserFacts::WalkEnd(end));
             assert_eq!(users.counted_otherwise(), expected, "{omitted} {total:?}");
         }
     }

@@ -72,9 +72,15 @@ pub fn one_line(text: &str, most: usize) -> String {
     line(text, most, turns_direction)
 }
 
-/// The same of a sentence whose names are harmless already. What isolates them stays.
+/// The same of a sentence whose names are harmless already. What isolates them stays, and ends with
+/// the text.
 pub fn sentence(text: &str, most: usize) -> String {
-    line(text, most, |c| turns_direction(c) && !matches!(c, '\u{2068}' | '\u{2069}'))
+    let mut line = line(text, most, |c| turns_direction(c) && !matches!(c, '\u{2068}' | '\u{2069}'));
+    // Where the text was cut, what isolates a name would isolate all that follows.
+    let count = |mark| line.matches(mark).count();
+    let open = count('\u{2068}').saturating_sub(count('\u{2069}'));
+    line.extend(std::iter::repeat_n('\u{2069}', open));
+    line
 }
 
 fn line(text: &str, most: usize, is_harmful: fn(char) -> bool) -> String {
@@ -154,6 +160,19 @@ mod tests {
             ("", 10, ""),
         ] {
             assert_eq!(one_line(text, most), harmless, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_isolates_a_name_is_closed_where_a_sentence_is_cut() {
+        for (text, most, cut) in [
+            ("Node \u{2068}خانه\u{2069} is down", 20, "Node \u{2068}خانه\u{2069} is down"),
+            ("Node \u{2068}خانه\u{2069} is down", 14, "Node \u{2068}خانه\u{2069} i…"),
+            ("Node \u{2068}خانه\u{2069} is down", 9, "Node \u{2068}خا…\u{2069}"),
+            ("\u{2068}a \u{2068}b\u{2069} c\u{2069}", 5, "\u{2068}a \u{2068}…\u{2069}\u{2069}"),
+            ("\u{202e}a", 9, "\u{fffd}a"),
+        ] {
+            assert_eq!(sentence(text, most), cut, "{text:?}");
         }
     }
 }

@@ -162,3 +162,11 @@ fn tls(config: &EmailConfig) -> Result<Tls, BuildError> {
 fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
+
+/// How many bytes a mail has.
+#[cfg(test)]
+pub(super) fn size(notice: &Notice, voice: &Voice) -> usize {
+    let mailbox: lettre::message::Mailbox = "ops@example.com".parse().unwrap();
+    let letterhead = message::Letterhead { from: mailbox.clone(), to: vec![mailbox], voice: voice.clone() };
+    letterhead.write(notice).unwrap().full.unwrap().len()
+}

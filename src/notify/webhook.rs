@@ -263,3 +263,9 @@ fn secret_value(value: String) -> Option<HeaderValue> {
     value.set_sensitive(true);
     Some(value)
 }
+
+/// How many bytes a body in Alertmanager's form has.
+#[cfg(test)]
+pub(super) fn size(notice: &Notice) -> usize {
+    Body::of(notice, "", usize::MAX).to_json().unwrap().len()
+}

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     model::{
-        Named, Notice, NoticeAlert, NoticeStatus, Severity,
+        Digest, DigestSection, Named, Notice, NoticeAlert, NoticeStatus, Severity,
         words::{self, one_line},
     },
     wording::{About, Language, Voice},
@@ -86,6 +86,9 @@ pub(super) struct Link {
 
 impl Words {
     pub(super) fn of(notice: &Notice, voice: &Voice) -> Self {
+        if let Some(digest) = &notice.digest {
+            return Words::of_digest(digest, notice, voice);
+        }
         let parts = Parts::of(notice);
         let (listed, rest) = parts.told.split_at(notice.names(NAMED).min(parts.told.len()));
         let (subject, plain_subject) = parts.subjects(voice);
@@ -110,6 +113,34 @@ impl Words {
             follow: some("follow", notice.follow),
             still: some("still", parts.still),
             actions: actions(listed, voice),
+            link: voice.page("/").map(|url| Link { text: voice.text("all-alerts"), url }),
+            footer: voice.footer(&one_line(&notice.receiver, NAME)),
+        }
+    }
+
+    fn of_digest(digest: &Digest, notice: &Notice, voice: &Voice) -> Self {
+        let row = |sentence: String| Row {
+            status: NoticeStatus::Firing,
+            severity: Severity::Info,
+            mark: None,
+            sentence,
+            time: None,
+        };
+        let sections = digest.sections.iter().map(|DigestSection { heading, lines, more }| {
+            let more = (*more > 0).then(|| voice.count("digest-more", *more));
+            let lines = lines.iter().map(|line| words::sentence(line, SENTENCE)).chain(more);
+            Section { heading: words::sentence(heading, SENTENCE), rows: lines.map(row).collect() }
+        });
+        let subject = words::sentence(&digest.title, SUBJECT);
+        Words {
+            language: voice.language,
+            plain_subject: subject.clone(),
+            subject,
+            sections: sections.collect(),
+            left_out: Vec::new(),
+            follow: None,
+            still: None,
+            actions: Vec::new(),
             link: voice.page("/").map(|url| Link { text: voice.text("all-alerts"), url }),
             footer: voice.footer(&one_line(&notice.receiver, NAME)),
         }

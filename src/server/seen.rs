@@ -14,8 +14,9 @@ use tokio::sync::Mutex;
 use super::state::{Setup, State};
 use crate::{
     board::View,
-    model::{ActiveAlerts, Moment},
+    model::{ActiveAlert, ActiveAlerts, Moment},
     telemetry::{ReceiverStatus, Telemetry},
+    wording::{About, Told, Voice},
 };
 
 /// Ages and queues change without a new report on the board; pages show them at most so late.
@@ -44,6 +45,14 @@ impl Seen {
             telemetry_path: state.telemetry_path.clone(),
             version: state.version,
         }
+    }
+
+    /// What is true of an alert that is pending or firing, about a subject that is called so.
+    pub(super) fn sentence(&self, alert: &ActiveAlert, subject: &str, voice: &Voice) -> String {
+        let ActiveAlert { alertname, kind, target, step, reading, active_since, .. } = alert;
+        let about = About { alertname, kind, subject, target, step };
+        let told = Told { reading, began: *active_since, ended: None, now: self.now.wall };
+        voice.sentence(&about, &told)
     }
 
     pub(super) fn receiver(&self, name: &str) -> ReceiverStatus {

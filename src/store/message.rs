@@ -141,6 +141,7 @@ mod tests {
             others_fire: true,
             named: Some(7),
             covers: Vec::new(),
+            digest: None,
             created_at: Timestamp::from_secs(1_795_000_000),
         };
         let json = serde_json::to_vec(&notice).unwrap();

@@ -31,6 +31,8 @@ pub struct ReceiverState {
     pub given_up_at: Option<Timestamp>,
     /// Why the last attempt failed.
     pub last_failure: Option<LastFailure>,
+    /// Up to when its digests cover what has changed; absent: it gets none.
+    pub last_digest: Option<Timestamp>,
 }
 
 /// Why an attempt failed.

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::model::{
     End, NoticeStatus, Reading, Timestamp,
-    words::{self, amount, bytes, one_line, percent},
+    words::{self, bytes, one_line, percent},
 };
 
 /// The most characters of a name, and of what a panel says about a cause.
@@ -134,7 +134,8 @@ impl Voice {
         match (subject.is_empty(), target.is_empty()) {
             (true, _) => self.name(&target).into_owned(),
             (false, false) if self.with_target => {
-                format!("{} ({})", self.name(&subject), self.name(&target))
+                let [name, target] = [subject, target].map(|name| self.name(&name).into_owned());
+                self.say("name-of-target", &args([("name", name.into()), ("target", target.into())]))
             }
             (false, _) => self.name(&subject).into_owned(),
         }
@@ -148,7 +149,7 @@ impl Voice {
         label.strip_suffix('%').map_or_else(|| label.to_owned(), |share| self.share(share))
     }
 
-    fn share(&self, percent: &str) -> String {
+    pub(super) fn share(&self, percent: &str) -> String {
         self.say("percent", &args([("n", percent.to_owned().into())]))
     }
 
@@ -203,7 +204,7 @@ impl Voice {
                 }
             }
             Reading::Spent { spent, limit, unit, period, since: _ } => {
-                let (part, whole) = amounts(amount(*spent, *unit), &amount(*limit, *unit));
+                let (part, whole) = amounts(self.amount(*spent, *unit), &self.amount(*limit, *unit));
                 set("percent", self.share(&of(*spent, *limit).to_string()));
                 set("used", part);
                 set("limit", whole);

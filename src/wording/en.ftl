@@ -9,6 +9,9 @@
 #   action     what to do
 # $name is a subject's name, $kind what it is: "target" for a target itself. $holds says what is known of the values:
 # "nothing" where there is no limit or no end any more, "resets" where it is known when they begin again, else "known".
+# $period is "day" or "month".
+#
+# Each variant of a choice is a whole sentence, because Fluent isolates what is filled in where texts run from right to left.
 
 ## Quantities
 
@@ -19,12 +22,18 @@ unit-days = { $n ->
 unit-hours = { $n } h
 unit-minutes = { $n } min
 unit-seconds = { $n } s
+units = { $large } { $small }
 time-in = in { $time }
 time-ago = { $time } ago
 date = { $day } { $month } { $year }
 date-and-time = { $date }, { $time }
 date-never = never
+span-times = { $from }–{ $to }
+span-dates = { $from } – { $to }
 percent = { $n } %
+# $n is $count with separators.
+tokens = { $n } tokens
+name-of-target = { $name } ({ $target })
 list-comma = ,{" "}
 list-more = { $names } and { $more } more
 month-1 = January
@@ -97,7 +106,7 @@ end-reset = use set back
 end-recovered = recovered
 ended-deleted = { $name } no longer exists.
 ended-disabled = { $name } was switched off.
-ended-clock = The clock was set back, so the time of { $name } has not come yet.
+ended-clock-set = The clock was set back, so the time of { $name } has not come yet.
 ended-rule-removed = No rule asks about { $name } any more.
 ended-target-replaced = { $name } belonged to a system that this target no longer is.
 
@@ -105,17 +114,17 @@ ended-target-replaced = { $name } belonged to a system that this target no longe
 
 cause-with-detail = { $cause } ({ $detail })
 cause-until = { $cause }, until { $date }
-cause-auth = it refuses the user name or the password
+cause-auth = the user name, the password or the token is not accepted
 cause-banned = it has locked out the address of the exporter
 cause-client-error = it refuses the request
 cause-connect = no connection could be made
-cause-decode = its answer is not what this system returns
+cause-decode = its answer does not have the expected format
 cause-forbidden = the login may not read it
 cause-interrupted = the connection broke before the answer ended
 cause-not-found = there is nothing at this address
 cause-not-json = it answers with a web page: something else may be at this address
 cause-rate-limited = it asks to wait
-cause-redirect = it sends us to another address
+cause-redirect = it redirects to another address
 cause-server-error = it reports an error of its own
 cause-timeout = it does not answer in time
 cause-tls = its certificate or its encryption cannot be used
@@ -126,7 +135,7 @@ cause-model-not-supported = it may not use the model
 cause-login-expired-or-revoked = its login has ended
 cause-payment-required = the provider asks for payment
 cause-upstream-errors = the provider fails
-cause-cooling-down = it cools down
+cause-cooling-down = it is paused after errors
 cause-its-quota-is-used-up = its quota is used up
 cause-the-provider-s-firewall-stops-it = the provider's firewall stops it
 cause-it-may-not-use-the-model = it may not use the model
@@ -135,7 +144,7 @@ cause-the-provider-refuses-it = the provider refuses it
 cause-the-provider-asks-for-payment = the provider asks for payment
 cause-the-provider-does-not-find-what-it-asks-for = the provider does not find what it asks for
 cause-the-provider-fails = the provider fails
-cause-it-cools-down = it cools down
+cause-it-cools-down = it is paused after errors
 cause-the-server-says-that-it-cannot-be-used = the server says that it cannot be used
 cause-unknown = the cause is not known
 cause-connecting = the panel is trying to connect
@@ -173,7 +182,7 @@ ProxymeterUserExpiry = User expires soon or has expired.
         [nothing] User { $name } no longer has an end date ({ $why }).
        *[known] User { $name } runs until { $day } ({ $why }).
     }
-    .action = Renew the plan in the panel, or ask whether the user wants to go on. Nothing to do if the user leaves.
+    .action = Renew the plan in the panel, or ask whether the user wants to go on. No action is needed if the user leaves.
 
 ProxymeterUserQuota = User has used up most or all of the data limit.
     .head = { $count ->
@@ -184,19 +193,19 @@ ProxymeterUserQuota = User has used up most or all of the data limit.
         [one] user { $names } has used up the data limit
        *[other] { $count } users have used up their data limit ({ $names })
     }
-    .firing = User { $name } has used { $percent } of the data limit ({ $used } of { $limit }){ $holds ->
-        [resets] , resets on { $day }.
-       *[known] .
+    .firing = { $holds ->
+        [resets] User { $name } has used { $percent } of the data limit ({ $used } of { $limit }), resets on { $day }.
+       *[known] User { $name } has used { $percent } of the data limit ({ $used } of { $limit }).
     }
-    .last = User { $name } has used up the data limit of { $limit }{ $holds ->
-        [resets] , resets on { $day }.
-       *[known] .
+    .last = { $holds ->
+        [resets] User { $name } has used up the data limit of { $limit }, resets on { $day }.
+       *[known] User { $name } has used up the data limit of { $limit }.
     }
     .over = { $holds ->
         [nothing] User { $name } no longer has a data limit ({ $why }).
        *[known] User { $name } has used { $percent } of the data limit ({ $used } of { $limit }; { $why }).
     }
-    .action = Raise the limit or set the use back in the panel, or wait for the reset. Without that the user is cut off at 100 %.
+    .action = Raise the limit or set the use back in the panel, or wait for the reset. Otherwise the user is cut off at 100 %.
 
 ProxymeterUserStatus = User is not allowed to connect.
     .head = { $count ->
@@ -205,7 +214,7 @@ ProxymeterUserStatus = User is not allowed to connect.
     }
     .firing = User { $name } cannot connect: { $cause }.
     .over = User { $name } can connect again, after { $lasted } ({ $times }).
-    .action = Nothing if it is meant so. Else renew the plan, raise the limit, or switch the user on in the panel.
+    .action = No action is needed if this is intended. Otherwise renew the plan, raise the limit, or switch the user on in the panel.
 
 ## Inbounds and outbounds
 
@@ -268,7 +277,7 @@ ProxymeterLoginRefused = Target refuses the login.
         [one] { $names } refuses the login
        *[other] { $count } targets refuse the login ({ $names })
     }
-    .firing = { $name } refuses the login: { $cause }. It is tried again seldom, so that the account is not locked.
+    .firing = { $name } refuses the login: { $cause }. It is tried again rarely, so that the account is not locked.
     .over = { $name } takes the login again; it refused it for { $lasted } ({ $times }).
     .action = Check the user name, the password or the token in the configuration, and reload it.
 
@@ -307,17 +316,24 @@ ProxymeterAccountingStalled = Proxy traffic of a target or of a node is no longe
         [one] traffic of { $names } is not counted
        *[other] traffic of { $count } subjects is not counted ({ $names })
     }
-    .firing = No traffic has been counted { $kind ->
-        [node] on node
-       *[target] on
-    } { $name } for { $time }, although users are active.
-    .over = Traffic of { $name } is counted again; none was for { $lasted } ({ $times }).
+    .firing = { $kind ->
+        [node] No traffic has been counted on node { $name } for { $time }, although users are active.
+       *[target] No traffic has been counted on { $name } for { $time }, although users are active.
+    }
+    .over = { $kind ->
+        [node] Traffic of node { $name } is counted again; it was not for { $lasted } ({ $times }).
+       *[target] Traffic of { $name } is counted again; it was not for { $lasted } ({ $times }).
+    }
     .action = Try a connection as a user. If it works, restart the core or the node: the panel has lost its counters.
 
 ProxymeterCertificateExpiry = Certificate expires soon.
     .head = { $count ->
         [one] the certificate of { $names } expires within { $step }
        *[other] { $count } certificates expire within { $step } ({ $names })
+    }
+    .head-last = { $count ->
+        [one] the certificate of { $names } has expired
+       *[other] { $count } certificates have expired ({ $names })
     }
     .firing = The certificate of { $name } expires { $when }, on { $date }.
     .last = The certificate of { $name } expired { $when }, on { $date }.
@@ -385,14 +401,14 @@ ProxymeterCoreDown = Proxy core is down or keeps dying.
         [one] the proxy core of { $names } is down or keeps dying
        *[other] { $count } proxy cores are down or keep dying ({ $names })
     }
-    .firing = The proxy core of { $kind ->
-        [node] node { $name }
-       *[target] { $name }
-    } was down in { $percent } of the last 5 min.
-    .over = The proxy core of { $kind ->
-        [node] node { $name }
-       *[target] { $name }
-    } runs again; it was down or kept dying for { $lasted } ({ $times }).
+    .firing = { $kind ->
+        [node] The proxy core of node { $name } was down in { $percent } of the last 5 min.
+       *[target] The proxy core of { $name } was down in { $percent } of the last 5 min.
+    }
+    .over = { $kind ->
+        [node] The proxy core of node { $name } runs again; it was down or kept dying for { $lasted } ({ $times }).
+       *[target] The proxy core of { $name } runs again; it was down or kept dying for { $lasted } ({ $times }).
+    }
     .action = Read the core's log in the panel: mostly a mistake in its configuration, or too little memory.
 
 ## LLM proxies
@@ -415,13 +431,13 @@ ProxymeterCredentialQuota = Credential has used up most or all of a quota window
         [one] the quota window { $names } is used up
        *[other] { $count } quota windows are used up ({ $names })
     }
-    .firing = { $percent } of the quota window { $name } is used{ $holds ->
-        [resets] ; it begins again { $when }, on { $date }.
-       *[known] .
+    .firing = { $holds ->
+        [resets] { $percent } of the quota window { $name } is used; it begins again { $when }, on { $date }.
+       *[known] { $percent } of the quota window { $name } is used.
     }
-    .last = The quota window { $name } is used up{ $holds ->
-        [resets] ; it begins again { $when }, on { $date }.
-       *[known] .
+    .last = { $holds ->
+        [resets] The quota window { $name } is used up; it begins again { $when }, on { $date }.
+       *[known] The quota window { $name } is used up.
     }
     .over = { $holds ->
         [nothing] The quota window { $name } has begun again.
@@ -453,7 +469,7 @@ ProxymeterLlmErrorRatio = Many attempts at an LLM provider fail.
     }
     .firing = At provider { $name }, { $percent } of the attempts of the last 10 min failed ({ $failed } of { $all }).
     .over = { $holds ->
-        [nothing] At provider { $name }, few attempts fail now, after { $lasted }.
+        [nothing] At provider { $name }, few attempts fail again; many did for { $lasted }.
        *[known] At provider { $name }, { $percent } of the attempts of the last 10 min failed ({ $failed } of { $all }); it was more for { $lasted }.
     }
     .action = Look at the status page of the provider and at the server's log. Move clients to another provider meanwhile.
@@ -511,7 +527,7 @@ ProxymeterTest = Test of a receiver.
 
 ProxymeterStorageFailing = The storage is not writable.
     .head = the storage is not writable
-    .firing = Alerts and notifications are kept in memory only and are lost if the exporter crashes: the storage is not writable.
+    .firing = The storage is not writable: alerts and notifications are kept in memory only and are lost if the exporter crashes.
     .over = The storage is writable again; it was not for { $lasted } ({ $times }).
     .action = See the log for the reason; the most common one is a full disk.
 
@@ -523,7 +539,7 @@ ProxymeterReloadFailed = Configuration could not be loaded.
 
 ProxymeterHeartbeatWithheld = The heartbeat is not sent.
     .head = the heartbeat is not sent
-    .firing = The heartbeat is not sent, because { $cause }.
+    .firing = The heartbeat is not sent: { $cause }.
     .over = The heartbeat is sent again; it was not for { $lasted } ({ $times }).
     .action = See the other alerts and the log: the heartbeat stops when reading or sending does.
 
@@ -547,3 +563,45 @@ ProxymeterNotificationsAbandoned = Notifications were given up.
     }
     .over = No more notifications for receiver { $name } were given up for an hour.
     .action = See the log for the reason. The status page and /api/v1/alerts show what is firing; proxymeter replay-notifications sends again.
+
+## The daily digest
+
+# The title of a digest, and a few numbers after it.
+digest-title = Daily digest, { $day }
+digest-title-with = { $title }: { $parts }
+digest-count-outages = { $count ->
+    [one] 1 outage
+   *[other] { $count } outages
+}
+digest-count-expiring = { $count ->
+    [one] 1 user expires soon
+   *[other] { $count } users expire soon
+}
+digest-count-used = { $count ->
+    [one] 1 user is near the data limit
+   *[other] { $count } users are near the data limit
+}
+digest-heading-late = This digest is late
+digest-late = It was due on { $due } and covers everything since { $since }.
+digest-heading-nothing = Nothing to report
+digest-nothing = Nothing has changed since { $since }, and no user expires soon or is near the data limit.
+# $target is a name. A line for each subject follows; $name is a user's or node's name.
+digest-heading-outages = { $target }: outages
+digest-heading-expiring = { $target }: users who expire soon
+digest-heading-used = { $target }: users near the data limit
+digest-heading-renewed = { $target }: renewed users
+digest-heading-reset = { $target }: users who can use more again
+digest-heading-new = { $target }: new users
+digest-heading-gone = { $target }: deleted users
+digest-outage-target = { $name } could not be read for { $lasted }, from { $date }
+digest-outage-target-now = { $name } cannot be read since { $date }, for { $lasted } so far
+digest-outage-node = node { $name } was down for { $lasted }, from { $date }
+digest-outage-node-now = node { $name } is down since { $date }, for { $lasted } so far
+digest-expires = { $name }: { $when } ({ $date })
+digest-uses = { $name }: { $percent } ({ $used } of { $limit })
+digest-renewed = { $name }: until { $day }
+digest-renewed-forever = { $name }: without an end date
+digest-reset = { $name }: { $used } of { $limit } used, { $before } before
+digest-raised = { $name }: { $used } of { $limit } used, the limit was { $before }
+digest-unlimited = { $name }: { $used } used, the limit of { $before } is gone
+digest-more = … and { $count } more

@@ -1,549 +1,554 @@
-# What notifications, pages and answers say about alerts.
+# Notifications in Persian. The comments in en.ftl say what each message is.
 #
-# A rule's message is its summary. Its attributes are the other forms:
-#   head       the first line of a message about $count subjects, $names; $step is the step that they have crossed
-#   head-last  the same, of the last step; where it is missing, head
-#   firing     what is true while it fires
-#   last       the same, once all is used up or the time has come; where it is missing, firing
-#   over       what holds after it has ended: $why it ended, how long it $lasted, from when until when ($times)
-#   action     what to do
-# $name is a subject's name, $kind what it is: "target" for a target itself. $holds says what is known of the values:
-# "nothing" where there is no limit or no end any more, "resets" where it is known when they begin again, else "known".
+# Fluent isolates what is filled in. An isolate has no direction for the text around it, so a text without a Persian word
+# of its own begins with a right-to-left mark. What begins with a slash or a digit, and is read from left to right, has a
+# left-to-right mark.
 
 ## Quantities
 
-unit-days = { $n ->
-    [one] { $n } day
-   *[other] { $n } days
-}
-unit-hours = { $n } h
-unit-minutes = { $n } min
-unit-seconds = { $n } s
-time-in = in { $time }
-time-ago = { $time } ago
-date = { $day } { $month } { $year }
-date-and-time = { $date }, { $time }
-date-never = never
-percent = { $n } %
-list-comma = ,{" "}
-list-more = { $names } and { $more } more
-month-1 = January
-month-2 = February
-month-3 = March
-month-4 = April
-month-5 = May
-month-6 = June
-month-7 = July
-month-8 = August
-month-9 = September
-month-10 = October
-month-11 = November
-month-12 = December
+unit-days = { $n } روز
+unit-hours = { $n } ساعت
+unit-minutes = { $n } دقیقه
+unit-seconds = { $n } ثانیه
+units = { $large } و { $small }
+time-in = { $time } دیگر
+time-ago = { $time } پیش
+date = {"\u200F"}{ $day } { $month } { $year }
+date-and-time = {"\u200F"}{ $date }، ساعت { $time }
+date-never = هیچ‌وقت
+span-times = از { $from } تا { $to }
+span-dates = از { $from } تا { $to }
+percent = { $n }٪
+tokens = { $n } توکن
+name-of-target = {"\u200F"}{ $name } ({ $target })
+list-comma = {"\u200F"}،{" "}
+list-more = { $names } و { $more } مورد دیگر
+month-1 = ژانویه
+month-2 = فوریه
+month-3 = مارس
+month-4 = آوریل
+month-5 = مه
+month-6 = ژوئن
+month-7 = ژوئیه
+month-8 = اوت
+month-9 = سپتامبر
+month-10 = اکتبر
+month-11 = نوامبر
+month-12 = دسامبر
 
 ## The frame of a message
 
-# $target is a name, $what a headline or a sentence.
-subject = { $target }: { $what }
+subject = {"\u200F"}{ $target }: { $what }
 subject-counts = { $new ->
     [0] { $resolved ->
-        [0] { $firing } still firing
-       *[other] { $resolved } resolved, { $firing } firing
+        [0] { $firing } هشدار همچنان فعال
+       *[other] { $resolved } برطرف‌شده، { $firing } فعال
     }
    *[other] { $resolved ->
-        [0] { $new } new, { $firing } firing
-       *[other] { $new } new, { $resolved } resolved, { $firing } firing
+        [0] { $new } جدید، { $firing } فعال
+       *[other] { $new } جدید، { $resolved } برطرف‌شده، { $firing } فعال
     }
 }
-subject-resolved = { $count } resolved: { $names }
-subject-still = still: { $what }
-subject-none = nothing is firing
-several-targets = several targets
-heading-new = New
-heading-resolved = Resolved
-heading-still = Still firing
-still = { $count ->
-    [one] 1 alert is still firing.
-   *[other] { $count } alerts are still firing.
-}
-left-out-firing = … and { $count } more that { $count ->
-    [one] is
-   *[other] are
-} firing.
-left-out-resolved = … and { $count } more that { $count ->
-    [one] is
-   *[other] are
-} resolved.
-follow = { $count ->
-    [one] 1 more alert follows in the next message.
-   *[other] { $count } more alerts follow in the next message.
-}
-since = since { $date }
-ended = ended { $date }
-what-to-do = What to do
-all-alerts = All alerts
-runbook = Runbook
-times-are = Times are { $zone }.
-sent-by = Sent by proxymeter to the receiver "{ $receiver }".
-severity-critical = critical
-severity-warning = warning
-severity-info = info
-details-refused = The server refused this message with its details, so they are left out. proxymeter's own page and /api/v1/alerts show the alerts that are firing.
+subject-resolved = { $count } مورد برطرف شد: { $names }
+subject-still = همچنان: { $what }
+subject-none = هیچ هشداری فعال نیست
+several-targets = چند هدف
+heading-new = جدید
+heading-resolved = برطرف‌شده
+heading-still = همچنان فعال
+still = { $count } هشدار همچنان فعال است.
+left-out-firing = … و { $count } هشدار فعال دیگر.
+left-out-resolved = … و { $count } هشدار برطرف‌شدهٔ دیگر.
+follow = { $count } هشدار دیگر در پیام بعدی می‌آید.
+since = از { $date }
+ended = پایان: { $date }
+what-to-do = چه باید کرد
+all-alerts = همهٔ هشدارها
+runbook = راهنمای رفع مشکل
+times-are = زمان‌ها به وقت { $zone } است.
+sent-by = فرستاده‌شده از proxymeter به گیرندهٔ «{ $receiver }».
+severity-critical = بحرانی
+severity-warning = اخطار
+severity-info = اطلاع
+details-refused = سرور این پیام را با جزئیات نپذیرفت، برای همین جزئیات حذف شد. هشدارهای فعال در صفحهٔ خود proxymeter و در {"\u200E"}/api/v1/alerts دیده می‌شوند.
 
 ## Why an alert has ended
 
-end-renewed = renewed
-end-topped-up = limit changed
-end-reset = use set back
-end-recovered = recovered
-ended-deleted = { $name } no longer exists.
-ended-disabled = { $name } was switched off.
-ended-clock = The clock was set back, so the time of { $name } has not come yet.
-ended-rule-removed = No rule asks about { $name } any more.
-ended-target-replaced = { $name } belonged to a system that this target no longer is.
+end-renewed = تمدید شد
+end-topped-up = سقف تغییر کرد
+end-reset = مصرف بازنشانی شد
+end-recovered = به حالت عادی برگشت
+ended-deleted = { $name } دیگر وجود ندارد.
+ended-disabled = { $name } غیرفعال شد.
+ended-clock-set = ساعت سیستم عقب کشیده شد و زمان { $name } هنوز نرسیده است.
+ended-rule-removed = دیگر هیچ قانونی { $name } را بررسی نمی‌کند.
+ended-target-replaced = { $name } مربوط به سیستم قبلی این هدف بود؛ این هدف اکنون سیستم دیگری است.
 
 ## Causes
 
-cause-with-detail = { $cause } ({ $detail })
-cause-until = { $cause }, until { $date }
-cause-auth = it refuses the user name or the password
-cause-banned = it has locked out the address of the exporter
-cause-client-error = it refuses the request
-cause-connect = no connection could be made
-cause-decode = its answer is not what this system returns
-cause-forbidden = the login may not read it
-cause-interrupted = the connection broke before the answer ended
-cause-not-found = there is nothing at this address
-cause-not-json = it answers with a web page: something else may be at this address
-cause-rate-limited = it asks to wait
-cause-redirect = it sends us to another address
-cause-server-error = it reports an error of its own
-cause-timeout = it does not answer in time
-cause-tls = its certificate or its encryption cannot be used
-cause-too-large = its answer is too large
-cause-quota-exceeded = its quota is used up
-cause-cloudflare-challenge = the provider's firewall stops it
-cause-model-not-supported = it may not use the model
-cause-login-expired-or-revoked = its login has ended
-cause-payment-required = the provider asks for payment
-cause-upstream-errors = the provider fails
-cause-cooling-down = it cools down
-cause-its-quota-is-used-up = its quota is used up
-cause-the-provider-s-firewall-stops-it = the provider's firewall stops it
-cause-it-may-not-use-the-model = it may not use the model
-cause-its-login-has-ended = its login has ended
-cause-the-provider-refuses-it = the provider refuses it
-cause-the-provider-asks-for-payment = the provider asks for payment
-cause-the-provider-does-not-find-what-it-asks-for = the provider does not find what it asks for
-cause-the-provider-fails = the provider fails
-cause-it-cools-down = it cools down
-cause-the-server-says-that-it-cannot-be-used = the server says that it cannot be used
-cause-unknown = the cause is not known
-cause-connecting = the panel is trying to connect
-cause-error = the panel reports an error
-cause-limited = the data limit is reached
-cause-expired = the plan has expired
-cause-disabled = switched off
-cause-its-data-limit-is-reached = its data limit is reached
-cause-its-probes-fail = its probes fail
-cause-the-panel-fails-on-it = the panel fails on it
-cause-it-is-larger-than-1-mib = it is larger than 1 MiB
-cause-it-is-not-an-object = it is not an object
-cause-it-has-no-name = it has no name
-cause-records-were-lost-and-another-reader-takes-some = records were lost, and another reader takes some
-cause-records-were-lost = records were lost
-cause-another-reader-takes-records = another reader takes records
-cause-not-writable = it is not writable
-cause-the-file-cannot-be-used = the file cannot be used
-cause-a-file-that-it-names-has-changed-and-cannot-be-used = a file that it names has changed and cannot be used
+cause-with-detail = {"\u200F"}{ $cause } ({ $detail })
+cause-until = { $cause }، تا { $date }
+cause-auth = نام کاربری، گذرواژه یا توکن پذیرفته نشد
+cause-banned = نشانی exporter مسدود شده است
+cause-client-error = درخواست رد شد
+cause-connect = اتصال برقرار نشد
+cause-decode = قالب پاسخ آن چیزی نیست که انتظار می‌رود
+cause-forbidden = این حساب اجازهٔ خواندن ندارد
+cause-interrupted = اتصال پیش از پایان پاسخ قطع شد
+cause-not-found = در این نشانی چیزی نیست
+cause-not-json = پاسخ یک صفحهٔ وب است: شاید در این نشانی چیز دیگری باشد
+cause-rate-limited = سرور می‌خواهد که صبر کنیم
+cause-redirect = سرور به نشانی دیگری هدایت می‌کند
+cause-server-error = سرور خطای داخلی گزارش می‌کند
+cause-timeout = پاسخ به‌موقع نرسید
+cause-tls = گواهی یا رمزنگاری آن قابل استفاده نیست
+cause-too-large = پاسخ بیش از حد بزرگ است
+cause-quota-exceeded = سهمیه تمام شده است
+cause-cloudflare-challenge = فایروال ارائه‌دهنده جلوی آن را می‌گیرد
+cause-model-not-supported = اجازهٔ استفاده از این مدل را ندارد
+cause-login-expired-or-revoked = ورود آن دیگر معتبر نیست
+cause-payment-required = ارائه‌دهنده پرداخت می‌خواهد
+cause-upstream-errors = ارائه‌دهنده خطا می‌دهد
+cause-cooling-down = پس از خطا موقتاً کنار گذاشته شده است
+cause-its-quota-is-used-up = سهمیه تمام شده است
+cause-the-provider-s-firewall-stops-it = فایروال ارائه‌دهنده جلوی آن را می‌گیرد
+cause-it-may-not-use-the-model = اجازهٔ استفاده از این مدل را ندارد
+cause-its-login-has-ended = ورود آن دیگر معتبر نیست
+cause-the-provider-refuses-it = ارائه‌دهنده آن را نمی‌پذیرد
+cause-the-provider-asks-for-payment = ارائه‌دهنده پرداخت می‌خواهد
+cause-the-provider-does-not-find-what-it-asks-for = ارائه‌دهنده چیزی را که خواسته شده پیدا نمی‌کند
+cause-the-provider-fails = ارائه‌دهنده خطا می‌دهد
+cause-it-cools-down = پس از خطا موقتاً کنار گذاشته شده است
+cause-the-server-says-that-it-cannot-be-used = سرور می‌گوید قابل استفاده نیست
+cause-unknown = علت معلوم نیست
+cause-connecting = پنل در حال تلاش برای اتصال است
+cause-error = پنل خطا گزارش می‌کند
+cause-limited = حجم تمام شده است
+cause-expired = اعتبار تمام شده است
+cause-disabled = غیرفعال است
+cause-its-data-limit-is-reached = حجم تمام شده است
+cause-its-probes-fail = آزمایش‌های اتصال ناموفق‌اند
+cause-the-panel-fails-on-it = پنل روی آن خطا می‌دهد
+cause-it-is-larger-than-1-mib = بزرگ‌تر از {"\u200E"}1 MiB است
+cause-it-is-not-an-object = شیء JSON نیست
+cause-it-has-no-name = نام ندارد
+cause-records-were-lost-and-another-reader-takes-some = بخشی از رکوردها گم شد و خوانندهٔ دیگری هم بخشی را برمی‌دارد
+cause-records-were-lost = بخشی از رکوردها گم شد
+cause-another-reader-takes-records = خوانندهٔ دیگری بخشی از رکوردها را برمی‌دارد
+cause-not-writable = قابل نوشتن نیست
+cause-the-file-cannot-be-used = فایل قابل استفاده نیست
+cause-a-file-that-it-names-has-changed-and-cannot-be-used = فایلی که در آن نام برده شده تغییر کرده و قابل استفاده نیست
 
 ## Users
 
-ProxymeterUserExpiry = User expires soon or has expired.
+ProxymeterUserExpiry = اعتبار کاربر رو به پایان است یا تمام شده است.
     .head = { $count ->
-        [one] user { $names } expires within { $step }
-       *[other] { $count } users expire within { $step } ({ $names })
+        [1] اعتبار کاربر { $names } کمتر از { $step } دیگر تمام می‌شود
+       *[other] اعتبار { $count } کاربر کمتر از { $step } دیگر تمام می‌شود ({ $names })
     }
     .head-last = { $count ->
-        [one] user { $names } has expired
-       *[other] { $count } users have expired ({ $names })
+        [1] اعتبار کاربر { $names } تمام شده است
+       *[other] اعتبار { $count } کاربر تمام شده است ({ $names })
     }
-    .firing = User { $name } expires { $when }, on { $date }.
-    .last = User { $name } expired { $when }, on { $date }.
+    .firing = اعتبار کاربر { $name } { $when } تمام می‌شود، در { $date }.
+    .last = اعتبار کاربر { $name } { $when } تمام شد، در { $date }.
     .over = { $holds ->
-        [nothing] User { $name } no longer has an end date ({ $why }).
-       *[known] User { $name } runs until { $day } ({ $why }).
+        [nothing] کاربر { $name } دیگر تاریخ پایان ندارد ({ $why }).
+       *[known] کاربر { $name } تا { $day } اعتبار دارد ({ $why }).
     }
-    .action = Renew the plan in the panel, or ask whether the user wants to go on. Nothing to do if the user leaves.
+    .action = اشتراک را در پنل تمدید کنید یا از کاربر بپرسید که ادامه می‌دهد یا نه. اگر کاربر می‌رود، لازم نیست کاری بکنید.
 
-ProxymeterUserQuota = User has used up most or all of the data limit.
+ProxymeterUserQuota = حجم کاربر رو به پایان است یا تمام شده است.
     .head = { $count ->
-        [one] user { $names } has used { $step } of the data limit
-       *[other] { $count } users have used { $step } of their data limit ({ $names })
+        [1] کاربر { $names } { $step } از حجم خود را مصرف کرده است
+       *[other] { $count } کاربر { $step } از حجم خود را مصرف کرده‌اند ({ $names })
     }
     .head-last = { $count ->
-        [one] user { $names } has used up the data limit
-       *[other] { $count } users have used up their data limit ({ $names })
+        [1] حجم کاربر { $names } تمام شده است
+       *[other] حجم { $count } کاربر تمام شده است ({ $names })
     }
-    .firing = User { $name } has used { $percent } of the data limit ({ $used } of { $limit }){ $holds ->
-        [resets] , resets on { $day }.
-       *[known] .
+    .firing = { $holds ->
+        [resets] کاربر { $name } { $percent } از حجم خود را مصرف کرده است ({ $used } از { $limit })؛ بازنشانی در { $day }.
+       *[known] کاربر { $name } { $percent } از حجم خود را مصرف کرده است ({ $used } از { $limit }).
     }
-    .last = User { $name } has used up the data limit of { $limit }{ $holds ->
-        [resets] , resets on { $day }.
-       *[known] .
+    .last = { $holds ->
+        [resets] حجم کاربر { $name } تمام شده است ({ $limit })؛ بازنشانی در { $day }.
+       *[known] حجم کاربر { $name } تمام شده است ({ $limit }).
     }
     .over = { $holds ->
-        [nothing] User { $name } no longer has a data limit ({ $why }).
-       *[known] User { $name } has used { $percent } of the data limit ({ $used } of { $limit }; { $why }).
+        [nothing] کاربر { $name } دیگر سقف حجم ندارد ({ $why }).
+       *[known] کاربر { $name } { $percent } از حجم خود را مصرف کرده است ({ $used } از { $limit }؛ { $why }).
     }
-    .action = Raise the limit or set the use back in the panel, or wait for the reset. Without that the user is cut off at 100 %.
+    .action = سقف حجم را در پنل بالا ببرید، مصرف را بازنشانی کنید یا منتظر بازنشانی بمانید. وگرنه با رسیدن به 100٪ اتصال کاربر قطع می‌شود.
 
-ProxymeterUserStatus = User is not allowed to connect.
+ProxymeterUserStatus = کاربر نمی‌تواند وصل شود.
     .head = { $count ->
-        [one] user { $names } cannot connect
-       *[other] { $count } users cannot connect ({ $names })
+        [1] کاربر { $names } نمی‌تواند وصل شود
+       *[other] { $count } کاربر نمی‌توانند وصل شوند ({ $names })
     }
-    .firing = User { $name } cannot connect: { $cause }.
-    .over = User { $name } can connect again, after { $lasted } ({ $times }).
-    .action = Nothing if it is meant so. Else renew the plan, raise the limit, or switch the user on in the panel.
+    .firing = کاربر { $name } نمی‌تواند وصل شود: { $cause }.
+    .over = کاربر { $name } پس از { $lasted } دوباره می‌تواند وصل شود ({ $times }).
+    .action = اگر عمدی است، لازم نیست کاری بکنید. وگرنه اشتراک را تمدید کنید، سقف حجم را بالا ببرید یا کاربر را در پنل فعال کنید.
 
 ## Inbounds and outbounds
 
-ProxymeterInboundExpiry = Inbound expires soon or has expired.
+ProxymeterInboundExpiry = اعتبار ورودی رو به پایان است یا تمام شده است.
     .head = { $count ->
-        [one] inbound { $names } expires within { $step }
-       *[other] { $count } inbounds expire within { $step } ({ $names })
+        [1] اعتبار ورودی { $names } کمتر از { $step } دیگر تمام می‌شود
+       *[other] اعتبار { $count } ورودی کمتر از { $step } دیگر تمام می‌شود ({ $names })
     }
     .head-last = { $count ->
-        [one] inbound { $names } has expired
-       *[other] { $count } inbounds have expired ({ $names })
+        [1] اعتبار ورودی { $names } تمام شده است
+       *[other] اعتبار { $count } ورودی تمام شده است ({ $names })
     }
-    .firing = Inbound { $name } expires { $when }, on { $date }.
-    .last = Inbound { $name } expired { $when }, on { $date }. All its clients are cut off.
+    .firing = اعتبار ورودی { $name } { $when } تمام می‌شود، در { $date }.
+    .last = اعتبار ورودی { $name } { $when } تمام شد، در { $date }. اتصال همهٔ کلاینت‌های آن قطع است.
     .over = { $holds ->
-        [nothing] Inbound { $name } no longer has an end date ({ $why }).
-       *[known] Inbound { $name } runs until { $day } ({ $why }).
+        [nothing] ورودی { $name } دیگر تاریخ پایان ندارد ({ $why }).
+       *[known] ورودی { $name } تا { $day } اعتبار دارد ({ $why }).
     }
-    .action = Set a later end date in the panel. At the end all clients of the inbound are cut off.
+    .action = تاریخ پایان دیرتری در پنل بگذارید. در پایان، اتصال همهٔ کلاینت‌های این ورودی قطع می‌شود.
 
-ProxymeterInboundQuota = Inbound has used up most or all of the data limit.
+ProxymeterInboundQuota = حجم ورودی رو به پایان است یا تمام شده است.
     .head = { $count ->
-        [one] inbound { $names } has used { $step } of the data limit
-       *[other] { $count } inbounds have used { $step } of their data limit ({ $names })
+        [1] ورودی { $names } { $step } از حجم خود را مصرف کرده است
+       *[other] { $count } ورودی { $step } از حجم خود را مصرف کرده‌اند ({ $names })
     }
     .head-last = { $count ->
-        [one] inbound { $names } has used up the data limit
-       *[other] { $count } inbounds have used up their data limit ({ $names })
+        [1] حجم ورودی { $names } تمام شده است
+       *[other] حجم { $count } ورودی تمام شده است ({ $names })
     }
-    .firing = Inbound { $name } has used { $percent } of the data limit ({ $used } of { $limit }).
-    .last = Inbound { $name } has used up the data limit of { $limit }. All its clients are cut off.
+    .firing = ورودی { $name } { $percent } از حجم خود را مصرف کرده است ({ $used } از { $limit }).
+    .last = حجم ورودی { $name } تمام شده است ({ $limit }). اتصال همهٔ کلاینت‌های آن قطع است.
     .over = { $holds ->
-        [nothing] Inbound { $name } no longer has a data limit ({ $why }).
-       *[known] Inbound { $name } has used { $percent } of the data limit ({ $used } of { $limit }; { $why }).
+        [nothing] ورودی { $name } دیگر سقف حجم ندارد ({ $why }).
+       *[known] ورودی { $name } { $percent } از حجم خود را مصرف کرده است ({ $used } از { $limit }؛ { $why }).
     }
-    .action = Raise the limit or set the use back in the panel. At 100 % all clients of the inbound are cut off.
+    .action = سقف حجم را در پنل بالا ببرید یا مصرف را بازنشانی کنید. با رسیدن به 100٪ اتصال همهٔ کلاینت‌های این ورودی قطع می‌شود.
 
-ProxymeterOutboundDown = Outbound is down.
+ProxymeterOutboundDown = خروجی از کار افتاده است.
     .head = { $count ->
-        [one] outbound { $names } is down
-       *[other] { $count } outbounds are down ({ $names })
+        [1] خروجی { $names } از کار افتاده است
+       *[other] { $count } خروجی از کار افتاده‌اند ({ $names })
     }
-    .firing = Outbound { $name } is down: { $cause }.
-    .over = Outbound { $name } works again; it was down for { $lasted } ({ $times }).
-    .action = Look whether the server behind the outbound runs and can be reached from the panel's host.
+    .firing = خروجی { $name } از کار افتاده است: { $cause }.
+    .over = خروجی { $name } دوباره کار می‌کند؛ { $lasted } از کار افتاده بود ({ $times }).
+    .action = بررسی کنید که سرور پشت این خروجی روشن است و از میزبان پنل در دسترس است.
 
 ## Targets
 
-ProxymeterTargetDown = Target does not answer as it should.
+ProxymeterTargetDown = هدف آن‌طور که باید پاسخ نمی‌دهد.
     .head = { $count ->
-        [one] { $names } cannot be read
-       *[other] { $count } targets cannot be read ({ $names })
+        [1] خواندن اطلاعات { $names } ممکن نیست
+       *[other] خواندن اطلاعات { $count } هدف ممکن نیست ({ $names })
     }
-    .firing = { $name } cannot be read: { $cause }.
-    .over = { $name } answers again; it could not be read for { $lasted } ({ $times }).
-    .action = Open the panel's address from the exporter's machine, and look whether the panel runs. Until it answers, nothing else is known of it.
+    .firing = خواندن اطلاعات { $name } ممکن نیست: { $cause }.
+    .over = { $name } دوباره پاسخ می‌دهد؛ { $lasted } خواندن اطلاعاتش ممکن نبود ({ $times }).
+    .action = نشانی پنل را از دستگاهی که exporter روی آن است باز کنید و ببینید پنل روشن است یا نه. تا وقتی پاسخ ندهد، چیز دیگری از آن معلوم نیست.
 
-ProxymeterLoginRefused = Target refuses the login.
+ProxymeterLoginRefused = هدف ورود را نمی‌پذیرد.
     .head = { $count ->
-        [one] { $names } refuses the login
-       *[other] { $count } targets refuse the login ({ $names })
+        [1] { $names } ورود را نمی‌پذیرد
+       *[other] { $count } هدف ورود را نمی‌پذیرند ({ $names })
     }
-    .firing = { $name } refuses the login: { $cause }. It is tried again seldom, so that the account is not locked.
-    .over = { $name } takes the login again; it refused it for { $lasted } ({ $times }).
-    .action = Check the user name, the password or the token in the configuration, and reload it.
+    .firing = { $name } ورود را نمی‌پذیرد: { $cause }. تلاش دوباره با فاصلهٔ زیاد انجام می‌شود تا حساب قفل نشود.
+    .over = { $name } دوباره ورود را می‌پذیرد؛ { $lasted } نمی‌پذیرفت ({ $times }).
+    .action = نام کاربری، گذرواژه یا توکن را در پیکربندی بررسی کنید و آن را دوباره بارگذاری کنید.
 
-ProxymeterPartStale = Part of a target has not been read for a while.
+ProxymeterPartStale = بخشی از هدف مدتی است خوانده نشده است.
     .head = { $count ->
-        [one] part { $names } is not read
-       *[other] { $count } parts are not read ({ $names })
+        [1] بخش { $names } خوانده نمی‌شود
+       *[other] { $count } بخش خوانده نمی‌شوند ({ $names })
     }
-    .firing = Part { $name } was last read { $time } ago.
-    .over = Part { $name } is read again; it was not for { $lasted } ({ $times }).
-    .action = Look at the status page for the cause. If the panel is too slow, raise the timeout or lower the load on the panel.
+    .firing = بخش { $name } آخرین بار { $time } پیش خوانده شد.
+    .over = بخش { $name } دوباره خوانده می‌شود؛ { $lasted } خوانده نمی‌شد ({ $times }).
+    .action = علت در صفحهٔ وضعیت است. اگر پنل خیلی کند است، مهلت پاسخ را بیشتر کنید یا بار پنل را کم کنید.
 
-ProxymeterRightLost = Login may no longer read a part of its target.
+ProxymeterRightLost = حساب دیگر اجازهٔ خواندن بخشی از هدف را ندارد.
     .head = { $count ->
-        [one] the login may no longer read { $names }
-       *[other] the login may no longer read { $count } parts ({ $names })
+        [1] حساب دیگر اجازهٔ خواندن بخش { $names } را ندارد
+       *[other] حساب دیگر اجازهٔ خواندن { $count } بخش را ندارد ({ $names })
     }
-    .firing = The login may no longer read { $name }. Its values stand still.
-    .over = The login may read { $name } again, after { $lasted } ({ $times }).
-    .action = Give the account its right back in the panel, or exclude the part from this rule.
+    .firing = حساب دیگر اجازهٔ خواندن بخش { $name } را ندارد. مقدارهای آن به‌روز نمی‌شوند.
+    .over = حساب پس از { $lasted } دوباره می‌تواند بخش { $name } را بخواند ({ $times }).
+    .action = دسترسی حساب را در پنل برگردانید یا این بخش را از این قانون کنار بگذارید.
 
-ProxymeterRowsUnreadable = Part of the user list cannot be read.
+ProxymeterRowsUnreadable = بخشی از فهرست کاربران خوانده نمی‌شود.
     .head = { $count ->
-        [one] part of the user list of { $names } cannot be read
-       *[other] parts of the user lists of { $count } targets cannot be read ({ $names })
+        [1] بخشی از فهرست کاربران { $names } خوانده نمی‌شود
+       *[other] بخشی از فهرست کاربران { $count } هدف خوانده نمی‌شود ({ $names })
     }
     .firing = { $count ->
-        [one] 1 user of { $name } cannot be read: { $cause }.
-       *[other] { $count } users of { $name } cannot be read. The first one: { $cause }.
+        [1] 1 کاربر از { $name } خوانده نمی‌شود: { $cause }.
+       *[other] { $count } کاربر از { $name } خوانده نمی‌شوند. علت اولین مورد: { $cause }.
     }
-    .over = All users of { $name } can be read again, after { $lasted } ({ $times }).
-    .action = The log says which rows. Those users are missing from metrics and alerts; repair or delete them in the panel.
+    .over = همهٔ کاربران { $name } پس از { $lasted } دوباره خوانده می‌شوند ({ $times }).
+    .action = شمارهٔ ردیف‌ها در لاگ است. این کاربران در متریک‌ها و هشدارها نیستند؛ آن‌ها را در پنل اصلاح یا حذف کنید.
 
-ProxymeterAccountingStalled = Proxy traffic of a target or of a node is no longer counted.
+ProxymeterAccountingStalled = ترافیک پروکسی یک هدف یا یک نود دیگر شمرده نمی‌شود.
     .head = { $count ->
-        [one] traffic of { $names } is not counted
-       *[other] traffic of { $count } subjects is not counted ({ $names })
+        [1] ترافیک { $names } شمرده نمی‌شود
+       *[other] ترافیک { $count } مورد شمرده نمی‌شود ({ $names })
     }
-    .firing = No traffic has been counted { $kind ->
-        [node] on node
-       *[target] on
-    } { $name } for { $time }, although users are active.
-    .over = Traffic of { $name } is counted again; none was for { $lasted } ({ $times }).
-    .action = Try a connection as a user. If it works, restart the core or the node: the panel has lost its counters.
+    .firing = { $kind ->
+        [node] { $time } است که ترافیکی روی نود { $name } شمرده نشده، با اینکه کاربران فعال‌اند.
+       *[target] { $time } است که ترافیکی روی { $name } شمرده نشده، با اینکه کاربران فعال‌اند.
+    }
+    .over = { $kind ->
+        [node] ترافیک نود { $name } دوباره شمرده می‌شود؛ { $lasted } شمرده نمی‌شد ({ $times }).
+       *[target] ترافیک { $name } دوباره شمرده می‌شود؛ { $lasted } شمرده نمی‌شد ({ $times }).
+    }
+    .action = یک بار به‌عنوان کاربر وصل شوید. اگر کار می‌کند، هسته یا نود را دوباره راه‌اندازی کنید: پنل شمارنده‌هایش را از دست داده است.
 
-ProxymeterCertificateExpiry = Certificate expires soon.
+ProxymeterCertificateExpiry = اعتبار گواهی رو به پایان است.
     .head = { $count ->
-        [one] the certificate of { $names } expires within { $step }
-       *[other] { $count } certificates expire within { $step } ({ $names })
+        [1] اعتبار گواهی { $names } کمتر از { $step } دیگر تمام می‌شود
+       *[other] اعتبار { $count } گواهی کمتر از { $step } دیگر تمام می‌شود ({ $names })
     }
-    .firing = The certificate of { $name } expires { $when }, on { $date }.
-    .last = The certificate of { $name } expired { $when }, on { $date }.
-    .over = The certificate of { $name } is valid until { $day } ({ $why }).
-    .action = Renew the certificate, and restart the panel or the proxy in front of it.
+    .head-last = { $count ->
+        [1] اعتبار گواهی { $names } تمام شده است
+       *[other] اعتبار { $count } گواهی تمام شده است ({ $names })
+    }
+    .firing = اعتبار گواهی { $name } { $when } تمام می‌شود، در { $date }.
+    .last = اعتبار گواهی { $name } { $when } تمام شد، در { $date }.
+    .over = گواهی { $name } تا { $day } معتبر است ({ $why }).
+    .action = گواهی را تمدید کنید و پنل یا پروکسی جلوی آن را دوباره راه‌اندازی کنید.
 
-ProxymeterHostCpu = Processor is busy.
+ProxymeterHostCpu = بار پردازنده زیاد است.
     .head = { $count ->
-        [one] the processor of { $names } is { $step } busy
-       *[other] the processors of { $count } hosts are { $step } busy ({ $names })
+        [1] بار پردازندهٔ { $names } به { $step } رسیده است
+       *[other] بار پردازندهٔ { $count } میزبان به { $step } رسیده است ({ $names })
     }
-    .firing = The processor of { $name } is { $percent } busy.
-    .over = The processor of { $name } is { $percent } busy; it was busier than it should be for { $lasted }.
-    .action = Look with top what is busy. If it is the proxy core, move users to other nodes.
+    .firing = بار پردازندهٔ { $name } { $percent } است.
+    .over = بار پردازندهٔ { $name } { $percent } است؛ { $lasted } بیش از حد بود.
+    .action = با top ببینید چه چیزی پردازنده را گرفته است. اگر هستهٔ پروکسی است، کاربران را به نودهای دیگر ببرید.
 
-ProxymeterHostMemory = Memory is nearly full.
+ProxymeterHostMemory = حافظه تقریباً پر است.
     .head = { $count ->
-        [one] the memory of { $names } is { $step } full
-       *[other] the memory of { $count } hosts is { $step } full ({ $names })
+        [1] حافظهٔ { $names } تا { $step } پر شده است
+       *[other] حافظهٔ { $count } میزبان تا { $step } پر شده است ({ $names })
     }
-    .firing = The memory of { $name } is { $percent } full.
-    .over = The memory of { $name } is { $percent } full; it was too full for { $lasted }.
-    .action = Look with free and ps what has grown, restart it, or give the host more memory.
+    .firing = { $percent } از حافظهٔ { $name } پر است.
+    .over = { $percent } از حافظهٔ { $name } پر است؛ { $lasted } بیش از حد پر بود.
+    .action = با free و ps ببینید چه چیزی بزرگ شده، آن را دوباره راه‌اندازی کنید یا به میزبان حافظهٔ بیشتری بدهید.
 
-ProxymeterHostDisk = Disk is nearly full.
+ProxymeterHostDisk = دیسک تقریباً پر است.
     .head = { $count ->
-        [one] the disk of { $names } is { $step } full
-       *[other] the disks of { $count } hosts are { $step } full ({ $names })
+        [1] دیسک { $names } تا { $step } پر شده است
+       *[other] دیسک { $count } میزبان تا { $step } پر شده است ({ $names })
     }
-    .firing = The disk of { $name } is { $percent } full.
-    .over = The disk of { $name } is { $percent } full; it was too full for { $lasted }.
-    .action = Delete or rotate logs, container logs and old backups. A full disk stops the panel's database.
+    .firing = { $percent } از دیسک { $name } پر است.
+    .over = { $percent } از دیسک { $name } پر است؛ { $lasted } بیش از حد پر بود.
+    .action = لاگ‌ها، لاگ‌های کانتینرها و پشتیبان‌های قدیمی را پاک کنید یا چرخش لاگ را فعال کنید. دیسک پر پایگاه دادهٔ پنل را از کار می‌اندازد.
 
 ## Nodes
 
-ProxymeterNodeDown = Node is down.
+ProxymeterNodeDown = نود قطع است.
     .head = { $count ->
-        [one] node { $names } is down
-       *[other] { $count } nodes are down ({ $names })
+        [1] نود { $names } قطع است
+       *[other] { $count } نود قطع‌اند ({ $names })
     }
-    .firing = Node { $name } is down: { $cause }.
-    .over = Node { $name } is connected again; it was down for { $lasted } ({ $times }).
-    .action = Look whether the node's server and its service run, then reconnect the node in the panel.
+    .firing = نود { $name } قطع است: { $cause }.
+    .over = نود { $name } دوباره وصل شد؛ { $lasted } قطع بود ({ $times }).
+    .action = بررسی کنید که سرور نود و سرویس آن کار می‌کنند، سپس نود را در پنل دوباره وصل کنید.
 
-ProxymeterNodeCpu = Processor of a node is busy.
+ProxymeterNodeCpu = بار پردازندهٔ نود زیاد است.
     .head = { $count ->
-        [one] the processor of node { $names } is { $step } busy
-       *[other] the processors of { $count } nodes are { $step } busy ({ $names })
+        [1] بار پردازندهٔ نود { $names } به { $step } رسیده است
+       *[other] بار پردازندهٔ { $count } نود به { $step } رسیده است ({ $names })
     }
-    .firing = The processor of node { $name } is { $percent } busy.
-    .over = The processor of node { $name } is { $percent } busy; it was busier than it should be for { $lasted }.
-    .action = Move users to other nodes, or give the node more cores.
+    .firing = بار پردازندهٔ نود { $name } { $percent } است.
+    .over = بار پردازندهٔ نود { $name } { $percent } است؛ { $lasted } بیش از حد بود.
+    .action = کاربران را به نودهای دیگر ببرید یا به نود هسته‌های CPU بیشتری بدهید.
 
-ProxymeterNodeMemory = Memory of a node is nearly full.
+ProxymeterNodeMemory = حافظهٔ نود تقریباً پر است.
     .head = { $count ->
-        [one] the memory of node { $names } is { $step } full
-       *[other] the memory of { $count } nodes is { $step } full ({ $names })
+        [1] حافظهٔ نود { $names } تا { $step } پر شده است
+       *[other] حافظهٔ { $count } نود تا { $step } پر شده است ({ $names })
     }
-    .firing = The memory of node { $name } is { $percent } full.
-    .over = The memory of node { $name } is { $percent } full; it was too full for { $lasted }.
-    .action = Look with free and ps what has grown, restart it, or give the node more memory.
+    .firing = { $percent } از حافظهٔ نود { $name } پر است.
+    .over = { $percent } از حافظهٔ نود { $name } پر است؛ { $lasted } بیش از حد پر بود.
+    .action = با free و ps ببینید چه چیزی بزرگ شده، آن را دوباره راه‌اندازی کنید یا به نود حافظهٔ بیشتری بدهید.
 
-ProxymeterCoreDown = Proxy core is down or keeps dying.
+ProxymeterCoreDown = هستهٔ پروکسی از کار افتاده است یا پیاپی از کار می‌افتد.
     .head = { $count ->
-        [one] the proxy core of { $names } is down or keeps dying
-       *[other] { $count } proxy cores are down or keep dying ({ $names })
+        [1] هستهٔ پروکسی { $names } از کار افتاده است یا پیاپی از کار می‌افتد
+       *[other] { $count } هستهٔ پروکسی از کار افتاده‌اند یا پیاپی از کار می‌افتند ({ $names })
     }
-    .firing = The proxy core of { $kind ->
-        [node] node { $name }
-       *[target] { $name }
-    } was down in { $percent } of the last 5 min.
-    .over = The proxy core of { $kind ->
-        [node] node { $name }
-       *[target] { $name }
-    } runs again; it was down or kept dying for { $lasted } ({ $times }).
-    .action = Read the core's log in the panel: mostly a mistake in its configuration, or too little memory.
+    .firing = { $kind ->
+        [node] هستهٔ پروکسی نود { $name } در { $percent } از 5 دقیقهٔ گذشته از کار افتاده بود.
+       *[target] هستهٔ پروکسی { $name } در { $percent } از 5 دقیقهٔ گذشته از کار افتاده بود.
+    }
+    .over = { $kind ->
+        [node] هستهٔ پروکسی نود { $name } دوباره کار می‌کند؛ { $lasted } از کار افتاده بود یا پیاپی از کار می‌افتاد ({ $times }).
+       *[target] هستهٔ پروکسی { $name } دوباره کار می‌کند؛ { $lasted } از کار افتاده بود یا پیاپی از کار می‌افتاد ({ $times }).
+    }
+    .action = لاگ هسته را در پنل بخوانید: بیشتر وقت‌ها خطایی در پیکربندی آن است یا حافظه کم است.
 
 ## LLM proxies
 
-ProxymeterCredentialUnavailable = Credential of a provider cannot be used.
+ProxymeterCredentialUnavailable = اعتبارنامهٔ ارائه‌دهنده قابل استفاده نیست.
     .head = { $count ->
-        [one] credential { $names } cannot be used
-       *[other] { $count } credentials cannot be used ({ $names })
+        [1] اعتبارنامهٔ { $names } قابل استفاده نیست
+       *[other] { $count } اعتبارنامه قابل استفاده نیستند ({ $names })
     }
-    .firing = Credential { $name } cannot be used: { $cause }.
-    .over = Credential { $name } can be used again; it could not for { $lasted } ({ $times }).
-    .action = If its login has ended, log in again on the server. If its quota is used up, wait or add another credential.
+    .firing = اعتبارنامهٔ { $name } قابل استفاده نیست: { $cause }.
+    .over = اعتبارنامهٔ { $name } دوباره قابل استفاده است؛ { $lasted } نبود ({ $times }).
+    .action = اگر ورود آن دیگر معتبر نیست، روی سرور دوباره وارد شوید. اگر سهمیه تمام شده، صبر کنید یا اعتبارنامهٔ دیگری اضافه کنید.
 
-ProxymeterCredentialQuota = Credential has used up most or all of a quota window.
+ProxymeterCredentialQuota = بازهٔ سهمیهٔ اعتبارنامه رو به پایان است یا تمام شده است.
     .head = { $count ->
-        [one] { $step } of the quota window { $names } is used
-       *[other] { $step } of { $count } quota windows is used ({ $names })
+        [1] { $step } از بازهٔ سهمیهٔ { $names } مصرف شده است
+       *[other] { $count } بازهٔ سهمیه به { $step } رسیده‌اند ({ $names })
     }
     .head-last = { $count ->
-        [one] the quota window { $names } is used up
-       *[other] { $count } quota windows are used up ({ $names })
+        [1] بازهٔ سهمیهٔ { $names } تمام شده است
+       *[other] { $count } بازهٔ سهمیه تمام شده‌اند ({ $names })
     }
-    .firing = { $percent } of the quota window { $name } is used{ $holds ->
-        [resets] ; it begins again { $when }, on { $date }.
-       *[known] .
+    .firing = { $holds ->
+        [resets] { $percent } از بازهٔ سهمیهٔ { $name } مصرف شده است؛ { $when } از نو شروع می‌شود، در { $date }.
+       *[known] { $percent } از بازهٔ سهمیهٔ { $name } مصرف شده است.
     }
-    .last = The quota window { $name } is used up{ $holds ->
-        [resets] ; it begins again { $when }, on { $date }.
-       *[known] .
+    .last = { $holds ->
+        [resets] بازهٔ سهمیهٔ { $name } تمام شده است؛ { $when } از نو شروع می‌شود، در { $date }.
+       *[known] بازهٔ سهمیهٔ { $name } تمام شده است.
     }
     .over = { $holds ->
-        [nothing] The quota window { $name } has begun again.
-       *[known] { $percent } of the quota window { $name } is used ({ $why }).
+        [nothing] بازهٔ سهمیهٔ { $name } از نو شروع شده است.
+       *[known] { $percent } از بازهٔ سهمیهٔ { $name } مصرف شده است ({ $why }).
     }
-    .action = Wait for the window to begin again, add a credential, or move clients to another provider.
+    .action = منتظر شروع بازهٔ بعدی بمانید، اعتبارنامه‌ای اضافه کنید یا کلاینت‌ها را به ارائه‌دهندهٔ دیگری ببرید.
 
-ProxymeterCredentialPlanExpiry = Plan that pays for a credential ends soon.
+ProxymeterCredentialPlanExpiry = طرح پولی اعتبارنامه رو به پایان است.
     .head = { $count ->
-        [one] the plan of credential { $names } ends within { $step }
-       *[other] the plans of { $count } credentials end within { $step } ({ $names })
+        [1] طرح اعتبارنامهٔ { $names } کمتر از { $step } دیگر تمام می‌شود
+       *[other] طرح { $count } اعتبارنامه کمتر از { $step } دیگر تمام می‌شود ({ $names })
     }
     .head-last = { $count ->
-        [one] the plan of credential { $names } has ended
-       *[other] the plans of { $count } credentials have ended ({ $names })
+        [1] طرح اعتبارنامهٔ { $names } تمام شده است
+       *[other] طرح { $count } اعتبارنامه تمام شده است ({ $names })
     }
-    .firing = The plan of credential { $name } ends { $when }, on { $date }.
-    .last = The plan of credential { $name } ended { $when }, on { $date }.
+    .firing = طرح اعتبارنامهٔ { $name } { $when } تمام می‌شود، در { $date }.
+    .last = طرح اعتبارنامهٔ { $name } { $when } تمام شد، در { $date }.
     .over = { $holds ->
-        [nothing] No end is known of the plan of credential { $name } any more ({ $why }).
-       *[known] The plan of credential { $name } runs until { $day } ({ $why }).
+        [nothing] تاریخ پایان طرح اعتبارنامهٔ { $name } دیگر معلوم نیست ({ $why }).
+       *[known] طرح اعتبارنامهٔ { $name } تا { $day } اعتبار دارد ({ $why }).
     }
-    .action = Renew the plan at the provider, or add another credential before it ends.
+    .action = طرح را نزد ارائه‌دهنده تمدید کنید یا پیش از پایان آن اعتبارنامهٔ دیگری اضافه کنید.
 
-ProxymeterLlmErrorRatio = Many attempts at an LLM provider fail.
+ProxymeterLlmErrorRatio = بسیاری از تلاش‌ها نزد یک ارائه‌دهندهٔ LLM ناموفق‌اند.
     .head = { $count ->
-        [one] many attempts at provider { $names } fail
-       *[other] many attempts at { $count } providers fail ({ $names })
+        [1] بسیاری از تلاش‌ها نزد ارائه‌دهندهٔ { $names } ناموفق‌اند
+       *[other] بسیاری از تلاش‌ها نزد { $count } ارائه‌دهنده ناموفق‌اند ({ $names })
     }
-    .firing = At provider { $name }, { $percent } of the attempts of the last 10 min failed ({ $failed } of { $all }).
+    .firing = نزد ارائه‌دهندهٔ { $name }، { $percent } از تلاش‌های 10 دقیقهٔ گذشته ناموفق بود ({ $failed } از { $all }).
     .over = { $holds ->
-        [nothing] At provider { $name }, few attempts fail now, after { $lasted }.
-       *[known] At provider { $name }, { $percent } of the attempts of the last 10 min failed ({ $failed } of { $all }); it was more for { $lasted }.
+        [nothing] نزد ارائه‌دهندهٔ { $name } تلاش‌ها دیگر به‌ندرت ناموفق‌اند؛ { $lasted } بسیاری ناموفق بودند.
+       *[known] نزد ارائه‌دهندهٔ { $name }، { $percent } از تلاش‌های 10 دقیقهٔ گذشته ناموفق بود ({ $failed } از { $all })؛ { $lasted } بیشتر بود.
     }
-    .action = Look at the status page of the provider and at the server's log. Move clients to another provider meanwhile.
+    .action = صفحهٔ وضعیت ارائه‌دهنده و لاگ سرور را ببینید. در این فاصله کلاینت‌ها را به ارائه‌دهندهٔ دیگری ببرید.
 
-ProxymeterLlmTokenBudget = Client key has used up most or all of its token budget.
+ProxymeterLlmTokenBudget = بودجهٔ توکن کلید کلاینت رو به پایان است یا تمام شده است.
     .head = { $count ->
-        [one] client key { $names } has used { $step } of its token budget
-       *[other] { $count } client keys have used { $step } of their token budget ({ $names })
+        [1] کلید کلاینت { $names } { $step } از بودجهٔ توکن خود را مصرف کرده است
+       *[other] { $count } کلید کلاینت { $step } از بودجهٔ توکن خود را مصرف کرده‌اند ({ $names })
     }
     .head-last = { $count ->
-        [one] client key { $names } has used up its token budget
-       *[other] { $count } client keys have used up their token budget ({ $names })
+        [1] بودجهٔ توکن کلید کلاینت { $names } تمام شده است
+       *[other] بودجهٔ توکن { $count } کلید کلاینت تمام شده است ({ $names })
     }
-    .firing = Client key { $name } has used { $percent } of its budget ({ $used } of { $limit } a { $period }).
-    .last = Client key { $name } has used up its budget of { $limit } a { $period }.
+    .firing = { $period ->
+        [day] کلید کلاینت { $name } { $percent } از بودجهٔ روزانهٔ خود را مصرف کرده است ({ $used } از { $limit }).
+       *[month] کلید کلاینت { $name } { $percent } از بودجهٔ ماهانهٔ خود را مصرف کرده است ({ $used } از { $limit }).
+    }
+    .last = { $period ->
+        [day] بودجهٔ روزانهٔ کلید کلاینت { $name } تمام شده است ({ $limit }).
+       *[month] بودجهٔ ماهانهٔ کلید کلاینت { $name } تمام شده است ({ $limit }).
+    }
     .over = { $holds ->
-        [nothing] Client key { $name } has a fresh budget ({ $why }).
-       *[known] Client key { $name } has used { $percent } of its budget ({ $used } of { $limit } a { $period }; { $why }).
+        [nothing] بودجهٔ کلید کلاینت { $name } از نو شروع شده است ({ $why }).
+       *[known] { $period ->
+            [day] کلید کلاینت { $name } { $percent } از بودجهٔ روزانهٔ خود را مصرف کرده است ({ $used } از { $limit }؛ { $why }).
+           *[month] کلید کلاینت { $name } { $percent } از بودجهٔ ماهانهٔ خود را مصرف کرده است ({ $used } از { $limit }؛ { $why }).
+        }
     }
-    .action = Ask who uses the key, raise the budget, or take the key away. proxymeter only warns, it does not stop the key.
+    .action = بپرسید چه کسی از این کلید استفاده می‌کند، بودجه را بالا ببرید یا کلید را پس بگیرید. proxymeter فقط هشدار می‌دهد و کلید را از کار نمی‌اندازد.
 
-ProxymeterLlmCostBudget = Client key has used up most or all of its cost budget.
+ProxymeterLlmCostBudget = بودجهٔ هزینهٔ کلید کلاینت رو به پایان است یا تمام شده است.
     .head = { $count ->
-        [one] client key { $names } has used { $step } of its cost budget
-       *[other] { $count } client keys have used { $step } of their cost budget ({ $names })
+        [1] کلید کلاینت { $names } { $step } از بودجهٔ هزینهٔ خود را مصرف کرده است
+       *[other] { $count } کلید کلاینت { $step } از بودجهٔ هزینهٔ خود را مصرف کرده‌اند ({ $names })
     }
     .head-last = { $count ->
-        [one] client key { $names } has used up its cost budget
-       *[other] { $count } client keys have used up their cost budget ({ $names })
+        [1] بودجهٔ هزینهٔ کلید کلاینت { $names } تمام شده است
+       *[other] بودجهٔ هزینهٔ { $count } کلید کلاینت تمام شده است ({ $names })
     }
-    .firing = Client key { $name } has used { $percent } of its budget ({ $used } of { $limit } a { $period }).
-    .last = Client key { $name } has used up its budget of { $limit } a { $period }.
+    .firing = { $period ->
+        [day] کلید کلاینت { $name } { $percent } از بودجهٔ روزانهٔ خود را مصرف کرده است ({ $used } از { $limit }).
+       *[month] کلید کلاینت { $name } { $percent } از بودجهٔ ماهانهٔ خود را مصرف کرده است ({ $used } از { $limit }).
+    }
+    .last = { $period ->
+        [day] بودجهٔ روزانهٔ کلید کلاینت { $name } تمام شده است ({ $limit }).
+       *[month] بودجهٔ ماهانهٔ کلید کلاینت { $name } تمام شده است ({ $limit }).
+    }
     .over = { $holds ->
-        [nothing] Client key { $name } has a fresh budget ({ $why }).
-       *[known] Client key { $name } has used { $percent } of its budget ({ $used } of { $limit } a { $period }; { $why }).
+        [nothing] بودجهٔ کلید کلاینت { $name } از نو شروع شده است ({ $why }).
+       *[known] { $period ->
+            [day] کلید کلاینت { $name } { $percent } از بودجهٔ روزانهٔ خود را مصرف کرده است ({ $used } از { $limit }؛ { $why }).
+           *[month] کلید کلاینت { $name } { $percent } از بودجهٔ ماهانهٔ خود را مصرف کرده است ({ $used } از { $limit }؛ { $why }).
+        }
     }
-    .action = Ask who uses the key, raise the budget, or take the key away. proxymeter only warns, it does not stop the key.
+    .action = بپرسید چه کسی از این کلید استفاده می‌کند، بودجه را بالا ببرید یا کلید را پس بگیرید. proxymeter فقط هشدار می‌دهد و کلید را از کار نمی‌اندازد.
 
-ProxymeterLlmUsageGap = Usage of an LLM proxy is not counted completely.
+ProxymeterLlmUsageGap = مصرف یک پروکسی LLM کامل شمرده نمی‌شود.
     .head = { $count ->
-        [one] usage of { $names } is not counted completely
-       *[other] usage of { $count } targets is not counted completely ({ $names })
+        [1] مصرف { $names } کامل شمرده نمی‌شود
+       *[other] مصرف { $count } هدف کامل شمرده نمی‌شود ({ $names })
     }
-    .firing = Usage of { $name } is not counted completely: { $cause }.
-    .over = No more usage of { $name } has been lost for an hour; it was counted incompletely for { $lasted } ({ $times }).
-    .action = Let only one program read the server's usage queue, and keep proxymeter running without long pauses.
+    .firing = مصرف { $name } کامل شمرده نمی‌شود: { $cause }.
+    .over = یک ساعت است که دیگر مصرفی از { $name } گم نشده؛ { $lasted } ناقص شمرده می‌شد ({ $times }).
+    .action = بگذارید فقط یک برنامه صف مصرف سرور را بخواند و proxymeter را بدون وقفهٔ طولانی روشن نگه دارید.
 
 ## proxymeter itself
 
-ProxymeterTest = Test of a receiver.
-    .head = this is a test
-    .firing = This is a test of receiver { $name }, sent by hand. Nothing is wrong.
-    .over = This was a test of receiver { $name }.
-    .action = Nothing.
+ProxymeterTest = آزمایش گیرنده.
+    .head = این یک آزمایش است
+    .firing = این آزمایش گیرندهٔ { $name } است که دستی فرستاده شده. مشکلی نیست.
+    .over = این آزمایش گیرندهٔ { $name } بود.
+    .action = کاری لازم نیست.
 
-ProxymeterStorageFailing = The storage is not writable.
-    .head = the storage is not writable
-    .firing = Alerts and notifications are kept in memory only and are lost if the exporter crashes: the storage is not writable.
-    .over = The storage is writable again; it was not for { $lasted } ({ $times }).
-    .action = See the log for the reason; the most common one is a full disk.
+ProxymeterStorageFailing = محل ذخیره قابل نوشتن نیست.
+    .head = محل ذخیره قابل نوشتن نیست
+    .firing = محل ذخیره قابل نوشتن نیست: هشدارها و اعلان‌ها فقط در حافظه می‌مانند و اگر exporter از کار بیفتد، از دست می‌روند.
+    .over = محل ذخیره دوباره قابل نوشتن است؛ { $lasted } نبود ({ $times }).
+    .action = علت در لاگ است؛ رایج‌ترین علت، پر شدن دیسک است.
 
-ProxymeterReloadFailed = Configuration could not be loaded.
-    .head = the configuration could not be loaded
-    .firing = The last reload failed: { $cause }. The configuration from before it stays in force.
-    .over = The configuration is loaded again; reloading had failed for { $lasted } ({ $times }).
-    .action = Run proxymeter check-config: it names the file, the line and the key.
+ProxymeterReloadFailed = پیکربندی بارگذاری نشد.
+    .head = پیکربندی بارگذاری نشد
+    .firing = آخرین بارگذاری دوباره ناموفق بود: { $cause }. پیکربندی قبلی همچنان برقرار است.
+    .over = پیکربندی دوباره بارگذاری شد؛ { $lasted } ممکن نبود ({ $times }).
+    .action = دستور proxymeter check-config را اجرا کنید: فایل، خط و کلید را نشان می‌دهد.
 
-ProxymeterHeartbeatWithheld = The heartbeat is not sent.
-    .head = the heartbeat is not sent
-    .firing = The heartbeat is not sent, because { $cause }.
-    .over = The heartbeat is sent again; it was not for { $lasted } ({ $times }).
-    .action = See the other alerts and the log: the heartbeat stops when reading or sending does.
+ProxymeterHeartbeatWithheld = ضربان فرستاده نمی‌شود.
+    .head = ضربان فرستاده نمی‌شود
+    .firing = ضربان (heartbeat) فرستاده نمی‌شود: { $cause }.
+    .over = ضربان (heartbeat) دوباره فرستاده می‌شود؛ { $lasted } فرستاده نمی‌شد ({ $times }).
+    .action = هشدارهای دیگر و لاگ را ببینید: وقتی خواندن یا فرستادن متوقف شود، ضربان هم متوقف می‌شود.
 
-ProxymeterNotificationsFailing = A receiver does not accept notifications.
+ProxymeterNotificationsFailing = یک گیرنده اعلان‌ها را نمی‌پذیرد.
     .head = { $count ->
-        [one] receiver { $names } does not accept notifications
-       *[other] { $count } receivers do not accept notifications ({ $names })
+        [1] گیرندهٔ { $names } اعلان‌ها را نمی‌پذیرد
+       *[other] { $count } گیرنده اعلان‌ها را نمی‌پذیرند ({ $names })
     }
-    .firing = Receiver { $name } does not accept notifications: { $cause }.
-    .over = Receiver { $name } accepts notifications again; it did not for { $lasted } ({ $times }).
-    .action = Run proxymeter test-notification with the receiver's name, and correct its address, login or token. What waits is kept for three days.
+    .firing = گیرندهٔ { $name } اعلان‌ها را نمی‌پذیرد: { $cause }.
+    .over = گیرندهٔ { $name } دوباره اعلان‌ها را می‌پذیرد؛ { $lasted } نمی‌پذیرفت ({ $times }).
+    .action = دستور proxymeter test-notification را با نام گیرنده اجرا کنید و نشانی، ورود یا توکن آن را اصلاح کنید. آنچه در صف است سه روز نگه داشته می‌شود.
 
-ProxymeterNotificationsAbandoned = Notifications were given up.
+ProxymeterNotificationsAbandoned = فرستادن برخی اعلان‌ها رها شد.
     .head = { $count ->
-        [one] notifications for receiver { $names } were given up
-       *[other] notifications for { $count } receivers were given up ({ $names })
+        [1] فرستادن اعلان‌ها به گیرندهٔ { $names } رها شد
+       *[other] فرستادن اعلان‌ها به { $count } گیرنده رها شد ({ $names })
     }
-    .firing = { $count ->
-        [one] 1 notification for receiver { $name } was given up.
-       *[other] { $count } notifications for receiver { $name } were given up.
-    }
-    .over = No more notifications for receiver { $name } were given up for an hour.
-    .action = See the log for the reason. The status page and /api/v1/alerts show what is firing; proxymeter replay-notifications sends again.
+    .firing = فرستادن { $count } اعلان به گیرندهٔ { $name } رها شد.
+    .over = یک ساعت است که فرستادن هیچ اعلانی به گیرندهٔ { $name } رها نشده است.
+    .action = علت در لاگ است. هشدارهای فعال در صفحهٔ وضعیت و در {"\u200E"}/api/v1/alerts دیده می‌شوند؛ proxymeter replay-notifications اعلان‌ها را دوباره می‌فرستد.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use jiff::Zoned;
 
-use super::voice::{Voice, args};
-use crate::model::Timestamp;
+use super::voice::{Voice, args, isolated};
+use crate::model::{BudgetUnit, Timestamp, words};
 
 impl Voice {
     /// A duration in its two largest units, e.g. `1 day 23 h` or `6 min 40 s`.
@@ -20,9 +20,11 @@ impl Voice {
         let first = units.iter().position(|(_, count)| *count > 0).unwrap_or(units.len() - 1);
         let shown = units.iter().enumerate().skip(first).take(2);
         let shown = shown.filter(|(place, (_, count))| *place == first || *count > 0);
-        let told: Vec<_> =
-            shown.map(|(_, (unit, count))| self.say(unit, &args([("n", (*count).into())]))).collect();
-        told.join(" ")
+        let told = shown.map(|(_, (unit, count))| self.say(unit, &args([("n", (*count).into())])));
+        told.reduce(|large, small| {
+            self.say("units", &args([("large", large.into()), ("small", small.into())]))
+        })
+        .unwrap_or_default()
     }
 
     /// `in 1 day 23 h`, or `3 days ago`.
@@ -50,10 +52,11 @@ impl Voice {
     /// From when until when: `19:15:22–19:22:02`, with the days if they differ.
     pub fn span(&self, from: Timestamp, to: Timestamp) -> String {
         let clock = |at: &Zoned| at.strftime("%H:%M:%S").to_string();
-        match (self.zoned(from), self.zoned(to)) {
-            (Some(from), Some(to)) if from.date() == to.date() => format!("{}–{}", clock(&from), clock(&to)),
-            _ => format!("{} – {}", self.date(from), self.date(to)),
-        }
+        let (id, from, to) = match (self.zoned(from), self.zoned(to)) {
+            (Some(from), Some(to)) if from.date() == to.date() => ("span-times", clock(&from), clock(&to)),
+            _ => ("span-dates", self.date(from), self.date(to)),
+        };
+        self.say(id, &args([("from", from.into()), ("to", to.into())]))
     }
 
     /// The name of the zone that times are in, e.g. `Europe/Berlin`.
@@ -64,11 +67,23 @@ impl Voice {
     /// Names, the first three of them, and how many there are besides.
     pub(super) fn names<'a>(&self, names: impl Iterator<Item = &'a str>, all: usize) -> String {
         const MOST: usize = 3;
-        let first: Vec<_> = names.take(MOST).map(|name| self.name(name)).collect();
+        let alone = |name| if self.language.is_rtl() { isolated(name).into() } else { self.name(name) };
+        let first: Vec<_> = names.take(MOST).map(alone).collect();
         let list = first.join(&self.text("list-comma"));
         match all.saturating_sub(first.len()) {
             0 => list,
             more => self.say("list-more", &args([("names", list.into()), ("more", more.into())])),
+        }
+    }
+
+    /// What a budget counts, e.g. `5,000,000 tokens`.
+    pub(super) fn amount(&self, amount: u64, unit: BudgetUnit) -> String {
+        match unit {
+            BudgetUnit::Tokens => {
+                let count = words::count(amount);
+                self.say("tokens", &args([("n", count.into()), ("count", amount.into())]))
+            }
+            BudgetUnit::UsdNanos => words::amount(amount, unit),
         }
     }
 

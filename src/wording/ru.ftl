@@ -1,549 +1,637 @@
-# What notifications, pages and answers say about alerts.
-#
-# A rule's message is its summary. Its attributes are the other forms:
-#   head       the first line of a message about $count subjects, $names; $step is the step that they have crossed
-#   head-last  the same, of the last step; where it is missing, head
-#   firing     what is true while it fires
-#   last       the same, once all is used up or the time has come; where it is missing, firing
-#   over       what holds after it has ended: $why it ended, how long it $lasted, from when until when ($times)
-#   action     what to do
-# $name is a subject's name, $kind what it is: "target" for a target itself. $holds says what is known of the values:
-# "nothing" where there is no limit or no end any more, "resets" where it is known when they begin again, else "known".
+# Notifications in Russian. The comments in en.ftl say what each message is. Names follow a noun, which has the case.
 
 ## Quantities
 
 unit-days = { $n ->
-    [one] { $n } day
-   *[other] { $n } days
+    [one] { $n } день
+    [few] { $n } дня
+   *[other] { $n } дней
 }
-unit-hours = { $n } h
-unit-minutes = { $n } min
-unit-seconds = { $n } s
-time-in = in { $time }
-time-ago = { $time } ago
+unit-hours = { $n } ч
+unit-minutes = { $n } мин
+unit-seconds = { $n } с
+units = { $large } { $small }
+time-in = через { $time }
+time-ago = { $time } назад
 date = { $day } { $month } { $year }
 date-and-time = { $date }, { $time }
-date-never = never
+date-never = никогда
+span-times = { $from }–{ $to }
+span-dates = { $from } – { $to }
 percent = { $n } %
+# In the genitive, which follows "из".
+tokens = { $count ->
+    [one] { $n } токена
+   *[other] { $n } токенов
+}
+name-of-target = { $name } ({ $target })
 list-comma = ,{" "}
-list-more = { $names } and { $more } more
-month-1 = January
-month-2 = February
-month-3 = March
-month-4 = April
-month-5 = May
-month-6 = June
-month-7 = July
-month-8 = August
-month-9 = September
-month-10 = October
-month-11 = November
-month-12 = December
+list-more = { $names } и ещё { $more }
+month-1 = января
+month-2 = февраля
+month-3 = марта
+month-4 = апреля
+month-5 = мая
+month-6 = июня
+month-7 = июля
+month-8 = августа
+month-9 = сентября
+month-10 = октября
+month-11 = ноября
+month-12 = декабря
 
 ## The frame of a message
 
-# $target is a name, $what a headline or a sentence.
 subject = { $target }: { $what }
 subject-counts = { $new ->
     [0] { $resolved ->
-        [0] { $firing } still firing
-       *[other] { $resolved } resolved, { $firing } firing
+        [0] всё ещё активных: { $firing }
+       *[other] завершённых: { $resolved }, активных: { $firing }
     }
    *[other] { $resolved ->
-        [0] { $new } new, { $firing } firing
-       *[other] { $new } new, { $resolved } resolved, { $firing } firing
+        [0] новых: { $new }, активных: { $firing }
+       *[other] новых: { $new }, завершённых: { $resolved }, активных: { $firing }
     }
 }
-subject-resolved = { $count } resolved: { $names }
-subject-still = still: { $what }
-subject-none = nothing is firing
-several-targets = several targets
-heading-new = New
-heading-resolved = Resolved
-heading-still = Still firing
+subject-resolved = завершено ({ $count }): { $names }
+subject-still = по-прежнему: { $what }
+subject-none = активных оповещений нет
+several-targets = несколько систем
+heading-new = Новые
+heading-resolved = Завершены
+heading-still = Всё ещё активны
 still = { $count ->
-    [one] 1 alert is still firing.
-   *[other] { $count } alerts are still firing.
+    [one] Всё ещё активно { $count } оповещение.
+    [few] Всё ещё активны { $count } оповещения.
+   *[other] Всё ещё активны { $count } оповещений.
 }
-left-out-firing = … and { $count } more that { $count ->
-    [one] is
-   *[other] are
-} firing.
-left-out-resolved = … and { $count } more that { $count ->
-    [one] is
-   *[other] are
-} resolved.
+left-out-firing = { $count ->
+    [one] … и ещё { $count } активное.
+   *[other] … и ещё { $count } активных.
+}
+left-out-resolved = { $count ->
+    [one] … и ещё { $count } завершённое.
+   *[other] … и ещё { $count } завершённых.
+}
 follow = { $count ->
-    [one] 1 more alert follows in the next message.
-   *[other] { $count } more alerts follow in the next message.
+    [one] Ещё { $count } оповещение придёт в следующем сообщении.
+    [few] Ещё { $count } оповещения придут в следующем сообщении.
+   *[other] Ещё { $count } оповещений придут в следующем сообщении.
 }
-since = since { $date }
-ended = ended { $date }
-what-to-do = What to do
-all-alerts = All alerts
-runbook = Runbook
-times-are = Times are { $zone }.
-sent-by = Sent by proxymeter to the receiver "{ $receiver }".
-severity-critical = critical
-severity-warning = warning
-severity-info = info
-details-refused = The server refused this message with its details, so they are left out. proxymeter's own page and /api/v1/alerts show the alerts that are firing.
+since = с { $date }
+ended = закончилось { $date }
+what-to-do = Что делать
+all-alerts = Все оповещения
+runbook = Инструкция
+times-are = Часовой пояс: { $zone }.
+sent-by = Отправлено proxymeter получателю «{ $receiver }».
+severity-critical = критично
+severity-warning = предупреждение
+severity-info = информация
+details-refused = Сервер не принял это сообщение с подробностями, поэтому они опущены. Активные оповещения показаны на странице proxymeter и в /api/v1/alerts.
 
 ## Why an alert has ended
 
-end-renewed = renewed
-end-topped-up = limit changed
-end-reset = use set back
-end-recovered = recovered
-ended-deleted = { $name } no longer exists.
-ended-disabled = { $name } was switched off.
-ended-clock = The clock was set back, so the time of { $name } has not come yet.
-ended-rule-removed = No rule asks about { $name } any more.
-ended-target-replaced = { $name } belonged to a system that this target no longer is.
+end-renewed = продлено
+end-topped-up = лимит изменён
+end-reset = расход сброшен
+end-recovered = снова в норме
+ended-deleted = { $name } больше не существует.
+ended-disabled = { $name }: отключено вручную.
+ended-clock-set = Часы переведены назад: для { $name } время ещё не наступило.
+ended-rule-removed = За { $name } больше не следит ни одно правило.
+ended-target-replaced = { $name }: это было в прежней системе, теперь по этому адресу другая.
 
 ## Causes
 
 cause-with-detail = { $cause } ({ $detail })
-cause-until = { $cause }, until { $date }
-cause-auth = it refuses the user name or the password
-cause-banned = it has locked out the address of the exporter
-cause-client-error = it refuses the request
-cause-connect = no connection could be made
-cause-decode = its answer is not what this system returns
-cause-forbidden = the login may not read it
-cause-interrupted = the connection broke before the answer ended
-cause-not-found = there is nothing at this address
-cause-not-json = it answers with a web page: something else may be at this address
-cause-rate-limited = it asks to wait
-cause-redirect = it sends us to another address
-cause-server-error = it reports an error of its own
-cause-timeout = it does not answer in time
-cause-tls = its certificate or its encryption cannot be used
-cause-too-large = its answer is too large
-cause-quota-exceeded = its quota is used up
-cause-cloudflare-challenge = the provider's firewall stops it
-cause-model-not-supported = it may not use the model
-cause-login-expired-or-revoked = its login has ended
-cause-payment-required = the provider asks for payment
-cause-upstream-errors = the provider fails
-cause-cooling-down = it cools down
-cause-its-quota-is-used-up = its quota is used up
-cause-the-provider-s-firewall-stops-it = the provider's firewall stops it
-cause-it-may-not-use-the-model = it may not use the model
-cause-its-login-has-ended = its login has ended
-cause-the-provider-refuses-it = the provider refuses it
-cause-the-provider-asks-for-payment = the provider asks for payment
-cause-the-provider-does-not-find-what-it-asks-for = the provider does not find what it asks for
-cause-the-provider-fails = the provider fails
-cause-it-cools-down = it cools down
-cause-the-server-says-that-it-cannot-be-used = the server says that it cannot be used
-cause-unknown = the cause is not known
-cause-connecting = the panel is trying to connect
-cause-error = the panel reports an error
-cause-limited = the data limit is reached
-cause-expired = the plan has expired
-cause-disabled = switched off
-cause-its-data-limit-is-reached = its data limit is reached
-cause-its-probes-fail = its probes fail
-cause-the-panel-fails-on-it = the panel fails on it
-cause-it-is-larger-than-1-mib = it is larger than 1 MiB
-cause-it-is-not-an-object = it is not an object
-cause-it-has-no-name = it has no name
-cause-records-were-lost-and-another-reader-takes-some = records were lost, and another reader takes some
-cause-records-were-lost = records were lost
-cause-another-reader-takes-records = another reader takes records
-cause-not-writable = it is not writable
-cause-the-file-cannot-be-used = the file cannot be used
-cause-a-file-that-it-names-has-changed-and-cannot-be-used = a file that it names has changed and cannot be used
+cause-until = { $cause }, до { $date }
+cause-auth = имя пользователя, пароль или токен не приняты
+cause-banned = адрес экспортера заблокирован
+cause-client-error = запрос отклонён
+cause-connect = не удалось установить соединение
+cause-decode = неожиданный формат ответа
+cause-forbidden = у учётной записи нет права на чтение
+cause-interrupted = соединение оборвалось до конца ответа
+cause-not-found = по этому адресу ничего нет
+cause-not-json = в ответ пришла веб-страница: возможно, по этому адресу что-то другое
+cause-rate-limited = сервер просит подождать
+cause-redirect = сервер перенаправляет на другой адрес
+cause-server-error = сервер сообщает о своей ошибке
+cause-timeout = ответ не пришёл вовремя
+cause-tls = сертификат или шифрование не подходит
+cause-too-large = ответ слишком большой
+cause-quota-exceeded = квота исчерпана
+cause-cloudflare-challenge = запросы останавливает защита провайдера
+cause-model-not-supported = модель ей недоступна
+cause-login-expired-or-revoked = вход больше не действует
+cause-payment-required = провайдер требует оплаты
+cause-upstream-errors = у провайдера ошибки
+cause-cooling-down = пауза после ошибок
+cause-its-quota-is-used-up = квота исчерпана
+cause-the-provider-s-firewall-stops-it = запросы останавливает защита провайдера
+cause-it-may-not-use-the-model = модель ей недоступна
+cause-its-login-has-ended = вход больше не действует
+cause-the-provider-refuses-it = провайдер её не принимает
+cause-the-provider-asks-for-payment = провайдер требует оплаты
+cause-the-provider-does-not-find-what-it-asks-for = провайдер не находит запрошенное
+cause-the-provider-fails = у провайдера ошибки
+cause-it-cools-down = пауза после ошибок
+cause-the-server-says-that-it-cannot-be-used = сервер сообщает, что её нельзя использовать
+cause-unknown = причина неизвестна
+cause-connecting = панель пытается подключиться
+cause-error = панель сообщает об ошибке
+cause-limited = достигнут лимит трафика
+cause-expired = срок истёк
+cause-disabled = отключено
+cause-its-data-limit-is-reached = достигнут лимит трафика
+cause-its-probes-fail = проверки не проходят
+cause-the-panel-fails-on-it = панель выдаёт на нём ошибку
+cause-it-is-larger-than-1-mib = запись больше 1 MiB
+cause-it-is-not-an-object = запись не является объектом JSON
+cause-it-has-no-name = в записи нет имени
+cause-records-were-lost-and-another-reader-takes-some = часть записей потеряна, часть забирает другой читатель
+cause-records-were-lost = часть записей потеряна
+cause-another-reader-takes-records = часть записей забирает другой читатель
+cause-not-writable = запись невозможна
+cause-the-file-cannot-be-used = файл не подходит
+cause-a-file-that-it-names-has-changed-and-cannot-be-used = указанный в ней файл изменился и не подходит
 
 ## Users
 
-ProxymeterUserExpiry = User expires soon or has expired.
+ProxymeterUserExpiry = Срок пользователя скоро истекает или истёк.
     .head = { $count ->
-        [one] user { $names } expires within { $step }
-       *[other] { $count } users expire within { $step } ({ $names })
+        [1] срок пользователя { $names } истекает менее чем через { $step }
+        [one] у { $count } пользователя срок истекает менее чем через { $step } ({ $names })
+       *[other] у { $count } пользователей срок истекает менее чем через { $step } ({ $names })
     }
     .head-last = { $count ->
-        [one] user { $names } has expired
-       *[other] { $count } users have expired ({ $names })
+        [1] срок пользователя { $names } истёк
+        [one] у { $count } пользователя истёк срок ({ $names })
+       *[other] у { $count } пользователей истёк срок ({ $names })
     }
-    .firing = User { $name } expires { $when }, on { $date }.
-    .last = User { $name } expired { $when }, on { $date }.
+    .firing = Срок пользователя { $name } истекает { $when }, { $date }.
+    .last = Срок пользователя { $name } истёк { $when }, { $date }.
     .over = { $holds ->
-        [nothing] User { $name } no longer has an end date ({ $why }).
-       *[known] User { $name } runs until { $day } ({ $why }).
+        [nothing] Срок пользователя { $name } больше не ограничен ({ $why }).
+       *[known] Срок пользователя { $name } — до { $day } ({ $why }).
     }
-    .action = Renew the plan in the panel, or ask whether the user wants to go on. Nothing to do if the user leaves.
+    .action = Продлите подписку в панели или спросите, нужна ли она пользователю дальше. Если пользователь уходит, делать ничего не нужно.
 
-ProxymeterUserQuota = User has used up most or all of the data limit.
+ProxymeterUserQuota = Пользователь израсходовал почти весь или весь лимит трафика.
     .head = { $count ->
-        [one] user { $names } has used { $step } of the data limit
-       *[other] { $count } users have used { $step } of their data limit ({ $names })
+        [1] пользователь { $names } израсходовал { $step } лимита трафика
+        [one] { $count } пользователь израсходовал { $step } лимита трафика ({ $names })
+        [few] { $count } пользователя израсходовали { $step } лимита трафика ({ $names })
+       *[other] { $count } пользователей израсходовали { $step } лимита трафика ({ $names })
     }
     .head-last = { $count ->
-        [one] user { $names } has used up the data limit
-       *[other] { $count } users have used up their data limit ({ $names })
+        [1] пользователь { $names } израсходовал весь лимит трафика
+        [one] { $count } пользователь израсходовал весь лимит трафика ({ $names })
+        [few] { $count } пользователя израсходовали весь лимит трафика ({ $names })
+       *[other] { $count } пользователей израсходовали весь лимит трафика ({ $names })
     }
-    .firing = User { $name } has used { $percent } of the data limit ({ $used } of { $limit }){ $holds ->
-        [resets] , resets on { $day }.
-       *[known] .
+    .firing = { $holds ->
+        [resets] Пользователь { $name } израсходовал { $percent } лимита трафика ({ $used } из { $limit }), сброс { $day }.
+       *[known] Пользователь { $name } израсходовал { $percent } лимита трафика ({ $used } из { $limit }).
     }
-    .last = User { $name } has used up the data limit of { $limit }{ $holds ->
-        [resets] , resets on { $day }.
-       *[known] .
+    .last = { $holds ->
+        [resets] Пользователь { $name } израсходовал весь лимит трафика ({ $limit }), сброс { $day }.
+       *[known] Пользователь { $name } израсходовал весь лимит трафика ({ $limit }).
     }
     .over = { $holds ->
-        [nothing] User { $name } no longer has a data limit ({ $why }).
-       *[known] User { $name } has used { $percent } of the data limit ({ $used } of { $limit }; { $why }).
+        [nothing] У пользователя { $name } больше нет лимита трафика ({ $why }).
+       *[known] Пользователь { $name } израсходовал { $percent } лимита трафика ({ $used } из { $limit }; { $why }).
     }
-    .action = Raise the limit or set the use back in the panel, or wait for the reset. Without that the user is cut off at 100 %.
+    .action = Увеличьте лимит, сбросьте расход в панели или дождитесь сброса. Иначе при 100 % пользователь будет отключён.
 
-ProxymeterUserStatus = User is not allowed to connect.
+ProxymeterUserStatus = Пользователь не может подключиться.
     .head = { $count ->
-        [one] user { $names } cannot connect
-       *[other] { $count } users cannot connect ({ $names })
+        [1] пользователь { $names } не может подключиться
+        [one] { $count } пользователь не может подключиться ({ $names })
+        [few] { $count } пользователя не могут подключиться ({ $names })
+       *[other] { $count } пользователей не могут подключиться ({ $names })
     }
-    .firing = User { $name } cannot connect: { $cause }.
-    .over = User { $name } can connect again, after { $lasted } ({ $times }).
-    .action = Nothing if it is meant so. Else renew the plan, raise the limit, or switch the user on in the panel.
+    .firing = Пользователь { $name } не может подключиться: { $cause }.
+    .over = Пользователь { $name } снова может подключиться; не мог { $lasted } ({ $times }).
+    .action = Если так и задумано, делать ничего не нужно. Иначе продлите подписку, увеличьте лимит или включите пользователя в панели.
 
 ## Inbounds and outbounds
 
-ProxymeterInboundExpiry = Inbound expires soon or has expired.
+ProxymeterInboundExpiry = Срок входящего подключения скоро истекает или истёк.
     .head = { $count ->
-        [one] inbound { $names } expires within { $step }
-       *[other] { $count } inbounds expire within { $step } ({ $names })
+        [1] срок входящего подключения { $names } истекает менее чем через { $step }
+        [one] у { $count } входящего подключения срок истекает менее чем через { $step } ({ $names })
+       *[other] у { $count } входящих подключений срок истекает менее чем через { $step } ({ $names })
     }
     .head-last = { $count ->
-        [one] inbound { $names } has expired
-       *[other] { $count } inbounds have expired ({ $names })
+        [1] срок входящего подключения { $names } истёк
+        [one] у { $count } входящего подключения истёк срок ({ $names })
+       *[other] у { $count } входящих подключений истёк срок ({ $names })
     }
-    .firing = Inbound { $name } expires { $when }, on { $date }.
-    .last = Inbound { $name } expired { $when }, on { $date }. All its clients are cut off.
+    .firing = Срок входящего подключения { $name } истекает { $when }, { $date }.
+    .last = Срок входящего подключения { $name } истёк { $when }, { $date }. Все его клиенты отключены.
     .over = { $holds ->
-        [nothing] Inbound { $name } no longer has an end date ({ $why }).
-       *[known] Inbound { $name } runs until { $day } ({ $why }).
+        [nothing] Срок входящего подключения { $name } больше не ограничен ({ $why }).
+       *[known] Срок входящего подключения { $name } — до { $day } ({ $why }).
     }
-    .action = Set a later end date in the panel. At the end all clients of the inbound are cut off.
+    .action = Укажите в панели более позднюю дату окончания. Когда срок истечёт, все клиенты подключения будут отключены.
 
-ProxymeterInboundQuota = Inbound has used up most or all of the data limit.
+ProxymeterInboundQuota = Входящее подключение израсходовало почти весь или весь лимит трафика.
     .head = { $count ->
-        [one] inbound { $names } has used { $step } of the data limit
-       *[other] { $count } inbounds have used { $step } of their data limit ({ $names })
+        [1] входящее подключение { $names } израсходовало { $step } лимита трафика
+        [one] { $count } входящее подключение израсходовало { $step } лимита трафика ({ $names })
+        [few] { $count } входящих подключения израсходовали { $step } лимита трафика ({ $names })
+       *[other] { $count } входящих подключений израсходовали { $step } лимита трафика ({ $names })
     }
     .head-last = { $count ->
-        [one] inbound { $names } has used up the data limit
-       *[other] { $count } inbounds have used up their data limit ({ $names })
+        [1] входящее подключение { $names } израсходовало весь лимит трафика
+        [one] { $count } входящее подключение израсходовало весь лимит трафика ({ $names })
+        [few] { $count } входящих подключения израсходовали весь лимит трафика ({ $names })
+       *[other] { $count } входящих подключений израсходовали весь лимит трафика ({ $names })
     }
-    .firing = Inbound { $name } has used { $percent } of the data limit ({ $used } of { $limit }).
-    .last = Inbound { $name } has used up the data limit of { $limit }. All its clients are cut off.
+    .firing = Входящее подключение { $name } израсходовало { $percent } лимита трафика ({ $used } из { $limit }).
+    .last = Входящее подключение { $name } израсходовало весь лимит трафика ({ $limit }). Все его клиенты отключены.
     .over = { $holds ->
-        [nothing] Inbound { $name } no longer has a data limit ({ $why }).
-       *[known] Inbound { $name } has used { $percent } of the data limit ({ $used } of { $limit }; { $why }).
+        [nothing] У входящего подключения { $name } больше нет лимита трафика ({ $why }).
+       *[known] Входящее подключение { $name } израсходовало { $percent } лимита трафика ({ $used } из { $limit }; { $why }).
     }
-    .action = Raise the limit or set the use back in the panel. At 100 % all clients of the inbound are cut off.
+    .action = Увеличьте лимит или сбросьте расход в панели. При 100 % все клиенты подключения будут отключены.
 
-ProxymeterOutboundDown = Outbound is down.
+ProxymeterOutboundDown = Исходящее подключение не работает.
     .head = { $count ->
-        [one] outbound { $names } is down
-       *[other] { $count } outbounds are down ({ $names })
+        [1] исходящее подключение { $names } не работает
+        [one] { $count } исходящее подключение не работает ({ $names })
+        [few] { $count } исходящих подключения не работают ({ $names })
+       *[other] { $count } исходящих подключений не работают ({ $names })
     }
-    .firing = Outbound { $name } is down: { $cause }.
-    .over = Outbound { $name } works again; it was down for { $lasted } ({ $times }).
-    .action = Look whether the server behind the outbound runs and can be reached from the panel's host.
+    .firing = Исходящее подключение { $name } не работает: { $cause }.
+    .over = Исходящее подключение { $name } снова работает; не работало { $lasted } ({ $times }).
+    .action = Проверьте, что сервер за исходящим подключением работает и доступен с хоста панели.
 
 ## Targets
 
-ProxymeterTargetDown = Target does not answer as it should.
+ProxymeterTargetDown = Система не отвечает должным образом.
     .head = { $count ->
-        [one] { $names } cannot be read
-       *[other] { $count } targets cannot be read ({ $names })
+        [1] нет данных от системы { $names }
+        [one] нет данных от { $count } системы ({ $names })
+       *[other] нет данных от { $count } систем ({ $names })
     }
-    .firing = { $name } cannot be read: { $cause }.
-    .over = { $name } answers again; it could not be read for { $lasted } ({ $times }).
-    .action = Open the panel's address from the exporter's machine, and look whether the panel runs. Until it answers, nothing else is known of it.
+    .firing = Не удаётся получить данные от системы { $name }: { $cause }.
+    .over = Система { $name } снова отвечает; данных не было { $lasted } ({ $times }).
+    .action = Откройте адрес панели с машины, где работает экспортер, и проверьте, что панель запущена. Пока она не отвечает, других сведений о ней нет.
 
-ProxymeterLoginRefused = Target refuses the login.
+ProxymeterLoginRefused = Система не принимает вход.
     .head = { $count ->
-        [one] { $names } refuses the login
-       *[other] { $count } targets refuse the login ({ $names })
+        [1] система { $names } не принимает вход
+        [one] { $count } система не принимает вход ({ $names })
+        [few] { $count } системы не принимают вход ({ $names })
+       *[other] { $count } систем не принимают вход ({ $names })
     }
-    .firing = { $name } refuses the login: { $cause }. It is tried again seldom, so that the account is not locked.
-    .over = { $name } takes the login again; it refused it for { $lasted } ({ $times }).
-    .action = Check the user name, the password or the token in the configuration, and reload it.
+    .firing = Система { $name } не принимает вход: { $cause }. Попытки повторяются редко, чтобы учётную запись не заблокировали.
+    .over = Система { $name } снова принимает вход; не принимала { $lasted } ({ $times }).
+    .action = Проверьте имя пользователя, пароль или токен в конфигурации и перезагрузите её.
 
-ProxymeterPartStale = Part of a target has not been read for a while.
+ProxymeterPartStale = Часть данных системы давно не обновлялась.
     .head = { $count ->
-        [one] part { $names } is not read
-       *[other] { $count } parts are not read ({ $names })
+        [1] раздел { $names } не обновляется
+        [one] { $count } раздел не обновляется ({ $names })
+        [few] { $count } раздела не обновляются ({ $names })
+       *[other] { $count } разделов не обновляются ({ $names })
     }
-    .firing = Part { $name } was last read { $time } ago.
-    .over = Part { $name } is read again; it was not for { $lasted } ({ $times }).
-    .action = Look at the status page for the cause. If the panel is too slow, raise the timeout or lower the load on the panel.
+    .firing = Раздел { $name } последний раз прочитан { $time } назад.
+    .over = Раздел { $name } снова читается; не читался { $lasted } ({ $times }).
+    .action = Причина указана на странице состояния. Если панель слишком медленная, увеличьте тайм-аут или снизьте нагрузку на неё.
 
-ProxymeterRightLost = Login may no longer read a part of its target.
+ProxymeterRightLost = У учётной записи больше нет права читать часть данных системы.
     .head = { $count ->
-        [one] the login may no longer read { $names }
-       *[other] the login may no longer read { $count } parts ({ $names })
+        [1] больше нет права читать раздел { $names }
+        [one] больше нет права читать { $count } раздел ({ $names })
+        [few] больше нет права читать { $count } раздела ({ $names })
+       *[other] больше нет права читать { $count } разделов ({ $names })
     }
-    .firing = The login may no longer read { $name }. Its values stand still.
-    .over = The login may read { $name } again, after { $lasted } ({ $times }).
-    .action = Give the account its right back in the panel, or exclude the part from this rule.
+    .firing = У учётной записи больше нет права читать раздел { $name }. Его значения не обновляются.
+    .over = Учётная запись снова может читать раздел { $name }; не могла { $lasted } ({ $times }).
+    .action = Верните учётной записи право в панели или исключите этот раздел из правила.
 
-ProxymeterRowsUnreadable = Part of the user list cannot be read.
+ProxymeterRowsUnreadable = Часть списка пользователей не читается.
     .head = { $count ->
-        [one] part of the user list of { $names } cannot be read
-       *[other] parts of the user lists of { $count } targets cannot be read ({ $names })
+        [1] часть списка пользователей системы { $names } не читается
+        [one] части списков пользователей { $count } системы не читаются ({ $names })
+       *[other] части списков пользователей { $count } систем не читаются ({ $names })
     }
     .firing = { $count ->
-        [one] 1 user of { $name } cannot be read: { $cause }.
-       *[other] { $count } users of { $name } cannot be read. The first one: { $cause }.
+        [1] Не читается 1 пользователь системы { $name }: { $cause }.
+        [one] Не читается { $count } пользователь системы { $name }. Причина для первого: { $cause }.
+        [few] Не читаются { $count } пользователя системы { $name }. Причина для первого: { $cause }.
+       *[other] Не читаются { $count } пользователей системы { $name }. Причина для первого: { $cause }.
     }
-    .over = All users of { $name } can be read again, after { $lasted } ({ $times }).
-    .action = The log says which rows. Those users are missing from metrics and alerts; repair or delete them in the panel.
+    .over = Все пользователи системы { $name } снова читаются; часть не читалась { $lasted } ({ $times }).
+    .action = Какие это строки, указано в журнале. Этих пользователей нет в метриках и оповещениях; исправьте или удалите их в панели.
 
-ProxymeterAccountingStalled = Proxy traffic of a target or of a node is no longer counted.
+ProxymeterAccountingStalled = Трафик системы или узла больше не учитывается.
     .head = { $count ->
-        [one] traffic of { $names } is not counted
-       *[other] traffic of { $count } subjects is not counted ({ $names })
+        [1] трафик { $names } не учитывается
+        [one] трафик не учитывается на { $count } объекте ({ $names })
+       *[other] трафик не учитывается на { $count } объектах ({ $names })
     }
-    .firing = No traffic has been counted { $kind ->
-        [node] on node
-       *[target] on
-    } { $name } for { $time }, although users are active.
-    .over = Traffic of { $name } is counted again; none was for { $lasted } ({ $times }).
-    .action = Try a connection as a user. If it works, restart the core or the node: the panel has lost its counters.
+    .firing = { $kind ->
+        [node] Трафик узла { $name } не учитывается уже { $time }, хотя есть активные пользователи.
+       *[target] Трафик системы { $name } не учитывается уже { $time }, хотя есть активные пользователи.
+    }
+    .over = { $kind ->
+        [node] Трафик узла { $name } снова учитывается; не учитывался { $lasted } ({ $times }).
+       *[target] Трафик системы { $name } снова учитывается; не учитывался { $lasted } ({ $times }).
+    }
+    .action = Попробуйте подключиться как пользователь. Если подключение работает, перезапустите ядро или узел: панель потеряла счётчики.
 
-ProxymeterCertificateExpiry = Certificate expires soon.
+ProxymeterCertificateExpiry = Срок сертификата скоро истекает.
     .head = { $count ->
-        [one] the certificate of { $names } expires within { $step }
-       *[other] { $count } certificates expire within { $step } ({ $names })
+        [1] сертификат системы { $names } истекает менее чем через { $step }
+        [one] { $count } сертификат истекает менее чем через { $step } ({ $names })
+        [few] { $count } сертификата истекают менее чем через { $step } ({ $names })
+       *[other] { $count } сертификатов истекают менее чем через { $step } ({ $names })
     }
-    .firing = The certificate of { $name } expires { $when }, on { $date }.
-    .last = The certificate of { $name } expired { $when }, on { $date }.
-    .over = The certificate of { $name } is valid until { $day } ({ $why }).
-    .action = Renew the certificate, and restart the panel or the proxy in front of it.
+    .head-last = { $count ->
+        [1] сертификат системы { $names } истёк
+        [one] { $count } сертификат истёк ({ $names })
+        [few] { $count } сертификата истекли ({ $names })
+       *[other] { $count } сертификатов истекли ({ $names })
+    }
+    .firing = Сертификат системы { $name } истекает { $when }, { $date }.
+    .last = Сертификат системы { $name } истёк { $when }, { $date }.
+    .over = Сертификат системы { $name } действует до { $day } ({ $why }).
+    .action = Обновите сертификат и перезапустите панель или прокси перед ней.
 
-ProxymeterHostCpu = Processor is busy.
+ProxymeterHostCpu = Процессор сильно загружен.
     .head = { $count ->
-        [one] the processor of { $names } is { $step } busy
-       *[other] the processors of { $count } hosts are { $step } busy ({ $names })
+        [1] процессор системы { $names } загружен на { $step }
+        [one] процессор загружен на { $step } на { $count } хосте ({ $names })
+       *[other] процессор загружен на { $step } на { $count } хостах ({ $names })
     }
-    .firing = The processor of { $name } is { $percent } busy.
-    .over = The processor of { $name } is { $percent } busy; it was busier than it should be for { $lasted }.
-    .action = Look with top what is busy. If it is the proxy core, move users to other nodes.
+    .firing = Процессор системы { $name } загружен на { $percent }.
+    .over = Процессор системы { $name } загружен на { $percent }; выше порога было { $lasted }.
+    .action = Посмотрите в top, что его загружает. Если это ядро прокси, переведите часть пользователей на другие узлы.
 
-ProxymeterHostMemory = Memory is nearly full.
+ProxymeterHostMemory = Память почти заполнена.
     .head = { $count ->
-        [one] the memory of { $names } is { $step } full
-       *[other] the memory of { $count } hosts is { $step } full ({ $names })
+        [1] память системы { $names } заполнена на { $step }
+        [one] память заполнена на { $step } на { $count } хосте ({ $names })
+       *[other] память заполнена на { $step } на { $count } хостах ({ $names })
     }
-    .firing = The memory of { $name } is { $percent } full.
-    .over = The memory of { $name } is { $percent } full; it was too full for { $lasted }.
-    .action = Look with free and ps what has grown, restart it, or give the host more memory.
+    .firing = Память системы { $name } заполнена на { $percent }.
+    .over = Память системы { $name } заполнена на { $percent }; выше порога было { $lasted }.
+    .action = Посмотрите в free и ps, что выросло, перезапустите это или добавьте хосту памяти.
 
-ProxymeterHostDisk = Disk is nearly full.
+ProxymeterHostDisk = Диск почти заполнен.
     .head = { $count ->
-        [one] the disk of { $names } is { $step } full
-       *[other] the disks of { $count } hosts are { $step } full ({ $names })
+        [1] диск системы { $names } заполнен на { $step }
+        [one] диск заполнен на { $step } на { $count } хосте ({ $names })
+       *[other] диск заполнен на { $step } на { $count } хостах ({ $names })
     }
-    .firing = The disk of { $name } is { $percent } full.
-    .over = The disk of { $name } is { $percent } full; it was too full for { $lasted }.
-    .action = Delete or rotate logs, container logs and old backups. A full disk stops the panel's database.
+    .firing = Диск системы { $name } заполнен на { $percent }.
+    .over = Диск системы { $name } заполнен на { $percent }; выше порога было { $lasted }.
+    .action = Удалите старые журналы, журналы контейнеров и резервные копии или настройте их ротацию. Полный диск остановит базу данных панели.
 
 ## Nodes
 
-ProxymeterNodeDown = Node is down.
+ProxymeterNodeDown = Узел недоступен.
     .head = { $count ->
-        [one] node { $names } is down
-       *[other] { $count } nodes are down ({ $names })
+        [1] узел { $names } недоступен
+        [one] { $count } узел недоступен ({ $names })
+        [few] { $count } узла недоступны ({ $names })
+       *[other] { $count } узлов недоступны ({ $names })
     }
-    .firing = Node { $name } is down: { $cause }.
-    .over = Node { $name } is connected again; it was down for { $lasted } ({ $times }).
-    .action = Look whether the node's server and its service run, then reconnect the node in the panel.
+    .firing = Узел { $name } недоступен: { $cause }.
+    .over = Узел { $name } снова подключён; был недоступен { $lasted } ({ $times }).
+    .action = Проверьте, что сервер узла и его служба работают, затем переподключите узел в панели.
 
-ProxymeterNodeCpu = Processor of a node is busy.
+ProxymeterNodeCpu = Процессор узла сильно загружен.
     .head = { $count ->
-        [one] the processor of node { $names } is { $step } busy
-       *[other] the processors of { $count } nodes are { $step } busy ({ $names })
+        [1] процессор узла { $names } загружен на { $step }
+        [one] процессор загружен на { $step } на { $count } узле ({ $names })
+       *[other] процессор загружен на { $step } на { $count } узлах ({ $names })
     }
-    .firing = The processor of node { $name } is { $percent } busy.
-    .over = The processor of node { $name } is { $percent } busy; it was busier than it should be for { $lasted }.
-    .action = Move users to other nodes, or give the node more cores.
+    .firing = Процессор узла { $name } загружен на { $percent }.
+    .over = Процессор узла { $name } загружен на { $percent }; выше порога было { $lasted }.
+    .action = Переведите часть пользователей на другие узлы или добавьте узлу ядер.
 
-ProxymeterNodeMemory = Memory of a node is nearly full.
+ProxymeterNodeMemory = Память узла почти заполнена.
     .head = { $count ->
-        [one] the memory of node { $names } is { $step } full
-       *[other] the memory of { $count } nodes is { $step } full ({ $names })
+        [1] память узла { $names } заполнена на { $step }
+        [one] память заполнена на { $step } на { $count } узле ({ $names })
+       *[other] память заполнена на { $step } на { $count } узлах ({ $names })
     }
-    .firing = The memory of node { $name } is { $percent } full.
-    .over = The memory of node { $name } is { $percent } full; it was too full for { $lasted }.
-    .action = Look with free and ps what has grown, restart it, or give the node more memory.
+    .firing = Память узла { $name } заполнена на { $percent }.
+    .over = Память узла { $name } заполнена на { $percent }; выше порога было { $lasted }.
+    .action = Посмотрите в free и ps, что выросло, перезапустите это или добавьте узлу памяти.
 
-ProxymeterCoreDown = Proxy core is down or keeps dying.
+ProxymeterCoreDown = Ядро прокси не работает или постоянно падает.
     .head = { $count ->
-        [one] the proxy core of { $names } is down or keeps dying
-       *[other] { $count } proxy cores are down or keep dying ({ $names })
+        [1] ядро прокси { $names } не работает или постоянно падает
+        [one] { $count } ядро прокси не работает или постоянно падает ({ $names })
+        [few] { $count } ядра прокси не работают или постоянно падают ({ $names })
+       *[other] { $count } ядер прокси не работают или постоянно падают ({ $names })
     }
-    .firing = The proxy core of { $kind ->
-        [node] node { $name }
-       *[target] { $name }
-    } was down in { $percent } of the last 5 min.
-    .over = The proxy core of { $kind ->
-        [node] node { $name }
-       *[target] { $name }
-    } runs again; it was down or kept dying for { $lasted } ({ $times }).
-    .action = Read the core's log in the panel: mostly a mistake in its configuration, or too little memory.
+    .firing = { $kind ->
+        [node] Ядро прокси узла { $name } не работало { $percent } времени за последние 5 мин.
+       *[target] Ядро прокси системы { $name } не работало { $percent } времени за последние 5 мин.
+    }
+    .over = { $kind ->
+        [node] Ядро прокси узла { $name } снова работает; не работало или падало { $lasted } ({ $times }).
+       *[target] Ядро прокси системы { $name } снова работает; не работало или падало { $lasted } ({ $times }).
+    }
+    .action = Посмотрите журнал ядра в панели: обычно это ошибка в его конфигурации или нехватка памяти.
 
 ## LLM proxies
 
-ProxymeterCredentialUnavailable = Credential of a provider cannot be used.
+ProxymeterCredentialUnavailable = Учётную запись провайдера нельзя использовать.
     .head = { $count ->
-        [one] credential { $names } cannot be used
-       *[other] { $count } credentials cannot be used ({ $names })
+        [1] учётную запись { $names } нельзя использовать
+        [one] { $count } учётную запись нельзя использовать ({ $names })
+        [few] { $count } учётные записи нельзя использовать ({ $names })
+       *[other] { $count } учётных записей нельзя использовать ({ $names })
     }
-    .firing = Credential { $name } cannot be used: { $cause }.
-    .over = Credential { $name } can be used again; it could not for { $lasted } ({ $times }).
-    .action = If its login has ended, log in again on the server. If its quota is used up, wait or add another credential.
+    .firing = Учётную запись { $name } нельзя использовать: { $cause }.
+    .over = Учётную запись { $name } снова можно использовать; нельзя было { $lasted } ({ $times }).
+    .action = Если вход больше не действует, войдите на сервере заново. Если исчерпана квота, подождите или добавьте другую учётную запись.
 
-ProxymeterCredentialQuota = Credential has used up most or all of a quota window.
+ProxymeterCredentialQuota = Окно квоты учётной записи почти или полностью исчерпано.
     .head = { $count ->
-        [one] { $step } of the quota window { $names } is used
-       *[other] { $step } of { $count } quota windows is used ({ $names })
+        [1] окно квоты { $names } израсходовано на { $step }
+        [one] { $count } окно квоты израсходовано на { $step } ({ $names })
+        [few] { $count } окна квоты израсходованы на { $step } ({ $names })
+       *[other] { $count } окон квоты израсходованы на { $step } ({ $names })
     }
     .head-last = { $count ->
-        [one] the quota window { $names } is used up
-       *[other] { $count } quota windows are used up ({ $names })
+        [1] окно квоты { $names } исчерпано
+        [one] { $count } окно квоты исчерпано ({ $names })
+        [few] { $count } окна квоты исчерпаны ({ $names })
+       *[other] { $count } окон квоты исчерпаны ({ $names })
     }
-    .firing = { $percent } of the quota window { $name } is used{ $holds ->
-        [resets] ; it begins again { $when }, on { $date }.
-       *[known] .
+    .firing = { $holds ->
+        [resets] Окно квоты { $name } израсходовано на { $percent }; новое начнётся { $when }, { $date }.
+       *[known] Окно квоты { $name } израсходовано на { $percent }.
     }
-    .last = The quota window { $name } is used up{ $holds ->
-        [resets] ; it begins again { $when }, on { $date }.
-       *[known] .
+    .last = { $holds ->
+        [resets] Окно квоты { $name } исчерпано; новое начнётся { $when }, { $date }.
+       *[known] Окно квоты { $name } исчерпано.
     }
     .over = { $holds ->
-        [nothing] The quota window { $name } has begun again.
-       *[known] { $percent } of the quota window { $name } is used ({ $why }).
+        [nothing] Окно квоты { $name } началось заново.
+       *[known] Окно квоты { $name } израсходовано на { $percent } ({ $why }).
     }
-    .action = Wait for the window to begin again, add a credential, or move clients to another provider.
+    .action = Дождитесь нового окна, добавьте учётную запись или переведите клиентов на другого провайдера.
 
-ProxymeterCredentialPlanExpiry = Plan that pays for a credential ends soon.
+ProxymeterCredentialPlanExpiry = Тариф учётной записи скоро заканчивается.
     .head = { $count ->
-        [one] the plan of credential { $names } ends within { $step }
-       *[other] the plans of { $count } credentials end within { $step } ({ $names })
+        [1] тариф учётной записи { $names } заканчивается менее чем через { $step }
+        [one] тариф { $count } учётной записи заканчивается менее чем через { $step } ({ $names })
+       *[other] тарифы { $count } учётных записей заканчиваются менее чем через { $step } ({ $names })
     }
     .head-last = { $count ->
-        [one] the plan of credential { $names } has ended
-       *[other] the plans of { $count } credentials have ended ({ $names })
+        [1] тариф учётной записи { $names } закончился
+        [one] тариф { $count } учётной записи закончился ({ $names })
+       *[other] тарифы { $count } учётных записей закончились ({ $names })
     }
-    .firing = The plan of credential { $name } ends { $when }, on { $date }.
-    .last = The plan of credential { $name } ended { $when }, on { $date }.
+    .firing = Тариф учётной записи { $name } заканчивается { $when }, { $date }.
+    .last = Тариф учётной записи { $name } закончился { $when }, { $date }.
     .over = { $holds ->
-        [nothing] No end is known of the plan of credential { $name } any more ({ $why }).
-       *[known] The plan of credential { $name } runs until { $day } ({ $why }).
+        [nothing] Дата окончания тарифа учётной записи { $name } больше не известна ({ $why }).
+       *[known] Тариф учётной записи { $name } действует до { $day } ({ $why }).
     }
-    .action = Renew the plan at the provider, or add another credential before it ends.
+    .action = Продлите тариф у провайдера или заранее добавьте другую учётную запись.
 
-ProxymeterLlmErrorRatio = Many attempts at an LLM provider fail.
+ProxymeterLlmErrorRatio = Много попыток у провайдера LLM завершается ошибкой.
     .head = { $count ->
-        [one] many attempts at provider { $names } fail
-       *[other] many attempts at { $count } providers fail ({ $names })
+        [1] много ошибок у провайдера { $names }
+        [one] много ошибок у { $count } провайдера ({ $names })
+       *[other] много ошибок у { $count } провайдеров ({ $names })
     }
-    .firing = At provider { $name }, { $percent } of the attempts of the last 10 min failed ({ $failed } of { $all }).
+    .firing = У провайдера { $name } за последние 10 мин завершились ошибкой { $percent } попыток ({ $failed } из { $all }).
     .over = { $holds ->
-        [nothing] At provider { $name }, few attempts fail now, after { $lasted }.
-       *[known] At provider { $name }, { $percent } of the attempts of the last 10 min failed ({ $failed } of { $all }); it was more for { $lasted }.
+        [nothing] У провайдера { $name } ошибок снова мало; до этого { $lasted } их было много.
+       *[known] У провайдера { $name } за последние 10 мин завершились ошибкой { $percent } попыток ({ $failed } из { $all }); до этого { $lasted } их было больше.
     }
-    .action = Look at the status page of the provider and at the server's log. Move clients to another provider meanwhile.
+    .action = Посмотрите страницу состояния провайдера и журнал сервера. Пока переведите клиентов на другого провайдера.
 
-ProxymeterLlmTokenBudget = Client key has used up most or all of its token budget.
+ProxymeterLlmTokenBudget = Клиентский ключ израсходовал почти весь или весь бюджет токенов.
     .head = { $count ->
-        [one] client key { $names } has used { $step } of its token budget
-       *[other] { $count } client keys have used { $step } of their token budget ({ $names })
+        [1] клиентский ключ { $names } израсходовал { $step } бюджета токенов
+        [one] { $count } клиентский ключ израсходовал { $step } бюджета токенов ({ $names })
+        [few] { $count } клиентских ключа израсходовали { $step } бюджета токенов ({ $names })
+       *[other] { $count } клиентских ключей израсходовали { $step } бюджета токенов ({ $names })
     }
     .head-last = { $count ->
-        [one] client key { $names } has used up its token budget
-       *[other] { $count } client keys have used up their token budget ({ $names })
+        [1] клиентский ключ { $names } израсходовал весь бюджет токенов
+        [one] { $count } клиентский ключ израсходовал весь бюджет токенов ({ $names })
+        [few] { $count } клиентских ключа израсходовали весь бюджет токенов ({ $names })
+       *[other] { $count } клиентских ключей израсходовали весь бюджет токенов ({ $names })
     }
-    .firing = Client key { $name } has used { $percent } of its budget ({ $used } of { $limit } a { $period }).
-    .last = Client key { $name } has used up its budget of { $limit } a { $period }.
+    .firing = { $period ->
+        [day] Клиентский ключ { $name } израсходовал { $percent } дневного бюджета ({ $used } из { $limit }).
+       *[month] Клиентский ключ { $name } израсходовал { $percent } месячного бюджета ({ $used } из { $limit }).
+    }
+    .last = { $period ->
+        [day] Клиентский ключ { $name } израсходовал весь дневной бюджет ({ $limit }).
+       *[month] Клиентский ключ { $name } израсходовал весь месячный бюджет ({ $limit }).
+    }
     .over = { $holds ->
-        [nothing] Client key { $name } has a fresh budget ({ $why }).
-       *[known] Client key { $name } has used { $percent } of its budget ({ $used } of { $limit } a { $period }; { $why }).
+        [nothing] Бюджет клиентского ключа { $name } начался заново ({ $why }).
+       *[known] { $period ->
+            [day] Клиентский ключ { $name } израсходовал { $percent } дневного бюджета ({ $used } из { $limit }; { $why }).
+           *[month] Клиентский ключ { $name } израсходовал { $percent } месячного бюджета ({ $used } из { $limit }; { $why }).
+        }
     }
-    .action = Ask who uses the key, raise the budget, or take the key away. proxymeter only warns, it does not stop the key.
+    .action = Выясните, кто использует ключ, увеличьте бюджет или отзовите ключ. proxymeter только предупреждает и ключ не блокирует.
 
-ProxymeterLlmCostBudget = Client key has used up most or all of its cost budget.
+ProxymeterLlmCostBudget = Клиентский ключ израсходовал почти весь или весь бюджет расходов.
     .head = { $count ->
-        [one] client key { $names } has used { $step } of its cost budget
-       *[other] { $count } client keys have used { $step } of their cost budget ({ $names })
+        [1] клиентский ключ { $names } израсходовал { $step } бюджета расходов
+        [one] { $count } клиентский ключ израсходовал { $step } бюджета расходов ({ $names })
+        [few] { $count } клиентских ключа израсходовали { $step } бюджета расходов ({ $names })
+       *[other] { $count } клиентских ключей израсходовали { $step } бюджета расходов ({ $names })
     }
     .head-last = { $count ->
-        [one] client key { $names } has used up its cost budget
-       *[other] { $count } client keys have used up their cost budget ({ $names })
+        [1] клиентский ключ { $names } израсходовал весь бюджет расходов
+        [one] { $count } клиентский ключ израсходовал весь бюджет расходов ({ $names })
+        [few] { $count } клиентских ключа израсходовали весь бюджет расходов ({ $names })
+       *[other] { $count } клиентских ключей израсходовали весь бюджет расходов ({ $names })
     }
-    .firing = Client key { $name } has used { $percent } of its budget ({ $used } of { $limit } a { $period }).
-    .last = Client key { $name } has used up its budget of { $limit } a { $period }.
+    .firing = { $period ->
+        [day] Клиентский ключ { $name } израсходовал { $percent } дневного бюджета ({ $used } из { $limit }).
+       *[month] Клиентский ключ { $name } израсходовал { $percent } месячного бюджета ({ $used } из { $limit }).
+    }
+    .last = { $period ->
+        [day] Клиентский ключ { $name } израсходовал весь дневной бюджет ({ $limit }).
+       *[month] Клиентский ключ { $name } израсходовал весь месячный бюджет ({ $limit }).
+    }
     .over = { $holds ->
-        [nothing] Client key { $name } has a fresh budget ({ $why }).
-       *[known] Client key { $name } has used { $percent } of its budget ({ $used } of { $limit } a { $period }; { $why }).
+        [nothing] Бюджет клиентского ключа { $name } начался заново ({ $why }).
+       *[known] { $period ->
+            [day] Клиентский ключ { $name } израсходовал { $percent } дневного бюджета ({ $used } из { $limit }; { $why }).
+           *[month] Клиентский ключ { $name } израсходовал { $percent } месячного бюджета ({ $used } из { $limit }; { $why }).
+        }
     }
-    .action = Ask who uses the key, raise the budget, or take the key away. proxymeter only warns, it does not stop the key.
+    .action = Выясните, кто использует ключ, увеличьте бюджет или отзовите ключ. proxymeter только предупреждает и ключ не блокирует.
 
-ProxymeterLlmUsageGap = Usage of an LLM proxy is not counted completely.
+ProxymeterLlmUsageGap = Расход LLM-прокси учитывается не полностью.
     .head = { $count ->
-        [one] usage of { $names } is not counted completely
-       *[other] usage of { $count } targets is not counted completely ({ $names })
+        [1] расход системы { $names } учитывается не полностью
+        [one] расход { $count } системы учитывается не полностью ({ $names })
+       *[other] расход { $count } систем учитывается не полностью ({ $names })
     }
-    .firing = Usage of { $name } is not counted completely: { $cause }.
-    .over = No more usage of { $name } has been lost for an hour; it was counted incompletely for { $lasted } ({ $times }).
-    .action = Let only one program read the server's usage queue, and keep proxymeter running without long pauses.
+    .firing = Расход системы { $name } учитывается не полностью: { $cause }.
+    .over = Уже час данные о расходе системы { $name } не теряются; учёт был неполным { $lasted } ({ $times }).
+    .action = Очередь расхода на сервере должна читать только одна программа, а proxymeter должен работать без долгих пауз.
 
 ## proxymeter itself
 
-ProxymeterTest = Test of a receiver.
-    .head = this is a test
-    .firing = This is a test of receiver { $name }, sent by hand. Nothing is wrong.
-    .over = This was a test of receiver { $name }.
-    .action = Nothing.
+ProxymeterTest = Проверка получателя.
+    .head = это проверка
+    .firing = Это проверка получателя { $name }, отправленная вручную. Всё в порядке.
+    .over = Это была проверка получателя { $name }.
+    .action = Делать ничего не нужно.
 
-ProxymeterStorageFailing = The storage is not writable.
-    .head = the storage is not writable
-    .firing = Alerts and notifications are kept in memory only and are lost if the exporter crashes: the storage is not writable.
-    .over = The storage is writable again; it was not for { $lasted } ({ $times }).
-    .action = See the log for the reason; the most common one is a full disk.
+ProxymeterStorageFailing = Хранилище недоступно для записи.
+    .head = хранилище недоступно для записи
+    .firing = Хранилище недоступно для записи: оповещения и уведомления хранятся только в памяти и пропадут, если экспортер упадёт.
+    .over = Хранилище снова доступно для записи; было недоступно { $lasted } ({ $times }).
+    .action = Причина указана в журнале; чаще всего это полный диск.
 
-ProxymeterReloadFailed = Configuration could not be loaded.
-    .head = the configuration could not be loaded
-    .firing = The last reload failed: { $cause }. The configuration from before it stays in force.
-    .over = The configuration is loaded again; reloading had failed for { $lasted } ({ $times }).
-    .action = Run proxymeter check-config: it names the file, the line and the key.
+ProxymeterReloadFailed = Не удалось загрузить конфигурацию.
+    .head = не удалось загрузить конфигурацию
+    .firing = Последняя перезагрузка конфигурации не удалась: { $cause }. Действует прежняя конфигурация.
+    .over = Конфигурация снова загружена; перезагрузка не удавалась { $lasted } ({ $times }).
+    .action = Запустите proxymeter check-config: команда назовёт файл, строку и ключ.
 
-ProxymeterHeartbeatWithheld = The heartbeat is not sent.
-    .head = the heartbeat is not sent
-    .firing = The heartbeat is not sent, because { $cause }.
-    .over = The heartbeat is sent again; it was not for { $lasted } ({ $times }).
-    .action = See the other alerts and the log: the heartbeat stops when reading or sending does.
+ProxymeterHeartbeatWithheld = Heartbeat не отправляется.
+    .head = heartbeat не отправляется
+    .firing = Heartbeat не отправляется: { $cause }.
+    .over = Heartbeat снова отправляется; не отправлялся { $lasted } ({ $times }).
+    .action = Посмотрите другие оповещения и журнал: heartbeat останавливается вместе с чтением или отправкой.
 
-ProxymeterNotificationsFailing = A receiver does not accept notifications.
+ProxymeterNotificationsFailing = Получатель не принимает уведомления.
     .head = { $count ->
-        [one] receiver { $names } does not accept notifications
-       *[other] { $count } receivers do not accept notifications ({ $names })
+        [1] получатель { $names } не принимает уведомления
+        [one] { $count } получатель не принимает уведомления ({ $names })
+        [few] { $count } получателя не принимают уведомления ({ $names })
+       *[other] { $count } получателей не принимают уведомления ({ $names })
     }
-    .firing = Receiver { $name } does not accept notifications: { $cause }.
-    .over = Receiver { $name } accepts notifications again; it did not for { $lasted } ({ $times }).
-    .action = Run proxymeter test-notification with the receiver's name, and correct its address, login or token. What waits is kept for three days.
+    .firing = Получатель { $name } не принимает уведомления: { $cause }.
+    .over = Получатель { $name } снова принимает уведомления; не принимал { $lasted } ({ $times }).
+    .action = Запустите proxymeter test-notification с именем получателя и исправьте его адрес, имя и пароль или токен. Неотправленное хранится три дня.
 
-ProxymeterNotificationsAbandoned = Notifications were given up.
+ProxymeterNotificationsAbandoned = Часть уведомлений не доставлена.
     .head = { $count ->
-        [one] notifications for receiver { $names } were given up
-       *[other] notifications for { $count } receivers were given up ({ $names })
+        [1] уведомления получателю { $names } не доставлены
+        [one] уведомления { $count } получателю не доставлены ({ $names })
+       *[other] уведомления { $count } получателям не доставлены ({ $names })
     }
     .firing = { $count ->
-        [one] 1 notification for receiver { $name } was given up.
-       *[other] { $count } notifications for receiver { $name } were given up.
+        [one] { $count } уведомление получателю { $name } не доставлено, попыток больше не будет.
+        [few] { $count } уведомления получателю { $name } не доставлены, попыток больше не будет.
+       *[other] { $count } уведомлений получателю { $name } не доставлены, попыток больше не будет.
     }
-    .over = No more notifications for receiver { $name } were given up for an hour.
-    .action = See the log for the reason. The status page and /api/v1/alerts show what is firing; proxymeter replay-notifications sends again.
+    .over = За последний час недоставленных уведомлений получателю { $name } не прибавилось.
+    .action = Причина указана в журнале. Активные оповещения показаны на странице состояния и в /api/v1/alerts; proxymeter replay-notifications отправит уведомления снова.

@@ -80,7 +80,7 @@ impl Voice {
         if self.language.is_rtl() || !name.chars().any(is_rtl) {
             return name.into();
         }
-        format!("\u{2068}{name}\u{2069}").into()
+        isolated(name).into()
     }
 }
 
@@ -94,8 +94,13 @@ pub fn summary(alertname: &str) -> &'static str {
     SUMMARIES.get(alertname).map_or("", String::as_str)
 }
 
+/// As Fluent isolates what is filled in.
+pub(super) fn isolated(name: &str) -> String {
+    format!("\u{2068}{name}\u{2069}")
+}
+
 /// A letter of a script that is written from right to left.
-fn is_rtl(c: char) -> bool {
+pub(super) fn is_rtl(c: char) -> bool {
     matches!(c, '\u{590}'..='\u{8ff}' | '\u{fb1d}'..='\u{fdff}' | '\u{fe70}'..='\u{feff}' | '\u{10800}'..='\u{10fff}' | '\u{1e800}'..='\u{1eeff}')
 }
 

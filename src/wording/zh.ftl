@@ -1,549 +1,550 @@
-# What notifications, pages and answers say about alerts.
-#
-# A rule's message is its summary. Its attributes are the other forms:
-#   head       the first line of a message about $count subjects, $names; $step is the step that they have crossed
-#   head-last  the same, of the last step; where it is missing, head
-#   firing     what is true while it fires
-#   last       the same, once all is used up or the time has come; where it is missing, firing
-#   over       what holds after it has ended: $why it ended, how long it $lasted, from when until when ($times)
-#   action     what to do
-# $name is a subject's name, $kind what it is: "target" for a target itself. $holds says what is known of the values:
-# "nothing" where there is no limit or no end any more, "resets" where it is known when they begin again, else "known".
+# Notifications in Simplified Chinese. The comments in en.ftl say what each message is.
 
 ## Quantities
 
-unit-days = { $n ->
-    [one] { $n } day
-   *[other] { $n } days
-}
-unit-hours = { $n } h
-unit-minutes = { $n } min
-unit-seconds = { $n } s
-time-in = in { $time }
-time-ago = { $time } ago
-date = { $day } { $month } { $year }
-date-and-time = { $date }, { $time }
-date-never = never
-percent = { $n } %
-list-comma = ,{" "}
-list-more = { $names } and { $more } more
-month-1 = January
-month-2 = February
-month-3 = March
-month-4 = April
-month-5 = May
-month-6 = June
-month-7 = July
-month-8 = August
-month-9 = September
-month-10 = October
-month-11 = November
-month-12 = December
+unit-days = { $n } 天
+unit-hours = { $n } 小时
+unit-minutes = { $n } 分钟
+unit-seconds = { $n } 秒
+units = { $large } { $small }
+time-in = { $time }后
+time-ago = { $time }前
+date = { $year }年{ $month }月{ $day }日
+date-and-time = { $date } { $time }
+date-never = 永不
+span-times = { $from }–{ $to }
+span-dates = { $from } 至 { $to }
+percent = { $n }%
+tokens = { $n } token
+name-of-target = { $name } ({ $target })
+list-comma = 、
+list-more = { $names } 及另外 { $more } 个
+month-1 = 1
+month-2 = 2
+month-3 = 3
+month-4 = 4
+month-5 = 5
+month-6 = 6
+month-7 = 7
+month-8 = 8
+month-9 = 9
+month-10 = 10
+month-11 = 11
+month-12 = 12
 
 ## The frame of a message
 
-# $target is a name, $what a headline or a sentence.
-subject = { $target }: { $what }
+subject = { $target }：{ $what }
 subject-counts = { $new ->
     [0] { $resolved ->
-        [0] { $firing } still firing
-       *[other] { $resolved } resolved, { $firing } firing
+        [0] { $firing } 条告警仍在触发
+       *[other] { $resolved } 条已恢复，{ $firing } 条触发中
     }
    *[other] { $resolved ->
-        [0] { $new } new, { $firing } firing
-       *[other] { $new } new, { $resolved } resolved, { $firing } firing
+        [0] { $new } 条新告警，{ $firing } 条触发中
+       *[other] { $new } 条新告警，{ $resolved } 条已恢复，{ $firing } 条触发中
     }
 }
-subject-resolved = { $count } resolved: { $names }
-subject-still = still: { $what }
-subject-none = nothing is firing
-several-targets = several targets
-heading-new = New
-heading-resolved = Resolved
-heading-still = Still firing
-still = { $count ->
-    [one] 1 alert is still firing.
-   *[other] { $count } alerts are still firing.
-}
-left-out-firing = … and { $count } more that { $count ->
-    [one] is
-   *[other] are
-} firing.
-left-out-resolved = … and { $count } more that { $count ->
-    [one] is
-   *[other] are
-} resolved.
-follow = { $count ->
-    [one] 1 more alert follows in the next message.
-   *[other] { $count } more alerts follow in the next message.
-}
-since = since { $date }
-ended = ended { $date }
-what-to-do = What to do
-all-alerts = All alerts
-runbook = Runbook
-times-are = Times are { $zone }.
-sent-by = Sent by proxymeter to the receiver "{ $receiver }".
-severity-critical = critical
-severity-warning = warning
-severity-info = info
-details-refused = The server refused this message with its details, so they are left out. proxymeter's own page and /api/v1/alerts show the alerts that are firing.
+subject-resolved = { $count } 条已恢复：{ $names }
+subject-still = 仍在持续：{ $what }
+subject-none = 没有触发中的告警
+several-targets = 多个目标
+heading-new = 新告警
+heading-resolved = 已恢复
+heading-still = 仍在触发
+still = 还有 { $count } 条告警仍在触发。
+left-out-firing = ……另有 { $count } 条触发中的告警。
+left-out-resolved = ……另有 { $count } 条已恢复的告警。
+follow = 下一条消息中还有 { $count } 条告警。
+since = 始于 { $date }
+ended = 结束于 { $date }
+what-to-do = 处理办法
+all-alerts = 全部告警
+runbook = 处理手册
+times-are = 时间按 { $zone } 时区显示。
+sent-by = 由 proxymeter 发送给接收者“{ $receiver }”。
+severity-critical = 严重
+severity-warning = 警告
+severity-info = 提示
+details-refused = 服务器拒绝了带有详细信息的消息，因此已将其省略。触发中的告警见 proxymeter 自己的页面和 /api/v1/alerts。
 
 ## Why an alert has ended
 
-end-renewed = renewed
-end-topped-up = limit changed
-end-reset = use set back
-end-recovered = recovered
-ended-deleted = { $name } no longer exists.
-ended-disabled = { $name } was switched off.
-ended-clock = The clock was set back, so the time of { $name } has not come yet.
-ended-rule-removed = No rule asks about { $name } any more.
-ended-target-replaced = { $name } belonged to a system that this target no longer is.
+end-renewed = 已续期
+end-topped-up = 限额已更改
+end-reset = 用量已重置
+end-recovered = 已恢复正常
+ended-deleted = { $name } 已不存在。
+ended-disabled = { $name } 已被停用。
+ended-clock-set = 时钟被调回，{ $name } 的时间尚未到。
+ended-rule-removed = 已没有规则监视 { $name }。
+ended-target-replaced = { $name } 属于该目标之前的系统，现在的目标已是另一个系统。
 
 ## Causes
 
-cause-with-detail = { $cause } ({ $detail })
-cause-until = { $cause }, until { $date }
-cause-auth = it refuses the user name or the password
-cause-banned = it has locked out the address of the exporter
-cause-client-error = it refuses the request
-cause-connect = no connection could be made
-cause-decode = its answer is not what this system returns
-cause-forbidden = the login may not read it
-cause-interrupted = the connection broke before the answer ended
-cause-not-found = there is nothing at this address
-cause-not-json = it answers with a web page: something else may be at this address
-cause-rate-limited = it asks to wait
-cause-redirect = it sends us to another address
-cause-server-error = it reports an error of its own
-cause-timeout = it does not answer in time
-cause-tls = its certificate or its encryption cannot be used
-cause-too-large = its answer is too large
-cause-quota-exceeded = its quota is used up
-cause-cloudflare-challenge = the provider's firewall stops it
-cause-model-not-supported = it may not use the model
-cause-login-expired-or-revoked = its login has ended
-cause-payment-required = the provider asks for payment
-cause-upstream-errors = the provider fails
-cause-cooling-down = it cools down
-cause-its-quota-is-used-up = its quota is used up
-cause-the-provider-s-firewall-stops-it = the provider's firewall stops it
-cause-it-may-not-use-the-model = it may not use the model
-cause-its-login-has-ended = its login has ended
-cause-the-provider-refuses-it = the provider refuses it
-cause-the-provider-asks-for-payment = the provider asks for payment
-cause-the-provider-does-not-find-what-it-asks-for = the provider does not find what it asks for
-cause-the-provider-fails = the provider fails
-cause-it-cools-down = it cools down
-cause-the-server-says-that-it-cannot-be-used = the server says that it cannot be used
-cause-unknown = the cause is not known
-cause-connecting = the panel is trying to connect
-cause-error = the panel reports an error
-cause-limited = the data limit is reached
-cause-expired = the plan has expired
-cause-disabled = switched off
-cause-its-data-limit-is-reached = its data limit is reached
-cause-its-probes-fail = its probes fail
-cause-the-panel-fails-on-it = the panel fails on it
-cause-it-is-larger-than-1-mib = it is larger than 1 MiB
-cause-it-is-not-an-object = it is not an object
-cause-it-has-no-name = it has no name
-cause-records-were-lost-and-another-reader-takes-some = records were lost, and another reader takes some
-cause-records-were-lost = records were lost
-cause-another-reader-takes-records = another reader takes records
-cause-not-writable = it is not writable
-cause-the-file-cannot-be-used = the file cannot be used
-cause-a-file-that-it-names-has-changed-and-cannot-be-used = a file that it names has changed and cannot be used
+cause-with-detail = { $cause }（{ $detail }）
+cause-until = { $cause }，直到 { $date }
+cause-auth = 用户名、密码或令牌不被接受
+cause-banned = exporter 的地址已被封锁
+cause-client-error = 请求被拒绝
+cause-connect = 无法建立连接
+cause-decode = 应答的格式不符合预期
+cause-forbidden = 该账号无权读取
+cause-interrupted = 应答未结束连接就已中断
+cause-not-found = 该地址上什么也没有
+cause-not-json = 应答是一个网页：该地址上可能是别的服务
+cause-rate-limited = 对方要求稍后再试
+cause-redirect = 对方重定向到另一个地址
+cause-server-error = 对方报告自身出错
+cause-timeout = 对方没有及时应答
+cause-tls = 证书或加密方式不可用
+cause-too-large = 应答过大
+cause-quota-exceeded = 配额已用完
+cause-cloudflare-challenge = 被提供商的防火墙拦截
+cause-model-not-supported = 无权使用该模型
+cause-login-expired-or-revoked = 登录已失效
+cause-payment-required = 提供商要求付费
+cause-upstream-errors = 提供商出错
+cause-cooling-down = 出错后正在冷却
+cause-its-quota-is-used-up = 配额已用完
+cause-the-provider-s-firewall-stops-it = 被提供商的防火墙拦截
+cause-it-may-not-use-the-model = 无权使用该模型
+cause-its-login-has-ended = 登录已失效
+cause-the-provider-refuses-it = 被提供商拒绝
+cause-the-provider-asks-for-payment = 提供商要求付费
+cause-the-provider-does-not-find-what-it-asks-for = 提供商找不到所请求的内容
+cause-the-provider-fails = 提供商出错
+cause-it-cools-down = 出错后正在冷却
+cause-the-server-says-that-it-cannot-be-used = 服务器表示它不可用
+cause-unknown = 原因未知
+cause-connecting = 面板正在尝试连接
+cause-error = 面板报告错误
+cause-limited = 流量已用完
+cause-expired = 已到期
+cause-disabled = 已停用
+cause-its-data-limit-is-reached = 流量已用完
+cause-its-probes-fail = 探测失败
+cause-the-panel-fails-on-it = 面板处理它时出错
+cause-it-is-larger-than-1-mib = 超过 1 MiB
+cause-it-is-not-an-object = 不是 JSON 对象
+cause-it-has-no-name = 没有名称
+cause-records-were-lost-and-another-reader-takes-some = 有记录丢失，另有程序取走了一部分
+cause-records-were-lost = 有记录丢失
+cause-another-reader-takes-records = 另有程序取走了记录
+cause-not-writable = 不可写
+cause-the-file-cannot-be-used = 文件不可用
+cause-a-file-that-it-names-has-changed-and-cannot-be-used = 其中引用的一个文件有变化，且不可用
 
 ## Users
 
-ProxymeterUserExpiry = User expires soon or has expired.
+ProxymeterUserExpiry = 用户即将到期或已到期。
     .head = { $count ->
-        [one] user { $names } expires within { $step }
-       *[other] { $count } users expire within { $step } ({ $names })
+        [1] 用户 { $names } 将在 { $step }内到期
+       *[other] { $count } 名用户将在 { $step }内到期（{ $names }）
     }
     .head-last = { $count ->
-        [one] user { $names } has expired
-       *[other] { $count } users have expired ({ $names })
+        [1] 用户 { $names } 已到期
+       *[other] { $count } 名用户已到期（{ $names }）
     }
-    .firing = User { $name } expires { $when }, on { $date }.
-    .last = User { $name } expired { $when }, on { $date }.
+    .firing = 用户 { $name } 将于 { $when }到期（{ $date }）。
+    .last = 用户 { $name } 已于 { $when }到期（{ $date }）。
     .over = { $holds ->
-        [nothing] User { $name } no longer has an end date ({ $why }).
-       *[known] User { $name } runs until { $day } ({ $why }).
+        [nothing] 用户 { $name } 不再有到期时间（{ $why }）。
+       *[known] 用户 { $name } 的有效期至 { $day }（{ $why }）。
     }
-    .action = Renew the plan in the panel, or ask whether the user wants to go on. Nothing to do if the user leaves.
+    .action = 在面板中续期，或询问该用户是否继续使用。如果用户不再续用，则无需处理。
 
-ProxymeterUserQuota = User has used up most or all of the data limit.
+ProxymeterUserQuota = 用户的流量限额即将用完或已用完。
     .head = { $count ->
-        [one] user { $names } has used { $step } of the data limit
-       *[other] { $count } users have used { $step } of their data limit ({ $names })
+        [1] 用户 { $names } 已用 { $step } 的流量限额
+       *[other] { $count } 名用户已用 { $step } 的流量限额（{ $names }）
     }
     .head-last = { $count ->
-        [one] user { $names } has used up the data limit
-       *[other] { $count } users have used up their data limit ({ $names })
+        [1] 用户 { $names } 已用完流量限额
+       *[other] { $count } 名用户已用完流量限额（{ $names }）
     }
-    .firing = User { $name } has used { $percent } of the data limit ({ $used } of { $limit }){ $holds ->
-        [resets] , resets on { $day }.
-       *[known] .
+    .firing = { $holds ->
+        [resets] 用户 { $name } 已用 { $percent } 的流量限额（{ $used } / { $limit }），{ $day }重置。
+       *[known] 用户 { $name } 已用 { $percent } 的流量限额（{ $used } / { $limit }）。
     }
-    .last = User { $name } has used up the data limit of { $limit }{ $holds ->
-        [resets] , resets on { $day }.
-       *[known] .
+    .last = { $holds ->
+        [resets] 用户 { $name } 已用完 { $limit } 的流量限额，{ $day }重置。
+       *[known] 用户 { $name } 已用完 { $limit } 的流量限额。
     }
     .over = { $holds ->
-        [nothing] User { $name } no longer has a data limit ({ $why }).
-       *[known] User { $name } has used { $percent } of the data limit ({ $used } of { $limit }; { $why }).
+        [nothing] 用户 { $name } 不再有流量限额（{ $why }）。
+       *[known] 用户 { $name } 已用 { $percent } 的流量限额（{ $used } / { $limit }；{ $why }）。
     }
-    .action = Raise the limit or set the use back in the panel, or wait for the reset. Without that the user is cut off at 100 %.
+    .action = 在面板中提高限额或重置用量，或等待自动重置。否则用量达到 100% 时该用户会被断开。
 
-ProxymeterUserStatus = User is not allowed to connect.
+ProxymeterUserStatus = 用户无法连接。
     .head = { $count ->
-        [one] user { $names } cannot connect
-       *[other] { $count } users cannot connect ({ $names })
+        [1] 用户 { $names } 无法连接
+       *[other] { $count } 名用户无法连接（{ $names }）
     }
-    .firing = User { $name } cannot connect: { $cause }.
-    .over = User { $name } can connect again, after { $lasted } ({ $times }).
-    .action = Nothing if it is meant so. Else renew the plan, raise the limit, or switch the user on in the panel.
+    .firing = 用户 { $name } 无法连接：{ $cause }。
+    .over = 用户 { $name } 可以重新连接，此前 { $lasted }无法连接（{ $times }）。
+    .action = 如果是有意为之，则无需处理。否则请在面板中续期、提高限额或启用该用户。
 
 ## Inbounds and outbounds
 
-ProxymeterInboundExpiry = Inbound expires soon or has expired.
+ProxymeterInboundExpiry = 入站即将到期或已到期。
     .head = { $count ->
-        [one] inbound { $names } expires within { $step }
-       *[other] { $count } inbounds expire within { $step } ({ $names })
+        [1] 入站 { $names } 将在 { $step }内到期
+       *[other] { $count } 个入站将在 { $step }内到期（{ $names }）
     }
     .head-last = { $count ->
-        [one] inbound { $names } has expired
-       *[other] { $count } inbounds have expired ({ $names })
+        [1] 入站 { $names } 已到期
+       *[other] { $count } 个入站已到期（{ $names }）
     }
-    .firing = Inbound { $name } expires { $when }, on { $date }.
-    .last = Inbound { $name } expired { $when }, on { $date }. All its clients are cut off.
+    .firing = 入站 { $name } 将于 { $when }到期（{ $date }）。
+    .last = 入站 { $name } 已于 { $when }到期（{ $date }），其所有客户端已断开。
     .over = { $holds ->
-        [nothing] Inbound { $name } no longer has an end date ({ $why }).
-       *[known] Inbound { $name } runs until { $day } ({ $why }).
+        [nothing] 入站 { $name } 不再有到期时间（{ $why }）。
+       *[known] 入站 { $name } 的有效期至 { $day }（{ $why }）。
     }
-    .action = Set a later end date in the panel. At the end all clients of the inbound are cut off.
+    .action = 在面板中设置更晚的到期时间。到期后该入站的所有客户端都会断开。
 
-ProxymeterInboundQuota = Inbound has used up most or all of the data limit.
+ProxymeterInboundQuota = 入站的流量限额即将用完或已用完。
     .head = { $count ->
-        [one] inbound { $names } has used { $step } of the data limit
-       *[other] { $count } inbounds have used { $step } of their data limit ({ $names })
+        [1] 入站 { $names } 已用 { $step } 的流量限额
+       *[other] { $count } 个入站已用 { $step } 的流量限额（{ $names }）
     }
     .head-last = { $count ->
-        [one] inbound { $names } has used up the data limit
-       *[other] { $count } inbounds have used up their data limit ({ $names })
+        [1] 入站 { $names } 已用完流量限额
+       *[other] { $count } 个入站已用完流量限额（{ $names }）
     }
-    .firing = Inbound { $name } has used { $percent } of the data limit ({ $used } of { $limit }).
-    .last = Inbound { $name } has used up the data limit of { $limit }. All its clients are cut off.
+    .firing = 入站 { $name } 已用 { $percent } 的流量限额（{ $used } / { $limit }）。
+    .last = 入站 { $name } 已用完 { $limit } 的流量限额，其所有客户端已断开。
     .over = { $holds ->
-        [nothing] Inbound { $name } no longer has a data limit ({ $why }).
-       *[known] Inbound { $name } has used { $percent } of the data limit ({ $used } of { $limit }; { $why }).
+        [nothing] 入站 { $name } 不再有流量限额（{ $why }）。
+       *[known] 入站 { $name } 已用 { $percent } 的流量限额（{ $used } / { $limit }；{ $why }）。
     }
-    .action = Raise the limit or set the use back in the panel. At 100 % all clients of the inbound are cut off.
+    .action = 在面板中提高限额或重置用量。用量达到 100% 时该入站的所有客户端都会断开。
 
-ProxymeterOutboundDown = Outbound is down.
+ProxymeterOutboundDown = 出站不可用。
     .head = { $count ->
-        [one] outbound { $names } is down
-       *[other] { $count } outbounds are down ({ $names })
+        [1] 出站 { $names } 不可用
+       *[other] { $count } 个出站不可用（{ $names }）
     }
-    .firing = Outbound { $name } is down: { $cause }.
-    .over = Outbound { $name } works again; it was down for { $lasted } ({ $times }).
-    .action = Look whether the server behind the outbound runs and can be reached from the panel's host.
+    .firing = 出站 { $name } 不可用：{ $cause }。
+    .over = 出站 { $name } 已恢复，此前 { $lasted }不可用（{ $times }）。
+    .action = 检查出站后面的服务器是否在运行，以及能否从面板所在主机访问。
 
 ## Targets
 
-ProxymeterTargetDown = Target does not answer as it should.
+ProxymeterTargetDown = 目标没有正常应答。
     .head = { $count ->
-        [one] { $names } cannot be read
-       *[other] { $count } targets cannot be read ({ $names })
+        [1] 无法读取 { $names }
+       *[other] 无法读取 { $count } 个目标（{ $names }）
     }
-    .firing = { $name } cannot be read: { $cause }.
-    .over = { $name } answers again; it could not be read for { $lasted } ({ $times }).
-    .action = Open the panel's address from the exporter's machine, and look whether the panel runs. Until it answers, nothing else is known of it.
+    .firing = 无法读取 { $name }：{ $cause }。
+    .over = { $name } 已恢复应答，此前 { $lasted }无法读取（{ $times }）。
+    .action = 从 exporter 所在机器打开面板的地址，检查面板是否在运行。在它应答之前，无法得知它的其他情况。
 
-ProxymeterLoginRefused = Target refuses the login.
+ProxymeterLoginRefused = 目标拒绝登录。
     .head = { $count ->
-        [one] { $names } refuses the login
-       *[other] { $count } targets refuse the login ({ $names })
+        [1] { $names } 拒绝登录
+       *[other] { $count } 个目标拒绝登录（{ $names }）
     }
-    .firing = { $name } refuses the login: { $cause }. It is tried again seldom, so that the account is not locked.
-    .over = { $name } takes the login again; it refused it for { $lasted } ({ $times }).
-    .action = Check the user name, the password or the token in the configuration, and reload it.
+    .firing = { $name } 拒绝登录：{ $cause }。为避免账号被锁定，只会偶尔重试。
+    .over = { $name } 重新接受登录，此前 { $lasted }拒绝登录（{ $times }）。
+    .action = 检查配置中的用户名、密码或令牌，然后重新加载配置。
 
-ProxymeterPartStale = Part of a target has not been read for a while.
+ProxymeterPartStale = 目标的一部分已有一段时间未能读取。
     .head = { $count ->
-        [one] part { $names } is not read
-       *[other] { $count } parts are not read ({ $names })
+        [1] “{ $names }”部分未能读取
+       *[other] { $count } 个部分未能读取（{ $names }）
     }
-    .firing = Part { $name } was last read { $time } ago.
-    .over = Part { $name } is read again; it was not for { $lasted } ({ $times }).
-    .action = Look at the status page for the cause. If the panel is too slow, raise the timeout or lower the load on the panel.
+    .firing = “{ $name }”部分上一次读取是在 { $time }前。
+    .over = “{ $name }”部分已恢复读取，此前 { $lasted }未能读取（{ $times }）。
+    .action = 原因见状态页。如果面板太慢，请延长超时时间或减轻面板的负载。
 
-ProxymeterRightLost = Login may no longer read a part of its target.
+ProxymeterRightLost = 账号不再有权读取目标的一部分。
     .head = { $count ->
-        [one] the login may no longer read { $names }
-       *[other] the login may no longer read { $count } parts ({ $names })
+        [1] 账号不再有权读取“{ $names }”部分
+       *[other] 账号不再有权读取 { $count } 个部分（{ $names }）
     }
-    .firing = The login may no longer read { $name }. Its values stand still.
-    .over = The login may read { $name } again, after { $lasted } ({ $times }).
-    .action = Give the account its right back in the panel, or exclude the part from this rule.
+    .firing = 账号不再有权读取“{ $name }”部分，其数值不再更新。
+    .over = 账号可以重新读取“{ $name }”部分，此前 { $lasted }无权读取（{ $times }）。
+    .action = 在面板中恢复该账号的权限，或在这条规则中排除该部分。
 
-ProxymeterRowsUnreadable = Part of the user list cannot be read.
+ProxymeterRowsUnreadable = 用户列表的一部分无法读取。
     .head = { $count ->
-        [one] part of the user list of { $names } cannot be read
-       *[other] parts of the user lists of { $count } targets cannot be read ({ $names })
+        [1] { $names } 的部分用户无法读取
+       *[other] { $count } 个目标的部分用户无法读取（{ $names }）
     }
     .firing = { $count ->
-        [one] 1 user of { $name } cannot be read: { $cause }.
-       *[other] { $count } users of { $name } cannot be read. The first one: { $cause }.
+        [1] { $name } 有 1 名用户无法读取：{ $cause }。
+       *[other] { $name } 有 { $count } 名用户无法读取，第一名的原因：{ $cause }。
     }
-    .over = All users of { $name } can be read again, after { $lasted } ({ $times }).
-    .action = The log says which rows. Those users are missing from metrics and alerts; repair or delete them in the panel.
+    .over = { $name } 的所有用户都可以读取了，此前 { $lasted }有用户无法读取（{ $times }）。
+    .action = 日志中记有是哪些行。指标和告警中缺少这些用户；请在面板中修复或删除他们。
 
-ProxymeterAccountingStalled = Proxy traffic of a target or of a node is no longer counted.
+ProxymeterAccountingStalled = 目标或节点的代理流量不再计入。
     .head = { $count ->
-        [one] traffic of { $names } is not counted
-       *[other] traffic of { $count } subjects is not counted ({ $names })
+        [1] { $names } 的流量没有计入
+       *[other] { $count } 处的流量没有计入（{ $names }）
     }
-    .firing = No traffic has been counted { $kind ->
-        [node] on node
-       *[target] on
-    } { $name } for { $time }, although users are active.
-    .over = Traffic of { $name } is counted again; none was for { $lasted } ({ $times }).
-    .action = Try a connection as a user. If it works, restart the core or the node: the panel has lost its counters.
+    .firing = { $kind ->
+        [node] 节点 { $name } 已有 { $time }没有计入流量，尽管有用户在线。
+       *[target] { $name } 已有 { $time }没有计入流量，尽管有用户在线。
+    }
+    .over = { $kind ->
+        [node] 节点 { $name } 的流量恢复计入，此前 { $lasted }没有计入（{ $times }）。
+       *[target] { $name } 的流量恢复计入，此前 { $lasted }没有计入（{ $times }）。
+    }
+    .action = 以用户身份试一次连接。如果能用，请重启核心或节点：面板丢失了计数器。
 
-ProxymeterCertificateExpiry = Certificate expires soon.
+ProxymeterCertificateExpiry = 证书即将到期。
     .head = { $count ->
-        [one] the certificate of { $names } expires within { $step }
-       *[other] { $count } certificates expire within { $step } ({ $names })
+        [1] { $names } 的证书将在 { $step }内到期
+       *[other] { $count } 个证书将在 { $step }内到期（{ $names }）
     }
-    .firing = The certificate of { $name } expires { $when }, on { $date }.
-    .last = The certificate of { $name } expired { $when }, on { $date }.
-    .over = The certificate of { $name } is valid until { $day } ({ $why }).
-    .action = Renew the certificate, and restart the panel or the proxy in front of it.
+    .head-last = { $count ->
+        [1] { $names } 的证书已到期
+       *[other] { $count } 个证书已到期（{ $names }）
+    }
+    .firing = { $name } 的证书将于 { $when }到期（{ $date }）。
+    .last = { $name } 的证书已于 { $when }到期（{ $date }）。
+    .over = { $name } 的证书有效期至 { $day }（{ $why }）。
+    .action = 更新证书，并重启面板或它前面的反向代理。
 
-ProxymeterHostCpu = Processor is busy.
+ProxymeterHostCpu = 处理器繁忙。
     .head = { $count ->
-        [one] the processor of { $names } is { $step } busy
-       *[other] the processors of { $count } hosts are { $step } busy ({ $names })
+        [1] { $names } 的处理器使用率达到 { $step }
+       *[other] { $count } 台主机的处理器使用率达到 { $step }（{ $names }）
     }
-    .firing = The processor of { $name } is { $percent } busy.
-    .over = The processor of { $name } is { $percent } busy; it was busier than it should be for { $lasted }.
-    .action = Look with top what is busy. If it is the proxy core, move users to other nodes.
+    .firing = { $name } 的处理器使用率为 { $percent }。
+    .over = { $name } 的处理器使用率为 { $percent }，此前 { $lasted }过高。
+    .action = 用 top 查看占用处理器的进程。如果是代理核心，请把用户移到其他节点。
 
-ProxymeterHostMemory = Memory is nearly full.
+ProxymeterHostMemory = 内存即将用满。
     .head = { $count ->
-        [one] the memory of { $names } is { $step } full
-       *[other] the memory of { $count } hosts is { $step } full ({ $names })
+        [1] { $names } 的内存使用率达到 { $step }
+       *[other] { $count } 台主机的内存使用率达到 { $step }（{ $names }）
     }
-    .firing = The memory of { $name } is { $percent } full.
-    .over = The memory of { $name } is { $percent } full; it was too full for { $lasted }.
-    .action = Look with free and ps what has grown, restart it, or give the host more memory.
+    .firing = { $name } 的内存使用率为 { $percent }。
+    .over = { $name } 的内存使用率为 { $percent }，此前 { $lasted }过高。
+    .action = 用 free 和 ps 查看占用内存的进程，重启它，或给主机增加内存。
 
-ProxymeterHostDisk = Disk is nearly full.
+ProxymeterHostDisk = 磁盘即将用满。
     .head = { $count ->
-        [one] the disk of { $names } is { $step } full
-       *[other] the disks of { $count } hosts are { $step } full ({ $names })
+        [1] { $names } 的磁盘使用率达到 { $step }
+       *[other] { $count } 台主机的磁盘使用率达到 { $step }（{ $names }）
     }
-    .firing = The disk of { $name } is { $percent } full.
-    .over = The disk of { $name } is { $percent } full; it was too full for { $lasted }.
-    .action = Delete or rotate logs, container logs and old backups. A full disk stops the panel's database.
+    .firing = { $name } 的磁盘使用率为 { $percent }。
+    .over = { $name } 的磁盘使用率为 { $percent }，此前 { $lasted }过高。
+    .action = 删除或轮转日志、容器日志和旧备份。磁盘写满会使面板的数据库停止工作。
 
 ## Nodes
 
-ProxymeterNodeDown = Node is down.
+ProxymeterNodeDown = 节点离线。
     .head = { $count ->
-        [one] node { $names } is down
-       *[other] { $count } nodes are down ({ $names })
+        [1] 节点 { $names } 离线
+       *[other] { $count } 个节点离线（{ $names }）
     }
-    .firing = Node { $name } is down: { $cause }.
-    .over = Node { $name } is connected again; it was down for { $lasted } ({ $times }).
-    .action = Look whether the node's server and its service run, then reconnect the node in the panel.
+    .firing = 节点 { $name } 离线：{ $cause }。
+    .over = 节点 { $name } 已重新连接，此前 { $lasted }离线（{ $times }）。
+    .action = 检查节点的服务器及其服务是否在运行，然后在面板中重新连接该节点。
 
-ProxymeterNodeCpu = Processor of a node is busy.
+ProxymeterNodeCpu = 节点的处理器繁忙。
     .head = { $count ->
-        [one] the processor of node { $names } is { $step } busy
-       *[other] the processors of { $count } nodes are { $step } busy ({ $names })
+        [1] 节点 { $names } 的处理器使用率达到 { $step }
+       *[other] { $count } 个节点的处理器使用率达到 { $step }（{ $names }）
     }
-    .firing = The processor of node { $name } is { $percent } busy.
-    .over = The processor of node { $name } is { $percent } busy; it was busier than it should be for { $lasted }.
-    .action = Move users to other nodes, or give the node more cores.
+    .firing = 节点 { $name } 的处理器使用率为 { $percent }。
+    .over = 节点 { $name } 的处理器使用率为 { $percent }，此前 { $lasted }过高。
+    .action = 把用户移到其他节点，或给该节点增加 CPU 核数。
 
-ProxymeterNodeMemory = Memory of a node is nearly full.
+ProxymeterNodeMemory = 节点的内存即将用满。
     .head = { $count ->
-        [one] the memory of node { $names } is { $step } full
-       *[other] the memory of { $count } nodes is { $step } full ({ $names })
+        [1] 节点 { $names } 的内存使用率达到 { $step }
+       *[other] { $count } 个节点的内存使用率达到 { $step }（{ $names }）
     }
-    .firing = The memory of node { $name } is { $percent } full.
-    .over = The memory of node { $name } is { $percent } full; it was too full for { $lasted }.
-    .action = Look with free and ps what has grown, restart it, or give the node more memory.
+    .firing = 节点 { $name } 的内存使用率为 { $percent }。
+    .over = 节点 { $name } 的内存使用率为 { $percent }，此前 { $lasted }过高。
+    .action = 用 free 和 ps 查看占用内存的进程，重启它，或给该节点增加内存。
 
-ProxymeterCoreDown = Proxy core is down or keeps dying.
+ProxymeterCoreDown = 代理核心停止或反复崩溃。
     .head = { $count ->
-        [one] the proxy core of { $names } is down or keeps dying
-       *[other] { $count } proxy cores are down or keep dying ({ $names })
+        [1] { $names } 的代理核心停止或反复崩溃
+       *[other] { $count } 个代理核心停止或反复崩溃（{ $names }）
     }
-    .firing = The proxy core of { $kind ->
-        [node] node { $name }
-       *[target] { $name }
-    } was down in { $percent } of the last 5 min.
-    .over = The proxy core of { $kind ->
-        [node] node { $name }
-       *[target] { $name }
-    } runs again; it was down or kept dying for { $lasted } ({ $times }).
-    .action = Read the core's log in the panel: mostly a mistake in its configuration, or too little memory.
+    .firing = { $kind ->
+        [node] 节点 { $name } 的代理核心在最近 5 分钟内有 { $percent } 的时间没有运行。
+       *[target] { $name } 的代理核心在最近 5 分钟内有 { $percent } 的时间没有运行。
+    }
+    .over = { $kind ->
+        [node] 节点 { $name } 的代理核心已恢复运行，此前 { $lasted }停止或反复崩溃（{ $times }）。
+       *[target] { $name } 的代理核心已恢复运行，此前 { $lasted }停止或反复崩溃（{ $times }）。
+    }
+    .action = 在面板中查看核心的日志：多半是配置有误，或内存不足。
 
 ## LLM proxies
 
-ProxymeterCredentialUnavailable = Credential of a provider cannot be used.
+ProxymeterCredentialUnavailable = 提供商的凭据不可用。
     .head = { $count ->
-        [one] credential { $names } cannot be used
-       *[other] { $count } credentials cannot be used ({ $names })
+        [1] 凭据 { $names } 不可用
+       *[other] { $count } 个凭据不可用（{ $names }）
     }
-    .firing = Credential { $name } cannot be used: { $cause }.
-    .over = Credential { $name } can be used again; it could not for { $lasted } ({ $times }).
-    .action = If its login has ended, log in again on the server. If its quota is used up, wait or add another credential.
+    .firing = 凭据 { $name } 不可用：{ $cause }。
+    .over = 凭据 { $name } 恢复可用，此前 { $lasted }不可用（{ $times }）。
+    .action = 如果登录已失效，请在服务器上重新登录。如果配额已用完，请等待或添加另一个凭据。
 
-ProxymeterCredentialQuota = Credential has used up most or all of a quota window.
+ProxymeterCredentialQuota = 凭据的配额窗口即将用完或已用完。
     .head = { $count ->
-        [one] { $step } of the quota window { $names } is used
-       *[other] { $step } of { $count } quota windows is used ({ $names })
+        [1] 配额窗口 { $names } 已用 { $step }
+       *[other] { $count } 个配额窗口已用 { $step }（{ $names }）
     }
     .head-last = { $count ->
-        [one] the quota window { $names } is used up
-       *[other] { $count } quota windows are used up ({ $names })
+        [1] 配额窗口 { $names } 已用完
+       *[other] { $count } 个配额窗口已用完（{ $names }）
     }
-    .firing = { $percent } of the quota window { $name } is used{ $holds ->
-        [resets] ; it begins again { $when }, on { $date }.
-       *[known] .
+    .firing = { $holds ->
+        [resets] 配额窗口 { $name } 已用 { $percent }，{ $when }重新开始（{ $date }）。
+       *[known] 配额窗口 { $name } 已用 { $percent }。
     }
-    .last = The quota window { $name } is used up{ $holds ->
-        [resets] ; it begins again { $when }, on { $date }.
-       *[known] .
+    .last = { $holds ->
+        [resets] 配额窗口 { $name } 已用完，{ $when }重新开始（{ $date }）。
+       *[known] 配额窗口 { $name } 已用完。
     }
     .over = { $holds ->
-        [nothing] The quota window { $name } has begun again.
-       *[known] { $percent } of the quota window { $name } is used ({ $why }).
+        [nothing] 配额窗口 { $name } 已重新开始。
+       *[known] 配额窗口 { $name } 已用 { $percent }（{ $why }）。
     }
-    .action = Wait for the window to begin again, add a credential, or move clients to another provider.
+    .action = 等待窗口重新开始，添加凭据，或把客户端移到其他提供商。
 
-ProxymeterCredentialPlanExpiry = Plan that pays for a credential ends soon.
+ProxymeterCredentialPlanExpiry = 凭据的付费套餐即将到期。
     .head = { $count ->
-        [one] the plan of credential { $names } ends within { $step }
-       *[other] the plans of { $count } credentials end within { $step } ({ $names })
+        [1] 凭据 { $names } 的套餐将在 { $step }内到期
+       *[other] { $count } 个凭据的套餐将在 { $step }内到期（{ $names }）
     }
     .head-last = { $count ->
-        [one] the plan of credential { $names } has ended
-       *[other] the plans of { $count } credentials have ended ({ $names })
+        [1] 凭据 { $names } 的套餐已到期
+       *[other] { $count } 个凭据的套餐已到期（{ $names }）
     }
-    .firing = The plan of credential { $name } ends { $when }, on { $date }.
-    .last = The plan of credential { $name } ended { $when }, on { $date }.
+    .firing = 凭据 { $name } 的套餐将于 { $when }到期（{ $date }）。
+    .last = 凭据 { $name } 的套餐已于 { $when }到期（{ $date }）。
     .over = { $holds ->
-        [nothing] No end is known of the plan of credential { $name } any more ({ $why }).
-       *[known] The plan of credential { $name } runs until { $day } ({ $why }).
+        [nothing] 凭据 { $name } 的套餐到期时间不再可知（{ $why }）。
+       *[known] 凭据 { $name } 的套餐有效期至 { $day }（{ $why }）。
     }
-    .action = Renew the plan at the provider, or add another credential before it ends.
+    .action = 在提供商处续订套餐，或在到期前添加另一个凭据。
 
-ProxymeterLlmErrorRatio = Many attempts at an LLM provider fail.
+ProxymeterLlmErrorRatio = 对 LLM 提供商的许多请求失败。
     .head = { $count ->
-        [one] many attempts at provider { $names } fail
-       *[other] many attempts at { $count } providers fail ({ $names })
+        [1] 对提供商 { $names } 的许多请求失败
+       *[other] 对 { $count } 个提供商的许多请求失败（{ $names }）
     }
-    .firing = At provider { $name }, { $percent } of the attempts of the last 10 min failed ({ $failed } of { $all }).
+    .firing = 最近 10 分钟内，对提供商 { $name } 的请求有 { $percent } 失败（{ $failed } / { $all } 次）。
     .over = { $holds ->
-        [nothing] At provider { $name }, few attempts fail now, after { $lasted }.
-       *[known] At provider { $name }, { $percent } of the attempts of the last 10 min failed ({ $failed } of { $all }); it was more for { $lasted }.
+        [nothing] 对提供商 { $name } 的请求现在很少失败，此前 { $lasted }失败较多。
+       *[known] 最近 10 分钟内，对提供商 { $name } 的请求有 { $percent } 失败（{ $failed } / { $all } 次），此前 { $lasted }失败更多。
     }
-    .action = Look at the status page of the provider and at the server's log. Move clients to another provider meanwhile.
+    .action = 查看提供商的状态页和服务器的日志。在此期间可把客户端移到其他提供商。
 
-ProxymeterLlmTokenBudget = Client key has used up most or all of its token budget.
+ProxymeterLlmTokenBudget = 客户端密钥的 token 预算即将用完或已用完。
     .head = { $count ->
-        [one] client key { $names } has used { $step } of its token budget
-       *[other] { $count } client keys have used { $step } of their token budget ({ $names })
+        [1] 客户端密钥 { $names } 已用 { $step } 的 token 预算
+       *[other] { $count } 个客户端密钥已用 { $step } 的 token 预算（{ $names }）
     }
     .head-last = { $count ->
-        [one] client key { $names } has used up its token budget
-       *[other] { $count } client keys have used up their token budget ({ $names })
+        [1] 客户端密钥 { $names } 已用完 token 预算
+       *[other] { $count } 个客户端密钥已用完 token 预算（{ $names }）
     }
-    .firing = Client key { $name } has used { $percent } of its budget ({ $used } of { $limit } a { $period }).
-    .last = Client key { $name } has used up its budget of { $limit } a { $period }.
+    .firing = { $period ->
+        [day] 客户端密钥 { $name } 已用 { $percent } 的每日预算（{ $used } / { $limit }）。
+       *[month] 客户端密钥 { $name } 已用 { $percent } 的每月预算（{ $used } / { $limit }）。
+    }
+    .last = { $period ->
+        [day] 客户端密钥 { $name } 已用完 { $limit } 的每日预算。
+       *[month] 客户端密钥 { $name } 已用完 { $limit } 的每月预算。
+    }
     .over = { $holds ->
-        [nothing] Client key { $name } has a fresh budget ({ $why }).
-       *[known] Client key { $name } has used { $percent } of its budget ({ $used } of { $limit } a { $period }; { $why }).
+        [nothing] 客户端密钥 { $name } 的预算已重新开始（{ $why }）。
+       *[known] { $period ->
+            [day] 客户端密钥 { $name } 已用 { $percent } 的每日预算（{ $used } / { $limit }；{ $why }）。
+           *[month] 客户端密钥 { $name } 已用 { $percent } 的每月预算（{ $used } / { $limit }；{ $why }）。
+        }
     }
-    .action = Ask who uses the key, raise the budget, or take the key away. proxymeter only warns, it does not stop the key.
+    .action = 了解谁在使用该密钥，提高预算，或收回密钥。proxymeter 只发出警告，不会停用密钥。
 
-ProxymeterLlmCostBudget = Client key has used up most or all of its cost budget.
+ProxymeterLlmCostBudget = 客户端密钥的费用预算即将用完或已用完。
     .head = { $count ->
-        [one] client key { $names } has used { $step } of its cost budget
-       *[other] { $count } client keys have used { $step } of their cost budget ({ $names })
+        [1] 客户端密钥 { $names } 已用 { $step } 的费用预算
+       *[other] { $count } 个客户端密钥已用 { $step } 的费用预算（{ $names }）
     }
     .head-last = { $count ->
-        [one] client key { $names } has used up its cost budget
-       *[other] { $count } client keys have used up their cost budget ({ $names })
+        [1] 客户端密钥 { $names } 已用完费用预算
+       *[other] { $count } 个客户端密钥已用完费用预算（{ $names }）
     }
-    .firing = Client key { $name } has used { $percent } of its budget ({ $used } of { $limit } a { $period }).
-    .last = Client key { $name } has used up its budget of { $limit } a { $period }.
+    .firing = { $period ->
+        [day] 客户端密钥 { $name } 已用 { $percent } 的每日预算（{ $used } / { $limit }）。
+       *[month] 客户端密钥 { $name } 已用 { $percent } 的每月预算（{ $used } / { $limit }）。
+    }
+    .last = { $period ->
+        [day] 客户端密钥 { $name } 已用完 { $limit } 的每日预算。
+       *[month] 客户端密钥 { $name } 已用完 { $limit } 的每月预算。
+    }
     .over = { $holds ->
-        [nothing] Client key { $name } has a fresh budget ({ $why }).
-       *[known] Client key { $name } has used { $percent } of its budget ({ $used } of { $limit } a { $period }; { $why }).
+        [nothing] 客户端密钥 { $name } 的预算已重新开始（{ $why }）。
+       *[known] { $period ->
+            [day] 客户端密钥 { $name } 已用 { $percent } 的每日预算（{ $used } / { $limit }；{ $why }）。
+           *[month] 客户端密钥 { $name } 已用 { $percent } 的每月预算（{ $used } / { $limit }；{ $why }）。
+        }
     }
-    .action = Ask who uses the key, raise the budget, or take the key away. proxymeter only warns, it does not stop the key.
+    .action = 了解谁在使用该密钥，提高预算，或收回密钥。proxymeter 只发出警告，不会停用密钥。
 
-ProxymeterLlmUsageGap = Usage of an LLM proxy is not counted completely.
+ProxymeterLlmUsageGap = LLM 代理的用量没有完整计入。
     .head = { $count ->
-        [one] usage of { $names } is not counted completely
-       *[other] usage of { $count } targets is not counted completely ({ $names })
+        [1] { $names } 的用量没有完整计入
+       *[other] { $count } 个目标的用量没有完整计入（{ $names }）
     }
-    .firing = Usage of { $name } is not counted completely: { $cause }.
-    .over = No more usage of { $name } has been lost for an hour; it was counted incompletely for { $lasted } ({ $times }).
-    .action = Let only one program read the server's usage queue, and keep proxymeter running without long pauses.
+    .firing = { $name } 的用量没有完整计入：{ $cause }。
+    .over = { $name } 已有一小时没有再丢失用量，此前 { $lasted }计入不完整（{ $times }）。
+    .action = 只让一个程序读取服务器的用量队列，并让 proxymeter 持续运行，不要长时间停顿。
 
 ## proxymeter itself
 
-ProxymeterTest = Test of a receiver.
-    .head = this is a test
-    .firing = This is a test of receiver { $name }, sent by hand. Nothing is wrong.
-    .over = This was a test of receiver { $name }.
-    .action = Nothing.
+ProxymeterTest = 接收者测试。
+    .head = 这是一次测试
+    .firing = 这是手动发送的接收者 { $name } 的测试，一切正常。
+    .over = 这是接收者 { $name } 的一次测试，已结束。
+    .action = 无需处理。
 
-ProxymeterStorageFailing = The storage is not writable.
-    .head = the storage is not writable
-    .firing = Alerts and notifications are kept in memory only and are lost if the exporter crashes: the storage is not writable.
-    .over = The storage is writable again; it was not for { $lasted } ({ $times }).
-    .action = See the log for the reason; the most common one is a full disk.
+ProxymeterStorageFailing = 存储不可写。
+    .head = 存储不可写
+    .firing = 存储不可写：告警和通知只保存在内存中，exporter 崩溃时会丢失。
+    .over = 存储恢复可写，此前 { $lasted }不可写（{ $times }）。
+    .action = 原因见日志；最常见的是磁盘已满。
 
-ProxymeterReloadFailed = Configuration could not be loaded.
-    .head = the configuration could not be loaded
-    .firing = The last reload failed: { $cause }. The configuration from before it stays in force.
-    .over = The configuration is loaded again; reloading had failed for { $lasted } ({ $times }).
-    .action = Run proxymeter check-config: it names the file, the line and the key.
+ProxymeterReloadFailed = 配置无法加载。
+    .head = 配置无法加载
+    .firing = 上一次重新加载失败：{ $cause }。之前的配置继续生效。
+    .over = 配置已重新加载，此前 { $lasted }无法加载（{ $times }）。
+    .action = 运行 proxymeter check-config，它会指出文件、行和键。
 
-ProxymeterHeartbeatWithheld = The heartbeat is not sent.
-    .head = the heartbeat is not sent
-    .firing = The heartbeat is not sent, because { $cause }.
-    .over = The heartbeat is sent again; it was not for { $lasted } ({ $times }).
-    .action = See the other alerts and the log: the heartbeat stops when reading or sending does.
+ProxymeterHeartbeatWithheld = 心跳没有发送。
+    .head = 心跳没有发送
+    .firing = 心跳没有发送，原因：{ $cause }。
+    .over = 心跳恢复发送，此前 { $lasted }没有发送（{ $times }）。
+    .action = 查看其他告警和日志：读取或发送停止时，心跳也会停止。
 
-ProxymeterNotificationsFailing = A receiver does not accept notifications.
+ProxymeterNotificationsFailing = 接收者不接受通知。
     .head = { $count ->
-        [one] receiver { $names } does not accept notifications
-       *[other] { $count } receivers do not accept notifications ({ $names })
+        [1] 接收者 { $names } 不接受通知
+       *[other] { $count } 个接收者不接受通知（{ $names }）
     }
-    .firing = Receiver { $name } does not accept notifications: { $cause }.
-    .over = Receiver { $name } accepts notifications again; it did not for { $lasted } ({ $times }).
-    .action = Run proxymeter test-notification with the receiver's name, and correct its address, login or token. What waits is kept for three days.
+    .firing = 接收者 { $name } 不接受通知：{ $cause }。
+    .over = 接收者 { $name } 重新接受通知，此前 { $lasted }不接受（{ $times }）。
+    .action = 运行 proxymeter test-notification 并附上接收者的名称，更正它的地址、登录信息或令牌。等待发送的通知保留三天。
 
-ProxymeterNotificationsAbandoned = Notifications were given up.
+ProxymeterNotificationsAbandoned = 有通知被放弃。
     .head = { $count ->
-        [one] notifications for receiver { $names } were given up
-       *[other] notifications for { $count } receivers were given up ({ $names })
+        [1] 发给接收者 { $names } 的通知被放弃
+       *[other] 发给 { $count } 个接收者的通知被放弃（{ $names }）
     }
-    .firing = { $count ->
-        [one] 1 notification for receiver { $name } was given up.
-       *[other] { $count } notifications for receiver { $name } were given up.
-    }
-    .over = No more notifications for receiver { $name } were given up for an hour.
-    .action = See the log for the reason. The status page and /api/v1/alerts show what is firing; proxymeter replay-notifications sends again.
+    .firing = 发给接收者 { $name } 的 { $count } 条通知被放弃。
+    .over = 一小时内没有再放弃发给接收者 { $name } 的通知。
+    .action = 原因见日志。触发中的告警见状态页和 /api/v1/alerts；proxymeter replay-notifications 会重新发送。

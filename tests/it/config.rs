@@ -17,7 +17,9 @@ use proxymeter::http::options::TlsOptions;
 use proxymeter::model::{BudgetPeriod, Severity};
 use proxymeter::notify::alertmanager::config::AlertmanagerConfig;
 use proxymeter::notify::chat::config::{ChatConfig, Dialect};
-use proxymeter::notify::email::config::{EmailConfig, ReceiverConfig, SmtpLogin, SmtpMechanism, SmtpTls};
+use proxymeter::notify::email::config::{
+    DigestConfig, EmailConfig, ReceiverConfig, SmtpLogin, SmtpMechanism, SmtpTls,
+};
 use proxymeter::notify::heartbeat::config::{HeartbeatConfig, HeartbeatMethod};
 use proxymeter::notify::pagerduty::config::PagerdutyConfig;
 use proxymeter::notify::webhook::config::{Authorization, WebhookConfig, WebhookFormat};
@@ -218,6 +220,7 @@ fn every_value_of_receivers_arrives() {
                 group_wait: Some(Duration::ZERO),
                 group_interval: Some(Duration::from_secs(60)),
                 repeat_interval: Some(Duration::from_secs(12 * 3600)),
+                digest: Some(DigestConfig { at: 450, zone: Some("Asia/Tehran".to_owned()), empty: true }),
             },
         }
     );
@@ -226,7 +229,8 @@ fn every_value_of_receivers_arrives() {
     let plain = email(&config, "plain");
     assert_eq!((&*plain.host, plain.port, plain.tls), ("smtp.example.com", 587, SmtpTls::StartTls));
     assert_eq!((&plain.login, plain.timeout), (&None, Duration::from_secs(30)));
-    assert_eq!(plain.common, ReceiverConfig::default());
+    let daily = DigestConfig { at: 9 * 60, zone: None, empty: false };
+    assert_eq!(plain.common, ReceiverConfig { digest: Some(daily), ..ReceiverConfig::default() });
 
     let oncall = webhook(&config, "oncall");
     assert_eq!(
@@ -279,6 +283,7 @@ fn every_value_of_receivers_arrives() {
 #[test]
 fn every_value_of_chats_arrives() {
     let config = load("good/chats.toml");
+    let daily = || Some(DigestConfig { at: 9 * 60, zone: None, empty: false });
     let plain = |dialect, url: &str| ChatConfig {
         dialect,
         url: url.into(),
@@ -292,7 +297,7 @@ fn every_value_of_chats_arrives() {
         proxy: None,
         tls: TlsOptions::default(),
         timeout: Duration::from_secs(20),
-        common: ReceiverConfig::default(),
+        common: ReceiverConfig { digest: daily(), ..ReceiverConfig::default() },
     };
     let token = || Some(Secret::from("123456789:AAabcdefghijklmnopqrstuvwxyz-_01234"));
     let telegram = |url, room: &str| ChatConfig {
@@ -1132,11 +1137,9 @@ fn the_example_tells_the_defaults() {
     assert_eq!(whole.receivers.len(), 13);
     for ReceiverTable { name, kind } in &whole.receivers {
         let ReceiverKind::Chat(chat) = kind else { continue };
-        assert_eq!(
-            (chat.timeout, &chat.common),
-            (Duration::from_secs(20), &ReceiverConfig::default()),
-            "{name}"
-        );
+        let digest = Some(DigestConfig { at: 9 * 60, zone: None, empty: false });
+        let common = ReceiverConfig { digest, ..ReceiverConfig::default() };
+        assert_eq!((chat.timeout, &chat.common), (Duration::from_secs(20), &common), "{name}");
     }
     for (name, url) in [
         ("family", "https://api.telegram.org"),
@@ -1149,7 +1152,8 @@ fn the_example_tells_the_defaults() {
     let ops = email(&whole, "ops");
     assert_eq!((ops.port, ops.tls, ops.timeout), (587, SmtpTls::StartTls, Duration::from_secs(30)));
     assert_eq!(ops.login.as_ref().map(|login| login.mechanism), Some(SmtpMechanism::Auto));
-    assert_eq!(ops.common, ReceiverConfig::default());
+    let daily = DigestConfig { at: 9 * 60, zone: None, empty: false };
+    assert_eq!(ops.common, ReceiverConfig { digest: Some(daily), ..ReceiverConfig::default() });
     let oncall = webhook(&whole, "oncall");
     assert_eq!((&oncall.format, oncall.max_alerts), (&WebhookFormat::Alertmanager, 0));
     assert_eq!((oncall.secrets.len(), oncall.timeout), (2, Duration::from_secs(20)));

@@ -2,6 +2,7 @@
 //! damaged, all of it held against the real program, a simulated panel and receivers on loopback.
 
 mod clock;
+mod digest;
 mod disk;
 
 mod quiet;

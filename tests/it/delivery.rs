@@ -55,6 +55,7 @@ fn notice(receiver: &str, group: &str) -> Notice {
         others_fire: false,
         named: None,
         covers: Vec::new(),
+        digest: None,
         created_at: now,
     }
 }

@@ -113,6 +113,7 @@ fn notice() -> Notice {
         others_fire: false,
         named: None,
         covers: Vec::new(),
+        digest: None,
         created_at: Timestamp::from_secs(1_795_000_030),
     }
 }

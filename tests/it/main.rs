@@ -35,4 +35,5 @@ mod store;
 mod systemd;
 mod web_config;
 mod webhook;
+mod wording;
 mod xui;

@@ -183,6 +183,7 @@ async fn what_still_holds_returns_to_the_outbox_and_retries_begin_again() {
         others_fire: false,
         named: None,
         covers: Vec::new(),
+        digest: None,
         created_at: now.saturating_add(Duration::from_secs(60)),
     };
     let (firing, resolved) = (NoticeStatus::Firing, NoticeStatus::Resolved);

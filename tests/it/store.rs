@@ -37,6 +37,7 @@ fn notice(id: &str) -> Notice {
         others_fire: false,
         named: None,
         covers: Vec::new(),
+        digest: None,
         created_at: NOW,
     }
 }

@@ -36,6 +36,7 @@ pub(super) fn route(receiver: &str) -> Route {
         repeat_interval: None,
         voice: Voice::default(),
         standing: false,
+        digest: None,
     }
 }
 

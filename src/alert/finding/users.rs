@@ -25,6 +25,20 @@ pub(super) fn of_users(
     (Judged::Users(Arc::clone(&report.users)), crossings)
 }
 
+/// When the plan of an active user ends, if no other follows by itself.
+pub(in crate::alert) fn runs_until(rule: &Rule, user: &User) -> Option<Timestamp> {
+    let Expiry::At(end) = user.expiry else { return None };
+    let runs = user.status == UserStatus::Active && !does_not_run_out(rule, user, user.renews);
+    runs.then_some(end)
+}
+
+/// What an active user has used of the data limit, if it does not begin again by itself.
+pub(in crate::alert) fn uses(rule: &Rule, user: &User) -> Option<(u64, u64)> {
+    let limit = user.limit.filter(|limit| *limit > 0)?;
+    let runs = user.status == UserStatus::Active && !does_not_run_out(rule, user, renews_when_used_up(user));
+    runs.then_some((user.used, limit))
+}
+
 pub(super) fn expiry(rule: &Rule, user: &User, now: Moment) -> Option<Crossing> {
     let Expiry::At(end) = user.expiry else { return None };
     let (_, held) = rule.crossed_by_time(end, now.wall);

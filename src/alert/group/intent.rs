@@ -1,6 +1,11 @@
 //! One group of one receiver: whether it has anything to say, and since when.
 
-use std::{cmp::Reverse, collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{
     agenda::{Entry, shuffled},
@@ -45,6 +50,14 @@ pub(super) struct Tried {
     pub(super) said: u64,
     /// Whether it may have arrived.
     pub(super) may_have_arrived: bool,
+}
+
+impl Tried {
+    fn says_any_of(&self, events: &HashSet<EventId>) -> bool {
+        let notice = (!events.is_empty()).then(|| self.message.packed.unpack());
+        let mut said = notice.into_iter().flatten().flat_map(|notice| notice.alerts);
+        said.any(|alert| EventId::parse(&alert.event).is_some_and(|event| events.contains(&event)))
+    }
 }
 
 #[derive(Debug, Default)]
@@ -123,8 +136,12 @@ impl Group {
         let id = tried.message.id.clone();
         let earlier = self.tried.replace(tried).filter(|earlier| earlier.message.id != id)?;
         let covers = &mut self.tried.as_mut()?.covers;
-        covers.extend(earlier.covers);
-        covers.extend(earlier.may_have_arrived.then(|| earlier.message.id.clone()));
+        let arrived = earlier.may_have_arrived.then(|| earlier.message.id.clone());
+        for id in earlier.covers.into_iter().chain(arrived) {
+            if !covers.contains(&id) {
+                covers.push(id);
+            }
+        }
         Some(earlier.message.id)
     }
 
@@ -157,7 +174,7 @@ impl Group {
     ) -> Look<'a> {
         self.due = None;
         let mut change = Change { told: self.members.values().any(Knowledge::is_any), ..Change::default() };
-        let (mut items, mut released) = (Vec::new(), Vec::new());
+        let (mut items, mut released, mut held_back) = (Vec::new(), Vec::new(), HashSet::new());
         let mut repeat_interval: Option<Duration> = None;
         // For each alert that was sent and is held back now: when to look again, and its repeat interval.
         let mut waiting = Vec::new();
@@ -184,6 +201,7 @@ impl Group {
                 change.kept_back += usize::from(firing && knowledge.is_any());
                 let end = kept_back.until(now);
                 if new {
+                    held_back.insert(event);
                     if !std::mem::replace(&mut knowledge.held_back, true) {
                         kept_back.count(suppressed);
                     }
@@ -216,11 +234,10 @@ impl Group {
         let Some(mut reason) = decide(change, route.send_resolved) else {
             suppressed.unchanged += u64::from(change.firing > 0 && self.news.is_some());
             (self.news, self.rest_of, self.ready, self.attempts) = (None, None, None, 0);
-            // What is only held back is sent later, and then perhaps in the same words.
-            let holds_back = self.due.is_some();
             self.plan_repetition(route, repeat_interval, waiting, now);
-            let outdated = self.tried.take_if(|_| !holds_back).map(|tried| tried.message.id);
-            return Look { plan: None, released, outdated };
+            // What is only held back is sent later, and then perhaps in the same words.
+            let outdated = self.tried.take_if(|tried| !tried.says_any_of(&held_back));
+            return Look { plan: None, released, outdated: outdated.map(|tried| tried.message.id) };
         };
         if reason == Reason::New && self.members.values().all(|knowledge| knowledge.told.is_none()) {
             reason = Reason::First;

@@ -164,6 +164,7 @@ impl Desk<'_> {
             others_fire: false,
             named: None,
             covers: Vec::new(),
+            digest: None,
             created_at: self.now.wall,
         }
     }

@@ -66,10 +66,14 @@ impl Routed {
         };
         settled.extend(settlement.map(|settlement| (tried.message.id.clone(), settlement)));
 
+        // If not, it is as if it had not been composed, but for what it was to cover.
+        let is_recorded = again || *outcome != Outcome::Untried;
         let mut is_kept = false;
         for key in &groups {
+            // A reload may have put several messages into one group.
+            let in_flight = self.in_flight.values().any(|other| other.groups.contains(key));
             self.change(key, |group, _| {
-                (group.in_flight, group.dirty) = (false, true);
+                (group.in_flight, group.dirty) = (in_flight, true);
                 match outcome {
                     Outcome::Taken => {
                         (group.sent, group.attempts) = (Some(composed), 0);
@@ -84,14 +88,10 @@ impl Routed {
                     Outcome::Failed { .. } | Outcome::Untried => {
                         let news = [since, group.news].into_iter().flatten();
                         group.news = news.min_by_key(|since| since.uptime);
-                        if *outcome == Outcome::Untried && !again && !tried.covers.is_empty() {
-                            // What it was to cover, the next one does.
-                            let said = digest(std::iter::empty());
-                            group.tried = Some(Tried { said, ..tried.clone() });
-                        }
-                        if again || *outcome != Outcome::Untried {
-                            is_kept = true;
-                            let outdated = group.note(tried.clone());
+                        is_kept |= is_recorded;
+                        if is_recorded || !tried.covers.is_empty() {
+                            let said = if is_recorded { tried.said } else { digest(std::iter::empty()) };
+                            let outdated = group.note(Tried { said, ..tried.clone() });
                             settled.extend(outdated.map(|id| (id, Settlement::Delivered)));
                         }
                         if *outcome != Outcome::Untried {
@@ -107,7 +107,7 @@ impl Routed {
                 }
             });
         }
-        if !is_kept && !is_over && (again || *outcome != Outcome::Untried) {
+        if !is_kept && !is_over && is_recorded {
             // A reload has left none of its alerts with this receiver, so that nothing leads to the recorded message.
             settled.push((tried.message.id, Settlement::Delivered));
         }

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use crate::{alert::state::Alert, model::Severity, wording::Voice};
+use crate::{
+    alert::{digest::DigestTime, state::Alert},
+    model::Severity,
+    wording::Voice,
+};
 
 /// Which alerts one receiver gets, and how they are grouped.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +28,8 @@ pub struct Route {
     pub voice: Voice,
     /// It groups by itself, and is posted everything that fires, again and again: an Alertmanager.
     pub standing: bool,
+    /// Absent: it gets no digest, and what that would say is sent as it comes.
+    pub digest: Option<DigestTime>,
 }
 
 /// Alerts that were held back, and messages that were not needed, by reason.
@@ -50,6 +56,8 @@ impl Route {
         let rule = alert.rule();
         let is_named = rule.receivers.as_ref().is_none_or(|receivers| receivers.contains(&self.receiver));
         let about_itself = rule.kind.question.is_about_receivers() && **alert.subject() == *self.receiver;
-        alert.severity() >= self.min_severity && is_named && !about_itself
+        let waits =
+            self.digest.is_some() && alert.severity() == Severity::Info && rule.kind.question.is_in_digests();
+        alert.severity() >= self.min_severity && is_named && !about_itself && !waits
     }
 }

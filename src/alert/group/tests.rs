@@ -34,6 +34,7 @@ impl Desk {
             repeat_interval: Some(Duration::from_secs(HOUR)),
             voice: Voice::default(),
             standing: false,
+            digest: None,
         };
         Desk {
             rules: Rules::new(&AlertingConfig { rules: rules.into(), ..config() }).unwrap(),

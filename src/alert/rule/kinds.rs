@@ -74,6 +74,11 @@ impl Question {
     pub fn is_about_receivers(self) -> bool {
         matches!(self, Question::ReceiverFailing | Question::NotificationsAbandoned)
     }
+
+    /// Whether a digest lists the subjects that have crossed a step, so that its `info` steps can wait for that.
+    pub fn is_in_digests(self) -> bool {
+        matches!(self, Question::UserExpiry | Question::UserQuota)
+    }
 }
 
 /// The default steps of a kind and the severity of each, the widest first.

@@ -36,25 +36,48 @@ const BARK: Shape = Shape {
         &[("device_key", Hidden), ("device_key_file", Hidden)],
         http::KEYS,
         super::KEYS,
+        super::DIGEST,
         GROUPING,
     ],
 };
 const DINGTALK: Shape =
-    Shape { title: "[dingtalk.NAME]", keys: &[HOOK, ROBOT, REACH, super::KEYS, GROUPING] };
-const DISCORD: Shape = Shape { title: "[discord.NAME]", keys: &[HOOK, THREAD, REACH, super::KEYS, GROUPING] };
-const FEISHU: Shape = Shape { title: "[feishu.NAME]", keys: &[HOOK, ROBOT, REACH, super::KEYS, GROUPING] };
-const GOTIFY: Shape =
-    Shape { title: "[gotify.NAME]", keys: &[SERVER, TOKEN, http::KEYS, super::KEYS, GROUPING] };
+    Shape { title: "[dingtalk.NAME]", keys: &[HOOK, ROBOT, REACH, super::KEYS, super::DIGEST, GROUPING] };
+const DISCORD: Shape =
+    Shape { title: "[discord.NAME]", keys: &[HOOK, THREAD, REACH, super::KEYS, super::DIGEST, GROUPING] };
+const FEISHU: Shape =
+    Shape { title: "[feishu.NAME]", keys: &[HOOK, ROBOT, REACH, super::KEYS, super::DIGEST, GROUPING] };
+const GOTIFY: Shape = Shape {
+    title: "[gotify.NAME]",
+    keys: &[SERVER, TOKEN, http::KEYS, super::KEYS, super::DIGEST, GROUPING],
+};
 const NTFY: Shape = Shape {
     title: "[ntfy.NAME]",
-    keys: &[SERVER, &[("topic", Hidden), ("topic_file", Hidden)], http::KEYS, super::KEYS, GROUPING],
+    keys: &[
+        SERVER,
+        &[("topic", Hidden), ("topic_file", Hidden)],
+        http::KEYS,
+        super::KEYS,
+        super::DIGEST,
+        GROUPING,
+    ],
 };
-const SLACK: Shape = Shape { title: "[slack.NAME]", keys: &[HOOK, REACH, super::KEYS, GROUPING] };
+const SLACK: Shape =
+    Shape { title: "[slack.NAME]", keys: &[HOOK, REACH, super::KEYS, super::DIGEST, GROUPING] };
 const TELEGRAM: Shape = Shape {
     title: "[telegram.NAME]",
-    keys: &[TOKEN, &[("chat_id", Hidden)], THREAD, &[("api_url", Origin)], REACH, super::KEYS, GROUPING],
+    keys: &[
+        TOKEN,
+        &[("chat_id", Hidden)],
+        THREAD,
+        &[("api_url", Origin)],
+        REACH,
+        super::KEYS,
+        super::DIGEST,
+        GROUPING,
+    ],
 };
-const WECOM: Shape = Shape { title: "[wecom.NAME]", keys: &[HOOK, REACH, super::KEYS, GROUPING] };
+const WECOM: Shape =
+    Shape { title: "[wecom.NAME]", keys: &[HOOK, REACH, super::KEYS, super::DIGEST, GROUPING] };
 
 pub(in crate::config) const fn shape(dialect: Dialect) -> &'static Shape {
     match dialect {
@@ -110,7 +133,7 @@ pub(in crate::config) fn read(mut table: Table<'_, '_>, dialect: Dialect) -> Opt
     };
     let proxy = secrets::take_checked(&mut table, "proxy", check_proxy);
     let timeout = super::take_timeout(&mut table, DEFAULT_TIMEOUT);
-    let common = super::read_common(&mut table);
+    let common = super::read_common(&mut table, super::Digest::Daily);
     Some(ChatConfig {
         dialect,
         url: url?,

@@ -30,7 +30,7 @@ const KEYS: &[Key] = &[
     ("hello", Hidden),
 ];
 pub(in crate::config) const SHAPE: Shape =
-    Shape { title: "[email.NAME]", keys: &[KEYS, super::KEYS, GROUPING] };
+    Shape { title: "[email.NAME]", keys: &[KEYS, super::KEYS, super::DIGEST, GROUPING] };
 
 const TLS: [(&str, SmtpTls); 3] =
     [("starttls", SmtpTls::StartTls), ("implicit", SmtpTls::Implicit), ("none", SmtpTls::None)];
@@ -74,7 +74,7 @@ pub(in crate::config) fn read(mut table: Table<'_, '_>) -> Option<EmailConfig> {
     let login = read_login(&mut table);
     let hello = table.take("hello", hello);
     let timeout = super::take_timeout(&mut table, DEFAULT_TIMEOUT);
-    let common = super::read_common(&mut table);
+    let common = super::read_common(&mut table, super::Digest::Daily);
 
     let Smarthost { host, port } = smarthost.value()?;
     let tls = tls.value().unwrap_or(SmtpTls::StartTls);

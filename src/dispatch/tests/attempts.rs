@@ -86,6 +86,26 @@ async fn three_days_without_a_connection_cost_few_attempts_and_end_in_a_dead_let
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_end_that_is_given_up_alone_is_no_first_notification() {
+    let mut bench = Bench::new(&["ops"]);
+    bench.routes[0].group_by = vec!["alertname".into()];
+    bench.answers("ops", |attempt| if attempt.number == 1 { yes() } else { unavailable() });
+    bench.start();
+    bench.fires(&["ann"]);
+    bench.pass(MINUTE).await;
+    bench.ends(&["ann"]);
+    bench.pass(70 * HOUR).await;
+    bench.fires(&["bob"]);
+    bench.pass(3 * HOUR).await;
+    let dead = bench.dead();
+    let written = bench.written.iter().flat_map(|written| &written.messages);
+    let given_up: Vec<_> = written.filter(|notice| dead.contains(&notice.id)).collect();
+    let [notice] = given_up.try_into().unwrap();
+    assert_eq!(notice.reason, "some alerts resolved");
+    assert_eq!(notice.alerts.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_alert_that_was_given_up_is_not_told_again_and_its_end_neither() {
     let mut bench = Bench::new(&["ops"]);
     bench.answers("ops", |attempt| if attempt.at < LIFE + HOUR { unavailable() } else { yes() });

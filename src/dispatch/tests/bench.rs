@@ -26,7 +26,7 @@ use crate::{
     },
     board::Board,
     clock::{Beat, Clock},
-    model::{ActiveAlerts, Moment, Notice, NoticeAlert, NoticeStatus, Severity},
+    model::{ActiveAlerts, Moment, Notice, NoticeAlert, NoticeStatus, Severity, Timestamp},
     notify::{
         HealthByReceiver, Rate, Receiver, Retry, SendError, SendReason, alertmanager::Ask, scripted::Scripted,
     },
@@ -119,6 +119,7 @@ pub(super) fn route(receiver: &str) -> Route {
         repeat_interval: None,
         voice: Voice::default(),
         standing: false,
+        digest: None,
     }
 }
 
@@ -411,9 +412,24 @@ impl Bench {
         self.process().board.publish(Arc::unwrap_or_clone(report));
     }
 
+    /// How much time has passed.
+    pub(super) fn at(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// The wall time this long after the beginning.
+    pub(super) fn wall(&self, at: Duration) -> Timestamp {
+        BEGIN.saturating_add(at)
+    }
+
     /// All attempts at a receiver.
     pub(super) fn sent(&self, receiver: &str) -> Vec<Sent> {
         self.far[receiver].lock().unwrap().sent.clone()
+    }
+
+    /// The attempts at a receiver since the last call, which are not kept any longer.
+    pub(super) fn take_sent(&self, receiver: &str) -> Vec<Sent> {
+        std::mem::take(&mut self.far[receiver].lock().unwrap().sent)
     }
 
     /// The alerts in each attempt.

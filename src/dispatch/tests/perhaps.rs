@@ -33,6 +33,26 @@ async fn what_ended_before_it_arrived_is_not_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_that_is_outdated_does_not_wait_for_what_is_held_back() {
+    let mut bench = Bench::new(&["ops"]);
+    bench.routes[0].group_by = vec!["alertname".into()];
+    bench.routes[0].group_interval = SECOND;
+    bench.answers("ops", |attempt| if attempt.number == 2 { unavailable() } else { yes() });
+    bench.start();
+    // Lower thresholds are held back.
+    bench.panel.uses("zoe", 100);
+    bench.poll_panel();
+    bench.pass(MINUTE).await;
+    bench.fires(&["ann"]);
+    bench.pass(2 * SECOND).await;
+    assert_eq!(bench.outbox().len(), 1);
+    bench.ends(&["ann"]);
+    bench.pass(HOUR).await;
+    assert_eq!(bench.tried("ops"), ["zoe", "ann zoe"]);
+    assert_eq!(bench.outbox(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_ended_while_the_receiver_was_down_is_told_as_ended_if_it_was_known() {
     let mut bench = Bench::new(&["ops"]);
     bench.answers("ops", |attempt| {

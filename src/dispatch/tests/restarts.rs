@@ -34,6 +34,7 @@ pub(super) fn foreign(id: &str, receiver: &str) -> Notice {
         others_fire: false,
         named: None,
         covers: Vec::new(),
+        digest: None,
         created_at: BEGIN,
     }
 }
@@ -72,6 +73,24 @@ async fn messages_as_they_are_and_new_ones_take_turns_when_they_fail() {
     told.sort();
     assert_eq!(told, ["-a", "-b", "ann", "bob"]);
     assert_eq!(bench.outbox(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn recorded_ends_are_dropped_where_send_resolved_is_off() {
+    for by_reload in [false, true] {
+        let mut bench = Bench::new(&["ops"]);
+        bench.answers("ops", |_| unavailable());
+        bench.record(messages(&[foreign("a", "ops"), foreign("b", "ops")])).await;
+        bench.routes[0].send_resolved = by_reload;
+        bench.start();
+        bench.pass(SECOND / 2).await;
+        bench.routes[0].send_resolved = false;
+        bench.reload(&[]).await;
+        bench.pass(HOUR).await;
+        // The first was in flight when it was switched off.
+        assert_eq!(bench.tried("ops").len(), usize::from(by_reload));
+        assert_eq!((bench.outbox(), bench.dead()), (Vec::new(), Vec::new()));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -64,6 +64,19 @@ pub struct ReceiverConfig {
     pub group_wait: Option<Duration>,
     pub group_interval: Option<Duration>,
     pub repeat_interval: Option<Duration>,
+    /// Absent: there is no digest, and `info` steps of users are sent as they come.
+    pub digest: Option<DigestConfig>,
+}
+
+/// When a receiver gets its daily digest.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DigestConfig {
+    /// Local time, in minutes of the day.
+    pub at: u16,
+    /// IANA name; absent: the zone of `[alerting]`.
+    pub zone: Option<String>,
+    /// Whether a day with nothing to say gets a digest, too.
+    pub empty: bool,
 }
 
 impl Default for ReceiverConfig {
@@ -76,6 +89,7 @@ impl Default for ReceiverConfig {
             group_wait: None,
             group_interval: None,
             repeat_interval: None,
+            digest: None,
         }
     }
 }

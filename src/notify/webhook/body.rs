@@ -3,9 +3,9 @@ use std::{collections::BTreeMap, io, sync::Arc};
 use serde::{Serialize, Serializer};
 use serde_json::ser::Formatter;
 
-use crate::model::{Notice, NoticeAlert, NoticeStatus, Timestamp};
+use crate::model::{Digest, Notice, NoticeAlert, NoticeStatus, Timestamp};
 
-/// Alertmanager's webhook body, version 4: its fields, in its order.
+/// Alertmanager's webhook body, version 4: its fields, in its order; and the digest, if it is one.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Body<'a> {
@@ -20,6 +20,8 @@ pub(super) struct Body<'a> {
     version: &'static str,
     group_key: &'a str,
     truncated_alerts: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<&'a Digest>,
 }
 
 #[derive(Debug, Serialize)]
@@ -42,6 +44,8 @@ impl<'a> Body<'a> {
     /// that are contained.
     pub(super) fn of(notice: &'a Notice, external_url: &'a str, named: usize) -> Self {
         let told = notice.alerts.get(..named).unwrap_or(&notice.alerts);
+        // Receivers that show only the summary show what a digest is about.
+        let title = notice.digest.as_ref().map(|digest| ("summary", digest.title.as_str()));
         let fires = told.iter().any(|alert| alert.status == NoticeStatus::Firing);
         Body {
             receiver: &notice.receiver,
@@ -49,11 +53,12 @@ impl<'a> Body<'a> {
             alerts: told.iter().map(|alert| Alert::of(alert, external_url)).collect(),
             group_labels: &notice.group_labels,
             common_labels: common(told, |alert| &alert.labels),
-            common_annotations: common(told, |alert| &alert.annotations),
+            common_annotations: common(told, |alert| &alert.annotations).into_iter().chain(title).collect(),
             external_url,
             version: "4",
             group_key: &notice.group,
             truncated_alerts: notice.alerts.len() - told.len() + notice.left_out,
+            digest: notice.digest.as_ref(),
         }
     }
 

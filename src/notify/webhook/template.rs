@@ -4,7 +4,7 @@ use minijinja::{AutoEscape, Environment, Value, value::Serde};
 use serde::Serialize;
 
 use super::body::Body;
-use crate::model::{Notice, NoticeAlert, NoticeStatus, Severity, Timestamp};
+use crate::model::{Digest, Notice, NoticeAlert, NoticeStatus, Severity, Timestamp};
 
 /// A body from the operator's own template.
 pub(super) struct Template {
@@ -19,6 +19,8 @@ struct Context<'a> {
     body: Body<'a>,
     /// Why the notice is sent.
     reason: &'a str,
+    /// `none` if it is about alerts.
+    digest: Option<&'a Digest>,
 }
 
 impl Template {
@@ -64,7 +66,11 @@ impl Template {
 
 impl<'a> Context<'a> {
     fn of(notice: &'a Notice, body: Body<'a>) -> Value {
-        Value::from(Serde(Context { body, reason: &notice.reason }))
+        Value::from(Serde(Context::parts(notice, body)))
+    }
+
+    fn parts(notice: &'a Notice, body: Body<'a>) -> Self {
+        Context { body, reason: &notice.reason, digest: notice.digest.as_ref() }
     }
 }
 
@@ -119,6 +125,7 @@ fn example() -> Notice {
         others_fire: false,
         named: None,
         covers: Vec::new(),
+        digest: None,
         created_at: Timestamp::from_secs(1_759_305_600),
     }
 }
@@ -132,6 +139,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::model::DigestSection;
 
     #[test]
     fn a_template_speaks_of_alertmanagers_fields_and_the_reason() {
@@ -160,7 +168,7 @@ mod tests {
             names.collect::<BTreeSet<_>>()
         };
         let example = example();
-        let context = Context { body: Body::of(&example, "", 2), reason: &example.reason };
+        let context = Context::parts(&example, Body::of(&example, "", 2));
         let context = serde_json::to_value(&context).unwrap();
         let names = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect();
         let variables: BTreeSet<String> = names(&context);
@@ -168,6 +176,27 @@ mod tests {
         assert_eq!(documented("Of an alert:"), names(&context["alerts"][0]));
         let labels: BTreeSet<String> = names(&context["alerts"][0]["labels"]);
         assert!(documented("Labels, those").is_superset(&labels), "{labels:?}");
+    }
+
+    #[test]
+    fn a_template_can_tell_a_digest() {
+        let source = "{% if digest %}{{ digest.title }}{% for section in digest.sections %}|{{ section.heading }}:\
+            {{ section.lines|join(',') }}+{{ section.more }}{% endfor %}{% else %}{{ status }}{% endif %} \
+            {{ commonAnnotations.summary }}";
+        let template = Template::new(source).unwrap();
+        let digest = Digest {
+            title: "Today".into(),
+            sections: vec![DigestSection {
+                heading: "new".into(),
+                lines: vec!["a".into(), "b".into()],
+                more: 7,
+            }],
+        };
+        for (digest, expected) in [(None, "firing An example."), (Some(digest), "Today|new:a,b+7 Today")] {
+            let alerts = if digest.is_some() { Vec::new() } else { example().alerts };
+            let notice = Notice { digest, alerts, ..example() };
+            assert_eq!(template.render(&notice, Body::of(&notice, "", 2)).unwrap(), expected);
+        }
     }
 
     #[test]

@@ -59,6 +59,7 @@ fn notice(alerts: Vec<NoticeAlert>, known: usize) -> Notice {
         others_fire: false,
         named: None,
         covers: Vec::new(),
+        digest: None,
         created_at: START,
     }
 }

@@ -3,12 +3,7 @@ use std::borrow::Cow;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::{answer, rfc3339};
-use crate::{
-    exposition::UserLabels,
-    model::ActiveAlert,
-    server::seen::Seen,
-    wording::{About, Told},
-};
+use crate::{exposition::UserLabels, model::ActiveAlert, server::seen::Seen};
 
 #[derive(Serialize)]
 struct Data<'a> {
@@ -60,17 +55,9 @@ impl Labels<'_> {
 impl<'a> Alert<'a> {
     fn new(alert: &'a ActiveAlert, subject: Cow<'a, str>, seen: &Seen) -> Self {
         let (voice, now) = (&seen.setup.voice, seen.now.wall);
-        let about = About {
-            alertname: alert.alertname,
-            kind: alert.kind,
-            subject: &subject,
-            target: &alert.target,
-            step: &alert.step,
-        };
-        let told = Told { reading: &alert.reading, began: alert.active_since, ended: None, now };
         let mut annotations = alert.reading.words(now);
         annotations.push(("summary", alert.summary.to_owned()));
-        annotations.push(("description", voice.sentence(&about, &told)));
+        annotations.push(("description", seen.sentence(alert, &subject, voice)));
         annotations.push(("action", voice.action(alert.alertname)));
         annotations.extend(voice.runbook(alert.alertname).map(|url| ("runbook_url", url)));
         Alert {

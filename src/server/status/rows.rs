@@ -16,15 +16,16 @@ use super::{
 use crate::{
     exposition::UserLabels,
     model::{
-        ActiveAlert, AlertState, Expiry, KIND_USER, Moment, Outcome, Part, PartState, Reading, Report,
-        Severity, Timestamp, User, UserStatus,
-        words::{self, bytes, duration, percent},
+        ActiveAlert, AlertState, Expiry, KIND_USER, Moment, Outcome, Part, PartState, Report, Severity,
+        Timestamp, User, UserStatus,
+        words::{bytes, duration},
     },
     server::{
         runbook,
         seen::Seen,
         target::{Counts, TargetState, is_stale},
     },
+    wording::Voice,
 };
 
 /// Users in each of the two lists.
@@ -201,7 +202,8 @@ struct Sort {
 
 #[derive(Serialize)]
 struct AlertRow {
-    summary: &'static str,
+    /// What is true of it now.
+    sentence: String,
     entry: String,
     severity: &'static str,
     target: String,
@@ -209,7 +211,6 @@ struct AlertRow {
     subject: String,
     rule: String,
     since: When,
-    details: String,
 }
 
 /// How many of how many are in a list.
@@ -256,7 +257,7 @@ impl Alerts {
             critical: count_of(|severity| severity == Severity::Critical),
             unnamed: (unnamed > 0).then(|| count(unnamed)),
             shown: Shown::from(&top),
-            rows: top.first.iter().map(|alert| AlertRow::new(alert, labels, seen.now.wall)).collect(),
+            rows: top.first.iter().map(|alert| AlertRow::new(alert, seen)).collect(),
             by_name: counts
                 .iter()
                 .map(|((Reverse(severity), alertname), number)| Sort {
@@ -271,47 +272,21 @@ impl Alerts {
 }
 
 impl AlertRow {
-    fn new(alert: &ActiveAlert, labels: &UserLabels, now: Timestamp) -> Self {
+    fn new(alert: &ActiveAlert, seen: &Seen) -> Self {
+        let subject = seen.setup.options.labels.of_subject(alert).unwrap_or_default();
         AlertRow {
-            summary: alert.summary,
+            sentence: seen.sentence(
+                alert,
+                &subject,
+                &Voice { with_target: false, ..seen.setup.voice.clone() },
+            ),
             entry: runbook::anchor(alert.alertname),
             severity: alert.severity.label(),
             target: name(&alert.target),
             kind: alert.kind,
-            subject: labels.of_subject(alert).map(|subject| name(&subject)).unwrap_or_default(),
+            subject: name(&subject),
             rule: alert.rule.as_deref().map(name).unwrap_or_default(),
-            since: When::new(alert.active_since, now),
-            details: details(&alert.reading, now),
-        }
-    }
-}
-
-fn details(reading: &Reading, now: Timestamp) -> String {
-    match reading {
-        Reading::Ends(end) if *end <= now => format!("ended {} ago", duration(now.since(*end))),
-        Reading::Ends(end) => format!("ends in {}", duration(end.since(now))),
-        Reading::Used { used, limit, resets: _ } => {
-            let share = percent(u128::from(*used) * 100 / u128::from((*limit).max(1)));
-            format!("{share}, {} of {}", bytes(*used), bytes(*limit))
-        }
-        Reading::Share(share) => format!("{:.0}%", share * 100.0),
-        Reading::Word(word) => name(word),
-        Reading::Down { cause, .. } => name(cause),
-        Reading::Count(number) => count(*number),
-        Reading::Nothing => String::new(),
-        Reading::Unreadable { rows, cause } => format!("{}: {}", words::rows(*rows), name(cause)),
-        Reading::Lasting(secs) => format!("for {}", duration(Duration::from_secs(*secs))),
-        Reading::Window { share, resets: None } => format!("{:.0}%", share * 100.0),
-        Reading::Window { share, resets: Some(end) } => {
-            format!("{:.0}%, resets in {}", share * 100.0, duration(end.since(now)))
-        }
-        Reading::Spent { spent, limit, unit, period, since: _ } => {
-            let share = percent(u128::from(*spent) * 100 / u128::from((*limit).max(1)));
-            let (spent, limit) = (words::amount(*spent, *unit), words::amount(*limit, *unit));
-            format!("{share}, {spent} of {limit} a {}", period.label())
-        }
-        Reading::Attempts { failed, all } => {
-            format!("{} of {} attempts failed", words::count(*failed), words::count(*all))
+            since: When::new(alert.active_since, seen.now.wall),
         }
     }
 }

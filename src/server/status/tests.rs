@@ -172,7 +172,7 @@ async fn users_are_named_as_the_labels_say() {
     let reports = || vec![report("home", users.clone(), ago(Duration::ZERO))];
     let key = HashKey::new(b"key");
     let hashed = page(&reports(), alerts(), UserLabels::Hash(key.clone()));
-    assert!(!hashed.contains("canary") && hashed.matches(&key.hash("canary")).count() == 2, "{hashed}");
+    assert!(!hashed.contains("canary") && hashed.matches(&key.hash("canary")).count() == 3, "{hashed}");
     let off = page(&reports(), alerts(), UserLabels::Off);
     assert!(!off.contains("canary") && !off.contains(&key.hash("canary")), "{off}");
     assert!(off.contains("1 of them are about users") && off.contains("FI-1"));
@@ -220,7 +220,7 @@ async fn the_worst_and_newest_alerts_are_shown_and_no_suppressed_one() {
     let shown = page(&[], list.clone(), UserLabels::Name);
     assert_eq!(names(&shown, "Alerts</h2>"), ["FI-1", "home", "bob", "home", "alice", "home"]);
     assert!(
-        shown.contains("95%, 95 B of 100 B")
+        shown.contains("User bob has used 95 % of the data limit (95 of 100 B).")
             && shown.contains("3h ago")
             && shown.contains("1 pending, 1 suppressed")
     );
@@ -456,7 +456,7 @@ async fn alerts_link_to_the_runbook_below_any_prefix() {
     let page = page(&[], vec![node_down()], UserLabels::Name);
     let entry = "<a href=\"./runbook#proxymeternodedown\">";
     assert!(page.contains(&format!("{entry}ProxymeterNodeDown</a>")), "{page}");
-    assert!(page.contains(&format!("{entry}Node is down.</a>")), "{page}");
+    assert!(page.contains(&format!("{entry}Node FI-1 is down: the panel reports an error.</a>")), "{page}");
     assert!(page.contains("<a href=\"./runbook\">"), "{page}");
 }
 

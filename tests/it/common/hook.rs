@@ -19,6 +19,8 @@ pub(crate) struct Delivery {
     /// Of the header `webhook-id`.
     pub(crate) id: String,
     pub(crate) alerts: Vec<Value>,
+    /// Null if it is about alerts.
+    pub(crate) digest: Value,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,5 +134,10 @@ fn read(stream: &TcpStream) -> Option<Delivery> {
     reader.read_exact(&mut body).ok()?;
     let body: Value = serde_json::from_slice(&body).unwrap();
     let alerts = body["alerts"].as_array().unwrap().clone();
-    Some(Delivery { at: Instant::now(), id: headers.get("webhook-id")?.clone(), alerts })
+    Some(Delivery {
+        at: Instant::now(),
+        id: headers.get("webhook-id")?.clone(),
+        alerts,
+        digest: body["digest"].clone(),
+    })
 }

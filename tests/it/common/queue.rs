@@ -143,6 +143,7 @@ fn route(receiver: &str) -> Route {
         repeat_interval: None,
         voice: Voice::default(),
         standing: false,
+        digest: None,
     }
 }
 

@@ -29,6 +29,7 @@ pub(crate) fn defaults() -> ReceiverConfig {
         group_wait: None,
         group_interval: None,
         repeat_interval: None,
+        digest: None,
     }
 }
 

@@ -3,7 +3,9 @@ use std::{sync::Arc, time::Duration};
 use super::{Bench, route};
 use crate::{
     alert::{
+        engine::Engine,
         finding::findings,
+        group::{Outcome, Pick, Route, Size},
         rule::Rules,
         testing::{DAY, HOUR, MINUTE, Panel, at, config},
     },
@@ -77,4 +79,29 @@ fn fifty_thousand_users_are_cheap() {
     let advanced = began.elapsed() / 10;
     let limit = Duration::from_millis(if cfg!(debug_assertions) { 2000 } else { 100 });
     assert!(judged + advanced < limit, "{judged:?} and {advanced:?}");
+}
+
+#[test]
+fn a_group_waits_for_every_message_that_a_reload_puts_into_it() {
+    let by = |label: &str| vec![Route { group_by: vec![label.into()], ..route("ops") }];
+    let mut bench = Bench::with(config(), by("subject"));
+    let mut panel = Panel::new("home");
+    bench.poll_for(&mut panel, 0, MINUTE);
+    panel.uses("ann", 85);
+    panel.uses("bob", 85);
+    for secs in [MINUTE, MINUTE + 30, 2 * MINUTE] {
+        bench.engine.observe_reports(&[panel.poll(at(secs))], at(secs));
+        bench.engine.tick(at(secs));
+    }
+    let next = |engine: &mut Engine, now| engine.next("ops", Pick::Urgent, Size::default(), None, at(now));
+    let now = 2 * MINUTE;
+    let [first, second] = [(); 2].map(|()| next(&mut bench.engine, now).unwrap().message.id);
+    bench.engine.reconfigure(&bench.config, by("alertname"), at(now)).unwrap();
+    let failed = Outcome::Failed { may_have_arrived: false, done: Vec::new() };
+    bench.engine.settle("ops", &first, &failed, at(now));
+    bench.engine.tick(at(now));
+    assert!(next(&mut bench.engine, now).is_none());
+    bench.engine.settle("ops", &second, &Outcome::Untried, at(now));
+    bench.engine.tick(at(now));
+    assert_eq!(next(&mut bench.engine, now).unwrap().notice.alerts.len(), 2);
 }

@@ -47,7 +47,8 @@ pub(super) struct Far {
     messages: HashMap<String, Notice>,
     /// Those without an outcome.
     open: HashSet<String>,
-    /// Those that had none when it was to get others than before: what they tell may have to be told again.
+    /// Those that had none when it was to get others than before, or left the configuration: what they tell may have to be
+    /// told again.
     unsure: HashSet<String>,
     /// Those that had none when the receiver left the configuration.
     orphans: HashSet<String>,
@@ -259,7 +260,6 @@ impl Far {
         for alert in &notice.alerts {
             assert!(keys.insert(key(alert)), "{alert:?} comes twice");
             let fires = alert.status == NoticeStatus::Firing;
-            assert!(fires || self.send_resolved, "it gets an end in spite of send_resolved = false");
             match truth.get(&key(alert)).filter(|fact| fact.event == alert.event) {
                 Some(fact) => {
                     assert_eq!(fact.status(), alert.status, "{}: it is not so: {alert:?}", self.name);
@@ -271,6 +271,16 @@ impl Far {
                 None => assert!(given_up && !fires, "{}: there is no such alert: {alert:?}", self.name),
             }
         }
+    }
+
+    /// A message is handed to its worker.
+    pub(super) fn is_given(&self, notice: &Notice) {
+        let ends = notice.alerts.iter().any(|alert| alert.status == NoticeStatus::Resolved);
+        let name = self.name;
+        assert!(
+            self.send_resolved || !ends,
+            "{name} gets an end in spite of send_resolved = false: {notice:#?}"
+        );
     }
 
     /// A message says something that was not acknowledged, or repeats.
@@ -306,6 +316,8 @@ impl Far {
                 return;
             }
             Settlement::Abandoned if self.orphans.remove(id) => drop(self.dead.insert(id.to_owned())),
+            // The store has it no more.
+            Settlement::Abandoned if !self.open.contains(id) => return,
             Settlement::Abandoned => {
                 self.dead.insert(id.to_owned());
                 self.given_up += 1;
@@ -379,6 +391,7 @@ impl Far {
     /// It leaves the configuration.
     pub(super) fn leaves(&mut self) {
         self.forgotten.extend(self.believed.values().flat_map(|believed| believed.values().cloned()));
+        self.unsure.extend(self.open.iter().cloned());
         self.orphans.extend(self.open.drain());
         self.told.clear();
         self.repeated.clear();
@@ -391,6 +404,7 @@ impl Far {
         outbox: impl Iterator<Item = &'a str>,
         counted: f64,
         at_once: usize,
+        truth: &Truth,
     ) {
         let mut again: HashMap<u64, usize> = HashMap::new();
         self.orphans.clear();
@@ -400,6 +414,16 @@ impl Far {
             self.counts.taken_and_not_marked += 1;
         }
         assert!(again.values().all(|count| *count <= at_once), "sent again after one crash: {again:?}");
+        for alerts in self.open.iter().map(|id| &self.messages[id].alerts) {
+            // With the end of an earlier event of an alert, it could be one that is sent again by hand.
+            let is_over = |alert: &Arc<NoticeAlert>| {
+                let ended = alert.status == NoticeStatus::Resolved;
+                ended && truth.get(&key(alert)).is_none_or(|fact| fact.event != alert.event)
+            };
+            if alerts.iter().any(is_over) {
+                self.told.retain(|(event, _)| !alerts.iter().any(|alert| alert.event == *event));
+            }
+        }
         let given_up = f64::from(self.given_up);
         assert!(counted >= given_up, "{counted} of {given_up} messages are counted as given up");
         self.said_yes.clear();

@@ -1,0 +1,290 @@
+//! The daily digest: what is not worth a message of its own. [`of`] selects what one digest says, and is pure.
+
+mod content;
+mod time;
+mod words;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use self::words::Times;
+pub use self::{
+    content::{Expiring, Listed, OfTarget, Outage, Renewed, Reset, Usage},
+    time::DigestTime,
+};
+use super::{
+    finding::{runs_until, uses},
+    rule::{Question, Rule, Rules},
+    state::EventId,
+    words::{Pseudonym, displayed},
+};
+use crate::{
+    model::{
+        Change, Expiry, KIND_USER, Moment, Notice, Outcome, Part, Report, Severity, Sort, Timestamp, User,
+    },
+    wording::Voice,
+};
+
+/// Users are listed who expire within this time.
+const SOON: Duration = Duration::from_secs(7 * 86_400);
+/// Users are listed who have used at least this share of their quota, in percent.
+const NEARLY: u128 = 80;
+/// Of the messages of all digests.
+const GROUP: &str = "digest";
+const REASON: &str = "daily digest";
+/// The most lines of each list.
+const LINES: usize = 20;
+/// The most lines of a digest. What is beyond them is counted.
+const ALL_LINES: usize = 200;
+/// A digest that is composed this long after it was due says so.
+const LATE: Duration = Duration::from_secs(30 * 60);
+
+/// What a digest for `receiver` says of each target of which there is anything to say, since `since`. Each rule decides
+/// which subjects it is about, and which receivers it is for.
+pub fn of<'a>(
+    reports: impl IntoIterator<Item = &'a Report>,
+    rules: &Rules,
+    receiver: &str,
+    pseudonym: Option<&Pseudonym>,
+    since: Timestamp,
+    now: Moment,
+) -> Vec<OfTarget> {
+    let mut left = ALL_LINES;
+    let targets = reports.into_iter().map(|report| {
+        let asks = |question| of_question(rules, question, receiver, &report.target);
+        let look = Look {
+            report,
+            expiry: asks(Question::UserExpiry),
+            quota: asks(Question::UserQuota),
+            pseudonym,
+            since,
+            now,
+        };
+        let outages = [
+            look.outages(Sort::TargetOutage, &asks(Question::TargetDown)),
+            look.outages(Sort::NodeOutage, &asks(Question::NodeDown)),
+        ];
+        OfTarget {
+            target: Arc::clone(&report.target),
+            outages: look.both(outages).cut(&mut left),
+            expiring: look.expiring().cut(&mut left),
+            nearly_used_up: look.nearly_used_up().cut(&mut left),
+            renewed: look.renewed().cut(&mut left),
+            reset: look.reset().cut(&mut left),
+            new: look.of_sort(Sort::New).cut(&mut left),
+            gone: look.of_sort(Sort::Gone).cut(&mut left),
+        }
+    });
+    targets.filter(|of_target| !of_target.is_empty()).collect()
+}
+
+/// The message of a digest for a receiver. It was due at `due`, and covers what has changed since `since`.
+pub fn notice(
+    (receiver, voice): (&str, &Voice),
+    found: &[OfTarget],
+    due: Timestamp,
+    since: Timestamp,
+    now: Timestamp,
+) -> Notice {
+    let is_late = now.since(due) >= LATE;
+    let digest = words::digest(found, Times { due, since, now, is_late }, voice);
+    Notice {
+        id: EventId::for_message(),
+        receiver: receiver.to_owned(),
+        group: GROUP.to_owned(),
+        group_labels: BTreeMap::new(),
+        reason: REASON.to_owned(),
+        alerts: Vec::new(),
+        known: 0,
+        left_out: 0,
+        follow: 0,
+        others_fire: false,
+        named: None,
+        covers: Vec::new(),
+        digest: Some(digest),
+        created_at: now,
+    }
+}
+
+/// Whether a target was read since the start, as far as a digest needs it, or cannot be.
+pub fn is_read(report: &Report) -> bool {
+    let Some(up) = report.up else { return false };
+    let has_users = report.identity.as_ref().is_some_and(|identity| identity.system.has_users());
+    if !up || !has_users {
+        return true;
+    }
+    match report.parts.get(&Part::Users).map(|state| &state.outcome) {
+        None | Some(Outcome::Pending) => false,
+        Some(Outcome::Up) => !report.users.is_restored(),
+        Some(Outcome::Refused | Outcome::Failed { .. }) => true,
+    }
+}
+
+/// The rules that ask this of a target and notify `receiver`.
+fn of_question<'a>(rules: &'a Rules, question: Question, receiver: &str, target: &str) -> Vec<&'a Rule> {
+    let names =
+        |rule: &Rule| rule.receivers.as_ref().is_none_or(|names| names.iter().any(|name| name == receiver));
+    let rules = rules.list().iter().map(|rule| &**rule);
+    rules.filter(|rule| rule.kind.question == question && names(rule) && rule.covers_target(target)).collect()
+}
+
+/// One target, as a digest looks at it.
+struct Look<'a> {
+    report: &'a Report,
+    expiry: Vec<&'a Rule>,
+    quota: Vec<&'a Rule>,
+    pseudonym: Option<&'a Pseudonym>,
+    since: Timestamp,
+    now: Moment,
+}
+
+impl Look<'_> {
+    fn outages(&self, sort: Sort, rules: &[&Rule]) -> (Vec<Outage>, u64) {
+        let (changes, beyond) = self.report.journal.since(sort, self.since);
+        let node = |name: &Arc<str>| (sort == Sort::NodeOutage).then(|| Arc::clone(name));
+        let outages = changes.filter_map(|(name, change)| {
+            let Change::Outage { since, until } = change else { return None };
+            let node = node(name);
+            let lasted = until.unwrap_or(self.now.wall).since(since);
+            // What is too short to fire is too short to be told.
+            let subject = node.as_deref().unwrap_or(&self.report.target);
+            let is_told = rules.iter().any(|rule| rule.covers(subject) && lasted >= rule.for_);
+            is_told.then_some(Outage { node, since, until })
+        });
+        (outages.collect(), if rules.is_empty() { 0 } else { beyond })
+    }
+
+    fn both(&self, [targets, nodes]: [(Vec<Outage>, u64); 2]) -> Found<Outage> {
+        let mut lines = [targets.0, nodes.0].concat();
+        lines.sort_by(|a, b| (a.since, &a.node).cmp(&(b.since, &b.node)));
+        Found { lines, beyond: targets.1.saturating_add(nodes.1) }
+    }
+
+    /// The users, if their list is recent enough to be judged.
+    fn users(&self) -> impl Iterator<Item = &User> {
+        let fresh = self.report.fresh(Part::Users, self.now);
+        self.report.users.list().iter().filter(move |_| fresh).map(|user| &**user)
+    }
+
+    fn expiring(&self) -> Found<Expiring> {
+        let listed = self.users().filter_map(|user| {
+            let of_rule = |rule: &&Rule| {
+                let end =
+                    runs_until(rule, user).filter(|end| *end > self.now.wall && rule.covers(&user.name))?;
+                let soon = end.since(self.now.wall) <= SOON;
+                (soon || waits(rule, rule.crossed_by_time(end, self.now.wall).0)).then_some(end)
+            };
+            let end = self.expiry.iter().find_map(of_rule)?;
+            Some(Expiring { user: self.name(&user.name), end })
+        });
+        let mut lines: Vec<_> = listed.collect();
+        lines.sort_by(|a, b| (a.end, &a.user).cmp(&(b.end, &b.user)));
+        Found { lines, beyond: 0 }
+    }
+
+    fn nearly_used_up(&self) -> Found<Usage> {
+        let listed = self.users().filter_map(|user| {
+            let of_rule = |rule: &&Rule| {
+                let (used, limit) = uses(rule, user).filter(|_| rule.covers(&user.name))?;
+                let nearly = u128::from(used) * 100 >= u128::from(limit) * NEARLY;
+                (nearly || waits(rule, rule.crossed_by_use(used, limit).0)).then_some((used, limit))
+            };
+            let (used, limit) = self.quota.iter().find_map(of_rule)?;
+            Some(Usage { user: self.name(&user.name), used, limit })
+        });
+        let mut lines: Vec<_> = listed.collect();
+        // Shares are compared without being divided.
+        let shares = |a: &Usage, b: &Usage| {
+            let product = |used: u64, limit: u64| u128::from(used) * u128::from(limit);
+            product(b.used, a.limit).cmp(&product(a.used, b.limit))
+        };
+        lines.sort_by(|a, b| shares(a, b).then_with(|| a.user.cmp(&b.user)));
+        Found { lines, beyond: 0 }
+    }
+
+    /// Of those whose plan ends later still.
+    fn renewed(&self) -> Found<Renewed> {
+        let of_change = |name: &Arc<str>, change| {
+            let Change::Renewed { from, .. } = change else { return None };
+            let until = match self.user(name)?.expiry {
+                Expiry::At(end) if end > from => Some(end),
+                Expiry::Never => None,
+                Expiry::At(_) | Expiry::OnFirstUse(_) => return None,
+            };
+            Some(Renewed { user: self.name(name), until })
+        };
+        let covers = |name: &str| self.expiry.iter().any(|rule| rule.covers(name));
+        let mut found = self.changes(Sort::Renewed, covers, of_change);
+        found.lines.sort_by(|a, b| a.user.cmp(&b.user));
+        found
+    }
+
+    fn reset(&self) -> Found<Reset> {
+        let of_change = |name: &Arc<str>, change| {
+            let Change::Reset { used_before, limit_before } = change else { return None };
+            let User { used, limit, .. } = *self.user(name)?;
+            Some(Reset { user: self.name(name), used, used_before, limit, limit_before })
+        };
+        let covers = |name: &str| self.quota.iter().any(|rule| rule.covers(name));
+        let mut found = self.changes(Sort::Reset, covers, of_change);
+        found.lines.sort_by(|a, b| a.user.cmp(&b.user));
+        found
+    }
+
+    /// Users of whom there is no more to say.
+    fn of_sort(&self, sort: Sort) -> Found<String> {
+        let covers = |name: &str| self.expiry.iter().chain(&self.quota).any(|rule| rule.covers(name));
+        let mut found = self.changes(sort, covers, |name, _| Some(self.name(name)));
+        found.lines.sort();
+        found
+    }
+
+    fn changes<T>(
+        &self,
+        sort: Sort,
+        covers: impl Fn(&str) -> bool,
+        line: impl Fn(&Arc<str>, Change) -> Option<T>,
+    ) -> Found<T> {
+        let (changes, beyond) = self.report.journal.since(sort, self.since);
+        let changes = changes.filter(|(name, _)| covers(name));
+        let lines = changes.filter_map(|(name, change)| line(name, change)).collect();
+        let is_asked =
+            !self.quota.is_empty() && sort != Sort::Renewed || !self.expiry.is_empty() && sort != Sort::Reset;
+        Found { lines, beyond: if is_asked { beyond } else { 0 } }
+    }
+
+    fn user(&self, name: &str) -> Option<&User> {
+        let list = self.report.users.list();
+        let at = list.binary_search_by(|user| (*user.name).cmp(name)).ok()?;
+        list.get(at).map(|user| &**user)
+    }
+
+    fn name(&self, name: &str) -> String {
+        displayed(KIND_USER, name, self.pseudonym).into_owned()
+    }
+}
+
+/// Whether a step that waits for the digest is among those that are crossed.
+fn waits(rule: &Rule, crossed: usize) -> bool {
+    rule.steps.iter().take(crossed).any(|step| step.severity == Severity::Info)
+}
+
+/// Everything of a list, in order, and how many more were only counted.
+struct Found<T> {
+    lines: Vec<T>,
+    beyond: u64,
+}
+
+impl<T> Found<T> {
+    /// The first lines, of which so many are `left` in the digest.
+    fn cut(self, left: &mut usize) -> Listed<T> {
+        let Found { mut lines, beyond } = self;
+        let all = lines.len();
+        lines.truncate(LINES.min(*left));
+        *left -= lines.len();
+        let more = (all - lines.len()).saturating_add(usize::try_from(beyond).unwrap_or(usize::MAX));
+        Listed { lines, more }
+    }
+}
+
+#[cfg(test)]
+mod tests;
