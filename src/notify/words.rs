@@ -208,7 +208,10 @@ impl<'a> Parts<'a> {
         let first = self.told.first()?;
         if let ([alert], NoticeStatus::Resolved) = (self.told, first.status) {
             let sentence = sentence(alert);
-            return Some(sentence.trim_end_matches(['.', '。']).to_owned()).filter(|_| self.still == 0);
+            // The row has the rest: how long it lasted, or why it ended.
+            let short = sentence.split([';', '；', '؛', '(', '（']).next().unwrap_or_default();
+            let short = short.trim_end().trim_end_matches(['.', '。']);
+            return Some(short.to_owned()).filter(|_| self.still == 0);
         }
         let names = self.told.iter().map(|alert| one_line(name(alert), NAME_IN_SUBJECT)).take(3);
         let names: Vec<_> = names.collect();

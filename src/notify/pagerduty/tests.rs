@@ -45,6 +45,7 @@ fn notice(severity: Severity, status: NoticeStatus, subject: &str) -> Notice {
         others_fire: false,
         named: None,
         covers: Vec::new(),
+        digest: None,
         created_at: NOW,
     }
 }

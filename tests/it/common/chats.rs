@@ -309,6 +309,7 @@ pub(crate) fn notice(alerts: Vec<NoticeAlert>) -> Notice {
         others_fire: false,
         named: None,
         covers: Vec::new(),
+        digest: None,
         created_at: NOW,
     }
 }
