@@ -39,7 +39,6 @@ fn notice(severity: Severity, status: NoticeStatus, subject: &str) -> Notice {
         reason: "first notification".into(),
         alerts: vec![Arc::new(alert)],
         known: 0,
-        digest: None,
         left_out: 0,
         follow: 0,
         others_fire: false,

@@ -303,7 +303,6 @@ pub(crate) fn notice(alerts: Vec<NoticeAlert>) -> Notice {
         reason: "first notification".into(),
         alerts: alerts.into_iter().map(Arc::new).collect(),
         known: 0,
-        digest: None,
         left_out: 0,
         follow: 0,
         others_fire: false,

@@ -159,7 +159,6 @@ fn notice(alerts: Vec<Arc<NoticeAlert>>) -> Notice {
         reason: "first notification".into(),
         alerts,
         known: 0,
-        digest: None,
         left_out: 0,
         follow: 0,
         others_fire: false,
