@@ -294,7 +294,7 @@ async fn an_incident_is_open_while_an_alert_fires() {
     // SHA-256 of the group's key, as Alertmanager has it.
     assert_eq!(incident.key, "f796d48aa54b8e21ecdffabbe15e54c8847e9b3157a19f72a6a93e67b96a4091");
     assert_eq!((incident.severity.as_str(), incident.triggered), ("critical", 1));
-    assert_eq!(incident.summary, "home: user ann has used 95 % of the data limit");
+    assert_eq!(incident.summary, "home: user ann has used 95 % or more of the data limit");
 
     // One of two ends: it goes on.
     let mut one_left = notice(vec![ended.clone(), firing("bob")]);
