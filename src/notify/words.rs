@@ -3,7 +3,7 @@
 //! Names in a notice come from panels, where users may have chosen them. These texts have no line breaks, no control
 //! characters and nothing that changes the text direction, and their length is limited.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use crate::{
     model::{
@@ -250,15 +250,23 @@ fn sentence(alert: &NoticeAlert) -> String {
 
 /// What to do about those that fire, once for each rule.
 fn actions(alerts: &[Arc<NoticeAlert>], voice: &Voice) -> Vec<Action> {
-    let mut rules = BTreeMap::new();
+    let mut rules: Vec<(&str, Action)> = Vec::new();
     for alert in alerts.iter().filter(|alert| alert.status == NoticeStatus::Firing) {
-        let text = alert.annotations.get("action").map(|text| words::sentence(text, SENTENCE));
-        if let Some(text) = text.filter(|text| !text.is_empty()) {
-            rules.entry(text).or_insert_with(|| alert.annotations.get("runbook_url").cloned());
+        let annotation = |name: &str| alert.annotations.get(name).map(|text| words::sentence(text, SENTENCE));
+        let Some(text) = annotation("action").filter(|text| !text.is_empty()) else { continue };
+        let alertname = label(alert, "alertname").unwrap_or_default();
+        if rules.len() < ACTIONS && rules.iter().all(|(known, _)| *known != alertname) {
+            let heading = annotation("summary").unwrap_or_default();
+            rules.push((alertname, Action { heading, text, url: annotation("runbook_url") }));
         }
     }
-    let action = |(text, url)| Action { heading: voice.text("what-to-do"), text, url };
-    rules.into_iter().take(ACTIONS).map(action).collect()
+    let (what, several) = (voice.text("what-to-do"), rules.len() > 1);
+    let headed = |(_, action): (&str, Action)| {
+        let about = action.heading.trim_end_matches(['.', '。']);
+        let heading = if several { format!("{what} ({about})") } else { what.clone() };
+        Action { heading, ..action }
+    };
+    rules.into_iter().map(headed).collect()
 }
 
 fn about(alert: &NoticeAlert) -> About<'_> {

@@ -53,7 +53,7 @@ struct World {
 
 #[tokio::test]
 async fn the_texts_of_each_rule_are_documented() {
-    let mut world = World::new().await;
+    let mut world = World::speaking(&for_people()).await;
     let mut text = HEAD.to_owned();
     for kind in &KINDS {
         let both = |ended| [for_people(), voice()].map(|voice| notice(vec![alert(kind, ended, &voice)]));
@@ -151,7 +151,7 @@ fn one<T>(line: T) -> Listed<T> {
 }
 
 impl World {
-    async fn new() -> Self {
+    async fn speaking(voice: &Voice) -> Self {
         let mails = MailServer::start(Encryption::None).await;
         let config = EmailConfig {
             host: mails.address.ip().to_string(),
@@ -165,11 +165,11 @@ impl World {
             timeout: Duration::from_secs(20),
             common: defaults(),
         };
-        let mail = Receiver::Email(Box::new(Email::new(&config, for_people()).unwrap()));
+        let mail = Receiver::Email(Box::new(Email::new(&config, voice.clone()).unwrap()));
         let hooks = Hook::start(|_, _| Answer::status(200));
         let hook = Webhook::new(&webhook(&hooks.url()), "https://metrics.example.com").unwrap();
         let bot = Fake::start(Service::Telegram);
-        let chat = proxymeter::notify::chat::Chat::new(&bot.chat(), for_people()).unwrap();
+        let chat = proxymeter::notify::chat::Chat::new(&bot.chat(), voice.clone()).unwrap();
         World {
             mails,
             mail,
@@ -223,4 +223,26 @@ fn cell(text: &str) -> String {
     let escaped =
         text.trim().replace('&', "&amp;").replace('<', "&lt;").replace('|', "\\|").replace('*', "\\*");
     escaped.split('\n').collect::<Vec<_>>().join("<br>")
+}
+
+/// Writes mails of each language to `target/mails`, and what Telegram shows.
+#[tokio::test]
+async fn mails_to_look_at() {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("mails");
+    std::fs::create_dir_all(&folder).unwrap();
+    let kind = |name: &str| KINDS.iter().find(|kind| kind.name == name).unwrap();
+    for language in Language::ALL {
+        let mut world = World::speaking(&Voice { language, ..for_people() }).await;
+        let voice = Voice { language, ..for_people() };
+        let told = |name, ended| alert(kind(name), ended, &voice);
+        let mut alerts =
+            vec![told("node_down", false), told("user_expiry", false), told("user_quota", false)];
+        alerts.extend([told("outbound_down", true), told("user_expiry", true)]);
+        alerts.extend((0..337).map(|_| told("user_quota", false)));
+        let notice = Notice { known: 337, ..notice(alerts) };
+        let [_, _, chat] = world.send(&[notice.clone(), notice]).await;
+        std::fs::write(folder.join(format!("{}.telegram", language.label())), chat).unwrap();
+        let mail = world.mails.mails().pop().unwrap();
+        std::fs::write(folder.join(format!("{}.eml", language.label())), mail).unwrap();
+    }
 }
