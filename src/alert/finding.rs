@@ -152,7 +152,7 @@ fn ask(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
         Question::LoginRefused => login_refused(report),
         Question::PartStale => part_stale(report, now),
         Question::RightLost => right_lost(report),
-        Question::AccountingStalled => accounting_stalled(report, nodes),
+        Question::AccountingStalled => accounting_stalled(report, nodes, now),
         Question::NodeDown => node_down(rule, report, now),
         Question::OutboundDown => outbound_down(rule, report, now),
         Question::NodeCpu => node_share(rule, report, nodes, |stats| stats.cpu_usage),

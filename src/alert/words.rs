@@ -117,7 +117,7 @@ mod tests {
         let words = told(end.saturating_sub(Duration::from_secs(90_000)), Reading::Ends(end), None);
         assert_eq!(
             words["description"],
-            "User {target} (home) expires in 1 day 1 h, on 18 November 2026, 11:06."
+            "User {target} (home) expires in 1 day 1 h, on 18 November 2026, 11:06 UTC."
         );
         assert_eq!(words["value"], "2026-11-18T11:06:40Z");
         assert_eq!(words["remaining"], "1d 1h");

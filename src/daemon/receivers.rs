@@ -194,8 +194,8 @@ pub(crate) fn voice(config: &Config, table: &ReceiverTable) -> Voice {
         ReceiverKind::Chat(_) | ReceiverKind::Email(_) | ReceiverKind::Pagerduty(_) => true,
         ReceiverKind::Alertmanager(_) | ReceiverKind::Webhook(_) => false,
     };
-    let with_target = !for_people || !group_by.iter().any(|label| label == "target");
-    Voice { with_target, ..Voice::new(language, alerting.zone.clone(), &config.web.external_url) }
+    let alone = !for_people || !group_by.iter().any(|label| label == "target");
+    Voice { alone, ..Voice::new(language, alerting.zone.clone(), &config.web.external_url) }
 }
 
 /// Builds a configured receiver that gets messages.

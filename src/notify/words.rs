@@ -187,9 +187,11 @@ impl<'a> Parts<'a> {
         };
         // Mail clients would decode text that looks like an encoded word (RFC 2047).
         let line = |text: &str| words::sentence(text, SUBJECT).replace("=?", "= ?");
+        let of_targets = matches!(shared(self.told, "subject"), Shared::Absent)
+            && matches!(shared(self.told, "target"), Shared::By(_));
         let what = match self.headline(voice) {
             // It is about the target itself, and names it.
-            Some(headline) if matches!(shared(self.told, "subject"), Shared::Absent) => headline,
+            Some(headline) if of_targets => headline,
             Some(headline) => voice.subject(&target, &headline),
             None => voice.subject(&target, &counts),
         };
@@ -211,7 +213,7 @@ impl<'a> Parts<'a> {
             // The row has the rest: how long it lasted, or why it ended.
             let short = sentence.split([';', '；', '؛', '(', '（']).next().unwrap_or_default();
             let short = short.trim_end().trim_end_matches(['.', '。']);
-            return Some(short.to_owned()).filter(|_| self.still == 0);
+            return Some(uncapitalized(short, name(alert))).filter(|_| self.still == 0);
         }
         let names = self.told.iter().map(|alert| one_line(name(alert), NAME_IN_SUBJECT)).take(3);
         let names: Vec<_> = names.collect();
@@ -267,6 +269,15 @@ fn actions(alerts: &[Arc<NoticeAlert>], voice: &Voice) -> Vec<Action> {
         Action { heading, ..action }
     };
     rules.into_iter().map(headed).collect()
+}
+
+/// A sentence after a colon; a name that it begins with stays as it is.
+fn uncapitalized(sentence: &str, name: &str) -> String {
+    let mut chars = sentence.chars();
+    match chars.next() {
+        Some(first) if !sentence.starts_with(name) => first.to_lowercase().chain(chars).collect(),
+        _ => sentence.to_owned(),
+    }
 }
 
 fn about(alert: &NoticeAlert) -> About<'_> {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::model::{
     End, NoticeStatus, Reading, Timestamp,
-    words::{self, bytes, one_line, percent},
+    words::{self, bytes, one_line},
 };
 
 /// The most characters of a name, and of what a panel says about a cause.
@@ -121,6 +121,8 @@ impl Voice {
         until: Timestamp,
     ) -> Option<String> {
         let (id, at) = match status {
+            // Its sentence has the time that counts.
+            NoticeStatus::Firing if is_date(about.step) => return None,
             NoticeStatus::Firing => ("since", began),
             NoticeStatus::Resolved if !about.step.is_empty() => ("ended", until),
             NoticeStatus::Resolved => return None,
@@ -133,7 +135,7 @@ impl Voice {
         let (subject, target) = (line(about.subject), line(about.target));
         match (subject.is_empty(), target.is_empty()) {
             (true, _) => self.name(&target).into_owned(),
-            (false, false) if self.with_target => {
+            (false, false) if self.alone => {
                 let [name, target] = [subject, target].map(|name| self.name(&name).into_owned());
                 self.say("name-of-target", &args([("name", name.into()), ("target", target.into())]))
             }
@@ -155,7 +157,11 @@ impl Voice {
     }
 
     fn values(&self, told: &Told<'_>) -> Args<'static> {
-        let of = |part: u64, all: u64| u128::from(part) * 100 / u128::from(all.max(1));
+        // Something is not nothing.
+        let of = |part: u64, all: u64| match u128::from(part) * 100 / u128::from(all.max(1)) {
+            0 if part > 0 => "< 1".to_owned(),
+            percent => percent.to_string(),
+        };
         let whole = |share: f64| format!("{:.0}", share * 100.0);
         let mut args = Args::new();
         let mut set = |name: &'static str, text: String| args.set(name, FluentValue::from(text));
@@ -169,7 +175,7 @@ impl Voice {
             }
             Reading::Used { used, limit, resets } => {
                 let (part, whole) = amounts(bytes(*used), &bytes(*limit));
-                set("percent", self.share(&of(*used, *limit).to_string()));
+                set("percent", self.share(&of(*used, *limit)));
                 set("used", part);
                 set("limit", whole);
                 if let Some(resets) = resets {
@@ -206,13 +212,13 @@ impl Voice {
             }
             Reading::Spent { spent, limit, unit, period, since: _ } => {
                 let (part, whole) = amounts(self.amount(*spent, *unit), &self.amount(*limit, *unit));
-                set("percent", self.share(&of(*spent, *limit).to_string()));
+                set("percent", self.share(&of(*spent, *limit)));
                 set("used", part);
                 set("limit", whole);
                 set("period", period.label().to_owned());
             }
             Reading::Attempts { failed, all } => {
-                set("percent", self.share(&percent(of(*failed, *all)).replace('%', "")));
+                set("percent", self.share(&of(*failed, *all)));
                 set("failed", words::count(*failed));
                 set("all", words::count(*all));
             }
@@ -233,4 +239,9 @@ impl Voice {
 
 fn args_of(cause: String, (name, text): (&'static str, String)) -> Args<'static> {
     args([("cause", cause.into()), (name, text.into())])
+}
+
+/// Whether a step is that a time comes.
+fn is_date(step: &str) -> bool {
+    step == "expired" || humantime::parse_duration(step).is_ok()
 }

@@ -116,7 +116,7 @@ ended-target-replaced = { $name } belonged to a system that this target no longe
 cause-with-detail = { $cause } ({ $detail })
 cause-until = { $cause }, until { $date }
 cause-auth = the user name, the password or the token is not accepted
-cause-banned = it has locked out the address of the exporter
+cause-banned = it has locked out the address of proxymeter
 cause-client-error = it refuses the request
 cause-connect = no connection could be made
 cause-decode = its answer does not have the expected format
@@ -195,18 +195,18 @@ ProxymeterUserQuota = User has used up most or all of the data limit.
        *[other] { $count } users have used up their data limit ({ $names })
     }
     .firing = { $holds ->
-        [resets] User { $name } has used { $percent } of the data limit ({ $used } of { $limit }), resets on { $day }.
+        [resets] User { $name } has used { $percent } of the data limit ({ $used } of { $limit }); it resets on { $day }.
        *[known] User { $name } has used { $percent } of the data limit ({ $used } of { $limit }).
     }
     .last = { $holds ->
-        [resets] User { $name } has used up the data limit of { $limit }, resets on { $day }.
+        [resets] User { $name } has used up the data limit of { $limit }; it resets on { $day }.
        *[known] User { $name } has used up the data limit of { $limit }.
     }
     .over = { $holds ->
         [nothing] User { $name } no longer has a data limit ({ $why }).
        *[known] User { $name } has used { $percent } of the data limit ({ $used } of { $limit }; { $why }).
     }
-    .action = Raise the limit or set the use back in the panel, or wait for the reset. Otherwise the user is cut off at 100 %.
+    .action = Raise the limit or reset the traffic in the panel. At 100 % the user is cut off until the reset.
 
 ProxymeterUserStatus = User is not allowed to connect.
     .head = { $count ->
@@ -251,7 +251,7 @@ ProxymeterInboundQuota = Inbound has used up most or all of the data limit.
         [nothing] Inbound { $name } no longer has a data limit ({ $why }).
        *[known] Inbound { $name } has used { $percent } of the data limit ({ $used } of { $limit }; { $why }).
     }
-    .action = Raise the limit or set the use back in the panel. At 100 % all clients of the inbound are cut off.
+    .action = Raise the limit or reset the traffic in the panel. At 100 % all clients of the inbound are cut off.
 
 ProxymeterOutboundDown = Outbound is down.
     .head = { $count ->
@@ -271,7 +271,7 @@ ProxymeterTargetDown = Target does not answer as it should.
     }
     .firing = { $name } cannot be read: { $cause }.
     .over = { $name } answers again; it could not be read for { $lasted } ({ $times }).
-    .action = Open the panel's address from the exporter's machine, and look whether the panel runs. Until it answers, nothing else is known of it.
+    .action = Open the panel's address from proxymeter's machine, and look whether the panel runs. Until it answers, nothing else is known of it.
 
 ProxymeterLoginRefused = Target refuses the login.
     .head = { $count ->
@@ -279,8 +279,8 @@ ProxymeterLoginRefused = Target refuses the login.
        *[other] { $count } targets refuse the login ({ $names })
     }
     .firing = { $name } refuses the login: { $cause }. It is tried again rarely, so that the account is not locked.
-    .over = { $name } takes the login again; it refused it for { $lasted } ({ $times }).
-    .action = Check the user name, the password or the token in the configuration, and reload it.
+    .over = { $name } accepts the login again, after { $lasted } ({ $times }).
+    .action = Correct the user name, the password or the token in proxymeter's configuration, and reload it.
 
 ProxymeterPartStale = Part of a target has not been read for a while.
     .head = { $count ->
@@ -288,15 +288,15 @@ ProxymeterPartStale = Part of a target has not been read for a while.
        *[other] { $count } parts are not read ({ $names })
     }
     .firing = Part { $name } was last read { $time } ago.
-    .over = Part { $name } is read again; it was not for { $lasted } ({ $times }).
-    .action = Look at the status page for the cause. If the panel is too slow, raise the timeout or lower the load on the panel.
+    .over = Part { $name } is read again, after { $lasted } without a read ({ $times }).
+    .action = Look at proxymeter's status page for the cause. If the panel is too slow, raise the timeout or lower the load on the panel.
 
 ProxymeterRightLost = Login may no longer read a part of its target.
     .head = { $count ->
         [one] the login may no longer read { $names }
        *[other] the login may no longer read { $count } parts ({ $names })
     }
-    .firing = The login may no longer read { $name }. Its values stand still.
+    .firing = The login lost its right to read { $name }. Those values are no longer updated.
     .over = The login may read { $name } again, after { $lasted } ({ $times }).
     .action = Give the account its right back in the panel, or exclude the part from this rule.
 
@@ -310,7 +310,7 @@ ProxymeterRowsUnreadable = Part of the user list cannot be read.
        *[other] { $count } users of { $name } cannot be read. The first one: { $cause }.
     }
     .over = All users of { $name } can be read again, after { $lasted } ({ $times }).
-    .action = The log says which rows. Those users are missing from metrics and alerts; repair or delete them in the panel.
+    .action = proxymeter's log says which rows. Those users are missing from metrics and alerts; repair or delete them in the panel.
 
 ProxymeterAccountingStalled = Proxy traffic of a target or of a node is no longer counted.
     .head = { $count ->
@@ -322,8 +322,8 @@ ProxymeterAccountingStalled = Proxy traffic of a target or of a node is no longe
        *[target] No traffic has been counted on { $name } for { $time }, although users are active.
     }
     .over = { $kind ->
-        [node] Traffic of node { $name } is counted again; it was not for { $lasted } ({ $times }).
-       *[target] Traffic of { $name } is counted again; it was not for { $lasted } ({ $times }).
+        [node] Traffic of node { $name } is counted again, after { $lasted } without any ({ $times }).
+       *[target] Traffic of { $name } is counted again, after { $lasted } without any ({ $times }).
     }
     .action = Try a connection as a user. If it works, restart the core or the node: the panel has lost its counters.
 
@@ -347,8 +347,8 @@ ProxymeterHostCpu = Processor is busy.
        *[other] the processors of { $count } hosts are { $step } busy ({ $names })
     }
     .firing = The processor of { $name } is { $percent } busy.
-    .over = The processor of { $name } is { $percent } busy; it was busier than it should be for { $lasted }.
-    .action = Look with top what is busy. If it is the proxy core, move users to other nodes.
+    .over = The processor of { $name } is { $percent } busy; it was above its limit for { $lasted }.
+    .action = Run top to find the busy process. If it is the proxy core, move users to other nodes.
 
 ProxymeterHostMemory = Memory is nearly full.
     .head = { $count ->
@@ -356,8 +356,8 @@ ProxymeterHostMemory = Memory is nearly full.
        *[other] the memory of { $count } hosts is { $step } full ({ $names })
     }
     .firing = The memory of { $name } is { $percent } full.
-    .over = The memory of { $name } is { $percent } full; it was too full for { $lasted }.
-    .action = Look with free and ps what has grown, restart it, or give the host more memory.
+    .over = The memory of { $name } is { $percent } full; it was above its limit for { $lasted }.
+    .action = Run free and ps to find the largest process. Restart it, or give the host more memory.
 
 ProxymeterHostDisk = Disk is nearly full.
     .head = { $count ->
@@ -365,7 +365,7 @@ ProxymeterHostDisk = Disk is nearly full.
        *[other] the disks of { $count } hosts are { $step } full ({ $names })
     }
     .firing = The disk of { $name } is { $percent } full.
-    .over = The disk of { $name } is { $percent } full; it was too full for { $lasted }.
+    .over = The disk of { $name } is { $percent } full; it was above its limit for { $lasted }.
     .action = Delete or rotate logs, container logs and old backups. A full disk stops the panel's database.
 
 ## Nodes
@@ -385,7 +385,7 @@ ProxymeterNodeCpu = Processor of a node is busy.
        *[other] the processors of { $count } nodes are { $step } busy ({ $names })
     }
     .firing = The processor of node { $name } is { $percent } busy.
-    .over = The processor of node { $name } is { $percent } busy; it was busier than it should be for { $lasted }.
+    .over = The processor of node { $name } is { $percent } busy; it was above its limit for { $lasted }.
     .action = Move users to other nodes, or give the node more cores.
 
 ProxymeterNodeMemory = Memory of a node is nearly full.
@@ -394,8 +394,8 @@ ProxymeterNodeMemory = Memory of a node is nearly full.
        *[other] the memory of { $count } nodes is { $step } full ({ $names })
     }
     .firing = The memory of node { $name } is { $percent } full.
-    .over = The memory of node { $name } is { $percent } full; it was too full for { $lasted }.
-    .action = Look with free and ps what has grown, restart it, or give the node more memory.
+    .over = The memory of node { $name } is { $percent } full; it was above its limit for { $lasted }.
+    .action = Run free and ps on the node to find the largest process. Restart it, or give the node more memory.
 
 ProxymeterCoreDown = Proxy core is down or keeps dying.
     .head = { $count ->
@@ -403,14 +403,14 @@ ProxymeterCoreDown = Proxy core is down or keeps dying.
        *[other] { $count } proxy cores are down or keep dying ({ $names })
     }
     .firing = { $kind ->
-        [node] The proxy core of node { $name } was down in { $percent } of the last 5 min.
-       *[target] The proxy core of { $name } was down in { $percent } of the last 5 min.
+        [node] The proxy core of node { $name } is down or keeps dying: it was down for { $percent } of the last 5 min.
+       *[target] The proxy core of { $name } is down or keeps dying: it was down for { $percent } of the last 5 min.
     }
     .over = { $kind ->
         [node] The proxy core of node { $name } runs again; it was down or kept dying for { $lasted } ({ $times }).
        *[target] The proxy core of { $name } runs again; it was down or kept dying for { $lasted } ({ $times }).
     }
-    .action = Read the core's log in the panel: mostly a mistake in its configuration, or too little memory.
+    .action = Read the core's log in the panel. The usual cause is a mistake in its configuration, or too little memory.
 
 ## LLM proxies
 
@@ -420,7 +420,7 @@ ProxymeterCredentialUnavailable = Credential of a provider cannot be used.
        *[other] { $count } credentials cannot be used ({ $names })
     }
     .firing = Credential { $name } cannot be used: { $cause }.
-    .over = Credential { $name } can be used again; it could not for { $lasted } ({ $times }).
+    .over = Credential { $name } can be used again, after { $lasted } ({ $times }).
     .action = If its login has ended, log in again on the server. If its quota is used up, wait or add another credential.
 
 ProxymeterCredentialQuota = Credential has used up most or all of a quota window.
@@ -473,7 +473,7 @@ ProxymeterLlmErrorRatio = Many attempts at an LLM provider fail.
         [nothing] At provider { $name }, few attempts fail again; many did for { $lasted }.
        *[known] At provider { $name }, { $percent } of the attempts of the last 10 min failed ({ $failed } of { $all }); it was more for { $lasted }.
     }
-    .action = Look at the status page of the provider and at the server's log. Move clients to another provider meanwhile.
+    .action = Look at the provider's status page and at the log of the LLM proxy. Move clients to another provider meanwhile.
 
 ProxymeterLlmTokenBudget = Client key has used up most or all of its token budget.
     .head = { $count ->
@@ -490,7 +490,7 @@ ProxymeterLlmTokenBudget = Client key has used up most or all of its token budge
         [nothing] Client key { $name } has a fresh budget ({ $why }).
        *[known] Client key { $name } has used { $percent } of its budget ({ $used } of { $limit } a { $period }; { $why }).
     }
-    .action = Ask who uses the key, raise the budget, or take the key away. proxymeter only warns, it does not stop the key.
+    .action = Ask who uses the key, raise the budget, or disable the key. proxymeter only warns; it does not stop the key.
 
 ProxymeterLlmCostBudget = Client key has used up most or all of its cost budget.
     .head = { $count ->
@@ -507,7 +507,7 @@ ProxymeterLlmCostBudget = Client key has used up most or all of its cost budget.
         [nothing] Client key { $name } has a fresh budget ({ $why }).
        *[known] Client key { $name } has used { $percent } of its budget ({ $used } of { $limit } a { $period }; { $why }).
     }
-    .action = Ask who uses the key, raise the budget, or take the key away. proxymeter only warns, it does not stop the key.
+    .action = Ask who uses the key, raise the budget, or disable the key. proxymeter only warns; it does not stop the key.
 
 ProxymeterLlmUsageGap = Usage of an LLM proxy is not counted completely.
     .head = { $count ->
@@ -515,7 +515,7 @@ ProxymeterLlmUsageGap = Usage of an LLM proxy is not counted completely.
        *[other] usage of { $count } targets is not counted completely ({ $names })
     }
     .firing = Usage of { $name } is not counted completely: { $cause }.
-    .over = No more usage of { $name } has been lost for an hour; it was counted incompletely for { $lasted } ({ $times }).
+    .over = No usage of { $name } was lost within the last hour. What was lost before stays lost.
     .action = Let only one program read the server's usage queue, and keep proxymeter running without long pauses.
 
 ## proxymeter itself
@@ -528,21 +528,21 @@ ProxymeterTest = Test of a receiver.
 
 ProxymeterStorageFailing = The storage is not writable.
     .head = the storage is not writable
-    .firing = The storage is not writable: alerts and notifications are kept in memory only and are lost if the exporter crashes.
-    .over = The storage is writable again; it was not for { $lasted } ({ $times }).
-    .action = See the log for the reason; the most common one is a full disk.
+    .firing = The storage is not writable: alerts and notifications are kept in memory only and are lost if proxymeter crashes.
+    .over = The storage is writable again, after { $lasted } ({ $times }).
+    .action = See proxymeter's log for the reason; the most common one is a full disk.
 
 ProxymeterReloadFailed = Configuration could not be loaded.
     .head = the configuration could not be loaded
-    .firing = The last reload failed: { $cause }. The configuration from before it stays in force.
-    .over = The configuration is loaded again; reloading had failed for { $lasted } ({ $times }).
+    .firing = The last reload failed: { $cause }. The configuration from before stays in force.
+    .over = The new configuration is in force; reloading had failed for { $lasted } ({ $times }).
     .action = Run proxymeter check-config: it names the file, the line and the key.
 
 ProxymeterHeartbeatWithheld = The heartbeat is not sent.
     .head = the heartbeat is not sent
     .firing = The heartbeat is not sent: { $cause }.
-    .over = The heartbeat is sent again; it was not for { $lasted } ({ $times }).
-    .action = See the other alerts and the log: the heartbeat stops when reading or sending does.
+    .over = The heartbeat is sent again, after { $lasted } without one ({ $times }).
+    .action = Repair what the cause names first; the other alerts say more. The heartbeat goes on by itself.
 
 ProxymeterNotificationsFailing = A receiver does not accept notifications.
     .head = { $count ->
@@ -550,8 +550,8 @@ ProxymeterNotificationsFailing = A receiver does not accept notifications.
        *[other] { $count } receivers do not accept notifications ({ $names })
     }
     .firing = Receiver { $name } does not accept notifications: { $cause }.
-    .over = Receiver { $name } accepts notifications again; it did not for { $lasted } ({ $times }).
-    .action = Run proxymeter test-notification with the receiver's name, and correct its address, login or token. What waits is kept for three days.
+    .over = Receiver { $name } accepts notifications again, after { $lasted } ({ $times }).
+    .action = Run proxymeter test-notification with the receiver's name, and correct its address, login or token. Notifications that wait are kept for three days.
 
 ProxymeterNotificationsAbandoned = Notifications were given up.
     .head = { $count ->
@@ -562,8 +562,8 @@ ProxymeterNotificationsAbandoned = Notifications were given up.
         [one] 1 notification for receiver { $name } was given up.
        *[other] { $count } notifications for receiver { $name } were given up.
     }
-    .over = No more notifications for receiver { $name } were given up for an hour.
-    .action = See the log for the reason. The status page and /api/v1/alerts show what is firing; proxymeter replay-notifications sends again.
+    .over = No notification for receiver { $name } was given up within the last hour. Those given up before are not sent.
+    .action = See proxymeter's log for the reason, and repair the receiver. Its status page shows what is firing; proxymeter replay-notifications sends again what was given up.
 
 ## The daily digest
 

@@ -38,7 +38,7 @@ impl Voice {
         match self.zoned(at) {
             Some(at) => self.say(
                 "date-and-time",
-                &args([("date", self.day_of(&at).into()), ("time", at.strftime("%H:%M").to_string().into())]),
+                &args([("date", self.day_of(&at).into()), ("time", self.clock(&at, "%H:%M").into())]),
             ),
             None => self.text("date-never"),
         }
@@ -51,9 +51,10 @@ impl Voice {
 
     /// From when until when: `19:15:22–19:22:02`, with the days if they differ.
     pub fn span(&self, from: Timestamp, to: Timestamp) -> String {
-        let clock = |at: &Zoned| at.strftime("%H:%M:%S").to_string();
         let (id, from, to) = match (self.zoned(from), self.zoned(to)) {
-            (Some(from), Some(to)) if from.date() == to.date() => ("span-times", clock(&from), clock(&to)),
+            (Some(from), Some(to)) if from.date() == to.date() => {
+                ("span-times", from.strftime("%H:%M:%S").to_string(), self.clock(&to, "%H:%M:%S"))
+            }
             _ => ("span-dates", self.date(from), self.date(to)),
         };
         self.say(id, &args([("from", from.into()), ("to", to.into())]))
@@ -85,6 +86,12 @@ impl Voice {
             }
             BudgetUnit::UsdNanos => words::amount(amount, unit),
         }
+    }
+
+    /// A time of the day, with its zone where nothing around the sentence says it.
+    fn clock(&self, at: &Zoned, format: &str) -> String {
+        let zone = if self.alone { " %Z" } else { "" };
+        at.strftime(&format!("{format}{zone}")).to_string()
     }
 
     fn day_of(&self, at: &Zoned) -> String {

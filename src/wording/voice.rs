@@ -17,8 +17,8 @@ pub struct Voice {
     pub zone: TimeZone,
     /// The address of the daemon's pages, without a slash at its end; absent: links are left out.
     pub pages: Option<Arc<str>>,
-    /// Whether a name is followed by its target's, because nothing around the sentence says it.
-    pub with_target: bool,
+    /// Whether each sentence stands alone: nothing around it says the target or the zone, so that it does.
+    pub alone: bool,
 }
 
 impl Default for Voice {
@@ -34,7 +34,7 @@ impl Voice {
     /// A voice for places that show no more than the sentence itself.
     pub fn new(language: Language, zone: TimeZone, pages: &str) -> Self {
         let pages = Some(pages.trim_end_matches('/')).filter(|pages| !pages.is_empty());
-        Voice { language, zone, pages: pages.map(Arc::from), with_target: true }
+        Voice { language, zone, pages: pages.map(Arc::from), alone: true }
     }
 
     /// A text without anything to fill in.

@@ -86,7 +86,7 @@ ended-target-replaced = { $name } 属于该目标之前的系统，现在的目�
 cause-with-detail = { $cause }（{ $detail }）
 cause-until = { $cause }，直到 { $date }
 cause-auth = 用户名、密码或令牌不被接受
-cause-banned = exporter 的地址已被封锁
+cause-banned = proxymeter 的地址已被封锁
 cause-client-error = 请求被拒绝
 cause-connect = 无法建立连接
 cause-decode = 应答的格式不符合预期
@@ -241,7 +241,7 @@ ProxymeterTargetDown = 目标没有正常应答。
     }
     .firing = 无法读取 { $name }：{ $cause }。
     .over = { $name } 已恢复应答，此前 { $lasted }无法读取（{ $times }）。
-    .action = 从 exporter 所在机器打开面板的地址，检查面板是否在运行。在它应答之前，无法得知它的其他情况。
+    .action = 从 proxymeter 所在机器打开面板的地址，检查面板是否在运行。在它应答之前，无法得知它的其他情况。
 
 ProxymeterLoginRefused = 目标拒绝登录。
     .head = { $count ->
@@ -503,7 +503,7 @@ ProxymeterLlmUsageGap = LLM 代理的用量没有完整计入。
        *[other] { $count } 个目标的用量没有完整计入（{ $names }）
     }
     .firing = { $name } 的用量没有完整计入：{ $cause }。
-    .over = { $name } 已有一小时没有再丢失用量，此前 { $lasted }计入不完整（{ $times }）。
+    .over = 最近一小时 { $name } 没有再丢失用量。此前丢失的无法补回。
     .action = 只让一个程序读取服务器的用量队列，并让 proxymeter 持续运行，不要长时间停顿。
 
 ## proxymeter itself
@@ -516,14 +516,14 @@ ProxymeterTest = 接收者测试。
 
 ProxymeterStorageFailing = 存储不可写。
     .head = 存储不可写
-    .firing = 存储不可写：告警和通知只保存在内存中，exporter 崩溃时会丢失。
+    .firing = 存储不可写：告警和通知只保存在内存中，proxymeter 崩溃时会丢失。
     .over = 存储恢复可写，此前 { $lasted }不可写（{ $times }）。
     .action = 原因见日志；最常见的是磁盘已满。
 
 ProxymeterReloadFailed = 配置无法加载。
     .head = 配置无法加载
     .firing = 上一次重新加载失败：{ $cause }。之前的配置继续生效。
-    .over = 配置已重新加载，此前 { $lasted }无法加载（{ $times }）。
+    .over = 新配置已生效，此前 { $lasted }无法重新加载（{ $times }）。
     .action = 运行 proxymeter check-config，它会指出文件、行和键。
 
 ProxymeterHeartbeatWithheld = 心跳没有发送。
@@ -547,7 +547,7 @@ ProxymeterNotificationsAbandoned = 有通知被放弃。
        *[other] 发给 { $count } 个接收者的通知被放弃（{ $names }）
     }
     .firing = 发给接收者 { $name } 的 { $count } 条通知被放弃。
-    .over = 一小时内没有再放弃发给接收者 { $name } 的通知。
+    .over = 最近一小时没有再放弃发给接收者 { $name } 的通知。此前放弃的不会再发送。
     .action = 原因见日志。触发中的告警见状态页和 /api/v1/alerts；proxymeter replay-notifications 会重新发送。
 
 ## The daily digest

@@ -73,7 +73,7 @@ fn says(rule: &Rule) -> String {
     let reading = example(kind.question, now);
     let told = Told { reading: &reading, began: now, ended: None, now };
     let (name, anchor) = (kind.alertname, kind.alertname.to_lowercase());
-    let voice = Voice { with_target: false, ..voice };
+    let voice = Voice { alone: false, ..voice };
     format!(
         "| [{name}](runbook.md#{anchor}) | {} | {} |\n",
         voice.sentence(&about, &told),

@@ -30,6 +30,8 @@ const USD: u64 = 1_000_000_000;
 const BEGAN: Timestamp = Timestamp::from_secs(1_795_720_522);
 const NOW: Timestamp = Timestamp::from_secs(1_795_720_522 + 400);
 const LATER: Timestamp = Timestamp::from_secs(1_795_720_922 + 2 * DAY as i64 - 3000);
+/// Within a window of five hours.
+const SOON: Timestamp = Timestamp::from_secs(1_795_720_922 + 2 * HOUR as i64);
 const EARLIER: Timestamp = Timestamp::from_secs(1_795_720_922 - 3 * DAY as i64);
 const ENDS: [End; 9] = [
     End::Renewed,
@@ -352,9 +354,9 @@ fn firing(kind: &Kind) -> Vec<Reading> {
         .chain([down("quota exceeded", None, Some(LATER))])
         .collect(),
         Question::CredentialQuota => vec![
-            Reading::Window { share: 0.82, resets: Some(LATER) },
+            Reading::Window { share: 0.82, resets: Some(SOON) },
             Reading::Window { share: 0.82, resets: None },
-            Reading::Window { share: 1.0, resets: Some(LATER) },
+            Reading::Window { share: 1.0, resets: Some(SOON) },
             Reading::Window { share: 1.0, resets: None },
         ],
         Question::LlmErrorRatio => vec![Reading::Attempts { failed: 350, all: 1400 }],
@@ -411,7 +413,7 @@ fn over(kind: &Kind) -> Vec<Reading> {
         Question::CredentialQuota => after(Reading::Window { share: 0.03, resets: Some(LATER) }),
         Question::LlmErrorRatio => after(Reading::Attempts { failed: 12, all: 400 }),
         Question::LlmTokenBudget => after(spent(1_000, 5_000_000, BudgetUnit::Tokens, BudgetPeriod::Day)),
-        Question::LlmCostBudget => after(spent(USD, 1_200 * USD, BudgetUnit::UsdNanos, BudgetPeriod::Month)),
+        Question::LlmCostBudget => after(spent(USD, 50 * USD, BudgetUnit::UsdNanos, BudgetPeriod::Day)),
         Question::UserStatus
         | Question::OutboundDown
         | Question::TargetDown
@@ -496,7 +498,7 @@ fn names(text: &mut String, voice: &Voice) {
             Reading::Down { cause: "error".into(), detail: Some(name.to_owned()), until: Some(LATER) };
         let told = Told { reading: &reading, began: BEGAN, ended: None, now: NOW };
         writeln!(text, "{}", voice.sentence(&about, &told)).unwrap();
-        let near = Voice { with_target: false, ..voice.clone() };
+        let near = Voice { alone: false, ..voice.clone() };
         let told = Told { ended: Some((End::Recovered, NOW)), ..told };
         writeln!(text, "{}", near.sentence(&about, &told)).unwrap();
     }

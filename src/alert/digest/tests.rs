@@ -240,10 +240,10 @@ fn a_digest_says_it_in_words() {
         text(&digest),
         "\
 home: outages
-- node DE-1 was down for 8 min 20 s, from 18 November 2026, 11:06
-- home cannot be read since 18 November 2026, 11:16, for 6 min so far
+- node DE-1 was down for 8 min 20 s, from 18 November 2026, 11:06 UTC
+- home cannot be read since 18 November 2026, 11:16 UTC, for 6 min so far
 home: users who expire soon
-- ann: in 1 day 22 h (20 November 2026, 10:06)
+- ann: in 1 day 22 h (20 November 2026, 10:06 UTC)
 home: users near the data limit
 - bob: 97 % (97 of 100 GiB)
 home: renewed users
@@ -263,9 +263,9 @@ home: deleted users
         text(&late),
         "\
 This digest is late
-- It was due on 18 November 2026, 11:06 and covers everything since 18 November 2026, 11:06.
+- It was due on 18 November 2026, 11:06 UTC and covers everything since 18 November 2026, 11:06 UTC.
 Nothing to report
-- Nothing has changed since 18 November 2026, 11:06, and no user expires soon or is near the data limit.
+- Nothing has changed since 18 November 2026, 11:06 UTC, and no user expires soon or is near the data limit.
 "
     );
 }

@@ -61,7 +61,11 @@ fn failure(node: &Node) -> Option<Reading> {
 }
 
 /// Whether traffic is no longer counted: on the whole panel, and on each of `nodes`, if these may be judged by.
-pub(super) fn accounting_stalled(report: &Report, nodes: Option<&[Node]>) -> (Judged, Vec<Crossing>) {
+pub(super) fn accounting_stalled(
+    report: &Report,
+    nodes: Option<&[Node]>,
+    now: Moment,
+) -> (Judged, Vec<Crossing>) {
     let Some(active) = report.counts.active().map(|users| users > 0) else {
         return (Judged::Nothing, Vec::new());
     };
@@ -69,7 +73,9 @@ pub(super) fn accounting_stalled(report: &Report, nodes: Option<&[Node]>) -> (Ju
     let mut look = |subject: &Arc<str>, flow: &Flow, stalled_after: Duration| {
         let Some(flat) = flow.flat() else { return Switch::Unknown };
         if active && flat >= stalled_after {
-            crossings.push(Crossing::simple(Arc::clone(subject), 1, Reading::Lasting(flat.as_secs())));
+            let since = Some(now.wall.saturating_sub(flat));
+            let reading = Reading::Lasting(flat.as_secs());
+            crossings.push(Crossing { since, ..Crossing::simple(Arc::clone(subject), 1, reading) });
         }
         // After an interruption it has not recovered before it moves.
         if active && !flow.moves() { Switch::Unknown } else { Switch::On }

@@ -53,8 +53,10 @@ pub(super) fn part_stale(report: &Report, now: Moment) -> (Judged, Vec<Crossing>
     let (mut judged, mut crossings) = (Vec::new(), Vec::new());
     for (part, staleness) in parts {
         let subject: Arc<str> = part.label().into();
-        let stale =
-            |age: Duration| Crossing::simple(Arc::clone(&subject), 1, Reading::Lasting(age.as_secs()));
+        let stale = |age: Duration| Crossing {
+            since: Some(now.wall.saturating_sub(age)),
+            ..Crossing::simple(Arc::clone(&subject), 1, Reading::Lasting(age.as_secs()))
+        };
         match staleness {
             Staleness::Recent => {}
             Staleness::Stale(age) => crossings.push(stale(age)),

@@ -108,7 +108,7 @@ struct Figures {
 type ByDay = BTreeMap<u64, Figures>;
 
 fn route(receiver: &str, digest: Option<DigestTime>) -> Route {
-    let voice = Voice { with_target: false, ..Voice::new(Language::En, TimeZone::UTC, "") };
+    let voice = Voice { alone: false, ..Voice::new(Language::En, TimeZone::UTC, "") };
     let group_by = vec!["target".into(), "alertname".into()];
     let group_wait = Duration::from_secs(30);
     Route { group_by, group_wait, voice, digest, ..super::bench::route(receiver) }

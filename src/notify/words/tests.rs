@@ -13,7 +13,11 @@ fn alert(labels: &[(&str, &str)], description: &str) -> NoticeAlert {
         status: NoticeStatus::Firing,
         severity: Severity::Warning,
         labels: pairs(labels),
-        annotations: pairs(&[("description", description), ("action", "Do it.")]),
+        annotations: pairs(&[
+            ("description", description),
+            ("summary", crate::wording::summary(labels[0].1)),
+            ("action", "Do it."),
+        ]),
         starts_at: START,
         ends_at: None,
         began: Some(START.saturating_add_millis(-300_000)),
@@ -67,7 +71,7 @@ fn notice(alerts: Vec<NoticeAlert>, known: usize) -> Notice {
 }
 
 fn words(notice: &Notice) -> Words {
-    Words::of(notice, &Voice { with_target: false, ..Voice::default() })
+    Words::of(notice, &Voice { alone: false, ..Voice::default() })
 }
 
 #[test]
@@ -120,7 +124,7 @@ fn the_subject_says_what_is_new() {
             "several targets: 2 new, 2 firing",
             "several targets: 2 new, 2 firing (User expires soon or has expired)",
         ),
-        (vec![back.clone()], 0, "home: Node DE-1 is connected again", "home: 1 resolved, 0 firing"),
+        (vec![back.clone()], 0, "home: node DE-1 is connected again", "home: 1 resolved, 0 firing"),
         (vec![runs(), back.clone()], 0, "home: 2 resolved: ann, DE-1", "home: 2 resolved, 0 firing"),
         (with(vec![runs()], many(5)), 5, "home: 1 resolved, 5 firing", "home: 1 resolved, 5 firing"),
         (
@@ -147,7 +151,7 @@ fn the_subject_says_what_is_new() {
 #[test]
 fn a_message_lists_what_is_new_and_counts_the_rest() {
     let back = resolved(node("DE-1"), "Node DE-1 is connected again.");
-    let told = words(&notice(vec![user("home", "ann", "1d"), back, node("old")], 1));
+    let told = words(&notice(vec![node("new"), user("home", "ann", "1d"), back, node("old")], 1));
     let sections: Vec<_> = told
         .sections
         .iter()
@@ -163,12 +167,19 @@ fn a_message_lists_what_is_new_and_counts_the_rest() {
     assert_eq!(
         sections,
         [
-            ("New", vec![("User ann expires.", Some("warning"), since)]),
+            (
+                "New",
+                vec![
+                    ("Node new is down: timeout.", Some("critical"), since),
+                    ("User ann expires.", Some("warning"), None),
+                ]
+            ),
             ("Resolved", vec![("Node DE-1 is connected again.", None, None)]),
         ]
     );
     assert_eq!(told.still.as_deref(), Some("1 alert is still firing."));
-    assert_eq!(told.actions.iter().map(|action| action.text.as_str()).collect::<Vec<_>>(), ["Do it."]);
+    let headings: Vec<_> = told.actions.iter().map(|action| action.heading.as_str()).collect();
+    assert_eq!(headings, ["What to do (Node is down)", "What to do (User expires soon or has expired)"]);
     assert_eq!((told.link, told.follow), (None, None));
 
     // A repetition lists what goes on.

@@ -128,7 +128,7 @@ mod tests {
             r#"{"status":"success","data":{"alerts":[{"labels":{"alertname":"ProxymeterUserExpiry","severity":"warning","#,
             r#""target":"home","kind":"user","subject":"ali\"ce","step":"3d"},"annotations":{"value":"2026-11-19T12:06:40Z","#,
             r#""remaining":"1d 1h","summary":"User expires soon.","#,
-            r#""description":"User ali\"ce (home) expires in 1 day 1 h, on 19 November 2026, 12:06.","#,
+            r#""description":"User ali\"ce (home) expires in 1 day 1 h, on 19 November 2026, 12:06 UTC.","#,
             r#""action":"Renew the plan in the panel, or ask whether the user wants to go on. No action is needed if the user leaves.","#,
             r#""runbook_url":"https://proxymeter.example.com/runbook#proxymeteruserexpiry"},"#,
             r#""state":"firing","activeAt":"2026-11-18T11:06:40Z"}"#

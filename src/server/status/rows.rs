@@ -275,11 +275,7 @@ impl AlertRow {
     fn new(alert: &ActiveAlert, seen: &Seen) -> Self {
         let subject = seen.setup.options.labels.of_subject(alert).unwrap_or_default();
         AlertRow {
-            sentence: seen.sentence(
-                alert,
-                &subject,
-                &Voice { with_target: false, ..seen.setup.voice.clone() },
-            ),
+            sentence: seen.sentence(alert, &subject, &Voice { alone: false, ..seen.setup.voice.clone() }),
             entry: runbook::anchor(alert.alertname),
             severity: alert.severity.label(),
             target: name(&alert.target),

@@ -242,7 +242,7 @@ pub(crate) fn pagerduty(address: &str) -> PagerdutyConfig {
 
 /// In which receivers of these tests are spoken to.
 pub(crate) fn voice() -> Voice {
-    Voice { pages: Some("https://meter.example".into()), with_target: false, ..Voice::default() }
+    Voice { pages: Some("https://meter.example".into()), alone: false, ..Voice::default() }
 }
 
 pub(crate) fn room(config: &ChatConfig) -> Receiver {

@@ -9,7 +9,7 @@ use proxymeter::{
         digest::{self, Expiring, Listed, OfTarget, Outage, Usage},
         rule::{KINDS, Kind, Question, Steps},
     },
-    model::{Moment, Notice, NoticeAlert, NoticeStatus},
+    model::{End, Moment, Notice, NoticeAlert, NoticeStatus, Reading},
     notify::{
         Receiver,
         email::{
@@ -22,7 +22,7 @@ use proxymeter::{
     wording::{About, Language, Told, Voice},
 };
 
-use super::{BEGAN, EARLIER, ENDS, LATER, NOW, about, firing, over};
+use super::{BEGAN, EARLIER, LATER, NOW, about, firing, over};
 use crate::common::{
     chats::{Fake, notice},
     golden::assert_golden,
@@ -82,7 +82,7 @@ fn voice() -> Voice {
 
 /// For people, whose first line names the target.
 fn for_people() -> Voice {
-    Voice { with_target: false, ..voice() }
+    Voice { alone: false, ..voice() }
 }
 
 /// The first step of a rule that fires, or has ended as such a rule usually does.
@@ -95,9 +95,23 @@ fn alert(kind: &Kind, ended: bool, voice: &Voice) -> NoticeAlert {
     };
     let about =
         About { alertname: kind.alertname, kind: kind.kind_of(subject), subject, target, step: &step };
-    let end = ENDS[usize::from(!kind.for_.is_zero() || step.is_empty()) * 3];
-    let reading = if ended { over(kind).remove(0) } else { firing(kind).remove(0) };
-    let told = Told { reading: &reading, began: BEGAN, ended: ended.then_some((end, NOW)), now: NOW };
+    let (first, end) = match kind.question {
+        Question::UserExpiry | Question::InboundExpiry | Question::CertificateExpiry => (0, End::Renewed),
+        Question::UserQuota | Question::InboundQuota => (0, End::ToppedUp),
+        Question::CredentialPlanExpiry | Question::CredentialQuota => (0, End::Renewed),
+        Question::LlmTokenBudget | Question::LlmCostBudget => (0, End::Renewed),
+        // A panel that does not answer; a node that says why.
+        Question::TargetDown => (3, End::Recovered),
+        Question::NodeDown => (1, End::Recovered),
+        _ => (0, End::Recovered),
+    };
+    let reading = if ended { over(kind).remove(0) } else { firing(kind).remove(first) };
+    // What lasts began before it was found.
+    let began = match firing(kind).remove(0) {
+        Reading::Lasting(secs) => NOW.saturating_sub(Duration::from_secs(secs)),
+        _ => BEGAN,
+    };
+    let told = Told { reading: &reading, began, ended: ended.then_some((end, NOW)), now: NOW };
     let labels = [
         ("alertname", kind.alertname),
         ("target", target),
@@ -125,7 +139,7 @@ fn alert(kind: &Kind, ended: bool, voice: &Voice) -> NoticeAlert {
             .collect(),
         starts_at: NOW,
         ends_at: ended.then_some(NOW),
-        began: Some(BEGAN),
+        began: Some(began),
         until: ended.then_some(NOW),
     }
 }
@@ -191,13 +205,14 @@ impl World {
 
         let message = self.mails.mails().pop().unwrap();
         let mail = Arrival::Mail { to: Vec::new(), message };
+        let subject = mail.header("subject").unwrap();
         let mail = mail.text().replace("\r\n", "\n");
         let mail = mail.split("\nAll alerts: ").next().unwrap().to_owned();
         let body = self.hooks.requests().pop().unwrap().body;
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
         let chat = self.bot.taken().pop().unwrap().text;
         let chat = chat.rsplit_once("\n\nAll alerts").map_or(chat.as_str(), |(text, _)| text).to_owned();
-        [cell(&mail), cell(&in_webhook(&body)), cell(&chat)]
+        [cell(&format!("Subject: {subject}\n\n{mail}")), cell(&in_webhook(&body)), cell(&chat)]
     }
 }
 

@@ -236,7 +236,7 @@ fn a_right_that_was_lost_is_told_until_the_part_is_read_again() {
     assert_eq!((&*alert.labels["kind"], &*alert.labels["subject"]), ("part", "nodes"));
     assert_eq!(
         alert.annotations["description"],
-        "The login may no longer read nodes (home). Its values stand still."
+        "The login lost its right to read nodes (home). Those values are no longer updated."
     );
     bench.notices.clear();
     bench.restart(at(2 * HOUR));

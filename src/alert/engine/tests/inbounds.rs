@@ -66,12 +66,12 @@ fn an_inbound_alerts_once_per_step() {
         days.extend(told(&mut bench).into_iter().map(|told| (hour, told)));
     }
     let expected = [
-        (24, "inbound: Inbound in-443 (home) expires in 6 days 23 h, on 26 November 2026, 11:06."),
-        (120, "inbound: Inbound in-443 (home) expires in 2 days 23 h, on 26 November 2026, 11:06."),
-        (168, "inbound: Inbound in-443 (home) expires in 23 h 59 min, on 26 November 2026, 11:06."),
+        (24, "inbound: Inbound in-443 (home) expires in 6 days 23 h, on 26 November 2026, 11:06 UTC."),
+        (120, "inbound: Inbound in-443 (home) expires in 2 days 23 h, on 26 November 2026, 11:06 UTC."),
+        (168, "inbound: Inbound in-443 (home) expires in 23 h 59 min, on 26 November 2026, 11:06 UTC."),
         (
             192,
-            "inbound: Inbound in-443 (home) expired 30 s ago, on 26 November 2026, 11:06. All its clients are cut off.",
+            "inbound: Inbound in-443 (home) expired 30 s ago, on 26 November 2026, 11:06 UTC. All its clients are cut off.",
         ),
     ];
     let begun: Vec<_> = days.iter().map(|(hour, told)| (*hour, told.as_str())).collect();
@@ -104,7 +104,7 @@ fn an_outbound_that_fails_alerts_once() {
         all,
         [
             "outbound: Outbound warp (home) is down: its probes fail.",
-            "outbound: Outbound warp (home) works again; it was down for 25 min (11:11:40–11:36:40). -> recovered",
+            "outbound: Outbound warp (home) works again; it was down for 25 min (11:11:40–11:36:40 UTC). -> recovered",
         ]
     );
 }
@@ -123,8 +123,8 @@ fn a_core_alerts_as_what_it_belongs_to() {
     assert_eq!(
         told,
         [
-            "node: The proxy core of node n1 (home) was down in 100 % of the last 5 min.",
-            "target: The proxy core of home was down in 100 % of the last 5 min.",
+            "node: The proxy core of node n1 (home) is down or keeps dying: it was down for 100 % of the last 5 min.",
+            "target: The proxy core of home is down or keeps dying: it was down for 100 % of the last 5 min.",
         ]
     );
 }

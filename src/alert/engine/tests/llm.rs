@@ -131,11 +131,11 @@ fn a_quota_window_alerts_once_per_step_and_window() {
         [
             told(
                 30,
-                "80%: 85 % of the quota window work 5h (llm) is used; it begins again in 4 h 29 min, on 18 November 2026, 16:06."
+                "80%: 85 % of the quota window work 5h (llm) is used; it begins again in 4 h 29 min, on 18 November 2026, 16:06 UTC."
             ),
             told(
                 100,
-                "95%: 96 % of the quota window work 5h (llm) is used; it begins again in 3 h 19 min, on 18 November 2026, 16:06."
+                "95%: 96 % of the quota window work 5h (llm) is used; it begins again in 3 h 19 min, on 18 November 2026, 16:06 UTC."
             ),
         ]
     );
@@ -153,12 +153,12 @@ fn a_quota_window_alerts_once_per_step_and_window() {
         [
             told(
                 330,
-                "95%: 97 % of the quota window work 5h (llm) is used; it begins again in 4 h 29 min, on 18 November 2026, 21:06."
+                "95%: 97 % of the quota window work 5h (llm) is used; it begins again in 4 h 29 min, on 18 November 2026, 21:06 UTC."
             ),
             told(600, "95% -> renewed"),
             told(
                 620,
-                "80%: 81 % of the quota window work 5h (llm) is used; it begins again in 4 h 39 min, on 19 November 2026, 02:06."
+                "80%: 81 % of the quota window work 5h (llm) is used; it begins again in 4 h 39 min, on 19 November 2026, 02:06 UTC."
             ),
         ]
     );
