@@ -13,6 +13,7 @@ mod config;
 mod crash;
 mod dashboards;
 mod delivery;
+mod documents;
 mod email;
 mod english;
 mod exposition;
