@@ -70,7 +70,9 @@ pub(super) fn annotations(
     }
     tell("description", voice.sentence(&about, told));
     tell("summary", voice.summary(alertname));
-    tell("action", voice.action(alertname));
+    if told.ended.is_none() {
+        tell("action", voice.action(alertname));
+    }
     if let Some(url) = voice.runbook(alertname) {
         tell("runbook_url", url);
     }

@@ -58,16 +58,15 @@ const DIGEST_AT: u16 = 9 * 60;
 /// Longer than any patient server takes, and short enough that a hanging one is noticed.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
-/// Takes the keys that every receiver has, except its timeout. `digest` is used where the table does not say; absent: such
-/// a receiver has none.
-fn read_common(table: &mut Table<'_, '_>, digest: Option<Digest>) -> ReceiverConfig {
+/// Takes the keys that every receiver has, except its timeout. `digest` is used where the table does not say.
+fn read_common(table: &mut Table<'_, '_>, digest: Digest) -> ReceiverConfig {
     let default = ReceiverConfig::default();
     let min_severity = table.take("min_severity", severity);
     let send_resolved = table.take("send_resolved", switch);
     let grouping = alerting::take_grouping(table);
     let min_severity = min_severity.value().unwrap_or(default.min_severity);
     // A receiver that does not want `info` alerts gets no digest of them unless it asks for it.
-    let digest = digest.map(|digest| if min_severity > Severity::Info { Digest::Off } else { digest });
+    let digest = if min_severity > Severity::Info { Digest::Off } else { digest };
     ReceiverConfig {
         min_severity,
         send_resolved: send_resolved.value().unwrap_or(default.send_resolved),
@@ -76,7 +75,7 @@ fn read_common(table: &mut Table<'_, '_>, digest: Option<Digest>) -> ReceiverCon
         group_wait: grouping.group_wait,
         group_interval: grouping.group_interval,
         repeat_interval: grouping.repeat_interval,
-        digest: digest.and_then(|digest| take_digest(table, digest)),
+        digest: take_digest(table, digest),
     }
 }
 

@@ -185,10 +185,13 @@ impl<'a> Parts<'a> {
             [] => voice.text("subject-none"),
             _ => voice.counts(self.new, self.resolved, self.firing),
         };
-        let what = self.headline(voice).unwrap_or_else(|| counts.clone());
-        let line = |what: &str| {
-            // Mail clients would decode text that looks like an encoded word (RFC 2047).
-            words::sentence(&voice.subject(&target, what), SUBJECT).replace("=?", "= ?")
+        // Mail clients would decode text that looks like an encoded word (RFC 2047).
+        let line = |text: &str| words::sentence(text, SUBJECT).replace("=?", "= ?");
+        let what = match self.headline(voice) {
+            // It is about the target itself, and names it.
+            Some(headline) if matches!(shared(self.told, "subject"), Shared::Absent) => headline,
+            Some(headline) => voice.subject(&target, &headline),
+            None => voice.subject(&target, &counts),
         };
         let plain = match shared(self.told, "alertname") {
             // Of what has ended, the summary says what is not true any more.
@@ -197,7 +200,7 @@ impl<'a> Parts<'a> {
             }
             Shared::By(_) | Shared::Differs | Shared::Absent => counts,
         };
-        (line(&what), line(&plain))
+        (line(&what), line(&voice.subject(&target, &plain)))
     }
 
     /// What has become of them, if one sentence says it.
@@ -205,7 +208,10 @@ impl<'a> Parts<'a> {
         let first = self.told.first()?;
         if let ([alert], NoticeStatus::Resolved) = (self.told, first.status) {
             let sentence = sentence(alert);
-            return Some(sentence.trim_end_matches(['.', '。']).to_owned()).filter(|_| self.still == 0);
+            // The row has the rest: how long it lasted, or why it ended.
+            let short = sentence.split([';', '；', '؛', '(', '（']).next().unwrap_or_default();
+            let short = short.trim_end().trim_end_matches(['.', '。']);
+            return Some(short.to_owned()).filter(|_| self.still == 0);
         }
         let names = self.told.iter().map(|alert| one_line(name(alert), NAME_IN_SUBJECT)).take(3);
         let names: Vec<_> = names.collect();

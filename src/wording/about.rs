@@ -141,12 +141,13 @@ impl Voice {
         }
     }
 
-    /// `7d` is 7 days, and `95%` is 95 %.
+    /// `7d` is 7 days, and `95%` is 95 % or more.
     fn step(&self, label: &str) -> String {
         if let Ok(time) = humantime::parse_duration(label) {
             return self.duration(time);
         }
-        label.strip_suffix('%').map_or_else(|| label.to_owned(), |share| self.share(share))
+        let or_more = |percent: String| self.say("or-more", &args([("percent", percent.into())]));
+        label.strip_suffix('%').map_or_else(|| label.to_owned(), |share| or_more(self.share(share)))
     }
 
     pub(super) fn share(&self, percent: &str) -> String {

@@ -31,6 +31,7 @@ date-never = never
 span-times = { $from }–{ $to }
 span-dates = { $from } – { $to }
 percent = { $n } %
+or-more = { $percent } or more
 # $n is $count with separators.
 tokens = { $n } tokens
 name-of-target = { $name } ({ $target })

@@ -19,6 +19,7 @@ date-never = هیچ‌وقت
 span-times = از { $from } تا { $to }
 span-dates = از { $from } تا { $to }
 percent = { $n }٪
+or-more = { $percent } یا بیشتر
 tokens = { $n } توکن
 name-of-target = {"\u200F"}{ $name } ({ $target })
 list-comma = {"\u200F"}،{" "}

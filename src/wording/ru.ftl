@@ -19,6 +19,7 @@ date-never = никогда
 span-times = { $from }–{ $to }
 span-dates = { $from } – { $to }
 percent = { $n } %
+or-more = { $percent } и более
 # In the genitive, which follows "из".
 tokens = { $count ->
     [one] { $n } токена

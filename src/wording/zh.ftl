@@ -15,6 +15,7 @@ date-never = 永不
 span-times = { $from }–{ $to }
 span-dates = { $from } 至 { $to }
 percent = { $n }%
+or-more = { $percent } 以上
 tokens = { $n } token
 name-of-target = { $name } ({ $target })
 list-comma = 、

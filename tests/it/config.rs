@@ -283,6 +283,7 @@ fn every_value_of_receivers_arrives() {
 #[test]
 fn every_value_of_chats_arrives() {
     let config = load("good/chats.toml");
+    let daily = || Some(DigestConfig { at: 9 * 60, zone: None, empty: false });
     let plain = |dialect, url: &str| ChatConfig {
         dialect,
         url: url.into(),
@@ -296,7 +297,7 @@ fn every_value_of_chats_arrives() {
         proxy: None,
         tls: TlsOptions::default(),
         timeout: Duration::from_secs(20),
-        common: ReceiverConfig::default(),
+        common: ReceiverConfig { digest: daily(), ..ReceiverConfig::default() },
     };
     let token = || Some(Secret::from("123456789:AAabcdefghijklmnopqrstuvwxyz-_01234"));
     let telegram = |url, room: &str| ChatConfig {
@@ -1136,11 +1137,9 @@ fn the_example_tells_the_defaults() {
     assert_eq!(whole.receivers.len(), 13);
     for ReceiverTable { name, kind } in &whole.receivers {
         let ReceiverKind::Chat(chat) = kind else { continue };
-        assert_eq!(
-            (chat.timeout, &chat.common),
-            (Duration::from_secs(20), &ReceiverConfig::default()),
-            "{name}"
-        );
+        let digest = Some(DigestConfig { at: 9 * 60, zone: None, empty: false });
+        let common = ReceiverConfig { digest, ..ReceiverConfig::default() };
+        assert_eq!((chat.timeout, &chat.common), (Duration::from_secs(20), &common), "{name}");
     }
     for (name, url) in [
         ("family", "https://api.telegram.org"),

@@ -1,6 +1,8 @@
 //! What notifications say, in each language: `tests/fixtures/wording` has every sentence for people to read.
 //! `UPDATE_GOLDEN=1` writes it.
 
+mod texts;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write,

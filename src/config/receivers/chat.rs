@@ -133,7 +133,7 @@ pub(in crate::config) fn read(mut table: Table<'_, '_>, dialect: Dialect) -> Opt
     };
     let proxy = secrets::take_checked(&mut table, "proxy", check_proxy);
     let timeout = super::take_timeout(&mut table, DEFAULT_TIMEOUT);
-    let common = super::read_common(&mut table, Some(super::Digest::Daily));
+    let common = super::read_common(&mut table, super::Digest::Daily);
     Some(ChatConfig {
         dialect,
         url: url?,

@@ -74,7 +74,7 @@ pub(in crate::config) fn read(mut table: Table<'_, '_>) -> Option<EmailConfig> {
     let login = read_login(&mut table);
     let hello = table.take("hello", hello);
     let timeout = super::take_timeout(&mut table, DEFAULT_TIMEOUT);
-    let common = super::read_common(&mut table, Some(super::Digest::Daily));
+    let common = super::read_common(&mut table, super::Digest::Daily);
 
     let Smarthost { host, port } = smarthost.value()?;
     let tls = tls.value().unwrap_or(SmtpTls::StartTls);

@@ -18,7 +18,7 @@ use super::{chat, http};
 
 const KEYS: &[Key] = &[("routing_key", Hidden), ("routing_key_file", Hidden), ("url", Origin)];
 pub(in crate::config) const SHAPE: Shape =
-    Shape { title: "[pagerduty.NAME]", keys: &[KEYS, chat::REACH, super::KEYS, GROUPING] };
+    Shape { title: "[pagerduty.NAME]", keys: &[KEYS, chat::REACH, super::KEYS, super::DIGEST, GROUPING] };
 
 const DEFAULT_URL: &str = "https://events.pagerduty.com/v2/enqueue";
 /// For the whole exchange.
@@ -44,7 +44,12 @@ pub(in crate::config) fn read(mut table: Table<'_, '_>) -> Option<PagerdutyConfi
     let tls = tls::take(&mut table, url.as_ref().is_some_and(|url| is_http(url.expose())));
     let proxy = secrets::take_checked(&mut table, "proxy", check_proxy);
     let timeout = super::take_timeout(&mut table, DEFAULT_TIMEOUT);
-    let common = super::read_common(&mut table, None);
+    let digest_place = table.place.below("digest");
+    let common = super::read_common(&mut table, super::Digest::Off);
+    if common.digest.is_some() {
+        let text = "a digest would be an incident that is never resolved; leave it out, or write it for another receiver";
+        table.reading.refuse(&digest_place, text);
+    }
     Some(PagerdutyConfig {
         routing_key: routing_key.value()?,
         url: url?,

@@ -81,7 +81,7 @@ pub(in crate::config) fn read(mut table: Table<'_, '_>) -> Option<WebhookConfig>
     let headers = http::read_headers(&mut table, OWN_HEADERS, authorization.as_ref());
     let proxy = secrets::take_checked(&mut table, "proxy", check_proxy);
     let timeout = super::take_timeout(&mut table, DEFAULT_TIMEOUT);
-    let common = super::read_common(&mut table, Some(super::Digest::Off));
+    let common = super::read_common(&mut table, super::Digest::Off);
     Some(WebhookConfig {
         url: url.value()?,
         format: format?,

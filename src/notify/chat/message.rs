@@ -7,7 +7,7 @@ use super::{
     markup::{Markup, Piece, inert},
 };
 use crate::{
-    model::{Notice, NoticeStatus, Severity, Timestamp},
+    model::{Digest, Notice, NoticeStatus, Severity, Timestamp},
     notify::words::{Action, Link, NAMED, Row, Section, Words},
     wording::Voice,
 };
@@ -52,7 +52,7 @@ impl Message {
             plain: None,
         };
         let fit = |markup| {
-            let mut draft = Draft { part: notice.clone(), config, voice, row, markup };
+            let mut draft = Draft { whole: notice, part: notice.clone(), config, voice, row, markup };
             draft.longest(|text, visible| message.fits(text, visible, config, now))
         };
         let marked = fit(row.markup);
@@ -105,6 +105,7 @@ impl Message {
 
 /// A notice of which a part is written.
 struct Draft<'a> {
+    whole: &'a Notice,
     part: Notice,
     config: &'a ChatConfig,
     voice: &'a Voice,
@@ -115,7 +116,9 @@ struct Draft<'a> {
 impl Draft<'_> {
     /// The most that `fits`. What is not named is counted.
     fn longest(&mut self, fits: impl Fn(&Text, &str) -> bool) -> Text {
-        let most = self.part.names(NAMED);
+        let longest = |digest: &Digest| digest.sections.iter().map(|section| section.lines.len()).max();
+        let digest = self.whole.digest.as_ref().map(|digest| longest(digest).unwrap_or(0));
+        let most = digest.unwrap_or_else(|| self.whole.names(NAMED));
         // What to do is left out before the only alert is.
         for (extent, least) in [(Extent::All, most.min(1)), (Extent::News, 0)] {
             let (mut best, mut low, mut high) = (None, least, most);
@@ -140,9 +143,14 @@ impl Draft<'_> {
         self.write(0, Extent::Subject).0
     }
 
-    /// The text that names so many alerts, and how it is read.
+    /// The text that names so many alerts, or lines of each section of a digest, and how it is read.
     fn write(&mut self, named: usize, extent: Extent) -> (Text, String) {
         self.part.named = Some(named);
+        self.part.digest.clone_from(&self.whole.digest);
+        for section in self.part.digest.iter_mut().flat_map(|digest| &mut digest.sections) {
+            section.more += section.lines.len().saturating_sub(named);
+            section.lines.truncate(named);
+        }
         let words = Words::of(&self.part, self.voice);
         let lines = self.lines(&words, extent);
         let link = words.link.map(|link| link.url);
@@ -199,6 +207,8 @@ impl Draft<'_> {
 /// An alert, marked by how bad it is.
 fn line(row: &Row) -> Vec<Piece> {
     let mark = match (row.status, row.severity) {
+        // A line of a digest.
+        (NoticeStatus::Firing, Severity::Info) if row.mark.is_none() => "• ",
         (NoticeStatus::Resolved, _) => "🟢 ",
         (NoticeStatus::Firing, Severity::Critical) => "🔴 ",
         (NoticeStatus::Firing, Severity::Warning) => "🟠 ",
@@ -210,6 +220,9 @@ fn line(row: &Row) -> Vec<Piece> {
 
 /// How loud the message is, by what is new in it.
 fn importance(notice: &Notice) -> Importance {
+    if notice.digest.is_some() {
+        return Importance::Firing(Severity::Info);
+    }
     let news = notice.alerts.len() - notice.known.min(notice.alerts.len());
     let news = notice.alerts.get(..news).filter(|news| !news.is_empty()).unwrap_or(&notice.alerts);
     let firing = news.iter().filter(|alert| alert.status == NoticeStatus::Firing);

@@ -99,9 +99,10 @@ fn digest(texts: &[&str]) -> String {
 }
 
 fn text(words: &Words) -> String {
-    let mut text = format!("{}\n", words.subject);
+    let mut text = String::new();
     for Section { heading, rows } in &words.sections {
-        text += &format!("\n{heading}\n");
+        let space = if text.is_empty() { "" } else { "\n" };
+        text += &format!("{space}{heading}\n");
         for row in rows {
             text += &format!("\n* {}\n", row.sentence);
             let details = details(row);
@@ -146,7 +147,6 @@ fn html(words: &Words) -> String {
          <title>{subject}</title></head>\n\
          <body style=\"margin:0 auto;padding:12px;max-width:600px;font-family:sans-serif;font-size:15px;\
          line-height:1.4;color:#222222;background:#ffffff;overflow-wrap:anywhere\">\n\
-         <h1 style=\"font-size:18px;margin:0 0 12px\">{subject}</h1>\n\
          {sections}{rest}{actions}{link}\
          <p style=\"color:#666666;font-size:13px;border-top:1px solid #d0d0d0;padding-top:8px\">{footer}</p>\n\
          </body>\n\

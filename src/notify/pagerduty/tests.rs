@@ -39,12 +39,12 @@ fn notice(severity: Severity, status: NoticeStatus, subject: &str) -> Notice {
         reason: "first notification".into(),
         alerts: vec![Arc::new(alert)],
         known: 0,
-        digest: None,
         left_out: 0,
         follow: 0,
         others_fire: false,
         named: None,
         covers: Vec::new(),
+        digest: None,
         created_at: NOW,
     }
 }

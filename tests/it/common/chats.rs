@@ -303,12 +303,12 @@ pub(crate) fn notice(alerts: Vec<NoticeAlert>) -> Notice {
         reason: "first notification".into(),
         alerts: alerts.into_iter().map(Arc::new).collect(),
         known: 0,
-        digest: None,
         left_out: 0,
         follow: 0,
         others_fire: false,
         named: None,
         covers: Vec::new(),
+        digest: None,
         created_at: NOW,
     }
 }

@@ -12,7 +12,7 @@ use super::{
     NOW, config,
 };
 use crate::{
-    model::{Notice, NoticeAlert, NoticeStatus, Severity},
+    model::{Digest, DigestSection, Notice, NoticeAlert, NoticeStatus, Severity},
     wording::{Language, Voice},
 };
 
@@ -159,12 +159,12 @@ fn notice(alerts: Vec<Arc<NoticeAlert>>) -> Notice {
         reason: "first notification".into(),
         alerts,
         known: 0,
-        digest: None,
         left_out: 0,
         follow: 0,
         others_fire: false,
         named: None,
         covers: Vec::new(),
+        digest: None,
         created_at: NOW,
     }
 }
@@ -302,6 +302,31 @@ fn every_language_fits() {
             assert!(post.text.contains(&voice.text("heading-new")), "{dialect:?} {language:?} {}", post.text);
             let page = if dialect.row().has_title { post.link.unwrap() } else { post.text };
             assert!(page.contains("https://m.example/"), "{dialect:?} {language:?} {page}");
+        }
+    }
+}
+
+/// Of each list as many lines are written as fit, and the rest is counted.
+#[test]
+fn a_digest_is_cut_in_each_list() {
+    let section = |heading: &str, lines: usize| DigestSection {
+        heading: heading.into(),
+        lines: (0..lines).map(|line| format!("User {line} {}", "x".repeat(80))).collect(),
+        more: 3,
+    };
+    for dialect in Dialect::ALL {
+        for lines in [0, 1, 2000] {
+            let sections = vec![section("Expiring", lines), section("Renewed", 1)];
+            let digest = Some(Digest { title: "home: the day".into(), sections });
+            let notice = Notice { digest, ..notice(Vec::new()) };
+            let (text, lengths) = written(&config(dialect), &notice);
+            let limits = dialect.row().limits.iter().map(|limit| limit.most);
+            assert!(lengths.into_iter().zip(limits).all(|(length, most)| length <= most), "{dialect:?}");
+            let named = text.matches("• User").count();
+            assert!(text.contains("Expiring") && text.contains("Renewed"), "{dialect:?} {text}");
+            assert!(named >= 2.min(lines + 1) && named <= lines + 1, "{dialect:?} {named}");
+            let more = format!("{}", lines + 3 - named.saturating_sub(1));
+            assert!(text.contains(&more), "{dialect:?} lacks {more}: {text}");
         }
     }
 }
