@@ -139,7 +139,7 @@ fn messages_of_a_week() {
     let mut all = Panel20k::new(usize::try_from(users).unwrap(), BEGIN);
     let mut by_day: [ByDay; 2] = <[ByDay; 2]>::default();
     let mut count = |receiver: usize, notice: &Notice, secs: u64| {
-        // What fires at the start is told once.
+        // The first messages are of everything that fires at the start.
         if secs < 600 {
             return;
         }
