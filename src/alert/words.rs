@@ -2,7 +2,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use super::rule::{Rule, WHOLE};
 use crate::{
-    model::{KIND_USER, Reading, Severity, Threshold, words::percent},
+    model::{End, KIND_USER, Reading, Severity, Threshold, words::percent},
     wording::{About, Told, Voice},
 };
 
@@ -56,7 +56,10 @@ pub(super) fn annotations(
     let mut words = BTreeMap::new();
     let mut tell = |name: &str, text: String| drop(words.insert(name.to_owned(), text));
     // Of what has ended and has no steps, the last reading says nothing of the present.
-    if told.ended.is_none() || !step.is_empty() {
+    // Nor does that of a subject that is not there any more.
+    let is_gone =
+        told.ended.is_some_and(|(end, _)| matches!(end, End::Deleted | End::Removed | End::Replaced));
+    if told.ended.is_none() || !step.is_empty() && !is_gone {
         for (name, text) in told.reading.words(told.now) {
             tell(name, text);
         }

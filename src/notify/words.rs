@@ -209,11 +209,7 @@ impl<'a> Parts<'a> {
     fn headline(&self, voice: &Voice) -> Option<String> {
         let first = self.told.first()?;
         if let ([alert], NoticeStatus::Resolved) = (self.told, first.status) {
-            let sentence = sentence(alert);
-            // The row has the rest: how long it lasted, or why it ended.
-            let short = sentence.split([';', '；', '؛', '(', '（']).next().unwrap_or_default();
-            let short = short.trim_end().trim_end_matches(['.', '。']);
-            return Some(uncapitalized(short, name(alert))).filter(|_| self.still == 0);
+            return Some(in_short(&sentence(alert), name(alert), voice)).filter(|_| self.still == 0);
         }
         let names = self.told.iter().map(|alert| one_line(name(alert), NAME_IN_SUBJECT)).take(3);
         let names: Vec<_> = names.collect();
@@ -269,6 +265,19 @@ fn actions(alerts: &[Arc<NoticeAlert>], voice: &Voice) -> Vec<Action> {
         Action { heading, ..action }
     };
     rules.into_iter().map(headed).collect()
+}
+
+/// The beginning of a sentence about this name. The row has the rest: how long it lasted, or why it ended.
+fn in_short(sentence: &str, name: &str, voice: &Voice) -> String {
+    let named = one_line(name, NAME);
+    let mut from = sentence.find(&named).map_or(0, |at| at + named.len());
+    if voice.alone {
+        // The target stands in brackets behind the name.
+        let closed = sentence[from..].char_indices().find(|(_, c)| matches!(c, ')' | '）'));
+        from += closed.map_or(0, |(at, c)| at + c.len_utf8());
+    }
+    let end = sentence[from..].find([';', '；', '؛', '(', '（']).map_or(sentence.len(), |at| from + at);
+    uncapitalized(sentence[..end].trim_end().trim_end_matches(['.', '。']), &named)
 }
 
 /// A sentence after a colon; a name that it begins with stays as it is.

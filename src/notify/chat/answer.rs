@@ -20,6 +20,8 @@ pub(super) enum Said {
     Text(&'static str),
     /// A value here, a JSON pointer.
     Field(&'static str),
+    /// `false` here.
+    False(&'static str),
     /// This status.
     Status(u16),
 }
@@ -66,6 +68,7 @@ impl<'a> Answer<'a> {
             Said::Code(known) => code == Some(known),
             Said::Text(text) => self.text.contains(text),
             Said::Field(pointer) => self.at(pointer).is_some(),
+            Said::False(pointer) => self.at(pointer) == Some(&Value::Bool(false)),
             Said::Status(status) => self.reply.status == status,
         }
     }

@@ -140,6 +140,9 @@ const TELEGRAM: Row = Row {
         (Text("not enough rights"), State),
         (Text("have no rights"), State),
         (Text("CHAT_WRITE_FORBIDDEN"), State),
+        (Text("need administrator rights"), State),
+        (Text("PEER_ID_INVALID"), State),
+        (Text("TOPIC_DELETED"), State),
     ],
     pace: |config| {
         const TO_ONE: &[Rate] = &[Rate::new(1, 1)];
@@ -228,7 +231,10 @@ const SLACK: Row = Row {
         (Text("no_service"), State),
         (Text("channel_not_found"), State),
         (Text("\"is_archived\""), State),
-        (Text("\"ok\":false"), Message),
+        (Text("invalid_payload"), Message),
+        (Text("no_text"), Message),
+        (Text("invalid_blocks"), Message),
+        (Said::False("/ok"), Message),
     ],
     pace: |_| const { &[Rate::new(1, 1)] },
 };

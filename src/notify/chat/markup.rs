@@ -44,8 +44,9 @@ impl Markup {
     }
 
     /// The lines as they are read, without markup.
-    pub(super) fn visible(lines: &[Vec<Piece>]) -> String {
+    pub(super) fn visible(self, lines: &[Vec<Piece>]) -> String {
         join(lines, |piece| match piece {
+            Piece::Link { text, url } if !self.has_links() => plain_link(text, url),
             Piece::Text(text) | Piece::Link { text, .. } => text.clone(),
             Piece::Foreign(text) | Piece::Bold(text) => inert(text),
         })

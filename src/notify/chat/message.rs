@@ -155,7 +155,7 @@ impl Draft<'_> {
         let lines = self.lines(&words, extent);
         let link = words.link.map(|link| link.url);
         let text = Text { title: inert(&words.subject), text: self.markup.write(&lines), link };
-        (text, Markup::visible(&lines))
+        (text, self.markup.visible(&lines))
     }
 
     fn lines(&self, words: &Words, extent: Extent) -> Vec<Vec<Piece>> {
@@ -182,7 +182,7 @@ impl Draft<'_> {
             }
         }
         if let Some(keyword) = &self.config.keyword
-            && !Markup::visible(&lines).contains(keyword.as_str())
+            && !self.markup.visible(&lines).contains(keyword.as_str())
         {
             lines.extend([vec![], vec![Piece::Text(keyword.clone())]]);
         }

@@ -9,7 +9,7 @@ use crate::{
     model::Timestamp,
     notify::{
         Retry, SendReason,
-        webhook::verdict::{self, Refusal},
+        webhook::verdict::{self, HANDFUL, Refusal},
     },
     secret::Secret,
 };
@@ -47,6 +47,11 @@ pub(super) fn judge(row: &Row, reply: &Reply, named: usize, now: Timestamp) -> R
         body: reply.body.clone(),
     };
     let later = || verdict::retry_after(reply, now, &[row.waits_at]).map_or(Retry::Later, Retry::NotBefore);
+    // Of so many alerts, one may be why the whole message is refused.
+    let of_message = match effective.status {
+        400 if named > HANDFUL => Retry::of_too_large(named),
+        _ => Retry::Never,
+    };
     let refusal = match found {
         Some((_, meaning)) => {
             let (reason, retry, note) = match meaning {
@@ -66,10 +71,10 @@ pub(super) fn judge(row: &Row, reply: &Reply, named: usize, now: Timestamp) -> R
                     (SendReason::ClientError, Retry::of_too_large(named), "the message is too large")
                 }
                 Meaning::Message => {
-                    (SendReason::ClientError, Retry::Never, "the receiver refuses this message")
+                    (SendReason::ClientError, of_message, "the receiver refuses this message")
                 }
                 Meaning::Markup => {
-                    (SendReason::ClientError, Retry::Never, "the markup of the message cannot be parsed")
+                    (SendReason::ClientError, of_message, "the markup of the message cannot be parsed")
                 }
             };
             let refusal = Refusal { reason, what: format!("{}: {note}", said(reply, code)), retry };

@@ -14,7 +14,7 @@ use crate::{
 /// The longest wait that a receiver can request.
 const LONGEST_REQUEST: Duration = Duration::from_secs(60 * 60);
 /// A 400 to a message about more alerts may be about its size. With so few, it is about what the message says.
-const HANDFUL: usize = 5;
+pub(in crate::notify) const HANDFUL: usize = 5;
 /// Where Discord and Telegram put it, and what passes on their answers.
 pub(in crate::notify) const WAITS_AT: &[&str] = &["/retry_after", "/parameters/retry_after"];
 

@@ -223,3 +223,19 @@ fn names_cannot_change_a_message() {
     );
     assert!(words.subject.chars().count() <= 180);
 }
+
+#[test]
+fn a_name_does_not_end_the_subject() {
+    let back = |name: &str, alone| {
+        let named = if alone { format!("{name} (home)") } else { name.to_owned() };
+        let alert =
+            resolved(node(name), &format!("Node {named} is connected again; it was down for 1 min (a–b)."));
+        Words::of(&notice(vec![alert], 0), &Voice { alone, ..Voice::default() }).subject
+    };
+    for name in ["DE-1 (Frankfurt)", "a;b", "甲（乙", "é)", "bob is dead; (", ")"] {
+        assert_eq!(back(name, false), format!("home: node {name} is connected again"));
+    }
+    for name in ["DE-1 (Frankfurt)", "a;b", "甲（乙"] {
+        assert_eq!(back(name, true), format!("home: node {name} (home) is connected again"));
+    }
+}

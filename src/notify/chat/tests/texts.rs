@@ -130,7 +130,7 @@ fn links_and_bold_text() {
     ] {
         assert_eq!(markup.write(&lines), written);
     }
-    assert_eq!(Markup::visible(&lines), "home: a<b\n\n• x & y\nRenew (now)");
+    assert_eq!(Markup::Html.visible(&lines), "home: a<b\n\n• x & y\nRenew (now)");
 }
 
 /// An alert of which a sentence of so many of these characters is true.
