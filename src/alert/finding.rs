@@ -71,7 +71,7 @@ pub struct Ended {
     /// What holds instead, if that is known.
     pub reading: Option<Reading>,
     /// Since when, if that is known from earlier reads.
-    pub since: Option<Timestamp>,
+    pub since: Option<Moment>,
 }
 
 /// Puts the rules' questions to `report`.

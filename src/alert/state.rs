@@ -346,7 +346,7 @@ impl Alert<'_> {
 
     /// Since when it holds: before it fired, by the first read that found it so.
     pub fn began(&self) -> Timestamp {
-        self.slot.began.min(self.since())
+        self.slot.began.wall.min(self.since())
     }
 
     /// When it became what it is: pending, firing or ended.

@@ -88,6 +88,14 @@ impl Moment {
         Moment { wall: self.wall.saturating_sub(age), uptime: self.uptime - age }
     }
 
+    /// The same moment by the wall clock as it is `now`, which may have been set by more than a minute since.
+    #[must_use]
+    pub fn as_of(self, now: Moment) -> Self {
+        let by_uptime = now.back_to(self.uptime);
+        let differs = by_uptime.wall.since(self.wall).max(self.wall.since(by_uptime.wall));
+        if differs > Duration::from_secs(60) { by_uptime } else { self }
+    }
+
     /// Time since `earlier`, by uptime.
     pub fn since(self, earlier: Moment) -> Duration {
         self.uptime.saturating_sub(earlier.uptime)
@@ -97,6 +105,22 @@ impl Moment {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_moment_follows_a_wall_clock_that_was_set() {
+        let at =
+            |wall, uptime| Moment { wall: Timestamp::from_secs(wall), uptime: Duration::from_secs(uptime) };
+        // Then, now, and then by the clock of now.
+        for (then, now, seen) in [
+            (at(1000, 500), at(1100, 600), at(1000, 500)),
+            (at(1000, 500), at(1159, 600), at(1000, 500)),
+            (at(1000, 500), at(1161, 600), at(1061, 500)),
+            (at(0, 500), at(1_795_000_100, 600), at(1_795_000_000, 500)),
+            (at(1_795_000_000, 500), at(100, 600), at(0, 500)),
+        ] {
+            assert_eq!(then.as_of(now), seen);
+        }
+    }
 
     #[test]
     fn a_restored_moment_is_as_long_ago_by_either_clock_unless_it_lies_ahead() {

@@ -58,7 +58,7 @@ pub struct Crossing {
     /// When it was read, where an old reading has to be read again before it may fire.
     pub read: Option<Read>,
     /// Since when it is as it is, good or bad, if that is known from earlier reads.
-    pub since: Option<Timestamp>,
+    pub since: Option<Moment>,
 }
 
 /// How old a reading is, and what it depends on.
@@ -97,7 +97,7 @@ impl Crossing {
     ) -> Self {
         let crossed = usize::from(failure.is_some());
         let up = crossed == 0 && reads.good_for(for_, now);
-        let since = reads.since(for_, now).map(|uptime| now.back_to(uptime).wall);
+        let since = reads.since(for_, now).map(|uptime| now.back_to(uptime));
         Crossing {
             subject: Arc::clone(subject),
             crossed: 0..crossed,

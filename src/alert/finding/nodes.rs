@@ -73,7 +73,7 @@ pub(super) fn accounting_stalled(
     let mut look = |subject: &Arc<str>, flow: &Flow, stalled_after: Duration| {
         let Some(flat) = flow.flat() else { return Switch::Unknown };
         if active && flat >= stalled_after {
-            let since = Some(now.wall.saturating_sub(flat));
+            let since = Some(now.back_to(now.uptime.saturating_sub(flat)));
             let reading = Reading::Lasting(flat.as_secs());
             crossings.push(Crossing { since, ..Crossing::simple(Arc::clone(subject), 1, reading) });
         }

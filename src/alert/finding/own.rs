@@ -26,7 +26,7 @@ fn failing(name: Arc<str>, trouble: &ReceiverTrouble, for_: Duration, now: Momen
         held: 1,
         // It may have begun in an earlier process.
         long_enough: trouble.refuses || now.wall.since(since) >= for_,
-        since: Some(since),
+        since: Some(Moment::restored(since, now)),
         ..Crossing::simple(name, usize::from(trouble.waits), Reading::Word(trouble.cause.clone().into()))
     })
 }

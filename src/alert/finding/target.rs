@@ -54,7 +54,7 @@ pub(super) fn part_stale(report: &Report, now: Moment) -> (Judged, Vec<Crossing>
     for (part, staleness) in parts {
         let subject: Arc<str> = part.label().into();
         let stale = |age: Duration| Crossing {
-            since: Some(now.wall.saturating_sub(age)),
+            since: Some(now.back_to(now.uptime.saturating_sub(age))),
             ..Crossing::simple(Arc::clone(&subject), 1, Reading::Lasting(age.as_secs()))
         };
         match staleness {

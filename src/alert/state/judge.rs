@@ -17,7 +17,7 @@ use crate::{
         finding::{Crossing, Ended, Findings, Judged, Scope},
         rule::{TWO_POINTS, WHOLE},
     },
-    model::{End, Moment, Reading, Timestamp},
+    model::{End, Moment, Reading},
 };
 
 /// A user who was asked for is not asked for again before.
@@ -316,8 +316,9 @@ impl Look<'_> {
                 Phase::Firing { held, .. } if crossed || place < crossing.held || !sure => *held = !crossed,
                 Phase::Firing { event, since, .. } => {
                     let end = if slot.place.is_some() { end } else { End::Removed };
-                    let at = self.now.wall;
-                    slot.phase = Phase::Ended { event: *event, since: *since, at, end, until: at };
+                    let (at, since) = (self.now.wall, since.as_of(self.now));
+                    slot.phase = Phase::Ended { event: *event, since, at, end, until: at };
+                    slot.began = slot.began.as_of(self.now);
                     let id = id(&scope.rule.name, &self.findings.target, name, slot);
                     advance.events.push(Event::Resolved(id));
                     changed = true;
@@ -397,7 +398,7 @@ impl Look<'_> {
             changed = true;
             let before = known.and_then(|at| subject.slots.get(at));
             let goes_on = matches!(phase, Some(Phase::Ended { end, .. }) if !end.of_period());
-            let began = crossing.since.unwrap_or(self.now.wall).min(self.now.wall);
+            let began = crossing.since.unwrap_or(self.now);
             let is_new = matches!(phase, Some(Phase::Ended { .. })) && !goes_on;
             let known_began = before.filter(|_| !is_new).map(|slot| slot.began);
             let slot = Slot {
@@ -405,7 +406,7 @@ impl Look<'_> {
                 severity: step.severity,
                 place: Some(place),
                 phase: next,
-                began: known_began.map_or(began, |known| known.min(began)),
+                began: known_began.map_or(began, |known| std::cmp::min_by_key(known, began, |at| at.uptime)),
                 adopted: match before {
                     Some(before) if goes_on => before.adopted,
                     _ => self.adopt && self.arming && matches!(scope.judged, Judged::Users(_)),
@@ -476,13 +477,14 @@ impl Subject {
     }
 
     /// Ends what fires, which is over since `until`, and forgets what is pending.
-    fn end(&mut self, end: End, until: Option<Timestamp>, now: Moment, mut ended: impl FnMut(&Slot)) {
-        let until = until.map_or(now.wall, |until| until.min(now.wall));
+    fn end(&mut self, end: End, until: Option<Moment>, now: Moment, mut ended: impl FnMut(&Slot)) {
+        let until = until.unwrap_or(now).as_of(now).wall;
         self.slots.retain_mut(|slot| match slot.phase {
             Phase::Pending { .. } => false,
             Phase::Ended { .. } => true,
             Phase::Firing { event, since, .. } => {
-                slot.phase = Phase::Ended { event, since, at: now.wall, end, until };
+                slot.phase = Phase::Ended { event, since: since.as_of(now), at: now.wall, end, until };
+                slot.began = slot.began.as_of(now);
                 ended(slot);
                 true
             }

@@ -95,7 +95,16 @@ pub(super) fn write(subject: &Subject) -> String {
             }
         };
         let (step, severity, since) = (slot.label.to_string(), slot.severity, since.wall);
-        StepRow { step, severity, since, event, ended, began: Some(slot.began), until, adopted: slot.adopted }
+        StepRow {
+            step,
+            severity,
+            since,
+            event,
+            ended,
+            began: Some(slot.began.wall),
+            until,
+            adopted: slot.adopted,
+        }
     };
     let row = Row {
         kind: subject.rule.kind.name.to_owned(),
@@ -134,7 +143,7 @@ pub(super) fn read(text: &str, name: &str, rule: Option<&Arc<Rule>>, now: Moment
             }
         };
         let (label, severity) = (step.step.into(), step.severity);
-        let began = step.began.unwrap_or(step.since).min(now.wall);
+        let began = Moment::restored(step.began.unwrap_or(step.since), now);
         slots.push(Slot { label, severity, place: None, phase, began, adopted: step.adopted });
     }
     let (gone, system) = (Arc::new(Rule::gone(name, kind)), row.system.map(Arc::from));

@@ -53,7 +53,7 @@ pub(super) struct Slot {
     pub(super) place: Option<usize>,
     pub(super) phase: Phase,
     /// Since when it is crossed, by the first read that found it so.
-    pub(super) began: Timestamp,
+    pub(super) began: Moment,
     /// Neither this firing nor its end is notified.
     pub(super) adopted: bool,
 }
