@@ -94,9 +94,10 @@ async fn an_end_that_is_given_up_alone_is_no_first_notification() {
     bench.fires(&["ann"]);
     bench.pass(MINUTE).await;
     bench.ends(&["ann"]);
-    bench.pass(70 * HOUR).await;
+    // An attempt comes at least every six hours, so that one tells both.
+    bench.pass(60 * HOUR).await;
     bench.fires(&["bob"]);
-    bench.pass(3 * HOUR).await;
+    bench.pass(13 * HOUR).await;
     let dead = bench.dead();
     let written = bench.written.iter().flat_map(|written| &written.messages);
     let given_up: Vec<_> = written.filter(|notice| dead.contains(&notice.id)).collect();
