@@ -307,6 +307,42 @@ fn changes_beyond_the_cap_are_counted() {
 }
 
 #[test]
+fn changes_that_were_told_are_not_counted_again() {
+    let users = |secs: u64, used: u64, count: usize| {
+        (0..count).map(|i| User { used, ..user(&format!("u{i:04}"), secs) }).collect::<Vec<_>>()
+    };
+    let counts = |report: &Report, since: u64| {
+        let (changes, beyond) = report.journal.since(Sort::Reset, wall(since));
+        (changes.count(), beyond)
+    };
+    let mut report = report();
+    walk(&mut report, users(10, 50, 3000), at(10));
+    walk(&mut report, users(20, 0, 3000), at(20));
+    assert_eq!(counts(&report, 0), (Journal::MOST, 2000));
+    // A digest was sent.
+    report.journal.keep(Some(wall(30)), at(40));
+    page(&mut report, users(50, 50, 3000), at(50));
+    page(&mut report, users(60, 0, 3000)[2990..].to_vec(), at(60));
+    assert_eq!(counts(&report, 30), (10, 0), "what was told makes room");
+    // It counts by quarters of an hour, and what was told apart.
+    let mut log = Log::default();
+    for (secs, told) in [(0, None), (1, None), (2, Some(1)), (1000, Some(1)), (1001, Some(1))] {
+        log.count(wall(secs), told.map(wall));
+    }
+    assert_eq!(log.beyond, [(2, wall(1)), (1, wall(2)), (2, wall(1001))]);
+    (2..1000).for_each(|quarter| log.count(wall(quarter * 900), None));
+    assert_eq!(log.beyond.len(), Journal::QUARTERS);
+    assert_eq!(log.beyond.iter().map(|(count, _)| count).sum::<u64>(), 5 + 998);
+    let log = Arc::new(log);
+    let mut stored =
+        Journal { logs: BTreeMap::from([(Sort::Reset, Arc::clone(&log))]), ..Journal::default() };
+    stored.dirty.insert(label_of_beyond(Sort::Reset));
+    let mut next = Journal::default();
+    next.restore(&stored.take_changes().unwrap().rows);
+    assert_eq!(next.logs[&Sort::Reset].beyond, log.beyond);
+}
+
+#[test]
 fn nothing_is_noted_if_no_receiver_gets_digests() {
     let mut report = Report::new("home");
     walk(&mut report, vec![user("a", 10)], at(10));
