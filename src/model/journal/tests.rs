@@ -144,6 +144,40 @@ fn rows_that_could_not_be_read_before_are_not_new() {
 }
 
 #[test]
+fn a_restart_takes_nobody_for_new_who_was_there() {
+    let users =
+        |names: &str, secs| names.chars().map(|name| user(&name.to_string(), secs)).collect::<Vec<_>>();
+    for (unreadable, omitted, is_told, expected) in [
+        (0, 0, true, "new c, new d"),
+        (1, 0, true, ""),
+        (0, 1, true, ""),
+        // An earlier version did not say it.
+        (0, 0, false, ""),
+    ] {
+        let mut before = report();
+        let end = WalkEnd {
+            page: users("ab", 10),
+            seen: ["a", "b"].map(Arc::from).into(),
+            unreadable: Unreadable { rows: unreadable, ..Unreadable::default() },
+            omitted,
+            started: at(10),
+            ..WalkEnd::default()
+        };
+        before.merge(Fact::Users(UserFacts::WalkEnd(end)), at(10));
+        // A page of a walk that a restart ends.
+        page(&mut before, users("c", 20), at(20));
+        let kept = before.users.list().iter().map(|user| User::clone(user)).collect();
+        let beside = is_told.then(|| before.users.beside());
+        let mut next = report();
+        next.users = Arc::new(crate::model::Users::restored(kept, Some(at(10))).with(beside));
+        walk(&mut next, users("abcd", 30), at(30));
+        assert_eq!(all(&next), expected, "{unreadable} {omitted} {is_told}");
+        walk(&mut next, users("abcde", 40), at(40));
+        assert!(all(&next).ends_with("new e"));
+    }
+}
+
+#[test]
 fn a_whole_list_confirms_itself_before_users_are_gone() {
     let mut report = report();
     for (names, secs, expected) in [
