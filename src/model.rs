@@ -65,5 +65,5 @@ pub use reads::Reads;
 pub use report::Report;
 pub use staleness::Staleness;
 pub use time::{Moment, Timestamp};
-pub use user_list::Users;
+pub use user_list::{BesideUsers, Users};
 pub use users::{Admin, Expiry, Thresholds, Unread, User, UserCounts, UserStatus};

@@ -149,7 +149,7 @@ impl Poller {
         let Some(saved) = saved else { return self };
         let target_name = &*self.report.target;
         match saved::decode(&saved.users) {
-            Ok(users) => {
+            Ok((users, beside)) => {
                 let (now, read) = (self.clock.now().wall, self.clock.long_ago(saved.read_at));
                 let ahead = users.iter().any(|user| user.read_at > now);
                 let round = saved.read_at.since(saved.started);
@@ -158,7 +158,7 @@ impl Poller {
                 // After the clock was set back, it is unknown whether the list is older than the rest of the stored
                 // state.
                 let started = (!ahead).then(|| self.clock.long_ago(saved.started));
-                self.report.users = Arc::new(Users::restored(users, started));
+                self.report.users = Arc::new(Users::restored(users, started).with(beside));
                 let state = PartState {
                     outcome: Outcome::Pending,
                     last_success: Some(read),
@@ -298,7 +298,7 @@ impl Poller {
         if !self.unkept {
             return;
         }
-        let encoded = tokio::task::spawn_blocking(move || saved::encode(users.list())).await;
+        let encoded = tokio::task::spawn_blocking(move || saved::encode(users.list(), users.beside())).await;
         let Ok(Ok(users)) = encoded else { return };
         let saved = SavedUsers { read_at: read.wall, started: started.wall, users };
         // The store logs its own failures.

@@ -141,16 +141,39 @@ impl Look<'_> {
     fn outages(&self, sort: Sort, rules: &[&Rule]) -> (Vec<Outage>, u64) {
         let (changes, beyond) = self.report.journal.since(sort, self.since);
         let node = |name: &Arc<str>| (sort == Sort::NodeOutage).then(|| Arc::clone(name));
-        let outages = changes.filter_map(|(name, change)| {
-            let Change::Outage { since, until } = change else { return None };
+        let covering = |node: &Option<Arc<str>>| {
+            let subject = Arc::clone(node.as_ref().unwrap_or(&self.report.target));
+            rules.iter().filter(move |rule| rule.covers(&subject))
+        };
+        // Each with its longest piece and the sum of its pieces.
+        let mut joined: Vec<(Outage, Duration, Duration)> = Vec::new();
+        for (name, change) in changes {
+            let Change::Outage { since, until } = change else { continue };
             let node = node(name);
-            let lasted = until.unwrap_or(self.now.wall).since(since);
-            // What is too short to fire is too short to be told.
-            let subject = node.as_deref().unwrap_or(&self.report.target);
-            let is_told = rules.iter().any(|rule| rule.covers(subject) && lasted >= rule.for_);
-            is_told.then_some(Outage { node, since, until })
-        });
+            let lasted = self.lasted(since, until);
+            // What comes back for less than its rule waits is still down.
+            let comes_back = covering(&node).map(|rule| rule.for_).max().unwrap_or_default();
+            match joined.last_mut() {
+                Some((last, longest, sum))
+                    if last.node == node && last.until.is_some_and(|end| since.since(end) < comes_back) =>
+                {
+                    (last.until, *longest, *sum) = (until, lasted.max(*longest), sum.saturating_add(lasted));
+                }
+                _ => joined.push((Outage { node, since, until }, lasted, lasted)),
+            }
+        }
+        // What is too short to fire is too short to be told. What was down most of the time fires, too.
+        let is_told = |(outage, longest, sum): &(Outage, Duration, Duration)| {
+            let lasted = self.lasted(outage.since, outage.until);
+            let long = if *sum > lasted / 2 { lasted } else { *longest };
+            covering(&outage.node).any(|rule| long >= rule.for_)
+        };
+        let outages = joined.into_iter().filter(is_told).map(|(outage, ..)| outage);
         (outages.collect(), if rules.is_empty() { 0 } else { beyond })
+    }
+
+    fn lasted(&self, since: Timestamp, until: Option<Timestamp>) -> Duration {
+        until.unwrap_or(self.now.wall).since(since)
     }
 
     fn both(&self, [targets, nodes]: [(Vec<Outage>, u64); 2]) -> Found<Outage> {

@@ -375,6 +375,12 @@ impl Alert<'_> {
         &self.slot.label
     }
 
+    /// Whether nothing is left beyond its step.
+    pub fn is_last_step(&self) -> bool {
+        let step = self.slot.place.and_then(|place| self.subject.rule.steps.get(place));
+        step.is_some_and(|step| step.threshold.is_last())
+    }
+
     pub fn rule(&self) -> &Arc<Rule> {
         &self.subject.rule
     }

@@ -28,6 +28,8 @@ const SIZE_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// From one digest to the next, however the clock is set.
 const DIGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
+/// A digest that was composed this far ahead of the clock, or less, stands for its day. With a day that is longer by an hour.
+const STANDS: Duration = Duration::from_secs(25 * 60 * 60);
 /// Clocks are set back by less than this without anybody's noticing.
 const CLOCK_SLACK: Duration = Duration::from_secs(60);
 
@@ -179,7 +181,8 @@ impl Line {
             self.cover(Some(now.wall));
         }
         let digests = self.digests.as_ref()?;
-        let due = digests.time.after(digests.covered)?;
+        let composed = self.state.digest_composed.filter(|at| *at <= now.wall.saturating_add(STANDS));
+        let due = digests.time.after(composed.map_or(digests.covered, |at| at.max(digests.covered)))?;
         let earliest = digests.composed.map_or(Duration::ZERO, |composed| composed + DIGEST_PAUSE);
         let at = now.uptime.saturating_add(due.since(now.wall));
         Some((due, at.max(earliest).max(self.due)))
@@ -190,6 +193,8 @@ impl Line {
         if let Some(digests) = &mut self.digests {
             (digests.covered, digests.composed) = (now.wall, Some(now.uptime));
             self.cover(Some(now.wall));
+            self.state.digest_composed = Some(now.wall);
+            self.dirty = true;
         }
     }
 
@@ -315,7 +320,16 @@ impl Line {
     }
 
     pub(super) fn succeeded(&mut self, now: Moment) {
-        let ReceiverState { config, most, most_since, given_up, given_up_at, last_digest, .. } = self.state;
+        let ReceiverState {
+            config,
+            most,
+            most_since,
+            given_up,
+            given_up_at,
+            last_digest,
+            digest_composed,
+            ..
+        } = self.state;
         let kept = most_since.is_some_and(|since| now.wall.since(since) < SIZE_KEPT);
         self.state = ReceiverState {
             last_success: Some(now.wall),
@@ -325,6 +339,7 @@ impl Line {
             given_up,
             given_up_at,
             last_digest,
+            digest_composed,
             ..ReceiverState::default()
         };
         (self.due, self.failing_since, self.dirty) = (now.uptime, None, true);

@@ -55,8 +55,8 @@ type Key = (Arc<str>, i64);
 #[derive(Clone, Debug, Default)]
 struct Log {
     entries: BTreeMap<Key, Entry>,
-    /// Changes beyond those, and when the last one was.
-    beyond: Option<(u64, Timestamp)>,
+    /// Changes beyond those, by quarters of an hour: how many, and when the last one was.
+    beyond: Vec<(u64, Timestamp)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +80,8 @@ impl Journal {
     /// list of users, and finds it again.
     const SEEN_AGAIN: Duration = Duration::from_secs(60 * 60);
     const LOOK_EVERY: Duration = Duration::from_secs(60 * 60);
+    /// The most quarters of an hour of which changes are counted: a day's.
+    const QUARTERS: usize = 96;
 
     /// Drops what need not be kept any more. All receivers of digests were told of what was found before `told`; absent:
     /// no receiver gets one.
@@ -88,7 +90,7 @@ impl Journal {
         let Some(told) = told else {
             for (sort, log) in std::mem::take(&mut self.logs) {
                 self.dirty.extend(log.entries.keys().map(|key| label(sort, key)));
-                self.dirty.extend(log.beyond.map(|_| label_of_beyond(sort)));
+                self.dirty.extend(log.beyond.first().map(|_| label_of_beyond(sort)));
             }
             self.looked = None;
             return;
@@ -100,21 +102,27 @@ impl Journal {
             return;
         }
         self.looked = Some((told, now.uptime));
-        let oldest = told.saturating_sub(Self::SEEN_AGAIN).max(now.wall.saturating_sub(Self::LIFE));
-        let is_old = |entry: &Entry| match entry.change {
-            Change::Outage { until: None, .. } => false,
-            Change::Outage { until: Some(until), .. } => until < oldest,
-            _ => entry.at < oldest,
-        };
         for (sort, log) in &mut self.logs {
+            // One that is full makes room for what is yet to be told.
+            let is_full = log.entries.len() >= Self::MOST;
+            let kept = if is_full { Duration::ZERO } else { Self::SEEN_AGAIN };
+            let oldest = told.saturating_sub(kept).max(now.wall.saturating_sub(Self::LIFE));
+            let is_old = |entry: &Entry| match entry.change {
+                Change::Outage { until: None, .. } => false,
+                Change::Outage { until: Some(until), .. } => until < oldest,
+                _ => entry.at < oldest,
+            };
             let changes = |entry: &Entry| is_old(entry) || entry.at > now.wall;
-            let beyond = log.beyond.is_some_and(|(_, at)| at < oldest);
+            let beyond = log.beyond.iter().any(|(_, at)| *at < oldest || *at > now.wall);
             if !beyond && !log.entries.values().any(changes) {
                 continue;
             }
             let log = Arc::make_mut(log);
             if beyond {
-                log.beyond = None;
+                log.beyond.retain_mut(|(_, at)| {
+                    *at = (*at).min(now.wall);
+                    *at >= oldest
+                });
                 self.dirty.insert(label_of_beyond(*sort));
             }
             log.entries.retain(|key, entry| {
@@ -248,8 +256,7 @@ impl Journal {
             return;
         }
         if log.entries.len() >= Self::MOST && !log.entries.contains_key(&key) {
-            let count = log.beyond.map_or(0, |(count, _)| count);
-            log.beyond = Some((count.saturating_add(1), at));
+            log.count(at, self.looked.map(|(told, _)| told));
             self.dirty.insert(label_of_beyond(sort));
             return;
         }
@@ -273,8 +280,9 @@ impl Journal {
         let new = entries.filter(move |(_, Entry { at, change })| {
             *at > since || matches!(change, Change::Outage { until: None, .. })
         });
-        let beyond = log.and_then(|log| log.beyond).filter(|(_, at)| *at > since);
-        (new.map(|((name, _), entry)| (name, entry.change)), beyond.map_or(0, |(count, _)| count))
+        let beyond = log.into_iter().flat_map(|log| &log.beyond).filter(|(_, at)| *at > since);
+        let beyond = beyond.fold(0, |sum: u64, (count, _)| sum.saturating_add(*count));
+        (new.map(|((name, _), entry)| (name, entry.change)), beyond)
     }
 
     /// The changes of rows since the last call.
@@ -302,7 +310,14 @@ impl Journal {
         let (sort, key) = split(&row.labels)?;
         let log = Arc::make_mut(self.logs.entry(sort).or_default());
         match (key, row.values.as_slice()) {
-            (None, [count, at]) => drop(log.beyond.get_or_insert((*count, timestamp(*at)?))),
+            (None, values @ [_, _, ..]) => {
+                let (quarters, _) = values.as_chunks();
+                let quarter = |[count, at]: &[u64; 2]| Some((*count, timestamp(*at)?));
+                let beyond = quarters.iter().take(Self::QUARTERS).map(quarter).collect::<Option<Vec<_>>>()?;
+                if log.beyond.is_empty() {
+                    log.beyond = beyond;
+                }
+            }
             (Some(key), [at, values @ ..]) => {
                 let entry = Entry { at: timestamp(*at)?, change: change(sort, values)? };
                 if log.entries.len() < Self::MOST {
@@ -319,8 +334,8 @@ impl Journal {
         let (sort, key) = split(label)?;
         let log = self.logs.get(&sort)?;
         let Some(key) = key else {
-            let (count, at) = log.beyond?;
-            return Some(vec![count, millis(at)]);
+            let beyond = log.beyond.iter().flat_map(|(count, at)| [*count, millis(*at)]);
+            return Some(beyond.collect()).filter(|values: &Vec<u64>| !values.is_empty());
         };
         let Entry { at, change } = log.entries.get(&key)?;
         let mut values = vec![millis(*at)];
@@ -338,6 +353,21 @@ impl Journal {
 const SAME_EXPIRY: Duration = Duration::from_secs(60 * 60);
 
 impl Log {
+    /// Counts a change beyond those that are kept. What was told is not counted together with what was not.
+    fn count(&mut self, at: Timestamp, told: Option<Timestamp>) {
+        let quarter = |at: Timestamp| at.as_millis().div_euclid(15 * 60 * 1000);
+        match self.beyond.last_mut() {
+            Some((count, last)) if quarter(*last) == quarter(at) && told.is_none_or(|told| *last > told) => {
+                (*count, *last) = (count.saturating_add(1), at.max(*last));
+            }
+            _ => self.beyond.push((1, at)),
+        }
+        if self.beyond.len() > Journal::QUARTERS {
+            let (oldest, _) = self.beyond.remove(0);
+            self.beyond[0].0 = self.beyond[0].0.saturating_add(oldest);
+        }
+    }
+
     /// The names of those whose outage has not ended.
     fn open(&self) -> impl Iterator<Item = &Arc<str>> {
         let is_open = |entry: &Entry| matches!(entry.change, Change::Outage { until: None, .. });

@@ -4,6 +4,8 @@ use std::{
     sync::Arc,
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{Counter, Journal, Moment, NamedUsers, Unread, Unreadable, User, UserFacts, WalkEnd, WholeList};
 
 /// The users of a target: those of the last finished walk, updated by the present one.
@@ -16,6 +18,8 @@ pub struct Users {
     /// Rows of the last finished walk that the panel did not return in a readable form.
     unreadable: Unreadable,
     is_restored: bool,
+    /// The list is that of an earlier process, which did not say what was beside it.
+    lacks_beside: bool,
     /// Rows of the last whole list that were left out, and its size by the panel's own count.
     omitted: usize,
     total: Option<usize>,
@@ -26,6 +30,18 @@ pub struct Users {
     walked: usize,
     /// Users who were found since the last finished walk, and were not in it.
     arrived: Vec<Arc<User>>,
+}
+
+/// What is to be known of the last whole list beside its users, so that no user is taken for a new one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BesideUsers {
+    /// Rows that could not be read.
+    pub unreadable: usize,
+    /// Rows that were left out.
+    pub omitted: usize,
+    /// Users who were found since.
+    pub arrived: Vec<Arc<str>>,
 }
 
 /// Up to this number of missing users are requested by name. If more are missing, an incomplete list is more likely
@@ -49,7 +65,29 @@ impl Users {
         let mut list = users.into_iter().map(Arc::new).collect();
         sort(&mut list);
         list.truncate(Users::MOST);
-        Users { walked: list.len(), list, walked_since, is_restored: true, ..Users::default() }
+        let lacks_beside = true;
+        Users { walked: list.len(), list, walked_since, is_restored: true, lacks_beside, ..Users::default() }
+    }
+
+    /// The same, with what an earlier process knew beside the list; absent: it did not say.
+    #[must_use]
+    pub fn with(mut self, beside: Option<BesideUsers>) -> Self {
+        if let Some(BesideUsers { unreadable, omitted, arrived }) =
+            beside.filter(|_| self.walked_since.is_some())
+        {
+            self.unreadable.rows = unreadable;
+            self.omitted = omitted;
+            let known = |name: &Arc<str>| self.list.binary_search_by(|user| user.name.cmp(name)).ok();
+            self.arrived = arrived.iter().filter_map(known).map(|at| Arc::clone(&self.list[at])).collect();
+            self.lacks_beside = false;
+        }
+        self
+    }
+
+    /// What the next process has to know beside the list.
+    pub fn beside(&self) -> BesideUsers {
+        let arrived = self.arrived.iter().map(|user| Arc::clone(&user.name)).collect();
+        BesideUsers { unreadable: self.unreadable.rows, omitted: self.omitted, arrived }
     }
 
     /// Whether the last whole list is that of an earlier process, of which unreadable rows are not known.
@@ -177,7 +215,7 @@ impl Users {
         self.total = end.total;
         self.walked_since = Some(end.started);
         self.unreadable = end.unreadable;
-        self.is_restored = false;
+        (self.is_restored, self.lacks_beside) = (false, false);
     }
 
     /// Merges a list that came whole. A user who is not in it stays until three lists in a row lack the user, because a
@@ -220,13 +258,13 @@ impl Users {
         self.omitted = whole.omitted.saturating_add(beyond);
         self.total = None;
         self.unreadable = whole.unreadable;
-        self.is_restored = false;
+        (self.is_restored, self.lacks_beside) = (false, false);
     }
 
     /// Notes users whom the last whole list did not have, and this one has; unless they may be among the rows that could
     /// not be read then, or were left out.
     fn note_arrived(&self, arrived: &[Arc<User>], unreadable: &Unreadable, journal: &mut Journal) {
-        if self.omitted == 0 && self.unreadable.rows <= unreadable.rows {
+        if !self.lacks_beside && self.omitted == 0 && self.unreadable.rows <= unreadable.rows {
             arrived.iter().for_each(|user| journal.user_is_new(user));
         }
     }

@@ -9,8 +9,8 @@ use crate::{
     clock::Beats,
     http,
     model::{
-        Core, CounterRow, Host, Identity, Moment, ProxyTraffic, System, Timestamp, User, UserCounts, WalkEnd,
-        WholeList,
+        BesideUsers, Core, CounterRow, Host, Identity, Moment, ProxyTraffic, System, Timestamp, User,
+        UserCounts, WalkEnd, WholeList,
     },
     upstream::{
         Again, Cause, Pace,
@@ -456,9 +456,10 @@ async fn what_a_walk_has_read_so_far_is_kept_at_the_end() {
             assert!(!walked, "a list that is not whole is not kept");
             continue;
         };
-        let users = saved::decode(&kept.users).unwrap();
+        let (users, beside) = saved::decode(&kept.users).unwrap();
         assert_eq!(users.len(), 20_000);
         assert_eq!(users.iter().filter(|user| user.read_at > kept.read_at).count(), since);
+        assert_eq!(beside.unwrap().arrived.len(), before.report.users.beside().arrived.len());
         let report = &before.report;
         assert_eq!(Some(kept.started), report.users.walked_since().map(|since| since.wall));
         assert_eq!(Some(kept.read_at), report.parts[&Part::Users].last_success.map(|read| read.wall));
@@ -479,7 +480,7 @@ async fn a_kept_list_from_ahead_of_the_clock_is_no_whole_list() {
         let (poller, board, clock, _) = poller(slow_panel());
         let now = clock.now();
         let read = Moment { wall: now.wall.saturating_add_millis(ahead * 1000), ..now };
-        let users = saved::encode(&[Arc::new(user(0, read))]).unwrap();
+        let users = saved::encode(&[Arc::new(user(0, read))], BesideUsers::default()).unwrap();
         let saved = SavedUsers { read_at: read.wall, started: read.wall, users };
         let poller = poller.keeping(Store::in_memory(), Some(saved));
         let report = Arc::clone(&board.view().reports[0]);

@@ -33,6 +33,8 @@ pub struct ReceiverState {
     pub last_failure: Option<LastFailure>,
     /// Up to when its digests cover what has changed; absent: it gets none.
     pub last_digest: Option<Timestamp>,
+    /// When the last digest was composed. Unlike `last_digest`, it stays when the clock is set back.
+    pub digest_composed: Option<Timestamp>,
 }
 
 /// Why an attempt failed.

@@ -195,6 +195,34 @@ fn outages_are_listed_that_lasted_as_long_as_their_rule_says() {
 }
 
 #[test]
+fn pieces_of_an_outage_are_one() {
+    // By `for` of 3 minutes: when a node was down, and the outage that is told.
+    let cases: [(&[(u64, u64)], &[(u64, u64)]); 6] = [
+        (&[(0, 100), (130, 230), (260, 360)], &[(0, 360)]),
+        (&[(0, 100)], &[]),
+        (&[(0, 100), (300, 400)], &[]),
+        (&[(0, 70), (240, 310), (480, 550)], &[]),
+        (&[(0, 200), (370, 440)], &[(0, 440)]),
+        (&[(0, 200), (380, 450), (1000, 1180)], &[(0, 200), (1000, 1180)]),
+    ];
+    for (pieces, expected) in cases {
+        let mut panel = panel();
+        for (from, to) in pieces {
+            let ends =
+                [(*from, NodeStatus::Error), (*to - 1, NodeStatus::Error), (*to, NodeStatus::Connected)];
+            for (secs, status) in ends {
+                panel.report.nodes = Arc::new(vec![Node::named("DE-1", status)]);
+                panel.poll(at(secs));
+            }
+        }
+        let found = digest(&panel, &rules(&[]), 0, 2000).outages;
+        let secs = |time: Timestamp| time.since(BEGIN).as_secs();
+        let told = found.lines.iter().map(|line| (secs(line.since), secs(line.until.unwrap())));
+        assert_eq!(told.collect::<Vec<_>>(), expected, "{pieces:?}");
+    }
+}
+
+#[test]
 fn a_target_is_read_once_its_users_are() {
     let mut panel = panel();
     assert!(!is_read(&panel.report));

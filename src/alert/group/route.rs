@@ -56,8 +56,9 @@ impl Route {
         let rule = alert.rule();
         let is_named = rule.receivers.as_ref().is_none_or(|receivers| receivers.contains(&self.receiver));
         let about_itself = rule.kind.question.is_about_receivers() && **alert.subject() == *self.receiver;
-        let waits =
-            self.digest.is_some() && alert.severity() == Severity::Info && rule.kind.question.is_in_digests();
+        // A digest lists users until nothing is left.
+        let is_listed = rule.kind.question.is_in_digests() && !alert.is_last_step();
+        let waits = self.digest.is_some() && alert.severity() == Severity::Info && is_listed;
         alert.severity() >= self.min_severity && is_named && !about_itself && !waits
     }
 }

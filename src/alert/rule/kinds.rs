@@ -75,7 +75,8 @@ impl Question {
         matches!(self, Question::ReceiverFailing | Question::NotificationsAbandoned)
     }
 
-    /// Whether a digest lists the subjects that have crossed a step, so that its `info` steps can wait for that.
+    /// Whether a digest lists the subjects that have crossed a step, so that its `info` steps can wait for that while
+    /// anything is left.
     pub fn is_in_digests(self) -> bool {
         matches!(self, Question::UserExpiry | Question::UserQuota)
     }

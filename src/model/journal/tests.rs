@@ -144,6 +144,40 @@ fn rows_that_could_not_be_read_before_are_not_new() {
 }
 
 #[test]
+fn a_restart_takes_nobody_for_new_who_was_there() {
+    let users =
+        |names: &str, secs| names.chars().map(|name| user(&name.to_string(), secs)).collect::<Vec<_>>();
+    for (unreadable, omitted, is_told, expected) in [
+        (0, 0, true, "new c, new d"),
+        (1, 0, true, ""),
+        (0, 1, true, ""),
+        // An earlier version did not say it.
+        (0, 0, false, ""),
+    ] {
+        let mut before = report();
+        let end = WalkEnd {
+            page: users("ab", 10),
+            seen: ["a", "b"].map(Arc::from).into(),
+            unreadable: Unreadable { rows: unreadable, ..Unreadable::default() },
+            omitted,
+            started: at(10),
+            ..WalkEnd::default()
+        };
+        before.merge(Fact::Users(UserFacts::WalkEnd(end)), at(10));
+        // A page of a walk that a restart ends.
+        page(&mut before, users("c", 20), at(20));
+        let kept = before.users.list().iter().map(|user| User::clone(user)).collect();
+        let beside = is_told.then(|| before.users.beside());
+        let mut next = report();
+        next.users = Arc::new(crate::model::Users::restored(kept, Some(at(10))).with(beside));
+        walk(&mut next, users("abcd", 30), at(30));
+        assert_eq!(all(&next), expected, "{unreadable} {omitted} {is_told}");
+        walk(&mut next, users("abcde", 40), at(40));
+        assert!(all(&next).ends_with("new e"));
+    }
+}
+
+#[test]
 fn a_whole_list_confirms_itself_before_users_are_gone() {
     let mut report = report();
     for (names, secs, expected) in [
@@ -304,6 +338,42 @@ fn changes_beyond_the_cap_are_counted() {
     next.restore(&stored.rows);
     assert_eq!(next.since(Sort::Renewed, wall(19)).1, 4000);
     assert_eq!(next.since(Sort::Renewed, wall(20)).1, 0);
+}
+
+#[test]
+fn changes_that_were_told_are_not_counted_again() {
+    let users = |secs: u64, used: u64, count: usize| {
+        (0..count).map(|i| User { used, ..user(&format!("u{i:04}"), secs) }).collect::<Vec<_>>()
+    };
+    let counts = |report: &Report, since: u64| {
+        let (changes, beyond) = report.journal.since(Sort::Reset, wall(since));
+        (changes.count(), beyond)
+    };
+    let mut report = report();
+    walk(&mut report, users(10, 50, 3000), at(10));
+    walk(&mut report, users(20, 0, 3000), at(20));
+    assert_eq!(counts(&report, 0), (Journal::MOST, 2000));
+    // A digest was sent.
+    report.journal.keep(Some(wall(30)), at(40));
+    page(&mut report, users(50, 50, 3000), at(50));
+    page(&mut report, users(60, 0, 3000)[2990..].to_vec(), at(60));
+    assert_eq!(counts(&report, 30), (10, 0), "what was told makes room");
+    // It counts by quarters of an hour, and what was told apart.
+    let mut log = Log::default();
+    for (secs, told) in [(0, None), (1, None), (2, Some(1)), (1000, Some(1)), (1001, Some(1))] {
+        log.count(wall(secs), told.map(wall));
+    }
+    assert_eq!(log.beyond, [(2, wall(1)), (1, wall(2)), (2, wall(1001))]);
+    (2..1000).for_each(|quarter| log.count(wall(quarter * 900), None));
+    assert_eq!(log.beyond.len(), Journal::QUARTERS);
+    assert_eq!(log.beyond.iter().map(|(count, _)| count).sum::<u64>(), 5 + 998);
+    let log = Arc::new(log);
+    let mut stored =
+        Journal { logs: BTreeMap::from([(Sort::Reset, Arc::clone(&log))]), ..Journal::default() };
+    stored.dirty.insert(label_of_beyond(Sort::Reset));
+    let mut next = Journal::default();
+    next.restore(&stored.take_changes().unwrap().rows);
+    assert_eq!(next.logs[&Sort::Reset].beyond, log.beyond);
 }
 
 #[test]
