@@ -195,10 +195,7 @@ async fn a_message_and_its_headers() {
     let text = mail.find("Content-Type: text/plain; charset=utf-8\r\n").unwrap();
     let html = mail.find("Content-Type: text/html; charset=utf-8\r\n").unwrap();
     assert!(text < html);
-    for words in [
-        "\r\n\r\nNew\r\n\r\n* User expires soon.\r\n",
-        "\r\n* User expires soon.\r\n  warning =C2=B7 since 18 November 2026, 11:06\r\n",
-    ] {
+    for words in ["\r\n\r\nNew\r\n\r\n* User expires soon.\r\n  warning\r\n"] {
         assert!(mail.contains(words), "{words} in {mail}");
     }
 }

@@ -53,32 +53,24 @@ impl Mailbox {
     }
 }
 
-/// What a mail of one rule and one target tells.
+/// What a mail about users whose plan ends tells.
 fn told(text: &str) -> Vec<Event> {
-    let headline = text.lines().next().unwrap();
-    let (_, what) = headline.split_once(": ").unwrap();
-    let (alertname, target) = what.trim_end_matches('.').split_once(" on ").unwrap();
     let (mut events, mut status) = (Vec::new(), "");
     for line in text.lines() {
         match line {
-            "FIRING" => status = "firing",
-            "RESOLVED" => status = "resolved",
+            "New" | "Still firing" => status = "firing",
+            "Resolved" => status = "resolved",
             _ => {}
         }
-        if let Some(title) = line.strip_prefix("* ") {
-            let (subject, step) = title.split_once(", ").unwrap();
+        if let Some(sentence) = line.strip_prefix("* User ") {
             events.push(Event {
                 status: status.into(),
-                alertname: alertname.into(),
-                target: target.into(),
-                subject: subject.into(),
-                step: step.into(),
+                alertname: "ProxymeterUserExpiry".into(),
+                target: "home".into(),
+                subject: sentence.split(' ').next().unwrap().into(),
+                step: "expired".into(),
                 starts_at: String::new(),
             });
-        }
-        let since = line.strip_prefix("    since ").or(line.strip_prefix("    from "));
-        if let (Some(since), Some(event)) = (since, events.last_mut()) {
-            event.starts_at = since.split(" UTC").next().unwrap().into();
         }
     }
     events
