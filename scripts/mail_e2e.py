@@ -34,7 +34,7 @@ def alert(subject, status="firing", **more):
         },
         "annotations": {
             "summary": "User expires soon.",
-            "description": more.get("description", "The account ends within three days."),
+            "description": more.get("description", f"User {subject} expires."),
             "remaining": "2d 4h",
             "reason": more.get("reason", ""),
         },
@@ -60,58 +60,58 @@ def notice(number, *alerts, receiver="ops", group="home"):
 CASES = [
     (
         notice(1, alert("小明的高级套餐", target="香港节点")),
-        "[FIRING:1] ProxymeterUserExpiry on 香港节点: 小明的高级套餐 (warning)",
-        ["1 alert is firing: ProxymeterUserExpiry on 香港节点.", "* 小明的高级套餐, warning, step 3d"],
+        "香港节点: user 小明的高级套餐 expires within 3 days",
+        ["New", "* User 小明的高级套餐 expires.", "  warning"],
     ),
     (
         notice(2, alert("کاربر شماره یک می\u200cخواهد", target="سرور تهران")),
-        "[FIRING:1] ProxymeterUserExpiry on سرور تهران: کاربر شماره یک می\u200cخواهد (warning)",
-        ["* کاربر شماره یک می\u200cخواهد, warning, step 3d"],
+        "\u2068سرور تهران\u2069: user \u2068کاربر شماره یک می\u200cخواهد\u2069 expires within 3 days",
+        ["* User کاربر شماره یک می\u200cخواهد expires."],
     ),
     (
         notice(3, alert("Пользователь Иван Иванович Очень-Длинное Имя", target="Москва, дом", severity="critical")),
-        "[FIRING:1] ProxymeterUserExpiry on Москва, дом: Пользователь Иван Иванович Очень-Длинно… (critical)",
-        ["* Пользователь Иван Иванович Очень-Длинное Имя, critical, step 3d", "    remaining: 2d 4h"],
+        "Москва, дом: user Пользователь Иван Иванович Очень-Длинно… expires within 3 days",
+        ["* User Пользователь Иван Иванович Очень-Длинное Имя expires.", "  critical"],
     ),
     (
-        notice(4, alert("alice", status="resolved", reason="renewed")),
-        "[RESOLVED] ProxymeterUserExpiry on home: alice",
-        ["RESOLVED", "    reason: renewed", "    from 2026-11-18 11:06:40 UTC until 2026-11-18 12:06:40 UTC"],
+        notice(4, alert("alice", status="resolved", description="User alice runs until 24 January 2027 (renewed).")),
+        "home: user alice runs until 24 January 2027",
+        ["Resolved", "* User alice runs until 24 January 2027 (renewed).", "  ended 18 November 2026, 12:06"],
     ),
     (
         notice(5, *[alert(f"user {n}") for n in range(60)], group="crowd"),
-        "[FIRING:60] ProxymeterUserExpiry on home (warning)",
-        ["60 alerts are firing: ProxymeterUserExpiry on home.", "… and 10 more that are firing."],
+        "home: 60 users expire within 3 days (user 0, user 1, user 2 and 57 more)",
+        ["… and 10 more that are firing."],
     ),
     (
         notice(6, alert("x\r\nBcc: thief@example.org\r\n\r\nbody")),
-        "[FIRING:1] ProxymeterUserExpiry on home: x Bcc: thief@example.org body (warning)",
-        ["* x Bcc: thief@example.org body, warning, step 3d"],
+        "home: user x Bcc: thief@example.org body expires within 3 days",
+        ["* User x Bcc: thief@example.org body expires."],
     ),
     (
         notice(7, alert("<script>alert('1')</script><img src=//example.org/x>\"&amp;")),
-        "[FIRING:1] ProxymeterUserExpiry on home: <script>alert('1')</script><img src=//e… (warning)",
-        ["* <script>alert('1')</script><img src=//example.org/x>\"&amp;, warning, step 3d"],
+        "home: user <script>alert('1')</script><img src=//e… expires within 3 days",
+        ["* User <script>alert('1')</script><img src=//example.org/x>\"&amp; expires."],
     ),
     (
         notice(8, alert(f"{RTL}gnp.exe\0\x07\x1b[31m\u2028")),
-        "[FIRING:1] ProxymeterUserExpiry on home: \ufffdgnp.exe [31m (warning)",
-        ["* \ufffdgnp.exe [31m, warning, step 3d"],
+        "home: user \ufffdgnp.exe [31m expires within 3 days",
+        ["* User \ufffdgnp.exe [31m expires."],
     ),
     (
         notice(9, alert("=?utf-8?b?aGFja2Vk?=")),
-        "[FIRING:1] ProxymeterUserExpiry on home: = ?utf-8?b?aGFja2Vk?= (warning)",
-        ["* =?utf-8?b?aGFja2Vk?=, warning, step 3d"],
+        "home: user = ?utf-8?b?aGFja2Vk?= expires within 3 days",
+        ["* User =?utf-8?b?aGFja2Vk?= expires."],
     ),
     (
         notice(10, alert("n" * 10_240, description=". " * 5_000)),
-        "[FIRING:1] ProxymeterUserExpiry on home: " + "n" * 39 + "… (warning)",
-        ["* " + "n" * 99 + "…, warning, step 3d", "    " + ". " * 249 + ".…"],
+        "home: user " + "n" * 39 + "… expires within 3 days",
+        ["* " + ". " * 249 + ".…"],
     ),
     (
         notice(11, alert("user", description="=.=" * 150)),
-        "[FIRING:1] ProxymeterUserExpiry on home: user (warning)",
-        ["    " + "=.=" * 150],
+        "home: user user expires within 3 days",
+        ["* " + "=.=" * 150],
     ),
 ]
 
@@ -145,7 +145,7 @@ class Page(html.parser.HTMLParser):
 
     def __init__(self, page):
         super().__init__()
-        self.tags, self.words, self.fetched, self.cells = set(), "", [], []
+        self.tags, self.words, self.fetched = set(), "", []
         self.feed(page)
         self.close()
 
@@ -153,13 +153,9 @@ class Page(html.parser.HTMLParser):
         self.tags.add(tag)
         self.fetched += [pair for pair in attributes if pair[0] in ("src", "href", "background", "srcset")]
         self.fetched += [pair for pair in attributes if "url(" in (pair[1] or "")]
-        if tag == "td":
-            self.cells.append("")
 
     def handle_data(self, data):
         self.words += data
-        if self.cells:
-            self.cells[-1] += data
 
 
 def check(case, taken):
@@ -206,15 +202,13 @@ def check(case, taken):
         assert harm not in text + page
 
     page = Page(page)
-    known = {
-        "html", "head", "meta", "title", "body", "p", "b", "table", "tr", "th", "td", "div", "bdi",
-    }
+    known = {"html", "head", "meta", "title", "body", "h2", "p", "b", "a", "div"}
     assert page.tags <= known, page.tags - known
     assert not page.fetched, page.fetched
-    shown = wanted["alerts"][:50]
-    assert len(page.cells) == 5 * len(shown), len(page.cells)
-    for row, line in zip(range(0, len(page.cells), 5), (line for line in text.splitlines() if line.startswith("* "))):
-        assert line.startswith(f"* {page.cells[row + 1]}, "), (line, page.cells[row + 1])
+    rows = [line.removeprefix("* ") for line in text.splitlines() if line.startswith("* ")]
+    assert len(rows) == len(wanted["alerts"][:50]), rows
+    for row in rows:
+        assert row in page.words, (row, page.words)
     return mail
 
 

@@ -36,7 +36,7 @@ promtool check rules "$work/own.rules.yml"
 image=target/image
 rm -rf "$image"
 mkdir -p "$image"
-grep '^!' .dockerignore | cut -c2- | xargs -I{} cp -r --preserve=timestamps {} "$image"
+grep "^!" .dockerignore | cut -c2- | xargs -I{} cp -r --parents --preserve=timestamps {} "$image"
 cargo check --manifest-path="$image/Cargo.toml" --locked --target-dir=target ||
     fail "the files that the image's build gets do not compile"
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)

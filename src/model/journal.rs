@@ -353,7 +353,7 @@ impl Journal {
 const SAME_EXPIRY: Duration = Duration::from_secs(60 * 60);
 
 impl Log {
-    /// Counts a change beyond those that are kept. What a digest has said is not counted together with what none has.
+    /// Counts a change beyond those that are kept. What a digest has said already is counted apart.
     fn count(&mut self, at: Timestamp, told: Option<Timestamp>) {
         let quarter = |at: Timestamp| at.as_millis().div_euclid(15 * 60 * 1000);
         match self.beyond.last_mut() {

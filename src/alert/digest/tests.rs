@@ -196,8 +196,9 @@ fn outages_are_listed_that_lasted_as_long_as_their_rule_says() {
 
 #[test]
 fn pieces_of_an_outage_are_one() {
-    // By `for` of 3 minutes: when a node was down, and the outage that gets.
-    let cases: [(&[(u64, u64)], &[(u64, u64)]); 6] = [
+    // By `for` of 3 minutes: when a node was down, and the outage that it says.
+    type Spans = &'static [(u64, u64)];
+    let cases: [(Spans, Spans); 6] = [
         (&[(0, 100), (130, 230), (260, 360)], &[(0, 360)]),
         (&[(0, 100)], &[]),
         (&[(0, 100), (300, 400)], &[]),

@@ -357,8 +357,8 @@ fn changes_that_were_told_are_not_counted_again() {
     report.journal.keep(Some(wall(30)), at(40));
     page(&mut report, users(50, 50, 3000), at(50));
     page(&mut report, users(60, 0, 3000)[2990..].to_vec(), at(60));
-    assert_eq!(counts(&report, 30), (10, 0), "what has been told makes room");
-    // It counts by quarters of an hour, and what has been told apart.
+    assert_eq!(counts(&report, 30), (10, 0), "what a digest has said makes room");
+    // It counts by quarters of an hour, and what a digest has said apart.
     let mut log = Log::default();
     for (secs, told) in [(0, None), (1, None), (2, Some(1)), (1000, Some(1)), (1001, Some(1))] {
         log.count(wall(secs), told.map(wall));

@@ -37,6 +37,7 @@ fn make_due(home: &Home) {
     let (name, mut state) = of_ops.expect("the start was recorded");
     assert!(state.last_digest.is_some());
     state.last_digest = Some(now.saturating_sub(Duration::from_secs(2 * 86_400)));
+    state.digest_composed = None;
     let batch = Batch { receivers: vec![(name, Some(state))], ..Batch::default() };
     RUNTIME.block_on(async {
         opened.store.record(batch).await.unwrap();

@@ -151,7 +151,7 @@ fn in_digest(kind: &Kind) -> Option<Notice> {
     match kind.question {
         Question::UserExpiry => found.expiring = one(Expiring { user: "bob".to_owned(), end: LATER }),
         Question::UserQuota => {
-            found.nearly_used_up = one(Usage { user: "bob".to_owned(), used: 88 << 30, limit: 100 << 30 })
+            found.nearly_used_up = one(Usage { user: "bob".to_owned(), used: 88 << 30, limit: 100 << 30 });
         }
         Question::TargetDown => found.outages = one(outage(None)),
         Question::NodeDown => found.outages = one(outage(Some("DE-1"))),
