@@ -76,7 +76,7 @@ CASES = [
     (
         notice(4, alert("alice", status="resolved", description="User alice runs until 24 January 2027 (renewed).")),
         "home: user alice runs until 24 January 2027",
-        ["Resolved", "* User alice runs until 24 January 2027 (renewed).", "  ended 18 November 2026, 12:06"],
+        ["Resolved", "* User alice runs until 24 January 2027 (renewed).", "  ended 18 November 2026, 12:06 UTC"],
     ),
     (
         notice(5, *[alert(f"user {n}") for n in range(60)], group="crowd"),

@@ -271,7 +271,8 @@ fn actions(alerts: &[Arc<NoticeAlert>], voice: &Voice) -> Vec<Action> {
 fn in_short(sentence: &str, name: &str, voice: &Voice) -> String {
     let named = one_line(name, NAME);
     let mut from = sentence.find(&named).map_or(0, |at| at + named.len());
-    if voice.alone {
+    let behind = sentence[from..].trim_start_matches(['\u{2069}', ' ']);
+    if voice.alone && behind.starts_with(['(', '（']) {
         // The target stands in brackets behind the name.
         let closed = sentence[from..].char_indices().find(|(_, c)| matches!(c, ')' | '）'));
         from += closed.map_or(0, |(at, c)| at + c.len_utf8());
