@@ -270,15 +270,19 @@ fn actions(alerts: &[Arc<NoticeAlert>], voice: &Voice) -> Vec<Action> {
 /// The beginning of a sentence about this name. The row has the rest: how long it lasted, or why it ended.
 fn in_short(sentence: &str, name: &str, voice: &Voice) -> String {
     let named = one_line(name, NAME);
-    let mut from = sentence.find(&named).map_or(0, |at| at + named.len());
-    let behind = sentence[from..].trim_start_matches(['\u{2069}', ' ']);
+    let (before, mut rest) = sentence.split_once(&*named).unwrap_or(("", sentence));
+    let mut kept =
+        if before.len() + rest.len() < sentence.len() { format!("{before}{named}") } else { String::new() };
+    let behind = rest.trim_start_matches(['\u{2069}', ' ']);
     if voice.alone && behind.starts_with(['(', '（']) {
         // The target stands in brackets behind the name.
-        let closed = sentence[from..].char_indices().find(|(_, c)| matches!(c, ')' | '）'));
-        from += closed.map_or(0, |(at, c)| at + c.len_utf8());
+        let closed = rest.char_indices().find(|(_, c)| matches!(c, ')' | '）'));
+        let (target, behind) = rest.split_at(closed.map_or(0, |(at, c)| at + c.len_utf8()));
+        kept += target;
+        rest = behind;
     }
-    let end = sentence[from..].find([';', '；', '؛', '(', '（']).map_or(sentence.len(), |at| from + at);
-    uncapitalized(sentence[..end].trim_end().trim_end_matches(['.', '。']), &named)
+    kept += rest.split([';', '；', '؛', '(', '（']).next().unwrap_or_default();
+    uncapitalized(kept.trim_end().trim_end_matches(['.', '。']), &named)
 }
 
 /// A sentence after a colon; a name that it begins with stays as it is.
