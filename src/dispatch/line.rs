@@ -135,7 +135,8 @@ impl Line {
             dirty = true;
         }
         let wait = state.next_attempt.map_or(Duration::ZERO, |next| next.since(now.wall));
-        Line {
+        let last = state.last_success.map(|last| Moment::restored(last, now).uptime);
+        let mut line = Line {
             // A longer wait was computed by a clock that was ahead.
             due: now.uptime + wait.min(backoff::longest()),
             attempts: Attempts::default(),
@@ -149,7 +150,9 @@ impl Line {
             foreign_given: HashMap::new(),
             served: Duration::ZERO,
             digests: None,
-        }
+        };
+        line.attempts = last.map_or_else(Attempts::default, |last| Attempts::until(last, line.pace()));
+        line
     }
 
     /// Sends digests at this time from now on; absent: none. The first one covers what changes from now on.

@@ -10,6 +10,12 @@ use crate::notify::Rate;
 pub(super) struct Attempts(VecDeque<Duration>);
 
 impl Attempts {
+    /// After a start: the last one that is known may have been the last of as many as are allowed.
+    pub(super) fn until(last: Duration, rates: &[Rate]) -> Self {
+        let most = rates.iter().map(|rate| rate.most).max().unwrap_or(0);
+        Attempts(std::iter::repeat_n(last, most).collect())
+    }
+
     pub(super) fn note(&mut self, rates: &[Rate], now: Duration) {
         self.0.push_back(now);
         let most = rates.iter().map(|rate| rate.most).max().unwrap_or(0);
@@ -73,6 +79,15 @@ mod tests {
         let begins = begins(BURST, 7);
         let millis = |index: usize| begins[index].as_millis();
         assert_eq!([millis(2), millis(3), millis(5), millis(6)], [200, 10_100, 10_300, 20_200]);
+    }
+
+    #[test]
+    fn a_start_counts_what_a_process_before_it_may_have_sent() {
+        let at = Duration::from_secs;
+        let attempts = Attempts::until(at(100), GROUP);
+        assert_eq!((attempts.next(GROUP), attempts.room(GROUP, at(159))), (at(160), 0));
+        assert_eq!(attempts.room(GROUP, at(160)), 1);
+        assert_eq!(Attempts::until(at(100), &[]), Attempts::default());
     }
 
     #[test]
