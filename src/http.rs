@@ -181,12 +181,13 @@ impl Client {
         Client::build(tls, secure, None)
     }
 
-    /// A client that reaches its server by a proxy, `http://`, `socks5://` or `socks5h://`. With the last, the proxy
-    /// resolves the server's name too.
+    /// A client that reaches its server by a proxy, `http://`, `socks5://` or `socks5h://`, if there is one. With the last,
+    /// the proxy resolves the server's name too.
     ///
     /// # Errors
     /// When a certificate or key of `tls` or the proxy's URL cannot be used.
-    pub fn by_proxy(tls: &TlsOptions, secure: bool, proxy: &Secret) -> Result<Self, BuildError> {
+    pub fn by_proxy(tls: &TlsOptions, secure: bool, proxy: Option<&Secret>) -> Result<Self, BuildError> {
+        let Some(proxy) = proxy else { return Client::new(tls, secure) };
         let url = Url::parse(proxy.expose().trim()).map_err(|_| BuildError::Proxy)?;
         if !matches!(url.scheme(), "http" | "socks5" | "socks5h") || url.host_str().is_none_or(str::is_empty)
         {

@@ -1,10 +1,11 @@
-//! The HTTP API of a service that takes JSON: what chats and pagers have in common.
+//! How notices are posted: what webhooks, chats and pagers have in common.
 
 use std::time::Duration;
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use reqwest::{
     Url,
-    header::{HeaderMap, HeaderValue},
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
 };
 use tokio::time::Instant;
 
@@ -13,7 +14,6 @@ use super::{
     said::Secrets,
     webhook::{
         config::Authorization,
-        constant_headers,
         verdict::{Refusal, unanswered},
     },
 };
@@ -25,9 +25,28 @@ use crate::{
 /// Bytes of an answer that are read.
 const ANSWER: usize = 64 * 1024;
 
+/// Headers that a module of ours or the connection sets.
+const RESERVED: [&str; 13] = [
+    "connection",
+    "content-length",
+    "host",
+    "keep-alive",
+    "proxymeter-covers",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "webhook-id",
+    "webhook-signature",
+    "webhook-timestamp",
+    "x-hub-signature-256",
+];
+
 /// How a service is reached.
 pub(super) struct Access<'a> {
     pub(super) url: &'a Secret,
+    /// Absent: it is none that a header can hold.
+    pub(super) content_type: Option<HeaderValue>,
     pub(super) authorization: Option<&'a Authorization>,
     pub(super) headers: &'a [(String, Secret)],
     pub(super) proxy: Option<&'a Secret>,
@@ -38,6 +57,7 @@ pub(super) struct Access<'a> {
 
 pub(super) struct Api {
     client: Client,
+    pub(super) url: Url,
     /// What errors call the service.
     pub(super) host: String,
     headers: HeaderMap,
@@ -58,11 +78,16 @@ pub enum ApiError {
     Client(#[from] BuildError),
 }
 
-/// The URL of a service.
-pub(super) fn parse_url(url: &Secret) -> Result<Url, ApiError> {
-    let url = Url::parse(url.expose().trim()).map_err(|_| ApiError::Url)?;
+/// JSON, as most services take it.
+pub(super) const fn json() -> HeaderValue {
+    HeaderValue::from_static("application/json")
+}
+
+/// The URL of a service; absent: it is none that can be reached.
+pub(super) fn parse_url(url: &Secret) -> Option<Url> {
+    let url = Url::parse(url.expose().trim()).ok()?;
     let has_host = url.host_str().is_some_and(|host| !host.is_empty());
-    if has_host && matches!(url.scheme(), "http" | "https") { Ok(url) } else { Err(ApiError::Url) }
+    (has_host && matches!(url.scheme(), "http" | "https")).then_some(url)
 }
 
 impl Api {
@@ -71,21 +96,19 @@ impl Api {
         access: &Access<'s>,
         secrets: impl IntoIterator<Item = &'s Secret>,
     ) -> Result<Self, ApiError> {
-        let url = parse_url(access.url)?;
-        let secure = url.scheme() == "https";
-        let client = match access.proxy {
-            Some(proxy) => Client::by_proxy(access.tls, secure, proxy)?,
-            None => Client::new(access.tls, secure)?,
-        };
-        let json = HeaderValue::from_static("application/json");
-        let headers = constant_headers(json, access.authorization, access.headers).ok_or(ApiError::Header)?;
+        let url = parse_url(access.url).ok_or(ApiError::Url)?;
+        let client = Client::by_proxy(access.tls, url.scheme() == "https", access.proxy)?;
+        let content_type = access.content_type.clone();
+        let headers = content_type
+            .and_then(|content_type| constant_headers(content_type, access.authorization, access.headers));
         let values = access.headers.iter().map(|(_, value)| value);
         let secrets = secrets.into_iter().chain(values);
         let urls = [access.url].into_iter().chain(access.proxy);
         Ok(Api {
             client,
             host: url.host_str().unwrap_or_default().to_owned(),
-            headers,
+            url,
+            headers: headers.ok_or(ApiError::Header)?,
             timeout: access.timeout,
             secrets: Secrets::new(secrets, access.authorization, urls),
             said: None,
@@ -97,14 +120,17 @@ impl Api {
         Instant::now() + self.timeout
     }
 
-    /// Posts once and returns any answer.
+    /// Posts once to `url`, with `more` headers, and returns any answer.
     pub(super) async fn post(
         &mut self,
         url: &Url,
+        more: HeaderMap,
         body: Vec<u8>,
         deadline: Instant,
     ) -> Result<Reply, SendError> {
-        let request = self.client.post(url.as_str().to_owned()).headers(self.headers.clone()).body(body);
+        let mut headers = self.headers.clone();
+        headers.extend(more);
+        let request = self.client.post(url.as_str().to_owned()).headers(headers).body(body);
         let limits = Limits { deadline: deadline.saturating_duration_since(Instant::now()), body: ANSWER };
         self.said = None;
         let reply = self.client.send(request, limits).await;
@@ -117,4 +143,38 @@ impl Api {
         let Refusal { reason, what, retry } = refusal;
         SendError { reason, detail: format!("{}: {what}", self.host), retry }
     }
+}
+
+/// The headers that are the same for all messages; absent if one cannot be sent.
+pub(super) fn constant_headers(
+    content_type: HeaderValue,
+    authorization: Option<&Authorization>,
+    more: &[(String, Secret)],
+) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, content_type);
+    match authorization {
+        Some(Authorization::Bearer(token)) => {
+            headers.insert(AUTHORIZATION, secret_value(format!("Bearer {}", token.expose()))?);
+        }
+        Some(Authorization::Basic { username, password }) => {
+            let pair = STANDARD.encode(format!("{username}:{}", password.expose()));
+            headers.insert(AUTHORIZATION, secret_value(format!("Basic {pair}"))?);
+        }
+        None => {}
+    }
+    for (name, value) in more {
+        let name = HeaderName::try_from(name.as_str()).ok()?;
+        if RESERVED.contains(&name.as_str()) {
+            return None;
+        }
+        headers.insert(name, secret_value(Secret::expose(value).to_owned())?);
+    }
+    Some(headers)
+}
+
+fn secret_value(value: String) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_maybe_shared(bytes::Bytes::from(value)).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }

@@ -13,7 +13,7 @@ mod verdict;
 
 use std::{fmt, sync::Arc};
 
-use reqwest::Url;
+use reqwest::header::HeaderMap;
 use tracing::warn;
 
 use self::{
@@ -24,7 +24,7 @@ use self::{
 };
 use super::{
     Rate, SendError,
-    api::{Access, Api, ApiError, parse_url},
+    api::{Access, Api, ApiError, json},
     compose::composed,
     words::NAMED,
 };
@@ -37,7 +37,6 @@ use crate::{
 /// Sends messages to one room. Its `Debug` shows the server's host and nothing more.
 pub struct Chat {
     api: Api,
-    url: Url,
     row: &'static Row,
     composer: Arc<Composer>,
     /// Where messages go: what is configured, until Telegram says that the group has another id.
@@ -59,6 +58,7 @@ impl Chat {
         headers.extend(row.token_header.map(str::to_owned).zip(config.token.clone()));
         let access = Access {
             url: &config.url,
+            content_type: Some(json()),
             authorization: config.authorization.as_ref(),
             headers: &headers,
             proxy: config.proxy.as_ref(),
@@ -69,7 +69,7 @@ impl Chat {
         let api = Api::new(&access, secrets)?;
         let room = config.room.clone().unwrap_or_else(|| Secret::from(""));
         let composer = Arc::new(Composer { config: config.clone(), voice });
-        Ok(Chat { api, url: parse_url(&config.url)?, row, composer, room })
+        Ok(Chat { api, row, composer, room })
     }
 
     /// See [`Receiver::pace`](super::Receiver::pace).
@@ -99,9 +99,9 @@ impl Chat {
         let (mut is_plain, mut has_moved) = (false, false);
         loop {
             let post = message.post(config, self.room.expose(), is_plain, now.wall);
-            let url = (self.row.url)(config, self.url.clone(), now.wall);
+            let url = (self.row.url)(config, self.api.url.clone(), now.wall);
             let body = (self.row.body)(&post).to_string().into_bytes();
-            let reply = self.api.post(&url, body, deadline).await?;
+            let reply = self.api.post(&url, HeaderMap::new(), body, deadline).await?;
             match judge(self.row, &reply, named, now.wall) {
                 Ok(()) => return Ok(format!("{} answered {}", self.api.host, reply.status)),
                 Err(Verdict::Markup(_)) if !is_plain => is_plain = true,

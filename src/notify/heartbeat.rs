@@ -14,6 +14,7 @@ use tracing::{info, warn};
 use self::config::{HeartbeatConfig, HeartbeatMethod};
 use super::{
     Health, HealthByReceiver, SendError, SendReason,
+    api::parse_url,
     webhook::verdict::{judge, unanswered},
 };
 use crate::{
@@ -225,16 +226,9 @@ struct Http {
 
 impl Http {
     fn new(config: &HeartbeatConfig) -> Result<Self, HeartbeatError> {
-        let url = Url::parse(config.url.expose().trim()).map_err(|_| HeartbeatError::Url)?;
-        let host = url.host_str().filter(|host| !host.is_empty()).ok_or(HeartbeatError::Url)?.to_owned();
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(HeartbeatError::Url);
-        }
-        let secure = url.scheme() == "https";
-        let client = match &config.proxy {
-            Some(proxy) => Client::by_proxy(&config.tls, secure, proxy)?,
-            None => Client::new(&config.tls, secure)?,
-        };
+        let url = parse_url(&config.url).ok_or(HeartbeatError::Url)?;
+        let host = url.host_str().unwrap_or_default().to_owned();
+        let client = Client::by_proxy(&config.tls, url.scheme() == "https", config.proxy.as_ref())?;
         Ok(Http { client, url, host, method: config.method, timeout: config.timeout })
     }
 

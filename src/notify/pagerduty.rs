@@ -4,14 +4,14 @@ pub mod config;
 
 use std::{fmt, sync::Arc};
 
-use reqwest::Url;
+use reqwest::header::HeaderMap;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use self::config::PagerdutyConfig;
 use super::{
     Rate, Retry, SendError, SendReason,
-    api::{Access, Api, ApiError, parse_url},
+    api::{Access, Api, ApiError, json},
     compose::composed,
     webhook::verdict::{Refusal, judge},
     words::{Link, NAMED, Section, Words},
@@ -31,7 +31,6 @@ const NAME: usize = 100;
 /// Sends events to one service. Its `Debug` shows the host and nothing more.
 pub struct Pagerduty {
     api: Api,
-    url: Url,
     composer: Arc<Composer>,
 }
 
@@ -46,11 +45,18 @@ impl Pagerduty {
     /// When `config` has a value that cannot work.
     pub fn new(config: &PagerdutyConfig, voice: Voice) -> Result<Self, ApiError> {
         let PagerdutyConfig { routing_key, url, proxy, tls, timeout, common: _ } = config;
-        let access =
-            Access { url, authorization: None, headers: &[], proxy: proxy.as_ref(), tls, timeout: *timeout };
+        let access = Access {
+            url,
+            content_type: Some(json()),
+            authorization: None,
+            headers: &[],
+            proxy: proxy.as_ref(),
+            tls,
+            timeout: *timeout,
+        };
         let api = Api::new(&access, [routing_key])?;
         let composer = Arc::new(Composer { routing_key: routing_key.clone(), voice });
-        Ok(Pagerduty { api, url: parse_url(url)?, composer })
+        Ok(Pagerduty { api, composer })
     }
 
     /// See [`Receiver::pace`](super::Receiver::pace).
@@ -72,8 +78,8 @@ impl Pagerduty {
         let composer = Arc::clone(&self.composer);
         let event = move || Ok(event(&notice, &composer).to_string().into_bytes());
         let event = composed(&self.api.host, event).await?;
-        let deadline = self.api.deadline();
-        let reply = self.api.post(&self.url, event, deadline).await?;
+        let (url, deadline) = (self.api.url.clone(), self.api.deadline());
+        let reply = self.api.post(&url, HeaderMap::new(), event, deadline).await?;
         evaluate(&reply, named, now.wall).map_err(|refusal| self.api.failure(refusal))?;
         Ok(format!("{} answered {}", self.api.host, reply.status))
     }

@@ -2,10 +2,7 @@
 
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
-use reqwest::{
-    Url,
-    header::{HeaderMap, HeaderValue},
-};
+use reqwest::{Url, header::HeaderMap};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -15,10 +12,8 @@ use crate::{
     model::{NoticeAlert, Timestamp},
     notify::{
         Retry, SendError, SendReason,
-        webhook::{
-            constant_headers,
-            verdict::{self, judge, unanswered},
-        },
+        api::{constant_headers, json, parse_url},
+        webhook::verdict::{self, judge, unanswered},
     },
     secret::Secret,
 };
@@ -90,18 +85,10 @@ impl Replica {
         config: &AlertmanagerConfig,
         external_url: &str,
     ) -> Result<Self, AlertmanagerError> {
-        let url = Url::parse(url.expose()).map_err(|_| AlertmanagerError::Url)?;
-        let host = url.host_str().filter(|host| !host.is_empty()).ok_or(AlertmanagerError::Url)?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(AlertmanagerError::Url);
-        }
-        let secure = url.scheme() == "https";
-        let client = match &config.proxy {
-            Some(proxy) => Client::by_proxy(&config.tls, secure, proxy)?,
-            None => Client::new(&config.tls, secure)?,
-        };
-        let json = HeaderValue::from_static("application/json");
-        let headers = constant_headers(json, config.authorization.as_ref(), &config.headers)
+        let url = parse_url(url).ok_or(AlertmanagerError::Url)?;
+        let host = url.host_str().unwrap_or_default();
+        let client = Client::by_proxy(&config.tls, url.scheme() == "https", config.proxy.as_ref())?;
+        let headers = constant_headers(json(), config.authorization.as_ref(), &config.headers)
             .ok_or(AlertmanagerError::Header)?;
         Ok(Replica(Way::Http(Box::new(Http {
             client,

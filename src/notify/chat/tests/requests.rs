@@ -9,11 +9,13 @@ use super::{
         config::{ChatConfig, Dialect},
         dialects::{Importance, Post},
         limit::{Limit, Of, Unit},
-        parse_url,
     },
     NOW, config,
 };
-use crate::{model::Severity, notify::Rate};
+use crate::{
+    model::Severity,
+    notify::{Rate, api::parse_url},
+};
 
 fn url(config: &ChatConfig) -> String {
     let url = parse_url(&config.url).unwrap();
