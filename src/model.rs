@@ -57,7 +57,7 @@ pub use llm::{
 pub use nodes::{
     MASTER, Node, NodeMessage, NodeStats, NodeStatus, NodeTraffic, UserNodeTraffic, node_labels,
 };
-pub use notice::{Digest, DigestSection, Named, Notice, NoticeAlert, NoticeStatus, Severity};
+pub use notice::{Digest, DigestSection, Named, Notice, NoticeAlert, NoticeStatus, Severity, random_bits};
 pub use own::{Condition, OwnState, ReceiverTrouble};
 pub use part::{Outcome, Part, PartState, Reason};
 pub use reading::Reading;

@@ -118,16 +118,6 @@ impl Receiver {
     }
 }
 
-/// A new id for a notice: `msg_` and 128 random bits.
-pub fn notice_id() -> String {
-    let mut bytes = [0; 16];
-    if getrandom::fill(&mut bytes).is_err() {
-        // Ids must be unique, which these are too. They need not be unguessable.
-        bytes = fastrand::u128(..).to_be_bytes();
-    }
-    format!("msg_{:032x}", u128::from_be_bytes(bytes))
-}
-
 /// The notice of a labelled test of `receiver`. All of them form one thread.
 pub fn test_notice(receiver: &str, voice: &Voice, now: Timestamp) -> Notice {
     const NAME: &str = "ProxymeterTest";
@@ -158,7 +148,7 @@ pub fn test_notice(receiver: &str, voice: &Voice, now: Timestamp) -> Notice {
         until: None,
     };
     Notice {
-        id: notice_id(),
+        id: Notice::new_id(),
         receiver: receiver.to_owned(),
         group: format!("{{}}:{{alertname=\"{NAME}\", subject=\"{receiver}\"}}"),
         group_labels: pairs(&[("alertname", NAME), ("subject", receiver)]),

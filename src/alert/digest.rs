@@ -14,7 +14,6 @@ pub use self::{
 use super::{
     finding::{runs_until, uses},
     rule::{Question, Rule, Rules},
-    state::EventId,
     words::{Pseudonym, displayed},
 };
 use crate::{
@@ -88,7 +87,7 @@ pub fn notice(
     let is_late = now.since(due) >= LATE;
     let digest = words::digest(found, Times { due, since, now, is_late }, voice);
     Notice {
-        id: EventId::for_message(),
+        id: Notice::new_id(),
         receiver: receiver.to_owned(),
         group: GROUP.to_owned(),
         group_labels: BTreeMap::new(),

@@ -14,7 +14,7 @@ use super::{
     finding::{findings, own_findings},
     group::{Backlog, Composed, Groups, Living, Mutes, Outcome, Pick, Route, Size, Suppressed},
     rule::{RuleError, Rules},
-    state::{AlertId, Event, EventId, State},
+    state::{AlertId, Event, State},
     words::Pseudonym,
 };
 use crate::{
@@ -221,7 +221,7 @@ impl Engine {
             self.groups.outdate(message.id);
             if !alerts.is_empty() {
                 let covers = notice.covers.iter().cloned().chain([notice.id.clone()]).collect();
-                let notice = Notice { id: EventId::for_message(), alerts, covers, ..notice };
+                let notice = Notice { id: Notice::new_id(), alerts, covers, ..notice };
                 left.extend(Message::of(&notice).ok().map(|message| (message, Some(notice))));
             }
         }

@@ -107,6 +107,16 @@ impl DigestSection {
     }
 }
 
+/// Bits that no other call returns. Without a source of randomness they can be guessed, which harms nothing: notices are
+/// sent then, too.
+pub fn random_bits() -> u128 {
+    let mut bytes = [0; 16];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => u128::from_ne_bytes(bytes),
+        Err(_) => fastrand::u128(..),
+    }
+}
+
 /// One message to one receiver about one group of alerts, or a digest. Retries send the same notice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
@@ -146,6 +156,11 @@ pub struct Notice {
 }
 
 impl Notice {
+    /// A new id: `msg_` and 128 random bits.
+    pub fn new_id() -> String {
+        format!("msg_{:032x}", random_bits())
+    }
+
     /// Firing as long as an alert of its group is firing.
     pub fn status(&self) -> NoticeStatus {
         let fires = self.others_fire || self.alerts.iter().any(|alert| alert.status == NoticeStatus::Firing);

@@ -29,7 +29,7 @@ fn webhook(url: &str, limit: Duration) -> notify::Receiver {
 fn notice(receiver: &str, group: &str) -> Notice {
     let now = Clock::system().now().wall;
     Notice {
-        id: notify::notice_id(),
+        id: Notice::new_id(),
         receiver: receiver.into(),
         group: group.into(),
         group_labels: BTreeMap::new(),

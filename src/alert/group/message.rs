@@ -152,7 +152,7 @@ impl Desk<'_> {
             shared.clone_from(displayed);
         }
         Notice {
-            id: EventId::for_message(),
+            id: Notice::new_id(),
             receiver: route.receiver.clone(),
             group: key_of(&group_labels),
             group_labels,

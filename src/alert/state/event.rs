@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use crate::alert::rule::KINDS;
+use crate::{alert::rule::KINDS, model::random_bits};
 
 /// One firing of one alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,17 +50,7 @@ impl AlertId {
 
 impl EventId {
     pub(in crate::alert) fn random() -> Self {
-        let mut bytes = [0; 16];
-        if getrandom::fill(&mut bytes).is_err() {
-            // Alerts are sent without a source of randomness, too.
-            return EventId(fastrand::u128(..));
-        }
-        EventId(u128::from_ne_bytes(bytes))
-    }
-
-    /// A new id for a message.
-    pub(in crate::alert) fn for_message() -> String {
-        EventId::random().to_string().replacen("evt", "msg", 1)
+        EventId(random_bits())
     }
 
     pub(in crate::alert) fn parse(text: &str) -> Option<Self> {
