@@ -1,7 +1,7 @@
 //! What is to be done in a round, without doing it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::Duration,
 };
@@ -397,11 +397,13 @@ impl Dispatcher {
     fn drop_ends(&mut self) {
         for route in self.routes.iter().filter(|route| !route.send_resolved) {
             let Some(line) = self.lines.get_mut(&route.receiver) else { continue };
-            let foreign = std::mem::take(&mut line.foreign);
-            let (digests, ends) = foreign.into_iter().partition(|foreign| foreign.notice.digest.is_some());
-            line.foreign = digests;
-            let ends: VecDeque<Foreign> = ends;
-            self.settled.extend(ends.into_iter().map(|end| (end.message.id, Settlement::Delivered)));
+            line.foreign.retain(|foreign| {
+                let is_digest = foreign.notice.digest.is_some();
+                if !is_digest {
+                    self.settled.push((foreign.message.id.clone(), Settlement::Delivered));
+                }
+                is_digest
+            });
         }
     }
 

@@ -2,10 +2,14 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use super::{Groups, inhibit::inhibited};
+use super::{Groups, inhibit::inhibited, intent::Knowledge};
 use crate::{
-    alert::{state::State, words::Pseudonym},
+    alert::{
+        state::{Alert, State},
+        words::Pseudonym,
+    },
     model::{Moment, NoticeAlert, NoticeStatus},
+    wording::Voice,
 };
 
 impl Groups {
@@ -18,59 +22,53 @@ impl Groups {
         pseudonym: Option<&Pseudonym>,
         now: Moment,
     ) -> (Vec<Arc<NoticeAlert>>, Vec<Arc<NoticeAlert>>) {
-        let (mut firing, mut ended, mut released) = (Vec::new(), Vec::new(), Vec::new());
-        let routed = self.routes.iter_mut().filter(|routed| routed.route.receiver == receiver);
-        for routed in routed.filter(|routed| routed.route.standing) {
-            for (key, group) in &mut routed.groups {
-                group.members.retain(|id, knowledge| {
-                    let alert = state.alert(id);
-                    let stays = match alert.and_then(|alert| alert.status()) {
-                        Some(NoticeStatus::Firing) => true,
-                        Some(NoticeStatus::Resolved) => knowledge.may_know,
-                        None => false,
-                    };
-                    let Some(alert) = alert.filter(|_| stays) else {
-                        group.dirty = true;
-                        routed.group_of.remove(id);
-                        released.push(Arc::clone(id));
-                        return false;
-                    };
-                    let fires = alert.status() == Some(NoticeStatus::Firing);
-                    if fires && !knowledge.may_know && !inhibited(&alert, state) {
-                        (knowledge.may_know, group.dirty) = (true, true);
-                    }
-                    if knowledge.may_know {
-                        let list = if fires { &mut firing } else { &mut ended };
-                        list.extend(alert.told(pseudonym, &routed.route.voice, now.wall).map(Arc::new));
-                    }
-                    true
-                });
-                if group.dirty {
-                    routed.dirty.insert(Arc::clone(key));
-                }
+        let (mut firing, mut ended) = (Vec::new(), Vec::new());
+        self.sift(receiver, state, |alert, knowledge, state, voice| {
+            let Some(alert) = alert else { return false };
+            let fires = match alert.status() {
+                Some(NoticeStatus::Firing) => true,
+                Some(NoticeStatus::Resolved) if knowledge.may_know => false,
+                Some(NoticeStatus::Resolved) | None => return false,
+            };
+            knowledge.may_know = knowledge.may_know || fires && !inhibited(&alert, state);
+            if knowledge.may_know {
+                let list = if fires { &mut firing } else { &mut ended };
+                list.extend(alert.told(pseudonym, voice, now.wall).map(Arc::new));
             }
-        }
-        self.forget(state, released);
+            true
+        });
         (firing, ended)
     }
 
     /// The ends of these events need not be posted to such a receiver any more.
     pub(in crate::alert) fn over(&mut self, receiver: &str, events: &HashSet<String>, state: &mut State) {
+        self.sift(receiver, state, |alert, _, _, _| {
+            let ended = alert.filter(|alert| alert.status() == Some(NoticeStatus::Resolved));
+            let event = ended.and_then(|alert| alert.event());
+            event.is_none_or(|event| !events.contains(&event.to_string()))
+        });
+    }
+
+    /// Lets go of the alerts of such a receiver that do not stay.
+    fn sift(
+        &mut self,
+        receiver: &str,
+        state: &mut State,
+        mut stays: impl FnMut(Option<Alert<'_>>, &mut Knowledge, &State, &Voice) -> bool,
+    ) {
         let mut released = Vec::new();
         let routed = self.routes.iter_mut().filter(|routed| routed.route.receiver == receiver);
         for routed in routed.filter(|routed| routed.route.standing) {
             for (key, group) in &mut routed.groups {
-                group.members.retain(|id, _| {
-                    let alert =
-                        state.alert(id).filter(|alert| alert.status() == Some(NoticeStatus::Resolved));
-                    let event = alert.and_then(|alert| alert.event()).map(|event| event.to_string());
-                    let over = event.is_some_and(|event| events.contains(&event));
-                    if over {
-                        group.dirty = true;
+                group.members.retain(|id, knowledge| {
+                    let before = *knowledge;
+                    let stays = stays(state.alert(id), knowledge, state, &routed.route.voice);
+                    group.dirty |= !stays || *knowledge != before;
+                    if !stays {
                         routed.group_of.remove(id);
                         released.push(Arc::clone(id));
                     }
-                    !over
+                    stays
                 });
                 if group.dirty {
                     routed.dirty.insert(Arc::clone(key));
