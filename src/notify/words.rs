@@ -113,7 +113,7 @@ impl Words {
             follow: some("follow", notice.follow),
             still: some("still", parts.still),
             actions: actions(listed, voice),
-            link: voice.page("/").map(|url| Link { text: voice.text("all-alerts"), url }),
+            link: Link::to_all(voice),
             footer: voice.footer(&one_line(&notice.receiver, NAME)),
         }
     }
@@ -141,9 +141,15 @@ impl Words {
             follow: None,
             still: None,
             actions: Vec::new(),
-            link: voice.page("/").map(|url| Link { text: voice.text("all-alerts"), url }),
+            link: Link::to_all(voice),
             footer: voice.footer(&one_line(&notice.receiver, NAME)),
         }
+    }
+}
+
+impl Link {
+    fn to_all(voice: &Voice) -> Option<Self> {
+        voice.page("/").map(|url| Link { text: voice.text("all-alerts"), url })
     }
 }
 
@@ -198,7 +204,7 @@ impl<'a> Parts<'a> {
         let plain = match shared(self.told, "alertname") {
             // Of what has ended, the summary says what is not true any more.
             Shared::By(alertname) if self.resolved == 0 => {
-                format!("{counts} ({})", voice.summary(alertname).trim_end_matches(['.', '。']))
+                format!("{counts} ({})", without_stop(&voice.summary(alertname)))
             }
             Shared::By(_) | Shared::Differs | Shared::Absent => counts,
         };
@@ -260,7 +266,7 @@ fn actions(alerts: &[Arc<NoticeAlert>], voice: &Voice) -> Vec<Action> {
     }
     let (what, several) = (voice.text("what-to-do"), rules.len() > 1);
     let headed = |(_, action): (&str, Action)| {
-        let about = action.heading.trim_end_matches(['.', '。']);
+        let about = without_stop(&action.heading);
         let heading = if several { format!("{what} ({about})") } else { what.clone() };
         Action { heading, ..action }
     };
@@ -282,7 +288,11 @@ fn in_short(sentence: &str, name: &str, voice: &Voice) -> String {
         rest = behind;
     }
     kept += rest.split([';', '；', '؛', '(', '（']).next().unwrap_or_default();
-    uncapitalized(kept.trim_end().trim_end_matches(['.', '。']), &named)
+    uncapitalized(without_stop(kept.trim_end()), &named)
+}
+
+fn without_stop(sentence: &str) -> &str {
+    sentence.trim_end_matches(['.', '。'])
 }
 
 /// A sentence after a colon; a name that it begins with stays as it is.

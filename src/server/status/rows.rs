@@ -250,6 +250,8 @@ impl Alerts {
             let counts = counts.iter().filter(|((Reverse(severity), _), _)| wanted(*severity));
             count(counts.map(|(_, count)| count).sum::<u64>())
         };
+        // The table has the target in a column of its own.
+        let voice = Voice { alone: false, ..seen.setup.voice.clone() };
         Alerts {
             firing: count_of(|_| true),
             pending: count(in_state(AlertState::Pending).count()),
@@ -257,7 +259,7 @@ impl Alerts {
             critical: count_of(|severity| severity == Severity::Critical),
             unnamed: (unnamed > 0).then(|| count(unnamed)),
             shown: Shown::from(&top),
-            rows: top.first.iter().map(|alert| AlertRow::new(alert, seen)).collect(),
+            rows: top.first.iter().map(|alert| AlertRow::new(alert, seen, &voice)).collect(),
             by_name: counts
                 .iter()
                 .map(|((Reverse(severity), alertname), number)| Sort {
@@ -272,10 +274,10 @@ impl Alerts {
 }
 
 impl AlertRow {
-    fn new(alert: &ActiveAlert, seen: &Seen) -> Self {
+    fn new(alert: &ActiveAlert, seen: &Seen, voice: &Voice) -> Self {
         let subject = seen.setup.options.labels.of_subject(alert).unwrap_or_default();
         AlertRow {
-            sentence: seen.sentence(alert, &subject, &Voice { alone: false, ..seen.setup.voice.clone() }),
+            sentence: seen.sentence(alert, &subject, voice),
             entry: runbook::anchor(alert.alertname),
             severity: alert.severity.label(),
             target: name(&alert.target),
