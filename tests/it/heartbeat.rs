@@ -104,15 +104,9 @@ async fn failures_are_told_once_and_tell_no_secret() {
         config(format!("{scheme}://{CANARY}:{CANARY}@{address}/{path}?{CANARY}"))
     };
     let answering = |answer: Answer| Receiver::start(move |_, _| answer.clone());
-    let services = [
-        (answering(Answer::with(500, &[("X-Echo", CANARY)], CANARY)), "server_error"),
-        (answering(Answer::with(302, &[("Location", &format!("http://x/{CANARY}"))], CANARY)), "redirect"),
-        (answering(Answer::with(404, &[], CANARY)), "client_error"),
-        (answering(Answer::with(200, &[], &format!("<html>{CANARY}"))), "response"),
-        (answering(Answer::Bytes(format!("HTTP/1.1 {CANARY}\r\n\r\n").into_bytes())), "response"),
-        (answering(Answer::Trickle(format!("HTTP/1.1 200 OK\r\n\r\n{CANARY}").into_bytes())), "timeout"),
-        (answering(Answer::Stop(format!("HTTP/1.1 200 OK\r\nX-Echo: {CANARY}").into_bytes())), "timeout"),
-    ];
+    let slow = Answer::Trickle(format!("HTTP/1.1 200 OK\r\n\r\n{CANARY}").into_bytes());
+    let answers = canary::answers().into_iter().chain([(slow, "timeout")]);
+    let services: Vec<_> = answers.map(|(answer, reason)| (answering(answer), reason)).collect();
     let mut cases: Vec<_> = services
         .iter()
         .map(|(service, reason)| (secret("http", &service.address.to_string()), *reason))

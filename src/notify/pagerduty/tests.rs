@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::*;
 use crate::{
     model::{NoticeAlert, Severity},
+    notify::webhook::verdict::tests::by_status,
     wording::Language,
 };
 
@@ -128,19 +129,7 @@ fn every_answer() {
         evaluate(&reply, named, NOW).err().map(|refusal| (refusal.reason, refusal.retry))
     };
     for status in 100..=599 {
-        let expected = match status {
-            200..=299 => None,
-            300..=399 => Some((SendReason::Redirect, Retry::Later)),
-            401 | 403 | 407 => Some((SendReason::Auth, Retry::Refused)),
-            404 | 405 => Some((SendReason::ClientError, Retry::Refused)),
-            408 => Some((SendReason::Timeout, Retry::Later)),
-            410 => Some((SendReason::Gone, Retry::Disabled)),
-            425 => Some((SendReason::ClientError, Retry::Later)),
-            429 => Some((SendReason::RateLimited, Retry::Later)),
-            400..=499 => Some((SendReason::ClientError, Retry::Never)),
-            500..=599 => Some((SendReason::ServerError, Retry::Later)),
-            _ => Some((SendReason::Response, Retry::Later)),
-        };
+        let expected = by_status(status, 1);
         assert_eq!(judged(status, GOOD, 1), expected, "{status}");
     }
     for (status, body, named, expected) in [

@@ -138,7 +138,7 @@ fn is_page(reply: &Reply) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::notify) mod tests {
     use bytes::Bytes;
     use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
@@ -155,26 +155,31 @@ mod tests {
         Reply { status, headers, body: Bytes::from_static(body.as_bytes()) }
     }
 
+    /// What each status means, by the status alone.
+    pub(in crate::notify) fn by_status(status: u16, named: usize) -> Option<(SendReason, Retry)> {
+        match status {
+            400 if named > 5 => Some((SendReason::ClientError, Retry::Smaller)),
+            413 if named > 1 => Some((SendReason::ClientError, Retry::Smaller)),
+            200..=299 => None,
+            300..=399 => Some((SendReason::Redirect, Retry::Later)),
+            401 | 403 | 407 => Some((SendReason::Auth, Retry::Refused)),
+            404 | 405 => Some((SendReason::ClientError, Retry::Refused)),
+            408 => Some((SendReason::Timeout, Retry::Later)),
+            410 => Some((SendReason::Gone, Retry::Disabled)),
+            425 => Some((SendReason::ClientError, Retry::Later)),
+            429 => Some((SendReason::RateLimited, Retry::Later)),
+            400..=499 => Some((SendReason::ClientError, Retry::Never)),
+            500..=599 => Some((SendReason::ServerError, Retry::Later)),
+            _ => Some((SendReason::Response, Retry::Later)),
+        }
+    }
+
     #[test]
     fn every_status() {
         for (status, named) in
             (100..=999).flat_map(|status| [0, 1, 2, 5, 6, 10_000].map(|named| (status, named)))
         {
-            let expected = match status {
-                400 if named > 5 => Some((SendReason::ClientError, Retry::Smaller)),
-                413 if named > 1 => Some((SendReason::ClientError, Retry::Smaller)),
-                200..=299 => None,
-                300..=399 => Some((SendReason::Redirect, Retry::Later)),
-                401 | 403 | 407 => Some((SendReason::Auth, Retry::Refused)),
-                404 | 405 => Some((SendReason::ClientError, Retry::Refused)),
-                408 => Some((SendReason::Timeout, Retry::Later)),
-                410 => Some((SendReason::Gone, Retry::Disabled)),
-                425 => Some((SendReason::ClientError, Retry::Later)),
-                429 => Some((SendReason::RateLimited, Retry::Later)),
-                400..=499 => Some((SendReason::ClientError, Retry::Never)),
-                500..=599 => Some((SendReason::ServerError, Retry::Later)),
-                _ => Some((SendReason::Response, Retry::Later)),
-            };
+            let expected = by_status(status, named);
             let judged = judge(&reply(status, &[], "ok"), named, NOW, WAITS_AT).err();
             let judged = judged.map(|err| (err.reason, err.retry));
             assert_eq!(judged, expected, "{status} to {named} alerts");

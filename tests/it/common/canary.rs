@@ -8,6 +8,8 @@ use std::{
 
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::receiver::Answer;
+
 /// Every canary has this in it, and nothing else has.
 pub(crate) const CANARY: &str = "c4naryb1rd";
 
@@ -75,4 +77,16 @@ impl<'a> MakeWriter<'a> for Log {
     fn make_writer(&'a self) -> Log {
         self.clone()
     }
+}
+
+/// What a server with secrets in all that it says may answer, and the reason that this is.
+pub(crate) fn answers() -> [(Answer, &'static str); 6] {
+    [
+        (Answer::with(500, &[("X-Echo", CANARY)], CANARY), "server_error"),
+        (Answer::with(302, &[("Location", &format!("http://x/{CANARY}"))], CANARY), "redirect"),
+        (Answer::with(404, &[], CANARY), "client_error"),
+        (Answer::with(200, &[], &format!("<html>{CANARY}")), "response"),
+        (Answer::Bytes(format!("HTTP/1.1 {CANARY}\r\n\r\n").into_bytes()), "response"),
+        (Answer::Stop(format!("HTTP/1.1 200 OK\r\nX-Echo: {CANARY}").into_bytes()), "timeout"),
+    ]
 }
