@@ -154,14 +154,8 @@ pub fn test_notice(receiver: &str, voice: &Voice, now: Timestamp) -> Notice {
         group_labels: pairs(&[("alertname", NAME), ("subject", receiver)]),
         reason: "first notification".into(),
         alerts: vec![Arc::new(alert)],
-        known: 0,
-        left_out: 0,
-        follow: 0,
-        others_fire: false,
-        named: None,
-        covers: Vec::new(),
-        digest: None,
         created_at: now,
+        ..Notice::default()
     }
 }
 

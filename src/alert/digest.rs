@@ -93,14 +93,9 @@ pub fn notice(
         group_labels: BTreeMap::new(),
         reason: REASON.to_owned(),
         alerts: Vec::new(),
-        known: 0,
-        left_out: 0,
-        follow: 0,
-        others_fire: false,
-        named: None,
-        covers: Vec::new(),
         digest: Some(digest),
         created_at: now,
+        ..Notice::default()
     }
 }
 

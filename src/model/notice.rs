@@ -118,7 +118,7 @@ pub fn random_bits() -> u128 {
 }
 
 /// One message to one receiver about one group of alerts, or a digest. Retries send the same notice.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
     /// Unique, and the same on every retry: `webhook-id`, and the left half of the Message-ID.
     pub id: String,

@@ -135,14 +135,12 @@ mod tests {
             group_labels: BTreeMap::new(),
             reason: "x".repeat(1 << 20),
             alerts: Vec::new(),
-            known: 0,
             left_out: 3,
             follow: 2,
             others_fire: true,
             named: Some(7),
-            covers: Vec::new(),
-            digest: None,
             created_at: Timestamp::from_secs(1_795_000_000),
+            ..Notice::default()
         };
         let json = serde_json::to_vec(&notice).unwrap();
         let length = u64::try_from(json.len()).unwrap();

@@ -49,14 +49,8 @@ fn notice(receiver: &str, group: &str) -> Notice {
             began: None,
             until: None,
         })],
-        known: 0,
-        left_out: 0,
-        follow: 0,
-        others_fire: false,
-        named: None,
-        covers: Vec::new(),
-        digest: None,
         created_at: now,
+        ..Notice::default()
     }
 }
 

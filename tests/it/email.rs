@@ -107,14 +107,8 @@ fn notice() -> Notice {
         group_labels: BTreeMap::from([("target".to_owned(), "home".to_owned())]),
         reason: "new_alerts".to_owned(),
         alerts: vec![Arc::new(alert("alice")), Arc::new(alert("bob"))],
-        known: 0,
-        left_out: 0,
-        follow: 0,
-        others_fire: false,
-        named: None,
-        covers: Vec::new(),
-        digest: None,
         created_at: Timestamp::from_secs(1_795_000_030),
+        ..Notice::default()
     }
 }
 

@@ -177,14 +177,8 @@ async fn what_still_holds_returns_to_the_outbox_and_retries_begin_again() {
                 })
             })
             .collect(),
-        known: 0,
-        left_out: 0,
-        follow: 0,
-        others_fire: false,
-        named: None,
-        covers: Vec::new(),
-        digest: None,
         created_at: now.saturating_add(Duration::from_secs(60)),
+        ..Notice::default()
     };
     let (firing, resolved) = (NoticeStatus::Firing, NoticeStatus::Resolved);
     let given_up = [

@@ -31,14 +31,8 @@ fn notice(id: &str) -> Notice {
             began: None,
             until: None,
         })],
-        known: 0,
-        left_out: 0,
-        follow: 0,
-        others_fire: false,
-        named: None,
-        covers: Vec::new(),
-        digest: None,
         created_at: NOW,
+        ..Notice::default()
     }
 }
 

@@ -70,14 +70,8 @@ fn notice() -> Notice {
             .into(),
         reason: "first notification".into(),
         alerts: alerts.collect(),
-        known: 0,
-        left_out: 0,
-        follow: 0,
-        others_fire: false,
-        named: None,
-        covers: Vec::new(),
-        digest: None,
         created_at: Timestamp::from_secs(1_614_265_000),
+        ..Notice::default()
     }
 }
 

@@ -158,14 +158,8 @@ impl Desk<'_> {
             group_labels,
             reason: reason.label().to_owned(),
             alerts,
-            known: 0,
-            left_out: 0,
-            follow: 0,
-            others_fire: false,
-            named: None,
-            covers: Vec::new(),
-            digest: None,
             created_at: self.now.wall,
+            ..Notice::default()
         }
     }
 }

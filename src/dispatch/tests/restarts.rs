@@ -28,14 +28,8 @@ pub(super) fn foreign(id: &str, receiver: &str) -> Notice {
             began: None,
             until: None,
         })],
-        known: 0,
-        left_out: 0,
-        follow: 0,
-        others_fire: false,
-        named: None,
-        covers: Vec::new(),
-        digest: None,
         created_at: BEGIN,
+        ..Notice::default()
     }
 }
 

@@ -39,14 +39,8 @@ fn notice(severity: Severity, status: NoticeStatus, subject: &str) -> Notice {
         group_labels: pairs(&labels[..2]),
         reason: "first notification".into(),
         alerts: vec![Arc::new(alert)],
-        known: 0,
-        left_out: 0,
-        follow: 0,
-        others_fire: false,
-        named: None,
-        covers: Vec::new(),
-        digest: None,
         created_at: NOW,
+        ..Notice::default()
     }
 }
 

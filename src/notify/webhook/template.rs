@@ -119,14 +119,8 @@ fn example() -> Notice {
             Arc::new(alert(NoticeStatus::Firing, "alice", None)),
             Arc::new(alert(NoticeStatus::Resolved, "bob", Some(Timestamp::from_secs(1_759_309_200)))),
         ],
-        known: 0,
-        left_out: 0,
-        follow: 0,
-        others_fire: false,
-        named: None,
-        covers: Vec::new(),
-        digest: None,
         created_at: Timestamp::from_secs(1_759_305_600),
+        ..Notice::default()
     }
 }
 

@@ -60,13 +60,8 @@ fn notice(alerts: Vec<NoticeAlert>, known: usize) -> Notice {
         reason: "new_alerts".to_owned(),
         alerts: alerts.into_iter().map(Arc::new).collect(),
         known,
-        left_out: 0,
-        follow: 0,
-        others_fire: false,
-        named: None,
-        covers: Vec::new(),
-        digest: None,
         created_at: START,
+        ..Notice::default()
     }
 }
 

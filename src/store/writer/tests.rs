@@ -22,14 +22,8 @@ fn notice(id: &str) -> Notice {
         group_labels: BTreeMap::new(),
         reason: "first".into(),
         alerts: Vec::new(),
-        known: 0,
-        left_out: 0,
-        follow: 0,
-        others_fire: false,
-        named: None,
-        covers: Vec::new(),
-        digest: None,
         created_at: NOW,
+        ..Notice::default()
     }
 }
 

@@ -302,13 +302,7 @@ pub(crate) fn notice(alerts: Vec<NoticeAlert>) -> Notice {
             .into(),
         reason: "first notification".into(),
         alerts: alerts.into_iter().map(Arc::new).collect(),
-        known: 0,
-        left_out: 0,
-        follow: 0,
-        others_fire: false,
-        named: None,
-        covers: Vec::new(),
-        digest: None,
         created_at: NOW,
+        ..Notice::default()
     }
 }

@@ -158,14 +158,8 @@ fn notice(alerts: Vec<Arc<NoticeAlert>>) -> Notice {
         group_labels: BTreeMap::new(),
         reason: "first notification".into(),
         alerts,
-        known: 0,
-        left_out: 0,
-        follow: 0,
-        others_fire: false,
-        named: None,
-        covers: Vec::new(),
-        digest: None,
         created_at: NOW,
+        ..Notice::default()
     }
 }
 
