@@ -13,7 +13,7 @@ mod voice;
 pub use self::{
     about::{About, Told},
     language::Language,
-    voice::{Voice, summary},
+    voice::{Voice, anchor, summary},
 };
 
 #[cfg(test)]

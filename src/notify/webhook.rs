@@ -92,14 +92,6 @@ impl Webhook {
         Ok(Webhook { api, composer })
     }
 
-    /// Checks a template; needs no network.
-    ///
-    /// # Errors
-    /// What is wrong with it, and in which line.
-    pub fn check_template(template: &str) -> Result<(), String> {
-        Template::new(template).map(drop)
-    }
-
     /// See [`Receiver::names`](super::Receiver::names).
     pub(super) fn names(&self) -> Named {
         self.composer.named

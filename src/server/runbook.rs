@@ -4,17 +4,11 @@ use minijinja::{Environment, UndefinedBehavior, value::Serde};
 use pulldown_cmark::{Event, Parser, Tag, TagEnd, html};
 use serde::Serialize;
 
-use crate::telemetry;
+use crate::{telemetry, wording::anchor};
 
 const SOURCE: &str = include_str!("../../docs/runbook.md");
 /// Begins the name of every alert. The table of contents leaves it out.
 const PREFIX: &str = "Proxymeter";
-
-/// The anchor that GitHub gives to a heading. An alert's entry has its name as heading.
-pub(super) fn anchor(heading: &str) -> String {
-    let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
-    heading.to_lowercase().replace(|c| !kept(&c), "").replace(' ', "-")
-}
 
 #[derive(Serialize)]
 struct Page<'a> {

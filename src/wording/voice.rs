@@ -71,7 +71,7 @@ impl Voice {
 
     /// Where the runbook speaks of an alert.
     pub fn runbook(&self, alertname: &str) -> Option<String> {
-        self.page(&format!("/runbook#{}", alertname.to_ascii_lowercase()))
+        self.page(&format!("/runbook#{}", anchor(alertname)))
     }
 
     /// A name that others have chosen. Letters of the other direction do not change the order of what is around it.
@@ -82,6 +82,12 @@ impl Voice {
         }
         isolated(name).into()
     }
+}
+
+/// The anchor that GitHub gives to a heading. An alert's entry in the runbook has its name as heading.
+pub fn anchor(heading: &str) -> String {
+    let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
+    heading.to_lowercase().replace(|c| !kept(&c), "").replace(' ', "-")
 }
 
 /// What every alert of this name is about, in English; empty if there is none.

@@ -21,11 +21,10 @@ use crate::{
         words::{bytes, duration},
     },
     server::{
-        runbook,
         seen::Seen,
         target::{Counts, TargetState, is_stale},
     },
-    wording::Voice,
+    wording::{Voice, anchor},
 };
 
 /// Users in each of the two lists.
@@ -264,7 +263,7 @@ impl Alerts {
                 .iter()
                 .map(|((Reverse(severity), alertname), number)| Sort {
                     alertname,
-                    entry: runbook::anchor(alertname),
+                    entry: anchor(alertname),
                     severity: severity.label(),
                     count: count(*number),
                 })
@@ -278,7 +277,7 @@ impl AlertRow {
         let subject = seen.setup.options.labels.of_subject(alert).unwrap_or_default();
         AlertRow {
             sentence: seen.sentence(alert, &subject, voice),
-            entry: runbook::anchor(alert.alertname),
+            entry: anchor(alert.alertname),
             severity: alert.severity.label(),
             target: name(&alert.target),
             kind: alert.kind,
