@@ -2,6 +2,7 @@
 //! happened without the content.
 
 pub mod options;
+mod proxy;
 mod reuse;
 mod tls;
 
@@ -11,6 +12,7 @@ use std::{
     fmt,
     io::{self, BufRead, BufReader, Read},
     mem,
+    path::Path,
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -18,8 +20,8 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use reqwest::{
-    Proxy, RequestBuilder, Response, Url,
-    header::{self, HeaderMap, HeaderName},
+    RequestBuilder, Response, StatusCode,
+    header::{self, HeaderMap, HeaderName, HeaderValue},
     redirect,
 };
 use serde_json::error::Category;
@@ -31,7 +33,11 @@ use tokio::{
 pub use tls::{BuildError, install_crypto_provider};
 
 use self::reuse::Opened;
-use crate::{http::options::TlsOptions, model::Timestamp, secret::Secret};
+use crate::{
+    http::options::{Endpoint, TlsOptions},
+    model::Timestamp,
+    secret::Secret,
+};
 
 /// uvicorn closes idle connections after five seconds; a request on a connection that is just being closed fails.
 const KEEP_IDLE: Duration = Duration::from_secs(3);
@@ -59,6 +65,17 @@ pub struct Client {
     alone: reqwest::Client,
     opened: Opened,
     certificate: Arc<tls::LeafSeen>,
+    is_proxied: bool,
+}
+
+/// How a client reaches its server.
+struct Way<'a> {
+    tls: &'a TlsOptions,
+    secure: bool,
+    proxy: Option<&'a Secret>,
+    socket: Option<&'a Path>,
+    /// Of all requests, unless a request has its own.
+    headers: HeaderMap,
 }
 
 /// Limits of one exchange.
@@ -115,6 +132,8 @@ pub struct Refusal {
 pub enum Error {
     #[error("could not connect: {0}")]
     Connect(String),
+    #[error("could not connect through the proxy: {0}")]
+    Proxy(String),
     #[error("TLS failed: {0}")]
     Tls(String),
     #[error("no whole answer within {}", humantime::format_duration(*.0))]
@@ -173,37 +192,47 @@ impl fmt::Debug for Refusal {
 }
 
 impl Client {
-    /// A client for one server.
+    /// A client for one target.
     ///
     /// # Errors
-    /// When a certificate or key of `tls` cannot be used.
-    pub fn new(tls: &TlsOptions, secure: bool) -> Result<Self, BuildError> {
-        Client::build(tls, secure, None)
+    /// When a certificate or key, the proxy's URL or a header cannot be used.
+    pub fn new(endpoint: &Endpoint) -> Result<Self, BuildError> {
+        let Endpoint { url, tls, proxy, headers: named } = endpoint;
+        let mut headers = HeaderMap::new();
+        for (name, value) in named {
+            let name = HeaderName::try_from(name).map_err(|_| BuildError::Header)?;
+            headers.insert(name, sensitive(value.expose()).ok_or(BuildError::Header)?);
+        }
+        Client::build(Way {
+            tls,
+            secure: url.is_https(),
+            proxy: proxy.as_ref(),
+            socket: url.socket(),
+            headers,
+        })
     }
 
-    /// A client that reaches its server by a proxy, `http://`, `socks5://` or `socks5h://`, if there is one. With the last,
-    /// the proxy resolves the server's name too.
+    /// A client that reaches its server by a proxy, if there is one; see [`Endpoint::proxy`].
     ///
     /// # Errors
     /// When a certificate or key of `tls` or the proxy's URL cannot be used.
     pub fn by_proxy(tls: &TlsOptions, secure: bool, proxy: Option<&Secret>) -> Result<Self, BuildError> {
-        let Some(proxy) = proxy else { return Client::new(tls, secure) };
-        let url = Url::parse(proxy.expose().trim()).map_err(|_| BuildError::Proxy)?;
-        if !matches!(url.scheme(), "http" | "socks5" | "socks5h") || url.host_str().is_none_or(str::is_empty)
-        {
-            return Err(BuildError::Proxy);
-        }
-        Client::build(tls, secure, Some(&Proxy::all(url).map_err(|_| BuildError::Proxy)?))
+        Client::build(Way { tls, secure, proxy, socket: None, headers: HeaderMap::new() })
     }
 
-    fn build(tls: &TlsOptions, secure: bool, proxy: Option<&Proxy>) -> Result<Self, BuildError> {
+    fn build(way: Way<'_>) -> Result<Self, BuildError> {
+        let Way { tls, secure, proxy, socket, headers } = way;
         let certificate = Arc::new(tls::LeafSeen::default());
         let config = tls::client_config(tls, secure, Arc::clone(&certificate))?;
+        let proxy = proxy.map(proxy::parse).transpose()?;
         let opened = Opened::default();
         let build = |connections| {
             let mut builder = reqwest::Client::builder().no_proxy().connector_layer(opened.clone());
-            if let Some(proxy) = proxy {
+            if let Some(proxy) = &proxy {
                 builder = builder.proxy(proxy.clone());
+            }
+            if let Some(socket) = socket {
+                builder = builder.unix_socket(socket);
             }
             let built = builder
                 .tls_backend_preconfigured(config.clone())
@@ -214,11 +243,12 @@ impl Client {
                 .pool_idle_timeout(KEEP_IDLE)
                 .pool_max_idle_per_host(connections)
                 .user_agent(concat!("proxymeter/", env!("CARGO_PKG_VERSION")))
+                .default_headers(headers.clone())
                 .build();
             built.map_err(|err| BuildError::Client(innermost(&err)))
         };
         let (inner, alone) = (build(usize::MAX)?, build(0)?);
-        Ok(Client { inner, alone, opened, certificate })
+        Ok(Client { inner, alone, opened, certificate, is_proxied: proxy.is_some() })
     }
 
     pub fn get(&self, url: String) -> RequestBuilder {
@@ -246,7 +276,7 @@ impl Client {
     /// When the exchange failed or did not end within `limits.deadline`.
     pub async fn send(&self, request: RequestBuilder, limits: Limits) -> Result<Reply, Error> {
         let exchange = async {
-            let mut response = request.send().await.map_err(|err| classify(&err, limits))?;
+            let mut response = self.head(request, limits).await?;
             let mut body = BytesMut::new();
             while body.len() < limits.body {
                 match response.chunk().await.map_err(|err| classify(&err, limits))? {
@@ -312,17 +342,36 @@ impl Client {
     ) -> Result<Response, Error> {
         let again = request.try_clone().filter(|_| repeat == Repeat::Safe);
         let opened = self.opened.count();
-        let error = match request.send().await {
-            Ok(response) => return Ok(response),
-            Err(err) => classify(&err, limits),
-        };
-        match again {
-            Some(again) if error == Error::Interrupted && self.opened.count() == opened => {
-                again.send().await.map_err(|err| classify(&err, limits))
+        match (again, self.head(request, limits).await) {
+            (Some(again), Err(Error::Interrupted)) if self.opened.count() == opened => {
+                self.head(again, limits).await
             }
-            _ => Err(error),
+            (_, outcome) => outcome,
         }
     }
+
+    /// Sends a request and waits for the head of the answer, which is the server's and not that of the proxy.
+    async fn head(&self, request: RequestBuilder, limits: Limits) -> Result<Response, Error> {
+        match request.send().await {
+            Ok(response)
+                if self.is_proxied && response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED =>
+            {
+                Err(Error::Proxy(proxy::LOGIN.to_owned()))
+            }
+            Ok(response) => Ok(response),
+            Err(err) => Err(match classify(&err, limits) {
+                Error::Connect(_) if self.is_proxied => Error::Proxy(proxy_failure(&err)),
+                error => error,
+            }),
+        }
+    }
+}
+
+/// The value of a header that is not printed; absent: no header can carry it.
+pub fn sensitive(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_bytes(text.as_bytes()).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 /// The TLS configuration for a client of another protocol. It verifies the server's certificate as [`Client`] does.
@@ -532,6 +581,15 @@ fn classify(err: &reqwest::Error, limits: Limits) -> Error {
         Error::NotHttp
     } else {
         Error::Interrupted
+    }
+}
+
+/// Why no connection was made through a proxy.
+fn proxy_failure(err: &reqwest::Error) -> String {
+    match find::<io::Error>(err) {
+        _ if err.is_timeout() => "no answer".to_owned(),
+        Some(io) => io.to_string(),
+        None => proxy::words(&innermost(err)),
     }
 }
 

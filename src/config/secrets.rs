@@ -135,7 +135,7 @@ fn inline(value: &DeValue<'_>) -> Result<Secret, String> {
     }
 }
 
-fn read_file(reading: &Reading<'_>, file: Placed<PathBuf>) -> Field<Secret> {
+pub(super) fn read_file(reading: &Reading<'_>, file: Placed<PathBuf>) -> Field<Secret> {
     let Placed { value, place } = file;
     let path = reading.resolve(&value);
     let shown = path.display();

@@ -49,6 +49,32 @@ fn every_mistake_has_its_message() {
 }
 
 #[test]
+fn targets_behind_proxies_sockets_and_gateways() {
+    let config = load("good/hidden.toml");
+    let endpoint = |name: &str| config.targets.iter().find(|target| target.name == name).unwrap().endpoint();
+    let headers = |name: &str| {
+        let headers = &endpoint(name).headers;
+        headers.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect::<Vec<_>>()
+    };
+    let pairs = |pairs: &[(&str, &str)]| {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<Vec<_>>()
+    };
+    let password = fs::read_to_string(format!("{FIXTURES}/secrets/password")).unwrap();
+    let access = [("cf-access-client-id", "id.access"), ("cf-access-client-secret", password.trim_end())];
+    assert_eq!(headers("cloudflare"), pairs(&access));
+    let own = [("authorization", "Basic bWU6c2VjcmV0"), ("x-token", "hunter2-header")];
+    assert_eq!(headers("abroad"), pairs(&own));
+    assert_eq!(endpoint("abroad").proxy, Some("socks5h://127.0.0.1:1080".into()));
+    let near = endpoint("near");
+    assert_eq!(near.url.socket(), Some(Path::new("/run/x-ui.sock")));
+    assert_eq!(near.url.join("/login"), "http://localhost/base-path/login");
+    // A tunnel on this machine may begin here, one elsewhere does not.
+    let clear = config.warnings().into_iter().filter(|text| text.contains("unencrypted"));
+    let tables: Vec<_> = clear.map(|text| text.split(':').next().unwrap().to_owned()).collect();
+    assert_eq!(tables, ["marzban.abroad", "cliproxy.tunnel"]);
+}
+
+#[test]
 fn good_files_load() {
     for file in toml_files("good") {
         if let Err(errors) = Config::load(&file, &env) {
@@ -73,7 +99,7 @@ fn the_url_of_a_page_of_a_panel_is_repaired() {
     let url = |name: &str| {
         let target = config.targets.iter().find(|target| target.name == name).unwrap();
         let TargetKind::Xui(xui) = &target.kind else { panic!("{target:?}") };
-        (xui.url.join("/login"), xui.url_repaired)
+        (xui.endpoint.url.join("/login"), xui.url_repaired)
     };
     assert_eq!(url("token"), ("https://panel.example.com:2053/base/login".to_owned(), true));
     assert_eq!(url("password"), ("http://127.0.0.1:54321/login".to_owned(), false));
@@ -169,7 +195,7 @@ fn every_value_arrives() {
         users_interval: UsersInterval::Every(Duration::from_secs(3600)),
     };
     assert_eq!((alpha.name.as_str(), &alpha.poll), ("alpha", &base));
-    assert_eq!(marzban(alpha).url.join("/api/system"), "http://198.51.100.7:8000/api/system");
+    assert_eq!(marzban(alpha).endpoint.url.join("/api/system"), "http://198.51.100.7:8000/api/system");
     assert_eq!(marzban(alpha).login, Login::ApiKey(Secret::from("pg_key_hunter2")));
     assert_eq!(marzban(alpha).node_traffic_of, ["alice"]);
 
@@ -181,13 +207,13 @@ fn every_value_arrives() {
     };
     assert_eq!((zulu.name.as_str(), &zulu.poll), ("zulu", &quicker));
     let zulu = marzban(zulu);
-    assert_eq!(zulu.url.join("/api/system"), "https://panel.example.com:8000/hidden/api/system");
+    assert_eq!(zulu.endpoint.url.join("/api/system"), "https://panel.example.com:8000/hidden/api/system");
     assert_eq!(zulu.login, password("exporter", "hunter2"));
     assert_eq!(zulu.node_traffic_of, ["bob", "carol"]);
-    assert_eq!(zulu.tls.pin_sha256, Some(std::array::from_fn(|index| u8::try_from(index).unwrap())));
+    assert_eq!(zulu.endpoint.tls.pin_sha256, Some(std::array::from_fn(|index| u8::try_from(index).unwrap())));
     let file = Some(Path::new(FIXTURES).join("good/../secrets/password"));
-    assert_eq!((&zulu.tls.ca_file, &zulu.tls.client_cert_file), (&file, &file));
-    assert_eq!((&zulu.tls.client_key_file, zulu.tls.insecure_skip_verify), (&file, false));
+    assert_eq!((&zulu.endpoint.tls.ca_file, &zulu.endpoint.tls.client_cert_file), (&file, &file));
+    assert_eq!((&zulu.endpoint.tls.client_key_file, zulu.endpoint.tls.insecure_skip_verify), (&file, false));
 }
 
 #[test]
@@ -1131,7 +1157,7 @@ fn the_example_tells_the_defaults() {
     let attic = whole.targets.remove(0);
     assert!(matches!(xui_login(&attic), xui::Login::Password(login) if login.totp.is_some()));
     assert_eq!(pasarguard.poll.interval, Duration::from_secs(60));
-    assert!(marzban(&pasarguard).tls.pin_sha256.is_some());
+    assert!(marzban(&pasarguard).endpoint.tls.pin_sha256.is_some());
     assert_eq!(whole.users.hash_key.take(), Some(Secret::from("0123456789abcdef")));
 
     assert_eq!(whole.receivers.len(), 13);
@@ -1189,6 +1215,7 @@ fn secrets_folder() -> tempfile::TempDir {
     for name in [
         "marzban",
         "pasarguard",
+        "cf-access",
         "cliproxy",
         "xui",
         "xui-password",
@@ -1361,6 +1388,7 @@ fn env(name: &str) -> Option<String> {
         "PROXYMETER_WEBHOOK_IN_ENV_BEARER_TOKEN" => "hunter2-bearer",
         "PROXYMETER_WEBHOOK_SHARED_OLD_SECRET" => "hunter2-old",
         "TEAM_TOKEN" => "hunter2-team",
+        "HEADER" => "hunter2-header",
         _ => return None,
     };
     Some(value.to_owned())

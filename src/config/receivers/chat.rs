@@ -97,14 +97,7 @@ pub(in crate::config) const fn shape(dialect: Dialect) -> &'static Shape {
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);
 const LONGEST_KEYWORD: usize = 100;
 /// Headers that every message has already, and what to write instead.
-const OWN_HEADERS: &[(&str, &str)] = &[
-    ("connection", "leave it out"),
-    ("content-length", "leave it out"),
-    ("content-type", "leave it out"),
-    ("host", "leave it out"),
-    ("transfer-encoding", "leave it out"),
-    ("x-gotify-key", "write token"),
-];
+const OWN_HEADERS: &[(&str, &str)] = &[("host", "leave it out"), ("x-gotify-key", "write token")];
 
 pub(in crate::config) fn read(mut table: Table<'_, '_>, dialect: Dialect) -> Option<ChatConfig> {
     let url = read_url(&mut table, dialect);

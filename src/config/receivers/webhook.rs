@@ -55,11 +55,8 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Headers that every message has already, and what to write instead.
 const OWN_HEADERS: &[(&str, &str)] = &[
-    ("connection", "leave it out"),
-    ("content-length", "leave it out"),
     ("content-type", "write content_type"),
     ("host", "leave it out"),
-    ("transfer-encoding", "leave it out"),
     ("webhook-id", "leave it out"),
     ("webhook-signature", "leave it out"),
     ("webhook-timestamp", "leave it out"),

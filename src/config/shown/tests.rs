@@ -45,6 +45,14 @@ password_file = "canary-password-file"
 [marzban.by-key-file]
 url = "http://198.51.100.9/"
 api_key_file = "canary-api-key-file"
+[xui.socket]
+url = "unix:///run/x-ui.sock:/canary-socket-base-path"
+token = "canary-socket-token"
+headers = { X-Canary-Name = "canary-header" }
+[cliproxy.proxied]
+url = "http://127.0.0.1:8317"
+management_key = "canary-proxied-key"
+proxy = "http://canary-user:canary-proxy-password@127.0.0.1:3128"
 [xui.alpha]
 url = "https://panel.example.com:2053/canary-xui-base-path"
 token = "canary-xui-token"

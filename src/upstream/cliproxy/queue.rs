@@ -88,7 +88,10 @@ impl Queue {
         let begun = self.begun.take();
         let lost = match error {
             // It was not sent, or something refused it that is not the queue.
-            http::Error::Connect(_) | http::Error::Tls(_) | http::Error::Redirect(_) => false,
+            http::Error::Connect(_)
+            | http::Error::Proxy(_)
+            | http::Error::Tls(_)
+            | http::Error::Redirect(_) => false,
             http::Error::Status(status) | http::Error::Page(status) => *status >= 500,
             http::Error::Timeout(_)
             | http::Error::Interrupted
@@ -284,6 +287,7 @@ mod tests {
             (http::Error::Status(404), false),
             (http::Error::Status(401), false),
             (http::Error::Connect("refused".into()), false),
+            (http::Error::Proxy("no answer".into()), false),
         ] {
             let mut queue = Queue::new();
             queue.begins(at(0));
