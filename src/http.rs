@@ -229,7 +229,8 @@ impl Client {
         let build = |connections| {
             let mut builder = reqwest::Client::builder().no_proxy().connector_layer(opened.clone());
             if let Some(proxy) = &proxy {
-                builder = builder.proxy(proxy.clone());
+                // Some proxies look for Proxy-Authorization in no other case.
+                builder = builder.proxy(proxy.clone()).http1_title_case_headers();
             }
             if let Some(socket) = socket {
                 builder = builder.unix_socket(socket);

@@ -56,7 +56,7 @@ impl Relay {
 }
 
 fn has_login(head: &[String]) -> bool {
-    head.iter().any(|line| line.eq_ignore_ascii_case(&format!("proxy-authorization: {BASIC}")))
+    head.iter().any(|line| *line == format!("Proxy-Authorization: {BASIC}"))
 }
 
 fn forward(
