@@ -229,7 +229,7 @@ impl Client {
         let build = |connections| {
             let mut builder = reqwest::Client::builder().no_proxy().connector_layer(opened.clone());
             if let Some(proxy) = &proxy {
-                // Some proxies look for Proxy-Authorization in no other case.
+                // Some proxies find Proxy-Authorization in this case only.
                 builder = builder.proxy(proxy.clone()).http1_title_case_headers();
             }
             if let Some(socket) = socket {

@@ -56,7 +56,7 @@ impl Relay {
 }
 
 fn has_login(head: &[String]) -> bool {
-    head.iter().any(|line| *line == format!("Proxy-Authorization: {BASIC}"))
+    head.iter().any(|line| line.eq_ignore_ascii_case(&format!("proxy-authorization: {BASIC}")))
 }
 
 fn forward(
@@ -79,7 +79,7 @@ fn forward(
         };
         let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
         asked.lock().unwrap().push(host.to_owned());
-        if wants_login && !has_login(&head) {
+        if wants_login && !head.contains(&format!("Proxy-Authorization: {BASIC}")) {
             let answer = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n";
             (&*client).write_all(answer)?;
             continue;
