@@ -70,7 +70,7 @@ impl Receiver {
             Receiver::Chat(chat) => chat.said(),
             Receiver::Pagerduty(pagerduty) => pagerduty.said(),
             Receiver::Webhook(webhook) => webhook.said(),
-            Receiver::Email(_) => None,
+            Receiver::Email(email) => email.said(),
             #[cfg(test)]
             Receiver::Scripted(_) => None,
         }
