@@ -14,7 +14,7 @@ use self::{
     body::Body,
     config::{WebhookConfig, WebhookFormat},
     signature::Key,
-    template::Template,
+    template::{Scope, Template},
     verdict::{WAITS_AT, judge},
 };
 use super::{
@@ -77,8 +77,13 @@ impl Webhook {
         let api = Api::new(&access, config.secrets.iter().chain(&config.github_secret))?;
         let format = match &config.format {
             WebhookFormat::Alertmanager => Format::Alertmanager,
-            WebhookFormat::Template { template, .. } => {
-                Format::Template(Box::new(Template::new(template).map_err(WebhookError::Template)?))
+            WebhookFormat::Template { template, content_type } => {
+                let scope = Scope {
+                    json: is_json(content_type),
+                    resolved: config.common.send_resolved,
+                    digest: config.common.digest.is_some(),
+                };
+                Format::Template(Box::new(Template::new(template, scope).map_err(WebhookError::Template)?))
             }
         };
         let keys = config.secrets.iter().map(Key::standard).collect::<Option<_>>();
@@ -164,6 +169,12 @@ impl fmt::Debug for Webhook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Webhook").field("host", &self.api.host).finish_non_exhaustive()
     }
+}
+
+/// Whether a media type, perhaps with parameters, is JSON: `application/json`, or one that ends in `+json`.
+fn is_json(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence.ends_with("/json") || essence.ends_with("+json")
 }
 
 fn content_type(format: &WebhookFormat) -> Option<HeaderValue> {
