@@ -15,12 +15,13 @@ use self::{
     config::{WebhookConfig, WebhookFormat},
     signature::Key,
     template::{Scope, Template},
-    verdict::{WAITS_AT, judge},
+    verdict::WAITS_AT,
 };
 use super::{
     SendError,
     api::{Access, Api, ApiError, json},
     compose::composed,
+    success::judge_body,
 };
 use crate::model::{Moment, Named, Notice};
 
@@ -31,6 +32,7 @@ const LISTED: usize = 100;
 pub struct Webhook {
     api: Api,
     composer: Arc<Composer>,
+    success: Option<String>,
 }
 
 /// Makes the requests of one webhook.
@@ -94,7 +96,7 @@ impl Webhook {
             external_url: external_url.trim_end_matches('/').to_owned(),
             named: if config.max_alerts > 0 { Named::First(config.max_alerts) } else { Named::All },
         });
-        Ok(Webhook { api, composer })
+        Ok(Webhook { api, composer, success: config.success.clone() })
     }
 
     /// See [`Receiver::names`](super::Receiver::names).
@@ -119,7 +121,8 @@ impl Webhook {
         let (headers, body) = composed(&self.api.host, compose).await?;
         let (url, deadline) = (self.api.url.clone(), self.api.deadline());
         let reply = self.api.post(&url, headers, body, deadline).await?;
-        judge(&reply, named, now.wall, WAITS_AT).map_err(|refusal| self.api.failure(refusal))?;
+        let judged = judge_body(&reply, self.success.as_deref(), &self.api.host, named, now.wall, WAITS_AT);
+        judged.map_err(|refusal| self.api.failure(refusal))?;
         Ok(format!("{} answered {}", self.api.host, reply.status))
     }
 }

@@ -194,7 +194,7 @@ fn every_value_arrives() {
 fn every_value_of_receivers_arrives() {
     let config = load("good/full.toml");
     let names: Vec<_> = config.receivers.iter().map(|receiver| receiver.name.as_str()).collect();
-    assert_eq!(names, ["am-plain", "local", "oncall", "ops", "pair", "plain"]);
+    assert_eq!(names, ["am-plain", "local", "oncall", "ops", "pair", "plain", "relay"]);
     let file = Some(Path::new(FIXTURES).join("good/../secrets/password"));
     assert_eq!(
         *email(&config, "ops"),
@@ -202,6 +202,7 @@ fn every_value_of_receivers_arrives() {
             host: "2001:db8::25".to_owned(),
             port: 2525,
             tls: SmtpTls::Implicit,
+            allow_cleartext: false,
             ca_file: file,
             from: "Наблюдатель <alerts@example.com>".to_owned(),
             to: vec!["ops@example.com".to_owned(), "Carol <carol@example.com>".to_owned()],
@@ -226,6 +227,8 @@ fn every_value_of_receivers_arrives() {
     );
     let local = email(&config, "local");
     assert_eq!((&*local.host, local.port, local.tls), ("localhost", 25, SmtpTls::None));
+    let relay = email(&config, "relay");
+    assert_eq!((relay.port, relay.tls, relay.allow_cleartext), (25, SmtpTls::None, true));
     let plain = email(&config, "plain");
     assert_eq!((&*plain.host, plain.port, plain.tls), ("smtp.example.com", 587, SmtpTls::StartTls));
     assert_eq!((&plain.login, plain.timeout), (&None, Duration::from_secs(30)));
@@ -253,6 +256,7 @@ fn every_value_of_receivers_arrives() {
             ],
             proxy: Some(Secret::from("socks5h://me:hunter2@127.0.0.1:1080")),
             tls: oncall.tls.clone(),
+            success: Some("\"ok\":true".to_owned()),
             timeout: Duration::from_secs(5),
             max_alerts: 20,
             common: ReceiverConfig::default(),
@@ -426,6 +430,7 @@ fn every_value_of_the_heartbeat_arrives() {
     let expected = HeartbeatConfig {
         url: Secret::from("https://me:hunter2@hc.example.com/ping/hunter2?up=1"),
         method: HeartbeatMethod::Post,
+        success: Some("OK".to_owned()),
         interval: Duration::from_secs(90),
         timeout: Duration::from_secs(5),
         delivery_patience: Duration::from_secs(7200),
@@ -841,6 +846,7 @@ fn secrets_are_never_shown() {
     let mail = "[email.ops]\nsmarthost = 'smtp.example.com'\nfrom = 'a@example.com'\nto = 'b@example.com'\nusername = 'x'\n";
     let hook = "[webhook.oncall]\nurl = 'http://hooks.example.com/'\n";
     let replica = "[alertmanager.am]\nurls = 'http://am.example.com/'\n";
+    let room = "[telegram.home]\ntoken = '123456789:AAabcdefghijklmnopqrstuvwxyz-_01234'\n";
     let texts = [
         "[web]\nbearer_token = VALUE".to_owned(),
         "[web]\nbearer_token_file = VALUE".to_owned(),
@@ -915,6 +921,10 @@ fn secrets_are_never_shown() {
         format!("{replica}username = 'x'\npassword = VALUE"),
         format!("{replica}proxy = VALUE"),
         format!("{replica}headers.X-Key = VALUE"),
+        format!("{room}chat_id = VALUE"),
+        format!("{room}chat_id_file = VALUE"),
+        "[webhook.oncall]\nurl = 'https://discord.com/api/webhooks/1/CANARY'".to_owned(),
+        "[webhook.oncall]\nurl = 'https://api.telegram.org/botCANARY/sendMessage'".to_owned(),
         "[heartbeat]\nurl = VALUE".to_owned(),
         "[heartbeat]\nurl_file = VALUE".to_owned(),
         "[heartbeat]\nurl = 'https://me:CANARY@hc.example.com/CANARY?key=CANARY'".to_owned(),

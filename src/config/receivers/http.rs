@@ -2,6 +2,7 @@
 
 use reqwest::Url;
 use reqwest::header::HeaderName;
+use toml::de::DeValue;
 
 use crate::config::shape::{
     Key,
@@ -25,6 +26,17 @@ pub(super) const KEYS: &[Key] = &[
     ("proxy_file", Hidden),
     ("tls", Show::Table(&tls::SHAPE)),
 ];
+
+const LONGEST_SUCCESS: usize = 1000;
+
+/// A text that an answer must contain.
+pub(in crate::config) fn success(value: &DeValue<'_>) -> Result<String, String> {
+    let success = text(value)?;
+    if success.chars().count() > LONGEST_SUCCESS {
+        return Err(format!("text that is too long; write at most {LONGEST_SUCCESS} characters"));
+    }
+    Ok(success)
+}
 
 /// Refuses a URL that contains the login.
 pub(super) fn check_user(url: &Url) -> Result<(), String> {
