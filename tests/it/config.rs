@@ -424,6 +424,35 @@ fn what_a_chat_sends_in_the_clear_is_warned_about() {
     );
 }
 
+/// Where a receiver is of another kind than its table says.
+#[test]
+fn receivers_that_cannot_work_are_warned_of() {
+    let discord = "[webhook.ops]\nurl = 'https://discord.com/api/webhooks/1/hunter2'\n";
+    let mail = "[email.ops]\nfrom = 'a@example.com'\nto = 'b@example.com'\n";
+    let of_discord = "webhook.ops: discord.com does not understand this body; write [discord.ops] with this URL, or a \
+                      template of your own";
+    let of_465 =
+        "email.ops: port 465 expects TLS from the start, so this waits in vain; write tls = \"implicit\"";
+    for (text, warning) in [
+        (discord.to_owned(), Some(of_discord)),
+        (format!("{discord}template = '{{}}'"), None),
+        (format!("{mail}smarthost = 'smtp.example.com:465'"), Some(of_465)),
+        (
+            format!("{mail}smarthost = 'smtp.example.com:465'\ntls = 'none'\nallow_cleartext = true"),
+            Some(of_465),
+        ),
+        (format!("{mail}smarthost = 'smtp.example.com:465'\ntls = 'implicit'"), None),
+        (format!("{mail}smarthost = '127.0.0.1:465'\ntls = 'none'"), None),
+        (format!("{mail}smarthost = 'smtp.example.com:587'"), None),
+    ] {
+        let warnings = Config::parse(&text, Path::new("exporter.toml"), &no_env).unwrap().warnings();
+        let found: Vec<_> =
+            warnings.iter().filter(|text| text.contains("ops: ")).map(String::as_str).collect();
+        assert_eq!(found, Vec::from_iter(warning), "{text}");
+        assert!(!warnings.concat().contains("hunter2"), "{warnings:?}");
+    }
+}
+
 #[test]
 fn every_value_of_the_heartbeat_arrives() {
     let heartbeat = load("good/full.toml").heartbeat;
