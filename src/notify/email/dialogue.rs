@@ -253,6 +253,11 @@ impl Reply {
         self.code >= 400 && self.code != 503 && ["helo", "ehlo"].iter().any(|word| text.contains(word))
     }
 
+    /// Whether it wants STARTTLS first (RFC 3207, 4).
+    pub(super) fn requires_tls(&self) -> bool {
+        self.code == 530 && self.text().to_ascii_lowercase().contains("starttls")
+    }
+
     /// The code of RFC 3463, which RFC 2034 puts at the start of each line.
     pub(super) fn enhanced(&self) -> Option<&str> {
         let word = self.lines.first()?.split(' ').next()?;

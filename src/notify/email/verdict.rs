@@ -103,6 +103,19 @@ pub(super) fn hint(server: &Server, outcome: &Result<(), Failure>, delivery: &De
         };
         return hint.to_owned();
     }
+    if let Some(Failure { step: Step::StartTls, why: Why::NotOffered(_) }) = failure
+        && server.login.is_none()
+    {
+        return "; for a relay on a network that you trust, write tls = \"none\" and allow_cleartext = true"
+            .to_owned();
+    }
+    let is_plain = matches!(server.security, Security::Loopback | Security::Cleartext);
+    if let Some(Failure { why: Why::Refused(reply), .. }) = failure
+        && is_plain
+        && reply.requires_tls()
+    {
+        return "; it requires encryption: write tls = \"starttls\"".to_owned();
+    }
     let refuses_hello = match failure {
         Some(Failure { step, why: Why::Refused(reply) }) => {
             let knows_none = matches!(reply.code, 500 | 502 | 530 | 535);

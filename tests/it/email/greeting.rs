@@ -97,6 +97,25 @@ async fn a_refusal_of_the_greeting_says_what_to_write() {
     }
 }
 
+#[tokio::test]
+async fn a_server_with_other_encryption_says_which_to_write() {
+    let other = "STARTTLS: the server does not offer STARTTLS";
+    let relay = "; for a relay on a network that you trust, write tls = \"none\" and allow_cleartext = true";
+    let server = MailServer::start(Encryption::None).await;
+    for (login, hint) in [(None, relay), (login(SmtpMechanism::Auto), "")] {
+        let config = EmailConfig { login, ..config(&server, SmtpTls::StartTls) };
+        let error = send(&config, &mut Vec::new()).await.unwrap_err();
+        assert!(error.detail.ends_with(&format!("{other}{hint}")), "{error}");
+    }
+    for step in ["EHLO", "MAIL"] {
+        let (_server, result) = attempt(&[(step, "530 5.7.0 Must issue a STARTTLS command first")]).await;
+        let hint = "; it requires encryption: write tls = \"starttls\"";
+        assert!(result.unwrap_err().detail.ends_with(hint));
+    }
+    let (_server, result) = attempt(&[("MAIL", "530 5.7.0 Authentication required")]).await;
+    assert!(result.unwrap_err().detail.ends_with("; the server refuses the login"));
+}
+
 /// Such a server says nothing, until it gives up.
 #[tokio::test]
 async fn a_server_that_expects_tls_from_the_start_is_told_apart() {
