@@ -62,7 +62,7 @@ fn denial(reply: &Reply, host: &str) -> Option<Refusal> {
         return None;
     };
     let is_failure = |key: &str, value: &Value| match (key, value) {
-        ("ok" | "success", Value::Bool(yes)) => !yes,
+        ("ok" | "success", value) => is_no(value),
         ("errcode", Value::Number(code)) => code.as_i64() != Some(0),
         ("errcode", Value::String(code)) => code != "0",
         ("code" | "StatusCode", Value::Number(code)) => is_of(host, &WITH_CODE) && code.as_i64() != Some(0),
@@ -77,6 +77,16 @@ fn denial(reply: &Reply, host: &str) -> Option<Refusal> {
     };
     let (key, _) = answer.iter().find(|(key, value)| is_failure(key, value))?;
     Some(refusal(reply, &format!(", but the answer says that it failed, in '{key}'")))
+}
+
+/// PHP has other words for false, too.
+fn is_no(value: &Value) -> bool {
+    match value {
+        Value::Bool(yes) => !yes,
+        Value::Number(number) => number.as_i64() == Some(0),
+        Value::String(text) => text.eq_ignore_ascii_case("false"),
+        Value::Null | Value::Array(_) | Value::Object(_) => false,
+    }
 }
 
 /// Whether a host is one of these, or below one.
