@@ -232,7 +232,7 @@ impl ReceiverTable {
         match &self.kind {
             ReceiverKind::Alertmanager(alertmanager) => alertmanager::warnings(&self.name, alertmanager),
             ReceiverKind::Chat(chat) => chat::warnings(&self.name, chat),
-            ReceiverKind::Email(_) => Vec::new(),
+            ReceiverKind::Email(email) => email::warnings(&self.name, email),
             ReceiverKind::Pagerduty(pagerduty) => pagerduty::warnings(&self.name, pagerduty),
             ReceiverKind::Webhook(webhook) => webhook::warnings(&self.name, webhook),
         }

@@ -135,7 +135,7 @@ impl Api {
         self.said = None;
         let reply = self.client.send(request, limits).await;
         let reply = reply.map_err(|err| self.failure(unanswered(&err)))?;
-        self.said = self.secrets.first_line(&reply);
+        self.said = self.secrets.first_line(&String::from_utf8_lossy(&reply.body));
         Ok(reply)
     }
 

@@ -220,7 +220,7 @@ fn every_value_arrives() {
 fn every_value_of_receivers_arrives() {
     let config = load("good/full.toml");
     let names: Vec<_> = config.receivers.iter().map(|receiver| receiver.name.as_str()).collect();
-    assert_eq!(names, ["am-plain", "local", "oncall", "ops", "pair", "plain"]);
+    assert_eq!(names, ["am-plain", "local", "oncall", "ops", "pair", "plain", "relay"]);
     let file = Some(Path::new(FIXTURES).join("good/../secrets/password"));
     assert_eq!(
         *email(&config, "ops"),
@@ -228,6 +228,7 @@ fn every_value_of_receivers_arrives() {
             host: "2001:db8::25".to_owned(),
             port: 2525,
             tls: SmtpTls::Implicit,
+            allow_cleartext: false,
             ca_file: file,
             from: "Наблюдатель <alerts@example.com>".to_owned(),
             to: vec!["ops@example.com".to_owned(), "Carol <carol@example.com>".to_owned()],
@@ -252,6 +253,8 @@ fn every_value_of_receivers_arrives() {
     );
     let local = email(&config, "local");
     assert_eq!((&*local.host, local.port, local.tls), ("localhost", 25, SmtpTls::None));
+    let relay = email(&config, "relay");
+    assert_eq!((relay.port, relay.tls, relay.allow_cleartext), (25, SmtpTls::None, true));
     let plain = email(&config, "plain");
     assert_eq!((&*plain.host, plain.port, plain.tls), ("smtp.example.com", 587, SmtpTls::StartTls));
     assert_eq!((&plain.login, plain.timeout), (&None, Duration::from_secs(30)));
@@ -279,6 +282,7 @@ fn every_value_of_receivers_arrives() {
             ],
             proxy: Some(Secret::from("socks5h://me:hunter2@127.0.0.1:1080")),
             tls: oncall.tls.clone(),
+            success: Some("\"ok\":true".to_owned()),
             timeout: Duration::from_secs(5),
             max_alerts: 20,
             common: ReceiverConfig::default(),
@@ -446,12 +450,42 @@ fn what_a_chat_sends_in_the_clear_is_warned_about() {
     );
 }
 
+/// Where a receiver is of another kind than its table says.
+#[test]
+fn receivers_that_cannot_work_are_warned_of() {
+    let discord = "[webhook.ops]\nurl = 'https://discord.com/api/webhooks/1/hunter2'\n";
+    let mail = "[email.ops]\nfrom = 'a@example.com'\nto = 'b@example.com'\n";
+    let of_discord = "webhook.ops: discord.com does not understand this body; write [discord.ops] with this URL, or a \
+                      template of your own";
+    let of_465 =
+        "email.ops: port 465 expects TLS from the start, so this waits in vain; write tls = \"implicit\"";
+    for (text, warning) in [
+        (discord.to_owned(), Some(of_discord)),
+        (format!("{discord}template = '{{}}'"), None),
+        (format!("{mail}smarthost = 'smtp.example.com:465'"), Some(of_465)),
+        (
+            format!("{mail}smarthost = 'smtp.example.com:465'\ntls = 'none'\nallow_cleartext = true"),
+            Some(of_465),
+        ),
+        (format!("{mail}smarthost = 'smtp.example.com:465'\ntls = 'implicit'"), None),
+        (format!("{mail}smarthost = '127.0.0.1:465'\ntls = 'none'"), None),
+        (format!("{mail}smarthost = 'smtp.example.com:587'"), None),
+    ] {
+        let warnings = Config::parse(&text, Path::new("exporter.toml"), &no_env).unwrap().warnings();
+        let found: Vec<_> =
+            warnings.iter().filter(|text| text.contains("ops: ")).map(String::as_str).collect();
+        assert_eq!(found, Vec::from_iter(warning), "{text}");
+        assert!(!warnings.concat().contains("hunter2"), "{warnings:?}");
+    }
+}
+
 #[test]
 fn every_value_of_the_heartbeat_arrives() {
     let heartbeat = load("good/full.toml").heartbeat;
     let expected = HeartbeatConfig {
         url: Secret::from("https://me:hunter2@hc.example.com/ping/hunter2?up=1"),
         method: HeartbeatMethod::Post,
+        success: Some("OK".to_owned()),
         interval: Duration::from_secs(90),
         timeout: Duration::from_secs(5),
         delivery_patience: Duration::from_secs(7200),
@@ -867,6 +901,7 @@ fn secrets_are_never_shown() {
     let mail = "[email.ops]\nsmarthost = 'smtp.example.com'\nfrom = 'a@example.com'\nto = 'b@example.com'\nusername = 'x'\n";
     let hook = "[webhook.oncall]\nurl = 'http://hooks.example.com/'\n";
     let replica = "[alertmanager.am]\nurls = 'http://am.example.com/'\n";
+    let room = "[telegram.home]\ntoken = '123456789:AAabcdefghijklmnopqrstuvwxyz-_01234'\n";
     let texts = [
         "[web]\nbearer_token = VALUE".to_owned(),
         "[web]\nbearer_token_file = VALUE".to_owned(),
@@ -941,6 +976,10 @@ fn secrets_are_never_shown() {
         format!("{replica}username = 'x'\npassword = VALUE"),
         format!("{replica}proxy = VALUE"),
         format!("{replica}headers.X-Key = VALUE"),
+        format!("{room}chat_id = VALUE"),
+        format!("{room}chat_id_file = VALUE"),
+        "[webhook.oncall]\nurl = 'https://discord.com/api/webhooks/1/CANARY'".to_owned(),
+        "[webhook.oncall]\nurl = 'https://api.telegram.org/botCANARY/sendMessage'".to_owned(),
         "[heartbeat]\nurl = VALUE".to_owned(),
         "[heartbeat]\nurl_file = VALUE".to_owned(),
         "[heartbeat]\nurl = 'https://me:CANARY@hc.example.com/CANARY?key=CANARY'".to_owned(),

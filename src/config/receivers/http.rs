@@ -1,6 +1,7 @@
 //! What the receivers that are reached by HTTP have in common: the login, headers, and how they are reached.
 
 use reqwest::Url;
+use toml::de::DeValue;
 
 use crate::config::shape::{
     Key,
@@ -24,6 +25,17 @@ pub(super) const KEYS: &[Key] = &[
     ("proxy_file", Hidden),
     ("tls", Show::Table(&tls::SHAPE)),
 ];
+
+const LONGEST_SUCCESS: usize = 1000;
+
+/// A text that an answer must contain.
+pub(in crate::config) fn success(value: &DeValue<'_>) -> Result<String, String> {
+    let success = text(value)?;
+    if success.chars().count() > LONGEST_SUCCESS {
+        return Err(format!("text that is too long; write at most {LONGEST_SUCCESS} characters"));
+    }
+    Ok(success)
+}
 
 /// Refuses a URL that contains the login.
 pub(super) fn check_user(url: &Url) -> Result<(), String> {

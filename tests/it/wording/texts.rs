@@ -171,6 +171,7 @@ impl World {
             host: mails.address.ip().to_string(),
             port: mails.address.port(),
             tls: SmtpTls::None,
+            allow_cleartext: false,
             ca_file: None,
             from: "Proxymeter <meter@example.com>".to_owned(),
             to: vec!["ops@example.com".to_owned()],
