@@ -1,5 +1,6 @@
 //! Arguments, logging, exit codes, and what each command does.
 
+mod check;
 mod exit;
 mod healthcheck;
 mod replay;
@@ -8,7 +9,7 @@ mod scrape;
 mod test_notification;
 
 use std::{
-    io::{self, IsTerminal, Write},
+    io::{self, IsTerminal},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -23,8 +24,8 @@ use self::{
     test_notification::Tested,
 };
 use crate::{
-    config::{Config, ConfigErrors, Shard, parse_listen},
-    daemon::{self, Asked, Daemon, Keep, Load, Signals, systemd::ServiceManager},
+    config::{Config, ConfigErrors, MOST, Shard, and_more, parse_listen},
+    daemon::{Asked, Daemon, Keep, Load, Signals, systemd::ServiceManager},
     demo, http,
     server::{self, access::AccessError, config::AccessConfig},
     telemetry,
@@ -44,7 +45,7 @@ struct Arguments {
 enum Command {
     /// Runs the exporter. This is the default command.
     Run(Run),
-    /// Checks the configuration and reports all errors at once. Needs no network.
+    /// Checks the configuration, reports its errors together, and shows what it says. Needs no network.
     CheckConfig {
         #[command(flatten)]
         config: ConfigFile,
@@ -244,7 +245,10 @@ pub fn main() -> ExitCode {
     let done = runtime.block_on(async {
         match arguments.command.unwrap_or(Command::Run(arguments.run)) {
             Command::Run(run) => run.run().await,
-            Command::CheckConfig { config, web_file, shard } => check(&config, &web_file, &shard),
+            Command::CheckConfig { config, web_file, shard } => {
+                let loaded = load(&config.file).map(|config| shard.apply(config));
+                check::run(&config.file, loaded, web_file.access())
+            }
             Command::Scrape { config, log, storage, targets } => {
                 log.start();
                 scrape::run(load(&config.file)?, storage, &targets).await
@@ -320,8 +324,12 @@ impl Run {
 }
 
 fn warn_of(config: &Config) {
-    for warning in config.warnings() {
+    let warnings = config.warnings();
+    for warning in warnings.iter().take(MOST) {
         warn!("{warning}");
+    }
+    if warnings.len() > MOST {
+        warn!("{}", and_more(warnings.len() - MOST));
     }
 }
 
@@ -337,37 +345,6 @@ impl Demo {
         }
         Ok(ExitCode::SUCCESS)
     }
-}
-
-fn check(config: &ConfigFile, web_file: &WebFile, shard: &ShardChoice) -> Done {
-    let mut err = io::stderr().lock();
-    let access = web_file.access();
-    if let Err(mistakes) = &access {
-        writeln!(err, "{mistakes}")?;
-    }
-    let mut loaded = shard.apply(load(&config.file)?);
-    if let Ok(Some(access)) = &access {
-        loaded.web.access.clone_from(access);
-    }
-    for warning in loaded.warnings() {
-        writeln!(err, "warning: {warning}")?;
-    }
-    let (file, targets) = (config.file.display(), loaded.targets.len());
-    let errors = daemon::check(&loaded);
-    for error in &errors {
-        writeln!(err, "{file}: {error}")?;
-    }
-    if !errors.is_empty() || access.is_err() {
-        return Ok(ExitCode::FAILURE);
-    }
-    let mut out = io::stdout().lock();
-    if loaded.shard.is_whole() {
-        writeln!(out, "{file} is valid: {targets} targets")?;
-    } else {
-        let (all, shard) = (loaded.targets_of_all_shards(), loaded.shard);
-        writeln!(out, "{file} is valid: {targets} of {all} targets belong to shard {shard}")?;
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
 fn load(file: &Path) -> Result<Config, ConfigErrors> {

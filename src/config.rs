@@ -14,6 +14,7 @@ mod kinds;
 mod listen;
 mod mutes;
 mod names;
+mod placeholders;
 mod poll;
 mod reading;
 mod receivers;
@@ -25,13 +26,12 @@ mod storage;
 mod table;
 mod targets;
 mod tls;
+mod twice;
 mod urls;
 mod users;
 mod values;
 mod web;
 
-use std::fs::{self, File};
-use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -39,18 +39,20 @@ use std::time::Duration;
 use humantime::format_duration;
 
 use crate::alert::config::AlertingConfig;
+use crate::file::{self, ReadError};
 use crate::notify::heartbeat::config::HeartbeatConfig;
 use crate::poll::config::PollConfig;
 use crate::secret::Secret;
 
 pub use cost::CostConfig;
-pub use errors::{ConfigError, ConfigErrors};
+pub use errors::{ConfigError, ConfigErrors, MOST, and_more};
 pub use files::Files;
 pub use kinds::{ReceiverKind, ReceiverTable, Target, TargetKind};
 pub use listen::{DEFAULT_LISTEN, ListenError, parse_listen};
 pub use reading::Env;
 pub use shard::{Shard, ShardError};
 pub use storage::StorageConfig;
+pub use urls::origin;
 pub use users::{LabelsChoice, NoticeNames, UsersConfig};
 pub use web::WebConfig;
 
@@ -58,6 +60,9 @@ use reading::{Findings, Reading};
 use secrets::Readers;
 use shape::{Shape, Show};
 use table::{Placed, Table};
+
+/// More than ten thousand targets take, in bytes.
+const LONGEST: u64 = 8 * 1024 * 1024;
 
 /// The configuration: complete, checked, with all secrets.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,6 +84,8 @@ pub struct Config {
     pub heartbeat: Option<HeartbeatConfig>,
     /// The text of the page `/config`.
     shown: String,
+    /// What is allowed but probably not meant, as found while it was read: a sentence each.
+    doubts: Vec<String>,
     /// Secret files that any user of this machine can read.
     open_secret_files: Vec<PathBuf>,
     /// The keys of secrets that the file itself contains.
@@ -118,8 +125,7 @@ impl Config {
     /// # Errors
     /// All mistakes in it, or that it cannot be read.
     pub fn load(file: &Path, env: Env<'_>) -> Result<Self, ConfigErrors> {
-        let (bytes, readers) = read(file).map_err(|error| ConfigErrors::unreadable(file, &error))?;
-        let text = String::from_utf8(bytes).map_err(|error| ConfigErrors::not_utf8(file, &error))?;
+        let (text, readers) = read(file)?;
         Ok(Self { readers, ..Self::parse(&text, file, env)? })
     }
 
@@ -169,7 +175,8 @@ impl Config {
             check_down_for(&reading, &down_for, &poll, &targets);
         }
 
-        let Findings { problems, open_secret_files, inline_secrets, files } = reading.into_findings();
+        let Findings { problems, warnings, open_secret_files, inline_secrets, files } =
+            reading.into_findings();
         if problems.is_empty() {
             let elsewhere = Vec::new();
             let whole = Self {
@@ -184,6 +191,7 @@ impl Config {
                 receivers,
                 heartbeat,
                 shown,
+                doubts: warnings,
                 open_secret_files,
                 inline_secrets,
                 readers: Readers::Some,
@@ -252,6 +260,10 @@ impl Config {
         self.targets.len() + self.elsewhere.len()
     }
 
+    fn all_targets(&self) -> impl Iterator<Item = &Target> {
+        self.targets.iter().chain(&self.elsewhere)
+    }
+
     /// The file as TOML without its comments. Values that are not known to be harmless are replaced by `<hidden>`:
     /// secrets, addresses, paths, and users unless they are shown by name.
     pub fn shown(&self) -> &str {
@@ -260,7 +272,7 @@ impl Config {
 
     /// What is allowed but probably not meant, a sentence each.
     pub fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
+        let mut warnings = self.doubts.clone();
         if self.targets.is_empty() && !self.elsewhere.is_empty() {
             warnings.push(format!(
                 "poll.shard: shard {} has none of the {} targets; use fewer shards",
@@ -276,14 +288,10 @@ impl Config {
         warnings.extend(self.cost.warning.clone());
         warnings.extend(cost::without_prices(&self.cost, &self.alerting));
         warnings.extend(self.targets.iter().flat_map(Target::warnings));
-        if self.alerting.enabled && self.receivers.is_empty() && !self.alerting.rules.is_empty() {
-            warnings.push(
-                "alert: alerts are not sent, because there is no receiver; add one such as [email.ops] or \
-                 [webhook.oncall]"
-                    .to_owned(),
-            );
-        }
+        warnings.extend(twice::targets(self.all_targets()));
+        warnings.extend(self.without_notifications());
         warnings.extend(self.receivers.iter().flat_map(ReceiverTable::warnings));
+        warnings.extend(twice::receivers(&self.receivers));
         warnings.extend(self.heartbeat.as_ref().and_then(heartbeat::warning));
         if !self.shard.is_whole() && self.inline_secrets.iter().any(|key| key == "heartbeat.url") {
             warnings.push(
@@ -304,31 +312,48 @@ impl Config {
         }));
         warnings
     }
+
+    /// Why no alert is sent, if none is: a sentence.
+    fn without_notifications(&self) -> Option<String> {
+        if !self.alerting.enabled && !self.receivers.is_empty() {
+            return Some(
+                "alerting.enabled: false, so nothing is sent to any receiver; leave it out to send notifications"
+                    .to_owned(),
+            );
+        }
+        (self.alerting.enabled && self.receivers.is_empty()).then(|| {
+            "alerting: there is no receiver, so alerts are in metrics alone; add a table such as [telegram.me] or \
+             [email.ops], or write enabled = false in [alerting]"
+                .to_owned()
+        })
+    }
 }
 
 /// Reads a file and which users can read it.
-fn read(file: &Path) -> io::Result<(Vec<u8>, Readers)> {
-    let mut file = File::open(file)?;
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    Ok((bytes, secrets::readers(&file)?))
+fn read(path: &Path) -> Result<(String, Readers), ConfigErrors> {
+    let bytes = || {
+        let file = file::open(path)?;
+        Ok((file::read_open(&file, LONGEST)?, secrets::readers(&file)?))
+    };
+    let (bytes, readers) = bytes().map_err(|error: ReadError| ConfigErrors::unreadable(path, &error))?;
+    let text = String::from_utf8(bytes).map_err(|error| ConfigErrors::not_utf8(path, &error))?;
+    Ok((text, readers))
 }
 
 /// Reads a part of a file. Reports only mistakes in the keys that matter.
 fn load_part<T>(
     file: &Path,
     part: impl FnOnce(Table<'_, '_>) -> T,
-    matters: impl Fn(&str) -> bool,
+    matters: fn(&str) -> bool,
 ) -> Result<T, ConfigErrors> {
-    let text = fs::read_to_string(file).map_err(|error| ConfigErrors::unreadable(file, &error))?;
+    let (text, _) = read(file)?;
     let (tree, syntax_errors) = toml::de::DeTable::parse_recoverable(&text);
     if !syntax_errors.is_empty() {
         return Err(ConfigErrors::syntax(file, &text, &syntax_errors));
     }
-    let reading = Reading::new(file, &|_| None, &ROOT);
+    let reading = Reading::new(file, &|_| None, &ROOT).about(matters);
     let value = part(Table::root(&reading, tree.into_inner()));
-    let mut problems = reading.into_findings().problems;
-    problems.retain(|problem| matters(&problem.key));
+    let problems = reading.into_findings().problems;
     if problems.is_empty() { Ok(value) } else { Err(ConfigErrors::problems(file, &text, problems)) }
 }
 

@@ -8,7 +8,7 @@
 //!   hands both to Prometheus and to people.
 //! - [`alert`] evaluates the rules, [`notify`] sends notices, and [`dispatch`] has each receiver told what the alerts say.
 //! - [`store`] keeps what outlives the process.
-//! - [`http`], [`clock`] and [`secret`] are what all of them use.
+//! - [`http`], [`file`], [`clock`] and [`secret`] are what all of them use.
 //! - [`config`] is what to watch, [`daemon`] builds all of this and runs it, and [`cli`] is what people type.
 //! - [`simulator`] has systems that are not real, and [`demo`] runs a daemon on them.
 //!
@@ -17,6 +17,7 @@
 pub mod model;
 
 pub mod clock;
+pub mod file;
 pub mod http;
 pub mod secret;
 pub mod wording;

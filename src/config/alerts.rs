@@ -256,6 +256,9 @@ fn take_patterns(
     patterns.value
 }
 
+/// More than anybody follows.
+const MOST_STEPS: usize = 100;
+
 fn read_steps(table: &mut Table<'_, '_>, rule: Option<Rule>) -> Option<Vec<StepConfig>> {
     let (sort, rule) = match rule {
         Some((rule, sort)) => (Some(sort), rule),
@@ -269,6 +272,12 @@ fn read_steps(table: &mut Table<'_, '_>, rule: Option<Rule>) -> Option<Vec<StepC
     if steps.value.is_empty() {
         let text = "an empty list; write at least one step, or enabled = false";
         table.reading.refuse(&steps.place, text);
+    }
+    if steps.value.len() > MOST_STEPS {
+        table
+            .reading
+            .refuse(&steps.place, format!("{} steps; write at most {MOST_STEPS}", steps.value.len()));
+        return None;
     }
     let mut distinct: Vec<StepConfig> = Vec::new();
     for step in steps.value {

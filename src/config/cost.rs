@@ -37,8 +37,7 @@ pub(super) fn read(mut table: Table<'_, '_>) -> CostConfig {
     let reading = table.reading;
     let file = table.take("prices_file", |value| {
         let path = reading.resolve(&path(value)?);
-        let content =
-            files::read(&path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+        let content = files::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         reading.note_file(&path, &content);
         match Prices::parse(&content) {
             Ok((prices, unreadable)) => Ok((prices, warning(&path, &unreadable))),

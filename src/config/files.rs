@@ -1,12 +1,12 @@
 //! The files that a configuration names, and whether they have changed since it was read.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// Longer than any secret, certificate, template or list of prices. The rest of a file is not read.
+use crate::file::{self, ReadError};
+
+/// Longer than any secret, certificate, template or list of prices.
 const LONGEST: u64 = 17 * 1024 * 1024;
 
 /// Files, each with a digest of its content. Certificates of our own port are not among them; the server checks those
@@ -22,11 +22,8 @@ impl Files {
     /// Whether the content of any of them has changed. A file that cannot be read counts as unchanged, because it is
     /// about to be replaced. Reads the files, so not for async threads.
     pub fn have_changed(&self) -> bool {
-        let is_other = |(path, known): (&PathBuf, &u64)| {
-            // Opening a pipe can block.
-            let is_file = fs::metadata(path).is_ok_and(|it| it.is_file());
-            is_file && read(path).is_ok_and(|content| digest(&content) != *known)
-        };
+        let is_other =
+            |(path, known): (&PathBuf, &u64)| read(path).is_ok_and(|content| digest(&content) != *known);
         self.0.iter().any(is_other)
     }
 
@@ -36,11 +33,9 @@ impl Files {
     }
 }
 
-/// Reads a file up to the longest length that is used.
-pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut content = Vec::new();
-    File::open(path)?.take(LONGEST).read_to_end(&mut content)?;
-    Ok(content)
+/// Reads a file of any kind that a configuration names.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, ReadError> {
+    file::read(path, LONGEST)
 }
 
 fn digest(content: &[u8]) -> u64 {
@@ -51,6 +46,8 @@ fn digest(content: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -8,10 +8,10 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::alert::config::AlertingConfig;
-use crate::http::options::Endpoint;
+use crate::http::options::{Endpoint, PanelUrl};
 use crate::notify::alertmanager::config::AlertmanagerConfig;
 use crate::notify::chat::config::{ChatConfig, Dialect};
-use crate::notify::email::config::EmailConfig;
+use crate::notify::email::config::{EmailConfig, ReceiverConfig};
 use crate::notify::pagerduty::config::PagerdutyConfig;
 use crate::notify::webhook::config::WebhookConfig;
 use crate::poll::config::PollConfig;
@@ -26,6 +26,7 @@ use super::receivers::{alertmanager, chat, email, pagerduty, webhook};
 use super::shape::{Key, Shape, Show};
 use super::table::Table;
 use super::targets::{cliproxy, marzban, xui};
+use super::urls::origin;
 use super::users::UsersConfig;
 
 /// One kind of table whose names the operator chooses.
@@ -149,15 +150,33 @@ pub enum ReceiverKind {
 impl Target {
     /// Which system it is, however it is asked: a digest of its kind and URL, whose path may be a secret.
     pub fn source(&self) -> String {
-        let word = match &self.kind {
+        let url = self.url();
+        let socket = url.socket().map(|_| url.origin()).unwrap_or_default();
+        let digest = Sha256::digest(format!("{} {socket}{}", self.word(), url.join("/")));
+        digest.iter().take(8).fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    }
+
+    /// The word that heads its table, such as `marzban`.
+    pub fn word(&self) -> &'static str {
+        match &self.kind {
             TargetKind::Marzban(_) => MARZBAN.word,
             TargetKind::Xui(_) => XUI.word,
             TargetKind::Cliproxy(_) => CLIPROXY.word,
-        };
-        let url = &self.endpoint().url;
-        let socket = url.socket().map(|_| url.origin()).unwrap_or_default();
-        let digest = Sha256::digest(format!("{word} {socket}{}", url.join("/")));
-        digest.iter().take(8).fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+        }
+    }
+
+    /// Where it is.
+    pub fn url(&self) -> &PanelUrl {
+        &self.endpoint().url
+    }
+
+    /// What it logs in with.
+    pub fn login(&self) -> &'static str {
+        match &self.kind {
+            TargetKind::Marzban(marzban) => marzban::login(marzban),
+            TargetKind::Xui(xui) => xui::login(xui),
+            TargetKind::Cliproxy(_) => cliproxy::LOGIN,
+        }
     }
 
     /// The certificates and keys that it names. The content of secret files is in the configuration itself.
@@ -211,6 +230,33 @@ impl ReceiverKind {
             ReceiverKind::Email(_) => EMAIL.word,
             ReceiverKind::Pagerduty(_) => PAGERDUTY.word,
             ReceiverKind::Webhook(_) => WEBHOOK.word,
+        }
+    }
+}
+
+impl ReceiverKind {
+    /// The settings that every kind has.
+    pub fn common(&self) -> &ReceiverConfig {
+        match self {
+            ReceiverKind::Alertmanager(alertmanager) => &alertmanager.common,
+            ReceiverKind::Chat(chat) => &chat.common,
+            ReceiverKind::Email(email) => &email.common,
+            ReceiverKind::Pagerduty(pagerduty) => &pagerduty.common,
+            ReceiverKind::Webhook(webhook) => &webhook.common,
+        }
+    }
+
+    /// The servers that it is reached at, without paths, which may be secrets.
+    pub fn servers(&self) -> Vec<String> {
+        match self {
+            ReceiverKind::Alertmanager(alertmanager) => alertmanager.urls.iter().map(origin).collect(),
+            ReceiverKind::Chat(chat) => vec![origin(&chat.url)],
+            ReceiverKind::Email(EmailConfig { host, port, .. }) if host.contains(':') => {
+                vec![format!("[{host}]:{port}")]
+            }
+            ReceiverKind::Email(EmailConfig { host, port, .. }) => vec![format!("{host}:{port}")],
+            ReceiverKind::Pagerduty(pagerduty) => vec![origin(&pagerduty.url)],
+            ReceiverKind::Webhook(webhook) => vec![origin(&webhook.url)],
         }
     }
 }

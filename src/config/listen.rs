@@ -1,5 +1,6 @@
 //! Addresses to listen on.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::table::{Field, Table};
@@ -66,9 +67,10 @@ pub(super) fn read(table: &mut Table<'_, '_>) -> Option<Vec<SocketAddr>> {
             .refuse(&listen.place, "an empty list; write at least one address, or leave the key out");
     }
     let mut addresses = Vec::new();
+    let mut seen = HashSet::new();
     for address in listen.value {
         // Port 0 is a different port each time.
-        if address.value.port() != 0 && addresses.contains(&address.value) {
+        if address.value.port() != 0 && !seen.insert(address.value) {
             table.reading.refuse(&address.place, format!("{} is listed twice; write it once", address.value));
         }
         addresses.push(address.value);

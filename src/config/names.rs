@@ -1,7 +1,8 @@
 //! Names that operators choose: which characters they may have, and whether a reference to a name has its table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
+use super::errors::and_more;
 use super::reading::Place;
 use super::shape::Shape;
 use super::table::{Field, Placed, Table, nearest};
@@ -95,8 +96,9 @@ pub(super) fn take_list(
     match list {
         Field::Given(Placed { value, place }) => {
             let mut names: Vec<String> = Vec::with_capacity(value.len());
+            let mut seen = HashSet::new();
             for Placed { value: name, place } in value {
-                if names.contains(&name) {
+                if !seen.insert(name.clone()) {
                     table.reading.refuse(&place, format!("{name:?} is listed twice; write it once"));
                 }
                 names.push(name);
@@ -119,14 +121,25 @@ pub(super) fn is_pattern(text: &str) -> bool {
     is_name(&text.replace(['*', '?'], "0"))
 }
 
+/// `known` is sorted.
 fn check_known(what: &str, name: &str, known: &[String]) -> Result<(), String> {
-    if known.iter().any(|known| known == name) {
+    // Of more names, comparing each with each unknown one takes too long.
+    const COMPARED: usize = 200;
+    // More of them do not help.
+    const LISTED: usize = 20;
+    if known.binary_search_by(|known| known.as_str().cmp(name)).is_ok() {
         return Ok(());
     }
-    let advice = match nearest(name, known.iter().map(String::as_str)) {
+    let compared = known.get(..COMPARED).unwrap_or(known);
+    let advice = match nearest(name, compared.iter().map(String::as_str)) {
         Some(meant) => format!("write {meant:?}"),
         None if known.is_empty() => format!("there is no {what} yet"),
-        None => one_of(known),
+        None => match known.get(..LISTED) {
+            Some(listed) if known.len() > LISTED => {
+                format!("{}, {}", one_of(listed), and_more(known.len() - LISTED))
+            }
+            _ => one_of(known),
+        },
     };
     Err(format!("no {what} is named {name:?}; {advice}"))
 }

@@ -2,9 +2,10 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::errors::Problem;
+use super::errors::{Problem, Problems};
 use super::files::Files;
 use super::shape::Shape;
 
@@ -16,7 +17,10 @@ pub(super) struct Reading<'e> {
     /// The top level, to look up where a misplaced key belongs.
     pub(super) root: &'static Shape,
     folder: PathBuf,
-    problems: RefCell<Vec<Problem>>,
+    /// Whether a mistake in a key is reported.
+    matters: fn(&str) -> bool,
+    problems: RefCell<Problems>,
+    warnings: RefCell<Vec<String>>,
     open_secret_files: RefCell<Vec<PathBuf>>,
     inline_secrets: RefCell<Vec<String>>,
     files: RefCell<Files>,
@@ -26,7 +30,9 @@ pub(super) struct Reading<'e> {
 
 /// What was found besides the values.
 pub(super) struct Findings {
-    pub(super) problems: Vec<Problem>,
+    pub(super) problems: Problems,
+    /// A sentence each.
+    pub(super) warnings: Vec<String>,
     pub(super) open_secret_files: Vec<PathBuf>,
     pub(super) inline_secrets: Vec<String>,
     pub(super) files: Files,
@@ -45,7 +51,9 @@ impl<'e> Reading<'e> {
             env,
             root,
             folder: file.parent().map(Path::to_owned).unwrap_or_default(),
+            matters: |_| true,
             problems: RefCell::default(),
+            warnings: RefCell::default(),
             open_secret_files: RefCell::default(),
             inline_secrets: RefCell::default(),
             files: RefCell::default(),
@@ -53,10 +61,24 @@ impl<'e> Reading<'e> {
         }
     }
 
+    /// Reports only mistakes in the keys that matter.
+    pub(super) fn about(mut self, matters: fn(&str) -> bool) -> Self {
+        self.matters = matters;
+        self
+    }
+
     /// Notes a mistake at a place: what was seen; what to write instead.
     pub(super) fn refuse(&self, place: &Place, text: impl Into<String>) {
+        if !(self.matters)(&place.key) {
+            return;
+        }
         let problem = Problem { offset: place.offset, key: place.key.clone(), text: text.into() };
         self.problems.borrow_mut().push(problem);
+    }
+
+    /// Notes what is allowed at a place but probably not meant.
+    pub(super) fn warn(&self, place: &Place, text: impl fmt::Display) {
+        self.warnings.borrow_mut().push(format!("{}: {text}", place.key));
     }
 
     /// Notes a secret file that any user of the machine can read.
@@ -88,6 +110,7 @@ impl<'e> Reading<'e> {
     pub(super) fn into_findings(self) -> Findings {
         Findings {
             problems: self.problems.into_inner(),
+            warnings: self.warnings.into_inner(),
             open_secret_files: self.open_secret_files.into_inner(),
             inline_secrets: self.inline_secrets.into_inner(),
             files: self.files.into_inner(),

@@ -1,13 +1,15 @@
 //! A secret comes from the configuration itself, from a separate file, or from the environment; from exactly one of them.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use toml::de::DeValue;
 
+use crate::file::{self, ReadError};
 use crate::secret::Secret;
 
+use super::placeholders;
 use super::reading::{Place, Reading};
 use super::shape::{Shape, Show::Hidden};
 use super::table::{Field, Placed, Table};
@@ -70,11 +72,13 @@ pub(super) fn take_as(
             if is_secret {
                 table.reading.note_inline_secret(&secret.place.key);
             }
+            let instead = format!("set {name} instead, or write {file_key}");
+            doubt(table.reading, &secret.place, secret.value.expose(), "", &instead);
             Field::Given(secret)
         }
         (_, Field::Given(file), _) => read_file(table.reading, file),
         (.., Some(value)) => {
-            accept(table.reading, own_place, value, &format!("the environment variable {name}"))
+            accept(table.reading, own_place, &value, &format!("the environment variable {name}"))
         }
         (Field::Absent, Field::Absent, None) => Field::Absent,
         (..) => Field::Refused,
@@ -107,18 +111,26 @@ pub(super) fn of_value(reading: &Reading<'_>, value: Placed<DeValue<'_>>) -> Opt
     let entries = match value {
         DeValue::Table(entries) => entries,
         DeValue::String(text) => match check(&text) {
-            Ok(()) => return Some(Placed { value: Secret::from(&*text), place }),
+            Ok(()) => {
+                doubt(reading, &place, &text, "", WHERE_ELSE);
+                return Some(Placed { value: Secret::from(&*text), place });
+            }
             Err(fault) => return refuse(format!("{fault}; {WHERE_ELSE}")),
         },
         value => return refuse(format!("{} where a secret was expected; {WHERE_ELSE}", kind(&value))),
     };
     let mut table = Table::open(reading, place.clone(), &ELSEWHERE, entries);
     let file = table.take("file", path);
-    let variable = table.take("env", text);
+    let variable = table.take("env", |value| match value {
+        DeValue::String(name) if name.starts_with(['$', '%']) => {
+            Err("a sign where a variable's name was expected; write the name alone".to_owned())
+        }
+        value => text(value),
+    });
     match (file, variable) {
         (Field::Given(file), Field::Absent) => read_file(reading, file).given(),
         (Field::Absent, Field::Given(variable)) => match (reading.env)(&variable.value) {
-            Some(value) => accept(reading, variable.place, value, "the environment variable").given(),
+            Some(value) => accept(reading, variable.place, &value, "the environment variable").given(),
             None => {
                 // The name is not quoted, because it may be the secret itself in the wrong place.
                 reading.refuse(&variable.place, "the environment has no such variable; set it");
@@ -154,32 +166,39 @@ pub(super) fn read_file(reading: &Reading<'_>, file: Placed<PathBuf>) -> Field<S
     let path = reading.resolve(&value);
     let shown = path.display();
     match read_text(&path) {
-        Ok((text, readers)) => {
+        Ok((content, readers)) => {
             if readers == Readers::Everyone {
                 reading.note_open_secret(&path);
             }
-            reading.note_file(&path, text.as_bytes());
-            accept(reading, place, text.trim_end_matches(['\r', '\n']).to_owned(), &shown.to_string())
-        }
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-            reading.refuse(
-                &place,
-                format!("{shown} is not UTF-8 text; write the secret into it, and nothing else"),
-            );
-            Field::Refused
+            reading.note_file(&path, &content);
+            match String::from_utf8(content) {
+                Ok(text) => accept(reading, place, &text, &shown.to_string()),
+                Err(_) => {
+                    let text = format!("{shown}: not UTF-8 text; {INTO_IT}");
+                    reading.refuse(&place, text);
+                    Field::Refused
+                }
+            }
         }
         Err(error) => {
-            reading.refuse(&place, format!("{shown} cannot be read: {error}"));
+            reading.refuse(&place, format!("{shown}: {error}"));
             Field::Refused
         }
     }
 }
 
-fn accept(reading: &Reading<'_>, place: Place, value: String, whence: &str) -> Field<Secret> {
-    match check(&value) {
-        Ok(()) => Field::Given(Placed { value: Secret::from(value), place }),
+const INTO_IT: &str = "write the secret into it, and nothing else";
+
+/// Takes a secret from a file or a variable, where line breaks at its end are no part of it.
+fn accept(reading: &Reading<'_>, place: Place, text: &str, whence: &str) -> Field<Secret> {
+    let secret = text.trim_end_matches(['\r', '\n']);
+    match check(secret) {
+        Ok(()) => {
+            doubt(reading, &place, secret, &format!("{whence}: "), INTO_IT);
+            Field::Given(Placed { value: Secret::from(secret), place })
+        }
         Err(fault) => {
-            reading.refuse(&place, format!("{whence}: {fault}; write the secret into it, and nothing else"));
+            reading.refuse(&place, format!("{whence}: {fault}; {INTO_IT}"));
             Field::Refused
         }
     }
@@ -192,10 +211,44 @@ fn check(secret: &str) -> Result<(), &'static str> {
         Err("more than one line")
     } else if secret.contains(char::is_control) {
         Err("has a control character")
+    } else if secret.trim().is_empty() {
+        Err("empty but for spaces")
     } else {
         Ok(())
     }
 }
+
+/// Warns of what a secret may be, but probably is not. `whence` is where it is, and `instead` what to do about a
+/// placeholder.
+fn doubt(reading: &Reading<'_>, place: &Place, secret: &str, whence: &str, instead: &str) {
+    let quotes = ['"', '\'', '`', '“', '”'];
+    if let Some(what) = placeholders::likely(secret) {
+        reading.warn(place, format_args!("{whence}looks like {what}; {instead}"));
+    } else if secret.trim() != secret {
+        reading.warn(
+            place,
+            format_args!("{whence}starts or ends with a space, which is sent as well; remove it unless it belongs there"),
+        );
+    } else if secret.chars().count() > 1 && secret.starts_with(quotes) && secret.ends_with(quotes) {
+        reading.warn(
+            place,
+            format_args!(
+                "{whence}is in quotes, which are sent as well; remove them unless they belong there"
+            ),
+        );
+    } else if secret.contains(INVISIBLE) {
+        reading.warn(
+            place,
+            format_args!(
+                "{whence}has an invisible character, which is sent as well; type the secret, or copy it again"
+            ),
+        );
+    }
+}
+
+/// Characters that come along when text is copied from a page.
+const INVISIBLE: fn(char) -> bool =
+    |c| matches!(c, '\u{a0}' | '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}');
 
 /// Which users can read a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,13 +258,12 @@ pub(super) enum Readers {
     Some,
 }
 
-/// Reads a small file whole. Text beyond the length of any secret is cut off, so that `/dev/zero` does no harm.
-fn read_text(path: &Path) -> io::Result<(String, Readers)> {
-    let file = File::open(path)?;
-    let readers = readers(&file)?;
-    let mut text = String::new();
-    file.take(64 * 1024).read_to_string(&mut text)?;
-    Ok((text, readers))
+/// Longer than any secret.
+const LONGEST: u64 = 64 * 1024;
+
+fn read_text(path: &Path) -> Result<(Vec<u8>, Readers), ReadError> {
+    let file = file::open(path)?;
+    Ok((file::read_open(&file, LONGEST)?, readers(&file)?))
 }
 
 pub(super) fn readers(file: &File) -> io::Result<Readers> {

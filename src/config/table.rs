@@ -265,10 +265,15 @@ fn advice(root: &Shape, shape: &Shape, key: &str) -> String {
 
 /// The candidate that `key` was probably meant to be: at most two letters must be added, dropped or changed, and fewer
 /// than half of the candidate's. Case, `-` and `_` make no difference.
+///
+/// Texts whose lengths in bytes differ by more than `FAR` are not compared, as one of them may have megabytes.
 pub(super) fn nearest<'c>(key: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+    const FAR: usize = 8;
     let plain = |text: &str| text.to_lowercase().replace('-', "_");
+    let key = plain(key);
     candidates
-        .map(|candidate| (strsim::levenshtein(&plain(key), &plain(candidate)), candidate))
+        .filter(|candidate| candidate.len().abs_diff(key.len()) <= FAR)
+        .map(|candidate| (strsim::levenshtein(&key, &plain(candidate)), candidate))
         .filter(|&(distance, candidate)| distance <= 2 && 2 * distance < candidate.len())
         .min()
         .map(|(_, candidate)| candidate)

@@ -1,10 +1,10 @@
 //! The table `tls` of a target or a receiver.
 
-use std::fs::File;
 use std::path::PathBuf;
 
 use toml::de::DeValue;
 
+use crate::file;
 use crate::http::options::{TlsOptions, parse_sha256};
 
 use super::files;
@@ -88,9 +88,9 @@ pub(super) fn take_file(table: &mut Table<'_, '_>, key: &str) -> Field<PathBuf> 
     let reading = table.reading;
     table.take(key, |value| {
         let path = reading.resolve(&path(value)?);
-        match File::open(&path) {
+        match file::open(&path) {
             Ok(_) => Ok(path),
-            Err(error) => Err(format!("{} cannot be read: {error}", path.display())),
+            Err(error) => Err(format!("{}: {error}", path.display())),
         }
     })
 }

@@ -1,12 +1,83 @@
 //! URLs that requests go to or through.
 
 use reqwest::Url;
+use toml::de::DeValue;
 
-use crate::http::options::is_loopback;
+use crate::http::options::{PanelUrl, is_loopback};
 use crate::secret::Secret;
+
+use super::placeholders;
+use super::table::{Field, Placed, Table};
+use super::values::text;
+
+/// The pages of a kind of panel, which people copy from a browser in place of the panel's own address.
+pub(super) struct Pages {
+    /// What follows the address.
+    pub(super) first: &'static [&'static str],
+    /// What may follow that.
+    pub(super) below: &'static [&'static str],
+}
+
+/// Takes `url`. From a page of the panel on, the URL is left out with a warning, because a base path can have any name.
+pub(super) fn take_panel(table: &mut Table<'_, '_>, pages: Option<&Pages>) -> Field<PanelUrl> {
+    let mut is_browsed = false;
+    let url = table.take("url", |value| {
+        let url;
+        (url, is_browsed) = panel(value)?;
+        Ok(url)
+    });
+    let Field::Given(Placed { value: url, place }) = url else { return url };
+    if let Some(repaired) = pages.and_then(|pages| url.before_last(pages.first, pages.below)) {
+        let (whole, base) = (url.join(""), repaired.join(""));
+        let page =
+            whole.strip_prefix(&base).and_then(|rest| rest.split('/').find(|segment| !segment.is_empty()));
+        let page = page.unwrap_or_default();
+        table.reading.warn(
+            &place,
+            format_args!(
+                "the URL of a page, of which all from /{page} on is ignored; write it without that, or, if /{page} is the \
+                 base path itself, write /{page} twice"
+            ),
+        );
+        return Field::Given(Placed { value: repaired, place });
+    }
+    if is_browsed && pages.is_some() && url.join("/") != format!("{}/", url.origin()) {
+        // The path is that of the pages, which the panel's operator may have chosen.
+        let text = "the URL of a page, as it has a #; write the panel's own address, which ends before the path of its pages";
+        table.reading.refuse(&place, text);
+        return Field::Refused;
+    }
+    Field::Given(Placed { value: url, place })
+}
+
+/// The address of a panel, and whether it is from a browser: a part from `#` on is never sent, and says which page of
+/// the panel is shown.
+fn panel(value: &DeValue<'_>) -> Result<(PanelUrl, bool), String> {
+    let text = text(value)?;
+    if let Some(form) = placeholders::in_url(&text) {
+        return Err(has_placeholder(form));
+    }
+    if let Some((_, rest)) = text.split_once("://")
+        && rest.contains("://")
+    {
+        return Err("a URL with :// twice; write it as \"https://panel.example.com:8000\"".to_owned());
+    }
+    // The name of a socket may have any sign.
+    let parts = text.split_once('#').filter(|_| !text.starts_with("unix:"));
+    let (address, page) = parts.unwrap_or((&text, ""));
+    let url = PanelUrl::parse(address).map_err(|error| error.to_string())?;
+    Ok((url, !page.is_empty()))
+}
+
+fn has_placeholder(form: &str) -> String {
+    format!("has a placeholder, {form}, which is not expanded; write the whole URL")
+}
 
 /// Checks the whole URL of something on the web. `example` is one that is right, for the error.
 pub(super) fn check_address(text: &str, example: &str) -> Result<Url, String> {
+    if let Some(form) = placeholders::in_url(text) {
+        return Err(has_placeholder(form));
+    }
     let url = Url::parse(text).map_err(|_| format!("not a URL; write it as {example}"))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(format!("a URL that does not start with http:// or https://; write it as {example}"));
@@ -18,6 +89,9 @@ pub(super) fn check_address(text: &str, example: &str) -> Result<Url, String> {
 }
 
 pub(super) fn check_proxy(text: &str) -> Result<(), String> {
+    if let Some(form) = placeholders::in_url(text) {
+        return Err(has_placeholder(form));
+    }
     let schemes = ["http", "socks5", "socks5h"];
     match Url::parse(text) {
         Ok(url) if schemes.contains(&url.scheme()) && url.host_str().is_some_and(|host| !host.is_empty()) => {
@@ -27,6 +101,11 @@ pub(super) fn check_proxy(text: &str) -> Result<(), String> {
                                \"socks5h://127.0.0.1:1080\""
             .to_owned()),
     }
+}
+
+/// Scheme, host and port of a URL: what may be shown of it.
+pub fn origin(url: &Secret) -> String {
+    Url::parse(url.expose()).map(|url| url.origin().ascii_serialization()).unwrap_or_default()
 }
 
 /// Whether a proxy runs on this machine.

@@ -1,5 +1,7 @@
 //! `[users]`: how people appear in metrics.
 
+use std::collections::HashSet;
+
 use crate::secret::Secret;
 
 use super::secrets;
@@ -95,8 +97,9 @@ pub(super) fn read(mut table: Table<'_, '_>) -> UsersConfig {
 pub(super) fn read_node_traffic_of(table: &mut Table<'_, '_>) -> Option<Vec<String>> {
     let names = table.take_list("node_traffic_of", text).value()?;
     let mut users = Vec::new();
+    let mut seen = HashSet::new();
     for name in names {
-        if users.contains(&name.value) {
+        if !seen.insert(name.value.clone()) {
             table.reading.refuse(&name.place, format!("{:?} is listed twice; write it once", name.value));
         }
         users.push(name.value);

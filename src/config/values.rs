@@ -10,6 +10,8 @@ use toml::de::DeValue;
 
 use crate::{model::Severity, wording::Language};
 
+use super::placeholders;
+
 /// Far from the end of the calendar when added to a time.
 const LONGEST: Duration = Duration::from_secs(3653 * 24 * 60 * 60);
 
@@ -22,13 +24,30 @@ pub(super) fn text(value: &DeValue<'_>) -> Result<String, String> {
         DeValue::String(text) if text.contains(char::is_control) => {
             Err("text with a line break or control character; write it without".to_owned())
         }
-        DeValue::String(text) => Ok(text.clone().into_owned()),
+        DeValue::String(text) => match placeholders::certain(text) {
+            Some(form) => {
+                Err(format!("has a placeholder, {form}, which is not expanded; write the value itself"))
+            }
+            None => Ok(text.clone().into_owned()),
+        },
         _ => Err(format!("{} where text was expected; write it in quotes", kind(value))),
     }
 }
 
+/// The path of a file or folder. No shell and no service manager has replaced anything in it.
 pub(super) fn path(value: &DeValue<'_>) -> Result<PathBuf, String> {
-    text(value).map(PathBuf::from)
+    let path = text(value)?;
+    if path == "~" || path.starts_with("~/") {
+        return Err("~ is not replaced by a folder; write the whole path".to_owned());
+    }
+    if path.starts_with("%d/") {
+        return Err("%d is replaced in units of systemd alone; write the whole path, which begins with /run/credentials/"
+            .to_owned());
+    }
+    if path.starts_with("file://") {
+        return Err("a URL where a path was expected; leave out file://".to_owned());
+    }
+    Ok(PathBuf::from(path))
 }
 
 pub(super) fn switch(value: &DeValue<'_>) -> Result<bool, String> {

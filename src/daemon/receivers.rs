@@ -18,7 +18,7 @@ use crate::{
         HealthByReceiver, Receiver,
         alertmanager::{Alertmanager, Ask, Poster},
         chat::Chat,
-        email::{Email, config::ReceiverConfig},
+        email::Email,
         pagerduty::Pagerduty,
         webhook::Webhook,
     },
@@ -185,7 +185,7 @@ impl NewReceivers {
 
 /// How a receiver is spoken to.
 pub(crate) fn voice(config: &Config, table: &ReceiverTable) -> Voice {
-    let common = common(table);
+    let common = table.kind.common();
     let alerting = &config.alerting;
     let language = common.language.unwrap_or(alerting.language);
     let group_by = common.group_by.as_ref().unwrap_or(&alerting.group_by);
@@ -244,7 +244,7 @@ pub(super) fn routes(config: &Config) -> Vec<Route> {
 }
 
 fn route(config: &Config, table: &ReceiverTable) -> Route {
-    let common = common(table);
+    let common = table.kind.common();
     let alerting = &config.alerting;
     let standing = matches!(table.kind, ReceiverKind::Alertmanager(_));
     let group_by = common.group_by.clone().unwrap_or_else(|| alerting.group_by.clone());
@@ -269,16 +269,6 @@ fn route(config: &Config, table: &ReceiverTable) -> Route {
                 .unwrap_or(alerting.zone.clone()),
             empty: digest.empty,
         }),
-    }
-}
-
-fn common(table: &ReceiverTable) -> &ReceiverConfig {
-    match &table.kind {
-        ReceiverKind::Alertmanager(alertmanager) => &alertmanager.common,
-        ReceiverKind::Chat(chat) => &chat.common,
-        ReceiverKind::Email(email) => &email.common,
-        ReceiverKind::Pagerduty(pagerduty) => &pagerduty.common,
-        ReceiverKind::Webhook(webhook) => &webhook.common,
     }
 }
 

@@ -20,7 +20,7 @@ use rustls::{
 use sha2::{Digest, Sha256};
 use x509_cert::{Certificate, der::Decode};
 
-use crate::{http::options::TlsOptions, model::Timestamp};
+use crate::{file, http::options::TlsOptions, model::Timestamp};
 
 /// Why a client could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -133,15 +133,21 @@ fn trust(options: &TlsOptions, provider: &Arc<CryptoProvider>) -> Result<Trust, 
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, BuildError> {
     let refused = |why: String| BuildError::File { path: path.to_owned(), why };
-    let found: Vec<_> = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect)
+    let found: Vec<_> = CertificateDer::pem_slice_iter(&read(path)?)
+        .collect::<Result<_, _>>()
         .map_err(|err| refused(err.to_string()))?;
     if found.is_empty() { Err(refused("holds no PEM certificate".into())) } else { Ok(found) }
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, BuildError> {
-    PrivateKeyDer::from_pem_file(path)
+    PrivateKeyDer::from_pem_slice(&read(path)?)
         .map_err(|err| BuildError::File { path: path.to_owned(), why: err.to_string() })
+}
+
+/// Reads a PEM file.
+fn read(path: &Path) -> Result<Vec<u8>, BuildError> {
+    const LONGEST: u64 = 1024 * 1024;
+    file::read(path, LONGEST).map_err(|err| BuildError::File { path: path.to_owned(), why: err.to_string() })
 }
 
 #[derive(Debug)]

@@ -11,9 +11,10 @@ use source::Source;
 const ROOMS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("clock", &["model"]),
+    ("file", &[]),
     ("secret", &[]),
     ("wording", &["model"]),
-    ("http", &["model", "secret"]),
+    ("http", &["file", "model", "secret"]),
     ("upstream", &["clock", "http", "model", "secret"]),
     ("exposition", &["model", "secret"]),
     ("board", &["model"]),
@@ -23,12 +24,13 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("alert", &["board", "clock", "model", "store", "wording"]),
     ("notify", &["board", "clock", "http", "model", "secret", "telemetry", "wording"]),
     ("dispatch", &["alert", "board", "clock", "model", "notify", "store", "telemetry"]),
-    ("server", &["board", "clock", "exposition", "model", "secret", "telemetry", "wording"]),
+    ("server", &["board", "clock", "exposition", "file", "model", "secret", "telemetry", "wording"]),
     (
         "config",
         &[
             "alert::config",
             "alert::rule",
+            "file",
             "http::options",
             "model",
             "notify::alertmanager::config",
@@ -51,13 +53,14 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("demo", &["clock", "config", "daemon", "simulator"]),
     ("simulator", &[]),
 ];
-const BELOW_DAEMON: [&str; 16] = [
+const BELOW_DAEMON: [&str; 17] = [
     "alert",
     "board",
     "clock",
     "config",
     "dispatch",
     "exposition",
+    "file",
     "http",
     "model",
     "notify",

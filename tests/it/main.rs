@@ -8,6 +8,7 @@ mod access_changes;
 mod alertmanager;
 mod alerts_reference;
 mod chat;
+mod check;
 mod cliproxy;
 mod config;
 mod crash;

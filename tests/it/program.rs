@@ -172,7 +172,8 @@ fn a_web_file_of_the_arguments_is_checked_before_the_start() {
     fs::write(&file, "[web]\nlisten = ':10057'\n").unwrap();
     fs::write(&web, "").unwrap();
     let (code, out, err) = run(&["check-config", config_file, web_file]);
-    assert_eq!((code, out), (Some(0), format!("{} is valid: 0 targets\n", file.display())));
+    assert_eq!(code, Some(0));
+    assert!(out.starts_with(&format!("{} is valid: 0 targets\n", file.display())), "{out}");
     assert!(err.contains("without a password"), "{err}");
 }
 
@@ -186,11 +187,13 @@ fn a_check_tells_how_many_targets_a_shard_has() {
         .unwrap();
     let file = file.to_str().unwrap();
     let check = |more: &[&str]| run(&[&["check-config", &format!("--config.file={file}")], more].concat());
-    assert_eq!(check(&[]).1, format!("{file} is valid: 2 of 3 targets belong to shard 1/2\n"));
+    let first = |out: &str| out.lines().next().map(str::to_owned);
+    let said = |rest| Some(format!("{file} is valid: {rest}"));
+    assert_eq!(first(&check(&[]).1), said("2 of 3 targets belong to shard 1/2: a, edge"));
     let (code, out, err) = check(&["--poll.shard=2/2"]);
-    assert_eq!((code, out), (Some(0), format!("{file} is valid: 1 of 3 targets belong to shard 2/2\n")));
+    assert_eq!((code, first(&out)), (Some(0), said("1 of 3 targets belong to shard 2/2: home")));
     assert!(!err.contains("shard"), "{err}");
-    assert_eq!(check(&["--poll.shard=1/1"]).1, format!("{file} is valid: 3 targets\n"));
+    assert_eq!(first(&check(&["--poll.shard=1/1"]).1), said("3 targets"));
     let (code, _, err) = check(&["--poll.shard=3/2"]);
     assert_eq!(code, Some(2));
     assert!(err.contains("write \"1/2\" to \"2/2\""), "{err}");

@@ -1,11 +1,11 @@
 //! The configuration changes while the real program runs: all of it or nothing, and nobody hears of it twice.
 
 use std::{
-    fs::{self, OpenOptions},
-    io::ErrorKind,
+    fs,
+    io::{BufRead, BufReader, ErrorKind, Lines},
     net::TcpStream,
-    os::unix::fs::OpenOptionsExt,
-    process::Command,
+    path::Path,
+    process::{Child, ChildStdout, Command, Stdio},
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
@@ -404,6 +404,60 @@ fn scrapes_do_not_notice_reloads() {
     assert!(scrapes >= 100);
 }
 
+/// A program that holds the only right to a file: opening the file waits for it, up to 45 seconds.
+struct Lease {
+    program: Child,
+    said: Lines<BufReader<ChildStdout>>,
+}
+
+impl Lease {
+    fn of(file: &Path) -> Self {
+        const SCRIPT: &str = r#"
+            $| = 1;
+            $SIG{IO} = sub { print "asked\n" };
+            open(FILE, "+<", $ARGV[0]) or die $!;
+            fcntl(FILE, 1024, 1) or die $!; # F_SETLEASE, F_WRLCK
+            print "held\n";
+            sleep 1 while 1;
+        "#;
+        let mut program =
+            Command::new("perl").args(["-e", SCRIPT]).arg(file).stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = BufReader::new(program.stdout.take().unwrap()).lines();
+        assert_eq!(said.next().unwrap().unwrap(), "held");
+        Lease { program, said }
+    }
+
+    fn wait_until_asked(&mut self) {
+        assert_eq!(self.said.next().unwrap().unwrap(), "asked");
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        drop(self.program.kill());
+        drop(self.program.wait());
+    }
+}
+
+/// A pipe in place of the file is refused at once, and the configuration from before stays in force.
+#[test]
+fn a_pipe_is_not_waited_for() {
+    let panel = Served::start();
+    let home = Home::new(panel.address, BY_RULE, "");
+    let config = home.file();
+    let daemon = home.start();
+    daemon.metrics();
+    fs::remove_file(&config).unwrap();
+    assert!(Command::new("mkfifo").arg(&config).status().unwrap().success());
+    let (status, said) = daemon.ask("POST", "/-/reload");
+    assert!(
+        status == 500
+            && said.contains("exporter.toml: a pipe, which cannot be read again at a reload; write"),
+        "{said}"
+    );
+    assert!(daemon.metrics().contains("proxymeter_build_info"));
+}
+
 #[test]
 fn a_file_that_hangs_does_not_keep_the_daemon_from_stopping() {
     let panel = Served::start();
@@ -411,13 +465,9 @@ fn a_file_that_hangs_does_not_keep_the_daemon_from_stopping() {
     let config = home.file();
     let daemon = home.start();
     daemon.metrics();
-    // A pipe, which is opened once it is being read, and then not written to.
-    fs::remove_file(&config).unwrap();
-    assert!(Command::new("mkfifo").arg(&config).status().unwrap().success());
+    let mut lease = Lease::of(&config);
     daemon.signal("-HUP");
-    const O_NONBLOCK: i32 = 0o4000;
-    let open = || OpenOptions::new().write(true).custom_flags(O_NONBLOCK).open(&config).ok();
-    let _silent = wait_for("it to be read", open);
+    lease.wait_until_asked();
     assert!(daemon.metrics().contains("proxymeter_build_info"));
     let (code, took) = daemon.stop();
     assert_eq!(code, Some(0), "{}", daemon.log());

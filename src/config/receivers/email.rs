@@ -1,5 +1,6 @@
 //! The tables `[email.NAME]`.
 
+use std::collections::HashSet;
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
@@ -201,13 +202,11 @@ fn read_to(table: &mut Table<'_, '_>) -> Option<Vec<String>> {
         table.reading.refuse(&to.place, "an empty list; write at least one address");
     }
     let mut texts = Vec::new();
-    let mut seen = Vec::new();
+    let mut seen = HashSet::new();
     for Placed { value: (text, mailbox), place } in to.value {
-        let address = mailbox.email.to_string().to_ascii_lowercase();
-        if seen.contains(&address) {
+        if !seen.insert(mailbox.email.to_string().to_ascii_lowercase()) {
             table.reading.refuse(&place, "an address that is listed twice; write it once");
         }
-        seen.push(address);
         texts.push(text);
     }
     Some(texts)

@@ -1,8 +1,5 @@
 //! The tables `[webhook.NAME]`.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::Path;
 use std::time::Duration;
 
 use base64::Engine;
@@ -20,6 +17,7 @@ use crate::config::table::{Field, Placed, Table};
 use crate::config::urls::{check_address, check_proxy, is_http};
 use crate::config::values::{choice, is_choice, kind, path, text, whole};
 use crate::config::{secrets, tls};
+use crate::file;
 use crate::notify::webhook::config::{WebhookConfig, WebhookFormat};
 use crate::secret::Secret;
 
@@ -53,6 +51,8 @@ const FORMATS: [(&str, Format); 2] = [("alertmanager", Format::Alertmanager), ("
 
 /// For the whole exchange. Standard Webhooks recommends 15 to 30 seconds.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);
+
+const LONGEST_TEMPLATE: u64 = 1024 * 1024;
 
 /// Headers that every message has already, and what to write instead.
 const OWN_HEADERS: &[(&str, &str)] = &[
@@ -120,10 +120,10 @@ fn read_format(table: &mut Table<'_, '_>) -> Option<WebhookFormat> {
     let reading = table.reading;
     let file = table.take("template_file", |value| {
         let path = reading.resolve(&path(value)?);
-        let text = read_text(&path).map_err(|error| match error.kind() {
-            io::ErrorKind::InvalidData => format!("{} is not UTF-8 text; save it as UTF-8", path.display()),
-            _ => format!("{} cannot be read: {error}", path.display()),
-        })?;
+        let content =
+            file::read(&path, LONGEST_TEMPLATE).map_err(|error| format!("{}: {error}", path.display()))?;
+        let text = String::from_utf8(content)
+            .map_err(|_| format!("{} is not UTF-8 text; save it as UTF-8", path.display()))?;
         reading.note_file(&path, text.as_bytes());
         compile(&text).map_err(|fault| format!("{}: {fault}", path.display()))?;
         Ok(text)
@@ -173,18 +173,6 @@ fn compile(template: &str) -> Result<(), String> {
     let line = error.line().unwrap_or(1);
     let detail = error.detail().unwrap_or("not understood");
     Err(format!("the template does not compile: {detail}, in its line {line}; correct it"))
-}
-
-/// Reads a small file whole; what is longer than any template is refused.
-fn read_text(path: &Path) -> io::Result<String> {
-    const LONGEST: u64 = 1024 * 1024;
-    let mut text = String::new();
-    File::open(path)?.take(LONGEST + 1).read_to_string(&mut text)?;
-    if u64::try_from(text.len()).is_ok_and(|length| length <= LONGEST) {
-        Ok(text)
-    } else {
-        Err(io::Error::new(io::ErrorKind::FileTooLarge, "longer than 1 MiB"))
-    }
 }
 
 fn content_type(value: &DeValue<'_>) -> Result<String, String> {

@@ -12,6 +12,7 @@ use crate::config::shape::{
     Show::{Hidden, If, Number},
 };
 use crate::config::table::{FreeEntry, Table};
+use crate::config::urls::Pages;
 use crate::config::values::{choice, count, is_choice, kind};
 use crate::config::{poll, secrets};
 use crate::secret::Secret;
@@ -38,6 +39,12 @@ const USAGE: [(&str, UsageSetting); 4] = [
     ("off", UsageSetting::Off),
 ];
 
+/// The management page, the management API, and what clients use.
+const PAGES: Pages = Pages {
+    first: &["management.html", "v0", "v1", "v1beta", "metrics"],
+    below: &["management", "config", "usage", "chat", "completions", "models", "messages", "responses"],
+};
+
 /// The longest alias, in bytes.
 const ALIAS: usize = 64;
 
@@ -47,7 +54,7 @@ pub(in crate::config) fn read(
     zone: &TimeZone,
 ) -> Option<CliproxyConfig> {
     let own = [("accept", "leave it out"), ("authorization", "the management key is sent in it")];
-    let endpoint = endpoint::read(&mut table, "http://127.0.0.1:8317", &own);
+    let endpoint = endpoint::read(&mut table, Some(&PAGES), "http://127.0.0.1:8317", &own);
     let key = read_key(&mut table);
     let usage = table.take("usage", |value| choice(value, &USAGE)).value().unwrap_or_default();
     let key_aliases = read_aliases(&mut table, "key_aliases", "client key");
@@ -72,9 +79,12 @@ pub(in crate::config) fn read(
     })
 }
 
+/// What it logs in with.
+pub(in crate::config) const LOGIN: &str = "management key";
+
 /// What is allowed but probably not meant, a sentence each.
 pub(in crate::config) fn warnings(name: &str, cliproxy: &CliproxyConfig) -> Vec<String> {
-    endpoint::warnings(&format!("cliproxy.{name}"), &cliproxy.endpoint, "server", "management key")
+    endpoint::warnings(&format!("cliproxy.{name}"), &cliproxy.endpoint, "server", LOGIN)
 }
 
 /// The management key. The server counts a request whose key it does not accept, and bans an address after five.

@@ -5,10 +5,9 @@ use crate::config::shape::{
     Show::{self, Hidden, Origin},
 };
 use crate::config::table::{Field, Table};
-use crate::config::urls::{check_proxy, is_loopback_proxy};
-use crate::config::values::text;
+use crate::config::urls::{Pages, check_proxy, is_loopback_proxy, take_panel};
 use crate::config::{headers, secrets, tls};
-use crate::http::options::{Endpoint, PanelUrl};
+use crate::http::options::Endpoint;
 
 pub(super) const KEYS: &[Key] = &[
     ("url", Origin),
@@ -18,9 +17,15 @@ pub(super) const KEYS: &[Key] = &[
     ("tls", Show::Table(&tls::SHAPE)),
 ];
 
-/// Takes the keys. `example` is a URL that is right, and `own` are the headers that requests of this kind have already.
-pub(super) fn read(table: &mut Table<'_, '_>, example: &str, own: &[(&str, &str)]) -> Option<Endpoint> {
-    let url = table.take("url", |value| PanelUrl::parse(&text(value)?).map_err(|error| error.to_string()));
+/// Takes the keys. `pages` are those that people take for the server's address, `example` is a URL that is right, and
+/// `own` are the headers that requests of this kind have already.
+pub(super) fn read(
+    table: &mut Table<'_, '_>,
+    pages: Option<&Pages>,
+    example: &str,
+    own: &[(&str, &str)],
+) -> Option<Endpoint> {
+    let url = take_panel(table, pages);
     if url.is_absent() {
         table.refuse("url", format!("missing; write url = \"{example}\""));
     }

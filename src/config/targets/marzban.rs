@@ -3,6 +3,7 @@
 use super::endpoint;
 use crate::config::shape::{Key, Shape, Show::Hidden};
 use crate::config::table::{Field, Table};
+use crate::config::urls::Pages;
 use crate::config::users::{self, UsersConfig};
 use crate::config::values::text;
 use crate::config::{poll, secrets};
@@ -19,6 +20,26 @@ const KEYS: &[Key] = &[
 pub(in crate::config) const SHAPE: Shape =
     Shape { title: "[marzban.NAME]", keys: &[endpoint::KEYS, KEYS, poll::KEYS] };
 
+/// The dashboard, at its default path, and what else the panel has beside the dashboard.
+const PAGES: Pages = Pages {
+    first: &["dashboard", "api", "docs", "redoc", "metrics"],
+    below: &[
+        "index.html",
+        "login",
+        "users",
+        "hosts",
+        "nodes",
+        "settings",
+        "groups",
+        "templates",
+        "admins",
+        "statistics",
+        "admin",
+        "token",
+        "system",
+    ],
+};
+
 pub(in crate::config) fn read(mut table: Table<'_, '_>, users: &UsersConfig) -> Option<MarzbanConfig> {
     let login = read_login(&mut table);
     let own: &[_] = match login {
@@ -27,7 +48,7 @@ pub(in crate::config) fn read(mut table: Table<'_, '_>, users: &UsersConfig) -> 
             &[("authorization", "the token that the panel gives is sent in it")]
         }
     };
-    let endpoint = endpoint::read(&mut table, "https://panel.example.com:8000", own);
+    let endpoint = endpoint::read(&mut table, Some(&PAGES), "https://panel.example.com:8000", own);
     let node_traffic_of =
         users::read_node_traffic_of(&mut table).unwrap_or_else(|| users.node_traffic_of.clone());
     Some(MarzbanConfig { endpoint: endpoint?, login: login?, node_traffic_of })
@@ -35,11 +56,15 @@ pub(in crate::config) fn read(mut table: Table<'_, '_>, users: &UsersConfig) -> 
 
 /// What is allowed but probably not meant, a sentence each.
 pub(in crate::config) fn warnings(name: &str, marzban: &MarzbanConfig) -> Vec<String> {
-    let login = match marzban.login {
+    endpoint::warnings(&format!("marzban.{name}"), &marzban.endpoint, "panel", login(marzban))
+}
+
+/// What it logs in with.
+pub(in crate::config) fn login(marzban: &MarzbanConfig) -> &'static str {
+    match marzban.login {
         Login::Password { .. } => "password",
         Login::ApiKey(_) => "API key",
-    };
-    endpoint::warnings(&format!("marzban.{name}"), &marzban.endpoint, "panel", login)
+    }
 }
 
 fn read_login(table: &mut Table<'_, '_>) -> Option<Login> {

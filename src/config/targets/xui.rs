@@ -36,7 +36,7 @@ pub(in crate::config) fn read(mut table: Table<'_, '_>) -> Option<XuiConfig> {
     if let Some(Some(Login::Token(_))) = login {
         own.push(("authorization", "the token is sent in it"));
     }
-    let endpoint = endpoint::read(&mut table, "https://panel.example.com:2053/base-path/", &own)?;
+    let endpoint = endpoint::read(&mut table, None, "https://panel.example.com:2053/base-path/", &own)?;
     let login = login?.or_else(|| endpoint.tls.client_cert_file.is_some().then_some(Login::Certificate));
     if login.is_none() {
         table.refuse(
@@ -56,14 +56,17 @@ pub(in crate::config) fn warnings(name: &str, xui: &XuiConfig) -> Vec<String> {
              If this is the base path itself, write it twice"
         ));
     }
-    let login = match xui.login {
+    warnings.extend(endpoint::warnings(&format!("xui.{name}"), &xui.endpoint, "panel", login(xui)));
+    warnings
+}
+
+/// What it logs in with.
+pub(in crate::config) fn login(xui: &XuiConfig) -> &'static str {
+    match xui.login {
         Login::Password(_) => "password",
         Login::Token(_) => "token",
-        // It is for https:// alone.
-        Login::Certificate => "login",
-    };
-    warnings.extend(endpoint::warnings(&format!("xui.{name}"), &xui.endpoint, "panel", login));
-    warnings
+        Login::Certificate => "client certificate",
+    }
 }
 
 /// Absent: what is given is refused. Nothing in it: none is given.

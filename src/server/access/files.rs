@@ -1,10 +1,8 @@
-use std::{
-    fs::File,
-    io::Read,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
+
+use crate::file;
 
 /// No certificate, key or configuration of access is larger, in bytes.
 const MAX_SIZE: u64 = 1024 * 1024;
@@ -39,19 +37,7 @@ impl Files {
 }
 
 fn content(path: &Path) -> Result<Vec<u8>, String> {
-    let unreadable = |error| format!("cannot be read: {error}");
-    // Opening a pipe may wait for ever, and it cannot be read twice.
-    let found = path.metadata().map_err(unreadable)?;
-    if !found.is_file() {
-        return Err("no regular file; write the path of one".to_owned());
-    }
-    let mut content = Vec::new();
-    let file = File::open(path).map_err(unreadable)?;
-    file.take(MAX_SIZE + 1).read_to_end(&mut content).map_err(unreadable)?;
-    if content.len() as u64 > MAX_SIZE {
-        return Err(format!("larger than {MAX_SIZE} bytes; write the path of another file"));
-    }
-    Ok(content)
+    file::read(path, MAX_SIZE).map_err(|error| error.to_string())
 }
 
 fn fingerprint(content: &Result<Vec<u8>, String>) -> Fingerprint {
@@ -63,6 +49,8 @@ fn fingerprint(content: &Result<Vec<u8>, String>) -> Fingerprint {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
 
     #[test]
@@ -86,8 +74,8 @@ mod tests {
     #[test]
     fn what_is_no_file_or_too_large_is_refused() {
         let mut files = Files::default();
-        assert!(files.read(Path::new("/dev/zero")).unwrap_err().contains("no regular file"));
-        assert!(files.read(Path::new("/")).unwrap_err().contains("no regular file"));
+        assert!(files.read(Path::new("/dev/zero")).unwrap_err().contains("a device; write"));
+        assert!(files.read(Path::new("/")).unwrap_err().contains("a folder; write"));
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("large");
         File::create(&path).unwrap().set_len(MAX_SIZE + 1).unwrap();

@@ -25,8 +25,10 @@ pub const SAMPLE_WAIT: Duration = Duration::from_secs(3);
 /// The pages of the panels: what follows the base path in the URL of a browser.
 const PAGES: [&str; 3] = ["panel", "xui", "login"];
 /// What follows that, if anything does. A base path may have words of [`PAGES`], too.
-const BELOW: [&str; 11] = [
+const BELOW: [&str; 13] = [
+    "api",
     "inbounds",
+    "list",
     "clients",
     "groups",
     "hosts",

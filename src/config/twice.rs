@@ -1,0 +1,140 @@
+//! Targets and receivers that are there twice under different names.
+
+use std::collections::BTreeMap;
+
+use reqwest::Url;
+
+use crate::http::options::{PanelUrl, is_loopback};
+use crate::notify::webhook::config::{Authorization, WebhookConfig, WebhookFormat};
+use crate::secret::Secret;
+
+use super::errors::and_more;
+use super::kinds::{ReceiverKind, ReceiverTable, Target};
+
+/// Targets with one address, a sentence for each address.
+pub(super) fn targets<'t>(targets: impl Iterator<Item = &'t Target>) -> Vec<String> {
+    let groups = groups(targets.map(|target| (address(target.url()), target)));
+    let sentence = |group: Vec<&Target>| {
+        let origin = group.first().map(|target| target.url().origin()).unwrap_or_default();
+        let first = group.first().map(|target| target.word());
+        let names = names(group.iter().map(|target| (target.word(), &*target.name)));
+        if group.iter().all(|target| Some(target.word()) == first) {
+            format!(
+                "{names}: one panel under several names, {origin}; users that several of these logins see are exported \
+                 and notified of more than once; keep one of them, unless each login sees other users"
+            )
+        } else {
+            format!(
+                "{names}: one server under tables of different kinds, {origin}; keep the table of the right kind"
+            )
+        }
+    };
+    groups.into_iter().map(sentence).collect()
+}
+
+/// Receivers that send to one place, a sentence for each place.
+pub(super) fn receivers(receivers: &[ReceiverTable]) -> Vec<String> {
+    let places =
+        receivers.iter().flat_map(|table| places(&table.kind).into_iter().map(move |at| (at, table)));
+    let sentence = |group: Vec<&ReceiverTable>| {
+        let names = names(group.iter().map(|table| (table.kind.word(), &*table.name)));
+        format!(
+            "{names}: one destination under several names; a notification to all of them arrives more than once; keep \
+             one of them, unless rules name different receivers"
+        )
+    };
+    groups(places).into_iter().map(sentence).collect()
+}
+
+/// Groups of more than one, in the order of their first members.
+fn groups<'v, K: Ord, V>(members: impl Iterator<Item = (K, &'v V)>) -> Vec<Vec<&'v V>> {
+    let mut groups = BTreeMap::<K, (usize, Vec<&V>)>::new();
+    for (index, (key, member)) in members.enumerate() {
+        groups.entry(key).or_insert((index, Vec::new())).1.push(member);
+    }
+    let mut groups: Vec<_> = groups.into_values().filter(|(_, members)| members.len() > 1).collect();
+    groups.sort_by_key(|(first, _)| *first);
+    groups.into_iter().map(|(_, members)| members).collect()
+}
+
+/// `marzban.a, marzban.b and xui.c`.
+fn names<'n>(tables: impl Iterator<Item = (&'static str, &'n str)>) -> String {
+    const SHOWN: usize = 5;
+    let mut names: Vec<_> = tables.map(|(word, name)| format!("{word}.{name}")).collect();
+    names.sort();
+    let more = names.len().saturating_sub(SHOWN);
+    if more > 0 {
+        names.truncate(SHOWN);
+        return format!("{}, {}", names.join(", "), and_more(more));
+    }
+    let last = names.pop().unwrap_or_default();
+    format!("{} and {last}", names.join(", "))
+}
+
+/// Where a panel is, however its address is written. The scheme makes no difference, as a port has one.
+fn address(url: &PanelUrl) -> String {
+    let origin = url.origin();
+    let host = Url::parse(&origin)
+        .ok()
+        .and_then(|url| Some(host(&url)? + &format!(":{}", url.port_or_known_default()?)));
+    let path = Url::parse(&url.join("/")).map(|url| url.path().to_owned()).unwrap_or_default();
+    format!("{}{}", host.unwrap_or(origin), path.trim_end_matches('/'))
+}
+
+/// A complete URL, however it is written.
+fn complete(url: &Secret) -> String {
+    let text = url.expose();
+    let Ok(url) = Url::parse(text) else { return text.to_owned() };
+    let host = host(&url).unwrap_or_default();
+    let (port, path) = (url.port_or_known_default().unwrap_or_default(), url.path().trim_end_matches('/'));
+    format!("{host}:{port}{path}?{}", url.query().unwrap_or_default())
+}
+
+fn host(url: &Url) -> Option<String> {
+    let host = url.host_str()?.trim_end_matches('.');
+    Some(if is_loopback(host) { "localhost".to_owned() } else { host.to_owned() })
+}
+
+/// Where a receiver sends to. The texts hold secrets and are only compared.
+fn places(kind: &ReceiverKind) -> Vec<Vec<String>> {
+    let secret =
+        |secret: &Option<Secret>| secret.as_ref().map(|it| it.expose().to_owned()).unwrap_or_default();
+    let word = kind.word().to_owned();
+    match kind {
+        ReceiverKind::Alertmanager(alertmanager) => {
+            alertmanager.urls.iter().map(|url| vec![word.clone(), complete(url)]).collect()
+        }
+        ReceiverKind::Chat(chat) => {
+            let thread = chat.thread.map(|thread| thread.to_string()).unwrap_or_default();
+            vec![vec![word, complete(&chat.url), secret(&chat.token), secret(&chat.room), thread]]
+        }
+        ReceiverKind::Email(email) => {
+            let address = |to: &String| {
+                let address = to.rsplit_once('<').and_then(|(_, address)| address.strip_suffix('>'));
+                address.unwrap_or(to).trim().to_ascii_lowercase()
+            };
+            let mut to: Vec<_> = email.to.iter().map(address).collect();
+            to.sort();
+            vec![[vec![word, email.host.to_ascii_lowercase(), email.port.to_string()], to].concat()]
+        }
+        ReceiverKind::Pagerduty(pagerduty) => {
+            vec![vec![word, complete(&pagerduty.url), pagerduty.routing_key.expose().to_owned()]]
+        }
+        ReceiverKind::Webhook(webhook) => vec![hook(word, webhook)],
+    }
+}
+
+/// One URL may serve many rooms, which a login, a header or a template tells apart.
+fn hook(word: String, webhook: &WebhookConfig) -> Vec<String> {
+    let login = match &webhook.authorization {
+        Some(Authorization::Bearer(token)) => token.expose().to_owned(),
+        Some(Authorization::Basic { username, password }) => format!("{username}:{}", password.expose()),
+        None => String::new(),
+    };
+    let template = match &webhook.format {
+        WebhookFormat::Alertmanager => String::new(),
+        WebhookFormat::Template { template, .. } => template.clone(),
+    };
+    let headers = webhook.headers.iter().map(|(name, value)| format!("{name}:{}", value.expose()));
+    [word, complete(&webhook.url), login, template].into_iter().chain(headers).collect()
+}
