@@ -27,7 +27,7 @@ use tracing::{error, info, warn};
 pub(crate) use self::receivers::{receiver, voice};
 use self::{
     alerting::{Alerting, watch_storage},
-    labels::hash_key,
+    labels::{StorageKey, hash_key},
     listening::{Listening, bound, listen},
     parts::{New, Plan, set_up},
     receivers::Receivers,
@@ -86,8 +86,8 @@ impl Daemon {
     /// Binds every address, opens the store and builds every client. Whatever can fail, fails before anything runs.
     ///
     /// # Errors
-    /// When an address is in use, the storage folder belongs to another process, or a certificate, key or rule cannot
-    /// be used.
+    /// When an address is in use, the storage folder belongs to another process or is no folder that can be written, or a
+    /// certificate, key or rule cannot be used.
     pub async fn build(config: Config, telemetry_path: &str, keep: Keep) -> Result<Self, StartError> {
         let mut listeners = Vec::new();
         for address in &config.web.listen {
@@ -104,7 +104,8 @@ impl Daemon {
             }
             Keep::Nothing => (Store::in_memory(), Loaded::default()),
         };
-        let key = hash_key(&config, keep)?;
+        let storage_key = StorageKey::default();
+        let key = hash_key(&config, keep, &storage_key, &clock)?;
         let telemetry = Telemetry::new();
         let board = Board::new(config.targets.iter().map(|target| target.name.as_str()));
         let beats = Beats::default();
@@ -113,7 +114,7 @@ impl Daemon {
             Keep::InStorage => RefusedKeys::in_folder(&config.storage.path),
             Keep::Nothing => RefusedKeys::in_memory(),
         };
-        let shared = Shared { board, clock, store, telemetry, beats, refused_keys };
+        let shared = Shared { board, clock, store, telemetry, beats, refused_keys, storage_key };
         let access = Arc::new(Access::open(&config.web.access, &shared.telemetry)?);
 
         let (targets, (receivers, ears)) = (Targets::default(), Receivers::new());

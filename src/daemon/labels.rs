@@ -1,11 +1,16 @@
 //! How metrics label users, and the key that hashes their names.
 
+use std::sync::{Arc, OnceLock};
+
+use tracing::error;
+
 use super::{error::StartError, shared::Keep};
 use crate::{
+    clock::Clock,
     config::{Config, LabelsChoice, NoticeNames, StorageConfig, Target, UsersConfig},
     exposition::UserLabels,
     secret::HashKey,
-    store,
+    store::{self, KeptKey},
 };
 
 /// How metrics label users, with an existing key.
@@ -47,8 +52,30 @@ fn passing_key() -> Result<HashKey, StartError> {
     Ok(HashKey::new(&key))
 }
 
+/// The key in the storage folder. It is read once, so that no reload changes the codes of users.
+#[derive(Clone, Default)]
+pub(super) struct StorageKey(Arc<OnceLock<HashKey>>);
+
+impl StorageKey {
+    fn get(&self, storage: &StorageConfig, clock: &Clock) -> Result<HashKey, StartError> {
+        if let Some(key) = self.0.get() {
+            return Ok(key.clone());
+        }
+        let KeptKey { key, problem } = store::hash_key(&storage.path, clock.now().wall)?;
+        if let Some(problem) = problem {
+            error!("{problem}");
+        }
+        Ok(self.0.get_or_init(|| HashKey::new(&key)).clone())
+    }
+}
+
 /// The key that hashes users and what targets meet, if anything is hashed; created if there is none.
-pub(super) fn hash_key(config: &Config, keep: Keep) -> Result<Option<HashKey>, StartError> {
+pub(super) fn hash_key(
+    config: &Config,
+    keep: Keep,
+    in_storage: &StorageKey,
+    clock: &Clock,
+) -> Result<Option<HashKey>, StartError> {
     let users = &config.users;
     let hashes_users = users.labels == LabelsChoice::Hash || users.notices == NoticeNames::Hash;
     if !hashes_users && !config.targets.iter().any(Target::hashes) {
@@ -56,7 +83,7 @@ pub(super) fn hash_key(config: &Config, keep: Keep) -> Result<Option<HashKey>, S
     }
     Ok(Some(match (&users.hash_key, keep) {
         (Some(key), _) => HashKey::new(key.expose().as_bytes()),
-        (None, Keep::InStorage) => HashKey::new(&store::hash_key(&config.storage.path)?),
+        (None, Keep::InStorage) => in_storage.get(&config.storage, clock)?,
         (None, Keep::Nothing) => passing_key()?,
     }))
 }
