@@ -416,6 +416,7 @@ impl Writer {
         {
             place.leave_disk(&mut self.memory);
             place.gave_way(fault, &self.health);
+            place.trouble.retry_at = Instant::now();
         }
         place.check_at = Instant::now() + CHECK_EVERY;
         if self.retry_in().is_some_and(|pause| pause.is_zero()) {
