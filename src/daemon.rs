@@ -10,6 +10,7 @@ mod receivers;
 mod running;
 mod shared;
 mod signals;
+mod storage_key;
 pub mod systemd;
 mod targets;
 mod tasks;
@@ -27,13 +28,14 @@ use tracing::{error, info, warn};
 pub(crate) use self::receivers::{receiver, voice};
 use self::{
     alerting::{Alerting, watch_storage},
-    labels::{StorageKey, hash_key},
+    labels::hash_key,
     listening::{Listening, bound, listen},
     parts::{New, Plan, set_up},
     receivers::Receivers,
     running::Running,
     shared::Shared,
     signals::{unless_stopped, until_stop},
+    storage_key::StorageKey,
     systemd::ServiceManager,
     targets::Targets,
     tasks::Tasks,

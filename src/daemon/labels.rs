@@ -1,16 +1,12 @@
 //! How metrics label users, and the key that hashes their names.
 
-use std::sync::{Arc, OnceLock};
-
-use tracing::error;
-
-use super::{error::StartError, shared::Keep};
+use super::{error::StartError, shared::Keep, storage_key::StorageKey};
 use crate::{
     clock::Clock,
     config::{Config, LabelsChoice, NoticeNames, StorageConfig, Target, UsersConfig},
     exposition::UserLabels,
     secret::HashKey,
-    store::{self, KeptKey},
+    store,
 };
 
 /// How metrics label users, with an existing key.
@@ -50,23 +46,6 @@ fn passing_key() -> Result<HashKey, StartError> {
     let mut key = [0; 32];
     getrandom::fill(&mut key).map_err(StartError::Random)?;
     Ok(HashKey::new(&key))
-}
-
-/// The key in the storage folder. It is read once, so that no reload changes the codes of users.
-#[derive(Clone, Default)]
-pub(super) struct StorageKey(Arc<OnceLock<HashKey>>);
-
-impl StorageKey {
-    fn get(&self, storage: &StorageConfig, clock: &Clock) -> Result<HashKey, StartError> {
-        if let Some(key) = self.0.get() {
-            return Ok(key.clone());
-        }
-        let KeptKey { key, problem } = store::hash_key(&storage.path, clock.now().wall)?;
-        if let Some(problem) = problem {
-            error!("{problem}");
-        }
-        Ok(self.0.get_or_init(|| HashKey::new(&key)).clone())
-    }
 }
 
 /// The key that hashes users and what targets meet, if anything is hashed; created if there is none.

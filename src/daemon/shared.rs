@@ -1,6 +1,6 @@
 //! The connections between the parts of the daemon.
 
-use super::labels::StorageKey;
+use super::storage_key::StorageKey;
 use crate::{
     board::Board,
     clock::{Beats, Clock},

@@ -53,20 +53,21 @@ impl Unusable {
     }
 
     fn advice(&self, folder: &Path) -> String {
+        let is_missing = fs::metadata(folder).is_err_and(|err| err.kind() == io::ErrorKind::NotFound);
         let (path, folder) = (&self.path, folder.display());
         let another = "set storage.path to another folder";
         match self.source.kind() {
             io::ErrorKind::PermissionDenied => match user() {
-                Some(user) if user != 0 && path.symlink_metadata().is_err() => {
+                Some(user) if user != 0 && is_missing => {
                     format!(
-                        "the exporter runs as user ID {user}: create the folder, give it to that user (chown -R \
+                        "create the folder for user ID {user}, which runs the exporter (mkdir -p {folder} && chown \
                          {user} {folder}), or {another}"
                     )
                 }
                 Some(user) if user != 0 => {
                     format!(
-                        "the exporter runs as user ID {user}: give that user the folder and its files (chown -R \
-                         {user} {folder}), or {another}"
+                        "the exporter runs as user ID {user}, which must own the folder and its files (chown -R {user} \
+                         {folder}) and may enter the folders above; else {another}"
                     )
                 }
                 _ => format!("check its permissions and attributes (ls -ld, lsattr -d), or {another}"),

@@ -32,6 +32,7 @@ mod server;
 mod simulator;
 mod slow_panel;
 mod slow_readers;
+mod storage;
 mod store;
 mod systemd;
 mod web_config;
