@@ -19,6 +19,7 @@ mod english;
 mod exposition;
 mod floors;
 mod heartbeat;
+mod hosts;
 mod marzban;
 mod metrics_reference;
 mod mutation;
