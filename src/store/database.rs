@@ -119,15 +119,27 @@ impl Disk {
     /// on with the old file. A change of the content is remembered for [`Disk::verify`].
     pub(super) fn missing_file(&mut self) -> Option<PathBuf> {
         let [database, log, index] = folder::files_of(&self.path);
-        // The content of the index is in memory that all programs share.
-        for (path, known, counts) in zip3([database, log, index], self.files, [true, true, false]) {
+        let [known_database, known_log, known_index] = self.files;
+        for (path, known) in [(database, known_database), (log, known_log)] {
             let Some(known) = known else { continue };
             match Seen::at(&path) {
-                Ok(found) if found.identity == known.identity => self.is_suspect |= counts && found != known,
+                Ok(found) if found.identity == known.identity => self.is_suspect |= found != known,
                 Ok(_) | Err(_) => return Some(path),
             }
         }
-        None
+        let is_there = |known: Seen| Seen::at(&index).is_ok_and(|found| found.identity == known.identity);
+        let is_whole = known_index.is_none_or(is_there) && !self.index_is_cut();
+        (!is_whole).then_some(index)
+    }
+
+    /// Whether the end of the index is missing. All programs share its content in memory, and the system kills one that
+    /// reads behind the end of the file.
+    fn index_is_cut(&self) -> bool {
+        let ([_, _, path], [_, _, known]) = (folder::files_of(&self.path), self.files);
+        let found = Seen::at(&path).ok();
+        known
+            .zip(found)
+            .is_some_and(|(known, found)| found.identity == known.identity && found.len < known.len)
     }
 
     /// Whether the database at the path is the one that is open.
@@ -172,7 +184,9 @@ impl Disk {
     /// they have, and leaves the files that are there now as they are.
     pub(super) fn leave(self, memory: &mut Connection) -> Result<(), Fault> {
         let mut outcome = Ok(());
-        for table in HANDED_ON {
+        // Without the index they cannot be read, but then the database has them.
+        let lost = if self.index_is_cut() { &[][..] } else { &HANDED_ON };
+        for table in lost {
             let transaction = memory.transaction()?;
             match table.copy(&self.connection, &transaction) {
                 Ok(()) => transaction.commit()?,
@@ -187,10 +201,6 @@ impl Disk {
     pub(super) fn tidy(&self) -> Result<(), Fault> {
         give_back(&self.connection)
     }
-}
-
-fn zip3<A, B, C, const N: usize>(a: [A; N], b: [B; N], c: [C; N]) -> impl Iterator<Item = (A, B, C)> {
-    a.into_iter().zip(b).zip(c).map(|((a, b), c)| (a, b, c))
 }
 
 /// A database in memory, with all tables.

@@ -384,6 +384,7 @@ impl Writer {
     }
 
     fn users_on_disk(&mut self, target: &str) -> Result<Option<SavedUsers>, StoreError> {
+        self.check_before_reading();
         let Some(place) = &mut self.place else { return Ok(None) };
         let Some(disk) = &place.disk else {
             return Err(StoreError::NotDurable { why: place.trouble.why.clone() });
@@ -395,7 +396,8 @@ impl Writer {
         })
     }
 
-    fn dead_letters(&self) -> Result<Vec<Message>, StoreError> {
+    fn dead_letters(&mut self) -> Result<Vec<Message>, StoreError> {
+        self.check_before_reading();
         let disk = self.place.as_ref().and_then(|place| place.disk.as_ref());
         let mut letters = match disk {
             Some(disk) => outbox::messages(&disk.connection, DEAD_LETTERS).map_err(not_durable)?,
@@ -424,23 +426,30 @@ impl Writer {
         }
     }
 
-    /// Leaves the database if it, a file beside it or the folder was removed or replaced. All changes in memory must be on
-    /// the disk.
-    fn check_files(&mut self) {
-        let Some(place) = &mut self.place else { return };
-        let Some(disk) = &mut place.disk else { return };
+    fn check_before_reading(&mut self) {
+        if self.check_files() {
+            self.catch_up();
+        }
+    }
+
+    /// Leaves the database if it, a file beside it or the folder was removed or replaced, and returns whether it did. All
+    /// changes in memory must be on the disk.
+    fn check_files(&mut self) -> bool {
+        let Some(place) = &mut self.place else { return false };
+        let Some(disk) = &mut place.disk else { return false };
         let Some(missing) = place.claim.missing(&place.folder).or_else(|| disk.missing_file()) else {
-            return;
+            return false;
         };
         // Another program's file must not be overwritten.
         place.known = disk.is_in_place();
         self.health.count_error();
         warn!(
-            "{}: another program has removed or replaced it; the complete state is written again",
+            "{}: another program has removed, replaced or cut it; the complete state is written again",
             missing.display()
         );
         place.leave_disk(&mut self.memory);
         place.trouble.retry_at = Instant::now();
+        true
     }
 
     /// Reopens the database and writes the state in memory to it.

@@ -68,7 +68,12 @@ fn overwrite(file: PathBuf, from: u64, bytes: &[u8]) {
     file.write_all(bytes).unwrap();
 }
 
-const MEDDLING: [(&str, Meddling); 17] = [
+const MEDDLING: [(&str, Meddling); 19] = [
+    // The system kills a process that reads what was cut off.
+    ("index cut", |folder| {
+        File::options().write(true).open(folder.join("proxymeter.db-shm")).unwrap().set_len(0).unwrap();
+    }),
+    ("index overwritten", |folder| overwrite(folder.join("proxymeter.db-shm"), 0, &[0xA5; 32_768])),
     ("log removed", |folder| remove(folder, "proxymeter.db-wal")),
     ("index removed", |folder| remove(folder, "proxymeter.db-shm")),
     ("log and index removed", |folder| {
