@@ -67,8 +67,10 @@ fn is_whole(authority: &Authority) -> bool {
         && port.is_some_and(|port| port.is_empty() || port.parse::<u16>().is_ok())
 }
 
+/// The address in brackets; a zone behind it, as in `[fe80::1%25eth0]`, is left out.
 fn ipv6(host: &str) -> Option<Ipv6Addr> {
-    host.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
+    let inner = host.strip_prefix('[')?.strip_suffix(']')?;
+    inner.split_once('%').map_or(inner, |(address, _)| address).parse().ok()
 }
 
 /// Whether a host cannot be the name of somebody else's site: an address, a name that always leads to this machine, or
@@ -127,6 +129,7 @@ mod tests {
             ("/", &["LOCALHOST:10057"], named("localhost")),
             ("/", &["127.0.0.1:"], named("127.0.0.1")),
             ("/", &["[::1]:80"], named("[::1]")),
+            ("/", &["[fe80::1%25eth0]:80"], named("[fe80::1%25eth0]")),
             ("/", &["a_b.example"], named("a_b.example")),
             ("*", &["localhost"], named("localhost")),
             ("http://target.example/", &["header.example"], named("target.example")),

@@ -183,9 +183,16 @@ pub(super) fn check(database: &Path) -> Result<(), Unusable> {
 /// Checks that files can be created in a folder.
 pub(super) fn probe(folder: &Path) -> Result<(), Unusable> {
     let file = folder.join(PROBE_FILE);
-    let made = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&file);
-    made.map_err(at(folder))?;
-    fs::remove_file(&file).map_err(at(folder))
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file) {
+        // Left behind by a crash.
+        Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {}
+        made => drop(made.map_err(at(folder))?),
+    }
+    match fs::remove_file(&file) {
+        // By a command that checks the folder too.
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed.map_err(at(&file)),
+    }
 }
 
 /// Renames a database and its companion files to `<name>.<word>-<unix seconds>` and returns that name.
@@ -293,6 +300,19 @@ mod tests {
         fs::rename(&folder, &away).unwrap();
         let _second = claim(&folder).unwrap();
         assert!(matches!(first.renew(&folder), Err(Unclaimed::Locked)));
+    }
+
+    #[test]
+    fn a_folder_that_takes_files_is_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        probe(folder.path()).unwrap();
+        // A pipe would block whoever opened it.
+        let file = folder.path().join(PROBE_FILE);
+        assert!(std::process::Command::new("mkfifo").arg(&file).status().unwrap().success());
+        probe(folder.path()).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        fs::create_dir(&file).unwrap();
+        assert_eq!(probe(folder.path()).unwrap_err().path, file);
     }
 
     /// Locks are there, but not to be had for a file that is no file.

@@ -242,6 +242,7 @@ async fn alerts_come_in_pages() {
         let (status, json, bytes) = ask(&next).await;
         assert_eq!((status, &json["data"]["total"]), (200, &25_000.into()));
         assert!(bytes < 10_000_000, "{bytes}");
+        eprintln!("a page of alerts has {bytes} bytes");
         pages += 1;
         let alerts = json["data"]["alerts"].as_array().unwrap().iter();
         subjects.extend(alerts.map(|alert| alert["labels"]["subject"].as_str().unwrap().to_owned()));
