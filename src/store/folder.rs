@@ -306,7 +306,7 @@ mod tests {
     fn a_folder_that_takes_files_is_left_as_it_is() {
         let folder = tempfile::tempdir().unwrap();
         probe(folder.path()).unwrap();
-        // A pipe would block whoever opened it.
+        // Opening a pipe would block.
         let file = folder.path().join(PROBE_FILE);
         assert!(std::process::Command::new("mkfifo").arg(&file).status().unwrap().success());
         probe(folder.path()).unwrap();

@@ -227,6 +227,24 @@ async fn a_file_in_place_of_the_folder_is_waited_for() {
     assert_whole(&folder, &["a", "b"], "").await;
 }
 
+#[tokio::test]
+async fn a_folder_in_place_of_a_file_beside_the_database_is_named_and_waited_for() {
+    for name in ["proxymeter.db-wal", "proxymeter.db-shm", "proxymeter.lock"] {
+        let (_root, folder, store) = filled().await;
+        remove(&folder, name);
+        fs::create_dir(folder.join(name)).unwrap();
+        check(&store).await;
+        assert!(!store.status().up, "{name}");
+        let err = store.record(alert("b", "1")).await.unwrap_err().to_string();
+        assert!(err.contains(&format!("{name}: is a directory")), "{err}");
+        fs::remove_dir(folder.join(name)).unwrap();
+        meddle(&store, |writer| place(writer).trouble.retry_at = Instant::now()).await;
+        store.record(Batch::default()).await.unwrap();
+        assert!(store.status().up, "{name}");
+        assert_whole(&folder, &["a", "b"], name).await;
+    }
+}
+
 /// A folder that is renamed and back before a check is the same.
 #[tokio::test]
 async fn what_is_undone_in_time_changes_nothing() {
