@@ -10,6 +10,7 @@ mod receivers;
 mod running;
 mod shared;
 mod signals;
+mod storage_key;
 pub mod systemd;
 mod targets;
 mod tasks;
@@ -34,6 +35,7 @@ use self::{
     running::Running,
     shared::Shared,
     signals::{unless_stopped, until_stop},
+    storage_key::StorageKey,
     systemd::ServiceManager,
     targets::Targets,
     tasks::Tasks,
@@ -86,8 +88,8 @@ impl Daemon {
     /// Binds every address, opens the store and builds every client. Whatever can fail, fails before anything runs.
     ///
     /// # Errors
-    /// When an address is in use, the storage folder belongs to another process, or a certificate, key or rule cannot
-    /// be used.
+    /// When an address is in use, the storage folder belongs to another process or is no folder that can be written, or a
+    /// certificate, key or rule cannot be used.
     pub async fn build(config: Config, telemetry_path: &str, keep: Keep) -> Result<Self, StartError> {
         let mut listeners = Vec::new();
         for address in &config.web.listen {
@@ -104,7 +106,8 @@ impl Daemon {
             }
             Keep::Nothing => (Store::in_memory(), Loaded::default()),
         };
-        let key = hash_key(&config, keep)?;
+        let storage_key = StorageKey::default();
+        let key = hash_key(&config, keep, &storage_key, &clock)?;
         let telemetry = Telemetry::new();
         let board = Board::new(config.targets.iter().map(|target| target.name.as_str()));
         let beats = Beats::default();
@@ -113,7 +116,7 @@ impl Daemon {
             Keep::InStorage => RefusedKeys::in_folder(&config.storage.path),
             Keep::Nothing => RefusedKeys::in_memory(),
         };
-        let shared = Shared { board, clock, store, telemetry, beats, refused_keys };
+        let shared = Shared { board, clock, store, telemetry, beats, refused_keys, storage_key };
         let access = Arc::new(Access::open(&config.web.access, &shared.telemetry)?);
 
         let (targets, (receivers, ears)) = (Targets::default(), Receivers::new());

@@ -10,6 +10,7 @@ pub mod config;
 mod answer;
 mod api;
 mod connections;
+mod host;
 mod http1;
 mod llm;
 mod negotiate;
@@ -24,6 +25,7 @@ mod status;
 mod target;
 mod tls;
 
+pub use host::own_names;
 pub use route::is_taken;
 pub use state::{Reload, Setup, State};
 
@@ -75,7 +77,9 @@ pub async fn serve(mut listeners: watch::Receiver<Listeners>, state: State, stop
             accepted = accept(&open, &server.connections) => accepted,
         };
         while tasks.try_join_next().is_some() {}
-        let seat = server.connections.enter(peer);
+        // It fails only for a connection that is gone.
+        let local = stream.local_addr().map_or(peer, |local| local.ip());
+        let seat = server.connections.enter(peer, local);
         tasks.spawn(http1::attend(Arc::clone(&server), stream, seat, closing.clone()));
     }
     drop((open, listeners));

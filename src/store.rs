@@ -6,7 +6,8 @@
 //!
 //! A disk failure never stops the daemon. Memory holds all state except lists of users and dead letters. While the disk
 //! is full, read-only or broken, changes are made in memory only, and each call returns an error. When the disk is
-//! writable again, the complete state is written. While the disk hangs, only the newest list of users of each target
+//! writable again, the complete state is written. So it is when another program removes, replaces or changes the files:
+//! this is checked with each change, and every ten seconds. While the disk hangs, only the newest list of users of each target
 //! waits; all other waiting changes are small. A file that is damaged, or written by a newer version, is renamed, and a
 //! new one is created. Every row has a checksum, so damaged rows are detected. If the thread panics, the store reports
 //! itself down and refuses every call.
@@ -33,6 +34,7 @@ mod outbox;
 mod receiver;
 mod schema;
 mod table;
+mod unusable;
 mod users;
 mod waiting;
 mod writer;
@@ -65,7 +67,7 @@ pub(crate) use writer::by_hand::{ByHand, Written};
 
 pub use error::StoreError;
 pub use health::StoreStatus;
-pub use key::{existing_hash_key, hash_key};
+pub use key::{KeptKey, existing_hash_key, hash_key};
 pub use loaded::Loaded;
 pub use message::{Message, Packed, Settlement};
 pub use receiver::{LastFailure, ReceiverState};
@@ -73,6 +75,17 @@ pub use users::SavedUsers;
 
 /// Requests that may wait for the disk. If the queue is full, callers wait for room.
 const QUEUE: usize = 64;
+
+/// Checks that the folder is there and takes files. A full, read-only or failing disk passes.
+///
+/// # Errors
+/// If there is no such folder, or if it lacks a permission.
+pub fn check_folder(folder: &Path) -> Result<(), StoreError> {
+    match folder::exists(folder).and_then(|()| folder::probe(folder)) {
+        Err(err) if err.is_wrong() => Err(err.stops(folder)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
 
 /// A handle to the persistent state. Cheap to clone. When the last handle is dropped, queued requests still complete.
 ///
@@ -128,8 +141,9 @@ impl Store {
     /// or the process ends.
     ///
     /// # Errors
-    /// If another process uses the folder, or if the thread cannot start. A damaged file or a disk that is full or
-    /// read-only is reported in [`Opened::problem`]. The store then works in memory and retries the disk.
+    /// If another process uses the folder, if the folder or a file in it is none or lacks a permission, or if the thread
+    /// cannot start. A damaged file or a disk that is full, read-only or failing is reported in [`Opened::problem`]. The
+    /// store then works in memory and retries the disk.
     pub fn open(folder: &Path, now: Timestamp) -> Result<Opened, StoreError> {
         let health = Arc::default();
         let (writer, loaded, problem) = Writer::open(folder, now, Arc::clone(&health))?;

@@ -17,6 +17,7 @@ use crate::{
     daemon,
     exposition::{self, Coding, Format, Tail},
     model::{ActiveAlerts, Outcome, Report},
+    store,
     telemetry::Telemetry,
     upstream::RefusedKeys,
 };
@@ -25,7 +26,10 @@ use crate::{
 /// exporter with the same storage folder, and the next run, know which keys were refused. `storage` overrides the
 /// configuration.
 pub(super) async fn run(mut config: Config, storage: Option<PathBuf>, targets: &[String]) -> Done {
-    config.storage.path = storage.unwrap_or(config.storage.path);
+    if let Some(storage) = storage {
+        store::check_folder(&storage)?;
+        config.storage.path = storage;
+    }
     if !targets.is_empty() {
         config = config.of_shard(Shard::WHOLE);
     }

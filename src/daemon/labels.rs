@@ -1,7 +1,8 @@
 //! How metrics label users, and the key that hashes their names.
 
-use super::{error::StartError, shared::Keep};
+use super::{error::StartError, shared::Keep, storage_key::StorageKey};
 use crate::{
+    clock::Clock,
     config::{Config, LabelsChoice, NoticeNames, StorageConfig, Target, UsersConfig},
     exposition::UserLabels,
     secret::HashKey,
@@ -48,7 +49,12 @@ fn passing_key() -> Result<HashKey, StartError> {
 }
 
 /// The key that hashes users and what targets meet, if anything is hashed; created if there is none.
-pub(super) fn hash_key(config: &Config, keep: Keep) -> Result<Option<HashKey>, StartError> {
+pub(super) fn hash_key(
+    config: &Config,
+    keep: Keep,
+    in_storage: &StorageKey,
+    clock: &Clock,
+) -> Result<Option<HashKey>, StartError> {
     let users = &config.users;
     let hashes_users = users.labels == LabelsChoice::Hash || users.notices == NoticeNames::Hash;
     if !hashes_users && !config.targets.iter().any(Target::hashes) {
@@ -56,7 +62,7 @@ pub(super) fn hash_key(config: &Config, keep: Keep) -> Result<Option<HashKey>, S
     }
     Ok(Some(match (&users.hash_key, keep) {
         (Some(key), _) => HashKey::new(key.expose().as_bytes()),
-        (None, Keep::InStorage) => HashKey::new(&store::hash_key(&config.storage.path)?),
+        (None, Keep::InStorage) => in_storage.get(&config.storage, clock)?,
         (None, Keep::Nothing) => passing_key()?,
     }))
 }

@@ -16,7 +16,7 @@ use crate::{
     exposition::Options,
     notify::{HealthByReceiver, heartbeat::Heartbeat},
     secret::HashKey,
-    server::{Setup, access::Access},
+    server::{Setup, access::Access, own_names},
     wording::{Language, Voice},
 };
 
@@ -81,6 +81,7 @@ pub(super) fn set_up(config: &Config, key: Option<HashKey>, access: Arc<Access>)
         config: config.shown().to_owned(),
         receivers: config.receivers.iter().map(|table| (table.name.clone(), table.kind.word())).collect(),
         voice: Voice::new(Language::En, config.alerting.zone.clone(), &config.web.external_url),
+        names: own_names(&config.web.external_url),
         alerting: config.alerting.enabled,
         access,
     }

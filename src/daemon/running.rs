@@ -150,7 +150,7 @@ impl Running {
         // Reads files, whose disk may not answer. A stop does not wait for it.
         let build = move || {
             let access = if same_access { access } else { Arc::new(access.reopen(&config.web.access)?) };
-            let key = hash_key(&config, Keep::InStorage)?;
+            let key = hash_key(&config, Keep::InStorage, &shared.storage_key, &shared.clock)?;
             let new = plan.build(&config, &shared, key.as_ref())?;
             Ok::<_, StartError>((config, access, key, new))
         };

@@ -1,5 +1,6 @@
 //! The connections between the parts of the daemon.
 
+use super::storage_key::StorageKey;
 use crate::{
     board::Board,
     clock::{Beats, Clock},
@@ -17,6 +18,7 @@ pub(super) struct Shared {
     pub(super) telemetry: Telemetry,
     pub(super) beats: Beats,
     pub(super) refused_keys: RefusedKeys,
+    pub(super) storage_key: StorageKey,
 }
 
 /// Where a daemon keeps the state that must survive a restart.

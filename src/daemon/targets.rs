@@ -153,7 +153,7 @@ impl TargetsPlan {
     /// # Errors
     /// When a certificate or key cannot be used.
     pub(super) fn build(self, shared: &Shared, key: Option<&HashKey>) -> Result<NewTargets, StartError> {
-        let Shared { board, clock, telemetry, beats, refused_keys, store: _ } = shared;
+        let Shared { board, clock, telemetry, beats, refused_keys, store: _, storage_key: _ } = shared;
         let mut new = Vec::new();
         for (target, start) in self.changed {
             let (reread, requests) = mpsc::unbounded_channel();

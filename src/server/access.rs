@@ -83,7 +83,17 @@ impl Terms {
         }
     }
 
-    fn asks_for_credentials(&self) -> bool {
+    /// Whether anybody who reaches the port gets an answer, and the connection proves no name of ours.
+    pub(super) fn is_open(&self) -> bool {
+        self.tls.is_none() && !self.asks_for_credentials()
+    }
+
+    /// Whether a request comes too soon after others. It is counted.
+    pub(super) fn is_too_fast(&self) -> bool {
+        self.limiter.as_ref().is_some_and(|limiter| !limiter.allows())
+    }
+
+    pub(super) fn asks_for_credentials(&self) -> bool {
         !self.users.is_empty() || self.bearer_token.is_some()
     }
 
@@ -107,8 +117,6 @@ impl Terms {
 /// Why a request does not pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// There are too many requests.
-    TooFast,
     /// It names no user with the right password, nor the token.
     Unknown,
     /// Its password cannot be checked now, because others are being checked.
@@ -230,9 +238,6 @@ impl Access {
         headers: &HeaderMap,
         health: bool,
     ) -> Result<(), Refusal> {
-        if terms.limiter.as_ref().is_some_and(|limiter| !limiter.allows()) {
-            return Err(Refusal::TooFast);
-        }
         if !terms.asks_for_credentials() || health && terms.open_health {
             return Ok(());
         }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use hyper::{
     Response, StatusCode,
     body::{Body, Frame, SizeHint},
-    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER},
+    header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER},
 };
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -83,6 +83,21 @@ impl Body for Answer {
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.left)
     }
+}
+
+/// An answer without a body that tells which methods there are.
+pub(super) fn methods(allowed: &'static str) -> Response<Answer> {
+    let mut response = answer(StatusCode::OK, PLAIN, Vec::new());
+    response.headers_mut().remove(CONTENT_TYPE);
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    response
+}
+
+/// A request that may not be what it seems: what follows on its connection is not read.
+pub(super) fn bad_request(text: &'static str) -> Response<Answer> {
+    let mut response = plain(StatusCode::BAD_REQUEST, text);
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 pub(super) fn busy(text: &'static str) -> Response<Answer> {

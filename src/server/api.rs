@@ -20,6 +20,20 @@ fn answer<T: Serialize>(data: T) -> serde_json::Result<Vec<u8>> {
     Ok(text)
 }
 
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Mistake<'a> {
+    status: &'static str,
+    error_type: &'static str,
+    error: &'a str,
+}
+
+/// An answer to a request with a wrong parameter, as Prometheus gives it.
+pub(super) fn bad_data(error: &str) -> String {
+    let mistake = Mistake { status: "error", error_type: "bad_data", error };
+    serde_json::to_string(&mistake).unwrap_or_default() + "\n"
+}
+
 /// RFC 3339 in UTC, to the millisecond if need be.
 fn rfc3339(time: Timestamp) -> Option<String> {
     jiff::Timestamp::from_millisecond(time.as_millis()).ok().map(|time| time.to_string())

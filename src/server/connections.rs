@@ -60,15 +60,15 @@ struct Places {
 }
 
 impl Connections {
-    /// A place for a new connection. When there is none, another one has to leave.
-    pub(super) fn enter(self: &Arc<Self>, peer: IpAddr) -> Seat {
+    /// A place for a new connection from `peer` to our address `local`. When there is none, another one has to leave.
+    pub(super) fn enter(self: &Arc<Self>, peer: IpAddr, local: IpAddr) -> Seat {
         let mut all = self.lock();
         if all.places.len() >= MAX_CONNECTIONS {
             all.dismiss_one();
         }
         let id = all.next;
         all.next = id.wrapping_add(1);
-        let place = Arc::new(Place::new(peer, Arc::clone(&self.freed)));
+        let place = Arc::new(Place::new(peer, local, Arc::clone(&self.freed)));
         all.places.insert(id, Arc::clone(&place));
         Seat { connections: Arc::clone(self), id, place }
     }
@@ -171,6 +171,8 @@ impl Drop for Seat {
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) peer: IpAddr,
+    /// Our address that it came to.
+    pub(super) local: IpAddr,
     activity: Mutex<Activity>,
     leave: Notify,
     freed: Arc<Notify>,
@@ -211,10 +213,10 @@ impl Doing {
 }
 
 impl Place {
-    pub(super) fn new(peer: IpAddr, freed: Arc<Notify>) -> Self {
+    pub(super) fn new(peer: IpAddr, local: IpAddr, freed: Arc<Notify>) -> Self {
         let now = Instant::now();
         let activity = Activity { doing: Doing::Asking, since: now, taken: now, pieces: Vec::new() };
-        Place { peer, activity: Mutex::new(activity), leave: Notify::new(), freed }
+        Place { peer, local, activity: Mutex::new(activity), leave: Notify::new(), freed }
     }
 
     /// A request's head is there; it is being answered until the guard is dropped, and then until that is sent.
@@ -313,8 +315,8 @@ mod tests {
 
     const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
-    const HEALTHY: &[u8] = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n";
-    const METRICS: &[u8] = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+    const HEALTHY: &[u8] = b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    const METRICS: &[u8] = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
     /// Attends to a connection whose client does as `client` does, and returns how many seconds it lasted.
     async fn lasts<C: Future<Output = ()>>(client: impl FnOnce(DuplexStream) -> C) -> u64 {
@@ -323,7 +325,7 @@ mod tests {
         let start = Instant::now();
         let server = Arc::new(server());
         let connections = Arc::clone(&server.connections);
-        let attended = attend(Arc::clone(&server), near, connections.enter(PEER), closing);
+        let attended = attend(Arc::clone(&server), near, connections.enter(PEER, PEER), closing);
         tokio::select! {
             () = attended => {}
             () = client(far) => panic!("the client gave up first"),
@@ -401,22 +403,22 @@ mod tests {
         let connections = Arc::new(Connections::default());
         let mut seats = Vec::new();
         for _ in 0..MAX_CONNECTIONS {
-            seats.push(connections.enter(PEER));
+            seats.push(connections.enter(PEER, PEER));
             tokio::time::advance(Duration::from_millis(1)).await;
         }
         let left = |seat: &Seat| !connections.lock().places.contains_key(&seat.id);
         let [oldest, next, ..] = &seats[..] else { unreachable!() };
         let _answering = oldest.place.answer();
-        let first = connections.enter(PEER);
+        let first = connections.enter(PEER, PEER);
         assert!(left(next) && !left(oldest));
         next.place.ended(watch::channel(false).1).await;
 
         tokio::time::advance(Duration::from_millis(1)).await;
         let _others: Vec<_> = seats.iter().skip(2).map(|seat| seat.place.answer()).collect();
-        let second = connections.enter(PEER);
+        let second = connections.enter(PEER, PEER);
         assert!(left(&first) && !left(oldest));
         let _second = second.place.answer();
-        let third = connections.enter(PEER);
+        let third = connections.enter(PEER, PEER);
         assert!(left(oldest) && !left(&second) && !left(&third));
         assert_eq!(connections.lock().places.len(), MAX_CONNECTIONS);
     }
@@ -427,7 +429,7 @@ mod tests {
         let connections = Arc::new(Connections::default());
         let page = || vec![Bytes::from(vec![0; MAX_SENDING / 4]), Bytes::from_static(b"small")];
         let send = async |page: &[Bytes]| {
-            let seat = connections.enter(PEER);
+            let seat = connections.enter(PEER, PEER);
             let answering = seat.place.answer();
             let start = Instant::now();
             connections.make_room(&seat.place, page).await;

@@ -1,7 +1,6 @@
 //! Requests and their answers: the check of access, the route, and the content.
 
 use std::{
-    net::IpAddr,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -11,8 +10,8 @@ use hyper::{
     Method, Request, Response, StatusCode,
     body::{Body, Incoming},
     header::{
-        CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, HeaderMap, HeaderValue,
-        ORIGIN, REFERRER_POLICY, VARY, WWW_AUTHENTICATE,
+        CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, HeaderMap, HeaderName,
+        HeaderValue, ORIGIN, REFERRER_POLICY, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
     },
 };
 use rustls::ServerConfig;
@@ -23,14 +22,14 @@ use tokio::{
 
 use super::{
     access::{Access, Refusal, Terms},
-    answer::{Answer, PLAIN, answer, busy, fresh, not_allowed, plain, unwritable},
-    api,
+    answer::{Answer, PLAIN, answer, bad_request, busy, fresh, methods, not_allowed, plain, unwritable},
+    api::{self, alerts::Query},
     connections::{Connections, Place},
-    negotiate,
+    host, negotiate,
     pages::Pages,
     route::Route,
     runbook,
-    seen::{Seen, SharedPage},
+    seen::SharedPage,
     state::State,
     status,
 };
@@ -45,13 +44,18 @@ const SCRAPE_PATIENCE: Duration = Duration::from_secs(8);
 /// No request here needs a body; one that is larger, in bytes, is refused. None is read.
 const MAX_BODY: u64 = 8 * 1024;
 
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
 pub(super) struct Server {
     pub(super) state: State,
     pub(super) connections: Arc<Connections>,
     pub(super) pages: Pages,
     pub(super) scrapes: Arc<Semaphore>,
     status: SharedPage,
-    alerts: SharedPage,
+    alerts: SharedPage<Query>,
+    /// The last page of alerts that was asked for with parameters: different ones keep no more in memory.
+    alert_pages: SharedPage<Query>,
     targets: SharedPage,
     /// Made for the first request.
     runbook: OnceLock<Option<Bytes>>,
@@ -71,6 +75,7 @@ impl Server {
             scrapes: Arc::new(Semaphore::new(MAX_SCRAPES)),
             status: SharedPage::default(),
             alerts: SharedPage::default(),
+            alert_pages: SharedPage::default(),
             targets: SharedPage::default(),
             runbook: OnceLock::new(),
             state,
@@ -93,7 +98,7 @@ impl Server {
         let access = self.access();
         let mut response = match access.terms().await {
             Ok(terms) if !terms.same_tls(tls) => return Err(Outdated),
-            Ok(terms) => self.judge(&access, &terms, place.peer, route, request).await,
+            Ok(terms) => self.judge(&access, &terms, place, route, request).await,
             Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "The web configuration file is broken.\n"),
         };
         self.connections.make_room(place, response.body().pieces.as_slice()).await;
@@ -105,19 +110,58 @@ impl Server {
         Ok(response)
     }
 
-    /// Answers the request if it passes. Otherwise the answer is the same for every path, existing or not.
+    /// Answers the request if it passes. Otherwise the answer is the same for every path, existing or not, as it is to
+    /// `OPTIONS`, which needs no password: load balancers ask so whether a server is alive.
     async fn judge(
         &self,
         access: &Access,
         terms: &Terms,
-        peer: IpAddr,
+        place: &Place,
+        route: Route<'_>,
+        request: &Request<Incoming>,
+    ) -> Response<Answer> {
+        if terms.is_too_fast() {
+            return plain(StatusCode::TOO_MANY_REQUESTS, "Too many requests.\n");
+        }
+        let mut response = match host::of(request.uri(), request.headers(), request.version()) {
+            Err(bad) => bad_request(bad.text()),
+            Ok(_) if request.method() == Method::OPTIONS => options(terms, route, request.uri().path()),
+            Ok(Some(host)) if terms.is_open() && !self.may_be_called(&host, place, route) => {
+                let pieces = vec![Bytes::from(host::advice(&host))];
+                answer(StatusCode::MISDIRECTED_REQUEST, PLAIN, pieces)
+            }
+            Ok(_) => self.admit(access, terms, place, route, request).await,
+        };
+        let headers = response.headers_mut();
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        // Pages of other sites must not embed anything from here.
+        headers.insert(RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
+        for (name, value) in &terms.headers {
+            headers.insert(name, value.clone());
+        }
+        response
+    }
+
+    /// Whether a port without a password may be reached by this name. On other addresses than loopback, scrapers use names
+    /// that only their network knows. Health is checked by any name.
+    fn may_be_called(&self, host: &str, place: &Place, route: Route<'_>) -> bool {
+        !place.local.to_canonical().is_loopback()
+            || matches!(route, Route::Healthy | Route::Ready)
+            || host::is_ours(host, &self.state.setup.borrow().names)
+    }
+
+    /// Answers the request if its credentials are right.
+    async fn admit(
+        &self,
+        access: &Access,
+        terms: &Terms,
+        place: &Place,
         route: Route<'_>,
         request: &Request<Incoming>,
     ) -> Response<Answer> {
         let health = matches!(route, Route::Healthy);
-        let mut response = match access.admit(terms, peer, request.headers(), health).await {
+        match access.admit(terms, place.peer, request.headers(), health).await {
             Ok(()) => self.respond(route, request).await,
-            Err(Refusal::TooFast) => return plain(StatusCode::TOO_MANY_REQUESTS, "Too many requests.\n"),
             Err(Refusal::Unknown) => {
                 let mut response = plain(StatusCode::UNAUTHORIZED, "Unauthorized.\n");
                 for challenge in terms.challenges() {
@@ -126,13 +170,7 @@ impl Server {
                 response
             }
             Err(Refusal::Busy) => busy("Too many passwords are being looked at; try again later.\n"),
-        };
-        let nosniff = HeaderValue::from_static("nosniff");
-        response.headers_mut().insert(hyper::header::X_CONTENT_TYPE_OPTIONS, nosniff);
-        for (name, value) in &terms.headers {
-            response.headers_mut().insert(name, value.clone());
         }
-        response
     }
 
     async fn respond(&self, route: Route<'_>, request: &Request<Incoming>) -> Response<Answer> {
@@ -144,13 +182,13 @@ impl Server {
         match (route, request.method()) {
             (Route::Unknown, _) => plain(StatusCode::NOT_FOUND, "Not found.\n"),
             // Pages of other sites may send requests from a browser that can reach this port.
-            (Route::Reload, &Method::POST | &Method::PUT) if request.headers().contains_key(ORIGIN) => {
+            (Route::Reload, &Method::POST | &Method::PUT) if is_of_a_page(request.headers()) => {
                 plain(StatusCode::FORBIDDEN, "Not for browsers.\n")
             }
             (Route::Reload, &Method::POST | &Method::PUT) => self.reload().await,
-            (Route::Reload, _) => not_allowed("Only POST and PUT are served here.\n", "POST, PUT"),
-            (_, &Method::GET | &Method::HEAD) => self.get(route, request.headers()).await,
-            (_, _) => not_allowed("Only GET and HEAD are served here.\n", "GET, HEAD"),
+            (Route::Reload, _) => not_allowed("Only POST and PUT are served here.\n", methods_of(route)),
+            (_, &Method::GET | &Method::HEAD) => self.get(route, request).await,
+            (_, _) => not_allowed("Only GET and HEAD are served here.\n", methods_of(route)),
         }
     }
 
@@ -171,14 +209,26 @@ impl Server {
         }
     }
 
-    async fn get(&self, route: Route<'_>, headers: &HeaderMap) -> Response<Answer> {
+    async fn get<B>(&self, route: Route<'_>, request: &Request<B>) -> Response<Answer> {
+        let headers = request.headers();
         match route {
             Route::Metrics => self.metrics(None, headers).await,
             Route::Target(target) => self.metrics(Some(target), headers).await,
-            Route::Status => page(self.status.get(&self.state, status::html).await),
+            Route::Status => page(self.status.get(&self.state, (), |seen, ()| status::html(seen)).await),
             Route::Runbook => page(self.runbook()),
-            Route::Alerts => self.json(&self.alerts, api::alerts::json).await,
-            Route::Targets => self.json(&self.targets, api::targets::json).await,
+            Route::Alerts => match Query::of(request.uri().query()) {
+                Ok(query) if query == Query::default() => {
+                    json(self.alerts.get(&self.state, query, api::alerts::json).await)
+                }
+                Ok(query) => json(self.alert_pages.get(&self.state, query, api::alerts::json).await),
+                Err(why) => {
+                    let body = Bytes::from(api::bad_data(&why));
+                    fresh(answer(StatusCode::BAD_REQUEST, "application/json", vec![body]))
+                }
+            },
+            Route::Targets => {
+                json(self.targets.get(&self.state, (), |seen, ()| api::targets::json(seen)).await)
+            }
             Route::Config => {
                 let setup = Arc::clone(&self.state.setup.borrow());
                 fresh(answer(StatusCode::OK, PLAIN, vec![Bytes::from(setup.config.clone())]))
@@ -199,17 +249,6 @@ impl Server {
     fn runbook(&self) -> Option<Bytes> {
         let write = || runbook::page(self.state.version).map(Bytes::from).ok();
         self.runbook.get_or_init(write).clone()
-    }
-
-    async fn json(
-        &self,
-        page: &SharedPage,
-        write: fn(&Seen) -> serde_json::Result<Vec<u8>>,
-    ) -> Response<Answer> {
-        match page.get(&self.state, write).await {
-            Some(json) => fresh(answer(StatusCode::OK, "application/json", vec![json])),
-            None => unwritable(),
-        }
     }
 
     async fn metrics(&self, target: Option<&str>, headers: &HeaderMap) -> Response<Answer> {
@@ -234,6 +273,44 @@ impl Server {
         response.body_mut().permit = Some(permit);
         response
     }
+}
+
+fn json(text: Option<Bytes>) -> Response<Answer> {
+    match text {
+        Some(json) => fresh(answer(StatusCode::OK, "application/json", vec![json])),
+        None => unwritable(),
+    }
+}
+
+/// Answers `OPTIONS`. With a password, all paths get the same answer, which tells nothing.
+fn options(terms: &Terms, route: Route<'_>, path: &str) -> Response<Answer> {
+    match route {
+        _ if path == "*" || terms.asks_for_credentials() => methods("GET, HEAD, POST, PUT, OPTIONS"),
+        Route::Unknown => plain(StatusCode::NOT_FOUND, "Not found.\n"),
+        route => methods(methods_of(route)),
+    }
+}
+
+fn methods_of(route: Route<'_>) -> &'static str {
+    match route {
+        Route::Reload => "POST, PUT, OPTIONS",
+        Route::Status
+        | Route::Metrics
+        | Route::Target(_)
+        | Route::Alerts
+        | Route::Targets
+        | Route::Config
+        | Route::Runbook
+        | Route::Healthy
+        | Route::Ready
+        | Route::Unknown => "GET, HEAD, OPTIONS",
+    }
+}
+
+/// Whether a browser sends this for a page, unless somebody typed the address.
+fn is_of_a_page(headers: &HeaderMap) -> bool {
+    let is_elsewhere = |site: &HeaderValue| !matches!(site.as_bytes(), b"same-origin" | b"none");
+    headers.contains_key(ORIGIN) || headers.get_all(FETCH_SITE).iter().any(is_elsewhere)
 }
 
 /// An answer with a page in HTML.
@@ -270,6 +347,7 @@ pub(super) mod tests {
             config: String::new(),
             receivers: Vec::new(),
             voice: Voice::default(),
+            names: Vec::new(),
             alerting: true,
             access: Arc::new(Access::open(&Default::default(), &Telemetry::new()).unwrap()),
         };
@@ -291,21 +369,41 @@ pub(super) mod tests {
         })
     }
 
+    #[tokio::test]
+    async fn only_loopback_is_reached_by_known_names_alone() {
+        let server = server();
+        for (local, host, expected) in [
+            ("127.0.0.1", "attacker.example", false),
+            ("127.0.0.2", "attacker.example", false),
+            ("::1", "attacker.example", false),
+            ("::ffff:127.0.0.1", "attacker.example", false),
+            ("127.0.0.1", "localhost", true),
+            // The name of a service in a network of containers.
+            ("172.17.0.2", "proxymeter", true),
+            ("::ffff:172.17.0.2", "proxymeter", true),
+            ("2001:db8::1", "proxymeter.example.com", true),
+        ] {
+            let place = Place::new([192, 0, 2, 7].into(), local.parse().unwrap(), Arc::default());
+            assert_eq!(server.may_be_called(host, &place, Route::Metrics), expected, "{host} at {local}");
+            assert!(server.may_be_called(host, &place, Route::Healthy));
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn scrapes_beyond_the_limit_are_refused_until_one_is_answered() {
         let server = server();
         let mut held = Vec::new();
         for _ in 0..MAX_SCRAPES {
-            held.push(server.get(Route::Metrics, &HeaderMap::new()).await);
+            held.push(server.get(Route::Metrics, &Request::new(())).await);
         }
         assert!(held.iter().all(|response| response.status() == StatusCode::OK));
-        let refused = server.get(Route::Target("home"), &HeaderMap::new()).await;
+        let refused = server.get(Route::Target("home"), &Request::new(())).await;
         assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(refused.headers().contains_key("retry-after"));
-        let healthy = server.get(Route::Healthy, &HeaderMap::new()).await;
+        let healthy = server.get(Route::Healthy, &Request::new(())).await;
         assert_eq!(healthy.status(), StatusCode::OK);
         held.pop();
-        let again = server.get(Route::Target("home"), &HeaderMap::new()).await;
+        let again = server.get(Route::Target("home"), &Request::new(())).await;
         assert_eq!(again.status(), StatusCode::OK);
     }
 }

@@ -60,11 +60,18 @@ impl Seen {
     }
 }
 
-/// A page, written once for all clients within a second, unless what it shows changes.
-#[derive(Default)]
-pub(super) struct SharedPage(Arc<Mutex<Option<Page>>>);
+/// A page, written once for all clients within a second, unless what it shows changes. Of pages for different `Q`, the
+/// last one is kept.
+pub(super) struct SharedPage<Q = ()>(Arc<Mutex<Option<Page<Q>>>>);
 
-struct Page {
+impl<Q> Default for SharedPage<Q> {
+    fn default() -> Self {
+        SharedPage(Arc::default())
+    }
+}
+
+struct Page<Q> {
+    asked: Q,
     text: Bytes,
     made: Duration,
     version: u64,
@@ -73,33 +80,36 @@ struct Page {
     setup: Weak<Setup>,
 }
 
-impl Page {
-    fn shows(&self, seen: &Seen) -> bool {
-        self.version == seen.view.version
+impl<Q: PartialEq> Page<Q> {
+    fn shows(&self, seen: &Seen, asked: &Q) -> bool {
+        self.asked == *asked
+            && self.version == seen.view.version
             && Weak::ptr_eq(&self.alerts, &Arc::downgrade(&seen.alerts))
             && Weak::ptr_eq(&self.setup, &Arc::downgrade(&seen.setup))
             && seen.now.uptime < self.made + SHOWN_FOR
     }
 }
 
-impl SharedPage {
-    /// The page that `write` makes, away from the threads that serve others; absent: it could not be written.
+impl<Q: PartialEq + Send + 'static> SharedPage<Q> {
+    /// The page that `write` makes of what was asked for, away from the threads that serve others; absent: it could not be written.
     pub(super) async fn get<E: Send + 'static>(
         &self,
         state: &State,
-        write: fn(&Seen) -> Result<Vec<u8>, E>,
+        asked: Q,
+        write: fn(&Seen, &Q) -> Result<Vec<u8>, E>,
     ) -> Option<Bytes> {
         // Held by the thread that writes the page: clients that want it meanwhile wait for it, and if they leave, it is
         // kept all the same.
         let mut kept = Arc::clone(&self.0).lock_owned().await;
         let seen = Seen::now(state);
-        if let Some(page) = kept.as_ref().filter(|page| page.shows(&seen)) {
+        if let Some(page) = kept.as_ref().filter(|page| page.shows(&seen, &asked)) {
             return Some(page.text.clone());
         }
         *kept = None;
         let write = move || {
             let page = Page {
-                text: write(&seen).ok()?.into(),
+                text: write(&seen, &asked).ok()?.into(),
+                asked,
                 made: seen.now.uptime,
                 version: seen.view.version,
                 alerts: Arc::downgrade(&seen.alerts),
@@ -147,6 +157,7 @@ pub(super) mod testing {
             config: "[users]\n".to_owned(),
             receivers: vec![("oncall".to_owned(), "webhook"), ("ops".to_owned(), "email")],
             voice: Voice::new(Language::En, TimeZone::UTC, "https://proxymeter.example.com"),
+            names: Vec::new(),
             alerting: true,
             access: Arc::new(Access::open(&AccessConfig::default(), &telemetry).unwrap()),
         };
@@ -175,30 +186,41 @@ mod tests {
     use crate::{exposition::UserLabels, model::Report};
 
     #[expect(clippy::unnecessary_wraps, reason = "as what writes pages")]
-    fn page(seen: &Seen) -> Result<Vec<u8>, Infallible> {
-        Ok(format!("{} {}", seen.view.version, seen.now.uptime.as_millis()).into())
+    fn page(seen: &Seen, asked: &u8) -> Result<Vec<u8>, Infallible> {
+        Ok(format!("{asked} {} {}", seen.view.version, seen.now.uptime.as_millis()).into())
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_page_is_written_once_a_second_and_when_something_is_new() {
         let mut state = state(&[Report::new("home")], ActiveAlerts::default(), UserLabels::Name);
         let shared = SharedPage::default();
-        let both = tokio::join!(shared.get(&state, page), shared.get(&state, page));
+        let both = tokio::join!(shared.get(&state, 1, page), shared.get(&state, 1, page));
         let first = both.0.unwrap();
         assert_eq!(first, both.1.unwrap());
         tokio::time::advance(Duration::from_millis(999)).await;
-        assert_eq!(shared.get(&state, page).await.unwrap(), first);
+        assert_eq!(shared.get(&state, 1, page).await.unwrap(), first);
         tokio::time::advance(Duration::from_millis(1)).await;
-        let second = shared.get(&state, page).await.unwrap();
+        let second = shared.get(&state, 1, page).await.unwrap();
         assert_ne!(second, first);
 
         tokio::time::advance(Duration::from_millis(1)).await;
         state.board.publish(Report { up: Some(true), ..Report::new("home") });
-        let third = shared.get(&state, page).await.unwrap();
+        let third = shared.get(&state, 1, page).await.unwrap();
         assert_ne!(third, second);
         tokio::time::advance(Duration::from_millis(1)).await;
         state.alerts = tokio::sync::watch::channel(Arc::default()).1;
-        assert_ne!(shared.get(&state, page).await.unwrap(), third);
+        assert_ne!(shared.get(&state, 1, page).await.unwrap(), third);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_different_pages_the_last_is_kept() {
+        let state = state(&[Report::new("home")], ActiveAlerts::default(), UserLabels::Name);
+        let shared = SharedPage::default();
+        for asked in [1, 2, 1, 1] {
+            let text = shared.get(&state, asked, page).await.unwrap();
+            assert!(text.starts_with(format!("{asked} ").as_bytes()));
+            assert_eq!(shared.0.lock().await.as_ref().map(|page| page.asked), Some(asked));
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -207,10 +229,10 @@ mod tests {
         let shared = SharedPage::default();
         for round in 0..15 {
             // Polled once, which is seldom long enough.
-            drop(shared.get(&state, page).now_or_never());
+            drop(shared.get(&state, 1, page).now_or_never());
             let text = shared.0.lock().await.as_ref().map(|page| page.text.clone());
             assert!(text.is_some(), "{round}");
-            assert_eq!(shared.get(&state, page).await, text);
+            assert_eq!(shared.get(&state, 1, page).await, text);
             tokio::time::advance(SHOWN_FOR).await;
         }
     }

@@ -106,7 +106,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_write_that_is_not_taken_breaks_after_the_limit() {
         let (near, mut far) = tokio::io::duplex(4);
-        let place = Arc::new(Place::new(std::net::Ipv4Addr::LOCALHOST.into(), Arc::default()));
+        let local = std::net::IpAddr::from(std::net::Ipv4Addr::LOCALHOST);
+        let place = Arc::new(Place::new(local, local, Arc::default()));
         let mut stream = Stall::new(TokioIo::new(near), LIMIT, place);
         assert_eq!(write(&mut stream).await.unwrap(), 4);
         let start = Instant::now();

@@ -45,6 +45,8 @@ pub struct Setup {
     pub receivers: Vec<(String, &'static str)>,
     /// How sentences about alerts are written.
     pub voice: Voice,
+    /// Names by which a port on loopback may be reached without a password, beside addresses and localhost.
+    pub names: Vec<String>,
     /// Whether alerting is enabled.
     pub alerting: bool,
     /// The checks of connections and requests.

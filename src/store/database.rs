@@ -1,13 +1,13 @@
 //! Opens a database and checks its integrity.
 
 use std::{
-    fs,
+    fs, io,
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 use super::{
     change::undo_unfinished,
@@ -29,14 +29,37 @@ const SPARE_PAGES: i64 = 64;
 pub(super) struct Disk {
     pub(super) connection: Connection,
     path: PathBuf,
-    /// Device and inode, to detect that the file was moved or replaced.
+    /// The database and its companions, as they were after the last write.
+    files: [Option<Seen>; 3],
+    /// Another program has written to the files.
+    is_suspect: bool,
+}
+
+/// What the file system says about a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen {
+    /// Device and inode.
     identity: (u64, u64),
+    len: u64,
+    /// Seconds and nanoseconds.
+    modified: (i64, i64),
+}
+
+impl Seen {
+    fn at(path: &Path) -> io::Result<Self> {
+        let found = fs::metadata(path)?;
+        Ok(Seen {
+            identity: (found.dev(), found.ino()),
+            len: found.len(),
+            modified: (found.mtime(), found.mtime_nsec()),
+        })
+    }
 }
 
 impl Disk {
     /// Opens or creates the database, migrates it, checks every row, and writes one row as a test.
     pub(super) fn open(path: &Path, now: Timestamp) -> Result<Disk, Fault> {
-        let file = folder::open_or_make(path)?.metadata()?;
+        drop(folder::open_or_make(path)?);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(PATIENCE)?;
@@ -71,14 +94,107 @@ impl Disk {
         undo_unfinished(&mut connection)?;
         let opened = now.as_millis().to_string();
         META.put(&connection, &["opened_at", &opened].map(text))?;
-        Ok(Disk { connection, path: path.to_owned(), identity: (file.dev(), file.ino()) })
+        let mut disk = Disk { connection, path: path.to_owned(), files: [None; 3], is_suspect: false };
+        disk.note_files();
+        Ok(disk)
     }
 
-    /// Size of the database and its log in bytes, or `None` if the file was moved or replaced.
-    pub(super) fn size(&self) -> Option<u64> {
-        let file = fs::metadata(&self.path).ok()?;
-        let log = fs::metadata(folder::log_of(&self.path)).map_or(0, |log| log.len());
-        ((file.dev(), file.ino()) == self.identity).then_some(file.len().saturating_add(log))
+    /// Size of the database and its log in bytes, after the last write.
+    pub(super) fn size(&self) -> u64 {
+        let [database, log, _] = self.files.map(|file| file.map_or(0, |file| file.len));
+        database.saturating_add(log)
+    }
+
+    /// Remembers the files as they are now, after a write. One that was replaced is still missing.
+    pub(super) fn note_files(&mut self) {
+        for (path, known) in folder::files_of(&self.path).iter().zip(&mut self.files) {
+            let found = Seen::at(path).ok();
+            if known.is_none_or(|known| found.is_some_and(|found| found.identity == known.identity)) {
+                *known = found;
+            }
+        }
+    }
+
+    /// The database or a file beside it, if it was removed or replaced. An open connection does not detect this: it goes
+    /// on with the old file. A change of the content is remembered for [`Disk::verify`].
+    pub(super) fn missing_file(&mut self) -> Option<PathBuf> {
+        let [database, log, index] = folder::files_of(&self.path);
+        let [known_database, known_log, known_index] = self.files;
+        for (path, known) in [(database, known_database), (log, known_log)] {
+            let Some(known) = known else { continue };
+            match Seen::at(&path) {
+                Ok(found) if found.identity == known.identity => self.is_suspect |= found != known,
+                Ok(_) | Err(_) => return Some(path),
+            }
+        }
+        let is_there = |known: Seen| Seen::at(&index).is_ok_and(|found| found.identity == known.identity);
+        let is_whole = known_index.is_none_or(is_there) && !self.index_is_cut();
+        (!is_whole).then_some(index)
+    }
+
+    /// Whether the end of the index is missing. All programs share its content in memory, and the system kills one that
+    /// reads behind the end of the file.
+    fn index_is_cut(&self) -> bool {
+        let ([_, _, path], [_, _, known]) = (folder::files_of(&self.path), self.files);
+        let found = Seen::at(&path).ok();
+        known
+            .zip(found)
+            .is_some_and(|(known, found)| found.identity == known.identity && found.len < known.len)
+    }
+
+    /// Whether the database at the path is the one that is open.
+    pub(super) fn is_in_place(&self) -> bool {
+        let [known, ..] = self.files;
+        let found = Seen::at(&self.path).ok();
+        found.map(|found| found.identity) == known.map(|known| known.identity)
+    }
+
+    /// If another program has written to the files, checks that they have what memory has. An attribute that a network
+    /// file system changes late is no reason to write everything again.
+    pub(super) fn verify(&mut self, memory: &Connection) -> Result<(), Fault> {
+        if !self.is_suspect {
+            return Ok(());
+        }
+        {
+            // Our own connection would not read again what it has read.
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let other = Connection::open_with_flags(&self.path, flags)?;
+            other.busy_timeout(PATIENCE)?;
+            if version(&other)? != schema::VERSION {
+                return Err(Fault::Damaged("its tables are missing".into()));
+            }
+            check(&other)?;
+            for table in ALL {
+                table.each(&other, "1", |_| Ok(()))?;
+            }
+            for table in HELD {
+                if table.sum(&other)? != table.sum(memory)? {
+                    return Err(Fault::Damaged("another program changed it".into()));
+                }
+            }
+        }
+        // The log may be damaged where it is not read now, but would be read after a crash.
+        let busy: i64 = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        self.is_suspect = busy != 0;
+        self.note_files();
+        Ok(())
+    }
+
+    /// Closes the connection to files that another program has removed, replaced or damaged. Copies to memory what only
+    /// they have, and leaves the files that are there now as they are.
+    pub(super) fn leave(self, memory: &mut Connection) -> Result<(), Fault> {
+        let mut outcome = Ok(());
+        // Without the index they cannot be read, but then the database has them.
+        let lost = if self.index_is_cut() { &[][..] } else { &HANDED_ON };
+        for table in lost {
+            let transaction = memory.transaction()?;
+            match table.copy(&self.connection, &transaction) {
+                Ok(()) => transaction.commit()?,
+                Err(fault) => outcome = Err(fault),
+            }
+        }
+        self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        outcome
     }
 
     /// Frees the space of deleted rows.

@@ -9,9 +9,9 @@ pub enum StoreError {
         folder.display()
     )]
     Locked { folder: PathBuf },
-    /// A file of the folder cannot be used.
-    #[error("{}: {source}", path.display())]
-    File { path: PathBuf, source: io::Error },
+    /// The folder or a file in it cannot be used, and waiting does not help.
+    #[error("{}: cannot be used for the storage: {source}; {advice}", path.display())]
+    Unusable { path: PathBuf, source: io::Error, advice: String },
     /// The disk failed. The change is kept in memory and written when the disk is writable again.
     #[error("not on the disk yet: {why}")]
     NotDurable { why: String },

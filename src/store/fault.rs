@@ -2,6 +2,8 @@ use std::fmt;
 
 use rusqlite::ErrorCode;
 
+use super::unusable::Unusable;
+
 /// Why a database operation failed.
 #[derive(Debug)]
 pub(super) enum Fault {
@@ -42,6 +44,12 @@ impl From<rusqlite::Error> for Fault {
 impl From<std::io::Error> for Fault {
     fn from(err: std::io::Error) -> Self {
         Fault::Unavailable(err.to_string())
+    }
+}
+
+impl From<Unusable> for Fault {
+    fn from(err: Unusable) -> Self {
+        std::io::Error::from(err).into()
     }
 }
 

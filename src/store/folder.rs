@@ -4,22 +4,27 @@ use std::{
     ffi::OsString,
     fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
     io,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
     path::{Path, PathBuf},
 };
 
+use super::unusable::{Unusable, at};
 use crate::model::Timestamp;
 
 const LOCK_FILE: &str = "proxymeter.lock";
+
+/// Created and removed, to learn whether the folder takes files.
+const PROBE_FILE: &str = "proxymeter.probe";
 
 /// The suffixes of the files that SQLite keeps beside a database. The log comes first, because a new database would
 /// apply a log that is left behind.
 const COMPANIONS: [&str; 2] = ["-wal", "-shm"];
 
 /// Creates the folder and its missing parents with mode 0700.
-pub(super) fn make(folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
+pub(super) fn make(folder: &Path) -> Result<(), Unusable> {
+    match exists(folder) {
+        Err(err) if err.source.kind() == io::ErrorKind::NotFound => {}
+        found => return found,
     }
     let above = match folder.parent() {
         Some(above) if !above.as_os_str().is_empty() => above,
@@ -28,62 +33,165 @@ pub(super) fn make(folder: &Path) -> io::Result<()> {
     make(above)?;
     match DirBuilder::new().mode(0o700).create(folder) {
         // The umask may have removed permissions that this process needs.
-        Ok(()) => fs::set_permissions(folder, Permissions::from_mode(0o700))?,
+        Ok(()) => fs::set_permissions(folder, Permissions::from_mode(0o700)).map_err(at(folder))?,
         Err(err) if err.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => return Ok(()),
-        Err(err) => return Err(err),
+        Err(err) => return Err(Unusable::new(folder, err)),
     }
-    sync(above)
+    sync(above).map_err(at(above))
+}
+
+/// Checks that the folder is there.
+pub(super) fn exists(folder: &Path) -> Result<(), Unusable> {
+    let found = fs::metadata(folder).map_err(at(folder))?;
+    if found.is_dir() { Ok(()) } else { Err(Unusable::new(folder, io::ErrorKind::NotADirectory.into())) }
 }
 
 /// Why the folder cannot be locked.
+#[derive(Debug)]
 pub(super) enum Unclaimed {
     /// Another process has locked it.
     Locked,
-    Unusable(io::Error),
+    Unusable(Unusable),
 }
 
-impl From<io::Error> for Unclaimed {
-    fn from(err: io::Error) -> Self {
+impl From<Unusable> for Unclaimed {
+    fn from(err: Unusable) -> Self {
         Unclaimed::Unusable(err)
     }
 }
 
-/// The lock on the folder, released on drop. The system releases it when the process ends, so a crash leaves no stale
+/// The locks on the folder, released on drop. The system releases them when the process ends, so a crash leaves no stale
 /// lock.
-#[derive(Debug)]
-pub(super) struct Claim(File);
+///
+/// The folder itself is locked, which no removed file undoes, and which works on a read-only disk. The lock file keeps
+/// earlier versions out, and on network file systems other machines, to which the lock on a folder does not extend.
+#[derive(Debug, Default)]
+pub(super) struct Claim {
+    folder: Option<Lock>,
+    file: Option<Lock>,
+}
 
-impl Drop for Claim {
+/// An open file or folder that is locked, if its file system has locks.
+#[derive(Debug)]
+struct Lock {
+    file: File,
+    is_locked: bool,
+}
+
+impl Drop for Lock {
     fn drop(&mut self) {
         // Between fork and exec, a child process shares the file, so closing it does not release the lock.
-        drop(self.0.unlock());
+        drop(self.file.unlock());
     }
 }
 
-/// Creates the folder if it is missing, and locks it.
-pub(super) fn claim(folder: &Path) -> Result<Claim, Unclaimed> {
-    make(folder)?;
-    let lock = open_or_make(&folder.join(LOCK_FILE))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(Claim(lock)),
-        Err(TryLockError::WouldBlock) => Err(Unclaimed::Locked),
-        Err(TryLockError::Error(err)) => Err(Unclaimed::Unusable(err)),
+impl Lock {
+    fn take(file: File) -> Result<Self, Unclaimed> {
+        match file.try_lock() {
+            Ok(()) => Ok(Lock { file, is_locked: true }),
+            Err(TryLockError::WouldBlock) => Err(Unclaimed::Locked),
+            // Such as a network file system without a lock service.
+            Err(TryLockError::Error(_)) => Ok(Lock { file, is_locked: false }),
+        }
     }
+
+    fn is_at(&self, path: &Path) -> bool {
+        identity(&fs::metadata(path)).is_some_and(|there| identity(&self.file.metadata()) == Some(there))
+    }
+}
+
+impl Claim {
+    /// Creates the folder if it is missing, and locks what is not locked yet. What it has locked stays locked if the rest
+    /// fails.
+    pub(super) fn renew(&mut self, folder: &Path) -> Result<(), Unclaimed> {
+        make(folder)?;
+        if !self.folder.as_ref().is_some_and(|lock| lock.is_at(folder)) {
+            *self = Claim::default();
+            self.folder = Some(Lock::take(File::open(folder).map_err(at(folder))?)?);
+        }
+        let file = folder.join(LOCK_FILE);
+        if !self.file.as_ref().is_some_and(|lock| lock.is_at(&file)) {
+            self.file = Some(Lock::take(open_or_make(&file)?)?);
+        }
+        Ok(())
+    }
+
+    /// The folder or the lock file, if it was removed or replaced since it was locked.
+    pub(super) fn missing(&self, folder: &Path) -> Option<PathBuf> {
+        let file = folder.join(LOCK_FILE);
+        let held = |lock: &Option<Lock>, path: &Path| lock.as_ref().is_some_and(|lock| lock.is_at(path));
+        if !held(&self.folder, folder) {
+            return Some(folder.to_owned());
+        }
+        (!held(&self.file, &file)).then_some(file)
+    }
+
+    /// Whether another process cannot claim the folder.
+    pub(super) fn is_locked(&self) -> bool {
+        [&self.folder, &self.file].into_iter().flatten().any(|lock| lock.is_locked)
+    }
+}
+
+/// Device and inode of a file or folder.
+fn identity(found: &io::Result<fs::Metadata>) -> Option<(u64, u64)> {
+    found.as_ref().ok().map(|found| (found.dev(), found.ino()))
 }
 
 /// Opens a file for writing. Creates it with mode 0600 if it is missing.
-pub(super) fn open_or_make(path: &Path) -> io::Result<File> {
-    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    match made {
+pub(super) fn open_or_make(path: &Path) -> Result<File, Unusable> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(file) => {
-            file.set_permissions(Permissions::from_mode(0o600))?;
+            file.set_permissions(Permissions::from_mode(0o600)).map_err(at(path))?;
             if let Some(folder) = path.parent() {
-                sync(folder)?;
+                if let Ok(owner) = fs::metadata(folder) {
+                    // A command that root runs must not lock the exporter out. Of other users, this fails.
+                    drop(fchown(&file, Some(owner.uid()), Some(owner.gid())));
+                }
+                sync(folder).map_err(at(folder))?;
             }
             Ok(file)
         }
-        Err(err) if err.kind() == io::ErrorKind::AlreadyExists => OpenOptions::new().write(true).open(path),
-        Err(err) => Err(err),
+        Err(err) if err.kind() == io::ErrorKind::AlreadyExists => open(path),
+        Err(err) => Err(Unusable::new(path, err)),
+    }
+}
+
+/// Opens an existing file for writing. Anything else, such as a pipe, could block.
+fn open(path: &Path) -> Result<File, Unusable> {
+    let found = fs::metadata(path).map_err(at(path))?;
+    if found.is_dir() {
+        return Err(Unusable::new(path, io::ErrorKind::IsADirectory.into()));
+    }
+    if !found.is_file() {
+        return Err(Unusable::new(path, io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
+    }
+    OpenOptions::new().write(true).open(path).map_err(at(path))
+}
+
+/// Checks that the database and its companion files can be opened and created. No connection to the database may be open
+/// in this process, because closing a file releases all its locks that SQLite holds.
+pub(super) fn check(database: &Path) -> Result<(), Unusable> {
+    open_or_make(database)?;
+    for companion in COMPANIONS.map(|suffix| with_suffix(database, suffix)) {
+        if companion.symlink_metadata().is_ok() {
+            open(&companion)?;
+        }
+    }
+    database.parent().map_or(Ok(()), probe)
+}
+
+/// Checks that files can be created in a folder.
+pub(super) fn probe(folder: &Path) -> Result<(), Unusable> {
+    let file = folder.join(PROBE_FILE);
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file) {
+        // Left behind by a crash.
+        Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {}
+        made => drop(made.map_err(at(folder))?),
+    }
+    match fs::remove_file(&file) {
+        // By a command that checks the folder too.
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed.map_err(at(&file)),
     }
 }
 
@@ -114,6 +222,12 @@ pub(super) fn log_of(database: &Path) -> PathBuf {
     with_suffix(database, "-wal")
 }
 
+/// The database and the files that SQLite keeps beside it.
+pub(super) fn files_of(database: &Path) -> [PathBuf; 3] {
+    let [log, index] = COMPANIONS.map(|suffix| with_suffix(database, suffix));
+    [database.to_owned(), log, index]
+}
+
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
@@ -129,14 +243,88 @@ fn sync(folder: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    fn claim(folder: &Path) -> Result<Claim, Unclaimed> {
+        let mut claim = Claim::default();
+        claim.renew(folder).map(|()| claim)
+    }
+
     /// Between fork and exec, a child process has a copy of each open file.
     #[test]
     fn a_copy_of_the_file_in_a_child_keeps_no_claim() {
         let folder = tempfile::tempdir().unwrap();
-        let first = claim(folder.path()).unwrap_or_else(|_| panic!("free"));
-        let _in_a_child = first.0.try_clone().unwrap();
+        let first = claim(folder.path()).unwrap();
+        let copy = |lock: &Option<Lock>| lock.as_ref().unwrap().file.try_clone().unwrap();
+        let _in_a_child = [copy(&first.folder), copy(&first.file)];
         assert!(matches!(claim(folder.path()), Err(Unclaimed::Locked)));
         drop(first);
-        assert!(claim(folder.path()).is_ok());
+        claim(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn a_claim_survives_what_happens_to_the_lock_file_and_the_names_of_the_folder() {
+        let root = tempfile::tempdir().unwrap();
+        let [folder, link, away] = ["data", "link", "away"].map(|name| root.path().join(name));
+        let mut first = claim(&folder).unwrap();
+        std::os::unix::fs::symlink(&folder, &link).unwrap();
+        let locked =
+            |path: &Path| assert!(matches!(claim(path), Err(Unclaimed::Locked)), "{}", path.display());
+        locked(&link);
+        assert_eq!(first.missing(&folder), None);
+
+        let file = folder.join(LOCK_FILE);
+        fs::remove_file(&file).unwrap();
+        assert_eq!(first.missing(&folder), Some(file.clone()));
+        locked(&folder);
+        first.renew(&folder).unwrap();
+        assert_eq!(first.missing(&folder), None);
+        // Earlier versions lock the file alone.
+        assert!(matches!(Lock::take(File::open(&file).unwrap()), Err(Unclaimed::Locked)));
+
+        fs::rename(&folder, &away).unwrap();
+        assert_eq!(first.missing(&folder), Some(folder.clone()));
+        locked(&away);
+        fs::create_dir(&folder).unwrap();
+        assert_eq!(first.missing(&folder), Some(folder.clone()));
+        first.renew(&folder).unwrap();
+        assert_eq!(first.missing(&folder), None);
+        locked(&folder);
+        claim(&away).unwrap();
+        assert!(first.is_locked());
+    }
+
+    #[test]
+    fn a_folder_that_another_process_took_is_not_claimed() {
+        let root = tempfile::tempdir().unwrap();
+        let [folder, away] = ["data", "away"].map(|name| root.path().join(name));
+        let mut first = claim(&folder).unwrap();
+        fs::rename(&folder, &away).unwrap();
+        let _second = claim(&folder).unwrap();
+        assert!(matches!(first.renew(&folder), Err(Unclaimed::Locked)));
+    }
+
+    #[test]
+    fn a_folder_that_takes_files_is_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        probe(folder.path()).unwrap();
+        // Opening a pipe would block.
+        let file = folder.path().join(PROBE_FILE);
+        assert!(std::process::Command::new("mkfifo").arg(&file).status().unwrap().success());
+        probe(folder.path()).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        fs::create_dir(&file).unwrap();
+        assert_eq!(probe(folder.path()).unwrap_err().path, file);
+    }
+
+    /// Locks are there, but not to be had for a file that is no file.
+    #[test]
+    fn a_file_system_without_locks_is_used_and_known_as_such() {
+        let lock = |is_locked| Some(Lock { file: File::open("/dev/null").unwrap(), is_locked });
+        for (folder, file, expected) in
+            [(true, true, true), (true, false, true), (false, true, true), (false, false, false)]
+        {
+            let claim = Claim { folder: lock(folder), file: lock(file) };
+            assert_eq!(claim.is_locked(), expected, "{folder} {file}");
+        }
+        assert!(!Claim::default().is_locked());
     }
 }

@@ -1,25 +1,65 @@
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write},
+    io::{self, Read, Write},
     os::unix::fs::OpenOptionsExt,
     path::Path,
 };
 
-use super::{error::StoreError, folder};
+use super::{
+    error::StoreError,
+    folder,
+    unusable::{Unusable, at},
+};
+use crate::model::Timestamp;
 
 /// Length in bytes of the key that hashes user labels.
 const KEY_BYTES: usize = 32;
 const KEY_FILE: &str = "hash.key";
 
+/// The key that hashes user labels.
+#[derive(Debug)]
+pub struct KeptKey {
+    pub key: Vec<u8>,
+    /// A problem with the key file and how it was handled, as a sentence for logs.
+    pub problem: Option<String>,
+}
+
 /// The key that hashes user labels, created at first use. It lasts as long as the folder, so the label of a user stays
-/// the same.
+/// the same. If the disk is full, read-only or failing, the key lasts as long as the process. A file that is not a key
+/// is renamed. `now` is part of its new name.
 ///
 /// # Errors
-/// If the folder or the key file cannot be created or read, or if the file is not a key.
-pub fn hash_key(folder: &Path) -> Result<Vec<u8>, StoreError> {
-    match existing_hash_key(folder)? {
-        Some(key) => Ok(key),
-        None => make_hash_key(folder),
+/// If the folder or the key file is no folder or file, or may not be read or created.
+pub fn hash_key(folder: &Path, now: Timestamp) -> Result<KeptKey, StoreError> {
+    let path = folder.join(KEY_FILE);
+    let mut problem = None;
+    let kept = match read(&path) {
+        Ok(Some(key)) if key.len() == KEY_BYTES => return Ok(KeptKey { key, problem }),
+        Ok(Some(other)) => {
+            let aside = folder::put_aside(&path, "damaged", now).map_err(at(&path));
+            aside.and_then(|aside| {
+                problem = Some(format!(
+                    "{}: {}; it was renamed to {} and a new key was created: the codes of users change",
+                    path.display(),
+                    not_a_key(&other),
+                    aside.display()
+                ));
+                make(folder)
+            })
+        }
+        Ok(None) => make(folder),
+        Err(err) => Err(err),
+    };
+    match kept {
+        Ok(key) => Ok(KeptKey { key, problem }),
+        Err(err) if err.is_wrong() => Err(err.stops(folder)),
+        Err(Unusable { path, source }) => Ok(KeptKey {
+            key: random().map_err(|source| Unusable::new(&path, source).stops(folder))?,
+            problem: Some(format!(
+                "{}: {source}; users get other codes until the next start, with a key that is kept in memory only",
+                path.display()
+            )),
+        }),
     }
 }
 
@@ -29,27 +69,55 @@ pub fn hash_key(folder: &Path) -> Result<Vec<u8>, StoreError> {
 /// If the key file cannot be read or is not a key.
 pub fn existing_hash_key(folder: &Path) -> Result<Option<Vec<u8>>, StoreError> {
     let path = folder.join(KEY_FILE);
-    let key = match fs::read(&path) {
-        Ok(key) => key,
-        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(StoreError::File { path, source }),
-    };
-    if key.len() != KEY_BYTES {
-        let source = io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("holds {} bytes instead of {KEY_BYTES}; delete it to create a new key", key.len()),
-        );
-        return Err(StoreError::File { path, source });
+    match read(&path).map_err(|err| err.stops(folder))? {
+        Some(other) if other.len() != KEY_BYTES => {
+            let source = io::Error::new(io::ErrorKind::InvalidData, not_a_key(&other));
+            Err(Unusable::new(&path, source).stops(folder))
+        }
+        key => Ok(key),
     }
+}
+
+fn not_a_key(other: &[u8]) -> String {
+    match other.len() {
+        0..KEY_BYTES => format!("holds {} bytes instead of {KEY_BYTES}", other.len()),
+        _ => format!("holds more than {KEY_BYTES} bytes"),
+    }
+}
+
+/// The content of the key file, of which at most one byte too many is read.
+fn read(path: &Path) -> Result<Option<Vec<u8>>, Unusable> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_file() => {}
+        Ok(found) if found.is_dir() => {
+            return Err(Unusable::new(path, io::ErrorKind::IsADirectory.into()));
+        }
+        // Such as a pipe, which could block.
+        Ok(_) => {
+            let source = io::Error::new(io::ErrorKind::InvalidInput, "not a regular file");
+            return Err(Unusable::new(path, source));
+        }
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(err) => return Err(Unusable::new(path, err)),
+    }
+    let mut key = Vec::new();
+    let most = u64::try_from(KEY_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+    let read = File::open(path).and_then(|file| file.take(most).read_to_end(&mut key));
+    read.map_err(at(path))?;
     Ok(Some(key))
 }
 
-fn make_hash_key(folder: &Path) -> Result<Vec<u8>, StoreError> {
+fn random() -> io::Result<Vec<u8>> {
+    let mut key = vec![0; KEY_BYTES];
+    getrandom::fill(&mut key).map_err(io::Error::other)?;
+    Ok(key)
+}
+
+fn make(folder: &Path) -> Result<Vec<u8>, Unusable> {
+    folder::make(folder)?;
     let path = folder.join(KEY_FILE);
     let write = || -> io::Result<Vec<u8>> {
-        let mut key = vec![0; KEY_BYTES];
-        getrandom::fill(&mut key).map_err(io::Error::other)?;
-        folder::make(folder)?;
+        let key = random()?;
         // Written to another file and renamed, so a crash leaves a complete key or none.
         let aside = folder.join(format!("{KEY_FILE}.new"));
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
@@ -59,12 +127,20 @@ fn make_hash_key(folder: &Path) -> Result<Vec<u8>, StoreError> {
         File::open(folder)?.sync_all()?;
         Ok(key)
     };
-    write().map_err(|source| StoreError::File { path: path.clone(), source })
+    write().map_err(at(&path))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_795_000_000);
+
+    fn key(folder: &Path) -> Vec<u8> {
+        let KeptKey { key, problem } = hash_key(folder, NOW).unwrap();
+        assert_eq!(problem, None);
+        key
+    }
 
     #[test]
     fn the_hash_key_is_made_once_and_for_its_owner_alone() {
@@ -73,26 +149,57 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("data");
         assert!(existing_hash_key(&folder).unwrap().is_none());
-        let key = hash_key(&folder).unwrap();
-        assert_eq!(hash_key(&folder).unwrap(), key);
+        let made = key(&folder);
+        assert_eq!(key(&folder), made);
         let mode = fs::metadata(folder.join(KEY_FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 
     #[test]
-    fn a_damaged_key_is_not_taken_for_one() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join(KEY_FILE), b"short").unwrap();
-        let err = hash_key(folder.path()).unwrap_err().to_string();
-        assert!(err.contains("holds 5 bytes"), "{err}");
+    fn a_damaged_key_is_renamed_and_a_new_one_made() {
+        for damaged in [&b""[..], b"short", &[7; 33], &[7; 100_000]] {
+            let folder = tempfile::tempdir().unwrap();
+            fs::write(folder.path().join(KEY_FILE), damaged).unwrap();
+            let err = existing_hash_key(folder.path()).unwrap_err().to_string();
+            assert!(err.contains("hash.key") && err.contains("bytes"), "{err}");
+            let KeptKey { key: made, problem } = hash_key(folder.path(), NOW).unwrap();
+            let problem = problem.unwrap();
+            assert!(problem.contains("hash.key.damaged-1795000000"), "{problem}");
+            assert_eq!(fs::read(folder.path().join("hash.key.damaged-1795000000")).unwrap(), damaged);
+            assert_eq!(key(folder.path()), made);
+        }
     }
 
     #[test]
-    fn a_folder_that_cannot_be_made_is_named() {
+    fn what_is_in_the_way_of_the_key_is_named() {
         let root = tempfile::tempdir().unwrap();
         let file = root.path().join("file");
         fs::write(&file, b"").unwrap();
-        let err = hash_key(&file.join("data")).unwrap_err().to_string();
-        assert!(err.contains("hash.key"), "{err}");
+        let folder = root.path().join("folder");
+        fs::create_dir_all(folder.join(KEY_FILE)).unwrap();
+        let device = root.path().join("device");
+        fs::create_dir(&device).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", device.join(KEY_FILE)).unwrap();
+        for (folder, named, why) in [
+            (file.join("data"), "hash.key", "Not a directory"),
+            (folder, "hash.key", "directory"),
+            (device, "hash.key", "not a regular file"),
+        ] {
+            for err in [hash_key(&folder, NOW).unwrap_err(), existing_hash_key(&folder).unwrap_err()] {
+                let err = err.to_string();
+                assert!(err.contains(named) && err.contains(why) && err.contains("storage.path"), "{err}");
+            }
+        }
+    }
+
+    /// The disk of `/dev/full` takes nothing.
+    #[test]
+    fn a_disk_that_fails_costs_the_key_its_permanence() {
+        let folder = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/dev/full", folder.path().join("hash.key.new")).unwrap();
+        let KeptKey { key, problem } = hash_key(folder.path(), NOW).unwrap();
+        let problem = problem.unwrap();
+        assert!(key.len() == KEY_BYTES && problem.contains("No space left"), "{problem}");
+        assert!(!folder.path().join(KEY_FILE).exists());
     }
 }

@@ -90,6 +90,17 @@ impl Table {
         self.each(from, "1", |row| self.put(to, &split(row)?.0))
     }
 
+    /// The sum of the checksums of all rows, to compare two tables.
+    pub(super) fn sum(&self, connection: &Connection) -> Result<(u64, i64), Fault> {
+        let mut sum = (0_u64, 0_i64);
+        self.each(connection, "1", |row| {
+            let digest = row.get(row.as_ref().column_count().saturating_sub(1))?;
+            sum = (sum.0.saturating_add(1), sum.1.wrapping_add(digest));
+            Ok(())
+        })?;
+        Ok(sum)
+    }
+
     /// Decodes a JSON column. The error does not quote the text, which may include names.
     pub(super) fn json<T: DeserializeOwned>(&self, text: &str) -> Result<T, Fault> {
         serde_json::from_str(text)

@@ -2,11 +2,11 @@
 
 #[cfg(test)]
 pub(super) mod by_hand;
+mod place;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -29,7 +29,7 @@ use super::{
     database::{self, Disk},
     error::StoreError,
     fault::Fault,
-    folder::{self, Unclaimed},
+    folder::{self, Claim, Unclaimed},
     health::{Health, Wait},
     loaded::{self, Loaded},
     message::Message,
@@ -45,6 +45,9 @@ const DATABASE: &str = "proxymeter.db";
 /// Pauses between retries of a failed disk. Each is twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// How often the files are checked for changes by other programs while none of ours is written.
+const CHECK_EVERY: Duration = Duration::from_secs(10);
 
 /// The most changes in one transaction, and about the most bytes. SQLite's write-ahead log grows to the size of the
 /// largest transaction.
@@ -152,9 +155,11 @@ pub(super) struct Writer {
 struct Place {
     folder: PathBuf,
     file: PathBuf,
-    lock: Option<folder::Claim>,
     /// `None` after a failure. While it is open, it has all state that memory has.
     disk: Option<Disk>,
+    /// Dropped after `disk`, so that no other process opens the database before it is closed.
+    claim: Claim,
+    check_at: Instant,
     /// The failure, while `disk` is `None`.
     trouble: Trouble,
     /// Whether memory includes the content of the file, so that the file may be overwritten.
@@ -184,8 +189,9 @@ impl Writer {
         let mut place = Place {
             folder: folder.to_owned(),
             file: folder.join(DATABASE),
-            lock: None,
             disk: None,
+            claim: Claim::default(),
+            check_at: Instant::now() + CHECK_EVERY,
             trouble: Trouble::none(),
             known: true,
             asides: 0,
@@ -193,14 +199,21 @@ impl Writer {
             #[cfg(test)]
             page_limit: None,
         };
-        let claimed = match folder::claim(folder) {
-            Ok(lock) => {
-                place.lock = Some(lock);
-                Ok(())
-            }
+        let claimed = match place.claim.renew(folder) {
+            Ok(()) => folder::check(&place.file),
             Err(Unclaimed::Locked) => return Err(StoreError::Locked { folder: folder.to_owned() }),
-            Err(Unclaimed::Unusable(err)) => Err(Fault::from(err)),
+            Err(Unclaimed::Unusable(err)) => Err(err),
         };
+        let claimed = match claimed {
+            Err(err) if err.is_wrong() => return Err(err.stops(folder)),
+            claimed => claimed.map_err(Fault::from),
+        };
+        if claimed.is_ok() && !place.claim.is_locked() {
+            warn!(
+                "{}: its file system has no locks; make sure that no other proxymeter uses this folder",
+                folder.display()
+            );
+        }
         let mut problem = None;
         let mut opened = claimed.and_then(|()| place.open_and_read());
         if let Err(fault @ (Fault::Damaged(_) | Fault::Newer { .. })) = opened {
@@ -248,7 +261,7 @@ impl Writer {
         let mut next = None;
         let closed = loop {
             self.health.beat.rest();
-            let work = match (next.take(), self.retry_in()) {
+            let work = match (next.take(), self.wakes_in()) {
                 (Some(work), _) => Ok(work),
                 (None, None) => queue.recv().map(Request::work).map_err(|_| RecvTimeoutError::Disconnected),
                 (None, Some(pause)) => queue.recv_timeout(pause).map(Request::work),
@@ -281,12 +294,19 @@ impl Writer {
                 #[cfg(test)]
                 Ok(Work::Meddle(meddle)) => meddle(&mut self),
                 Err(RecvTimeoutError::Timeout) => {
-                    self.catch_up();
-                    self.measure();
+                    if self.retry_in().is_some() {
+                        self.catch_up();
+                        self.measure();
+                    }
                 }
                 Err(RecvTimeoutError::Disconnected) => break None,
             }
+            if self.place.as_ref().is_some_and(Place::check_is_due) {
+                self.check();
+                self.measure();
+            }
         };
+        self.check();
         if self.retry_in().is_some() {
             self.catch_up();
         }
@@ -294,6 +314,13 @@ impl Writer {
         // The folder is released before the caller gets its answer.
         drop(self);
         drop(closed);
+    }
+
+    /// Time until there is something to do without a request; `None` if the store has no file.
+    fn wakes_in(&self) -> Option<Duration> {
+        let place = self.place.as_ref()?;
+        let at = if place.disk.is_some() { place.check_at } else { place.trouble.retry_at };
+        Some(at.saturating_duration_since(Instant::now()))
     }
 
     /// Time until the next retry of a failed disk; `None` if the disk works or the store has no file.
@@ -305,6 +332,8 @@ impl Writer {
     /// Makes changes and returns the outcome of each. In memory, each is a transaction of its own; on the disk, all are
     /// one.
     fn commit(&mut self, changes: &[Change]) -> Vec<Result<(), StoreError>> {
+        // Before memory has the changes: it gets what only the old files have.
+        self.check_files();
         let mut done = Vec::with_capacity(changes.len());
         for change in changes {
             let applied = change::apply(&mut self.memory, [change]);
@@ -325,12 +354,12 @@ impl Writer {
     /// Writes changes that memory has to the disk. An error is the reason for which the disk does not have them yet.
     fn write<'a>(&mut self, changes: impl Iterator<Item = &'a Change>) -> Result<(), String> {
         let Some(place) = &mut self.place else { return Ok(()) };
-        if place.is_where_it_was(&self.health)
-            && let Some(disk) = &mut place.disk
-        {
+        if let Some(disk) = &mut place.disk {
             match change::apply(&mut disk.connection, changes) {
                 Ok(()) => {
-                    if let Err(fault) = disk.tidy() {
+                    let tidied = disk.tidy();
+                    disk.note_files();
+                    if let Err(fault) = tidied {
                         place.gave_way(fault, &self.health);
                     }
                     self.hand_on();
@@ -356,6 +385,7 @@ impl Writer {
     }
 
     fn users_on_disk(&mut self, target: &str) -> Result<Option<SavedUsers>, StoreError> {
+        self.check_before_reading();
         let Some(place) = &mut self.place else { return Ok(None) };
         let Some(disk) = &place.disk else {
             return Err(StoreError::NotDurable { why: place.trouble.why.clone() });
@@ -367,7 +397,8 @@ impl Writer {
         })
     }
 
-    fn dead_letters(&self) -> Result<Vec<Message>, StoreError> {
+    fn dead_letters(&mut self) -> Result<Vec<Message>, StoreError> {
+        self.check_before_reading();
         let disk = self.place.as_ref().and_then(|place| place.disk.as_ref());
         let mut letters = match disk {
             Some(disk) => outbox::messages(&disk.connection, DEAD_LETTERS).map_err(not_durable)?,
@@ -376,6 +407,50 @@ impl Writer {
         // Those that are not on the disk yet.
         letters.extend(outbox::messages(&self.memory, DEAD_LETTERS).map_err(not_durable)?);
         Ok(letters)
+    }
+
+    /// Detects that another program has removed, replaced or changed the folder or its files, and writes the state in
+    /// memory to new ones.
+    fn check(&mut self) {
+        self.check_files();
+        let Some(place) = &mut self.place else { return };
+        if let Some(disk) = &mut place.disk
+            && let Err(fault) = disk.verify(&self.memory)
+        {
+            place.leave_disk(&mut self.memory);
+            place.gave_way(fault, &self.health);
+            place.trouble.retry_at = Instant::now();
+        }
+        place.check_at = Instant::now() + CHECK_EVERY;
+        if self.retry_in().is_some_and(|pause| pause.is_zero()) {
+            self.catch_up();
+        }
+    }
+
+    fn check_before_reading(&mut self) {
+        if self.check_files() {
+            self.catch_up();
+        }
+    }
+
+    /// Leaves the database if it, a file beside it or the folder was removed or replaced, and returns whether it did. All
+    /// changes in memory must be on the disk.
+    fn check_files(&mut self) -> bool {
+        let Some(place) = &mut self.place else { return false };
+        let Some(disk) = &mut place.disk else { return false };
+        let Some(missing) = place.claim.missing(&place.folder).or_else(|| disk.missing_file()) else {
+            return false;
+        };
+        // Another program's file must not be overwritten.
+        place.known = disk.is_in_place();
+        self.health.count_error();
+        warn!(
+            "{}: another program has removed, replaced or cut it; the complete state is written again",
+            missing.display()
+        );
+        place.leave_disk(&mut self.memory);
+        place.trouble.retry_at = Instant::now();
+        true
     }
 
     /// Reopens the database and writes the state in memory to it.
@@ -404,8 +479,8 @@ impl Writer {
     fn measure(&self) {
         let Some(place) = &self.place else { return };
         self.health.down.store(place.disk.is_none(), Ordering::Relaxed);
-        if let Some(size) = place.disk.as_ref().and_then(Disk::size) {
-            self.health.size.store(size, Ordering::Relaxed);
+        if let Some(disk) = &place.disk {
+            self.health.size.store(disk.size(), Ordering::Relaxed);
         }
     }
 }
@@ -413,135 +488,6 @@ impl Writer {
 impl Trouble {
     fn none() -> Self {
         Trouble { why: String::new(), retry_at: Instant::now(), pause: FIRST_PAUSE }
-    }
-}
-
-impl Place {
-    fn open_and_read(&self) -> Result<(Disk, Connection, Loaded), Fault> {
-        let disk = Disk::open(&self.file, self.now())?;
-        let memory = database::in_memory_like(&disk.connection)?;
-        let loaded = loaded::load(&memory)?;
-        Ok((disk, memory, loaded))
-    }
-
-    /// Reads a file that cannot be written. If reading fails too, the content of the file is unknown, and it must not
-    /// be overwritten later.
-    fn read_what_can_be(&mut self) -> (Connection, Loaded) {
-        let read = database::read_only(&self.file).and_then(|file| {
-            let memory = database::in_memory_like(&file)?;
-            let loaded = loaded::load(&memory)?;
-            Ok((memory, loaded))
-        });
-        read.unwrap_or_else(|_| {
-            self.known = false;
-            (empty_memory(), Loaded::default())
-        })
-    }
-
-    /// Checks that the file was not moved or replaced, which an open connection does not detect.
-    fn is_where_it_was(&mut self, health: &Health) -> bool {
-        let moved = self.disk.as_ref().is_some_and(|disk| disk.size().is_none());
-        if moved {
-            // Another program's file may be there now. It must not be overwritten.
-            self.known = false;
-            self.gave_way(Fault::Unavailable("the file was moved or replaced".into()), health);
-            self.trouble.retry_at = Instant::now();
-        }
-        !moved
-    }
-
-    /// Closes the database after a failure. It is reopened later, or at once if it was damaged.
-    fn gave_way(&mut self, fault: Fault, health: &Health) {
-        self.disk = None;
-        let damaged = !matches!(fault, Fault::Unavailable(_));
-        let fault = match fault {
-            Fault::Unavailable(_) => fault,
-            _ => match self.put_aside(&fault) {
-                Ok(sentence) => {
-                    warn!("{sentence}");
-                    fault
-                }
-                Err(cannot) => cannot,
-            },
-        };
-        self.failed(fault.to_string(), health);
-        if damaged {
-            self.trouble.retry_at = Instant::now();
-        }
-    }
-
-    fn failed(&mut self, why: String, health: &Health) {
-        health.count_error();
-        if why != self.trouble.why {
-            warn!(
-                file = %self.file.display(),
-                error = why,
-                "the storage is not writable; until it is, state is kept in memory only"
-            );
-        }
-        let pause = self.trouble.pause;
-        self.trouble =
-            Trouble { why, retry_at: Instant::now() + pause, pause: (pause * 2).min(LONGEST_PAUSE) };
-    }
-
-    /// Reopens the file, or creates a new one if it cannot be used, and writes the state in memory to it.
-    fn reopen(&mut self, memory: &Connection, health: &Health) -> Result<Disk, Fault> {
-        if self.lock.is_none() {
-            self.lock = Some(folder::claim(&self.folder).map_err(|unclaimed| match unclaimed {
-                Unclaimed::Locked => Fault::Unavailable("another proxymeter uses the folder".into()),
-                Unclaimed::Unusable(err) => err.into(),
-            })?);
-        }
-        if !self.known && self.has_content() {
-            let aside = folder::put_aside(&self.file, "unread", self.now())?;
-            warn!(
-                "{}: its content could not be read in time; it was renamed to {} and a new one was created",
-                self.file.display(),
-                aside.display()
-            );
-        }
-        let mut written = self.open_and_write(memory);
-        if let Err(fault @ (Fault::Damaged(_) | Fault::Newer { .. })) = written {
-            health.count_error();
-            let sentence = self.put_aside(&fault)?;
-            warn!("{sentence}");
-            written = self.open_and_write(memory);
-        }
-        written
-    }
-
-    fn open_and_write(&self, memory: &Connection) -> Result<Disk, Fault> {
-        let mut disk = Disk::open(&self.file, self.now())?;
-        #[cfg(test)]
-        if let Some(pages) = self.page_limit {
-            disk.connection.pragma_update(None, "max_page_count", pages)?;
-        }
-        change::catch_up(&mut disk.connection, memory)?;
-        Ok(disk)
-    }
-
-    /// Renames the file and returns a sentence about it for logs.
-    fn put_aside(&mut self, fault: &Fault) -> Result<String, Fault> {
-        if self.asides >= MOST_ASIDES {
-            return Err(Fault::Unavailable(format!("{fault}, and {MOST_ASIDES} files were already renamed")));
-        }
-        self.asides += 1;
-        let word = if matches!(fault, Fault::Newer { .. }) { "newer" } else { "damaged" };
-        let aside = folder::put_aside(&self.file, word, self.now())?;
-        Ok(format!(
-            "{}: {fault}; it was renamed to {} and a new one was created",
-            self.file.display(),
-            aside.display()
-        ))
-    }
-
-    fn has_content(&self) -> bool {
-        fs::metadata(&self.file).is_ok_and(|file| file.len() > 0)
-    }
-
-    fn now(&self) -> Timestamp {
-        let (wall, instant) = self.opened_at;
-        wall.saturating_add(instant.elapsed())
     }
 }
 

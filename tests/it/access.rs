@@ -18,7 +18,7 @@ use crate::common::{
     port::{CONFIG, PATHS, Port, basic, hash, own, own_tls, talk, users},
 };
 
-const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"];
+const METHODS: [&str; 5] = ["GET", "HEAD", "POST", "PUT", "DELETE"];
 
 #[tokio::test]
 async fn without_any_keys_everybody_passes() {
@@ -76,6 +76,13 @@ async fn the_unauthenticated_reach_nothing() {
     ];
     for port in [&port, &both] {
         for path in PATHS {
+            // It tells the same of every path, and nothing else.
+            for header in ["X: y", &wrong, &right] {
+                let answer = port.ask("OPTIONS", path, &[header]).await;
+                assert_eq!((answer.status, &*answer.body), (200, ""), "{path}");
+                assert_eq!(answer.header("allow"), ["GET, HEAD, POST, PUT, OPTIONS"], "{path}");
+                assert!(answer.header("www-authenticate").is_empty());
+            }
             for method in METHODS {
                 let answer = port.ask(method, path, &[]).await;
                 assert_eq!(answer.status, 401, "{method} {path}");
@@ -83,6 +90,7 @@ async fn the_unauthenticated_reach_nothing() {
                 assert!(answer.header("allow").is_empty() && answer.header("content-encoding").is_empty());
             }
         }
+        assert_eq!(port.own("proxymeter_http_password_checks_total"), 0.0);
         for header in bad {
             let header: Vec<&str> = Some(header).filter(|header| !header.is_empty()).into_iter().collect();
             let answer = port.ask("GET", "/metrics", &header).await;
@@ -308,8 +316,8 @@ async fn headers_and_rates_of_a_web_file() {
         assert_eq!(answer.header("strict-transport-security"), ["max-age=1"]);
         assert_eq!(answer.header("x-content-type-options"), ["nosniff"]);
     }
-    for headers in [vec![], vec![&*right]] {
-        let answer = port.ask("GET", "/-/healthy", &headers).await;
+    for (method, headers) in [("GET", vec![]), ("GET", vec![&*right]), ("OPTIONS", vec![])] {
+        let answer = port.ask(method, "/-/healthy", &headers).await;
         assert_eq!((answer.status, answer.header("x-frame-options").len()), (429, 0));
     }
 }
@@ -350,7 +358,7 @@ async fn idle_and_slow_connections_do_not_keep_scrapers_out() {
     for index in 0..count {
         let mut stream = port.connect().await;
         match index % 4 {
-            0 => stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nX-Slow: ").await.unwrap(),
+            0 => stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nX-Slow: ").await.unwrap(),
             // The beginning of a handshake, or of nothing.
             1 => stream.write_all(&[0x16, 3, 1]).await.unwrap(),
             2 => drop(talk(&mut stream, "GET", "/-/healthy", &[]).await.unwrap()),

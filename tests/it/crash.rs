@@ -4,7 +4,7 @@
 mod clock;
 mod digest;
 mod disk;
-
+mod meddled;
 mod quiet;
 
 use std::{

@@ -330,7 +330,7 @@ fn get(address: &str, path: &str) -> String {
     let mut answer = String::new();
     // Until it listens there is no answer.
     if let Ok(mut stream) = TcpStream::connect(address) {
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
         stream.read_to_string(&mut answer).unwrap();
     }
     answer

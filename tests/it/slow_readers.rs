@@ -61,7 +61,7 @@ fn report() -> Report {
 /// Asks for the metrics, and reads no further than the first line: its status, and the connection with the rest.
 async fn ask(port: &Port) -> (String, TcpStream) {
     let mut stream = port.connect().await;
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     let mut line = [0; 15];
     stream.read_exact(&mut line).await.unwrap();
     (String::from_utf8_lossy(&line).into_owned(), stream)

@@ -147,7 +147,8 @@ fn alerts() -> Vec<ActiveAlert> {
         active_since: ago(86_400).wall,
         ..user.clone()
     };
-    vec![node, user, suppressed]
+    let next = ActiveAlert { subject: "bob".into(), ..user.clone() };
+    vec![node, user, suppressed, next]
 }
 
 #[tokio::test(start_paused = true)]
@@ -155,7 +156,8 @@ async fn the_documentation_tells_what_is_answered() {
     let reports = vec![edge(), home(), llm(), Report::new("new")];
     let state = state(&reports, ActiveAlerts { known: Vec::new(), list: alerts() }, UserLabels::Name);
     let seen = Seen::now(&state);
-    let answers = [api::targets::json(&seen).unwrap(), api::alerts::json(&seen).unwrap()];
+    let query = api::alerts::Query::of(Some("limit=3")).unwrap();
+    let answers = [api::targets::json(&seen).unwrap(), api::alerts::json(&seen, &query).unwrap()];
     let known = fs::read_to_string(PATH).unwrap();
     let sections: Vec<_> = known.split("\n## ").collect();
     assert_eq!(sections.len(), 1 + answers.len());

@@ -1,15 +1,22 @@
 //! The writer while the disk fails.
 
 mod kept;
+mod meddled;
 mod together;
 
-use std::{collections::BTreeMap, fs::File, io::Write, os::unix::fs::FileExt, sync::Barrier};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::Write,
+    os::unix::fs::FileExt,
+    sync::Barrier,
+};
 
 use super::*;
 use crate::{
     clock::Beats,
     model::Notice,
-    store::{Batch, Opened, PATIENCE, ReceiverState, Settlement, Store},
+    store::{Batch, Opened, PATIENCE, Settlement, Store},
 };
 
 const NOW: Timestamp = Timestamp::from_secs(1_795_000_000);
@@ -226,28 +233,6 @@ async fn a_file_that_is_moved_away_is_written_again() {
     let aside = names.iter().find(|name| name.starts_with("proxymeter.db.unread-179500")).unwrap();
     assert_eq!(fs::read(folder.path().join(aside)).unwrap(), b"precious");
     assert_eq!(after_restart(store, folder.path()).await.0, ["a", "b", "c"]);
-}
-
-#[tokio::test]
-async fn a_folder_that_comes_late_is_used_from_then_on() {
-    let root = tempfile::tempdir().unwrap();
-    let folder = root.path().join("data");
-    fs::write(&folder, b"in the way").unwrap();
-    let Opened { store, loaded, problem } = opened(&folder);
-    assert_eq!(loaded, Loaded::default());
-    let problem = problem.unwrap();
-    assert!(problem.contains("data/proxymeter.db: cannot be written"), "{problem}");
-    assert!(!store.status().up);
-    meddle(&store, |writer| place(writer).trouble.retry_at = Instant::now() + LONGEST_PAUSE).await;
-    store.record(alert("a", "1")).await.unwrap_err();
-
-    fs::remove_file(&folder).unwrap();
-    meddle(&store, |writer| place(writer).trouble.retry_at = Instant::now()).await;
-    let receivers = vec![("ops".to_owned(), Some(ReceiverState::default()))];
-    store.record(Batch { receivers, ..Batch::default() }).await.unwrap();
-    assert!(store.status().up);
-    assert!(matches!(Store::open(&folder, NOW), Err(StoreError::Locked { .. })));
-    assert_eq!(after_restart(store, &folder).await.0, ["a"]);
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use proxymeter::{
     board::Board,
     clock::{Beats, Clock},
     exposition::{Options, UserLabels},
-    model::Timestamp,
+    model::{ActiveAlerts, Timestamp},
     secret::Secret,
     server::{
         Setup, State,
@@ -58,6 +58,7 @@ pub(crate) struct Port {
     pub(crate) setup: watch::Sender<Arc<Setup>>,
     pub(crate) telemetry: Telemetry,
     pub(crate) board: Board,
+    pub(crate) alerts: watch::Sender<Arc<ActiveAlerts>>,
     _serving: JoinSet<()>,
 }
 
@@ -72,10 +73,12 @@ impl Port {
             config: CONFIG.to_owned(),
             receivers: Vec::new(),
             voice: Voice::default(),
+            names: Vec::new(),
             alerting: true,
             access: Arc::new(Access::open(&config, &telemetry).unwrap()),
         };
         let (setup, current) = watch::channel(Arc::new(setup));
+        let (alerts, is_active) = watch::channel(Arc::default());
         let board = Board::new(["home"]);
         let state = State {
             board: board.clone(),
@@ -83,7 +86,7 @@ impl Port {
             telemetry: telemetry.clone(),
             setup: current,
             telemetry_path: "/metrics".to_owned(),
-            alerts: watch::channel(Arc::default()).1,
+            alerts: is_active,
             ready: watch::channel(true).1,
             reload: mpsc::channel(1).0,
             beats: Beats::default(),
@@ -91,7 +94,7 @@ impl Port {
         };
         let mut serving = JoinSet::new();
         serving.spawn(serve(watch::channel(vec![Arc::new(listener)]).1, state, std::future::pending()));
-        Port { address, setup, telemetry, board, _serving: serving }
+        Port { address, setup, telemetry, board, alerts, _serving: serving }
     }
 
     /// The value of one of the daemon's own metrics.
@@ -166,7 +169,7 @@ pub(crate) async fn talk(
     headers: &[&str],
 ) -> io::Result<Answer> {
     let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
-    let request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\n{headers}\r\n");
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     let end = loop {
