@@ -3,6 +3,7 @@
 
 pub mod options;
 mod reuse;
+mod sni;
 mod tls;
 
 use std::{
@@ -12,16 +13,20 @@ use std::{
     io::{self, BufRead, BufReader, Read},
     mem,
     rc::Rc,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
 use reqwest::{
-    Proxy, RequestBuilder, Response, Url,
+    Method, Proxy, RequestBuilder, Response, Url,
     header::{self, HeaderMap, HeaderName},
     redirect,
 };
+use rustls::pki_types::ServerName;
 use serde_json::error::Category;
 use tokio::{
     sync::mpsc,
@@ -30,7 +35,7 @@ use tokio::{
 
 pub use tls::{BuildError, install_crypto_provider};
 
-use self::reuse::Opened;
+use self::{reuse::Opened, sni::Sni};
 use crate::{http::options::TlsOptions, model::Timestamp, secret::Secret};
 
 /// uvicorn closes idle connections after five seconds; a request on a connection that is just being closed fails.
@@ -59,6 +64,10 @@ pub struct Client {
     alone: reqwest::Client,
     opened: Opened,
     certificate: Arc<tls::LeafSeen>,
+    /// The name that the server is asked for, if it is another than that of the URL and the way there allows it.
+    sni: Option<Sni>,
+    /// Whether the server has ever answered.
+    has_answered: Arc<AtomicBool>,
 }
 
 /// Limits of one exchange.
@@ -121,9 +130,18 @@ pub enum Error {
     Timeout(Duration),
     #[error("the connection broke before the answer ended")]
     Interrupted,
-    /// E.g. of a server that expects TLS.
+    /// Of a server at an `http://` URL that has never answered.
+    #[error(
+        "the server closed the connection without an answer; if it expects TLS, write https:// in the URL"
+    )]
+    Closed,
     #[error("the answer is not HTTP")]
     NotHttp,
+    /// Of a server at an `http://` URL. What it answered with.
+    #[error("the server expects TLS ({0}); write https:// in the URL")]
+    ExpectsTls(&'static str),
+    #[error("answered {0}, a redirect to https; write https:// in the URL")]
+    ToHttps(u16),
     #[error("answered {0}, a redirect, which is not followed")]
     Redirect(u16),
     #[error("answered {0}")]
@@ -187,23 +205,22 @@ impl Client {
     /// # Errors
     /// When a certificate or key of `tls` or the proxy's URL cannot be used.
     pub fn by_proxy(tls: &TlsOptions, secure: bool, proxy: Option<&Secret>) -> Result<Self, BuildError> {
-        let Some(proxy) = proxy else { return Client::new(tls, secure) };
-        let url = Url::parse(proxy.expose().trim()).map_err(|_| BuildError::Proxy)?;
-        if !matches!(url.scheme(), "http" | "socks5" | "socks5h") || url.host_str().is_none_or(str::is_empty)
-        {
-            return Err(BuildError::Proxy);
-        }
-        Client::build(tls, secure, Some(&Proxy::all(url).map_err(|_| BuildError::Proxy)?))
+        Client::build(tls, secure, proxy)
     }
 
-    fn build(tls: &TlsOptions, secure: bool, proxy: Option<&Proxy>) -> Result<Self, BuildError> {
+    fn build(tls: &TlsOptions, secure: bool, proxy: Option<&Secret>) -> Result<Self, BuildError> {
         let certificate = Arc::new(tls::LeafSeen::default());
         let config = tls::client_config(tls, secure, Arc::clone(&certificate))?;
         let opened = Opened::default();
+        let sni = Client::sni(tls, proxy);
+        let proxy = proxy.map(proxy_of).transpose()?;
         let build = |connections| {
             let mut builder = reqwest::Client::builder().no_proxy().connector_layer(opened.clone());
-            if let Some(proxy) = proxy {
+            if let Some(proxy) = &proxy {
                 builder = builder.proxy(proxy.clone());
+            }
+            if let Some(sni) = &sni {
+                builder = builder.dns_resolver(sni.clone());
             }
             let built = builder
                 .tls_backend_preconfigured(config.clone())
@@ -218,26 +235,42 @@ impl Client {
             built.map_err(|err| BuildError::Client(innermost(&err)))
         };
         let (inner, alone) = (build(usize::MAX)?, build(0)?);
-        Ok(Client { inner, alone, opened, certificate })
+        Ok(Client { inner, alone, opened, certificate, sni, has_answered: Arc::default() })
+    }
+
+    /// Proxies that resolve the name, or may, would connect to the name that is asked for.
+    fn sni(tls: &TlsOptions, proxy: Option<&Secret>) -> Option<Sni> {
+        let resolves = proxy.is_some_and(|proxy| !proxy.expose().trim_start().starts_with("socks5://"));
+        match &tls.server_name {
+            Some(ServerName::DnsName(name)) if !resolves => Some(Sni::new(name.as_ref())),
+            _ => None,
+        }
+    }
+
+    fn request(&self, client: &reqwest::Client, method: Method, url: &str) -> RequestBuilder {
+        match &self.sni {
+            Some(sni) => sni.request(client, method, url),
+            None => client.request(method, url),
+        }
     }
 
     pub fn get(&self, url: String) -> RequestBuilder {
-        self.inner.get(url)
+        self.request(&self.inner, Method::GET, &url)
     }
 
     pub fn post(&self, url: String) -> RequestBuilder {
-        self.inner.post(url)
+        self.request(&self.inner, Method::POST, &url)
     }
 
     /// As [`Client::get`], on a connection of its own: for a request whose answer exists only once.
     pub fn get_alone(&self, url: String) -> RequestBuilder {
-        self.alone.get(url)
+        self.request(&self.alone, Method::GET, &url)
     }
 
     /// As [`Client::post`], on a connection of its own: for a request that may not be sent again if an old connection turns
     /// out to be dead.
     pub fn post_alone(&self, url: String) -> RequestBuilder {
-        self.alone.post(url)
+        self.request(&self.alone, Method::POST, &url)
     }
 
     /// Sends a request and accepts an answer with any status. Reads at most `limits.body` bytes of the body.
@@ -246,7 +279,7 @@ impl Client {
     /// When the exchange failed or did not end within `limits.deadline`.
     pub async fn send(&self, request: RequestBuilder, limits: Limits) -> Result<Reply, Error> {
         let exchange = async {
-            let mut response = request.send().await.map_err(|err| classify(&err, limits))?;
+            let mut response = self.head(request, limits).await?;
             let mut body = BytesMut::new();
             while body.len() < limits.body {
                 match response.chunk().await.map_err(|err| classify(&err, limits))? {
@@ -256,6 +289,9 @@ impl Client {
             }
             body.truncate(limits.body);
             let status = response.status().as_u16();
+            if is_plain(response.url()) && is_for_tls(status, &body) {
+                return Err(Error::ExpectsTls("answered 400"));
+            }
             Ok(Reply { status, headers: mem::take(response.headers_mut()), body: body.freeze() })
         };
         tokio::time::timeout(limits.deadline, exchange).await.unwrap_or(Err(Error::Timeout(limits.deadline)))
@@ -290,11 +326,17 @@ impl Client {
         if let Some(error) = refusal(&response) {
             let retry_after = retry_after(response.headers());
             let not_json = not_json(&response).is_some();
+            let is_plain = is_plain(response.url());
             let headers = Box::new(mem::take(response.headers_mut()));
             let mut said = BytesMut::new();
             // A refusal that does not come whole is one all the same.
-            let keep = if not_json { 0 } else { SAID };
-            drop(timeout_at(deadline.min(began + DRAIN_TIME), drain(response, keep, &mut said)).await);
+            drop(timeout_at(deadline.min(began + DRAIN_TIME), drain(response, SAID, &mut said)).await);
+            if is_plain && matches!(error, Error::Status(400) | Error::Page(400)) && is_for_tls(400, &said) {
+                return Err(Error::ExpectsTls("answered 400").into());
+            }
+            if not_json {
+                said.clear();
+            }
             return Err(Refusal { error, retry_after, headers, said: said.freeze() });
         }
         let date = date(response.headers(), &header::DATE);
@@ -312,15 +354,32 @@ impl Client {
     ) -> Result<Response, Error> {
         let again = request.try_clone().filter(|_| repeat == Repeat::Safe);
         let opened = self.opened.count();
-        let error = match request.send().await {
-            Ok(response) => return Ok(response),
-            Err(err) => classify(&err, limits),
-        };
-        match again {
-            Some(again) if error == Error::Interrupted && self.opened.count() == opened => {
-                again.send().await.map_err(|err| classify(&err, limits))
+        match (again, self.head(request, limits).await) {
+            (Some(again), Err(Error::Interrupted)) if self.opened.count() == opened => {
+                self.head(again, limits).await
             }
-            _ => Err(error),
+            (_, outcome) => outcome,
+        }
+    }
+
+    /// Sends a request and waits for the head of the answer.
+    async fn head(&self, request: RequestBuilder, limits: Limits) -> Result<Response, Error> {
+        match request.send().await {
+            Ok(response) => {
+                self.has_answered.store(true, Ordering::Relaxed);
+                to_https(&response).map_or(Ok(response), Err)
+            }
+            Err(err) => Err(match classify(&err, limits) {
+                Error::NotHttp if err.url().is_some_and(is_plain) => {
+                    Error::ExpectsTls("the answer is not HTTP")
+                }
+                Error::Interrupted
+                    if err.url().is_some_and(is_plain) && !self.has_answered.load(Ordering::Relaxed) =>
+                {
+                    Error::Closed
+                }
+                error => error,
+            }),
         }
     }
 }
@@ -331,6 +390,55 @@ impl Client {
 /// When a certificate or key of `options` cannot be used.
 pub fn tls_config(options: &TlsOptions) -> Result<rustls::ClientConfig, BuildError> {
     tls::client_config(options, true, Arc::new(tls::LeafSeen::default()))
+}
+
+/// Why a handshake or an encrypted connection of another protocol failed, in words. `plain` is what to write for a server
+/// that does not speak TLS, as the end of a sentence. Other errors are said as the system says them.
+pub fn tls_failure(err: &io::Error, plain: &str) -> String {
+    match find::<rustls::Error>(err) {
+        Some(tls) => tls::in_words(tls, plain),
+        None if is_end_of_handshake(err) => format!("{ENDED}{plain}"),
+        None => err.to_string(),
+    }
+}
+
+/// As [`tls_failure`], of a connection that is lost after its handshake; absent: TLS is not why.
+pub fn tls_loss(err: &io::Error) -> Option<String> {
+    find::<rustls::Error>(err).map(|tls| tls::in_words(tls, ""))
+}
+
+const ENDED: &str = "the server closed the connection in the TLS handshake";
+/// What to write for a server that does not answer with TLS.
+const PLAIN: &str = "; if it serves plain HTTP here, write http:// in the URL";
+
+/// The error of tokio-rustls for a handshake that ends without a word.
+fn is_end_of_handshake(err: &io::Error) -> bool {
+    err.kind() == io::ErrorKind::UnexpectedEof && err.to_string().contains("handshake")
+}
+
+/// Whether a URL is one without TLS.
+fn is_plain(url: &Url) -> bool {
+    url.scheme() == "http"
+}
+
+/// Whether an answer without TLS is the one that the HTTPS servers of Go, nginx and Apache give to requests without TLS.
+fn is_for_tls(status: u16, body: &[u8]) -> bool {
+    const WORDS: [&str; 3] = [
+        "HTTP request to an HTTPS server",
+        "plain HTTP request was sent to HTTPS port",
+        "speaking plain HTTP to an SSL-enabled server port",
+    ];
+    let start = String::from_utf8_lossy(body.get(..SAID).unwrap_or(body));
+    status == 400 && WORDS.iter().any(|words| start.contains(words))
+}
+
+/// Whether an answer without TLS only leads to the same host with TLS.
+fn to_https(response: &Response) -> Option<Error> {
+    let url = response.url();
+    let to = response.headers().get(header::LOCATION).and_then(|to| Url::parse(to.to_str().ok()?).ok());
+    let is_same = |to: &Url| to.scheme() == "https" && to.host_str() == url.host_str();
+    let leads = response.status().is_redirection() && is_plain(url) && to.as_ref().is_some_and(is_same);
+    leads.then(|| Error::ToHttps(response.status().as_u16()))
 }
 
 async fn receive<T, F>(mut response: Response, limits: Limits, decode: F) -> Result<T, Error>
@@ -363,6 +471,14 @@ where
         Category::Syntax | Category::Eof if is_text => Error::NotJson("plain text"),
         _ => undecodable(&err),
     })
+}
+
+fn proxy_of(proxy: &Secret) -> Result<Proxy, BuildError> {
+    let url = Url::parse(proxy.expose().trim()).map_err(|_| BuildError::Proxy)?;
+    if !matches!(url.scheme(), "http" | "socks5" | "socks5h") || url.host_str().is_none_or(str::is_empty) {
+        return Err(BuildError::Proxy);
+    }
+    Proxy::all(url).map_err(|_| BuildError::Proxy)
 }
 
 /// What some proxies put in front of a body.
@@ -520,7 +636,12 @@ fn undecodable(err: &serde_json::Error) -> Error {
 
 fn classify(err: &reqwest::Error, limits: Limits) -> Error {
     if let Some(tls) = find::<rustls::Error>(err) {
-        return Error::Tls(tls.to_string());
+        return Error::Tls(tls::in_words(tls, PLAIN));
+    }
+    if err.is_connect()
+        && let Some(io) = find::<io::Error>(err).filter(|io| is_end_of_handshake(io))
+    {
+        return Error::Tls(tls_failure(io, PLAIN));
     }
     if err.is_connect() && err.is_timeout() {
         Error::Connect("no answer".into())

@@ -18,11 +18,7 @@ use self::{
     verdict::{contents_refused, has_accepted, is_settled, judge, note, verdict},
 };
 use super::{SendError, compose::composed};
-use crate::{
-    http::{self, options::TlsOptions},
-    model::Notice,
-    wording::Voice,
-};
+use crate::{http, model::Notice, wording::Voice};
 
 /// Sends mail to its addresses through one SMTP server. Each attempt opens one connection.
 pub struct Email {
@@ -154,9 +150,9 @@ fn mailbox(key: &'static str, text: &str) -> Result<Mailbox, BuildError> {
 }
 
 fn tls(config: &EmailConfig) -> Result<Tls, BuildError> {
-    let name = ServerName::try_from(config.host.clone()).map_err(|_| BuildError::Host)?;
-    let options = TlsOptions { ca_file: config.ca_file.clone(), ..TlsOptions::default() };
-    Ok(Tls { config: Arc::new(http::tls_config(&options)?), name })
+    let host = || ServerName::try_from(config.host.clone()).map_err(|_| BuildError::Host);
+    let name = config.certificates.server_name.clone().map_or_else(host, Ok)?;
+    Ok(Tls { config: Arc::new(http::tls_config(&config.certificates)?), name })
 }
 
 fn is_loopback(host: &str) -> bool {

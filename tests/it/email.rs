@@ -5,9 +5,10 @@ mod queue;
 mod refusals;
 
 use proxymeter::wording::Voice;
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use proxymeter::{
+    http::options::TlsOptions,
     model::{Moment, Named, Notice, NoticeAlert, NoticeStatus, Severity, Timestamp},
     notify::{
         Receiver, Retry, SendError,
@@ -38,7 +39,7 @@ fn config(server: &MailServer, tls: SmtpTls) -> EmailConfig {
         host: "127.0.0.1".to_owned(),
         port: server.address.port(),
         tls,
-        ca_file: Some(server.ca_file.clone()),
+        certificates: trusts(&server.ca_file),
         from: "Proxymeter <meter@example.com>".to_owned(),
         to: vec!["a@example.com".to_owned()],
         login: None,
@@ -46,6 +47,10 @@ fn config(server: &MailServer, tls: SmtpTls) -> EmailConfig {
         timeout: PATIENT,
         common: defaults(),
     }
+}
+
+fn trusts(ca_file: &Path) -> TlsOptions {
+    TlsOptions { ca_file: Some(ca_file.into()), ..TlsOptions::default() }
 }
 
 fn login(mechanism: SmtpMechanism) -> Option<SmtpLogin> {
@@ -334,7 +339,7 @@ async fn a_certificate_that_is_not_to_be_trusted() {
     {
         let server = MailServer::start(encryption).await;
         let stranger = EmailConfig {
-            ca_file: Some(other.ca_file.clone()),
+            certificates: trusts(&other.ca_file),
             login: login(SmtpMechanism::Auto),
             ..config(&server, tls)
         };
@@ -707,7 +712,7 @@ async fn configurations_that_cannot_work() {
         }),
         (EmailConfig { hello: Some("a b".into()), ..good.clone() }, |err| matches!(err, BuildError::Hello)),
         (EmailConfig { host: "mail example".into(), ..good.clone() }, |err| matches!(err, BuildError::Host)),
-        (EmailConfig { ca_file: Some(PathBuf::from("/nonexistent.pem")), ..good.clone() }, |err| {
+        (EmailConfig { certificates: trusts(Path::new("/nonexistent.pem")), ..good.clone() }, |err| {
             matches!(err, BuildError::Tls(_))
         }),
         (EmailConfig { tls: SmtpTls::None, host: "mail.example.com".into(), ..good.clone() }, |err| {

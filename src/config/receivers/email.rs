@@ -20,7 +20,6 @@ use crate::notify::email::config::{EmailConfig, SmtpLogin, SmtpMechanism, SmtpTl
 const KEYS: &[Key] = &[
     ("smarthost", If(is_host)),
     ("tls", If(|text| is_choice(text, &TLS))),
-    ("ca_file", Hidden),
     ("from", Hidden),
     ("to", Hidden),
     ("username", Hidden),
@@ -30,7 +29,7 @@ const KEYS: &[Key] = &[
     ("hello", Hidden),
 ];
 pub(in crate::config) const SHAPE: Shape =
-    Shape { title: "[email.NAME]", keys: &[KEYS, super::KEYS, super::DIGEST, GROUPING] };
+    Shape { title: "[email.NAME]", keys: &[KEYS, tls::KEYS, super::KEYS, super::DIGEST, GROUPING] };
 
 const TLS: [(&str, SmtpTls); 3] =
     [("starttls", SmtpTls::StartTls), ("implicit", SmtpTls::Implicit), ("none", SmtpTls::None)];
@@ -60,12 +59,14 @@ pub(in crate::config) fn read(mut table: Table<'_, '_>) -> Option<EmailConfig> {
              unencrypted; write \"starttls\" or \"implicit\"",
         );
     }
-    let ca_file = tls::take_noted_file(&mut table, "ca_file");
-    if let (Field::Given(tls), Field::Given(ca_file)) = (&tls, &ca_file)
+    if let Field::Given(tls) = &tls
         && tls.value == SmtpTls::None
     {
-        table.reading.refuse(&ca_file.place, "has no effect beside tls = \"none\"; leave it out");
+        for (key, _) in tls::KEYS {
+            table.refuse_given(key, "has no effect beside tls = \"none\"; leave it out");
+        }
     }
+    let certificates = tls::read(&mut table);
     let from = table.take("from", mailbox);
     if from.is_absent() {
         table.refuse("from", "missing; write from = \"proxymeter <alerts@example.com>\"");
@@ -86,7 +87,7 @@ pub(in crate::config) fn read(mut table: Table<'_, '_>) -> Option<EmailConfig> {
             SmtpTls::None => 25,
         }),
         tls,
-        ca_file: ca_file.value(),
+        certificates,
         from: from.value().map(|(text, _)| text)?,
         to: to?,
         login,
@@ -212,6 +213,17 @@ fn read_login(table: &mut Table<'_, '_>) -> Option<SmtpLogin> {
         // A part of it is refused already.
         (Field::Refused, _) | (_, Field::Refused) => None,
     }
+}
+
+/// What is allowed but probably not meant, a sentence each.
+pub(in crate::config) fn warnings(name: &str, email: &EmailConfig) -> Vec<String> {
+    if !email.certificates.insecure_skip_verify {
+        return Vec::new();
+    }
+    vec![format!(
+        "email.{name}: insecure_skip_verify lets anyone between here and the mail server read all mails and the password; \
+         write pin_sha256 or ca_file instead"
+    )]
 }
 
 /// A host name, or an address in brackets (RFC 5321, 4.1.3).

@@ -1,8 +1,8 @@
 //! The configuration of a mail receiver.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
-use crate::{model::Severity, secret::Secret, wording::Language};
+use crate::{http::options::TlsOptions, model::Severity, secret::Secret, wording::Language};
 
 /// `[email.NAME]`: one SMTP server and its recipients.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -11,8 +11,8 @@ pub struct EmailConfig {
     pub host: String,
     pub port: u16,
     pub tls: SmtpTls,
-    /// PEM file of a certificate authority that replaces the system's.
-    pub ca_file: Option<PathBuf>,
+    /// Without effect for [`SmtpTls::None`].
+    pub certificates: TlsOptions,
     /// `Name <address>` or an address; parses as `lettre::message::Mailbox`.
     pub from: String,
     /// At least one, each address once, written like `from`.

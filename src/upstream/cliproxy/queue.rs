@@ -88,10 +88,15 @@ impl Queue {
         let begun = self.begun.take();
         let lost = match error {
             // It was not sent, or something refused it that is not the queue.
-            http::Error::Connect(_) | http::Error::Tls(_) | http::Error::Redirect(_) => false,
+            http::Error::Connect(_)
+            | http::Error::Tls(_)
+            | http::Error::ExpectsTls(_)
+            | http::Error::Redirect(_)
+            | http::Error::ToHttps(_) => false,
             http::Error::Status(status) | http::Error::Page(status) => *status >= 500,
             http::Error::Timeout(_)
             | http::Error::Interrupted
+            | http::Error::Closed
             | http::Error::NotHttp
             | http::Error::NotJson(_)
             | http::Error::Empty { .. }
