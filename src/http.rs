@@ -137,8 +137,8 @@ pub enum Error {
     Closed,
     #[error("the answer is not HTTP")]
     NotHttp,
-    /// Of a server at an `http://` URL. What it answered with.
-    #[error("the server expects TLS ({0}); write https:// in the URL")]
+    /// Of a server at an `http://` URL. What it answered.
+    #[error("{0} write https:// in the URL")]
     ExpectsTls(&'static str),
     #[error("answered {0}, a redirect to https; write https:// in the URL")]
     ToHttps(u16),
@@ -290,7 +290,7 @@ impl Client {
             body.truncate(limits.body);
             let status = response.status().as_u16();
             if is_plain(response.url()) && is_for_tls(status, &body) {
-                return Err(Error::ExpectsTls("answered 400"));
+                return Err(Error::ExpectsTls(FOR_TLS));
             }
             Ok(Reply { status, headers: mem::take(response.headers_mut()), body: body.freeze() })
         };
@@ -332,7 +332,7 @@ impl Client {
             // A refusal that does not come whole is one all the same.
             drop(timeout_at(deadline.min(began + DRAIN_TIME), drain(response, SAID, &mut said)).await);
             if is_plain && matches!(error, Error::Status(400) | Error::Page(400)) && is_for_tls(400, &said) {
-                return Err(Error::ExpectsTls("answered 400").into());
+                return Err(Error::ExpectsTls(FOR_TLS).into());
             }
             if not_json {
                 said.clear();
@@ -370,9 +370,7 @@ impl Client {
                 to_https(&response).map_or(Ok(response), Err)
             }
             Err(err) => Err(match classify(&err, limits) {
-                Error::NotHttp if err.url().is_some_and(is_plain) => {
-                    Error::ExpectsTls("the answer is not HTTP")
-                }
+                Error::NotHttp if err.url().is_some_and(is_plain) => Error::ExpectsTls(NOT_HTTP),
                 Error::Interrupted
                     if err.url().is_some_and(is_plain) && !self.has_answered.load(Ordering::Relaxed) =>
                 {
@@ -407,13 +405,15 @@ pub fn tls_loss(err: &io::Error) -> Option<String> {
     find::<rustls::Error>(err).map(|tls| tls::in_words(tls, ""))
 }
 
+const FOR_TLS: &str = "answered 400, as the server expects TLS;";
+const NOT_HTTP: &str = "the answer is not HTTP; if the server expects TLS,";
 const ENDED: &str = "the server closed the connection in the TLS handshake";
 /// What to write for a server that does not answer with TLS.
 const PLAIN: &str = "; if it serves plain HTTP here, write http:// in the URL";
 
 /// The error of tokio-rustls for a handshake that ends without a word.
 fn is_end_of_handshake(err: &io::Error) -> bool {
-    err.kind() == io::ErrorKind::UnexpectedEof && err.to_string().contains("handshake")
+    err.to_string() == "tls handshake eof"
 }
 
 /// Whether a URL is one without TLS.

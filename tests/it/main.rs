@@ -34,6 +34,7 @@ mod slow_panel;
 mod slow_readers;
 mod store;
 mod systemd;
+mod tls;
 mod web_config;
 mod webhook;
 mod wording;

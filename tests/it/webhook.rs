@@ -440,7 +440,7 @@ async fn a_certificate_that_nobody_vouches_for_is_refused() {
     for (tls, reason) in [
         (TlsOptions { ca_file: Some(good), ..TlsOptions::default() }, None),
         (TlsOptions { ca_file: Some(other), ..TlsOptions::default() }, Some("tls")),
-        (TlsOptions { pin_sha256: Some([7; 32]), ..TlsOptions::default() }, Some("tls")),
+        (TlsOptions { pin_sha256: vec![[7; 32]], ..TlsOptions::default() }, Some("tls")),
         (TlsOptions { insecure_skip_verify: true, ..TlsOptions::default() }, None),
     ] {
         let answer = send(&WebhookConfig { tls, ..config(&url) }, &notice()).await;
