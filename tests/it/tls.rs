@@ -87,10 +87,7 @@ impl Presented {
         self.start_with(&[&rustls::version::TLS12, &rustls::version::TLS13])
     }
 
-    fn start_with(
-        &self,
-        versions: &[&'static rustls::SupportedProtocolVersion],
-    ) -> (Server, Arc<Presenter>) {
+    fn start_with(&self, versions: &[&'static rustls::SupportedProtocolVersion]) -> (Server, Arc<Presenter>) {
         let provider = aws_lc_rs::default_provider();
         let key = provider.key_provider.load_private_key(self.key.clone_key()).unwrap();
         let key = Arc::new(CertifiedKey::new(self.chain.clone(), key));
@@ -184,7 +181,10 @@ async fn what_is_said_of_a_self_signed_certificate() {
         let (itself, _file) = trusted(&[&presented.chain[0]]);
         let expected = format!("TLS failed: the server's certificate {flaw}, and this machine's clock says ");
         let said = said(&presented, &itself).await;
-        assert!(said.starts_with(&expected) && said.ends_with("the clock") || said.ends_with("another certificate"));
+        assert!(
+            said.starts_with(&expected) && said.ends_with("the clock")
+                || said.ends_with("another certificate")
+        );
     }
 }
 
@@ -210,7 +210,8 @@ async fn a_certificate_of_the_file_for_another_name() {
     ] {
         let presented = presented(&made(params("My \"panel\" \u{1b}2J\u{202e}", alternatives), None), &[]);
         let (itself, _file) = trusted(&[&presented.chain[0]]);
-        let for_what = format!("TLS failed: the server's certificate is not for 127.0.0.1, but for {for_what}");
+        let for_what =
+            format!("TLS failed: the server's certificate is not for 127.0.0.1, but for {for_what}");
         let seen = said(&presented, &itself).await;
         assert!(seen.starts_with(&for_what) && seen.ends_with(&format!("; {hint}")), "{seen}");
         if let Some((_, name)) = hint.split_once("server_name = \"") {
@@ -275,8 +276,10 @@ async fn what_is_said_of_a_certificate_of_an_authority() {
     let mut ended = authority(params("Example Intermediate", &[]));
     ended.not_after = date_time_ymd(2021, 12, 31);
     let ended = made(ended, Some(&root));
-    let seen = said(&presented(&made(params("leaf", &["127.0.0.1"]), Some(&ended)), &[&ended]), &by_root).await;
-    let along = "TLS failed: a certificate that the server sends along with its own expired at 2021-12-31T00:00:00Z";
+    let seen =
+        said(&presented(&made(params("leaf", &["127.0.0.1"]), Some(&ended)), &[&ended]), &by_root).await;
+    let along =
+        "TLS failed: a certificate that the server sends along with its own expired at 2021-12-31T00:00:00Z";
     assert!(seen.starts_with(along), "{seen}");
 }
 
@@ -285,7 +288,8 @@ async fn one_of_several_pins_is_enough() {
     let panel = presented(&made(params("panel", &["127.0.0.1"]), None), &[]);
     let pins = |pin_sha256| TlsOptions { pin_sha256, ..TlsOptions::default() };
     assert_eq!(said(&panel, &pins(vec![[7; 32], panel.sha256()])).await, "");
-    let renewed = "if it is the right one, as after a renewal, write pin_sha256 = \"FP\" (this is what it presented)";
+    let renewed =
+        "if it is the right one, as after a renewal, write pin_sha256 = \"FP\" (this is what it presented)";
     for (wrong, which) in [(vec![[7; 32]], "not that"), (vec![[7; 32], [8; 32]], "none of the 2")] {
         let expected = format!("TLS failed: the server's certificate is {which} of pin_sha256; {renewed}");
         assert_eq!(said(&panel, &pins(wrong)).await, expected);
@@ -317,7 +321,10 @@ async fn a_pinned_certificate_without_its_key_is_refused() {
             let (itself, _file) = trusted(&[&thief.chain[0]]);
             for tls in [thief.pinned(), itself] {
                 let error = ask(&server.url(), &tls).await.unwrap_err();
-                assert_eq!(error.to_string(), "TLS failed: the server does not have the key of its certificate");
+                assert_eq!(
+                    error.to_string(),
+                    "TLS failed: the server does not have the key of its certificate"
+                );
             }
             assert!(server.requests().is_empty());
         }
@@ -328,7 +335,8 @@ async fn a_pinned_certificate_without_its_key_is_refused() {
 async fn the_server_is_asked_for_the_name() {
     let panel = presented(&made(params("panel", &["panel.example.com", "203.0.113.7"]), None), &[]);
     let (itself, _file) = trusted(&[&panel.chain[0]]);
-    for (name, asked) in [("panel.example.com", Some("panel.example.com".to_owned())), ("203.0.113.7", None)] {
+    for (name, asked) in [("panel.example.com", Some("panel.example.com".to_owned())), ("203.0.113.7", None)]
+    {
         for host in ["127.0.0.1", "localhost"] {
             let (server, presenter) = panel.start();
             let authority = server.url().replace("https://", "").replace("127.0.0.1", host);
@@ -377,8 +385,7 @@ async fn a_url_with_the_wrong_scheme() {
         );
         assert_eq!(read.await.unwrap_err().error.to_string(), expected);
     }
-    let to_https =
-        Server::start(|_| Answer::new(307, &[("location", "https://127.0.0.1:8443/login")], ""));
+    let to_https = Server::start(|_| Answer::new(307, &[("location", "https://127.0.0.1:8443/login")], ""));
     let expected = "answered 307, a redirect to https; write https:// in the URL";
     assert_eq!(error(&to_https.url(), &anyone).await, expected);
 }
@@ -390,7 +397,8 @@ async fn a_server_that_closes_the_connection() {
     let server = Server::start(move |_| answers.lock().unwrap().pop().unwrap_or(Answer(vec![Act::Close])));
     let closes = Server::start(|_| Answer(vec![Act::Close]));
     let anyone = TlsOptions::default();
-    let closed = "the server closed the connection without an answer; if it expects TLS, write https:// in the URL";
+    let closed =
+        "the server closed the connection without an answer; if it expects TLS, write https:// in the URL";
     assert_eq!(ask(&closes.url(), &anyone).await.unwrap_err().to_string(), closed);
     let client = client(&server.url(), &anyone);
     let send = async || client.send(client.post_alone(server.url()), LIMITS).await.map(|reply| reply.status);

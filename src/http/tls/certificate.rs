@@ -236,3 +236,84 @@ fn attribute(name: &[u8], kind: ObjectIdentifier) -> Option<String> {
     let last = of_kind.last()?;
     Some(String::from_utf8_lossy(last.value.value()).into_owned()).filter(|text| !text.trim().is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::pki_types::{CertificateDer, pem::PemObject};
+
+    use super::*;
+
+    fn fixture(name: &str) -> CertificateDer<'static> {
+        CertificateDer::from_pem_file(format!("tests/fixtures/tls/{name}.pem")).unwrap()
+    }
+
+    #[test]
+    fn certificates_of_openssl() {
+        for (name, is_old, is_authority, bits) in [
+            ("common-name", false, true, None),
+            ("version-1", true, false, None),
+            ("rsa-1024", false, true, Some(1024)),
+        ] {
+            let der = fixture(name);
+            let parts = Parts::read(&der).unwrap();
+            assert_eq!(
+                (parts.is_old, parts.is_authority(), parts.rsa_bits()),
+                (is_old, is_authority, bits),
+                "{name}"
+            );
+            assert!(parts.is_self_signed());
+            assert_eq!(parts.issuer().as_deref(), Some("127.0.0.1"));
+            assert!(parts.names().is_empty());
+            assert_eq!(parts.names_or_common(), [CertName::Ip("127.0.0.1".parse().unwrap())]);
+            assert!(parts.validity().is_some_and(|(from, until)| from < until));
+        }
+    }
+
+    /// Whatever a server sends, it is read or refused.
+    #[test]
+    fn damaged_certificates() {
+        let whole = fixture("common-name");
+        let read = |der: &[u8]| {
+            if let Ok(parts) = Parts::read(der) {
+                drop((
+                    parts.names_or_common(),
+                    parts.validity(),
+                    parts.rsa_bits(),
+                    parts.algorithm_and_key(),
+                ));
+            }
+        };
+        for end in 0..whole.len() {
+            assert!(Parts::read(&whole[..end]).is_err(), "{end}");
+            for byte in [0, 0x7f, 0x80, 0xff] {
+                let mut damaged = whole.to_vec();
+                damaged[end] = byte;
+                read(&damaged);
+            }
+        }
+    }
+
+    #[test]
+    fn names_that_a_name_covers() {
+        let host = |name: &str| match name.parse() {
+            Ok(ip) => CertName::Ip(ip),
+            Err(_) => CertName::Host(name.to_owned()),
+        };
+        for (own, asked, covers) in [
+            ("panel.example.com", "Panel.example.com", true),
+            ("panel.example.com.", "panel.example.com", true),
+            ("*.example.com", "panel.example.com", true),
+            ("*.example.com", "a.panel.example.com", false),
+            ("*.example.com", "example.com", false),
+            ("*.com", "example.com", false),
+            ("*", "example", false),
+            ("panel.example.com", "panel.example.org", false),
+            ("127.0.0.1", "127.0.0.1", true),
+            ("127.0.0.1", "127.0.0.2", false),
+            ("::1", "0:0:0:0:0:0:0:1", true),
+        ] {
+            let asked = ServerName::try_from(asked).unwrap();
+            assert_eq!(host(own).covers(&asked), covers, "{own} {asked:?}");
+        }
+    }
+}

@@ -330,3 +330,53 @@ fn of_alert(alert: AlertDescription) -> String {
         _ => format!("the server ended the encrypted connection (alert {number})"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::{InconsistentKeys, PeerMisbehaved};
+
+    use super::*;
+
+    /// What rustls itself says of these has the names of its types.
+    #[test]
+    fn no_error_shows_the_names_of_types() {
+        let alerts = (0..=255).map(|number| TlsError::AlertReceived(AlertDescription::from(number)));
+        let others = [
+            TlsError::InvalidMessage(InvalidMessage::InvalidContentType),
+            TlsError::InvalidMessage(InvalidMessage::MissingData("ServerHello")),
+            TlsError::InvalidMessage(InvalidMessage::CertificatePayloadTooLarge),
+            TlsError::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon),
+            TlsError::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13),
+            TlsError::PeerMisbehaved(PeerMisbehaved::MissingKeyShare),
+            TlsError::InconsistentKeys(InconsistentKeys::KeyMismatch),
+            TlsError::InvalidCertificate(CertificateError::ApplicationVerificationFailure),
+            TlsError::NoCertificatesPresented,
+            TlsError::DecryptError,
+            TlsError::General("SomeThing".to_owned()),
+        ];
+        for error in alerts.chain(others) {
+            let words = in_words(&error, "; PLAIN");
+            let is_type = |word: &str| {
+                word.chars().skip(1).any(char::is_uppercase) && word.contains(char::is_lowercase)
+            };
+            assert!(!words.split(' ').any(is_type), "{error:?}: {words}");
+            assert!(words.len() < 250 && !words.ends_with('.'), "{words}");
+        }
+    }
+
+    #[test]
+    fn alerts_that_say_what_to_write() {
+        for (alert, key) in [
+            (AlertDescription::CertificateRequired, "client_cert_file"),
+            (AlertDescription::UnknownCA, "client_cert_file"),
+            (AlertDescription::BadCertificate, "client_cert_file"),
+            (AlertDescription::HandshakeFailure, "client_cert_file"),
+            (AlertDescription::UnrecognisedName, "server_name"),
+            (AlertDescription::InternalError, "server_name"),
+            (AlertDescription::ProtocolVersion, "TLS 1.2"),
+        ] {
+            let words = in_words(&TlsError::AlertReceived(alert), "");
+            assert!(words.contains(key), "{words}");
+        }
+    }
+}
