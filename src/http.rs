@@ -130,16 +130,13 @@ pub enum Error {
     Timeout(Duration),
     #[error("the connection broke before the answer ended")]
     Interrupted,
-    /// Of a server at an `http://` URL that has never answered.
-    #[error(
-        "the server closed the connection without an answer; if it expects TLS, write https:// in the URL"
-    )]
-    Closed,
+    /// The first answer of a server at an `http://` URL is none.
+    #[error("{0}; if the server expects TLS, write https:// in the URL")]
+    PerhapsTls(&'static str),
     #[error("the answer is not HTTP")]
     NotHttp,
-    /// Of a server at an `http://` URL. What it answered.
-    #[error("{0} write https:// in the URL")]
-    ExpectsTls(&'static str),
+    #[error("answered 400, as the server expects TLS; write https:// in the URL")]
+    ExpectsTls,
     #[error("answered {0}, a redirect to https; write https:// in the URL")]
     ToHttps(u16),
     #[error("answered {0}, a redirect, which is not followed")]
@@ -290,7 +287,7 @@ impl Client {
             body.truncate(limits.body);
             let status = response.status().as_u16();
             if is_plain(response.url()) && is_for_tls(status, &body) {
-                return Err(Error::ExpectsTls(FOR_TLS));
+                return Err(Error::ExpectsTls);
             }
             Ok(Reply { status, headers: mem::take(response.headers_mut()), body: body.freeze() })
         };
@@ -332,7 +329,7 @@ impl Client {
             // A refusal that does not come whole is one all the same.
             drop(timeout_at(deadline.min(began + DRAIN_TIME), drain(response, SAID, &mut said)).await);
             if is_plain && matches!(error, Error::Status(400) | Error::Page(400)) && is_for_tls(400, &said) {
-                return Err(Error::ExpectsTls(FOR_TLS).into());
+                return Err(Error::ExpectsTls.into());
             }
             if not_json {
                 said.clear();
@@ -369,15 +366,18 @@ impl Client {
                 self.has_answered.store(true, Ordering::Relaxed);
                 to_https(&response).map_or(Ok(response), Err)
             }
-            Err(err) => Err(match classify(&err, limits) {
-                Error::NotHttp if err.url().is_some_and(is_plain) => Error::ExpectsTls(NOT_HTTP),
-                Error::Interrupted
-                    if err.url().is_some_and(is_plain) && !self.has_answered.load(Ordering::Relaxed) =>
-                {
-                    Error::Closed
-                }
-                error => error,
-            }),
+            Err(err) => {
+                let error = classify(&err, limits);
+                let may_expect_tls =
+                    err.url().is_some_and(is_plain) && !self.has_answered.load(Ordering::Relaxed);
+                Err(match error {
+                    Error::NotHttp if may_expect_tls => Error::PerhapsTls("the answer is not HTTP"),
+                    Error::Interrupted if may_expect_tls => {
+                        Error::PerhapsTls("the server closed the connection without an answer")
+                    }
+                    error => error,
+                })
+            }
         }
     }
 }
@@ -405,8 +405,6 @@ pub fn tls_loss(err: &io::Error) -> Option<String> {
     find::<rustls::Error>(err).map(|tls| tls::in_words(tls, ""))
 }
 
-const FOR_TLS: &str = "answered 400, as the server expects TLS;";
-const NOT_HTTP: &str = "the answer is not HTTP; if the server expects TLS,";
 const ENDED: &str = "the server closed the connection in the TLS handshake";
 /// What to write for a server that does not answer with TLS.
 const PLAIN: &str = "; if it serves plain HTTP here, write http:// in the URL";

@@ -194,7 +194,7 @@ pub(super) fn fingerprint(der: &[u8]) -> String {
     bytes.map(|byte| format!("{byte:02X}")).join(":")
 }
 
-/// A name from a certificate, of whom nobody knows who wrote it.
+/// A name from a certificate, which may be anyone's.
 pub(super) fn shown(name: &str) -> String {
     let harmless = |c: char| c.is_alphanumeric() || "-_.*: '&,()/+@".contains(c);
     one_line(&name.chars().map(|c| if harmless(c) { c } else { '?' }).collect::<String>(), SHOWN)

@@ -90,13 +90,13 @@ impl Queue {
             // It was not sent, or something refused it that is not the queue.
             http::Error::Connect(_)
             | http::Error::Tls(_)
-            | http::Error::ExpectsTls(_)
+            | http::Error::ExpectsTls
             | http::Error::Redirect(_)
             | http::Error::ToHttps(_) => false,
             http::Error::Status(status) | http::Error::Page(status) => *status >= 500,
             http::Error::Timeout(_)
             | http::Error::Interrupted
-            | http::Error::Closed
+            | http::Error::PerhapsTls(_)
             | http::Error::NotHttp
             | http::Error::NotJson(_)
             | http::Error::Empty { .. }
