@@ -130,9 +130,12 @@ pub enum Error {
     Timeout(Duration),
     #[error("the connection broke before the answer ended")]
     Interrupted,
-    /// The first answer of a server at an `http://` URL is none.
-    #[error("{0}; if the server expects TLS, write https:// in the URL")]
-    PerhapsTls(&'static str),
+    /// Of a server at an `http://` URL that has never answered.
+    #[error("closed the connection without an answer; if the server expects TLS, write https:// in the URL")]
+    Closed,
+    /// The first answer of a server at an `http://` URL.
+    #[error("the answer is not HTTP; if the server expects TLS, write https:// in the URL")]
+    PerhapsTls,
     #[error("the answer is not HTTP")]
     NotHttp,
     #[error("answered 400, as the server expects TLS; write https:// in the URL")]
@@ -286,8 +289,8 @@ impl Client {
             }
             body.truncate(limits.body);
             let status = response.status().as_u16();
-            if is_plain(response.url()) && is_for_tls(status, &body) {
-                return Err(Error::ExpectsTls);
+            if let Some(error) = of_tls(status, is_plain(response.url()), &body) {
+                return Err(error);
             }
             Ok(Reply { status, headers: mem::take(response.headers_mut()), body: body.freeze() })
         };
@@ -328,8 +331,10 @@ impl Client {
             let mut said = BytesMut::new();
             // A refusal that does not come whole is one all the same.
             drop(timeout_at(deadline.min(began + DRAIN_TIME), drain(response, SAID, &mut said)).await);
-            if is_plain && matches!(error, Error::Status(400) | Error::Page(400)) && is_for_tls(400, &said) {
-                return Err(Error::ExpectsTls.into());
+            if let Error::Status(status) | Error::Page(status) = error
+                && let Some(error) = of_tls(status, is_plain, &said)
+            {
+                return Err(error.into());
             }
             if not_json {
                 said.clear();
@@ -371,10 +376,8 @@ impl Client {
                 let may_expect_tls =
                     err.url().is_some_and(is_plain) && !self.has_answered.load(Ordering::Relaxed);
                 Err(match error {
-                    Error::NotHttp if may_expect_tls => Error::PerhapsTls("the answer is not HTTP"),
-                    Error::Interrupted if may_expect_tls => {
-                        Error::PerhapsTls("the server closed the connection without an answer")
-                    }
+                    Error::NotHttp if may_expect_tls => Error::PerhapsTls,
+                    Error::Interrupted if may_expect_tls => Error::Closed,
                     error => error,
                 })
             }
@@ -419,15 +422,32 @@ fn is_plain(url: &Url) -> bool {
     url.scheme() == "http"
 }
 
-/// Whether an answer without TLS is the one that the HTTPS servers of Go, nginx and Apache give to requests without TLS.
-fn is_for_tls(status: u16, body: &[u8]) -> bool {
-    const WORDS: [&str; 3] = [
-        "HTTP request to an HTTPS server",
-        "plain HTTP request was sent to HTTPS port",
-        "speaking plain HTTP to an SSL-enabled server port",
-    ];
+/// What the HTTPS servers of Go, nginx and Apache say to a request without TLS.
+const FOR_TLS: [&str; 3] = [
+    "HTTP request to an HTTPS server",
+    "plain HTTP request was sent to HTTPS port",
+    "speaking plain HTTP to an SSL-enabled server port",
+];
+/// What nginx says for want of a client certificate, and of one that it does not accept, and what these mean.
+const FOR_CERTIFICATE: [(&str, &str); 2] = [
+    ("No required SSL certificate was sent", tls::REQUIRES_CERTIFICATE),
+    (
+        "The SSL certificate error",
+        "the server does not accept the client certificate; check client_cert_file",
+    ),
+];
+
+/// Why a server answered 400 because of TLS, if it did.
+fn of_tls(status: u16, is_plain: bool, body: &[u8]) -> Option<Error> {
     let start = String::from_utf8_lossy(body.get(..SAID).unwrap_or(body));
-    status == 400 && WORDS.iter().any(|words| start.contains(words))
+    match (status, is_plain) {
+        (400, true) => FOR_TLS.iter().any(|words| start.contains(words)).then_some(Error::ExpectsTls),
+        (400, false) => {
+            let said = FOR_CERTIFICATE.iter().find(|(words, _)| start.contains(words));
+            said.map(|(_, meaning)| Error::Tls((*meaning).to_owned()))
+        }
+        _ => None,
+    }
 }
 
 /// Whether an answer without TLS only leads to the same host with TLS.

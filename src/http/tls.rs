@@ -27,7 +27,7 @@ use rustls::{
 };
 use sha2::{Digest, Sha256};
 
-pub(super) use self::words::in_words;
+pub(super) use self::words::{REQUIRES_CERTIFICATE, in_words};
 use self::{
     certificate::Parts,
     words::{Authorities, Presented},

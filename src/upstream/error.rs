@@ -188,11 +188,9 @@ impl Cause {
             Cause::Hint(reason, _) => *reason,
             Cause::Http(err) => match err {
                 http::Error::Connect(_) => Reason::Connect,
-                http::Error::Tls(_) | http::Error::ExpectsTls => Reason::Tls,
+                http::Error::Tls(_) | http::Error::PerhapsTls | http::Error::ExpectsTls => Reason::Tls,
                 http::Error::Timeout(_) => Reason::Timeout,
-                http::Error::Interrupted | http::Error::PerhapsTls(_) | http::Error::NotHttp => {
-                    Reason::Interrupted
-                }
+                http::Error::Interrupted | http::Error::Closed | http::Error::NotHttp => Reason::Interrupted,
                 http::Error::Redirect(_) | http::Error::ToHttps(_) => Reason::Redirect,
                 http::Error::Status(500..) | http::Error::Page(500..) => Reason::ServerError,
                 http::Error::Status(_) | http::Error::Page(_) => Reason::ClientError,
@@ -219,7 +217,8 @@ impl Cause {
                 | http::Error::Tls(_)
                 | http::Error::Timeout(_)
                 | http::Error::Interrupted
-                | http::Error::PerhapsTls(_)
+                | http::Error::Closed
+                | http::Error::PerhapsTls
                 | http::Error::NotHttp
                 | http::Error::ExpectsTls
                 | http::Error::ToHttps(_)
@@ -269,7 +268,8 @@ mod tests {
             (http::Error::Tls("expired".into()).into(), Reason::Tls, Scope::Target),
             (http::Error::Timeout(Duration::from_secs(20)).into(), Reason::Timeout, Scope::Target),
             (http::Error::Interrupted.into(), Reason::Interrupted, Scope::Target),
-            (http::Error::PerhapsTls("closed").into(), Reason::Interrupted, Scope::Target),
+            (http::Error::Closed.into(), Reason::Interrupted, Scope::Target),
+            (http::Error::PerhapsTls.into(), Reason::Tls, Scope::Target),
             (http::Error::NotHttp.into(), Reason::Interrupted, Scope::Target),
             (http::Error::ExpectsTls.into(), Reason::Tls, Scope::Target),
             (http::Error::ToHttps(307).into(), Reason::Redirect, Scope::Target),

@@ -398,8 +398,8 @@ async fn a_certificate_by_its_pin_or_for_another_name() {
 async fn a_server_that_begins_without_tls() {
     let server = MailServer::start(Encryption::StartTls).await;
     let result = send(&config(&server, SmtpTls::Implicit), &mut Vec::new()).await;
-    let told = "TLS: the server's answer is not TLS; if it begins without, as on port 587 and 25, write tls = \
-                \"starttls\"";
+    let told = "TLS: the server's answer is not TLS; if TLS begins later there, as on ports 587 and 25, write tls \
+                = \"starttls\"";
     assert_failed(&result, "tls", Retry::Later, told);
 }
 

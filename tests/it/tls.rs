@@ -397,7 +397,8 @@ async fn a_server_that_closes_the_connection() {
     let server = Server::start(move |_| answers.lock().unwrap().pop().unwrap_or(Answer(vec![Act::Close])));
     let closes = Server::start(|_| Answer(vec![Act::Close]));
     let anyone = TlsOptions::default();
-    let closed = "the server closed the connection without an answer; if the server expects TLS, write https:// in the URL";
+    let closed =
+        "closed the connection without an answer; if the server expects TLS, write https:// in the URL";
     assert_eq!(ask(&closes.url(), &anyone).await.unwrap_err().to_string(), closed);
     let client = client(&server.url(), &anyone);
     let send = async || client.send(client.post_alone(server.url()), LIMITS).await.map(|reply| reply.status);

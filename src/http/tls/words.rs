@@ -298,6 +298,8 @@ pub(crate) fn in_words(error: &TlsError, plain: &str) -> String {
     }
 }
 
+pub(crate) const REQUIRES_CERTIFICATE: &str =
+    "the server requires a client certificate; write client_cert_file and client_key_file";
 const OLD: &str = "the server supports neither TLS 1.2 nor 1.3; older versions are not secure";
 
 /// What a server means that ends a connection with an alert (RFC 8446, 6.2).
@@ -306,7 +308,7 @@ fn of_alert(alert: AlertDescription) -> String {
     match alert {
         AlertDescription::ProtocolVersion => OLD.to_owned(),
         AlertDescription::CertificateRequired | AlertDescription::NoCertificate => {
-            "the server requires a client certificate; write client_cert_file and client_key_file".to_owned()
+            REQUIRES_CERTIFICATE.to_owned()
         }
         AlertDescription::BadCertificate
         | AlertDescription::UnsupportedCertificate

@@ -46,7 +46,7 @@ impl Security {
     fn plain(&self) -> &'static str {
         match self {
             Security::Implicit(_) => {
-                "; if it begins without, as on port 587 and 25, write tls = \"starttls\""
+                "; if TLS begins later there, as on ports 587 and 25, write tls = \"starttls\""
             }
             Security::StartTls(_) | Security::Plain => "",
         }

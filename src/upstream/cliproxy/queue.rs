@@ -96,7 +96,8 @@ impl Queue {
             http::Error::Status(status) | http::Error::Page(status) => *status >= 500,
             http::Error::Timeout(_)
             | http::Error::Interrupted
-            | http::Error::PerhapsTls(_)
+            | http::Error::Closed
+            | http::Error::PerhapsTls
             | http::Error::NotHttp
             | http::Error::NotJson(_)
             | http::Error::Empty { .. }

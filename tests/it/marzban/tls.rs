@@ -172,5 +172,5 @@ async fn a_plain_server_at_an_https_address_and_the_other_way_round() {
     let secure = SelfSigned::until(2090).start();
     let asked = config(&secure.url().replace("https:", "http:"), Role::Sudo.login());
     let report = read_once(upstream(&asked, PATIENT)).await;
-    assert_eq!((report.up, reason(&report, Part::System)), (Some(false), Some("interrupted")));
+    assert_eq!((report.up, reason(&report, Part::System)), (Some(false), Some("tls")));
 }
