@@ -273,7 +273,7 @@ pub(crate) fn in_words(error: &TlsError, plain: &str) -> String {
             format!("the server's answer is not TLS{plain}")
         }
         TlsError::InvalidMessage(InvalidMessage::CertificatePayloadTooLarge) => {
-            "the server presented more certificates than 64 KiB".to_owned()
+            "the server presented too many certificates".to_owned()
         }
         TlsError::AlertReceived(alert) => of_alert(*alert),
         TlsError::PeerIncompatible(
