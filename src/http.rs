@@ -247,30 +247,30 @@ impl Client {
         }
     }
 
-    fn request(&self, client: &reqwest::Client, method: Method, url: &str) -> RequestBuilder {
+    fn request(&self, client: &reqwest::Client, method: Method, url: String) -> RequestBuilder {
         match &self.sni {
-            Some(sni) => sni.request(client, method, url),
+            Some(sni) => sni.request(client, method, &url),
             None => client.request(method, url),
         }
     }
 
     pub fn get(&self, url: String) -> RequestBuilder {
-        self.request(&self.inner, Method::GET, &url)
+        self.request(&self.inner, Method::GET, url)
     }
 
     pub fn post(&self, url: String) -> RequestBuilder {
-        self.request(&self.inner, Method::POST, &url)
+        self.request(&self.inner, Method::POST, url)
     }
 
     /// As [`Client::get`], on a connection of its own: for a request whose answer exists only once.
     pub fn get_alone(&self, url: String) -> RequestBuilder {
-        self.request(&self.alone, Method::GET, &url)
+        self.request(&self.alone, Method::GET, url)
     }
 
     /// As [`Client::post`], on a connection of its own: for a request that may not be sent again if an old connection turns
     /// out to be dead.
     pub fn post_alone(&self, url: String) -> RequestBuilder {
-        self.request(&self.alone, Method::POST, &url)
+        self.request(&self.alone, Method::POST, url)
     }
 
     /// Sends a request and accepts an answer with any status. Reads at most `limits.body` bytes of the body.

@@ -341,7 +341,7 @@ async fn the_server_is_asked_for_the_name() {
             let (server, presenter) = panel.start();
             let authority = server.url().replace("https://", "").replace("127.0.0.1", host);
             ask(&format!("https://{authority}/api"), &named(name, itself.clone())).await.unwrap();
-            assert_eq!(*presenter.asked.lock().unwrap(), [asked.clone()]);
+            assert_eq!(*presenter.asked.lock().unwrap(), std::slice::from_ref(&asked));
             // The host of requests remains.
             let request = &server.requests()[0];
             assert_eq!((request.header("host"), request.path()), (Some(&*authority), "/api"));

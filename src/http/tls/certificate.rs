@@ -215,7 +215,7 @@ fn alternatives(list: &[u8]) -> Option<Vec<CertName>> {
                 found.push(CertName::Host(String::from_utf8_lossy(name.value()).into_owned()));
             }
             Tag::ContextSpecific { number: TagNumber(7), .. } => {
-                found.extend(ip(name.value()).map(CertName::Ip))
+                found.extend(ip(name.value()).map(CertName::Ip));
             }
             _ => {}
         }
