@@ -1,6 +1,7 @@
 //! The only HTTP client code: time limits, a body limit, no redirects, no implicit proxy, and errors that say what
 //! happened without the content.
 
+mod mismatch;
 pub mod options;
 mod reuse;
 mod sni;
@@ -33,9 +34,14 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
+pub use mismatch::{tls_failure, tls_loss};
 pub use tls::{BuildError, install_crypto_provider};
 
-use self::{reuse::Opened, sni::Sni};
+use self::{
+    mismatch::{PLAIN, is_end_of_handshake, is_plain, of_tls, to_https},
+    reuse::Opened,
+    sni::Sni,
+};
 use crate::{http::options::TlsOptions, model::Timestamp, secret::Secret};
 
 /// uvicorn closes idle connections after five seconds; a request on a connection that is just being closed fails.
@@ -391,72 +397,6 @@ impl Client {
 /// When a certificate or key of `options` cannot be used.
 pub fn tls_config(options: &TlsOptions) -> Result<rustls::ClientConfig, BuildError> {
     tls::client_config(options, true, Arc::new(tls::LeafSeen::default()))
-}
-
-/// Why a handshake or an encrypted connection of another protocol failed, in words. `plain` is what to write for a server
-/// that does not speak TLS, as the end of a sentence. Other errors are said as the system says them.
-pub fn tls_failure(err: &io::Error, plain: &str) -> String {
-    match find::<rustls::Error>(err) {
-        Some(tls) => tls::in_words(tls, plain),
-        None if is_end_of_handshake(err) => format!("{ENDED}{plain}"),
-        None => err.to_string(),
-    }
-}
-
-/// As [`tls_failure`], of a connection that is lost after its handshake; absent: TLS is not why.
-pub fn tls_loss(err: &io::Error) -> Option<String> {
-    find::<rustls::Error>(err).map(|tls| tls::in_words(tls, ""))
-}
-
-const ENDED: &str = "the server closed the connection in the TLS handshake";
-/// What to write for a server that does not answer with TLS.
-const PLAIN: &str = "; if it serves plain HTTP here, write http:// in the URL";
-
-/// The error of tokio-rustls for a handshake that ends without a word.
-fn is_end_of_handshake(err: &io::Error) -> bool {
-    err.to_string() == "tls handshake eof"
-}
-
-/// Whether a URL is one without TLS.
-fn is_plain(url: &Url) -> bool {
-    url.scheme() == "http"
-}
-
-/// What the HTTPS servers of Go, nginx and Apache say to a request without TLS.
-const FOR_TLS: [&str; 3] = [
-    "HTTP request to an HTTPS server",
-    "plain HTTP request was sent to HTTPS port",
-    "speaking plain HTTP to an SSL-enabled server port",
-];
-/// What nginx says for want of a client certificate, and of one that it does not accept, and what these mean.
-const FOR_CERTIFICATE: [(&str, &str); 2] = [
-    ("No required SSL certificate was sent", tls::REQUIRES_CERTIFICATE),
-    (
-        "The SSL certificate error",
-        "the server does not accept the client certificate; check client_cert_file",
-    ),
-];
-
-/// Why a server answered 400 because of TLS, if it did.
-fn of_tls(status: u16, is_plain: bool, body: &[u8]) -> Option<Error> {
-    let start = String::from_utf8_lossy(body.get(..SAID).unwrap_or(body));
-    match (status, is_plain) {
-        (400, true) => FOR_TLS.iter().any(|words| start.contains(words)).then_some(Error::ExpectsTls),
-        (400, false) => {
-            let said = FOR_CERTIFICATE.iter().find(|(words, _)| start.contains(words));
-            said.map(|(_, meaning)| Error::Tls((*meaning).to_owned()))
-        }
-        _ => None,
-    }
-}
-
-/// Whether an answer without TLS only leads to the same host with TLS.
-fn to_https(response: &Response) -> Option<Error> {
-    let url = response.url();
-    let to = response.headers().get(header::LOCATION).and_then(|to| Url::parse(to.to_str().ok()?).ok());
-    let is_same = |to: &Url| to.scheme() == "https" && to.host_str() == url.host_str();
-    let leads = response.status().is_redirection() && is_plain(url) && to.as_ref().is_some_and(is_same);
-    leads.then(|| Error::ToHttps(response.status().as_u16()))
 }
 
 async fn receive<T, F>(mut response: Response, limits: Limits, decode: F) -> Result<T, Error>

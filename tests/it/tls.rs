@@ -9,7 +9,7 @@ use std::{
 use proxymeter::http::{Client, Error, Limits, options::TlsOptions};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::{
-    ServerConfig,
+    ServerConfig, SupportedProtocolVersion,
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
     server::{ClientHello, ResolvesServerCert},
@@ -18,7 +18,7 @@ use rustls::{
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
-use crate::common::server::{Act, Answer, Server};
+use crate::common::server::{Act, Answer, Request, Server};
 
 const FIXTURES: &str = "tests/fixtures/tls";
 const LIMITS: Limits = Limits { deadline: Duration::from_secs(20), body: 4096 };
@@ -87,7 +87,19 @@ impl Presented {
         self.start_with(&[&rustls::version::TLS12, &rustls::version::TLS13])
     }
 
-    fn start_with(&self, versions: &[&'static rustls::SupportedProtocolVersion]) -> (Server, Arc<Presenter>) {
+    fn start_answering(&self, answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Server {
+        self.start_as(&[&rustls::version::TLS13], answer).0
+    }
+
+    fn start_with(&self, versions: &[&'static SupportedProtocolVersion]) -> (Server, Arc<Presenter>) {
+        self.start_as(versions, |_| Answer::json("{}"))
+    }
+
+    fn start_as(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+        answer: impl Fn(&Request) -> Answer + Send + Sync + 'static,
+    ) -> (Server, Arc<Presenter>) {
         let provider = aws_lc_rs::default_provider();
         let key = provider.key_provider.load_private_key(self.key.clone_key()).unwrap();
         let key = Arc::new(CertifiedKey::new(self.chain.clone(), key));
@@ -97,7 +109,7 @@ impl Presented {
             .unwrap()
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(&presenter) as Arc<dyn ResolvesServerCert>);
-        (Server::start_tls(config, |_| Answer::json("{}")), presenter)
+        (Server::start_tls(config, answer), presenter)
     }
 
     fn sha256(&self) -> [u8; 32] {
@@ -388,6 +400,22 @@ async fn a_url_with_the_wrong_scheme() {
     let to_https = Server::start(|_| Answer::new(307, &[("location", "https://127.0.0.1:8443/login")], ""));
     let expected = "answered 307, a redirect to https; write https:// in the URL";
     assert_eq!(error(&to_https.url(), &anyone).await, expected);
+}
+
+#[tokio::test]
+async fn a_server_that_requires_a_client_certificate() {
+    let requires =
+        "TLS failed: the server requires a client certificate; write client_cert_file and client_key_file";
+    let refuses = "TLS failed: the server does not accept the client certificate; check client_cert_file";
+    for (title, expected) in
+        [("400 No required SSL certificate was sent", requires), ("400 The SSL certificate error", refuses)]
+    {
+        let page = format!("<html>\r\n<head><title>{title}</title></head>");
+        let presented = fixture("common-name");
+        let server = presented
+            .start_answering(move |_| Answer::new(400, &[("content-type", "text/html")], page.clone()));
+        assert_eq!(ask(&server.url(), &presented.pinned()).await.unwrap_err().to_string(), expected);
+    }
 }
 
 /// As uvicorn does with TLS. Of a server that has answered before, it means something else.
