@@ -32,6 +32,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         host: "127.0.0.1".to_owned(),
         port,
         tls: SmtpTls::StartTls,
+        allow_cleartext: false,
         certificates: TlsOptions { ca_file: Some(ca_file), ..TlsOptions::default() },
         from: "Счётчик <meter@example.com>".to_owned(),
         to: vec!["值班 <duty@example.com>".to_owned(), "ops@example.net".to_owned()],

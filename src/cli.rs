@@ -18,7 +18,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing::{info, warn};
 use tracing_subscriber::filter::LevelFilter;
 
-use self::exit::{Done, fail};
+use self::{
+    exit::{Done, fail},
+    test_notification::Tested,
+};
 use crate::{
     config::{Config, ConfigErrors, Shard, parse_listen},
     daemon::{self, Asked, Daemon, Keep, Load, Signals, systemd::ServiceManager},
@@ -73,15 +76,18 @@ enum Command {
         #[arg(long)]
         users: bool,
     },
-    /// Sends a test notification to a receiver once, and prints the answer.
+    /// Sends a test notification to a receiver once, or a ping to the service of the heartbeat, and prints the answer.
     TestNotification {
         #[command(flatten)]
         config: ConfigFile,
         #[command(flatten)]
         log: Log,
-        /// The receiver's name in the configuration.
-        #[arg(value_name = "RECEIVER")]
-        receiver: String,
+        /// The receiver's name in the configuration, or "heartbeat" for [heartbeat].
+        #[arg(value_name = "RECEIVER", required_unless_present = "heartbeat")]
+        receiver: Option<String>,
+        /// Tests [heartbeat], even if a receiver has that name. The service counts the ping like any other.
+        #[arg(long, conflicts_with = "receiver")]
+        heartbeat: bool,
     },
     /// Queues notifications again that were given up, because a receiver refused them or could not be reached for three
     /// days. The exporter must be stopped; it sends them at its next start.
@@ -244,9 +250,11 @@ pub fn main() -> ExitCode {
                 scrape::run(load(&config.file)?, storage, &targets).await
             }
             Command::Rules { config, users } => rules::run(&Config::load_alerting(&config.file)?, users),
-            Command::TestNotification { config, log, receiver } => {
+            Command::TestNotification { config, log, receiver, heartbeat: _ } => {
                 log.start();
-                test_notification::run(&load(&config.file)?, &receiver).await
+                // Without a receiver, the heartbeat was asked for.
+                let tested = receiver.map_or(Tested::Heartbeat, Tested::Named);
+                test_notification::run(&load(&config.file)?, &tested).await
             }
             Command::ReplayNotifications { config, storage, list, receivers } => {
                 replay::run(&config.file, storage, &receivers, list).await

@@ -8,6 +8,7 @@ mod alerts;
 mod cost;
 mod errors;
 mod files;
+mod headers;
 mod heartbeat;
 mod kinds;
 mod listen;

@@ -3,6 +3,7 @@
 
 mod mismatch;
 pub mod options;
+mod proxy;
 mod reuse;
 mod sni;
 mod tls;
@@ -13,6 +14,7 @@ use std::{
     fmt,
     io::{self, BufRead, BufReader, Read},
     mem,
+    path::Path,
     rc::Rc,
     sync::{
         Arc,
@@ -23,8 +25,8 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use reqwest::{
-    Method, Proxy, RequestBuilder, Response, Url,
-    header::{self, HeaderMap, HeaderName},
+    Method, RequestBuilder, Response, StatusCode,
+    header::{self, HeaderMap, HeaderName, HeaderValue},
     redirect,
 };
 use rustls::pki_types::ServerName;
@@ -42,7 +44,11 @@ use self::{
     reuse::Opened,
     sni::Sni,
 };
-use crate::{http::options::TlsOptions, model::Timestamp, secret::Secret};
+use crate::{
+    http::options::{Endpoint, TlsOptions},
+    model::Timestamp,
+    secret::Secret,
+};
 
 /// uvicorn closes idle connections after five seconds; a request on a connection that is just being closed fails.
 const KEEP_IDLE: Duration = Duration::from_secs(3);
@@ -70,10 +76,21 @@ pub struct Client {
     alone: reqwest::Client,
     opened: Opened,
     certificate: Arc<tls::LeafSeen>,
+    is_proxied: bool,
     /// The name that the server is asked for, if it is another than that of the URL and the way there allows it.
     sni: Option<Sni>,
     /// Whether the server has ever answered.
     has_answered: Arc<AtomicBool>,
+}
+
+/// How a client reaches its server.
+struct Way<'a> {
+    tls: &'a TlsOptions,
+    secure: bool,
+    proxy: Option<&'a Secret>,
+    socket: Option<&'a Path>,
+    /// Of all requests, unless a request has its own.
+    headers: HeaderMap,
 }
 
 /// Limits of one exchange.
@@ -130,6 +147,8 @@ pub struct Refusal {
 pub enum Error {
     #[error("could not connect: {0}")]
     Connect(String),
+    #[error("could not connect through the proxy: {0}")]
+    Proxy(String),
     #[error("TLS failed: {0}")]
     Tls(String),
     #[error("no whole answer within {}", humantime::format_duration(*.0))]
@@ -197,33 +216,49 @@ impl fmt::Debug for Refusal {
 }
 
 impl Client {
-    /// A client for one server.
+    /// A client for one target.
     ///
     /// # Errors
-    /// When a certificate or key of `tls` cannot be used.
-    pub fn new(tls: &TlsOptions, secure: bool) -> Result<Self, BuildError> {
-        Client::build(tls, secure, None)
+    /// When a certificate or key, the proxy's URL or a header cannot be used.
+    pub fn new(endpoint: &Endpoint) -> Result<Self, BuildError> {
+        let Endpoint { url, tls, proxy, headers: named } = endpoint;
+        let mut headers = HeaderMap::new();
+        for (name, value) in named {
+            let name = HeaderName::try_from(name).map_err(|_| BuildError::Header)?;
+            headers.insert(name, sensitive(value.expose()).ok_or(BuildError::Header)?);
+        }
+        Client::build(Way {
+            tls,
+            secure: url.is_https(),
+            proxy: proxy.as_ref(),
+            socket: url.socket(),
+            headers,
+        })
     }
 
-    /// A client that reaches its server by a proxy, `http://`, `socks5://` or `socks5h://`, if there is one. With the last,
-    /// the proxy resolves the server's name too.
+    /// A client that reaches its server by a proxy, if there is one; see [`Endpoint::proxy`].
     ///
     /// # Errors
     /// When a certificate or key of `tls` or the proxy's URL cannot be used.
     pub fn by_proxy(tls: &TlsOptions, secure: bool, proxy: Option<&Secret>) -> Result<Self, BuildError> {
-        Client::build(tls, secure, proxy)
+        Client::build(Way { tls, secure, proxy, socket: None, headers: HeaderMap::new() })
     }
 
-    fn build(tls: &TlsOptions, secure: bool, proxy: Option<&Secret>) -> Result<Self, BuildError> {
+    fn build(way: Way<'_>) -> Result<Self, BuildError> {
+        let Way { tls, secure, proxy, socket, headers } = way;
         let certificate = Arc::new(tls::LeafSeen::default());
         let config = tls::client_config(tls, secure, Arc::clone(&certificate))?;
+        let sni = Client::sni(tls, proxy, headers.get(header::HOST));
+        let (proxy, is_proxied) = (proxy.map(proxy::parse).transpose()?, proxy.is_some());
         let opened = Opened::default();
-        let sni = Client::sni(tls, proxy);
-        let proxy = proxy.map(proxy_of).transpose()?;
         let build = |connections| {
             let mut builder = reqwest::Client::builder().no_proxy().connector_layer(opened.clone());
             if let Some(proxy) = &proxy {
-                builder = builder.proxy(proxy.clone());
+                // Some proxies find Proxy-Authorization in this case only.
+                builder = builder.proxy(proxy.clone()).http1_title_case_headers();
+            }
+            if let Some(socket) = socket {
+                builder = builder.unix_socket(socket);
             }
             if let Some(sni) = &sni {
                 builder = builder.dns_resolver(sni.clone());
@@ -237,18 +272,19 @@ impl Client {
                 .pool_idle_timeout(KEEP_IDLE)
                 .pool_max_idle_per_host(connections)
                 .user_agent(concat!("proxymeter/", env!("CARGO_PKG_VERSION")))
+                .default_headers(headers.clone())
                 .build();
             built.map_err(|err| BuildError::Client(innermost(&err)))
         };
         let (inner, alone) = (build(usize::MAX)?, build(0)?);
-        Ok(Client { inner, alone, opened, certificate, sni, has_answered: Arc::default() })
+        Ok(Client { inner, alone, opened, certificate, is_proxied, sni, has_answered: Arc::default() })
     }
 
     /// Proxies that resolve the name, or may, would connect to the name that is asked for.
-    fn sni(tls: &TlsOptions, proxy: Option<&Secret>) -> Option<Sni> {
+    fn sni(tls: &TlsOptions, proxy: Option<&Secret>, host: Option<&HeaderValue>) -> Option<Sni> {
         let resolves = proxy.is_some_and(|proxy| !proxy.expose().trim_start().starts_with("socks5://"));
         match &tls.server_name {
-            Some(ServerName::DnsName(name)) if !resolves => Some(Sni::new(name.as_ref())),
+            Some(ServerName::DnsName(name)) if !resolves => Some(Sni::new(name.as_ref(), host)),
             _ => None,
         }
     }
@@ -370,9 +406,14 @@ impl Client {
         }
     }
 
-    /// Sends a request and waits for the head of the answer.
+    /// Sends a request and waits for the head of the answer, which is the server's and not that of the proxy.
     async fn head(&self, request: RequestBuilder, limits: Limits) -> Result<Response, Error> {
         match request.send().await {
+            Ok(response)
+                if self.is_proxied && response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED =>
+            {
+                Err(Error::Proxy(proxy::LOGIN.to_owned()))
+            }
             Ok(response) => {
                 self.has_answered.store(true, Ordering::Relaxed);
                 to_https(&response).map_or(Ok(response), Err)
@@ -382,6 +423,7 @@ impl Client {
                 let may_expect_tls =
                     err.url().is_some_and(is_plain) && !self.has_answered.load(Ordering::Relaxed);
                 Err(match error {
+                    Error::Connect(_) if self.is_proxied => Error::Proxy(proxy_failure(&err)),
                     Error::NotHttp if may_expect_tls => Error::PerhapsTls,
                     Error::Interrupted if may_expect_tls => Error::Closed,
                     error => error,
@@ -389,6 +431,13 @@ impl Client {
             }
         }
     }
+}
+
+/// The value of a header that is not printed; absent: no header can carry it.
+pub fn sensitive(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_bytes(text.as_bytes()).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 /// The TLS configuration for a client of another protocol. It verifies the server's certificate as [`Client`] does.
@@ -429,14 +478,6 @@ where
         Category::Syntax | Category::Eof if is_text => Error::NotJson("plain text"),
         _ => undecodable(&err),
     })
-}
-
-fn proxy_of(proxy: &Secret) -> Result<Proxy, BuildError> {
-    let url = Url::parse(proxy.expose().trim()).map_err(|_| BuildError::Proxy)?;
-    if !matches!(url.scheme(), "http" | "socks5" | "socks5h") || url.host_str().is_none_or(str::is_empty) {
-        return Err(BuildError::Proxy);
-    }
-    Proxy::all(url).map_err(|_| BuildError::Proxy)
 }
 
 /// What some proxies put in front of a body.
@@ -611,6 +652,15 @@ fn classify(err: &reqwest::Error, limits: Limits) -> Error {
         Error::NotHttp
     } else {
         Error::Interrupted
+    }
+}
+
+/// Why no connection was made through a proxy.
+fn proxy_failure(err: &reqwest::Error) -> String {
+    match find::<io::Error>(err) {
+        _ if err.is_timeout() => "no answer".to_owned(),
+        Some(io) => io.to_string(),
+        None => proxy::words(&innermost(err)),
     }
 }
 

@@ -15,6 +15,7 @@ pub mod pagerduty;
 mod said;
 #[cfg(test)]
 pub(crate) mod scripted;
+mod success;
 pub mod webhook;
 mod words;
 
@@ -70,7 +71,7 @@ impl Receiver {
             Receiver::Chat(chat) => chat.said(),
             Receiver::Pagerduty(pagerduty) => pagerduty.said(),
             Receiver::Webhook(webhook) => webhook.said(),
-            Receiver::Email(_) => None,
+            Receiver::Email(email) => email.said(),
             #[cfg(test)]
             Receiver::Scripted(_) => None,
         }
@@ -116,6 +117,15 @@ impl Receiver {
             | SendReason::Tls => false,
         }
     }
+}
+
+/// What came of a test.
+#[derive(Debug)]
+pub struct Answer {
+    /// The first line that the server said, without our secrets. It is for the person who tests, and for no log.
+    pub said: Option<String>,
+    /// Whether it was accepted; the texts are safe to log.
+    pub outcome: Result<String, SendError>,
 }
 
 /// The notice of a labelled test of `receiver`. All of them form one thread.

@@ -99,12 +99,12 @@ pub(super) fn filled<'a>(template: &str, value: impl Fn(&str) -> Option<&'a str>
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{collections::BTreeSet, time::Duration};
 
     use super::*;
     use crate::{
         alert::{rule::Rules, testing},
-        model::{End, Reading, Timestamp},
+        model::{BudgetPeriod, BudgetUnit, End, Reading, Timestamp},
     };
 
     #[test]
@@ -129,5 +129,65 @@ mod tests {
         let words = told(end, Reading::Ends(later), Some((End::Renewed, end)));
         assert_eq!(words["description"], "User {target} (home) runs until 18 December 2026 (renewed).");
         assert_eq!((words["reason"].as_str(), words["remaining"].as_str()), ("renewed", "30d"));
+    }
+
+    /// Compares the labels and annotations that alerts may have with docs/notifications.md.
+    #[test]
+    fn every_label_and_annotation_is_documented() {
+        let document = std::fs::read_to_string("docs/notifications.md").unwrap();
+        let documented = |before: &str| {
+            let (_, table) = document.split_once(before).unwrap();
+            let rows = table.split_once("\n\n").unwrap().1.split("\n\n").next().unwrap().lines();
+            let names = rows.filter_map(|row| Some(row.strip_prefix("| `")?.split_once('`')?.0.to_owned()));
+            names.collect::<BTreeSet<_>>()
+        };
+        let labels = crate::alert::config::LABELS.map(str::to_owned);
+        assert_eq!(documented("Labels, those that have a value:"), BTreeSet::from(labels.clone()));
+
+        let now = Timestamp::from_secs(1_795_000_000);
+        let (unit, period) = (BudgetUnit::UsdNanos, BudgetPeriod::Day);
+        // A new kind of reading belongs below, too.
+        let is_listed = |reading: &Reading| match reading {
+            Reading::Ends(_)
+            | Reading::Used { .. }
+            | Reading::Share(_)
+            | Reading::Word(_)
+            | Reading::Down { .. }
+            | Reading::Count(_)
+            | Reading::Unreadable { .. }
+            | Reading::Lasting(_)
+            | Reading::Window { .. }
+            | Reading::Spent { .. }
+            | Reading::Attempts { .. }
+            | Reading::Nothing => true,
+        };
+        let readings = [
+            Reading::Ends(now),
+            Reading::Used { used: 1, limit: 2, resets: Some(now) },
+            Reading::Share(0.5),
+            Reading::Word("why".into()),
+            Reading::Down { cause: "why".into(), detail: Some("why".into()), until: Some(now) },
+            Reading::Count(1),
+            Reading::Unreadable { rows: 1, cause: "why".into() },
+            Reading::Lasting(1),
+            Reading::Window { share: 0.5, resets: Some(now) },
+            Reading::Spent { spent: 1, limit: 2, unit, period, since: now },
+            Reading::Attempts { failed: 1, all: 2 },
+            Reading::Nothing,
+        ];
+        let rules = Rules::new(&testing::config()).unwrap();
+        let voice = Voice { pages: Some("https://meter.example.com".into()), ..Voice::default() };
+        let labels = labels.map(|name| (name, "x".to_owned())).into();
+        let mut names = BTreeSet::new();
+        for (reading, rule) in
+            readings.iter().flat_map(|reading| rules.list().iter().map(move |rule| (reading, rule)))
+        {
+            assert!(is_listed(reading));
+            for ended in [None, Some((End::Renewed, now))] {
+                let told = Told { reading, began: now, ended, now };
+                names.extend(annotations(rule, &labels, &told, &voice).into_keys());
+            }
+        }
+        assert_eq!(documented("Annotations. A rule has those that fit"), names);
     }
 }

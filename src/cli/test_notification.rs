@@ -7,51 +7,94 @@ use std::{
 use super::exit::Done;
 use crate::{
     clock::Clock,
-    config::{Config, ReceiverKind},
+    config::{Config, ReceiverKind, ReceiverTable},
     daemon,
-    notify::{self, alertmanager::Alertmanager},
+    model::Moment,
+    notify::{
+        self, Answer,
+        alertmanager::Alertmanager,
+        heartbeat::{self, config::HeartbeatConfig},
+    },
 };
 
-/// Sends a labelled test notification to one receiver once, as other notifications are sent, and prints the
-/// answer, of each replica of an Alertmanager.
-pub(super) async fn run(config: &Config, name: &str) -> Done {
-    let Some(table) = config.receivers.iter().find(|table| table.name == name) else {
-        let names: Vec<_> = config.receivers.iter().map(|table| table.name.as_str()).collect();
-        let known = if names.is_empty() {
-            "none is configured".into()
-        } else {
-            format!("the receivers are: {}", names.join(", "))
-        };
-        return Err(format!("there is no receiver {name}; {known}").into());
-    };
-    let voice = daemon::voice(config, table);
-    let cannot_be_used = |why: String| format!("receiver {name}: {why}");
+/// Names `[heartbeat]` on the command line, unless a receiver has the name.
+const HEARTBEAT: &str = "heartbeat";
+
+/// What to test.
+pub(super) enum Tested {
+    /// A receiver, or the heartbeat by its name.
+    Named(String),
+    Heartbeat,
+}
+
+/// Sends a labelled test notification to one receiver once, as other notifications are sent, or a ping to the service of
+/// the heartbeat. Prints what the server said and the outcome, of each replica of an Alertmanager.
+pub(super) async fn run(config: &Config, tested: &Tested) -> Done {
     let now = Clock::system().now();
-    let notice = notify::test_notice(name, &voice, now.wall);
-    let answers = match &table.kind {
+    let table = match tested {
+        Tested::Named(name) => config.receivers.iter().find(|table| table.name == *name),
+        Tested::Heartbeat => None,
+    };
+    match (table, tested, &config.heartbeat) {
+        (Some(table), ..) => {
+            let answers = notify(config, table, now).await?;
+            report(&format!("receiver {}", table.name), "it", answers)
+        }
+        (None, Tested::Named(name), _) if name != HEARTBEAT => {
+            let mut names: Vec<_> = config.receivers.iter().map(|table| table.name.as_str()).collect();
+            names.extend(config.heartbeat.is_some().then_some(HEARTBEAT));
+            let known = if names.is_empty() {
+                "none is configured".into()
+            } else {
+                format!("the receivers are: {}", names.join(", "))
+            };
+            Err(format!("there is no receiver {name}; {known}").into())
+        }
+        (None, _, Some(heartbeat)) => {
+            let answers = vec![ping(heartbeat, now).await?];
+            report(HEARTBEAT, "a ping, which counts like any other", answers)
+        }
+        (None, _, None) => Err("there is no [heartbeat] in the configuration".into()),
+    }
+}
+
+async fn notify(config: &Config, table: &ReceiverTable, now: Moment) -> Result<Vec<Answer>, String> {
+    let voice = daemon::voice(config, table);
+    let cannot_be_used = |why: String| format!("receiver {}: {why}", table.name);
+    let notice = notify::test_notice(&table.name, &voice, now.wall);
+    match &table.kind {
         ReceiverKind::Alertmanager(config) => {
             let mut alertmanager = Alertmanager::new(config, voice.pages.as_deref().unwrap_or_default())
                 .map_err(|why| cannot_be_used(why.to_string()))?;
-            alertmanager.post_once(&notice.alerts, now).await
+            Ok(alertmanager.post_once(&notice.alerts, now).await)
         }
         ReceiverKind::Chat(_)
         | ReceiverKind::Email(_)
         | ReceiverKind::Pagerduty(_)
         | ReceiverKind::Webhook(_) => {
             let mut receiver = daemon::receiver(table, voice).map_err(cannot_be_used)?;
-            let answer = receiver.send(Arc::new(notice), &mut Vec::new(), now).await;
-            if let Some(said) = receiver.said() {
-                writeln!(io::stdout().lock(), "receiver {name} said: {said}")?;
-            }
-            vec![answer]
+            let outcome = receiver.send(Arc::new(notice), &mut Vec::new(), now).await;
+            Ok(vec![Answer { said: receiver.said().map(str::to_owned), outcome }])
         }
-    };
+    }
+}
+
+async fn ping(heartbeat: &HeartbeatConfig, now: Moment) -> Result<Answer, String> {
+    heartbeat::ping_once(heartbeat, now).await.map_err(|why| format!("{HEARTBEAT}: {why}"))
+}
+
+/// Prints answers on the standard output, and returns the refusals. `sent` is what was sent, as the object of a sentence.
+fn report(who: &str, sent: &str, answers: Vec<Answer>) -> Done {
+    let mut out = io::stdout().lock();
     let mut failures = Vec::new();
-    for answer in answers {
-        match answer {
-            Ok(answer) => writeln!(io::stdout().lock(), "receiver {name} accepted it: {answer}")?,
+    for Answer { said, outcome } in answers {
+        if let Some(said) = said {
+            writeln!(out, "{who} said: {said}")?;
+        }
+        match outcome {
+            Ok(answer) => writeln!(out, "{who} accepted {sent}: {answer}")?,
             Err(err) => {
-                failures.push(format!("receiver {name} did not accept it ({}): {err}", err.reason.label()));
+                failures.push(format!("{who} did not accept {sent} ({}): {err}", err.reason.label()));
             }
         }
     }

@@ -7,7 +7,7 @@ use reqwest::Url;
 use crate::http::options::is_loopback;
 use crate::notify::heartbeat::config::{HeartbeatConfig, HeartbeatMethod};
 
-use super::receivers::take_timeout;
+use super::receivers::{http::success, take_timeout};
 use super::shape::{
     Shape,
     Show::{self, Hidden, If, Origin},
@@ -23,6 +23,7 @@ pub(super) const SHAPE: Shape = Shape {
         ("url", Origin),
         ("url_file", Hidden),
         ("method", If(|text| is_choice(text, &METHODS))),
+        ("success", Hidden),
         ("interval", If(is_quantity)),
         ("timeout", If(is_quantity)),
         ("delivery_patience", If(is_quantity)),
@@ -54,6 +55,7 @@ pub(super) fn read(root: &mut Table<'_, '_>) -> Option<HeartbeatConfig> {
     }
     let tls = tls::take(&mut table, matches!(&url, Field::Given(url) if is_http(url.value.expose())));
     let method = table.take("method", |value| choice(value, &METHODS));
+    let success = table.take("success", success);
     let interval = table.take("interval", |value| at_least(SHORTEST_INTERVAL, value));
     let timeout = take_timeout(&mut table, DEFAULT_TIMEOUT);
     let delivery_patience = table.take("delivery_patience", duration);
@@ -61,6 +63,7 @@ pub(super) fn read(root: &mut Table<'_, '_>) -> Option<HeartbeatConfig> {
     Some(HeartbeatConfig {
         url: url.value()?,
         method: method.value().unwrap_or(HeartbeatMethod::Get),
+        success: success.value(),
         interval: interval.value().unwrap_or(DEFAULT_INTERVAL),
         timeout,
         delivery_patience: delivery_patience.value().unwrap_or(DEFAULT_DELIVERY_PATIENCE),

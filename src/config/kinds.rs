@@ -8,6 +8,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::alert::config::AlertingConfig;
+use crate::http::options::Endpoint;
 use crate::notify::alertmanager::config::AlertmanagerConfig;
 use crate::notify::chat::config::{ChatConfig, Dialect};
 use crate::notify::email::config::EmailConfig;
@@ -148,21 +149,28 @@ pub enum ReceiverKind {
 impl Target {
     /// Which system it is, however it is asked: a digest of its kind and URL, whose path may be a secret.
     pub fn source(&self) -> String {
-        let (word, url) = match &self.kind {
-            TargetKind::Marzban(marzban) => (MARZBAN.word, &marzban.url),
-            TargetKind::Xui(xui) => (XUI.word, &xui.url),
-            TargetKind::Cliproxy(cliproxy) => (CLIPROXY.word, &cliproxy.url),
+        let word = match &self.kind {
+            TargetKind::Marzban(_) => MARZBAN.word,
+            TargetKind::Xui(_) => XUI.word,
+            TargetKind::Cliproxy(_) => CLIPROXY.word,
         };
-        let digest = Sha256::digest(format!("{word} {}", url.join("/")));
+        let url = &self.endpoint().url;
+        let socket = url.socket().map(|_| url.origin()).unwrap_or_default();
+        let digest = Sha256::digest(format!("{word} {socket}{}", url.join("/")));
         digest.iter().take(8).fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
     }
 
     /// The certificates and keys that it names. The content of secret files is in the configuration itself.
     pub fn files(&self) -> Vec<&Path> {
+        self.endpoint().tls.files().collect()
+    }
+
+    /// Where it is, and how it is reached.
+    pub fn endpoint(&self) -> &Endpoint {
         match &self.kind {
-            TargetKind::Marzban(marzban) => marzban.tls.files().collect(),
-            TargetKind::Xui(xui) => xui.tls.files().collect(),
-            TargetKind::Cliproxy(cliproxy) => cliproxy.tls.files().collect(),
+            TargetKind::Marzban(marzban) => &marzban.endpoint,
+            TargetKind::Xui(xui) => &xui.endpoint,
+            TargetKind::Cliproxy(cliproxy) => &cliproxy.endpoint,
         }
     }
 

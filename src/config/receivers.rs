@@ -3,7 +3,8 @@
 pub(super) mod alertmanager;
 pub(super) mod chat;
 pub(super) mod email;
-mod http;
+pub(super) mod http;
+mod known;
 pub(super) mod pagerduty;
 pub(super) mod webhook;
 

@@ -20,6 +20,15 @@ pub(super) fn variable(place: &Place) -> String {
 
 /// Takes a secret from its key, from the file that the key with `_file` names, or from the environment.
 pub(super) fn take(table: &mut Table<'_, '_>, key: &str) -> Field<Secret> {
+    take_as(table, key, inline)
+}
+
+/// Likewise, but `inline` reads what the key itself has.
+pub(super) fn take_as(
+    table: &mut Table<'_, '_>,
+    key: &str,
+    inline: fn(&DeValue<'_>) -> Result<Secret, String>,
+) -> Field<Secret> {
     let file_key = format!("{key}_file");
     let inline = table.take(key, inline);
     let file = table.take(&file_key, path);
@@ -52,8 +61,13 @@ pub(super) fn take(table: &mut Table<'_, '_>, key: &str) -> Field<Secret> {
 
     match (inline, file, variable) {
         (Field::Given(secret), ..) => {
-            // A proxy's URL is a secret only if it has a password.
-            if key != "proxy" || secret.value.expose().contains('@') {
+            // A proxy's URL is a secret only if it has a password, and the id of a chat opens nothing.
+            let is_secret = match key {
+                "proxy" => secret.value.expose().contains('@'),
+                "chat_id" => false,
+                _ => true,
+            };
+            if is_secret {
                 table.reading.note_inline_secret(&secret.place.key);
             }
             Field::Given(secret)
@@ -135,7 +149,7 @@ fn inline(value: &DeValue<'_>) -> Result<Secret, String> {
     }
 }
 
-fn read_file(reading: &Reading<'_>, file: Placed<PathBuf>) -> Field<Secret> {
+pub(super) fn read_file(reading: &Reading<'_>, file: Placed<PathBuf>) -> Field<Secret> {
     let Placed { value, place } = file;
     let path = reading.resolve(&value);
     let shown = path.display();

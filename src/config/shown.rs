@@ -105,6 +105,12 @@ fn below(path: &str, key: &str) -> String {
 }
 
 fn origin(text: &str) -> Option<String> {
+    if let Some((socket, base)) =
+        text.strip_prefix("unix:").map(|rest| rest.split_once(':').unwrap_or((rest, "")))
+    {
+        let hidden = if ["", "/"].contains(&base) { "" } else { ":/<hidden>" };
+        return Some(format!("unix:{socket}{hidden}"));
+    }
     let url = Url::parse(text).ok()?;
     if !url.username().is_empty() || url.password().is_some() {
         return None;

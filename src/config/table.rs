@@ -249,6 +249,14 @@ impl<T> Field<T> {
         self.given().map(|placed| placed.value)
     }
 
+    /// Where it is, if it is given.
+    pub(super) fn place(&self) -> Option<&Place> {
+        match self {
+            Field::Given(placed) => Some(&placed.place),
+            Field::Absent | Field::Refused => None,
+        }
+    }
+
     pub(super) fn is_absent(&self) -> bool {
         matches!(self, Field::Absent)
     }

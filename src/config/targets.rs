@@ -1,5 +1,6 @@
 //! The tables of targets, a file for each kind.
 
 pub(super) mod cliproxy;
+mod endpoint;
 pub(super) mod marzban;
 pub(super) mod xui;

@@ -2,6 +2,9 @@
 
 use reqwest::Url;
 
+use crate::http::options::is_loopback;
+use crate::secret::Secret;
+
 /// Checks the whole URL of something on the web. `example` is one that is right, for the error.
 pub(super) fn check_address(text: &str, example: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|_| format!("not a URL; write it as {example}"))?;
@@ -24,6 +27,11 @@ pub(super) fn check_proxy(text: &str) -> Result<(), String> {
                                \"socks5h://127.0.0.1:1080\""
             .to_owned()),
     }
+}
+
+/// Whether a proxy runs on this machine.
+pub(super) fn is_loopback_proxy(url: &Secret) -> bool {
+    Url::parse(url.expose()).is_ok_and(|url| is_loopback(url.host_str().unwrap_or_default()))
 }
 
 /// Whether a URL sends its requests unencrypted.

@@ -1,4 +1,4 @@
-//! Options of a connection: the address, and which certificates to trust.
+//! Options of a connection: the address, the way to it, and which certificates to trust.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,12 +7,40 @@ use std::path::{Path, PathBuf};
 use reqwest::Url;
 use rustls::pki_types::ServerName;
 
-/// The base address of a panel: http or https, a host, and perhaps a path before the API's own.
+use crate::secret::Secret;
+
+/// A target, and how it is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    pub url: PanelUrl,
+    pub tls: TlsOptions,
+    /// The URL of a proxy: `http://`, `socks5://`, or `socks5h://`, which also resolves the target's name.
+    pub proxy: Option<Secret>,
+    /// Headers of all requests, such as those of an access gateway in front of the target.
+    pub headers: Vec<(String, Secret)>,
+}
+
+impl From<PanelUrl> for Endpoint {
+    /// An endpoint that is reached without anything special.
+    fn from(url: PanelUrl) -> Self {
+        Endpoint { url, tls: TlsOptions::default(), proxy: None, headers: Vec::new() }
+    }
+}
+
+/// The base address of a panel: http or https and a host, or the path of a Unix socket, and perhaps a path before the
+/// API's own.
 ///
-/// The path is treated as a secret, because panels hide behind unguessable paths: `Debug` leaves it out, and there is
-/// no `Display`.
+/// That last path is treated as a secret, because panels hide behind unguessable paths: `Debug` leaves it out, and
+/// there is no `Display`.
 #[derive(Clone, PartialEq, Eq)]
-pub struct PanelUrl(Url);
+pub struct PanelUrl {
+    /// What requests are made to. For a socket, the host is `localhost`.
+    url: Url,
+    socket: Option<PathBuf>,
+}
+
+/// The longest path that a Unix socket can have, in bytes, by the limit of Linux.
+const SOCKET_PATH: usize = 107;
 
 /// Why a text is not a base address. The messages do not quote the text, which may hold a password or a secret path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,12 +59,20 @@ pub enum PanelUrlError {
     UserInfo,
     #[error("a URL with a query or fragment; leave out all from the first ? or #")]
     Query,
+    #[error(
+        "a socket without a path of 1 to {SOCKET_PATH} bytes that begins with /; write it as \
+         \"unix:///run/panel.sock\", and a base path after a colon: \"unix:///run/panel.sock:/base-path/\""
+    )]
+    Socket,
 }
 
 impl PanelUrl {
     /// Parses a base address. Trailing slashes are ignored.
     pub fn parse(text: &str) -> Result<Self, PanelUrlError> {
         let text = text.trim();
+        if let Some(rest) = text.strip_prefix("unix:") {
+            return PanelUrl::of_socket(rest);
+        }
         let url = Url::parse(text).map_err(|_| {
             if text.starts_with("http:") || text.starts_with("https:") || !text.contains("://") {
                 PanelUrlError::NotAUrl
@@ -56,42 +92,62 @@ impl PanelUrl {
         if url.query().is_some() || url.fragment().is_some() {
             return Err(PanelUrlError::Query);
         }
-        Ok(Self(url))
+        Ok(PanelUrl { url, socket: None })
+    }
+
+    /// `rest` is `///path`, or `///path:/base-path`.
+    fn of_socket(rest: &str) -> Result<Self, PanelUrlError> {
+        let path = rest.strip_prefix("//").unwrap_or(rest);
+        let (path, base) = path.split_once(':').unwrap_or((path, ""));
+        let is_path = path.starts_with('/') && !path.ends_with('/') && !path.contains(char::is_control);
+        if !is_path || path.len() > SOCKET_PATH || !(base.is_empty() || base.starts_with('/')) {
+            return Err(PanelUrlError::Socket);
+        }
+        let PanelUrl { url, .. } = PanelUrl::parse(&format!("http://localhost{base}"))?;
+        Ok(PanelUrl { url, socket: Some(path.into()) })
+    }
+
+    /// The path of the Unix socket, if it is one.
+    pub fn socket(&self) -> Option<&Path> {
+        self.socket.as_deref()
     }
 
     /// The address of `path`, which begins with a slash, below the base.
     pub fn join(&self, path: &str) -> String {
-        format!("{}{path}", self.0.as_str().trim_end_matches('/'))
+        format!("{}{path}", self.url.as_str().trim_end_matches('/'))
     }
 
     /// The address up to the last segment that is one of these, and is followed by those of `below` alone; absent: none
     /// is.
     pub fn before_last(&self, segments: &[&str], below: &[&str]) -> Option<Self> {
-        let path = self.0.path();
+        let path = self.url.path();
         let is_one = |segment: &&str| segments.contains(segment);
         let kept = path.split('/').collect::<Vec<_>>();
         let at = kept.iter().rposition(is_one)?;
         if !kept[at + 1..].iter().all(|segment| segment.is_empty() || below.contains(segment)) {
             return None;
         }
-        let mut url = self.0.clone();
+        let mut url = self.url.clone();
         url.set_path(&kept[..at].join("/"));
-        Some(Self(url))
+        Some(PanelUrl { url, socket: self.socket.clone() })
     }
 
-    /// Scheme, host, and the port unless it is the scheme's default: what a log may show.
+    /// Scheme, host, and the port unless it is the scheme's default, or the path of the socket: what a log may show.
     pub fn origin(&self) -> String {
-        self.0.origin().ascii_serialization()
+        match &self.socket {
+            Some(socket) => format!("unix://{}", socket.display()),
+            None => self.url.origin().ascii_serialization(),
+        }
     }
 
     /// Whether the connection is encrypted.
     pub fn is_https(&self) -> bool {
-        self.0.scheme() == "https"
+        self.url.scheme() == "https"
     }
 
-    /// Whether the host is this machine, by address or as `localhost`.
+    /// Whether the host is this machine: by address, as `localhost` or by a socket.
     pub fn is_loopback(&self) -> bool {
-        is_loopback(self.0.host_str().unwrap_or_default())
+        is_loopback(self.url.host_str().unwrap_or_default())
     }
 }
 
@@ -105,7 +161,11 @@ pub(crate) fn is_loopback(host: &str) -> bool {
 impl fmt::Debug for PanelUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.origin())?;
-        if self.0.path() == "/" { Ok(()) } else { f.write_str("/<path>") }
+        match (self.url.path(), &self.socket) {
+            ("/", _) => Ok(()),
+            (_, None) => f.write_str("/<path>"),
+            (_, Some(_)) => f.write_str(":/<path>"),
+        }
     }
 }
 
@@ -174,6 +234,29 @@ mod tests {
             let url = PanelUrl::parse(text).unwrap();
             assert_eq!((url.join("/api/system").as_str(), url.origin().as_str()), (system, origin), "{text}");
         }
+    }
+
+    #[test]
+    fn sockets() {
+        for (text, system, shown) in [
+            ("unix:///run/panel.sock", "http://localhost/api/system", "unix:///run/panel.sock"),
+            (" unix:/run/panel.sock", "http://localhost/api/system", "unix:///run/panel.sock"),
+            ("unix:///run/my panel.sock:/", "http://localhost/api/system", "unix:///run/my panel.sock"),
+            ("unix:///s:/hid/den/", "http://localhost/hid/den/api/system", "unix:///s:/<path>"),
+        ] {
+            let url = PanelUrl::parse(text).unwrap();
+            assert_eq!((url.join("/api/system").as_str(), format!("{url:?}").as_str()), (system, shown));
+            assert_eq!((url.is_https(), url.is_loopback()), (false, true));
+            assert!(url.before_last(&["hid"], &["den"]).is_none_or(|url| url.origin() == "unix:///s"));
+        }
+        for text in
+            ["unix:", "unix://", "unix://run/panel.sock", "unix:///run/", "unix:///s:8000", "unix:///s\0"]
+        {
+            assert_eq!(PanelUrl::parse(text), Err(PanelUrlError::Socket), "{text}");
+        }
+        assert!(PanelUrl::parse(&format!("unix:///{}", "s".repeat(SOCKET_PATH - 1))).is_ok());
+        assert!(PanelUrl::parse(&format!("unix:///{}", "s".repeat(SOCKET_PATH))).is_err());
+        assert_eq!(PanelUrl::parse("unix:///s:/base?a=1"), Err(PanelUrlError::Query));
     }
 
     #[test]

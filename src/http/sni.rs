@@ -9,7 +9,7 @@ use std::{
 use reqwest::{
     Client, Method, RequestBuilder, Url,
     dns::{Addrs, Name, Resolve, Resolving},
-    header::HOST,
+    header::{HOST, HeaderValue},
 };
 use tokio::net::lookup_host;
 
@@ -19,17 +19,23 @@ pub(super) struct Sni {
     name: String,
     /// The host of the first request, which is that of all.
     host: Arc<OnceLock<String>>,
+    /// The value of the header `Host` of all requests, if it is not the URL's host.
+    header: Option<HeaderValue>,
 }
 
 impl Sni {
-    pub(super) fn new(name: &str) -> Self {
-        Sni { name: name.to_owned(), host: Arc::default() }
+    pub(super) fn new(name: &str, header: Option<&HeaderValue>) -> Self {
+        Sni { name: name.to_owned(), host: Arc::default(), header: header.cloned() }
     }
 
     /// A request to `url` that asks for the name.
     pub(super) fn request(&self, client: &Client, method: Method, url: &str) -> RequestBuilder {
         let Some((renamed, host)) = self.rename(url) else { return client.request(method, url) };
-        client.request(method, renamed).header(HOST, host)
+        let request = client.request(method, renamed);
+        match &self.header {
+            Some(header) => request.header(HOST, header),
+            None => request.header(HOST, host),
+        }
     }
 
     /// The URL with the name, and the value of the header `Host`; absent: the URL is right as it is.
@@ -71,7 +77,7 @@ mod tests {
             ("https://panel.example.com:8443/", None),
             ("http://192.0.2.7/", None),
         ] {
-            let seen = Sni::new("panel.example.com").rename(url);
+            let seen = Sni::new("panel.example.com", None).rename(url);
             let seen = seen.as_ref().map(|(url, host)| (url.as_str(), host.as_str()));
             assert_eq!(seen, renamed, "{url}");
         }

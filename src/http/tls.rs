@@ -47,6 +47,8 @@ pub enum BuildError {
     Tls(String),
     #[error("the proxy is no URL that starts with http://, socks5:// or socks5h://")]
     Proxy,
+    #[error("a header cannot be sent: its name or value contains what headers cannot contain")]
+    Header,
     #[error("the HTTP client cannot be set up: {0}")]
     Client(String),
 }

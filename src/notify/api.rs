@@ -18,7 +18,7 @@ use super::{
     },
 };
 use crate::{
-    http::{BuildError, Client, Limits, Reply, options::TlsOptions},
+    http::{BuildError, Client, Limits, Reply, options::TlsOptions, sensitive},
     secret::Secret,
 };
 
@@ -135,7 +135,7 @@ impl Api {
         self.said = None;
         let reply = self.client.send(request, limits).await;
         let reply = reply.map_err(|err| self.failure(unanswered(&err)))?;
-        self.said = self.secrets.first_line(&reply);
+        self.said = self.secrets.first_line(&String::from_utf8_lossy(&reply.body));
         Ok(reply)
     }
 
@@ -155,11 +155,11 @@ pub(super) fn constant_headers(
     headers.insert(CONTENT_TYPE, content_type);
     match authorization {
         Some(Authorization::Bearer(token)) => {
-            headers.insert(AUTHORIZATION, secret_value(format!("Bearer {}", token.expose()))?);
+            headers.insert(AUTHORIZATION, sensitive(&format!("Bearer {}", token.expose()))?);
         }
         Some(Authorization::Basic { username, password }) => {
             let pair = STANDARD.encode(format!("{username}:{}", password.expose()));
-            headers.insert(AUTHORIZATION, secret_value(format!("Basic {pair}"))?);
+            headers.insert(AUTHORIZATION, sensitive(&format!("Basic {pair}"))?);
         }
         None => {}
     }
@@ -168,13 +168,7 @@ pub(super) fn constant_headers(
         if RESERVED.contains(&name.as_str()) {
             return None;
         }
-        headers.insert(name, secret_value(Secret::expose(value).to_owned())?);
+        headers.insert(name, sensitive(value.expose())?);
     }
     Some(headers)
-}
-
-fn secret_value(value: String) -> Option<HeaderValue> {
-    let mut value = HeaderValue::from_maybe_shared(bytes::Bytes::from(value)).ok()?;
-    value.set_sensitive(true);
-    Some(value)
 }

@@ -2,28 +2,37 @@
 
 pub mod config;
 mod dialogue;
+mod hello;
 mod message;
 mod session;
 mod verdict;
 
-use std::{fmt, net::IpAddr, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use lettre::{Address, message::Mailbox};
 use rustls::pki_types::ServerName;
 
 use self::{
     config::{EmailConfig, SmtpTls},
+    hello::{default_name, host_name},
     message::Letterhead,
     session::{Delivery, Security, Server, Tls},
-    verdict::{contents_refused, has_accepted, is_settled, judge, note, verdict},
+    verdict::{contents_refused, has_accepted, hint, is_settled, judge, last_answer, note, verdict},
 };
-use super::{SendError, compose::composed};
-use crate::{http, model::Notice, wording::Voice};
+use super::{SendError, compose::composed, said::Secrets};
+use crate::{
+    http::{self, options::is_loopback},
+    model::Notice,
+    wording::Voice,
+};
 
 /// Sends mail to its addresses through one SMTP server. Each attempt opens one connection.
 pub struct Email {
     server: Server,
     letterhead: Arc<Letterhead>,
+    secrets: Secrets,
+    /// What the server said last, without our secrets.
+    said: Option<String>,
 }
 
 /// Why a mail receiver cannot be built.
@@ -42,9 +51,12 @@ pub enum BuildError {
     #[error("`host` is not a host name or an address")]
     Host,
     #[error(
-        "without TLS, mail is only sent to this machine; set `tls`, or let `host` be 127.0.0.1, ::1 or localhost"
+        "without TLS, mail is only sent to this machine; set `tls` or `allow_cleartext`, or let `host` be 127.0.0.1, \
+         ::1 or localhost"
     )]
     Plain,
+    #[error("without TLS, the login would cross the network unencrypted")]
+    PlainLogin,
     #[error(transparent)]
     Tls(#[from] http::BuildError),
 }
@@ -71,21 +83,30 @@ impl Email {
             return Err(BuildError::Hello);
         }
         let security = match config.tls {
-            SmtpTls::None if is_loopback(&config.host) => Security::Plain,
-            SmtpTls::None => return Err(BuildError::Plain),
+            SmtpTls::None if is_loopback(&config.host) => Security::Loopback,
+            SmtpTls::None if !config.allow_cleartext => return Err(BuildError::Plain),
+            SmtpTls::None if config.login.is_some() => return Err(BuildError::PlainLogin),
+            SmtpTls::None => Security::Cleartext,
             SmtpTls::StartTls => Security::StartTls(tls(config)?),
             SmtpTls::Implicit => Security::Implicit(tls(config)?),
         };
+        let from = mailbox("from", &config.from)?;
+        let hello = config.hello.clone();
         let server = Server {
             host: config.host.clone(),
             port: config.port,
             security,
             login: config.login.clone(),
-            hello: config.hello.clone(),
+            hello: hello.unwrap_or_else(|| default_name(&host_name(), from.email.domain())),
             limit: config.timeout,
         };
-        let letterhead = Letterhead { from: mailbox("from", &config.from)?, to, voice };
-        Ok(Email { server, letterhead: Arc::new(letterhead) })
+        let secrets = config.login.as_ref().map_or_else(Secrets::default, Secrets::of_login);
+        Ok(Email { server, letterhead: Arc::new(Letterhead { from, to, voice }), secrets, said: None })
+    }
+
+    /// See [`Receiver::said`](super::Receiver::said).
+    pub(super) fn said(&self) -> Option<&str> {
+        self.said.as_deref()
     }
 
     /// Makes one attempt at all recipients that are not settled yet. While it waits for the server, it holds the mail
@@ -97,11 +118,12 @@ impl Email {
     /// # Errors
     /// As long as any recipient must be retried.
     pub(super) async fn send(
-        &self,
+        &mut self,
         notice: Arc<Notice>,
         done: &mut Vec<String>,
     ) -> Result<String, SendError> {
         let place = self.server.place();
+        self.said = None;
         let everyone = self.letterhead.to.iter().map(|mailbox| &mailbox.email);
         let open: Vec<Address> = everyone.filter(|address| !is_settled(done, address)).cloned().collect();
         let mut delivery = Delivery { reachable: has_accepted(done), ..Delivery::default() };
@@ -113,8 +135,14 @@ impl Email {
             }
             let from = &self.letterhead.from.email;
             let outcome = self.server.deliver(from, open, &letter, &mut delivery).await;
+            self.said = last_answer(&outcome, &delivery).and_then(|text| self.secrets.first_line(&text));
+            let hint = hint(&self.server, &outcome, &delivery);
             note(done, &mut delivery);
-            outcome.map_err(|failure| judge(&place, &failure, letter.named))?;
+            let told = match outcome {
+                Ok(()) => verdict(&place, &delivery, done),
+                Err(failure) => Err(judge(&place, &failure, letter.named)),
+            };
+            return told.map_err(|err| SendError { detail: err.detail + &hint, ..err });
         }
         verdict(&place, &delivery, done)
     }
@@ -153,10 +181,6 @@ fn tls(config: &EmailConfig) -> Result<Tls, BuildError> {
     let host = || ServerName::try_from(config.host.clone()).map_err(|_| BuildError::Host);
     let name = config.certificates.server_name.clone().map_or_else(host, Ok)?;
     Ok(Tls { config: Arc::new(http::tls_config(&config.certificates)?), name })
-}
-
-fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// How many bytes a mail has.

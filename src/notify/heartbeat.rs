@@ -13,9 +13,8 @@ use tracing::{info, warn};
 
 use self::config::{HeartbeatConfig, HeartbeatMethod};
 use super::{
-    Health, HealthByReceiver, SendError, SendReason,
-    api::parse_url,
-    webhook::verdict::{judge, unanswered},
+    Answer, Health, HealthByReceiver, SendError, SendReason, api::parse_url, said::Secrets,
+    success::judge_body, webhook::verdict::unanswered,
 };
 use crate::{
     board::Board,
@@ -29,7 +28,7 @@ use crate::{
 const SLACK: Duration = Duration::from_secs(30);
 
 /// Bytes of an answer that are read.
-const ANSWER: usize = 4 * 1024;
+const ANSWER: usize = 64 * 1024;
 
 /// Requests one URL periodically.
 #[derive(Debug)]
@@ -207,7 +206,7 @@ enum Way {
 impl Way {
     async fn ping(&mut self, now: Moment) -> Result<(), SendError> {
         match self {
-            Way::Http(http) => http.ping(now).await,
+            Way::Http(http) => http.ping(now).await.map(drop),
             #[cfg(test)]
             Way::Scripted(script) => script.ping(now),
         }
@@ -222,6 +221,20 @@ struct Http {
     host: String,
     method: HeartbeatMethod,
     timeout: Duration,
+    success: Option<String>,
+    secrets: Secrets,
+    /// The first line of the last answer, without our secrets.
+    said: Option<String>,
+}
+
+/// Sends one ping for a test. It is a ping like all others: the service counts it.
+///
+/// # Errors
+/// When `config` has a value that cannot work.
+pub async fn ping_once(config: &HeartbeatConfig, now: Moment) -> Result<Answer, HeartbeatError> {
+    let mut http = Http::new(config)?;
+    let outcome = http.ping(now).await.map(|status| format!("{} answered {status}", http.host));
+    Ok(Answer { said: http.said, outcome })
 }
 
 impl Http {
@@ -229,18 +242,34 @@ impl Http {
         let url = parse_url(&config.url).ok_or(HeartbeatError::Url)?;
         let host = url.host_str().unwrap_or_default().to_owned();
         let client = Client::by_proxy(&config.tls, url.scheme() == "https", config.proxy.as_ref())?;
-        Ok(Http { client, url, host, method: config.method, timeout: config.timeout })
+        let urls = [&config.url].into_iter().chain(&config.proxy);
+        Ok(Http {
+            client,
+            url,
+            host,
+            method: config.method,
+            timeout: config.timeout,
+            success: config.success.clone(),
+            secrets: Secrets::new([], None, urls),
+            said: None,
+        })
     }
 
-    async fn ping(&self, now: Moment) -> Result<(), SendError> {
+    /// Returns the status of the answer.
+    async fn ping(&mut self, now: Moment) -> Result<u16, SendError> {
         let url = self.url.as_str().to_owned();
         let request = match self.method {
             HeartbeatMethod::Get => self.client.get(url),
             HeartbeatMethod::Post => self.client.post(url),
         };
         let limits = Limits { deadline: self.timeout, body: ANSWER };
+        self.said = None;
         let judged = match self.client.send(request, limits).await {
-            Ok(reply) => judge(&reply, 0, now.wall, &[]),
+            Ok(reply) => {
+                self.said = self.secrets.first_line(&String::from_utf8_lossy(&reply.body));
+                let success = self.success.as_deref();
+                judge_body(&reply, success, &self.host, 0, now.wall, &[]).map(|()| reply.status)
+            }
             Err(err) => Err(unanswered(&err)),
         };
         judged.map_err(|refusal| SendError {

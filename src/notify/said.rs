@@ -4,7 +4,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use reqwest::Url;
 
 use super::webhook::config::Authorization;
-use crate::{http::Reply, model::words::one_line, secret::Secret};
+use crate::{model::words::one_line, notify::email::config::SmtpLogin, secret::Secret};
 
 /// The most characters of an answer that are printed.
 const MOST: usize = 300;
@@ -30,6 +30,7 @@ const PUBLIC: [&str; 15] = [
 ];
 
 /// The texts that are cut out of what a server says. They cannot be printed.
+#[derive(Default)]
 pub(super) struct Secrets(Vec<String>);
 
 impl Secrets {
@@ -58,6 +59,24 @@ impl Secrets {
             texts.extend([url.username().to_owned()]);
             texts.extend(url.password().map(str::to_owned));
         }
+        Self::of(texts)
+    }
+
+    /// The login to a mail server, also as it is sent.
+    pub(super) fn of_login(login: &SmtpLogin) -> Self {
+        let SmtpLogin { username, password, mechanism: _ } = login;
+        let password = password.expose();
+        let sent = [
+            username.clone(),
+            password.to_owned(),
+            format!("\0{username}\0{password}"),
+            format!("user={username}\x01auth=Bearer {password}\x01\x01"),
+        ];
+        let encoded = sent.iter().map(|text| STANDARD.encode(text)).collect::<Vec<_>>();
+        Self::of(sent.into_iter().chain(encoded).collect())
+    }
+
+    fn of(mut texts: Vec<String>) -> Self {
         texts.retain(|text| text.len() >= SHORTEST);
         // A secret that contains another goes first.
         texts.sort_by_key(|text| std::cmp::Reverse(text.len()));
@@ -65,9 +84,8 @@ impl Secrets {
     }
 
     /// The first line of an answer that has one, without our secrets.
-    pub(super) fn first_line(&self, reply: &Reply) -> Option<String> {
-        let body = String::from_utf8_lossy(&reply.body);
-        let first = body.lines().find(|line| !line.trim().is_empty())?;
+    pub(super) fn first_line(&self, answer: &str) -> Option<String> {
+        let first = answer.lines().find(|line| !line.trim().is_empty())?;
         let mut first = first.to_owned();
         for secret in &self.0 {
             first = first.replace(secret, "***");

@@ -14,13 +14,14 @@ use self::{
     body::Body,
     config::{WebhookConfig, WebhookFormat},
     signature::Key,
-    template::Template,
-    verdict::{WAITS_AT, judge},
+    template::{Scope, Template},
+    verdict::WAITS_AT,
 };
 use super::{
     SendError,
     api::{Access, Api, ApiError, json},
     compose::composed,
+    success::judge_body,
 };
 use crate::model::{Moment, Named, Notice};
 
@@ -31,6 +32,7 @@ const LISTED: usize = 100;
 pub struct Webhook {
     api: Api,
     composer: Arc<Composer>,
+    success: Option<String>,
 }
 
 /// Makes the requests of one webhook.
@@ -77,8 +79,13 @@ impl Webhook {
         let api = Api::new(&access, config.secrets.iter().chain(&config.github_secret))?;
         let format = match &config.format {
             WebhookFormat::Alertmanager => Format::Alertmanager,
-            WebhookFormat::Template { template, .. } => {
-                Format::Template(Box::new(Template::new(template).map_err(WebhookError::Template)?))
+            WebhookFormat::Template { template, content_type } => {
+                let scope = Scope {
+                    json: is_json(content_type),
+                    resolved: config.common.send_resolved,
+                    digest: config.common.digest.is_some(),
+                };
+                Format::Template(Box::new(Template::new(template, scope).map_err(WebhookError::Template)?))
             }
         };
         let keys = config.secrets.iter().map(Key::standard).collect::<Option<_>>();
@@ -89,7 +96,7 @@ impl Webhook {
             external_url: external_url.trim_end_matches('/').to_owned(),
             named: if config.max_alerts > 0 { Named::First(config.max_alerts) } else { Named::All },
         });
-        Ok(Webhook { api, composer })
+        Ok(Webhook { api, composer, success: config.success.clone() })
     }
 
     /// See [`Receiver::names`](super::Receiver::names).
@@ -114,7 +121,8 @@ impl Webhook {
         let (headers, body) = composed(&self.api.host, compose).await?;
         let (url, deadline) = (self.api.url.clone(), self.api.deadline());
         let reply = self.api.post(&url, headers, body, deadline).await?;
-        judge(&reply, named, now.wall, WAITS_AT).map_err(|refusal| self.api.failure(refusal))?;
+        let judged = judge_body(&reply, self.success.as_deref(), &self.api.host, named, now.wall, WAITS_AT);
+        judged.map_err(|refusal| self.api.failure(refusal))?;
         Ok(format!("{} answered {}", self.api.host, reply.status))
     }
 }
@@ -164,6 +172,12 @@ impl fmt::Debug for Webhook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Webhook").field("host", &self.api.host).finish_non_exhaustive()
     }
+}
+
+/// Whether a media type, perhaps with parameters, is JSON: `application/json`, or one that ends in `+json`.
+fn is_json(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence.ends_with("/json") || essence.ends_with("+json")
 }
 
 fn content_type(format: &WebhookFormat) -> Option<HeaderValue> {

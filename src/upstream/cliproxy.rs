@@ -142,7 +142,7 @@ impl Cliproxy {
         let ledger = Ledger::new(config.caps, Arc::clone(&config.prices), config.zone.clone());
         let names = Names::new(config, key);
         Ok(Cliproxy {
-            http: Client::new(&config.tls, config.url.is_https())?,
+            http: Client::new(&config.endpoint)?,
             config: config.clone(),
             small: HttpLimits { deadline: timeouts.request, body: SMALL_BODY },
             usage: HttpLimits { deadline: timeouts.page, body: USAGE_BODY },

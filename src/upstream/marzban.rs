@@ -94,7 +94,7 @@ impl Marzban {
     /// When a certificate or key cannot be used.
     pub fn new(config: &MarzbanConfig, timeouts: Timeouts) -> Result<Self, BuildError> {
         Ok(Marzban {
-            http: Client::new(&config.tls, config.url.is_https())?,
+            http: Client::new(&config.endpoint)?,
             config: config.clone(),
             small: Limits { deadline: timeouts.request, body: SMALL_BODY },
             page: Limits { deadline: timeouts.page, body: PAGE_BODY },
@@ -260,7 +260,7 @@ impl Marzban {
             }
         }
         if let Some(err) = uncounted.as_ref().filter(|_| self.uncounted.is_none()) {
-            warn!(panel = ?self.config.url, "not all users are counted by status: {err}");
+            warn!(panel = ?self.config.endpoint.url, "not all users are counted by status: {err}");
         }
         self.uncounted = uncounted;
         self.counts = Some((now, counts.clone()));
@@ -360,8 +360,9 @@ impl Marzban {
         self.log_in(now).await?;
         let mut waited = false;
         loop {
-            let request =
-                self.session.authorize(self.http.get(self.config.url.join(path)), &self.config.login);
+            let request = self
+                .session
+                .authorize(self.http.get(self.config.endpoint.url.join(path)), &self.config.login);
             let refusal = match self.send(request, Repeat::Safe, limits, decode.clone(), now).await {
                 Ok(value) => {
                     self.session.was_accepted();
@@ -417,7 +418,7 @@ impl Marzban {
     fn session_lost(&mut self, asked: &'static str) -> FetchError {
         if self.session.warns() {
             warn!(
-                panel = ?self.config.url,
+                panel = ?self.config.endpoint.url,
                 "the panel forgets its sessions: it sometimes refuses its own tokens, as several workers with different \
                  secrets do; after three new logins in an hour, there is one in ten minutes at most"
             );
@@ -432,7 +433,7 @@ impl Marzban {
             return Ok(());
         }
         let Some(form) = Session::form(&self.config.login) else { return Ok(()) };
-        let request = self.http.post_alone(self.config.url.join(ASKED)).form(&form);
+        let request = self.http.post_alone(self.config.endpoint.url.join(ASKED)).form(&form);
         self.notes.logins += 1;
         let refusal = match self.send(request, Repeat::Never, self.small, json::document, now).await {
             Ok(answer) => {
@@ -457,7 +458,9 @@ impl Marzban {
                 self.login_refused(ASKED, Cause::login(code, CHECK))
             }
             // The password was not sent.
-            http::Error::Connect(_) | http::Error::Tls(_) => FetchError::refused(ASKED, refusal),
+            http::Error::Connect(_) | http::Error::Proxy(_) | http::Error::Tls(_) => {
+                FetchError::refused(ASKED, refusal)
+            }
             http::Error::Status(code @ (404 | 405)) | http::Error::Page(code @ (404 | 405)) => {
                 self.login_refused(ASKED, Cause::NotFound(code).of_login())
             }

@@ -131,7 +131,7 @@ impl Xui {
     /// When a certificate or key cannot be used.
     pub fn new(config: &XuiConfig, timeouts: Timeouts) -> Result<Self, BuildError> {
         Ok(Xui {
-            http: Client::new(&config.tls, config.url.is_https())?,
+            http: Client::new(&config.endpoint)?,
             config: config.clone(),
             small: Limits { deadline: timeouts.request, body: SMALL_BODY },
             list: Limits { deadline: timeouts.page, body: LIST_BODY },

@@ -16,6 +16,7 @@ pub(crate) mod pki;
 pub(crate) mod port;
 pub(crate) mod queue;
 pub(crate) mod receiver;
+pub(crate) mod relay;
 pub(crate) mod server;
 pub(crate) mod simulated;
 pub(crate) mod smtp;
@@ -26,7 +27,7 @@ use std::time::Duration;
 use proxymeter::{
     board::Board,
     clock::Clock,
-    http::options::{PanelUrl, TlsOptions},
+    http::options::PanelUrl,
     model::{Moment, Outcome, Part, Report, Timestamp},
     poll::{Poller, config::PollConfig},
     telemetry::Telemetry,
@@ -50,12 +51,7 @@ pub(crate) fn password(username: &str, password: &str) -> Login {
 }
 
 pub(crate) fn config(url: &str, login: Login) -> MarzbanConfig {
-    MarzbanConfig {
-        url: PanelUrl::parse(url).unwrap(),
-        login,
-        tls: TlsOptions::default(),
-        node_traffic_of: Vec::new(),
-    }
+    MarzbanConfig { endpoint: PanelUrl::parse(url).unwrap().into(), login, node_traffic_of: Vec::new() }
 }
 
 pub(crate) fn upstream(config: &MarzbanConfig, timeouts: Timeouts) -> Upstream {

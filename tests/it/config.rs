@@ -50,6 +50,32 @@ fn every_mistake_has_its_message() {
 }
 
 #[test]
+fn targets_behind_proxies_sockets_and_gateways() {
+    let config = load("good/hidden.toml");
+    let endpoint = |name: &str| config.targets.iter().find(|target| target.name == name).unwrap().endpoint();
+    let headers = |name: &str| {
+        let headers = &endpoint(name).headers;
+        headers.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect::<Vec<_>>()
+    };
+    let pairs = |pairs: &[(&str, &str)]| {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<Vec<_>>()
+    };
+    let password = fs::read_to_string(format!("{FIXTURES}/secrets/password")).unwrap();
+    let access = [("cf-access-client-id", "id.access"), ("cf-access-client-secret", password.trim_end())];
+    assert_eq!(headers("cloudflare"), pairs(&access));
+    let own = [("authorization", "Basic bWU6c2VjcmV0"), ("x-token", "hunter2-header")];
+    assert_eq!(headers("abroad"), pairs(&own));
+    assert_eq!(endpoint("abroad").proxy, Some("socks5h://127.0.0.1:1080".into()));
+    let near = endpoint("near");
+    assert_eq!(near.url.socket(), Some(Path::new("/run/x-ui.sock")));
+    assert_eq!(near.url.join("/login"), "http://localhost/base-path/login");
+    // A tunnel on this machine may begin here, one elsewhere does not.
+    let clear = config.warnings().into_iter().filter(|text| text.contains("unencrypted"));
+    let tables: Vec<_> = clear.map(|text| text.split(':').next().unwrap().to_owned()).collect();
+    assert_eq!(tables, ["marzban.abroad", "cliproxy.tunnel"]);
+}
+
+#[test]
 fn good_files_load() {
     for file in toml_files("good") {
         if let Err(errors) = Config::load(&file, &env) {
@@ -74,7 +100,7 @@ fn the_url_of_a_page_of_a_panel_is_repaired() {
     let url = |name: &str| {
         let target = config.targets.iter().find(|target| target.name == name).unwrap();
         let TargetKind::Xui(xui) = &target.kind else { panic!("{target:?}") };
-        (xui.url.join("/login"), xui.url_repaired)
+        (xui.endpoint.url.join("/login"), xui.url_repaired)
     };
     assert_eq!(url("token"), ("https://panel.example.com:2053/base/login".to_owned(), true));
     assert_eq!(url("password"), ("http://127.0.0.1:54321/login".to_owned(), false));
@@ -170,7 +196,7 @@ fn every_value_arrives() {
         users_interval: UsersInterval::Every(Duration::from_secs(3600)),
     };
     assert_eq!((alpha.name.as_str(), &alpha.poll), ("alpha", &base));
-    assert_eq!(marzban(alpha).url.join("/api/system"), "http://198.51.100.7:8000/api/system");
+    assert_eq!(marzban(alpha).endpoint.url.join("/api/system"), "http://198.51.100.7:8000/api/system");
     assert_eq!(marzban(alpha).login, Login::ApiKey(Secret::from("pg_key_hunter2")));
     assert_eq!(marzban(alpha).node_traffic_of, ["alice"]);
 
@@ -182,22 +208,22 @@ fn every_value_arrives() {
     };
     assert_eq!((zulu.name.as_str(), &zulu.poll), ("zulu", &quicker));
     let zulu = marzban(zulu);
-    assert_eq!(zulu.url.join("/api/system"), "https://panel.example.com:8000/hidden/api/system");
+    assert_eq!(zulu.endpoint.url.join("/api/system"), "https://panel.example.com:8000/hidden/api/system");
     assert_eq!(zulu.login, password("exporter", "hunter2"));
     assert_eq!(zulu.node_traffic_of, ["bob", "carol"]);
     let pin = std::array::from_fn(|index| u8::try_from(index).unwrap());
-    assert_eq!(zulu.tls.pin_sha256, [pin, [0xab; 32]]);
-    assert_eq!(zulu.tls.server_name, Some(ServerName::try_from("panel.example.org").unwrap()));
+    assert_eq!(zulu.endpoint.tls.pin_sha256, [pin, [0xab; 32]]);
+    assert_eq!(zulu.endpoint.tls.server_name, Some(ServerName::try_from("panel.example.org").unwrap()));
     let file = Some(Path::new(FIXTURES).join("good/../secrets/password"));
-    assert_eq!((&zulu.tls.ca_file, &zulu.tls.client_cert_file), (&file, &file));
-    assert_eq!((&zulu.tls.client_key_file, zulu.tls.insecure_skip_verify), (&file, false));
+    assert_eq!((&zulu.endpoint.tls.ca_file, &zulu.endpoint.tls.client_cert_file), (&file, &file));
+    assert_eq!((&zulu.endpoint.tls.client_key_file, zulu.endpoint.tls.insecure_skip_verify), (&file, false));
 }
 
 #[test]
 fn every_value_of_receivers_arrives() {
     let config = load("good/full.toml");
     let names: Vec<_> = config.receivers.iter().map(|receiver| receiver.name.as_str()).collect();
-    assert_eq!(names, ["am-plain", "local", "oncall", "ops", "pair", "plain"]);
+    assert_eq!(names, ["am-plain", "local", "oncall", "ops", "pair", "plain", "relay"]);
     let file = Some(Path::new(FIXTURES).join("good/../secrets/password"));
     assert_eq!(
         *email(&config, "ops"),
@@ -205,6 +231,7 @@ fn every_value_of_receivers_arrives() {
             host: "2001:db8::25".to_owned(),
             port: 2525,
             tls: SmtpTls::Implicit,
+            allow_cleartext: false,
             certificates: TlsOptions {
                 ca_file: file,
                 pin_sha256: vec![[0xab; 32]],
@@ -234,6 +261,8 @@ fn every_value_of_receivers_arrives() {
     );
     let local = email(&config, "local");
     assert_eq!((&*local.host, local.port, local.tls), ("localhost", 25, SmtpTls::None));
+    let relay = email(&config, "relay");
+    assert_eq!((relay.port, relay.tls, relay.allow_cleartext), (25, SmtpTls::None, true));
     let plain = email(&config, "plain");
     assert_eq!((&*plain.host, plain.port, plain.tls), ("smtp.example.com", 587, SmtpTls::StartTls));
     assert_eq!((&plain.login, plain.timeout), (&None, Duration::from_secs(30)));
@@ -261,6 +290,7 @@ fn every_value_of_receivers_arrives() {
             ],
             proxy: Some(Secret::from("socks5h://me:hunter2@127.0.0.1:1080")),
             tls: oncall.tls.clone(),
+            success: Some("\"ok\":true".to_owned()),
             timeout: Duration::from_secs(5),
             max_alerts: 20,
             common: ReceiverConfig::default(),
@@ -428,12 +458,42 @@ fn what_a_chat_sends_in_the_clear_is_warned_about() {
     );
 }
 
+/// Where a receiver is of another kind than its table says.
+#[test]
+fn receivers_that_cannot_work_are_warned_of() {
+    let discord = "[webhook.ops]\nurl = 'https://discord.com/api/webhooks/1/hunter2'\n";
+    let mail = "[email.ops]\nfrom = 'a@example.com'\nto = 'b@example.com'\n";
+    let of_discord = "webhook.ops: discord.com does not understand this body; write [discord.ops] with this URL, or a \
+                      template of your own";
+    let of_465 =
+        "email.ops: port 465 expects TLS from the start, so this waits in vain; write tls = \"implicit\"";
+    for (text, warning) in [
+        (discord.to_owned(), Some(of_discord)),
+        (format!("{discord}template = '{{}}'"), None),
+        (format!("{mail}smarthost = 'smtp.example.com:465'"), Some(of_465)),
+        (
+            format!("{mail}smarthost = 'smtp.example.com:465'\ntls = 'none'\nallow_cleartext = true"),
+            Some(of_465),
+        ),
+        (format!("{mail}smarthost = 'smtp.example.com:465'\ntls = 'implicit'"), None),
+        (format!("{mail}smarthost = '127.0.0.1:465'\ntls = 'none'"), None),
+        (format!("{mail}smarthost = 'smtp.example.com:587'"), None),
+    ] {
+        let warnings = Config::parse(&text, Path::new("exporter.toml"), &no_env).unwrap().warnings();
+        let found: Vec<_> =
+            warnings.iter().filter(|text| text.contains("ops: ")).map(String::as_str).collect();
+        assert_eq!(found, Vec::from_iter(warning), "{text}");
+        assert!(!warnings.concat().contains("hunter2"), "{warnings:?}");
+    }
+}
+
 #[test]
 fn every_value_of_the_heartbeat_arrives() {
     let heartbeat = load("good/full.toml").heartbeat;
     let expected = HeartbeatConfig {
         url: Secret::from("https://me:hunter2@hc.example.com/ping/hunter2?up=1"),
         method: HeartbeatMethod::Post,
+        success: Some("OK".to_owned()),
         interval: Duration::from_secs(90),
         timeout: Duration::from_secs(5),
         delivery_patience: Duration::from_secs(7200),
@@ -849,6 +909,7 @@ fn secrets_are_never_shown() {
     let mail = "[email.ops]\nsmarthost = 'smtp.example.com'\nfrom = 'a@example.com'\nto = 'b@example.com'\nusername = 'x'\n";
     let hook = "[webhook.oncall]\nurl = 'http://hooks.example.com/'\n";
     let replica = "[alertmanager.am]\nurls = 'http://am.example.com/'\n";
+    let room = "[telegram.home]\ntoken = '123456789:AAabcdefghijklmnopqrstuvwxyz-_01234'\n";
     let texts = [
         "[web]\nbearer_token = VALUE".to_owned(),
         "[web]\nbearer_token_file = VALUE".to_owned(),
@@ -923,6 +984,10 @@ fn secrets_are_never_shown() {
         format!("{replica}username = 'x'\npassword = VALUE"),
         format!("{replica}proxy = VALUE"),
         format!("{replica}headers.X-Key = VALUE"),
+        format!("{room}chat_id = VALUE"),
+        format!("{room}chat_id_file = VALUE"),
+        "[webhook.oncall]\nurl = 'https://discord.com/api/webhooks/1/CANARY'".to_owned(),
+        "[webhook.oncall]\nurl = 'https://api.telegram.org/botCANARY/sendMessage'".to_owned(),
         "[heartbeat]\nurl = VALUE".to_owned(),
         "[heartbeat]\nurl_file = VALUE".to_owned(),
         "[heartbeat]\nurl = 'https://me:CANARY@hc.example.com/CANARY?key=CANARY'".to_owned(),
@@ -1139,7 +1204,7 @@ fn the_example_tells_the_defaults() {
     let attic = whole.targets.remove(0);
     assert!(matches!(xui_login(&attic), xui::Login::Password(login) if login.totp.is_some()));
     assert_eq!(pasarguard.poll.interval, Duration::from_secs(60));
-    assert!(marzban(&pasarguard).tls.pin_sha256.len() == 1);
+    assert!(marzban(&pasarguard).endpoint.tls.pin_sha256.len() == 1);
     assert_eq!(whole.users.hash_key.take(), Some(Secret::from("0123456789abcdef")));
 
     assert_eq!(whole.receivers.len(), 13);
@@ -1197,6 +1262,7 @@ fn secrets_folder() -> tempfile::TempDir {
     for name in [
         "marzban",
         "pasarguard",
+        "cf-access",
         "cliproxy",
         "xui",
         "xui-password",
@@ -1369,6 +1435,7 @@ fn env(name: &str) -> Option<String> {
         "PROXYMETER_WEBHOOK_IN_ENV_BEARER_TOKEN" => "hunter2-bearer",
         "PROXYMETER_WEBHOOK_SHARED_OLD_SECRET" => "hunter2-old",
         "TEAM_TOKEN" => "hunter2-team",
+        "HEADER" => "hunter2-header",
         _ => return None,
     };
     Some(value.to_owned())

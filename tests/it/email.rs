@@ -1,6 +1,7 @@
 //! Mail, sent to a mail server that is good, bad or hostile, over real sockets.
 
 mod command;
+mod greeting;
 mod queue;
 mod refusals;
 
@@ -41,6 +42,7 @@ fn config(server: &MailServer, tls: SmtpTls) -> EmailConfig {
         host: "127.0.0.1".to_owned(),
         port: server.address.port(),
         tls,
+        allow_cleartext: false,
         certificates: trusts(&server.ca_file),
         from: "Proxymeter <meter@example.com>".to_owned(),
         to: vec!["a@example.com".to_owned()],
@@ -717,8 +719,11 @@ async fn secrets_are_told_to_nobody_but_the_server() {
     for step in ["GREETING", "EHLO", "AUTH", "MAIL", "RCPT", "DATA", "END"] {
         let server = MailServer::scripted(Encryption::Implicit, &[(step, echo), (step, echo)]).await;
         let config = EmailConfig { login: login(SmtpMechanism::Auto), ..config(&server, SmtpTls::Implicit) };
-        let error = send(&config, &mut Vec::new()).await.unwrap_err();
-        for shown in [format!("{error}"), format!("{error:?}"), format!("{:?}", receiver(&config))] {
+        let mut receiver = receiver(&config);
+        let sent = receiver.send(Arc::new(notice()), &mut Vec::new(), Moment::default()).await;
+        let error = sent.unwrap_err();
+        assert_eq!(receiver.said(), Some("535 5.7.8 *** *** *** a@example.com"), "{step}");
+        for shown in [format!("{error}"), format!("{error:?}"), format!("{receiver:?}")] {
             assert!(canaries.iter().all(|canary| !shown.contains(canary)), "{step}: {shown}");
         }
     }

@@ -83,7 +83,7 @@ const NAMING: &[(&str, &str)] = &[
     ("config/targets/xui.rs", "the section of this system"),
     ("daemon/targets.rs", "the closed set is matched: an upstream is built"),
     ("demo.rs", "the list of simulated systems"),
-    ("notify/webhook/template.rs", "a notification to try a template on"),
+    ("notify/webhook/template/sample.rs", "a notification to try a template on"),
 ];
 
 #[test]

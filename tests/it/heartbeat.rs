@@ -20,6 +20,7 @@ use proxymeter::{
     notify::heartbeat::{
         Heartbeat,
         config::{HeartbeatConfig, HeartbeatMethod},
+        ping_once,
     },
     telemetry::Telemetry,
 };
@@ -35,6 +36,7 @@ fn config(url: String) -> HeartbeatConfig {
     HeartbeatConfig {
         url: url.into(),
         method: HeartbeatMethod::Get,
+        success: None,
         interval: Duration::from_millis(20),
         timeout: Duration::from_millis(500),
         delivery_patience: Duration::from_secs(3600),
@@ -92,9 +94,9 @@ async fn it_asks_for_the_whole_url_by_the_method_that_is_configured() {
     }
 }
 
-/// Whatever goes wrong, the log says so once, and with nothing of the URL but its host.
+/// Whatever goes wrong, the log says so, and with nothing of the URL but its host.
 #[tokio::test]
-async fn failures_are_told_once_and_tell_no_secret() {
+async fn failures_are_told_and_tell_no_secret() {
     use canary::{CANARY, assert_none, canary};
 
     let log = canary::log();
@@ -123,11 +125,13 @@ async fn failures_are_told_once_and_tell_no_secret() {
         let telemetry = Telemetry::new();
         let heartbeat = heartbeat(config, &telemetry);
         assert_none("Debug", &format!("{config:?} {heartbeat:?}"));
-        let before = log.text().matches("the heartbeat does not arrive").count();
+        let told = || log.text().matches("the heartbeat does not arrive").count();
+        let before = told();
         let failures = || value(&telemetry, "proxymeter_heartbeat_failures_total", Some(reason));
-        run_until(heartbeat, || failures() >= 2.0).await;
-        let told = log.text().matches("the heartbeat does not arrive").count() - before;
-        assert_eq!(told, 1, "{reason}");
+        run_until(heartbeat, || failures() >= 1.0 && told() > before).await;
+        let answer = ping_once(config, Clock::system().now()).await.unwrap();
+        assert_none("what was said", answer.said.as_deref().unwrap_or_default());
+        assert_none("the error", &format!("{:?}", answer.outcome.unwrap_err()));
     }
     assert_none("the log", &log.text());
     for wrong in ["ftp://127.0.0.1/", "", "data:"] {
@@ -143,6 +147,172 @@ async fn failures_are_told_once_and_tell_no_secret() {
         );
         assert_none("an error", &format!("{:?}", refused.map(|_| "it is taken").unwrap_err()));
     }
+}
+
+/// What the services answer that a heartbeat is meant for, and others that are in between.
+#[tokio::test]
+async fn an_answer_counts_by_what_it_says() {
+    install_crypto_provider();
+    const HTML: &[(&str, &str)] = &[("Content-Type", "text/html; charset=utf-8")];
+    let page = "<!DOCTYPE html><title>Uptime Kuma</title>";
+    for (status, headers, body, success, told) in [
+        // healthchecks.io, and the same on a server of one's own.
+        (200, &[][..], "OK", None, Ok("127.0.0.1 answered 200")),
+        (201, &[], "Created", None, Ok("127.0.0.1 answered 201")),
+        (
+            200,
+            &[],
+            "OK (not found)",
+            None,
+            Err("gone: 127.0.0.1: answered 200 with 'OK (not found)': there is no such check any more"),
+        ),
+        (
+            200,
+            &[],
+            "OK (rate limited)\n",
+            None,
+            Err(
+                "rate_limited: 127.0.0.1: answered 200 with 'OK (rate limited)': the service ignores what comes too often",
+            ),
+        ),
+        (
+            404,
+            &[],
+            "not found",
+            None,
+            Err("client_error: 127.0.0.1: answered 404: there is nothing at this URL"),
+        ),
+        (
+            409,
+            &[],
+            "ambiguous slug",
+            None,
+            Err("client_error: 127.0.0.1: answered 409: the receiver refuses this request"),
+        ),
+        // Uptime Kuma.
+        (200, &[], "{\"ok\":true}", None, Ok("127.0.0.1 answered 200")),
+        (
+            200,
+            &[],
+            "{\"ok\":false,\"msg\":\"Monitor not found or not active.\"}",
+            None,
+            Err("response: 127.0.0.1: answered 200, but the answer says that it failed, in 'ok'"),
+        ),
+        (
+            404,
+            &[],
+            "{\"ok\":false,\"msg\":\"Monitor not found or not active.\"}",
+            None,
+            Err("client_error: 127.0.0.1: answered 404: there is nothing at this URL"),
+        ),
+        (
+            200,
+            HTML,
+            page,
+            None,
+            Err("response: 127.0.0.1: answered 200 with a web page: something else than the receiver"),
+        ),
+        // Dead Man's Snitch, Opsgenie, Better Stack, Cronitor.
+        (202, &[], "Got it, thanks!", None, Ok("127.0.0.1 answered 202")),
+        (
+            202,
+            &[],
+            "{\"result\":\"PONG - Heartbeat received\",\"took\":0.1,\"requestId\":\"x\"}",
+            None,
+            Ok("127.0.0.1 answered 202"),
+        ),
+        (200, &[], "", None, Ok("127.0.0.1 answered 200")),
+        (
+            200,
+            &[],
+            "{\"status\":\"error\",\"message\":\"no such monitor\"}",
+            None,
+            Err("response: 127.0.0.1: answered 200, but the answer says that it failed, in 'status'"),
+        ),
+        // A text of success is the whole test of the body.
+        (200, &[], "OK", Some("OK"), Ok("127.0.0.1 answered 200")),
+        (200, HTML, "<html>thank you</html>", Some("thank you"), Ok("127.0.0.1 answered 200")),
+        (200, &[], "{\"ok\":false,\"said\":\"pong\"}", Some("pong"), Ok("127.0.0.1 answered 200")),
+        (
+            200,
+            &[],
+            "{\"ok\": true}",
+            Some("\"ok\":true"),
+            Err("response: 127.0.0.1: answered 200, but the answer has no '\"ok\":true'"),
+        ),
+        (204, &[], "", Some("OK"), Err("response: 127.0.0.1: answered 204, but the answer has no 'OK'")),
+        (500, &[], "OK", Some("OK"), Err("server_error: 127.0.0.1: answered 500")),
+    ] {
+        let service = Receiver::start(move |_, _| Answer::with(status, headers, body));
+        let success = success.map(str::to_owned);
+        let timeout = Duration::from_secs(20);
+        let config =
+            HeartbeatConfig { success, timeout, ..config(format!("http://{}/ping", service.address)) };
+        let answer = ping_once(&config, Clock::system().now()).await.unwrap();
+        let outcome = answer.outcome.map_err(|err| format!("{}: {err}", err.reason.label()));
+        let outcome = outcome.as_deref().map_err(String::as_str);
+        assert_eq!(outcome, told, "{status} {body}");
+        assert_eq!(answer.said.as_deref(), Some(body.trim()).filter(|body| !body.is_empty()));
+    }
+}
+
+/// `proxymeter test-notification` for the heartbeat, in all the ways to ask for it.
+#[test]
+fn the_command_pings_once_and_prints_what_the_service_said() {
+    let service = Receiver::start(|_, request| match request.line.contains("/gone/") {
+        true => Answer::with(200, &[], "OK (not found)"),
+        false => Answer::with(200, &[], "OK, c4naryb1rd-uuid\nand more"),
+    });
+    let hook = Receiver::start(|_, _| Answer::with(200, &[], "I am a receiver"));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("exporter.toml");
+    let run = |text: String, arguments: &[&str]| {
+        fs::write(&file, text).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_proxymeter"))
+            .args(["test-notification", "--log.level=debug"])
+            .args(arguments)
+            .arg(format!("--config.file={}", file.display()))
+            .output()
+            .unwrap();
+        let [out, err] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+        canary::assert_none("the output", &format!("{out}{err}"));
+        (output.status.code(), out, err)
+    };
+    let heartbeat =
+        |path: &str| format!("[heartbeat]\nurl = \"http://{}/{path}/c4naryb1rd-uuid\"\n", service.address);
+    let receiver = |name: &str| format!("[webhook.{name}]\nurl = \"{}\"\n", hook.url());
+    let said = "heartbeat said: OK, ***\n\
+                heartbeat accepted a ping, which counts like any other: 127.0.0.1 answered 200\n";
+    let named =
+        "receiver heartbeat said: I am a receiver\nreceiver heartbeat accepted it: 127.0.0.1 answered 200\n";
+    let gone = "heartbeat did not accept a ping, which counts like any other (gone): 127.0.0.1: answered 200 with \
+                'OK (not found)': there is no such check any more";
+    let (alive, with_name) = (heartbeat("alive"), heartbeat("alive") + &receiver("heartbeat"));
+    for (text, arguments, code, told) in [
+        (alive.clone(), ["heartbeat"].as_slice(), 0, said),
+        (alive.clone(), &["--heartbeat"], 0, said),
+        (with_name.clone(), &["heartbeat"], 0, named),
+        (with_name.clone(), &["--heartbeat"], 0, said),
+        (heartbeat("gone"), &["heartbeat"], 1, gone),
+        (receiver("ops"), &["heartbeat"], 1, "there is no [heartbeat] in the configuration"),
+        (receiver("ops"), &["--heartbeat"], 1, "there is no [heartbeat] in the configuration"),
+        (
+            alive.clone() + &receiver("ops"),
+            &["op"],
+            1,
+            "there is no receiver op; the receivers are: ops, heartbeat",
+        ),
+        (alive.clone(), &["--heartbeat", "ops"], 2, "cannot be used with"),
+        (alive, &[], 2, "required"),
+    ] {
+        let (seen, out, err) = run(text, arguments);
+        assert_eq!(seen, Some(code), "{arguments:?}: {out}{err}");
+        match code {
+            0 => assert_eq!(out, told, "{arguments:?}"),
+            _ => assert!(err.contains(told), "{arguments:?}: {err}"),
+        }
+    }
+    assert_eq!((service.requests().len(), hook.requests().len()), (4, 1));
 }
 
 /// A daemon of its own, ended with the test.

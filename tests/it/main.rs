@@ -15,6 +15,7 @@ mod dashboards;
 mod delivery;
 mod documents;
 mod email;
+mod endpoint;
 mod english;
 mod exposition;
 mod floors;

@@ -282,6 +282,7 @@ fn a_secret_that_is_replaced_is_used_for_the_next_message() {
     fs::write(&ca, pki("ca.pem")).unwrap();
     let tables = format!(
         "{}bearer_token_file = {token:?}\nformat = \"template\"\ntemplate_file = {template:?}\n\
+         content_type = \"text/plain\"\n\
          [webhook.secure]\nurl = \"https://127.0.0.1:9/\"\ntls = {{ ca_file = {ca:?} }}\nmin_severity = \"critical\"\n",
         webhook("ops", receiver.address)
     );

@@ -280,6 +280,47 @@ async fn every_class_of_answer() {
     assert!(elsewhere.requests().is_empty(), "redirects are not followed");
 }
 
+/// Several services answer 200 for a failure.
+#[tokio::test]
+async fn an_answer_counts_by_what_it_says() {
+    let failed =
+        |key: &str| Err(format!("127.0.0.1: answered 200, but the answer says that it failed, in '{key}'"));
+    let lacks = |text: &str| Err(format!("127.0.0.1: answered 200, but the answer has no '{text}'"));
+    for (body, success, expected) in [
+        ("", None, Ok(())),
+        ("ok", None, Ok(())),
+        ("{\"ok\":true,\"error\":null,\"errors\":[]}", None, Ok(())),
+        ("{\"success\": true, \"error\": \"\"}", None, Ok(())),
+        ("{\"status\":\"firing\",\"code\":200}", None, Ok(())),
+        ("{\"errcode\":0,\"errmsg\":\"ok\"}", None, Ok(())),
+        ("{\"errcode\":310000,\"errmsg\":\"keywords not in content\"}", None, failed("errcode")),
+        ("\u{feff} {\"ok\": false, \"error\": \"canary\"}", None, failed("error")),
+        ("{\"success\":false}", None, failed("success")),
+        ("{\"success\":0,\"failure\":1}", None, failed("success")),
+        ("{\"ok\":\"False\"}", None, failed("ok")),
+        ("{\"ok\":\"yes\",\"success\":1}", None, Ok(())),
+        ("{\"status\":\"Failed\"}", None, failed("status")),
+        ("{\"error\":{\"code\":1}}", None, failed("error")),
+        ("{\"errors\":[\"canary\"]}", None, failed("errors")),
+        ("[{\"ok\":false}]", None, Ok(())),
+        ("{\"ok\":false", None, Ok(())),
+        ("{\"ok\":true}", Some("\"ok\":true"), Ok(())),
+        ("{\"ok\":false}", Some("\"ok\":true"), lacks("\"ok\":true")),
+        ("{\"ok\":false,\"id\":7}", Some("\"id\":"), Ok(())),
+        ("", Some("تم"), lacks("تم")),
+        ("<html>تم", Some("تم"), Ok(())),
+        ("ACCEPTED", Some("accepted"), lacks("accepted")),
+    ] {
+        let receiver = Receiver::start(move |_, _| Answer::with(200, &[], body));
+        let success = success.map(str::to_owned);
+        let sent = send(&WebhookConfig { success, ..config(&receiver.url()) }, &notice()).await;
+        if let Err(err) = &sent {
+            assert_eq!((err.reason.label(), err.retry), ("response", Retry::Later), "{body}");
+        }
+        assert_eq!(sent.map(drop).map_err(|err| err.detail), expected, "{body}");
+    }
+}
+
 /// What is cut by `max_alerts` or by `named` does not make the message large.
 #[tokio::test]
 async fn a_message_of_one_alert_cannot_be_smaller() {
@@ -543,6 +584,7 @@ async fn nothing_secret_is_told() {
         5 => Answer::Bytes(b"HTTP/1.1 canary\r\n\r\n".into()),
         6 => Answer::Stop(b"canary".into()),
         7 => Answer::Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\ncanary".into()),
+        8 => Answer::with(200, &[], "{\"canary\":1,\"error\":\"canary\"}"),
         _ => Answer::with(200, &[], "canary"),
     });
     let closed = closed_address();
@@ -556,7 +598,7 @@ async fn nothing_secret_is_told() {
         ..config("")
     };
     let address = receiver.address.to_string();
-    let mut configs: Vec<_> = (0..9).map(|_| full(&address, "http")).collect();
+    let mut configs: Vec<_> = (0..10).map(|_| full(&address, "http")).collect();
     configs.push(full(&closed.to_string(), "http"));
     configs.push(full(&address, "https"));
     configs.push(full("canary-free.invalid", "http"));

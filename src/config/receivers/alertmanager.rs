@@ -38,13 +38,7 @@ const DEFAULT_RESEND: Duration = Duration::from_secs(60);
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Headers that every post has already, and what to write instead.
-const OWN_HEADERS: &[(&str, &str)] = &[
-    ("connection", "leave it out"),
-    ("content-length", "leave it out"),
-    ("content-type", "leave it out"),
-    ("host", "leave it out"),
-    ("transfer-encoding", "leave it out"),
-];
+const OWN_HEADERS: &[(&str, &str)] = &[("host", "leave it out")];
 
 pub(in crate::config) fn read(mut table: Table<'_, '_>) -> Option<AlertmanagerConfig> {
     let urls = read_urls(&mut table);

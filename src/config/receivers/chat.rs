@@ -13,7 +13,7 @@ use crate::config::shape::{
 };
 use crate::config::table::{Field, Table};
 use crate::config::urls::{check_address, check_proxy, is_http};
-use crate::config::values::{describe, text};
+use crate::config::values::{describe, kind, text};
 use crate::config::{secrets, tls};
 use crate::notify::chat::config::{ChatConfig, Dialect};
 use crate::secret::Secret;
@@ -67,7 +67,7 @@ const TELEGRAM: Shape = Shape {
     title: "[telegram.NAME]",
     keys: &[
         TOKEN,
-        &[("chat_id", Hidden)],
+        &[("chat_id", Hidden), ("chat_id_file", Hidden)],
         THREAD,
         &[("api_url", Origin)],
         REACH,
@@ -97,14 +97,7 @@ pub(in crate::config) const fn shape(dialect: Dialect) -> &'static Shape {
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);
 const LONGEST_KEYWORD: usize = 100;
 /// Headers that every message has already, and what to write instead.
-const OWN_HEADERS: &[(&str, &str)] = &[
-    ("connection", "leave it out"),
-    ("content-length", "leave it out"),
-    ("content-type", "leave it out"),
-    ("host", "leave it out"),
-    ("transfer-encoding", "leave it out"),
-    ("x-gotify-key", "write token"),
-];
+const OWN_HEADERS: &[(&str, &str)] = &[("host", "leave it out"), ("x-gotify-key", "write token")];
 
 pub(in crate::config) fn read(mut table: Table<'_, '_>, dialect: Dialect) -> Option<ChatConfig> {
     let url = read_url(&mut table, dialect);
@@ -239,9 +232,15 @@ fn needed(
 
 #[expect(clippy::option_option, reason = "as what else is needed")]
 fn read_chat_id(table: &mut Table<'_, '_>) -> Option<Option<Secret>> {
-    let chat = table.take("chat_id", chat_id);
+    let chat = secrets::take_as(table, "chat_id", chat_id);
+    if let Field::Given(chat) = &chat
+        && let Err(text) = check_chat_id(chat.value.expose())
+    {
+        table.reading.refuse(&chat.place, text);
+        return None;
+    }
     if chat.is_absent() {
-        table.refuse("chat_id", format!("missing; write {CHAT_ID}"));
+        table.refuse("chat_id", format!("missing; write chat_id or chat_id_file with {CHAT_ID}"));
     }
     chat.value().map(Some)
 }
@@ -249,17 +248,23 @@ fn read_chat_id(table: &mut Table<'_, '_>) -> Option<Option<Secret>> {
 const CHAT_ID: &str = "the number of a chat, such as 123456789 or \"-1001234567890\", or a channel's name, such as \
                        \"@alerts_of_home\"";
 
-/// A number, which groups have below zero, or a public name.
+/// A number or text.
 fn chat_id(value: &DeValue<'_>) -> Result<Secret, String> {
-    if let Ok(id) = number(value)
-        && id != 0
-    {
+    if let Ok(id) = number(value) {
         return Ok(Secret::from(id.to_string()));
     }
-    let text = text(value).map_err(|_| format!("{}; write {CHAT_ID}", describe(value)))?;
-    let name = text.strip_prefix('@').unwrap_or_default();
+    let wrong = |_| format!("{} where a chat was expected; write {CHAT_ID}", kind(value));
+    text(value).map(Secret::from).map_err(wrong)
+}
+
+/// A number, which groups have below zero, or a public name.
+fn check_chat_id(chat: &str) -> Result<(), String> {
+    let name = chat.strip_prefix('@').unwrap_or_default();
     let is_name = name.len() >= 4 && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    if is_name { Ok(Secret::from(text)) } else { Err(format!("no chat's id; write {CHAT_ID}")) }
+    if is_name || chat.parse::<i64>().is_ok_and(|id| id != 0) {
+        return Ok(());
+    }
+    Err(format!("no chat's id; write {CHAT_ID}"))
 }
 
 /// The id of a thread.

@@ -9,10 +9,10 @@ use toml::de::DeValue;
 use crate::config::alerting::GROUPING;
 use crate::config::shape::{
     Key, Shape,
-    Show::{Hidden, If},
+    Show::{Hidden, If, Number},
 };
 use crate::config::table::{Field, Placed, Table};
-use crate::config::values::{choice, is_choice, text};
+use crate::config::values::{choice, is_choice, switch, text};
 use crate::config::{secrets, tls};
 use crate::http::options::is_loopback;
 use crate::notify::email::config::{EmailConfig, SmtpLogin, SmtpMechanism, SmtpTls};
@@ -20,6 +20,7 @@ use crate::notify::email::config::{EmailConfig, SmtpLogin, SmtpMechanism, SmtpTl
 const KEYS: &[Key] = &[
     ("smarthost", If(is_host)),
     ("tls", If(|text| is_choice(text, &TLS))),
+    ("allow_cleartext", Number),
     ("from", Hidden),
     ("to", Hidden),
     ("username", Hidden),
@@ -49,16 +50,8 @@ pub(in crate::config) fn read(mut table: Table<'_, '_>) -> Option<EmailConfig> {
         table.refuse("smarthost", "missing; write smarthost = \"smtp.example.com\"");
     }
     let tls = table.take("tls", |value| choice(value, &TLS));
-    if let (Field::Given(smarthost), Field::Given(tls)) = (&smarthost, &tls)
-        && tls.value == SmtpTls::None
-        && !is_loopback(&smarthost.value.host)
-    {
-        table.reading.refuse(
-            &tls.place,
-            "\"none\" is for a server on this machine only, as mails and the password would cross the network \
-             unencrypted; write \"starttls\" or \"implicit\"",
-        );
-    }
+    let allow_cleartext = table.take("allow_cleartext", switch);
+    let is_clear = check_cleartext(&table, &smarthost, &tls, &allow_cleartext);
     if let Field::Given(tls) = &tls
         && tls.value == SmtpTls::None
     {
@@ -72,7 +65,7 @@ pub(in crate::config) fn read(mut table: Table<'_, '_>) -> Option<EmailConfig> {
         table.refuse("from", "missing; write from = \"proxymeter <alerts@example.com>\"");
     }
     let to = read_to(&mut table);
-    let login = read_login(&mut table);
+    let login = read_login(&mut table, is_clear);
     let hello = table.take("hello", hello);
     let timeout = super::take_timeout(&mut table, DEFAULT_TIMEOUT);
     let common = super::read_common(&mut table, super::Digest::Daily);
@@ -87,6 +80,7 @@ pub(in crate::config) fn read(mut table: Table<'_, '_>) -> Option<EmailConfig> {
             SmtpTls::None => 25,
         }),
         tls,
+        allow_cleartext: allow_cleartext.value().unwrap_or(false),
         certificates,
         from: from.value().map(|(text, _)| text)?,
         to: to?,
@@ -96,6 +90,51 @@ pub(in crate::config) fn read(mut table: Table<'_, '_>) -> Option<EmailConfig> {
         common,
     })
 }
+
+/// What is allowed but probably not meant, a sentence each.
+pub(in crate::config) fn warnings(name: &str, email: &EmailConfig) -> Vec<String> {
+    let expects_tls = email.port == 465 && !is_loopback(&email.host);
+    let warning = (expects_tls && email.tls != SmtpTls::Implicit).then(|| {
+        format!("email.{name}: port 465 expects TLS from the start, so this waits in vain; write tls = \"implicit\"")
+    });
+    let trusts_anyone = email.certificates.insecure_skip_verify.then(|| {
+        format!(
+            "email.{name}: insecure_skip_verify lets anyone between here and the mail server read all mails and the \
+             password; write pin_sha256 or ca_file instead"
+        )
+    });
+    warning.into_iter().chain(trusts_anyone).collect()
+}
+
+/// Refuses mail in the clear that nothing allows. Returns whether mail leaves this machine in the clear.
+fn check_cleartext(
+    table: &Table<'_, '_>,
+    smarthost: &Field<Smarthost>,
+    tls: &Field<SmtpTls>,
+    allowed: &Field<bool>,
+) -> bool {
+    let (Field::Given(smarthost), false) = (smarthost, matches!(tls, Field::Refused)) else { return false };
+    let none = match tls {
+        Field::Given(tls) if tls.value == SmtpTls::None => Some(&tls.place),
+        _ => None,
+    };
+    let is_clear = none.is_some() && !is_loopback(&smarthost.value.host);
+    match (allowed, none) {
+        (Field::Given(allowed), None) if allowed.value => {
+            let text = "has no effect without tls = \"none\"; write that too, or leave it out";
+            table.reading.refuse(&allowed.place, text);
+        }
+        (Field::Absent, Some(place)) if is_clear => table.reading.refuse(place, UNENCRYPTED),
+        (Field::Given(allowed), Some(place)) if is_clear && !allowed.value => {
+            table.reading.refuse(place, UNENCRYPTED);
+        }
+        _ => {}
+    }
+    is_clear
+}
+
+const UNENCRYPTED: &str = "\"none\" sends mail to another machine unencrypted; write \"starttls\" or \"implicit\", or, \
+                           for a relay without a login on a network that you trust, allow_cleartext = true";
 
 struct Smarthost {
     host: String,
@@ -181,10 +220,17 @@ fn read_to(table: &mut Table<'_, '_>) -> Option<Vec<String>> {
     Some(texts)
 }
 
-fn read_login(table: &mut Table<'_, '_>) -> Option<SmtpLogin> {
+/// `is_clear`: the login would cross the network unencrypted.
+fn read_login(table: &mut Table<'_, '_>, is_clear: bool) -> Option<SmtpLogin> {
     let username = table.take("username", text);
     let password = secrets::take(table, "password");
     let mechanism = table.take("auth", |value| choice(value, &MECHANISMS));
+    if is_clear && let Some(place) = username.place().or(password.place()) {
+        let text = "a login would cross the network unencrypted beside tls = \"none\"; leave out username and \
+                    password, or write tls = \"starttls\" or \"implicit\"";
+        table.reading.refuse(place, text);
+        return None;
+    }
     match (username, password) {
         (Field::Given(username), Field::Given(password)) => Some(SmtpLogin {
             username: username.value,
@@ -213,17 +259,6 @@ fn read_login(table: &mut Table<'_, '_>) -> Option<SmtpLogin> {
         // A part of it is refused already.
         (Field::Refused, _) | (_, Field::Refused) => None,
     }
-}
-
-/// What is allowed but probably not meant, a sentence each.
-pub(in crate::config) fn warnings(name: &str, email: &EmailConfig) -> Vec<String> {
-    if !email.certificates.insecure_skip_verify {
-        return Vec::new();
-    }
-    vec![format!(
-        "email.{name}: insecure_skip_verify lets anyone between here and the mail server read all mails and the password; \
-         write pin_sha256 or ca_file instead"
-    )]
 }
 
 /// A host name, or an address in brackets (RFC 5321, 4.1.3).

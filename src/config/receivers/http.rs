@@ -1,7 +1,7 @@
 //! What the receivers that are reached by HTTP have in common: the login, headers, and how they are reached.
 
 use reqwest::Url;
-use reqwest::header::HeaderName;
+use toml::de::DeValue;
 
 use crate::config::shape::{
     Key,
@@ -9,7 +9,7 @@ use crate::config::shape::{
 };
 use crate::config::table::{Field, Table};
 use crate::config::values::text;
-use crate::config::{secrets, tls};
+use crate::config::{headers, secrets, tls};
 use crate::http::options::{TlsOptions, is_loopback};
 use crate::notify::webhook::config::Authorization;
 use crate::secret::Secret;
@@ -25,6 +25,17 @@ pub(super) const KEYS: &[Key] = &[
     ("proxy_file", Hidden),
     ("tls", Show::Table(&tls::SHAPE)),
 ];
+
+const LONGEST_SUCCESS: usize = 1000;
+
+/// A text that an answer must contain.
+pub(in crate::config) fn success(value: &DeValue<'_>) -> Result<String, String> {
+    let success = text(value)?;
+    if success.chars().count() > LONGEST_SUCCESS {
+        return Err(format!("text that is too long; write at most {LONGEST_SUCCESS} characters"));
+    }
+    Ok(success)
+}
 
 /// Refuses a URL that contains the login.
 pub(super) fn check_user(url: &Url) -> Result<(), String> {
@@ -81,31 +92,9 @@ pub(super) fn read_headers(
     own: &[(&str, &str)],
     authorization: Option<&Authorization>,
 ) -> Vec<(String, Secret)> {
-    let reading = table.reading;
-    let mut headers: Vec<(String, Secret)> = Vec::new();
-    for entry in table.free_section("headers") {
-        let header = HeaderName::try_from(&entry.name).map(|name| name.as_str().to_owned());
-        let advice = header.as_ref().ok().and_then(|header| own.iter().find(|(name, _)| header == name));
-        let fault = match &header {
-            Err(_) => Some("not a header's name; write one such as X-Team".to_owned()),
-            Ok(_) if let Some((_, advice)) = advice => {
-                Some(format!("a header that every message has already; {advice}"))
-            }
-            Ok(header) if header == "authorization" && authorization.is_some() => {
-                Some("cannot be combined with another way to log in; keep one".to_owned())
-            }
-            Ok(header) if headers.iter().any(|(other, _)| other == header) => {
-                Some("a header that is listed twice, as case makes no difference; write it once".to_owned())
-            }
-            Ok(_) => None,
-        };
-        if let Some(fault) = fault {
-            reading.refuse(&entry.place, fault);
-        }
-        let Some(value) = secrets::of_value(reading, entry.value) else { continue };
-        headers.extend(header.ok().map(|header| (header, value.value)));
-    }
-    headers
+    let mut own = own.to_vec();
+    own.extend(authorization.map(|_| ("authorization", "keep one way to log in")));
+    headers::read(table, &own)
 }
 
 /// What a login or headers send in the clear over HTTP, as the beginning of a sentence.

@@ -23,7 +23,7 @@ use crate::config::{secrets, tls};
 use crate::notify::webhook::config::{WebhookConfig, WebhookFormat};
 use crate::secret::Secret;
 
-use super::http;
+use super::{http, known};
 
 const KEYS: &[Key] = &[
     ("url", Origin),
@@ -33,6 +33,7 @@ const KEYS: &[Key] = &[
     ("template_file", Hidden),
     ("content_type", Hidden),
     ("max_alerts", Number),
+    ("success", Hidden),
     ("secret", Hidden),
     ("secret_file", Hidden),
     ("old_secret", Hidden),
@@ -55,11 +56,8 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Headers that every message has already, and what to write instead.
 const OWN_HEADERS: &[(&str, &str)] = &[
-    ("connection", "leave it out"),
-    ("content-length", "leave it out"),
     ("content-type", "write content_type"),
     ("host", "leave it out"),
-    ("transfer-encoding", "leave it out"),
     ("webhook-id", "leave it out"),
     ("webhook-signature", "leave it out"),
     ("webhook-timestamp", "leave it out"),
@@ -75,6 +73,7 @@ pub(in crate::config) fn read(mut table: Table<'_, '_>) -> Option<WebhookConfig>
     let tls = tls::take(&mut table, matches!(&url, Field::Given(url) if is_http(url.value.expose())));
     let format = read_format(&mut table);
     let max_alerts = table.take("max_alerts", |value| whole(value, 0));
+    let success = table.take("success", http::success);
     let secrets = read_secrets(&mut table);
     let github_secret = secrets::take(&mut table, "github_secret");
     let authorization = http::read_authorization(&mut table);
@@ -91,6 +90,7 @@ pub(in crate::config) fn read(mut table: Table<'_, '_>) -> Option<WebhookConfig>
         headers,
         proxy: proxy.value(),
         tls,
+        success: success.value(),
         timeout,
         max_alerts: max_alerts.value().unwrap_or(0),
         common,
@@ -102,7 +102,12 @@ pub(in crate::config) fn warnings(name: &str, webhook: &WebhookConfig) -> Vec<St
     let signs = !webhook.secrets.is_empty() || webhook.github_secret.is_some();
     let exposed = http::exposed(webhook.authorization.as_ref(), &webhook.headers)
         .or(signs.then_some("what it signs crosses"));
-    http::warnings(&format!("webhook.{name}"), [&webhook.url], &webhook.tls, exposed)
+    let mut warnings = http::warnings(&format!("webhook.{name}"), [&webhook.url], &webhook.tls, exposed);
+    // A template may make the body that such a service understands.
+    if webhook.format == WebhookFormat::Alertmanager {
+        warnings.extend(known::warning(name, webhook.url.expose()));
+    }
+    warnings
 }
 
 fn check_url(text: &str) -> Result<(), String> {

@@ -17,6 +17,7 @@ bearer_token = "canary-web-token"
 canary-web-user = "$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG"
 [heartbeat]
 url = "https://hc.example.com/canary-ping"
+success = "canary-ping-success"
 [users]
 labels = "hash"
 hash_key = "canary-hash-key-0123"
@@ -46,6 +47,14 @@ password_file = "canary-password-file"
 [marzban.by-key-file]
 url = "http://198.51.100.9/"
 api_key_file = "canary-api-key-file"
+[xui.socket]
+url = "unix:///run/x-ui.sock:/canary-socket-base-path"
+token = "canary-socket-token"
+headers = { X-Canary-Name = "canary-header" }
+[cliproxy.proxied]
+url = "http://127.0.0.1:8317"
+management_key = "canary-proxied-key"
+proxy = "http://canary-user:canary-proxy-password@127.0.0.1:3128"
 [xui.alpha]
 url = "https://panel.example.com:2053/canary-xui-base-path"
 token = "canary-xui-token"
@@ -95,6 +104,7 @@ password_file = "canary-mail-password-file"
 url = "https://hooks.example.com/canary-hook?canary-query"
 template = "canary-template"
 content_type = "text/canary-type"
+success = "canary-success"
 secret = "canary-secret"
 old_secret = "canary-old-secret"
 github_secret = "canary-github-secret"
@@ -134,7 +144,7 @@ api_url = "https://telegram.example.com/canary-api-path"
 proxy = "socks5h://canary-proxy-user:canary-telegram-proxy@127.0.0.1:1080"
 [telegram.chat-by-file]
 token_file = "canary-bot-token-file"
-chat_id = -1001234567890
+chat_id_file = "canary-chat-id-file"
 [discord.room]
 url = "https://discord.com/api/webhooks/1/canary-discord-token"
 [slack.room-of-slack]
@@ -214,6 +224,7 @@ fn config(text: &str) -> Config {
             "canary-web-config-file" => "",
             "canary-prices-file" => r#"{"canary": {"input_cost_per_token": 1e-6}}"#,
             "canary-totp-file" => "ca4a7ca4a7ca4a7ca4a7ca4a7ca4a7ca",
+            "canary-chat-id-file" => "@canary_content",
             "canary-bot-token-file" => "12345678:canary-content-of-a-file",
             "canary-routing-key-file" => "canary01canary01canary01canary01",
             "canary-url-file" => "https://hooks.example.com/canary-content",

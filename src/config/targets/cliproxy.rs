@@ -6,20 +6,19 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use toml::de::DeValue;
 
+use super::endpoint;
 use crate::config::shape::{
     Key, Shape,
-    Show::{self, Hidden, If, Number, Origin},
+    Show::{Hidden, If, Number},
 };
-use crate::config::table::{Field, FreeEntry, Table};
-use crate::config::values::{choice, count, is_choice, kind, text};
-use crate::config::{poll, secrets, tls};
-use crate::http::options::PanelUrl;
+use crate::config::table::{FreeEntry, Table};
+use crate::config::values::{choice, count, is_choice, kind};
+use crate::config::{poll, secrets};
 use crate::secret::Secret;
 use crate::upstream::cliproxy::config::{Caps, CliproxyConfig, UsageSetting, is_hash};
 use crate::upstream::cliproxy::prices::Prices;
 
 const KEYS: &[Key] = &[
-    ("url", Origin),
     ("management_key", Hidden),
     ("management_key_file", Hidden),
     ("usage", If(|text| is_choice(text, &USAGE))),
@@ -28,9 +27,9 @@ const KEYS: &[Key] = &[
     ("credential_aliases", Hidden),
     ("max_api_keys", Number),
     ("max_models", Number),
-    ("tls", Show::Table(&tls::SHAPE)),
 ];
-pub(in crate::config) const SHAPE: Shape = Shape { title: "[cliproxy.NAME]", keys: &[KEYS, poll::KEYS] };
+pub(in crate::config) const SHAPE: Shape =
+    Shape { title: "[cliproxy.NAME]", keys: &[endpoint::KEYS, KEYS, poll::KEYS] };
 
 const USAGE: [(&str, UsageSetting); 4] = [
     ("auto", UsageSetting::Auto),
@@ -47,10 +46,8 @@ pub(in crate::config) fn read(
     prices: &Arc<Prices>,
     zone: &TimeZone,
 ) -> Option<CliproxyConfig> {
-    let url = table.take("url", |value| PanelUrl::parse(&text(value)?).map_err(|error| error.to_string()));
-    if url.is_absent() {
-        table.refuse("url", "missing; write url = \"http://127.0.0.1:8317\"");
-    }
+    let own = [("accept", "leave it out"), ("authorization", "the management key is sent in it")];
+    let endpoint = endpoint::read(&mut table, "http://127.0.0.1:8317", &own);
     let key = read_key(&mut table);
     let usage = table.take("usage", |value| choice(value, &USAGE)).value().unwrap_or_default();
     let key_aliases = read_aliases(&mut table, "key_aliases", "client key");
@@ -63,15 +60,13 @@ pub(in crate::config) fn read(
         api_keys: table.take("max_api_keys", count).value().unwrap_or(default.api_keys),
         models: table.take("max_models", count).value().unwrap_or(default.models),
     };
-    let tls = tls::take(&mut table, matches!(&url, Field::Given(url) if !url.value.is_https()));
     Some(CliproxyConfig {
-        url: url.value()?,
+        endpoint: endpoint?,
         key: key?,
         usage,
         key_aliases: key_aliases.into_iter().map(|(key, alias)| (Secret::from(key), alias)).collect(),
         credential_aliases,
         caps,
-        tls,
         prices: Arc::clone(prices),
         zone: zone.clone(),
     })
@@ -79,19 +74,7 @@ pub(in crate::config) fn read(
 
 /// What is allowed but probably not meant, a sentence each.
 pub(in crate::config) fn warnings(name: &str, cliproxy: &CliproxyConfig) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if cliproxy.tls.insecure_skip_verify {
-        warnings.push(format!(
-            "cliproxy.{name}: insecure_skip_verify lets anyone between here and the server read the management key; \
-             write pin_sha256 or ca_file instead"
-        ));
-    }
-    if !cliproxy.url.is_https() && !cliproxy.url.is_loopback() {
-        warnings.push(format!(
-            "cliproxy.{name}: the management key crosses the network unencrypted, as the URL starts with http://"
-        ));
-    }
-    warnings
+    endpoint::warnings(&format!("cliproxy.{name}"), &cliproxy.endpoint, "server", "management key")
 }
 
 /// The management key. The server counts a request whose key it does not accept, and bans an address after five.

@@ -1,17 +1,13 @@
 //! The tables `[xui.NAME]`.
 
-use crate::config::shape::{
-    Key, Shape,
-    Show::{self, Hidden, Origin},
-};
+use super::endpoint;
+use crate::config::shape::{Key, Shape, Show::Hidden};
 use crate::config::table::{Field, Table};
 use crate::config::values::text;
-use crate::config::{poll, secrets, tls};
-use crate::http::options::PanelUrl;
+use crate::config::{poll, secrets};
 use crate::upstream::xui::config::{Login, Password, TotpSecret, XuiConfig};
 
 const KEYS: &[Key] = &[
-    ("url", Origin),
     ("token", Hidden),
     ("token_file", Hidden),
     ("username", Hidden),
@@ -21,18 +17,34 @@ const KEYS: &[Key] = &[
     ("totp_secret_file", Hidden),
     ("login_secret", Hidden),
     ("login_secret_file", Hidden),
-    ("tls", Show::Table(&tls::SHAPE)),
 ];
-pub(in crate::config) const SHAPE: Shape = Shape { title: "[xui.NAME]", keys: &[KEYS, poll::KEYS] };
+pub(in crate::config) const SHAPE: Shape =
+    Shape { title: "[xui.NAME]", keys: &[endpoint::KEYS, KEYS, poll::KEYS] };
+
+/// Headers that its requests have already, and why or what to write instead.
+const OWN_HEADERS: [(&str, &str); 4] = [
+    ("accept", "leave it out"),
+    ("cookie", "the session is kept in it"),
+    ("x-csrf-token", "leave it out"),
+    ("x-requested-with", "leave it out"),
+];
 
 pub(in crate::config) fn read(mut table: Table<'_, '_>) -> Option<XuiConfig> {
-    let url = table.take("url", |value| PanelUrl::parse(&text(value)?).map_err(|error| error.to_string()));
-    if url.is_absent() {
-        table.refuse("url", "missing; write url = \"https://panel.example.com:2053/base-path/\"");
+    let login = read_login(&mut table);
+    let mut own = OWN_HEADERS.to_vec();
+    // Other logins leave it free for a proxy in front of the panel.
+    if let Some(Some(Login::Token(_))) = login {
+        own.push(("authorization", "the token is sent in it"));
     }
-    let tls = tls::take(&mut table, matches!(&url, Field::Given(url) if !url.value.is_https()));
-    let login = read_login(&mut table, tls.client_cert_file.is_some());
-    Some(XuiConfig::new(url.value()?, login?, tls))
+    let endpoint = endpoint::read(&mut table, "https://panel.example.com:2053/base-path/", &own)?;
+    let login = login?.or_else(|| endpoint.tls.client_cert_file.is_some().then_some(Login::Certificate));
+    if login.is_none() {
+        table.refuse(
+            "token",
+            "missing; write token_file, or, for panels before 3x-ui 3.0, username and password_file",
+        );
+    }
+    Some(XuiConfig::new(endpoint, login?))
 }
 
 /// What is allowed but probably not meant, a sentence each.
@@ -44,27 +56,18 @@ pub(in crate::config) fn warnings(name: &str, xui: &XuiConfig) -> Vec<String> {
              If this is the base path itself, write it twice"
         ));
     }
-    if xui.tls.insecure_skip_verify {
-        warnings.push(format!(
-            "xui.{name}: insecure_skip_verify lets anyone between here and the panel read the login; \
-             write pin_sha256 or ca_file instead"
-        ));
-    }
-    if !xui.url.is_https() && !xui.url.is_loopback() {
-        let what = match xui.login {
-            Login::Password(_) => "password",
-            Login::Token(_) => "token",
-            // It is for https:// alone.
-            Login::Certificate => "login",
-        };
-        warnings.push(format!(
-            "xui.{name}: the {what} crosses the network unencrypted, as the URL starts with http://"
-        ));
-    }
+    let login = match xui.login {
+        Login::Password(_) => "password",
+        Login::Token(_) => "token",
+        // It is for https:// alone.
+        Login::Certificate => "login",
+    };
+    warnings.extend(endpoint::warnings(&format!("xui.{name}"), &xui.endpoint, "panel", login));
     warnings
 }
 
-fn read_login(table: &mut Table<'_, '_>, has_certificate: bool) -> Option<Login> {
+/// Absent: what is given is refused. Nothing in it: none is given.
+fn read_login(table: &mut Table<'_, '_>) -> Option<Option<Login>> {
     let token = secrets::take_checked(table, "token", |token| {
         let fits = token.bytes().all(|byte| byte.is_ascii_graphic());
         if fits {
@@ -95,7 +98,9 @@ fn read_login(table: &mut Table<'_, '_>, has_certificate: bool) -> Option<Login>
     };
     let has_more = totp.is_some() || !login_secret.is_absent();
     match (token, username, password) {
-        (Field::Given(token), Field::Absent, Field::Absent) if !has_more => Some(Login::Token(token.value)),
+        (Field::Given(token), Field::Absent, Field::Absent) if !has_more => {
+            Some(Some(Login::Token(token.value)))
+        }
         (Field::Absent, Field::Given(username), Field::Given(password)) => {
             let login_secret = match login_secret {
                 Field::Given(secret) => Some(secret.value),
@@ -103,7 +108,7 @@ fn read_login(table: &mut Table<'_, '_>, has_certificate: bool) -> Option<Login>
                 Field::Refused => return None,
             };
             let (username, password) = (username.value, password.value);
-            Some(Login::Password(Password { username, password, totp, login_secret }))
+            Some(Some(Login::Password(Password { username, password, totp, login_secret })))
         }
         (Field::Given(token), ..) => {
             table.reading.refuse(
@@ -112,9 +117,7 @@ fn read_login(table: &mut Table<'_, '_>, has_certificate: bool) -> Option<Login>
             );
             None
         }
-        (Field::Absent, Field::Absent, Field::Absent) if has_certificate && !has_more => {
-            Some(Login::Certificate)
-        }
+        (Field::Absent, Field::Absent, Field::Absent) if !has_more => Some(None),
         (Field::Absent, Field::Absent, Field::Absent) => {
             table.refuse(
                 "token",

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     model::{Moment, NoticeAlert},
-    notify::SendError,
+    notify::Answer,
 };
 
 /// Posts alerts to the replicas of one Alertmanager. Its `Debug` shows their hosts and nothing more.
@@ -33,16 +33,17 @@ impl Alertmanager {
         Ok(Alertmanager { replicas, resend: config.resend })
     }
 
-    /// Posts alerts to each replica once. They end by themselves. Returns the answer of each replica, safe to log.
-    pub async fn post_once(
-        &mut self,
-        alerts: &[Arc<NoticeAlert>],
-        now: Moment,
-    ) -> Vec<Result<String, SendError>> {
+    /// Posts alerts to each replica once. They end by themselves. Returns the answer of each replica.
+    pub async fn post_once(&mut self, alerts: &[Arc<NoticeAlert>], now: Moment) -> Vec<Answer> {
         let last = lasts(self.resend);
+        let is_one = self.replicas.len() == 1;
         let posts = self.replicas.iter_mut().map(|replica| async move {
             let posted = replica.post(alerts, now.wall, last).await;
-            posted.map(|()| format!("{} answered 200", replica.host())).map_err(|refusal| refusal.error)
+            let host = replica.host();
+            let outcome = posted.map(|()| format!("{host} answered 200")).map_err(|refusal| refusal.error);
+            let said =
+                replica.said().map(|said| if is_one { said.to_owned() } else { format!("{host}: {said}") });
+            Answer { said, outcome }
         });
         join_all(posts).await
     }

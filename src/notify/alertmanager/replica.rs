@@ -13,7 +13,9 @@ use crate::{
     notify::{
         Retry, SendError, SendReason,
         api::{constant_headers, json, parse_url},
-        webhook::verdict::{self, judge, unanswered},
+        said::Secrets,
+        success::judge_body,
+        webhook::verdict::{self, unanswered},
     },
     secret::Secret,
 };
@@ -77,6 +79,9 @@ struct Http {
     headers: HeaderMap,
     generator_url: Arc<str>,
     timeout: Duration,
+    secrets: Secrets,
+    /// The first line of the last answer, without our secrets.
+    said: Option<String>,
 }
 
 impl Replica {
@@ -90,7 +95,11 @@ impl Replica {
         let client = Client::by_proxy(&config.tls, url.scheme() == "https", config.proxy.as_ref())?;
         let headers = constant_headers(json(), config.authorization.as_ref(), &config.headers)
             .ok_or(AlertmanagerError::Header)?;
+        let values = config.headers.iter().map(|(_, value)| value);
+        let urls = config.urls.iter().chain(&config.proxy);
         Ok(Replica(Way::Http(Box::new(Http {
+            secrets: Secrets::new(values, config.authorization.as_ref(), urls),
+            said: None,
             client,
             host: url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")),
             url: format!("{}/api/v2/alerts", url.as_str().trim_end_matches('/')),
@@ -111,6 +120,15 @@ impl Replica {
             Way::Http(http) => &http.host,
             #[cfg(test)]
             Way::Scripted(_) => "scripted",
+        }
+    }
+
+    /// What it said last, for the person who tests.
+    pub(super) fn said(&self) -> Option<&str> {
+        match &self.0 {
+            Way::Http(http) => http.said.as_deref(),
+            #[cfg(test)]
+            Way::Scripted(_) => None,
         }
     }
 
@@ -139,7 +157,12 @@ impl Replica {
 }
 
 impl Http {
-    async fn post(&self, alerts: &[Arc<NoticeAlert>], now: Timestamp, last: Duration) -> Result<(), Refusal> {
+    async fn post(
+        &mut self,
+        alerts: &[Arc<NoticeAlert>],
+        now: Timestamp,
+        last: Duration,
+    ) -> Result<(), Refusal> {
         let (alerts, generator_url) = (alerts.to_vec(), Arc::clone(&self.generator_url));
         let encoded = tokio::task::spawn_blocking(move || encode(&alerts, &generator_url, now, last)).await;
         let Ok(Ok(body)) = encoded else {
@@ -154,8 +177,10 @@ impl Http {
         };
         let request = self.client.post(self.url.clone()).headers(self.headers.clone()).body(body);
         let limits = Limits { deadline: self.timeout, body: ANSWER };
+        self.said = None;
         let reply = self.client.send(request, limits).await;
         let reply = reply.map_err(|err| self.refusal(Fault::Replica, unanswered(&err)))?;
+        self.said = self.secrets.first_line(&String::from_utf8_lossy(&reply.body));
         evaluate(&reply, now).map_err(|(fault, refusal)| self.refusal(fault, refusal))
     }
 
@@ -204,7 +229,7 @@ fn evaluate(reply: &Reply, now: Timestamp) -> Result<(), (Fault, verdict::Refusa
         413 => Fault::TooLarge,
         _ => Fault::Replica,
     };
-    judge(reply, 1, now, &[]).map_err(|refusal| (fault, refusal))?;
+    judge_body(reply, None, "", 1, now, &[]).map_err(|refusal| (fault, refusal))?;
     if reply.status == 200 {
         return Ok(());
     }

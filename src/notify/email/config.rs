@@ -11,6 +11,8 @@ pub struct EmailConfig {
     pub host: String,
     pub port: u16,
     pub tls: SmtpTls,
+    /// Whether mails without TLS may leave this machine. Then there is no login.
+    pub allow_cleartext: bool,
     /// Without effect for [`SmtpTls::None`].
     pub certificates: TlsOptions,
     /// `Name <address>` or an address; parses as `lettre::message::Mailbox`.
@@ -18,7 +20,7 @@ pub struct EmailConfig {
     /// At least one, each address once, written like `from`.
     pub to: Vec<String>,
     pub login: Option<SmtpLogin>,
-    /// Name for the greeting; absent: the machine's.
+    /// Name for the greeting; absent: the machine's full name, or else the domain of `from`.
     pub hello: Option<String>,
     /// Time limit of each step: connecting, greeting, each command, the final answer.
     pub timeout: Duration,
@@ -31,7 +33,7 @@ pub enum SmtpTls {
     /// Plain until STARTTLS, which must succeed.
     StartTls,
     Implicit,
-    /// Only to loopback.
+    /// Only to loopback, unless `allow_cleartext` says more.
     None,
 }
 

@@ -16,6 +16,8 @@ use crate::http;
 /// Bytes of one line and of one answer. RFC 5321 has 512 for a line; servers write longer ones.
 const LINE: usize = 4096;
 const ANSWER: usize = 64 * 1024;
+/// How the alert of a server begins that waited for TLS (RFC 8446, 5.1). No answer in plain text begins so.
+const TLS_ALERT: [u8; 2] = [21, 3];
 /// How long to wait for the answer to QUIT, which changes nothing.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -59,8 +61,10 @@ pub(super) enum Why {
     /// There was no connection, or it broke; with the system's reason, if there is one.
     Lost(String),
     Tls(String),
-    /// The answer is not a valid answer to this step.
-    Garbled,
+    /// This is not a valid answer to this step.
+    Garbled(String),
+    /// The server began with TLS where plain text was due.
+    SpeaksTls,
     /// The server does not offer what the configuration requires.
     NotOffered(&'static str),
     /// The mail has `size` bytes, and the server announced this limit.
@@ -142,7 +146,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Dialogue<S> {
                 (4 | 5, _) => Err(Why::Refused(reply)),
                 (3, Step::Data | Step::Auth) => Ok(reply),
                 (2, step) if step != Step::Data => Ok(reply),
-                _ => Err(Why::Garbled),
+                _ => Err(Why::Garbled(reply.text())),
             })
             .map_err(|why| match (why, step) {
                 (Why::Tls(how), Step::Message) => Failure { step, why: Why::Lost(how) },
@@ -157,9 +161,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Dialogue<S> {
         loop {
             let line = self.line().await?;
             length += line.len();
-            let line = ReplyLine::read(&line).ok_or(Why::Garbled)?;
+            let garbled = || Why::Garbled(String::from_utf8_lossy(&line).into_owned());
+            let line = ReplyLine::read(&line).ok_or_else(garbled)?;
             if length > ANSWER || *code.get_or_insert(line.code) != line.code {
-                return Err(Why::Garbled);
+                return Err(Why::Garbled(line.text));
             }
             lines.push(line.text);
             if !line.continues {
@@ -170,12 +175,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Dialogue<S> {
 
     async fn line(&mut self) -> Result<Vec<u8>, Why> {
         loop {
+            if self.unread.starts_with(&TLS_ALERT) {
+                return Err(Why::SpeaksTls);
+            }
             if let Some(end) = self.unread.iter().position(|&byte| byte == b'\n') {
                 let rest = self.unread.split_off(end + 1);
                 return Ok(std::mem::replace(&mut self.unread, rest));
             }
             if self.unread.len() > LINE {
-                return Err(Why::Garbled);
+                return Err(Why::Garbled(String::from_utf8_lossy(&self.unread).into_owned()));
             }
             if self.stream.read_buf(&mut self.unread).await.map_err(lost)? == 0 {
                 return Err(Why::Lost("the server closed it".to_owned()));
@@ -238,6 +246,23 @@ impl Reply {
         self.lines.iter().map(String::as_str)
     }
 
+    /// The code and all lines, as the server sent them.
+    pub(super) fn text(&self) -> String {
+        format!("{} {}", self.code, self.lines.join("\n"))
+    }
+
+    /// Whether it refuses the name of the greeting, by its words: servers may check it as late as they like. A 503 is
+    /// about the order of commands.
+    pub(super) fn is_about_hello(&self) -> bool {
+        let text = self.text().to_ascii_lowercase();
+        self.code >= 400 && self.code != 503 && ["helo", "ehlo"].iter().any(|word| text.contains(word))
+    }
+
+    /// Whether it wants STARTTLS first (RFC 3207, 4).
+    pub(super) fn requires_tls(&self) -> bool {
+        self.code == 530 && self.text().to_ascii_lowercase().contains("starttls")
+    }
+
     /// The code of RFC 3463, which RFC 2034 puts at the start of each line.
     pub(super) fn enhanced(&self) -> Option<&str> {
         let word = self.lines.first()?.split(' ').next()?;
@@ -272,7 +297,8 @@ impl fmt::Display for Failure {
             }
             (Why::Lost(how), _) => write!(f, "the connection was lost ({how})"),
             (Why::Tls(how), _) => f.write_str(how),
-            (Why::Garbled, _) => f.write_str("what came is not an SMTP answer"),
+            (Why::Garbled(_), _) => f.write_str("what came is not an SMTP answer"),
+            (Why::SpeaksTls, _) => f.write_str("the server answers in TLS"),
             (Why::NotOffered(what), _) => write!(f, "the server does not offer {what}"),
             (Why::TooLarge { size, limit }, _) => {
                 write!(f, "the mail has {size} bytes, and the server accepts at most {limit}")

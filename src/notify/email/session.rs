@@ -1,6 +1,6 @@
 //! One connection to the mail server: connect, secure, log in, and send one message.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use lettre::Address;
@@ -28,15 +28,17 @@ pub(super) struct Server {
     pub(super) port: u16,
     pub(super) security: Security,
     pub(super) login: Option<SmtpLogin>,
-    /// Absent: the machine's name if it is fully qualified, or else its address.
-    pub(super) hello: Option<String>,
+    /// The name for the greeting.
+    pub(super) hello: String,
     /// Time limit of each step.
     pub(super) limit: Duration,
 }
 
 pub(super) enum Security {
-    /// Loopback only.
-    Plain,
+    /// Without TLS, and only to this machine.
+    Loopback,
+    /// Without TLS.
+    Cleartext,
     StartTls(Tls),
     Implicit(Tls),
 }
@@ -48,7 +50,7 @@ impl Security {
             Security::Implicit(_) => {
                 "; if TLS begins later there, as on ports 587 and 25, write tls = \"starttls\""
             }
-            Security::StartTls(_) | Security::Plain => "",
+            Security::StartTls(_) | Security::Loopback | Security::Cleartext => "",
         }
     }
 }
@@ -97,9 +99,9 @@ impl Server {
         delivery: &mut Delivery,
     ) -> Result<(), Failure> {
         let stream = self.connect().await?;
-        let hello = self.hello(&stream);
+        let hello = format!("EHLO {}", self.hello);
         match &self.security {
-            Security::Plain => {
+            Security::Loopback | Security::Cleartext => {
                 let mut dialogue = Dialogue::new(stream, self.limit);
                 dialogue.greeting().await?;
                 self.converse(dialogue, &hello, from, to, letter, delivery).await
@@ -125,10 +127,11 @@ impl Server {
 
     async fn connect(&self) -> Result<TcpStream, Failure> {
         let deadline = Instant::now() + self.limit;
-        let plain = matches!(self.security, Security::Plain);
+        let only_loopback = matches!(self.security, Security::Loopback);
         let connecting = async {
             let found = lookup_host((self.host.as_str(), self.port)).await.map_err(lost)?;
-            let addresses: Vec<_> = found.filter(|found| !plain || found.ip().is_loopback()).collect();
+            let addresses: Vec<_> =
+                found.filter(|found| !only_loopback || found.ip().is_loopback()).collect();
             let mut why = Why::Lost("the host has no address that may be used".to_owned());
             let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
             for address in addresses {
@@ -157,23 +160,6 @@ impl Server {
         Err(Failure { step: Step::Tls, why })
     }
 
-    /// The line that introduces the client.
-    fn hello(&self, stream: &TcpStream) -> String {
-        let full_name = || {
-            let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
-            let name = name.trim();
-            let fits =
-                name.contains('.') && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
-            fits.then(|| name.to_owned())
-        };
-        let literal = || match stream.local_addr().map(|address| address.ip().to_canonical()) {
-            Ok(IpAddr::V6(address)) => format!("[IPv6:{address}]"),
-            Ok(IpAddr::V4(address)) => format!("[{address}]"),
-            Err(_) => "[127.0.0.1]".to_owned(),
-        };
-        format!("EHLO {}", self.hello.clone().or_else(full_name).unwrap_or_else(literal))
-    }
-
     /// The rest of the dialogue, once the connection is secured.
     async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
@@ -193,7 +179,9 @@ impl Server {
         };
         let outcome = conversation.await;
         match &outcome {
-            Err(Failure { why: Why::Timeout(_) | Why::Lost(_) | Why::Garbled, .. }) => {}
+            Err(Failure {
+                why: Why::Timeout(_) | Why::Lost(_) | Why::Garbled(_) | Why::SpeaksTls, ..
+            }) => {}
             _ => dialogue.quit().await,
         }
         outcome
@@ -276,7 +264,7 @@ async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
     while reply.code == 334 {
         let answer = answers.pop();
         if answer.is_none() && std::mem::replace(&mut emptied, true) {
-            return Err(Failure { step: Step::Auth, why: Why::Garbled });
+            return Err(Failure { step: Step::Auth, why: Why::Garbled(reply.text()) });
         }
         reply = dialogue.command(Step::Auth, &BASE64.encode(answer.unwrap_or_default())).await?;
     }

@@ -5,7 +5,7 @@ use tracing::warn;
 
 use super::{
     dialogue::{Failure, Reply, Step, Why},
-    session::Delivery,
+    session::{Delivery, Security, Server},
 };
 use crate::notify::{Retry, SendError, SendReason};
 
@@ -14,6 +14,8 @@ const REFUSED: &str = "refused ";
 /// Marks in `done` that the server refused the full contents, before its words. Only the minimal contents are sent from
 /// then on.
 const CONTENTS_REFUSED: &str = "contents refused ";
+/// The port where TLS begins at once (RFC 8314).
+const IMPLICIT: u16 = 465;
 /// The most recipients that an error names.
 const NAMED: usize = 5;
 
@@ -27,13 +29,14 @@ impl Failure {
             | Why::Timeout(_)
             | Why::Lost(_)
             | Why::Tls(_)
-            | Why::Garbled
+            | Why::Garbled(_)
+            | Why::SpeaksTls
             | Why::NotOffered(_) => return Retry::Later,
         };
         match (self.step, reply.code, reply.enhanced().unwrap_or_default()) {
             // Servers lock accounts after too many failed logins.
             (Step::Auth, _, _) | (_, 530 | 535, _) => Retry::Disabled,
-            (_, _, code) if is_about_sender(code) => Retry::Refused,
+            (_, _, code) if is_about_sender(code) || reply.is_about_hello() => Retry::Refused,
             // The server refuses this recipient.
             (Step::Rcpt, _, _) => Retry::Never,
             // The mailbox is full.
@@ -66,10 +69,10 @@ pub(super) fn judge(place: &str, failure: &Failure, named: usize) -> SendError {
     let reason = match (&failure.why, failure.step) {
         (Why::Timeout(_), _) => SendReason::Timeout,
         // The server may have accepted the mail.
-        (Why::Lost(_), Step::Message) | (Why::Garbled, _) => SendReason::Response,
+        (Why::Lost(_), Step::Message) | (Why::Garbled(_), _) => SendReason::Response,
         (Why::Lost(_), _) => SendReason::Connect,
         (Why::NotOffered(_), Step::Auth) => SendReason::Auth,
-        (Why::Tls(_) | Why::NotOffered(_), _) => SendReason::Tls,
+        (Why::Tls(_) | Why::NotOffered(_) | Why::SpeaksTls, _) => SendReason::Tls,
         (Why::Refused(reply), _) if reply.code < 500 => SendReason::ServerError,
         (Why::Refused(_), _) if retry == Retry::Disabled => SendReason::Auth,
         (Why::Refused(_) | Why::TooLarge { .. }, _) => SendReason::Refused,
@@ -82,6 +85,66 @@ pub(super) fn judge(place: &str, failure: &Failure, named: usize) -> SendError {
         Retry::Disabled => "; the server refuses the login",
     };
     SendError { reason, detail: format!("{place}: {failure}{whose}"), retry }
+}
+
+/// What to change in the configuration, if a failure of this attempt tells; or nothing.
+pub(super) fn hint(server: &Server, outcome: &Result<(), Failure>, delivery: &Delivery) -> String {
+    let failure = outcome.as_ref().err();
+    if let Some(Failure { step: Step::Greeting, why }) = failure
+        && !matches!(server.security, Security::Implicit(_))
+    {
+        let hint = match why {
+            Why::SpeaksTls => "; it expects TLS from the start: write tls = \"implicit\"",
+            Why::Timeout(_) | Why::Lost(_) | Why::Garbled(_) if server.port == IMPLICIT => {
+                "; port 465 expects TLS from the start: write tls = \"implicit\""
+            }
+            Why::Timeout(_) | Why::Lost(_) => "; if it expects TLS from the start, write tls = \"implicit\"",
+            _ => "",
+        };
+        return hint.to_owned();
+    }
+    if let Some(Failure { step: Step::StartTls, why: Why::NotOffered(_) }) = failure
+        && server.login.is_none()
+    {
+        return "; for a relay on a network that you trust, write tls = \"none\" and allow_cleartext = true"
+            .to_owned();
+    }
+    let is_plain = matches!(server.security, Security::Loopback | Security::Cleartext);
+    if let Some(Failure { why: Why::Refused(reply), .. }) = failure
+        && is_plain
+        && reply.requires_tls()
+    {
+        return "; it requires encryption: write tls = \"starttls\"".to_owned();
+    }
+    let refuses_hello = match failure {
+        Some(Failure { step, why: Why::Refused(reply) }) => {
+            let knows_none = matches!(reply.code, 500 | 502 | 530 | 535);
+            (*step == Step::Hello && !knows_none) || reply.is_about_hello()
+        }
+        Some(_) => false,
+        None => delivery.deferred.iter().chain(&delivery.refused).any(|(_, reply)| reply.is_about_hello()),
+    };
+    if !refuses_hello {
+        return String::new();
+    }
+    format!(
+        "; it may refuse the name in our greeting, \"EHLO {}\": write the full name of this machine as hello = \
+         \"monitor.example.com\"",
+        server.hello
+    )
+}
+
+/// The answer of the server that decided the attempt.
+pub(super) fn last_answer(outcome: &Result<(), Failure>, delivery: &Delivery) -> Option<String> {
+    match outcome {
+        Err(Failure { why: Why::Refused(reply), .. }) => Some(reply.text()),
+        Err(Failure { why: Why::Garbled(text), .. }) => Some(text.clone()),
+        Err(_) => None,
+        Ok(()) => {
+            let of_recipients = delivery.deferred.iter().chain(&delivery.refused).map(|(_, reply)| reply);
+            delivery.answer.iter().chain(of_recipients).next().map(Reply::text)
+        }
+    }
 }
 
 /// Adds to `done` what an attempt settled. As long as the server has accepted no recipient, a refusal settles nothing:
@@ -218,6 +281,28 @@ mod tests {
                 let failure = Failure { step, why };
                 assert_eq!((failure.retry(2), failure.retry(1)), (many, one), "{step}: {line}");
             }
+        }
+    }
+
+    /// Port 465 leaves no doubt.
+    #[test]
+    fn a_silent_server_on_port_465_expects_tls() {
+        let certain = "; port 465 expects TLS from the start: write tls = \"implicit\"";
+        let maybe = "; if it expects TLS from the start, write tls = \"implicit\"";
+        let limit = std::time::Duration::from_secs(30);
+        for (port, step, why, expected) in [
+            (465, Step::Greeting, Why::Timeout(limit), certain),
+            (465, Step::Greeting, Why::Lost("the server closed it".to_owned()), certain),
+            (465, Step::Greeting, Why::Garbled("x".to_owned()), certain),
+            (465, Step::Connect, Why::Timeout(limit), ""),
+            (465, Step::Greeting, Why::Refused(Reply::of(554, "go away")), ""),
+            (587, Step::Greeting, Why::Lost("the server closed it".to_owned()), maybe),
+            (587, Step::Hello, Why::Timeout(limit), ""),
+        ] {
+            let (host, hello) = ("mail.example.com".to_owned(), "meter.example.com".to_owned());
+            let server = Server { host, port, security: Security::Cleartext, login: None, hello, limit };
+            let outcome = Err(Failure { step, why });
+            assert_eq!(hint(&server, &outcome, &Delivery::default()), expected, "{port}: {outcome:?}");
         }
     }
 }

@@ -12,6 +12,8 @@ pub struct HeartbeatConfig {
     pub method: HeartbeatMethod,
     /// Between two pings; at least 5 s.
     pub interval: Duration,
+    /// A text that the answer must contain; absent: what the answer says is evaluated as far as it is known.
+    pub success: Option<String>,
     /// Time limit of the whole exchange.
     pub timeout: Duration,
     /// How long a receiver may fail before the pings stop.

@@ -153,6 +153,52 @@ async fn pings_stop_when_a_receiver_fails_for_too_long() {
     assert_eq!(bench.board.view().own.heartbeat, Condition::Good);
 }
 
+/// Collects what is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_logged_when_its_reason_changes() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let _logging = tracing::subscriber::set_default(subscriber);
+    let failure = |reason| SendError { reason, detail: "broken".into(), retry: Retry::Later };
+    let told = || {
+        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        (
+            text.matches("the heartbeat does not arrive: broken").count(),
+            text.matches("the heartbeat is sent").count(),
+        )
+    };
+    let (bench, mut heartbeat) = Bench::start(Ok(()));
+    let (connect, timeout) = (SendReason::Connect, SendReason::Timeout);
+    for (answer, expected) in [
+        (Err(failure(connect)), (1, 0)),
+        (Err(failure(connect)), (1, 0)),
+        (Err(failure(timeout)), (2, 0)),
+        (Err(failure(timeout)), (2, 0)),
+        (Ok(()), (2, 1)),
+        (Ok(()), (2, 1)),
+        (Err(failure(timeout)), (3, 1)),
+    ] {
+        heartbeat.way = Way::Scripted(Script { pings: Arc::clone(&bench.pings), answer });
+        heartbeat.beat().await;
+        assert_eq!(told(), expected);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_ping_that_fails_is_counted_and_made_again() {
     let failure =

@@ -21,6 +21,8 @@ pub struct WebhookConfig {
     /// `http://`, `socks5://` or `socks5h://` proxy, perhaps with a user name and password.
     pub proxy: Option<Secret>,
     pub tls: TlsOptions,
+    /// A text that the answer must contain; absent: what the answer says is evaluated as far as it is known.
+    pub success: Option<String>,
     /// Time limit of the whole exchange.
     pub timeout: Duration,
     /// The most alerts in one message; 0: all.

@@ -59,7 +59,7 @@ pub(in crate::notify) fn judge(
 /// Why there was no answer.
 pub(in crate::notify) fn unanswered(error: &http::Error) -> Refusal {
     let reason = match error {
-        http::Error::Connect(_) => SendReason::Connect,
+        http::Error::Connect(_) | http::Error::Proxy(_) => SendReason::Connect,
         http::Error::Tls(_) | http::Error::ExpectsTls => SendReason::Tls,
         http::Error::ToHttps(_) => SendReason::Redirect,
         http::Error::Timeout(_) => SendReason::Timeout,

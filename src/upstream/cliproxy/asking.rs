@@ -62,7 +62,7 @@ impl Cliproxy {
         query: &str,
         now: Moment,
     ) -> Result<RequestBuilder, FetchError> {
-        self.authorized(asked, self.http.get(self.config.url.join(asked) + query), now)
+        self.authorized(asked, self.http.get(self.config.endpoint.url.join(asked) + query), now)
     }
 
     fn authorized(
@@ -341,7 +341,7 @@ impl Cliproxy {
         asked: &'static str,
         now: Moment,
     ) -> Result<RequestBuilder, FetchError> {
-        let url = format!("{}?count={}", self.config.url.join(asked), self.batch);
+        let url = format!("{}?count={}", self.config.endpoint.url.join(asked), self.batch);
         self.authorized(asked, self.http.get_alone(url), now)
     }
 }

@@ -5,15 +5,12 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 use super::prices::Prices;
-use crate::{
-    http::options::{PanelUrl, TlsOptions},
-    secret::Secret,
-};
+use crate::{http::options::Endpoint, secret::Secret};
 
 /// One CLIProxyAPI server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CliproxyConfig {
-    pub url: PanelUrl,
+    pub endpoint: Endpoint,
     /// The management key; never empty.
     pub key: Secret,
     pub usage: UsageSetting,
@@ -22,7 +19,6 @@ pub struct CliproxyConfig {
     /// Names for credentials, by the label that they have without one.
     pub credential_aliases: Vec<(String, String)>,
     pub caps: Caps,
-    pub tls: TlsOptions,
     pub prices: Arc<Prices>,
     /// Of days and months of budgets.
     pub zone: TimeZone,
@@ -68,14 +64,15 @@ pub fn is_hash(text: &str) -> bool {
 
 #[cfg(test)]
 pub(super) fn test_config() -> CliproxyConfig {
+    use crate::http::options::PanelUrl;
+
     CliproxyConfig {
-        url: PanelUrl::parse("http://127.0.0.1:8317").unwrap(),
+        endpoint: PanelUrl::parse("http://127.0.0.1:8317").unwrap().into(),
         key: "management".into(),
         usage: UsageSetting::Auto,
         key_aliases: Vec::new(),
         credential_aliases: Vec::new(),
         caps: Caps::default(),
-        tls: TlsOptions::default(),
         prices: Arc::default(),
         zone: TimeZone::UTC,
     }

@@ -89,6 +89,7 @@ impl Queue {
         let lost = match error {
             // It was not sent, or something refused it that is not the queue.
             http::Error::Connect(_)
+            | http::Error::Proxy(_)
             | http::Error::Tls(_)
             | http::Error::ExpectsTls
             | http::Error::Redirect(_)
@@ -290,6 +291,7 @@ mod tests {
             (http::Error::Status(404), false),
             (http::Error::Status(401), false),
             (http::Error::Connect("refused".into()), false),
+            (http::Error::Proxy("no answer".into()), false),
         ] {
             let mut queue = Queue::new();
             queue.begins(at(0));

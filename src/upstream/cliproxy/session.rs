@@ -16,7 +16,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::config::CliproxyConfig;
 use crate::{
-    http,
+    http::{self, sensitive},
     model::{Moment, Reason},
     upstream::{
         Again, Cause, FetchError, RefusedKeys,
@@ -52,12 +52,8 @@ fn wait(refused: Refused) -> Duration {
 impl Session {
     pub(super) fn new(config: &CliproxyConfig, keys: &RefusedKeys) -> Self {
         let key = config.key.expose();
-        let header = HeaderValue::from_bytes(format!("Bearer {key}").as_bytes()).ok();
-        let header = header.filter(|_| !key.trim().is_empty()).map(|mut header| {
-            header.set_sensitive(true);
-            header
-        });
-        Session { header, key: keys.of(config.url.origin(), &config.key) }
+        let header = sensitive(&format!("Bearer {key}")).filter(|_| !key.trim().is_empty());
+        Session { header, key: keys.of(config.endpoint.url.origin(), &config.key) }
     }
 
     /// Waits until no other target sends the key. Requests may be made while the turn is held.

@@ -1,14 +1,13 @@
 //! The configuration of a Marzban target.
 
-use crate::http::options::{PanelUrl, TlsOptions};
+use crate::http::options::Endpoint;
 use crate::secret::Secret;
 
 /// One Marzban or PasarGuard panel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MarzbanConfig {
-    pub url: PanelUrl,
+    pub endpoint: Endpoint,
     pub login: Login,
-    pub tls: TlsOptions,
     /// Users whose traffic per node is read, with one request each.
     pub node_traffic_of: Vec<String>,
 }

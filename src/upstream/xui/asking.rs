@@ -232,7 +232,7 @@ impl Xui {
         if !self.session.may_renew(now) {
             if self.session.warns() {
                 warn!(
-                    panel = ?self.config.url,
+                    panel = ?self.config.endpoint.url,
                     "the panel forgets its sessions within an hour; new logins are made ever more rarely"
                 );
             }
@@ -262,13 +262,13 @@ impl Xui {
 
     /// A request without a login. Without these headers, panels redirect to their login page.
     pub(super) fn bare_request(&self, route: Route) -> RequestBuilder {
-        let url = self.config.url.join(route.path);
+        let url = self.config.endpoint.url.join(route.path);
         headers_of_scripts(if route.is_get { self.http.get(url) } else { self.http.post(url) })
     }
 
     /// As [`Xui::bare_request`], on a connection of its own: a login is never sent twice.
     pub(super) fn login_request(&self, path: &'static str) -> RequestBuilder {
-        headers_of_scripts(self.http.post_alone(self.config.url.join(path)))
+        headers_of_scripts(self.http.post_alone(self.config.endpoint.url.join(path)))
     }
 
     async fn send<T, F>(
@@ -368,7 +368,7 @@ impl Xui {
             301..=308 => {
                 let location =
                     reply.headers.get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or_default();
-                if location.starts_with("https://") && !self.config.url.is_https() {
+                if location.starts_with("https://") && !self.config.endpoint.url.is_https() {
                     let words = "the answer is a redirect to https; write https:// in the URL";
                     return Err(FetchError::new(ASKED, Cause::Hint(Reason::Redirect, words)));
                 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::http::options::{PanelUrl, TlsOptions};
+use crate::http::options::Endpoint;
 use crate::secret::Secret;
 
 pub use super::totp::TotpSecret;
@@ -10,11 +10,10 @@ pub use super::totp::TotpSecret;
 /// One panel of the x-ui family.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct XuiConfig {
-    pub url: PanelUrl,
-    /// The configured URL was that of a page of the panel, and `url` is without it.
+    pub endpoint: Endpoint,
+    /// The configured URL was that of a page of the panel, and `endpoint.url` is without it.
     pub url_repaired: bool,
     pub login: Login,
-    pub tls: TlsOptions,
     /// How long a panel takes until it has a sample of its host: after its start, and panels up to 2.8.0 after three minutes
     /// without a request. Always [`SAMPLE_WAIT`], but in tests.
     pub sample_wait: Duration,
@@ -41,15 +40,11 @@ const BELOW: [&str; 11] = [
 ];
 
 impl XuiConfig {
-    pub fn new(url: PanelUrl, login: Login, tls: TlsOptions) -> Self {
-        let repaired = url.before_last(&PAGES, &BELOW);
-        XuiConfig {
-            url_repaired: repaired.is_some(),
-            url: repaired.unwrap_or(url),
-            login,
-            tls,
-            sample_wait: SAMPLE_WAIT,
-        }
+    pub fn new(mut endpoint: Endpoint, login: Login) -> Self {
+        let repaired = endpoint.url.before_last(&PAGES, &BELOW);
+        let url_repaired = repaired.is_some();
+        endpoint.url = repaired.unwrap_or(endpoint.url);
+        XuiConfig { endpoint, url_repaired, login, sample_wait: SAMPLE_WAIT }
     }
 }
 

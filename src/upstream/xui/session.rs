@@ -8,10 +8,11 @@ use std::{collections::BTreeSet, fmt, time::Duration};
 
 use reqwest::{
     RequestBuilder,
-    header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE},
+    header::{COOKIE, HeaderMap, SET_COOKIE},
 };
 
 use crate::{
+    http::sensitive,
     model::Moment,
     secret::Secret,
     upstream::{FetchError, refusals},
@@ -183,13 +184,6 @@ impl fmt::Debug for Failure {
 fn cookie(header: &str) -> Option<(&str, &str)> {
     let (name, value) = header.split(';').next()?.split_once('=')?;
     (!name.trim().is_empty() && header.len() <= COOKIE_LENGTH).then(|| (name.trim(), value.trim()))
-}
-
-/// A header's value that is not printed; absent: no header can carry it.
-fn sensitive(text: &str) -> Option<HeaderValue> {
-    let mut value = HeaderValue::from_str(text).ok()?;
-    value.set_sensitive(true);
-    Some(value)
 }
 
 #[cfg(test)]

@@ -80,12 +80,13 @@ impl<'a> MakeWriter<'a> for Log {
 }
 
 /// What a server with secrets in all that it says may answer, and the reason that this is.
-pub(crate) fn answers() -> [(Answer, &'static str); 6] {
+pub(crate) fn answers() -> [(Answer, &'static str); 7] {
     [
         (Answer::with(500, &[("X-Echo", CANARY)], CANARY), "server_error"),
         (Answer::with(302, &[("Location", &format!("http://x/{CANARY}"))], CANARY), "redirect"),
         (Answer::with(404, &[], CANARY), "client_error"),
         (Answer::with(200, &[], &format!("<html>{CANARY}")), "response"),
+        (Answer::with(200, &[], &format!("{{\"ok\":false,\"msg\":\"{CANARY}\"}}")), "response"),
         (Answer::Bytes(format!("HTTP/1.1 {CANARY}\r\n\r\n").into_bytes()), "response"),
         (Answer::Stop(format!("HTTP/1.1 200 OK\r\nX-Echo: {CANARY}").into_bytes()), "timeout"),
     ]

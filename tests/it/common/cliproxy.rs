@@ -12,7 +12,7 @@ use std::{
 };
 
 use proxymeter::{
-    http::options::{PanelUrl, TlsOptions},
+    http::options::PanelUrl,
     model::{CounterChange, CounterFamilies, Moment, Part, Report, Timestamp},
     secret::HashKey,
     simulator::cliproxy::{Generation, Options, Server as Simulator, Traffic},
@@ -194,13 +194,12 @@ impl Recorded {
 
 pub(crate) fn config(url: &str, usage: UsageSetting) -> CliproxyConfig {
     CliproxyConfig {
-        url: PanelUrl::parse(url).unwrap(),
+        endpoint: PanelUrl::parse(url).unwrap().into(),
         key: KEY.into(),
         usage,
         key_aliases: Vec::new(),
         credential_aliases: Vec::new(),
         caps: Caps::default(),
-        tls: TlsOptions::default(),
         prices: Arc::default(),
         zone: jiff::tz::TimeZone::UTC,
     }

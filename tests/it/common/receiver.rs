@@ -44,6 +44,7 @@ pub(crate) fn webhook(url: &str) -> WebhookConfig {
         headers: Vec::new(),
         proxy: None,
         tls: TlsOptions::default(),
+        success: None,
         timeout: Duration::from_secs(10),
         max_alerts: 0,
         common: defaults(),

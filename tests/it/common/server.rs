@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
-    net::TcpStream,
+    net::{SocketAddr, TcpStream},
     sync::{Arc, Mutex},
     thread,
     time::Duration,
@@ -153,6 +153,10 @@ impl Server {
 
     pub(crate) fn url(&self) -> String {
         format!("{}://{}", self.scheme, self.listener.address)
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.listener.address
     }
 
     /// Every request so far.

@@ -4,7 +4,7 @@
 use std::{fs, time::Duration};
 
 use proxymeter::{
-    http::options::{PanelUrl, TlsOptions},
+    http::options::PanelUrl,
     model::Timestamp,
     upstream::{
         Timeouts, Upstream,
@@ -283,7 +283,7 @@ fn config_at(origin: &str, login: Login) -> XuiConfig {
 /// The configuration of a client that does not wait for a new sample.
 pub(crate) fn config_of(url: &str, login: Login) -> XuiConfig {
     let url = PanelUrl::parse(url).unwrap();
-    XuiConfig { sample_wait: Duration::from_millis(1), ..XuiConfig::new(url, login, TlsOptions::default()) }
+    XuiConfig { sample_wait: Duration::from_millis(1), ..XuiConfig::new(url.into(), login) }
 }
 
 pub(crate) fn client(server: &Server, login: Login, timeouts: Timeouts) -> Upstream {

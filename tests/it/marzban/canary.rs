@@ -197,7 +197,7 @@ async fn no_secret_is_in_what_is_said_of_a_failed_target() {
     ] {
         for login in logins() {
             let mut config = canary_config(&origin, login);
-            config.tls.insecure_skip_verify = true;
+            config.endpoint.tls.insecure_skip_verify = true;
             let report = read_once(upstream(&config, SHORT)).await;
             assert_eq!(report.up, Some(false));
             assert_discreet(&report);

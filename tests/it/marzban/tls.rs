@@ -77,7 +77,7 @@ impl SelfSigned {
 
 async fn report(server: &Server, tls: TlsOptions) -> Report {
     let mut config = config(&server.url(), Role::Sudo.login());
-    config.tls = tls;
+    config.endpoint.tls = tls;
     read_once(upstream(&config, PATIENT)).await
 }
 
@@ -165,7 +165,7 @@ async fn anybody_is_believed_when_told_so() {
 async fn a_plain_server_at_an_https_address_and_the_other_way_round() {
     let plain = Panel::of(Role::Sudo).start();
     let mut asked = config(&plain.url().replace("http:", "https:"), Role::Sudo.login());
-    asked.tls.insecure_skip_verify = true;
+    asked.endpoint.tls.insecure_skip_verify = true;
     let report = read_once(upstream(&asked, PATIENT)).await;
     assert_eq!((report.up, reason(&report, Part::System)), (Some(false), Some("tls")));
 

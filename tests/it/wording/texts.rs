@@ -172,6 +172,7 @@ impl World {
             host: mails.address.ip().to_string(),
             port: mails.address.port(),
             tls: SmtpTls::None,
+            allow_cleartext: false,
             certificates: TlsOptions::default(),
             from: "Proxymeter <meter@example.com>".to_owned(),
             to: vec!["ops@example.com".to_owned()],

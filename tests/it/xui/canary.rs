@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proxymeter::{
-    http::options::{PanelUrl, TlsOptions},
+    http::options::PanelUrl,
     model::{Part, Report},
     upstream::{
         Upstream,
@@ -187,7 +187,7 @@ fn a_configuration_does_not_print_its_secrets() {
         login_secret: Some(canary("secret").as_str().into()),
     });
     let url = PanelUrl::parse(&format!("https://panel.example.org{BASE}/panel/inbounds")).unwrap();
-    let config = XuiConfig::new(url, login, TlsOptions::default());
+    let config = XuiConfig::new(url.into(), login);
     assert!(config.url_repaired);
     let text = format!("{config:?} {config:#?}");
     assert_none("a configuration", &text);

@@ -60,7 +60,7 @@ fn options(folder: &Path, pki: &Pki, issuer: Option<&Pki>) -> TlsOptions {
 
 async fn read(panel: &Panel, server: &Server, login: Login, tls: TlsOptions) -> Report {
     let mut config = config(server, login);
-    config.tls = tls;
+    config.endpoint.tls = tls;
     let clock = proxymeter::clock::Clock::starting_at(panel.recorded_at());
     read_at(Upstream::xui(&config, PATIENT).unwrap(), clock).await
 }

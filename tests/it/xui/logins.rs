@@ -352,7 +352,7 @@ async fn what_never_reaches_the_login_is_none() {
     assert_eq!(upstream.take_notes().logins, 0);
     let mut config = crate::common::xui::config(&server, password());
     let url = format!("http://{}{BASE}", closed_address());
-    config.url = proxymeter::http::options::PanelUrl::parse(&url).unwrap();
+    config.endpoint.url = proxymeter::http::options::PanelUrl::parse(&url).unwrap();
     let mut upstream = Upstream::xui(&config, PATIENT).unwrap();
     let err = upstream.read(Part::System, after(&panel, 0)).await.unwrap_err();
     assert_eq!((err.reason(), err.again), (Reason::Connect, Again::Usual), "{err}");

@@ -12,7 +12,7 @@ use std::{
 
 use proxymeter::{
     clock::Clock,
-    http::options::{PanelUrl, TlsOptions},
+    http::options::PanelUrl,
     model::{Fact, Moment, Part, Report, Thresholds, UserFacts},
     simulator::xui::{self as simulator, Generation, Options},
     upstream::{
@@ -102,7 +102,7 @@ async fn the_status_of_an_idle_panel_is_a_new_sample() {
         let (panel, url) = simulated::serve(&options, &ahead).await;
         let login = simulated::password(&options);
         // The time to wait is that of the configuration.
-        let config = XuiConfig::new(PanelUrl::parse(&url).unwrap(), login, TlsOptions::default());
+        let config = XuiConfig::new(PanelUrl::parse(&url).unwrap().into(), login);
         let mut upstream = Upstream::xui(&config, PATIENT).unwrap();
         let start = Clock::system().now();
         let mut asked = Vec::new();

@@ -9,7 +9,7 @@ use std::{
 };
 
 use proxymeter::{
-    http::options::{PanelUrl, TlsOptions},
+    http::options::PanelUrl,
     model::{Moment, Part, Reason, Report},
     upstream::{
         Again, FetchError, Scope, Upstream,
@@ -39,7 +39,7 @@ async fn a_wrong_base_path_is_no_wrong_login() {
         let server = panel.clone().start();
         for login in [password(), token()] {
             let mut config = config(&server, login);
-            config.url = PanelUrl::parse(&format!("{}/elsewhere", server.url())).unwrap();
+            config.endpoint.url = PanelUrl::parse(&format!("{}/elsewhere", server.url())).unwrap();
             let mut upstream = Upstream::xui(&config, PATIENT).unwrap();
             let err = upstream.read(Part::System, at(panel.recorded_at())).await.unwrap_err();
             assert_eq!(err.reason(), Reason::NotFound, "{name}");
@@ -107,7 +107,7 @@ async fn a_url_that_was_cut_is_named_where_no_panel_is() {
     let panel = Panel::of("3.6.0");
     let server = panel.clone().start();
     let url = PanelUrl::parse(&format!("{}/elsewhere/panel/", server.url())).unwrap();
-    let config = XuiConfig::new(url, password(), TlsOptions::default());
+    let config = XuiConfig::new(url.into(), password());
     let mut upstream = Upstream::xui(&config, PATIENT).unwrap();
     let err = upstream.read(Part::System, at(panel.recorded_at())).await.unwrap_err();
     assert_eq!(err.reason(), Reason::NotFound);

@@ -1,0 +1,57 @@
+//! The keys that say where a target is and how it is reached. They are the same for all kinds.
+
+use crate::config::shape::{
+    Key,
+    Show::{self, Hidden, Origin},
+};
+use crate::config::table::{Field, Table};
+use crate::config::urls::{check_proxy, is_loopback_proxy};
+use crate::config::values::text;
+use crate::config::{headers, secrets, tls};
+use crate::http::options::{Endpoint, PanelUrl};
+
+pub(super) const KEYS: &[Key] = &[
+    ("url", Origin),
+    ("proxy", Origin),
+    ("proxy_file", Hidden),
+    ("headers", Hidden),
+    ("tls", Show::Table(&tls::SHAPE)),
+];
+
+/// Takes the keys. `example` is a URL that is right, and `own` are the headers that requests of this kind have already.
+pub(super) fn read(table: &mut Table<'_, '_>, example: &str, own: &[(&str, &str)]) -> Option<Endpoint> {
+    let url = table.take("url", |value| PanelUrl::parse(&text(value)?).map_err(|error| error.to_string()));
+    if url.is_absent() {
+        table.refuse("url", format!("missing; write url = \"{example}\""));
+    }
+    let tls = tls::take(table, matches!(&url, Field::Given(url) if !url.value.is_https()));
+    let headers = headers::read(table, own);
+    let proxy = secrets::take_checked(table, "proxy", check_proxy);
+    if let (Field::Given(url), Field::Given(proxy)) = (&url, &proxy)
+        && url.value.socket().is_some()
+    {
+        let text = "has no effect on a url with unix:, as no proxy reaches a socket; leave it out";
+        table.reading.refuse(&proxy.place, text);
+    }
+    Some(Endpoint { url: url.value()?, tls, proxy: proxy.value(), headers })
+}
+
+/// What is allowed but probably not meant, a sentence each. `server` says what kind of server the table is for, and
+/// `login` what the requests carry.
+pub(super) fn warnings(table: &str, endpoint: &Endpoint, server: &str, login: &str) -> Vec<String> {
+    let Endpoint { url, tls, proxy, headers: _ } = endpoint;
+    let mut warnings = Vec::new();
+    if tls.insecure_skip_verify {
+        warnings.push(format!(
+            "{table}: insecure_skip_verify lets anyone between here and the {server} read the {login}; \
+             write pin_sha256 or ca_file instead"
+        ));
+    }
+    let stays_here = url.is_loopback() && proxy.as_ref().is_none_or(is_loopback_proxy);
+    if !url.is_https() && !stays_here {
+        warnings.push(format!(
+            "{table}: the {login} crosses the network unencrypted, as the URL starts with http://"
+        ));
+    }
+    warnings
+}
