@@ -1,6 +1,7 @@
 //! The only HTTP client code: time limits, a body limit, no redirects, no implicit proxy, and errors that say what
 //! happened without the content.
 
+mod causes;
 mod mismatch;
 pub mod options;
 mod proxy;
@@ -10,7 +11,6 @@ mod tls;
 
 use std::{
     cell::Cell,
-    error::Error as StdError,
     fmt,
     io::{self, BufRead, BufReader, Read},
     mem,
@@ -40,7 +40,8 @@ pub use mismatch::{tls_failure, tls_loss};
 pub use tls::{BuildError, install_crypto_provider};
 
 use self::{
-    mismatch::{PLAIN, is_end_of_handshake, is_plain, of_tls, to_https},
+    causes::{find, innermost},
+    mismatch::{Mismatch, PLAIN, is_end_of_handshake, is_plain, is_to_https, mismatch},
     reuse::Opened,
     sni::Sni,
 };
@@ -191,6 +192,15 @@ pub enum Error {
     Decode(String),
 }
 
+impl From<Mismatch> for Error {
+    fn from(mismatch: Mismatch) -> Self {
+        match mismatch {
+            Mismatch::ExpectsTls => Error::ExpectsTls,
+            Mismatch::Certificate(what) => Error::Tls(what.to_owned()),
+        }
+    }
+}
+
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         Refusal { error, retry_after: None, headers: Box::default(), said: Bytes::new() }
@@ -331,8 +341,9 @@ impl Client {
             }
             body.truncate(limits.body);
             let status = response.status().as_u16();
-            if let Some(error) = of_tls(status, is_plain(response.url()), &body) {
-                return Err(error);
+            let start = body.get(..SAID).unwrap_or(&body);
+            if let Some(mismatch) = mismatch(status, is_plain(response.url()), start) {
+                return Err(mismatch.into());
             }
             Ok(Reply { status, headers: mem::take(response.headers_mut()), body: body.freeze() })
         };
@@ -374,9 +385,9 @@ impl Client {
             // A refusal that does not come whole is one all the same.
             drop(timeout_at(deadline.min(began + DRAIN_TIME), drain(response, SAID, &mut said)).await);
             if let Error::Status(status) | Error::Page(status) = error
-                && let Some(error) = of_tls(status, is_plain, &said)
+                && let Some(mismatch) = mismatch(status, is_plain, &said)
             {
-                return Err(error.into());
+                return Err(Error::from(mismatch).into());
             }
             if not_json {
                 said.clear();
@@ -416,7 +427,10 @@ impl Client {
             }
             Ok(response) => {
                 self.has_answered.store(true, Ordering::Relaxed);
-                to_https(&response).map_or(Ok(response), Err)
+                if is_to_https(&response) {
+                    return Err(Error::ToHttps(response.status().as_u16()));
+                }
+                Ok(response)
             }
             Err(err) => {
                 let error = classify(&err, limits);
@@ -662,29 +676,4 @@ fn proxy_failure(err: &reqwest::Error) -> String {
         Some(io) => io.to_string(),
         None => proxy::words(&innermost(err)),
     }
-}
-
-/// Finds an error of type `E` among the causes of an error, also inside `io::Error`s, which hide their causes.
-fn find<'a, E: StdError + 'static>(err: &'a (dyn StdError + 'static)) -> Option<&'a E> {
-    let mut cause = Some(err);
-    while let Some(err) = cause {
-        if let Some(found) = err.downcast_ref::<E>() {
-            return Some(found);
-        }
-        let hidden = err.downcast_ref::<io::Error>().and_then(|io| io.get_ref());
-        cause = match hidden {
-            Some(hidden) => Some(hidden),
-            None => err.source(),
-        };
-    }
-    None
-}
-
-/// The last cause of an error, which says what happened without the URL.
-fn innermost(err: &(dyn StdError + 'static)) -> String {
-    let mut err = err;
-    while let Some(source) = err.source() {
-        err = source;
-    }
-    err.to_string()
 }

@@ -4,7 +4,7 @@ use std::io;
 
 use reqwest::{Response, Url, header};
 
-use super::{Error, SAID, find, tls};
+use super::{causes::find, tls};
 
 /// Why a handshake or an encrypted connection of another protocol failed, in words. `plain` is what to write for a server
 /// that does not speak TLS, as the end of a sentence. Other errors are said as the system says them.
@@ -50,24 +50,31 @@ const FOR_CERTIFICATE: [(&str, &str); 2] = [
     ),
 ];
 
-/// Why a server answered 400 because of TLS, if it did.
-pub(super) fn of_tls(status: u16, is_plain: bool, body: &[u8]) -> Option<Error> {
-    let start = String::from_utf8_lossy(body.get(..SAID).unwrap_or(body));
+/// Why a server answered 400 because of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mismatch {
+    ExpectsTls,
+    /// It wants a client certificate, or another one; in words.
+    Certificate(&'static str),
+}
+
+/// Looks for it in the start of an answer's body.
+pub(super) fn mismatch(status: u16, is_plain: bool, start: &[u8]) -> Option<Mismatch> {
+    let start = String::from_utf8_lossy(start);
     match (status, is_plain) {
-        (400, true) => FOR_TLS.iter().any(|words| start.contains(words)).then_some(Error::ExpectsTls),
+        (400, true) => FOR_TLS.iter().any(|words| start.contains(words)).then_some(Mismatch::ExpectsTls),
         (400, false) => {
             let said = FOR_CERTIFICATE.iter().find(|(words, _)| start.contains(words));
-            said.map(|(_, meaning)| Error::Tls((*meaning).to_owned()))
+            said.map(|(_, meaning)| Mismatch::Certificate(meaning))
         }
         _ => None,
     }
 }
 
 /// Whether an answer without TLS only leads to the same host with TLS.
-pub(super) fn to_https(response: &Response) -> Option<Error> {
+pub(super) fn is_to_https(response: &Response) -> bool {
     let url = response.url();
     let to = response.headers().get(header::LOCATION).and_then(|to| Url::parse(to.to_str().ok()?).ok());
     let is_same = |to: &Url| to.scheme() == "https" && to.host_str() == url.host_str();
-    let leads = response.status().is_redirection() && is_plain(url) && to.as_ref().is_some_and(is_same);
-    leads.then(|| Error::ToHttps(response.status().as_u16()))
+    response.status().is_redirection() && is_plain(url) && to.as_ref().is_some_and(is_same)
 }
