@@ -7,6 +7,7 @@ use std::{error::Error, path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::tz::TimeZone;
 use proxymeter::{
+    http::options::TlsOptions,
     model::{Moment, Notice},
     notify::{
         Receiver,
@@ -32,7 +33,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         port,
         tls: SmtpTls::StartTls,
         allow_cleartext: false,
-        ca_file: Some(ca_file),
+        certificates: TlsOptions { ca_file: Some(ca_file), ..TlsOptions::default() },
         from: "Счётчик <meter@example.com>".to_owned(),
         to: vec!["值班 <duty@example.com>".to_owned(), "ops@example.net".to_owned()],
         login: Some(SmtpLogin {

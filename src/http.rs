@@ -1,38 +1,50 @@
 //! The only HTTP client code: time limits, a body limit, no redirects, no implicit proxy, and errors that say what
 //! happened without the content.
 
+mod causes;
+mod mismatch;
 pub mod options;
 mod proxy;
 mod reuse;
+mod sni;
 mod tls;
 
 use std::{
     cell::Cell,
-    error::Error as StdError,
     fmt,
     io::{self, BufRead, BufReader, Read},
     mem,
     path::Path,
     rc::Rc,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
 use reqwest::{
-    RequestBuilder, Response, StatusCode,
+    Method, RequestBuilder, Response, StatusCode,
     header::{self, HeaderMap, HeaderName, HeaderValue},
     redirect,
 };
+use rustls::pki_types::ServerName;
 use serde_json::error::Category;
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout_at},
 };
 
+pub use mismatch::{tls_failure, tls_loss};
 pub use tls::{BuildError, install_crypto_provider};
 
-use self::reuse::Opened;
+use self::{
+    causes::{find, innermost},
+    mismatch::{Mismatch, PLAIN, is_end_of_handshake, is_plain, is_to_https, mismatch},
+    reuse::Opened,
+    sni::Sni,
+};
 use crate::{
     http::options::{Endpoint, TlsOptions},
     model::Timestamp,
@@ -66,6 +78,10 @@ pub struct Client {
     opened: Opened,
     certificate: Arc<tls::LeafSeen>,
     is_proxied: bool,
+    /// The name that the server is asked for, if it is another than that of the URL and the way there allows it.
+    sni: Option<Sni>,
+    /// Whether the server has ever answered.
+    has_answered: Arc<AtomicBool>,
 }
 
 /// How a client reaches its server.
@@ -140,9 +156,18 @@ pub enum Error {
     Timeout(Duration),
     #[error("the connection broke before the answer ended")]
     Interrupted,
-    /// E.g. of a server that expects TLS.
+    /// Of a server at an `http://` URL that has never answered.
+    #[error("closed the connection without an answer; if the server expects TLS, write https:// in the URL")]
+    Closed,
+    /// The first answer of a server at an `http://` URL.
+    #[error("the answer is not HTTP; if the server expects TLS, write https:// in the URL")]
+    PerhapsTls,
     #[error("the answer is not HTTP")]
     NotHttp,
+    #[error("answered 400, as the server expects TLS; write https:// in the URL")]
+    ExpectsTls,
+    #[error("answered {0}, a redirect to https; write https:// in the URL")]
+    ToHttps(u16),
     #[error("answered {0}, a redirect, which is not followed")]
     Redirect(u16),
     #[error("answered {0}")]
@@ -165,6 +190,15 @@ pub enum Error {
     TooLargeList,
     #[error("the answer is not the JSON expected: {0}")]
     Decode(String),
+}
+
+impl From<Mismatch> for Error {
+    fn from(mismatch: Mismatch) -> Self {
+        match mismatch {
+            Mismatch::ExpectsTls => Error::ExpectsTls,
+            Mismatch::Certificate(what) => Error::Tls(what.to_owned()),
+        }
+    }
 }
 
 impl From<Error> for Refusal {
@@ -224,7 +258,8 @@ impl Client {
         let Way { tls, secure, proxy, socket, headers } = way;
         let certificate = Arc::new(tls::LeafSeen::default());
         let config = tls::client_config(tls, secure, Arc::clone(&certificate))?;
-        let proxy = proxy.map(proxy::parse).transpose()?;
+        let sni = Client::sni(tls, proxy, headers.get(header::HOST));
+        let (proxy, is_proxied) = (proxy.map(proxy::parse).transpose()?, proxy.is_some());
         let opened = Opened::default();
         let build = |connections| {
             let mut builder = reqwest::Client::builder().no_proxy().connector_layer(opened.clone());
@@ -234,6 +269,9 @@ impl Client {
             }
             if let Some(socket) = socket {
                 builder = builder.unix_socket(socket);
+            }
+            if let Some(sni) = &sni {
+                builder = builder.dns_resolver(sni.clone());
             }
             let built = builder
                 .tls_backend_preconfigured(config.clone())
@@ -249,26 +287,42 @@ impl Client {
             built.map_err(|err| BuildError::Client(innermost(&err)))
         };
         let (inner, alone) = (build(usize::MAX)?, build(0)?);
-        Ok(Client { inner, alone, opened, certificate, is_proxied: proxy.is_some() })
+        Ok(Client { inner, alone, opened, certificate, is_proxied, sni, has_answered: Arc::default() })
+    }
+
+    /// Proxies that resolve the name, or may, would connect to the name that is asked for.
+    fn sni(tls: &TlsOptions, proxy: Option<&Secret>, host: Option<&HeaderValue>) -> Option<Sni> {
+        let resolves = proxy.is_some_and(|proxy| !proxy.expose().trim_start().starts_with("socks5://"));
+        match &tls.server_name {
+            Some(ServerName::DnsName(name)) if !resolves => Some(Sni::new(name.as_ref(), host)),
+            _ => None,
+        }
+    }
+
+    fn request(&self, client: &reqwest::Client, method: Method, url: String) -> RequestBuilder {
+        match &self.sni {
+            Some(sni) => sni.request(client, method, &url),
+            None => client.request(method, url),
+        }
     }
 
     pub fn get(&self, url: String) -> RequestBuilder {
-        self.inner.get(url)
+        self.request(&self.inner, Method::GET, url)
     }
 
     pub fn post(&self, url: String) -> RequestBuilder {
-        self.inner.post(url)
+        self.request(&self.inner, Method::POST, url)
     }
 
     /// As [`Client::get`], on a connection of its own: for a request whose answer exists only once.
     pub fn get_alone(&self, url: String) -> RequestBuilder {
-        self.alone.get(url)
+        self.request(&self.alone, Method::GET, url)
     }
 
     /// As [`Client::post`], on a connection of its own: for a request that may not be sent again if an old connection turns
     /// out to be dead.
     pub fn post_alone(&self, url: String) -> RequestBuilder {
-        self.alone.post(url)
+        self.request(&self.alone, Method::POST, url)
     }
 
     /// Sends a request and accepts an answer with any status. Reads at most `limits.body` bytes of the body.
@@ -287,6 +341,10 @@ impl Client {
             }
             body.truncate(limits.body);
             let status = response.status().as_u16();
+            let start = body.get(..SAID).unwrap_or(&body);
+            if let Some(mismatch) = mismatch(status, is_plain(response.url()), start) {
+                return Err(mismatch.into());
+            }
             Ok(Reply { status, headers: mem::take(response.headers_mut()), body: body.freeze() })
         };
         tokio::time::timeout(limits.deadline, exchange).await.unwrap_or(Err(Error::Timeout(limits.deadline)))
@@ -321,11 +379,19 @@ impl Client {
         if let Some(error) = refusal(&response) {
             let retry_after = retry_after(response.headers());
             let not_json = not_json(&response).is_some();
+            let is_plain = is_plain(response.url());
             let headers = Box::new(mem::take(response.headers_mut()));
             let mut said = BytesMut::new();
             // A refusal that does not come whole is one all the same.
-            let keep = if not_json { 0 } else { SAID };
-            drop(timeout_at(deadline.min(began + DRAIN_TIME), drain(response, keep, &mut said)).await);
+            drop(timeout_at(deadline.min(began + DRAIN_TIME), drain(response, SAID, &mut said)).await);
+            if let Error::Status(status) | Error::Page(status) = error
+                && let Some(mismatch) = mismatch(status, is_plain, &said)
+            {
+                return Err(Error::from(mismatch).into());
+            }
+            if not_json {
+                said.clear();
+            }
             return Err(Refusal { error, retry_after, headers, said: said.freeze() });
         }
         let date = date(response.headers(), &header::DATE);
@@ -359,11 +425,24 @@ impl Client {
             {
                 Err(Error::Proxy(proxy::LOGIN.to_owned()))
             }
-            Ok(response) => Ok(response),
-            Err(err) => Err(match classify(&err, limits) {
-                Error::Connect(_) if self.is_proxied => Error::Proxy(proxy_failure(&err)),
-                error => error,
-            }),
+            Ok(response) => {
+                self.has_answered.store(true, Ordering::Relaxed);
+                if is_to_https(&response) {
+                    return Err(Error::ToHttps(response.status().as_u16()));
+                }
+                Ok(response)
+            }
+            Err(err) => {
+                let error = classify(&err, limits);
+                let may_expect_tls =
+                    err.url().is_some_and(is_plain) && !self.has_answered.load(Ordering::Relaxed);
+                Err(match error {
+                    Error::Connect(_) if self.is_proxied => Error::Proxy(proxy_failure(&err)),
+                    Error::NotHttp if may_expect_tls => Error::PerhapsTls,
+                    Error::Interrupted if may_expect_tls => Error::Closed,
+                    error => error,
+                })
+            }
         }
     }
 }
@@ -570,7 +649,12 @@ fn undecodable(err: &serde_json::Error) -> Error {
 
 fn classify(err: &reqwest::Error, limits: Limits) -> Error {
     if let Some(tls) = find::<rustls::Error>(err) {
-        return Error::Tls(tls.to_string());
+        return Error::Tls(tls::in_words(tls, PLAIN));
+    }
+    if err.is_connect()
+        && let Some(io) = find::<io::Error>(err).filter(|io| is_end_of_handshake(io))
+    {
+        return Error::Tls(tls_failure(io, PLAIN));
     }
     if err.is_connect() && err.is_timeout() {
         Error::Connect("no answer".into())
@@ -592,29 +676,4 @@ fn proxy_failure(err: &reqwest::Error) -> String {
         Some(io) => io.to_string(),
         None => proxy::words(&innermost(err)),
     }
-}
-
-/// Finds an error of type `E` among the causes of an error, also inside `io::Error`s, which hide their causes.
-fn find<'a, E: StdError + 'static>(err: &'a (dyn StdError + 'static)) -> Option<&'a E> {
-    let mut cause = Some(err);
-    while let Some(err) = cause {
-        if let Some(found) = err.downcast_ref::<E>() {
-            return Some(found);
-        }
-        let hidden = err.downcast_ref::<io::Error>().and_then(|io| io.get_ref());
-        cause = match hidden {
-            Some(hidden) => Some(hidden),
-            None => err.source(),
-        };
-    }
-    None
-}
-
-/// The last cause of an error, which says what happened without the URL.
-fn innermost(err: &(dyn StdError + 'static)) -> String {
-    let mut err = err;
-    while let Some(source) = err.source() {
-        err = source;
-    }
-    err.to_string()
 }

@@ -33,7 +33,7 @@ pub(super) async fn run(file: &Path, listen: Option<SocketAddr>) -> Done {
     let answer = timeout(PATIENCE, ask(&reachable(address)))
         .await
         .map_err(|_| format!("{address} did not answer within {} s", PATIENCE.as_secs()))?
-        .map_err(|err| format!("{address}: {err}"))?;
+        .map_err(|err| format!("{address}: {}", http::tls_failure(&err, "")))?;
     match answer {
         Answer::Certificate => Ok(ExitCode::SUCCESS),
         // A server that demands a password or fewer requests is alive.

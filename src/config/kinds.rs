@@ -2,7 +2,7 @@
 //!
 //! A new kind is a file in `targets/` or `receivers/`, a `Kind` here with its place in the table, a variant, and its arms.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -267,7 +267,7 @@ impl ReceiverTable {
         match &self.kind {
             ReceiverKind::Alertmanager(alertmanager) => alertmanager.tls.files().collect(),
             ReceiverKind::Chat(chat) => chat.tls.files().collect(),
-            ReceiverKind::Email(email) => email.ca_file.iter().map(PathBuf::as_path).collect(),
+            ReceiverKind::Email(email) => email.certificates.files().collect(),
             ReceiverKind::Pagerduty(pagerduty) => pagerduty.tls.files().collect(),
             ReceiverKind::Webhook(webhook) => webhook.tls.files().collect(),
         }

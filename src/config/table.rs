@@ -198,6 +198,13 @@ impl<'t, 'd> Table<'t, 'd> {
         self.entries.contains_key(key)
     }
 
+    /// Reports that the table has a key that it should not have beside others. Absent: it reports nothing.
+    pub(super) fn refuse_given(&self, key: &str, text: &str) {
+        if let Some(value) = self.entries.get(key) {
+            self.reading.refuse(&self.place.below(key).at(value.span().start), text);
+        }
+    }
+
     /// Reports a mistake in a key that the table may not have.
     pub(super) fn refuse(&self, key: &str, text: impl Into<String>) {
         self.reading.refuse(&self.place.below(key), text);

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use rustls::pki_types::ServerName;
 use toml::de::DeValue;
 
 use crate::file;
@@ -9,22 +10,26 @@ use crate::http::options::{TlsOptions, parse_sha256};
 
 use super::files;
 use super::shape::{
-    Shape,
+    Key, Shape,
     Show::{Hidden, Number},
 };
 use super::table::{Field, Table};
 use super::values::{path, switch, text};
 
-pub(super) const SHAPE: Shape = Shape {
-    title: "the tls table of a target or webhook",
-    keys: &[&[
-        ("pin_sha256", Hidden),
-        ("ca_file", Hidden),
-        ("client_cert_file", Hidden),
-        ("client_key_file", Hidden),
-        ("insecure_skip_verify", Number),
-    ]],
-};
+pub(super) const SHAPE: Shape = Shape { title: "the tls table of a target or webhook", keys: &[KEYS] };
+
+/// The keys, which stand beside `tls` in the table of a mail receiver.
+pub(super) const KEYS: &[Key] = &[
+    ("pin_sha256", Hidden),
+    ("ca_file", Hidden),
+    ("server_name", Hidden),
+    ("client_cert_file", Hidden),
+    ("client_key_file", Hidden),
+    ("insecure_skip_verify", Number),
+];
+
+/// More are no rotation.
+const PINS: usize = 10;
 
 /// Takes `tls`, which must not be there if the URL of the same table starts with `http://`.
 pub(super) fn take(parent: &mut Table<'_, '_>, is_http: bool) -> TlsOptions {
@@ -34,6 +39,11 @@ pub(super) fn take(parent: &mut Table<'_, '_>, is_http: bool) -> TlsOptions {
         let text = "has no effect on a url with http:// or unix://; write https://, or leave it out";
         table.reading.refuse(&table.place, text);
     }
+    read(&mut table)
+}
+
+/// Takes the keys from the table that they are in.
+pub(super) fn read(table: &mut Table<'_, '_>) -> TlsOptions {
     let insecure = table.take("insecure_skip_verify", switch);
     if let Field::Given(insecure) = &insecure
         && insecure.value
@@ -43,10 +53,21 @@ pub(super) fn take(parent: &mut Table<'_, '_>, is_http: bool) -> TlsOptions {
             .reading
             .refuse(&insecure.place, "true beside pin_sha256 or ca_file, which it would undo; keep either");
     }
-    let pin_sha256 = table.take("pin_sha256", pin);
-    let ca_file = take_noted_file(&mut table, "ca_file");
-    let client_cert_file = take_noted_file(&mut table, "client_cert_file");
-    let client_key_file = take_noted_file(&mut table, "client_key_file");
+    let pin_sha256 = table.take_list("pin_sha256", pin);
+    if let Field::Given(pins) = &pin_sha256 {
+        let count = pins.value.len();
+        if count == 0 {
+            table
+                .reading
+                .refuse(&pins.place, "an empty list; write at least one fingerprint, or leave it out");
+        } else if count > PINS {
+            table.reading.refuse(&pins.place, format!("{count} fingerprints; write at most {PINS}"));
+        }
+    }
+    let ca_file = take_noted_file(table, "ca_file");
+    let server_name = table.take("server_name", server_name);
+    let client_cert_file = take_noted_file(table, "client_cert_file");
+    let client_key_file = take_noted_file(table, "client_key_file");
     match (&client_cert_file, &client_key_file) {
         (Field::Given(_), Field::Absent) => {
             table.refuse("client_key_file", "missing beside client_cert_file; write both");
@@ -57,7 +78,8 @@ pub(super) fn take(parent: &mut Table<'_, '_>, is_http: bool) -> TlsOptions {
         _ => {}
     }
     TlsOptions {
-        pin_sha256: pin_sha256.value(),
+        pin_sha256: pin_sha256.value().into_iter().flatten().map(|pin| pin.value).collect(),
+        server_name: server_name.value(),
         ca_file: ca_file.value(),
         client_cert_file: client_cert_file.value(),
         client_key_file: client_key_file.value(),
@@ -68,6 +90,14 @@ pub(super) fn take(parent: &mut Table<'_, '_>, is_http: bool) -> TlsOptions {
 fn pin(value: &DeValue<'_>) -> Result<[u8; 32], String> {
     parse_sha256(&text(value)?).ok_or_else(|| {
         "not 64 hex digits; write the certificate's SHA-256, as printed by: openssl x509 -noout -fingerprint -sha256"
+            .to_owned()
+    })
+}
+
+/// A host name without a wildcard, or an address without brackets.
+fn server_name(value: &DeValue<'_>) -> Result<ServerName<'static>, String> {
+    ServerName::try_from(text(value)?).map_err(|_| {
+        "not a host name or an address; write one that the certificate is for, such as \"panel.example.com\""
             .to_owned()
     })
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use reqwest::Url;
+use rustls::pki_types::ServerName;
 
 use crate::secret::Secret;
 
@@ -171,14 +172,16 @@ impl fmt::Debug for PanelUrl {
 /// Which server certificates to trust, and the client certificate to present.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TlsOptions {
-    /// SHA-256 of the whole certificate (DER) that the server must show.
-    pub pin_sha256: Option<[u8; 32]>,
+    /// SHA-256 of the whole certificates (DER) of which the server must show one; empty: any that is trusted otherwise.
+    pub pin_sha256: Vec<[u8; 32]>,
     /// Certificate authorities to trust instead of the system's, PEM.
     pub ca_file: Option<PathBuf>,
     /// Our certificate, PEM. Present exactly when `client_key_file` is.
     pub client_cert_file: Option<PathBuf>,
     /// The key of our certificate, PEM.
     pub client_key_file: Option<PathBuf>,
+    /// The name that is asked for and that the certificate must be for, in place of the one that is connected to.
+    pub server_name: Option<ServerName<'static>>,
     /// Trust any certificate.
     pub insecure_skip_verify: bool,
 }

@@ -1,6 +1,10 @@
 //! How the client verifies a server's certificate, and what it remembers of it.
 
+mod certificate;
+mod words;
+
 use std::{
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -9,17 +13,25 @@ use std::{
 };
 
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError, PeerMisbehaved, RootCertStore,
+    SignatureScheme,
     client::{
         Resumption, WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
-    crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+    crypto::{CryptoProvider, aws_lc_rs, verify_tls13_signature_with_raw_key},
+    pki_types::{
+        CertificateDer, PrivateKeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime,
+        pem::{self, PemObject},
+    },
 };
 use sha2::{Digest, Sha256};
-use x509_cert::{Certificate, der::Decode};
 
+pub(super) use self::words::{REQUIRES_CERTIFICATE, in_words};
+use self::{
+    certificate::Parts,
+    words::{Authorities, Presented},
+};
 use crate::{file, http::options::TlsOptions, model::Timestamp};
 
 /// Why a client could not be built.
@@ -27,10 +39,12 @@ use crate::{file, http::options::TlsOptions, model::Timestamp};
 pub enum BuildError {
     #[error("{}: {why}", path.display())]
     File { path: PathBuf, why: String },
-    #[error("the system's certificate store cannot be used: {0}")]
-    Platform(TlsError),
+    #[error(
+        "this system has no certificates of authorities (package ca-certificates); install them, or write ca_file or pin_sha256"
+    )]
+    Platform,
     #[error("TLS cannot be set up: {0}")]
-    Tls(TlsError),
+    Tls(String),
     #[error("the proxy is no URL that starts with http://, socks5:// or socks5h://")]
     Proxy,
     #[error("a header cannot be sent: its name or value contains what headers cannot contain")]
@@ -57,8 +71,7 @@ impl LeafSeen {
     }
 
     fn remember(&self, leaf: &CertificateDer<'_>) {
-        if let Ok(certificate) = Certificate::from_der(leaf) {
-            let end = certificate.tbs_certificate().validity().not_after.to_unix_duration().as_secs();
+        if let Some((_, end)) = Parts::read(leaf).ok().and_then(|parts| parts.validity()) {
             self.0.store(i64::try_from(end).unwrap_or(i64::MAX), Ordering::Relaxed);
         }
     }
@@ -78,18 +91,23 @@ pub(super) fn client_config(
 ) -> Result<ClientConfig, BuildError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let trust = if secure { trust(options, &provider)? } else { Trust::Nothing };
-    let verifier = Verifier { trust, provider: Arc::clone(&provider), leaf };
+    let name = options.server_name.clone();
+    let is_address = matches!(name, Some(ServerName::IpAddress(_)));
+    let verifier = Verifier { trust, name, provider: Arc::clone(&provider), leaf };
+    let refused = |err: TlsError| BuildError::Tls(in_words(&err, ""));
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(BuildError::Tls)?
+        .map_err(refused)?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier));
     let mut config = match (&options.client_cert_file, &options.client_key_file) {
-        (Some(certificate), Some(key)) => config
-            .with_client_auth_cert(certificates(certificate)?, private_key(key)?)
-            .map_err(BuildError::Tls)?,
+        (Some(certificate), Some(key)) => {
+            config.with_client_auth_cert(certificates(certificate)?, private_key(key)?).map_err(refused)?
+        }
         _ => config.with_no_client_auth(),
     };
+    // An address is asked for by no name.
+    config.enable_sni = !is_address;
     // A resumed session shows no certificate to verify or to read the expiry of.
     config.resumption = Resumption::disabled();
     Ok(config)
@@ -98,10 +116,12 @@ pub(super) fn client_config(
 /// Which certificates the client trusts.
 #[derive(Debug)]
 enum Trust {
-    /// Certificate authorities: the system's, or those of a file.
-    Authorities(Arc<dyn ServerCertVerifier>),
-    /// The one certificate with this SHA-256, regardless of its issuer.
-    Pinned([u8; 32]),
+    /// The system's certificate authorities.
+    System(Arc<dyn ServerCertVerifier>),
+    /// Those of a file, and each certificate of it as a server's own.
+    File(Arc<dyn ServerCertVerifier>, Vec<CertificateDer<'static>>),
+    /// The certificates with these SHA-256, whatever they hold.
+    Pinned(Vec<[u8; 32]>),
     /// `insecure_skip_verify`.
     Anyone,
     /// A plain `http` target, which does not use TLS.
@@ -112,36 +132,46 @@ fn trust(options: &TlsOptions, provider: &Arc<CryptoProvider>) -> Result<Trust, 
     if options.insecure_skip_verify {
         return Ok(Trust::Anyone);
     }
-    if let Some(pin) = options.pin_sha256 {
-        return Ok(Trust::Pinned(pin));
+    if !options.pin_sha256.is_empty() {
+        return Ok(Trust::Pinned(options.pin_sha256.clone()));
     }
     let Some(path) = &options.ca_file else {
-        let platform =
-            rustls_platform_verifier::Verifier::new(Arc::clone(provider)).map_err(BuildError::Platform)?;
-        return Ok(Trust::Authorities(Arc::new(platform)));
+        let platform = rustls_platform_verifier::Verifier::new(Arc::clone(provider));
+        return Ok(Trust::System(Arc::new(platform.map_err(|_| BuildError::Platform)?)));
     };
-    let refused = |why: String| BuildError::File { path: path.clone(), why };
+    let refused = |why: &str| BuildError::File { path: path.clone(), why: why.to_owned() };
+    let own = certificates(path)?;
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(path)? {
-        roots.add(certificate).map_err(|err| refused(err.to_string()))?;
+    for certificate in &own {
+        // One that cannot be an authority can be a server's own.
+        if roots.add(certificate.clone()).is_err() && Parts::read(certificate).is_err() {
+            return Err(refused("holds a certificate that cannot be read"));
+        }
     }
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
         .build()
-        .map_err(|err| refused(err.to_string()))?;
-    Ok(Trust::Authorities(verifier))
+        .map_err(|_| refused("holds no certificate that can be that of an authority"))?;
+    Ok(Trust::File(verifier, own))
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, BuildError> {
     let refused = |why: String| BuildError::File { path: path.to_owned(), why };
     let found: Vec<_> = CertificateDer::pem_slice_iter(&read(path)?)
         .collect::<Result<_, _>>()
-        .map_err(|err| refused(err.to_string()))?;
+        .map_err(|err| refused(unreadable(&err)))?;
     if found.is_empty() { Err(refused("holds no PEM certificate".into())) } else { Ok(found) }
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, BuildError> {
     PrivateKeyDer::from_pem_slice(&read(path)?)
-        .map_err(|err| BuildError::File { path: path.to_owned(), why: err.to_string() })
+        .map_err(|err| BuildError::File { path: path.to_owned(), why: unreadable(&err) })
+}
+
+fn unreadable(err: &pem::Error) -> String {
+    match err {
+        pem::Error::NoItemsFound => "holds no PEM private key".to_owned(),
+        _ => "is no valid PEM file".to_owned(),
+    }
 }
 
 /// Reads a PEM file.
@@ -153,6 +183,8 @@ fn read(path: &Path) -> Result<Vec<u8>, BuildError> {
 #[derive(Debug)]
 struct Verifier {
     trust: Trust,
+    /// What to verify in place of the name that was connected to.
+    name: Option<ServerName<'static>>,
     provider: Arc<CryptoProvider>,
     leaf: Arc<LeafSeen>,
 }
@@ -168,26 +200,54 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<ServerCertVerified, TlsError> {
         // Remember it before verifying it: the expiry of an expired certificate matters most.
         self.leaf.remember(end_entity);
-        match &self.trust {
-            Trust::Authorities(verifier) => {
-                verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-            }
-            Trust::Pinned(pin) if Sha256::digest(end_entity).as_slice() == pin.as_slice() => {
+        let parts = Parts::read(end_entity).ok();
+        if let Some(bits) = parts.as_ref().and_then(Parts::rsa_bits)
+            && !RSA_BITS.contains(&bits)
+        {
+            return Err(Presented::unusable_key(bits).into());
+        }
+        let name = self.name.as_ref().unwrap_or(server_name);
+        let presented = Presented { leaf: end_entity, others: intermediates, name, now };
+        let verify = |authorities, verifier: &Arc<dyn ServerCertVerifier>| {
+            let verified = verifier.verify_server_cert(end_entity, intermediates, name, ocsp_response, now);
+            verified.map_err(|err| presented.refused(&err, authorities).into())
+        };
+        match (&self.trust, parts) {
+            (Trust::Anyone, _) => Ok(ServerCertVerified::assertion()),
+            (Trust::Pinned(pins), _)
+                if pins.iter().any(|pin| Sha256::digest(end_entity).as_slice() == pin) =>
+            {
                 Ok(ServerCertVerified::assertion())
             }
-            Trust::Pinned(_) => Err(TlsError::General("the certificate is not the pinned one".into())),
-            Trust::Anyone => Ok(ServerCertVerified::assertion()),
-            Trust::Nothing => Err(CertificateError::UnknownIssuer.into()),
+            (Trust::Pinned(pins), _) => Err(presented.not_pinned(pins.len()).into()),
+            (Trust::File(_, own), Some(parts)) if own.iter().any(|own| own == end_entity) => {
+                presented.flaw(&parts).map_or(Ok(ServerCertVerified::assertion()), |flaw| Err(flaw.into()))
+            }
+            (Trust::File(verifier, _), _) => verify(Authorities::File, verifier),
+            (Trust::System(verifier), _) => verify(Authorities::System, verifier),
+            (Trust::Nothing, _) => Err(CertificateError::UnknownIssuer.into()),
         }
     }
 
+    /// As rustls does, but also with the key of a certificate that it cannot read, such as one of version 1.
     fn verify_tls12_signature(
         &self,
         message: &[u8],
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
-        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+        let (own, key) = key(cert)?.algorithm_and_key().ok_or(CertificateError::BadEncoding)?;
+        let mapping = self.provider.signature_verification_algorithms.mapping;
+        let (_, candidates) = mapping
+            .iter()
+            .find(|(scheme, _)| *scheme == dss.scheme)
+            .ok_or(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme)?;
+        let mut fitting = candidates.iter().filter(|algorithm| algorithm.public_key_alg_id().as_ref() == own);
+        if fitting.any(|algorithm| algorithm.verify_signature(key, message, dss.signature()).is_ok()) {
+            Ok(HandshakeSignatureValid::assertion())
+        } else {
+            Err(CertificateError::BadSignature.into())
+        }
     }
 
     fn verify_tls13_signature(
@@ -196,10 +256,20 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
-        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+        let key = SubjectPublicKeyInfoDer::from(key(cert)?.key);
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature_with_raw_key(message, &key, dss, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
+}
+
+/// The lengths of RSA keys that signatures are verified with.
+const RSA_BITS: RangeInclusive<usize> = 2048..=8192;
+
+/// The parts of a certificate, for its key.
+fn key<'a>(cert: &'a CertificateDer<'_>) -> Result<Parts<'a>, TlsError> {
+    Parts::read(cert).map_err(|_| CertificateError::BadEncoding.into())
 }

@@ -21,10 +21,7 @@ use self::{
 };
 use super::{SendError, compose::composed, said::Secrets};
 use crate::{
-    http::{
-        self,
-        options::{TlsOptions, is_loopback},
-    },
+    http::{self, options::is_loopback},
     model::Notice,
     wording::Voice,
 };
@@ -181,9 +178,9 @@ fn mailbox(key: &'static str, text: &str) -> Result<Mailbox, BuildError> {
 }
 
 fn tls(config: &EmailConfig) -> Result<Tls, BuildError> {
-    let name = ServerName::try_from(config.host.clone()).map_err(|_| BuildError::Host)?;
-    let options = TlsOptions { ca_file: config.ca_file.clone(), ..TlsOptions::default() };
-    Ok(Tls { config: Arc::new(http::tls_config(&options)?), name })
+    let host = || ServerName::try_from(config.host.clone()).map_err(|_| BuildError::Host);
+    let name = config.certificates.server_name.clone().map_or_else(host, Ok)?;
+    Ok(Tls { config: Arc::new(http::tls_config(&config.certificates)?), name })
 }
 
 /// How many bytes a mail has.

@@ -188,10 +188,10 @@ impl Cause {
             Cause::Hint(reason, _) => *reason,
             Cause::Http(err) => match err {
                 http::Error::Connect(_) | http::Error::Proxy(_) => Reason::Connect,
-                http::Error::Tls(_) => Reason::Tls,
+                http::Error::Tls(_) | http::Error::PerhapsTls | http::Error::ExpectsTls => Reason::Tls,
                 http::Error::Timeout(_) => Reason::Timeout,
-                http::Error::Interrupted | http::Error::NotHttp => Reason::Interrupted,
-                http::Error::Redirect(_) => Reason::Redirect,
+                http::Error::Interrupted | http::Error::Closed | http::Error::NotHttp => Reason::Interrupted,
+                http::Error::Redirect(_) | http::Error::ToHttps(_) => Reason::Redirect,
                 http::Error::Status(500..) | http::Error::Page(500..) => Reason::ServerError,
                 http::Error::Status(_) | http::Error::Page(_) => Reason::ClientError,
                 http::Error::NotJson(_) => Reason::NotJson,
@@ -218,7 +218,11 @@ impl Cause {
                 | http::Error::Tls(_)
                 | http::Error::Timeout(_)
                 | http::Error::Interrupted
+                | http::Error::Closed
+                | http::Error::PerhapsTls
                 | http::Error::NotHttp
+                | http::Error::ExpectsTls
+                | http::Error::ToHttps(_)
                 // The answer of a proxy when the panel behind it does not answer.
                 | http::Error::Status(502..=504 | 520..=526) => Scope::Target,
                 _ => Scope::Part,
@@ -266,7 +270,11 @@ mod tests {
             (http::Error::Tls("expired".into()).into(), Reason::Tls, Scope::Target),
             (http::Error::Timeout(Duration::from_secs(20)).into(), Reason::Timeout, Scope::Target),
             (http::Error::Interrupted.into(), Reason::Interrupted, Scope::Target),
+            (http::Error::Closed.into(), Reason::Interrupted, Scope::Target),
+            (http::Error::PerhapsTls.into(), Reason::Tls, Scope::Target),
             (http::Error::NotHttp.into(), Reason::Interrupted, Scope::Target),
+            (http::Error::ExpectsTls.into(), Reason::Tls, Scope::Target),
+            (http::Error::ToHttps(307).into(), Reason::Redirect, Scope::Target),
             (Cause::Hint(Reason::NotFound, "why"), Reason::NotFound, Scope::Target),
             (Cause::Hint(Reason::Banned, "why"), Reason::Banned, Scope::Target),
             (http::Error::Redirect(307).into(), Reason::Redirect, Scope::Part),

@@ -15,7 +15,7 @@ use crate::model::{
 
 /// The most characters of a name, and of what a panel says about a cause.
 const NAME: usize = 100;
-const DETAIL: usize = 200;
+const DETAIL: usize = 300;
 
 /// What a sentence is about. Users are called here what the reader may know them by.
 #[derive(Clone, Copy, Debug)]

@@ -247,10 +247,7 @@ async fn every_other_answer_is_a_failure_of_the_replica() {
         (Answer::status(204), SendReason::Response),
         (Answer::with(200, &[], "<!doctype html><title>Log in</title>"), SendReason::Response),
         (Answer::with(302, &[("Location", "/login")], ""), SendReason::Redirect),
-        (
-            Answer::with(400, &[], "<html>The plain HTTP request was sent to HTTPS port"),
-            SendReason::ClientError,
-        ),
+        (Answer::with(400, &[], "<html>The plain HTTP request was sent to HTTPS port"), SendReason::Tls),
         (Answer::status(401), SendReason::Auth),
         (Answer::status(404), SendReason::ClientError),
         (

@@ -31,6 +31,7 @@ use proxymeter::upstream::cliproxy::prices::{Override, Price, Prices};
 use proxymeter::upstream::marzban::config::{Login, MarzbanConfig};
 use proxymeter::upstream::xui::config as xui;
 use proxymeter::wording::Language;
+use rustls::pki_types::ServerName;
 
 use crate::common::golden::assert_golden;
 
@@ -210,7 +211,9 @@ fn every_value_arrives() {
     assert_eq!(zulu.endpoint.url.join("/api/system"), "https://panel.example.com:8000/hidden/api/system");
     assert_eq!(zulu.login, password("exporter", "hunter2"));
     assert_eq!(zulu.node_traffic_of, ["bob", "carol"]);
-    assert_eq!(zulu.endpoint.tls.pin_sha256, Some(std::array::from_fn(|index| u8::try_from(index).unwrap())));
+    let pin = std::array::from_fn(|index| u8::try_from(index).unwrap());
+    assert_eq!(zulu.endpoint.tls.pin_sha256, [pin, [0xab; 32]]);
+    assert_eq!(zulu.endpoint.tls.server_name, Some(ServerName::try_from("panel.example.org").unwrap()));
     let file = Some(Path::new(FIXTURES).join("good/../secrets/password"));
     assert_eq!((&zulu.endpoint.tls.ca_file, &zulu.endpoint.tls.client_cert_file), (&file, &file));
     assert_eq!((&zulu.endpoint.tls.client_key_file, zulu.endpoint.tls.insecure_skip_verify), (&file, false));
@@ -229,7 +232,12 @@ fn every_value_of_receivers_arrives() {
             port: 2525,
             tls: SmtpTls::Implicit,
             allow_cleartext: false,
-            ca_file: file,
+            certificates: TlsOptions {
+                ca_file: file,
+                pin_sha256: vec![[0xab; 32]],
+                server_name: Some(ServerName::try_from("192.0.2.25").unwrap()),
+                ..TlsOptions::default()
+            },
             from: "Наблюдатель <alerts@example.com>".to_owned(),
             to: vec!["ops@example.com".to_owned(), "Carol <carol@example.com>".to_owned()],
             login: Some(SmtpLogin {
@@ -299,7 +307,7 @@ fn every_value_of_receivers_arrives() {
             authorization: Some(Authorization::Bearer(Secret::from("hunter2-from-a-file"))),
             headers: vec![("x-scope-orgid".to_owned(), Secret::from("ops"))],
             proxy: Some(Secret::from("http://127.0.0.1:3128")),
-            tls: TlsOptions { pin_sha256: Some([0xab; 32]), ..TlsOptions::default() },
+            tls: TlsOptions { pin_sha256: vec![[0xab; 32]], ..TlsOptions::default() },
             timeout: Duration::from_secs(3),
             common: ReceiverConfig { min_severity: Severity::Warning, ..ReceiverConfig::default() },
         }
@@ -341,7 +349,7 @@ fn every_value_of_chats_arrives() {
             ChatConfig {
                 thread: Some(42),
                 proxy: Some("socks5h://me:hunter2@127.0.0.1:1080".into()),
-                tls: TlsOptions { pin_sha256: Some([0xab; 32]), ..TlsOptions::default() },
+                tls: TlsOptions { pin_sha256: vec![[0xab; 32]], ..TlsOptions::default() },
                 timeout: Duration::from_secs(5),
                 common: ReceiverConfig {
                     min_severity: Severity::Warning,
@@ -490,7 +498,7 @@ fn every_value_of_the_heartbeat_arrives() {
         timeout: Duration::from_secs(5),
         delivery_patience: Duration::from_secs(7200),
         proxy: Some(Secret::from("http://127.0.0.1:3128")),
-        tls: TlsOptions { pin_sha256: Some([0xab; 32]), ..TlsOptions::default() },
+        tls: TlsOptions { pin_sha256: vec![[0xab; 32]], ..TlsOptions::default() },
     };
     assert_eq!(heartbeat, Some(expected));
 
@@ -1192,7 +1200,7 @@ fn the_example_tells_the_defaults() {
     let attic = whole.targets.remove(0);
     assert!(matches!(xui_login(&attic), xui::Login::Password(login) if login.totp.is_some()));
     assert_eq!(pasarguard.poll.interval, Duration::from_secs(60));
-    assert!(marzban(&pasarguard).endpoint.tls.pin_sha256.is_some());
+    assert!(marzban(&pasarguard).endpoint.tls.pin_sha256.len() == 1);
     assert_eq!(whole.users.hash_key.take(), Some(Secret::from("0123456789abcdef")));
 
     assert_eq!(whole.receivers.len(), 13);

@@ -6,9 +6,10 @@ mod queue;
 mod refusals;
 
 use proxymeter::wording::Voice;
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use proxymeter::{
+    http::options::TlsOptions,
     model::{Moment, Named, Notice, NoticeAlert, NoticeStatus, Severity, Timestamp},
     notify::{
         Receiver, Retry, SendError,
@@ -19,6 +20,8 @@ use proxymeter::{
     },
     secret::Secret,
 };
+use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
+use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use crate::common::{
@@ -40,7 +43,7 @@ fn config(server: &MailServer, tls: SmtpTls) -> EmailConfig {
         port: server.address.port(),
         tls,
         allow_cleartext: false,
-        ca_file: Some(server.ca_file.clone()),
+        certificates: trusts(&server.ca_file),
         from: "Proxymeter <meter@example.com>".to_owned(),
         to: vec!["a@example.com".to_owned()],
         login: None,
@@ -48,6 +51,10 @@ fn config(server: &MailServer, tls: SmtpTls) -> EmailConfig {
         timeout: PATIENT,
         common: defaults(),
     }
+}
+
+fn trusts(ca_file: &Path) -> TlsOptions {
+    TlsOptions { ca_file: Some(ca_file.into()), ..TlsOptions::default() }
 }
 
 fn login(mechanism: SmtpMechanism) -> Option<SmtpLogin> {
@@ -336,20 +343,66 @@ async fn a_certificate_that_is_not_to_be_trusted() {
     {
         let server = MailServer::start(encryption).await;
         let stranger = EmailConfig {
-            ca_file: Some(other.ca_file.clone()),
+            certificates: trusts(&other.ca_file),
             login: login(SmtpMechanism::Auto),
             ..config(&server, tls)
         };
         let result = send(&stranger, &mut Vec::new()).await;
-        assert_failed(&result, "tls", Retry::Later, "TLS: invalid peer certificate");
+        assert_failed(
+            &result,
+            "tls",
+            Retry::Later,
+            &format!("TLS: {IS} self-signed, and is not in ca_file; if"),
+        );
 
         let misnamed = EmailConfig { host: "localhost".to_owned(), ..config(&server, tls) };
         let result = send(&misnamed, &mut Vec::new()).await;
-        assert_failed(&result, "tls", Retry::Later, "TLS: invalid peer certificate");
+        let hint = "write server_name = \"127.0.0.1\"";
+        let told = format!("TLS: {IS} not for localhost, but for 127.0.0.1; if it is the right one, {hint}");
+        assert_failed(&result, "tls", Retry::Later, &told);
 
         let said = server.lines();
         assert!(said.iter().all(|line| line.starts_with("EHLO ") || line == "STARTTLS"), "{said:?}");
     }
+}
+
+const IS: &str = "the server's certificate is";
+
+#[tokio::test]
+async fn a_certificate_by_its_pin_or_for_another_name() {
+    for (encryption, tls) in
+        [(Encryption::StartTls, SmtpTls::StartTls), (Encryption::Implicit, SmtpTls::Implicit)]
+    {
+        let server = MailServer::start(encryption).await;
+        let localhost = |certificates| EmailConfig {
+            certificates,
+            host: "localhost".to_owned(),
+            login: login(SmtpMechanism::Auto),
+            ..config(&server, tls)
+        };
+        let name = ServerName::try_from("127.0.0.1").unwrap();
+        let named = TlsOptions { server_name: Some(name), ..trusts(&server.ca_file) };
+        send(&localhost(named), &mut Vec::new()).await.unwrap();
+
+        let certificate = CertificateDer::from_pem_file(&server.ca_file).unwrap();
+        let pin = Sha256::digest(&certificate).into();
+        let pinned = |pin_sha256| TlsOptions { pin_sha256, ..TlsOptions::default() };
+        send(&localhost(pinned(vec![[7; 32], pin])), &mut Vec::new()).await.unwrap();
+        let result = send(&localhost(pinned(vec![[7; 32]])), &mut Vec::new()).await;
+        let presented = pin.map(|byte: u8| format!("{byte:02X}")).join(":");
+        assert_failed(&result, "tls", Retry::Later, &format!("TLS: {IS} not that of pin_sha256; "));
+        assert_failed(&result, "tls", Retry::Later, &format!("write pin_sha256 = \"{presented}\""));
+    }
+}
+
+/// `tls = "implicit"` for a port of STARTTLS.
+#[tokio::test]
+async fn a_server_that_begins_without_tls() {
+    let server = MailServer::start(Encryption::StartTls).await;
+    let result = send(&config(&server, SmtpTls::Implicit), &mut Vec::new()).await;
+    let told = "TLS: the server's answer is not TLS; if TLS begins later there, as on ports 587 and 25, write tls \
+                = \"starttls\"";
+    assert_failed(&result, "tls", Retry::Later, told);
 }
 
 /// What a server says, step by step, and what it means for the notice.
@@ -712,7 +765,7 @@ async fn configurations_that_cannot_work() {
         }),
         (EmailConfig { hello: Some("a b".into()), ..good.clone() }, |err| matches!(err, BuildError::Hello)),
         (EmailConfig { host: "mail example".into(), ..good.clone() }, |err| matches!(err, BuildError::Host)),
-        (EmailConfig { ca_file: Some(PathBuf::from("/nonexistent.pem")), ..good.clone() }, |err| {
+        (EmailConfig { certificates: trusts(Path::new("/nonexistent.pem")), ..good.clone() }, |err| {
             matches!(err, BuildError::Tls(_))
         }),
         (EmailConfig { tls: SmtpTls::None, host: "mail.example.com".into(), ..good.clone() }, |err| {

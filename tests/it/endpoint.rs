@@ -146,7 +146,7 @@ async fn a_panel_with_tls_is_reached_through_a_tunnel() {
         let server = Server::start_tls(tls, move |request| panel.answer(request));
         let relay = Relay::start(way, server.address(), true);
         let mut endpoint = by_proxy(&format!("https://{NAME}"), scheme, &relay);
-        endpoint.tls.pin_sha256 = Some(Sha256::digest(made.cert.der()).into());
+        endpoint.tls.pin_sha256 = vec![Sha256::digest(made.cert.der()).into()];
         let report = read_once(upstream(&marzban(endpoint), PATIENT)).await;
         assert_eq!(report.up, Some(true), "{:?}", report.parts);
         assert!(report.certificate_expiry.is_some());

@@ -38,6 +38,7 @@ mod slow_readers;
 mod storage;
 mod store;
 mod systemd;
+mod tls;
 mod web_config;
 mod webhook;
 mod wording;

@@ -24,6 +24,7 @@ use proxymeter::{
         },
     },
 };
+use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use crate::common::{
@@ -481,10 +482,16 @@ async fn a_certificate_that_nobody_vouches_for_is_refused() {
     for (tls, reason) in [
         (TlsOptions { ca_file: Some(good), ..TlsOptions::default() }, None),
         (TlsOptions { ca_file: Some(other), ..TlsOptions::default() }, Some("tls")),
-        (TlsOptions { pin_sha256: Some([7; 32]), ..TlsOptions::default() }, Some("tls")),
+        (TlsOptions { pin_sha256: vec![[7; 32]], ..TlsOptions::default() }, Some("tls")),
         (TlsOptions { insecure_skip_verify: true, ..TlsOptions::default() }, None),
     ] {
         let answer = send(&WebhookConfig { tls, ..config(&url) }, &notice()).await;
+        let presented: [u8; 32] = Sha256::digest(cert.der()).into();
+        let presented = presented.map(|byte| format!("{byte:02X}")).join(":");
+        if let Err(err) = &answer {
+            let hint = format!("write pin_sha256 = \"{presented}\" (this is what it presented)");
+            assert!(err.detail.ends_with(&hint), "{}", err.detail);
+        }
         assert_eq!(answer.as_ref().err().map(|err| err.reason.label()), reason, "{answer:?}");
     }
 }

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Characters of a sentence of the log that are sent.
-const LONGEST_DETAIL: usize = 200;
+const LONGEST_DETAIL: usize = 300;
 
 pub(super) fn target_down(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
     let Some(up) = report.up else { return (Judged::Nothing, Vec::new()) };

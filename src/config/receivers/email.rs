@@ -22,7 +22,6 @@ const KEYS: &[Key] = &[
     ("smarthost", If(is_host)),
     ("tls", If(|text| is_choice(text, &TLS))),
     ("allow_cleartext", Number),
-    ("ca_file", Hidden),
     ("from", Hidden),
     ("to", Hidden),
     ("username", Hidden),
@@ -32,7 +31,7 @@ const KEYS: &[Key] = &[
     ("hello", Hidden),
 ];
 pub(in crate::config) const SHAPE: Shape =
-    Shape { title: "[email.NAME]", keys: &[KEYS, super::KEYS, super::DIGEST, GROUPING] };
+    Shape { title: "[email.NAME]", keys: &[KEYS, tls::KEYS, super::KEYS, super::DIGEST, GROUPING] };
 
 const TLS: [(&str, SmtpTls); 3] =
     [("starttls", SmtpTls::StartTls), ("implicit", SmtpTls::Implicit), ("none", SmtpTls::None)];
@@ -54,12 +53,14 @@ pub(in crate::config) fn read(mut table: Table<'_, '_>) -> Option<EmailConfig> {
     let tls = table.take("tls", |value| choice(value, &TLS));
     let allow_cleartext = table.take("allow_cleartext", switch);
     let is_clear = check_cleartext(&table, &smarthost, &tls, &allow_cleartext);
-    let ca_file = tls::take_noted_file(&mut table, "ca_file");
-    if let (Field::Given(tls), Field::Given(ca_file)) = (&tls, &ca_file)
+    if let Field::Given(tls) = &tls
         && tls.value == SmtpTls::None
     {
-        table.reading.refuse(&ca_file.place, "has no effect beside tls = \"none\"; leave it out");
+        for (key, _) in tls::KEYS {
+            table.refuse_given(key, "has no effect beside tls = \"none\"; leave it out");
+        }
     }
+    let certificates = tls::read(&mut table);
     let from = table.take("from", mailbox);
     if from.is_absent() {
         table.refuse("from", "missing; write from = \"proxymeter <alerts@example.com>\"");
@@ -81,7 +82,7 @@ pub(in crate::config) fn read(mut table: Table<'_, '_>) -> Option<EmailConfig> {
         }),
         tls,
         allow_cleartext: allow_cleartext.value().unwrap_or(false),
-        ca_file: ca_file.value(),
+        certificates,
         from: from.value().map(|(text, _)| text)?,
         to: to?,
         login,
@@ -97,7 +98,13 @@ pub(in crate::config) fn warnings(name: &str, email: &EmailConfig) -> Vec<String
     let warning = (expects_tls && email.tls != SmtpTls::Implicit).then(|| {
         format!("email.{name}: port 465 expects TLS from the start, so this waits in vain; write tls = \"implicit\"")
     });
-    warning.into_iter().collect()
+    let trusts_anyone = email.certificates.insecure_skip_verify.then(|| {
+        format!(
+            "email.{name}: insecure_skip_verify lets anyone between here and the mail server read all mails and the \
+             password; write pin_sha256 or ca_file instead"
+        )
+    });
+    warning.into_iter().chain(trusts_anyone).collect()
 }
 
 /// Refuses mail in the clear that nothing allows. Returns whether mail leaves this machine in the clear.

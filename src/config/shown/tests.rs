@@ -34,6 +34,7 @@ node_traffic_of = ["canary-watched-here"]
 [marzban.home.tls]
 pin_sha256 = "ca4a7ca4a7ca4a7ca4a7ca4a7ca4a7ca4a7ca4a7ca4a7ca4a7ca4a7ca4a7ca4a"
 ca_file = "canary-ca-file"
+server_name = "canary-server-name"
 client_cert_file = "canary-cert-file"
 client_key_file = "canary-key-file"
 [marzban.edge]
@@ -83,7 +84,11 @@ management_key_file = "canary-management-key-file"
 usage = "queue"
 [email.ops]
 smarthost = "smtp.example.com:587"
+pin_sha256 = ["ca4a7ca4a7ca4a7ca4a7ca4a7ca4a7ca4a7ca4a7ca4a7ca4a7ca4a7ca4a7ca4b"]
 ca_file = "canary-mail-ca-file"
+server_name = "canary-mail-server-name"
+client_cert_file = "canary-mail-cert-file"
+client_key_file = "canary-mail-key-file"
 from = "Canary-Name <canary-from@example.com>"
 to = ["canary-to@example.com"]
 username = "canary-mail-user"

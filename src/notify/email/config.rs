@@ -1,8 +1,8 @@
 //! The configuration of a mail receiver.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
-use crate::{model::Severity, secret::Secret, wording::Language};
+use crate::{http::options::TlsOptions, model::Severity, secret::Secret, wording::Language};
 
 /// `[email.NAME]`: one SMTP server and its recipients.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -13,8 +13,8 @@ pub struct EmailConfig {
     pub tls: SmtpTls,
     /// Whether mails without TLS may leave this machine. Then there is no login.
     pub allow_cleartext: bool,
-    /// PEM file of a certificate authority that replaces the system's.
-    pub ca_file: Option<PathBuf>,
+    /// Without effect for [`SmtpTls::None`].
+    pub certificates: TlsOptions,
     /// `Name <address>` or an address; parses as `lettre::message::Mailbox`.
     pub from: String,
     /// At least one, each address once, written like `from`.

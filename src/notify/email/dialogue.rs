@@ -11,6 +11,8 @@ use tokio::{
     time::timeout,
 };
 
+use crate::http;
+
 /// Bytes of one line and of one answer. RFC 5321 has 512 for a line; servers write longer ones.
 const LINE: usize = 4096;
 const ANSWER: usize = 64 * 1024;
@@ -146,7 +148,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Dialogue<S> {
                 (2, step) if step != Step::Data => Ok(reply),
                 _ => Err(Why::Garbled(reply.text())),
             })
-            .map_err(|why| Failure { step, why })
+            .map_err(|why| match (why, step) {
+                (Why::Tls(how), Step::Message) => Failure { step, why: Why::Lost(how) },
+                (why, step) => Failure { step, why },
+            })
     }
 
     async fn reply(&mut self) -> Result<Reply, Why> {
@@ -203,10 +208,10 @@ fn stuffed(message: &[u8]) -> Vec<u8> {
     stuffed
 }
 
-/// The system's error text; its `Display` holds no address.
+/// The system's error text, whose `Display` holds no address, or what TLS says.
 #[expect(clippy::needless_pass_by_value, reason = "it is what map_err gives")]
 pub(super) fn lost(err: io::Error) -> Why {
-    Why::Lost(err.to_string())
+    http::tls_loss(&err).map_or_else(|| Why::Lost(err.to_string()), Why::Tls)
 }
 
 struct ReplyLine {

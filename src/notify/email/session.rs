@@ -17,7 +17,7 @@ use super::{
     dialogue::{Dialogue, Failure, Reply, Step, Why, lost},
     message::Letter,
 };
-use crate::notify::Retry;
+use crate::{http, notify::Retry};
 
 /// Octets of a command line including its end (RFC 5321, 4.5.3.1.4).
 const COMMAND: usize = 512;
@@ -41,6 +41,18 @@ pub(super) enum Security {
     Cleartext,
     StartTls(Tls),
     Implicit(Tls),
+}
+
+impl Security {
+    /// What to write for a server that does not answer with TLS.
+    fn plain(&self) -> &'static str {
+        match self {
+            Security::Implicit(_) => {
+                "; if TLS begins later there, as on ports 587 and 25, write tls = \"starttls\""
+            }
+            Security::StartTls(_) | Security::Loopback | Security::Cleartext => "",
+        }
+    }
 }
 
 pub(super) struct Tls {
@@ -142,7 +154,7 @@ impl Server {
         let connector = TlsConnector::from(Arc::clone(&tls.config));
         let why = match timeout(self.limit, connector.connect(tls.name.clone(), stream)).await {
             Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(err)) => Why::Tls(err.to_string()),
+            Ok(Err(err)) => Why::Tls(http::tls_failure(&err, self.security.plain())),
             Err(_) => Why::Timeout(self.limit),
         };
         Err(Failure { step: Step::Tls, why })

@@ -60,7 +60,8 @@ pub(in crate::notify) fn judge(
 pub(in crate::notify) fn unanswered(error: &http::Error) -> Refusal {
     let reason = match error {
         http::Error::Connect(_) | http::Error::Proxy(_) => SendReason::Connect,
-        http::Error::Tls(_) => SendReason::Tls,
+        http::Error::Tls(_) | http::Error::ExpectsTls => SendReason::Tls,
+        http::Error::ToHttps(_) => SendReason::Redirect,
         http::Error::Timeout(_) => SendReason::Timeout,
         // The receiver may have accepted the notice.
         _ => SendReason::Response,

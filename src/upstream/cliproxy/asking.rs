@@ -42,13 +42,6 @@ const NO_API: &str = "no management API here (answered 404): set remote-manageme
 const DISABLED: &str = "the management API is switched off (answered 404 with nothing): set remote-management.secret-key on the \
                         server, which also a server in Home mode does not have";
 
-const NEEDS_TLS: &str = "the server expects TLS: write https:// instead of http:// in url";
-
-/// Whether an answer is that of a port with TLS to a request without.
-fn is_for_tls(body: &[u8]) -> bool {
-    String::from_utf8_lossy(body).contains("HTTP request to an HTTPS server")
-}
-
 /// What the flag's route answers.
 enum Flag {
     Is(bool),
@@ -95,9 +88,6 @@ impl Cliproxy {
         let error = match reply.status {
             // Not every 404 comes after a look at the key.
             404 => return Ok(reply),
-            400 if is_for_tls(&reply.body) => {
-                return Err(FetchError::new(asked, Cause::Hint(Reason::Tls, NEEDS_TLS)));
-            }
             200 | 400 => return Ok(reply),
             status @ 300..=399 => http::Error::Redirect(status),
             status => http::Error::Status(status),
@@ -407,11 +397,5 @@ mod tests {
             let raw: Box<RawValue> = serde_json::from_str(config).unwrap();
             assert_eq!(settings(&raw, &OddFields::default()), expected, "{config}");
         }
-    }
-
-    #[test]
-    fn a_port_with_tls_is_recognised() {
-        assert!(is_for_tls(b"Client sent an HTTP request to an HTTPS server.\n"));
-        assert!(!is_for_tls(br#"{"error": "count must be a positive integer"}"#));
     }
 }

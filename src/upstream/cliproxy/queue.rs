@@ -91,10 +91,14 @@ impl Queue {
             http::Error::Connect(_)
             | http::Error::Proxy(_)
             | http::Error::Tls(_)
-            | http::Error::Redirect(_) => false,
+            | http::Error::ExpectsTls
+            | http::Error::Redirect(_)
+            | http::Error::ToHttps(_) => false,
             http::Error::Status(status) | http::Error::Page(status) => *status >= 500,
             http::Error::Timeout(_)
             | http::Error::Interrupted
+            | http::Error::Closed
+            | http::Error::PerhapsTls
             | http::Error::NotHttp
             | http::Error::NotJson(_)
             | http::Error::Empty { .. }

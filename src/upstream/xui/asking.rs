@@ -299,9 +299,6 @@ impl Xui {
     /// The words for an answer that no route of a panel gives.
     pub(super) fn unusable(&self, asked: &'static str, refusal: Refusal) -> FetchError {
         let hint = match refusal.error {
-            http::Error::NotHttp if !self.config.endpoint.url.is_https() => {
-                Cause::Hint(Reason::Tls, "the panel expects TLS; write https:// in the URL")
-            }
             http::Error::Status(403) if refusal.said.is_empty() => Cause::Hint(
                 Reason::Forbidden,
                 "the panel refuses every request (answered 403); its setting for the domain (webDomain) must \

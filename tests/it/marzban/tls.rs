@@ -105,7 +105,7 @@ async fn a_certificate_that_nobody_vouches_for_is_refused_and_its_end_told() {
 async fn the_pinned_certificate_is_believed_and_no_other() {
     let panel = SelfSigned::until(2090);
     let server = panel.start();
-    let pin = |sha256| TlsOptions { pin_sha256: Some(sha256), ..TlsOptions::default() };
+    let pin = |sha256| TlsOptions { pin_sha256: vec![sha256], ..TlsOptions::default() };
     let other = SelfSigned::until(2090).sha256();
     assert_refused(&report(&server, pin(other)).await, &server);
 
@@ -145,7 +145,7 @@ async fn an_expired_certificate_is_refused_and_its_end_told() {
     assert_eq!(refused.certificate_expiry, Some(panel.ends));
 
     // A pin is about the certificate, whatever is written in it.
-    let pin = TlsOptions { pin_sha256: Some(panel.sha256()), ..TlsOptions::default() };
+    let pin = TlsOptions { pin_sha256: vec![panel.sha256()], ..TlsOptions::default() };
     let pinned = report(&server, pin).await;
     assert_up(&pinned);
     assert_eq!(pinned.certificate_expiry, Some(panel.ends));
@@ -172,5 +172,5 @@ async fn a_plain_server_at_an_https_address_and_the_other_way_round() {
     let secure = SelfSigned::until(2090).start();
     let asked = config(&secure.url().replace("https:", "http:"), Role::Sudo.login());
     let report = read_once(upstream(&asked, PATIENT)).await;
-    assert_eq!((report.up, reason(&report, Part::System)), (Some(false), Some("interrupted")));
+    assert_eq!((report.up, reason(&report, Part::System)), (Some(false), Some("tls")));
 }

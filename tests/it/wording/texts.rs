@@ -9,6 +9,7 @@ use proxymeter::{
         digest::{self, Expiring, Listed, OfTarget, Outage, Usage},
         rule::{KINDS, Kind, Question, Steps},
     },
+    http::options::TlsOptions,
     model::{End, Moment, Notice, NoticeAlert, NoticeStatus, Reading},
     notify::{
         Receiver,
@@ -172,7 +173,7 @@ impl World {
             port: mails.address.port(),
             tls: SmtpTls::None,
             allow_cleartext: false,
-            ca_file: None,
+            certificates: TlsOptions::default(),
             from: "Proxymeter <meter@example.com>".to_owned(),
             to: vec!["ops@example.com".to_owned()],
             login: None,
