@@ -150,6 +150,10 @@ pub enum Error {
     Connect(String),
     #[error("could not connect through the proxy: {0}")]
     Proxy(String),
+    #[error(
+        "could not connect through the proxy: it wants a login; write the right user name and password into its URL"
+    )]
+    ProxyLogin,
     #[error("TLS failed: {0}")]
     Tls(String),
     #[error("no whole answer within {}", humantime::format_duration(*.0))]
@@ -423,7 +427,7 @@ impl Client {
             Ok(response)
                 if self.is_proxied && response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED =>
             {
-                Err(Error::Proxy(proxy::LOGIN.to_owned()))
+                Err(Error::ProxyLogin)
             }
             Ok(response) => {
                 self.has_answered.store(true, Ordering::Relaxed);
@@ -437,7 +441,7 @@ impl Client {
                 let may_expect_tls =
                     err.url().is_some_and(is_plain) && !self.has_answered.load(Ordering::Relaxed);
                 Err(match error {
-                    Error::Connect(_) if self.is_proxied => Error::Proxy(proxy_failure(&err)),
+                    Error::Connect(_) if self.is_proxied => proxy_failure(&err),
                     Error::NotHttp if may_expect_tls => Error::PerhapsTls,
                     Error::Interrupted if may_expect_tls => Error::Closed,
                     error => error,
@@ -670,10 +674,10 @@ fn classify(err: &reqwest::Error, limits: Limits) -> Error {
 }
 
 /// Why no connection was made through a proxy.
-fn proxy_failure(err: &reqwest::Error) -> String {
+fn proxy_failure(err: &reqwest::Error) -> Error {
     match find::<io::Error>(err) {
-        _ if err.is_timeout() => "no answer".to_owned(),
-        Some(io) => io.to_string(),
-        None => proxy::words(&innermost(err)),
+        _ if err.is_timeout() => Error::Proxy("no answer".to_owned()),
+        Some(io) => Error::Proxy(io.to_string()),
+        None => proxy::failure(&innermost(err)).map_or(Error::ProxyLogin, Error::Proxy),
     }
 }

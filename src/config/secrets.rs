@@ -112,6 +112,7 @@ pub(super) fn of_value(reading: &Reading<'_>, value: Placed<DeValue<'_>>) -> Opt
         DeValue::Table(entries) => entries,
         DeValue::String(text) => match check(&text) {
             Ok(()) => {
+                reading.note_inline_secret(&place.key);
                 doubt(reading, &place, &text, "", WHERE_ELSE);
                 return Some(Placed { value: Secret::from(&*text), place });
             }

@@ -94,7 +94,13 @@ pub(super) fn check_proxy(text: &str) -> Result<(), String> {
     }
     let schemes = ["http", "socks5", "socks5h"];
     match Url::parse(text) {
-        Ok(url) if schemes.contains(&url.scheme()) && url.host_str().is_some_and(|host| !host.is_empty()) => {
+        Ok(url)
+            if schemes.contains(&url.scheme())
+                && url.host_str().is_some_and(|host| !host.is_empty())
+                && ["", "/"].contains(&url.path())
+                && url.query().is_none()
+                && url.fragment().is_none() =>
+        {
             Ok(())
         }
         Ok(_) | Err(_) => Err("not a proxy's URL; write it as \"http://127.0.0.1:3128\" or \

@@ -73,6 +73,10 @@ impl PanelUrl {
         if let Some(rest) = text.strip_prefix("unix:") {
             return PanelUrl::of_socket(rest);
         }
+        let others = ["/", "http+unix:", "http://unix:", "https://unix:"];
+        if others.iter().any(|form| text.starts_with(form)) {
+            return Err(PanelUrlError::Socket);
+        }
         let url = Url::parse(text).map_err(|_| {
             if text.starts_with("http:") || text.starts_with("https:") || !text.contains("://") {
                 PanelUrlError::NotAUrl
@@ -249,9 +253,17 @@ mod tests {
             assert_eq!((url.is_https(), url.is_loopback()), (false, true));
             assert!(url.before_last(&["hid"], &["den"]).is_none_or(|url| url.origin() == "unix:///s"));
         }
-        for text in
-            ["unix:", "unix://", "unix://run/panel.sock", "unix:///run/", "unix:///s:8000", "unix:///s\0"]
-        {
+        for text in [
+            "/run/s",
+            "http+unix:///s",
+            "http://unix:/run/s",
+            "unix:",
+            "unix://",
+            "unix://run/panel.sock",
+            "unix:///run/",
+            "unix:///s:8000",
+            "unix:///s\0",
+        ] {
             assert_eq!(PanelUrl::parse(text), Err(PanelUrlError::Socket), "{text}");
         }
         assert!(PanelUrl::parse(&format!("unix:///{}", "s".repeat(SOCKET_PATH - 1))).is_ok());

@@ -8,9 +8,6 @@ use crate::secret::Secret;
 /// The port of SOCKS proxies (RFC 1928).
 const SOCKS_PORT: u16 = 1080;
 
-/// What a proxy wants that refuses a request without a login.
-pub(super) const LOGIN: &str = "it wants a login; write the right user name and password into its URL";
-
 pub(super) fn parse(url: &Secret) -> Result<Proxy, BuildError> {
     let mut url = Url::parse(url.expose().trim()).map_err(|_| BuildError::Proxy)?;
     if !matches!(url.scheme(), "http" | "socks5" | "socks5h") || url.host_str().is_none_or(str::is_empty) {
@@ -30,18 +27,21 @@ pub(super) fn parse(url: &Secret) -> Result<Proxy, BuildError> {
     }))
 }
 
-/// The failure of a proxy, from the text of the innermost error: the client's library has no types for them.
-pub(super) fn words(text: &str) -> String {
+/// The failure of a proxy, from the text of the innermost error: the client's library has no types for them. Absent: the
+/// proxy wants another login, or one at all.
+pub(super) fn failure(text: &str) -> Option<String> {
     let said = ["SOCKS error: ", "tunnel error: "].iter().find_map(|before| text.strip_prefix(before));
     let words = match said.unwrap_or(text) {
-        "proxy authorization required" | "server does not support user/pass authentication" => LOGIN,
-        "credentials not accepted" => "it does not accept the login in its URL",
+        "proxy authorization required"
+        | "server does not support user/pass authentication"
+        | "credentials not accepted" => return None,
         "server implements authentication incorrectly" => "it wants no login; leave out the one in its URL",
         "unsuccessful" => "it cannot reach the server, or may not",
         "failed to create underlying connection" => "it cannot be reached",
         "failed parsing server response" => "it is no SOCKS proxy",
+        "failed serialize request" => "its user name or password is too long",
         "unexpected end of file" | "io error during SOCKS handshake" => "it closed the connection",
-        other => return format!("it says: {other}"),
+        other => return Some(format!("it says: {other}")),
     };
-    words.to_owned()
+    Some(words.to_owned())
 }

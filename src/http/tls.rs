@@ -7,7 +7,7 @@ use std::{
     ops::RangeInclusive,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicI64, Ordering},
     },
 };
@@ -136,8 +136,7 @@ fn trust(options: &TlsOptions, provider: &Arc<CryptoProvider>) -> Result<Trust, 
         return Ok(Trust::Pinned(options.pin_sha256.clone()));
     }
     let Some(path) = &options.ca_file else {
-        let platform = rustls_platform_verifier::Verifier::new(Arc::clone(provider));
-        return Ok(Trust::System(Arc::new(platform.map_err(|_| BuildError::Platform)?)));
+        return Ok(Trust::System(system(provider)?));
     };
     let refused = |why: &str| BuildError::File { path: path.clone(), why: why.to_owned() };
     let own = certificates(path)?;
@@ -152,6 +151,20 @@ fn trust(options: &TlsOptions, provider: &Arc<CryptoProvider>) -> Result<Trust, 
         .build()
         .map_err(|_| refused("holds no certificate that can be that of an authority"))?;
     Ok(Trust::File(verifier, own))
+}
+
+/// The verifier with the system's authorities. Those clients that exist at a time share it: it takes milliseconds to read,
+/// and there may be thousands of targets.
+fn system(provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, BuildError> {
+    static SHARED: Mutex<Weak<rustls_platform_verifier::Verifier>> = Mutex::new(Weak::new());
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(verifier) = shared.upgrade() {
+        return Ok(verifier);
+    }
+    let verifier = rustls_platform_verifier::Verifier::new(Arc::clone(provider));
+    let verifier = Arc::new(verifier.map_err(|_| BuildError::Platform)?);
+    *shared = Arc::downgrade(&verifier);
+    Ok(verifier)
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, BuildError> {

@@ -187,7 +187,7 @@ impl Cause {
             Cause::Poisoned(_) | Cause::PanelFailed => Reason::ServerError,
             Cause::Hint(reason, _) => *reason,
             Cause::Http(err) => match err {
-                http::Error::Connect(_) | http::Error::Proxy(_) => Reason::Connect,
+                http::Error::Connect(_) | http::Error::Proxy(_) | http::Error::ProxyLogin => Reason::Connect,
                 http::Error::Tls(_) | http::Error::PerhapsTls | http::Error::ExpectsTls => Reason::Tls,
                 http::Error::Timeout(_) => Reason::Timeout,
                 http::Error::Interrupted | http::Error::Closed | http::Error::NotHttp => Reason::Interrupted,
@@ -215,6 +215,7 @@ impl Cause {
             Cause::Http(err) => match err {
                 http::Error::Connect(_)
                 | http::Error::Proxy(_)
+                | http::Error::ProxyLogin
                 | http::Error::Tls(_)
                 | http::Error::Timeout(_)
                 | http::Error::Interrupted
@@ -267,6 +268,7 @@ mod tests {
             (Cause::PanelFailed, Reason::ServerError, Scope::Part),
             (http::Error::Connect("refused".into()).into(), Reason::Connect, Scope::Target),
             (http::Error::Proxy("no answer".into()).into(), Reason::Connect, Scope::Target),
+            (http::Error::ProxyLogin.into(), Reason::Connect, Scope::Target),
             (http::Error::Tls("expired".into()).into(), Reason::Tls, Scope::Target),
             (http::Error::Timeout(Duration::from_secs(20)).into(), Reason::Timeout, Scope::Target),
             (http::Error::Interrupted.into(), Reason::Interrupted, Scope::Target),

@@ -458,9 +458,10 @@ impl Marzban {
                 self.login_refused(ASKED, Cause::login(code, CHECK))
             }
             // The password was not sent.
-            http::Error::Connect(_) | http::Error::Proxy(_) | http::Error::Tls(_) => {
-                FetchError::refused(ASKED, refusal)
-            }
+            http::Error::Connect(_)
+            | http::Error::Proxy(_)
+            | http::Error::ProxyLogin
+            | http::Error::Tls(_) => FetchError::refused(ASKED, refusal),
             http::Error::Status(code @ (404 | 405)) | http::Error::Page(code @ (404 | 405)) => {
                 self.login_refused(ASKED, Cause::NotFound(code).of_login())
             }

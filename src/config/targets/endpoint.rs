@@ -44,7 +44,7 @@ pub(super) fn read(
 /// What is allowed but probably not meant, a sentence each. `server` says what kind of server the table is for, and
 /// `login` what the requests carry.
 pub(super) fn warnings(table: &str, endpoint: &Endpoint, server: &str, login: &str) -> Vec<String> {
-    let Endpoint { url, tls, proxy, headers: _ } = endpoint;
+    let Endpoint { url, tls, proxy, headers } = endpoint;
     let mut warnings = Vec::new();
     if tls.insecure_skip_verify {
         warnings.push(format!(
@@ -54,8 +54,9 @@ pub(super) fn warnings(table: &str, endpoint: &Endpoint, server: &str, login: &s
     }
     let stays_here = url.is_loopback() && proxy.as_ref().is_none_or(is_loopback_proxy);
     if !url.is_https() && !stays_here {
+        let exposed = if headers.is_empty() { "crosses" } else { "and the headers cross" };
         warnings.push(format!(
-            "{table}: the {login} crosses the network unencrypted, as the URL starts with http://"
+            "{table}: the {login} {exposed} the network unencrypted, as the URL starts with http://"
         ));
     }
     warnings

@@ -36,15 +36,16 @@ pub(in crate::config) fn read(mut table: Table<'_, '_>) -> Option<XuiConfig> {
     if let Some(Some(Login::Token(_))) = login {
         own.push(("authorization", "the token is sent in it"));
     }
-    let endpoint = endpoint::read(&mut table, None, "https://panel.example.com:2053/base-path/", &own)?;
-    let login = login?.or_else(|| endpoint.tls.client_cert_file.is_some().then_some(Login::Certificate));
+    let endpoint = endpoint::read(&mut table, None, "https://panel.example.com:2053/base-path/", &own);
+    let has_certificate = endpoint.as_ref().is_none_or(|endpoint| endpoint.tls.client_cert_file.is_some());
+    let login = login?.or_else(|| has_certificate.then_some(Login::Certificate));
     if login.is_none() {
         table.refuse(
             "token",
             "missing; write token_file, or, for panels before 3x-ui 3.0, username and password_file",
         );
     }
-    Some(XuiConfig::new(endpoint, login?))
+    Some(XuiConfig::new(endpoint?, login?))
 }
 
 /// What is allowed but probably not meant, a sentence each.

@@ -58,15 +58,16 @@ pub(in crate::notify) fn judge(
 
 /// Why there was no answer.
 pub(in crate::notify) fn unanswered(error: &http::Error) -> Refusal {
-    let reason = match error {
-        http::Error::Connect(_) | http::Error::Proxy(_) => SendReason::Connect,
-        http::Error::Tls(_) | http::Error::ExpectsTls => SendReason::Tls,
-        http::Error::ToHttps(_) => SendReason::Redirect,
-        http::Error::Timeout(_) => SendReason::Timeout,
+    let (reason, retry) = match error {
+        http::Error::Connect(_) | http::Error::Proxy(_) => (SendReason::Connect, Retry::Later),
+        http::Error::ProxyLogin => (SendReason::Auth, Retry::Refused),
+        http::Error::Tls(_) | http::Error::ExpectsTls => (SendReason::Tls, Retry::Later),
+        http::Error::ToHttps(_) => (SendReason::Redirect, Retry::Later),
+        http::Error::Timeout(_) => (SendReason::Timeout, Retry::Later),
         // The receiver may have accepted the notice.
-        _ => SendReason::Response,
+        _ => (SendReason::Response, Retry::Later),
     };
-    Refusal { reason, what: error.to_string(), retry: Retry::Later }
+    Refusal { reason, what: error.to_string(), retry }
 }
 
 /// Whose fault it is, in words.

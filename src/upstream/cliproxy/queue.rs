@@ -90,6 +90,7 @@ impl Queue {
             // It was not sent, or something refused it that is not the queue.
             http::Error::Connect(_)
             | http::Error::Proxy(_)
+            | http::Error::ProxyLogin
             | http::Error::Tls(_)
             | http::Error::ExpectsTls
             | http::Error::Redirect(_)

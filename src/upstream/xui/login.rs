@@ -76,7 +76,12 @@ impl Xui {
                 Some(cause) => cause,
             },
             // The password was not sent.
-            Err(error @ (http::Error::Connect(_) | http::Error::Proxy(_) | http::Error::Tls(_))) => {
+            Err(
+                error @ (http::Error::Connect(_)
+                | http::Error::Proxy(_)
+                | http::Error::ProxyLogin
+                | http::Error::Tls(_)),
+            ) => {
                 return Err(FetchError::new(ASKED, error));
             }
             Err(error) => Cause::from(error).of_login(),

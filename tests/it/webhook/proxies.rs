@@ -80,6 +80,18 @@ async fn a_socks_proxy_resolves_the_name() {
     assert!(target.requests().is_empty());
 }
 
+/// It is told at once: no attempt can succeed until the configuration changes.
+#[tokio::test]
+async fn a_proxy_that_wants_another_login_refuses_everything() {
+    let proxy = Receiver::start(|_, _| Answer::status(407));
+    let url = format!("http://me:secret@{}", proxy.address);
+    for asked in ["http://receiver.invalid/hook", "https://receiver.invalid/hook"] {
+        let err = send(&by_proxy(&url, asked), &notice()).await.unwrap_err();
+        assert_eq!((err.reason.label(), err.retry), ("auth", Retry::Refused), "{asked}: {err}");
+        assert!(err.detail.contains("write the right user name and password into its URL"), "{err}");
+    }
+}
+
 /// Each receiver has its own way, and none has a way around its proxy.
 #[tokio::test]
 async fn a_proxy_that_fails_is_not_gone_around() {
