@@ -36,8 +36,12 @@ pub(in crate::config) fn read(mut table: Table<'_, '_>) -> Option<XuiConfig> {
     if let Some(Some(Login::Token(_))) = login {
         own.push(("authorization", "the token is sent in it"));
     }
+    let may_have_certificate = table.has("tls");
     let endpoint = endpoint::read(&mut table, None, "https://panel.example.com:2053/base-path/", &own);
-    let has_certificate = endpoint.as_ref().is_none_or(|endpoint| endpoint.tls.client_cert_file.is_some());
+    let has_certificate = match &endpoint {
+        Some(endpoint) => endpoint.tls.client_cert_file.is_some(),
+        None => may_have_certificate,
+    };
     let login = login?.or_else(|| has_certificate.then_some(Login::Certificate));
     if login.is_none() {
         table.refuse(
