@@ -7,9 +7,10 @@ use std::{
     ops::RangeInclusive,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicI64, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use rustls::{
@@ -153,17 +154,20 @@ fn trust(options: &TlsOptions, provider: &Arc<CryptoProvider>) -> Result<Trust, 
     Ok(Trust::File(verifier, own))
 }
 
-/// The verifier with the system's authorities. Those clients that exist at a time share it: it takes milliseconds to read,
-/// and there may be thousands of targets.
+/// The verifier with the system's authorities. It takes milliseconds to read, and there may be thousands of targets: those
+/// that are built together share it.
 fn system(provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, BuildError> {
-    static SHARED: Mutex<Weak<rustls_platform_verifier::Verifier>> = Mutex::new(Weak::new());
-    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(verifier) = shared.upgrade() {
-        return Ok(verifier);
+    const TOGETHER: Duration = Duration::from_secs(10);
+    static LAST: Mutex<Option<(Instant, Arc<dyn ServerCertVerifier>)>> = Mutex::new(None);
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((read_at, verifier)) = &*last
+        && read_at.elapsed() < TOGETHER
+    {
+        return Ok(Arc::clone(verifier));
     }
     let verifier = rustls_platform_verifier::Verifier::new(Arc::clone(provider));
-    let verifier = Arc::new(verifier.map_err(|_| BuildError::Platform)?);
-    *shared = Arc::downgrade(&verifier);
+    let verifier: Arc<dyn ServerCertVerifier> = Arc::new(verifier.map_err(|_| BuildError::Platform)?);
+    *last = Some((Instant::now(), Arc::clone(&verifier)));
     Ok(verifier)
 }
 
