@@ -4,6 +4,8 @@
 #   docker run --publish 127.0.0.1:10057:10057 --volume "$PWD/exporter.toml:/etc/proxymeter/exporter.toml:ro" \
 #       --volume proxymeter:/var/lib/proxymeter proxymeter
 #
+# Other users of this machine, and pages in its browsers, can reach a published port: set a password in [web.basic_auth].
+#
 # The volume proxymeter keeps the data that must survive the container. Without a name, every new container starts with an
 # empty volume. A host folder in its place must belong to the user 65532, which must also be able to read exporter.toml.
 #

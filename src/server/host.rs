@@ -5,7 +5,8 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::Path,
 };
 
 use hyper::{
@@ -13,6 +14,8 @@ use hyper::{
     header::{HOST, HeaderMap},
     http::uri::{Authority, Uri},
 };
+
+use crate::file;
 
 /// Longer names do not exist.
 const MAX_NAME: usize = 253;
@@ -22,6 +25,7 @@ const MAX_NAME: usize = 253;
 pub(super) enum BadHost {
     Missing,
     Several,
+    Empty,
     Malformed,
 }
 
@@ -30,6 +34,7 @@ impl BadHost {
         match self {
             BadHost::Missing => "The request has no Host header.\n",
             BadHost::Several => "The request has more than one Host header.\n",
+            BadHost::Empty => "The Host header is empty.\n",
             BadHost::Malformed => "The Host header is not a host and a port.\n",
         }
     }
@@ -44,6 +49,8 @@ pub(super) fn of(uri: &Uri, headers: &HeaderMap, version: Version) -> Result<Opt
         (None, _) if version < Version::HTTP_11 => None,
         (None, _) => return Err(BadHost::Missing),
         (Some(_), Some(_)) => return Err(BadHost::Several),
+        (Some(value), None) if value.is_empty() && version < Version::HTTP_11 => None,
+        (Some(value), None) if value.is_empty() => return Err(BadHost::Empty),
         (Some(value), None) => Some(Authority::try_from(value.as_bytes()).map_err(|_| BadHost::Malformed)?),
     };
     let target = uri.authority().cloned();
@@ -90,21 +97,39 @@ pub(super) fn is_ours(host: &str, own: &[String]) -> bool {
 /// What to do about a host that is not ours.
 pub(super) fn advice(host: &str) -> String {
     let host = if host.len() <= MAX_NAME { host } else { "…" };
+    let write = match host.contains('.') {
+        true => format!(
+            "write external_url = \"http://{host}\" in [web] if that is what people type to see its page"
+        ),
+        false => "call it by another name".to_owned(),
+    };
     format!(
         "\"{host}\" is not a known name of this exporter. Without a password, a port on loopback can be reached by an IP \
-         address, localhost, the name of this machine, and the host of external_url. If the name is right, write \
-         external_url = \"http://{host}\" in [web], or set a password in [web.basic_auth]; or let the proxy in front send \
-         \"Host: localhost\".\n"
+         address, localhost, the names of this machine, and the host of external_url. Let the proxy in front send \
+         \"Host: localhost\", or {write}, or set a password in [web.basic_auth].\n"
     )
 }
 
 /// The names of this machine and of the URL of the exporter's page, if they are known.
 pub fn own_names(external_url: &str) -> Vec<String> {
+    const HOSTS: u64 = 64 * 1024;
     let machine = fs::read_to_string("/proc/sys/kernel/hostname").ok();
     let url = external_url.parse::<Uri>().ok();
     let names =
         [machine.map(|name| name.trim().to_owned()), url.and_then(|url| Some(url.host()?.to_owned()))];
-    names.into_iter().flatten().filter(|name| !name.is_empty()).collect()
+    let hosts = file::read(Path::new("/etc/hosts"), HOSTS).unwrap_or_default();
+    let names = names.into_iter().flatten().filter(|name| !name.is_empty());
+    names.chain(loopback_names(&String::from_utf8_lossy(&hosts))).collect()
+}
+
+/// The names that the file `hosts` gives to this machine. Systems write the full name of the machine there.
+fn loopback_names(hosts: &str) -> Vec<String> {
+    let names = hosts.lines().filter_map(|line| {
+        let mut words = line.split('#').next()?.split_ascii_whitespace();
+        let address: IpAddr = words.next()?.parse().ok()?;
+        address.is_loopback().then_some(words)
+    });
+    names.flatten().map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -136,7 +161,7 @@ mod tests {
             ("/", &[], Err(BadHost::Missing)),
             ("http://target.example/", &[], Err(BadHost::Missing)),
             ("/", &["a", "a"], Err(BadHost::Several)),
-            ("/", &[""], Err(BadHost::Malformed)),
+            ("/", &[""], Err(BadHost::Empty)),
             ("/", &[":80"], Err(BadHost::Malformed)),
             ("/", &["a:b"], Err(BadHost::Malformed)),
             ("/", &["a:65536"], Err(BadHost::Malformed)),
@@ -154,6 +179,7 @@ mod tests {
             assert_eq!(host(target, hosts, Version::HTTP_11), expected, "{target} {hosts:?}");
         }
         assert_eq!(host("/", &[], Version::HTTP_10), Ok(None));
+        assert_eq!(host("/", &[""], Version::HTTP_10), Ok(None));
         assert_eq!(host("/", &["a", "b"], Version::HTTP_10), Err(BadHost::Several));
         assert_eq!(host("/", &["a"], Version::HTTP_10), named("a"));
     }
@@ -202,7 +228,20 @@ mod tests {
             let machine = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
             let names = own_names(url);
             assert_eq!(names.first().map(String::as_str), Some(machine.trim()));
-            assert_eq!(names.get(1).map(String::as_str), expected, "{url}");
+            assert_eq!(expected.filter(|expected| names[1] != *expected), None, "{url}");
         }
+    }
+
+    #[test]
+    fn the_names_of_the_hosts_file_are_ours() {
+        let hosts = "127.0.0.1 localhost\n127.0.1.1\tsrv.example.com srv # here\n::1 ip6-localhost\n\
+                     192.0.2.7 other.example.com\n# 127.0.0.1 no.example.com\nnonsense\n";
+        assert_eq!(loopback_names(hosts), ["localhost", "srv.example.com", "srv", "ip6-localhost"]);
+    }
+
+    #[test]
+    fn only_a_name_that_people_can_type_is_a_url() {
+        assert!(advice("panel.example.com").contains("external_url = \"http://panel.example.com\""));
+        assert!(!advice("upstream").contains("http://"));
     }
 }

@@ -93,7 +93,7 @@ async fn a_request_has_one_host() {
             ("", "The request has no Host header.\n"),
             ("Host: localhost\r\nHost: localhost\r\n", "The request has more than one Host header.\n"),
             ("Host: localhost\r\nhost: attacker.example\r\n", "The request has more than one Host header.\n"),
-            ("Host:\r\n", "The Host header is not a host and a port.\n"),
+            ("Host:\r\n", "The Host header is empty.\n"),
             ("Host: a b\r\n", "The Host header is not a host and a port.\n"),
             ("Host: localhost:99999\r\n", "The Host header is not a host and a port.\n"),
             ("Host: localhost/path\r\n", "The Host header is not a host and a port.\n"),
@@ -138,7 +138,7 @@ async fn old_and_unusual_forms_of_requests() {
     }
     // HTTP/2 is not spoken.
     let answer = raw(&port, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
-    assert!(answer.is_empty() || status(&answer) == "400" || status(&answer) == "505", "{answer}");
+    assert_eq!(answer, "");
 }
 
 #[tokio::test]
@@ -242,7 +242,6 @@ async fn alerts_come_in_pages() {
         let (status, json, bytes) = ask(&next).await;
         assert_eq!((status, &json["data"]["total"]), (200, &25_000.into()));
         assert!(bytes < 10_000_000, "{bytes}");
-        eprintln!("a page of alerts has {bytes} bytes");
         pages += 1;
         let alerts = json["data"]["alerts"].as_array().unwrap().iter();
         subjects.extend(alerts.map(|alert| alert["labels"]["subject"].as_str().unwrap().to_owned()));

@@ -6,7 +6,11 @@ use std::{
     net::TcpStream,
     path::Path,
     process::{Child, ChildStdout, Command, Stdio},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc as blocking,
+    },
     thread,
     time::Duration,
 };
@@ -20,7 +24,8 @@ use crate::common::{
     simulated::Served,
 };
 
-use proxymeter::simulator::inbox::Arrival;
+use proxymeter::{config::Config, daemon as built, dispatch::LAST_ATTEMPT, simulator::inbox::Arrival};
+use tokio::sync::mpsc;
 
 const BY_RULE: &str = r#"["target", "alertname"]"#;
 const BY_USER: &str = r#"["target", "alertname", "subject"]"#;
@@ -472,6 +477,47 @@ fn a_file_that_hangs_does_not_keep_the_daemon_from_stopping() {
     let (code, took) = daemon.stop();
     assert_eq!(code, Some(0), "{}", daemon.log());
     assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[test]
+fn a_certificate_that_hangs_does_not_keep_the_daemon_from_stopping() {
+    const BEFORE: &str = "web.listen = \"127.0.0.1:0\"\n[webhook.kept]\nurl = \"http://127.0.0.1:9\"\n\
+                          [marzban.home]\nurl = \"http://127.0.0.1:9\"\napi_key = \"key\"\n";
+    for added in [
+        "[marzban.edge]\napi_key = \"key\"\nurl = \"https://127.0.0.1:9\"\n",
+        "[webhook.ops]\nurl = \"https://127.0.0.1:9\"\n",
+        "[heartbeat]\nurl = \"https://127.0.0.1:9\"\n",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ca.pem");
+        fs::write(&file, "").unwrap();
+        let parse = |text: &str| Config::parse(text, Path::new("exporter.toml"), &|_| None).unwrap();
+        let (ask, mut asks) = mpsc::unbounded_channel();
+        let (leased, lease) = blocking::channel();
+        let (end, ended) = blocking::channel();
+        let text = format!("{BEFORE}{added}tls.ca_file = {file:?}\n");
+        let loader = move |_| {
+            // The configuration is read in time. What it names is not.
+            let config = parse(&text);
+            leased.send(Lease::of(&file)).unwrap();
+            Ok(config)
+        };
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let outcome = runtime.block_on(async {
+                let daemon =
+                    built::Daemon::build(parse(BEFORE), "/metrics", built::Keep::Nothing).await.unwrap();
+                daemon.run(async || asks.recv().await.unwrap(), Arc::new(loader)).await
+            });
+            runtime.shutdown_background();
+            end.send(outcome).unwrap();
+        });
+        ask.send(built::Asked::Reload).unwrap();
+        let mut lease = lease.recv().unwrap();
+        lease.wait_until_asked();
+        ask.send(built::Asked::Stop).unwrap();
+        ended.recv_timeout(LAST_ATTEMPT).expect(added).unwrap();
+    }
 }
 
 #[test]
