@@ -13,8 +13,11 @@ use tracing::{info, warn};
 
 use self::config::{HeartbeatConfig, HeartbeatMethod};
 use super::{
-    Answer, Health, HealthByReceiver, SendError, SendReason, api::parse_url, said::Secrets,
-    success::judge_body, webhook::verdict::unanswered,
+    Answer, Health, HealthByReceiver, SendError, SendReason,
+    api::parse_url,
+    said::Secrets,
+    success::{is_rate_limited, judge_body},
+    webhook::verdict::unanswered,
 };
 use crate::{
     board::Board,
@@ -223,6 +226,8 @@ struct Http {
     timeout: Duration,
     success: Option<String>,
     secrets: Secrets,
+    /// Whether it was logged that the service ignores pings.
+    is_limited: bool,
     /// The first line of the last answer, without our secrets.
     said: Option<String>,
 }
@@ -251,6 +256,7 @@ impl Http {
             timeout: config.timeout,
             success: config.success.clone(),
             secrets: Secrets::new([], None, urls),
+            is_limited: false,
             said: None,
         })
     }
@@ -267,6 +273,16 @@ impl Http {
         let judged = match self.client.send(request, limits).await {
             Ok(reply) => {
                 self.said = self.secrets.first_line(&String::from_utf8_lossy(&reply.body));
+                // The service has had a ping within the minute, so it does not raise an alarm.
+                if is_rate_limited(&reply) {
+                    if !std::mem::replace(&mut self.is_limited, true) {
+                        warn!(
+                            "{} ignores heartbeats that come too often; write a longer interval",
+                            self.host
+                        );
+                    }
+                    return Ok(reply.status);
+                }
                 let success = self.success.as_deref();
                 judge_body(&reply, success, &self.host, 0, now.wall, &[]).map(|()| reply.status)
             }

@@ -142,7 +142,25 @@ fn no_text_takes_long() {
         (
             "a deep template",
             format!("[webhook.a]\nurl = 'https://h'\ntemplate = '{{{{ {} }}}}'", "(".repeat(200_000)),
-            "does not compile",
+            "a template of more than 64 KiB; write a shorter one",
+        ),
+        (
+            "a nested template",
+            format!("[webhook.a]\nurl = 'https://h'\ntemplate = '{{{{ {} }}}}'", "(".repeat(65_000)),
+            "the template does not compile: template exceeds maximum recursion limits, in its line 1; correct it",
+        ),
+        (
+            "many operators",
+            format!(
+                "[webhook.a]\nurl = 'https://h'\ntemplate = '{{{{ {} statsu }}}}'",
+                "not ".repeat(16_000)
+            ),
+            "there is nothing called statsu",
+        ),
+        (
+            "an unfinished operation",
+            format!("[webhook.a]\nurl = 'https://h'\ntemplate = '{{{{ {} }}}}'", "-".repeat(65_000)),
+            "the template does not compile",
         ),
         (
             "unknown receivers",

@@ -94,9 +94,9 @@ async fn it_asks_for_the_whole_url_by_the_method_that_is_configured() {
     }
 }
 
-/// Whatever goes wrong, the log says so, and with nothing of the URL but its host.
+/// Whatever goes wrong, the log says so once, and with nothing of the URL but its host.
 #[tokio::test]
-async fn failures_are_told_and_tell_no_secret() {
+async fn failures_are_told_once_and_tell_no_secret() {
     use canary::{CANARY, assert_none, canary};
 
     let log = canary::log();
@@ -128,7 +128,8 @@ async fn failures_are_told_and_tell_no_secret() {
         let told = || log.text().matches("the heartbeat does not arrive").count();
         let before = told();
         let failures = || value(&telemetry, "proxymeter_heartbeat_failures_total", Some(reason));
-        run_until(heartbeat, || failures() >= 1.0 && told() > before).await;
+        run_until(heartbeat, || failures() >= 2.0 && told() > before).await;
+        assert_eq!(told() - before, 1, "{reason}");
         let answer = ping_once(config, Clock::system().now()).await.unwrap();
         assert_none("what was said", answer.said.as_deref().unwrap_or_default());
         assert_none("the error", &format!("{:?}", answer.outcome.unwrap_err()));
@@ -169,12 +170,13 @@ async fn an_answer_counts_by_what_it_says() {
         (
             200,
             &[],
-            "OK (rate limited)\n",
-            None,
-            Err(
-                "rate_limited: 127.0.0.1: answered 200 with 'OK (rate limited)': the service ignores what comes too often",
-            ),
+            "OK (not found)\n",
+            Some("OK"),
+            Err("gone: 127.0.0.1: answered 200 with 'OK (not found)': there is no such check any more"),
         ),
+        // The check had a ping shortly before, so it is alive.
+        (200, &[], "OK (rate limited)\n", None, Ok("127.0.0.1 answered 200")),
+        (200, &[], "OK (rate limited)", Some("pong"), Ok("127.0.0.1 answered 200")),
         (
             404,
             &[],
@@ -254,6 +256,25 @@ async fn an_answer_counts_by_what_it_says() {
         assert_eq!(outcome, told, "{status} {body}");
         assert_eq!(answer.said.as_deref(), Some(body.trim()).filter(|body| !body.is_empty()));
     }
+}
+
+/// The pings that the service ignores do not alternate with others in the log.
+#[tokio::test]
+async fn a_service_that_ignores_pings_is_told_once() {
+    let log = canary::log();
+    let number = std::sync::atomic::AtomicUsize::new(0);
+    let service = Receiver::start(move |_, _| {
+        let is_limited = number.fetch_add(1, Ordering::Relaxed) % 2 == 1;
+        Answer::with(200, &[], if is_limited { "OK (rate limited)" } else { "OK" })
+    });
+    let telemetry = Telemetry::new();
+    // No other test has this host.
+    let url = format!("http://localhost:{}/ping", service.address.port());
+    let attempts = || value(&telemetry, "proxymeter_heartbeat_attempts_total", None);
+    run_until(heartbeat(&config(url), &telemetry), || attempts() >= 6.0).await;
+    let told = "localhost ignores heartbeats that come too often; write a longer interval";
+    assert_eq!(log.text().matches(told).count(), 1);
+    assert_eq!(value(&telemetry, "proxymeter_heartbeat_failures_total", Some("rate_limited")), 0.0);
 }
 
 /// `proxymeter test-notification` for the heartbeat, in all the ways to ask for it.

@@ -310,6 +310,11 @@ async fn an_answer_counts_by_what_it_says() {
         ("", Some("تم"), lacks("تم")),
         ("<html>تم", Some("تم"), Ok(())),
         ("ACCEPTED", Some("accepted"), lacks("accepted")),
+        (
+            "Webhook message delivery failed with error: Microsoft Teams endpoint returned HTTP error 400",
+            None,
+            Err("127.0.0.1: answered 200, but the answer says that the delivery failed".to_owned()),
+        ),
     ] {
         let receiver = Receiver::start(move |_, _| Answer::with(200, &[], body));
         let success = success.map(str::to_owned);

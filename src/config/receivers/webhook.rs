@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use minijinja::Environment;
 use reqwest::header::{HeaderName, HeaderValue};
 use toml::de::DeValue;
 
@@ -52,7 +51,8 @@ const FORMATS: [(&str, Format); 2] = [("alertmanager", Format::Alertmanager), ("
 /// For the whole exchange. Standard Webhooks recommends 15 to 30 seconds.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);
 
-const LONGEST_TEMPLATE: u64 = 1024 * 1024;
+/// Longer ones could nest deeper than the stack that they are compiled on.
+const LONGEST_TEMPLATE: u64 = 64 * 1024;
 
 /// Headers that every message has already, and what to write instead.
 const OWN_HEADERS: &[(&str, &str)] = &[
@@ -169,10 +169,11 @@ fn compile(template: &str) -> Result<(), String> {
     if template.trim().is_empty() {
         return Err("an empty template; write what is to be sent".to_owned());
     }
-    let Err(error) = Environment::new().template_from_str(template).map(|_| ()) else { return Ok(()) };
-    let line = error.line().unwrap_or(1);
-    let detail = error.detail().unwrap_or("not understood");
-    Err(format!("the template does not compile: {detail}, in its line {line}; correct it"))
+    if template.len() as u64 > LONGEST_TEMPLATE {
+        return Err(format!("a template of more than {} KiB; write a shorter one", LONGEST_TEMPLATE / 1024));
+    }
+    WebhookFormat::check_syntax(template)
+        .map_err(|fault| format!("the template does not compile: {fault}; correct it"))
 }
 
 fn content_type(value: &DeValue<'_>) -> Result<String, String> {

@@ -252,15 +252,31 @@ impl Reply {
     }
 
     /// Whether it refuses the name of the greeting, by its words: servers may check it as late as they like. A 503 is
-    /// about the order of commands.
+    /// about the order of commands, X.1 and X.2 are about an address or a mailbox, whose names may contain anything.
     pub(super) fn is_about_hello(&self) -> bool {
-        let text = self.text().to_ascii_lowercase();
-        self.code >= 400 && self.code != 503 && ["helo", "ehlo"].iter().any(|word| text.contains(word))
+        let is_about_address =
+            self.enhanced().is_some_and(|code| [".1.", ".2."].iter().any(|about| code.contains(about)));
+        self.code >= 400
+            && self.code != 503
+            && !is_about_address
+            && self.words().any(|word| ["helo", "ehlo"].contains(&word.as_str()))
     }
 
-    /// Whether it wants STARTTLS first (RFC 3207, 4).
+    /// Whether it wants encryption first: STARTTLS (RFC 3207, 4), or in other words.
     pub(super) fn requires_tls(&self) -> bool {
-        self.code == 530 && self.text().to_ascii_lowercase().contains("starttls")
+        let has = |known: &[&str]| self.words().any(|word| known.contains(&word.as_str()));
+        let is_about_tls = has(&["starttls", "tls", "ssl", "encryption", "encrypted"]);
+        self.code >= 400
+            && is_about_tls
+            && has(&["must", "need", "needed", "require", "required", "requires"])
+    }
+
+    /// The words in lower case, without addresses and URLs. Names with dots, hyphens and the like are one word.
+    fn words(&self) -> impl Iterator<Item = String> {
+        let words = self.lines().flat_map(str::split_whitespace);
+        let words = words.filter(|word| !word.contains('@') && !word.contains("://"));
+        let parts = words.flat_map(|word| word.split(|c: char| !(c.is_alphanumeric() || "=-._".contains(c))));
+        parts.map(|part| part.trim_matches(['.', '-']).to_ascii_lowercase())
     }
 
     /// The code of RFC 3463, which RFC 2034 puts at the start of each line.
@@ -373,6 +389,37 @@ mod tests {
             let told = ReplyLine::read(line.as_bytes());
             let told = told.as_ref().map(|line| (line.code, line.continues, line.text.as_str()));
             assert_eq!(told, read, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_refusal_is_about() {
+        let (hello, tls, other) = ((true, false), (false, true), (false, false));
+        for (code, line, expected) in [
+            (504, "5.5.2 <box>: Helo command rejected: need fully-qualified hostname", hello),
+            (450, "4.7.1 <box>: Helo command rejected: Host not found", hello),
+            (550, "5.7.1 Access denied - Invalid HELO name (See RFC2821 4.1.1.1)", hello),
+            (550, "HELO/EHLO name is bad", hello),
+            (554, "bad EHLO.", hello),
+            (503, "5.5.1 EHLO first", other),
+            (550, "5.1.1 <bachelor@example.com>: User unknown", other),
+            (550, "5.1.1 michelob: helo is no user here", other),
+            (550, "5.2.1 helo is full", other),
+            (550, "no <helo@example.com> here", other),
+            (550, "bachelor is unknown", other),
+            (550, "5.7.23 SPF fail; helo=mail.example.com", other),
+            (550, "see https://example.com/helo", other),
+            (554, "5.7.1 spam: FSL_HELO_FAKE, HELO-DYN, helo.example.com", other),
+            (530, "5.7.0 Must issue a STARTTLS command first", tls),
+            (554, "5.7.0 TLS required", tls),
+            (450, "4.7.1 <a@example.com>: Recipient address rejected: Session encryption is required", tls),
+            (550, "5.7.1 This server requires encrypted connections.", tls),
+            (530, "5.7.0 Authentication required", other),
+            (454, "4.7.0 TLS not available", other),
+            (250, "TLS required", other),
+        ] {
+            let reply = Reply::of(code, line);
+            assert_eq!((reply.is_about_hello(), reply.requires_tls()), expected, "{code} {line}");
         }
     }
 

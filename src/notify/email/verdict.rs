@@ -34,6 +34,7 @@ impl Failure {
             | Why::NotOffered(_) => return Retry::Later,
         };
         match (self.step, reply.code, reply.enhanced().unwrap_or_default()) {
+            _ if reply.requires_tls() => Retry::Refused,
             // Servers lock accounts after too many failed logins.
             (Step::Auth, _, _) | (_, 530 | 535, _) => Retry::Disabled,
             (_, _, code) if is_about_sender(code) || reply.is_about_hello() => Retry::Refused,
@@ -75,6 +76,7 @@ pub(super) fn judge(place: &str, failure: &Failure, named: usize) -> SendError {
         (Why::Tls(_) | Why::NotOffered(_) | Why::SpeaksTls, _) => SendReason::Tls,
         (Why::Refused(reply), _) if reply.code < 500 => SendReason::ServerError,
         (Why::Refused(_), _) if retry == Retry::Disabled => SendReason::Auth,
+        (Why::Refused(reply), _) if reply.requires_tls() => SendReason::Tls,
         (Why::Refused(_) | Why::TooLarge { .. }, _) => SendReason::Refused,
     };
     let whose = match retry {
@@ -109,11 +111,14 @@ pub(super) fn hint(server: &Server, outcome: &Result<(), Failure>, delivery: &De
         return "; for a relay on a network that you trust, write tls = \"none\" and allow_cleartext = true"
             .to_owned();
     }
+    let by_recipients = || delivery.deferred.iter().chain(&delivery.refused).map(|(_, reply)| reply);
     let is_plain = matches!(server.security, Security::Loopback | Security::Cleartext);
-    if let Some(Failure { why: Why::Refused(reply), .. }) = failure
-        && is_plain
-        && reply.requires_tls()
-    {
+    let requires_tls = match failure {
+        Some(Failure { why: Why::Refused(reply), .. }) => reply.requires_tls(),
+        Some(_) => false,
+        None => by_recipients().any(Reply::requires_tls),
+    };
+    if is_plain && requires_tls {
         return "; it requires encryption: write tls = \"starttls\"".to_owned();
     }
     let refuses_hello = match failure {
@@ -122,7 +127,7 @@ pub(super) fn hint(server: &Server, outcome: &Result<(), Failure>, delivery: &De
             (*step == Step::Hello && !knows_none) || reply.is_about_hello()
         }
         Some(_) => false,
-        None => delivery.deferred.iter().chain(&delivery.refused).any(|(_, reply)| reply.is_about_hello()),
+        None => by_recipients().any(Reply::is_about_hello),
     };
     if !refuses_hello {
         return String::new();
@@ -142,7 +147,7 @@ pub(super) fn last_answer(outcome: &Result<(), Failure>, delivery: &Delivery) ->
         Err(_) => None,
         Ok(()) => {
             let of_recipients = delivery.deferred.iter().chain(&delivery.refused).map(|(_, reply)| reply);
-            delivery.answer.iter().chain(of_recipients).next().map(Reply::text)
+            of_recipients.chain(&delivery.answer).next().map(Reply::text)
         }
     }
 }
@@ -254,6 +259,8 @@ mod tests {
             (steps.as_slice(), "421 4.7.0 bye", later, later),
             (&steps, "450 5.4.5 another class", later, later),
             (&steps, "530 5.7.0 log in", Retry::Disabled, Retry::Disabled),
+            (&steps, "530 5.7.0 Must issue a STARTTLS command first", refused, refused),
+            (&steps, "554 5.7.0 TLS required", refused, refused),
             (&steps, "535 5.7.8 log in", Retry::Disabled, Retry::Disabled),
             (&[Auth], "454 4.7.0 later", later, later),
             (&[Auth], "504 what", Retry::Disabled, Retry::Disabled),
@@ -263,6 +270,11 @@ mod tests {
             (&[Greeting, Hello, StartTls, Mail, Data, Reset], "554 5.7.1 go away", refused, refused),
             (&[Mail], "553 5.7.1 not yours", refused, refused),
             (&[Rcpt], "550 5.1.1 who", never, never),
+            (&[Rcpt], "550 5.1.1 <bachelor@example.com>: User unknown", never, never),
+            (&[Rcpt], "550 5.1.1 helo: User unknown", never, never),
+            (&[Rcpt], "550 no <chelo@example.com> here", never, never),
+            (&[Rcpt], "550 5.7.1 <ann@example.com>: Helo command rejected", refused, refused),
+            (&[Message], "550 5.7.1 spam: FSL_HELO_FAKE", never, never),
             (&[Rcpt], "552 5.2.2 full", never, never),
             (&[Data, Message], "552 5.2.2 full", refused, refused),
             (&[Mail, Data, Message], "552 too large", smaller, never),

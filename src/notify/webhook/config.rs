@@ -2,6 +2,9 @@
 
 use std::{fmt, time::Duration};
 
+use minijinja::Environment;
+
+use super::template::apart::{PATIENCE, apart};
 use crate::{http::options::TlsOptions, notify::email::config::ReceiverConfig, secret::Secret};
 
 /// `[webhook.NAME]`: one URL to post to.
@@ -36,6 +39,19 @@ pub enum WebhookFormat {
     Alertmanager,
     /// The output of this minijinja template, which is valid, sent with this content type.
     Template { template: String, content_type: String },
+}
+
+impl WebhookFormat {
+    /// # Errors
+    /// What is wrong with the syntax of a template, and in which line.
+    pub fn check_syntax(template: &str) -> Result<(), String> {
+        let template = template.to_owned();
+        apart(PATIENCE, move || {
+            let Err(error) = Environment::new().template_from_str(&template).map(drop) else { return Ok(()) };
+            let line = error.line().unwrap_or(1);
+            Err(format!("{}, in its line {line}", error.detail().unwrap_or("not understood")))
+        })
+    }
 }
 
 /// Written by hand because the template may contain a secret: some services want their key in the body.

@@ -1,15 +1,22 @@
 //! A body from the operator's own template.
+//!
+//! A template is as trusted as the rest of the configuration, but a mistake in it must not end the process. Bounded are
+//! the length of its text, its steps, its output, what single filters make, and its time.
 
+pub(super) mod apart;
 mod context;
+mod filters;
 mod sample;
 mod trial;
 
-use std::io::{self, Write};
+use minijinja::{Environment, Error, ErrorKind, Value, value::Serde};
 
-use minijinja::{AutoEscape, Environment, Error, ErrorKind, Value, value::Serde};
-
-use self::context::Context;
 pub(super) use self::sample::Scope;
+use self::{
+    apart::{PATIENCE, apart},
+    context::Context,
+    filters::Output,
+};
 use super::body::Body;
 use crate::model::Notice;
 
@@ -21,7 +28,6 @@ const BASE: usize = 16;
 
 pub(super) struct Template {
     source: String,
-    environment: Environment<'static>,
 }
 
 impl Template {
@@ -29,25 +35,35 @@ impl Template {
     /// What is wrong with the text, in which line, and what to write instead: it cannot be parsed, uses an unknown name,
     /// cannot be rendered for every notice of `scope`, or does not make JSON where it should.
     pub(super) fn new(source: &str, scope: Scope) -> Result<Self, String> {
-        let mut environment = Environment::new();
-        environment.set_auto_escape_callback(|_| AutoEscape::None);
-        environment.set_fuel(Some(steps(0)));
-        let template = environment.template_from_str(source).map_err(|err| text(&err))?;
-        let is_global = |name: &str| environment.globals().any(|(global, _)| global == name);
-        check_names(&template, is_global)?;
-        trial::run(source, scope, |context| rendered(&template, Value::from(Serde(context)), 0))?;
-        Ok(Template { source: source.to_owned(), environment })
+        let source = source.to_owned();
+        apart(PATIENCE, move || {
+            let environment = environment(0);
+            let template = environment.template_from_str(&source).map_err(|err| text(&err))?;
+            let is_global = |name: &str| environment.globals().any(|(global, _)| global == name);
+            check_names(&template, is_global)?;
+            trial::run(&source, scope, |context| rendered(&template, Value::from(Serde(context)), 0))?;
+            Ok(Template { source })
+        })
     }
 
     /// # Errors
     /// The line in which it failed.
     pub(super) fn render(&self, notice: &Notice, body: Body<'_>) -> Result<String, String> {
         let alerts = notice.alerts.len();
-        let mut environment = self.environment.clone();
-        environment.set_fuel(Some(steps(alerts)));
-        let template = environment.template_from_str(&self.source).map_err(|err| text(&err))?;
-        rendered(&template, Value::from(Serde(Context::of(notice, body))), alerts)
+        let source = self.source.clone();
+        let context = Value::from(Serde(Context::of(notice, body)));
+        apart(PATIENCE, move || {
+            let environment = environment(alerts);
+            let template = environment.template_from_str(&source).map_err(|err| text(&err))?;
+            rendered(&template, context, alerts)
+        })
     }
+}
+
+fn environment(alerts: usize) -> Environment<'static> {
+    let mut environment = filters::environment(bytes(alerts));
+    environment.set_fuel(Some(steps(alerts)));
+    environment
 }
 
 fn check_names(
@@ -68,31 +84,16 @@ fn steps(alerts: usize) -> u64 {
     STEPS * u64::try_from(BASE + alerts).unwrap_or(u64::MAX / STEPS)
 }
 
+fn bytes(alerts: usize) -> usize {
+    BYTES.saturating_mul(BASE + alerts)
+}
+
 /// The output for a notice of so many alerts.
 fn rendered(template: &minijinja::Template<'_, '_>, context: Value, alerts: usize) -> Result<String, String> {
-    let mut output = Output { bytes: Vec::new(), most: BYTES * (BASE + alerts) };
+    filters::begin();
+    let mut output = Output { bytes: Vec::new(), most: bytes(alerts) };
     template.render_captured_to(context, &mut output).map_err(|err| text(&err))?;
     String::from_utf8(output.bytes).map_err(|_| "what it makes is not UTF-8".to_owned())
-}
-
-/// Takes no more than `most` bytes.
-struct Output {
-    bytes: Vec<u8>,
-    most: usize,
-}
-
-impl Write for Output {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.bytes.len() + bytes.len() > self.most {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 /// minijinja's own messages may quote values of the notice, and after their first line the template.

@@ -54,7 +54,7 @@ async fn a_refusal_of_the_greeting_says_what_to_write() {
         ),
         ("EHLO", "502 5.5.1 what", "refused", Retry::Refused, None),
         ("EHLO", "500 what", "refused", Retry::Refused, None),
-        ("EHLO", "530 5.7.0 Must issue a STARTTLS command first", "auth", Retry::Disabled, None),
+        ("EHLO", "530 5.7.0 Must issue a STARTTLS command first", "tls", Retry::Refused, None),
         (
             "MAIL",
             "550 Access denied - Invalid HELO name (See RFC2821 4.1.1.1)",
@@ -80,6 +80,8 @@ async fn a_refusal_of_the_greeting_says_what_to_write() {
             Some("450 4.7.1"),
         ),
         ("RCPT", "550 5.1.1 who", "refused", Retry::Refused, None),
+        ("RCPT", "550 5.1.1 <bachelor@example.com>: User unknown", "refused", Retry::Refused, None),
+        ("END", "550 5.7.23 SPF fail; helo=mail.example.com", "refused", Retry::Refused, None),
         ("DATA", "550 5.7.1 EHLO refused", "refused", Retry::Refused, Some("DATA: answered 550 5.7.1")),
         ("END", "554 5.7.1 Invalid EHLO", "refused", Retry::Refused, Some("the message: answered 554 5.7.1")),
     ] {
@@ -107,13 +109,36 @@ async fn a_server_with_other_encryption_says_which_to_write() {
         let error = send(&config, &mut Vec::new()).await.unwrap_err();
         assert!(error.detail.ends_with(&format!("{other}{hint}")), "{error}");
     }
-    for step in ["EHLO", "MAIL"] {
-        let (_server, result) = attempt(&[(step, "530 5.7.0 Must issue a STARTTLS command first")]).await;
-        let hint = "; it requires encryption: write tls = \"starttls\"";
-        assert!(result.unwrap_err().detail.ends_with(hint));
+    let hint = "; the server refuses all messages, not only this one; it requires encryption: write tls = \"starttls\"";
+    for (step, answer, reason) in [
+        ("EHLO", "530 5.7.0 Must issue a STARTTLS command first", "tls"),
+        ("MAIL", "530 5.7.0 Must issue a STARTTLS command first", "tls"),
+        ("MAIL", "554 5.7.0 TLS required", "tls"),
+        ("RCPT", "554 5.7.0 TLS required", "refused"),
+    ] {
+        let (_server, result) = attempt(&[(step, answer)]).await;
+        assert_failed(&result, reason, Retry::Refused, hint);
     }
     let (_server, result) = attempt(&[("MAIL", "530 5.7.0 Authentication required")]).await;
     assert!(result.unwrap_err().detail.ends_with("; the server refuses the login"));
+}
+
+/// Names of people contain "helo". Such a one is refused for good, and the others have their mail.
+#[tokio::test]
+async fn a_recipient_is_refused_by_the_code_and_not_by_the_letters_of_a_name() {
+    for refusal in [
+        "550 5.1.1 <bachelor@example.com>: Recipient address rejected: User unknown",
+        "550 5.1.1 <chelo@example.com>: User unknown",
+        "550 no such user: <michelob@example.com>",
+    ] {
+        let server = MailServer::scripted(Encryption::None, &[("RCPT", refusal)]).await;
+        let to = ["a", "b"].map(|who| format!("{who}@example.com")).to_vec();
+        let config = EmailConfig { to, ..config(&server, SmtpTls::None) };
+        let said = send(&config, &mut Vec::new()).await.unwrap();
+        let codes = if refusal.starts_with("550 5.1.1") { "550 5.1.1" } else { "550" };
+        let expected = format!("accepted for 1 of 2; refused for 1: …@example.com answered {codes}");
+        assert!(said.ends_with(&expected), "{said}");
+    }
 }
 
 /// Such a server says nothing, until it gives up.

@@ -118,6 +118,103 @@ fn mistakes_are_found_without_a_notice() {
     }
 }
 
+/// The longest text that the configuration takes, nested as deep as it can be.
+#[test]
+fn a_deep_template_ends_no_process() {
+    let most = 64 * 1024;
+    let nested = |before: &str, piece: &str, after: &str| {
+        let pieces = (most - before.len() - after.len()) / piece.len();
+        format!("{before}{}{after}", piece.repeat(pieces))
+    };
+    for (before, piece, after) in [
+        ("{{ ", "-", "1 }}"),
+        ("{{ ", "not ", "1 }}"),
+        ("{{ ", "1+", "1 }}"),
+        ("{{ ", "1**", "1 }}"),
+        ("{{ ", "'a'~", "'a' }}"),
+        ("{{ ", "1 and ", "1 }}"),
+        ("{{ ", "1<", "1 }}"),
+        ("{{ ", "1 if 1 else ", "1 }}"),
+        ("{{ ", "(", "1 }}"),
+        ("{{ ", "[", "1 }}"),
+        ("{{ status", "|d", " }}"),
+        ("{{ status", ".a", " }}"),
+        ("{{ status", "[0]", " }}"),
+        ("{{ status", "()", " }}"),
+        ("{{ status", " is a", " }}"),
+        ("{% if 0 %}", "{%elif 0%}", "{% endif %}"),
+        ("", "{%if 1%}", ""),
+        ("{% set x=1 %}", "{%set x=[x]%}", "{{ x|tojson }}{{ x }}{{ x == [x] }}{{ x|string }}"),
+        ("{% set x=1 %}", "{%set x={1:x}%}", "{{ x|tojson }}{{ x }}{{ x == {1:x} }}{{ x|string }}"),
+        (
+            "{% set x=1 %}",
+            &format!("{{%set x={}x{}%}}", "[".repeat(100), "]".repeat(100)),
+            "{{ x|tojson }}{{ x }}{{ x == [x] }}{{ x|string }}{{ [x, x]|unique|sort|join }}",
+        ),
+        ("{% for x in [status] recursive %}", "{%if 1%}", "{{ loop([[x]]) }}"),
+        ("{% for x in [status] recursive %}{{ loop([[x]]) }}{% endfor %}", " ", ""),
+    ] {
+        // It is taken, or refused with a reason.
+        let why = Template::new(&nested(before, piece, after), TEXT).err();
+        assert_ne!(why.as_deref(), Some(""), "{piece}");
+    }
+    for (before, piece, after) in [("{{ ", "-", "1 }}"), ("{{ status", "|d", " }}")] {
+        let template = Template { source: nested(before, piece, after) };
+        drop(template.render(&example(), Body::of(&example(), "", 2)));
+    }
+}
+
+#[test]
+fn a_filter_makes_no_more_than_the_output_may_have() {
+    for (source, error) in [
+        ("{{ 'x'|indent(1500000000) }}", "filter indent is unknown"),
+        ("{{ '%2000000000d'|format(1) }}", "filter format is unknown"),
+        ("{{ 'x'|batch(1000000000,'x') }}", "filter batch is unknown"),
+        ("{{ 'x'|slice(1000000000) }}", "filter slice is unknown"),
+        ("{{ alerts|pprint }}", "filter pprint is unknown"),
+        ("{{ debug() }}", "nothing called debug"),
+        (
+            "{% set ns=namespace(x='x') %}{% for i in range(40) %}{% set ns.x=ns.x~ns.x %}{% endfor %}",
+            "nothing called namespace",
+        ),
+        ("{{ alerts|tojson(indent=1500000000) }}", "line 1: "),
+        ("{% set x='x'*1000000 %}{{ x|replace('x',x)|length }}", "too much text"),
+        ("{% set x='x'*1000000 %}{{ x|replace('',x)|length }}", "too much text"),
+        ("{% set x='x'*10000 %}{{ range(100000)|join(x)|length }}", "too much text"),
+        ("{% set x='x'*10000 %}{{ range(100000)|map('string')|join(d=x)|length }}", "too much text"),
+        ("{% set x='x'*2000000 %}{{ x|tojson|length }}", "too much text"),
+        (
+            "{% set x %}{% for i in range(9000) %}{{ 'x' * 100000 }}{% endfor %}{% endset %}{{ x|length }}",
+            "too much text",
+        ),
+        (
+            "{% filter length %}{% for i in range(9000) %}{{ 'x' * 100000 }}{% endfor %}{% endfilter %}",
+            "too much text",
+        ),
+        ("{% set x=[1,1] %}XX{{ x|tojson|length }}", "too much text"),
+    ] {
+        let source = source.replace("XX", &"{% set x=[x,x] %}".repeat(40));
+        let err = Template::new(&source, TEXT).err().unwrap_or_else(|| panic!("{source} was taken"));
+        assert!(err.contains(error), "{source}: {err}");
+    }
+    for (source, expected) in [
+        ("{{ alerts|map(attribute='labels.subject')|join(', ') }}", "alice, alice2"),
+        ("{{ alerts|join('+', attribute='labels.subject') }}", "alice+alice2"),
+        ("{{ [1, 'a', none]|join }}", "1aNone"),
+        ("{{ 'abc'|join(d='-') }}", "a-b-c"),
+        ("{{ 'abab'|replace('b', 'cd') }}", "acdacd"),
+        ("{{ truncatedAlerts|replace('7', 'x') }}", "x"),
+        (
+            "{{ {'b': [1, 2.5, none, nothing], 'a': '<&>'}|tojson }}",
+            "{\"a\":\"<&>\",\"b\":[1,2.5,null,null]}",
+        ),
+    ] {
+        let source = source.replace("nothing", "commonLabels.nothing");
+        let template = Template::new(&source, TEXT).unwrap();
+        assert_eq!(template.render(&example(), Body::of(&example(), "", 2)).unwrap(), expected, "{source}");
+    }
+}
+
 #[test]
 fn what_should_be_json_is() {
     for source in [
@@ -137,12 +234,12 @@ fn what_should_be_json_is() {
         (
             "{\n\"user\": \"{{ alerts[0].labels.subject }}\"}",
             "line 2: {{ alerts[0].labels.subject }} is not escaped: with a quotation mark in it, the output is no JSON, \
-             and content_type says JSON; write {{ alerts[0].labels.subject | tojson }}, without quotation marks around \
+             but content_type is JSON, as it is by default; write {{ alerts[0].labels.subject | tojson }}, without quotation marks around \
              it",
         ),
         (
             "{\"a\": {{ status }}}",
-            "line 1: {{ status }} is not written as JSON: the output is no JSON, and content_type says JSON; write {{ \
+            "line 1: {{ status }} is not written as JSON: the output is no JSON, but content_type is JSON, as it is by default; write {{ \
              status | tojson }}, without quotation marks around it",
         ),
         (
@@ -157,17 +254,22 @@ fn what_should_be_json_is() {
         (
             "{\"a\": \"{{ status | tojson }}\"}",
             "line 1: {{ status | tojson }} has quotation marks around it, and tojson adds its own: the output is no JSON, \
-             and content_type says JSON; leave out those around it",
+             but content_type is JSON, as it is by default; leave out those around it",
         ),
         (
             "{\"a\": \"User {{ alerts[0].labels.subject }} and others\"}",
-            "line 1: {{ alerts[0].labels.subject }} is not escaped: with a quotation mark in it, the output is no JSON, and \
-             content_type says JSON; write the whole text as {{ (\"text \" ~ alerts[0].labels.subject) | tojson }}, \
+            "line 1: {{ alerts[0].labels.subject }} is not escaped: with a quotation mark in it, the output is no JSON, but \
+             content_type is JSON, as it is by default; write the whole text as {{ (\"text \" ~ alerts[0].labels.subject) | tojson }}, \
              without quotation marks around it",
         ),
         (
             "{\"a\": \"{{ alerts[0].labels.subject | upper }}\"}",
             "write {{ alerts[0].labels.subject | upper | tojson }}, without quotation marks",
+        ),
+        (
+            "{\"a\": \"{{ alerts[0].labels.subject|e }}\"}",
+            "line 1: {{ alerts[0].labels.subject|e }} is not escaped: with a backslash in it, the output is no JSON, but \
+             content_type is JSON, as it is by default; write {{ alerts[0].labels.subject | tojson }}, without",
         ),
         ("{\"a\": {{ commonLabels }}, \"b\": {{ alerts[0].labels }}}", "or a whole map as {{ x | tojson }}"),
         (
@@ -180,7 +282,7 @@ fn what_should_be_json_is() {
         ),
         (
             "[{% for a in alerts %}{{ a.labels.subject|tojson }},{% endfor %}]",
-            "with new alerts, the output is no JSON, and content_type says JSON: line 1, column 19 of it: a comma \
+            "with new alerts, the output is no JSON, but content_type is JSON, as it is by default: line 1, column 19 of it: a comma \
              before a closing bracket; in a loop, write {% if not loop.last %},{% endif %} in its place",
         ),
         ("[{% for a in alerts %}{{ a.labels.subject|tojson }}{% endfor %}]", "no comma between two values"),
@@ -194,7 +296,7 @@ fn what_should_be_json_is() {
         ("{\"a\": \"b\nc\"}", "a line break inside quotation marks"),
         ("{\"a\": \"C:\\dir\"}", "a backslash that is not escaped"),
         ("{% if status == 'nothing' %}1{% endif %}", "nothing is rendered"),
-        ("plain text", "the output is no JSON"),
+        ("plain text", "as {{ x | tojson }}; for other text, write content_type = \"text/plain\""),
     ] {
         let err = Template::new(source, JSON).err().unwrap_or_else(|| panic!("{source} was taken"));
         assert!(err.contains(error), "{source}: {err}");

@@ -92,7 +92,7 @@ fn told(
     mistake: &Mistake,
     render: &impl Fn(&Value) -> Result<String, String>,
 ) -> String {
-    const WHY: &str = "the output is no JSON, and content_type says JSON";
+    const WHY: &str = "the output is no JSON, but content_type is JSON, as it is by default";
     let Some(place) = culprit(sample, render) else {
         let has_own = |found: &Expression<'_>| found.is_quoted && found.text.contains("tojson");
         if let Some(Expression { line, text, .. }) = expressions(source).find(has_own) {
@@ -103,7 +103,10 @@ fn told(
         }
         let Mistake { what, line, column } = mistake;
         let with = sample.kind.words();
-        return format!("with {with}, {WHY}: line {line}, column {column} of it: {what}");
+        return format!(
+            "with {with}, {WHY}: line {line}, column {column} of it: {what}; for other text, write content_type = \
+             \"text/plain\""
+        );
     };
     let cause = match what {
         "" if sample.kind == Kind::Bare => "may be absent: then",
@@ -118,7 +121,7 @@ fn told(
         Some(Expression { line, text, .. }) => format!("line {line}: {{{{ {text} }}}}"),
         None => format!("the value of {}", place.join(".")),
     };
-    let written = found.as_ref().map_or("x", |found| found.text);
+    let written = found.as_ref().map_or("x", |found| unescaped(found.text));
     let mend = match &found {
         Some(found) if found.is_in_text => {
             format!("write the whole text as {{{{ (\"text \" ~ {written}) | tojson }}}}")
@@ -126,6 +129,14 @@ fn told(
         _ => format!("write {{{{ {written} | tojson }}}}"),
     };
     format!("{subject} {cause} {WHY}; {mend}, without quotation marks around it")
+}
+
+/// An expression without an escape for HTML at its end, which JSON does not need.
+fn unescaped(expression: &str) -> &str {
+    match expression.rsplit_once('|') {
+        Some((before, filter)) if ["e", "escape"].contains(&filter.trim()) => before.trim_end(),
+        _ => expression,
+    }
 }
 
 /// A text of the sample that causes the mistake: the last of those that must be replaced for the output to be JSON.
