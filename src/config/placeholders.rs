@@ -11,9 +11,9 @@ pub(super) fn certain(text: &str) -> Option<&'static str> {
         Some("{{ … }}")
     } else if is_between(text, "$(", ")", |inner| !inner.is_empty()) {
         Some("$(…)")
-    } else if starts_with_variable(text) {
+    } else if has_dollar_variable(text) {
         Some("$VARIABLE")
-    } else if is_between(text, "%", "%", |inner| is_upper(inner) && inner.contains('_')) {
+    } else if has_percent_variable(text) {
         Some("%VARIABLE%")
     } else {
         None
@@ -61,15 +61,19 @@ pub(super) fn in_url(url: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether a short part of a text is between these, and is such a one.
+/// Whether a short part of a text is between these, the nearest ones, and is such a one. Each character is looked at
+/// once, because a text may have megabytes.
 fn is_between(text: &str, open: &str, close: &str, is_such: impl Fn(&str) -> bool) -> bool {
     const LONGEST: usize = 100;
-    text.match_indices(open).any(|(at, _)| {
-        let rest = text.get(at + open.len()..).unwrap_or_default();
-        let end = rest.char_indices().map(|(at, _)| at).nth(LONGEST).unwrap_or(rest.len());
-        let rest = rest.get(..end).unwrap_or_default();
-        rest.split_once(close).is_some_and(|(inner, _)| is_such(inner.trim()))
-    })
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(close) {
+        let inner = before.rsplit_once(open).map(|(_, inner)| inner);
+        if inner.is_some_and(|inner| inner.len() <= LONGEST && is_such(inner.trim())) {
+            return true;
+        }
+        rest = after;
+    }
+    false
 }
 
 /// The inside of `${…}`: a name, perhaps with a default.
@@ -78,13 +82,26 @@ fn is_variable(inner: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(is_word)
 }
 
-/// `$NAME` at the start, alone or before a sign.
-fn starts_with_variable(text: &str) -> bool {
-    text.strip_prefix('$').is_some_and(|rest| {
+/// `$NAME` as a whole part of a text. Before most signs, two or three letters may be there by chance.
+fn has_dollar_variable(text: &str) -> bool {
+    text.match_indices('$').any(|(at, _)| {
+        let (before, rest) = (text.get(..at).unwrap_or_default(), text.get(at + 1..).unwrap_or_default());
         let end = rest.find(|c: char| !is_word(c)).unwrap_or(rest.len());
         let (name, after) = rest.split_at_checked(end).unwrap_or_default();
-        is_upper(name) && (after.is_empty() || after.starts_with(['/', '@', ':', '.']))
+        let is_long = name.len() > 3 || name.contains('_');
+        (before.is_empty() || before.ends_with(['/', ':', '@', '=', ' ']))
+            && is_upper(name)
+            && (after.is_empty() || is_long && after.starts_with(['/', ':', '@', '.', '?', '&', '#', ' ']))
     })
+}
+
+/// `%NAME%`. Both signs of percent-encoded text, such as `%AA_%D8`, have two hex digits behind them.
+fn has_percent_variable(text: &str) -> bool {
+    let is_encoded =
+        |rest: &str| rest.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+    let mut between = text.split('%').skip(1).zip(text.split('%').skip(2));
+    between
+        .any(|(name, rest)| is_upper(name) && name.contains('_') && !(is_encoded(name) && is_encoded(rest)))
 }
 
 /// The name of an environment variable, as they usually are.
@@ -114,7 +131,15 @@ mod tests {
             ("$(cat /run/secrets/panel)", "$(…)", "$(…)", "$(…)"),
             ("$PANEL_PASSWORD", "$VARIABLE", "$VARIABLE", "$VARIABLE"),
             ("$HOME/secret", "$VARIABLE", "$VARIABLE", "$VARIABLE"),
+            ("$PW", "$VARIABLE", "$VARIABLE", "$VARIABLE"),
+            ("https://$PANEL_HOST:8000", "$VARIABLE", "$VARIABLE", "$VARIABLE"),
+            ("https://hooks.example.com/$HOOK_ID/$HOOK_TOKEN", "$VARIABLE", "$VARIABLE", "$VARIABLE"),
+            ("https://oapi.dingtalk.com/robot/send?access_token=$KEY", "$VARIABLE", "$VARIABLE", "$VARIABLE"),
+            ("http://$PROXY_USER:$PROXY_PASSWORD@127.0.0.1:3128", "$VARIABLE", "$VARIABLE", "$VARIABLE"),
+            ("Bearer $TOKEN", "$VARIABLE", "$VARIABLE", "$VARIABLE"),
             ("%PANEL_PASSWORD%", "%VARIABLE%", "%VARIABLE%", "%VARIABLE%"),
+            ("%ADMIN_PASSWORD%", "%VARIABLE%", "%VARIABLE%", "%VARIABLE%"),
+            ("https://panel.example.com/%D8%AA/%ADMIN_PATH%/", "%VARIABLE%", "%VARIABLE%", "%VARIABLE%"),
             ("%PASSWORD%", "", "%VARIABLE%", ""),
             ("<password>", "", "yet to be replaced", "<…>"),
             ("https://panel.example.com/<hidden>", "", "", "<…>"),
@@ -130,11 +155,16 @@ mod tests {
             ("pa$$word", "", "", ""),
             ("$ecret", "", "", ""),
             ("$2y$10$X0h1gDsPszWURQaxFh.zou", "", "", ""),
+            ("$KJ:x99283ss", "", "", ""),
+            ("a$TOKEN/$ab", "", "", ""),
             ("a${", "", "", ""),
+            ("a${b${C}", "${…}", "${…}", "${…}"),
             ("${}", "", "", ""),
             ("${1}", "", "", ""),
             ("100%A%", "", "", ""),
             ("%2F%41%2F", "", "", ""),
+            ("https://panel.example.com/%D8%AA%D8%AA_%D8%A7", "", "", ""),
+            ("https://panel.example.com/%d8%AA_%d8/%AF_1%20", "", "", ""),
             ("x", "", "", ""),
             ("xX", "", "", ""),
             ("yourself", "", "", ""),
