@@ -333,7 +333,9 @@ fn the_page_of_a_panel_is_not_its_address() {
         (marzban("https://h:8000/base/dashboard/"), "https://h:8000/base", "/dashboard on"),
         (marzban("https://h:8000/api/admin/token"), "https://h:8000", "/api on"),
         (marzban("https://h:8000/docs"), "https://h:8000", "/docs on"),
-        (marzban("https://h:8000/dashboard/dashboard"), "https://h:8000/dashboard", "/dashboard on"),
+        (marzban("https://h:8000/dashboard/dashboard"), "https://h:8000/dashboard", ""),
+        (marzban("https://h:8000/a/dashboard/dashboard/#/login"), "https://h:8000/a/dashboard", ""),
+        (marzban("https://h:8000/dashboard/api/"), "https://h:8000/dashboard", "/api on"),
         (marzban("https://h:8000/#/"), "https://h:8000", ""),
         (marzban("https://h:8000/dashboards"), "https://h:8000/dashboards", ""),
         (marzban("https://h:8000/hidden/"), "https://h:8000/hidden", ""),
@@ -345,16 +347,12 @@ fn the_page_of_a_panel_is_not_its_address() {
         ),
         (cliproxy("http://127.0.0.1:8317/v0/management"), "http://127.0.0.1:8317", "/v0 on"),
         (cliproxy("http://127.0.0.1:8317/v1/chat/completions"), "http://127.0.0.1:8317", "/v1 on"),
-        (
-            xui("https://h:2053/base/panel/inbounds#x"),
-            "https://h:2053/base",
-            "from /panel, /xui or /login on",
-        ),
-        (
-            xui("https://h:2053/base/panel/api/inbounds/list"),
-            "https://h:2053/base",
-            "from /panel, /xui or /login on",
-        ),
+        (xui("https://h:2053/base/panel/inbounds#x"), "https://h:2053/base", "/panel on"),
+        (xui("https://h:2053/base/panel/api/inbounds/list"), "https://h:2053/base", "/panel on"),
+        (xui("https://h:2053/login/"), "https://h:2053", "/login on"),
+        (xui("https://h:2053/panel/panel"), "https://h:2053/panel", ""),
+        (xui("https://h:2053/panel/panel/inbounds"), "https://h:2053/panel", ""),
+        (xui("https://h:2053/#/"), "https://h:2053", ""),
     ] {
         let config = Config::parse(&text, Path::new("exporter.toml"), &|_| None).unwrap();
         assert_eq!(config.targets[0].url().join(""), base, "{text}");
@@ -365,12 +363,11 @@ fn the_page_of_a_panel_is_not_its_address() {
             "{warnings:?}"
         );
     }
-    let wrong = Config::parse(&marzban("https://h:8000/hidden/#/"), Path::new("exporter.toml"), &|_| None)
-        .unwrap_err();
-    assert!(
-        wrong.to_string().contains("the URL of a page, as it has a #; write the panel's own address"),
-        "{wrong}"
-    );
+    for text in [marzban("https://h:8000/hidden/#/"), xui("https://h:2053/hidden/#/login")] {
+        let wrong = Config::parse(&text, Path::new("exporter.toml"), &|_| None).unwrap_err().to_string();
+        let said = "the URL of a page, as it has a #; write the panel's own address";
+        assert!(wrong.contains(said) && !wrong.contains("hidden"), "{wrong}");
+    }
 }
 
 #[test]
@@ -421,6 +418,38 @@ fn one_panel_under_two_names_is_a_warning() {
             assert!(!warning.contains("hidden"), "{warning}");
         }
     }
+    // Other servers: of two tunnels, of two loopback addresses, behind one proxy by a header or a name.
+    for (url, a, b, is_twice) in [
+        (
+            "http://127.0.0.1:8000",
+            "proxy = 'socks5h://127.0.0.1:1081'",
+            "proxy = 'socks5h://127.0.0.1:1082'",
+            false,
+        ),
+        ("http://127.0.0.1:8000", "proxy = 'socks5h://127.0.0.1:1081'", "", false),
+        ("http://127.0.0.1:8000", "headers.Host = 'a.example.com'", "headers.Host = 'b.example.com'", false),
+        (
+            "https://192.0.2.1",
+            "tls.server_name = 'a.example.com'",
+            "tls.server_name = 'b.example.com'",
+            false,
+        ),
+        (
+            "http://127.0.0.1:8000",
+            "headers = { X-A = 'k', X-B = 'k' }",
+            "headers = { X-B = 'k', X-A = 'k' }",
+            true,
+        ),
+        ("http://10.0.0.1", "proxy = 'http://127.0.0.1:1'", "proxy = 'http://127.0.0.1:1'", true),
+    ] {
+        let mut warnings =
+            warnings(&format!("{}{a}\n{}{b}\n", one("marzban", "a", url), one("marzban", "b", url)));
+        warnings.retain(|warning| warning.contains(" under "));
+        assert_eq!(warnings.len(), usize::from(is_twice), "{url} {a} {b}: {warnings:?}");
+    }
+    let urls = ["http://127.0.0.1:9000", "http://127.0.0.2:9000", "http://[::2]:9000"];
+    let all: String = (0..3).map(|at| one("marzban", &format!("t{at}"), urls[at])).collect();
+    assert!(warnings(&all).iter().all(|warning| !warning.contains(" under ")));
     let here = ["localhost", "127.0.0.1", "[::1]", "LOCALHOST", "127.0.0.1", "127.0.0.1", "127.0.0.1"];
     let all: String =
         (0..7).map(|at| one("marzban", &format!("t{at}"), &format!("http://{}:8000", here[at]))).collect();
@@ -449,6 +478,12 @@ fn one_destination_under_two_names_is_a_warning() {
             false,
         ),
         ("webhook", "url = 'https://h'\ntemplate = 'a'\n", "url = 'https://h'\ntemplate = 'b'\n", false),
+        (
+            "webhook",
+            "url = 'http://127.0.0.1'\nproxy = 'socks5h://127.0.0.1:1081'\n",
+            "url = 'http://127.0.0.1'\nproxy = 'socks5h://127.0.0.1:1082'\n",
+            false,
+        ),
         ("slack", "url = 'https://h/hidden'\n", "url = 'https://h/hidden'\n", true),
         ("telegram", &format!("{token}chat_id = 1\n"), &format!("{token}chat_id = '1'\n"), true),
         ("telegram", &format!("{token}chat_id = 1\n"), &format!("{token}chat_id = 2\n"), false),
@@ -471,6 +506,18 @@ fn one_destination_under_two_names_is_a_warning() {
             "urls = ['http://localhost:9093', 'http://h']\n",
             "urls = 'http://127.0.0.1:9093/'\n",
             true,
+        ),
+        (
+            "alertmanager",
+            "urls = 'http://h'\nheaders.X-Scope-OrgID = 'a'\n",
+            "urls = 'http://h'\nheaders.X-Scope-OrgID = 'b'\n",
+            false,
+        ),
+        (
+            "alertmanager",
+            "urls = ['http://localhost:9093', 'http://127.0.0.1:9093']\n",
+            "urls = 'http://h'\n",
+            false,
         ),
     ] {
         let mut warnings = warnings(&format!("[{kind}.a]\n{a}[{kind}.b]\n{b}"));
