@@ -19,7 +19,8 @@ pub(super) struct Pages {
 }
 
 /// Takes `url`. From a page of the panel on, the URL is left out with a warning, because a base path can have any name.
-pub(super) fn take_panel(table: &mut Table<'_, '_>, pages: Option<&Pages>) -> Field<PanelUrl> {
+/// One that has the name of a page is written with the page.
+pub(super) fn take_panel(table: &mut Table<'_, '_>, pages: &Pages) -> Field<PanelUrl> {
     let mut is_browsed = false;
     let url = table.take("url", |value| {
         let url;
@@ -27,21 +28,23 @@ pub(super) fn take_panel(table: &mut Table<'_, '_>, pages: Option<&Pages>) -> Fi
         Ok(url)
     });
     let Field::Given(Placed { value: url, place }) = url else { return url };
-    if let Some(repaired) = pages.and_then(|pages| url.before_last(pages.first, pages.below)) {
+    if let Some(repaired) = url.before_last(pages.first, pages.below) {
         let (whole, base) = (url.join(""), repaired.join(""));
         let page =
             whole.strip_prefix(&base).and_then(|rest| rest.split('/').find(|segment| !segment.is_empty()));
         let page = page.unwrap_or_default();
-        table.reading.warn(
-            &place,
-            format_args!(
-                "the URL of a page, of which all from /{page} on is ignored; write it without that, or, if /{page} is the \
-                 base path itself, write /{page} twice"
-            ),
-        );
+        if !base.ends_with(&format!("/{page}")) {
+            table.reading.warn(
+                &place,
+                format_args!(
+                    "the URL of a page, of which all from /{page} on is ignored; write it without that, or, if /{page} \
+                     is the base path itself, write /{page} twice"
+                ),
+            );
+        }
         return Field::Given(Placed { value: repaired, place });
     }
-    if is_browsed && pages.is_some() && url.join("/") != format!("{}/", url.origin()) {
+    if is_browsed && url.join("/") != format!("{}/", url.origin()) {
         // The path is that of the pages, which the panel's operator may have chosen.
         let text = "the URL of a page, as it has a #; write the panel's own address, which ends before the path of its pages";
         table.reading.refuse(&place, text);

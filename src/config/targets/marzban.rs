@@ -48,7 +48,7 @@ pub(in crate::config) fn read(mut table: Table<'_, '_>, users: &UsersConfig) -> 
             &[("authorization", "the token that the panel gives is sent in it")]
         }
     };
-    let endpoint = endpoint::read(&mut table, Some(&PAGES), "https://panel.example.com:8000", own);
+    let endpoint = endpoint::read(&mut table, &PAGES, "https://panel.example.com:8000", own);
     let node_traffic_of =
         users::read_node_traffic_of(&mut table).unwrap_or_else(|| users.node_traffic_of.clone());
     Some(MarzbanConfig { endpoint: endpoint?, login: login?, node_traffic_of })
