@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use reqwest::Url;
 
+use crate::alert::config::AlertingConfig;
+use crate::alert::rule::{Rule, Rules};
 use crate::http::options::Endpoint;
 use crate::notify::alertmanager::config::AlertmanagerConfig;
 use crate::notify::webhook::config::{Authorization, WebhookConfig, WebhookFormat};
@@ -33,18 +35,35 @@ pub(super) fn targets<'t>(targets: impl Iterator<Item = &'t Target>) -> Vec<Stri
     groups.into_iter().map(sentence).collect()
 }
 
-/// Receivers that send to one place, a sentence for each place.
-pub(super) fn receivers(receivers: &[ReceiverTable]) -> Vec<String> {
+/// Receivers that send to one place in one language and that a rule notifies together, a sentence for each place.
+pub(super) fn receivers(receivers: &[ReceiverTable], alerting: &AlertingConfig) -> Vec<String> {
+    let Ok(rules) = Rules::new(alerting) else { return Vec::new() };
+    if !alerting.enabled {
+        return Vec::new();
+    }
     let places =
         receivers.iter().flat_map(|table| places(&table.kind).into_iter().map(move |at| (at, table)));
+    let places = places.map(|(at, table)| {
+        let language = table.kind.common().language.unwrap_or(alerting.language);
+        ((at, language.label()), table)
+    });
     let sentence = |group: Vec<&ReceiverTable>| {
+        let notified = |rule: &Rule| group.iter().filter(|table| notifies(rule, table)).count();
+        let rule = rules.list().iter().find(|rule| notified(rule) > 1)?;
         let names = names(group.iter().map(|table| (table.kind.word(), &*table.name)));
-        format!(
-            "{names}: one destination under several names; a notification to all of them arrives more than once; keep \
-             one of them, unless rules name different receivers"
-        )
+        Some(format!(
+            "{names}: one destination under several names; a notification of the rule {} arrives more than once; keep \
+             one of them, or name no two of them in the receivers of one rule",
+            rule.name
+        ))
     };
-    groups(places).into_iter().map(sentence).collect()
+    groups(places).into_iter().filter_map(sentence).collect()
+}
+
+/// Whether a rule notifies a receiver of its worst step.
+fn notifies(rule: &Rule, receiver: &ReceiverTable) -> bool {
+    let is_named = rule.receivers.as_ref().is_none_or(|names| names.contains(&receiver.name));
+    is_named && rule.steps.iter().any(|step| step.severity >= receiver.kind.common().min_severity)
 }
 
 /// Groups of more than one, in the order of their first members.
