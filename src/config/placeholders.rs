@@ -36,10 +36,9 @@ pub(super) fn likely(secret: &str) -> Option<String> {
         variable("%VARIABLE%")
     } else if ["ENC[", "!vault", "vault:", "op://"].iter().any(|start| secret.starts_with(start)) {
         Some("a reference to a vault, which is not asked".to_owned())
-    } else if secret.starts_with('<') && secret.ends_with('>') && secret.len() > 2
+    } else if secret.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).is_some_and(is_description)
         || WORDS.contains(&plain.as_str())
-        || plain.starts_with("your")
-            && ["password", "token", "key", "secret"].iter().any(|word| plain.contains(word))
+        || plain.strip_prefix("your").is_some_and(is_of_a_kind)
         || is_one_letter(&['x', 'X', '*', '.', '•'])
     {
         Some("a placeholder that is yet to be replaced".to_owned())
@@ -59,6 +58,29 @@ pub(super) fn in_url(url: &str) -> Option<&'static str> {
     } else {
         None
     }
+}
+
+/// The inside of `<…>`, such as `password of the panel`.
+fn is_description(inner: &str) -> bool {
+    let allowed = |c: char| c.is_alphanumeric() || " -_.…".contains(c);
+    inner.starts_with(|c: char| c.is_alphabetic() || c == '…')
+        && !inner.ends_with(' ')
+        && inner.chars().all(allowed)
+}
+
+/// What follows `your`: kinds of secrets, whose they are, and nothing else.
+fn is_of_a_kind(rest: &str) -> bool {
+    const KINDS: [&str; 4] = ["password", "token", "key", "secret"];
+    const OTHERS: [&str; 10] =
+        ["access", "admin", "api", "bot", "bearer", "here", "management", "panel", "strong", "webhook"];
+    let others = KINDS.iter().fold(rest.to_owned(), |rest, word| rest.replace(word, " "));
+    others.len() < rest.len()
+        && OTHERS.iter().fold(others, |rest, word| rest.replace(word, " ")).trim().is_empty()
+}
+
+/// An error about a placeholder of this form.
+pub(super) fn error(form: &str, advice: &str) -> String {
+    format!("has a placeholder, {form}, which is not expanded; {advice}")
 }
 
 /// Whether a short part of a text is between these, the nearest ones, and is such a one. Each character is looked at
@@ -147,6 +169,10 @@ mod tests {
             ("changeme", "", "yet to be replaced", ""),
             ("Change-Me", "", "yet to be replaced", ""),
             ("your_password_here", "", "yet to be replaced", ""),
+            ("YOUR_API_KEY", "", "yet to be replaced", ""),
+            ("your-panel-admin-password", "", "yet to be replaced", ""),
+            ("<Your token>", "", "yet to be replaced", "<…>"),
+            ("<пароль панели>", "", "yet to be replaced", "<…>"),
             ("xxxxxxxx", "", "yet to be replaced", ""),
             ("********", "", "yet to be replaced", ""),
             ("op://vault/panel/password", "", "a reference to a vault", ""),
@@ -168,6 +194,10 @@ mod tests {
             ("x", "", "", ""),
             ("xX", "", "", ""),
             ("yourself", "", "", ""),
+            ("YourMonkeyEatsKeys77", "", "", ""),
+            ("your panel", "", "", ""),
+            ("<3 kittens >", "", "", "<…>"),
+            ("<a+b>", "", "", "<…>"),
             ("a<b>c", "", "", "<…>"),
             ("", "", "", ""),
         ] {

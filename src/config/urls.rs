@@ -8,7 +8,7 @@ use crate::secret::Secret;
 
 use super::placeholders;
 use super::table::{Field, Placed, Table};
-use super::values::text;
+use super::values::free_text;
 
 /// The pages of a kind of panel, which people copy from a browser in place of the panel's own address.
 pub(super) struct Pages {
@@ -56,9 +56,9 @@ pub(super) fn take_panel(table: &mut Table<'_, '_>, pages: &Pages) -> Field<Pane
 /// The address of a panel, and whether it is from a browser: a part from `#` on is never sent, and says which page of
 /// the panel is shown.
 fn panel(value: &DeValue<'_>) -> Result<(PanelUrl, bool), String> {
-    let text = text(value)?;
+    let text = free_text(value)?;
     if let Some(form) = placeholders::in_url(&text) {
-        return Err(has_placeholder(form));
+        return Err(placeholders::error(form, WHOLE_URL));
     }
     if let Some((_, rest)) = text.split_once("://")
         && rest.contains("://")
@@ -72,14 +72,12 @@ fn panel(value: &DeValue<'_>) -> Result<(PanelUrl, bool), String> {
     Ok((url, !page.is_empty()))
 }
 
-fn has_placeholder(form: &str) -> String {
-    format!("has a placeholder, {form}, which is not expanded; write the whole URL")
-}
+const WHOLE_URL: &str = "write the whole URL";
 
 /// Checks the whole URL of something on the web. `example` is one that is right, for the error.
 pub(super) fn check_address(text: &str, example: &str) -> Result<Url, String> {
     if let Some(form) = placeholders::in_url(text) {
-        return Err(has_placeholder(form));
+        return Err(placeholders::error(form, WHOLE_URL));
     }
     let url = Url::parse(text).map_err(|_| format!("not a URL; write it as {example}"))?;
     if !matches!(url.scheme(), "http" | "https") {
@@ -93,7 +91,7 @@ pub(super) fn check_address(text: &str, example: &str) -> Result<Url, String> {
 
 pub(super) fn check_proxy(text: &str) -> Result<(), String> {
     if let Some(form) = placeholders::in_url(text) {
-        return Err(has_placeholder(form));
+        return Err(placeholders::error(form, WHOLE_URL));
     }
     let schemes = ["http", "socks5", "socks5h"];
     match Url::parse(text) {

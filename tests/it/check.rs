@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use proxymeter::config::Config;
+use proxymeter::{
+    alert::{config::AlertingConfig, rule::Rules},
+    config::Config,
+};
 
 use crate::common::golden::assert_golden;
 
@@ -314,8 +317,77 @@ fn secrets_that_are_probably_none_are_warnings() {
         let warnings = warnings(&text);
         assert!(matches!(&warnings[..], [only] if only.starts_with(said)), "{warnings:?}");
     }
-    for quiet in ["hunter2", "pa$$word", "a b", "$ecret", "100%", "a<b", "x", "{}", "\""] {
+    for quiet in [
+        "hunter2",
+        "pa$$word",
+        "YourMonkeyEatsKeys77",
+        "<3 kittens >",
+        "$KJ:x99283ss",
+        "a b",
+        "$ecret",
+        "100%",
+        "a<b",
+        "x",
+        "{}",
+        "\"",
+    ] {
         assert_eq!(warnings(&inline(quiet)), [""; 0], "{quiet}");
+    }
+}
+
+#[test]
+fn free_text_that_looks_like_a_placeholder_is_a_warning() {
+    let marzban = "[marzban.home]\nurl = 'https://h'\n";
+    let login = |login: &str| format!("{marzban}{login}");
+    let beside = |text: &str| format!("{marzban}api_key = 'k'\n{text}\n");
+    for (text, key, form) in [
+        (login("username = '$ADMIN'\npassword = 'p'"), "marzban.home.username", "$VARIABLE"),
+        (login("username = '100%ADMIN_%'\npassword = 'p'"), "marzban.home.username", "%VARIABLE%"),
+        (beside("node_traffic_of = ['a', '{{a}}']"), "marzban.home.node_traffic_of", "{{ … }}"),
+        (
+            "[xui.a]\nurl = 'https://h'\nusername = '${A}'\npassword = 'p'".to_owned(),
+            "xui.a.username",
+            "${…}",
+        ),
+        (
+            beside(
+                "[email.a]\nsmarthost = 'h'\nfrom = 'a@b.c'\nto = 'a@b.c'\nusername = '$ADMIN'\npassword = 'p'",
+            ),
+            "email.a.username",
+            "$VARIABLE",
+        ),
+        (beside("[webhook.a]\nurl = 'https://h'\nsuccess = '${ok}'"), "webhook.a.success", "${…}"),
+        (
+            beside("[webhook.a]\nurl = 'https://h'\nusername = '$ADMIN'\npassword = 'p'"),
+            "webhook.a.username",
+            "$VARIABLE",
+        ),
+        (
+            beside("[dingtalk.a]\nurl = 'https://h/?access_token=k'\nkeyword = '{{ a }}'"),
+            "dingtalk.a.keyword",
+            "{{ … }}",
+        ),
+        (beside("[mute.a.matchers]\nsubject = '$ADMIN'"), "mute.a.matchers.subject", "$VARIABLE"),
+        (beside("[alert.user_quota]\nexclude = ['$ADMIN']"), "alert.user_quota.exclude", "$VARIABLE"),
+    ] {
+        let mut warnings = warnings(&text);
+        warnings.retain(|warning| warning.contains("placeholder"));
+        let said = format!(
+            "{key}: looks like the placeholder {form}, which is not expanded; write the value itself"
+        );
+        assert_eq!(warnings, [said], "{text}");
+    }
+}
+
+/// Many beginnings of placeholders and no end: each character is looked at a few times.
+#[test]
+fn a_large_text_is_read_once() {
+    let half: String = ["${", "{{", "$(", "<", "%", "$A"].concat();
+    for text in ["${", "{{", "$(", "<", "%A_", "$A", "/$AB", &half] {
+        let text = text.repeat(7_000_000 / text.len());
+        let (code, out, err) =
+            check_text(&format!("{HOME}password = '{text}'\n[webhook.a]\nurl = '{text}'\n"));
+        assert_eq!(code, Some(1), "{out} {}", err.chars().take(200).collect::<String>());
     }
 }
 
@@ -519,6 +591,13 @@ fn one_destination_under_two_names_is_a_warning() {
             "urls = 'http://h'\n",
             false,
         ),
+        (
+            "webhook",
+            "url = 'https://h'\nmin_severity = 'critical'\n",
+            "url = 'https://h'\nlanguage = 'fa'\n",
+            false,
+        ),
+        ("webhook", "url = 'https://h'\n", "url = 'https://h'\nlanguage = 'en'\n", true),
     ] {
         let mut warnings = warnings(&format!("[{kind}.a]\n{a}[{kind}.b]\n{b}"));
         warnings.retain(|warning| warning.contains("one destination"));
@@ -528,6 +607,46 @@ fn one_destination_under_two_names_is_a_warning() {
             warnings.iter().all(|warning| warning.starts_with(&head) && !warning.contains("hidden")),
             "{warnings:?}"
         );
+    }
+}
+
+#[test]
+fn one_destination_under_two_names_is_no_warning_if_no_rule_notifies_both() {
+    let off = |but: &str| {
+        let rules = AlertingConfig::default();
+        let rules = Rules::new(&rules).unwrap();
+        let names = rules.list().iter().map(|rule| rule.name.to_string()).filter(|name| name != but);
+        names.map(|name| format!("[alert.{name}]\nenabled = false\n")).collect::<String>()
+    };
+    let each = |receivers: &str| {
+        let rules = AlertingConfig::default();
+        let rules = Rules::new(&rules).unwrap();
+        let names = rules.list().iter().map(|rule| rule.name.to_string());
+        names.map(|name| format!("[alert.{name}]\nreceivers = [{receivers}]\n")).collect::<String>()
+    };
+    for (a, rules, rule) in [
+        ("", String::new(), Some("user_expiry")),
+        ("", off(""), None),
+        ("", off("node_down"), Some("node_down")),
+        ("", off("node_down") + "[alert.node_down]\nreceivers = ['b']\n", None),
+        ("", each("'a'"), None),
+        ("", each("'a'") + "[alert.mine]\nrule = 'user_expiry'\nreceivers = ['a', 'b']\n", Some("mine")),
+        ("", each("'a', 'b'"), Some("user_expiry")),
+        // What only one of them is severe enough for.
+        ("min_severity = 'critical'\n", off("user_expiry"), None),
+        ("min_severity = 'critical'\n", String::new(), Some("target_down")),
+        ("", "[alerting]\nenabled = false\n".to_owned(), None),
+    ] {
+        let text = format!("[slack.a]\nurl = 'https://h'\n{a}[slack.b]\nurl = 'https://h'\n{rules}");
+        let mut warnings = warnings(&text);
+        warnings.retain(|warning| warning.contains("one destination"));
+        let said = rule.map(|rule| {
+            format!(
+                "slack.a and slack.b: one destination under several names; a notification of the rule {rule} arrives \
+                 more than once; keep one of them, or name no two of them in the receivers of one rule"
+            )
+        });
+        assert_eq!(warnings, Vec::from_iter(said), "{text}");
     }
 }
 

@@ -5,7 +5,6 @@ use crate::config::shape::{Key, Shape, Show::Hidden};
 use crate::config::table::{Field, Table};
 use crate::config::urls::Pages;
 use crate::config::users::{self, UsersConfig};
-use crate::config::values::text;
 use crate::config::{poll, secrets};
 use crate::upstream::marzban::config::{Login, MarzbanConfig};
 
@@ -68,7 +67,7 @@ pub(in crate::config) fn login(marzban: &MarzbanConfig) -> &'static str {
 }
 
 fn read_login(table: &mut Table<'_, '_>) -> Option<Login> {
-    let username = table.take("username", text);
+    let username = table.take_free_text("username", |_| Ok(()));
     let password = secrets::take(table, "password");
     let api_key = secrets::take(table, "api_key");
 

@@ -4,7 +4,6 @@ use super::endpoint;
 use crate::config::shape::{Key, Shape, Show::Hidden};
 use crate::config::table::{Field, Table};
 use crate::config::urls::Pages;
-use crate::config::values::text;
 use crate::config::{poll, secrets};
 use crate::upstream::xui::config::{Login, Password, TotpSecret, XuiConfig};
 
@@ -97,7 +96,7 @@ fn read_login(table: &mut Table<'_, '_>) -> Option<Option<Login>> {
             Err("a token with other characters than ASCII letters, digits and signs".into())
         }
     });
-    let username = table.take("username", text);
+    let username = table.take_free_text("username", |_| Ok(()));
     let password = secrets::take(table, "password");
     let totp = secrets::take(table, "totp_secret");
     let login_secret = secrets::take(table, "login_secret");
