@@ -139,6 +139,8 @@ fn is_word(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     #[test]
@@ -209,5 +211,17 @@ mod tests {
                 "{text}: {likely}"
             );
         }
+    }
+
+    /// A file of eight megabytes would take ten seconds otherwise.
+    #[test]
+    fn many_openings_are_looked_at_once() {
+        let looks = Cell::new(0);
+        let text = ("${".repeat(40) + "}").repeat(10);
+        let found = is_between(&text, "${", "}", |inner| {
+            looks.set(looks.get() + 1);
+            !inner.is_empty()
+        });
+        assert_eq!((found, looks.get()), (false, 10));
     }
 }

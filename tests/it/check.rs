@@ -379,18 +379,6 @@ fn free_text_that_looks_like_a_placeholder_is_a_warning() {
     }
 }
 
-/// Many beginnings of placeholders and no end: each character is looked at a few times.
-#[test]
-fn a_large_text_is_read_once() {
-    let half: String = ["${", "{{", "$(", "<", "%", "$A"].concat();
-    for text in ["${", "{{", "$(", "<", "%A_", "$A", "/$AB", &half] {
-        let text = text.repeat(7_000_000 / text.len());
-        let (code, out, err) =
-            check_text(&format!("{HOME}password = '{text}'\n[webhook.a]\nurl = '{text}'\n"));
-        assert_eq!(code, Some(1), "{out} {}", err.chars().take(200).collect::<String>());
-    }
-}
-
 #[test]
 fn the_page_of_a_panel_is_not_its_address() {
     let marzban = |url: &str| format!("[marzban.home]\nurl = '{url}'\napi_key = 'k'\n");
