@@ -291,7 +291,7 @@ impl Config {
         warnings.extend(twice::targets(self.all_targets()));
         warnings.extend(self.without_notifications());
         warnings.extend(self.receivers.iter().flat_map(ReceiverTable::warnings));
-        warnings.extend(twice::receivers(&self.receivers));
+        warnings.extend(twice::receivers(&self.receivers, &self.alerting));
         warnings.extend(self.heartbeat.as_ref().and_then(heartbeat::warning));
         if !self.shard.is_whole() && self.inline_secrets.iter().any(|key| key == "heartbeat.url") {
             warnings.push(

@@ -7,7 +7,7 @@ use reqwest::Url;
 use crate::http::options::is_loopback;
 use crate::notify::heartbeat::config::{HeartbeatConfig, HeartbeatMethod};
 
-use super::receivers::{http::success, take_timeout};
+use super::receivers::{http::check_success, take_timeout};
 use super::shape::{
     Shape,
     Show::{self, Hidden, If, Origin},
@@ -55,7 +55,7 @@ pub(super) fn read(root: &mut Table<'_, '_>) -> Option<HeartbeatConfig> {
     }
     let tls = tls::take(&mut table, matches!(&url, Field::Given(url) if is_http(url.value.expose())));
     let method = table.take("method", |value| choice(value, &METHODS));
-    let success = table.take("success", success);
+    let success = table.take_free_text("success", check_success);
     let interval = table.take("interval", |value| at_least(SHORTEST_INTERVAL, value));
     let timeout = take_timeout(&mut table, DEFAULT_TIMEOUT);
     let delivery_patience = table.take("delivery_patience", duration);

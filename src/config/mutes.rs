@@ -156,13 +156,8 @@ fn read_matchers(table: &mut Table<'_, '_>, names: &Names) -> BTreeMap<String, S
     let mut table = table.section("matchers", &MATCHERS);
     let mut matchers = BTreeMap::new();
     for label in MATCHERS.names() {
-        let pattern = table.take(label, |value| {
-            let pattern = text(value)?;
-            if label == "target" {
-                names.check_target(&pattern)?;
-            }
-            Ok(pattern)
-        });
+        let check = |pattern: &str| if label == "target" { names.check_target(pattern) } else { Ok(()) };
+        let pattern = table.take_free_text(label, check);
         matchers.extend(pattern.value().map(|pattern| (label.to_owned(), pattern)));
     }
     matchers

@@ -6,7 +6,7 @@ use super::errors::and_more;
 use super::reading::Place;
 use super::shape::Shape;
 use super::table::{Field, Placed, Table, nearest};
-use super::values::{one_of, text};
+use super::values::{free_text, one_of};
 
 /// The names of all targets and receivers, known before their tables are read. Sorted.
 pub(super) struct Names {
@@ -90,7 +90,7 @@ pub(super) fn take_list(
     check: impl Fn(&str) -> Result<(), String>,
 ) -> Field<Vec<String>> {
     let list = table.take_list(key, |value| {
-        let name = text(value)?;
+        let name = free_text(value)?;
         check(&name).map(|()| name)
     });
     match list {
@@ -101,6 +101,7 @@ pub(super) fn take_list(
                 if !seen.insert(name.clone()) {
                     table.reading.refuse(&place, format!("{name:?} is listed twice; write it once"));
                 }
+                table.reading.warn_of_placeholder(&place, &name);
                 names.push(name);
             }
             Field::Given(Placed { value: names, place })

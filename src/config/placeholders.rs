@@ -11,9 +11,9 @@ pub(super) fn certain(text: &str) -> Option<&'static str> {
         Some("{{ … }}")
     } else if is_between(text, "$(", ")", |inner| !inner.is_empty()) {
         Some("$(…)")
-    } else if starts_with_variable(text) {
+    } else if has_dollar_variable(text) {
         Some("$VARIABLE")
-    } else if is_between(text, "%", "%", |inner| is_upper(inner) && inner.contains('_')) {
+    } else if has_percent_variable(text) {
         Some("%VARIABLE%")
     } else {
         None
@@ -36,10 +36,9 @@ pub(super) fn likely(secret: &str) -> Option<String> {
         variable("%VARIABLE%")
     } else if ["ENC[", "!vault", "vault:", "op://"].iter().any(|start| secret.starts_with(start)) {
         Some("a reference to a vault, which is not asked".to_owned())
-    } else if secret.starts_with('<') && secret.ends_with('>') && secret.len() > 2
+    } else if secret.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).is_some_and(is_description)
         || WORDS.contains(&plain.as_str())
-        || plain.starts_with("your")
-            && ["password", "token", "key", "secret"].iter().any(|word| plain.contains(word))
+        || plain.strip_prefix("your").is_some_and(is_of_a_kind)
         || is_one_letter(&['x', 'X', '*', '.', '•'])
     {
         Some("a placeholder that is yet to be replaced".to_owned())
@@ -61,15 +60,42 @@ pub(super) fn in_url(url: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether a short part of a text is between these, and is such a one.
+/// The inside of `<…>`, such as `password of the panel`.
+fn is_description(inner: &str) -> bool {
+    let allowed = |c: char| c.is_alphanumeric() || " -_.…".contains(c);
+    inner.starts_with(|c: char| c.is_alphabetic() || c == '…')
+        && !inner.ends_with(' ')
+        && inner.chars().all(allowed)
+}
+
+/// What follows `your`: kinds of secrets, whose they are, and nothing else.
+fn is_of_a_kind(rest: &str) -> bool {
+    const KINDS: [&str; 4] = ["password", "token", "key", "secret"];
+    const OTHERS: [&str; 10] =
+        ["access", "admin", "api", "bot", "bearer", "here", "management", "panel", "strong", "webhook"];
+    let others = KINDS.iter().fold(rest.to_owned(), |rest, word| rest.replace(word, " "));
+    others.len() < rest.len()
+        && OTHERS.iter().fold(others, |rest, word| rest.replace(word, " ")).trim().is_empty()
+}
+
+/// An error about a placeholder of this form.
+pub(super) fn error(form: &str, advice: &str) -> String {
+    format!("has a placeholder, {form}, which is not expanded; {advice}")
+}
+
+/// Whether a short part of a text is between these, the nearest ones, and is such a one. Each character is looked at
+/// once, because a text may have megabytes.
 fn is_between(text: &str, open: &str, close: &str, is_such: impl Fn(&str) -> bool) -> bool {
     const LONGEST: usize = 100;
-    text.match_indices(open).any(|(at, _)| {
-        let rest = text.get(at + open.len()..).unwrap_or_default();
-        let end = rest.char_indices().map(|(at, _)| at).nth(LONGEST).unwrap_or(rest.len());
-        let rest = rest.get(..end).unwrap_or_default();
-        rest.split_once(close).is_some_and(|(inner, _)| is_such(inner.trim()))
-    })
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(close) {
+        let inner = before.rsplit_once(open).map(|(_, inner)| inner);
+        if inner.is_some_and(|inner| inner.len() <= LONGEST && is_such(inner.trim())) {
+            return true;
+        }
+        rest = after;
+    }
+    false
 }
 
 /// The inside of `${…}`: a name, perhaps with a default.
@@ -78,13 +104,26 @@ fn is_variable(inner: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(is_word)
 }
 
-/// `$NAME` at the start, alone or before a sign.
-fn starts_with_variable(text: &str) -> bool {
-    text.strip_prefix('$').is_some_and(|rest| {
+/// `$NAME` as a whole part of a text. Before most signs, two or three letters may be there by chance.
+fn has_dollar_variable(text: &str) -> bool {
+    text.match_indices('$').any(|(at, _)| {
+        let (before, rest) = (text.get(..at).unwrap_or_default(), text.get(at + 1..).unwrap_or_default());
         let end = rest.find(|c: char| !is_word(c)).unwrap_or(rest.len());
         let (name, after) = rest.split_at_checked(end).unwrap_or_default();
-        is_upper(name) && (after.is_empty() || after.starts_with(['/', '@', ':', '.']))
+        let is_long = name.len() > 3 || name.contains('_');
+        (before.is_empty() || before.ends_with(['/', ':', '@', '=', ' ']))
+            && is_upper(name)
+            && (after.is_empty() || is_long && after.starts_with(['/', ':', '@', '.', '?', '&', '#', ' ']))
     })
+}
+
+/// `%NAME%`. Both signs of percent-encoded text, such as `%AA_%D8`, have two hex digits behind them.
+fn has_percent_variable(text: &str) -> bool {
+    let is_encoded =
+        |rest: &str| rest.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+    let mut between = text.split('%').skip(1).zip(text.split('%').skip(2));
+    between
+        .any(|(name, rest)| is_upper(name) && name.contains('_') && !(is_encoded(name) && is_encoded(rest)))
 }
 
 /// The name of an environment variable, as they usually are.
@@ -100,6 +139,8 @@ fn is_word(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     #[test]
@@ -114,7 +155,15 @@ mod tests {
             ("$(cat /run/secrets/panel)", "$(…)", "$(…)", "$(…)"),
             ("$PANEL_PASSWORD", "$VARIABLE", "$VARIABLE", "$VARIABLE"),
             ("$HOME/secret", "$VARIABLE", "$VARIABLE", "$VARIABLE"),
+            ("$PW", "$VARIABLE", "$VARIABLE", "$VARIABLE"),
+            ("https://$PANEL_HOST:8000", "$VARIABLE", "$VARIABLE", "$VARIABLE"),
+            ("https://hooks.example.com/$HOOK_ID/$HOOK_TOKEN", "$VARIABLE", "$VARIABLE", "$VARIABLE"),
+            ("https://oapi.dingtalk.com/robot/send?access_token=$KEY", "$VARIABLE", "$VARIABLE", "$VARIABLE"),
+            ("http://$PROXY_USER:$PROXY_PASSWORD@127.0.0.1:3128", "$VARIABLE", "$VARIABLE", "$VARIABLE"),
+            ("Bearer $TOKEN", "$VARIABLE", "$VARIABLE", "$VARIABLE"),
             ("%PANEL_PASSWORD%", "%VARIABLE%", "%VARIABLE%", "%VARIABLE%"),
+            ("%ADMIN_PASSWORD%", "%VARIABLE%", "%VARIABLE%", "%VARIABLE%"),
+            ("https://panel.example.com/%D8%AA/%ADMIN_PATH%/", "%VARIABLE%", "%VARIABLE%", "%VARIABLE%"),
             ("%PASSWORD%", "", "%VARIABLE%", ""),
             ("<password>", "", "yet to be replaced", "<…>"),
             ("https://panel.example.com/<hidden>", "", "", "<…>"),
@@ -122,6 +171,10 @@ mod tests {
             ("changeme", "", "yet to be replaced", ""),
             ("Change-Me", "", "yet to be replaced", ""),
             ("your_password_here", "", "yet to be replaced", ""),
+            ("YOUR_API_KEY", "", "yet to be replaced", ""),
+            ("your-panel-admin-password", "", "yet to be replaced", ""),
+            ("<Your token>", "", "yet to be replaced", "<…>"),
+            ("<пароль панели>", "", "yet to be replaced", "<…>"),
             ("xxxxxxxx", "", "yet to be replaced", ""),
             ("********", "", "yet to be replaced", ""),
             ("op://vault/panel/password", "", "a reference to a vault", ""),
@@ -130,14 +183,23 @@ mod tests {
             ("pa$$word", "", "", ""),
             ("$ecret", "", "", ""),
             ("$2y$10$X0h1gDsPszWURQaxFh.zou", "", "", ""),
+            ("$KJ:x99283ss", "", "", ""),
+            ("a$TOKEN/$ab", "", "", ""),
             ("a${", "", "", ""),
+            ("a${b${C}", "${…}", "${…}", "${…}"),
             ("${}", "", "", ""),
             ("${1}", "", "", ""),
             ("100%A%", "", "", ""),
             ("%2F%41%2F", "", "", ""),
+            ("https://panel.example.com/%D8%AA%D8%AA_%D8%A7", "", "", ""),
+            ("https://panel.example.com/%d8%AA_%d8/%AF_1%20", "", "", ""),
             ("x", "", "", ""),
             ("xX", "", "", ""),
             ("yourself", "", "", ""),
+            ("YourMonkeyEatsKeys77", "", "", ""),
+            ("your panel", "", "", ""),
+            ("<3 kittens >", "", "", "<…>"),
+            ("<a+b>", "", "", "<…>"),
             ("a<b>c", "", "", "<…>"),
             ("", "", "", ""),
         ] {
@@ -149,5 +211,17 @@ mod tests {
                 "{text}: {likely}"
             );
         }
+    }
+
+    /// A file of eight megabytes would take ten seconds otherwise.
+    #[test]
+    fn many_openings_are_looked_at_once() {
+        let looks = Cell::new(0);
+        let text = ("${".repeat(40) + "}").repeat(10);
+        let found = is_between(&text, "${", "}", |inner| {
+            looks.set(looks.get() + 1);
+            !inner.is_empty()
+        });
+        assert_eq!((found, looks.get()), (false, 10));
     }
 }

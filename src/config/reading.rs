@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::errors::{Problem, Problems};
 use super::files::Files;
+use super::placeholders;
 use super::shape::Shape;
 
 /// Looks up an environment variable.
@@ -79,6 +80,14 @@ impl<'e> Reading<'e> {
     /// Notes what is allowed at a place but probably not meant.
     pub(super) fn warn(&self, place: &Place, text: impl fmt::Display) {
         self.warnings.borrow_mut().push(format!("{}: {text}", place.key));
+    }
+
+    /// Notes a text that is probably a placeholder, where any text is allowed.
+    pub(super) fn warn_of_placeholder(&self, place: &Place, text: &str) {
+        if let Some(form) = placeholders::certain(text) {
+            let text = "which is not expanded; write the value itself";
+            self.warn(place, format_args!("looks like the placeholder {form}, {text}"));
+        }
     }
 
     /// Notes a secret file that any user of the machine can read.

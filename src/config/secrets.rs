@@ -92,13 +92,23 @@ pub(super) fn take_checked(
     check: impl FnOnce(&str) -> Result<(), String>,
 ) -> Field<Secret> {
     let secret = take(table, key);
-    if let Field::Given(secret) = &secret
-        && let Err(text) = check(secret.value.expose())
-    {
-        table.reading.refuse(&secret.place, text);
-        return Field::Refused;
-    }
-    secret
+    checked(table.reading, secret, check)
+}
+
+/// Refuses a secret that does not pass `check`. If a placeholder is why, the error names that.
+pub(super) fn checked(
+    reading: &Reading<'_>,
+    secret: Field<Secret>,
+    check: impl FnOnce(&str) -> Result<(), String>,
+) -> Field<Secret> {
+    let Field::Given(Placed { value, place }) = &secret else { return secret };
+    let Err(text) = check(value.expose()) else { return secret };
+    let text = match (placeholders::certain(value.expose()), text.split_once("; ")) {
+        (Some(form), Some((_, advice))) => placeholders::error(form, advice),
+        (..) => text,
+    };
+    reading.refuse(place, text);
+    Field::Refused
 }
 
 /// The secret of a header: text, or a table that says where the secret is.

@@ -95,6 +95,22 @@ impl<'t, 'd> Table<'t, 'd> {
         }
     }
 
+    /// Takes a text that may have any characters, and that passes `check`.
+    pub(super) fn take_free_text(
+        &mut self,
+        key: &str,
+        check: impl FnOnce(&str) -> Result<(), String>,
+    ) -> Field<String> {
+        let text = self.take(key, |value| {
+            let text = values::free_text(value)?;
+            check(&text).map(|()| text)
+        });
+        if let Field::Given(text) = &text {
+            self.reading.warn_of_placeholder(&text.place, &text.value);
+        }
+        text
+    }
+
     /// Takes a list, each element read by `parse`. A single value is a list of one.
     pub(super) fn take_list<T>(
         &mut self,

@@ -1,19 +1,22 @@
 //! Targets and receivers that are there twice under different names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use reqwest::Url;
 
-use crate::http::options::{PanelUrl, is_loopback};
+use crate::alert::config::AlertingConfig;
+use crate::alert::rule::{Rule, Rules};
+use crate::http::options::Endpoint;
+use crate::notify::alertmanager::config::AlertmanagerConfig;
 use crate::notify::webhook::config::{Authorization, WebhookConfig, WebhookFormat};
 use crate::secret::Secret;
 
 use super::errors::and_more;
 use super::kinds::{ReceiverKind, ReceiverTable, Target};
 
-/// Targets with one address, a sentence for each address.
+/// Targets that are reached at one address in the same way, a sentence for each address.
 pub(super) fn targets<'t>(targets: impl Iterator<Item = &'t Target>) -> Vec<String> {
-    let groups = groups(targets.map(|target| (address(target.url()), target)));
+    let groups = groups(targets.map(|target| (address(target.endpoint()), target)));
     let sentence = |group: Vec<&Target>| {
         let origin = group.first().map(|target| target.url().origin()).unwrap_or_default();
         let first = group.first().map(|target| target.word());
@@ -32,18 +35,35 @@ pub(super) fn targets<'t>(targets: impl Iterator<Item = &'t Target>) -> Vec<Stri
     groups.into_iter().map(sentence).collect()
 }
 
-/// Receivers that send to one place, a sentence for each place.
-pub(super) fn receivers(receivers: &[ReceiverTable]) -> Vec<String> {
+/// Receivers that send to one place in one language and that a rule notifies together, a sentence for each place.
+pub(super) fn receivers(receivers: &[ReceiverTable], alerting: &AlertingConfig) -> Vec<String> {
+    let Ok(rules) = Rules::new(alerting) else { return Vec::new() };
+    if !alerting.enabled {
+        return Vec::new();
+    }
     let places =
         receivers.iter().flat_map(|table| places(&table.kind).into_iter().map(move |at| (at, table)));
+    let places = places.map(|(at, table)| {
+        let language = table.kind.common().language.unwrap_or(alerting.language);
+        ((at, language.label()), table)
+    });
     let sentence = |group: Vec<&ReceiverTable>| {
+        let notified = |rule: &Rule| group.iter().filter(|table| notifies(rule, table)).count();
+        let rule = rules.list().iter().find(|rule| notified(rule) > 1)?;
         let names = names(group.iter().map(|table| (table.kind.word(), &*table.name)));
-        format!(
-            "{names}: one destination under several names; a notification to all of them arrives more than once; keep \
-             one of them, unless rules name different receivers"
-        )
+        Some(format!(
+            "{names}: one destination under several names; a notification of the rule {} arrives more than once; keep \
+             one of them, or name no two of them in the receivers of one rule",
+            rule.name
+        ))
     };
-    groups(places).into_iter().map(sentence).collect()
+    groups(places).into_iter().filter_map(sentence).collect()
+}
+
+/// Whether a rule notifies a receiver of its worst step.
+fn notifies(rule: &Rule, receiver: &ReceiverTable) -> bool {
+    let is_named = rule.receivers.as_ref().is_none_or(|names| names.contains(&receiver.name));
+    is_named && rule.steps.iter().any(|step| step.severity >= receiver.kind.common().min_severity)
 }
 
 /// Groups of more than one, in the order of their first members.
@@ -71,14 +91,27 @@ fn names<'n>(tables: impl Iterator<Item = (&'static str, &'n str)>) -> String {
     format!("{} and {last}", names.join(", "))
 }
 
-/// Where a panel is, however its address is written. The scheme makes no difference, as a port has one.
-fn address(url: &PanelUrl) -> String {
+/// Where a panel is, however its address is written, and what else decides which server answers: a name or an address of
+/// a private network is another's elsewhere. The scheme makes no difference, as a port has one. The texts hold secrets
+/// and are only compared.
+fn address(endpoint: &Endpoint) -> Vec<String> {
+    let Endpoint { url, tls, proxy, headers } = endpoint;
     let origin = url.origin();
     let host = Url::parse(&origin)
         .ok()
         .and_then(|url| Some(host(&url)? + &format!(":{}", url.port_or_known_default()?)));
     let path = Url::parse(&url.join("/")).map(|url| url.path().to_owned()).unwrap_or_default();
-    format!("{}{}", host.unwrap_or(origin), path.trim_end_matches('/'))
+    let address = format!("{}{}", host.unwrap_or(origin), path.trim_end_matches('/'));
+    let name = tls.server_name.as_ref().map(|name| name.to_str().into_owned()).unwrap_or_default();
+    [address, name].into_iter().chain(way(proxy.as_ref(), headers)).collect()
+}
+
+/// The proxy, and the headers in any order.
+fn way(proxy: Option<&Secret>, headers: &[(String, Secret)]) -> Vec<String> {
+    let mut way: Vec<_> = headers.iter().map(|(name, value)| format!("{name}:{}", value.expose())).collect();
+    way.sort();
+    way.push(exposed(proxy));
+    way
 }
 
 /// A complete URL, however it is written.
@@ -91,22 +124,32 @@ fn complete(url: &Secret) -> String {
 }
 
 fn host(url: &Url) -> Option<String> {
+    // Other loopback addresses may have other servers.
+    const HERE: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
     let host = url.host_str()?.trim_end_matches('.');
-    Some(if is_loopback(host) { "localhost".to_owned() } else { host.to_owned() })
+    Some(if HERE.contains(&host) { "localhost" } else { host }.to_owned())
+}
+
+fn exposed(secret: Option<&Secret>) -> String {
+    secret.map(|secret| secret.expose().to_owned()).unwrap_or_default()
 }
 
 /// Where a receiver sends to. The texts hold secrets and are only compared.
-fn places(kind: &ReceiverKind) -> Vec<Vec<String>> {
-    let secret =
-        |secret: &Option<Secret>| secret.as_ref().map(|it| it.expose().to_owned()).unwrap_or_default();
+fn places(kind: &ReceiverKind) -> BTreeSet<Vec<String>> {
     let word = kind.word().to_owned();
-    match kind {
+    let place = match kind {
         ReceiverKind::Alertmanager(alertmanager) => {
-            alertmanager.urls.iter().map(|url| vec![word.clone(), complete(url)]).collect()
+            let AlertmanagerConfig { urls, authorization, proxy, headers, .. } = alertmanager;
+            let way = [vec![login(authorization.as_ref())], way(proxy.as_ref(), headers)].concat();
+            return urls
+                .iter()
+                .map(|url| [vec![word.clone(), complete(url)], way.clone()].concat())
+                .collect();
         }
         ReceiverKind::Chat(chat) => {
             let thread = chat.thread.map(|thread| thread.to_string()).unwrap_or_default();
-            vec![vec![word, complete(&chat.url), secret(&chat.token), secret(&chat.room), thread]]
+            let (token, room) = (exposed(chat.token.as_ref()), exposed(chat.room.as_ref()));
+            vec![word, complete(&chat.url), token, room, thread]
         }
         ReceiverKind::Email(email) => {
             let address = |to: &String| {
@@ -115,26 +158,29 @@ fn places(kind: &ReceiverKind) -> Vec<Vec<String>> {
             };
             let mut to: Vec<_> = email.to.iter().map(address).collect();
             to.sort();
-            vec![[vec![word, email.host.to_ascii_lowercase(), email.port.to_string()], to].concat()]
+            [vec![word, email.host.to_ascii_lowercase(), email.port.to_string()], to].concat()
         }
         ReceiverKind::Pagerduty(pagerduty) => {
-            vec![vec![word, complete(&pagerduty.url), pagerduty.routing_key.expose().to_owned()]]
+            vec![word, complete(&pagerduty.url), exposed(Some(&pagerduty.routing_key))]
         }
-        ReceiverKind::Webhook(webhook) => vec![hook(word, webhook)],
-    }
+        ReceiverKind::Webhook(webhook) => {
+            // One URL may serve many rooms, which a login, a header or a template tells apart.
+            let WebhookConfig { url, format, authorization, proxy, headers, .. } = webhook;
+            let template = match format {
+                WebhookFormat::Alertmanager => String::new(),
+                WebhookFormat::Template { template, .. } => template.clone(),
+            };
+            let place = vec![word, complete(url), template, login(authorization.as_ref())];
+            [place, way(proxy.as_ref(), headers)].concat()
+        }
+    };
+    BTreeSet::from([place])
 }
 
-/// One URL may serve many rooms, which a login, a header or a template tells apart.
-fn hook(word: String, webhook: &WebhookConfig) -> Vec<String> {
-    let login = match &webhook.authorization {
+fn login(authorization: Option<&Authorization>) -> String {
+    match authorization {
         Some(Authorization::Bearer(token)) => token.expose().to_owned(),
         Some(Authorization::Basic { username, password }) => format!("{username}:{}", password.expose()),
         None => String::new(),
-    };
-    let template = match &webhook.format {
-        WebhookFormat::Alertmanager => String::new(),
-        WebhookFormat::Template { template, .. } => template.clone(),
-    };
-    let headers = webhook.headers.iter().map(|(name, value)| format!("{name}:{}", value.expose()));
-    [word, complete(&webhook.url), login, template].into_iter().chain(headers).collect()
+    }
 }

@@ -8,7 +8,7 @@ use crate::secret::Secret;
 
 use super::placeholders;
 use super::table::{Field, Placed, Table};
-use super::values::text;
+use super::values::free_text;
 
 /// The pages of a kind of panel, which people copy from a browser in place of the panel's own address.
 pub(super) struct Pages {
@@ -19,7 +19,8 @@ pub(super) struct Pages {
 }
 
 /// Takes `url`. From a page of the panel on, the URL is left out with a warning, because a base path can have any name.
-pub(super) fn take_panel(table: &mut Table<'_, '_>, pages: Option<&Pages>) -> Field<PanelUrl> {
+/// One that has the name of a page is written with the page.
+pub(super) fn take_panel(table: &mut Table<'_, '_>, pages: &Pages) -> Field<PanelUrl> {
     let mut is_browsed = false;
     let url = table.take("url", |value| {
         let url;
@@ -27,21 +28,23 @@ pub(super) fn take_panel(table: &mut Table<'_, '_>, pages: Option<&Pages>) -> Fi
         Ok(url)
     });
     let Field::Given(Placed { value: url, place }) = url else { return url };
-    if let Some(repaired) = pages.and_then(|pages| url.before_last(pages.first, pages.below)) {
+    if let Some(repaired) = url.before_last(pages.first, pages.below) {
         let (whole, base) = (url.join(""), repaired.join(""));
         let page =
             whole.strip_prefix(&base).and_then(|rest| rest.split('/').find(|segment| !segment.is_empty()));
         let page = page.unwrap_or_default();
-        table.reading.warn(
-            &place,
-            format_args!(
-                "the URL of a page, of which all from /{page} on is ignored; write it without that, or, if /{page} is the \
-                 base path itself, write /{page} twice"
-            ),
-        );
+        if !base.ends_with(&format!("/{page}")) {
+            table.reading.warn(
+                &place,
+                format_args!(
+                    "the URL of a page, of which all from /{page} on is ignored; write it without that, or, if /{page} \
+                     is the base path itself, write /{page} twice"
+                ),
+            );
+        }
         return Field::Given(Placed { value: repaired, place });
     }
-    if is_browsed && pages.is_some() && url.join("/") != format!("{}/", url.origin()) {
+    if is_browsed && url.join("/") != format!("{}/", url.origin()) {
         // The path is that of the pages, which the panel's operator may have chosen.
         let text = "the URL of a page, as it has a #; write the panel's own address, which ends before the path of its pages";
         table.reading.refuse(&place, text);
@@ -53,9 +56,9 @@ pub(super) fn take_panel(table: &mut Table<'_, '_>, pages: Option<&Pages>) -> Fi
 /// The address of a panel, and whether it is from a browser: a part from `#` on is never sent, and says which page of
 /// the panel is shown.
 fn panel(value: &DeValue<'_>) -> Result<(PanelUrl, bool), String> {
-    let text = text(value)?;
+    let text = free_text(value)?;
     if let Some(form) = placeholders::in_url(&text) {
-        return Err(has_placeholder(form));
+        return Err(placeholders::error(form, WHOLE_URL));
     }
     if let Some((_, rest)) = text.split_once("://")
         && rest.contains("://")
@@ -69,14 +72,12 @@ fn panel(value: &DeValue<'_>) -> Result<(PanelUrl, bool), String> {
     Ok((url, !page.is_empty()))
 }
 
-fn has_placeholder(form: &str) -> String {
-    format!("has a placeholder, {form}, which is not expanded; write the whole URL")
-}
+const WHOLE_URL: &str = "write the whole URL";
 
 /// Checks the whole URL of something on the web. `example` is one that is right, for the error.
 pub(super) fn check_address(text: &str, example: &str) -> Result<Url, String> {
     if let Some(form) = placeholders::in_url(text) {
-        return Err(has_placeholder(form));
+        return Err(placeholders::error(form, WHOLE_URL));
     }
     let url = Url::parse(text).map_err(|_| format!("not a URL; write it as {example}"))?;
     if !matches!(url.scheme(), "http" | "https") {
@@ -90,7 +91,7 @@ pub(super) fn check_address(text: &str, example: &str) -> Result<Url, String> {
 
 pub(super) fn check_proxy(text: &str) -> Result<(), String> {
     if let Some(form) = placeholders::in_url(text) {
-        return Err(has_placeholder(form));
+        return Err(placeholders::error(form, WHOLE_URL));
     }
     let schemes = ["http", "socks5", "socks5h"];
     match Url::parse(text) {

@@ -10,7 +10,7 @@ use super::shape::{
     Show::{Hidden, If, Number, People},
 };
 use super::table::{Field, Table};
-use super::values::{choice, count, is_choice, switch, text};
+use super::values::{choice, count, free_text, is_choice, switch};
 
 pub(super) const SHAPE: Shape = Shape {
     title: "[users]",
@@ -95,13 +95,14 @@ pub(super) fn read(mut table: Table<'_, '_>) -> UsersConfig {
 
 /// Takes `node_traffic_of`, which a target can override.
 pub(super) fn read_node_traffic_of(table: &mut Table<'_, '_>) -> Option<Vec<String>> {
-    let names = table.take_list("node_traffic_of", text).value()?;
+    let names = table.take_list("node_traffic_of", free_text).value()?;
     let mut users = Vec::new();
     let mut seen = HashSet::new();
     for name in names {
         if !seen.insert(name.value.clone()) {
             table.reading.refuse(&name.place, format!("{:?} is listed twice; write it once", name.value));
         }
+        table.reading.warn_of_placeholder(&name.place, &name.value);
         users.push(name.value);
     }
     Some(users)

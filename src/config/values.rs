@@ -15,8 +15,17 @@ use super::placeholders;
 /// Far from the end of the calendar when added to a time.
 const LONGEST: Duration = Duration::from_secs(3653 * 24 * 60 * 60);
 
-/// A line of text. Errors do not quote it, because it may be a secret.
+/// A line of text that is no placeholder. Errors do not quote it, because it may be a secret.
 pub(super) fn text(value: &DeValue<'_>) -> Result<String, String> {
+    let text = free_text(value)?;
+    match placeholders::certain(&text) {
+        Some(form) => Err(placeholders::error(form, "write the value itself")),
+        None => Ok(text),
+    }
+}
+
+/// A line of text that may have any characters.
+pub(super) fn free_text(value: &DeValue<'_>) -> Result<String, String> {
     match value {
         DeValue::String(text) if text.trim().is_empty() => {
             Err("empty; write a value or leave the key out".to_owned())
@@ -24,12 +33,7 @@ pub(super) fn text(value: &DeValue<'_>) -> Result<String, String> {
         DeValue::String(text) if text.contains(char::is_control) => {
             Err("text with a line break or control character; write it without".to_owned())
         }
-        DeValue::String(text) => match placeholders::certain(text) {
-            Some(form) => {
-                Err(format!("has a placeholder, {form}, which is not expanded; write the value itself"))
-            }
-            None => Ok(text.clone().into_owned()),
-        },
+        DeValue::String(text) => Ok(text.clone().into_owned()),
         _ => Err(format!("{} where text was expected; write it in quotes", kind(value))),
     }
 }

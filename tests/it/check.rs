@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use proxymeter::config::Config;
+use proxymeter::{
+    alert::{config::AlertingConfig, rule::Rules},
+    config::Config,
+};
 
 use crate::common::golden::assert_golden;
 
@@ -332,8 +335,65 @@ fn secrets_that_are_probably_none_are_warnings() {
         let warnings = warnings(&text);
         assert!(matches!(&warnings[..], [only] if only.starts_with(said)), "{warnings:?}");
     }
-    for quiet in ["hunter2", "pa$$word", "a b", "$ecret", "100%", "a<b", "x", "{}", "\""] {
+    for quiet in [
+        "hunter2",
+        "pa$$word",
+        "YourMonkeyEatsKeys77",
+        "<3 kittens >",
+        "$KJ:x99283ss",
+        "a b",
+        "$ecret",
+        "100%",
+        "a<b",
+        "x",
+        "{}",
+        "\"",
+    ] {
         assert_eq!(warnings(&inline(quiet)), [""; 0], "{quiet}");
+    }
+}
+
+#[test]
+fn free_text_that_looks_like_a_placeholder_is_a_warning() {
+    let marzban = "[marzban.home]\nurl = 'https://h'\n";
+    let login = |login: &str| format!("{marzban}{login}");
+    let beside = |text: &str| format!("{marzban}api_key = 'k'\n{text}\n");
+    for (text, key, form) in [
+        (login("username = '$ADMIN'\npassword = 'p'"), "marzban.home.username", "$VARIABLE"),
+        (login("username = '100%ADMIN_%'\npassword = 'p'"), "marzban.home.username", "%VARIABLE%"),
+        (beside("node_traffic_of = ['a', '{{a}}']"), "marzban.home.node_traffic_of", "{{ … }}"),
+        (
+            "[xui.a]\nurl = 'https://h'\nusername = '${A}'\npassword = 'p'".to_owned(),
+            "xui.a.username",
+            "${…}",
+        ),
+        (
+            beside(
+                "[email.a]\nsmarthost = 'h'\nfrom = 'a@b.c'\nto = 'a@b.c'\nusername = '$ADMIN'\npassword = 'p'",
+            ),
+            "email.a.username",
+            "$VARIABLE",
+        ),
+        (beside("[webhook.a]\nurl = 'https://h'\nsuccess = '${ok}'"), "webhook.a.success", "${…}"),
+        (
+            beside("[webhook.a]\nurl = 'https://h'\nusername = '$ADMIN'\npassword = 'p'"),
+            "webhook.a.username",
+            "$VARIABLE",
+        ),
+        (
+            beside("[dingtalk.a]\nurl = 'https://h/?access_token=k'\nkeyword = '{{ a }}'"),
+            "dingtalk.a.keyword",
+            "{{ … }}",
+        ),
+        (beside("[mute.a.matchers]\nsubject = '$ADMIN'"), "mute.a.matchers.subject", "$VARIABLE"),
+        (beside("[alert.user_quota]\nexclude = ['$ADMIN']"), "alert.user_quota.exclude", "$VARIABLE"),
+    ] {
+        let mut warnings = warnings(&text);
+        warnings.retain(|warning| warning.contains("placeholder"));
+        let said = format!(
+            "{key}: looks like the placeholder {form}, which is not expanded; write the value itself"
+        );
+        assert_eq!(warnings, [said], "{text}");
     }
 }
 
@@ -351,7 +411,9 @@ fn the_page_of_a_panel_is_not_its_address() {
         (marzban("https://h:8000/base/dashboard/"), "https://h:8000/base", "/dashboard on"),
         (marzban("https://h:8000/api/admin/token"), "https://h:8000", "/api on"),
         (marzban("https://h:8000/docs"), "https://h:8000", "/docs on"),
-        (marzban("https://h:8000/dashboard/dashboard"), "https://h:8000/dashboard", "/dashboard on"),
+        (marzban("https://h:8000/dashboard/dashboard"), "https://h:8000/dashboard", ""),
+        (marzban("https://h:8000/a/dashboard/dashboard/#/login"), "https://h:8000/a/dashboard", ""),
+        (marzban("https://h:8000/dashboard/api/"), "https://h:8000/dashboard", "/api on"),
         (marzban("https://h:8000/#/"), "https://h:8000", ""),
         (marzban("https://h:8000/dashboards"), "https://h:8000/dashboards", ""),
         (marzban("https://h:8000/hidden/"), "https://h:8000/hidden", ""),
@@ -363,16 +425,12 @@ fn the_page_of_a_panel_is_not_its_address() {
         ),
         (cliproxy("http://127.0.0.1:8317/v0/management"), "http://127.0.0.1:8317", "/v0 on"),
         (cliproxy("http://127.0.0.1:8317/v1/chat/completions"), "http://127.0.0.1:8317", "/v1 on"),
-        (
-            xui("https://h:2053/base/panel/inbounds#x"),
-            "https://h:2053/base",
-            "from /panel, /xui or /login on",
-        ),
-        (
-            xui("https://h:2053/base/panel/api/inbounds/list"),
-            "https://h:2053/base",
-            "from /panel, /xui or /login on",
-        ),
+        (xui("https://h:2053/base/panel/inbounds#x"), "https://h:2053/base", "/panel on"),
+        (xui("https://h:2053/base/panel/api/inbounds/list"), "https://h:2053/base", "/panel on"),
+        (xui("https://h:2053/login/"), "https://h:2053", "/login on"),
+        (xui("https://h:2053/panel/panel"), "https://h:2053/panel", ""),
+        (xui("https://h:2053/panel/panel/inbounds"), "https://h:2053/panel", ""),
+        (xui("https://h:2053/#/"), "https://h:2053", ""),
     ] {
         let config = Config::parse(&text, Path::new("exporter.toml"), &|_| None).unwrap();
         assert_eq!(config.targets[0].url().join(""), base, "{text}");
@@ -383,12 +441,11 @@ fn the_page_of_a_panel_is_not_its_address() {
             "{warnings:?}"
         );
     }
-    let wrong = Config::parse(&marzban("https://h:8000/hidden/#/"), Path::new("exporter.toml"), &|_| None)
-        .unwrap_err();
-    assert!(
-        wrong.to_string().contains("the URL of a page, as it has a #; write the panel's own address"),
-        "{wrong}"
-    );
+    for text in [marzban("https://h:8000/hidden/#/"), xui("https://h:2053/hidden/#/login")] {
+        let wrong = Config::parse(&text, Path::new("exporter.toml"), &|_| None).unwrap_err().to_string();
+        let said = "the URL of a page, as it has a #; write the panel's own address";
+        assert!(wrong.contains(said) && !wrong.contains("hidden"), "{wrong}");
+    }
 }
 
 #[test]
@@ -439,6 +496,38 @@ fn one_panel_under_two_names_is_a_warning() {
             assert!(!warning.contains("hidden"), "{warning}");
         }
     }
+    // Other servers: of two tunnels, of two loopback addresses, behind one proxy by a header or a name.
+    for (url, a, b, is_twice) in [
+        (
+            "http://127.0.0.1:8000",
+            "proxy = 'socks5h://127.0.0.1:1081'",
+            "proxy = 'socks5h://127.0.0.1:1082'",
+            false,
+        ),
+        ("http://127.0.0.1:8000", "proxy = 'socks5h://127.0.0.1:1081'", "", false),
+        ("http://127.0.0.1:8000", "headers.Host = 'a.example.com'", "headers.Host = 'b.example.com'", false),
+        (
+            "https://192.0.2.1",
+            "tls.server_name = 'a.example.com'",
+            "tls.server_name = 'b.example.com'",
+            false,
+        ),
+        (
+            "http://127.0.0.1:8000",
+            "headers = { X-A = 'k', X-B = 'k' }",
+            "headers = { X-B = 'k', X-A = 'k' }",
+            true,
+        ),
+        ("http://10.0.0.1", "proxy = 'http://127.0.0.1:1'", "proxy = 'http://127.0.0.1:1'", true),
+    ] {
+        let mut warnings =
+            warnings(&format!("{}{a}\n{}{b}\n", one("marzban", "a", url), one("marzban", "b", url)));
+        warnings.retain(|warning| warning.contains(" under "));
+        assert_eq!(warnings.len(), usize::from(is_twice), "{url} {a} {b}: {warnings:?}");
+    }
+    let urls = ["http://127.0.0.1:9000", "http://127.0.0.2:9000", "http://[::2]:9000"];
+    let all: String = (0..3).map(|at| one("marzban", &format!("t{at}"), urls[at])).collect();
+    assert!(warnings(&all).iter().all(|warning| !warning.contains(" under ")));
     let here = ["localhost", "127.0.0.1", "[::1]", "LOCALHOST", "127.0.0.1", "127.0.0.1", "127.0.0.1"];
     let all: String =
         (0..7).map(|at| one("marzban", &format!("t{at}"), &format!("http://{}:8000", here[at]))).collect();
@@ -467,6 +556,12 @@ fn one_destination_under_two_names_is_a_warning() {
             false,
         ),
         ("webhook", "url = 'https://h'\ntemplate = 'a'\n", "url = 'https://h'\ntemplate = 'b'\n", false),
+        (
+            "webhook",
+            "url = 'http://127.0.0.1'\nproxy = 'socks5h://127.0.0.1:1081'\n",
+            "url = 'http://127.0.0.1'\nproxy = 'socks5h://127.0.0.1:1082'\n",
+            false,
+        ),
         ("slack", "url = 'https://h/hidden'\n", "url = 'https://h/hidden'\n", true),
         ("telegram", &format!("{token}chat_id = 1\n"), &format!("{token}chat_id = '1'\n"), true),
         ("telegram", &format!("{token}chat_id = 1\n"), &format!("{token}chat_id = 2\n"), false),
@@ -490,6 +585,25 @@ fn one_destination_under_two_names_is_a_warning() {
             "urls = 'http://127.0.0.1:9093/'\n",
             true,
         ),
+        (
+            "alertmanager",
+            "urls = 'http://h'\nheaders.X-Scope-OrgID = 'a'\n",
+            "urls = 'http://h'\nheaders.X-Scope-OrgID = 'b'\n",
+            false,
+        ),
+        (
+            "alertmanager",
+            "urls = ['http://localhost:9093', 'http://127.0.0.1:9093']\n",
+            "urls = 'http://h'\n",
+            false,
+        ),
+        (
+            "webhook",
+            "url = 'https://h'\nmin_severity = 'critical'\n",
+            "url = 'https://h'\nlanguage = 'fa'\n",
+            false,
+        ),
+        ("webhook", "url = 'https://h'\n", "url = 'https://h'\nlanguage = 'en'\n", true),
     ] {
         let mut warnings = warnings(&format!("[{kind}.a]\n{a}[{kind}.b]\n{b}"));
         warnings.retain(|warning| warning.contains("one destination"));
@@ -499,6 +613,46 @@ fn one_destination_under_two_names_is_a_warning() {
             warnings.iter().all(|warning| warning.starts_with(&head) && !warning.contains("hidden")),
             "{warnings:?}"
         );
+    }
+}
+
+#[test]
+fn one_destination_under_two_names_is_no_warning_if_no_rule_notifies_both() {
+    let off = |but: &str| {
+        let rules = AlertingConfig::default();
+        let rules = Rules::new(&rules).unwrap();
+        let names = rules.list().iter().map(|rule| rule.name.to_string()).filter(|name| name != but);
+        names.map(|name| format!("[alert.{name}]\nenabled = false\n")).collect::<String>()
+    };
+    let each = |receivers: &str| {
+        let rules = AlertingConfig::default();
+        let rules = Rules::new(&rules).unwrap();
+        let names = rules.list().iter().map(|rule| rule.name.to_string());
+        names.map(|name| format!("[alert.{name}]\nreceivers = [{receivers}]\n")).collect::<String>()
+    };
+    for (a, rules, rule) in [
+        ("", String::new(), Some("user_expiry")),
+        ("", off(""), None),
+        ("", off("node_down"), Some("node_down")),
+        ("", off("node_down") + "[alert.node_down]\nreceivers = ['b']\n", None),
+        ("", each("'a'"), None),
+        ("", each("'a'") + "[alert.mine]\nrule = 'user_expiry'\nreceivers = ['a', 'b']\n", Some("mine")),
+        ("", each("'a', 'b'"), Some("user_expiry")),
+        // What only one of them is severe enough for.
+        ("min_severity = 'critical'\n", off("user_expiry"), None),
+        ("min_severity = 'critical'\n", String::new(), Some("target_down")),
+        ("", "[alerting]\nenabled = false\n".to_owned(), None),
+    ] {
+        let text = format!("[slack.a]\nurl = 'https://h'\n{a}[slack.b]\nurl = 'https://h'\n{rules}");
+        let mut warnings = warnings(&text);
+        warnings.retain(|warning| warning.contains("one destination"));
+        let said = rule.map(|rule| {
+            format!(
+                "slack.a and slack.b: one destination under several names; a notification of the rule {rule} arrives \
+                 more than once; keep one of them, or name no two of them in the receivers of one rule"
+            )
+        });
+        assert_eq!(warnings, Vec::from_iter(said), "{text}");
     }
 }
 

@@ -13,7 +13,7 @@ use crate::config::shape::{
 };
 use crate::config::table::{Field, Table};
 use crate::config::urls::{check_address, check_proxy, is_http};
-use crate::config::values::{describe, kind, text};
+use crate::config::values::{describe, free_text, kind};
 use crate::config::{secrets, tls};
 use crate::notify::chat::config::{ChatConfig, Dialect};
 use crate::secret::Secret;
@@ -116,7 +116,7 @@ pub(in crate::config) fn read(mut table: Table<'_, '_>, dialect: Dialect) -> Opt
     let thread = table.has_key("thread_id").then(|| table.take("thread_id", id)).and_then(Field::value);
     let is_robot = table.has_key("secret");
     let secret = is_robot.then(|| secrets::take(&mut table, "secret")).and_then(Field::value);
-    let keyword = is_robot.then(|| table.take("keyword", keyword)).and_then(Field::value);
+    let keyword = is_robot.then(|| table.take_free_text("keyword", check_keyword)).and_then(Field::value);
     let has_login = table.has_key("headers");
     let authorization = has_login.then(|| http::read_authorization(&mut table)).flatten();
     let headers = if has_login {
@@ -153,7 +153,7 @@ pub(in crate::config) fn warnings(name: &str, chat: &ChatConfig) -> Vec<String> 
 
 fn read_url(table: &mut Table<'_, '_>, dialect: Dialect) -> Option<Secret> {
     let server = |table: &mut Table<'_, '_>, key, example, default: Option<&str>| {
-        let url = table.take(key, |value| check_server(&text(value)?, example));
+        let url = table.take(key, |value| check_server(&free_text(value)?, example));
         if url.is_absent() && default.is_none() {
             table.refuse(key, format!("missing; write the address of the server, such as {example}"));
         }
@@ -233,12 +233,7 @@ fn needed(
 #[expect(clippy::option_option, reason = "as what else is needed")]
 fn read_chat_id(table: &mut Table<'_, '_>) -> Option<Option<Secret>> {
     let chat = secrets::take_as(table, "chat_id", chat_id);
-    if let Field::Given(chat) = &chat
-        && let Err(text) = check_chat_id(chat.value.expose())
-    {
-        table.reading.refuse(&chat.place, text);
-        return None;
-    }
+    let chat = secrets::checked(table.reading, chat, check_chat_id);
     if chat.is_absent() {
         table.refuse("chat_id", format!("missing; write chat_id or chat_id_file with {CHAT_ID}"));
     }
@@ -254,7 +249,7 @@ fn chat_id(value: &DeValue<'_>) -> Result<Secret, String> {
         return Ok(Secret::from(id.to_string()));
     }
     let wrong = |_| format!("{} where a chat was expected; write {CHAT_ID}", kind(value));
-    text(value).map(Secret::from).map_err(wrong)
+    free_text(value).map(Secret::from).map_err(wrong)
 }
 
 /// A number, which groups have below zero, or a public name.
@@ -285,12 +280,11 @@ fn number(value: &DeValue<'_>) -> Result<i64, ()> {
     }
 }
 
-fn keyword(value: &DeValue<'_>) -> Result<String, String> {
-    let keyword = text(value)?;
+fn check_keyword(keyword: &str) -> Result<(), String> {
     if keyword.chars().count() > LONGEST_KEYWORD {
         return Err(format!("text that is too long; write at most {LONGEST_KEYWORD} characters"));
     }
-    Ok(keyword)
+    Ok(())
 }
 
 fn check_bot_token(token: &str) -> Result<(), String> {

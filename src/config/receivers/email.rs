@@ -221,7 +221,7 @@ fn read_to(table: &mut Table<'_, '_>) -> Option<Vec<String>> {
 
 /// `is_clear`: the login would cross the network unencrypted.
 fn read_login(table: &mut Table<'_, '_>, is_clear: bool) -> Option<SmtpLogin> {
-    let username = table.take("username", text);
+    let username = table.take_free_text("username", |_| Ok(()));
     let password = secrets::take(table, "password");
     let mechanism = table.take("auth", |value| choice(value, &MECHANISMS));
     if is_clear && let Some(place) = username.place().or(password.place()) {

@@ -1,14 +1,12 @@
 //! What the receivers that are reached by HTTP have in common: the login, headers, and how they are reached.
 
 use reqwest::Url;
-use toml::de::DeValue;
 
 use crate::config::shape::{
     Key,
     Show::{self, Hidden, Origin},
 };
 use crate::config::table::{Field, Table};
-use crate::config::values::text;
 use crate::config::{headers, secrets, tls};
 use crate::http::options::{TlsOptions, is_loopback};
 use crate::notify::webhook::config::Authorization;
@@ -29,12 +27,11 @@ pub(super) const KEYS: &[Key] = &[
 const LONGEST_SUCCESS: usize = 1000;
 
 /// A text that an answer must contain.
-pub(in crate::config) fn success(value: &DeValue<'_>) -> Result<String, String> {
-    let success = text(value)?;
+pub(in crate::config) fn check_success(success: &str) -> Result<(), String> {
     if success.chars().count() > LONGEST_SUCCESS {
         return Err(format!("text that is too long; write at most {LONGEST_SUCCESS} characters"));
     }
-    Ok(success)
+    Ok(())
 }
 
 /// Refuses a URL that contains the login.
@@ -48,15 +45,14 @@ pub(super) fn check_user(url: &Url) -> Result<(), String> {
 
 pub(super) fn read_authorization(table: &mut Table<'_, '_>) -> Option<Authorization> {
     let bearer = secrets::take(table, "bearer_token");
-    let username = table.take("username", |value| {
-        let username = text(value)?;
+    let username = table.take_free_text("username", |username| {
         if username.contains(':') {
             return Err(
                 "a user name with a colon, which basic authentication cannot carry; write one without"
                     .to_owned(),
             );
         }
-        Ok(username)
+        Ok(())
     });
     let password = secrets::take(table, "password");
     match (bearer, username, password) {

@@ -73,7 +73,7 @@ pub(in crate::config) fn read(mut table: Table<'_, '_>) -> Option<WebhookConfig>
     let tls = tls::take(&mut table, matches!(&url, Field::Given(url) if is_http(url.value.expose())));
     let format = read_format(&mut table);
     let max_alerts = table.take("max_alerts", |value| whole(value, 0));
-    let success = table.take("success", http::success);
+    let success = table.take_free_text("success", http::check_success);
     let secrets = read_secrets(&mut table);
     let github_secret = secrets::take(&mut table, "github_secret");
     let authorization = http::read_authorization(&mut table);

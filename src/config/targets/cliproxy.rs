@@ -54,7 +54,7 @@ pub(in crate::config) fn read(
     zone: &TimeZone,
 ) -> Option<CliproxyConfig> {
     let own = [("accept", "leave it out"), ("authorization", "the management key is sent in it")];
-    let endpoint = endpoint::read(&mut table, Some(&PAGES), "http://127.0.0.1:8317", &own);
+    let endpoint = endpoint::read(&mut table, &PAGES, "http://127.0.0.1:8317", &own);
     let key = read_key(&mut table);
     let usage = table.take("usage", |value| choice(value, &USAGE)).value().unwrap_or_default();
     let key_aliases = read_aliases(&mut table, "key_aliases", "client key");

@@ -21,7 +21,7 @@ pub(super) const KEYS: &[Key] = &[
 /// `own` are the headers that requests of this kind have already.
 pub(super) fn read(
     table: &mut Table<'_, '_>,
-    pages: Option<&Pages>,
+    pages: &Pages,
     example: &str,
     own: &[(&str, &str)],
 ) -> Option<Endpoint> {

@@ -5,7 +5,6 @@ use crate::config::shape::{Key, Shape, Show::Hidden};
 use crate::config::table::{Field, Table};
 use crate::config::urls::Pages;
 use crate::config::users::{self, UsersConfig};
-use crate::config::values::text;
 use crate::config::{poll, secrets};
 use crate::upstream::marzban::config::{Login, MarzbanConfig};
 
@@ -48,7 +47,7 @@ pub(in crate::config) fn read(mut table: Table<'_, '_>, users: &UsersConfig) -> 
             &[("authorization", "the token that the panel gives is sent in it")]
         }
     };
-    let endpoint = endpoint::read(&mut table, Some(&PAGES), "https://panel.example.com:8000", own);
+    let endpoint = endpoint::read(&mut table, &PAGES, "https://panel.example.com:8000", own);
     let node_traffic_of =
         users::read_node_traffic_of(&mut table).unwrap_or_else(|| users.node_traffic_of.clone());
     Some(MarzbanConfig { endpoint: endpoint?, login: login?, node_traffic_of })
@@ -68,7 +67,7 @@ pub(in crate::config) fn login(marzban: &MarzbanConfig) -> &'static str {
 }
 
 fn read_login(table: &mut Table<'_, '_>) -> Option<Login> {
-    let username = table.take("username", text);
+    let username = table.take_free_text("username", |_| Ok(()));
     let password = secrets::take(table, "password");
     let api_key = secrets::take(table, "api_key");
 

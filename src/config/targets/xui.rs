@@ -3,7 +3,7 @@
 use super::endpoint;
 use crate::config::shape::{Key, Shape, Show::Hidden};
 use crate::config::table::{Field, Table};
-use crate::config::values::text;
+use crate::config::urls::Pages;
 use crate::config::{poll, secrets};
 use crate::upstream::xui::config::{Login, Password, TotpSecret, XuiConfig};
 
@@ -21,6 +21,26 @@ const KEYS: &[Key] = &[
 pub(in crate::config) const SHAPE: Shape =
     Shape { title: "[xui.NAME]", keys: &[endpoint::KEYS, KEYS, poll::KEYS] };
 
+/// The pages of the panels, and what follows them in a browser. A base path may have the name of one, too.
+const PAGES: Pages = Pages {
+    first: &["panel", "xui", "login"],
+    below: &[
+        "api",
+        "inbounds",
+        "list",
+        "clients",
+        "groups",
+        "hosts",
+        "nodes",
+        "settings",
+        "setting",
+        "xray",
+        "outbounds",
+        "routing",
+        "api-docs",
+    ],
+};
+
 /// Headers that its requests have already, and why or what to write instead.
 const OWN_HEADERS: [(&str, &str); 4] = [
     ("accept", "leave it out"),
@@ -37,7 +57,7 @@ pub(in crate::config) fn read(mut table: Table<'_, '_>) -> Option<XuiConfig> {
         own.push(("authorization", "the token is sent in it"));
     }
     let may_have_certificate = table.has("tls");
-    let endpoint = endpoint::read(&mut table, None, "https://panel.example.com:2053/base-path/", &own);
+    let endpoint = endpoint::read(&mut table, &PAGES, "https://panel.example.com:2053/base-path/", &own);
     let has_certificate = match &endpoint {
         Some(endpoint) => endpoint.tls.client_cert_file.is_some(),
         None => may_have_certificate,
@@ -54,15 +74,7 @@ pub(in crate::config) fn read(mut table: Table<'_, '_>) -> Option<XuiConfig> {
 
 /// What is allowed but probably not meant, a sentence each.
 pub(in crate::config) fn warnings(name: &str, xui: &XuiConfig) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if xui.url_repaired {
-        warnings.push(format!(
-            "xui.{name}: the URL is that of a page of the panel; from /panel, /xui or /login on, it is ignored. \
-             If this is the base path itself, write it twice"
-        ));
-    }
-    warnings.extend(endpoint::warnings(&format!("xui.{name}"), &xui.endpoint, "panel", login(xui)));
-    warnings
+    endpoint::warnings(&format!("xui.{name}"), &xui.endpoint, "panel", login(xui))
 }
 
 /// What it logs in with.
@@ -84,7 +96,7 @@ fn read_login(table: &mut Table<'_, '_>) -> Option<Option<Login>> {
             Err("a token with other characters than ASCII letters, digits and signs".into())
         }
     });
-    let username = table.take("username", text);
+    let username = table.take_free_text("username", |_| Ok(()));
     let password = secrets::take(table, "password");
     let totp = secrets::take(table, "totp_secret");
     let login_secret = secrets::take(table, "login_secret");

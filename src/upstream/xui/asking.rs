@@ -356,13 +356,8 @@ impl Xui {
                 Ok(())
             }
             404 => {
-                let words = if self.config.url_repaired {
-                    "no panel here (answered 404); the URL is used without its end, from /panel, /xui or /login on; if \
-                     that is part of the base path (webBasePath), write it twice"
-                } else {
-                    "no panel here (answered 404); check the base path in the URL (webBasePath), and that it is the \
-                     system configured"
-                };
+                let words = "no panel here (answered 404); check the base path in the URL (webBasePath), and that it is \
+                             the system configured; if the base path ends in /panel, /xui or /login, write that twice";
                 Err(FetchError::new(ASKED, Cause::Hint(Reason::NotFound, words)))
             }
             301..=308 => {

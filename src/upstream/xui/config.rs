@@ -11,8 +11,6 @@ pub use super::totp::TotpSecret;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct XuiConfig {
     pub endpoint: Endpoint,
-    /// The configured URL was that of a page of the panel, and `endpoint.url` is without it.
-    pub url_repaired: bool,
     pub login: Login,
     /// How long a panel takes until it has a sample of its host: after its start, and panels up to 2.8.0 after three minutes
     /// without a request. Always [`SAMPLE_WAIT`], but in tests.
@@ -22,31 +20,9 @@ pub struct XuiConfig {
 /// Panels sample their host every two seconds.
 pub const SAMPLE_WAIT: Duration = Duration::from_secs(3);
 
-/// The pages of the panels: what follows the base path in the URL of a browser.
-const PAGES: [&str; 3] = ["panel", "xui", "login"];
-/// What follows that, if anything does. A base path may have words of [`PAGES`], too.
-const BELOW: [&str; 13] = [
-    "api",
-    "inbounds",
-    "list",
-    "clients",
-    "groups",
-    "hosts",
-    "nodes",
-    "settings",
-    "setting",
-    "xray",
-    "outbounds",
-    "routing",
-    "api-docs",
-];
-
 impl XuiConfig {
-    pub fn new(mut endpoint: Endpoint, login: Login) -> Self {
-        let repaired = endpoint.url.before_last(&PAGES, &BELOW);
-        let url_repaired = repaired.is_some();
-        endpoint.url = repaired.unwrap_or(endpoint.url);
-        XuiConfig { endpoint, url_repaired, login, sample_wait: SAMPLE_WAIT }
+    pub fn new(endpoint: Endpoint, login: Login) -> Self {
+        XuiConfig { endpoint, login, sample_wait: SAMPLE_WAIT }
     }
 }
 

@@ -103,15 +103,15 @@ async fn a_page_of_something_in_front_is_no_setting_of_the_panel() {
 }
 
 #[tokio::test]
-async fn a_url_that_was_cut_is_named_where_no_panel_is() {
+async fn a_base_path_that_looks_like_a_page_is_named_where_no_panel_is() {
     let panel = Panel::of("3.6.0");
     let server = panel.clone().start();
-    let url = PanelUrl::parse(&format!("{}/elsewhere/panel/", server.url())).unwrap();
+    let url = PanelUrl::parse(&format!("{}/elsewhere/", server.url())).unwrap();
     let config = XuiConfig::new(url.into(), password());
     let mut upstream = Upstream::xui(&config, PATIENT).unwrap();
     let err = upstream.read(Part::System, at(panel.recorded_at())).await.unwrap_err();
     assert_eq!(err.reason(), Reason::NotFound);
-    assert!(err.to_string().contains("write it twice"), "{err}");
+    assert!(err.to_string().contains("write that twice"), "{err}");
 }
 
 #[tokio::test]
