@@ -295,6 +295,49 @@ async fn what_is_said_of_a_certificate_of_an_authority() {
     assert!(seen.starts_with(along), "{seen}");
 }
 
+/// Else the key of one listed panel could vouch for every host. curl refuses them too ("invalid CA certificate").
+#[tokio::test]
+async fn a_certificate_of_the_file_that_is_no_authority_issues_none() {
+    use rcgen::KeyUsagePurpose::{DigitalSignature, KeyCertSign};
+    let root = made(authority(params("Example Root", &[])), None);
+    let of_root = presented(&made(params("leaf", &["127.0.0.1"]), Some(&root)), &[]);
+    let old = fixture("version-1");
+    let old_key = KeyPair::try_from(old.key.secret_der()).unwrap();
+    let mut issuers = vec![(old.chain[0].clone(), Issuer::new(params("127.0.0.1", &[]), old_key))];
+    for (is_ca, usages) in [
+        (IsCa::ExplicitNoCa, vec![DigitalSignature]),
+        (IsCa::ExplicitNoCa, vec![KeyCertSign]),
+        (IsCa::NoCa, Vec::new()),
+        (IsCa::Ca(BasicConstraints::Unconstrained), vec![DigitalSignature]),
+    ] {
+        let mut params = params("127.0.0.1", &["127.0.0.1"]);
+        (params.is_ca, params.key_usages) = (is_ca, usages);
+        issuers.push(made(params, None));
+    }
+    for issuer in issuers {
+        let posing = presented(&made(params("posing", &["127.0.0.1"]), Some(&issuer)), &[&issuer]);
+        let itself = presented(&issuer, &[]);
+        let (alone, _file) = trusted(&[&issuer.0]);
+        let (beside, _file) = trusted(&[&issuer.0, &root.0]);
+        for tls in [&alone, &beside] {
+            let expected = format!(
+                "TLS failed: the server's certificate is issued by \"127.0.0.1\", whose certificate in ca_file is not that \
+                 of an authority (CA:TRUE, and keyCertSign if it has a key usage); {PIN}"
+            );
+            assert_eq!(said(&posing, tls).await, expected);
+            assert_eq!(said(&itself, tls).await, "");
+        }
+        assert_eq!(said(&of_root, &beside).await, "");
+        assert!(said(&of_root, &alone).await.contains("\"Example Root\", which is not in ca_file"));
+    }
+    let mut signing = authority(params("Example Root", &[]));
+    signing.key_usages = vec![KeyCertSign];
+    let signing = made(signing, None);
+    let (by_signing, _file) = trusted(&[&signing.0]);
+    let of_signing = presented(&made(params("leaf", &["127.0.0.1"]), Some(&signing)), &[]);
+    assert_eq!(said(&of_signing, &by_signing).await, "");
+}
+
 #[tokio::test]
 async fn one_of_several_pins_is_enough() {
     let panel = presented(&made(params("panel", &["127.0.0.1"]), None), &[]);

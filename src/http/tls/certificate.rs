@@ -9,7 +9,10 @@ use x509_cert::{
         Decode, Reader, Result as DerResult, SliceReader, Tag, TagNumber, Tagged,
         asn1::{AnyRef, ObjectIdentifier},
     },
-    ext::{Extension, pkix::BasicConstraints},
+    ext::{
+        Extension,
+        pkix::{BasicConstraints, KeyUsage},
+    },
     name::Name,
     spki::SubjectPublicKeyInfoRef,
     time::Validity,
@@ -19,6 +22,7 @@ use crate::model::words::one_line;
 
 const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 const ORGANIZATION: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.10");
+const KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.15");
 const BASIC_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.19");
 const SUBJECT_ALT_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
@@ -119,6 +123,17 @@ impl<'a> Parts<'a> {
         let constraints = self.extension(BASIC_CONSTRAINTS);
         constraints
             .is_some_and(|der| BasicConstraints::from_der(&der).is_ok_and(|constraints| constraints.ca))
+    }
+
+    /// Whether it may issue certificates (RFC 5280, 4.2.1.3 and 4.2.1.9). One of version 1 may not, as it cannot say so.
+    pub(super) fn may_issue(&self) -> bool {
+        let signs = |der: Vec<u8>| KeyUsage::from_der(&der).is_ok_and(|usage| usage.key_cert_sign());
+        self.is_authority() && self.extension(KEY_USAGE).is_none_or(signs)
+    }
+
+    /// Whether it names this one as its issuer.
+    pub(super) fn names_as_issuer(&self, other: &Parts<'_>) -> bool {
+        self.issuer == other.subject
     }
 
     fn extension(&self, kind: ObjectIdentifier) -> Option<Vec<u8>> {

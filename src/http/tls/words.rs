@@ -42,9 +42,19 @@ pub(super) struct Presented<'a> {
 
 /// Whose authorities are trusted.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Authorities {
+pub(super) enum Authorities<'a> {
     System,
-    File,
+    /// Those of `ca_file`, which holds these certificates.
+    File(&'a [CertificateDer<'a>]),
+}
+
+impl Authorities<'_> {
+    /// Whether the file holds the issuer, which is no authority.
+    fn has_unfit_issuer_of(self, parts: &Parts<'_>) -> bool {
+        let Authorities::File(own) = self else { return false };
+        let mut read = own.iter().filter_map(|own| Parts::read(own).ok());
+        read.any(|own| parts.names_as_issuer(&own) && !own.may_issue())
+    }
 }
 
 impl Presented<'_> {
@@ -67,7 +77,7 @@ impl Presented<'_> {
     }
 
     /// The verifier's error.
-    pub(super) fn refused(&self, error: &TlsError, authorities: Authorities) -> Distrust {
+    pub(super) fn refused(&self, error: &TlsError, authorities: Authorities<'_>) -> Distrust {
         let parts = Parts::read(self.leaf).ok();
         let TlsError::InvalidCertificate(error) = error else {
             return Distrust(in_words(error, ""));
@@ -146,27 +156,34 @@ impl Presented<'_> {
         (!names.iter().any(|own| own.covers(self.name))).then(|| self.wrong_name(&names, None))
     }
 
-    fn self_signed(&self, parts: &Parts<'_>, authorities: Authorities) -> Distrust {
+    fn self_signed(&self, parts: &Parts<'_>, authorities: Authorities<'_>) -> Distrust {
         let now = self.now.as_secs();
         let besides = match (authorities, parts.validity()) {
             (_, Some((_, until))) if until < now => format!(", and expired at {}", moment(until)),
             (_, Some((from, _))) if now < from => format!(", and is not valid before {}", moment(from)),
-            (Authorities::File, _) => ", and is not in ca_file".to_owned(),
+            (Authorities::File(_), _) => ", and is not in ca_file".to_owned(),
             (Authorities::System, _) => String::new(),
         };
         Distrust(format!("the server's certificate is self-signed{besides}; {}", self.pin()))
     }
 
-    fn unknown_issuer(&self, parts: Option<&Parts<'_>>, authorities: Authorities) -> Distrust {
+    fn unknown_issuer(&self, parts: Option<&Parts<'_>>, authorities: Authorities<'_>) -> Distrust {
         let issuer = match parts.and_then(Parts::issuer) {
             Some(issuer) => format!("\"{}\"", shown(&issuer)),
             None => "an authority".to_owned(),
         };
+        if parts.is_some_and(|parts| authorities.has_unfit_issuer_of(parts)) {
+            return Distrust(format!(
+                "the server's certificate is issued by {issuer}, whose certificate in ca_file is not that of an authority \
+                 (CA:TRUE, and keyCertSign if it has a key usage); {}",
+                self.pin()
+            ));
+        }
         let not_trusted = match authorities {
             Authorities::System => {
                 "which is not trusted here; if that is an authority of your own, write ca_file"
             }
-            Authorities::File => "which is not in ca_file; write the certificate of that authority there",
+            Authorities::File(_) => "which is not in ca_file; write the certificate of that authority there",
         };
         let incomplete = if self.others.is_empty() {
             "; if it is an intermediate one, let the server send its certificate too (fullchain)"
