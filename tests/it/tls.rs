@@ -7,7 +7,7 @@ use std::{
 };
 
 use proxymeter::http::{Client, Error, Limits, options::TlsOptions};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType, date_time_ymd};
 use rustls::{
     ServerConfig, SupportedProtocolVersion,
     crypto::aws_lc_rs,
@@ -229,6 +229,34 @@ async fn a_certificate_of_the_file_for_another_name() {
         if let Some((_, name)) = hint.split_once("server_name = \"") {
             assert_eq!(said(&presented, &named(name.trim_end_matches('"'), itself)).await, "");
         }
+    }
+}
+
+/// A usual mistake of `openssl req -addext subjectAltName=DNS:127.0.0.1`.
+#[tokio::test]
+async fn an_address_among_the_host_names() {
+    let root = made(authority(params("Example Root", &[])), None);
+    let (by_root, _file) = trusted(&[&root.0]);
+    let mistake = format!("an address counts as IP: only, not as DNS:; make another certificate, or, {PIN}");
+    for (names, for_what, hint) in [
+        (["127.0.0.1"].as_slice(), "DNS:127.0.0.1", mistake.as_str()),
+        (&["*.example.com", "2001:db8::1"], "*.example.com, DNS:2001:db8::1", &mistake),
+        (
+            &["127.0.0.1", "panel.example.com"],
+            "DNS:127.0.0.1, panel.example.com",
+            "if it is the right one, write server_name = \"panel.example.com\"",
+        ),
+    ] {
+        let mut params = params("panel", &[]);
+        let names = names.iter().map(|name| SanType::DnsName((*name).try_into().unwrap()));
+        params.subject_alt_names = names.collect();
+        let expected =
+            format!("TLS failed: the server's certificate is not for 127.0.0.1, but for {for_what}; {hint}");
+        let own = presented(&made(params.clone(), None), &[]);
+        let (itself, _file) = trusted(&[&own.chain[0]]);
+        assert_eq!(said(&own, &itself).await, expected);
+        let issued = presented(&made(params, Some(&root)), &[]);
+        assert_eq!(said(&issued, &by_root).await, expected);
     }
 }
 

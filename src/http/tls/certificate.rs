@@ -187,16 +187,23 @@ impl CertName {
         }
     }
 
-    /// The name if it can be asked for: it has no wildcard.
+    /// The name if it can be asked for: as `server_name`, the certificate is for it.
     pub(super) fn askable(&self) -> Option<String> {
         let text = self.to_string();
-        ServerName::try_from(text.as_str()).is_ok().then_some(text)
+        let name = ServerName::try_from(text.as_str()).ok()?;
+        self.covers(&name).then_some(text)
+    }
+
+    /// Whether it is an address among the host names (`DNS:` instead of `IP:`), where it counts for nothing.
+    pub(super) fn is_misplaced(&self) -> bool {
+        matches!(self, CertName::Host(name) if name.parse::<IpAddr>().is_ok())
     }
 }
 
 impl std::fmt::Display for CertName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            CertName::Host(name) if self.is_misplaced() => write!(f, "DNS:{name}"),
             CertName::Host(name) => f.write_str(&shown(name)),
             CertName::Ip(ip) => ip.fmt(f),
         }

@@ -217,6 +217,12 @@ impl Presented<'_> {
         }
         let hint = match names.iter().find_map(CertName::askable) {
             Some(name) => format!("if it is the right one, write server_name = \"{name}\""),
+            None if names.iter().any(CertName::is_misplaced) => {
+                format!(
+                    "an address counts as IP: only, not as DNS:; make another certificate, or, {}",
+                    self.pin()
+                )
+            }
             None => self.pin(),
         };
         Distrust(format!(
