@@ -36,7 +36,7 @@ pub(super) fn take(parent: &mut Table<'_, '_>, is_http: bool) -> TlsOptions {
     let is_given = parent.has("tls");
     let mut table = parent.section("tls", &SHAPE);
     if is_given && is_http {
-        let text = "has no effect on a url with http:// or unix://; write https://, or leave it out";
+        let text = "has no effect on a url with http://; write https://, or leave it out";
         table.reading.refuse(&table.place, text);
     }
     read(&mut table)

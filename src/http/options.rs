@@ -149,6 +149,11 @@ impl PanelUrl {
         self.url.scheme() == "https"
     }
 
+    /// Whether it begins with `http://`, and could begin with `https://` instead.
+    pub fn is_http(&self) -> bool {
+        self.url.scheme() == "http" && self.socket.is_none()
+    }
+
     /// Whether the host is this machine: by address, as `localhost` or by a socket.
     pub fn is_loopback(&self) -> bool {
         is_loopback(self.url.host_str().unwrap_or_default())
@@ -250,7 +255,7 @@ mod tests {
         ] {
             let url = PanelUrl::parse(text).unwrap();
             assert_eq!((url.join("/api/system").as_str(), format!("{url:?}").as_str()), (system, shown));
-            assert_eq!((url.is_https(), url.is_loopback()), (false, true));
+            assert_eq!((url.is_https(), url.is_http(), url.is_loopback()), (false, false, true));
             assert!(url.before_last(&["hid"], &["den"]).is_none_or(|url| url.origin() == "unix:///s"));
         }
         for text in [

@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use proxymeter::http::{Client, Error, Limits, options::TlsOptions};
+use proxymeter::http::{
+    Client, Error, Limits, Repeat,
+    options::{PanelUrl, TlsOptions},
+};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType, date_time_ymd};
 use rustls::{
     ServerConfig, SupportedProtocolVersion,
@@ -18,7 +21,10 @@ use rustls::{
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
-use crate::common::server::{Act, Answer, Request, Server};
+use crate::common::{
+    relay::unix_socket,
+    server::{Act, Answer, Request, Server},
+};
 
 const FIXTURES: &str = "tests/fixtures/tls";
 const LIMITS: Limits = Limits { deadline: Duration::from_secs(20), body: 4096 };
@@ -462,7 +468,7 @@ async fn a_url_with_the_wrong_scheme() {
         let client = client(&server.url(), &anyone);
         let read = client.read(
             client.get(server.url()),
-            proxymeter::http::Repeat::Safe,
+            Repeat::Safe,
             LIMITS,
             serde_json::from_reader::<_, serde_json::Value>,
         );
@@ -504,4 +510,32 @@ async fn a_server_that_closes_the_connection() {
     assert_eq!(send().await.unwrap_err().to_string(), closed);
     assert_eq!(send().await, Ok(200));
     assert_eq!(send().await, Err(Error::Interrupted));
+}
+
+/// Its URL has no https://.
+#[tokio::test]
+async fn a_socket_is_not_told_to_use_tls() {
+    let nginx = "The plain HTTP request was sent to HTTPS port";
+    let not_http = vec![Act::Send(b"\x15\x03\x01\x00\x02\x02\x28".to_vec()), Act::Close];
+    for (answer, expected) in [
+        (Answer(vec![Act::Close]), "the connection broke before the answer ended"),
+        (Answer(not_http), "the answer is not HTTP"),
+        (Answer::new(400, &[("content-type", "text/html")], nginx), "answered 400 with a page of HTML"),
+        (Answer::new(400, &[], nginx), "answered 400"),
+        (Answer::new(301, &[("location", "https://localhost/")], ""), "answered 301, a redirect, which"),
+    ] {
+        let server = Server::start(move |_| answer.clone());
+        let folder = tempfile::tempdir().unwrap();
+        let socket = unix_socket(folder.path(), server.address());
+        let url = PanelUrl::parse(&format!("unix://{}", socket.display())).unwrap();
+        let client = Client::new(&url.clone().into()).unwrap();
+        let read = client.read(
+            client.get(url.join("/")),
+            Repeat::Never,
+            LIMITS,
+            serde_json::from_reader::<_, serde_json::Value>,
+        );
+        let error = read.await.unwrap_err().error.to_string();
+        assert!(error.starts_with(expected) && !error.contains("https://"), "{error}");
+    }
 }

@@ -29,13 +29,17 @@ pub(super) fn read(
     if url.is_absent() {
         table.refuse("url", format!("missing; write url = \"{example}\""));
     }
-    let tls = tls::take(table, matches!(&url, Field::Given(url) if !url.value.is_https()));
+    let is_socket = matches!(&url, Field::Given(url) if url.value.socket().is_some());
+    if is_socket {
+        table.refuse_given("tls", "has no effect on a url with unix://; leave it out");
+    }
+    let tls = tls::take(table, matches!(&url, Field::Given(url) if url.value.is_http()));
     let headers = headers::read(table, own);
     let proxy = secrets::take_checked(table, "proxy", check_proxy);
-    if let (Field::Given(url), Field::Given(proxy)) = (&url, &proxy)
-        && url.value.socket().is_some()
+    if let Field::Given(proxy) = &proxy
+        && is_socket
     {
-        let text = "has no effect on a url with unix:, as no proxy reaches a socket; leave it out";
+        let text = "has no effect on a url with unix://, as no proxy reaches a socket; leave it out";
         table.reading.refuse(&proxy.place, text);
     }
     Some(Endpoint { url: url.value()?, tls, proxy: proxy.value(), headers })
