@@ -206,6 +206,30 @@ async fn what_is_said_of_a_self_signed_certificate() {
     }
 }
 
+/// An authority and its server may have one name.
+#[tokio::test]
+async fn a_certificate_with_the_name_of_its_authority() {
+    let root = made(authority(params("Panel", &[])), None);
+    let leaf = presented(&made(params("Panel", &["127.0.0.1"]), Some(&root)), &[&root]);
+    let issued = "TLS failed: the server's certificate is issued by \"Panel\", which is not";
+    let expected =
+        format!("{issued} trusted here; if that is an authority of your own, write ca_file; or, {PIN}");
+    assert_eq!(said(&leaf, &TlsOptions::default()).await, expected);
+    let (by_root, _file) = trusted(&[&root.0]);
+    assert_eq!(said(&leaf, &by_root).await, "");
+    let (other, _file) = trusted(&[&made(authority(params("other", &[])), None).0]);
+    let expected = format!("{issued} in ca_file; write the certificate of that authority there; or, {PIN}");
+    assert_eq!(said(&leaf, &other).await, expected);
+
+    let sha_1 = fixture("sha-1");
+    let expected = format!(
+        "TLS failed: the server's certificate is self-signed, or issued by an authority of the same name; {PIN}"
+    );
+    assert_eq!(said(&sha_1, &TlsOptions::default()).await, expected);
+    let (itself, _file) = trusted(&[&sha_1.chain[0]]);
+    assert_eq!(said(&sha_1, &itself).await, "");
+}
+
 /// A certificate that `ca_file` holds is trusted for its names only, as curl does.
 #[tokio::test]
 async fn a_certificate_of_the_file_for_another_name() {

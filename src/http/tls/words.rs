@@ -4,6 +4,7 @@ use std::{error::Error as StdError, fmt, sync::Arc};
 
 use rustls::{
     AlertDescription, CertificateError, Error as TlsError, InvalidMessage, OtherError, PeerIncompatible,
+    crypto::aws_lc_rs,
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 
@@ -12,6 +13,9 @@ use crate::model::{Timestamp, words::date};
 
 /// Names of a certificate that are listed.
 const LISTED: usize = 5;
+
+/// Of a certificate whose signature cannot be verified here.
+const PERHAPS_SELF_SIGNED: &str = "self-signed, or issued by an authority of the same name";
 
 /// Why the server's certificate is not trusted.
 #[derive(Debug)]
@@ -87,10 +91,14 @@ impl Presented<'_> {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }
         );
         if let Some(parts) = &parts
-            && parts.is_self_signed()
             && !is_about_name
         {
-            return self.self_signed(parts, authorities);
+            let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
+            match parts.is_self_signed(&algorithms) {
+                Some(true) => return self.self_signed("self-signed", parts, authorities),
+                None => return self.self_signed(PERHAPS_SELF_SIGNED, parts, authorities),
+                Some(false) => {}
+            }
         }
         let pin = self.pin();
         Distrust(match error {
@@ -156,7 +164,7 @@ impl Presented<'_> {
         (!names.iter().any(|own| own.covers(self.name))).then(|| self.wrong_name(&names, None))
     }
 
-    fn self_signed(&self, parts: &Parts<'_>, authorities: Authorities<'_>) -> Distrust {
+    fn self_signed(&self, what: &str, parts: &Parts<'_>, authorities: Authorities<'_>) -> Distrust {
         let now = self.now.as_secs();
         let besides = match (authorities, parts.validity()) {
             (_, Some((_, until))) if until < now => format!(", and expired at {}", moment(until)),
@@ -164,7 +172,7 @@ impl Presented<'_> {
             (Authorities::File(_), _) => ", and is not in ca_file".to_owned(),
             (Authorities::System, _) => String::new(),
         };
-        Distrust(format!("the server's certificate is self-signed{besides}; {}", self.pin()))
+        Distrust(format!("the server's certificate is {what}{besides}; {}", self.pin()))
     }
 
     fn unknown_issuer(&self, parts: Option<&Parts<'_>>, authorities: Authorities<'_>) -> Distrust {
