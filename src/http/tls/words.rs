@@ -97,6 +97,14 @@ impl Presented<'_> {
             match parts.is_self_signed(&algorithms) {
                 Some(true) => return self.self_signed("self-signed", parts, authorities),
                 None => return self.self_signed(PERHAPS_SELF_SIGNED, parts, authorities),
+                Some(false) if authorities.has_unfit_issuer_of(parts) => {
+                    return Distrust(format!(
+                        "the server's certificate is issued by {}, whose certificate in ca_file is not that of an authority \
+                         (CA:TRUE, and keyCertSign if it has a key usage); {}",
+                        issuer(Some(parts)),
+                        self.pin()
+                    ));
+                }
                 Some(false) => {}
             }
         }
@@ -176,17 +184,7 @@ impl Presented<'_> {
     }
 
     fn unknown_issuer(&self, parts: Option<&Parts<'_>>, authorities: Authorities<'_>) -> Distrust {
-        let issuer = match parts.and_then(Parts::issuer) {
-            Some(issuer) => format!("\"{}\"", shown(&issuer)),
-            None => "an authority".to_owned(),
-        };
-        if parts.is_some_and(|parts| authorities.has_unfit_issuer_of(parts)) {
-            return Distrust(format!(
-                "the server's certificate is issued by {issuer}, whose certificate in ca_file is not that of an authority \
-                 (CA:TRUE, and keyCertSign if it has a key usage); {}",
-                self.pin()
-            ));
-        }
+        let issuer = issuer(parts);
         let not_trusted = match authorities {
             Authorities::System => {
                 "which is not trusted here; if that is an authority of your own, write ca_file"
@@ -277,6 +275,14 @@ impl Presented<'_> {
             "if it is the right one, write pin_sha256 = \"{}\" (this is what it presented)",
             fingerprint(self.leaf)
         )
+    }
+}
+
+/// The issuer of a certificate, as it is shown.
+fn issuer(parts: Option<&Parts<'_>>) -> String {
+    match parts.and_then(Parts::issuer) {
+        Some(issuer) => format!("\"{}\"", shown(&issuer)),
+        None => "an authority".to_owned(),
     }
 }
 
