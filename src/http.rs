@@ -36,12 +36,12 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-pub use mismatch::{tls_failure, tls_loss};
+pub use mismatch::{ToHttps, tls_failure, tls_loss};
 pub use tls::{BuildError, install_crypto_provider};
 
 use self::{
     causes::{find, innermost},
-    mismatch::{Mismatch, PLAIN, is_end_of_handshake, is_plain, is_to_https, mismatch},
+    mismatch::{Mismatch, PLAIN, is_end_of_handshake, is_plain, mismatch, to_https},
     reuse::Opened,
     sni::Sni,
 };
@@ -172,8 +172,8 @@ pub enum Error {
     NotHttp,
     #[error("answered 400, as the server expects TLS; write https:// in the URL")]
     ExpectsTls,
-    #[error("answered {0}, a redirect to https; write https:// in the URL")]
-    ToHttps(u16),
+    #[error("answered {0}")]
+    ToHttps(ToHttps),
     #[error("answered {0}, a redirect, which is not followed")]
     Redirect(u16),
     #[error("answered {0}")]
@@ -446,8 +446,8 @@ impl Client {
             }
             Ok(response) => {
                 self.has_answered.store(true, Ordering::Relaxed);
-                if self.may_be_https && is_to_https(&response) {
-                    return Err(Error::ToHttps(response.status().as_u16()));
+                if let Some(to_https) = to_https(&response).filter(|_| self.may_be_https) {
+                    return Err(Error::ToHttps(to_https));
                 }
                 Ok(response)
             }

@@ -205,6 +205,20 @@ impl TlsOptions {
     }
 }
 
+/// Parses a host name without a wildcard, or an address without brackets. What a URL takes for an address in another form,
+/// such as `0x7f.0x1`, is neither.
+pub fn parse_server_name(text: &str) -> Option<ServerName<'static>> {
+    let name = ServerName::try_from(text.to_owned()).ok()?;
+    let is_usable = match &name {
+        ServerName::DnsName(name) => {
+            let url = Url::parse(&format!("https://{}", name.as_ref())).ok()?;
+            url.domain().is_some_and(|domain| domain.eq_ignore_ascii_case(name.as_ref()))
+        }
+        _ => true,
+    };
+    is_usable.then_some(name)
+}
+
 /// Parses a SHA-256 fingerprint: 64 hex digits, in either case, with or without colons between the bytes.
 pub fn parse_sha256(text: &str) -> Option<[u8; 32]> {
     let mut digits = text.chars().filter(|&c| c != ':').map(|c| c.to_digit(16));
@@ -332,6 +346,29 @@ mod tests {
             ("http://127.0.0.1.example.com", false),
         ] {
             assert_eq!(PanelUrl::parse(text).unwrap().is_loopback(), loopback, "{text}");
+        }
+    }
+
+    #[test]
+    fn server_names() {
+        for (text, is_one) in [
+            ("panel.example.com", true),
+            ("Panel.example.com.", true),
+            ("my_panel", true),
+            ("xn--80ak6aa92e.com", true),
+            ("203.0.113.7", true),
+            ("2001:db8::1", true),
+            ("[2001:db8::1]", false),
+            ("*.example.com", false),
+            ("panel.example.com:8443", false),
+            ("0x7f.0x1", false),
+            ("127.0.0.0x1", false),
+            ("0x7f000001", false),
+            ("panel.1", false),
+            ("xn--a", false),
+            ("", false),
+        ] {
+            assert_eq!(parse_server_name(text).is_some(), is_one, "{text}");
         }
     }
 

@@ -10,7 +10,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicI64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rustls::{
@@ -27,6 +27,7 @@ use rustls::{
     },
 };
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 
 pub(super) use self::words::{REQUIRES_CERTIFICATE, in_words};
 use self::{

@@ -498,9 +498,18 @@ async fn a_url_with_the_wrong_scheme() {
         );
         assert_eq!(read.await.unwrap_err().error.to_string(), expected);
     }
-    let to_https = Server::start(|_| Answer::new(307, &[("location", "https://127.0.0.1:8443/login")], ""));
-    let expected = "answered 307, a redirect to https; write https:// in the URL";
-    assert_eq!(error(&to_https.url(), &anyone).await, expected);
+    for (port, expected) in [
+        (":8443", "answered 307, a redirect to https; write https:// and port 8443 in the URL"),
+        ("", "answered 307, a redirect to https; write https:// and port 443 in the URL"),
+        ("OWN", "answered 307, a redirect to https; write https:// in the URL"),
+    ] {
+        let to_https = Server::start(move |request| {
+            let host = request.header("host").unwrap();
+            let to = if port == "OWN" { host.to_owned() } else { format!("127.0.0.1{port}") };
+            Answer::new(307, &[("location", &format!("https://{to}/login"))], "")
+        });
+        assert_eq!(error(&to_https.url(), &anyone).await, expected);
+    }
 }
 
 #[tokio::test]

@@ -49,15 +49,12 @@ pub(super) fn read(
 /// `login` what the requests carry.
 pub(super) fn warnings(table: &str, endpoint: &Endpoint, server: &str, login: &str) -> Vec<String> {
     let Endpoint { url, tls, proxy, headers } = endpoint;
-    let mut warnings = Vec::new();
-    if tls.insecure_skip_verify {
-        warnings.push(format!(
-            "{table}: insecure_skip_verify lets anyone between here and the {server} read the {login}; \
-             write pin_sha256 or ca_file instead"
-        ));
-    }
     let stays_here = url.is_loopback() && proxy.as_ref().is_none_or(is_loopback_proxy);
-    if !url.is_https() && !stays_here {
+    if stays_here {
+        return Vec::new();
+    }
+    let mut warnings = Vec::from_iter(tls::warning(table, tls, &format!("{server} read the {login}")));
+    if !url.is_https() {
         let exposed = if headers.is_empty() { "crosses" } else { "and the headers cross" };
         warnings.push(format!(
             "{table}: the {login} {exposed} the network unencrypted, as the URL starts with http://"

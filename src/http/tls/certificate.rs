@@ -21,7 +21,7 @@ use x509_cert::{
     time::Validity,
 };
 
-use crate::model::words::one_line;
+use crate::{http::options::parse_server_name, model::words::one_line};
 
 const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 const ORGANIZATION: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.10");
@@ -208,7 +208,7 @@ impl CertName {
     /// The name if it can be asked for: as `server_name`, the certificate is for it.
     pub(super) fn askable(&self) -> Option<String> {
         let text = self.to_string();
-        let name = ServerName::try_from(text.as_str()).ok()?;
+        let name = parse_server_name(&text)?;
         self.covers(&name).then_some(text)
     }
 
