@@ -36,12 +36,12 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-pub use mismatch::{tls_failure, tls_loss};
+pub use mismatch::{ToHttps, tls_failure, tls_loss};
 pub use tls::{BuildError, install_crypto_provider};
 
 use self::{
     causes::{find, innermost},
-    mismatch::{Mismatch, PLAIN, is_end_of_handshake, is_plain, is_to_https, mismatch},
+    mismatch::{Mismatch, PLAIN, is_end_of_handshake, is_plain, mismatch, to_https},
     reuse::Opened,
     sni::Sni,
 };
@@ -78,6 +78,8 @@ pub struct Client {
     opened: Opened,
     certificate: Arc<tls::LeafSeen>,
     is_proxied: bool,
+    /// Whether the URL could begin with `https://`: not that of a socket.
+    may_be_https: bool,
     /// The name that the server is asked for, if it is another than that of the URL and the way there allows it.
     sni: Option<Sni>,
     /// Whether the server has ever answered.
@@ -170,8 +172,8 @@ pub enum Error {
     NotHttp,
     #[error("answered 400, as the server expects TLS; write https:// in the URL")]
     ExpectsTls,
-    #[error("answered {0}, a redirect to https; write https:// in the URL")]
-    ToHttps(u16),
+    #[error("answered {0}")]
+    ToHttps(ToHttps),
     #[error("answered {0}, a redirect, which is not followed")]
     Redirect(u16),
     #[error("answered {0}")]
@@ -291,7 +293,16 @@ impl Client {
             built.map_err(|err| BuildError::Client(innermost(&err)))
         };
         let (inner, alone) = (build(usize::MAX)?, build(0)?);
-        Ok(Client { inner, alone, opened, certificate, is_proxied, sni, has_answered: Arc::default() })
+        Ok(Client {
+            inner,
+            alone,
+            opened,
+            certificate,
+            is_proxied,
+            may_be_https: socket.is_none(),
+            sni,
+            has_answered: Arc::default(),
+        })
     }
 
     /// Proxies that resolve the name, or may, would connect to the name that is asked for.
@@ -346,7 +357,7 @@ impl Client {
             body.truncate(limits.body);
             let status = response.status().as_u16();
             let start = body.get(..SAID).unwrap_or(&body);
-            if let Some(mismatch) = mismatch(status, is_plain(response.url()), start) {
+            if let Some(mismatch) = self.mismatch(status, is_plain(response.url()), start) {
                 return Err(mismatch.into());
             }
             Ok(Reply { status, headers: mem::take(response.headers_mut()), body: body.freeze() })
@@ -389,7 +400,7 @@ impl Client {
             // A refusal that does not come whole is one all the same.
             drop(timeout_at(deadline.min(began + DRAIN_TIME), drain(response, SAID, &mut said)).await);
             if let Error::Status(status) | Error::Page(status) = error
-                && let Some(mismatch) = mismatch(status, is_plain, &said)
+                && let Some(mismatch) = self.mismatch(status, is_plain, &said)
             {
                 return Err(Error::from(mismatch).into());
             }
@@ -421,6 +432,10 @@ impl Client {
         }
     }
 
+    fn mismatch(&self, status: u16, is_plain: bool, start: &[u8]) -> Option<Mismatch> {
+        mismatch(status, is_plain, start).filter(|_| self.may_be_https)
+    }
+
     /// Sends a request and waits for the head of the answer, which is the server's and not that of the proxy.
     async fn head(&self, request: RequestBuilder, limits: Limits) -> Result<Response, Error> {
         match request.send().await {
@@ -431,15 +446,16 @@ impl Client {
             }
             Ok(response) => {
                 self.has_answered.store(true, Ordering::Relaxed);
-                if is_to_https(&response) {
-                    return Err(Error::ToHttps(response.status().as_u16()));
+                if let Some(to_https) = to_https(&response).filter(|_| self.may_be_https) {
+                    return Err(Error::ToHttps(to_https));
                 }
                 Ok(response)
             }
             Err(err) => {
                 let error = classify(&err, limits);
-                let may_expect_tls =
-                    err.url().is_some_and(is_plain) && !self.has_answered.load(Ordering::Relaxed);
+                let may_expect_tls = self.may_be_https
+                    && err.url().is_some_and(is_plain)
+                    && !self.has_answered.load(Ordering::Relaxed);
                 Err(match error {
                     Error::Connect(_) if self.is_proxied => proxy_failure(&err),
                     Error::NotHttp if may_expect_tls => Error::PerhapsTls,

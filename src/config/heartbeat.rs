@@ -74,17 +74,16 @@ pub(super) fn read(root: &mut Table<'_, '_>) -> Option<HeartbeatConfig> {
 
 /// What is allowed but probably not meant, as a sentence.
 pub(super) fn warning(heartbeat: &HeartbeatConfig) -> Option<String> {
-    if heartbeat.tls.insecure_skip_verify {
+    let url = Url::parse(heartbeat.url.expose()).ok()?;
+    if is_loopback(url.host_str().unwrap_or_default()) {
+        return None;
+    }
+    if url.scheme() == "http" {
         return Some(
-            "heartbeat: insecure_skip_verify lets anyone between here and the service read the URL, and ping in our \
-             place; write pin_sha256 or ca_file instead"
+            "heartbeat: the URL crosses the network unencrypted, as it starts with http://, and anyone who reads it can \
+             ping in our place"
                 .to_owned(),
         );
     }
-    let url = Url::parse(heartbeat.url.expose()).ok()?;
-    (url.scheme() == "http" && !is_loopback(url.host_str().unwrap_or_default())).then(|| {
-        "heartbeat: the URL crosses the network unencrypted, as it starts with http://, and anyone who reads it can \
-         ping in our place"
-            .to_owned()
-    })
+    tls::warning("heartbeat", &heartbeat.tls, "service read the URL, and ping in our place")
 }

@@ -6,7 +6,7 @@ use rustls::pki_types::ServerName;
 use toml::de::DeValue;
 
 use crate::file;
-use crate::http::options::{TlsOptions, parse_sha256};
+use crate::http::options::{TlsOptions, parse_server_name, parse_sha256};
 
 use super::files;
 use super::shape::{
@@ -36,10 +36,19 @@ pub(super) fn take(parent: &mut Table<'_, '_>, is_http: bool) -> TlsOptions {
     let is_given = parent.has("tls");
     let mut table = parent.section("tls", &SHAPE);
     if is_given && is_http {
-        let text = "has no effect on a url with http:// or unix://; write https://, or leave it out";
+        let text = "has no effect on a url with http://; write https://, or leave it out";
         table.reading.refuse(&table.place, text);
     }
     read(&mut table)
+}
+
+/// What is allowed but probably not meant, as a sentence. `what` is what anyone on the way to the server can do.
+pub(super) fn warning(table: &str, tls: &TlsOptions, what: &str) -> Option<String> {
+    tls.insecure_skip_verify.then(|| {
+        format!(
+            "{table}: insecure_skip_verify lets anyone between here and the {what}; write pin_sha256 or ca_file instead"
+        )
+    })
 }
 
 /// Takes the keys from the table that they are in.
@@ -65,6 +74,14 @@ pub(super) fn read(table: &mut Table<'_, '_>) -> TlsOptions {
         }
     }
     let ca_file = take_noted_file(table, "ca_file");
+    if let Field::Given(file) = &ca_file
+        && let Field::Given(_) = &pin_sha256
+    {
+        table.reading.warn(
+            &file.place,
+            "has no effect beside pin_sha256, which trusts that certificate only; leave it out",
+        );
+    }
     let server_name = table.take("server_name", server_name);
     let client_cert_file = take_noted_file(table, "client_cert_file");
     let client_key_file = take_noted_file(table, "client_key_file");
@@ -96,7 +113,7 @@ fn pin(value: &DeValue<'_>) -> Result<[u8; 32], String> {
 
 /// A host name without a wildcard, or an address without brackets.
 fn server_name(value: &DeValue<'_>) -> Result<ServerName<'static>, String> {
-    ServerName::try_from(text(value)?).map_err(|_| {
+    parse_server_name(&text(value)?).ok_or_else(|| {
         "not a host name or an address; write one that the certificate is for, such as \"panel.example.com\""
             .to_owned()
     })

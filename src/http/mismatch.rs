@@ -1,6 +1,6 @@
 //! What shows that a server expects TLS, or something else of it, than it was asked with.
 
-use std::io;
+use std::{fmt, io};
 
 use reqwest::{Response, Url, header};
 
@@ -71,10 +71,35 @@ pub(super) fn mismatch(status: u16, is_plain: bool, start: &[u8]) -> Option<Mism
     }
 }
 
+/// A redirect to the same host with TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ToHttps {
+    pub status: u16,
+    /// The port, unless the URL has it with `https://`.
+    pub port: Option<u16>,
+}
+
+impl fmt::Display for ToHttps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, a redirect to https; write https://", self.status)?;
+        if let Some(port) = self.port {
+            write!(f, " and port {port}")?;
+        }
+        f.write_str(" in the URL")
+    }
+}
+
 /// Whether an answer without TLS only leads to the same host with TLS.
-pub(super) fn is_to_https(response: &Response) -> bool {
+pub(super) fn to_https(response: &Response) -> Option<ToHttps> {
     let url = response.url();
-    let to = response.headers().get(header::LOCATION).and_then(|to| Url::parse(to.to_str().ok()?).ok());
-    let is_same = |to: &Url| to.scheme() == "https" && to.host_str() == url.host_str();
-    response.status().is_redirection() && is_plain(url) && to.as_ref().is_some_and(is_same)
+    let to = Url::parse(response.headers().get(header::LOCATION)?.to_str().ok()?).ok()?;
+    if !response.status().is_redirection()
+        || !is_plain(url)
+        || to.scheme() != "https"
+        || to.host_str() != url.host_str()
+    {
+        return None;
+    }
+    let port = to.port_or_known_default().filter(|port| *port != url.port().unwrap_or(443));
+    Some(ToHttps { status: response.status().as_u16(), port })
 }

@@ -149,6 +149,11 @@ impl PanelUrl {
         self.url.scheme() == "https"
     }
 
+    /// Whether it begins with `http://`, and could begin with `https://` instead.
+    pub fn is_http(&self) -> bool {
+        self.url.scheme() == "http" && self.socket.is_none()
+    }
+
     /// Whether the host is this machine: by address, as `localhost` or by a socket.
     pub fn is_loopback(&self) -> bool {
         is_loopback(self.url.host_str().unwrap_or_default())
@@ -198,6 +203,20 @@ impl TlsOptions {
             .flatten()
             .map(PathBuf::as_path)
     }
+}
+
+/// Parses a host name without a wildcard, or an address without brackets. What a URL takes for an address in another form,
+/// such as `0x7f.0x1`, is neither.
+pub fn parse_server_name(text: &str) -> Option<ServerName<'static>> {
+    let name = ServerName::try_from(text.to_owned()).ok()?;
+    let is_usable = match &name {
+        ServerName::DnsName(name) => {
+            let url = Url::parse(&format!("https://{}", name.as_ref())).ok()?;
+            url.domain().is_some_and(|domain| domain.eq_ignore_ascii_case(name.as_ref()))
+        }
+        _ => true,
+    };
+    is_usable.then_some(name)
 }
 
 /// Parses a SHA-256 fingerprint: 64 hex digits, in either case, with or without colons between the bytes.
@@ -250,7 +269,7 @@ mod tests {
         ] {
             let url = PanelUrl::parse(text).unwrap();
             assert_eq!((url.join("/api/system").as_str(), format!("{url:?}").as_str()), (system, shown));
-            assert_eq!((url.is_https(), url.is_loopback()), (false, true));
+            assert_eq!((url.is_https(), url.is_http(), url.is_loopback()), (false, false, true));
             assert!(url.before_last(&["hid"], &["den"]).is_none_or(|url| url.origin() == "unix:///s"));
         }
         for text in [
@@ -327,6 +346,29 @@ mod tests {
             ("http://127.0.0.1.example.com", false),
         ] {
             assert_eq!(PanelUrl::parse(text).unwrap().is_loopback(), loopback, "{text}");
+        }
+    }
+
+    #[test]
+    fn server_names() {
+        for (text, is_one) in [
+            ("panel.example.com", true),
+            ("Panel.example.com.", true),
+            ("my_panel", true),
+            ("xn--80ak6aa92e.com", true),
+            ("203.0.113.7", true),
+            ("2001:db8::1", true),
+            ("[2001:db8::1]", false),
+            ("*.example.com", false),
+            ("panel.example.com:8443", false),
+            ("0x7f.0x1", false),
+            ("127.0.0.0x1", false),
+            ("0x7f000001", false),
+            ("panel.1", false),
+            ("xn--a", false),
+            ("", false),
+        ] {
+            assert_eq!(parse_server_name(text).is_some(), is_one, "{text}");
         }
     }
 

@@ -47,7 +47,8 @@ impl Sni {
         }
         let header = url.port().map_or(host.clone(), |port| format!("{host}:{port}"));
         url.set_host(Some(&self.name)).ok()?;
-        Some((url, header))
+        // An address would be connected to.
+        url.domain().is_some().then_some((url, header))
     }
 }
 
@@ -67,6 +68,12 @@ impl Resolve for Sni {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A URL takes it for 127.0.0.1.
+    #[test]
+    fn a_name_that_is_an_address_does_not_replace_the_host() {
+        assert_eq!(Sni::new("0x7f.0x1", None).rename("https://192.0.2.7/"), None);
+    }
 
     #[test]
     fn a_request_goes_to_the_host_and_asks_for_the_name() {

@@ -120,8 +120,8 @@ pub(super) fn client_config(
 enum Trust {
     /// The system's certificate authorities.
     System(Arc<dyn ServerCertVerifier>),
-    /// Those of a file, and each certificate of it as a server's own.
-    File(Arc<dyn ServerCertVerifier>, Vec<CertificateDer<'static>>),
+    /// Those of a file, if it has any, and each certificate of it as a server's own.
+    File(Option<Arc<dyn ServerCertVerifier>>, Vec<CertificateDer<'static>>),
     /// The certificates with these SHA-256, whatever they hold.
     Pinned(Vec<[u8; 32]>),
     /// `insecure_skip_verify`.
@@ -142,16 +142,24 @@ fn trust(options: &TlsOptions, provider: &Arc<CryptoProvider>) -> Result<Trust, 
     };
     let refused = |why: &str| BuildError::File { path: path.clone(), why: why.to_owned() };
     let own = certificates(path)?;
-    let mut roots = RootCertStore::empty();
+    let mut authorities = Vec::new();
     for certificate in &own {
-        // One that cannot be an authority can be a server's own.
-        if roots.add(certificate.clone()).is_err() && Parts::read(certificate).is_err() {
-            return Err(refused("holds a certificate that cannot be read"));
+        let parts =
+            Parts::read(certificate).map_err(|_| refused("holds a certificate that cannot be read"))?;
+        // webpki does not verify that an anchor may issue certificates. Any other is a server's own.
+        if parts.may_issue() {
+            authorities.push(certificate.clone());
         }
     }
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
-        .build()
-        .map_err(|_| refused("holds no certificate that can be that of an authority"))?;
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(authorities);
+    let verifier: Option<Arc<dyn ServerCertVerifier>> = if roots.is_empty() {
+        None
+    } else {
+        let built =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build();
+        Some(built.map_err(|_| refused("holds no authorities that can be used"))?)
+    };
     Ok(Trust::File(verifier, own))
 }
 
@@ -226,8 +234,11 @@ impl ServerCertVerifier for Verifier {
         }
         let name = self.name.as_ref().unwrap_or(server_name);
         let presented = Presented { leaf: end_entity, others: intermediates, name, now };
-        let verify = |authorities, verifier: &Arc<dyn ServerCertVerifier>| {
-            let verified = verifier.verify_server_cert(end_entity, intermediates, name, ocsp_response, now);
+        let verify = |authorities, verifier: Option<&Arc<dyn ServerCertVerifier>>| {
+            let verified = match verifier {
+                Some(it) => it.verify_server_cert(end_entity, intermediates, name, ocsp_response, now),
+                None => Err(CertificateError::UnknownIssuer.into()),
+            };
             verified.map_err(|err| presented.refused(&err, authorities).into())
         };
         match (&self.trust, parts) {
@@ -241,8 +252,8 @@ impl ServerCertVerifier for Verifier {
             (Trust::File(_, own), Some(parts)) if own.iter().any(|own| own == end_entity) => {
                 presented.flaw(&parts).map_or(Ok(ServerCertVerified::assertion()), |flaw| Err(flaw.into()))
             }
-            (Trust::File(verifier, _), _) => verify(Authorities::File, verifier),
-            (Trust::System(verifier), _) => verify(Authorities::System, verifier),
+            (Trust::File(verifier, own), _) => verify(Authorities::File(own), verifier.as_ref()),
+            (Trust::System(verifier), _) => verify(Authorities::System, Some(verifier)),
             (Trust::Nothing, _) => Err(CertificateError::UnknownIssuer.into()),
         }
     }

@@ -276,7 +276,11 @@ mod tests {
             (http::Error::PerhapsTls.into(), Reason::Tls, Scope::Target),
             (http::Error::NotHttp.into(), Reason::Interrupted, Scope::Target),
             (http::Error::ExpectsTls.into(), Reason::Tls, Scope::Target),
-            (http::Error::ToHttps(307).into(), Reason::Redirect, Scope::Target),
+            (
+                http::Error::ToHttps(http::ToHttps { status: 307, port: None }).into(),
+                Reason::Redirect,
+                Scope::Target,
+            ),
             (Cause::Hint(Reason::NotFound, "why"), Reason::NotFound, Scope::Target),
             (Cause::Hint(Reason::Banned, "why"), Reason::Banned, Scope::Target),
             (http::Error::Redirect(307).into(), Reason::Redirect, Scope::Part),

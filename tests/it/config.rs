@@ -745,6 +745,8 @@ fn warnings_name_what_is_probably_not_meant() {
     let hook = format!("{fine}[webhook.oncall]\n");
     let public = format!("{fine}[web]\nlisten = ':10057'\n");
     let llm = format!("{hook}url = 'https://hooks.example.com'\nbearer_token = 'k'\n");
+    let near = "[marzban.home]\nurl = 'https://127.0.0.1:8443'\nLOGIN\n";
+    let mail = format!("{fine}[email.ops]\nfrom = 'a@example.com'\nto = 'b@example.com'\n");
     let budget = "budget = 5\nperiod = 'day'\n";
     let pki = "tests/fixtures/web-config/pki";
     let tls = format!("tls_cert_file = '{pki}/server.pem'\ntls_key_file = '{pki}/server-key.pem'\n");
@@ -758,6 +760,31 @@ fn warnings_name_what_is_probably_not_meant() {
         (&web_file("one-user"), "cross the network unencrypted"),
         (&format!("{fine}[web]\nlisten = ':10057'"), "user names are exported"),
         (&format!("{fine}tls = {{ insecure_skip_verify = true }}"), "marzban.home: insecure_skip_verify"),
+        (
+            &format!("{fine}tls = {{ ca_file = '{pki}/ca.pem', pin_sha256 = '{}' }}", "0a".repeat(32)),
+            "marzban.home.tls.ca_file: has no effect beside pin_sha256, which trusts that certificate only; leave it out",
+        ),
+        (
+            &format!("{near}proxy = 'socks5h://proxy.example.com:1080'\ntls.insecure_skip_verify = true"),
+            "marzban.home: insecure_skip_verify lets anyone between here and the panel read the password",
+        ),
+        (
+            &format!("{mail}smarthost = 'smtp.example.com'\ninsecure_skip_verify = true"),
+            "email.ops: insecure_skip_verify lets anyone between here and the mail server read all mails; write",
+        ),
+        (
+            &format!(
+                "{mail}smarthost = 'smtp.example.com'\ninsecure_skip_verify = true\nusername = 'a'\npassword = 'k'"
+            ),
+            "the mail server read all mails and the password; write",
+        ),
+        (
+            &format!(
+                "{mail}smarthost = 'smtp.example.com'\nca_file = '{pki}/ca.pem'\npin_sha256 = ['{}']",
+                "0a".repeat(32)
+            ),
+            "email.ops.ca_file: has no effect beside pin_sha256",
+        ),
         ("[marzban.home]\nurl = 'http://panel.example.com'\nLOGIN", "marzban.home: the password crosses"),
         (
             "[marzban.home]\nurl = 'http://panel.example.com'\napi_key = 'k'",
@@ -827,6 +854,12 @@ fn warnings_name_what_is_probably_not_meant() {
         &format!("{fine}[web]\nbearer_token = 'x'"),
         &format!("{fine}[web]\nlisten = ':10057'\n[users]\nlabels = 'hash'"),
         "[marzban.home]\nurl = 'http://localhost:8000'\nLOGIN",
+        // There is no network on the way.
+        &format!("{near}tls.insecure_skip_verify = true"),
+        &format!("{near}proxy = 'http://localhost:3128'\ntls.insecure_skip_verify = true"),
+        &format!("{mail}smarthost = 'localhost'\ninsecure_skip_verify = true"),
+        &format!("{hook}url = 'https://localhost:9000/x'\ntls.insecure_skip_verify = true"),
+        &format!("{fine}[heartbeat]\nurl = 'https://[::1]:8000/ping'\ntls.insecure_skip_verify = true"),
         &format!("{fine}[heartbeat]\nurl = 'http://127.0.0.1:8000/ping'"),
         &format!("{hook}url = 'http://hooks.example.com'"),
         &format!("{fine}[alertmanager.am]\nurls = 'http://am.example.com'"),

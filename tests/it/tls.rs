@@ -6,8 +6,11 @@ use std::{
     time::Duration,
 };
 
-use proxymeter::http::{Client, Error, Limits, options::TlsOptions};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+use proxymeter::http::{
+    Client, Error, Limits, Repeat,
+    options::{PanelUrl, TlsOptions},
+};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType, date_time_ymd};
 use rustls::{
     ServerConfig, SupportedProtocolVersion,
     crypto::aws_lc_rs,
@@ -18,7 +21,10 @@ use rustls::{
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
-use crate::common::server::{Act, Answer, Request, Server};
+use crate::common::{
+    relay::unix_socket,
+    server::{Act, Answer, Request, Server},
+};
 
 const FIXTURES: &str = "tests/fixtures/tls";
 const LIMITS: Limits = Limits { deadline: Duration::from_secs(20), body: 4096 };
@@ -200,6 +206,30 @@ async fn what_is_said_of_a_self_signed_certificate() {
     }
 }
 
+/// An authority and its server may have one name.
+#[tokio::test]
+async fn a_certificate_with_the_name_of_its_authority() {
+    let root = made(authority(params("Panel", &[])), None);
+    let leaf = presented(&made(params("Panel", &["127.0.0.1"]), Some(&root)), &[&root]);
+    let issued = "TLS failed: the server's certificate is issued by \"Panel\", which is not";
+    let expected =
+        format!("{issued} trusted here; if that is an authority of your own, write ca_file; or, {PIN}");
+    assert_eq!(said(&leaf, &TlsOptions::default()).await, expected);
+    let (by_root, _file) = trusted(&[&root.0]);
+    assert_eq!(said(&leaf, &by_root).await, "");
+    let (other, _file) = trusted(&[&made(authority(params("other", &[])), None).0]);
+    let expected = format!("{issued} in ca_file; write the certificate of that authority there; or, {PIN}");
+    assert_eq!(said(&leaf, &other).await, expected);
+
+    let sha_1 = fixture("sha-1");
+    let expected = format!(
+        "TLS failed: the server's certificate is self-signed, or issued by an authority of the same name; {PIN}"
+    );
+    assert_eq!(said(&sha_1, &TlsOptions::default()).await, expected);
+    let (itself, _file) = trusted(&[&sha_1.chain[0]]);
+    assert_eq!(said(&sha_1, &itself).await, "");
+}
+
 /// A certificate that `ca_file` holds is trusted for its names only, as curl does.
 #[tokio::test]
 async fn a_certificate_of_the_file_for_another_name() {
@@ -229,6 +259,34 @@ async fn a_certificate_of_the_file_for_another_name() {
         if let Some((_, name)) = hint.split_once("server_name = \"") {
             assert_eq!(said(&presented, &named(name.trim_end_matches('"'), itself)).await, "");
         }
+    }
+}
+
+/// A usual mistake of `openssl req -addext subjectAltName=DNS:127.0.0.1`.
+#[tokio::test]
+async fn an_address_among_the_host_names() {
+    let root = made(authority(params("Example Root", &[])), None);
+    let (by_root, _file) = trusted(&[&root.0]);
+    let mistake = format!("an address counts as IP: only, not as DNS:; make another certificate, or, {PIN}");
+    for (names, for_what, hint) in [
+        (["127.0.0.1"].as_slice(), "DNS:127.0.0.1", mistake.as_str()),
+        (&["*.example.com", "2001:db8::1"], "*.example.com, DNS:2001:db8::1", &mistake),
+        (
+            &["127.0.0.1", "panel.example.com"],
+            "DNS:127.0.0.1, panel.example.com",
+            "if it is the right one, write server_name = \"panel.example.com\"",
+        ),
+    ] {
+        let mut params = params("panel", &[]);
+        let names = names.iter().map(|name| SanType::DnsName((*name).try_into().unwrap()));
+        params.subject_alt_names = names.collect();
+        let expected =
+            format!("TLS failed: the server's certificate is not for 127.0.0.1, but for {for_what}; {hint}");
+        let own = presented(&made(params.clone(), None), &[]);
+        let (itself, _file) = trusted(&[&own.chain[0]]);
+        assert_eq!(said(&own, &itself).await, expected);
+        let issued = presented(&made(params, Some(&root)), &[]);
+        assert_eq!(said(&issued, &by_root).await, expected);
     }
 }
 
@@ -293,6 +351,49 @@ async fn what_is_said_of_a_certificate_of_an_authority() {
     let along =
         "TLS failed: a certificate that the server sends along with its own expired at 2021-12-31T00:00:00Z";
     assert!(seen.starts_with(along), "{seen}");
+}
+
+/// Else the key of one listed panel could vouch for every host. curl refuses them too ("invalid CA certificate").
+#[tokio::test]
+async fn a_certificate_of_the_file_that_is_no_authority_issues_none() {
+    use rcgen::KeyUsagePurpose::{DigitalSignature, KeyCertSign};
+    let root = made(authority(params("Example Root", &[])), None);
+    let of_root = presented(&made(params("leaf", &["127.0.0.1"]), Some(&root)), &[]);
+    let old = fixture("version-1");
+    let old_key = KeyPair::try_from(old.key.secret_der()).unwrap();
+    let mut issuers = vec![(old.chain[0].clone(), Issuer::new(params("127.0.0.1", &[]), old_key))];
+    for (is_ca, usages) in [
+        (IsCa::ExplicitNoCa, vec![DigitalSignature]),
+        (IsCa::ExplicitNoCa, vec![KeyCertSign]),
+        (IsCa::NoCa, Vec::new()),
+        (IsCa::Ca(BasicConstraints::Unconstrained), vec![DigitalSignature]),
+    ] {
+        let mut params = params("127.0.0.1", &["127.0.0.1"]);
+        (params.is_ca, params.key_usages) = (is_ca, usages);
+        issuers.push(made(params, None));
+    }
+    for issuer in issuers {
+        let posing = presented(&made(params("posing", &["127.0.0.1"]), Some(&issuer)), &[&issuer]);
+        let itself = presented(&issuer, &[]);
+        let (alone, _file) = trusted(&[&issuer.0]);
+        let (beside, _file) = trusted(&[&issuer.0, &root.0]);
+        for tls in [&alone, &beside] {
+            let expected = format!(
+                "TLS failed: the server's certificate is issued by \"127.0.0.1\", whose certificate in ca_file is not that \
+                 of an authority (CA:TRUE, and keyCertSign if it has a key usage); {PIN}"
+            );
+            assert_eq!(said(&posing, tls).await, expected);
+            assert_eq!(said(&itself, tls).await, "");
+        }
+        assert_eq!(said(&of_root, &beside).await, "");
+        assert!(said(&of_root, &alone).await.contains("\"Example Root\", which is not in ca_file"));
+    }
+    let mut signing = authority(params("Example Root", &[]));
+    signing.key_usages = vec![KeyCertSign];
+    let signing = made(signing, None);
+    let (by_signing, _file) = trusted(&[&signing.0]);
+    let of_signing = presented(&made(params("leaf", &["127.0.0.1"]), Some(&signing)), &[]);
+    assert_eq!(said(&of_signing, &by_signing).await, "");
 }
 
 #[tokio::test]
@@ -391,15 +492,24 @@ async fn a_url_with_the_wrong_scheme() {
         let client = client(&server.url(), &anyone);
         let read = client.read(
             client.get(server.url()),
-            proxymeter::http::Repeat::Safe,
+            Repeat::Safe,
             LIMITS,
             serde_json::from_reader::<_, serde_json::Value>,
         );
         assert_eq!(read.await.unwrap_err().error.to_string(), expected);
     }
-    let to_https = Server::start(|_| Answer::new(307, &[("location", "https://127.0.0.1:8443/login")], ""));
-    let expected = "answered 307, a redirect to https; write https:// in the URL";
-    assert_eq!(error(&to_https.url(), &anyone).await, expected);
+    for (port, expected) in [
+        (":8443", "answered 307, a redirect to https; write https:// and port 8443 in the URL"),
+        ("", "answered 307, a redirect to https; write https:// and port 443 in the URL"),
+        ("OWN", "answered 307, a redirect to https; write https:// in the URL"),
+    ] {
+        let to_https = Server::start(move |request| {
+            let host = request.header("host").unwrap();
+            let to = if port == "OWN" { host.to_owned() } else { format!("127.0.0.1{port}") };
+            Answer::new(307, &[("location", &format!("https://{to}/login"))], "")
+        });
+        assert_eq!(error(&to_https.url(), &anyone).await, expected);
+    }
 }
 
 #[tokio::test]
@@ -433,4 +543,32 @@ async fn a_server_that_closes_the_connection() {
     assert_eq!(send().await.unwrap_err().to_string(), closed);
     assert_eq!(send().await, Ok(200));
     assert_eq!(send().await, Err(Error::Interrupted));
+}
+
+/// Its URL has no https://.
+#[tokio::test]
+async fn a_socket_is_not_told_to_use_tls() {
+    let nginx = "The plain HTTP request was sent to HTTPS port";
+    let not_http = vec![Act::Send(b"\x15\x03\x01\x00\x02\x02\x28".to_vec()), Act::Close];
+    for (answer, expected) in [
+        (Answer(vec![Act::Close]), "the connection broke before the answer ended"),
+        (Answer(not_http), "the answer is not HTTP"),
+        (Answer::new(400, &[("content-type", "text/html")], nginx), "answered 400 with a page of HTML"),
+        (Answer::new(400, &[], nginx), "answered 400"),
+        (Answer::new(301, &[("location", "https://localhost/")], ""), "answered 301, a redirect, which"),
+    ] {
+        let server = Server::start(move |_| answer.clone());
+        let folder = tempfile::tempdir().unwrap();
+        let socket = unix_socket(folder.path(), server.address());
+        let url = PanelUrl::parse(&format!("unix://{}", socket.display())).unwrap();
+        let client = Client::new(&url.clone().into()).unwrap();
+        let read = client.read(
+            client.get(url.join("/")),
+            Repeat::Never,
+            LIMITS,
+            serde_json::from_reader::<_, serde_json::Value>,
+        );
+        let error = read.await.unwrap_err().error.to_string();
+        assert!(error.starts_with(expected) && !error.contains("https://"), "{error}");
+    }
 }

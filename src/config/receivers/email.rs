@@ -98,13 +98,12 @@ pub(in crate::config) fn warnings(name: &str, email: &EmailConfig) -> Vec<String
     let warning = (expects_tls && email.tls != SmtpTls::Implicit).then(|| {
         format!("email.{name}: port 465 expects TLS from the start, so this waits in vain; write tls = \"implicit\"")
     });
-    let trusts_anyone = email.certificates.insecure_skip_verify.then(|| {
-        format!(
-            "email.{name}: insecure_skip_verify lets anyone between here and the mail server read all mails and the \
-             password; write pin_sha256 or ca_file instead"
-        )
-    });
-    warning.into_iter().chain(trusts_anyone).collect()
+    let what = match email.login {
+        Some(_) => "mail server read all mails and the password",
+        None => "mail server read all mails",
+    };
+    let trusts_anyone = tls::warning(&format!("email.{name}"), &email.certificates, what);
+    warning.into_iter().chain(trusts_anyone.filter(|_| !is_loopback(&email.host))).collect()
 }
 
 /// Refuses mail in the clear that nothing allows. Returns whether mail leaves this machine in the clear.

@@ -112,19 +112,13 @@ pub(super) fn warnings<'u>(
     tls: &TlsOptions,
     exposed: Option<&str>,
 ) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if tls.insecure_skip_verify {
-        warnings.push(format!(
-            "{table}: insecure_skip_verify lets anyone between here and the receiver read all messages; \
-             write pin_sha256 or ca_file instead"
-        ));
-    }
-    let is_clear = |url: &Secret| {
-        let url = Url::parse(url.expose());
-        url.is_ok_and(|url| url.scheme() == "http" && !is_loopback(url.host_str().unwrap_or_default()))
-    };
+    let mut urls: Vec<_> = urls.into_iter().filter_map(|url| Url::parse(url.expose()).ok()).collect();
+    urls.retain(|url| !is_loopback(url.host_str().unwrap_or_default()));
+    let goes_by = |scheme| urls.iter().any(|url| url.scheme() == scheme);
+    let trusts_anyone = tls::warning(table, tls, "receiver read all messages").filter(|_| goes_by("https"));
+    let mut warnings = Vec::from_iter(trusts_anyone);
     if let Some(exposed) = exposed
-        && urls.into_iter().any(is_clear)
+        && goes_by("http")
     {
         warnings.push(format!("{table}: {exposed} the network unencrypted, as the URL starts with http://"));
     }

@@ -29,13 +29,17 @@ pub(super) fn read(
     if url.is_absent() {
         table.refuse("url", format!("missing; write url = \"{example}\""));
     }
-    let tls = tls::take(table, matches!(&url, Field::Given(url) if !url.value.is_https()));
+    let is_socket = matches!(&url, Field::Given(url) if url.value.socket().is_some());
+    if is_socket {
+        table.refuse_given("tls", "has no effect on a url with unix://; leave it out");
+    }
+    let tls = tls::take(table, matches!(&url, Field::Given(url) if url.value.is_http()));
     let headers = headers::read(table, own);
     let proxy = secrets::take_checked(table, "proxy", check_proxy);
-    if let (Field::Given(url), Field::Given(proxy)) = (&url, &proxy)
-        && url.value.socket().is_some()
+    if let Field::Given(proxy) = &proxy
+        && is_socket
     {
-        let text = "has no effect on a url with unix:, as no proxy reaches a socket; leave it out";
+        let text = "has no effect on a url with unix://, as no proxy reaches a socket; leave it out";
         table.reading.refuse(&proxy.place, text);
     }
     Some(Endpoint { url: url.value()?, tls, proxy: proxy.value(), headers })
@@ -45,15 +49,12 @@ pub(super) fn read(
 /// `login` what the requests carry.
 pub(super) fn warnings(table: &str, endpoint: &Endpoint, server: &str, login: &str) -> Vec<String> {
     let Endpoint { url, tls, proxy, headers } = endpoint;
-    let mut warnings = Vec::new();
-    if tls.insecure_skip_verify {
-        warnings.push(format!(
-            "{table}: insecure_skip_verify lets anyone between here and the {server} read the {login}; \
-             write pin_sha256 or ca_file instead"
-        ));
-    }
     let stays_here = url.is_loopback() && proxy.as_ref().is_none_or(is_loopback_proxy);
-    if !url.is_https() && !stays_here {
+    if stays_here {
+        return Vec::new();
+    }
+    let mut warnings = Vec::from_iter(tls::warning(table, tls, &format!("{server} read the {login}")));
+    if !url.is_https() {
         let exposed = if headers.is_empty() { "crosses" } else { "and the headers cross" };
         warnings.push(format!(
             "{table}: the {login} {exposed} the network unencrypted, as the URL starts with http://"

@@ -2,23 +2,30 @@
 
 use std::net::IpAddr;
 
-use rustls::pki_types::ServerName;
+use rustls::{
+    crypto::WebPkiSupportedAlgorithms,
+    pki_types::{ServerName, SignatureVerificationAlgorithm},
+};
 use sha2::{Digest, Sha256};
 use x509_cert::{
     der::{
         Decode, Reader, Result as DerResult, SliceReader, Tag, TagNumber, Tagged,
         asn1::{AnyRef, ObjectIdentifier},
     },
-    ext::{Extension, pkix::BasicConstraints},
+    ext::{
+        Extension,
+        pkix::{BasicConstraints, KeyUsage},
+    },
     name::Name,
     spki::SubjectPublicKeyInfoRef,
     time::Validity,
 };
 
-use crate::model::words::one_line;
+use crate::{http::options::parse_server_name, model::words::one_line};
 
 const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 const ORGANIZATION: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.10");
+const KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.15");
 const BASIC_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.19");
 const SUBJECT_ALT_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
@@ -29,6 +36,10 @@ const SHOWN: usize = 64;
 
 /// The parts of a certificate that matter here, each with its DER header.
 pub(super) struct Parts<'a> {
+    /// All that the issuer signs.
+    signed: &'a [u8],
+    /// The algorithm of the signature, and the signature.
+    signature: &'a [u8],
     /// X.509 version 1, or 2: without extensions.
     pub(super) is_old: bool,
     issuer: &'a [u8],
@@ -52,8 +63,10 @@ impl<'a> Parts<'a> {
     /// When it is none.
     pub(super) fn read(der: &'a [u8]) -> DerResult<Self> {
         let certificate: AnyRef<'a> = SliceReader::new(der)?.decode()?;
-        let signed: AnyRef<'a> = SliceReader::new(certificate.value())?.decode()?;
-        let mut fields = SliceReader::new(signed.value())?;
+        let mut whole = SliceReader::new(certificate.value())?;
+        let signed = whole.tlv_bytes()?;
+        let signature = whole.read_slice(whole.remaining_len())?;
+        let mut fields = SliceReader::new(AnyRef::from_der(signed)?.value())?;
         let version = tag(0);
         let is_old = if Tag::peek(&fields)? == version {
             let version: AnyRef<'a> = fields.decode()?;
@@ -71,12 +84,25 @@ impl<'a> Parts<'a> {
                 extensions = Some(field.value());
             }
         }
-        Ok(Parts { is_old, issuer, validity, subject, key, extensions })
+        Ok(Parts { signed, signature, is_old, issuer, validity, subject, key, extensions })
     }
 
-    /// Whether the issuer is the subject itself.
-    pub(super) fn is_self_signed(&self) -> bool {
-        self.issuer == self.subject
+    /// Whether it is signed with its own key; absent: its issuer has its name, and a signature of this kind cannot be
+    /// verified.
+    pub(super) fn is_self_signed(&self, algorithms: &WebPkiSupportedAlgorithms) -> Option<bool> {
+        if !self.names_as_issuer(self) {
+            return Some(false);
+        }
+        let (own, key) = self.algorithm_and_key()?;
+        let (kind, signature) = algorithm_and_bits(self.signature)?;
+        let of_kind =
+            |algorithm: &&&dyn SignatureVerificationAlgorithm| algorithm.signature_alg_id().as_ref() == kind;
+        let mut known = algorithms.all.iter().filter(of_kind).peekable();
+        known.peek()?;
+        Some(known.any(|algorithm| {
+            algorithm.public_key_alg_id().as_ref() == own
+                && algorithm.verify_signature(key, self.signed, signature).is_ok()
+        }))
     }
 
     /// The seconds of the Unix epoch from which on and until which it is valid.
@@ -121,6 +147,17 @@ impl<'a> Parts<'a> {
             .is_some_and(|der| BasicConstraints::from_der(&der).is_ok_and(|constraints| constraints.ca))
     }
 
+    /// Whether it may issue certificates (RFC 5280, 4.2.1.3 and 4.2.1.9). One of version 1 may not, as it cannot say so.
+    pub(super) fn may_issue(&self) -> bool {
+        let signs = |der: Vec<u8>| KeyUsage::from_der(&der).is_ok_and(|usage| usage.key_cert_sign());
+        self.is_authority() && self.extension(KEY_USAGE).is_none_or(signs)
+    }
+
+    /// Whether it names this one as its issuer.
+    pub(super) fn names_as_issuer(&self, other: &Parts<'_>) -> bool {
+        self.issuer == other.subject
+    }
+
     fn extension(&self, kind: ObjectIdentifier) -> Option<Vec<u8>> {
         let list: AnyRef<'a> = AnyRef::from_der(self.extensions?).ok()?;
         let mut extensions = SliceReader::new(list.value()).ok()?;
@@ -137,11 +174,7 @@ impl<'a> Parts<'a> {
 
     /// The algorithm and the bits of its key, as a handshake's signature is verified with them.
     pub(super) fn algorithm_and_key(&self) -> Option<(&'a [u8], &'a [u8])> {
-        let key: AnyRef<'a> = AnyRef::from_der(self.key).ok()?;
-        let mut fields = SliceReader::new(key.value()).ok()?;
-        let (algorithm, bits): (AnyRef<'a>, AnyRef<'a>) = (fields.decode().ok()?, fields.decode().ok()?);
-        // The first octet counts the unused bits of the last.
-        Some((algorithm.value(), bits.value().strip_prefix(&[0])?))
+        algorithm_and_bits(AnyRef::from_der(self.key).ok()?.value())
     }
 
     /// The length of an RSA key.
@@ -172,16 +205,23 @@ impl CertName {
         }
     }
 
-    /// The name if it can be asked for: it has no wildcard.
+    /// The name if it can be asked for: as `server_name`, the certificate is for it.
     pub(super) fn askable(&self) -> Option<String> {
         let text = self.to_string();
-        ServerName::try_from(text.as_str()).is_ok().then_some(text)
+        let name = parse_server_name(&text)?;
+        self.covers(&name).then_some(text)
+    }
+
+    /// Whether it is an address among the host names (`DNS:` instead of `IP:`), where it counts for nothing.
+    pub(super) fn is_misplaced(&self) -> bool {
+        matches!(self, CertName::Host(name) if name.parse::<IpAddr>().is_ok())
     }
 }
 
 impl std::fmt::Display for CertName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            CertName::Host(name) if self.is_misplaced() => write!(f, "DNS:{name}"),
             CertName::Host(name) => f.write_str(&shown(name)),
             CertName::Ip(ip) => ip.fmt(f),
         }
@@ -202,6 +242,14 @@ pub(super) fn shown(name: &str) -> String {
 
 fn tag(number: u32) -> Tag {
     Tag::ContextSpecific { constructed: true, number: TagNumber(number) }
+}
+
+/// The contents of an algorithm and of the bits after it.
+fn algorithm_and_bits(fields: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut fields = SliceReader::new(fields).ok()?;
+    let (algorithm, bits): (AnyRef<'_>, AnyRef<'_>) = (fields.decode().ok()?, fields.decode().ok()?);
+    // The first octet counts the unused bits of the last.
+    Some((algorithm.value(), bits.value().strip_prefix(&[0])?))
 }
 
 fn alternatives(list: &[u8]) -> Option<Vec<CertName>> {
@@ -239,7 +287,10 @@ fn attribute(name: &[u8], kind: ObjectIdentifier) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use rustls::pki_types::{CertificateDer, pem::PemObject};
+    use rustls::{
+        crypto::aws_lc_rs,
+        pki_types::{CertificateDer, pem::PemObject},
+    };
 
     use super::*;
 
@@ -249,10 +300,13 @@ mod tests {
 
     #[test]
     fn certificates_of_openssl() {
-        for (name, is_old, is_authority, bits) in [
-            ("common-name", false, true, None),
-            ("version-1", true, false, None),
-            ("rsa-1024", false, true, Some(1024)),
+        let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
+        for (name, is_old, is_authority, bits, is_self_signed) in [
+            ("common-name", false, true, None, Some(true)),
+            ("version-1", true, false, None, Some(true)),
+            ("sha-1", false, true, None, None),
+            // Too short for any signature.
+            ("rsa-1024", false, true, Some(1024), Some(false)),
         ] {
             let der = fixture(name);
             let parts = Parts::read(&der).unwrap();
@@ -261,7 +315,7 @@ mod tests {
                 (is_old, is_authority, bits),
                 "{name}"
             );
-            assert!(parts.is_self_signed());
+            assert_eq!(parts.is_self_signed(&algorithms), is_self_signed, "{name}");
             assert_eq!(parts.issuer().as_deref(), Some("127.0.0.1"));
             assert!(parts.names().is_empty());
             assert_eq!(parts.names_or_common(), [CertName::Ip("127.0.0.1".parse().unwrap())]);
@@ -273,9 +327,11 @@ mod tests {
     #[test]
     fn damaged_certificates() {
         let whole = fixture("common-name");
+        let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
         let read = |der: &[u8]| {
             if let Ok(parts) = Parts::read(der) {
                 drop((
+                    parts.is_self_signed(&algorithms),
                     parts.names_or_common(),
                     parts.validity(),
                     parts.rsa_bits(),

@@ -4,6 +4,7 @@ use std::{error::Error as StdError, fmt, sync::Arc};
 
 use rustls::{
     AlertDescription, CertificateError, Error as TlsError, InvalidMessage, OtherError, PeerIncompatible,
+    crypto::aws_lc_rs,
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 
@@ -12,6 +13,9 @@ use crate::model::{Timestamp, words::date};
 
 /// Names of a certificate that are listed.
 const LISTED: usize = 5;
+
+/// Of a certificate whose signature cannot be verified here.
+const PERHAPS_SELF_SIGNED: &str = "self-signed, or issued by an authority of the same name";
 
 /// Why the server's certificate is not trusted.
 #[derive(Debug)]
@@ -42,9 +46,19 @@ pub(super) struct Presented<'a> {
 
 /// Whose authorities are trusted.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Authorities {
+pub(super) enum Authorities<'a> {
     System,
-    File,
+    /// Those of `ca_file`, which holds these certificates.
+    File(&'a [CertificateDer<'a>]),
+}
+
+impl Authorities<'_> {
+    /// Whether the file holds the issuer, which is no authority.
+    fn has_unfit_issuer_of(self, parts: &Parts<'_>) -> bool {
+        let Authorities::File(own) = self else { return false };
+        let mut read = own.iter().filter_map(|own| Parts::read(own).ok());
+        read.any(|own| parts.names_as_issuer(&own) && !own.may_issue())
+    }
 }
 
 impl Presented<'_> {
@@ -67,7 +81,7 @@ impl Presented<'_> {
     }
 
     /// The verifier's error.
-    pub(super) fn refused(&self, error: &TlsError, authorities: Authorities) -> Distrust {
+    pub(super) fn refused(&self, error: &TlsError, authorities: Authorities<'_>) -> Distrust {
         let parts = Parts::read(self.leaf).ok();
         let TlsError::InvalidCertificate(error) = error else {
             return Distrust(in_words(error, ""));
@@ -77,10 +91,22 @@ impl Presented<'_> {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }
         );
         if let Some(parts) = &parts
-            && parts.is_self_signed()
             && !is_about_name
         {
-            return self.self_signed(parts, authorities);
+            let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
+            match parts.is_self_signed(&algorithms) {
+                Some(true) => return self.self_signed("self-signed", parts, authorities),
+                None => return self.self_signed(PERHAPS_SELF_SIGNED, parts, authorities),
+                Some(false) if authorities.has_unfit_issuer_of(parts) => {
+                    return Distrust(format!(
+                        "the server's certificate is issued by {}, whose certificate in ca_file is not that of an authority \
+                         (CA:TRUE, and keyCertSign if it has a key usage); {}",
+                        issuer(Some(parts)),
+                        self.pin()
+                    ));
+                }
+                Some(false) => {}
+            }
         }
         let pin = self.pin();
         Distrust(match error {
@@ -146,27 +172,24 @@ impl Presented<'_> {
         (!names.iter().any(|own| own.covers(self.name))).then(|| self.wrong_name(&names, None))
     }
 
-    fn self_signed(&self, parts: &Parts<'_>, authorities: Authorities) -> Distrust {
+    fn self_signed(&self, what: &str, parts: &Parts<'_>, authorities: Authorities<'_>) -> Distrust {
         let now = self.now.as_secs();
         let besides = match (authorities, parts.validity()) {
             (_, Some((_, until))) if until < now => format!(", and expired at {}", moment(until)),
             (_, Some((from, _))) if now < from => format!(", and is not valid before {}", moment(from)),
-            (Authorities::File, _) => ", and is not in ca_file".to_owned(),
+            (Authorities::File(_), _) => ", and is not in ca_file".to_owned(),
             (Authorities::System, _) => String::new(),
         };
-        Distrust(format!("the server's certificate is self-signed{besides}; {}", self.pin()))
+        Distrust(format!("the server's certificate is {what}{besides}; {}", self.pin()))
     }
 
-    fn unknown_issuer(&self, parts: Option<&Parts<'_>>, authorities: Authorities) -> Distrust {
-        let issuer = match parts.and_then(Parts::issuer) {
-            Some(issuer) => format!("\"{}\"", shown(&issuer)),
-            None => "an authority".to_owned(),
-        };
+    fn unknown_issuer(&self, parts: Option<&Parts<'_>>, authorities: Authorities<'_>) -> Distrust {
+        let issuer = issuer(parts);
         let not_trusted = match authorities {
             Authorities::System => {
                 "which is not trusted here; if that is an authority of your own, write ca_file"
             }
-            Authorities::File => "which is not in ca_file; write the certificate of that authority there",
+            Authorities::File(_) => "which is not in ca_file; write the certificate of that authority there",
         };
         let incomplete = if self.others.is_empty() {
             "; if it is an intermediate one, let the server send its certificate too (fullchain)"
@@ -200,6 +223,12 @@ impl Presented<'_> {
         }
         let hint = match names.iter().find_map(CertName::askable) {
             Some(name) => format!("if it is the right one, write server_name = \"{name}\""),
+            None if names.iter().any(CertName::is_misplaced) => {
+                format!(
+                    "an address counts as IP: only, not as DNS:; make another certificate, or, {}",
+                    self.pin()
+                )
+            }
             None => self.pin(),
         };
         Distrust(format!(
@@ -246,6 +275,14 @@ impl Presented<'_> {
             "if it is the right one, write pin_sha256 = \"{}\" (this is what it presented)",
             fingerprint(self.leaf)
         )
+    }
+}
+
+/// The issuer of a certificate, as it is shown.
+fn issuer(parts: Option<&Parts<'_>>) -> String {
+    match parts.and_then(Parts::issuer) {
+        Some(issuer) => format!("\"{}\"", shown(&issuer)),
+        None => "an authority".to_owned(),
     }
 }
 

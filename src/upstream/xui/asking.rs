@@ -363,7 +363,7 @@ impl Xui {
             301..=308 => {
                 let location =
                     reply.headers.get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or_default();
-                if location.starts_with("https://") && !self.config.endpoint.url.is_https() {
+                if location.starts_with("https://") && self.config.endpoint.url.is_http() {
                     let words = "the answer is a redirect to https; write https:// in the URL";
                     return Err(FetchError::new(ASKED, Cause::Hint(Reason::Redirect, words)));
                 }
