@@ -1,6 +1,7 @@
 //! The only HTTP client code: time limits, a body limit, no redirects, no implicit proxy, and errors that say what
 //! happened without the content.
 
+mod body;
 mod causes;
 mod mismatch;
 pub mod options;
@@ -10,12 +11,8 @@ mod sni;
 mod tls;
 
 use std::{
-    cell::Cell,
-    fmt,
-    io::{self, BufRead, BufReader, Read},
-    mem,
+    fmt, io, mem,
     path::Path,
-    rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -36,6 +33,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
+pub use body::{BYTE_ORDER_MARK, Body, too_large_row, too_many_rows};
 pub use mismatch::{ToHttps, tls_failure, tls_loss};
 pub use tls::{BuildError, install_crypto_provider};
 
@@ -63,12 +61,6 @@ const SAID: usize = 1024;
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 /// Bytes that one row of a long list may take up. Marzban's are about 4 KB.
 pub const ROW: usize = 1024 * 1024;
-/// Rows of a long list in one answer. Empty rows take almost nothing on the wire and hundreds of bytes in memory.
-const ROWS: usize = 100_000;
-
-/// The error of a body with more rows than that.
-const TOO_MANY_ROWS: io::ErrorKind = io::ErrorKind::QuotaExceeded;
-
 /// A client for one server. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -514,86 +506,6 @@ where
     })
 }
 
-/// What some proxies put in front of a body.
-pub const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
-
-/// A body that arrives while a decoder on a blocking thread reads it.
-#[derive(Debug)]
-pub struct Body {
-    arriving: mpsc::Receiver<Bytes>,
-    chunk: Bytes,
-    allowance: RowAllowance,
-}
-
-/// Limits the size of each row and the number of rows of a long list, so that neither fills memory.
-#[derive(Clone, Debug)]
-pub struct RowAllowance {
-    /// Bytes that a row may take up.
-    most: usize,
-    /// Bytes left for the current row.
-    bytes: Rc<Cell<usize>>,
-    /// Rows left.
-    rows: Rc<Cell<usize>>,
-}
-
-impl Body {
-    fn new(arriving: mpsc::Receiver<Bytes>) -> Self {
-        let allowance =
-            RowAllowance { most: ROW, bytes: Rc::new(Cell::new(usize::MAX)), rows: Rc::new(Cell::new(ROWS)) };
-        Body { arriving, chunk: Bytes::new(), allowance }
-    }
-
-    /// The limits of this body, for the decoder to call at each row, which may take up `most` bytes.
-    pub fn row_allowance(&self, most: usize) -> RowAllowance {
-        RowAllowance { most, ..self.allowance.clone() }
-    }
-}
-
-impl RowAllowance {
-    /// Starts a row. After the last row allowed, the next read of the body fails.
-    pub fn next_row(&self) {
-        let rows = self.rows.get();
-        self.bytes.set(if rows == 0 { 0 } else { self.most });
-        self.rows.set(rows.saturating_sub(1));
-    }
-}
-
-impl Read for Body {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if self.chunk.is_empty() {
-            // A body that ends early shows as broken JSON. The sending side knows the reason.
-            match self.arriving.blocking_recv() {
-                Some(chunk) => self.chunk = chunk,
-                None => return Ok(0),
-            }
-        }
-        let allowed = self.allowance.bytes.get();
-        if allowed == 0 {
-            let kind =
-                if self.allowance.rows.get() == 0 { TOO_MANY_ROWS } else { io::ErrorKind::FileTooLarge };
-            return Err(io::Error::new(kind, "list too large"));
-        }
-        let taken = self.chunk.split_to(buf.len().min(self.chunk.len()).min(allowed));
-        buf[..taken.len()].copy_from_slice(&taken);
-        self.allowance.bytes.set(allowed - taken.len());
-        Ok(taken.len())
-    }
-}
-
-impl Body {
-    /// The body for a decoder, without the byte order mark.
-    ///
-    /// # Errors
-    /// When the body cannot be read.
-    pub fn buffered(self) -> io::Result<BufReader<Self>> {
-        let mut reader = BufReader::new(self);
-        if reader.fill_buf()?.starts_with(BYTE_ORDER_MARK) {
-            reader.consume(BYTE_ORDER_MARK.len());
-        }
-        Ok(reader)
-    }
-}
-
 /// Why an answer is not worth decoding, judged by its head.
 fn refusal(response: &Response) -> Option<Error> {
     let status = response.status();
@@ -654,7 +566,7 @@ pub(crate) fn date(headers: &HeaderMap, name: &HeaderName) -> Option<Timestamp> 
 /// Why a decoder failed. serde's own messages may quote the input, so only the place and the kind are reported.
 fn undecodable(err: &serde_json::Error) -> Error {
     let kind = match err.classify() {
-        Category::Io if err.io_error_kind() == Some(TOO_MANY_ROWS) => return Error::TooLargeList,
+        Category::Io if err.io_error_kind() == Some(body::TOO_MANY_ROWS) => return Error::TooLargeList,
         Category::Io => return Error::TooLargeRow,
         Category::Syntax => "malformed",
         Category::Data => "of another shape",

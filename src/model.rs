@@ -41,7 +41,8 @@ pub use counter::{Counter, Total};
 pub use durable::{CounterChange, CounterFamilies, CounterRow};
 pub use end::End;
 pub use fact::{
-    Fact, NamedUsers, ProxyTraffic, Unreadable, UnreadableCause, UnreadableRow, UserFacts, WalkEnd, WholeList,
+    Fact, NamedUsers, ProxyTraffic, Unreadable, UnreadableCause, UnreadableRow, UserFacts, UserNames,
+    WalkEnd, WholeList,
 };
 pub use flow::Flow;
 pub use history::{History, NodeHistory, OutboundHistory};

@@ -2,7 +2,7 @@
 //! own, as the memory that is measured is that of the process.
 
 use proxymeter::wording::Voice;
-use std::{collections::HashSet, fs, sync::Arc, time::Duration};
+use std::{fs, sync::Arc, time::Duration};
 
 use proxymeter::{
     alert::{
@@ -12,7 +12,7 @@ use proxymeter::{
     },
     model::{
         Counter, Fact, Moment, Outcome, Part, PartState, Report, Severity, Timestamp, User, UserFacts,
-        WalkEnd,
+        UserNames, WalkEnd,
     },
     store::{Batch, Store},
 };
@@ -158,7 +158,7 @@ impl Panel {
             ..User::named(name)
         };
         let page = self.names.iter().map(user).collect();
-        let seen: HashSet<_> = self.names.iter().cloned().collect();
+        let seen: UserNames = self.names.iter().cloned().collect();
         let end = WalkEnd { page, seen, started: now, ..WalkEnd::default() };
         self.report.merge(Fact::Users(UserFacts::WalkEnd(end)), now);
         Arc::new(self.report.clone())

@@ -1,18 +1,14 @@
 //! What tests of alerts share.
 
 use crate::wording::Language;
-use std::{
-    collections::{BTreeMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::tz::TimeZone;
 
 use super::config::AlertingConfig;
 use crate::model::{
     Expiry, Fact, Identity, Moment, NamedUsers, Outcome, Part, PartState, Reason, Report, System, Timestamp,
-    User, UserFacts, UserStatus, Users, WalkEnd,
+    User, UserFacts, UserNames, UserStatus, Users, WalkEnd,
 };
 
 pub(crate) const MINUTE: u64 = 60;
@@ -163,7 +159,7 @@ impl Panel {
         self.read(Part::Users, now);
         let page: Vec<_> =
             self.users.values().cloned().map(|user| User { read_at: now.wall, ..user }).collect();
-        let seen: HashSet<_> = page.iter().map(|user| Arc::clone(&user.name)).collect();
+        let seen: UserNames = page.iter().map(|user| Arc::clone(&user.name)).collect();
         let known = self.report.users.list().iter().map(|user| Arc::clone(&user.name));
         let gone = known.filter(|name| !seen.contains(name)).collect();
         let end = WalkEnd { page, seen, started: now, ..WalkEnd::default() };

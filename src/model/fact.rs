@@ -55,12 +55,15 @@ pub enum UserFacts {
     Named(NamedUsers),
 }
 
+/// Names of users. The standard library's hash costs several times as much.
+pub type UserNames = HashSet<Arc<str>, foldhash::fast::RandomState>;
+
 /// How a walk of the user list ended.
 #[derive(Debug, Default)]
 pub struct WalkEnd {
     pub page: Vec<User>,
     /// Every name seen on this walk, including those of `page`.
-    pub seen: HashSet<Arc<str>>,
+    pub seen: UserNames,
     /// Rows that the panel did not return, or not in a readable form.
     pub unreadable: Unreadable,
     /// Rows beyond the cap of the list, and rows whose names are too long.

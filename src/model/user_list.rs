@@ -192,8 +192,7 @@ impl Users {
             if self.walked_since.is_some() {
                 self.arrived.extend(new.iter().cloned());
             }
-            self.list.append(&mut new);
-            sort(&mut self.list);
+            insert(&mut self.list, new);
         }
     }
 
@@ -268,6 +267,22 @@ impl Users {
             arrived.iter().for_each(|user| journal.user_is_new(user));
         }
     }
+}
+
+/// Inserts users who are not in the list. Both are sorted. Only what stands behind the first of them is moved: a walk meets
+/// most users in their order.
+fn insert(list: &mut Vec<Arc<User>>, new: Vec<Arc<User>>) {
+    let place = |user: &Arc<User>| list.partition_point(|known| known.name < user.name);
+    let places: Vec<_> = new.iter().map(place).collect();
+    let Some(&first) = places.first() else { return };
+    let mut behind = list.split_off(first).into_iter();
+    let mut moved = first;
+    for (user, place) in new.into_iter().zip(places) {
+        list.extend(behind.by_ref().take(place - moved));
+        list.push(user);
+        moved = place;
+    }
+    list.extend(behind);
 }
 
 /// Sorts by name and drops further users of the same name.

@@ -1,5 +1,4 @@
 use std::{
-    collections::HashSet,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -10,7 +9,7 @@ use crate::{
     http,
     model::{
         BesideUsers, Core, CounterRow, Host, Identity, Moment, ProxyTraffic, System, Timestamp, User,
-        UserCounts, WalkEnd, WholeList,
+        UserCounts, UserNames, WalkEnd, WholeList,
     },
     upstream::{
         Again, Cause, Pace,
@@ -133,7 +132,7 @@ fn slow_panel() -> Script {
             let users: Vec<_> = (at * 500..(at + 1) * 500).map(|index| user(index, now)).collect();
             at = (at + 1) % PAGES;
             let step = if at == 0 {
-                let seen: HashSet<_> = (0..20_000).map(|index| user(index, now).name).collect();
+                let seen: UserNames = (0..20_000).map(|index| user(index, now).name).collect();
                 whole_walk(WalkEnd { page: users, seen, started, ..WalkEnd::default() })
             } else {
                 page(users)

@@ -16,7 +16,6 @@ pub mod prices;
 mod queue;
 mod record;
 mod routes;
-mod scan;
 mod session;
 mod signals;
 mod snapshot;

@@ -8,6 +8,7 @@ mod caps;
 mod object;
 mod odd;
 mod page;
+mod scan;
 mod value;
 
 use std::io::Read;
@@ -19,6 +20,7 @@ pub use self::{
     object::{Lacking, Object, Rows, rows},
     odd::{OddField, OddFields},
     page::{Page, each, page},
+    scan::Scanner,
     value::start,
 };
 use crate::http::{BYTE_ORDER_MARK, Body};
@@ -29,7 +31,7 @@ use crate::http::{BYTE_ORDER_MARK, Body};
 /// When it is not one, or more follows.
 pub fn document(body: Body) -> serde_json::Result<Box<RawValue>> {
     let mut bytes = Vec::new();
-    body.buffered().and_then(|mut body| body.read_to_end(&mut bytes)).map_err(serde_json::Error::io)?;
+    body.take(u64::MAX).read_to_end(&mut bytes).map_err(serde_json::Error::io)?;
     from_bytes(&bytes)
 }
 

@@ -1,6 +1,6 @@
 //! The HTTP face, asked over real sockets.
 
-use std::{collections::HashSet, io::Read, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{io::Read, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use proxymeter::{
     alert::{
@@ -13,7 +13,7 @@ use proxymeter::{
     exposition::{Options, UserLabels},
     model::{
         ActiveAlerts, Expiry, Fact, Identity, Moment, Outcome, Part, PartState, ProxyTraffic, Report, System,
-        Timestamp, User, UserFacts, WalkEnd,
+        Timestamp, User, UserFacts, UserNames, WalkEnd,
     },
     server::{Setup, State, access::Access, serve},
     telemetry::Telemetry,
@@ -295,7 +295,8 @@ fn with_users(target: &str, days: &[u64], now: Moment) -> Report {
         read_at: now.wall,
         ..User::named(&format!("u{place}"))
     });
-    let end = WalkEnd { page: page.collect(), seen: HashSet::new(), started: now, ..WalkEnd::default() };
+    let end =
+        WalkEnd { page: page.collect(), seen: UserNames::default(), started: now, ..WalkEnd::default() };
     report.merge(Fact::Users(UserFacts::WalkEnd(end)), now);
     report
 }

@@ -1,11 +1,14 @@
 //! Clients that ask for a page that is larger than what a socket holds, and take their time.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use proxymeter::{
     clock::Clock,
-    model::{Counter, Expiry, Fact, Outcome, Part, PartState, Report, Timestamp, User, UserFacts, WalkEnd},
+    model::{
+        Counter, Expiry, Fact, Outcome, Part, PartState, Report, Timestamp, User, UserFacts, UserNames,
+        WalkEnd,
+    },
     server::config::AccessConfig,
 };
 use tokio::{
@@ -39,7 +42,7 @@ fn report() -> Report {
             ..User::named(&format!("a-user-with-a-name-of-usual-length-{number:05}"))
         })
         .collect();
-    let seen: HashSet<_> = users.iter().map(|user| Arc::clone(&user.name)).collect();
+    let seen: UserNames = users.iter().map(|user| Arc::clone(&user.name)).collect();
     let mut report = Report::new("home");
     report.up = Some(true);
     report.merge(

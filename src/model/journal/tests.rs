@@ -100,7 +100,7 @@ fn users_are_new_only_after_a_whole_list_and_gone_only_for_certain() {
     page(&mut report, users("ab", 10), at(10));
     let end = WalkEnd {
         page: users("c", 20),
-        seen: ["a", "b", "c"].map(Arc::from).into(),
+        seen: ["a", "b", "c"].map(Arc::from).into_iter().collect(),
         started: at(10),
         ..WalkEnd::default()
     };
@@ -157,7 +157,7 @@ fn a_restart_takes_nobody_for_new_who_was_there() {
         let mut before = report();
         let end = WalkEnd {
             page: users("ab", 10),
-            seen: ["a", "b"].map(Arc::from).into(),
+            seen: ["a", "b"].map(Arc::from).into_iter().collect(),
             unreadable: Unreadable { rows: unreadable, ..Unreadable::default() },
             omitted,
             started: at(10),

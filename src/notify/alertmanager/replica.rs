@@ -213,7 +213,7 @@ fn decode(body: http::Body) -> serde_json::Result<Listed> {
         fingerprint: String,
         ends_at: String,
     }
-    let alerts: Vec<Alert> = serde_json::from_reader(body.buffered().map_err(serde_json::Error::io)?)?;
+    let alerts: Vec<Alert> = serde_json::from_reader(std::io::BufReader::new(body))?;
     let read = |alert: Alert| {
         let ends_at: jiff::Timestamp = alert.ends_at.parse().ok()?;
         let fingerprint = u64::from_str_radix(&alert.fingerprint, 16).ok()?;

@@ -1,4 +1,4 @@
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use super::*;
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
         ActiveAlert, ActiveAlerts, AlertState, Credential, CredentialStatus, Expiry, Fact, Identity, Inbound,
         LlmMode, LlmRow, LlmState, LlmTokens, LlmUsage, Moment, Node, NodeStatus, Outbound, Outcome, Part,
         PartState, Reading, Reason, Report, Severity, System, Timestamp, Unreadable, User, UserCounts,
-        UserFacts, UserStatus, WalkEnd,
+        UserFacts, UserNames, UserStatus, WalkEnd,
     },
     secret::HashKey,
     server::{
@@ -37,7 +37,7 @@ fn report(target: &str, users: Vec<User>, now: Moment) -> Report {
     report.up = Some(true);
     let identity = Identity { system: System::Marzban, version: "0.8.4".into(), generation: "0.8".into() };
     report.merge(Fact::Identity(identity), now);
-    let seen: HashSet<_> = users.iter().map(|user| Arc::clone(&user.name)).collect();
+    let seen: UserNames = users.iter().map(|user| Arc::clone(&user.name)).collect();
     let end = WalkEnd { page: users, seen, started: now, ..WalkEnd::default() };
     report.merge(Fact::Users(UserFacts::WalkEnd(end)), now);
     for part in [Part::System, Part::Users] {

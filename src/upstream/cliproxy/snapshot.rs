@@ -10,22 +10,21 @@ mod books;
 mod list;
 mod pass;
 
-use std::io::{BufRead, BufReader};
+use std::io::BufRead;
 
 pub(super) use self::books::{Books, FAMILY, Reader, Shared, lock};
 use self::{books::Api, pass::Model};
-use super::{record::Details, scan::Scanner};
-use crate::{http::Body, upstream::json::OddFields};
+use super::record::Details;
+use crate::{
+    http::Body,
+    upstream::json::{OddFields, Scanner},
+};
 
 /// The largest detail, in bytes. They take about 250.
 const DETAIL: usize = 64 * 1024;
-/// In bytes. Details that its end cuts take longer to read.
-const BUFFER: usize = 64 * 1024;
-
 /// Counts what is new in a snapshot. If it is cut off, what came of it is counted, and the next one goes on there. Returns
 /// whether it is one at all.
 pub(super) fn read(body: Body, books: &Shared, reader: &Reader, odd: &OddFields) -> serde_json::Result<bool> {
-    let body = BufReader::with_capacity(BUFFER, body.buffered().map_err(serde_json::Error::io)?);
     read_from(&mut Scanner::new(body, DETAIL), books, reader, odd)
 }
 

@@ -38,7 +38,12 @@ pub enum Lacking {
 impl<'a> Object<'a> {
     /// The object in `raw`; absent: it is something else.
     pub fn new(name: &'static str, raw: &'a RawValue, odd: &'a OddFields) -> Option<Self> {
-        let Fields(fields) = serde_json::from_str(raw.get()).ok()?;
+        Object::of_text(name, raw.get(), odd)
+    }
+
+    /// The object that `text` is; absent: it is something else, or no JSON.
+    pub fn of_text(name: &'static str, text: &'a str, odd: &'a OddFields) -> Option<Self> {
+        let Fields(fields) = serde_json::from_str(text).ok()?;
         Some(Object { name, fields, odd, odd_here: RefCell::default() })
     }
 

@@ -1,14 +1,18 @@
 //! A page of a long list, decoded row by row while it arrives.
 
-use std::fmt;
+use std::{fmt, io::BufRead};
 
 use serde::{
     Deserializer,
-    de::{self, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    de::{SeqAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
-use crate::http::{Body, RowAllowance};
+use super::scan::Scanner;
+use crate::http;
+
+/// Rows of a long list in one answer. Empty rows take almost nothing on the wire and hundreds of bytes in memory.
+const MOST_ROWS: usize = 100_000;
 
 /// An answer with one long list.
 #[derive(Debug)]
@@ -19,21 +23,43 @@ pub struct Page<T> {
     pub beside: Option<Box<RawValue>>,
 }
 
-/// Decodes `{"<list>": […], "<beside>": …}`. Each row, of at most `most` bytes, is given to `row` at once.
+/// Decodes `{"<list>": […], "<beside>": …}`. Each row, of at most `most` bytes, is given to `row` at once, whether it is
+/// JSON or not. Bytes that are not UTF-8 cost the characters that they are in.
 ///
 /// # Errors
-/// When the answer as a whole is something else, or a row is larger than that.
+/// When the answer as a whole is something else, a row is larger than that, or there are more than [`MOST_ROWS`].
 pub fn page<T>(
-    body: Body,
+    body: impl BufRead,
     [list, beside]: [&'static str; 2],
     most: usize,
-    row: impl FnMut(&RawValue) -> T,
+    mut row: impl FnMut(&str) -> T,
 ) -> serde_json::Result<Page<T>> {
-    let allowance = body.row_allowance(most);
-    allowance.next_row();
-    let mut json = serde_json::Deserializer::from_reader(body.buffered().map_err(serde_json::Error::io)?);
-    let page = Decoder { list, beside, row, allowance }.deserialize(&mut json)?;
-    json.end()?;
+    let mut page = Page { rows: None, beside: None };
+    let mut scanner = Scanner::new(body, most);
+    let mut taken = Vec::new();
+    scanner.object(|scanner, key| {
+        if key == list && scanner.next_is(b'n')? {
+            page.rows = None;
+            scanner.skip()
+        } else if key == list {
+            let rows = page.rows.insert(Vec::new());
+            scanner.list(|scanner| {
+                if rows.len() == MOST_ROWS {
+                    return Err(http::too_many_rows());
+                }
+                let read = scanner.whole(&mut taken, |text| row(&String::from_utf8_lossy(text)))?;
+                rows.push(read.ok_or_else(http::too_large_row)?);
+                Ok(())
+            })
+        } else if key == beside {
+            let read = scanner.whole(&mut taken, |text| serde_json::from_slice(text).ok())?;
+            page.beside = read.ok_or_else(http::too_large_row)?;
+            Ok(())
+        } else {
+            scanner.skip()
+        }
+    })?;
+    scanner.end()?;
     Ok(page)
 }
 
@@ -57,84 +83,5 @@ impl<'de, F: FnMut(&RawValue)> Visitor<'de> for Each<F> {
             (self.0)(row);
         }
         Ok(())
-    }
-}
-
-struct Decoder<F> {
-    list: &'static str,
-    beside: &'static str,
-    row: F,
-    allowance: RowAllowance,
-}
-
-impl<'de, T, F: FnMut(&RawValue) -> T> DeserializeSeed<'de> for Decoder<F> {
-    type Value = Page<T>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de, T, F: FnMut(&RawValue) -> T> Visitor<'de> for Decoder<F> {
-    type Value = Page<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "an object with the list {}", self.list)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut page = Page { rows: None, beside: None };
-        while let Some(key) = map.next_key::<String>()? {
-            self.allowance.next_row();
-            match key.as_str() {
-                key if key == self.list => {
-                    page.rows =
-                        map.next_value_seed(Rows { row: &mut self.row, allowance: &self.allowance })?;
-                }
-                key if key == self.beside => page.beside = Some(map.next_value()?),
-                _ => drop(map.next_value::<IgnoredAny>()?),
-            }
-            self.allowance.next_row();
-        }
-        Ok(page)
-    }
-}
-
-struct Rows<'p, F> {
-    row: &'p mut F,
-    allowance: &'p RowAllowance,
-}
-
-impl<'de, T, F: FnMut(&RawValue) -> T> DeserializeSeed<'de> for Rows<'_, F> {
-    type Value = Option<Vec<T>>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_option(self)
-    }
-}
-
-impl<'de, T, F: FnMut(&RawValue) -> T> Visitor<'de> for Rows<'_, F> {
-    type Value = Option<Vec<T>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list")
-    }
-
-    fn visit_none<E: de::Error>(self) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let mut rows = Vec::new();
-        self.allowance.next_row();
-        while let Some(row) = seq.next_element::<Box<RawValue>>()? {
-            rows.push((self.row)(&row));
-            self.allowance.next_row();
-        }
-        Ok(Some(rows))
     }
 }

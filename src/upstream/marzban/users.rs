@@ -162,10 +162,11 @@ fn row_at_fault(err: &FetchError) -> Option<UnreadableCause> {
 /// Decodes `{"users": […], "total": n}`, each row as soon as it is there.
 fn user_page(body: Body, row: &UserRow) -> serde_json::Result<(Page, OddFields)> {
     let odd = OddFields::default();
-    let read = json::page(body, ["users", "total"], http::ROW, |raw| match Object::new("user", raw, &odd) {
-        Some(object) => row.convert(&object),
-        None => Err(LeftOut::Unreadable(UnreadableCause::NotAnObject)),
-    })?;
+    let read =
+        json::page(body, ["users", "total"], http::ROW, |user| match Object::of_text("user", user, &odd) {
+            Some(object) => row.convert(&object),
+            None => Err(LeftOut::Unreadable(UnreadableCause::NotAnObject)),
+        })?;
     let rows = read.rows.ok_or_else(|| serde_json::Error::missing_field("users"))?;
     let total = read.beside.and_then(|total| json::count(&total));
     Ok((Page { rows, total: total.map(|total| usize::try_from(total).unwrap_or(usize::MAX)) }, odd))

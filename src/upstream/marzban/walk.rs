@@ -7,12 +7,9 @@
 //!
 //! A walk ends by what it has read. The panel's own count of the list may be wrong: it can only add requests.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
-use crate::model::{Moment, Unreadable, UnreadableCause, UnreadableRow, User, Users, WalkEnd};
+use crate::model::{Moment, Unreadable, UnreadableCause, UnreadableRow, User, UserNames, Users, WalkEnd};
 
 /// Rows per request: measured as the best compromise between speed and a panel's memory.
 pub(super) const PAGE: usize = 500;
@@ -81,7 +78,7 @@ pub(super) struct Walk {
     total: Option<usize>,
     /// Rows that were skipped or give no user.
     left_out: BTreeMap<usize, LeftOut>,
-    seen: HashSet<Arc<str>>,
+    seen: UserNames,
 }
 
 /// The row before the skipped ones, which must be a known one; or the list's first row, if it was skipped, on which
@@ -124,7 +121,7 @@ impl Walk {
             repeats: 0,
             total: None,
             left_out: BTreeMap::new(),
-            seen: HashSet::new(),
+            seen: UserNames::default(),
         }
     }
 

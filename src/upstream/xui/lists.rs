@@ -133,6 +133,6 @@ fn reading<A, T>(
 /// Decodes the list, each inbound as soon as it is there.
 fn inbounds(body: Body) -> serde_json::Result<Envelope<List>> {
     let mut list = List::default();
-    let page = json::page(body, ["obj", "success"], INBOUND, |raw| list.add(raw))?;
+    let page = json::page(body, ["obj", "success"], INBOUND, |inbound| list.add(inbound))?;
     Ok(Envelope { success: page.beside.and_then(|raw| json::flag(&raw)), value: page.rows.map(|_| list) })
 }

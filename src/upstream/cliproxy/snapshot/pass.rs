@@ -20,9 +20,8 @@ use crate::{
             attempt::Attempt,
             names::{self, Names},
             record::Details,
-            scan::Scanner,
         },
-        json::OddFields,
+        json::{OddFields, Scanner},
     },
 };
 

@@ -84,9 +84,9 @@ pub(in crate::upstream::xui) struct Known<'a> {
 
 impl List {
     /// Takes one inbound.
-    pub(in crate::upstream::xui) fn add(&mut self, raw: &RawValue) {
+    pub(in crate::upstream::xui) fn add(&mut self, text: &str) {
         let odd = std::mem::take(&mut self.odd);
-        match Object::new("inbound", raw, &odd) {
+        match Object::of_text("inbound", text, &odd) {
             Some(row) if self.inbounds.len() < ROWS => self.add_inbound(&row, &odd),
             _ => self.omitted.0 += 1,
         }
@@ -324,7 +324,7 @@ mod tests {
     fn converted(inbounds: &[&str]) -> Converted {
         let mut list = List::default();
         for inbound in inbounds {
-            list.add(&serde_json::from_str::<Box<RawValue>>(inbound).unwrap());
+            list.add(inbound);
         }
         list.convert(&Known {
             is_alireza0: false,

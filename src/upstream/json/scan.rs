@@ -3,14 +3,15 @@
 
 use std::io::{self, BufRead};
 
+use memchr::memchr2;
 use serde::de::Error as _;
 
-use crate::upstream::json::OddFields;
+use super::odd::OddFields;
 
 type Result<T> = serde_json::Result<T>;
 
 /// A JSON text that is read from front to back.
-pub(super) struct Scanner<R> {
+pub struct Scanner<R> {
     from: R,
     /// Bytes of a value that may be taken.
     most: usize,
@@ -18,7 +19,7 @@ pub(super) struct Scanner<R> {
 
 impl<R: BufRead> Scanner<R> {
     /// Of a value larger than `most` bytes, only the start is taken. A field whose name is as long is skipped.
-    pub(super) fn new(from: R, most: usize) -> Self {
+    pub fn new(from: R, most: usize) -> Self {
         Scanner { from, most }
     }
 
@@ -26,7 +27,7 @@ impl<R: BufRead> Scanner<R> {
     ///
     /// # Errors
     /// When it is no object, or broken.
-    pub(super) fn object(&mut self, mut field: impl FnMut(&mut Self, &str) -> Result<()>) -> Result<()> {
+    pub fn object(&mut self, mut field: impl FnMut(&mut Self, &str) -> Result<()>) -> Result<()> {
         if !self.opens(b'{')? || self.closes(b'}')? {
             return Ok(());
         }
@@ -50,7 +51,7 @@ impl<R: BufRead> Scanner<R> {
     ///
     /// # Errors
     /// When it is no list, or broken.
-    pub(super) fn list(&mut self, mut element: impl FnMut(&mut Self) -> Result<()>) -> Result<()> {
+    pub fn list(&mut self, mut element: impl FnMut(&mut Self) -> Result<()>) -> Result<()> {
         if !self.opens(b'[')? || self.closes(b']')? {
             return Ok(());
         }
@@ -67,7 +68,7 @@ impl<R: BufRead> Scanner<R> {
     ///
     /// # Errors
     /// As [`Scanner::skip`].
-    pub(super) fn skips_other(
+    pub fn skips_other(
         &mut self,
         bracket: u8,
         (object, field): (&'static str, &'static str),
@@ -85,7 +86,7 @@ impl<R: BufRead> Scanner<R> {
     ///
     /// # Errors
     /// When the text ends in it.
-    pub(super) fn skip(&mut self) -> Result<()> {
+    pub fn skip(&mut self) -> Result<()> {
         self.value(|_| {})
     }
 
@@ -93,7 +94,7 @@ impl<R: BufRead> Scanner<R> {
     ///
     /// # Errors
     /// When the text ends in it.
-    pub(super) fn take(&mut self, taken: &mut Vec<u8>) -> Result<bool> {
+    pub fn take(&mut self, taken: &mut Vec<u8>) -> Result<bool> {
         let (most, mut is_whole) = (self.most, true);
         self.value(|part| {
             let room = part.get(..most.saturating_sub(taken.len()));
@@ -103,12 +104,39 @@ impl<R: BufRead> Scanner<R> {
         Ok(is_whole)
     }
 
+    /// Gives a whole value to `read`; absent: it is larger than may be taken, and skipped. `taken` is room for one that did
+    /// not arrive at once.
+    ///
+    /// # Errors
+    /// When the text ends in it.
+    pub fn whole<T>(&mut self, taken: &mut Vec<u8>, read: impl FnOnce(&[u8]) -> T) -> Result<Option<T>> {
+        self.peek()?;
+        let text = fill(&mut self.from)?;
+        if let Some(value) = length(text).and_then(|length| text.get(..length)) {
+            let is_whole = value.len() <= self.most;
+            let (length, value) = (value.len(), is_whole.then(|| read(value)));
+            self.from.consume(length);
+            return Ok(value);
+        }
+        taken.clear();
+        let is_whole = self.take(taken)?;
+        Ok(is_whole.then(|| read(taken)))
+    }
+
+    /// Whether the next value begins with this byte.
+    ///
+    /// # Errors
+    /// When the text cannot be read.
+    pub fn next_is(&mut self, byte: u8) -> Result<bool> {
+        Ok(self.peek()? == Some(byte))
+    }
+
     /// Reads a value if `decode` can. `decode` gets the text that has arrived, which begins with the value, and returns the
     /// value's length, so that nothing else looks for its end. Returns whether it could; if not, the value is still to come.
     ///
     /// # Errors
     /// When the text cannot be read.
-    pub(super) fn decode(&mut self, decode: impl FnOnce(&[u8]) -> Option<usize>) -> Result<bool> {
+    pub fn decode(&mut self, decode: impl FnOnce(&[u8]) -> Option<usize>) -> Result<bool> {
         self.peek()?;
         let text = fill(&mut self.from)?;
         let length = decode(text).filter(|length| *length <= text.len());
@@ -120,7 +148,7 @@ impl<R: BufRead> Scanner<R> {
     ///
     /// # Errors
     /// As [`Scanner::take`].
-    pub(super) fn count(&mut self) -> Result<Option<u64>> {
+    pub fn count(&mut self) -> Result<Option<u64>> {
         let mut number = Vec::new();
         let is_whole = self.take(&mut number)?;
         Ok(serde_json::from_slice(&number).ok().filter(|_| is_whole))
@@ -130,7 +158,7 @@ impl<R: BufRead> Scanner<R> {
     ///
     /// # Errors
     /// When something does.
-    pub(super) fn end(&mut self) -> Result<()> {
+    pub fn end(&mut self) -> Result<()> {
         match self.peek()? {
             None => Ok(()),
             Some(_) => Err(misplaced()),
@@ -144,8 +172,7 @@ impl<R: BufRead> Scanner<R> {
             // A number or a word, up to what follows it.
             Some(_) => loop {
                 let bytes = fill(&mut self.from)?;
-                let ends = |byte: &u8| matches!(byte, b',' | b'}' | b']') || byte.is_ascii_whitespace();
-                let end = bytes.iter().position(ends);
+                let end = bytes.iter().position(ends_a_word);
                 let length = end.unwrap_or(bytes.len());
                 part(bytes.get(..length).unwrap_or_default());
                 self.from.consume(length);
@@ -237,31 +264,43 @@ struct Value {
 impl Value {
     /// Reads on, and returns where the value ends.
     fn read(&mut self, bytes: &[u8]) -> Option<usize> {
-        for (at, byte) in bytes.iter().enumerate() {
-            if self.escaped {
-                self.escaped = false;
-                continue;
+        let mut at = usize::from(std::mem::take(&mut self.escaped));
+        loop {
+            let rest = bytes.get(at..)?;
+            if self.in_string {
+                at += memchr2(b'"', b'\\', rest)?;
+                if bytes.get(at) == Some(&b'\\') {
+                    at += 2;
+                    self.escaped = at > bytes.len();
+                    continue;
+                }
+                (at, self.in_string) = (at + 1, false);
+            } else {
+                let is_mark = |byte: &u8| matches!(byte, b'"' | b'{' | b'[' | b'}' | b']');
+                at += rest.iter().position(is_mark)? + 1;
+                match bytes.get(at - 1) {
+                    Some(b'"') => self.in_string = true,
+                    Some(b'{' | b'[') => self.depth += 1,
+                    _ => self.depth = self.depth.saturating_sub(1),
+                }
             }
-            match byte {
-                b'\\' => self.escaped = self.in_string,
-                b'"' => {
-                    self.in_string = !self.in_string;
-                    if !self.in_string && self.depth == 0 {
-                        return Some(at + 1);
-                    }
-                }
-                b'{' | b'[' if !self.in_string => self.depth += 1,
-                b'}' | b']' if !self.in_string => {
-                    self.depth = self.depth.saturating_sub(1);
-                    if self.depth == 0 {
-                        return Some(at + 1);
-                    }
-                }
-                _ => {}
+            if self.depth == 0 && !self.in_string {
+                return Some(at);
             }
         }
-        None
     }
+}
+
+/// The length of the value that the text begins with; absent: it goes on, or may.
+fn length(text: &[u8]) -> Option<usize> {
+    match text.first()? {
+        b'{' | b'[' | b'"' => Value::default().read(text),
+        _ => text.iter().position(ends_a_word),
+    }
+}
+
+fn ends_a_word(byte: &u8) -> bool {
+    matches!(byte, b',' | b'}' | b']') || byte.is_ascii_whitespace()
 }
 
 fn fill(from: &mut impl BufRead) -> Result<&[u8]> {
