@@ -13,6 +13,9 @@ use crate::model::Timestamp;
 
 const LOCK_FILE: &str = "proxymeter.lock";
 
+/// Bad file descriptor. `io::ErrorKind` has no stable name for it.
+const EBADF: i32 = 9;
+
 /// Created and removed, to learn whether the folder takes files.
 const PROBE_FILE: &str = "proxymeter.probe";
 
@@ -234,9 +237,17 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Syncs the entries of a folder to the disk.
-fn sync(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
+/// Syncs the entries of a folder to the disk, if its file system can do that.
+pub(super) fn sync(folder: &Path) -> io::Result<()> {
+    match File::open(folder)?.sync_all() {
+        Err(err)
+            if matches!(err.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
+                || err.raw_os_error() == Some(EBADF) =>
+        {
+            Ok(())
+        }
+        synced => synced,
+    }
 }
 
 #[cfg(test)]
@@ -300,6 +311,15 @@ mod tests {
         fs::rename(&folder, &away).unwrap();
         let _second = claim(&folder).unwrap();
         assert!(matches!(first.renew(&folder), Err(Unclaimed::Locked)));
+    }
+
+    /// The system's own folders have no disk. So have some network file systems.
+    #[test]
+    fn a_file_system_that_cannot_sync_folders_is_used() {
+        let folder = Path::new("/proc");
+        assert_eq!(File::open(folder).unwrap().sync_all().unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        sync(folder).unwrap();
+        assert_eq!(sync(Path::new("/proc/none")).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]
