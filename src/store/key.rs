@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    Store,
     error::StoreError,
     folder,
     unusable::{Unusable, at},
@@ -25,7 +26,7 @@ pub struct KeptKey {
 }
 
 /// The key that hashes user labels, created at first use. It lasts as long as the folder, so the label of a user stays
-/// the same. If the disk is full, read-only or failing, the key lasts as long as the process. A file that is not a key
+/// the same. If the disk is full, read-only or failing, the key is in memory only; see [`Store::keep_hash_key`]. A file that is not a key
 /// is renamed. `now` is part of its new name.
 ///
 /// # Errors
@@ -56,7 +57,7 @@ pub fn hash_key(folder: &Path, now: Timestamp) -> Result<KeptKey, StoreError> {
         Err(Unusable { path, source }) => Ok(KeptKey {
             key: random().map_err(|source| Unusable::new(&path, source).stops(folder))?,
             problem: Some(format!(
-                "{}: {source}; users get other codes until the next start, with a key that is kept in memory only",
+                "{}: {source}; users get other codes, with a key that is kept in memory only until it can be written",
                 path.display()
             )),
         }),
@@ -115,17 +116,31 @@ fn random() -> io::Result<Vec<u8>> {
 
 fn make(folder: &Path) -> Result<Vec<u8>, Unusable> {
     folder::make(folder)?;
+    let key = random().map_err(at(&folder.join(KEY_FILE)))?;
+    write(folder, &key)?;
+    Ok(key)
+}
+
+/// Writes a key that is in use, if there is no key file. Returns whether it did.
+pub(super) fn keep(folder: &Path, key: &[u8]) -> Result<bool, Unusable> {
     let path = folder.join(KEY_FILE);
-    let write = || -> io::Result<Vec<u8>> {
-        let key = random()?;
+    match fs::metadata(&path) {
+        Ok(_) => Ok(false),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => write(folder, key).map(|()| true),
+        Err(err) => Err(Unusable::new(&path, err)),
+    }
+}
+
+fn write(folder: &Path, key: &[u8]) -> Result<(), Unusable> {
+    let path = folder.join(KEY_FILE);
+    let write = || -> io::Result<()> {
         // Written to another file and renamed, so a crash leaves a complete key or none.
         let aside = folder.join(format!("{KEY_FILE}.new"));
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
-        file.write_all(&key)?;
+        file.write_all(key)?;
         file.sync_all()?;
         fs::rename(&aside, &path)?;
-        File::open(folder)?.sync_all()?;
-        Ok(key)
+        folder::sync(folder)
     };
     write().map_err(at(&path))
 }

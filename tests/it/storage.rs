@@ -282,7 +282,10 @@ fn a_read_only_disk_starts_from_memory_and_its_folder_is_still_locked() {
         "Read-only file system (os error 30)); until it can, state is kept in memory only",
     );
     // The key of the hashes as well.
-    runs_from_memory(&daemon, "users get other codes until the next start");
+    runs_from_memory(
+        &daemon,
+        "users get other codes, with a key that is kept in memory only until it can be written",
+    );
     // Neither another one with the read-only folder, nor one that can write.
     for mut second in [with_mounts(&home, READ_ONLY).unwrap(), home.command()] {
         let Output { status, stderr, .. } = second.output().unwrap();

@@ -45,10 +45,10 @@ impl Place {
     /// Closes the database after a failure. It is reopened later, or at once if it was damaged.
     pub(super) fn gave_way(&mut self, fault: Fault, health: &Health) {
         self.disk = None;
-        let damaged = !matches!(fault, Fault::Unavailable(_));
+        let damaged = matches!(fault, Fault::Damaged(_) | Fault::Newer { .. });
         let fault = match fault {
-            Fault::Unavailable(_) => fault,
-            _ => match self.put_aside(&fault) {
+            Fault::Unavailable(_) | Fault::Left(_) => fault,
+            Fault::Damaged(_) | Fault::Newer { .. } => match self.put_aside(&fault) {
                 Ok(sentence) => {
                     warn!("{sentence}");
                     fault
@@ -56,20 +56,24 @@ impl Place {
                 Err(cannot) => cannot,
             },
         };
-        self.failed(fault.to_string(), health);
+        self.failed(&fault, health);
         if damaged {
             self.trouble.retry_at = Instant::now();
         }
     }
 
-    pub(super) fn failed(&mut self, why: String, health: &Health) {
+    pub(super) fn failed(&mut self, fault: &Fault, health: &Health) {
         health.count_error();
+        let why = fault.to_string();
         if why != self.trouble.why {
-            warn!(
-                file = %self.file.display(),
-                error = why,
-                "the storage is not writable; until it is, state is kept in memory only"
-            );
+            match fault {
+                Fault::Left(_) => error!("{}: {why}", self.file.display()),
+                Fault::Damaged(_) | Fault::Newer { .. } | Fault::Unavailable(_) => warn!(
+                    file = %self.file.display(),
+                    error = why,
+                    "the storage is not writable; until it is, state is kept in memory only"
+                ),
+            }
         }
         let pause = self.trouble.pause;
         self.trouble =
@@ -78,10 +82,19 @@ impl Place {
 
     /// Reopens the file, or creates a new one if it cannot be used, and writes the state in memory to it.
     pub(super) fn reopen(&mut self, memory: &Connection, health: &Health) -> Result<Disk, Fault> {
-        self.claim.renew(&self.folder).map_err(|unclaimed| match unclaimed {
-            Unclaimed::Locked => Fault::Unavailable("another proxymeter uses the folder".into()),
-            Unclaimed::Unusable(err) => err.into(),
-        })?;
+        // Before the folder is locked: its process may be about to start again.
+        if let Some(left) = self.left.filter(|_| self.has_content()) {
+            return Err(Fault::Left(left));
+        }
+        match self.claim.renew(&self.folder) {
+            Ok(()) => {}
+            Err(Unclaimed::Locked) => {
+                self.claim = Claim::default();
+                self.left = Some(Left::Taken);
+                return Err(Fault::Left(Left::Taken));
+            }
+            Err(Unclaimed::Unusable(err)) => return Err(err.into()),
+        }
         if !self.known && self.has_content() {
             self.may_put_aside("its content is unknown")?;
             let aside = folder::put_aside(&self.file, "unread", self.now())?;

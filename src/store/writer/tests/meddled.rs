@@ -16,8 +16,12 @@ async fn filled() -> (tempfile::TempDir, PathBuf, Store) {
     store.record(settled(["given up"], &Settlement::Abandoned)).await.unwrap();
     store.retain_targets(&["home".to_owned()], NOW).await.unwrap();
     store.save_users("home", users()).await.unwrap();
+    fs::write(folder.join("hash.key"), KEY).unwrap();
+    store.keep_hash_key(KEY.to_vec());
     (root, folder, store)
 }
+
+const KEY: [u8; 32] = [7; 32];
 
 fn users() -> SavedUsers {
     SavedUsers { read_at: NOW, started: NOW, users: b"alice".to_vec() }
@@ -54,6 +58,7 @@ async fn assert_whole(folder: &Path, alerts: &[&str], what: &str) {
         "{what}"
     );
     assert_eq!((dead, kept), (vec!["given up".to_owned()], Some(users())), "{what}");
+    assert_eq!(fs::read(folder.join("hash.key")).ok(), Some(KEY.to_vec()), "{what}");
 }
 
 type Meddling = fn(&Path);
@@ -68,7 +73,8 @@ fn overwrite(file: PathBuf, from: u64, bytes: &[u8]) {
     file.write_all(bytes).unwrap();
 }
 
-const MEDDLING: [(&str, Meddling); 19] = [
+const MEDDLING: [(&str, Meddling); 20] = [
+    ("key removed", |folder| remove(folder, "hash.key")),
     // The system kills a process that reads what was cut off.
     ("index cut", |folder| {
         File::options().write(true).open(folder.join("proxymeter.db-shm")).unwrap().set_len(0).unwrap();
@@ -193,22 +199,38 @@ async fn a_lock_file_that_is_removed_is_locked_again() {
     assert_whole(&folder, &["a"], "").await;
 }
 
+/// Also while that one is stopped.
 #[tokio::test]
 async fn a_folder_that_another_store_took_is_left_to_it() {
     let (_root, folder, store) = filled().await;
-    fs::rename(&folder, folder.with_extension("away")).unwrap();
-    let other = opened(&folder).store;
-    check(&store).await;
-    assert!(!store.status().up);
-    let err = store.record(alert("b", "1")).await.unwrap_err().to_string();
-    assert_eq!(err, "not on the disk yet: another proxymeter uses the folder");
-    other.record(alert("other", "1")).await.unwrap();
+    let away = folder.with_extension("away");
+    fs::rename(&folder, &away).unwrap();
+    let retry = async || {
+        meddle(&store, |writer| place(writer).trouble.retry_at = Instant::now()).await;
+        store.record(alert("b", "1")).await.unwrap_err().to_string()
+    };
+    let taken = "not on the disk yet: another proxymeter has taken the storage folder; stop one of the two, both \
+                 send notifications";
+    for key in ["other", "another"] {
+        let other = opened(&folder).store;
+        check(&store).await;
+        assert!(!store.status().up);
+        assert_eq!(retry().await, taken);
+        other.record(alert(key, "1")).await.unwrap();
+        other.close().await;
+        assert_eq!(retry().await, taken);
+    }
+    let Opened { store: other, loaded, problem } = opened(&folder);
+    assert_eq!((loaded.alerts.len(), problem), (2, None));
     other.close().await;
+    assert_eq!(names(&folder), ["proxymeter.db", "proxymeter.lock"]);
+
+    // A folder that is empty again belongs to nobody.
+    fs::remove_dir_all(&folder).unwrap();
     meddle(&store, |writer| place(writer).trouble.retry_at = Instant::now()).await;
     store.record(Batch::default()).await.unwrap();
     assert_whole(&folder, &["a", "b"], "").await;
-    // The state of the other one is not lost.
-    assert!(names(&folder).iter().any(|name| name.starts_with("proxymeter.db.unread-")));
+    store.close().await;
 }
 
 #[tokio::test]
@@ -267,7 +289,7 @@ async fn what_is_undone_in_time_changes_nothing() {
     assert_eq!(store.status().errors, errors);
     assert_eq!(
         names(&folder),
-        ["proxymeter.db", "proxymeter.db-shm", "proxymeter.db-wal", "proxymeter.lock"]
+        ["hash.key", "proxymeter.db", "proxymeter.db-shm", "proxymeter.db-wal", "proxymeter.lock"]
     );
     // Nor do attributes that change late.
     let file = File::options().write(true).open(folder.join(DATABASE)).unwrap();
