@@ -22,6 +22,8 @@ pub(super) enum Fault {
 pub(super) enum Left {
     /// Another process had locked the folder.
     Taken,
+    /// The process stops.
+    Stopping,
 }
 
 impl fmt::Display for Left {
@@ -29,6 +31,9 @@ impl fmt::Display for Left {
         f.write_str(match self {
             Left::Taken => {
                 "another proxymeter has taken the storage folder; stop one of the two, both send notifications"
+            }
+            Left::Stopping => {
+                "it is not the file that this exporter wrote; at a stop it is left as it is, and state in memory is lost"
             }
         })
     }

@@ -30,7 +30,7 @@ use super::{
     database::{self, Disk},
     error::StoreError,
     fault::{Fault, Left},
-    folder::{self, Claim, Unclaimed},
+    folder::{self, Claim, Identity, Unclaimed},
     health::{Health, Wait},
     key,
     loaded::{self, Loaded},
@@ -170,8 +170,8 @@ struct Place {
     key_trouble: String,
     /// The failure, while `disk` is `None`.
     trouble: Trouble,
-    /// Whether memory includes the content of the file, so that the file may be overwritten.
-    known: bool,
+    /// The file whose content memory includes, so that it may be overwritten.
+    known: Option<Identity>,
     /// Why a database that memory does not include is left as it is. Otherwise it is renamed.
     left: Option<Left>,
     /// Files renamed so far.
@@ -205,7 +205,7 @@ impl Writer {
             key: None,
             key_trouble: String::new(),
             trouble: Trouble::none(),
-            known: true,
+            known: None,
             left: None,
             asides: 0,
             opened_at: (now, Instant::now()),
@@ -242,6 +242,7 @@ impl Writer {
         let (memory, loaded) = match opened {
             Ok((disk, memory, loaded)) => {
                 place.disk = Some(disk);
+                place.known = place.there().ok().flatten();
                 (memory, loaded)
             }
             Err(fault) => {
@@ -324,6 +325,10 @@ impl Writer {
                 self.measure();
             }
         };
+        if let Some(place) = &mut self.place {
+            // Such as a backup that is being restored.
+            place.left.get_or_insert(Left::Stopping);
+        }
         self.check();
         if self.retry_in().is_some() {
             self.catch_up();
@@ -436,8 +441,15 @@ impl Writer {
             && let Err(fault) = disk.verify(&self.memory)
         {
             place.leave_disk(&mut self.memory);
-            place.gave_way(fault, &self.health);
-            place.trouble.retry_at = Instant::now();
+            match fault {
+                Fault::Unavailable(why) => {
+                    place.is_written_again(
+                        format!("{}: cannot be read: {why}", place.file.display()),
+                        &self.health,
+                    );
+                }
+                fault => place.gave_way(fault, &self.health),
+            }
         }
         place.check_at = Instant::now() + CHECK_EVERY;
         if self.retry_in().is_some_and(|pause| pause.is_zero()) {
@@ -458,15 +470,21 @@ impl Writer {
     fn check_files(&mut self) -> bool {
         let Some(place) = &mut self.place else { return false };
         let Some(disk) = &mut place.disk else { return false };
-        let Some(missing) = place.claim.missing(&place.folder).or_else(|| disk.missing_file()) else {
-            return false;
+        let missing = match place.claim.missing(&place.folder) {
+            Ok(None) => disk.missing_file(),
+            found => found,
         };
-        // Another program's file must not be overwritten.
-        place.known = disk.is_in_place();
-        self.health.count_error();
-        warn!("{}: another program has removed, replaced or cut it", missing.display());
+        let missing = match missing {
+            Ok(None) => return false,
+            Ok(Some(missing)) => missing,
+            Err(err) => {
+                place.gave_way(err.into(), &self.health);
+                return false;
+            }
+        };
         place.leave_disk(&mut self.memory);
-        place.trouble.retry_at = Instant::now();
+        let sentence = format!("{}: another program has removed, replaced or cut it", missing.display());
+        place.is_written_again(sentence, &self.health);
         true
     }
 
@@ -476,7 +494,6 @@ impl Writer {
         match place.reopen(&self.memory, &self.health) {
             Ok(disk) => {
                 place.disk = Some(disk);
-                place.known = true;
                 place.left = None;
                 place.trouble = Trouble::none();
                 info!(file = %place.file.display(), "the storage is writable again and complete");

@@ -88,7 +88,11 @@ fn taken_away((what, meddle, named): (&str, Meddle, &str)) {
     daemon.wait_until_users_read_after(read_at);
     let log = daemon.log();
     let warned: Vec<_> = log.lines().filter(|line| line.contains("WARN") && line.contains(named)).collect();
-    let said = |line: &&&str| line.contains("replaced or cut it") || line.contains("not writable");
+    let said = |line: &&&str| {
+        ["replaced or cut it", "a new one is written", "cannot be read", "not writable"]
+            .iter()
+            .any(|words| line.contains(words))
+    };
     assert_eq!(warned.iter().filter(said).count(), 1, "{what}: {log}");
 
     // Others can read it, and none can use it.
