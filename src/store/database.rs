@@ -316,5 +316,9 @@ fn version(connection: &Connection) -> Result<usize, Fault> {
 /// Runs SQLite's check of the file structure.
 fn check(connection: &Connection) -> Result<(), Fault> {
     let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-    if found == "ok" { Ok(()) } else { Err(Fault::Damaged(found)) }
+    // A title may come before it.
+    match found.lines().last() {
+        Some("ok") => Ok(()),
+        why => Err(Fault::Damaged(why.unwrap_or_default().to_owned())),
+    }
 }

@@ -315,7 +315,7 @@ async fn a_folder_that_another_store_took_is_left_to_it() {
     other.close().await;
     assert_eq!(names(&folder), ["proxymeter.db", "proxymeter.lock"]);
 
-    // A folder that is empty again belongs to nobody.
+    // A folder that is empty again belongs to no other store.
     fs::remove_dir_all(&folder).unwrap();
     meddle(&store, |writer| place(writer).trouble.retry_at = Instant::now()).await;
     store.record(Batch::default()).await.unwrap();
