@@ -246,7 +246,8 @@ impl Kept {
         // Or one process undoes what another one writes. Without locks, a file system still gets a whole file.
         // The folder itself is locked as long as a daemon runs. To open a pipe for both does not block.
         let lock = file.with_extension("lock");
-        let lock = OpenOptions::new().read(true).write(true).create(true).mode(0o600).open(lock)?;
+        let lock =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(lock)?;
         hand_over(&lock, file)?;
         drop(lock.lock());
         let mut kept = match Kept::read(file) {
