@@ -106,7 +106,7 @@ impl Daemon {
             }
             Keep::Nothing => (Store::in_memory(), Loaded::default()),
         };
-        let storage_key = StorageKey::default();
+        let storage_key = StorageKey::new(&store);
         let key = hash_key(&config, keep, &storage_key, &clock)?;
         let telemetry = Telemetry::new();
         let board = Board::new(config.targets.iter().map(|target| target.name.as_str()));

@@ -275,6 +275,13 @@ impl Store {
         self.change(Change::Targets { kept: ids.to_vec(), now }).await
     }
 
+    /// Writes this key to the folder whenever its file is missing there: other programs may remove it, and the disk may
+    /// have failed when it was created.
+    pub fn keep_hash_key(&self, key: Vec<u8>) {
+        // A store that is closed keeps nothing.
+        drop(self.requests.send(Request { work: Work::KeepKey(key), _room: None }));
+    }
+
     /// Completes the queued requests, closes the database and releases the folder. Afterwards every call on any handle
     /// fails.
     pub async fn close(&self) {

@@ -9,24 +9,34 @@ use crate::{
     clock::Clock,
     config::StorageConfig,
     secret::HashKey,
-    store::{self, KeptKey},
+    store::{self, KeptKey, Store},
 };
 
-/// The key in the storage folder. It is read once, so that no reload changes the codes of users.
-#[derive(Clone, Default)]
-pub(super) struct StorageKey(Arc<OnceLock<HashKey>>);
+/// The key in the storage folder. It is read once, so that no reload changes the codes of users. The store keeps it
+/// there.
+#[derive(Clone)]
+pub(super) struct StorageKey {
+    store: Store,
+    key: Arc<OnceLock<HashKey>>,
+}
 
 impl StorageKey {
+    pub(super) fn new(store: &Store) -> Self {
+        StorageKey { store: store.clone(), key: Arc::default() }
+    }
+
     /// # Errors
     /// When the folder or the key file cannot be used.
     pub(super) fn get(&self, storage: &StorageConfig, clock: &Clock) -> Result<HashKey, StartError> {
-        if let Some(key) = self.0.get() {
+        if let Some(key) = self.key.get() {
             return Ok(key.clone());
         }
         let KeptKey { key, problem } = store::hash_key(&storage.path, clock.now().wall)?;
         if let Some(problem) = problem {
             error!("{problem}");
         }
-        Ok(self.0.get_or_init(|| HashKey::new(&key)).clone())
+        let hash_key = self.key.get_or_init(|| HashKey::new(&key)).clone();
+        self.store.keep_hash_key(key);
+        Ok(hash_key)
     }
 }

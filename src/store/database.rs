@@ -1,7 +1,7 @@
 //! Opens a database and checks its integrity.
 
 use std::{
-    fs, io,
+    fs,
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
     time::Duration,
@@ -12,9 +12,10 @@ use rusqlite::{Connection, OpenFlags, config::DbConfig};
 use super::{
     change::undo_unfinished,
     fault::Fault,
-    folder,
+    folder::{self, Identity},
     schema::{self, ALL, HANDED_ON, HELD, META},
     table::text,
+    unusable::Unusable,
 };
 use crate::model::Timestamp;
 
@@ -32,27 +33,27 @@ pub(super) struct Disk {
     /// The database and its companions, as they were after the last write.
     files: [Option<Seen>; 3],
     /// Another program has written to the files.
-    is_suspect: bool,
+    pub(super) is_suspect: bool,
+    /// The log is to be emptied: it may be damaged where it is not read now, but would be read after a crash.
+    pub(super) empties_log: bool,
 }
 
 /// What the file system says about a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Seen {
-    /// Device and inode.
-    identity: (u64, u64),
+    identity: Identity,
     len: u64,
     /// Seconds and nanoseconds.
     modified: (i64, i64),
 }
 
 impl Seen {
-    fn at(path: &Path) -> io::Result<Self> {
-        let found = fs::metadata(path)?;
-        Ok(Seen {
-            identity: (found.dev(), found.ino()),
+    fn at(path: &Path) -> Result<Option<Self>, Unusable> {
+        Ok(folder::found(path)?.map(|found| Seen {
+            identity: folder::identity(&found),
             len: found.len(),
             modified: (found.mtime(), found.mtime_nsec()),
-        })
+        }))
     }
 }
 
@@ -94,7 +95,13 @@ impl Disk {
         undo_unfinished(&mut connection)?;
         let opened = now.as_millis().to_string();
         META.put(&connection, &["opened_at", &opened].map(text))?;
-        let mut disk = Disk { connection, path: path.to_owned(), files: [None; 3], is_suspect: false };
+        let mut disk = Disk {
+            connection,
+            path: path.to_owned(),
+            files: [None; 3],
+            is_suspect: false,
+            empties_log: false,
+        };
         disk.note_files();
         Ok(disk)
     }
@@ -108,7 +115,7 @@ impl Disk {
     /// Remembers the files as they are now, after a write. One that was replaced is still missing.
     pub(super) fn note_files(&mut self) {
         for (path, known) in folder::files_of(&self.path).iter().zip(&mut self.files) {
-            let found = Seen::at(path).ok();
+            let found = Seen::at(path).ok().flatten();
             if known.is_none_or(|known| found.is_some_and(|found| found.identity == known.identity)) {
                 *known = found;
             }
@@ -117,66 +124,69 @@ impl Disk {
 
     /// The database or a file beside it, if it was removed or replaced. An open connection does not detect this: it goes
     /// on with the old file. A change of the content is remembered for [`Disk::verify`].
-    pub(super) fn missing_file(&mut self) -> Option<PathBuf> {
+    pub(super) fn missing_file(&mut self) -> Result<Option<PathBuf>, Unusable> {
         let [database, log, index] = folder::files_of(&self.path);
         let [known_database, known_log, known_index] = self.files;
         for (path, known) in [(database, known_database), (log, known_log)] {
             let Some(known) = known else { continue };
-            match Seen::at(&path) {
-                Ok(found) if found.identity == known.identity => self.is_suspect |= found != known,
-                Ok(_) | Err(_) => return Some(path),
+            match Seen::at(&path)? {
+                Some(found) if found.identity == known.identity => self.is_suspect |= found != known,
+                Some(_) | None => return Ok(Some(path)),
             }
         }
-        let is_there = |known: Seen| Seen::at(&index).is_ok_and(|found| found.identity == known.identity);
+        let found = Seen::at(&index)?;
+        let is_there = |known: Seen| found.is_some_and(|found| found.identity == known.identity);
         let is_whole = known_index.is_none_or(is_there) && !self.index_is_cut();
-        (!is_whole).then_some(index)
+        Ok((!is_whole).then_some(index))
     }
 
     /// Whether the end of the index is missing. All programs share its content in memory, and the system kills one that
     /// reads behind the end of the file.
     fn index_is_cut(&self) -> bool {
         let ([_, _, path], [_, _, known]) = (folder::files_of(&self.path), self.files);
-        let found = Seen::at(&path).ok();
+        let found = Seen::at(&path).ok().flatten();
         known
             .zip(found)
             .is_some_and(|(known, found)| found.identity == known.identity && found.len < known.len)
     }
 
-    /// Whether the database at the path is the one that is open.
-    pub(super) fn is_in_place(&self) -> bool {
-        let [known, ..] = self.files;
-        let found = Seen::at(&self.path).ok();
-        found.map(|found| found.identity) == known.map(|known| known.identity)
-    }
-
     /// If another program has written to the files, checks that they have what memory has. An attribute that a network
     /// file system changes late is no reason to write everything again.
     pub(super) fn verify(&mut self, memory: &Connection) -> Result<(), Fault> {
-        if !self.is_suspect {
-            return Ok(());
+        if self.is_suspect {
+            self.compare(memory)?;
+            (self.is_suspect, self.empties_log) = (false, true);
         }
-        {
-            // Our own connection would not read again what it has read.
-            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            let other = Connection::open_with_flags(&self.path, flags)?;
-            other.busy_timeout(PATIENCE)?;
-            if version(&other)? != schema::VERSION {
-                return Err(Fault::Damaged("its tables are missing".into()));
-            }
-            check(&other)?;
-            for table in ALL {
-                table.each(&other, "1", |_| Ok(()))?;
-            }
-            for table in HELD {
-                if table.sum(&other)? != table.sum(memory)? {
-                    return Err(Fault::Damaged("another program changed it".into()));
-                }
+        if self.empties_log {
+            // A program that reads may take its time.
+            self.connection.busy_timeout(Duration::ZERO)?;
+            let busy: i64 =
+                self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+            self.connection.busy_timeout(PATIENCE)?;
+            self.empties_log = busy != 0;
+            self.note_files();
+        }
+        Ok(())
+    }
+
+    /// Checks that the files have what memory has.
+    fn compare(&self, memory: &Connection) -> Result<(), Fault> {
+        // Our own connection would not read again what it has read.
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let other = Connection::open_with_flags(&self.path, flags)?;
+        other.busy_timeout(PATIENCE)?;
+        if version(&other)? != schema::VERSION {
+            return Err(Fault::Damaged("its tables are missing".into()));
+        }
+        check(&other)?;
+        for table in ALL {
+            table.each(&other, "1", |_| Ok(()))?;
+        }
+        for table in HELD {
+            if table.sum(&other)? != table.sum(memory)? {
+                return Err(Fault::Damaged("another program changed it".into()));
             }
         }
-        // The log may be damaged where it is not read now, but would be read after a crash.
-        let busy: i64 = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-        self.is_suspect = busy != 0;
-        self.note_files();
         Ok(())
     }
 
@@ -306,5 +316,9 @@ fn version(connection: &Connection) -> Result<usize, Fault> {
 /// Runs SQLite's check of the file structure.
 fn check(connection: &Connection) -> Result<(), Fault> {
     let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-    if found == "ok" { Ok(()) } else { Err(Fault::Damaged(found)) }
+    // A title may come before it.
+    match found.lines().last() {
+        Some("ok") => Ok(()),
+        why => Err(Fault::Damaged(why.unwrap_or_default().to_owned())),
+    }
 }

@@ -13,6 +13,30 @@ pub(super) enum Fault {
     Newer { version: i64, known: usize },
     /// It cannot be read or written at the moment. Its content may be intact.
     Unavailable(String),
+    /// It belongs to another process, and is left as it is.
+    Left(Left),
+}
+
+/// Why a database that memory does not include is left as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// Another process had locked the folder.
+    Taken,
+    /// The process stops.
+    Stopping,
+}
+
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Left::Taken => {
+                "another proxymeter has taken the storage folder; stop one of the two, both send notifications"
+            }
+            Left::Stopping => {
+                "it is not the file that this exporter wrote; at a stop it is left as it is, and state in memory is lost"
+            }
+        })
+    }
 }
 
 /// The same statements work on a database in memory. So an error that the environment does not explain means that the
@@ -64,6 +88,7 @@ impl fmt::Display for Fault {
                 )
             }
             Fault::Unavailable(why) => f.write_str(why),
+            Fault::Left(why) => why.fmt(f),
         }
     }
 }

@@ -13,6 +13,9 @@ use crate::model::Timestamp;
 
 const LOCK_FILE: &str = "proxymeter.lock";
 
+/// Bad file descriptor. `io::ErrorKind` has no stable name for it.
+const EBADF: i32 = 9;
+
 /// Created and removed, to learn whether the folder takes files.
 const PROBE_FILE: &str = "proxymeter.probe";
 
@@ -33,7 +36,8 @@ pub(super) fn make(folder: &Path) -> Result<(), Unusable> {
     make(above)?;
     match DirBuilder::new().mode(0o700).create(folder) {
         // The umask may have removed permissions that this process needs.
-        Ok(()) => fs::set_permissions(folder, Permissions::from_mode(0o700)).map_err(at(folder))?,
+        // Some file systems have none.
+        Ok(()) => drop(fs::set_permissions(folder, Permissions::from_mode(0o700))),
         Err(err) if err.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => return Ok(()),
         Err(err) => return Err(Unusable::new(folder, err)),
     }
@@ -95,9 +99,16 @@ impl Lock {
         }
     }
 
-    fn is_at(&self, path: &Path) -> bool {
-        identity(&fs::metadata(path)).is_some_and(|there| identity(&self.file.metadata()) == Some(there))
+    fn is_at(&self, path: &Path) -> Result<bool, Unusable> {
+        let there = found(path)?.as_ref().map(identity);
+        // Of a file that a server has deleted, a network file system knows nothing.
+        Ok(there.is_some() && self.file.metadata().ok().as_ref().map(identity) == there)
     }
+}
+
+/// Whether it is locked and still at the path.
+fn is_held(lock: Option<&Lock>, path: &Path) -> Result<bool, Unusable> {
+    lock.map_or(Ok(false), |lock| lock.is_at(path))
 }
 
 impl Claim {
@@ -105,25 +116,24 @@ impl Claim {
     /// fails.
     pub(super) fn renew(&mut self, folder: &Path) -> Result<(), Unclaimed> {
         make(folder)?;
-        if !self.folder.as_ref().is_some_and(|lock| lock.is_at(folder)) {
+        if !is_held(self.folder.as_ref(), folder)? {
             *self = Claim::default();
             self.folder = Some(Lock::take(File::open(folder).map_err(at(folder))?)?);
         }
         let file = folder.join(LOCK_FILE);
-        if !self.file.as_ref().is_some_and(|lock| lock.is_at(&file)) {
+        if !is_held(self.file.as_ref(), &file)? {
             self.file = Some(Lock::take(open_or_make(&file)?)?);
         }
         Ok(())
     }
 
     /// The folder or the lock file, if it was removed or replaced since it was locked.
-    pub(super) fn missing(&self, folder: &Path) -> Option<PathBuf> {
+    pub(super) fn missing(&self, folder: &Path) -> Result<Option<PathBuf>, Unusable> {
         let file = folder.join(LOCK_FILE);
-        let held = |lock: &Option<Lock>, path: &Path| lock.as_ref().is_some_and(|lock| lock.is_at(path));
-        if !held(&self.folder, folder) {
-            return Some(folder.to_owned());
+        if !is_held(self.folder.as_ref(), folder)? {
+            return Ok(Some(folder.to_owned()));
         }
-        (!held(&self.file, &file)).then_some(file)
+        Ok((!is_held(self.file.as_ref(), &file)?).then_some(file))
     }
 
     /// Whether another process cannot claim the folder.
@@ -133,15 +143,26 @@ impl Claim {
 }
 
 /// Device and inode of a file or folder.
-fn identity(found: &io::Result<fs::Metadata>) -> Option<(u64, u64)> {
-    found.as_ref().ok().map(|found| (found.dev(), found.ino()))
+pub(super) type Identity = (u64, u64);
+
+pub(super) fn identity(found: &fs::Metadata) -> Identity {
+    (found.dev(), found.ino())
+}
+
+/// What is at a path, if there is anything. An error means that this is not known.
+pub(super) fn found(path: &Path) -> Result<Option<fs::Metadata>, Unusable> {
+    match fs::metadata(path) {
+        Ok(found) => Ok(Some(found)),
+        Err(err) if matches!(err.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(err) => Err(Unusable::new(path, err)),
+    }
 }
 
 /// Opens a file for writing. Creates it with mode 0600 if it is missing.
 pub(super) fn open_or_make(path: &Path) -> Result<File, Unusable> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(file) => {
-            file.set_permissions(Permissions::from_mode(0o600)).map_err(at(path))?;
+            drop(file.set_permissions(Permissions::from_mode(0o600)));
             if let Some(folder) = path.parent() {
                 if let Ok(owner) = fs::metadata(folder) {
                     // A command that root runs must not lock the exporter out. Of other users, this fails.
@@ -234,9 +255,17 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Syncs the entries of a folder to the disk.
-fn sync(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
+/// Syncs the entries of a folder to the disk, if its file system can do that.
+pub(super) fn sync(folder: &Path) -> io::Result<()> {
+    match File::open(folder)?.sync_all() {
+        Err(err)
+            if matches!(err.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
+                || err.raw_os_error() == Some(EBADF) =>
+        {
+            Ok(())
+        }
+        synced => synced,
+    }
 }
 
 #[cfg(test)]
@@ -269,24 +298,24 @@ mod tests {
         let locked =
             |path: &Path| assert!(matches!(claim(path), Err(Unclaimed::Locked)), "{}", path.display());
         locked(&link);
-        assert_eq!(first.missing(&folder), None);
+        assert_eq!(first.missing(&folder).unwrap(), None);
 
         let file = folder.join(LOCK_FILE);
         fs::remove_file(&file).unwrap();
-        assert_eq!(first.missing(&folder), Some(file.clone()));
+        assert_eq!(first.missing(&folder).unwrap(), Some(file.clone()));
         locked(&folder);
         first.renew(&folder).unwrap();
-        assert_eq!(first.missing(&folder), None);
+        assert_eq!(first.missing(&folder).unwrap(), None);
         // Earlier versions lock the file alone.
         assert!(matches!(Lock::take(File::open(&file).unwrap()), Err(Unclaimed::Locked)));
 
         fs::rename(&folder, &away).unwrap();
-        assert_eq!(first.missing(&folder), Some(folder.clone()));
+        assert_eq!(first.missing(&folder).unwrap(), Some(folder.clone()));
         locked(&away);
         fs::create_dir(&folder).unwrap();
-        assert_eq!(first.missing(&folder), Some(folder.clone()));
+        assert_eq!(first.missing(&folder).unwrap(), Some(folder.clone()));
         first.renew(&folder).unwrap();
-        assert_eq!(first.missing(&folder), None);
+        assert_eq!(first.missing(&folder).unwrap(), None);
         locked(&folder);
         claim(&away).unwrap();
         assert!(first.is_locked());
@@ -300,6 +329,15 @@ mod tests {
         fs::rename(&folder, &away).unwrap();
         let _second = claim(&folder).unwrap();
         assert!(matches!(first.renew(&folder), Err(Unclaimed::Locked)));
+    }
+
+    /// The system's own folders have no disk. So have some network file systems.
+    #[test]
+    fn a_file_system_that_cannot_sync_folders_is_used() {
+        let folder = Path::new("/proc");
+        assert_eq!(File::open(folder).unwrap().sync_all().unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        sync(folder).unwrap();
+        assert_eq!(sync(Path::new("/proc/none")).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub struct KeptKey {
 }
 
 /// The key that hashes user labels, created at first use. It lasts as long as the folder, so the label of a user stays
-/// the same. If the disk is full, read-only or failing, the key lasts as long as the process. A file that is not a key
+/// the same. If the disk is full, read-only or failing, the key is in memory only; see [`Store::keep_hash_key`](super::Store::keep_hash_key). A file that is not a key
 /// is renamed. `now` is part of its new name.
 ///
 /// # Errors
@@ -56,7 +56,7 @@ pub fn hash_key(folder: &Path, now: Timestamp) -> Result<KeptKey, StoreError> {
         Err(Unusable { path, source }) => Ok(KeptKey {
             key: random().map_err(|source| Unusable::new(&path, source).stops(folder))?,
             problem: Some(format!(
-                "{}: {source}; users get other codes until the next start, with a key that is kept in memory only",
+                "{}: {source}; users get other codes, with a key that is kept in memory only until it can be written",
                 path.display()
             )),
         }),
@@ -115,17 +115,36 @@ fn random() -> io::Result<Vec<u8>> {
 
 fn make(folder: &Path) -> Result<Vec<u8>, Unusable> {
     folder::make(folder)?;
+    let key = random().map_err(at(&folder.join(KEY_FILE)))?;
+    write(folder, &key)?;
+    Ok(key)
+}
+
+/// Writes a key that is in use, if there is no key file. Returns whether it did.
+pub(super) fn keep(folder: &Path, key: &[u8]) -> Result<bool, Unusable> {
     let path = folder.join(KEY_FILE);
-    let write = || -> io::Result<Vec<u8>> {
-        let key = random()?;
-        // Written to another file and renamed, so a crash leaves a complete key or none.
-        let aside = folder.join(format!("{KEY_FILE}.new"));
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
-        file.write_all(&key)?;
+    match fs::metadata(&path) {
+        Ok(_) => Ok(false),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => write(folder, key).map(|()| true),
+        Err(err) => Err(Unusable::new(&path, err)),
+    }
+}
+
+fn write(folder: &Path, key: &[u8]) -> Result<(), Unusable> {
+    let path = folder.join(KEY_FILE);
+    // Written to another file and renamed, so a crash leaves a complete key or none.
+    let aside = folder.join(format!("{KEY_FILE}.new"));
+    // What is left behind may be anything: opening a pipe would block.
+    match fs::remove_file(&aside) {
+        Err(err) if err.kind() == io::ErrorKind::NotFound => {}
+        removed => removed.map_err(at(&aside))?,
+    }
+    let write = || -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
+        file.write_all(key)?;
         file.sync_all()?;
         fs::rename(&aside, &path)?;
-        File::open(folder)?.sync_all()?;
-        Ok(key)
+        folder::sync(folder)
     };
     write().map_err(at(&path))
 }
@@ -192,14 +211,30 @@ mod tests {
         }
     }
 
-    /// The disk of `/dev/full` takes nothing.
     #[test]
-    fn a_disk_that_fails_costs_the_key_its_permanence() {
+    fn what_is_left_of_a_new_key_is_removed() {
+        let prepare: [fn(&Path); 2] = [
+            |aside| assert!(std::process::Command::new("mkfifo").arg(aside).status().unwrap().success()),
+            |aside| std::os::unix::fs::symlink("/dev/full", aside).unwrap(),
+        ];
+        for prepare in prepare {
+            let folder = tempfile::tempdir().unwrap();
+            prepare(&folder.path().join("hash.key.new"));
+            let made = key(folder.path());
+            assert_eq!(key(folder.path()), made);
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        }
         let folder = tempfile::tempdir().unwrap();
-        std::os::unix::fs::symlink("/dev/full", folder.path().join("hash.key.new")).unwrap();
-        let KeptKey { key, problem } = hash_key(folder.path(), NOW).unwrap();
-        let problem = problem.unwrap();
-        assert!(key.len() == KEY_BYTES && problem.contains("No space left"), "{problem}");
-        assert!(!folder.path().join(KEY_FILE).exists());
+        fs::create_dir(folder.path().join("hash.key.new")).unwrap();
+        let err = hash_key(folder.path(), NOW).unwrap_err().to_string();
+        assert!(err.contains("hash.key.new") && err.contains("a folder is in the way"), "{err}");
+    }
+
+    #[test]
+    fn a_key_in_use_is_written_when_its_file_is_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(keep(folder.path(), &[7; KEY_BYTES]).unwrap());
+        assert!(!keep(folder.path(), &[8; KEY_BYTES]).unwrap());
+        assert_eq!(key(folder.path()), [7; KEY_BYTES]);
     }
 }

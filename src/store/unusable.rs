@@ -79,7 +79,12 @@ impl Unusable {
             }
             io::ErrorKind::NotFound => format!("create the folder, or {another}"),
             io::ErrorKind::InvalidFilename => "set storage.path to a shorter path".to_owned(),
-            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => format!("remove it, or {another}"),
+            // Ours, and not the system's: it is not a regular file, or not a key.
+            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData
+                if self.source.raw_os_error().is_none() =>
+            {
+                format!("remove it, or {another}")
+            }
             _ => another.to_owned(),
         }
     }
@@ -99,6 +104,21 @@ impl From<Unusable> for io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_is_to_be_removed_for_an_error_of_the_system() {
+        for (source, expected) in [
+            (io::Error::from_raw_os_error(22), "set storage.path to another folder"),
+            (io::Error::from_raw_os_error(95), "set storage.path to another folder"),
+            (
+                io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"),
+                "remove it, or set storage.path to another folder",
+            ),
+        ] {
+            let folder = Path::new("/");
+            assert_eq!(Unusable::new(folder, source).advice(folder), expected);
+        }
+    }
 
     /// Numbers of Linux.
     #[test]

@@ -7,6 +7,7 @@ mod place;
 mod tests;
 
 use std::{
+    io,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -28,9 +29,10 @@ use super::{
     counters,
     database::{self, Disk},
     error::StoreError,
-    fault::Fault,
-    folder::{self, Claim, Unclaimed},
+    fault::{Fault, Left},
+    folder::{self, Claim, Identity, Unclaimed},
     health::{Health, Wait},
+    key,
     loaded::{self, Loaded},
     message::Message,
     outbox,
@@ -94,6 +96,8 @@ pub(super) enum Work {
     DeadLetters {
         answer: oneshot::Sender<Result<Vec<Message>, StoreError>>,
     },
+    /// The key of the folder.
+    KeepKey(Vec<u8>),
     /// `closed` is dropped when the folder is released.
     Close {
         closed: oneshot::Sender<()>,
@@ -160,10 +164,16 @@ struct Place {
     /// Dropped after `disk`, so that no other process opens the database before it is closed.
     claim: Claim,
     check_at: Instant,
+    /// The key that hashes users, once it is known.
+    key: Option<Vec<u8>>,
+    /// Why the key could not be written.
+    key_trouble: String,
     /// The failure, while `disk` is `None`.
     trouble: Trouble,
-    /// Whether memory includes the content of the file, so that the file may be overwritten.
-    known: bool,
+    /// The file whose content memory includes, so that it may be overwritten.
+    known: Option<Identity>,
+    /// Why a database that memory does not include is left as it is. Otherwise it is renamed.
+    left: Option<Left>,
     /// Files renamed so far.
     asides: u32,
     opened_at: (Timestamp, Instant),
@@ -192,8 +202,11 @@ impl Writer {
             disk: None,
             claim: Claim::default(),
             check_at: Instant::now() + CHECK_EVERY,
+            key: None,
+            key_trouble: String::new(),
             trouble: Trouble::none(),
-            known: true,
+            known: None,
+            left: None,
             asides: 0,
             opened_at: (now, Instant::now()),
             #[cfg(test)]
@@ -229,10 +242,11 @@ impl Writer {
         let (memory, loaded) = match opened {
             Ok((disk, memory, loaded)) => {
                 place.disk = Some(disk);
+                place.known = place.there().ok().flatten();
                 (memory, loaded)
             }
             Err(fault) => {
-                place.failed(fault.to_string(), &health);
+                place.failed(&fault, &health);
                 let sentence = format!(
                     "{}: cannot be written ({fault}); until it can, state is kept in memory only and a restart \
                      loses it",
@@ -290,6 +304,11 @@ impl Writer {
                     drop(answer.send(found.map_err(not_durable)));
                 }
                 Ok(Work::DeadLetters { answer }) => drop(answer.send(self.dead_letters())),
+                Ok(Work::KeepKey(key)) => {
+                    if let Some(place) = &mut self.place {
+                        place.key = Some(key);
+                    }
+                }
                 Ok(Work::Close { closed }) => break Some(closed),
                 #[cfg(test)]
                 Ok(Work::Meddle(meddle)) => meddle(&mut self),
@@ -306,6 +325,10 @@ impl Writer {
                 self.measure();
             }
         };
+        if let Some(place) = &mut self.place {
+            // Such as a backup that is being restored.
+            place.left.get_or_insert(Left::Stopping);
+        }
         self.check();
         if self.retry_in().is_some() {
             self.catch_up();
@@ -418,12 +441,21 @@ impl Writer {
             && let Err(fault) = disk.verify(&self.memory)
         {
             place.leave_disk(&mut self.memory);
-            place.gave_way(fault, &self.health);
-            place.trouble.retry_at = Instant::now();
+            match fault {
+                Fault::Unavailable(why) => {
+                    place.is_written_again(
+                        format!("{}: cannot be read: {why}", place.file.display()),
+                        &self.health,
+                    );
+                }
+                fault => place.gave_way(fault, &self.health),
+            }
         }
         place.check_at = Instant::now() + CHECK_EVERY;
         if self.retry_in().is_some_and(|pause| pause.is_zero()) {
             self.catch_up();
+        } else {
+            self.keep_key();
         }
     }
 
@@ -438,18 +470,21 @@ impl Writer {
     fn check_files(&mut self) -> bool {
         let Some(place) = &mut self.place else { return false };
         let Some(disk) = &mut place.disk else { return false };
-        let Some(missing) = place.claim.missing(&place.folder).or_else(|| disk.missing_file()) else {
-            return false;
+        let missing = match place.claim.missing(&place.folder) {
+            Ok(None) => disk.missing_file(),
+            found => found,
         };
-        // Another program's file must not be overwritten.
-        place.known = disk.is_in_place();
-        self.health.count_error();
-        warn!(
-            "{}: another program has removed, replaced or cut it; the complete state is written again",
-            missing.display()
-        );
+        let missing = match missing {
+            Ok(None) => return false,
+            Ok(Some(missing)) => missing,
+            Err(err) => {
+                place.gave_way(err.into(), &self.health);
+                return false;
+            }
+        };
         place.leave_disk(&mut self.memory);
-        place.trouble.retry_at = Instant::now();
+        let sentence = format!("{}: another program has removed, replaced or cut it", missing.display());
+        place.is_written_again(sentence, &self.health);
         true
     }
 
@@ -459,12 +494,34 @@ impl Writer {
         match place.reopen(&self.memory, &self.health) {
             Ok(disk) => {
                 place.disk = Some(disk);
-                place.known = true;
+                place.left = None;
                 place.trouble = Trouble::none();
                 info!(file = %place.file.display(), "the storage is writable again and complete");
                 self.hand_on();
+                self.keep_key();
             }
-            Err(fault) => place.failed(fault.to_string(), &self.health),
+            Err(fault) => place.failed(&fault, &self.health),
+        }
+    }
+
+    /// Writes the key of the folder if its file is missing.
+    fn keep_key(&mut self) {
+        let Some(place) = self.place.as_mut().filter(|place| place.disk.is_some()) else { return };
+        let Some(key) = &place.key else { return };
+        match key::keep(&place.folder, key) {
+            Ok(false) => {}
+            Ok(true) => {
+                place.key_trouble.clear();
+                warn!("{}: its key was missing and is written again", place.folder.display());
+            }
+            Err(err) => {
+                let why = io::Error::from(err).to_string();
+                self.health.count_error();
+                if why != place.key_trouble {
+                    warn!("{why}; the key is kept in memory only, and after a restart users get other codes");
+                }
+                place.key_trouble = why;
+            }
         }
     }
 

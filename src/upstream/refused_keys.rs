@@ -119,7 +119,12 @@ impl RefusedKey {
             let name = self.name.clone();
             let read = on_disk(file, move |file| Ok(Kept::read(file)?.map(|kept| kept.of(&name))));
             match read.await {
-                Ok(kept) => self.known().read(kept.flatten(), now),
+                Ok(kept) => {
+                    let mut known = self.known();
+                    // Another program has removed the file.
+                    known.unsaved |= kept.is_none() && known.refused.is_some();
+                    known.read(kept.flatten(), now);
+                }
                 Err(err) if self.known().cannot_be_read(now) => {
                     warn!("{FILE}: whether servers have refused a key is not known: {err}");
                 }
@@ -239,8 +244,12 @@ impl Kept {
     /// Changes what the file has of one key. A file that is none of this kind is replaced.
     fn change(file: &Path, name: &Name, refused: Option<Refused>, now: Timestamp) -> io::Result<()> {
         // Or one process undoes what another one writes. Without locks, a file system still gets a whole file.
-        let folder = File::open(folder_of(file))?;
-        drop(folder.lock());
+        // The folder itself is locked as long as a daemon runs. To open a pipe for both does not block.
+        let lock = file.with_extension("lock");
+        let lock =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(lock)?;
+        hand_over(&lock, file)?;
+        drop(lock.lock());
         let mut kept = match Kept::read(file) {
             Ok(Some(kept)) => kept,
             Ok(None) => Kept::new()?,
@@ -278,17 +287,18 @@ impl Kept {
     }
 
     fn write_new(&self, file: &Path) -> io::Result<()> {
-        let owner = fs::metadata(folder_of(file))?;
         let mut open = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
-        // A command that root runs must not take the file away from the daemon. Of other users, this fails.
-        drop(fchown(&open, Some(owner.uid()), Some(owner.gid())));
+        hand_over(&open, file)?;
         open.write_all(&serde_json::to_vec(self)?)?;
         open.sync_all()
     }
 }
 
-fn folder_of(file: &Path) -> &Path {
-    file.parent().unwrap_or_else(|| Path::new("."))
+/// A command that root runs must not take a file away from the daemon. Of other users, this fails.
+fn hand_over(open: &File, path: &Path) -> io::Result<()> {
+    let owner = fs::metadata(path.parent().unwrap_or_else(|| Path::new(".")))?;
+    drop(fchown(open, Some(owner.uid()), Some(owner.gid())));
+    Ok(())
 }
 
 /// Reads or writes on a thread that may hang, one at a time.
@@ -352,7 +362,32 @@ mod tests {
         other.was_accepted();
         other.keep(at(90_001)).await;
         assert_eq!(last(folder.path(), there, "canary", 90_001).await, None);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        // The file and its lock.
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    /// Which locks the folder.
+    #[tokio::test]
+    async fn a_refusal_is_kept_beside_a_store_and_written_again_if_its_file_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let locked = File::open(folder.path()).unwrap();
+        locked.try_lock().unwrap();
+        let key = RefusedKeys::in_folder(folder.path()).of("http://here".to_owned(), &"canary".into());
+        let refused = Refused { at: at(10), times: 2 };
+        drop(key.turn(at(10)).await);
+        key.was_refused(refused);
+        key.keep(at(10)).await;
+        for secs in [20, 30] {
+            assert_eq!(last(folder.path(), "http://here", "canary", secs).await, Some(refused));
+            fs::remove_file(folder.path().join(FILE)).unwrap();
+            drop(key.turn(at(secs)).await);
+            key.keep(at(secs)).await;
+        }
+        assert_eq!(last(folder.path(), "http://here", "canary", 30).await, Some(refused));
+        // No longer once the server has accepted it.
+        key.was_accepted();
+        key.keep(at(40)).await;
+        assert_eq!(last(folder.path(), "http://here", "canary", 40).await, None);
     }
 
     #[tokio::test]
@@ -427,7 +462,8 @@ mod tests {
                 );
             }
         }
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        // The file and its lock.
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 
     #[tokio::test]

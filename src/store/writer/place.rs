@@ -3,6 +3,7 @@
 use tracing::error;
 
 use super::*;
+use crate::store::unusable::Unusable;
 
 impl Place {
     pub(super) fn open_and_read(&self) -> Result<(Disk, Connection, Loaded), Fault> {
@@ -20,10 +21,8 @@ impl Place {
             let loaded = loaded::load(&memory)?;
             Ok((memory, loaded))
         });
-        read.unwrap_or_else(|_| {
-            self.known = false;
-            (empty_memory(), Loaded::default())
-        })
+        self.known = read.as_ref().ok().and_then(|_| self.there().ok().flatten());
+        read.unwrap_or_else(|_| (empty_memory(), Loaded::default()))
     }
 
     pub(super) fn check_is_due(&self) -> bool {
@@ -45,31 +44,35 @@ impl Place {
     /// Closes the database after a failure. It is reopened later, or at once if it was damaged.
     pub(super) fn gave_way(&mut self, fault: Fault, health: &Health) {
         self.disk = None;
-        let damaged = !matches!(fault, Fault::Unavailable(_));
-        let fault = match fault {
-            Fault::Unavailable(_) => fault,
-            _ => match self.put_aside(&fault) {
-                Ok(sentence) => {
-                    warn!("{sentence}");
-                    fault
-                }
-                Err(cannot) => cannot,
-            },
+        let aside = match &fault {
+            Fault::Unavailable(_) | Fault::Left(_) => Err(fault),
+            Fault::Damaged(_) | Fault::Newer { .. } => self.put_aside(&fault),
         };
-        self.failed(fault.to_string(), health);
-        if damaged {
-            self.trouble.retry_at = Instant::now();
+        match aside {
+            Ok(sentence) => self.is_written_again(sentence, health),
+            Err(fault) => self.failed(&fault, health),
         }
     }
 
-    pub(super) fn failed(&mut self, why: String, health: &Health) {
+    /// Logs why the file was closed. The state in memory is written at once.
+    pub(super) fn is_written_again(&mut self, why: String, health: &Health) {
         health.count_error();
+        warn!("{why}");
+        self.trouble = Trouble { why, ..Trouble::none() };
+    }
+
+    pub(super) fn failed(&mut self, fault: &Fault, health: &Health) {
+        health.count_error();
+        let why = fault.to_string();
         if why != self.trouble.why {
-            warn!(
-                file = %self.file.display(),
-                error = why,
-                "the storage is not writable; until it is, state is kept in memory only"
-            );
+            match fault {
+                Fault::Left(_) => error!("{}: {why}", self.file.display()),
+                Fault::Damaged(_) | Fault::Newer { .. } | Fault::Unavailable(_) => warn!(
+                    file = %self.file.display(),
+                    error = why,
+                    "the storage is not writable; until it is, state is kept in memory only"
+                ),
+            }
         }
         let pause = self.trouble.pause;
         self.trouble =
@@ -78,21 +81,30 @@ impl Place {
 
     /// Reopens the file, or creates a new one if it cannot be used, and writes the state in memory to it.
     pub(super) fn reopen(&mut self, memory: &Connection, health: &Health) -> Result<Disk, Fault> {
-        self.claim.renew(&self.folder).map_err(|unclaimed| match unclaimed {
-            Unclaimed::Locked => Fault::Unavailable("another proxymeter uses the folder".into()),
-            Unclaimed::Unusable(err) => err.into(),
-        })?;
-        if !self.known && self.has_content() {
+        // Before the folder is locked: its process may be about to start again.
+        if let Some(left) = self.left
+            && self.is_foreign()?
+        {
+            return Err(Fault::Left(left));
+        }
+        match self.claim.renew(&self.folder) {
+            Ok(()) => {}
+            Err(Unclaimed::Locked) => {
+                self.claim = Claim::default();
+                (self.known, self.left) = (None, Some(Left::Taken));
+                return Err(Fault::Left(Left::Taken));
+            }
+            Err(Unclaimed::Unusable(err)) => return Err(err.into()),
+        }
+        if self.is_foreign()? {
             self.may_put_aside("its content is unknown")?;
             let aside = folder::put_aside(&self.file, "unread", self.now())?;
             warn!(
-                "{}: its content is unknown; it was renamed to {} and a new one was created",
+                "{}: its content is unknown; it was renamed to {} and a new one is written",
                 self.file.display(),
                 aside.display()
             );
         }
-        // SQLite does not say which file is wrong.
-        folder::check(&self.file)?;
         let mut written = self.open_and_write(memory);
         if let Err(fault @ (Fault::Damaged(_) | Fault::Newer { .. })) = written {
             health.count_error();
@@ -103,7 +115,10 @@ impl Place {
         written
     }
 
-    pub(super) fn open_and_write(&self, memory: &Connection) -> Result<Disk, Fault> {
+    fn open_and_write(&mut self, memory: &Connection) -> Result<Disk, Fault> {
+        // SQLite does not say which file is wrong.
+        folder::check(&self.file)?;
+        self.known = self.there()?;
         let mut disk = Disk::open(&self.file, self.now())?;
         #[cfg(test)]
         if let Some(pages) = self.page_limit {
@@ -120,7 +135,7 @@ impl Place {
         let word = if matches!(fault, Fault::Newer { .. }) { "newer" } else { "damaged" };
         let aside = folder::put_aside(&self.file, word, self.now())?;
         Ok(format!(
-            "{}: {fault}; it was renamed to {} and a new one was created",
+            "{}: {fault}; it was renamed to {} and a new one is written",
             self.file.display(),
             aside.display()
         ))
@@ -135,9 +150,15 @@ impl Place {
         Ok(())
     }
 
-    /// Whether there is anything but an empty file.
-    pub(super) fn has_content(&self) -> bool {
-        self.file.symlink_metadata().is_ok_and(|file| !file.is_file() || file.len() > 0)
+    /// The file at the path.
+    pub(super) fn there(&self) -> Result<Option<Identity>, Unusable> {
+        Ok(folder::found(&self.file)?.as_ref().map(folder::identity))
+    }
+
+    /// Whether there is a file with a content that memory does not include.
+    fn is_foreign(&self) -> Result<bool, Unusable> {
+        let has_content = self.file.symlink_metadata().is_ok_and(|file| !file.is_file() || file.len() > 0);
+        Ok(has_content && (self.known.is_none() || self.there()? != self.known))
     }
 
     pub(super) fn now(&self) -> Timestamp {

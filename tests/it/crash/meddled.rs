@@ -72,19 +72,27 @@ fn taken_away((what, meddle, named): (&str, Meddle, &str)) {
     for user in 0..20 {
         panel.add_expired(&format!("user-{user}"));
     }
-    let home = Home::new(panel.address, BY_USER, &webhook("ops", hook.address));
+    let tables = format!("{}[users]\nlabels = \"hash\"\n", webhook("ops", hook.address));
+    let home = Home::new(panel.address, BY_USER, &tables);
     let daemon = home.start();
     wait_for("the beginnings", || (hook.events().len() == 20).then_some(()));
     wait_for("an empty queue", || daemon.has_told_all("ops").then_some(()));
     let read_at = daemon.users_read_at().unwrap();
+    let key_file = home.storage().join("hash.key");
+    let key = fs::read(&key_file).unwrap();
     // Nothing changes from now on but the list of users, which is read again.
     meddle(&home.storage());
     wait_for(what, || daemon.logged_at("the storage is writable again and complete"));
+    wait_for("the key", || (fs::read(&key_file).ok().as_ref() == Some(&key)).then_some(()));
     assert_eq!(daemon.value("proxymeter_store_up"), Some(1.0), "{what}");
     daemon.wait_until_users_read_after(read_at);
     let log = daemon.log();
     let warned: Vec<_> = log.lines().filter(|line| line.contains("WARN") && line.contains(named)).collect();
-    let said = |line: &&&str| line.contains("written again") || line.contains("not writable");
+    let said = |line: &&&str| {
+        ["replaced or cut it", "a new one is written", "cannot be read", "not writable"]
+            .iter()
+            .any(|words| line.contains(words))
+    };
     assert_eq!(warned.iter().filter(said).count(), 1, "{what}: {log}");
 
     // Others can read it, and none can use it.

@@ -16,8 +16,12 @@ async fn filled() -> (tempfile::TempDir, PathBuf, Store) {
     store.record(settled(["given up"], &Settlement::Abandoned)).await.unwrap();
     store.retain_targets(&["home".to_owned()], NOW).await.unwrap();
     store.save_users("home", users()).await.unwrap();
+    fs::write(folder.join("hash.key"), KEY).unwrap();
+    store.keep_hash_key(KEY.to_vec());
     (root, folder, store)
 }
+
+const KEY: [u8; 32] = [7; 32];
 
 fn users() -> SavedUsers {
     SavedUsers { read_at: NOW, started: NOW, users: b"alice".to_vec() }
@@ -54,6 +58,7 @@ async fn assert_whole(folder: &Path, alerts: &[&str], what: &str) {
         "{what}"
     );
     assert_eq!((dead, kept), (vec!["given up".to_owned()], Some(users())), "{what}");
+    assert_eq!(fs::read(folder.join("hash.key")).ok(), Some(KEY.to_vec()), "{what}");
 }
 
 type Meddling = fn(&Path);
@@ -68,7 +73,8 @@ fn overwrite(file: PathBuf, from: u64, bytes: &[u8]) {
     file.write_all(bytes).unwrap();
 }
 
-const MEDDLING: [(&str, Meddling); 19] = [
+const MEDDLING: [(&str, Meddling); 20] = [
+    ("key removed", |folder| remove(folder, "hash.key")),
     // The system kills a process that reads what was cut off.
     ("index cut", |folder| {
         File::options().write(true).open(folder.join("proxymeter.db-shm")).unwrap().set_len(0).unwrap();
@@ -172,11 +178,101 @@ async fn a_change_goes_to_the_files_that_are_there() {
 #[tokio::test]
 async fn what_happens_just_before_the_end_costs_nothing() {
     for (what, meddling) in MEDDLING {
+        // A file that another program has put there is not ours at a stop.
+        if what.starts_with("database replaced") {
+            continue;
+        }
         let (_root, folder, store) = filled().await;
         meddling(&folder);
         store.close().await;
         assert_whole(&folder, &["a"], what).await;
     }
+}
+
+/// The backup is restored and the process is stopped, as a restart does.
+#[tokio::test]
+async fn a_backup_that_is_restored_before_a_stop_is_left_as_it_is() {
+    for replaces_folder in [false, true] {
+        let (root, folder, store) = filled().await;
+        let backup = root.path().join("backup");
+        let saved = opened(&backup).store;
+        saved.record(alert("saved", "1")).await.unwrap();
+        saved.close().await;
+        if replaces_folder {
+            fs::rename(&folder, folder.with_extension("away")).unwrap();
+            fs::rename(&backup, &folder).unwrap();
+        } else {
+            fs::rename(backup.join(DATABASE), folder.join(DATABASE)).unwrap();
+            remove(&folder, "proxymeter.db-wal");
+            remove(&folder, "proxymeter.db-shm");
+        }
+        let before = fs::read(folder.join(DATABASE)).unwrap();
+        store.close().await;
+        assert_eq!(fs::read(folder.join(DATABASE)).unwrap(), before, "{replaces_folder}");
+        assert!(!names(&folder).iter().any(|name| name.contains("unread")), "{:?}", names(&folder));
+        let Opened { store, loaded, problem } = opened(&folder);
+        assert_eq!((loaded.alerts, problem), (vec![("saved".into(), "1".into())], None));
+        store.close().await;
+    }
+}
+
+/// A loop of links stands for a folder that may not be entered, and for a network drive that fails.
+#[tokio::test]
+async fn a_folder_that_cannot_be_looked_at_is_not_a_missing_one() {
+    for replaces in [false, true] {
+        let (_root, folder, store) = filled().await;
+        let away = folder.with_extension("away");
+        fs::rename(&folder, &away).unwrap();
+        std::os::unix::fs::symlink(&folder, &folder).unwrap();
+        check(&store).await;
+        assert!(!store.status().up);
+        let err = store.record(alert("b", "1")).await.unwrap_err().to_string();
+        assert!(err.contains("data: Too many levels of symbolic links"), "{err}");
+        fs::remove_file(&folder).unwrap();
+        fs::rename(&away, &folder).unwrap();
+        if replaces {
+            fs::write(folder.join("other"), "precious").unwrap();
+            fs::rename(folder.join("other"), folder.join(DATABASE)).unwrap();
+        }
+        meddle(&store, |writer| place(writer).trouble.retry_at = Instant::now()).await;
+        store.record(Batch::default()).await.unwrap();
+        assert!(store.status().up);
+        let mut unread = names(&folder);
+        unread.retain(|name| name.contains(".unread-") && !name.ends_with("-wal") && !name.ends_with("-shm"));
+        assert_eq!(unread.len(), usize::from(replaces), "{unread:?}");
+        if replaces {
+            assert_eq!(fs::read(folder.join(&unread[0])).unwrap(), b"precious");
+        } else {
+            assert_whole(&folder, &["a", "b"], "").await;
+        }
+        store.close().await;
+    }
+}
+
+/// SQLite would wait for the reader with each check, and each would read the whole database.
+#[tokio::test]
+async fn a_reader_does_not_hold_up_the_writer() {
+    let (_root, folder, store) = filled().await;
+    let reader = Connection::open(folder.join(DATABASE)).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM alerts").unwrap();
+    store.record(alert("b", "1")).await.unwrap();
+    let file = File::options().write(true).open(folder.join(DATABASE)).unwrap();
+    file.set_modified(std::time::UNIX_EPOCH).unwrap();
+    let began = Instant::now();
+    check(&store).await;
+    meddle(&store, |writer| {
+        // Otherwise the next check would read it again.
+        let disk = place(writer).disk.as_mut().unwrap();
+        assert_eq!((disk.missing_file().unwrap(), disk.is_suspect, disk.empties_log), (None, false, true));
+    })
+    .await;
+    check(&store).await;
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    reader.execute_batch("COMMIT").unwrap();
+    check(&store).await;
+    assert_eq!(fs::metadata(folder.join("proxymeter.db-wal")).unwrap().len(), 0);
+    assert!(store.status().up);
+    assert_whole(&folder, &["a", "b"], "").await;
 }
 
 #[tokio::test]
@@ -193,22 +289,38 @@ async fn a_lock_file_that_is_removed_is_locked_again() {
     assert_whole(&folder, &["a"], "").await;
 }
 
+/// Also while that one is stopped.
 #[tokio::test]
 async fn a_folder_that_another_store_took_is_left_to_it() {
     let (_root, folder, store) = filled().await;
-    fs::rename(&folder, folder.with_extension("away")).unwrap();
-    let other = opened(&folder).store;
-    check(&store).await;
-    assert!(!store.status().up);
-    let err = store.record(alert("b", "1")).await.unwrap_err().to_string();
-    assert_eq!(err, "not on the disk yet: another proxymeter uses the folder");
-    other.record(alert("other", "1")).await.unwrap();
+    let away = folder.with_extension("away");
+    fs::rename(&folder, &away).unwrap();
+    let retry = async || {
+        meddle(&store, |writer| place(writer).trouble.retry_at = Instant::now()).await;
+        store.record(alert("b", "1")).await.unwrap_err().to_string()
+    };
+    let taken = "not on the disk yet: another proxymeter has taken the storage folder; stop one of the two, both \
+                 send notifications";
+    for key in ["other", "another"] {
+        let other = opened(&folder).store;
+        check(&store).await;
+        assert!(!store.status().up);
+        assert_eq!(retry().await, taken);
+        other.record(alert(key, "1")).await.unwrap();
+        other.close().await;
+        assert_eq!(retry().await, taken);
+    }
+    let Opened { store: other, loaded, problem } = opened(&folder);
+    assert_eq!((loaded.alerts.len(), problem), (2, None));
     other.close().await;
+    assert_eq!(names(&folder), ["proxymeter.db", "proxymeter.lock"]);
+
+    // A folder that is empty again belongs to no other store.
+    fs::remove_dir_all(&folder).unwrap();
     meddle(&store, |writer| place(writer).trouble.retry_at = Instant::now()).await;
     store.record(Batch::default()).await.unwrap();
     assert_whole(&folder, &["a", "b"], "").await;
-    // The state of the other one is not lost.
-    assert!(names(&folder).iter().any(|name| name.starts_with("proxymeter.db.unread-")));
+    store.close().await;
 }
 
 #[tokio::test]
@@ -267,7 +379,7 @@ async fn what_is_undone_in_time_changes_nothing() {
     assert_eq!(store.status().errors, errors);
     assert_eq!(
         names(&folder),
-        ["proxymeter.db", "proxymeter.db-shm", "proxymeter.db-wal", "proxymeter.lock"]
+        ["hash.key", "proxymeter.db", "proxymeter.db-shm", "proxymeter.db-wal", "proxymeter.lock"]
     );
     // Nor do attributes that change late.
     let file = File::options().write(true).open(folder.join(DATABASE)).unwrap();
