@@ -8,7 +8,7 @@
 //!   hands both to Prometheus and to people.
 //! - [`alert`] evaluates the rules, [`notify`] sends notices, and [`dispatch`] has each receiver told what the alerts say.
 //! - [`store`] keeps what outlives the process.
-//! - [`http`], [`file`], [`clock`] and [`secret`] are what all of them use.
+//! - [`http`], [`mod@file`], [`clock`] and [`secret`] are what all of them use.
 //! - [`config`] is what to watch, [`daemon`] builds all of this and runs it, and [`cli`] is what people type.
 //! - [`simulator`] has systems that are not real, and [`demo`] runs a daemon on them.
 //!

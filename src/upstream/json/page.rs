@@ -27,7 +27,7 @@ pub struct Page<T> {
 /// JSON or not. Bytes that are not UTF-8 cost the characters that they are in.
 ///
 /// # Errors
-/// When the answer as a whole is something else, a row is larger than that, or there are more than [`MOST_ROWS`].
+/// When the answer as a whole is something else, a row is larger than that, or there are more than 100,000.
 pub fn page<T>(
     body: impl BufRead,
     [list, beside]: [&'static str; 2],
