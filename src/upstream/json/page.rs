@@ -85,3 +85,62 @@ impl<'de, F: FnMut(&RawValue)> Visitor<'de> for Each<F> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::BufReader;
+
+    use serde_json::error::Category;
+
+    use super::*;
+
+    fn read(text: &[u8], buffer: usize, most: usize) -> serde_json::Result<Page<String>> {
+        page(BufReader::with_capacity(buffer, text), ["users", "total"], most, str::to_owned)
+    }
+
+    #[test]
+    fn rows_are_the_same_wherever_the_text_is_cut() {
+        let text = r#" {"links":{"users":[1]},"users" : [ {"a":"}]\"\\"}, 7 ,"x,]",null,[[]],{} , -1.5e3],"total": 12,"z":[{}]} "#;
+        for buffer in 1..=text.len() {
+            let page = read(text.as_bytes(), buffer, 100).unwrap();
+            let rows =
+                [r#"{"a":"}]\"\\"}"#, "7", r#""x,]""#, "null", "[[]]", "{}", "-1.5e3"].map(str::to_owned);
+            assert_eq!(page.rows.as_deref(), Some(&rows[..]), "{buffer}");
+            assert_eq!(page.beside.as_deref().map(RawValue::get), Some("12"), "{buffer}");
+        }
+    }
+
+    #[test]
+    fn lists_that_are_none() {
+        for (text, rows) in [
+            ("{}", None),
+            ("null", None),
+            (r#"{"users":null,"total":1}"#, None),
+            (r#"{"users":[]}"#, Some(0)),
+            // Of a doubled field, the last one counts.
+            (r#"{"users":[1],"users":[1,2]}"#, Some(2)),
+            (r#"{"users":[1],"users":null}"#, None),
+        ] {
+            assert_eq!(read(text.as_bytes(), 8, 10).unwrap().rows.map(|rows| rows.len()), rows, "{text}");
+        }
+        for (text, category) in [
+            ("", Category::Eof),
+            (r#"{"users":[{}"#, Category::Eof),
+            (r#"{"users":[{"a":"#, Category::Eof),
+            (r#"{"users":{}}"#, Category::Data),
+            (r#"{"users":[1 2]}"#, Category::Data),
+            (r#"{"users":[]}{"#, Category::Data),
+            ("[]", Category::Data),
+            (r#"{"users":["0123456789"]}"#, Category::Io),
+            (r#"{"total":"0123456789"}"#, Category::Io),
+        ] {
+            assert_eq!(read(text.as_bytes(), 8, 10).unwrap_err().classify(), category, "{text}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf_8_cost_their_row() {
+        let page = read(b"{\"users\":[\"a\xFF\",\"b\"]}", 8, 10).unwrap();
+        assert_eq!(page.rows.unwrap(), ["\"a\u{FFFD}\"", "\"b\""]);
+    }
+}
