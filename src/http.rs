@@ -229,12 +229,8 @@ impl Client {
     /// # Errors
     /// When a certificate or key, the proxy's URL or a header cannot be used.
     pub fn new(endpoint: &Endpoint) -> Result<Self, BuildError> {
-        let Endpoint { url, tls, proxy, headers: named } = endpoint;
-        let mut headers = HeaderMap::new();
-        for (name, value) in named {
-            let name = HeaderName::try_from(name).map_err(|_| BuildError::Header)?;
-            headers.insert(name, sensitive(value.expose()).ok_or(BuildError::Header)?);
-        }
+        let Endpoint { url, tls, proxy, headers } = endpoint;
+        let headers = sensitive_headers(headers).ok_or(BuildError::Header)?;
         Client::build(Way {
             tls,
             secure: url.is_https(),
@@ -464,6 +460,15 @@ pub fn sensitive(text: &str) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_bytes(text.as_bytes()).ok()?;
     value.set_sensitive(true);
     Some(value)
+}
+
+/// Headers whose values are not printed; absent: one of them cannot be sent.
+pub fn sensitive_headers(named: &[(String, Secret)]) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in named {
+        headers.insert(HeaderName::try_from(name).ok()?, sensitive(value.expose())?);
+    }
+    Some(headers)
 }
 
 /// The TLS configuration for a client of another protocol. It verifies the server's certificate as [`Client`] does.

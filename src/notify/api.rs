@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use reqwest::{
     Url,
-    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue},
 };
 use tokio::time::Instant;
 
@@ -18,7 +18,7 @@ use super::{
     },
 };
 use crate::{
-    http::{BuildError, Client, Limits, Reply, options::TlsOptions, sensitive},
+    http::{BuildError, Client, Limits, Reply, options::TlsOptions, sensitive, sensitive_headers},
     secret::Secret,
 };
 
@@ -163,12 +163,10 @@ pub(super) fn constant_headers(
         }
         None => {}
     }
-    for (name, value) in more {
-        let name = HeaderName::try_from(name.as_str()).ok()?;
-        if RESERVED.contains(&name.as_str()) {
-            return None;
-        }
-        headers.insert(name, sensitive(value.expose())?);
+    let more = sensitive_headers(more)?;
+    if more.keys().any(|name| RESERVED.contains(&name.as_str())) {
+        return None;
     }
+    headers.extend(more);
     Some(headers)
 }

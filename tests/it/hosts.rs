@@ -190,7 +190,7 @@ async fn pages_of_other_sites_neither_reload_nor_embed() {
         let answer = reload(headers).await;
         assert_eq!((answer.status, &*answer.body), (403, "Not for browsers.\n"), "{headers:?}");
     }
-    // Nobody takes the request to reload here, so one that passes is told that the exporter stops.
+    // A reload does not happen here: a request that passes gets the answer that the exporter is stopping.
     for headers in [&[][..], &["Sec-Fetch-Site: none"], &["Sec-Fetch-Site: same-origin"]] {
         assert_eq!(reload(headers).await.status, 503, "{headers:?}");
     }

@@ -5,6 +5,25 @@ use std::{fs, process::Command};
 use super::*;
 use crate::common::receiver::{Answer, Receiver};
 
+/// Runs the command for replicas at these URLs, and returns what it prints.
+fn test_pair(urls: &[String], code: i32) -> [String; 2] {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("exporter.toml");
+    let text = format!(
+        "[marzban.home]\nurl = \"http://127.0.0.1:9\"\nusername = \"meter\"\npassword = \"secret\"\n\n\
+         [alertmanager.pair]\nurls = {urls:?}\npassword = \"{CANARY}\"\nusername = \"meter\"\n"
+    );
+    fs::write(&file, text).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_proxymeter"))
+        .args(["test-notification", "pair", "--log.level=debug"])
+        .arg(format!("--config.file={}", file.display()))
+        .output()
+        .unwrap();
+    let printed = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    assert_eq!(output.status.code(), Some(code), "{printed:?}");
+    printed
+}
+
 #[test]
 fn a_test_is_posted_to_each_replica_and_each_answer_is_printed() {
     let down = closed_address();
@@ -15,20 +34,7 @@ fn a_test_is_posted_to_each_replica_and_each_answer_is_printed() {
         } else {
             vec![first.url(), format!("http://{down}"), second.url()]
         };
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("exporter.toml");
-        let text = format!(
-            "[marzban.home]\nurl = \"http://127.0.0.1:9\"\nusername = \"meter\"\npassword = \"secret\"\n\n\
-             [alertmanager.pair]\nurls = {urls:?}\npassword = \"{CANARY}\"\nusername = \"meter\"\n"
-        );
-        fs::write(&file, text).unwrap();
-        let output = Command::new(env!("CARGO_BIN_EXE_proxymeter"))
-            .args(["test-notification", "pair", "--log.level=debug"])
-            .arg(format!("--config.file={}", file.display()))
-            .output()
-            .unwrap();
-        let [out, err] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
-        assert_eq!(output.status.code(), Some(if is_whole { 0 } else { 1 }), "{out}{err}");
+        let [out, err] = test_pair(&urls, if is_whole { 0 } else { 1 });
         for fake in [&first, &second] {
             let url = fake.url();
             let host = url.trim_start_matches("http://").trim_end_matches("/am");
@@ -83,18 +89,7 @@ fn what_a_replica_says_is_printed_without_our_secrets() {
     ] {
         let urls: Vec<_> =
             urls.iter().map(|receiver| format!("http://{}/{CANARY}", receiver.address)).collect();
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("exporter.toml");
-        let text =
-            format!("[alertmanager.pair]\nurls = {urls:?}\npassword = \"{CANARY}\"\nusername = \"meter\"\n");
-        fs::write(&file, text).unwrap();
-        let output = Command::new(env!("CARGO_BIN_EXE_proxymeter"))
-            .args(["test-notification", "pair", "--log.level=debug"])
-            .arg(format!("--config.file={}", file.display()))
-            .output()
-            .unwrap();
-        let [out, err] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
-        assert_eq!(output.status.code(), Some(1), "{out}{err}");
+        let [out, err] = test_pair(&urls, 1);
         for (place, told) in told {
             assert!(if place == "out" { &out } else { &err }.contains(&told), "{told}: {out}{err}");
         }

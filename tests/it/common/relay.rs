@@ -3,7 +3,7 @@
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
-    os::unix::net::{UnixListener, UnixStream},
+    os::{fd::OwnedFd, unix::net::UnixListener},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     thread,
@@ -66,11 +66,7 @@ fn forward(
     asked: &Mutex<Vec<String>>,
 ) -> io::Result<()> {
     let server = TcpStream::connect(address)?;
-    let (mut from, mut to) = (server.try_clone()?, client.try_clone()?);
-    thread::spawn(move || {
-        drop(io::copy(&mut from, &mut to));
-        to.shutdown(Shutdown::Both)
-    });
+    answer(&server, client)?;
     let mut reader = BufReader::new(client);
     loop {
         let head = head(&mut reader)?;
@@ -155,7 +151,9 @@ pub(crate) fn unix_socket(folder: &Path, server: SocketAddr) -> PathBuf {
     thread::spawn(move || {
         for client in listener.incoming() {
             let Ok(client) = client else { return };
-            thread::spawn(move || join_unix(&client, &TcpStream::connect(server)?));
+            // Bytes pass through a socket of either family alike.
+            let client = TcpStream::from(OwnedFd::from(client));
+            thread::spawn(move || join(&client, &TcpStream::connect(server)?));
         }
     });
     path
@@ -191,21 +189,17 @@ fn text(mut stream: &TcpStream) -> io::Result<String> {
 
 /// Passes on what both sides send, until one of them closes.
 fn join(client: &TcpStream, server: &TcpStream) -> io::Result<()> {
-    let (mut from, mut to) = (server.try_clone()?, client.try_clone()?);
-    thread::spawn(move || {
-        drop(io::copy(&mut from, &mut to));
-        to.shutdown(Shutdown::Both)
-    });
+    answer(server, client)?;
     io::copy(&mut &*client, &mut &*server)?;
     server.shutdown(Shutdown::Both)
 }
 
-fn join_unix(client: &UnixStream, server: &TcpStream) -> io::Result<()> {
+/// Passes on what the server sends, on a thread of its own, until it closes.
+fn answer(server: &TcpStream, client: &TcpStream) -> io::Result<()> {
     let (mut from, mut to) = (server.try_clone()?, client.try_clone()?);
     thread::spawn(move || {
         drop(io::copy(&mut from, &mut to));
         to.shutdown(Shutdown::Both)
     });
-    io::copy(&mut &*client, &mut &*server)?;
-    server.shutdown(Shutdown::Both)
+    Ok(())
 }
