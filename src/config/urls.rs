@@ -3,7 +3,7 @@
 use reqwest::Url;
 use toml::de::DeValue;
 
-use crate::http::options::{PanelUrl, is_loopback};
+use crate::http::options::{PanelUrl, is_loopback, parse_proxy};
 use crate::secret::Secret;
 
 use super::placeholders;
@@ -93,20 +93,12 @@ pub(super) fn check_proxy(text: &str) -> Result<(), String> {
     if let Some(form) = placeholders::in_url(text) {
         return Err(placeholders::error(form, WHOLE_URL));
     }
-    let schemes = ["http", "socks5", "socks5h"];
-    match Url::parse(text) {
-        Ok(url)
-            if schemes.contains(&url.scheme())
-                && url.host_str().is_some_and(|host| !host.is_empty())
-                && ["", "/"].contains(&url.path())
-                && url.query().is_none()
-                && url.fragment().is_none() =>
-        {
-            Ok(())
+    match parse_proxy(text) {
+        Some(_) => Ok(()),
+        None => {
+            Err("not a proxy's URL; write it as \"http://127.0.0.1:3128\" or \"socks5h://127.0.0.1:1080\""
+                .to_owned())
         }
-        Ok(_) | Err(_) => Err("not a proxy's URL; write it as \"http://127.0.0.1:3128\" or \
-                               \"socks5h://127.0.0.1:1080\""
-            .to_owned()),
     }
 }
 

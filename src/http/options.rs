@@ -160,6 +160,17 @@ impl PanelUrl {
     }
 }
 
+/// The URL of a proxy: `http://`, `socks5://` or `socks5h://` and a host, perhaps a login and a port, and nothing else.
+pub fn parse_proxy(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    let is_whole = matches!(url.scheme(), "http" | "socks5" | "socks5h")
+        && url.host_str().is_some_and(|host| !host.is_empty())
+        && ["", "/"].contains(&url.path())
+        && url.query().is_none()
+        && url.fragment().is_none();
+    is_whole.then_some(url)
+}
+
 /// Whether a host is this machine, by address (IPv6 with or without brackets) or as `localhost`.
 pub(crate) fn is_loopback(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');

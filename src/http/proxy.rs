@@ -2,17 +2,14 @@
 
 use reqwest::{Proxy, Url};
 
-use super::tls::BuildError;
+use super::{options::parse_proxy, tls::BuildError};
 use crate::secret::Secret;
 
 /// The port of SOCKS proxies (RFC 1928).
 const SOCKS_PORT: u16 = 1080;
 
 pub(super) fn parse(url: &Secret) -> Result<Proxy, BuildError> {
-    let mut url = Url::parse(url.expose().trim()).map_err(|_| BuildError::Proxy)?;
-    if !matches!(url.scheme(), "http" | "socks5" | "socks5h") || url.host_str().is_none_or(str::is_empty) {
-        return Err(BuildError::Proxy);
-    }
+    let mut url = parse_proxy(url.expose()).ok_or(BuildError::Proxy)?;
     if url.scheme() != "http" && url.port().is_none() {
         url.set_port(Some(SOCKS_PORT)).map_err(|()| BuildError::Proxy)?;
     }
