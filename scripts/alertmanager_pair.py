@@ -241,6 +241,12 @@ def has_alert(alertmanager):
     return any((of["alertname"], of["target"]) == ("ProxymeterTargetDown", "edge") for of in labels)
 
 
+def notices_shared(*alertmanagers):
+    """How many entries of their notification logs the others have taken over."""
+    line = r"^alertmanager_nflog_gossip_messages_propagated_total (\S+)$"
+    return sum(float(re.search(line, get(f"{each.address}/metrics"), re.M)[1]) for each in alertmanagers)
+
+
 def fires(exporter):
     metrics = get(f"{exporter.address}/metrics")
     return re.search(r'^proxymeter_alert_firing\{.*alertname="ProxymeterTargetDown".*target="edge".*\} 1$', metrics, re.M) is not None
@@ -277,10 +283,16 @@ def check(hook, gate, alertmanagers, exporters):
     for each in exporters:
         until(60, f"{each.name} reads the panel", lambda each=each: reads(each))
 
-    gate.close()
-    notified("the panel is down", "firing")
-    for each in exporters:
-        until(30, f"{each.name} has the alert", lambda each=each: fires(each))
+    def closed(what, has_alert):
+        """Waits until the other Alertmanager knows that this is notified: if it does not, it notifies when the first is killed."""
+        shared = notices_shared(a, b)
+        gate.close()
+        notified(what, "firing")
+        until(30, f"{what}: each Alertmanager knows of the notification", lambda: notices_shared(a, b) > shared)
+        for each in exporters:
+            until(30, f"{each.name} has the alert {has_alert}", lambda each=each: fires(each))
+
+    closed("the panel is down", "at first")
     x.end(signal.SIGKILL)
     a.end(signal.SIGKILL)
     quiet(LAPSE, "one exporter and one Alertmanager were killed")
@@ -302,10 +314,7 @@ def check(hook, gate, alertmanagers, exporters):
         until(BACK, f"{each.name} notices that the panel is up", lambda each=each: not fires(each))
     quiet(LAPSE, "it is back")
 
-    gate.close()
-    notified("the panel is down again", "firing")
-    for each in exporters:
-        until(30, f"{each.name} has the alert again", lambda each=each: fires(each))
+    closed("the panel is down again", "again")
     # Stopped, not killed: each keeps its notification log, which the other cannot give it now.
     for each in alertmanagers:
         each.end(signal.SIGTERM)
