@@ -1,0 +1,1 @@
+//! Evaluating rules, and composing what is said of the alerts.

@@ -1,0 +1,1 @@
+//! Decoding the answers of panels.

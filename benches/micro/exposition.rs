@@ -1,0 +1,1 @@
+//! Writing reports as text.

@@ -1,0 +1,9 @@
+//! How long the inner loops take: `cargo bench --bench micro`. What a whole daemon needs is measured by `scripts/bench`.
+
+mod alerts;
+mod decode;
+mod exposition;
+
+fn main() {
+    divan::main();
+}
