@@ -1,15 +1,18 @@
 //! Every metric about the targets, as text for Prometheus.
 //!
-//! [`render`] writes the newest reports directly to text, without a tree of metrics in between: a panel may have
-//! hundreds of thousands of series. All scrapers share the result until it is outdated; [`Rendered::complete`] adds
-//! the alerts and the daemon's own metrics, which differ from scrape to scrape.
+//! The newest reports are written directly to text, without a tree of metrics in between: a panel may have hundreds of
+//! thousands of series. [`write()`] writes a whole answer. [`Chunks`] keeps what was written, so that a new answer of a
+//! panel causes only what it changes to be written again, and all scrapers share the result; [`own()`] is the end of it, which
+//! differs from scrape to scrape, and [`join`] makes an answer of both.
 //!
 //! Each kind of thing (targets, users, nodes, …) has a file with its families and the function that writes them.
 //! `view` decides what may be shown: fresh parts, users within the limit, names or hashes.
 
 mod admins;
 mod alerts;
+mod chunks;
 mod credentials;
+mod encoded;
 mod family;
 mod format;
 mod hosts;
@@ -19,45 +22,67 @@ mod llm;
 mod nodes;
 mod outbounds;
 mod own;
-mod sink;
 mod targets;
 mod text;
+mod user_nodes;
+mod user_online;
+mod user_rows;
 mod users;
 mod view;
 
+pub use chunks::{Chunks, Page};
+pub use encoded::{Encoded, join};
 pub use family::{Family, Kind};
 pub use format::{Coding, Format};
 pub use labels::{Options, UserLabels};
 
-use std::{sync::Arc, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use prometheus::proto::MetricFamily;
 
 use crate::model::{ActiveAlerts, Moment, Report};
-use sink::{Encoded, Sink};
-use text::Text;
+use encoded::{BLOCK, Encoder};
+use text::{Sink, Text};
 use view::{Naming, View};
 
-/// The families about one kind of thing, and the function that writes them.
-type Noun = (&'static [&'static Family<'static>], fn(&mut Text, &[View<'_>]));
+/// The families about one kind of thing, and the function that writes them for some targets.
+struct Noun {
+    families: &'static [&'static Family<'static>],
+    write: fn(&mut Text<'_>, &[View<'_>]),
+    outdated_by: Change,
+}
+
+/// What outdates the text of a noun, beside time.
+#[derive(Clone, Copy)]
+enum Change {
+    /// Any new report.
+    Report,
+    /// What [`user_rows::Source`] names.
+    Users,
+    /// What [`user_online::Source`] names.
+    Online,
+}
 
 /// In the order in which they are written.
-const NOUNS: [Noun; 9] = [
-    (targets::FAMILIES, targets::write),
-    (users::FAMILIES, users::write),
-    (nodes::FAMILIES, nodes::write),
-    (hosts::FAMILIES, hosts::write),
-    (inbounds::FAMILIES, inbounds::write),
-    (outbounds::FAMILIES, outbounds::write),
-    (admins::FAMILIES, admins::write),
-    (llm::FAMILIES, llm::write),
-    (credentials::FAMILIES, credentials::write),
+static NOUNS: [Noun; 12] = [
+    Noun { families: targets::FAMILIES, write: targets::write, outdated_by: Change::Report },
+    Noun { families: users::FAMILIES, write: users::write, outdated_by: Change::Report },
+    Noun { families: user_rows::FAMILIES, write: user_rows::write, outdated_by: Change::Users },
+    Noun { families: user_online::FAMILIES, write: user_online::write, outdated_by: Change::Online },
+    Noun { families: user_nodes::FAMILIES, write: user_nodes::write, outdated_by: Change::Report },
+    Noun { families: nodes::FAMILIES, write: nodes::write, outdated_by: Change::Report },
+    Noun { families: hosts::FAMILIES, write: hosts::write, outdated_by: Change::Report },
+    Noun { families: inbounds::FAMILIES, write: inbounds::write, outdated_by: Change::Report },
+    Noun { families: outbounds::FAMILIES, write: outbounds::write, outdated_by: Change::Report },
+    Noun { families: admins::FAMILIES, write: admins::write, outdated_by: Change::Report },
+    Noun { families: llm::FAMILIES, write: llm::write, outdated_by: Change::Report },
+    Noun { families: credentials::FAMILIES, write: credentials::write, outdated_by: Change::Report },
 ];
 
 /// Every family about the targets, in the order they are written.
 pub fn families() -> impl Iterator<Item = &'static Family<'static>> {
-    NOUNS.into_iter().flat_map(|(families, _)| families).copied()
+    NOUNS.iter().flat_map(|noun| noun.families).copied()
 }
 
 /// The families about alerts, which follow those about the targets.
@@ -65,82 +90,77 @@ pub fn alert_families() -> &'static [&'static Family<'static>] {
     alerts::FAMILIES
 }
 
-/// What is written again for every answer.
+/// What an answer shows.
 #[derive(Clone, Copy, Debug)]
-pub struct Tail<'a> {
-    pub alerts: &'a ActiveAlerts,
-    /// The daemon's own metrics.
-    pub own: &'a [MetricFamily],
+pub struct Shown<'a> {
+    /// Sorted by target, each target once.
+    pub reports: &'a [Arc<Report>],
+    pub alerts: &'a Arc<ActiveAlerts>,
+    pub options: &'a Options,
+    pub now: Moment,
+    /// Of alerts and of the daemon's own metrics, only the series with the label `target="{only}"`.
+    pub only: Option<&'a str>,
 }
 
-/// The series of some targets at one moment, as text.
-#[derive(Debug)]
-pub struct Rendered {
-    text: Encoded,
-    format: Format,
-    valid_until: Duration,
-    /// By target.
-    namings: Vec<Naming>,
-}
+/// Size in bytes of the pieces of an answer that is written while it is sent.
+const PIECE: usize = 256 * 1024;
 
-/// Writes the series of `reports` at `now`. The reports are sorted by target, each target once.
-pub fn render(
-    reports: &[Arc<Report>],
-    now: Moment,
-    options: &Options,
-    format: Format,
-    coding: Coding,
-) -> Rendered {
-    let mut text = Text::new(format, Sink::new(coding));
-    let namings: Vec<_> = reports.iter().map(|report| Naming::new(report, options)).collect();
-    let views = reports.iter().zip(&namings);
-    let views: Vec<_> = views.map(|(report, naming)| View { report, naming, options, now }).collect();
-    for (_, write) in NOUNS {
+/// Writes a whole answer, in pieces that `to` takes. When it returns false, nobody wants the rest.
+pub fn write(shown: &Shown<'_>, own: &[MetricFamily], format: Format, mut to: impl FnMut(Bytes) -> bool) {
+    let mut is_wanted = true;
+    let mut take = |text: &mut Vec<u8>| {
+        if is_wanted {
+            is_wanted = to(Bytes::from(mem::replace(text, Vec::with_capacity(text.capacity()))));
+        }
+        text.clear();
+    };
+    let namings = shown.namings();
+    let views = shown.reports.iter().zip(&namings).map(|(report, naming)| shown.view(report, naming));
+    let views: Vec<_> = views.collect();
+    let mut text = Text::new(format, PIECE, Sink::Whole(&mut take));
+    for Noun { write, .. } in &NOUNS {
         write(&mut text, &views);
     }
-    Rendered { text: text.pause(), format, valid_until: valid_until(reports, now), namings }
+    alerts::write(&mut text, shown.alerts, &namings, shown.only);
+    own::write(&mut text, own, shown.only);
+    finish(text);
+}
+
+/// Writes the end of an answer: the daemon's own metrics, which differ from scrape to scrape.
+pub fn own(families: &[MetricFamily], format: Format, coding: Coding, only: Option<&str>) -> Encoded {
+    let mut encoder = Encoder::new(coding);
+    let mut take = |text: &mut Vec<u8>| encoder.take(text);
+    let mut text = Text::new(format, BLOCK, Sink::Whole(&mut take));
+    own::write(&mut text, families, only);
+    finish(text);
+    encoder.end()
+}
+
+fn finish(mut text: Text<'_>) {
+    if text.format() == Format::OpenMetrics {
+        text.raw("# EOF\n");
+    }
+    text.finish();
+}
+
+impl Shown<'_> {
+    fn namings(&self) -> Vec<Naming> {
+        self.reports.iter().map(|report| Naming::new(report, self.options)).collect()
+    }
+
+    fn view<'v>(&'v self, report: &'v Report, naming: &'v Naming) -> View<'v> {
+        View { report, naming, options: self.options, now: self.now }
+    }
 }
 
 /// Values change without a new answer from any panel: those computed from wall time with every whole minute, and those
 /// of a part when it becomes stale.
-fn valid_until(reports: &[Arc<Report>], now: Moment) -> Duration {
+fn valid_until(report: &Report, now: Moment) -> Duration {
     const MINUTE: i64 = 60_000;
     let past = now.wall.as_millis().rem_euclid(MINUTE);
     let minute = Duration::from_millis(u64::try_from(MINUTE - past).unwrap_or(0));
-    let stale = reports
-        .iter()
-        .flat_map(|report| report.parts.keys().filter_map(|part| report.stale_in(*part, now)))
-        .min();
+    let stale = report.parts.keys().filter_map(|part| report.stale_in(*part, now)).min();
     now.uptime + stale.map_or(minute, |stale| stale.min(minute))
-}
-
-impl Rendered {
-    /// The daemon's uptime at which the text becomes outdated, even if no report has changed.
-    pub fn valid_until(&self) -> Duration {
-        self.valid_until
-    }
-
-    /// Bytes of text, after compression.
-    pub fn size(&self) -> usize {
-        self.text.size()
-    }
-
-    /// Whether an answer that was made from this is still in use.
-    pub fn is_being_sent(&self) -> bool {
-        self.text.is_shared()
-    }
-
-    /// The whole answer: this text, then alerts and the daemon's own metrics. With `only`, these are limited to series
-    /// with the label `target="{only}"`. The pieces are sent in order.
-    pub fn complete(&self, tail: &Tail<'_>, only: Option<&str>) -> Vec<Bytes> {
-        let mut text = Text::new(self.format, self.text.continuation());
-        alerts::write(&mut text, tail.alerts, &self.namings, only);
-        own::write(&mut text, tail.own, only);
-        if self.format == Format::OpenMetrics {
-            text.raw("# EOF\n");
-        }
-        self.text.join(text.finish())
-    }
 }
 
 #[cfg(test)]
@@ -184,16 +204,16 @@ mod tests {
             };
             let mut report = Report::new("t");
             report.parts.insert(Part::System, state);
-            Arc::new(report)
+            report
         };
         let cases = [
-            (vec![], 1_029_500),
-            (vec![report(0)], 1_029_500),
-            (vec![report(0), report(590)], 1_010_000),
-            (vec![report(600)], 1_029_500),
+            (Report::new("t"), 1_029_500),
+            (report(0), 1_029_500),
+            (report(590), 1_010_000),
+            (report(600), 1_029_500),
         ];
-        for (reports, expected) in cases {
-            assert_eq!(valid_until(&reports, now), Duration::from_millis(expected), "{reports:?}");
+        for (report, expected) in cases {
+            assert_eq!(valid_until(&report, now), Duration::from_millis(expected), "{report:?}");
         }
     }
 }

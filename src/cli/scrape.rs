@@ -15,7 +15,7 @@ use crate::{
     clock::Clock,
     config::{Config, Shard},
     daemon,
-    exposition::{self, Coding, Format, Tail},
+    exposition::{self, Format, Shown},
     model::{ActiveAlerts, Outcome, Report},
     store,
     telemetry::Telemetry,
@@ -60,14 +60,15 @@ pub(super) async fn run(mut config: Config, storage: Option<PathBuf>, targets: &
 
     let failed = print_outcomes(&reports)?;
     let reports: Vec<_> = reports.into_iter().map(Arc::new).collect();
-    let page = exposition::render(&reports, clock.now(), &options, Format::Classic, Coding::Identity);
+    let alerts = Arc::new(ActiveAlerts::default());
+    let shown = Shown { reports: &reports, alerts: &alerts, options: &options, now: clock.now(), only: None };
     let mut out = io::stdout().lock();
-    let (alerts, own) = (ActiveAlerts::default(), telemetry.gather());
-    let tail = Tail { alerts: &alerts, own: &own };
-    for chunk in page.complete(&tail, None) {
-        out.write_all(&chunk)?;
-    }
-    out.flush()?;
+    let mut written = Ok(());
+    exposition::write(&shown, &telemetry.gather(), Format::Classic, |piece| {
+        written = out.write_all(&piece);
+        written.is_ok()
+    });
+    written.and_then(|()| out.flush())?;
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 

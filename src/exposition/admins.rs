@@ -17,7 +17,7 @@ families! {
 /// Admins whose users are counted.
 const MOST: usize = 2000;
 
-pub(super) fn write(text: &mut Text, views: &[View<'_>]) {
+pub(super) fn write(text: &mut Text<'_>, views: &[View<'_>]) {
     let mut series = text.family(&ADMIN_USED);
     for view in views {
         for admin in fresh(view) {

@@ -19,7 +19,7 @@ families! {
 }
 
 /// Writes what is pending and firing: all of it, or only what fires at the target `only`.
-pub(super) fn write(text: &mut Text, alerts: &ActiveAlerts, namings: &[Naming], only: Option<&str>) {
+pub(super) fn write(text: &mut Text<'_>, alerts: &ActiveAlerts, namings: &[Naming], only: Option<&str>) {
     let firing = alerts.list.iter().filter(|alert| alert.state == AlertState::Firing);
     let firing: Vec<_> = firing.filter(|alert| only.is_none_or(|target| target == &*alert.target)).collect();
     let mut named = Vec::with_capacity(firing.len());
@@ -84,7 +84,7 @@ pub(super) fn write(text: &mut Text, alerts: &ActiveAlerts, namings: &[Naming], 
 }
 
 fn each_step(
-    text: &mut Text,
+    text: &mut Text<'_>,
     family: &Family<'_>,
     alerts: &ActiveAlerts,
     value: impl Fn(Threshold) -> Option<Number>,

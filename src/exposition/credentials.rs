@@ -36,7 +36,7 @@ families! {
         "Unix time at which the token of the credential was last renewed (last_refresh); polled.");
 }
 
-pub(super) fn write(text: &mut Text, views: &[View<'_>]) {
+pub(super) fn write(text: &mut Text<'_>, views: &[View<'_>]) {
     with_provider(text, &CREDENTIAL_INFO, views, |_| Some(true));
     with_provider(text, &CREDENTIAL_AVAILABLE, views, |credential| credential.available);
     let mut series = text.family(&CREDENTIAL_STATUS);
@@ -148,7 +148,7 @@ fn place<'m, K: Ord, V>(
 }
 
 fn with_provider<V: Into<Number>>(
-    text: &mut Text,
+    text: &mut Text<'_>,
     family: &Family<'_>,
     views: &[View<'_>],
     value: impl Fn(&Credential) -> Option<V>,
@@ -162,7 +162,7 @@ fn with_provider<V: Into<Number>>(
 }
 
 fn each_credential<V: Into<Number>>(
-    text: &mut Text,
+    text: &mut Text<'_>,
     family: &Family<'_>,
     views: &[View<'_>],
     value: impl Fn(&Credential) -> Option<V>,
@@ -176,7 +176,7 @@ fn each_credential<V: Into<Number>>(
 }
 
 fn each_window<V: Into<Number>>(
-    text: &mut Text,
+    text: &mut Text<'_>,
     family: &Family<'_>,
     limits: &[(&View<'_>, Limits<'_>)],
     value: impl Fn(&QuotaWindow) -> Option<V>,

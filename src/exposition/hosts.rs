@@ -52,7 +52,7 @@ families! {
         "Version of the proxy core beside the panel (version of /api/core, or xray.version); polled.");
 }
 
-pub(super) fn write(text: &mut Text, views: &[View<'_>]) {
+pub(super) fn write(text: &mut Text<'_>, views: &[View<'_>]) {
     each_target(text, &HOST_CPU_USAGE, views, |view| host(view, |host| host.cpu_usage));
     each_target(text, &HOST_CPU_CORES, views, |view| host(view, |host| host.cpu_cores));
     each_target(text, &HOST_MEMORY_USED, views, |view| host(view, |host| host.memory_used));

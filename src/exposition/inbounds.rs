@@ -26,7 +26,7 @@ families! {
         "Bytes to users through the inbound (down); polled.");
 }
 
-pub(super) fn write(text: &mut Text, views: &[View<'_>]) {
+pub(super) fn write(text: &mut Text<'_>, views: &[View<'_>]) {
     let mut series = text.family(&INBOUND_INFO);
     for view in views {
         for Inbound { label, protocol, port, remark, node, .. } in fresh(view) {
@@ -50,7 +50,7 @@ fn fresh<'a>(view: &View<'a>) -> &'a [Inbound] {
 }
 
 fn each_inbound<V: Into<Number>>(
-    text: &mut Text,
+    text: &mut Text<'_>,
     family: &Family<'_>,
     views: &[View<'_>],
     value: impl Fn(&Inbound) -> Option<V>,

@@ -55,7 +55,7 @@ families! {
         "Attempts that the polled counters of credentials show and of which no record came: another reader takes them. Small differences are normal and do not count.");
 }
 
-pub(super) fn write(text: &mut Text, views: &[View<'_>]) {
+pub(super) fn write(text: &mut Text<'_>, views: &[View<'_>]) {
     each_row(text, &REQUESTS, views, |row| row.requests);
     each_row(text, &REQUESTS_FAILED, views, |row| row.failed);
     each_row(text, &INPUT_TOKENS, views, |row| row.tokens.input);
@@ -95,7 +95,7 @@ fn takes_records(view: &View<'_>) -> bool {
 }
 
 fn each_row<V: Into<Number>>(
-    text: &mut Text,
+    text: &mut Text<'_>,
     family: &Family<'_>,
     views: &[View<'_>],
     value: impl Fn(&LlmRow) -> V,
@@ -109,7 +109,7 @@ fn each_row<V: Into<Number>>(
 }
 
 fn each_histogram(
-    text: &mut Text,
+    text: &mut Text<'_>,
     family: &Family<'_>,
     views: &[View<'_>],
     times: impl Fn(&LlmTimes) -> &Times,
@@ -129,7 +129,7 @@ fn each_histogram(
     }
 }
 
-fn write_errors(text: &mut Text, views: &[View<'_>]) {
+fn write_errors(text: &mut Text<'_>, views: &[View<'_>]) {
     let mut series = text.family(&ERRORS);
     for view in views {
         for LlmErrors { provider, status_code, attempts } in
@@ -144,7 +144,7 @@ fn write_errors(text: &mut Text, views: &[View<'_>]) {
 /// Used and limit of the smallest budget of a client key, by what identifies its series.
 type Budgets<'a> = BTreeMap<(&'a str, BudgetUnit, BudgetPeriod), (u64, u64)>;
 
-fn write_budgets(text: &mut Text, views: &[View<'_>]) {
+fn write_budgets(text: &mut Text<'_>, views: &[View<'_>]) {
     let of_views: Vec<_> = views.iter().map(|view| (view.target(), budgets(view))).collect();
     let mut series = text.family(&BUDGET_USED);
     for (target, budgets) in &of_views {

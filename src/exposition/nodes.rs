@@ -52,7 +52,7 @@ families! {
         "Whether the proxy core of the node is running (xrayState); polled.");
 }
 
-pub(super) fn write(text: &mut Text, views: &[View<'_>]) {
+pub(super) fn write(text: &mut Text<'_>, views: &[View<'_>]) {
     each_node(text, &NODE_UP, views, |node| {
         let enabled = !node.status_unread && node.status != NodeStatus::Disabled;
         enabled.then_some(node.status == NodeStatus::Connected)
@@ -85,7 +85,7 @@ pub(super) fn write(text: &mut Text, views: &[View<'_>]) {
 }
 
 /// What nodes report of their hosts.
-fn write_stats(text: &mut Text, views: &[View<'_>]) {
+fn write_stats(text: &mut Text<'_>, views: &[View<'_>]) {
     each_host(text, &NODE_CPU_USAGE, views, |stats| stats.cpu_usage);
     each_host(text, &NODE_CPU_CORES, views, |stats| stats.cpu_cores);
     each_host(text, &NODE_MEMORY_USED, views, |stats| stats.memory_used);
@@ -97,7 +97,7 @@ fn write_stats(text: &mut Text, views: &[View<'_>]) {
 }
 
 fn each_host<V: Into<Number>>(
-    text: &mut Text,
+    text: &mut Text<'_>,
     family: &Family<'_>,
     views: &[View<'_>],
     value: impl Fn(&NodeStats) -> Option<V>,
@@ -117,7 +117,7 @@ fn fresh<'a>(view: &View<'a>) -> &'a [Node] {
 }
 
 fn each_node<V: Into<Number>>(
-    text: &mut Text,
+    text: &mut Text<'_>,
     family: &Family<'_>,
     views: &[View<'_>],
     value: impl Fn(&Node) -> Option<V>,
@@ -134,7 +134,7 @@ fn each_node<V: Into<Number>>(
 
 /// Of the nodes whose traffic can stall.
 fn each_flow<V: Into<Number>>(
-    text: &mut Text,
+    text: &mut Text<'_>,
     family: &Family<'_>,
     views: &[View<'_>],
     value: impl Fn(&Flow) -> Option<V>,
@@ -153,7 +153,7 @@ fn each_flow<V: Into<Number>>(
 /// The node's own counter where the panel keeps one, else what was added up from its usage. Never one after the
 /// other for the same node, even while the first is stale: they do not count from the same start.
 fn each_node_traffic(
-    text: &mut Text,
+    text: &mut Text<'_>,
     family: &Family<'_>,
     views: &[View<'_>],
     counted: impl Fn(&Node) -> Option<Counter>,

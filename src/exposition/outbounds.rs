@@ -18,7 +18,7 @@ families! {
         "Duration of the proxy core's last probe through the outbound (delay), if it passed; polled.");
 }
 
-pub(super) fn write(text: &mut Text, views: &[View<'_>]) {
+pub(super) fn write(text: &mut Text<'_>, views: &[View<'_>]) {
     each_outbound(text, &OUTBOUND_UPLINK, views, |outbound| outbound.uplink.and_then(Counter::read));
     each_outbound(text, &OUTBOUND_DOWNLINK, views, |outbound| outbound.downlink.and_then(Counter::read));
     each_outbound(text, &OUTBOUND_UP, views, |outbound| outbound.up);
@@ -26,7 +26,7 @@ pub(super) fn write(text: &mut Text, views: &[View<'_>]) {
 }
 
 fn each_outbound<V: Into<Number>>(
-    text: &mut Text,
+    text: &mut Text<'_>,
     family: &Family<'_>,
     views: &[View<'_>],
     value: impl Fn(&Outbound) -> Option<V>,

@@ -8,7 +8,7 @@ use super::{
 };
 
 /// Writes what a registry gathered: all of it, or only the series with the label `target="{only}"`.
-pub(super) fn write(text: &mut Text, families: &[MetricFamily], only: Option<&str>) {
+pub(super) fn write(text: &mut Text<'_>, families: &[MetricFamily], only: Option<&str>) {
     for family in families {
         let (name, metrics) = (family.name(), family.get_metric());
         let kind = match family.get_field_type() {
@@ -53,7 +53,7 @@ mod tests {
     use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts, Registry};
 
     use super::*;
-    use crate::exposition::{Coding, Format, sink::Sink};
+    use crate::exposition::{Format, text::Sink};
 
     fn written(format: Format, only: Option<&str>) -> String {
         let registry = Registry::new();
@@ -67,10 +67,12 @@ mod tests {
         registry.register(Box::new(polls)).unwrap();
         registry.register(Box::new(flight)).unwrap();
         registry.register(Box::new(took)).unwrap();
-        let mut text = Text::new(format, Sink::new(Coding::Identity));
+        let mut whole = Vec::new();
+        let mut take = |text: &mut Vec<u8>| whole.append(text);
+        let mut text = Text::new(format, 1000, Sink::Whole(&mut take));
         write(&mut text, &registry.gather(), only);
-        let text = text.pause();
-        String::from_utf8(text.join(text.continuation().finish()).concat()).unwrap()
+        text.finish();
+        String::from_utf8(whole).unwrap()
     }
 
     #[test]

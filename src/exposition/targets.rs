@@ -44,7 +44,7 @@ families! {
         "Users that the panel counts but did not return in a readable form during the last finished walk of its list; polled.");
 }
 
-pub(super) fn write(text: &mut Text, views: &[View<'_>]) {
+pub(super) fn write(text: &mut Text<'_>, views: &[View<'_>]) {
     each_target(text, &UP, views, |view| view.report.up);
     let mut series = text.family(&TARGET_INFO);
     for view in views {
@@ -108,7 +108,7 @@ pub(super) fn write(text: &mut Text, views: &[View<'_>]) {
 }
 
 fn each_part<V: Into<Number>>(
-    text: &mut Text,
+    text: &mut Text<'_>,
     family: &Family<'_>,
     views: &[View<'_>],
     value: impl Fn(&Outcome, &PartState) -> Option<V>,

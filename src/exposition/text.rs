@@ -5,31 +5,50 @@ use std::time::Duration;
 use crate::model::Timestamp;
 
 use super::{
+    chunks::ByFamily,
     family::{Family, Kind},
     format::Format,
-    sink::{CHUNK, Encoded, Sink},
 };
 
+/// Room for the line that fills a buffer, so that it rarely grows.
+const LINE: usize = 4096;
+
+/// What follows the labels of a series.
+pub(super) const CLOSING: &[u8] = b"} ";
+
 /// Text being written. Families are written one after the other, see [`Text::family`].
-pub(super) struct Text {
+pub(super) struct Text<'s> {
     format: Format,
     buffer: Vec<u8>,
-    sink: Sink,
+    /// A full buffer has so many bytes, and some more.
+    full: usize,
+    sink: Sink<'s>,
 }
 
-impl Text {
-    pub(super) fn new(format: Format, sink: Sink) -> Self {
-        // A little more than a chunk, so that the line that fills it rarely makes it grow.
-        let room = match sink {
-            Sink::Plain(_) => CHUNK + 4096,
-            Sink::Deflate(_) => CHUNK / 4 + 4096,
-        };
-        Text { format, buffer: Vec::with_capacity(room), sink }
+/// Where text goes.
+pub(super) enum Sink<'s> {
+    /// Takes full buffers of one text, in which each family has a head.
+    Whole(&'s mut dyn FnMut(&mut Vec<u8>)),
+    /// Keeps the families apart. They get their heads when they are put together.
+    Apart(ByFamily<'s>),
+}
+
+impl<'s> Text<'s> {
+    /// Buffers that are handed over have about `full` bytes.
+    pub(super) fn new(format: Format, full: usize, sink: Sink<'s>) -> Self {
+        Text { format, buffer: Vec::with_capacity(full + LINE), full, sink }
     }
 
     /// Begins a family. Its head is written with its first series; without series there is no head.
-    pub(super) fn family<'t>(&'t mut self, family: &'t Family<'t>) -> Series<'t> {
+    pub(super) fn family<'t>(&'t mut self, family: &'t Family<'t>) -> Series<'t, 's> {
+        if let Sink::Apart(families) = &mut self.sink {
+            families.begin(family.name, &mut self.buffer);
+        }
         Series { text: self, family, opening: Vec::new() }
+    }
+
+    pub(super) fn format(&self) -> Format {
+        self.format
     }
 
     pub(super) fn raw(&mut self, text: &str) {
@@ -98,36 +117,38 @@ impl Text {
     }
 
     fn line_done(&mut self) {
-        if self.buffer.capacity() - self.buffer.len() < 4096 {
-            self.sink.take(&mut self.buffer);
+        if self.buffer.len() >= self.full {
+            match &mut self.sink {
+                Sink::Whole(take) => take(&mut self.buffer),
+                Sink::Apart(families) => families.take(&mut self.buffer),
+            }
         }
     }
 
-    /// The text so far, after which more can follow.
-    pub(super) fn pause(mut self) -> Encoded {
-        self.sink.take(&mut self.buffer);
-        self.sink.pause()
-    }
-
-    /// The text to its end.
-    pub(super) fn finish(mut self) -> Encoded {
-        self.sink.take(&mut self.buffer);
-        self.sink.finish()
+    /// Hands over the rest.
+    pub(super) fn finish(mut self) {
+        match &mut self.sink {
+            Sink::Whole(take) if self.buffer.is_empty() => {}
+            Sink::Whole(take) => take(&mut self.buffer),
+            Sink::Apart(families) => families.end(&mut self.buffer),
+        }
     }
 }
 
 /// The series of one family, written one by one.
-pub(super) struct Series<'t> {
-    text: &'t mut Text,
+pub(super) struct Series<'t, 's> {
+    text: &'t mut Text<'s>,
     family: &'t Family<'t>,
     /// The line's start, up to the labels; empty until there is a series.
     opening: Vec<u8>,
 }
 
-impl Series<'_> {
+impl Series<'_, '_> {
     fn begin(&mut self) {
         if self.opening.is_empty() {
-            self.text.head(self.family);
+            if let Sink::Whole(_) = self.text.sink {
+                self.text.head(self.family);
+            }
             let brace: &[u8] = if self.family.labels.is_empty() { b"" } else { b"{" };
             self.opening = [self.family.name.as_bytes(), brace].concat();
         }
@@ -135,29 +156,43 @@ impl Series<'_> {
 
     /// A series with the values of all the family's labels.
     pub(super) fn add(&mut self, labels: &[&str], value: impl Into<Number>) {
-        self.add_to("", labels, value);
-    }
-
-    /// A series whose first labels are already written in `known`, with the values of the `rest`.
-    pub(super) fn add_to(&mut self, known: &str, rest: &[&str], value: impl Into<Number>) {
         self.begin();
         let buffer = &mut self.text.buffer;
         buffer.extend_from_slice(&self.opening);
-        buffer.extend_from_slice(known.as_bytes());
-        let names = self.family.labels.iter().skip(self.family.labels.len().saturating_sub(rest.len()));
-        for (at, (name, value)) in names.zip(rest).enumerate() {
-            if at > 0 || !known.is_empty() {
+        for (at, (name, value)) in self.family.labels.iter().zip(labels).enumerate() {
+            if at > 0 {
                 buffer.push(b',');
             }
             push_label(buffer, name, value);
         }
-        if known.is_empty() && rest.is_empty() {
-            buffer.push(b' ');
-        } else {
-            buffer.extend_from_slice(b"} ");
-        }
-        value.into().push_to(buffer);
-        buffer.push(b'\n');
+        buffer.extend_from_slice(if labels.is_empty() { b" " } else { CLOSING });
+        self.end_line(value);
+    }
+
+    /// A series whose labels are already written in `row`, with the closing.
+    pub(super) fn add_row(&mut self, row: &[u8], value: impl Into<Number>) {
+        self.begin();
+        let buffer = &mut self.text.buffer;
+        buffer.extend_from_slice(&self.opening);
+        buffer.extend_from_slice(row);
+        self.end_line(value);
+    }
+
+    /// The same, with the value of one more label.
+    pub(super) fn add_row_with(&mut self, row: &[u8], label: &str, value: impl Into<Number>) {
+        self.begin();
+        let buffer = &mut self.text.buffer;
+        buffer.extend_from_slice(&self.opening);
+        buffer.extend_from_slice(row.strip_suffix(CLOSING).unwrap_or(row));
+        buffer.push(b',');
+        push_label(buffer, self.family.labels.last().unwrap_or(&""), label);
+        buffer.extend_from_slice(CLOSING);
+        self.end_line(value);
+    }
+
+    fn end_line(&mut self, value: impl Into<Number>) {
+        value.into().push_to(&mut self.text.buffer);
+        self.text.buffer.push(b'\n');
         self.text.line_done();
     }
 

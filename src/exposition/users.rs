@@ -1,13 +1,13 @@
-//! Series about users: counts of them all, then those of each user that may be named.
+//! Counts of users.
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use super::{
-    family::{Family, families},
-    text::{Number, Text, push_label},
+    family::families,
+    text::Text,
     view::{View, each_target},
 };
-use crate::model::{Counter, Expiry, Moment, Part, Unread, User, UserStatus};
+use crate::model::{Expiry, Moment, Part, User, UserStatus};
 
 families! {
     USERS = Gauge("users", ["target", "status"],
@@ -20,40 +20,6 @@ families! {
         "Active users whose plan ends (expire) within the given time; cumulative. Computed every minute from the polled list.");
     USERS_NEAR_QUOTA = Gauge("users_near_quota", ["target", "ratio"],
         "Active and limited users with a quota that have used at least the given ratio of it (used_traffic / data_limit); cumulative. Computed from the polled list.");
-    USER_STATUS = Gauge("user_status", ["target", "user", "status"],
-        "1 for the user's current status (status; or by enable, expiryTime, total, up and down). Other statuses have no series: use count by (status). Polled.");
-    USER_INFO = Info("user_info", ["target", "user", "admin"],
-        "Admin that owns the user (admin.username); polled.");
-    USER_INBOUND_INFO = Info("user_inbound_info", ["target", "user", "inbound"],
-        "Inbound to which the user may connect (tag), with users.inbounds = true; polled.");
-    USER_USED = Gauge("user_used_bytes", ["target", "user"],
-        "Bytes that count against the user's quota (used_traffic, or up + down); falls when the panel resets it. Polled.");
-    USER_LIMIT = Gauge("user_limit_bytes", ["target", "user"],
-        "Bytes of the user's quota (data_limit, total or totalGB); no series if unlimited. Polled.");
-    USER_TRAFFIC = Counter("user_traffic_bytes_total", ["target", "user"],
-        "Bytes transferred by the user in total (lifetime_used_traffic, weighted by the nodes' coefficients; or up + down, which fall when the panel resets them); polled.");
-    USER_UPLINK = Counter("user_uplink_bytes_total", ["target", "user"],
-        "Bytes sent by the user (up), where the panel counts both directions; polled.");
-    USER_DOWNLINK = Counter("user_downlink_bytes_total", ["target", "user"],
-        "Bytes received by the user (down), where the panel counts both directions; polled.");
-    USER_EXPIRY = Gauge("user_expiry_timestamp_seconds", ["target", "user"],
-        "Unix time at which the user's plan ends (expire or expiryTime); no series if never. Polled.");
-    USER_EXPIRY_PENDING = Gauge("user_expiry_pending_seconds", ["target", "user"],
-        "Seconds that the user's plan lasts from its first use (on_hold_expire_duration, or a negative expiryTime); polled.");
-    USER_QUOTA_RESET = Gauge("user_quota_reset_timestamp_seconds", ["target", "user"],
-        "Unix time at which the panel next sets the user's used bytes back to 0 (expiryTime of a user with reset); no series if it does not. Polled.");
-    USER_RENEWS = Gauge("user_renews", ["target", "user"],
-        "1: the panel starts the user's next plan by itself when this one ends (next_plan, or reset) and, if it does not reset the quota at a given time, when the quota is used up. Other users have no series. Polled.");
-    USER_ONLINE = Gauge("user_online", ["target", "user"],
-        "Whether the user is online: the panel names the user as such (onlines), or the user had traffic (online_at) in the two minutes before the user was read. No series if that read is older than five minutes. Polled.");
-    USER_LAST_ONLINE = Gauge("user_last_online_timestamp_seconds", ["target", "user"],
-        "Unix time of the user's last traffic (online_at or lastOnline); no series if never. Polled.");
-    USER_DEVICES = Gauge("user_devices", ["target", "user"],
-        "Addresses in use by the user at present (client IPs of the panel); polled.");
-    USER_DEVICES_LIMIT = Gauge("user_devices_limit", ["target", "user"],
-        "Addresses that the user may use at a time (limitIp); no series if unlimited. Polled.");
-    USER_NODE_TRAFFIC = Counter("user_node_traffic_bytes_total", ["target", "user", "node"],
-        "Bytes transferred by the user through a node since first seen (used_traffic of /api/user/NAME/usage), for users named in the configuration; polled.");
 }
 
 /// Bounds of `users_expiring`.
@@ -66,13 +32,7 @@ const fn days(days: u64) -> Duration {
     Duration::from_secs(days * 24 * 60 * 60)
 }
 
-pub(super) fn write(text: &mut Text, views: &[View<'_>]) {
-    write_counts(text, views);
-    write_rows(text, views);
-    write_node_traffic(text, views);
-}
-
-fn write_counts(text: &mut Text, views: &[View<'_>]) {
+pub(super) fn write(text: &mut Text<'_>, views: &[View<'_>]) {
     let targets: Vec<_> = views.iter().map(Counts::new).collect();
     let mut series = text.family(&USERS);
     for target in &targets {
@@ -199,130 +159,6 @@ impl ByStatus {
             UserStatus::Limited => 3,
             UserStatus::Expired => 4,
             UserStatus::Unknown => 5,
-        }
-    }
-}
-
-fn write_rows(text: &mut Text, views: &[View<'_>]) {
-    let targets: Vec<_> = views.iter().map(Rows::new).collect();
-    each_user_with(text, &USER_STATUS, &targets, |user, _| {
-        if_read(user, Unread::STATUS, user.status.label())
-    });
-    each_user_with(text, &USER_INFO, &targets, |user, _| user.owner.as_deref());
-    each_user_with(text, &USER_INBOUND_INFO, &targets, |user, view| {
-        let shown = if view.options.inbounds { &*user.inbounds } else { &[] };
-        shown.iter().map(|inbound| &**inbound)
-    });
-    each_user(text, &USER_USED, &targets, |user, _| if_read(user, Unread::USED, user.used));
-    each_user(text, &USER_LIMIT, &targets, |user, _| user.limit.filter(|_| !user.unread.has(Unread::LIMIT)));
-    each_user(text, &USER_TRAFFIC, &targets, |user, _| if_read(user, Unread::TRAFFIC, user.traffic.value()));
-    each_user(text, &USER_UPLINK, &targets, |user, _| user.uplink.and_then(Counter::read));
-    each_user(text, &USER_DOWNLINK, &targets, |user, _| user.downlink.and_then(Counter::read));
-    each_user(text, &USER_EXPIRY, &targets, |user, _| match user.expiry {
-        Expiry::At(end) => if_read(user, Unread::EXPIRY, end),
-        Expiry::Never | Expiry::OnFirstUse(_) => None,
-    });
-    each_user(text, &USER_EXPIRY_PENDING, &targets, |user, _| match user.expiry {
-        Expiry::OnFirstUse(duration) => if_read(user, Unread::EXPIRY, duration),
-        Expiry::Never | Expiry::At(_) => None,
-    });
-    each_user(text, &USER_QUOTA_RESET, &targets, |user, _| user.quota_reset);
-    each_user(text, &USER_RENEWS, &targets, |user, _| user.renews.then_some(true));
-    each_user(text, &USER_ONLINE, &targets, |user, view| view.report.online(user, view.now));
-    each_user(text, &USER_LAST_ONLINE, &targets, |user, _| user.last_online);
-    each_user(text, &USER_DEVICES, &targets, |user, _| user.devices);
-    each_user(text, &USER_DEVICES_LIMIT, &targets, |user, _| user.devices_limit);
-}
-
-fn if_read<T>(user: &User, fact: Unread, value: T) -> Option<T> {
-    (!user.unread.has(fact)).then_some(value)
-}
-
-/// The users of a target that have series of their own.
-struct Rows<'v, 'a> {
-    view: &'v View<'a>,
-    rows: Vec<Row<'a>>,
-    /// The rows' label texts, one after the other.
-    labels: String,
-}
-
-struct Row<'a> {
-    user: &'a User,
-    /// Where in [`Rows::labels`] its `target="…",user="…"` is.
-    labels: Range<usize>,
-}
-
-impl<'v, 'a> Rows<'v, 'a> {
-    fn new(view: &'v View<'a>) -> Self {
-        let (users, _) = view.named_users().unwrap_or_default();
-        let mut text = Vec::with_capacity(users.len() * (view.target().len() + 40));
-        let mut rows = Vec::with_capacity(users.len());
-        for user in users {
-            let Some(label) = view.naming.labels.of(&user.name) else { continue };
-            let start = text.len();
-            push_label(&mut text, "target", view.target());
-            text.push(b',');
-            push_label(&mut text, "user", &label);
-            rows.push(Row { user, labels: start..text.len() });
-        }
-        let labels = String::from_utf8(text).unwrap_or_default();
-        if view.naming.hashes() {
-            // In the order of names, a hash would still show where in the alphabet its user is.
-            rows.sort_unstable_by_key(|row| labels.get(row.labels.clone()));
-        }
-        Rows { view, rows, labels }
-    }
-
-    /// The users, each with its label text.
-    fn labelled(&self) -> impl Iterator<Item = (&'a User, &str)> {
-        self.rows.iter().filter_map(|row| Some((row.user, self.labels.get(row.labels.clone())?)))
-    }
-}
-
-fn each_user<V: Into<Number>>(
-    text: &mut Text,
-    family: &Family<'_>,
-    targets: &[Rows<'_, '_>],
-    value: impl Fn(&User, &View<'_>) -> Option<V>,
-) {
-    let mut series = text.family(family);
-    for target in targets {
-        for (user, labels) in target.labelled() {
-            if let Some(value) = value(user, target.view) {
-                series.add_to(labels, &[], value);
-            }
-        }
-    }
-}
-
-/// As [`each_user`], of families with one more label, whose values are given, and the value 1.
-fn each_user_with<'a, L: IntoIterator<Item = &'a str>>(
-    text: &mut Text,
-    family: &Family<'_>,
-    targets: &[Rows<'_, 'a>],
-    values: impl Fn(&'a User, &View<'_>) -> L,
-) {
-    let mut series = text.family(family);
-    for target in targets {
-        for (user, labels) in target.labelled() {
-            for value in values(user, target.view) {
-                series.add_to(labels, &[value], true);
-            }
-        }
-    }
-}
-
-fn write_node_traffic(text: &mut Text, views: &[View<'_>]) {
-    let mut series = text.family(&USER_NODE_TRAFFIC);
-    for view in views {
-        let traffic = view.if_fresh_list(Part::UserNodes, &view.report.user_nodes).iter();
-        let labelled = traffic.filter_map(|traffic| Some((view.naming.label(&traffic.user)?, traffic)));
-        let mut labelled: Vec<_> = labelled.collect();
-        if view.naming.hashes() {
-            labelled.sort_by(|(user, _), (other, _)| user.cmp(other));
-        }
-        for (user, traffic) in labelled {
-            series.add(&[view.target(), &user, &traffic.node], traffic.bytes);
         }
     }
 }

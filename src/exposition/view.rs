@@ -138,7 +138,7 @@ impl Naming {
 
 /// Writes a family that has one series per target.
 pub(super) fn each_target<V: Into<Number>>(
-    text: &mut Text,
+    text: &mut Text<'_>,
     family: &Family<'_>,
     views: &[View<'_>],
     value: impl Fn(&View<'_>) -> Option<V>,

@@ -174,6 +174,12 @@ impl Report {
         }
     }
 
+    /// When [`Report::online`] becomes unknown for `user` without a new read; absent: not by the age of the user's row.
+    pub fn online_until(&self, user: &User) -> Option<Timestamp> {
+        let is_of_row = !self.parts.contains_key(&Part::Online) && !user.unread.has(Unread::ONLINE);
+        is_of_row.then(|| user.read_at.saturating_add(ONLINE_FOR))
+    }
+
     /// Users that are online: by the panel's count, else by the names of all online users if the system has that part,
     /// else counted from the list. Absent: unknown, or read too long ago.
     pub fn users_online(&self, now: Moment) -> Option<u64> {

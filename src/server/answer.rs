@@ -3,7 +3,7 @@
 use std::{
     convert::Infallible,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     vec,
 };
 
@@ -15,7 +15,10 @@ use hyper::{
 };
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::connections::Answering;
+use super::{
+    connections::{Answering, Held},
+    pages::Stream,
+};
 use crate::telemetry::InFlight;
 
 pub(super) const PLAIN: &str = "text/plain; charset=utf-8";
@@ -39,6 +42,7 @@ pub(super) fn answer(status: StatusCode, content_type: &'static str, pieces: Vec
     let mut response = Response::new(Answer {
         pieces: pieces.into_iter(),
         left,
+        stream: None,
         in_flight: None,
         permit: None,
         answering: None,
@@ -51,13 +55,27 @@ pub(super) fn answer(status: StatusCode, content_type: &'static str, pieces: Vec
 /// A body in pieces. Each is dropped as soon as it is sent.
 pub(super) struct Answer {
     pub(super) pieces: vec::IntoIter<Bytes>,
-    /// Bytes.
-    pub(super) left: u64,
+    /// Bytes of `pieces`.
+    left: u64,
+    /// What follows them.
+    pub(super) stream: Option<Stream>,
     /// Held until the body is sent or given up.
     pub(super) in_flight: Option<InFlight>,
     /// Held until there is room to send it.
     pub(super) permit: Option<OwnedSemaphorePermit>,
     pub(super) answering: Option<Answering>,
+}
+
+/// Pieces of answers that are smaller, in bytes, do not count among what answers keep in memory.
+const MIN_HELD: usize = 4 * 1024;
+
+impl Answer {
+    /// What it keeps in memory until it is sent.
+    pub(super) fn held(&self) -> Vec<Held> {
+        let pieces = self.pieces.as_slice().iter().filter(|piece| piece.len() >= MIN_HELD);
+        let pieces = pieces.map(|piece| Held { at: piece.as_ptr().addr(), size: piece.len() });
+        pieces.chain(self.stream.iter().map(|stream| stream.of)).collect()
+    }
 }
 
 impl Body for Answer {
@@ -66,22 +84,26 @@ impl Body for Answer {
 
     fn poll_frame(
         self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let answer = self.get_mut();
-        let piece = answer.pieces.next();
-        if let Some(piece) = &piece {
-            answer.left = answer.left.saturating_sub(u64::try_from(piece.len()).unwrap_or(u64::MAX));
-        }
+        let piece = match (answer.pieces.next(), &mut answer.stream) {
+            (Some(piece), _) => {
+                answer.left = answer.left.saturating_sub(u64::try_from(piece.len()).unwrap_or(u64::MAX));
+                Some(piece)
+            }
+            (None, Some(stream)) => ready!(stream.pieces.poll_recv(cx)),
+            (None, None) => None,
+        };
         Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.left == 0
+        self.left == 0 && self.stream.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
+        if self.stream.is_some() { SizeHint::default() } else { SizeHint::with_exact(self.left) }
     }
 }
 

@@ -13,7 +13,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use tokio::{
     sync::{Notify, watch},
     time::{Instant, sleep_until, timeout_at},
@@ -38,9 +37,6 @@ pub(super) const STALL_LIMIT: Duration = Duration::from_secs(10);
 /// Bytes that all answers being sent may keep in memory, beside a new one. Scrapers share a page, but a slow scraper
 /// still reads an old one.
 const MAX_SENDING: usize = 128 * 1024 * 1024;
-
-/// Pieces of answers that are smaller, in bytes, do not count.
-const MIN_COUNTED: usize = 4 * 1024;
 
 /// If there is no room for an answer by then, other connections are closed for it.
 const ROOM_WITHIN: Duration = Duration::from_secs(1);
@@ -78,12 +74,10 @@ impl Connections {
         self.lock().dismiss_one();
     }
 
-    /// Waits until there is room in memory for an answer of these `pieces`, and reserves it for `place` until they are
-    /// sent. If there is none for a time, the connections that have read nothing for longest are closed.
-    pub(super) async fn make_room(&self, place: &Place, pieces: &[Bytes]) {
-        let counted = pieces.iter().filter(|piece| piece.len() >= MIN_COUNTED);
-        let pieces: Vec<Piece> = counted.map(|piece| (piece.as_ptr().addr(), piece.len())).collect();
-        if pieces.is_empty() {
+    /// Waits until there is room in memory for what an answer holds, and reserves it for `place` until the answer is sent. If
+    /// there is none for a time, the connections that have read nothing for longest are closed.
+    pub(super) async fn make_room(&self, place: &Place, held: Vec<Held>) {
+        if held.is_empty() {
             return;
         }
         let patience = Instant::now() + ROOM_WITHIN;
@@ -91,9 +85,9 @@ impl Connections {
             let freed = self.freed.notified();
             {
                 let mut all = self.lock();
-                while !all.has_room(&pieces) && Instant::now() >= patience && all.dismiss_slowest(&pieces) {}
-                if all.has_room(&pieces) || Instant::now() >= patience {
-                    place.activity().pieces = pieces;
+                while !all.has_room(&held) && Instant::now() >= patience && all.dismiss_slowest(&held) {}
+                if all.has_room(&held) || Instant::now() >= patience {
+                    place.activity().held = held;
                     return;
                 }
             }
@@ -118,12 +112,12 @@ impl Places {
     }
 
     /// Closes the connection that has read nothing for longest of those that keep an answer in memory, preferring those
-    /// with another answer than the one of `pieces`. Returns whether there was one.
-    fn dismiss_slowest(&mut self, pieces: &[Piece]) -> bool {
-        let sending = self.places.iter().filter(|(_, place)| !place.activity().pieces.is_empty());
+    /// with another answer than the one that holds `held`. Returns whether there was one.
+    fn dismiss_slowest(&mut self, held: &[Held]) -> bool {
+        let sending = self.places.iter().filter(|(_, place)| !place.activity().held.is_empty());
         let slowest = sending.min_by_key(|(_, place)| {
             let activity = place.activity();
-            (activity.pieces.iter().any(|piece| pieces.contains(piece)), activity.taken)
+            (activity.held.iter().any(|piece| held.contains(piece)), activity.taken)
         });
         let id = slowest.map(|(id, _)| *id);
         self.dismiss(id);
@@ -136,21 +130,25 @@ impl Places {
         }
     }
 
-    /// Whether what is being sent beside `pieces` is little enough. Each piece is in memory once.
-    fn has_room(&self, pieces: &[Piece]) -> bool {
+    /// Whether what is being sent beside `held` is little enough. However many share a piece, it is in memory once.
+    fn has_room(&self, held: &[Held]) -> bool {
         let mut others = HashMap::new();
         for place in self.places.values() {
-            others.extend(place.activity().pieces.iter().copied());
+            others.extend(place.activity().held.iter().map(|held| (held.at, held.size)));
         }
-        for (at, _) in pieces {
+        for Held { at, .. } in held {
             others.remove(at);
         }
         others.values().sum::<usize>() <= MAX_SENDING
     }
 }
 
-/// A piece of an answer: where it is in memory, and its size in bytes.
-type Piece = (usize, usize);
+/// What an answer keeps in memory: where it is, and its size in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Held {
+    pub(super) at: usize,
+    pub(super) size: usize,
+}
 
 /// A connection's place among the others, until it is dropped.
 #[derive(Debug)]
@@ -184,8 +182,8 @@ struct Activity {
     since: Instant,
     /// When the client last took something of an answer.
     taken: Instant,
-    /// Of the answer that is being sent.
-    pieces: Vec<Piece>,
+    /// By the answer that is being sent.
+    held: Vec<Held>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,7 +213,7 @@ impl Doing {
 impl Place {
     pub(super) fn new(peer: IpAddr, local: IpAddr, freed: Arc<Notify>) -> Self {
         let now = Instant::now();
-        let activity = Activity { doing: Doing::Asking, since: now, taken: now, pieces: Vec::new() };
+        let activity = Activity { doing: Doing::Asking, since: now, taken: now, held: Vec::new() };
         Place { peer, local, activity: Mutex::new(activity), leave: Notify::new(), freed }
     }
 
@@ -237,7 +235,7 @@ impl Place {
         let mut activity = self.activity();
         if activity.doing == Doing::Written {
             activity.turn_to(Doing::Idle);
-            activity.pieces = Vec::new();
+            activity.held = Vec::new();
             self.freed.notify_waiters();
         }
     }
@@ -427,16 +425,16 @@ mod tests {
     async fn a_client_that_reads_nothing_of_an_old_page_makes_room_for_a_new_one() {
         const SECOND: Duration = Duration::from_secs(1);
         let connections = Arc::new(Connections::default());
-        let page = || vec![Bytes::from(vec![0; MAX_SENDING / 4]), Bytes::from_static(b"small")];
-        let send = async |page: &[Bytes]| {
+        let page = |at| Held { at, size: MAX_SENDING / 4 };
+        let send = async |page: &Held| {
             let seat = connections.enter(PEER, PEER);
             let answering = seat.place.answer();
             let start = Instant::now();
-            connections.make_room(&seat.place, page).await;
+            connections.make_room(&seat.place, vec![*page]).await;
             drop(answering);
             (seat, start.elapsed())
         };
-        let pages = [page(), page(), page(), page(), page(), page()];
+        let pages = [1, 2, 3, 4, 5, 6].map(page);
         let [old, slow, third, fourth, new, newest] = &pages;
         let mut seats = Vec::new();
         for page in [old, slow, third, fourth, new] {

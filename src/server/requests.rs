@@ -26,14 +26,14 @@ use super::{
     api::{self, alerts::Query},
     connections::{Connections, Place},
     host, negotiate,
-    pages::Pages,
+    pages::{Metrics, Pages},
     route::Route,
     runbook,
     seen::SharedPage,
     state::State,
     status,
 };
-use crate::exposition::{Coding, Tail};
+use crate::exposition::Coding;
 
 /// Scrapes that are answered at the same time; further ones wait. `connections` limits the sending.
 pub(super) const MAX_SCRAPES: usize = 40;
@@ -71,7 +71,7 @@ impl Server {
     pub(super) fn new(state: State) -> Self {
         Server {
             connections: Arc::default(),
-            pages: Pages::new(state.board.clone(), state.clock.clone(), state.setup.clone()),
+            pages: Pages::new(&state),
             scrapes: Arc::new(Semaphore::new(MAX_SCRAPES)),
             status: SharedPage::default(),
             alerts: SharedPage::default(),
@@ -101,10 +101,11 @@ impl Server {
             Ok(terms) => self.judge(&access, &terms, place, route, request).await,
             Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "The web configuration file is broken.\n"),
         };
-        self.connections.make_room(place, response.body().pieces.as_slice()).await;
+        self.connections.make_room(place, response.body().held()).await;
         response.body_mut().permit = None;
-        let length = HeaderValue::from(response.body().left);
-        response.headers_mut().insert(CONTENT_LENGTH, length);
+        if let Some(length) = response.body().size_hint().exact() {
+            response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
         response.body_mut().in_flight = Some(in_flight);
         self.state.telemetry.http(route.label(), response.status().as_u16());
         Ok(response)
@@ -258,14 +259,13 @@ impl Server {
         };
         let format = negotiate::format(headers);
         let coding = negotiate::coding(headers);
-        let Some(panel) = self.pages.get(target, format, coding).await else {
-            return plain(StatusCode::NOT_FOUND, "No such target.\n");
+        let (pieces, stream) = match self.pages.get(target, format, coding).await {
+            Some(Metrics::Ready(pieces)) => (pieces, None),
+            Some(Metrics::Written(stream)) => (Vec::new(), Some(stream)),
+            None => return plain(StatusCode::NOT_FOUND, "No such target.\n"),
         };
-        let alerts = Arc::clone(&self.state.alerts.borrow());
-        let own = self.state.telemetry.gather();
-        let tail = Tail { alerts: &alerts, own: &own };
-        let pieces = panel.complete(&tail, target);
         let mut response = answer(StatusCode::OK, format.content_type(), pieces);
+        response.body_mut().stream = stream;
         if coding == Coding::Gzip {
             response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
@@ -343,7 +343,12 @@ pub(super) mod tests {
 
     pub(in crate::server) fn setup() -> watch::Receiver<Arc<Setup>> {
         let setup = Setup {
-            options: Options { labels: UserLabels::Name, limit: 10, inbounds: false, budgets: Vec::new() },
+            options: Options {
+                labels: UserLabels::Name,
+                limit: 20_000,
+                inbounds: false,
+                budgets: Vec::new(),
+            },
             config: String::new(),
             receivers: Vec::new(),
             voice: Voice::default(),
@@ -355,8 +360,12 @@ pub(super) mod tests {
     }
 
     pub(in crate::server) fn server() -> Server {
-        Server::new(State {
-            board: Board::new(["home"]),
+        Server::new(state(["home"]))
+    }
+
+    pub(in crate::server) fn state<const N: usize>(targets: [&str; N]) -> State {
+        State {
+            board: Board::new(targets),
             clock: Clock::starting_at(Timestamp::default()),
             telemetry: Telemetry::new(),
             setup: setup(),
@@ -366,7 +375,7 @@ pub(super) mod tests {
             reload: mpsc::channel(1).0,
             beats: Beats::default(),
             version: "0",
-        })
+        }
     }
 
     #[tokio::test]

@@ -18,6 +18,7 @@ pub(crate) mod queue;
 pub(crate) mod receiver;
 pub(crate) mod relay;
 pub(crate) mod server;
+pub(crate) mod shown;
 pub(crate) mod simulated;
 pub(crate) mod smtp;
 pub(crate) mod xui;

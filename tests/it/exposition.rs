@@ -5,7 +5,7 @@ mod llm;
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use proxymeter::{
-    exposition::{self, Coding, Family, Format, Kind, Options, Tail, UserLabels},
+    exposition::{self, Family, Format, Kind, Options, UserLabels},
     model::{
         ActiveAlert, ActiveAlerts, Admin, AlertState, AlertStep, Core, Counter, Expiry, Fact, Host, Identity,
         Inbound, KIND_USER, Moment, Node, NodeStats, NodeStatus, NodeTraffic, Outbound, Outcome, Part,
@@ -18,6 +18,7 @@ use proxymeter::{
 use crate::common::{
     exposition::{self as text_format, Sample, parse},
     golden::assert_golden,
+    shown,
 };
 
 const STALE_AFTER: Duration = Duration::from_secs(600);
@@ -392,9 +393,7 @@ fn options(labels: UserLabels) -> Options {
 }
 
 fn text(reports: &[Arc<Report>], options: &Options, format: Format) -> String {
-    let rendered = exposition::render(reports, now(), options, format, Coding::Identity);
-    let tail = Tail { alerts: &ActiveAlerts::default(), own: &[] };
-    String::from_utf8(rendered.complete(&tail, None).concat()).unwrap()
+    shown::text(reports, &ActiveAlerts::default(), options, now(), format)
 }
 
 fn parsed(reports: &[Arc<Report>], options: &Options) -> Vec<Sample> {
@@ -791,9 +790,8 @@ fn step(label: &str, threshold: Threshold) -> AlertStep {
 }
 
 fn with_alerts(reports: &[Arc<Report>], alerts: &ActiveAlerts, options: &Options) -> Vec<Sample> {
-    let rendered = exposition::render(reports, now(), options, Format::Classic, Coding::Identity);
-    let text = rendered.complete(&Tail { alerts, own: &[] }, None).concat();
-    parse(text_format::Format::Classic, &String::from_utf8(text).unwrap()).unwrap()
+    let text = shown::text(reports, alerts, options, now(), Format::Classic);
+    parse(text_format::Format::Classic, &text).unwrap()
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, env, sync::Arc, sync::LazyLock, time::Duration};
 
 use proxymeter::{
-    exposition::{self, Coding, Format, Options, Tail, UserLabels},
+    exposition::{Format, Options, UserLabels},
     model::{ActiveAlerts, Outcome, Part, PartState, Times},
     simulator::cliproxy::{Generation, Origin, Series, Server, Sums},
     upstream::cliproxy::config::UsageSetting,
@@ -14,6 +14,7 @@ use proxymeter::{
 use crate::common::{
     cliproxy::{Simulated, hash},
     exposition::{self as text_format, Sample, parse},
+    shown,
 };
 
 static ATTEMPTS: LazyLock<u64> =
@@ -190,10 +191,8 @@ fn shown(simulated: &mut Simulated, generation: Generation) -> Values {
     }
     let options = Options { labels: UserLabels::Name, limit: 10, inbounds: false, budgets: Vec::new() };
     let report = Arc::new(report.clone());
-    let rendered =
-        exposition::render(&[report], simulated.driver.now, &options, Format::Classic, Coding::Identity);
-    let tail = Tail { alerts: &ActiveAlerts::default(), own: &[] };
-    let text = String::from_utf8(rendered.complete(&tail, None).concat()).unwrap();
+    let now = simulated.driver.now;
+    let text = shown::text(&[report], &ActiveAlerts::default(), &options, now, Format::Classic);
     let mut values = Values::new();
     for Sample { name, labels, value } in parse(text_format::Format::Classic, &text).unwrap() {
         const OTHERS: [&str; 4] =

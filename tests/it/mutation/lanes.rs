@@ -14,7 +14,7 @@ use std::{
 };
 
 use proxymeter::{
-    exposition::{self, Coding, Format, Options, Tail, UserLabels},
+    exposition::{Format, Options, UserLabels},
     model::{ActiveAlerts, Moment, Report},
     upstream::Upstream,
 };
@@ -30,6 +30,7 @@ use crate::common::{
     exposition::{self as text_format, Sample, parse},
     read_once,
     server::{Act, Answer, Request, Server},
+    shown,
 };
 
 /// All series of the polled system, or what is wrong with the text.
@@ -233,9 +234,7 @@ fn texts(report: Report) -> Texts {
 
 pub(super) fn rendered(reports: &[Arc<Report>], now: Moment, format: Format) -> String {
     let options = Options { labels: UserLabels::Name, limit: 1000, inbounds: true, budgets: Vec::new() };
-    let rendered = exposition::render(reports, now, &options, format, Coding::Identity);
-    let tail = Tail { alerts: &ActiveAlerts::default(), own: &[] };
-    String::from_utf8(rendered.complete(&tail, None).concat()).unwrap()
+    shown::text(reports, &ActiveAlerts::default(), &options, now, format)
 }
 
 fn read(number: usize, texts: &Texts) -> Polled {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use proxymeter::{
     clock::Clock,
-    exposition::{self, Coding, Format, Options, Tail, UserLabels},
+    exposition::{Format, Options, UserLabels},
     model::{
         ActiveAlerts, Expiry, NodeStatus, Outcome, Part, PartState, Report, Timestamp, Unread, User,
         UserStatus,
@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::common::{
     PATIENT, read_at,
     server::{Answer, Server},
+    shown,
     xui::{BASE, PANELS, Panel, SAMPLES, client, password, token},
 };
 
@@ -433,10 +434,8 @@ async fn the_core_and_what_nodes_measure_are_shown() {
         let report = read(&panel, &server, false).await;
         let now = Clock::starting_at(panel.recorded_at()).now();
         let options = Options { labels: UserLabels::Name, limit: 1000, inbounds: true, budgets: Vec::new() };
-        let rendered =
-            exposition::render(&[Arc::new(report)], now, &options, Format::Classic, Coding::Identity);
-        let tail = Tail { alerts: &ActiveAlerts::default(), own: &[] };
-        let text = String::from_utf8(rendered.complete(&tail, None).concat()).unwrap();
+        let reports = [Arc::new(report)];
+        let text = shown::text(&reports, &ActiveAlerts::default(), &options, now, Format::Classic);
         let nodes = (name == "3.6.0").then_some("node_uptime_seconds{");
         for series in ["core_up{", "core_uptime_seconds{", "core_info{"].into_iter().chain(nodes) {
             assert!(text.contains(&format!("\nproxymeter_{series}")), "{name} {series}");

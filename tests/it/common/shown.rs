@@ -1,0 +1,41 @@
+//! What scrapers are shown.
+
+use std::{io::Read, sync::Arc};
+
+use flate2::bufread::GzDecoder;
+use proxymeter::{
+    exposition::{self, Chunks, Coding, Format, Options, Shown},
+    model::{ActiveAlerts, Moment, Report},
+};
+
+/// The text of these reports and alerts. It is the same written at once, kept, and compressed.
+pub(crate) fn text(
+    reports: &[Arc<Report>],
+    alerts: &ActiveAlerts,
+    options: &Options,
+    now: Moment,
+    format: Format,
+) -> String {
+    let alerts = Arc::new(alerts.clone());
+    let shown = Shown { reports, alerts: &alerts, options, now, only: None };
+    let mut written = Vec::new();
+    exposition::write(&shown, &[], format, |piece| {
+        written.extend_from_slice(&piece);
+        true
+    });
+    let written = String::from_utf8(written).unwrap();
+    for coding in [Coding::Identity, Coding::Gzip] {
+        let page = Chunks::new(format, coding).page(&shown);
+        let sent = exposition::join(&[&page.text, &exposition::own(&[], format, coding, None)]).concat();
+        let kept = match coding {
+            Coding::Identity => String::from_utf8(sent).unwrap(),
+            Coding::Gzip => {
+                let mut text = String::new();
+                GzDecoder::new(&sent[..]).read_to_string(&mut text).unwrap();
+                text
+            }
+        };
+        assert!(kept == written, "kept as {coding:?}, it differs from what is written at once");
+    }
+    written
+}
