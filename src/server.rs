@@ -1,8 +1,8 @@
 //! The HTTP server: metrics, health, the status page, and the same as JSON.
 //!
 //! [`serve`] answers on listeners that are already bound. `http1` serves a connection, `connections` sets the limits of
-//! all, `requests` answers requests, and [`access`] checks them. Metrics of targets are rendered once per change and
-//! shared by all scrapers, see `pages`.
+//! all, `requests` answers requests, and [`access`] checks them. Metrics are written once per change and shared by
+//! all scrapers, see `pages`.
 
 pub mod access;
 pub mod config;

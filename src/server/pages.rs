@@ -1,9 +1,9 @@
 //! The metrics as text, kept by target, format and coding.
 //!
-//! Scrapers share a page until a report or an alert changes, or [`Page::valid_until`] has come. A small page is then written at
-//! once. A large one takes a while: until the next one is ready, scrapers get it as it is, and wait neither for this
-//! nor for another form. Pages that were requested lately are written again whenever they are outdated. Plain text of
-//! many users is not kept at all, but written to each scraper.
+//! Scrapers share a page until a report or an alert changes, or [`Page::valid_until`] has come. A small page is then written when
+//! it is asked for. A large one takes a while: if it was requested lately, it is written again whenever it is outdated, and
+//! until that is done, scrapers get it as it was; they wait neither for this nor for another form. Plain text of many
+//! users is not kept at all, but written to each scraper.
 
 use std::{
     collections::HashMap,
@@ -38,8 +38,8 @@ const TOGETHER: Duration = Duration::from_millis(100);
 /// may be behind.
 const REST: u32 = 9;
 const BEHIND: Duration = Duration::from_secs(5);
-/// Bytes of text that are written faster than anyone could notice.
-const SMALL: usize = 2 * 1024 * 1024;
+/// A page of so many bytes of text is written in some milliseconds, when a scraper asks for it.
+const SMALL: usize = 1024 * 1024;
 /// Plain text of more users is not kept. One has some 600 bytes.
 const KEPT_USERS: usize = 25_000;
 /// Bytes that a user of a report takes in memory, about.
@@ -137,6 +137,10 @@ impl Inputs {
 }
 
 impl Made {
+    fn is_large(&self) -> bool {
+        self.page.length > SMALL
+    }
+
     fn shows(&self, inputs: &Inputs) -> bool {
         self.version == inputs.view.version
             && Weak::ptr_eq(&self.alerts, &Arc::downgrade(&inputs.alerts))
@@ -172,7 +176,7 @@ impl Pages {
         let newest = lock(&form.newest).clone();
         let page = match newest {
             Some(made) if made.shows(&inputs) => made,
-            Some(made) if made.page.length > SMALL => {
+            Some(made) if made.is_large() => {
                 self.outdated.notify_one();
                 made
             }
@@ -181,7 +185,7 @@ impl Pages {
         Some(Metrics::Ready(exposition::join(&[&page.page.text, &*form.own(own)])))
     }
 
-    /// Writes recently requested pages again as soon as they are outdated, so that scrapers seldom wait.
+    /// Writes large pages that were requested lately again as soon as they are outdated, so that scrapers never wait.
     pub(super) async fn keep_ready(&self) {
         let (mut views, mut alerts) = (self.board.watch(), self.alerts.clone());
         loop {
@@ -195,21 +199,23 @@ impl Pages {
             views.mark_unchanged();
             alerts.mark_unchanged();
             let began = Instant::now();
-            for form in self.asked_lately() {
+            for form in self.kept_ready() {
                 self.renew(&form).await;
             }
             sleep((began.elapsed() * REST).min(BEHIND)).await;
         }
     }
 
-    fn asked_lately(&self) -> Vec<Arc<Form>> {
+    /// The forms with large pages that were requested lately. The others that were not are dropped.
+    fn kept_ready(&self) -> Vec<Arc<Form>> {
         let now = self.clock.now().uptime;
         let setup = Arc::clone(&self.setup.borrow());
         let is_wanted =
             |form: &Form| Arc::ptr_eq(&form.setup, &setup) && now.saturating_sub(*lock(&form.asked)) < LATELY;
         let mut forms = lock(&self.forms);
         forms.retain(|_, form| is_wanted(form));
-        forms.values().cloned().collect()
+        let is_large = |form: &&Arc<Form>| lock(&form.newest).as_ref().is_some_and(|made| made.is_large());
+        forms.values().filter(is_large).cloned().collect()
     }
 
     /// The form of `key`, which is requested `now`.
@@ -448,12 +454,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_was_asked_for_lately_is_kept_ready() {
         let pages = pages();
+        let large = with_users(2_000, 1, pages.clock.now());
         let story = async {
+            pages.board.publish(large.clone());
             get(&pages, None, GZIP).await;
-            for version in 1..=37 {
-                pages.board.publish(report("a", true));
+            for version in 2..=38 {
+                pages.board.publish(large.clone());
                 sleep(Duration::from_secs(5)).await;
-                let expected = (version < 37).then_some(version);
+                let expected = (version < 38).then_some(version);
                 assert_eq!(kept(&pages, GZIP).map(|made| made.version), expected, "after {version} reports");
             }
         };
@@ -482,7 +490,7 @@ mod tests {
             };
             assert!(shows(&get(&pages, None, form).await, "111"), "it waits for nobody");
             drop(writing);
-            for form in pages.asked_lately() {
+            for form in pages.kept_ready() {
                 pages.renew(&form).await;
             }
             let second = get(&pages, None, form).await;
@@ -500,7 +508,7 @@ mod tests {
         pages.board.publish(report("b", true));
         for users in [KEPT_USERS, KEPT_USERS + 1] {
             pages.board.publish(with_users(users, 333, pages.clock.now()));
-            for form in pages.asked_lately() {
+            for form in pages.kept_ready() {
                 pages.renew(&form).await;
             }
             let [plain, packed] = [get(&pages, None, PLAIN).await, get(&pages, None, GZIP).await];
@@ -518,7 +526,7 @@ mod tests {
             pages.board.publish(report("a", true));
             // Polled once, which is seldom long enough.
             drop(get(&pages, None, PLAIN).now_or_never());
-            let [form] = &pages.asked_lately()[..] else { panic!("not asked for") };
+            let form = lock(&pages.forms).values().next().cloned().unwrap();
             drop(form.chunks.lock().await);
             assert_eq!(kept(&pages, PLAIN).map(|made| made.version), Some(version));
         }
