@@ -210,8 +210,11 @@ impl Pages {
     fn kept_ready(&self) -> Vec<Arc<Form>> {
         let now = self.clock.now().uptime;
         let setup = Arc::clone(&self.setup.borrow());
-        let is_wanted =
-            |form: &Form| Arc::ptr_eq(&form.setup, &setup) && now.saturating_sub(*lock(&form.asked)) < LATELY;
+        let is_wanted = |form: &Form| {
+            Arc::ptr_eq(&form.setup, &setup)
+                && now.saturating_sub(*lock(&form.asked)) < LATELY
+                && self.inputs(&form.key).is_some_and(|inputs| !inputs.are_many(&form.key, &setup))
+        };
         let mut forms = lock(&self.forms);
         forms.retain(|_, form| is_wanted(form));
         let is_large = |form: &&Arc<Form>| lock(&form.newest).as_ref().is_some_and(|made| made.is_large());
@@ -454,7 +457,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_was_asked_for_lately_is_kept_ready() {
         let pages = pages();
-        let large = with_users(2_000, 1, pages.clock.now());
+        let large = with_users(5_000, 1, pages.clock.now());
         let story = async {
             pages.board.publish(large.clone());
             get(&pages, None, GZIP).await;
