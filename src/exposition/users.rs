@@ -1,13 +1,13 @@
 //! Series about users: counts of them all, then those of each user that may be named.
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{ops::Range, time::Duration};
 
 use super::{
     family::{Family, families},
     text::{Number, Text, push_label},
     view::{View, each_target},
 };
-use crate::model::{Counter, Expiry, Moment, Part, Unread, User, UserStatus};
+use crate::model::{Counter, Expiry, Moment, Part, SortedUsers, Unread, User, UserStatus};
 
 families! {
     USERS = Gauge("users", ["target", "status"],
@@ -150,9 +150,9 @@ struct Tally {
 }
 
 impl Tally {
-    fn of(users: &[Arc<User>], now: Moment) -> Self {
+    fn of(users: &SortedUsers, now: Moment) -> Self {
         let mut tally = Tally::default();
-        for user in users {
+        for user in users.iter() {
             tally.by_status.add(user.status);
             if let (UserStatus::Active, Expiry::At(end)) = (user.status, user.expiry)
                 && end > now.wall
@@ -210,14 +210,14 @@ fn write_rows(text: &mut Text, views: &[View<'_>]) {
     });
     each_user_with(text, &USER_INFO, &targets, |user, _| user.owner.as_deref());
     each_user_with(text, &USER_INBOUND_INFO, &targets, |user, view| {
-        let shown = if view.options.inbounds { &*user.inbounds } else { &[] };
+        let shown = if view.options.inbounds { &*user.extra.inbounds } else { &[] };
         shown.iter().map(|inbound| &**inbound)
     });
     each_user(text, &USER_USED, &targets, |user, _| if_read(user, Unread::USED, user.used));
     each_user(text, &USER_LIMIT, &targets, |user, _| user.limit.filter(|_| !user.unread.has(Unread::LIMIT)));
     each_user(text, &USER_TRAFFIC, &targets, |user, _| if_read(user, Unread::TRAFFIC, user.traffic.value()));
-    each_user(text, &USER_UPLINK, &targets, |user, _| user.uplink.and_then(Counter::read));
-    each_user(text, &USER_DOWNLINK, &targets, |user, _| user.downlink.and_then(Counter::read));
+    each_user(text, &USER_UPLINK, &targets, |user, _| user.extra.uplink.and_then(Counter::read));
+    each_user(text, &USER_DOWNLINK, &targets, |user, _| user.extra.downlink.and_then(Counter::read));
     each_user(text, &USER_EXPIRY, &targets, |user, _| match user.expiry {
         Expiry::At(end) => if_read(user, Unread::EXPIRY, end),
         Expiry::Never | Expiry::OnFirstUse(_) => None,
@@ -226,12 +226,12 @@ fn write_rows(text: &mut Text, views: &[View<'_>]) {
         Expiry::OnFirstUse(duration) => if_read(user, Unread::EXPIRY, duration),
         Expiry::Never | Expiry::At(_) => None,
     });
-    each_user(text, &USER_QUOTA_RESET, &targets, |user, _| user.quota_reset);
+    each_user(text, &USER_QUOTA_RESET, &targets, |user, _| user.extra.quota_reset);
     each_user(text, &USER_RENEWS, &targets, |user, _| user.renews.then_some(true));
     each_user(text, &USER_ONLINE, &targets, |user, view| view.report.online(user, view.now));
     each_user(text, &USER_LAST_ONLINE, &targets, |user, _| user.last_online);
-    each_user(text, &USER_DEVICES, &targets, |user, _| user.devices);
-    each_user(text, &USER_DEVICES_LIMIT, &targets, |user, _| user.devices_limit);
+    each_user(text, &USER_DEVICES, &targets, |user, _| user.extra.devices);
+    each_user(text, &USER_DEVICES_LIMIT, &targets, |user, _| user.extra.devices_limit);
 }
 
 fn if_read<T>(user: &User, fact: Unread, value: T) -> Option<T> {
@@ -254,10 +254,10 @@ struct Row<'a> {
 
 impl<'v, 'a> Rows<'v, 'a> {
     fn new(view: &'v View<'a>) -> Self {
-        let (users, _) = view.named_users().unwrap_or_default();
-        let mut text = Vec::with_capacity(users.len() * (view.target().len() + 40));
-        let mut rows = Vec::with_capacity(users.len());
-        for user in users {
+        let (number, _) = view.named_users().unwrap_or_default();
+        let mut text = Vec::with_capacity(number * (view.target().len() + 40));
+        let mut rows = Vec::with_capacity(number);
+        for user in view.report.users.list().iter().take(number) {
             let Some(label) = view.naming.labels.of(&user.name) else { continue };
             let start = text.len();
             push_label(&mut text, "target", view.target());
