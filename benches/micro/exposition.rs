@@ -6,8 +6,7 @@ use divan::{Bencher, black_box, counter::ItemsCount};
 use proxymeter::{
     exposition::{self, Chunks, Coding, Format, Options, Shown, UserLabels},
     model::{
-        ActiveAlerts, Counter, Expiry, Moment, Outcome, Part, PartState, Report, Timestamp, User, UserStatus,
-        Users,
+        ActiveAlerts, Counter, Expiry, Moment, Outcome, Part, PartState, Report, Timestamp, User, Users,
     },
 };
 
@@ -20,24 +19,15 @@ fn now() -> Moment {
 fn user(number: usize) -> User {
     let bytes = 1_000_003 * u64::try_from(number).unwrap_or(0);
     User {
-        name: format!("user_{number:06}").into(),
         owner: Some("admin".into()),
-        status: UserStatus::Active,
         used: bytes,
         limit: (!number.is_multiple_of(3)).then_some(100 << 30),
         traffic: Counter::new(7 * bytes),
-        uplink: None,
-        downlink: None,
         expiry: Expiry::At(Timestamp::from_secs(1_796_000_000)),
-        renews: false,
-        quota_reset: None,
-        devices: None,
-        devices_limit: None,
-        inbounds: Arc::default(),
         last_online: Some(Timestamp::from_secs(1_794_999_000)),
         online: number.is_multiple_of(5),
         read_at: now().wall,
-        unread: Default::default(),
+        ..User::named(&format!("user_{number:06}"))
     }
 }
 

@@ -179,7 +179,7 @@ impl Look<'_> {
     /// The users, if their list is recent enough to be judged.
     fn users(&self) -> impl Iterator<Item = &User> {
         let fresh = self.report.fresh(Part::Users, self.now);
-        self.report.users.list().iter().filter(move |_| fresh).map(|user| &**user)
+        self.report.users.list().iter().filter(move |_| fresh)
     }
 
     fn expiring(&self) -> Found<Expiring> {
@@ -270,9 +270,7 @@ impl Look<'_> {
     }
 
     fn user(&self, name: &str) -> Option<&User> {
-        let list = self.report.users.list();
-        let at = list.binary_search_by(|user| (*user.name).cmp(name)).ok()?;
-        list.get(at).map(|user| &**user)
+        self.report.users.list().get(name)
     }
 
     fn name(&self, name: &str) -> String {

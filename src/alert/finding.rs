@@ -239,9 +239,7 @@ impl Scope {
             }
             Judged::TurnedOff => (End::Disabled, None),
             Judged::Users(users) => {
-                let list = users.list();
-                let place = list.binary_search_by(|user| (*user.name).cmp(subject));
-                match place.ok().and_then(|place| list.get(place)) {
+                match users.list().get(subject) {
                     Some(user) => {
                         at = user.read_at;
                         (end_of_user(&self.rule, user, then), Some(users::reading_of(user, then)))

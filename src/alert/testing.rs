@@ -128,8 +128,7 @@ impl Panel {
         let started = kept.walked_since().unwrap_or_default().wall;
         let age = now.wall.since(started);
         let started = Moment { wall: started, uptime: now.uptime.saturating_sub(age) };
-        let users = kept.list().iter().map(|user| User::clone(user)).collect();
-        self.report.users = Arc::new(Users::restored(users, Some(started)));
+        self.report.users = Arc::new(Users::restored(kept.list().clone(), Some(started)));
         let state = PartState {
             outcome: Outcome::Pending,
             last_success: None,

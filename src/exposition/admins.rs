@@ -1,9 +1,9 @@
 //! Series about the admins of a panel.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use super::{family::families, text::Text, users::ByStatus, view::View};
-use crate::model::{Admin, Part, User};
+use crate::model::{Admin, Part, SortedUsers};
 
 families! {
     ADMIN_USED = Gauge("admin_used_bytes", ["target", "admin"],
@@ -39,7 +39,7 @@ pub(super) fn write(text: &mut Text<'_>, views: &[View<'_>]) {
     }
     let mut series = text.family(&USERS_BY_ADMIN);
     for view in views {
-        for (admin, counts) in users_of(view.all_users().unwrap_or_default()) {
+        for (admin, counts) in view.all_users().map(users_of).unwrap_or_default() {
             for (status, users) in counts.shown() {
                 series.add(&[view.target(), admin, status.label()], users);
             }
@@ -48,9 +48,9 @@ pub(super) fn write(text: &mut Text<'_>, views: &[View<'_>]) {
 }
 
 /// The users of each admin, by status.
-fn users_of(users: &[Arc<User>]) -> BTreeMap<&str, ByStatus> {
+fn users_of(users: &SortedUsers) -> BTreeMap<&str, ByStatus> {
     let mut admins: BTreeMap<&str, ByStatus> = BTreeMap::new();
-    for user in users {
+    for user in users.iter() {
         let Some(owner) = user.owner.as_deref() else { continue };
         admins.entry(owner).or_default().add(user.status);
         if admins.len() > MOST {

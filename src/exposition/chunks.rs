@@ -346,7 +346,7 @@ mod tests {
     use super::*;
     use crate::{
         exposition::{Options, UserLabels, join, write},
-        model::{Counter, Expiry, Moment, Outcome, Part, PartState, Timestamp, User, UserStatus, Users},
+        model::{Counter, Moment, Outcome, Part, PartState, Timestamp, User, Users},
     };
 
     fn at(seconds: u64) -> Moment {
@@ -355,33 +355,15 @@ mod tests {
     }
 
     fn user(name: usize, used: u64, read: Moment) -> User {
-        User {
-            name: format!("user{name:05}").into(),
-            owner: None,
-            status: UserStatus::Active,
-            used,
-            limit: Some(1 << 40),
-            traffic: Counter::new(used),
-            uplink: None,
-            downlink: None,
-            expiry: Expiry::Never,
-            renews: false,
-            quota_reset: None,
-            devices: None,
-            devices_limit: None,
-            inbounds: Arc::default(),
-            last_online: None,
-            online: true,
-            read_at: read.wall,
-            unread: Default::default(),
-        }
+        let (limit, traffic, online, read_at) = (Some(1 << 40), Counter::new(used), true, read.wall);
+        User { used, limit, traffic, online, read_at, ..User::named(&format!("user{name:05}")) }
     }
 
     /// A target whose users were read at `read`.
     fn report(target: &str, users: usize, used: u64, read: Moment) -> Report {
         let mut report = Report { up: Some(true), ..Report::new(target) };
-        let users = (0..users).map(|name| user(name, used, read)).collect();
-        report.users = Arc::new(Users::restored(users, Some(read)));
+        let users = (0..users).map(|name| user(name, used, read));
+        report.users = Arc::new(Users::restored(users.collect(), Some(read)));
         let state = PartState {
             outcome: Outcome::Up,
             last_success: Some(read),

@@ -10,7 +10,7 @@ use super::{
     text::{CLOSING, Number, Text, push_label},
     view::View,
 };
-use crate::model::{Counter, Expiry, Part, Unread, User, Users};
+use crate::model::{Counter, Expiry, Extras, Part, Unread, User, Users};
 
 families! {
     USER_STATUS = Gauge("user_status", ["target", "user", "status"],
@@ -52,14 +52,14 @@ pub(super) fn write(text: &mut Text<'_>, views: &[View<'_>]) {
     });
     each_user_with(text, &USER_INFO, &targets, |user, _| user.owner.as_deref());
     each_user_with(text, &USER_INBOUND_INFO, &targets, |user, view| {
-        let shown = if view.options.inbounds { &*user.inbounds } else { &[] };
+        let shown = if view.options.inbounds { &*user.extra.inbounds } else { &[] };
         shown.iter().map(|inbound| &**inbound)
     });
     each_user(text, &USER_USED, &targets, |user, _| if_read(user, Unread::USED, user.used));
     each_user(text, &USER_LIMIT, &targets, |user, _| user.limit.filter(|_| !user.unread.has(Unread::LIMIT)));
     each_user(text, &USER_TRAFFIC, &targets, |user, _| if_read(user, Unread::TRAFFIC, user.traffic.value()));
-    each_user(text, &USER_UPLINK, &targets, |user, _| user.uplink.and_then(Counter::read));
-    each_user(text, &USER_DOWNLINK, &targets, |user, _| user.downlink.and_then(Counter::read));
+    each_extra(text, &USER_UPLINK, &targets, |extra| extra.uplink.and_then(Counter::read));
+    each_extra(text, &USER_DOWNLINK, &targets, |extra| extra.downlink.and_then(Counter::read));
     each_user(text, &USER_EXPIRY, &targets, |user, _| match user.expiry {
         Expiry::At(end) => if_read(user, Unread::EXPIRY, end),
         Expiry::Never | Expiry::OnFirstUse(_) => None,
@@ -68,11 +68,11 @@ pub(super) fn write(text: &mut Text<'_>, views: &[View<'_>]) {
         Expiry::OnFirstUse(duration) => if_read(user, Unread::EXPIRY, duration),
         Expiry::Never | Expiry::At(_) => None,
     });
-    each_user(text, &USER_QUOTA_RESET, &targets, |user, _| user.quota_reset);
+    each_extra(text, &USER_QUOTA_RESET, &targets, |extra| extra.quota_reset);
     each_user(text, &USER_RENEWS, &targets, |user, _| user.renews.then_some(true));
     each_user(text, &USER_LAST_ONLINE, &targets, |user, _| user.last_online);
-    each_user(text, &USER_DEVICES, &targets, |user, _| user.devices);
-    each_user(text, &USER_DEVICES_LIMIT, &targets, |user, _| user.devices_limit);
+    each_extra(text, &USER_DEVICES, &targets, |extra| extra.devices);
+    each_extra(text, &USER_DEVICES_LIMIT, &targets, |extra| extra.devices_limit);
 }
 
 /// What the rows of a target were written from.
@@ -104,6 +104,8 @@ fn if_read<T>(user: &User, fact: Unread, value: T) -> Option<T> {
 pub(super) struct Rows<'v, 'a> {
     view: &'v View<'a>,
     rows: Vec<Row<'a>>,
+    /// Whether the system says of some what not all systems say.
+    have_extras: bool,
     /// The rows' label texts, one after the other, each with the brace and the space that follow the last label.
     labels: Vec<u8>,
 }
@@ -116,10 +118,10 @@ struct Row<'a> {
 
 impl<'v, 'a> Rows<'v, 'a> {
     pub(super) fn new(view: &'v View<'a>) -> Self {
-        let (users, _) = view.named_users().unwrap_or_default();
-        let mut text = Vec::with_capacity(users.len() * (view.target().len() + 45));
-        let mut rows = Vec::with_capacity(users.len());
-        for user in users {
+        let (number, _) = view.named_users().unwrap_or_default();
+        let mut text = Vec::with_capacity(number * (view.target().len() + 45));
+        let mut rows = Vec::with_capacity(number);
+        for user in view.report.users.list().iter().take(number) {
             let Some(label) = view.naming.labels.of(&user.name) else { continue };
             let start = text.len();
             push_label(&mut text, "target", view.target());
@@ -132,7 +134,8 @@ impl<'v, 'a> Rows<'v, 'a> {
             // In the order of names, a hash would still show where in the alphabet its user is.
             rows.sort_unstable_by_key(|row| text.get(row.labels.clone()));
         }
-        Rows { view, rows, labels: text }
+        let have_extras = rows.iter().any(|row| !row.user.extra.is_empty());
+        Rows { view, rows, have_extras, labels: text }
     }
 
     /// The users, each with its label text.
@@ -151,6 +154,23 @@ pub(super) fn each_user<V: Into<Number>>(
     for target in targets {
         for (user, labels) in target.labelled() {
             if let Some(value) = value(user, target.view) {
+                series.add_row(labels, value);
+            }
+        }
+    }
+}
+
+/// As [`each_user`], of what only some systems say.
+fn each_extra<V: Into<Number>>(
+    text: &mut Text<'_>,
+    family: &Family<'_>,
+    targets: &[Rows<'_, '_>],
+    value: impl Fn(&Extras) -> Option<V>,
+) {
+    let mut series = text.family(family);
+    for target in targets.iter().filter(|target| target.have_extras) {
+        for (user, labels) in target.labelled() {
+            if let Some(value) = value(&user.extra) {
                 series.add_row(labels, value);
             }
         }

@@ -1,13 +1,13 @@
 //! Counts of users.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use super::{
     family::families,
     text::Text,
     view::{View, each_target},
 };
-use crate::model::{Expiry, Moment, Part, User, UserStatus};
+use crate::model::{Expiry, Moment, Part, SortedUsers, UserStatus};
 
 families! {
     USERS = Gauge("users", ["target", "status"],
@@ -110,9 +110,9 @@ struct Tally {
 }
 
 impl Tally {
-    fn of(users: &[Arc<User>], now: Moment) -> Self {
+    fn of(users: &SortedUsers, now: Moment) -> Self {
         let mut tally = Tally::default();
-        for user in users {
+        for user in users.iter() {
             tally.by_status.add(user.status);
             if let (UserStatus::Active, Expiry::At(end)) = (user.status, user.expiry)
                 && end > now.wall

@@ -11,7 +11,7 @@ use super::{
     labels::{Options, UserLabels},
     text::{Number, Text},
 };
-use crate::model::{ActiveAlert, KIND_USER, LlmState, Moment, Part, Report, User, Users};
+use crate::model::{ActiveAlert, KIND_USER, LlmState, Moment, Part, Report, SortedUsers, Users};
 
 /// A report as it is shown at one moment.
 pub(super) struct View<'a> {
@@ -41,7 +41,7 @@ impl<'a> View<'a> {
     }
 
     /// The whole list of users; absent while a first walk goes on or the list is stale.
-    pub(super) fn all_users(&self) -> Option<&'a [Arc<User>]> {
+    pub(super) fn all_users(&self) -> Option<&'a SortedUsers> {
         let users = &self.report.users;
         self.if_fresh(Part::Users, users.walked_since().map(|_| users.list()))
     }
@@ -53,11 +53,11 @@ impl<'a> View<'a> {
         others.filter(|(part, _)| self.report.fresh(*part, self.now)).chain(users)
     }
 
-    /// The users that have series of their own and the number of the others; absent: none may be named, or the list is
-    /// stale.
-    pub(super) fn named_users(&self) -> Option<(&'a [Arc<User>], usize)> {
+    /// How many users have series of their own, the first ones of the list, and the number of the others; absent: none
+    /// may be named, or the list is stale.
+    pub(super) fn named_users(&self) -> Option<(usize, usize)> {
         let listed = self.naming.listed();
-        let named = (listed, self.report.users.list().len() - listed.len());
+        let named = (listed, self.report.users.list().len() - listed);
         self.if_fresh(Part::Users, Some(named).filter(|_| !matches!(self.naming.labels, UserLabels::Off)))
     }
 }
@@ -72,6 +72,8 @@ pub(super) struct Naming {
     pub(super) labels: UserLabels,
     limit: usize,
     users: Arc<Users>,
+    /// The first user of the list that has no place.
+    beyond: Option<Arc<str>>,
     /// Users with traffic per node that are not in the list and have a place.
     others: BTreeSet<Arc<str>>,
 }
@@ -83,6 +85,7 @@ impl Naming {
             labels: options.labels.clone(),
             limit: options.limit,
             users: Arc::clone(&report.users),
+            beyond: report.users.list().nth(options.limit).map(|user| Arc::clone(&user.name)),
             others: BTreeSet::new(),
         };
         let users = report.user_nodes.iter().map(|traffic| &traffic.user);
@@ -119,20 +122,19 @@ impl Naming {
         matches!(self.labels, UserLabels::Hash(_))
     }
 
-    /// Those of the list that have a place.
-    fn listed(&self) -> &[Arc<User>] {
-        let list = self.users.list();
-        list.get(..self.limit).unwrap_or(list)
+    /// How many of the list have a place.
+    fn listed(&self) -> usize {
+        self.users.list().len().min(self.limit)
     }
 
     fn has_place(&self, user: &str) -> bool {
-        let found = self.listed().binary_search_by(|listed| (*listed.name).cmp(user));
-        found.is_ok() || self.others.contains(user)
+        let is_first = self.beyond.as_deref().is_none_or(|beyond| user < beyond);
+        is_first && self.users.list().get(user).is_some() || self.others.contains(user)
     }
 
     /// How many places the list and the others leave.
     fn free(&self) -> usize {
-        self.limit - self.listed().len() - self.others.len()
+        self.limit - self.listed() - self.others.len()
     }
 }
 

@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 ///
 /// Prometheus treats any fall as a reset and would add the whole value again, so a fall counts only after two polls:
 /// some panels dip for a moment while they sync (3x-ui with several nodes does).
+// Packed, because there are many users: otherwise, padding would follow the flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[repr(Rust, packed(2))]
 pub struct Counter {
     value: u64,
     falling: bool,

@@ -162,11 +162,11 @@ impl Journal {
         }
     }
 
-    /// A user was found whom a whole list before did not have.
-    pub(super) fn user_is_new(&mut self, user: &User) {
+    /// A user was found at `read_at` whom a whole list before did not have.
+    pub(super) fn user_is_new(&mut self, name: &Arc<str>, read_at: Timestamp) {
         if self.wanted {
-            self.drop_entry(Sort::Gone, &user.name);
-            self.note(Sort::New, &user.name, Timestamp::from_millis(i64::MIN), user.read_at, Change::New);
+            self.drop_entry(Sort::Gone, name);
+            self.note(Sort::New, name, Timestamp::from_millis(i64::MIN), read_at, Change::New);
         }
     }
 

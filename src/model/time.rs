@@ -1,56 +1,90 @@
-use std::time::Duration;
+use std::{fmt, num::NonZero, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 /// A point in wall time: milliseconds since the Unix epoch, negative before it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Timestamp(i64);
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "i64", into = "i64")]
+pub struct Timestamp(
+    /// Milliseconds since the earliest `i64`. A time that may be absent needs no further bytes: there are many users.
+    NonZero<u64>,
+);
 
 impl Timestamp {
+    /// The earliest possible value becomes the one after it.
     pub const fn from_millis(millis: i64) -> Self {
-        Timestamp(millis)
+        match NonZero::new(millis.cast_unsigned() ^ SIGN) {
+            Some(since) => Timestamp(since),
+            None => Timestamp(NonZero::<u64>::MIN),
+        }
     }
 
     /// Seconds since the epoch; values out of range are clamped.
     pub const fn from_secs(secs: i64) -> Self {
-        Timestamp(secs.saturating_mul(1000))
+        Timestamp::from_millis(secs.saturating_mul(1000))
     }
 
     pub const fn as_millis(self) -> i64 {
-        self.0
+        (self.0.get() ^ SIGN).cast_signed()
     }
 
     /// Whole seconds, rounded down.
     pub const fn as_secs(self) -> i64 {
-        self.0.div_euclid(1000)
+        self.as_millis().div_euclid(1000)
     }
 
     #[must_use]
     pub fn saturating_add(self, duration: Duration) -> Self {
-        Timestamp(self.0.saturating_add(millis(duration)))
+        self.saturating_add_millis(millis(duration))
     }
 
     /// Seconds with their fraction, as metrics have them.
     #[expect(clippy::cast_precision_loss, reason = "exact for 285,000 years around the epoch")]
     pub fn as_secs_f64(self) -> f64 {
-        self.0 as f64 / 1000.0
+        self.as_millis() as f64 / 1000.0
     }
 
     /// Adds milliseconds, which may be negative, like the difference of two clocks.
     #[must_use]
     pub const fn saturating_add_millis(self, millis: i64) -> Self {
-        Timestamp(self.0.saturating_add(millis))
+        Timestamp::from_millis(self.as_millis().saturating_add(millis))
     }
 
     #[must_use]
     pub fn saturating_sub(self, duration: Duration) -> Self {
-        Timestamp(self.0.saturating_sub(millis(duration)))
+        Timestamp::from_millis(self.as_millis().saturating_sub(millis(duration)))
     }
 
     /// Time since `earlier`; zero if that is in the future.
     pub fn since(self, earlier: Timestamp) -> Duration {
-        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+        Duration::from_millis(self.0.get().saturating_sub(earlier.0.get()))
+    }
+}
+
+/// The sign's bit. Without it, the order of unsigned numbers is that of signed ones.
+const SIGN: u64 = 1 << 63;
+
+impl Default for Timestamp {
+    fn default() -> Self {
+        Timestamp::from_millis(0)
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Timestamp").field(&self.as_millis()).finish()
+    }
+}
+
+impl From<i64> for Timestamp {
+    fn from(millis: i64) -> Self {
+        Timestamp::from_millis(millis)
+    }
+}
+
+impl From<Timestamp> for i64 {
+    fn from(time: Timestamp) -> i64 {
+        time.as_millis()
     }
 }
 
@@ -105,6 +139,20 @@ impl Moment {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_keep_their_value_and_order() {
+        let millis = [i64::MIN + 1, -1000, -1, 0, 1, 1_795_000_000_000, i64::MAX];
+        let times = millis.map(Timestamp::from_millis);
+        assert_eq!(times.map(Timestamp::as_millis), millis);
+        assert!(times.is_sorted());
+        assert_eq!(Timestamp::from_millis(i64::MIN), times[0]);
+        assert_eq!(serde_json::to_string(&times[..3]).unwrap(), format!("[{},-1000,-1]", i64::MIN + 1));
+        assert_eq!(serde_json::from_str::<Timestamp>("-1000").unwrap(), times[1]);
+        assert_eq!(times[6].since(times[0]), Duration::from_millis(u64::MAX - 1));
+        assert_eq!(times[3].since(times[4]), Duration::ZERO);
+        assert_eq!(size_of::<Option<Timestamp>>(), 8);
+    }
 
     #[test]
     fn a_moment_follows_a_wall_clock_that_was_set() {

@@ -1,18 +1,16 @@
-use std::{
-    collections::{BTreeMap, HashSet},
-    mem,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, iter, mem, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Counter, Journal, Moment, NamedUsers, Unread, Unreadable, User, UserFacts, WalkEnd, WholeList};
+use super::{
+    Counter, Journal, Moment, NamedUsers, SortedUsers, Timestamp, Unread, Unreadable, User, UserFacts,
+    WalkEnd, WholeList,
+};
 
 /// The users of a target: those of the last finished walk, updated by the present one.
 #[derive(Clone, Debug, Default)]
 pub struct Users {
-    /// Sorted by name, each name once.
-    list: Vec<Arc<User>>,
+    list: SortedUsers,
     /// When the last finished walk started; absent: none has finished yet, and the list is not whole.
     walked_since: Option<Moment>,
     /// Rows of the last finished walk that the panel did not return in a readable form.
@@ -28,8 +26,8 @@ pub struct Users {
     missing: BTreeMap<Arc<str>, u32>,
     /// The number of users that the last finished walk found or could not read.
     walked: usize,
-    /// Users who were found since the last finished walk, and were not in it.
-    arrived: Vec<Arc<User>>,
+    /// Users who were found since the last finished walk, and were not in it; and when.
+    arrived: Vec<(Arc<str>, Timestamp)>,
 }
 
 /// What is to be known of the last whole list beside its users, so that no user is taken for a new one.
@@ -55,16 +53,16 @@ impl Users {
     /// must not fill the memory.
     pub const MOST: usize = 200_000;
 
-    pub fn list(&self) -> &[Arc<User>] {
+    pub fn list(&self) -> &SortedUsers {
         &self.list
     }
 
     /// The users of a walk that an earlier process finished. Without the time when that walk started, they do not
     /// count as a whole list.
-    pub fn restored(users: Vec<User>, walked_since: Option<Moment>) -> Self {
-        let mut list = users.into_iter().map(Arc::new).collect();
-        sort(&mut list);
-        list.truncate(Users::MOST);
+    pub fn restored(mut list: SortedUsers, walked_since: Option<Moment>) -> Self {
+        if list.len() > Users::MOST {
+            list = list.iter().take(Users::MOST).cloned().collect();
+        }
         let lacks_beside = true;
         Users { walked: list.len(), list, walked_since, is_restored: true, lacks_beside, ..Users::default() }
     }
@@ -77,8 +75,7 @@ impl Users {
         {
             self.unreadable.rows = unreadable;
             self.omitted = omitted;
-            let known = |name: &Arc<str>| self.list.binary_search_by(|user| user.name.cmp(name)).ok();
-            self.arrived = arrived.iter().filter_map(known).map(|at| Arc::clone(&self.list[at])).collect();
+            self.arrived = arrived.iter().filter_map(|name| self.list.get(name)).map(arrival).collect();
             self.lacks_beside = false;
         }
         self
@@ -86,7 +83,7 @@ impl Users {
 
     /// What the next process has to know beside the list.
     pub fn beside(&self) -> BesideUsers {
-        let arrived = self.arrived.iter().map(|user| Arc::clone(&user.name)).collect();
+        let arrived = self.arrived.iter().map(|(name, _)| Arc::clone(name)).collect();
         BesideUsers { unreadable: self.unreadable.rows, omitted: self.omitted, arrived }
     }
 
@@ -139,8 +136,8 @@ impl Users {
             *agreed = if agrees { *agreed + 1 } else { 0 };
         }
         let gone = self.missing.iter().filter(|(_, agreed)| **agreed >= AGREEMENTS);
-        let gone: HashSet<_> = gone.map(|(name, _)| Arc::clone(name)).collect();
-        self.missing.retain(|name, _| !gone.contains(name));
+        let gone: Vec<_> = gone.map(|(name, _)| Arc::clone(name)).collect();
+        self.missing.retain(|_, agreed| *agreed < AGREEMENTS);
         self.forget(&gone, journal, now);
     }
 
@@ -161,19 +158,12 @@ impl Users {
             self.missing.remove(name);
         }
         self.merge_page(named.found, journal);
-        self.forget(&named.gone.into_iter().collect(), journal, now);
+        self.forget(&named.gone, journal, now);
     }
 
-    fn forget(&mut self, names: &HashSet<Arc<str>>, journal: &mut Journal, now: Moment) {
-        if !names.is_empty() {
-            self.list.retain(|user| {
-                let stays = !names.contains(&user.name);
-                if !stays {
-                    journal.user_is_gone(&user.name, now);
-                }
-                stays
-            });
-        }
+    fn forget(&mut self, names: &[Arc<str>], journal: &mut Journal, now: Moment) {
+        let gone = names.iter().filter_map(|name| self.list.remove(name));
+        gone.for_each(|user| journal.user_is_gone(&user.name, now));
     }
 
     /// Merges users read on a walk. Counters of known users continue; other users stay as they are. New users beyond the
@@ -181,18 +171,17 @@ impl Users {
     fn merge_page(&mut self, page: Vec<User>, journal: &mut Journal) {
         let mut new = Vec::new();
         for user in page {
-            match self.list.binary_search_by(|known| known.name.cmp(&user.name)) {
-                Ok(at) => self.list[at] = Arc::new(gone_on(&self.list[at], user, journal)),
-                Err(_) => new.push(Arc::new(user)),
+            match self.list.get_mut(&user.name) {
+                Some(known) => *known = gone_on(known, user, journal),
+                None => new.push(user),
             }
         }
-        if !new.is_empty() {
-            sort(&mut new);
-            new.truncate(Users::MOST.saturating_sub(self.list.len()));
+        let room = Users::MOST.saturating_sub(self.list.len());
+        for user in sorted(new).into_iter().take(room) {
             if self.walked_since.is_some() {
-                self.arrived.extend(new.iter().cloned());
+                self.arrived.push(arrival(&user));
             }
-            insert(&mut self.list, new);
+            self.list.insert(user);
         }
     }
 
@@ -208,12 +197,13 @@ impl Users {
         let kept = self.list.len() - self.missing.len();
         let beyond = end.seen.len().saturating_sub(kept);
         let arrived = mem::take(&mut self.arrived);
-        self.note_arrived(&arrived, &end.unreadable, journal);
+        self.note_arrived(arrived, &end.unreadable, journal);
         self.walked = end.seen.len() - beyond + end.unreadable.rows;
         self.omitted = end.omitted.saturating_add(beyond);
         self.total = end.total;
         self.walked_since = Some(end.started);
         self.unreadable = end.unreadable;
+        self.list.shrink();
         (self.is_restored, self.lacks_beside) = (false, false);
     }
 
@@ -221,37 +211,32 @@ impl Users {
     /// panel may return an empty or an incomplete list for a moment. New users beyond the cap are left out.
     fn merge_whole(&mut self, whole: WholeList, journal: &mut Journal, now: Moment) {
         let known = mem::take(&mut self.list);
-        let place = |user: &User| known.binary_search_by(|known| known.name.cmp(&user.name)).ok();
-        let (mut read, mut new) = (Vec::new(), Vec::new());
-        for user in whole.users {
-            match place(&user) {
-                Some(at) => read.push(Arc::new(gone_on(&known[at], user, journal))),
-                None => new.push(Arc::new(user)),
+        let mut read = sorted(whole.users).into_iter().peekable();
+        let (mut missing, mut new) = (BTreeMap::new(), Vec::new());
+        for user in known.iter() {
+            new.extend(iter::from_fn(|| read.next_if(|read| read.name < user.name)));
+            if let Some(read) = read.next_if(|read| read.name == user.name) {
+                self.list.push(gone_on(user, read, journal));
+                continue;
+            }
+            let agreed = self.missing.get(&user.name).map_or(1, |agreed| agreed + 1);
+            if agreed < AGREEMENTS {
+                missing.insert(Arc::clone(&user.name), agreed);
+                self.list.push(user.clone());
+            } else {
+                journal.user_is_gone(&user.name, now);
             }
         }
-        sort(&mut read);
-        sort(&mut new);
-        let (mut missing, mut stay) = (BTreeMap::new(), Vec::new());
-        for user in &known {
-            if read.binary_search_by(|read| read.name.cmp(&user.name)).is_err() {
-                let agreed = self.missing.get(&user.name).map_or(1, |agreed| agreed + 1);
-                if agreed < AGREEMENTS {
-                    missing.insert(Arc::clone(&user.name), agreed);
-                    stay.push(Arc::clone(user));
-                } else {
-                    journal.user_is_gone(&user.name, now);
-                }
-            }
-        }
-        let room = Users::MOST.saturating_sub(read.len() + stay.len());
+        new.extend(read);
+        let room = Users::MOST.saturating_sub(self.list.len());
         let beyond = new.len().saturating_sub(room);
         new.truncate(room);
         if self.walked_since.is_some() {
-            self.note_arrived(&new, &whole.unreadable, journal);
+            self.note_arrived(new.iter().map(arrival), &whole.unreadable, journal);
         }
-        self.walked = read.len() + new.len();
-        self.list = [read, new, stay].concat();
-        sort(&mut self.list);
+        self.walked = self.list.len() - missing.len() + new.len();
+        new.into_iter().for_each(|user| self.list.insert(user));
+        self.list.shrink();
         self.missing = missing;
         self.walked_since = Some(whole.started);
         self.omitted = whole.omitted.saturating_add(beyond);
@@ -262,39 +247,34 @@ impl Users {
 
     /// Notes users whom the last whole list did not have, and this one has; unless they may be among the rows that could
     /// not be read then, or were left out.
-    fn note_arrived(&self, arrived: &[Arc<User>], unreadable: &Unreadable, journal: &mut Journal) {
+    fn note_arrived(
+        &self,
+        arrived: impl IntoIterator<Item = (Arc<str>, Timestamp)>,
+        unreadable: &Unreadable,
+        journal: &mut Journal,
+    ) {
         if !self.lacks_beside && self.omitted == 0 && self.unreadable.rows <= unreadable.rows {
-            arrived.iter().for_each(|user| journal.user_is_new(user));
+            arrived.into_iter().for_each(|(name, at)| journal.user_is_new(&name, at));
         }
     }
 }
 
-/// Inserts users who are not in the list. Both are sorted. Only what stands behind the first of them is moved: a walk meets
-/// most users in their order.
-fn insert(list: &mut Vec<Arc<User>>, new: Vec<Arc<User>>) {
-    let place = |user: &Arc<User>| list.partition_point(|known| known.name < user.name);
-    let places: Vec<_> = new.iter().map(place).collect();
-    let Some(&first) = places.first() else { return };
-    let mut behind = list.split_off(first).into_iter();
-    let mut moved = first;
-    for (user, place) in new.into_iter().zip(places) {
-        list.extend(behind.by_ref().take(place - moved));
-        list.push(user);
-        moved = place;
-    }
-    list.extend(behind);
-}
-
 /// Sorts by name and drops further users of the same name.
-fn sort(users: &mut Vec<Arc<User>>) {
+fn sorted(mut users: Vec<User>) -> Vec<User> {
     users.sort_by(|a, b| a.name.cmp(&b.name));
     users.dedup_by(|a, b| a.name == b.name);
+    users
+}
+
+/// Who was found, and when.
+fn arrival(user: &User) -> (Arc<str>, Timestamp) {
+    (Arc::clone(&user.name), user.read_at)
 }
 
 /// A user after one more reading. Counters continue from the known ones.
 fn gone_on(known: &User, read: User, journal: &mut Journal) -> User {
     let lacks = |fact| read.unread.has(fact);
-    let user = User {
+    let mut user = User {
         // Reuses the known name's allocation, so that updates do not fragment memory.
         name: Arc::clone(&known.name),
         status: if lacks(Unread::STATUS) { known.status } else { read.status },
@@ -306,10 +286,14 @@ fn gone_on(known: &User, read: User, journal: &mut Journal) -> User {
             true => known.traffic,
             false => known.traffic.then(read.traffic.value()),
         },
-        uplink: Counter::go_on(known.uplink, read.uplink.map(Counter::value)),
-        downlink: Counter::go_on(known.downlink, read.downlink.map(Counter::value)),
         ..read
     };
+    let (before, now) = (&known.extra, &user.extra);
+    let uplink = Counter::go_on(before.uplink, now.uplink.map(Counter::value));
+    let downlink = Counter::go_on(before.downlink, now.downlink.map(Counter::value));
+    if (uplink, downlink) != (now.uplink, now.downlink) {
+        (user.extra.uplink, user.extra.downlink) = (uplink, downlink);
+    }
     journal.user_was(known, &user);
     user
 }
@@ -317,7 +301,11 @@ fn gone_on(known: &User, read: User, journal: &mut Journal) -> User {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Expiry, Timestamp, UserStatus};
+    use crate::model::{Expiry, Extra, Extras, UserStatus};
+
+    fn sent(bytes: u64) -> Extra {
+        Extras { uplink: Some(Counter::new(bytes)), ..Extras::default() }.into()
+    }
 
     fn merge(users: &mut Users, facts: UserFacts) {
         users.merge(facts, &mut Journal::default(), Moment::default());
@@ -418,7 +406,7 @@ mod tests {
 
     #[test]
     fn a_user_leaves_when_three_whole_lists_in_a_row_lack_the_user() {
-        let moved = |name: &str, bytes| User { uplink: Some(Counter::new(bytes)), ..User::named(name) };
+        let moved = |name: &str, bytes| User { extra: sent(bytes), ..User::named(name) };
         // The names in each answer, and those known after the last one.
         let cases: [(&[&str], &str); 7] = [
             (&["abc", "abc"], "abc"),
@@ -432,8 +420,8 @@ mod tests {
             (&["ab", "ab", "b"], "ab"),
         ];
         for (answers, expected) in cases {
-            let known = vec![moved("a", 5), moved("b", 7), moved("c", 9)];
-            let mut users = Users::restored(known, Some(Moment::default()));
+            let known = [moved("a", 5), moved("b", 7), moved("c", 9)];
+            let mut users = Users::restored(known.into_iter().collect(), Some(Moment::default()));
             for answer in answers {
                 let list = answer.chars().map(|name| moved(&name.to_string(), 3)).collect();
                 let whole = WholeList { users: list, omitted: 2, ..WholeList::default() };
@@ -447,13 +435,13 @@ mod tests {
 
     #[test]
     fn counters_of_whole_lists_go_on() {
-        let moved = |bytes| User { uplink: Some(Counter::new(bytes)), ..User::named("a") };
-        let mut users = Users::restored(vec![moved(7)], Some(Moment::default()));
+        let moved = |bytes| User { extra: sent(bytes), ..User::named("a") };
+        let mut users = Users::restored([moved(7)].into_iter().collect(), Some(Moment::default()));
         // A first fall is not believed.
         for (bytes, expected) in [(9, 9), (3, 9), (4, 4)] {
             let whole = WholeList { users: vec![moved(bytes)], ..WholeList::default() };
             merge(&mut users, UserFacts::Whole(whole));
-            assert_eq!(users.list()[0].uplink.map(Counter::value), Some(expected));
+            assert_eq!(users.list().get("a").unwrap().extra.uplink.map(Counter::value), Some(expected));
         }
     }
 
@@ -467,7 +455,7 @@ mod tests {
             expiry: Expiry::At(Timestamp::from_secs(5)),
             ..User::named("a")
         };
-        let mut users = Users::restored(vec![known.clone()], None);
+        let mut users = Users::restored([known.clone()].into_iter().collect(), None);
         for (fact, changed) in [
             (Unread::STATUS, User { status: UserStatus::Unknown, ..known.clone() }),
             (Unread::USED, User { used: 0, ..known.clone() }),
@@ -476,7 +464,7 @@ mod tests {
             (Unread::EXPIRY, User { expiry: Expiry::Never, ..known.clone() }),
         ] {
             merge(&mut users, UserFacts::Page(vec![User { unread: fact, ..changed }]));
-            assert_eq!(*users.list()[0], User { unread: fact, ..known.clone() });
+            assert_eq!(users.list().get("a"), Some(&User { unread: fact, ..known.clone() }));
         }
     }
 
@@ -490,7 +478,7 @@ mod tests {
         for start in (0..6 * Users::MOST).step_by(Users::MOST / 2) {
             merge(&mut users, UserFacts::Page(named(start..start + Users::MOST / 2)));
         }
-        assert_eq!((users.list().len(), &*users.list()[0].name), (Users::MOST, "u0000000"));
+        assert_eq!((users.list().len(), &*users.list().nth(0).unwrap().name), (Users::MOST, "u0000000"));
         // A walk that finds other users than those kept, and more of them than are kept.
         let page = named(5..Users::MOST + 10);
         let seen = page.iter().map(|user| Arc::clone(&user.name)).collect();
@@ -502,16 +490,16 @@ mod tests {
         merge(&mut users, UserFacts::Named(NamedUsers { found: Vec::new(), gone }));
         merge(&mut users, UserFacts::Named(NamedUsers { found, gone: Vec::new() }));
         assert_eq!(users.list().len(), Users::MOST);
-        assert_eq!(&*users.list().last().unwrap().name, "u0200004");
+        assert_eq!(&*users.list().nth(Users::MOST - 1).unwrap().name, "u0200004");
         // Known users are kept before others, those that the list lacks for the first time included.
         let users_read =
             named(1_000_000..1_000_000 + Users::MOST).into_iter().chain(named(0..100_000)).collect();
         merge(&mut users, UserFacts::Whole(WholeList { users: users_read, ..WholeList::default() }));
         assert_eq!((users.list().len(), users.omitted()), (Users::MOST, Users::MOST + 5));
-        assert!(users.list().iter().any(|user| &*user.name == "u0200004"));
+        assert!(users.list().get("u0200004").is_some());
 
         let list = WholeList { users: named(0..Users::MOST + 7), omitted: 1, ..WholeList::default() };
-        let mut users = Users::restored(named(0..Users::MOST + 1), None);
+        let mut users = Users::restored(named(0..Users::MOST + 1).into_iter().collect(), None);
         merge(&mut users, UserFacts::Whole(list));
         assert_eq!((users.list().len(), users.omitted()), (Users::MOST, 8));
     }

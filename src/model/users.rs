@@ -1,4 +1,8 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    ops::{Deref, DerefMut},
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -50,7 +54,7 @@ pub enum Expiry {
     At(Timestamp),
 }
 
-/// An account that may use the proxies.
+/// An account that may use the proxies. A target may have 200,000, so every byte counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
     /// Unique within the target.
@@ -64,30 +68,13 @@ pub struct User {
     pub limit: Option<u64>,
     /// All bytes ever moved (Marzban: `lifetime_used_traffic`).
     pub traffic: Counter,
-    /// The part of `traffic` that the user sent, if the system counts both directions.
-    #[serde(default)]
-    pub uplink: Option<Counter>,
-    /// The part of `traffic` that the user received.
-    #[serde(default)]
-    pub downlink: Option<Counter>,
     pub expiry: Expiry,
     /// The panel starts another plan by itself when this one is used up or ends (Marzban: `next_plan`). With a
     /// `quota_reset`, it does so only when this one ends (3x-ui: `reset`).
     #[serde(default)]
     pub renews: bool,
-    /// When the system next resets `used` to 0, if it reports this.
-    #[serde(default)]
-    pub quota_reset: Option<Timestamp>,
-    /// Addresses from which the user connects at present. Only their number leaves the conversion.
-    #[serde(default)]
-    pub devices: Option<u64>,
-    /// The most addresses that the panel allows at a time; absent: no limit.
-    #[serde(default)]
-    pub devices_limit: Option<u64>,
-    /// Labels of the inbounds that the user may connect to, each once. Users with the same
-    /// inbounds share one list.
-    #[serde(default)]
-    pub inbounds: Arc<[Arc<str>]>,
+    #[serde(flatten)]
+    pub extra: Extra,
     pub last_online: Option<Timestamp>,
     /// Moved traffic within two minutes before the row was read. Readers use
     /// [`Report::online`](super::Report::online).
@@ -98,6 +85,77 @@ pub struct User {
     #[serde(default)]
     pub unread: Unread,
 }
+
+/// What only some systems say of their users. A user without any of it takes the room of a pointer.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "Extras", into = "Extras")]
+pub struct Extra(Option<Arc<Extras>>);
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Extras {
+    /// The part of `traffic` that the user sent, if the system counts both directions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uplink: Option<Counter>,
+    /// The part of `traffic` that the user received.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub downlink: Option<Counter>,
+    /// When the system next resets `used` to 0, if it reports this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quota_reset: Option<Timestamp>,
+    /// Addresses from which the user connects at present. Only their number leaves the conversion.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub devices: Option<u64>,
+    /// The most addresses that the panel allows at a time; absent: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub devices_limit: Option<u64>,
+    /// Labels of the inbounds that the user may connect to, each once. Users with the same
+    /// inbounds share one list.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub inbounds: Arc<[Arc<str>]>,
+}
+
+impl From<Extras> for Extra {
+    fn from(extras: Extras) -> Self {
+        Extra((extras != Extras::default()).then(|| Arc::new(extras)))
+    }
+}
+
+impl From<Extra> for Extras {
+    fn from(extra: Extra) -> Self {
+        extra.0.map(Arc::unwrap_or_clone).unwrap_or_default()
+    }
+}
+
+impl Extra {
+    /// Whether there is surely none of it.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+impl Deref for Extra {
+    type Target = Extras;
+
+    fn deref(&self) -> &Extras {
+        static NONE: LazyLock<Extras> = LazyLock::new(Extras::default);
+        self.0.as_deref().unwrap_or(&NONE)
+    }
+}
+
+impl DerefMut for Extra {
+    fn deref_mut(&mut self) -> &mut Extras {
+        Arc::make_mut(self.0.get_or_insert_default())
+    }
+}
+
+impl PartialEq for Extra {
+    fn eq(&self, other: &Extra) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Extra {}
 
 /// Facts of a user that an answer did not have, or not in a readable form.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,14 +190,9 @@ impl User {
             used: 0,
             limit: None,
             traffic: Counter::new(0),
-            uplink: None,
-            downlink: None,
             expiry: Expiry::Never,
             renews: false,
-            quota_reset: None,
-            devices: None,
-            devices_limit: None,
-            inbounds: Arc::default(),
+            extra: Extra::default(),
             last_online: None,
             online: false,
             read_at: Timestamp::default(),
@@ -187,4 +240,15 @@ pub struct Admin {
     pub sudo: Option<bool>,
     /// Bytes used by the admin's users, as the panel counts and resets them.
     pub used: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_small() {
+        assert_eq!(size_of::<User>(), 112);
+        assert!(size_of::<Extras>() <= 80);
+    }
 }

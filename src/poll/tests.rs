@@ -433,7 +433,7 @@ async fn one_answer_may_bring_several_parts_and_facts() {
     assert!(times(&log, Part::Core).len() >= 9);
     // The names of online users stay known while the part is fresh, even if the user rows are old.
     tokio::time::sleep(Duration::from_secs(3600)).await;
-    assert_eq!(report.online(&report.users.list()[0], clock.now()), None);
+    assert_eq!(report.online(report.users.list().nth(0).unwrap(), clock.now()), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -479,7 +479,7 @@ async fn a_kept_list_from_ahead_of_the_clock_is_no_whole_list() {
         let (poller, board, clock, _) = poller(slow_panel());
         let now = clock.now();
         let read = Moment { wall: now.wall.saturating_add_millis(ahead * 1000), ..now };
-        let users = saved::encode(&[Arc::new(user(0, read))], BesideUsers::default()).unwrap();
+        let users = saved::encode(&[user(0, read)].into_iter().collect(), BesideUsers::default()).unwrap();
         let saved = SavedUsers { read_at: read.wall, started: read.wall, users };
         let poller = poller.keeping(Store::in_memory(), Some(saved));
         let report = Arc::clone(&board.view().reports[0]);

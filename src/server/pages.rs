@@ -327,7 +327,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        model::{Counter, Expiry, Outcome, Part, PartState, Report, User, UserStatus, Users},
+        model::{Counter, Outcome, Part, PartState, Report, User, Users},
         server::requests::tests::state,
     };
 
@@ -345,24 +345,10 @@ mod tests {
     /// A target with so many users, who have used so much.
     fn with_users(users: usize, used: u64, now: Moment) -> Report {
         let user = |number: usize| User {
-            name: format!("user{number:06}").into(),
-            owner: None,
-            status: UserStatus::Active,
             used,
-            limit: None,
             traffic: Counter::new(used),
-            uplink: None,
-            downlink: None,
-            expiry: Expiry::Never,
-            renews: false,
-            quota_reset: None,
-            devices: None,
-            devices_limit: None,
-            inbounds: Arc::default(),
-            last_online: None,
-            online: false,
             read_at: now.wall,
-            unread: Default::default(),
+            ..User::named(&format!("user{number:06}"))
         };
         let mut report = report("a", true);
         report.users = Arc::new(Users::restored((0..users).map(user).collect(), Some(now)));

@@ -7,10 +7,10 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use proxymeter::{
     exposition::{self, Family, Format, Kind, Options, UserLabels},
     model::{
-        ActiveAlert, ActiveAlerts, Admin, AlertState, AlertStep, Core, Counter, Expiry, Fact, Host, Identity,
-        Inbound, KIND_USER, Moment, Node, NodeStats, NodeStatus, NodeTraffic, Outbound, Outcome, Part,
-        PartState, ProxyTraffic, Reading, Reason, Report, Severity, System, Threshold, Thresholds, Timestamp,
-        Unread, User, UserCounts, UserFacts, UserNodeTraffic, UserStatus, WalkEnd,
+        ActiveAlert, ActiveAlerts, Admin, AlertState, AlertStep, Core, Counter, Expiry, Extras, Fact, Host,
+        Identity, Inbound, KIND_USER, Moment, Node, NodeStats, NodeStatus, NodeTraffic, Outbound, Outcome,
+        Part, PartState, ProxyTraffic, Reading, Reason, Report, Severity, System, Threshold, Thresholds,
+        Timestamp, Unread, User, UserCounts, UserFacts, UserNodeTraffic, UserStatus, WalkEnd,
     },
     secret::HashKey,
 };
@@ -355,17 +355,28 @@ fn detailed() -> Report {
         &mut report,
         vec![
             User {
-                uplink: counter(5),
-                downlink: counter(6),
                 traffic: Counter::new(11),
-                quota_reset: Some(Timestamp::from_secs(1_791_000_000)),
                 renews: true,
-                devices: Some(2),
-                devices_limit: Some(3),
-                inbounds: Arc::clone(&inbounds),
+                extra: Extras {
+                    uplink: counter(5),
+                    downlink: counter(6),
+                    quota_reset: Some(Timestamp::from_secs(1_791_000_000)),
+                    devices: Some(2),
+                    devices_limit: Some(3),
+                    inbounds: Arc::clone(&inbounds),
+                }
+                .into(),
                 ..user("ann")
             },
-            User { devices: Some(0), inbounds: [Arc::clone(&inbounds[0])].into(), ..user("ben") },
+            User {
+                extra: Extras {
+                    devices: Some(0),
+                    inbounds: [Arc::clone(&inbounds[0])].into(),
+                    ..Extras::default()
+                }
+                .into(),
+                ..user("ben")
+            },
         ],
         20,
     );

@@ -167,7 +167,7 @@ fn users_who_renew_at_a_given_time_run_out_until_then() {
     for (status, expected) in [(Active, "u 80% 95% 100%"), (Limited, "u [80%] [95%] 100%")] {
         let told = of_user("user_quota", |user| {
             (user.status, user.renews, user.used, user.limit) = (status, true, 100, Some(100));
-            user.quota_reset = Some(BEGIN.saturating_add(Duration::from_secs(DAY)));
+            user.extra.quota_reset = Some(BEGIN.saturating_add(Duration::from_secs(DAY)));
         });
         assert_eq!(told, expected, "{status:?}");
     }
@@ -317,7 +317,7 @@ fn rows_that_cannot_be_read() {
     let report = panel.poll(at(30));
     assert_eq!(end("rows_unreadable", &report, at(30), ""), Some(End::Recovered));
     // A list that was kept does not have them.
-    panel.report.users = Arc::new(model::Users::restored(Vec::new(), Some(at(30))));
+    panel.report.users = Arc::new(model::Users::restored(model::SortedUsers::default(), Some(at(30))));
     assert_eq!(found("rows_unreadable", &panel.report, at(30)), None);
 }
 

@@ -92,7 +92,7 @@ pub(super) fn quota(rule: &Rule, user: &User) -> Option<Crossing> {
         held,
         over: false,
         long_enough: false,
-        reading: Some(Reading::Used { used, limit, resets: user.quota_reset }),
+        reading: Some(Reading::Used { used, limit, resets: user.extra.quota_reset }),
         read: Some(Read { at: user.read_at, crossed_then, contradicted: false }),
         since: None,
     })
@@ -107,7 +107,7 @@ fn does_not_run_out(rule: &Rule, user: &User, renews: bool) -> bool {
 /// Whether another plan starts when the quota is used up. Where the panel sets the used bytes back at a given time, a
 /// user who has used up the quota before is without service until then.
 fn renews_when_used_up(user: &User) -> bool {
-    user.renews && user.quota_reset.is_none()
+    user.renews && user.extra.quota_reset.is_none()
 }
 
 /// Why an alert of a user ended who has no steps crossed any more.
@@ -125,7 +125,7 @@ pub(super) fn end_of_user(rule: &Rule, user: &User, then: &Reading) -> End {
 pub(super) fn reading_of(user: &User, then: &Reading) -> Reading {
     match then {
         Reading::Used { .. } => match user.limit.filter(|limit| *limit > 0) {
-            Some(limit) => Reading::Used { used: user.used, limit, resets: user.quota_reset },
+            Some(limit) => Reading::Used { used: user.used, limit, resets: user.extra.quota_reset },
             None => Reading::Nothing,
         },
         Reading::Ends(_) => period::ends(user.expiry),

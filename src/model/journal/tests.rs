@@ -166,7 +166,7 @@ fn a_restart_takes_nobody_for_new_who_was_there() {
         before.merge(Fact::Users(UserFacts::WalkEnd(end)), at(10));
         // A page of a walk that a restart ends.
         page(&mut before, users("c", 20), at(20));
-        let kept = before.users.list().iter().map(|user| User::clone(user)).collect();
+        let kept = before.users.list().clone();
         let beside = is_told.then(|| before.users.beside());
         let mut next = report();
         next.users = Arc::new(crate::model::Users::restored(kept, Some(at(10))).with(beside));
@@ -265,7 +265,7 @@ fn a_restart_continues_with_what_was_stored() {
     let mut next = self::report();
     let started = Some(at(10));
     next.users = Arc::new(crate::model::Users::restored(
-        vec![user("ann", 10), user("b b", 10), user("c", 10)],
+        [user("ann", 10), user("b b", 10), user("c", 10)].into_iter().collect(),
         started,
     ));
     let junk = ["", "renewed", "renewed 0 x", "new x y", "what 0 y"];

@@ -323,7 +323,7 @@ impl Users {
         let named = !matches!(labels, UserLabels::Off);
         let now = seen.now;
         let known = seen.view.reports.iter().filter(|report| named && report.fresh(Part::Users, now));
-        let all = known.flat_map(|report| report.users.list().iter().map(|user| (&report.target, &**user)));
+        let all = known.flat_map(|report| report.users.list().iter().map(|user| (&report.target, user)));
 
         let limited = all.clone().filter_map(|(target, user)| Some((target, user, limit(user)?)));
         // As with alerts.

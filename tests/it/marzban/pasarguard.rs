@@ -92,7 +92,7 @@ async fn pasarguards_users_are_read_with_dates_instead_of_seconds() {
     assert_eq!(users.len(), simulated.panel.totals().users);
     assert_eq!(users.iter().map(|user| user.used).sum::<u64>(), simulated.panel.totals().used_traffic);
     let mut dated = 0;
-    for user in users {
+    for user in users.iter() {
         let known = simulated.panel.user(&user.name).unwrap();
         match (user.expiry, known.expire) {
             (Expiry::At(at), Some(expire)) => {

@@ -186,7 +186,7 @@ async fn the_panels_own_counts_agree() {
         let depleted = count(&[UserStatus::Limited, UserStatus::Expired]);
         assert_eq!(depleted, summary["depleted"].as_array().unwrap().len());
         let multi = user(&report, "multi");
-        assert!(multi.inbounds.len() >= 3, "{:?}", multi.inbounds);
+        assert!(multi.extra.inbounds.len() >= 3, "{:?}", multi.extra.inbounds);
     }
 }
 
@@ -223,7 +223,7 @@ async fn nodes_outbounds_and_addresses_are_read() {
     assert_eq!(outbound("direct").latency.unwrap().as_millis(), 3);
     assert_eq!((outbound("dead-🧟-out").latency, outbound("blocked").up), (None, None));
 
-    assert_eq!(user(&report, "alice").devices, Some(1));
+    assert_eq!(user(&report, "alice").extra.devices, Some(1));
     let limited = panel.read("inbounds-list");
     let rows = limited["obj"].as_array().unwrap().iter();
     let mut limits: Vec<_> = rows
@@ -234,7 +234,7 @@ async fn nodes_outbounds_and_addresses_are_read() {
     limits.dedup();
     assert!(!limits.is_empty());
     for (email, limit) in limits {
-        assert_eq!(user(&report, email).devices_limit, limit, "{email}");
+        assert_eq!(user(&report, email).extra.devices_limit, limit, "{email}");
     }
 }
 
@@ -320,17 +320,17 @@ async fn clients_of_an_inbound_with_broken_settings_come_from_their_statistics()
             let server = panel.clone().with(path, move || Answer::json(body.clone()));
             let report = read(&panel, &server, false).await;
             assert_eq!(report.users.list().len(), whole.users.list().len(), "{name} {broken}");
-            for (found, known) in report.users.list().iter().zip(whole.users.list()) {
-                let mut found = found.as_ref().clone();
+            for (found, known) in report.users.list().iter().zip(whole.users.list().iter()) {
+                let mut found = found.clone();
                 assert_eq!(found.name, known.name);
                 found.read_at = known.read_at;
                 if in_it.contains(&found.name.to_string()) {
                     // What only the configuration has: that it was switched off by hand, and the most addresses.
-                    assert!(found.inbounds.contains(&report.inbounds[0].label), "{name} {broken}");
-                    (found.devices_limit, found.inbounds) =
-                        (known.devices_limit, Arc::clone(&known.inbounds));
+                    assert!(found.extra.inbounds.contains(&report.inbounds[0].label), "{name} {broken}");
+                    found.extra.devices_limit = known.extra.devices_limit;
+                    found.extra.inbounds = Arc::clone(&known.extra.inbounds);
                 }
-                assert_eq!(&found, known.as_ref(), "{name} {broken}");
+                assert_eq!(&found, known, "{name} {broken}");
             }
             assert_eq!(report.inbounds[1..], whole.inbounds[1..], "{name} {broken}");
             let users = u64::try_from(in_it.len()).ok();
@@ -524,7 +524,7 @@ async fn a_client_without_statistics_has_the_plan_of_the_whole_list() {
         let expected =
             if fails { (None, Expiry::Never, false) } else { (Some(5_368_709_120), Expiry::At(end), true) };
         assert_eq!(plan, expected);
-        assert!(alice.unread.has(Unread::USED) && alice.uplink.is_none());
+        assert!(alice.unread.has(Unread::USED) && alice.extra.uplink.is_none());
         assert!(!user(&report, "multi").unread.has(Unread::LIMIT));
     }
 }

@@ -321,7 +321,9 @@ async fn an_optional_request_that_fails_takes_back_nothing() {
                 }
             }
             let users = report.users.list().iter();
-            let some = users.filter(|user| user.devices.is_some() || user.devices_limit.is_some()).count();
+            let some = users
+                .filter(|user| user.extra.devices.is_some() || user.extra.devices_limit.is_some())
+                .count();
             known.push(some);
             let reads: Vec<_> =
                 optional.iter().zip(before).map(|(path, before)| asked(path) > before).collect();

@@ -130,17 +130,17 @@ fn check_user(name: &str, user: &User, row: &Value, tags: &[String]) {
     let count = |field: &str| row[field].as_u64().unwrap();
     let (up, down) = (count("up"), count("down"));
     assert_eq!((user.used, user.traffic.value()), (up + down, up + down), "{name} {email}");
-    let directions = (user.uplink.unwrap().value(), user.downlink.unwrap().value());
+    let directions = (user.extra.uplink.unwrap().value(), user.extra.downlink.unwrap().value());
     assert_eq!(directions, (up, down), "{name} {email}");
     assert_eq!(user.limit, Some(count("total")).filter(|total| *total > 0), "{name} {email}");
     assert_eq!(user.expiry, expiry(row["expiryTime"].as_i64().unwrap()), "{name} {email}");
     let renews = row["reset"].as_i64().is_some_and(|days| days > 0);
     let reset = row["expiryTime"].as_i64().filter(|_| renews).map(Timestamp::from_millis);
-    assert_eq!((user.renews, user.quota_reset), (renews, reset), "{name} {email}");
+    assert_eq!((user.renews, user.extra.quota_reset), (renews, reset), "{name} {email}");
     let seen = row["lastOnline"].as_i64().filter(|millis| *millis > 0).map(Timestamp::from_millis);
     assert_eq!(user.last_online, seen, "{name} {email}");
     assert_eq!(user.status, status(email), "{name} {email}");
-    let inbounds: Vec<_> = user.inbounds.iter().map(ToString::to_string).collect();
+    let inbounds: Vec<_> = user.extra.inbounds.iter().map(ToString::to_string).collect();
     assert_eq!(inbounds, tags, "{name} {email}");
 }
 

@@ -84,8 +84,8 @@ async fn poll(url: &str) {
         let report = read_once(Upstream::xui(&config, ENDLESS).unwrap()).await;
         assert_eq!(report.users.list().len(), CLIENTS);
         let is_slim = report.identity.as_ref().is_some_and(|identity| identity.generation == "3.3");
-        assert!(report.users.list().iter().all(|user| user.devices_limit == Some(2)));
-        assert!(report.users.list().iter().all(|user| user.devices.is_some() == is_slim));
+        assert!(report.users.list().iter().all(|user| user.extra.devices_limit == Some(2)));
+        assert!(report.users.list().iter().all(|user| user.extra.devices.is_some() == is_slim));
     }
     let (peak, _) = memory();
     eprintln!("the peak of memory grew by {} KiB", peak - before);

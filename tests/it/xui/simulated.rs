@@ -230,7 +230,7 @@ fn assert_like(report: &Report, panel: &Panel, generation: Generation, is_token:
         let user = report.users.list().iter().find(|user| *user.name == *client.email).unwrap();
         let words = format!("{generation:?} {}", client.email);
         assert_eq!((user.used, user.limit.unwrap_or(0)), (client.used(), client.total), "{words}");
-        let (up, down) = (user.uplink.map(Counter::value), user.downlink.map(Counter::value));
+        let (up, down) = (user.extra.uplink.map(Counter::value), user.extra.downlink.map(Counter::value));
         let counted = client.has_stats.then_some((client.up, client.down));
         assert_eq!(up.zip(down).unwrap_or_default(), counted.unwrap_or_default(), "{words}");
         // The first of them does not know it yet.
@@ -239,7 +239,7 @@ fn assert_like(report: &Report, panel: &Panel, generation: Generation, is_token:
         let seen = (has_last_online && seen > 0).then(|| Timestamp::from_millis(seen));
         assert_eq!(user.last_online, seen, "{words}");
         let most = u64::try_from(client.limit_ip).ok().filter(|most| *most > 0 && client.in_settings);
-        assert_eq!(user.devices_limit, most, "{words}");
+        assert_eq!(user.extra.devices_limit, most, "{words}");
     }
     if report.parts.contains_key(&Part::Online) {
         assert!(!report.online.is_empty());

@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    model::{Counter, Expiry, Timestamp, Unread, UnreadableCause, User, UserStatus},
+    model::{Counter, Expiry, Extra, Timestamp, Unread, UnreadableCause, User, UserStatus},
     upstream::{
         json::{Lacking, Object},
         marzban::walk::LeftOut,
@@ -98,14 +98,9 @@ impl UserRow {
             used: used.unwrap_or_default(),
             limit,
             traffic: Counter::new(traffic.unwrap_or_default()),
-            uplink: None,
-            downlink: None,
             expiry,
             renews: renews.unwrap_or(false),
-            quota_reset: None,
-            devices: None,
-            devices_limit: None,
-            inbounds: Arc::default(),
+            extra: Extra::default(),
             last_online,
             online: last_online.is_some_and(|last| self.panel_now.since(last) <= ONLINE_WITHIN),
             read_at: self.read_at,

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    model::{Counter, Expiry, Timestamp, Unread, User, UserStatus},
+    model::{Counter, Expiry, Extras, Timestamp, Unread, User, UserStatus},
     upstream::json::Object,
 };
 
@@ -112,17 +112,9 @@ impl Client {
                 unread.add(fact);
             }
         }
-        User {
-            name,
-            owner: None,
-            status: status.unwrap_or(UserStatus::Unknown),
-            used: used.unwrap_or_default(),
-            limit: self.plan.total.filter(|total| *total > 0),
-            traffic: Counter::new(used.unwrap_or_default()),
+        let extra = Extras {
             uplink: self.up.map(Counter::new),
             downlink: self.down.map(Counter::new),
-            expiry,
-            renews,
             // A renewal starts the next plan when this one ends. An inbound may reset its clients earlier (`trafficReset`),
             // at an hour of the panel's time zone, which no answer has.
             quota_reset: match expiry {
@@ -132,6 +124,17 @@ impl Client {
             devices: context.devices,
             devices_limit: self.plan.devices_limit(),
             inbounds: context.inbounds,
+        };
+        User {
+            name,
+            owner: None,
+            status: status.unwrap_or(UserStatus::Unknown),
+            used: used.unwrap_or_default(),
+            limit: self.plan.total.filter(|total| *total > 0),
+            traffic: Counter::new(used.unwrap_or_default()),
+            expiry,
+            renews,
+            extra: extra.into(),
             last_online,
             online: last_online.is_some_and(|last| context.panel_now.since(last) <= ONLINE_AFTER_TRAFFIC),
             read_at: context.read_at,
@@ -280,13 +283,13 @@ mod tests {
             r#"{"enable":true,"up":3,"down":4,"total":0,"expiryTime":-86400000,"reset":30,"lastOnline":0}"#;
         let read = user(all, r#"{"limitIp":2}"#, Meaning::Off, None);
         assert_eq!(read.expiry, Expiry::OnFirstUse(Duration::from_secs(86_400)));
-        assert_eq!((read.used, read.limit, read.renews, read.quota_reset), (7, None, true, None));
-        assert_eq!((read.last_online, read.devices_limit), (None, Some(2)));
+        assert_eq!((read.used, read.limit, read.renews, read.extra.quota_reset), (7, None, true, None));
+        assert_eq!((read.last_online, read.extra.devices_limit), (None, Some(2)));
         assert_eq!(read.unread, Unread::default());
 
         let ends = format!(r#"{{"enable":true,"expiryTime":{},"reset":30}}"#, NOW + 5);
         let read = user(&ends, "", Meaning::Off, None);
-        assert_eq!(read.quota_reset, Some(Timestamp::from_millis(NOW + 5)));
+        assert_eq!(read.extra.quota_reset, Some(Timestamp::from_millis(NOW + 5)));
         for fact in [Unread::USED, Unread::TRAFFIC, Unread::LIMIT, Unread::ONLINE] {
             assert!(read.unread.has(fact));
         }
@@ -338,7 +341,10 @@ mod tests {
         let read = client.convert("a".into(), context());
         let end = Some(Timestamp::from_millis(5));
         assert_eq!((read.limit, read.expiry, read.renews), (Some(9), expiry(5), true));
-        assert_eq!((read.quota_reset, read.devices_limit, read.status), (end, Some(2), UserStatus::Expired));
+        assert_eq!(
+            (read.extra.quota_reset, read.extra.devices_limit, read.status),
+            (end, Some(2), UserStatus::Expired)
+        );
         for fact in [Unread::LIMIT, Unread::EXPIRY, Unread::RENEWS] {
             assert!(!read.unread.has(fact), "{fact:?}");
         }
@@ -347,6 +353,6 @@ mod tests {
         with_stats.add_plan(&known);
         let read = with_stats.convert("a".into(), context());
         assert_eq!((read.limit, read.expiry, read.renews), (Some(7), Expiry::Never, false));
-        assert_eq!(read.devices_limit, Some(2));
+        assert_eq!(read.extra.devices_limit, Some(2));
     }
 }

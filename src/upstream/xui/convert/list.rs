@@ -382,8 +382,12 @@ mod tests {
         for (settings, attached) in cases {
             let row = format!(r#"{{"tag":"x","clientStats":[{stats}],"settings":{settings}}}"#);
             let found = converted(&[&row]);
-            let mut names: Vec<_> =
-                found.users.iter().filter(|user| !user.inbounds.is_empty()).map(|user| &*user.name).collect();
+            let mut names: Vec<_> = found
+                .users
+                .iter()
+                .filter(|user| !user.extra.inbounds.is_empty())
+                .map(|user| &*user.name)
+                .collect();
             names.sort_unstable();
             assert_eq!(names, attached, "{settings}");
             assert_eq!(found.inbounds[0].users, u64::try_from(attached.len()).ok(), "{settings}");
