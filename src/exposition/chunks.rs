@@ -5,22 +5,22 @@
 //! small ones together with their neighbours. A chunk whose text is the same as before is not compressed again.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     mem,
     sync::{Arc, LazyLock, Weak},
     time::Duration,
 };
 
-use bytes::Bytes;
-
 use super::{
-    Change, NOUNS, Shown, alerts,
+    alerts,
+    chunk::{Body, ByFamily, Chunk},
     encoded::{BLOCK, Encoded, Encoder},
-    families,
     family::Family,
     format::{Coding, Format},
+    nouns::{Change, NOUNS, families},
+    shown::{Shown, valid_until},
     text::{Sink, Text},
-    user_online, user_rows, valid_until,
+    user_online, user_rows,
     view::Naming,
 };
 use crate::model::{ActiveAlerts, Report, UserNodeTraffic};
@@ -35,7 +35,8 @@ pub struct Chunks {
     encoder: Encoder,
     /// By family.
     heads: Vec<Arc<Chunk>>,
-    targets: BTreeMap<Arc<str>, Target>,
+    /// In the order of the reports.
+    targets: Vec<Target>,
     alerts: Option<Alerts>,
     /// Small chunks that were encoded together, by the address of the first.
     runs: HashMap<usize, Run>,
@@ -51,18 +52,8 @@ pub struct Page {
     pub length: usize,
 }
 
-struct Chunk {
-    body: Body,
-    /// Bytes of text.
-    length: usize,
-}
-
-enum Body {
-    Small(Bytes),
-    Large(Encoded),
-}
-
 struct Target {
+    name: Arc<str>,
     /// What the chunks are written from. Weak, so that an old report is not kept in memory.
     report: Weak<Report>,
     valid_until: Duration,
@@ -98,7 +89,7 @@ impl Chunks {
             coding,
             heads: heads.collect(),
             encoder: Encoder::new(coding),
-            targets: BTreeMap::new(),
+            targets: Vec::new(),
             alerts: None,
             runs: HashMap::new(),
         }
@@ -107,16 +98,18 @@ impl Chunks {
     /// Writes what is outdated again, and puts the page together.
     pub fn page(&mut self, shown: &Shown<'_>) -> Page {
         let namings = shown.namings();
-        let mut former = mem::take(&mut self.targets);
-        let mut named_as_before = former.len() == shown.reports.len();
+        let mut named_as_before = self.targets.len() == shown.reports.len();
+        let former =
+            mem::take(&mut self.targets).into_iter().map(|target| (Arc::clone(&target.name), target));
+        let mut former: HashMap<_, _> = former.collect();
         for (report, naming) in shown.reports.iter().zip(&namings) {
             let known = former.remove(&report.target);
             let (target, is_named_as_before) = self.target(known, report, naming, shown);
             named_as_before &= is_named_as_before;
-            self.targets.insert(Arc::clone(&report.target), target);
+            self.targets.push(target);
         }
         self.write_alerts(shown, &namings, named_as_before);
-        let valid_until = self.targets.values().map(|target| target.valid_until).min();
+        let valid_until = self.targets.iter().map(|target| target.valid_until).min();
         let (text, length) = self.put_together();
         Page { text, length, valid_until: valid_until.unwrap_or(Duration::MAX) }
     }
@@ -131,6 +124,7 @@ impl Chunks {
     ) -> (Target, bool) {
         let view = shown.view(report, naming);
         let mut target = known.unwrap_or_else(|| Target {
+            name: Arc::clone(&report.target),
             report: Weak::new(),
             valid_until: Duration::ZERO,
             users: user_rows::Source::default(),
@@ -202,7 +196,7 @@ impl Chunks {
             length: 0,
         };
         for (family, head) in self.heads.iter().enumerate() {
-            let chunks = self.targets.values().filter_map(|target| target.chunks.get(family)?.as_ref());
+            let chunks = self.targets.iter().filter_map(|target| target.chunks.get(family)?.as_ref());
             let mut chunks = chunks.peekable();
             if chunks.peek().is_some() {
                 page.add(head);
@@ -216,16 +210,6 @@ impl Chunks {
         page.text.gather();
         self.runs = page.runs;
         (page.text, page.length)
-    }
-}
-
-impl Chunk {
-    fn small(text: Vec<u8>) -> Self {
-        Chunk { length: text.len(), body: Body::Small(Bytes::from(text.into_boxed_slice())) }
-    }
-
-    fn is_small(&self, text: &[u8]) -> bool {
-        matches!(&self.body, Body::Small(known) if **known == *text)
     }
 }
 
@@ -284,64 +268,9 @@ impl Assembly<'_> {
     }
 }
 
-/// Takes the text of one target, and makes a chunk of each family of a noun.
-pub(super) struct ByFamily<'c> {
-    families: &'static [&'static Family<'static>],
-    encoder: &'c mut Encoder,
-    /// The place of the family that is being written, and the bytes of it that the encoder has.
-    at: usize,
-    encoded: usize,
-    /// By family, also those of before.
-    chunks: &'c mut [Option<Arc<Chunk>>],
-    former: Vec<Option<Arc<Chunk>>>,
-}
-
-impl<'c> ByFamily<'c> {
-    fn new(
-        families: &'static [&'static Family<'static>],
-        encoder: &'c mut Encoder,
-        chunks: &'c mut [Option<Arc<Chunk>>],
-    ) -> Self {
-        let former = chunks.iter_mut().map(Option::take).collect();
-        ByFamily { families, encoder, at: 0, encoded: 0, chunks, former }
-    }
-
-    /// Ends the family before, the rest of which is in `text`, and begins the one of this name.
-    pub(super) fn begin(&mut self, name: &str, text: &mut Vec<u8>) {
-        self.end(text);
-        self.at = self.families.iter().position(|family| family.name == name).unwrap_or(usize::MAX);
-    }
-
-    pub(super) fn take(&mut self, text: &mut Vec<u8>) {
-        self.encoded += text.len();
-        self.encoder.take(text);
-    }
-
-    pub(super) fn end(&mut self, text: &mut Vec<u8>) {
-        let chunk = if self.encoded > 0 {
-            if !text.is_empty() {
-                self.take(text);
-            }
-            Arc::new(Chunk { length: mem::take(&mut self.encoded), body: Body::Large(self.encoder.end()) })
-        } else if text.is_empty() {
-            return;
-        } else {
-            let former = self.former.get_mut(self.at).and_then(Option::take);
-            let same = former.filter(|former| former.is_small(text));
-            let chunk = same.unwrap_or_else(|| Arc::new(Chunk::small(text.clone())));
-            text.clear();
-            chunk
-        };
-        debug_assert!(self.at < self.chunks.len(), "a family that is not of the noun");
-        if let Some(place) = self.chunks.get_mut(self.at) {
-            *place = Some(chunk);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
+    use std::{collections::BTreeMap, io::Read};
 
     use super::*;
     use crate::{
@@ -419,7 +348,8 @@ mod tests {
 
         /// The chunks of a target by family, as they are in memory.
         fn chunks(&self, target: &str) -> HashMap<&'static str, Arc<Chunk>> {
-            let chunks = FAMILIES.iter().zip(&self.packed.targets.get(target).unwrap().chunks);
+            let target = self.packed.targets.iter().find(|known| *known.name == *target).unwrap();
+            let chunks = FAMILIES.iter().zip(&target.chunks);
             chunks.filter_map(|(family, chunk)| Some((family.name, Arc::clone(chunk.as_ref()?)))).collect()
         }
 

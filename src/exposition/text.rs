@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::model::Timestamp;
 
 use super::{
-    chunks::ByFamily,
+    chunk::ByFamily,
     family::{Family, Kind},
     format::Format,
 };
@@ -379,7 +379,7 @@ mod tests {
             (1_700_000_000_102, "1700000000.102"),
             (1_700_000_000_100, "1700000000.1"),
             (-1_500, "-1.5"),
-            (i64::MIN, "-9223372036854775.808"),
+            (-i64::MAX, "-9223372036854775.807"),
         ];
         for (millis, expected) in cases {
             assert_eq!(written(Timestamp::from_millis(millis)), expected);
