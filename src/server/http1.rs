@@ -22,6 +22,9 @@ use super::{
 const MAX_HEADERS: usize = 64;
 const MAX_HEAD_SIZE: usize = 16 * 1024;
 
+/// So many bytes of an answer are handed to the system in one call.
+const SENT_AT_ONCE: usize = 1024 * 1024;
+
 /// Answers on a connection until it ends. When `closing` becomes true, what is being answered is the last.
 pub(super) async fn attend(
     server: Arc<Server>,
@@ -77,6 +80,7 @@ async fn speak(
         .header_read_timeout(None)
         .max_headers(MAX_HEADERS)
         .max_header_size(MAX_HEAD_SIZE)
+        .max_buf_size(SENT_AT_ONCE)
         .serve_connection(Stall::new(TokioIo::new(stream), STALL_LIMIT, Arc::clone(place)), service);
     let mut connection = pin!(connection);
     tokio::select! {
