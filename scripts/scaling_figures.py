@@ -18,12 +18,10 @@ EXPORTER = """
 listen = "127.0.0.1:{port}"
 [poll]
 interval = "{interval}"
-users_interval = "{interval}"
+users_interval = "{users_interval}"
 load = "100%"
 [storage]
 path = "{storage}"
-[alerting]
-enabled = false
 {targets}
 """
 PROMETHEUS = """
@@ -32,7 +30,8 @@ scrape_configs:
   - job_name: proxymeter
     static_configs: [{{ targets: ["127.0.0.1:{port}"] }}]
 """
-ROUNDS, SCRAPES = 4, 5
+# Seconds between polls, and how many of them are measured.
+INTERVAL, ROUNDS = 15, 5
 
 
 def cpu(process):
@@ -60,34 +59,48 @@ class Shard(Process):
         self.targets, name, port = targets, f"{targets}-targets", free_port()
         table = re.sub(r"node_traffic_of = .+\n", "", panel)
         names = [re.sub(r"^\[(\w+)\.\w+\]", rf"[\1.panel-{number}]", table) for number in range(targets)]
-        config = folder / f"{name}.toml"
-        text = EXPORTER.format(port=port, storage=folder / name, targets="\n".join(names), interval="15s")
-        config.write_text(text, encoding="utf-8")
+        config, targets = folder / f"{name}.toml", "\n".join(names)
+
+        def configure(users_interval):
+            text = EXPORTER.format(
+                port=port,
+                storage=folder / name,
+                interval=f"{INTERVAL}s",
+                users_interval=users_interval,
+                targets=targets,
+            )
+            config.write_text(text, encoding="utf-8")
+
+        self.configure = configure
+        configure(f"{INTERVAL}s")
         super().__init__(folder, name, [program, f"--config.file={config}"], f"http://127.0.0.1:{port}")
 
     def text(self):
         return gzip.decompress(scrape(self.address)).decode()
 
-    def walks(self):
-        found = re.findall(r'^proxymeter_target_polls_total\{.*part="users".*\} (\d+)$', self.text(), re.M)
+    def polls(self, part="users"):
+        """The number of polls of each target."""
+        found = re.findall(rf'^proxymeter_target_polls_total\{{.*part="{part}".*\}} (\d+)$', self.text(), re.M)
         return [int(each) for each in found]
 
     def measure(self):
         """CPU of a poll and of a scrape, memory, bytes and series, each for the whole shard."""
         self.start()
-        walked = lambda times: len(walks := self.walks()) == self.targets and min(walks) >= times
-        until(300, f"{self.name} has read all users", lambda: walked(2))
-        before, used, began = sum(self.walks()), cpu(self), min(self.walks())
-        until(600, f"{self.name} has read them again", lambda: time.sleep(5) or walked(began + ROUNDS))
-        used, polls = cpu(self) - used, (sum(self.walks()) - before) / self.targets
-        return {"poll": used / polls, "gzip": len(scrape(self.address)), "series": series(self.text()), **self.memory()}
+        until(300, f"{self.name} has read all users", lambda: len(polls := self.polls()) == self.targets and min(polls) > 1)
+        found = {"walk": self.cpu_of_a_poll("users")}
+        found |= {"peak": memory(self, "VmHWM"), "rss": memory(self, "VmRSS"), "gzip": len(scrape(self.address))}
+        found["series"] = sum(1 for line in self.text().splitlines() if line and line[0] != "#")
+        self.configure("1h")
+        urllib.request.urlopen(urllib.request.Request(f"{self.address}/-/reload", method="POST"), timeout=10).close()
+        time.sleep(INTERVAL)
+        return found | {"poll": self.cpu_of_a_poll("system")}
 
-    def memory(self):
-        return {"peak": memory(self, "VmHWM"), "rss": memory(self, "VmRSS")}
-
-
-def series(text):
-    return sum(1 for line in text.splitlines() if line and line[0] != "#")
+    def cpu_of_a_poll(self, part):
+        """Of all targets, between two scrapes."""
+        before, used = sum(self.polls(part)), cpu(self)
+        time.sleep(ROUNDS * INTERVAL)
+        used = cpu(self) - used
+        return used / (sum(self.polls(part)) - before) * self.targets
 
 
 def main(proxymeter, prometheus, folder, targets, users):
@@ -106,14 +119,13 @@ def main(proxymeter, prometheus, folder, targets, users):
         for key, what, scale in (
             ("rss", "memory (VmRSS), MB", 1e6),
             ("peak", "peak memory (VmHWM), MB", 1e6),
-            ("poll", "CPU of a poll with its user list, ms", 1e-3),
+            ("walk", "CPU of a poll with its user list, ms", 1e-3),
+            ("poll", "CPU of a poll without it, ms", 1e-3),
             ("gzip", "a scrape with gzip, kB", 1e3),
             ("series", "series", 1),
         ):
             print(row(what, f"{each[key] / scale:.2f}", f"{(one[key] - each[key]) / scale:.2f}"), flush=True)
-        thousand = 1000 / users
-        print(f"for 1,000 users: {each['rss'] / 1e6 * thousand:.2f} MB, {each['poll'] * 1e3 * thousand:.1f} ms a poll")
-        print(f"for a user: {each['gzip'] / users:.0f} bytes with gzip, {each['series'] / users:.2f} series")
+        print(f"for a user: {each['gzip'] / users:.0f} bytes of a scrape with gzip, {each['series'] / users:.2f} series")
 
         port, config = free_port(), folder / "prometheus.yml"
         config.write_text(PROMETHEUS.format(port=shard.address.rpartition(":")[2], interval="5s"), encoding="utf-8")
