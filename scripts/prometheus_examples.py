@@ -142,7 +142,7 @@ def ask(url):
 
 def check_labels(url):
     alerts = {each["labels"]["alertname"]: each["labels"] for each in ask(f"{url}/api/v2/alerts")}
-    builtin = {"kind": "user", "subject": "ann", "step": "80%", "system": "marzban", "target": "home"}
+    builtin = {"kind": "user", "subject": "ann", "step": "80%", "target": "home"}
     expected = {"alertname": "ProxymeterRelabelled", "severity": "info", **builtin}
     assert alerts["ProxymeterRelabelled"] == expected, alerts
     expected = {"alertname": "Other", "severity": "info", "job": "node", "target": "home", "cluster": "home"}

@@ -252,6 +252,7 @@ impl Config {
         self.targets.sort_by(|a, b| a.name.cmp(&b.name));
         (self.targets, self.elsewhere) =
             self.targets.into_iter().partition(|target| shard.holds(&target.name));
+        self.alerting.elsewhere = self.elsewhere.iter().map(|target| target.name.as_str().into()).collect();
         self
     }
 

@@ -1,6 +1,10 @@
 //! The settings of the alert engine.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::tz::TimeZone;
 
@@ -37,6 +41,8 @@ pub struct AlertingConfig {
     /// By name. A name that is a rule's own changes that rule's defaults; another needs `rule`.
     pub rules: BTreeMap<String, RuleConfig>,
     pub mutes: BTreeMap<String, MuteConfig>,
+    /// Targets of other shards.
+    pub elsewhere: BTreeSet<Arc<str>>,
 }
 
 impl Default for AlertingConfig {
@@ -54,6 +60,7 @@ impl Default for AlertingConfig {
             language: Language::En,
             rules: BTreeMap::new(),
             mutes: BTreeMap::new(),
+            elsewhere: BTreeSet::new(),
         }
     }
 }

@@ -31,6 +31,8 @@ pub struct Engine {
     groups: Groups,
     /// The newest report of each target, and when to evaluate it again.
     targets: BTreeMap<Arc<str>, Watched<Report>>,
+    /// Targets that another shard watches.
+    elsewhere: BTreeSet<Arc<str>>,
     own: Watched<OwnState>,
     /// Version of the view that was taken in last.
     version: Option<u64>,
@@ -102,6 +104,7 @@ impl Engine {
             state,
             groups,
             targets: BTreeMap::new(),
+            elsewhere: config.elsewhere.clone(),
             own: Watched::new(Arc::default(), now),
             version: None,
             active: Arc::default(),
@@ -130,6 +133,7 @@ impl Engine {
         groups.restore(&self.groups.rows(), &self.state, now);
         groups.take_over(&mut self.groups);
         (self.rules, self.groups) = (rules, groups);
+        self.elsewhere.clone_from(&config.elsewhere);
         forget_what_is_settled(&mut self.state, &self.groups);
         for watched in self.targets.values_mut() {
             watched.looked_at = None;
@@ -157,7 +161,7 @@ impl Engine {
         }
         let names: BTreeSet<_> = reports.iter().map(|report| Arc::clone(&report.target)).collect();
         self.targets.retain(|name, _| names.contains(name));
-        let events = self.state.keep_targets(&names, now);
+        let events = self.state.keep_targets(&names, &self.elsewhere, now);
         self.take(events, now);
         self.look(now);
         // Alerts of a removed target are no longer shown, and pending ones end without an event.

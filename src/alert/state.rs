@@ -128,11 +128,22 @@ impl State {
         }
     }
 
-    /// Ends the alerts of targets other than `targets`, which are no longer watched.
-    pub fn keep_targets(&mut self, targets: &BTreeSet<Arc<str>>, now: Moment) -> Vec<Event> {
+    /// Ends the alerts of targets other than `targets`, which are no longer watched. Those `elsewhere` have not ended:
+    /// another exporter watches them, and notifies of the end.
+    pub fn keep_targets(
+        &mut self,
+        targets: &BTreeSet<Arc<str>>,
+        elsewhere: &BTreeSet<Arc<str>>,
+        now: Moment,
+    ) -> Vec<Event> {
         let mut events = Vec::new();
         for (name, target) in &mut self.targets {
-            if !name.is_empty() && !targets.contains(name) {
+            if name.is_empty() || targets.contains(name) {
+                continue;
+            }
+            if elsewhere.contains(name) {
+                judge::drop_target(target, name, &mut events, &mut self.dirty);
+            } else {
                 judge::end_target(target, name, End::Removed, now, &mut events, &mut self.dirty);
             }
         }

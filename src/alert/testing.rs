@@ -1,7 +1,11 @@
 //! What tests of alerts share.
 
 use crate::wording::Language;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::tz::TimeZone;
 
@@ -32,6 +36,7 @@ pub(crate) fn config() -> AlertingConfig {
         language: Language::En,
         rules: BTreeMap::new(),
         mutes: BTreeMap::new(),
+        elsewhere: BTreeSet::new(),
     }
 }
 

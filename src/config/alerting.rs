@@ -73,6 +73,7 @@ pub(super) fn read(
         language: table.take("language", language).value().unwrap_or(default.language),
         rules: alerts,
         mutes,
+        elsewhere: default.elsewhere,
     }
 }
 

@@ -528,8 +528,9 @@ fn every_value_of_alerting_arrives() {
         language,
         rules,
         mutes,
+        elsewhere,
     } = load("good/full.toml").alerting;
-    assert!(!enabled && !adopt);
+    assert!(!enabled && !adopt && elsewhere.is_empty());
     assert_eq!(group_by, ["rule"]);
     assert_eq!((group_wait, group_interval), (Duration::from_secs(60), Duration::from_secs(600)));
     assert_eq!((repeat_interval, fallback.as_deref()), (Some(Duration::ZERO), Some("ops")));
@@ -1088,12 +1089,15 @@ fn shards_divide_the_targets_and_check_them_all() {
     let own: Vec<_> = config.targets.iter().map(|target| target.name.clone()).collect();
     assert_eq!(own, names_of("2/4"));
     assert!(!own.is_empty() && own.len() < names.len(), "{own:?}");
+    let others = names.iter().filter(|name| !own.contains(name)).map(|name| name.as_str().into());
+    assert_eq!(config.alerting.elsewhere, others.collect());
     for count in 1..=20 {
         let mut all: Vec<_> = (1..=count).flat_map(|index| names_of(&format!("{index}/{count}"))).collect();
         all.sort();
         assert_eq!(all, names, "{count} shards");
     }
-    assert_eq!(config.clone().of_shard(Shard::WHOLE).targets.len(), names.len());
+    let whole = config.clone().of_shard(Shard::WHOLE);
+    assert!(whole.targets.len() == names.len() && whole.alerting.elsewhere.is_empty());
 
     let wrong = text.replace("[marzban.panel-9]\nurl", "[marzban.panel-9]\nuri");
     assert!(refusal(&wrong).contains("marzban.panel-9.uri"), "a target of another shard is checked as well");

@@ -131,7 +131,7 @@ fn the_chinese_readme_is_in_step_with_the_english() {
 
 #[test]
 fn links_into_the_repository_lead_somewhere() {
-    for file in [ENGLISH, CHINESE, OPERATIONS, RUNBOOK, NOTIFICATIONS, "docs/alerts.md"] {
+    for file in [ENGLISH, CHINESE, OPERATIONS, RUNBOOK, NOTIFICATIONS, "docs/alerts.md", "docs/scaling.md"] {
         let folder = Path::new(file).parent().unwrap();
         let written = sections(file);
         let links = written.iter().flat_map(|section| between(&section.prose, "](", ')'));

@@ -119,6 +119,32 @@ pub(super) fn end_target(
     target.rules.retain(|_, subjects| !subjects.is_empty());
 }
 
+/// Forgets what is pending or fires. An end that is not notified yet stays.
+pub(super) fn drop_target(
+    target: &mut Target,
+    name: &Arc<str>,
+    events: &mut Vec<Event>,
+    dirty: &mut BTreeSet<RowKey>,
+) {
+    for (rule, subjects) in &mut target.rules {
+        subjects.retain(|subject_name, subject| {
+            let before = subject.slots.len();
+            subject.slots.retain(|slot| {
+                let has_ended = matches!(slot.phase, Phase::Ended { .. });
+                if !has_ended {
+                    events.push(Event::Dropped(id(rule, name, subject_name, slot)));
+                }
+                has_ended
+            });
+            if subject.slots.len() != before {
+                dirty.insert((Arc::clone(rule), Arc::clone(name), Arc::clone(subject_name)));
+            }
+            !subject.slots.is_empty()
+        });
+    }
+    target.rules.retain(|_, subjects| !subjects.is_empty());
+}
+
 fn end_all(
     (rule, target): (&Arc<str>, &Arc<str>),
     subjects: &mut BTreeMap<Arc<str>, Subject>,

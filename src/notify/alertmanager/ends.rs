@@ -4,12 +4,12 @@
 //! posted for a while, to each replica on its own.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet, hash_map::Entry},
+    collections::{HashMap, HashSet, hash_map::Entry},
     sync::Arc,
     time::Duration,
 };
 
-use super::standing::Standing;
+use super::{post::identity, standing::Standing};
 use crate::model::{Moment, NoticeAlert};
 
 /// How long an end is posted to a replica that has accepted it, as Prometheus does.
@@ -104,11 +104,11 @@ fn superseded(firing: &[Arc<NoticeAlert>], ended: &[Arc<NoticeAlert>]) -> Vec<bo
     if ended.is_empty() {
         return Vec::new();
     }
-    let firing: HashSet<_> = firing.iter().map(|alert| &alert.labels).collect();
-    let mut newest: HashMap<&BTreeMap<String, String>, &Arc<NoticeAlert>> = HashMap::new();
+    let firing: HashSet<_> = firing.iter().map(|alert| identity(alert)).collect();
+    let mut newest: HashMap<u64, &Arc<NoticeAlert>> = HashMap::new();
     let order = |alert: &NoticeAlert| (alert.ends_at, alert.starts_at);
     for alert in ended {
-        match newest.entry(&alert.labels) {
+        match newest.entry(identity(alert)) {
             Entry::Vacant(entry) => drop(entry.insert(alert)),
             Entry::Occupied(mut entry) if order(alert) > order(entry.get()) => drop(entry.insert(alert)),
             Entry::Occupied(_) => {}
@@ -117,8 +117,9 @@ fn superseded(firing: &[Arc<NoticeAlert>], ended: &[Arc<NoticeAlert>]) -> Vec<bo
     ended
         .iter()
         .map(|alert| {
-            let is_newest = newest.get(&alert.labels).is_none_or(|newest| newest.event == alert.event);
-            firing.contains(&alert.labels) || !is_newest
+            let identity = identity(alert);
+            let is_newest = newest.get(&identity).is_none_or(|newest| newest.event == alert.event);
+            firing.contains(&identity) || !is_newest
         })
         .collect()
 }

@@ -1,6 +1,6 @@
 //! The body of a post, in version 2 of Alertmanager's API.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use serde::{Serialize, Serializer};
 
@@ -9,13 +9,18 @@ use crate::{
     notify::webhook::body::{fingerprint, rfc3339},
 };
 
+/// A label of an alert that is posted as an annotation: an exporter that has not read a panel yet does not know it, and the
+/// alert of a panel that moved to such an exporter must stay the same alert.
+const DETECTED: &str = "system";
+
 /// One alert of the list. Alertmanager refuses one that ends before it starts.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Post<'a> {
-    #[serde(serialize_with = "without_empty")]
-    labels: &'a BTreeMap<String, String>,
-    annotations: &'a BTreeMap<String, String>,
+    #[serde(serialize_with = "labels")]
+    labels: &'a NoticeAlert,
+    #[serde(serialize_with = "annotations")]
+    annotations: &'a NoticeAlert,
     #[serde(serialize_with = "rfc3339")]
     starts_at: Option<Timestamp>,
     #[serde(serialize_with = "rfc3339")]
@@ -37,8 +42,8 @@ pub(super) fn encode(
         .map(|alert| {
             let (start, end) = span(alert, now, last);
             Post {
-                labels: &alert.labels,
-                annotations: &alert.annotations,
+                labels: alert,
+                annotations: alert,
                 starts_at: Some(start),
                 ends_at: Some(end),
                 generator_url,
@@ -61,13 +66,21 @@ fn span(alert: &NoticeAlert, now: Timestamp, last: Duration) -> (Timestamp, Time
 
 /// The fingerprint by which Alertmanager knows an alert.
 pub(super) fn identity(alert: &NoticeAlert) -> u64 {
-    let labels = alert.labels.iter().filter(|(_, value)| !value.is_empty());
-    fingerprint(&labels.map(|(name, value)| (name.clone(), value.clone())).collect())
+    fingerprint(&identifying(alert).map(|(name, value)| (name.clone(), value.clone())).collect())
 }
 
-/// A label without a value is no label.
-fn without_empty<S: Serializer>(labels: &BTreeMap<String, String>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(labels.iter().filter(|(_, value)| !value.is_empty()))
+/// The labels by which Alertmanager knows an alert. A label without a value is no label.
+fn identifying(alert: &NoticeAlert) -> impl Iterator<Item = (&String, &String)> {
+    alert.labels.iter().filter(|(name, value)| !value.is_empty() && *name != DETECTED)
+}
+
+fn labels<S: Serializer>(alert: &NoticeAlert, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(identifying(alert))
+}
+
+fn annotations<S: Serializer>(alert: &NoticeAlert, serializer: S) -> Result<S::Ok, S::Error> {
+    let detected = alert.labels.get_key_value(DETECTED).filter(|(_, value)| !value.is_empty());
+    serializer.collect_map(alert.annotations.iter().chain(detected))
 }
 
 /// How long an alert fires after it was posted last. Prometheus allows its resend interval four times, too.
@@ -99,6 +112,23 @@ mod tests {
         assert_eq!(encode("http://meter.example/x").unwrap(), expected);
         assert!(!encode("").unwrap().contains("generatorURL"));
         assert_eq!(super::encode(&[], "", now, Duration::ZERO).unwrap(), b"[]");
+    }
+
+    /// The alert of a panel that moved to an exporter which has never read it.
+    #[test]
+    fn the_detected_system_is_no_part_of_the_identity() {
+        let unread = alert("a", 100, None);
+        let mut read = unread.clone();
+        read.labels.insert("system".into(), "marzban".into());
+        assert_eq!(identity(&read), identity(&unread));
+        let post = |alert| {
+            let body = encode(&[Arc::new(alert)], "", Timestamp::from_secs(200), Duration::from_secs(240));
+            serde_json::from_slice::<serde_json::Value>(&body.unwrap()).unwrap()
+        };
+        let (read, unread) = (post(read), post(unread));
+        assert_eq!(read[0]["labels"], unread[0]["labels"]);
+        assert_eq!(read[0]["annotations"], serde_json::json!({ "system": "marzban" }));
+        assert_eq!(unread[0]["annotations"], serde_json::json!({}));
     }
 
     #[test]

@@ -552,6 +552,30 @@ fn edits_to_one_rule_do_not_touch_another() {
 }
 
 #[test]
+fn an_alert_of_a_target_that_moved_to_another_shard_has_not_ended() {
+    let end = said(&[("ops", ALL, &["-alice 3d"])]);
+    for (elsewhere, reload, expected) in
+        [(true, false, vec![]), (true, true, vec![]), (false, false, end.clone()), (false, true, end)]
+    {
+        let mut bench = Bench::new();
+        let mut panel = Panel::new("home");
+        panel.expires("alice", 2 * DAY);
+        bench.poll_for(&mut panel, 0, 10 * MINUTE);
+        assert_eq!(bench.said().len(), 1);
+        bench.config.elsewhere.extend(elsewhere.then(|| "home".into()));
+        if reload {
+            bench.engine.reconfigure(&bench.config, bench.routes.clone(), at(HOUR)).unwrap();
+        } else {
+            bench.restart(at(HOUR));
+        }
+        bench.observe(&[], at(HOUR));
+        bench.pass(at(HOUR), at(2 * HOUR));
+        assert_eq!(bench.said(), expected, "elsewhere: {elsewhere}, reload: {reload}");
+        assert_eq!(bench.kept.alerts, BTreeMap::new());
+    }
+}
+
+#[test]
 fn an_end_is_told_across_a_restart_if_its_beginning_was() {
     let mut bench = Bench::new();
     let mut panel = Panel::new("home");
