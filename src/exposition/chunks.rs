@@ -422,7 +422,7 @@ mod tests {
                 match (random.u8(..5), reports.get_mut(target)) {
                     (0, Some(_)) => drop(reports.remove(target)),
                     (1, Some(known)) => {
-                        Arc::make_mut(known).up = random.choice([Some(true), Some(false), None]).unwrap()
+                        Arc::make_mut(known).up = random.choice([Some(true), Some(false), None]).unwrap();
                     }
                     (2, Some(known)) => Arc::make_mut(known).online = Arc::default(),
                     (3, _) => forms.alerts = Arc::default(),

@@ -396,9 +396,8 @@ mod tests {
 
     /// The newest page that is kept of all targets in this form.
     fn kept(pages: &Pages, (format, coding): (Format, Coding)) -> Option<Arc<Made>> {
-        let form = lock(&pages.forms).get(&Key { target: None, format, coding }).cloned()?;
-        let made = lock(&form.newest).clone();
-        made
+        let form = lock(&pages.forms).get(&Key { target: None, format, coding }).cloned();
+        form.and_then(|form| lock(&form.newest).clone())
     }
 
     #[tokio::test(start_paused = true)]

@@ -21,7 +21,7 @@ pub(super) fn of_users(
     report: &Report,
     crossing: impl Fn(&User) -> Option<Crossing>,
 ) -> (Judged, Vec<Crossing>) {
-    let crossings = report.users.list().iter().filter_map(|user| crossing(user)).collect();
+    let crossings = report.users.list().iter().filter_map(crossing).collect();
     (Judged::Users(Arc::clone(&report.users)), crossings)
 }
 
