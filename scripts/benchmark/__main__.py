@@ -1,0 +1,31 @@
+"""scripts/bench: measures the daemon beside nginx, curl and a bare parser."""
+
+import argparse
+import os
+import pathlib
+import tempfile
+
+from .parts import PARTS
+from .table import write
+
+
+def main():
+    what = "\n".join(f"  {name:<14} {part.__doc__}" for name, part in PARTS.items())
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench", description=__doc__, epilog=f"parts:\n{what}", formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("part", nargs="*", choices=[[], *PARTS], help="what to measure; everything by default")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds and sizes, for a first look")
+    parser.add_argument("--markdown", metavar="FILE", help="put the tables between their markers in this file")
+    arguments = parser.parse_args()
+    tables = []
+    with tempfile.TemporaryDirectory(prefix="proxymeter-bench-") as work:
+        for name in arguments.part or PARTS:
+            tables.append(PARTS[name](pathlib.Path(work), arguments.quick))
+            if arguments.markdown:
+                write(arguments.markdown, tables)
+    missed = [figure for table in tables for figure in table.missed]
+    print("\n" + ("\n".join(f"MISSED: {figure}" for figure in missed) or "All targets are met"))
+
+
+main()

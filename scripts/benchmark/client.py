@@ -1,0 +1,89 @@
+"""Clients: one that keeps its connection, wrk, and curl."""
+
+import pathlib
+import re
+import socket
+import subprocess
+import time
+
+from .process import processor_time_of
+
+BUFFER = 1 << 22
+FORMS = {
+    "plain": "",
+    "gzip": "Accept-Encoding: gzip\r\n",
+    "OpenMetrics": "Accept: application/openmetrics-text\r\n",
+}
+
+
+class Client:
+    """One connection to a server on loopback, kept for many requests."""
+
+    def __init__(self, port, path="/metrics", form="plain", kept=True):
+        self.port, self.kept = port, kept
+        self.request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{FORMS[form]}\r\n".encode()
+        self.buffer = bytearray(BUFFER)
+        self.socket = None
+
+    def get(self, keep_body=False):
+        """Seconds that one request takes, the size of the body, and the body if it is wanted."""
+        began = time.perf_counter()
+        if self.socket is None:
+            self.socket = socket.create_connection(("127.0.0.1", self.port), timeout=120)
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket.sendall(self.request)
+        view, body = memoryview(self.buffer), []
+        got = 0
+        while (head_ends := self.buffer.find(b"\r\n\r\n", 0, got)) < 0:
+            got += self.read(view[got:])
+        head = bytes(view[:head_ends]).lower()
+        size = re.search(rb"\r\ncontent-length: *(\d+)", head)
+        if not head.startswith(b"http/1.1 200") or size is None:
+            raise RuntimeError(f"an answer without a length, or not 200: {head[:200]}")
+        size, got = int(size[1]), got - head_ends - 4
+        if keep_body:
+            body.append(bytes(view[head_ends + 4 : head_ends + 4 + got]))
+        while got < size:
+            n = self.read(view)
+            if keep_body:
+                body.append(bytes(view[:n]))
+            got += n
+        took = time.perf_counter() - began
+        if not self.kept:
+            self.close()
+        return took, size, b"".join(body)
+
+    def read(self, view):
+        if n := self.socket.recv_into(view):
+            return n
+        raise ConnectionError("the server closed the connection")
+
+    def close(self):
+        if self.socket:
+            self.socket.close()
+        self.socket = None
+
+
+def wrk(port, connections, seconds, form="plain", path="/metrics"):
+    """Requests per second, and the latencies at 50 % and 99 % and the longest, in ms."""
+    headers = [word for line in FORMS[form].split("\r\n") if line for word in ("-H", line)]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout=60s", "--latency", *headers]
+    output = subprocess.run([*command, f"http://127.0.0.1:{port}{path}"], capture_output=True, text=True, check=True).stdout
+    if errors := re.findall(r"(?:Non-2xx|Socket errors).*", output):
+        raise RuntimeError(f"wrk: {errors}")
+    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", output)[1])
+    latency = {name: milliseconds(value) for name, value in re.findall(r"^\s+(\d\d)%\s+(\S+)$", output, re.M)}
+    longest = milliseconds(re.search(r"Latency\s+\S+\s+\S+\s+(\S+)", output)[1])
+    return rate, latency["50"], latency["99"], longest
+
+
+def milliseconds(text):
+    number, unit = re.fullmatch(r"([\d.]+)(us|ms|s|m)", text).groups()
+    return float(number) * {"us": 0.001, "ms": 1, "s": 1000, "m": 60_000}[unit]
+
+
+def curl(work, urls):
+    """Seconds of processor time that downloading these takes, one after the other on one connection."""
+    file = pathlib.Path(work) / "curl.conf"
+    file.write_text("silent\nfail\n" + "".join(f'url = "{url}"\noutput = /dev/null\n' for url in urls))
+    return processor_time_of(["curl", "--config", file])[0]

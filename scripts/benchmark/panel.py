@@ -1,0 +1,161 @@
+"""A panel that costs nothing: nginx with answers that were rendered to files at their first request."""
+
+import http.server
+import json
+import multiprocessing
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import threading
+import time
+
+from .process import start, stop, until
+
+CONF = """
+daemon off;
+worker_processes {workers};
+pid {work}/nginx.pid;
+events {{ worker_connections 2048; }}
+http {{
+    log_format bench '$request_method\\t$request_uri\\t$body_bytes_sent\\t$upstream_addr';
+    access_log {log};
+    sendfile on;
+    tcp_nopush on;
+    keepalive_requests 1000000;
+    keepalive_timeout 600s;
+    gzip off;
+    types {{ }}
+    default_type {kind};
+    client_body_temp_path {work}/t1; proxy_temp_path {work}/t2; fastcgi_temp_path {work}/t3;
+    uwsgi_temp_path {work}/t4; scgi_temp_path {work}/t5;
+    server {{
+        listen 127.0.0.1:{port};
+        root {work}/www;
+        {locations}
+    }}
+}}
+"""
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+class Nginx:
+    """Debian's nginx with the folder www in `work`."""
+
+    def __init__(self, work, locations="", kind="application/json", log=None, workers="auto"):
+        self.work = pathlib.Path(work)
+        (self.work / "www").mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        conf = CONF.format(
+            work=self.work, port=self.port, locations=locations, kind=kind, log=f"{log} bench" if log else "off", workers=workers
+        )
+        (self.work / "nginx.conf").write_text(conf)
+        for folder in [*self.work.parents, self.work]:
+            if str(folder).startswith("/tmp/") and folder.stat().st_uid == os.getuid():
+                folder.chmod(0o755)  # nginx's workers are another user.
+        command = ["nginx", "-e", self.work / "error.log", "-p", self.work, "-c", self.work / "nginx.conf"]
+        self.process = start(command, stderr=subprocess.DEVNULL)
+        until(self.answers, 20, f"nginx listens; see {self.work}/error.log")
+
+    def answers(self):
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def stop(self):
+        stop(self.process)
+
+
+class Panel:
+    """Serves `population` below /t0, /t1 and so on: as many targets as are asked for.
+
+    With `period`, traffic moves every so many seconds.
+    """
+
+    def __init__(self, work, population, period=None):
+        self.population = population
+        self.work = pathlib.Path(work)
+        www = self.work / "www"
+        www.mkdir(parents=True)
+        self.log = self.work / "access.log"
+        live = free_port()
+        ready = multiprocessing.Event()
+        self.renderer = multiprocessing.Process(target=render, args=(population, www, live, period, ready), daemon=True)
+        self.renderer.start()
+        ready.wait(60)
+        fixed = "".join(
+            # A file answers no POST, and this one does, without its body.
+            f"location = {path} {{ return 200 '{json.dumps(value)}'; }}\n" for path, value in population.fixed().items()
+        )
+        lists = "".join(
+            f"location = {path} {{ try_files {pattern} @live; }}\n" for path, pattern in population.files().items()
+        )
+        self.nginx = Nginx(
+            self.work,
+            f"""
+            rewrite ^/t[0-9]+/(.*)$ /$1;
+            {fixed}{lists}
+            location / {{ return 404 '{{"detail":"Not Found"}}'; }}
+            location @live {{ proxy_pass http://127.0.0.1:{live}; }}
+            """,
+            log=self.log,
+        )
+
+    def target(self, number=0):
+        return f"{self.nginx.url}/t{number}/"
+
+    def requests(self):
+        """(method, path with query, bytes) of each request so far."""
+        with open(self.log) as log:
+            lines = [line.rstrip("\n").split("\t") for line in log]
+        return [(line[0], line[1], int(line[2])) for line in lines if len(line) == 4]
+
+    def stop(self):
+        self.nginx.stop()
+        self.renderer.terminate()
+        self.renderer.join()
+        shutil.rmtree(self.work, ignore_errors=True)
+
+
+def render(population, www, port, period, ready):
+    """Answers what is in no file yet, and keeps it as a file. Moves traffic in the files."""
+    lock = threading.Lock()
+    files = {}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            with lock:
+                kept, body = population.answer(self.path)
+                if kept and kept not in files:
+                    part = www / f"{kept}.part"
+                    part.write_bytes(body)
+                    files[kept] = os.open(part, os.O_WRONLY)
+                    part.rename(www / kept)
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", len(body))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    ready.set()
+    number = 0
+    while True:
+        time.sleep(period or 3600)
+        if period:
+            number += 1
+            with lock:
+                for kept, place, row in population.tick(number):
+                    os.pwrite(files[kept], row, place)

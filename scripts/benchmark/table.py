@@ -1,0 +1,82 @@
+"""Tables of figures: on the terminal, and between the markers of a Markdown file."""
+
+import dataclasses
+import math
+import os
+import pathlib
+import re
+import statistics
+
+
+def median(values):
+    return statistics.median(values)
+
+
+def quantile(values, share):
+    """The smallest value that at least this share of the values does not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+@dataclasses.dataclass
+class Row:
+    figure: str
+    ours: str
+    reference: str = ""
+    ratio: str = ""
+    target: str = ""
+    load: str = ""
+
+
+class Table:
+    """The figures of one part. Each row has the load average of the time when it was measured."""
+
+    HEAD = Row("Figure", "proxymeter", "Reference", "Ratio", "Target", "Load")
+
+    def __init__(self, part, title):
+        self.part, self.title, self.rows, self.missed = part, title, [], []
+        print(f"\n{title}", flush=True)
+        self.show(self.HEAD)
+
+    def show(self, row):
+        print(f"{row.figure:<64} {row.ours:>14} {row.reference:>14} {row.ratio:>6} {row.target:>12} {row.load:>5}", flush=True)
+
+    def add(self, figure, ours, unit="", reference=None, most=None, least=None, digits=None, of_ratio=True):
+        """Adds a figure, and its ratio to a reference. `most` and `least` are the target: of the ratio, if there is one."""
+        ratio = ours / reference if reference else None
+        judged = ratio if ratio is not None and of_ratio else ours
+        missed = (most is not None and judged > most) or (least is not None and judged < least)
+        target = f"≤ {most:g}" if most is not None else f"≥ {least:g}" if least is not None else ""
+        row = Row(
+            figure, number(ours, unit, digits), number(reference, unit, digits) if reference is not None else "",
+            f"{ratio:.2f}" if ratio is not None else "", target + (" **missed**" if missed else ""), f"{os.getloadavg()[0]:.1f}",
+        )
+        if missed:
+            self.missed.append(f"{self.title}: {figure}")
+        self.rows.append(row)
+        self.show(row)
+
+    def markdown(self):
+        lines = [dataclasses.astuple(row) for row in [self.HEAD, *self.rows]]
+        lines.insert(1, ("---", "---:", "---:", "---:", "---", "---:"))
+        return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def number(value, unit, digits=None):
+    if digits is None:
+        digits = 0 if value == int(value) or abs(value) >= 1000 else 1 if abs(value) >= 100 else 2 if abs(value) >= 1 else 4
+    return f"{value:,.{digits}f} {unit}".strip()
+
+
+def write(file, tables):
+    """Puts each table between its markers in the file, or at its end."""
+    path = pathlib.Path(file)
+    text = path.read_text() if path.exists() else ""
+    for table in tables:
+        begin, end = f"<!-- {table.part} -->\n", f"<!-- end of {table.part} -->\n"
+        block = f"{begin}\n{table.markdown()}\n{end}"
+        if begin in text:
+            text = re.sub(f"{re.escape(begin)}.*?{re.escape(end)}", lambda _: block, text, count=1, flags=re.S)
+        else:
+            text += f"\n### {table.title}\n\n{block}"
+    path.write_text(text)
