@@ -1,13 +1,15 @@
 //! The least that reading the answers of a panel can take: serde_json over slices, into structs that borrow and have
 //! only the fields that the daemon uses. `scripts/bench` compares the daemon with it.
 //!
-//! Usage: `cargo run --release --example bare_parse SYSTEM REPEATS FILE…`, with a system of `marzban`, `xui` and
-//! `cliproxy`. Prints the rows of all files, and the nanoseconds of processor time that parsing them once takes, without
+//! Usage: `cargo run --release --example bare_parse SYSTEM REPEATS FILE…`, with a system of `marzban`, `xui`,
+//! `xui-text`, `cliproxy` and `cliproxy-queue`. Prints the rows of all files, and the nanoseconds of processor time that parsing them once takes, without
 //! reading the files: the mean of so many times.
 
-#![allow(clippy::print_stdout, reason = "the output of this program")]
+#![expect(clippy::print_stdout, reason = "the output of this program")]
 
-use std::{borrow::Cow, env, fs, hint::black_box, iter, num::NonZeroUsize, process::ExitCode};
+use std::{
+    borrow::Cow, collections::HashMap, env, fs, hint::black_box, iter, num::NonZeroUsize, process::ExitCode,
+};
 
 use serde::Deserialize;
 
@@ -70,9 +72,214 @@ fn marzban(answer: &[u8]) -> serde_json::Result<usize> {
     Ok(users.len())
 }
 
+/// A list of 3x-ui: the settings of an inbound are an object from 3.1 on, and JSON in a string before.
+#[derive(Deserialize)]
+struct XuiList<'a, Settings> {
+    success: bool,
+    #[serde(borrow)]
+    obj: Vec<Inbound<'a, Settings>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Inbound<'a, Settings> {
+    #[serde(borrow)]
+    tag: Cow<'a, str>,
+    #[serde(borrow)]
+    remark: Cow<'a, str>,
+    enable: bool,
+    up: u64,
+    down: u64,
+    total: u64,
+    expiry_time: i64,
+    #[serde(borrow)]
+    client_stats: Vec<ClientStats<'a>>,
+    settings: Settings,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ClientStats<'a> {
+    #[serde(borrow)]
+    email: Cow<'a, str>,
+    enable: bool,
+    up: u64,
+    down: u64,
+    total: u64,
+    expiry_time: i64,
+    reset: i64,
+    last_online: i64,
+}
+
+#[derive(Deserialize)]
+struct Settings<'a> {
+    #[serde(borrow)]
+    clients: Vec<ClientSettings<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ClientSettings<'a> {
+    #[serde(borrow)]
+    email: Cow<'a, str>,
+    enable: bool,
+    limit_ip: Option<u64>,
+    #[serde(rename = "totalGB")]
+    total: Option<u64>,
+    expiry_time: Option<i64>,
+    reset: Option<i64>,
+}
+
+fn inbound<Any>(inbound: &Inbound<'_, Any>) -> usize {
+    let Inbound { tag, remark, enable, up, down, total, expiry_time, client_stats, settings: _ } = inbound;
+    black_box((tag, remark, enable, up, down, total, expiry_time));
+    for client in client_stats {
+        let ClientStats { email, enable, up, down, total, expiry_time, reset, last_online } = client;
+        black_box((email, enable, up, down, total, expiry_time, reset, last_online));
+    }
+    client_stats.len()
+}
+
+fn settings(Settings { clients }: &Settings<'_>) {
+    for client in clients {
+        let ClientSettings { email, enable, limit_ip, total, expiry_time, reset } = client;
+        black_box((email, enable, limit_ip, total, expiry_time, reset));
+    }
+}
+
+fn xui(answer: &[u8]) -> serde_json::Result<usize> {
+    let XuiList { success, obj } = serde_json::from_slice::<XuiList<'_, Settings<'_>>>(answer)?;
+    black_box(success);
+    obj.iter().for_each(|inbound| settings(&inbound.settings));
+    Ok(obj.iter().map(inbound).sum())
+}
+
+fn xui_of_text(answer: &[u8]) -> serde_json::Result<usize> {
+    let XuiList { success, obj } = serde_json::from_slice::<XuiList<'_, String>>(answer)?;
+    black_box(success);
+    for inbound in &obj {
+        settings(&serde_json::from_str(&inbound.settings)?);
+    }
+    Ok(obj.iter().map(inbound).sum())
+}
+
+/// The totals of CLIProxyAPI.
+#[derive(Deserialize)]
+struct Totals<'a> {
+    #[serde(borrow)]
+    usage: Usage<'a>,
+}
+
+#[derive(Deserialize)]
+struct Usage<'a> {
+    #[serde(borrow)]
+    apis: HashMap<Cow<'a, str>, Api<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Api<'a> {
+    #[serde(borrow)]
+    models: HashMap<Cow<'a, str>, Model<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Model<'a> {
+    total_requests: u64,
+    total_tokens: u64,
+    #[serde(borrow)]
+    details: Vec<Detail<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Detail<'a> {
+    #[serde(borrow)]
+    timestamp: Cow<'a, str>,
+    latency_ms: u64,
+    #[serde(borrow)]
+    source: Cow<'a, str>,
+    #[serde(borrow)]
+    auth_index: Cow<'a, str>,
+    tokens: Tokens,
+    failed: bool,
+}
+
+#[derive(Deserialize)]
+struct Tokens {
+    input_tokens: u64,
+    output_tokens: u64,
+    reasoning_tokens: u64,
+    cached_tokens: u64,
+    total_tokens: u64,
+}
+
+fn tokens(Tokens { input_tokens, output_tokens, reasoning_tokens, cached_tokens, total_tokens }: &Tokens) {
+    black_box((input_tokens, output_tokens, reasoning_tokens, cached_tokens, total_tokens));
+}
+
+fn totals(answer: &[u8]) -> serde_json::Result<usize> {
+    let Totals { usage } = serde_json::from_slice(answer)?;
+    let mut rows = 0;
+    for model in usage.apis.values().flat_map(|api| api.models.values()) {
+        black_box((model.total_requests, model.total_tokens));
+        rows += model.details.len();
+        for detail in &model.details {
+            let Detail { timestamp, latency_ms, source, auth_index, tokens: of_detail, failed } = detail;
+            black_box((timestamp, latency_ms, source, auth_index, failed));
+            tokens(of_detail);
+        }
+    }
+    Ok(rows)
+}
+
+/// A record of the queue of CLIProxyAPI.
+#[derive(Deserialize)]
+struct Record<'a> {
+    #[serde(borrow)]
+    timestamp: Cow<'a, str>,
+    latency_ms: u64,
+    ttft_ms: Option<u64>,
+    #[serde(borrow)]
+    source: Cow<'a, str>,
+    #[serde(borrow)]
+    auth_index: Cow<'a, str>,
+    tokens: Tokens,
+    failed: bool,
+    #[serde(borrow)]
+    provider: Cow<'a, str>,
+    #[serde(borrow)]
+    model: Cow<'a, str>,
+    #[serde(borrow)]
+    api_key: Cow<'a, str>,
+}
+
+fn queue(answer: &[u8]) -> serde_json::Result<usize> {
+    let records: Vec<Record<'_>> = serde_json::from_slice(answer)?;
+    for record in &records {
+        let Record {
+            timestamp,
+            latency_ms,
+            ttft_ms,
+            source,
+            auth_index,
+            tokens: of_record,
+            failed,
+            provider,
+            model,
+            api_key,
+        } = record;
+        black_box((timestamp, latency_ms, ttft_ms, source, auth_index, failed, provider, model, api_key));
+        tokens(of_record);
+    }
+    Ok(records.len())
+}
+
 fn parse(system: &str, answer: &[u8]) -> Option<serde_json::Result<usize>> {
     match system {
         "marzban" => Some(marzban(answer)),
+        "xui" => Some(xui(answer)),
+        "xui-text" => Some(xui_of_text(answer)),
+        "cliproxy" => Some(totals(answer)),
+        "cliproxy-queue" => Some(queue(answer)),
         _ => None,
     }
 }

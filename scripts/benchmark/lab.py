@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import dataclasses
 import itertools
 import os
 import pathlib
@@ -9,23 +10,47 @@ import time
 
 from .client import Client, curl
 from .panel import Nginx, Panel
-from .process import STARTED, Daemon, processor_time, processor_time_of, until
+from .process import Daemon, processor_time, processor_time_of, until
 
 NUMBERS = itertools.count()
-POLL = '[poll]\ninterval = "{interval}"\nload = "100%"\nusers_interval = "{users_interval}"\n'
+
+
+@dataclasses.dataclass
+class Request:
+    """One line of the panel's log."""
+
+    at: float
+    path: str
+    size: int
+
+    @property
+    def target(self):
+        return self.path.split("/")[1]
+
+
+@dataclasses.dataclass
+class Cost:
+    """What polls cost: seconds of processor time, requests, and bytes of answers."""
+
+    time: float
+    requests: float
+    size: float
 
 
 class Lab:
-    """A panel with a population, and a daemon that has read it from so many targets."""
+    """A panel with a population, and a daemon that has read it from so many targets.
 
-    def __init__(self, work, population, targets=1, interval="5s", users_interval=None, moves=True, config=""):
+    Traffic moves every five seconds, unless it rests. `poll` and `config` are parts of the daemon's configuration.
+    """
+
+    def __init__(self, work, population, targets=1, interval="5s", poll='load = "100%"', rests=False, config=""):
         self.work = pathlib.Path(work) / str(next(NUMBERS))
         self.population, self.targets = population, targets
         self.seen, self.walks, self.place = [], collections.Counter(), 0
-        self.panel = Panel(self.work / "panel", population, 5 if moves else None)
+        self.panel = Panel(self.work / "panel", population, None if rests else 5)
         tables = [population.config(f"t{number}", self.panel.target(number)) for number in range(targets)]
-        poll = POLL.format(interval=interval, users_interval=users_interval or interval)
-        self.daemon = Daemon(self.work / "daemon", poll + "".join(tables) + config)
+        self.daemon = Daemon(self.work / "daemon", f'[poll]\ninterval = "{interval}"\n{poll}\n' + "".join(tables) + config)
+        self.spent_at_start = self.daemon.processor_time()
 
     def __enter__(self):
         return self
@@ -35,19 +60,20 @@ class Lab:
         self.panel.stop()
 
     def look(self):
-        """Reads what is new in the panel's log."""
+        """Reads what is new in the panel's log. Returns how many times the list of each target was read at least."""
         with open(self.panel.log) as log:
             log.seek(self.place)
             while (line := log.readline()).endswith("\n"):
                 self.place = log.tell()
-                method, path, size, _ = line.split("\t")
-                self.seen.append((method, path, int(size)))
+                at, path, size = line.split("\t")
+                request = Request(float(at), path, int(size))
+                self.seen.append(request)
                 if self.population.ends_walk(path):
-                    self.walks[path.split("/")[1]] += 1
-        return min((self.walks[f"t{number}"] for number in range(self.targets)), default=0)
+                    self.walks[request.target] += 1
+        return min(self.walks[f"t{number}"] for number in range(self.targets))
 
     def wait_for_walks(self, more=1, within=600):
-        """Waits until each target was read so many times more."""
+        """Waits until the list of each target was read so many times more."""
         wanted = self.look() + more
         until(lambda: self.look() >= wanted, within, "the lists are read")
 
@@ -63,57 +89,69 @@ class Lab:
 
     def ready(self, walks=2):
         self.wait_for_walks(walks)
-        self.settle()
+        if self.targets == 1:
+            self.settle()
         return self
 
-    def walk(self):
-        """The requests of the last whole walk of a target: their paths."""
-        self.look()
-        paths = [path for _, path, _ in self.seen if path.startswith("/t0/") and self.population.is_list(path)]
-        ends = [place for place, path in enumerate(paths) if self.population.ends_walk(path)]
-        return paths[ends[-2] + 1 : ends[-1] + 1]
-
-    def cost_of_polls(self, polls):
-        """Seconds of processor time per poll of all targets, during so many."""
-        before = self.daemon.processor_time()
-        self.wait_for_walks(polls)
+    def cost_of_first_poll(self):
+        """Seconds of processor time until the list was read once, without starting the program."""
+        self.wait_for_walks(1)
         self.settle()
-        return (self.daemon.processor_time() - before) / polls
+        return self.daemon.processor_time() - self.spent_at_start
+
+    def cost_of_polls(self, polls=1):
+        """What it costs to poll one target."""
+        self.look()
+        before, seen, walks = self.daemon.processor_time(), len(self.seen), sum(self.walks.values())
+        self.wait_for_walks(polls)
+        if self.targets == 1:
+            self.settle()
+        spent = self.daemon.processor_time() - before
+        self.look()
+        walks = sum(self.walks.values()) - walks
+        new = self.seen[seen:]
+        return Cost(spent / walks, len(new) / walks, sum(request.size for request in new) / walks)
+
+    def walk(self):
+        """The requests of the last whole reading of a list."""
+        self.look()
+        lists = [request for request in self.seen if request.target == "t0" and self.population.is_list(request.path)]
+        ends = [place for place, request in enumerate(lists) if self.population.ends_walk(request.path)]
+        return lists[ends[-2] + 1 : ends[-1] + 1]
 
     def bare_cost(self):
-        """Seconds of processor time that curl and a bare parser take for the lists of one target: the sum, and rows."""
-        walk = self.walk()
-        download = curl(self.work, [self.panel.nginx.url + path for path in walk])
+        """Seconds of processor time that curl, and a bare parser, take for the list of one target; and its rows."""
+        download = curl(self.work, [self.panel.nginx.url + request.path for request in self.walk()])
         files = sorted((self.panel.work / "www").glob(self.population.kept))
-        size = sum(file.stat().st_size for file in files)
-        repeats = max(1, 100_000_000 // size)
-        _, output = processor_time_of([os.environ["BARE_PARSE"], self.population.name, str(repeats), *map(str, files)])
-        rows, parse = map(int, output.split())
+        repeats = max(1, 100_000_000 // sum(file.stat().st_size for file in files))
+        command = [os.environ["BARE_PARSE"], self.population.name, str(repeats), *map(str, files)]
+        rows, parse = map(int, processor_time_of(command)[1].split())
         return download, parse / 1e9, rows
 
     def client(self, **options):
         return Client(self.daemon.port, **options)
 
+    def page(self, form="plain"):
+        with contextlib.closing(self.client(form=form)) as client:
+            return client.get(keep_body=True)[2]
+
 
 class Mirror:
-    """nginx with the bytes of a page of the daemon."""
+    """nginx with the bytes of the daemon's page."""
 
-    def __init__(self, work, lab):
-        self.nginx = Nginx(
-            pathlib.Path(work) / str(next(NUMBERS)), "location / { gzip_static on; }", kind="text/plain"
-        )
+    def __init__(self, lab):
+        self.nginx = Nginx(lab.work / f"mirror{next(NUMBERS)}", "location / { gzip_static on; }", kind="text/plain")
         self.port = self.nginx.port
-        self.copy(lab)
-
-    def copy(self, lab):
         for name, form in (("metrics", "plain"), ("metrics.gz", "gzip")):
-            with contextlib.closing(lab.client(form=form)) as client:
-                body = client.get(keep_body=True)[2]
-            (self.nginx.work / "www" / name).write_bytes(body)
+            (self.nginx.work / "www" / name).write_bytes(lab.page(form))
 
     def processor_time(self):
-        children = pathlib.Path(f"/proc/{self.nginx.process.pid}/task/{self.nginx.process.pid}/children").read_text()
-        return sum(processor_time(int(pid)) for pid in children.split())
+        pid = self.nginx.process.pid
+        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text()
+        return sum(processor_time(int(child)) for child in children.split())
+
+    def client(self, **options):
+        return Client(self.port, **options)
 
     def __enter__(self):
         return self

@@ -1,7 +1,6 @@
 """A panel that costs nothing: nginx with answers that were rendered to files at their first request."""
 
 import http.server
-import json
 import multiprocessing
 import os
 import pathlib
@@ -11,6 +10,7 @@ import subprocess
 import threading
 import time
 
+from .population import dump
 from .process import start, stop, until
 
 CONF = """
@@ -19,7 +19,7 @@ worker_processes {workers};
 pid {work}/nginx.pid;
 events {{ worker_connections 2048; }}
 http {{
-    log_format bench '$request_method\\t$request_uri\\t$body_bytes_sent\\t$upstream_addr';
+    log_format bench '$msec\\t$request_uri\\t$body_bytes_sent';
     access_log {log};
     sendfile on;
     tcp_nopush on;
@@ -89,19 +89,19 @@ class Panel:
         self.renderer = multiprocessing.Process(target=render, args=(population, www, live, period, ready), daemon=True)
         self.renderer.start()
         ready.wait(60)
+        # A file answers no POST, and this does, without its body.
         fixed = "".join(
-            # A file answers no POST, and this one does, without its body.
-            f"location = {path} {{ return 200 '{json.dumps(value)}'; }}\n" for path, value in population.fixed().items()
+            f"location = {path} {{ {kind(value)} return 200 '{value if isinstance(value, str) else dump(value)}'; }}\n"
+            for path, value in population.fixed().items()
         )
-        lists = "".join(
-            f"location = {path} {{ try_files {pattern} @live; }}\n" for path, pattern in population.files().items()
-        )
+        lists = "".join(f"location = {path} {{ try_files {name} @live; }}\n" for path, name in population.files().items())
+        headers = "".join(f'add_header {name} "{value}" always;\n' for name, value in population.headers.items())
         self.nginx = Nginx(
             self.work,
             f"""
             rewrite ^/t[0-9]+/(.*)$ /$1;
-            {fixed}{lists}
-            location / {{ return 404 '{{"detail":"Not Found"}}'; }}
+            {headers}{fixed}{lists}
+            location / {{ return 404 '{population.missing}'; }}
             location @live {{ proxy_pass http://127.0.0.1:{live}; }}
             """,
             log=self.log,
@@ -110,12 +110,6 @@ class Panel:
     def target(self, number=0):
         return f"{self.nginx.url}/t{number}/"
 
-    def requests(self):
-        """(method, path with query, bytes) of each request so far."""
-        with open(self.log) as log:
-            lines = [line.rstrip("\n").split("\t") for line in log]
-        return [(line[0], line[1], int(line[2])) for line in lines if len(line) == 4]
-
     def stop(self):
         self.nginx.stop()
         self.renderer.terminate()
@@ -123,20 +117,29 @@ class Panel:
         shutil.rmtree(self.work, ignore_errors=True)
 
 
+def kind(value):
+    return "default_type text/html;" if isinstance(value, str) else ""
+
+
 def render(population, www, port, period, ready):
     """Answers what is in no file yet, and keeps it as a file. Moves traffic in the files."""
     lock = threading.Lock()
     files = {}
 
+    def keep(name, body):
+        part = www / f"{name}.part"
+        part.write_bytes(body)
+        if name in files:
+            os.close(files[name])
+        files[name] = os.open(part, os.O_WRONLY)
+        part.rename(www / name)
+
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             with lock:
-                kept, body = population.answer(self.path)
-                if kept and kept not in files:
-                    part = www / f"{kept}.part"
-                    part.write_bytes(body)
-                    files[kept] = os.open(part, os.O_WRONLY)
-                    part.rename(www / kept)
+                name, body = population.answer(self.path)
+                if name:
+                    keep(name, body)
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", len(body))
@@ -154,8 +157,12 @@ def render(population, www, port, period, ready):
     number = 0
     while True:
         time.sleep(period or 3600)
-        if period:
-            number += 1
-            with lock:
-                for kept, place, row in population.tick(number):
-                    os.pwrite(files[kept], row, place)
+        number += 1
+        if not period:
+            continue
+        with lock:
+            for name, place, body in population.tick(number):
+                if place is None:
+                    keep(name, body)
+                else:
+                    os.pwrite(files[name], body, place)

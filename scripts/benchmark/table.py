@@ -39,7 +39,8 @@ class Table:
         self.show(self.HEAD)
 
     def show(self, row):
-        print(f"{row.figure:<64} {row.ours:>14} {row.reference:>14} {row.ratio:>6} {row.target:>12} {row.load:>5}", flush=True)
+        line = f"{row.figure:<56} {row.ours:>14} {row.reference:>14} {row.ratio:>6} {row.load:>5} {row.target}"
+        print(line.rstrip(), flush=True)
 
     def add(self, figure, ours, unit="", reference=None, most=None, least=None, digits=None, of_ratio=True):
         """Adds a figure, and its ratio to a reference. `most` and `least` are the target: of the ratio, if there is one."""
@@ -55,6 +56,11 @@ class Table:
             self.missed.append(f"{self.title}: {figure}")
         self.rows.append(row)
         self.show(row)
+
+    def note(self, figure, text):
+        """Adds a figure that is not judged, as text."""
+        self.rows.append(Row(figure, text))
+        self.show(self.rows[-1])
 
     def markdown(self):
         lines = [dataclasses.astuple(row) for row in [self.HEAD, *self.rows]]
