@@ -45,12 +45,12 @@ USER = {
         "trojan": {"password": "1rPMYKa0NI8aJ0roEtgGcw", "flow": ""},
         "shadowsocks": {"password": "eKvaD8N12Mua3IPMwqxHnA", "method": "chacha20-ietf-poly1305"},
     },
-    "expire": "«#expire»", "data_limit": 100 * GIB, "data_limit_reset_strategy": "no_reset",
+    "expire": "«#expire»", "data_limit": "«#limit»", "data_limit_reset_strategy": "no_reset",
     "inbounds": {
         "vless": ["VLESS TCP REALITY", "VLESS GRPC REALITY"], "vmess": ["VMess Websocket"],
         "trojan": ["Trojan Websocket"], "shadowsocks": ["Shadowsocks TCP"],
     },
-    "note": "«note»", "sub_updated_at": None, "sub_last_user_agent": None, "online_at": "«online»",
+    "note": "«note»", "sub_updated_at": None, "sub_last_user_agent": None, "online_at": "«#online»",
     "on_hold_expire_duration": None, "on_hold_timeout": None, "auto_delete_in_days": None, "next_plan": None,
     "username": "«name»", "status": "active", "used_traffic": "«#used»", "lifetime_used_traffic": "«#lifetime»",
     "created_at": "2026-01-21T02:19:44.475411", "links": LINKS,
@@ -65,8 +65,9 @@ class Marzban(Population):
 
     def __init__(self, users, firing=21):
         super().__init__(users, firing)
-        self.template, self.note = Template(USER), ""
-        self.note = "n" * (ROW - len(self.row(0)))
+        self.template, self.room = Template(USER), 0
+        # The notes make all rows of the same length.
+        self.room = ROW - len(self.row(0)) + sum(map(len, self.varied(0)))
         self.pages = {}
 
     def config(self, target, url, more=""):
@@ -99,11 +100,18 @@ class Marzban(Population):
         found = re.search(r"/api/users\?offset=(\d+)&limit=(\d+)", path)
         return bool(found) and int(found[1]) + int(found[2]) > self.users
 
+    def varied(self, user):
+        """The values that do not have the same length for all users: the end, the quota and the last traffic."""
+        online = self.last_online(user)
+        online = online and f'"{datetime.datetime.fromtimestamp(online, datetime.UTC).isoformat()[:19]}"'
+        return [str(value or "null") for value in (self.expiry(user), self.limit(user), online)]
+
     def row(self, user):
-        online = datetime.datetime.fromtimestamp(self.last_online(user), datetime.UTC)
+        expire, limit, online = self.varied(user)
         return self.template.fill(
-            name=f"user_{user:07}", id=f"{user:012x}", note=self.note, online=online.isoformat()[:19],
-            expire=str(self.expiry(user)), used=str(self.used(user)), lifetime=str(self.used(user) + 200 * GIB),
+            name=f"user_{user:07}", id=f"{user:012x}", expire=expire, limit=limit, online=online,
+            used=str(self.used(user)), lifetime=str(self.used(user) + 200 * GIB),
+            note="n" * (self.room - len(expire) - len(limit) - len(online)),
         )
 
     def answer(self, path):

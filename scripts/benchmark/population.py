@@ -31,16 +31,25 @@ class Population:
         return user * 37 % 100 < self.firing
 
     def expiry(self, user):
-        """In seconds."""
-        return self.begins + (2 * DAY if self.fires(user) else (20 + user % 300) * DAY)
+        """In seconds; 0 for the users whose plan does not end."""
+        if self.fires(user):
+            return self.begins + 2 * DAY - user % 3600
+        return 0 if user % 5 == 2 else self.begins + 20 * DAY + scattered(user) % (300 * DAY)
+
+    def limit(self, user):
+        """Bytes; 0 for the users who have no quota."""
+        return 0 if user % 4 == 1 else 100 * GIB
 
     def last_online(self, user):
+        """In seconds; 0 for the users who never were."""
         tick = self.ticks[user]
-        return self.begins + 5 * tick if tick else self.begins - user % 40 * DAY - 3600
+        if tick:
+            return self.begins + 5 * tick
+        return 0 if user % 5 == 3 else self.begins - 3600 - scattered(user) % (40 * DAY)
 
     def used(self, user):
         """Bytes: always eleven digits, and less than 80 % of 100 GiB."""
-        return 10 * GIB + user * 7919 % 50 * GIB + self.ticks[user] * 5_000_000
+        return 10 * GIB + scattered(user) % (50 * GIB) + self.ticks[user] * 5_000_003
 
     def changed(self, number):
         """The users whose traffic moves at a tick."""
@@ -76,6 +85,11 @@ class Population:
     def tick(self, number):
         """Moves traffic. Yields what to write: a file, a place in it, and bytes. Without a place, the file is replaced."""
         return ()
+
+
+def scattered(user):
+    """A number that looks like chance, so that pages compress as real ones do."""
+    return (user + 1) * 11_400_714_819_323_198_485 % 2**64
 
 
 def dump(value):

@@ -1,17 +1,17 @@
 """Panels of the x-ui family: 3x-ui 3.6, and 2.8, whose settings are JSON in a string."""
 
-from .population import DAY, GIB, Population, Template, dump
+from .population import Population, Template, dump
 
 INBOUNDS = 10
 HEAD = b'{"success":true,"msg":"","obj":['
 STATS = {
-    "id": "«#id»", "inboundId": 1, "enable": True, "email": "«name»", "uuid": "", "subId": "", "up": "«#up»",
-    "down": "«#down»", "expiryTime": "«#expiry»", "total": 100 * GIB, "reset": 0, "lastOnline": "«#online»",
+    "id": "«#id»", "inboundId": 1, "enable": True, "email": "«name»", "uuid": "", "subId": "«room»", "up": "«#up»",
+    "down": "«#down»", "expiryTime": "«#expiry»", "total": "«#limit»", "reset": 0, "lastOnline": "«#online»",
 }
 SETTING = {
     "comment": "", "created_at": 1795634244344, "email": "«name»", "enable": True, "expiryTime": "«#expiry»",
     "id": "64b26661-2ff0-5385-a6ce-«code»", "limitIp": 2, "reset": 0, "security": "", "subId": "48b4«code»", "tgId": 0,
-    "totalGB": 100 * GIB, "updated_at": 1795634244000,
+    "totalGB": "«#limit»", "updated_at": 1795634244000,
 }
 STREAM = {"network": "tcp", "security": "none", "tcpSettings": {"header": {"type": "none"}}, "externalProxy": []}
 SNIFFING = {"enabled": True, "destOverride": ["http", "tls"], "metadataOnly": False, "routeOnly": False}
@@ -61,10 +61,17 @@ class Xui(Population):
     def is_list(self, path):
         return path.endswith("/panel/api/inbounds/list/slim")
 
+    def plan(self, user):
+        """The end in milliseconds, and the quota."""
+        return str(self.expiry(user) * 1000), str(self.limit(user))
+
     def row(self, user):
+        (expiry, limit), online = self.plan(user), str(self.last_online(user) * 1000)
         return self.stats.fill(
             id=f"{user + 1_000_000}", name=f"client_{user:07}", up=str(self.used(user) // 10 + 10**10),
-            down=str(self.used(user)), expiry=f"{self.expiry(user)}000", online=f"{self.last_online(user)}000",
+            down=str(self.used(user)), expiry=expiry, limit=limit, online=online,
+            # Makes all rows of the same length.
+            room="s" * (38 - len(expiry) - len(limit) - len(online)),
         )
 
     def clients(self, inbound):
@@ -74,8 +81,9 @@ class Xui(Population):
         wanted = SETTING if whole else {key: SETTING[key] for key in ("comment", "email", "enable", "limitIp")}
         template = Template(wanted)
         clients = (
-            template.fill(name=f"client_{user:07}", expiry=f"{self.expiry(user)}000", code=f"{user:012x}")
+            template.fill(name=f"client_{user:07}", expiry=expiry, limit=limit, code=f"{user:012x}")
             for user in self.clients(inbound)
+            for expiry, limit in [self.plan(user)]
         )
         return b'{"clients":[%s],"decryption":"none","fallbacks":[]}' % b",".join(clients)
 
