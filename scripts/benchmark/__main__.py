@@ -20,6 +20,7 @@ def main():
     arguments = parser.parse_args()
     tables = []
     with tempfile.TemporaryDirectory(prefix="proxymeter-bench-") as work:
+        os.chmod(work, 0o755)  # nginx's workers are another user.
         for name in arguments.part or PARTS:
             tables.append(PARTS[name](pathlib.Path(work), arguments.quick))
             if arguments.markdown:

@@ -41,7 +41,7 @@ def polls(work, quick):
 
 def cost_of(table, lab, what, quick, most=None, first=None):
     costs = collections.defaultdict(list)
-    for _ in range(2 if quick else 5):
+    for _ in range(2 if quick else 5 if most else 3):
         cost = lab.cost_of_polls()
         download, parse, rows = lab.bare_cost()
         for name, value in (("ours", cost.time), ("bare", download + parse), ("curl", download)):
@@ -64,7 +64,7 @@ def queue(work, quick):
     with Lab(work, population) as lab:
         lab.wait_for_walks(2)
         shares = collections.defaultdict(list)
-        for _ in range(1 if quick else 3):
+        for _ in range(1 if quick else 2):
             lab.look()
             began, before, seen = time.monotonic(), lab.daemon.processor_time(), len(lab.seen)
             time.sleep(30)
@@ -96,7 +96,7 @@ def idle(work, quick):
     with Lab(work, Marzban(1_000), targets=10, interval="30s", poll="") as lab:
         lab.wait_for_walks(2)
         shares = []
-        for _ in range(1 if quick else 3):
+        for _ in range(1 if quick else 2):
             began, before = time.monotonic(), lab.daemon.processor_time()
             time.sleep(60)
             shares.append((lab.daemon.processor_time() - before) / (time.monotonic() - began) * 100)

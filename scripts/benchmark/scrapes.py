@@ -39,21 +39,25 @@ def ready(lab):
 
 
 def rate(table, lab, mirror, form, connections, quick, judged):
+    """Adds the rate of scrapes; if it is judged, also what one takes."""
     seconds = 1 if quick else 2
     found = collections.defaultdict(list)
-    for _ in range(3 if quick or not judged else 7):
+    for _ in range(7 if judged and not quick else 2):
         for name, server in (("ours", lab.daemon), ("nginx", mirror)):
             before = server.processor_time()
             per_second, _, late, _ = wrk(server.port, connections, seconds, form)
             spent = server.processor_time() - before
             for figure, value in (("rate", per_second), ("p99", late), ("cost", spent / per_second / seconds * 1000)):
                 found[name, figure].append(value)
-    least = (1.0 if form == "gzip" else 1.2) if judged else None
-    ours = {figure: median(found["ours", figure]) for figure in ("rate", "p99", "cost")}
-    nginx = {figure: median(found["nginx", figure]) for figure in ("rate", "p99", "cost")}
-    table.add(f"{form}, {connections} connections: scrapes a second", ours["rate"], "", nginx["rate"], least=least)
-    table.add("… 99 of 100 within", ours["p99"], "ms", nginx["p99"])
-    table.add("… processor time of one", ours["cost"], "ms", nginx["cost"])
+    def add(what, figure, unit, **target):
+        table.add(what, median(found["ours", figure]), unit, median(found["nginx", figure]), **target)
+
+    scrapes_of = f"{form}, {connections} connection{'s' if connections > 1 else ''}: scrapes a second"
+    if not judged:
+        return add(scrapes_of, "rate", "")
+    add(scrapes_of, "rate", "", least=1.0 if form == "gzip" else 1.2)
+    add("… 99 of 100 within", "p99", "ms")
+    add("… processor time of one", "cost", "ms")
 
 
 def connections(work, quick):
@@ -67,7 +71,7 @@ def connections(work, quick):
                         name: server.client(form=form, kept=kept) for name, server in (("ours", lab), ("nginx", mirror))
                     }
                     times = collections.defaultdict(list)
-                    for turn in range(40 if quick else 200):
+                    for turn in range(40 if quick else 101):
                         for name, client in clients.items():
                             took = client.get()[0] * 1000
                             if turn:  # The first one connects.
@@ -94,7 +98,7 @@ def cold(work, quick):
             for form in ("plain", "gzip"):
                 times = collections.defaultdict(list)
                 with contextlib.closing(lab.client(form=form)) as ours, contextlib.closing(mirror.client(form=form)) as nginx:
-                    for turn in range(3 if quick else 10):
+                    for turn in range(3 if quick else 8):
                         times["first"].append(first_of_poll(lab, ours) * 1000)
                         times["nginx"] += [nginx.get()[0] * 1000 for _ in range(6)][1:]
                         # One that nothing came before since the poll, a second after it.
@@ -142,9 +146,9 @@ def busy(work, quick):
     with Lab(work, Marzban(100_000), interval="5s") as lab, Mirror(lab.ready()) as mirror:
         for forms in (("gzip",), ("plain",), tuple(FORMS)):
             times = {form: collections.defaultdict(list) for form in forms}
-            for _ in range(1 if quick else 3):
+            for _ in range(1 if quick else 2):
                 for name, server in (("ours", lab), ("nginx", mirror)):
-                    scrape_together(server, forms, 10 if quick else 25, {form: times[form][name] for form in forms})
+                    scrape_together(server, forms, 10 if quick else 30, {form: times[form][name] for form in forms})
             together = " of three forms at a time" if len(forms) > 1 else ""
             for form in forms:
                 spread(table, f"{form}{together}", times[form], most=1.5)
@@ -152,7 +156,7 @@ def busy(work, quick):
 
 
 def scrape_together(server, forms, seconds, times):
-    """Scrapes in each form every quarter of a second, on connections that are kept. Adds milliseconds to `times`."""
+    """Scrapes in each form five times a second, on connections that are kept. Adds milliseconds to `times`."""
 
     def scrape(form):
         end = time.monotonic() + seconds
@@ -160,7 +164,7 @@ def scrape_together(server, forms, seconds, times):
             client.get()
             while (began := time.monotonic()) < end:
                 times[form].append(client.get()[0] * 1000)
-                time.sleep(max(0, began + 0.25 - time.monotonic()))
+                time.sleep(max(0, began + 0.2 - time.monotonic()))
 
     threads = [threading.Thread(target=scrape, args=(form,)) for form in forms]
     for thread in threads:

@@ -24,14 +24,14 @@ class Row:
     ours: str
     reference: str = ""
     ratio: str = ""
-    target: str = ""
     load: str = ""
+    target: str = ""
 
 
 class Table:
     """The figures of one part. Each row has the load average of the time when it was measured."""
 
-    HEAD = Row("Figure", "proxymeter", "Reference", "Ratio", "Target", "Load")
+    HEAD = Row("Figure", "proxymeter", "Reference", "Ratio", "Load", "Target")
 
     def __init__(self, part, title):
         self.part, self.title, self.rows, self.missed = part, title, [], []
@@ -42,15 +42,18 @@ class Table:
         line = f"{row.figure:<56} {row.ours:>14} {row.reference:>14} {row.ratio:>6} {row.load:>5} {row.target}"
         print(line.rstrip(), flush=True)
 
-    def add(self, figure, ours, unit="", reference=None, most=None, least=None, digits=None, of_ratio=True):
-        """Adds a figure, and its ratio to a reference. `most` and `least` are the target: of the ratio, if there is one."""
+    def add(self, figure, ours, unit="", reference=None, most=None, least=None, of_ratio=True):
+        """Adds a figure, and its ratio to a reference.
+
+        `most` and `least` are the target: of the ratio, if there is one and nothing else is said.
+        """
         ratio = ours / reference if reference else None
         judged = ratio if ratio is not None and of_ratio else ours
         missed = (most is not None and judged > most) or (least is not None and judged < least)
         target = f"≤ {most:g}" if most is not None else f"≥ {least:g}" if least is not None else ""
         row = Row(
-            figure, number(ours, unit, digits), number(reference, unit, digits) if reference is not None else "",
-            f"{ratio:.2f}" if ratio is not None else "", target + (" **missed**" if missed else ""), f"{os.getloadavg()[0]:.1f}",
+            figure, number(ours, unit), number(reference, unit) if reference is not None else "",
+            f"{ratio:.2f}" if ratio is not None else "", f"{os.getloadavg()[0]:.1f}", target + (" **missed**" if missed else ""),
         )
         if missed:
             self.missed.append(f"{self.title}: {figure}")
@@ -64,13 +67,12 @@ class Table:
 
     def markdown(self):
         lines = [dataclasses.astuple(row) for row in [self.HEAD, *self.rows]]
-        lines.insert(1, ("---", "---:", "---:", "---:", "---", "---:"))
+        lines.insert(1, ("---", "---:", "---:", "---:", "---:", "---"))
         return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def number(value, unit, digits=None):
-    if digits is None:
-        digits = 0 if value == int(value) or abs(value) >= 1000 else 1 if abs(value) >= 100 else 2 if abs(value) >= 1 else 4
+def number(value, unit):
+    digits = 0 if value == int(value) or abs(value) >= 1000 else 1 if abs(value) >= 100 else 2 if abs(value) >= 1 else 3
     return f"{value:,.{digits}f} {unit}".strip()
 
 
