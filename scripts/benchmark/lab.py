@@ -40,16 +40,18 @@ class Cost:
 class Lab:
     """A panel with a population, and a daemon that has read it from so many targets.
 
-    Traffic moves every five seconds, unless it rests. `poll` and `config` are parts of the daemon's configuration.
+    Traffic moves every five seconds, unless it rests. The user list is read as often as everything else, unless `poll` says
+    how often. `poll` and `config` are parts of the daemon's configuration.
     """
 
-    def __init__(self, work, population, targets=1, interval="5s", poll='load = "100%"', rests=False, config=""):
+    def __init__(self, work, population, targets=1, interval="5s", poll=None, rests=False, config=""):
         self.work = pathlib.Path(work) / str(next(NUMBERS))
         self.population, self.targets = population, targets
         self.seen, self.walks, self.place = [], collections.Counter(), 0
         self.panel = Panel(self.work / "panel", population, None if rests else 5)
         tables = [population.config(f"t{number}", self.panel.target(number)) for number in range(targets)]
-        self.daemon = Daemon(self.work / "daemon", f'[poll]\ninterval = "{interval}"\n{poll}\n' + "".join(tables) + config)
+        poll = f'load = "100%"\nusers_interval = "{interval}"\n' if poll is None else poll
+        self.daemon = Daemon(self.work / "daemon", f'[poll]\ninterval = "{interval}"\n{poll}' + "".join(tables) + config)
         self.spent_at_start = self.daemon.processor_time()
 
     def __enter__(self):

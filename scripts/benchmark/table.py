@@ -34,7 +34,7 @@ class Table:
     HEAD = Row("Figure", "proxymeter", "Reference", "Ratio", "Load", "Target")
 
     def __init__(self, part, title):
-        self.part, self.title, self.rows, self.missed = part, title, [], []
+        self.part, self.title, self.rows, self.missed, self.subject = part, title, [], [], ""
         print(f"\n{title}", flush=True)
         self.show(self.HEAD)
 
@@ -55,15 +55,19 @@ class Table:
             figure, number(ours, unit), number(reference, unit) if reference is not None else "",
             f"{ratio:.2f}" if ratio is not None else "", f"{os.getloadavg()[0]:.1f}", target + (" **missed**" if missed else ""),
         )
+        self.put(row)
         if missed:
-            self.missed.append(f"{self.title}: {figure}")
-        self.rows.append(row)
-        self.show(row)
+            self.missed.append(f"{self.part}: {self.subject}" if figure == self.subject else f"{self.part}: {self.subject} {figure}")
 
     def note(self, figure, text):
         """Adds a figure that is not judged, as text."""
-        self.rows.append(Row(figure, text))
-        self.show(self.rows[-1])
+        self.put(Row(figure, text))
+
+    def put(self, row):
+        """A figure that begins with … is of the same subject as the one before."""
+        self.subject = self.subject if row.figure.startswith("…") else row.figure
+        self.rows.append(row)
+        self.show(row)
 
     def markdown(self):
         lines = [dataclasses.astuple(row) for row in [self.HEAD, *self.rows]]
