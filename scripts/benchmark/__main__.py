@@ -12,9 +12,10 @@ from .table import write
 def main():
     what = "\n".join(f"  {name:<14} {part.__doc__}" for name, part in PARTS.items())
     parser = argparse.ArgumentParser(
-        prog="scripts/bench", description=__doc__, epilog=f"parts:\n{what}", formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="scripts/bench", description=__doc__, epilog=f"parts:\n{what}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("part", nargs="*", choices=[[], *PARTS], help="what to measure; everything by default")
+    parser.add_argument("part", nargs="*", metavar="PART", choices=[[], *PARTS], help="what to measure; everything by default")
     parser.add_argument("--quick", action="store_true", help="fewer rounds and sizes, for a first look")
     parser.add_argument("--markdown", metavar="FILE", help="put the tables between their markers in this file")
     arguments = parser.parse_args()

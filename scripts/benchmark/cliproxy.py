@@ -4,21 +4,27 @@ import datetime
 import re
 import time
 
-from .population import Population, Template, dump
+from .population import Population, Template
 
 KEYS = ["sk-client-alpha-0000000001", "sk-client-beta-00000000002", "sk-client-gamma-0000000003"]
 MODELS = ["claude-opus-4-8", "claude-sonnet-4-6", "gpt-5.2-codex", "gemini-3-pro", "gpt-5-mini"]
 DETAIL = {
-    "timestamp": "«time»", "latency_ms": "«#latency»", "source": "sk-up-ant-AAAA000000000001", "auth_index": "76f2b6ff23d91ab7",
-    "tokens": {"input_tokens": "«#input»", "output_tokens": 120, "reasoning_tokens": 0, "cached_tokens": 20, "total_tokens": "«#total»"},
+    "timestamp": "«time»", "latency_ms": "«#latency»", "source": "sk-up-ant-AAAA000000000001",
+    "auth_index": "76f2b6ff23d91ab7",
+    "tokens": {
+        "input_tokens": "«#input»", "output_tokens": 120, "reasoning_tokens": 0, "cached_tokens": 20,
+        "total_tokens": "«#total»",
+    },
     "failed": False,
 }
 RECORD = {
     "timestamp": "«time»", "latency_ms": "«#latency»", "ttft_ms": 310, "source": "sk-up-ant-AAAA000000000001",
-    "auth_index": "2187e6c2f59bd973", "client_ip": "127.0.0.1", "x_forwarded_for": "", "user_agent": "claude-cli/2.1.0 (external, cli)",
+    "auth_index": "2187e6c2f59bd973", "client_ip": "127.0.0.1", "x_forwarded_for": "",
+    "user_agent": "claude-cli/2.1.0 (external, cli)",
     "tokens": {
-        "input_tokens": "«#input»", "output_tokens": 120, "reasoning_tokens": 0, "cached_tokens": 20, "cache_read_tokens": 20,
-        "cache_read_tokens_present": True, "cache_creation_tokens": 0, "total_tokens": "«#total»",
+        "input_tokens": "«#input»", "output_tokens": 120, "reasoning_tokens": 0, "cached_tokens": 20,
+        "cache_read_tokens": 20, "cache_read_tokens_present": True, "cache_creation_tokens": 0,
+        "total_tokens": "«#total»",
     },
     "failed": False, "generate": True, "fail": {"status_code": 200, "body": ""},
     "response_headers": {
@@ -28,11 +34,14 @@ RECORD = {
     "accounting_version": 2,
     "token_breakdown": {
         "schema_version": 2, "quality": "complete", "total_tokens": "«#total»",
-        "input": {"total_tokens": "«#input»", "uncached_tokens": "«#input»", "cache_read_tokens": 0, "cache_write_tokens": 0},
+        "input": {
+            "total_tokens": "«#input»", "uncached_tokens": "«#input»", "cache_read_tokens": 0, "cache_write_tokens": 0
+        },
         "output": {"total_tokens": 120, "non_reasoning_tokens": 120, "reasoning_tokens": 0}, "unclassified_tokens": 0,
     },
-    "provider": "claude", "executor_type": "ClaudeExecutor", "model": "«model»", "alias": "«model»", "endpoint": "POST /v1/messages",
-    "auth_type": "apikey", "api_key": "«key»", "request_id": "«id»", "reasoning_effort": "", "service_tier": "auto",
+    "provider": "claude", "executor_type": "ClaudeExecutor", "model": "«model»", "alias": "«model»",
+    "endpoint": "POST /v1/messages", "auth_type": "apikey", "api_key": "«key»", "request_id": "«id»",
+    "reasoning_effort": "", "service_tier": "auto",
 }
 CREDENTIAL = {
     "account": "carol@example.com", "account_type": "oauth", "auth_index": "76f2b6ff23d91ab7", "disabled": False,
@@ -71,8 +80,9 @@ class Usage(Population):
     def fixed(self):
         base = "/v0/management"
         return {
-            f"{base}/usage-statistics-enabled": {"usage-statistics-enabled": True}, f"{base}/auth-files": {"files": [CREDENTIAL]},
-            f"{base}/api-key-usage": {}, f"{base}/config": {"redis-usage-queue-retention-seconds": 60},
+            f"{base}/usage-statistics-enabled": {"usage-statistics-enabled": True},
+            f"{base}/auth-files": {"files": [CREDENTIAL]}, f"{base}/api-key-usage": {},
+            f"{base}/config": {"redis-usage-queue-retention-seconds": 60},
         }
 
     def files(self):
@@ -90,21 +100,21 @@ class Usage(Population):
     def body(self):
         apis = []
         for place, key in enumerate(KEYS):
-            models, tokens, count = [], 0, 0
-            for other, model in enumerate(MODELS):
-                this = place * len(MODELS) + other
+            lists = range(place * len(MODELS), (place + 1) * len(MODELS))
+            for this in lists:
                 # Joined once: what comes later is appended.
                 self.lists[this] = [b",".join(self.lists[this])]
-                tokens, count = tokens + self.tokens[this], count + self.counts[this]
-                models.append(
-                    b'"%s":{"total_requests":%d,"total_tokens":%d,"details":[%s]}'
-                    % (model.encode(), self.counts[this], self.tokens[this], self.lists[this][0])
-                )
-            apis.append(b'"%s":{"total_requests":%d,"total_tokens":%d,"models":{%s}}' % (key.encode(), count, tokens, b",".join(models)))
-        count, tokens = sum(self.counts), sum(self.tokens)
-        return b'{"failed_requests":0,"usage":{"total_requests":%d,"success_count":%d,"failure_count":0,"total_tokens":%d,"apis":{%s}}}' % (
-            count, count, tokens, b",".join(apis)
-        )
+            models = b",".join(
+                b'"%s":{%s,"details":[%s]}' % (model.encode(), self.totals([this]), self.lists[this][0])
+                for model, this in zip(MODELS, lists)
+            )
+            apis.append(b'"%s":{%s,"models":{%s}}' % (key.encode(), self.totals(lists), models))
+        usage = b'{%s,"failure_count":0,"apis":{%s}}' % (self.totals(range(len(self.lists))), b",".join(apis))
+        return b'{"failed_requests":0,"usage":%s}' % usage
+
+    def totals(self, lists):
+        count, tokens = (sum(values[this] for this in lists) for values in (self.counts, self.tokens))
+        return b'"total_requests":%d,"total_tokens":%d' % (count, tokens)
 
     def answer(self, path):
         if self.lists is None:

@@ -96,8 +96,8 @@ class Lab:
         return self
 
     def cost_of_first_poll(self):
-        """Seconds of processor time until the list was read once, without starting the program."""
-        self.wait_for_walks(1)
+        """Seconds of processor time until the list was read first, without starting the program."""
+        self.wait_for_walks(self.population.walks)
         self.settle()
         return self.daemon.processor_time() - self.spent_at_start
 

@@ -15,7 +15,7 @@ from .process import start, stop, until
 
 CONF = """
 daemon off;
-worker_processes {workers};
+worker_processes auto;
 pid {work}/nginx.pid;
 events {{ worker_connections 2048; }}
 http {{
@@ -48,13 +48,13 @@ def free_port():
 class Nginx:
     """Debian's nginx with the folder www in `work`."""
 
-    def __init__(self, work, locations="", kind="application/json", log=None, workers="auto"):
+    def __init__(self, work, locations="", kind="application/json", log=None):
         self.work = pathlib.Path(work)
         (self.work / "www").mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         conf = CONF.format(
-            work=self.work, port=self.port, locations=locations, kind=kind, log=f"{log} bench" if log else "off", workers=workers
+            work=self.work, port=self.port, locations=locations, kind=kind, log=f"{log} bench" if log else "off"
         )
         (self.work / "nginx.conf").write_text(conf)
         command = ["nginx", "-e", self.work / "error.log", "-p", self.work, "-c", self.work / "nginx.conf"]
@@ -83,7 +83,8 @@ class Panel:
         self.log = self.work / "access.log"
         live = free_port()
         ready = multiprocessing.Event()
-        self.renderer = multiprocessing.Process(target=render, args=(population, www, live, period, ready), daemon=True)
+        arguments = (population, www, live, period, ready)
+        self.renderer = multiprocessing.Process(target=render, args=arguments, daemon=True)
         self.renderer.start()
         ready.wait(60)
         # A file answers no POST, and this does, without its body.
@@ -91,7 +92,9 @@ class Panel:
             f"location = {path} {{ {kind(value)} return 200 '{value if isinstance(value, str) else dump(value)}'; }}\n"
             for path, value in population.fixed().items()
         )
-        lists = "".join(f"location = {path} {{ try_files {name} @live; }}\n" for path, name in population.files().items())
+        lists = "".join(
+            f"location = {path} {{ try_files {name} @live; }}\n" for path, name in population.files().items()
+        )
         headers = "".join(f'add_header {name} "{value}" always;\n' for name, value in population.headers.items())
         self.nginx = Nginx(
             self.work,

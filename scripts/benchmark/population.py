@@ -20,6 +20,7 @@ class Population:
     kept = None  # The files that a walk reads, as a pattern.
     missing = '{"detail":"Not Found"}'  # The answer for other paths, with 404.
     headers = {}
+    walks = 1  # How many times the list is read before all is known that is asked only at first.
 
     def __init__(self, users, firing=21):
         self.users, self.firing = users, firing

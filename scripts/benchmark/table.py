@@ -51,13 +51,17 @@ class Table:
         judged = ratio if ratio is not None and of_ratio else ours
         missed = (most is not None and judged > most) or (least is not None and judged < least)
         target = f"≤ {most:g}" if most is not None else f"≥ {least:g}" if least is not None else ""
-        row = Row(
-            figure, number(ours, unit), number(reference, unit) if reference is not None else "",
-            f"{ratio:.2f}" if ratio is not None else "", f"{os.getloadavg()[0]:.1f}", target + (" **missed**" if missed else ""),
-        )
+        row = Row(figure, number(ours, unit), load=f"{os.getloadavg()[0]:.1f}", target=target)
+        if reference is not None:
+            row.reference = number(reference, unit)
+        if ratio is not None:
+            row.ratio = f"{ratio:.2f}"
+        if missed:
+            row.target += " **missed**"
         self.put(row)
         if missed:
-            self.missed.append(f"{self.part}: {self.subject}" if figure == self.subject else f"{self.part}: {self.subject} {figure}")
+            of = "" if figure == self.subject else f" {figure}"
+            self.missed.append(f"{self.part}: {self.subject}{of}")
 
     def note(self, figure, text):
         """Adds a figure that is not judged, as text."""

@@ -23,6 +23,8 @@ STATUS = {
     "netTraffic": {"sent": 4403098, "recv": 1534404145}, "publicIP": {"ipv4": "N/A", "ipv6": "N/A"},
     "appStats": {"threads": 20, "mem": 50000000, "uptime": 86400},
 }
+GUID = "9c6eb04a-4350-4aa6-856c-1b636f6a130c"
+THRESHOLDS = {"expireDiff": 7, "trafficDiff": 1}
 OUTBOUND = {"id": 2, "tag": "direct", "up": 4187, "down": 3803249, "total": 3807436}
 
 
@@ -36,6 +38,7 @@ class Xui(Population):
     name = "xui"
     kept = "list"
     missing = ""
+    walks = 2  # Between them, the whole list is read for what the cheap one does not have.
 
     def __init__(self, users, firing=21):
         super().__init__(users, firing)
@@ -49,10 +52,10 @@ class Xui(Population):
 
     def fixed(self):
         return {
-            "/panel/api/server/status": done({**STATUS, "panelVersion": "3.6.0", "panelGuid": "9c6eb04a-4350-4aa6-856c-1b636f6a130c"}),
+            "/panel/api/server/status": done({**STATUS, "panelVersion": "3.6.0", "panelGuid": GUID}),
             "/panel/api/nodes/list": done([]), "/panel/api/clients/onlines": done(["client_0000001"]),
             "/panel/api/xray/getOutboundsTraffic": done([OUTBOUND]), "/panel/api/server/xrayObservatory": done([]),
-            "/panel/api/server/clientIps": done([]), "/panel/api/setting/defaultSettings": done({"expireDiff": 7, "trafficDiff": 1}),
+            "/panel/api/server/clientIps": done([]), "/panel/api/setting/defaultSettings": done(THRESHOLDS),
         }
 
     def files(self):
@@ -123,6 +126,7 @@ class XuiOfText(Xui):
     """3x-ui 2.8: a login, and the settings of an inbound are JSON in a string."""
 
     name = "xui-text"
+    walks = 1
     headers = {"Set-Cookie": "3x-ui=session; Path=/; HttpOnly"}
 
     def config(self, target, url, more=""):
@@ -131,8 +135,9 @@ class XuiOfText(Xui):
     def fixed(self):
         return {
             "/": '<!DOCTYPE html><title>Login</title><script src="assets/vue/vue.min.js?2.8.11"></script>',
-            "/login": done(None), "/panel/api/server/status": done(STATUS), "/panel/api/inbounds/onlines": done(["client_0000001"]),
-            "/panel/xray/getOutboundsTraffic": done([OUTBOUND]), "/panel/setting/defaultSettings": done({"expireDiff": 7, "trafficDiff": 1}),
+            "/login": done(None), "/panel/api/server/status": done(STATUS),
+            "/panel/api/inbounds/onlines": done(["client_0000001"]),
+            "/panel/xray/getOutboundsTraffic": done([OUTBOUND]), "/panel/setting/defaultSettings": done(THRESHOLDS),
         }
 
     def files(self):
