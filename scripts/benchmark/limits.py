@@ -1,5 +1,6 @@
 """Large and unkind panels, memory, and alerts."""
 
+import itertools
 import re
 import shutil
 import socket
@@ -149,13 +150,13 @@ def outage(work, quick):
             ours.close()
             nginx.close()
         lab.look()
-        polls = {}
+        polls = {f"t{number}": [] for number in range(lab.targets)}
         for request in lab.seen:
             if request.path.endswith("/api/system"):
-                polls.setdefault(request.target, []).append(request.at)
-        gaps = [
-            later - earlier for times_of in polls.values() for earlier, later in zip(times_of, times_of[1:]) if later > began
-        ]
+                polls[request.target].append(request.at)
+        # Up to now, too: a target may no longer be polled at all.
+        pairs = [pair for polled in polls.values() for pair in itertools.pairwise([*polled, time.time()])]
+        gaps = [later - earlier for earlier, later in pairs if later > began]
         page = lab.page().decode()
         up = len(re.findall(r'^proxymeter_up\{target="t\d+".*\} 1$', page, re.M))
         table.add("targets that are up", up, most=98, least=98)
@@ -177,7 +178,8 @@ def alerts(work, quick):
     output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     milliseconds = {"ns": 1e-6, "µs": 1e-3, "ms": 1, "s": 1000}
     # Names, and the columns fastest, slowest and median of divan.
-    for line in re.findall(r"^[\s│├╰─]*(\w+) +[\d.]+ \S+ +│ [\d.]+ \S+ +│ ([\d.]+) (\S+)", output, re.M):
-        name, value, unit = line
-        table.add(f"{name}, median", float(value) * milliseconds[unit], "ms", most=5 if name.startswith("round_") else None)
+    columns = r"^[\s│├╰─]*(\w+) +[\d.]+ \S+ +│ [\d.]+ \S+ +│ ([\d.]+) (\S+)"
+    for name, value, unit in re.findall(columns, output, re.M):
+        most = 5 if name.startswith("round_") else None
+        table.add(f"{name}, median", float(value) * milliseconds[unit], "ms", most=most)
     return table

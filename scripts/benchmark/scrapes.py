@@ -25,10 +25,13 @@ def scrapes(work, quick):
     for number, (population, targets) in enumerate(cases):
         with Lab(work, population, targets, interval=FAR, rests=True) as lab, Mirror(ready(lab)) as mirror:
             what = f"{targets} × {population.users:,} users of {type(population).__name__}"
-            table.note(what, f"{len(lab.page()):,} bytes, {len(lab.page('gzip')):,} with gzip")
-            for form in ("gzip", "plain"):
+            sizes = {form: len(lab.page(form)) for form in ("gzip", "plain")}
+            table.note(what, f"{sizes['plain']:,} bytes, {sizes['gzip']:,} with gzip")
+            for form, size in sizes.items():
+                # Long enough for some pages on each connection.
+                seconds = 1 if quick else 2 if size < 10_000_000 else 6
                 for connections in (1, 8, 32):
-                    rate(table, lab, mirror, form, connections, quick, judged=number == 0)
+                    rate(table, lab, mirror, form, connections, seconds, judged=number == 0)
     return table
 
 
@@ -38,14 +41,13 @@ def ready(lab):
     return lab
 
 
-def rate(table, lab, mirror, form, connections, quick, judged):
+def rate(table, lab, mirror, form, connections, seconds, judged):
     """Adds the rate of scrapes; if it is judged, also what one takes."""
-    seconds = 1 if quick else 2
     found = collections.defaultdict(list)
-    for _ in range(7 if judged and not quick else 2):
+    for _ in range(7 if judged and seconds > 1 else 2):
         for name, server in (("ours", lab.daemon), ("nginx", mirror)):
             before = server.processor_time()
-            per_second, _, late, _ = wrk(server.port, connections, seconds, form)
+            per_second, late = wrk(server.port, connections, seconds, form)
             spent = server.processor_time() - before
             for figure, value in (("rate", per_second), ("p99", late), ("cost", spent / per_second / seconds * 1000)):
                 found[name, figure].append(value)
