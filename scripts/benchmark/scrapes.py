@@ -21,7 +21,7 @@ def scrapes(work, quick):
     table = Table("scrapes", scrapes.__doc__)
     cases = [(Marzban(10_000), 1)]
     if not quick:
-        cases += [(Marzban(1_000), 1), (Marzban(50_000), 1), (Marzban(100_000), 1), (Xui(10_000), 1), (Marzban(1_000), 100)]
+        cases += [(Marzban(users), 1) for users in (1_000, 50_000, 100_000)] + [(Xui(10_000), 1), (Marzban(1_000), 100)]
     for number, (population, targets) in enumerate(cases):
         with Lab(work, population, targets, interval=FAR, rests=True) as lab, Mirror(ready(lab)) as mirror:
             what = f"{targets} × {population.users:,} users of {type(population).__name__}"
@@ -36,7 +36,7 @@ def scrapes(work, quick):
 
 
 def ready(lab):
-    lab.wait_for_walks(1)
+    lab.wait_for_walks(lab.population.walks)
     lab.settle()
     return lab
 
@@ -51,6 +51,7 @@ def rate(table, lab, mirror, form, connections, seconds, judged):
             spent = server.processor_time() - before
             for figure, value in (("rate", per_second), ("p99", late), ("cost", spent / per_second / seconds * 1000)):
                 found[name, figure].append(value)
+
     def add(what, figure, unit, **target):
         table.add(what, median(found["ours", figure]), unit, median(found["nginx", figure]), **target)
 
