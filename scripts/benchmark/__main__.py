@@ -38,4 +38,7 @@ def main():
         sys.exit(f"FAILED: {', '.join(failed)}")
 
 
-main()
+try:
+    main()
+except KeyboardInterrupt:
+    sys.exit(130)

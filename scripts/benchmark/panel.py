@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -123,6 +124,9 @@ def kind(value):
 
 def render(population, www, port, period, ready):
     """Answers what is in no file yet, and keeps it as a file. Moves traffic in the files."""
+    # The panel ends this process.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     lock = threading.Lock()
     files = {}
 
