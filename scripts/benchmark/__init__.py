@@ -1,0 +1,1 @@
+"""A benchmark of the daemon: scripts/bench runs it."""
