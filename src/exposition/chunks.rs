@@ -324,7 +324,7 @@ mod tests {
             }
         }
 
-        /// The page, which has to be the same as if it were written anew.
+        /// The page, which has to be the same as if all of it were written.
         fn page(&mut self, reports: &[Arc<Report>], now: Moment) -> String {
             let Forms { options, alerts, plain, packed } = self;
             let shown = Shown { reports, alerts, options, now, only: None };
@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn any_sequence_of_changes_is_shown_as_if_written_anew() {
+    fn any_sequence_of_changes_is_shown_as_if_all_were_written_again() {
         let mut random = fastrand::Rng::with_seed(11);
         for labels in [UserLabels::Name, UserLabels::Off] {
             let mut forms = Forms::new();

@@ -476,7 +476,7 @@ mod tests {
                     lock(&pages.forms).get(&Key { target: None, format: form.0, coding: form.1 }).cloned();
                 Arc::clone(&form.unwrap().chunks).lock_owned().await
             };
-            assert!(shows(&get(&pages, None, form).await, "111"), "it waits for nobody");
+            assert!(shows(&get(&pages, None, form).await, "111"), "it does not wait");
             drop(writing);
             for form in pages.kept_ready() {
                 pages.renew(&form).await;
