@@ -56,7 +56,7 @@ pub fn alert_families() -> &'static [&'static Family<'static>] {
 }
 
 /// Size in bytes of the pieces of an answer that is written while it is sent.
-const PIECE: usize = 256 * 1024;
+const PIECE: usize = 512 * 1024;
 
 /// Writes a whole answer, in pieces that `to` takes. When it returns false, the rest is not wanted.
 pub fn write(shown: &Shown<'_>, own: &[MetricFamily], format: Format, mut to: impl FnMut(Bytes) -> bool) {

@@ -221,10 +221,16 @@ impl Series<'_, '_> {
     }
 }
 
-/// Writes `name="value"`. Only what must be escaped is changed.
+/// Writes `name="value"`.
 pub(super) fn push_label(buffer: &mut Vec<u8>, name: &str, value: &str) {
     buffer.extend_from_slice(name.as_bytes());
     buffer.extend_from_slice(b"=\"");
+    push_value(buffer, value);
+    buffer.push(b'"');
+}
+
+/// Writes the value of a label. Only what must be escaped is changed.
+pub(super) fn push_value(buffer: &mut Vec<u8>, value: &str) {
     if value.bytes().any(|byte| matches!(byte, b'\\' | b'"' | b'\n')) {
         for byte in value.bytes() {
             match byte {
@@ -237,7 +243,6 @@ pub(super) fn push_label(buffer: &mut Vec<u8>, name: &str, value: &str) {
     } else {
         buffer.extend_from_slice(value.as_bytes());
     }
-    buffer.push(b'"');
 }
 
 /// A sample's value.

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     family::{Family, families},
-    text::{CLOSING, Number, Text, push_label},
+    text::{CLOSING, Number, Text, push_label, push_value},
     view::View,
 };
 use crate::model::{Counter, Expiry, Extras, Part, Unread, User, Users};
@@ -121,12 +121,15 @@ impl<'v, 'a> Rows<'v, 'a> {
         let (number, _) = view.named_users().unwrap_or_default();
         let mut text = Vec::with_capacity(number * (view.target().len() + 45));
         let mut rows = Vec::with_capacity(number);
+        let mut start_of_each = Vec::new();
+        push_label(&mut start_of_each, "target", view.target());
+        start_of_each.extend_from_slice(b",user=\"");
         for user in view.report.users.list().iter().take(number) {
             let Some(label) = view.naming.labels.of(&user.name) else { continue };
             let start = text.len();
-            push_label(&mut text, "target", view.target());
-            text.push(b',');
-            push_label(&mut text, "user", &label);
+            text.extend_from_slice(&start_of_each);
+            push_value(&mut text, &label);
+            text.push(b'"');
             text.extend_from_slice(CLOSING);
             rows.push(Row { user, labels: start..text.len() });
         }

@@ -307,7 +307,7 @@ impl Form {
 fn stream(inputs: Inputs, setup: Arc<Setup>, own: Own, key: Key) -> Stream {
     let size = inputs.users(&setup).saturating_mul(USER_SIZE);
     let of = Held { at: Arc::as_ptr(&inputs.view.reports).addr(), size };
-    let (sender, pieces) = mpsc::channel(2);
+    let (sender, pieces) = mpsc::channel(3);
     tokio::task::spawn_blocking(move || {
         let shown = inputs.shown(&setup, key.target.as_deref());
         exposition::write(&shown, &own.families, key.format, |piece| sender.blocking_send(piece).is_ok());
