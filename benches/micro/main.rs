@@ -3,6 +3,7 @@
 mod alerts;
 mod decode;
 mod exposition;
+mod model;
 
 fn main() {
     divan::main();

@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc};
+use std::{fmt, hash::BuildHasher, sync::Arc};
 
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
@@ -12,8 +12,22 @@ use super::User;
 #[derive(Clone, Debug, Default)]
 pub struct SortedUsers {
     /// None is empty.
-    blocks: Vec<Arc<Vec<User>>>,
+    blocks: Vec<Block>,
     len: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Block {
+    /// No name of the block comes before this one, except in the first block, and each name of the blocks before does.
+    from: Arc<str>,
+    rows: Arc<Rows>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Rows {
+    users: Vec<User>,
+    /// A byte of each name's hash, by which a user is found with a look at one name, which is far away in memory.
+    tags: Vec<u8>,
 }
 
 /// The most users of a block. A page of a walk changes hundreds of users all over the list. Each copies its block, and
@@ -30,43 +44,45 @@ impl SortedUsers {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &User> + Clone {
-        self.blocks.iter().flat_map(|block| block.iter())
+        self.blocks.iter().flat_map(|block| &block.rows.users)
     }
 
     pub fn get(&self, name: &str) -> Option<&User> {
-        let (block, place) = self.place(name);
-        self.blocks.get(block)?.get(place.ok()?)
+        let rows = &self.blocks.get(self.block_of(name))?.rows;
+        rows.users.get(rows.find(name)?)
     }
 
     /// The user at a place in the order, from 0.
     pub fn nth(&self, mut place: usize) -> Option<&User> {
         self.blocks.iter().find_map(|block| {
-            let user = block.get(place);
-            place = place.saturating_sub(block.len());
+            let user = block.rows.users.get(place);
+            place = place.saturating_sub(block.rows.users.len());
             user
         })
     }
 
     pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut User> {
-        let (block, place) = self.place(name);
-        let block = self.blocks.get_mut(block)?;
-        let place = place.ok()?;
-        Arc::make_mut(block).get_mut(place)
+        let at = self.block_of(name);
+        let rows = &mut self.blocks.get_mut(at)?.rows;
+        let place = rows.find(name)?;
+        Arc::make_mut(rows).users.get_mut(place)
     }
 
     /// Inserts a user, unless the name is known.
     pub(super) fn insert(&mut self, user: User) {
-        let (at, Err(place)) = self.place(&user.name) else { return };
-        match self.blocks.get_mut(at) {
-            Some(block) if block.len() < BLOCK => Arc::make_mut(block).insert(place, user),
-            Some(block) if place < BLOCK => {
-                let half = Arc::make_mut(block).split_off(BLOCK / 2);
-                self.blocks.insert(at + 1, Arc::new(half));
+        let at = self.block_of(&user.name);
+        let Some(Block { rows, .. }) = self.blocks.get_mut(at) else { return self.push(user) };
+        let place = rows.users.binary_search_by(|known| known.name.cmp(&user.name));
+        let Err(place) = place else { return };
+        match rows.users.len() {
+            ..BLOCK => Arc::make_mut(rows).insert(place, user),
+            // Users who come in order fill their blocks.
+            _ if place == BLOCK => self.blocks.insert(at + 1, Block::new(Rows::of(user))),
+            _ => {
+                let half = Arc::make_mut(rows).split_off(BLOCK / 2);
+                self.blocks.insert(at + 1, Block::new(half));
                 return self.insert(user);
             }
-            // Users who come in order fill their blocks.
-            Some(_) => self.blocks.insert(at + 1, Arc::new(vec![user])),
-            None => self.blocks.push(Arc::new(vec![user])),
         }
         self.len += 1;
     }
@@ -74,17 +90,23 @@ impl SortedUsers {
     /// Adds a user whose name comes after all others.
     pub(super) fn push(&mut self, user: User) {
         match self.blocks.last_mut() {
-            Some(block) if block.len() < BLOCK => Arc::make_mut(block).push(user),
-            _ => self.blocks.push(Arc::new(vec![user])),
+            Some(Block { rows, .. }) if rows.users.len() < BLOCK => {
+                let place = rows.users.len();
+                Arc::make_mut(rows).insert(place, user);
+            }
+            _ => self.blocks.push(Block::new(Rows::of(user))),
         }
         self.len += 1;
     }
 
     pub(super) fn remove(&mut self, name: &str) -> Option<User> {
-        let (at, Ok(place)) = self.place(name) else { return None };
-        let block = Arc::make_mut(self.blocks.get_mut(at)?);
-        let user = block.remove(place);
-        if block.is_empty() {
+        let at = self.block_of(name);
+        let rows = &mut self.blocks.get_mut(at)?.rows;
+        let place = rows.find(name)?;
+        let rows = Arc::make_mut(rows);
+        rows.tags.remove(place);
+        let user = rows.users.remove(place);
+        if rows.users.is_empty() {
             self.blocks.remove(at);
         }
         self.len -= 1;
@@ -94,16 +116,48 @@ impl SortedUsers {
     /// Gives back the room that grown blocks have for further users.
     pub(super) fn shrink(&mut self) {
         self.blocks.shrink_to_fit();
-        self.blocks.iter_mut().filter_map(Arc::get_mut).for_each(Vec::shrink_to_fit);
+        for rows in self.blocks.iter_mut().filter_map(|block| Arc::get_mut(&mut block.rows)) {
+            rows.users.shrink_to_fit();
+            rows.tags.shrink_to_fit();
+        }
     }
 
-    /// The block where the name is or belongs, and its place there.
-    fn place(&self, name: &str) -> (usize, Result<usize, usize>) {
-        let starts_before = |block: &Arc<Vec<User>>| block.first().is_some_and(|first| *first.name <= *name);
-        let block = self.blocks.partition_point(starts_before).saturating_sub(1);
-        let users = self.blocks.get(block).map_or(&[][..], |block| block);
-        (block, users.binary_search_by(|user| (*user.name).cmp(name)))
+    /// Where the block is that the name is or belongs in.
+    fn block_of(&self, name: &str) -> usize {
+        self.blocks.partition_point(|block| *block.from <= *name).saturating_sub(1)
     }
+}
+
+impl Block {
+    fn new(rows: Rows) -> Self {
+        let from = rows.users.first().map_or_else(Arc::default, |user| Arc::clone(&user.name));
+        Block { from, rows: Arc::new(rows) }
+    }
+}
+
+impl Rows {
+    fn of(user: User) -> Self {
+        Rows { tags: vec![tag(&user.name)], users: vec![user] }
+    }
+
+    fn find(&self, name: &str) -> Option<usize> {
+        let is_it = |place: &usize| self.users.get(*place).is_some_and(|user| *user.name == *name);
+        memchr::memchr_iter(tag(name), &self.tags).find(is_it)
+    }
+
+    fn insert(&mut self, place: usize, user: User) {
+        self.tags.insert(place, tag(&user.name));
+        self.users.insert(place, user);
+    }
+
+    fn split_off(&mut self, place: usize) -> Rows {
+        Rows { users: self.users.split_off(place), tags: self.tags.split_off(place) }
+    }
+}
+
+fn tag(name: &str) -> u8 {
+    let [tag, ..] = foldhash::fast::FixedState::default().hash_one(name).to_le_bytes();
+    tag
 }
 
 impl FromIterator<User> for SortedUsers {
@@ -173,7 +227,7 @@ mod tests {
                 assert_eq!(list.len(), expected.len());
                 let place = random.usize(0..2000);
                 assert_eq!(list.nth(place), list.iter().nth(place));
-                assert!(list.blocks.iter().all(|block| (1..=BLOCK).contains(&block.len())));
+                assert!(list.blocks.iter().all(|block| (1..=BLOCK).contains(&block.rows.users.len())));
             }
         }
         let named = expected.keys().filter(|name| list.get(name).is_some_and(|user| *user.name == ***name));
@@ -194,7 +248,7 @@ mod tests {
         assert!(after.get_mut("u05000x").is_none());
         let shared = |list: &SortedUsers| {
             let is_shared =
-                |block: &&Arc<Vec<User>>| before.blocks.iter().any(|known| Arc::ptr_eq(known, block));
+                |block: &&Block| before.blocks.iter().any(|known| Arc::ptr_eq(&known.rows, &block.rows));
             list.blocks.iter().filter(is_shared).count()
         };
         assert_eq!(shared(&after), before.blocks.len() - 1);

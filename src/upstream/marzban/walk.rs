@@ -7,7 +7,7 @@
 //!
 //! A walk ends by what it has read. The panel's own count of the list may be wrong: it can only add requests.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use crate::model::{Moment, Unreadable, UnreadableCause, UnreadableRow, User, UserNames, Users, WalkEnd};
 
@@ -294,7 +294,7 @@ impl Walk {
             match row {
                 Ok(user) if self.seen.contains(&user.name) => {}
                 Ok(user) if self.seen.len() < Users::MOST => {
-                    self.seen.insert(Arc::clone(&user.name));
+                    self.seen.insert(&user.name);
                     fresh.push(user);
                 }
                 Ok(_) => drop(self.left_out.insert(position, LeftOut::Omitted)),
