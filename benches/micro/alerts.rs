@@ -122,7 +122,7 @@ fn later(secs: u64) -> Moment {
 fn questions(bencher: Bencher<'_, '_>) {
     let (rules, report) = (Rules::new(&AlertingConfig::default()).unwrap(), report(USERS, |_, _| {}));
     let crossings = |found: &proxymeter::alert::finding::Findings| {
-        found.scopes.iter().map(|scope| scope.crossings.len()).sum::<usize>()
+        found.scopes.iter().map(|scope| scope.crossings().count()).sum::<usize>()
     };
     bencher.bench_local(|| assert_eq!(crossings(&findings(&rules, &report, NOW)), FIRING));
 }
