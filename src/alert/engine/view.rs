@@ -23,12 +23,7 @@ pub(super) fn active(rules: &Rules, state: &mut State) -> Arc<ActiveAlerts> {
     let (mut list, mut new) = (Vec::new(), Vec::new());
     let mut inhibition = Inhibition::new(state);
     for alert in state.alerts() {
-        let state = match alert.status() {
-            None => AlertState::Pending,
-            Some(NoticeStatus::Firing) if inhibition.holds(&alert) => AlertState::Suppressed,
-            Some(NoticeStatus::Firing) => AlertState::Firing,
-            Some(NoticeStatus::Resolved) => continue,
-        };
+        let Some(state) = state_of(&alert, &mut inhibition) else { continue };
         let before = alert.shown().filter(|shown| shown.state == state).cloned();
         list.push(before.unwrap_or_else(|| {
             let shown = Arc::new(of(&alert, state));
@@ -40,6 +35,23 @@ pub(super) fn active(rules: &Rules, state: &mut State) -> Arc<ActiveAlerts> {
         state.keep_shown(&id, shown);
     }
     Arc::new(ActiveAlerts { known, list })
+}
+
+/// Absent: it has ended, and is not shown.
+fn state_of<'a>(alert: &Alert<'a>, inhibition: &mut Inhibition<'a>) -> Option<AlertState> {
+    match alert.status() {
+        None => Some(AlertState::Pending),
+        Some(NoticeStatus::Firing) if inhibition.holds(alert) => Some(AlertState::Suppressed),
+        Some(NoticeStatus::Firing) => Some(AlertState::Firing),
+        Some(NoticeStatus::Resolved) => None,
+    }
+}
+
+/// What is shown by nothing but the present state.
+#[cfg(test)]
+pub(super) fn anew(state: &State) -> Vec<ActiveAlert> {
+    let mut inhibition = Inhibition::new(state);
+    state.alerts().filter_map(|alert| Some(of(&alert, state_of(&alert, &mut inhibition)?))).collect()
 }
 
 fn of(alert: &Alert<'_>, state: AlertState) -> ActiveAlert {

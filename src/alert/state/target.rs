@@ -95,6 +95,8 @@ impl Subject {
             // An edited severity is the alert's own from now on.
             if let Some(step) = slot.place.and_then(|place| self.rule.steps.get(place)) {
                 slot.severity = step.severity;
+                // One text for all of that step.
+                slot.label = Arc::clone(&step.label);
             }
         }
         self.slots.sort_by_key(|slot| slot.place);
