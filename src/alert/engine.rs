@@ -111,7 +111,7 @@ impl Engine {
             reread: Vec::new(),
             clock_was_ahead,
         };
-        engine.active = view::active(&engine.rules, &engine.state);
+        engine.show();
         Ok(engine)
     }
 
@@ -139,7 +139,7 @@ impl Engine {
             watched.looked_at = None;
         }
         self.own.looked_at = None;
-        self.active = view::active(&self.rules, &self.state);
+        self.show();
         Ok(())
     }
 
@@ -164,15 +164,11 @@ impl Engine {
         let events = self.state.keep_targets(&names, &self.elsewhere, now);
         self.take(events, now);
         self.look(now);
-        // Alerts of a removed target are no longer shown, and pending ones end without an event.
-        self.active = view::active(&self.rules, &self.state);
     }
 
     /// Does what is due by now.
     pub fn tick(&mut self, now: Moment) {
-        if self.look(now) {
-            self.active = view::active(&self.rules, &self.state);
-        }
+        self.look(now);
         self.groups.look(&mut self.state, now);
     }
 
@@ -308,12 +304,10 @@ impl Engine {
         self.clock_was_ahead
     }
 
-    /// Evaluates every target that has a new report or is due, and the daemon itself; returns whether there was one.
-    fn look(&mut self, now: Moment) -> bool {
+    /// Evaluates every target that has a new report or is due, and the daemon itself.
+    fn look(&mut self, now: Moment) {
         let mut events = Vec::new();
-        let mut looked = false;
         if self.own.is_due(now) {
-            looked = true;
             let advance = self.state.advance(&own_findings(&self.rules, &self.own.newest, now), now);
             self.own.looked_at(now, advance.due);
             events.extend(advance.events);
@@ -322,7 +316,6 @@ impl Engine {
             if !watched.is_due(now) {
                 continue;
             }
-            looked = true;
             let advance = self.state.advance(&findings(&self.rules, &watched.newest, now), now);
             watched.looked_at(now, advance.due);
             events.extend(advance.events);
@@ -331,7 +324,14 @@ impl Engine {
             }
         }
         self.take(events, now);
-        looked
+        self.show();
+    }
+
+    /// Shows what has changed, if anything has.
+    fn show(&mut self) {
+        if self.state.take_shows_otherwise() {
+            self.active = view::active(&self.rules, &mut self.state);
+        }
     }
 
     fn take(&mut self, events: Vec<Event>, now: Moment) {

@@ -12,7 +12,7 @@ mod period;
 mod target;
 mod users;
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 pub use self::crossing::{Crossing, Judged, Read, Switch};
 use self::{
@@ -24,7 +24,7 @@ use self::{
     nodes::{accounting_stalled, core_down, node_down, node_share},
     outbounds::outbound_down,
     target::{certificate_expiry, login_refused, part_stale, right_lost, share, target_down},
-    users::{end_of_user, expiry, of_users, quota, rows_unreadable, status},
+    users::{end_of_user, rows_unreadable},
 };
 pub(super) use self::{
     llm::{ENOUGH_ATTEMPTS, LOST_WITHIN},
@@ -32,7 +32,7 @@ pub(super) use self::{
     users::{RENEWED_WITHIN, runs_until, uses},
 };
 use super::rule::{Question, Rule, Rules};
-use crate::model::{self, End, LlmMode, Moment, Outcome, OwnState, Part, Reading, Report, Timestamp};
+use crate::model::{self, End, LlmMode, Moment, Outcome, OwnState, Part, Reading, Report, Timestamp, User};
 
 /// What the rules find in one target's report, or in the daemon's own state.
 #[derive(Clone, Debug)]
@@ -56,10 +56,11 @@ pub struct Scope {
     pub judged: Judged,
     /// When it was read what is not about a user, by our clock.
     pub read_at: Timestamp,
-    /// Of subjects that have crossed a step, or hold one they crossed earlier. Sorted by subject, each once.
-    pub crossings: Vec<Crossing>,
+    /// Those of [`Scope::crossings`] that are not about users. Sorted by subject, each once.
+    crossed: Vec<Crossing>,
     /// What is known of others.
-    pub well: Vec<Crossing>,
+    well: Vec<Crossing>,
+    now: Moment,
 }
 
 /// What became of a subject of which no step is crossed any more.
@@ -82,7 +83,7 @@ pub fn findings(rules: &Rules, report: &Report, now: Moment) -> Findings {
         let (judged, mut crossings) = ask(rule, report, now);
         crossings.retain(|crossing| rule.covers(name_of(&crossing.subject, &report.target)));
         crossings.sort_by(|a, b| a.subject.cmp(&b.subject));
-        Scope::new(rule, judged, read_at(rule, report, now), crossings)
+        Scope::new(rule, judged, read_at(rule, report, now), crossings, now)
     });
     Findings {
         target: Arc::clone(&report.target),
@@ -97,7 +98,7 @@ pub fn findings(rules: &Rules, report: &Report, now: Moment) -> Findings {
 pub fn own_findings(rules: &Rules, own: &OwnState, now: Moment) -> Findings {
     let scopes = rules.list().iter().filter_map(|rule| {
         let (judged, crossings) = own::ask(rule, own, now)?;
-        Some(Scope::new(rule, judged, now.wall, crossings))
+        Some(Scope::new(rule, judged, now.wall, crossings, now))
     });
     Findings {
         target: "".into(),
@@ -140,9 +141,9 @@ fn ask(rule: &Rule, report: &Report, now: Moment) -> (Judged, Vec<Crossing>) {
     let nodes = answers(report, Part::Nodes, now).then_some(report.nodes.as_slice());
     let host = &report.host;
     match rule.kind.question {
-        Question::UserExpiry => of_users(report, |user| expiry(rule, user, now)),
-        Question::UserQuota => of_users(report, |user| quota(rule, user)),
-        Question::UserStatus => of_users(report, status),
+        Question::UserExpiry | Question::UserQuota | Question::UserStatus => {
+            (Judged::Users(Arc::clone(&report.users)), Vec::new())
+        }
         Question::RowsUnreadable => rows_unreadable(report),
         Question::InboundExpiry => {
             of_inbounds(report, |inbound| inbounds::expiry(rule, report, inbound, now))
@@ -190,10 +191,34 @@ fn answers(report: &Report, part: Part, now: Moment) -> bool {
 }
 
 impl Scope {
-    fn new(rule: &Arc<Rule>, judged: Judged, read_at: Timestamp, crossings: Vec<Crossing>) -> Self {
-        let is_any = |crossing: &Crossing| crossing.held > 0 || !crossing.crossed.is_empty();
-        let (crossings, well) = crossings.into_iter().partition(is_any);
-        Scope { rule: Arc::clone(rule), judged, read_at, crossings, well }
+    fn new(
+        rule: &Arc<Rule>,
+        judged: Judged,
+        read_at: Timestamp,
+        crossings: Vec<Crossing>,
+        now: Moment,
+    ) -> Self {
+        let (crossed, well) = crossings.into_iter().partition(Crossing::is_any);
+        Scope { rule: Arc::clone(rule), judged, read_at, crossed, well, now }
+    }
+
+    /// Of subjects that have crossed a step, or hold one they crossed earlier. Sorted by subject, each once. Of users, who
+    /// can be many, each is found when it is its turn.
+    pub fn crossings(&self) -> impl Iterator<Item = Cow<'_, Crossing>> {
+        let users = if let Judged::Users(users) = &self.judged { Some(users.list()) } else { None };
+        let users = users.into_iter().flat_map(SortedUsers::iter);
+        let of_users = users.filter_map(|user| self.of_user(user)).map(Cow::Owned);
+        self.crossed.iter().map(Cow::Borrowed).chain(of_users)
+    }
+
+    fn of_user(&self, user: &User) -> Option<Crossing> {
+        let found = match self.rule.kind.question {
+            Question::UserExpiry => users::expiry(&self.rule, user, self.now),
+            Question::UserQuota => users::quota(&self.rule, user),
+            Question::UserStatus => users::status(user),
+            _ => None,
+        };
+        found.filter(|crossing| crossing.is_any() && self.rule.covers(&crossing.subject))
     }
 
     /// When `crossing` was read, by our clock.

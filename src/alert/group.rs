@@ -22,7 +22,7 @@ use std::{
     time::Duration,
 };
 
-pub(super) use self::inhibit::inhibited;
+pub(super) use self::inhibit::Inhibition;
 use self::{
     agenda::Agenda,
     decide::Reason,

@@ -29,7 +29,7 @@ use super::{
     words::{self, Pseudonym},
 };
 use crate::{
-    model::{End, Moment, NoticeAlert, NoticeStatus, Reading, Severity, Timestamp},
+    model::{ActiveAlert, End, Moment, NoticeAlert, NoticeStatus, Reading, Severity, Timestamp},
     wording::{Told, Voice},
 };
 
@@ -46,12 +46,28 @@ pub struct State {
     /// have no part in what is judged, so that a receiver that is down changes nothing for others.
     over: BTreeMap<AlertId, Subject>,
     clock: ClockWatch,
-    /// Subjects whose rows are to be written.
-    dirty: BTreeSet<RowKey>,
-    /// The same, of `over`.
+    changes: Changes,
+    /// Alerts in `over` whose rows are to be written.
     dirty_over: BTreeSet<AlertId>,
     /// What fires before a target's users were read once by this process is not notified.
     adopt: bool,
+}
+
+/// What has changed since it was asked last.
+#[derive(Debug, Default)]
+struct Changes {
+    /// Subjects whose rows are to be written.
+    rows: BTreeSet<RowKey>,
+    /// Whether metrics and pages show something else.
+    shown: bool,
+}
+
+impl Changes {
+    /// The row of a subject has changed, and so has what is shown of it.
+    fn note(&mut self, key: RowKey) {
+        self.rows.insert(key);
+        self.shown = true;
+    }
 }
 
 impl State {
@@ -62,7 +78,7 @@ impl State {
             ended: BTreeSet::new(),
             over: BTreeMap::new(),
             clock: ClockWatch::new(now),
-            dirty: BTreeSet::new(),
+            changes: Changes { shown: true, ..Changes::default() },
             dirty_over: BTreeSet::new(),
             adopt: false,
         }
@@ -79,7 +95,7 @@ impl State {
         self.clock.look(now);
         self.retire_what_is_over(&findings.target, now);
         let mut target = self.targets.remove(&findings.target).unwrap_or_default();
-        let advance = judge::target(&mut target, findings, &self.clock, self.adopt, now, &mut self.dirty);
+        let advance = judge::target(&mut target, findings, &self.clock, self.adopt, now, &mut self.changes);
         if target.armed || !target.asked.is_empty() || !target.rules.is_empty() {
             self.targets.insert(Arc::clone(&findings.target), target);
         }
@@ -142,9 +158,9 @@ impl State {
                 continue;
             }
             if elsewhere.contains(name) {
-                judge::drop_target(target, name, &mut events, &mut self.dirty);
+                judge::drop_target(target, name, &mut events, &mut self.changes);
             } else {
-                judge::end_target(target, name, End::Removed, now, &mut events, &mut self.dirty);
+                judge::end_target(target, name, End::Removed, now, &mut events, &mut self.changes);
             }
         }
         self.targets.retain(|name, target| targets.contains(name) || !target.rules.is_empty());
@@ -185,15 +201,29 @@ impl State {
         judged.chain(over)
     }
 
-    /// Whether an alert of a rule of this kind fires for `target`, and, if given, for `subject`.
-    pub fn fires(&self, question: super::rule::Question, target: &str, subject: Option<&str>) -> bool {
-        let Some(target) = self.targets.get(target) else { return false };
-        let asks = |subjects: &&BTreeMap<Arc<str>, Subject>| {
+    /// Whether metrics and pages are to show something else than at the last call.
+    pub(super) fn take_shows_otherwise(&mut self) -> bool {
+        std::mem::take(&mut self.changes.shown)
+    }
+
+    /// Keeps what is shown of an alert until the alert changes.
+    pub(super) fn keep_shown(&mut self, id: &AlertId, shown: Arc<ActiveAlert>) {
+        let target = self.targets.get_mut(&id.target);
+        let subject = target.and_then(|target| target.rules.get_mut(&id.rule)?.get_mut(&id.subject));
+        let slots = subject.into_iter().flat_map(|subject| &mut subject.slots);
+        if let Some(slot) = slots.into_iter().find(|slot| slot.label == id.step) {
+            slot.shown = Some(shown);
+        }
+    }
+
+    /// The subjects of `target` of which an alert of a rule of this kind fires.
+    pub fn firing(&self, question: super::rule::Question, target: &str) -> impl Iterator<Item = &Arc<str>> {
+        let asks = move |subjects: &&BTreeMap<Arc<str>, Subject>| {
             subjects.values().next().is_some_and(|found| found.rule.kind.question == question)
         };
-        let of_kind = target.rules.values().filter(asks).flatten();
-        let mut of_kind = of_kind.filter(|(name, _)| subject.is_none_or(|subject| name.as_ref() == subject));
-        of_kind.any(|(_, found)| found.slots.iter().any(Slot::fires))
+        let rules = self.targets.get(target).into_iter().flat_map(|target| target.rules.values());
+        let firing = rules.filter(asks).flatten().filter(|(_, found)| found.slots.iter().any(Slot::fires));
+        firing.map(|(name, _)| name)
     }
 
     /// Forgets an ended alert, of which all receivers have been notified.
@@ -216,12 +246,12 @@ impl State {
                 target.rules.remove(&id.rule);
             }
         }
-        self.dirty.insert((Arc::clone(&id.rule), Arc::clone(&id.target), Arc::clone(&id.subject)));
+        self.changes.rows.insert((Arc::clone(&id.rule), Arc::clone(&id.target), Arc::clone(&id.subject)));
     }
 
     /// The rows that have changed since this was asked last; without a text: to be deleted.
     pub fn take_rows(&mut self) -> Vec<(String, Option<String>)> {
-        let (dirty, over) = (std::mem::take(&mut self.dirty), std::mem::take(&mut self.dirty_over));
+        let (dirty, over) = (std::mem::take(&mut self.changes.rows), std::mem::take(&mut self.dirty_over));
         let rows = dirty.into_iter().map(|key| (row::key(&key), self.subject(&key).map(row::write)));
         let over = over.into_iter().map(|id| (row::key_of_over(&id), self.over.get(&id).map(row::write)));
         rows.chain(over).collect()
@@ -229,6 +259,7 @@ impl State {
 
     /// Judges all alerts by other rules from now on. What is known of them stays.
     pub(super) fn judge_by(&mut self, rules: &Rules) {
+        self.changes.shown = true;
         for (target, of_target) in &mut self.targets {
             for (name, subjects) in &mut of_target.rules {
                 let rule = rules.list().iter().find(|rule| rule.name == *name);
@@ -236,7 +267,7 @@ impl State {
                     let before = row::write(subject);
                     subject.put_under(name, rule);
                     if row::write(subject) != before {
-                        self.dirty.insert((Arc::clone(name), Arc::clone(target), Arc::clone(subject_name)));
+                        self.changes.note((Arc::clone(name), Arc::clone(target), Arc::clone(subject_name)));
                     }
                 }
             }
@@ -275,13 +306,13 @@ impl State {
             let key: RowKey = (rule.into(), target.into(), name.into());
             let rule = rules.list().iter().find(|known| known.name == key.0);
             let Some(read) = row::read(text, &key.0, rule, now) else {
-                state.dirty.insert(key);
+                state.changes.note(key);
                 continue;
             };
             ahead |= read.ahead;
             // An edited rule is written down.
             if row::write(&read.subject) != *text {
-                state.dirty.insert(key.clone());
+                state.changes.note(key.clone());
             }
             let ended = read.subject.slots.iter().filter(|slot| matches!(slot.phase, Phase::Ended { .. }));
             state.ended.extend(ended.map(|slot| AlertId {
@@ -311,7 +342,7 @@ pub struct Alert<'a> {
     slot: &'a Slot,
 }
 
-impl Alert<'_> {
+impl<'a> Alert<'a> {
     pub fn id(&self) -> AlertId {
         AlertId {
             target: Arc::clone(self.target),
@@ -336,6 +367,11 @@ impl Alert<'_> {
             Phase::Firing { .. } => Some(NoticeStatus::Firing),
             Phase::Ended { .. } => Some(NoticeStatus::Resolved),
         }
+    }
+
+    /// What was last shown of it; absent: it has changed since.
+    pub(super) fn shown(&self) -> Option<&Arc<ActiveAlert>> {
+        self.slot.shown.as_ref()
     }
 
     /// Whether it fires only because it is not re-armed yet.
@@ -372,7 +408,7 @@ impl Alert<'_> {
         self.slot.severity
     }
 
-    pub fn target(&self) -> &Arc<str> {
+    pub fn target(&self) -> &'a Arc<str> {
         self.target
     }
 
@@ -424,24 +460,33 @@ impl Alert<'_> {
 
     /// As it is sent to a receiver that is spoken to in this way; absent while it is pending.
     pub fn told(&self, pseudonym: Option<&Pseudonym>, voice: &Voice, now: Timestamp) -> Option<NoticeAlert> {
+        let counted = self.counted(pseudonym)?;
+        let Subject { rule, reading, .. } = self.subject;
         let ended = match self.slot.phase {
             Phase::Pending { .. } | Phase::Firing { .. } => None,
-            Phase::Ended { at, end, until, .. } => Some((at, end, until)),
+            Phase::Ended { end, until, .. } => Some((end, until)),
         };
-        let Subject { rule, reading, .. } = self.subject;
-        let labels = self.labels_with(&words::displayed(rule.kind.kind, self.name, pseudonym));
-        let told =
-            Told { reading, began: self.began(), ended: ended.map(|(_, end, until)| (end, until)), now };
+        let told = Told { reading, began: self.began(), ended, now };
+        let annotations = words::annotations(rule, &counted.labels, &told, voice);
+        Some(NoticeAlert { annotations, ..counted })
+    }
+
+    /// The same without annotations, for a message that counts it and does not name it.
+    pub fn counted(&self, pseudonym: Option<&Pseudonym>) -> Option<NoticeAlert> {
+        let ended = match self.slot.phase {
+            Phase::Pending { .. } | Phase::Firing { .. } => None,
+            Phase::Ended { at, until, .. } => Some((at, until)),
+        };
         Some(NoticeAlert {
             event: self.event()?.to_string(),
             status: self.status()?,
             severity: self.severity(),
-            annotations: words::annotations(rule, &labels, &told, voice),
-            labels,
+            labels: self.labels_with(&words::displayed(self.subject.rule.kind.kind, self.name, pseudonym)),
+            annotations: BTreeMap::new(),
             starts_at: self.since(),
-            ends_at: ended.map(|(at, _, _)| at),
+            ends_at: ended.map(|(at, _)| at),
             began: Some(self.began()),
-            until: ended.map(|(_, _, until)| until),
+            until: ended.map(|(_, until)| until),
         })
     }
 }

@@ -20,7 +20,7 @@ families! {
 
 /// Writes what is pending and firing: all of it, or only what fires at the target `only`.
 pub(super) fn write(text: &mut Text<'_>, alerts: &ActiveAlerts, namings: &[Naming], only: Option<&str>) {
-    let firing = alerts.list.iter().filter(|alert| alert.state == AlertState::Firing);
+    let firing = alerts.iter().filter(|alert| alert.state == AlertState::Firing);
     let firing: Vec<_> = firing.filter(|alert| only.is_none_or(|target| target == &*alert.target)).collect();
     let mut named = Vec::with_capacity(firing.len());
     for of_target in firing.chunk_by(|a, b| a.target == b.target) {
@@ -66,7 +66,7 @@ pub(super) fn write(text: &mut Text<'_>, alerts: &ActiveAlerts, namings: &[Namin
             counts.insert((known.alertname, known.severity.label(), state.label()), 0_u64);
         }
     }
-    for alert in &alerts.list {
+    for alert in alerts.iter() {
         *counts.entry((alert.alertname, alert.severity.label(), alert.state.label())).or_default() += 1;
     }
     let mut series = text.family(&COUNT);

@@ -7,8 +7,20 @@ use super::{Reading, Severity, Timestamp};
 pub struct ActiveAlerts {
     /// The steps of all rules in force.
     pub known: Vec<AlertStep>,
-    /// Sorted by target, rule and subject.
-    pub list: Vec<ActiveAlert>,
+    /// Sorted by target, rule and subject. One that has not changed is the same as in the state before.
+    pub list: Vec<Arc<ActiveAlert>>,
+}
+
+impl ActiveAlerts {
+    /// A state with these steps and alerts.
+    pub fn new(known: Vec<AlertStep>, list: impl IntoIterator<Item = ActiveAlert>) -> Self {
+        ActiveAlerts { known, list: list.into_iter().map(Arc::new).collect() }
+    }
+
+    /// Each of the list.
+    pub fn iter(&self) -> impl Iterator<Item = &ActiveAlert> {
+        self.list.iter().map(|alert| &**alert)
+    }
 }
 
 /// A step of a rule in force, which alerts may cross.

@@ -109,6 +109,14 @@ impl Email {
         self.said.as_deref()
     }
 
+    /// The mail about `notice`.
+    ///
+    /// # Errors
+    /// If it cannot be written; the text is for logs.
+    pub fn mail(&self, notice: &Notice) -> Result<Vec<u8>, String> {
+        Ok(self.letterhead.write(notice)?.full.unwrap_or_default())
+    }
+
     /// Makes one attempt at all recipients that are not settled yet. While it waits for the server, it holds the mail
     /// and not the notice.
     ///

@@ -109,6 +109,14 @@ impl Webhook {
         self.api.said.as_deref()
     }
 
+    /// The headers and the body by which `notice` is posted at `now`.
+    ///
+    /// # Errors
+    /// If it cannot be written; the text is for logs.
+    pub fn request(&self, notice: &Notice, now: Moment) -> Result<(HeaderMap, Vec<u8>), String> {
+        self.composer.compose(notice, now)
+    }
+
     /// Makes one attempt. Returns the receiver's answer. While it waits for the receiver, it holds the request and not
     /// the notice.
     ///
@@ -117,7 +125,7 @@ impl Webhook {
     pub async fn send(&mut self, notice: Arc<Notice>, now: Moment) -> Result<String, SendError> {
         let named = notice.names(self.names());
         let composer = Arc::clone(&self.composer);
-        let compose = move || composer.compose(&notice, named, now);
+        let compose = move || composer.compose(&notice, now);
         let (headers, body) = composed(&self.api.host, compose).await?;
         let (url, deadline) = (self.api.url.clone(), self.api.deadline());
         let reply = self.api.post(&url, headers, body, deadline).await?;
@@ -128,8 +136,8 @@ impl Webhook {
 }
 
 impl Composer {
-    fn compose(&self, notice: &Notice, named: usize, now: Moment) -> Result<(HeaderMap, Vec<u8>), String> {
-        let body = Body::of(notice, &self.external_url, named);
+    fn compose(&self, notice: &Notice, now: Moment) -> Result<(HeaderMap, Vec<u8>), String> {
+        let body = Body::of(notice, &self.external_url, notice.names(self.named));
         let body = match &self.format {
             Format::Alertmanager => {
                 body.to_json().map_err(|err| format!("cannot be written as JSON: {err}"))?

@@ -215,7 +215,7 @@ impl<'a> Parts<'a> {
     fn headline(&self, voice: &Voice) -> Option<String> {
         let first = self.told.first()?;
         if let ([alert], NoticeStatus::Resolved) = (self.told, first.status) {
-            return Some(in_short(&sentence(alert), name(alert), voice)).filter(|_| self.still == 0);
+            return Some(in_short(&sentence(alert, voice), name(alert), voice)).filter(|_| self.still == 0);
         }
         let names = self.told.iter().map(|alert| one_line(name(alert), NAME_IN_SUBJECT)).take(3);
         let names: Vec<_> = names.collect();
@@ -241,15 +241,23 @@ fn row(alert: &NoticeAlert, voice: &Voice) -> Row {
         status: alert.status,
         severity: alert.severity,
         mark,
-        sentence: sentence(alert),
+        sentence: sentence(alert, voice),
         time: voice.time(&about(alert), alert.status, began, until.unwrap_or(began)),
     }
 }
 
-/// What is true of an alert; of one that another version has stored, at least what it is about.
-fn sentence(alert: &NoticeAlert) -> String {
+/// What is true of an alert. Of one without words, which another version has stored or an earlier message only counted, it
+/// is what its labels say, or at least what it is about.
+fn sentence(alert: &NoticeAlert, voice: &Voice) -> String {
     let told = ["description", "summary"].iter().find_map(|key| alert.annotations.get(*key));
-    told.map_or_else(|| one_line(name(alert), NAME), |told| words::sentence(told, SENTENCE))
+    if let Some(told) = told {
+        return words::sentence(told, SENTENCE);
+    }
+    let name = one_line(name(alert), NAME);
+    let fires = alert.status == NoticeStatus::Firing;
+    let brief = fires.then(|| voice.headline(&about(alert), &[&name], 1));
+    // Of a kind that this version does not know, a headline names nothing.
+    brief.filter(|brief| brief.contains(&name)).unwrap_or(name)
 }
 
 /// What to do about those that fire, once for each rule.

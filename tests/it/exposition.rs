@@ -751,8 +751,8 @@ fn names_do_not_leak_when_they_are_hashed_or_off() {
     let users: Vec<_> = report.users.list().iter().map(|user| Arc::clone(&user.name)).collect();
     let traffic = |user: &Arc<str>| UserNodeTraffic { user: Arc::clone(user), node: "n".into(), bytes: 5 };
     report.merge(Fact::UserNodes(users.iter().map(traffic).collect()), now());
-    let list = users.iter().map(|user| firing("home", KIND_USER, user)).collect();
-    let alerts = ActiveAlerts { known: Vec::new(), list };
+    let list = users.iter().map(|user| firing("home", KIND_USER, user));
+    let alerts = ActiveAlerts::new(Vec::new(), list);
     let samples = with_alerts(&[Arc::new(report)], &alerts, &options(UserLabels::Hash(key)));
     let families =
         [("user_used_bytes", "user"), ("user_node_traffic_bytes_total", "user"), ("alert_firing", "subject")];
@@ -820,7 +820,7 @@ fn the_limit_holds_for_every_series_that_names_a_user() {
         list.extend(users.iter().map(|user| firing(target, KIND_USER, user)));
         list.push(firing(target, "node", "sick"));
     }
-    let alerts = ActiveAlerts { known: vec![step("", Threshold::Holds)], list };
+    let alerts = ActiveAlerts::new(vec![step("", Threshold::Holds)], list);
 
     let key = HashKey::new(b"key");
     let hashes = ["alice", "bob@x.y"].map(|name| key.hash(name));
@@ -890,8 +890,8 @@ fn no_more_users_than_the_limit_are_named_whatever_the_list_knows() {
         let list = [alerting.as_slice(), &alerting].concat();
         let list = list.iter().map(|name| firing("home", KIND_USER, name)).enumerate();
         let step = |at: usize| if at < alerting.len() { "1d" } else { "3d" };
-        let list = list.map(|(at, alert)| ActiveAlert { step: step(at).into(), ..alert }).collect();
-        let alerts = ActiveAlerts { known: Vec::new(), list };
+        let list = list.map(|(at, alert)| ActiveAlert { step: step(at).into(), ..alert });
+        let alerts = ActiveAlerts::new(Vec::new(), list);
 
         let samples =
             with_alerts(&[Arc::new(report)], &alerts, &Options { limit, ..options(UserLabels::Name) });

@@ -218,7 +218,7 @@ fn alerts(count: usize) -> ActiveAlerts {
         summary: "User expires soon.",
         reading: Reading::Ends(Timestamp::from_secs(1_790_100_000)),
     };
-    ActiveAlerts { known: Vec::new(), list: (0..count).map(alert).collect() }
+    ActiveAlerts::new(Vec::new(), (0..count).map(alert))
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod own;
 mod promises;
 mod pseudonyms;
 mod restart;
+mod shown;
 mod storm;
 mod walk;
 
@@ -108,6 +109,7 @@ impl Bench {
                 self.notices.push(Arc::unwrap_or_clone(composed.notice));
             }
         }
+        shown::check(&self.engine);
         let output = self.engine.take_output();
         self.kept.record(&output);
         self.suppressed.push(output.suppressed);

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use crate::{
     alert::{
-        group::inhibited,
+        group::Inhibition,
         rule::Rules,
         state::{Alert, State},
     },
@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What metrics and pages show of `state`. Readings are put into words later, and only for alerts that are shown.
-pub(super) fn active(rules: &Rules, state: &State) -> Arc<ActiveAlerts> {
+pub(super) fn active(rules: &Rules, state: &mut State) -> Arc<ActiveAlerts> {
     let steps = rules.list().iter().flat_map(|rule| rule.steps.iter().map(move |step| (rule, step)));
     let known = steps.map(|(rule, step)| AlertStep {
         alertname: rule.kind.alertname,
@@ -20,18 +20,43 @@ pub(super) fn active(rules: &Rules, state: &State) -> Arc<ActiveAlerts> {
         threshold: step.threshold,
     });
     let known = known.collect();
-    Arc::new(ActiveAlerts { known, list: state.alerts().filter_map(|alert| of(&alert, state)).collect() })
+    let (mut list, mut new) = (Vec::new(), Vec::new());
+    let mut inhibition = Inhibition::new(state);
+    for alert in state.alerts() {
+        let Some(state) = state_of(&alert, &mut inhibition) else { continue };
+        let before = alert.shown().filter(|shown| shown.state == state).cloned();
+        list.push(before.unwrap_or_else(|| {
+            let shown = Arc::new(of(&alert, state));
+            new.push((alert.id(), Arc::clone(&shown)));
+            shown
+        }));
+    }
+    for (id, shown) in new {
+        state.keep_shown(&id, shown);
+    }
+    Arc::new(ActiveAlerts { known, list })
 }
 
-fn of(alert: &Alert<'_>, state: &State) -> Option<ActiveAlert> {
-    let state = match alert.status() {
-        None => AlertState::Pending,
-        Some(NoticeStatus::Firing) if inhibited(alert, state) => AlertState::Suppressed,
-        Some(NoticeStatus::Firing) => AlertState::Firing,
-        Some(NoticeStatus::Resolved) => return None,
-    };
+/// Absent: it has ended, and is not shown.
+fn state_of<'a>(alert: &Alert<'a>, inhibition: &mut Inhibition<'a>) -> Option<AlertState> {
+    match alert.status() {
+        None => Some(AlertState::Pending),
+        Some(NoticeStatus::Firing) if inhibition.holds(alert) => Some(AlertState::Suppressed),
+        Some(NoticeStatus::Firing) => Some(AlertState::Firing),
+        Some(NoticeStatus::Resolved) => None,
+    }
+}
+
+/// What is shown by nothing but the present state.
+#[cfg(test)]
+pub(super) fn anew(state: &State) -> Vec<ActiveAlert> {
+    let mut inhibition = Inhibition::new(state);
+    state.alerts().filter_map(|alert| Some(of(&alert, state_of(&alert, &mut inhibition)?))).collect()
+}
+
+fn of(alert: &Alert<'_>, state: AlertState) -> ActiveAlert {
     let rule = alert.rule();
-    Some(ActiveAlert {
+    ActiveAlert {
         alertname: rule.kind.alertname,
         severity: alert.severity(),
         target: Arc::clone(alert.target()),
@@ -43,5 +68,5 @@ fn of(alert: &Alert<'_>, state: &State) -> Option<ActiveAlert> {
         active_since: alert.began(),
         summary: rule.kind.summary(),
         reading: alert.reading().for_pages(),
-    })
+    }
 }

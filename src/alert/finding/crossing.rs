@@ -85,6 +85,11 @@ impl Crossing {
         }
     }
 
+    /// Whether a step is crossed or held.
+    pub(super) fn is_any(&self) -> bool {
+        self.held > 0 || !self.crossed.is_empty()
+    }
+
     /// A subject that is up or down, by its reads. One that flaps is down at none of its reads for long, so it is also
     /// down when most of them failed. It is up again only after it was good for the whole of `for_`. `failure` says
     /// why it is down at present.

@@ -17,14 +17,6 @@ pub(super) const CONTRADICTED_AFTER: Duration = Duration::from_secs(60 * 60);
 /// does not get one.
 pub(in crate::alert) const RENEWED_WITHIN: Duration = Duration::from_secs(10 * 60);
 
-pub(super) fn of_users(
-    report: &Report,
-    crossing: impl Fn(&User) -> Option<Crossing>,
-) -> (Judged, Vec<Crossing>) {
-    let crossings = report.users.list().iter().filter_map(crossing).collect();
-    (Judged::Users(Arc::clone(&report.users)), crossings)
-}
-
 /// When the plan of an active user ends, if no other follows by itself.
 pub(in crate::alert) fn runs_until(rule: &Rule, user: &User) -> Option<Timestamp> {
     let Expiry::At(end) = user.expiry else { return None };

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{mute::Mutes, route::Suppressed};
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
         rule::Question,
         state::{Alert, State},
     },
-    model::{Moment, NoticeStatus, Part, Timestamp},
+    model::{Moment, NoticeStatus, Timestamp},
 };
 
 /// Why an alert is held back at present.
@@ -33,22 +33,57 @@ impl KeptBack {
     }
 }
 
-/// Whether a firing alert inhibits this one: a tighter step of the same rule and subject, an alert that its target is
-/// down or that the part it is read from is stale; or, if it is about a stale part, one that the login lost the right to
-/// read it.
-pub(in crate::alert) fn inhibited(alert: &Alert<'_>, state: &State) -> bool {
-    let kind = alert.rule().kind;
-    let fires = |question, subject| state.fires(question, alert.target(), subject);
-    let part = kind.part.map(Part::label);
-    alert.tighter_fires()
-        || (kind.question != Question::TargetDown && fires(Question::TargetDown, None))
-        || part.is_some_and(|part| fires(Question::PartStale, Some(part)))
-        || (kind.question == Question::PartStale && fires(Question::RightLost, Some(&**alert.subject())))
+/// Finds out which firing alerts others inhibit. It asks once for all alerts of a target that follow one another.
+pub(in crate::alert) struct Inhibition<'a> {
+    state: &'a State,
+    of: Option<(&'a Arc<str>, Inhibitors<'a>)>,
 }
 
-pub(super) fn kept_back(alert: &Alert<'_>, mutes: &Mutes, state: &State, now: Moment) -> Option<KeptBack> {
+/// What fires at a target and inhibits others there.
+struct Inhibitors<'a> {
+    target_down: bool,
+    /// Parts that are stale, and those that the login lost the right to read.
+    stale: Vec<&'a Arc<str>>,
+    lost: Vec<&'a Arc<str>>,
+}
+
+impl<'a> Inhibition<'a> {
+    pub(in crate::alert) fn new(state: &'a State) -> Self {
+        Inhibition { state, of: None }
+    }
+
+    /// Whether a firing alert inhibits this one: a tighter step of the same rule and subject, an alert that its target is
+    /// down or that the part it is read from is stale; or, if it is about a stale part, one that the login lost the right
+    /// to read it.
+    pub(in crate::alert) fn holds(&mut self, alert: &Alert<'a>) -> bool {
+        let (state, target) = (self.state, alert.target());
+        let known = self.of.take().filter(|(of, _)| Arc::ptr_eq(of, target));
+        let (_, Inhibitors { target_down, stale, lost }) = self.of.insert(known.unwrap_or_else(|| {
+            let firing = |question| state.firing(question, target);
+            let inhibitors = Inhibitors {
+                target_down: firing(Question::TargetDown).next().is_some(),
+                stale: firing(Question::PartStale).collect(),
+                lost: firing(Question::RightLost).collect(),
+            };
+            (target, inhibitors)
+        }));
+        let kind = alert.rule().kind;
+        let is_one_of = |parts: &[&Arc<str>], part: &str| parts.iter().any(|known| ***known == *part);
+        alert.tighter_fires()
+            || (*target_down && kind.question != Question::TargetDown)
+            || kind.part.is_some_and(|part| is_one_of(stale, part.label()))
+            || (kind.question == Question::PartStale && is_one_of(lost, alert.subject()))
+    }
+}
+
+pub(super) fn kept_back<'a>(
+    alert: &Alert<'a>,
+    mutes: &Mutes,
+    inhibition: &mut Inhibition<'a>,
+    now: Moment,
+) -> Option<KeptBack> {
     // A resolved alert is always sent: inhibition is about firing alerts only.
-    if alert.status() == Some(NoticeStatus::Firing) && inhibited(alert, state) {
+    if alert.status() == Some(NoticeStatus::Firing) && inhibition.holds(alert) {
         return Some(KeptBack::Inhibited);
     }
     if mutes.is_empty() {

@@ -10,7 +10,7 @@ use std::{
 use super::{
     agenda::{Entry, shuffled},
     decide::{Change, Reason, decide},
-    inhibit::kept_back,
+    inhibit::{Inhibition, kept_back},
     mute::Mutes,
     route::{Route, Suppressed},
 };
@@ -179,6 +179,7 @@ impl Group {
         // For each alert that was sent and is held back now: when to look again, and its repeat interval.
         let mut waiting = Vec::new();
         let later = now.uptime + route.group_interval.max(SHORTEST_INTERVAL);
+        let mut inhibition = Inhibition::new(state);
         for (id, knowledge) in &mut self.members {
             let alert = state.alert(id);
             let Some((alert, event, status)) = alert.and_then(|a| Some((a, a.event()?, a.status()?))) else {
@@ -197,7 +198,7 @@ impl Group {
             }
             let new = !firing || knowledge.told != Some(event);
             let own = route.repeat_interval.unwrap_or(alert.rule().repeat_interval);
-            if let Some(kept_back) = kept_back(&alert, mutes, state, now) {
+            if let Some(kept_back) = kept_back(&alert, mutes, &mut inhibition, now) {
                 change.kept_back += usize::from(firing && knowledge.is_any());
                 let end = kept_back.until(now);
                 if new {

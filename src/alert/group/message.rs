@@ -101,9 +101,19 @@ impl Desk<'_> {
             before: group.members.get(&item.id).copied().unwrap_or_default(),
         });
         let covered = covered.collect();
+        let is_known =
+            |item: &&Item<'_>| item.status == NoticeStatus::Firing && (reason == Reason::Repeat || !item.new);
+        let known = items.iter().filter(is_known).count();
+        // Messages for people count most alerts of a storm without naming them. Those need no words.
+        let usual = size.names.of(items.len(), known);
+        let worded = match size.names {
+            Named::News(_) => named.map_or(usual, |named| named.min(usual)),
+            Named::All | Named::First(_) => items.len(),
+        };
         let before = group.tried.take();
         if let Some(tried) = before.as_ref().filter(|tried| tried.said == said)
             && let Ok(notice) = tried.message.packed.unpack()
+            && notice.alerts.iter().take(worded).all(|alert| !alert.annotations.is_empty())
         {
             // Nothing has changed since: the same message again, to the letter.
             let (notice, tried) = (Arc::new(notice), tried.clone());
@@ -121,10 +131,11 @@ impl Desk<'_> {
         let left_out = all - items.len();
         let follow = if cut { news.saturating_sub(items.iter().filter(|item| item.new).count()) } else { 0 };
         let others_fire = fire > items.iter().filter(|item| item.status == NoticeStatus::Firing).count();
-        let alerts = items.iter().filter_map(|item| self.in_words(item, route)).collect();
-        let is_known =
-            |item: &&Item<'_>| item.status == NoticeStatus::Firing && (reason == Reason::Repeat || !item.new);
-        let known = items.iter().filter(is_known).count();
+        let alerts = items.iter().enumerate().filter_map(|(place, item)| match place < worded {
+            true => self.in_words(item, route),
+            false => item.alert.counted(self.pseudonym).map(Arc::new),
+        });
+        let alerts = alerts.collect();
         let notice = self.notice(group, route, reason, alerts);
         let notice = Notice { known, left_out, follow, others_fire, named, covers: covers.clone(), ..notice };
         let message = Message::of(&notice).ok()?;

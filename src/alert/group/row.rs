@@ -1,6 +1,7 @@
 //! The stored form of a group: a row of JSON under `receiver/group`.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap},
     sync::Arc,
 };
@@ -14,19 +15,19 @@ use crate::{
 };
 
 /// Rule, target, step, subject, and the event if one needs to be told no more.
-type Entry = (String, String, String, String, String);
+type Entry<'a> = (Cow<'a, str>, Cow<'a, str>, Cow<'a, str>, Cow<'a, str>, Cow<'a, str>);
 
 #[derive(Serialize, Deserialize)]
-struct Row {
+struct Row<'a> {
     sent: Option<Timestamp>,
     /// Acknowledged.
-    told: Vec<Entry>,
+    told: Vec<Entry<'a>>,
     /// In messages that have not been acknowledged, and may have arrived.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    perhaps: Vec<Entry>,
+    perhaps: Vec<Entry<'a>>,
     /// Given up, and not known to the receiver.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    given_up: Vec<Entry>,
+    given_up: Vec<Entry<'a>>,
 }
 
 /// What one receiver knows, by all of its rows.
@@ -83,15 +84,10 @@ pub(super) fn write(members: &BTreeMap<Arc<AlertId>, Knowledge>, sent: Option<Mo
             Knowledge { told: Some(_), may_know: false, .. } => &mut row.given_up,
             Knowledge { told: None, may_know: false, .. } => continue,
         };
-        let [rule, target, step, subject] =
-            [&id.rule, &id.target, &id.step, &id.subject].map(|word| word.to_string());
-        list.push((
-            rule,
-            target,
-            step,
-            subject,
-            knowledge.told.map(|event| event.to_string()).unwrap_or_default(),
-        ));
+        let AlertId { target, rule, subject, step } = &**id;
+        let event = knowledge.told.map(|event| event.to_string()).unwrap_or_default();
+        let [rule, target, step, subject] = [rule, target, step, subject].map(|word| Cow::from(&**word));
+        list.push((rule, target, step, subject, event.into()));
     }
     let nothing = row.told.is_empty() && row.perhaps.is_empty() && row.given_up.is_empty();
     (!nothing).then(|| serde_json::to_string(&row).unwrap_or_default())

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use super::{Groups, inhibit::inhibited, intent::Knowledge};
+use super::{Groups, inhibit::Inhibition, intent::Knowledge};
 use crate::{
     alert::{
         state::{Alert, State},
@@ -23,14 +23,14 @@ impl Groups {
         now: Moment,
     ) -> (Vec<Arc<NoticeAlert>>, Vec<Arc<NoticeAlert>>) {
         let (mut firing, mut ended) = (Vec::new(), Vec::new());
-        self.sift(receiver, state, |alert, knowledge, state, voice| {
+        self.sift(receiver, state, |alert, knowledge, inhibition, voice| {
             let Some(alert) = alert else { return false };
             let fires = match alert.status() {
                 Some(NoticeStatus::Firing) => true,
                 Some(NoticeStatus::Resolved) if knowledge.may_know => false,
                 Some(NoticeStatus::Resolved) | None => return false,
             };
-            knowledge.may_know = knowledge.may_know || fires && !inhibited(&alert, state);
+            knowledge.may_know = knowledge.may_know || fires && !inhibition.holds(&alert);
             if knowledge.may_know {
                 let list = if fires { &mut firing } else { &mut ended };
                 list.extend(alert.told(pseudonym, voice, now.wall).map(Arc::new));
@@ -54,15 +54,16 @@ impl Groups {
         &mut self,
         receiver: &str,
         state: &mut State,
-        mut stays: impl FnMut(Option<Alert<'_>>, &mut Knowledge, &State, &Voice) -> bool,
+        mut stays: impl for<'a> FnMut(Option<Alert<'a>>, &mut Knowledge, &mut Inhibition<'a>, &Voice) -> bool,
     ) {
         let mut released = Vec::new();
+        let mut inhibition = Inhibition::new(state);
         let routed = self.routes.iter_mut().filter(|routed| routed.route.receiver == receiver);
         for routed in routed.filter(|routed| routed.route.standing) {
             for (key, group) in &mut routed.groups {
                 group.members.retain(|id, knowledge| {
                     let before = *knowledge;
-                    let stays = stays(state.alert(id), knowledge, state, &routed.route.voice);
+                    let stays = stays(state.alert(id), knowledge, &mut inhibition, &routed.route.voice);
                     group.dirty |= !stays || *knowledge != before;
                     if !stays {
                         routed.group_of.remove(id);

@@ -1,15 +1,16 @@
 //! The transitions of alerts.
 
 use std::{
+    cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::Duration,
 };
 
 use super::{
+    Changes,
     clock_watch::ClockWatch,
     event::{Advance, AlertId, Event, EventId},
-    row::RowKey,
     target::{Phase, Slot, Subject, Target},
 };
 use crate::{
@@ -36,13 +37,15 @@ struct Look<'a> {
     arming: bool,
     /// What fires by that is not notified.
     adopt: bool,
+    /// See [`Findings::system`].
+    system: Option<Arc<str>>,
 }
 
 /// What comes of it.
 struct Effects<'a> {
     advance: Advance,
     reread: BTreeSet<Arc<str>>,
-    dirty: &'a mut BTreeSet<RowKey>,
+    changes: &'a mut Changes,
 }
 
 pub(super) fn target(
@@ -51,7 +54,7 @@ pub(super) fn target(
     clock: &ClockWatch,
     adopt: bool,
     now: Moment,
-    dirty: &mut BTreeSet<RowKey>,
+    changes: &mut Changes,
 ) -> Advance {
     if target.source.as_ref() != Some(&findings.source) {
         target.source = Some(Arc::clone(&findings.source));
@@ -62,9 +65,10 @@ pub(super) fn target(
         Judged::Users(users) => users.walked_since(),
         _ => None,
     });
-    let look = Look { findings, clock, now, arming: walked_since.is_some() && !target.armed, adopt };
+    let arming = walked_since.is_some() && !target.armed;
+    let look = Look { findings, clock, now, arming, adopt, system: findings.system.map(Arc::from) };
     target.armed |= walked_since.is_some_and(|since| since.uptime >= clock.began.uptime);
-    let mut effects = Effects { advance: Advance::default(), reread: BTreeSet::new(), dirty };
+    let mut effects = Effects { advance: Advance::default(), reread: BTreeSet::new(), changes };
     end_replaced(target, findings, now, &mut effects);
 
     for scope in &findings.scopes {
@@ -77,7 +81,7 @@ pub(super) fn target(
     let asked = |rule: &Arc<str>| findings.scopes.iter().any(|scope| scope.rule.name == *rule);
     for (rule, subjects) in target.rules.iter_mut().filter(|(rule, _)| !asked(rule)) {
         let events = &mut effects.advance.events;
-        end_all((rule, &findings.target), subjects, |_| true, End::Removed, now, events, effects.dirty);
+        end_all((rule, &findings.target), subjects, |_| true, End::Removed, now, events, effects.changes);
     }
     target.rules.retain(|_, subjects| !subjects.is_empty());
 
@@ -96,11 +100,11 @@ fn end_replaced(target: &mut Target, findings: &Findings, now: Moment, effects: 
     for (rule, subjects) in &mut target.rules {
         for (name, subject) in subjects.iter_mut().filter(|(_, subject)| subject.source.is_none()) {
             subject.source = Some(Arc::clone(&findings.source));
-            effects.dirty.insert((Arc::clone(rule), Arc::clone(&findings.target), Arc::clone(name)));
+            effects.changes.note((Arc::clone(rule), Arc::clone(&findings.target), Arc::clone(name)));
         }
         let former = |subject: &Subject| subject.source.as_ref() != Some(&findings.source);
         let events = &mut effects.advance.events;
-        end_all((rule, &findings.target), subjects, former, End::Replaced, now, events, effects.dirty);
+        end_all((rule, &findings.target), subjects, former, End::Replaced, now, events, effects.changes);
     }
 }
 
@@ -111,10 +115,10 @@ pub(super) fn end_target(
     end: End,
     now: Moment,
     events: &mut Vec<Event>,
-    dirty: &mut BTreeSet<RowKey>,
+    changes: &mut Changes,
 ) {
     for (rule, subjects) in &mut target.rules {
-        end_all((rule, name), subjects, |_| true, end, now, events, dirty);
+        end_all((rule, name), subjects, |_| true, end, now, events, changes);
     }
     target.rules.retain(|_, subjects| !subjects.is_empty());
 }
@@ -124,7 +128,7 @@ pub(super) fn drop_target(
     target: &mut Target,
     name: &Arc<str>,
     events: &mut Vec<Event>,
-    dirty: &mut BTreeSet<RowKey>,
+    changes: &mut Changes,
 ) {
     for (rule, subjects) in &mut target.rules {
         subjects.retain(|subject_name, subject| {
@@ -137,7 +141,7 @@ pub(super) fn drop_target(
                 has_ended
             });
             if subject.slots.len() != before {
-                dirty.insert((Arc::clone(rule), Arc::clone(name), Arc::clone(subject_name)));
+                changes.note((Arc::clone(rule), Arc::clone(name), Arc::clone(subject_name)));
             }
             !subject.slots.is_empty()
         });
@@ -152,13 +156,13 @@ fn end_all(
     end: End,
     now: Moment,
     events: &mut Vec<Event>,
-    dirty: &mut BTreeSet<RowKey>,
+    changes: &mut Changes,
 ) {
     subjects.retain(|name, subject| {
         if which(subject) && subject.slots.iter().any(|slot| !matches!(slot.phase, Phase::Ended { .. })) {
             let id = |slot: &Slot| id(rule, target, name, slot);
             subject.end(end, None, now, |slot| events.push(Event::Resolved(id(slot))));
-            dirty.insert((Arc::clone(rule), Arc::clone(target), Arc::clone(name)));
+            changes.note((Arc::clone(rule), Arc::clone(target), Arc::clone(name)));
         }
         !subject.slots.is_empty()
     });
@@ -179,44 +183,71 @@ impl Look<'_> {
         if matches!(scope.judged, Judged::Nothing) {
             return;
         }
-        let mut crossings = scope.crossings.iter().peekable();
-        let mut new = Vec::new();
-        let mut gone = Vec::new();
-        for (name, subject) in subjects.iter_mut() {
-            while let Some(crossing) = crossings.next_if(|crossing| crossing.subject < *name) {
-                new.extend(self.first_seen(scope, crossing, effects));
-            }
-            if !Arc::ptr_eq(&subject.rule, &scope.rule) {
-                subject.rule = Arc::clone(&scope.rule);
-            }
-            let changed = match crossings.next_if(|crossing| crossing.subject == *name) {
-                Some(crossing) => self.known(scope, name, subject, crossing, effects),
-                None => self.without_crossing(scope, name, subject, effects),
+        let (mut new, mut gone) = (Vec::new(), Vec::new());
+        let mut known = subjects.iter_mut().peekable();
+        for crossing in scope.crossings() {
+            let order = |name: &Arc<str>| match Arc::ptr_eq(name, &crossing.subject) {
+                true => Ordering::Equal,
+                false => name.cmp(&crossing.subject),
             };
-            if changed {
-                self.dirty(scope, name, effects);
+            while let Some((name, subject)) = known.next_if(|(name, _)| order(name).is_lt()) {
+                self.subject(scope, name, subject, None, &mut gone, effects);
             }
-            if subject.slots.is_empty() {
-                gone.push(Arc::clone(name));
+            match known.next_if(|(name, _)| order(name).is_eq()) {
+                Some((name, subject)) => {
+                    self.subject(scope, name, subject, Some(&crossing), &mut gone, effects);
+                }
+                None => new.extend(self.first_seen(scope, &crossing, effects)),
             }
-            self.pending_due(subject, effects);
         }
-        for crossing in crossings {
-            new.extend(self.first_seen(scope, crossing, effects));
+        for (name, subject) in known {
+            self.subject(scope, name, subject, None, &mut gone, effects);
         }
         for name in gone {
             subjects.remove(&name);
         }
-        for (name, subject) in new {
-            self.dirty(scope, &name, effects);
-            self.pending_due(&subject, effects);
-            subjects.insert(name, subject);
+        for (name, subject) in &new {
+            self.row_changed(scope, name, effects);
+            self.pending_due(subject, effects);
+        }
+        if subjects.is_empty() {
+            // Made at once, it has full nodes. Grown in order, they would stay half empty.
+            *subjects = new.into_iter().collect();
+        } else {
+            subjects.extend(new);
         }
     }
 
-    fn dirty(&self, scope: &Scope, name: &Arc<str>, effects: &mut Effects<'_>) {
+    /// Moves a known subject on.
+    fn subject(
+        &self,
+        scope: &Scope,
+        name: &Arc<str>,
+        subject: &mut Subject,
+        crossing: Option<&Crossing>,
+        gone: &mut Vec<Arc<str>>,
+        effects: &mut Effects<'_>,
+    ) {
+        if !Arc::ptr_eq(&subject.rule, &scope.rule) {
+            subject.rule = Arc::clone(&scope.rule);
+        }
+        let changed = match crossing {
+            Some(crossing) => self.known(scope, name, subject, crossing, effects),
+            None => self.without_crossing(scope, name, subject, effects),
+        };
+        if changed {
+            subject.outdate();
+            self.row_changed(scope, name, effects);
+        }
+        if subject.slots.is_empty() {
+            gone.push(Arc::clone(name));
+        }
+        self.pending_due(subject, effects);
+    }
+
+    fn row_changed(&self, scope: &Scope, name: &Arc<str>, effects: &mut Effects<'_>) {
         let key = (Arc::clone(&scope.rule.name), Arc::clone(&self.findings.target), Arc::clone(name));
-        effects.dirty.insert(key);
+        effects.changes.note(key);
     }
 
     fn pending_due(&self, subject: &Subject, effects: &mut Effects<'_>) {
@@ -243,12 +274,13 @@ impl Look<'_> {
         let reading = crossing.reading.clone()?;
         let mut subject = Subject {
             rule: Arc::clone(&scope.rule),
-            system: self.findings.system.map(Arc::from),
+            system: self.system.clone(),
             source: Some(Arc::clone(&self.findings.source)),
             peak: used(&reading),
             reading,
             read_at: scope.read_at(crossing),
-            slots: Vec::new(),
+            // Most have one step. Room for four, as a vector begins, is several times as much.
+            slots: Vec::with_capacity(crossing.crossed.len()),
         };
         self.cross(scope, &crossing.subject, &mut subject, crossing, effects);
         (!subject.slots.is_empty()).then(|| (Arc::clone(&crossing.subject), subject))
@@ -278,7 +310,7 @@ impl Look<'_> {
         }
         subject.read_at = read_at;
         let reading = crossing.reading.clone().unwrap_or_else(|| subject.reading.clone());
-        let Effects { advance, .. } = effects;
+        let Effects { advance, changes, .. } = effects;
         // Dropped by a clock that is wrong, all that fires would be notified again once it is right.
         if crossing.over && !self.clock.may_be_set_back(scope.rule.expired_for, self.now) {
             // The row of an alert whose end is not notified yet stays.
@@ -328,7 +360,12 @@ impl Look<'_> {
         };
         // The row keeps up with use by this much, so that a reset is known for one after a restart as well.
         let peak = subject.peak.max(used(&reading));
-        changed |= points_twice(peak, &reading) != points_twice(subject.peak, &reading);
+        changed |=
+            peak != subject.peak && points_twice(peak, &reading) != points_twice(subject.peak, &reading);
+        if subject.reading != reading {
+            changes.shown = true;
+            subject.outdate();
+        }
         (subject.peak, subject.reading) = (peak, reading);
 
         subject.slots.retain_mut(|slot| {
@@ -437,6 +474,7 @@ impl Look<'_> {
                     Some(before) if goes_on => before.adopted,
                     _ => self.adopt && self.arming && matches!(scope.judged, Judged::Users(_)),
                 },
+                shown: None,
             };
             if slot.fires() {
                 let id = id(&scope.rule.name, &self.findings.target, name, &slot);

@@ -144,7 +144,7 @@ pub(super) fn read(text: &str, name: &str, rule: Option<&Arc<Rule>>, now: Moment
         };
         let (label, severity) = (step.step.into(), step.severity);
         let began = Moment::restored(step.began.unwrap_or(step.since), now);
-        slots.push(Slot { label, severity, place: None, phase, began, adopted: step.adopted });
+        slots.push(Slot { label, severity, place: None, phase, began, adopted: step.adopted, shown: None });
     }
     let (gone, system) = (Arc::new(Rule::gone(name, kind)), row.system.map(Arc::from));
     // What was read before this process began does not end what is of an unknown time, or of one that lies ahead.

@@ -8,7 +8,7 @@ use std::{
 use super::event::EventId;
 use crate::{
     alert::rule::Rule,
-    model::{End, Moment, Reading, Severity, Timestamp},
+    model::{ActiveAlert, End, Moment, Reading, Severity, Timestamp},
 };
 
 /// What is known of the target itself, and the subjects of its rules.
@@ -56,6 +56,8 @@ pub(super) struct Slot {
     pub(super) began: Moment,
     /// Neither this firing nor its end is notified.
     pub(super) adopted: bool,
+    /// What metrics and pages show of it; absent: it has changed since.
+    pub(super) shown: Option<Arc<ActiveAlert>>,
 }
 
 /// How far a step has come.
@@ -93,9 +95,17 @@ impl Subject {
             // An edited severity is the alert's own from now on.
             if let Some(step) = slot.place.and_then(|place| self.rule.steps.get(place)) {
                 slot.severity = step.severity;
+                // One text for all of that step.
+                slot.label = Arc::clone(&step.label);
             }
         }
         self.slots.sort_by_key(|slot| slot.place);
+        self.outdate();
+    }
+
+    /// What metrics and pages show of it has changed.
+    pub(super) fn outdate(&mut self) {
+        self.slots.iter_mut().for_each(|slot| slot.shown = None);
     }
 }
 

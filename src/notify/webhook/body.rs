@@ -64,7 +64,7 @@ impl<'a> Body<'a> {
 
     /// As Go writes it, byte for byte: safe to embed in HTML, with a newline at the end.
     pub(super) fn to_json(&self) -> serde_json::Result<Vec<u8>> {
-        let mut json = Vec::with_capacity(1024 + 512 * self.alerts.len());
+        let mut json = Vec::with_capacity(1024 + 768 * self.alerts.len());
         self.serialize(&mut serde_json::Serializer::with_formatter(&mut json, GoFormatter))?;
         json.push(b'\n');
         Ok(json)

@@ -70,6 +70,21 @@ fn words(notice: &Notice) -> Words {
 }
 
 #[test]
+fn an_alert_without_words_is_told_by_its_labels() {
+    let bare = |alert: NoticeAlert| NoticeAlert { annotations: BTreeMap::new(), ..alert };
+    let unknown = alert(&[("alertname", "Other"), ("target", "home"), ("subject", "x")], "");
+    for (alert, sentence) in [
+        (user("home", "ann", "1d"), "user ann expires within 1 day"),
+        (node("DE-1"), "node DE-1 is down"),
+        (resolved(node("DE-1"), ""), "DE-1"),
+        (unknown, "x"),
+    ] {
+        let words = words(&notice(vec![bare(alert)], 0));
+        assert_eq!(words.sections[0].rows[0].sentence, sentence);
+    }
+}
+
+#[test]
 fn the_subject_says_what_is_new() {
     let many = |n: usize| (0..n).map(|n| user("home", &format!("u{n}"), "1d")).collect::<Vec<_>>();
     let runs = || resolved(user("home", "ann", "7d"), "User ann runs until 24 January 2027 (renewed).");

@@ -118,7 +118,7 @@ struct Labels<'a> {
 /// What is pending, firing and suppressed, as JSON. Users are named as in the metrics; with `off`, they are left out.
 pub(in crate::server) fn json(seen: &Seen, query: &Query) -> serde_json::Result<Vec<u8>> {
     let labels = &seen.setup.options.labels;
-    let named = seen.alerts.list.iter().filter_map(|alert| Some((alert, labels.of_subject(alert)?)));
+    let named = seen.alerts.iter().filter_map(|alert| Some((alert, labels.of_subject(alert)?)));
     let mut named: Vec<_> = named.collect();
     let total = named.len();
     if let Some(after) = &query.after {
@@ -212,7 +212,7 @@ mod tests {
     }
 
     fn told(list: Vec<ActiveAlert>, labels: UserLabels) -> String {
-        let state = state(&[], ActiveAlerts { known: Vec::new(), list }, labels);
+        let state = state(&[], ActiveAlerts::new(Vec::new(), list), labels);
         String::from_utf8(json(&Seen::now(&state), &Query::default()).unwrap()).unwrap()
     }
 
@@ -233,8 +233,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn without_an_external_url_there_is_no_link_to_the_runbook() {
-        let mut state =
-            state(&[], ActiveAlerts { known: Vec::new(), list: vec![alert("node", "n")] }, UserLabels::Name);
+        let mut state = state(&[], ActiveAlerts::new(Vec::new(), vec![alert("node", "n")]), UserLabels::Name);
         let mut setup = Setup::clone(&state.setup.borrow());
         setup.voice.pages = None;
         state.setup = watch::channel(Arc::new(setup)).1;
@@ -279,7 +278,7 @@ mod tests {
         after: Option<&str>,
         labels: UserLabels,
     ) -> (Vec<String>, Option<String>) {
-        let state = state(&[], ActiveAlerts { known: Vec::new(), list: list.to_vec() }, labels);
+        let state = state(&[], ActiveAlerts::new(Vec::new(), list.to_vec()), labels);
         let after = after.map(|after| format!("&after={after}")).unwrap_or_default();
         let query = Query::of(Some(&format!("limit={limit}{after}"))).unwrap();
         let json: serde_json::Value =

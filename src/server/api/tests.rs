@@ -154,7 +154,7 @@ fn alerts() -> Vec<ActiveAlert> {
 #[tokio::test(start_paused = true)]
 async fn the_documentation_tells_what_is_answered() {
     let reports = vec![edge(), home(), llm(), Report::new("new")];
-    let state = state(&reports, ActiveAlerts { known: Vec::new(), list: alerts() }, UserLabels::Name);
+    let state = state(&reports, ActiveAlerts::new(Vec::new(), alerts()), UserLabels::Name);
     let seen = Seen::now(&state);
     let query = api::alerts::Query::of(Some("limit=3")).unwrap();
     let answers = [api::targets::json(&seen).unwrap(), api::alerts::json(&seen, &query).unwrap()];

@@ -230,7 +230,7 @@ impl<T> From<&Top<T>> for Shown {
 impl Alerts {
     pub(super) fn new(seen: &Seen) -> Self {
         let labels = &seen.setup.options.labels;
-        let in_state = |state| seen.alerts.list.iter().filter(move |alert| alert.state == state);
+        let in_state = |state| seen.alerts.iter().filter(move |alert| alert.state == state);
         let firing = || in_state(AlertState::Firing);
         let suppressed = in_state(AlertState::Suppressed).count();
         let mut counts = BTreeMap::new();

@@ -86,7 +86,7 @@ fn firing(
 }
 
 fn page(reports: &[Report], list: Vec<ActiveAlert>, labels: UserLabels) -> String {
-    let state = state(reports, ActiveAlerts { known: Vec::new(), list }, labels);
+    let state = state(reports, ActiveAlerts::new(Vec::new(), list), labels);
     String::from_utf8(html(&Seen::now(&state)).unwrap()).unwrap()
 }
 

@@ -175,6 +175,7 @@ impl World {
                 notices.push((composed.notice, outcome, arrived));
             }
         }
+        super::shown::check(&self.engine);
         let output = self.engine.take_output();
         self.kept.record(&output);
         for alert in self.engine.state.alerts() {

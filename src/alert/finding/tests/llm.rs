@@ -45,10 +45,7 @@ fn end_of(
 ) -> Option<End> {
     let findings = findings(rules, report, at(secs));
     let scope = findings.scopes.into_iter().find(|scope| &*scope.rule.name == name).unwrap();
-    assert!(
-        !scope.crossings.iter().any(|crossing| *crossing.subject == *subject),
-        "{subject} has a crossing"
-    );
+    assert!(!scope.crossings().any(|crossing| *crossing.subject == *subject), "{subject} has a crossing");
     scope.end(subject, "llm", then, BEGIN).map(|ended| ended.end)
 }
 
@@ -84,7 +81,7 @@ fn credentials_that_cannot_be_used() {
         }
         let found = findings(&rules(), &report, at(secs));
         let scope = found.scopes.iter().find(|scope| &*scope.rule.name == "credential_unavailable").unwrap();
-        let words = scope.crossings.iter().map(|crossing| {
+        let words = scope.crossings().map(|crossing| {
             let held = if crossing.crossed.is_empty() { "[]" } else { "" };
             format!("{} {held}{}", crossing.subject, if crossing.long_enough { "!" } else { "" })
         });
@@ -136,7 +133,7 @@ fn the_cause_is_in_words_of_ours() {
         read(&mut report, Part::Credentials, Fact::Credentials(vec![work]), 0);
         let found = findings(&rules(), &report, START);
         let scope = found.scopes.iter().find(|scope| &*scope.rule.name == "credential_unavailable").unwrap();
-        let reading = scope.crossings[0].reading.as_ref().unwrap();
+        let reading = scope.crossings().next().unwrap().reading.clone().unwrap();
         assert_eq!(reading.words(START.wall), [("reason", expected.to_owned())]);
     }
 }
@@ -334,7 +331,7 @@ fn records_that_were_lost() {
         read(&mut report, Part::Usage, Fact::LlmUsage(usage.into()), now);
         let all = findings(&rules(), &report, at(now));
         let scope = all.scopes.iter().find(|scope| &*scope.rule.name == "llm_usage_gap").unwrap();
-        let reading = scope.crossings.first().and_then(|crossing| crossing.reading.clone());
+        let reading = scope.crossings().next().and_then(|crossing| crossing.reading.clone());
         let word = (!expected.is_empty()).then(|| Reading::Word(expected.into()));
         assert_eq!(reading, word, "{lost:?} {bypassed:?} {now}");
         if expected.is_empty() {
@@ -393,7 +390,8 @@ fn client_keys_that_use_up_their_budget() {
         let usage = LlmUsage { periods, ..LlmUsage::default() };
         read(&mut report, Part::Usage, Fact::LlmUsage(usage.into()), 0);
         let found = findings(rules, &report, START);
-        let crossings = &found.scopes.iter().find(|scope| &*scope.rule.name == "mine").unwrap().crossings;
+        let scope = found.scopes.iter().find(|scope| &*scope.rule.name == "mine").unwrap();
+        let crossings: Vec<_> = scope.crossings().collect();
         assert!(crossings.iter().all(|crossing| &*crossing.subject == "alice"), "{crossings:?}");
         let steps = crossings.first().map_or((0, 0), |crossing| (crossing.crossed.len(), crossing.held));
         assert_eq!(steps, expected, "{tokens} {nanos}");

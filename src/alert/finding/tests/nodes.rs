@@ -36,7 +36,7 @@ fn a_node_says_why_it_is_down() {
         panel.report.nodes = Arc::new(vec![node]);
         let findings = findings(&rules(), &panel.poll(at(0)), at(0));
         let scope = findings.scopes.iter().find(|scope| &*scope.rule.name == "node_down").unwrap();
-        let reading = scope.crossings[0].reading.as_ref().unwrap();
+        let reading = scope.crossings().next().unwrap().reading.clone().unwrap();
         assert_eq!(reading.words(BEGIN), [("reason", expected.to_owned())]);
         let shown = &reading.for_pages().words(BEGIN)[0].1;
         assert!(message.is_none_or(|message| !shown.contains(message)), "{shown}");
@@ -174,9 +174,9 @@ impl Counted {
         let now = at(self.secs);
         let findings = findings(&rules(), &self.panel.report, now);
         let scope = findings.scopes.iter().find(|scope| &*scope.rule.name == "accounting_stalled").unwrap();
-        let names = scope.crossings.iter().map(|crossing| match &*crossing.subject {
-            "" => "home",
-            node => node,
+        let names = scope.crossings().map(|crossing| match &*crossing.subject {
+            "" => "home".to_owned(),
+            node => node.to_owned(),
         });
         names.collect::<Vec<_>>().join(" ")
     }

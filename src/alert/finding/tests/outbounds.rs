@@ -32,7 +32,7 @@ fn outbounds_that_fail() {
         let (panel, secs) = probed(reads);
         let found = findings(&rules(), &panel.report, at(secs));
         let scope = found.scopes.iter().find(|scope| &*scope.rule.name == "outbound_down").unwrap();
-        let words = scope.crossings.iter().map(|crossing| {
+        let words = scope.crossings().map(|crossing| {
             let held = if crossing.crossed.is_empty() { "[]" } else { "" };
             format!("{} {held}{}", crossing.subject, if crossing.long_enough { "!" } else { "" })
         });
