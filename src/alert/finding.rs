@@ -32,7 +32,9 @@ pub(super) use self::{
     users::{RENEWED_WITHIN, runs_until, uses},
 };
 use super::rule::{Question, Rule, Rules};
-use crate::model::{self, End, LlmMode, Moment, Outcome, OwnState, Part, Reading, Report, Timestamp, User};
+use crate::model::{
+    self, End, LlmMode, Moment, Outcome, OwnState, Part, Reading, Report, SortedUsers, Timestamp, User,
+};
 
 /// What the rules find in one target's report, or in the daemon's own state.
 #[derive(Clone, Debug)]
