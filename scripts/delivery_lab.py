@@ -340,8 +340,7 @@ class Daemon:
         threading.Thread(target=self.watch, daemon=True).start()
 
     def start(self):
-        # One arena, as the unit and the image run it.
-        environment = {"MALLOC_ARENA_MAX": "1", **os.environ}
+        environment = dict(os.environ)
         if self.fsync_ms:
             environment |= {"LD_PRELOAD": str(self.preload()), "FSYNC_MS": str(self.fsync_ms)}
         command = [self.program, f"--config.file={self.work / 'exporter.toml'}", "--log.level=warn"]

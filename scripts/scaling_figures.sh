@@ -18,5 +18,4 @@ done
 "$proxymeter" demo --panels-only --users="$users" --log.level=warn >"$work/demo.toml" 2>"$work/panels.log" &
 started+=($!)
 until_true 60 "the panels print their configuration" grep -q '^management_key = ' "$work/demo.toml"
-export MALLOC_ARENA_MAX=1 # As the unit and the image run it.
 python3 scripts/scaling_figures.py "$proxymeter" prometheus "$work" "${TARGETS:-50}" "$users" || fail "no figures"

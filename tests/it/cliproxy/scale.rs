@@ -51,12 +51,6 @@ fn serve(generation: Generation, traffic: Traffic) -> (Server, SocketAddr) {
     (server, address)
 }
 
-/// Starts the program as the unit and the image do.
-fn start(home: &mut Home) -> Daemon {
-    home.environment = vec![("MALLOC_ARENA_MAX", "1".into())];
-    home.start()
-}
-
 fn home(address: SocketAddr, usage: &str) -> Home {
     Home::of(&format!(
         "[poll]\ninterval = \"5s\"\nload = \"100%\"\n\
@@ -128,8 +122,8 @@ fn median(mut times: Vec<f64>) -> f64 {
 fn a_long_history_takes_little_memory_and_little_more_time_than_its_download() {
     let details = setting("DETAILS", 100_000);
     let (server, address) = serve(Generation::V6_9, Traffic::None);
-    let mut home = home(address, "snapshot");
-    let daemon = start(&mut home);
+    let home = home(address, "snapshot");
+    let daemon = home.start();
     let (mut read_at, _) = wait_for_reading(&daemon, 0.0);
     let before = resident_memory(&daemon);
     server.import_usage(details, MONTH_MS);
@@ -151,7 +145,7 @@ fn a_long_history_takes_little_memory_and_little_more_time_than_its_download() {
     let mut first = Vec::new();
     for _ in 0..TIMES {
         fs::remove_dir_all(home.storage()).unwrap();
-        let daemon = start(&mut home);
+        let daemon = home.start();
         let (_, took) = wait_for_reading(&daemon, 0.0);
         first.push(took);
         assert_eq!(counted(&daemon.metrics()), all);
@@ -174,8 +168,8 @@ fn a_long_history_takes_little_memory_and_little_more_time_than_its_download() {
 fn a_busy_queue_is_kept_up_with() {
     let seconds = setting("QUEUE_SECONDS", 5);
     let (server, address) = serve(Generation::V7_3, Traffic::Steady(RECORDS_PER_SECOND));
-    let mut home = home(address, "queue");
-    let daemon = start(&mut home);
+    let home = home(address, "queue");
+    let daemon = home.start();
     wait_for_reading(&daemon, 0.0);
     let (before, began) = (processor_time(&daemon), Instant::now());
     RUNTIME.block_on(async {

@@ -132,7 +132,7 @@ fn check(test: &str, panel: &str, is_text: bool, requests: &[&str]) {
     let ran = Command::new(env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
         .env(URL, format!("{}{BASE}/{login}", server.url()))
-        // As the unit and the image set it: how many heaps glibc makes depends on how busy the machine is.
+        // How many heaps glibc makes depends on how busy the machine is. The program has another allocator.
         .env("MALLOC_ARENA_MAX", "1")
         .output()
         .unwrap();
