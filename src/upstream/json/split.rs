@@ -185,3 +185,21 @@ impl Value {
 pub(super) fn ends_a_word(byte: &u8) -> bool {
     matches!(byte, b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r' | b'\x0C')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_quote_or_backslash_is_found() {
+        let mut random = fastrand::Rng::with_seed(5);
+        for _ in 0..20_000 {
+            let plain = random.usize(0..40);
+            let text: Vec<_> = (0..plain + random.usize(0..10))
+                .map(|at| if at < plain { b'a' } else { *random.choice(b"a!#[]\"\\\xA2\xDC\0").unwrap() })
+                .collect();
+            let expected = text.iter().position(|byte| matches!(byte, b'"' | b'\\'));
+            assert_eq!(quote(&text), expected, "{text:?}");
+        }
+    }
+}

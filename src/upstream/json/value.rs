@@ -111,9 +111,9 @@ fn usual(text: &str) -> Option<jiff::Timestamp> {
     let scale = 10_i32.checked_pow(9_u32.checked_sub(u32::try_from(fraction.len()).ok()?)?)?;
     let offset = match rest {
         [] | [b'Z'] => 0,
-        [sign @ (b'+' | b'-'), hours @ .., b':', tens, ones] => {
-            let (hours, minutes) = (digits(hours)?, digits(&[*tens, *ones])?);
-            (if *sign == b'-' { -60 } else { 60 }) * (hours * 60 + minutes)
+        [sign @ (b'+' | b'-'), hours @ .., b':', tens @ b'0'..=b'5', ones] if hours.len() == 2 => {
+            let minutes = digits(hours)? * 60 + digits(&[*tens, *ones])?;
+            if *sign == b'-' { -60 * minutes } else { 60 * minutes }
         }
         _ => return None,
     };
@@ -225,6 +225,33 @@ mod tests {
         for (text, millis) in cases {
             assert_eq!(time(text).map(Timestamp::as_millis), millis, "{text}");
         }
+    }
+
+    #[test]
+    fn a_time_in_the_usual_form_is_what_it_is_in_any() {
+        let any = |text: &str| {
+            let naive = || Offset::UTC.to_timestamp(text.parse().ok()?).ok();
+            text.parse::<jiff::Timestamp>().ok().or_else(naive)
+        };
+        let mut random = fastrand::Rng::with_seed(3);
+        let (mut read, mut others) = (0, 0);
+        for _ in 0..20_000 {
+            let forms = ["2026-11-20T19:19:44.634733+08:00", "2024-02-29T23:59:59Z", "1969-12-31T00:00:00.5"];
+            let mut text = random.choice(forms).unwrap().as_bytes().to_vec();
+            for _ in 0..random.usize(0..3) {
+                let at = random.usize(..text.len());
+                text[at] = *random.choice(b"0123456789+-:.TZ").unwrap();
+            }
+            let text = String::from_utf8(text).unwrap();
+            match usual(&text) {
+                Some(time) => {
+                    read += 1;
+                    assert_eq!(Some(time), any(&text), "{text}");
+                }
+                None => others += 1,
+            }
+        }
+        assert!(read > 5000 && others > 1000, "{read} {others}");
     }
 
     #[test]
