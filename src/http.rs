@@ -3,6 +3,7 @@
 
 mod body;
 mod causes;
+mod error;
 mod mismatch;
 pub mod options;
 mod proxy;
@@ -11,7 +12,7 @@ mod sni;
 mod tls;
 
 use std::{
-    fmt, io, mem,
+    fmt, mem,
     path::Path,
     sync::{
         Arc,
@@ -28,18 +29,17 @@ use reqwest::{
 };
 use rustls::pki_types::ServerName;
 use serde_json::error::Category;
-use tokio::{
-    sync::mpsc,
-    time::{Instant, timeout_at},
-};
+use tokio::time::{Instant, timeout_at};
 
 pub use body::{BYTE_ORDER_MARK, Body, too_large_row, too_many_rows};
+pub use error::Error;
 pub use mismatch::{ToHttps, tls_failure, tls_loss};
 pub use tls::{BuildError, install_crypto_provider};
 
 use self::{
-    causes::{find, innermost},
-    mismatch::{Mismatch, PLAIN, is_end_of_handshake, is_plain, mismatch, to_https},
+    causes::innermost,
+    error::{classify, proxy_failure, undecodable},
+    mismatch::{Mismatch, is_plain, mismatch, to_https},
     reuse::Opened,
     sni::Sni,
 };
@@ -135,68 +135,6 @@ pub struct Refusal {
     pub headers: Box<HeaderMap>,
     /// The start of the answer if it is JSON, up to 1 KiB; else empty. It is never printed.
     pub said: Bytes,
-}
-
-/// Why an exchange failed. The texts contain neither the URL's path nor any part of a body.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
-    #[error("could not connect: {0}")]
-    Connect(String),
-    #[error("could not connect through the proxy: {0}")]
-    Proxy(String),
-    #[error(
-        "could not connect through the proxy: it wants a login; write the right user name and password into its URL"
-    )]
-    ProxyLogin,
-    #[error("TLS failed: {0}")]
-    Tls(String),
-    #[error("no whole answer within {}", humantime::format_duration(*.0))]
-    Timeout(Duration),
-    #[error("the connection broke before the answer ended")]
-    Interrupted,
-    /// Of a server at an `http://` URL that has never answered.
-    #[error("closed the connection without an answer; if the server expects TLS, write https:// in the URL")]
-    Closed,
-    /// The first answer of a server at an `http://` URL.
-    #[error("the answer is not HTTP; if the server expects TLS, write https:// in the URL")]
-    PerhapsTls,
-    #[error("the answer is not HTTP")]
-    NotHttp,
-    #[error("answered 400, as the server expects TLS; write https:// in the URL")]
-    ExpectsTls,
-    #[error("answered {0}")]
-    ToHttps(ToHttps),
-    #[error("answered {0}, a redirect, which is not followed")]
-    Redirect(u16),
-    #[error("answered {0}")]
-    Status(u16),
-    /// An HTML error page, most likely from something between the exporter and the server.
-    #[error("answered {0} with a page of HTML, as proxies and firewalls do")]
-    Page(u16),
-    #[error("answered {0} instead of JSON")]
-    NotJson(&'static str),
-    #[error("the answer is empty")]
-    Empty {
-        /// It calls itself text.
-        is_text: bool,
-    },
-    #[error("the answer is larger than {0} bytes")]
-    TooLarge(usize),
-    #[error("a row in the answer is larger than a row may be")]
-    TooLargeRow,
-    #[error("the list in the answer has more than 100,000 rows")]
-    TooLargeList,
-    #[error("the answer is not the JSON expected: {0}")]
-    Decode(String),
-}
-
-impl From<Mismatch> for Error {
-    fn from(mismatch: Mismatch) -> Self {
-        match mismatch {
-            Mismatch::ExpectsTls => Error::ExpectsTls,
-            Mismatch::Certificate(what) => Error::Tls(what.to_owned()),
-        }
-    }
 }
 
 impl From<Error> for Refusal {
@@ -337,7 +275,7 @@ impl Client {
             let mut response = self.head(request, limits).await?;
             let mut body = BytesMut::new();
             while body.len() < limits.body {
-                match response.chunk().await.map_err(|err| classify(&err, limits))? {
+                match response.chunk().await.map_err(|err| classify(&err, limits.deadline))? {
                     Some(chunk) => body.extend_from_slice(&chunk),
                     None => break,
                 }
@@ -358,21 +296,20 @@ impl Client {
         self.certificate.not_after()
     }
 
-    /// Sends a request and decodes the answer while it arrives, without holding it whole in memory. `decode` runs on a
-    /// thread that may block.
+    /// Sends a request and decodes the answer while it arrives, without holding it whole in memory. `decode` runs where the
+    /// answer is received, so that no part of it moves to another thread.
     ///
     /// # Errors
     /// Everything but a 2xx answer that `decode` accepts, within `limits`.
-    pub async fn read<T, F>(
+    pub async fn read<T, D>(
         &self,
         request: RequestBuilder,
         repeat: Repeat,
         limits: Limits,
-        decode: F,
+        decode: impl FnOnce(Body) -> D,
     ) -> Result<Answer<T>, Refusal>
     where
-        T: Send + 'static,
-        F: FnOnce(Body) -> serde_json::Result<T> + Send + 'static,
+        D: Future<Output = serde_json::Result<T>>,
     {
         let deadline = Instant::now() + limits.deadline;
         let too_late = |_| Error::Timeout(limits.deadline);
@@ -440,7 +377,7 @@ impl Client {
                 Ok(response)
             }
             Err(err) => {
-                let error = classify(&err, limits);
+                let error = classify(&err, limits.deadline);
                 let may_expect_tls = self.may_be_https
                     && err.url().is_some_and(is_plain)
                     && !self.has_answered.load(Ordering::Relaxed);
@@ -479,35 +416,16 @@ pub fn tls_config(options: &TlsOptions) -> Result<rustls::ClientConfig, BuildErr
     tls::client_config(options, true, Arc::new(tls::LeafSeen::default()))
 }
 
-async fn receive<T, F>(mut response: Response, limits: Limits, decode: F) -> Result<T, Error>
+async fn receive<T, D>(response: Response, limits: Limits, decode: impl FnOnce(Body) -> D) -> Result<T, Error>
 where
-    T: Send + 'static,
-    F: FnOnce(Body) -> serde_json::Result<T> + Send + 'static,
+    D: Future<Output = serde_json::Result<T>>,
 {
     let is_text = is_text(&response);
-    let (chunks, arriving) = mpsc::channel(4);
-    let decoded = tokio::task::spawn_blocking(move || decode(Body::new(arriving)));
-    let mut length = 0_usize;
-    let feed = async {
-        while let Some(chunk) = response.chunk().await.map_err(|err| classify(&err, limits))? {
-            length = length.saturating_add(chunk.len());
-            if length > limits.body {
-                return Err(Error::TooLarge(limits.body));
-            }
-            if chunks.send(chunk).await.is_err() {
-                break; // The decoder refused the answer early.
-            }
+    decode(Body::new(response, is_text, limits.body, limits.deadline)).await.map_err(|err| {
+        match err.classify() {
+            Category::Syntax | Category::Eof if is_text => Error::NotJson("plain text"),
+            _ => undecodable(err),
         }
-        Ok(())
-    };
-    let fed = feed.await;
-    drop(chunks);
-    let decoded = decoded.await.map_err(|_| Error::Decode("the decoder stopped".into()))?;
-    fed?;
-    decoded.map_err(|err| match err.classify() {
-        _ if length == 0 => Error::Empty { is_text },
-        Category::Syntax | Category::Eof if is_text => Error::NotJson("plain text"),
-        _ => undecodable(&err),
     })
 }
 
@@ -566,51 +484,4 @@ pub(crate) fn date(headers: &HeaderMap, name: &HeaderName) -> Option<Timestamp> 
     let text = headers.get(name)?.to_str().ok()?;
     let time = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text.trim()).ok()?;
     Some(Timestamp::from_millis(time.as_millisecond()))
-}
-
-/// Why a decoder failed. serde's own messages may quote the input, so only the place and the kind are reported.
-fn undecodable(err: &serde_json::Error) -> Error {
-    let kind = match err.classify() {
-        Category::Io if err.io_error_kind() == Some(body::TOO_MANY_ROWS) => return Error::TooLargeList,
-        Category::Io => return Error::TooLargeRow,
-        Category::Syntax => "malformed",
-        Category::Data => "of another shape",
-        Category::Eof => "cut off",
-    };
-    // An error of a decoder's own has no place.
-    match err.line() {
-        0 => Error::Decode(kind.into()),
-        line => Error::Decode(format!("{kind} at line {line}, column {}", err.column())),
-    }
-}
-
-fn classify(err: &reqwest::Error, limits: Limits) -> Error {
-    if let Some(tls) = find::<rustls::Error>(err) {
-        return Error::Tls(tls::in_words(tls, PLAIN));
-    }
-    if err.is_connect()
-        && let Some(io) = find::<io::Error>(err).filter(|io| is_end_of_handshake(io))
-    {
-        return Error::Tls(tls_failure(io, PLAIN));
-    }
-    if err.is_connect() && err.is_timeout() {
-        Error::Connect("no answer".into())
-    } else if err.is_timeout() {
-        Error::Timeout(limits.deadline)
-    } else if err.is_connect() {
-        Error::Connect(find::<io::Error>(err).map_or_else(|| innermost(err), ToString::to_string))
-    } else if find::<hyper::Error>(err).is_some_and(hyper::Error::is_parse) {
-        Error::NotHttp
-    } else {
-        Error::Interrupted
-    }
-}
-
-/// Why no connection was made through a proxy.
-fn proxy_failure(err: &reqwest::Error) -> Error {
-    match find::<io::Error>(err) {
-        _ if err.is_timeout() => Error::Proxy("no answer".to_owned()),
-        Some(io) => Error::Proxy(io.to_string()),
-        None => proxy::failure(&innermost(err)).map_or(Error::ProxyLogin, Error::Proxy),
-    }
 }

@@ -28,7 +28,6 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use serde_json::value::RawValue;
 use tokio::sync::OwnedMutexGuard;
 
 use self::{
@@ -49,8 +48,8 @@ use crate::{
     clock::Beat,
     http::{self, BuildError, Client, Limits as HttpLimits},
     model::{
-        CounterChange, CounterFamilies, Credential, Fact, Identity, LlmMode, LlmState, Moment, Part, System,
-        Timestamp,
+        CounterChange, CounterFamilies, Credential, Fact, Identity, LlmMode, LlmState, LlmUsage, Moment,
+        Part, System, Timestamp,
     },
     secret::HashKey,
     upstream::{
@@ -434,13 +433,11 @@ impl Cliproxy {
     async fn read_usage(&mut self, now: Moment) -> Result<Step, FetchError> {
         let reader = Reader { names: self.names.clone(), known: self.known.clone(), now: now.wall };
         let books = Arc::clone(&self.books);
-        let decode = move |body| {
-            let odd = OddFields::default();
-            snapshot::read(body, &books, &reader, &odd).map(|found| (found, odd))
-        };
+        let odd = OddFields::default();
         let request = self.request(USAGE, "", now)?;
         let limits = self.usage;
         self.begins(limits);
+        let decode = |body| snapshot::read(body, &books, &reader, &odd);
         let answer = match self.http.read(request, http::Repeat::Safe, limits, decode).await {
             Ok(answer) => answer,
             Err(http::Refusal { error: http::Error::Status(404), headers, said, .. }) => {
@@ -455,9 +452,8 @@ impl Cliproxy {
             }
             Err(refusal) => return Err(self.session.judge(USAGE, refusal, now)),
         };
-        let (found, odd) = answer.value;
-        self.odd.extend(odd);
-        if !found {
+        self.odd.extend(&odd);
+        if !answer.value {
             return Err(other_system(USAGE));
         }
         self.routes.usage = Route::Present;
@@ -537,8 +533,29 @@ impl Cliproxy {
         self.watch.begins_again();
     }
 
+    /// Counts what is new in totals that are here as a whole, as a poll does.
+    ///
+    /// # Errors
+    /// When they are none.
+    pub fn count_usage(&mut self, answer: &[u8], now: Timestamp) -> serde_json::Result<LlmUsage> {
+        let reader = Reader { names: self.names.clone(), known: self.known.clone(), now };
+        json::at_once(snapshot::read(answer, &self.books, &reader, &self.odd))?;
+        let mut books = lock(&self.books);
+        books.was_read(now, now);
+        Ok(books.ledger.usage(|hash| self.names.api_key(hash), now))
+    }
+
+    /// Counts a batch of records that is here as a whole, as a poll does, and returns how many there are.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn count_batch(&mut self, answer: &[u8], now: Moment) -> serde_json::Result<usize> {
+        let records = json::from_bytes(answer)?;
+        Ok(self.count_records(&records, now).unwrap_or_default())
+    }
+
     /// Counts the records of a batch, and returns how many elements it has; absent: it is no list.
-    fn count_records(&mut self, records: &RawValue, now: Moment) -> Option<usize> {
+    fn count_records(&mut self, records: &str, now: Moment) -> Option<usize> {
         let mut elements = 0;
         let mut books = lock(&self.books);
         json::each(records, |raw| {

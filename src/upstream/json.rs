@@ -9,47 +9,43 @@ mod object;
 mod odd;
 mod page;
 mod scan;
+mod split;
 mod value;
 
-use std::io::Read;
-
-use serde_json::value::RawValue;
+use serde::de::IgnoredAny;
+use tokio::io::AsyncReadExt;
 
 pub use self::{
     caps::{IDENTITY, ROWS, TEXT},
-    object::{Lacking, Object, Rows, rows},
+    object::{Lacking, Object, Rows, each, objects, rows},
     odd::{OddField, OddFields},
-    page::{Page, each, page},
-    scan::Scanner,
-    value::start,
+    page::{Listed, Page, page},
+    scan::{Open, Scanner, at_once, lossy},
+    value::{count, flag, instant, start},
 };
 use crate::http::{BYTE_ORDER_MARK, Body};
 
-/// Decodes an answer that is one JSON value. Bytes that are not UTF-8 cost the characters that they are in.
+/// An answer that is one JSON value. Bytes that are not UTF-8 cost the characters that they are in.
 ///
 /// # Errors
 /// When it is not one, or more follows.
-pub fn document(body: Body) -> serde_json::Result<Box<RawValue>> {
+pub async fn document(mut body: Body) -> serde_json::Result<String> {
     let mut bytes = Vec::new();
-    body.take(u64::MAX).read_to_end(&mut bytes).map_err(serde_json::Error::io)?;
-    from_bytes(&bytes)
+    body.read_to_end(&mut bytes).await.map_err(serde_json::Error::io)?;
+    from_bytes(bytes)
 }
 
 /// As [`document`], of a body that is here already.
 ///
 /// # Errors
 /// When it is not one, or more follows.
-pub fn from_bytes(bytes: &[u8]) -> serde_json::Result<Box<RawValue>> {
-    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
-    serde_json::from_str(&String::from_utf8_lossy(bytes))
-}
-
-/// True or false, as [`Object::flag`] reads it.
-pub fn flag(raw: &RawValue) -> Option<bool> {
-    value::flag(raw.get())
-}
-
-/// A number of bytes or items, as [`Object::count`] reads it.
-pub fn count(raw: &RawValue) -> Option<u64> {
-    value::count(raw.get())
+pub fn from_bytes(bytes: impl Into<Vec<u8>>) -> serde_json::Result<String> {
+    let mut bytes = bytes.into();
+    if bytes.starts_with(BYTE_ORDER_MARK) {
+        bytes.drain(..BYTE_ORDER_MARK.len());
+    }
+    let text =
+        String::from_utf8(bytes).unwrap_or_else(|odd| String::from_utf8_lossy(odd.as_bytes()).into_owned());
+    serde_json::from_str::<IgnoredAny>(&text)?;
+    Ok(text)
 }

@@ -6,7 +6,7 @@ mod hours;
 mod named;
 mod session;
 mod traffic;
-mod users;
+pub mod users;
 mod walk;
 
 use std::{
@@ -15,7 +15,6 @@ use std::{
 };
 
 use reqwest::RequestBuilder;
-use serde_json::value::RawValue;
 use tracing::warn;
 
 use self::{
@@ -180,7 +179,7 @@ impl Marzban {
     async fn read_system(&mut self, now: Moment) -> Result<Step, FetchError> {
         const ASKED: &str = "/api/system";
         let answer = self.get(ASKED, ASKED, now).await?;
-        let system = |answer: &RawValue, odd: &OddFields| {
+        let system = |answer: &str, odd: &OddFields| {
             let answer = Object::new("system", answer, odd)?;
             Some((convert::system(&answer)?, answer.has("users_limited")))
         };
@@ -334,27 +333,21 @@ impl Marzban {
         self.clock.at(now)
     }
 
-    async fn get(
-        &mut self,
-        asked: &'static str,
-        path: &str,
-        now: Moment,
-    ) -> Result<Box<RawValue>, FetchError> {
+    async fn get(&mut self, asked: &'static str, path: &str, now: Moment) -> Result<String, FetchError> {
         self.ask(asked, path, now, self.small, json::document).await
     }
 
     /// One authenticated GET. Logs in if there is no token, and once more if the panel no longer accepts it.
-    async fn ask<T, F>(
+    async fn ask<T, D>(
         &mut self,
         asked: &'static str,
         path: &str,
         now: Moment,
         limits: Limits,
-        decode: F,
+        decode: impl FnOnce(Body) -> D + Clone,
     ) -> Result<T, FetchError>
     where
-        T: Send + 'static,
-        F: FnOnce(Body) -> serde_json::Result<T> + Clone + Send + 'static,
+        D: Future<Output = serde_json::Result<T>>,
     {
         let mut fresh = !self.session.is_open(now);
         self.log_in(now).await?;
@@ -477,17 +470,16 @@ impl Marzban {
         })
     }
 
-    async fn send<T, F>(
+    async fn send<T, D>(
         &mut self,
         request: RequestBuilder,
         repeat: Repeat,
         limits: Limits,
-        decode: F,
+        decode: impl FnOnce(Body) -> D,
         now: Moment,
     ) -> Result<T, Refusal>
     where
-        T: Send + 'static,
-        F: FnOnce(Body) -> serde_json::Result<T> + Send + 'static,
+        D: Future<Output = serde_json::Result<T>>,
     {
         self.notes.requests += 1;
         self.beat.within(limits.deadline);

@@ -9,7 +9,7 @@ pub mod config;
 mod convert;
 mod detect;
 mod envelope;
-mod lists;
+pub mod lists;
 mod login;
 mod online;
 mod routes;
@@ -17,19 +17,12 @@ mod seen;
 mod session;
 mod totp;
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    fmt,
-    sync::Arc,
-    time::Duration,
-};
-
-use serde_json::value::RawValue;
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use self::{
     cached::Cached,
     config::XuiConfig,
-    convert::{NodeLabels, Plan, StatusFacts},
+    convert::{ByName, NodeLabels, Plan, StatusFacts},
     detect::{Generation, Signs},
     envelope::{Found, other_system},
     routes::{LIST, Routes, STATUS_OF_OLD, Subject},
@@ -104,7 +97,7 @@ pub struct Xui {
     /// Whether nodes were read. The same answer has their statistics.
     nodes_read: bool,
     /// The names in the list that are not in lower case, by those that are.
-    spellings: HashMap<Arc<str>, Arc<str>>,
+    spellings: ByName<Arc<str>>,
     /// The number of addresses.
     addresses: Cached<u64>,
     /// What the cheap list lacks.
@@ -159,7 +152,7 @@ impl Xui {
             node_labels: NodeLabels::default(),
             has_node: false,
             nodes_read: false,
-            spellings: HashMap::new(),
+            spellings: ByName::default(),
             addresses: Cached::default(),
             plans: Cached::default(),
             thresholds_asked: None,
@@ -235,7 +228,7 @@ impl Xui {
 
     /// The status with a sample that is not old: panels up to 2.8.0 and the forks stop sampling without requests. Those from
     /// 2.8.1 on do not, but the versions of forks do not show it.
-    async fn read_status(&mut self, now: Moment) -> Result<Found<Box<RawValue>>, FetchError> {
+    async fn read_status(&mut self, now: Moment) -> Result<Found<String>, FetchError> {
         let found = self.value(Subject::Status, now).await?;
         let read = self.status_read.replace(now.uptime);
         let was_idle = read.is_none_or(|read| now.uptime.saturating_sub(read) > SAMPLED_FOR);
@@ -400,7 +393,7 @@ impl Xui {
         if matches!(traffic, Found::NotYet) || matches!(probes, Found::NotYet) {
             return Ok(same(&[Part::Outbounds]));
         }
-        let raw = |found: Found<Box<RawValue>>| match found {
+        let raw = |found: Found<String>| match found {
             Found::Some(raw) => Some(raw),
             Found::NotYet | Found::Null | Found::NoRoute => None,
         };

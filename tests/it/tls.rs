@@ -7,7 +7,7 @@ use std::{
 };
 
 use proxymeter::http::{
-    Client, Error, Limits, Repeat,
+    Body, Client, Error, Limits, Repeat,
     options::{PanelUrl, TlsOptions},
 };
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType, date_time_ymd};
@@ -490,12 +490,8 @@ async fn a_url_with_the_wrong_scheme() {
         let expected = "answered 400, as the server expects TLS; write https:// in the URL";
         assert_eq!(error(&server.url(), &anyone).await, expected);
         let client = client(&server.url(), &anyone);
-        let read = client.read(
-            client.get(server.url()),
-            Repeat::Safe,
-            LIMITS,
-            serde_json::from_reader::<_, serde_json::Value>,
-        );
+        let read =
+            client.read(client.get(server.url()), Repeat::Safe, LIMITS, Body::json::<serde_json::Value>);
         assert_eq!(read.await.unwrap_err().error.to_string(), expected);
     }
     for (port, expected) in [
@@ -562,12 +558,8 @@ async fn a_socket_is_not_told_to_use_tls() {
         let socket = unix_socket(folder.path(), server.address());
         let url = PanelUrl::parse(&format!("unix://{}", socket.display())).unwrap();
         let client = Client::new(&url.clone().into()).unwrap();
-        let read = client.read(
-            client.get(url.join("/")),
-            Repeat::Never,
-            LIMITS,
-            serde_json::from_reader::<_, serde_json::Value>,
-        );
+        let read =
+            client.read(client.get(url.join("/")), Repeat::Never, LIMITS, Body::json::<serde_json::Value>);
         let error = read.await.unwrap_err().error.to_string();
         assert!(error.starts_with(expected) && !error.contains("https://"), "{error}");
     }

@@ -206,14 +206,14 @@ impl fmt::Debug for Replica {
 }
 
 /// Decodes a list of alerts. What cannot be read is left out.
-fn decode(body: http::Body) -> serde_json::Result<Listed> {
+async fn decode(body: http::Body) -> serde_json::Result<Listed> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Alert {
         fingerprint: String,
         ends_at: String,
     }
-    let alerts: Vec<Alert> = serde_json::from_reader(std::io::BufReader::new(body))?;
+    let alerts: Vec<Alert> = body.json().await?;
     let read = |alert: Alert| {
         let ends_at: jiff::Timestamp = alert.ends_at.parse().ok()?;
         let fingerprint = u64::from_str_radix(&alert.fingerprint, 16).ok()?;

@@ -7,7 +7,6 @@ use reqwest::{
     header::{ACCEPT, HeaderMap},
 };
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::{
     Cliproxy,
@@ -101,7 +100,7 @@ impl Cliproxy {
         asked: &'static str,
         query: &str,
         now: Moment,
-    ) -> Result<Option<(Box<RawValue>, Timestamp)>, FetchError> {
+    ) -> Result<Option<(String, Timestamp)>, FetchError> {
         let request = self.request(asked, query, now)?;
         let limits = self.small;
         self.begins(limits);
@@ -252,7 +251,7 @@ impl Cliproxy {
         self.begins(limits);
         let (retention, cooling) = match self.http.read(request, Repeat::Safe, limits, json::document).await {
             Ok(answer) => match base {
-                Base::V8 => (serde_json::from_str(answer.value.get()).ok(), None),
+                Base::V8 => (serde_json::from_str(&answer.value).ok(), None),
                 Base::V0 => settings(&answer.value, &self.odd),
             },
             Err(Refusal { error: http::Error::Status(404) | http::Error::Decode(_), .. }) => (None, None),
@@ -326,10 +325,7 @@ impl Cliproxy {
     }
 
     /// Takes records from the queue, on a connection of its own, so that nothing sends the request again.
-    pub(super) async fn request_records(
-        &mut self,
-        request: RequestBuilder,
-    ) -> Result<Box<RawValue>, Refusal> {
+    pub(super) async fn request_records(&mut self, request: RequestBuilder) -> Result<String, Refusal> {
         let limits = Limits { deadline: QUEUE_TIME, body: QUEUE_BODY };
         self.begins(limits);
         Ok(self.http.read(request, Repeat::Never, limits, json::document).await?.value)
@@ -359,7 +355,7 @@ struct Debug {
 }
 
 /// What matters here of the configuration: how long the queue keeps records, and how the server cools down.
-fn settings(raw: &RawValue, odd: &OddFields) -> (Option<i64>, Option<Cooling>) {
+fn settings(raw: &str, odd: &OddFields) -> (Option<i64>, Option<Cooling>) {
     let Some(settings) = Object::new("config", raw, odd) else { return (None, None) };
     let after_errors = match settings.integer("transient-error-cooldown-seconds") {
         None | Some(0) => Some(Duration::from_secs(60)),
@@ -394,8 +390,7 @@ mod tests {
             (r#"{"transient-error-cooldown-seconds": "", "disable-cooling": false}"#, (None, after(60))),
             ("[]", (None, None)),
         ] {
-            let raw: Box<RawValue> = serde_json::from_str(config).unwrap();
-            assert_eq!(settings(&raw, &OddFields::default()), expected, "{config}");
+            assert_eq!(settings(config, &OddFields::default()), expected, "{config}");
         }
     }
 }

@@ -6,8 +6,6 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use serde_json::value::RawValue;
-
 use super::{
     names::{self, Names, UNKNOWN},
     signals::Signals,
@@ -65,7 +63,7 @@ pub(super) struct Files {
 }
 
 /// Reads the list of files; absent: it is none. `now` is the server's time.
-pub(super) fn files(raw: &RawValue, names: &Names, now: Timestamp, odd: &OddFields) -> Option<Files> {
+pub(super) fn files(raw: &str, names: &Names, now: Timestamp, odd: &OddFields) -> Option<Files> {
     let answer = Object::new("credentials", raw, odd)?;
     let list = answer.raw("files")?;
     let now = answer.time("observed_at").unwrap_or(now);
@@ -74,7 +72,7 @@ pub(super) fn files(raw: &RawValue, names: &Names, now: Timestamp, odd: &OddFiel
         has_cooldowns: answer.has("observed_at"),
         ..Files::default()
     };
-    if list.get() == "null" {
+    if list == "null" {
         return Some(files);
     }
     let rows = json::rows("credential", list, odd, |row| {
@@ -88,7 +86,7 @@ pub(super) fn files(raw: &RawValue, names: &Names, now: Timestamp, odd: &OddFiel
 
 fn file(row: &Object<'_>, names: &Names, now: Timestamp, odd: &OddFields) -> Option<Listed> {
     // A number is no identity.
-    let index = row.raw("auth_index").and_then(|raw| serde_json::from_str::<String>(raw.get()).ok());
+    let index = row.raw("auth_index").and_then(|raw| serde_json::from_str::<String>(raw).ok());
     let name = || row.identity("name").or_else(|_| row.identity("id")).ok();
     let label = index.and_then(|index| names.index(&index)).or_else(|| Some(names.hash(&name()?)))?;
     let provider = row.text("provider").or_else(|| row.text("type"));
@@ -170,8 +168,8 @@ impl State {
 }
 
 /// Cooldowns that have not ended; absent: the server does not know.
-fn listed_cooldowns(raw: &RawValue, now: Timestamp, odd: &OddFields) -> Option<Vec<Cooldown>> {
-    if raw.get() == "null" {
+fn listed_cooldowns(raw: &str, now: Timestamp, odd: &OddFields) -> Option<Vec<Cooldown>> {
+    if raw == "null" {
         return None;
     }
     let rows = json::rows("cooldown", raw, odd, |row| {
@@ -248,7 +246,7 @@ fn quotas(row: &Object<'_>, now: Timestamp, odd: &OddFields) -> Vec<QuotaWindow>
     if let Some(models) = row.object("model_quotas") {
         for (model, raw) in models.entries().take(MODELS) {
             if let Some(quota) = Object::new("model_quotas", raw, odd) {
-                quotas.extend(windows(&quota, names::model(model)));
+                quotas.extend(windows(&quota, names::model(&model)));
             }
         }
     }
@@ -263,13 +261,13 @@ fn of_seconds_or_millis(time: Timestamp) -> Timestamp {
 
 /// Reads the counters of keys: `{provider: {"<base URL>|<key>": {"success": 1, "failed": 0}}}`; absent: it is something
 /// else. Returns the number of entries left out too.
-pub(super) fn keys(raw: &RawValue, names: &Names, odd: &OddFields) -> Option<(Vec<Listed>, usize)> {
+pub(super) fn keys(raw: &str, names: &Names, odd: &OddFields) -> Option<(Vec<Listed>, usize)> {
     let answer = Object::new("keys", raw, odd)?;
     let mut listed: Vec<Listed> = Vec::new();
     let mut places = HashMap::<Arc<str>, usize>::new();
     let (mut found, mut omitted) = (0, 0);
     for (provider, raw) in answer.entries() {
-        let provider = names::provider(provider).unwrap_or_else(|| UNKNOWN.into());
+        let provider = names::provider(&provider).unwrap_or_else(|| UNKNOWN.into());
         let Some(entries) = Object::new("keys", raw, odd) else {
             omitted += 1;
             continue;
@@ -281,8 +279,8 @@ pub(super) fn keys(raw: &RawValue, names: &Names, odd: &OddFields) -> Option<(Ve
                 continue;
             }
             // A URL cannot have the sign, a key can.
-            let key = entry.split_once('|').map_or(entry, |(_, key)| key);
-            let key = if key.is_empty() { entry } else { key };
+            let key = entry.split_once('|').map_or(&*entry, |(_, key)| key);
+            let key = if key.is_empty() { &*entry } else { key };
             let hash = names.hash(key);
             let label = Arc::clone(&hash);
             let place = |label: &Arc<str>| places.get(label).copied();

@@ -147,7 +147,6 @@ impl Shown {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::value::RawValue;
 
     use super::*;
     use crate::upstream::{
@@ -161,8 +160,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_secs(1_795_634_107);
 
     fn record(text: &str) -> Record {
-        let raw: Box<RawValue> = serde_json::from_str(text).unwrap();
-        match element(&raw, &test_names(&[]), &Known::default(), &OddFields::default()) {
+        match element(text, &test_names(&[]), &Known::default(), &OddFields::default()) {
             Element::Record(record) => *record,
             other => panic!("{other:?}"),
         }

@@ -7,8 +7,6 @@ mod detail;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use serde_json::value::RawValue;
-
 use self::detail::Detail;
 use super::{
     attempt::{Attempt, Billed, Outcome, Tier},
@@ -17,7 +15,7 @@ use super::{
 };
 use crate::{
     model::{LlmTokens, Timestamp},
-    upstream::json::{Object, OddFields},
+    upstream::json::{self, Object, OddFields},
 };
 
 /// The longest time that an attempt can have taken.
@@ -88,7 +86,7 @@ pub(super) struct Failure {
 }
 
 /// Reads an element of the queue.
-pub(super) fn element(raw: &RawValue, names: &Names, known: &Known, odd: &OddFields) -> Element {
+pub(super) fn element(raw: &str, names: &Names, known: &Known, odd: &OddFields) -> Element {
     let Some(record) = Object::new("record", raw, odd) else { return Element::Unreadable };
     if !record.has("timestamp") && !record.has("tokens") {
         let is_control = record.has("refresh") || record.has("support_refresh");
@@ -114,7 +112,7 @@ pub(super) fn element(raw: &RawValue, names: &Names, known: &Known, odd: &OddFie
         true => Outcome::Failed(code.and_then(|code| u16::try_from(code).ok()).filter(|code| *code > 0)),
     };
     let millis = |field| record.count(field).map(Duration::from_millis).filter(|time| *time <= LONGEST);
-    let index = record.raw("auth_index").and_then(|raw| index(raw.get(), names));
+    let index = record.raw("auth_index").and_then(|raw| index(raw, names));
     let source = names.hash(&record.secret("source").unwrap_or_default());
     let credential = known.credential(source, index, provider.as_deref());
     let attempt = Attempt {
@@ -145,8 +143,8 @@ pub(super) fn element(raw: &RawValue, names: &Names, known: &Known, odd: &OddFie
 /// Reads the body of a failure, and keeps none of it.
 fn read_failure(fail: &Object<'_>) -> Failure {
     let odd = OddFields::default();
-    let body = fail.secret("body").and_then(|body| serde_json::from_str::<Box<RawValue>>(&body).ok());
-    let Some(body) = body.as_deref().and_then(|raw| Object::new("body", raw, &odd)) else {
+    let body = fail.secret("body").and_then(|body| json::from_bytes(body).ok());
+    let Some(body) = body.as_deref().and_then(|body| Object::new("body", body, &odd)) else {
         return Failure::default();
     };
     let codex = body.object("error").and_then(|error| error.count("resets_in_seconds"));
@@ -328,13 +326,13 @@ impl<'n> Details<'n> {
             return true;
         }
         // Something in it is odd, which costs only that.
-        let raw = serde_json::from_slice::<Box<RawValue>>(detail).ok();
-        let Some(object) = raw.as_deref().and_then(|raw| Object::new("detail", raw, odd)) else {
+        let text = json::from_bytes(detail).ok();
+        let Some(object) = text.as_deref().and_then(|text| Object::new("detail", text, odd)) else {
             return false;
         };
         let tokens = object.object("tokens").map(|tokens| read_tokens(&tokens)).unwrap_or_default();
         let source = object.secret("source").unwrap_or_default();
-        let index = object.raw("auth_index").map_or("", RawValue::get);
+        let index = object.raw("auth_index").unwrap_or_default();
         let whose = self.whose(&source, index);
         let failed = object.flag("failed").unwrap_or(false);
         fill(attempt, whose, object.time("timestamp"), object.count("latency_ms"), tokens, failed);
@@ -354,7 +352,7 @@ impl<'n> Details<'n> {
             total: tokens.total_tokens,
         };
         let whose = self.whose(source.unwrap_or_default(), auth_index.unwrap_or_default());
-        fill(attempt, whose, timestamp.and_then(parse_time), latency_ms, tokens, failed.unwrap_or(false));
+        fill(attempt, whose, timestamp.and_then(json::instant), latency_ms, tokens, failed.unwrap_or(false));
     }
 
     /// The index is JSON, or empty.
@@ -400,11 +398,6 @@ fn fill(
     attempt.duration = latency_ms.map(Duration::from_millis).filter(|time| *time <= LONGEST);
     attempt.tokens = tokens.by_kind();
     attempt.billed = tokens.billed(family(None, Some(provider), &attempt.model));
-}
-
-fn parse_time(text: &str) -> Option<Timestamp> {
-    let time: jiff::Timestamp = text.parse().ok()?;
-    Some(Timestamp::from_millis(time.as_millisecond()))
 }
 
 #[cfg(test)]

@@ -11,7 +11,6 @@ use reqwest::{
     RequestBuilder,
     header::{AUTHORIZATION, HeaderValue},
 };
-use serde_json::value::RawValue;
 use tokio::sync::OwnedMutexGuard;
 
 use super::config::CliproxyConfig;
@@ -20,7 +19,7 @@ use crate::{
     model::{Moment, Reason},
     upstream::{
         Again, Cause, FetchError, RefusedKeys,
-        json::{Object, OddFields},
+        json::{self, Object, OddFields},
         refused_keys::{Refused, RefusedKey},
     },
 };
@@ -138,7 +137,7 @@ enum Forbidden {
 
 fn forbidden(said: &[u8]) -> Forbidden {
     let odd = OddFields::default();
-    let raw = serde_json::from_slice::<Box<RawValue>>(said).ok();
+    let raw = json::from_bytes(said).ok();
     let words = raw.and_then(|raw| Object::new("refusal", &raw, &odd)?.text("error"));
     match words.unwrap_or_default().to_ascii_lowercase() {
         words if words.contains("banned") => {

@@ -5,8 +5,6 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use serde_json::value::RawValue;
-
 use super::names;
 use crate::{
     model::{QuotaWindow, Timestamp},
@@ -31,7 +29,7 @@ pub(super) struct Signals {
 
 impl Signals {
     /// Reads `{"Name": "value"}` or `{"Name": ["value"]}`.
-    pub(super) fn read(raw: Option<&RawValue>) -> Signals {
+    pub(super) fn read(raw: Option<&str>) -> Signals {
         let odd = OddFields::default();
         let mut signals = Signals::default();
         let Some(object) = raw.and_then(|raw| Object::new("headers", raw, &odd)) else { return signals };
@@ -178,10 +176,10 @@ fn seconds(text: &str) -> Option<Timestamp> {
     text.trim().parse().ok().map(Timestamp::from_secs)
 }
 
-fn first_text(raw: &RawValue) -> Option<String> {
-    serde_json::from_str::<String>(raw.get())
+fn first_text(raw: &str) -> Option<String> {
+    serde_json::from_str::<String>(raw)
         .ok()
-        .or_else(|| serde_json::from_str::<Vec<String>>(raw.get()).ok()?.into_iter().next())
+        .or_else(|| serde_json::from_str::<Vec<String>>(raw).ok()?.into_iter().next())
 }
 
 #[cfg(test)]
@@ -191,8 +189,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);
 
     fn windows(headers: &str) -> Vec<(String, String, Option<f64>, Option<i64>)> {
-        let raw: Box<RawValue> = serde_json::from_str(headers).unwrap();
-        let signals = Signals::read(Some(&raw));
+        let signals = Signals::read(Some(headers));
         let told = |Observed { window, .. }: Observed| {
             let QuotaWindow { model, window, used_ratio, resets } = window;
             (model.to_string(), window.to_string(), used_ratio, resets.map(Timestamp::as_secs))
@@ -273,8 +270,8 @@ mod tests {
 
     #[test]
     fn retry_after_is_seconds() {
-        let raw: Box<RawValue> = serde_json::from_str(r#"{"Retry-After": ["120"]}"#).unwrap();
-        assert_eq!(Signals::read(Some(&raw)).retry_after, Some(Duration::from_secs(120)));
+        let headers = r#"{"Retry-After": ["120"]}"#;
+        assert_eq!(Signals::read(Some(headers)).retry_after, Some(Duration::from_secs(120)));
         assert!(Signals::read(None).is_empty());
     }
 }

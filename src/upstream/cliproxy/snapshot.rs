@@ -10,26 +10,20 @@ mod books;
 mod list;
 mod pass;
 
-use std::io::BufRead;
+use tokio::io::AsyncBufRead;
 
 pub(super) use self::books::{Books, FAMILY, Reader, Shared, lock};
 use self::{books::Api, pass::Model};
 use super::record::Details;
-use crate::{
-    http::Body,
-    upstream::json::{OddFields, Scanner},
-};
+use crate::upstream::json::{OddFields, Scanner};
 
 /// The largest detail, in bytes. They take about 250.
 const DETAIL: usize = 64 * 1024;
+
 /// Counts what is new in a snapshot. If it is cut off, what came of it is counted, and the next one goes on there. Returns
 /// whether it is one at all.
-pub(super) fn read(body: Body, books: &Shared, reader: &Reader, odd: &OddFields) -> serde_json::Result<bool> {
-    read_from(&mut Scanner::new(body, DETAIL), books, reader, odd)
-}
-
-fn read_from(
-    scanner: &mut Scanner<impl BufRead>,
+pub(super) async fn read(
+    body: impl AsyncBufRead + Unpin,
     books: &Shared,
     reader: &Reader,
     odd: &OddFields,
@@ -37,36 +31,55 @@ fn read_from(
     lock(books).begins();
     let mut found = false;
     let mut details = Details::new(&reader.names, &reader.known);
-    scanner.object(|scanner, key| {
+    let mut scanner = Scanner::new(body, DETAIL);
+    let mut answer = scanner.object().await?;
+    while let Some(key) = scanner.field(&mut answer).await? {
         if key != "usage" {
-            return scanner.skip();
+            scanner.skip().await?;
+            continue;
         }
         found = true;
-        scanner.object(|scanner, key| {
+        let mut usage = scanner.object().await?;
+        while let Some(key) = scanner.field(&mut usage).await? {
             if key != "apis" {
-                return scanner.skip();
+                scanner.skip().await?;
+                continue;
             }
-            scanner.object(|scanner, api| {
-                if scanner.skips_other(b'{', ("apis", "api"), odd)? {
-                    return Ok(());
-                }
-                let api = Api::new(api, &reader.names);
-                scanner.object(|scanner, key| {
-                    if key != "models" {
-                        return scanner.skip();
-                    }
-                    if scanner.skips_other(b'{', ("api", "models"), odd)? {
-                        return Ok(());
-                    }
-                    scanner.object(|scanner, model| {
-                        Model::new(&api, model, reader).read(scanner, books, &mut details, odd)
-                    })
-                })
-            })
-        })
-    })?;
-    scanner.end()?;
+            let mut apis = scanner.object().await?;
+            while let Some(api) = scanner.field(&mut apis).await? {
+                let api = Api::new(&api, &reader.names);
+                read_api(&mut scanner, &api, books, &mut details, reader, odd).await?;
+            }
+        }
+    }
+    scanner.end().await?;
     Ok(found)
+}
+
+/// Reads what is below one client key.
+async fn read_api<'r>(
+    scanner: &mut Scanner<impl AsyncBufRead + Unpin>,
+    api: &Api,
+    books: &Shared,
+    details: &mut Details<'r>,
+    reader: &'r Reader,
+    odd: &OddFields,
+) -> serde_json::Result<()> {
+    if scanner.skips_other(b'{', ("apis", "api"), odd).await? {
+        return Ok(());
+    }
+    let mut fields = scanner.object().await?;
+    while let Some(key) = scanner.field(&mut fields).await? {
+        if key != "models" {
+            scanner.skip().await?;
+        } else if !scanner.skips_other(b'{', ("api", "models"), odd).await? {
+            let mut models = scanner.object().await?;
+            while let Some(model) = scanner.field(&mut models).await? {
+                Model::new(api, &model, reader).read(scanner, books, details, odd).await?;
+            }
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

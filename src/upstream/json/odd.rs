@@ -1,6 +1,10 @@
 //! Fields that are not what they should be.
 
-use std::{cell::RefCell, collections::BTreeMap, fmt};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use super::value::kind;
 
@@ -23,7 +27,7 @@ impl fmt::Display for OddField {
 
 /// The odd fields of an answer, and how often each occurred.
 #[derive(Debug, Default)]
-pub struct OddFields(RefCell<BTreeMap<OddField, u64>>);
+pub struct OddFields(Mutex<BTreeMap<OddField, u64>>);
 
 impl OddFields {
     /// Records that a field is not what it should be. `text` is its value, or the start of it.
@@ -32,18 +36,22 @@ impl OddFields {
     }
 
     fn add(&self, field: OddField, times: u64) {
-        *self.0.borrow_mut().entry(field).or_default() += times;
+        *self.lock().entry(field).or_default() += times;
     }
 
     /// Adds those of another answer.
-    pub fn extend(&self, other: OddFields) {
-        for (field, times) in other.0.into_inner() {
+    pub fn extend(&self, other: &OddFields) {
+        for (field, times) in other.take() {
             self.add(field, times);
         }
     }
 
     /// The fields since the last call.
     pub fn take(&self) -> BTreeMap<OddField, u64> {
-        self.0.take()
+        std::mem::take(&mut self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<OddField, u64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

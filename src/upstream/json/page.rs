@@ -1,14 +1,9 @@
 //! A page of a long list, decoded row by row while it arrives.
 
-use std::{fmt, io::BufRead};
-
-use serde::{
-    Deserializer,
-    de::{SeqAccess, Visitor},
-};
 use serde_json::value::RawValue;
+use tokio::io::AsyncBufRead;
 
-use super::scan::Scanner;
+use super::{object::Object, odd::OddFields, scan::Scanner};
 use crate::http;
 
 /// Rows of a long list in one answer. Empty rows take almost nothing on the wire and hundreds of bytes in memory.
@@ -23,89 +18,98 @@ pub struct Page<T> {
     pub beside: Option<Box<RawValue>>,
 }
 
-/// Decodes `{"<list>": […], "<beside>": …}`. Each row, of at most `most` bytes, is given to `row` at once, whether it is
-/// JSON or not. Bytes that are not UTF-8 cost the characters that they are in.
+/// What the rows of a page are.
+#[derive(Clone, Copy, Debug)]
+pub struct Listed<'a> {
+    /// The field that has the list.
+    pub list: &'static str,
+    /// Another field that is wanted.
+    pub beside: &'static str,
+    /// What a row is called.
+    pub row: &'static str,
+    /// Bytes that one may take up.
+    pub most: usize,
+    pub odd: &'a OddFields,
+}
+
+/// Decodes `{"<list>": […], "<beside>": …}`. Each row is given to `row` at once; absent: it is no object. Bytes that are not
+/// UTF-8 cost the characters that they are in.
 ///
 /// # Errors
-/// When the answer as a whole is something else, a row is larger than that, or there are more than 100,000.
-pub fn page<T>(
-    body: impl BufRead,
-    [list, beside]: [&'static str; 2],
-    most: usize,
-    mut row: impl FnMut(&str) -> T,
+/// When the answer as a whole is something else, a row is larger than it may be, or there are more than 100,000.
+pub async fn page<T>(
+    body: impl AsyncBufRead + Unpin,
+    listed: Listed<'_>,
+    mut row: impl FnMut(Option<Object<'_>>) -> T,
 ) -> serde_json::Result<Page<T>> {
+    let Listed { list, beside, row: name, most, odd } = listed;
     let mut page = Page { rows: None, beside: None };
     let mut scanner = Scanner::new(body, most);
-    let mut taken = Vec::new();
-    scanner.object(|scanner, key| {
-        if key == list && scanner.next_is(b'n')? {
+    let mut answer = scanner.object().await?;
+    while let Some(key) = scanner.field(&mut answer).await? {
+        if key == list && scanner.next_is(b'n').await? {
             page.rows = None;
-            scanner.skip()
+            scanner.skip().await?;
         } else if key == list {
             let rows = page.rows.insert(Vec::new());
-            scanner.list(|scanner| {
+            let mut list = scanner.list().await?;
+            while scanner.element(&mut list).await? {
                 if rows.len() == MOST_ROWS {
                     return Err(http::too_many_rows());
                 }
-                let read = scanner.whole(&mut taken, |text| row(&String::from_utf8_lossy(text)))?;
-                rows.push(read.ok_or_else(http::too_large_row)?);
-                Ok(())
-            })
+                rows.push(scanner.row(name, odd, &mut row).await?);
+            }
         } else if key == beside {
-            let read = scanner.whole(&mut taken, |text| serde_json::from_slice(text).ok())?;
+            let read = scanner.whole(|text| serde_json::from_slice(text).ok()).await?;
             page.beside = read.ok_or_else(http::too_large_row)?;
-            Ok(())
         } else {
-            scanner.skip()
+            scanner.skip().await?;
         }
-    })?;
-    scanner.end()?;
+    }
+    scanner.end().await?;
     Ok(page)
-}
-
-/// Gives each row of the list `raw` to `row`; absent: it is no list.
-pub fn each(raw: &RawValue, row: impl FnMut(&RawValue)) -> Option<()> {
-    let mut json = serde_json::Deserializer::from_str(raw.get());
-    json.deserialize_seq(Each(row)).ok()
-}
-
-struct Each<F>(F);
-
-impl<'de, F: FnMut(&RawValue)> Visitor<'de> for Each<F> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
-        while let Some(row) = seq.next_element::<&RawValue>()? {
-            (self.0)(row);
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::BufReader;
-
     use serde_json::error::Category;
+    use tokio::io::BufReader;
 
     use super::*;
+    use crate::upstream::json::scan::at_once;
 
-    fn read(text: &[u8], buffer: usize, most: usize) -> serde_json::Result<Page<String>> {
-        page(BufReader::with_capacity(buffer, text), ["users", "total"], most, str::to_owned)
+    /// The field `a` of each row; absent: the row is no object.
+    fn read(text: &[u8], buffer: usize, most: usize) -> serde_json::Result<Page<Option<String>>> {
+        let odd = OddFields::default();
+        let listed = Listed { list: "users", beside: "total", row: "user", most, odd: &odd };
+        let body = BufReader::with_capacity(buffer, text);
+        let row = |row: Option<Object<'_>>| row.map(|row| row.raw("a").unwrap_or_default().to_owned());
+        at_once(page(body, listed, row))
     }
 
     #[test]
     fn rows_are_the_same_wherever_the_text_is_cut() {
-        let text = r#" {"links":{"users":[1]},"users" : [ {"a":"}]\"\\"}, 7 ,"x,]",null,[[]],{} , -1.5e3],"total": 12,"z":[{}]} "#;
+        let text = r#" {"links":{"users":[1]},"users" : [ {"a":"}]\"\\"}, 7 ,"x,]",null,[[]],{} , {"b" : [{}] , "a" : 5 },
+            {"a":1 "b":2}, {"a":5,}, {"b":tru,"a":6}, -1.5e3],"total": 12,"z":[{}]} "#;
         for buffer in 1..=text.len() {
             let page = read(text.as_bytes(), buffer, 100).unwrap();
-            let rows =
-                [r#"{"a":"}]\"\\"}"#, "7", r#""x,]""#, "null", "[[]]", "{}", "-1.5e3"].map(str::to_owned);
-            assert_eq!(page.rows.as_deref(), Some(&rows[..]), "{buffer}");
+            let rows = page.rows.unwrap();
+            let rows: Vec<_> = rows.iter().map(Option::as_deref).collect();
+            // What nobody asks for may be anything.
+            let expected = [
+                Some(r#""}]\"\\""#),
+                None,
+                None,
+                None,
+                None,
+                Some(""),
+                Some("5"),
+                None,
+                None,
+                Some("6"),
+                None,
+            ];
+            assert_eq!(rows, expected, "{buffer}");
             assert_eq!(page.beside.as_deref().map(RawValue::get), Some("12"), "{buffer}");
         }
     }
@@ -139,8 +143,11 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_not_utf_8_cost_their_row() {
-        let page = read(b"{\"users\":[\"a\xFF\",\"b\"]}", 8, 10).unwrap();
-        assert_eq!(page.rows.unwrap(), ["\"a\u{FFFD}\"", "\"b\""]);
+    fn bytes_that_are_not_utf_8_cost_the_characters_that_they_are_in() {
+        for buffer in [8, 100] {
+            let page = read(b"{\"users\":[{\"a\":\"a\xFF\"},{\"a\":\"b\"}]}", buffer, 20).unwrap();
+            let rows = ["\"a\u{FFFD}\"", "\"b\""].map(|row| Some(row.to_owned()));
+            assert_eq!(page.rows.unwrap(), rows);
+        }
     }
 }

@@ -1,6 +1,9 @@
 //! What a JSON text may be read as.
 
-use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+use jiff::{civil, tz::Offset};
+use serde::Deserialize;
 
 use crate::model::Timestamp;
 
@@ -26,7 +29,10 @@ fn number_text(text: &str) -> Option<&str> {
 
 /// A number of bytes or items. Fractions are cut, negative numbers become 0, and numbers beyond 64 bits the maximum.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates, as wanted")]
-pub(super) fn count(text: &str) -> Option<u64> {
+pub fn count(text: &str) -> Option<u64> {
+    if let Ok(number) = text.parse() {
+        return Some(number);
+    }
     let text = number_text(text)?;
     text.parse().ok().or_else(|| text.parse::<f64>().ok().map(|number| number as u64))
 }
@@ -34,6 +40,9 @@ pub(super) fn count(text: &str) -> Option<u64> {
 /// A whole number that fits; other numbers are none.
 #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "the bounds are checked")]
 pub(super) fn integer(text: &str) -> Option<i64> {
+    if let Ok(number) = text.parse() {
+        return Some(number);
+    }
     let text = number_text(text)?;
     let whole = |number: &f64| number.fract() == 0.0 && number.abs() < (1_u64 << 53) as f64;
     text.parse().ok().or_else(|| text.parse().ok().filter(whole).map(|number| number as i64))
@@ -44,7 +53,8 @@ pub(super) fn number(text: &str) -> Option<f64> {
     number_text(text)?.parse().ok().filter(|number: &f64| number.is_finite())
 }
 
-pub(super) fn flag(text: &str) -> Option<bool> {
+/// True or false.
+pub fn flag(text: &str) -> Option<bool> {
     match text.trim_matches('"') {
         "true" | "1" => Some(true),
         "false" | "0" => Some(false),
@@ -53,8 +63,11 @@ pub(super) fn flag(text: &str) -> Option<bool> {
 }
 
 /// A string with its escapes resolved; absent if it is none, or has half of a surrogate pair.
-pub(super) fn string(raw: &RawValue) -> Option<String> {
-    raw.get().starts_with('"').then(|| serde_json::from_str(raw.get()).ok()).flatten()
+pub(super) fn string(text: &str) -> Option<Cow<'_, str>> {
+    #[derive(Deserialize)]
+    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+    text.starts_with('"').then(|| serde_json::from_str(text).ok().map(|Text(text)| text)).flatten()
 }
 
 /// A point in time: Unix seconds, or a date with or without an offset. Without one, it is UTC.
@@ -68,12 +81,59 @@ pub(super) fn time(text: &str) -> Option<Timestamp> {
             }
         };
     }
-    let text = text.strip_prefix('"')?.strip_suffix('"')?;
-    let time = text.parse::<jiff::Timestamp>().ok().or_else(|| {
-        let naive: jiff::civil::DateTime = text.parse().ok()?;
-        naive.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+    instant(text.strip_prefix('"')?.strip_suffix('"')?)
+}
+
+/// A date with or without an offset. Without one, it is UTC.
+pub fn instant(text: &str) -> Option<Timestamp> {
+    let time = usual(text).or_else(|| {
+        text.parse::<jiff::Timestamp>().ok().or_else(|| {
+            let naive: civil::DateTime = text.parse().ok()?;
+            Offset::UTC.to_timestamp(naive).ok()
+        })
     })?;
     Some(Timestamp::from_millis(time.as_millisecond()))
+}
+
+/// The same in the form in which systems write it, `2026-11-20T19:19:44.634733+08:00`, which takes a small part of the time that
+/// any other form takes.
+fn usual(text: &str) -> Option<jiff::Timestamp> {
+    let (date, rest) = text.as_bytes().split_first_chunk::<19>()?;
+    let number = |from: usize, to: usize| date.get(from..to).and_then(digits);
+    let is_usual = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
+    if is_usual.iter().any(|(at, byte)| date.get(*at) != Some(byte)) {
+        return None;
+    }
+    let (fraction, rest) = match rest.strip_prefix(b".") {
+        Some(rest) => rest.split_at(rest.iter().take_while(|byte| byte.is_ascii_digit()).count()),
+        None => (&b"0"[..], rest),
+    };
+    let scale = 10_i32.checked_pow(9_u32.checked_sub(u32::try_from(fraction.len()).ok()?)?)?;
+    let offset = match rest {
+        [] | [b'Z'] => 0,
+        [sign @ (b'+' | b'-'), hours @ .., b':', tens @ b'0'..=b'5', ones] if hours.len() == 2 => {
+            let minutes = digits(hours)? * 60 + digits(&[*tens, *ones])?;
+            if *sign == b'-' { -60 * minutes } else { 60 * minutes }
+        }
+        _ => return None,
+    };
+    let small = |number: i32| i8::try_from(number).ok();
+    let time = civil::DateTime::new(
+        i16::try_from(number(0, 4)?).ok()?,
+        small(number(5, 7)?)?,
+        small(number(8, 10)?)?,
+        small(number(11, 13)?)?,
+        small(number(14, 16)?)?,
+        small(number(17, 19)?)?,
+        digits(fraction)? * scale,
+    );
+    Offset::from_seconds(offset).ok()?.to_timestamp(time.ok()?).ok()
+}
+
+/// At most nine digits, as a number.
+fn digits(text: &[u8]) -> Option<i32> {
+    let is_number = (1..=9).contains(&text.len()) && text.iter().all(u8::is_ascii_digit);
+    is_number.then(|| text.iter().fold(0, |number, digit| number * 10 + i32::from(digit - b'0')))
 }
 
 /// Whether a text of digits and hyphens is a date, e.g. `2026-11-20`.
@@ -165,6 +225,33 @@ mod tests {
         for (text, millis) in cases {
             assert_eq!(time(text).map(Timestamp::as_millis), millis, "{text}");
         }
+    }
+
+    #[test]
+    fn a_time_in_the_usual_form_is_what_it_is_in_any() {
+        let any = |text: &str| {
+            let naive = || Offset::UTC.to_timestamp(text.parse().ok()?).ok();
+            text.parse::<jiff::Timestamp>().ok().or_else(naive)
+        };
+        let mut random = fastrand::Rng::with_seed(3);
+        let (mut read, mut others) = (0, 0);
+        for _ in 0..20_000 {
+            let forms = ["2026-11-20T19:19:44.634733+08:00", "2024-02-29T23:59:59Z", "1969-12-31T00:00:00.5"];
+            let mut text = random.choice(forms).unwrap().as_bytes().to_vec();
+            for _ in 0..random.usize(0..3) {
+                let at = random.usize(..text.len());
+                text[at] = *random.choice(b"0123456789+-:.TZ").unwrap();
+            }
+            let text = String::from_utf8(text).unwrap();
+            match usual(&text) {
+                Some(time) => {
+                    read += 1;
+                    assert_eq!(Some(time), any(&text), "{text}");
+                }
+                None => others += 1,
+            }
+        }
+        assert!(read > 5000 && others > 1000, "{read} {others}");
     }
 
     #[test]

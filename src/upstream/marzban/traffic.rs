@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 
-use serde_json::value::RawValue;
-
 use super::{
     Marzban,
     convert::{self, Readings},
@@ -83,11 +81,7 @@ impl Marzban {
     }
 
     /// The sums in a usage answer of either system; absent: it has none.
-    fn readings<const N: usize>(
-        &self,
-        answer: &RawValue,
-        directions: [&'static str; N],
-    ) -> Option<Readings<N>> {
+    fn readings<const N: usize>(&self, answer: &str, directions: [&'static str; N]) -> Option<Readings<N>> {
         let answer = Object::new("usage", answer, &self.odd)?;
         if self.system == Some(System::PasarGuard) {
             self.naming.by_id(&answer, &self.odd, directions)

@@ -3,19 +3,19 @@
 use std::sync::Arc;
 
 use serde::de::Error;
-use tokio::time::Instant;
+use tokio::{io::AsyncBufRead, time::Instant};
 
 use super::{
     Marzban,
-    convert::{self, UserRow},
+    convert::{self, Owners, UserRow},
     walk::{self, Advance, LeftOut, Page, Span, Walk},
 };
 use crate::{
-    http::{self, Body},
-    model::{Fact, Moment, NamedUsers, Part, UnreadableCause, UserFacts},
+    http,
+    model::{Fact, Moment, NamedUsers, Part, Timestamp, UnreadableCause, User, UserFacts},
     upstream::{
         Again, Cause, FetchError, Scope, Step,
-        json::{self, Object, OddFields},
+        json::{self, Listed, OddFields},
     },
 };
 
@@ -32,12 +32,9 @@ impl Marzban {
         let path = format!("{ASKED}?offset={}&limit={}&sort=username", span.offset, span.limit);
         let row = self.user_row(now);
         let began = Instant::now();
-        let answer = self.ask(ASKED, &path, now, self.page, move |body| user_page(body, &row)).await.map(
-            |(page, odd)| {
-                self.odd.extend(odd);
-                page
-            },
-        );
+        let odd = OddFields::default();
+        let answer = self.ask(ASKED, &path, now, self.page, |body| user_page(body, &row, &odd)).await;
+        self.odd.extend(&odd);
         let Some(walk) = &mut self.walk else { return Ok(Step::default()) };
         match answer {
             // A whole first page of such rows is a failure; among rows around one that makes the panel fail, it may be
@@ -117,9 +114,11 @@ impl Marzban {
                 names.iter().map(|name| format!("username={}", convert::percent_encode(name))).collect();
             let path = format!("/api/users?{}", query.join("&"));
             let row = self.user_row(now);
-            match self.ask(ASKED, &path, now, self.page, move |body| user_page(body, &row)).await {
-                Ok((page, odd)) => {
-                    self.odd.extend(odd);
+            let odd = OddFields::default();
+            let answer = self.ask(ASKED, &path, now, self.page, |body| user_page(body, &row, &odd)).await;
+            self.odd.extend(&odd);
+            match answer {
+                Ok(page) => {
                     let known = |name: &Arc<str>| page.rows.iter().flatten().any(|user| user.name == *name);
                     // A row that could not be read may be any of those not found.
                     if page.rows.iter().all(Result::is_ok) {
@@ -159,15 +158,30 @@ fn row_at_fault(err: &FetchError) -> Option<UnreadableCause> {
     }
 }
 
+/// The users in a page that is here as a whole, as a walk reads them. Other rows are left out.
+///
+/// # Errors
+/// When it is no page.
+pub fn users_of(page: &[u8], now: Timestamp) -> serde_json::Result<Vec<User>> {
+    let (owners, has_lifetime) = (Owners::default(), Arc::default());
+    let row = UserRow { read_at: now, panel_now: now, owners, has_lifetime };
+    let page = json::at_once(user_page(page, &row, &OddFields::default()))?;
+    Ok(page.rows.into_iter().flatten().collect())
+}
+
 /// Decodes `{"users": […], "total": n}`, each row as soon as it is there.
-fn user_page(body: Body, row: &UserRow) -> serde_json::Result<(Page, OddFields)> {
-    let odd = OddFields::default();
-    let read =
-        json::page(body, ["users", "total"], http::ROW, |user| match Object::of_text("user", user, &odd) {
-            Some(object) => row.convert(&object),
-            None => Err(LeftOut::Unreadable(UnreadableCause::NotAnObject)),
-        })?;
+async fn user_page(
+    body: impl AsyncBufRead + Unpin,
+    row: &UserRow,
+    odd: &OddFields,
+) -> serde_json::Result<Page> {
+    let listed = Listed { list: "users", beside: "total", row: "user", most: http::ROW, odd };
+    let read = json::page(body, listed, |user| match user {
+        Some(user) => row.convert(&user),
+        None => Err(LeftOut::Unreadable(UnreadableCause::NotAnObject)),
+    });
+    let read = read.await?;
     let rows = read.rows.ok_or_else(|| serde_json::Error::missing_field("users"))?;
-    let total = read.beside.and_then(|total| json::count(&total));
-    Ok((Page { rows, total: total.map(|total| usize::try_from(total).unwrap_or(usize::MAX)) }, odd))
+    let total = read.beside.and_then(|total| json::count(total.get()));
+    Ok(Page { rows, total: total.map(|total| usize::try_from(total).unwrap_or(usize::MAX)) })
 }

@@ -4,7 +4,6 @@ use reqwest::{
     RequestBuilder,
     header::{ACCEPT, LOCATION},
 };
-use serde_json::value::RawValue;
 use tracing::warn;
 
 use super::{
@@ -38,11 +37,7 @@ impl From<FetchError> for Miss {
 
 impl Xui {
     /// Asks for one small JSON value.
-    pub(super) async fn value(
-        &mut self,
-        subject: Subject,
-        now: Moment,
-    ) -> Result<Found<Box<RawValue>>, FetchError> {
+    pub(super) async fn value(&mut self, subject: Subject, now: Moment) -> Result<Found<String>, FetchError> {
         let limits = self.small;
         self.find(subject, now, limits, envelope::value).await
     }
@@ -52,7 +47,7 @@ impl Xui {
         &mut self,
         subject: Subject,
         now: Moment,
-    ) -> Result<Found<Box<RawValue>>, FetchError> {
+    ) -> Result<Found<String>, FetchError> {
         if self.routes.is_refused(subject, now) {
             return Err(FetchError::new(subject.routes()[0].path, Cause::NotAllowed));
         }
@@ -61,16 +56,15 @@ impl Xui {
 
     /// Asks for a subject whose answer may be long. For two seconds after its start, a panel may answer null for what it
     /// has. So a null is believed only if the one before was null too, and the first answer of all is requested again.
-    pub(super) async fn find<T, F>(
+    pub(super) async fn find<T, D>(
         &mut self,
         subject: Subject,
         now: Moment,
         limits: Limits,
-        decode: F,
+        decode: impl FnOnce(Body) -> D + Clone,
     ) -> Result<Found<T>, FetchError>
     where
-        T: Send + 'static,
-        F: FnOnce(Body) -> serde_json::Result<Envelope<T>> + Clone + Send + 'static,
+        D: Future<Output = serde_json::Result<Envelope<T>>>,
     {
         let mut found = self.find_once(subject, now, limits, decode.clone()).await?;
         let before = self.had_value.get(&subject).copied();
@@ -93,16 +87,15 @@ impl Xui {
     }
 
     /// Asks by the route that is known to answer, else by each that the subject has.
-    async fn find_once<T, F>(
+    async fn find_once<T, D>(
         &mut self,
         subject: Subject,
         now: Moment,
         limits: Limits,
-        decode: F,
+        decode: impl FnOnce(Body) -> D + Clone,
     ) -> Result<Found<T>, FetchError>
     where
-        T: Send + 'static,
-        F: FnOnce(Body) -> serde_json::Result<Envelope<T>> + Clone + Send + 'static,
+        D: Future<Output = serde_json::Result<Envelope<T>>>,
     {
         match self.routes.known(subject) {
             Some(None) => return Ok(Found::NoRoute),
@@ -154,16 +147,15 @@ impl Xui {
     }
 
     /// One request. Logs in if there is no session, and once more if the panel no longer accepts it.
-    async fn ask<T, F>(
+    async fn ask<T, D>(
         &mut self,
         route: Route,
         now: Moment,
         limits: Limits,
-        decode: F,
+        decode: impl FnOnce(Body) -> D + Clone,
     ) -> Result<Found<T>, Miss>
     where
-        T: Send + 'static,
-        F: FnOnce(Body) -> serde_json::Result<Envelope<T>> + Clone + Send + 'static,
+        D: Future<Output = serde_json::Result<Envelope<T>>>,
     {
         let asked = route.path;
         let (mut is_new, mut csrf_is_new) = (!self.session.is_open(), false);
@@ -271,17 +263,16 @@ impl Xui {
         headers_of_scripts(self.http.post_alone(self.config.endpoint.url.join(path)))
     }
 
-    async fn send<T, F>(
+    async fn send<T, D>(
         &mut self,
         request: RequestBuilder,
         repeat: Repeat,
         limits: Limits,
-        decode: F,
+        decode: impl FnOnce(Body) -> D,
         now: Moment,
     ) -> Result<T, Refusal>
     where
-        T: Send + 'static,
-        F: FnOnce(Body) -> serde_json::Result<T> + Send + 'static,
+        D: Future<Output = serde_json::Result<T>>,
     {
         self.begins(limits, now);
         let answer = self.http.read(request, repeat, limits, decode).await.map_err(with_its_status)?;
@@ -389,7 +380,7 @@ impl Xui {
         );
         match status_of(&reply) {
             200 => {
-                let token = json::from_bytes(&reply.body).ok();
+                let token = json::from_bytes(reply.body).ok();
                 let token = token.and_then(|raw| Object::new("csrf", &raw, &self.odd)?.secret("obj"));
                 // A page: something in front answers for every path.
                 let Some(token) = token else { return Ok(false) };

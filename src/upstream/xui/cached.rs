@@ -1,7 +1,8 @@
 //! Facts by client that are read more rarely than the list.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::time::Duration;
 
+use super::convert::ByName;
 use crate::model::Moment;
 
 /// When they are read again after a failure, at the latest.
@@ -11,12 +12,12 @@ const AGAIN_AFTER: Duration = Duration::from_secs(600);
 pub(super) struct Cached<T> {
     /// When they are read next, by the daemon's uptime; absent: they were not yet.
     due: Option<Duration>,
-    pub(super) by_name: HashMap<Arc<str>, T>,
+    pub(super) by_name: ByName<T>,
 }
 
 /// What a request for such facts brought.
 pub(super) enum Reading<T> {
-    Read(HashMap<Arc<str>, T>),
+    Read(ByName<T>),
     /// The panel does not have them, or not for this login.
     Nothing,
     Failed,
@@ -24,7 +25,7 @@ pub(super) enum Reading<T> {
 
 impl<T> Default for Cached<T> {
     fn default() -> Self {
-        Cached { due: None, by_name: HashMap::new() }
+        Cached { due: None, by_name: ByName::default() }
     }
 }
 

@@ -11,7 +11,7 @@ mod thresholds;
 
 pub(super) use self::{
     clients::Plan,
-    folded::folded,
+    folded::{ByName, folded},
     list::{Known, List},
     nodes::{NodeLabels, nodes},
     online::{addresses, last_point, names, seen_since},

@@ -1,8 +1,6 @@
 //! What every answer is wrapped in: `{"success": true, "msg": "…", "obj": …}`, in any order, `msg` and `obj` not always
 //! there. `msg` is translated into any language and is never read.
 
-use serde_json::value::RawValue;
-
 use crate::{
     http::Body,
     upstream::{
@@ -41,12 +39,12 @@ pub(super) fn other_system(asked: &'static str) -> FetchError {
 ///
 /// # Errors
 /// When it is no object.
-pub(super) fn value(body: Body) -> serde_json::Result<Envelope<Box<RawValue>>> {
-    let whole = json::document(body)?;
+pub(super) async fn value(body: Body) -> serde_json::Result<Envelope<String>> {
+    let whole = json::document(body).await?;
     let odd = OddFields::default();
     let answer = Object::new("answer", &whole, &odd)
         .ok_or_else(|| <serde_json::Error as serde::de::Error>::custom("no object"))?;
-    let value = answer.raw("obj").filter(|raw| raw.get() != "null").map(RawValue::to_owned);
+    let value = answer.raw("obj").filter(|raw| *raw != "null").map(str::to_owned);
     Ok(Envelope { success: answer.flag("success"), value })
 }
 

@@ -1,25 +1,29 @@
 //! The list of inbounds with their clients, and what it lacks.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
+
+use tokio::io::AsyncBufRead;
 
 use super::{
     Xui,
     cached::Reading,
     concerns_all,
-    convert::{self, Known, List, Plan},
+    convert::{self, ByName, Known, List, NodeLabels, Plan},
     detect::Generation,
     envelope::{Envelope, Found},
     routes::{LIST, SLIM_LIST, Subject},
     same,
 };
 use crate::{
-    http::Body,
-    model::{Fact, Moment, Part, UserFacts, WholeList},
-    upstream::{Cause, FetchError, Step, json},
+    model::{Fact, Inbound, Moment, Part, Timestamp, User, UserFacts, WholeList},
+    upstream::{
+        Cause, FetchError, Step,
+        json::{self, OddFields, Scanner},
+    },
 };
 
-/// Limit of one inbound in the list, in bytes.
-const INBOUND: usize = 32 * 1024 * 1024;
+/// Limit of one value in the list that is not read while it arrives, in bytes: up to 3x-ui 3.0, the clients of an inbound are one.
+const VALUE: usize = 32 * 1024 * 1024;
 /// How often the addresses of clients are read.
 const ADDRESSES_EVERY: Duration = Duration::from_secs(300);
 /// How often the plans are read that the cheap list does not have: from the list that costs twice as much.
@@ -49,8 +53,7 @@ impl Xui {
             self.plans.set(plans, PLANS_EVERY, now);
             return Ok(Step::default());
         }
-        let body = self.list;
-        let mut list = match self.find(Subject::List, now, body, inbounds).await {
+        let list = match self.find_list(Subject::List, now).await {
             Ok(Found::Some(list)) => list,
             Ok(Found::NoRoute) => return Err(FetchError::new(ASKED, Cause::NotFound(404))),
             Ok(Found::NotYet) => return Ok(same(&[Part::Users, Part::Inbounds])),
@@ -69,7 +72,6 @@ impl Xui {
             }
         };
         (self.list_read, self.list_refused) = (true, false);
-        self.odd.extend(list.take_odd());
         // The first list shows whether it has the plans. It is not held while these are read, as both are long.
         if self.routes.of(Subject::List) == Some(SLIM_LIST) && self.plans.is_new() {
             return Ok(Step::default());
@@ -85,7 +87,7 @@ impl Xui {
             devices: &self.addresses.by_name,
             plans: &self.plans.by_name,
         });
-        let names = converted.users.iter().map(|user| (convert::folded(user.name.to_string()), &user.name));
+        let names = converted.users.iter().map(|user| (convert::folded(&user.name), &user.name));
         let names = names.filter(|(folded, name)| **folded != ***name);
         self.spellings = names.map(|(folded, name)| (folded.into(), Arc::clone(name))).collect();
         let whole = WholeList {
@@ -102,6 +104,14 @@ impl Xui {
         Ok(Step { done: vec![Part::Users, Part::Inbounds], facts, durable: Vec::new() })
     }
 
+    /// Asks for a list, each of whose inbounds is decoded as soon as it is there.
+    async fn find_list(&mut self, subject: Subject, now: Moment) -> Result<Found<List>, FetchError> {
+        let (limits, odd) = (self.list, OddFields::default());
+        let found = self.find(subject, now, limits, |body| inbounds(body, &odd)).await;
+        self.odd.extend(&odd);
+        found
+    }
+
     /// The number of addresses of each client.
     async fn read_addresses(&mut self, now: Moment) -> Result<Reading<u64>, FetchError> {
         let found = self.value(Subject::Addresses, now).await;
@@ -110,8 +120,7 @@ impl Xui {
 
     /// The plans that the cheap list does not have.
     async fn read_plans(&mut self, now: Moment) -> Result<Reading<Plan>, FetchError> {
-        let limits = self.list;
-        let found = self.find(Subject::WholeList, now, limits, inbounds).await;
+        let found = self.find_list(Subject::WholeList, now).await;
         reading(found, |list| Some(list.plans()))
     }
 }
@@ -119,7 +128,7 @@ impl Xui {
 /// What an optional request brought. Its failure is one only if it stops the others, too.
 fn reading<A, T>(
     found: Result<Found<A>, FetchError>,
-    convert: impl FnOnce(A) -> Option<HashMap<Arc<str>, T>>,
+    convert: impl FnOnce(A) -> Option<ByName<T>>,
 ) -> Result<Reading<T>, FetchError> {
     match found {
         Ok(Found::Some(answer)) => Ok(convert(answer).map_or(Reading::Failed, Reading::Read)),
@@ -130,9 +139,40 @@ fn reading<A, T>(
     }
 }
 
-/// Decodes the list, each inbound as soon as it is there.
-fn inbounds(body: Body) -> serde_json::Result<Envelope<List>> {
-    let mut list = List::default();
-    let page = json::page(body, ["obj", "success"], INBOUND, |inbound| list.add(inbound))?;
-    Ok(Envelope { success: page.beside.and_then(|raw| json::flag(&raw)), value: page.rows.map(|_| list) })
+/// The inbounds and users in a list that is here as a whole, as a poll reads them.
+///
+/// # Errors
+/// When it is no list.
+pub fn list_of(answer: &[u8], now: Timestamp) -> serde_json::Result<(Vec<Inbound>, Vec<User>)> {
+    let Envelope { success: _, value } = json::at_once(inbounds(answer, &OddFields::default()))?;
+    let converted = value.unwrap_or_default().convert(&Known {
+        is_alireza0: false,
+        read_at: now,
+        panel_now: now,
+        nodes: &NodeLabels::default(),
+        devices: &ByName::default(),
+        plans: &ByName::default(),
+    });
+    Ok((converted.inbounds, converted.users))
+}
+
+/// Decodes the list while it arrives.
+async fn inbounds(body: impl AsyncBufRead + Unpin, odd: &OddFields) -> serde_json::Result<Envelope<List>> {
+    let mut envelope = Envelope { success: None, value: None };
+    let mut scanner = Scanner::new(body, VALUE);
+    let mut answer = scanner.object().await?;
+    while let Some(key) = scanner.field(&mut answer).await? {
+        match key.as_str() {
+            "success" => {
+                let flag = scanner.whole(|text| str::from_utf8(text).ok().and_then(json::flag)).await?;
+                envelope.success = flag.flatten();
+            }
+            "obj" if !scanner.next_is(b'n').await? => {
+                envelope.value = Some(List::read(&mut scanner, odd).await?);
+            }
+            _ => scanner.skip().await?,
+        }
+    }
+    scanner.end().await?;
+    Ok(envelope)
 }

@@ -113,7 +113,7 @@ impl Xui {
         let failed = |error: http::Error| Some(Cause::from(error).of_login());
         match status_of(reply) {
             200 => {
-                let raw = json::from_bytes(&reply.body).ok();
+                let raw = json::from_bytes(&*reply.body).ok();
                 let success = raw.and_then(|raw| Object::new("login", &raw, &self.odd)?.flag("success"));
                 match success {
                     Some(true) => {
@@ -139,7 +139,7 @@ impl Xui {
         let request = self.bare_request(routes::post(path));
         let reply = self.http.send(self.session.authorize(request, false), limits).await;
         let body = reply.ok().filter(|reply| reply.status == 200).map(|reply| reply.body);
-        let raw = body.and_then(|body| json::from_bytes(&body).ok());
+        let raw = body.and_then(|body| json::from_bytes(body).ok());
         raw.and_then(|raw| Object::new("demand", &raw, &self.odd)?.flag("obj")).unwrap_or(false)
     }
 

@@ -75,7 +75,7 @@ impl Xui {
 
     /// The name in the list that is the same without regard to case.
     fn spelled(&self, name: &str) -> Arc<str> {
-        let folded = convert::folded(name.to_owned());
+        let folded = convert::folded(name);
         self.spellings.get(&*folded).cloned().unwrap_or_else(|| folded.into())
     }
 }

@@ -1,17 +1,13 @@
 use super::*;
 use crate::upstream::cliproxy::names::test_names;
 
-fn raw(text: &str) -> Box<RawValue> {
-    serde_json::from_str(text).unwrap()
-}
-
 fn time(text: &str) -> Timestamp {
     let time: jiff::Timestamp = text.parse().unwrap();
     Timestamp::from_millis(time.as_millisecond())
 }
 
 fn read(text: &str, now: Timestamp) -> Vec<Credential> {
-    let files = files(&raw(text), &test_names(&[]), now, &OddFields::default()).unwrap();
+    let files = files(text, &test_names(&[]), now, &OddFields::default()).unwrap();
     files.listed.into_iter().map(|listed| listed.credential).collect()
 }
 
@@ -56,7 +52,7 @@ fn cooldowns_and_quotas_are_those_of_the_list_since_7_3() {
     assert_eq!(partly.cooldowns[0].reason, CooldownReason::ModelNotSupported);
     // The server does not know.
     let text = include_str!("../../../../tests/fixtures/cliproxy/v7.3/auth-files-cooldowns-null.json");
-    let unknown = files(&raw(text), &test_names(&[]), Timestamp::default(), &OddFields::default()).unwrap();
+    let unknown = files(text, &test_names(&[]), Timestamp::default(), &OddFields::default()).unwrap();
     assert!(unknown.has_cooldowns && !unknown.listed[0].has_cooldowns);
 }
 
@@ -159,7 +155,7 @@ fn a_number_is_no_identity_and_a_row_without_any_is_left_out() {
     let names = test_names(&[]);
     let text = r#"{"files": [{"name": "a@example.com.json", "auth_index": 0}, {"name": "b.json"}, {"type": "x"}, 5,
         {"id": "c", "auth_index": ""}, {"name": "b.json", "auth_index": "0123456789abcdef"}]}"#;
-    let files = files(&raw(text), &names, Timestamp::default(), &OddFields::default()).unwrap();
+    let files = files(text, &names, Timestamp::default(), &OddFields::default()).unwrap();
     let labels: Vec<_> = files.listed.iter().map(|listed| Arc::clone(&listed.credential.label)).collect();
     let expected =
         [names.hash("a@example.com.json"), names.hash("b.json"), names.hash("c"), "0123456789abcdef".into()];
@@ -169,7 +165,7 @@ fn a_number_is_no_identity_and_a_row_without_any_is_left_out() {
 #[test]
 fn other_answers_are_no_lists() {
     let names = test_names(&[]);
-    let read = |text: &str| files(&raw(text), &names, Timestamp::default(), &OddFields::default());
+    let read = |text: &str| files(text, &names, Timestamp::default(), &OddFields::default());
     assert_eq!(read(r#"{"files": null}"#).unwrap().listed.len(), 0);
     assert_eq!(read(r#"{"files": []}"#).unwrap().listed.len(), 0);
     for text in ["{}", "[]", r#"{"files": 5}"#, r#"{"files": {}}"#] {
@@ -184,7 +180,7 @@ fn keys_are_hashed_without_their_url_and_each_entry_is_counted() {
     let text = r#"{"fakeai": {"https://a/v1|sk|canary": {"success": 4, "failed": 1}, "https://b/v1|sk|canary": {"success": 2, "failed": 0}},
         "openai-compatible-other": {"https://a/v1|sk|canary": {"success": 1, "failed": 0}, "https://b/v1|sk|canary": {"success": 18446744073709551615, "failed": 0}},
         "gemini": {"AIza-canary": {"recent_requests": []}}, "odd": 5}"#;
-    let (listed, omitted) = keys(&raw(text), &names, &OddFields::default()).unwrap();
+    let (listed, omitted) = keys(text, &names, &OddFields::default()).unwrap();
     let rows: Vec<_> = listed
         .iter()
         .map(|Listed { credential, key: _, counters, has_cooldowns: _ }| {
@@ -203,10 +199,10 @@ fn keys_are_hashed_without_their_url_and_each_entry_is_counted() {
         (hash("AIza-canary"), "gemini", &[]),
     ];
     assert_eq!((rows.as_slice(), omitted), (expected.as_slice(), 1));
-    assert!(keys(&raw("[]"), &names, &OddFields::default()).is_none());
+    assert!(keys("[]", &names, &OddFields::default()).is_none());
     let many: Vec<_> =
         (0..ROWS + 3).map(|url| format!(r#""http://{url}|k": {{"success": 1, "failed": 0}}"#)).collect();
     let text = format!(r#"{{"fakeai": {{{}}}}}"#, many.join(","));
-    let (listed, omitted) = keys(&raw(&text), &names, &OddFields::default()).unwrap();
+    let (listed, omitted) = keys(&text, &names, &OddFields::default()).unwrap();
     assert_eq!((listed.len(), listed[0].counters.len(), omitted), (1, ROWS, 3));
 }

@@ -24,7 +24,7 @@ pub(super) const LISTS: usize = 20_000;
 /// The label of the row that holds when the lists were last read. Those of lists are JSON.
 const READ: &str = "";
 
-/// What was counted of usage. A thread that decodes a snapshot shares it.
+/// What was counted of usage.
 #[derive(Debug)]
 pub(in crate::upstream::cliproxy) struct Books {
     pub(in crate::upstream::cliproxy) ledger: Ledger,
@@ -56,7 +56,7 @@ pub(super) struct PassedOver {
     pub(super) tokens: u64,
 }
 
-/// Books that a decoder shares.
+/// Books that the client and what decodes a snapshot share.
 pub(in crate::upstream::cliproxy) type Shared = Arc<Mutex<Books>>;
 
 pub(in crate::upstream::cliproxy) fn lock(books: &Shared) -> MutexGuard<'_, Books> {

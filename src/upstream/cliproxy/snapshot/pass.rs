@@ -2,12 +2,12 @@
 
 use std::{
     borrow::Cow,
-    io::BufRead,
     sync::{Arc, MutexGuard},
 };
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use tokio::io::AsyncBufRead;
 
 use super::{
     books::{Api, Books, Reader, Shared, lock, nameless},
@@ -54,37 +54,39 @@ impl<'r> Model<'r> {
         Model { reader, labels, attempt, requests: None, tokens: None }
     }
 
-    pub(super) fn read(
+    pub(super) async fn read(
         &mut self,
-        scanner: &mut Scanner<impl BufRead>,
+        scanner: &mut Scanner<impl AsyncBufRead + Unpin>,
         books: &Shared,
         details: &mut Details<'r>,
         odd: &OddFields,
     ) -> serde_json::Result<()> {
-        if scanner.skips_other(b'{', ("models", "model"), odd)? {
+        if scanner.skips_other(b'{', ("models", "model"), odd).await? {
             return Ok(());
         }
         let (mut is_followed, mut length) = (true, 0);
-        scanner.object(|scanner, key| match key {
-            "total_requests" => {
-                scanner.count().map(|count| self.requests = count.filter(|count| *count < REQUESTS))
-            }
-            "total_tokens" => {
-                scanner.count().map(|count| self.tokens = count.filter(|count| *count < TOKENS))
-            }
-            "details" if scanner.skips_other(b'[', ("model", "details"), odd)? => Ok(()),
-            "details" => match Pass::begin(self, books, details, odd) {
-                Some(pass) => pass.read(scanner),
-                None => {
-                    is_followed = false;
-                    scanner.list(|scanner| {
-                        length += 1;
-                        scanner.skip()
-                    })
+        let mut fields = scanner.object().await?;
+        while let Some(key) = scanner.field(&mut fields).await? {
+            match key.as_str() {
+                "total_requests" => {
+                    self.requests = scanner.count().await?.filter(|count| *count < REQUESTS);
                 }
-            },
-            _ => scanner.skip(),
-        })?;
+                "total_tokens" => self.tokens = scanner.count().await?.filter(|count| *count < TOKENS),
+                "details" if scanner.skips_other(b'[', ("model", "details"), odd).await? => {}
+                "details" => match Pass::begin(self, books, details, odd) {
+                    Some(pass) => pass.read(scanner).await?,
+                    None => {
+                        is_followed = false;
+                        let mut list = scanner.list().await?;
+                        while scanner.element(&mut list).await? {
+                            length += 1;
+                            scanner.skip().await?;
+                        }
+                    }
+                },
+                _ => scanner.skip().await?,
+            }
+        }
         if !is_followed {
             lock(books).passes_over(self.requests.unwrap_or(length), self.tokens.unwrap_or(0));
         }
@@ -160,13 +162,33 @@ impl<'p, 'n> Pass<'p, 'n> {
         })
     }
 
-    fn read(mut self, scanner: &mut Scanner<impl BufRead>) -> serde_json::Result<()> {
-        let mut place = 0_u64;
+    async fn read(mut self, scanner: &mut Scanner<impl AsyncBufRead + Unpin>) -> serde_json::Result<()> {
         let mut detail = Vec::with_capacity(512);
-        let outcome = scanner.list(|scanner| {
+        let outcome = self.read_details(scanner, &mut detail).await;
+        match outcome {
+            Ok(length) => self.end(length, &detail),
+            // What was counted is counted.
+            Err(_) if self.counted.readable + self.counted.unreadable > 0 => drop(self.enter()),
+            Err(_) => {}
+        }
+        outcome.map(drop)
+    }
+
+    /// Reads the details, and returns how many there are. The last one is left in `detail`.
+    async fn read_details(
+        &mut self,
+        scanner: &mut Scanner<impl AsyncBufRead + Unpin>,
+        detail: &mut Vec<u8>,
+    ) -> serde_json::Result<u64> {
+        let mut place = 0_u64;
+        let mut list = scanner.list().await?;
+        while scanner.element(&mut list).await? {
             place += 1;
             if place > 1 && (place < self.known || self.differs) {
-                return if scanner.decode(Details::length)? { Ok(()) } else { scanner.skip() };
+                if !scanner.decode(Details::length).await? {
+                    scanner.skip().await?;
+                }
+                continue;
             }
             detail.clear();
             if place > self.known.max(1) && self.held.is_none() {
@@ -175,31 +197,24 @@ impl<'p, 'n> Pass<'p, 'n> {
                     let length = self.details.read_first(text, attempt)?;
                     detail.extend_from_slice(text.get(..length)?);
                     Some(length)
-                })?;
-                if is_read {
-                    self.count_read(&detail, true);
-                    return Ok(());
+                });
+                if is_read.await? {
+                    self.count_read(detail, true);
+                    continue;
                 }
             }
             // One that is too large is cut, and so it cannot be read.
-            scanner.take(&mut detail)?;
+            scanner.take(detail).await?;
             if place == 1 {
-                self.first(&detail);
+                self.first(detail);
             }
             if place > self.known {
-                self.next(&detail);
+                self.next(detail);
             } else if place == self.known && self.before.last != 0 {
-                self.differs = self.print(&detail) != self.before.last;
+                self.differs = self.print(detail) != self.before.last;
             }
-            Ok(())
-        });
-        match outcome {
-            Ok(()) => self.end(place, &detail),
-            // What was counted is counted.
-            Err(_) if self.counted.readable + self.counted.unreadable > 0 => drop(self.enter()),
-            Err(_) => {}
         }
-        outcome
+        Ok(place)
     }
 
     /// Enters in the books what was counted, and how far the list was. They are not locked while details arrive.

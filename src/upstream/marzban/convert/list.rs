@@ -1,19 +1,17 @@
 //! Lists and percentages, as both systems write them.
 
-use serde_json::value::RawValue;
-
 use crate::upstream::json::{Object, OddFields, Rows, rows};
 
 /// A list that Marzban returns bare, and PasarGuard in an object from 2.0 on.
 pub(in crate::upstream::marzban) struct List<'a> {
-    rows: &'a RawValue,
+    rows: &'a str,
     odd: &'a OddFields,
 }
 
 impl<'a> List<'a> {
     /// The list in `answer`, which is in its field `field` if it is an object.
     pub(in crate::upstream::marzban) fn new(
-        answer: &'a RawValue,
+        answer: &'a str,
         field: &'static str,
         odd: &'a OddFields,
     ) -> Self {

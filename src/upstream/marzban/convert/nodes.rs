@@ -5,12 +5,10 @@ use std::{
     sync::Arc,
 };
 
-use serde_json::value::RawValue;
-
 use super::list::{List, ratio};
 use crate::{
     model::{Counter, Inbound, MASTER, Node, NodeStats, NodeStatus, Row, labels, node_labels, share},
-    upstream::json::{IDENTITY, Object, OddFields, ROWS, Rows, rows},
+    upstream::json::{IDENTITY, Object, OddFields, ROWS, Rows, each, rows},
 };
 
 /// A node in usage answers: no id means the panel's own proxy. SQLite may reuse a removed node's id; the name then
@@ -35,7 +33,7 @@ pub(in crate::upstream::marzban) struct NodeRow {
 pub(in crate::upstream::marzban) fn nodes(answer: &List<'_>) -> Option<Rows<NodeRow>> {
     let mut known = HashSet::new();
     let mut list = answer.rows("node", |row| {
-        let name = row.identity("name").ok()?;
+        let name = row.identity("name").ok()?.into_owned();
         let id = row.integer("id");
         known.insert((id, id.is_none().then(|| name.clone()))).then(|| {
             let (node, counts_traffic) = (node(&row, &name), row.has("lifetime_uplink"));
@@ -75,9 +73,9 @@ pub(in crate::upstream::marzban) fn usages<const N: usize>(
 ) -> Option<Readings<N>> {
     let mut known = HashSet::new();
     rows("usage", answer.raw("usages")?, odd, |row| {
-        let key = match row.raw("node_id")?.get() {
+        let key = match row.raw("node_id")? {
             "null" => (None, PANEL.to_owned()),
-            _ => (Some(row.integer("node_id")?), row.identity("node_name").ok()?),
+            _ => (Some(row.integer("node_id")?), row.identity("node_name").ok()?.into_owned()),
         };
         known.insert(key.clone()).then(|| (key, directions.map(|direction| row.amount(direction))))
     })
@@ -90,7 +88,7 @@ pub(in crate::upstream::marzban) fn node_stats(
     naming: &Naming,
 ) -> Rows<NodeStats> {
     let (mut stats, mut omitted) = (BTreeMap::new(), 0);
-    for (id, raw) in answer.entries().filter(|(_, raw)| raw.get() != "null") {
+    for (id, raw) in answer.entries().filter(|(_, raw)| *raw != "null") {
         match (id.parse::<i64>(), Object::new("node_stats", raw, odd)) {
             // Of a doubled key, the last one counts.
             (Ok(id), Some(row)) if stats.len() < ROWS => drop(stats.insert(id, row)),
@@ -117,12 +115,13 @@ pub(in crate::upstream::marzban) fn node_stats(
 }
 
 /// `GET /api/inbounds`: by protocol in Marzban, a list of tags in PasarGuard. Absent: it is neither.
-pub(in crate::upstream::marzban) fn inbounds(answer: &RawValue, odd: &OddFields) -> Option<Rows<Inbound>> {
+pub(in crate::upstream::marzban) fn inbounds(answer: &str, odd: &OddFields) -> Option<Rows<Inbound>> {
     let mut known = HashSet::new();
     let mut named = |inbound: Inbound| known.insert(Arc::clone(&inbound.label)).then_some(inbound);
-    if let Ok(tags) = serde_json::from_str::<Vec<&RawValue>>(answer.get()) {
-        let tag = |raw: &&RawValue| {
-            let tag: String = serde_json::from_str(raw.get()).ok()?;
+    let mut tags = Vec::new();
+    if each(answer, |tag| tags.push(tag)).is_some() {
+        let tag = |raw: &&str| {
+            let tag: String = serde_json::from_str(raw).ok()?;
             (!tag.is_empty() && tag.len() <= IDENTITY)
                 .then(|| Inbound { label: tag.into(), ..Inbound::default() })
         };
@@ -134,7 +133,7 @@ pub(in crate::upstream::marzban) fn inbounds(answer: &RawValue, odd: &OddFields)
     for (protocol, list) in by_protocol.entries() {
         let read = rows("inbound", list, odd, |row| {
             named(Inbound {
-                label: row.identity("tag").ok()?.into(),
+                label: (*row.identity("tag").ok()?).into(),
                 protocol: row.text("protocol").unwrap_or_else(|| protocol.chars().take(64).collect()),
                 port: row.number_or_text("port").unwrap_or_default(),
                 ..Inbound::default()
@@ -225,7 +224,7 @@ impl Naming {
 /// The sums of a list of periods, in each direction.
 fn sums<const N: usize>(
     stats: &Object<'_>,
-    buckets: &RawValue,
+    buckets: &str,
     odd: &OddFields,
     directions: [&'static str; N],
 ) -> [Option<u64>; N] {

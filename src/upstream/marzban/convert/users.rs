@@ -1,7 +1,6 @@
 //! Users.
 
 use std::{
-    collections::HashSet,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -10,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    model::{Counter, Expiry, Timestamp, Unread, UnreadableCause, User, UserStatus},
+    model::{Counter, Expiry, Timestamp, Unread, UnreadableCause, User, UserNames, UserStatus},
     upstream::{
         json::{Lacking, Object},
         marzban::walk::LeftOut,
@@ -22,7 +21,7 @@ const ONLINE_WITHIN: Duration = Duration::from_secs(120);
 
 /// The names of owners. A panel has few, so each is stored once.
 #[derive(Clone, Debug, Default)]
-pub(in crate::upstream::marzban) struct Owners(Arc<Mutex<HashSet<Arc<str>>>>);
+pub(in crate::upstream::marzban) struct Owners(Arc<Mutex<UserNames>>);
 
 impl Owners {
     /// Removes owners without any known user.
@@ -31,9 +30,9 @@ impl Owners {
         owners.retain(|owner| Arc::strong_count(owner) > 1);
     }
 
-    fn named(&self, name: String) -> Arc<str> {
+    fn named(&self, name: &str) -> Arc<str> {
         let mut owners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = owners.get(&*name) {
+        if let Some(known) = owners.get(name) {
             return Arc::clone(known);
         }
         let owner: Arc<str> = name.into();
@@ -67,7 +66,7 @@ impl UserRow {
                 unread.add(fact);
             }
         };
-        let status = row.text("status");
+        let status = row.word("status").filter(|word| !word.is_empty());
         note(Unread::STATUS, status.is_none());
         let status = status.map_or(UserStatus::Unknown, |word| user_status(&word));
         let used = row.count("used_traffic");
@@ -92,8 +91,8 @@ impl UserRow {
         let last_online = row.time("online_at");
         note(Unread::ONLINE, row.was_odd("online_at") || !row.has("online_at"));
         Ok(User {
-            name: name.into(),
-            owner: row.object("admin").and_then(|admin| Some(self.owners.named(admin.text("username")?))),
+            name: (*name).into(),
+            owner: row.object("admin").and_then(|admin| Some(self.owners.named(&admin.text("username")?))),
             status,
             used: used.unwrap_or_default(),
             limit,

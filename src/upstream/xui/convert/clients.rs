@@ -218,12 +218,11 @@ mod tests {
     fn user(stats: &str, setting: &str, meaning: Meaning, inbounds: Option<UserStatus>) -> User {
         let odd = OddFields::default();
         let mut client = Client::default();
-        let raw = |text: &str| serde_json::from_str::<Box<serde_json::value::RawValue>>(text).unwrap();
         if !stats.is_empty() {
-            client.add_stats(&Object::new("client", &raw(stats), &odd).unwrap());
+            client.add_stats(&Object::new("client", stats, &odd).unwrap());
         }
         if !setting.is_empty() {
-            client.add_setting(&Object::new("client", &raw(setting), &odd).unwrap());
+            client.add_setting(&Object::new("client", setting, &odd).unwrap());
         }
         let context = Context {
             meaning,
@@ -313,11 +312,10 @@ mod tests {
     #[test]
     fn a_plan_that_no_row_has_is_unread_or_that_of_the_whole_list() {
         let odd = OddFields::default();
-        let raw = |text: &str| serde_json::from_str::<Box<serde_json::value::RawValue>>(text).unwrap();
-        let (slim, stats) = (raw(r#"{"enable":true}"#), raw(r#"{"total":7,"expiryTime":0,"reset":0}"#));
-        let whole = raw(r#"{"enable":true,"totalGB":9,"expiryTime":5,"reset":3,"limitIp":2}"#);
+        let (slim, stats) = (r#"{"enable":true}"#, r#"{"total":7,"expiryTime":0,"reset":0}"#);
+        let whole = r#"{"enable":true,"totalGB":9,"expiryTime":5,"reset":3,"limitIp":2}"#;
         let mut known = Client::default();
-        known.add_setting(&Object::new("client", &whole, &odd).unwrap());
+        known.add_setting(&Object::new("client", whole, &odd).unwrap());
         let known = known.plan_beyond_statistics(false).unwrap();
         let context = || Context {
             meaning: Meaning::Off,
@@ -328,7 +326,7 @@ mod tests {
             devices: None,
         };
         let mut client = Client::default();
-        client.add_setting(&Object::new("client", &slim, &odd).unwrap());
+        client.add_setting(&Object::new("client", slim, &odd).unwrap());
         let read = client.convert("a".into(), context());
         for fact in [Unread::LIMIT, Unread::EXPIRY, Unread::RENEWS] {
             assert!(read.unread.has(fact), "{fact:?}");
@@ -343,7 +341,7 @@ mod tests {
             assert!(!read.unread.has(fact), "{fact:?}");
         }
         // What the list says now goes before what the whole one said within the hour.
-        with_stats.add_stats(&Object::new("client", &stats, &odd).unwrap());
+        with_stats.add_stats(&Object::new("client", stats, &odd).unwrap());
         with_stats.add_plan(&known);
         let read = with_stats.convert("a".into(), context());
         assert_eq!((read.limit, read.expiry, read.renews), (Some(7), Expiry::Never, false));

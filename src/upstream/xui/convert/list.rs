@@ -1,23 +1,21 @@
 //! The list of inbounds with their clients.
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    sync::Arc,
-};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
-use serde_json::value::RawValue;
+use tokio::io::AsyncBufRead;
 
 use super::{
     clients::{Client, Context, Meaning, Plan, expiry},
-    folded::folded,
+    folded::{ByName, folded},
     nodes::NodeLabels,
 };
 use crate::{
+    http,
     model::{
         Counter, Expiry, Inbound, Row, Timestamp, Unreadable, UnreadableCause, UnreadableRow, User,
         UserStatus, Users, labels,
     },
-    upstream::json::{Lacking, Object, OddFields, ROWS, each},
+    upstream::json::{self, Lacking, Object, OddFields, ROWS, Scanner},
 };
 
 /// A list as it arrives, one inbound after the other. A client that several inbounds list is one client, with one count
@@ -27,15 +25,16 @@ pub(in crate::upstream::xui) struct List {
     inbounds: Vec<ListedInbound>,
     clients: Vec<ListedClient>,
     /// Places in `clients`, by folded name.
-    places: HashMap<Arc<str>, usize>,
+    places: ByName<usize>,
     unreadable: Unreadable,
     /// Inbounds that could not be read or are too many, and clients with names that are too long or that are too many.
     omitted: (usize, usize),
     /// Rows of clients so far.
     rows: usize,
+    /// Places of the clients that are attached to the inbound that is being read.
+    attached: Vec<usize>,
     /// Inbounds say how often their traffic is reset, as 3x-ui does since 2.8.1.
     has_resets: bool,
-    odd: OddFields,
 }
 
 /// An inbound before it has a label.
@@ -78,31 +77,119 @@ pub(in crate::upstream::xui) struct Known<'a> {
     pub(in crate::upstream::xui) read_at: Timestamp,
     pub(in crate::upstream::xui) panel_now: Timestamp,
     pub(in crate::upstream::xui) nodes: &'a NodeLabels,
-    pub(in crate::upstream::xui) devices: &'a HashMap<Arc<str>, u64>,
-    pub(in crate::upstream::xui) plans: &'a HashMap<Arc<str>, Plan>,
+    pub(in crate::upstream::xui) devices: &'a ByName<u64>,
+    pub(in crate::upstream::xui) plans: &'a ByName<Plan>,
 }
 
+/// An inbound while it arrives.
+#[derive(Debug, Default)]
+struct Arriving {
+    /// Its place in the list, if it gets one.
+    place: u16,
+    /// As in [`ListedInbound`].
+    knows_clients: bool,
+    /// Places of the clients in its statistics.
+    in_stats: Vec<usize>,
+    /// Its configuration says which clients it has, of all of them.
+    lists_all: bool,
+}
+
+/// The fields of an inbound that are read, beside its clients.
+const FIELDS: [&str; 13] = [
+    "id",
+    "tag",
+    "remark",
+    "protocol",
+    "port",
+    "enable",
+    "up",
+    "down",
+    "total",
+    "expiryTime",
+    "trafficReset",
+    "nodeId",
+    "originNodeGuid",
+];
+
 impl List {
-    /// Takes one inbound.
-    pub(in crate::upstream::xui) fn add(&mut self, text: &str) {
-        let odd = std::mem::take(&mut self.odd);
-        match Object::of_text("inbound", text, &odd) {
-            Some(row) if self.inbounds.len() < ROWS => self.add_inbound(&row, &odd),
-            _ => self.omitted.0 += 1,
+    /// Reads a list of inbounds, and each client in it as soon as it is there.
+    ///
+    /// # Errors
+    /// When it is no list, or broken between the inbounds.
+    pub(in crate::upstream::xui) async fn read(
+        scanner: &mut Scanner<impl AsyncBufRead + Unpin>,
+        odd: &OddFields,
+    ) -> serde_json::Result<List> {
+        let mut list = List::default();
+        let mut inbounds = scanner.list().await?;
+        while scanner.element(&mut inbounds).await? {
+            let depth = scanner.depth();
+            let read = match list.inbounds.len() < ROWS && scanner.next_is(b'{').await? {
+                true => list.read_inbound(scanner, odd).await,
+                false => {
+                    list.attached.clear();
+                    scanner.skip().await.map(|()| None)
+                }
+            };
+            match read {
+                Ok(Some(inbound)) => list.inbounds.push(inbound),
+                Ok(None) => list.omit_inbound(),
+                Err(err) if err.is_data() => {
+                    scanner.leave(depth).await?;
+                    list.omit_inbound();
+                }
+                Err(err) => return Err(err),
+            }
         }
-        self.odd = odd;
+        Ok(list)
     }
 
-    fn add_inbound(&mut self, row: &Object<'_>, odd: &OddFields) {
-        let Ok(place) = u16::try_from(self.inbounds.len()) else { return };
+    /// The inbound that would have the next place is left out.
+    fn omit_inbound(&mut self) {
+        self.omitted.0 += 1;
+        for at in self.attached.drain(..) {
+            self.clients[at].attached.pop();
+        }
+    }
+
+    /// Reads one inbound; absent: nothing identifies it.
+    async fn read_inbound(
+        &mut self,
+        scanner: &mut Scanner<impl AsyncBufRead + Unpin>,
+        odd: &OddFields,
+    ) -> serde_json::Result<Option<ListedInbound>> {
+        self.attached.clear();
+        let place = u16::try_from(self.inbounds.len()).unwrap_or(u16::MAX);
+        let mut arriving = Arriving { place, ..Arriving::default() };
+        let mut short = b"{".to_vec();
+        let mut fields = scanner.object().await?;
+        while let Some(key) = scanner.field(&mut fields).await? {
+            match key.as_str() {
+                "clientStats" => self.read_stats(scanner, &mut arriving, odd).await?,
+                "settings" => self.read_settings(scanner, &mut arriving, odd).await?,
+                field if FIELDS.contains(&field) => {
+                    short.extend(format!("{}\"{field}\":", if short.len() > 1 { "," } else { "" }).bytes());
+                    if !scanner.take(&mut short).await? {
+                        return Err(http::too_large_row());
+                    }
+                }
+                _ => scanner.skip().await?,
+            }
+        }
+        short.push(b'}');
+        // Statistics of a client stay with an inbound that no longer has it.
+        if !arriving.lists_all {
+            for at in std::mem::take(&mut arriving.in_stats) {
+                self.attach(at, &mut arriving);
+            }
+        }
+        let short = String::from_utf8_lossy(&short);
+        let Some(row) = Object::new("inbound", &short, odd) else { return Ok(None) };
         let id = row.integer("id");
         let (up, down) = (row.count("up"), row.count("down"));
         let remark = row.text("remark").unwrap_or_default();
-        let tag = row.identity("tag").ok().or_else(|| id.map(|id| format!("inbound-{id}")));
-        let Some(tag) = tag else {
-            self.omitted.0 += 1;
-            return;
-        };
+        let tag = row.identity("tag").ok().map(Cow::into_owned);
+        let Some(tag) = tag.or_else(|| id.map(|id| format!("inbound-{id}"))) else { return Ok(None) };
         self.has_resets |= row.has("trafficReset");
         let inbound = Inbound {
             protocol: row.text("protocol").unwrap_or_default(),
@@ -117,44 +204,50 @@ impl List {
             ..Inbound::default()
         };
         let (node, guid) = (row.integer("nodeId"), row.text("originNodeGuid"));
-        self.inbounds.push(ListedInbound { tag, id, node, guid, knows_clients: false, inbound });
-        // Statistics of a client stay with an inbound that no longer has it.
-        let mut in_stats = Vec::new();
-        if let Some(list) = row.raw("clientStats").filter(|raw| raw.get() != "null") {
-            let read = each(list, |raw| in_stats.extend(self.add_stats(raw, odd)));
-            self.inbounds[usize::from(place)].knows_clients = read.is_some();
-            if read.is_none() {
-                row.is_odd("clientStats", list, "a list");
-            }
+        let knows_clients = arriving.knows_clients;
+        Ok(Some(ListedInbound { tag, id, node, guid, knows_clients, inbound }))
+    }
+
+    /// Reads the statistics of an inbound's clients.
+    async fn read_stats(
+        &mut self,
+        scanner: &mut Scanner<impl AsyncBufRead + Unpin>,
+        arriving: &mut Arriving,
+        odd: &OddFields,
+    ) -> serde_json::Result<()> {
+        if scanner.skips_other(b'[', ("inbound", "clientStats"), odd).await? {
+            return Ok(());
         }
-        if !self.add_settings(row, place, odd) {
-            for at in in_stats {
-                self.attach(at, place);
-            }
+        arriving.knows_clients |= scanner.next_is(b'[').await?;
+        let mut stats = scanner.list().await?;
+        while scanner.element(&mut stats).await? {
+            let client = scanner.row("client", odd, |row| self.add_stats(row)).await?;
+            arriving.in_stats.extend(client);
         }
+        Ok(())
     }
 
     /// Takes a row of statistics. Returns the place of its client, if it has one.
-    fn add_stats(&mut self, raw: &RawValue, odd: &OddFields) -> Option<usize> {
+    fn add_stats(&mut self, row: Option<Object<'_>>) -> Option<usize> {
         let place = self.rows;
         self.rows += 1;
-        let Some(row) = Object::new("client", raw, odd) else {
+        let Some(row) = row else {
             self.unreadable.add(UnreadableRow { place, cause: UnreadableCause::NotAnObject });
             return None;
         };
         match row.identity("email") {
             Ok(name) => {
-                let at = self.client(&name)?;
+                let at = self.client(&name, None)?;
                 let listed = &mut self.clients[at];
                 if !std::mem::replace(&mut listed.has_stats, true) && *listed.name != *name {
-                    listed.name = name.into();
+                    listed.name = (*name).into();
                 }
                 listed.client.add_stats(&row);
                 return Some(at);
             }
             Err(Lacking::ShortIdentity) => self.omitted.1 += 1,
             // Panels have rows of clients that have no name yet.
-            Err(Lacking::Identity) if row.raw("email").is_some_and(|raw| raw.get() == "\"\"") => {}
+            Err(Lacking::Identity) if row.raw("email").is_some_and(|raw| raw == "\"\"") => {}
             Err(Lacking::Identity) => {
                 self.unreadable.add(UnreadableRow { place, cause: UnreadableCause::NoName });
             }
@@ -162,83 +255,121 @@ impl List {
         None
     }
 
-    /// The configuration is an object, a text that is one, null, or broken. Returns whether it lists the clients of the
-    /// inbound; else, these come from their statistics.
-    fn add_settings(&mut self, row: &Object<'_>, place: u16, odd: &OddFields) -> bool {
+    /// Reads the configuration of an inbound: an object, a text that is one, null, or broken.
+    async fn read_settings(
+        &mut self,
+        scanner: &mut Scanner<impl AsyncBufRead + Unpin>,
+        arriving: &mut Arriving,
+        odd: &OddFields,
+    ) -> serde_json::Result<()> {
         const EXPECTED: &str = "an object, or a text that is one";
-        let Some(raw) = row.raw("settings").filter(|raw| !matches!(raw.get(), "null" | "\"\"")) else {
-            return false;
-        };
-        let text: Option<String> =
-            raw.get().starts_with('"').then(|| serde_json::from_str(raw.get()).ok()).flatten();
-        let inner = match &text {
-            Some(text) => serde_json::from_str::<&RawValue>(text).ok(),
-            None => Some(raw),
-        };
-        let Some(settings) = inner.and_then(|inner| Object::new("settings", inner, odd)) else {
-            row.is_odd("settings", raw, EXPECTED);
-            return false;
-        };
-        let Some(clients) = settings.raw("clients").filter(|raw| raw.get() != "null") else {
-            self.inbounds[usize::from(place)].knows_clients = true;
-            return false;
-        };
-        let mut names_all = true;
-        let read = each(clients, |raw| {
-            // Rows without a name are those of panels that keep no statistics of clients.
-            let row = Object::new("client_settings", raw, odd);
-            let Some((name, row)) = row.and_then(|row| Some((row.identity("email").ok()?, row))) else {
-                names_all = false;
-                return;
-            };
-            if let Some(at) = self.client(&name) {
-                self.clients[at].client.add_setting(&row);
-                self.attach(at, place);
-            }
+        if scanner.next_is(b'{').await? {
+            return self.read_clients(scanner, arriving, odd).await;
+        }
+        let text = scanner.whole(|text| {
+            (text.first().copied(), serde_json::from_str::<Option<String>>(&json::lossy(text)))
         });
-        if read.is_none() {
-            settings.is_odd("clients", clients, "a list");
+        let (first, text) = text.await?.ok_or_else(http::too_large_row)?;
+        let is_read = match text.as_ref().map(Option::as_deref) {
+            Ok(None | Some("")) => true,
+            Ok(Some(text)) if text.trim_start().starts_with('{') => {
+                let mut scanner = Scanner::new(text.as_bytes(), text.len());
+                let read = async {
+                    self.read_clients(&mut scanner, arriving, odd).await?;
+                    scanner.end().await
+                };
+                json::at_once(read).is_ok()
+            }
+            Ok(Some(_)) | Err(_) => false,
+        };
+        if !is_read {
+            arriving.lists_all = false;
+            odd.record(
+                "inbound",
+                "settings",
+                char::from(first.unwrap_or(b'0')).encode_utf8(&mut [0; 4]),
+                EXPECTED,
+            );
         }
-        let lists_all = names_all && read.is_some();
-        self.inbounds[usize::from(place)].knows_clients |= lists_all;
-        lists_all
+        Ok(())
     }
 
-    /// The place of the client of this name; absent: it is one too many.
-    fn client(&mut self, name: &str) -> Option<usize> {
-        match self.places.entry(folded(name.to_owned()).into()) {
-            Entry::Occupied(entry) => Some(*entry.get()),
-            Entry::Vacant(_) if self.clients.len() >= Users::MOST => {
-                self.omitted.1 += 1;
-                None
+    /// Reads the clients in a configuration.
+    async fn read_clients(
+        &mut self,
+        scanner: &mut Scanner<impl AsyncBufRead + Unpin>,
+        arriving: &mut Arriving,
+        odd: &OddFields,
+    ) -> serde_json::Result<()> {
+        let mut has_clients = false;
+        let mut settings = scanner.object().await?;
+        while let Some(key) = scanner.field(&mut settings).await? {
+            if key != "clients" || scanner.next_is(b'n').await? {
+                scanner.skip().await?;
+                continue;
             }
-            Entry::Vacant(entry) => {
-                let key = entry.key();
-                let name = if **key == *name { Arc::clone(key) } else { name.into() };
-                let attached = Vec::with_capacity(1);
-                self.clients.push(ListedClient {
-                    name,
-                    has_stats: false,
-                    client: Client::default(),
-                    attached,
-                });
-                Some(*entry.insert(self.clients.len() - 1))
+            has_clients = true;
+            if scanner.skips_other(b'[', ("settings", "clients"), odd).await? {
+                continue;
             }
+            let mut names_all = true;
+            let mut clients = scanner.list().await?;
+            let mut at = 0;
+            while scanner.element(&mut clients).await? {
+                names_all &=
+                    scanner.row("client_settings", odd, |row| self.add_setting(row, at, arriving)).await?;
+                at += 1;
+            }
+            arriving.lists_all = names_all;
         }
+        arriving.knows_clients |= !has_clients || arriving.lists_all;
+        Ok(())
     }
 
-    /// The client at `at` is attached to the inbound at `place`.
-    fn attach(&mut self, at: usize, place: u16) {
-        self.inbounds[usize::from(place)].knows_clients = true;
+    /// Takes the client at `at` in a configuration. Returns whether it has a name: rows without one are those of panels that
+    /// keep no statistics of clients.
+    fn add_setting(&mut self, row: Option<Object<'_>>, at: usize, arriving: &mut Arriving) -> bool {
+        let Some((name, row)) = row.and_then(|row| Some((row.identity("email").ok()?, row))) else {
+            return false;
+        };
+        // Most panels list statistics in the same order.
+        if let Some(at) = self.client(&name, arriving.in_stats.get(at).copied()) {
+            self.clients[at].client.add_setting(&row);
+            self.attach(at, arriving);
+        }
+        true
+    }
+
+    /// The place of the client of this name, which may be `guess`; absent: it is one too many.
+    fn client(&mut self, name: &str, guess: Option<usize>) -> Option<usize> {
+        if let Some(guess) = guess.filter(|guess| *self.clients[*guess].name == *name) {
+            return Some(guess);
+        }
+        let key = folded(name);
+        if let Some(place) = self.places.get(&*key) {
+            return Some(*place);
+        }
+        if self.clients.len() >= Users::MOST {
+            self.omitted.1 += 1;
+            return None;
+        }
+        let key = Arc::<str>::from(key);
+        let name = if *key == *name { Arc::clone(&key) } else { name.into() };
+        let place = self.clients.len();
+        let attached = Vec::with_capacity(1);
+        self.clients.push(ListedClient { name, has_stats: false, client: Client::default(), attached });
+        self.places.insert(key, place);
+        Some(place)
+    }
+
+    /// The client at `at` is attached to the inbound.
+    fn attach(&mut self, at: usize, arriving: &mut Arriving) {
+        arriving.knows_clients = true;
         let attached = &mut self.clients[at].attached;
-        if attached.last() != Some(&place) {
-            attached.push(place);
+        if attached.last() != Some(&arriving.place) {
+            attached.push(arriving.place);
+            self.attached.push(at);
         }
-    }
-
-    /// The fields that could not be read.
-    pub(in crate::upstream::xui) fn take_odd(&mut self) -> OddFields {
-        std::mem::take(&mut self.odd)
     }
 
     /// Whether there are inbounds, and none could be read.
@@ -248,11 +379,11 @@ impl List {
 
     /// The plans of clients of which a list without configurations has less, by folded name: those with a limit of
     /// addresses, and those without statistics.
-    pub(in crate::upstream::xui) fn plans(self) -> HashMap<Arc<str>, Plan> {
+    pub(in crate::upstream::xui) fn plans(self) -> ByName<Plan> {
         let clients = self.clients.into_iter();
         clients
             .filter_map(|ListedClient { name, has_stats, client, .. }| {
-                Some((folded(name.to_string()).into(), client.plan_beyond_statistics(has_stats)?))
+                Some((folded(&name).into(), client.plan_beyond_statistics(has_stats)?))
             })
             .collect()
     }
@@ -275,10 +406,10 @@ impl List {
             .collect();
         let if_off: Vec<_> = inbounds.iter().map(|inbound| status_if_off(inbound, known.panel_now)).collect();
         let meaning = if has_resets || known.is_alireza0 { Meaning::Off } else { Meaning::UsedUp };
-        let mut shared: HashMap<Vec<u16>, Arc<[Arc<str>]>> = HashMap::new();
+        let mut shared = HashMap::<Vec<u16>, Arc<[Arc<str>]>, foldhash::fast::RandomState>::default();
         let mut users = Vec::with_capacity(clients.len());
         for ListedClient { name, mut client, attached, .. } in clients {
-            let key = folded(name.to_string());
+            let key = folded(&name);
             if let Some(plan) = known.plans.get(&*key) {
                 client.add_plan(plan);
             }
@@ -297,7 +428,7 @@ impl List {
                     attached.iter().map(|place| Arc::clone(&labels[usize::from(*place)])).collect()
                 })),
             };
-            users.push(client.convert(name, context));
+            users.push(client.convert(Arc::clone(&name), context));
         }
         let (inbounds_omitted, users_omitted) = omitted;
         Converted { inbounds, users, unreadable, inbounds_omitted, users_omitted }
@@ -322,17 +453,17 @@ mod tests {
     use super::*;
 
     fn converted(inbounds: &[&str]) -> Converted {
-        let mut list = List::default();
-        for inbound in inbounds {
-            list.add(inbound);
-        }
+        let text = format!("[{}]", inbounds.join(","));
+        let list =
+            json::at_once(List::read(&mut Scanner::new(text.as_bytes(), 1 << 20), &OddFields::default()));
+        let list = list.unwrap();
         list.convert(&Known {
             is_alireza0: false,
             read_at: Timestamp::from_secs(1_795_000_000),
             panel_now: Timestamp::from_secs(1_795_000_000),
             nodes: &NodeLabels::default(),
-            devices: &HashMap::new(),
-            plans: &HashMap::new(),
+            devices: &ByName::default(),
+            plans: &ByName::default(),
         })
     }
 
@@ -389,5 +520,22 @@ mod tests {
             assert_eq!(found.inbounds[0].users, u64::try_from(attached.len()).ok(), "{settings}");
             assert_eq!(found.users.len(), 2);
         }
+    }
+
+    #[test]
+    fn an_inbound_that_is_broken_or_has_no_identity_costs_itself() {
+        let found = converted(&[
+            r#"{"tag":"x","clientStats":[{"email":"a"}]}"#,
+            r#"{"tag":"broken","clientStats":[{"email":"a"},{"email":"b"} 5],"settings":{"clients":[{"email":"c"}]}}"#,
+            r#"{"tag":"broken","settings":{"clients":[{"email":"a"},{"email":"]}"}]"up":1},"x":{"y":[1]}}"#,
+            r#"{"settings":{"clients":[{"email":"a"}]}}"#,
+            "[]",
+            r#"{"settings":{"clients":[{"email":"a"}]},"tag":"y"}"#,
+        ]);
+        let labels: Vec<_> = found.inbounds.iter().map(|inbound| (&*inbound.label, inbound.users)).collect();
+        assert_eq!(labels, [("x", Some(1)), ("y", Some(1))]);
+        assert_eq!(found.inbounds_omitted, 4);
+        let user = found.users.iter().find(|user| &*user.name == "a").unwrap();
+        assert_eq!(user.inbounds.iter().map(|label| &**label).collect::<Vec<_>>(), ["x", "y"]);
     }
 }

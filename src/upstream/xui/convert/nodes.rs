@@ -6,8 +6,6 @@ use std::{
     time::Duration,
 };
 
-use serde_json::value::RawValue;
-
 use super::status::core_runs;
 use crate::{
     model::{MASTER, Node, NodeStats, NodeStatus, Row, labels},
@@ -42,10 +40,10 @@ const GUID_PREFIX: usize = 8;
 
 /// The nodes of `nodes/list`, or of `descendants`, which has less of each, where null is an empty list; absent: it is no
 /// list.
-pub(in crate::upstream::xui) fn nodes(list: Option<&RawValue>, odd: &OddFields) -> Option<Nodes> {
+pub(in crate::upstream::xui) fn nodes(list: Option<&str>, odd: &OddFields) -> Option<Nodes> {
     let (mut direct, mut direct_guids, mut shared_guids) = (HashSet::new(), HashSet::new(), HashSet::new());
     let mut read = |row: Object<'_>| {
-        let name = row.identity("name").ok()?;
+        let name = row.identity("name").ok()?.into_owned();
         // Nodes of nodes have 0, and a node that was never reached has no `guid`.
         let id = row.integer("id").filter(|id| *id != 0);
         let guid = row.text("guid").filter(|guid| !guid.is_empty());
@@ -157,7 +155,6 @@ mod tests {
 
     fn found(rows: &[&str]) -> (Vec<String>, usize) {
         let list = format!("[{}]", rows.join(","));
-        let list = serde_json::from_str::<Box<RawValue>>(&list).unwrap();
         let found = nodes(Some(&list), &OddFields::default()).unwrap().nodes;
         (found.kept.iter().map(|node| node.label.to_string()).collect(), found.omitted)
     }
@@ -192,8 +189,7 @@ mod tests {
         let rows = r#"[{"id":1,"name":"a","guid":"g"},{"id":2,"name":"b","guid":"copy"},
             {"id":3,"name":"c","guid":"copy"},{"id":0,"name":"d","guid":"below","transitive":true},
             {"name":"e","guid":"descendant"},{"id":6,"name":"never reached","guid":""}]"#;
-        let list = serde_json::from_str::<Box<RawValue>>(rows).unwrap();
-        let labels = nodes(Some(&list), &OddFields::default()).unwrap().labels;
+        let labels = nodes(Some(rows), &OddFields::default()).unwrap().labels;
         for (id, guid, expected) in [
             (1, Some("g"), Some("a")),
             (1, None, Some("a")),

@@ -2,8 +2,6 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use serde_json::value::RawValue;
-
 use crate::{
     model::{Counter, Outbound},
     upstream::json::{Object, OddFields, ROWS, Rows, rows},
@@ -12,15 +10,15 @@ use crate::{
 /// Outbounds by tag, from the traffic (3x-ui since 2.1.3, alireza0 since 1.11) and the observatory of the core (3x-ui
 /// since 3.0.2). Absent: one of them is no list.
 pub(in crate::upstream::xui) fn outbounds(
-    traffic: Option<&RawValue>,
-    observatory: Option<&RawValue>,
+    traffic: Option<&str>,
+    observatory: Option<&str>,
     odd: &OddFields,
 ) -> Option<Rows<Outbound>> {
     let mut all: BTreeMap<String, Outbound> = BTreeMap::new();
     let mut omitted = 0;
-    let mut add = |list: &RawValue, name, read: &dyn Fn(&Object<'_>, &mut Outbound)| {
+    let mut add = |list: &str, name, read: &dyn Fn(&Object<'_>, &mut Outbound)| {
         let found = rows(name, list, odd, |row| {
-            let tag = row.identity("tag").ok()?;
+            let tag = row.identity("tag").ok()?.into_owned();
             let outbound = all
                 .entry(tag.clone())
                 .or_insert_with(|| Outbound { label: tag.into(), ..Outbound::default() });
@@ -65,7 +63,7 @@ mod tests {
             (r#"{"tag":"a","alive":false}"#, Some(false), None),
             (r#"{"tag":"a"}"#, None, None),
         ] {
-            let list = serde_json::from_str::<Box<RawValue>>(&format!("[{row}]")).unwrap();
+            let list = format!("[{row}]");
             let found = outbounds(None, Some(&list), &OddFields::default()).unwrap().kept;
             assert_eq!((found[0].up, found[0].latency), (up, latency.map(Duration::from_millis)), "{row}");
         }
