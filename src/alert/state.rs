@@ -16,7 +16,7 @@ use std::{
 
 use self::{
     clock_watch::ClockWatch,
-    row::RowKey,
+    row::{Changes, RowKey},
     target::{Phase, Slot, Subject, Target},
 };
 pub use self::{
@@ -51,23 +51,6 @@ pub struct State {
     dirty_over: BTreeSet<AlertId>,
     /// What fires before a target's users were read once by this process is not notified.
     adopt: bool,
-}
-
-/// What has changed since it was asked last.
-#[derive(Debug, Default)]
-struct Changes {
-    /// Subjects whose rows are to be written.
-    rows: BTreeSet<RowKey>,
-    /// Whether metrics and pages show something else.
-    shown: bool,
-}
-
-impl Changes {
-    /// The row of a subject has changed, and so has what is shown of it.
-    fn note(&mut self, key: RowKey) {
-        self.rows.insert(key);
-        self.shown = true;
-    }
 }
 
 impl State {

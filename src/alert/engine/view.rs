@@ -49,7 +49,7 @@ fn state_of<'a>(alert: &Alert<'a>, inhibition: &mut Inhibition<'a>) -> Option<Al
 
 /// What is shown by nothing but the present state.
 #[cfg(test)]
-pub(super) fn anew(state: &State) -> Vec<ActiveAlert> {
+pub(super) fn from_scratch(state: &State) -> Vec<ActiveAlert> {
     let mut inhibition = Inhibition::new(state);
     state.alerts().filter_map(|alert| Some(of(&alert, state_of(&alert, &mut inhibition)?))).collect()
 }

@@ -8,9 +8,9 @@ use std::{
 };
 
 use super::{
-    Changes,
     clock_watch::ClockWatch,
     event::{Advance, AlertId, Event, EventId},
+    row::Changes,
     target::{Phase, Slot, Subject, Target},
 };
 use crate::{

@@ -16,6 +16,23 @@ use crate::{
 /// The rule, the target and the subject.
 pub(super) type RowKey = (Arc<str>, Arc<str>, Arc<str>);
 
+/// What has changed since it was asked last.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    /// Subjects whose rows are to be written.
+    pub(super) rows: BTreeSet<RowKey>,
+    /// Whether metrics and pages show something else.
+    pub(super) shown: bool,
+}
+
+impl Changes {
+    /// The row of a subject has changed, and so has what is shown of it.
+    pub(super) fn note(&mut self, key: RowKey) {
+        self.rows.insert(key);
+        self.shown = true;
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct Row {
     kind: String,

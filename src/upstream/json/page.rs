@@ -95,7 +95,7 @@ mod tests {
             let page = read(text.as_bytes(), buffer, 100).unwrap();
             let rows = page.rows.unwrap();
             let rows: Vec<_> = rows.iter().map(Option::as_deref).collect();
-            // What nobody asks for may be anything.
+            // What is not asked for may be anything.
             let expected = [
                 Some(r#""}]\"\\""#),
                 None,

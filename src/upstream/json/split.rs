@@ -1,4 +1,4 @@
-//! Finds values in a JSON text without decoding them. What nobody asks for is only skipped, which is several times as fast,
+//! Finds values in a JSON text without decoding them. What is not asked for is only skipped, which is several times as fast,
 //! and it may be anything as long as its brackets and quotes match.
 
 use memchr::memchr2;
