@@ -27,7 +27,7 @@ use crate::{
     clock::Clock,
     exposition::{self, Chunks, Coding, Encoded, Format, Page, Shown, UserLabels},
     model::{ActiveAlerts, Moment},
-    telemetry::Telemetry,
+    telemetry::{ConfigStatus, Telemetry},
 };
 
 /// A page that was requested within this time is kept ready.
@@ -105,6 +105,8 @@ struct Made {
 #[derive(Clone)]
 struct Own {
     at: Duration,
+    /// After a reload, its outcome is shown at once.
+    config: ConfigStatus,
     families: Arc<Vec<MetricFamily>>,
 }
 
@@ -272,8 +274,9 @@ impl Pages {
 
     fn own(&self, now: Moment) -> Own {
         let mut own = lock(&self.own);
-        let recent = own.take().filter(|own| now.uptime < own.at + GATHERED_FOR);
-        let gather = || Own { at: now.uptime, families: Arc::new(self.telemetry.gather()) };
+        let config = self.telemetry.config_status();
+        let recent = own.take().filter(|own| now.uptime < own.at + GATHERED_FOR && own.config == config);
+        let gather = || Own { at: now.uptime, config, families: Arc::new(self.telemetry.gather()) };
         own.insert(recent.unwrap_or_else(gather)).clone()
     }
 }

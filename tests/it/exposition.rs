@@ -404,7 +404,7 @@ fn options(labels: UserLabels) -> Options {
 }
 
 fn text(reports: &[Arc<Report>], options: &Options, format: Format) -> String {
-    shown::text(reports, &ActiveAlerts::default(), options, now(), format)
+    shown::checked_text(reports, &ActiveAlerts::default(), options, now(), format)
 }
 
 fn parsed(reports: &[Arc<Report>], options: &Options) -> Vec<Sample> {
@@ -801,7 +801,7 @@ fn step(label: &str, threshold: Threshold) -> AlertStep {
 }
 
 fn with_alerts(reports: &[Arc<Report>], alerts: &ActiveAlerts, options: &Options) -> Vec<Sample> {
-    let text = shown::text(reports, alerts, options, now(), Format::Classic);
+    let text = shown::checked_text(reports, alerts, options, now(), Format::Classic);
     parse(text_format::Format::Classic, &text).unwrap()
 }
 

@@ -8,7 +8,7 @@ use proxymeter::{
     model::{ActiveAlerts, Moment, Report},
 };
 
-/// The text of these reports and alerts. It is the same written at once, kept, and compressed.
+/// The text of these reports and alerts.
 pub(crate) fn text(
     reports: &[Arc<Report>],
     alerts: &ActiveAlerts,
@@ -16,14 +16,19 @@ pub(crate) fn text(
     now: Moment,
     format: Format,
 ) -> String {
-    let alerts = Arc::new(alerts.clone());
-    let shown = Shown { reports, alerts: &alerts, options, now, only: None };
-    let mut written = Vec::new();
-    exposition::write(&shown, &[], format, |piece| {
-        written.extend_from_slice(&piece);
-        true
-    });
-    let written = String::from_utf8(written).unwrap();
+    written(&Shown { reports, alerts: &Arc::new(alerts.clone()), options, now, only: None }, format)
+}
+
+/// The same, which is the same written at once, kept, and compressed.
+pub(crate) fn checked_text(
+    reports: &[Arc<Report>],
+    alerts: &ActiveAlerts,
+    options: &Options,
+    now: Moment,
+    format: Format,
+) -> String {
+    let shown = Shown { reports, alerts: &Arc::new(alerts.clone()), options, now, only: None };
+    let written = written(&shown, format);
     for coding in [Coding::Identity, Coding::Gzip] {
         let page = Chunks::new(format, coding).page(&shown);
         let sent = exposition::join(&[&page.text, &exposition::own(&[], format, coding, None)]).concat();
@@ -38,4 +43,13 @@ pub(crate) fn text(
         assert!(kept == written, "kept as {coding:?}, it differs from what is written at once");
     }
     written
+}
+
+fn written(shown: &Shown<'_>, format: Format) -> String {
+    let mut written = Vec::new();
+    exposition::write(shown, &[], format, |piece| {
+        written.extend_from_slice(&piece);
+        true
+    });
+    String::from_utf8(written).unwrap()
 }
