@@ -98,7 +98,7 @@ impl Deflate {
     }
 }
 
-/// Text that has gone through an [`Encoder`].
+/// Text in pieces, in the coding of its page. [`join`] makes an answer of several.
 #[derive(Debug)]
 pub struct Encoded {
     pieces: Vec<Bytes>,
