@@ -65,7 +65,7 @@ fn write(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// A page after all users were read anew.
+/// A page after all users were read again.
 #[divan::bench(args = [Coding::Identity, Coding::Gzip])]
 fn page(bencher: Bencher<'_, '_>, coding: Coding) {
     let (alerts, options) = (Arc::<ActiveAlerts>::default(), options());
@@ -87,7 +87,7 @@ fn page(bencher: Bencher<'_, '_>, coding: Coding) {
         });
 }
 
-/// A page after something else of a target was read anew.
+/// A page after something else of a target was read.
 #[divan::bench(args = [Coding::Identity, Coding::Gzip])]
 fn page_of_the_same_users(bencher: Bencher<'_, '_>, coding: Coding) {
     let (alerts, options) = (Arc::<ActiveAlerts>::default(), options());

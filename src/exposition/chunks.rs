@@ -1,12 +1,13 @@
 //! A page, put together from chunks that are kept until they are outdated.
 //!
-//! A chunk is what one target has of one family. It is written again when its target has a new report; the rows of users, which
-//! are nearly all of a large page, only when the list of users itself is new, or who of them is online. Large chunks are compressed each by itself, and
-//! small ones together with their neighbours. A chunk whose text is the same as before is not compressed again.
+//! A chunk is what one target has of one family. It is written again when its target has a new report; the rows of users,
+//! which are nearly all of a large page, only when the list of users itself is new, or who of them is online. Large chunks
+//! are compressed each by itself, and small ones together with their neighbours. A chunk whose text is the same as before
+//! is not compressed again.
 
 use std::{
     collections::HashMap,
-    mem,
+    mem, slice,
     sync::{Arc, LazyLock, Weak},
     time::Duration,
 };
@@ -66,7 +67,9 @@ struct Target {
 
 struct Alerts {
     of: Weak<ActiveAlerts>,
-    chunk: Chunk,
+    text: Encoded,
+    /// Bytes before compression.
+    length: usize,
 }
 
 struct Run {
@@ -153,7 +156,7 @@ impl Chunks {
             let Some(chunks) = target.chunks.get_mut(place) else { continue };
             let apart = ByFamily::new(noun.families, &mut self.encoder, chunks);
             let mut text = Text::new(self.format, BLOCK, Sink::Apart(apart));
-            (noun.write)(&mut text, &[shown.view(report, naming)]);
+            (noun.write)(&mut text, slice::from_ref(&view));
             text.finish();
         }
         target.users = user_rows::Source::of(&view);
@@ -182,7 +185,7 @@ impl Chunks {
         let mut text = Text::new(self.format, BLOCK, Sink::Whole(&mut take));
         alerts::write(&mut text, shown.alerts, namings, shown.only);
         text.finish();
-        self.alerts = Some(Alerts { of, chunk: Chunk { body: Body::Large(self.encoder.end()), length } });
+        self.alerts = Some(Alerts { of, text: self.encoder.end(), length });
     }
 
     fn put_together(&mut self) -> (Encoded, usize) {
@@ -204,8 +207,8 @@ impl Chunks {
             chunks.for_each(|chunk| page.add(chunk));
         }
         page.end_run();
-        if let Some(alerts) = &self.alerts {
-            page.add_large(&alerts.chunk);
+        if let Some(Alerts { text, length, .. }) = &self.alerts {
+            page.add_encoded(text, *length);
         }
         page.text.gather();
         self.runs = page.runs;
@@ -227,9 +230,9 @@ struct Assembly<'c> {
 
 impl Assembly<'_> {
     fn add(&mut self, chunk: &Arc<Chunk>) {
-        if let Body::Large(_) = chunk.body {
+        if let Body::Large(text) = &chunk.body {
             self.end_run();
-            return self.add_large(chunk);
+            return self.add_encoded(text, chunk.length);
         }
         self.run.push(Arc::clone(chunk));
         self.run_length += chunk.length;
@@ -238,11 +241,9 @@ impl Assembly<'_> {
         }
     }
 
-    fn add_large(&mut self, chunk: &Chunk) {
-        if let Body::Large(text) = &chunk.body {
-            self.text.push(text);
-            self.length += chunk.length;
-        }
+    fn add_encoded(&mut self, text: &Encoded, length: usize) {
+        self.text.push(text);
+        self.length += length;
     }
 
     fn end_run(&mut self) {
