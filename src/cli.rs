@@ -16,6 +16,7 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 use tracing_subscriber::filter::LevelFilter;
 
@@ -243,6 +244,8 @@ pub fn main() -> ExitCode {
         Err(err) => return fail(&err),
     };
     let done = runtime.block_on(async {
+        // Where the program could not start itself again, a client that leaves would end it otherwise.
+        drop(signal(SignalKind::pipe()));
         match arguments.command.unwrap_or(Command::Run(arguments.run)) {
             Command::Run(run) => run.run().await,
             Command::CheckConfig { config, web_file, shard } => {
