@@ -65,7 +65,7 @@ pub use part::{Outcome, Part, PartState, Reason};
 pub use reading::Reading;
 pub use reads::Reads;
 pub use report::Report;
-pub use sorted::SortedUsers;
+pub use sorted::{Finder, Place, SortedUsers};
 pub use staleness::Staleness;
 pub use time::{Moment, Timestamp};
 pub use user_list::{BesideUsers, Users};

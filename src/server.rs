@@ -22,6 +22,7 @@ mod seen;
 mod stall;
 mod state;
 mod status;
+mod stream;
 mod target;
 mod tls;
 

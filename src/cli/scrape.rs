@@ -63,12 +63,9 @@ pub(super) async fn run(mut config: Config, storage: Option<PathBuf>, targets: &
     let alerts = Arc::new(ActiveAlerts::default());
     let shown = Shown { reports: &reports, alerts: &alerts, options: &options, now: clock.now(), only: None };
     let mut out = io::stdout().lock();
-    let mut written = Ok(());
-    exposition::write(&shown, &telemetry.gather(), Format::Classic, |piece| {
-        written = out.write_all(&piece);
-        written.is_ok()
-    });
-    written.and_then(|()| out.flush())?;
+    exposition::write(&shown, &telemetry.gather(), Format::Classic)
+        .try_for_each(|piece| out.write_all(&piece))?;
+    out.flush()?;
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 

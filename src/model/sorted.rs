@@ -30,6 +30,21 @@ struct Rows {
     tags: Vec<u8>,
 }
 
+/// Where a user is in a list, as long as that is not changed.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    block: usize,
+    row: usize,
+}
+
+/// Finds users by name, faster if they are asked for in the order of the list.
+#[derive(Debug)]
+pub struct Finder<'u> {
+    users: &'u SortedUsers,
+    /// The block of the last name.
+    at: usize,
+}
+
 /// The most users of a block. A page of a walk changes hundreds of users all over the list. Each copies its block, and
 /// all together copy the list of blocks: this size keeps both small.
 const BLOCK: usize = 64;
@@ -48,8 +63,31 @@ impl SortedUsers {
     }
 
     pub fn get(&self, name: &str) -> Option<&User> {
-        let rows = &self.blocks.get(self.block_of(name))?.rows;
-        rows.users.get(rows.find(name)?)
+        self.finder().get(name)
+    }
+
+    /// Finds many users.
+    pub fn finder(&self) -> Finder<'_> {
+        Finder { users: self, at: usize::MAX }
+    }
+
+    /// The users of one of `of` parts, about equal and in order.
+    pub fn share(&self, number: usize, of: usize) -> impl Iterator<Item = &User> {
+        let start = |number: usize| self.blocks.len().saturating_mul(number) / of.max(1);
+        let blocks = self.blocks.get(start(number)..start(number.saturating_add(1))).unwrap_or_default();
+        blocks.iter().flat_map(|block| &block.rows.users)
+    }
+
+    /// The users, and where in this list they are found again.
+    pub fn places(&self) -> impl Iterator<Item = (Place, &User)> {
+        let blocks = self.blocks.iter().enumerate();
+        blocks.flat_map(|(block, of)| {
+            of.rows.users.iter().enumerate().map(move |(row, user)| (Place { block, row }, user))
+        })
+    }
+
+    pub fn at(&self, place: Place) -> Option<&User> {
+        self.blocks.get(place.block)?.rows.users.get(place.row)
     }
 
     /// The user at a place in the order, from 0.
@@ -125,6 +163,23 @@ impl SortedUsers {
     /// Where the block is that the name is or belongs in.
     fn block_of(&self, name: &str) -> usize {
         self.blocks.partition_point(|block| *block.from <= *name).saturating_sub(1)
+    }
+}
+
+impl<'u> Finder<'u> {
+    pub fn get(&mut self, name: &str) -> Option<&'u User> {
+        if !self.is_in(self.at, name) {
+            let next = self.at.wrapping_add(1);
+            self.at = if self.is_in(next, name) { next } else { self.users.block_of(name) };
+        }
+        let rows = &self.users.blocks.get(self.at)?.rows;
+        rows.users.get(rows.find(name)?)
+    }
+
+    /// Whether the block is the one that the name is or belongs in.
+    fn is_in(&self, at: usize, name: &str) -> bool {
+        let mut from = self.users.blocks.iter().skip(at).map(|block| &*block.from);
+        from.next().is_some_and(|from| from <= name) && from.next().is_none_or(|next| name < next)
     }
 }
 
@@ -232,6 +287,12 @@ mod tests {
         }
         let named = expected.keys().filter(|name| list.get(name).is_some_and(|user| *user.name == ***name));
         assert_eq!(named.count(), list.len());
+        // In order, and not in order.
+        let mut finder = list.finder();
+        let numbers = (0..2100).chain((0..2000).map(|_| random.usize(0..2100)));
+        for name in numbers.map(|number| format!("u{number}")).chain(expected.keys().cloned()) {
+            assert_eq!(finder.get(&name).map(|user| user.used), expected.get(&name).copied(), "{name}");
+        }
         assert!(list.get("").is_none() && list.get("v").is_none());
         expected.keys().for_each(|name| assert!(list.remove(name).is_some()));
         assert!(list.is_empty() && list.blocks.is_empty() && list.iter().next().is_none());
