@@ -17,10 +17,9 @@ use super::{
 };
 
 /// Users per piece, about. One has some 80 bytes of each family.
-const USERS: usize = 8192;
+const USERS: usize = 2048;
 
-/// How an answer is written, in pieces. Each is written from what is shown and its place alone, so that several threads
-/// can write them.
+/// How an answer is written, in pieces. Each is written from what is shown and its place alone.
 pub struct Plan {
     format: Format,
     namings: Vec<Naming>,
@@ -72,6 +71,12 @@ impl Plan {
     /// The number of pieces.
     pub fn pieces(&self) -> usize {
         self.steps.len()
+    }
+
+    /// Whether the piece at a place takes less than a millisecond.
+    pub fn is_fast(&self, at: usize) -> bool {
+        let hashes = self.namings.first().is_some_and(Naming::hashes);
+        matches!(self.steps.get(at), Some(Step::Rows(..))) && !hashes
     }
 
     /// Writes the piece at a place, from 0, into `buffer`, which is empty. `shown` is what the plan was made for, and `own`

@@ -21,12 +21,12 @@ use tokio::{
 use super::{
     connections::Held,
     state::{Setup, State},
-    stream::Stream,
+    stream::{Stream, Writer},
 };
 use crate::{
     board::{Board, View},
     clock::Clock,
-    exposition::{self, Chunks, Coding, Encoded, Format, Page, Plan, Shown, UserLabels},
+    exposition::{self, Chunks, Coding, Encoded, Format, Page, Piece, Plan, Shown, UserLabels},
     model::{ActiveAlerts, Moment},
     telemetry::{ConfigStatus, Telemetry},
 };
@@ -307,9 +307,27 @@ fn stream(inputs: Inputs, setup: Arc<Setup>, own: Own, key: Key) -> Stream {
     let size = inputs.users(&setup).saturating_mul(USER_SIZE);
     let reports = Held { at: Arc::as_ptr(&inputs.view.reports).addr(), size };
     let plan = Plan::new(&inputs.shown(&setup, key.target.as_deref()), key.format);
-    Stream::new(plan.pieces(), reports, move |at, buffer| {
-        plan.write(at, &inputs.shown(&setup, key.target.as_deref()), &own.families, buffer)
-    })
+    Stream::new(plan.pieces(), reports, Unkept { plan, inputs, setup, own, key })
+}
+
+/// Writes it.
+struct Unkept {
+    plan: Plan,
+    inputs: Inputs,
+    setup: Arc<Setup>,
+    own: Own,
+    key: Key,
+}
+
+impl Writer for Unkept {
+    fn is_fast(&self, at: usize) -> bool {
+        self.plan.is_fast(at)
+    }
+
+    fn write(&self, at: usize, buffer: Vec<u8>) -> Piece {
+        let shown = self.inputs.shown(&self.setup, self.key.target.as_deref());
+        self.plan.write(at, &shown, &self.own.families, buffer)
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -1,7 +1,6 @@
 //! Text that is written while it is sent.
 
 use std::{
-    collections::VecDeque,
     mem,
     ops::Range,
     pin::Pin,
@@ -15,49 +14,49 @@ use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use super::connections::Held;
 use crate::exposition::{Joiner, Piece};
 
-/// Pieces that are written before they can be sent.
-const AHEAD: usize = 4;
-
-/// Bytes that a stream takes in memory, about: pieces that are ahead, and what waits to be sent.
-const SIZE: usize = 4 * 1024 * 1024;
+/// Bytes that a stream takes in memory, about: what waits to be sent.
+const SIZE: usize = 2 * 1024 * 1024;
 
 /// Larger buffers are not used again.
-const BUFFER: usize = 2 * 1024 * 1024;
+const BUFFER: usize = 1024 * 1024;
 
-/// An answer in pieces. Each is written by itself, so no thread waits for the client, and nothing is written for one that
-/// has left.
+/// An answer in pieces. Each is written by itself, when there is room to send it. So no thread waits for the client, and
+/// nothing is written for one that has left.
 pub(super) struct Stream {
-    writer: Arc<Writer>,
+    writer: Arc<dyn Writer>,
     /// Those that are not begun.
     left: Range<usize>,
-    begun: VecDeque<JoinHandle<Piece>>,
+    /// One that another thread writes.
+    begun: Option<JoinHandle<Piece>>,
     joiner: Joiner,
+    /// Those of pieces that are sent. New memory for each would cost as much as writing does.
+    buffers: Arc<Mutex<Vec<Vec<u8>>>>,
     /// What it keeps in memory.
     pub(super) held: [Held; 2],
 }
 
-struct Writer {
-    write: Box<dyn Fn(usize, Vec<u8>) -> Piece + Send + Sync>,
-    /// Those of pieces that are sent. New memory for each would cost as much as writing does.
-    buffers: Mutex<Vec<Vec<u8>>>,
+/// Writes pieces by their place.
+pub(super) trait Writer: Send + Sync + 'static {
+    /// Whether this takes so little time that other connections can wait for it.
+    fn is_fast(&self, at: usize) -> bool;
+
+    /// `buffer` is empty.
+    fn write(&self, at: usize, buffer: Vec<u8>) -> Piece;
 }
 
 /// The text of a piece until it is sent.
 struct Sending {
     text: Vec<u8>,
-    writer: Arc<Writer>,
+    buffers: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
 impl Stream {
-    /// Of so many pieces, which `write` writes by their place into an empty buffer. It keeps `reports` in memory.
-    pub(super) fn new(
-        pieces: usize,
-        reports: Held,
-        write: impl Fn(usize, Vec<u8>) -> Piece + Send + Sync + 'static,
-    ) -> Self {
-        let writer = Arc::new(Writer { write: Box::new(write), buffers: Mutex::default() });
+    /// Of so many pieces. It keeps `reports` in memory.
+    pub(super) fn new(pieces: usize, reports: Held, writer: impl Writer) -> Self {
+        let writer = Arc::new(writer);
         let held = [reports, Held { at: Arc::as_ptr(&writer).addr(), size: SIZE }];
-        Stream { writer, left: 0..pieces, begun: VecDeque::new(), joiner: Joiner::default(), held }
+        let (begun, joiner, buffers) = (None, Joiner::default(), Arc::default());
+        Stream { writer, left: 0..pieces, begun, joiner, buffers, held }
     }
 
     /// The next piece that is not empty.
@@ -66,18 +65,24 @@ impl Stream {
     /// When it could not be written: what was sent is not all.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, JoinError>>> {
         loop {
-            let room = AHEAD.saturating_sub(self.begun.len());
-            for place in self.left.by_ref().take(room) {
-                let writer = Arc::clone(&self.writer);
-                self.begun.push_back(spawn_blocking(move || (writer.write)(place, writer.buffer())));
-            }
-            let Some(next) = self.begun.front_mut() else { return Poll::Ready(None) };
-            let piece = ready!(Pin::new(next).poll(cx));
-            self.begun.pop_front();
+            let piece = if let Some(begun) = &mut self.begun {
+                let piece = ready!(Pin::new(begun).poll(cx));
+                self.begun = None;
+                piece
+            } else {
+                let Some(at) = self.left.next() else { return Poll::Ready(None) };
+                let buffer = lock(&self.buffers).pop().unwrap_or_default();
+                if !self.writer.is_fast(at) {
+                    let writer = Arc::clone(&self.writer);
+                    self.begun = Some(spawn_blocking(move || writer.write(at, buffer)));
+                    continue;
+                }
+                Ok(self.writer.write(at, buffer))
+            };
             let text = piece.map(|piece| {
                 let skip = self.joiner.skip(&piece);
                 let mut text =
-                    Bytes::from_owner(Sending { text: piece.text, writer: Arc::clone(&self.writer) });
+                    Bytes::from_owner(Sending { text: piece.text, buffers: Arc::clone(&self.buffers) });
                 text.advance(skip);
                 text
             });
@@ -88,10 +93,8 @@ impl Stream {
     }
 }
 
-impl Writer {
-    fn buffer(&self) -> Vec<u8> {
-        self.buffers.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
-    }
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl AsRef<[u8]> for Sending {
@@ -105,7 +108,7 @@ impl Drop for Sending {
         let mut buffer = mem::take(&mut self.text);
         if buffer.capacity() <= BUFFER {
             buffer.clear();
-            self.writer.buffers.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+            lock(&self.buffers).push(buffer);
         }
     }
 }
@@ -119,43 +122,58 @@ mod tests {
 
     use super::*;
 
-    fn stream(pieces: usize, write: impl Fn(usize, Vec<u8>) -> Piece + Send + Sync + 'static) -> Stream {
-        Stream::new(pieces, Held { at: 0, size: 0 }, write)
+    /// Writes the number of each piece, but every third is empty, and every fourth is slow.
+    struct Numbers {
+        written: Arc<AtomicUsize>,
+        fails_at: usize,
     }
 
-    #[tokio::test]
-    async fn pieces_come_in_order_and_only_as_they_are_taken() {
-        let begun = Arc::new(AtomicUsize::new(0));
-        let written = Arc::clone(&begun);
-        let mut stream = stream(20, move |at, mut buffer| {
-            written.fetch_add(1, Ordering::Relaxed);
-            assert!(buffer.is_empty());
-            // Every third is empty.
-            if at % 3 > 0 {
+    impl Writer for Numbers {
+        fn is_fast(&self, at: usize) -> bool {
+            !at.is_multiple_of(4)
+        }
+
+        fn write(&self, at: usize, mut buffer: Vec<u8>) -> Piece {
+            self.written.fetch_add(1, Ordering::Relaxed);
+            assert!(buffer.is_empty() && at != self.fails_at);
+            if !at.is_multiple_of(3) {
                 buffer.extend_from_slice(at.to_string().as_bytes());
             }
             Piece::of(buffer)
-        });
-        assert_eq!(begun.load(Ordering::Relaxed), 0, "before it is asked for");
+        }
+    }
+
+    fn stream(pieces: usize, fails_at: usize) -> (Stream, Arc<AtomicUsize>) {
+        let written = Arc::default();
+        let numbers = Numbers { written: Arc::clone(&written), fails_at };
+        (Stream::new(pieces, Held { at: 0, size: 0 }, numbers), written)
+    }
+
+    #[tokio::test]
+    async fn pieces_come_in_order_and_are_written_as_they_are_taken() {
+        let (mut stream, written) = stream(20, usize::MAX);
         let mut text = Vec::new();
+        assert_eq!(written.load(Ordering::Relaxed), 0);
         while let Some(piece) = poll_fn(|cx| stream.poll_next(cx)).await {
-            text.push(String::from_utf8(piece.unwrap().to_vec()).unwrap());
-            assert!(begun.load(Ordering::Relaxed) <= text.len() * 2 + AHEAD);
+            let piece = String::from_utf8(piece.unwrap().to_vec()).unwrap();
+            assert_eq!(written.load(Ordering::Relaxed), piece.parse::<usize>().unwrap() + 1);
+            text.push(piece);
         }
         let expected = (0..20).filter(|at| at % 3 > 0).map(|at| at.to_string());
         assert_eq!(text, expected.collect::<Vec<_>>());
+        assert_eq!(lock(&stream.buffers).len(), 1, "the same is used again");
     }
 
     #[tokio::test]
     async fn an_answer_that_is_not_whole_does_not_end_as_if_it_were() {
-        let mut stream =
-            stream(
-                3,
-                |at, buffer| {
-                    if at == 1 { panic!("as expected") } else { Piece::of([buffer, vec![1]].concat()) }
-                },
-            );
-        assert!(poll_fn(|cx| stream.poll_next(cx)).await.unwrap().is_ok());
-        assert!(poll_fn(|cx| stream.poll_next(cx)).await.unwrap().is_err());
+        let (mut stream, _) = stream(9, 8);
+        let mut last = None;
+        while let Some(piece) = poll_fn(|cx| stream.poll_next(cx)).await {
+            last = Some(piece.is_ok());
+            if last == Some(false) {
+                break;
+            }
+        }
+        assert_eq!(last, Some(false));
     }
 }
