@@ -3,25 +3,25 @@
 mod check;
 mod exit;
 mod healthcheck;
+mod log;
 mod replay;
 mod rules;
 mod scrape;
 mod test_notification;
 
 use std::{
-    io::{self, IsTerminal},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
 };
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
-use tracing_subscriber::filter::LevelFilter;
 
 use self::{
     exit::{Done, fail},
+    log::{Level, Log},
     test_notification::Tested,
 };
 use crate::{
@@ -164,30 +164,6 @@ impl ShardChoice {
 }
 
 #[derive(Debug, Args)]
-struct Log {
-    /// Lowest severity that is logged on stderr.
-    #[arg(long = "log.level", value_name = "LEVEL", default_value = "info")]
-    level: Level,
-    /// Format of the log: text or JSON, one line per event.
-    #[arg(long = "log.format", value_name = "FORMAT", default_value = "text")]
-    format: LogFormat,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Level {
-    Debug,
-    Info,
-    Warn,
-    Error,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum LogFormat {
-    Text,
-    Json,
-}
-
-#[derive(Debug, Args)]
 struct Run {
     #[command(flatten)]
     config: ConfigFile,
@@ -228,6 +204,9 @@ struct Demo {
         value_parser = parse_listen
     )]
     listen: std::net::SocketAddr,
+    /// Prints notifications whole, instead of a line each.
+    #[arg(long)]
+    verbose: bool,
     /// Only simulates them and prints a configuration for them.
     #[arg(long)]
     panels_only: bool,
@@ -338,9 +317,10 @@ fn warn_of(config: &Config) {
 
 impl Demo {
     async fn run(self) -> Done {
-        self.log.start();
+        self.log.start_at(Level::Warn);
         let mut signals = Signals::listen()?;
-        let options = demo::Options { users: self.users, seed: self.seed, listen: self.listen };
+        let Demo { users, seed, listen, verbose, .. } = self;
+        let options = demo::Options { users, seed, listen, verbose };
         if self.panels_only {
             demo::panels_only(options, async || while signals.next().await != Asked::Stop {}).await?;
         } else {
@@ -356,29 +336,6 @@ fn load(file: &Path) -> Result<Config, ConfigErrors> {
 
 fn env(name: &str) -> Option<String> {
     std::env::var(name).ok()
-}
-
-impl Log {
-    fn start(&self) {
-        let level = match self.level {
-            Level::Debug => LevelFilter::DEBUG,
-            Level::Info => LevelFilter::INFO,
-            Level::Warn => LevelFilter::WARN,
-            Level::Error => LevelFilter::ERROR,
-        };
-        // Debug lines of other crates may contain whole requests with headers.
-        let filter = tracing_subscriber::filter::Targets::new()
-            .with_default(LevelFilter::WARN.min(level))
-            .with_target("proxymeter", level);
-        let ansi = io::stderr().is_terminal();
-        let lines =
-            tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(ansi).with_target(false);
-        use tracing_subscriber::prelude::*;
-        match self.format {
-            LogFormat::Text => tracing_subscriber::registry().with(lines.with_filter(filter)).init(),
-            LogFormat::Json => tracing_subscriber::registry().with(lines.json().with_filter(filter)).init(),
-        }
-    }
 }
 
 fn telemetry_path(text: &str) -> Result<String, String> {

@@ -484,7 +484,9 @@ impl Poller {
         data: Option<Moment>,
     ) {
         let known = self.report.parts.remove(&part);
-        log::outcome(&self.report.target, part, known.as_ref().map(|known| &known.outcome), &outcome);
+        let before = known.as_ref().map(|known| &known.outcome);
+        let others = self.report.parts.values().map(|state| &state.outcome);
+        log::outcome(&self.report.target, part, before, &outcome, others);
         let (last_success, duration) =
             success.map(|(at, took)| (Some(at), Some(took))).unwrap_or_else(|| {
                 known.as_ref().map_or((None, None), |known| (known.last_success, known.duration))

@@ -2,19 +2,35 @@
 
 use std::collections::HashSet;
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
-use crate::model::{Outcome, Part, UnreadableRow, Users};
+use crate::model::{Outcome, Part, Reason, UnreadableRow, Users};
 
 /// A panel's own count is not logged if it differs by less than this part of the list: users come and go while a list is
 /// read.
 const TOLERANCE: usize = 100;
 
-/// Logs the outcome of a part when it changes.
-pub(super) fn outcome(target_name: &str, part: Part, before: Option<&Outcome>, outcome: &Outcome) {
+/// Logs the outcome of a part when it changes. What concerns the whole target is logged once, however many parts it fails:
+/// not of a part while one of the `others` fails for the same reason.
+pub(super) fn outcome<'a>(
+    target_name: &str,
+    part: Part,
+    before: Option<&Outcome>,
+    outcome: &Outcome,
+    others: impl IntoIterator<Item = &'a Outcome>,
+) {
+    let reason_of = |outcome: &Outcome| match outcome {
+        Outcome::Failed { reason, .. } => Some(*reason),
+        _ => None,
+    };
+    let failing: Vec<_> =
+        others.into_iter().filter_map(reason_of).filter(|reason| is_of_target(*reason)).collect();
     let part = part.label();
     match (before, outcome) {
         (Some(Outcome::Failed { reason: known, .. }), Outcome::Failed { reason, .. }) if known == reason => {}
+        (_, Outcome::Failed { reason, detail }) if failing.contains(reason) => {
+            debug!(target_name, part, reason = reason.label(), "polling fails: {detail}");
+        }
         (_, Outcome::Failed { reason, detail }) => {
             warn!(target_name, part, reason = reason.label(), "polling fails: {detail}");
         }
@@ -22,10 +38,35 @@ pub(super) fn outcome(target_name: &str, part: Part, before: Option<&Outcome>, o
         (_, Outcome::Refused) => {
             info!(target_name, part, "this account may not read the part; it is skipped");
         }
-        (Some(Outcome::Failed { .. }), Outcome::Up) => {
-            info!(target_name, part, "polling works again");
+        (Some(Outcome::Failed { reason, .. }), Outcome::Up) if failing.contains(reason) => {}
+        (Some(Outcome::Failed { reason, .. }), Outcome::Up) if is_of_target(*reason) => {
+            info!(target_name, reason = reason.label(), "polling works again");
+        }
+        (Some(Outcome::Failed { reason, .. }), Outcome::Up) => {
+            info!(target_name, part, reason = reason.label(), "polling works again");
         }
         _ => {}
+    }
+}
+
+/// Whether a failure for this reason is one of the target, or of the way to it, whatever is asked of it.
+fn is_of_target(reason: Reason) -> bool {
+    match reason {
+        Reason::Auth
+        | Reason::Banned
+        | Reason::Connect
+        | Reason::Interrupted
+        | Reason::RateLimited
+        | Reason::Redirect
+        | Reason::ServerError
+        | Reason::Timeout
+        | Reason::Tls => true,
+        Reason::ClientError
+        | Reason::Decode
+        | Reason::Forbidden
+        | Reason::NotFound
+        | Reason::NotJson
+        | Reason::TooLarge => false,
     }
 }
 
@@ -101,7 +142,7 @@ impl Difference {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{collections::BTreeMap, sync::Arc};
 
     use super::*;
     use crate::model::{Fact, Moment, Report, Unreadable, UnreadableCause, User, UserFacts, WalkEnd};
@@ -113,6 +154,69 @@ mod tests {
         let end = WalkEnd { page, seen, total, unreadable, ..WalkEnd::default() };
         report.merge(Fact::Users(UserFacts::WalkEnd(end)), Moment::default());
         report
+    }
+
+    /// The lines that a sequence of outcomes leads to, by part.
+    fn logged(outcomes: &[(Part, Outcome)]) -> Vec<String> {
+        let (sender, lines) = std::sync::mpsc::channel();
+        let writer = move || Lines(sender.clone());
+        let subscriber =
+            tracing_subscriber::fmt().with_writer(writer).without_time().with_target(false).with_ansi(false);
+        tracing::subscriber::with_default(subscriber.finish(), || {
+            let mut parts = BTreeMap::new();
+            for (part, now) in outcomes {
+                let before = parts.remove(part);
+                outcome("home", *part, before, now, parts.values().copied());
+                parts.insert(*part, now);
+            }
+        });
+        lines.try_iter().collect()
+    }
+
+    struct Lines(std::sync::mpsc::Sender<String>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+            self.0.send(String::from_utf8_lossy(line).trim().to_owned()).unwrap();
+            Ok(line.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_target_that_is_down_is_logged_once_and_a_part_that_fails_by_itself_is_too() {
+        use Part::{Admins, Nodes, System, Users};
+        let failed = |reason| Outcome::Failed { reason, detail: "x".into() };
+        let (up, down, odd) = (Outcome::Up, failed(Reason::Connect), failed(Reason::Decode));
+        let outcomes = [
+            (System, &up),
+            (Users, &up),
+            (Nodes, &up),
+            (Users, &down),
+            (System, &down),
+            (Nodes, &odd),
+            (Admins, &odd),
+            (System, &down),
+            (Nodes, &down),
+            (Users, &up),
+            (System, &up),
+            (Nodes, &up),
+            (Admins, &up),
+            (System, &down),
+        ];
+        let outcomes = outcomes.map(|(part, outcome)| (part, outcome.clone()));
+        let expected = [
+            "WARN polling fails: x target_name=\"home\" part=\"users\" reason=\"connect\"",
+            "WARN polling fails: x target_name=\"home\" part=\"nodes\" reason=\"decode\"",
+            "WARN polling fails: x target_name=\"home\" part=\"admins\" reason=\"decode\"",
+            "INFO polling works again target_name=\"home\" reason=\"connect\"",
+            "INFO polling works again target_name=\"home\" part=\"admins\" reason=\"decode\"",
+            "WARN polling fails: x target_name=\"home\" part=\"system\" reason=\"connect\"",
+        ];
+        assert_eq!(logged(&outcomes), expected);
     }
 
     #[test]

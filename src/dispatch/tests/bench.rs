@@ -286,6 +286,7 @@ impl Bench {
         };
         process.workers.push(Box::pin(worker.run()));
         Link {
+            place: String::new(),
             receiver: name.to_owned(),
             to: Way::Messages { letters, worker: self.workers, names: self.names, pace: self.pace },
             config: self.configs.get(name).copied().unwrap_or_default(),

@@ -245,6 +245,7 @@ async fn what_is_on_the_board_is_recorded_and_sent() {
         beat,
     };
     let link = Link {
+        place: String::new(),
         receiver: "ops".into(),
         to: Way::Messages { letters, worker: 1, names: Named::All, pace: &[] },
         config: 0,

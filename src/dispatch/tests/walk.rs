@@ -573,6 +573,7 @@ fn connect(
     let worker = Worker { name: name.to_owned(), number, receiver, letters, reports, telemetry, clock };
     workers.push(Box::pin(worker.run()));
     Link {
+        place: String::new(),
         receiver: name.to_owned(),
         to: Way::Messages { letters: queue, worker: number, names, pace: &[] },
         config,
