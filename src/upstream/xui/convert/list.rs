@@ -134,7 +134,8 @@ impl List {
             match read {
                 Ok(Some(inbound)) => list.inbounds.push(inbound),
                 Ok(None) => list.omit_inbound(),
-                Err(err) if err.is_data() => {
+                // Else it is the list that is broken.
+                Err(err) if err.is_data() && scanner.depth() > depth => {
                     scanner.leave(depth).await?;
                     list.omit_inbound();
                 }
@@ -523,6 +524,14 @@ mod tests {
             assert_eq!(names, attached, "{settings}");
             assert_eq!(found.inbounds[0].users, u64::try_from(attached.len()).ok(), "{settings}");
             assert_eq!(found.users.len(), 2);
+        }
+    }
+
+    #[test]
+    fn a_list_with_an_element_that_is_none_is_broken() {
+        for text in [r#"[,{"tag":"x"}]"#, r#"[{"tag":"x"},]"#, r#"[{"tag":"x"},,{"tag":"y"}]"#] {
+            let mut scanner = Scanner::new(text.as_bytes(), 100);
+            assert!(json::at_once(List::read(&mut scanner, &OddFields::default())).is_err(), "{text}");
         }
     }
 
