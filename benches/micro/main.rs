@@ -5,6 +5,10 @@ mod decode;
 mod exposition;
 mod model;
 
+/// As in the program: with another one, alerts take a different time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     divan::main();
 }
