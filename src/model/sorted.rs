@@ -18,7 +18,7 @@ pub struct SortedUsers {
 
 #[derive(Clone, Debug)]
 struct Block {
-    /// No name of the block comes before this one, except in the first block, and each name of the blocks before does.
+    /// No name of the block comes before this one, and each name of the blocks before does.
     from: Arc<str>,
     rows: Arc<Rows>,
 }
@@ -109,7 +109,11 @@ impl SortedUsers {
     /// Inserts a user, unless the name is known.
     pub(super) fn insert(&mut self, user: User) {
         let at = self.block_of(&user.name);
-        let Some(Block { rows, .. }) = self.blocks.get_mut(at) else { return self.push(user) };
+        let Some(Block { from, rows }) = self.blocks.get_mut(at) else { return self.push(user) };
+        if user.name < *from {
+            // It comes before all others.
+            from.clone_from(&user.name);
+        }
         let place = rows.users.binary_search_by(|known| known.name.cmp(&user.name));
         let Err(place) = place else { return };
         match rows.users.len() {
@@ -296,6 +300,21 @@ mod tests {
         assert!(list.get("").is_none() && list.get("v").is_none());
         expected.keys().for_each(|name| assert!(list.remove(name).is_some()));
         assert!(list.is_empty() && list.blocks.is_empty() && list.iter().next().is_none());
+    }
+
+    #[test]
+    fn blocks_are_in_the_order_of_where_they_begin() {
+        let mut random = fastrand::Rng::with_seed(7);
+        let mut list = SortedUsers::default();
+        let mut names: Vec<_> = (0..1000).rev().map(|number| format!("u{number:04}")).collect();
+        random.shuffle(&mut names[500..]);
+        for (known, name) in names.iter().enumerate() {
+            list.insert(User::named(name));
+            assert!(list.blocks.is_sorted_by(|one, next| one.from < next.from), "{name}");
+            let begins = |block: &Block| block.rows.users.first().is_some_and(|user| block.from <= user.name);
+            assert!(list.blocks.iter().all(begins), "{name}");
+            assert!(names[..=known].iter().all(|name| list.get(name).is_some()), "{name}");
+        }
     }
 
     #[test]
