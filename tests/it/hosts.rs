@@ -214,6 +214,7 @@ fn alerts(count: usize) -> ActiveAlerts {
         step: "3d".into(),
         rule: None,
         state: AlertState::Firing,
+        silenced_by: Vec::new(),
         active_since: Timestamp::from_secs(1_790_000_000),
         summary: "User expires soon.",
         reading: Reading::Ends(Timestamp::from_secs(1_790_100_000)),

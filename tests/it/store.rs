@@ -62,6 +62,7 @@ fn filled() -> (Vec<u8>, Loaded) {
         let batch = Batch {
             alerts: rows("alert", 20),
             groups: rows("group", 5),
+            silences: rows("silence", 3),
             messages,
             settled: vec![
                 ("msg_4".into(), Settlement::Abandoned),
@@ -82,6 +83,7 @@ fn filled() -> (Vec<u8>, Loaded) {
     });
     let loaded = Store::open(folder.path(), NOW).unwrap().loaded;
     assert_eq!((loaded.alerts.len(), loaded.outbox.len(), loaded.receivers.len()), (20, 4, 1));
+    assert_eq!((loaded.groups.len(), loaded.silences.len()), (5, 3));
     (fs::read(folder.path().join(DATABASE)).unwrap(), loaded)
 }
 

@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-use super::super::{Dispatcher, Link, Reload, Report, Shown, Way, Wiring, Worker, run};
+use super::super::{AskSilence, Dispatcher, Link, Reload, Report, Shown, Way, Wiring, Worker, run};
 use crate::{
     alert::{
         config::{AlertingConfig, RuleConfig},
@@ -101,6 +101,7 @@ pub(super) struct Process {
     reports: Option<mpsc::Sender<Report>>,
     /// What posters say.
     pub(super) asks: mpsc::Sender<(String, Ask)>,
+    pub(super) silences: mpsc::Sender<AskSilence>,
     reloads: mpsc::Sender<Reload>,
     stop: Option<oneshot::Sender<()>>,
     run: Option<Pin<Box<dyn Future<Output = ()>>>>,
@@ -214,6 +215,7 @@ impl Bench {
             (Board::new(["home"]), Telemetry::new(), HealthByReceiver::default());
         let (reports, heard) = mpsc::channel(64);
         let (asks, asked) = mpsc::channel(1);
+        let (silences, silenced) = mpsc::channel(1);
         let (reloads, reloaded) = mpsc::channel(1);
         let (alerts, active) = watch::channel(Arc::default());
         let (stop, stopped) = oneshot::channel::<()>();
@@ -225,6 +227,7 @@ impl Bench {
             alerts: active,
             reports: Some(reports),
             asks,
+            silences,
             reloads,
             stop: Some(stop),
             run: None,
@@ -247,6 +250,7 @@ impl Bench {
             reloads: reloaded,
             reports: heard,
             asks: asked,
+            silences: silenced,
             alerts,
             reread: HashMap::new(),
             store: self.disk.store(),

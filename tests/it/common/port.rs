@@ -89,6 +89,7 @@ impl Port {
             alerts: is_active,
             ready: watch::channel(true).1,
             reload: mpsc::channel(1).0,
+            silences: mpsc::channel(1).0,
             beats: Beats::default(),
             version: "1.2.3",
         };
