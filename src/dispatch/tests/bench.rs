@@ -26,7 +26,10 @@ use crate::{
     },
     board::Board,
     clock::{Beat, Clock},
-    model::{ActiveAlerts, Moment, Notice, NoticeAlert, NoticeStatus, Severity, Timestamp},
+    model::{
+        ActiveAlerts, Moment, Notice, NoticeAlert, NoticeStatus, Severity, SilenceChange, SilenceError,
+        Timestamp,
+    },
     notify::{
         HealthByReceiver, Rate, Receiver, Retry, SendError, SendReason, alertmanager::Ask, scripted::Scripted,
     },
@@ -306,6 +309,17 @@ impl Bench {
         process.reloads.try_send(reload).unwrap();
         self.process = Some(process);
         self.drive(answer).await.unwrap().unwrap();
+    }
+
+    /// Asks for a change of silences, and waits for the answer. Returns how long that took.
+    pub(super) async fn silence(
+        &mut self,
+        change: SilenceChange,
+    ) -> (Result<Arc<str>, SilenceError>, Duration) {
+        let asked = Instant::now();
+        let (done, answer) = oneshot::channel();
+        self.process().silences.try_send((change, done)).unwrap();
+        (self.drive(answer).await.unwrap(), asked.elapsed())
     }
 
     /// Asks the process to stop, and waits until it has. Returns how long that took.
