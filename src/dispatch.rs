@@ -27,7 +27,7 @@ use tracing::warn;
 
 use self::dispatcher::{Heard, Pace, Round};
 pub use self::{
-    dispatcher::{Dispatcher, Shown},
+    dispatcher::{AskSilence, Dispatcher, Shown},
     line::{Link, Way},
     worker::{Letter, News, Report, Worker},
 };
@@ -41,7 +41,7 @@ use crate::{
     },
     board::View,
     clock::{Beat, Clock},
-    model::{ActiveAlerts, SilenceChange, SilenceError},
+    model::{ActiveAlerts, SilenceError},
     notify::alertmanager::Ask,
     store::Store,
     telemetry::Telemetry,
@@ -53,9 +53,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 const SLOW: Duration = Duration::from_millis(100);
 /// How long attempts at notifications may take after a request to stop.
 pub const LAST_ATTEMPT: Duration = Duration::from_secs(3);
-
-/// A change of silences, and the way to answer it once it is on the disk.
-pub type AskSilence = (SilenceChange, oneshot::Sender<Result<Arc<str>, SilenceError>>);
 
 /// What the dispatcher reads from and writes to.
 pub struct Wiring {

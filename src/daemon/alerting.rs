@@ -64,7 +64,7 @@ impl Alerting {
         let dispatcher =
             Dispatcher::new(&config.alerting, routes(config), links, loaded, pseudonym, shown, now);
         let dispatcher = dispatcher.map_err(wrong)?;
-        let (active, is_active) = watch::channel(Arc::default());
+        let (active, is_active) = watch::channel(dispatcher.active());
         let (reloads, is_reloaded) = mpsc::channel(1);
         let (silences, asked) = mpsc::channel(SILENCES_AT_ONCE);
         let beat = Beat::default();

@@ -10,7 +10,6 @@ use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
 
 use super::{
-    AskSilence,
     line::{Foreign, LIFE, Line, Link, Way},
     worker::{Letter, News, Report},
 };
@@ -86,6 +85,9 @@ pub struct Shown {
     pub telemetry: Telemetry,
     pub health: HealthByReceiver,
 }
+
+/// A change of silences, and the way to answer it once it is on the disk.
+pub type AskSilence = (SilenceChange, oneshot::Sender<Result<Arc<str>, SilenceError>>);
 
 /// What has happened since the last round.
 #[derive(Debug, Default)]
@@ -588,7 +590,8 @@ impl Dispatcher {
         lines.chain([self.engine.due(), self.next_digest]).min().unwrap_or(Duration::MAX)
     }
 
-    pub(super) fn active(&self) -> Arc<ActiveAlerts> {
+    /// What is pending, firing, suppressed, silenced and muted.
+    pub fn active(&self) -> Arc<ActiveAlerts> {
         self.engine.active()
     }
 
