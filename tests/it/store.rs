@@ -328,3 +328,20 @@ fn files_of_version_2_are_read() {
     let dead = runtime().block_on(store.dead_letters()).unwrap();
     assert_eq!(facts(&dead), [first, second, row("msg_2", "ops", 2, "", 200)]);
 }
+
+/// `tests/fixtures/store/v3.db` has what version 3 of the schema had of [`filled`]: everything but silences.
+#[test]
+fn files_of_version_3_are_read() {
+    let (folder, Opened { store, loaded, .. }) = opened("v3.db");
+    let (_, good) = filled();
+    assert_eq!(loaded.silences, []);
+    assert_eq!(notices(&loaded.outbox), notices(&good.outbox));
+    assert_eq!((loaded.alerts, loaded.groups, loaded.receivers), (good.alerts, good.groups, good.receivers));
+    let silences = vec![("one".to_owned(), Some("{}".to_owned()))];
+    runtime().block_on(async {
+        store.record(Batch { silences, ..Batch::default() }).await.unwrap();
+        store.close().await;
+    });
+    let Opened { loaded, problem, .. } = Store::open(folder.path(), NOW).unwrap();
+    assert_eq!((loaded.silences, problem), (vec![("one".to_owned(), "{}".to_owned())], None));
+}
