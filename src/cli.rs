@@ -1,5 +1,6 @@
 //! Arguments, logging, exit codes, and what each command does.
 
+mod arguments;
 mod check;
 mod exit;
 mod healthcheck;
@@ -7,6 +8,7 @@ mod log;
 mod replay;
 mod rules;
 mod scrape;
+mod silence;
 mod test_notification;
 
 use std::{
@@ -20,6 +22,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
 use self::{
+    arguments::{ConfigFile, env},
     exit::{Done, fail},
     log::{Level, Log},
     test_notification::Tested,
@@ -106,6 +109,11 @@ enum Command {
         #[arg(value_name = "RECEIVER")]
         receivers: Vec<String>,
     },
+    /// Adds, lists and ends silences of a running exporter: alerts that are not notified for a while.
+    Silence {
+        #[command(subcommand)]
+        command: silence::Command,
+    },
     /// Simulates panels and an LLM proxy on loopback and runs the exporter on them. Needs no configuration.
     Demo(Demo),
     /// Checks whether a running exporter is healthy, for containers. Exit code 1 if it is not.
@@ -119,13 +127,6 @@ enum Command {
         #[arg(long = "web.config.file", value_name = "FILE")]
         web_config: Option<PathBuf>,
     },
-}
-
-#[derive(Debug, Args)]
-struct ConfigFile {
-    /// Configuration file in TOML.
-    #[arg(long = "config.file", value_name = "FILE", default_value = "exporter.toml")]
-    file: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -245,6 +246,7 @@ pub fn main() -> ExitCode {
             Command::ReplayNotifications { config, storage, list, receivers } => {
                 replay::run(&config.file, storage, &receivers, list).await
             }
+            Command::Silence { command } => command.run().await,
             Command::Demo(demo) => demo.run().await,
             Command::Healthcheck { config, listen, web_config: _ } => {
                 healthcheck::run(&config.file, listen).await
@@ -332,10 +334,6 @@ impl Demo {
 
 fn load(file: &Path) -> Result<Config, ConfigErrors> {
     Config::load(file, &env)
-}
-
-fn env(name: &str) -> Option<String> {
-    std::env::var(name).ok()
 }
 
 fn telemetry_path(text: &str) -> Result<String, String> {

@@ -718,7 +718,8 @@ fn thresholds_of_steps_are_shown_by_what_they_measure() {
         step("expired", Threshold::Remaining(Duration::ZERO)),
         own(step("97.5%", Threshold::Used(9750))),
     ];
-    let samples = with_alerts(&[], &ActiveAlerts { known, list: Vec::new() }, &options(UserLabels::Name));
+    let samples =
+        with_alerts(&[], &ActiveAlerts { known, ..ActiveAlerts::default() }, &options(UserLabels::Name));
     let of = |name: &str| {
         let of =
             samples.iter().filter(|sample| sample.name == format!("proxymeter_alert_step_threshold_{name}"));
@@ -784,6 +785,7 @@ fn firing(target: &str, kind: &'static str, subject: &str) -> ActiveAlert {
         step: "".into(),
         rule: None,
         state: AlertState::Firing,
+        silenced_by: Vec::new(),
         active_since: now().wall,
         summary: "",
         reading: Reading::Lasting(1),

@@ -75,6 +75,7 @@ impl Daemon {
             alerts: is_active,
             ready: readiness,
             reload: mpsc::channel(1).0,
+            silences: mpsc::channel(1).0,
             beats: beats.clone(),
             version: "1.2.3",
         };

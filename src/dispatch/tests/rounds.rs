@@ -237,6 +237,7 @@ async fn what_is_on_the_board_is_recorded_and_sent() {
         reloads: reloaded,
         reports: heard,
         asks: mpsc::channel(1).1,
+        silences: mpsc::channel(1).1,
         alerts,
         reread: rereads(),
         store,

@@ -123,6 +123,7 @@ fn alerts() -> Vec<ActiveAlert> {
         step: "".into(),
         rule: None,
         state: AlertState::Pending,
+        silenced_by: Vec::new(),
         active_since: ago(65).wall,
         summary: "Node is down.",
         reading: Reading::Down { cause: "error".into(), detail: None, until: None },
@@ -135,6 +136,7 @@ fn alerts() -> Vec<ActiveAlert> {
         step: "95%".into(),
         rule: Some("vip-quota".into()),
         state: AlertState::Firing,
+        silenced_by: Vec::new(),
         active_since: ago(7200).wall,
         summary: "User has used up most or all of the data limit.",
         reading: Reading::Used { used: 48 << 30, limit: 50 << 30, resets: None },
@@ -144,6 +146,7 @@ fn alerts() -> Vec<ActiveAlert> {
         severity: Severity::Info,
         step: "80%".into(),
         state: AlertState::Suppressed,
+        silenced_by: Vec::new(),
         active_since: ago(86_400).wall,
         ..user.clone()
     };

@@ -33,14 +33,14 @@ const ALERTS_SHOWN: usize = 10;
 
 /// A point in time, and how long ago or ahead it is.
 #[derive(Serialize)]
-struct When {
+pub(super) struct When {
     date: String,
     /// E.g. `2d 3h`.
     span: String,
 }
 
 impl When {
-    fn new(at: Timestamp, now: Timestamp) -> Self {
+    pub(super) fn new(at: Timestamp, now: Timestamp) -> Self {
         When { date: date_and_minute(at), span: duration(now.since(at).max(at.since(now))) }
     }
 

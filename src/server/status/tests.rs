@@ -79,6 +79,7 @@ fn firing(
         step: step.into(),
         rule: None,
         state: AlertState::Firing,
+        silenced_by: Vec::new(),
         active_since: since,
         summary: "User has used up most or all of the data limit.",
         reading: Reading::Used { used: 95, limit: 100, resets: None },

@@ -83,6 +83,7 @@ impl Queue {
             reloads: mpsc::channel(1).1,
             reports: heard,
             asks: mpsc::channel(1).1,
+            silences: mpsc::channel(1).1,
             alerts: watch::channel(Arc::default()).0,
             reread: HashMap::new(),
             store: store.clone(),
