@@ -3,7 +3,7 @@
 # are generated, Prometheus accepts its configuration, every query of the dashboards and the rules that proxymeter prints,
 # proxymeter accepts its own configuration, and the files that the image's build gets compile.
 #
-# Needs cargo, promtool, and a Python with PyYAML.
+# Needs cargo, promtool, amtool, and a Python with PyYAML.
 #   PROXYMETER  the program; target/debug/proxymeter by default
 #   PYTHON      the Python; python3 by default
 set -euo pipefail
@@ -22,6 +22,7 @@ compose=packaging/compose
 # The rules are mounted beside it.
 cp -r "$compose/prometheus.yml" alerts "$work"
 promtool check config "$work/prometheus.yml"
+amtool check-config "$compose/alertmanager.yml"
 promtool check rules "$work/queries.yml"
 
 # In the containers secrets are elsewhere.
@@ -41,4 +42,4 @@ cargo check --manifest-path="$image/Cargo.toml" --locked --target-dir=target ||
     fail "the files that the image's build gets do not compile"
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
 grep -qF "org.opencontainers.image.version=\"$version\"" Dockerfile || fail "the Dockerfile is not of version $version"
-grep -qF "image: proxymeter:$version" "$compose/compose.yaml" || fail "compose.yaml is not of version $version"
+grep -qF "image: \${PROXYMETER_IMAGE:-proxymeter:$version}" "$compose/compose.yaml" || fail "compose.yaml is not of version $version"
