@@ -1,12 +1,19 @@
-"""Checks packaging/compose, and writes the dashboards' queries as rules for promtool: packaging.py FOLDER"""
+"""Checks packaging/compose and packaging/kubernetes, and writes the queries of the dashboards as rules for promtool.
+
+check_packaging.py FOLDER
+"""
 
 import json
 import pathlib
 import re
 import sys
 
+import kubernetes_validate
 import yaml
 
+KUBERNETES = pathlib.Path("packaging/kubernetes")
+# The oldest that has all fields.
+KUBERNETES_VERSION = "1.28"
 COMPOSE = pathlib.Path("packaging/compose")
 # Values for Grafana's variables; any duration and any expression will do.
 VARIABLES = {"$__rate_interval": "5m", "$__range": "1h", "$__interval": "1m", "$days": "7"}
@@ -57,6 +64,34 @@ def check_compose():
     assert str(home.parent) == folder and pathlib.Path("grafana", home.name).is_file(), home
 
 
+def check_kubernetes():
+    listed = 0
+    for folder in ("base", "prometheus-operator", "example"):
+        kustomization = yaml.safe_load((KUBERNETES / folder / "kustomization.yaml").read_text())
+        for other in kustomization.get("resources", []) + kustomization.get("components", []):
+            listed += 1
+            assert (KUBERNETES / folder / other).exists(), f"{folder}: {other} is not there"
+    assert listed == 6, listed
+
+    [service] = yaml.safe_load_all((KUBERNETES / "base/service.yaml").read_text())
+    [pods] = yaml.safe_load_all((KUBERNETES / "base/statefulset.yaml").read_text())
+    for resource in service, pods:
+        kubernetes_validate.validate(resource, KUBERNETES_VERSION, strict=True)
+    # Kinds of the operator have no schema there.
+    [monitor] = yaml.safe_load_all((KUBERNETES / "prometheus-operator/servicemonitor.yaml").read_text())
+    labels = {"app.kubernetes.io/name": "proxymeter"}
+    selectors = service["spec"]["selector"], pods["spec"]["selector"]["matchLabels"], monitor["spec"]["selector"]["matchLabels"]
+    assert all(selector == labels for selector in selectors), selectors
+    assert labels == pods["spec"]["template"]["metadata"]["labels"] == service["metadata"]["labels"]
+    # The service's name is the job's, which the rules expect.
+    assert service["metadata"]["name"] == pods["spec"]["serviceName"] == "proxymeter"
+    [container] = pods["spec"]["template"]["spec"]["containers"]
+    [port], [endpoint] = service["spec"]["ports"], monitor["spec"]["endpoints"]
+    assert port["name"] == endpoint["port"] and port["targetPort"] == container["ports"][0]["name"]
+    # The shards are as many as the pods. The example changes this place.
+    assert container["env"][1] == {"name": "SHARDS", "value": str(pods["spec"]["replicas"])}, container["env"]
+
+
 def expressions(dashboard):
     """Every expression of a dashboard: of panels and those in rows, of marks in charts, and of variables."""
     for panel in dashboard["panels"]:
@@ -82,4 +117,5 @@ def write_queries(folder):
 
 
 check_compose()
+check_kubernetes()
 write_queries(pathlib.Path(sys.argv[1]))
