@@ -68,7 +68,7 @@ write_pages() {
 }
 
 build() {
-    local target=$1 name=proxymeter-$version-$1 libc= built
+    local target=$1 name=proxymeter-$version-$1 libc='' built
     printf '\n=== %s\n' "$target"
     case $target in *-gnu) libc=.2.28 ;; esac
     # Where the compiler was not installed by rustup, the library must be there.
@@ -85,8 +85,7 @@ build() {
     esac
 
     # Only what git knows: a checkout in use may have secrets in packaging/compose.
-    rm -rf "$work/$name"
-    mkdir -p "$work/$name"
+    mkdir "$work/$name"
     git ls-files -z README.md README.zh-CN.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE exporter.example.toml alerts \
         docs grafana/*.json grafana/provisioning packaging ':!packaging/image' |
         xargs -0 cp --parents --target-directory="$work/$name"
