@@ -5,6 +5,7 @@ mod check;
 mod exit;
 mod healthcheck;
 mod log;
+mod packaging;
 mod replay;
 mod rules;
 mod scrape;
@@ -12,12 +13,16 @@ mod silence;
 mod test_notification;
 
 use std::{
+    fs,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
 };
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
@@ -37,7 +42,13 @@ use crate::{
 
 /// Prometheus exporter and alerting daemon for Marzban and PasarGuard panels: users, quotas, expiry, nodes.
 #[derive(Debug, Parser)]
-#[command(name = "proxymeter", version = version(), args_conflicts_with_subcommands = true)]
+#[command(
+    name = "proxymeter",
+    version = version(),
+    long_version = long_version(),
+    args_conflicts_with_subcommands = true,
+    max_term_width = 100
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -126,6 +137,17 @@ enum Command {
         /// Ignored. Accepted so that the exporter's arguments can be used; TLS is detected.
         #[arg(long = "web.config.file", value_name = "FILE")]
         web_config: Option<PathBuf>,
+    },
+    /// Prints completions for a shell, on stdout.
+    Completions {
+        #[arg(value_name = "SHELL")]
+        shell: Shell,
+    },
+    /// Writes the man pages, one for the program and one for each command.
+    Man {
+        /// Folder for the pages. It is made if it does not exist.
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
     },
 }
 
@@ -251,6 +273,8 @@ pub fn main() -> ExitCode {
             Command::Healthcheck { config, listen, web_config: _ } => {
                 healthcheck::run(&config.file, listen).await
             }
+            Command::Completions { shell } => packaging::completions(Arguments::command(), shell),
+            Command::Man { folder } => packaging::man(Arguments::command(), &folder),
         }
     });
     // Threads that still wait for a name to be resolved must not delay the exit.
@@ -261,6 +285,9 @@ pub fn main() -> ExitCode {
 impl Run {
     async fn run(self) -> Done {
         self.log.start();
+        if is_root() {
+            warn!("running as root, which the exporter does not need: run it as a user of its own");
+        }
         let mut signals = Signals::listen()?;
         let mut config = self.adjusted(load(&self.config.file)?)?;
         warn_of(&config);
@@ -347,15 +374,19 @@ fn telemetry_path(text: &str) -> Result<String, String> {
     }
 }
 
-fn version() -> &'static str {
-    const {
-        concat!(
-            env!("CARGO_PKG_VERSION"),
-            " (revision ",
-            env!("PROXYMETER_REVISION"),
-            ", rustc ",
-            env!("PROXYMETER_RUSTC"),
-            ")"
-        )
-    }
+/// Whether the process has the rights of root, as far as the system tells.
+fn is_root() -> bool {
+    // A process owns its folder there.
+    fs::metadata("/proc/self").is_ok_and(|folder| folder.uid() == 0)
+}
+
+fn version() -> String {
+    format!("{} (branch {}, revision {})", telemetry::VERSION, telemetry::BRANCH, telemetry::REVISION)
+}
+
+fn long_version() -> String {
+    let date = env!("PROXYMETER_DATE").parse().ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+    let date = date.map_or_else(|| "unknown".to_owned(), |date| date.to_string());
+    let (rustc, platform) = (telemetry::RUSTC, env!("PROXYMETER_TARGET"));
+    format!("{}\n  date: {date}\n  rustc: {rustc}\n  platform: {platform}", version())
 }

@@ -28,13 +28,16 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The revision it was built from; `unknown` if it was built outside a checkout.
 pub const REVISION: &str = env!("PROXYMETER_REVISION");
 
+/// The branch it was built from; `HEAD` for a tag, and `unknown` outside a checkout.
+pub const BRANCH: &str = env!("PROXYMETER_BRANCH");
+
 /// Version of the compiler it was built with.
 pub const RUSTC: &str = env!("PROXYMETER_RUSTC");
 
 /// The order of labels in the output. A registry does not keep the order of their declaration.
-const LABEL_ORDER: [&str; 12] = [
-    "target", "part", "receiver", "reason", "state", "path", "code", "version", "revision", "rustc", "os",
-    "arch",
+const LABEL_ORDER: [&str; 13] = [
+    "target", "part", "receiver", "reason", "state", "path", "code", "version", "revision", "branch",
+    "rustc", "os", "arch",
 ];
 
 /// Counts what the daemon does. Cheap to clone; all clones count together.
@@ -77,13 +80,13 @@ impl Default for Telemetry {
 impl Telemetry {
     pub fn new() -> Self {
         let registry = Registry::new();
-        let info = ["version", "revision", "rustc", "os", "arch"];
+        let info = ["version", "revision", "branch", "rustc", "os", "arch"];
         let build = GaugeVec::new(
-            opts("build_info", "Version, revision, compiler and platform of this build; always 1."),
+            opts("build_info", "Version, revision, branch, compiler and platform of this build; always 1."),
             &info,
         );
         let build = register(&registry, build);
-        build.with_label_values(&[VERSION, REVISION, RUSTC, consts::OS, consts::ARCH]).set(1.0);
+        build.with_label_values(&[VERSION, REVISION, BRANCH, RUSTC, consts::OS, consts::ARCH]).set(1.0);
         Telemetry(Arc::new(Inner {
             process: Process::myself(),
             polls: counters(

@@ -9,7 +9,7 @@ use crate::{
 /// Why a daemon could not be built, or could not change its configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}: {source}; --web.listen-address chooses another address")]
     Listen { address: SocketAddr, source: io::Error },
     #[error("cannot listen on {0}: the running exporter uses this port with another address; restart it")]
     OwnPort(SocketAddr),

@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Lines, Read, Write},
     net::{TcpListener, TcpStream},
-    os::unix::process::CommandExt,
+    os::unix::{fs::MetadataExt, process::CommandExt},
     process::{Child, ChildStdout, Command, Output, Stdio},
     thread,
     time::Duration,
@@ -98,7 +98,15 @@ impl Drop for Running {
 fn version_and_help_tell_and_wrong_use_is_two() {
     let (code, out, _) = run(&["--version"]);
     assert_eq!(code, Some(0));
-    assert!(out.starts_with(concat!("proxymeter ", env!("CARGO_PKG_VERSION"), " (revision ")), "{out}");
+    let [first, date, rustc, platform] = &out.lines().collect::<Vec<_>>()[..] else { panic!("{out}") };
+    assert!(first.starts_with(concat!("proxymeter ", env!("CARGO_PKG_VERSION"), " (branch ")), "{out}");
+    assert!(first.contains(", revision ") && first.ends_with(')'), "{out}");
+    for (line, name) in [(date, "date"), (rustc, "rustc"), (platform, "platform")] {
+        let value = line.strip_prefix(&format!("  {name}: ")).unwrap_or_else(|| panic!("{out}"));
+        assert!(!value.is_empty(), "{out}");
+    }
+    let (code, short, _) = run(&["-V"]);
+    assert_eq!((code, short.trim_end()), (Some(0), *first));
 
     let (code, out, _) = run(&["--help"]);
     assert_eq!(code, Some(0));
@@ -212,6 +220,39 @@ fn an_address_that_is_taken_is_named() {
     let (code, _, err) = run(&["demo", &format!("--web.listen-address={address}")]);
     assert_eq!(code, Some(1));
     assert!(err.contains(&format!("cannot listen on {address}")), "{err}");
+    assert!(err.contains("--web.listen-address"), "{err}");
+}
+
+#[test]
+fn packagers_get_completions_and_man_pages() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let (code, out, err) = run(&["completions", shell]);
+        assert_eq!(code, Some(0), "{err}");
+        assert!(out.contains("test-notification") && out.contains("web.listen-address"), "{shell}: {out}");
+    }
+    let (code, _, err) = run(&["completions", "cmd"]);
+    assert_eq!(code, Some(2));
+    assert!(err.contains("bash"), "{err}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("man/man1");
+    let (code, _, err) = run(&["man", pages.to_str().unwrap()]);
+    assert_eq!(code, Some(0), "{err}");
+    let page = |name: &str| fs::read_to_string(pages.join(name)).unwrap();
+    assert!(page("proxymeter.1").contains("proxymeter\\-check\\-config(1)"), "{}", page("proxymeter.1"));
+    assert!(page("proxymeter-test-notification.1").contains("RECEIVER"));
+    let (code, _, err) = run(&["man", "/dev/null/man1"]);
+    assert_eq!(code, Some(1));
+    assert!(err.contains("/dev/null/man1"), "{err}");
+}
+
+/// The rights of the tests decide.
+#[test]
+fn an_exporter_of_root_warns() {
+    let root = fs::metadata("/proc/self").unwrap().uid() == 0;
+    let (code, _, err) = run(&["--config.file=/nonexistent/exporter.toml"]);
+    assert_eq!(code, Some(1));
+    assert_eq!(err.contains("running as root"), root, "{err}");
 }
 
 #[test]
