@@ -3,6 +3,7 @@
 mod check;
 mod exit;
 mod healthcheck;
+mod progress;
 mod replay;
 mod rules;
 mod scrape;

@@ -7,6 +7,7 @@ mod llm;
 mod rows;
 mod text;
 mod top;
+mod users;
 
 use std::sync::{Arc, LazyLock};
 
@@ -15,8 +16,9 @@ use serde::Serialize;
 
 use self::{
     llm::LlmRow,
-    rows::{Alerts, Config, Receivers, Target, Users},
+    rows::{Alerts, Config, Receivers, Target},
     text::count,
+    users::Users,
 };
 use super::seen::Seen;
 use crate::{model::Report, telemetry};
