@@ -6,6 +6,7 @@ mod exit;
 mod healthcheck;
 mod log;
 mod packaging;
+mod progress;
 mod replay;
 mod rules;
 mod scrape;

@@ -34,6 +34,7 @@ mod staleness;
 mod time;
 mod user_list;
 mod users;
+mod walk;
 pub mod words;
 
 pub use active::{ActiveAlert, ActiveAlerts, ActiveMute, AlertState, AlertStep, KIND_USER, Threshold};
@@ -74,3 +75,4 @@ pub use staleness::Staleness;
 pub use time::{Moment, Timestamp};
 pub use user_list::{BesideUsers, Users};
 pub use users::{Admin, Expiry, Extra, Extras, Thresholds, Unread, User, UserCounts, UserStatus};
+pub use walk::WalkProgress;

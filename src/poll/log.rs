@@ -1,10 +1,10 @@
 //! What polling logs: changes, not every poll. Numbers and words, never a name.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use tracing::{debug, info, warn};
 
-use crate::model::{Outcome, Part, Reason, UnreadableRow, Users};
+use crate::model::{Outcome, Part, Reason, Report, UnreadableRow, Users, WalkProgress, words};
 
 /// A panel's own count is not logged if it differs by less than this part of the list: users come and go while a list is
 /// read.
@@ -68,6 +68,61 @@ fn is_of_target(reason: Reason) -> bool {
         | Reason::NotJson
         | Reason::TooLarge => false,
     }
+}
+
+/// How often the first read of a long list is logged while it goes on, and how long it has to take.
+const FIRST_READ_EVERY: Duration = Duration::from_secs(60);
+
+/// What was logged of the first read of a long user list.
+#[derive(Debug, Default)]
+pub(super) struct FirstRead {
+    /// When the next line is due, as an uptime; absent: the read has not begun, or is over.
+    due: Option<Duration>,
+    is_logged: bool,
+}
+
+impl FirstRead {
+    /// Logs how far the first read of a list is: it takes up to an hour by design.
+    pub(super) fn log(&mut self, report: &Report, load: f64, now: Duration) {
+        let target_name = &*report.target;
+        if let Some(walk) = report.first_read() {
+            if let Some(line) = self.goes_on(&walk, load, now) {
+                info!(target_name, users = walk.size, users_read = walk.read, "{line}");
+            }
+        } else if report.users.walked_since().is_some() {
+            let took = report.parts.get(&Part::Users).and_then(|state| state.duration).unwrap_or_default();
+            let users = report.users.list().len();
+            if let Some(line) = self.ended(users, took) {
+                info!(target_name, users, "{line}");
+            }
+        }
+    }
+
+    /// The line that is due while the read goes on, if any.
+    fn goes_on(&mut self, walk: &WalkProgress, load: f64, now: Duration) -> Option<String> {
+        let line = match (self.due, walk.size.zip(walk.left)) {
+            (None, Some((users, left))) if left >= FIRST_READ_EVERY => {
+                let percent = (load * 1000.0).round() / 10.0;
+                Some(format!("reading {} users, {} at load {percent}%", count(users), words::about(left)))
+            }
+            (None, _) => None,
+            (Some(due), _) if now < due => return None,
+            (Some(_), _) => Some(format!("first read of the users: {}", walk.words())),
+        };
+        self.due = Some(now + FIRST_READ_EVERY);
+        self.is_logged |= line.is_some();
+        line
+    }
+
+    /// The line about the end of a read of so many users, if it was logged before.
+    fn ended(&mut self, users: usize, took: Duration) -> Option<String> {
+        let line = || format!("first read of the users: all {} in {}", count(users), words::duration(took));
+        std::mem::take(self).is_logged.then(line)
+    }
+}
+
+fn count(rows: usize) -> String {
+    words::count(u64::try_from(rows).unwrap_or(u64::MAX))
 }
 
 /// What was logged of a target's finished user lists.
@@ -251,6 +306,47 @@ mod tests {
                 ..News::default()
             };
             assert_eq!(news, expected, "step {step}");
+        }
+    }
+
+    #[test]
+    fn a_first_read_is_logged_at_its_start_each_minute_and_at_its_end() {
+        let walk = |read, size: Option<usize>, left: Option<u64>| WalkProgress {
+            read,
+            size,
+            took: Duration::ZERO,
+            left: left.map(Duration::from_secs),
+        };
+        // When a page was read, how far the walk was, and what is logged.
+        let long = [
+            (10, walk(500, Some(20_000), Some(2990)), "reading 20,000 users, about 50 min at load 10%"),
+            (60, walk(1000, Some(20_000), Some(2900)), ""),
+            (
+                70,
+                walk(1500, Some(20_000), Some(2700)),
+                "first read of the users: 1,500 of 20,000, about 45 min to go",
+            ),
+            (129, walk(2000, Some(20_000), Some(2700)), ""),
+            (200, walk(2500, Some(20_000), None), "first read of the users: 2,500 of 20,000"),
+        ];
+        let short = [(10, walk(500, Some(1000), Some(59)), ""), (20, walk(990, Some(1000), Some(1)), "")];
+        let uncounted = [
+            (10, walk(500, None, None), ""),
+            (70, walk(1000, None, None), "first read of the users: 1,000 so far"),
+        ];
+        let cases = [
+            (&long[..], "first read of the users: all 20,000 in 50m"),
+            (&short[..], ""),
+            (&uncounted[..], "first read of the users: all 20,000 in 50m"),
+        ];
+        for (pages, expected) in cases {
+            let mut first = FirstRead::default();
+            for (secs, walk, expected) in pages {
+                let line = first.goes_on(walk, 0.1, Duration::from_secs(*secs));
+                assert_eq!(line.unwrap_or_default(), *expected, "{secs} s");
+            }
+            assert_eq!(first.ended(20_000, Duration::from_secs(3000)).unwrap_or_default(), expected);
+            assert_eq!(first.ended(20_000, Duration::from_secs(3000)), None);
         }
     }
 

@@ -8,6 +8,7 @@ mod rows;
 mod silences;
 mod text;
 mod top;
+mod users;
 
 use std::sync::{Arc, LazyLock};
 
@@ -16,9 +17,10 @@ use serde::Serialize;
 
 use self::{
     llm::LlmRow,
-    rows::{Alerts, Config, Receivers, Target, Users},
+    rows::{Alerts, Config, Receivers, Target},
     silences::Silences,
     text::count,
+    users::Users,
 };
 use super::seen::Seen;
 use crate::{model::Report, telemetry};
