@@ -1,7 +1,6 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::Path,
     process::ExitCode,
     sync::Arc,
     time::Duration,
@@ -15,9 +14,9 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::exit::Done;
+use super::{exit::Done, source::SourceError};
 use crate::{
-    config::Config,
+    config::{Config, Source},
     http::{self, options::TlsOptions},
 };
 
@@ -25,10 +24,15 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Requests `/-/healthy` from the daemon at `listen`, or at the first address of the configuration.
-pub(super) async fn run(file: &Path, listen: Option<SocketAddr>) -> Done {
+pub(super) async fn run(
+    source: impl FnOnce() -> Result<Source, SourceError>,
+    listen: Option<SocketAddr>,
+) -> Done {
     let address = match listen {
         Some(address) => address,
-        None => *Config::load_listen(file)?.first().ok_or("the configuration has no address to listen on")?,
+        None => *Config::load_listen(&source()?)?
+            .first()
+            .ok_or("the configuration has no address to listen on")?,
     };
     let answer = timeout(PATIENCE, ask(&reachable(address)))
         .await
