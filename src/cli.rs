@@ -24,7 +24,7 @@ use tracing::{info, warn};
 
 use self::{
     exit::{Done, fail},
-    log::Log,
+    log::{Level, Log},
     source::ConfigFile,
     test_notification::Tested,
 };
@@ -207,6 +207,9 @@ struct Demo {
         value_parser = parse_listen
     )]
     listen: std::net::SocketAddr,
+    /// Prints notifications whole, instead of a line each.
+    #[arg(long)]
+    verbose: bool,
     /// Only simulates them and prints a configuration for them.
     #[arg(long)]
     panels_only: bool,
@@ -324,9 +327,10 @@ fn warn_of(config: &Config) {
 
 impl Demo {
     async fn run(self) -> Done {
-        self.log.start();
+        self.log.start_at(Level::Warn);
         let mut signals = Signals::listen()?;
-        let options = demo::Options { users: self.users, seed: self.seed, listen: self.listen };
+        let Demo { users, seed, listen, verbose, .. } = self;
+        let options = demo::Options { users, seed, listen, verbose };
         if self.panels_only {
             demo::panels_only(options, async || while signals.next().await != Asked::Stop {}).await?;
         } else {

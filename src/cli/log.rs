@@ -17,16 +17,16 @@ use tracing_subscriber::{
 
 #[derive(Debug, Args)]
 pub(super) struct Log {
-    /// Lowest severity that is logged on stderr.
-    #[arg(long = "log.level", value_name = "LEVEL", default_value = "info")]
-    level: Level,
+    /// Lowest severity that is logged on stderr. Default: info, and of a demo: warn.
+    #[arg(long = "log.level", value_name = "LEVEL")]
+    level: Option<Level>,
     /// Format of the log, a line per event: logfmt or JSON as other exporters write them, or text for people.
     #[arg(long = "log.format", value_name = "FORMAT", default_value = "logfmt")]
     format: LogFormat,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Level {
+pub(super) enum Level {
     Debug,
     Info,
     Warn,
@@ -42,7 +42,12 @@ enum LogFormat {
 
 impl Log {
     pub(super) fn start(&self) {
-        let level = match self.level {
+        self.start_at(Level::Info);
+    }
+
+    /// Starts the log at `usual`, unless the arguments say another level.
+    pub(super) fn start_at(&self, usual: Level) {
+        let level = match self.level.unwrap_or(usual) {
             Level::Debug => LevelFilter::DEBUG,
             Level::Info => LevelFilter::INFO,
             Level::Warn => LevelFilter::WARN,

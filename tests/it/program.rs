@@ -46,7 +46,8 @@ impl Running {
         let mut child = command.spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
         let line = out.by_ref().map(Result::unwrap).find(|line| line.contains("/metrics")).unwrap();
-        let address = line.trim().trim_start_matches("http://").trim_end_matches("/metrics").to_owned();
+        let (_, address) = line.split_once("http://").unwrap();
+        let address = address.trim_end_matches("/metrics").to_owned();
         Running { child, _out: out, address }
     }
 
@@ -392,7 +393,7 @@ fn a_guarded_daemon_is_healthy() {
         let mut log = BufReader::new(daemon.0.stderr.take().unwrap()).lines().map(Result::unwrap);
         let listening = log.by_ref().find(|line| line.contains("listening on")).unwrap();
         assert!(listening.contains(&format!(" {scheme}://127.0.0.1:")), "{listening}");
-        let address = listening.split("://").nth(1).unwrap().split(' ').next().unwrap();
+        let address = listening.split("://").nth(1).unwrap().split(['"', ' ']).next().unwrap();
         if code != 0 {
             web.write_all(b"users:\n").unwrap();
         }

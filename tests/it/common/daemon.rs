@@ -182,7 +182,7 @@ impl Daemon {
         wait_for("the daemon to listen", || {
             let lines = self.lines.lock().unwrap();
             let address = lines.iter().find_map(|(_, line)| line.split("listening on http://").nth(1))?;
-            Some(address.split_whitespace().next().unwrap().to_owned())
+            Some(address.split(['"', ' ']).next().unwrap().to_owned())
         })
     }
 

@@ -52,6 +52,7 @@ impl Queue {
             let (queue, letters) = mpsc::channel(1);
             routes.push(route(name));
             links.push(Link {
+                place: String::new(),
                 receiver: name.to_owned(),
                 to: Way::Messages {
                     letters: queue,
