@@ -112,7 +112,7 @@ def until(holds, what, log):
 
 
 def delivered_all(log):
-    address = re.search(r"listening on (http://\S+)", log)
+    address = re.search(r"listening on (http://[^\s\"]+)", log)
     if not address:
         return False
     with urllib.request.urlopen(address[1] + "/metrics", timeout=10) as answer:

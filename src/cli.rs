@@ -1,31 +1,36 @@
 //! Arguments, logging, exit codes, and what each command does.
 
+mod arguments;
 mod check;
 mod exit;
 mod healthcheck;
+mod log;
 mod packaging;
+mod progress;
 mod replay;
 mod rules;
 mod scrape;
+mod silence;
 mod test_notification;
 
 use std::{
     fs,
-    io::{self, IsTerminal},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
 };
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use jiff::Timestamp;
+use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
-use tracing_subscriber::filter::LevelFilter;
 
 use self::{
+    arguments::{ConfigFile, env},
     exit::{Done, fail},
+    log::{Level, Log},
     test_notification::Tested,
 };
 use crate::{
@@ -116,6 +121,11 @@ enum Command {
         #[arg(value_name = "RECEIVER")]
         receivers: Vec<String>,
     },
+    /// Adds, lists and ends silences of a running exporter: alerts that are not notified for a while.
+    Silence {
+        #[command(subcommand)]
+        command: silence::Command,
+    },
     /// Simulates panels and an LLM proxy on loopback and runs the exporter on them. Needs no configuration.
     Demo(Demo),
     /// Checks whether a running exporter is healthy, for containers. Exit code 1 if it is not.
@@ -140,13 +150,6 @@ enum Command {
         #[arg(value_name = "DIR")]
         folder: PathBuf,
     },
-}
-
-#[derive(Debug, Args)]
-struct ConfigFile {
-    /// Configuration file in TOML.
-    #[arg(long = "config.file", value_name = "FILE", default_value = "exporter.toml")]
-    file: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -182,30 +185,6 @@ impl ShardChoice {
             None => config,
         }
     }
-}
-
-#[derive(Debug, Args)]
-struct Log {
-    /// Lowest severity that is logged on stderr.
-    #[arg(long = "log.level", value_name = "LEVEL", default_value = "info")]
-    level: Level,
-    /// Format of the log: text or JSON, one line per event.
-    #[arg(long = "log.format", value_name = "FORMAT", default_value = "text")]
-    format: LogFormat,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Level {
-    Debug,
-    Info,
-    Warn,
-    Error,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum LogFormat {
-    Text,
-    Json,
 }
 
 #[derive(Debug, Args)]
@@ -249,6 +228,9 @@ struct Demo {
         value_parser = parse_listen
     )]
     listen: std::net::SocketAddr,
+    /// Prints notifications whole, instead of a line each.
+    #[arg(long)]
+    verbose: bool,
     /// Only simulates them and prints a configuration for them.
     #[arg(long)]
     panels_only: bool,
@@ -265,6 +247,8 @@ pub fn main() -> ExitCode {
         Err(err) => return fail(&err),
     };
     let done = runtime.block_on(async {
+        // Where the program could not start itself again, a client that leaves would end it otherwise.
+        drop(signal(SignalKind::pipe()));
         match arguments.command.unwrap_or(Command::Run(arguments.run)) {
             Command::Run(run) => run.run().await,
             Command::CheckConfig { config, web_file, shard } => {
@@ -285,6 +269,7 @@ pub fn main() -> ExitCode {
             Command::ReplayNotifications { config, storage, list, receivers } => {
                 replay::run(&config.file, storage, &receivers, list).await
             }
+            Command::Silence { command } => command.run().await,
             Command::Demo(demo) => demo.run().await,
             Command::Healthcheck { config, listen, web_config: _ } => {
                 healthcheck::run(&config.file, listen).await
@@ -362,9 +347,10 @@ fn warn_of(config: &Config) {
 
 impl Demo {
     async fn run(self) -> Done {
-        self.log.start();
+        self.log.start_at(Level::Warn);
         let mut signals = Signals::listen()?;
-        let options = demo::Options { users: self.users, seed: self.seed, listen: self.listen };
+        let Demo { users, seed, listen, verbose, .. } = self;
+        let options = demo::Options { users, seed, listen, verbose };
         if self.panels_only {
             demo::panels_only(options, async || while signals.next().await != Asked::Stop {}).await?;
         } else {
@@ -376,33 +362,6 @@ impl Demo {
 
 fn load(file: &Path) -> Result<Config, ConfigErrors> {
     Config::load(file, &env)
-}
-
-fn env(name: &str) -> Option<String> {
-    std::env::var(name).ok()
-}
-
-impl Log {
-    fn start(&self) {
-        let level = match self.level {
-            Level::Debug => LevelFilter::DEBUG,
-            Level::Info => LevelFilter::INFO,
-            Level::Warn => LevelFilter::WARN,
-            Level::Error => LevelFilter::ERROR,
-        };
-        // Debug lines of other crates may contain whole requests with headers.
-        let filter = tracing_subscriber::filter::Targets::new()
-            .with_default(LevelFilter::WARN.min(level))
-            .with_target("proxymeter", level);
-        let ansi = io::stderr().is_terminal();
-        let lines =
-            tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(ansi).with_target(false);
-        use tracing_subscriber::prelude::*;
-        match self.format {
-            LogFormat::Text => tracing_subscriber::registry().with(lines.with_filter(filter)).init(),
-            LogFormat::Json => tracing_subscriber::registry().with(lines.json().with_filter(filter)).init(),
-        }
-    }
 }
 
 fn telemetry_path(text: &str) -> Result<String, String> {

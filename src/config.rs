@@ -215,6 +215,12 @@ impl Config {
         Ok(listen.unwrap_or_else(|| vec![DEFAULT_LISTEN]))
     }
 
+    /// Reads only the token that the daemon's own clients need; absent: there is none, or it may not be read.
+    pub fn load_own_token(file: &Path, env: &dyn Fn(&str) -> Option<String>) -> Option<Secret> {
+        let token = |mut root: Table<'_, '_>| web::read_bearer_token(&mut root.section("web", &web::SHAPE));
+        load_part_with(file, env, token, |key| key.starts_with("web.bearer_token")).ok().flatten()
+    }
+
     /// Reads only where a daemon stores its data, and the names of its receivers. Secrets may be available to the daemon
     /// alone, and only while it runs.
     ///
@@ -347,12 +353,21 @@ fn load_part<T>(
     part: impl FnOnce(Table<'_, '_>) -> T,
     matters: fn(&str) -> bool,
 ) -> Result<T, ConfigErrors> {
+    load_part_with(file, &|_| None, part, matters)
+}
+
+fn load_part_with<T>(
+    file: &Path,
+    env: &dyn Fn(&str) -> Option<String>,
+    part: impl FnOnce(Table<'_, '_>) -> T,
+    matters: fn(&str) -> bool,
+) -> Result<T, ConfigErrors> {
     let (text, _) = read(file)?;
     let (tree, syntax_errors) = toml::de::DeTable::parse_recoverable(&text);
     if !syntax_errors.is_empty() {
         return Err(ConfigErrors::syntax(file, &text, &syntax_errors));
     }
-    let reading = Reading::new(file, &|_| None, &ROOT).about(matters);
+    let reading = Reading::new(file, env, &ROOT).about(matters);
     let value = part(Table::root(&reading, tree.into_inner()));
     let problems = reading.into_findings().problems;
     if problems.is_empty() { Ok(value) } else { Err(ConfigErrors::problems(file, &text, problems)) }

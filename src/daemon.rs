@@ -142,6 +142,7 @@ impl Daemon {
             alerts: alerting.active.clone(),
             ready: is_ready,
             reload,
+            silences: alerting.silences.clone(),
             beats: shared.beats.clone(),
             version: telemetry::VERSION,
         };

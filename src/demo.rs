@@ -1,6 +1,7 @@
 //! The `demo` command: simulated panels and an LLM proxy whose state changes, and a real daemon that polls them.
 
 use std::{
+    collections::BTreeMap,
     io::{self, Write},
     net::{Ipv4Addr, SocketAddr},
     path::Path,
@@ -10,10 +11,11 @@ use std::{
 };
 
 use futures_util::future::join_all;
+use serde_json::Value;
 use tokio::{
     net::TcpListener,
     sync::mpsc::{self, UnboundedSender},
-    time::{MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval},
 };
 
 use crate::{
@@ -21,7 +23,7 @@ use crate::{
     config::{Config, ConfigErrors},
     daemon::{Asked, Daemon, Ended, Keep, Load, StartError},
     simulator::{
-        cliproxy,
+        cliproxy, front,
         inbox::{self, Arrival},
         marzban::{Flavour, NodeStatus, Options as PanelOptions, Panel},
         xui,
@@ -37,6 +39,8 @@ pub struct Options {
     pub seed: u64,
     /// Where the daemon listens.
     pub listen: SocketAddr,
+    /// Whether notifications are printed whole.
+    pub verbose: bool,
 }
 
 /// Why a demonstration could not start, or stopped.
@@ -60,11 +64,18 @@ struct Simulated {
     life: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
+/// How a panel is reached.
+enum Way {
+    Plain,
+    /// By a server in front of it that has a certificate which it signed itself.
+    Tls,
+}
+
 /// Everything that is polled.
-async fn panels(options: Options) -> io::Result<Vec<Simulated>> {
+async fn panels(options: Options, way: Way) -> io::Result<Vec<Simulated>> {
     Ok(vec![
         marzban(options).await?,
-        pasarguard(options).await?,
+        pasarguard(options, way).await?,
         xui(options).await?,
         cliproxy(options).await?,
     ])
@@ -76,25 +87,24 @@ async fn panels(options: Options) -> io::Result<Vec<Simulated>> {
 /// If a port is in use, and if the daemon ends with an error.
 pub async fn run(options: Options, asked: impl AsyncFnMut() -> Asked) -> Result<(), DemoError> {
     let (arrive, mut arrivals) = mpsc::unbounded_channel();
-    let mut simulated = panels(options).await?;
+    let mut simulated = panels(options, Way::Tls).await?;
     simulated.push(receivers(arrive).await?);
     let config = Config::parse(&config(options, &simulated), Path::new("demo.toml"), &|_| None)?;
     let daemon = Daemon::build(config, "/metrics", Keep::Nothing).await?;
     let mut out = io::stdout();
     for address in daemon.addresses() {
-        writeln!(out, "Simulated panels and an LLM proxy are polled every {} s; see", INTERVAL.as_secs())?;
-        writeln!(out, "  http://{address}/")?;
-        writeln!(out, "  http://{address}/metrics")?;
+        writeln!(out, "Simulated panels and an LLM proxy are polled every {} s:", INTERVAL.as_secs())?;
+        writeln!(out, "  status page  http://{address}/")?;
+        writeln!(out, "  metrics      http://{address}/metrics")?;
+        writeln!(out, "  runbook      http://{address}/runbook")?;
     }
-    writeln!(
-        out,
-        "Every two minutes a node fails for half a minute. Mails and webhooks of alerts are printed here as"
-    )?;
-    writeln!(out, "they arrive. Ctrl-C ends the demo.")?;
+    let whole = if options.verbose { "" } else { "; --verbose prints them whole" };
+    writeln!(out, "Notifications are printed here as they arrive{whole}. Ctrl-C ends the demo.\n")?;
     out.flush()?;
+    let began = Instant::now();
     let print = async {
         while let Some(arrival) = arrivals.recv().await {
-            show(&arrival)?;
+            show(&arrival, began.elapsed(), options.verbose)?;
         }
         Ok(())
     };
@@ -111,7 +121,7 @@ pub async fn run(options: Options, asked: impl AsyncFnMut() -> Asked) -> Result<
 /// # Errors
 /// If the panels cannot listen.
 pub async fn panels_only(options: Options, mut stop: impl AsyncFnMut()) -> Result<(), DemoError> {
-    let panels = panels(options).await?;
+    let panels = panels(options, Way::Plain).await?;
     let mut out = io::stdout();
     write!(out, "{}", config(options, &panels))?;
     out.flush()?;
@@ -174,7 +184,7 @@ async fn marzban(options: Options) -> io::Result<Simulated> {
     Ok(Simulated { tables, life: Box::pin(life) })
 }
 
-async fn pasarguard(options: Options) -> io::Result<Simulated> {
+async fn pasarguard(options: Options, way: Way) -> io::Result<Simulated> {
     let options = PanelOptions {
         users: options.users / 3,
         seed: options.seed.wrapping_add(1),
@@ -183,15 +193,20 @@ async fn pasarguard(options: Options) -> io::Result<Simulated> {
     };
     let api_key = options.api_key.clone();
     let (panel, listener) = open(options).await?;
-    let tables = format!(
-        "[marzban.edge]\n\
-         url = \"http://{}\"\n\
-         api_key = \"{api_key}\"\n",
-        listener.local_addr()?,
-    );
+    let address = listener.local_addr()?;
+    let (url, pin, front): (_, _, Pin<Box<dyn Future<Output = ()> + Send>>) = match way {
+        Way::Plain => (format!("http://{address}"), String::new(), Box::pin(std::future::pending())),
+        Way::Tls => {
+            let listener = loopback().await?;
+            let url = format!("https://{}", listener.local_addr()?);
+            let pin = format!("tls.pin_sha256 = \"{}\"\n", front::fingerprint()?);
+            (url, pin, Box::pin(async move { drop(front::serve(listener, address).await) }))
+        }
+    };
+    let tables = format!("[marzban.edge]\nurl = \"{url}\"\n{pin}api_key = \"{api_key}\"\n");
     let life = async move {
         let time = every_second(|_| panel.advance(1));
-        tokio::join!(time, panel.clone().serve(listener, std::future::pending()));
+        tokio::join!(time, front, panel.clone().serve(listener, std::future::pending()));
     };
     Ok(Simulated { tables, life: Box::pin(life) })
 }
@@ -287,42 +302,55 @@ async fn receivers(arrivals: UnboundedSender<Arrival>) -> io::Result<Simulated> 
          from = \"proxymeter <alerts@example.com>\"\n\
          to = [\"ops@example.com\"]\n\n\
          [webhook.oncall]\n\
-         url = \"http://{}/hook\"\n\
-         min_severity = \"critical\"\n",
+         url = \"http://{web}/hook\"\n\
+         min_severity = \"critical\"\n\n\
+         [webhook.late]\n\
+         url = \"http://{web}{late}\"\n\
+         min_severity = \"critical\"\n\n\
+         [heartbeat]\n\
+         url = \"http://{web}{heartbeat}\"\n",
         smtp.local_addr()?,
-        http.local_addr()?,
+        web = http.local_addr()?,
+        late = inbox::LATE,
+        heartbeat = inbox::HEARTBEAT,
     );
     let life = inbox::serve(smtp, http, arrivals, std::future::pending());
     Ok(Simulated { tables, life: Box::pin(life) })
 }
 
-/// Prints what arrived.
-fn show(arrival: &Arrival) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    match arrival {
+/// Prints what arrived after this time: a line, or all of it.
+fn show(arrival: &Arrival, after: Duration, whole: bool) -> io::Result<()> {
+    let (what, text) = match arrival {
         Arrival::Mail { to, .. } => {
-            writeln!(
-                out,
-                "\n--- mail to {}: {}",
-                to.join(", "),
-                arrival.header("subject").unwrap_or_default()
-            )?;
-            for line in arrival.text().trim_end().lines() {
-                writeln!(out, "    {line}")?;
-            }
+            let subject = arrival.header("subject").unwrap_or_default();
+            (format!("mail to {}: {subject}", to.join(", ")), arrival.text())
         }
-        Arrival::Webhook { id, body } => {
-            let body: String = body.trim_end().chars().take(SHOWN).collect();
-            writeln!(out, "\n--- webhook {id}\n    {body}")?;
+        Arrival::Webhook { body, .. } => {
+            (format!("webhook: {}", summary(body)), body.chars().take(SHOWN).collect())
         }
-        Arrival::Chat(message) => {
-            writeln!(out, "\n--- chat: {}", message.title)?;
-            for line in message.text.lines() {
-                writeln!(out, "    {line}")?;
-            }
+        Arrival::Chat(message) => (format!("chat: {}", message.title), message.text.clone()),
+    };
+    let mut out = io::stdout().lock();
+    writeln!(out, "{:>5} s  {what}", after.as_secs())?;
+    if whole {
+        for line in text.trim_end().lines() {
+            writeln!(out, "         {line}")?;
         }
     }
     out.flush()
+}
+
+/// The body of a webhook in a line: how many alerts of which names.
+fn summary(body: &str) -> String {
+    let body: Value = serde_json::from_str(body).unwrap_or_default();
+    let alerts = body["alerts"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut counts = BTreeMap::<_, usize>::new();
+    for alert in alerts {
+        let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        *counts.entry((word(&alert["status"]), word(&alert["labels"]["alertname"]))).or_default() += 1;
+    }
+    let counts = counts.iter().map(|((status, name), count)| format!("{count} × {name} {status}"));
+    counts.collect::<Vec<_>>().join(", ")
 }
 
 async fn loopback() -> io::Result<TcpListener> {

@@ -27,7 +27,7 @@ use tracing::warn;
 
 use self::dispatcher::{Heard, Pace, Round};
 pub use self::{
-    dispatcher::{Dispatcher, Shown},
+    dispatcher::{AskSilence, Dispatcher, Shown},
     line::{Link, Way},
     worker::{Letter, News, Report, Worker},
 };
@@ -41,7 +41,7 @@ use crate::{
     },
     board::View,
     clock::{Beat, Clock},
-    model::ActiveAlerts,
+    model::{ActiveAlerts, SilenceError},
     notify::alertmanager::Ask,
     store::Store,
     telemetry::Telemetry,
@@ -62,6 +62,8 @@ pub struct Wiring {
     pub reports: mpsc::Receiver<Report>,
     /// From the posters of Alertmanagers, with the receiver's name.
     pub asks: mpsc::Receiver<(String, Ask)>,
+    /// From operators.
+    pub silences: mpsc::Receiver<AskSilence>,
     /// What is pending, firing or suppressed.
     pub alerts: watch::Sender<Arc<ActiveAlerts>>,
     /// To the loop of each target, by name: users to be read again.
@@ -105,7 +107,7 @@ pub async fn run(mut dispatcher: Dispatcher, mut wiring: Wiring, stopped: impl F
         let wait = dispatcher.due().saturating_sub(wiring.clock.now().uptime);
         wiring.beat.within(wait.max(PAUSE));
         let due = Instant::now().checked_add(wait);
-        let Wiring { view, reloads, reports, asks, .. } = &mut wiring;
+        let Wiring { view, reloads, reports, asks, silences, .. } = &mut wiring;
         let next_look = async {
             sleep_until(again).await;
             tokio::select! {
@@ -125,6 +127,10 @@ pub async fn run(mut dispatcher: Dispatcher, mut wiring: Wiring, stopped: impl F
             Some(ask) = asks.recv() => {
                 heard.asks.push(ask);
                 heard.asks.extend(std::iter::from_fn(|| asks.try_recv().ok()));
+            }
+            Some(silence) = silences.recv() => {
+                heard.silences.push(silence);
+                heard.silences.extend(std::iter::from_fn(|| silences.try_recv().ok()));
             }
             () = async {}, if more => {}
             () = next_look => {}
@@ -175,18 +181,20 @@ impl Wiring {
         let view = look.then(|| self.view.borrow_and_update().clone());
         let computed =
             off_the_runtime(dispatcher, move |dispatcher| dispatcher.round(heard, view.as_ref(), speed, now));
-        let (dispatcher, Round { batch, letters, reread, answers, more }) = computed.await;
+        let (dispatcher, Round { batch, letters, reread, answers, silenced, more }) = computed.await;
         let active = dispatcher.active();
         self.alerts.send_if_modified(|shown| {
             let is_new = !Arc::ptr_eq(shown, &active);
             *shown = active;
             is_new
         });
+        let mut not_stored = None;
         if !batch.is_empty() {
             let began = Instant::now();
             if let Err(err) = self.store.record(batch).await {
                 // The store logs its own state; messages are sent from memory.
                 warn!("alerts are not recorded and notifications could be repeated after a restart: {err}");
+                not_stored = Some(err.to_string());
             }
             if speed != Pace::Closing {
                 *pace = if began.elapsed() < SLOW { Pace::Usual } else { Pace::SlowDisk };
@@ -202,6 +210,14 @@ impl Wiring {
         for (poster, standing) in answers {
             // The poster may have ended.
             drop(poster.send(standing));
+        }
+        for (asker, outcome) in silenced {
+            let stored = outcome.and_then(|id| match &not_stored {
+                None => Ok(id),
+                Some(why) => Err(SilenceError::NotStored { id, why: why.clone() }),
+            });
+            // The asker may have gone.
+            drop(asker.send(stored));
         }
         for Reread { target, users } in reread {
             if let Some(poller) = self.reread.get(&*target) {

@@ -1,7 +1,7 @@
 //! Every metric about the targets, as text for Prometheus.
 //!
 //! The newest reports are written directly to text, without a tree of metrics in between: a panel may have hundreds of
-//! thousands of series. [`write()`] writes a whole answer. [`Chunks`] keeps what was written, so that a new answer of a
+//! thousands of series. A [`Plan`] writes a whole answer piece by piece. [`Chunks`] keeps what was written, so that a new answer of a
 //! panel causes only what it changes to be written again, and all scrapers share the result; [`own()`] is the end of it, which
 //! differs from scrape to scrape, and [`join`] makes an answer of both.
 //!
@@ -24,6 +24,8 @@ mod nodes;
 mod nouns;
 mod outbounds;
 mod own;
+mod plan;
+mod rows;
 mod shown;
 mod targets;
 mod text;
@@ -39,15 +41,13 @@ pub use family::{Family, Kind};
 pub use format::{Coding, Format};
 pub use labels::{Options, UserLabels};
 pub use nouns::families;
+pub use plan::{Joiner, Piece, Plan};
 pub use shown::Shown;
-
-use std::mem;
 
 use bytes::Bytes;
 use prometheus::proto::MetricFamily;
 
 use encoded::{BLOCK, Encoder};
-use nouns::{NOUNS, Noun};
 use text::{Sink, Text};
 
 /// The families about alerts, which follow those about the targets.
@@ -55,28 +55,14 @@ pub fn alert_families() -> &'static [&'static Family<'static>] {
     alerts::FAMILIES
 }
 
-/// Size in bytes of the pieces of an answer that is written while it is sent.
-const PIECE: usize = 512 * 1024;
-
-/// Writes a whole answer, in pieces that `to` takes. When it returns false, the rest is not wanted.
-pub fn write(shown: &Shown<'_>, own: &[MetricFamily], format: Format, mut to: impl FnMut(Bytes) -> bool) {
-    let mut is_wanted = true;
-    let mut take = |text: &mut Vec<u8>| {
-        if is_wanted {
-            is_wanted = to(Bytes::from(mem::replace(text, Vec::with_capacity(text.capacity()))));
-        }
-        text.clear();
-    };
-    let namings = shown.namings();
-    let views = shown.reports.iter().zip(&namings).map(|(report, naming)| shown.view(report, naming));
-    let views: Vec<_> = views.collect();
-    let mut text = Text::new(format, PIECE, Sink::Whole(&mut take));
-    for Noun { write, .. } in &NOUNS {
-        write(&mut text, &views);
-    }
-    alerts::write(&mut text, shown.alerts, &namings, shown.only);
-    own::write(&mut text, own, shown.only);
-    finish(text);
+/// A whole answer, in pieces.
+pub fn write(shown: &Shown<'_>, own: &[MetricFamily], format: Format) -> impl Iterator<Item = Bytes> {
+    let (plan, mut joiner) = (Plan::new(shown, format), Joiner::default());
+    (0..plan.pieces()).map(move |at| {
+        let piece = plan.write(at, shown, own, Vec::new());
+        let skip = joiner.skip(&piece);
+        Bytes::from(piece.text).slice(skip..)
+    })
 }
 
 /// Writes the end of an answer: the daemon's own metrics, which differ from scrape to scrape.
@@ -85,13 +71,7 @@ pub fn own(families: &[MetricFamily], format: Format, coding: Coding, only: Opti
     let mut take = |text: &mut Vec<u8>| encoder.take(text);
     let mut text = Text::new(format, BLOCK, Sink::Whole(&mut take));
     own::write(&mut text, families, only);
-    finish(text);
-    encoder.end()
-}
-
-fn finish(mut text: Text<'_>) {
-    if text.format() == Format::OpenMetrics {
-        text.raw("# EOF\n");
-    }
+    text.end();
     text.finish();
+    encoder.end()
 }

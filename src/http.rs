@@ -255,6 +255,10 @@ impl Client {
         self.request(&self.inner, Method::POST, url)
     }
 
+    pub fn delete(&self, url: String) -> RequestBuilder {
+        self.request(&self.inner, Method::DELETE, url)
+    }
+
     /// As [`Client::get`], on a connection of its own: for a request whose answer exists only once.
     pub fn get_alone(&self, url: String) -> RequestBuilder {
         self.request(&self.alone, Method::GET, url)

@@ -20,6 +20,7 @@ mod inbounds;
 mod journal;
 mod labels;
 mod llm;
+mod matcher;
 mod nodes;
 mod notice;
 mod own;
@@ -27,14 +28,16 @@ mod part;
 mod reading;
 mod reads;
 mod report;
+mod silence;
 mod sorted;
 mod staleness;
 mod time;
 mod user_list;
 mod users;
+mod walk;
 pub mod words;
 
-pub use active::{ActiveAlert, ActiveAlerts, AlertState, AlertStep, KIND_USER, Threshold};
+pub use active::{ActiveAlert, ActiveAlerts, ActiveMute, AlertState, AlertStep, KIND_USER, Threshold};
 pub use attempts::Attempts;
 pub use budget::{Budget, BudgetPeriod, BudgetUnit, KeyBudget};
 pub use core_reads::CoreReads;
@@ -56,6 +59,7 @@ pub use llm::{
     Cooldown, CooldownReason, Credential, CredentialStatus, LlmErrors, LlmMode, LlmPeriod, LlmRecent, LlmRow,
     LlmSpent, LlmState, LlmTimes, LlmTokens, LlmUsage, OTHER, QuotaWindow, Times,
 };
+pub use matcher::{ALERT_LABELS, MatchOp, Matcher};
 pub use nodes::{
     MASTER, Node, NodeMessage, NodeStats, NodeStatus, NodeTraffic, UserNodeTraffic, node_labels,
 };
@@ -65,8 +69,10 @@ pub use part::{Outcome, Part, PartState, Reason};
 pub use reading::Reading;
 pub use reads::Reads;
 pub use report::Report;
-pub use sorted::SortedUsers;
+pub use silence::{MOST_SILENCES, Silence, SilenceChange, SilenceError, SilenceState};
+pub use sorted::{Finder, Place, SortedUsers};
 pub use staleness::Staleness;
 pub use time::{Moment, Timestamp};
 pub use user_list::{BesideUsers, Users};
 pub use users::{Admin, Expiry, Extra, Extras, Thresholds, Unread, User, UserCounts, UserStatus};
+pub use walk::WalkProgress;

@@ -64,6 +64,18 @@ impl Receiver {
         }
     }
 
+    /// Where it is, for logs: the host, the port and the path, without what may be secret.
+    pub fn place(&self) -> String {
+        match self {
+            Receiver::Chat(chat) => chat.place(),
+            Receiver::Pagerduty(pagerduty) => pagerduty.place(),
+            Receiver::Webhook(webhook) => webhook.place(),
+            Receiver::Email(email) => email.place(),
+            #[cfg(test)]
+            Receiver::Scripted(_) => String::new(),
+        }
+    }
+
     /// The first line that its server said to the last attempt, without our secrets. It is for the person who tests the
     /// receiver, and for no log.
     pub fn said(&self) -> Option<&str> {

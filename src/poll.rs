@@ -24,7 +24,7 @@ use crate::{
     clock::{Beat, Clock},
     model::{
         CounterChange, CounterFamilies, Fact, Journal, Moment, Outcome, Part, PartState, Reason, Report,
-        UserFacts, Users,
+        UserFacts, Users, WalkProgress,
     },
     store::{SavedUsers, Store},
     telemetry::Telemetry,
@@ -66,6 +66,8 @@ pub struct Poller {
     wanted: Wanted,
     /// What was logged of its user lists.
     lists: log::Lists,
+    /// What was logged of the first read of a long list.
+    first_read: log::FirstRead,
     /// The store for the users of finished walks.
     store: Option<Store>,
     /// When to load the durable counters; absent: they are loaded, or there is no store.
@@ -107,6 +109,7 @@ impl Poller {
             rights: BTreeSet::new(),
             wanted: Wanted::default(),
             lists: log::Lists::default(),
+            first_read: log::FirstRead::default(),
             store: None,
             load_counters_at: None,
             kept: None,
@@ -188,7 +191,7 @@ impl Poller {
         }
         self.wanted.add(report.users.missing());
         self.wanted.add(wanted.queue.into());
-        self.report = report;
+        self.report = Report { walk: None, ..report };
         // This may be another login, whose rights are its own.
         for state in self.report.parts.values_mut().filter(|state| state.outcome.is_forbidden()) {
             state.outcome = Outcome::Up;
@@ -267,6 +270,8 @@ impl Poller {
                 let ended = self.step(planned).await;
                 if part == Part::Users {
                     self.wanted.put_off = false;
+                    let (load, now) = (self.schedule.config().load, self.clock.now().uptime);
+                    self.first_read.log(&self.report, load, now);
                 }
                 ended
             };
@@ -344,8 +349,9 @@ impl Poller {
         }
     }
 
-    /// Reads every part once, without the daemon's pauses, and returns the report. Failed parts are not retried.
-    pub async fn read_once(mut self) -> Report {
+    /// Reads every part once, without the daemon's pauses, and returns the report. Failed parts are not retried. `show`
+    /// gets the report after each request.
+    pub async fn read_once(mut self, mut show: impl FnMut(&Report)) -> Report {
         let mut read = Vec::new();
         let is_next = |poller: &Self, read: &[Part], next: &Planned| {
             !read.contains(&next.part) && !poller.was_read(next.part) && !next.takes_away()
@@ -356,6 +362,7 @@ impl Poller {
             if self.step(planned).await != Ended::More {
                 read.push(planned.part);
             }
+            show(&self.report);
             if self.report.up == Some(false) {
                 break;
             }
@@ -373,6 +380,7 @@ impl Poller {
         let began = self.clock.now();
         if self.schedule.begins_again(planned, began.uptime) {
             self.upstream.forget_walk();
+            self.report.walk = None;
         }
         let announced = self.upstream.announce(part, began);
         self.commit(announced).await;
@@ -437,6 +445,13 @@ impl Poller {
             let is_shown = |known: &Part| planned.decides_up || *known == part;
             self.report.parts.retain(|known, _| is_had(known) || !is_shown(known));
         }
+        if part == Part::Users {
+            let walked = self.upstream.walked().map(|rows| {
+                let walk = WalkProgress::after(self.report.walk, rows, now.since(began));
+                WalkProgress { left: walk.left.map(|rest| self.schedule.at_load(rest)), ..walk }
+            });
+            self.report.walk = walked;
+        }
         self.report.certificate_expiry = self.upstream.certificate_expiry();
         ended
     }
@@ -484,7 +499,9 @@ impl Poller {
         data: Option<Moment>,
     ) {
         let known = self.report.parts.remove(&part);
-        log::outcome(&self.report.target, part, known.as_ref().map(|known| &known.outcome), &outcome);
+        let before = known.as_ref().map(|known| &known.outcome);
+        let others = self.report.parts.values().map(|state| &state.outcome);
+        log::outcome(&self.report.target, part, before, &outcome, others);
         let (last_success, duration) =
             success.map(|(at, took)| (Some(at), Some(took))).unwrap_or_else(|| {
                 known.as_ref().map_or((None, None), |known| (known.last_success, known.duration))

@@ -1,7 +1,7 @@
 //! The HTTP server: metrics, health, the status page, and the same as JSON.
 //!
 //! [`serve`] answers on listeners that are already bound. `http1` serves a connection, `connections` sets the limits of
-//! all, `requests` answers requests, and [`access`] checks them. Metrics are written once per change and shared by
+//! all, `requests` answers requests, and [`access`] checks them; `commands` carries out those that change something. Metrics are written once per change and shared by
 //! all scrapers, see `pages`.
 
 pub mod access;
@@ -9,12 +9,14 @@ pub mod config;
 
 mod answer;
 mod api;
+mod commands;
 mod connections;
 mod host;
 mod http1;
 mod llm;
 mod negotiate;
 mod pages;
+mod people;
 mod requests;
 mod route;
 mod runbook;
@@ -22,12 +24,13 @@ mod seen;
 mod stall;
 mod state;
 mod status;
+mod stream;
 mod target;
 mod tls;
 
 pub use host::own_names;
 pub use route::is_taken;
-pub use state::{Reload, Setup, State};
+pub use state::{AskSilence, Reload, Setup, State};
 
 use std::{
     future::poll_fn,

@@ -5,6 +5,7 @@
 //! answers must not depend on what its client expects.
 
 pub mod cliproxy;
+pub mod front;
 pub mod http;
 pub mod inbox;
 pub mod marzban;

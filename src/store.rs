@@ -114,6 +114,8 @@ pub struct Batch {
     pub alerts: Vec<(String, Option<String>)>,
     /// Key and new state, as for alerts.
     pub groups: Vec<(String, Option<String>)>,
+    /// Id and new state, as for alerts.
+    pub silences: Vec<(String, Option<String>)>,
     /// Messages, recorded before they are sent. A message that is already recorded stays as it is.
     pub messages: Vec<Message>,
     /// Outcomes of recorded messages, by id; applied after `messages` are added. Unknown ids are ignored.
@@ -124,9 +126,10 @@ pub struct Batch {
 
 impl Batch {
     pub fn is_empty(&self) -> bool {
-        let Batch { alerts, groups, messages, settled, receivers } = self;
+        let Batch { alerts, groups, silences, messages, settled, receivers } = self;
         alerts.is_empty()
             && groups.is_empty()
+            && silences.is_empty()
             && messages.is_empty()
             && settled.is_empty()
             && receivers.is_empty()
@@ -180,11 +183,11 @@ impl Store {
     /// [`StoreError::NotDurable`] if the change is not on the disk. It is kept in memory and written later. After a
     /// restart before that, alerts and deliveries of the round may be repeated.
     pub async fn record(&self, batch: Batch) -> Result<(), StoreError> {
-        let Batch { alerts, groups, messages, settled, receivers } = batch;
+        let Batch { alerts, groups, silences, messages, settled, receivers } = batch;
         let stored = |state| serde_json::to_string(&state);
         let receivers = receivers.into_iter().map(|(name, state)| Ok((name, state.map(stored).transpose()?)));
         let receivers = receivers.collect::<Result<Rows, serde_json::Error>>()?;
-        self.change(Change::Record { alerts, groups, messages, settled, receivers }).await
+        self.change(Change::Record { alerts, groups, silences, messages, settled, receivers }).await
     }
 
     /// Every dead letter, oldest first.

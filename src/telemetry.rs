@@ -10,7 +10,9 @@ mod registry;
 
 use std::{env::consts, sync::Arc, time::Duration};
 
-use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, Registry, proto::MetricFamily};
+use prometheus::{
+    Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, proto::MetricFamily,
+};
 
 pub use self::notifications::{AttemptFailure, ReceiverStatus};
 use self::{
@@ -33,9 +35,9 @@ pub const BRANCH: &str = env!("PROXYMETER_BRANCH");
 pub const RUSTC: &str = env!("PROXYMETER_RUSTC");
 
 /// The order of labels in the output. A registry does not keep the order of their declaration.
-const LABEL_ORDER: [&str; 12] = [
-    "target", "part", "receiver", "reason", "path", "code", "version", "revision", "branch", "rustc", "os",
-    "arch",
+const LABEL_ORDER: [&str; 13] = [
+    "target", "part", "receiver", "reason", "state", "path", "code", "version", "revision", "branch",
+    "rustc", "os", "arch",
 ];
 
 /// Counts what the daemon does. Cheap to clone; all clones count together.
@@ -61,6 +63,7 @@ struct Inner {
     http_password_checks: IntCounter,
     web_config_up: IntGauge,
     notifications: Notifications,
+    silences: IntGaugeVec,
     heartbeat: Heartbeat,
     store_up: IntGauge,
     store_backlog: IntGauge,
@@ -170,6 +173,16 @@ impl Telemetry {
                 )),
             ),
             notifications: Notifications::new(&registry),
+            silences: register(
+                &registry,
+                IntGaugeVec::new(
+                    opts(
+                        "silences",
+                        "Silences by state: active, pending (they begin later) or expired (kept for five days).",
+                    ),
+                    &["state"],
+                ),
+            ),
             heartbeat: Heartbeat::new(&registry),
             store_up: register(
                 &registry,
@@ -298,6 +311,13 @@ impl Telemetry {
     /// Whether the certificates, keys and web configuration file of the HTTP port are usable and can be read in time.
     pub fn web_config(&self, usable: bool) {
         self.0.web_config_up.set(i64::from(usable));
+    }
+
+    /// The number of silences in each state.
+    pub fn silences<const N: usize>(&self, counts: [(&'static str, usize); N]) {
+        for (state, count) in counts {
+            self.0.silences.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
     }
 
     /// The state of the store. `errors` counts the errors since it was opened.

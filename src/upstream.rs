@@ -164,6 +164,16 @@ impl Upstream {
         }
     }
 
+    /// Rows of the user list that the present walk has read, and all by the panel's own count; absent: none goes on.
+    pub fn walked(&self) -> Option<(usize, Option<usize>)> {
+        match self {
+            Upstream::Marzban(marzban) => marzban.walked(),
+            Upstream::Xui(_) | Upstream::Cliproxy(_) => None,
+            #[cfg(test)]
+            Upstream::Scripted(scripted) => scripted.walked,
+        }
+    }
+
     /// Restarts an unfinished long list from the beginning.
     pub fn forget_walk(&mut self) {
         match self {

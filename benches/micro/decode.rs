@@ -1,7 +1,6 @@
-//! Decoding the answers of panels. Beside each decoder is the least that it can take: serde_json over the whole answer, into
-//! structs that borrow and have only the fields that a poll uses.
+//! Decoding the answers of panels. Beside each decoder is the least that it can take: see [`bare`].
 
-use std::{borrow::Cow, collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use divan::{Bencher, black_box, counter::ItemsCount};
 use proxymeter::{
@@ -17,8 +16,9 @@ use proxymeter::{
         marzban, xui,
     },
 };
-use serde::{Deserialize, de::IgnoredAny};
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{Value, json};
+
+use super::bare;
 
 const ROWS: usize = 500;
 const CLIENTS: usize = 2000;
@@ -53,46 +53,11 @@ fn users(bencher: Bencher<'_, '_>, file: &str) {
     });
 }
 
-#[derive(Deserialize)]
-struct BareUsers<'a> {
-    #[serde(borrow)]
-    users: Vec<BareUser<'a>>,
-}
-
-#[derive(Deserialize)]
-#[expect(dead_code, reason = "to be decoded is what they are for")]
-struct BareUser<'a> {
-    #[serde(borrow)]
-    username: Cow<'a, str>,
-    #[serde(borrow)]
-    status: Cow<'a, str>,
-    used_traffic: u64,
-    lifetime_used_traffic: Option<u64>,
-    data_limit: Option<u64>,
-    #[serde(borrow)]
-    expire: Option<&'a RawValue>,
-    on_hold_expire_duration: Option<u64>,
-    #[serde(borrow)]
-    online_at: Option<Cow<'a, str>>,
-    next_plan: Option<IgnoredAny>,
-    #[serde(borrow)]
-    admin: Option<BareAdmin<'a>>,
-}
-
-#[derive(Deserialize)]
-#[expect(dead_code, reason = "to be decoded is what they are for")]
-struct BareAdmin<'a> {
-    #[serde(borrow)]
-    username: Cow<'a, str>,
-}
-
 #[divan::bench(args = ["marzban/users-all-sudo.json", "pasarguard/key-full-users.json"])]
 fn users_by_bare_serde(bencher: Bencher<'_, '_>, file: &str) {
     let page = page(file);
     bencher.counter(ItemsCount::new(ROWS)).bench(|| {
-        let BareUsers { users } = serde_json::from_slice(black_box(&page)).unwrap();
-        assert_eq!(users.len(), ROWS);
-        users.into_iter().map(black_box).count()
+        assert_eq!(bare::users(black_box(&page)).unwrap(), ROWS);
     });
 }
 
@@ -141,89 +106,12 @@ fn inbounds(bencher: Bencher<'_, '_>, file: &str) {
     });
 }
 
-#[derive(Deserialize)]
-struct BareList<'a> {
-    #[serde(borrow)]
-    obj: Vec<BareInbound<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[expect(dead_code, reason = "to be decoded is what they are for")]
-struct BareInbound<'a> {
-    id: i64,
-    #[serde(borrow)]
-    tag: Cow<'a, str>,
-    #[serde(borrow)]
-    remark: Cow<'a, str>,
-    #[serde(borrow)]
-    protocol: Cow<'a, str>,
-    port: u16,
-    enable: bool,
-    up: u64,
-    down: u64,
-    total: u64,
-    expiry_time: i64,
-    #[serde(borrow)]
-    client_stats: Vec<BareStats<'a>>,
-    #[serde(borrow)]
-    settings: &'a RawValue,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[expect(dead_code, reason = "to be decoded is what they are for")]
-struct BareStats<'a> {
-    #[serde(borrow)]
-    email: Cow<'a, str>,
-    enable: bool,
-    up: u64,
-    down: u64,
-    total: u64,
-    expiry_time: i64,
-    reset: i64,
-    last_online: Option<i64>,
-}
-
-#[derive(Deserialize)]
-struct BareSettings<'a> {
-    #[serde(borrow)]
-    clients: Vec<BareSetting<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[expect(dead_code, reason = "to be decoded is what they are for")]
-struct BareSetting<'a> {
-    #[serde(borrow)]
-    email: Cow<'a, str>,
-    enable: Option<bool>,
-    limit_ip: Option<u64>,
-    #[serde(rename = "totalGB")]
-    total: Option<u64>,
-    expiry_time: Option<i64>,
-    reset: Option<i64>,
-}
-
 #[divan::bench(args = LISTS)]
 fn inbounds_by_bare_serde(bencher: Bencher<'_, '_>, file: &str) {
     let list = list(file);
-    let settings = |text: &str| {
-        let BareSettings { clients } = serde_json::from_str(text).unwrap();
-        clients.into_iter().map(black_box).count()
-    };
+    let read = if file.contains("v2.8") { bare::inbounds_of_text } else { bare::inbounds };
     bencher.counter(ItemsCount::new(CLIENTS)).bench(|| {
-        let BareList { obj } = serde_json::from_slice(black_box(&list)).unwrap();
-        let clients = obj.into_iter().map(black_box).map(|inbound| {
-            let text = inbound.settings.get();
-            let clients = match text.starts_with('"') {
-                true => settings(&serde_json::from_str::<String>(text).unwrap()),
-                false => settings(text),
-            };
-            assert_eq!(clients, inbound.client_stats.len());
-            clients
-        });
-        assert_eq!(clients.sum::<usize>(), CLIENTS);
+        assert_eq!(read(black_box(&list)).unwrap(), CLIENTS);
     });
 }
 
@@ -289,61 +177,11 @@ fn usage_totals(bencher: Bencher<'_, '_>, reading: &str) {
     });
 }
 
-#[derive(Deserialize)]
-struct BareUsage<'a> {
-    #[serde(borrow)]
-    usage: BareApis<'a>,
-}
-
-#[derive(Deserialize)]
-struct BareApis<'a> {
-    #[serde(borrow)]
-    apis: HashMap<Cow<'a, str>, BareApi<'a>>,
-}
-
-#[derive(Deserialize)]
-struct BareApi<'a> {
-    #[serde(borrow)]
-    models: HashMap<Cow<'a, str>, BareModel<'a>>,
-}
-
-#[derive(Deserialize)]
-struct BareModel<'a> {
-    #[serde(borrow)]
-    details: Vec<BareDetail<'a>>,
-}
-
-#[derive(Deserialize)]
-#[expect(dead_code, reason = "to be decoded is what they are for")]
-struct BareDetail<'a> {
-    #[serde(borrow)]
-    timestamp: Cow<'a, str>,
-    latency_ms: Option<u64>,
-    #[serde(borrow)]
-    source: Cow<'a, str>,
-    #[serde(borrow)]
-    auth_index: Option<&'a RawValue>,
-    tokens: BareTokens,
-    failed: bool,
-}
-
-#[derive(Deserialize)]
-#[expect(dead_code, reason = "to be decoded is what they are for")]
-struct BareTokens {
-    input_tokens: u64,
-    output_tokens: u64,
-    reasoning_tokens: u64,
-    cached_tokens: u64,
-    total_tokens: u64,
-}
-
 #[divan::bench]
 fn usage_totals_by_bare_serde(bencher: Bencher<'_, '_>) {
     let usage = usage();
     bencher.counter(ItemsCount::new(DETAILS)).bench(|| {
-        let BareUsage { usage } = serde_json::from_slice(black_box(&usage)).unwrap();
-        let models = usage.apis.into_values().flat_map(|api| api.models.into_values());
-        assert_eq!(models.flat_map(|model| model.details).map(black_box).count(), DETAILS);
+        assert_eq!(bare::totals(black_box(&usage)).unwrap(), DETAILS);
     });
 }
 
@@ -364,35 +202,10 @@ fn queue(bencher: Bencher<'_, '_>) {
     });
 }
 
-#[derive(Deserialize)]
-#[expect(dead_code, reason = "to be decoded is what they are for")]
-struct BareRecord<'a> {
-    #[serde(borrow)]
-    timestamp: Cow<'a, str>,
-    #[serde(borrow)]
-    provider: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    model: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    api_key: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    source: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    auth_index: Option<&'a RawValue>,
-    latency_ms: Option<u64>,
-    ttft_ms: Option<u64>,
-    tokens: Option<BareTokens>,
-    failed: Option<bool>,
-    #[serde(borrow)]
-    response_headers: Option<&'a RawValue>,
-}
-
 #[divan::bench]
 fn queue_by_bare_serde(bencher: Bencher<'_, '_>) {
     let batch = batch();
     bencher.counter(ItemsCount::new(ROWS)).bench(|| {
-        let records: Vec<BareRecord<'_>> = serde_json::from_slice(black_box(&batch)).unwrap();
-        assert_eq!(records.len(), ROWS);
-        records.into_iter().map(black_box).count()
+        assert_eq!(bare::records(black_box(&batch)).unwrap(), ROWS);
     });
 }

@@ -19,6 +19,7 @@ def main():
     )
     parser.add_argument("part", nargs="*", metavar="PART", choices=[[], *PARTS], help="what to measure; everything by default")
     parser.add_argument("--quick", action="store_true", help="fewer rounds and sizes, for a first look")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 if a target is missed")
     parser.add_argument("--markdown", metavar="FILE", help="put the tables between their markers in this file")
     arguments = parser.parse_args()
     tables, failed = [], []
@@ -27,6 +28,8 @@ def main():
         for name in arguments.part or PARTS:
             try:
                 tables.append(PARTS[name](pathlib.Path(work), arguments.quick))
+                if not tables[-1].rows:
+                    raise RuntimeError("no figures")
             except Exception:  # The other parts can be measured all the same.
                 traceback.print_exc()
                 failed.append(name)
@@ -36,6 +39,8 @@ def main():
     print("\n" + ("\n".join(f"MISSED: {figure}" for figure in missed) or "No target is missed"))
     if failed:
         sys.exit(f"FAILED: {', '.join(failed)}")
+    if missed and arguments.strict:
+        sys.exit(1)
 
 
 try:

@@ -52,7 +52,6 @@ class Lab:
         tables = [population.config(f"t{number}", self.panel.target(number)) for number in range(targets)]
         poll = f'load = "100%"\nusers_interval = "{interval}"\n' if poll is None else poll
         self.daemon = Daemon(self.work / "daemon", f'[poll]\ninterval = "{interval}"\n{poll}' + "".join(tables) + config)
-        self.spent_at_start = self.daemon.processor_time()
 
     def __enter__(self):
         return self
@@ -74,10 +73,10 @@ class Lab:
                     self.walks[request.target] += 1
         return min(self.walks[f"t{number}"] for number in range(self.targets))
 
-    def wait_for_walks(self, more=1, within=600):
+    def wait_for_walks(self, more=1, within=600, every=0.02):
         """Waits until the list of each target was read so many times more."""
         wanted = self.look() + more
-        until(lambda: self.look() >= wanted, within, "the lists are read")
+        until(lambda: self.look() >= wanted, within, "the lists are read", every)
 
     def settle(self):
         """Waits until the daemon has nothing to do for a moment."""
@@ -96,13 +95,16 @@ class Lab:
         return self
 
     def cost_of_first_poll(self):
-        """Seconds of processor time until the list was read first, without starting the program."""
+        """Seconds of processor time since the start of the program until the list was read first."""
         self.wait_for_walks(self.population.walks)
         self.settle()
-        return self.daemon.processor_time() - self.spent_at_start
+        return self.daemon.processor_time()
 
     def cost_of_polls(self, polls=1):
         """What it costs to poll one target."""
+        if self.targets == 1:
+            # Of a poll that goes on, only the rest would count.
+            self.settle()
         self.look()
         before, seen, walks = self.daemon.processor_time(), len(self.seen), sum(self.walks.values())
         self.wait_for_walks(polls)

@@ -53,7 +53,7 @@ def cost_of(table, lab, what, quick, most=None, first=None):
     ours = median(costs["ours"])
     table.add(what, ours, "ms", median(costs["bare"]), most=most)
     if first:
-        table.add("… the first poll, with all that is asked only then", first * 1000, "ms", median(costs["bare"]))
+        table.add("… from the start of the program to the end of the first poll", first * 1000, "ms", median(costs["bare"]))
     table.add("… against curl alone", ours, "ms", median(costs["curl"]))
     note = f"{median(costs['requests']):.0f} requests, {median(costs['size']):.1f} MB, {rows:,} rows"
     table.note("… asked of the panel", note)

@@ -56,13 +56,13 @@ def processor_time_of(command, **options):
     return usage.ru_utime + usage.ru_stime, output.decode()
 
 
-def until(holds, within, what):
+def until(holds, within, what, every=0.02):
     """What `holds` returns, as soon as that is true."""
     end = time.monotonic() + within
     while time.monotonic() < end:
         if found := holds():
             return found
-        time.sleep(0.02)
+        time.sleep(every)
     raise TimeoutError(f"waited too long: {what}")
 
 

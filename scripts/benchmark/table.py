@@ -61,7 +61,7 @@ class Table:
         self.put(row)
         if missed:
             of = "" if figure == self.subject else f" {figure}"
-            self.missed.append(f"{self.part}: {self.subject}{of}")
+            self.missed.append(f"{self.part}: {self.subject}{of}: {judged:.3g} instead of {target}")
 
     def note(self, figure, text):
         """Adds a figure that is not judged, as text."""

@@ -13,9 +13,7 @@ use crate::{
     wording::Language,
 };
 
-/// Every label that an alert may have. Alerts are grouped and muted by these.
-pub const LABELS: [&str; 8] =
-    ["alertname", "target", "system", "kind", "subject", "step", "severity", "rule"];
+pub use crate::model::ALERT_LABELS as LABELS;
 
 /// `[alerting]`, `[alert.NAME]` and `[mute.NAME]`.
 #[derive(Clone, Debug, PartialEq)]

@@ -12,14 +12,19 @@ use super::{
     config::AlertingConfig,
     digest::{self, OfTarget},
     finding::{findings, own_findings},
-    group::{Backlog, Composed, Groups, Living, Mutes, Outcome, Pick, Route, Size, Suppressed},
+    group::{
+        Backlog, Composed, Groups, Living, Mutes, Outcome, Pick, Quiet, Route, Silences, Size, Suppressed,
+    },
     rule::{RuleError, Rules},
     state::{AlertId, Event, State},
     words::Pseudonym,
 };
 use crate::{
     board::View,
-    model::{ActiveAlerts, Moment, Notice, NoticeAlert, NoticeStatus, OwnState, Report, Timestamp},
+    model::{
+        ActiveAlerts, Moment, Notice, NoticeAlert, NoticeStatus, OwnState, Report, SilenceChange,
+        SilenceError, Timestamp,
+    },
     store::{Message, Settlement},
 };
 
@@ -56,6 +61,7 @@ pub struct Rows {
     /// Key and JSON.
     pub alerts: Vec<(String, String)>,
     pub groups: Vec<(String, String)>,
+    pub silences: Vec<(String, String)>,
 }
 
 /// What has come of a round. Rows and outcomes belong together with the messages that were composed: record them in one
@@ -65,6 +71,7 @@ pub struct Output {
     /// Key and JSON; none: delete the row.
     pub alerts: Vec<(String, Option<String>)>,
     pub groups: Vec<(String, Option<String>)>,
+    pub silences: Vec<(String, Option<String>)>,
     /// Outcomes of recorded messages.
     pub settled: Vec<(String, Settlement)>,
     pub reread: Vec<Reread>,
@@ -96,7 +103,9 @@ impl Engine {
         let routes = if config.enabled { routes } else { Vec::new() };
         let (state, clock_was_ahead) = State::restore(&rows.alerts, &rules, now);
         let mut state = state.adopting(config.adopt);
-        let mut groups = Groups::new(routes, mutes);
+        let quiet = Quiet::new(mutes, Silences::restore(&rows.silences, now));
+        let mut groups = Groups::new(routes, quiet);
+        groups.advance(now);
         groups.restore(&rows.groups, &state, now);
         forget_what_is_settled(&mut state, &groups);
         let mut engine = Engine {
@@ -129,9 +138,10 @@ impl Engine {
         let (rules, mutes) = check(config)?;
         let routes = if config.enabled { routes } else { Vec::new() };
         self.state.judge_by(&rules);
-        let mut groups = Groups::new(routes, mutes);
+        let mut groups = Groups::new(routes, Quiet::new(mutes, Silences::default()));
         groups.restore(&self.groups.rows(), &self.state, now);
         groups.take_over(&mut self.groups);
+        groups.advance(now);
         (self.rules, self.groups) = (rules, groups);
         self.elsewhere.clone_from(&config.elsewhere);
         forget_what_is_settled(&mut self.state, &self.groups);
@@ -168,8 +178,21 @@ impl Engine {
 
     /// Does what is due by now.
     pub fn tick(&mut self, now: Moment) {
+        if self.groups.advance(now) {
+            self.state.show_again();
+        }
         self.look(now);
         self.groups.look(&mut self.state, now);
+    }
+
+    /// Adds, changes or ends a silence, and returns its id. It holds from now on; record the output before telling so.
+    ///
+    /// # Errors
+    /// Why it cannot be made. Then nothing has changed.
+    pub fn change_silences(&mut self, change: SilenceChange, now: Moment) -> Result<Arc<str>, SilenceError> {
+        let id = self.groups.change_silences(change, now)?;
+        self.state.show_again();
+        Ok(id)
     }
 
     /// Composes a message for a receiver, by what holds now; absent: there is nothing to say. Until
@@ -282,6 +305,7 @@ impl Engine {
         Output {
             alerts: self.state.take_rows(),
             groups: self.groups.take_rows(),
+            silences: self.groups.take_silences(),
             settled: self.groups.take_settled(),
             reread: std::mem::take(&mut self.reread),
             suppressed: self.groups.take_suppressed(),
@@ -330,7 +354,7 @@ impl Engine {
     /// Shows what has changed, if anything has.
     fn show(&mut self) {
         if self.state.take_shows_otherwise() {
-            self.active = view::active(&self.rules, &mut self.state);
+            self.active = view::active(&self.rules, &mut self.state, self.groups.quiet());
         }
     }
 

@@ -12,8 +12,10 @@ mod intent;
 mod message;
 mod mute;
 mod outcome;
+mod quiet;
 mod route;
 mod row;
+mod silence;
 mod standing;
 
 use std::{
@@ -22,13 +24,13 @@ use std::{
     time::Duration,
 };
 
-pub(super) use self::inhibit::Inhibition;
 use self::{
     agenda::Agenda,
     decide::Reason,
     intent::{Group, Knowledge, Tried},
     message::{Covered, Desk, Draft, Words, digest, key_of},
 };
+pub(super) use self::{inhibit::Inhibition, quiet::Quiet, silence::Silences};
 pub use self::{
     message::{Composed, Size},
     mute::Mutes,
@@ -39,7 +41,7 @@ use super::{
     words::Pseudonym,
 };
 use crate::{
-    model::{Moment, Notice, NoticeAlert, NoticeStatus, Timestamp},
+    model::{Moment, Notice, NoticeAlert, NoticeStatus, SilenceChange, SilenceError, Timestamp},
     store::{Message, Settlement},
 };
 
@@ -91,7 +93,7 @@ pub struct Backlog {
 #[derive(Debug)]
 pub(super) struct Groups {
     routes: Vec<Routed>,
-    mutes: Mutes,
+    quiet: Quiet,
     /// Rows to be deleted.
     deleted: BTreeSet<String>,
     /// Outcomes of recorded messages that are yet to be stored.
@@ -135,7 +137,7 @@ struct InFlight {
 }
 
 impl Groups {
-    pub(super) fn new(routes: Vec<Route>, mutes: Mutes) -> Self {
+    pub(super) fn new(routes: Vec<Route>, quiet: Quiet) -> Self {
         let voices: Vec<_> = routes.iter().map(|route| route.voice.clone()).collect();
         let voice_of =
             |route: &Route| voices.iter().position(|voice| *voice == route.voice).unwrap_or_default();
@@ -151,7 +153,7 @@ impl Groups {
         };
         Groups {
             routes: routes.into_iter().map(routed).collect(),
-            mutes,
+            quiet,
             deleted: BTreeSet::new(),
             settled: Vec::new(),
             words: Words::new(),
@@ -361,7 +363,47 @@ impl Groups {
 
     /// The uptime of the next look at a group.
     pub(super) fn due(&self) -> Option<Duration> {
-        self.routes.iter().filter_map(|routed| routed.agenda.due()).min()
+        let looks = self.routes.iter().filter_map(|routed| routed.agenda.due());
+        looks.chain(self.quiet.due()).min()
+    }
+
+    /// What is kept back at present, beside what is inhibited.
+    pub(super) fn quiet(&self) -> &Quiet {
+        &self.quiet
+    }
+
+    /// Makes a change, and returns the id of the silence.
+    pub(super) fn change_silences(
+        &mut self,
+        change: SilenceChange,
+        now: Moment,
+    ) -> Result<Arc<str>, SilenceError> {
+        let id = self.quiet.silences.change(change, now)?;
+        self.look_at_all(now);
+        Ok(id)
+    }
+
+    /// Takes note of the time. Returns whether what is kept back may be something else than at the last call.
+    pub(super) fn advance(&mut self, now: Moment) -> bool {
+        let (silences, anything) = self.quiet.advance(now);
+        if silences {
+            self.look_at_all(now);
+        }
+        anything
+    }
+
+    /// What was kept back may be told now.
+    fn look_at_all(&mut self, now: Moment) {
+        for routed in self.routes.iter_mut().filter(|routed| !routed.route.standing) {
+            for key in routed.groups.keys().cloned().collect::<Vec<_>>() {
+                routed.change(&key, |group, _| group.look_at(now.uptime));
+            }
+        }
+    }
+
+    /// The rows of silences that have changed since the last call; without a text: delete the row.
+    pub(super) fn take_silences(&mut self) -> Vec<(String, Option<String>)> {
+        self.quiet.silences.take_rows()
     }
 
     /// Looks at the groups that are due, and makes `state` forget ended alerts of which all receivers were told.
@@ -370,7 +412,7 @@ impl Groups {
         for routed in &mut self.routes {
             for key in routed.agenda.due_by(now.uptime) {
                 let (_, left) =
-                    routed.look(&key, &self.mutes, state, now, &mut self.suppressed, &mut self.settled);
+                    routed.look(&key, &self.quiet, state, now, &mut self.suppressed, &mut self.settled);
                 released.extend(left);
                 if routed.groups.get(&key).is_some_and(Group::is_done) {
                     routed.groups.remove(&key);
@@ -415,7 +457,7 @@ impl Groups {
             };
             let Some(key) = key.cloned() else { break None };
             let (plan, left) =
-                routed.look(&key, &self.mutes, state, now, &mut self.suppressed, &mut self.settled);
+                routed.look(&key, &self.quiet, state, now, &mut self.suppressed, &mut self.settled);
             released.extend(left);
             let Some(mut plan) = plan else { continue };
             if let Pick::Older(limit) | Pick::OlderAndTried(limit) = pick {
@@ -523,6 +565,7 @@ impl Groups {
     pub(super) fn take_over(&mut self, earlier: &mut Groups) {
         self.deleted.append(&mut earlier.deleted);
         self.settled.append(&mut earlier.settled);
+        self.quiet.silences = std::mem::take(&mut earlier.quiet.silences);
         for before in &mut earlier.routes {
             let receiver = &before.route.receiver;
             self.deleted.extend(before.groups.keys().map(|key| row::key(receiver, key)));
@@ -599,13 +642,13 @@ impl Routed {
     fn look<'a>(
         &mut self,
         key: &Arc<str>,
-        mutes: &Mutes,
+        quiet: &Quiet,
         state: &'a State,
         now: Moment,
         suppressed: &mut Suppressed,
         settled: &mut Vec<(String, Settlement)>,
     ) -> (Option<intent::Plan<'a>>, Vec<Arc<AlertId>>) {
-        let look = self.change(key, |group, route| group.look(route, mutes, state, now, suppressed));
+        let look = self.change(key, |group, route| group.look(route, quiet, state, now, suppressed));
         let Some(intent::Look { plan, released, outdated }) = look else { return (None, Vec::new()) };
         settled.extend(outdated.map(|id| (id, Settlement::Delivered)));
         for id in &released {

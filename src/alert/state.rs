@@ -189,6 +189,11 @@ impl State {
         std::mem::take(&mut self.changes.shown)
     }
 
+    /// What is shown depends on more than the alerts, and that has changed.
+    pub(super) fn show_again(&mut self) {
+        self.changes.shown = true;
+    }
+
     /// Keeps what is shown of an alert until the alert changes.
     pub(super) fn keep_shown(&mut self, id: &AlertId, shown: Arc<ActiveAlert>) {
         let target = self.targets.get_mut(&id.target);
@@ -434,6 +439,22 @@ impl<'a> Alert<'a> {
     /// Those that have a value. Users have their own names here, by which alerts are grouped and muted.
     pub fn labels(&self) -> BTreeMap<String, String> {
         self.labels_with(self.name)
+    }
+
+    /// One of [`Alert::labels`]; empty if it has no value.
+    pub fn label(&self, name: &str) -> &str {
+        let Subject { rule, system, .. } = self.subject;
+        match name {
+            "alertname" => rule.kind.alertname,
+            "kind" => rule.kind.kind_of(self.name),
+            "rule" => rule.label().unwrap_or_default(),
+            "severity" => self.slot.severity.label(),
+            "step" => &self.slot.label,
+            "subject" => self.name,
+            "system" => system.as_deref().unwrap_or_default(),
+            "target" => self.target,
+            _ => "",
+        }
     }
 
     fn labels_with(&self, subject: &str) -> BTreeMap<String, String> {

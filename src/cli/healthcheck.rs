@@ -1,4 +1,5 @@
 use std::{
+    error::Error,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::Path,
@@ -13,7 +14,7 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::exit::Done;
 use crate::{
@@ -26,10 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Requests `/-/healthy` from the daemon at `listen`, or at the first address of the configuration.
 pub(super) async fn run(file: &Path, listen: Option<SocketAddr>) -> Done {
-    let address = match listen {
-        Some(address) => address,
-        None => *Config::load_listen(file)?.first().ok_or("the configuration has no address to listen on")?,
-    };
+    let address = own_address(file, listen)?;
     let answer = timeout(PATIENCE, ask(&reachable(address)))
         .await
         .map_err(|_| format!("{address} did not answer within {} s", PATIENCE.as_secs()))?
@@ -39,6 +37,41 @@ pub(super) async fn run(file: &Path, listen: Option<SocketAddr>) -> Done {
         // A server that demands a password or fewer requests is alive.
         Answer::Status(status) if matches!(&*status, "200" | "401" | "429") => Ok(ExitCode::SUCCESS),
         Answer::Status(status) => Err(format!("{address} answered {status} to /-/healthy").into()),
+    }
+}
+
+fn own_address(file: &Path, listen: Option<SocketAddr>) -> Result<SocketAddr, Box<dyn Error>> {
+    match listen {
+        Some(address) => Ok(address),
+        None => {
+            Ok(*Config::load_listen(file)?.first().ok_or("the configuration has no address to listen on")?)
+        }
+    }
+}
+
+/// Where the daemon at `listen`, or at the first address of the configuration, accepts connections, and whether they are
+/// encrypted.
+pub(super) async fn find(
+    file: &Path,
+    listen: Option<SocketAddr>,
+) -> Result<(SocketAddr, bool), Box<dyn Error>> {
+    let address = own_address(file, listen)?;
+    let search = async {
+        let stream = TcpStream::connect(&*reachable(address)).await?;
+        let found = stream.peer_addr()?;
+        drop(stream);
+        match handshake(&[found]).await {
+            Ok(_) => Ok((found, true)),
+            Err(err) => match tls_error(&err) {
+                Some(rustls::Error::AlertReceived(_)) => Ok((found, true)),
+                Some(rustls::Error::InvalidMessage(_)) => Ok((found, false)),
+                _ => Err(err),
+            },
+        }
+    };
+    match timeout(PATIENCE, search).await {
+        Ok(found) => Ok(found.map_err(|err| format!("{address}: {}", http::tls_failure(&err, "")))?),
+        Err(_) => Err(format!("{address} did not answer within {} s", PATIENCE.as_secs()).into()),
     }
 }
 
@@ -55,8 +88,7 @@ async fn ask(addresses: &[SocketAddr]) -> io::Result<Answer> {
         Err(err) => err,
         answer => return answer,
     };
-    let tls = err.get_ref().and_then(|source| source.downcast_ref());
-    match tls {
+    match tls_error(&err) {
         Some(rustls::Error::AlertReceived(_)) => Ok(Answer::Certificate),
         Some(rustls::Error::InvalidMessage(_)) => {
             Ok(Answer::Status(request(TcpStream::connect(addresses).await?).await?))
@@ -65,13 +97,21 @@ async fn ask(addresses: &[SocketAddr]) -> io::Result<Answer> {
     }
 }
 
+fn tls_error(err: &io::Error) -> Option<&rustls::Error> {
+    err.get_ref().and_then(|source| source.downcast_ref())
+}
+
 async fn ask_tls(addresses: &[SocketAddr]) -> io::Result<Answer> {
+    Ok(Answer::Status(request(handshake(addresses).await?).await?))
+}
+
+async fn handshake(addresses: &[SocketAddr]) -> io::Result<TlsStream<TcpStream>> {
     // The server is on this machine, so its certificate is not checked.
     let anyone = TlsOptions { insecure_skip_verify: true, ..TlsOptions::default() };
     let connector = TlsConnector::from(Arc::new(http::tls_config(&anyone).map_err(io::Error::other)?));
     let stream = TcpStream::connect(addresses).await?;
     let name = ServerName::from(stream.peer_addr()?.ip());
-    Ok(Answer::Status(request(connector.connect(name, stream).await?).await?))
+    connector.connect(name, stream).await
 }
 
 /// The status code of the answer.

@@ -1,4 +1,5 @@
 use std::{
+    cell::RefCell,
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
@@ -8,7 +9,7 @@ use std::{
 use futures_util::future;
 use tokio::sync::mpsc;
 
-use super::exit::Done;
+use super::{exit::Done, progress::Progress};
 use crate::{
     alert::rule,
     board::Board,
@@ -49,11 +50,14 @@ pub(super) async fn run(mut config: Config, storage: Option<PathBuf>, targets: &
     let key = daemon::hash_key_without_store(&config)?;
     let refused = RefusedKeys::in_folder(&config.storage.path).without_waiting();
     let board = Board::new(config.targets.iter().map(|target| target.name.as_str()));
+    let progress = RefCell::new(Progress::new());
     let mut reads = Vec::new();
-    for target in &config.targets {
+    for target in &mut config.targets {
+        // Lists are read without pauses, and so the rest of one takes as long.
+        target.poll.load = 1.0;
         let (_, requests) = mpsc::unbounded_channel();
         let poller = daemon::poller(target, Some(&key), &refused, &board, &telemetry, &clock, requests)?;
-        reads.push(poller.read_once());
+        reads.push(poller.read_once(|report| progress.borrow_mut().show(report)));
     }
     let mut reports = future::join_all(reads).await;
     reports.sort_by(|a, b| a.target.cmp(&b.target));
@@ -63,12 +67,9 @@ pub(super) async fn run(mut config: Config, storage: Option<PathBuf>, targets: &
     let alerts = Arc::new(ActiveAlerts::default());
     let shown = Shown { reports: &reports, alerts: &alerts, options: &options, now: clock.now(), only: None };
     let mut out = io::stdout().lock();
-    let mut written = Ok(());
-    exposition::write(&shown, &telemetry.gather(), Format::Classic, |piece| {
-        written = out.write_all(&piece);
-        written.is_ok()
-    });
-    written.and_then(|()| out.flush())?;
+    exposition::write(&shown, &telemetry.gather(), Format::Classic)
+        .try_for_each(|piece| out.write_all(&piece))?;
+    out.flush()?;
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 

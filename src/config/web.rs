@@ -181,7 +181,7 @@ fn read_users(table: &mut Table<'_, '_>) -> Users {
     users
 }
 
-fn read_bearer_token(table: &mut Table<'_, '_>) -> Option<Secret> {
+pub(super) fn read_bearer_token(table: &mut Table<'_, '_>) -> Option<Secret> {
     let Field::Given(token) = secrets::take(table, "bearer_token") else { return None };
     if !token.value.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
         table.reading.refuse(

@@ -16,12 +16,15 @@ use crate::{
     alert::{Pseudonym, rule::RuleError},
     clock::Beat,
     config::{Config, NoticeNames},
-    dispatch::{self, Dispatcher, Link, Reload, Shown, Wiring},
+    dispatch::{self, AskSilence, Dispatcher, Link, Reload, Shown, Wiring},
     model::{ActiveAlerts, Condition},
     notify::HealthByReceiver,
     secret::HashKey,
     store::{Loaded, StoreStatus},
 };
+
+/// Changes of silences that wait for the dispatcher; further ones wait for room.
+const SILENCES_AT_ONCE: usize = 16;
 
 /// The handle of the dispatcher, and of the alert engine in it.
 pub(super) struct Alerting {
@@ -30,6 +33,8 @@ pub(super) struct Alerting {
     reloads: mpsc::Sender<Reload>,
     /// The alerts that are pending, firing or suppressed.
     pub(super) active: watch::Receiver<Arc<ActiveAlerts>>,
+    /// Changes of silences.
+    pub(super) silences: mpsc::Sender<AskSilence>,
 }
 
 /// What connects the dispatcher to targets and receivers.
@@ -59,8 +64,9 @@ impl Alerting {
         let dispatcher =
             Dispatcher::new(&config.alerting, routes(config), links, loaded, pseudonym, shown, now);
         let dispatcher = dispatcher.map_err(wrong)?;
-        let (active, is_active) = watch::channel(Arc::default());
+        let (active, is_active) = watch::channel(dispatcher.active());
         let (reloads, is_reloaded) = mpsc::channel(1);
+        let (silences, asked) = mpsc::channel(SILENCES_AT_ONCE);
         let beat = Beat::default();
         shared.beats.watch("alerts", &beat);
         let wiring = Wiring {
@@ -68,6 +74,7 @@ impl Alerting {
             reloads: is_reloaded,
             reports: ears.reports,
             asks: ears.asks,
+            silences: asked,
             alerts: active,
             reread: rereads,
             store: shared.store.clone(),
@@ -75,7 +82,7 @@ impl Alerting {
             clock: shared.clock.clone(),
             beat,
         };
-        Ok(Alerting { dispatcher: Some((dispatcher, wiring)), reloads, active: is_active })
+        Ok(Alerting { dispatcher: Some((dispatcher, wiring)), reloads, active: is_active, silences })
     }
 
     /// Evaluates, records and notifies until `stopped`. Only the first call returns a run that does so.

@@ -150,26 +150,27 @@ impl ReceiversPlan {
         for table in changed {
             let voice = voice(config, &table);
             let failed = |why| StartError::Receiver { receiver: table.name.clone(), why };
-            let (task, to) = match &table.kind {
+            let (task, place, to) = match &table.kind {
                 ReceiverKind::Alertmanager(config) => {
                     let alertmanager = Alertmanager::new(config, voice.pages.as_deref().unwrap_or_default());
                     let alertmanager = alertmanager.map_err(|err| failed(err.to_string()))?;
                     let (changes, changed) = watch::channel(0);
-                    (Task::Poster { alertmanager, changed }, Way::Posts { changed: changes })
+                    let place = alertmanager.place();
+                    (Task::Poster { alertmanager, changed }, place, Way::Posts { changed: changes })
                 }
                 ReceiverKind::Chat(_)
                 | ReceiverKind::Email(_)
                 | ReceiverKind::Pagerduty(_)
                 | ReceiverKind::Webhook(_) => {
                     let receiver = receiver(&table, voice.clone()).map_err(failed)?;
-                    let (names, pace) = (receiver.names(), receiver.pace());
+                    let (names, pace, place) = (receiver.names(), receiver.pace(), receiver.place());
                     number += 1;
                     let (queue, letters) = mpsc::channel(1);
                     let way = Way::Messages { letters: queue, worker: number, names, pace };
-                    (Task::Worker { number, receiver, letters }, way)
+                    (Task::Worker { number, receiver, letters }, place, way)
                 }
             };
-            links.push(Link { receiver: table.name.clone(), to, config: digest(&table) });
+            links.push(Link { receiver: table.name.clone(), place, to, config: digest(&table) });
             new.push(New { table, voice, task });
         }
         Ok(NewReceivers { wanted, number, new, links })

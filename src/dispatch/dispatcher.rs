@@ -23,7 +23,7 @@ use crate::{
         rule::RuleError,
     },
     board::{Board, View},
-    model::{ActiveAlerts, Moment, Notice, Timestamp},
+    model::{ActiveAlerts, Moment, Notice, SilenceChange, SilenceError, SilenceState, Timestamp},
     notify::{
         HealthByReceiver, Retry, SendReason,
         alertmanager::{Ask, Standing},
@@ -86,15 +86,22 @@ pub struct Shown {
     pub health: HealthByReceiver,
 }
 
+/// A change of silences, and the way to answer it once it is on the disk.
+pub type AskSilence = (SilenceChange, oneshot::Sender<Result<Arc<str>, SilenceError>>);
+
 /// What has happened since the last round.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
     pub(super) reports: Vec<Report>,
     pub(super) asks: Vec<(String, Ask)>,
+    pub(super) silences: Vec<AskSilence>,
 }
 
 /// What an Alertmanager's poster gets.
 pub(super) type Answer = (oneshot::Sender<Standing>, Standing);
+
+/// What has come of a change of silences, and who asked for it.
+pub(super) type Silenced = (oneshot::Sender<Result<Arc<str>, SilenceError>>, Result<Arc<str>, SilenceError>);
 
 /// What to do after a round: record `batch`, then hand over the letters and answers.
 #[derive(Debug, Default)]
@@ -104,6 +111,8 @@ pub(super) struct Round {
     pub(super) reread: Vec<Reread>,
     /// To the posters that asked.
     pub(super) answers: Vec<Answer>,
+    /// To those who asked for changes of silences.
+    pub(super) silenced: Vec<Silenced>,
     /// There is more to compose.
     pub(super) more: bool,
 }
@@ -122,8 +131,8 @@ impl Dispatcher {
         shown: Shown,
         now: Moment,
     ) -> Result<Self, Vec<RuleError>> {
-        let Loaded { alerts, groups, outbox, receivers } = loaded;
-        let engine = Engine::new(config, routes.clone(), &Rows { alerts, groups }, now)?;
+        let Loaded { alerts, groups, silences, outbox, receivers } = loaded;
+        let engine = Engine::new(config, routes.clone(), &Rows { alerts, groups, silences }, now)?;
         let (lines, left) = (BTreeMap::new(), Vec::new());
         let (settled, messages) = (Vec::new(), Vec::new());
         let (config, ending) = (config.clone(), BTreeSet::new());
@@ -277,6 +286,8 @@ impl Dispatcher {
         if let Some(view) = view {
             self.engine.observe(view, now);
         }
+        let silences = heard.silences.into_iter();
+        let silenced = silences.map(|(change, asker)| (asker, self.silence(change, now))).collect();
         self.engine.tick(now);
         let asks = heard.asks.into_iter();
         let answers = asks.filter_map(|(receiver, ask)| self.posted(&receiver, ask, now)).collect();
@@ -287,14 +298,14 @@ impl Dispatcher {
                 changed.send_modify(|count| *count += 1);
             }
         }
-        let mut round = Round { answers, ..Round::default() };
+        let mut round = Round { answers, silenced, ..Round::default() };
         round.batch.messages.append(&mut self.messages);
         self.drop_ends();
         self.give_up_what_is_old(&mut round.batch, now);
         if pace != Pace::Closing {
             self.compose(&mut round, pace, now);
         }
-        let Output { alerts, groups, settled, reread, suppressed } = self.engine.take_output();
+        let Output { alerts, groups, silences, settled, reread, suppressed } = self.engine.take_output();
         for (reason, count) in suppressed.by_reason() {
             self.shown.telemetry.suppressed(reason, count);
         }
@@ -306,13 +317,24 @@ impl Dispatcher {
             // A message that is tried again stays.
             *settlement != delivered || !messages.iter().any(|message| message.id == *id)
         });
-        (batch.alerts, batch.groups, round.reread) = (alerts, groups, reread);
+        (batch.alerts, batch.groups, batch.silences, round.reread) = (alerts, groups, silences, reread);
         batch.receivers = self.left.drain(..).map(|name| (name, None)).collect();
         for line in self.lines.values_mut().filter(|line| line.dirty) {
             line.dirty = false;
             batch.receivers.push((line.name().to_owned(), Some(line.state.clone())));
         }
         round
+    }
+
+    /// Adds, changes or ends a silence. Comments and values are the operators' affair, and not logged.
+    fn silence(&mut self, change: SilenceChange, now: Moment) -> Result<Arc<str>, SilenceError> {
+        let what = match &change {
+            SilenceChange::Put(_) => "a silence is in force",
+            SilenceChange::Expire(_) => "a silence has ended",
+        };
+        let id = self.engine.change_silences(change, now)?;
+        info!(id = &*id, "{what}");
+        Ok(id)
     }
 
     fn take_in(&mut self, report: Report, now: Moment) {
@@ -526,6 +548,9 @@ impl Dispatcher {
 
     /// Shows how receivers are doing, once that is recorded.
     pub(super) fn show(&self, now: Moment) {
+        let silences = self.engine.active();
+        let of = |state| silences.silences.iter().filter(|silence| silence.state(now.wall) == state).count();
+        self.shown.telemetry.silences(SilenceState::ALL.map(|state| (state.label(), of(state))));
         let mut receivers = BTreeMap::new();
         for line in self.lines.values() {
             let name = line.name();
@@ -565,7 +590,8 @@ impl Dispatcher {
         lines.chain([self.engine.due(), self.next_digest]).min().unwrap_or(Duration::MAX)
     }
 
-    pub(super) fn active(&self) -> Arc<ActiveAlerts> {
+    /// What is pending, firing, suppressed, silenced and muted.
+    pub fn active(&self) -> Arc<ActiveAlerts> {
         self.engine.active()
     }
 

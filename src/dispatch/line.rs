@@ -40,6 +40,8 @@ const LATELY: Duration = Duration::from_secs(60 * 60);
 #[derive(Debug)]
 pub struct Link {
     pub receiver: String,
+    /// Where that is, for logs.
+    pub place: String,
     pub to: Way,
     /// A few bits of a digest of the receiver's configuration. A receiver that refused everything is only retried when
     /// this changes.
@@ -278,7 +280,7 @@ impl Line {
 
     /// Notes that a message is given up.
     pub(super) fn give_up(&mut self, id: &str, why: &str, telemetry: &Telemetry, now: Moment) {
-        error!(receiver = self.name(), id, "notification given up: {why}");
+        error!(receiver = self.name(), to = self.link.place, id, "notification given up: {why}");
         self.count_given_up(1, telemetry, now);
         // Its size was not why, or the rest can be as large again.
         (self.state.most, self.state.most_since) = (None, None);
@@ -376,10 +378,11 @@ impl Line {
             self.state.failures = failures;
             return;
         }
-        let receiver = self.name();
+        let (receiver, to) = (self.name(), &*self.link.place);
         if err.retry == Retry::Disabled {
             error!(
                 receiver,
+                to,
                 reason,
                 "notification not delivered, and none will be until the configuration changes: {detail}"
             );
@@ -393,6 +396,7 @@ impl Line {
         };
         warn!(
             receiver,
+            to,
             reason,
             failures,
             retry_in_seconds = wait.as_secs(),

@@ -9,6 +9,7 @@ mod rates;
 mod reloads;
 mod restarts;
 mod rounds;
+mod silences;
 mod sizes;
 mod walk;
 mod week;

@@ -11,7 +11,7 @@ families! {
     FIRING = Gauge("alert_firing", ["alertname", "severity", "target", "kind", "subject", "step", "rule"],
         "1 while the alert fires and is not suppressed. Users beyond users.limit have no series. Labels without a value are left out.");
     COUNT = Gauge("alerts", ["alertname", "severity", "state"],
-        "Alerts by state: pending (the condition does not hold long enough yet), firing, or suppressed (another firing alert covers it).");
+        "Alerts by state: pending (the condition does not hold long enough yet), firing, or suppressed (another firing alert covers it, or it is silenced).");
     STEP_SECONDS = Gauge("alert_step_threshold_seconds", ["alertname", "rule", "step", "severity"],
         "Remaining time at which a step of a rule in force is crossed; 0 once nothing remains. Labels without a value are left out.");
     STEP_RATIO = Gauge("alert_step_threshold_ratio", ["alertname", "rule", "step", "severity"],

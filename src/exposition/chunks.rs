@@ -20,7 +20,7 @@ use super::{
     format::{Coding, Format},
     nouns::{Change, NOUNS, families},
     shown::{Shown, valid_until},
-    text::{Sink, Text},
+    text::{self, Sink, Text},
     user_online, user_rows,
     view::Naming,
 };
@@ -33,7 +33,6 @@ static FAMILIES: LazyLock<Vec<&Family<'_>>> = LazyLock::new(|| families().collec
 pub struct Chunks {
     format: Format,
     coding: Coding,
-    encoder: Encoder,
     /// By family.
     heads: Vec<Arc<Chunk>>,
     /// In the order of the reports.
@@ -79,19 +78,11 @@ struct Run {
 
 impl Chunks {
     pub fn new(format: Format, coding: Coding) -> Self {
-        let heads = FAMILIES.iter().map(|family| {
-            let mut head = Vec::new();
-            let mut take = |text: &mut Vec<u8>| head.append(text);
-            let mut text = Text::new(format, BLOCK, Sink::Whole(&mut take));
-            text.head(family);
-            text.finish();
-            Arc::new(Chunk::small(head))
-        });
+        let heads = FAMILIES.iter().map(|family| Arc::new(Chunk::small(text::head(format, family))));
         Chunks {
             format,
             coding,
             heads: heads.collect(),
-            encoder: Encoder::new(coding),
             targets: Vec::new(),
             alerts: None,
             runs: HashMap::new(),
@@ -100,6 +91,8 @@ impl Chunks {
 
     /// Writes what is outdated again, and puts the page together.
     pub fn page(&mut self, shown: &Shown<'_>) -> Page {
+        // One for all chunks. It is not kept: there may be as many forms as targets.
+        let mut encoder = Encoder::new(self.coding);
         let namings = shown.namings();
         let mut named_as_before = self.targets.len() == shown.reports.len();
         let former =
@@ -107,13 +100,13 @@ impl Chunks {
         let mut former: HashMap<_, _> = former.collect();
         for (report, naming) in shown.reports.iter().zip(&namings) {
             let known = former.remove(&report.target);
-            let (target, is_named_as_before) = self.target(known, report, naming, shown);
+            let (target, is_named_as_before) = self.target(known, report, naming, shown, &mut encoder);
             named_as_before &= is_named_as_before;
             self.targets.push(target);
         }
-        self.write_alerts(shown, &namings, named_as_before);
+        self.write_alerts(shown, &namings, named_as_before, &mut encoder);
         let valid_until = self.targets.iter().map(|target| target.valid_until).min();
-        let (text, length) = self.put_together();
+        let (text, length) = self.put_together(&mut encoder);
         Page { text, length, valid_until: valid_until.unwrap_or(Duration::MAX) }
     }
 
@@ -124,6 +117,7 @@ impl Chunks {
         report: &Arc<Report>,
         naming: &Naming,
         shown: &Shown<'_>,
+        encoder: &mut Encoder,
     ) -> (Target, bool) {
         let view = shown.view(report, naming);
         let mut target = known.unwrap_or_else(|| Target {
@@ -154,9 +148,9 @@ impl Chunks {
                 continue;
             }
             let Some(chunks) = target.chunks.get_mut(place) else { continue };
-            let apart = ByFamily::new(noun.families, &mut self.encoder, chunks);
+            let apart = ByFamily::new(noun.families, encoder, chunks);
             let mut text = Text::new(self.format, BLOCK, Sink::Apart(apart));
-            (noun.write)(&mut text, slice::from_ref(&view));
+            noun.write(&mut text, slice::from_ref(&view));
             text.finish();
         }
         target.users = user_rows::Source::of(&view);
@@ -171,12 +165,17 @@ impl Chunks {
         (target, is_named_as_before)
     }
 
-    fn write_alerts(&mut self, shown: &Shown<'_>, namings: &[Naming], named_as_before: bool) {
+    fn write_alerts(
+        &mut self,
+        shown: &Shown<'_>,
+        namings: &[Naming],
+        named_as_before: bool,
+        encoder: &mut Encoder,
+    ) {
         let of = Arc::downgrade(shown.alerts);
         if named_as_before && self.alerts.as_ref().is_some_and(|known| Weak::ptr_eq(&known.of, &of)) {
             return;
         }
-        let encoder = &mut self.encoder;
         let mut length = 0;
         let mut take = |text: &mut Vec<u8>| {
             length += text.len();
@@ -185,14 +184,14 @@ impl Chunks {
         let mut text = Text::new(self.format, BLOCK, Sink::Whole(&mut take));
         alerts::write(&mut text, shown.alerts, namings, shown.only);
         text.finish();
-        self.alerts = Some(Alerts { of, text: self.encoder.end(), length });
+        self.alerts = Some(Alerts { of, text: encoder.end(), length });
     }
 
-    fn put_together(&mut self) -> (Encoded, usize) {
+    fn put_together(&mut self, encoder: &mut Encoder) -> (Encoded, usize) {
         let mut page = Assembly {
             former: mem::take(&mut self.runs),
             runs: HashMap::new(),
-            encoder: &mut self.encoder,
+            encoder,
             run: Vec::new(),
             run_length: 0,
             text: Encoded::empty(self.coding),
@@ -277,6 +276,7 @@ mod tests {
     use crate::{
         exposition::{Options, UserLabels, join, write},
         model::{Counter, Moment, Outcome, Part, PartState, Timestamp, User, Users},
+        secret::HashKey,
     };
 
     fn at(seconds: u64) -> Moment {
@@ -294,16 +294,20 @@ mod tests {
         let mut report = Report { up: Some(true), ..Report::new(target) };
         let users = (0..users).map(|name| user(name, used, read));
         report.users = Arc::new(Users::restored(users.collect(), Some(read)));
-        let state = PartState {
+        report.parts.insert(Part::Users, state(Some(read)));
+        report
+    }
+
+    /// A part that was read then.
+    fn state(read: Option<Moment>) -> PartState {
+        PartState {
             outcome: Outcome::Up,
-            last_success: Some(read),
-            last_data: Some(read),
+            last_success: read,
+            last_data: read,
             duration: None,
             round: Duration::from_secs(30),
             stale_after: Duration::from_secs(600),
-        };
-        report.parts.insert(Part::Users, state);
-        report
+        }
     }
 
     struct Forms {
@@ -329,11 +333,7 @@ mod tests {
         fn page(&mut self, reports: &[Arc<Report>], now: Moment) -> String {
             let Forms { options, alerts, plain, packed } = self;
             let shown = Shown { reports, alerts, options, now, only: None };
-            let mut expected = Vec::new();
-            write(&shown, &[], Format::Classic, |piece| {
-                expected.extend_from_slice(&piece);
-                true
-            });
+            let expected = write(&shown, &[], Format::Classic).collect::<Vec<_>>().concat();
             let page = plain.page(&shown);
             let text = join(&[&page.text]).concat();
             assert!(text == expected, "kept text is outdated");
@@ -393,6 +393,28 @@ mod tests {
     }
 
     #[test]
+    fn a_family_of_many_pieces_has_one_head() {
+        let mut forms = Forms::new();
+        let reports =
+            [report("a", 9_000, 1, at(1)), report("b", 20, 1, at(1)), report("c", 17_000, 1, at(1))];
+        let reports = reports.map(Arc::new);
+        for (labels, limit, expected) in [
+            (UserLabels::Name, 100_000, 26_020),
+            (UserLabels::Name, 8_999, 8_999 + 20 + 8_999),
+            (UserLabels::Hash(HashKey::new(&[7; 32])), 8_999, 8_999 + 20 + 8_999),
+            (UserLabels::Off, 100_000, 0),
+        ] {
+            forms.options = Options { labels, limit, ..forms.options };
+            let text = forms.page(&reports, at(2));
+            let series = text.lines().filter(|line| line.starts_with("proxymeter_user_used_bytes{"));
+            assert_eq!(series.count(), expected);
+            let heads = text.lines().filter(|line| line.starts_with("# TYPE proxymeter_user_used_bytes "));
+            assert_eq!(heads.count(), usize::from(expected > 0));
+            forms = Forms { options: forms.options, ..Forms::new() };
+        }
+    }
+
+    #[test]
     fn time_outdates_who_is_online_and_what_is_stale() {
         let mut forms = Forms::new();
         // Read at a whole minute, in which pages are written again.
@@ -425,7 +447,13 @@ mod tests {
                     (1, Some(known)) => {
                         Arc::make_mut(known).up = random.choice([Some(true), Some(false), None]).unwrap();
                     }
-                    (2, Some(known)) => Arc::make_mut(known).online = Arc::default(),
+                    (2, Some(known)) => {
+                        let (known, read) = (Arc::make_mut(known), at(seconds));
+                        known.online = Arc::default();
+                        if random.bool() {
+                            known.parts.insert(Part::Online, state(random.bool().then_some(read)));
+                        }
+                    }
                     (3, _) => forms.alerts = Arc::default(),
                     (_, _) => {
                         let users = *random.choice(&[0, 1, 30, 800, 1_500]).unwrap();

@@ -1,15 +1,35 @@
 //! All families, and who writes them.
 
 use super::{
-    admins, credentials, family::Family, hosts, inbounds, llm, nodes, outbounds, targets, text::Text,
-    user_nodes, user_online, user_rows, users, view::View,
+    admins, credentials,
+    family::Family,
+    hosts, inbounds, llm, nodes, outbounds,
+    rows::RowFamily,
+    targets,
+    text::Text,
+    user_nodes, user_online, user_rows, users,
+    view::{Share, View},
 };
 
-/// The families about one kind of thing, and the function that writes them for some targets.
+/// The families about one kind of thing, and what writes them for some targets.
 pub(super) struct Noun {
     pub(super) families: &'static [&'static Family<'static>],
-    pub(super) write: fn(&mut Text<'_>, &[View<'_>]),
+    pub(super) writer: Writer,
     pub(super) outdated_by: Change,
+}
+
+pub(super) enum Writer {
+    Whole(fn(&mut Text<'_>, &[View<'_>])),
+    Rows(&'static [RowFamily]),
+}
+
+impl Noun {
+    pub(super) fn write(&self, text: &mut Text<'_>, views: &[View<'_>]) {
+        match self.writer {
+            Writer::Whole(write) => write(text, views),
+            Writer::Rows(rows) => rows.iter().for_each(|row| row.write(text, views, Share::ALL)),
+        }
+    }
 }
 
 /// What outdates the text of a noun, beside time.
@@ -23,20 +43,22 @@ pub(super) enum Change {
     Online,
 }
 
+use Writer::{Rows, Whole};
+
 /// In the order in which they are written.
 pub(super) static NOUNS: [Noun; 12] = [
-    Noun { families: targets::FAMILIES, write: targets::write, outdated_by: Change::Report },
-    Noun { families: users::FAMILIES, write: users::write, outdated_by: Change::Report },
-    Noun { families: user_rows::FAMILIES, write: user_rows::write, outdated_by: Change::Users },
-    Noun { families: user_online::FAMILIES, write: user_online::write, outdated_by: Change::Online },
-    Noun { families: user_nodes::FAMILIES, write: user_nodes::write, outdated_by: Change::Report },
-    Noun { families: nodes::FAMILIES, write: nodes::write, outdated_by: Change::Report },
-    Noun { families: hosts::FAMILIES, write: hosts::write, outdated_by: Change::Report },
-    Noun { families: inbounds::FAMILIES, write: inbounds::write, outdated_by: Change::Report },
-    Noun { families: outbounds::FAMILIES, write: outbounds::write, outdated_by: Change::Report },
-    Noun { families: admins::FAMILIES, write: admins::write, outdated_by: Change::Report },
-    Noun { families: llm::FAMILIES, write: llm::write, outdated_by: Change::Report },
-    Noun { families: credentials::FAMILIES, write: credentials::write, outdated_by: Change::Report },
+    Noun { families: targets::FAMILIES, writer: Whole(targets::write), outdated_by: Change::Report },
+    Noun { families: users::FAMILIES, writer: Whole(users::write), outdated_by: Change::Report },
+    Noun { families: user_rows::FAMILIES, writer: Rows(user_rows::ROWS), outdated_by: Change::Users },
+    Noun { families: user_online::FAMILIES, writer: Rows(user_online::ROWS), outdated_by: Change::Online },
+    Noun { families: user_nodes::FAMILIES, writer: Whole(user_nodes::write), outdated_by: Change::Report },
+    Noun { families: nodes::FAMILIES, writer: Whole(nodes::write), outdated_by: Change::Report },
+    Noun { families: hosts::FAMILIES, writer: Whole(hosts::write), outdated_by: Change::Report },
+    Noun { families: inbounds::FAMILIES, writer: Whole(inbounds::write), outdated_by: Change::Report },
+    Noun { families: outbounds::FAMILIES, writer: Whole(outbounds::write), outdated_by: Change::Report },
+    Noun { families: admins::FAMILIES, writer: Whole(admins::write), outdated_by: Change::Report },
+    Noun { families: llm::FAMILIES, writer: Whole(llm::write), outdated_by: Change::Report },
+    Noun { families: credentials::FAMILIES, writer: Whole(credentials::write), outdated_by: Change::Report },
 ];
 
 /// Every family about the targets, in the order they are written.

@@ -5,7 +5,7 @@ use super::{
     text::{Number, Text},
     view::{View, each_target},
 };
-use crate::model::{Outcome, Part, PartState, Staleness};
+use crate::model::{Outcome, Part, PartState, Staleness, WalkProgress};
 
 families! {
     UP = Gauge("up", ["target"],
@@ -42,6 +42,10 @@ families! {
         "Rows of the user list by the panel's own count in it (total), only if that differs from what the last finished walk found; polled.");
     TARGET_USERS_UNREADABLE = Gauge("target_users_unreadable", ["target"],
         "Users that the panel counts but did not return in a readable form during the last finished walk of its list; polled.");
+    TARGET_WALK_USERS = Gauge("target_walk_users", ["target"],
+        "Rows of the user list that the present walk has read; no series between two walks, and for a list that comes in one answer. Polled.");
+    TARGET_WALK_SIZE = Gauge("target_walk_size", ["target"],
+        "Rows of the user list that the present walk reads, by the panel's own count (total); no series between two walks. Polled.");
 }
 
 pub(super) fn write(text: &mut Text<'_>, views: &[View<'_>]) {
@@ -105,6 +109,12 @@ pub(super) fn write(text: &mut Text<'_>, views: &[View<'_>]) {
     each_target(text, &TARGET_USERS_UNREADABLE, views, |view| {
         view.all_users().map(|_| view.report.users.unreadable().rows)
     });
+    each_target(text, &TARGET_WALK_USERS, views, |view| walk(view).map(|walk| walk.read));
+    each_target(text, &TARGET_WALK_SIZE, views, |view| walk(view).and_then(|walk| walk.size));
+}
+
+fn walk(view: &View<'_>) -> Option<WalkProgress> {
+    view.if_fresh(Part::Users, view.report.walk)
 }
 
 fn each_part<V: Into<Number>>(

@@ -14,7 +14,7 @@ use super::{
 const LINE: usize = 4096;
 
 /// What follows the labels of a series.
-pub(super) const CLOSING: &[u8] = b"} ";
+const CLOSING: &[u8] = b"} ";
 
 /// Text being written. Families are written one after the other, see [`Text::family`].
 pub(super) struct Text<'s> {
@@ -39,16 +39,17 @@ impl<'s> Text<'s> {
         Text { format, buffer: Vec::with_capacity(full + LINE), full, sink }
     }
 
+    /// All of the text is handed over at once, in `buffer`.
+    pub(super) fn into(buffer: Vec<u8>, format: Format, sink: Sink<'s>) -> Self {
+        Text { format, buffer, full: usize::MAX, sink }
+    }
+
     /// Begins a family. Its head is written with its first series; without series there is no head.
     pub(super) fn family<'t>(&'t mut self, family: &'t Family<'t>) -> Series<'t, 's> {
         if let Sink::Apart(families) = &mut self.sink {
             families.begin(family.name, &mut self.buffer);
         }
-        Series { text: self, family, opening: Vec::new() }
-    }
-
-    pub(super) fn format(&self) -> Format {
-        self.format
+        Series { text: self, family, opening: Vec::new(), row: Vec::new() }
     }
 
     pub(super) fn raw(&mut self, text: &str) {
@@ -90,6 +91,13 @@ impl<'s> Text<'s> {
             self.raw(" ");
             self.raw(unit);
             self.raw("\n");
+        }
+    }
+
+    /// The end of a whole answer.
+    pub(super) fn end(&mut self) {
+        if self.format == Format::OpenMetrics {
+            self.raw("# EOF\n");
         }
     }
 
@@ -135,12 +143,24 @@ impl<'s> Text<'s> {
     }
 }
 
+/// The head of a family.
+pub(super) fn head(format: Format, family: &Family<'_>) -> Vec<u8> {
+    let mut head = Vec::new();
+    let mut take = |text: &mut Vec<u8>| head.append(text);
+    let mut text = Text::into(Vec::new(), format, Sink::Whole(&mut take));
+    text.head(family);
+    text.finish();
+    head
+}
+
 /// The series of one family, written one by one.
 pub(super) struct Series<'t, 's> {
     text: &'t mut Text<'s>,
     family: &'t Family<'t>,
     /// The line's start, up to the labels; empty until there is a series.
     opening: Vec<u8>,
+    /// The start of a user's line, up to the value of that label.
+    row: Vec<u8>,
 }
 
 impl Series<'_, '_> {
@@ -169,25 +189,33 @@ impl Series<'_, '_> {
         self.end_line(value);
     }
 
-    /// A series whose labels are already written in `row`, with the closing.
-    pub(super) fn add_row(&mut self, row: &[u8], value: impl Into<Number>) {
+    /// The series of users that follow are of this target.
+    pub(super) fn of_target(&mut self, target: &str) {
+        self.row = [self.family.name.as_bytes(), b"{"].concat();
+        push_label(&mut self.row, "target", target);
+        self.row.extend_from_slice(b",user=\"");
+    }
+
+    /// A series of a user of the target, without other labels.
+    pub(super) fn add_user(&mut self, user: &str, value: impl Into<Number>) {
         self.begin();
         let buffer = &mut self.text.buffer;
-        buffer.extend_from_slice(&self.opening);
-        buffer.extend_from_slice(row);
+        buffer.extend_from_slice(&self.row);
+        push_value(buffer, user);
+        buffer.extend_from_slice(b"\"} ");
         self.end_line(value);
     }
 
-    /// The same, with the value of one more label.
-    pub(super) fn add_row_with(&mut self, row: &[u8], label: &str, value: impl Into<Number>) {
+    /// A series of a user of the target with the value of one more label, which is 1.
+    pub(super) fn add_user_with(&mut self, user: &str, label: &str) {
         self.begin();
         let buffer = &mut self.text.buffer;
-        buffer.extend_from_slice(&self.opening);
-        buffer.extend_from_slice(row.strip_suffix(CLOSING).unwrap_or(row));
-        buffer.push(b',');
+        buffer.extend_from_slice(&self.row);
+        push_value(buffer, user);
+        buffer.extend_from_slice(b"\",");
         push_label(buffer, self.family.labels.last().unwrap_or(&""), label);
         buffer.extend_from_slice(CLOSING);
-        self.end_line(value);
+        self.end_line(true);
     }
 
     fn end_line(&mut self, value: impl Into<Number>) {
@@ -222,7 +250,7 @@ impl Series<'_, '_> {
 }
 
 /// Writes `name="value"`.
-pub(super) fn push_label(buffer: &mut Vec<u8>, name: &str, value: &str) {
+fn push_label(buffer: &mut Vec<u8>, name: &str, value: &str) {
     buffer.extend_from_slice(name.as_bytes());
     buffer.extend_from_slice(b"=\"");
     push_value(buffer, value);
@@ -230,8 +258,9 @@ pub(super) fn push_label(buffer: &mut Vec<u8>, name: &str, value: &str) {
 }
 
 /// Writes the value of a label. Only what must be escaped is changed.
-pub(super) fn push_value(buffer: &mut Vec<u8>, value: &str) {
-    if value.bytes().any(|byte| matches!(byte, b'\\' | b'"' | b'\n')) {
+fn push_value(buffer: &mut Vec<u8>, value: &str) {
+    // Without an early exit, which is faster for short names.
+    if value.bytes().fold(false, |found, byte| found | matches!(byte, b'\\' | b'"' | b'\n')) {
         for byte in value.bytes() {
             match byte {
                 b'\\' => buffer.extend_from_slice(b"\\\\"),

@@ -7,8 +7,8 @@ use std::{
 
 use super::{
     family::families,
-    text::Text,
-    user_rows::{self, Rows, each_user},
+    rows::{RowFamily, each_user},
+    user_rows,
     view::View,
 };
 use crate::model::{Part, Timestamp};
@@ -18,10 +18,10 @@ families! {
         "Whether the user is online: the panel names the user as such (onlines), or the user had traffic (online_at) in the two minutes before the user was read. No series if that read is older than five minutes. Polled.");
 }
 
-pub(super) fn write(text: &mut Text<'_>, views: &[View<'_>]) {
-    let targets: Vec<_> = views.iter().map(Rows::new).collect();
-    each_user(text, &USER_ONLINE, &targets, |user, view| view.report.online(user, view.now));
-}
+pub(super) static ROWS: &[RowFamily] = &[RowFamily {
+    family: &USER_ONLINE,
+    write: |series, view, share| each_user(series, view, share, |user| view.report.online(user, view.now)),
+}];
 
 /// What these rows of a target were written from.
 #[derive(Debug, Default)]
@@ -29,6 +29,8 @@ pub(super) struct Source {
     users: user_rows::Source,
     /// Weak, so that old names are not kept in memory.
     online: Weak<HashSet<Arc<str>>>,
+    /// Whether the target has such a part, and whether it is fresh.
+    has_part: bool,
     is_fresh: bool,
     /// When they were written, and when the first of the users becomes unknown.
     written: Timestamp,
@@ -42,6 +44,7 @@ impl Source {
         Source {
             users: user_rows::Source::of(view),
             online: Arc::downgrade(&report.online),
+            has_part: report.parts.contains_key(&Part::Online),
             is_fresh: report.fresh(Part::Online, *now),
             written: now.wall,
             until: ends.filter(|end| *end > now.wall).min(),
@@ -53,6 +56,7 @@ impl Source {
         let View { report, now, .. } = view;
         self.users.is_still(view)
             && Weak::ptr_eq(&self.online, &Arc::downgrade(&report.online))
+            && self.has_part == report.parts.contains_key(&Part::Online)
             && self.is_fresh == report.fresh(Part::Online, *now)
             && self.written <= now.wall
             && self.until.is_none_or(|until| now.wall < until)

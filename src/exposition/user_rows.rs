@@ -1,16 +1,13 @@
 //! Series of each user that may be named: nearly all of a large page.
 
-use std::{
-    ops::Range,
-    sync::{Arc, Weak},
-};
+use std::sync::{Arc, Weak};
 
 use super::{
-    family::{Family, families},
-    text::{CLOSING, Number, Text, push_label, push_value},
+    family::families,
+    rows::{RowFamily, each_extra, each_user, each_user_with},
     view::View,
 };
-use crate::model::{Counter, Expiry, Extras, Part, Unread, User, Users};
+use crate::model::{Counter, Expiry, Part, Unread, User, Users};
 
 families! {
     USER_STATUS = Gauge("user_status", ["target", "user", "status"],
@@ -45,35 +42,96 @@ families! {
         "Addresses that the user may use at a time (limitIp); no series if unlimited. Polled.");
 }
 
-pub(super) fn write(text: &mut Text<'_>, views: &[View<'_>]) {
-    let targets: Vec<_> = views.iter().map(Rows::new).collect();
-    each_user_with(text, &USER_STATUS, &targets, |user, _| {
-        if_read(user, Unread::STATUS, user.status.label())
-    });
-    each_user_with(text, &USER_INFO, &targets, |user, _| user.owner.as_deref());
-    each_user_with(text, &USER_INBOUND_INFO, &targets, |user, view| {
-        let shown = if view.options.inbounds { &*user.extra.inbounds } else { &[] };
-        shown.iter().map(|inbound| &**inbound)
-    });
-    each_user(text, &USER_USED, &targets, |user, _| if_read(user, Unread::USED, user.used));
-    each_user(text, &USER_LIMIT, &targets, |user, _| user.limit.filter(|_| !user.unread.has(Unread::LIMIT)));
-    each_user(text, &USER_TRAFFIC, &targets, |user, _| if_read(user, Unread::TRAFFIC, user.traffic.value()));
-    each_extra(text, &USER_UPLINK, &targets, |extra| extra.uplink.and_then(Counter::read));
-    each_extra(text, &USER_DOWNLINK, &targets, |extra| extra.downlink.and_then(Counter::read));
-    each_user(text, &USER_EXPIRY, &targets, |user, _| match user.expiry {
-        Expiry::At(end) => if_read(user, Unread::EXPIRY, end),
-        Expiry::Never | Expiry::OnFirstUse(_) => None,
-    });
-    each_user(text, &USER_EXPIRY_PENDING, &targets, |user, _| match user.expiry {
-        Expiry::OnFirstUse(duration) => if_read(user, Unread::EXPIRY, duration),
-        Expiry::Never | Expiry::At(_) => None,
-    });
-    each_extra(text, &USER_QUOTA_RESET, &targets, |extra| extra.quota_reset);
-    each_user(text, &USER_RENEWS, &targets, |user, _| user.renews.then_some(true));
-    each_user(text, &USER_LAST_ONLINE, &targets, |user, _| user.last_online);
-    each_extra(text, &USER_DEVICES, &targets, |extra| extra.devices);
-    each_extra(text, &USER_DEVICES_LIMIT, &targets, |extra| extra.devices_limit);
-}
+pub(super) static ROWS: &[RowFamily] = &[
+    RowFamily {
+        family: &USER_STATUS,
+        write: |series, view, share| {
+            each_user_with(series, view, share, |user| if_read(user, Unread::STATUS, user.status.label()));
+        },
+    },
+    RowFamily {
+        family: &USER_INFO,
+        write: |series, view, share| each_user_with(series, view, share, |user| user.owner.as_deref()),
+    },
+    RowFamily {
+        family: &USER_INBOUND_INFO,
+        write: |series, view, share| {
+            if view.options.inbounds {
+                each_user_with(series, view, share, |user| {
+                    user.extra.inbounds.iter().map(|inbound| &**inbound)
+                });
+            }
+        },
+    },
+    RowFamily {
+        family: &USER_USED,
+        write: |series, view, share| {
+            each_user(series, view, share, |user| if_read(user, Unread::USED, user.used));
+        },
+    },
+    RowFamily {
+        family: &USER_LIMIT,
+        write: |series, view, share| {
+            each_user(series, view, share, |user| user.limit.filter(|_| !user.unread.has(Unread::LIMIT)));
+        },
+    },
+    RowFamily {
+        family: &USER_TRAFFIC,
+        write: |series, view, share| {
+            each_user(series, view, share, |user| if_read(user, Unread::TRAFFIC, user.traffic.value()));
+        },
+    },
+    RowFamily {
+        family: &USER_UPLINK,
+        write: |series, view, share| {
+            each_extra(series, view, share, |extra| extra.uplink.and_then(Counter::read));
+        },
+    },
+    RowFamily {
+        family: &USER_DOWNLINK,
+        write: |series, view, share| {
+            each_extra(series, view, share, |extra| extra.downlink.and_then(Counter::read));
+        },
+    },
+    RowFamily {
+        family: &USER_EXPIRY,
+        write: |series, view, share| {
+            each_user(series, view, share, |user| match user.expiry {
+                Expiry::At(end) => if_read(user, Unread::EXPIRY, end),
+                Expiry::Never | Expiry::OnFirstUse(_) => None,
+            });
+        },
+    },
+    RowFamily {
+        family: &USER_EXPIRY_PENDING,
+        write: |series, view, share| {
+            each_user(series, view, share, |user| match user.expiry {
+                Expiry::OnFirstUse(duration) => if_read(user, Unread::EXPIRY, duration),
+                Expiry::Never | Expiry::At(_) => None,
+            });
+        },
+    },
+    RowFamily {
+        family: &USER_QUOTA_RESET,
+        write: |series, view, share| each_extra(series, view, share, |extra| extra.quota_reset),
+    },
+    RowFamily {
+        family: &USER_RENEWS,
+        write: |series, view, share| each_user(series, view, share, |user| user.renews.then_some(true)),
+    },
+    RowFamily {
+        family: &USER_LAST_ONLINE,
+        write: |series, view, share| each_user(series, view, share, |user| user.last_online),
+    },
+    RowFamily {
+        family: &USER_DEVICES,
+        write: |series, view, share| each_extra(series, view, share, |extra| extra.devices),
+    },
+    RowFamily {
+        family: &USER_DEVICES_LIMIT,
+        write: |series, view, share| each_extra(series, view, share, |extra| extra.devices_limit),
+    },
+];
 
 /// What the rows of a target were written from.
 #[derive(Debug, Default)]
@@ -98,101 +156,4 @@ impl Source {
 
 fn if_read<T>(user: &User, fact: Unread, value: T) -> Option<T> {
     (!user.unread.has(fact)).then_some(value)
-}
-
-/// The users of a target that have series of their own.
-pub(super) struct Rows<'v, 'a> {
-    view: &'v View<'a>,
-    rows: Vec<Row<'a>>,
-    /// Whether the system says of some what not all systems say.
-    have_extras: bool,
-    /// The rows' label texts, one after the other, each with the brace and the space that follow the last label.
-    labels: Vec<u8>,
-}
-
-struct Row<'a> {
-    user: &'a User,
-    /// Where in [`Rows::labels`] its `target="…",user="…"` is.
-    labels: Range<usize>,
-}
-
-impl<'v, 'a> Rows<'v, 'a> {
-    pub(super) fn new(view: &'v View<'a>) -> Self {
-        let (number, _) = view.named_users().unwrap_or_default();
-        let mut text = Vec::with_capacity(number * (view.target().len() + 45));
-        let mut rows = Vec::with_capacity(number);
-        let mut start_of_each = Vec::new();
-        push_label(&mut start_of_each, "target", view.target());
-        start_of_each.extend_from_slice(b",user=\"");
-        for user in view.report.users.list().iter().take(number) {
-            let Some(label) = view.naming.labels.of(&user.name) else { continue };
-            let start = text.len();
-            text.extend_from_slice(&start_of_each);
-            push_value(&mut text, &label);
-            text.push(b'"');
-            text.extend_from_slice(CLOSING);
-            rows.push(Row { user, labels: start..text.len() });
-        }
-        if view.naming.hashes() {
-            // In the order of names, a hash would still show where in the alphabet its user is.
-            rows.sort_unstable_by_key(|row| text.get(row.labels.clone()));
-        }
-        let have_extras = rows.iter().any(|row| !row.user.extra.is_empty());
-        Rows { view, rows, have_extras, labels: text }
-    }
-
-    /// The users, each with its label text.
-    fn labelled(&self) -> impl Iterator<Item = (&'a User, &[u8])> {
-        self.rows.iter().filter_map(|row| Some((row.user, self.labels.get(row.labels.clone())?)))
-    }
-}
-
-pub(super) fn each_user<V: Into<Number>>(
-    text: &mut Text<'_>,
-    family: &Family<'_>,
-    targets: &[Rows<'_, '_>],
-    value: impl Fn(&User, &View<'_>) -> Option<V>,
-) {
-    let mut series = text.family(family);
-    for target in targets {
-        for (user, labels) in target.labelled() {
-            if let Some(value) = value(user, target.view) {
-                series.add_row(labels, value);
-            }
-        }
-    }
-}
-
-/// As [`each_user`], of what only some systems say.
-fn each_extra<V: Into<Number>>(
-    text: &mut Text<'_>,
-    family: &Family<'_>,
-    targets: &[Rows<'_, '_>],
-    value: impl Fn(&Extras) -> Option<V>,
-) {
-    let mut series = text.family(family);
-    for target in targets.iter().filter(|target| target.have_extras) {
-        for (user, labels) in target.labelled() {
-            if let Some(value) = value(&user.extra) {
-                series.add_row(labels, value);
-            }
-        }
-    }
-}
-
-/// As [`each_user`], of families with one more label, whose values are given, and the value 1.
-fn each_user_with<'a, L: IntoIterator<Item = &'a str>>(
-    text: &mut Text<'_>,
-    family: &Family<'_>,
-    targets: &[Rows<'_, 'a>],
-    values: impl Fn(&'a User, &View<'_>) -> L,
-) {
-    let mut series = text.family(family);
-    for target in targets {
-        for (user, labels) in target.labelled() {
-            for value in values(user, target.view) {
-                series.add_row_with(labels, value, true);
-            }
-        }
-    }
 }

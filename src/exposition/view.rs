@@ -3,7 +3,8 @@
 use std::{
     borrow::Cow,
     collections::{BTreeSet, HashSet},
-    sync::Arc,
+    ops::Range,
+    sync::{Arc, OnceLock},
 };
 
 use super::{
@@ -11,7 +12,9 @@ use super::{
     labels::{Options, UserLabels},
     text::{Number, Text},
 };
-use crate::model::{ActiveAlert, KIND_USER, LlmState, Moment, Part, Report, SortedUsers, Users};
+use crate::model::{
+    ActiveAlert, Finder, KIND_USER, LlmState, Moment, Part, Place, Report, SortedUsers, User, Users,
+};
 
 /// A report as it is shown at one moment.
 pub(super) struct View<'a> {
@@ -22,6 +25,10 @@ pub(super) struct View<'a> {
 }
 
 impl<'a> View<'a> {
+    pub(super) fn new(report: &'a Report, naming: &'a Naming, options: &'a Options, now: Moment) -> Self {
+        View { report, naming, options, now }
+    }
+
     pub(super) fn target(&self) -> &'a str {
         &self.report.target
     }
@@ -60,6 +67,40 @@ impl<'a> View<'a> {
         let named = (listed, self.report.users.list().len() - listed);
         self.if_fresh(Part::Users, Some(named).filter(|_| !matches!(self.naming.labels, UserLabels::Off)))
     }
+
+    /// Those of a share of them, with their labels and in the order of these.
+    pub(super) fn each_user(&self, share: Share, mut each: impl FnMut(&'a User, &'a str)) {
+        if self.named_users().is_none() {
+            return;
+        }
+        let (naming, users) = (self.naming, self.report.users.list());
+        if naming.hashes() {
+            let rows = naming.hashed();
+            let rows = rows.get(share.part(rows.len())).unwrap_or_default().iter();
+            rows.filter_map(|(label, place)| Some((users.at(*place)?, &**label)))
+                .for_each(|(user, label)| each(user, label));
+        } else {
+            let has_place = |user: &&User| naming.beyond.as_ref().is_none_or(|beyond| user.name < *beyond);
+            users.share(share.number, share.of).take_while(has_place).for_each(|user| each(user, &user.name));
+        }
+    }
+}
+
+/// One of some parts of all users, in order and about equal.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Share {
+    pub(super) number: usize,
+    pub(super) of: usize,
+}
+
+impl Share {
+    pub(super) const ALL: Share = Share { number: 0, of: 1 };
+
+    /// Its part of a list of so many.
+    pub(super) fn part(self, length: usize) -> Range<usize> {
+        let start = |number: usize| length.saturating_mul(number) / self.of.max(1);
+        start(self.number)..start(self.number + 1)
+    }
 }
 
 /// Which users of a target may have series, and their label there. Every family that names a user asks this.
@@ -76,6 +117,8 @@ pub(super) struct Naming {
     beyond: Option<Arc<str>>,
     /// Users with traffic per node that are not in the list and have a place.
     others: BTreeSet<Arc<str>>,
+    /// The labels of the list, if these are hashes, and whose they are. Made when the first family needs them.
+    hashed: OnceLock<Vec<(String, Place)>>,
 }
 
 impl Naming {
@@ -87,6 +130,7 @@ impl Naming {
             users: Arc::clone(&report.users),
             beyond: report.users.list().nth(options.limit).map(|user| Arc::clone(&user.name)),
             others: BTreeSet::new(),
+            hashed: OnceLock::new(),
         };
         let users = report.user_nodes.iter().map(|traffic| &traffic.user);
         let unlisted: BTreeSet<_> = users.filter(|user| !naming.has_place(user)).collect();
@@ -113,7 +157,8 @@ impl Naming {
             return HashSet::new();
         }
         let users = alerts.iter().filter(|alert| alert.kind == KIND_USER).map(|alert| &*alert.subject);
-        let unlisted: BTreeSet<_> = users.filter(|user| !self.has_place(user)).collect();
+        let mut finder = self.users.list().finder();
+        let unlisted: BTreeSet<_> = users.filter(|user| !self.has_place_by(user, &mut finder)).collect();
         unlisted.into_iter().skip(free).collect()
     }
 
@@ -122,14 +167,31 @@ impl Naming {
         matches!(self.labels, UserLabels::Hash(_))
     }
 
+    /// Sorted: in the order of names, a hash would still show where in the alphabet its user is.
+    fn hashed(&self) -> &[(String, Place)] {
+        self.hashed.get_or_init(|| {
+            let users = self.users.list().places().take(self.limit);
+            let rows =
+                users.filter_map(|(place, user)| Some((self.labels.of(&user.name)?.into_owned(), place)));
+            let mut rows: Vec<_> = rows.collect();
+            rows.sort_unstable_by(|(label, _), (other, _)| label.cmp(other));
+            rows
+        })
+    }
+
     /// How many of the list have a place.
     fn listed(&self) -> usize {
         self.users.list().len().min(self.limit)
     }
 
     fn has_place(&self, user: &str) -> bool {
+        self.has_place_by(user, &mut self.users.list().finder())
+    }
+
+    /// As [`Self::has_place`], faster for users in the order of their names.
+    fn has_place_by(&self, user: &str, finder: &mut Finder<'_>) -> bool {
         let is_first = self.beyond.as_deref().is_none_or(|beyond| user < beyond);
-        is_first && self.users.list().get(user).is_some() || self.others.contains(user)
+        is_first && finder.get(user).is_some() || self.others.contains(user)
     }
 
     /// How many places the list and the others leave.

@@ -1,7 +1,7 @@
 //! A body, as decoders read it while it arrives.
 
 use std::{
-    io::{self, BufReader},
+    io,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -13,7 +13,6 @@ use reqwest::Response;
 use serde::de::DeserializeOwned;
 use tokio::{
     io::{AsyncBufRead, AsyncRead, AsyncReadExt, ReadBuf},
-    runtime::Handle,
     task::spawn_blocking,
 };
 
@@ -67,26 +66,16 @@ impl Body {
 }
 
 impl Body {
-    /// Decodes one JSON value while it arrives, on a thread that may block: for what serde can build at once.
+    /// Decodes one JSON value that serde can build at once, on a thread that may block.
     ///
     /// # Errors
     /// When it is another one.
-    pub async fn json<T: DeserializeOwned + Send + 'static>(self) -> serde_json::Result<T> {
-        let waiting = Waiting { body: self, runtime: Handle::current() };
-        let decoded = spawn_blocking(|| serde_json::from_reader(BufReader::new(waiting))).await;
+    pub async fn json<T: DeserializeOwned + Send + 'static>(mut self) -> serde_json::Result<T> {
+        let mut bytes = Vec::new();
+        // Reading stays here: it must end when the caller no longer waits.
+        self.read_to_end(&mut bytes).await.map_err(serde_json::Error::io)?;
+        let decoded = spawn_blocking(move || serde_json::from_slice(&bytes)).await;
         decoded.unwrap_or_else(|stopped| Err(serde_json::Error::io(io::Error::other(stopped))))
-    }
-}
-
-/// A body on a thread that waits for it.
-struct Waiting {
-    body: Body,
-    runtime: Handle,
-}
-
-impl io::Read for Waiting {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.runtime.block_on(self.body.read(buffer))
     }
 }
 
@@ -133,4 +122,42 @@ pub fn too_large_row() -> serde_json::Error {
 /// The error of a decoder about a list of more rows than it may have.
 pub fn too_many_rows() -> serde_json::Error {
     serde_json::Error::io(io::Error::other(Error::TooLargeList))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures_util::FutureExt;
+    use hyper::body::Frame;
+
+    use super::*;
+
+    /// A server that sends so much, and nothing more.
+    struct Stalls {
+        sent: Option<Bytes>,
+        _connection: Arc<()>,
+    }
+
+    impl hyper::body::Body for Stalls {
+        type Data = Bytes;
+        type Error = io::Error;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+            self.sent.take().map_or(Poll::Pending, |data| Poll::Ready(Some(Ok(Frame::data(data)))))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_given_up_is_no_longer_read() {
+        let connection = Arc::new(());
+        let stalls = Stalls { sent: Some(Bytes::from_static(b"[1,")), _connection: Arc::clone(&connection) };
+        let response = hyper::Response::new(reqwest::Body::wrap(stalls));
+        let body = Body::new(response.into(), false, 100, Duration::from_secs(1));
+        assert!(body.json::<Vec<u64>>().now_or_never().is_none());
+        assert_eq!(Arc::strong_count(&connection), 1, "something still reads it");
+    }
 }

@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use super::{Reading, Severity, Timestamp};
+use super::{Reading, Severity, Silence, Timestamp};
 
 /// The state of the alert engine at one moment, for metrics and pages.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -9,18 +9,33 @@ pub struct ActiveAlerts {
     pub known: Vec<AlertStep>,
     /// Sorted by target, rule and subject. One that has not changed is the same as in the state before.
     pub list: Vec<Arc<ActiveAlert>>,
+    /// All that are kept, also those that have expired.
+    pub silences: Arc<[Arc<Silence>]>,
+    /// The windows of the configuration in which it is at present.
+    pub mutes: Arc<[ActiveMute]>,
 }
 
 impl ActiveAlerts {
     /// A state with these steps and alerts.
     pub fn new(known: Vec<AlertStep>, list: impl IntoIterator<Item = ActiveAlert>) -> Self {
-        ActiveAlerts { known, list: list.into_iter().map(Arc::new).collect() }
+        ActiveAlerts { known, list: list.into_iter().map(Arc::new).collect(), ..Self::default() }
     }
 
     /// Each of the list.
     pub fn iter(&self) -> impl Iterator<Item = &ActiveAlert> {
         self.list.iter().map(|alert| &**alert)
     }
+}
+
+/// A mute window of the configuration, while it is in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActiveMute {
+    pub name: String,
+    /// Label and glob; all must fit.
+    pub matchers: Vec<(String, String)>,
+    /// Only alerts below this severity.
+    pub below: Option<Severity>,
+    pub until: Timestamp,
 }
 
 /// A step of a rule in force, which alerts may cross.
@@ -59,7 +74,7 @@ impl Threshold {
     }
 }
 
-/// An alert that is pending, firing, or suppressed by another alert.
+/// An alert that is pending, firing, or suppressed by another alert or a silence.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ActiveAlert {
     pub alertname: &'static str,
@@ -74,6 +89,8 @@ pub struct ActiveAlert {
     /// Name of the operator's own rule; absent for default rules.
     pub rule: Option<Arc<str>>,
     pub state: AlertState,
+    /// The ids of the silences that are about it.
+    pub silenced_by: Vec<Arc<str>>,
     /// Start of the pending state, or of firing, suppressed or not.
     pub active_since: Timestamp,
     /// The same for every alert of that name.
@@ -88,8 +105,9 @@ pub enum AlertState {
     /// Its condition holds, but not yet for long enough.
     Pending,
     Firing,
-    /// Its condition holds, but another alert that fires inhibits it: a tighter step of the same rule and subject, or
-    /// an alert that its target is down or that the part it is read from is stale. It is in no count of firing alerts.
+    /// Its condition holds, but a silence is about it, or another alert that fires inhibits it: a tighter step of the same
+    /// rule and subject, or an alert that its target is down or that the part it is read from is stale. It is in no count of
+    /// firing alerts.
     Suppressed,
 }
 

@@ -7,7 +7,7 @@ use std::{
 use super::{
     Admin, Core, Counter, Credential, Fact, History, Host, Identity, Inbound, Journal, LlmMode, LlmState,
     LlmUsage, Moment, Node, NodeStats, NodeTraffic, Outbound, Outcome, Part, PartState, ProxyTraffic, Reason,
-    Thresholds, Timestamp, Total, Unread, User, UserCounts, UserNodeTraffic, Users,
+    Thresholds, Timestamp, Total, Unread, User, UserCounts, UserNodeTraffic, Users, WalkProgress,
 };
 
 /// Everything known of one target: each part's last good answer, and the outcome of its last attempt.
@@ -49,6 +49,8 @@ pub struct Report {
     pub outbounds: Arc<Vec<Outbound>>,
     pub admins: Arc<Vec<Admin>>,
     pub users: Arc<Users>,
+    /// How far the present walk of the user list is; absent: none goes on, or it has read nothing yet.
+    pub walk: Option<WalkProgress>,
     /// Names of all online users, if the system has the part [`Part::Online`].
     pub online: Arc<HashSet<Arc<str>>>,
     pub user_nodes: Arc<Vec<UserNodeTraffic>>,
@@ -94,6 +96,7 @@ impl Report {
             outbounds: Arc::default(),
             admins: Arc::default(),
             users: Arc::default(),
+            walk: None,
             online: Arc::default(),
             user_nodes: Arc::default(),
             credentials: Arc::default(),
@@ -157,6 +160,16 @@ impl Report {
             Outcome::Up | Outcome::Pending => Some(self.unreachable.as_ref().unwrap_or(outcome)),
             Outcome::Refused | Outcome::Failed { .. } => Some(outcome),
         }
+    }
+
+    /// How far the first read of a long user list is; absent: none goes on.
+    pub fn first_read(&self) -> Option<WalkProgress> {
+        self.walk.filter(|_| self.users.walked_since().is_none())
+    }
+
+    /// Whether only some of the users are known, because their list was never read to its end.
+    pub fn users_are_partial(&self) -> bool {
+        self.users.walked_since().is_none() && !self.users.list().is_empty()
     }
 
     /// Whether the last list of `part` has all of its rows.

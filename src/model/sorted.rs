@@ -18,7 +18,7 @@ pub struct SortedUsers {
 
 #[derive(Clone, Debug)]
 struct Block {
-    /// No name of the block comes before this one, except in the first block, and each name of the blocks before does.
+    /// No name of the block comes before this one, and each name of the blocks before does.
     from: Arc<str>,
     rows: Arc<Rows>,
 }
@@ -28,6 +28,21 @@ struct Rows {
     users: Vec<User>,
     /// A byte of each name's hash, by which a user is found with a look at one name, which is far away in memory.
     tags: Vec<u8>,
+}
+
+/// Where a user is in a list, as long as that is not changed.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    block: usize,
+    row: usize,
+}
+
+/// Finds users by name, faster if they are asked for in the order of the list.
+#[derive(Debug)]
+pub struct Finder<'u> {
+    users: &'u SortedUsers,
+    /// The block of the last name.
+    at: usize,
 }
 
 /// The most users of a block. A page of a walk changes hundreds of users all over the list. Each copies its block, and
@@ -48,8 +63,31 @@ impl SortedUsers {
     }
 
     pub fn get(&self, name: &str) -> Option<&User> {
-        let rows = &self.blocks.get(self.block_of(name))?.rows;
-        rows.users.get(rows.find(name)?)
+        self.finder().get(name)
+    }
+
+    /// Finds many users.
+    pub fn finder(&self) -> Finder<'_> {
+        Finder { users: self, at: usize::MAX }
+    }
+
+    /// The users of one of `of` parts, about equal and in order.
+    pub fn share(&self, number: usize, of: usize) -> impl Iterator<Item = &User> {
+        let start = |number: usize| self.blocks.len().saturating_mul(number) / of.max(1);
+        let blocks = self.blocks.get(start(number)..start(number.saturating_add(1))).unwrap_or_default();
+        blocks.iter().flat_map(|block| &block.rows.users)
+    }
+
+    /// The users, and where in this list they are found again.
+    pub fn places(&self) -> impl Iterator<Item = (Place, &User)> {
+        let blocks = self.blocks.iter().enumerate();
+        blocks.flat_map(|(block, of)| {
+            of.rows.users.iter().enumerate().map(move |(row, user)| (Place { block, row }, user))
+        })
+    }
+
+    pub fn at(&self, place: Place) -> Option<&User> {
+        self.blocks.get(place.block)?.rows.users.get(place.row)
     }
 
     /// The user at a place in the order, from 0.
@@ -71,7 +109,11 @@ impl SortedUsers {
     /// Inserts a user, unless the name is known.
     pub(super) fn insert(&mut self, user: User) {
         let at = self.block_of(&user.name);
-        let Some(Block { rows, .. }) = self.blocks.get_mut(at) else { return self.push(user) };
+        let Some(Block { from, rows }) = self.blocks.get_mut(at) else { return self.push(user) };
+        if user.name < *from {
+            // It comes before all others.
+            from.clone_from(&user.name);
+        }
         let place = rows.users.binary_search_by(|known| known.name.cmp(&user.name));
         let Err(place) = place else { return };
         match rows.users.len() {
@@ -125,6 +167,23 @@ impl SortedUsers {
     /// Where the block is that the name is or belongs in.
     fn block_of(&self, name: &str) -> usize {
         self.blocks.partition_point(|block| *block.from <= *name).saturating_sub(1)
+    }
+}
+
+impl<'u> Finder<'u> {
+    pub fn get(&mut self, name: &str) -> Option<&'u User> {
+        if !self.is_in(self.at, name) {
+            let next = self.at.wrapping_add(1);
+            self.at = if self.is_in(next, name) { next } else { self.users.block_of(name) };
+        }
+        let rows = &self.users.blocks.get(self.at)?.rows;
+        rows.users.get(rows.find(name)?)
+    }
+
+    /// Whether the block is the one that the name is or belongs in.
+    fn is_in(&self, at: usize, name: &str) -> bool {
+        let mut from = self.users.blocks.iter().skip(at).map(|block| &*block.from);
+        from.next().is_some_and(|from| from <= name) && from.next().is_none_or(|next| name < next)
     }
 }
 
@@ -232,9 +291,30 @@ mod tests {
         }
         let named = expected.keys().filter(|name| list.get(name).is_some_and(|user| *user.name == ***name));
         assert_eq!(named.count(), list.len());
+        // In order, and not in order.
+        let mut finder = list.finder();
+        let numbers = (0..2100).chain((0..2000).map(|_| random.usize(0..2100)));
+        for name in numbers.map(|number| format!("u{number}")).chain(expected.keys().cloned()) {
+            assert_eq!(finder.get(&name).map(|user| user.used), expected.get(&name).copied(), "{name}");
+        }
         assert!(list.get("").is_none() && list.get("v").is_none());
         expected.keys().for_each(|name| assert!(list.remove(name).is_some()));
         assert!(list.is_empty() && list.blocks.is_empty() && list.iter().next().is_none());
+    }
+
+    #[test]
+    fn blocks_are_in_the_order_of_where_they_begin() {
+        let mut random = fastrand::Rng::with_seed(7);
+        let mut list = SortedUsers::default();
+        let mut names: Vec<_> = (0..1000).rev().map(|number| format!("u{number:04}")).collect();
+        random.shuffle(&mut names[500..]);
+        for (known, name) in names.iter().enumerate() {
+            list.insert(User::named(name));
+            assert!(list.blocks.is_sorted_by(|one, next| one.from < next.from), "{name}");
+            let begins = |block: &Block| block.rows.users.first().is_some_and(|user| block.from <= user.name);
+            assert!(list.blocks.iter().all(begins), "{name}");
+            assert!(names[..=known].iter().all(|name| list.get(name).is_some()), "{name}");
+        }
     }
 
     #[test]

@@ -28,7 +28,13 @@ pub struct Users {
     walked: usize,
     /// Users who were found since the last finished walk, and were not in it; and when.
     arrived: Vec<(Arc<str>, Timestamp)>,
+    order: Order,
 }
+
+/// Places in the last list that came whole, in the order of the names there. Panels return the same order each time, so
+/// it sorts the next list, and only has to be checked.
+#[derive(Clone, Debug, Default)]
+struct Order(Arc<[u32]>);
 
 /// What is to be known of the last whole list beside its users, so that no user is taken for a new one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -211,7 +217,7 @@ impl Users {
     /// panel may return an empty or an incomplete list for a moment. New users beyond the cap are left out.
     fn merge_whole(&mut self, whole: WholeList, journal: &mut Journal, now: Moment) {
         let known = mem::take(&mut self.list);
-        let mut read = sorted(whole.users).into_iter().peekable();
+        let mut read = self.order.sorted(whole.users).peekable();
         let (mut missing, mut new) = (BTreeMap::new(), Vec::new());
         for user in known.iter() {
             new.extend(iter::from_fn(|| read.next_if(|read| read.name < user.name)));
@@ -256,6 +262,22 @@ impl Users {
         if !self.lacks_beside && self.omitted == 0 && self.unreadable.rows <= unreadable.rows {
             arrived.into_iter().for_each(|(name, at)| journal.user_is_new(&name, at));
         }
+    }
+}
+
+impl Order {
+    /// The users by name, of each name the first one.
+    fn sorted(&mut self, users: Vec<User>) -> impl Iterator<Item = User> {
+        let mut users: Vec<_> = users.into_iter().map(Some).collect();
+        let name = |place: &u32| users.get(*place as usize)?.as_ref().map(|user| &*user.name);
+        if self.0.len() != users.len() || !self.0.is_sorted_by(|a, b| name(a) < name(b)) {
+            let mut places: Vec<_> = (0..).take(users.len()).collect();
+            places.sort_by_key(name);
+            places.dedup_by_key(|place| name(place));
+            self.0 = places.into();
+        }
+        let places = Arc::clone(&self.0);
+        (0..places.len()).filter_map(move |at| users.get_mut(*places.get(at)? as usize)?.take())
     }
 }
 
@@ -430,6 +452,24 @@ mod tests {
             }
             let known: String = users.list().iter().map(|user| &*user.name).collect();
             assert_eq!(known, expected, "{answers:?}");
+        }
+    }
+
+    #[test]
+    fn lists_are_merged_alike_whatever_order_the_list_before_had() {
+        let mut users = Users::default();
+        for names in ["cab", "cab", "bca", "cba", "aab", "abcc", "dabc", "ad", "", "ba"] {
+            let bytes = |place: usize| u64::try_from(place).unwrap() + 1;
+            let named =
+                |(place, name): (usize, char)| User { used: bytes(place), ..User::named(&name.to_string()) };
+            let read = names.chars().enumerate().map(named).collect();
+            merge(&mut users, UserFacts::Whole(WholeList { users: read, ..WholeList::default() }));
+            let listed: Vec<_> = users.list().iter().map(|user| user.name.to_string()).collect();
+            assert!(listed.is_sorted_by(|a, b| a < b), "{names}: {listed:?}");
+            for name in names.chars() {
+                let user = users.list().get(&name.to_string()).unwrap();
+                assert_eq!(user.used, bytes(names.find(name).unwrap()), "{names}: {name}");
+            }
         }
     }
 

@@ -13,6 +13,20 @@ pub fn duration(duration: Duration) -> String {
     told.map(|(unit, count)| format!("{count}{unit}")).collect::<Vec<_>>().join(" ")
 }
 
+/// Formats a duration that was estimated, e.g. `about 45 min`.
+pub fn about(duration: Duration) -> String {
+    match duration.as_secs().div_ceil(60) {
+        0 | 1 => "about a minute".to_owned(),
+        minutes @ 2..=20 => format!("about {minutes} min"),
+        minutes @ 21..118 => format!("about {} min", (minutes + 2) / 5 * 5),
+        minutes => {
+            let tens = (minutes + 5) / 10;
+            let rest = if tens % 6 == 0 { String::new() } else { format!(" {} min", tens % 6 * 10) };
+            format!("about {} h{rest}", tens / 6)
+        }
+    }
+}
+
 /// Formats a number of rows of a list.
 pub fn rows(rows: usize) -> String {
     if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") }
@@ -115,6 +129,20 @@ mod tests {
         let cases = [(0, "0s"), (59, "59s"), (61, "1m 1s"), (3600, "1h"), (86_461, "1d"), (183_600, "2d 3h")];
         for (secs, text) in cases {
             assert_eq!(duration(Duration::from_secs(secs)), text);
+        }
+        let cases = [
+            (0, "about a minute"),
+            (60, "about a minute"),
+            (61, "about 2 min"),
+            (1_201, "about 20 min"),
+            (2_640, "about 45 min"),
+            (7_020, "about 115 min"),
+            (7_080, "about 2 h"),
+            (9_120, "about 2 h 30 min"),
+            (86_400, "about 24 h"),
+        ];
+        for (secs, text) in cases {
+            assert_eq!(about(Duration::from_secs(secs)), text);
         }
         let cases = [
             (0, "0 B"),

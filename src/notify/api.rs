@@ -90,6 +90,41 @@ pub(super) fn parse_url(url: &Secret) -> Option<Url> {
     (has_host && matches!(url.scheme(), "http" | "https")).then_some(url)
 }
 
+/// Segments of paths that are the same for everybody who uses a service.
+const WORDS: [&str; 21] = [
+    "alert",
+    "alerts",
+    "api",
+    "cgi-bin",
+    "enqueue",
+    "hook",
+    "hooks",
+    "incoming",
+    "message",
+    "messages",
+    "notify",
+    "open-apis",
+    "push",
+    "robot",
+    "send",
+    "services",
+    "v1",
+    "v2",
+    "v3",
+    "webhook",
+    "webhooks",
+];
+
+/// Where a URL leads, for logs: the host, the port and the path. Of the path, only words that cannot be secret.
+pub(super) fn place(url: &Url) -> String {
+    let port = url.port_or_known_default().map_or_else(String::new, |port| format!(":{port}"));
+    let segments = url.path_segments().into_iter().flatten();
+    let shown =
+        segments.map(|segment| if segment.is_empty() || WORDS.contains(&segment) { segment } else { "…" });
+    let path = shown.collect::<Vec<_>>().join("/");
+    format!("{}{port}/{path}", url.host_str().unwrap_or_default())
+}
+
 impl Api {
     /// `secrets` are cut out of what the service says, beside those of `access`.
     pub(super) fn new<'s>(
@@ -169,4 +204,22 @@ pub(super) fn constant_headers(
     }
     headers.extend(more);
     Some(headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_shows_no_part_of_a_path_that_may_be_secret() {
+        for (url, expected) in [
+            ("https://hooks.slack.com/services/T0/B0/canary", "hooks.slack.com:443/services/…/…/…"),
+            ("http://user:canary@[::1]:9000/hook?token=canary#canary", "[::1]:9000/hook"),
+            ("http://example.com", "example.com:80/"),
+            ("https://example.com/api/v2/alerts/", "example.com:443/api/v2/alerts/"),
+            ("https://example.com/Api/%61pi/..%2fcanary", "example.com:443/…/…/…"),
+        ] {
+            assert_eq!(place(&Url::parse(url).unwrap()), expected);
+        }
+    }
 }

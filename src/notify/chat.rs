@@ -24,7 +24,7 @@ use self::{
 };
 use super::{
     Rate, SendError,
-    api::{Access, Api, ApiError, json},
+    api::{Access, Api, ApiError, json, place},
     compose::composed,
     words::NAMED,
 };
@@ -75,6 +75,11 @@ impl Chat {
     /// See [`Receiver::pace`](super::Receiver::pace).
     pub(super) fn pace(&self) -> &'static [Rate] {
         (self.row.pace)(&self.composer.config)
+    }
+
+    /// See [`Receiver::place`](super::Receiver::place).
+    pub(super) fn place(&self) -> String {
+        place(&self.api.url)
     }
 
     /// See [`Receiver::said`](super::Receiver::said).

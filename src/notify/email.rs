@@ -104,6 +104,11 @@ impl Email {
         Ok(Email { server, letterhead: Arc::new(Letterhead { from, to, voice }), secrets, said: None })
     }
 
+    /// See [`Receiver::place`](super::Receiver::place).
+    pub(super) fn place(&self) -> String {
+        format!("{}:{}", self.server.host, self.server.port)
+    }
+
     /// See [`Receiver::said`](super::Receiver::said).
     pub(super) fn said(&self) -> Option<&str> {
         self.said.as_deref()

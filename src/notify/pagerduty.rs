@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use self::config::PagerdutyConfig;
 use super::{
     Rate, Retry, SendError, SendReason,
-    api::{Access, Api, ApiError, json},
+    api::{Access, Api, ApiError, json, place},
     compose::composed,
     webhook::verdict::{Refusal, judge},
     words::{Link, NAMED, Section, Words},
@@ -62,6 +62,11 @@ impl Pagerduty {
     /// See [`Receiver::pace`](super::Receiver::pace).
     pub(super) fn pace(&self) -> &'static [Rate] {
         const { &[Rate::new(120, 60)] }
+    }
+
+    /// See [`Receiver::place`](super::Receiver::place).
+    pub(super) fn place(&self) -> String {
+        place(&self.api.url)
     }
 
     /// See [`Receiver::said`](super::Receiver::said).

@@ -19,7 +19,7 @@ use self::{
 };
 use super::{
     SendError,
-    api::{Access, Api, ApiError, json},
+    api::{Access, Api, ApiError, json, place},
     compose::composed,
     success::judge_body,
 };
@@ -102,6 +102,11 @@ impl Webhook {
     /// See [`Receiver::names`](super::Receiver::names).
     pub(super) fn names(&self) -> Named {
         self.composer.named
+    }
+
+    /// See [`Receiver::place`](super::Receiver::place).
+    pub(super) fn place(&self) -> String {
+        place(&self.api.url)
     }
 
     /// See [`Receiver::said`](super::Receiver::said).

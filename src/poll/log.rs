@@ -1,20 +1,36 @@
 //! What polling logs: changes, not every poll. Numbers and words, never a name.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
-use crate::model::{Outcome, Part, UnreadableRow, Users};
+use crate::model::{Outcome, Part, Reason, Report, UnreadableRow, Users, WalkProgress, words};
 
 /// A panel's own count is not logged if it differs by less than this part of the list: users come and go while a list is
 /// read.
 const TOLERANCE: usize = 100;
 
-/// Logs the outcome of a part when it changes.
-pub(super) fn outcome(target_name: &str, part: Part, before: Option<&Outcome>, outcome: &Outcome) {
+/// Logs the outcome of a part when it changes. What concerns the whole target is logged once, however many parts it fails:
+/// not of a part while one of the `others` fails for the same reason.
+pub(super) fn outcome<'a>(
+    target_name: &str,
+    part: Part,
+    before: Option<&Outcome>,
+    outcome: &Outcome,
+    others: impl IntoIterator<Item = &'a Outcome>,
+) {
+    let reason_of = |outcome: &Outcome| match outcome {
+        Outcome::Failed { reason, .. } => Some(*reason),
+        _ => None,
+    };
+    let failing: Vec<_> =
+        others.into_iter().filter_map(reason_of).filter(|reason| is_of_target(*reason)).collect();
     let part = part.label();
     match (before, outcome) {
         (Some(Outcome::Failed { reason: known, .. }), Outcome::Failed { reason, .. }) if known == reason => {}
+        (_, Outcome::Failed { reason, detail }) if failing.contains(reason) => {
+            debug!(target_name, part, reason = reason.label(), "polling fails: {detail}");
+        }
         (_, Outcome::Failed { reason, detail }) => {
             warn!(target_name, part, reason = reason.label(), "polling fails: {detail}");
         }
@@ -22,11 +38,91 @@ pub(super) fn outcome(target_name: &str, part: Part, before: Option<&Outcome>, o
         (_, Outcome::Refused) => {
             info!(target_name, part, "this account may not read the part; it is skipped");
         }
-        (Some(Outcome::Failed { .. }), Outcome::Up) => {
-            info!(target_name, part, "polling works again");
+        (Some(Outcome::Failed { reason, .. }), Outcome::Up) if failing.contains(reason) => {}
+        (Some(Outcome::Failed { reason, .. }), Outcome::Up) if is_of_target(*reason) => {
+            info!(target_name, reason = reason.label(), "polling works again");
+        }
+        (Some(Outcome::Failed { reason, .. }), Outcome::Up) => {
+            info!(target_name, part, reason = reason.label(), "polling works again");
         }
         _ => {}
     }
+}
+
+/// Whether a failure for this reason is one of the target, or of the way to it, whatever is asked of it.
+fn is_of_target(reason: Reason) -> bool {
+    match reason {
+        Reason::Auth
+        | Reason::Banned
+        | Reason::Connect
+        | Reason::Interrupted
+        | Reason::RateLimited
+        | Reason::Redirect
+        | Reason::ServerError
+        | Reason::Timeout
+        | Reason::Tls => true,
+        Reason::ClientError
+        | Reason::Decode
+        | Reason::Forbidden
+        | Reason::NotFound
+        | Reason::NotJson
+        | Reason::TooLarge => false,
+    }
+}
+
+/// How often the first read of a long list is logged while it goes on, and how long it has to take.
+const FIRST_READ_EVERY: Duration = Duration::from_secs(60);
+
+/// What was logged of the first read of a long user list.
+#[derive(Debug, Default)]
+pub(super) struct FirstRead {
+    /// When the next line is due, as an uptime; absent: the read has not begun, or is over.
+    due: Option<Duration>,
+    is_logged: bool,
+}
+
+impl FirstRead {
+    /// Logs how far the first read of a list is: it takes up to an hour by design.
+    pub(super) fn log(&mut self, report: &Report, load: f64, now: Duration) {
+        let target_name = &*report.target;
+        if let Some(walk) = report.first_read() {
+            if let Some(line) = self.goes_on(&walk, load, now) {
+                info!(target_name, users = walk.size, users_read = walk.read, "{line}");
+            }
+        } else if report.users.walked_since().is_some() {
+            let took = report.parts.get(&Part::Users).and_then(|state| state.duration).unwrap_or_default();
+            let users = report.users.list().len();
+            if let Some(line) = self.ended(users, took) {
+                info!(target_name, users, "{line}");
+            }
+        }
+    }
+
+    /// The line that is due while the read goes on, if any.
+    fn goes_on(&mut self, walk: &WalkProgress, load: f64, now: Duration) -> Option<String> {
+        let line = match (self.due, walk.size.zip(walk.left)) {
+            (None, Some((users, left))) if left >= FIRST_READ_EVERY => {
+                let percent = (load * 1000.0).round() / 10.0;
+                Some(format!("reading {} users, {} at load {percent}%", count(users), words::about(left)))
+            }
+            (None, _) => None,
+            (Some(due), _) if now < due => return None,
+            (Some(_), _) => Some(format!("first read of the users: {}", walk.words())),
+        };
+        self.due = Some(now + FIRST_READ_EVERY);
+        self.is_logged |= line.is_some();
+        line
+    }
+
+    /// The line about the end of a read of so many users, if it was logged before.
+    fn ended(&mut self, users: usize, took: Duration) -> Option<String> {
+        let line = || format!("first read of the users: all {} in {}", count(users), words::duration(took));
+        std::mem::take(self).is_logged.then(line)
+    }
+}
+
+fn count(rows: usize) -> String {
+    words::count(u64::try_from(rows).unwrap_or(u64::MAX))
 }
 
 /// What was logged of a target's finished user lists.
@@ -101,7 +197,7 @@ impl Difference {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{collections::BTreeMap, sync::Arc};
 
     use super::*;
     use crate::model::{Fact, Moment, Report, Unreadable, UnreadableCause, User, UserFacts, WalkEnd};
@@ -113,6 +209,69 @@ mod tests {
         let end = WalkEnd { page, seen, total, unreadable, ..WalkEnd::default() };
         report.merge(Fact::Users(UserFacts::WalkEnd(end)), Moment::default());
         report
+    }
+
+    /// The lines that a sequence of outcomes leads to, by part.
+    fn logged(outcomes: &[(Part, Outcome)]) -> Vec<String> {
+        let (sender, lines) = std::sync::mpsc::channel();
+        let writer = move || Lines(sender.clone());
+        let subscriber =
+            tracing_subscriber::fmt().with_writer(writer).without_time().with_target(false).with_ansi(false);
+        tracing::subscriber::with_default(subscriber.finish(), || {
+            let mut parts = BTreeMap::new();
+            for (part, now) in outcomes {
+                let before = parts.remove(part);
+                outcome("home", *part, before, now, parts.values().copied());
+                parts.insert(*part, now);
+            }
+        });
+        lines.try_iter().collect()
+    }
+
+    struct Lines(std::sync::mpsc::Sender<String>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+            self.0.send(String::from_utf8_lossy(line).trim().to_owned()).unwrap();
+            Ok(line.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_target_that_is_down_is_logged_once_and_a_part_that_fails_by_itself_is_too() {
+        use Part::{Admins, Nodes, System, Users};
+        let failed = |reason| Outcome::Failed { reason, detail: "x".into() };
+        let (up, down, odd) = (Outcome::Up, failed(Reason::Connect), failed(Reason::Decode));
+        let outcomes = [
+            (System, &up),
+            (Users, &up),
+            (Nodes, &up),
+            (Users, &down),
+            (System, &down),
+            (Nodes, &odd),
+            (Admins, &odd),
+            (System, &down),
+            (Nodes, &down),
+            (Users, &up),
+            (System, &up),
+            (Nodes, &up),
+            (Admins, &up),
+            (System, &down),
+        ];
+        let outcomes = outcomes.map(|(part, outcome)| (part, outcome.clone()));
+        let expected = [
+            "WARN polling fails: x target_name=\"home\" part=\"users\" reason=\"connect\"",
+            "WARN polling fails: x target_name=\"home\" part=\"nodes\" reason=\"decode\"",
+            "WARN polling fails: x target_name=\"home\" part=\"admins\" reason=\"decode\"",
+            "INFO polling works again target_name=\"home\" reason=\"connect\"",
+            "INFO polling works again target_name=\"home\" part=\"admins\" reason=\"decode\"",
+            "WARN polling fails: x target_name=\"home\" part=\"system\" reason=\"connect\"",
+        ];
+        assert_eq!(logged(&outcomes), expected);
     }
 
     #[test]
@@ -147,6 +306,47 @@ mod tests {
                 ..News::default()
             };
             assert_eq!(news, expected, "step {step}");
+        }
+    }
+
+    #[test]
+    fn a_first_read_is_logged_at_its_start_each_minute_and_at_its_end() {
+        let walk = |read, size: Option<usize>, left: Option<u64>| WalkProgress {
+            read,
+            size,
+            took: Duration::ZERO,
+            left: left.map(Duration::from_secs),
+        };
+        // When a page was read, how far the walk was, and what is logged.
+        let long = [
+            (10, walk(500, Some(20_000), Some(2990)), "reading 20,000 users, about 50 min at load 10%"),
+            (60, walk(1000, Some(20_000), Some(2900)), ""),
+            (
+                70,
+                walk(1500, Some(20_000), Some(2700)),
+                "first read of the users: 1,500 of 20,000, about 45 min to go",
+            ),
+            (129, walk(2000, Some(20_000), Some(2700)), ""),
+            (200, walk(2500, Some(20_000), None), "first read of the users: 2,500 of 20,000"),
+        ];
+        let short = [(10, walk(500, Some(1000), Some(59)), ""), (20, walk(990, Some(1000), Some(1)), "")];
+        let uncounted = [
+            (10, walk(500, None, None), ""),
+            (70, walk(1000, None, None), "first read of the users: 1,000 so far"),
+        ];
+        let cases = [
+            (&long[..], "first read of the users: all 20,000 in 50m"),
+            (&short[..], ""),
+            (&uncounted[..], "first read of the users: all 20,000 in 50m"),
+        ];
+        for (pages, expected) in cases {
+            let mut first = FirstRead::default();
+            for (secs, walk, expected) in pages {
+                let line = first.goes_on(walk, 0.1, Duration::from_secs(*secs));
+                assert_eq!(line.unwrap_or_default(), *expected, "{secs} s");
+            }
+            assert_eq!(first.ended(20_000, Duration::from_secs(3000)).unwrap_or_default(), expected);
+            assert_eq!(first.ended(20_000, Duration::from_secs(3000)), None);
         }
     }
 

@@ -328,6 +328,11 @@ impl Schedule {
         self.hold(ended, to);
     }
 
+    /// How long requests for a long list that take so long together last with the rests between them.
+    pub(super) fn at_load(&self, took: Duration) -> Duration {
+        took + self.walk_rest(took)
+    }
+
     fn walk_rest(&self, took: Duration) -> Duration {
         took.mul_f64((1.0 / self.config.load - 1.0).clamp(0.0, 1e4))
     }

@@ -95,6 +95,8 @@ fn poller_with(
         announces: None,
         turn: Arc::default(),
         notes: Notes::default(),
+        size: None,
+        walked: None,
         timeouts: None,
         beat: Beat::default(),
     };
@@ -166,6 +168,26 @@ async fn a_slow_panel_is_walked_within_its_load_and_its_cheap_parts_stay_on_time
     assert!(users.duration.unwrap() > Duration::from_secs(3800), "{:?}", users.duration);
     assert!(report.fresh(Part::Users, clock.now()));
     assert_eq!(report.parts[&Part::System].outcome, Outcome::Up);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_walk_of_a_large_panel_says_how_far_it_is() {
+    for (secs, read) in [(500, 2500), (3000, 15_000), (4100, 0)] {
+        let (mut poller, board, _, _) = poller(slow_panel());
+        let Upstream::Scripted(upstream) = &mut poller.upstream else { unreachable!() };
+        upstream.size = Some(20_000);
+        run_for(poller, Duration::from_secs(secs)).await;
+        let report = Arc::clone(&board.view().reports[0]);
+        assert_eq!(report.users_are_partial(), read > 0, "{secs} s");
+        let Some(walk) = report.first_read() else {
+            assert_eq!((read, report.users.list().len()), (0, 20_000), "{secs} s");
+            continue;
+        };
+        assert_eq!((walk.read, walk.size), (read, Some(20_000)));
+        // At 10 s a page and 10 % load, the whole takes 4000 s.
+        let left = Duration::from_secs(4000).mul_f64(1.0 - walk.read as f64 / 20_000.0);
+        assert_eq!(walk.left, Some(left), "{secs} s");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,6 @@
 //! Answers, and their bodies in pieces.
 
 use std::{
-    convert::Infallible,
     pin::Pin,
     task::{Context, Poll, ready},
     vec,
@@ -13,11 +12,11 @@ use hyper::{
     body::{Body, Frame, SizeHint},
     header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER},
 };
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::{sync::OwnedSemaphorePermit, task::JoinError};
 
 use super::{
     connections::{Answering, Held},
-    pages::Stream,
+    stream::Stream,
 };
 use crate::telemetry::InFlight;
 
@@ -74,28 +73,28 @@ impl Answer {
     pub(super) fn held(&self) -> Vec<Held> {
         let pieces = self.pieces.as_slice().iter().filter(|piece| piece.len() >= MIN_HELD);
         let pieces = pieces.map(|piece| Held { at: piece.as_ptr().addr(), size: piece.len() });
-        pieces.chain(self.stream.iter().map(|stream| stream.of)).collect()
+        pieces.chain(self.stream.iter().flat_map(|stream| stream.held)).collect()
     }
 }
 
 impl Body for Answer {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = JoinError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, JoinError>>> {
         let answer = self.get_mut();
         let piece = match (answer.pieces.next(), &mut answer.stream) {
             (Some(piece), _) => {
                 answer.left = answer.left.saturating_sub(u64::try_from(piece.len()).unwrap_or(u64::MAX));
-                Some(piece)
+                Some(Ok(piece))
             }
-            (None, Some(stream)) => ready!(stream.pieces.poll_recv(cx)),
+            (None, Some(stream)) => ready!(stream.poll_next(cx)),
             (None, None) => None,
         };
-        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
+        Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,6 +1,7 @@
 //! What is known as JSON; `docs/api.md` describes it. Fields are added, not changed.
 
 pub(super) mod alerts;
+pub(super) mod silences;
 pub(super) mod targets;
 
 use serde::Serialize;
@@ -30,8 +31,15 @@ struct Mistake<'a> {
 
 /// An answer to a request with a wrong parameter, as Prometheus gives it.
 pub(super) fn bad_data(error: &str) -> String {
-    let mistake = Mistake { status: "error", error_type: "bad_data", error };
-    serde_json::to_string(&mistake).unwrap_or_default() + "\n"
+    mistake("bad_data", error)
+}
+
+/// An answer to a request that failed in this way, as Prometheus gives it.
+pub(super) fn mistake(error_type: &'static str, error: &str) -> String {
+    let mistake = Mistake { status: "error", error_type, error };
+    serde_json::to_string(&mistake).unwrap_or_default()
+        + "
+"
 }
 
 /// RFC 3339 in UTC, to the millisecond if need be.

@@ -71,7 +71,7 @@ async fn speak(
 ) -> hyper::Result<()> {
     let service = service_fn(async |request| {
         let answering = place.answer();
-        let mut response = server.answer(&request, place, tls).await?;
+        let mut response = server.answer(request, place, tls).await?;
         response.body_mut().answering = Some(answering);
         Ok::<_, Outdated>(response)
     });

@@ -14,18 +14,19 @@ use std::{
 use bytes::Bytes;
 use prometheus::proto::MetricFamily;
 use tokio::{
-    sync::{self, Notify, mpsc, watch},
+    sync::{self, Notify, watch},
     time::{Instant, sleep},
 };
 
 use super::{
     connections::Held,
     state::{Setup, State},
+    stream::{Stream, Writer},
 };
 use crate::{
     board::{Board, View},
     clock::Clock,
-    exposition::{self, Chunks, Coding, Encoded, Format, Page, Shown, UserLabels},
+    exposition::{self, Chunks, Coding, Encoded, Format, Page, Piece, Plan, Shown, UserLabels},
     model::{ActiveAlerts, Moment},
     telemetry::{ConfigStatus, Telemetry},
 };
@@ -64,13 +65,6 @@ pub(super) struct Pages {
 pub(super) enum Metrics {
     Ready(Vec<Bytes>),
     Written(Stream),
-}
-
-/// Text that is written while it is sent.
-pub(super) struct Stream {
-    pub(super) pieces: mpsc::Receiver<Bytes>,
-    /// The reports that it is written from.
-    pub(super) of: Held,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -178,7 +172,9 @@ impl Pages {
         let newest = lock(&form.newest).clone();
         let page = match newest {
             Some(made) if made.shows(&inputs) => made,
-            Some(made) if made.is_large() => {
+            Some(made)
+                if made.is_large() && inputs.now.uptime < made.page.valid_until.saturating_add(BEHIND) =>
+            {
                 self.outdated.notify_one();
                 made
             }
@@ -306,16 +302,32 @@ impl Form {
     }
 }
 
-/// Writes plain text while it is sent. If the scraper leaves, the rest is not sent.
+/// Plain text that is not kept.
 fn stream(inputs: Inputs, setup: Arc<Setup>, own: Own, key: Key) -> Stream {
     let size = inputs.users(&setup).saturating_mul(USER_SIZE);
-    let of = Held { at: Arc::as_ptr(&inputs.view.reports).addr(), size };
-    let (sender, pieces) = mpsc::channel(3);
-    tokio::task::spawn_blocking(move || {
-        let shown = inputs.shown(&setup, key.target.as_deref());
-        exposition::write(&shown, &own.families, key.format, |piece| sender.blocking_send(piece).is_ok());
-    });
-    Stream { pieces, of }
+    let reports = Held { at: Arc::as_ptr(&inputs.view.reports).addr(), size };
+    let plan = Plan::new(&inputs.shown(&setup, key.target.as_deref()), key.format);
+    Stream::new(plan.pieces(), reports, Unkept { plan, inputs, setup, own, key })
+}
+
+/// Writes it.
+struct Unkept {
+    plan: Plan,
+    inputs: Inputs,
+    setup: Arc<Setup>,
+    own: Own,
+    key: Key,
+}
+
+impl Writer for Unkept {
+    fn is_fast(&self, at: usize) -> bool {
+        self.plan.is_fast(at)
+    }
+
+    fn write(&self, at: usize, buffer: Vec<u8>) -> Piece {
+        let shown = self.inputs.shown(&self.setup, self.key.target.as_deref());
+        self.plan.write(at, &shown, &self.own.families, buffer)
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -324,7 +336,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
+    use std::{future::poll_fn, io::Read};
 
     use futures_util::FutureExt;
 
@@ -373,8 +385,8 @@ mod tests {
             Metrics::Ready(pieces) => pieces,
             Metrics::Written(mut stream) => {
                 let mut pieces = Vec::new();
-                while let Some(piece) = stream.pieces.recv().await {
-                    pieces.push(piece);
+                while let Some(piece) = poll_fn(|cx| stream.poll_next(cx)).await {
+                    pieces.push(piece.unwrap());
                 }
                 pieces
             }

@@ -11,25 +11,24 @@ use hyper::{
     body::{Body, Incoming},
     header::{
         CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, HeaderMap, HeaderName,
-        HeaderValue, ORIGIN, REFERRER_POLICY, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+        HeaderValue, REFERRER_POLICY, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
     },
+    http::request::Parts,
 };
 use rustls::ServerConfig;
-use tokio::{
-    sync::{Semaphore, oneshot},
-    time::timeout,
-};
+use tokio::{sync::Semaphore, time::timeout};
 
 use super::{
     access::{Access, Refusal, Terms},
     answer::{Answer, PLAIN, answer, bad_request, busy, fresh, methods, not_allowed, plain, unwritable},
     api::{self, alerts::Query},
+    commands::{self, MAX_BODY, is_of_a_page},
     connections::{Connections, Place},
     host, negotiate,
     pages::{Metrics, Pages},
     route::Route,
     runbook,
-    seen::SharedPage,
+    seen::{Seen, SharedPage},
     state::State,
     status,
 };
@@ -41,11 +40,7 @@ pub(super) const MAX_SCRAPES: usize = 40;
 /// Scrapes that waited so long are refused. Scrapers usually give up after ten seconds.
 const SCRAPE_PATIENCE: Duration = Duration::from_secs(8);
 
-/// No request here needs a body; one that is larger, in bytes, is refused. None is read.
-const MAX_BODY: u64 = 8 * 1024;
-
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
-const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 pub(super) struct Server {
     pub(super) state: State,
@@ -57,6 +52,7 @@ pub(super) struct Server {
     /// The last page of alerts that was asked for with parameters: different ones keep no more in memory.
     alert_pages: SharedPage<Query>,
     targets: SharedPage,
+    silences: SharedPage,
     /// Made for the first request.
     runbook: OnceLock<Option<Bytes>>,
 }
@@ -77,6 +73,7 @@ impl Server {
             alerts: SharedPage::default(),
             alert_pages: SharedPage::default(),
             targets: SharedPage::default(),
+            silences: SharedPage::default(),
             runbook: OnceLock::new(),
             state,
         }
@@ -89,16 +86,17 @@ impl Server {
     /// Answers a request on the connection at `place`, which was made with `tls`.
     pub(super) async fn answer(
         &self,
-        request: &Request<Incoming>,
+        request: Request<Incoming>,
         place: &Place,
         tls: Option<&Arc<ServerConfig>>,
     ) -> Result<Response<Answer>, Outdated> {
         let in_flight = self.state.telemetry.http_in_flight();
-        let route = Route::of(request.uri().path(), &self.state.telemetry_path);
+        let (head, body) = request.into_parts();
+        let route = Route::of(head.uri.path(), &self.state.telemetry_path);
         let access = self.access();
         let mut response = match access.terms().await {
             Ok(terms) if !terms.same_tls(tls) => return Err(Outdated),
-            Ok(terms) => self.judge(&access, &terms, place, route, request).await,
+            Ok(terms) => self.judge(&access, &terms, place, route, &head, body).await,
             Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "The web configuration file is broken.\n"),
         };
         self.connections.make_room(place, response.body().held()).await;
@@ -119,19 +117,20 @@ impl Server {
         terms: &Terms,
         place: &Place,
         route: Route<'_>,
-        request: &Request<Incoming>,
+        head: &Parts,
+        body: Incoming,
     ) -> Response<Answer> {
         if terms.is_too_fast() {
             return plain(StatusCode::TOO_MANY_REQUESTS, "Too many requests.\n");
         }
-        let mut response = match host::of(request.uri(), request.headers(), request.version()) {
+        let mut response = match host::of(&head.uri, &head.headers, head.version) {
             Err(bad) => bad_request(bad.text()),
-            Ok(_) if request.method() == Method::OPTIONS => options(terms, route, request.uri().path()),
+            Ok(_) if head.method == Method::OPTIONS => options(terms, route, head.uri.path()),
             Ok(Some(host)) if terms.is_open() && !self.may_be_called(&host, place, route) => {
                 let pieces = vec![Bytes::from(host::advice(&host))];
                 answer(StatusCode::MISDIRECTED_REQUEST, PLAIN, pieces)
             }
-            Ok(_) => self.admit(access, terms, place, route, request).await,
+            Ok(_) => self.admit(access, terms, place, route, head, body).await,
         };
         let headers = response.headers_mut();
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -158,11 +157,12 @@ impl Server {
         terms: &Terms,
         place: &Place,
         route: Route<'_>,
-        request: &Request<Incoming>,
+        head: &Parts,
+        body: Incoming,
     ) -> Response<Answer> {
         let health = matches!(route, Route::Healthy);
-        match access.admit(terms, place.peer, request.headers(), health).await {
-            Ok(()) => self.respond(route, request).await,
+        match access.admit(terms, place.peer, &head.headers, health).await {
+            Ok(()) => self.respond(route, head, body).await,
             Err(Refusal::Unknown) => {
                 let mut response = plain(StatusCode::UNAUTHORIZED, "Unauthorized.\n");
                 for challenge in terms.challenges() {
@@ -174,50 +174,48 @@ impl Server {
         }
     }
 
-    async fn respond(&self, route: Route<'_>, request: &Request<Incoming>) -> Response<Answer> {
-        if request.body().size_hint().upper().is_none_or(|size| size > MAX_BODY) {
-            let mut response = plain(StatusCode::PAYLOAD_TOO_LARGE, "No request here needs a body.\n");
+    async fn respond(&self, route: Route<'_>, head: &Parts, body: Incoming) -> Response<Answer> {
+        let most = u64::try_from(MAX_BODY).unwrap_or(u64::MAX);
+        if body.size_hint().upper().is_none_or(|size| size > most) {
+            let text = "The body is larger than 8 KiB, or the header Content-Length is missing.\n";
+            let mut response = plain(StatusCode::PAYLOAD_TOO_LARGE, text);
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             return response;
         }
-        match (route, request.method()) {
+        let changes = match (route, &head.method) {
+            (Route::Reload, &Method::POST | &Method::PUT)
+            | (Route::Silences, &Method::POST)
+            | (Route::Silence(_), &Method::DELETE) => true,
+            (_, _) => false,
+        };
+        match (route, &head.method) {
             (Route::Unknown, _) => plain(StatusCode::NOT_FOUND, "Not found.\n"),
-            // Pages of other sites may send requests from a browser that can reach this port.
-            (Route::Reload, &Method::POST | &Method::PUT) if is_of_a_page(request.headers()) => {
+            _ if changes && is_of_a_page(&head.headers) => {
                 plain(StatusCode::FORBIDDEN, "Not for browsers.\n")
             }
-            (Route::Reload, &Method::POST | &Method::PUT) => self.reload().await,
+            (Route::Reload, _) if changes => commands::reload(&self.state).await,
+            (Route::Silences, _) if changes => commands::put_silence(&self.state, &head.headers, body).await,
+            (Route::Silence(id), _) if changes => commands::expire_silence(&self.state, id).await,
             (Route::Reload, _) => not_allowed("Only POST and PUT are served here.\n", methods_of(route)),
-            (_, &Method::GET | &Method::HEAD) => self.get(route, request).await,
+            (_, &Method::GET | &Method::HEAD) => self.get(route, head).await,
+            (Route::Silences, _) => {
+                not_allowed("Only GET, HEAD and POST are served here.\n", methods_of(route))
+            }
+            (Route::Silence(_), _) => {
+                not_allowed("Only GET, HEAD and DELETE are served here.\n", methods_of(route))
+            }
             (_, _) => not_allowed("Only GET and HEAD are served here.\n", methods_of(route)),
         }
     }
 
-    /// Reloads the configuration and answers with the outcome.
-    async fn reload(&self) -> Response<Answer> {
-        let (done, outcome) = oneshot::channel();
-        // If it cannot be sent, it will not be answered either.
-        drop(self.state.reload.send(done).await);
-        match outcome.await {
-            Err(_) => plain(StatusCode::SERVICE_UNAVAILABLE, "The exporter is stopping.\n"),
-            Ok(Ok(())) => plain(StatusCode::OK, "The configuration was reloaded.\n"),
-            Ok(Err(why)) => {
-                let text =
-                    format!("The configuration cannot be used; the one before stays in force:\n{why}\n");
-                let pieces = vec![Bytes::from(text)];
-                answer(StatusCode::INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", pieces)
-            }
-        }
-    }
-
-    async fn get<B>(&self, route: Route<'_>, request: &Request<B>) -> Response<Answer> {
-        let headers = request.headers();
+    async fn get(&self, route: Route<'_>, head: &Parts) -> Response<Answer> {
+        let headers = &head.headers;
         match route {
             Route::Metrics => self.metrics(None, headers).await,
             Route::Target(target) => self.metrics(Some(target), headers).await,
             Route::Status => page(self.status.get(&self.state, (), |seen, ()| status::html(seen)).await),
             Route::Runbook => page(self.runbook()),
-            Route::Alerts => match Query::of(request.uri().query()) {
+            Route::Alerts => match Query::of(head.uri.query()) {
                 Ok(query) if query == Query::default() => {
                     json(self.alerts.get(&self.state, query, api::alerts::json).await)
                 }
@@ -230,6 +228,13 @@ impl Server {
             Route::Targets => {
                 json(self.targets.get(&self.state, (), |seen, ()| api::targets::json(seen)).await)
             }
+            Route::Silences => {
+                json(self.silences.get(&self.state, (), |seen, ()| api::silences::json(seen)).await)
+            }
+            Route::Silence(id) => match api::silences::one(&Seen::now(&self.state), id) {
+                Some(text) => json(text.ok().map(Bytes::from)),
+                None => plain(StatusCode::NOT_FOUND, "No such silence.\n"),
+            },
             Route::Config => {
                 let setup = Arc::clone(&self.state.setup.borrow());
                 fresh(answer(StatusCode::OK, PLAIN, vec![Bytes::from(setup.config.clone())]))
@@ -285,7 +290,7 @@ fn json(text: Option<Bytes>) -> Response<Answer> {
 /// Answers `OPTIONS`. With a password, all paths get the same answer, which tells nothing.
 fn options(terms: &Terms, route: Route<'_>, path: &str) -> Response<Answer> {
     match route {
-        _ if path == "*" || terms.asks_for_credentials() => methods("GET, HEAD, POST, PUT, OPTIONS"),
+        _ if path == "*" || terms.asks_for_credentials() => methods("GET, HEAD, POST, PUT, DELETE, OPTIONS"),
         Route::Unknown => plain(StatusCode::NOT_FOUND, "Not found.\n"),
         route => methods(methods_of(route)),
     }
@@ -294,6 +299,8 @@ fn options(terms: &Terms, route: Route<'_>, path: &str) -> Response<Answer> {
 fn methods_of(route: Route<'_>) -> &'static str {
     match route {
         Route::Reload => "POST, PUT, OPTIONS",
+        Route::Silences => "GET, HEAD, POST, OPTIONS",
+        Route::Silence(_) => "GET, HEAD, DELETE, OPTIONS",
         Route::Status
         | Route::Metrics
         | Route::Target(_)
@@ -305,12 +312,6 @@ fn methods_of(route: Route<'_>) -> &'static str {
         | Route::Ready
         | Route::Unknown => "GET, HEAD, OPTIONS",
     }
-}
-
-/// Whether a browser sends this for a page, unless somebody typed the address.
-fn is_of_a_page(headers: &HeaderMap) -> bool {
-    let is_elsewhere = |site: &HeaderValue| !matches!(site.as_bytes(), b"same-origin" | b"none");
-    headers.contains_key(ORIGIN) || headers.get_all(FETCH_SITE).iter().any(is_elsewhere)
 }
 
 /// An answer with a page in HTML.
@@ -373,6 +374,7 @@ pub(super) mod tests {
             alerts: watch::channel(Arc::default()).1,
             ready: watch::channel(true).1,
             reload: mpsc::channel(1).0,
+            silences: mpsc::channel(1).0,
             beats: Beats::default(),
             version: "0",
         }
@@ -403,16 +405,16 @@ pub(super) mod tests {
         let server = server();
         let mut held = Vec::new();
         for _ in 0..MAX_SCRAPES {
-            held.push(server.get(Route::Metrics, &Request::new(())).await);
+            held.push(server.get(Route::Metrics, &Request::new(()).into_parts().0).await);
         }
         assert!(held.iter().all(|response| response.status() == StatusCode::OK));
-        let refused = server.get(Route::Target("home"), &Request::new(())).await;
+        let refused = server.get(Route::Target("home"), &Request::new(()).into_parts().0).await;
         assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(refused.headers().contains_key("retry-after"));
-        let healthy = server.get(Route::Healthy, &Request::new(())).await;
+        let healthy = server.get(Route::Healthy, &Request::new(()).into_parts().0).await;
         assert_eq!(healthy.status(), StatusCode::OK);
         held.pop();
-        let again = server.get(Route::Target("home"), &Request::new(())).await;
+        let again = server.get(Route::Target("home"), &Request::new(()).into_parts().0).await;
         assert_eq!(again.status(), StatusCode::OK);
     }
 }

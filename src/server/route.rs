@@ -1,5 +1,8 @@
 //! The paths, and what a request for each asks for.
 
+/// Ids of silences follow.
+const BELOW_SILENCES: &str = "/api/v1/silences/";
+
 /// What a request asks for.
 #[derive(Clone, Copy)]
 pub(super) enum Route<'p> {
@@ -9,6 +12,9 @@ pub(super) enum Route<'p> {
     Target(&'p str),
     Alerts,
     Targets,
+    Silences,
+    /// The one with this id.
+    Silence(&'p str),
     Config,
     Runbook,
     Healthy,
@@ -19,12 +25,14 @@ pub(super) enum Route<'p> {
 
 impl<'p> Route<'p> {
     /// Those that can succeed.
-    pub(super) const GOOD: [Route<'static>; 10] = [
+    pub(super) const GOOD: [Route<'static>; 12] = [
         Route::Status,
         Route::Metrics,
         Route::Target(""),
         Route::Alerts,
         Route::Targets,
+        Route::Silences,
+        Route::Silence(""),
         Route::Config,
         Route::Runbook,
         Route::Healthy,
@@ -33,10 +41,11 @@ impl<'p> Route<'p> {
     ];
 
     /// Those whose path is their label, wherever the metrics are.
-    const FIXED: [Route<'static>; 8] = [
+    const FIXED: [Route<'static>; 9] = [
         Route::Status,
         Route::Alerts,
         Route::Targets,
+        Route::Silences,
         Route::Config,
         Route::Runbook,
         Route::Healthy,
@@ -47,6 +56,9 @@ impl<'p> Route<'p> {
     pub(super) fn of(path: &'p str, telemetry_path: &str) -> Self {
         if let Some(route) = Route::FIXED.into_iter().find(|route| route.label() == path) {
             return route;
+        }
+        if let Some(id) = path.strip_prefix(BELOW_SILENCES) {
+            return Route::Silence(id);
         }
         match path.strip_prefix(telemetry_path) {
             Some("") => Route::Metrics,
@@ -63,6 +75,8 @@ impl<'p> Route<'p> {
             Route::Target(_) => "/metrics/{target}",
             Route::Alerts => "/api/v1/alerts",
             Route::Targets => "/api/v1/targets",
+            Route::Silences => "/api/v1/silences",
+            Route::Silence(_) => "/api/v1/silences/{id}",
             Route::Config => "/config",
             Route::Runbook => "/runbook",
             Route::Healthy => "/-/healthy",
@@ -75,10 +89,11 @@ impl<'p> Route<'p> {
 
 /// Whether something else is at `path` or below it, so that the metrics cannot be there.
 pub fn is_taken(path: &str) -> bool {
-    Route::FIXED.into_iter().any(|route| {
+    let is_there = Route::FIXED.into_iter().any(|route| {
         let rest = route.label().strip_prefix(path);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    })
+    });
+    is_there || path.starts_with(BELOW_SILENCES)
 }
 
 #[cfg(test)]
@@ -94,6 +109,8 @@ mod tests {
             "/api/v1",
             "/api/v1/alerts",
             "/api/v1/targets",
+            "/api/v1/silences",
+            "/api/v1/silences/metrics",
             "/-",
             "/-/ready",
             "/",
@@ -119,6 +136,8 @@ mod tests {
             ("/-/ready", "/metrics", "/-/ready"),
             ("/-/ready/", "/metrics", "other"),
             ("/api/v1/targets", "/metrics", "/api/v1/targets"),
+            ("/api/v1/silences", "/metrics", "/api/v1/silences"),
+            ("/api/v1/silences/x", "/metrics", "/api/v1/silences/{id}"),
             ("/config", "/metrics", "/config"),
             ("/runbook", "/metrics", "/runbook"),
             ("/runbook/", "/metrics", "other"),

@@ -171,6 +171,7 @@ pub(super) mod testing {
             ready: watch::channel(true).1,
             beats: Beats::default(),
             reload: mpsc::channel(1).0,
+            silences: mpsc::channel(1).0,
             version: "1.2.3",
         }
     }

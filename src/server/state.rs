@@ -9,7 +9,7 @@ use crate::{
     board::Board,
     clock::{Beats, Clock},
     exposition::Options,
-    model::ActiveAlerts,
+    model::{ActiveAlerts, SilenceChange, SilenceError},
     telemetry::Telemetry,
     wording::Voice,
 };
@@ -29,6 +29,8 @@ pub struct State {
     pub ready: watch::Receiver<bool>,
     /// Requests to reload the configuration.
     pub reload: mpsc::Sender<Reload>,
+    /// Changes of silences.
+    pub silences: mpsc::Sender<AskSilence>,
     /// The loops without which the daemon is not healthy.
     pub beats: Beats,
     /// As the status page shows it.
@@ -56,3 +58,6 @@ pub struct Setup {
 /// A request to reload the configuration, and the way to answer it. The error says why the configuration cannot be
 /// used.
 pub type Reload = oneshot::Sender<Result<(), String>>;
+
+/// A change of silences, and the way to answer it once it is on the disk.
+pub type AskSilence = (SilenceChange, oneshot::Sender<Result<Arc<str>, SilenceError>>);

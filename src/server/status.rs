@@ -5,8 +5,10 @@
 
 mod llm;
 mod rows;
+mod silences;
 mod text;
 mod top;
+mod users;
 
 use std::sync::{Arc, LazyLock};
 
@@ -15,8 +17,10 @@ use serde::Serialize;
 
 use self::{
     llm::LlmRow,
-    rows::{Alerts, Config, Receivers, Target, Users},
+    rows::{Alerts, Config, Receivers, Target},
+    silences::Silences,
     text::count,
+    users::Users,
 };
 use super::seen::Seen;
 use crate::{model::Report, telemetry};
@@ -31,6 +35,8 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
     templates.set_undefined_behavior(UndefinedBehavior::Strict);
     let page = templates.add_template("page.html", include_str!("status/page.html"));
     page.expect("the template compiles, which a test shows");
+    let silences = templates.add_template("silences.html", include_str!("status/silences.html"));
+    silences.expect("the template compiles, which a test shows");
     templates
 });
 
@@ -49,6 +55,8 @@ struct Page<'a> {
     targets: Vec<Target>,
     llm: Vec<LlmRow>,
     alerts: Alerts,
+    /// A section in HTML, or nothing.
+    silences: String,
     users: Users,
     receivers: Receivers,
     config: Config,
@@ -72,6 +80,7 @@ pub(super) fn html(seen: &Seen) -> Result<Vec<u8>, minijinja::Error> {
         targets: reports.iter().map(|report| Target::new(report, seen.now)).collect(),
         llm: reports.iter().filter_map(|report| LlmRow::new(report, seen.now)).collect(),
         alerts: Alerts::new(seen),
+        silences: TEMPLATES.get_template("silences.html")?.render(Serde(Silences::new(seen)))?,
         users: Users::new(seen),
         receivers: Receivers::new(seen),
         config: Config::new(seen),

@@ -6,7 +6,9 @@ mod chat;
 mod mail;
 mod message;
 
-use tokio::{net::TcpListener, sync::mpsc::UnboundedSender};
+use std::time::Duration;
+
+use tokio::{net::TcpListener, sync::mpsc::UnboundedSender, time::Instant};
 
 pub use self::{
     arrival::Arrival,
@@ -15,7 +17,15 @@ pub use self::{
 };
 use super::http::{self, Answer, Asked, Cost, Wire};
 
-/// Accepts mail and webhooks until `stop` resolves. What arrives is passed to `arrivals` before it is acknowledged.
+/// How long [`LATE`] refuses everything.
+const REFUSES: Duration = Duration::from_secs(60);
+/// The path of a receiver that takes nothing at first.
+pub const LATE: &str = "/late";
+/// The path of a service to which a daemon reports that it works.
+pub const HEARTBEAT: &str = "/heartbeat";
+
+/// Accepts mail and webhooks until `stop` resolves. What arrives is passed to `arrivals` before it is acknowledged, except for
+/// heartbeats.
 pub async fn serve(
     smtp: TcpListener,
     http: TcpListener,
@@ -28,7 +38,13 @@ pub async fn serve(
         // The client may end a connection in any way.
         async move { drop(mail::take(stream, arrivals).await) }
     });
+    let began = Instant::now();
     let answer = move |asked: &Asked<'_>| {
+        match asked.path {
+            HEARTBEAT => return Answer::empty(200),
+            LATE if began.elapsed() < REFUSES => return Answer::empty(503),
+            _ => {}
+        }
         let id = asked.headers.get("webhook-id").and_then(|id| id.to_str().ok()).unwrap_or("").to_owned();
         let body = String::from_utf8_lossy(asked.body).into_owned();
         let kept = arrivals.send(Arrival::Webhook { id, body }).is_ok();

@@ -7,7 +7,7 @@ use super::{
     fault::Fault,
     message::{Message, Settlement},
     outbox,
-    schema::{ALERTS, COUNTERS, DEAD_LETTERS, GROUPS, HELD, META, RECEIVERS, TARGETS, USERS},
+    schema::{ALERTS, COUNTERS, DEAD_LETTERS, GROUPS, HELD, META, RECEIVERS, SILENCES, TARGETS, USERS},
     table::text,
     users::{self, SavedUsers},
 };
@@ -30,6 +30,7 @@ pub(super) enum Change {
     Record {
         alerts: Rows,
         groups: Rows,
+        silences: Rows,
         messages: Vec<Message>,
         settled: Vec<(String, Settlement)>,
         receivers: Rows,
@@ -76,10 +77,13 @@ pub(super) fn apply<'a>(
     let transaction = connection.transaction()?;
     for change in changes {
         match change {
-            Change::Record { alerts, groups, messages, settled, receivers } => {
-                for (table, key, rows) in
-                    [(ALERTS, "key", alerts), (GROUPS, "key", groups), (RECEIVERS, "name", receivers)]
-                {
+            Change::Record { alerts, groups, silences, messages, settled, receivers } => {
+                for (table, key, rows) in [
+                    (ALERTS, "key", alerts),
+                    (GROUPS, "key", groups),
+                    (SILENCES, "id", silences),
+                    (RECEIVERS, "name", receivers),
+                ] {
                     for (of, state) in rows {
                         match state {
                             Some(state) => table.put(&transaction, &[text(of), text(state)])?,

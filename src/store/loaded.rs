@@ -7,7 +7,7 @@ use super::{
     message::Message,
     outbox,
     receiver::ReceiverState,
-    schema::{ALERTS, GROUPS, OUTBOX, RECEIVERS},
+    schema::{ALERTS, GROUPS, OUTBOX, RECEIVERS, SILENCES},
 };
 
 /// The content of a store at its opening.
@@ -17,6 +17,8 @@ pub struct Loaded {
     pub alerts: Vec<(String, String)>,
     /// Key and state of every group, by key.
     pub groups: Vec<(String, String)>,
+    /// Id and state of every silence, by id.
+    pub silences: Vec<(String, String)>,
     /// Messages that are neither delivered nor abandoned, oldest first.
     pub outbox: Vec<Message>,
     /// Every receiver with a recorded state, by name.
@@ -26,9 +28,14 @@ pub struct Loaded {
 /// Reads the content from the copy in memory.
 pub(super) fn load(memory: &Connection) -> Result<Loaded, Fault> {
     let mut loaded = Loaded::default();
-    for (table, list) in [(ALERTS, &mut loaded.alerts), (GROUPS, &mut loaded.groups)] {
-        table.each(memory, "key", |row| {
-            list.push((row.get("key")?, row.get("state")?));
+    let tables = [
+        (ALERTS, "key", &mut loaded.alerts),
+        (GROUPS, "key", &mut loaded.groups),
+        (SILENCES, "id", &mut loaded.silences),
+    ];
+    for (table, key, list) in tables {
+        table.each(memory, key, |row| {
+            list.push((row.get(key)?, row.get("state")?));
             Ok(())
         })?;
     }

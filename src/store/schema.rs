@@ -11,7 +11,7 @@ use super::table::Table;
 ///
 /// All tables are WITHOUT ROWID and have no further index. So each table is one tree, and its order and content are
 /// checked when the file is opened.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     "
     CREATE TABLE alerts (key TEXT PRIMARY KEY, state TEXT NOT NULL, digest INTEGER NOT NULL)
         STRICT, WITHOUT ROWID;
@@ -103,6 +103,10 @@ const MIGRATIONS: [&str; 3] = [
     INSERT INTO dead_letters SELECT * FROM moved;
     DROP TABLE moved;
 ",
+    "
+    CREATE TABLE silences (id TEXT PRIMARY KEY, state TEXT NOT NULL, digest INTEGER NOT NULL)
+        STRICT, WITHOUT ROWID;
+",
 ];
 
 /// The state of each alert, a text that the store does not interpret.
@@ -124,15 +128,17 @@ pub(super) const COUNTERS: Table = Table { name: "counters" };
 /// Every target whose users and counters are kept. `left_at` is when it left the configuration, in milliseconds since the
 /// Unix epoch, and NULL while it is configured.
 pub(super) const TARGETS: Table = Table { name: "targets" };
+/// Each silence, a text that the store does not interpret.
+pub(super) const SILENCES: Table = Table { name: "silences" };
 /// Facts about the file itself.
 pub(super) const META: Table = Table { name: "meta" };
 
 /// Every table.
-pub(super) const ALL: [Table; 9] =
-    [ALERTS, GROUPS, OUTBOX, DEAD_LETTERS, RECEIVERS, USERS, COUNTERS, TARGETS, META];
+pub(super) const ALL: [Table; 10] =
+    [ALERTS, GROUPS, OUTBOX, DEAD_LETTERS, RECEIVERS, USERS, COUNTERS, TARGETS, SILENCES, META];
 
 /// The tables that memory holds too. They are written completely when a failed disk is writable again.
-pub(super) const HELD: [Table; 6] = [ALERTS, GROUPS, OUTBOX, RECEIVERS, COUNTERS, TARGETS];
+pub(super) const HELD: [Table; 7] = [ALERTS, GROUPS, OUTBOX, RECEIVERS, COUNTERS, TARGETS, SILENCES];
 
 /// The tables whose rows stay in memory only until they are on the disk.
 pub(super) const HANDED_ON: [Table; 2] = [DEAD_LETTERS, USERS];

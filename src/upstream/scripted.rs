@@ -33,6 +33,10 @@ pub struct Scripted {
     /// Each request waits until nothing holds it.
     pub turn: Arc<tokio::sync::Mutex<()>>,
     pub notes: Notes,
+    /// Rows of its user list.
+    pub size: Option<usize>,
+    /// How far its walk is.
+    pub walked: Option<(usize, Option<usize>)>,
     /// The time limits that were set.
     pub timeouts: Option<Timeouts>,
     pub beat: Beat,
@@ -51,6 +55,14 @@ impl Scripted {
         let (takes, answer) = (self.answer)(part, now);
         self.beat.within(takes);
         tokio::time::sleep(takes).await;
+        for fact in answer.iter().flat_map(|step| &step.facts) {
+            let (read, size) = self.walked.unwrap_or_default();
+            self.walked = match fact {
+                Fact::Users(UserFacts::Page(page)) => Some((read + page.len(), size.or(self.size))),
+                Fact::Users(UserFacts::WalkEnd(_)) => None,
+                _ => continue,
+            };
+        }
         answer
     }
 

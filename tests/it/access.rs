@@ -39,7 +39,7 @@ async fn every_path_is_asked_for() {
     let known: Vec<_> = labels.filter(|label| label.name() == "path").map(|label| label.value()).collect();
     assert!(known.contains(&"/config") && known.contains(&"/metrics/{target}"), "{known:?}");
     for path in known {
-        assert!(PATHS.contains(&&*path.replace("{target}", "home")), "{path}");
+        assert!(PATHS.contains(&&*path.replace("{target}", "home").replace("{id}", "one")), "{path}");
     }
 }
 
@@ -80,7 +80,7 @@ async fn the_unauthenticated_reach_nothing() {
             for header in ["X: y", &wrong, &right] {
                 let answer = port.ask("OPTIONS", path, &[header]).await;
                 assert_eq!((answer.status, &*answer.body), (200, ""), "{path}");
-                assert_eq!(answer.header("allow"), ["GET, HEAD, POST, PUT, OPTIONS"], "{path}");
+                assert_eq!(answer.header("allow"), ["GET, HEAD, POST, PUT, DELETE, OPTIONS"], "{path}");
                 assert!(answer.header("www-authenticate").is_empty());
             }
             for method in METHODS {

@@ -71,7 +71,7 @@ pub(crate) async fn read_once(upstream: Upstream) -> Report {
 /// Reads every part once, by this clock.
 pub(crate) async fn read_at(upstream: Upstream, clock: Clock) -> Report {
     let (poller, _) = poller(upstream, clock);
-    poller.read_once().await
+    poller.read_once(|_| {}).await
 }
 
 /// Polls without rests until the report is as wanted, and gives it.

@@ -6,6 +6,7 @@ mod digest;
 mod disk;
 mod meddled;
 mod quiet;
+mod silences;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -10,7 +10,7 @@ use proxymeter::{
         ActiveAlert, ActiveAlerts, Admin, AlertState, AlertStep, Core, Counter, Expiry, Extras, Fact, Host,
         Identity, Inbound, KIND_USER, Moment, Node, NodeStats, NodeStatus, NodeTraffic, Outbound, Outcome,
         Part, PartState, ProxyTraffic, Reading, Reason, Report, Severity, System, Threshold, Thresholds,
-        Timestamp, Unread, User, UserCounts, UserFacts, UserNodeTraffic, UserStatus, WalkEnd,
+        Timestamp, Unread, User, UserCounts, UserFacts, UserNodeTraffic, UserStatus, WalkEnd, WalkProgress,
     },
     secret::HashKey,
 };
@@ -383,6 +383,7 @@ fn detailed() -> Report {
     for part in [Part::System, Part::Core, Part::Nodes, Part::NodeStats, Part::Inbounds, Part::Outbounds] {
         report.parts.insert(part, read(20, Outcome::Up));
     }
+    report.walk = Some(WalkProgress { read: 1, size: Some(2), took: Duration::ZERO, left: None });
     report
 }
 
@@ -718,7 +719,8 @@ fn thresholds_of_steps_are_shown_by_what_they_measure() {
         step("expired", Threshold::Remaining(Duration::ZERO)),
         own(step("97.5%", Threshold::Used(9750))),
     ];
-    let samples = with_alerts(&[], &ActiveAlerts { known, list: Vec::new() }, &options(UserLabels::Name));
+    let samples =
+        with_alerts(&[], &ActiveAlerts { known, ..ActiveAlerts::default() }, &options(UserLabels::Name));
     let of = |name: &str| {
         let of =
             samples.iter().filter(|sample| sample.name == format!("proxymeter_alert_step_threshold_{name}"));
@@ -784,6 +786,7 @@ fn firing(target: &str, kind: &'static str, subject: &str) -> ActiveAlert {
         step: "".into(),
         rule: None,
         state: AlertState::Firing,
+        silenced_by: Vec::new(),
         active_since: now().wall,
         summary: "",
         reading: Reading::Lasting(1),

@@ -150,7 +150,9 @@ async fn options_tells_the_methods_and_nothing_else() {
         ("/metrics/home", "200", "GET, HEAD, OPTIONS"),
         ("/-/healthy", "200", "GET, HEAD, OPTIONS"),
         ("/-/reload", "200", "POST, PUT, OPTIONS"),
-        ("*", "200", "GET, HEAD, POST, PUT, OPTIONS"),
+        ("/api/v1/silences", "200", "GET, HEAD, POST, OPTIONS"),
+        ("/api/v1/silences/one", "200", "GET, HEAD, DELETE, OPTIONS"),
+        ("*", "200", "GET, HEAD, POST, PUT, DELETE, OPTIONS"),
         ("/nothing", "404", ""),
     ] {
         let request = format!(
@@ -189,10 +191,20 @@ async fn pages_of_other_sites_neither_reload_nor_embed() {
     ] {
         let answer = reload(headers).await;
         assert_eq!((answer.status, &*answer.body), (403, "Not for browsers.\n"), "{headers:?}");
+        for (method, path) in [("POST", "/api/v1/silences"), ("DELETE", "/api/v1/silences/one")] {
+            assert_eq!(port.ask(method, path, headers).await.status, 403, "{method} {headers:?}");
+        }
     }
     // A reload does not happen here: a request that passes gets the answer that the exporter is stopping.
     for headers in [&[][..], &["Sec-Fetch-Site: none"], &["Sec-Fetch-Site: same-origin"]] {
         assert_eq!(reload(headers).await.status, 503, "{headers:?}");
+        assert_eq!(port.ask("DELETE", "/api/v1/silences/one", headers).await.status, 503, "{headers:?}");
+        // A form can only send other types than JSON.
+        for kind in ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data; boundary=x"] {
+            let kind = format!("Content-Type: {kind}");
+            let answer = port.ask("POST", "/api/v1/silences", &[headers, &[&kind]].concat()).await;
+            assert_eq!(answer.status, 415, "{kind}: {}", answer.body);
+        }
     }
     for (path, status) in
         [("/", 200), ("/metrics", 200), ("/api/v1/alerts", 200), ("/nothing", 404), ("/-/ready", 200)]
@@ -214,6 +226,7 @@ fn alerts(count: usize) -> ActiveAlerts {
         step: "3d".into(),
         rule: None,
         state: AlertState::Firing,
+        silenced_by: Vec::new(),
         active_since: Timestamp::from_secs(1_790_000_000),
         summary: "User expires soon.",
         reading: Reading::Ends(Timestamp::from_secs(1_790_100_000)),

@@ -32,6 +32,7 @@ mod receivers;
 mod reload;
 mod replay;
 mod server;
+mod silences;
 mod simulator;
 mod slow_panel;
 mod slow_readers;

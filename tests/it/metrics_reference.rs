@@ -87,6 +87,7 @@ fn own() -> BTreeMap<String, String> {
     telemetry.declare_path("/metrics");
     telemetry.declare_receiver("ops", &["timeout"]);
     telemetry.declare_suppressions(&["muted"]);
+    telemetry.silences([("active", 1)]);
     telemetry.notification_queue("ops", 1, Some(1.0));
     telemetry.notification_last_success("ops", 1.0);
     telemetry.declare_heartbeat(&["timeout"], &["stuck"]);

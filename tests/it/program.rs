@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Lines, Read, Write},
     net::{TcpListener, TcpStream},
-    os::unix::fs::MetadataExt,
+    os::unix::{fs::MetadataExt, process::CommandExt},
     process::{Child, ChildStdout, Command, Output, Stdio},
     thread,
     time::Duration,
@@ -39,10 +39,15 @@ struct Running {
 impl Running {
     /// Starts a demo and waits until it says where it listens.
     fn demo() -> Self {
-        let mut child = proxymeter(&["demo", "--web.listen-address=127.0.0.1:0"]).spawn().unwrap();
+        Running::of(&mut proxymeter(&["demo", "--web.listen-address=127.0.0.1:0"]))
+    }
+
+    fn of(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
         let line = out.by_ref().map(Result::unwrap).find(|line| line.contains("/metrics")).unwrap();
-        let address = line.trim().trim_start_matches("http://").trim_end_matches("/metrics").to_owned();
+        let (_, address) = line.split_once("http://").unwrap();
+        let address = address.trim_end_matches("/metrics").to_owned();
         Running { child, _out: out, address }
     }
 
@@ -357,7 +362,7 @@ fn a_guarded_daemon_is_healthy() {
         let mut log = BufReader::new(daemon.0.stderr.take().unwrap()).lines().map(Result::unwrap);
         let listening = log.by_ref().find(|line| line.contains("listening on")).unwrap();
         assert!(listening.contains(&format!(" {scheme}://127.0.0.1:")), "{listening}");
-        let address = listening.split("://").nth(1).unwrap().split(' ').next().unwrap();
+        let address = listening.split("://").nth(1).unwrap().split(['"', ' ']).next().unwrap();
         if code != 0 {
             web.write_all(b"users:\n").unwrap();
         }
@@ -369,4 +374,26 @@ fn a_guarded_daemon_is_healthy() {
         assert_eq!(seen, Some(code), "{keys} {web_file:?}: {err}");
         assert_eq!(err.contains("answered 500"), code != 0, "{err}");
     }
+}
+
+/// Whether a program that runs has what tells the allocator when to give memory back.
+fn gives_memory_back(child: &Child) -> bool {
+    let environment = fs::read(format!("/proc/{}/environ", child.id())).unwrap();
+    environment.split(|byte| *byte == 0).any(|variable| variable == b"MIMALLOC_PURGE_DELAY=10")
+}
+
+#[test]
+fn the_program_starts_itself_again_only_where_it_finds_itself() {
+    let running = Running::demo();
+    assert!(gives_memory_back(&running.child), "the same process, with its arguments");
+
+    // As a loader or a link would name it. What ends the answer for the client does not end the program.
+    let mut command = proxymeter(&["demo", "--web.listen-address=127.0.0.1:0"]);
+    let mut running = Running::of(command.arg0("another-name"));
+    assert!(!gives_memory_back(&running.child));
+    let mut stream = TcpStream::connect(&running.address).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    drop(stream);
+    running.wait_for("/-/healthy", "Healthy");
+    assert!(running.child.try_wait().unwrap().is_none());
 }

@@ -23,6 +23,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::{mpsc, oneshot, watch},
+    time::timeout,
 };
 
 use crate::common::exposition::{self, parse};
@@ -74,6 +75,7 @@ impl Daemon {
             alerts: is_active,
             ready: readiness,
             reload: mpsc::channel(1).0,
+            silences: mpsc::channel(1).0,
             beats: beats.clone(),
             version: "1.2.3",
         };
@@ -385,13 +387,16 @@ async fn requests_are_counted_by_route_and_code() {
     let other = daemon.other_address;
     daemon.during(ask(other, "GET", "/-/healthy", &[])).await;
     const FIRST: &str = "proxymeter_http_requests_total{path=\"/metrics/{target}\",code=\"200\"} 1";
-    let answer = loop {
-        // The first request gathered the daemon's own metrics, which are kept for a second.
-        let answer = daemon.get("/metrics", &[]).await;
-        if answer.text().contains(FIRST) {
-            break answer;
+    let shown = async {
+        loop {
+            // The first request gathered the daemon's own metrics, which are kept for a second.
+            let answer = daemon.get("/metrics", &[]).await;
+            if answer.text().contains(FIRST) {
+                break answer;
+            }
         }
     };
+    let answer = timeout(Duration::from_secs(20), shown).await.expect("the first request is not counted");
     for line in [
         "proxymeter_http_requests_total{path=\"/metrics/{target}\",code=\"404\"} 1",
         "proxymeter_http_requests_total{path=\"other\",code=\"404\"} 1",

@@ -62,6 +62,7 @@ fn filled() -> (Vec<u8>, Loaded) {
         let batch = Batch {
             alerts: rows("alert", 20),
             groups: rows("group", 5),
+            silences: rows("silence", 3),
             messages,
             settled: vec![
                 ("msg_4".into(), Settlement::Abandoned),
@@ -82,6 +83,7 @@ fn filled() -> (Vec<u8>, Loaded) {
     });
     let loaded = Store::open(folder.path(), NOW).unwrap().loaded;
     assert_eq!((loaded.alerts.len(), loaded.outbox.len(), loaded.receivers.len()), (20, 4, 1));
+    assert_eq!((loaded.groups.len(), loaded.silences.len()), (5, 3));
     (fs::read(folder.path().join(DATABASE)).unwrap(), loaded)
 }
 
@@ -325,4 +327,21 @@ fn files_of_version_2_are_read() {
     let [first, second] = given_up;
     let dead = runtime().block_on(store.dead_letters()).unwrap();
     assert_eq!(facts(&dead), [first, second, row("msg_2", "ops", 2, "", 200)]);
+}
+
+/// `tests/fixtures/store/v3.db` has what version 3 of the schema had of [`filled`]: everything but silences.
+#[test]
+fn files_of_version_3_are_read() {
+    let (folder, Opened { store, loaded, .. }) = opened("v3.db");
+    let (_, good) = filled();
+    assert_eq!(loaded.silences, []);
+    assert_eq!(notices(&loaded.outbox), notices(&good.outbox));
+    assert_eq!((loaded.alerts, loaded.groups, loaded.receivers), (good.alerts, good.groups, good.receivers));
+    let silences = vec![("one".to_owned(), Some("{}".to_owned()))];
+    runtime().block_on(async {
+        store.record(Batch { silences, ..Batch::default() }).await.unwrap();
+        store.close().await;
+    });
+    let Opened { loaded, problem, .. } = Store::open(folder.path(), NOW).unwrap();
+    assert_eq!((loaded.silences, problem), (vec![("one".to_owned(), "{}".to_owned())], None));
 }

@@ -8,6 +8,7 @@ mod promises;
 mod pseudonyms;
 mod restart;
 mod shown;
+mod silences;
 mod storm;
 mod walk;
 
@@ -59,11 +60,17 @@ pub(super) struct Bench {
 pub(super) struct Kept {
     pub(super) alerts: std::collections::BTreeMap<String, String>,
     pub(super) groups: std::collections::BTreeMap<String, String>,
+    pub(super) silences: std::collections::BTreeMap<String, String>,
 }
 
 impl Kept {
     fn record(&mut self, output: &Output) {
-        for (rows, changed) in [(&mut self.alerts, &output.alerts), (&mut self.groups, &output.groups)] {
+        let tables = [
+            (&mut self.alerts, &output.alerts),
+            (&mut self.groups, &output.groups),
+            (&mut self.silences, &output.silences),
+        ];
+        for (rows, changed) in tables {
             for (key, text) in changed {
                 match text {
                     Some(text) => drop(rows.insert(key.clone(), text.clone())),
@@ -77,7 +84,7 @@ impl Kept {
         let rows = |rows: &std::collections::BTreeMap<String, String>| {
             rows.iter().map(|(key, text)| (key.clone(), text.clone())).collect()
         };
-        Rows { alerts: rows(&self.alerts), groups: rows(&self.groups) }
+        Rows { alerts: rows(&self.alerts), groups: rows(&self.groups), silences: rows(&self.silences) }
     }
 }
 

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use crate::{
     alert::{
-        group::Inhibition,
+        group::{Inhibition, Quiet},
         rule::Rules,
         state::{Alert, State},
     },
@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What metrics and pages show of `state`. Readings are put into words later, and only for alerts that are shown.
-pub(super) fn active(rules: &Rules, state: &mut State) -> Arc<ActiveAlerts> {
+pub(super) fn active(rules: &Rules, state: &mut State, quiet: &Quiet) -> Arc<ActiveAlerts> {
     let steps = rules.list().iter().flat_map(|rule| rule.steps.iter().map(move |step| (rule, step)));
     let known = steps.map(|(rule, step)| AlertStep {
         alertname: rule.kind.alertname,
@@ -23,10 +23,11 @@ pub(super) fn active(rules: &Rules, state: &mut State) -> Arc<ActiveAlerts> {
     let (mut list, mut new) = (Vec::new(), Vec::new());
     let mut inhibition = Inhibition::new(state);
     for alert in state.alerts() {
-        let Some(state) = state_of(&alert, &mut inhibition) else { continue };
-        let before = alert.shown().filter(|shown| shown.state == state).cloned();
+        let Some((state, silenced_by)) = state_of(&alert, &mut inhibition, quiet) else { continue };
+        let same = |shown: &&Arc<ActiveAlert>| shown.state == state && shown.silenced_by == silenced_by;
+        let before = alert.shown().filter(same).cloned();
         list.push(before.unwrap_or_else(|| {
-            let shown = Arc::new(of(&alert, state));
+            let shown = Arc::new(of(&alert, state, silenced_by));
             new.push((alert.id(), Arc::clone(&shown)));
             shown
         }));
@@ -34,27 +35,38 @@ pub(super) fn active(rules: &Rules, state: &mut State) -> Arc<ActiveAlerts> {
     for (id, shown) in new {
         state.keep_shown(&id, shown);
     }
-    Arc::new(ActiveAlerts { known, list })
+    Arc::new(ActiveAlerts { known, list, silences: quiet.silences.shown(), mutes: quiet.muted() })
 }
 
-/// Absent: it has ended, and is not shown.
-fn state_of<'a>(alert: &Alert<'a>, inhibition: &mut Inhibition<'a>) -> Option<AlertState> {
+/// The state of an alert, and the silences that are about it. Absent: it has ended, and is not shown.
+fn state_of<'a>(
+    alert: &Alert<'a>,
+    inhibition: &mut Inhibition<'a>,
+    quiet: &Quiet,
+) -> Option<(AlertState, Vec<Arc<str>>)> {
     match alert.status() {
-        None => Some(AlertState::Pending),
-        Some(NoticeStatus::Firing) if inhibition.holds(alert) => Some(AlertState::Suppressed),
-        Some(NoticeStatus::Firing) => Some(AlertState::Firing),
+        None => Some((AlertState::Pending, Vec::new())),
+        Some(NoticeStatus::Firing) => {
+            let silenced_by = quiet.silences.about(alert);
+            let is_firing = silenced_by.is_empty() && !inhibition.holds(alert);
+            Some((if is_firing { AlertState::Firing } else { AlertState::Suppressed }, silenced_by))
+        }
         Some(NoticeStatus::Resolved) => None,
     }
 }
 
 /// What is shown by nothing but the present state.
 #[cfg(test)]
-pub(super) fn from_scratch(state: &State) -> Vec<ActiveAlert> {
+pub(super) fn from_scratch(state: &State, quiet: &Quiet) -> Vec<ActiveAlert> {
     let mut inhibition = Inhibition::new(state);
-    state.alerts().filter_map(|alert| Some(of(&alert, state_of(&alert, &mut inhibition)?))).collect()
+    let shown = state.alerts().filter_map(|alert| {
+        let (state, silenced_by) = state_of(&alert, &mut inhibition, quiet)?;
+        Some(of(&alert, state, silenced_by))
+    });
+    shown.collect()
 }
 
-fn of(alert: &Alert<'_>, state: AlertState) -> ActiveAlert {
+fn of(alert: &Alert<'_>, state: AlertState, silenced_by: Vec<Arc<str>>) -> ActiveAlert {
     let rule = alert.rule();
     ActiveAlert {
         alertname: rule.kind.alertname,
@@ -65,6 +77,7 @@ fn of(alert: &Alert<'_>, state: AlertState) -> ActiveAlert {
         step: Arc::clone(alert.step()),
         rule: rule.label().map(Arc::from),
         state,
+        silenced_by,
         active_since: alert.began(),
         summary: rule.kind.summary(),
         reading: alert.reading().for_pages(),

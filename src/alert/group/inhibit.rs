@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use super::{mute::Mutes, route::Suppressed};
+use super::{quiet::Quiet, route::Suppressed};
 use crate::{
     alert::{
         rule::Question,
@@ -13,6 +13,8 @@ use crate::{
 pub(super) enum KeptBack {
     /// Until this wall time.
     Muted(Timestamp),
+    /// Until this wall time.
+    Silenced(Timestamp),
     Inhibited,
 }
 
@@ -21,6 +23,7 @@ impl KeptBack {
         match self {
             KeptBack::Inhibited => suppressed.inhibited += 1,
             KeptBack::Muted(_) => suppressed.muted += 1,
+            KeptBack::Silenced(_) => suppressed.silenced += 1,
         }
     }
 
@@ -28,7 +31,7 @@ impl KeptBack {
     pub(super) fn until(&self, now: Moment) -> Option<Duration> {
         match self {
             KeptBack::Inhibited => None,
-            KeptBack::Muted(end) => Some(now.uptime + end.since(now.wall)),
+            KeptBack::Muted(end) | KeptBack::Silenced(end) => Some(now.uptime + end.since(now.wall)),
         }
     }
 }
@@ -78,7 +81,7 @@ impl<'a> Inhibition<'a> {
 
 pub(super) fn kept_back<'a>(
     alert: &Alert<'a>,
-    mutes: &Mutes,
+    quiet: &Quiet,
     inhibition: &mut Inhibition<'a>,
     now: Moment,
 ) -> Option<KeptBack> {
@@ -86,8 +89,7 @@ pub(super) fn kept_back<'a>(
     if alert.status() == Some(NoticeStatus::Firing) && inhibition.holds(alert) {
         return Some(KeptBack::Inhibited);
     }
-    if mutes.is_empty() {
-        return None;
-    }
-    mutes.until(&alert.labels(), alert.severity(), now.wall).map(KeptBack::Muted)
+    let muted = quiet.mutes.until(|name| alert.label(name), alert.severity(), now.wall).map(KeptBack::Muted);
+    let silenced = quiet.silences.until(alert, now.wall).map(KeptBack::Silenced);
+    muted.into_iter().chain(silenced).max_by_key(|kept_back| kept_back.until(now))
 }

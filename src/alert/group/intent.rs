@@ -11,7 +11,7 @@ use super::{
     agenda::{Entry, shuffled},
     decide::{Change, Reason, decide},
     inhibit::{Inhibition, kept_back},
-    mute::Mutes,
+    quiet::Quiet,
     route::{Route, Suppressed},
 };
 use crate::{
@@ -122,7 +122,8 @@ impl Group {
         after_wait.max(after_last).unwrap_or_default()
     }
 
-    fn look_at(&mut self, due: Duration) {
+    /// It is looked at by then.
+    pub(super) fn look_at(&mut self, due: Duration) {
         self.due = Some(self.due.map_or(due, |known| known.min(due)));
     }
 
@@ -167,7 +168,7 @@ impl Group {
     pub(super) fn look<'a>(
         &mut self,
         route: &Route,
-        mutes: &Mutes,
+        quiet: &Quiet,
         state: &'a State,
         now: Moment,
         suppressed: &mut Suppressed,
@@ -198,7 +199,7 @@ impl Group {
             }
             let new = !firing || knowledge.told != Some(event);
             let own = route.repeat_interval.unwrap_or(alert.rule().repeat_interval);
-            if let Some(kept_back) = kept_back(&alert, mutes, &mut inhibition, now) {
+            if let Some(kept_back) = kept_back(&alert, quiet, &mut inhibition, now) {
                 change.kept_back += usize::from(firing && knowledge.is_any());
                 let end = kept_back.until(now);
                 if new {

@@ -4,7 +4,7 @@ use jiff::{ToSpan, civil, tz::TimeZone};
 
 use crate::{
     alert::{config::LABELS, config::MuteConfig, rule::RuleError},
-    model::{Severity, Timestamp, glob::matches},
+    model::{ActiveMute, Severity, Timestamp, glob::matches},
 };
 
 /// When no notifications are sent, and for which alerts.
@@ -13,6 +13,7 @@ pub struct Mutes(Vec<Mute>);
 
 #[derive(Clone, Debug)]
 struct Mute {
+    name: String,
     config: MuteConfig,
     zone: TimeZone,
 }
@@ -38,7 +39,7 @@ impl Mutes {
                 wrong("matchers", format!("no alert has the label {label:?}; use some of {labels}"));
             }
             match TimeZone::get(&config.zone) {
-                Ok(zone) => mutes.push(Mute { config: config.clone(), zone }),
+                Ok(zone) => mutes.push(Mute { name: name.clone(), config: config.clone(), zone }),
                 Err(_) => wrong(
                     "zone",
                     format!("{:?} is not a time zone; write e.g. \"Asia/Shanghai\"", config.zone),
@@ -48,23 +49,27 @@ impl Mutes {
         if errors.is_empty() { Ok(Mutes(mutes)) } else { Err(errors) }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Until when an alert with these labels is muted; absent: it is not.
-    pub(super) fn until(
+    pub(super) fn until<'a>(
         &self,
-        labels: &BTreeMap<String, String>,
+        label: impl Fn(&str) -> &'a str,
         severity: Severity,
         now: Timestamp,
     ) -> Option<Timestamp> {
         let about = |mute: &&Mute| {
-            let value = |label: &String| labels.get(label).map_or("", String::as_str);
             mute.config.below.is_none_or(|below| severity < below)
-                && mute.config.matchers.iter().all(|(label, pattern)| matches(pattern, value(label)))
+                && mute.config.matchers.iter().all(|(name, pattern)| matches(pattern, label(name)))
         };
         self.0.iter().filter(about).filter_map(|mute| mute.ends(now)).max()
+    }
+
+    /// The windows that it is in.
+    pub(super) fn active(&self, now: Timestamp) -> impl Iterator<Item = ActiveMute> {
+        self.0.iter().filter_map(move |mute| {
+            let matchers = mute.config.matchers.clone().into_iter().collect();
+            let (name, below) = (mute.name.clone(), mute.config.below);
+            Some(ActiveMute { name, matchers, below, until: mute.ends(now)? })
+        })
     }
 }
 
@@ -114,7 +119,7 @@ mod tests {
 
     fn until(config: &MuteConfig, now: &str) -> Option<Timestamp> {
         let mutes = Mutes::new(&BTreeMap::from([("night".to_owned(), config.clone())])).unwrap();
-        mutes.until(&BTreeMap::new(), Severity::Info, time(now))
+        mutes.until(|_| "", Severity::Info, time(now))
     }
 
     #[test]
@@ -167,8 +172,8 @@ mod tests {
             ("home", "node", Severity::Info, false),
         ];
         for (target, kind, severity, muted) in cases {
-            let labels = BTreeMap::from([("target".into(), target.into()), ("kind".into(), kind.into())]);
-            let until = mutes.until(&labels, severity, Timestamp::from_secs(1_795_000_000));
+            let label = |name: &str| if name == "target" { target } else { kind };
+            let until = mutes.until(label, severity, Timestamp::from_secs(1_795_000_000));
             assert_eq!(until.is_some(), muted, "{target} {kind} {severity:?}");
         }
     }

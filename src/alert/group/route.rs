@@ -36,17 +36,19 @@ pub struct Route {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Suppressed {
     pub muted: u64,
+    pub silenced: u64,
     pub inhibited: u64,
     pub unchanged: u64,
 }
 
 impl Suppressed {
     /// Every reason.
-    pub const REASONS: [&'static str; 3] = ["inhibited", "muted", "unchanged"];
+    pub const REASONS: [&'static str; 4] = ["inhibited", "muted", "silenced", "unchanged"];
 
     /// As in [`Suppressed::REASONS`].
-    pub fn by_reason(self) -> [(&'static str, u64); 3] {
-        [("inhibited", self.inhibited), ("muted", self.muted), ("unchanged", self.unchanged)]
+    pub fn by_reason(self) -> [(&'static str, u64); 4] {
+        let Suppressed { muted, silenced, inhibited, unchanged } = self;
+        [("inhibited", inhibited), ("muted", muted), ("silenced", silenced), ("unchanged", unchanged)]
     }
 }
 

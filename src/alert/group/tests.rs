@@ -39,7 +39,7 @@ impl Desk {
         Desk {
             rules: Rules::new(&AlertingConfig { rules: rules.into(), ..config() }).unwrap(),
             state: State::new(at(0)),
-            groups: Groups::new(vec![route], Mutes::new(mutes).unwrap()),
+            groups: Groups::new(vec![route], Quiet::new(Mutes::new(mutes).unwrap(), Silences::default())),
             now: 0,
             flushes: 0,
         }

@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-use super::super::{Dispatcher, Link, Reload, Report, Shown, Way, Wiring, Worker, run};
+use super::super::{AskSilence, Dispatcher, Link, Reload, Report, Shown, Way, Wiring, Worker, run};
 use crate::{
     alert::{
         config::{AlertingConfig, RuleConfig},
@@ -26,7 +26,10 @@ use crate::{
     },
     board::Board,
     clock::{Beat, Clock},
-    model::{ActiveAlerts, Moment, Notice, NoticeAlert, NoticeStatus, Severity, Timestamp},
+    model::{
+        ActiveAlerts, Moment, Notice, NoticeAlert, NoticeStatus, Severity, SilenceChange, SilenceError,
+        Timestamp,
+    },
     notify::{
         HealthByReceiver, Rate, Receiver, Retry, SendError, SendReason, alertmanager::Ask, scripted::Scripted,
     },
@@ -101,6 +104,7 @@ pub(super) struct Process {
     reports: Option<mpsc::Sender<Report>>,
     /// What posters say.
     pub(super) asks: mpsc::Sender<(String, Ask)>,
+    pub(super) silences: mpsc::Sender<AskSilence>,
     reloads: mpsc::Sender<Reload>,
     stop: Option<oneshot::Sender<()>>,
     run: Option<Pin<Box<dyn Future<Output = ()>>>>,
@@ -214,6 +218,7 @@ impl Bench {
             (Board::new(["home"]), Telemetry::new(), HealthByReceiver::default());
         let (reports, heard) = mpsc::channel(64);
         let (asks, asked) = mpsc::channel(1);
+        let (silences, silenced) = mpsc::channel(1);
         let (reloads, reloaded) = mpsc::channel(1);
         let (alerts, active) = watch::channel(Arc::default());
         let (stop, stopped) = oneshot::channel::<()>();
@@ -225,6 +230,7 @@ impl Bench {
             alerts: active,
             reports: Some(reports),
             asks,
+            silences,
             reloads,
             stop: Some(stop),
             run: None,
@@ -247,6 +253,7 @@ impl Bench {
             reloads: reloaded,
             reports: heard,
             asks: asked,
+            silences: silenced,
             alerts,
             reread: HashMap::new(),
             store: self.disk.store(),
@@ -286,6 +293,7 @@ impl Bench {
         };
         process.workers.push(Box::pin(worker.run()));
         Link {
+            place: String::new(),
             receiver: name.to_owned(),
             to: Way::Messages { letters, worker: self.workers, names: self.names, pace: self.pace },
             config: self.configs.get(name).copied().unwrap_or_default(),
@@ -302,6 +310,17 @@ impl Bench {
         process.reloads.try_send(reload).unwrap();
         self.process = Some(process);
         self.drive(answer).await.unwrap().unwrap();
+    }
+
+    /// Asks for a change of silences, and waits for the answer. Returns how long that took.
+    pub(super) async fn silence(
+        &mut self,
+        change: SilenceChange,
+    ) -> (Result<Arc<str>, SilenceError>, Duration) {
+        let asked = Instant::now();
+        let (done, answer) = oneshot::channel();
+        self.process().silences.try_send((change, done)).unwrap();
+        (self.drive(answer).await.unwrap(), asked.elapsed())
     }
 
     /// Asks the process to stop, and waits until it has. Returns how long that took.

@@ -237,6 +237,7 @@ async fn what_is_on_the_board_is_recorded_and_sent() {
         reloads: reloaded,
         reports: heard,
         asks: mpsc::channel(1).1,
+        silences: mpsc::channel(1).1,
         alerts,
         reread: rereads(),
         store,
@@ -245,6 +246,7 @@ async fn what_is_on_the_board_is_recorded_and_sent() {
         beat,
     };
     let link = Link {
+        place: String::new(),
         receiver: "ops".into(),
         to: Way::Messages { letters, worker: 1, names: Named::All, pace: &[] },
         config: 0,

@@ -510,7 +510,7 @@ impl Process {
     async fn round(&mut self, disk: &mut Disk, pace: Pace) -> Result<bool, Dead> {
         let heard = std::mem::take(&mut self.heard);
         let now = self.clock.now();
-        let Round { batch, letters, reread: _, answers: _, more } =
+        let Round { batch, letters, reread: _, answers: _, silenced: _, more } =
             self.dispatcher.round(heard, Some(&self.board.view()), pace, now);
         self.dispatcher.show(now);
         if !batch.is_empty() {
@@ -573,6 +573,7 @@ fn connect(
     let worker = Worker { name: name.to_owned(), number, receiver, letters, reports, telemetry, clock };
     workers.push(Box::pin(worker.run()));
     Link {
+        place: String::new(),
         receiver: name.to_owned(),
         to: Way::Messages { letters: queue, worker: number, names, pace: &[] },
         config,

@@ -19,6 +19,11 @@ pub struct Alertmanager {
 }
 
 impl Alertmanager {
+    /// Where its replicas are, for logs.
+    pub fn place(&self) -> String {
+        self.replicas.iter().map(Replica::host).collect::<Vec<_>>().join(", ")
+    }
+
     /// `external_url` is the address of the daemon's pages; empty if there is none.
     ///
     /// # Errors

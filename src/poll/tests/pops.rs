@@ -74,7 +74,7 @@ async fn a_read_that_waits_for_its_turn_does_not_begin_after_a_stop() {
 #[tokio::test(start_paused = true)]
 async fn a_single_read_takes_nothing_away() {
     let (poller, _board, log) = popping();
-    let report = poller.read_once().await;
+    let report = poller.read_once(|_| {}).await;
     assert_eq!(report.up, Some(true));
     assert!(times(&log, Part::Usage).is_empty());
     assert_eq!(times(&log, Part::Admins).len(), 1);

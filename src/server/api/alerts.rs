@@ -1,4 +1,4 @@
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Serialize, Serializer, ser::SerializeMap};
@@ -97,6 +97,9 @@ struct Alert<'a> {
     #[serde(serialize_with = "pairs")]
     annotations: Vec<(&'static str, String)>,
     state: &'static str,
+    /// Ids of silences.
+    #[serde(rename = "silencedBy", skip_serializing_if = "<[_]>::is_empty")]
+    silenced_by: &'a [Arc<str>],
     #[serde(rename = "activeAt")]
     active_at: String,
 }
@@ -165,6 +168,7 @@ impl<'a> Alert<'a> {
             },
             annotations,
             state: alert.state.label(),
+            silenced_by: &alert.silenced_by,
             active_at: rfc3339(alert.active_since).unwrap_or_default(),
         }
     }
@@ -180,8 +184,6 @@ fn pairs<S: Serializer>(pairs: &[(&'static str, String)], serializer: S) -> Resu
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use tokio::sync::watch;
 
     use super::*;
@@ -205,6 +207,7 @@ mod tests {
             step: "3d".into(),
             rule: None,
             state: AlertState::Firing,
+            silenced_by: Vec::new(),
             active_since: NOW,
             summary: "User expires soon.",
             reading: Reading::Ends(NOW.saturating_add(std::time::Duration::from_secs(90_000))),

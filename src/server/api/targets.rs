@@ -28,10 +28,22 @@ struct Target<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<&'a str>,
     counts: Counts,
+    /// While a long user list is read for the first time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_read: Option<FirstRead>,
     /// Only of LLM proxies.
     #[serde(skip_serializing_if = "Option::is_none")]
     llm: Option<Llm>,
     parts: Vec<PartOf>,
+}
+
+#[derive(Serialize)]
+struct FirstRead {
+    users_read: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    users: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_seconds: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -41,6 +53,9 @@ struct PartOf {
     up: Option<bool>,
     refused: bool,
     stale: bool,
+    /// Only some rows of the list were read so far; left out if not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    partial: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,6 +81,11 @@ impl<'a> Target<'a> {
             system: identity.map(|identity| identity.system.label()),
             version: identity.map(|identity| identity.version.as_str()),
             counts: Counts::of(report, now),
+            first_read: report.first_read().map(|walk| FirstRead {
+                users_read: walk.read,
+                users: walk.size,
+                left_seconds: walk.left.map(seconds),
+            }),
             llm: Llm::of(report, now),
             parts: report.parts.iter().map(|(part, known)| PartOf::new(report, *part, known, now)).collect(),
         }
@@ -84,6 +104,7 @@ impl PartOf {
             },
             refused: *outcome == Outcome::Refused,
             stale: is_stale(report, part, now),
+            partial: part == Part::Users && report.users_are_partial(),
             error: match outcome {
                 Outcome::Failed { reason, .. } => Some(reason.label()),
                 _ => None,

@@ -11,6 +11,7 @@ use crate::{
         ActiveAlert, ActiveAlerts, AlertState, Credential, CredentialStatus, Fact, Identity, Inbound,
         LlmMode, LlmRow, LlmState, LlmTokens, LlmUsage, Moment, Node, NodeStatus, Outbound, Outcome, Part,
         PartState, Reading, Reason, Report, Severity, System, User, UserCounts, UserFacts, WalkEnd,
+        WalkProgress,
     },
     server::{
         api,
@@ -81,6 +82,18 @@ fn edge() -> Report {
     edge
 }
 
+/// A large panel whose users are read for the first time.
+fn large() -> Report {
+    let mut large = Report::new("large");
+    large.up = Some(true);
+    large.merge(Fact::Users(UserFacts::Page(vec![User::named("u0")])), ago(9));
+    let (took, left) = (Duration::from_secs(25), Some(Duration::from_secs(2775)));
+    large.walk = Some(WalkProgress { read: 1500, size: Some(20_000), took, left });
+    let pending = PartState { last_success: None, duration: None, ..part(Outcome::Pending, Some(ago(9)), 0) };
+    large.parts.insert(Part::Users, pending);
+    large
+}
+
 fn llm() -> Report {
     let mut llm = Report::new("llm");
     llm.up = Some(true);
@@ -123,6 +136,7 @@ fn alerts() -> Vec<ActiveAlert> {
         step: "".into(),
         rule: None,
         state: AlertState::Pending,
+        silenced_by: Vec::new(),
         active_since: ago(65).wall,
         summary: "Node is down.",
         reading: Reading::Down { cause: "error".into(), detail: None, until: None },
@@ -135,6 +149,7 @@ fn alerts() -> Vec<ActiveAlert> {
         step: "95%".into(),
         rule: Some("vip-quota".into()),
         state: AlertState::Firing,
+        silenced_by: Vec::new(),
         active_since: ago(7200).wall,
         summary: "User has used up most or all of the data limit.",
         reading: Reading::Used { used: 48 << 30, limit: 50 << 30, resets: None },
@@ -144,6 +159,7 @@ fn alerts() -> Vec<ActiveAlert> {
         severity: Severity::Info,
         step: "80%".into(),
         state: AlertState::Suppressed,
+        silenced_by: Vec::new(),
         active_since: ago(86_400).wall,
         ..user.clone()
     };
@@ -153,7 +169,7 @@ fn alerts() -> Vec<ActiveAlert> {
 
 #[tokio::test(start_paused = true)]
 async fn the_documentation_tells_what_is_answered() {
-    let reports = vec![edge(), home(), llm(), Report::new("new")];
+    let reports = vec![edge(), home(), large(), llm(), Report::new("new")];
     let state = state(&reports, ActiveAlerts::new(Vec::new(), alerts()), UserLabels::Name);
     let seen = Seen::now(&state);
     let query = api::alerts::Query::of(Some("limit=3")).unwrap();

@@ -1,11 +1,6 @@
 //! What the parts of the page show, in words.
 
-use std::{
-    cmp::{Ordering, Reverse},
-    collections::BTreeMap,
-    sync::Arc,
-    time::Duration,
-};
+use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
 
 use serde::Serialize;
 
@@ -16,9 +11,8 @@ use super::{
 use crate::{
     exposition::UserLabels,
     model::{
-        ActiveAlert, AlertState, Expiry, KIND_USER, Moment, Outcome, Part, PartState, Report, Severity,
-        Timestamp, User, UserStatus,
-        words::{bytes, duration},
+        ActiveAlert, AlertState, KIND_USER, Moment, Outcome, Part, PartState, Report, Severity, Timestamp,
+        words::duration,
     },
     server::{
         seen::Seen,
@@ -27,20 +21,18 @@ use crate::{
     wording::{Voice, anchor},
 };
 
-/// Users in each of the two lists.
-const USERS_SHOWN: usize = 10;
 const ALERTS_SHOWN: usize = 10;
 
 /// A point in time, and how long ago or ahead it is.
 #[derive(Serialize)]
-struct When {
+pub(super) struct When {
     date: String,
     /// E.g. `2d 3h`.
     span: String,
 }
 
 impl When {
-    fn new(at: Timestamp, now: Timestamp) -> Self {
+    pub(super) fn new(at: Timestamp, now: Timestamp) -> Self {
         When { date: date_and_minute(at), span: duration(now.since(at).max(at.since(now))) }
     }
 
@@ -75,6 +67,8 @@ pub(super) struct Target {
     /// Since the newest good answer.
     answered: Option<String>,
     facts: Vec<Fact>,
+    /// How far a first read of a long user list is; absent: none goes on.
+    first_read: Option<String>,
     /// What is wrong, part by part.
     troubles: Vec<Trouble>,
     parts: Vec<PartRow>,
@@ -121,6 +115,7 @@ impl Target {
             version: identity.map(|identity| name(&identity.version)).unwrap_or_default(),
             answered: answered.map(duration),
             facts: facts(report, now),
+            first_read: report.first_read().map(|walk| walk.words()),
             troubles: troubles
                 .map(|part| Trouble { part: part.name, reason: part.reason, stale: part.stale })
                 .collect(),
@@ -214,7 +209,7 @@ struct AlertRow {
 
 /// How many of how many are in a list.
 #[derive(Serialize)]
-struct Shown {
+pub(super) struct Shown {
     first: String,
     of: String,
     all: bool,
@@ -286,107 +281,6 @@ impl AlertRow {
             since: When::new(alert.active_since, seen.now.wall),
         }
     }
-}
-
-#[derive(Serialize)]
-pub(super) struct Users {
-    /// Whether single users may be shown.
-    named: bool,
-    by_quota: Vec<QuotaRow>,
-    quota_shown: Shown,
-    by_expiry: Vec<ExpiryRow>,
-    expiry_shown: Shown,
-}
-
-#[derive(Serialize)]
-struct QuotaRow {
-    user: String,
-    target: String,
-    /// Whole percent, rounded down.
-    percent: u128,
-    /// The same for a bar, which ends at 100.
-    bar: u128,
-    used: String,
-    limit: String,
-}
-
-#[derive(Serialize)]
-struct ExpiryRow {
-    user: String,
-    target: String,
-    ends: When,
-}
-
-impl Users {
-    pub(super) fn new(seen: &Seen) -> Self {
-        let labels = &seen.setup.options.labels;
-        let named = !matches!(labels, UserLabels::Off);
-        let now = seen.now;
-        let known = seen.view.reports.iter().filter(|report| named && report.fresh(Part::Users, now));
-        let all = known.flat_map(|report| report.users.list().iter().map(|user| (&report.target, user)));
-
-        let limited = all.clone().filter_map(|(target, user)| Some((target, user, limit(user)?)));
-        // As with alerts.
-        let by_label = |a: &User, b: &User| labels.of(&a.name).cmp(&labels.of(&b.name));
-        let by_quota = top(limited, USERS_SHOWN, |a, b| {
-            by_share((a.1.used, a.2), (b.1.used, b.2)).then_with(|| by_label(a.1, b.1))
-        });
-        let ending = all.filter_map(|(target, user)| Some((target, user, end(user, now.wall)?)));
-        let by_expiry = top(ending, USERS_SHOWN, |a, b| a.2.cmp(&b.2).then_with(|| by_label(a.1, b.1)));
-
-        let label = |user: &User| labels.of(&user.name).map(|label| name(&label)).unwrap_or_default();
-        let target = |target: &Arc<str>| name(target);
-        Users {
-            named,
-            quota_shown: Shown::from(&by_quota),
-            by_quota: by_quota
-                .first
-                .iter()
-                .map(|(of, user, limit)| {
-                    let percent = u128::from(user.used) * 100 / u128::from(*limit);
-                    QuotaRow {
-                        user: label(user),
-                        target: target(of),
-                        percent,
-                        bar: percent.min(100),
-                        used: bytes(user.used),
-                        limit: bytes(*limit),
-                    }
-                })
-                .collect(),
-            expiry_shown: Shown::from(&by_expiry),
-            by_expiry: by_expiry
-                .first
-                .iter()
-                .map(|(of, user, end)| ExpiryRow {
-                    user: label(user),
-                    target: target(of),
-                    ends: When::new(*end, now.wall),
-                })
-                .collect(),
-        }
-    }
-}
-
-/// The quota of a user who can use it up or has.
-fn limit(user: &User) -> Option<u64> {
-    let counts = matches!(user.status, UserStatus::Active | UserStatus::Limited);
-    user.limit.filter(|limit| counts && *limit > 0)
-}
-
-/// When the plan ends of a user for whom it still runs.
-fn end(user: &User, now: Timestamp) -> Option<Timestamp> {
-    match user.expiry {
-        Expiry::At(end) if user.status == UserStatus::Active && end > now => Some(end),
-        Expiry::At(_) | Expiry::Never | Expiry::OnFirstUse(_) => None,
-    }
-}
-
-/// The larger share first, and of equal shares the larger use.
-fn by_share((used, limit): (u64, u64), (other_used, other_limit): (u64, u64)) -> Ordering {
-    let share = u128::from(used) * u128::from(other_limit);
-    let other = u128::from(other_used) * u128::from(limit);
-    other.cmp(&share).then(other_used.cmp(&used))
 }
 
 #[derive(Serialize)]

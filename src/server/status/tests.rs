@@ -7,7 +7,7 @@ use crate::{
         ActiveAlert, ActiveAlerts, AlertState, Credential, CredentialStatus, Expiry, Fact, Identity, Inbound,
         LlmMode, LlmRow, LlmState, LlmTokens, LlmUsage, Moment, Node, NodeStatus, Outbound, Outcome, Part,
         PartState, Reading, Reason, Report, Severity, System, Timestamp, Unreadable, User, UserCounts,
-        UserFacts, UserNames, UserStatus, WalkEnd,
+        UserFacts, UserNames, UserStatus, WalkEnd, WalkProgress,
     },
     secret::HashKey,
     server::{
@@ -79,6 +79,7 @@ fn firing(
         step: step.into(),
         rule: None,
         state: AlertState::Firing,
+        silenced_by: Vec::new(),
         active_since: since,
         summary: "User has used up most or all of the data limit.",
         reading: Reading::Used { used: 95, limit: 100, resets: None },
@@ -193,6 +194,54 @@ async fn equals_are_told_in_the_order_of_their_labels() {
         let shown: Vec<_> = names(&page, heading).into_iter().filter(|name| *name != "home").collect();
         assert_eq!(shown, hashes[..10], "{heading}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lists_that_do_not_have_all_users_say_so() {
+    let now = ago(Duration::ZERO);
+    let reading = |target: &str, walk| {
+        let mut report = Report::new(target);
+        report.up = Some(true);
+        report.merge(Fact::Users(UserFacts::Page(vec![with_quota("alice", 9, 10)])), now);
+        report
+            .parts
+            .insert(Part::Users, PartState { outcome: Outcome::Pending, last_success: None, ..read(now) });
+        report.walk = walk;
+        report
+    };
+    let walk =
+        WalkProgress { read: 1500, size: Some(20_000), took: HOUR, left: Some(Duration::from_secs(2650)) };
+    let mut unread = report("d-unread", Vec::new(), now);
+    unread.parts.insert(
+        Part::Users,
+        PartState {
+            outcome: Outcome::Failed { reason: Reason::Timeout, detail: String::new() },
+            last_success: None,
+            last_data: None,
+            ..read(now)
+        },
+    );
+    let reports = [
+        reading("a-large", Some(walk)),
+        reading("b-again", None),
+        report("c-old", Vec::new(), ago(HOUR)),
+        unread,
+        report("e-well", vec![user("bob")], now),
+    ];
+    let shown = page(&reports, Vec::new(), UserLabels::Name);
+    for words in [
+        "first read: 1,500 of 20,000, about 45 min to go",
+        "<bdi>a-large</bdi>: partial, first read: 1,500 of 20,000, about 45 min to go; ",
+        "<bdi>b-again</bdi>: partial, the first read begins again; ",
+        "<bdi>c-old</bdi>: left out, last read 1h ago; ",
+        "<bdi>d-unread</bdi>: left out, never read completely.",
+    ] {
+        assert!(shown.contains(words), "{words}\n{shown}");
+    }
+    assert!(!shown.contains("<bdi>e-well</bdi>:"));
+    let many: Vec<_> = (0..25).map(|n| report(&format!("t{n:02}"), Vec::new(), ago(HOUR))).collect();
+    assert!(page(&many, Vec::new(), UserLabels::Name).contains("; and 15 more targets."));
+    assert!(!page(&reports[4..], Vec::new(), UserLabels::Name).contains("do not have all users"));
 }
 
 fn node_down() -> ActiveAlert {

@@ -85,6 +85,14 @@ pub(super) fn halves_by_node(state: &State, user: &User) -> Vec<u64> {
         .collect()
 }
 
+/// How much is used at this time of the day, in percent of the mean: least at four in the morning (UTC), most twelve hours
+/// later.
+fn wave(at_ms: i64) -> u64 {
+    let hours_from_least = (at_ms.div_euclid(3_600_000) - 4).rem_euclid(24);
+    let hours_from_most = (hours_from_least - 12).unsigned_abs();
+    40 + (12 - hours_from_most) * 10
+}
+
 fn carries_ever(node: &super::state::Node) -> bool {
     node.is_master() || matches!(node.status, NodeStatus::Connected)
 }
@@ -109,6 +117,7 @@ fn move_traffic(state: &mut State, from_ms: i64, to_ms: i64) {
     for user in state.users.oldest_first_mut_if(|user| is_busy(seed, slot, user)) {
         let chance = scatter(seed ^ slot, u64::from(user.id));
         let bytes = u64::from(user.bytes_per_second) * length_ms / 1000 * (50 + chance % 100) / 100;
+        let bytes = bytes * wave(from_ms) / 100;
         let pick = usize::try_from(chance >> 40).unwrap_or(0) % carriers.len();
         let Some((node, coefficient)) = carriers.get(pick).copied() else { continue };
         let weighted = weighted(bytes, coefficient);

@@ -303,8 +303,8 @@ fn extra(rng: &mut Rng, number: usize, now_ms: i64) -> User {
     let per_mille = match user.status {
         Status::Limited => 1000,
         Status::OnHold => 0,
-        _ if rng.u8(0..100) < 8 => rng.u64(850..1000),
-        _ => rng.u64(0..850),
+        _ if rng.u8(0..100) < 8 => 850 + few(rng.u64(0..150), 150) * 4 / 5,
+        _ => few(rng.u64(0..850), 850),
     };
     user.used_traffic = quota / 1000 * per_mille;
     if user.status == Status::Limited {
@@ -351,4 +351,9 @@ fn extra(rng: &mut Rng, number: usize, now_ms: i64) -> User {
         _ => None,
     };
     user
+}
+
+/// Of so many, by chance: mostly few, as people use little of what they may.
+fn few(chance: u64, of: u64) -> u64 {
+    chance * chance / of * chance / of
 }

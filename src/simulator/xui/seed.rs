@@ -205,7 +205,10 @@ fn extra(rng: &mut Rng, options: &Options, number: usize, now_ms: i64) -> Client
     client.owner = client.inbound_ids.first().copied().unwrap_or(1);
     let quota = rng.choice([5, 10, 20, 50, 100]).unwrap_or(50) * GIB;
     client.total = if rng.u8(0..4) > 0 { quota } else { 0 };
-    client.down = quota / 1000 * rng.u64(0..1040);
+    // Mostly little, as people use little of what they may; a few use all of it.
+    let chance = rng.u64(0..1040);
+    let per_mille = if chance < 1000 { chance * chance / 1000 * chance / 1000 * 19 / 20 } else { chance };
+    client.down = quota / 1000 * per_mille;
     client.up = client.down / 10;
     client.all_time = client.used() * rng.u64(1..5);
     client.expiry_ms = match rng.u8(0..100) {

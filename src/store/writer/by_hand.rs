@@ -58,7 +58,7 @@ impl ByHand {
             messages.iter().map(|message| message.packed.unpack().unwrap()).collect::<Vec<_>>()
         };
         Some(match change {
-            Change::Record { alerts, groups: _, messages, settled, receivers: _ } => {
+            Change::Record { alerts, groups: _, silences: _, messages, settled, receivers: _ } => {
                 Written { alerts, messages: notices(&messages), settled }
             }
             Change::Revived { messages, .. } => {

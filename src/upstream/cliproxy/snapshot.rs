@@ -20,8 +20,8 @@ use crate::upstream::json::{OddFields, Scanner};
 /// The largest detail, in bytes. They take about 250.
 const DETAIL: usize = 64 * 1024;
 
-/// Counts what is new in a snapshot. If it is cut off, what came of it is counted, and the next one goes on there. Returns
-/// whether it is one at all.
+/// Counts what is new in a snapshot. If it is cut off or given up, what came of it is counted, and the next one goes on there.
+/// Returns whether it is one at all.
 pub(super) async fn read(
     body: impl AsyncBufRead + Unpin,
     books: &Shared,

@@ -133,6 +133,8 @@ mod tests {
             (r#"{"users":[{"a":"#, Category::Eof),
             (r#"{"users":{}}"#, Category::Data),
             (r#"{"users":[1 2]}"#, Category::Data),
+            (r#"{"users":[,1]}"#, Category::Data),
+            (r#"{"users":[1,]}"#, Category::Data),
             (r#"{"users":[]}{"#, Category::Data),
             ("[]", Category::Data),
             (r#"{"users":["0123456789"]}"#, Category::Io),
@@ -145,7 +147,8 @@ mod tests {
     #[test]
     fn bytes_that_are_not_utf_8_cost_the_characters_that_they_are_in() {
         for buffer in [8, 100] {
-            let page = read(b"{\"users\":[{\"a\":\"a\xFF\"},{\"a\":\"b\"}]}", buffer, 20).unwrap();
+            let page =
+                read(b"{\"\xFF\":[],\"users\":[{\"a\":\"a\xFF\"},{\"a\":\"b\"}]}", buffer, 20).unwrap();
             let rows = ["\"a\u{FFFD}\"", "\"b\""].map(|row| Some(row.to_owned()));
             assert_eq!(page.rows.unwrap(), rows);
         }

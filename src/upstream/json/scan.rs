@@ -56,13 +56,14 @@ impl<R: AsyncBufRead + Unpin> Scanner<R> {
         self.open(b'[', b']').await
     }
 
-    /// The next field of an object, whose value is read or skipped then; absent: it has no more.
+    /// The next field of an object, whose value is read or skipped then; absent: it has no more. Bytes of its name that are not
+    /// UTF-8 cost the characters that they are in.
     ///
     /// # Errors
     /// When it is broken.
     pub async fn field(&mut self, object: &mut Open) -> Result<Option<String>> {
         while self.element(object).await? {
-            let key = self.whole(|text| serde_json::from_slice(text)).await?;
+            let key = self.whole(|text| serde_json::from_str(&lossy(text))).await?;
             self.expect(b':').await?;
             match key {
                 Some(key) => return key.map(Some).map_err(|_| misplaced()),
@@ -114,7 +115,7 @@ impl<R: AsyncBufRead + Unpin> Scanner<R> {
     /// Skips a value.
     ///
     /// # Errors
-    /// When the text ends in it.
+    /// When there is none, or the text ends in it.
     pub async fn skip(&mut self) -> Result<()> {
         self.value(|_| {}).await
     }
@@ -122,7 +123,7 @@ impl<R: AsyncBufRead + Unpin> Scanner<R> {
     /// Appends a value to `taken`, and returns whether it is whole.
     ///
     /// # Errors
-    /// When the text ends in it.
+    /// As [`Scanner::skip`].
     pub async fn take(&mut self, taken: &mut Vec<u8>) -> Result<bool> {
         let (most, mut is_whole) = (self.most, true);
         self.value(|part| {
@@ -137,7 +138,7 @@ impl<R: AsyncBufRead + Unpin> Scanner<R> {
     /// Gives a whole value to `read`; absent: it is larger than may be taken, and skipped.
     ///
     /// # Errors
-    /// When the text ends in it.
+    /// As [`Scanner::skip`].
     pub async fn whole<T>(&mut self, read: impl FnOnce(&[u8]) -> T) -> Result<Option<T>> {
         self.peek().await?;
         let most = self.most;
@@ -160,7 +161,7 @@ impl<R: AsyncBufRead + Unpin> Scanner<R> {
     /// that they are in.
     ///
     /// # Errors
-    /// When it is larger than may be taken, or the text ends in it.
+    /// When it is larger than may be taken; else as [`Scanner::skip`].
     pub async fn row<T>(
         &mut self,
         name: &'static str,
@@ -241,6 +242,7 @@ impl<R: AsyncBufRead + Unpin> Scanner<R> {
         match self.peek().await? {
             None => Err(cut_off()),
             Some(b'{' | b'[' | b'"') => self.read_on(Value::default(), part).await,
+            Some(byte) if ends_a_word(&byte) => Err(misplaced()),
             // A number or a word, up to what follows it.
             Some(_) => loop {
                 let bytes = self.fill().await?;
@@ -421,6 +423,11 @@ mod tests {
             ("[1]", Category::Data),
             (r#"{"keep":{}}"#, Category::Data),
             (r#"{"keep":[1 2]}"#, Category::Data),
+            (r#"{"keep":[,1]}"#, Category::Data),
+            (r#"{"keep":[1,]}"#, Category::Data),
+            (r#"{"keep":[1,,2]}"#, Category::Data),
+            (r#"{"other":,"keep":[]}"#, Category::Data),
+            (r#"{"keep":[],}"#, Category::Data),
             (r#"{"keep":[]} x"#, Category::Data),
         ] {
             assert_eq!(kept(text, 8, 10).unwrap_err().classify(), category, "{text}");

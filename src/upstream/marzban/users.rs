@@ -92,6 +92,11 @@ impl Marzban {
         }
     }
 
+    /// Rows that the present walk has read, and all of the list.
+    pub(in crate::upstream) fn walked(&self) -> Option<(usize, Option<usize>)> {
+        self.walk.as_ref().map(Walk::progress).filter(|(read, _)| *read > 0)
+    }
+
     /// Starts the next walk at the beginning, because the present one has paused for too long.
     pub(in crate::upstream) fn forget_walk(&mut self) {
         self.walk = None;

@@ -226,6 +226,11 @@ impl Walk {
         Ok(())
     }
 
+    /// Rows that were read, and all that the walk is going to read, if the panel counts them.
+    pub(super) fn progress(&self) -> (usize, Option<usize>) {
+        (self.met(), self.total.map(|total| total.min(Users::MOST).max(self.met())))
+    }
+
     /// The last request timed out; the next one must be for no more than `size` rows.
     pub(super) fn shrink(&mut self, size: usize) {
         self.size = self.size.min(size);

@@ -182,19 +182,36 @@ impl Daemon {
         wait_for("the daemon to listen", || {
             let lines = self.lines.lock().unwrap();
             let address = lines.iter().find_map(|(_, line)| line.split("listening on http://").nth(1))?;
-            Some(address.split_whitespace().next().unwrap().to_owned())
+            Some(address.split(['"', ' ']).next().unwrap().to_owned())
         })
     }
 
     /// The status and the body of an answer.
     pub(crate) fn ask(&self, method: &str, path: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(self.address()).unwrap();
+        self.send(method, path, &[], "").unwrap()
+    }
+
+    /// The same for a request with these headers and this body; absent: the daemon ends before it has answered.
+    pub(crate) fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[&str],
+        body: &str,
+    ) -> Option<(u16, String)> {
+        let mut stream = TcpStream::connect(self.address()).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        write!(stream, "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        let length = format!("Content-Length: {}", body.len());
+        let length = (!body.is_empty()).then_some(&*length);
+        let headers: String =
+            headers.iter().copied().chain(length).map(|line| format!("{line}\r\n")).collect();
+        let head =
+            format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
+        stream.write_all((head + body).as_bytes()).ok()?;
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let status = answer.split_whitespace().nth(1).unwrap().parse().unwrap();
-        (status, answer.split_once("\r\n\r\n").unwrap().1.to_owned())
+        stream.read_to_string(&mut answer).ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        Some((head.split_whitespace().nth(1).unwrap().parse().unwrap(), body.to_owned()))
     }
 
     /// Loads the configuration again.

@@ -37,13 +37,15 @@ use tokio_rustls::TlsConnector;
 pub(crate) const CONFIG: &str = "[marzban.only-in-the-configuration]\n";
 
 /// Every path there is, and some that are not.
-pub(crate) const PATHS: [&str; 12] = [
+pub(crate) const PATHS: [&str; 14] = [
     "/",
     "/metrics",
     "/metrics/home",
     "/metrics/nobody",
     "/api/v1/alerts",
     "/api/v1/targets",
+    "/api/v1/silences",
+    "/api/v1/silences/one",
     "/config",
     "/runbook",
     "/-/healthy",
@@ -89,6 +91,7 @@ impl Port {
             alerts: is_active,
             ready: watch::channel(true).1,
             reload: mpsc::channel(1).0,
+            silences: mpsc::channel(1).0,
             beats: Beats::default(),
             version: "1.2.3",
         };

@@ -52,6 +52,7 @@ impl Queue {
             let (queue, letters) = mpsc::channel(1);
             routes.push(route(name));
             links.push(Link {
+                place: String::new(),
                 receiver: name.to_owned(),
                 to: Way::Messages {
                     letters: queue,
@@ -82,6 +83,7 @@ impl Queue {
             reloads: mpsc::channel(1).1,
             reports: heard,
             asks: mpsc::channel(1).1,
+            silences: mpsc::channel(1).1,
             alerts: watch::channel(Arc::default()).0,
             reread: HashMap::new(),
             store: store.clone(),

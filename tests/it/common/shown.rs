@@ -46,10 +46,6 @@ pub(crate) fn checked_text(
 }
 
 fn written(shown: &Shown<'_>, format: Format) -> String {
-    let mut written = Vec::new();
-    exposition::write(shown, &[], format, |piece| {
-        written.extend_from_slice(&piece);
-        true
-    });
-    String::from_utf8(written).unwrap()
+    let pieces: Vec<_> = exposition::write(shown, &[], format).collect();
+    String::from_utf8(pieces.concat()).unwrap()
 }

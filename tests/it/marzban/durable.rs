@@ -46,7 +46,7 @@ async fn life(upstream: Upstream, folder: &Path, now: Timestamp) -> Report {
     let (config, telemetry) = (PollConfig::default(), Telemetry::default());
     let poller =
         Poller::new("home", upstream, config, board, telemetry, clock, requests).keeping(store.clone(), None);
-    let report = poller.read_once().await;
+    let report = poller.read_once(|_| {}).await;
     store.close().await;
     report
 }

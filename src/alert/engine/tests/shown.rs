@@ -16,7 +16,7 @@ use crate::{
 pub(super) fn check(engine: &Engine) {
     // Storms would take long.
     if engine.active.list.len() < 1000 {
-        assert!(engine.active().iter().eq(&view::from_scratch(&engine.state)));
+        assert!(engine.active().iter().eq(&view::from_scratch(&engine.state, engine.groups.quiet())));
     }
 }
 

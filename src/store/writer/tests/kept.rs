@@ -129,10 +129,10 @@ fn fixture(name: &str, folder: &Path) {
     fs::copy(file, folder.join(DATABASE)).unwrap();
 }
 
-/// The fixtures were written by versions 1 and 2 of the schema.
+/// The fixtures were written by versions 1 to 3 of the schema.
 #[tokio::test]
 async fn a_file_of_an_earlier_version_that_cannot_be_written_is_read_and_kept() {
-    for name in ["v1.db", "v2.db"] {
+    for name in ["v1.db", "v2.db", "v3.db"] {
         let folder = tempfile::tempdir().unwrap();
         fixture(name, folder.path());
         let unwritten = database::read_only(&folder.path().join(DATABASE)).unwrap();

@@ -164,14 +164,9 @@ impl<'p, 'n> Pass<'p, 'n> {
 
     async fn read(mut self, scanner: &mut Scanner<impl AsyncBufRead + Unpin>) -> serde_json::Result<()> {
         let mut detail = Vec::with_capacity(512);
-        let outcome = self.read_details(scanner, &mut detail).await;
-        match outcome {
-            Ok(length) => self.end(length, &detail),
-            // What was counted is counted.
-            Err(_) if self.counted.readable + self.counted.unreadable > 0 => drop(self.enter()),
-            Err(_) => {}
-        }
-        outcome.map(drop)
+        let length = self.read_details(scanner, &mut detail).await?;
+        self.end(length, &detail);
+        Ok(())
     }
 
     /// Reads the details, and returns how many there are. The last one is left in `detail`.
@@ -346,6 +341,15 @@ impl<'p, 'n> Pass<'p, 'n> {
 
     fn print(&self, detail: &[u8]) -> u64 {
         print(detail, &self.model.reader.names)
+    }
+}
+
+/// What was counted is counted, also if the answer is cut off or given up.
+impl Drop for Pass<'_, '_> {
+    fn drop(&mut self) {
+        if self.counted.readable + self.counted.unreadable > 0 {
+            drop(self.enter());
+        }
     }
 }
 

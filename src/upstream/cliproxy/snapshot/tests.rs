@@ -4,7 +4,9 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt;
 use jiff::tz::TimeZone;
+use tokio::io::{AsyncWriteExt, BufReader};
 
 use super::{books::LISTS, *};
 use crate::{
@@ -368,6 +370,27 @@ fn an_answer_that_is_cut_off_is_continued_by_the_next_one() {
         house.poll(Some(bytes));
         house.next_process();
         assert_eq!(house.counted(), 25, "{bytes}");
+    }
+}
+
+/// A client gives up, by its deadline or because it stops.
+#[test]
+fn an_answer_that_is_given_up_is_continued_by_the_next_one() {
+    for counted in [0, 100] {
+        let mut house = House::new();
+        house.attempts(counted);
+        assert_eq!(house.counted(), counted);
+        house.attempts(41);
+        let text = house.text();
+        let arrived = text.rfind(r#"{"timestamp""#).unwrap();
+        let (mut server, client) = tokio::io::duplex(text.len());
+        let reader = Reader { names: house.names.clone(), known: Known::default(), now: NOW };
+        let odd = OddFields::default();
+        let reading = read(BufReader::new(client), &house.books, &reader, &odd);
+        server.write_all(&text.as_bytes()[..arrived]).now_or_never().unwrap().unwrap();
+        assert!(reading.now_or_never().is_none(), "the rest is still to come");
+        assert_eq!(house.sums(), (counted + 40, (counted + 40) * 10));
+        assert_eq!(house.counted(), counted + 41);
     }
 }
 

@@ -13,6 +13,7 @@ pub(super) struct Client {
     up: Option<u64>,
     down: Option<u64>,
     plan: Plan,
+    has_stats: bool,
     /// Milliseconds; 0 is never.
     last_online: Option<i64>,
     /// Whether the statistics say that it is on: see [`Meaning`].
@@ -66,7 +67,19 @@ impl Client {
         set(&mut self.down, row.count("down"));
         set(&mut self.runs, row.flag("enable"));
         set(&mut self.last_online, row.integer("lastOnline"));
+        let is_first = !std::mem::replace(&mut self.has_stats, true);
+        // What the statistics have goes before the configuration, whichever came first.
+        let Plan { total, expiry, .. } = &mut self.plan;
+        let configured = is_first.then(|| (total.take(), expiry.take()));
         self.plan.add(row, row.count("total"));
+        if let Some((total, expiry)) = configured {
+            set(&mut self.plan.total, total);
+            set(&mut self.plan.expiry, expiry);
+        }
+    }
+
+    pub(super) fn has_stats(&self) -> bool {
+        self.has_stats
     }
 
     /// Adds a row of the configuration (`settings.clients`).
@@ -85,8 +98,8 @@ impl Client {
     }
 
     /// The plan, if the list without configurations lacks something of it.
-    pub(super) fn plan_beyond_statistics(self, has_stats: bool) -> Option<Plan> {
-        (!has_stats || self.plan.devices_limit().is_some()).then_some(self.plan)
+    pub(super) fn plan_beyond_statistics(self) -> Option<Plan> {
+        (!self.has_stats || self.plan.devices_limit().is_some()).then_some(self.plan)
     }
 
     pub(super) fn convert(&self, name: Arc<str>, context: Context) -> User {
@@ -319,7 +332,7 @@ mod tests {
         let whole = r#"{"enable":true,"totalGB":9,"expiryTime":5,"reset":3,"limitIp":2}"#;
         let mut known = Client::default();
         known.add_setting(&Object::new("client", whole, &odd).unwrap());
-        let known = known.plan_beyond_statistics(false).unwrap();
+        let known = known.plan_beyond_statistics().unwrap();
         let context = || Context {
             meaning: Meaning::Off,
             status_of_inbounds: None,

@@ -54,7 +54,6 @@ struct ListedInbound {
 struct ListedClient {
     /// As the statistics spell it, if they have it.
     name: Arc<str>,
-    has_stats: bool,
     client: Client,
     /// Places of the inbounds that it is attached to, rising.
     attached: Vec<u16>,
@@ -134,7 +133,8 @@ impl List {
             match read {
                 Ok(Some(inbound)) => list.inbounds.push(inbound),
                 Ok(None) => list.omit_inbound(),
-                Err(err) if err.is_data() => {
+                // Else it is the list that is broken.
+                Err(err) if err.is_data() && scanner.depth() > depth => {
                     scanner.leave(depth).await?;
                     list.omit_inbound();
                 }
@@ -147,7 +147,12 @@ impl List {
     /// The inbound that would have the next place is left out.
     fn omit_inbound(&mut self) {
         self.omitted.0 += 1;
-        for at in self.attached.drain(..) {
+        self.detach(0);
+    }
+
+    /// The clients that were attached to the inbound after the first `kept` are no longer.
+    fn detach(&mut self, kept: usize) {
+        for at in self.attached.drain(kept..) {
             self.clients[at].attached.pop();
         }
     }
@@ -239,7 +244,7 @@ impl List {
             Ok(name) => {
                 let at = self.client(&name, None)?;
                 let listed = &mut self.clients[at];
-                if !std::mem::replace(&mut listed.has_stats, true) && *listed.name != *name {
+                if !listed.client.has_stats() && *listed.name != *name {
                     listed.name = (*name).into();
                 }
                 listed.client.add_stats(&row);
@@ -273,12 +278,21 @@ impl List {
         let is_read = match text.as_ref().map(Option::as_deref) {
             Ok(None | Some("")) => true,
             Ok(Some(text)) if text.trim_start().starts_with('{') => {
+                let (clients, attached) = (self.clients.len(), self.attached.len());
+                let knew_clients = arriving.knows_clients;
                 let mut scanner = Scanner::new(text.as_bytes(), text.len());
                 let read = async {
                     self.read_clients(&mut scanner, arriving, odd).await?;
                     scanner.end().await
                 };
-                json::at_once(read).is_ok()
+                let is_read = json::at_once(read).is_ok();
+                if !is_read {
+                    // Those before the break would look like all.
+                    self.detach(attached);
+                    self.forget(clients);
+                    arriving.knows_clients = knew_clients;
+                }
+                is_read
             }
             Ok(Some(_)) | Err(_) => false,
         };
@@ -357,9 +371,16 @@ impl List {
         let name = if *key == *name { Arc::clone(&key) } else { name.into() };
         let place = self.clients.len();
         let attached = Vec::with_capacity(1);
-        self.clients.push(ListedClient { name, has_stats: false, client: Client::default(), attached });
+        self.clients.push(ListedClient { name, client: Client::default(), attached });
         self.places.insert(key, place);
         Some(place)
+    }
+
+    /// Forgets the clients after the first `kept`, which only a broken configuration had.
+    fn forget(&mut self, kept: usize) {
+        for listed in self.clients.drain(kept..) {
+            self.places.remove(&*folded(&listed.name));
+        }
     }
 
     /// The client at `at` is attached to the inbound.
@@ -382,8 +403,8 @@ impl List {
     pub(in crate::upstream::xui) fn plans(self) -> ByName<Plan> {
         let clients = self.clients.into_iter();
         clients
-            .filter_map(|ListedClient { name, has_stats, client, .. }| {
-                Some((folded(&name).into(), client.plan_beyond_statistics(has_stats)?))
+            .filter_map(|ListedClient { name, client, .. }| {
+                Some((folded(&name).into(), client.plan_beyond_statistics()?))
             })
             .collect()
     }
@@ -508,21 +529,61 @@ mod tests {
             (r#"{"accounts":[]}"#, vec!["a", "left"]),
             (r#"{"clients":null}"#, vec!["a", "left"]),
             (r#""{\"clients\":[""#, vec!["a", "left"]),
+            (r#""{\"clients\":[{\"email\":\"new\"},{""#, vec!["a", "left"]),
             ("null", vec!["a", "left"]),
         ];
         for (settings, attached) in cases {
-            let row = format!(r#"{{"tag":"x","clientStats":[{stats}],"settings":{settings}}}"#);
-            let found = converted(&[&row]);
-            let mut names: Vec<_> = found
-                .users
-                .iter()
-                .filter(|user| !user.extra.inbounds.is_empty())
-                .map(|user| &*user.name)
-                .collect();
-            names.sort_unstable();
-            assert_eq!(names, attached, "{settings}");
-            assert_eq!(found.inbounds[0].users, u64::try_from(attached.len()).ok(), "{settings}");
-            assert_eq!(found.users.len(), 2);
+            for row in [
+                format!(r#"{{"tag":"x","clientStats":[{stats}],"settings":{settings}}}"#),
+                format!(r#"{{"settings":{settings},"clientStats":[{stats}],"tag":"x"}}"#),
+            ] {
+                let found = converted(&[&row]);
+                let mut names: Vec<_> = found
+                    .users
+                    .iter()
+                    .filter(|user| !user.extra.inbounds.is_empty())
+                    .map(|user| &*user.name)
+                    .collect();
+                names.sort_unstable();
+                assert_eq!(names, attached, "{row}");
+                assert_eq!(found.inbounds[0].users, u64::try_from(attached.len()).ok(), "{row}");
+                assert_eq!(found.users.len(), 2, "{row}");
+            }
+        }
+    }
+
+    #[test]
+    fn statistics_go_before_the_configuration_in_whatever_order_they_come() {
+        let stats = r#"[{"email":"Ann","total":7,"expiryTime":70},{"email":"bob","expiryTime":null}]"#;
+        let settings = r#"[{"email":"ann","totalGB":9,"expiryTime":90,"limitIp":2},{"email":"BOB","totalGB":9,"expiryTime":90}]"#;
+        let row = |stats_first: bool| {
+            let stats = format!(r#""clientStats":{stats}"#);
+            let settings = format!(r#""settings":{{"clients":{settings}}}"#);
+            let [first, last] = if stats_first { [stats, settings] } else { [settings, stats] };
+            format!(r#"{{{first},"tag":"x",{last}}}"#)
+        };
+        for found in [
+            converted(&[&row(true)]),
+            converted(&[&row(false)]),
+            converted(&[&row(false), &row(true)]),
+            converted(&[
+                &format!(r#"{{"tag":"x","settings":{{"clients":{settings}}}}}"#),
+                &format!(r#"{{"tag":"y","clientStats":{stats}}}"#),
+            ]),
+        ] {
+            let users = found.users.iter().map(|user| (&*user.name, user.limit, &user.expiry));
+            let ends = [70, 90].map(expiry);
+            let expected = [("Ann", Some(7), &ends[0]), ("bob", Some(9), &ends[1])];
+            assert_eq!(users.collect::<Vec<_>>(), expected);
+            assert_eq!(found.users[0].extra.devices_limit, Some(2));
+        }
+    }
+
+    #[test]
+    fn a_list_with_an_element_that_is_none_is_broken() {
+        for text in [r#"[,{"tag":"x"}]"#, r#"[{"tag":"x"},]"#, r#"[{"tag":"x"},,{"tag":"y"}]"#] {
+            let mut scanner = Scanner::new(text.as_bytes(), 100);
+            assert!(json::at_once(List::read(&mut scanner, &OddFields::default())).is_err(), "{text}");
         }
     }
 
